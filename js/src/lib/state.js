@@ -1,0 +1,44 @@
+/**
+ * Calls `callback` whenever one of the traits changes, until the signal aborts.
+ *
+ * @param {import("@anywidget/types").AnyModel} model
+ * @param {string[]} names
+ * @param {() => void} callback
+ * @param {AbortSignal} signal
+ */
+export function observe(model, names, callback, signal) {
+	for (const name of names) model.on(`change:${name}`, callback);
+	signal.addEventListener("abort", () => {
+		for (const name of names) model.off(`change:${name}`, callback);
+	});
+}
+
+/**
+ * Sets traits and sends them, if there is a kernel to send them to; linked views follow in any case.
+ *
+ * @param {import("@anywidget/types").AnyModel} model
+ * @param {Record<string, unknown>} values
+ */
+export function update(model, values) {
+	for (const [name, value] of Object.entries(values)) model.set(name, value);
+	model.save_changes();
+}
+
+/**
+ * A function that asks for `draw` on the next animation frame, however often it is called before.
+ *
+ * @param {() => void} draw
+ * @param {AbortSignal} signal
+ * @returns {() => void}
+ */
+export function onFrame(draw, signal) {
+	let pending = 0;
+	signal.addEventListener("abort", () => cancelAnimationFrame(pending));
+	return () => {
+		if (pending || signal.aborted) return;
+		pending = requestAnimationFrame(() => {
+			pending = 0;
+			draw();
+		});
+	};
+}

@@ -1,0 +1,54 @@
+"""What all views share: their bundle, their stylesheet, plain errors, and ``refresh``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anywidget
+from traitlets import Unicode
+
+from xai_widgets.errors import unknown
+
+STATIC = Path(__file__).parent.parent / "static"
+
+
+class View(anywidget.AnyWidget):
+    """A widget that draws arrays in the browser.
+
+    A subclass names its bundle, ``class HeatmapView(View, bundle="heatmap_view")``, which is
+    ``static/heatmap_view.js`` with ``static/heatmap_view.css``, built from ``js/src/heatmap_view.js``.
+
+    Raises
+    ------
+    TypeError
+        For a keyword that is no trait of the view, with the nearest one that is.
+    """
+
+    title = Unicode("", help="A heading above the view, and its accessible name.").tag(sync=True)
+
+    def __init_subclass__(cls, *, bundle: str | None = None, **kwargs: Any) -> None:
+        if bundle is not None:
+            # Strings, not Paths: anywidget watches a Path and keeps every instance alive for it.
+            cls._esm = (STATIC / f"{bundle}.js").read_text(encoding="utf-8")
+            cls._css = (STATIC / f"{bundle}.css").read_text(encoding="utf-8")
+        super().__init_subclass__(**kwargs)
+
+    def __init__(self, **kwargs: Any) -> None:
+        for name in kwargs:
+            if not self.has_trait(name):
+                public = sorted(trait for trait in self.trait_names() if not trait.startswith("_"))
+                raise TypeError(f"{type(self).__name__}: {unknown('trait', name, public)}")
+        super().__init__(**kwargs)
+
+    def refresh(self, name: str) -> None:
+        """Send a trait again, after its array was edited in place.
+
+        Parameters
+        ----------
+        name : str
+            The name of a synced trait.
+        """
+        if name not in self.keys:
+            raise ValueError(f"{type(self).__name__}: {unknown('trait', name, sorted(self.keys))}")
+        self.send_state(name)
