@@ -35,7 +35,7 @@ def deserialize(message: dict[str, Any] | None, _widget: object = None) -> NDArr
     return np.frombuffer(bytes(message["data"]), dtype=message["dtype"]).reshape(message["shape"])
 
 
-class Array(TraitType[Any, Any]):
+class Array(TraitType):
     """A trait that holds a numpy array of one dtype, or None.
 
     Parameters
