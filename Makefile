@@ -1,0 +1,89 @@
+# Two commands: `make lab` opens the tour in JupyterLab, `make test` checks everything. `make help` lists the rest.
+# Plain make: it is to run under GNU make 3.81 (macOS) as well as 4.x.
+
+PY := .venv/bin/python
+PYTEST := $(PY) -m pytest
+# A stamp is newer than what decides which packages are installed, so a second run starts at once.
+DEMO := .venv/.installed-demo
+TEST := .venv/.installed-test
+NODE_MODULES := js/node_modules/.installed
+# Extra options for JupyterLab: make lab LAB_ARGS="--no-browser --port 8899"
+LAB_ARGS ?=
+TOUR ?= notebooks/00_tour.ipynb
+# Extra options for pytest: make unit PYTEST_ARGS="-k heatmap -x"
+PYTEST_ARGS ?=
+# Jupyter refuses to run as root unless told; nobody else is to be given the option.
+AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
+
+# Node may live in the environment (scripts/system.sh puts it there when the system has none).
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# The kernel is the environment's own, whatever kernels the user has installed.
+export JUPYTER_PREFER_ENV_PATH := 1
+
+.PHONY: help lab test lint types js unit oracle browser notebooks wheel build format bench system clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+lab: $(DEMO) ## open the tour in JupyterLab (LAB_ARGS="--no-browser --port 8899")
+	.venv/bin/jupyter-lab $(TOUR) --ip=127.0.0.1 $(AS_ROOT) $(LAB_ARGS)
+
+test: system ## everything .ci/run checks, section by section, with timings
+	@$(PY) scripts/check_all.py lint types js unit oracle browser notebooks wheel
+
+lint: $(TEST) ## style of the Python code
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+
+types: $(TEST) ## types of the Python code
+	$(PY) -m mypy
+
+js: $(TEST) $(NODE_MODULES) ## the views: types, style, unit tests in Chromium, and bundles that match their source
+	cd js && npm run --silent check
+	cd js && npm run --silent lint
+	cd js && npm test --silent
+	$(PY) scripts/bundles.py --check
+
+unit: $(TEST) ## unit tests of the Python code
+	$(PYTEST) tests/unit $(PYTEST_ARGS)
+
+oracle: $(TEST) ## equality with other implementations
+	$(PYTEST) tests/oracle $(PYTEST_ARGS)
+
+browser: $(TEST) ## the widgets in real JupyterLab, Notebook 7 and Chromium
+	$(PYTEST) tests/browser $(PYTEST_ARGS)
+
+notebooks: $(TEST) ## every notebook, top to bottom (their files stay as they are)
+	$(PYTEST) --nbmake --nbmake-timeout=900 notebooks $(PYTEST_ARGS)
+
+wheel: $(TEST) ## rules of the repository; the built wheel in a clean environment; the oldest widget libraries
+	$(PYTEST) tests/packaging $(PYTEST_ARGS)
+
+build: $(TEST) $(NODE_MODULES) ## rebuild the bundled JavaScript in xai_widgets/static
+	$(PY) scripts/bundles.py
+
+format: $(TEST) ## put Python files in style, and notebooks without their outputs
+	$(PY) -m ruff check --fix
+	$(PY) -m ruff format
+	$(PY) scripts/notebooks.py --clean
+
+bench: $(TEST) ## the benchmarks, one after the other
+	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
+
+system: $(TEST) ## Chromium and Node: installed as root on Debian, else named with the command to install them
+	@sh scripts/system.sh chromium node
+
+clean: ## remove the environment and everything built (the committed bundles stay)
+	rm -rf .venv js/node_modules build dist test-results .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(DEMO): pyproject.toml scripts/venv.sh
+	@sh scripts/venv.sh demo
+
+$(TEST): pyproject.toml scripts/venv.sh
+	@sh scripts/venv.sh test
+
+$(NODE_MODULES): js/package.json js/package-lock.json
+	@sh scripts/system.sh node
+	cd js && npm ci --no-audit --no-fund
+	@touch $@

@@ -1,0 +1,77 @@
+"""Run sections of the checks one after the other: ``python scripts/check_all.py lint unit wheel``.
+
+Each section is a target of the Makefile. All of them run, also after a failure, so that one run shows everything
+that is wrong; at the end stand the time and the result of each, and one line that sums up the tests. Each section is a
+process of its own: Playwright keeps an event loop running in its process, which notebook tests cannot bear.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+
+#: The last line of a pytest run, "=== 3 passed, 1 skipped in 2.31s ===", or with -q without the signs.
+PYTEST_SUMMARY = re.compile(r"^=* ?((?:\d+ [a-z]+(?:, )?)+) in [\d.]+s")
+#: The line "Tests  34 passed (34)" of vitest.
+VITEST_SUMMARY = re.compile(r"^\s*Tests\s+(.*?)\s*\(\d+\)")
+ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def run_section(name: str) -> tuple[bool, float, Counter[str]]:
+    """Run one target and pass its output through.
+
+    Returns
+    -------
+    tuple
+        Whether it succeeded, the seconds it took, and how many tests of each outcome it reported.
+    """
+    print(f"\n##### {name}", flush=True)
+    environment = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MFLAGS")}
+    began = time.monotonic()
+    process = subprocess.Popen(
+        [os.environ.get("MAKE", "make"), "--no-print-directory", name],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env=environment,
+    )
+    assert process.stdout is not None
+    counts: Counter[str] = Counter()
+    for line in process.stdout:
+        print(line, end="", flush=True)
+        plain = ESCAPES.sub("", line)
+        found = PYTEST_SUMMARY.match(plain) or VITEST_SUMMARY.match(plain)
+        for number, outcome in re.findall(r"(\d+) ([a-z]+)", found[1]) if found else []:
+            counts[outcome.removesuffix("s") if outcome in ("errors", "warnings") else outcome] += int(number)
+    return process.wait() == 0, time.monotonic() - began, counts
+
+
+def main(sections: list[str]) -> int:
+    """Run ``sections`` and report; the exit status is 1 when any of them failed."""
+    total: Counter[str] = Counter()
+    failed: list[str] = []
+    rows: list[str] = []
+    began = time.monotonic()
+    for name in sections:
+        good, seconds, counts = run_section(name)
+        if not good:
+            failed.append(name)
+        total += counts
+        tests = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
+        rows.append(f"{name:<10} {'ok' if good else 'FAILED':<7} {seconds:6.0f} s  {tests}")
+    print("\n##### sections", *rows, sep="\n")
+    if failed:
+        print(f"failed: {', '.join(failed)} (each runs alone as: make {failed[0]})")
+    summary = ", ".join(f"{number} {outcome}" for outcome, number in sorted(total.items())) or "no tests"
+    print(f"===== {summary} in {time.monotonic() - began:.2f}s =====", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,43 @@
+#!/bin/sh
+# Make .venv and install the package with one extra: scripts/venv.sh demo|test
+#
+# No index is ever named: packages come from wherever this machine's pip and uv are set to look, PyPI by default.
+set -eu
+cd "$(dirname "$0")/.."
+extra=$1
+venv=.venv
+
+# The first Python that runs and is new enough; a version manager's shim may exist and still refuse to run.
+find_python() {
+    for name in ${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11 python3.10 python; do
+        if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1; then
+            echo "$name"
+            return
+        fi
+    done
+    echo "xai_widgets needs Python 3.10 or newer, and none was found; name one with: make lab PYTHON=/path/to/python3" >&2
+    return 1
+}
+
+if ! "$venv/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1; then
+    python=$(find_python)
+    # Debian keeps the part of the standard library that makes environments in a package of its own.
+    "$python" -c 'import ensurepip, venv' >/dev/null 2>&1 || sh scripts/system.sh venv
+    echo "making $venv with $("$python" --version)"
+    rm -rf "$venv"
+    "$python" -m venv "$venv"
+fi
+
+echo "installing xai_widgets[$extra] into $venv (the first time takes a minute or more: torch is large)"
+# uv installs in seconds what takes pip minutes, and compiles: importing torch and torchvision from source takes 10 s more.
+if [ -x "$venv/bin/uv" ] || "$venv/bin/python" -m pip install --quiet --disable-pip-version-check uv; then
+    "$venv/bin/uv" pip install --quiet --compile-bytecode --python "$venv/bin/python" --editable ".[$extra]"
+else
+    echo "uv could not be installed here; going on with pip, which is slower"
+    "$venv/bin/python" -m pip install --disable-pip-version-check --compile --editable ".[$extra]"
+fi
+"$venv/bin/python" -m compileall -q xai_widgets
+
+# The test extra holds the demo extra.
+if [ "$extra" = test ]; then touch "$venv/.installed-demo"; fi
+touch "$venv/.installed-$extra"
