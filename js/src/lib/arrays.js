@@ -32,7 +32,9 @@ export function decode(message) {
 	}
 	const size = shape.reduce((product, extent) => product * extent, 1);
 	if (size * itemsize !== data.byteLength) {
-		throw new TypeError(`array of shape [${shape}] and ${dtype} has ${data.byteLength} bytes, wanted ${size * itemsize}`);
+		throw new TypeError(
+			`array of shape [${shape}] and ${dtype} has ${data.byteLength} bytes, wanted ${size * itemsize}`,
+		);
 	}
 	return { shape, data: /** @type {T} */ (view(dtype, data, size)) };
 }

@@ -1,0 +1,49 @@
+// The views are tested in a real Chromium: jsdom has no canvas. CHROMIUM names another browser than the
+// one on the PATH.
+import { existsSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import { playwright } from "@vitest/browser-playwright";
+import { defineConfig } from "vitest/config";
+
+const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+
+function chromium() {
+	if (process.env.CHROMIUM) return process.env.CHROMIUM;
+	for (const folder of (process.env.PATH ?? "").split(delimiter)) {
+		const found = NAMES.map((name) => join(folder, name)).find((path) => existsSync(path));
+		if (found) return found;
+	}
+	throw new Error(`no browser: wanted one of ${NAMES.join(", ")} on the PATH, or its path in CHROMIUM`);
+}
+
+export default defineConfig({
+	// Found late, a dependency makes vite reload the page in the middle of a test.
+	optimizeDeps: { include: ["uplot"] },
+	server: { host: "127.0.0.1" },
+	test: {
+		include: ["test/**/*.test.js"],
+		api: { host: "127.0.0.1" },
+		browser: {
+			enabled: true,
+			headless: true,
+			screenshotFailures: false,
+			viewport: { width: 900, height: 900 },
+			provider: playwright({
+				launchOptions: {
+					executablePath: chromium(),
+					args: [
+						"--no-sandbox",
+						"--disable-gpu",
+						"--disable-quic",
+						"--no-first-run",
+						"--disable-background-networking",
+						"--disable-component-update",
+						"--disable-sync",
+						"--disable-dev-shm-usage",
+					],
+				},
+			}),
+			instances: [{ browser: "chromium" }],
+		},
+	},
+});
