@@ -1,0 +1,59 @@
+"""Maps made of the activations of one layer.
+
+Grad-CAM, Selvaraju et al. 2017. With a_k the channels of a layer and g_k = dS_c/da_k:
+
+    w_k = mean over places of g_k,   L = relu(sum_k w_k a_k)
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from xai_widgets.attribution.registry import channel_sum, method
+from xai_widgets.model import ImageModel
+from xai_widgets.recording import recording
+
+
+def layer_gradient(model: ImageModel, x: Tensor, target: Tensor, layer: str) -> tuple[Tensor, Tensor]:
+    """The activation of a layer and the gradient of the class score with respect to it, both (N, ...)."""
+    with torch.inference_mode(False), torch.enable_grad(), recording(model.find_layers([layer])) as kept:
+        # A gradient has to reach the layer even if every parameter of the network is frozen.
+        score = model(x.clone().requires_grad_()).gather(1, target.clone()[:, None]).sum()
+        activation = kept[layer]
+        (gradient,) = torch.autograd.grad(score, activation, allow_unused=True)
+    if gradient is None:
+        raise ValueError(f"the scores do not depend on layer {layer!r}, wanted one on their way")
+    return activation.detach(), gradient
+
+
+@method(title="Grad-CAM", reduce=channel_sum, source="Selvaraju et al. 2017")
+def grad_cam(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None) -> Tensor:
+    """Grad-CAM, relu(sum_k w_k a_k) with w_k the mean gradient of channel k.
+
+    Parameters
+    ----------
+    model, x, target
+        As for every :class:`~xai_widgets.attribution.Method`.
+    layer : str, optional
+        A layer with output (C, h, w), by its name in ``model.layers()``. Default: the last one before pooling.
+
+    Returns
+    -------
+    Tensor, (N, 1, h, w)
+        At least 0, in the resolution of the layer.
+
+    Raises
+    ------
+    ValueError
+        For a layer that does not exist, with the nearest name, or whose output has no places.
+    """
+    layer = model.default_layer() if layer is None else layer
+    activation, gradient = layer_gradient(model, x, target, layer)
+    if activation.ndim != 4:
+        raise ValueError(
+            f"layer {layer!r} has an output of shape {tuple(activation.shape[1:])}, wanted (C, h, w), such as that of "
+            f"{model.default_layer()!r}"
+        )
+    weights = gradient.mean((2, 3), keepdim=True)
+    return (weights * activation).sum(1, keepdim=True).relu()

@@ -1,0 +1,59 @@
+"""Gradients of a class score with respect to the pixels.
+
+Simonyan, Vedaldi and Zisserman 2014; Shrikumar et al. 2016 (gradient x input).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from xai_widgets.attribution.registry import channel_sum, max_abs, method
+from xai_widgets.model import ImageModel
+
+
+def score_gradient(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
+    """dS_c/dx for a batch of pixels (N, C, H, W) and class indices (N,).
+
+    Only the gradient of the pixels is computed: no parameter's ``grad`` is written.
+    """
+    # The caller may be inside no_grad() or inference_mode().
+    with torch.inference_mode(False), torch.enable_grad():
+        x = x.clone().requires_grad_()
+        score = model(x).gather(1, target.clone()[:, None]).sum()
+        (gradient,) = torch.autograd.grad(score, x)
+    return gradient
+
+
+@method(title="Gradient", reduce=max_abs, source="Simonyan et al. 2014")
+def gradient(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
+    """Gradient of the class score, dS_c/dx.
+
+    Parameters
+    ----------
+    model, x, target
+        As for every :class:`~xai_widgets.attribution.Method`.
+
+    Returns
+    -------
+    Tensor, (N, C, H, W)
+        Score per unit of pixel value. Its saliency map is the maximum over channels of the absolute value.
+    """
+    return score_gradient(model, x, target)
+
+
+@method(title="Gradient x input", reduce=channel_sum, source="Shrikumar et al. 2016")
+def gradient_x_input(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
+    """Gradient times input, x * dS_c/dx: the linear approximation of the score at the input.
+
+    Parameters
+    ----------
+    model, x, target
+        As for every :class:`~xai_widgets.attribution.Method`.
+
+    Returns
+    -------
+    Tensor, (N, C, H, W)
+        In units of the score, for a black image as the reference. Its saliency map is the sum over channels.
+    """
+    return x * score_gradient(model, x, target)

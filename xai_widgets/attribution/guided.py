@@ -1,0 +1,76 @@
+"""Gradients whose way back through ReLU is changed: DeconvNet and guided backprop.
+
+Zeiler and Fergus 2014; Springenberg et al. 2015. With g the gradient that comes back to a ReLU of input z:
+
+    gradient          g * 1[z > 0]
+    DeconvNet         relu(g)
+    guided backprop   relu(g) * 1[z > 0]
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from xai_widgets.attribution.gradient import score_gradient
+from xai_widgets.attribution.registry import max_abs, method
+from xai_widgets.model import ImageModel
+from xai_widgets.rules import BackwardRules, deconv_relu, guided_relu
+
+
+def require_relu(rules: BackwardRules, model: ImageModel, title: str) -> None:
+    """Refuse a network in which the rule met no ReLU: its result would be the plain gradient, unsaid."""
+    if not rules.met["relu"]:
+        raise ValueError(
+            f"{title} changes the backward pass of ReLU and met none in {model.name}, wanted a network with ReLU; "
+            "the nearest method is 'gradient'"
+        )
+
+
+@method(title="DeconvNet", reduce=max_abs, source="Zeiler and Fergus 2014")
+def deconvnet(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
+    """DeconvNet: ReLU lets the positive part of the gradient pass, whatever its input was.
+
+    Max-pooling goes back through its switches, convolutions through their transposes, as in the gradient.
+
+    Parameters
+    ----------
+    model, x, target
+        As for every :class:`~xai_widgets.attribution.Method`.
+
+    Returns
+    -------
+    Tensor, (N, C, H, W)
+
+    Raises
+    ------
+    ValueError
+        If the network has no ReLU.
+    """
+    with BackwardRules(relu=deconv_relu) as rules:
+        attribution = score_gradient(model, x, target)
+    require_relu(rules, model, "DeconvNet")
+    return attribution
+
+
+@method(title="Guided backprop", reduce=max_abs, source="Springenberg et al. 2015")
+def guided_backprop(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
+    """Guided backprop: ReLU lets the positive part of the gradient pass where its input was positive.
+
+    Parameters
+    ----------
+    model, x, target
+        As for every :class:`~xai_widgets.attribution.Method`.
+
+    Returns
+    -------
+    Tensor, (N, C, H, W)
+
+    Raises
+    ------
+    ValueError
+        If the network has no ReLU.
+    """
+    with BackwardRules(relu=guided_relu) as rules:
+        attribution = score_gradient(model, x, target)
+    require_relu(rules, model, "guided backprop")
+    return attribution

@@ -1,0 +1,71 @@
+"""SmoothGrad: the mean of any method over noisy copies of the image.
+
+Smilkov et al. 2017: A~(x) = 1/n sum_k A(x + N(0, sigma^2)), sigma 10 to 20 % of (max x - min x).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xai_widgets.attribution.registry import Method, as_method, max_abs, method
+from xai_widgets.model import ImageModel
+
+
+@method(title="SmoothGrad", reduce=max_abs, source="Smilkov et al. 2017")
+def smoothgrad(
+    model: ImageModel,
+    x: Tensor,
+    target: Tensor,
+    *,
+    method: str | Method | Callable[..., Any] = "gradient",
+    samples: int = 25,
+    sigma: float = 0.15,
+    seed: int = 0,
+    batch_size: int = 16,
+    **options: Any,
+) -> Tensor:
+    """Mean of a method over noisy copies of each image.
+
+    Parameters
+    ----------
+    model, x, target
+        As for every :class:`~xai_widgets.attribution.Method`. The default target is the predicted class
+        of the clean image.
+    method : str, Method or callable, default "gradient"
+        What is averaged.
+    samples : int, default 25
+        n, the number of noisy copies.
+    sigma : float, default 0.15
+        Standard deviation of the noise, as a share of the image's own range (max x - min x).
+    seed : int, default 0
+        Of the noise, which is drawn on the CPU: the same on every device.
+    batch_size : int, default 16
+        Copies per pass.
+    **options
+        Passed on to the method.
+
+    Returns
+    -------
+    Tensor, (N, C, H, W)
+        What the method returns, averaged. Noisy pixels may leave [0, 1], as published.
+    """
+    if samples < 1 or sigma < 0:
+        raise ValueError(f"samples is {samples} and sigma {sigma}, wanted samples >= 1 and sigma >= 0")
+    wrapped = as_method(method)
+    generator = torch.Generator().manual_seed(seed)
+    means = []
+    for image, label in zip(x, target, strict=True):
+        spread = sigma * (image.max() - image.min())
+        total: Tensor | None = None
+        for at in range(0, samples, batch_size):
+            n = min(batch_size, samples - at)
+            noise = torch.randn((n, *image.shape), generator=generator).to(image.device)
+            made = wrapped.function(model, image + spread * noise, label.expand(n), **options).sum(0)
+            total = made if total is None else total + made
+        assert total is not None
+        means.append(total / samples)
+    return torch.stack(means)

@@ -1,0 +1,180 @@
+"""Gradients along a path from a baseline: integrated gradients, and guided nonlinearity on top of them.
+
+Sundararajan, Taly and Yan 2017; Kwon's dissertation, chapter 3 (equations 3.1 to 3.9). With x' the baseline:
+
+    IG(x)  = (x - x') * integral over alpha in [0, 1] of dS_c/dx at x' + alpha (x - x')               (3.1)
+    sum IG = S_c(x) - S_c(x')                                                          completeness (3.2)
+
+The printed discrete form (3.3) lacks the factor (x - x'); it is kept here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xai_widgets.attribution.gradient import score_gradient
+from xai_widgets.attribution.guided import require_relu
+from xai_widgets.attribution.registry import abs_sum, channel_sum, method
+from xai_widgets.model import ImageModel, Target
+from xai_widgets.rules import BackwardRules, guided_relu, positive_gradient
+
+Quadrature = Literal["right", "midpoint", "gauss_legendre"]
+
+
+def nodes(quadrature: Quadrature, steps: int) -> tuple[list[float], list[float]]:
+    """Points in [0, 1] and their weights, which add up to 1.
+
+    "right" is the Riemann sum at k/m, k = 1..m, of equation 3.3; "midpoint" is at (k - 1/2)/m.
+    """
+    if steps < 1:
+        raise ValueError(f"steps is {steps}, wanted at least 1")
+    if quadrature == "gauss_legendre":
+        points, weights = np.polynomial.legendre.leggauss(steps)
+        return ((points + 1) / 2).tolist(), (weights / 2).tolist()
+    if quadrature not in ("right", "midpoint"):
+        raise ValueError(f"quadrature is {quadrature!r}, wanted 'right', 'midpoint' or 'gauss_legendre'")
+    shift = 0.0 if quadrature == "right" else 0.5
+    return [(k - shift) / steps for k in range(1, steps + 1)], [1 / steps] * steps
+
+
+def check_baseline(baseline: Any, x: Tensor) -> Tensor:
+    """A baseline as a tensor like ``x``: a number in [0, 1], an image, or one image for each of ``x``."""
+    if isinstance(baseline, int | float):
+        if not 0 <= baseline <= 1:
+            raise ValueError(f"baseline is {baseline}, wanted a grey value in [0, 1] or an image")
+        return torch.full_like(x, baseline)
+    baseline = torch.as_tensor(baseline, dtype=x.dtype, device=x.device)
+    try:
+        return baseline.expand_as(x)
+    except RuntimeError as error:
+        raise ValueError(
+            f"baseline has shape {tuple(baseline.shape)}, wanted one that fits the images, {tuple(x.shape)}"
+        ) from error
+
+
+def path_integral(
+    model: ImageModel,
+    x: Tensor,
+    target: Tensor,
+    baseline: Tensor,
+    steps: int,
+    quadrature: Quadrature,
+    batch_size: int,
+) -> Tensor:
+    """(x - x') times the weighted mean of the gradients at the points of the path, (N, C, H, W)."""
+    alphas, weights = (
+        torch.tensor(part, dtype=x.dtype, device=x.device) for part in nodes(quadrature, steps)
+    )
+    total = torch.zeros_like(x)
+    for n in range(len(x)):
+        for at in range(0, steps, batch_size):
+            alpha = alphas[at : at + batch_size].view(-1, 1, 1, 1)
+            points = baseline[n] + alpha * (x[n] - baseline[n])
+            gradients = score_gradient(model, points, target[n].expand(len(points)))
+            total[n] += torch.einsum("k,kchw->chw", weights[at : at + batch_size], gradients)
+    return (x - baseline) * total
+
+
+@method(title="Integrated gradients", reduce=channel_sum, source="Sundararajan et al. 2017")
+def integrated_gradients(
+    model: ImageModel,
+    x: Tensor,
+    target: Tensor,
+    *,
+    baseline: float | Tensor = 0.0,
+    steps: int = 50,
+    quadrature: Quadrature = "right",
+    batch_size: int = 16,
+) -> Tensor:
+    """Integrated gradients, (x - x') * mean_k dS_c/dx at x' + (k/m)(x - x').
+
+    Parameters
+    ----------
+    model, x, target
+        As for every :class:`~xai_widgets.attribution.Method`.
+    baseline : float or Tensor, default 0.0
+        x': a grey value in [0, 1], an image (C, H, W), or one per image (N, C, H, W).
+    steps : int, default 50
+        m, the number of points on the path.
+    quadrature : {"right", "midpoint", "gauss_legendre"}, default "right"
+        Where the points lie: at k/m as in equation 3.3, or where the sum comes nearer to the integral.
+    batch_size : int, default 16
+        Points per pass through the network.
+
+    Returns
+    -------
+    Tensor, (N, C, H, W)
+        In units of the score; its sum is S_c(x) - S_c(x') up to :func:`completeness_gap`.
+    """
+    return path_integral(model, x, target, check_baseline(baseline, x), steps, quadrature, batch_size)
+
+
+@method(title="Guided nonlinearity", reduce=abs_sum, source="Kwon, dissertation, chapter 3")
+def guided_nonlinearity(
+    model: ImageModel,
+    x: Tensor,
+    target: Tensor,
+    *,
+    baseline: float | Tensor = 0.0,
+    steps: int = 50,
+    quadrature: Quadrature = "right",
+    batch_size: int = 16,
+) -> Tensor:
+    """Guided nonlinearity: integrated gradients that go back through nonlinearities by their positive part.
+
+    At every ReLU, y = relu(z), and at every max-pool, y_i = max_j z_ij:
+
+        dF/dz    = relu(dF/dy * 1[z > 0])                                                             (3.6)
+        dF/dz_ij = relu(dF/dy_i * 1[z_ij = y_i])                                                      (3.9)
+
+    Parameters
+    ----------
+    model, x, target, baseline, steps, quadrature, batch_size
+        As for :data:`integrated_gradients`.
+
+    Returns
+    -------
+    Tensor, (N, C, H, W)
+        Completeness is given up; :func:`completeness_gap` tells by how much. Its saliency map is the absolute
+        value of the sum over channels.
+
+    Raises
+    ------
+    ValueError
+        If the network has no ReLU.
+    """
+    baseline = check_baseline(baseline, x)
+    with BackwardRules(relu=guided_relu, max_pool=positive_gradient) as rules:
+        attribution = path_integral(model, x, target, baseline, steps, quadrature, batch_size)
+    require_relu(rules, model, "guided nonlinearity")
+    return attribution
+
+
+@torch.no_grad()
+def completeness_gap(
+    model: ImageModel, attribution: Tensor, x: Any, target: Target = None, *, baseline: float | Tensor = 0.0
+) -> Tensor:
+    """How far an attribution is from summing to the change of the score, (N,).
+
+    sum_i A_i - (S_c(x) - S_c(x')), equation 3.2: 0 for integrated gradients in the limit of many steps.
+
+    Parameters
+    ----------
+    model, x, target, baseline
+        What the attribution was made with.
+    attribution : Tensor, (N, C, H, W)
+        What a method returned.
+
+    Returns
+    -------
+    Tensor, (N,)
+        In units of the score.
+    """
+    x, target = model.prepare(x, target)
+    x = torch.cat([x, check_baseline(baseline, x)])
+    scores = model(x).gather(1, target.repeat(2)[:, None])[:, 0]
+    return attribution.flatten(1).sum(1) - (scores[: len(target)] - scores[len(target) :])

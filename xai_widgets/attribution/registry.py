@@ -1,0 +1,149 @@
+"""The registry of attribution methods, and the form in which foreign ones join it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xai_widgets.errors import unknown
+from xai_widgets.model import ImageModel, Target
+
+#: Makes the (N, H, W) map of an attribution (N, C, H, W).
+Reduce = Callable[[Tensor], Tensor]
+
+
+def max_abs(attribution: Tensor) -> Tensor:
+    """Maximum over channels of the absolute value (Simonyan et al. 2014)."""
+    return attribution.abs().amax(1)
+
+
+def channel_sum(attribution: Tensor) -> Tensor:
+    """Signed sum over channels."""
+    return attribution.sum(1)
+
+
+def abs_sum(attribution: Tensor) -> Tensor:
+    """Absolute value of the sum over channels."""
+    return attribution.sum(1).abs()
+
+
+@dataclass(frozen=True)
+class Method:
+    """An attribution method: call it as ``method(model, x, target, *, ...)``.
+
+    Attributes
+    ----------
+    function : callable
+        ``function(model, x, target, **options)`` for a batch of pixels (N, C, H, W) and class indices (N,), both
+        tensors and not checked again: a tensor (N, C, H, W) in input or layer resolution.
+    name : str
+        Its name in the registry.
+    title : str
+        Its name as people write it.
+    reduce : callable
+        Makes the (N, H, W) saliency map that the method's source draws.
+    source : str
+        Where the method is from.
+    """
+
+    function: Callable[..., Tensor]
+    name: str
+    title: str
+    reduce: Reduce = channel_sum
+    source: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        # The instance is frozen; help() and inspect.signature() are to show the function.
+        object.__setattr__(self, "__doc__", self.function.__doc__)
+        object.__setattr__(self, "__wrapped__", self.function)
+
+    def __call__(self, model: ImageModel, x: Any, target: Target = None, **options: Any) -> Tensor:
+        """Attribute the score of a class.
+
+        Parameters
+        ----------
+        model : ImageModel
+            The network; it is never changed.
+        x
+            Images of any kind, N of them; see :func:`xai_widgets.images.to_images`.
+        target : int, str, sequence or Tensor, optional
+            A class index or label, or one per image. Default: the predicted class.
+        **options
+            Those of the method.
+
+        Returns
+        -------
+        Tensor, (N, C, H, W)
+            Signed, in input or layer resolution, on the model's device.
+        """
+        if not isinstance(model, ImageModel):
+            raise TypeError(
+                f"model is {type(model).__name__}, wanted an ImageModel: ImageModel(module, mean=, std=)"
+            )
+        return self.function(model, *model.prepare(x, target), **options)
+
+    def saliency(self, model: ImageModel, x: Any, target: Target = None, **options: Any) -> Tensor:
+        """The (N, H, W) map of the method, H and W those of the input or of the layer."""
+        return self.reduce(self(model, x, target, **options))
+
+
+#: Every method of the package, by name.
+METHODS: dict[str, Method] = {}
+
+
+def method(
+    *, title: str, reduce: Reduce = channel_sum, source: str = ""
+) -> Callable[[Callable[..., Tensor]], Method]:
+    """Register a function ``(model, x, target, *, ...) -> (N, C, H, W)`` as a method of its own name."""
+
+    def register(function: Callable[..., Tensor]) -> Method:
+        made = Method(function, function.__name__, title, reduce, source)
+        METHODS[made.name] = made
+        return made
+
+    return register
+
+
+def get(name: str) -> Method:
+    """The registered method of this name; ValueError, with the nearest names, if there is none."""
+    if name not in METHODS:
+        raise ValueError(unknown("method", name, METHODS))
+    return METHODS[name]
+
+
+def as_method(given: str | Method | Callable[..., Any] | tuple[str, Callable[..., Any]]) -> Method:
+    """Any explainer as a Method: a registered name, a Method, or your own.
+
+    Parameters
+    ----------
+    given : str, Method, callable or (title, callable)
+        Your own is called ``explain(model, x, target)`` with an :class:`ImageModel`, a batch (N, C, H, W) in
+        [0, 1] and class indices (N,). It returns (N, C, H, W), (N, H, W) or (H, W), as tensor or array.
+    """
+    if isinstance(given, Method):
+        return given
+    if isinstance(given, str):
+        return get(given)
+    title, explain = given if isinstance(given, tuple) and len(given) == 2 else ("", given)
+    if not callable(explain):
+        raise TypeError(f"a method is {given!r}, wanted a name, or a callable (model, x, target) -> map")
+    name = str(title or getattr(explain, "__name__", type(explain).__name__))
+
+    def call(model: ImageModel, x: Tensor, target: Tensor, **options: Any) -> Tensor:
+        made = torch.as_tensor(explain(model, x, target, **options)).detach()
+        if made.ndim == 2:
+            made = made[None]
+        if made.ndim == 3:
+            made = made[:, None]
+        if made.ndim != 4 or len(made) != len(x):
+            raise ValueError(
+                f"method {name!r} returned a map of shape {tuple(made.shape)} for {len(x)} images, wanted "
+                "(N, C, H, W) or (N, H, W)"
+            )
+        return made.to(x.device, torch.float32)
+
+    return Method(call, name, title or name.replace("_", " "))

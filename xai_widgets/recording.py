@@ -1,0 +1,92 @@
+"""Running and watching a network for the length of one pass, and leaving no trace on it.
+
+A hook on a module can be left behind, and it changes the caller's network. The watch below is one global
+forward hook that looks only at the modules asked for, in its own thread, and goes when the block ends.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
+
+#: Sees (name, module, output) after a layer ran; what it returns, unless None, takes the output's place.
+Watcher = Callable[[str, nn.Module, Any], Any]
+
+
+@contextmanager
+def watching(layers: Mapping[str, nn.Module], watcher: Watcher) -> Iterator[None]:
+    """Call ``watcher`` after each call of one of ``layers`` in this thread, until the block ends."""
+    names = {id(module): name for name, module in layers.items()}
+    thread = threading.get_ident()
+
+    def hook(module: nn.Module, _inputs: Any, output: Any) -> Any:
+        name = names.get(id(module))
+        if name is None or threading.get_ident() != thread:
+            return None
+        return watcher(name, module, output)
+
+    handle = register_module_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def recording(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
+    """Keep the outputs of ``layers``, by name, from the pass made inside the block.
+
+    The network goes on with a copy, so that an in-place operation after the layer cannot change what was
+    kept, and gradients with respect to it are those of the layer's output. Of a layer that runs several
+    times the last output is kept.
+    """
+    kept: dict[str, Tensor] = {}
+
+    def keep(name: str, module: nn.Module, output: Any) -> Tensor:
+        if not isinstance(output, Tensor):
+            raise ValueError(
+                f"layer {name!r} returns {type(output).__name__}, wanted a layer that returns one tensor"
+            )
+        kept[name] = output
+        return output.clone()
+
+    with watching(layers, keep):
+        yield kept
+
+
+class Evaluation:
+    """Eval mode for as long as any thread is in the block, then every flag as it was."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._training: list[nn.Module] = []
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A lock cannot be copied; a copy of the model gets its own.
+        return Evaluation, (self._module,)
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Hold the network in eval mode."""
+        entered = False
+        try:
+            with self._lock:
+                if self._inside == 0:
+                    self._training = [module for module in self._module.modules() if module.training]
+                self._inside, entered = self._inside + 1, True
+                for module in self._training:
+                    module.training = False
+            yield
+        finally:
+            with self._lock:
+                self._inside -= entered
+                if self._inside == 0:
+                    for module in self._training:
+                        module.training = True
