@@ -26,7 +26,7 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 lab: $(DEMO) ## open the tour in JupyterLab (LAB_ARGS="--no-browser --port 8899")
-	.venv/bin/jupyter-lab $(TOUR) --ip=127.0.0.1 $(AS_ROOT) $(LAB_ARGS)
+	.venv/bin/jupyter-lab --ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/$(TOUR) $(AS_ROOT) $(LAB_ARGS)
 
 test: system ## everything .ci/run checks, section by section, with timings
 	@$(PY) scripts/check_all.py lint types js unit oracle browser notebooks wheel

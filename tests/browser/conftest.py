@@ -1,0 +1,102 @@
+"""Fixtures of the browser tests: one Chromium and one server of each kind a session, started when first used."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from afm import AfmPage
+from hosts import PAGE_PATIENCE, JupyterServer, NotebookHost, screenshot
+from playwright.sync_api import expect, sync_playwright
+
+expect.set_options(timeout=PAGE_PATIENCE * 1000)
+
+CHROMIUM_NAMES = (
+    *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+)
+#: What keeps Chromium quiet and lets it run as root and in a container.
+CHROMIUM_ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
+]
+OPEN_PAGES = pytest.StashKey[list]()
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """The browser of the system, without a window."""
+    names = (os.environ["CHROMIUM"],) if os.environ.get("CHROMIUM") else CHROMIUM_NAMES
+    executable = next((path for name in names if (path := shutil.which(name))), None)
+    if executable is None:
+        pytest.fail(f"no Chromium found (looked for {', '.join(names)}): run make system", pytrace=False)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+def _server(kind, tmp_path_factory):
+    server = JupyterServer(kind, tmp_path_factory.mktemp(kind))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def lab_server(tmp_path_factory):
+    yield from _server("lab", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def notebook7_server(tmp_path_factory):
+    yield from _server("notebook", tmp_path_factory)
+
+
+def _host(request, chromium, server):
+    host = NotebookHost(chromium, server)
+    request.node.stash.setdefault(OPEN_PAGES, []).append(host.pages)
+    yield host
+    host.close()
+
+
+@pytest.fixture
+def lab(request, chromium, lab_server):
+    """JupyterLab: ``lab.open(cells)`` opens a notebook and runs it."""
+    yield from _host(request, chromium, lab_server)
+
+
+@pytest.fixture
+def notebook7(request, chromium, notebook7_server):
+    """Notebook 7, with the same ``open``."""
+    yield from _host(request, chromium, notebook7_server)
+
+
+@pytest.fixture(params=["lab", "notebook7"])
+def jupyter(request):
+    """A test with this fixture runs in JupyterLab and again in Notebook 7."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def afm_page(request, chromium):
+    """A page without Jupyter: ``afm_page.mount(widget)`` shows a widget, with its model open to the test."""
+    page = AfmPage(chromium)
+    request.node.stash.setdefault(OPEN_PAGES, []).append([page])
+    yield page
+    page.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Keep a picture of every open page of a failing test, and add what went on behind it to the report."""
+    report = yield
+    if report.when == "call" and report.failed:
+        pages = [page for pages in item.stash.get(OPEN_PAGES, []) for page in pages]
+        for number, page in enumerate(pages):
+            try:
+                picture = screenshot(page.page, f"{item.name}-{number}")
+            except Exception as error:  # the picture is an extra: the failure itself is what counts
+                picture = Path(f"(no picture: {error})")
+            report.sections.append((f"page {number}, seen in {picture.name}", page.report()))
+    return report
