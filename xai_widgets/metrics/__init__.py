@@ -1,0 +1,7 @@
+"""Measures of attributions."""
+
+from __future__ import annotations
+
+from xai_widgets.metrics.deletion import Curve, blur, deletion, insertion, ordering
+
+__all__ = ["Curve", "blur", "deletion", "insertion", "ordering"]

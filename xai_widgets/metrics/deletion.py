@@ -1,0 +1,241 @@
+"""Deletion and insertion: how fast the score falls, or rises, when pixels go, or come, in order of their saliency.
+
+The protocol of RISE (Petsiuk et al. 2018). At 224 x 224 pixels, 224 at a time:
+
+    deletion     from the image to black, the most salient pixels first; a low area under the curve is good
+    insertion    from the blurred image (Gaussian, 11 x 11, sigma 5) to the image; a high area is good
+
+The score is the softmax probability of the class, the area under the curve is the trapezoid sum over [0, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xai_widgets.model import ImageModel, Target
+from xai_widgets.run import Run
+
+Game = Literal["deletion", "insertion"]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A deletion or insertion curve, as far as it is computed.
+
+    Attributes
+    ----------
+    game : {"deletion", "insertion"}
+        Which one.
+    fractions : Tensor, (T,)
+        Shares of the pixels that are replaced, from 0 to 1.
+    scores : Tensor, (N, T)
+        Probability of each image's class at each fraction; NaN where it is not computed yet.
+    top_scores : Tensor, (N, T, k)
+        The highest probabilities, best first; NaN where they are not computed yet.
+    top_classes : Tensor, (N, T, k)
+        Their classes; -1 where they are not computed yet.
+    """
+
+    game: Game
+    fractions: Tensor
+    scores: Tensor
+    top_scores: Tensor
+    top_classes: Tensor
+
+    @property
+    def auc(self) -> Tensor:
+        """Area under the curve, (N,), by the trapezoid rule; NaN until the curve is complete."""
+        return torch.trapezoid(self.scores, self.fractions)
+
+
+def ordering(saliency: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+    """Rank of every pixel: 0 for the most salient one, H*W - 1 for the least.
+
+    Parameters
+    ----------
+    saliency : Tensor, (N, h, w)
+        Higher is more important. Ties are broken by the place, row by row.
+    size : (int, int), optional
+        H and W, to which the saliency is brought first, bilinearly.
+
+    Returns
+    -------
+    Tensor, (N, H, W)
+        int32; of each image a permutation of 0 .. H*W - 1.
+    """
+    if saliency.ndim != 3:
+        raise ValueError(f"saliency has shape {tuple(saliency.shape)}, wanted (N, H, W)")
+    if not torch.isfinite(saliency).all():
+        raise ValueError(
+            "the saliency holds NaN or infinite values, wanted finite ones: pixels cannot be put in order"
+        )
+    if size is not None and tuple(saliency.shape[1:]) != tuple(size):
+        saliency = F.interpolate(saliency[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+    order = saliency.flatten(1).argsort(dim=1, descending=True, stable=True)
+    ranks = torch.empty_like(order, dtype=torch.int32)
+    places = torch.arange(order.shape[1], device=order.device, dtype=torch.int32)
+    return ranks.scatter_(1, order, places.expand_as(ranks)).view_as(saliency)
+
+
+def blur(x: Tensor, *, kernel: int = 11, sigma: float = 5.0) -> Tensor:
+    """Blur images by a truncated Gaussian, the border repeated.
+
+    Parameters
+    ----------
+    x : Tensor, (N, C, H, W)
+        Images.
+    kernel : int, default 11
+        Extent of the kernel in pixels, odd.
+    sigma : float, default 5.0
+        Its standard deviation in pixels.
+
+    Returns
+    -------
+    Tensor, (N, C, H, W)
+    """
+    if kernel < 1 or kernel % 2 == 0 or sigma <= 0:
+        raise ValueError(f"kernel is {kernel} and sigma {sigma}, wanted an odd kernel and sigma above 0")
+    at = torch.arange(kernel, device=x.device, dtype=x.dtype) - kernel // 2
+    profile = torch.exp(-(at**2) / (2 * sigma**2))
+    profile = profile / profile.sum()
+    channels = x.shape[1]
+    padded = F.pad(x, (kernel // 2,) * 4, mode="replicate")
+    rows = F.conv2d(padded, profile.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
+    return F.conv2d(rows, profile.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
+
+
+def deletion(
+    model: ImageModel,
+    x: Any,
+    saliency: Tensor,
+    target: Target = None,
+    *,
+    steps: int = 224,
+    baseline: Tensor | float = 0.0,
+    batch_size: int = 32,
+    top: int = 5,
+) -> Run[Curve]:
+    """Delete pixels in order of their saliency and follow the score.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network.
+    x
+        Images of any kind, N of them.
+    saliency : Tensor, (N, h, w)
+        Higher is more important, as from ``method.saliency``; brought to the size of the images.
+    target : int, str, sequence or Tensor, optional
+        The class, or one per image. Default: the predicted class.
+    steps : int, default 224
+        T - 1, from 1 to the number of pixels; at 224 x 224 each step is the 224 pixels of RISE.
+    baseline : float or Tensor, default 0.0
+        What pixels are replaced by: a grey value, an image, or one image each.
+    batch_size : int, default 32
+        Images per pass.
+    top : int, default 5
+        How many of the highest classes to keep at each step.
+
+    Returns
+    -------
+    Run of Curve
+        One snapshot a batch; ``deletion(...).result()`` is the whole curve.
+    """
+    x, target = model.prepare(x, target)
+    start, end = x, torch.as_tensor(baseline, dtype=x.dtype, device=x.device).expand_as(x)
+    return _game("deletion", model, start, end, saliency, target, steps, batch_size, top)
+
+
+def insertion(
+    model: ImageModel,
+    x: Any,
+    saliency: Tensor,
+    target: Target = None,
+    *,
+    steps: int = 224,
+    baseline: Tensor | float | None = None,
+    batch_size: int = 32,
+    top: int = 5,
+) -> Run[Curve]:
+    """Insert pixels in order of their saliency and follow the score.
+
+    Parameters
+    ----------
+    model, x, saliency, target, steps, batch_size, top
+        As for :func:`deletion`.
+    baseline : float or Tensor, optional
+        What to start from. Default: the blurred image, :func:`blur`.
+
+    Returns
+    -------
+    Run of Curve
+        One snapshot a batch.
+    """
+    x, target = model.prepare(x, target)
+    start = (
+        blur(x)
+        if baseline is None
+        else torch.as_tensor(baseline, dtype=x.dtype, device=x.device).expand_as(x)
+    )
+    return _game("insertion", model, start, x, saliency, target, steps, batch_size, top)
+
+
+def _game(
+    game: Game,
+    model: ImageModel,
+    start: Tensor,
+    end: Tensor,
+    saliency: Tensor,
+    target: Tensor,
+    steps: int,
+    batch_size: int,
+    top: int,
+) -> Run[Curve]:
+    """The run of either game: step k shows the ``counts[k]`` most salient pixels of ``end``, the rest of ``start``."""
+    n, _, height, width = start.shape
+    pixels = height * width
+    if not 1 <= steps <= pixels:
+        raise ValueError(f"steps is {steps}, wanted 1 to {pixels}, the number of pixels")
+    if batch_size < 1 or top < 1:
+        raise ValueError(f"batch_size is {batch_size} and top {top}, wanted at least 1 of both")
+    if len(saliency) != n:
+        raise ValueError(f"{len(saliency)} saliency maps were given for {n} images, wanted one per image")
+    ranks = ordering(saliency.to(start.device), (height, width))[:, None]
+    counts = torch.tensor(
+        [round(k * pixels / steps) for k in range(steps + 1)], device=start.device, dtype=torch.int32
+    )
+    points = [(image, at) for image in range(n) for at in range(0, steps + 1, batch_size)]
+    top = min(top, len(model.labels))
+    curve = Curve(
+        game,
+        counts.cpu() / pixels,
+        torch.full((n, steps + 1), torch.nan),
+        torch.full((n, steps + 1, top), torch.nan),
+        torch.full((n, steps + 1, top), -1),
+    )
+
+    def play() -> Iterator[Curve]:
+        scores, values, classes = curve.scores.clone(), curve.top_scores.clone(), curve.top_classes.clone()
+        # In the layout that the network runs in, the pixels of a batch are written once.
+        first, last = (images.contiguous(memory_format=torch.channels_last) for images in (start, end))
+        for image, at in points:
+            some = slice(at, min(at + batch_size, steps + 1))
+            with torch.no_grad():
+                replaced = ranks[image] < counts[some].view(-1, 1, 1, 1)
+                probs = model(
+                    torch.where(replaced, last[image : image + 1], first[image : image + 1])
+                ).softmax(1)
+            best = probs.topk(top, dim=1)
+            scores[image, some] = probs[:, target[image]].cpu()
+            values[image, some], classes[image, some] = best.values.cpu(), best.indices.cpu()
+            yield replace(
+                curve, scores=scores.clone(), top_scores=values.clone(), top_classes=classes.clone()
+            )
+
+    return Run(play(), total=len(points), name=game)
