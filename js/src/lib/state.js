@@ -42,3 +42,18 @@ export function onFrame(draw, signal) {
 		});
 	};
 }
+
+/**
+ * A setter for what is dragged: linked views follow at once, the kernel hears once a frame.
+ *
+ * @param {import("@anywidget/types").AnyModel} model
+ * @param {AbortSignal} signal
+ * @returns {(values: Record<string, unknown>) => void}
+ */
+export function updater(model, signal) {
+	const save = onFrame(() => model.save_changes(), signal);
+	return (values) => {
+		for (const [name, value] of Object.entries(values)) model.set(name, value);
+		save();
+	};
+}

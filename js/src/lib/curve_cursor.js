@@ -1,0 +1,117 @@
+import { positionOf } from "./curves.js";
+import { element } from "./dom.js";
+import { readable } from "./format.js";
+import { bindKeys } from "./keys.js";
+
+const STEPS = /** @type {Record<string, number>} */ ({
+	ArrowLeft: -0.01,
+	ArrowDown: -0.01,
+	ArrowRight: 0.01,
+	ArrowUp: 0.01,
+	PageDown: -0.1,
+	PageUp: 0.1,
+});
+
+/** The vertical line that is dragged, its handle (a slider for the keyboard), and a dot on the active curve. */
+export class CurveCursor {
+	#handle = element("div", {
+		class: "xw-cursor-handle",
+		role: "slider",
+		tabindex: 0,
+		"aria-label": "cursor",
+		"aria-valuemin": 0,
+		"aria-valuemax": 1,
+	});
+	#line = element("div", { class: "xw-cursor" }, [this.#handle]);
+	#dot = element("div", { class: "xw-cursor-dot", hidden: true });
+
+	/**
+	 * @param {HTMLElement} root  of the view
+	 * @param {HTMLElement} over  the element over the plotting area
+	 * @param {() => number} current  the fraction now
+	 * @param {(fraction: number) => void} move
+	 * @param {AbortSignal} signal
+	 */
+	constructor(root, over, current, move, signal) {
+		over.append(this.#line, this.#dot);
+		bindKeys(root, this.#handle, {
+			act: (event) => step(event, current()),
+			set: ({ fraction }) => move(Number(fraction)),
+			signal,
+		});
+	}
+
+	focus() {
+		this.#handle.focus({ preventScroll: true });
+	}
+
+	/**
+	 * Touches only transforms and text: this runs at every step of a drag.
+	 *
+	 * @param {import("./curve_plot.js").CurvePlot} plot
+	 * @param {import("./curves.js").Curves} data
+	 * @param {number} fraction
+	 * @param {number} step  index of the nearest value on x, -1 for none
+	 * @param {{xLabel: string, width: number}} look  `width` of the plotting area, CSS px
+	 */
+	place(plot, data, fraction, step, { xLabel, width }) {
+		const { x, curves } = data;
+		const left = plot.leftOf(x, fraction);
+		const shown = Math.min(Math.max(left, 0), width);
+		this.#line.style.transform = `translateX(${shown}px)`;
+		this.#line.classList.toggle("xw-outside", Math.abs(shown - left) > 1);
+		const span = x.length > 1 ? x[x.length - 1] - x[0] : 1;
+		const text = readable(positionOf(x, fraction), span);
+		this.#handle.textContent = text;
+		const active = curves.find((curve) => curve.active && !curve.hidden);
+		const value = active && step >= 0 ? active.values[step] : Number.NaN;
+		this.#handle.setAttribute("aria-valuenow", String(fraction));
+		this.#handle.setAttribute(
+			"aria-valuetext",
+			`${xLabel || "x"} ${text}${active ? `, ${active.label} ${readable(value)}` : ""}`,
+		);
+		this.#placeDot(plot, x[step], value, active?.color ?? "", width);
+	}
+
+	/**
+	 * @param {import("./curve_plot.js").CurvePlot} plot
+	 * @param {number} x
+	 * @param {number} y
+	 * @param {string} color
+	 * @param {number} width
+	 */
+	#placeDot(plot, x, y, color, width) {
+		const left = plot.leftOf([x], 0);
+		const top = plot.topOf(y);
+		const inside = left >= -1 && left <= width + 1 && top >= -1 && top <= plot.over.clientHeight + 1;
+		this.#dot.hidden = !inside;
+		if (!inside) return;
+		this.#dot.style.transform = `translate(${left}px, ${top}px)`;
+		this.#dot.style.background = color;
+	}
+}
+
+/**
+ * Where a key moves the cursor.
+ *
+ * @param {KeyboardEvent} event
+ * @param {number} fraction  now
+ * @returns {{fraction: number} | null} null for a key that does not move it
+ */
+function step(event, fraction) {
+	if (event.key === "Home") return { fraction: 0 };
+	if (event.key === "End") return { fraction: 1 };
+	if (!(event.key in STEPS)) return null;
+	const by = STEPS[event.key];
+	return { fraction: tidy(fraction + (event.shiftKey ? Math.sign(by) * 0.1 : by)) };
+}
+
+/**
+ * A fraction inside [0, 1] with four decimals: finer than a hand, and readable.
+ *
+ * @param {number} fraction
+ * @returns {number}
+ */
+export function tidy(fraction) {
+	return Math.round(Math.min(Math.max(fraction, 0), 1) * 1e4) / 1e4;
+}

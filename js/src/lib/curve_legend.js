@@ -1,0 +1,112 @@
+import { fullName } from "./curves.js";
+import { element } from "./dom.js";
+import { readable } from "./format.js";
+import { gameDash } from "./palette.js";
+
+/** @typedef {import("./curves.js").Curve} Curve */
+
+/**
+ * The entries of a legend: a check box to hide the curve, its name to make it active, its note, its value at
+ * the cursor. Entries are changed in place, so that the focus stays while curves grow.
+ */
+export class CurveLegend {
+	element = element("ul", { class: "xw-legend", "aria-label": "curves" });
+	/** @type {Entry[]} */
+	#entries = [];
+	#activate;
+	#hide;
+
+	/**
+	 * @param {(row: number) => void} activate
+	 * @param {(row: number, hidden: boolean) => void} hide
+	 */
+	constructor(activate, hide) {
+		this.#activate = activate;
+		this.#hide = hide;
+	}
+
+	/** @param {Curve[]} curves */
+	draw(curves) {
+		for (const entry of this.#entries.splice(curves.length)) entry.element.remove();
+		while (this.#entries.length < curves.length) {
+			const entry = new Entry(this.#entries.length, this.#activate, this.#hide);
+			this.#entries.push(entry);
+			this.element.append(entry.element);
+		}
+		for (const [row, entry] of this.#entries.entries()) entry.draw(curves[row]);
+		this.element.hidden = curves.length === 0;
+	}
+
+	/**
+	 * @param {Curve[]} curves
+	 * @param {number} step  index on x, -1 for none
+	 */
+	read(curves, step) {
+		for (const [row, entry] of this.#entries.entries()) {
+			entry.value.textContent = readable(curves[row]?.values[step]);
+		}
+	}
+}
+
+class Entry {
+	value = element("span", { class: "xw-legend-value" });
+	#box = element("input", { type: "checkbox" });
+	#swatch = swatch();
+	#label = element("span", { class: "xw-legend-label" });
+	#note = element("span", { class: "xw-legend-note xw-muted" });
+	#name = element("button", { type: "button", class: "xw-legend-name" }, [
+		this.#swatch.element,
+		element("span", { class: "xw-legend-text" }, [this.#label, this.#note]),
+	]);
+	element = element("li", {}, [this.#box, this.#name, this.value]);
+
+	/**
+	 * Its listeners live as long as its elements.
+	 *
+	 * @param {number} row
+	 * @param {(row: number) => void} activate
+	 * @param {(row: number, hidden: boolean) => void} hide
+	 */
+	constructor(row, activate, hide) {
+		this.#name.addEventListener("click", () => activate(row));
+		this.#box.addEventListener("change", () => hide(row, !this.#box.checked));
+	}
+
+	/** @param {Curve} curve */
+	draw(curve) {
+		const name = fullName(curve);
+		setText(this.#label, name);
+		setText(this.#note, curve.note);
+		this.#box.checked = !curve.hidden;
+		this.#box.setAttribute("aria-label", `show ${name}`);
+		this.#name.setAttribute("aria-pressed", String(curve.active));
+		this.#name.title = curve.note ? `${name}, ${curve.note}` : name;
+		this.element.classList.toggle("xw-hidden-curve", curve.hidden);
+		this.#swatch.draw(curve);
+	}
+}
+
+/** A short piece of the curve: its colour and its dashes. */
+function swatch() {
+	const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+	const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
+	svg.setAttribute("viewBox", "0 0 22 10");
+	svg.setAttribute("aria-hidden", "true");
+	svg.classList.add("xw-swatch");
+	line.setAttribute("d", "M1 5H21");
+	svg.append(line);
+	return {
+		element: svg,
+		/** @param {Curve} curve */
+		draw(curve) {
+			line.style.stroke = curve.color;
+			line.style.strokeWidth = curve.active ? "3.5" : "2";
+			line.style.strokeDasharray = gameDash(curve.game).length ? "5 3.5" : "";
+		},
+	};
+}
+
+/** @param {HTMLElement} node @param {string} text */
+function setText(node, text) {
+	if (node.textContent !== text) node.textContent = text;
+}

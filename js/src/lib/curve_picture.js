@@ -1,0 +1,78 @@
+import { fullName } from "./curves.js";
+import { readable } from "./format.js";
+import { gameDash } from "./palette.js";
+
+const LINE = 18;
+const MARGIN = 12;
+const SWATCH = 22;
+const FONT = "12px system-ui, sans-serif";
+
+/**
+ * A picture of the plot as it is shown, with its title and its legend in words.
+ *
+ * @param {HTMLCanvasElement} plot
+ * @param {import("./curves.js").Curve[]} curves  the visible ones
+ * @param {object} options
+ * @param {string} options.title
+ * @param {string} options.place  where the cursor is, in words
+ * @param {number} options.step  index on x of the values, -1 for none
+ * @param {number} options.width  of the plot, CSS px
+ * @param {(color: string) => string} options.resolve
+ * @returns {HTMLCanvasElement}
+ */
+export function picture(plot, curves, { title, place, step, width, resolve }) {
+	const scale = plot.width / width;
+	const head = title ? LINE + MARGIN : MARGIN;
+	const height = head + plot.height / scale + MARGIN + LINE * (curves.length + (step < 0 ? 0 : 1)) + MARGIN;
+	const canvas = document.createElement("canvas");
+	canvas.width = Math.round((width + 2 * MARGIN) * scale);
+	canvas.height = Math.round(height * scale);
+	const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+	context.scale(scale, scale);
+	context.fillStyle = resolve("var(--xw-bg)");
+	context.fillRect(0, 0, width + 2 * MARGIN, height);
+	context.textBaseline = "middle";
+	context.fillStyle = resolve("var(--xw-fg)");
+	context.font = `600 ${FONT}`;
+	context.fillText(title, MARGIN, MARGIN + LINE / 2);
+	context.drawImage(plot, MARGIN, head, width, plot.height / scale);
+	let top = head + plot.height / scale + MARGIN + LINE / 2;
+	context.font = FONT;
+	if (step >= 0) {
+		context.fillStyle = resolve("var(--xw-muted)");
+		context.textAlign = "right";
+		context.fillText(place, MARGIN + width, top);
+		top += LINE;
+	}
+	for (const curve of curves) {
+		entry(context, curve, { top, width, step, resolve });
+		top += LINE;
+	}
+	return canvas;
+}
+
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {import("./curves.js").Curve} curve
+ * @param {{top: number, width: number, step: number, resolve: (color: string) => string}} options
+ */
+function entry(context, curve, { top, width, step, resolve }) {
+	context.strokeStyle = resolve(curve.color);
+	context.lineWidth = curve.active ? 3 : 1.75;
+	context.setLineDash(gameDash(curve.game));
+	context.beginPath();
+	context.moveTo(MARGIN, top);
+	context.lineTo(MARGIN + SWATCH, top);
+	context.stroke();
+	context.textAlign = "left";
+	context.fillStyle = resolve("var(--xw-fg)");
+	const name = fullName(curve);
+	const left = MARGIN + SWATCH + 8;
+	context.fillText(name, left, top);
+	context.fillStyle = resolve("var(--xw-muted)");
+	context.fillText(curve.note, left + context.measureText(name).width + 10, top);
+	if (step < 0) return;
+	context.fillStyle = resolve("var(--xw-fg)");
+	context.textAlign = "right";
+	context.fillText(readable(curve.values[step]), MARGIN + width, top);
+}

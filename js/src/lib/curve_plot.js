@@ -1,0 +1,219 @@
+import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+import { positionOf } from "./curves.js";
+import { gameDash } from "./palette.js";
+
+/** @typedef {import("./curves.js").Curves} Curves */
+/** @typedef {[min: number, max: number]} Range */
+
+/** Rounding of float32 that still counts as inside [0, 1]. */
+const SLACK = 1e-4;
+/** Up to this many values a curve shows its points, so that the first ones are seen at all. */
+const FEW = 3;
+
+/**
+ * A uPlot that is made once and then only changed: data, styles, labels, size and zoom are set in one
+ * batch, so that a curve may grow under the hand.
+ */
+export class CurvePlot {
+	/** @type {{x: Range | null, y: Range | null}} what the person has zoomed to */
+	zoom = { x: null, y: null };
+	/** @type {uPlot} */
+	#plot;
+	/** @type {(color: string) => string} */
+	#resolve;
+	#labels = "";
+
+	/**
+	 * @param {HTMLElement} host
+	 * @param {number} width  CSS px
+	 * @param {number} height  CSS px
+	 * @param {(color: string) => string} resolve  turns a CSS colour into one for the canvas
+	 */
+	constructor(host, width, height, resolve) {
+		this.#resolve = resolve;
+		const axis = {
+			stroke: () => resolve("var(--xw-muted)"),
+			grid: { stroke: () => resolve("var(--xw-line)"), width: 1 },
+			ticks: { stroke: () => resolve("var(--xw-line)"), width: 1, size: 4 },
+			font: "11px system-ui, sans-serif",
+			labelFont: "12px system-ui, sans-serif",
+			labelSize: 18,
+			labelGap: 0,
+			gap: 4,
+			/** @type {uPlot.Axis.DynamicValues} */
+			values: (_plot, splits, _axis, _space, step) => splits.map((value) => tick(value, step)),
+		};
+		this.#plot = new uPlot(
+			{
+				width,
+				height,
+				padding: [10, 14, 2, 2],
+				legend: { show: false },
+				// Moving uPlot's own cursor costs more than one line, and it cannot be dragged.
+				cursor: { show: false },
+				scales: { x: { time: false }, y: { auto: false, range: (_plot, min, max) => [min ?? 0, max ?? 1] } },
+				axes: [
+					{ ...axis, size: 24, space: 46 },
+					{ ...axis, size: 40, space: 28 },
+				],
+				series: [{}],
+			},
+			[[0, 1]],
+			host,
+		);
+	}
+
+	/** The element over the plotting area. */
+	get over() {
+		return this.#plot.over;
+	}
+
+	/** CSS px of the plotting area. */
+	get plotWidth() {
+		return this.#plot.bbox.width / uPlot.pxRatio;
+	}
+
+	get canvas() {
+		return this.#plot.ctx.canvas;
+	}
+
+	destroy() {
+		this.#plot.destroy();
+	}
+
+	/**
+	 * @param {Curves} data
+	 * @param {{width: number, height: number, xLabel: string, yLabel: string}} look
+	 */
+	draw(data, look) {
+		const plot = this.#plot;
+		const [x, y] = this.#ranges(data);
+		plot.batch(() => {
+			this.#arrange(look);
+			this.#restyle(data);
+			const columns = data.curves.map(({ values }) => Array.from(values, orNull));
+			plot.setData([Array.from(data.x), ...columns], false);
+			// Setting x redraws all, changed or not; `redraw` would bring the old x back.
+			plot.setScale("y", { min: y[0], max: y[1] });
+			plot.setScale("x", { min: x[0], max: x[1] });
+		});
+	}
+
+	/** @param {{width: number, height: number, xLabel: string, yLabel: string}} look */
+	#arrange({ width, height, xLabel, yLabel }) {
+		const plot = this.#plot;
+		const labels = JSON.stringify([xLabel, yLabel]);
+		if (width !== plot.width || height !== plot.height) plot.setSize({ width, height });
+		if (labels === this.#labels) return;
+		this.#labels = labels;
+		// An axis without a label (null, not "") takes no room for one.
+		plot.axes[0].label = xLabel || /** @type {any} */ (null);
+		plot.axes[1].label = yLabel || /** @type {any} */ (null);
+		plot.redraw(false, true);
+	}
+
+	/** @param {Curves} data */
+	#restyle({ curves }) {
+		const plot = this.#plot;
+		while (plot.series.length - 1 > curves.length) plot.delSeries(plot.series.length - 1);
+		while (plot.series.length - 1 < curves.length) {
+			plot.addSeries({ scale: "y", spanGaps: true, points: { size: 5 } });
+		}
+		const someActive = curves.some(({ active, hidden }) => active && !hidden);
+		curves.forEach((curve, row) => {
+			const series = plot.series[row + 1];
+			const color = this.#resolve(curve.color);
+			series.show = !curve.hidden;
+			series.stroke = () => this.#resolve(curve.color);
+			series.width = curve.active ? 2.75 : 1.5;
+			series.dash = gameDash(curve.game);
+			series.alpha = curve.active || !someActive ? 1 : 0.75;
+			const points = /** @type {uPlot.Series.Points} */ (series.points);
+			points.show = () => curve.computed <= FEW;
+			points.stroke = () => color;
+			points.fill = () => color;
+		});
+	}
+
+	/**
+	 * What the axes show: the zoom, else all x, and [0, 1] for y unless a visible curve leaves it.
+	 *
+	 * @param {Curves} data
+	 * @returns {[Range, Range]}
+	 */
+	#ranges({ x, curves }) {
+		const all = extent(x) ?? [0, 1];
+		let low = 0;
+		let high = 1;
+		const visible = curves.filter(({ hidden }) => !hidden).map(({ values }) => extent(values));
+		const found = visible.filter((range) => range !== null);
+		if (found.length > 0) {
+			low = Math.min(...found.map((range) => range[0]));
+			high = Math.max(...found.map((range) => range[1]));
+		}
+		const inside = low >= -SLACK && high <= 1 + SLACK;
+		const y = /** @type {Range} */ (inside ? [0, 1] : uPlot.rangeNum(low, high, 0.1, true));
+		return [this.zoom.x ?? (all[0] < all[1] ? all : [all[0] - 0.5, all[0] + 0.5]), this.zoom.y ?? y];
+	}
+
+	/**
+	 * CSS px from the left of the plotting area, of a fraction of x.
+	 *
+	 * @param {ArrayLike<number>} x
+	 * @param {number} fraction
+	 * @returns {number}
+	 */
+	leftOf(x, fraction) {
+		return this.#plot.valToPos(positionOf(x, fraction), "x");
+	}
+
+	/**
+	 * CSS px from the top of the plotting area.
+	 *
+	 * @param {number} value
+	 * @returns {number}
+	 */
+	topOf(value) {
+		return this.#plot.valToPos(value, "y");
+	}
+
+	/**
+	 * @param {number} left  CSS px
+	 * @returns {number} on x
+	 */
+	xAt(left) {
+		return this.#plot.posToVal(left, "x");
+	}
+
+	/**
+	 * @param {number} top  CSS px
+	 * @returns {number} on y
+	 */
+	yAt(top) {
+		return this.#plot.posToVal(top, "y");
+	}
+}
+
+/** @param {number} value @returns {number | null} */
+function orNull(value) {
+	return Number.isNaN(value) ? null : value;
+}
+
+/** @param {ArrayLike<number>} values @returns {Range | null} null without a finite value */
+function extent(values) {
+	let low = Number.POSITIVE_INFINITY;
+	let high = Number.NEGATIVE_INFINITY;
+	for (let i = 0; i < values.length; i++) {
+		if (!Number.isFinite(values[i])) continue;
+		if (values[i] < low) low = values[i];
+		if (values[i] > high) high = values[i];
+	}
+	return low <= high ? [low, high] : null;
+}
+
+/** @param {number} value @param {number} step  between two ticks @returns {string} */
+function tick(value, step) {
+	const decimals = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+	return value.toFixed(Math.min(decimals, 12)).replace("-", "−");
+}

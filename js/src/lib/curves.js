@@ -1,0 +1,146 @@
+import { decode } from "./arrays.js";
+import { float32Text } from "./format.js";
+import { seriesColor } from "./palette.js";
+
+/**
+ * One curve, as it is drawn.
+ * @typedef {object} Curve
+ * @property {number} row
+ * @property {string} label
+ * @property {string} note
+ * @property {number} frame
+ * @property {string} game  "deletion", "insertion" or ""
+ * @property {string} color  CSS colour, variables allowed
+ * @property {boolean} hidden
+ * @property {boolean} active
+ * @property {number} computed  how many values there are
+ * @property {Float32Array} values  NaN where nothing is computed
+ */
+
+/** @typedef {{x: Float32Array, curves: Curve[]}} Curves */
+
+/**
+ * The curves of a model as it is now; none while an array is missing.
+ *
+ * @param {import("@anywidget/types").AnyModel} model
+ * @returns {Curves}
+ * @throws {TypeError | RangeError} for arrays that cannot be drawn
+ */
+export function readCurves(model) {
+	/** @type {import("./arrays.js").NDArray<Float32Array> | null} */
+	const x = decode(model.get("x"));
+	/** @type {import("./arrays.js").NDArray<Float32Array> | null} */
+	const y = decode(model.get("y"));
+	if (!x || !y) return { x: new Float32Array(0), curves: [] };
+	const [rows, steps] = y.shape;
+	if (steps !== x.data.length) {
+		throw new RangeError(`y has ${steps} steps, x has ${x.data.length}: wanted as many`);
+	}
+	const series = model.get("series") ?? [];
+	const hidden = new Set(model.get("hidden"));
+	const curves = Array.from({ length: rows }, (_, row) => {
+		const values = y.data.subarray(row * steps, (row + 1) * steps);
+		return describe(row, series[row] ?? {}, values, hidden.has(row));
+	});
+	markActive(curves, model.get("frame"), model.get("game"));
+	return { x: x.data, curves };
+}
+
+/**
+ * @param {number} row
+ * @param {Record<string, any>} given  an entry of the trait `series`
+ * @param {Float32Array} values
+ * @param {boolean} hidden
+ * @returns {Curve}
+ */
+function describe(row, given, values, hidden) {
+	const frame = given.frame ?? row;
+	let computed = 0;
+	for (const value of values) if (!Number.isNaN(value)) computed++;
+	return {
+		row,
+		label: given.label || `series ${row + 1}`,
+		note: given.note ?? "",
+		frame,
+		game: given.game ?? "",
+		color: given.color || seriesColor(frame),
+		hidden,
+		active: false,
+		computed,
+		values,
+	};
+}
+
+/**
+ * @param {Curve[]} curves
+ * @param {number} frame
+ * @param {string} game
+ */
+function markActive(curves, frame, game) {
+	for (const curve of curves) {
+		curve.active = curve.frame === frame && (curve.game === "" || curve.game === game);
+	}
+}
+
+/**
+ * The index of the value of an ascending array that is nearest to `value`.
+ *
+ * @param {ArrayLike<number>} sorted
+ * @param {number} value
+ * @returns {number} -1 for an empty array
+ */
+export function nearest(sorted, value) {
+	let low = 0;
+	let high = sorted.length - 1;
+	while (high - low > 1) {
+		const middle = (low + high) >> 1;
+		if (sorted[middle] <= value) low = middle;
+		else high = middle;
+	}
+	return high < 0 || value - sorted[low] <= sorted[high] - value ? Math.min(low, high) : high;
+}
+
+/**
+ * The position on x of a fraction.
+ *
+ * @param {ArrayLike<number>} x
+ * @param {number} fraction
+ * @returns {number}
+ */
+export function positionOf(x, fraction) {
+	if (x.length === 0) return fraction;
+	return x[0] + fraction * (x[x.length - 1] - x[0]);
+}
+
+/**
+ * The name of a curve with its game, unless the name says it.
+ *
+ * @param {Curve} curve
+ * @returns {string}
+ */
+export function fullName({ label, game }) {
+	return game && !label.toLowerCase().includes(game) ? `${label} ${game}` : label;
+}
+
+/**
+ * The curves as comma-separated values in full precision; an empty field where nothing is computed.
+ *
+ * @param {Curves} data
+ * @param {string} xLabel
+ * @returns {string}
+ */
+export function toCsv({ x, curves }, xLabel) {
+	const lines = [[xLabel || "x", ...curves.map(fullName)].map(quote).join(",")];
+	for (let step = 0; step < x.length; step++) {
+		lines.push([x[step], ...curves.map((curve) => curve.values[step])].map(float32Text).join(","));
+	}
+	return `${lines.join("\r\n")}\r\n`;
+}
+
+/**
+ * @param {string} field
+ * @returns {string}
+ */
+function quote(field) {
+	return /[",\r\n]/.test(field) ? `"${field.replaceAll('"', '""')}"` : field;
+}

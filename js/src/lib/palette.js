@@ -1,0 +1,25 @@
+import "./palette.css";
+
+/** How many colours there are before they repeat. */
+export const PALETTE_SIZE = 8;
+
+/**
+ * The CSS colour of method, map or frame `index`: the one palette of curves, chips and bars.
+ *
+ * @param {number} index
+ * @returns {string}
+ */
+export function seriesColor(index) {
+	const slot = ((Math.trunc(index) % PALETTE_SIZE) + PALETTE_SIZE) % PALETTE_SIZE;
+	return `var(--xw-series-${slot})`;
+}
+
+/**
+ * The dash pattern of a game, in CSS px: deletion differs from insertion without its colour too.
+ *
+ * @param {string} game
+ * @returns {number[]}
+ */
+export function gameDash(game) {
+	return game === "deletion" ? [6, 4] : [];
+}

@@ -1,0 +1,87 @@
+import { decode } from "./arrays.js";
+import { positionOf } from "./curves.js";
+
+/** @typedef {{label: string, index: number, score: number, target: boolean, extra: boolean}} Score */
+
+/**
+ * The scores of one step, best first.
+ * @typedef {object} Scores
+ * @property {Score[]} rows  the target comes last, as `extra`, when it is not among the best
+ * @property {number} at  x of the step
+ * @property {number} top  how many rows there are at most, the extra one left out
+ */
+
+/**
+ * The scores of the computed step nearest to the fraction.
+ *
+ * @param {import("@anywidget/types").AnyModel} model
+ * @returns {Scores | null} null while nothing is computed
+ * @throws {TypeError | RangeError} for arrays that do not belong together
+ */
+export function readScores(model) {
+	const { x, values, indices, targets } = arrays(model);
+	if (!x || !values || !indices) return null;
+	const [methods, games, steps, top] = values.shape;
+	const frame = model.get("frame");
+	if (frame < 0 || frame >= methods || top === 0) return null;
+	const game = model.get("game") === "insertion" ? 1 : 0;
+	const first = (frame * games + game) * steps;
+	const step = nearestComputed(x.data, positionOf(x.data, model.get("fraction")), (at) =>
+		Number.isNaN(values.data[(first + at) * top]),
+	);
+	if (step < 0) return null;
+	const from = (first + step) * top;
+	const labels = model.get("labels");
+	const target = model.get("target");
+	/** @param {number} index @param {number} score @param {boolean} extra @returns {Score} */
+	const row = (index, score, extra) => {
+		const label = labels[index] ?? `class ${index}`;
+		return { label, index, score, target: index === target, extra };
+	};
+	const rows = Array.from({ length: top }, (_, k) =>
+		row(indices.data[from + k], values.data[from + k], false),
+	)
+		.filter(({ score }) => !Number.isNaN(score))
+		.sort((a, b) => b.score - a.score || a.index - b.index);
+	const own = targets ? targets.data[first + step] : Number.NaN;
+	if (target >= 0 && !Number.isNaN(own) && !rows.some((score) => score.target))
+		rows.push(row(target, own, true));
+	return { rows, at: x.data[step], top };
+}
+
+/** @param {import("@anywidget/types").AnyModel} model */
+function arrays(model) {
+	/** @type {import("./arrays.js").NDArray<Float32Array> | null} */
+	const x = decode(model.get("x"));
+	/** @type {import("./arrays.js").NDArray<Float32Array> | null} */
+	const values = decode(model.get("values"));
+	/** @type {import("./arrays.js").NDArray<Int32Array> | null} */
+	const indices = decode(model.get("indices"));
+	/** @type {import("./arrays.js").NDArray<Float32Array> | null} */
+	const targets = decode(model.get("target_values"));
+	if (x && values && values.shape[2] !== x.data.length) {
+		throw new RangeError(`values has ${values.shape[2]} steps, x has ${x.data.length}: wanted as many`);
+	}
+	if (values && indices && String(values.shape) !== String(indices.shape)) {
+		throw new RangeError(`values has shape [${values.shape}], indices [${indices.shape}]: wanted the same`);
+	}
+	if (values && targets && String(values.shape.slice(0, 3)) !== String(targets.shape)) {
+		throw new RangeError(`target_values has shape [${targets.shape}], wanted [${values.shape.slice(0, 3)}]`);
+	}
+	return { x, values, indices, targets };
+}
+
+/**
+ * @param {Float32Array} x
+ * @param {number} position
+ * @param {(step: number) => boolean} missing
+ * @returns {number} -1 when every step is missing
+ */
+function nearestComputed(x, position, missing) {
+	let found = -1;
+	for (let step = 0; step < x.length; step++) {
+		if (missing(step)) continue;
+		if (found < 0 || Math.abs(x[step] - position) < Math.abs(x[found] - position)) found = step;
+	}
+	return found;
+}

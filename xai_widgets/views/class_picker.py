@@ -1,0 +1,49 @@
+"""One class out of many, found by typing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from traitlets import Float, Int, List, TraitError, Unicode, validate
+
+from xai_widgets.views.base import View
+
+
+class ClassPicker(View, bundle="class_picker"):
+    """A search field for one class.
+
+    An empty field offers the ten most probable classes, if `hints` are given; typing filters all labels.
+
+    Attributes
+    ----------
+    labels : list of str
+        The name of each class.
+    target : int
+        The chosen class, from 0 to ``len(labels) - 1``. Default 0.
+    hints : list of float
+        The probability of each class, or empty (the default).
+    width : int
+        Largest width in CSS px, 0 for the width of the column. Default 0.
+    title : str
+        A heading, also the accessible name. Default "Class".
+
+    Raises
+    ------
+    traitlets.TraitError
+        For a target that is no class.
+    """
+
+    title = Unicode("Class", help="A heading, also the accessible name.").tag(sync=True)
+    labels: List[str] = List(Unicode(), help="The name of each class.").tag(sync=True)
+    target = Int(0, help="The chosen class.").tag(sync=True)
+    hints: List[float] = List(Float(), help="The probability of each class, or empty.").tag(sync=True)
+    width = Int(0, min=0, help="Largest width, CSS px; 0: that of the column.").tag(sync=True)
+
+    @validate("target")
+    def _is_class(self, proposal: dict[str, Any]) -> int:
+        target: int = proposal["value"]
+        # Without labels yet nothing is known about the number of classes.
+        if target < 0 or (self.labels and target >= len(self.labels)):
+            last = f" to {len(self.labels) - 1}" if self.labels else " on"
+            raise TraitError(f"ClassPicker.target is {target}, wanted a class from 0{last}")
+        return target

@@ -1,0 +1,96 @@
+"""An image with a map on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from traitlets import Bool, Float, Int, List, TraitError, Unicode, validate
+
+from xai_widgets.views.arrays import Array, Image
+from xai_widgets.views.base import View
+from xai_widgets.views.position import Position
+from xai_widgets.views.traits import Choice, Unit
+
+#: Colour maps with a neutral middle; blue and purple are below zero, and so is blue in "red_blue".
+DIVERGING = ("blue_orange", "red_blue", "purple_green")
+#: Colour maps from dark to light.
+SEQUENTIAL = ("viridis", "inferno", "magma", "cividis", "gray")
+
+
+class HeatmapView(View, bundle="heatmap_view"):
+    """An image with a map of values on it, for instance an attribution.
+
+    Hovering shows the exact value under the pointer; a click keeps the place. With the picture focused, the
+    arrows move the place by one cell of the map (with Shift by ten), + and - change the opacity, c the colour
+    map, s the sign, m the map, and Escape takes the mark away. All of it works without a kernel.
+
+    Attributes
+    ----------
+    image : numpy.ndarray of uint8, shape (H, W, 3), or None
+        The image below. Floats in [0, 1] and grey images of shape (H, W) are converted. Default None.
+    maps : numpy.ndarray of float32, shape (M, h, w), or None
+        M maps of any resolution, stretched over the image; a single one may be given as (h, w). Cells that
+        are NaN or infinite are transparent. Default None.
+    names : list of str
+        A name for each map, shown above it; a map without one is "map 1" and so on. Default empty.
+    frame : int
+        Which map is shown, from 0; beyond the last, the last is. Default 0.
+    colormap : str
+        "blue_orange", "red_blue" or "purple_green", which are neutral at zero; "viridis", "inferno",
+        "magma", "cividis" or "gray"; or "auto": "blue_orange" for both signs, "inferno" for one. All but
+        "gray" can be read with every common colour blindness. Default "auto".
+    opacity : float in [0, 1]
+        How much the map covers the image. Default 0.7.
+    fade : bool
+        Whether small values are more transparent, so that the image shows where the map is near zero.
+        Default False.
+    sign : {"both", "positive", "negative", "absolute"}
+        Which values are shown: all of them on a scale symmetric about zero, those of one sign (the others
+        take the colour of zero), or magnitudes. Default "both".
+    percentile : float in (0, 100]
+        The scale ends at this percentile of the map's magnitudes; larger ones have its last colour. Where
+        it is zero, as in a map with few non-zero cells, the scale ends at the largest. Default 99.
+    interpolation : {"smooth", "pixelated"}
+        How image and map are enlarged: values are interpolated, then coloured; or every cell is a
+        rectangle. Default "smooth".
+    position : list [x, y] of float in [0, 1], or None
+        The marked place, from the top left corner. Default None.
+    controls : bool
+        Whether the view has its own controls. Default True.
+    width : int
+        Largest width in CSS px, 0 for the width of the column. Default 400.
+    title : str
+        A heading, also the accessible name.
+
+    Raises
+    ------
+    TypeError
+        For a keyword that is no trait of the view.
+    traitlets.TraitError
+        For a value that does not fit, in one sentence.
+
+    Examples
+    --------
+    >>> view = HeatmapView(image=photograph, maps=relevance, title="LRP")  # doctest: +SKIP
+    """
+
+    image = Image(help="The image below, shape (H, W, 3).")
+    maps = Array("float32", (None, None, None), stack=True, help="Maps of any resolution, shape (M, h, w).")
+    names: List[str] = List(Unicode(), help="A name for each map.").tag(sync=True)
+    frame = Int(0, min=0, help="Which map is shown.").tag(sync=True)
+    colormap = Choice(("auto", *DIVERGING, *SEQUENTIAL), help="The colours of the values.")
+    opacity = Unit(0.7, help="How much the map covers the image.")
+    fade = Bool(False, help="Whether small values are more transparent.").tag(sync=True)
+    sign = Choice(("both", "positive", "negative", "absolute"), help="Which values are shown.")
+    percentile = Float(99.0, help="Where the scale ends, in percent of the magnitudes.").tag(sync=True)
+    interpolation = Choice(("smooth", "pixelated"), help="How image and map are enlarged.")
+    position = Position(help="The marked place [x, y], or None.")
+    controls = Bool(True, help="Whether the view has its own controls.").tag(sync=True)
+    width = Int(400, min=0, help="Largest width, CSS px; 0: that of the column.").tag(sync=True)
+
+    @validate("percentile")
+    def _check_percentile(self, proposal: dict[str, Any]) -> float:
+        value = float(proposal["value"])
+        if not 0 < value <= 100:
+            raise TraitError(f"HeatmapView.percentile is {value:g}, wanted more than 0 and at most 100")
+        return value

@@ -1,0 +1,63 @@
+"""Methods to choose from, as chips in the colours of their curves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from traitlets import Dict, Int, List, TraitError, Unicode, observe, validate
+
+from xai_widgets.errors import unknown
+from xai_widgets.views.base import View
+
+
+class MethodPicker(View, bundle="method_picker"):
+    """Any number of options, chosen by chips.
+
+    The chip of option i has the colour that `CurveView` gives to frame i.
+
+    Attributes
+    ----------
+    options : list of str
+        The names to choose from.
+    labels : dict of str to str
+        What a chip says instead of its option. Default empty.
+    selected : list of str
+        The chosen options, kept in the order of `options` without repetition.
+    width : int
+        Largest width in CSS px, 0 for the width of the column. Default 0.
+    title : str
+        A heading, also the accessible name. Default "Methods".
+
+    Raises
+    ------
+    traitlets.TraitError
+        For a selected name that is no option, with the nearest one that is.
+    """
+
+    title = Unicode("Methods", help="A heading, also the accessible name.").tag(sync=True)
+    options: List[str] = List(Unicode(), help="The names to choose from.").tag(sync=True)
+    labels: Dict[str, str] = Dict(
+        value_trait=Unicode(), key_trait=Unicode(), help="What a chip says instead of its option."
+    ).tag(sync=True)
+    selected: List[str] = List(Unicode(), help="The chosen options, in the order of options.").tag(sync=True)
+    width = Int(0, min=0, help="Largest width, CSS px; 0: that of the column.").tag(sync=True)
+
+    @validate("selected")
+    def _are_options(self, proposal: dict[str, Any]) -> list[str]:
+        for name in proposal["value"]:
+            if name not in self.options:
+                raise TraitError(f"MethodPicker.selected: {unknown('option', name, self.options)}")
+        chosen = set(proposal["value"])
+        return [name for name in self.options if name in chosen]
+
+    @validate("options")
+    def _without_repetition(self, proposal: dict[str, Any]) -> list[str]:
+        options: list[str] = proposal["value"]
+        for name in options:
+            if options.count(name) > 1:
+                raise TraitError(f"MethodPicker.options has {name!r} twice, wanted each name once")
+        return options
+
+    @observe("options")
+    def _forget_gone(self, _change: object) -> None:
+        self.selected = [name for name in self.options if name in self.selected]

@@ -1,0 +1,86 @@
+"""A button that starts and cancels a computation, with its progress and its error."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from ipywidgets import CallbackDispatcher
+from traitlets import Int, Unicode
+
+from xai_widgets.views.base import View
+from xai_widgets.views.traits import Choice, Unit
+
+logger = logging.getLogger(__name__)
+
+
+class RunBar(View, bundle="run_bar"):
+    """Run and cancel, progress, message and error of one computation.
+
+    The bar computes nothing: register what is to happen with `on_run` and `on_cancel`, and set `status`,
+    `progress`, `message` and `error` as the computation goes.
+
+    Attributes
+    ----------
+    status : {"idle", "running", "done", "cancelled", "error"}
+        What the computation does. Default "idle".
+    progress : float in [0, 1]
+        The part that is done. Default 0.
+    message : str
+        A few words beside the bar, for instance ``"batch 3 of 14"``.
+    error : str
+        Shown in an alert box until it is dismissed or emptied; the button stays usable.
+    label : str
+        What the button says. Default "Compute".
+    acknowledged : int
+        Number of the last click that reached Python; set by the class. When a click stays without it
+        for five seconds the bar says that no kernel answered.
+    width : int
+        Largest width in CSS px, 0 for the width of the column. Default 0.
+    title : str
+        A heading, also the accessible name.
+    """
+
+    status = Choice(("idle", "running", "done", "cancelled", "error"), help="What the computation does.")
+    progress = Unit(help="The part that is done.")
+    message = Unicode("", help="A few words beside the bar.").tag(sync=True)
+    error = Unicode("", help="Shown in an alert box until dismissed.").tag(sync=True)
+    label = Unicode("Compute", help="What the button says.").tag(sync=True)
+    acknowledged = Int(0, help="Number of the last click that reached Python.").tag(sync=True)
+    width = Int(0, min=0, help="Largest width, CSS px; 0: that of the column.").tag(sync=True)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._callbacks = {"run": CallbackDispatcher(), "cancel": CallbackDispatcher()}
+        self.on_msg(self._handle)
+
+    def on_run(self, callback: Callable[[RunBar], object], remove: bool = False) -> None:
+        """Call `callback(bar)` at each click on run.
+
+        Parameters
+        ----------
+        callback : callable
+            Called with this bar. What it raises is shown as the bar's `error`.
+        remove : bool, default False
+            Whether to forget the callback instead.
+        """
+        self._callbacks["run"].register_callback(callback, remove=remove)
+
+    def on_cancel(self, callback: Callable[[RunBar], object], remove: bool = False) -> None:
+        """Call `callback(bar)` at each click on cancel; parameters as for `on_run`."""
+        self._callbacks["cancel"].register_callback(callback, remove=remove)
+
+    def _handle(self, _widget: object, content: dict[str, Any], _buffers: object) -> None:
+        kind = content.get("type")
+        if kind not in self._callbacks:
+            return
+        # First of all: the click has arrived, whatever the callbacks take or raise.
+        self.acknowledged = int(content.get("id", 0))
+        for callback in list(self._callbacks[kind].callbacks):
+            try:
+                callback(self)
+            except Exception as error:
+                logger.exception("%s callback of a RunBar failed", kind)
+                self.error = f"{type(error).__name__}: {error}"
+                self.status = "error"

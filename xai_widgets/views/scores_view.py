@@ -1,0 +1,50 @@
+"""The best classes at one point of a curve, as bars."""
+
+from __future__ import annotations
+
+from traitlets import Int, List, Unicode
+
+from xai_widgets.views.arrays import Array
+from xai_widgets.views.base import View
+from xai_widgets.views.traits import GAMES, Choice, Unit
+
+
+class ScoresView(View, bundle="scores_view"):
+    """Bars of the top-K class scores of one method and game, at one fraction.
+
+    All scores are sent once, so the bars follow `fraction` without a kernel. The step shown is the
+    computed one nearest to `fraction`; its own fraction is written above the bars.
+
+    Attributes
+    ----------
+    x : numpy.ndarray of float32, shape (T,), or None
+        The fractions of the steps, ascending in [0, 1]. Default None.
+    values : numpy.ndarray of float32, shape (M, 2, T, K), or None
+        Scores in [0, 1] of the K best classes, for M methods, both games (0 deletion, 1 insertion) and
+        T steps; NaN where nothing is computed yet. Default None.
+    indices : numpy.ndarray of int32, shape (M, 2, T, K), or None
+        The classes of `values`. Default None.
+    target_values : numpy.ndarray of float32, shape (M, 2, T), or None
+        Scores of `target`, shown in a row of its own when it is not among the best. Default None.
+    labels : list of str
+        The name of each class; a class without one is shown by its number. Default empty.
+    target : int
+        The class that is marked; -1 for none. Default -1.
+    frame, game, fraction : int, {"deletion", "insertion"}, float in [0, 1]
+        The method, the game and the step to show. Defaults 0, "deletion", 0.
+    width : int
+        Largest width in CSS px, 0 for the width of the column. Default 0.
+    title : str
+        A heading, also the accessible name.
+    """
+
+    x = Array("float32", (None,), help="The fractions of the steps, shape (T,).")
+    values = Array("float32", (None, 2, None, None), help="Scores of the K best classes, (M, 2, T, K).")
+    indices = Array("int32", (None, 2, None, None), help="Classes of the scores, (M, 2, T, K).")
+    target_values = Array("float32", (None, 2, None), help="Scores of the target, (M, 2, T).")
+    labels: List[str] = List(Unicode(), help="The name of each class.").tag(sync=True)
+    target = Int(-1, help="The class that is marked; -1: none.").tag(sync=True)
+    frame = Int(0, help="The method that is shown.").tag(sync=True)
+    game = Choice(GAMES, help="The game that is shown.")
+    fraction = Unit(help="The step that is shown.")
+    width = Int(0, min=0, help="Largest width, CSS px; 0: that of the column.").tag(sync=True)

@@ -1,0 +1,68 @@
+"""Traits that several views share, with errors in one plain sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from traitlets import Float, HasTraits, TraitError, Unicode
+
+from xai_widgets.errors import unknown
+
+#: The two games of a perturbation curve: pixels leave the image, or come back into it.
+GAMES = ("deletion", "insertion")
+
+
+def owner(obj: HasTraits, name: str | None) -> str:
+    """Name a trait as its user wrote it, for instance ``CurveView.fraction``."""
+    return f"{type(obj).__name__}.{name}"
+
+
+class Choice(Unicode):
+    """One of a few words.
+
+    Parameters
+    ----------
+    choices : iterable of str
+        The words; the first is the default.
+    **metadata
+        Passed on to the trait.
+    """
+
+    def __init__(self, choices: Iterable[str], **metadata: Any) -> None:
+        self.choices = tuple(choices)
+        super().__init__(self.choices[0], **metadata)
+        self.tag(sync=True)
+
+    def validate(self, obj: HasTraits, value: Any) -> str:
+        """Refuse what is none of the words, with the nearest that is."""
+        if value not in self.choices:
+            raise TraitError(f"{owner(obj, self.name)}: {unknown('choice', value, self.choices)}")
+        return str(value)
+
+
+class Unit(Float):
+    """A number in [0, 1].
+
+    Parameters
+    ----------
+    default_value : float, default 0.0
+        The value at the start.
+    **metadata
+        Passed on to the trait.
+    """
+
+    def __init__(self, default_value: float = 0.0, **metadata: Any) -> None:
+        super().__init__(default_value, **metadata)
+        self.tag(sync=True)
+
+    def validate(self, obj: HasTraits, value: Any) -> float:
+        """Refuse what lies outside; the rounding of a sum of steps is forgiven."""
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not -1e-6 <= number <= 1 + 1e-6:
+            raise TraitError(f"{owner(obj, self.name)} is {value!r}, wanted a number from 0 to 1")
+        return min(max(number, 0.0), 1.0)
