@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import anywidget
 from traitlets import Unicode
@@ -16,8 +16,8 @@ STATIC = Path(__file__).parent.parent / "static"
 class View(anywidget.AnyWidget):
     """A widget that draws arrays in the browser.
 
-    A subclass names its bundle, ``class HeatmapView(View, bundle="heatmap_view")``, which is
-    ``static/heatmap_view.js`` with ``static/heatmap_view.css``, built from ``js/src/heatmap_view.js``.
+    A subclass names its bundle, ``_bundle = "heatmap_view"``, which is ``static/heatmap_view.js`` with
+    ``static/heatmap_view.css``, built from ``js/src/heatmap_view.js``.
 
     Raises
     ------
@@ -27,8 +27,11 @@ class View(anywidget.AnyWidget):
 
     title = Unicode("", help="A heading above the view, and its accessible name.").tag(sync=True)
 
-    def __init_subclass__(cls, *, bundle: str | None = None, **kwargs: Any) -> None:
-        if bundle is not None:
+    _bundle: ClassVar[str]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        # No keyword of the class statement: the metaclass of the oldest supported traitlets refuses any.
+        if bundle := cls.__dict__.get("_bundle"):
             # Strings, not Paths: anywidget watches a Path and keeps every instance alive for it.
             cls._esm = (STATIC / f"{bundle}.js").read_text(encoding="utf-8")
             cls._css = (STATIC / f"{bundle}.css").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from traitlets import Float, Int, List, TraitError, Unicode, validate
 from xai_widgets.views.base import View
 
 
-class ClassPicker(View, bundle="class_picker"):
+class ClassPicker(View):
     """A search field for one class.
 
     An empty field offers the ten most probable classes, if `hints` are given; typing filters all labels.
@@ -32,6 +32,8 @@ class ClassPicker(View, bundle="class_picker"):
     traitlets.TraitError
         For a target that is no class.
     """
+
+    _bundle = "class_picker"
 
     title = Unicode("Class", help="A heading, also the accessible name.").tag(sync=True)
     labels: List[str] = List(Unicode(), help="The name of each class.").tag(sync=True)

@@ -17,7 +17,7 @@ from xai_widgets.views.traits import GAMES, Choice, Unit
 SERIES_KEYS: dict[str, type] = {"label": str, "note": str, "frame": int, "game": str, "color": str}
 
 
-class CurveView(View, bundle="curve_view"):
+class CurveView(View):
     """Several curves over one x, drawn live.
 
     Assign `y` again as values arrive: zoom, cursor and hidden curves stay as they are. A curve of the
@@ -62,6 +62,8 @@ class CurveView(View, bundle="curve_view"):
     --------
     >>> view = CurveView(x=np.linspace(0, 1, 5), y=np.ones((1, 5)), series=[{"label": "gradient"}])
     """
+
+    _bundle = "curve_view"
 
     x = Array("float32", (None,), help="Where the curves are sampled, shape (T,).")
     y = Array("float32", (None, None), help="One row a curve, shape (S, T); NaN: not computed yet.")

@@ -17,7 +17,7 @@ DIVERGING = ("blue_orange", "red_blue", "purple_green")
 SEQUENTIAL = ("viridis", "inferno", "magma", "cividis", "gray")
 
 
-class HeatmapView(View, bundle="heatmap_view"):
+class HeatmapView(View):
     """An image with a map of values on it, for instance an attribution.
 
     Hovering shows the exact value under the pointer; a click keeps the place. With the picture focused, the
@@ -73,6 +73,8 @@ class HeatmapView(View, bundle="heatmap_view"):
     --------
     >>> view = HeatmapView(image=photograph, maps=relevance, title="LRP")  # doctest: +SKIP
     """
+
+    _bundle = "heatmap_view"
 
     image = Image(help="The image below, shape (H, W, 3).")
     maps = Array("float32", (None, None, None), stack=True, help="Maps of any resolution, shape (M, h, w).")

@@ -10,7 +10,7 @@ from xai_widgets.errors import unknown
 from xai_widgets.views.base import View
 
 
-class MethodPicker(View, bundle="method_picker"):
+class MethodPicker(View):
     """Any number of options, chosen by chips.
 
     The chip of option i has the colour that `CurveView` gives to frame i.
@@ -33,6 +33,8 @@ class MethodPicker(View, bundle="method_picker"):
     traitlets.TraitError
         For a selected name that is no option, with the nearest one that is.
     """
+
+    _bundle = "method_picker"
 
     title = Unicode("Methods", help="A heading, also the accessible name.").tag(sync=True)
     options: List[str] = List(Unicode(), help="The names to choose from.").tag(sync=True)

@@ -10,7 +10,7 @@ from xai_widgets.views.position import Position
 from xai_widgets.views.traits import GAMES, Choice, Unit
 
 
-class OrderedMaskView(View, bundle="ordered_mask_view"):
+class OrderedMaskView(View):
     """The image at one fraction of a deletion or insertion game.
 
     With n = round(fraction * H * W), halves up, deletion shows ``baselines[0]`` where the rank is below n and
@@ -58,6 +58,8 @@ class OrderedMaskView(View, bundle="ordered_mask_view"):
     --------
     >>> view = OrderedMaskView(image=x, baselines=[black, blurred], ranks=order)  # doctest: +SKIP
     """
+
+    _bundle = "ordered_mask_view"
 
     image = Image(help="The whole image, shape (H, W, 3).")
     baselines = Array("uint8", (2, None, None, 3), help="What is deleted to and inserted into, (2, H, W, 3).")

@@ -15,7 +15,7 @@ from xai_widgets.views.traits import Choice, Unit
 logger = logging.getLogger(__name__)
 
 
-class RunBar(View, bundle="run_bar"):
+class RunBar(View):
     """Run and cancel, progress, message and error of one computation.
 
     The bar computes nothing: register what is to happen with `on_run` and `on_cancel`, and set `status`,
@@ -41,6 +41,8 @@ class RunBar(View, bundle="run_bar"):
     title : str
         A heading, also the accessible name.
     """
+
+    _bundle = "run_bar"
 
     status = Choice(("idle", "running", "done", "cancelled", "error"), help="What the computation does.")
     progress = Unit(help="The part that is done.")

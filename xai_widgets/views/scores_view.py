@@ -9,7 +9,7 @@ from xai_widgets.views.base import View
 from xai_widgets.views.traits import GAMES, Choice, Unit
 
 
-class ScoresView(View, bundle="scores_view"):
+class ScoresView(View):
     """Bars of the top-K class scores of one method and game, at one fraction.
 
     All scores are sent once, so the bars follow `fraction` without a kernel. The step shown is the
@@ -37,6 +37,8 @@ class ScoresView(View, bundle="scores_view"):
     title : str
         A heading, also the accessible name.
     """
+
+    _bundle = "scores_view"
 
     x = Array("float32", (None,), help="The fractions of the steps, shape (T,).")
     values = Array("float32", (None, 2, None, None), help="Scores of the K best classes, (M, 2, T, K).")
