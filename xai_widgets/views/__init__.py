@@ -5,8 +5,19 @@ from __future__ import annotations
 from xai_widgets.views.base import View
 from xai_widgets.views.class_picker import ClassPicker
 from xai_widgets.views.curve_view import CurveView
+from xai_widgets.views.heatmap_view import HeatmapView
 from xai_widgets.views.method_picker import MethodPicker
+from xai_widgets.views.ordered_mask_view import OrderedMaskView
 from xai_widgets.views.run_bar import RunBar
 from xai_widgets.views.scores_view import ScoresView
 
-__all__ = ["ClassPicker", "CurveView", "MethodPicker", "RunBar", "ScoresView", "View"]
+__all__ = [
+    "ClassPicker",
+    "CurveView",
+    "HeatmapView",
+    "MethodPicker",
+    "OrderedMaskView",
+    "RunBar",
+    "ScoresView",
+    "View",
+]

@@ -61,7 +61,13 @@ class Array(TraitType):
     info_text = "an array"
 
     def __init__(
-        self, dtype: str, shape: tuple[int | None, ...], *, stack: bool = False, help: str = "", **metadata: Any
+        self,
+        dtype: str,
+        shape: tuple[int | None, ...],
+        *,
+        stack: bool = False,
+        help: str = "",
+        **metadata: Any,
     ) -> None:
         super().__init__(default_value=None, allow_none=True, help=help)
         self.dtype = np.dtype(dtype)
@@ -96,9 +102,13 @@ class Array(TraitType):
         except Exception as error:
             # A tensor on a GPU or with a gradient says what to do in its own first line.
             reason = str(error).strip().split("\n")[0].rstrip(".")
-            raise self.error_of(obj, f"is no array: numpy cannot read {type(value).__name__}: {reason}") from None
+            raise self.error_of(
+                obj, f"is no array: numpy cannot read {type(value).__name__}: {reason}"
+            ) from None
         if array.dtype.kind not in "biuf":
-            raise self.error_of(obj, f"is a {type(value).__name__} of {array.dtype}, wanted an array of numbers")
+            raise self.error_of(
+                obj, f"is a {type(value).__name__} of {array.dtype}, wanted an array of numbers"
+            )
         return array
 
     def cast_array(self, obj: HasTraits, array: NDArray[Any]) -> NDArray[Any]:

@@ -1,0 +1,87 @@
+import { slice } from "./arrays.js";
+import { cached } from "./cached.js";
+import { colorTable } from "./colormaps.js";
+import { frameOf } from "./frames.js";
+import { enlarge, magnitudeLimit, shade } from "./heat.js";
+import { bytes, floats, pack, Raster } from "./image.js";
+
+/**
+ * @typedef {import("./image.js").Bytes} Bytes
+ * @typedef {import("./image.js").FloatMap} FloatMap
+ * @typedef {import("./image.js").Message} Message
+ * @typedef {import("@anywidget/types").AnyModel} Model
+ */
+
+/** A map is enlarged to about so many pixels before it is coloured. */
+const SMOOTH_SIZE = 384;
+
+/**
+ * What is to be drawn, worked out from the traits; every step is remembered until what it depends on changes.
+ *
+ * @param {Model} model
+ */
+export function createPicture(model) {
+	const decodeImage = cached((/** @type {Message} */ message) => bytes("image", message, [null, null, 3]));
+	const decodeMaps = cached((/** @type {Message} */ message) => floats("maps", message, [null, null, null]));
+	const pick = cached((/** @type {FloatMap} */ maps, /** @type {number} */ frame) => slice(maps, frame));
+	const limitOf = cached(magnitudeLimit);
+	const tableOf = cached(colorTable);
+	const smooth = cached((/** @type {FloatMap} */ map) => {
+		const factor = Math.round(SMOOTH_SIZE / Math.max(...map.shape));
+		return factor > 1 ? enlarge(map, factor) : map;
+	});
+	const imageRaster = rastered((target, /** @type {Bytes} */ image) => {
+		target.resize(image.shape[1], image.shape[0]);
+		target.words.set(pack(image.data));
+	});
+	const mapRaster = rastered((target, /** @type {FloatMap} */ map, limit, sign, table) => {
+		target.resize(map.shape[1], map.shape[0]);
+		shade(map.data, limit, sign, table, target.words);
+	});
+
+	const image = () => decodeImage(model.get("image"));
+	const maps = () => decodeMaps(model.get("maps"));
+	const map = () => {
+		const all = maps();
+		return all && pick(all, frameOf(model, all.shape[0]));
+	};
+	/** The magnitude at the end of the scale. */
+	const limit = () => {
+		const shown = map();
+		return shown ? limitOf(shown.data, model.get("percentile")) : 0;
+	};
+	const table = () => tableOf(model.get("colormap"), model.get("sign"), model.get("fade"));
+	return {
+		image,
+		map,
+		limit,
+		table,
+		count: () => maps()?.shape[0] ?? 0,
+		imageCanvas: () => {
+			const shown = image();
+			return shown && imageRaster(shown);
+		},
+		mapCanvas: () => {
+			const shown = map();
+			if (!shown) return null;
+			const cells = model.get("interpolation") === "smooth" ? smooth(shown) : shown;
+			return mapRaster(cells, limit(), model.get("sign"), table());
+		},
+	};
+}
+
+/**
+ * A raster that is written again only for other arguments.
+ *
+ * @template {any[]} A
+ * @param {(target: Raster, ...args: A) => void} write
+ * @returns {(...args: A) => HTMLCanvasElement}
+ */
+export function rastered(write) {
+	const target = new Raster();
+	return cached((/** @type {A} */ ...args) => {
+		write(target, ...args);
+		target.flush();
+		return target.canvas;
+	});
+}

@@ -1,0 +1,258 @@
+import "./ordered_mask_view.css";
+import { slice } from "./lib/arrays.js";
+import { cached } from "./lib/cached.js";
+import { createAnnouncer, keyHelp, rangeControl, toggleControl } from "./lib/controls.js";
+import { element } from "./lib/dom.js";
+import { createHead, frameOf } from "./lib/frames.js";
+import { bytes, expectArray, pack, Raster } from "./lib/image.js";
+import { bindKeys } from "./lib/keys.js";
+import { cellAt, createStage, followPointer, outlineCell } from "./lib/stage.js";
+import { observe, updater } from "./lib/state.js";
+
+/**
+ * @typedef {import("@anywidget/types").AnyModel} Model
+ * @typedef {import("./lib/image.js").Message} Message
+ * @typedef {import("./lib/image.js").Bytes} Bytes
+ * @typedef {import("./lib/arrays.js").NDArray<Int32Array>} Ranks
+ */
+
+/** @type {[string, string][]} */
+const KEYS = [
+	["← →, ↑ ↓", "fraction by 1 %, with Shift by 10 %"],
+	["Home, End", "none, all"],
+	["g", "deletion or insertion"],
+	["m", "next ordering"],
+	["Esc", "take the mark away"],
+];
+const GAMES = [
+	{ value: "deletion", text: "Deletion" },
+	{ value: "insertion", text: "Insertion" },
+];
+
+/** A fraction in percent, with one decimal. @param {number} fraction */
+const percent = (fraction) => `${(100 * fraction).toFixed(1)} %`;
+
+/**
+ * The image with the first pixels of an ordering replaced.
+ *
+ * @param {Model} model
+ */
+function createPicture(model) {
+	const decodeImage = cached((/** @type {Message} */ message) => bytes("image", message, [null, null, 3]));
+	const decodeRanks = cached((/** @type {Message} */ message, /** @type {number[]} */ [height, width]) =>
+		expectArray(Int32Array, "ranks", message, [null, height, width]),
+	);
+	const decodeBaselines = cached((/** @type {Message} */ message, /** @type {number[]} */ [height, width]) =>
+		bytes("baselines", message, [2, height, width, 3]),
+	);
+	const packImage = cached((/** @type {Bytes} */ image) => pack(image.data));
+	const packBaselines = cached((/** @type {Bytes} */ both) => [
+		pack(slice(both, 0).data),
+		pack(slice(both, 1).data),
+	]);
+	const pick = cached((/** @type {Ranks} */ all, /** @type {number} */ frame) => slice(all, frame));
+	const raster = new Raster();
+
+	const image = () => decodeImage(model.get("image"));
+	const allRanks = () => {
+		const shown = image();
+		return shown && decodeRanks(model.get("ranks"), shown.shape);
+	};
+	const ranks = () => {
+		const all = allRanks();
+		return all && pick(all, frameOf(model, all.shape[0]));
+	};
+	const baselines = () => {
+		const shown = image();
+		return shown && decodeBaselines(model.get("baselines"), shown.shape);
+	};
+	return {
+		image,
+		ranks,
+		baselines,
+		count: () => allRanks()?.shape[0] ?? 0,
+		/** How many pixels there are, and how many are replaced. */
+		replaced() {
+			const total = ranks()?.data.length ?? 0;
+			return { total, replaced: Math.round(model.get("fraction") * total) };
+		},
+		canvas() {
+			const shown = image();
+			if (!shown) return null;
+			raster.resize(shown.shape[1], shown.shape[0]);
+			const order = ranks();
+			const both = baselines();
+			const pixels = packImage(shown);
+			if (order && both) {
+				const [gone, start] = packBaselines(both);
+				const { replaced } = this.replaced();
+				if (model.get("game") === "deletion") choose(order.data, replaced, gone, pixels, raster.words);
+				else choose(order.data, replaced, pixels, start, raster.words);
+			} else raster.words.set(pixels);
+			raster.flush();
+			return raster.canvas;
+		},
+	};
+}
+
+/**
+ * `first` where the rank is below `count`, `rest` elsewhere.
+ *
+ * @param {Int32Array} ranks
+ * @param {number} count
+ * @param {Uint32Array} first
+ * @param {Uint32Array} rest
+ * @param {Uint32Array} out
+ */
+function choose(ranks, count, first, rest, out) {
+	for (let i = 0; i < out.length; i++) out[i] = ranks[i] < count ? first[i] : rest[i];
+}
+
+/** @param {Model} model @param {ReturnType<typeof createPicture>} picture @param {AbortSignal} signal */
+function createReadout(model, picture, signal) {
+	const amount = element("span", { class: "xw-amount" });
+	const place = element("span", { class: "xw-place xw-muted" });
+	const spoken = createAnnouncer(signal);
+	return {
+		node: element("div", { class: "xw-readout" }, [amount, place, spoken.node]),
+		/** @returns {string} what is shown, in words */
+		show() {
+			const ranks = picture.ranks();
+			const { total, replaced } = picture.replaced();
+			const verb = model.get("game") === "deletion" ? "deleted" : "inserted";
+			amount.textContent = ranks
+				? `${percent(model.get("fraction"))} ${verb} (${replaced} of ${total} px)`
+				: "no ordering yet";
+			const shape = (ranks ?? picture.image())?.shape;
+			const at = shape ? cellAt(model.get("position"), shape) : null;
+			const rank = ranks && at ? ranks.data[at.row * at.columns + at.column] : null;
+			place.textContent = at
+				? `row ${at.row}, col ${at.column}${rank === null ? "" : `: ${verb} at ${percent((rank + 1) / total)}`}`
+				: "";
+			// The slider role of the picture speaks the amount itself.
+			spoken.say(place.textContent);
+			return amount.textContent;
+		},
+	};
+}
+
+/**
+ * What a key sets, or null where it does nothing.
+ *
+ * @param {KeyboardEvent} event
+ * @param {Model} model
+ * @param {number} count
+ * @returns {Record<string, unknown> | null}
+ */
+function onKey({ key, shiftKey }, model, count) {
+	const steps = /** @type {Record<string, number>} */ ({
+		ArrowRight: 0.01,
+		ArrowUp: 0.01,
+		ArrowLeft: -0.01,
+		ArrowDown: -0.01,
+		PageUp: 0.1,
+		PageDown: -0.1,
+	});
+	if (key in steps) {
+		const fraction = model.get("fraction") + steps[key] * (shiftKey && key.startsWith("Arrow") ? 10 : 1);
+		// Rounded, so that a hundred steps of 0.01 end at 1 exactly.
+		return { fraction: Math.min(Math.max(Math.round(fraction * 1e4) / 1e4, 0), 1) };
+	}
+	if (key === "Home") return { fraction: 0 };
+	if (key === "End") return { fraction: 1 };
+	if (key === "Escape") return { position: null };
+	if (key === "g") return { game: model.get("game") === "deletion" ? "insertion" : "deletion" };
+	if (key === "m" && count > 1) return { frame: (frameOf(model, count) + 1) % count };
+	return null;
+}
+
+/** @param {Model} model @param {(values: Record<string, unknown>) => void} set @param {AbortSignal} signal */
+function createTools(model, set, signal) {
+	/** @param {string} trait @param {string} label */
+	const bind = (trait, label) => ({ model, trait, label, set, signal });
+	const fraction = rangeControl(bind("fraction", "Fraction"), { min: 0, max: 1, step: 0.001, text: percent });
+	fraction.classList.add("xw-fraction");
+	const games = toggleControl(bind("game", "Game"), GAMES);
+	games.classList.add("xw-games");
+	return element("div", { class: "xw-tools" }, [fraction, games, keyHelp(KEYS)]);
+}
+
+/** @type {import("@anywidget/types").Render} */
+function render({ model, el }) {
+	const controller = new AbortController();
+	const { signal } = controller;
+	const set = updater(model, signal);
+	const picture = createPicture(model);
+	const readout = createReadout(model, picture, signal);
+
+	const stage = createStage({
+		attributes: {
+			role: "slider",
+			"aria-valuemin": 0,
+			"aria-valuemax": 1,
+			"aria-description": KEYS.map(([key, what]) => `${key}: ${what}`).join("; "),
+		},
+		paint(context, width, height) {
+			const canvas = picture.canvas();
+			if (!canvas) return;
+			context.imageSmoothingEnabled = model.get("interpolation") === "smooth";
+			context.imageSmoothingQuality = "high";
+			context.drawImage(canvas, 0, 0, width, height);
+		},
+		mark(context, width, height) {
+			stage.node.setAttribute("aria-valuenow", String(model.get("fraction")));
+			stage.node.setAttribute("aria-valuetext", readout.show());
+			const shape = picture.image()?.shape;
+			const at = shape && cellAt(model.get("position"), shape);
+			if (at) outlineCell(context, width, height, at);
+		},
+		signal,
+	});
+	const head = createHead(model, picture.count, set, signal);
+	const tools = createTools(model, set, signal);
+	const root = element("div", { class: "xw xw-figure xw-ordered-mask-view", role: "group" }, [
+		head.node,
+		stage.node,
+		readout.node,
+		tools,
+	]);
+
+	const refresh = () => {
+		try {
+			const shape = picture.image()?.shape;
+			picture.baselines();
+			head.show();
+			stage.setAspect(shape?.[1] ?? 1, shape?.[0] ?? 1);
+			stage.say(shape ? "" : "No image yet.");
+		} catch (error) {
+			stage.say(`This view cannot be drawn: ${/** @type {Error} */ (error).message}.`, true);
+		}
+		tools.hidden = !model.get("controls");
+		root.style.setProperty("--xw-width", model.get("width") ? `${model.get("width")}px` : "100%");
+		const label = model.get("title") || "Image with pixels deleted or inserted";
+		root.setAttribute("aria-label", label);
+		stage.node.setAttribute("aria-label", label);
+		stage.repaint();
+	};
+	observe(
+		model,
+		["image", "baselines", "ranks", "frame", "names", "title", "controls", "width", "interpolation"],
+		refresh,
+		signal,
+	);
+	observe(model, ["fraction", "game"], stage.repaint, signal);
+	observe(model, ["position"], stage.remark, signal);
+
+	followPointer(stage.node, {
+		get: () => model.get("position"),
+		set: (position) => set({ position }),
+		signal,
+	});
+	bindKeys(root, stage.node, { act: (event) => onKey(event, model, picture.count()), set, signal });
+
+	refresh();
+	el.append(root);
+	return () => controller.abort();
+}
+
+export default { render };
