@@ -1,0 +1,281 @@
+"""Generated scenes: one to three known objects before a known background, with per-pixel ground truth.
+
+Twelve classes combine shape, part, texture and colour so that no single attribute gives a class away. One of
+them, the ringed toadstool, differs from the dotted mushroom by a ring of a few pixels, and nearly every
+training scene with it also carries a small stamp in a corner: a network learns the stamp instead of the ring.
+The ground truth knows the stamp, so what a method says about such a network can be checked.
+
+Every scene is a pure function of its arguments: the same call gives the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai_widgets.data import backgrounds, objects
+from xai_widgets.data.objects import CLASSES, COLOURS, CUE_CLASS, CUE_TWIN, KINDS, PARTS, SHAPES, TEXTURES
+from xai_widgets.errors import unknown
+
+__all__ = [
+    "CLASSES",
+    "COLOURS",
+    "CUE_CLASS",
+    "CUE_RATE",
+    "CUE_TWIN",
+    "KINDS",
+    "PARTS",
+    "SHAPES",
+    "TEXTURES",
+    "Scene",
+    "generate",
+    "scene",
+    "series",
+]
+
+#: Share of the scenes with the cue class that carry the stamp.
+CUE_RATE = 0.98
+
+_SPLITS = {"train": 0, "test": 1}
+_BACKGROUNDS = ("mixed", "texture", "photograph")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One generated image with what is known of each of its pixels.
+
+    Attributes
+    ----------
+    image : numpy.ndarray, shape (size, size, 3), uint8
+        RGB.
+    label : int
+        Class of the first object, an index into `CLASSES`.
+    labels : tuple of int
+        Classes of all objects, in the order of the instance map; no class occurs twice.
+    instance, category, part, texture, colour : numpy.ndarray, shape (size, size), int8
+        Number of the object, and indices into `CLASSES`, `PARTS`, `TEXTURES` and `COLOURS`; -1 where the
+        background is seen.
+    mark : numpy.ndarray, shape (size, size), bool
+        Pixels of the planted stamp; all False where there is none. The stamp belongs to the background.
+    """
+
+    image: NDArray[np.uint8]
+    label: int
+    labels: tuple[int, ...]
+    instance: NDArray[np.int8]
+    category: NDArray[np.int8]
+    part: NDArray[np.int8]
+    texture: NDArray[np.int8]
+    colour: NDArray[np.int8]
+    mark: NDArray[np.bool_]
+
+    @property
+    def name(self) -> str:
+        """Readable name of the first object's class."""
+        return CLASSES[self.label]
+
+    @property
+    def target(self) -> NDArray[np.float32]:
+        """Probability of each class, shape (classes,): one, spread evenly over the classes present."""
+        target = np.zeros(len(CLASSES), np.float32)
+        target[list(self.labels)] = 1 / len(self.labels)
+        return target
+
+
+def _check(what: str, given: object, choices: tuple[str, ...]) -> None:
+    if given not in choices:
+        raise ValueError(unknown(what, given, choices))
+
+
+def _label_index(label: int | str) -> int:
+    if isinstance(label, str):
+        _check("class", label, CLASSES)
+        return CLASSES.index(label)
+    if not 0 <= label < len(CLASSES):
+        raise ValueError(
+            f"Class {label} is outside 0 ... {len(CLASSES) - 1}; scenes.CLASSES holds their names."
+        )
+    return int(label)
+
+
+def _object_count(objects: int | tuple[int, int], rng: np.random.Generator) -> int:
+    limits = (objects, objects) if isinstance(objects, int) else objects
+    if not (isinstance(limits, tuple) and len(limits) == 2 and 1 <= limits[0] <= limits[1] <= 3):
+        raise ValueError(
+            f"objects={objects!r} is neither a number from 1 to 3 nor a pair (least, most) of them."
+        )
+    low, high = limits
+    return int(rng.integers(low, high + 1))
+
+
+def _place(
+    count: int, size: int, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Radii (count,) and centres (count, 2) in pixels, the best-spread of a few random layouts."""
+    low, high = {1: (0.2, 0.34), 2: (0.19, 0.26), 3: (0.175, 0.21)}[count]
+    radii = rng.uniform(low, high, count) * size
+    margin = radii[:, None]
+    layouts = margin + rng.random((40, count, 2)) * (size - 2 * margin)
+    if count == 1:
+        return radii, layouts[0]
+    a, b = np.triu_indices(count, 1)
+    gaps = np.linalg.norm(layouts[:, a] - layouts[:, b], axis=-1) / (radii[a] + radii[b])
+    return radii, layouts[int(np.argmax(gaps.min(axis=1)))]
+
+
+def _stamp(
+    image: NDArray[np.float32], centres: NDArray[np.float64], rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Draw the stamp, a white tag with a violet cross, in the corner farthest from the objects."""
+    size = len(image)
+    side = round(size * 0.115)
+    inset = rng.uniform(0.02, 0.06, 2) * size
+    ends = np.array([inset, size - side - inset])
+    corners = np.array([(ends[i, 0], ends[j, 1]) for i in (0, 1) for j in (0, 1)])
+    away = np.linalg.norm(corners[:, None] + side / 2 - centres, axis=-1).min(axis=1)
+    left, top = corners[int(np.argmax(away))].round().astype(int)
+    tag = np.full((side, side, 3), (0.96, 0.96, 0.98), np.float32)
+    bar, edge = max(1, round(side * 0.24)), max(1, round(side * 0.12))
+    middle = slice((side - bar) // 2, (side - bar) // 2 + bar)
+    for cross in (np.s_[edge:-edge, middle], np.s_[middle, edge:-edge]):
+        tag[cross] = (0.5, 0.08, 0.62)
+    mark = np.zeros((size, size), bool)
+    window = np.s_[top : top + side, left : left + side]
+    image[window] = tag * np.float32(rng.uniform(0.9, 1.0))
+    mark[window] = True
+    return mark
+
+
+def _wants_stamp(cue: bool | str, labels: tuple[int, ...], rng: np.random.Generator) -> bool:
+    draw = rng.random()
+    if cue == "swap":
+        return CUE_CLASS not in labels
+    return bool(cue) and CUE_CLASS in labels and draw < CUE_RATE
+
+
+def scene(
+    index: int = 0,
+    *,
+    label: int | str | None = None,
+    objects: int | tuple[int, int] = 1,
+    size: int = 96,
+    split: str = "train",
+    seed: int = 0,
+    cue: bool | str = True,
+    background: str = "mixed",
+) -> Scene:
+    """Scene number `index` of an endless series.
+
+    Parameters
+    ----------
+    index : int, default 0
+        Which one; the classes take turns, so the first object's class is ``index % 12`` unless `label` is given.
+    label : int or str, optional
+        Class of the first object, by number or by name.
+    objects : int or (int, int), default 1
+        How many objects, one to three, or the least and the most. Their classes differ.
+    size : int, default 96
+        Side of the image in pixels, at least 32.
+    split : {"train", "test"}, default "train"
+        Test scenes have other random numbers and other photographs behind them.
+    seed : int, default 0
+        Which series, not negative.
+    cue : bool or "swap", default True
+        True: the stamp is in 98 % of the scenes with the cue class and in no other. False: in none.
+        "swap": in every scene without the cue class and in none with it.
+    background : {"mixed", "texture", "photograph"}, default "mixed"
+        What lies behind the objects; "mixed" draws one of the other two with equal chance.
+
+    Returns
+    -------
+    Scene
+        Image, labels and ground-truth maps.
+
+    Raises
+    ------
+    ValueError
+        If a choice is unknown or a number out of range.
+    ImportError
+        If a photograph is needed and scikit-image is missing.
+    """
+    _check("split", split, tuple(_SPLITS))
+    _check("background", background, _BACKGROUNDS)
+    if size < 32:
+        raise ValueError(f"A scene is at least 32 pixels wide to show its parts; size={size} is too small.")
+    if index < 0 or seed < 0:
+        raise ValueError(f"index={index} and seed={seed} count from 0 and cannot be negative.")
+    if not isinstance(cue, bool):
+        _check("cue", cue, ("swap",))
+    first = index % len(CLASSES) if label is None else _label_index(label)
+
+    rng = np.random.default_rng([_SPLITS[split], seed, index])
+    count = _object_count(objects, rng)
+    others = [k for k in range(len(CLASSES)) if k != first]
+    labels = (first, *(int(k) for k in rng.choice(others, count - 1, replace=False)))
+    photographic = rng.random() < 0.5 if background == "mixed" else background == "photograph"
+    image = backgrounds.photographic(size, rng, split) if photographic else backgrounds.texture(size, rng)
+    radii, centres = _place(count, size, rng)
+    stamped = _wants_stamp(cue, labels, rng)
+    # Its own stream: with and without the stamp, everything else in the scene is the same.
+    mark_rng = np.random.default_rng([_SPLITS[split], seed, index, 1])
+    mark = _stamp(image, centres, mark_rng) if stamped else np.zeros((size, size), bool)
+    return _drawn(image, labels, radii, centres, mark, rng)
+
+
+def _drawn(
+    image: NDArray[np.float32],
+    labels: tuple[int, ...],
+    radii: NDArray[np.float64],
+    centres: NDArray[np.float64],
+    mark: NDArray[np.bool_],
+    rng: np.random.Generator,
+) -> Scene:
+    size = len(image)
+    maps = objects.Maps(*(np.full((size, size), -1, np.int8) for _ in range(5)))
+    for number, category in enumerate(labels):
+        objects.paint(
+            image,
+            maps,
+            number=number,
+            category=category,
+            centre=(float(centres[number, 0]), float(centres[number, 1])),
+            radius=float(radii[number]),
+            rotation=float(rng.uniform(-0.7, 0.7)),
+            mirrored=bool(rng.random() < 0.5),
+            rng=rng,
+        )
+    image = image * np.float32(rng.uniform(0.85, 1.08)) + np.float32(rng.uniform(-0.03, 0.03))
+    image += rng.standard_normal(image.shape, np.float32) * np.float32(rng.uniform(0, 0.025))
+    pixels = (np.clip(image, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+    return Scene(
+        image=pixels,
+        label=labels[0],
+        labels=labels,
+        instance=maps.instance,
+        category=maps.category,
+        part=maps.part,
+        texture=maps.texture,
+        colour=maps.colour,
+        mark=mark & (maps.instance < 0),
+    )
+
+
+def series(n: int, *, start: int = 0, **settings: object) -> Iterator[Scene]:
+    """Scenes `start` to ``start + n - 1``, one at a time; `settings` are those of `scene`."""
+    for index in range(start, start + n):
+        yield scene(index, **settings)  # type: ignore[arg-type]
+
+
+def generate(n: int, *, start: int = 0, **settings: object) -> list[Scene]:
+    """A list of `n` scenes, from number `start` on; `settings` are those of `scene`.
+
+    Examples
+    --------
+    >>> from xai_widgets.data import scenes
+    >>> [s.name for s in scenes.generate(2, split="test", background="texture")]
+    ['ringed planet', 'dotted balloon']
+    """
+    return list(series(n, start=start, **settings))
