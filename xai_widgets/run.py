@@ -133,6 +133,7 @@ class Worker:
         self,
         make_run: Callable[[], Run[T]],
         *,
+        on_start: Callable[[], None] = lambda: None,
         on_snapshot: Callable[[Run[T]], None] = lambda run: None,
         on_end: Callable[[Status, BaseException | None], None] = lambda status, error: None,
     ) -> None:
@@ -141,7 +142,10 @@ class Worker:
         Parameters
         ----------
         make_run : callable
-            Makes the run; called on the thread, so that it may be slow too.
+            Makes the run; called on the worker's thread, so that it may be slow too.
+        on_start : callable
+            Called here and now, after the last callback of the run before and before the first of this one:
+            the place to wipe what the other run has drawn.
         on_snapshot : callable
             Gets the run after every snapshot.
         on_end : callable
@@ -152,6 +156,7 @@ class Worker:
             self._stop_current()
             self._job = self._current = _Job(make_run, on_snapshot, on_end)
             self.status = "running"
+            on_start()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="xai_widgets worker", daemon=True)
                 self._thread.start()
