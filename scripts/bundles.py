@@ -7,6 +7,7 @@ a file differs, is missing, or stands there without a source.
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import subprocess
 import sys
@@ -15,17 +16,30 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 STATIC = ROOT / "xai_widgets" / "static"
-KINDS = (".js", ".css")
+KINDS = (".js", ".css", ".txt")
+NOTICES = "notices.txt"
 
 
 def bundles(folder: Path) -> dict[str, bytes]:
-    """Return the content of every bundle in ``folder`` by its name."""
+    """Return the content of every bundle in ``folder``, and of the notices, by its name."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix in KINDS}
 
 
 def build(folder: Path) -> None:
     """Bundle the views into ``folder``, with the npm script that developers use."""
     subprocess.run(["npm", "run", "--silent", "build", "--", str(folder)], cwd=ROOT / "js", check=True)
+    (folder / NOTICES).write_text(notices(), encoding="utf-8")
+
+
+def notices() -> str:
+    """Return the licences of the libraries inside the bundles: theirs ask for it, and minifying drops them."""
+    parts = ["The bundles beside this file contain these libraries."]
+    for name in json.loads((ROOT / "js" / "package.json").read_text(encoding="utf-8"))["dependencies"]:
+        folder = ROOT / "js" / "node_modules" / name
+        version = json.loads((folder / "package.json").read_text(encoding="utf-8"))["version"]
+        licence = (folder / "LICENSE").read_text(encoding="utf-8")
+        parts.append(f"{name} {version}\n\n{licence.strip()}")
+    return f"\n\n{'-' * 80}\n\n".join(parts) + "\n"
 
 
 def differences(committed: dict[str, bytes], fresh: dict[str, bytes]) -> list[str]:
@@ -42,13 +56,15 @@ def differences(committed: dict[str, bytes], fresh: dict[str, bytes]) -> list[st
 def main() -> int:
     """Build, or check; the exit status is 1 when a check fails."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="change nothing; fail when a bundle is not fresh")
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing; fail when a bundle is not fresh"
+    )
     check = parser.parse_args().check
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         build(folder)
         fresh = bundles(folder)
-        if not fresh:
+        if fresh.keys() == {NOTICES}:
             print("npm run build made no bundle", file=sys.stderr)
             return 1
         wrong = differences(bundles(STATIC), fresh)

@@ -1,0 +1,156 @@
+"""The package as it is shipped: what sdist and wheel hold, and that a newcomer's environment can use the wheel."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+#: The largest wheel, in bytes: two networks of together 3 MB, bundles, code.
+LARGEST = 8_000_000
+#: The oldest widget libraries that are promised to work: what Colab ships.
+OLDEST = ["anywidget==0.9.19", "ipywidgets==7.7.1", "traitlets==5.7.1"]
+
+
+def run(*command, cwd=ROOT, **environment):
+    # What steers Python outside must not leak into an environment that is to be clean.
+    env = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+    }
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=env | environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{' '.join(map(str, command))} failed:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+UV = shutil.which("uv", path=str(Path(sys.executable).parent))
+
+
+@pytest.fixture(scope="session")
+def dist(tmp_path_factory):
+    """The folder of the sdist and of the wheel, which is built from the sdist, without Node."""
+    folder = tmp_path_factory.mktemp("dist")
+    installer = ["--installer", "uv"] if UV else []
+    # An empty PATH but for uv: whatever needs Node, npm or git to build would fail here.
+    tools = str(Path(UV).parent) if UV else ""
+    # From elsewhere: in the root a left-over folder `build` would be taken for the module.
+    run(sys.executable, "-m", "build", *installer, "--outdir", folder, ROOT, cwd=folder, PATH=tools)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def wheel(dist):
+    (path,) = dist.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="session")
+def names(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+def test_the_wheel_holds_a_bundle_and_a_stylesheet_of_each_view(names):
+    views = sorted(path.stem for path in (ROOT / "js" / "src").glob("*.js"))
+    assert "heatmap_view" in views
+    wanted = {f"xai_widgets/static/{view}.{kind}" for view in views for kind in ("js", "css")}
+    assert wanted <= names
+    assert {
+        name for name in names if name.startswith("xai_widgets/static/") and name.endswith((".js", ".css"))
+    } == wanted
+
+
+def test_the_wheel_holds_the_licences_of_what_is_bundled(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        notices = archive.read("xai_widgets/static/notices.txt").decode()
+    package = json.loads((ROOT / "js" / "package.json").read_text(encoding="utf-8"))
+    assert package["dependencies"]
+    for dependency in package["dependencies"]:
+        assert f"{dependency} " in notices
+    assert notices.count("Copyright") >= len(package["dependencies"])
+
+
+def test_the_wheel_holds_the_networks(names):
+    for network in ("scenes_vgg", "scenes_resnet"):
+        assert f"xai_widgets/zoo/weights/{network}.safetensors" in names
+
+
+def test_the_wheel_holds_every_module_and_nothing_else(names):
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "xai_widgets").rglob("*.py")}
+    assert {name for name in names if name.endswith(".py")} == modules
+    tops = {name.split("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"xai_widgets"}
+    assert any(name.endswith("/LICENSE") for name in names)
+    assert [name for name in names if name.endswith((".pyc", ".map", ".partial", ".ipynb"))] == []
+
+
+def test_the_wheel_is_small(wheel):
+    assert wheel.stat().st_size <= LARGEST
+
+
+def test_the_sdist_can_be_worked_with(dist):
+    (path,) = dist.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "CHANGELOG.md",
+        "js/package-lock.json",
+        "js/build.mjs",
+    } <= names
+    assert [name for name in names if name.startswith(("tests/", ".venv", "js/node_modules"))] == []
+
+
+def install(python, *what):
+    if UV:
+        run(UV, "pip", "install", "--python", python, *what)
+    else:
+        run(python, "-m", "pip", "install", *what)
+
+
+@pytest.fixture(scope="session")
+def clean(wheel):
+    """Python of an environment that holds the wheel and what it requires, and nothing else.
+
+    It stands in the repository, not among temporary files: there torch is linked, not copied, where uv's cache is on
+    the same disk, and there is room for it where temporary files live in memory.
+    """
+    folder = ROOT / "build" / "clean"
+    shutil.rmtree(folder, ignore_errors=True)
+    run(*([UV, "venv", "--python", sys.executable] if UV else [sys.executable, "-m", "venv"]), folder)
+    python = folder / "bin" / "python"
+    install(python, wheel)
+    yield python
+    shutil.rmtree(folder)
+
+
+def use(python, empty, *requirements):
+    # -I: neither the working folder nor the user's own packages are looked at.
+    return run(python, "-I", Path(__file__).with_name("use_wheel.py"), *requirements, cwd=empty)
+
+
+def test_a_clean_environment_can_use_the_wheel(clean, tmp_path):
+    assert "used" in use(clean, tmp_path)
+
+
+# After the one above: it changes the same environment, for torch is too large to be installed twice.
+def test_the_oldest_widget_libraries_can_use_the_wheel(clean, tmp_path):
+    install(clean, *OLDEST)
+    assert "used" in use(clean, tmp_path, *OLDEST)

@@ -1,0 +1,56 @@
+"""Uses an installed xai_widgets as a newcomer's script would; run by test_wheel.py in a clean environment.
+
+Given ``NAME==VERSION`` arguments, it first makes sure that exactly those are installed.
+"""
+
+import importlib.util
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+import xai_widgets
+from xai_widgets import attribution, views
+
+for requirement in sys.argv[1:]:
+    name, _, wanted = requirement.partition("==")
+    assert version(name) == wanted, f"{name} is {version(name)}, wanted {wanted}"
+assert Path(xai_widgets.__file__).is_relative_to(sys.prefix), (
+    f"{xai_widgets.__file__} is not the installed one"
+)
+for extra in ("torchvision", "skimage", "sklearn", "captum"):
+    assert importlib.util.find_spec(extra) is None, f"{extra} is here, so the environment is not clean"
+
+torch.manual_seed(0)
+torch.set_num_threads(2)
+for name in ("scenes_vgg", "scenes_resnet"):
+    model = xai_widgets.load(name)
+    image = torch.rand(2, 3, *model.size)
+    assert torch.isfinite(model.scores(image)).all()
+    for key, method in attribution.METHODS.items():
+        result = method(model, image)
+        assert len(result) == 2, f"{key} on {name}"
+        assert torch.isfinite(result).all(), f"{key} on {name}"
+        assert result.abs().sum() > 0, f"{key} on {name} gives nothing"
+
+shown = []
+for name in views.__all__:
+    view = getattr(views, name)
+    if isinstance(view, type) and issubclass(view, views.View) and view is not views.View:
+        state = view().get_state()
+        assert "export" in state["_esm"], f"{name} came without its bundle"
+        assert state["_css"], f"{name} came without its stylesheet"
+        shown.append(name)
+assert len(shown) >= 4, f"only {shown} are views"
+
+heatmap = views.HeatmapView(image=torch.rand(8, 8, 3).numpy(), maps=torch.randn(4, 4).numpy())
+assert heatmap.get_state()["maps"]["shape"] == [1, 4, 4]
+
+explorer = xai_widgets.DeletionExplorer(model, torch.rand(3, *model.size), methods=["gradient"], steps=8)
+assert explorer.wait(300), "the curves were not computed in five minutes"
+assert explorer.run_bar.status == "done", f"{explorer.run_bar.status}: {explorer.run_bar.error}"
+assert explorer.curves.y.shape == (2, 9), explorer.curves.y.shape
+assert torch.isfinite(torch.from_numpy(explorer.curves.y)).all(), "a curve has gaps"
+explorer.close()
+print("used", ", ".join(shown))
