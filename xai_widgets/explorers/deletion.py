@@ -262,16 +262,7 @@ class DeletionExplorer(VBox):
     def close(self) -> None:
         """Stop, and close every part."""
         self._worker.cancel()
-        parts = [
-            self.class_picker,
-            self.method_picker,
-            self.run_bar,
-            self.heatmap,
-            self.masked,
-            self.scores,
-            self.curves,
-        ]
-        for widget in (*self._links, *parts):
+        for widget in (*self._links, *self._parts):
             widget.close()
         super().close()
 
