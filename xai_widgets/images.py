@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 #: How far a float image may leave [0, 1] before it is taken for something else (rounding, resampling).
@@ -23,8 +24,8 @@ def to_images(images: Any, *, size: tuple[int, int] | None = None, channels: int
     ----------
     images : PIL image, ndarray, Tensor, path, or a list of them
         Pictures are PIL images, paths of image files, and arrays of shape (H, W), (H, W, 1), (H, W, 3) or
-        (H, W, 4) holding uint8 in [0, 255] or floats in [0, 1]. Tensors have shape (3, H, W) or (N, 3, H, W),
-        with one channel allowed for grey, uint8 or floats in [0, 1].
+        (H, W, 4) holding uint8 in [0, 255], uint16 in [0, 65535], booleans or floats in [0, 1]. Tensors have
+        shape (3, H, W) or (N, 3, H, W), with one channel allowed for grey, and hold the same.
     size : (int, int), optional
         Height and width. Pictures are scaled, with antialiasing, until they cover it, and their centre is cut
         out. Tensors stay as they are: they are taken to be made for the network already.
@@ -53,7 +54,7 @@ def to_images(images: Any, *, size: tuple[int, int] | None = None, channels: int
         shapes = sorted({tuple(batch.shape[2:]) for batch in batches})
         if len(shapes) > 1:
             raise ValueError(
-                f"the images have different sizes, {shapes[0]} and {shapes[1]}; give them one size, or size="
+                f"the images have different sizes, {shapes[0]} and {shapes[1]}, wanted one size for a batch"
             )
         return torch.cat(batches)
     if isinstance(images, Tensor):
@@ -61,7 +62,7 @@ def to_images(images: Any, *, size: tuple[int, int] | None = None, channels: int
     if isinstance(images, str | os.PathLike):
         images = _open(Path(images))
     if isinstance(images, Image.Image):
-        images = np.asarray(_flatten(ImageOps.exif_transpose(images)))
+        images = np.asarray(_flatten(_upright(images)))
     if isinstance(images, np.ndarray):
         return _from_array(images, size, channels)
     raise TypeError(
@@ -72,27 +73,38 @@ def to_images(images: Any, *, size: tuple[int, int] | None = None, channels: int
 
 def _open(path: Path) -> Image.Image:
     if not path.is_file():
-        raise FileNotFoundError(f"no image file at {str(path)!r}")
+        here = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
+        near = difflib.get_close_matches(path.name, here, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near and near[0] != path.name else ""
+        raise FileNotFoundError(f"there is no file {str(path)!r}, wanted the path of an image{hint}")
     try:
-        image = Image.open(path)
-        image.load()
-    except (UnidentifiedImageError, OSError) as error:
+        return Image.open(path)
+    except OSError as error:
         raise ValueError(
             f"{path.name!r} is not a readable image file, wanted PNG, JPEG or the like"
         ) from error
-    return image
 
 
-def _flatten(image: Image.Image) -> Image.Image:
-    """Any mode of PIL as 8-bit grey or colour, transparency laid on white."""
+def _upright(image: Image.Image) -> Image.Image:
+    """The image as its camera was held; PIL reads the pixels only here, so a broken file shows here."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except (OSError, SyntaxError) as error:
+        name = Path(getattr(image, "filename", "") or "the image").name
+        raise ValueError(f"{name!r} is broken or cut short, wanted a whole image file") from error
+
+
+def _flatten(image: Image.Image) -> Image.Image | np.ndarray:
+    """Any mode of PIL as grey or colour, transparency laid on white."""
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, image).convert("RGB")
     if image.mode.startswith("I;16") or image.mode == "I":
         # 16-bit grey: PIL's own conversion would clip it at 255.
-        return Image.fromarray((np.asarray(image, dtype=np.float64) / 257).clip(0, 255).astype(np.uint8))
-    return image if image.mode == "L" else image.convert("RGB")
+        return (np.asarray(image, dtype=np.float32) / 65535).clip(0, 1)
+    # Floats are checked like those of any array, where PIL would take [0, 1] for nearly black.
+    return image if image.mode in ("L", "F") else image.convert("RGB")
 
 
 def _from_array(array: np.ndarray, size: tuple[int, int] | None, channels: int) -> Tensor:
@@ -105,11 +117,15 @@ def _from_array(array: np.ndarray, size: tuple[int, int] | None, channels: int) 
         raise ValueError(
             f"an image array has shape {array.shape}, wanted (H, W), (H, W, 3) or (H, W, 4){hint}"
         )
-    x = (
-        torch.from_numpy(np.ascontiguousarray(array))
-        if array.dtype != bool
-        else torch.from_numpy(array * 1.0)
-    )
+    if array.dtype.kind == "f" or array.dtype.name == "uint16":
+        # Half, long and foreign byte orders alike; torch below 2.3 knows no uint16.
+        scale = np.float32(65535 if array.dtype.kind == "u" else 1)
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float32) / scale
+    elif array.dtype.name not in ("uint8", "bool"):
+        raise ValueError(f"image pixels are {array.dtype}, wanted uint8 in [0, 255] or floats in [0, 1]")
+    # A copy: what PIL hands out cannot be written to, and torch warns of that.
+    x = torch.from_numpy(np.array(array, order="C"))
     x = _unit_range(x.reshape(*array.shape[:2], -1).permute(2, 0, 1)[None])
     if x.shape[1] == 4:
         x = x[:, :3] * x[:, 3:] + (1 - x[:, 3:])
@@ -130,9 +146,11 @@ def _from_tensor(x: Tensor, channels: int) -> Tensor:
 
 
 def _unit_range(x: Tensor) -> Tensor:
+    if x.dtype == torch.bool:
+        return x.to(torch.float32)
     if x.dtype == torch.uint8:
         return x.to(torch.float32) / 255
-    if x.dtype == torch.uint16:
+    if x.dtype == getattr(torch, "uint16", None):
         return x.to(torch.float32) / 65535
     if not x.is_floating_point():
         raise ValueError(f"image pixels are {x.dtype}, wanted uint8 in [0, 255] or floats in [0, 1]")
@@ -152,7 +170,7 @@ def _match_channels(x: Tensor, channels: int) -> Tensor:
     if channels == 3:
         return x.expand(-1, 3, -1, -1).contiguous()
     # Luminance of ITU-R BT.601, as PIL's "L".
-    weights = torch.tensor([0.299, 0.587, 0.114], device=x.device).view(1, 3, 1, 1)
+    weights = torch.tensor([0.299, 0.587, 0.114], dtype=x.dtype, device=x.device).view(1, 3, 1, 1)
     return (x * weights).sum(1, keepdim=True)
 
 
