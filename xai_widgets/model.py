@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from xai_widgets.arguments import check_device, check_normalisation, check_size, device_of, dtype_of
 from xai_widgets.errors import unknown
 from xai_widgets.images import to_images
+from xai_widgets.layers import Layer, candidates, cuts, list_layers
 from xai_widgets.outputs import describe, find_scores
-from xai_widgets.recording import Evaluation, recording, watching
+from xai_widgets.recording import evaluating, recording, watching
 
 #: What a target may be: nothing (the predicted class), a class index, a label, or one of these per image.
 Target = int | str | Sequence[int | str] | Tensor | None
-
-
-class Layer(NamedTuple):
-    """One layer of a network, in the order in which layers finish.
-
-    ``shape`` is the shape of its output for one image, without the batch; ``calls`` counts how often it runs
-    in one pass; ``pools`` tells that the output comes straight from a pooling module.
-    """
-
-    name: str
-    type: str
-    shape: tuple[int, ...]
-    calls: int
-    pools: bool
 
 
 class Prediction(NamedTuple):
@@ -95,20 +84,21 @@ class ImageModel(nn.Module):
         if isinstance(module, ImageModel) or not isinstance(module, nn.Module):
             given = getattr(module, "__name__", type(module).__name__)
             raise TypeError(f"module is {given}, wanted a torch.nn.Module that takes images")
-        device = torch.device(best_device() if device == "auto" else device or _device_of(module))
-        if device.type != _device_of(module).type or device.index not in (None, _device_of(module).index):
-            module = deepcopy(module).to(device)
-        self.module = module
+        home = device_of(module)
+        wanted = home if device is None else check_device(device)
+        self.module = module if wanted in (home, torch.device(home.type)) else deepcopy(module).to(wanted)
         self.name = name or type(module).__name__
-        self.size = _check_size(size)
+        self.size = check_size(size)
         self._output = output
-        self._evaluation = Evaluation(module)
         self.training = False
-        normalisation = _check_normalisation(mean, std)
-        self.register_buffer("mean", normalisation[0].to(device), persistent=False)
-        self.register_buffer("std", normalisation[1].to(device), persistent=False)
+        # Inside the caller's inference_mode() these would be refused by every later backward pass.
+        with torch.inference_mode(False):
+            means, stds = (part.to(wanted) for part in check_normalisation(mean, std))
+        self.register_buffer("mean", means, persistent=False)
+        self.register_buffer("std", stds, persistent=False)
+        self._sizes = {self.size}
         self._layers: list[Layer] | None = None
-        self._cuts: dict[str, bool] = {}
+        self._cuts: dict[str, bool | None] = {}
         classes = self._probe()
         if labels is not None and len(labels) != classes:
             raise ValueError(f"{len(labels)} labels were given for {classes} classes, wanted one per class")
@@ -147,15 +137,25 @@ class ImageModel(nn.Module):
         """
         # channels_last is as fast or faster on every device measured, up to twice at batch 16 on a CPU.
         x = x.contiguous(memory_format=torch.channels_last)
-        with self._evaluation():
-            return self._pick(self.module(((x - self.mean) / self.std).to(_dtype_of(self.module))))
+        with evaluating(self.module):
+            return self._pick(self.module(((x - self.mean) / self.std).to(dtype_of(self.module))))
 
     def images(self, images: Any) -> Tensor:
         """Bring images of any kind to the network: (N, C, H, W) in [0, 1], on its device.
 
-        See :func:`xai_widgets.images.to_images` for what is taken and what is refused.
+        See :func:`xai_widgets.images.to_images` for what is taken and what is refused. Tensors of a size that the
+        network does not take are refused too.
         """
-        return to_images(images, size=self.size, channels=self.channels).to(self.device)
+        x = to_images(images, size=self.size, channels=self.channels).to(self.device)
+        size = (x.shape[2], x.shape[3])
+        if size not in self._sizes:
+            self._try(
+                size,
+                f"images of {size[0]} x {size[1]} do not go through {self.name}, wanted "
+                f"{self.size[0]} x {self.size[1]}",
+            )
+            self._sizes.add(size)
+        return x
 
     @torch.no_grad()
     def scores(self, images: Any) -> Tensor:
@@ -204,7 +204,7 @@ class ImageModel(nn.Module):
         if target is None:
             with torch.no_grad():
                 return self(x).argmax(1)
-        if isinstance(target, Tensor):
+        if isinstance(target, Tensor | np.ndarray):
             target = target.tolist()
         given = list(target) if hasattr(target, "__iter__") and not isinstance(target, str) else [target]
         if len(given) not in (1, len(x)):
@@ -237,7 +237,7 @@ class ImageModel(nn.Module):
     def layers(self) -> list[Layer]:
         """The layers that run in one pass and return a tensor, in the order in which they finish."""
         if self._layers is None:
-            self._layers = self._list_layers()
+            self._layers = list_layers(self.module, lambda: self(self._blank(1)))
         return list(self._layers)
 
     def default_layer(self) -> str:
@@ -311,65 +311,68 @@ class ImageModel(nn.Module):
         """
         modules = self.find_layers([layer])
         found = next(item for item in self.layers() if item.name == layer)
-        if tuple(activation.shape[1:2]) != found.shape[:1] or activation.ndim != len(found.shape) + 1:
-            raise ValueError(
-                f"the activation of {layer!r} has shape {tuple(activation.shape)}, wanted (N, "
-                f"{', '.join(map(str, found.shape))})"
-            )
-        if layer not in self._cuts:
-            self._cuts[layer] = self._check_cut(found, modules)
+        misfit = (
+            f"the activation of {layer!r} has shape {tuple(activation.shape)}, wanted (N, "
+            f"{', '.join(map(str, found.shape))})"
+        )
+        if activation.ndim != len(found.shape) + 1 or activation.shape[1:2] != found.shape[:1]:
+            raise ValueError(misfit)
+        alike = self._check_cut(found)
         # What comes before the layer is thrown away: one blank image is enough where the network allows it.
-        blank = self._blank(1 if self._cuts[layer] else len(activation))
-        # A clone: the network may go on with an in-place operation.
-        with watching(modules, lambda _name, _module, _output: activation.clone()):
-            return self(blank)
+        blank = self._blank(1 if alike else len(activation))
+        activation = activation.to(self.device, dtype_of(self.module))
+        try:
+            # A clone: the network may go on with an in-place operation.
+            with watching(modules, lambda _name, _module, _output: activation.clone()):
+                return self(blank)
+        except RuntimeError as error:
+            if activation.shape[1:] == found.shape:
+                raise
+            raise ValueError(misfit) from error
 
-    def _check_cut(self, layer: Layer, modules: Mapping[str, nn.Module]) -> bool:
+    def _check_cut(self, layer: Layer) -> bool:
         """Refuse a layer that does not cut the network; tell whether the batch may change at it."""
-        if layer.calls > 1:
-            raise ValueError(
-                f"layer {layer.name!r} runs {layer.calls} times in one pass, wanted one that runs once, "
-                f"such as {layer.name.rpartition('.')[0] or self.default_layer()!r}"
+        cut = self._cut(layer)
+        if cut is None:
+            near = next(
+                (item.name for item in candidates(layer, self.layers()) if self._cut(item) is not None), None
             )
+            why = f"runs {layer.calls} times in one pass" if layer.calls > 1 else "has paths around it"
+            raise ValueError(
+                f"layer {layer.name!r} {why}, wanted one that everything passes through once"
+                + (f", such as {near!r}" if near else f", and {self.name} has none")
+            )
+        return cut
 
-        def run(before: int, after: int) -> tuple[Tensor, Tensor]:
-            x = self._blank(before).requires_grad_()
-            stand_in = torch.zeros(after, *layer.shape, device=self.device, dtype=_dtype_of(self.module))
-            stand_in.requires_grad_()
-            with watching(modules, lambda _name, _module, _output: stand_in.clone()):
-                return self(x), x
-
-        with torch.inference_mode(False), torch.enable_grad():
-            scores, x = run(1, 1)
-            if not scores.requires_grad:
-                raise ValueError(f"the scores do not depend on layer {layer.name!r}, wanted one on their way")
-            if torch.autograd.grad(scores.sum(), x, allow_unused=True)[0] is not None:
-                raise ValueError(
-                    f"paths of {self.name} lead around layer {layer.name!r}, wanted one that all pass through, "
-                    f"such as {layer.name.partition('.')[0]!r}"
-                )
-            try:
-                return len(run(1, 2)[0]) == 2
-            except (RuntimeError, ValueError):
-                return False
+    def _cut(self, layer: Layer) -> bool | None:
+        if layer.name not in self._cuts:
+            self._cuts[layer.name] = cuts(self.module, layer, self, self._blank(1), dtype_of(self.module))
+        return self._cuts[layer.name]
 
     # -- inside ---------------------------------------------------------------------------------------------
 
     def _blank(self, n: int) -> Tensor:
         return torch.zeros(n, self.channels, *self.size, device=self.device)
 
+    def _try(self, size: tuple[int, int], refusal: str) -> Any:
+        """What the network returns for a blank image of this size; ``refusal``, with its reason, if it fails."""
+        blank = torch.zeros(1, self.channels, *size, device=self.device)
+        try:
+            with torch.no_grad(), evaluating(self.module):
+                return self.module(((blank - self.mean) / self.std).to(dtype_of(self.module)))
+        except Exception as error:  # a network may raise whatever it likes
+            reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+            raise ValueError(f"{refusal} ({reason})") from error
+
     def _probe(self) -> int:
         """Run one blank image; the number of classes."""
         height, width = self.size
-        try:
-            with torch.no_grad():
-                return self(self._blank(1)).shape[1]
-        except (RuntimeError, TypeError, IndexError, NotImplementedError) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise ValueError(
-                f"{self.name} did not take an image of shape (1, {self.channels}, {height}, {width}), wanted a "
-                f"network with image input, or its own size=, mean= and std= ({reason})"
-            ) from error
+        output = self._try(
+            self.size,
+            f"{self.name} did not take an image of shape (1, {self.channels}, {height}, {width}), wanted a network "
+            "with image input, or its own size=, mean= and std=",
+        )
+        return self._pick(output).shape[1]
 
     def _pick(self, output: Any) -> Tensor:
         """The scores in whatever the network returned."""
@@ -384,70 +387,3 @@ class ImageModel(nn.Module):
                 f"{self.name} returned {describe(output)}, wanted class scores of shape (N, classes) as floats"
             )
         return scores.to(torch.float32)
-
-    @torch.no_grad()
-    def _list_layers(self) -> list[Layer]:
-        modules = {name: module for name, module in self.module.named_modules() if name}
-        outputs: dict[str, tuple[Tensor, int]] = {}
-        pooled: list[Tensor] = []
-
-        def note(name: str, module: nn.Module, output: Any) -> None:
-            if not isinstance(output, Tensor):
-                return
-            if "Pool" in type(module).__name__:
-                pooled.append(output)
-            _, calls = outputs.pop(name, (output, 0))
-            outputs[name] = (output, calls + 1)
-
-        with watching(modules, note):
-            self(self._blank(1))
-        return [
-            Layer(
-                name,
-                type(modules[name]).__name__,
-                tuple(out.shape[1:]),
-                n,
-                any(out is pool for pool in pooled),
-            )
-            for name, (out, n) in outputs.items()
-        ]
-
-
-def best_device() -> torch.device:
-    """The first of cuda, mps and cpu that is there."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def _device_of(module: nn.Module) -> torch.device:
-    for tensor in (*module.parameters(), *module.buffers()):
-        return tensor.device
-    return torch.device("cpu")
-
-
-def _dtype_of(module: nn.Module) -> torch.dtype:
-    for parameter in module.parameters():
-        if parameter.is_floating_point():
-            return parameter.dtype
-    return torch.float32
-
-
-def _check_size(size: int | tuple[int, int] | None) -> tuple[int, int]:
-    pair = (224, 224) if size is None else (size, size) if isinstance(size, int) else tuple(size)
-    if len(pair) != 2 or any(not isinstance(extent, int) or extent < 1 for extent in pair):
-        raise ValueError(f"size is {size!r}, wanted a number of pixels or (height, width)")
-    return pair
-
-
-def _check_normalisation(mean: Sequence[float] | None, std: Sequence[float] | None) -> tuple[Tensor, Tensor]:
-    channels = len(mean if mean is not None else std if std is not None else (0, 0, 0))
-    means = torch.tensor([0.0] * channels if mean is None else list(mean), dtype=torch.float32)
-    stds = torch.tensor([1.0] * channels if std is None else list(std), dtype=torch.float32)
-    if len(means) != len(stds) or channels not in (1, 3):
-        raise ValueError(f"mean has {len(means)} and std {len(stds)} numbers, wanted 1 or 3 of both")
-    if not torch.isfinite(means).all() or not (torch.isfinite(stds).all() and (stds > 0).all()):
-        raise ValueError(
-            f"mean is {means.tolist()} and std {stds.tolist()}, wanted finite numbers and std above 0"
-        )
-    return means.view(1, -1, 1, 1), stds.view(1, -1, 1, 1)

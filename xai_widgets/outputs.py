@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from torch import Tensor
@@ -22,26 +23,35 @@ def find_scores(output: Any, key: str | int | None) -> Tensor | None:
     if isinstance(output, Tensor):
         return output
     if key is not None:
-        if isinstance(key, str) and hasattr(output, key):
-            return getattr(output, key)
-        try:
-            return output[key]
-        except (KeyError, IndexError, TypeError):
-            return None
+        return _entry(output, key)
     for name in ("logits", "out"):
-        if isinstance(output, Mapping) and name in output:
-            return output[name]
-        if isinstance(getattr(output, name, None), Tensor):
-            return getattr(output, name)
-    parts = list(output.values()) if isinstance(output, Mapping) else output
-    if isinstance(parts, tuple) and parts and isinstance(parts[0], Tensor) and parts[0].ndim == 2:
+        if (found := _entry(output, name)) is not None:
+            return found
+    parts = _parts(output)
+    if isinstance(output, tuple) and parts and isinstance(parts[0], Tensor) and parts[0].ndim == 2:
         return parts[0]
-    flat = (
-        [part for part in parts if isinstance(part, Tensor) and part.ndim == 2]
-        if hasattr(parts, "__iter__")
-        else []
-    )
+    flat = [part for part in parts if isinstance(part, Tensor) and part.ndim == 2]
     return flat[0] if len(flat) == 1 else None
+
+
+def _entry(output: Any, key: str | int) -> Tensor | None:
+    """The tensor under a key, at a place, or of a name."""
+    found = None
+    with suppress(KeyError, IndexError):
+        if isinstance(output, Mapping):
+            found = output[key]
+        elif isinstance(key, str):
+            found = getattr(output, key, None)
+        elif isinstance(output, Sequence):
+            found = output[key]
+    # A dict has methods too, such as "values", and an entry may hold something else than scores.
+    return found if isinstance(found, Tensor) else None
+
+
+def _parts(output: Any) -> list[Any]:
+    if isinstance(output, Mapping):
+        return list(output.values())
+    return list(output) if isinstance(output, Sequence) else list(getattr(output, "__dict__", {}).values())
 
 
 def describe(output: Any) -> str:
@@ -52,4 +62,5 @@ def describe(output: Any) -> str:
         return f"a dict with {', '.join(map(repr, output)) or 'nothing'}"
     if isinstance(output, tuple | list):
         return f"a {type(output).__name__} of {len(output)}"
-    return type(output).__name__
+    names = ", ".join(map(repr, getattr(output, "__dict__", {})))
+    return type(output).__name__ + (f" with {names}" if names else "")

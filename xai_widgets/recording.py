@@ -59,34 +59,29 @@ def recording(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
         yield kept
 
 
-class Evaluation:
-    """Eval mode for as long as any thread is in the block, then every flag as it was."""
+#: The modules held in eval mode by anyone, by id: the module, and by how many blocks it is held. One table for all
+#: wrappers, as two of them may run one network, or parts of one, in two threads.
+_held: dict[int, tuple[nn.Module, int]] = {}
+_held_lock = threading.Lock()
 
-    def __init__(self, module: nn.Module) -> None:
-        self._module = module
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._training: list[nn.Module] = []
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # A lock cannot be copied; a copy of the model gets its own.
-        return Evaluation, (self._module,)
-
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
-        """Hold the network in eval mode."""
-        entered = False
-        try:
-            with self._lock:
-                if self._inside == 0:
-                    self._training = [module for module in self._module.modules() if module.training]
-                self._inside, entered = self._inside + 1, True
-                for module in self._training:
-                    module.training = False
-            yield
-        finally:
-            with self._lock:
-                self._inside -= entered
-                if self._inside == 0:
-                    for module in self._training:
-                        module.training = True
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Hold a network in eval mode for as long as any thread is in such a block, then every flag as it was."""
+    holding: list[nn.Module] = []
+    try:
+        with _held_lock:
+            for part in module.modules():
+                if part.training or id(part) in _held:
+                    holding.append(part)
+                    _held[id(part)] = (part, _held.get(id(part), (part, 0))[1] + 1)
+                    part.training = False
+        yield
+    finally:
+        with _held_lock:
+            for part in holding:
+                _, blocks = _held.pop(id(part), (part, 1))
+                if blocks > 1:
+                    _held[id(part)] = (part, blocks - 1)
+                else:
+                    part.training = True

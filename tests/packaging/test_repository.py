@@ -17,7 +17,7 @@ PACKAGE = ROOT / "xai_widgets"
 #: The floors, lowest first, by the modules and folders of each. A floor imports from itself and those below it.
 FLOORS = [
     {"errors", "_version"},
-    {"model", "images", "outputs", "recording", "zoo", "data"},
+    {"model", "images", "arguments", "layers", "outputs", "recording", "zoo", "data"},
     {"rules", "run", "optim"},
     {"attribution", "perturbation", "inverse", "concepts", "features", "similarity", "metrics"},
     {"views"},
