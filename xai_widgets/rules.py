@@ -27,12 +27,22 @@ PoolRule = Callable[[Tensor], Tensor]
 
 _RELU = {F.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
 _CLAMP_MIN = {torch.clamp_min, torch.clamp_min_, Tensor.clamp_min, Tensor.clamp_min_}
-_CLAMP = {torch.clamp, torch.clamp_, Tensor.clamp, Tensor.clamp_}
-_IN_PLACE = {torch.relu_, Tensor.relu_, torch.clamp_min_, Tensor.clamp_min_, torch.clamp_, Tensor.clamp_}
+_CLAMP = {
+    torch.clamp, torch.clamp_, Tensor.clamp, Tensor.clamp_, torch.clip, torch.clip_, Tensor.clip, Tensor.clip_,
+}  # fmt: skip
+_IN_PLACE = {
+    torch.relu_, Tensor.relu_, torch.clamp_min_, Tensor.clamp_min_,
+    torch.clamp_, Tensor.clamp_, torch.clip_, Tensor.clip_,
+}  # fmt: skip
 _MAX_POOL = {
     F.max_pool1d, F.max_pool2d, F.max_pool3d,
     F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d,
     torch.max_pool1d, torch.max_pool2d, torch.max_pool3d,
+}  # fmt: skip
+#: The forms that return the pooled output and its switches.
+_MAX_POOL_WITH_SWITCHES = {
+    F.max_pool1d_with_indices, F.max_pool2d_with_indices, F.max_pool3d_with_indices,
+    F.adaptive_max_pool1d_with_indices, F.adaptive_max_pool2d_with_indices, F.adaptive_max_pool3d_with_indices,
 }  # fmt: skip
 
 
@@ -78,6 +88,10 @@ class BackwardRules(TorchFunctionMode):
         if self._max_pool is not None and func in _MAX_POOL:
             self.met["max_pool"] += 1
             return self._max_pool(func(*args, **kwargs))
+        if self._max_pool is not None and func in _MAX_POOL_WITH_SWITCHES:
+            self.met["max_pool"] += 1
+            y, switches = func(*args, **kwargs)
+            return self._max_pool(y), switches
         return func(*args, **kwargs)
 
 
@@ -95,6 +109,11 @@ def _is_relu(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
     return isinstance(low, int | float) and low == 0 and high is None
 
 
+def _positive(grad: Tensor) -> Tensor:
+    # relu() would be seen, and counted, by the mode itself where the backward pass runs inside its block.
+    return grad.masked_fill(grad < 0, 0)
+
+
 class _GuidedRelu(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -104,7 +123,7 @@ class _GuidedRelu(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         (active,) = ctx.saved_tensors
-        return grad.clamp_min(0) * active
+        return _positive(grad) * active
 
 
 class _DeconvRelu(torch.autograd.Function):
@@ -114,7 +133,7 @@ class _DeconvRelu(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        return grad.clamp_min(0)
+        return _positive(grad)
 
 
 class _PositiveGradient(torch.autograd.Function):
@@ -124,7 +143,7 @@ class _PositiveGradient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        return grad.clamp_min(0)
+        return _positive(grad)
 
 
 def guided_relu(x: Tensor) -> Tensor:
