@@ -90,7 +90,8 @@ class Run(Generic[T]):
         Returns
         -------
         T
-            After an interrupt or a cancel, what was reached until then.
+            After a cancel, what was reached until then. An interrupt goes on to the caller, as it has to stop the
+            cell too, and leaves what was reached in :attr:`latest`.
 
         Raises
         ------
@@ -190,7 +191,12 @@ class Worker:
                     self._thread = None
                     self._idle.notify_all()
                     return
-            self._drain(job)
+            try:
+                self._drain(job)
+            except BaseException as error:
+                # An on_end that raises must not take the thread with it: the next run would wait for ever.
+                kind, trace = type(error), error.__traceback__
+                threading.excepthook(threading.ExceptHookArgs((kind, error, trace, self._thread)))
 
     def _drain(self, job: _Job) -> None:
         try:
@@ -207,7 +213,8 @@ class Worker:
         except BaseException as error:  # a thread has nobody to raise to: whatever it is goes to the widget
             self._end(job, "error", error)
         else:
-            self._end(job, "done", None)
+            # A run can be stopped by whoever holds it, not only by way of the worker.
+            self._end(job, "cancelled" if run.cancelled else "done", None)
 
     def _end(self, job: _Job, status: Status, error: BaseException | None) -> None:
         with self._lock:
