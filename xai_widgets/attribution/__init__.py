@@ -6,12 +6,14 @@ resolution; ``method.saliency(model, x, target, ...)`` is the (N, H, W) map that
 
 from __future__ import annotations
 
-from xai_widgets.attribution.activation import grad_cam
+# isort: off  (methods are registered, and listed to people, in the order in which they are imported)
 from xai_widgets.attribution.gradient import gradient, gradient_x_input
 from xai_widgets.attribution.guided import deconvnet, guided_backprop
-from xai_widgets.attribution.noise import smoothgrad
 from xai_widgets.attribution.path import completeness_gap, guided_nonlinearity, integrated_gradients
+from xai_widgets.attribution.noise import smoothgrad
+from xai_widgets.attribution.activation import grad_cam
 from xai_widgets.attribution.registry import METHODS, Method, as_method, get
+# isort: on
 
 __all__ = [
     "METHODS",

@@ -16,15 +16,18 @@ from xai_widgets.recording import recording
 
 
 def layer_gradient(model: ImageModel, x: Tensor, target: Tensor, layer: str) -> tuple[Tensor, Tensor]:
-    """The activation of a layer and the gradient of the class score with respect to it, both (N, ...)."""
+    """The activation of a layer and the gradient of the class score with respect to it, both (N, ...) in float32."""
     with torch.inference_mode(False), torch.enable_grad(), recording(model.find_layers([layer])) as kept:
         # A gradient has to reach the layer even if every parameter of the network is frozen.
         score = model(x.clone().requires_grad_()).gather(1, target.clone()[:, None]).sum()
         activation = kept[layer]
-        (gradient,) = torch.autograd.grad(score, activation, allow_unused=True)
+        depends = activation.requires_grad and score.requires_grad
+        gradient = torch.autograd.grad(score, activation, allow_unused=True)[0] if depends else None
     if gradient is None:
-        raise ValueError(f"the scores do not depend on layer {layer!r}, wanted one on their way")
-    return activation.detach(), gradient
+        raise ValueError(
+            f"the scores do not depend on layer {layer!r}, wanted one on their way, such as {model.default_layer()!r}"
+        )
+    return activation.detach().float(), gradient.float()
 
 
 @method(title="Grad-CAM", reduce=channel_sum, source="Selvaraju et al. 2017")

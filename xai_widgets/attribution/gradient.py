@@ -21,6 +21,11 @@ def score_gradient(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     with torch.inference_mode(False), torch.enable_grad():
         x = x.clone().requires_grad_()
         score = model(x).gather(1, target.clone()[:, None]).sum()
+        if not score.requires_grad:
+            raise ValueError(
+                f"no gradient comes back through {model.name}, wanted a network whose scores depend on the pixels "
+                "by operations that can be differentiated"
+            )
         (gradient,) = torch.autograd.grad(score, x)
     return gradient
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xai_widgets.attribution.registry import Method, as_method, max_abs, method
+from xai_widgets.attribution.registry import Method, as_method, check_batch_size, max_abs, method
 from xai_widgets.model import ImageModel
 
 
@@ -40,9 +40,9 @@ def smoothgrad(
     samples : int, default 25
         n, the number of noisy copies.
     sigma : float, default 0.15
-        Standard deviation of the noise, as a share of the image's own range (max x - min x).
+        At least 0; standard deviation of the noise, as a share of the image's own range (max x - min x).
     seed : int, default 0
-        Of the noise, which is drawn on the CPU: the same on every device.
+        Of the noise, which is drawn on the CPU and anew for each image: the same on every device and in every batch.
     batch_size : int, default 16
         Copies per pass.
     **options
@@ -55,17 +55,22 @@ def smoothgrad(
     """
     if samples < 1 or sigma < 0:
         raise ValueError(f"samples is {samples} and sigma {sigma}, wanted samples >= 1 and sigma >= 0")
+    check_batch_size(batch_size)
     wrapped = as_method(method)
-    generator = torch.Generator().manual_seed(seed)
     means = []
     for image, label in zip(x, target, strict=True):
         spread = sigma * (image.max() - image.min())
-        total: Tensor | None = None
+        generator = torch.Generator().manual_seed(seed)
+        total = torch.zeros((), device=image.device)
         for at in range(0, samples, batch_size):
             n = min(batch_size, samples - at)
-            noise = torch.randn((n, *image.shape), generator=generator).to(image.device)
-            made = wrapped.function(model, image + spread * noise, label.expand(n), **options).sum(0)
-            total = made if total is None else total + made
-        assert total is not None
+            # Copy by copy, so that the noise does not hang on the batch size.
+            noise = torch.stack([_normal(image, generator) for _ in range(n)])
+            made = wrapped.function(model, image + spread * noise, label.expand(n), **options)
+            total = total + made.sum(0)
         means.append(total / samples)
     return torch.stack(means)
+
+
+def _normal(image: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(image.shape, generator=generator, dtype=image.dtype, device="cpu").to(image.device)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from xai_widgets.attribution.gradient import score_gradient
 from xai_widgets.attribution.guided import require_relu
-from xai_widgets.attribution.registry import abs_sum, channel_sum, method
+from xai_widgets.attribution.registry import abs_sum, channel_sum, check_batch_size, method
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.rules import BackwardRules, guided_relu, positive_gradient
 
@@ -47,7 +47,12 @@ def check_baseline(baseline: Any, x: Tensor) -> Tensor:
         if not 0 <= baseline <= 1:
             raise ValueError(f"baseline is {baseline}, wanted a grey value in [0, 1] or an image")
         return torch.full_like(x, baseline)
-    baseline = torch.as_tensor(baseline, dtype=x.dtype, device=x.device)
+    try:
+        baseline = torch.as_tensor(baseline, dtype=x.dtype, device=x.device).detach()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"baseline is {type(baseline).__name__}, wanted a grey value in [0, 1] or an image as a tensor"
+        ) from error
     try:
         return baseline.expand_as(x)
     except RuntimeError as error:
@@ -66,6 +71,7 @@ def path_integral(
     batch_size: int,
 ) -> Tensor:
     """(x - x') times the weighted mean of the gradients at the points of the path, (N, C, H, W)."""
+    check_batch_size(batch_size)
     alphas, weights = (
         torch.tensor(part, dtype=x.dtype, device=x.device) for part in nodes(quadrature, steps)
     )
