@@ -149,8 +149,8 @@ def scenes_resnet(num_classes: int = 12) -> nn.Sequential:
 BUILDERS: dict[str, Callable[..., nn.Sequential]] = {"scenes_vgg": scenes_vgg, "scenes_resnet": scenes_resnet}
 
 
-def build(name: str, *, generator_seed: int = 0) -> nn.Sequential:
-    """A bundled network with random weights that depend only on `generator_seed`, in eval mode."""
+def build(name: str, *, seed: int = 0) -> nn.Sequential:
+    """A bundled network with random weights that depend only on `seed`, in eval mode."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(generator_seed)
+        torch.manual_seed(seed)
         return BUILDERS[name]().eval()

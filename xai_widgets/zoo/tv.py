@@ -149,7 +149,5 @@ def _from_file(name: str, path: Any) -> tuple[nn.Module, int]:
 
 def _modern_densenet(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Torchvision's DenseNet files still write ``norm.1`` for what its code calls ``norm1``."""
-    old = re.compile(
-        r"^(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\.(?:weight|bias|running_mean|running_var))$"
-    )
-    return {old.sub(r"\1\2", key): value for key, value in state.items()}
+    old = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(?=[12]\.)")
+    return {old.sub(r"\1", key): value for key, value in state.items()}
