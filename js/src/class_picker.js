@@ -2,7 +2,7 @@ import "./lib/theme.css";
 import "./class_picker.css";
 import { element } from "./lib/dom.js";
 import { readable } from "./lib/format.js";
-import { bindKeys } from "./lib/keys.js";
+import { keepKeys } from "./lib/keys.js";
 import { closest, search } from "./lib/labels.js";
 import { popup } from "./lib/popup.js";
 import { observe, onFrame, update } from "./lib/state.js";
@@ -219,7 +219,7 @@ function render({ model, el }) {
 	const view = new View(model, signal);
 	el.append(view.root);
 	observe(model, ["labels", "target", "hints", "title", "width"], view.draw, signal);
-	bindKeys(view.root, view.root, { act: () => null, set: () => {}, signal });
+	keepKeys(view.root, signal);
 	view.draw();
 	return () => {
 		controller.abort();

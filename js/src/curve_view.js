@@ -22,7 +22,8 @@ class View {
 	root = element("div", { class: "xw xw-curve-view", role: "group" });
 	#title = element("div", { class: "xw-title" });
 	#host = element("div", { class: "xw-plot" });
-	#notice = element("div", { class: "xw-note-text", role: "status" });
+	#noticeText = element("span");
+	#notice = element("div", { class: "xw-note-text", role: "status" }, [this.#noticeText]);
 	#zoomButton = element("button", { type: "button", "aria-pressed": "false" }, ["Zoom"]);
 	#resetButton = element("button", { type: "button", disabled: true }, ["Reset"]);
 	#bar = element("div", { class: "xw-bar", role: "toolbar", "aria-label": "plot" });
@@ -105,7 +106,8 @@ class View {
 		}
 		const { curves } = this.#data;
 		if (!problem && !curves.some(({ computed }) => computed > 0)) problem = "No curve yet";
-		if (this.#notice.textContent !== problem) this.#notice.textContent = problem;
+		if (this.#noticeText.textContent !== problem) this.#noticeText.textContent = problem;
+		this.#noticeText.hidden = !problem;
 		this.#notice.classList.toggle("xw-error", problem.startsWith("Cannot"));
 		this.#legend.draw(curves);
 		if (this.#width > 0) this.#drawPlot();
@@ -259,7 +261,7 @@ class View {
 			curves.filter(({ hidden }) => !hidden),
 			{
 				title: this.#model.get("title"),
-				place: `at ${this.#model.get("x_label") || "x"} ${readable(position, span)}`,
+				place: `${this.#model.get("x_label") || "x"} = ${readable(position, span)}`,
 				step: nearest(x, position),
 				width: this.#width,
 				resolve: this.#colors.resolve,

@@ -1,7 +1,7 @@
 import "./lib/theme.css";
 import "./method_picker.css";
 import { element } from "./lib/dom.js";
-import { bindKeys } from "./lib/keys.js";
+import { keepKeys } from "./lib/keys.js";
 import { seriesColor } from "./lib/palette.js";
 import { observe, onFrame, update } from "./lib/state.js";
 
@@ -81,7 +81,7 @@ function render({ model, el }) {
 	const { root, draw } = picker(model, signal);
 	el.append(root);
 	observe(model, ["options", "labels", "selected", "title", "width"], draw, signal);
-	bindKeys(root, root, { act: () => null, set: () => {}, signal });
+	keepKeys(root, signal);
 	draw();
 	return () => {
 		controller.abort();

@@ -1,7 +1,7 @@
 import "./lib/theme.css";
 import "./run_bar.css";
 import { element } from "./lib/dom.js";
-import { bindKeys } from "./lib/keys.js";
+import { keepKeys } from "./lib/keys.js";
 import { observe, onFrame, update } from "./lib/state.js";
 
 /** @typedef {import("@anywidget/types").AnyModel} AnyModel */
@@ -121,7 +121,7 @@ function render({ model, el }) {
 	el.append(view.root);
 	observe(model, ["status", "progress", "message", "error", "label", "title", "width"], view.draw, signal);
 	observe(model, ["acknowledged"], () => view.heard(), signal);
-	bindKeys(view.root, view.root, { act: () => null, set: () => {}, signal });
+	keepKeys(view.root, signal);
 	view.draw();
 	return () => {
 		controller.abort();

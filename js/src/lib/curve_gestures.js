@@ -65,6 +65,8 @@ export function listen(over, actions, signal) {
 	over.addEventListener("pointermove", move, { signal });
 	over.addEventListener("pointerup", up, { signal });
 	over.addEventListener("pointercancel", cancel, { signal });
+	// The press has put the focus on the cursor: the browser shall not take it away again.
+	over.addEventListener("mousedown", (event) => event.preventDefault(), { signal });
 	over.addEventListener("dblclick", actions.reset, { signal });
 	listenToWheel(over, actions, signal);
 }

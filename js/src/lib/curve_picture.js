@@ -5,6 +5,9 @@ import { gameDash } from "./palette.js";
 const LINE = 18;
 const MARGIN = 12;
 const SWATCH = 22;
+const GUTTER = 24;
+/** The legend has two columns when each can be this wide, CSS px. */
+const COLUMN = 270;
 const FONT = "12px system-ui, sans-serif";
 
 /**
@@ -23,7 +26,9 @@ const FONT = "12px system-ui, sans-serif";
 export function picture(plot, curves, { title, place, step, width, resolve }) {
 	const scale = plot.width / width;
 	const head = title ? LINE + MARGIN : MARGIN;
-	const height = head + plot.height / scale + MARGIN + LINE * (curves.length + (step < 0 ? 0 : 1)) + MARGIN;
+	const columns = width >= 2 * COLUMN + GUTTER ? 2 : 1;
+	const rows = Math.ceil(curves.length / columns) + (step < 0 ? 0 : 1);
+	const height = head + plot.height / scale + LINE * rows + MARGIN;
 	const canvas = document.createElement("canvas");
 	canvas.width = Math.round((width + 2 * MARGIN) * scale);
 	canvas.height = Math.round(height * scale);
@@ -36,7 +41,7 @@ export function picture(plot, curves, { title, place, step, width, resolve }) {
 	context.font = `600 ${FONT}`;
 	context.fillText(title, MARGIN, MARGIN + LINE / 2);
 	context.drawImage(plot, MARGIN, head, width, plot.height / scale);
-	let top = head + plot.height / scale + MARGIN + LINE / 2;
+	let top = head + plot.height / scale + LINE / 2;
 	context.font = FONT;
 	if (step >= 0) {
 		context.fillStyle = resolve("var(--xw-muted)");
@@ -44,9 +49,11 @@ export function picture(plot, curves, { title, place, step, width, resolve }) {
 		context.fillText(place, MARGIN + width, top);
 		top += LINE;
 	}
-	for (const curve of curves) {
-		entry(context, curve, { top, width, step, resolve });
-		top += LINE;
+	const column = (width - GUTTER * (columns - 1)) / columns;
+	for (const [index, curve] of curves.entries()) {
+		const left = MARGIN + (index % columns) * (column + GUTTER);
+		entry(context, curve, { left, top, width: column, step, resolve });
+		if (index % columns === columns - 1) top += LINE;
 	}
 	return canvas;
 }
@@ -54,25 +61,25 @@ export function picture(plot, curves, { title, place, step, width, resolve }) {
 /**
  * @param {CanvasRenderingContext2D} context
  * @param {import("./curves.js").Curve} curve
- * @param {{top: number, width: number, step: number, resolve: (color: string) => string}} options
+ * @param {{left: number, top: number, width: number, step: number, resolve: (color: string) => string}} options
  */
-function entry(context, curve, { top, width, step, resolve }) {
+function entry(context, curve, { left, top, width, step, resolve }) {
 	context.strokeStyle = resolve(curve.color);
 	context.lineWidth = curve.active ? 3 : 1.75;
 	context.setLineDash(gameDash(curve.game));
 	context.beginPath();
-	context.moveTo(MARGIN, top);
-	context.lineTo(MARGIN + SWATCH, top);
+	context.moveTo(left, top);
+	context.lineTo(left + SWATCH, top);
 	context.stroke();
 	context.textAlign = "left";
 	context.fillStyle = resolve("var(--xw-fg)");
 	const name = fullName(curve);
-	const left = MARGIN + SWATCH + 8;
-	context.fillText(name, left, top);
+	const text = left + SWATCH + 8;
+	context.fillText(name, text, top);
 	context.fillStyle = resolve("var(--xw-muted)");
-	context.fillText(curve.note, left + context.measureText(name).width + 10, top);
+	context.fillText(curve.note, text + context.measureText(name).width + 10, top);
 	if (step < 0) return;
 	context.fillStyle = resolve("var(--xw-fg)");
 	context.textAlign = "right";
-	context.fillText(readable(curve.values[step]), MARGIN + width, top);
+	context.fillText(readable(curve.values[step]), left + width, top);
 }

@@ -8,6 +8,8 @@ import { gameDash } from "./palette.js";
 
 /** Rounding of float32 that still counts as inside [0, 1]. */
 const SLACK = 1e-4;
+/** Room for the label of an axis, CSS px. */
+const LABEL = 18;
 /** Up to this many values a curve shows its points, so that the first ones are seen at all. */
 const FEW = 3;
 
@@ -22,7 +24,8 @@ export class CurvePlot {
 	#plot;
 	/** @type {(color: string) => string} */
 	#resolve;
-	#labels = "";
+	/** @type {[x: string, y: string]} */
+	#labels = ["", ""];
 
 	/**
 	 * @param {HTMLElement} host
@@ -38,7 +41,7 @@ export class CurvePlot {
 			ticks: { stroke: () => resolve("var(--xw-line)"), width: 1, size: 4 },
 			font: "11px system-ui, sans-serif",
 			labelFont: "12px system-ui, sans-serif",
-			labelSize: 18,
+			labelSize: LABEL,
 			labelGap: 0,
 			gap: 4,
 			/** @type {uPlot.Axis.DynamicValues} */
@@ -54,8 +57,8 @@ export class CurvePlot {
 				cursor: { show: false },
 				scales: { x: { time: false }, y: { auto: false, range: (_plot, min, max) => [min ?? 0, max ?? 1] } },
 				axes: [
-					{ ...axis, size: 24, space: 46 },
-					{ ...axis, size: 40, space: 28 },
+					{ ...axis, size: () => this.#room(0, 24), label: () => this.#labels[0], space: 46 },
+					{ ...axis, size: () => this.#room(1, 40), label: () => this.#labels[1], space: 28 },
 				],
 				series: [{}],
 			},
@@ -103,14 +106,21 @@ export class CurvePlot {
 	/** @param {{width: number, height: number, xLabel: string, yLabel: string}} look */
 	#arrange({ width, height, xLabel, yLabel }) {
 		const plot = this.#plot;
-		const labels = JSON.stringify([xLabel, yLabel]);
 		if (width !== plot.width || height !== plot.height) plot.setSize({ width, height });
-		if (labels === this.#labels) return;
-		this.#labels = labels;
-		// An axis without a label (null, not "") takes no room for one.
-		plot.axes[0].label = xLabel || /** @type {any} */ (null);
-		plot.axes[1].label = yLabel || /** @type {any} */ (null);
+		if (xLabel === this.#labels[0] && yLabel === this.#labels[1]) return;
+		this.#labels = [xLabel, yLabel];
 		plot.redraw(false, true);
+	}
+
+	/**
+	 * Room for the numbers of an axis. uPlot adds that of the label whether there is one or not, and asks only
+	 * here again.
+	 *
+	 * @param {number} axis
+	 * @param {number} size  CSS px
+	 */
+	#room(axis, size) {
+		return this.#labels[axis] ? size : size - LABEL;
 	}
 
 	/** @param {Curves} data */
@@ -214,6 +224,9 @@ function extent(values) {
 
 /** @param {number} value @param {number} step  between two ticks @returns {string} */
 function tick(value, step) {
-	const decimals = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
-	return value.toFixed(Math.min(decimals, 12)).replace("-", "−");
+	let decimals = 0;
+	// Steps of 0.25 need two decimals, those of 0.2 one.
+	while (decimals < 12 && Math.abs(step * 10 ** decimals - Math.round(step * 10 ** decimals)) > 1e-6)
+		decimals++;
+	return value.toFixed(decimals).replace("-", "−");
 }

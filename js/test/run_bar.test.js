@@ -1,0 +1,116 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import runBar from "../src/run_bar.js";
+import { mount, painted } from "./model.js";
+
+/** @type {{model: import("./model.js").Model, el: HTMLElement, unmount: () => Promise<void>}} */
+let view;
+async function show(over = {}) {
+	const state = { status: "idle", progress: 0, message: "", error: "", label: "Compute", acknowledged: 0 };
+	view = await mount(runBar, { ...state, title: "", width: 0, ...over }, { width: 400 });
+	await painted();
+}
+const find = (/** @type {string} */ selector) => view.el.querySelector(selector);
+const button = () => find(".xw-run");
+const sent = () => view.model.sent.map(({ content }) => content);
+const set = async (/** @type {Record<string, unknown>} */ values) => {
+	for (const [name, value] of Object.entries(values)) view.model.set(name, value);
+	await painted();
+};
+
+beforeEach(() => vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));
+afterEach(() => {
+	vi.useRealTimers();
+	return view.unmount();
+});
+
+describe("clicks", () => {
+	test("run, then cancel, each with a number of its own", async () => {
+		await show();
+		expect(button().textContent).toBe("Compute");
+		button().click();
+		expect(sent()).toEqual([{ type: "run", id: 1 }]);
+		await set({ acknowledged: 1, status: "running" });
+		expect(button().textContent).toBe("Cancel");
+		button().click();
+		expect(sent()[1]).toEqual({ type: "cancel", id: 2 });
+		await set({ acknowledged: 2, status: "cancelled" });
+		expect(button().textContent).toBe("Compute");
+	});
+
+	test("a second click waits for the answer to the first; the second half of a double click counts not", async () => {
+		await show();
+		button().click();
+		await painted();
+		expect(button().getAttribute("aria-disabled")).toBe("true");
+		button().click();
+		expect(sent()).toHaveLength(1);
+		await set({ acknowledged: 1, status: "running" });
+		expect(button().getAttribute("aria-disabled")).toBe("false");
+		button().dispatchEvent(new MouseEvent("click", { detail: 2 }));
+		expect(sent()).toHaveLength(1);
+	});
+});
+
+describe("a kernel that does not answer", () => {
+	test("is told after five seconds, and the button stays usable", async () => {
+		await show();
+		button().click();
+		vi.advanceTimersByTime(4900);
+		await painted();
+		expect(find("[role=alert]").hidden).toBe(true);
+		vi.advanceTimersByTime(200);
+		await painted();
+		expect(find("[role=alert]").hidden).toBe(false);
+		expect(find("[role=alert]").textContent).toMatch(/^No kernel answered: run the cell again/);
+		button().click();
+		expect(sent()).toHaveLength(2);
+		// The answer comes after all.
+		await set({ acknowledged: 1 });
+		expect(find("[role=alert]").hidden).toBe(true);
+	});
+
+	test("one that answers in time is not accused", async () => {
+		await show();
+		button().click();
+		await set({ acknowledged: 1 });
+		vi.advanceTimersByTime(10000);
+		await painted();
+		expect(find("[role=alert]").hidden).toBe(true);
+	});
+});
+
+describe("what it shows", () => {
+	test("progress, for eyes and for screen readers", async () => {
+		await show({ status: "running", progress: 0.25 });
+		const bar = find("[role=progressbar]");
+		expect(bar.getAttribute("aria-valuenow")).toBe("25");
+		await set({ progress: 0.5, message: "batch 7 of 14" });
+		expect(bar.getAttribute("aria-valuenow")).toBe("50");
+		await Promise.all(bar.getAnimations({ subtree: true }).map((it) => it.finished));
+		expect(bar.firstElementChild.getBoundingClientRect().width).toBeCloseTo(bar.clientWidth / 2, 0);
+		expect(find("[aria-live]").textContent).toBe("batch 7 of 14");
+	});
+
+	test("an error, until it is dismissed", async () => {
+		await show({ status: "error", error: "ValueError: no such layer" });
+		expect(find("[role=alert]").hidden).toBe(false);
+		expect(find("[role=alert] span").textContent).toBe("ValueError: no such layer");
+		find("[aria-label='dismiss the error']").click();
+		expect(view.model.get("error")).toBe("");
+		expect(view.model.saved).toEqual([{ error: "" }]);
+		await painted();
+		expect(find("[role=alert]").checkVisibility()).toBe(false);
+		expect(document.activeElement).toBe(button());
+		button().click();
+		expect(sent()).toEqual([{ type: "run", id: 1 }]);
+	});
+});
+
+test("after its cleanup nothing listens, nothing is left, no timer fires", async () => {
+	await show();
+	button().click();
+	await view.unmount();
+	expect(view.model.listeners).toBe(0);
+	expect(view.el.childElementCount).toBe(0);
+	expect(vi.getTimerCount()).toBe(0);
+});

@@ -1,0 +1,161 @@
+import { afterEach, describe, expect, test, vi } from "vitest";
+import scoresView from "../src/scores_view.js";
+import { array, mount, painted } from "./model.js";
+
+const NAN = Number.NaN;
+// One method, both games, three steps, two best classes.
+const VALUES = [0.7, 0.2, 0.5, 0.4, NAN, NAN, 0.1, 0.3, 0.6, 0.2, 0.9, 0.05];
+const INDICES = [0, 1, 1, 0, 0, 0, 0, 2, 2, 0, 2, 1];
+
+function state(over = {}) {
+	return {
+		x: array("float32", [3], [0, 0.5, 1]),
+		values: array("float32", [1, 2, 3, 2], VALUES),
+		indices: array("int32", [1, 2, 3, 2], INDICES),
+		target_values: array("float32", [1, 2, 3], [0.05, 0.06, NAN, 0.3, 0.6, 0.9]),
+		labels: ["cat", "dog", "fox"],
+		target: 2,
+		frame: 0,
+		game: "deletion",
+		fraction: 0,
+		title: "Scores",
+		width: 0,
+		...over,
+	};
+}
+
+/** @type {{model: import("./model.js").Model, el: HTMLElement, unmount: () => Promise<void>}} */
+let view;
+async function show(over) {
+	view = await mount(scoresView, state(over), { width: 300 });
+	await painted();
+}
+const find = (/** @type {string} */ selector) => view.el.querySelector(selector);
+/** What is read from top to bottom. */
+function rows() {
+	return [...view.el.querySelectorAll(".xw-score")]
+		.map((node) => ({
+			top: Number(/translateY\((.*)px\)/.exec(node.style.transform)[1]),
+			text: `${node.querySelector(".xw-score-label").textContent} ${node.querySelector(".xw-score-number").textContent}`,
+			target: node.classList.contains("xw-target"),
+			extra: node.classList.contains("xw-extra"),
+		}))
+		.sort((a, b) => a.top - b.top);
+}
+const read = () => rows().map(({ text }) => text);
+const set = async (/** @type {Record<string, unknown>} */ values) => {
+	for (const [name, value] of Object.entries(values)) view.model.set(name, value);
+	await painted();
+};
+
+afterEach(() => {
+	vi.useRealTimers();
+	return view.unmount();
+});
+
+describe("rows", () => {
+	test("the best first, and the target in a row of its own when it is not among them", async () => {
+		await show();
+		expect(read()).toEqual(["cat 0.700", "dog 0.200", "fox 0.050"]);
+		expect(rows().map(({ target }) => target)).toEqual([false, false, true]);
+		expect(rows()[2].extra).toBe(true);
+	});
+
+	test("they are sorted by score, whatever the order in the array", async () => {
+		await show({ game: "insertion" });
+		expect(read()).toEqual(["fox 0.300", "cat 0.100"]);
+		expect(rows()[0]).toMatchObject({ target: true, extra: false });
+	});
+
+	test("bars are as long as their scores", async () => {
+		await show();
+		await Promise.all(
+			find(".xw")
+				.getAnimations({ subtree: true })
+				.map((it) => it.finished),
+		);
+		const width = (node) => node.getBoundingClientRect().width;
+		for (const bar of view.el.querySelectorAll(".xw-score")) {
+			const part = width(bar.querySelector(".xw-score-fill")) / width(bar.querySelector(".xw-score-track"));
+			expect(part).toBeCloseTo(Number(bar.querySelector(".xw-score-number").textContent), 2);
+		}
+	});
+
+	test("the nearest computed step is shown, with its own fraction", async () => {
+		await show({ fraction: 0.3 });
+		expect(read()[0]).toBe("dog 0.500");
+		expect(find(".xw-muted").textContent).toBe("0.500 deleted");
+		await set({ fraction: 1 });
+		expect(find(".xw-muted").textContent).toBe("0.500 deleted");
+		await set({ game: "insertion" });
+		expect(find(".xw-muted").textContent).toBe("1.000 inserted");
+		expect(read()[0]).toBe("fox 0.900");
+	});
+
+	test("a class keeps its element and its colour, and the view its height", async () => {
+		await show();
+		const cat = [...view.el.querySelectorAll(".xw-score")].find((node) => node.textContent.startsWith("cat"));
+		const color = cat.querySelector(".xw-score-fill").style.getPropertyValue("--xw-bar");
+		const height = find(".xw").clientHeight;
+		await set({ fraction: 0.5 });
+		expect(read()).toEqual(["dog 0.500", "cat 0.400", "fox 0.060"]);
+		expect(cat.isConnected).toBe(true);
+		expect(cat.querySelector(".xw-score-fill").style.getPropertyValue("--xw-bar")).toBe(color);
+		await set({ game: "insertion" });
+		expect(find(".xw").clientHeight).toBe(height);
+	});
+
+	test("a class without a label is shown by its number", async () => {
+		await show({ labels: [] });
+		expect(read()[0]).toBe("class 0 0.700");
+	});
+});
+
+describe("without data", () => {
+	test("not computed yet: no arrays, no such method, only NaN; then late arrays", async () => {
+		await show({ values: null });
+		expect(find(".xw-note-text").textContent).toBe("not computed yet");
+		await set({
+			values: array(
+				"float32",
+				[1, 2, 3, 2],
+				VALUES.map(() => NAN),
+			),
+		});
+		expect(find(".xw-note-text").textContent).toBe("not computed yet");
+		expect(find(".xw-scores").checkVisibility()).toBe(false);
+		await set({ values: state().values, frame: 1 });
+		expect(find(".xw-note-text").textContent).toBe("not computed yet");
+		await set({ frame: 0 });
+		expect(find(".xw-note-text").hidden).toBe(true);
+		expect(read()[0]).toBe("cat 0.700");
+	});
+
+	test("arrays that do not belong together are said plainly", async () => {
+		await show({ indices: array("int32", [1, 2, 3, 1], [0, 0, 0, 0, 0, 0]) });
+		expect(find(".xw-note-text").textContent).toBe(
+			"Cannot draw the scores: values has shape [1,2,3,2], indices [1,2,3,1]: wanted the same",
+		);
+	});
+});
+
+test("a screen reader hears the scores once the hand rests", async () => {
+	vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+	await show();
+	const spoken = find("[aria-live]");
+	await set({ fraction: 0.5 });
+	vi.advanceTimersByTime(600);
+	expect(spoken.textContent).toBe("");
+	await set({ fraction: 0 });
+	vi.advanceTimersByTime(600);
+	expect(spoken.textContent).toBe("");
+	vi.advanceTimersByTime(200);
+	expect(spoken.textContent).toBe("0.000 deleted: cat 0.700, dog 0.200, fox 0.050");
+});
+
+test("after its cleanup nothing listens and nothing is left", async () => {
+	await show();
+	await view.unmount();
+	expect(view.model.listeners).toBe(0);
+	expect(view.el.childElementCount).toBe(0);
+});

@@ -1,0 +1,82 @@
+import gc
+import weakref
+
+import numpy as np
+import pytest
+from traitlets import TraitError
+
+from xai_widgets.views import CurveView
+
+
+def test_arrays_travel_as_float32_with_their_shapes():
+    view = CurveView(x=np.linspace(0, 1, 3), y=[[0, np.nan, 1], [1, 2, 3]])
+    state = view.get_state()
+    assert (state["x"]["dtype"], state["x"]["shape"]) == ("float32", [3])
+    assert (state["y"]["dtype"], state["y"]["shape"]) == ("float32", [2, 3])
+    np.testing.assert_array_equal(
+        np.frombuffer(state["y"]["data"], "float32"), np.array([0, np.nan, 1, 1, 2, 3], "float32")
+    )
+
+
+def test_nothing_is_needed_to_begin():
+    view = CurveView()
+    assert view.x is None
+    assert view.y is None
+    assert (view.fraction, view.frame, view.game, view.hidden) == (0.0, 0, "deletion", [])
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "words"),
+    [
+        ({"series": [{"labl": "a"}]}, "unknown key 'labl'; did you mean 'label'"),
+        (
+            {"series": [{}, {"game": "insert"}]},
+            r"series\[1\]: unknown game 'insert'; did you mean 'insertion'",
+        ),
+        ({"series": [{"frame": "0"}]}, r"series\[0\]\['frame'\] is '0', wanted int"),
+        ({"series": [{"frame": True}]}, "is True, wanted int"),
+        ({"game": "delete"}, "unknown choice 'delete'; did you mean 'deletion'"),
+        ({"fraction": 1.5}, "CurveView.fraction is 1.5, wanted a number from 0 to 1"),
+        ({"fraction": float("nan")}, "wanted a number from 0 to 1"),
+        ({"fraction": "half"}, "wanted a number from 0 to 1"),
+        ({"x": [0, 0.5, 0.5]}, "wanted each value above the one before"),
+        ({"x": [0, np.nan]}, "not finite and ascending"),
+        ({"x": [[0, 1]]}, r"CurveView.x has shape \(1, 2\), wanted \(any\)"),
+        ({"y": [0, 1]}, r"CurveView.y has shape \(2,\), wanted \(any, any\)"),
+        ({"height": 10}, "height"),
+    ],
+)
+def test_bad_values_are_refused_in_one_sentence(kwargs, words):
+    with pytest.raises(TraitError, match=words) as caught:
+        CurveView(**kwargs)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_refused_value_leaves_the_old_one():
+    view = CurveView(fraction=0.25, series=[{"label": "a"}])
+    with pytest.raises(TraitError):
+        view.fraction = 2
+    with pytest.raises(TraitError):
+        view.series = [{"colour": "red"}]
+    assert view.fraction == 0.25
+    assert view.series == [{"label": "a"}]
+
+
+def test_the_rounding_of_a_sum_is_forgiven():
+    view = CurveView(fraction=1 + 1e-9)
+    assert view.fraction == 1.0
+
+
+def test_unknown_keyword():
+    with pytest.raises(TypeError, match="unknown trait 'serie'; did you mean 'series'"):
+        CurveView(serie=[])
+
+
+def test_closing_releases_it():
+    view = CurveView(x=np.linspace(0, 1, 3), y=np.zeros((1, 3)))
+    view.layout.close()
+    view.close()
+    gone = weakref.ref(view)
+    del view
+    gc.collect()
+    assert gone() is None

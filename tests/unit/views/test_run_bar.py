@@ -1,0 +1,73 @@
+import pytest
+from traitlets import TraitError
+
+from xai_widgets.views import RunBar
+
+
+def click(bar, kind, number):
+    """What arrives from the browser."""
+    bar._handle_custom_msg({"type": kind, "id": number}, [])
+
+
+def test_clicks_reach_their_callbacks():
+    bar = RunBar()
+    calls = []
+    bar.on_run(lambda it: calls.append(("run", it)))
+    bar.on_cancel(lambda it: calls.append(("cancel", it)))
+    click(bar, "run", 1)
+    click(bar, "cancel", 2)
+    assert calls == [("run", bar), ("cancel", bar)]
+    assert bar.acknowledged == 2
+
+
+def test_a_click_is_acknowledged_before_its_callback_runs():
+    bar = RunBar()
+    seen = []
+    bar.on_run(lambda it: seen.append(it.acknowledged))
+    click(bar, "run", 7)
+    assert seen == [7]
+
+
+def test_a_callback_can_be_taken_back():
+    bar = RunBar()
+    calls = []
+    bar.on_run(calls.append)
+    bar.on_run(calls.append, remove=True)
+    click(bar, "run", 1)
+    assert calls == []
+
+
+def test_what_a_callback_raises_is_shown_and_the_others_still_run(caplog):
+    bar = RunBar(status="running")
+    calls = []
+
+    def fail(_bar):
+        raise ValueError("no such layer")
+
+    bar.on_run(fail)
+    bar.on_run(calls.append)
+    click(bar, "run", 1)
+    assert (bar.status, bar.error) == ("error", "ValueError: no such layer")
+    assert calls == [bar]
+    assert "no such layer" in caplog.text
+    click(bar, "run", 2)
+    assert bar.acknowledged == 2
+
+
+@pytest.mark.parametrize("content", [{"type": "dance", "id": 3}, {}])
+def test_other_messages_are_left_alone(content):
+    bar = RunBar()
+    bar._handle_custom_msg(content, [])
+    assert bar.acknowledged == 0
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "words"),
+    [
+        ({"status": "runing"}, "unknown choice 'runing'; did you mean 'running'"),
+        ({"progress": 50}, "RunBar.progress is 50, wanted a number from 0 to 1"),
+    ],
+)
+def test_bad_values_are_refused(kwargs, words):
+    with pytest.raises(TraitError, match=words):
+        RunBar(**kwargs)

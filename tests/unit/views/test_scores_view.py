@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+from traitlets import TraitError
+
+from xai_widgets.views import ScoresView
+
+
+def test_arrays_travel_with_their_types_and_shapes():
+    view = ScoresView(
+        x=[0, 1],
+        values=np.zeros((3, 2, 2, 5)),
+        indices=np.arange(60).reshape(3, 2, 2, 5),
+        target_values=np.zeros((3, 2, 2)),
+    )
+    state = view.get_state()
+    assert state["indices"]["dtype"] == "int32"
+    assert state["indices"]["shape"] == [3, 2, 2, 5]
+    np.testing.assert_array_equal(np.frombuffer(state["indices"]["data"], "int32"), np.arange(60))
+    assert (state["values"]["dtype"], state["target_values"]["shape"]) == ("float32", [3, 2, 2])
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "words"),
+    [
+        ({"values": np.zeros((3, 1, 2, 5))}, r"has shape \(3, 1, 2, 5\), wanted \(any, 2, any, any\)"),
+        ({"indices": np.full((1, 2, 1, 1), 0.5)}, "wanted whole numbers"),
+        ({"target_values": np.zeros((3, 2))}, r"wanted \(any, 2, any\)"),
+        ({"game": "insertio"}, "did you mean 'insertion'"),
+        ({"fraction": -0.1}, "ScoresView.fraction is -0.1, wanted a number from 0 to 1"),
+    ],
+)
+def test_bad_values_are_refused_in_one_sentence(kwargs, words):
+    with pytest.raises(TraitError, match=words) as caught:
+        ScoresView(**kwargs)
+    assert "\n" not in str(caught.value)
