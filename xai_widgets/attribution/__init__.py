@@ -6,7 +6,8 @@ resolution; ``method.saliency(model, x, target, ...)`` is the (N, H, W) map that
 
 from __future__ import annotations
 
-# isort: off  (methods are registered, and listed to people, in the order in which they are imported)
+# Methods are registered, and listed to people, in the order in which they are imported.
+# isort: off
 from xai_widgets.attribution.gradient import gradient, gradient_x_input
 from xai_widgets.attribution.guided import deconvnet, guided_backprop
 from xai_widgets.attribution.path import completeness_gap, guided_nonlinearity, integrated_gradients

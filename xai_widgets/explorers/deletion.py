@@ -153,9 +153,9 @@ class DeletionExplorer(VBox):
         self.class_picker = ClassPicker(labels=model.labels, target=index)
         self.method_picker = MethodPicker(options=list(titles), labels=titles, selected=chosen)
         self.run_bar = RunBar()
-        self.heatmap = HeatmapView(names=list(titles.values()), width=360)
-        self.masked = OrderedMaskView(names=list(titles.values()), width=360)
-        self.scores = ScoresView(labels=model.labels, target=index, width=360)
+        self.heatmap = HeatmapView(names=list(titles.values()), fade=True, width=400)
+        self.masked = OrderedMaskView(width=400, title="Image at the cursor")
+        self.scores = ScoresView(labels=model.labels, target=index, title="Best classes at the cursor")
         self.curves = CurveView(x_label="share of pixels", y_label="probability")
         self._parts = (
             self.class_picker, self.method_picker, self.run_bar,
@@ -180,12 +180,17 @@ class DeletionExplorer(VBox):
             self.compute()
 
     def _layout(self) -> list[Any]:
-        header = HBox(
-            [self.class_picker, self.method_picker], layout=Layout(flex_flow="row wrap", grid_gap="12px")
-        )
-        pictures = HBox([self.heatmap, self.masked], layout=Layout(flex_flow="row wrap", grid_gap="12px"))
-        plots = HBox([self.curves, self.scores], layout=Layout(flex_flow="row wrap", grid_gap="12px"))
-        return [header, self.run_bar, pictures, plots]
+        """Controls, pictures and curves, one below the other; each row breaks where the column is narrow."""
+        row = Layout(flex_flow="row wrap", grid_gap="8px 16px", align_items="flex-start", overflow="hidden")
+        for part, flex in (
+            (self.class_picker, "1 1 220px"), (self.method_picker, "3 1 320px"),
+            (self.heatmap, "2 1 240px"), (self.masked, "2 1 240px"), (self.scores, "1 1 200px"),
+        ):  # fmt: skip
+            part.layout = Layout(flex=flex, min_width="0", margin="0")
+        self.curves.layout = Layout(width="100%", min_width="0", margin="0")
+        controls = HBox([self.class_picker, self.method_picker], layout=row)
+        pictures = HBox([self.heatmap, self.masked, self.scores], layout=row)
+        return [controls, self.run_bar, pictures, self.curves]
 
     @validate("target")
     def _class_exists(self, proposal: dict[str, Any]) -> int:
