@@ -247,7 +247,7 @@ class View {
 	}
 
 	#downloadCsv() {
-		const text = toCsv(readCurves(this.#model), this.#model.get("x_label"));
+		const text = toCsv(this.#data, this.#model.get("x_label"));
 		download(new Blob([text], { type: "text/csv;charset=utf-8" }), `${this.#name()}.csv`);
 	}
 

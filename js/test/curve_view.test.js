@@ -340,6 +340,21 @@ describe("zoom", () => {
 		expect(named("Reset").disabled).toBe(true);
 	});
 
+	test("another x, of which the zoom shows nothing, ends it", async () => {
+		await show();
+		drag();
+		await vi.waitUntil(() => !named("Reset").disabled);
+		view.model.set(
+			"x",
+			array(
+				"float32",
+				[T],
+				X.map((x) => 5 + x),
+			),
+		);
+		await vi.waitUntil(() => named("Reset").disabled && ink(0.3, 0.3) > 60);
+	});
+
 	test("a box zooms both axes, a double click resets", async () => {
 		await show();
 		pointer("pointerdown", 0.5, 0.5, { shiftKey: true });

@@ -154,6 +154,9 @@ export class CurvePlot {
 	 */
 	#ranges({ x, curves }) {
 		const all = extent(x) ?? [0, 1];
+		// A zoom into another x would show an empty plot.
+		if (this.zoom.x && (this.zoom.x[1] <= all[0] || this.zoom.x[0] >= all[1]))
+			this.zoom = { x: null, y: null };
 		let low = 0;
 		let high = 1;
 		const visible = curves.filter(({ hidden }) => !hidden).map(({ values }) => extent(values));
