@@ -5,6 +5,17 @@ import { delimiter, join } from "node:path";
 import { playwright } from "@vitest/browser-playwright";
 import { defineConfig } from "vitest/config";
 
+// vitest 5 reports a failed test by Map.groupBy, which Node 20 has not: without it the failure itself is not shown.
+Map.groupBy ??= (items, keyOf) => {
+	const groups = new Map();
+	let index = 0;
+	for (const item of items) {
+		const key = keyOf(item, index++);
+		groups.set(key, [...(groups.get(key) ?? []), item]);
+	}
+	return groups;
+};
+
 const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
 function chromium() {

@@ -7,7 +7,7 @@ import { createHead, frameOf } from "./lib/frames.js";
 import { Raster } from "./lib/image.js";
 import { bindKeys } from "./lib/keys.js";
 import { createPicture } from "./lib/picture.js";
-import { cellAt, createStage, followPointer, outlineCell } from "./lib/stage.js";
+import { cellAt, createStage, fitWidth, followPointer, outlineCell } from "./lib/stage.js";
 import { observe, updater } from "./lib/state.js";
 
 /**
@@ -47,6 +47,7 @@ const TRAITS = [
 	"sign",
 	"percentile",
 	"fade",
+	"gray",
 	"interpolation",
 	"controls",
 	"width",
@@ -101,8 +102,7 @@ function createScale(model) {
 			canvas.flush();
 			const sign = model.get("sign");
 			const end = digits(sign === "negative" ? -limit : limit);
-			const labels =
-				sign === "both" ? [digits(-limit), "0", end] : ["0", sign === "absolute" ? `±${end}` : end];
+			const labels = sign === "both" ? [digits(-limit), "0", end] : ["0", end];
 			if (limit === 0) labels.splice(0, labels.length, "all zero");
 			ends.replaceChildren(...labels.map((label) => element("span", {}, [label])));
 			node.title = `colours end at percentile ${model.get("percentile")} of the magnitudes`;
@@ -185,6 +185,7 @@ function createTools(model, set, signal) {
 		selectControl(bind("colormap", "Colours"), colormaps),
 		selectControl(bind("percentile", "Clip"), percentiles),
 		checkControl(bind("fade", "Fade small values"), { on: true, off: false }),
+		checkControl(bind("gray", "Grey image"), { on: true, off: false }),
 		checkControl(bind("interpolation", "Smooth"), { on: "smooth", off: "pixelated" }),
 		keyHelp(KEYS),
 	]);
@@ -206,14 +207,12 @@ function render({ model, el }) {
 			"aria-description": KEYS.map(([key, what]) => `${key}: ${what}`).join("; "),
 		},
 		paint(context, width, height) {
-			const base = picture.imageCanvas();
-			const heat = picture.mapCanvas();
 			context.imageSmoothingEnabled = model.get("interpolation") === "smooth";
 			context.imageSmoothingQuality = "high";
-			if (base) context.drawImage(base, 0, 0, width, height);
-			// Without an image there is nothing to see through to.
-			context.globalAlpha = base ? model.get("opacity") : 1;
-			if (heat) context.drawImage(heat, 0, 0, width, height);
+			for (const { canvas, alpha } of picture.layers()) {
+				context.globalAlpha = alpha;
+				context.drawImage(canvas, 0, 0, width, height);
+			}
 			context.globalAlpha = 1;
 		},
 		mark(context, width, height) {
@@ -245,9 +244,11 @@ function render({ model, el }) {
 			stage.say(shape ? "" : "No image and no map yet.");
 		} catch (error) {
 			stage.say(`This view cannot be drawn: ${/** @type {Error} */ (error).message}.`, true);
+			stage.setAspect(4, 3);
+			scale.node.hidden = true;
 		}
 		tools.hidden = !model.get("controls");
-		root.style.setProperty("--xw-width", model.get("width") ? `${model.get("width")}px` : "100%");
+		fitWidth(root, model.get("width"));
 		const label = model.get("title") || "Heat map over an image";
 		root.setAttribute("aria-label", label);
 		stage.node.setAttribute("aria-label", label);
@@ -261,11 +262,18 @@ function render({ model, el }) {
 		set: (position) => set({ position }),
 		signal,
 	});
-	bindKeys(root, stage.node, { act: (event) => onKey(event, model, picture), set, signal });
+	bindKeys(root, stage.node, {
+		act: (event) => (stage.failed ? null : onKey(event, model, picture)),
+		set,
+		signal,
+	});
 
 	refresh();
 	el.append(root);
-	return () => controller.abort();
+	return () => {
+		controller.abort();
+		root.remove();
+	};
 }
 
 export default { render };

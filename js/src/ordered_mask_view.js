@@ -6,7 +6,7 @@ import { element } from "./lib/dom.js";
 import { createHead, frameOf } from "./lib/frames.js";
 import { bytes, expectArray, pack, Raster } from "./lib/image.js";
 import { bindKeys } from "./lib/keys.js";
-import { cellAt, createStage, followPointer, outlineCell } from "./lib/stage.js";
+import { cellAt, createStage, fitWidth, followPointer, outlineCell } from "./lib/stage.js";
 import { observe, updater } from "./lib/state.js";
 
 /**
@@ -226,9 +226,10 @@ function render({ model, el }) {
 			stage.say(shape ? "" : "No image yet.");
 		} catch (error) {
 			stage.say(`This view cannot be drawn: ${/** @type {Error} */ (error).message}.`, true);
+			stage.setAspect(4, 3);
 		}
 		tools.hidden = !model.get("controls");
-		root.style.setProperty("--xw-width", model.get("width") ? `${model.get("width")}px` : "100%");
+		fitWidth(root, model.get("width"));
 		const label = model.get("title") || "Image with pixels deleted or inserted";
 		root.setAttribute("aria-label", label);
 		stage.node.setAttribute("aria-label", label);
@@ -248,11 +249,18 @@ function render({ model, el }) {
 		set: (position) => set({ position }),
 		signal,
 	});
-	bindKeys(root, stage.node, { act: (event) => onKey(event, model, picture.count()), set, signal });
+	bindKeys(root, stage.node, {
+		act: (event) => (stage.failed ? null : onKey(event, model, picture.count())),
+		set,
+		signal,
+	});
 
 	refresh();
 	el.append(root);
-	return () => controller.abort();
+	return () => {
+		controller.abort();
+		root.remove();
+	};
 }
 
 export default { render };

@@ -148,10 +148,13 @@ class Array(TraitType):
 class Image(Array):
     """A trait that holds an image of shape (H, W, 3) and uint8, or None.
 
-    Takes bytes (0 to 255) or floats (0 to 1), with three channels last, or grey: (H, W) or (H, W, 1).
+    Takes bytes (0 to 255) or floats (0 to 1), with three channels last; one image also grey, as (H, W) or
+    (H, W, 1).
 
     Parameters
     ----------
+    count : int, optional
+        Hold so many images of one size instead, shape (count, H, W, 3).
     help : str, default ""
         What the image is.
     **metadata
@@ -160,12 +163,16 @@ class Image(Array):
 
     info_text = "an image"
 
-    def __init__(self, *, help: str = "", **metadata: Any) -> None:
-        super().__init__("uint8", (None, None, 3), help=help, **metadata)
+    def __init__(self, *, count: int | None = None, help: str = "", **metadata: Any) -> None:
+        shape = (None, None, 3) if count is None else (count, None, None, 3)
+        super().__init__("uint8", shape, help=help, **metadata)
+        self.count = count
 
     def read(self, obj: HasTraits, value: Any) -> NDArray[Any]:
         """Read a value as an image; grey becomes three equal channels."""
         array = super().read(obj, value)
+        if self.count is not None:
+            return array
         if array.ndim == 2:
             array = array[:, :, None]
         if array.ndim == 3 and array.shape[2] == 1:
@@ -178,6 +185,8 @@ class Image(Array):
 
     def wanted(self) -> str:
         """The wanted shape in words."""
+        if self.count is not None:
+            return f"({self.count}, height, width, 3)"
         return "(height, width, 3), or (height, width) for grey"
 
     def cast_array(self, obj: HasTraits, array: NDArray[Any]) -> NDArray[Any]:

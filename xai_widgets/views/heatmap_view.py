@@ -44,6 +44,9 @@ class HeatmapView(View):
     fade : bool
         Whether small values are more transparent, so that the image shows where the map is near zero.
         Default False.
+    gray : bool
+        Whether the image loses its own colours as far as the map covers it, so that none of them is taken
+        for a value. Default True.
     sign : {"both", "positive", "negative", "absolute"}
         Which values are shown: all of them on a scale symmetric about zero, those of one sign (the others
         take the colour of zero), or magnitudes. Default "both".
@@ -83,6 +86,7 @@ class HeatmapView(View):
     colormap = Choice(("auto", *DIVERGING, *SEQUENTIAL), help="The colours of the values.")
     opacity = Unit(0.7, help="How much the map covers the image.")
     fade = Bool(False, help="Whether small values are more transparent.").tag(sync=True)
+    gray = Bool(True, help="Whether the image is grey under the map.").tag(sync=True)
     sign = Choice(("both", "positive", "negative", "absolute"), help="Which values are shown.")
     percentile = Float(99.0, help="Where the scale ends, in percent of the magnitudes.").tag(sync=True)
     interpolation = Choice(("smooth", "pixelated"), help="How image and map are enlarged.")

@@ -23,7 +23,8 @@ class OrderedMaskView(View):
     image : numpy.ndarray of uint8, shape (H, W, 3), or None
         The whole image. Floats in [0, 1] and grey images of shape (H, W) are converted. Default None.
     baselines : numpy.ndarray of uint8, shape (2, H, W, 3), or None
-        First what deleted pixels become, then what insertion starts from. Default None.
+        First what deleted pixels become, then what insertion starts from. Floats in [0, 1] are converted.
+        Default None.
     ranks : numpy.ndarray of int32, shape (M, H, W), or None
         M orderings, each a permutation of 0 to H * W - 1; rank 0 is the most important pixel, the first to
         be replaced. A single one may be given as (H, W). Default None: the image is shown whole.
@@ -62,7 +63,7 @@ class OrderedMaskView(View):
     _bundle = "ordered_mask_view"
 
     image = Image(help="The whole image, shape (H, W, 3).")
-    baselines = Array("uint8", (2, None, None, 3), help="What is deleted to and inserted into, (2, H, W, 3).")
+    baselines = Image(count=2, help="What is deleted to and inserted into, (2, H, W, 3).")
     ranks = Array("int32", (None, None, None), stack=True, help="Orderings, shape (M, H, W).")
     names: List[str] = List(Unicode(), help="A name for each ordering.").tag(sync=True)
     frame = Int(0, min=0, help="Which ordering is used.").tag(sync=True)

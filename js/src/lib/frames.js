@@ -26,7 +26,7 @@ export function nameOf(model, index) {
 export function createHead(model, count, set, signal) {
 	const title = element("span", { class: "xw-title" });
 	const name = element("span", { class: "xw-name xw-muted" });
-	const select = element("select", { "aria-label": "Map" });
+	const select = element("select", { "aria-label": "Map", hidden: true });
 	select.addEventListener("change", () => set({ frame: select.selectedIndex }), { signal });
 	return {
 		node: element("div", { class: "xw-head" }, [title, name, select]),

@@ -21,6 +21,22 @@ export function pack(rgb) {
 	return words;
 }
 
+/**
+ * The words of an image without its colours.
+ *
+ * @param {Uint8Array} rgb  three bytes a pixel
+ * @returns {Uint32Array}
+ */
+export function packGray(rgb) {
+	const words = new Uint32Array(rgb.length / 3);
+	for (let i = 0, j = 0; i < words.length; i++, j += 3) {
+		// The weights of luma after ITU-R BT.601.
+		const gray = Math.round(0.299 * rgb[j] + 0.587 * rgb[j + 1] + 0.114 * rgb[j + 2]);
+		words[i] = gray | (gray << 8) | (gray << 16) | 0xff000000;
+	}
+	return words;
+}
+
 /** A canvas off screen whose pixels are words: write `words`, then `flush`. */
 export class Raster {
 	canvas = document.createElement("canvas");

@@ -3,7 +3,7 @@ import { cached } from "./cached.js";
 import { colorTable } from "./colormaps.js";
 import { frameOf } from "./frames.js";
 import { enlarge, magnitudeLimit, shade } from "./heat.js";
-import { bytes, floats, pack, Raster } from "./image.js";
+import { bytes, floats, pack, packGray, Raster } from "./image.js";
 
 /**
  * @typedef {import("./image.js").Bytes} Bytes
@@ -30,10 +30,14 @@ export function createPicture(model) {
 		const factor = Math.round(SMOOTH_SIZE / Math.max(...map.shape));
 		return factor > 1 ? enlarge(map, factor) : map;
 	});
-	const imageRaster = rastered((target, /** @type {Bytes} */ image) => {
-		target.resize(image.shape[1], image.shape[0]);
-		target.words.set(pack(image.data));
-	});
+	/** @param {(rgb: Uint8Array) => Uint32Array} words */
+	const imageRaster = (words) =>
+		rastered((target, /** @type {Bytes} */ image) => {
+			target.resize(image.shape[1], image.shape[0]);
+			target.words.set(words(image.data));
+		});
+	const inColor = imageRaster(pack);
+	const inGray = imageRaster(packGray);
 	const mapRaster = rastered((target, /** @type {FloatMap} */ map, limit, sign, table) => {
 		target.resize(map.shape[1], map.shape[0]);
 		shade(map.data, limit, sign, table, target.words);
@@ -57,15 +61,21 @@ export function createPicture(model) {
 		limit,
 		table,
 		count: () => maps()?.shape[0] ?? 0,
-		imageCanvas: () => {
-			const shown = image();
-			return shown && imageRaster(shown);
-		},
-		mapCanvas: () => {
-			const shown = map();
-			if (!shown) return null;
-			const cells = model.get("interpolation") === "smooth" ? smooth(shown) : shown;
-			return mapRaster(cells, limit(), model.get("sign"), table());
+		/** What lies one on the other, from below. */
+		layers() {
+			const [base, shown] = [image(), map()];
+			const smoothed = model.get("interpolation") === "smooth";
+			// Without an image there is nothing to see through to.
+			const alpha = base ? model.get("opacity") : 1;
+			const layers = [];
+			if (base) layers.push({ canvas: inColor(base), alpha: 1 });
+			// The image loses its own colours as far as the map covers it: none is taken for a value.
+			if (base && shown && model.get("gray")) layers.push({ canvas: inGray(base), alpha });
+			if (shown) {
+				const cells = smoothed ? smooth(shown) : shown;
+				layers.push({ canvas: mapRaster(cells, limit(), model.get("sign"), table()), alpha });
+			}
+			return layers;
 		},
 	};
 }

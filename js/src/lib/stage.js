@@ -54,6 +54,10 @@ export function createStage({ attributes, paint, mark, signal }) {
 
 	return {
 		node,
+		/** Whether an error is shown in place of a picture. */
+		get failed() {
+			return failed;
+		},
 		/** Draw the picture and the marks on the next frame. */
 		repaint: onFrame(drawAll, signal),
 		/** Draw the marks only. */
@@ -77,6 +81,17 @@ export function createStage({ attributes, paint, mark, signal }) {
 			else message.removeAttribute("role");
 		},
 	};
+}
+
+/**
+ * Sets the largest width of a view.
+ *
+ * @param {HTMLElement} root
+ * @param {number} width  CSS px; 0 for the width of the column
+ */
+export function fitWidth(root, width) {
+	root.style.setProperty("--xw-width", width ? `${width}px` : "100%");
+	root.classList.toggle("xw-fluid", !width);
 }
 
 /**
@@ -142,12 +157,17 @@ export function outlineCell(context, width, height, { column, row, columns, rows
 	const h = Math.max(height / rows, 8 * unit);
 	const x = ((column + 0.5) / columns) * width - w / 2;
 	const y = ((row + 0.5) / rows) * height - h / 2;
-	context.fillStyle = "rgb(0 0 0 / 35%)";
 	const [cx, cy] = [Math.round(x + w / 2), Math.round(y + h / 2)];
-	context.fillRect(0, cy, x, unit);
-	context.fillRect(x + w, cy, width, unit);
-	context.fillRect(cx, 0, unit, y);
-	context.fillRect(cx, y + h, unit, height);
+	for (const [color, offset] of /** @type {const} */ ([
+		["rgb(0 0 0 / 30%)", 0],
+		["rgb(255 255 255 / 30%)", unit],
+	])) {
+		context.fillStyle = color;
+		context.fillRect(0, cy + offset, x, unit);
+		context.fillRect(x + w, cy + offset, width, unit);
+		context.fillRect(cx + offset, 0, unit, y);
+		context.fillRect(cx + offset, y + h, unit, height);
+	}
 	for (const [color, grow] of /** @type {const} */ ([
 		["#000", 1.5],
 		["#fff", 0.5],

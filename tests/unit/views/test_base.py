@@ -1,0 +1,56 @@
+"""What all views share."""
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+
+from xai_widgets.views import HeatmapView, OrderedMaskView
+
+VIEWS = [HeatmapView, OrderedMaskView]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_unknown_keyword_names_the_nearest(view):
+    with pytest.raises(TypeError, match=r"unknown trait 'positon'; did you mean 'position'"):
+        view(positon=[0, 0])
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_refresh_sends_an_array_again(view, monkeypatch):
+    widget = view(image=np.zeros((2, 2, 3), np.uint8))
+    sent = []
+    monkeypatch.setattr(widget, "send_state", sent.append)
+    widget.image[0, 0] = 255
+    widget.refresh("image")
+    assert sent == ["image"]
+    with pytest.raises(ValueError, match="did you mean 'image'"):
+        widget.refresh("imag")
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_trait_has_help_and_is_documented(view):
+    own = view.class_traits(sync=True).keys() - view.__mro__[2].class_traits().keys()
+    traits = view.class_traits()
+    assert {"image", "frame", "position", "title"} <= own
+    for name in own:
+        assert traits[name].help, name
+        assert name in view.__doc__, name
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_closing_releases_the_view_and_its_arrays(view):
+    widget = view(image=np.zeros((4, 4, 3), np.uint8))
+    refs = [weakref.ref(widget), weakref.ref(widget.image)]
+    widget.close()
+    # close() leaves the layout registered with ipywidgets, as for every widget; it holds nothing of the view.
+    del widget
+    gc.collect()
+    assert [ref() for ref in refs] == [None, None]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_the_bundle_is_text_not_a_watched_path(view):
+    assert "render" in view._esm
+    assert ".xw" in view._css

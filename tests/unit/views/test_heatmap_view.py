@@ -1,0 +1,127 @@
+"""HeatmapView: traits, errors, and that its colours are matplotlib's."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from traitlets import TraitError
+
+from xai_widgets.views import HeatmapView
+from xai_widgets.views.heatmap_view import DIVERGING, SEQUENTIAL
+
+COLORMAPS = Path(__file__).parents[3] / "js" / "src" / "lib" / "colormaps.js"
+
+
+def test_defaults():
+    view = HeatmapView()
+    assert view.image is None
+    assert view.maps is None
+    assert (view.frame, view.colormap, view.opacity, view.sign) == (0, "auto", 0.7, "both")
+    assert (view.percentile, view.interpolation, view.position) == (99.0, "smooth", None)
+
+
+def test_one_map_is_a_stack_of_one_and_is_sent_as_floats():
+    view = HeatmapView(maps=np.arange(6).reshape(2, 3))
+    message = view.get_state("maps")["maps"]
+    assert message["dtype"] == "float32"
+    assert message["shape"] == [1, 2, 3]
+    np.testing.assert_array_equal(np.frombuffer(message["data"], np.float32), np.arange(6))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("colormap", "virdis", r"HeatmapView\.colormap: unknown choice 'virdis'; did you mean 'viridis'"),
+        ("sign", "postive", "did you mean 'positive'"),
+        ("interpolation", "smoth", "did you mean 'smooth'"),
+        ("percentile", 0, r"percentile is 0, wanted more than 0 and at most 100"),
+        ("percentile", float("nan"), "wanted more than 0"),
+        ("percentile", 100.1, "at most 100"),
+        ("opacity", 1.1, r"opacity is 1\.1, wanted a number from 0 to 1"),
+        ("position", [0.5], r"position is \[0\.5\], wanted a place \[x, y\]"),
+        ("position", [0.5, 1.5], "both from 0 to 1, or None"),
+        ("position", "ab", "wanted a place"),
+        ("frame", -1, "should not be less than 0"),
+        ("maps", np.zeros(4), r"maps has shape \(4,\), wanted \(any, any, any\)"),
+    ],
+)
+def test_bad_values_are_refused_and_the_view_stays_usable(name, value, words):
+    view = HeatmapView()
+    before = getattr(view, name)
+    with pytest.raises(TraitError, match=words):
+        setattr(view, name, value)
+    assert getattr(view, name) is before or getattr(view, name) == before
+
+
+@pytest.mark.parametrize("value", [(0, 1), np.array([0.25, 1.0], np.float32), [0.5, 0.5]])
+def test_positions_are_lists_of_floats(value):
+    position = HeatmapView(position=value).position
+    assert type(position) is list
+    assert all(type(part) is float for part in position)
+
+
+def knots() -> dict[str, np.ndarray]:
+    """Read the colour maps of the browser's table."""
+    text = COLORMAPS.read_text(encoding="utf-8")
+    found = re.findall(r'(\w+):\s*((?:"[0-9a-f]{6,}"[\s+]*)+),', text)
+    return {
+        name: np.array(
+            [list(bytes.fromhex(color)) for color in re.findall("[0-9a-f]{6}", re.sub(r'[\s"+]', "", body))]
+        )
+        for name, body in found
+    }
+
+
+def test_the_names_are_those_of_the_browser():
+    assert set(knots()) == {*DIVERGING, *SEQUENTIAL}
+
+
+@pytest.mark.parametrize(("name", "error"), [("viridis", 1), ("inferno", 1), ("magma", 1), ("cividis", 4)])
+def test_colors_are_those_of_matplotlib(name, error):
+    matplotlib = pytest.importorskip("matplotlib")
+    want = np.round(matplotlib.colormaps[name](np.arange(256))[:, :3] * 255)
+    table = knots()[name]
+    places = np.linspace(0, 255, len(table))
+    np.testing.assert_array_equal(want[places.round().astype(int)], table)
+    have = np.stack([np.interp(np.arange(256), places, table[:, channel]) for channel in range(3)], axis=1)
+    assert np.abs(have.round() - want).max() <= error
+
+
+#: What a person with a full colour blindness sees, in linear sRGB (Machado, Oliveira and Fernandes, 2009).
+BLINDNESS = {
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+
+
+def lab(rgb: np.ndarray) -> np.ndarray:
+    """CIE Lab (D65) of linear sRGB."""
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    f = np.cbrt(rgb @ to_xyz.T / [0.9505, 1.0, 1.089])
+    return np.stack([116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], -1)
+
+
+@pytest.mark.parametrize("kind", BLINDNESS)
+@pytest.mark.parametrize("name", DIVERGING)
+def test_signs_differ_for_every_eye(name, kind):
+    """At half strength and more, the two sides are at least 15 apart in Lab (2.3 is just noticeable)."""
+    table = knots()[name] / 255
+    linear = np.where(table <= 0.04045, table / 12.92, ((table + 0.055) / 1.055) ** 2.4)
+    seen = lab(np.clip(linear @ np.array(BLINDNESS[kind]).T, 0, 1))
+    half = len(seen) // 4
+    apart = np.linalg.norm(seen[: half + 1] - seen[::-1][: half + 1], axis=1)
+    assert apart.min() >= 15
