@@ -60,7 +60,8 @@ def to_images(images: Any, *, size: tuple[int, int] | None = None, channels: int
     if isinstance(images, Tensor):
         return _from_tensor(images, channels)
     if isinstance(images, str | os.PathLike):
-        images = _open(Path(images))
+        with _open(Path(images)) as image:
+            return to_images(image, size=size, channels=channels)
     if isinstance(images, Image.Image):
         images = np.asarray(_flatten(_upright(images)))
     if isinstance(images, np.ndarray):
