@@ -28,14 +28,22 @@ if ! "$venv/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' >/
     "$python" -m venv "$venv"
 fi
 
-echo "installing xai_widgets[$extra] into $venv (the first time takes a minute or more: torch is large)"
 # uv installs in seconds what takes pip minutes, and compiles: importing torch and torchvision from source takes 10 s more.
-if [ -x "$venv/bin/uv" ] || "$venv/bin/python" -m pip install --quiet --disable-pip-version-check uv; then
-    "$venv/bin/uv" pip install --quiet --compile-bytecode --python "$venv/bin/python" --editable ".[$extra]"
-else
-    echo "uv could not be installed here; going on with pip, which is slower"
+with_uv() {
+    { [ -x "$venv/bin/uv" ] || "$venv/bin/python" -m pip install --quiet --disable-pip-version-check uv; } &&
+        "$venv/bin/uv" pip install --quiet --compile-bytecode --python "$venv/bin/python" --editable ".[$extra]"
+}
+
+with_pip() {
     "$venv/bin/python" -m pip install --disable-pip-version-check --compile --editable ".[$extra]"
-fi
+}
+
+echo "installing xai_widgets[$extra] into $venv (the first time takes a minute or more: torch is large)"
+# uv knows nothing of what pip.conf says (a certificate, a proxy), so what it cannot do pip may.
+with_uv || {
+    echo "uv could not install here; going on with pip, which is slower"
+    with_pip
+}
 "$venv/bin/python" -m compileall -q xai_widgets
 
 # The test extra holds the demo extra.
