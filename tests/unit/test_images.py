@@ -264,7 +264,7 @@ def test_what_is_no_image_is_refused_in_one_sentence(case):
 
 def test_a_file_that_is_not_there_is_named_with_the_nearest(tmp_path):
     saved(tmp_path, Image.fromarray(COLOUR), "kitten.png")
-    with pytest.raises(FileNotFoundError, match="kiten.png.*did you mean 'kitten.png'") as error:
+    with pytest.raises(FileNotFoundError, match=r"kiten\.png.*did you mean 'kitten\.png'") as error:
         to_images(tmp_path / "kiten.png")
     one_sentence(error)
     with pytest.raises(FileNotFoundError, match="wanted the path of an image") as error:
@@ -277,7 +277,7 @@ def test_a_file_that_is_not_there_is_named_with_the_nearest(tmp_path):
 
 def test_a_file_that_is_no_image_is_named(tmp_path):
     (tmp_path / "notes.png").write_text("no picture")
-    with pytest.raises(ValueError, match="'notes.png' is not a readable image file, wanted") as error:
+    with pytest.raises(ValueError, match=r"'notes\.png' is not a readable image file, wanted") as error:
         to_images(tmp_path / "notes.png")
     one_sentence(error)
 

@@ -1,0 +1,421 @@
+import threading
+
+import pytest
+
+from xai_widgets.run import Run, Worker
+
+LONG = 30  # seconds after which a wait has failed; nothing here takes them
+
+
+def counting(n=5, closed=None):
+    def steps():
+        try:
+            yield from range(1, n + 1)
+        finally:
+            if closed is not None:
+                closed.append(True)
+
+    return Run(steps(), total=n, name="count")
+
+
+# -- Run --------------------------------------------------------------------------------------------------
+
+
+def test_snapshots_come_in_order_with_progress():
+    run = counting(4)
+    assert (run.progress, run.latest, run.done) == (0, None, 0)
+    seen = [(snapshot, run.latest, run.done, run.progress) for snapshot in run]
+    assert seen == [(1, 1, 1, 0.25), (2, 2, 2, 0.5), (3, 3, 3, 0.75), (4, 4, 4, 1.0)]
+    assert not run.cancelled
+
+
+def test_result_is_the_last_snapshot():
+    closed = []
+    assert counting(3, closed).result(progress=False) == 3
+    assert closed == [True]
+
+
+def test_the_bar_says_what_runs_and_how_far(capsys):
+    counting(3).result()
+    assert "count" in capsys.readouterr().err
+    counting(3).result(progress=False)
+    assert capsys.readouterr().err == ""
+
+
+def test_progress_stays_in_range():
+    run = Run(iter([1, 2, 3]), total=2)
+    list(run)
+    assert run.progress == 1
+    assert Run(iter([]), total=0).progress == 1
+
+
+def test_cancel_stops_before_the_next_step_and_closes_the_steps():
+    closed, seen = [], []
+    run = counting(5, closed)
+    for snapshot in run:
+        seen.append(snapshot)
+        if snapshot == 2:
+            run.cancel()
+    assert seen == [1, 2]
+    assert (run.cancelled, run.latest, run.progress, closed) == (True, 2, 0.4, [True])
+    assert run.result(progress=False) == 2
+
+
+def test_cancel_from_another_thread_is_seen():
+    entered, resume, seen = threading.Event(), threading.Event(), []
+
+    def steps():
+        yield 1
+        entered.set()
+        resume.wait(LONG)
+        yield 2
+        yield 3
+
+    run = Run(steps(), total=3)
+    thread = threading.Thread(target=lambda: seen.extend(run))
+    thread.start()
+    entered.wait(LONG)
+    run.cancel()
+    resume.set()
+    thread.join(LONG)
+    assert seen == [1, 2], "the step under way is finished, none is begun after it"
+
+
+def test_a_run_cancelled_at_once_has_no_result():
+    run = counting()
+    run.cancel()
+    with pytest.raises(RuntimeError, match="'count' was stopped before its first result; start it again"):
+        run.result(progress=False)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_an_interrupt_keeps_what_was_reached_and_cleans_up(error):
+    closed = []
+
+    def steps():
+        try:
+            yield "half"
+            raise error
+        finally:
+            closed.append(True)
+
+    run = Run(steps(), total=2)
+    with pytest.raises(error):
+        run.result(progress=False)
+    assert (run.latest, run.done, closed) == ("half", 1, [True])
+
+
+def test_an_interrupt_between_steps_closes_the_steps():
+    closed = []
+    run = counting(5, closed)
+
+    def interrupted():
+        for _ in run:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert closed == [True]
+    assert run.latest == 1
+
+
+# -- Worker -----------------------------------------------------------------------------------------------
+
+
+class Log:
+    """Callbacks that write down what they are called with."""
+
+    def __init__(self):
+        self.events = []
+        self.threads = set()
+
+    def __call__(self, job):
+        def on_snapshot(run):
+            self.threads.add(threading.current_thread())
+            self.events.append((job, run.latest))
+
+        def on_end(status, error):
+            self.events.append((job, status if error is None else repr(error)))
+
+        return {"on_snapshot": on_snapshot, "on_end": on_end}
+
+
+@pytest.fixture
+def worker():
+    worker = Worker()
+    yield worker
+    worker.cancel()
+    assert worker.wait(LONG)
+
+
+class Gate:
+    """A run whose every step waits to be let through; tells when it waits."""
+
+    def __init__(self, n=3):
+        self.waiting, self.open, self.n, self.closed = (
+            threading.Event(),
+            threading.Semaphore(0),
+            n,
+            threading.Event(),
+        )
+
+    def make(self):
+        return Run(self._steps(), total=self.n)
+
+    def _steps(self):
+        try:
+            for step in range(self.n):
+                self.waiting.set()
+                assert self.open.acquire(timeout=LONG)
+                yield step
+        finally:
+            self.closed.set()
+
+
+def test_a_run_is_drained_on_one_other_thread(worker):
+    log = Log()
+    assert worker.status == "idle"
+    worker.submit(lambda: counting(3), **log("a"))
+    assert worker.wait(LONG)
+    assert log.events == [("a", 1), ("a", 2), ("a", 3), ("a", "done")]
+    assert worker.status == "done"
+    assert threading.current_thread() not in log.threads
+    worker.submit(lambda: counting(1), **log("b"))
+    assert worker.wait(LONG)
+    assert log.events[-2:] == [("b", 1), ("b", "done")]
+
+
+def test_wait_tells_when_time_is_up(worker):
+    gate = Gate()
+    worker.submit(gate.make)
+    assert worker.status == "running"
+    assert not worker.wait(0)
+    gate.open.release(3)
+    assert worker.wait(LONG)
+    assert worker.wait(0)
+
+
+def test_the_thread_goes_when_there_is_nothing_to_do(worker):
+    worker.submit(lambda: counting(1))
+    assert worker.wait(LONG)
+    for thread in threading.enumerate():
+        if thread.name == "xai_widgets worker":
+            thread.join(LONG)
+            assert not thread.is_alive()
+
+
+def test_the_latest_wins(worker):
+    log, gate = Log(), Gate()
+    worker.submit(gate.make, **log("old"))
+    assert gate.waiting.wait(LONG)
+    worker.submit(lambda: counting(1), **log("skipped"))
+    worker.submit(lambda: counting(2), **log("new"))
+    gate.open.release(3)
+    assert worker.wait(LONG)
+    assert log.events == [("new", 1), ("new", 2), ("new", "done")]
+    assert gate.closed.is_set(), "the old run may clean up"
+
+
+def test_a_run_that_is_replaced_while_it_is_made_never_begins(worker):
+    making, resume, log, begun = threading.Event(), threading.Event(), Log(), []
+
+    def make():
+        making.set()
+        assert resume.wait(LONG)
+        return Run((begun.append(i) for i in range(3)), total=3)
+
+    worker.submit(make, **log("old"))
+    assert making.wait(LONG)
+    worker.submit(lambda: counting(1), **log("new"))
+    resume.set()
+    assert worker.wait(LONG)
+    assert log.events == [("new", 1), ("new", "done")]
+    assert begun == []
+
+
+def test_on_start_comes_between_the_old_run_and_the_new(worker):
+    log, gate = Log(), Gate()
+    worker.submit(gate.make, **log("old"))
+    gate.open.release()
+    assert gate.waiting.wait(LONG)
+    here = []
+    worker.submit(
+        lambda: counting(1),
+        on_start=lambda: here.append((threading.current_thread(), len(log.events))),
+        **log("new"),
+    )
+    assert here[0][0] is threading.current_thread()
+    before, after = log.events[: here[0][1]], log.events[here[0][1] :]
+    gate.open.release(3)
+    assert worker.wait(LONG)
+    after = log.events[here[0][1] :]
+    assert all(job == "old" for job, _ in before)
+    assert after == [("new", 1), ("new", "done")]
+
+
+def test_cancel_ends_the_run_here_and_now(worker):
+    log, gate = Log(), Gate()
+    worker.submit(gate.make, **log("a"))
+    assert gate.waiting.wait(LONG)
+    worker.cancel()
+    assert log.events == [("a", "cancelled")]
+    assert worker.status == "cancelled"
+    gate.open.release(3)
+    assert worker.wait(LONG)
+    assert log.events == [("a", "cancelled")]
+    assert gate.closed.is_set()
+    worker.cancel()
+    assert log.events == [("a", "cancelled")], "there was nothing left to cancel"
+
+
+def test_cancel_without_a_run_says_nothing(worker):
+    worker.cancel()
+    assert worker.status == "idle"
+
+
+def test_a_run_stopped_by_its_holder_ends_as_cancelled(worker):
+    log, runs = Log(), []
+    callbacks = log("a")
+    worker.submit(
+        lambda: counting(5),
+        on_snapshot=lambda run: (runs.append(run.latest), run.cancel()),
+        on_end=callbacks["on_end"],
+    )
+    assert worker.wait(LONG)
+    assert runs == [1]
+    assert log.events == [("a", "cancelled")]
+    assert worker.status == "cancelled"
+
+
+def failing_steps():
+    yield 1
+    raise ValueError("broke")
+
+
+def failing_make():
+    raise ValueError("broke")
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: Run(failing_steps(), total=2), failing_make], ids=["in a step", "in make_run"]
+)
+def test_an_error_goes_to_on_end_and_the_worker_lives_on(worker, make):
+    log = Log()
+    worker.submit(make, **log("a"))
+    assert worker.wait(LONG)
+    assert log.events[-1] == ("a", "ValueError('broke')")
+    assert worker.status == "error"
+    worker.submit(lambda: counting(1), **log("b"))
+    assert worker.wait(LONG)
+    assert log.events[-1] == ("b", "done")
+
+
+def test_an_error_in_on_snapshot_goes_to_on_end(worker):
+    log, closed = Log(), []
+
+    def on_snapshot(run):
+        raise ValueError("cannot draw")
+
+    worker.submit(lambda: counting(3, closed), on_snapshot=on_snapshot, on_end=log("a")["on_end"])
+    assert worker.wait(LONG)
+    assert log.events == [("a", "ValueError('cannot draw')")]
+    assert closed == [True]
+
+
+def test_an_error_in_on_end_is_reported_and_the_worker_lives_on(worker, monkeypatch):
+    reported, log = [], Log()
+    monkeypatch.setattr(threading, "excepthook", lambda args: reported.append(repr(args.exc_value)))
+
+    def on_end(status, error):
+        raise ValueError("cannot draw the end")
+
+    worker.submit(lambda: counting(1), on_end=on_end)
+    assert worker.wait(LONG)
+    assert reported == ["ValueError('cannot draw the end')"]
+    worker.submit(lambda: counting(1), **log("b"))
+    assert worker.wait(LONG)
+    assert log.events == [("b", 1), ("b", "done")]
+
+
+def test_the_error_of_a_replaced_run_is_not_told(worker):
+    log, failing, resume = Log(), threading.Event(), threading.Event()
+
+    def steps():
+        failing.set()
+        assert resume.wait(LONG)
+        yield from failing_steps()
+
+    worker.submit(lambda: Run(steps(), total=2), **log("old"))
+    assert failing.wait(LONG)
+    worker.submit(lambda: counting(1), **log("new"))
+    resume.set()
+    assert worker.wait(LONG)
+    assert log.events == [("new", 1), ("new", "done")]
+
+
+@pytest.mark.parametrize("where", ["on_snapshot", "on_end"])
+def test_a_callback_may_submit_the_next_run(worker, where):
+    log, ended = Log(), threading.Event()
+
+    def again(*_):
+        worker.submit(
+            lambda: counting(2), on_snapshot=log("new")["on_snapshot"], on_end=lambda *_: ended.set()
+        )
+
+    worker.submit(lambda: counting(5), **{**log("old"), where: again})
+    assert ended.wait(LONG)
+    assert worker.wait(LONG)
+    assert log.events[-2:] == [("new", 1), ("new", 2)]
+    assert worker.status == "done"
+    if where == "on_snapshot":
+        assert log.events == [("new", 1), ("new", 2)], "nothing of the old run follows"
+
+
+def test_a_callback_may_cancel(worker):
+    log = Log()
+    worker.submit(lambda: counting(5), on_snapshot=lambda run: worker.cancel(), on_end=log("a")["on_end"])
+    assert worker.wait(LONG)
+    assert log.events == [("a", "cancelled")]
+
+
+def test_nothing_of_an_old_run_is_seen_after_submit_or_cancel_returned(worker):
+    """Three threads submit and cancel as fast as they can; each callback checks that its run is the latest."""
+    turn, start, stale = threading.Lock(), threading.Barrier(3), []
+    latest = [None]
+    ends = []
+
+    def act(number, n):
+        job = (number, n)
+
+        def check(*_):
+            # Only while nobody is between submit() and writing down that it returned can staleness be told.
+            if turn.acquire(blocking=False):
+                try:
+                    if latest[0] != job:
+                        stale.append((job, latest[0]))
+                finally:
+                    turn.release()
+
+        if n % 5 == 4:
+            worker.cancel()
+            latest[0] = None
+        else:
+            worker.submit(lambda: counting(20), on_snapshot=check, on_end=lambda *_: ends.append(job))
+            latest[0] = job
+
+    def work(number):
+        start.wait(LONG)
+        for n in range(150):
+            # on_end("cancelled") is called inside; it takes no lock, so that it cannot block.
+            with turn:
+                act(number, n)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LONG)
+        assert not thread.is_alive()
+    assert worker.wait(LONG)
+    assert stale == []
+    assert len(ends) == len(set(ends)), "no run ends twice"
