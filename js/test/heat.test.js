@@ -84,6 +84,13 @@ describe("shade", () => {
 	});
 });
 
+test("values far beyond the scale have its last colours", () => {
+	const table = Uint32Array.from({ length: STEPS }, (_, step) => step);
+	const out = new Uint32Array(2);
+	shade(Float32Array.from([-3e38, 3e38]), 1e-30, "both", table, out);
+	expect([...out]).toEqual([0, STEPS - 1]);
+});
+
 describe("enlarge", () => {
 	test("interpolates between the centres of cells (torch: bilinear, align_corners=False)", () => {
 		const { shape, data } = enlarge({ shape: [1, 2], data: Float32Array.from([0, 1]) }, 2);

@@ -78,17 +78,16 @@ function select(values, rank) {
 export function shade(values, limit, sign, table, out) {
 	const top = STEPS - 1;
 	const zero = sign === "both" ? top / 2 : 0;
-	const gain = limit > 0 ? (top - zero) / limit : 0;
+	const gain = limit > 0 ? ((sign === "negative" ? -1 : 1) * (top - zero)) / limit : 0;
+	const magnitudes = sign === "absolute";
 	for (let i = 0; i < values.length; i++) {
-		let value = values[i];
+		const value = magnitudes ? Math.abs(values[i]) : values[i];
 		if (value - value !== 0) {
 			out[i] = 0;
 			continue;
 		}
-		if (sign === "absolute") value = Math.abs(value);
-		else if (sign === "negative") value = -value;
-		const step = Math.round(zero + gain * value);
-		out[i] = table[Math.max(0, Math.min(step, top))];
+		// Clamped before it becomes an integer, which a large value would overflow.
+		out[i] = table[Math.max(0, Math.min(zero + gain * value + 0.5, top)) | 0];
 	}
 }
 
