@@ -13,7 +13,7 @@ from torch import Tensor
 from traitlets import Int, TraitError, link, validate
 
 from xai_widgets.attribution import METHODS, Method, as_method
-from xai_widgets.metrics import Curve, blur, deletion, insertion, ordering
+from xai_widgets.metrics import Curve, blur, default_steps, deletion, insertion, ordering
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.run import Run, Status, Worker
 from xai_widgets.views import (
@@ -84,8 +84,8 @@ class DeletionExplorer(VBox):
         Default: every registered method, a few of them computed at once.
     target : int or str, optional
         The class. Default: the predicted class.
-    steps : int, default 224
-        Steps of a curve.
+    steps : int, optional
+        Steps of a curve. Default: 224, or the number of pixels if that is less.
     batch_size : int, default 32
         Images per pass of the network.
     start : bool, default True
@@ -130,7 +130,7 @@ class DeletionExplorer(VBox):
         methods: Sequence[MethodLike] | None = None,
         *,
         target: Target = None,
-        steps: int = 224,
+        steps: int | None = None,
         batch_size: int = 32,
         start: bool = True,
         **kwargs: Any,
@@ -142,9 +142,10 @@ class DeletionExplorer(VBox):
                 f"model is {type(model).__name__}, wanted an ImageModel: ImageModel(module, mean=, std=)"
             )
         self.model = model
-        self._steps, self._batch_size = steps, batch_size
         self._methods = _by_name(METHODS.values() if methods is None else methods)
         self._x = _one_image(model, image)
+        self._steps = default_steps(self._x[0, 0].numel()) if steps is None else steps
+        self._batch_size = batch_size
         self._cache: dict[int, dict[str, _Result]] = {}
         index = int(model.targets(target, self._x)[0])
         titles = {name: method.title for name, method in self._methods.items()}

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xai_widgets.attribution.path import check_baseline
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.run import Run
 
@@ -52,6 +53,11 @@ class Curve:
     def auc(self) -> Tensor:
         """Area under the curve, (N,), by the trapezoid rule; NaN until the curve is complete."""
         return torch.trapezoid(self.scores, self.fractions)
+
+
+def default_steps(pixels: int) -> int:
+    """How many steps the games take on an image of so many pixels: the 224 of RISE, or one per pixel."""
+    return min(224, pixels)
 
 
 def ordering(saliency: Tensor, size: tuple[int, int] | None = None) -> Tensor:
@@ -116,7 +122,7 @@ def deletion(
     saliency: Tensor,
     target: Target = None,
     *,
-    steps: int = 224,
+    steps: int | None = None,
     baseline: Tensor | float = 0.0,
     batch_size: int = 32,
     top: int = 5,
@@ -133,8 +139,9 @@ def deletion(
         Higher is more important, as from ``method.saliency``; brought to the size of the images.
     target : int, str, sequence or Tensor, optional
         The class, or one per image. Default: the predicted class.
-    steps : int, default 224
-        T - 1, from 1 to the number of pixels; at 224 x 224 each step is the 224 pixels of RISE.
+    steps : int, optional
+        T - 1, from 1 to the number of pixels. Default: 224, which at 224 x 224 pixels are the steps of RISE, or
+        the number of pixels if that is less.
     baseline : float or Tensor, default 0.0
         What pixels are replaced by: a grey value, an image, or one image each.
     batch_size : int, default 32
@@ -148,8 +155,7 @@ def deletion(
         One snapshot a batch; ``deletion(...).result()`` is the whole curve.
     """
     x, target = model.prepare(x, target)
-    start, end = x, torch.as_tensor(baseline, dtype=x.dtype, device=x.device).expand_as(x)
-    return _game("deletion", model, start, end, saliency, target, steps, batch_size, top)
+    return _game("deletion", model, x, check_baseline(baseline, x), saliency, target, steps, batch_size, top)
 
 
 def insertion(
@@ -158,7 +164,7 @@ def insertion(
     saliency: Tensor,
     target: Target = None,
     *,
-    steps: int = 224,
+    steps: int | None = None,
     baseline: Tensor | float | None = None,
     batch_size: int = 32,
     top: int = 5,
@@ -178,11 +184,7 @@ def insertion(
         One snapshot a batch.
     """
     x, target = model.prepare(x, target)
-    start = (
-        blur(x)
-        if baseline is None
-        else torch.as_tensor(baseline, dtype=x.dtype, device=x.device).expand_as(x)
-    )
+    start = blur(x) if baseline is None else check_baseline(baseline, x)
     return _game("insertion", model, start, x, saliency, target, steps, batch_size, top)
 
 
@@ -193,13 +195,14 @@ def _game(
     end: Tensor,
     saliency: Tensor,
     target: Tensor,
-    steps: int,
+    steps: int | None,
     batch_size: int,
     top: int,
 ) -> Run[Curve]:
     """The run of either game: step k shows the ``counts[k]`` most salient pixels of ``end``, the rest of ``start``."""
     n, _, height, width = start.shape
     pixels = height * width
+    steps = default_steps(pixels) if steps is None else steps
     if not 1 <= steps <= pixels:
         raise ValueError(f"steps is {steps}, wanted 1 to {pixels}, the number of pixels")
     if batch_size < 1 or top < 1:

@@ -1,0 +1,144 @@
+"""Deletion and insertion against the protocol, spelled out pixel by pixel."""
+
+import itertools
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from xai_widgets.metrics import blur, deletion, insertion, ordering
+from xai_widgets.model import ImageModel
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(64, 7)
+    )
+    return ImageModel(net, size=12)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(scope="module")
+def saliency():
+    return torch.randn(2, 12, 12, generator=torch.Generator().manual_seed(2))
+
+
+def played(model, start, end, saliency, target, counts):
+    """The curve of one image, one pixel after the other, one pass per step."""
+    order = sorted(range(saliency.numel()), key=lambda i: (-saliency.flatten()[i].item(), i))
+    scores = []
+    for count in counts:
+        x = start.clone()
+        for place in order[:count]:
+            row, column = divmod(place, saliency.shape[1])
+            x[:, row, column] = end[:, row, column]
+        scores.append(model.probs(x[None])[0, target].item())
+    return scores
+
+
+@pytest.mark.parametrize("game", [deletion, insertion])
+def test_every_step_is_the_protocol_spelled_out(model, images, saliency, game):
+    steps, targets = 9, [3, 5]
+    curve = game(model, images, saliency, targets, steps=steps, batch_size=4).result(progress=False)
+    counts = [round(k * 144 / steps) for k in range(steps + 1)]
+    assert curve.fractions.tolist() == pytest.approx([count / 144 for count in counts])
+    black, soft = torch.zeros_like(images), blur(images)
+    for n in range(2):
+        start, end = (images, black) if game is deletion else (soft, images)
+        expected = played(model, start[n], end[n], saliency[n], targets[n], counts)
+        assert curve.scores[n].tolist() == pytest.approx(expected, abs=1e-6)
+        trapezoids = zip(itertools.pairwise(counts), itertools.pairwise(expected), strict=True)
+        area = sum((right - left) / 144 * (a + b) / 2 for (left, right), (a, b) in trapezoids)
+        assert curve.auc[n].item() == pytest.approx(area, abs=1e-6)
+
+
+def test_at_224_pixels_a_step_is_224_pixels_as_in_rise():
+    counts = [round(k * 224 * 224 / 224) for k in range(225)]
+    assert np.diff(counts).tolist() == [224] * 224
+
+
+def test_the_curve_grows_batch_by_batch_and_never_changes_what_it_showed(model, images, saliency):
+    run = deletion(model, images[:1], saliency[:1], 0, steps=20, batch_size=8)
+    snapshots = list(run)
+    assert [int(torch.isfinite(curve.scores).sum()) for curve in snapshots] == [8, 16, 21]
+    assert run.total == 3
+    assert run.progress == 1.0
+    assert torch.isnan(snapshots[0].scores[0, 8:]).all()
+    assert torch.isnan(snapshots[0].auc).all()
+    assert torch.equal(snapshots[-1].scores[0, :8], snapshots[0].scores[0, :8])
+
+
+def test_ends_and_best_classes_are_those_of_the_model(model, images, saliency):
+    curve = deletion(model, images, saliency, steps=10, top=3).result(progress=False)
+    probs, black = model.probs(images), model.probs(torch.zeros(1, 3, 12, 12))
+    assert torch.allclose(curve.scores[:, 0], probs.max(1).values, atol=1e-6)
+    assert torch.allclose(curve.top_scores[:, 0], probs.topk(3).values, atol=1e-6)
+    assert torch.equal(curve.top_classes[:, 0], probs.topk(3).indices)
+    assert torch.allclose(curve.scores[:, -1], black[0, probs.argmax(1)], atol=1e-6)
+
+
+def test_more_classes_than_there_are_are_not_asked_for(model, images, saliency):
+    assert deletion(model, images, saliency, top=50).result(progress=False).top_scores.shape[2] == 7
+
+
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 2**32 - 1))
+def test_ranks_are_a_permutation_and_sort_the_map(height, width, seed):
+    saliency = torch.randint(-2, 3, (2, height, width), generator=torch.Generator().manual_seed(seed)).float()
+    ranks = ordering(saliency)
+    for n in range(2):
+        assert sorted(ranks[n].flatten().tolist()) == list(range(height * width))
+        in_order = saliency[n].flatten()[ranks[n].flatten().argsort()]
+        assert (in_order.diff() <= 0).all()
+        # Ties go by place.
+        places = ranks[n].flatten().argsort()
+        assert all(
+            places[i] < places[i + 1] for i in range(len(places) - 1) if in_order[i] == in_order[i + 1]
+        )
+
+
+def test_blur_is_the_truncated_gaussian_and_keeps_a_constant():
+    x = torch.zeros(1, 1, 21, 21)
+    x[0, 0, 10, 10] = 1
+    profile = [math.exp(-(k**2) / 50) for k in range(-5, 6)]
+    expected = np.outer(profile, profile) / sum(profile) ** 2
+    assert blur(x)[0, 0, 5:16, 5:16].numpy() == pytest.approx(expected, abs=1e-7)
+    assert blur(x).sum().item() == pytest.approx(1, abs=1e-6)
+    assert blur(torch.full((1, 3, 8, 9), 0.3)).flatten().tolist() == pytest.approx([0.3] * 216, abs=1e-6)
+
+
+def test_a_map_of_a_layer_is_brought_to_the_image(model, images):
+    coarse = torch.rand(1, 3, 3, generator=torch.Generator().manual_seed(3))
+    fine = torch.nn.functional.interpolate(coarse[None], (12, 12), mode="bilinear", align_corners=False)[0]
+    one, other = (deletion(model, images[:1], map, 0).result(progress=False) for map in (coarse, fine))
+    assert torch.equal(one.scores, other.scores)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"steps": 0}, "steps is 0, wanted 1 to 144"),
+        ({"steps": 145}, "steps is 145, wanted 1 to 144"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"target": 7}, "class 7 is out of range, wanted 0 to 6"),
+        ({"saliency": torch.full((1, 12, 12), torch.nan)}, "NaN"),
+        ({"saliency": torch.zeros(2, 12, 12)}, "2 saliency maps were given for 1 images"),
+        ({"saliency": torch.zeros(1, 1, 12, 12)}, "wanted (N, H, W)"),
+        ({"baseline": torch.zeros(1, 3, 5, 5)}, "baseline has shape (1, 3, 5, 5)"),
+    ],
+)
+def test_bad_input_is_named_in_one_sentence(model, images, options, words):
+    arguments = {"saliency": torch.zeros(1, 12, 12), "steps": 10, **options}
+    with pytest.raises(ValueError, match=re.escape(words)) as caught:
+        deletion(model, images[:1], **arguments)
+    assert "\n" not in str(caught.value)
