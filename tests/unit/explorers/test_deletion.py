@@ -1,0 +1,260 @@
+"""The deletion explorer without a browser: what the views are given, and what they are never given."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from traitlets import TraitError
+
+from xai_widgets.attribution import METHODS, gradient
+from xai_widgets.explorers import DeletionExplorer
+from xai_widgets.metrics import deletion, insertion, ordering
+from xai_widgets.model import ImageModel
+
+PATIENCE = 60
+
+
+class Gate(nn.Module):
+    """Lets passes through as they are permitted; open until it is shut."""
+
+    def __init__(self):
+        super().__init__()
+        self.permits = threading.Semaphore(0)
+        self.waiting = threading.Semaphore(0)
+        self.shut = False
+
+    def forward(self, x):
+        if self.shut and threading.current_thread() is not threading.main_thread():
+            self.waiting.release()
+            assert self.permits.acquire(timeout=PATIENCE)
+        return x
+
+    def open(self):
+        self.shut = False
+        self.permits.release(1000)
+
+    def stopped(self):
+        """Wait until a pass stands at the gate."""
+        assert self.waiting.acquire(timeout=PATIENCE)
+
+
+@pytest.fixture
+def gate():
+    gate = Gate()
+    yield gate
+    gate.open()
+
+
+@pytest.fixture
+def model(gate):
+    torch.manual_seed(0)
+    layers = nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(64, 6)
+    return ImageModel(nn.Sequential(gate, *layers), size=16, labels=list("abcdef"))
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+
+
+def explorer_of(*arguments, **options):
+    return DeletionExplorer(*arguments, steps=20, batch_size=6, **options)
+
+
+def curves_of(model, image, method, target):
+    x = model.images(image)
+    saliency = METHODS[method].saliency(model, x, target)
+    games = (
+        game(model, x, saliency, target, steps=20).result(progress=False) for game in (deletion, insertion)
+    )
+    return [curve.scores[0].numpy() for curve in games]
+
+
+def test_views_get_curves_maps_orders_and_scores(model, image):
+    explorer = explorer_of(model, image, ["gradient", "grad_cam"], target="c")
+    assert explorer.wait(PATIENCE)
+    assert (explorer.run_bar.status, explorer.run_bar.error, explorer.run_bar.progress) == ("done", "", 1.0)
+    expected = np.stack([*curves_of(model, image, "gradient", 2), *curves_of(model, image, "grad_cam", 2)])
+    assert explorer.curves.y == pytest.approx(expected, abs=1e-6)
+    assert [s["label"] for s in explorer.curves.series][:3:2] == ["Gradient, deletion", "Grad-CAM, deletion"]
+    assert [(s["frame"], s["game"]) for s in explorer.curves.series] == [
+        (0, "deletion"), (0, "insertion"), (1, "deletion"), (1, "insertion"),
+    ]  # fmt: skip
+    area = np.trapezoid(expected[0], explorer.curves.x)
+    assert explorer.curves.series[0]["note"] == f"AUC {area:.3f}"
+    assert explorer.scores.target_values.reshape(4, 21) == pytest.approx(expected, abs=1e-6)
+    assert explorer.scores.values[0, 0, 0] == pytest.approx(
+        model.probs(image)[0].topk(5).values.numpy(), abs=1e-6
+    )
+    saliency = gradient.saliency(model, image, 2)
+    assert explorer.heatmap.maps[0] == pytest.approx(saliency[0].numpy(), abs=1e-6)
+    assert (explorer.masked.ranks[0] == ordering(saliency)[0].numpy()).all()
+    assert (explorer.masked.image == image).all()
+    assert (explorer.masked.baselines[0] == 0).all()
+
+
+def test_default_class_is_the_predicted_one_and_labels_are_the_models(model, image):
+    explorer = explorer_of(model, image, ["gradient"], start=False)
+    assert explorer.target == model.scores(image).argmax().item()
+    assert explorer.class_picker.labels == list("abcdef")
+    assert explorer.class_picker.hints == pytest.approx(model.probs(image)[0].tolist())
+    assert explorer.run_bar.status == "idle"
+
+
+def test_curves_grow_batch_by_batch(model, image):
+    explorer = explorer_of(model, image, ["gradient"], target=0, start=False)
+    known = []
+    explorer.curves.observe(lambda change: known.append(int(np.isfinite(change["new"]).sum())), "y")
+    explorer.compute()
+    assert explorer.wait(PATIENCE)
+    assert known == sorted(known)
+    # Nothing, the map, then batches of 6, 6, 6 and 3 points of both games.
+    assert known == [0, 0, 6, 12, 18, 21, 27, 33, 39, 42]
+
+
+def test_change_of_class_in_mid_run_leaves_no_stale_point(model, gate, image):
+    explorer = explorer_of(model, image, ["gradient"], target=0, start=False)
+    drawn = []
+    explorer.curves.observe(lambda change: drawn.append((explorer.target, change["new"].copy())), "y")
+    gate.shut = True
+    explorer.compute()
+    for _ in range(2):  # the pass of the map, then the first batch of the curve stands at the gate
+        gate.stopped()
+        gate.permits.release()
+    gate.stopped()
+    explorer.target = 3
+    assert np.isnan(explorer.curves.y).all(), "points of the old class are still shown"
+    gate.open()
+    assert explorer.wait(PATIENCE)
+    expected = {target: np.stack(curves_of(model, image, "gradient", target)) for target in (0, 3)}
+    assert {target for target, _ in drawn} == {0, 3}
+    for target, y in drawn:
+        at = np.isfinite(y)
+        assert y[at] == pytest.approx(expected[target][at], abs=1e-6)
+    assert explorer.curves.y == pytest.approx(expected[3], abs=1e-6)
+    assert explorer.scores.target == 3
+
+
+def test_cancel_keeps_what_is_there_and_nothing_comes_after(model, gate, image):
+    explorer = explorer_of(model, image, ["gradient"], target=0, start=False)
+    gate.shut = True
+    explorer.compute()
+    for _ in range(2):
+        gate.stopped()
+        gate.permits.release()
+    gate.stopped()
+    explorer.cancel()
+    before = explorer.curves.y.copy()
+    assert explorer.run_bar.status == "cancelled"
+    assert np.isfinite(before).sum() == 6
+    gate.open()
+    assert explorer.wait(PATIENCE)
+    assert np.array_equal(before, explorer.curves.y, equal_nan=True)
+    explorer.compute()
+    assert explorer.wait(PATIENCE)
+    assert np.isfinite(explorer.curves.y).all()
+
+
+def test_a_known_result_is_not_computed_again_unless_asked(model, image):
+    calls = []
+
+    def mine(model, x, target):
+        calls.append(int(target[0]))
+        return x.mean(1)
+
+    explorer = explorer_of(model, image, ["gradient", mine], target=0)
+    assert explorer.wait(PATIENCE)
+    explorer.method_picker.selected = ["gradient"]
+    assert explorer.wait(PATIENCE)
+    assert len(explorer.curves.y) == 2
+    explorer.method_picker.selected = ["gradient", "mine"]
+    explorer.target = 1
+    explorer.target = 0
+    assert explorer.wait(PATIENCE)
+    assert calls.count(0) == 1
+    assert np.isfinite(explorer.curves.y).all()
+    explorer.compute(again=True)
+    assert explorer.wait(PATIENCE)
+    assert calls.count(0) == 2
+
+
+def test_error_of_a_method_is_shown_and_the_widget_stays_usable(model, image):
+    wrong = True
+
+    def mine(model, x, target):
+        if wrong:
+            raise RuntimeError("the map is upside down")
+        return x.mean(1)
+
+    explorer = explorer_of(model, image, ["gradient", mine], target=0)
+    assert explorer.wait(PATIENCE)
+    assert explorer.run_bar.status == "error"
+    assert "the map is upside down" in explorer.run_bar.error
+    assert np.isfinite(explorer.curves.y[:2]).all(), "what was computed before is kept"
+    wrong = False
+    explorer.compute()
+    assert explorer.wait(PATIENCE)
+    assert (explorer.run_bar.status, explorer.run_bar.error) == ("done", "")
+    assert np.isfinite(explorer.curves.y).all()
+
+
+def test_a_new_image_begins_anew(model, image):
+    explorer = explorer_of(model, image, ["gradient"])
+    assert explorer.wait(PATIENCE)
+    explorer.image = 255 - image
+    assert explorer.wait(PATIENCE)
+    assert (explorer.masked.image == 255 - image).all()
+    assert explorer.target == model.scores(255 - image).argmax().item()
+    assert explorer.curves.y == pytest.approx(
+        np.stack(curves_of(model, 255 - image, "gradient", explorer.target)), abs=1e-6
+    )
+
+
+def test_no_method_chosen_is_an_empty_plot(model, image):
+    explorer = explorer_of(model, image, ["gradient"])
+    explorer.method_picker.selected = []
+    assert explorer.wait(PATIENCE)
+    assert explorer.curves.y.shape == (0, 21)
+    assert explorer.run_bar.status == "done"
+
+
+@pytest.mark.parametrize("target", [-1, 6])
+def test_a_class_that_does_not_exist_is_refused_and_nothing_changes(model, image, target):
+    explorer = explorer_of(model, image, ["gradient"], target=2, start=False)
+    with pytest.raises(TraitError, match="wanted 0 to 5"):
+        explorer.target = target
+    assert explorer.target == explorer.class_picker.target == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"methods": ["gradeint"]}, "unknown method 'gradeint'; did you mean 'gradient'"),
+        ({"methods": []}, "no methods were given"),
+        ({"methods": ["gradient", "gradient"]}, "two methods are named 'gradient'"),
+        ({"methods": [7]}, "a method is 7"),
+        ({"target": "g"}, "unknown label 'g'"),
+        ({"target": 6}, "class 6 is out of range"),
+        ({"image": np.zeros((2, 16, 16, 3), np.uint8)}, "2 images were given, wanted one"),
+        ({"image": np.full((16, 16, 3), np.nan)}, "NaN"),
+        ({"model": nn.Linear(2, 2)}, "wanted an ImageModel"),
+    ],
+)
+def test_bad_input_is_named_in_one_sentence(model, image, change, words):
+    arguments = {"model": model, "image": image, "methods": ["gradient"], **change}
+    with pytest.raises((ValueError, TypeError), match=words) as caught:
+        DeletionExplorer(**arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_close_stops_and_closes_every_part(model, gate, image):
+    explorer = explorer_of(model, image, ["gradient"], start=False)
+    gate.shut = True
+    explorer.compute()
+    gate.stopped()
+    explorer.close()
+    gate.open()
+    assert explorer.wait(PATIENCE)
+    assert all(part.comm is None for part in (explorer, explorer.curves, explorer.masked, explorer.run_bar))
