@@ -1,3 +1,4 @@
+import sys
 import threading
 
 import pytest
@@ -378,37 +379,46 @@ def test_a_callback_may_cancel(worker):
     assert log.events == [("a", "cancelled")]
 
 
+@pytest.fixture
+def eager_threads():
+    """Threads change places as often as they can, so that every window between two lines is met."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("eager_threads")
 def test_nothing_of_an_old_run_is_seen_after_submit_or_cancel_returned(worker):
-    """Three threads submit and cancel as fast as they can; each callback checks that its run is the latest."""
-    turn, start, stale = threading.Lock(), threading.Barrier(3), []
+    """Three threads submit and cancel as fast as they can; each callback looks whether its run is replaced."""
+    turn, start, gone, stale, seen, ends = threading.Lock(), threading.Barrier(3), set(), [], [], []
     latest = [None]
-    ends = []
 
-    def act(number, n):
-        job = (number, n)
+    def submit(job):
+        def look(*_):
+            seen.append(job)
+            if job in gone:
+                stale.append(job)
 
-        def check(*_):
-            # Only while nobody is between submit() and writing down that it returned can staleness be told.
-            if turn.acquire(blocking=False):
-                try:
-                    if latest[0] != job:
-                        stale.append((job, latest[0]))
-                finally:
-                    turn.release()
-
-        if n % 5 == 4:
-            worker.cancel()
-            latest[0] = None
-        else:
-            worker.submit(lambda: counting(20), on_snapshot=check, on_end=lambda *_: ends.append(job))
-            latest[0] = job
+        worker.submit(
+            lambda: Run(iter(range(1000)), total=1000),
+            on_start=lambda: stale.extend({job} & gone),
+            on_snapshot=look,
+            on_end=lambda status, error: (look(), ends.append(job)),
+        )
 
     def work(number):
         start.wait(LONG)
-        for n in range(150):
-            # on_end("cancelled") is called inside; it takes no lock, so that it cannot block.
+        for n in range(200):
+            job = (number, n)
+            # One at a time, so that it is known which run this one replaces.
             with turn:
-                act(number, n)
+                if n % 5 == 4:
+                    worker.cancel()
+                else:
+                    submit(job)
+                gone.add(latest[0])
+                latest[0] = job
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(3)]
     for thread in threads:
@@ -416,6 +426,8 @@ def test_nothing_of_an_old_run_is_seen_after_submit_or_cancel_returned(worker):
     for thread in threads:
         thread.join(LONG)
         assert not thread.is_alive()
+    worker.cancel()
     assert worker.wait(LONG)
     assert stale == []
+    assert len(set(seen)) > 5, "too few runs came to a callback for this to test anything"
     assert len(ends) == len(set(ends)), "no run ends twice"
