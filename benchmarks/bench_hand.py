@@ -22,8 +22,8 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "browser"))
-import hosts  # noqa: E402
-from conftest import CHROMIUM_ARGUMENTS, CHROMIUM_NAMES  # noqa: E402
+import hosts
+from conftest import CHROMIUM_ARGUMENTS, CHROMIUM_NAMES
 
 CELLS = [
     "import xai_widgets as xw\nfrom xai_widgets.data import scenes\nmodel = xw.load('scenes_resnet')",
