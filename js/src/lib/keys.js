@@ -1,23 +1,34 @@
+const SUPPRESS = "data-lm-suppress-shortcuts";
+
 /**
  * Keeps keys pressed inside a view from the host's shortcuts, where `c` copies a cell and the down arrow leaves it.
  * Chords (Ctrl, Alt, Meta), Shift+Enter, which runs the cell, and Tab remain the host's.
  *
- * JupyterLab and Notebook 7 read an attribute, and before anything inside the page sees the key; so it is set key by
- * key at the window. Other hosts listen further out: there the event ends at the view.
+ * JupyterLab and Notebook 7 read an attribute of the node that has the focus, and before anything inside the page sees
+ * the key; so it is set key by key at the window. Other hosts listen further out: there the event ends at the view.
  *
  * @param {HTMLElement} root
  * @param {AbortSignal} signal
  */
 export function keepKeys(root, signal) {
+	/** @type {Element | null} */
+	let marked = null;
+	/** @param {Element | null} node */
+	const mark = (node) => {
+		marked?.removeAttribute(SUPPRESS);
+		marked = node;
+		marked?.setAttribute(SUPPRESS, "true");
+	};
 	window.addEventListener(
 		"keydown",
 		(event) => {
-			const kept = isPlain(event) && event.composedPath().includes(root);
-			if (kept) root.setAttribute("data-lm-suppress-shortcuts", "true");
-			else root.removeAttribute("data-lm-suppress-shortcuts");
+			const [target] = event.composedPath();
+			const kept = target instanceof Element && root.contains(target) && isPlain(event);
+			mark(kept ? target : null);
 		},
 		{ capture: true, signal },
 	);
+	signal.addEventListener("abort", () => mark(null));
 	root.addEventListener(
 		"keydown",
 		(event) => {
