@@ -13,6 +13,7 @@ import secrets
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from collections import deque
 from collections.abc import Sequence
@@ -303,13 +304,13 @@ class NotebookPage:
             raise CellError(f"the kernel could not execute {code!r}:\n{ESCAPES.sub('', traceback)}")
         return reply
 
-    def wait_for_kernel(self, expression: str, expected: Any = True, tries: int = 400) -> Any:
+    def wait_for_kernel(self, expression: str, expected: Any = True, timeout: float = PATIENCE) -> Any:
         """Ask the kernel for ``expression`` until it equals ``expected``; each question is one round trip."""
-        for _ in range(tries):
-            value = self.kernel_eval(expression)
-            if value == expected:
-                return value
-        raise AssertionError(f"{expression} is {value!r} in the kernel, expected {expected!r}")
+        latest = time.monotonic() + timeout
+        while (value := self.kernel_eval(expression)) != expected:
+            if time.monotonic() > latest:
+                raise AssertionError(f"{expression} is {value!r} in the kernel, expected {expected!r}")
+        return value
 
     def shutdown_kernel(self) -> None:
         """End the kernel for good, as "Shut Down Kernel" does; the page stays as it is."""
