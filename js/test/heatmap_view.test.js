@@ -350,14 +350,14 @@ describe("controls", () => {
 		expect(ends()).toEqual(["all zero"]);
 	});
 
-	test("nothing overflows a column of 280 px", async () => {
+	test.each([280, 180])("nothing overflows a column of %i px", async (column) => {
 		const { el, model } = await show(
 			{ title: "A title that is long ".repeat(4), width: 900 },
-			{ width: 280 },
+			{ width: column },
 		);
 		model.set("position", [0.5, 0.5]);
 		await painted();
-		expect(el.scrollWidth).toBeLessThanOrEqual(280);
+		expect(el.scrollWidth).toBeLessThanOrEqual(column);
 		for (const node of el.querySelectorAll("select, input, canvas")) {
 			expect(node.getBoundingClientRect().right).toBeLessThanOrEqual(el.getBoundingClientRect().right + 0.5);
 		}

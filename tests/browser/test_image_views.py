@@ -115,6 +115,9 @@ def test_a_row_of_views_fits_a_narrow_window(lab):
         box = view.bounding_box()
         assert box["width"] > 150
         assert box["x"] + box["width"] <= right + 1
+        for part in view.locator(".xw-stage, .xw-ends, .xw-control:visible, select:visible").all():
+            inner = part.bounding_box()
+            assert inner["x"] + inner["width"] <= box["x"] + box["width"] + 1
     page.screenshot("image-views-narrow-dark")
 
 
