@@ -1,0 +1,184 @@
+"""The deletion explorer as a person meets it, in JupyterLab and in Notebook 7."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+SETUP = """
+import xai_widgets as xw
+from xai_widgets.data import scenes
+model = xw.load("scenes_resnet")
+image = scenes.scene(2, split="test").image
+"""
+SHOW = "explorer = xw.DeletionExplorer(model, image, ['gradient', 'grad_cam'])\nexplorer"
+PIXELS = "canvas => canvas.toDataURL()"
+
+
+def opened(host, *cells, **options):
+    page = host.open([SETUP, *(cells or (SHOW,))], width=1300, height=1600, **options)
+    page.wait_for_kernel("explorer.run_bar.status", "done")
+    expect(page.page.locator(".xw-run-bar")).to_contain_text("done")
+    return page
+
+
+def picture(page, view):
+    """The canvas of a view, and what it shows."""
+    return page.page.locator(f".{view} .xw-stage canvas").first.evaluate(PIXELS)
+
+
+def drag_cursor(page, share):
+    """Drag the cursor of the plot to a share of its width, with the mouse."""
+    plot = page.page.locator(".xw-curve-view .u-over")
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    page.page.mouse.move(box["x"] + box["width"] * 0.05, box["y"] + box["height"] / 2)
+    page.page.mouse.down()
+    page.page.mouse.move(box["x"] + box["width"] * share, box["y"] + box["height"] / 2, steps=4)
+    page.page.mouse.up()
+
+
+def wait_until_changed(page, view, before):
+    canvas = page.page.locator(f".{view} .xw-stage canvas").first.element_handle()
+    page.page.wait_for_function("([canvas, before]) => canvas.toDataURL() !== before", arg=[canvas, before])
+
+
+def test_curves_are_drawn_and_the_cursor_changes_the_image(jupyter):
+    page = opened(jupyter)
+    assert page.kernel_eval("int(__import__('numpy').isfinite(explorer.curves.y).sum(1).min())") == 225
+    legend = page.page.locator(".xw-curve-view")
+    expect(legend).to_contain_text(re.compile(r"Grad-CAM, insertion\s*AUC 0\.\d{3}"))
+    colours = page.page.locator(".xw-curve-view .u-wrap canvas").evaluate(
+        """canvas => {
+            const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+            let coloured = 0;
+            for (let i = 0; i < data.length; i += 4)
+                if (data[i + 3] > 200 && Math.max(...data.slice(i, i + 3)) - Math.min(...data.slice(i, i + 3)) > 60)
+                    coloured += 1;
+            return coloured;
+        }"""
+    )
+    assert colours > 300, "the plot holds no coloured lines"
+
+    whole = picture(page, "xw-ordered-mask-view")
+    drag_cursor(page, 0.4)
+    wait_until_changed(page, "xw-ordered-mask-view", whole)
+    page.wait_for_kernel("abs(explorer.curves.fraction - 0.4) < 0.02")
+    page.wait_for_kernel("abs(explorer.masked.fraction - explorer.curves.fraction) < 1e-6")
+    expect(page.page.locator(".xw-ordered-mask-view")).to_contain_text(
+        re.compile(r"(39|40|41)\.\d % deleted")
+    )
+    expect(page.page.locator(".xw-scores-view")).to_contain_text("deleted")
+
+
+def test_shown_pixels_are_those_that_the_network_saw(lab):
+    """The image at the cursor, pixel by pixel, and the scores beside it, against the network itself."""
+    page = opened(lab, SHOW)
+    drag_cursor(page, 0.25)
+    page.wait_for_kernel("abs(explorer.masked.fraction - 0.25) < 0.02")
+    shown = page.page.locator(".xw-ordered-mask-view .xw-stage canvas").first.evaluate(
+        """canvas => {
+            const small = new OffscreenCanvas(96, 96), context = small.getContext("2d");
+            context.imageSmoothingEnabled = false;
+            context.drawImage(canvas, 0, 0, 96, 96);
+            return Array.from(context.getImageData(0, 0, 96, 96).data);
+        }"""
+    )
+    page.kernel_exec(
+        f"""
+import numpy as np, torch
+shown = np.array({shown}, dtype=np.uint8).reshape(96, 96, 4)[..., :3]
+count = round(explorer.masked.fraction * 96 * 96)
+wanted = np.where((explorer.masked.ranks[0] < count)[..., None], 0, image)
+agree = float((shown == wanted).all(-1).mean())
+step = int(np.abs(explorer.curves.x - explorer.curves.fraction).argmin())
+count = round(float(explorer.curves.x[step]) * 96 * 96)
+at_step = np.where((explorer.masked.ranks[0] < count)[..., None], 0, image).astype(np.uint8)
+prediction = model.predict(at_step, k=1)[0][0]
+"""
+    )
+    assert page.kernel_eval("agree") > 0.99
+    best = page.kernel_eval("[prediction.label, prediction.probability]")
+    scores = page.page.locator(".xw-scores-view")
+    expect(scores).to_contain_text(best[0])
+    expect(scores).to_contain_text(f"{best[1]:.3f}")
+
+
+def test_the_hand_needs_no_kernel(jupyter):
+    page = opened(jupyter)
+    page.shutdown_kernel()
+    for change, view in (
+        (lambda: drag_cursor(page, 0.3), "xw-ordered-mask-view"),
+        (lambda: drag_cursor(page, 0.6), "xw-ordered-mask-view"),
+        (
+            lambda: page.page.locator(".xw-heatmap-view input[type=range]").first.fill("0.2"),
+            "xw-heatmap-view",
+        ),
+        (lambda: page.page.get_by_label("Colours").select_option("magma"), "xw-heatmap-view"),
+    ):
+        before = picture(page, view)
+        change()
+        wait_until_changed(page, view, before)
+    # Another curve: its map and its order of the pixels are there too.
+    before = picture(page, "xw-ordered-mask-view")
+    page.page.locator(".xw-curve-view").get_by_text("Grad-CAM, deletion").click()
+    wait_until_changed(page, "xw-ordered-mask-view", before)
+
+
+def test_another_class_by_the_keyboard(lab):
+    page = opened(lab)
+    field = page.page.locator(".xw-class-picker").get_by_role("combobox")
+    field.fill("striped kite")
+    field.press("Enter")
+    page.wait_for_kernel("model.labels[explorer.target]", "striped kite")
+    page.wait_for_kernel("explorer.run_bar.status", "done")
+    assert page.kernel_eval("explorer.scores.target == explorer.target")
+    expected = "model.probs(image)[0, explorer.target].item()"
+    assert page.kernel_eval("float(explorer.curves.y[0, 0])") == pytest.approx(
+        page.kernel_eval(expected), abs=1e-4
+    )
+
+
+def test_cancel_and_error_in_the_widget(lab):
+    slow = """
+import threading
+gate = threading.Event()
+def slow(model, x, target):
+    gate.wait(60)
+    return x.mean(1)
+def broken(model, x, target):
+    raise ValueError("this map cannot be made")
+explorer = xw.DeletionExplorer(model, image, ["gradient", slow, broken])
+explorer
+"""
+    page = lab.open([SETUP, slow], width=1300, height=1600)
+    bar = page.page.locator(".xw-run-bar")
+    page.wait_for_kernel("'slow' not in explorer.run_bar.message and explorer.run_bar.progress > 0.3")
+    bar.get_by_role("button", name="Cancel").click()
+    page.wait_for_kernel("explorer.run_bar.status", "cancelled")
+    page.kernel_exec("gate.set()")
+    expect(bar.get_by_role("button", name="Compute")).to_be_visible()
+    bar.get_by_role("button", name="Compute").click()
+    expect(bar.get_by_role("alert")).to_contain_text("this map cannot be made")
+    assert page.kernel_eval("int(__import__('numpy').isfinite(explorer.curves.y[:4]).sum())") == 4 * 225
+    # Still usable: without the broken method everything is done.
+    page.page.locator(".xw-method-picker").get_by_role("checkbox", name="broken").click()
+    page.wait_for_kernel("explorer.run_bar.status", "done")
+    expect(bar.get_by_role("alert")).to_be_hidden()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [700, 1400])
+def test_it_fits_its_column_in_both_themes(lab, theme, width):
+    page = lab.open([SETUP, SHOW], theme=theme, width=width, height=1600)
+    page.wait_for_kernel("explorer.run_bar.status", "done")
+    output = page.output(1)
+    overflow = output.evaluate("node => node.scrollWidth - node.clientWidth")
+    assert overflow <= 1
+    for view in output.locator(".xw").all():
+        colours = view.evaluate(
+            "node => [getComputedStyle(node).color, getComputedStyle(node).backgroundColor]"
+        )
+        foreground, background = (sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in colours)
+        assert (foreground > background) == (theme == "dark")
+    page.screenshot(f"explorer-{theme}-{width}")
