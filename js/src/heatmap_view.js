@@ -18,8 +18,9 @@ import { observe, updater } from "./lib/state.js";
  * @typedef {(values: Record<string, unknown>) => void} Setter
  */
 
-/** @type {{value: Sign, text: string}[]} */
+/** @type {{value: Sign | "auto", text: string}[]} */
 const SIGNS = [
+	{ value: "auto", text: "auto" },
 	{ value: "both", text: "both signs" },
 	{ value: "positive", text: "positive" },
 	{ value: "negative", text: "negative" },
@@ -95,12 +96,11 @@ function createScale(model) {
 	const node = element("div", { class: "xw-scale" }, [canvas.canvas, ends]);
 	return {
 		node,
-		/** @param {number} limit @param {Uint32Array} table @param {boolean} visible */
-		show(limit, table, visible) {
+		/** @param {number} limit @param {Sign} sign @param {Uint32Array} table @param {boolean} visible */
+		show(limit, sign, table, visible) {
 			node.hidden = !visible;
 			canvas.words.set(table);
 			canvas.flush();
-			const sign = model.get("sign");
 			const end = digits(sign === "negative" ? -limit : limit);
 			const labels = sign === "both" ? [digits(-limit), "0", end] : ["0", end];
 			if (limit === 0) labels.splice(0, labels.length, "all zero");
@@ -143,16 +143,16 @@ function onKey({ key, shiftKey }, model, picture) {
 		const value = Math.round((model.get("opacity") + 0.05 * opacity) * 100) / 100;
 		return { opacity: Math.min(Math.max(value, 0), 1) };
 	}
-	const sign = model.get("sign");
 	if (key === "s") {
 		return {
 			sign: next(
 				SIGNS.map(({ value }) => value),
-				sign,
+				model.get("sign"),
 			),
 		};
 	}
 	if (key === "c") {
+		const sign = picture.sign();
 		const names = sign === "both" ? DIVERGING_NAMES : SEQUENTIAL_NAMES;
 		return { colormap: next(names, resolveColormap(model.get("colormap"), sign)) };
 	}
@@ -238,7 +238,7 @@ function render({ model, el }) {
 	const refresh = () => {
 		try {
 			const shape = (picture.image() ?? picture.map())?.shape;
-			scale.show(picture.limit(), picture.table(), picture.map() !== null);
+			scale.show(picture.limit(), picture.sign(), picture.table(), picture.map() !== null);
 			head.show();
 			stage.setAspect(shape?.[1] ?? 1, shape?.[0] ?? 1);
 			stage.say(shape ? "" : "No image and no map yet.");

@@ -78,6 +78,17 @@ describe("the picture", () => {
 		expect(pixel(0.75, 0.75)).toEqual(color("blue_orange", "both", 1));
 	});
 
+	test("the automatic sign is that of the map", async () => {
+		const maps = array("float32", [2, 1, 2], [-1, 2, 1, 2]);
+		const { $, model, pixel } = await show({ maps, sign: "auto", colormap: "auto" });
+		expect(pixel(0.75, 0.5)).toEqual(color("blue_orange", "both", 1));
+		expect($(".xw-ends").textContent).toContain("−2");
+		model.set("frame", 1);
+		await painted();
+		expect(pixel(0.75, 0.5)).toEqual(color("inferno", "positive", 1));
+		expect($(".xw-ends").textContent).toBe("02.00");
+	});
+
 	test("sign, colour map and percentile change it", async () => {
 		const { model, pixel } = await show();
 		model.set("sign", "negative");
@@ -285,7 +296,7 @@ describe("keys", () => {
 		expect(model.get("colormap")).toBe("red_blue");
 		await userEvent.keyboard("sc");
 		expect([model.get("sign"), model.get("colormap")]).toEqual(["positive", "viridis"]);
-		await userEvent.keyboard("sss");
+		await userEvent.keyboard("ssss");
 		expect(model.get("sign")).toBe("both");
 		await userEvent.keyboard("m");
 		expect(model.get("frame")).toBe(1);

@@ -154,7 +154,7 @@ class DeletionExplorer(VBox):
         self.class_picker = ClassPicker(labels=model.labels, target=index)
         self.method_picker = MethodPicker(options=list(titles), labels=titles, selected=chosen)
         self.run_bar = RunBar()
-        self.heatmap = HeatmapView(names=list(titles.values()), fade=True, width=400)
+        self.heatmap = HeatmapView(names=list(titles.values()), fade=True, opacity=0.9, width=400)
         self.masked = OrderedMaskView(width=400, title="Image at the cursor")
         self.scores = ScoresView(labels=model.labels, target=index, title="Best classes at the cursor")
         self.curves = CurveView(x_label="share of pixels", y_label="probability")

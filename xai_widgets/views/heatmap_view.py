@@ -32,7 +32,7 @@ class HeatmapView(View):
         M maps of any resolution, stretched over the image; a single one may be given as (h, w). Cells that
         are NaN or infinite are transparent. Default None.
     names : list of str
-        A name for each map, shown above it; a map without one is "map 1" and so on. Default empty.
+        A name for each map, shown above it, in a list to choose from; empty, the default: no list.
     frame : int
         Which map is shown, from 0; beyond the last, the last is. Default 0.
     colormap : str
@@ -47,9 +47,10 @@ class HeatmapView(View):
     gray : bool
         Whether the image loses its own colours as far as the map covers it, so that none of them is taken
         for a value. Default True.
-    sign : {"both", "positive", "negative", "absolute"}
+    sign : {"auto", "both", "positive", "negative", "absolute"}
         Which values are shown: all of them on a scale symmetric about zero, those of one sign (the others
-        take the colour of zero), or magnitudes. Default "both".
+        take the colour of zero), or magnitudes. "auto", the default, is "both" for a map with values below
+        zero, else "positive".
     percentile : float in (0, 100]
         The scale ends at this percentile of the map's magnitudes; larger ones have its last colour. Where
         it is zero, as in a map with few non-zero cells, the scale ends at the largest. Default 99.
@@ -87,7 +88,7 @@ class HeatmapView(View):
     opacity = Unit(0.7, help="How much the map covers the image.")
     fade = Bool(False, help="Whether small values are more transparent.").tag(sync=True)
     gray = Bool(True, help="Whether the image is grey under the map.").tag(sync=True)
-    sign = Choice(("both", "positive", "negative", "absolute"), help="Which values are shown.")
+    sign = Choice(("auto", "both", "positive", "negative", "absolute"), help="Which values are shown.")
     percentile = Float(99.0, help="Where the scale ends, in percent of the magnitudes.").tag(sync=True)
     interpolation = Choice(("smooth", "pixelated"), help="How image and map are enlarged.")
     position = Position(help="The marked place [x, y], or None.")

@@ -29,7 +29,7 @@ class OrderedMaskView(View):
         M orderings, each a permutation of 0 to H * W - 1; rank 0 is the most important pixel, the first to
         be replaced. A single one may be given as (H, W). Default None: the image is shown whole.
     names : list of str
-        A name for each ordering; one without is "map 1" and so on. Default empty.
+        A name for each ordering, in a list to choose from; empty, the default: no list.
     frame : int
         Which ordering is used, from 0; beyond the last, the last is. Default 0.
     game : {"deletion", "insertion"}

@@ -40,8 +40,10 @@ export function createHead(model, count, set, signal) {
 				select.replaceChildren(...names.map((text) => element("option", {}, [text])));
 			}
 			select.selectedIndex = frame;
-			select.hidden = names.length < 2 || !model.get("controls");
-			name.textContent = names.length > 1 || model.get("names")[0] ? (names[frame] ?? "") : "";
+			// Without any name there is nothing to choose by; another view may hold the list.
+			const named = model.get("names").length > 0;
+			select.hidden = !named || names.length < 2 || !model.get("controls");
+			name.textContent = named ? (names[frame] ?? "") : "";
 			name.hidden = !name.textContent || !select.hidden;
 		},
 	};

@@ -25,6 +25,7 @@ export function createPicture(model) {
 	const decodeMaps = cached((/** @type {Message} */ message) => floats("maps", message, [null, null, null]));
 	const pick = cached((/** @type {FloatMap} */ maps, /** @type {number} */ frame) => slice(maps, frame));
 	const limitOf = cached(magnitudeLimit);
+	const reachesBelowZero = cached((/** @type {Float32Array} */ values) => values.some((value) => value < 0));
 	const tableOf = cached(colorTable);
 	const smooth = cached((/** @type {FloatMap} */ map) => {
 		const factor = Math.round(SMOOTH_SIZE / Math.max(...map.shape));
@@ -54,11 +55,19 @@ export function createPicture(model) {
 		const shown = map();
 		return shown ? limitOf(shown.data, model.get("percentile")) : 0;
 	};
-	const table = () => tableOf(model.get("colormap"), model.get("sign"), model.get("fade"));
+	/** Which values are shown: "auto" is both signs for a map that has both, else the positive one. */
+	const sign = () => {
+		const chosen = model.get("sign");
+		if (chosen !== "auto") return chosen;
+		const shown = map();
+		return shown && !reachesBelowZero(shown.data) ? "positive" : "both";
+	};
+	const table = () => tableOf(model.get("colormap"), sign(), model.get("fade"));
 	return {
 		image,
 		map,
 		limit,
+		sign,
 		table,
 		count: () => maps()?.shape[0] ?? 0,
 		/** What lies one on the other, from below. */
@@ -73,7 +82,7 @@ export function createPicture(model) {
 			if (base && shown && model.get("gray")) layers.push({ canvas: inGray(base), alpha });
 			if (shown) {
 				const cells = smoothed ? smooth(shown) : shown;
-				layers.push({ canvas: mapRaster(cells, limit(), model.get("sign"), table()), alpha });
+				layers.push({ canvas: mapRaster(cells, limit(), sign(), table()), alpha });
 			}
 			return layers;
 		},

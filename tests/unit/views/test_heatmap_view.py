@@ -17,7 +17,7 @@ def test_defaults():
     view = HeatmapView()
     assert view.image is None
     assert view.maps is None
-    assert (view.frame, view.colormap, view.opacity, view.sign) == (0, "auto", 0.7, "both")
+    assert (view.frame, view.colormap, view.opacity, view.sign) == (0, "auto", 0.7, "auto")
     assert (view.percentile, view.interpolation, view.position) == (99.0, "smooth", None)
 
 
