@@ -1,0 +1,334 @@
+"""What holds for every registered method: what it takes, what it refuses, and where it may be called from."""
+
+import inspect
+
+import numpy as np
+import pytest
+import torch
+from networks import (
+    LABELS,
+    RELU_NETWORKS,
+    SIZE,
+    Functional,
+    Linear,
+    SharedInPlace,
+    Smooth,
+    images,
+    one_sentence,
+    settle,
+    wrap,
+)
+from torch import nn
+
+from xai_widgets.attribution import METHODS, Method, as_method, get
+
+OPTIONS = {
+    "smoothgrad": {"samples": 5, "batch_size": 2},
+    "integrated_gradients": {"steps": 5, "batch_size": 2},
+    "guided_nonlinearity": {"steps": 5, "batch_size": 2},
+}
+WITH_LAYER = [name for name, method in METHODS.items() if "layer" in inspect.signature(method).parameters]
+NEED_RELU = ["deconvnet", "guided_backprop", "guided_nonlinearity"]
+
+
+@pytest.fixture
+def model():
+    return wrap(settle(SharedInPlace()))
+
+
+def run(method, model, x, target=1, **options):
+    return METHODS[method](model, x, target, **OPTIONS.get(method, {}), **options)
+
+
+# -- what is returned -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("network", RELU_NETWORKS)
+@pytest.mark.parametrize("method", METHODS)
+def test_a_batch_is_its_images_one_by_one(method, network):
+    model, x = wrap(settle(RELU_NETWORKS[network]())), images(3)
+    batch = run(method, model, x, [0, 1, 2])
+    single = torch.cat([run(method, model, x[n : n + 1], n) for n in range(3)])
+    assert batch.dtype == torch.float32
+    assert not batch.requires_grad
+    assert batch.abs().sum() > 0
+    assert batch.ndim == 4
+    if method not in WITH_LAYER:
+        assert batch.shape == x.shape
+    torch.testing.assert_close(batch, single, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_targets_are_indices_labels_or_the_predicted_class(method, model):
+    x = images(3)
+    predicted = model.scores(x).argmax(1)
+    expected = run(method, model, x, predicted)
+    assert torch.equal(run(method, model, x, None), expected)
+    assert torch.equal(run(method, model, x, predicted.tolist()), expected)
+    assert torch.equal(run(method, model, x, [LABELS[i] for i in predicted]), expected)
+    assert torch.equal(run(method, model, x, LABELS[2].upper()), run(method, model, x, 2))
+    assert not torch.equal(run(method, model, x, 0), run(method, model, x, 1))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_saliency_map_is_one_number_a_place(method, model):
+    attribution = run(method, model, images(2))
+    made = METHODS[method].saliency(model, images(2), 1, **OPTIONS.get(method, {}))
+    assert made.shape == (2, *attribution.shape[2:])
+    assert torch.equal(made, METHODS[method].reduce(attribution))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_calls_repeat_bit_for_bit(method, model):
+    torch.manual_seed(1)
+    first = run(method, model, images(2))
+    torch.manual_seed(2)
+    assert torch.equal(run(method, model, images(2)), first)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+@pytest.mark.parametrize("method", METHODS)
+def test_the_callers_grad_mode_does_not_matter(method, mode, model):
+    expected = run(method, model, images(2), None)
+    with mode():
+        x = images(2)
+        torch.testing.assert_close(run(method, model, x, None), expected, rtol=0, atol=0)
+        torch.testing.assert_close(
+            run(method, model, x, torch.tensor([1, 2])), run(method, model, images(2), [1, 2])
+        )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_frozen_parameters_train_mode_and_pixels_with_gradient_do_not_matter(method, model):
+    expected = run(method, model, images(2))
+    model.module.requires_grad_(False)
+    model.module.train()
+    x = images(2).requires_grad_()
+    made = run(method, model, x)
+    assert torch.equal(made, expected)
+    assert not made.requires_grad
+    assert x.grad is None
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_half_precision_and_grey_networks_work(method):
+    half = wrap(settle(SharedInPlace()).to(torch.bfloat16))
+    assert run(method, half, images(1)).dtype == torch.float32
+    grey = wrap(settle(Functional(channels=1)), mean=[0.5], std=[0.25])
+    assert run(method, grey, images(1, channels=1)).abs().sum() > 0
+
+
+# -- what is refused --------------------------------------------------------------------------------------
+
+NAN = images(1)
+NAN[0, 0, 0, 0] = float("nan")
+BAD_IMAGES = {
+    "wrong shape": (torch.rand(1, SIZE, SIZE, 3), ValueError, "channels come first"),
+    "too few dimensions": (torch.rand(SIZE, SIZE), ValueError, r"shape \(8, 8\)"),
+    "another size": (
+        torch.rand(1, 3, 5, 5),
+        ValueError,
+        "images of 5 x 5 do not go through Functional, wanted 8 x 8",
+    ),
+    "NaN": (NAN, ValueError, "NaN"),
+    "empty batch": (torch.rand(0, 3, SIZE, SIZE), ValueError, "empty"),
+    "empty list": ([], ValueError, "empty"),
+    "0 to 255": (np.full((SIZE, SIZE, 3), 200.0), ValueError, "divide by 255"),
+    "no such file": ("no/such/file.png", FileNotFoundError, "no/such/file.png"),
+    "no image": (None, TypeError, "NoneType"),
+}
+BAD_TARGETS = {
+    "class out of range": (4, ValueError, "class 4 is out of range, wanted 0 to 3"),
+    "negative class": (-1, ValueError, "class -1 is out of range"),
+    "unknown label": ("hammer head", ValueError, "unknown label 'hammer head'; did you mean 'hammerhead'"),
+    "too many": ([1, 2, 3], ValueError, "3 targets were given for 2 images"),
+    "a float": (1.5, TypeError, "a target is 1.5"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_IMAGES)
+@pytest.mark.parametrize("method", METHODS)
+def test_bad_images_are_refused(method, case):
+    x, kind, says = BAD_IMAGES[case]
+    with pytest.raises(kind, match=says) as error:
+        run(method, wrap(settle(Functional())), x)
+    one_sentence(error)
+
+
+@pytest.mark.parametrize("case", BAD_TARGETS)
+@pytest.mark.parametrize("method", METHODS)
+def test_bad_targets_are_refused(method, case, model):
+    target, kind, says = BAD_TARGETS[case]
+    with pytest.raises(kind, match=says) as error:
+        run(method, model, images(2), target)
+    one_sentence(error)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_bare_network_is_refused(method):
+    with pytest.raises(
+        TypeError, match=r"model is Functional, wanted an ImageModel: ImageModel\(module"
+    ) as error:
+        run(method, Functional(), images(1))
+    one_sentence(error)
+
+
+@pytest.mark.parametrize("method", WITH_LAYER)
+def test_bad_layers_are_refused(method, model):
+    for layer, says in (
+        ("blok1", "unknown layer 'blok1'; did you mean 'block1'"),
+        ("???", r"unknown layer '\?\?\?'; wanted one of conv1"),
+        (3, "unknown layer 3"),
+        ("fc", r"layer 'fc' has an output of shape \(4,\), wanted \(C, h, w\), such as that of 'block2'"),
+    ):
+        with pytest.raises(ValueError, match=says) as error:
+            run(method, model, images(1), layer=layer)
+        one_sentence(error)
+
+
+@pytest.mark.parametrize("method", WITH_LAYER)
+def test_a_layer_off_the_way_to_the_scores_is_refused(method):
+    class Aside(Functional):
+        def __init__(self):
+            super().__init__()
+            self.aside = nn.Conv2d(3, 2, 3)
+            self.constant = nn.Identity()
+
+        def forward(self, x):
+            self.aside(x)
+            self.constant(torch.ones(1, 1, 2, 2))
+            return super().forward(x)
+
+    model = wrap(settle(Aside()))
+    for layer in ("aside", "constant"):
+        with pytest.raises(ValueError, match=f"the scores do not depend on layer '{layer}', wanted") as error:
+            run(method, model, images(1), layer=layer)
+        one_sentence(error)
+
+
+@pytest.mark.parametrize("method", NEED_RELU)
+@pytest.mark.parametrize("network", [Smooth, Linear])
+def test_a_network_without_relu_is_refused_by_what_changes_relu(method, network):
+    with pytest.raises(ValueError, match=f"met none in {network.__name__}, wanted .* 'gradient'") as error:
+        run(method, wrap(settle(network())), images(1))
+    one_sentence(error)
+
+
+@pytest.mark.parametrize("method", sorted(set(METHODS) - set(NEED_RELU)))
+def test_a_network_without_relu_is_fine_for_the_others(method):
+    assert run(method, wrap(settle(Smooth())), images(1)).abs().sum() > 0
+
+
+@pytest.mark.parametrize("method", sorted(set(METHODS) - set(WITH_LAYER)))
+def test_a_network_that_stops_the_gradient_is_refused(method):
+    class Stopped(Functional):
+        def forward(self, x):
+            return super().forward(x).detach()
+
+    with pytest.raises(ValueError, match="no gradient comes back through Stopped, wanted") as error:
+        run(method, wrap(settle(Stopped())), images(1))
+    one_sentence(error)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "kind", "says"),
+    [
+        ("smoothgrad", {"samples": 0}, ValueError, "samples is 0"),
+        ("smoothgrad", {"sigma": -0.1}, ValueError, "sigma -0.1"),
+        ("smoothgrad", {"batch_size": 0}, ValueError, "batch_size is 0"),
+        ("smoothgrad", {"batch_size": -2}, ValueError, "batch_size is -2"),
+        (
+            "smoothgrad",
+            {"method": "guided_backprob"},
+            ValueError,
+            "unknown method 'guided_backprob'; did you mean",
+        ),
+        ("smoothgrad", {"method": 3}, TypeError, "a method is 3"),
+        *(
+            (method, options, kind, says)
+            for method in ("integrated_gradients", "guided_nonlinearity")
+            for options, kind, says in (
+                ({"steps": 0}, ValueError, "steps is 0"),
+                ({"batch_size": 0}, ValueError, "batch_size is 0"),
+                ({"quadrature": "left"}, ValueError, "quadrature is 'left', wanted 'right'"),
+                ({"baseline": 1.5}, ValueError, "baseline is 1.5"),
+                ({"baseline": float("nan")}, ValueError, "baseline is nan"),
+                (
+                    {"baseline": torch.zeros(3, 5, 5)},
+                    ValueError,
+                    r"shape \(3, 5, 5\), wanted .*\(1, 3, 8, 8\)",
+                ),
+                ({"baseline": "black"}, TypeError, "baseline is str, wanted a grey value"),
+            )
+        ),
+    ],
+)
+def test_settings_out_of_range_are_refused(method, options, kind, says, model):
+    with pytest.raises(kind, match=says) as error:
+        METHODS[method](model, images(1), 1, **options)
+    one_sentence(error)
+
+
+# -- the registry -----------------------------------------------------------------------------------------
+
+
+def test_methods_are_found_by_name():
+    for name, method in METHODS.items():
+        assert get(name) is method is as_method(name) is as_method(method)
+        assert method.name == name
+        assert method.title
+        assert "Parameters" in method.__doc__
+        assert list(inspect.signature(method).parameters)[:3] == ["model", "x", "target"]
+    with pytest.raises(ValueError, match="unknown method 'grad_cm'; did you mean 'grad_cam'") as error:
+        get("grad_cm")
+    one_sentence(error)
+
+
+@pytest.mark.parametrize(
+    "explain",
+    [
+        lambda model, x, target: x.sum(1),
+        lambda model, x, target: x.sum(1, keepdim=True),
+        lambda model, x, target: x.sum(1).numpy().astype(np.float64),
+        lambda model, x, target: x.sum(1)[0],
+        lambda model, x, target: x.sum(1).requires_grad_(),
+    ],
+    ids=["(N, H, W)", "(N, 1, H, W)", "array", "(H, W)", "with gradient"],
+)
+def test_your_own_callable_is_a_method(explain, model):
+    x = images(1)
+    made = as_method(explain)(model, x)
+    assert made.dtype == torch.float32
+    assert not made.requires_grad
+    torch.testing.assert_close(made, x.sum(1, keepdim=True))
+
+
+def test_your_own_method_has_a_name_and_gets_indices(model):
+    def my_map(model, x, target, scale=1):
+        return x.mean(1) * target.view(-1, 1, 1) * scale
+
+    assert (as_method(my_map).name, as_method(my_map).title) == ("my_map", "my map")
+    assert as_method(("Mine", my_map)).title == "Mine"
+    x = images(2)
+    made = as_method(my_map)(model, x, ["goldfish", 3], scale=2)
+    torch.testing.assert_close(made[:, 0], x.mean(1) * torch.tensor([2, 6]).view(2, 1, 1))
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (8,), (2, 1, 1, 8, 8)])
+def test_a_map_of_the_wrong_shape_is_refused(shape, model):
+    with pytest.raises(ValueError, match=r"returned a map of shape .* for 2 images, wanted") as error:
+        as_method(lambda model, x, target: torch.zeros(shape))(model, images(2))
+    one_sentence(error)
+
+
+def test_what_is_no_method_is_refused():
+    for given in (3, None, ("title", 3)):
+        with pytest.raises(TypeError, match="wanted a name, or a callable") as error:
+            as_method(given)
+        one_sentence(error)
+
+
+def test_methods_are_frozen():
+    with pytest.raises(AttributeError):
+        METHODS["gradient"].title = "other"
+    assert isinstance(METHODS["gradient"], Method)
