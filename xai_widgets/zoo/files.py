@@ -45,6 +45,16 @@ def save(network: nn.Module, path: Path, facts: dict[str, Any]) -> None:
     partial.replace(path)
 
 
+def annotate(path: Path, **facts: Any) -> None:
+    """Add facts to the header of a file that `save` wrote; the tensors keep their bits."""
+    with safe_open(path, framework="pt") as file:
+        header = dict(file.metadata() or {})
+    header.update({key: json.dumps(value) for key, value in facts.items()})
+    partial = path.with_suffix(".partial")
+    save_file(load_file(path), partial, metadata=header)
+    partial.replace(path)
+
+
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `save` wrote: the state in single precision, and the facts of the header."""
     with safe_open(path, framework="pt") as file:

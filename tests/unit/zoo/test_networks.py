@@ -61,6 +61,8 @@ def test_report_belongs_to_the_weights(name):
     assert tuple(facts["mean"]) == networks.MEAN
     assert tuple(facts["std"]) == networks.STD
     assert facts["epoch"] == report["recipe"]["epochs"]
+    assert facts["seed"] == report["recipe"]["seed"]
+    assert facts["accuracy"] == report["accuracy"]["top1"]
 
 
 def test_both_files_are_below_three_megabytes_and_in_half_precision():
@@ -138,4 +140,8 @@ def test_files_keep_state_and_facts(tmp_path):
         if not key.endswith("num_batches_tracked"):
             torch.testing.assert_close(state[key], value, rtol=1e-3, atol=1e-4)
             assert state[key].dtype == torch.float32
+    files.annotate(path, accuracy=0.5)
+    again, facts = files.read(path)
+    assert facts == {"classes": ["a", "b"], "size": 96, "accuracy": 0.5}
+    assert all(torch.equal(again[key], value) for key, value in state.items())
     assert [p.name for p in tmp_path.iterdir()] == ["net.safetensors"]

@@ -41,7 +41,7 @@ def test_normalisation_is_that_of_the_model():
 @pytest.mark.parametrize("name", sorted(networks.BUILDERS))
 def test_a_short_run_learns_and_writes_a_file_the_loader_reads(name, tmp_path):
     path = tmp_path / f"{name}.safetensors"
-    # Set by the run itself; put back, since other tests time nothing but share the process.
+    # A run sets the number of threads of the whole process: leave it as it is for the other tests.
     threads = torch.get_num_threads()
     recipe = train.Recipe(epochs=2, images=512, batch=32, workers=1, threads=threads)
     report = train.train(name, recipe, path)
