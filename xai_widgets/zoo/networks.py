@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from copy import deepcopy
 from itertools import pairwise
 
 import torch
@@ -77,11 +78,10 @@ def fold(network: nn.Sequential) -> nn.Sequential:
     last: nn.Linear = network.get_submodule("head.scores")  # type: ignore[assignment]
     plain = scenes_vgg(last.out_features)
     plain.load_state_dict(network.state_dict(), strict=False)
-    source = dict(network.named_modules())
+    source = dict(deepcopy(network).eval().named_modules())
     for name, module in plain.named_modules():
         if isinstance(module, nn.Conv2d):
-            norm = source[name.replace("conv", "norm")]
-            fused = fuse_conv_bn_eval(source[name].eval(), norm.eval())
+            fused = fuse_conv_bn_eval(source[name], source[name.replace("conv", "norm")])
             module.load_state_dict(fused.state_dict())
     return plain.eval()
 
