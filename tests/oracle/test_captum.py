@@ -1,0 +1,209 @@
+"""Every method equals Captum's, or where Captum has none, an implementation by hooks written here."""
+
+import captum.attr
+import pytest
+import torch
+from torch import nn
+from twins import NETWORKS, MaxPool, pair_of, photographs
+
+from xai_widgets.attribution import METHODS
+
+#: Relative: max |a - b| / max |b|.
+TOLERANCE = 1e-5
+STEPS = 7
+SAMPLES = 4
+SIGMA = 0.15
+
+# Captum tells that it sets hooks, of which it removes all, and that it asks for gradients.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Setting backward hooks on ReLU"),
+    pytest.mark.filterwarnings("ignore:Input Tensor 0 did not already require gradients"),
+]
+
+
+def saliency(model, twin, x, target):
+    return captum.attr.Saliency(model).attribute(x, target=target, abs=False)
+
+
+def input_x_gradient(model, twin, x, target):
+    return captum.attr.InputXGradient(model).attribute(x, target=target)
+
+
+def deconvolution(model, twin, x, target):
+    # Captum sees modules only, and each of them once: it gets the twin, and so below.
+    return captum.attr.Deconvolution(twin).attribute(x, target=target)
+
+
+def guided_backprop(model, twin, x, target):
+    return captum.attr.GuidedBackprop(twin).attribute(x, target=target)
+
+
+def integrated_gradients(model, twin, x, target, method="riemann_right", baseline=0.0):
+    return captum.attr.IntegratedGradients(model).attribute(
+        x, baselines=baseline, target=target, n_steps=STEPS, method=method
+    )
+
+
+def grad_cam(model, twin, x, target, layer=None):
+    module = model.module.get_submodule(layer or model.default_layer())
+    return captum.attr.LayerGradCam(model, module).attribute(x, target=target, relu_attributions=True)
+
+
+def smooth_grad(model, twin, x, target):
+    """NoiseTunnel, fed with the noise that ours draws: seed 0, copy by copy, anew for each image."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.stack(
+        [torch.randn(x.shape[1:], generator=generator, dtype=x.dtype) for _ in range(SAMPLES)]
+    )
+    tunnel = captum.attr.NoiseTunnel(captum.attr.Saliency(model))
+    made = []
+    for image, label in zip(x, target, strict=True):
+        spread = SIGMA * (image.max() - image.min()).item()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch, "normal", lambda mean, std: noise * std)
+            made.append(
+                tunnel.attribute(
+                    image[None],
+                    nt_type="smoothgrad",
+                    nt_samples=SAMPLES,
+                    stdevs=spread,
+                    target=label,
+                    abs=False,
+                )
+            )
+    return torch.cat(made)
+
+
+def guided_nonlinearity(model, twin, x, target):
+    """Equations 3.3, 3.6 and 3.9 by hooks on the modules of the twin, one point of the path after the other."""
+    handles = []
+    for part in twin.modules():
+        if isinstance(part, nn.ReLU):
+            handles.append(
+                part.register_full_backward_hook(lambda part, inputs, outputs: (inputs[0].relu(),))
+            )
+        elif isinstance(part, nn.MaxPool2d | MaxPool):
+            handles.append(part.register_full_backward_pre_hook(lambda part, outputs: (outputs[0].relu(),)))
+    try:
+        total = torch.zeros_like(x)
+        for k in range(1, STEPS + 1):
+            point = (x * k / STEPS).requires_grad_()
+            scores = twin(point)[torch.arange(len(x)), target]
+            total += torch.autograd.grad(scores.sum(), point)[0]
+        return x * total / STEPS
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+#: Of every registered method: the other implementation, and the options with which ours does the same.
+ORACLES = {
+    "gradient": (saliency, {}),
+    "gradient_x_input": (input_x_gradient, {}),
+    "deconvnet": (deconvolution, {}),
+    "guided_backprop": (guided_backprop, {}),
+    "integrated_gradients": (integrated_gradients, {"steps": STEPS}),
+    "guided_nonlinearity": (guided_nonlinearity, {"steps": STEPS}),
+    "smoothgrad": (smooth_grad, {"samples": SAMPLES, "sigma": SIGMA}),
+    "grad_cam": (grad_cam, {}),
+}
+
+
+#: Methods whose pixels are computed, not given. Where one of them differs in its last bit, or a batch has another
+#: length, a ReLU at its kink or a tie of a max-pool tips over in single precision, and a thousandth of the gradient
+#: with it: these are compared in double precision, where what is left is the method.
+COMPUTED_PIXELS = ["integrated_gradients", "guided_nonlinearity", "smoothgrad"]
+
+
+def setting(name, dtype=torch.float32):
+    """Model, twin, two photographs, and for each a class: the predicted one and another."""
+    model, twin = pair_of(name, dtype)
+    x = photographs(model.size[0])
+    target = model.scores(x).argmax(1)
+    target[1] = (target[1] + 1) % len(model.labels)
+    return model, twin, x.to(dtype), target
+
+
+def distance(made, expected):
+    expected = expected.detach()
+    assert made.shape == expected.shape
+    assert expected.abs().max() > 0
+    return ((made - expected).abs().max() / expected.abs().max()).item()
+
+
+def test_every_method_has_an_oracle():
+    assert set(ORACLES) == set(METHODS)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_twin_computes_the_same_with_modules_used_once(name):
+    model, twin, x, _ = setting(name)
+    assert torch.equal(twin.scores(x), model.scores(x))
+    nonlinear = [layer for layer in twin.layers() if layer.type in ("ReLU", "MaxPool2d", "MaxPool")]
+    assert len(nonlinear) > 5
+    assert all(layer.calls == 1 for layer in nonlinear)
+    assert not any(part.inplace for part in twin.modules() if isinstance(part, nn.ReLU))
+    theirs = {parameter.data_ptr() for parameter in model.module.parameters()}
+    assert {parameter.data_ptr() for parameter in twin.module.parameters()} <= theirs
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("method", [method for method in ORACLES if method not in COMPUTED_PIXELS])
+def test_methods_equal_the_other_implementation(method, name):
+    model, twin, x, target = setting(name)
+    oracle, options = ORACLES[method]
+    made = METHODS[method](model, x, target, **options)
+    assert distance(made, oracle(model, twin, x, target)) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("method", COMPUTED_PIXELS)
+def test_methods_that_compute_pixels_equal_the_other_implementation(method, name):
+    model, twin, x, target = setting(name, torch.float64)
+    oracle, options = ORACLES[method]
+    # The function itself: a call of the method would bring the pixels to single precision.
+    made = METHODS[method].function(model, x, target, **options)
+    assert made.dtype == torch.float64
+    assert distance(made, oracle(model, twin, x, target)) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [("gauss_legendre", "gausslegendre"), ("midpoint", "riemann_middle")]
+)
+def test_other_quadratures_equal_captums(ours, theirs, name):
+    model, twin, x, target = setting(name, torch.float64)
+    explain = METHODS["integrated_gradients"].function
+    made = explain(model, x, target, steps=STEPS, quadrature=ours, baseline=0.5)
+    assert (
+        distance(made, integrated_gradients(model, twin, x, target, method=theirs, baseline=0.5)) < TOLERANCE
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("vgg11_bn", "features.7"),
+        ("resnet18", "layer2"),
+        ("resnet18", "layer3.0.conv1"),
+        ("googlenet", "inception4a"),
+        ("googlenet", "inception3b.branch2.1.conv"),
+    ],
+)
+def test_grad_cam_of_inner_layers_equals_captums(name, layer):
+    model, twin, x, target = setting(name)
+    made = METHODS["grad_cam"](model, x, target, layer=layer)
+    assert distance(made, grad_cam(model, twin, x, target, layer=layer)) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_comparisons_can_fail(name):
+    """On these networks and images no two methods come near each other by more than a hundred times the tolerance."""
+    model, _, x, target = setting(name)
+    made = {method: METHODS[method](model, x, target, **ORACLES[method][1]) for method in ORACLES}
+    made["saliency of another class"] = METHODS["gradient"](model, x, (target + 1) % len(model.labels))
+    alike = [name for name in made if made[name].shape == x.shape]
+    for first in alike:
+        for second in alike:
+            assert first == second or distance(made[first], made[second]) > 100 * TOLERANCE, (first, second)
+    assert (made["grad_cam"] > 0).any(1).any(1).any(1).any()
