@@ -213,6 +213,14 @@ def test_the_lock_file_names_no_address():
     assert len(lock["packages"]) > 1
 
 
+def test_the_lock_file_holds_every_platform():
+    packages = json.loads((ROOT / "js" / "package-lock.json").read_text(encoding="utf-8"))["packages"]
+    # `npm ci` refuses a lock file that was written where the registry or the platform hid some of them.
+    wanted = {name for entry in packages.values() for name in entry.get("optionalDependencies", {})}
+    held = {name.rpartition("node_modules/")[2] for name in packages}
+    assert wanted - held == set()
+
+
 def test_nothing_built_is_tracked_but_the_bundles():
     names = [name_of(path) for path in tracked()]
     assert [
