@@ -6,19 +6,16 @@ import threading
 import numpy as np
 import pytest
 import torch
-import torchvision
 from networks import (
     CLASSES,
     LABELS,
     RELU_NETWORKS,
     SIZE,
     Answer,
-    Concat,
     Dropping,
     Functional,
     Linear,
     Returning,
-    Segmentation,
     SharedInPlace,
     Smooth,
     images,
@@ -27,7 +24,6 @@ from networks import (
     wrap,
 )
 from PIL import Image
-from torch import nn
 
 from xai_widgets.model import ImageModel, Prediction
 
@@ -268,115 +264,6 @@ def test_scores_on_a_gpu_are_those_on_the_cpu(model):
     torch.testing.assert_close(there.scores(images()).cpu(), model.scores(images()), rtol=1e-3, atol=1e-3)
 
 
-# -- refusals ---------------------------------------------------------------------------------------------
-
-
-class Raising(nn.Module):
-    def __init__(self, error):
-        super().__init__()
-        self.error = error
-
-    def forward(self, x):
-        raise self.error
-
-
-@pytest.mark.parametrize(
-    ("network", "says"),
-    [
-        (nn.Linear(3, 4), "Linear did not take an image"),
-        (nn.Conv2d(1, 4, 3), "Conv2d did not take an image"),
-        (nn.Embedding(3, 4), "Embedding did not take an image"),
-        (nn.Conv2d(3, 4, 30), "Conv2d did not take an image"),
-        (Raising(AssertionError("wrong height")), "wrong height"),
-        (Raising(KeyError("input_ids")), "input_ids"),
-        (Raising(AttributeError("no shape\nsecond line")), "no shape"),
-        (Raising(AssertionError()), "AssertionError"),
-        (Segmentation(), "returned a dict with 'out', 'aux', wanted class scores"),
-        (nn.Conv2d(3, 4, 3), r"returned a tensor of shape \(1, 4, 6, 6\)"),
-        (
-            Returning(lambda scores, x: {"a": scores, "b": scores}),
-            "dict with 'a', 'b', wanted scores.*output=",
-        ),
-        (Returning(lambda scores, x: None), "returned NoneType"),
-        (Returning(lambda scores, x: scores.argmax(1)), "int64"),
-        (Returning(lambda scores, x: scores.long()), "int64"),
-        (Returning(lambda scores, x: scores[0]), r"shape \(4,\)"),
-    ],
-)
-def test_a_network_that_is_no_classifier_of_images_is_refused(network, says):
-    with pytest.raises(ValueError, match=says) as error:
-        ImageModel(network, size=SIZE)
-    assert "wanted" in one_sentence(error)
-
-
-def test_an_output_that_is_not_there_is_refused():
-    with pytest.raises(ValueError, match="'logits', 'input', wanted") as error:
-        wrap(Returning(lambda scores, x: {"logits": scores, "input": x}), output="scores")
-    one_sentence(error)
-
-
-@pytest.mark.parametrize(
-    ("module", "says"),
-    [
-        (torchvision.models.resnet18, "resnet18"),
-        (nn.Linear, "Linear"),
-        ("resnet18", "str"),
-        (None, "NoneType"),
-        (wrap(settle(Functional())), "ImageModel"),
-    ],
-)
-def test_what_is_no_network_is_refused(module, says):
-    with pytest.raises(TypeError, match=f"module is {says}, wanted a torch.nn.Module") as error:
-        ImageModel(module)
-    one_sentence(error)
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        ({"labels": ["a", "b"]}, "2 labels were given for 4 classes"),
-        ({"mean": [0.5, 0.5]}, "mean has 2"),
-        ({"mean": [0.5] * 3, "std": [0.5]}, "mean has 3 and std 1"),
-        ({"mean": 0.5, "std": None}, "mean is 0.5"),
-        ({"std": [0.2, 0.0, 0.2]}, "std above 0"),
-        ({"std": [0.2, -1.0, 0.2]}, "std above 0"),
-        ({"mean": [0.2, float("nan"), 0.2]}, "finite"),
-        ({"size": 0}, "size is 0"),
-        ({"size": -3}, "size is -3"),
-        ({"size": 8.5}, "size is 8.5"),
-        ({"size": (8, 8, 8)}, r"size is \(8, 8, 8\)"),
-        ({"size": "8"}, "size is '8'"),
-    ],
-)
-def test_settings_that_do_not_fit_are_refused(options, says):
-    with pytest.raises(ValueError, match=says) as error:
-        wrap(settle(Functional()), **options)
-    assert "wanted" in one_sentence(error)
-
-
-@pytest.mark.parametrize("size", [8, (8, 8), [8, 8], np.int64(8), np.array([8, 8])])
-def test_sizes_of_every_kind(size):
-    assert wrap(settle(Functional()), size=size).size == (8, 8)
-
-
-def test_tensors_of_a_size_the_network_does_not_take_are_refused(model):
-    for call in (model.scores, model.predict, model.prepare, lambda x: model.activations(x, "conv1")):
-        with pytest.raises(
-            ValueError, match="images of 5 x 6 do not go through Functional, wanted 8 x 8"
-        ) as error:
-            call(torch.rand(1, 3, 5, 6))
-        one_sentence(error)
-
-
-def test_tensors_of_another_size_that_the_network_takes_are_taken():
-    model = wrap(settle(Concat()))
-    x = torch.rand(2, 3, 11, 6)
-    assert model.scores(x).shape == (2, CLASSES)
-    assert model.activations(x, "stem")["stem"].shape == (2, 6, 11, 6)
-    kept = model.activations(x, "stem")["stem"]
-    torch.testing.assert_close(model.forward_from("stem", kept), model.scores(x))
-
-
 # -- targets ----------------------------------------------------------------------------------------------
 
 
@@ -447,193 +334,3 @@ def test_without_labels_classes_have_numbers():
     model = ImageModel(settle(Functional()), size=SIZE)
     assert model.labels == ["class 0", "class 1", "class 2", "class 3"]
     assert model.class_index("class 2") == 2
-
-
-# -- layers -----------------------------------------------------------------------------------------------
-
-
-def test_layers_come_in_the_order_in_which_they_finish():
-    layers = wrap(settle(SharedInPlace())).layers()
-    assert [layer.name for layer in layers] == [
-        "conv1", "pool", "block1.conv1", "block1.bn1", "block1.conv2", "block1",
-        "block2.conv1", "block2.bn1", "block2.conv2", "relu", "block2", "average", "fc",
-    ]  # fmt: skip
-    found = {layer.name: layer for layer in layers}
-    assert found["conv1"] == ("conv1", "Conv2d", (6, 8, 8), 1, False)
-    assert found["pool"] == ("pool", "MaxPool2d", (6, 4, 4), 1, True)
-    assert found["relu"] == ("relu", "ReLU", (6, 4, 4), 5, False)
-    assert found["fc"] == ("fc", "Linear", (4,), 1, False)
-
-
-def test_layers_that_never_run_or_return_no_tensor_are_not_listed():
-    class Some(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.idle = nn.Conv2d(3, 3, 1)
-            self.pair = Returning(lambda scores, x: (scores, x))
-
-        def forward(self, x):
-            return self.pair(x)
-
-    names = [layer.name for layer in wrap(Some()).layers()]
-    assert "pair.body.conv1" in names
-    assert not {"idle", "pair"} & set(names)
-
-
-@pytest.mark.parametrize(
-    ("name", "layer"),
-    [
-        ("resnet18", "layer4"),
-        ("vgg11_bn", "features.27"),
-        ("googlenet", "inception5b"),
-        ("densenet121", "features"),
-    ],
-)
-def test_the_default_layer_is_the_last_with_places_before_pooling(name, layer):
-    # Its own way to draw random weights takes seconds and changes nothing here.
-    options = {"init_weights": False} if name in ("googlenet", "vgg11_bn") else {}
-    model = ImageModel(getattr(torchvision.models, name)(weights=None, **options), size=64)
-    assert model.default_layer() == layer
-
-
-def test_a_network_without_places_has_no_default_layer():
-    with pytest.raises(ValueError, match="Linear has no layer with an output") as error:
-        wrap(settle(Linear())).default_layer()
-    one_sentence(error)
-
-
-# -- activations ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("network", RELU_NETWORKS.values())
-def test_activations_are_what_a_hook_sees_before_anything_changes_them(network):
-    network = settle(network())
-    model, x = wrap(network), images(3)
-    once = [layer.name for layer in model.layers() if layer.calls == 1]
-    seen, handles = {}, []
-    for name in once:
-        handles.append(
-            network.get_submodule(name).register_forward_hook(
-                lambda m, i, o, name=name: seen.update({name: o.detach().clone()})
-            )
-        )
-    scores = model.scores(x)
-    for handle in handles:
-        handle.remove()
-    kept = model.activations(x, once)
-    assert list(kept) == once
-    for name in once:
-        assert torch.equal(kept[name], seen[name]), name
-    assert torch.equal(model.scores(x), scores)
-
-
-def test_activations_of_one_layer_and_of_a_layer_that_runs_several_times():
-    model, x = wrap(settle(SharedInPlace())), images()
-    kept = model.activations(x, "relu")
-    assert list(kept) == ["relu"]
-    assert torch.equal(kept["relu"], model.activations(x, ["block2"])["block2"])
-
-
-@pytest.mark.parametrize("call", ["activations", "forward_from"])
-def test_a_layer_that_does_not_exist_is_refused_with_the_nearest(model, call):
-    def use(name):
-        if call == "activations":
-            return model.activations(images(), [name])
-        return model.forward_from(name, images())
-
-    with pytest.raises(ValueError, match="unknown layer 'conv_1'; did you mean 'conv1'") as error:
-        use("conv_1")
-    one_sentence(error)
-    with pytest.raises(ValueError, match="unknown layer 'xyz'; wanted one of conv1, conv2, fc") as error:
-        use("xyz")
-    one_sentence(error)
-
-
-# -- from a layer on --------------------------------------------------------------------------------------
-
-CUTS = {
-    "functional": {"conv1", "conv2", "fc"},
-    "shared_in_place": {"conv1", "pool", "block1", "block2", "average", "fc"},
-    "concat": {"stem", "head"},
-    "dropping": {
-        "features", "features.0", "features.1", "features.2", "features.3", "features.4",
-        "classifier", "classifier.0", "classifier.1", "classifier.2",
-    },
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", RELU_NETWORKS)
-def test_from_every_layer_that_cuts_the_network_the_scores_are_the_same(name):
-    model, x = wrap(settle(RELU_NETWORKS[name]())), images(3)
-    for layer in model.layers():
-        activation = model.activations(x, layer.name)[layer.name]
-        before = activation.clone()
-        if layer.name in CUTS[name]:
-            scores = model.forward_from(layer.name, activation)
-            torch.testing.assert_close(scores, model.scores(x), rtol=1e-5, atol=1e-6)
-            assert torch.equal(activation, before)
-        else:
-            with pytest.raises(ValueError, match="wanted one that everything passes through once") as error:
-                model.forward_from(layer.name, activation)
-            near = re.search(r"such as '(.*)'$", one_sentence(error)).group(1)
-            assert near in CUTS[name], "what is offered has to work"
-
-
-@pytest.mark.parametrize(("name", "size"), [("resnet18", 64), ("vgg11_bn", 32), ("googlenet", 64)])
-def test_torchvision_networks_run_from_their_default_layer(name, size):
-    # Its own way to draw random weights takes seconds and changes nothing here.
-    options = {"init_weights": False} if name in ("googlenet", "vgg11_bn") else {}
-    model = ImageModel(getattr(torchvision.models, name)(weights=None, **options), size=size)
-    x, layer = images(2, size=size), model.default_layer()
-    torch.testing.assert_close(
-        model.forward_from(layer, model.activations(x, layer)[layer]), model.scores(x), rtol=1e-4, atol=1e-5
-    )
-
-
-@pytest.mark.parametrize(
-    ("layer", "near"), [("block1.conv1", "block1"), ("block2.bn1", "block2"), ("relu", "block2")]
-)
-def test_layers_inside_skips_and_shared_layers_are_refused(layer, near):
-    model = wrap(settle(SharedInPlace()))
-    activation = model.activations(images(), layer)[layer]
-    with pytest.raises(ValueError, match=f"layer '{layer}' .* such as '{near}'") as error:
-        model.forward_from(layer, activation)
-    one_sentence(error)
-
-
-def test_gradients_flow_from_the_scores_to_the_activation():
-    model, x = wrap(settle(SharedInPlace())), images()
-    activation = model.activations(x, "conv1")["conv1"].requires_grad_()
-    (gradient,) = torch.autograd.grad(model.forward_from("conv1", activation)[:, 1].sum(), activation)
-    at = gradient.abs().flatten().argmax()
-    step = torch.zeros(activation.numel())
-    step[at] = 1e-2
-    changed = activation.detach() + step.view(activation.shape)
-    with torch.no_grad():
-        slope = (model.forward_from("conv1", changed) - model.forward_from("conv1", activation))[
-            :, 1
-        ].sum() / 1e-2
-    torch.testing.assert_close(slope, gradient.flatten()[at], rtol=1e-2, atol=1e-3)
-
-
-@pytest.mark.parametrize("shape", [(2, 5, 8, 8), (2, 6), (6, 8, 8), (2, 6, 3, 3)])
-def test_an_activation_that_does_not_fit_is_refused(model, shape):
-    with pytest.raises(ValueError, match=re.escape(f"{shape}, wanted (N, 6, 8, 8)")) as error:
-        model.forward_from("conv1", torch.zeros(shape))
-    one_sentence(error)
-
-
-def test_a_network_that_fixes_its_batch_runs_from_its_layers_too():
-    class Fixed(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv = nn.Conv2d(3, 4, 3)
-            self.fc = nn.Linear(4, CLASSES)
-
-        def forward(self, x):
-            n = x.shape[0]
-            return self.fc(self.conv(x).mean((2, 3)).reshape(n, 4))
-
-    model, x = wrap(settle(Fixed())), images(3)
-    kept = model.activations(x, "conv")["conv"]
-    torch.testing.assert_close(model.forward_from("conv", kept), model.scores(x))
