@@ -3,6 +3,7 @@ import { userEvent } from "vitest/browser";
 import {
 	all,
 	canvasBytes,
+	FALL,
 	FLAT,
 	find,
 	ink,
