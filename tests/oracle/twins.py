@@ -3,9 +3,7 @@
 import copy
 import operator
 from functools import cache
-from pathlib import Path
 
-import pytest
 import skimage.data
 import torch
 import torch.nn.functional as F
@@ -19,7 +17,6 @@ from xai_widgets.model import ImageModel
 RANDOM = {"vgg11_bn": 64, "resnet18": 96, "googlenet": 64}
 BUNDLED = ["scenes_vgg", "scenes_resnet"]
 NETWORKS = [*RANDOM, *BUNDLED]
-WEIGHTS = Path(xai_widgets.__file__).parent / "zoo" / "weights"
 
 
 @cache
@@ -30,10 +27,8 @@ def photographs(size):
 
 @cache
 def model_of(name):
-    """One of NETWORKS as an ImageModel; skips where the weights of a bundled one are not there yet."""
+    """One of NETWORKS as an ImageModel."""
     if name in BUNDLED:
-        if not (WEIGHTS / f"{name}.safetensors").exists():
-            pytest.skip(f"the weights of {name} are not trained yet: {name}.safetensors is missing")
         return xai_widgets.load(name)
     # Its own way to draw weights takes long and is done again below.
     options = {"init_weights": False} if name != "resnet18" else {}
