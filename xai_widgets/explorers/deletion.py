@@ -346,8 +346,11 @@ class DeletionExplorer(VBox):
             for name, game in rows
         ]
         y = [target_values[names.index(name), list(GAMES).index(game)] for name, game in rows]
+        # Hidden curves are rows: with other rows the same curves stay hidden.
+        gone = {old["label"] for row, old in enumerate(self.curves.series) if row in self.curves.hidden}
         with self.curves.hold_sync():
             self.curves.series = series
+            self.curves.hidden = [row for row, entry in enumerate(series) if entry["label"] in gone]
             self.curves.x = fractions
             self.curves.y = np.stack(y) if y else np.zeros((0, len(fractions)), dtype=np.float32)
         with self.scores.hold_sync():

@@ -212,6 +212,15 @@ def test_a_new_image_begins_anew(model, image):
     )
 
 
+def test_a_hidden_curve_stays_hidden_when_others_come_and_go(model, image):
+    explorer = explorer_of(model, image, ["gradient", "deconvnet", "grad_cam"])
+    assert explorer.wait(PATIENCE)
+    explorer.curves.hidden = [4]
+    explorer.method_picker.selected = ["deconvnet", "grad_cam"]
+    assert explorer.wait(PATIENCE)
+    assert [explorer.curves.series[row]["label"] for row in explorer.curves.hidden] == ["Grad-CAM, deletion"]
+
+
 def test_no_method_chosen_is_an_empty_plot(model, image):
     explorer = explorer_of(model, image, ["gradient"])
     explorer.method_picker.selected = []
