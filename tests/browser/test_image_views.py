@@ -77,7 +77,7 @@ def test_linked_views_by_pointer_and_key(jupyter):
     for key in ("ArrowDown", "ArrowRight", "c", "s", "ArrowDown"):
         page.page.keyboard.press(key)
     expect(output.locator(".xw-cell")).to_have_text("row 22, col 41")
-    page.wait_for_kernel("[heat.colormap, heat.sign]", ["red_blue", "positive"])
+    page.wait_for_kernel("[heat.colormap, heat.sign]", ["red_blue", "both"])
     expect_repaint(heat, picture)
     assert active_cell(page) == before
 
