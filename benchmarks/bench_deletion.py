@@ -17,7 +17,7 @@ from xai_widgets.attribution import gradient
 from xai_widgets.data import scenes
 from xai_widgets.metrics import deletion, ordering
 
-STEPS, BATCH, ROUNDS = 224, 32, 15
+STEPS, BATCH, ROUNDS = 224, 32, 40
 
 
 def main() -> None:

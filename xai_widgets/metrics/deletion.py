@@ -225,15 +225,19 @@ def _game(
 
     def play() -> Iterator[Curve]:
         scores, values, classes = curve.scores.clone(), curve.top_scores.clone(), curve.top_classes.clone()
-        # In the layout that the network runs in, the pixels of a batch are written once.
-        first, last = (images.contiguous(memory_format=torch.channels_last) for images in (start, end))
+        # In the layout that the network runs in, and written to the same memory in every batch: to get and to
+        # give back that of a batch costs more than to fill it.
+        layout = torch.channels_last
+        first, last = (images.contiguous(memory_format=layout) for images in (start, end))
+        size = (min(batch_size, steps + 1), *start.shape[1:])
+        shown = torch.empty(size, dtype=start.dtype, device=start.device, memory_format=layout)
         for image, at in points:
             some = slice(at, min(at + batch_size, steps + 1))
             with torch.no_grad():
+                batch = shown[: some.stop - some.start]
                 replaced = ranks[image] < counts[some].view(-1, 1, 1, 1)
-                probs = model(
-                    torch.where(replaced, last[image : image + 1], first[image : image + 1])
-                ).softmax(1)
+                torch.where(replaced, last[image : image + 1], first[image : image + 1], out=batch)
+                probs = model(batch).softmax(1)
             best = probs.topk(top, dim=1)
             scores[image, some] = probs[:, target[image]].cpu()
             values[image, some], classes[image, some] = best.values.cpu(), best.indices.cpu()
