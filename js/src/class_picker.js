@@ -1,3 +1,4 @@
+import { widget } from "./lib/widget.js";
 import "./lib/theme.css";
 import "./class_picker.css";
 import { element } from "./lib/dom.js";
@@ -227,4 +228,4 @@ function render({ model, el }) {
 	};
 }
 
-export default { render };
+export default widget(render);

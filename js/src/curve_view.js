@@ -1,3 +1,4 @@
+import { widget } from "./lib/widget.js";
 import "./lib/theme.css";
 import "./curve_view.css";
 import { CurveCursor, tidy } from "./lib/curve_cursor.js";
@@ -295,4 +296,4 @@ function render({ model, el }) {
 	};
 }
 
-export default { render };
+export default widget(render);

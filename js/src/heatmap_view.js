@@ -1,3 +1,4 @@
+import { widget } from "./lib/widget.js";
 import "./heatmap_view.css";
 import { DIVERGING_NAMES, resolveColormap, SEQUENTIAL_NAMES, STEPS } from "./lib/colormaps.js";
 import { checkControl, createAnnouncer, keyHelp, rangeControl, selectControl } from "./lib/controls.js";
@@ -276,4 +277,4 @@ function render({ model, el }) {
 	};
 }
 
-export default { render };
+export default widget(render);

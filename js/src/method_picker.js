@@ -1,3 +1,4 @@
+import { widget } from "./lib/widget.js";
 import "./lib/theme.css";
 import "./method_picker.css";
 import { element } from "./lib/dom.js";
@@ -89,4 +90,4 @@ function render({ model, el }) {
 	};
 }
 
-export default { render };
+export default widget(render);

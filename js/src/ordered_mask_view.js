@@ -1,3 +1,4 @@
+import { widget } from "./lib/widget.js";
 import "./ordered_mask_view.css";
 import { slice } from "./lib/arrays.js";
 import { cached } from "./lib/cached.js";
@@ -263,4 +264,4 @@ function render({ model, el }) {
 	};
 }
 
-export default { render };
+export default widget(render);

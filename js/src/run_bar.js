@@ -1,3 +1,4 @@
+import { widget } from "./lib/widget.js";
 import "./lib/theme.css";
 import "./run_bar.css";
 import { element } from "./lib/dom.js";
@@ -129,4 +130,4 @@ function render({ model, el }) {
 	};
 }
 
-export default { render };
+export default widget(render);

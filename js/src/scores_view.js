@@ -1,3 +1,4 @@
+import { widget } from "./lib/widget.js";
 import "./lib/theme.css";
 import "./scores_view.css";
 import { element } from "./lib/dom.js";
@@ -156,4 +157,4 @@ function render({ model, el }) {
 	};
 }
 
-export default { render };
+export default widget(render);

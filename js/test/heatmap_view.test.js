@@ -238,14 +238,16 @@ describe("the hand", () => {
 		expect(model.get("position")).toBeNull();
 	});
 
-	test("a hover paints marks only, and tells the kernel once a frame", async () => {
+	test("a hover paints marks only, and tells the kernel of its first place and its last", async () => {
 		const { model, stage, picture } = await show();
 		const draw = vi.spyOn(picture.getContext("2d"), "drawImage");
 		for (let i = 0; i < 20; i++) point(stage, "pointermove", i / 20, 0.5);
 		await painted();
 		expect(draw).not.toHaveBeenCalled();
 		expect(model.saved).toHaveLength(1);
-		expect(model.saved[0].position[0]).toBeCloseTo(0.95, 2);
+		expect(model.saved[0].position[0]).toBeCloseTo(0, 2);
+		await vi.waitFor(() => expect(model.saved).toHaveLength(2));
+		expect(model.saved[1].position[0]).toBeCloseTo(0.95, 2);
 	});
 
 	test("the readout never moves what is below it", async () => {

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch.nn.functional as F
-from ipywidgets import HBox, Layout, VBox, jslink
+from ipywidgets import HBox, Layout, VBox
 from torch import Tensor
-from traitlets import Int, TraitError, link, validate
+from traitlets import Int, TraitError, validate
+from traitlets import link as link_in_python
 
 from xai_widgets.attribution import METHODS, Method, as_method
 from xai_widgets.metrics import Curve, blur, default_steps, deletion, insertion, ordering
@@ -25,6 +26,7 @@ from xai_widgets.views import (
     RunBar,
     ScoresView,
     View,
+    link,
 )
 
 #: The games, in the order of the second axis of every array sent to the views.
@@ -120,7 +122,6 @@ class DeletionExplorer(VBox):
     """
 
     target = Int(0, help="The class whose score is followed.")
-    _links: list[Any]
     _parts: tuple[View, ...]
 
     def __init__(
@@ -136,7 +137,7 @@ class DeletionExplorer(VBox):
         **kwargs: Any,
     ) -> None:
         # First of all: a constructor that raises is closed too.
-        self._worker, self._links, self._parts = Worker(), [], ()
+        self._worker, self._parts = Worker(), ()
         if not isinstance(model, ImageModel):
             raise TypeError(
                 f"model is {type(model).__name__}, wanted an ImageModel: ImageModel(module, mean=, std=)"
@@ -162,16 +163,12 @@ class DeletionExplorer(VBox):
             self.class_picker, self.method_picker, self.run_bar,
             self.heatmap, self.masked, self.curves, self.scores,
         )  # fmt: skip
-        self._links = [
-            jslink((self.curves, name), (part, name))
-            for part in (self.heatmap, self.masked, self.scores)
-            for name in ("frame", "game", "fraction")
-            if part.has_trait(name)
-        ]
-        self._links.append(jslink((self.heatmap, "position"), (self.masked, "position")))
+        views = self.curves, self.heatmap, self.masked, self.scores
+        for name in ("frame", "game", "fraction", "position"):
+            link(*[(view, name) for view in views if view.has_trait(name)])
         super().__init__(self._layout(), **kwargs)
         self.target = index
-        link((self, "target"), (self.class_picker, "target"))
+        link_in_python((self, "target"), (self.class_picker, "target"))
         self._show_image()
         self.observe(lambda _change: self.compute(), "target")
         self.method_picker.observe(lambda _change: self.compute(), "selected")
@@ -268,8 +265,8 @@ class DeletionExplorer(VBox):
     def close(self) -> None:
         """Stop, and close every part."""
         self._worker.cancel()
-        for widget in (*self._links, *self._parts):
-            widget.close()
+        for part in self._parts:
+            part.close()
         super().close()
 
     def _run(self, board: _Board) -> Run[str]:

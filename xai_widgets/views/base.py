@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import anywidget
-from traitlets import Unicode
+from traitlets import Dict, TraitType, Unicode
 
 from xai_widgets.errors import unknown
 
@@ -19,6 +19,14 @@ class View(anywidget.AnyWidget):
     A subclass names its bundle, ``_bundle = "heatmap_view"``, which is ``static/heatmap_view.js`` with
     ``static/heatmap_view.css``, built from ``js/src/heatmap_view.js``.
 
+    Attributes
+    ----------
+    title : str
+        A heading above the view, and its accessible name.
+    channels : dict of str to str
+        Trait by trait, the channel in which it is joined to other views of the page; set by
+        :func:`~xai_widgets.views.link`.
+
     Raises
     ------
     TypeError
@@ -26,6 +34,11 @@ class View(anywidget.AnyWidget):
     """
 
     title = Unicode("", help="A heading above the view, and its accessible name.").tag(sync=True)
+    channels: Dict[str, str] = Dict(
+        key_trait=Unicode(),
+        value_trait=Unicode(),
+        help="Trait by trait, the channel in which it is joined to other views; set by `link`.",
+    ).tag(sync=True)
 
     _bundle: ClassVar[str]
 
@@ -35,6 +48,10 @@ class View(anywidget.AnyWidget):
             # Strings, not Paths: anywidget watches a Path and keeps every instance alive for it.
             cls._esm = (STATIC / f"{bundle}.js").read_text(encoding="utf-8")
             cls._css = (STATIC / f"{bundle}.css").read_text(encoding="utf-8")
+        for trait in vars(cls).values():
+            if isinstance(trait, TraitType) and trait.metadata.get("sync"):
+                # The newest value is in the browser: the echo of an older one would pull a drag back.
+                trait.tag(echo_update=False)
         super().__init_subclass__(**kwargs)
 
     def __init__(self, **kwargs: Any) -> None:

@@ -83,7 +83,7 @@ export class CurveCursor {
 	#placeDot(plot, x, y, color, width) {
 		const left = plot.leftOf([x], 0);
 		const top = plot.topOf(y);
-		const inside = left >= -1 && left <= width + 1 && top >= -1 && top <= plot.over.clientHeight + 1;
+		const inside = left >= -1 && left <= width + 1 && top >= -1 && top <= plot.plotHeight + 1;
 		this.#dot.hidden = !inside;
 		if (!inside) return;
 		this.#dot.style.transform = `translate(${left}px, ${top}px)`;

@@ -77,6 +77,11 @@ export class CurvePlot {
 		return this.#plot.bbox.width / uPlot.pxRatio;
 	}
 
+	/** CSS px of the plotting area, known without a layout of the page. */
+	get plotHeight() {
+		return this.#plot.bbox.height / uPlot.pxRatio;
+	}
+
 	get canvas() {
 		return this.#plot.ctx.canvas;
 	}

@@ -19,10 +19,12 @@ export function createStage({ attributes, paint, mark, signal }) {
 	const node = element("div", { class: "xw-stage", tabindex: 0, ...attributes }, [picture, marks, message]);
 
 	let failed = false;
+	// Known from the observer: to ask the page for a size in mid-frame would make it lay out everything.
+	let sized = false;
 	/** @param {HTMLCanvasElement} canvas @param {Painter} draw */
 	const on = (canvas, draw) => {
 		const context = canvas.getContext("2d");
-		if (!context || !node.clientWidth) return;
+		if (!context || !sized) return;
 		context.clearRect(0, 0, canvas.width, canvas.height);
 		if (!failed) draw(context, canvas.width, canvas.height);
 	};
@@ -37,6 +39,7 @@ export function createStage({ attributes, paint, mark, signal }) {
 		const ratio = window.devicePixelRatio;
 		const width = pixels?.inlineSize ?? Math.round(entry.contentRect.width * ratio);
 		const height = pixels?.blockSize ?? Math.round(entry.contentRect.height * ratio);
+		sized = width > 0 && height > 0;
 		for (const canvas of [picture, marks]) {
 			canvas.width = width;
 			canvas.height = height;

@@ -43,17 +43,31 @@ export function onFrame(draw, signal) {
 	};
 }
 
+/** The kernel hears of a drag so often, in ms: each message costs the page about as much as a frame. */
+const SAVE_INTERVAL = 150;
+
 /**
- * A setter for what is dragged: linked views follow at once, the kernel hears once a frame.
+ * A setter for what is dragged: linked views follow at once, the kernel hears of the first value, then now and then,
+ * and always of the last one.
  *
  * @param {import("@anywidget/types").AnyModel} model
  * @param {AbortSignal} signal
  * @returns {(values: Record<string, unknown>) => void}
  */
 export function updater(model, signal) {
-	const save = onFrame(() => model.save_changes(), signal);
+	let saved = Number.NEGATIVE_INFINITY;
+	let timer = 0;
+	const save = () => {
+		clearTimeout(timer);
+		timer = 0;
+		saved = performance.now();
+		model.save_changes();
+	};
+	signal.addEventListener("abort", () => timer && save());
 	return (values) => {
 		for (const [name, value] of Object.entries(values)) model.set(name, value);
-		save();
+		const wait = saved + SAVE_INTERVAL - performance.now();
+		if (wait <= 0) save();
+		else if (!timer) timer = setTimeout(save, wait);
 	};
 }

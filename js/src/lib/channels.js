@@ -1,0 +1,75 @@
+/**
+ * Traits of several views joined in the page: what one of them says, the others of its channel are told in the same
+ * frame. No kernel is needed, and no message is sent for it until the hand rests.
+ *
+ * @typedef {import("@anywidget/types").AnyModel} Model
+ * @typedef {{model: Model, name: string, tell: (value: unknown) => void}} Member
+ */
+import { observe } from "./state.js";
+
+/** Followers tell the kernel what they were told once nothing has changed for so long, in ms. */
+const REST = 250;
+
+/** Each view is a bundle of its own: they meet at the page. @type {{xaiWidgetsChannels?: Map<string, Set<Member>>}} */
+const page = /** @type {any} */ (globalThis);
+
+/** @param {string} channel */
+function membersOf(channel) {
+	page.xaiWidgetsChannels ??= new Map();
+	const found = page.xaiWidgetsChannels.get(channel) ?? new Set();
+	page.xaiWidgetsChannels.set(channel, found);
+	return found;
+}
+
+/** Numbers and words, and positions, which are short lists. @param {unknown} a @param {unknown} b */
+function same(a, b) {
+	if (Array.isArray(a) && Array.isArray(b)) return a.length === b.length && a.every((v, i) => v === b[i]);
+	return a === b;
+}
+
+/**
+ * Joins a model to its channels, trait `channels`, for as long as it lives.
+ *
+ * @param {Model} model
+ * @param {AbortSignal} signal
+ */
+export function joinChannels(model, signal) {
+	let timer = 0;
+	const save = () => {
+		timer = 0;
+		model.save_changes();
+	};
+	signal.addEventListener("abort", () => clearTimeout(timer));
+
+	let joined = new AbortController();
+	const join = () => {
+		joined.abort();
+		joined = new AbortController();
+		for (const [name, channel] of Object.entries(model.get("channels") ?? {})) {
+			const members = membersOf(channel);
+			/** @type {Member} */
+			const self = {
+				model,
+				name,
+				tell(value) {
+					if (same(model.get(name), value)) return;
+					model.set(name, value);
+					clearTimeout(timer);
+					timer = setTimeout(save, REST);
+				},
+			};
+			members.add(self);
+			const say = () => {
+				for (const member of members) if (member !== self) member.tell(model.get(name));
+			};
+			observe(model, [name], say, joined.signal);
+			joined.signal.addEventListener("abort", () => {
+				members.delete(self);
+				if (members.size === 0) page.xaiWidgetsChannels?.delete(channel);
+			});
+		}
+	};
+	join();
+	observe(model, ["channels"], join, signal);
+	signal.addEventListener("abort", () => joined.abort());
+}
