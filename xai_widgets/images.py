@@ -184,3 +184,23 @@ def _cover(x: Tensor, size: tuple[int, int]) -> Tensor:
     x = F.interpolate(x, scaled, mode="bilinear", antialias=True, align_corners=False).clamp(0, 1)
     top, left = (scaled[0] - height) // 2, (scaled[1] - width) // 2
     return x[:, :, top : top + height, left : left + width].contiguous()
+
+
+def check_baseline(baseline: Any, x: Tensor) -> Tensor:
+    """A baseline as a tensor like ``x``: a number in [0, 1], an image, or one image for each of ``x``."""
+    if isinstance(baseline, int | float):
+        if not 0 <= baseline <= 1:
+            raise ValueError(f"baseline is {baseline}, wanted a grey value in [0, 1] or an image")
+        return torch.full_like(x, baseline)
+    try:
+        baseline = torch.as_tensor(baseline, dtype=x.dtype, device=x.device).detach()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"baseline is {type(baseline).__name__}, wanted a grey value in [0, 1] or an image as a tensor"
+        ) from error
+    try:
+        return baseline.expand_as(x)
+    except RuntimeError as error:
+        raise ValueError(
+            f"baseline has shape {tuple(baseline.shape)}, wanted one that fits the images, {tuple(x.shape)}"
+        ) from error

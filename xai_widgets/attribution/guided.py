@@ -9,6 +9,9 @@ Zeiler and Fergus 2014; Springenberg et al. 2015. With g the gradient that comes
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from torch import Tensor
 
 from xai_widgets.attribution.gradient import score_gradient
@@ -17,9 +20,15 @@ from xai_widgets.model import ImageModel
 from xai_widgets.rules import BackwardRules, deconv_relu, guided_relu
 
 
-def require_relu(rules: BackwardRules, model: ImageModel, title: str) -> None:
-    """Refuse a network in which the rule met no ReLU: its result would be the plain gradient, unsaid."""
-    if not rules.met["relu"]:
+@contextmanager
+def relu_rules(model: ImageModel, title: str, **rules: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """:class:`~xai_widgets.rules.BackwardRules` that have to meet a ReLU.
+
+    A network in which they met none is refused: its result would be the plain gradient, unsaid.
+    """
+    with BackwardRules(**rules) as mode:
+        yield
+    if not mode.met["relu"]:
         raise ValueError(
             f"{title} changes the backward pass of ReLU and met none in {model.name}, wanted a network with ReLU; "
             "the nearest method is 'gradient'"
@@ -46,10 +55,8 @@ def deconvnet(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     ValueError
         If the network has no ReLU.
     """
-    with BackwardRules(relu=deconv_relu) as rules:
-        attribution = score_gradient(model, x, target)
-    require_relu(rules, model, "DeconvNet")
-    return attribution
+    with relu_rules(model, "DeconvNet", relu=deconv_relu):
+        return score_gradient(model, x, target)
 
 
 @method(title="Guided backprop", reduce=max_abs, source="Springenberg et al. 2015")
@@ -70,7 +77,5 @@ def guided_backprop(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     ValueError
         If the network has no ReLU.
     """
-    with BackwardRules(relu=guided_relu) as rules:
-        attribution = score_gradient(model, x, target)
-    require_relu(rules, model, "guided backprop")
-    return attribution
+    with relu_rules(model, "guided backprop", relu=guided_relu):
+        return score_gradient(model, x, target)

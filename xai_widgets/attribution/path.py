@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from xai_widgets.attribution.gradient import score_gradient
-from xai_widgets.attribution.guided import require_relu
+from xai_widgets.attribution.guided import relu_rules
 from xai_widgets.attribution.registry import abs_sum, channel_sum, check_batch_size, method
+from xai_widgets.images import check_baseline
 from xai_widgets.model import ImageModel, Target
-from xai_widgets.rules import BackwardRules, guided_relu, positive_gradient
+from xai_widgets.rules import guided_relu, positive_gradient
 
 Quadrature = Literal["right", "midpoint", "gauss_legendre"]
 
@@ -39,26 +40,6 @@ def nodes(quadrature: Quadrature, steps: int) -> tuple[list[float], list[float]]
         raise ValueError(f"quadrature is {quadrature!r}, wanted 'right', 'midpoint' or 'gauss_legendre'")
     shift = 0.0 if quadrature == "right" else 0.5
     return [(k - shift) / steps for k in range(1, steps + 1)], [1 / steps] * steps
-
-
-def check_baseline(baseline: Any, x: Tensor) -> Tensor:
-    """A baseline as a tensor like ``x``: a number in [0, 1], an image, or one image for each of ``x``."""
-    if isinstance(baseline, int | float):
-        if not 0 <= baseline <= 1:
-            raise ValueError(f"baseline is {baseline}, wanted a grey value in [0, 1] or an image")
-        return torch.full_like(x, baseline)
-    try:
-        baseline = torch.as_tensor(baseline, dtype=x.dtype, device=x.device).detach()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(
-            f"baseline is {type(baseline).__name__}, wanted a grey value in [0, 1] or an image as a tensor"
-        ) from error
-    try:
-        return baseline.expand_as(x)
-    except RuntimeError as error:
-        raise ValueError(
-            f"baseline has shape {tuple(baseline.shape)}, wanted one that fits the images, {tuple(x.shape)}"
-        ) from error
 
 
 def path_integral(
@@ -154,10 +135,8 @@ def guided_nonlinearity(
         If the network has no ReLU.
     """
     baseline = check_baseline(baseline, x)
-    with BackwardRules(relu=guided_relu, max_pool=positive_gradient) as rules:
-        attribution = path_integral(model, x, target, baseline, steps, quadrature, batch_size)
-    require_relu(rules, model, "guided nonlinearity")
-    return attribution
+    with relu_rules(model, "guided nonlinearity", relu=guided_relu, max_pool=positive_gradient):
+        return path_integral(model, x, target, baseline, steps, quadrature, batch_size)
 
 
 @torch.no_grad()

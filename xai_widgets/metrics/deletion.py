@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xai_widgets.attribution.path import check_baseline
+from xai_widgets.images import check_baseline
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.run import Run
 
