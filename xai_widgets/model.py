@@ -49,8 +49,9 @@ class ImageModel(nn.Module):
     size : int or (int, int), default 224
         Height and width to which pictures are brought.
     device : str or torch.device, optional
-        Where to run. Default: where the network is. "auto" takes the first of cuda, mps and cpu that is there.
-        If that is elsewhere, a copy of the network is made there.
+        Where to run. Default: where the network is, if that is an accelerator, else "auto", the first of cuda, mps
+        and cpu that is there. If that is elsewhere, a copy of the network is made there, which does not follow
+        later changes of the network; "cpu" keeps one on the CPU.
     output : str or int, optional
         Which entry of a dict, object or tuple holds the scores. Default: "logits" or "out", the first of a
         tuple, or the only tensor of shape (N, classes).
@@ -85,7 +86,9 @@ class ImageModel(nn.Module):
             given = getattr(module, "__name__", type(module).__name__)
             raise TypeError(f"module is {given}, wanted a torch.nn.Module that takes images")
         home = device_of(module)
-        wanted = home if device is None else check_device(device)
+        if device is None:
+            device = "auto" if home.type == "cpu" else home
+        wanted = check_device(device)
         self.module = module if wanted in (home, torch.device(home.type)) else deepcopy(module).to(wanted)
         self.name = name or type(module).__name__
         self.size = check_size(size)

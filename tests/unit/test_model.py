@@ -257,6 +257,15 @@ def test_auto_takes_a_device_that_is_there(model):
     assert wrap(settle(Functional()), device="auto").scores(images()).shape == (2, CLASSES)
 
 
+def test_a_network_on_the_cpu_goes_to_the_best_device_unless_told_otherwise(monkeypatch):
+    # The device without memory stands for a GPU: shapes are worked out on it.
+    monkeypatch.setattr("xai_widgets.arguments.best_device", lambda: torch.device("meta"))
+    network = settle(Functional())
+    assert wrap(network).device.type == "meta"
+    assert next(network.parameters()).device.type == "cpu"
+    assert wrap(network, device="cpu").module is network
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_scores_on_a_gpu_are_those_on_the_cpu(model):
     there = wrap(model.module, device="cuda")

@@ -53,7 +53,7 @@ class Array(TraitType):
 
     Notes
     -----
-    Takes whatever ``numpy.asarray`` reads, a tensor on the CPU included. Assigning notifies (and sends)
+    Takes whatever ``numpy.asarray`` reads, and tensors, from any device. Assigning notifies (and sends)
     unless the very same object is assigned again. Editing the array in place does neither: call
     ``view.refresh(name)`` after it.
     """
@@ -98,9 +98,11 @@ class Array(TraitType):
     def read(self, obj: HasTraits, value: Any) -> NDArray[Any]:
         """Read a value as an array of numbers."""
         try:
+            # A tensor, known by its ways since views import no torch, may lie on a GPU or carry a gradient.
+            if hasattr(value, "detach") and hasattr(value, "cpu"):
+                value = value.detach().cpu()
             array = np.asarray(value)
         except Exception as error:
-            # A tensor on a GPU or with a gradient says what to do in its own first line.
             reason = str(error).strip().split("\n")[0].rstrip(".")
             raise self.error_of(
                 obj, f"is no array: numpy cannot read {type(value).__name__}: {reason}"
