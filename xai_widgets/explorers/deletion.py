@@ -149,6 +149,8 @@ class DeletionExplorer(VBox):
         self._batch_size = batch_size
         self._cache: dict[int, dict[str, _Result]] = {}
         index = int(model.targets(target, self._x)[0])
+        # A game is refused here, where it can be read, if its steps or its batches make none.
+        deletion(model, self._x, self._x.mean(1), index, steps=self._steps, batch_size=batch_size)
         titles = {name: method.title for name, method in self._methods.items()}
         chosen = [name for name in self._methods if methods is not None or name in CHOSEN]
 

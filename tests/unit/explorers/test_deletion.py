@@ -248,6 +248,9 @@ def test_a_class_that_does_not_exist_is_refused_and_nothing_changes(model, image
         ({"target": 6}, "class 6 is out of range"),
         ({"image": np.zeros((2, 16, 16, 3), np.uint8)}, "2 images were given, wanted one"),
         ({"image": np.full((16, 16, 3), np.nan)}, "NaN"),
+        ({"steps": 0}, "steps is 0, wanted 1 to 256"),
+        ({"steps": 257}, "steps is 257, wanted 1 to 256"),
+        ({"batch_size": 0}, "batch_size is 0"),
         ({"model": nn.Linear(2, 2)}, "wanted an ImageModel"),
     ],
 )
