@@ -1,4 +1,4 @@
-"""What a network is wrapped with: its device, image size and normalisation, found or checked."""
+"""What a network is wrapped with and run by: device, image size, normalisation, batch size, found or checked."""
 
 from __future__ import annotations
 
@@ -75,3 +75,9 @@ def check_normalisation(mean: Sequence[float] | None, std: Sequence[float] | Non
             f"mean is {means.tolist()} and std {stds.tolist()}, wanted finite numbers and std above 0"
         )
     return means.view(1, -1, 1, 1), stds.view(1, -1, 1, 1)
+
+
+def check_batch_size(batch_size: int) -> None:
+    """Refuse a batch size with which no pass would ever be made."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}, wanted at least 1")

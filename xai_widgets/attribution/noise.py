@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xai_widgets.attribution.registry import Method, as_method, check_batch_size, max_abs, method
+from xai_widgets.arguments import check_batch_size
+from xai_widgets.attribution.registry import Method, as_method, max_abs, method
 from xai_widgets.model import ImageModel
 
 

@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from xai_widgets.arguments import check_batch_size
 from xai_widgets.attribution.gradient import score_gradient
 from xai_widgets.attribution.guided import relu_rules
-from xai_widgets.attribution.registry import abs_sum, channel_sum, check_batch_size, method
+from xai_widgets.attribution.registry import abs_sum, channel_sum, method
 from xai_widgets.images import check_baseline
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.rules import guided_relu, positive_gradient

@@ -147,9 +147,3 @@ def as_method(given: str | Method | Callable[..., Any] | tuple[str, Callable[...
         return made.to(x.device, torch.float32)
 
     return Method(call, name, title or name.replace("_", " "))
-
-
-def check_batch_size(batch_size: int) -> None:
-    """Refuse a batch size with which no pass would ever be made."""
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}, wanted at least 1")

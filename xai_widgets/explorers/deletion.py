@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch.nn.functional as F
 from ipywidgets import HBox, Layout, VBox
 from torch import Tensor
 from traitlets import Int, TraitError, validate
 from traitlets import link as link_in_python
 
 from xai_widgets.attribution import METHODS, Method, as_method
-from xai_widgets.metrics import Curve, blur, default_steps, deletion, insertion, ordering
+from xai_widgets.metrics import Curve, at_size, blur, default_steps, deletion, insertion, ordering
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.run import Run, Status, Worker
 from xai_widgets.views import (
@@ -48,6 +47,13 @@ class _Result:
     saliency: np.ndarray
     ranks: np.ndarray
     curves: dict[str, Curve] = field(default_factory=dict)
+
+
+class _Step(NamedTuple):
+    """A step of the computation, in words, and whether it brought another map."""
+
+    message: str
+    new_map: bool
 
 
 @dataclass
@@ -208,10 +214,13 @@ class DeletionExplorer(VBox):
 
     @image.setter
     def image(self, image: Any) -> None:
-        self._x = _one_image(self.model, image)
+        x = _one_image(self.model, image)
+        # Stopped first: a run of the old image must not draw on the new one.
+        self._worker.cancel()
+        self._x = x
         self._cache.clear()
+        index = int(self.model.targets(None, x)[0])
         self._show_image()
-        index = int(self.model.targets(None, self._x)[0])
         if index != self.target:
             self.target = index
         else:
@@ -248,9 +257,10 @@ class DeletionExplorer(VBox):
             self.run_bar.status, self.run_bar.progress = "running", 0.0
             self._draw(board, maps=True)
 
-        def on_snapshot(run: Run[str]) -> None:
-            self.run_bar.progress, self.run_bar.message = run.progress, str(run.latest)
-            self._draw(board, maps=run.latest is not None and run.latest.endswith("map"))
+        def on_snapshot(run: Run[_Step]) -> None:
+            assert run.latest is not None
+            self.run_bar.progress, self.run_bar.message = run.progress, run.latest.message
+            self._draw(board, maps=run.latest.new_map)
 
         self._worker.submit(
             lambda: self._run(board), on_start=on_start, on_snapshot=on_snapshot, on_end=self._end
@@ -271,18 +281,18 @@ class DeletionExplorer(VBox):
             part.close()
         super().close()
 
-    def _run(self, board: _Board) -> Run[str]:
+    def _run(self, board: _Board) -> Run[_Step]:
         x, target = self._x, board.target
         missing = board.missing()
         batches = -(-(self._steps + 1) // self._batch_size)
 
-        def steps() -> Iterator[str]:
+        def steps() -> Iterator[_Step]:
             for name in missing:
                 method = self._methods[name]
                 saliency = method.saliency(self.model, x, target)
                 result = _Result(*_as_arrays(saliency, (x.shape[2], x.shape[3])))
                 board.results[name] = result
-                yield f"{method.title}: map"
+                yield _Step(f"{method.title}: map", new_map=True)
                 for game, play in GAMES.items():
                     run = play(
                         self.model,
@@ -295,7 +305,7 @@ class DeletionExplorer(VBox):
                     )
                     for curve in run:
                         result.curves[game] = curve
-                        yield f"{method.title}: {game}"
+                        yield _Step(f"{method.title}: {game}", new_map=False)
                 board.complete[name] = result
 
         return Run(steps(), total=len(missing) * (1 + len(GAMES) * batches), name="deletion and insertion")
@@ -403,6 +413,5 @@ def _picture(x: Tensor) -> np.ndarray:
 
 def _as_arrays(saliency: Tensor, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """The map in the resolution of the image, and the order of its pixels, both (H, W)."""
-    if tuple(saliency.shape[1:]) != size:
-        saliency = F.interpolate(saliency[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+    saliency = at_size(saliency, size)
     return saliency[0].float().cpu().numpy(), ordering(saliency)[0].cpu().numpy()

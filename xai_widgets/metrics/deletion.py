@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xai_widgets.arguments import check_batch_size
 from xai_widgets.images import check_baseline
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.run import Run
@@ -60,6 +61,13 @@ def default_steps(pixels: int) -> int:
     return min(224, pixels)
 
 
+def at_size(saliency: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bring maps (N, h, w) to (N, H, W), bilinearly, as the games do; maps of that size stay as they are."""
+    if tuple(saliency.shape[1:]) == tuple(size):
+        return saliency
+    return F.interpolate(saliency[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+
+
 def ordering(saliency: Tensor, size: tuple[int, int] | None = None) -> Tensor:
     """Rank of every pixel: 0 for the most salient one, H*W - 1 for the least.
 
@@ -81,8 +89,8 @@ def ordering(saliency: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         raise ValueError(
             "the saliency holds NaN or infinite values, wanted finite ones: pixels cannot be put in order"
         )
-    if size is not None and tuple(saliency.shape[1:]) != tuple(size):
-        saliency = F.interpolate(saliency[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+    if size is not None:
+        saliency = at_size(saliency, size)
     order = saliency.flatten(1).argsort(dim=1, descending=True, stable=True)
     ranks = torch.empty_like(order, dtype=torch.int32)
     places = torch.arange(order.shape[1], device=order.device, dtype=torch.int32)
@@ -205,8 +213,9 @@ def _game(
     steps = default_steps(pixels) if steps is None else steps
     if not 1 <= steps <= pixels:
         raise ValueError(f"steps is {steps}, wanted 1 to {pixels}, the number of pixels")
-    if batch_size < 1 or top < 1:
-        raise ValueError(f"batch_size is {batch_size} and top {top}, wanted at least 1 of both")
+    check_batch_size(batch_size)
+    if top < 1:
+        raise ValueError(f"top is {top}, wanted at least 1")
     if len(saliency) != n:
         raise ValueError(f"{len(saliency)} saliency maps were given for {n} images, wanted one per image")
     ranks = ordering(saliency.to(start.device), (height, width))[:, None]

@@ -212,6 +212,28 @@ def test_a_new_image_begins_anew(model, image):
     )
 
 
+def test_a_run_of_the_old_image_draws_nothing_on_the_new_one(model, gate, image):
+    explorer = explorer_of(model, image, ["gradient"], target=0, start=False)
+    gate.shut = True
+    explorer.compute()
+    for _ in range(2):
+        gate.stopped()
+        gate.permits.release()
+    gate.stopped()
+    known = []
+
+    def let_the_old_run_end(_change):
+        gate.open()
+        assert explorer.wait(PATIENCE)
+        known.append(int(np.isfinite(explorer.curves.y).sum()))
+
+    explorer.masked.observe(let_the_old_run_end, "image")
+    explorer.image = 255 - image
+    assert known == [6], "points of the old image came after the new one"
+    assert explorer.wait(PATIENCE)
+    assert np.isfinite(explorer.curves.y).all()
+
+
 def test_a_hidden_curve_stays_hidden_when_others_come_and_go(model, image):
     explorer = explorer_of(model, image, ["gradient", "deconvnet", "grad_cam"])
     assert explorer.wait(PATIENCE)
