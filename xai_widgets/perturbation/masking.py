@@ -1,0 +1,113 @@
+"""What the explainers that hide parts of an image share: fills, what is measured, and batches of masked copies.
+
+A mask m in [0, 1] shows the image where it is 1 and the fill b where it is 0: m x + (1 - m) b.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from xai_widgets.arguments import check_batch_size
+from xai_widgets.errors import unknown
+from xai_widgets.images import check_baseline
+from xai_widgets.model import ImageModel, Target
+from xai_widgets.perturbation.perturb import gaussian_blur
+
+Output = Literal["probability", "score"]
+
+#: What a fill may be called.
+FillName = Literal["grey", "mean", "blur"]
+
+#: Or it is a grey value in [0, 1], an image (C, H, W), or one per image (N, C, H, W).
+Fill = FillName | float | Tensor
+
+#: Blur of the fill "blur" as a share of the image's short side: 10 pixels at 224 (Fong, thesis, table 2 of chapter 3).
+FILL_SIGMA = 10 / 224
+
+
+def prepare(model: ImageModel, x: Any, target: Target) -> tuple[Tensor, Tensor]:
+    """The images (N, C, H, W) and their classes (N,); TypeError for what is no ImageModel."""
+    if not isinstance(model, ImageModel):
+        raise TypeError(
+            f"model is {type(model).__name__}, wanted an ImageModel: ImageModel(module, mean=, std=)"
+        )
+    return model.prepare(x, target)
+
+
+def fill_image(fill: Fill, x: Tensor, *, sigma: float | None = None) -> Tensor:
+    """What shows where an image is hidden, (N, C, H, W).
+
+    Parameters
+    ----------
+    fill : {"grey", "mean", "blur"}, float or Tensor
+        0.5; the mean colour of each image; the blurred image; a grey value; or an image, or one per image.
+    x : Tensor, (N, C, H, W)
+        Images.
+    sigma : float, optional
+        Of the blur, in pixels. Default: 10 / 224 of the short side.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, or what does not fit the images.
+    """
+    if not isinstance(fill, str):
+        return check_baseline(fill, x)
+    if fill not in get_args(FillName):
+        raise ValueError(unknown("fill", fill, get_args(FillName)))
+    if fill == "grey":
+        return torch.full_like(x, 0.5)
+    if fill == "mean":
+        return x.mean((2, 3), keepdim=True).expand_as(x)
+    return gaussian_blur(x, FILL_SIGMA * min(x.shape[2:]) if sigma is None else sigma)
+
+
+def check_output(output: str) -> None:
+    """Refuse what is neither "probability" nor "score"."""
+    if output not in get_args(Output):
+        raise ValueError(unknown("output", output, get_args(Output)))
+
+
+class Outputs:
+    """What a network says of masked copies of an image; batches share memory, in the layout that networks run in.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network.
+    size : torch.Size, (N, C, H, W)
+        Of the images.
+    batch_size : int
+        The most copies in a pass.
+    output : {"probability", "score"}
+        After or before softmax.
+    """
+
+    def __init__(self, model: ImageModel, size: torch.Size, batch_size: int, output: Output) -> None:
+        check_batch_size(batch_size)
+        check_output(output)
+        self.model, self.batch_size, self.output = model, batch_size, output
+        # Inside the caller's inference_mode() it could not be written to when the run goes on outside of it.
+        with torch.inference_mode(False):
+            self.shown = torch.empty(
+                (batch_size, *size[1:]), device=model.device, memory_format=torch.channels_last
+            )
+
+    def of(self, images: Tensor) -> Tensor:
+        """Probabilities or scores, (B, classes), of any number of images (B, C, H, W)."""
+        with torch.inference_mode(False), torch.no_grad():
+            made = torch.cat([self.model(some) for some in images.split(self.batch_size)])
+            return made.softmax(1) if self.output == "probability" else made
+
+    def masked(self, image: Tensor, fill: Tensor, masks: Tensor) -> Tensor:
+        """The same, (B, classes), of one image (C, H, W) under masks (B, H, W) that show it where they are 1."""
+        made = []
+        with torch.inference_mode(False), torch.no_grad():
+            for some in masks.split(self.batch_size):
+                shown = self.shown[: len(some)]
+                torch.lerp(fill[None], image[None], some[:, None].to(shown.dtype), out=shown)
+                made.append(self.of(shown))
+            return torch.cat(made)

@@ -1,0 +1,320 @@
+"""Occlusion: how much the score drops when a patch, or a soft disc, hides a part of the image.
+
+Zeiler and Fergus 2014, with w_i the windows, as masks that are 1 where the image is hidden, and b the fill:
+
+    d_i = S_c(x) - S_c((1 - w_i) x + w_i b),   map(u) = sum_i w_i(u) d_i / sum_i w_i(u)
+
+Fong's thesis, table 2 of chapter 3: discs of radius 35 / 2 softened by a Gaussian of sigma 10 hide a part of a
+224-pixel image by a blur of sigma 10; and with discs of several radii, the smallest among the tenth that suppress
+most is chosen, its centre being the place that the network looks at.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from xai_widgets.errors import unknown
+from xai_widgets.model import ImageModel, Target
+from xai_widgets.perturbation.masking import Fill, Output, Outputs, fill_image, prepare
+from xai_widgets.perturbation.perturb import gaussian_blur
+from xai_widgets.run import Run
+
+Shape = Literal["patch", "disc"]
+
+#: Extent of a window as a share of the short side: 32 pixels at 224 for patches, the thesis's 35 for discs.
+_EXTENT = {"patch": 1 / 7, "disc": 35 / 224}
+
+#: Softness of a disc as a share of its diameter.
+_SOFTNESS = 10 / 35
+
+
+@dataclass(frozen=True)
+class Occlusion:
+    """Drops of the score under a sliding window, as far as they are computed.
+
+    Attributes
+    ----------
+    map : Tensor, (N, H, W)
+        Mean drop over the windows that cover a pixel, weighted by how much they cover it; 0 where none did yet.
+    drops : Tensor, (N, rows, columns)
+        Drop of the score under each window; NaN where it is not computed yet.
+    scores : Tensor, (N,)
+        What the untouched images have.
+    """
+
+    map: Tensor
+    drops: Tensor
+    scores: Tensor
+
+    def saliency(self) -> Tensor:
+        """The map, (N, H, W), signed; positive where the score needs the pixel."""
+        return self.map
+
+
+@dataclass(frozen=True)
+class VariableOcclusion:
+    """Drops under discs of several radii, and the smallest disc among those that suppress most.
+
+    Attributes
+    ----------
+    points : Tensor, (N, 2)
+        Row and column of the chosen disc's centre, in pixels.
+    radii : Tensor, (N,)
+        Its radius in pixels.
+    masks : Tensor, (N, H, W)
+        The chosen disc, in [0, 1], 1 where the image is hidden; 0 for images that are not begun.
+    suppressions : Tensor, (N,)
+        Drop of the score under it; 0 for images that are not begun, whose point and radius are NaN.
+    drops : Tensor, (N, radii, rows, columns)
+        Drop of the score under each disc; NaN where it is not computed yet.
+    scores : Tensor, (N,)
+        What the untouched images have.
+    """
+
+    points: Tensor
+    radii: Tensor
+    masks: Tensor
+    suppressions: Tensor
+    drops: Tensor
+    scores: Tensor
+
+    def saliency(self) -> Tensor:
+        """The chosen disc, (N, H, W), times the drop of the score under it."""
+        return self.masks * self.suppressions[:, None, None]
+
+
+class _Windows:
+    """All windows of one shape: one template, over twice as large as the image, of which each window is a cut-out."""
+
+    def __init__(self, x: Tensor, shape: Shape, diameter: float, stride: int, softness: float) -> None:
+        height, width = self.size = (x.shape[2], x.shape[3])
+        extent = math.ceil(diameter)
+        # Room for the blur, which would feel the border of the template.
+        self.margin = [side + math.ceil(5 * softness) for side in self.size]
+        at = [torch.arange(2 * room + extent, device=x.device) - room for room in self.margin]
+        if shape == "patch":
+            starts = [[k * stride for k in range(-(-(side - extent) // stride) + 1)] for side in self.size]
+            inside = [(place >= 0) & (place < extent) for place in at]
+            template = (inside[0][:, None] & inside[1]).to(x.dtype)
+        else:
+            # Spread about the middle, the outermost centres near the border, so that the corners are covered too.
+            counts = [-(-side // stride) for side in self.size]
+            starts = [
+                [(side - extent - (count - 1) * stride) // 2 + k * stride for k in range(count)]
+                for side, count in zip(self.size, counts, strict=True)
+            ]
+            centre = (extent - 1) / 2
+            distance = torch.hypot(at[0][:, None] - centre, at[1] - centre)
+            template = (distance <= diameter / 2).to(x.dtype)
+        template = gaussian_blur(template, softness)
+        self.cuts = template.unfold(0, height, 1).unfold(1, width, 1)
+        self.rows, self.columns = (len(part) for part in starts)
+        self.starts = torch.cartesian_prod(*(torch.tensor(part) for part in starts)).to(x.device)
+        self.centres = self.starts + (extent - 1) / 2
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, some: slice) -> Tensor:
+        """Windows as masks (B, H, W), 1 where the image is hidden."""
+        rows, columns = self.starts[some].T
+        return self.cuts[self.margin[0] - rows, self.margin[1] - columns]
+
+
+def occlusion(
+    model: ImageModel,
+    x: Any,
+    target: Target = None,
+    *,
+    window: int | None = None,
+    stride: int | None = None,
+    fill: Fill = "grey",
+    shape: Shape = "patch",
+    softness: float | None = None,
+    output: Output = "score",
+    batch_size: int = 32,
+) -> Run[Occlusion]:
+    """Slide a window over the image and measure how much the score drops where it hides the image.
+
+    The defaults make 169 windows at 224 pixels and about as many at every other size: a window of a seventh of the
+    side, as fine as the last layer of most networks, and half of it as the stride, so that a place is seen by four.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network.
+    x
+        Images of any kind, N of them.
+    target : int, str, sequence or Tensor, optional
+        The class, or one per image. Default: the predicted class.
+    window : int, optional
+        Side of the patch or diameter of the disc in pixels. Default: 1/7 of the short side for a patch, 35/224 for a
+        disc.
+    stride : int, optional
+        Step in pixels, at most ``window`` (for a disc, at most 0.7 of it), so that every pixel is covered. Default:
+        half the window.
+    fill : {"grey", "mean", "blur"}, float or Tensor, default "grey"
+        What hides the image: 0.5, the image's mean colour, the image blurred by 10/224 of its short side, a grey
+        value, an image, or one per image.
+    shape : {"patch", "disc"}, default "patch"
+        Of the window. A patch begins at each multiple of the stride and is cut off at the right and lower border.
+    softness : float, optional
+        Standard deviation, in pixels, of the Gaussian that softens the window. Default: 0 for a patch, 10/35 of the
+        diameter for a disc.
+    output : {"score", "probability"}, default "score"
+        What drops: the score before softmax, or the probability.
+    batch_size : int, default 32
+        Windows per pass.
+
+    Returns
+    -------
+    Run of Occlusion
+        One snapshot a batch.
+
+    Raises
+    ------
+    ValueError
+        For a window larger than the image, a stride that leaves pixels uncovered, an unknown fill or shape.
+    """
+    x, target = prepare(model, x, target)
+    if shape not in get_args(Shape):
+        raise ValueError(unknown("shape", shape, get_args(Shape)))
+    window = max(1, round(_EXTENT[shape] * min(x.shape[2:]))) if window is None else window
+    if not 1 <= window <= min(x.shape[2:]):
+        raise ValueError(f"window is {window}, wanted 1 to {min(x.shape[2:])} pixels, the short side")
+    stride = (window + 1) // 2 if stride is None else stride
+    softness = (0.0 if shape == "patch" else _SOFTNESS * window) if softness is None else softness
+    if softness < 0:
+        raise ValueError(f"softness is {softness}, wanted at least 0 pixels")
+    _check_stride(stride, window, shape)
+    windows = _Windows(x, shape, window, stride, softness)
+    hidden = fill_image(fill, x)
+    outputs = Outputs(model, x.shape, batch_size, output)
+    points = [(n, at) for n in range(len(x)) for at in range(0, len(windows), batch_size)]
+
+    def slide() -> Iterator[Occlusion]:
+        scores = outputs.of(x).gather(1, target[:, None])[:, 0]
+        total, cover = torch.zeros_like(x[:, 0]), torch.zeros_like(x[:, 0])
+        drops = x.new_full((len(x), len(windows)), torch.nan)
+        for n, at in points:
+            some = slice(at, at + batch_size)
+            masks = windows[some]
+            drop = scores[n] - outputs.masked(x[n], hidden[n], 1 - masks)[:, target[n]]
+            total[n] += torch.einsum("b,bhw->hw", drop, masks)
+            cover[n] += masks.sum(0)
+            drops[n, some] = drop
+            mean = torch.where(cover > 0, total / cover, 0.0)
+            yield Occlusion(mean, drops.view(len(x), windows.rows, windows.columns).clone(), scores)
+
+    return Run(slide(), total=len(points), name="occlusion")
+
+
+def variable_occlusion(
+    model: ImageModel,
+    x: Any,
+    target: Target = None,
+    *,
+    radii: Sequence[float] | None = None,
+    stride: int | None = None,
+    share: float = 0.1,
+    fill: Fill = "blur",
+    output: Output = "score",
+    batch_size: int = 32,
+) -> Run[VariableOcclusion]:
+    """Hide the image under soft discs of several radii and find the smallest that suppresses the score.
+
+    Parameters
+    ----------
+    model, x, target, output, batch_size
+        As for :func:`occlusion`.
+    radii : sequence of float, optional
+        In pixels. Default: 1/2, 1, 3/2 and 2 times 35/2 pixels at 224, in proportion to the short side; the thesis
+        does not give them.
+    stride : int, optional
+        Step between centres in pixels. Default: 1/14 of the short side; 784 discs at 224 pixels.
+    share : float, default 0.1
+        Which of the occlusions, those that suppress most, the smallest is chosen from. Among discs of one radius, the
+        one that suppresses most is chosen.
+    fill : {"grey", "mean", "blur"}, float or Tensor, default "blur"
+        What hides the image.
+
+    Returns
+    -------
+    Run of VariableOcclusion
+        One snapshot a batch.
+
+    Raises
+    ------
+    ValueError
+        For radii that are not above 0, a stride below 1 or a share outside (0, 1].
+    """
+    x, target = prepare(model, x, target)
+    short = min(x.shape[2:])
+    sizes = (
+        [part * _EXTENT["disc"] * short / 2 for part in (0.5, 1, 1.5, 2)] if radii is None else list(radii)
+    )
+    if not sizes or min(sizes) <= 0 or max(sizes) > short:
+        raise ValueError(
+            f"radii are {radii!r}, wanted some, above 0 and at most {short} pixels, the short side"
+        )
+    stride = max(1, round(short / 14)) if stride is None else stride
+    if stride < 1:
+        raise ValueError(f"stride is {stride}, wanted at least 1 pixel")
+    if not 0 < share <= 1:
+        raise ValueError(f"share is {share}, wanted above 0 and at most 1")
+    families = [_Windows(x, "disc", 2 * radius, stride, 2 * radius * _SOFTNESS) for radius in sizes]
+    hidden = fill_image(fill, x)
+    outputs = Outputs(model, x.shape, batch_size, output)
+    points = [
+        (n, r, at)
+        for n in range(len(x))
+        for r in range(len(sizes))
+        for at in range(0, len(families[r]), batch_size)
+    ]
+
+    def slide() -> Iterator[VariableOcclusion]:
+        scores = outputs.of(x).gather(1, target[:, None])[:, 0]
+        drops = x.new_full((len(x), len(sizes), len(families[0])), torch.nan)
+        centres, radius = x.new_full((len(x), 2), torch.nan), x.new_full((len(x),), torch.nan)
+        masks, drop = torch.zeros_like(x[:, 0]), x.new_zeros(len(x))
+        for n, r, at in points:
+            some = slice(at, at + batch_size)
+            shown = 1 - families[r][some]
+            drops[n, r, some] = scores[n] - outputs.masked(x[n], hidden[n], shown)[:, target[n]]
+            chosen, place = smallest(drops[n], sizes, share)
+            centres[n], radius[n] = families[chosen].centres[place], sizes[chosen]
+            masks[n], drop[n] = families[chosen][place : place + 1][0], drops[n, chosen, place]
+            table = drops.view(*drops.shape[:2], families[0].rows, families[0].columns)
+            yield VariableOcclusion(
+                centres.clone(), radius.clone(), masks.clone(), drop.clone(), table.clone(), scores
+            )
+
+    return Run(slide(), total=len(points), name="variable occlusion")
+
+
+def smallest(drops: Tensor, radii: Sequence[float], share: float) -> tuple[int, int]:
+    """Radius and place, as indices, of the smallest disc among the share of (radii, places) with the largest drops.
+
+    Drops that are NaN are not counted.
+    """
+    known = drops.flatten().nan_to_num(nan=-math.inf)
+    count = max(1, round(share * int(drops.isfinite().sum())))
+    best = known.topk(count).indices.tolist()
+    places = drops.shape[1]
+    # topk gives the largest drop first, and min the first of equals.
+    found = min(best, key=lambda index: radii[index // places])
+    return found // places, found % places
+
+
+def _check_stride(stride: int, window: int, shape: Shape) -> None:
+    largest = window if shape == "patch" else max(1, int(window / math.sqrt(2)))
+    if not 1 <= stride <= largest:
+        raise ValueError(
+            f"stride is {stride}, wanted 1 to {largest} pixels, so that windows of {window} cover every pixel"
+        )
