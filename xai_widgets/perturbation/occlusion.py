@@ -115,7 +115,9 @@ class _Windows:
         template = gaussian_blur(template, softness)
         self.cuts = template.unfold(0, height, 1).unfold(1, width, 1)
         self.rows, self.columns = (len(part) for part in starts)
-        self.starts = torch.cartesian_prod(*(torch.tensor(part) for part in starts)).to(x.device)
+        self.starts = torch.cartesian_prod(*(torch.tensor(part, device="cpu") for part in starts)).to(
+            x.device
+        )
         self.centres = self.starts + (extent - 1) / 2
 
     def __len__(self) -> int:
