@@ -1,0 +1,160 @@
+"""Segments: regions of an image that are hidden or shown as one.
+
+Superpixels by SLIC (Achanta et al. 2012), regions of several sizes by Felzenszwalb and Huttenlocher (2004), both from
+scikit-image, or your own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+#: Felzenszwalb's scales and smallest segment at 224 x 224 pixels, and by how many pixels a region is grown, as in
+#: XRAI (Kapishnikov et al. 2019).
+SCALES = (50, 100, 150, 250, 500, 1200)
+SMALLEST = 150
+GROWN = 5
+
+
+def _segmentation() -> Any:
+    try:
+        from skimage import segmentation
+    except ImportError as error:
+        raise ImportError(
+            "Superpixels come from scikit-image, which is missing: pip install 'xai-widgets[segments]', or give "
+            "segments of your own."
+        ) from error
+    return segmentation
+
+
+def superpixels(x: Tensor, count: int = 50, *, compactness: float = 10.0) -> Tensor:
+    """Superpixels of each image by SLIC.
+
+    Parameters
+    ----------
+    x : Tensor, (N, C, H, W)
+        Images in [0, 1].
+    count : int, default 50
+        About how many, at least 1; there may be fewer.
+    compactness : float, default 10.0
+        Above 0; the higher it is, the squarer they are.
+
+    Returns
+    -------
+    Tensor, (N, H, W)
+        int64, on the device of the images: in each image 0, 1, ... without a gap.
+
+    Raises
+    ------
+    ImportError
+        Without scikit-image, with what to install.
+    """
+    if count < 1:
+        raise ValueError(f"segments is {count}, wanted at least 1")
+    slic = _segmentation().slic
+    made = []
+    for image in x.detach().cpu():
+        # Colours are compared in Lab, which runs to 100, grey values as they are.
+        grey = image.shape[0] == 1
+        pixels = image[0].numpy() if grey else image.permute(1, 2, 0).numpy()
+        labels = slic(
+            pixels, n_segments=count, compactness=compactness / 100 if grey else compactness,
+            start_label=0, channel_axis=None if grey else -1,
+        )  # fmt: skip
+        made.append(torch.as_tensor(labels, dtype=torch.int64))
+    return as_segments(torch.stack(made), x)
+
+
+def as_segments(segments: Any, x: Tensor) -> Tensor:
+    """Segments of any kind as one map of labels for each image.
+
+    Parameters
+    ----------
+    segments : int, Tensor, ndarray or None
+        About how many superpixels to make, 50 for None; or your own labels, integers of shape (H, W) for all images
+        or (N, H, W).
+    x : Tensor, (N, C, H, W)
+        Images.
+
+    Returns
+    -------
+    Tensor, (N, H, W)
+        int64, on the device of the images, numbered 0, 1, ... in each image in the order of your labels.
+
+    Raises
+    ------
+    TypeError
+        For labels that are no integers.
+    ValueError
+        For labels that do not fit the images.
+    """
+    if segments is None or isinstance(segments, int):
+        return superpixels(x) if segments is None else superpixels(x, segments)
+    try:
+        labels = torch.as_tensor(segments, device="cpu")
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"segments are {type(segments).__name__}, wanted a number of superpixels or integers (N, H, W)"
+        ) from error
+    if labels.is_floating_point() or labels.is_complex():
+        raise TypeError(f"segments are {labels.dtype}, wanted integers (N, H, W), one label for each pixel")
+    wanted = (len(x), *x.shape[2:])
+    if labels.shape not in (wanted, (1, *wanted[1:]), wanted[1:]):
+        raise ValueError(f"segments have shape {tuple(labels.shape)}, wanted (N, H, W), {tuple(wanted)}")
+    numbered = [each.unique(return_inverse=True)[1] for each in labels.long().expand(wanted)]
+    return torch.stack(numbered).to(x.device)
+
+
+def counts(segments: Tensor) -> list[int]:
+    """How many segments each image has."""
+    return [last + 1 for last in segments.flatten(1).amax(1).tolist()]
+
+
+def segment_means(x: Tensor, segments: Tensor) -> Tensor:
+    """Each image with every segment in its mean colour, (N, C, H, W)."""
+    labels = segments.flatten(1)[:, None].expand(-1, x.shape[1], -1)
+    sums = x.new_zeros(*x.shape[:2], int(segments.max()) + 1)
+    area = sums.scatter_add(2, labels, torch.ones_like(x).flatten(2))
+    means = sums.scatter_add(2, labels, x.flatten(2)) / area.clamp(min=1)
+    return means.gather(2, labels).view_as(x)
+
+
+def paint(values: Tensor, segments: Tensor) -> Tensor:
+    """The map (N, H, W) that has in each pixel the value (N, S) of its segment."""
+    return values.gather(1, segments.flatten(1)).view(segments.shape)
+
+
+def oversegmentations(image: Tensor) -> Tensor:
+    """Overlapping regions of several sizes that together cover an image, as XRAI has them.
+
+    Felzenszwalb's segments at six scales, equal ones counted once, each grown by a margin. Sizes are in proportion to
+    the image: 5 pixels of margin at 224.
+
+    Parameters
+    ----------
+    image : Tensor, (C, H, W)
+        In [0, 1].
+
+    Returns
+    -------
+    Tensor, (R, H, W)
+        Booleans, on the device of the image.
+    """
+    felzenszwalb = _segmentation().felzenszwalb
+    height, width = image.shape[1:]
+    share = height * width / 224**2
+    pixels = image.detach().cpu().permute(1, 2, 0).squeeze(2).numpy()
+    regions = []
+    for scale in SCALES:
+        labels = felzenszwalb(
+            pixels, scale=scale * share, sigma=0.8, min_size=max(1, round(SMALLEST * share)),
+            channel_axis=-1 if pixels.ndim == 3 else None,
+        )  # fmt: skip
+        regions.append(F.one_hot(torch.as_tensor(labels, dtype=torch.int64)).permute(2, 0, 1))
+    distinct = torch.cat(regions).unique(dim=0).float()
+    margin = round(GROWN * min(height, width) / 224)
+    grown = F.max_pool2d(distinct[:, None], 2 * margin + 1, stride=1, padding=margin)[:, 0]
+    return (grown > 0).to(image.device)
