@@ -26,6 +26,7 @@ from xai_widgets.arguments import check_batch_size
 from xai_widgets.errors import unknown
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation.adam import Adam
+from xai_widgets.perturbation.masking import prepare
 from xai_widgets.perturbation.perturb import gaussian, perturb, pyramid
 from xai_widgets.run import Run
 
@@ -177,17 +178,13 @@ def meaningful_perturbation(
     ValueError
         For another game or perturbation, and what the model refuses.
     """
-    if not isinstance(model, ImageModel):
-        raise TypeError(
-            f"model is {type(model).__name__}, wanted an ImageModel: ImageModel(module, mean=, std=)"
-        )
     if game not in get_args(MeaningfulGame):
         raise ValueError(unknown("game", game, get_args(MeaningfulGame)))
     if perturbation not in get_args(MeaningfulPerturbation):
         raise ValueError(unknown("perturbation", perturbation, get_args(MeaningfulPerturbation)))
     check_batch_size(batch_size)
     settings = settings or MeaningfulSettings()
-    x, target = model.prepare(x, target)
+    x, target = prepare(model, x, target)
 
     def optimise() -> Iterator[Meaningful]:
         with torch.inference_mode(False):

@@ -1,0 +1,287 @@
+"""Noise mask: the pixels that have to stay if noise covers all others and a layer is to return what it did.
+
+Liao's thesis, chapter 3. With V one variable per pixel, U_t noise that is drawn anew at each step t, and F the scores
+before softmax, or the output of any layer:
+
+    m = sigmoid(V),   x^ = m x + (1 - m) U_t                                                            (3)
+    min_V  mean m + beta mean (F(x) - F(x^))^2                                                          (5)
+    beta_0 = 1 / mean (F(x) - F(U))^2
+
+With beta = beta_0 both terms are 1 at their worst, so that the second one is a percentage (figure 9).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from xai_widgets.arguments import check_batch_size
+from xai_widgets.errors import unknown
+from xai_widgets.model import ImageModel, Target
+from xai_widgets.perturbation.adam import Adam
+from xai_widgets.perturbation.masking import prepare
+from xai_widgets.recording import recording
+from xai_widgets.run import Run
+
+Noise = Literal["uniform", "normal"]
+
+#: Mean and standard deviation of red, green and blue in natural images, in [0, 255] (appendix A).
+_MEAN, _STD = (122.46, 114.26, 101.374), (70.63, 68.61, 71.93)
+
+
+@dataclass(frozen=True)
+class NoiseMaskSettings:
+    """Settings of :func:`noise_mask`; the document's where it names one.
+
+    Attributes
+    ----------
+    learning_rate : float, default 0.015
+        Of Adam, above 0.
+    beta : float, default 1.0
+        In units of beta_0, at least 0.
+    start : float, default 0.98
+        Of every m, in (0, 1): near 1, as an image that is covered tells nothing of where it was.
+    max_steps : int, default 15000
+        The most steps of Adam, at least 1. The document needs 5000 to 15000.
+    window : int, default 250
+        The objective of an image is flat when its mean over this many steps is no lower, by the share
+        ``tolerance``, than over as many steps before. The document says only "until flat".
+    tolerance : float, default 0.002
+        At least 0.
+    """
+
+    learning_rate: float = 0.015
+    beta: float = 1.0
+    start: float = 0.98
+    max_steps: int = 15_000
+    window: int = 250
+    tolerance: float = 0.002
+
+    def __post_init__(self) -> None:
+        for name, bound in {"beta": 0, "max_steps": 1, "window": 1, "tolerance": 0}.items():
+            if not getattr(self, name) >= bound:
+                raise ValueError(f"{name} is {getattr(self, name)}, wanted at least {bound}")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate is {self.learning_rate}, wanted above 0")
+        if not 0 < self.start < 1:
+            raise ValueError(f"start is {self.start}, wanted between 0 and 1, both excluded")
+
+
+@dataclass(frozen=True)
+class NoiseMask:
+    """Masks as they are at one step.
+
+    Attributes
+    ----------
+    step : int
+        How many steps of Adam made the masks of the images that are not flat yet.
+    masks : Tensor, (N, 1, H, W)
+        m in (0, 1): 1 keeps a pixel, 0 covers it with noise.
+    flat : Tensor, (N,)
+        Whether an image has ended.
+    areas : Tensor, (T, N)
+        Mean of the mask at each step so far; NaN after the end of an image.
+    losses : Tensor, (T, N)
+        The second term in units of its value at pure noise, so that beta_0 = 1, each under the noise of its step.
+    window : int
+        Over how many steps :attr:`loss_percent` is the mean.
+    """
+
+    step: int
+    masks: Tensor
+    flat: Tensor
+    areas: Tensor
+    losses: Tensor
+    window: int
+
+    @property
+    def loss_percent(self) -> Tensor:
+        """What is lost of the layer's output, (N,), in percent of what pure noise loses: the mean of the last steps."""
+        return torch.stack([100 * each[each.isfinite()][-self.window :].mean() for each in self.losses.T])
+
+    def saliency(self) -> Tensor:
+        """The masks, (N, H, W), in (0, 1)."""
+        return self.masks[:, 0]
+
+
+def noise_mask(
+    model: ImageModel,
+    x: Any,
+    target: Target = None,
+    *,
+    layer: str | None = None,
+    noise: Noise = "uniform",
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    settings: NoiseMaskSettings | None = None,
+    seed: int = 0,
+    batch_size: int = 32,
+    every: int = 10,
+) -> Run[NoiseMask]:
+    """Learn which pixels a layer needs to return what it returns, noise covering all others.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network.
+    x
+        Images of any kind, N of them, which are optimised together and do not influence each other.
+    target : int, str, sequence or Tensor, optional
+        Checked, and without influence: all scores, or all outputs of the layer, are to stay.
+    layer : str, optional
+        F, by its name in ``model.layers()``. Default: the scores before softmax.
+    noise : {"uniform", "normal"}, default "uniform"
+        Independent in every pixel and channel: uniform in [0, 1], or normal, not cut to [0, 1].
+    mean, std : sequence of float, optional
+        Of normal noise, for each channel, of pixels in [0, 1]. Default: those of natural images, appendix A.
+    settings : NoiseMaskSettings, optional
+        Default: the document's.
+    seed : int, default 0
+        Of the noise, which is drawn on the CPU and is the same for each image.
+    batch_size : int, default 32
+        Images per pass.
+    every : int, default 10
+        Steps between two snapshots.
+
+    Returns
+    -------
+    Run of NoiseMask
+        A snapshot after every ``every`` steps and one at the end, which comes before the last if all images are flat.
+
+    Raises
+    ------
+    TypeError
+        If ``model`` is no ImageModel.
+    ValueError
+        For another noise, a layer that does not exist, with the nearest name, and what the model refuses.
+    """
+    settings = settings or NoiseMaskSettings()
+    x, _ = prepare(model, x, 0 if target is None else target)
+    check_batch_size(batch_size)
+    if every < 1:
+        raise ValueError(f"every is {every}, wanted at least 1 step")
+    draw = _source(noise, mean, std, x, seed)
+    if layer is not None:
+        model.find_layers([layer])
+
+    def optimise() -> Iterator[NoiseMask]:
+        fit = _Fit(model, x, layer, draw(), settings, batch_size)
+        for step in range(1, settings.max_steps + 1):
+            fit.advance(draw())
+            ended = bool(fit.flat.all()) or step == settings.max_steps
+            if ended or step % every == 0:
+                yield fit.snapshot()
+            if ended:
+                return
+
+    return Run(optimise(), total=math.ceil(settings.max_steps / every), name="noise mask")
+
+
+class _Fit:
+    """The variables of a batch of images on their way, and what was measured of them."""
+
+    def __init__(
+        self,
+        model: ImageModel,
+        x: Tensor,
+        layer: str | None,
+        noise: Tensor,
+        settings: NoiseMaskSettings,
+        batch_size: int,
+    ) -> None:
+        self.model, self.layer, self.settings, self.batch_size = model, layer, settings, batch_size
+        with torch.inference_mode(False), torch.no_grad():
+            self.x = x.clone()
+            batches = self.x.split(batch_size)
+            self.wanted = torch.cat([self.features(some) for some in batches])
+            worst = (self.wanted - self.features(noise[None])).square().mean(1)
+            # An image that the layer cannot tell from noise loses nothing, whatever is covered.
+            self.beta_0 = torch.where(worst > 0, 1 / worst, 0)
+            start = math.log(settings.start / (1 - settings.start))
+            self.v = torch.full((len(x), 1, *x.shape[2:]), start, dtype=x.dtype, device=x.device)
+            self.flat = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+            self.areas, self.losses = (
+                torch.full((settings.max_steps, len(x)), torch.nan, device=x.device) for _ in range(2)
+            )
+        self.adam = Adam(settings.learning_rate)
+        self.step = 0
+
+    def features(self, x: Tensor) -> Tensor:
+        """F, (N, ...) with all but the first dimension made one."""
+        if self.layer is None:
+            return self.model(x)
+        with recording(self.model.find_layers([self.layer])) as kept:
+            self.model(x)
+        return kept[self.layer].float().flatten(1)
+
+    def advance(self, noise: Tensor) -> None:
+        """One step of Adam for the images that are not flat, and a look at whether they are after each window."""
+        gradients = []
+        active = (~self.flat).nonzero()[:, 0]
+        for rows in active.split(self.batch_size):
+            with torch.inference_mode(False), torch.enable_grad():
+                v = self.v[rows].requires_grad_()
+                m = v.sigmoid()
+                found = self.features(m * self.x[rows] + (1 - m) * noise)
+                area = m.mean((1, 2, 3))
+                loss = self.beta_0[rows] * (self.wanted[rows] - found).square().mean(1)
+                objective = (area + self.settings.beta * loss).sum()
+                gradients.append(torch.autograd.grad(objective, v)[0])
+            self.areas[self.step, rows], self.losses[self.step, rows] = area.detach(), loss.detach()
+        with torch.inference_mode(False):
+            self.v[active] += self.adam.step(torch.cat(gradients))
+        self.step += 1
+        window = self.settings.window
+        if self.step % window == 0 and self.step >= 2 * window:
+            objectives = (self.areas + self.settings.beta * self.losses)[self.step - 2 * window : self.step]
+            before, now = objectives[:window].mean(0), objectives[window:].mean(0)
+            # Not a number after the end: such an image is flat already.
+            self.flat = self.flat | (now > (1 - self.settings.tolerance) * before)
+            self.adam.keep(~self.flat[active])
+
+    def snapshot(self) -> NoiseMask:
+        """What is reached."""
+        areas, losses = self.areas[: self.step].clone(), self.losses[: self.step].clone()
+        return NoiseMask(self.step, self.v.sigmoid(), self.flat.clone(), areas, losses, self.settings.window)
+
+
+def _source(
+    noise: Noise, mean: Sequence[float] | None, std: Sequence[float] | None, x: Tensor, seed: int
+) -> Callable[[], Tensor]:
+    """Something that draws one image (C, H, W) of noise after the other."""
+    generator = torch.Generator().manual_seed(seed)
+    shape, dtype = x.shape[1:], x.dtype
+    if noise not in get_args(Noise):
+        raise ValueError(unknown("noise", noise, get_args(Noise)))
+    if noise == "uniform" and (mean is not None or std is not None):
+        raise ValueError("mean and std were given with uniform noise, wanted noise='normal' with them")
+    means, stds = (
+        _per_channel(name, given, natural, shape[0]).to(dtype)
+        for name, given, natural in (("mean", mean, _MEAN), ("std", std, _STD))
+    )
+
+    def draw() -> Tensor:
+        # Inside the caller's inference_mode() autograd would refuse what is drawn.
+        with torch.inference_mode(False):
+            if noise == "uniform":
+                made = torch.rand(shape, generator=generator, dtype=dtype, device="cpu")
+            else:
+                made = means + stds * torch.randn(shape, generator=generator, dtype=dtype, device="cpu")
+            return made.to(x.device)
+
+    return draw
+
+
+def _per_channel(name: str, given: Sequence[float] | None, natural: Sequence[float], channels: int) -> Tensor:
+    """One number for each channel, (C, 1, 1); those of natural images, in colour or grey, by default."""
+    made = torch.tensor(natural, device="cpu") / 255 if given is None else torch.tensor(given, device="cpu")
+    if given is None and channels == 1:
+        made = made.mean(0, keepdim=True)
+    if made.shape != (channels,):
+        raise ValueError(f"{name} is {given!r}, wanted one number for each of {channels} channels")
+    return made.view(-1, 1, 1)
