@@ -1,0 +1,288 @@
+"""Regions taken one by one: deleted until the label changes, or added by the attribution they hold.
+
+Minimal image, Zhou et al. 2015: of the segments that are left, delete the one without which the probability of the
+class falls least; repeat until the network says something else.
+
+XRAI, Kapishnikov et al. 2019: of overlapping regions R of several sizes, add to what is chosen, M, the one of
+
+    argmax over R of   sum over u in R - M of A(u) / |R - M|
+
+with A the attribution of the pixels; its new pixels get this gain. Repeat until the image is covered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xai_widgets.attribution import Method, as_method, integrated_gradients
+from xai_widgets.model import ImageModel, Target
+from xai_widgets.perturbation.masking import Fill, Outputs, fill_image, prepare
+from xai_widgets.perturbation.segments import as_segments, counts, oversegmentations, paint
+from xai_widgets.run import Run
+
+
+@dataclass(frozen=True)
+class MinimalImage:
+    """What is left of each image, as far as segments are deleted.
+
+    Attributes
+    ----------
+    segments : Tensor, (N, H, W)
+        Labels 0, 1, ... of the segments.
+    masks : Tensor, (N, H, W)
+        True where the image is left.
+    images : Tensor, (N, C, H, W)
+        What is left, the fill elsewhere. The network still says the class.
+    order : Tensor, (N, S)
+        The segments in the order of their deletion; -1 after the last one.
+    scores : Tensor, (N, S + 1)
+        Probability of the class before the first deletion and after each; NaN after the last one.
+    """
+
+    segments: Tensor
+    masks: Tensor
+    images: Tensor
+    order: Tensor
+    scores: Tensor
+
+    def saliency(self) -> Tensor:
+        """Share of the segments deleted before, (N, H, W), in [0, 1]; 1 for what is left."""
+        own = torch.tensor(counts(self.segments), device=self.order.device)[:, None]
+        places = torch.arange(self.order.shape[1], device=self.order.device)
+        # What is not deleted writes to one place more, which is thrown away.
+        spare = self.order.shape[1]
+        values = torch.ones(len(own), spare + 1, device=self.order.device)
+        at = torch.where(self.order < 0, spare, self.order)
+        values.scatter_(1, at, (places / own).to(values.dtype))
+        return paint(values, self.segments)
+
+
+@dataclass(frozen=True)
+class GreedyRegions:
+    """The image as far as it is covered by regions.
+
+    Attributes
+    ----------
+    map : Tensor, (N, H, W)
+        Mean attribution of the new pixels of the region with which a pixel came; 0 where none did yet.
+    order : Tensor, (N, H, W)
+        Which region it came with, from 0; -1 where none did yet.
+    attribution : Tensor, (N, H, W)
+        What the regions were ranked by.
+    """
+
+    map: Tensor
+    order: Tensor
+    attribution: Tensor
+
+    def saliency(self) -> Tensor:
+        """The map, (N, H, W), signed. While it is incomplete, what is not covered has the lowest value."""
+        low = self.map.flatten(1).amin(1)[:, None, None]
+        return torch.where(self.order < 0, low, self.map)
+
+
+def minimal_image(
+    model: ImageModel,
+    x: Any,
+    target: Target = None,
+    *,
+    segments: int | Tensor | None = None,
+    fill: Fill = "blur",
+    batch_size: int = 32,
+) -> Run[MinimalImage]:
+    """Delete the segment that the probability of the class needs least, until the network says another class.
+
+    The source deletes in the gradient domain, which leaves no edges; the blur does that here.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network.
+    x
+        Images of any kind, N of them.
+    target : int, str, sequence or Tensor, optional
+        The class, or one per image, which has to be the predicted one. Default: the predicted class.
+    segments : int or Tensor, optional
+        About how many superpixels, or your own labels (H, W) or (N, H, W). Default: 50, which take up to 1275 images.
+    fill : {"grey", "mean", "blur"}, float or Tensor, default "blur"
+        What is left of a deleted segment: 0.5, the image's mean colour, the image blurred by 10/224 of its short side,
+        a grey value, an image, or one per image.
+    batch_size : int, default 32
+        Images per pass. All candidates of a step are one batch, cut where it is longer than this.
+
+    Returns
+    -------
+    Run of MinimalImage
+        The whole image, then one snapshot for each deletion. The deletion that would change the label is not made;
+        where the fill itself has the label, nothing is left.
+
+    Raises
+    ------
+    ValueError
+        For a class that is not the predicted one, or segments that do not fit the images.
+    ImportError
+        Without scikit-image, if superpixels have to be made.
+    """
+    x, target = prepare(model, x, target)
+    labels = as_segments(segments, x)
+    hidden = fill_image(fill, x)
+    outputs = Outputs(model, x.shape, batch_size, "probability")
+    whole = outputs.of(x)
+    for said, wanted in zip(whole.argmax(1).tolist(), target.tolist(), strict=True):
+        if said != wanted:
+            raise ValueError(
+                f"the network says {model.labels[said]!r} (class {said}) and the target is {model.labels[wanted]!r} "
+                f"(class {wanted}), wanted the predicted class: there is nothing to keep"
+            )
+    sizes = counts(labels)
+
+    def delete() -> Iterator[MinimalImage]:
+        order = torch.full((len(x), max(sizes)), -1, device=x.device)
+        scores = x.new_full((len(x), max(sizes) + 1), torch.nan)
+        scores[:, 0] = whole.gather(1, target[:, None])[:, 0]
+        masks, left_images = torch.ones_like(labels, dtype=torch.bool), x.clone()
+        yield MinimalImage(labels, masks.clone(), left_images.clone(), order.clone(), scores.clone())
+        for n in range(len(x)):
+            shown = torch.ones(sizes[n], dtype=torch.bool, device=x.device)
+            for step in range(sizes[n]):
+                left = shown.nonzero()[:, 0]
+                # One row for each candidate: all that is shown but itself.
+                rows = shown & ~torch.eye(sizes[n], dtype=torch.bool, device=x.device)[left]
+                probs = outputs.masked(x[n], hidden[n], rows[:, labels[n]])
+                best = int(probs[:, target[n]].argmax())
+                if probs[best].argmax() != target[n]:
+                    break
+                shown = rows[best]
+                order[n, step], scores[n, step + 1] = left[best], probs[best, target[n]]
+                masks[n] = shown[labels[n]]
+                left_images[n] = torch.where(masks[n], x[n], hidden[n])
+                yield MinimalImage(labels, masks.clone(), left_images.clone(), order.clone(), scores.clone())
+
+    return Run(delete(), total=1 + sum(sizes), name="minimal image")
+
+
+def greedy_regions(
+    model: ImageModel,
+    x: Any,
+    target: Target = None,
+    *,
+    attribution: Tensor | str | Method | Callable[..., Any] | None = None,
+    regions: Tensor | None = None,
+    **options: Any,
+) -> Run[GreedyRegions]:
+    """Cover the image with regions, those of the highest mean attribution first.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network.
+    x
+        Images of any kind, N of them.
+    target : int, str, sequence or Tensor, optional
+        The class, or one per image. Default: the predicted class.
+    attribution : Tensor (N, H, W), str, Method or callable, optional
+        A saliency map, or the method that makes it. Default: the mean of integrated gradients from black and from
+        white, as in XRAI, so that neither black nor white pixels are without attribution.
+    regions : Tensor, (R, H, W) or (N, R, H, W), optional
+        Booleans, regions that may overlap and have to cover the image. Default: Felzenszwalb's segments at six scales,
+        see :func:`~xai_widgets.perturbation.segments.oversegmentations`.
+    **options
+        Of the attribution method.
+
+    Returns
+    -------
+    Run of GreedyRegions
+        A snapshot whenever a further twentieth of an image is covered, and at the end of each image. Beyond the
+        attribution (two times 50 passes forward and back by default) no pass through the network is made.
+
+    Raises
+    ------
+    ValueError
+        For a map or regions that do not fit the images, or regions that leave pixels uncovered.
+    ImportError
+        Without scikit-image, if regions have to be made.
+    """
+    x, target = prepare(model, x, target)
+    size = (len(x), *x.shape[2:])
+    if isinstance(attribution, Tensor) and tuple(attribution.shape) != size:
+        raise ValueError(f"attribution has shape {tuple(attribution.shape)}, wanted (N, H, W), {size}")
+    if isinstance(attribution, Tensor) and options:
+        raise TypeError(
+            f"attribution is a map and {', '.join(options)} was given, wanted options with a method only"
+        )
+    given = None if regions is None else _check_regions(regions, x)
+    explain = None if attribution is None or isinstance(attribution, Tensor) else as_method(attribution)
+
+    def attribute() -> Tensor:
+        if isinstance(attribution, Tensor):
+            return attribution.detach().to(x)
+        if explain is not None:
+            made = explain.saliency(model, x, target, **options)
+            if tuple(made.shape) != size:
+                raise ValueError(
+                    f"method {explain.name!r} makes maps of {tuple(made.shape[1:])}, wanted one in the resolution of "
+                    f"the images, {size[1:]}, such as 'integrated_gradients'"
+                )
+            return made
+        ends = [
+            integrated_gradients.saliency(model, x, target, baseline=end, **options) for end in (0.0, 1.0)
+        ]
+        return torch.stack(ends).mean(0)
+
+    def grow() -> Iterator[GreedyRegions]:
+        values = attribute()
+        map, order = torch.zeros_like(values), torch.full(size, -1, device=x.device)
+        for n in range(len(x)):
+            masks = oversegmentations(x[n]) if given is None else given[n]
+            shown = 0.0
+            for place, (new, gain) in enumerate(greedy_order(masks.flatten(1), values[n].flatten())):
+                fresh = new.to(x.device)
+                map[n].view(-1)[fresh], order[n].view(-1)[fresh] = gain, place
+                covered = (order[n] >= 0).float().mean().item()
+                if covered >= min(1.0, shown + 0.05):
+                    shown = covered
+                    yield GreedyRegions(map.clone(), order.clone(), values)
+
+    return Run(grow(), total=20 * len(x), name="greedy regions")
+
+
+def greedy_order(masks: Tensor, values: Tensor) -> Iterator[tuple[Tensor, float]]:
+    """The new pixels (indices) of each region (R, P) in greedy order, and the mean of the values (P,) over them.
+
+    The sums are kept up to date by the new pixels alone: each pixel is taken away from all regions once. All of it is
+    on the CPU, in double precision.
+    """
+    masks = masks.cpu().clone()
+    weights = torch.stack([values, torch.ones_like(values)], 1).cpu().double()
+    table = masks.double() @ weights
+    while (table[:, 1] > 0.5).any():
+        gain = torch.where(table[:, 1] > 0.5, table[:, 0] / table[:, 1].clamp(min=1), -torch.inf)
+        best = int(gain.argmax())
+        fresh = masks[best].nonzero()[:, 0]
+        yield fresh, gain[best].item()
+        table -= masks[:, fresh].double() @ weights[fresh]
+        masks[:, fresh] = False
+
+
+def _check_regions(regions: Tensor, x: Tensor) -> Tensor:
+    """Regions as booleans (N, R, H, W) that cover every image."""
+    masks = torch.as_tensor(regions, device=x.device)
+    if (
+        masks.ndim not in (3, 4)
+        or masks.shape[-2:] != x.shape[2:]
+        or (masks.ndim == 4 and len(masks) != len(x))
+    ):
+        raise ValueError(
+            f"regions have shape {tuple(masks.shape)}, wanted (R, H, W) or (N, R, H, W) with H and W "
+            f"{tuple(x.shape[2:])}"
+        )
+    masks = masks.bool().expand(len(x), *masks.shape[-3:])
+    missed = int((~masks.any(1)).sum())
+    if missed:
+        raise ValueError(f"regions leave {missed} pixels uncovered, wanted every pixel in at least one")
+    return masks
