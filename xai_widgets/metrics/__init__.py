@@ -2,6 +2,28 @@
 
 from __future__ import annotations
 
+from xai_widgets.metrics.agreement import pearson, spearman, ssim
 from xai_widgets.metrics.deletion import Curve, at_size, blur, default_steps, deletion, insertion, ordering
+from xai_widgets.metrics.monotonicity import Monotonicity, monotonicity
+from xai_widgets.metrics.pointing import Pointing, PointingTask, pointing_game
+from xai_widgets.metrics.sanity import Sanity, weight_randomisation
 
-__all__ = ["Curve", "at_size", "blur", "default_steps", "deletion", "insertion", "ordering"]
+__all__ = [
+    "Curve",
+    "Monotonicity",
+    "Pointing",
+    "PointingTask",
+    "Sanity",
+    "at_size",
+    "blur",
+    "default_steps",
+    "deletion",
+    "insertion",
+    "monotonicity",
+    "ordering",
+    "pearson",
+    "pointing_game",
+    "spearman",
+    "ssim",
+    "weight_randomisation",
+]

@@ -1,0 +1,77 @@
+"""Agreement of maps against scipy and scikit-image."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from skimage.metrics import structural_similarity
+
+from xai_widgets.metrics import pearson, spearman, ssim
+
+
+def pair(seed, levels=None, size=(13, 17)):
+    generator = torch.Generator().manual_seed(seed)
+    if levels is None:
+        return torch.randn(2, 3, *size, generator=generator)
+    return torch.randint(levels, (2, 3, *size), generator=generator).float()
+
+
+@given(st.integers(0, 999), st.sampled_from([None, 2, 5]))
+def test_correlations_are_scipys_ties_included(seed, levels):
+    a, b = pair(seed, levels)
+    for n in range(3):
+        values = a[n].flatten().numpy(), b[n].flatten().numpy()
+        assert pearson(a, b)[n].item() == pytest.approx(stats.pearsonr(*values).statistic, abs=1e-5)
+        assert spearman(a, b)[n].item() == pytest.approx(stats.spearmanr(*values).statistic, abs=1e-5)
+
+
+@given(st.integers(0, 999))
+def test_ranks_know_no_scale(seed):
+    a, b = pair(seed)
+    assert torch.allclose(spearman(a, b), spearman(a.exp(), 3 * b - 1), atol=1e-6)
+    assert torch.allclose(spearman(a, a.exp()), torch.ones(3))
+    assert torch.allclose(spearman(a, -a), -torch.ones(3))
+    assert torch.allclose(pearson(a, 2 - 3 * a), -torch.ones(3))
+
+
+def test_a_constant_map_has_no_correlation():
+    a, _ = pair(0)
+    a[1] = 0.1
+    for measure in (pearson, spearman):
+        assert torch.isnan(measure(a, torch.randn_like(a))).tolist() == [False, True, False]
+        assert torch.isnan(measure(torch.randn_like(a), a)).tolist() == [False, True, False]
+
+
+@given(st.integers(0, 999))
+def test_ssim_is_that_of_scikit_image(seed):
+    a, b = pair(seed, size=(24, 19))
+    b = a + 0.5 * b
+    for n in range(3):
+        units = [(m[n].numpy() - m[n].numpy().min()) / np.ptp(m[n].numpy()) for m in (a, b)]
+        expected = structural_similarity(
+            *units, data_range=1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+        )
+        assert ssim(a, b)[n].item() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("size", [(3, 9), (1, 1), (8, 8)])
+def test_ssim_of_small_and_of_constant_maps_is_defined(size):
+    a, b = pair(0, size=size)
+    assert torch.isfinite(ssim(a, b)).all()
+    assert torch.allclose(ssim(a, a), torch.ones(3))
+    assert torch.allclose(ssim(torch.zeros_like(a), torch.ones_like(a)), torch.ones(3))
+
+
+@pytest.mark.parametrize("measure", [pearson, spearman, ssim])
+def test_other_shapes_are_refused(measure):
+    with pytest.raises(ValueError, match=r"wanted the same \(N, H, W\)"):
+        measure(torch.zeros(1, 3, 3), torch.zeros(1, 3, 4))
+    with pytest.raises(ValueError, match=r"wanted the same \(N, H, W\)"):
+        measure(torch.zeros(3, 3), torch.zeros(3, 3))
+
+
+def test_a_window_without_extent_is_refused():
+    with pytest.raises(ValueError, match="sigma is 0, wanted above 0"):
+        ssim(*pair(0), sigma=0)

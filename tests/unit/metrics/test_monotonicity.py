@@ -1,0 +1,59 @@
+"""Equation 8, pair by pair."""
+
+import itertools
+import re
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xai_widgets.metrics import monotonicity
+
+AREAS = torch.tensor([0.05, 0.1, 0.2, 0.4])
+COLUMNS = st.lists(st.sampled_from([0.0, 0.1, 0.2, 0.5, 0.9]), min_size=4, max_size=4)
+
+
+@given(
+    st.lists(COLUMNS, min_size=1, max_size=4),
+    st.sampled_from([0.05, 0.2, 0.6, 1.0]),
+    st.sampled_from([0, 0.15]),
+)
+def test_it_is_equation_8_for_every_pair_of_areas(rows, reference, tolerance):
+    found = monotonicity(AREAS, torch.tensor(rows), torch.full((len(rows),), reference), tolerance=tolerance)
+    for n, row in enumerate(torch.tensor(rows).tolist()):
+        enough = [k for k in range(4) if row[k] >= torch.tensor(reference).item()]
+        best = enough[0] if enough else 4
+        pairs = itertools.combinations(range(min(best, 3) + 1), 2)
+        assert found.best[n] == best
+        assert found.monotone[n] == all(row[i] <= row[j] + tolerance for i, j in pairs)
+    assert found.share == pytest.approx(found.monotone.float().mean().item())
+
+
+def test_what_comes_after_the_best_area_does_not_count():
+    scores = torch.tensor([[0.1, 0.5, 0.9, 0.2], [0.1, 0.05, 0.9, 0.95], [0.3, 0.2, 0.1, 0.0]])
+    found = monotonicity(AREAS, scores, torch.tensor([0.8, 0.8, 0.3]))
+    assert found.best.tolist() == [2, 2, 0]
+    assert found.monotone.tolist() == [True, False, True]
+    assert found.share == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("areas", "scores", "reference", "words"),
+    [
+        (AREAS.flip(0), torch.zeros(1, 4), torch.zeros(1), "wanted one row of them that rises"),
+        (AREAS[:0], torch.zeros(1, 0), torch.zeros(1), "wanted one row of them that rises"),
+        (AREAS, torch.zeros(1, 3), torch.zeros(1), "scores have shape (1, 3), wanted (N, 4)"),
+        (AREAS, torch.zeros(0, 4), torch.zeros(0), "scores have shape (0, 4), wanted (N, 4)"),
+        (AREAS, torch.zeros(2, 4), torch.zeros(1), "reference has shape (1,), wanted (2,)"),
+        (AREAS, torch.full((1, 4), torch.nan), torch.zeros(1), "wanted finite ones"),
+    ],
+)
+def test_bad_input_is_named_in_one_sentence(areas, scores, reference, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        monotonicity(areas, scores, reference)
+
+
+def test_a_tolerance_below_nothing_is_refused():
+    with pytest.raises(ValueError, match="tolerance is -1, wanted at least 0"):
+        monotonicity(AREAS, torch.zeros(1, 4), torch.zeros(1), tolerance=-1)

@@ -1,0 +1,83 @@
+"""How far two maps of the same image agree.
+
+pearson    correlation of the values
+spearman   correlation of their ranks, equal values sharing the mean of their ranks
+ssim       structural similarity (Wang et al. 2004): mean over windows of
+           (2 mu_a mu_b + c1)(2 s_ab + c2) / ((mu_a^2 + mu_b^2 + c1)(s_a^2 + s_b^2 + c2)),  c1 = 0.01^2, c2 = 0.03^2
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def pearson(a: Tensor, b: Tensor) -> Tensor:
+    """Correlation of the values of maps (N, H, W): (N,) in [-1, 1]; NaN where a map is constant."""
+    _check(a, b)
+    first, second = (part.flatten(1).double() for part in (a, b))
+    first, second = (part - part.mean(1, keepdim=True) for part in (first, second))
+    length = first.norm(dim=1) * second.norm(dim=1)
+    made = ((first * second).sum(1) / length).clamp(-1, 1).float()
+    # By their range: the deviation of a constant map is rounded to something that is not 0.
+    first, second = (part.flatten(1).amax(1) == part.flatten(1).amin(1) for part in (a, b))
+    return made.masked_fill(first | second, torch.nan)
+
+
+def spearman(a: Tensor, b: Tensor) -> Tensor:
+    """Correlation of the ranks of maps (N, H, W): (N,) in [-1, 1]; NaN where a map is constant."""
+    _check(a, b)
+    return pearson(_ranks(a), _ranks(b))
+
+
+def ssim(a: Tensor, b: Tensor, *, sigma: float = 1.5) -> Tensor:
+    """Structural similarity of maps (N, H, W), each scaled linearly to [0, 1]: (N,), at most 1.
+
+    Parameters
+    ----------
+    a, b : Tensor, (N, H, W)
+        Maps; a constant one is 0 everywhere.
+    sigma : float, default 1.5
+        Standard deviation of the Gaussian window in pixels. It is 11 pixels wide, or as wide as the map allows, and
+        is never laid over the border.
+    """
+    _check(a, b)
+    if not sigma > 0:
+        raise ValueError(f"sigma is {sigma}, wanted above 0")
+    first, second = (_unit(part)[:, None].double() for part in (a, b))
+    side = min(11, *a.shape[1:])
+    side -= 1 - side % 2
+    at = torch.arange(side, device=a.device, dtype=torch.float64) - side // 2
+    profile = (-(at**2) / (2 * sigma**2)).softmax(0)
+
+    def mean(x: Tensor) -> Tensor:
+        return F.conv2d(F.conv2d(x, profile.view(1, 1, -1, 1)), profile.view(1, 1, 1, -1))
+
+    mu_a, mu_b = mean(first), mean(second)
+    s_a, s_b = mean(first**2) - mu_a**2, mean(second**2) - mu_b**2
+    s_ab = mean(first * second) - mu_a * mu_b
+    c1, c2 = 0.01**2, 0.03**2
+    made = (2 * mu_a * mu_b + c1) * (2 * s_ab + c2) / ((mu_a**2 + mu_b**2 + c1) * (s_a + s_b + c2))
+    return made.mean((1, 2, 3)).float()
+
+
+def _ranks(maps: Tensor) -> Tensor:
+    """Ranks of the values of each map, equal ones sharing their mean, (N, H*W, 1) in float64."""
+    rows = []
+    for row in maps.flatten(1):
+        _, place, counts = row.unique(return_inverse=True, return_counts=True)
+        rows.append((counts.cumsum(0) - (counts - 1) / 2)[place])
+    return torch.stack(rows).double()[..., None]
+
+
+def _unit(maps: Tensor) -> Tensor:
+    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
+    return torch.where(high > low, (maps - low) / (high - low), 0.0)
+
+
+def _check(a: Tensor, b: Tensor) -> None:
+    if a.ndim != 3 or a.shape != b.shape:
+        raise ValueError(
+            f"the maps have shapes {tuple(a.shape)} and {tuple(b.shape)}, wanted the same (N, H, W)"
+        )
