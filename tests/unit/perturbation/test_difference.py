@@ -95,10 +95,7 @@ def test_every_patch_is_the_equations_spelled_out(model, options):
                 shown = x[n].repeat(4, 1, 1, 1)
                 shown[:, :, row : row + patch, column : column + patch] = patches.draw(x[n], row, column, 4)
                 odds = []
-                for p in (
-                    whole,
-                    model.probs(shown)[:, target[n]].mean().item(),
-                ):
+                for p in (whole, model.probs(shown)[:, target[n]].mean().item()):
                     p = (p * 1000 + 1) / (1000 + 4)
                     odds.append(math.log2(p / (1 - p)))
                 assert made.evidence[n, i, j].item() == pytest.approx(odds[0] - odds[1], abs=1e-4)

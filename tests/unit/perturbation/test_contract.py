@@ -1,0 +1,138 @@
+"""What holds for every explainer that hides parts of an image: its call, its snapshots, a network left as it was."""
+
+import numpy as np
+import pytest
+import torch
+from attribution.test_untouched import Broken, everything
+from networks import LABELS, SIZE, Functional, images, settle, wrap
+
+from xai_widgets.perturbation.difference import prediction_difference
+from xai_widgets.perturbation.occlusion import occlusion, variable_occlusion
+from xai_widgets.perturbation.regions import greedy_regions, minimal_image
+from xai_widgets.perturbation.rise import rise
+from xai_widgets.perturbation.surrogate import kernel_shap, lime
+
+GRID = (torch.arange(SIZE)[:, None] // 2 * 4 + torch.arange(SIZE) // 2).long()
+
+#: Each with options that make it quick: several batches, and several snapshots, on each of two images.
+EXPLAINERS = {
+    "occlusion": (occlusion, {"window": 2, "stride": 2, "batch_size": 4}),
+    "variable_occlusion": (variable_occlusion, {"radii": (1, 2), "stride": 4, "batch_size": 4}),
+    "rise": (rise, {"masks": 24, "cells": 3, "batch_size": 8}),
+    "lime": (lime, {"segments": GRID, "samples": 24, "batch_size": 8}),
+    "kernel_shap": (kernel_shap, {"segments": GRID, "samples": 24, "batch_size": 8}),
+    "minimal_image": (minimal_image, {"segments": GRID, "batch_size": 8}),
+    "greedy_regions": (greedy_regions, {"regions": torch.arange(16)[:, None, None] == GRID, "steps": 2}),
+    "prediction_difference": (prediction_difference, {"patch": 2, "samples": 2, "batch_size": 8}),
+}
+#: Where the network is run before the first snapshot only, an interrupt in the run leaves nothing.
+RUNS_BETWEEN = [name for name in EXPLAINERS if name != "greedy_regions"]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return wrap(settle(Functional()))
+
+
+@pytest.mark.parametrize("name", EXPLAINERS)
+def test_every_snapshot_has_a_map_of_each_image(name, model):
+    explain, options = EXPLAINERS[name]
+    run = explain(model, images(2), **options)
+    count = 0
+    for shot in run:
+        count += 1
+        saliency = shot.saliency()
+        assert saliency.shape == (2, SIZE, SIZE)
+        assert saliency.dtype == torch.float32
+        assert saliency.device == model.device
+        assert torch.isfinite(saliency).all()
+        assert not saliency.requires_grad
+    assert 2 <= count <= run.total
+    # At the end every image has a map of its own.
+    assert all(each.max() > each.min() for each in saliency)
+
+
+@pytest.mark.parametrize("name", EXPLAINERS)
+def test_the_same_call_gives_the_same_bits_in_any_mode(name, model):
+    explain, options = EXPLAINERS[name]
+    expected = explain(model, images(2), **options).result(progress=False).saliency()
+    torch.manual_seed(99)
+    assert torch.equal(explain(model, images(2), **options).result(progress=False).saliency(), expected)
+    for mode in (torch.no_grad, torch.inference_mode, torch.enable_grad):
+        with mode():
+            made = explain(model, images(2), **options).result(progress=False).saliency()
+        assert torch.equal(made, expected)
+    with torch.inference_mode():
+        run = explain(model, images(2), **options)
+    assert torch.equal(run.result(progress=False).saliency(), expected)
+
+
+@pytest.mark.parametrize("name", EXPLAINERS)
+def test_pictures_and_labels_are_taken(name, model):
+    explain, options = EXPLAINERS[name]
+    picture = np.random.default_rng(3).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+    said = int(model.scores(picture).argmax())
+    one, other = (
+        explain(model, picture, target, **options).result(progress=False) for target in (said, LABELS[said])
+    )
+    assert torch.equal(one.saliency(), other.saliency())
+
+
+@pytest.mark.parametrize("name", EXPLAINERS)
+def test_grey_images_that_are_not_square_are_taken(name):
+    explain, options = EXPLAINERS[name]
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten()
+    )
+    own = (torch.arange(10)[:, None] // 5 * 2 + torch.arange(8) // 4).long()
+    options = {key: own if key == "segments" else value for key, value in options.items()}
+    if "regions" in options:
+        options["regions"] = own == torch.arange(4)[:, None, None]
+    model = wrap(settle(network), mean=[0.5], std=[0.25], size=(10, 8), labels=None)
+    x = torch.rand(1, 1, 10, 8, generator=torch.Generator().manual_seed(0))
+    assert explain(model, x, **options).result(progress=False).saliency().shape == (1, 10, 8)
+
+
+@pytest.mark.parametrize("event", ["normal", "raising", "interrupted"])
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("name", EXPLAINERS)
+def test_the_callers_network_is_untouched(name, train, event):
+    explain, options = EXPLAINERS[name]
+    network = settle(Broken())
+    model, x = wrap(network), images(2)
+    model.layers()
+    network.train(train)
+    network.conv1.weight.requires_grad_(False)
+    before, pixels = everything(network), x.clone()
+    run = explain(model, x, **options)
+    error = {"raising": RuntimeError("forward broke"), "interrupted": KeyboardInterrupt()}.get(event)
+    if error is not None:
+        network.fuse[:] = ["forward", error, 2]
+        with pytest.raises(type(error)):
+            run.result(progress=False)
+        # What was reached until then is kept.
+        assert run.latest is not None or name not in RUNS_BETWEEN
+        network.fuse[:] = [None, None, 0]
+    else:
+        run.result(progress=False)
+    after = everything(network)
+    for what in before:
+        assert after[what] == before[what], what
+    assert torch.equal(x, pixels)
+
+
+@pytest.mark.parametrize("name", EXPLAINERS)
+def test_a_cancel_stops_before_the_next_batch(name, model):
+    explain, options = EXPLAINERS[name]
+    run = explain(model, images(2), **options)
+    for _ in run:
+        run.cancel()
+    assert run.done == 1
+    assert run.latest.saliency().shape == (2, SIZE, SIZE)
+
+
+@pytest.mark.parametrize("name", EXPLAINERS)
+def test_what_is_no_image_model_is_refused(name):
+    explain, options = EXPLAINERS[name]
+    with pytest.raises(TypeError, match="wanted an ImageModel"):
+        explain(Functional(), images(1), **options)
