@@ -20,7 +20,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # The kernel is the environment's own, whatever kernels the user has installed.
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: help lab test lint types js unit oracle browser notebooks wheel build format bench system clean
+.PHONY: help lab test lint types js unit oracle browser notebooks wheel build format bench results system clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -69,6 +69,9 @@ format: $(TEST) ## put Python files in style, and notebooks without their output
 
 bench: $(TEST) ## the benchmarks, one after the other
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
+
+results: $(TEST) ## docs/results: every method measured on generated scenes (about 20 minutes)
+	$(PY) scripts/results.py
 
 system: $(TEST) ## Chromium and Node: installed as root on Debian, else named with the command to install them
 	@sh scripts/system.sh chromium node

@@ -1,0 +1,334 @@
+"""Measure every method on generated scenes, where the truth is known, and write docs/results.
+
+    python scripts/results.py                     everything; about 20 minutes on two quiet cores
+    python scripts/results.py --only rise lime    these methods anew, the rest as it stands
+    python scripts/results.py --quick             a few scenes, printed and not written
+
+Three questions, for both bundled networks: does the highest place of the map lie on the object of its class (pointing
+game); does the map change when the network forgets its weights (sanity); and does the score rise with the area that an
+extremal perturbation shows (monotonicity). The numbers stand in perturbation.json, perturbation.md is made from them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from results_page import contact_sheet, page, percent
+from scipy import ndimage
+from torch import Tensor
+
+import xai_widgets
+from xai_widgets import attribution, metrics, perturbation
+from xai_widgets.data import scenes
+from xai_widgets.errors import unknown
+from xai_widgets.perturbation.meaningful import MeaningfulSettings
+from xai_widgets.perturbation.noise_mask import NoiseMaskSettings
+
+ROOT = Path(__file__).resolve().parent.parent
+NETWORKS = ("scenes_vgg", "scenes_resnet")
+#: Of the test split, whose scenes no network was trained on. One object or more: with two, all rows are difficult.
+SCENES, SCENE_SEED = 24, 1
+#: Rows per call, and rows on which weights are randomised.
+CHUNK, SANE = 20, 3
+#: What is randomised, from the output to the input: the parts that people name.
+CASCADE = {
+    "scenes_vgg": ("head", "stage5", "stage4", "stage3", "stage2", "stage1"),
+    "scenes_resnet": ("head", "stage4", "stage3", "stage2", "stage1", "stem"),
+}
+#: The protocol's tolerance is 15 pixels at 224; the scenes have 96.
+REFERENCE = 224
+#: Areas of the monotonicity test, and the rows it is made on.
+AREAS, MONOTONE = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4), 24
+
+#: Options that make a method quicker than its own, so that the whole ends in time. Others run by their defaults.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "extremal": {"areas": (0.025, 0.05, 0.1, 0.2)},
+    "kernel_shap": {"samples": 400},
+    "lime": {"samples": 400},
+    "meaningful_perturbation": {"settings": MeaningfulSettings(steps=150)},
+    "noise_mask": {"settings": NoiseMaskSettings(learning_rate=0.1, max_steps=250, window=100)},
+    "prediction_difference": {"stride": 6},
+    "rise": {"masks": 1000},
+}
+
+
+@dataclass(frozen=True)
+class Explainer:
+    """A line of the tables."""
+
+    name: str
+    title: str
+    group: str
+    saliency: Callable[..., Tensor]
+    options: dict[str, Any]
+
+
+def explainers() -> dict[str, Explainer]:
+    """Every registered method, and the centre as the baseline that needs no network."""
+    made = {"centre": Explainer("centre", "Centre", "baseline", centre, {})}
+    for group, registry in (
+        ("attribution", attribution.METHODS),
+        ("perturbation", getattr(perturbation, "METHODS", {})),
+    ):
+        for name, method in registry.items():
+            title = getattr(method, "title", name.replace("_", " "))
+            made[name] = Explainer(name, title, group, method.saliency, OPTIONS.get(name, {}))
+    return made
+
+
+def centre(model: Any, x: Tensor, target: Tensor) -> Tensor:
+    """Highest in the middle of the image."""
+    rows, columns = (torch.arange(n) - (n - 1) / 2 for n in x.shape[2:])
+    return -(rows[:, None] ** 2 + columns**2).expand(len(x), -1, -1)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One network, and the rows on which everything is measured: one per scene and class that is seen in it."""
+
+    name: str
+    model: Any
+    task: metrics.PointingTask
+    x: Tensor
+    stamped: Tensor
+    marks: Tensor
+
+    @classmethod
+    def of(cls, name: str, count: int) -> Bench:
+        """The network, on the first `count` scenes."""
+        model = xai_widgets.load(name, device="cpu")
+        some = scenes.generate(count, objects=(1, 3), split="test", seed=SCENE_SEED)
+        task = metrics.PointingTask.from_scenes(some)
+        marks = torch.from_numpy(np.stack([each.mark for each in some]))[task.image]
+        stamped = (task.target == scenes.CUE_CLASS) & marks.flatten(1).any(1)
+        return cls(name, model, task, model.images([each.image for each in some])[task.image], stamped, marks)
+
+    def maps(self, explainer: Explainer, rows: slice) -> Tensor:
+        """The maps of some rows."""
+        found = [
+            explainer.saliency(self.model, x, target, **explainer.options)
+            for x, target in zip(self.x[rows].split(CHUNK), self.task.target[rows].split(CHUNK), strict=True)
+        ]
+        return torch.cat(found).detach()
+
+
+def measured(bench: Bench, explainer: Explainer) -> dict[str, Any]:
+    """Pointing game and sanity of one method on one network."""
+    began = time.monotonic()
+    maps = bench.maps(explainer, slice(None))
+    seconds = (time.monotonic() - began) / len(bench.task)
+    game = metrics.pointing_game(maps, bench.task, reference=REFERENCE)
+    found: dict[str, Any] = {
+        "title": explainer.title,
+        "group": explainer.group,
+        "options": {key: shown(value) for key, value in explainer.options.items()},
+        "all": game.accuracy,
+        "difficult": game.difficult_accuracy,
+        "error": standard_error(game.hits),
+        "seconds": seconds,
+    }
+    if bench.stamped.any():
+        at = bench.stamped
+        rows = [{0: mark} for mark in bench.marks[at]]
+        on_stamp = metrics.pointing_game(maps[at], metrics.PointingTask.of(rows), reference=REFERENCE)
+        found["stamp"] = on_stamp.accuracy
+    if explainer.group != "baseline":
+        found["sanity"] = sanity(bench, explainer)
+    return found
+
+
+def shown(value: Any) -> str:
+    """An option as text; of settings, what is not the default."""
+    if not is_dataclass(value):
+        return str(value)
+    changed = [f for f in fields(value) if getattr(value, f.name) != f.default]
+    return f"{type(value).__name__}({', '.join(f'{f.name}={getattr(value, f.name)}' for f in changed)})"
+
+
+def standard_error(hits: Tensor) -> float:
+    """Of a share of independent hits; one more hit and one more miss keep it above 0 (Laplace)."""
+    p = (hits.sum().item() + 1) / (len(hits) + 2)
+    return (p * (1 - p) / len(hits)) ** 0.5
+
+
+def sanity(bench: Bench, explainer: Explainer) -> dict[str, Any]:
+    """Mean agreement with the map of the trained network after each part of the cascade."""
+    run = metrics.weight_randomisation(
+        bench.model,
+        bench.x[:SANE],
+        bench.task.target[:SANE],
+        explain=(explainer.title, explainer.saliency),
+        layers=CASCADE[bench.name],
+        **explainer.options,
+    )
+    found = run.result(progress=False)
+    # No correlation with a map that has become constant: it says nothing, and agrees with nothing.
+    columns = {key: getattr(found, key).nan_to_num(0).mean(0).tolist() for key in ("spearman_abs", "ssim")}
+    return {"layers": list(found.layers), **columns}
+
+
+def monotone(bench: Bench) -> dict[str, Any] | None:
+    """Equation 8 for extremal perturbations; None while there are none."""
+    if not hasattr(perturbation, "extremal"):
+        return None
+    x, target = bench.x[:MONOTONE], bench.task.target[:MONOTONE]
+    found = perturbation.extremal(bench.model, x, target, areas=AREAS).result(progress=False)
+    whole = bench.model.probs(x).gather(1, target[:, None])[:, 0]
+    areas, scores = torch.as_tensor(found.areas).cpu(), found.scores.detach().cpu()
+    shares = {
+        str(slack): metrics.monotonicity(areas, scores, whole, tolerance=slack).share for slack in (0.0, 0.01)
+    }
+    return {"areas": list(AREAS), "rows": len(x), "share": shares}
+
+
+def chance(task: metrics.PointingTask) -> tuple[float, float]:
+    """What a place drawn at random hits, in all and in the difficult rows."""
+    reach = 15 * min(task.masks.shape[1:]) / REFERENCE
+    shares = [float((ndimage.distance_transform_edt(~mask) <= reach).mean()) for mask in task.masks.numpy()]
+    every, kept = torch.tensor(shares), task.difficult
+    means = []
+    for rows in (torch.ones_like(kept), kept):
+        classes = task.target[rows].unique()
+        means.append(float(np.mean([every[rows & (task.target == k)].mean().item() for k in classes])))
+    return means[0], means[1]
+
+
+def picture(bench: Bench, chosen: dict[str, Explainer]) -> Image.Image:
+    """The maps of every method for two classes of the first scene that has them, white being high."""
+    pairs = (bench.task.image[1:] == bench.task.image[:-1]).nonzero().flatten().tolist() or [0]
+    rows = slice(pairs[0], pairs[0] + 2)
+    size = (bench.x.shape[2], bench.x.shape[3])
+    tiles = [
+        (", ".join(bench.model.labels[k] for k in bench.task.target[rows]), bench.x[rows].permute(0, 2, 3, 1))
+    ]
+    for explainer in chosen.values():
+        if explainer.group == "baseline":
+            continue
+        maps = metrics.at_size(bench.maps(explainer, rows).float(), size)
+        # Signed maps by what speaks for the class; a few pixels may be cut so that one does not darken all others.
+        low, high = maps.amin((1, 2)).clamp(min=0), maps.flatten(1).quantile(0.999, dim=1)
+        units = (maps - low[:, None, None]) / (high - low).clamp(min=1e-12)[:, None, None]
+        tiles.append((explainer.title, units.clamp(0, 1)))
+    return contact_sheet([(title, [part.numpy() for part in parts]) for title, parts in tiles])
+
+
+def header(bench: Bench, options: argparse.Namespace) -> dict[str, Any]:
+    """What the numbers were made with."""
+    return {
+        "command": "python scripts/results.py",
+        "scenes": options.scenes,
+        "scene_seed": SCENE_SEED,
+        "size": bench.x.shape[-1],
+        "rows": len(bench.task),
+        "difficult": int(bench.task.difficult.sum()),
+        "stamped": int(bench.stamped.sum()),
+        "reference": REFERENCE,
+        "sane": min(SANE, len(bench.task)),
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "versions": {
+            "xai_widgets": xai_widgets.__version__,
+            "torch": torch.__version__.split("+")[0],
+            "Python": platform.python_version(),
+        },
+        "seconds": 0.0,
+    }
+
+
+def fill(
+    bench: Bench, chosen: dict[str, Explainer], found: dict[str, Any], save: Callable[[], None]
+) -> list[str]:
+    """Measure methods on one network into `found`; the names of those that failed."""
+    found["chance"] = chance(bench.task)
+    failed = []
+    for name, explainer in chosen.items():
+        try:
+            one = measured(bench, explainer)
+        except Exception as error:  # minutes of other methods' work are not to be lost with it
+            failed.append(f"{name} on {bench.name}: {type(error).__name__}: {error}")
+            print(f"{bench.name:14} {name:24} FAILED: {error}", flush=True)
+            continue
+        found["methods"][name] = one
+        save()
+        print(
+            f"{bench.name:14} {name:24} all {percent(one['all']):>3}  difficult {percent(one['difficult']):>3}  "
+            f"{one['seconds']:.2f} s a map",
+            flush=True,
+        )
+    # Methods that are measured anew keep their place in the tables.
+    found["methods"] = {name: found["methods"][name] for name in explainers() if name in found["methods"]}
+    if "extremal" in chosen:
+        found["monotonicity"] = monotone(bench)
+    save()
+    return failed
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="two scenes, printed and not written")
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="these methods; what is written keeps the others"
+    )
+    parser.add_argument("--scenes", type=int, help=f"number of scenes (default {SCENES}, --quick 2)")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results", help="folder to write to")
+    given = parser.parse_args()
+    for name in given.only or ():
+        if name not in explainers():
+            parser.error(unknown("method", name, explainers()))
+    if given.scenes is None:
+        given.scenes = 2 if given.quick else SCENES
+    return given
+
+
+def main() -> None:
+    """Measure, and write perturbation.json, perturbation.md and a picture for each network."""
+    began, given = time.monotonic(), arguments()
+    chosen = {name: one for name, one in explainers().items() if not given.only or name in given.only}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) if given.quick else given.out
+        folder.mkdir(parents=True, exist_ok=True)
+        numbers = folder / "perturbation.json"
+        benches = [Bench.of(name, given.scenes) for name in NETWORKS]
+        results: dict[str, Any] = {"header": header(benches[0], given), "networks": {}}
+        if given.only and numbers.exists():
+            earlier = json.loads(numbers.read_text())
+            same = ("scenes", "scene_seed", "size", "rows", "sane")
+            if any(earlier["header"][key] != results["header"][key] for key in same):
+                sys.exit(f"{numbers.name} is of other scenes, wanted the same ones: run without --only")
+            results["networks"] = earlier["networks"]
+            results["header"]["seconds"] = earlier["header"]["seconds"]
+        before, failed = results["header"]["seconds"], []
+
+        def save() -> None:
+            results["header"]["seconds"] = round(before + time.monotonic() - began, 1)
+            numbers.write_text(json.dumps(results, indent=1) + "\n")
+
+        for bench in benches:
+            found = results["networks"].setdefault(bench.name, {"methods": {}})
+            failed += fill(bench, chosen, found, save)
+            if not given.quick:
+                everything = {name: one for name, one in explainers().items() if name in found["methods"]}
+                picture(bench, everything).save(folder / f"perturbation_{bench.name}.png", optimize=True)
+        text = page(results, pictures=not given.quick)
+        (folder / "perturbation.md").write_text(text)
+        if given.quick:
+            print(text)
+    if failed:
+        sys.exit("\n".join(["these failed:", *failed]))
+
+
+if __name__ == "__main__":
+    main()
