@@ -59,9 +59,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "lime": {"samples": 400},
     "meaningful_perturbation": {"settings": MeaningfulSettings(steps=150)},
     "noise_mask": {"settings": NoiseMaskSettings(learning_rate=0.1, max_steps=250, window=100)},
-    "prediction_difference": {"stride": 6},
+    "prediction_difference": {"stride": 7, "samples": 6},
     "rise": {"masks": 1000},
 }
+
+#: Methods that explain no class but the predicted one: fewer rows, and no sanity, as randomised networks predict others.
+PREDICTED = {"minimal_image"}
 
 
 @dataclass(frozen=True)
@@ -104,32 +107,50 @@ class Bench:
     x: Tensor
     stamped: Tensor
     marks: Tensor
+    sane: int
 
     @classmethod
-    def of(cls, name: str, count: int) -> Bench:
-        """The network, on the first `count` scenes."""
+    def of(cls, name: str, count: int, sane: int) -> Bench:
+        """The network, on the first `count` scenes; weights are randomised on the first `sane` rows."""
         model = xai_widgets.load(name, device="cpu")
         some = scenes.generate(count, objects=(1, 3), split="test", seed=SCENE_SEED)
         task = metrics.PointingTask.from_scenes(some)
         marks = torch.from_numpy(np.stack([each.mark for each in some]))[task.image]
         stamped = (task.target == scenes.CUE_CLASS) & marks.flatten(1).any(1)
-        return cls(name, model, task, model.images([each.image for each in some])[task.image], stamped, marks)
+        x = model.images([each.image for each in some])[task.image]
+        return cls(name, model, task, x, stamped, marks, min(sane, len(task)))
 
-    def maps(self, explainer: Explainer, rows: slice) -> Tensor:
+    def rows(self, explainer: Explainer) -> Tensor:
+        """Which rows a method is measured on."""
+        if explainer.name not in PREDICTED:
+            return torch.arange(len(self.task))
+        return (self.model.targets(None, self.x) == self.task.target).nonzero()[:, 0]
+
+    def maps(self, explainer: Explainer, rows: Tensor) -> Tensor:
         """The maps of some rows."""
-        found = [
-            explainer.saliency(self.model, x, target, **explainer.options)
-            for x, target in zip(self.x[rows].split(CHUNK), self.task.target[rows].split(CHUNK), strict=True)
-        ]
-        return torch.cat(found).detach()
+        return torch.cat(
+            [
+                explainer.saliency(
+                    self.model, self.x[some], self.task.target[some], **explainer.options
+                ).detach()
+                for some in rows.split(CHUNK)
+            ]
+        )
 
 
 def measured(bench: Bench, explainer: Explainer) -> dict[str, Any]:
     """Pointing game and sanity of one method on one network."""
+    rows = bench.rows(explainer)
+    if not len(rows):
+        raise ValueError("no row is of the class that the network predicts, wanted more scenes")
     began = time.monotonic()
-    maps = bench.maps(explainer, slice(None))
-    seconds = (time.monotonic() - began) / len(bench.task)
-    game = metrics.pointing_game(maps, bench.task, reference=REFERENCE)
+    maps = bench.maps(explainer, rows)
+    seconds = (time.monotonic() - began) / len(rows)
+    whole = bench.task
+    task = metrics.PointingTask(
+        whole.image[rows], whole.target[rows], whole.masks[rows], whole.difficult[rows]
+    )
+    game = metrics.pointing_game(maps, task, reference=REFERENCE)
     found: dict[str, Any] = {
         "title": explainer.title,
         "group": explainer.group,
@@ -137,14 +158,14 @@ def measured(bench: Bench, explainer: Explainer) -> dict[str, Any]:
         "all": game.accuracy,
         "difficult": game.difficult_accuracy,
         "error": standard_error(game.hits),
+        "rows": len(rows),
         "seconds": seconds,
     }
-    if bench.stamped.any():
-        at = bench.stamped
-        rows = [{0: mark} for mark in bench.marks[at]]
-        on_stamp = metrics.pointing_game(maps[at], metrics.PointingTask.of(rows), reference=REFERENCE)
-        found["stamp"] = on_stamp.accuracy
-    if explainer.group != "baseline":
+    stamped = bench.stamped[rows]
+    if stamped.any():
+        stamps = metrics.PointingTask.of([{0: mark} for mark in bench.marks[rows][stamped]])
+        found["stamp"] = metrics.pointing_game(maps[stamped], stamps, reference=REFERENCE).accuracy
+    if explainer.group != "baseline" and explainer.name not in PREDICTED:
         found["sanity"] = sanity(bench, explainer)
     return found
 
@@ -167,8 +188,8 @@ def sanity(bench: Bench, explainer: Explainer) -> dict[str, Any]:
     """Mean agreement with the map of the trained network after each part of the cascade."""
     run = metrics.weight_randomisation(
         bench.model,
-        bench.x[:SANE],
-        bench.task.target[:SANE],
+        bench.x[: bench.sane],
+        bench.task.target[: bench.sane],
         explain=(explainer.title, explainer.saliency),
         layers=CASCADE[bench.name],
         **explainer.options,
@@ -208,13 +229,13 @@ def chance(task: metrics.PointingTask) -> tuple[float, float]:
 def picture(bench: Bench, chosen: dict[str, Explainer]) -> Image.Image:
     """The maps of every method for two classes of the first scene that has them, white being high."""
     pairs = (bench.task.image[1:] == bench.task.image[:-1]).nonzero().flatten().tolist() or [0]
-    rows = slice(pairs[0], pairs[0] + 2)
+    rows = torch.arange(pairs[0], min(pairs[0] + 2, len(bench.task)))
     size = (bench.x.shape[2], bench.x.shape[3])
     tiles = [
         (", ".join(bench.model.labels[k] for k in bench.task.target[rows]), bench.x[rows].permute(0, 2, 3, 1))
     ]
     for explainer in chosen.values():
-        if explainer.group == "baseline":
+        if explainer.group == "baseline" or explainer.name in PREDICTED:
             continue
         maps = metrics.at_size(bench.maps(explainer, rows).float(), size)
         # Signed maps by what speaks for the class; a few pixels may be cut so that one does not darken all others.
@@ -235,7 +256,7 @@ def header(bench: Bench, options: argparse.Namespace) -> dict[str, Any]:
         "difficult": int(bench.task.difficult.sum()),
         "stamped": int(bench.stamped.sum()),
         "reference": REFERENCE,
-        "sane": min(SANE, len(bench.task)),
+        "sane": bench.sane,
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
         "versions": {
@@ -301,7 +322,7 @@ def main() -> None:
         folder = Path(scratch) if given.quick else given.out
         folder.mkdir(parents=True, exist_ok=True)
         numbers = folder / "perturbation.json"
-        benches = [Bench.of(name, given.scenes) for name in NETWORKS]
+        benches = [Bench.of(name, given.scenes, 1 if given.quick else SANE) for name in NETWORKS]
         results: dict[str, Any] = {"header": header(benches[0], given), "networks": {}}
         if given.only and numbers.exists():
             earlier = json.loads(numbers.read_text())

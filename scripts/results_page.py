@@ -23,6 +23,8 @@ pixels wide: {rows} maps, one for each class that is seen in a scene, {difficult
 - **after ...**: sanity by weight randomisation, cascading from the output to the input, on {sane} maps: rank
   correlation of the absolute map with that of the trained network. Near 0 is good, near 1 says that the method draws
   the image and not the network. A map that has become constant counts as 0.
+- A method that explains no class but the predicted one is measured on the maps for that class, and not on randomised
+  networks, which predict another.
 - **s a map**: seconds, which vary by up to two times on a shared machine.
 """
 
@@ -37,7 +39,7 @@ def percent(value: float | None) -> str:
     return "–" if value is None or value != value else f"{100 * value:.0f}"
 
 
-def table(found: dict[str, Any]) -> str:
+def table(found: dict[str, Any], head: dict[str, Any]) -> str:
     """The methods of one network, baselines first."""
     lines = [
         "| method | all | difficult | stamp | after the output layer | after half | after all | s a map |",
@@ -46,7 +48,8 @@ def table(found: dict[str, Any]) -> str:
     low, high = found["chance"]
     lines.append(f"| *a place drawn at random* | {percent(low)} | {percent(high)} | | | | | |")
     for name, one in found["methods"].items():
-        cells = [f"{one['title']} (`{name}`)", f"{percent(one['all'])} ± {percent(one['error'])}"]
+        fewer = f", {one['rows']} maps" if one["rows"] < head["rows"] else ""
+        cells = [f"{one['title']} (`{name}`{fewer})", f"{percent(one['all'])} ± {percent(one['error'])}"]
         cells += [percent(one["difficult"]), percent(one.get("stamp"))]
         curve = one.get("sanity", {}).get("spearman_abs")
         ends = () if curve is None else (0, len(curve) // 2, -1)
@@ -72,7 +75,7 @@ def page(results: dict[str, Any], *, pictures: bool) -> str:
             "Options other than a method's own, so that the whole ends in time:\n\n" + "\n".join(lines) + "\n"
         )
     for name, found in results["networks"].items():
-        parts += [f"## {name}\n", table(found)]
+        parts += [f"## {name}\n", table(found, head)]
         share = found.get("monotonicity")
         if share:
             areas = ", ".join(f"{100 * area:g}" for area in share["areas"])
