@@ -63,7 +63,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "rise": {"masks": 1000},
 }
 
-#: Methods that explain no class but the predicted one: fewer rows, and no sanity, as randomised networks predict others.
+#: Methods that explain the predicted class alone: fewer rows, and no sanity, as randomised networks predict others.
 PREDICTED = {"minimal_image"}
 
 
