@@ -7,6 +7,7 @@ from xai_widgets.views.class_picker import ClassPicker
 from xai_widgets.views.curve_view import CurveView
 from xai_widgets.views.heatmap_view import HeatmapView
 from xai_widgets.views.linking import link
+from xai_widgets.views.mask_view import MaskView
 from xai_widgets.views.method_picker import MethodPicker
 from xai_widgets.views.ordered_mask_view import OrderedMaskView
 from xai_widgets.views.run_bar import RunBar
@@ -16,6 +17,7 @@ __all__ = [
     "ClassPicker",
     "CurveView",
     "HeatmapView",
+    "MaskView",
     "MethodPicker",
     "OrderedMaskView",
     "RunBar",

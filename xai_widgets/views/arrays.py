@@ -147,7 +147,44 @@ class Array(TraitType):
         obj._notify_trait(name, old, new)
 
 
-class Image(Array):
+class Bytes(Array):
+    """A trait that holds an array of shares as bytes: uint8 from 0 to 255, floats from 0 to 1, or booleans.
+
+    Parameters
+    ----------
+    shape : tuple of (int or None)
+        The wanted shape; None stands for any extent.
+    stack : bool, default False
+        Whether one part alone, an array without the first axis, is taken for a stack of one.
+    help : str, default ""
+        What the array is.
+    **metadata
+        Passed on to the trait.
+    """
+
+    info_text = "an array of bytes"
+
+    def __init__(
+        self, shape: tuple[int | None, ...], *, stack: bool = False, help: str = "", **metadata: Any
+    ) -> None:
+        super().__init__("uint8", shape, stack=stack, help=help, **metadata)
+
+    def cast_array(self, obj: HasTraits, array: NDArray[Any]) -> NDArray[Any]:
+        """Cast to bytes, floats by 255."""
+        if array.dtype.kind != "f":
+            if array.dtype.kind == "b":
+                return array.astype(np.uint8) * np.uint8(255)
+            return super().cast_array(obj, array)
+        if array.size and not (array.min() >= 0 and array.max() <= 1):
+            raise self.error_of(
+                obj,
+                f"has {array.dtype} values from {array.min():g} to {array.max():g}, "
+                "wanted floats from 0 to 1, or uint8 from 0 to 255",
+            )
+        return np.round(array * 255).astype(np.uint8)
+
+
+class Image(Bytes):
     """A trait that holds an image of shape (H, W, 3) and uint8, or None.
 
     Takes bytes (0 to 255) or floats (0 to 1), with three channels last; one image also grey, as (H, W) or
@@ -167,7 +204,7 @@ class Image(Array):
 
     def __init__(self, *, count: int | None = None, help: str = "", **metadata: Any) -> None:
         shape = (None, None, 3) if count is None else (count, None, None, 3)
-        super().__init__("uint8", shape, help=help, **metadata)
+        super().__init__(shape, help=help, **metadata)
         self.count = count
 
     def read(self, obj: HasTraits, value: Any) -> NDArray[Any]:
@@ -190,17 +227,3 @@ class Image(Array):
         if self.count is not None:
             return f"({self.count}, height, width, 3)"
         return "(height, width, 3), or (height, width) for grey"
-
-    def cast_array(self, obj: HasTraits, array: NDArray[Any]) -> NDArray[Any]:
-        """Cast to bytes, floats by 255."""
-        if array.dtype.kind != "f":
-            if array.dtype.kind == "b":
-                return array.astype(np.uint8) * np.uint8(255)
-            return super().cast_array(obj, array)
-        if array.size and not (array.min() >= 0 and array.max() <= 1):
-            raise self.error_of(
-                obj,
-                f"has {array.dtype} values from {array.min():g} to {array.max():g}, "
-                "wanted floats from 0 to 1, or uint8 from 0 to 255",
-            )
-        return np.round(array * 255).astype(np.uint8)

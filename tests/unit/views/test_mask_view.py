@@ -1,0 +1,71 @@
+"""MaskView: traits and errors."""
+
+import numpy as np
+import pytest
+from traitlets import TraitError
+
+from xai_widgets.views import CurveView, MaskView, link
+
+
+def test_arrays_are_sent_as_the_browser_reads_them():
+    rng = np.random.default_rng(0)
+    levels = rng.random((3, 4, 5, 3))
+    masks = rng.random((2, 4, 5)).astype("float32")
+    state = MaskView(levels=levels, masks=masks, areas=[0.1, 0.5]).get_state()
+    assert (state["levels"]["dtype"], state["levels"]["shape"]) == ("uint8", [3, 4, 5, 3])
+    assert (state["masks"]["dtype"], state["masks"]["shape"]) == ("uint8", [2, 4, 5])
+    assert (state["areas"]["dtype"], state["areas"]["shape"]) == ("float32", [2])
+    sent = np.frombuffer(state["masks"]["data"], "uint8").reshape(2, 4, 5)
+    np.testing.assert_array_equal(sent, np.round(masks * 255))
+
+
+def test_one_mask_may_be_given_alone_and_as_booleans():
+    view = MaskView(masks=np.eye(3, dtype=bool))
+    np.testing.assert_array_equal(view.masks, [255 * np.eye(3)])
+
+
+def test_defaults():
+    view = MaskView()
+    assert (view.area, view.display, view.ready, view.interpolation) == (0.1, "preserved", [], "pixelated")
+    assert view.levels is view.masks is view.areas is view.best is view.position is None
+
+
+@pytest.mark.parametrize("best", [None, float("nan"), np.nan])
+def test_no_best_area(best):
+    view = MaskView(best=0.25)
+    view.best = best
+    assert view.best is None
+    assert view.get_state()["best"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("levels", np.zeros((1, 4, 4, 3)), r"MaskView\.levels has 1 image, wanted at least 2"),
+        ("levels", np.zeros((4, 4, 3)), r"levels has shape \(4, 4, 3\), wanted \(any, any, any, 3\)"),
+        ("levels", np.full((2, 4, 4, 3), 1.5), "wanted floats from 0 to 1, or uint8"),
+        ("masks", np.full((2, 4, 4), np.nan), "wanted floats from 0 to 1"),
+        ("masks", np.zeros(4), r"masks has shape \(4,\), wanted \(any, any, any\)"),
+        ("areas", [0.0, 0.5], r"areas is \[0\.0, 0\.5\], wanted areas above 0 and up to 1"),
+        ("areas", [0.5, 0.25], "each larger than the one before"),
+        ("areas", [0.5, 1.25], "up to 1"),
+        ("areas", [0.5, np.nan], "wanted areas"),
+        ("area", 1.1, r"MaskView\.area is 1\.1, wanted a number from 0 to 1"),
+        ("best", -0.5, r"MaskView\.best is -0\.5, wanted an area from 0 to 1, or None"),
+        ("display", "preserve", "unknown choice 'preserve'; did you mean 'preserved'"),
+        ("ready", [1.5], "ready"),
+    ],
+)
+def test_bad_values_are_refused_and_the_view_stays_usable(name, value, words):
+    view = MaskView()
+    before = getattr(view, name)
+    with pytest.raises(TraitError, match=words):
+        setattr(view, name, value)
+    assert getattr(view, name) == before
+
+
+def test_the_slider_is_joined_to_the_cursor_of_a_curve():
+    view, curve = MaskView(areas=[0.1, 0.5]), CurveView(fraction=0.3)
+    link((curve, "fraction"), (view, "area"))
+    assert view.area == 0.3
+    assert view.channels["area"] == curve.channels["fraction"]

@@ -1,0 +1,118 @@
+"""An image seen through one mask of a family, chosen by its area."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from traitlets import Bool, Float, Int, List, TraitError, validate
+
+from xai_widgets.views.arrays import Array, Bytes
+from xai_widgets.views.base import View
+from xai_widgets.views.position import Position
+from xai_widgets.views.traits import Choice, Unit
+
+#: What of the image the mask shows.
+DISPLAYS = ("preserved", "deleted", "outline", "mask")
+
+
+class MaskView(View):
+    """The image under the mask whose area is nearest to the chosen one.
+
+    With L levels and the mask m in [0, 1], the pixel u is shown as the levels at place m(u) (L - 1), linearly
+    between two of them: exactly what the network sees. Two levels are a plain blend. Everything is sent once, so
+    dragging needs no kernel. With the picture or the slider focused, the arrows go to the next area that is there,
+    Home and End to the smallest and the largest, b to the best one, and d changes what is displayed.
+
+    `area` is any number: drawing takes the nearest area that is ready, so ``link((curve, "fraction"), (view, "area"))``
+    joins the slider to the cursor of a curve over areas from 0 to 1.
+
+    Attributes
+    ----------
+    levels : numpy.ndarray of uint8, shape (L, H, W, 3), or None
+        The image from wholly perturbed, ``levels[0]``, to untouched, ``levels[-1]``; at least two. Floats in
+        [0, 1] are converted. Default None.
+    masks : numpy.ndarray of uint8, shape (A, h, w), or None
+        One mask for each area, 255 where the image is preserved. Floats in [0, 1] and booleans are converted. Masks
+        of another size than the image are enlarged bilinearly. A single one may be given as (h, w). Default None:
+        the image is shown whole.
+    areas : numpy.ndarray of float32, shape (A,), or None
+        The area of each mask, ascending in (0, 1]. Default None.
+    area : float in [0, 1]
+        The chosen area. Default 0.1.
+    ready : list of bool
+        Which masks are there yet; those that are not are dimmed on the slider and passed over. Missing entries,
+        and so the empty list, the default, mean ready.
+    best : float or None
+        The area a* that is marked by a star on the slider; NaN becomes None. Default None.
+    display : {"preserved", "deleted", "outline", "mask"}
+        The image under m, under 1 - m, with the line at which m is a half (dimmed outside it), or m itself in grey.
+        Default "preserved".
+    interpolation : {"pixelated", "smooth"}
+        How the image is enlarged; pixelated shows what the network sees. Default "pixelated".
+    position : list [x, y] of float in [0, 1], or None
+        The marked place, from the top left corner; the value of the mask there is written below the image.
+        Default None.
+    controls : bool
+        Whether the view has its own controls. Default True.
+    width : int
+        Largest width in CSS px, 0 for the width of the column. Default 400.
+    title : str
+        A heading, also the accessible name.
+
+    Raises
+    ------
+    TypeError
+        For a keyword that is no trait of the view.
+    traitlets.TraitError
+        For a value that does not fit, in one sentence.
+
+    Examples
+    --------
+    >>> view = MaskView(levels=[blurred, x], masks=masks, areas=[0.05, 0.1, 0.2], best=0.1)  # doctest: +SKIP
+    """
+
+    _bundle = "mask_view"
+
+    levels = Bytes((None, None, None, 3), help="The image from perturbed to untouched, (L, H, W, 3).")
+    masks = Bytes((None, None, None), stack=True, help="One mask for each area, shape (A, h, w).")
+    areas = Array("float32", (None,), help="The area of each mask, ascending in (0, 1], shape (A,).")
+    area = Unit(0.1, help="The chosen area.")
+    ready: List[bool] = List(Bool(), help="Which masks are there yet; empty: all.").tag(sync=True)
+    best = Float(None, allow_none=True, help="The area that is marked by a star, or None.").tag(sync=True)
+    display = Choice(DISPLAYS, help="What of the image the mask shows.")
+    interpolation = Choice(("pixelated", "smooth"), help="How the image is enlarged.")
+    position = Position(help="The marked place [x, y], or None.")
+    controls = Bool(True, help="Whether the view has its own controls.").tag(sync=True)
+    width = Int(400, min=0, help="Largest width, CSS px; 0: that of the column.").tag(sync=True)
+
+    @validate("levels")
+    def _at_least_two(self, proposal: dict[str, Any]) -> NDArray[np.uint8]:
+        levels: NDArray[np.uint8] = proposal["value"]
+        if len(levels) < 2:
+            raise TraitError(
+                f"MaskView.levels has {len(levels)} image, wanted at least 2: the perturbed one and the image itself"
+            )
+        return levels
+
+    @validate("areas")
+    def _ascending(self, proposal: dict[str, Any]) -> NDArray[np.float32]:
+        areas: NDArray[np.float32] = proposal["value"]
+        # No comparison holds for NaN.
+        if not (((areas > 0) & (areas <= 1)).all() and (np.diff(areas) > 0).all()):
+            raise TraitError(
+                f"MaskView.areas is {areas.tolist()}, wanted areas above 0 and up to 1, "
+                "each larger than the one before"
+            )
+        return areas
+
+    @validate("best")
+    def _share_or_none(self, proposal: dict[str, Any]) -> float | None:
+        best: float = proposal["value"]
+        if math.isnan(best):
+            return None
+        if not 0 <= best <= 1:
+            raise TraitError(f"MaskView.best is {best!r}, wanted an area from 0 to 1, or None")
+        return best
