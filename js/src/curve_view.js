@@ -3,10 +3,11 @@ import "./lib/theme.css";
 import "./curve_view.css";
 import { CurveCursor, tidy } from "./lib/curve_cursor.js";
 import { listen } from "./lib/curve_gestures.js";
+import { CurveGuides } from "./lib/curve_guides.js";
 import { CurveLegend } from "./lib/curve_legend.js";
 import { picture } from "./lib/curve_picture.js";
 import { CurvePlot } from "./lib/curve_plot.js";
-import { nearest, positionOf, readCurves, toCsv } from "./lib/curves.js";
+import { NO_CURVES, nearest, positionOf, readCurves, toCsv } from "./lib/curves.js";
 import { download, element } from "./lib/dom.js";
 import { readable, slug } from "./lib/format.js";
 import { observe, onFrame, update, updater } from "./lib/state.js";
@@ -37,7 +38,7 @@ class View {
 	/** @type {CurveCursor | null} */
 	#cursor = null;
 	/** @type {import("./lib/curves.js").Curves} what is drawn */
-	#data = { x: new Float32Array(0), curves: [] };
+	#data = NO_CURVES;
 	#zooming = false;
 	#width = 0;
 	#colors = colorResolver(this.root);
@@ -102,7 +103,7 @@ class View {
 		try {
 			this.#data = readCurves(model);
 		} catch (error) {
-			this.#data = { x: new Float32Array(0), curves: [] };
+			this.#data = NO_CURVES;
 			problem = `Cannot draw the curves: ${/** @type {Error} */ (error).message}`;
 		}
 		const { curves } = this.#data;
@@ -110,6 +111,8 @@ class View {
 		if (this.#noticeText.textContent !== problem) this.#noticeText.textContent = problem;
 		this.#noticeText.hidden = !problem;
 		this.#notice.classList.toggle("xw-error", problem.startsWith("Cannot"));
+		const lines = this.#data.lines.map(({ label, y }) => `${label}: ${readable(y)}`).join(", ");
+		this.root.setAttribute("aria-description", lines);
 		this.#legend.draw(curves);
 		if (this.#width > 0) this.#drawPlot();
 		this.#place();
@@ -130,7 +133,9 @@ class View {
 
 	/** @param {number} height @returns {CurvePlot} */
 	#makePlot(height) {
-		const plot = new CurvePlot(this.#host, this.#width, height, this.#colors.resolve);
+		const { resolve } = this.#colors;
+		const guides = new CurveGuides((x) => this.#set({ fraction: this.#fractionOf(x) }), resolve);
+		const plot = new CurvePlot(this.#host, this.#width, height, resolve, guides);
 		const cursor = new CurveCursor(
 			this.root,
 			plot.over,
@@ -174,10 +179,13 @@ class View {
 
 	/** @param {CurvePlot} plot @param {number} left @returns {number} */
 	#fractionAt(plot, left) {
+		return this.#fractionOf(plot.xAt(Math.min(Math.max(left, 0), plot.plotWidth)));
+	}
+
+	/** @param {number} position  on x @returns {number} */
+	#fractionOf(position) {
 		const { x } = this.#data;
-		const inside = plot.xAt(Math.min(Math.max(left, 0), plot.plotWidth));
-		if (x.length < 2) return tidy(inside);
-		return tidy((inside - x[0]) / (x[x.length - 1] - x[0]));
+		return tidy(x.length < 2 ? position : (position - x[0]) / (x[x.length - 1] - x[0]));
 	}
 
 	/** @param {number} row */
@@ -286,7 +294,12 @@ function render({ model, el }) {
 	const view = new View(model, signal);
 	el.append(view.root);
 	const looks = ["title", "width", "height", "x_label", "y_label", "controls"];
-	observe(model, ["x", "y", "series", "hidden", "frame", "game", ...looks], view.draw, signal);
+	observe(
+		model,
+		["x", "y", "series", "lines", "marks", "hidden", "frame", "game", ...looks],
+		view.draw,
+		signal,
+	);
 	observe(model, ["fraction"], view.place, signal);
 	onThemeChange(() => view.forgetColors(), signal);
 	view.draw();

@@ -19,6 +19,8 @@ export function state(over = {}) {
 		x: array("float32", [T], X),
 		y: array("float32", [3, T], [...FALL, ...RISE, ...FLAT]),
 		series: SERIES,
+		lines: [],
+		marks: [],
 		hidden: [],
 		fraction: 0.25,
 		frame: 0,

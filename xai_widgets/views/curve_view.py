@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,9 @@ from xai_widgets.views.traits import GAMES, Choice, Unit
 
 #: What one entry of ``CurveView.series`` may hold, with the type of each.
 SERIES_KEYS: dict[str, type] = {"label": str, "note": str, "frame": int, "game": str, "color": str}
+#: What one entry of ``CurveView.lines`` and of ``CurveView.marks`` must hold, and may hold.
+LINE_KEYS: dict[str, type] = {"y": float, "label": str, "color": str}
+MARK_KEYS: dict[str, type] = {"x": float, "label": str}
 
 
 class CurveView(View):
@@ -35,6 +41,12 @@ class CurveView(View):
         instance ``"AUC 0.123"``), ``frame`` (int, default the row), ``game`` ("deletion", "insertion" or
         "", the default) and ``color`` (a CSS colour, default that of `frame`). Missing entries are filled
         with the defaults. Default empty.
+    lines : list of dict
+        Horizontal lines to compare with, each with ``y`` (float), ``label`` (str) and, if wanted, ``color`` (a
+        CSS colour). The y axis makes room for them. Default empty.
+    marks : list of dict
+        Places on x that are marked, each with ``x`` (float) and ``label`` (str), for instance
+        ``{"x": 0.1, "label": "a* = 10 %"}``. A click on one, or Enter, sets `fraction` to it. Default empty.
     hidden : list of int
         The rows of `y` that are not drawn; the person changes it with the check boxes of the legend.
     fraction : float in [0, 1]
@@ -70,6 +82,8 @@ class CurveView(View):
     series: List[dict[str, Any]] = List(Dict(), help="One dict a row: label, note, frame, game, color.").tag(
         sync=True
     )
+    lines: List[dict[str, Any]] = List(Dict(), help="Horizontal lines: y, label, color.").tag(sync=True)
+    marks: List[dict[str, Any]] = List(Dict(), help="Marked places on x: x, label.").tag(sync=True)
     hidden: List[int] = List(Int(), help="Rows that are not drawn.").tag(sync=True)
     fraction = Unit(help="Where the cursor stands, from the first x (0) to the last (1).")
     frame = Int(0, help="The frame of the active curve.").tag(sync=True)
@@ -93,14 +107,48 @@ class CurveView(View):
     def _known_keys(self, proposal: dict[str, Any]) -> list[dict[str, Any]]:
         entries: list[dict[str, Any]] = proposal["value"]
         for row, entry in enumerate(entries):
-            for key, value in entry.items():
-                if key not in SERIES_KEYS:
-                    raise TraitError(f"CurveView.series[{row}]: {unknown('key', key, SERIES_KEYS)}")
-                wanted = SERIES_KEYS[key]
-                if not isinstance(value, wanted) or isinstance(value, bool):
-                    raise TraitError(
-                        f"CurveView.series[{row}]['{key}'] is {value!r}, wanted {wanted.__name__}"
-                    )
+            check_entry(f"CurveView.series[{row}]", entry, SERIES_KEYS)
             if entry.get("game", "") not in ("", *GAMES):
                 raise TraitError(f"CurveView.series[{row}]: {unknown('game', entry['game'], GAMES)}")
         return entries
+
+    @validate("lines", "marks")
+    def _known_guides(self, proposal: dict[str, Any]) -> list[dict[str, Any]]:
+        name = proposal["trait"].name
+        keys = LINE_KEYS if name == "lines" else MARK_KEYS
+        for row, entry in enumerate(proposal["value"]):
+            check_entry(f"CurveView.{name}[{row}]", entry, keys, required=list(keys)[:2])
+        # Plain floats: what numpy computed cannot be sent.
+        return [
+            {key: float(value) if keys[key] is float else value for key, value in entry.items()}
+            for entry in proposal["value"]
+        ]
+
+
+def check_entry(
+    owner: str, entry: Mapping[str, Any], keys: Mapping[str, type], *, required: list[str] | None = None
+) -> None:
+    """Refuse an entry with an unknown key, a value of another type, or without what is required.
+
+    Parameters
+    ----------
+    owner : str
+        What the entry is, for the error.
+    entry : mapping
+        The entry.
+    keys : mapping of str to type
+        What it may hold; a float is any finite number.
+    required : list of str, optional
+        What it must hold.
+    """
+    for key, value in entry.items():
+        if key not in keys:
+            raise TraitError(f"{owner}: {unknown('key', key, keys)}")
+        if keys[key] is float:
+            if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+                raise TraitError(f"{owner}['{key}'] is {value!r}, wanted a finite number")
+        elif not isinstance(value, keys[key]) or isinstance(value, bool):
+            raise TraitError(f"{owner}['{key}'] is {value!r}, wanted {keys[key].__name__}")
+    for key in required or []:
+        if key not in entry:
+            raise TraitError(f"{owner} has no {key!r}, wanted {' and '.join(map(repr, required or []))}")

@@ -1,5 +1,6 @@
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
+import { MARK_ROOM } from "./curve_guides.js";
 import { positionOf } from "./curves.js";
 import { gameDash } from "./palette.js";
 
@@ -12,6 +13,8 @@ const SLACK = 1e-4;
 const LABEL = 18;
 /** Up to this many values a curve shows its points, so that the first ones are seen at all. */
 const FEW = 3;
+/** A curve of so few samples shows its points throughout: what lies between them is not computed. */
+const SPARSE = 30;
 
 /**
  * A uPlot that is made once and then only changed: data, styles, labels, size and zoom are set in one
@@ -26,15 +29,20 @@ export class CurvePlot {
 	#resolve;
 	/** @type {[x: string, y: string]} */
 	#labels = ["", ""];
+	/** Whether the names of marks need room above the plotting area. */
+	#marked = false;
+	#guides;
 
 	/**
 	 * @param {HTMLElement} host
 	 * @param {number} width  CSS px
 	 * @param {number} height  CSS px
 	 * @param {(color: string) => string} resolve  turns a CSS colour into one for the canvas
+	 * @param {import("./curve_guides.js").CurveGuides} guides
 	 */
-	constructor(host, width, height, resolve) {
+	constructor(host, width, height, resolve, guides) {
 		this.#resolve = resolve;
+		this.#guides = guides;
 		const axis = {
 			stroke: () => resolve("var(--xw-muted)"),
 			grid: { stroke: () => resolve("var(--xw-line)"), width: 1 },
@@ -51,7 +59,8 @@ export class CurvePlot {
 			{
 				width,
 				height,
-				padding: [10, 14, 2, 2],
+				padding: [() => (this.#marked ? MARK_ROOM : 10), 14, 2, 2],
+				hooks: { draw: [(plot) => guides.draw(plot)] },
 				legend: { show: false },
 				// Moving uPlot's own cursor costs more than one line, and it cannot be dragged.
 				cursor: { show: false },
@@ -65,6 +74,7 @@ export class CurvePlot {
 			[[0, 1]],
 			host,
 		);
+		this.over.append(guides.element);
 	}
 
 	/** The element over the plotting area. */
@@ -98,7 +108,8 @@ export class CurvePlot {
 		const plot = this.#plot;
 		const [x, y] = this.#ranges(data);
 		plot.batch(() => {
-			this.#arrange(look);
+			this.#guides.set(data);
+			this.#arrange(look, data.marks.length > 0);
 			this.#restyle(data);
 			const columns = data.curves.map(({ values }) => Array.from(values, orNull));
 			plot.setData([Array.from(data.x), ...columns], false);
@@ -108,12 +119,13 @@ export class CurvePlot {
 		});
 	}
 
-	/** @param {{width: number, height: number, xLabel: string, yLabel: string}} look */
-	#arrange({ width, height, xLabel, yLabel }) {
+	/** @param {{width: number, height: number, xLabel: string, yLabel: string}} look @param {boolean} marked */
+	#arrange({ width, height, xLabel, yLabel }, marked) {
 		const plot = this.#plot;
 		if (width !== plot.width || height !== plot.height) plot.setSize({ width, height });
-		if (xLabel === this.#labels[0] && yLabel === this.#labels[1]) return;
+		if (xLabel === this.#labels[0] && yLabel === this.#labels[1] && marked === this.#marked) return;
 		this.#labels = [xLabel, yLabel];
+		this.#marked = marked;
 		plot.redraw(false, true);
 	}
 
@@ -129,7 +141,7 @@ export class CurvePlot {
 	}
 
 	/** @param {Curves} data */
-	#restyle({ curves }) {
+	#restyle({ x, curves }) {
 		const plot = this.#plot;
 		while (plot.series.length - 1 > curves.length) plot.delSeries(plot.series.length - 1);
 		while (plot.series.length - 1 < curves.length) {
@@ -145,19 +157,19 @@ export class CurvePlot {
 			series.dash = gameDash(curve.game);
 			series.alpha = curve.active || !someActive ? 1 : 0.75;
 			const points = /** @type {uPlot.Series.Points} */ (series.points);
-			points.show = () => curve.computed <= FEW;
+			points.show = () => curve.computed <= FEW || x.length <= SPARSE;
 			points.stroke = () => color;
 			points.fill = () => color;
 		});
 	}
 
 	/**
-	 * What the axes show: the zoom, else all x, and [0, 1] for y unless a visible curve leaves it.
+	 * What the axes show: the zoom, else all x, and [0, 1] for y unless a visible curve or a line leaves it.
 	 *
 	 * @param {Curves} data
 	 * @returns {[Range, Range]}
 	 */
-	#ranges({ x, curves }) {
+	#ranges({ x, curves, lines }) {
 		const all = extent(x) ?? [0, 1];
 		// A zoom into another x would show an empty plot.
 		if (this.zoom.x && (this.zoom.x[1] <= all[0] || this.zoom.x[0] >= all[1]))
@@ -165,7 +177,7 @@ export class CurvePlot {
 		let low = 0;
 		let high = 1;
 		const visible = curves.filter(({ hidden }) => !hidden).map(({ values }) => extent(values));
-		const found = visible.filter((range) => range !== null);
+		const found = [...visible, extent(lines.map(({ y }) => y))].filter((range) => range !== null);
 		if (found.length > 0) {
 			low = Math.min(...found.map((range) => range[0]));
 			high = Math.max(...found.map((range) => range[1]));

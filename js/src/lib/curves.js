@@ -17,7 +17,11 @@ import { seriesColor } from "./palette.js";
  * @property {Float32Array} values  NaN where nothing is computed
  */
 
-/** @typedef {{x: Float32Array, curves: Curve[]}} Curves */
+/** @typedef {import("./curve_guides.js").Guides} Guides */
+/** @typedef {{x: Float32Array, curves: Curve[]} & Guides} Curves */
+
+/** @type {Curves} nothing to draw */
+export const NO_CURVES = { x: new Float32Array(0), curves: [], lines: [], marks: [] };
 
 /**
  * The curves of a model as it is now; none while an array is missing.
@@ -31,7 +35,7 @@ export function readCurves(model) {
 	const x = decode(model.get("x"));
 	/** @type {import("./arrays.js").NDArray<Float32Array> | null} */
 	const y = decode(model.get("y"));
-	if (!x || !y) return { x: new Float32Array(0), curves: [] };
+	if (!x || !y) return NO_CURVES;
 	const [rows, steps] = y.shape;
 	if (steps !== x.data.length) {
 		throw new RangeError(`y has ${steps} steps, x has ${x.data.length}: wanted as many`);
@@ -43,7 +47,7 @@ export function readCurves(model) {
 		return describe(row, series[row] ?? {}, values, hidden.has(row));
 	});
 	markActive(curves, model.get("frame"), model.get("game"));
-	return { x: x.data, curves };
+	return { x: x.data, curves, lines: model.get("lines") ?? [], marks: model.get("marks") ?? [] };
 }
 
 /**
@@ -112,6 +116,9 @@ export function positionOf(x, fraction) {
 	return x[0] + fraction * (x[x.length - 1] - x[0]);
 }
 
+/** Words that say which game a curve is of. @type {Record<string, RegExp>} */
+const SAID = { deletion: /delet/i, insertion: /insert|preserv/i };
+
 /**
  * The name of a curve with its game, unless the name says it.
  *
@@ -119,7 +126,7 @@ export function positionOf(x, fraction) {
  * @returns {string}
  */
 export function fullName({ label, game }) {
-	return game && !label.toLowerCase().includes(game) ? `${label} ${game}` : label;
+	return game && !SAID[game]?.test(label) ? `${label} ${game}` : label;
 }
 
 /**

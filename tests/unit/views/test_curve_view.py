@@ -44,6 +44,13 @@ def test_nothing_is_needed_to_begin():
         ({"x": [[0, 1]]}, r"CurveView.x has shape \(1, 2\), wanted \(any\)"),
         ({"y": [0, 1]}, r"CurveView.y has shape \(2,\), wanted \(any, any\)"),
         ({"height": 10}, "height"),
+        ({"lines": [{"y": 0.5}]}, r"lines\[0\] has no 'label', wanted 'y' and 'label'"),
+        ({"lines": [{"y": "0.5", "label": "a"}]}, r"lines\[0\]\['y'\] is '0.5', wanted a finite number"),
+        ({"lines": [{"y": float("nan"), "label": "a"}]}, "is nan, wanted a finite number"),
+        ({"lines": [{"y": True, "label": "a"}]}, "is True, wanted a finite number"),
+        ({"lines": [{"y": 1, "label": "a", "colour": "red"}]}, "unknown key 'colour'; did you mean 'color'"),
+        ({"marks": [{"x": 1, "label": 3}]}, r"marks\[0\]\['label'\] is 3, wanted str"),
+        ({"marks": [{}, {"y": 1, "label": "a"}]}, r"marks\[0\] has no 'x'"),
     ],
 )
 def test_bad_values_are_refused_in_one_sentence(kwargs, words):
@@ -65,6 +72,15 @@ def test_a_refused_value_leaves_the_old_one():
 def test_the_rounding_of_a_sum_is_forgiven():
     view = CurveView(fraction=1 + 1e-9)
     assert view.fraction == 1.0
+
+
+def test_numbers_of_lines_and_marks_are_sent_as_plain_floats():
+    view = CurveView(
+        lines=[{"y": np.float32(0.5), "label": "a", "color": "red"}], marks=[{"x": 1, "label": "b"}]
+    )
+    assert view.lines == [{"y": 0.5, "label": "a", "color": "red"}]
+    assert view.marks == [{"x": 1.0, "label": "b"}]
+    assert {type(view.lines[0]["y"]), type(view.marks[0]["x"])} == {float}
 
 
 def test_unknown_keyword():

@@ -1,0 +1,144 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { userEvent } from "vitest/browser";
+import { all, canvasBytes, find, ink, pointer, RISE, show, T, texts, view, X } from "./curve.js";
+import { array, painted } from "./model.js";
+
+beforeEach(() => document.body.style.setProperty("--jp-layout-color0", "white"));
+afterEach(() => view.unmount());
+
+const set = async (/** @type {Record<string, unknown>} */ values) => {
+	for (const [name, value] of Object.entries(values)) view.model.set(name, value);
+	await painted();
+	await painted();
+};
+/** Whether a red line of dots runs through this height, where no curve is. */
+const redAt = (y) => Math.max(...[0.5, 0.51, 0.52, 0.53].map((x) => ink(x, y, 1))) > 100;
+const RED = { color: "rgb(255, 0, 0)", label: "" };
+
+describe("lines", () => {
+	test("they are where their values are", async () => {
+		await show({ lines: [{ y: 0.83, ...RED }] });
+		expect(redAt(0.83)).toBe(true);
+		expect(redAt(0.73)).toBe(false);
+		await set({ lines: [{ y: 0.73, ...RED }] });
+		expect(redAt(0.83)).toBe(false);
+		expect(redAt(0.73)).toBe(true);
+	});
+
+	test("the axis makes room for them, and they follow a zoom", async () => {
+		const level = X.map(() => 0.95);
+		await show({ y: array("float32", [1, T], level), lines: [{ y: -1, ...RED }] });
+		// Somewhere in the lowest third: the axis goes down below −1.
+		const places = Array.from({ length: 70 }, (_, i) => i / 210);
+		expect(places.some((y) => redAt(y))).toBe(true);
+		await set({ lines: [{ y: 0.4, ...RED }] });
+		expect(redAt(0.4)).toBe(true);
+		pointer("pointerdown", 0.3, 0.9, { shiftKey: true });
+		pointer("pointermove", 0.7, 0.5);
+		pointer("pointerup", 0.7, 0.5);
+		await painted();
+		// 0.4 lies below what is shown now.
+		for (let y = 0; y < 1; y += 0.05) expect(redAt(y)).toBe(false);
+	});
+
+	test("their names are drawn at the right end", async () => {
+		await show({
+			y: array("float32", [1, T], RISE),
+			series: [{ label: "a" }],
+			frame: 9,
+			lines: [{ y: 0.5, ...RED }],
+		});
+		expect(ink(0.93, 0.53, 6)).toBeLessThan(30);
+		await set({ lines: [{ y: 0.5, ...RED, label: "MMMMMM" }] });
+		expect(ink(0.93, 0.53, 6)).toBeGreaterThan(100);
+	});
+
+	test("a screen reader is told of them", async () => {
+		await show({ lines: [{ y: 0.5, label: "Φ₀" }] });
+		expect(find(".xw").getAttribute("aria-description")).toBe("Φ₀: 0.500");
+	});
+});
+
+describe("marks", () => {
+	const MARKS = [
+		{ x: 0.1, label: "a* = 10 %" },
+		{ x: 0.75, label: "b" },
+	];
+
+	test("a click or Enter on one moves the cursor there, and nowhere else", async () => {
+		await show({ marks: MARKS });
+		const [first, second] = all(".xw-mark");
+		await userEvent.click(second);
+		expect(view.model.get("fraction")).toBe(0.75);
+		first.focus();
+		await userEvent.keyboard("{Enter}");
+		expect(view.model.get("fraction")).toBe(0.1);
+		expect(all(".xw-mark").map((mark) => mark.ariaLabel)).toEqual(["a* = 10 %", "b"]);
+	});
+
+	test("they stand over their x, and go away where a zoom leaves them out", async () => {
+		await show({ marks: MARKS });
+		const over = find(".u-over").getBoundingClientRect();
+		for (const [at, mark] of all(".xw-mark").entries()) {
+			const { left, width, bottom } = mark.getBoundingClientRect();
+			expect((left + width / 2 - over.left) / over.width).toBeCloseTo(MARKS[at].x, 1);
+			expect(bottom).toBeLessThanOrEqual(over.top);
+		}
+		pointer("pointerdown", 0.5, 0.5, { shiftKey: true });
+		pointer("pointermove", 0.9, 0.5);
+		pointer("pointerup", 0.9, 0.5);
+		await painted();
+		expect(all(".xw-mark").map((mark) => mark.checkVisibility())).toEqual([false, true]);
+	});
+
+	test("x need not begin at 0", async () => {
+		const x = X.map((value) => 2 + 4 * value);
+		await show({ x: array("float32", [T], x), marks: [{ x: 3, label: "c" }] });
+		await userEvent.click(find(".xw-mark"));
+		expect(view.model.get("fraction")).toBe(0.25);
+	});
+
+	test("they come and go, and none is left", async () => {
+		await show({ marks: MARKS });
+		const before = canvasBytes();
+		await set({ marks: [] });
+		expect(all(".xw-mark")).toHaveLength(0);
+		expect(canvasBytes()).not.toEqual(before);
+		await set({ marks: MARKS });
+		await vi.waitUntil(() => all(".xw-mark").length === 2);
+	});
+});
+
+describe("few samples", () => {
+	/** How wide the ink is just beside the sample at the middle: a point is wider than the line. */
+	const dotted = async (count) => {
+		const x = Array.from({ length: count }, (_, i) => i / (count - 1));
+		const level = x.map(() => 0.5);
+		await show({
+			x: array("float32", [count], x),
+			y: array("float32", [1, count], level),
+			series: [{ label: "a" }],
+			frame: 9,
+			fraction: 0,
+		});
+		const rect = find(".u-over").getBoundingClientRect();
+		return ink(0.5, 0.5 + 2 / rect.height, 0) > 60;
+	};
+
+	test("each is a point, many are a line", async () => {
+		expect(await dotted(11)).toBe(true);
+		await view.unmount();
+		expect(await dotted(41)).toBe(false);
+	});
+});
+
+test("a name that says its game is left as it is", async () => {
+	const y = array("float32", [3, T], [...RISE, ...RISE, ...RISE]);
+	const series = [
+		{ label: "preserved", game: "insertion" },
+		{ label: "Deleted", game: "deletion" },
+		{ label: "LIME", game: "deletion" },
+	];
+	await show({ y, series });
+	expect(texts(".xw-legend-label")).toEqual(["preserved", "Deleted", "LIME deletion"]);
+});
