@@ -5,6 +5,7 @@ from __future__ import annotations
 from xai_widgets.views.base import View
 from xai_widgets.views.class_picker import ClassPicker
 from xai_widgets.views.curve_view import CurveView
+from xai_widgets.views.gallery_view import GalleryView
 from xai_widgets.views.heatmap_view import HeatmapView
 from xai_widgets.views.linking import link
 from xai_widgets.views.mask_view import MaskView
@@ -16,6 +17,7 @@ from xai_widgets.views.scores_view import ScoresView
 __all__ = [
     "ClassPicker",
     "CurveView",
+    "GalleryView",
     "HeatmapView",
     "MaskView",
     "MethodPicker",

@@ -1,0 +1,190 @@
+import { afterEach, describe, expect, test } from "vitest";
+import { userEvent } from "vitest/browser";
+import widget from "../src/gallery_view.js";
+import { array, mount, painted } from "./model.js";
+
+const COUNT = 6;
+/** Pictures of 2 x 2, each pixel another colour. */
+const PICTURES = Array.from({ length: COUNT }, (_, m) =>
+	Array.from({ length: 4 }, (_, i) => [40 * m, 60 * i, 255 - 10 * m]),
+);
+
+const STATE = {
+	pictures: array("uint8", [COUNT, 2, 2, 3], PICTURES.flat(2)),
+	captions: ["5 %", "10 %", "20 %", "30 %", "40 %", "50 %"],
+	columns: 0,
+	heads: [],
+	frame: -1,
+	marked: -1,
+	values: null,
+	value_limits: [0, 1],
+	size: 64,
+	interpolation: "pixelated",
+	width: 0,
+	title: "",
+};
+
+/** @type {(() => Promise<void>)[]} */
+const mounted = [];
+afterEach(async () => {
+	for (const unmount of mounted.splice(0)) await unmount();
+});
+
+/** @param {Record<string, unknown>} [state] @param {{width?: number}} [options] */
+async function show(state = {}, options) {
+	const view = await mount(widget, { ...STATE, ...state }, options);
+	mounted.push(view.unmount);
+	await painted();
+	const $ = (/** @type {string} */ selector) => view.el.querySelector(selector);
+	const $$ = (/** @type {string} */ selector) => [...view.el.querySelectorAll(selector)];
+	const set = async (/** @type {Record<string, unknown>} */ values) => {
+		for (const [name, value] of Object.entries(values)) view.model.set(name, value);
+		await painted();
+	};
+	const chosen = () => $$("[role=option]").findIndex((node) => node.ariaSelected === "true");
+	return { ...view, $, $$, set, chosen, list: $("[role=listbox]") };
+}
+
+/** The colours of all pixels of a canvas. */
+function pixels(canvas) {
+	const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+	return Array.from({ length: data.length / 4 }, (_, i) => [...data.subarray(4 * i, 4 * i + 3)]);
+}
+
+describe("pictures", () => {
+	test("they are what was given, and change with it", async () => {
+		const { $$, set } = await show();
+		expect($$("canvas").map(pixels)).toEqual(PICTURES);
+		expect($$(".xw-caption").map((node) => node.textContent)).toEqual(STATE.captions);
+		const two = PICTURES.slice(3, 5);
+		await set({ pictures: array("uint8", [2, 2, 2, 3], two.flat(2)) });
+		expect($$("canvas").map(pixels)).toEqual(two);
+		await set({ pictures: STATE.pictures });
+		expect($$("canvas").map(pixels)).toEqual(PICTURES);
+	});
+
+	test("a picture that is made smaller is smoothed", async () => {
+		const large = array("uint8", [1, 200, 200, 3], new Uint8Array(120000));
+		const { $, set } = await show({ pictures: large });
+		expect($("canvas").style.imageRendering).toBe("auto");
+		await set({ pictures: STATE.pictures });
+		expect($("canvas").style.imageRendering).toBe("pixelated");
+		await set({ interpolation: "smooth" });
+		expect($("canvas").style.imageRendering).toBe("auto");
+	});
+
+	test("none yet: words; values of another length: an error, and the view recovers", async () => {
+		const { $, set } = await show({ pictures: null });
+		expect($(".xw-note-text").textContent).toBe("No pictures yet.");
+		await set({ pictures: STATE.pictures, values: array("float32", [2], [0, 1]) });
+		expect($(".xw-note-text").textContent).toMatch(/values .* shape \[2\], wanted .* \[6\]/);
+		await set({ values: null });
+		expect($(".xw-note-text").checkVisibility()).toBe(false);
+	});
+
+	test("bars are as long as their values, from 0 where the limits have two signs", async () => {
+		const { $$, set } = await show({ values: array("float32", [6], [0, 0.25, 1, 2, Number.NaN, -1]) });
+		const bars = () =>
+			$$(".xw-value").map((bar) => {
+				const [outer, inner] = [bar, bar.firstChild].map((node) => node.getBoundingClientRect());
+				const part = (x) => Math.round((100 * (x - outer.left)) / outer.width);
+				return inner.width < 0.1 ? "none" : [part(inner.left), part(inner.right)];
+			});
+		expect(bars()).toEqual(["none", [0, 25], [0, 100], [0, 100], "none", "none"]);
+		await set({ value_limits: [-1, 3] });
+		expect(bars()).toEqual(["none", [25, 31], [25, 50], [25, 75], "none", [0, 25]]);
+	});
+
+	test("the marked one has a star, and its name says so", async () => {
+		const { $$, set } = await show({ marked: 1, values: array("float32", [6], [0, 0.25, 0, 0, 0, 0]) });
+		const stars = () => $$(".xw-star").map((star) => star.checkVisibility());
+		expect(stars()).toEqual([false, true, false, false, false, false]);
+		expect($$("[role=option]")[1].ariaLabel).toBe("10 %, 0.250, marked");
+		await set({ marked: -1 });
+		expect(stars()).not.toContain(true);
+	});
+});
+
+describe("choosing", () => {
+	test("by click", async () => {
+		const { model, $$, chosen, set } = await show();
+		expect(chosen()).toBe(-1);
+		await userEvent.click($$("canvas")[2]);
+		expect(model.get("frame")).toBe(2);
+		expect(chosen()).toBe(2);
+		expect(model.saved).not.toHaveLength(0);
+		await set({ frame: 4 });
+		expect(chosen()).toBe(4);
+	});
+
+	test("by keys in a row", async () => {
+		const { model, list } = await show();
+		list.focus();
+		await userEvent.keyboard("{ArrowLeft}");
+		expect(model.get("frame")).toBe(0);
+		await userEvent.keyboard("{ArrowRight}{ArrowDown}");
+		expect(model.get("frame")).toBe(2);
+		await userEvent.keyboard("{End}{ArrowRight}");
+		expect(model.get("frame")).toBe(5);
+		await userEvent.keyboard("{Home}{ArrowUp}");
+		expect(model.get("frame")).toBe(0);
+		expect(list.getAttribute("aria-activedescendant")).toBe(list.querySelector("[role=option]").id);
+		await userEvent.keyboard("{Escape}");
+		expect(model.get("frame")).toBe(-1);
+	});
+
+	test("by keys in a grid", async () => {
+		const { model, list } = await show({ columns: 4, frame: 1 });
+		list.focus();
+		await userEvent.keyboard("{ArrowDown}");
+		expect(model.get("frame")).toBe(5);
+		await userEvent.keyboard("{ArrowDown}");
+		expect(model.get("frame")).toBe(5);
+		await userEvent.keyboard("{ArrowUp}{ArrowRight}");
+		expect(model.get("frame")).toBe(2);
+	});
+
+	test("the row scrolls to what is chosen elsewhere, and the page stays", async () => {
+		const { list, $$, set } = await show({}, { width: 200 });
+		expect(list.scrollLeft).toBe(0);
+		await set({ frame: 5 });
+		const [outer, inner] = [list, $$("[role=option]")[5]].map((node) => node.getBoundingClientRect());
+		expect(inner.right).toBeLessThanOrEqual(outer.right + 1);
+		expect(scrollY).toBe(0);
+		await set({ frame: 0 });
+		expect(list.scrollLeft).toBeLessThan(8);
+	});
+
+	test("what is chosen from the start is seen", async () => {
+		const { list } = await show({ frame: 5 }, { width: 200 });
+		expect(list.scrollLeft).toBeGreaterThan(100);
+	});
+});
+
+test("a grid has rows with heads; each picture's name begins with that of its row", async () => {
+	const { $$ } = await show({ columns: 3, heads: ["channel 17", "channel 2"] });
+	const top = (node) => Math.round(node.getBoundingClientRect().top);
+	const tops = $$("canvas").map(top);
+	expect(new Set(tops.slice(0, 3)).size).toBe(1);
+	expect(new Set(tops.slice(3)).size).toBe(1);
+	expect(tops[3]).toBeGreaterThan(tops[0]);
+	expect($$(".xw-gallery-head").map((node) => node.textContent)).toEqual(["channel 17", "channel 2"]);
+	expect($$("[role=option]")[4].ariaLabel).toBe("channel 2, 40 %");
+});
+
+test.each([0, 3])("nothing overflows a column of 280 px (%i columns)", async (columns) => {
+	const { el, $ } = await show(
+		{ columns, heads: ["a long name of a channel", "b"], size: 200 },
+		{ width: 280 },
+	);
+	expect(el.scrollWidth).toBeLessThanOrEqual(280);
+	expect($(".xw").getBoundingClientRect().width).toBeLessThanOrEqual(280);
+});
+
+test("the cleanup leaves no listener and no element behind", async () => {
+	const { model, el, unmount } = await show();
+	expect(model.listeners).toBeGreaterThan(0);
+	await unmount();
+	expect(model.listeners).toBe(0);
+	expect(el.childElementCount).toBe(0);
+});

@@ -1,0 +1,82 @@
+"""Small pictures with captions, one of them chosen."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from traitlets import Float, Int, List, TraitError, Unicode, validate
+
+from xai_widgets.views.arrays import Array, Bytes
+from xai_widgets.views.base import View
+from xai_widgets.views.traits import Choice
+
+
+class GalleryView(View):
+    """A strip or a grid of small pictures of which one may be chosen.
+
+    With the gallery focused, the arrows choose the next picture, Home and End the first and the last, Escape none.
+
+    Attributes
+    ----------
+    pictures : numpy.ndarray of uint8, shape (M, h, w, 3), or None
+        The pictures. Floats in [0, 1] are converted. Default None.
+    captions : list of str
+        What stands under each picture; a missing one is empty. Default empty.
+    columns : int
+        How many pictures stand in a row; 0, the default: all in one row that scrolls.
+    heads : list of str
+        A name for each row, if there are columns: beside it, or above it where the view is narrow. Default empty.
+    frame : int
+        The chosen picture, -1 for none, the default.
+    marked : int
+        A picture with a star, -1 for none, the default.
+    values : numpy.ndarray of float32, shape (M,), or None
+        A number for each picture, drawn as a thin bar under it; NaN draws none. Default None.
+    value_limits : list [low, high] of float
+        The values of an empty and of a full bar; where they have different signs bars begin at 0. Default [0, 1].
+    size : int
+        Largest width of a picture in CSS px. Default 96.
+    interpolation : {"pixelated", "smooth"}
+        How pictures are enlarged. Default "pixelated".
+    width : int
+        Largest width in CSS px, 0 for the width of the column. Default 0.
+    title : str
+        A heading, also the accessible name.
+
+    Raises
+    ------
+    TypeError
+        For a keyword that is no trait of the view.
+    traitlets.TraitError
+        For a value that does not fit, in one sentence.
+
+    Examples
+    --------
+    >>> view = GalleryView(pictures=growth, captions=["5 %", "10 %", "20 %"], marked=1)  # doctest: +SKIP
+    """
+
+    _bundle = "gallery_view"
+
+    pictures = Bytes((None, None, None, 3), help="The pictures, shape (M, h, w, 3).")
+    captions: List[str] = List(Unicode(), help="What stands under each picture.").tag(sync=True)
+    columns = Int(0, min=0, help="Pictures in a row; 0: all in one row that scrolls.").tag(sync=True)
+    heads: List[str] = List(Unicode(), help="A name for each row, if there are columns.").tag(sync=True)
+    frame = Int(-1, min=-1, help="The chosen picture; -1: none.").tag(sync=True)
+    marked = Int(-1, min=-1, help="The picture with a star; -1: none.").tag(sync=True)
+    values = Array("float32", (None,), help="A number for each picture, drawn as a bar, shape (M,).")
+    value_limits: List[float] = List(
+        Float(), [0.0, 1.0], minlen=2, maxlen=2, help="The values of an empty and of a full bar."
+    ).tag(sync=True)
+    size = Int(96, min=16, help="Largest width of a picture, CSS px.").tag(sync=True)
+    interpolation = Choice(("pixelated", "smooth"), help="How pictures are enlarged.")
+    width = Int(0, min=0, help="Largest width, CSS px; 0: that of the column.").tag(sync=True)
+
+    @validate("value_limits")
+    def _low_below_high(self, proposal: dict[str, Any]) -> list[float]:
+        low, high = limits = [float(limit) for limit in proposal["value"]]
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise TraitError(
+                f"GalleryView.value_limits is {limits}, wanted [low, high], finite and low below high"
+            )
+        return limits
