@@ -17,6 +17,7 @@ _EXPORTS: dict[str, str | None] = {
     "Run": "xai_widgets.run",
     "HeatmapView": "xai_widgets.views",
     "CurveView": "xai_widgets.views",
+    "BrushView": "xai_widgets.views",
     "GalleryView": "xai_widgets.views",
     "MaskView": "xai_widgets.views",
     "OrderedMaskView": "xai_widgets.views",

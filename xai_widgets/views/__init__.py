@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xai_widgets.views.base import View
+from xai_widgets.views.brush_view import BrushView
 from xai_widgets.views.class_picker import ClassPicker
 from xai_widgets.views.curve_view import CurveView
 from xai_widgets.views.gallery_view import GalleryView
@@ -15,6 +16,7 @@ from xai_widgets.views.run_bar import RunBar
 from xai_widgets.views.scores_view import ScoresView
 
 __all__ = [
+    "BrushView",
     "ClassPicker",
     "CurveView",
     "GalleryView",

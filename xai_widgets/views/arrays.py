@@ -32,7 +32,8 @@ def deserialize(message: dict[str, Any] | None, _widget: object = None) -> NDArr
     """Make the array of a message; None stays None."""
     if message is None:
         return None
-    return np.frombuffer(bytes(message["data"]), dtype=message["dtype"]).reshape(message["shape"])
+    # A copy that can be written to, as an array from anywhere else can.
+    return np.frombuffer(bytearray(message["data"]), dtype=message["dtype"]).reshape(message["shape"])
 
 
 class Array(TraitType):

@@ -53,8 +53,15 @@ export class Raster {
 		this.words = new Uint32Array(this.#pixels.data.buffer);
 	}
 
-	flush() {
-		this.canvas.getContext("2d")?.putImageData(this.#pixels, 0, 0);
+	/** @param {{left: number, top: number, right: number, bottom: number}} [rect]  what has changed; all by default */
+	flush(rect) {
+		const { left, top, right, bottom } = rect ?? {
+			left: 0,
+			top: 0,
+			right: this.canvas.width,
+			bottom: this.canvas.height,
+		};
+		this.canvas.getContext("2d")?.putImageData(this.#pixels, 0, 0, left, top, right - left, bottom - top);
 	}
 }
 

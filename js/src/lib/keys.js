@@ -9,8 +9,9 @@ const SUPPRESS = "data-lm-suppress-shortcuts";
  *
  * @param {HTMLElement} root
  * @param {AbortSignal} signal
+ * @param {(event: KeyboardEvent) => boolean} [chord]  chords that are the view's own
  */
-export function keepKeys(root, signal) {
+export function keepKeys(root, signal, chord = () => false) {
 	/** @type {Element | null} */
 	let marked = null;
 	/** @param {Element | null} node */
@@ -23,7 +24,7 @@ export function keepKeys(root, signal) {
 		"keydown",
 		(event) => {
 			const [target] = event.composedPath();
-			const kept = target instanceof Element && root.contains(target) && isPlain(event);
+			const kept = target instanceof Element && root.contains(target) && (isPlain(event) || chord(event));
 			mark(kept ? target : null);
 		},
 		{ capture: true, signal },
@@ -32,7 +33,7 @@ export function keepKeys(root, signal) {
 	root.addEventListener(
 		"keydown",
 		(event) => {
-			if (isPlain(event)) event.stopPropagation();
+			if (isPlain(event) || chord(event)) event.stopPropagation();
 		},
 		{ signal },
 	);
@@ -52,10 +53,11 @@ function isPlain({ key, ctrlKey, altKey, metaKey, shiftKey }) {
  *   act: (event: KeyboardEvent) => Record<string, unknown> | null,
  *   set: (values: Record<string, unknown>) => void,
  *   signal: AbortSignal,
+ *   chord?: (event: KeyboardEvent) => boolean,
  * }} options  `act` gives the traits to set, or null for a key that does nothing
  */
-export function bindKeys(root, node, { act, set, signal }) {
-	keepKeys(root, signal);
+export function bindKeys(root, node, { act, set, signal, chord }) {
+	keepKeys(root, signal, chord);
 	node.addEventListener(
 		"keydown",
 		(event) => {

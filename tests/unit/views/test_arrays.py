@@ -32,6 +32,11 @@ class TestSerializer:
             assert back.dtype == array.dtype
             np.testing.assert_array_equal(back, array)
 
+    def test_an_array_from_the_browser_can_be_worked_on(self):
+        back = deserialize({"dtype": "uint8", "shape": [2, 2], "data": memoryview(bytes(4))})
+        back[0, 0] = 1
+        np.testing.assert_array_equal(back, [[1, 0], [0, 0]])
+
     def test_none_is_none(self):
         assert serialize(None) is None
         assert deserialize(None) is None

@@ -1,0 +1,310 @@
+import { widget } from "./lib/widget.js";
+import "./brush_view.css";
+import { percentOf } from "./lib/area_slider.js";
+import { decode, slice } from "./lib/arrays.js";
+import { drawRing, listenToBrush } from "./lib/brush_gestures.js";
+import { bindBrushKeys } from "./lib/brush_keys.js";
+import { createBrushTools, KEYS } from "./lib/brush_tools.js";
+import { cached } from "./lib/cached.js";
+import { createAnnouncer } from "./lib/controls.js";
+import { element } from "./lib/dom.js";
+import { bytes, pack, Raster } from "./lib/image.js";
+import { contour, strokeContour } from "./lib/masks.js";
+import { blend, Painting } from "./lib/painting.js";
+import { createSender } from "./lib/sender.js";
+import { createStage, fitWidth } from "./lib/stage.js";
+import { observe, update, updater } from "./lib/state.js";
+
+/**
+ * @typedef {import("@anywidget/types").AnyModel} Model
+ * @typedef {import("./lib/image.js").Message} Message
+ * @typedef {import("./lib/image.js").Bytes} Bytes
+ * @typedef {import("./lib/painting.js").Point} Point
+ */
+
+/** The colour of the paint in the display "tint": in few photographs, and told from them with every colour blindness. */
+const TINT = 0xff8000ff;
+/** What the picture depends on, the paint left out. */
+const PICTURE = ["image", "fills", "fill", "display", "opacity"];
+
+/**
+ * The picture under the paint; only what has changed is drawn again.
+ *
+ * @param {Model} model
+ * @param {Painting} painting
+ */
+function createPicture(model, painting) {
+	const decodeImage = cached((/** @type {Message} */ message) => bytes("image", message, [null, null, 3]));
+	const decodeFills = cached((/** @type {Message} */ message, /** @type {number[]} */ [height, width]) =>
+		bytes("fills", message, [null, height, width, 3]),
+	);
+	const words = cached((/** @type {Bytes} */ image) => pack(image.data));
+	const fillWords = cached((/** @type {Bytes} */ all, /** @type {number} */ index) =>
+		pack(slice(all, Math.min(index, all.shape[0] - 1)).data),
+	);
+	const tint = cached((/** @type {number} */ length) => new Uint32Array(length).fill(TINT));
+	const raster = new Raster();
+	const image = () => decodeImage(model.get("image"));
+	const fills = () => {
+		const shown = image();
+		return shown && decodeFills(model.get("fills"), shown.shape);
+	};
+	return {
+		image,
+		fills,
+		/** @returns {HTMLCanvasElement | null} */
+		canvas() {
+			const shown = image();
+			if (!shown) return null;
+			raster.resize(painting.width, painting.height);
+			const rect = painting.takeDirty();
+			if (!rect) return raster.canvas;
+			const all = fills();
+			const display = model.get("display");
+			const base = words(shown);
+			if (display === "outline") blend(base, base, painting, 0, rect, raster.words);
+			else if (display === "result" && all) {
+				blend(base, fillWords(all, model.get("fill")), painting, 1, rect, raster.words);
+			} else blend(base, tint(base.length), painting, model.get("opacity"), rect, raster.words);
+			raster.flush(rect);
+			return raster.canvas;
+		},
+	};
+}
+
+/**
+ * Keeps the painting and the trait `mask` the same, both ways.
+ *
+ * @param {Model} model
+ * @param {Painting} painting
+ * @param {AbortSignal} signal
+ */
+function createExchange(model, painting, signal) {
+	/** The message that this view has made: what is another comes from elsewhere. @type {unknown} */
+	let own;
+	/** Whether the paint has changed since that message was made. */
+	let newer = false;
+	const put = () => {
+		if (!newer) return;
+		newer = false;
+		const copy = painting.mask.slice();
+		own = { dtype: "uint8", shape: [painting.height, painting.width], data: new DataView(copy.buffer) };
+		model.set("mask", own);
+	};
+	const sender = createSender(() => {
+		const stroke = model.get("stroke") + 1;
+		put();
+		update(model, { stroke });
+		return stroke;
+	}, signal);
+	observe(model, ["seen"], () => sender.seen(model.get("seen")), signal);
+	return {
+		/** The paint has changed. */
+		push() {
+			newer = true;
+			sender.push();
+		},
+		/** The hand rests: the page, if not yet the kernel, has the mask. */
+		settle: put,
+		/** Takes up a mask that Python, or another view, has set. @returns {boolean} whether there was one */
+		receive() {
+			const message = model.get("mask");
+			if (message === own) return false;
+			own = message;
+			newer = false;
+			const given = /** @type {Bytes | null} */ (decode(message));
+			const [height, width] = given?.shape ?? [];
+			// A mask of the image before this one: the one that fits comes along with it, or none.
+			const fits = given && height === painting.height && width === painting.width;
+			return painting.change((_, index) => (fits ? given.data[index] : 0));
+		},
+	};
+}
+
+/** @type {import("@anywidget/types").Render} */
+function render({ model, el }) {
+	const controller = new AbortController();
+	const { signal } = controller;
+	const set = updater(model, signal);
+	const painting = new Painting();
+	const picture = createPicture(model, painting);
+	const exchange = createExchange(model, painting, signal);
+	const outline = createOutline(painting);
+	const amount = element("span", { class: "xw-amount" });
+	const spoken = createAnnouncer(signal);
+
+	/** Where the brush is, in pixels of the picture; null: nowhere. @type {Point | null} */
+	let cursor = null;
+	/** Whether this stroke erases whatever the tool. */
+	let erasing = false;
+	/** The end of the stroke so far. @type {Point | null} */
+	let tip = null;
+
+	const brush = () => ({
+		radius: Math.max((model.get("brush_size") * Math.min(painting.width, painting.height)) / 2, 0.5),
+		softness: model.get("softness"),
+		erase: erasing || model.get("tool") === "erase",
+	});
+	const stage = createStage({
+		attributes: {
+			role: "application",
+			"aria-roledescription": "painting",
+			"aria-description": KEYS.map(([key, what]) => `${key}: ${what}`).join("; "),
+		},
+		paint(context, width, height) {
+			const canvas = picture.canvas();
+			if (!canvas) return;
+			context.imageSmoothingEnabled = model.get("interpolation") === "smooth";
+			context.imageSmoothingQuality = "high";
+			context.drawImage(canvas, 0, 0, width, height);
+			if (model.get("display") !== "outline") return;
+			strokeContour(context, outline(), width, height, [painting.height, painting.width]);
+		},
+		mark(context, width, height) {
+			const text = painting.width ? `${percentOf(painting.share)} painted` : "";
+			if (amount.textContent !== text) {
+				amount.textContent = text;
+				spoken.say(text);
+			}
+			if (!cursor || !painting.width) return;
+			const scale = width / painting.width;
+			drawRing(context, { x: cursor.x * scale, y: (cursor.y * height) / painting.height }, scale, brush());
+		},
+		signal,
+	});
+	const changed = () => {
+		outline.forget();
+		stage.repaint();
+		tools.show(painting);
+	};
+	/** Paints on to a point. @param {Point} to */
+	const paint = (to) => {
+		painting.stroke(tip ?? to, to, brush());
+		tip = to;
+		exchange.push();
+		changed();
+	};
+	/** @param {Point} at @param {boolean} erase */
+	const begin = (at, erase) => {
+		erasing = erase;
+		painting.begin();
+		paint(at);
+	};
+	const end = () => {
+		if (!tip) return;
+		tip = null;
+		erasing = false;
+		painting.end();
+		exchange.settle();
+		changed();
+	};
+	/** What a button or a key does to the whole mask. @param {string} name */
+	const act = (name) => {
+		end();
+		const deeds = /** @type {Record<string, () => boolean>} */ ({
+			undo: () => painting.undo(),
+			redo: () => painting.redo(),
+			clear: () => painting.change(() => 0),
+			invert: () => painting.change((value) => 255 - value),
+			fill: () => painting.change(() => 255),
+		});
+		if (!deeds[name]()) return;
+		exchange.push();
+		exchange.settle();
+		changed();
+	};
+
+	const title = element("span", { class: "xw-title" });
+	const tools = createBrushTools({ model, set, act, fills: () => picture.fills()?.shape[0] ?? 0, signal });
+	const root = element("div", { class: "xw xw-figure xw-brush-view", role: "group" }, [
+		element("div", { class: "xw-head" }, [title]),
+		stage.node,
+		element("div", { class: "xw-readout" }, [amount, spoken.node]),
+		tools.node,
+	]);
+
+	const refresh = () => {
+		try {
+			const shape = picture.image()?.shape ?? [0, 0];
+			picture.fills();
+			painting.resize(shape[0], shape[1]);
+			exchange.receive();
+			stage.setAspect(shape[1] || 1, shape[0] || 1);
+			stage.say(shape[0] ? "" : "No image yet.");
+		} catch (error) {
+			stage.say(`This view cannot be drawn: ${/** @type {Error} */ (error).message}.`, true);
+			stage.setAspect(4, 3);
+		}
+		painting.touch();
+		title.textContent = model.get("title");
+		title.hidden = !title.textContent;
+		tools.node.hidden = !model.get("controls");
+		fitWidth(root, model.get("width"));
+		const label = model.get("title") || "Image to paint a mask on";
+		root.setAttribute("aria-label", label);
+		stage.node.setAttribute("aria-label", label);
+		changed();
+	};
+	const looks = ["fill_names", "interpolation", "title", "controls", "width"];
+	observe(model, [...PICTURE, ...looks], refresh, signal);
+	observe(model, ["mask"], () => exchange.receive() && changed(), signal);
+	observe(model, ["tool", "brush_size", "softness"], stage.remark, signal);
+
+	/** From parts of the picture to its pixels. @param {Point} part */
+	const inPixels = ({ x, y }) => ({ x: x * painting.width, y: y * painting.height });
+	listenToBrush(
+		stage.node,
+		{
+			begin: (at, erase) => !stage.failed && begin(inPixels(at), erase),
+			move: (points) => tip && points.map(inPixels).forEach(paint),
+			end,
+			hover(at) {
+				cursor = at && inPixels(at);
+				stage.remark();
+			},
+		},
+		signal,
+	);
+	bindBrushKeys(root, stage.node, {
+		model,
+		set,
+		act,
+		painting,
+		isDown: () => tip !== null,
+		begin: () => cursor && begin(cursor, false),
+		end,
+		get: () => cursor,
+		move(at) {
+			cursor = at;
+			if (tip && at) paint(at);
+			stage.remark();
+		},
+		fills: () => picture.fills()?.shape[0] ?? 0,
+		signal,
+	});
+
+	refresh();
+	el.append(root);
+	return () => {
+		end();
+		controller.abort();
+		root.remove();
+	};
+}
+
+/** The line around the paint, worked out again only after `forget`. @param {Painting} painting */
+function createOutline(painting) {
+	/** @type {Path2D | null} */
+	let path = null;
+	const get = () => {
+		path ??= contour({ shape: [painting.height, painting.width], data: painting.mask });
+		return path;
+	};
+	return Object.assign(get, {
+		forget() {
+			path = null;
+		},
+	});
+}
+
+export default widget(render);

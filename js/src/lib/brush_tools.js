@@ -1,0 +1,118 @@
+import { keyHelp, rangeControl, selectControl, toggleControl } from "./controls.js";
+import { element } from "./dom.js";
+import { observe } from "./state.js";
+
+/**
+ * @typedef {import("@anywidget/types").AnyModel} Model
+ * @typedef {import("./painting.js").Point} Point
+ */
+
+/** @type {[string, string][]} */
+export const KEYS = [
+	["← ↑ ↓ →", "move the brush by one pixel, with Shift by ten"],
+	["Space", "paint here; held, along the way"],
+	["x", "paint or erase"],
+	["[ ]", "smaller, larger brush"],
+	["f", "next fill"],
+	["d", "result, tint or outline"],
+	["Ctrl+Z", "undo; with Shift, redo"],
+	["Alt, right button", "erase"],
+];
+const TOOLS = [
+	{ value: "paint", text: "Paint" },
+	{ value: "erase", text: "Erase" },
+];
+const DISPLAYS = [
+	{ value: "result", text: "Result" },
+	{ value: "tint", text: "Tint" },
+	{ value: "outline", text: "Outline" },
+];
+const ACTIONS = [
+	{ name: "undo", text: "Undo" },
+	{ name: "redo", text: "Redo" },
+	{ name: "clear", text: "Clear" },
+	{ name: "invert", text: "Invert" },
+	{ name: "fill", text: "Fill all" },
+];
+const LARGEST = 0.6;
+
+/** A share in whole percent. @param {number} share */
+const percent = (share) => `${Math.round(100 * share)} %`;
+
+/**
+ * @param {{
+ *   model: Model,
+ *   set: (values: Record<string, unknown>) => void,
+ *   act: (name: string) => void,
+ *   fills: () => number,
+ *   signal: AbortSignal,
+ * }} options  `act` undoes, redoes, clears, inverts or fills
+ */
+export function createBrushTools({ model, set, act, fills, signal }) {
+	/** @param {string} trait @param {string} label */
+	const bind = (trait, label) => ({ model, trait, label, set, signal });
+	const tool = toggleControl(bind("tool", "Tool"), TOOLS);
+	tool.classList.add("xw-segments");
+	const display = toggleControl(bind("display", "Display"), DISPLAYS);
+	display.classList.add("xw-segments");
+	const opacity = rangeControl(bind("opacity", "Opacity"), { min: 0, max: 1, step: 0.01, text: percent });
+	const fillHost = element("div", { class: "xw-fill" });
+	const buttons = ACTIONS.map(({ name, text }) => {
+		const button = element("button", { type: "button" }, [text]);
+		button.addEventListener("click", () => act(name), { signal });
+		return button;
+	});
+	const node = element("div", { class: "xw-tools" }, [
+		tool,
+		display,
+		fillHost,
+		element("div", { class: "xw-brush" }, [
+			rangeControl(bind("brush_size", "Size"), { min: 0.01, max: LARGEST, step: 0.005, text: percent }),
+			rangeControl(bind("softness", "Softness"), { min: 0, max: 1, step: 0.01, text: percent }),
+			opacity,
+		]),
+		element("div", { class: "xw-buttons", role: "group", "aria-label": "Whole mask" }, buttons),
+		keyHelp(KEYS),
+	]);
+	/** The list of fills is made again for other names. */
+	let names = "";
+	let listening = new AbortController();
+	signal.addEventListener("abort", () => listening.abort());
+	const showFills = () => {
+		let count = 0;
+		try {
+			count = fills();
+		} catch {
+			// The view says what is wrong.
+		}
+		const texts = model.get("fill_names").slice(0, count);
+		if (texts.join("\n") !== names) {
+			names = texts.join("\n");
+			listening.abort();
+			listening = new AbortController();
+			const options = texts.map((/** @type {string} */ text, /** @type {number} */ index) => ({
+				value: String(index),
+				text,
+			}));
+			fillHost.replaceChildren(
+				selectControl({ ...bind("fill", "Fill"), signal: listening.signal }, () => options),
+			);
+		}
+		fillHost.hidden = texts.length < 2;
+	};
+	const showOpacity = () => {
+		opacity.hidden = model.get("display") !== "tint";
+	};
+	observe(model, ["display"], showOpacity, signal);
+	showOpacity();
+	return {
+		node,
+		/** @param {import("./painting.js").Painting} painting */
+		show({ canUndo, canRedo }) {
+			// aria-disabled, not disabled: the focus stays on the button.
+			buttons[0].setAttribute("aria-disabled", String(!canUndo));
+			buttons[1].setAttribute("aria-disabled", String(!canRedo));
+			showFills();
+		},
+	};
+}

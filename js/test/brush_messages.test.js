@@ -1,0 +1,116 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { drag, mask, pixels, pointer, result, set, show, view } from "./brush.js";
+import { painted } from "./model.js";
+
+/** The numbers of the masks that were sent. */
+const sent = () => view.model.saved.filter((one) => "mask" in one).map((one) => one.stroke);
+
+beforeEach(() => {
+	vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+});
+afterEach(async () => {
+	vi.useRealTimers();
+	await view.unmount();
+});
+
+describe("what is sent", () => {
+	test("one message at a time, the next when the kernel has seen the last", async () => {
+		await show();
+		pointer("pointerdown", 3, 3);
+		expect(sent()).toEqual([1]);
+		for (let x = 4; x < 9; x++) pointer("pointermove", x, 3);
+		vi.advanceTimersByTime(200);
+		expect(sent()).toEqual([1]);
+		view.model.set("seen", 1);
+		expect(sent()).toEqual([1, 2]);
+		const now = mask();
+		pointer("pointermove", 14, 10);
+		// What is in flight is not what is painted now.
+		expect(mask()).toEqual(now);
+		view.model.set("seen", 2);
+		vi.advanceTimersByTime(60);
+		expect(sent()).toEqual([1, 2, 3]);
+		expect(mask()).not.toEqual(now);
+	});
+
+	test("the last state is always sent, and nothing after it", async () => {
+		await show();
+		drag([
+			[3, 3],
+			[8, 8],
+			[12, 3],
+		]);
+		expect(sent()).toEqual([1]);
+		view.model.set("seen", 1);
+		vi.advanceTimersByTime(60);
+		expect(sent()).toEqual([1, 2]);
+		vi.useRealTimers();
+		await painted();
+		expect(pixels()).toEqual(result(mask()));
+		vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+		view.model.set("seen", 2);
+		vi.advanceTimersByTime(5000);
+		expect(sent()).toEqual([1, 2]);
+	});
+
+	test("a kernel that is silent for half a second is not waited for", async () => {
+		await show();
+		pointer("pointerdown", 3, 3);
+		pointer("pointermove", 8, 3);
+		vi.advanceTimersByTime(499);
+		expect(sent()).toEqual([1]);
+		vi.advanceTimersByTime(1);
+		expect(sent()).toEqual([1, 2]);
+		pointer("pointermove", 9, 3);
+		vi.advanceTimersByTime(499);
+		expect(sent()).toEqual([1, 2]);
+		vi.advanceTimersByTime(1);
+		expect(sent()).toEqual([1, 2, 3]);
+		pointer("pointerup", 9, 3);
+		// A late answer to an older one frees nothing.
+		view.model.set("seen", 1);
+		vi.advanceTimersByTime(100);
+		expect(sent()).toEqual([1, 2, 3]);
+	});
+
+	test("a kernel that answers at once hears twenty times a second at most", async () => {
+		await show();
+		pointer("pointerdown", 3, 3);
+		for (let i = 0; i < 100; i++) {
+			pointer("pointermove", 3 + i / 10, 3);
+			view.model.set("seen", view.model.get("stroke"));
+			vi.advanceTimersByTime(10);
+		}
+		expect(sent().length).toBeGreaterThan(15);
+		expect(sent().length).toBeLessThanOrEqual(21);
+	});
+
+	test("numbers go on from those of an earlier view", async () => {
+		await show({ stroke: 41, seen: 41 });
+		drag([[3, 3]]);
+		expect(sent()).toEqual([42]);
+	});
+
+	test("a view that goes away sends what is still to be sent", async () => {
+		await show();
+		drag([
+			[3, 3],
+			[8, 8],
+		]);
+		expect(sent()).toEqual([1]);
+		await view.unmount();
+		expect(sent()).toEqual([1, 2]);
+		vi.advanceTimersByTime(5000);
+		expect(sent()).toEqual([1, 2]);
+	});
+});
+
+test("each message has its own bytes: painting on does not change one that is on its way", async () => {
+	await show();
+	drag([[3, 3]]);
+	const before = mask();
+	const message = view.model.get("mask");
+	drag([[12, 9]]);
+	expect([...new Uint8Array(message.data.buffer)]).toEqual(before);
+	await set({});
+});

@@ -1,0 +1,123 @@
+"""A mask painted on an image by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from traitlets import Bool, Int, List, TraitError, Unicode, observe, validate
+
+from xai_widgets.views.arrays import Bytes, Image
+from xai_widgets.views.base import View
+from xai_widgets.views.traits import Choice, Unit
+
+
+class BrushView(View):
+    """A brush that paints or erases a mask on an image, by mouse, pen, finger or key.
+
+    Where the mask m is painted the image becomes its fill: image + m (fill - image), pixel by pixel, drawn in the
+    browser. The mask comes to Python while the hand moves: the browser sends the newest one as soon as the one
+    before is `seen`, so nothing queues up and the last one always arrives. Without a kernel it paints on all the
+    same.
+
+    The right button, Alt, and the other end of a pen erase. With the picture focused, the arrows move a crosshair
+    (with Shift by ten pixels), Space paints there and, held, along the way; [ and ] change the size, x the tool, f
+    the fill, d the display; Ctrl or Cmd with Z undoes, with Shift and Z, or with Y, redoes.
+
+    Attributes
+    ----------
+    image : numpy.ndarray of uint8, shape (H, W, 3), or None
+        The whole image. Floats in [0, 1] and grey images of shape (H, W) are converted. Default None.
+    fills : numpy.ndarray of uint8, shape (F, H, W, 3), or None
+        What painted pixels become. Floats in [0, 1] are converted. Default None: the paint is shown as a tint.
+    fill_names : list of str
+        A name for each fill, to choose from; empty, the default: no choice.
+    fill : int
+        Which fill is used, from 0; beyond the last, the last is. Default 0.
+    mask : numpy.ndarray of uint8, shape (H, W), or None
+        255 where the image is perturbed. Floats in [0, 1] and booleans are converted. Assigning it replaces what is
+        painted, in one step that can be undone. Default None, nothing painted; an image of another size makes it
+        None again.
+    tool : {"paint", "erase"}
+        What the brush does. Default "paint".
+    brush_size : float in [0, 1]
+        Diameter of the brush as a share of the short side of the image. Default 0.15.
+    softness : float in [0, 1]
+        The part of the radius over which the brush fades out. Default 0.5.
+    display : {"result", "tint", "outline"}
+        The perturbed image, the image with the paint in colour over it, or with the line at which m is a half.
+        Default "result".
+    opacity : float in [0, 1]
+        Of the colour in the display "tint". Default 0.6.
+    stroke : int
+        Number of the last mask that the browser sent. Default 0.
+    seen : int
+        Number of the last one that Python took up; set by the class once the observers of `mask` have run.
+        Default 0.
+    interpolation : {"pixelated", "smooth"}
+        How the image is enlarged; pixelated shows what the network sees. Default "pixelated".
+    controls : bool
+        Whether the view has its own controls. Default True.
+    width : int
+        Largest width in CSS px, 0 for the width of the column. Default 400.
+    title : str
+        A heading, also the accessible name.
+
+    Raises
+    ------
+    TypeError
+        For a keyword that is no trait of the view.
+    traitlets.TraitError
+        For a value that does not fit, in one sentence.
+
+    Examples
+    --------
+    >>> view = BrushView(image=x, fills=[blurred, grey], fill_names=["blur", "grey"])  # doctest: +SKIP
+    >>> view.observe(lambda change: print(change.new.mean() / 255), "mask")  # doctest: +SKIP
+    """
+
+    _bundle = "brush_view"
+
+    image = Image(help="The whole image, shape (H, W, 3).")
+    fills = Bytes((None, None, None, 3), help="What painted pixels become, shape (F, H, W, 3).")
+    fill_names: List[str] = List(Unicode(), help="A name for each fill.").tag(sync=True)
+    fill = Int(0, min=0, help="Which fill is used.").tag(sync=True)
+    mask = Bytes((None, None), help="255 where the image is perturbed, shape (H, W).")
+    tool = Choice(("paint", "erase"), help="What the brush does.")
+    brush_size = Unit(0.15, help="Diameter of the brush, a share of the short side.")
+    softness = Unit(0.5, help="The part of the radius over which the brush fades out.")
+    display = Choice(("result", "tint", "outline"), help="How the paint is shown.")
+    opacity = Unit(0.6, help="Opacity of the colour in the display tint.")
+    stroke = Int(0, help="Number of the last mask that the browser sent.").tag(sync=True)
+    seen = Int(0, help="Number of the last mask that Python took up.").tag(sync=True)
+    interpolation = Choice(("pixelated", "smooth"), help="How the image is enlarged.")
+    controls = Bool(True, help="Whether the view has its own controls.").tag(sync=True)
+    width = Int(400, min=0, help="Largest width, CSS px; 0: that of the column.").tag(sync=True)
+
+    @validate("mask")
+    def _of_the_image(self, proposal: dict[str, Any]) -> NDArray[np.uint8]:
+        mask: NDArray[np.uint8] = proposal["value"]
+        if self.image is not None and mask.shape != self.image.shape[:2]:
+            raise TraitError(
+                f"BrushView.mask has shape {mask.shape}, wanted that of the image, {self.image.shape[:2]}"
+            )
+        return mask
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Take up what the browser sent; a mask painted before the image changed its size means nothing any more."""
+        shape = None if self.image is None else list(self.image.shape[:2])
+        if shape and (sync_data.get("mask") or {}).get("shape", shape) != shape:
+            sync_data = {name: value for name, value in sync_data.items() if name != "mask"}
+        try:
+            super().set_state(sync_data)
+        finally:
+            # After the observers of `mask`: the next message is not to come before they are done with this one.
+            if "stroke" in sync_data:
+                self.seen = self.stroke
+
+    @observe("image")
+    def _forget_mask(self, _change: object) -> None:
+        fits = self.mask is None or self.image is None or self.mask.shape == self.image.shape[:2]
+        if not fits:
+            self.mask = None
