@@ -61,7 +61,7 @@ class View {
 		this.#notice.hidden = !problem;
 		this.#notice.classList.toggle("xw-error", problem.startsWith("Cannot"));
 		this.#list.hidden = scores === null;
-		this.#place.textContent = scores ? this.#where(scores.at) : "";
+		this.#place.textContent = scores && scores.steps > 1 ? this.#where(scores.at) : "";
 		if (scores) this.#arrange(scores);
 		this.#speak(scores?.rows ?? []);
 	}
@@ -106,13 +106,22 @@ class View {
 	/** @param {Score[]} rows */
 	#speak(rows) {
 		clearTimeout(this.#timer);
-		const said = rows.map(({ label, score }) => `${label} ${readable(score)}`).join(", ");
+		const said = rows.map((row) => `${row.label} ${changeOf(row).join(" to ")}`).join(", ");
+		const place = this.#place.textContent;
 		this.#timer = setTimeout(() => {
-			const text = said && `${this.#place.textContent}: ${said}`;
+			const text = said && place ? `${place}: ${said}` : said;
 			if (this.#spoken.textContent !== text) this.#spoken.textContent = text;
 		}, REST);
 	}
 }
+
+/** The score in words, with the one before it if there is one. @param {Score} score @returns {string[]} */
+function changeOf({ score, before }) {
+	return Number.isNaN(before) ? [readable(score)] : [readable(before), readable(score)];
+}
+
+/** A share of the bar. @param {number} score */
+const part = (score) => Math.min(Math.max(score, 0), 1);
 
 /**
  * The bar of one class.
@@ -121,10 +130,12 @@ class View {
  */
 function bar(color) {
 	const fill = element("div", { class: "xw-score-fill" });
+	const tick = element("div", { class: "xw-score-tick" });
 	const label = element("span", { class: "xw-score-label" });
+	const before = element("span", { class: "xw-score-before xw-muted" });
 	const number = element("span", { class: "xw-score-number" });
-	const track = element("div", { class: "xw-score-track" }, [fill, label]);
-	const root = element("div", { class: "xw-score" }, [track, number]);
+	const track = element("div", { class: "xw-score-track" }, [fill, tick, label]);
+	const root = element("div", { class: "xw-score" }, [track, before, number]);
 	fill.style.setProperty("--xw-bar", color);
 	return {
 		element: root,
@@ -133,7 +144,12 @@ function bar(color) {
 			label.textContent = score.label;
 			label.title = `${score.label} (class ${score.index})`;
 			number.textContent = readable(score.score);
-			fill.style.transform = `scaleX(${Math.min(Math.max(score.score, 0), 1)})`;
+			const compared = !Number.isNaN(score.before);
+			before.textContent = compared ? `${readable(score.before)} →` : "";
+			before.hidden = !compared;
+			tick.hidden = !compared;
+			tick.style.left = `${100 * part(score.before)}%`;
+			fill.style.transform = `scaleX(${part(score.score)})`;
 			root.style.transform = `translateY(${top}px)`;
 			root.classList.toggle("xw-target", score.target);
 			root.classList.toggle("xw-extra", score.extra);
@@ -147,7 +163,7 @@ function render({ model, el }) {
 	const { signal } = controller;
 	const view = new View(model, signal);
 	el.append(view.root);
-	const arrays = ["x", "values", "indices", "target_values"];
+	const arrays = ["x", "values", "indices", "target_values", "reference"];
 	const state = ["labels", "target", "frame", "game", "fraction", "title", "width"];
 	observe(model, [...arrays, ...state], view.draw, signal);
 	view.draw();

@@ -13,6 +13,7 @@ function state(over = {}) {
 		values: array("float32", [1, 2, 3, 2], VALUES),
 		indices: array("int32", [1, 2, 3, 2], INDICES),
 		target_values: array("float32", [1, 2, 3], [0.05, 0.06, NAN, 0.3, 0.6, 0.9]),
+		reference: null,
 		labels: ["cat", "dog", "fox"],
 		target: 2,
 		frame: 0,
@@ -108,6 +109,44 @@ describe("rows", () => {
 	test("a class without a label is shown by its number", async () => {
 		await show({ labels: [] });
 		expect(read()[0]).toBe("class 0 0.700");
+	});
+});
+
+describe("a reference", () => {
+	const REFERENCE = array("float32", [3], [0.91, NAN, 0.02]);
+
+	test("is a tick on the bar and a number before the score, where there is one", async () => {
+		await show({ reference: REFERENCE });
+		const shown = Object.fromEntries(
+			[...view.el.querySelectorAll(".xw-score")].map((row) => {
+				const [tick, track] = [".xw-score-tick", ".xw-score-track"].map((name) => row.querySelector(name));
+				const [at, all] = [tick, track].map((node) => node.getBoundingClientRect());
+				const part = tick.checkVisibility() ? (at.left + at.width / 2 - all.left) / all.width : null;
+				const before = row.querySelector(".xw-score-before");
+				return [
+					row.querySelector(".xw-score-label").textContent,
+					[part && Math.round(100 * part), before.checkVisibility() ? before.textContent : ""],
+				];
+			}),
+		);
+		expect(shown).toEqual({ cat: [91, "0.910 →"], dog: [null, ""], fox: [2, "0.020 →"] });
+		await set({ reference: null });
+		expect(find(".xw-score-tick").checkVisibility()).toBe(false);
+	});
+
+	test("one step without x: nothing is said of a fraction, and the change is read out", async () => {
+		vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+		await show({
+			x: null,
+			values: array("float32", [1, 2, 1, 2], [0.7, 0.2, NAN, NAN]),
+			indices: array("int32", [1, 2, 1, 2], [0, 1, 0, 0]),
+			target_values: null,
+			reference: REFERENCE,
+		});
+		expect(read()).toEqual(["cat 0.700", "dog 0.200"]);
+		expect(find(".xw-muted").textContent).toBe("");
+		vi.advanceTimersByTime(800);
+		expect(find("[aria-live]").textContent).toBe("cat 0.910 to 0.700, dog 0.200");
 	});
 });
 

@@ -13,12 +13,12 @@ class ScoresView(View):
     """Bars of the top-K class scores of one method and game, at one fraction.
 
     All scores are sent once, so the bars follow `fraction` without a kernel. The step shown is the
-    computed one nearest to `fraction`; its own fraction is written above the bars.
+    computed one nearest to `fraction`; its own fraction is written above the bars, unless there is one step only.
 
     Attributes
     ----------
     x : numpy.ndarray of float32, shape (T,), or None
-        The fractions of the steps, ascending in [0, 1]. Default None.
+        The fractions of the steps, ascending in [0, 1]; a single step needs none. Default None.
     values : numpy.ndarray of float32, shape (M, 2, T, K), or None
         Scores in [0, 1] of the K best classes, for M methods, both games (0 deletion, 1 insertion) and
         T steps; NaN where nothing is computed yet. Default None.
@@ -26,6 +26,9 @@ class ScoresView(View):
         The classes of `values`. Default None.
     target_values : numpy.ndarray of float32, shape (M, 2, T), or None
         Scores of `target`, shown in a row of its own when it is not among the best. Default None.
+    reference : numpy.ndarray of float32, shape (C,), or None
+        A score of each class to compare with, by its index, for instance that of the image before it was
+        perturbed: a tick on each bar, and the change in words; NaN for none. Default None.
     labels : list of str
         The name of each class; a class without one is shown by its number. Default empty.
     target : int
@@ -44,6 +47,7 @@ class ScoresView(View):
     values = Array("float32", (None, 2, None, None), help="Scores of the K best classes, (M, 2, T, K).")
     indices = Array("int32", (None, 2, None, None), help="Classes of the scores, (M, 2, T, K).")
     target_values = Array("float32", (None, 2, None), help="Scores of the target, (M, 2, T).")
+    reference = Array("float32", (None,), help="Scores of all classes to compare with, (C,).")
     labels: List[str] = List(Unicode(), help="The name of each class.").tag(sync=True)
     target = Int(-1, help="The class that is marked; -1: none.").tag(sync=True)
     frame = Int(0, help="The method that is shown.").tag(sync=True)

@@ -1,7 +1,10 @@
 import { decode } from "./arrays.js";
 import { positionOf } from "./curves.js";
 
-/** @typedef {{label: string, index: number, score: number, target: boolean, extra: boolean}} Score */
+/**
+ * The score of one class; `before` is what it is compared with, NaN for nothing.
+ * @typedef {{label: string, index: number, score: number, before: number, target: boolean, extra: boolean}} Score
+ */
 
 /**
  * The scores of one step, best first.
@@ -9,6 +12,7 @@ import { positionOf } from "./curves.js";
  * @property {Score[]} rows  the target comes last, as `extra`, when it is not among the best
  * @property {number} at  x of the step
  * @property {number} top  how many rows there are at most, the extra one left out
+ * @property {number} steps  how many there are to choose from, computed or not
  */
 
 /**
@@ -19,7 +23,7 @@ import { positionOf } from "./curves.js";
  * @throws {TypeError | RangeError} for arrays that do not belong together
  */
 export function readScores(model) {
-	const { x, values, indices, targets } = arrays(model);
+	const { x, values, indices, targets, reference } = arrays(model);
 	if (!x || !values || !indices) return null;
 	const [methods, games, steps, top] = values.shape;
 	const frame = model.get("frame");
@@ -36,7 +40,8 @@ export function readScores(model) {
 	/** @param {number} index @param {number} score @param {boolean} extra @returns {Score} */
 	const row = (index, score, extra) => {
 		const label = labels[index] ?? `class ${index}`;
-		return { label, index, score, target: index === target, extra };
+		const before = reference?.data[index] ?? Number.NaN;
+		return { label, index, score, before, target: index === target, extra };
 	};
 	const rows = Array.from({ length: top }, (_, k) =>
 		row(indices.data[from + k], values.data[from + k], false),
@@ -46,15 +51,19 @@ export function readScores(model) {
 	const own = targets ? targets.data[first + step] : Number.NaN;
 	if (target >= 0 && !Number.isNaN(own) && !rows.some((score) => score.target))
 		rows.push(row(target, own, true));
-	return { rows, at: x.data[step], top };
+	return { rows, at: x.data[step], top, steps };
 }
 
 /** @param {import("@anywidget/types").AnyModel} model */
 function arrays(model) {
 	/** @type {import("./arrays.js").NDArray<Float32Array> | null} */
-	const x = decode(model.get("x"));
-	/** @type {import("./arrays.js").NDArray<Float32Array> | null} */
 	const values = decode(model.get("values"));
+	/** @type {import("./arrays.js").NDArray<Float32Array> | null} */
+	const given = decode(model.get("x"));
+	// A single step is nowhere on x.
+	const x = given ?? (values?.shape[2] === 1 ? { shape: [1], data: new Float32Array(1) } : null);
+	/** @type {import("./arrays.js").NDArray<Float32Array> | null} */
+	const reference = decode(model.get("reference"));
 	/** @type {import("./arrays.js").NDArray<Int32Array> | null} */
 	const indices = decode(model.get("indices"));
 	/** @type {import("./arrays.js").NDArray<Float32Array> | null} */
@@ -68,7 +77,7 @@ function arrays(model) {
 	if (values && targets && String(values.shape.slice(0, 3)) !== String(targets.shape)) {
 		throw new RangeError(`target_values has shape [${targets.shape}], wanted [${values.shape.slice(0, 3)}]`);
 	}
-	return { x, values, indices, targets };
+	return { x, values, indices, targets, reference };
 }
 
 /**
