@@ -27,6 +27,7 @@ _EXPORTS: dict[str, str | None] = {
     "data": None,
     "explorers": None,
     "metrics": None,
+    "perturbation": None,
     "views": None,
     "zoo": None,
 }

@@ -91,7 +91,8 @@ class Method:
         return self.reduce(self(model, x, target, **options))
 
 
-#: Every method of the package, by name.
+#: Every method that asks the network a few times, by name; those that try many perturbed images are in
+#: :data:`xai_widgets.perturbation.METHODS`.
 METHODS: dict[str, Method] = {}
 
 
@@ -109,10 +110,16 @@ def method(
 
 
 def get(name: str) -> Method:
-    """The registered method of this name; ValueError, with the nearest names, if there is none."""
-    if name not in METHODS:
-        raise ValueError(unknown("method", name, METHODS))
-    return METHODS[name]
+    """The attribution or perturbation method of this name; ValueError, with the nearest names, if there is none."""
+    if name in METHODS:
+        return METHODS[name]
+    # They are explainers of the same floor, which import this file.
+    from xai_widgets import perturbation
+
+    every = {**METHODS, **perturbation.METHODS}
+    if name not in every:
+        raise ValueError(unknown("method", name, every))
+    return every[name]
 
 
 def as_method(given: str | Method | Callable[..., Any] | tuple[str, Callable[..., Any]]) -> Method:

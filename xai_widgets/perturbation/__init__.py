@@ -1,1 +1,49 @@
-"""Perturbations: what a network still sees when parts of the image, or of a layer, are taken away."""
+"""Perturbations: what a network still sees when parts of the image, or of a layer, are taken away.
+
+Every method is called as ``method(model, x, target, *, ...)`` and returns a :class:`~xai_widgets.run.Run`, whose
+snapshots have a ``saliency()`` of (N, H, W). ``METHODS`` holds them as :class:`~xai_widgets.attribution.Method`, which
+run to the end at once, so that they can stand wherever an attribution method can.
+"""
+
+from __future__ import annotations
+
+# Methods are listed to people in this order.
+# isort: off
+from xai_widgets.perturbation.occlusion import Occlusion, VariableOcclusion, occlusion, variable_occlusion
+from xai_widgets.perturbation.rise import Rise, rise
+from xai_widgets.perturbation.surrogate import Surrogate, kernel_shap, lime
+from xai_widgets.perturbation.regions import GreedyRegions, MinimalImage, greedy_regions, minimal_image
+from xai_widgets.perturbation.difference import Difference, prediction_difference
+from xai_widgets.perturbation.meaningful import Meaningful, MeaningfulSettings, meaningful_perturbation
+from xai_widgets.perturbation.noise_mask import NoiseMask, NoiseMaskSettings, noise_mask
+from xai_widgets.perturbation.extremal import Extremal, ExtremalSettings, extremal
+from xai_widgets.perturbation.methods import METHODS
+# isort: on
+
+__all__ = [
+    "METHODS",
+    "Difference",
+    "Extremal",
+    "ExtremalSettings",
+    "GreedyRegions",
+    "Meaningful",
+    "MeaningfulSettings",
+    "MinimalImage",
+    "NoiseMask",
+    "NoiseMaskSettings",
+    "Occlusion",
+    "Rise",
+    "Surrogate",
+    "VariableOcclusion",
+    "extremal",
+    "greedy_regions",
+    "kernel_shap",
+    "lime",
+    "meaningful_perturbation",
+    "minimal_image",
+    "noise_mask",
+    "occlusion",
+    "prediction_difference",
+    "rise",
+    "variable_occlusion",
+]

@@ -47,7 +47,7 @@ def gaussian_blur(x: Tensor, sigma: float) -> Tensor:
 
 
 def gaussian(extent: int, places: int, sigma: float, like: Tensor) -> Tensor:
-    """Weights (extent, places) of a Gaussian around each of ``extent`` pixels, over evenly spread places; rows sum to 1.
+    """Weights (extent, places) of a Gaussian around each pixel, over places spread evenly; rows sum to 1.
 
     Parameters
     ----------

@@ -1,0 +1,391 @@
+"""Extremal perturbations: of all smooth masks of an area, the one that the network answers to most.
+
+Fong, Patrick and Vedaldi 2019; chapter 4 of Fong's thesis. With Phi the score of a class before softmax, m (x) x the
+perturbation operator (:mod:`~xai_widgets.perturbation.perturb`) and a the area of a mask m:
+
+    preserve   max_m Phi(m (x) x)                            equation 2
+    delete     min_m Phi((1 - m) (x) x)
+    hybrid     max_m Phi(m (x) x) - Phi((1 - m) (x) x)
+    a* = min {a : Phi(m_a (x) x) >= Phi_0},   Phi_0 = tau Phi(x)                       equation 3
+
+The search is our own (:mod:`~xai_widgets.perturbation.areas`): masks of exactly the area, from the best of a set of
+discs. ``ExtremalSettings.released()`` is the published one (:mod:`~xai_widgets.perturbation.max_convolution`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xai_widgets.arguments import check_batch_size
+from xai_widgets.errors import unknown
+from xai_widgets.model import ImageModel, Target
+from xai_widgets.perturbation.areas import AreaSettings, Found, MakeMasks, Verdict, check_areas, search
+from xai_widgets.perturbation.masking import prepare
+from xai_widgets.perturbation.max_convolution import ReleasedSettings, released_search
+from xai_widgets.perturbation.perturb import Perturbation, gaussian, gaussian_blur, perturb, pyramid
+from xai_widgets.run import Run
+
+Variant = Literal["preserve", "delete", "hybrid"]
+
+#: The areas whose masks make the published saliency map.
+AREAS = (0.025, 0.05, 0.1, 0.2)
+
+
+@dataclass(frozen=True)
+class ExtremalSettings(AreaSettings):
+    """Settings of :func:`extremal`; :meth:`released` are the published ones."""
+
+    @staticmethod
+    def released() -> ReleasedSettings:
+        """The figures of the authors' released implementation, and its way to search."""
+        return ReleasedSettings()
+
+
+@dataclass(frozen=True)
+class Extremal:
+    """The best masks so far.
+
+    Attributes
+    ----------
+    areas : Tensor, (A,)
+        Shares of the image, ascending.
+    masks : Tensor, (N, A, H, W)
+        0 or 1, each cut at exactly its area: what is preserved, or deleted. With ``layer`` in its resolution.
+    smooth : Tensor, (N, A, H, W)
+        The masks in [0, 1] before the cut.
+    class_scores : Tensor, (N, A, 2, classes)
+        Of every class, before softmax: where the mask is preserved, and where it is deleted.
+    target : Tensor, (N,)
+        The classes.
+    whole, perturbed : Tensor, (N,)
+        Scores of the image itself, and of the wholly perturbed one.
+    variant : {"preserve", "delete", "hybrid"}
+        What was searched.
+    tau : float
+        Of a*.
+    size : (int, int)
+        H and W of the images.
+    fields : Tensor
+        What the search goes on from.
+    """
+
+    areas: Tensor
+    masks: Tensor
+    smooth: Tensor
+    class_scores: Tensor
+    target: Tensor
+    whole: Tensor
+    perturbed: Tensor
+    variant: Variant
+    tau: float
+    size: tuple[int, int]
+    fields: Tensor
+
+    @property
+    def scores(self) -> Tensor:
+        """Phi(m_a (x) x), (N, A), before softmax."""
+        return self._of_target[:, :, 0]
+
+    @property
+    def complement_scores(self) -> Tensor:
+        """Phi((1 - m_a) (x) x), (N, A), before softmax."""
+        return self._of_target[:, :, 1]
+
+    @property
+    def _of_target(self) -> Tensor:
+        index = self.target.view(-1, 1, 1, 1).expand(*self.class_scores.shape[:3], 1)
+        return self.class_scores.gather(3, index)[..., 0]
+
+    @property
+    def area_errors(self) -> Tensor:
+        """How far the area of each smooth mask is from a, (N, A); that of the cut ones is less than one pixel."""
+        return self.smooth.mean((2, 3)) - self.areas
+
+    @property
+    def best_area(self) -> Tensor:
+        """a*, (N,), the smallest area that is enough; NaN where none is.
+
+        Enough is Phi(m_a (x) x) >= tau Phi(x), equation 3. For the variant "delete", where the mask shows what is
+        taken away, it is Phi((1 - m_a) (x) x) at or below the score of the wholly perturbed image.
+        """
+        if self.variant == "delete":
+            enough = self.complement_scores <= self.perturbed[:, None]
+        else:
+            enough = self.scores >= self.tau * self.whole[:, None]
+        first = enough.int().argmax(1)
+        return torch.where(enough.any(1), self.areas[first], torch.nan)
+
+    def saliency(self) -> Tensor:
+        """Sum of the masks over the areas, blurred by 9 % of the short side: (N, H, W) (section 4.2)."""
+        summed = self.masks.sum(1)
+        if tuple(summed.shape[1:]) != self.size:
+            summed = F.interpolate(summed[:, None], self.size, mode="bilinear", align_corners=False)[:, 0]
+        return gaussian_blur(summed, 0.09 * min(self.size))
+
+
+def extremal(
+    model: ImageModel,
+    x: Any,
+    target: Target = None,
+    *,
+    areas: Sequence[float] = AREAS,
+    variant: Variant = "preserve",
+    perturbation: Perturbation = "blur",
+    layer: str | None = None,
+    settings: AreaSettings | ReleasedSettings | None = None,
+    start: Extremal | Tensor | None = None,
+    tau: float = 1.0,
+    batch_size: int = 32,
+) -> Run[Extremal]:
+    """Find the mask of each area that preserves, or deletes, the score of a class best.
+
+    Nothing in the search is random: on one device the same call gives the same masks.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network.
+    x
+        Images of any kind, N of them, searched at once.
+    target : int, str, sequence or Tensor, optional
+        The class, or one per image. Default: the predicted class.
+    areas : sequence of float, default (0.025, 0.05, 0.1, 0.2)
+        Ascending shares of the image, each above 0 and at most 1, at least a pixel apart.
+    variant : {"preserve", "delete", "hybrid"}, default "preserve"
+        What a good mask does.
+    perturbation : {"blur", "fade"}, default "blur"
+        What the image becomes where it is not preserved.
+    layer : str, optional
+        Mask the activation of this layer, all channels alike, in place of the image. One that everything passes
+        through once, by its name in ``model.layers()``.
+    settings : ExtremalSettings or ReleasedSettings, optional
+        Default: ``ExtremalSettings()``; ``ExtremalSettings.released()`` for the published search.
+    start : Extremal or Tensor (h, w) or (N, h, w), optional
+        An earlier result, to go on from, or a mask or map to begin with, higher inside.
+    tau : float, default 1.0
+        Of a*: which share of the score is enough.
+    batch_size : int, default 32
+        Masked images per pass.
+
+    Returns
+    -------
+    Run of Extremal
+        Every snapshot holds the best masks so far.
+
+    Raises
+    ------
+    TypeError
+        If ``model`` is no ImageModel, or ``settings`` are none.
+    ValueError
+        For areas that no mask can have, an unknown variant, perturbation or layer, with the nearest one, or a start
+        that does not fit.
+    """
+    settings = ExtremalSettings() if settings is None else settings
+    if not isinstance(settings, AreaSettings | ReleasedSettings):
+        raise TypeError(
+            f"settings is {type(settings).__name__}, wanted ExtremalSettings() or ExtremalSettings.released()"
+        )
+    check_batch_size(batch_size)
+    x, target = prepare(model, x, target)
+    objective = MaskedImages(model, x, target, variant, perturbation, layer, settings, batch_size)
+    height, width = objective.size
+    shares = check_areas(areas, height * width)
+    lead = (len(x), len(shares))
+    if isinstance(settings, ReleasedSettings):
+        if start is not None:
+            raise ValueError(
+                "a start was given with the released settings, which begin at all ones; leave it out"
+            )
+        found = released_search(objective, shares, settings, x.new_empty(1).expand(*lead, height, width))
+        snapshots = -(-settings.steps // settings.every)
+    else:
+        starts = discs(objective, lead, settings.scan) if start is None else [_given(objective, lead, start)]
+        found = search(objective, shares, settings, starts)
+        snapshots = 1 + -(-settings.steps // settings.every)
+
+    def play() -> Iterator[Extremal]:
+        made = Extremal(
+            areas=torch.tensor(shares, device=x.device),
+            masks=x.new_empty(0),
+            smooth=x.new_empty(0),
+            class_scores=x.new_empty(0),
+            target=target,
+            whole=objective.whole,
+            perturbed=objective.perturbed,
+            variant=variant,
+            tau=tau,
+            size=(x.shape[2], x.shape[3]),
+            fields=x.new_empty(0),
+        )
+        for best in found:
+            objective.complete(best)
+            yield replace(
+                made,
+                masks=best.masks,
+                smooth=best.smooth.clamp(0, 1),
+                class_scores=torch.stack([best.verdict.inside, best.verdict.outside], dim=2),
+                fields=best.fields,
+            )
+
+    return Run(play(), total=snapshots, name=f"extremal perturbation, {variant}")
+
+
+class MaskedImages:
+    """The objective: what a network says of images, or of the activations of a layer, under masks."""
+
+    def __init__(
+        self,
+        model: ImageModel,
+        x: Tensor,
+        target: Tensor,
+        variant: Variant,
+        perturbation: Perturbation,
+        layer: str | None,
+        settings: AreaSettings | ReleasedSettings,
+        batch_size: int,
+    ) -> None:
+        if variant not in get_args(Variant):
+            raise ValueError(unknown("variant", variant, get_args(Variant)))
+        # Inside the caller's inference_mode() nothing made could be part of a graph later.
+        with torch.inference_mode(False), torch.no_grad():
+            x = x.clone()
+            self.model, self.layer, self.target = model, layer, target.clone()
+            self.variant, self.batch_size = variant, batch_size
+            source = x if layer is None else _activation(model, x, layer)
+            self.levels = pyramid(source, perturbation)
+            self.ends = self.levels[:, [0, -1]]
+            self.size = (source.shape[2], source.shape[3])
+            ends = [self.classes(self.ends[:, end]).gather(1, self.target[:, None])[:, 0] for end in (0, 1)]
+            self.perturbed, self.whole = ends
+            self.spread = (self.whole - self.perturbed).abs()
+            if isinstance(settings, AreaSettings):
+                self.grid = (min(self.size[0], settings.grid), min(self.size[1], settings.grid))
+                self.rows, self.columns = (
+                    gaussian(extent, cells, settings.sigma * extent, source)
+                    for extent, cells in zip(self.size, self.grid, strict=True)
+                )
+
+    def classes(self, images: Tensor) -> Tensor:
+        """Scores of all classes, (E, classes), of images or activations."""
+        return self.model(images) if self.layer is None else self.model.forward_from(self.layer, images)
+
+    def smooth(self, coarse: Tensor) -> Tensor:
+        """Fields (N, A, H, W) of coarse ones (N, A, h, w)."""
+        return self.rows @ coarse @ self.columns.T
+
+    def judge(self, masks: Tensor) -> Verdict:
+        """Scores where masks (N, A, H, W) of 0 and 1 are preserved or deleted, as far as the variant needs them."""
+        every = torch.ones(masks.shape[:2], dtype=torch.bool, device=masks.device)
+        nothing = torch.full((*masks.shape[:2], len(self.model.labels)), torch.nan, device=masks.device)
+        inside = nothing if self.variant == "delete" else self._masked(masks, every).view_as(nothing)
+        outside = nothing if self.variant == "preserve" else self._masked(1 - masks, every).view_as(nothing)
+        index = self.target.view(-1, 1, 1).expand(*masks.shape[:2], 1)
+        of_target = (scores.gather(2, index)[..., 0] for scores in (inside, outside))
+        return Verdict(self._value(*of_target), inside.clone(), outside.clone())
+
+    def complete(self, found: Found) -> None:
+        """Ask for the scores that the values did not need, in place, so that it is done once for each mask."""
+        for scores, masks in ((found.verdict.inside, found.masks), (found.verdict.outside, 1 - found.masks)):
+            missing = scores[..., 0].isnan()
+            if bool(missing.any()):
+                scores[missing] = self._masked(masks, missing)
+
+    def gradient(self, coarse: Tensor, make_masks: MakeMasks, step: int) -> Tensor:
+        """The gradient of the values with respect to coarse fields (N, A, h, w), every other one on mirrored images."""
+        flat, index = coarse.flatten(0, 1), self._index(coarse)
+        # A layer that was trained on images knows nothing of its own mirror image.
+        mirrored = step % 2 == 1 and self.layer is None
+        gradients = []
+        for begin in range(0, len(flat), self.batch_size):
+            some = slice(begin, begin + self.batch_size)
+            with torch.inference_mode(False), torch.enable_grad():
+                moved = flat[some].detach().clone().requires_grad_()
+                masks = make_masks(self._smooth_any(moved[:, None]), some)
+                levels, target = self._of(self.levels, index[some]), self.target[index[some], None]
+                sides = [masks] if self.variant != "delete" else []
+                sides += [1 - masks] if self.variant != "preserve" else []
+                shown = torch.cat([perturb(levels, side)[:, 0] for side in sides])
+                scores = self.classes(shown.flip(-1) if mirrored else shown)
+                of_target = scores.gather(1, target.repeat(len(sides), 1))[:, 0].chunk(len(sides))
+                gradients.append(
+                    torch.autograd.grad(self._value(of_target[0], of_target[-1]).sum(), moved)[0]
+                )
+        return torch.cat(gradients).view_as(coarse)
+
+    def _smooth_any(self, coarse: Tensor) -> Tensor:
+        return self.smooth(coarse) if hasattr(self, "rows") else coarse
+
+    def _value(self, inside: Tensor, outside: Tensor) -> Tensor:
+        """What is to be large."""
+        if self.variant == "preserve":
+            return inside
+        return -outside if self.variant == "delete" else inside - outside
+
+    def _index(self, elements: Tensor) -> Tensor:
+        """The image of each of the elements (N, A, ...), flattened."""
+        images = torch.arange(len(elements), device=elements.device)
+        return images.repeat_interleave(elements.shape[1])
+
+    def _of(self, levels: Tensor, index: Tensor) -> Tensor:
+        return levels.expand(len(index), *levels.shape[1:]) if len(levels) == 1 else levels[index]
+
+    @torch.no_grad()
+    def _masked(self, masks: Tensor, which: Tensor) -> Tensor:
+        """Scores (E, classes) of the masks (N, A, H, W) that are chosen, (N, A) of booleans with E of them true."""
+        chosen, index = masks[which], self._index(masks)[which.flatten()]
+        made = []
+        with torch.inference_mode(False):
+            for some in torch.arange(len(chosen), device=masks.device).split(self.batch_size):
+                shown = perturb(self._of(self.ends, index[some]), chosen[some, None])[:, 0]
+                made.append(self.classes(shown))
+        return torch.cat(made)
+
+
+def _activation(model: ImageModel, x: Tensor, layer: str) -> Tensor:
+    """The activation of a layer, (N, C, h, w); ValueError if it has no places."""
+    made = model.activations(x, layer)[layer].float()
+    if made.ndim != 4:
+        raise ValueError(
+            f"layer {layer!r} has an output of shape {tuple(made.shape[1:])}, wanted (C, h, w), such as that of "
+            f"{model.default_layer()!r}"
+        )
+    return made.clone()
+
+
+def discs(objective: MaskedImages, lead: tuple[int, int], scan: int) -> list[Tensor]:
+    """Coarse fields (N, A, h, w) whose level sets are discs around ``scan`` x ``scan`` places spread over the image."""
+    down, right = (
+        (torch.arange(cells, device=objective.levels.device) + 0.5) / cells for cells in objective.grid
+    )
+    places = [(i + 0.5) / scan for i in range(scan)]
+    return [
+        torch.exp(-8 * ((down[:, None] - y) ** 2 + (right - x) ** 2)).expand(*lead, -1, -1)
+        for y in places
+        for x in places
+    ]
+
+
+def _given(objective: MaskedImages, lead: tuple[int, int], start: Extremal | Tensor) -> Tensor:
+    """Coarse fields (N, A, h, w) of an earlier result, or of a mask or map."""
+    if isinstance(start, Extremal):
+        if tuple(start.fields.shape) != (*lead, *objective.grid):
+            raise ValueError(
+                f"the start has fields of shape {tuple(start.fields.shape)}, wanted {(*lead, *objective.grid)}: a "
+                "result for the same images, areas, layer and grid"
+            )
+        return start.fields
+    given = torch.as_tensor(start, dtype=objective.levels.dtype, device=objective.levels.device).detach()
+    given = given[None] if given.ndim == 2 else given
+    if given.ndim != 3 or len(given) not in (1, lead[0]) or not torch.isfinite(given).all():
+        raise ValueError(
+            f"the start has shape {tuple(given.shape)}, wanted a finite mask (h, w), or one for each of {lead[0]} "
+            "images"
+        )
+    coarse = F.adaptive_avg_pool2d(given[:, None], objective.grid)
+    return coarse.expand(*lead, -1, -1).contiguous()
