@@ -7,26 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-from ipywidgets import HBox, Layout, VBox
+from ipywidgets import HBox, Layout
 from torch import Tensor
-from traitlets import Int, TraitError, validate
-from traitlets import link as link_in_python
 
 from xai_widgets.attribution import METHODS, Method, as_method
+from xai_widgets.explorers.base import Explorer, picture, row_layout, stretch
 from xai_widgets.metrics import Curve, at_size, blur, default_steps, deletion, insertion, ordering
 from xai_widgets.model import ImageModel, Target
-from xai_widgets.run import Run, Status, Worker
-from xai_widgets.views import (
-    ClassPicker,
-    CurveView,
-    HeatmapView,
-    MethodPicker,
-    OrderedMaskView,
-    RunBar,
-    ScoresView,
-    View,
-    link,
-)
+from xai_widgets.run import Run
+from xai_widgets.views import CurveView, HeatmapView, MethodPicker, OrderedMaskView, ScoresView, link
 
 #: The games, in the order of the second axis of every array sent to the views.
 GAMES: dict[str, Callable[..., Run[Curve]]] = {"deletion": deletion, "insertion": insertion}
@@ -73,7 +62,7 @@ class _Board:
         return [name for name in self.chosen if name not in self.results]
 
 
-class DeletionExplorer(VBox):
+class DeletionExplorer(Explorer):
     """Choose methods and a class, watch deletion and insertion curves grow, and drag along them.
 
     The curves follow the protocol of RISE (:mod:`xai_widgets.metrics.deletion`). Dragging the cursor shows the image
@@ -127,9 +116,6 @@ class DeletionExplorer(VBox):
     >>> DeletionExplorer(model, "photo.jpg", methods=["gradient", ("mine", my_explainer)])
     """
 
-    target = Int(0, help="The class whose score is followed.")
-    _parts: tuple[View, ...]
-
     def __init__(
         self,
         model: ImageModel,
@@ -142,109 +128,54 @@ class DeletionExplorer(VBox):
         start: bool = True,
         **kwargs: Any,
     ) -> None:
-        # First of all: a constructor that raises is closed too.
-        self._worker, self._parts = Worker(), ()
-        if not isinstance(model, ImageModel):
-            raise TypeError(
-                f"model is {type(model).__name__}, wanted an ImageModel: ImageModel(module, mean=, std=)"
-            )
-        self.model = model
+        super().__init__(model, image, target=target, **kwargs)
         self._methods = _by_name(METHODS.values() if methods is None else methods)
-        self._x = _one_image(model, image)
         self._steps = default_steps(self._x[0, 0].numel()) if steps is None else steps
         self._batch_size = batch_size
         self._cache: dict[int, dict[str, _Result]] = {}
-        index = int(model.targets(target, self._x)[0])
         # A game is refused here, where it can be read, if its steps or its batches make none.
-        deletion(model, self._x, self._x.mean(1), index, steps=self._steps, batch_size=batch_size)
+        deletion(model, self._x, self._x.mean(1), self.target, steps=self._steps, batch_size=batch_size)
         titles = {name: method.title for name, method in self._methods.items()}
         chosen = [name for name in self._methods if methods is not None or name in CHOSEN]
 
-        self.class_picker = ClassPicker(labels=model.labels, target=index)
         self.method_picker = MethodPicker(options=list(titles), labels=titles, selected=chosen)
-        self.run_bar = RunBar()
         self.heatmap = HeatmapView(names=list(titles.values()), fade=True, opacity=0.9, width=400)
         self.masked = OrderedMaskView(width=400, title="Image at the cursor")
-        self.scores = ScoresView(labels=model.labels, target=index, title="Best classes at the cursor")
+        self.scores = ScoresView(labels=model.labels, target=self.target, title="Best classes at the cursor")
         self.curves = CurveView(x_label="share of pixels", y_label="probability")
-        self._parts = (
-            self.class_picker, self.method_picker, self.run_bar,
-            self.heatmap, self.masked, self.curves, self.scores,
-        )  # fmt: skip
         views = self.curves, self.heatmap, self.masked, self.scores
         for name in ("frame", "game", "fraction", "position"):
             link(*[(view, name) for view in views if view.has_trait(name)])
-        super().__init__(self._layout(), **kwargs)
-        self.target = index
-        link_in_python((self, "target"), (self.class_picker, "target"))
-        self._show_image()
-        self.observe(lambda _change: self.compute(), "target")
+        self._join(self._layout(), (self.method_picker, self.heatmap, self.masked, self.curves, self.scores))
         self.method_picker.observe(lambda _change: self.compute(), "selected")
-        self.run_bar.on_run(lambda _bar: self.compute(again=True))
-        self.run_bar.on_cancel(lambda _bar: self.cancel())
         if start:
             self.compute()
 
     def _layout(self) -> list[Any]:
         """Controls, pictures and curves, one below the other; each row breaks where the column is narrow."""
-        row = Layout(flex_flow="row wrap", grid_gap="8px 16px", align_items="flex-start", overflow="hidden")
-        for part, flex in (
+        stretch(
             (self.class_picker, "1 1 220px"), (self.method_picker, "3 1 320px"),
             (self.heatmap, "2 1 240px"), (self.masked, "2 1 240px"), (self.scores, "1 1 200px"),
-        ):  # fmt: skip
-            part.layout = Layout(flex=flex, min_width="0", margin="0")
+        )  # fmt: skip
         self.curves.layout = Layout(width="100%", min_width="0", margin="0")
-        controls = HBox([self.class_picker, self.method_picker], layout=row)
-        pictures = HBox([self.heatmap, self.masked, self.scores], layout=row)
+        controls = HBox([self.class_picker, self.method_picker], layout=row_layout())
+        pictures = HBox([self.heatmap, self.masked, self.scores], layout=row_layout())
         return [controls, self.run_bar, pictures, self.curves]
 
-    @validate("target")
-    def _class_exists(self, proposal: dict[str, Any]) -> int:
-        try:
-            return self.model.class_index(proposal["value"])
-        except ValueError as error:
-            raise TraitError(str(error)) from error
-
-    # -- the image ------------------------------------------------------------------------------------------
-
-    @property
-    def image(self) -> Tensor:
-        """The image, (1, C, H, W) in [0, 1]; assign one of any kind to go on with it and its predicted class."""
-        return self._x
-
-    @image.setter
-    def image(self, image: Any) -> None:
-        x = _one_image(self.model, image)
-        # Stopped first: a run of the old image must not draw on the new one.
-        self._worker.cancel()
-        self._x = x
+    def _forget(self) -> None:
         self._cache.clear()
-        index = int(self.model.targets(None, x)[0])
-        self._show_image()
-        if index != self.target:
-            self.target = index
-        else:
-            self.compute()
 
     def _show_image(self) -> None:
-        start = self._x.expand(-1, 3, -1, -1)
-        picture = _picture(start)
-        self.class_picker.hints = self.model.probs(self._x)[0].tolist()
+        shown = picture(self._x[0])
         with self.heatmap.hold_sync(), self.masked.hold_sync():
-            self.heatmap.image = picture
-            self.masked.image = picture
-            self.masked.baselines = np.stack([np.zeros_like(picture), _picture(blur(start))])
+            self.heatmap.image = shown
+            self.masked.image = shown
+            self.masked.baselines = np.stack([np.zeros_like(shown), picture(blur(self._x)[0])])
 
     # -- the computation ------------------------------------------------------------------------------------
 
     def compute(self, *, again: bool = False) -> None:
-        """Compute what is chosen and missing, in the background; replaces a computation under way.
-
-        Parameters
-        ----------
-        again : bool, default False
-            Whether to compute everything again, for instance after the network was trained further.
-        """
+        """Compute what is chosen and missing, in the background; see :meth:`Explorer.compute`."""
         board = _Board(0, [], {})
 
         def on_start() -> None:
@@ -253,8 +184,7 @@ class DeletionExplorer(VBox):
             board.target, board.chosen = self.target, list(self.method_picker.selected)
             board.complete = self._cache.setdefault(board.target, {})
             board.results = dict(board.complete)
-            self.run_bar.set_trait("error", "")
-            self.run_bar.status, self.run_bar.progress = "running", 0.0
+            self._begin()
             self._draw(board, maps=True)
 
         def on_snapshot(run: Run[_Step]) -> None:
@@ -265,21 +195,6 @@ class DeletionExplorer(VBox):
         self._worker.submit(
             lambda: self._run(board), on_start=on_start, on_snapshot=on_snapshot, on_end=self._end
         )
-
-    def cancel(self) -> None:
-        """Stop; what is computed stays."""
-        self._worker.cancel()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Block until nothing is computed any more; False if that took longer than ``timeout`` seconds."""
-        return self._worker.wait(timeout)
-
-    def close(self) -> None:
-        """Stop, and close every part."""
-        self._worker.cancel()
-        for part in self._parts:
-            part.close()
-        super().close()
 
     def _run(self, board: _Board) -> Run[_Step]:
         x, target = self._x, board.target
@@ -309,14 +224,6 @@ class DeletionExplorer(VBox):
                 board.complete[name] = result
 
         return Run(steps(), total=len(missing) * (1 + len(GAMES) * batches), name="deletion and insertion")
-
-    def _end(self, status: Status, error: BaseException | None) -> None:
-        self.run_bar.status = status
-        self.run_bar.message = ""
-        if status == "done":
-            self.run_bar.progress = 1.0
-        if error is not None:
-            self.run_bar.error = str(error) or type(error).__name__
 
     # -- drawing --------------------------------------------------------------------------------------------
 
@@ -397,18 +304,6 @@ def _by_name(methods: Any) -> dict[str, Method]:
         if names.count(name) > 1:
             raise ValueError(f"two methods are named {name!r}, wanted titles that differ: (title, method)")
     return dict(zip(names, made, strict=True))
-
-
-def _one_image(model: ImageModel, image: Any) -> Tensor:
-    x = model.images(image)
-    if len(x) != 1:
-        raise ValueError(f"{len(x)} images were given, wanted one; make one explorer for each")
-    return x
-
-
-def _picture(x: Tensor) -> np.ndarray:
-    """An image (1, 3, H, W) in [0, 1] as (H, W, 3) uint8."""
-    return (x[0].permute(1, 2, 0).clamp(0, 1) * 255).round().byte().cpu().numpy()
 
 
 def _as_arrays(saliency: Tensor, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,159 @@
+"""What explorers share: one network, one image, one class, a worker with its run bar, and the parts they close."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from ipywidgets import Layout, VBox
+from numpy.typing import NDArray
+from torch import Tensor
+from traitlets import Int, TraitError, validate
+from traitlets import link as link_in_python
+
+from xai_widgets.model import ImageModel, Target
+from xai_widgets.run import Status, Worker
+from xai_widgets.views import ClassPicker, RunBar, View
+
+
+class Explorer(VBox):
+    """One network, one image and one class, about which something is computed in the background.
+
+    A subclass makes its views after ``super().__init__`` and ends its constructor with :meth:`_join`; it computes in
+    :meth:`compute`, and shows the image in :meth:`_show_image`.
+
+    Attributes
+    ----------
+    target : int
+        The class; assign an index to change it.
+    class_picker : ClassPicker
+    run_bar : RunBar
+    """
+
+    target = Int(0, help="The class.")
+    _parts: tuple[View, ...]
+
+    def __init__(self, model: ImageModel, image: Any, *, target: Target = None, **kwargs: Any) -> None:
+        # First of all: a constructor that raises is closed too.
+        self._worker, self._parts = Worker(), ()
+        if not isinstance(model, ImageModel):
+            raise TypeError(
+                f"model is {type(model).__name__}, wanted an ImageModel: ImageModel(module, mean=, std=)"
+            )
+        self.model = model
+        self._x = one_image(model, image)
+        index = int(model.targets(target, self._x)[0])
+        self.class_picker = ClassPicker(labels=model.labels, target=index)
+        self.run_bar = RunBar()
+        super().__init__(**kwargs)
+        self.target = index
+
+    def _join(self, children: Sequence[Any], parts: Sequence[View]) -> None:
+        """Show the children, and join class and run bar to the computation; the parts are closed with the explorer."""
+        self.children = list(children)
+        self._parts = (self.class_picker, self.run_bar, *parts)
+        link_in_python((self, "target"), (self.class_picker, "target"))
+        self.class_picker.hints = self.model.probs(self._x)[0].tolist()
+        self._show_image()
+        self.observe(lambda _change: self.compute(), "target")
+        self.run_bar.on_run(lambda _bar: self.compute(again=True))
+        self.run_bar.on_cancel(lambda _bar: self.cancel())
+
+    @validate("target")
+    def _class_exists(self, proposal: dict[str, Any]) -> int:
+        try:
+            return self.model.class_index(proposal["value"])
+        except ValueError as error:
+            raise TraitError(str(error)) from error
+
+    @property
+    def image(self) -> Tensor:
+        """The image, (1, C, H, W) in [0, 1]; assign one of any kind to go on with it and its predicted class."""
+        return self._x
+
+    @image.setter
+    def image(self, image: Any) -> None:
+        x = one_image(self.model, image)
+        # Stopped first: a run of the old image must not draw on the new one.
+        self._worker.cancel()
+        self._x = x
+        self._forget()
+        index = int(self.model.targets(None, x)[0])
+        self.class_picker.hints = self.model.probs(x)[0].tolist()
+        self._show_image()
+        if index != self.target:
+            self.target = index
+        else:
+            self.compute()
+
+    def _forget(self) -> None:
+        """Drop what was computed for the image before."""
+
+    def _show_image(self) -> None:
+        """Bring the views to the image."""
+        raise NotImplementedError
+
+    def compute(self, *, again: bool = False) -> None:
+        """Compute what is missing, in the background; replaces a computation under way.
+
+        Parameters
+        ----------
+        again : bool, default False
+            Whether to compute everything again, for instance after the network was trained further.
+        """
+        raise NotImplementedError
+
+    def cancel(self) -> None:
+        """Stop; what is computed stays."""
+        self._worker.cancel()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until nothing is computed any more; False if that took longer than ``timeout`` seconds."""
+        return self._worker.wait(timeout)
+
+    def close(self) -> None:
+        """Stop, and close every part."""
+        self._worker.cancel()
+        for part in self._parts:
+            part.close()
+        super().close()
+
+    def _begin(self) -> None:
+        """The run bar at the start of a computation."""
+        self.run_bar.set_trait("error", "")
+        self.run_bar.status, self.run_bar.progress = "running", 0.0
+
+    def _end(self, status: Status, error: BaseException | None) -> None:
+        """The run bar at its end; for the worker's ``on_end``."""
+        self.run_bar.status = status
+        self.run_bar.message = ""
+        if status == "done":
+            self.run_bar.progress = 1.0
+        if error is not None:
+            self.run_bar.error = str(error) or type(error).__name__
+
+
+def row_layout() -> Layout:
+    """A row that breaks where the column is narrow."""
+    return Layout(flex_flow="row wrap", grid_gap="8px 16px", align_items="flex-start", overflow="hidden")
+
+
+def stretch(*parts: tuple[View, str]) -> None:
+    """Give views their share of such a row, as in ``(view, "2 1 240px")``."""
+    for part, flex in parts:
+        part.layout = Layout(flex=flex, min_width="0", margin="0")
+
+
+def one_image(model: ImageModel, image: Any) -> Tensor:
+    """The image (1, C, H, W); ValueError for more than one."""
+    x = model.images(image)
+    if len(x) != 1:
+        raise ValueError(f"{len(x)} images were given, wanted one; make one explorer for each")
+    return x
+
+
+def picture(x: Tensor) -> NDArray[np.uint8]:
+    """Images (..., C, H, W) in [0, 1] as (..., H, W, 3) uint8; grey ones become three equal channels."""
+    made: NDArray[np.uint8] = (x.detach().movedim(-3, -1).clamp(0, 1) * 255).round().byte().cpu().numpy()
+    return made if made.shape[-1] == 3 else made.repeat(3, axis=-1)
