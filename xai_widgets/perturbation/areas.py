@@ -251,7 +251,7 @@ def search(
     Yields
     ------
     Found
-        The best of the starts, then one snapshot every ``settings.every`` steps.
+        One snapshot every ``settings.scan`` starts, then one every ``settings.every`` steps.
     """
     at = torch.tensor(areas, device=starts[0].device, dtype=starts[0].dtype).expand(starts[0].shape[:2])
     first, last = settings.softness
@@ -267,10 +267,12 @@ def search(
         smooth = masks_of(softness)(objective.smooth(fields), None)
         return better_of(objective, found, smooth, fields, areas)
 
-    found = consider(standardised(starts[0]), None, last)
-    for coarse in starts[1:]:
-        found = consider(standardised(coarse), found, last)
-    yield found
+    found: Found | None = None
+    for done, start in enumerate(starts, 1):
+        found = consider(standardised(start), found, last)
+        if done % settings.scan == 0 or done == len(starts):
+            yield found
+    assert found is not None
     coarse, adam = found.fields, Adam(settings.learning_rate, betas=BETAS)
     quiet = 0
     for step in range(settings.steps):

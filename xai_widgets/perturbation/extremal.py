@@ -207,7 +207,7 @@ def extremal(
     else:
         starts = discs(objective, lead, settings.scan) if start is None else [_given(objective, lead, start)]
         found = search(objective, shares, settings, starts)
-        snapshots = 1 + -(-settings.steps // settings.every)
+        snapshots = -(-len(starts) // settings.scan) + -(-settings.steps // settings.every)
 
     def play() -> Iterator[Extremal]:
         made = Extremal(
