@@ -104,38 +104,48 @@ function places(extent, count) {
  */
 export function contour({ shape: [height, width], data }) {
 	const path = new Path2D();
-	/** @param {number} row @param {number} column */
-	const value = (row, column) =>
-		row < 0 || column < 0 || row >= height || column >= width ? 0 : data[row * width + column];
-	/** Where the half lies between two neighbours. @param {number} a @param {number} b */
-	const part = (a, b) => (127.5 - a) / (b - a);
-	for (let row = -1; row < height; row++) {
-		for (let column = -1; column < width; column++) {
-			const corners = [
-				value(row, column),
-				value(row, column + 1),
-				value(row + 1, column + 1),
-				value(row + 1, column),
-			];
-			const [nw, ne, se, sw] = corners;
-			const kind = (nw > 127 ? 1 : 0) | (ne > 127 ? 2 : 0) | (se > 127 ? 4 : 0) | (sw > 127 ? 8 : 0);
+	// With a border of zeros: one sweep over small numbers finds the few cells that the line crosses.
+	const stride = width + 2;
+	const padded = new Uint8Array(stride * (height + 2));
+	for (let row = 0; row < height; row++) {
+		padded.set(data.subarray(row * width, (row + 1) * width), (row + 1) * stride + 1);
+	}
+	for (let row = 0; row <= height; row++) {
+		for (let column = 0; column <= width; column++) {
+			const at = row * stride + column;
+			const below = at + stride;
+			// 128 and more is above a half.
+			const kind =
+				(padded[at] >> 7) |
+				((padded[at + 1] >> 7) << 1) |
+				((padded[below + 1] >> 7) << 2) |
+				((padded[below] >> 7) << 3);
 			if (kind === 0 || kind === 15) continue;
-			const [x, y] = [column + 0.5, row + 0.5];
-			const points = [
-				() => [x + part(nw, ne), y],
-				() => [x + 1, y + part(ne, se)],
-				() => [x + part(sw, se), y + 1],
-				() => [x, y + part(nw, sw)],
-			];
+			const points = crossings(padded[at], padded[at + 1], padded[below + 1], padded[below]);
 			for (const [from, to] of SEGMENTS[kind]) {
-				const [x0, y0] = points[from]();
-				const [x1, y1] = points[to]();
-				path.moveTo(x0, y0);
-				path.lineTo(x1, y1);
+				path.moveTo(column - 0.5 + points[from][0], row - 0.5 + points[from][1]);
+				path.lineTo(column - 0.5 + points[to][0], row - 0.5 + points[to][1]);
 			}
 		}
 	}
 	return path;
+}
+
+/**
+ * Where the line crosses the sides of a cell (north, east, south, west), from its corners; of a side that it does not
+ * cross, anything.
+ *
+ * @param {number} nw @param {number} ne @param {number} se @param {number} sw
+ */
+function crossings(nw, ne, se, sw) {
+	/** @param {number} a @param {number} b */
+	const part = (a, b) => (127.5 - a) / (b - a);
+	return [
+		[part(nw, ne), 0],
+		[1, part(ne, se)],
+		[part(sw, se), 1],
+		[0, part(nw, sw)],
+	];
 }
 
 /** By the corners that are above a half (1 north-west, 2 north-east, 4 south-east, 8 south-west): the sides that the
