@@ -23,6 +23,7 @@ _EXPORTS: dict[str, str | None] = {
     "OrderedMaskView": "xai_widgets.views",
     "ScoresView": "xai_widgets.views",
     "DeletionExplorer": "xai_widgets.explorers",
+    "ExtremalExplorer": "xai_widgets.explorers",
     "attribution": None,
     "data": None,
     "explorers": None,

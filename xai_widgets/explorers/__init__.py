@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from xai_widgets.explorers.deletion import DeletionExplorer
+from xai_widgets.explorers.extremal import ExtremalExplorer
 
-__all__ = ["DeletionExplorer"]
+__all__ = ["DeletionExplorer", "ExtremalExplorer"]

@@ -1,0 +1,362 @@
+"""The slider over the area of extremal perturbations."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from ipywidgets import Dropdown, HBox, Layout
+from numpy.typing import NDArray
+
+from xai_widgets.explorers.base import Explorer, picture, row_layout, stretch
+from xai_widgets.model import ImageModel, Target
+from xai_widgets.perturbation.areas import AreaSettings
+from xai_widgets.perturbation.extremal import Extremal, Variant, extremal
+from xai_widgets.perturbation.perturb import Perturbation, perturb, pyramid
+from xai_widgets.run import Run, Status
+from xai_widgets.views import CurveView, GalleryView, MaskView, ScoresView, link
+
+#: Dense where most networks make up their mind.
+AREAS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8)
+
+#: How many classes the bars show.
+TOP = 5
+
+#: Seconds from one drawing of masks under way to the next: each sends all of them.
+INTERVAL = 0.25
+
+#: Side of a picture of the strip, in pixels.
+THUMBNAIL = 96
+
+#: The image, and not a layer, is masked.
+IMAGE = "the image"
+
+
+@dataclass(frozen=True)
+class _Key:
+    """What a search is for; each has a result of its own."""
+
+    target: int
+    variant: Variant
+    perturbation: Perturbation
+    layer: str | None
+
+
+class ExtremalExplorer(Explorer):
+    """Drag along the area and see what a network needs: the smallest part of the image that keeps, or takes, a class.
+
+    The masks of all areas are searched at once (:func:`~xai_widgets.perturbation.extremal`) and appear while they get
+    better. The slider, the cursor of the curves and their mark a* need no kernel. The button stops the search; pressed
+    again it goes on from the masks that are there, which never get worse.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network; it is never changed.
+    image
+        One image of any kind.
+    target : int or str, optional
+        The class. Default: the predicted class.
+    areas : sequence of float, optional
+        Ascending shares of the image below 1. Default: ten from 0.01 to 0.8, without those below a pixel of a layer.
+    variant : {"preserve", "delete", "hybrid"}, default "preserve"
+        What is searched at first.
+    perturbation : {"blur", "fade"}, default "blur"
+        What the image becomes at first.
+    layer : str, optional
+        Mask the activation of this layer at first. Default: the image.
+    settings : ExtremalSettings, optional
+        Of the search.
+    tau : float, default 1.0
+        Which share of the score is enough for a*.
+    batch_size : int, default 32
+        Masked images per pass.
+    start : bool, default True
+        Whether to search at once; otherwise the button starts.
+
+    Attributes
+    ----------
+    target : int
+        The class; assign an index to change it.
+    mask : MaskView
+        The image under the mask of the chosen area.
+    curves : CurveView
+        Score of what is preserved, and of what is left, over the area.
+    scores : ScoresView
+        The best classes there.
+    strip : GalleryView
+        What is preserved, area by area.
+    variant_picker, perturbation_picker, layer_picker : ipywidgets.Dropdown
+    class_picker : ClassPicker
+    run_bar : RunBar
+    result : Extremal or None
+        What is shown.
+
+    Raises
+    ------
+    ValueError
+        For areas that no mask can have, an unknown class, variant, perturbation or layer, or a bad image.
+    TypeError
+        If ``model`` is no ImageModel.
+
+    Examples
+    --------
+    >>> ExtremalExplorer(model, "photo.jpg", variant="delete")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: ImageModel,
+        image: Any,
+        *,
+        target: Target = None,
+        areas: Sequence[float] | None = None,
+        variant: Variant = "preserve",
+        perturbation: Perturbation = "blur",
+        layer: str | None = None,
+        settings: AreaSettings | None = None,
+        tau: float = 1.0,
+        batch_size: int = 32,
+        start: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(model, image, target=target, **kwargs)
+        self._settings, self._tau, self._batch_size = settings, tau, batch_size
+        self._areas = tuple(AREAS if areas is None else areas)
+        self._all_areas = areas is None
+        self._results: dict[_Key, Extremal] = {}
+        self.result: Extremal | None = None
+        self._drawn = -math.inf
+        # Refused here, where it can be read: this makes the search, but not a step of it.
+        self._search(_Key(self.target, variant, perturbation, layer), None)
+
+        self.variant_picker = _dropdown("mask", get_args(Variant), variant)
+        self.perturbation_picker = _dropdown("rest", get_args(Perturbation), perturbation)
+        layers = _layers(model)
+        layers += [layer] if layer is not None and layer not in layers else []
+        self.layer_picker = _dropdown("in", (IMAGE, *layers), layer or IMAGE)
+        self.mask = MaskView(width=400, area=0.1)
+        self.curves = CurveView(
+            x_label="area", y_label="score before softmax", fraction=0.1, game="insertion", height=240
+        )
+        self.scores = ScoresView(
+            labels=model.labels, target=self.target, fraction=0.1, game="insertion", title="Best classes"
+        )
+        self.strip = GalleryView(title="Area growth", size=THUMBNAIL)
+        link((self.curves, "fraction"), (self.scores, "fraction"), (self.mask, "area"))
+        link((self.curves, "game"), (self.scores, "game"))
+        self.strip.observe(self._choose, "frame")
+        for picker in (self.variant_picker, self.perturbation_picker, self.layer_picker):
+            picker.observe(lambda _change: self.compute(), "value")
+        self._join(self._layout(), (self.mask, self.curves, self.scores, self.strip))
+        if start:
+            self.compute()
+
+    def _layout(self) -> list[Any]:
+        stretch(
+            (self.class_picker, "1 1 220px"), (self.mask, "2 1 260px"),
+            (self.curves, "3 1 320px"), (self.scores, "1 1 200px"),
+        )  # fmt: skip
+        self.strip.layout = Layout(width="100%", min_width="0", margin="0")
+        choices = [self.class_picker, self.variant_picker, self.perturbation_picker, self.layer_picker]
+        return [
+            HBox(choices, layout=row_layout()),
+            self.run_bar,
+            HBox([self.mask, self.curves, self.scores], layout=row_layout()),
+            self.strip,
+        ]
+
+    def _forget(self) -> None:
+        # Another dictionary: a late snapshot of the old image is kept nowhere.
+        self._results = {}
+
+    def _show_image(self) -> None:
+        self.scores.reference = self.model.probs(self._x)[0].cpu().numpy()
+
+    def _choose(self, change: Any) -> None:
+        """The area of the picture of the strip that was chosen."""
+        if self.result is not None and 0 <= change["new"] < len(self.result.areas):
+            area = float(self.result.areas[change["new"]])
+            self.mask.area = self.curves.fraction = self.scores.fraction = area
+
+    # -- the computation ------------------------------------------------------------------------------------
+
+    def compute(self, *, again: bool = False) -> None:
+        """Search what is chosen, in the background, if it is missing; replaces a search under way.
+
+        Parameters
+        ----------
+        again : bool, default False
+            Whether to go on with a search that has ended or was stopped.
+        """
+        layer = self.layer_picker.value
+        key = _Key(
+            self.target,
+            self.variant_picker.value,
+            self.perturbation_picker.value,
+            None if layer == IMAGE else layer,
+        )
+        results = self._results
+
+        def on_start() -> None:
+            self._begin()
+            self._draw(key, results.get(key))
+
+        def on_snapshot(run: Run[Extremal]) -> None:
+            assert run.latest is not None
+            results[key] = run.latest
+            self.run_bar.progress = run.progress
+            self.run_bar.message = f"{key.variant}: {len(run.latest.areas)} areas"
+            if time.monotonic() - self._drawn > INTERVAL:
+                self._draw(key, run.latest)
+
+        def on_end(status: Status, error: BaseException | None) -> None:
+            if key in results:
+                self._draw(key, results[key])
+                self.run_bar.label = "Go on"
+            self._end(status, error)
+
+        if key in results and not again:
+            self._worker.cancel()
+            on_start()
+            on_end("done", None)
+            return
+        self._worker.submit(
+            lambda: self._search(key, results.get(key)),
+            on_start=on_start,
+            on_snapshot=on_snapshot,
+            on_end=on_end,
+        )
+
+    def _search(self, key: _Key, start: Extremal | None) -> Run[Extremal]:
+        areas = self._areas
+        if self._all_areas:
+            height, width = self._x.shape[2:]
+            if key.layer is not None:
+                layers = {layer.name: layer.shape for layer in self.model.layers()}
+                height, width = layers.get(key.layer, (0, height, width))[-2:]
+            areas = tuple(area for area in areas if area * height * width >= 1)
+        return extremal(
+            self.model,
+            self._x,
+            key.target,
+            areas=areas,
+            variant=key.variant,
+            perturbation=key.perturbation,
+            layer=key.layer,
+            settings=self._settings,
+            start=start,
+            tau=self._tau,
+            batch_size=self._batch_size,
+        )
+
+    # -- drawing --------------------------------------------------------------------------------------------
+
+    def _draw(self, key: _Key, result: Extremal | None) -> None:
+        """Bring the views to a result, all arrays anew; to none: nothing of another one may show."""
+        self._drawn = time.monotonic()
+        self.result = result
+        levels = pyramid(self._x, key.perturbation)
+        self.run_bar.label = "Search" if result is None else "Stop and go on"
+        self.mask.title = (
+            "What is preserved" if key.layer is None else f"The mask on {key.layer}, drawn over the image"
+        )
+        with self.mask.hold_sync():
+            self.mask.masks = None
+            self.mask.levels = picture(levels[0])
+            self.mask.areas = None if result is None else result.areas.cpu().numpy()
+            self.mask.masks = None if result is None else result.masks[0].cpu().numpy()
+            self.mask.best = None if result is None else float(result.best_area[0])
+        self._draw_strip(levels, result)
+        self._draw_curves(key, result)
+
+    def _draw_strip(self, levels: torch.Tensor, result: Extremal | None) -> None:
+        with self.strip.hold_sync():
+            if result is None:
+                self.strip.pictures, self.strip.values, self.strip.captions = None, None, []
+                self.strip.frame = self.strip.marked = -1
+                return
+            masks = F.interpolate(result.masks, result.size, mode="nearest-exact")
+            shown = perturb(levels, masks)[0]
+            side = min(1.0, THUMBNAIL / min(result.size))
+            small = F.interpolate(shown, scale_factor=side, mode="area") if side < 1 else shown
+            areas = result.areas.tolist()
+            best = float(result.best_area[0])
+            self.strip.pictures = picture(small)
+            self.strip.captions = [f"{100 * area:.3g} %" for area in areas]
+            self.strip.marked = -1 if math.isnan(best) else areas.index(best)
+            # As in figure 5 of the source: scores as shares of Phi_0, at most a quarter above it.
+            low, high = float(result.perturbed[0]), float(result.tau * result.whole[0])
+            top = high + 0.25 * abs(high - low)
+            self.strip.value_limits = [low, top] if top > low else [0.0, 1.0]
+            self.strip.values = result.scores[0].cpu().numpy()
+
+    def _draw_curves(self, key: _Key, result: Extremal | None) -> None:
+        if result is None:
+            for view in (self.curves, self.scores):
+                view.x = None
+            self.curves.y = self.scores.values = self.scores.indices = self.scores.target_values = None
+            self.curves.lines, self.curves.marks, self.curves.series = [], [], []
+            return
+        areas = result.areas.tolist()
+        inner = [index for index, area in enumerate(areas) if area < 1]
+        x = np.array([0.0, *(areas[index] for index in inner), 1.0], dtype=np.float32)
+        low, high = result.perturbed[:1], result.whole[:1]
+        preserved = torch.cat([low, result.scores[0, inner], high])
+        left = torch.cat([high, result.complement_scores[0, inner], low])
+        best = float(result.best_area[0])
+        with self.curves.hold_sync():
+            self.curves.x = x
+            self.curves.y = torch.stack([preserved, left])
+            self.curves.series = [
+                {"label": "mask preserved", "game": "insertion", "frame": 0},
+                {"label": "mask deleted", "game": "deletion", "frame": 1},
+            ]
+            self.curves.lines = [
+                {
+                    "y": float(result.tau * high),
+                    "label": "\u03a6\u2080" if result.tau != 1 else "\u03a6\u2080, the image",
+                },
+                {"y": float(low), "label": "wholly perturbed"},
+            ]
+            self.curves.marks = [] if math.isnan(best) else [{"x": best, "label": f"a* = {100 * best:.3g} %"}]
+        self._draw_scores(key, result, x, inner)
+
+    def _draw_scores(self, key: _Key, result: Extremal, x: NDArray[np.float32], inner: list[int]) -> None:
+        levels = pyramid(self._x, key.perturbation)[0]
+        ends = self.model.scores(levels[[0, -1]])
+        scores = result.class_scores[0, inner]
+        deleted = torch.cat([ends[1:], scores[:, 1], ends[:1]])
+        preserved = torch.cat([ends[:1], scores[:, 0], ends[1:]])
+        probs = torch.stack([deleted, preserved]).softmax(-1)
+        best = probs.topk(min(TOP, probs.shape[-1]), dim=-1)
+        with self.scores.hold_sync():
+            self.scores.target = key.target
+            self.scores.x = x
+            self.scores.indices, self.scores.values = best.indices[None].int(), best.values[None]
+            self.scores.target_values = probs[None, :, :, key.target]
+
+
+def _dropdown(description: str, options: Sequence[str], value: str) -> Dropdown:
+    return Dropdown(
+        description=description,
+        options=list(options),
+        value=value,
+        style={"description_width": "initial"},
+        layout=Layout(flex="1 1 140px", min_width="0", width="auto"),
+    )
+
+
+def _layers(model: ImageModel) -> list[str]:
+    """Layers with places, blocks and their direct parts: names with at most one dot."""
+    return [
+        layer.name
+        for layer in model.layers()
+        if len(layer.shape) == 3 and layer.shape[1] * layer.shape[2] > 1 and layer.name.count(".") <= 1
+    ]
