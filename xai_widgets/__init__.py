@@ -24,6 +24,7 @@ _EXPORTS: dict[str, str | None] = {
     "ScoresView": "xai_widgets.views",
     "DeletionExplorer": "xai_widgets.explorers",
     "ExtremalExplorer": "xai_widgets.explorers",
+    "MaskRace": "xai_widgets.explorers",
     "attribution": None,
     "data": None,
     "explorers": None,

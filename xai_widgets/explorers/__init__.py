@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from xai_widgets.explorers.deletion import DeletionExplorer
 from xai_widgets.explorers.extremal import ExtremalExplorer
+from xai_widgets.explorers.race import MaskRace
 
-__all__ = ["DeletionExplorer", "ExtremalExplorer"]
+__all__ = ["DeletionExplorer", "ExtremalExplorer", "MaskRace"]

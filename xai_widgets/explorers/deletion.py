@@ -10,8 +10,15 @@ import numpy as np
 from ipywidgets import HBox, Layout
 from torch import Tensor
 
-from xai_widgets.attribution import METHODS, Method, as_method
-from xai_widgets.explorers.base import Explorer, picture, row_layout, stretch
+from xai_widgets.attribution import METHODS
+from xai_widgets.explorers.base import (
+    Explorer,
+    MethodLike,
+    methods_by_name,
+    picture,
+    row_layout,
+    stretch,
+)
 from xai_widgets.metrics import Curve, at_size, blur, default_steps, deletion, insertion, ordering
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.run import Run
@@ -25,8 +32,6 @@ CHOSEN = ("gradient", "guided_backprop", "integrated_gradients", "grad_cam")
 
 #: How many classes the bars show.
 TOP = 5
-
-MethodLike = str | Method | Callable[..., Any] | tuple[str, Callable[..., Any]]
 
 
 @dataclass
@@ -129,7 +134,7 @@ class DeletionExplorer(Explorer):
         **kwargs: Any,
     ) -> None:
         super().__init__(model, image, target=target, **kwargs)
-        self._methods = _by_name(METHODS.values() if methods is None else methods)
+        self._methods = methods_by_name(METHODS.values() if methods is None else methods)
         self._steps = default_steps(self._x[0, 0].numel()) if steps is None else steps
         self._batch_size = batch_size
         self._cache: dict[int, dict[str, _Result]] = {}
@@ -291,19 +296,6 @@ class DeletionExplorer(Explorer):
         if active and self.curves.frame not in active:
             for part in (self.curves, self.heatmap, self.masked, self.scores):
                 part.frame = active[0]
-
-
-def _by_name(methods: Any) -> dict[str, Method]:
-    if isinstance(methods, str) or callable(methods):
-        methods = [methods]
-    made = [as_method(method) for method in methods]
-    names = [method.name for method in made]
-    if not made:
-        raise ValueError(f"no methods were given, wanted at least one, such as {next(iter(METHODS))!r}")
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"two methods are named {name!r}, wanted titles that differ: (title, method)")
-    return dict(zip(names, made, strict=True))
 
 
 def _as_arrays(saliency: Tensor, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

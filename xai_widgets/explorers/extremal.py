@@ -291,11 +291,11 @@ class ExtremalExplorer(Explorer):
             self.strip.pictures = picture(small)
             self.strip.captions = [f"{100 * area:.3g} %" for area in areas]
             self.strip.marked = -1 if math.isnan(best) else areas.index(best)
-            # As in figure 5 of the source: scores as shares of Phi_0, at most a quarter above it.
-            low, high = float(result.perturbed[0]), float(result.tau * result.whole[0])
-            top = high + 0.25 * abs(high - low)
-            self.strip.value_limits = [low, top] if top > low else [0.0, 1.0]
-            self.strip.values = result.scores[0].cpu().numpy()
+            # As in figure 5 of the source: from the wholly perturbed image to a quarter above Phi_0.
+            low = result.perturbed[0]
+            share = (result.scores[0] - low) / (result.tau * result.whole[0] - low).clamp(min=1e-6)
+            self.strip.value_limits = [0.0, 1.25]
+            self.strip.values = share.clamp(0, 1.25)
 
     def _draw_curves(self, key: _Key, result: Extremal | None) -> None:
         if result is None:

@@ -1,0 +1,275 @@
+"""A race of explanations: at equal area, whose mask keeps the score, and whose takes it away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from ipywidgets import HBox, Layout
+from torch import Tensor
+from traitlets import TraitError
+
+from xai_widgets.explorers.base import (
+    Explorer,
+    MethodLike,
+    methods_by_name,
+    picture,
+    row_layout,
+    stretch,
+)
+from xai_widgets.metrics import at_size
+from xai_widgets.model import ImageModel, Target
+from xai_widgets.perturbation import METHODS
+from xai_widgets.perturbation.areas import check_areas, cut
+from xai_widgets.perturbation.extremal import ExtremalSettings, MaskedImages, extremal
+from xai_widgets.perturbation.perturb import Perturbation, pyramid
+from xai_widgets.run import Run
+from xai_widgets.views import CurveView, MaskView, MethodPicker, link
+
+AREAS = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6)
+
+#: Who runs if nobody is named.
+RUNNERS = ("gradient", "grad_cam", "occlusion", "meaningful_perturbation", "extremal")
+
+#: The method whose masks are made for each area, not cut from one map.
+EXTREMAL = "extremal"
+
+
+class _Masks(NamedTuple):
+    """Masks of one method (A, H, W), and the scores inside and outside of them (A,)."""
+
+    masks: Tensor
+    inside: Tensor
+    outside: Tensor
+
+
+@dataclass
+class _Race:
+    """What is shown for one class. A change of class begins another one."""
+
+    target: int
+    chosen: list[str]
+    results: dict[str, _Masks] = field(default_factory=dict)
+    #: Finished results, kept for the next race of the class.
+    complete: dict[str, _Masks] = field(default_factory=dict)
+
+
+class MaskRace(Explorer):
+    """Explanations side by side on one image at equal area, to see which one keeps the score.
+
+    Each method's map is cut at the same areas; extremal perturbations, and nobody else, have a mask made for each
+    area. What is not in a mask is blurred or faded, for all alike, and the score before softmax is read off. The area
+    is dragged in all pictures and in the curves at once, without a kernel.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network; it is never changed.
+    image
+        One image of any kind.
+    methods : sequence, optional
+        Names of attribution or perturbation methods, :class:`~xai_widgets.attribution.Method` objects, or your own
+        ``explain(model, x, target)``, with a title as ``(title, explain)``. Default: gradient, Grad-CAM, occlusion,
+        meaningful and extremal perturbation.
+    target : int or str, optional
+        The class. Default: the predicted class.
+    areas : sequence of float, optional
+        Ascending shares of the image, below 1. Default: eight from 0.025 to 0.6.
+    perturbation : {"blur", "fade"}, default "blur"
+        What the image becomes outside of a mask.
+    options : dict of str to dict, optional
+        Options of methods, by their names.
+    batch_size : int, default 32
+        Masked images per pass.
+    start : bool, default True
+        Whether to begin at once; otherwise the button starts.
+
+    Attributes
+    ----------
+    target : int
+        The class; assign an index to change it.
+    lanes : dict of str to MaskView
+        By method, the image under its mask.
+    curves : CurveView
+        Scores over the area, of what is preserved (solid) and of what is left (dashed).
+    method_picker : MethodPicker
+    class_picker : ClassPicker
+    run_bar : RunBar
+
+    Raises
+    ------
+    ValueError
+        For an unknown method or class, with the nearest one, areas that no mask can have, or a bad image.
+    TypeError
+        If ``model`` is no ImageModel, or a method cannot be called.
+
+    Examples
+    --------
+    >>> MaskRace(model, "photo.jpg", ["grad_cam", "rise", "extremal"])  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: ImageModel,
+        image: Any,
+        methods: Sequence[MethodLike] | None = None,
+        *,
+        target: Target = None,
+        areas: Sequence[float] = AREAS,
+        perturbation: Perturbation = "blur",
+        options: dict[str, dict[str, Any]] | None = None,
+        batch_size: int = 32,
+        start: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(model, image, target=target, **kwargs)
+        self._methods = methods_by_name(RUNNERS if methods is None else methods)
+        self._options = options or {}
+        for name in self._options:
+            if name not in self._methods:
+                raise TraitError(f"options are given for {name!r}, which does not run")
+        self._areas = check_areas(areas, self._x[0, 0].numel())
+        self._perturbation, self._batch_size = perturbation, batch_size
+        # An unknown perturbation is refused here, where it can be read.
+        pyramid(self._x, perturbation, levels=2)
+        self._cache: dict[int, dict[str, _Masks]] = {}
+        titles = {name: method.title for name, method in self._methods.items()}
+        self.method_picker = MethodPicker(options=list(titles), labels=titles, selected=list(titles))
+        self.lanes = {name: MaskView(title=title, width=260, area=0.1) for name, title in titles.items()}
+        self.curves = CurveView(
+            x_label="area", y_label="score before softmax", fraction=0.1, game="insertion", height=280
+        )
+        link((self.curves, "fraction"), *((lane, "area") for lane in self.lanes.values()))
+        first, *others = self.lanes.values()
+        for name in ("display", "position"):
+            link((first, name), *((lane, name) for lane in others))
+        self._join(self._layout(), (self.method_picker, self.curves, *self.lanes.values()))
+        self.method_picker.observe(lambda _change: self.compute(), "selected")
+        if start:
+            self.compute()
+
+    def _layout(self) -> list[Any]:
+        stretch((self.class_picker, "1 1 220px"), (self.method_picker, "3 1 320px"))
+        stretch(*((lane, "1 1 200px") for lane in self.lanes.values()))
+        self.curves.layout = Layout(width="100%", min_width="0", margin="0")
+        return [
+            HBox([self.class_picker, self.method_picker], layout=row_layout()),
+            self.run_bar,
+            HBox(list(self.lanes.values()), layout=row_layout()),
+            self.curves,
+        ]
+
+    def _forget(self) -> None:
+        self._cache = {}
+
+    def _show_image(self) -> None:
+        levels = picture(pyramid(self._x, self._perturbation, levels=2)[0])
+        for lane in self.lanes.values():
+            lane.masks, lane.levels = None, levels
+
+    # -- the computation ------------------------------------------------------------------------------------
+
+    def compute(self, *, again: bool = False) -> None:
+        """Run the chosen methods that have not run yet, in the background; see :meth:`Explorer.compute`."""
+        race = _Race(0, [])
+
+        def on_start() -> None:
+            if again:
+                self._cache = {}
+            race.target, race.chosen = self.target, list(self.method_picker.selected)
+            race.complete = self._cache.setdefault(race.target, {})
+            race.results = dict(race.complete)
+            self._begin()
+            self._draw(race)
+
+        def on_snapshot(run: Run[str]) -> None:
+            self.run_bar.progress, self.run_bar.message = run.progress, run.latest or ""
+            self._draw(race)
+
+        self._worker.submit(
+            lambda: self._run(race), on_start=on_start, on_snapshot=on_snapshot, on_end=self._end
+        )
+
+    def _run(self, race: _Race) -> Run[str]:
+        x, missing = self._x, [name for name in race.chosen if name not in race.results]
+
+        def steps() -> Iterator[str]:
+            target = torch.tensor([race.target], device=x.device)
+            judge = MaskedImages(
+                self.model,
+                x,
+                target,
+                "hybrid",
+                self._perturbation,
+                None,
+                ExtremalSettings(),
+                self._batch_size,
+            )
+            for name in missing:
+                method = self._methods[name]
+                yield f"{method.title} runs"
+                masks = self._masks(name, x, race.target)
+                verdict = judge.judge(masks[None])
+                sides = (scores[0, :, race.target] for scores in (verdict.inside, verdict.outside))
+                race.results[name] = _Masks(masks, *sides)
+                yield method.title
+                race.complete[name] = race.results[name]
+
+        return Run(steps(), total=2 * len(missing), name="mask race")
+
+    def _masks(self, name: str, x: Tensor, target: int) -> Tensor:
+        """Masks (A, H, W) of one method."""
+        options = self._options.get(name, {})
+        if self._methods[name] is METHODS[EXTREMAL]:
+            run = extremal(
+                self.model, x, target, areas=self._areas, perturbation=self._perturbation, **options
+            )
+            return run.result(progress=False).masks[0]
+        saliency = self._methods[name].saliency(self.model, x, target, **options)
+        saliency = at_size(saliency, (x.shape[2], x.shape[3])).to(x.device)
+        return cut(saliency[:, None].expand(-1, len(self._areas), -1, -1), self._areas)[0]
+
+    # -- drawing --------------------------------------------------------------------------------------------
+
+    def _draw(self, race: _Race) -> None:
+        """Bring the views to the race, all arrays anew: of what has not run nothing is shown."""
+        for name, lane in self.lanes.items():
+            result = race.results.get(name) if name in race.chosen else None
+            lane.layout.display = None if name in race.chosen else "none"
+            with lane.hold_sync():
+                lane.masks = None
+                lane.areas = None if result is None else np.array(self._areas, dtype=np.float32)
+                lane.masks = None if result is None else result.masks
+        ends = self._ends(race.target)
+        inner = [index for index, area in enumerate(self._areas) if area < 1]
+        x = [0.0, *(self._areas[index] for index in inner), 1.0]
+        series, rows = [], []
+        for frame, name in enumerate(self._methods):
+            if name not in race.chosen:
+                continue
+            result = race.results.get(name)
+            nothing = torch.full((len(inner),), torch.nan)
+            for game, side, (low, high) in (
+                ("insertion", 1, ends),
+                ("deletion", 2, ends[::-1]),
+            ):
+                middle = nothing if result is None else result[side][inner].cpu()
+                rows.append([low, *middle.tolist(), high] if result else [np.nan] * len(x))
+                what = "preserved" if game == "insertion" else "deleted"
+                label = f"{self._methods[name].title}, {what}"
+                series.append({"label": label, "game": game, "frame": frame})
+        with self.curves.hold_sync():
+            self.curves.series, self.curves.x = series, np.array(x, dtype=np.float32)
+            self.curves.y = np.array(rows, dtype=np.float32).reshape(len(rows), len(x))
+            self.curves.lines = [
+                {"y": ends[1], "label": "the image"},
+                {"y": ends[0], "label": "wholly perturbed"},
+            ]
+
+    def _ends(self, target: int) -> tuple[float, float]:
+        """Scores of the wholly perturbed image and of the image."""
+        low, high = self.model.scores(pyramid(self._x, self._perturbation, levels=2)[0])[:, target].tolist()
+        return low, high
