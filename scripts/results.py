@@ -83,7 +83,7 @@ def explainers() -> dict[str, Explainer]:
     made = {"centre": Explainer("centre", "Centre", "baseline", centre, {})}
     for group, registry in (
         ("attribution", attribution.METHODS),
-        ("perturbation", getattr(perturbation, "METHODS", {})),
+        ("perturbation", perturbation.METHODS),
     ):
         for name, method in registry.items():
             title = getattr(method, "title", name.replace("_", " "))
@@ -200,16 +200,13 @@ def sanity(bench: Bench, explainer: Explainer) -> dict[str, Any]:
     return {"layers": list(found.layers), **columns}
 
 
-def monotone(bench: Bench) -> dict[str, Any] | None:
-    """Equation 8 for extremal perturbations; None while there are none."""
-    if not hasattr(perturbation, "extremal"):
-        return None
+def monotone(bench: Bench) -> dict[str, Any]:
+    """Equation 8 for extremal perturbations, in scores before softmax."""
     x, target = bench.x[:MONOTONE], bench.task.target[:MONOTONE]
     found = perturbation.extremal(bench.model, x, target, areas=AREAS).result(progress=False)
-    whole = bench.model.probs(x).gather(1, target[:, None])[:, 0]
-    areas, scores = torch.as_tensor(found.areas).cpu(), found.scores.detach().cpu()
     shares = {
-        str(slack): metrics.monotonicity(areas, scores, whole, tolerance=slack).share for slack in (0.0, 0.01)
+        str(slack): metrics.monotonicity(found.areas, found.scores, found.whole, tolerance=slack).share
+        for slack in (0.0, 0.1)
     }
     return {"areas": list(AREAS), "rows": len(x), "share": shares}
 
