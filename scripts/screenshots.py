@@ -1,4 +1,4 @@
-"""Take the pictures of the README: the explorer of the tour in a real JupyterLab, in both themes.
+"""Take the pictures of the docs: explorers in a real JupyterLab, in both themes.
 
     python scripts/screenshots.py [folder]
 
@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "browser"))
@@ -28,14 +28,24 @@ model = xw.load("scenes_resnet")
 scene = scenes.scene(2, split="test", background="photograph")
 """,
     """
-explorer = xw.DeletionExplorer(model, scene.image)
+explorer = xw.{name}(model, scene.image)
 explorer
 """,
 ]
+#: Explorer by explorer: the name of its pictures, and what is done before they are taken.
+PICTURES = {
+    "DeletionExplorer": (
+        "deletion_explorer",
+        "explorer.curves.frame = explorer.method_picker.options.index('guided_backprop'); "
+        "explorer.curves.fraction = 0.06",
+    ),
+    "ExtremalExplorer": ("extremal_explorer", "explorer.curves.fraction = 0.05"),
+    "MaskRace": ("mask_race", "explorer.curves.fraction = 0.05"),
+}
 
 
 def main() -> None:
-    """Write deletion_explorer_light.png and deletion_explorer_dark.png."""
+    """Write NAME_light.png and NAME_dark.png for each explorer."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images"
     folder.mkdir(parents=True, exist_ok=True)
     executable = next(path for name in CHROMIUM_NAMES if (path := shutil.which(name)))
@@ -43,17 +53,22 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGUMENTS)
         server = hosts.JupyterServer("lab", Path(scratch))
         try:
-            for theme in ("light", "dark"):
-                page = hosts.NotebookHost(browser, server).open(CELLS, theme=theme, width=1500, height=1500)
-                page.wait_for_kernel("explorer.run_bar.status", "done")
-                active = "'guided_backprop'"
-                page.kernel_exec(
-                    f"explorer.curves.frame = explorer.method_picker.options.index({active}); "
-                    "explorer.curves.fraction = 0.06"
-                )
-                expect(page.page.locator(".xw-ordered-mask-view")).to_contain_text("6.0 % deleted")
-                page.page.mouse.move(2, 2)
-                page.output(1).screenshot(path=folder / f"deletion_explorer_{theme}.png")
+            for name, (picture, prepare) in PICTURES.items():
+                cells = [cell.replace("{name}", name) for cell in CELLS]
+                for theme in ("light", "dark"):
+                    page = hosts.NotebookHost(browser, server).open(
+                        cells, theme=theme, width=1500, height=1500
+                    )
+                    page.wait_for_kernel("explorer.run_bar.status", "done")
+                    page.kernel_exec(prepare)
+                    # What Python has set is on the screen when the page has answered once more.
+                    page.page.mouse.move(2, 2)
+                    page.kernel_eval("1")
+                    page.page.evaluate(
+                        "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+                    )
+                    page.output(1).screenshot(path=folder / f"{picture}_{theme}.png")
+                    page.close()
         finally:
             server.stop()
             browser.close()
