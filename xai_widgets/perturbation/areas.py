@@ -80,6 +80,8 @@ class AreaSettings:
 def check_areas(areas: Iterable[float], places: int, what: str = "pixels") -> list[float]:
     """The areas as numbers; ValueError unless they are ascending shares that masks of so many places can have."""
     try:
+        if isinstance(areas, str):
+            raise TypeError("the letters of a text are no shares, even if they are digits")
         made = [float(area) for area in areas]
     except (TypeError, ValueError) as error:
         raise ValueError(
@@ -168,7 +170,8 @@ def standardised(field: Tensor) -> Tensor:
     """Fields (N, A, ...) of mean 0 and standard deviation 1; a constant one becomes 0."""
     flat = field.flatten(2)
     flat = flat - flat.mean(2, keepdim=True)
-    return (flat / flat.square().mean(2, keepdim=True).sqrt().clamp(min=1e-6)).view_as(field)
+    # The root of a clamped square: that of 0 has no gradient, and all of them would be NaN.
+    return (flat / flat.square().mean(2, keepdim=True).clamp(min=1e-12).sqrt()).view_as(field)
 
 
 class Verdict(NamedTuple):
@@ -233,7 +236,11 @@ def _where(better: Tensor, new: Tensor, old: Tensor) -> Tensor:
 
 
 def search(
-    objective: Objective, areas: list[float], settings: AreaSettings, starts: Sequence[Tensor]
+    objective: Objective,
+    areas: list[float],
+    settings: AreaSettings,
+    starts: Sequence[Tensor],
+    found: Found | None = None,
 ) -> Iterator[Found]:
     """Look for the best mask of each area, all areas and images at once.
 
@@ -247,6 +254,8 @@ def search(
         Steps and how they are made.
     starts : sequence of Tensor, (N, A, ...)
         Coarse fields; each area begins with the best of them.
+    found : Found, optional
+        Masks that are there already; nothing worse replaces them.
 
     Yields
     ------
@@ -267,7 +276,6 @@ def search(
         smooth = masks_of(softness)(objective.smooth(fields), None)
         return better_of(objective, found, smooth, fields, areas)
 
-    found: Found | None = None
     for done, start in enumerate(starts, 1):
         found = consider(standardised(start), found, last)
         if done % settings.scan == 0 or done == len(starts):

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from xai_widgets.arguments import check_batch_size
 from xai_widgets.model import ImageModel, Target
-from xai_widgets.perturbation.areas import AreaSettings, check_areas, search
+from xai_widgets.perturbation.areas import AreaSettings, Found, check_areas, search
 from xai_widgets.perturbation.masking import prepare
 from xai_widgets.perturbation.max_convolution import ReleasedSettings, released_search
 from xai_widgets.perturbation.objective import MaskedImages, Variant
@@ -165,7 +165,8 @@ def extremal(
     settings : ExtremalSettings or ReleasedSettings, optional
         Default: ``ExtremalSettings()``; ``ExtremalSettings.released()`` for the published search.
     start : Extremal or Tensor (h, w) or (N, h, w), optional
-        An earlier result, to go on from, or a mask or map to begin with, higher inside.
+        An earlier result, to go on from, or a mask or map to begin with, higher inside; a constant one says nothing,
+        and the search begins in the middle.
     tau : float, default 1.0
         Of a*: which share of the score is enough.
     batch_size : int, default 32
@@ -204,7 +205,7 @@ def extremal(
         snapshots = -(-settings.steps // settings.every)
     else:
         starts = discs(objective, lead, settings.scan) if start is None else [_given(objective, lead, start)]
-        found = search(objective, shares, settings, starts)
+        found = search(objective, shares, settings, starts, _earlier(objective, shares, start))
         snapshots = -(-len(starts) // settings.scan) + -(-settings.steps // settings.every)
 
     def play() -> Iterator[Extremal]:
@@ -256,12 +257,25 @@ def _given(objective: MaskedImages, lead: tuple[int, int], start: Extremal | Ten
                 "result for the same images, areas, layer and grid"
             )
         return start.fields
-    given = torch.as_tensor(start, dtype=objective.levels.dtype, device=objective.levels.device).detach()
+    try:
+        given = torch.as_tensor(start, dtype=objective.levels.dtype, device=objective.levels.device).detach()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"start is {type(start).__name__}, wanted a mask (h, w) or an earlier result"
+        ) from error
     given = given[None] if given.ndim == 2 else given
     if given.ndim != 3 or len(given) not in (1, lead[0]) or not torch.isfinite(given).all():
         raise ValueError(
             f"the start has shape {tuple(given.shape)}, wanted a finite mask (h, w), or one for each of {lead[0]} "
             "images"
         )
-    coarse = F.adaptive_avg_pool2d(given[:, None], objective.grid)
-    return coarse.expand(*lead, -1, -1).contiguous()
+    coarse = F.adaptive_avg_pool2d(given[:, None], objective.grid).expand(*lead, -1, -1)
+    low, high = coarse.amin((2, 3), keepdim=True), coarse.amax((2, 3), keepdim=True)
+    return torch.where(high > low, (coarse - low) / (high - low), discs(objective, lead, 1)[0])
+
+
+def _earlier(objective: MaskedImages, shares: list[float], start: Extremal | Tensor | None) -> Found | None:
+    """The masks of an earlier result, judged anew, as its class or variant may have been another; None if none fit."""
+    if not isinstance(start, Extremal) or start.areas.tolist() != torch.tensor(shares).tolist():
+        return None
+    return Found(start.masks, objective.judge(start.masks), start.smooth, start.fields)

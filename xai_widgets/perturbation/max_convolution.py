@@ -129,7 +129,9 @@ def released_search(
     Found
         Every ``settings.every`` steps; ``fields`` are the parameters.
     """
-    make = MaxConvolution((like.shape[2], like.shape[3]), settings, like)
+    # Inside the caller's inference_mode() nothing made could be part of a graph later.
+    with torch.inference_mode(False):
+        make = MaxConvolution((like.shape[2], like.shape[3]), settings, like)
     lead = like.shape[:2]
     parameters = torch.ones((*lead, *make.cells), dtype=like.dtype, device=like.device)
     velocity = torch.zeros_like(parameters)
@@ -146,9 +148,9 @@ def released_search(
     for step in range(settings.steps):
         gradient = objective.gradient(parameters, masks, step)
         with torch.inference_mode(False), torch.enable_grad():
-            moved = parameters.detach().requires_grad_()
+            moved = parameters.detach().clone().requires_grad_()
             ranked = make(moved.flatten(0, 1)).flatten(1).sort(dim=1).values.unflatten(0, lead)
-            penalty = weight * ((ranked - wanted) ** 2).mean(2).sum()
+            penalty = weight * ((ranked - wanted.clone()) ** 2).mean(2).sum()
             gradient = gradient - torch.autograd.grad(penalty, moved)[0]
         with torch.no_grad():
             # The first step is taken whole, as in every SGD with dampening.
