@@ -206,8 +206,17 @@ function render({ model, el }) {
 
 	const move = () => {
 		if (stage.failed) return;
-		slider.show(picture.stops(), picture.chosen(), model.get("best"));
+		const frame = picture.chosen();
+		slider.show(picture.stops(), frame, model.get("best"));
 		stage.repaint();
+		if (frame !== model.get("frame")) set({ frame });
+	};
+	const jump = () => {
+		if (stage.failed) return;
+		const frame = model.get("frame");
+		const stop = picture.stops()[frame];
+		// The mask that is drawn needs no jump: the area may lie beside its own.
+		if (stop?.ready && frame !== picture.chosen()) set({ area: stop.area });
 	};
 	const refresh = () => {
 		try {
@@ -231,6 +240,7 @@ function render({ model, el }) {
 	};
 	observe(model, TRAITS, refresh, signal);
 	observe(model, ["area", "display"], move, signal);
+	observe(model, ["frame"], jump, signal);
 	observe(model, ["position"], stage.remark, signal);
 
 	followPointer(stage.node, {

@@ -26,6 +26,7 @@ const STATE = {
 	masks: array("uint8", [4, HEIGHT, WIDTH], MASKS.flat()),
 	areas: array("float32", [4], AREAS),
 	area: 0.2,
+	frame: -1,
 	ready: [],
 	best: null,
 	display: "preserved",
@@ -259,4 +260,32 @@ test("the cleanup leaves no listener and no element behind", async () => {
 	await unmount();
 	expect(model.listeners).toBe(0);
 	expect(el.childElementCount).toBe(0);
+});
+
+describe("the frame", () => {
+	test("is the index of the mask that is drawn, and -1 where there is none", async () => {
+		const { model, set } = await show();
+		expect(model.get("frame")).toBe(1);
+		await set({ area: 0.45 });
+		expect([model.get("frame"), model.get("area")]).toEqual([2, 0.45]);
+		await set({ ready: [true, true, false, true] });
+		expect(model.get("frame")).toBe(1);
+		await set({ masks: null });
+		expect([model.get("frame"), model.get("area")]).toEqual([-1, 0.45]);
+	});
+
+	test("set from outside it chooses the area of its mask", async () => {
+		const { model, pixels, set } = await show();
+		await set({ frame: 3 });
+		expect(model.get("area")).toBe(1);
+		expect(pixels()).toEqual(expected(MASKS[3]));
+	});
+
+	test.each([-1, 2, 4])("frame %i, where no mask is ready, leaves the area", async (frame) => {
+		const { model, set } = await show({ ready: [true, true, false, true] });
+		await set({ frame });
+		expect(model.get("area")).toBe(0.2);
+		await set({ area: 0.05 });
+		expect(model.get("frame")).toBe(0);
+	});
 });

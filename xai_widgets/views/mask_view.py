@@ -42,6 +42,9 @@ class MaskView(View):
         The area of each mask, ascending in (0, 1]. Default None.
     area : float in [0, 1]
         The chosen area. Default 0.1.
+    frame : int
+        Index of the mask that is drawn, -1 for none; the page follows the area with it. Set from outside, as by
+        ``link((gallery, "frame"), (view, "frame"))``, it chooses that mask's area, if it is ready. Default -1.
     ready : list of bool
         Which masks are there yet; those that are not are dimmed on the slider and passed over. Missing entries,
         and so the empty list, the default, mean ready.
@@ -80,6 +83,7 @@ class MaskView(View):
     masks = Bytes((None, None, None), stack=True, help="One mask for each area, shape (A, h, w).")
     areas = Array("float32", (None,), help="The area of each mask, ascending in (0, 1], shape (A,).")
     area = Unit(0.1, help="The chosen area.")
+    frame = Int(-1, min=-1, help="Index of the mask that is drawn; -1: none.").tag(sync=True)
     ready: List[bool] = List(Bool(), help="Which masks are there yet; empty: all.").tag(sync=True)
     best = Float(None, allow_none=True, help="The area that is marked by a star, or None.").tag(sync=True)
     display = Choice(DISPLAYS, help="What of the image the mask shows.")

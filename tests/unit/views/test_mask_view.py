@@ -27,6 +27,7 @@ def test_one_mask_may_be_given_alone_and_as_booleans():
 def test_defaults():
     view = MaskView()
     assert (view.area, view.display, view.ready, view.interpolation) == (0.1, "preserved", [], "pixelated")
+    assert view.frame == -1
     assert view.levels is view.masks is view.areas is view.best is view.position is None
 
 
@@ -52,6 +53,7 @@ def test_no_best_area(best):
         ("areas", [0.5, np.nan], "wanted areas"),
         ("area", 1.1, r"MaskView\.area is 1\.1, wanted a number from 0 to 1"),
         ("best", -0.5, r"MaskView\.best is -0\.5, wanted an area from 0 to 1, or None"),
+        ("frame", -2, "frame"),
         ("display", "preserve", "unknown choice 'preserve'; did you mean 'preserved'"),
         ("ready", [1.5], "ready"),
     ],
