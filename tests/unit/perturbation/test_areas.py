@@ -219,7 +219,8 @@ def test_no_snapshot_is_worse_than_the_one_before_and_values_are_those_of_the_ma
     starts = [torch.randn(1, 2, 6, 6, generator=torch.Generator().manual_seed(i)) for i in range(5)]
     before = torch.full((1, 2), -math.inf)
     count = 0
-    for count, found in enumerate(search(objective, [0.2, 0.5], AreaSettings(scan=2), starts), 1):
+    for found in search(objective, [0.2, 0.5], AreaSettings(scan=2), starts):
+        count += 1
         assert (found.verdict.values >= before).all()
         torch.testing.assert_close(objective.judge(found.masks).values, found.verdict.values)
         before = found.verdict.values
