@@ -25,6 +25,7 @@ _EXPORTS: dict[str, str | None] = {
     "DeletionExplorer": "xai_widgets.explorers",
     "ExtremalExplorer": "xai_widgets.explorers",
     "MaskRace": "xai_widgets.explorers",
+    "PerturbationBrush": "xai_widgets.explorers",
     "attribution": None,
     "data": None,
     "explorers": None,

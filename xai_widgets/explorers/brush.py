@@ -1,0 +1,260 @@
+"""A brush that perturbs the image while the network looks on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from ipywidgets import HBox
+from torch import Tensor
+
+from xai_widgets.attribution import as_method
+from xai_widgets.explorers.base import Explorer, MethodLike, picture, row_layout, stretch
+from xai_widgets.metrics import at_size
+from xai_widgets.model import ImageModel, Target
+from xai_widgets.perturbation.areas import AreaSettings, cut
+from xai_widgets.perturbation.extremal import Extremal, extremal
+from xai_widgets.perturbation.perturb import SIGMA, gaussian_blur
+from xai_widgets.run import Run, Status, Worker
+from xai_widgets.views import BrushView, ScoresView
+
+#: What painted pixels become; the last one depends on what is painted.
+FILLS = ("blur", "grey", "noise", "inpaint")
+
+#: How many classes the bars show.
+TOP = 5
+
+
+class PerturbationBrush(Explorer):
+    """Paint over the image and watch the scores of the best classes move.
+
+    Each mask that the hand paints is put to the network, one pass a mask; while a pass runs the masks that come are
+    merged, so that the last one always counts. "Ask the optimiser" begins with what is painted and searches the mask
+    of the same area that takes the class away best (:func:`~xai_widgets.perturbation.extremal`, variant "delete").
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network; it is never changed.
+    image
+        One image of any kind.
+    target : int or str, optional
+        The class that is marked, and taken away by the optimiser. Default: the predicted class.
+    start : Extremal, Tensor (h, w), str, Method or callable, optional
+        What is painted at first; see :meth:`paint`.
+    area : float, default 0.1
+        How much of a map is painted at first.
+    settings : ExtremalSettings, optional
+        Of the optimiser.
+    seed : int, default 0
+        Of the noise.
+
+    Attributes
+    ----------
+    target : int
+        The class; assign an index to change it.
+    brush : BrushView
+        What is painted; its ``mask`` can be read and set.
+    scores : ScoresView
+        The best classes under the paint, beside what they were.
+    class_picker : ClassPicker
+    run_bar : RunBar
+
+    Raises
+    ------
+    ValueError
+        For an unknown class or method, with the nearest one, or a bad image.
+    TypeError
+        If ``model`` is no ImageModel.
+
+    Examples
+    --------
+    >>> PerturbationBrush(model, "photo.jpg", start="grad_cam")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: ImageModel,
+        image: Any,
+        *,
+        target: Target = None,
+        start: Extremal | Tensor | MethodLike | None = None,
+        area: float = 0.1,
+        settings: AreaSettings | None = None,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        # The scorer is there before the constructor can raise, as it is closed then.
+        self._scorer = Worker()
+        super().__init__(model, image, target=target, **kwargs)
+        self._settings, self._seed = settings, seed
+        self.brush = BrushView(fill_names=list(FILLS), title="Paint over the image")
+        self.scores = ScoresView(labels=model.labels, title="Best classes under the paint")
+        self.run_bar.label = "Ask the optimiser"
+        stretch((self.class_picker, "1 1 220px"), (self.brush, "2 1 320px"), (self.scores, "1 1 260px"))
+        views = HBox([self.brush, self.scores], layout=row_layout())
+        self._join(
+            [HBox([self.class_picker], layout=row_layout()), self.run_bar, views], (self.brush, self.scores)
+        )
+        self.brush.observe(lambda _change: self._score(), ["mask", "fill"])
+        if start is not None:
+            self.paint(start, area)
+
+    def paint(self, mask: Extremal | Tensor | MethodLike, area: float = 0.1) -> None:
+        """Paint a mask, or the highest places of a map.
+
+        Parameters
+        ----------
+        mask : Extremal, Tensor (h, w), str, Method or callable
+            A result, of which the mask nearest to ``area`` is taken; a map; or an attribution or perturbation method.
+        area : float, default 0.1
+            How much of a map is painted, in (0, 1].
+        """
+        if not 0 < area <= 1:
+            raise ValueError(f"area is {area}, wanted a share of the image above 0 and at most 1")
+        size = (self._x.shape[2], self._x.shape[3])
+        if isinstance(mask, Extremal):
+            mask = mask.masks[0, int((mask.areas - area).abs().argmin())]
+        if not isinstance(mask, Tensor | np.ndarray):
+            mask = as_method(mask).saliency(self.model, self._x, self.target)[0]
+        saliency = torch.as_tensor(mask, dtype=torch.float32).detach().cpu()
+        if saliency.ndim != 2:
+            raise ValueError(f"the mask has shape {tuple(saliency.shape)}, wanted (h, w)")
+        saliency = at_size(saliency[None], size)
+        binary = bool(((saliency == 0) | (saliency == 1)).all())
+        self.brush.mask = (saliency if binary else cut(saliency[None], [area])[0])[0]
+
+    def close(self) -> None:
+        """Stop, and close every part."""
+        self._scorer.cancel()
+        super().close()
+
+    # -- what the hand paints -------------------------------------------------------------------------------
+
+    def _show_image(self) -> None:
+        self._scorer.cancel()
+        with self.brush.hold_sync():
+            self.brush.mask = None
+            self.brush.image = picture(self._x[0])
+            self.brush.fills = picture(torch.stack([self._fill(name, None)[0] for name in FILLS]))
+        self.scores.reference = self.model.probs(self._x)[0]
+        self._score()
+
+    def _fill(self, name: str, mask: Tensor | None) -> Tensor:
+        """What painted pixels become, (1, C, H, W)."""
+        x = self._x
+        if name == "grey":
+            return torch.full_like(x, 0.5)
+        if name == "noise":
+            mean, spread = x.mean((2, 3), keepdim=True), x.std((2, 3), keepdim=True, unbiased=False)
+            generator = torch.Generator().manual_seed(self._seed)
+            noise = torch.randn(x.shape, generator=generator, device="cpu").to(x.device)
+            return (mean + spread * noise).clamp(0, 1)
+        if name == "inpaint" and mask is not None:
+            return inpaint(x, mask)
+        return gaussian_blur(x, SIGMA * min(x.shape[2:]))
+
+    def _score(self) -> None:
+        """Ask the network what it sees now; a mask that comes meanwhile replaces this one."""
+        painted, index = self.brush.mask, min(self.brush.fill, len(FILLS) - 1)
+        x, target = self._x, self.target
+
+        def steps() -> Iterator[tuple[Tensor, Tensor]]:
+            mask = (
+                torch.zeros(x.shape[2:]) if painted is None else torch.from_numpy(painted / np.float32(255))
+            )
+            mask = mask.to(x.device)
+            fill = self._fill(FILLS[index], mask)
+            yield self.model.probs(torch.lerp(x, fill, mask))[0], fill
+
+        def on_snapshot(run: Run[tuple[Tensor, Tensor]]) -> None:
+            assert run.latest is not None
+            probs, fill = run.latest
+            if FILLS[index] == "inpaint" and self.brush.fills is not None:
+                # The browser is to show what the network saw.
+                fills = self.brush.fills.copy()
+                fills[index] = picture(fill[0])
+                self.brush.fills = fills
+            best = probs.topk(min(TOP, len(probs)))
+            with self.scores.hold_sync():
+                self.scores.target = target
+                self.scores.indices = best.indices.view(1, 1, 1, -1).expand(1, 2, 1, -1).int()
+                self.scores.values = best.values.view(1, 1, 1, -1).expand(1, 2, 1, -1)
+                self.scores.target_values = probs[target].view(1, 1, 1).expand(1, 2, 1)
+
+        self._scorer.submit(
+            lambda: Run(steps(), total=1, name="scores"), on_snapshot=on_snapshot, on_end=self._told
+        )
+
+    def _told(self, _status: Status, error: BaseException | None) -> None:
+        if error is not None:
+            self.run_bar.error = str(error) or type(error).__name__
+
+    # -- the optimiser --------------------------------------------------------------------------------------
+
+    def compute(self, *, again: bool = False) -> None:
+        """Ask the optimiser, if its button was pressed; a change of class stops it, and marks the class.
+
+        Parameters
+        ----------
+        again : bool, default False
+            Whether the button was pressed.
+        """
+        self._worker.cancel()
+        if not again:
+            self._score()
+            return
+        painted = self.brush.mask
+        if painted is None or not painted.any():
+            self.run_bar.error = "nothing is painted: paint what the optimiser is to begin with"
+            return
+        mask = torch.from_numpy(painted / np.float32(255))
+        area = max(float(mask.mean()), 1 / mask.numel())
+        x, target = self._x, self.target
+
+        def on_start() -> None:
+            self._begin()
+            self.brush.fill = FILLS.index("blur")
+
+        def on_snapshot(run: Run[Extremal]) -> None:
+            assert run.latest is not None
+            self.run_bar.progress, self.run_bar.message = run.progress, f"{area:.1%} of the image"
+            found = run.latest.masks[0, 0].cpu().numpy()
+            if self.brush.mask is None or (found * 255 != self.brush.mask).any():
+                self.brush.mask = found
+
+        self._worker.submit(
+            lambda: extremal(
+                self.model, x, target, areas=[area], variant="delete", start=mask, settings=self._settings
+            ),
+            on_start=on_start,
+            on_snapshot=on_snapshot,
+            on_end=self._end,
+        )
+
+
+def inpaint(x: Tensor, mask: Tensor) -> Tensor:
+    """Fill the painted part of images from what is around it, by blurs that leave it out, the finest that reaches.
+
+    Parameters
+    ----------
+    x : Tensor, (N, C, H, W)
+        Images.
+    mask : Tensor, (H, W)
+        In [0, 1], 1 where it is painted.
+
+    Returns
+    -------
+    Tensor, (N, C, H, W)
+    """
+    seen = (mask < 0.5).to(x.dtype)
+    made = x.mean((2, 3), keepdim=True).expand_as(x)
+    sigma = float(max(x.shape[2:]))
+    while sigma >= 0.5:
+        weight = gaussian_blur(seen, sigma)
+        near = gaussian_blur(x * seen, sigma) / weight.clamp(min=1e-6)
+        made = torch.where(weight > 0.05, near, made)
+        sigma /= 2
+    return made
