@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from xai_widgets.explorers.base import Explorer, picture, row_layout, stretch
 from xai_widgets.model import ImageModel, Target
-from xai_widgets.perturbation.areas import AreaSettings
+from xai_widgets.perturbation.areas import AreaSettings, counts_of
 from xai_widgets.perturbation.extremal import Extremal, Variant, extremal
 from xai_widgets.perturbation.perturb import Perturbation, perturb, pyramid
 from xai_widgets.run import Run, Status
@@ -64,7 +64,7 @@ class ExtremalExplorer(Explorer):
     target : int or str, optional
         The class. Default: the predicted class.
     areas : sequence of float, optional
-        Ascending shares of the image below 1. Default: ten from 0.01 to 0.8, without those below a pixel of a layer.
+        Ascending shares of the image below 1. Default: ten from 0.01 to 0.8, as far as there are pixels for them.
     variant : {"preserve", "delete", "hybrid"}, default "preserve"
         What is searched at first.
     perturbation : {"blur", "fade"}, default "blur"
@@ -151,7 +151,7 @@ class ExtremalExplorer(Explorer):
         self.strip = GalleryView(title="Area growth", size=THUMBNAIL)
         link((self.curves, "fraction"), (self.scores, "fraction"), (self.mask, "area"))
         link((self.curves, "game"), (self.scores, "game"))
-        self.strip.observe(self._choose, "frame")
+        link((self.strip, "frame"), (self.mask, "frame"))
         for picker in (self.variant_picker, self.perturbation_picker, self.layer_picker):
             picker.observe(lambda _change: self.compute(), "value")
         self._join(self._layout(), (self.mask, self.curves, self.scores, self.strip))
@@ -178,12 +178,6 @@ class ExtremalExplorer(Explorer):
 
     def _show_image(self) -> None:
         self.scores.reference = self.model.probs(self._x)[0].cpu().numpy()
-
-    def _choose(self, change: Any) -> None:
-        """The area of the picture of the strip that was chosen."""
-        if self.result is not None and 0 <= change["new"] < len(self.result.areas):
-            area = float(self.result.areas[change["new"]])
-            self.mask.area = self.curves.fraction = self.scores.fraction = area
 
     # -- the computation ------------------------------------------------------------------------------------
 
@@ -241,7 +235,10 @@ class ExtremalExplorer(Explorer):
             if key.layer is not None:
                 layers = {layer.name: layer.shape for layer in self.model.layers()}
                 height, width = layers.get(key.layer, (0, height, width))[-2:]
-            areas = tuple(area for area in areas if area * height * width >= 1)
+            places = height * width
+            # Each count once, by the smallest area of it, so that every layer has a family.
+            counts = {counts_of(area, places): area for area in reversed(areas) if area * places >= 1}
+            areas = tuple(sorted(counts.values()))
         return extremal(
             self.model,
             self._x,
@@ -280,7 +277,7 @@ class ExtremalExplorer(Explorer):
         with self.strip.hold_sync():
             if result is None:
                 self.strip.pictures, self.strip.values, self.strip.captions = None, None, []
-                self.strip.frame = self.strip.marked = -1
+                self.strip.marked = -1
                 return
             masks = F.interpolate(result.masks, result.size, mode="nearest-exact")
             shown = perturb(levels, masks)[0]

@@ -1,62 +1,15 @@
 """The deletion explorer without a browser: what the views are given, and what they are never given."""
 
-import threading
-
 import numpy as np
 import pytest
-import torch
 from torch import nn
 from traitlets import TraitError
 
 from xai_widgets.attribution import METHODS, gradient
 from xai_widgets.explorers import DeletionExplorer
 from xai_widgets.metrics import deletion, insertion, ordering
-from xai_widgets.model import ImageModel
 
 PATIENCE = 60
-
-
-class Gate(nn.Module):
-    """Lets passes through as they are permitted; open until it is shut."""
-
-    def __init__(self):
-        super().__init__()
-        self.permits = threading.Semaphore(0)
-        self.waiting = threading.Semaphore(0)
-        self.shut = False
-
-    def forward(self, x):
-        if self.shut and threading.current_thread() is not threading.main_thread():
-            self.waiting.release()
-            assert self.permits.acquire(timeout=PATIENCE)
-        return x
-
-    def open(self):
-        self.shut = False
-        self.permits.release(1000)
-
-    def stopped(self):
-        """Wait until a pass stands at the gate."""
-        assert self.waiting.acquire(timeout=PATIENCE)
-
-
-@pytest.fixture
-def gate():
-    gate = Gate()
-    yield gate
-    gate.open()
-
-
-@pytest.fixture
-def model(gate):
-    torch.manual_seed(0)
-    layers = nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(64, 6)
-    return ImageModel(nn.Sequential(gate, *layers), size=16, labels=list("abcdef"))
-
-
-@pytest.fixture
-def image():
-    return np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
 
 
 def explorer_of(*arguments, **options):
