@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from ipywidgets import HBox, Layout
 from torch import Tensor
-from traitlets import TraitError
 
+from xai_widgets.arguments import check_batch_size
 from xai_widgets.explorers.base import (
     Explorer,
     MethodLike,
@@ -24,7 +24,8 @@ from xai_widgets.metrics import at_size
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation import METHODS
 from xai_widgets.perturbation.areas import check_areas, cut
-from xai_widgets.perturbation.extremal import ExtremalSettings, MaskedImages, extremal
+from xai_widgets.perturbation.extremal import ExtremalSettings, extremal
+from xai_widgets.perturbation.objective import MaskedImages
 from xai_widgets.perturbation.perturb import Perturbation, pyramid
 from xai_widgets.run import Run
 from xai_widgets.views import CurveView, MaskView, MethodPicker, link
@@ -130,8 +131,9 @@ class MaskRace(Explorer):
         self._options = options or {}
         for name in self._options:
             if name not in self._methods:
-                raise TraitError(f"options are given for {name!r}, which does not run")
+                raise ValueError(f"options are given for {name!r}, wanted one of {list(self._methods)}")
         self._areas = check_areas(areas, self._x[0, 0].numel())
+        check_batch_size(batch_size)
         self._perturbation, self._batch_size = perturbation, batch_size
         # An unknown perturbation is refused here, where it can be read.
         pyramid(self._x, perturbation, levels=2)
@@ -145,7 +147,8 @@ class MaskRace(Explorer):
         link((self.curves, "fraction"), *((lane, "area") for lane in self.lanes.values()))
         first, *others = self.lanes.values()
         for name in ("display", "position"):
-            link((first, name), *((lane, name) for lane in others))
+            if others:
+                link((first, name), *((lane, name) for lane in others))
         self._join(self._layout(), (self.method_picker, self.curves, *self.lanes.values()))
         self.method_picker.observe(lambda _change: self.compute(), "selected")
         if start:
@@ -237,6 +240,8 @@ class MaskRace(Explorer):
     def _draw(self, race: _Race) -> None:
         """Bring the views to the race, all arrays anew: of what has not run nothing is shown."""
         for name, lane in self.lanes.items():
+            # They are joined: the controls of one are those of all.
+            lane.controls = race.chosen[:1] == [name]
             result = race.results.get(name) if name in race.chosen else None
             lane.layout.display = None if name in race.chosen else "none"
             with lane.hold_sync():
