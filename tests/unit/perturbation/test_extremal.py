@@ -166,6 +166,14 @@ def test_going_on_from_a_result_is_never_worse(model, variant):
         assert (value >= -1e-5).all()
 
 
+def test_the_masks_of_a_result_are_kept_even_where_its_fields_lead_elsewhere(model):
+    options = dataclasses.replace(QUICK, steps=1, learning_rate=1e-9)
+    first = run(model, images(1))
+    lost = dataclasses.replace(first, fields=-first.fields)
+    made = run(model, images(1), first.target, settings=options, start=lost)
+    assert torch.equal(made.masks, first.masks)
+
+
 def test_a_result_for_other_areas_is_a_start_alone(model):
     first = run(model, images(1))
     made = run(model, images(1), start=first, areas=(0.2, 0.4, 0.6))

@@ -113,7 +113,7 @@ def test_the_released_search_steps_as_torchs_sgd(size):
     model = wrap(settle(torch.nn.Sequential(*pooled())), size=size)
     x, areas = images(2, size=size), [0.1, 0.3]
     target = model(x).argmax(1)
-    run = extremal(model, x, areas=areas, settings=dataclasses.replace(SETTINGS, steps=6))
+    run = extremal(model, x, areas=areas, settings=dataclasses.replace(SETTINGS, steps=6, growth=1.5))
     shots = list(run)
     make = MaxConvolution((size, size), SETTINGS, x)
     levels = pyramid(x)
@@ -128,7 +128,7 @@ def test_the_released_search_steps_as_torchs_sgd(size):
                 ranked = padded.flatten().sort().values
                 wanted = torch.zeros_like(ranked)
                 wanted[len(ranked) - int(area * len(ranked)) :] = 1
-                loss = -score + 300 * 1.0035**step * ((ranked - wanted) ** 2).mean()
+                loss = -score + 300 * 1.5**step * ((ranked - wanted) ** 2).mean()
                 sgd.zero_grad()
                 loss.backward()
                 sgd.step()
