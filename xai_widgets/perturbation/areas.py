@@ -192,8 +192,9 @@ MakeMasks = Callable[[Tensor, slice | None], Tensor]
 class Objective(Protocol):
     """What a mask is to do to a network."""
 
-    #: How far the perturbation can move the value, (N,).
-    spread: Tensor
+    @property
+    def spread(self) -> Tensor:
+        """How far the perturbation can move the value, (N,)."""
 
     def smooth(self, coarse: Tensor) -> Tensor:
         """The field over all places, (N, A, ...), of a coarse one."""

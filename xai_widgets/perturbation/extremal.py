@@ -29,6 +29,7 @@ from xai_widgets.perturbation.masking import prepare
 from xai_widgets.perturbation.max_convolution import ReleasedSettings, released_search
 from xai_widgets.perturbation.objective import MaskedImages, Variant
 from xai_widgets.perturbation.perturb import Perturbation, gaussian_blur
+from xai_widgets.perturbation.scored import ScoredMasks
 from xai_widgets.run import Run
 
 #: The areas whose masks make the published saliency map.
@@ -45,60 +46,20 @@ class ExtremalSettings(AreaSettings):
         return ReleasedSettings()
 
 
-@dataclass(frozen=True)
-class Extremal:
-    """The best masks so far.
+@dataclass(frozen=True, kw_only=True)
+class Extremal(ScoredMasks):
+    """The best masks so far, (N, A, H, W), and what :class:`ScoredMasks` says of them.
 
     Attributes
     ----------
     areas : Tensor, (A,)
-        Shares of the image, ascending.
-    masks : Tensor, (N, A, H, W)
-        0 or 1, each cut at exactly its area: what is preserved, or deleted. With ``layer`` in its resolution.
-    smooth : Tensor, (N, A, H, W)
-        The masks in [0, 1] before the cut.
-    class_scores : Tensor, (N, A, 2, classes)
-        Of every class, before softmax: where the mask is preserved, and where it is deleted.
-    target : Tensor, (N,)
-        The classes.
-    whole, perturbed : Tensor, (N,)
-        Scores of the image itself, and of the wholly perturbed one.
-    variant : {"preserve", "delete", "hybrid"}
-        What was searched.
-    tau : float
-        Of a*.
+        Shares of the image, ascending. With ``layer`` the masks have its resolution.
     size : (int, int)
         H and W of the images.
-    fields : Tensor
-        What the search goes on from.
     """
 
     areas: Tensor
-    masks: Tensor
-    smooth: Tensor
-    class_scores: Tensor
-    target: Tensor
-    whole: Tensor
-    perturbed: Tensor
-    variant: Variant
-    tau: float
     size: tuple[int, int]
-    fields: Tensor
-
-    @property
-    def scores(self) -> Tensor:
-        """Phi(m_a (x) x), (N, A), before softmax."""
-        return self._of_target[:, :, 0]
-
-    @property
-    def complement_scores(self) -> Tensor:
-        """Phi((1 - m_a) (x) x), (N, A), before softmax."""
-        return self._of_target[:, :, 1]
-
-    @property
-    def _of_target(self) -> Tensor:
-        index = self.target.view(-1, 1, 1, 1).expand(*self.class_scores.shape[:3], 1)
-        return self.class_scores.gather(3, index)[..., 0]
 
     @property
     def area_errors(self) -> Tensor:
@@ -107,17 +68,8 @@ class Extremal:
 
     @property
     def best_area(self) -> Tensor:
-        """a*, (N,), the smallest area that is enough; NaN where none is.
-
-        Enough is Phi(m_a (x) x) >= tau Phi(x), equation 3. For the variant "delete", where the mask shows what is
-        taken away, it is Phi((1 - m_a) (x) x) at or below the score of the wholly perturbed image.
-        """
-        if self.variant == "delete":
-            enough = self.complement_scores <= self.perturbed[:, None]
-        else:
-            enough = self.scores >= self.tau * self.whole[:, None]
-        first = enough.int().argmax(1)
-        return torch.where(enough.any(1), self.areas[first], torch.nan)
+        """a*, (N,), the smallest area that is enough; NaN where none is (equation 3)."""
+        return self._smallest(self.areas)
 
     def saliency(self) -> Tensor:
         """Sum of the masks over the areas, blurred by 9 % of the short side: (N, H, W) (section 4.2)."""
@@ -215,8 +167,7 @@ def extremal(
             smooth=x.new_empty(0),
             class_scores=x.new_empty(0),
             target=target,
-            whole=objective.whole,
-            perturbed=objective.perturbed,
+            end_scores=objective.end_scores,
             variant=variant,
             tau=tau,
             size=(x.shape[2], x.shape[3]),
