@@ -10,6 +10,7 @@ The printed discrete form (3.3) lacks the factor (x - x'); it is kept here.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -53,18 +54,36 @@ def path_integral(
     batch_size: int,
 ) -> Tensor:
     """(x - x') times the weighted mean of the gradients at the points of the path, (N, C, H, W)."""
+    made = torch.zeros_like(x)
+    for so_far in path_sums(model, x, target, baseline, steps, quadrature, batch_size):
+        made = so_far
+    return made
+
+
+def path_sums(
+    model: ImageModel,
+    x: Tensor,
+    target: Tensor,
+    baseline: Tensor,
+    steps: int,
+    quadrature: Quadrature,
+    batch_size: int,
+) -> Iterator[Tensor]:
+    """The :func:`path_integral` as far as it is summed up, after each pass; image by image."""
     check_batch_size(batch_size)
     alphas, weights = (
         torch.tensor(part, dtype=x.dtype, device=x.device) for part in nodes(quadrature, steps)
     )
-    total = torch.zeros_like(x)
+    # Inside the caller's inference_mode() it could not be added to when the run goes on outside of it.
+    with torch.inference_mode(False):
+        total = torch.zeros_like(x)
     for n in range(len(x)):
         for at in range(0, steps, batch_size):
             alpha = alphas[at : at + batch_size].view(-1, 1, 1, 1)
             points = baseline[n] + alpha * (x[n] - baseline[n])
             gradients = score_gradient(model, points, target[n].expand(len(points)))
             total[n] += torch.einsum("k,kchw->chw", weights[at : at + batch_size], gradients)
-    return (x - baseline) * total
+            yield (x - baseline) * total
 
 
 @method(title="Integrated gradients", reduce=channel_sum, source="Sundararajan et al. 2017")

@@ -19,11 +19,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xai_widgets.attribution import Method, as_method, integrated_gradients
+from xai_widgets.arguments import check_batch_size
+from xai_widgets.attribution import Method, as_method
+from xai_widgets.attribution.path import path_sums
+from xai_widgets.errors import unknown
+from xai_widgets.images import check_baseline
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation.masking import Fill, Outputs, fill_image, prepare
 from xai_widgets.perturbation.segments import as_segments, counts, oversegmentations, paint
 from xai_widgets.run import Run
+
+#: Of the integrated gradients, if they are not given.
+PATH: dict[str, Any] = {"steps": 50, "quadrature": "right", "batch_size": 16}
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ class GreedyRegions:
     order : Tensor, (N, H, W)
         Which region it came with, from 0; -1 where none did yet.
     attribution : Tensor, (N, H, W)
-        What the regions were ranked by.
+        What the regions are ranked by; before the first region, as far as it is summed up.
     """
 
     map: Tensor
@@ -192,13 +199,15 @@ def greedy_regions(
         Booleans, regions that may overlap and have to cover the image. Default: Felzenszwalb's segments at six scales,
         see :func:`~xai_widgets.perturbation.segments.oversegmentations`.
     **options
-        Of the attribution method.
+        Of the attribution method; of the default ``steps``, ``quadrature`` and ``batch_size``, as for integrated
+        gradients.
 
     Returns
     -------
     Run of GreedyRegions
-        A snapshot whenever a further twentieth of an image is covered, and at the end of each image. Beyond the
-        attribution (two times 50 passes forward and back by default) no pass through the network is made.
+        A snapshot after each pass of the default attribution (two times 50 images forward and back), whenever a further
+        twentieth of an image is covered, and at the end of each image. A method of your choice is one step, in which
+        no cancel is seen. Beyond the attribution no pass through the network is made.
 
     Raises
     ------
@@ -217,26 +226,34 @@ def greedy_regions(
         )
     given = None if regions is None else _check_regions(regions, x)
     explain = None if attribution is None or isinstance(attribution, Tensor) else as_method(attribution)
+    path = PATH | options
+    passes = 0
+    if attribution is None:
+        for name in set(options) - set(PATH):
+            raise TypeError(unknown("option", name, PATH))
+        check_batch_size(path["batch_size"])
+        passes = 2 * len(x) * -(-path["steps"] // path["batch_size"])
 
     def attribute() -> Tensor:
         if isinstance(attribution, Tensor):
             return attribution.detach().to(x)
-        if explain is not None:
-            made = explain.saliency(model, x, target, **options)
-            if tuple(made.shape) != size:
-                raise ValueError(
-                    f"method {explain.name!r} makes maps of {tuple(made.shape[1:])}, wanted one in the resolution of "
-                    f"the images, {size[1:]}, such as 'integrated_gradients'"
-                )
-            return made
-        ends = [
-            integrated_gradients.saliency(model, x, target, baseline=end, **options) for end in (0.0, 1.0)
-        ]
-        return torch.stack(ends).mean(0)
+        assert explain is not None
+        made = explain.saliency(model, x, target, **options)
+        if tuple(made.shape) != size:
+            raise ValueError(
+                f"method {explain.name!r} makes maps of {tuple(made.shape[1:])}, wanted one in the resolution of "
+                f"the images, {size[1:]}, such as 'integrated_gradients'"
+            )
+        return made
 
     def grow() -> Iterator[GreedyRegions]:
-        values = attribute()
-        map, order = torch.zeros_like(values), torch.full(size, -1, device=x.device)
+        # Inside the caller's inference_mode() they could not be written to when the run goes on outside of it.
+        with torch.inference_mode(False):
+            map, order = x.new_zeros(size), torch.full(size, -1, device=x.device)
+        values = torch.zeros_like(map) if attribution is None else attribute()
+        if attribution is None:
+            for values in _from_both_ends(model, x, target, path):
+                yield GreedyRegions(map.clone(), order.clone(), values)
         for n in range(len(x)):
             masks = oversegmentations(x[n]) if given is None else given[n]
             shown = 0.0
@@ -248,7 +265,18 @@ def greedy_regions(
                     shown = covered
                     yield GreedyRegions(map.clone(), order.clone(), values)
 
-    return Run(grow(), total=20 * len(x), name="greedy regions")
+    return Run(grow(), total=passes + 20 * len(x), name="greedy regions")
+
+
+def _from_both_ends(model: ImageModel, x: Tensor, target: Tensor, path: dict[str, Any]) -> Iterator[Tensor]:
+    """The mean of integrated gradients from black and from white, (N, H, W), as far as it is summed up."""
+    before = torch.zeros_like(x)
+    for end in (0.0, 1.0):
+        made = before
+        for so_far in path_sums(model, x, target, check_baseline(end, x), **path):
+            made = before + so_far / 2
+            yield made.sum(1)
+        before = made
 
 
 def greedy_order(masks: Tensor, values: Tensor) -> Iterator[tuple[Tensor, float]]:

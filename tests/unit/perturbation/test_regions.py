@@ -146,6 +146,45 @@ def test_the_default_is_integrated_gradients_from_black_and_white_on_regions_of_
         assert made.map[n][first][0].item() == pytest.approx(max(densities).item(), abs=1e-6)
 
 
+@pytest.mark.parametrize("stop", [1, 3, 6, 10])
+def test_a_cancel_during_the_attribution_stops_before_the_next_pass(model, stop):
+    """Of two images times black and white, each three passes of 2, 2 and 1 points."""
+    passes = []
+    handle = model.module.register_forward_hook(lambda _module, given, _made: passes.append(len(given[0])))
+    x, regions = images(2), torch.stack([segment == GRID for segment in range(16)])
+    run = greedy_regions(model, x, 0, regions=regions, steps=5, batch_size=2)
+    shots = []
+    for shot in run:
+        shots.append(shot)
+        if run.done == stop:
+            run.cancel()
+    handle.remove()
+    assert passes == ([2, 2, 1] * 4)[:stop]
+    assert len(shots) == run.done == stop
+    assert run.progress == stop / (12 + 2 * 20)
+    assert run.latest is shots[-1]
+    assert all((shot.order == -1).all() and (shot.saliency() == 0).all() for shot in shots)
+    # The black end of an image is summed up after three passes, that of the other after six, and half of it counts.
+    black = METHODS["integrated_gradients"].saliency(model, x, 0, steps=5, batch_size=2) / 2
+    whole = stop // 3 if stop < 6 else 2
+    if stop <= 6:
+        assert torch.allclose(run.latest.attribution[:whole], black[:whole], atol=1e-6)
+        assert (run.latest.attribution[-(-stop // 3) :] == 0).all()
+    assert len({tuple(shot.attribution.flatten().tolist()) for shot in shots}) == stop
+
+
+def test_a_run_begun_in_inference_mode_goes_on_outside_of_it(model):
+    x, regions = images(2), torch.stack([segment == GRID for segment in range(16)])
+    expected = greedy_regions(model, x, 0, regions=regions, steps=3).result(progress=False)
+    with torch.inference_mode():
+        run = greedy_regions(model, x.clone(), 0, regions=regions, steps=3, batch_size=16)
+        steps = iter(run)
+        next(steps)
+    for _ in steps:
+        pass
+    assert torch.equal(run.latest.saliency(), expected.saliency())
+
+
 @pytest.mark.parametrize("method", ["gradient", lambda model, x, target: x.sum(1)])
 def test_any_method_in_the_resolution_of_the_image_will_do(model, method):
     x = images(1)
@@ -178,6 +217,8 @@ def test_what_is_not_covered_yet_is_lowest_and_no_snapshot_changes_later(model):
         ({"attribution": torch.zeros(1, 4, 4)}, ValueError, "attribution has shape (1, 4, 4)"),
         ({"attribution": "integrated"}, ValueError, "unknown method"),
         ({"attribution": torch.zeros(1, 8, 8), "steps": 3}, TypeError, "steps was given"),
+        ({"step": 3}, TypeError, "unknown option 'step'; did you mean 'steps'"),
+        ({"batch_size": 0}, ValueError, "batch_size is 0"),
         ({"regions": torch.ones(2, 4, 4)}, ValueError, "regions have shape (2, 4, 4)"),
         ({"regions": GRID[None] > 0}, ValueError, "regions leave 4 pixels uncovered"),
     ],
