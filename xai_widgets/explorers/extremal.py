@@ -326,11 +326,10 @@ class ExtremalExplorer(Explorer):
         self._draw_scores(key, result, x, inner)
 
     def _draw_scores(self, key: _Key, result: Extremal, x: NDArray[np.float32], inner: list[int]) -> None:
-        levels = pyramid(self._x, key.perturbation)[0]
-        ends = self.model.scores(levels[[0, -1]])
+        low, high = result.end_scores[0].split(1)
         scores = result.class_scores[0, inner]
-        deleted = torch.cat([ends[1:], scores[:, 1], ends[:1]])
-        preserved = torch.cat([ends[:1], scores[:, 0], ends[1:]])
+        deleted = torch.cat([high, scores[:, 1], low])
+        preserved = torch.cat([low, scores[:, 0], high])
         probs = torch.stack([deleted, preserved]).softmax(-1)
         best = probs.topk(min(TOP, probs.shape[-1]), dim=-1)
         with self.scores.hold_sync():

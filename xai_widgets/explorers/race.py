@@ -40,7 +40,10 @@ EXTREMAL = "extremal"
 
 
 class _Masks(NamedTuple):
-    """Masks of one method (A, H, W), and the scores inside and outside of them (A,)."""
+    """Masks of one method (A, H, W), and the scores inside and outside of them.
+
+    The scores (A + 2,) begin and end with those of no mask and of a mask over everything.
+    """
 
     masks: Tensor
     inside: Tensor
@@ -200,6 +203,8 @@ class MaskRace(Explorer):
         x, missing = self._x, [name for name in race.chosen if name not in race.results]
 
         def steps() -> Iterator[str]:
+            if not missing:
+                return
             target = torch.tensor([race.target], device=x.device)
             judge = MaskedImages(
                 self.model,
@@ -216,8 +221,12 @@ class MaskRace(Explorer):
                 yield f"{method.title} runs"
                 masks = self._masks(name, x, race.target)
                 verdict = judge.judge(masks[None])
-                sides = (scores[0, :, race.target] for scores in (verdict.inside, verdict.outside))
-                race.results[name] = _Masks(masks, *sides)
+                low, high = judge.end_scores[0, :, race.target].split(1)
+                race.results[name] = _Masks(
+                    masks,
+                    inside=torch.cat([low, verdict.inside[0, :, race.target], high]),
+                    outside=torch.cat([high, verdict.outside[0, :, race.target], low]),
+                )
                 yield method.title
                 race.complete[name] = race.results[name]
 
@@ -248,33 +257,32 @@ class MaskRace(Explorer):
                 lane.masks = None
                 lane.areas = None if result is None else np.array(self._areas, dtype=np.float32)
                 lane.masks = None if result is None else result.masks
-        ends = self._ends(race.target)
+        # The last area may be everything: then it is an end already.
         inner = [index for index, area in enumerate(self._areas) if area < 1]
         x = [0.0, *(self._areas[index] for index in inner), 1.0]
+        places = [0, *(index + 1 for index in inner), len(self._areas) + 1]
         series, rows = [], []
         for frame, name in enumerate(self._methods):
             if name not in race.chosen:
                 continue
             result = race.results.get(name)
-            nothing = torch.full((len(inner),), torch.nan)
-            for game, side, (low, high) in (
-                ("insertion", 1, ends),
-                ("deletion", 2, ends[::-1]),
-            ):
-                middle = nothing if result is None else result[side][inner].cpu()
-                rows.append([low, *middle.tolist(), high] if result else [np.nan] * len(x))
-                what = "preserved" if game == "insertion" else "deleted"
+            for game, what in (("insertion", "preserved"), ("deletion", "deleted")):
                 label = f"{self._methods[name].title}, {what}"
                 series.append({"label": label, "game": game, "frame": frame})
+                if result is None:
+                    rows.append([np.nan] * len(x))
+                else:
+                    scores = result.inside if game == "insertion" else result.outside
+                    rows.append(scores[places].tolist())
+        ended = next(iter(race.results.values()), None)
         with self.curves.hold_sync():
             self.curves.series, self.curves.x = series, np.array(x, dtype=np.float32)
             self.curves.y = np.array(rows, dtype=np.float32).reshape(len(rows), len(x))
-            self.curves.lines = [
-                {"y": ends[1], "label": "the image"},
-                {"y": ends[0], "label": "wholly perturbed"},
-            ]
-
-    def _ends(self, target: int) -> tuple[float, float]:
-        """Scores of the wholly perturbed image and of the image."""
-        low, high = self.model.scores(pyramid(self._x, self._perturbation, levels=2)[0])[:, target].tolist()
-        return low, high
+            self.curves.lines = (
+                []
+                if ended is None
+                else [
+                    {"y": float(ended.inside[-1]), "label": "the image"},
+                    {"y": float(ended.inside[0]), "label": "wholly perturbed"},
+                ]
+            )

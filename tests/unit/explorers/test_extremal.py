@@ -79,6 +79,52 @@ def test_masks_levels_curves_and_bars_are_the_networks(model, image, variant, pe
     assert explorer.strip.values == pytest.approx(share.clamp(0, 1.25).numpy(), abs=1e-3)
 
 
+@pytest.mark.parametrize("perturbation", ["blur", "fade"])
+def test_with_a_layer_the_bars_of_every_class_end_where_the_activation_does(
+    model, image, perturbation, monkeypatch
+):
+    """Perturbed is the activation, not the image: that is another score of every class."""
+    monkeypatch.setattr(module, "TOP", 6)
+    explorer = explorer_of(model, image, target=2, layer="2", perturbation=perturbation)
+    assert explorer.wait(PATIENCE)
+    levels = pyramid(model.activations(image, "2")["2"], perturbation)
+    wholly, whole = model.forward_from("2", levels[0, [0, -1]]).softmax(1).detach().numpy()
+    of_image = model.probs(pyramid(model.images(image), perturbation)[0, :1])[0].numpy()
+    assert np.abs(wholly - of_image).max() > 1e-3
+    shown = np.zeros((2, len(AREAS) + 2, 6), np.float32)
+    np.put_along_axis(shown, explorer.scores.indices[0], explorer.scores.values[0], axis=2)
+    deleted, preserved = shown
+    assert preserved[0] == pytest.approx(wholly, abs=1e-5)
+    assert preserved[-1] == pytest.approx(whole, abs=1e-5)
+    assert deleted[0] == pytest.approx(whole, abs=1e-5)
+    assert deleted[-1] == pytest.approx(wholly, abs=1e-5)
+    assert whole == pytest.approx(model.probs(image)[0].numpy(), abs=1e-5)
+    masks = found(model, image, 2, layer="2", perturbation=perturbation).masks
+    inside = model.forward_from("2", perturb(levels, masks)[0]).softmax(1).detach().numpy()
+    assert preserved[1:-1] == pytest.approx(inside, abs=1e-5)
+    assert explorer.scores.target_values[0] == pytest.approx(shown[..., 2], abs=1e-6)
+
+
+@pytest.mark.parametrize("layer", [None, "2"])
+def test_drawing_asks_the_network_nothing(model, gate, image, layer):
+    explorer = explorer_of(model, image, target=2, layer=layer)
+    assert explorer.wait(PATIENCE)
+    values = explorer.scores.values.copy()
+    explorer.variant_picker.value = "delete"
+    assert explorer.wait(PATIENCE)
+    passes = []
+    handles = [
+        part.register_forward_hook(lambda *call: passes.append(call[0])) for part in model.module.modules()
+    ]
+    explorer.variant_picker.value = "preserve"
+    assert explorer.wait(PATIENCE)
+    for handle in handles:
+        handle.remove()
+    assert explorer.result.variant == "preserve"
+    assert np.array_equal(explorer.scores.values, values)
+    assert passes == []
+
+
 def test_the_best_area_is_marked_on_slider_curve_and_strip(model, image):
     results = (found(model, image, target) for target in range(6))
     made = next(result for result in results if result.scores[0, 0] < result.scores[0, 1])

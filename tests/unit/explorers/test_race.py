@@ -69,6 +69,32 @@ def test_lanes_and_cursor_are_joined_and_the_first_lane_has_the_controls(model, 
     assert {s["frame"] for s in race.curves.series} == {1}
 
 
+def test_what_has_run_is_drawn_again_without_the_network(model, image):
+    race = race_of(model, image, ["gradient", mine])
+    assert race.wait(PATIENCE)
+    y, lines = race.curves.y, race.curves.lines
+    low, high = model.scores(pyramid(model.images(image), "blur")[0, [0, -1]])[:, race.target].tolist()
+    assert [line["y"] for line in lines] == pytest.approx([high, low], abs=1e-5)
+    passes = []
+    handle = model.module.register_forward_hook(lambda *call: passes.append(call[0]))
+    race.method_picker.selected = ["mine"]
+    assert race.wait(PATIENCE)
+    handle.remove()
+    assert race.run_bar.status == "done"
+    assert np.array_equal(race.curves.y, y[2:])
+    assert race.curves.lines == lines
+    assert passes == []
+
+
+def test_the_last_area_may_be_everything(model, image):
+    race = MaskRace(model, image, [mine], areas=(0.25, 1.0))
+    assert race.wait(PATIENCE)
+    assert race.curves.x == pytest.approx([0, 0.25, 1])
+    assert race.lanes["mine"].areas == pytest.approx([0.25, 1])
+    low, high = model.scores(pyramid(model.images(image), "blur")[0, [0, -1]])[:, race.target].tolist()
+    assert race.curves.y[:, [0, -1]] == pytest.approx(np.array([[low, high], [high, low]]), abs=1e-5)
+
+
 def test_a_change_of_class_in_mid_run_leaves_nothing_of_before(model, gate, image):
     race = race_of(model, image, [mine, "gradient"], target=0, start=False)
     gate.shut = gate.only_gradients = True
