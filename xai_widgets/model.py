@@ -333,6 +333,11 @@ class ImageModel(nn.Module):
                 raise
             raise ValueError(misfit) from error
 
+    def is_cut(self, layer: str) -> bool:
+        """Whether everything passes through a layer once, so that :meth:`forward_from` can begin there."""
+        self.find_layers([layer])
+        return self._cut(next(item for item in self.layers() if item.name == layer)) is not None
+
     def _check_cut(self, layer: Layer) -> bool:
         """Refuse a layer that does not cut the network; tell whether the batch may change at it."""
         cut = self._cut(layer)

@@ -17,11 +17,14 @@ from xai_widgets.perturbation.difference import Difference, prediction_differenc
 from xai_widgets.perturbation.meaningful import Meaningful, MeaningfulSettings, meaningful_perturbation
 from xai_widgets.perturbation.noise_mask import NoiseMask, NoiseMaskSettings, noise_mask
 from xai_widgets.perturbation.extremal import Extremal, ExtremalSettings, extremal
+from xai_widgets.perturbation.channel import ChannelExtremal, ClassChannels, channel_extremal, class_channels
 from xai_widgets.perturbation.methods import METHODS
 # isort: on
 
 __all__ = [
     "METHODS",
+    "ChannelExtremal",
+    "ClassChannels",
     "Difference",
     "Extremal",
     "ExtremalSettings",
@@ -35,6 +38,8 @@ __all__ = [
     "Rise",
     "Surrogate",
     "VariableOcclusion",
+    "channel_extremal",
+    "class_channels",
     "extremal",
     "greedy_regions",
     "kernel_shap",

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from xai_widgets.attribution.registry import Method
 from xai_widgets.model import ImageModel
+from xai_widgets.perturbation.channel import channel_extremal
 from xai_widgets.perturbation.difference import prediction_difference
 from xai_widgets.perturbation.extremal import extremal
 from xai_widgets.perturbation.meaningful import meaningful_perturbation
@@ -46,5 +47,6 @@ METHODS: dict[str, Method] = {
         (meaningful_perturbation, "Meaningful perturbation", "Fong and Vedaldi 2017"),
         (noise_mask, "Noise mask", "Liao 2018"),
         (extremal, "Extremal perturbation", "Fong et al. 2019"),
+        (channel_extremal, "Extremal channels", "Fong et al. 2019"),
     )
 }

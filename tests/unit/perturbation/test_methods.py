@@ -7,6 +7,7 @@ from networks import SIZE, Functional, images, one_sentence, settle, wrap
 from xai_widgets import perturbation
 from xai_widgets.attribution.registry import Method, as_method, get
 from xai_widgets.perturbation import METHODS, ExtremalSettings, MeaningfulSettings, NoiseMaskSettings
+from xai_widgets.perturbation.areas import AreaSettings
 
 GRID = (torch.arange(SIZE)[:, None] // 2 * 4 + torch.arange(SIZE) // 2).long()
 
@@ -23,6 +24,7 @@ OPTIONS = {
     "meaningful_perturbation": {"settings": MeaningfulSettings(steps=2)},
     "noise_mask": {"settings": NoiseMaskSettings(max_steps=4)},
     "extremal": {"areas": [0.1, 0.3], "settings": ExtremalSettings(steps=5, scan=2)},
+    "channel_extremal": {"channels": [1, 3], "settings": AreaSettings(steps=5)},
 }
 
 

@@ -1,0 +1,325 @@
+"""Extremal channels against all sets of channels, and what holds for every search."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from attribution.test_untouched import Broken, everything
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from networks import CLASSES, Concat, Functional, SharedInPlace, images, one_sentence, settle, wrap
+
+from xai_widgets.perturbation.areas import AreaSettings
+from xai_widgets.perturbation.channel import (
+    ChannelExtremal,
+    channel_extremal,
+    check_channels,
+    class_channels,
+    octaves,
+)
+
+QUICK = AreaSettings(steps=8, every=2, exchange=2)
+VARIANTS = ["preserve", "delete", "hybrid"]
+COUNTS = (1, 3, 5)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return wrap(settle(Functional()))
+
+
+def run(*args, **options):
+    options = {"channels": COUNTS, "settings": QUICK, "layer": "conv2"} | options
+    return channel_extremal(*args, **options).result(progress=False)
+
+
+def scores_of(model, x, layer, masks):
+    """Class scores (E, classes) where a layer is multiplied by masks (E, K), by an ordinary hook."""
+
+    def multiply(_module, _inputs, output):
+        return output * masks.view(*masks.shape, *[1] * (output.ndim - 2))
+
+    handle = model.module.get_submodule(layer).register_forward_hook(multiply)
+    try:
+        with torch.no_grad():
+            return model(x.expand(len(masks), *x.shape[1:]))
+    finally:
+        handle.remove()
+
+
+def values_of(inside, outside, variant):
+    return {"preserve": inside, "delete": -outside, "hybrid": inside - outside}[variant]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("layer", ["conv1", "conv2"])
+def test_the_best_of_all_sets_is_found(model, layer, variant):
+    """Every set of 1, 3 or 5 channels, tried one by one; at most one in a hundred is better than what is found."""
+    x, target = images(1), 2
+    made = run(model, x, target, layer=layer, variant=variant, settings=AreaSettings())
+    width = made.masks.shape[2]
+    for index, count in enumerate(COUNTS):
+        masks = torch.zeros(math.comb(width, count), width)
+        for row, chosen in zip(masks, itertools.combinations(range(width), count), strict=True):
+            row[list(chosen)] = 1
+        inside, outside = (scores_of(model, x, layer, each)[:, target] for each in (masks, 1 - masks))
+        values = values_of(inside, outside, variant)
+        found = values_of(made.scores[0, index], made.complement_scores[0, index], variant)
+        assert (values > found + 1e-4).float().mean() <= 0.01
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    ("network", "layer"),
+    [(Functional, "conv2"), (Functional, "conv1"), (Concat, "left"), (SharedInPlace, "block1.conv2")],
+    ids=["cut", "first", "branch", "inside a block"],
+)
+def test_the_scores_are_those_of_the_masks_on_any_layer(network, layer, variant):
+    model, x = wrap(settle(network())), images(2)
+    before = torch.full((2, 2), -math.inf)
+    for shot in channel_extremal(
+        model, x, [0, 3], layer=layer, channels=[1, 2], variant=variant, settings=QUICK
+    ):
+        width = model.activations(x, layer)[layer].shape[1]
+        assert shot.masks.shape == shot.smooth.shape == (2, 2, width)
+        assert torch.equal(shot.masks.sum(2), torch.tensor([[1.0, 2.0]] * 2))
+        assert set(shot.masks.unique().tolist()) == {0.0, 1.0}
+        for image in range(2):
+            for side, masks in enumerate((shot.masks[image], 1 - shot.masks[image])):
+                expected = scores_of(model, x[image : image + 1], layer, masks)
+                torch.testing.assert_close(shot.class_scores[image, :, side], expected, atol=1e-4, rtol=1e-4)
+            ends = torch.stack([torch.zeros(width), torch.ones(width)])
+            expected = scores_of(model, x[image : image + 1], layer, ends)
+            torch.testing.assert_close(shot.end_scores[image], expected, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(shot.whole, model(x)[[0, 1], [0, 3]], atol=1e-4, rtol=1e-4)
+        value = values_of(shot.scores, shot.complement_scores, variant)
+        assert (value >= before - 1e-5).all()
+        before = value
+        assert not shot.class_scores.requires_grad
+        assert not torch.isnan(shot.class_scores).any()
+
+
+def test_a_layer_without_places_has_masks_but_no_map():
+    model = wrap(settle(Functional()))
+    made = run(model, images(1), 0, layer="fc", channels=[1, 2])
+    # The class score is one of the channels: keeping it is keeping the score.
+    assert made.masks[0, 0].tolist() == [1.0, 0.0, 0.0, 0.0] or made.whole[0] < 0
+    with pytest.raises(ValueError, match="a layer with places has a map") as error:
+        made.saliency()
+    one_sentence(error)
+
+
+def test_the_map_is_the_sum_of_the_activations_of_the_best_channels(model):
+    """Equation 11."""
+    x = images(2)
+    made = run(model, x, 1, channels=[1, 2, 8], tau=0.5)
+    activation = model.activations(x, "conv2")["conv2"]
+    expected = torch.zeros(2, 3, 4, 4)
+    for n, a, k in itertools.product(range(2), range(3), range(8)):
+        expected[n, a] += made.masks[n, a, k] * activation[n, k]
+    torch.testing.assert_close(made.maps(), expected, atol=1e-5, rtol=1e-5)
+    counts = [1, 2, 8]
+    for n in range(2):
+        best = made.best_channels[n].item()
+        chosen = 2 if math.isnan(best) else counts.index(best)
+        assert torch.equal(made.best_masks[n], made.masks[n, chosen])
+        wanted = torch.nn.functional.interpolate(expected[n, chosen][None, None], (8, 8), mode="bilinear")
+        torch.testing.assert_close(made.saliency()[n], wanted[0, 0], atol=1e-5, rtol=1e-5)
+
+
+def result(masks, scores, whole, *, target=0, variant="preserve", tau=1.0, layer="conv2"):
+    """A result of given masks (A, K) and scores (A,) of one image."""
+    masks, scores = torch.tensor(masks, dtype=torch.float32)[None], torch.tensor(scores)
+    class_scores = torch.zeros(1, len(scores), 2, CLASSES)
+    class_scores[0, :, 0, target] = scores
+    class_scores[0, :, 1, target] = scores.flip(0)
+    ends = torch.zeros(1, 2, CLASSES)
+    ends[0, 1, target] = whole
+    return ChannelExtremal(
+        masks=masks,
+        smooth=masks,
+        class_scores=class_scores,
+        end_scores=ends,
+        target=torch.tensor([target]),
+        variant=variant,
+        tau=tau,
+        fields=masks,
+        channels=masks[0].sum(1).long(),
+        layer=layer,
+        activation=torch.ones(1, masks.shape[2], 2, 2),
+        size=(4, 4),
+    )
+
+
+NESTED = [[0, 0, 1, 0], [0, 1, 1, 0], [1, 1, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("scores", "tau", "variant", "best"),
+    [
+        ([1.0, 2.0, 3.0], 1.0, "preserve", 2.0),
+        ([1.0, 2.0, 3.0], 0.5, "preserve", 1.0),
+        ([1.0, 1.5, 3.0], 2.0, "preserve", math.nan),
+        ([0.0, 2.0, 3.0], 1.0, "delete", 3.0),
+        ([1.0, -2.0, 3.0], 1.0, "delete", 2.0),
+    ],
+)
+def test_a_star_is_the_smallest_number_that_is_enough(scores, tau, variant, best):
+    made = result(NESTED, scores, 2.0, tau=tau, variant=variant)
+    assert made.best_channels[0].item() == pytest.approx(best, nan_ok=True)
+
+
+def test_channels_are_ordered_by_how_early_they_come():
+    assert result(NESTED, [1.0, 2.0, 3.0], 2.0).order.tolist() == [[2, 1, 0, 3]]
+
+
+def test_the_mean_masks_of_a_class_are_over_its_images():
+    first = result(NESTED, [1.0, 2.0, 3.0], 2.0, target=1)
+    second = result([[0, 0, 0, 1], [0, 0, 1, 1]], [5.0, 5.0], 2.0, target=1)
+    other = result([[1, 0, 0, 0]], [0.0], 9.0, target=3)
+    made = class_channels([first, second, other])
+    assert made.classes.tolist() == [1, 3]
+    assert made.counts.tolist() == [2, 1]
+    assert made.means.tolist() == [[0.0, 0.5, 0.5, 0.5], [1.0, 0.0, 0.0, 0.0]]
+    assert made.top().tolist() == [[1], [0]]
+    assert made.top(3).tolist() == [[1, 2, 3], [0, 1, 2]]
+    with pytest.raises(ValueError, match="k is 5, wanted 1 to 4"):
+        made.top(5)
+    with pytest.raises(ValueError, match="no results were given"):
+        class_channels([])
+    with pytest.raises(ValueError, match="wanted results of one layer") as error:
+        class_channels([first, result(NESTED, [1.0, 2.0, 3.0], 2.0, layer="conv1")])
+    one_sentence(error)
+
+
+def test_one_result_of_many_images_has_class_means(model):
+    made = run(model, images(3), [0, 2, 0], tau=-10)
+    means = class_channels(made)
+    assert means.classes.tolist() == [0, 2]
+    torch.testing.assert_close(means.means[0], (made.best_masks[0] + made.best_masks[2]) / 2)
+
+
+@given(st.integers(1, 3000))
+def test_octaves_end_with_all_and_never_jump_by_more_than_a_half(width):
+    counts = octaves(width)
+    assert counts == sorted(set(counts))
+    assert (counts[0], counts[-1]) == (1, width)
+    assert all(second <= max(first + 1, first * 1.5) for first, second in itertools.pairwise(counts))
+
+
+@given(st.sets(st.integers(1, 40), min_size=1))
+def test_ascending_numbers_are_taken(counts):
+    assert check_channels(sorted(counts), 40) == sorted(counts)
+
+
+@pytest.mark.parametrize(
+    ("channels", "message"),
+    [
+        ([], "channels is empty, wanted at least one number"),
+        ([0, 1], "a number of channels is 0, wanted 1 to 8"),
+        ([1, 9], "a number of channels is 9, wanted 1 to 8"),
+        ([3, 1], r"not ascending, wanted \[1, 3\]"),
+        ([1, 1], r"not ascending, wanted \[1\]"),
+        ([1.5], r"channels is \[1.5\], wanted whole numbers"),
+        ("12", "channels is '12', wanted whole numbers"),
+        (3, "channels is 3, wanted whole numbers"),
+        ([math.nan], "wanted whole numbers"),
+    ],
+)
+def test_numbers_of_channels_that_cannot_be_are_refused(model, channels, message):
+    with pytest.raises(ValueError, match=message) as error:
+        run(model, images(1), channels=channels)
+    one_sentence(error)
+
+
+def test_what_cannot_be_is_refused_in_a_sentence(model):
+    x = images(1)
+    for options, kind, message in [
+        ({"layer": "conv3"}, ValueError, "conv2"),
+        ({"variant": "keep"}, ValueError, "preserve"),
+        ({"settings": 3}, TypeError, "settings is int, wanted AreaSettings"),
+        ({"start": torch.ones(4)}, TypeError, "start is Tensor, wanted an earlier result"),
+        ({"start": run(model, x, channels=[2])}, ValueError, "for the same images, layer and numbers"),
+    ]:
+        with pytest.raises(kind, match=message) as error:
+            run(model, x, **options)
+        one_sentence(error)
+    with pytest.raises(TypeError, match="wanted an ImageModel"):
+        run(torch.nn.Identity(), x)
+    with pytest.raises(ValueError, match="runs 5 times in one pass") as error:
+        run(wrap(settle(SharedInPlace())), x, layer="relu")
+    one_sentence(error)
+
+
+def test_it_goes_on_from_an_earlier_result_and_never_gets_worse(model):
+    x = images(2)
+    first = run(model, x, 1, settings=AreaSettings(steps=2, every=1))
+    second = run(model, x, 1, start=first)
+    assert (second.scores >= first.scores - 1e-5).all()
+    # For another class the masks are judged anew.
+    other = run(model, x, 2, start=first, settings=AreaSettings(steps=1))
+    expected = scores_of(model, x[:1], "conv2", other.masks[0])[:, 2]
+    torch.testing.assert_close(other.scores[0], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_the_same_call_gives_the_same_bits_in_any_grad_mode_and_batch(model):
+    x = images(2)
+    first = run(model, x, 1)
+    torch.manual_seed(7)
+    with torch.inference_mode():
+        second = run(model, x, 1)
+    with torch.no_grad():
+        third = run(model, x, 1, batch_size=1)
+    assert torch.equal(first.masks, second.masks)
+    assert torch.equal(first.scores, second.scores)
+    torch.testing.assert_close(first.scores, third.scores, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("event", ["normal", "forward", "backward", "interrupted"])
+@pytest.mark.parametrize("layer", ["block1", "block1.conv2"])
+def test_the_callers_network_is_untouched_and_what_was_found_is_kept(layer, event):
+    network = settle(Broken())
+    model, x = wrap(network), images(2)
+    model.layers()
+    network.train()
+    for parameter in list(network.parameters())[::2]:
+        parameter.requires_grad_(False)
+    before, pixels = everything(network), x.clone()
+    begun = channel_extremal(model, x, layer=layer, channels=COUNTS, settings=QUICK)
+    if event == "normal":
+        begun.result(progress=False)
+    else:
+        error = KeyboardInterrupt() if event == "interrupted" else RuntimeError("it broke")
+        steps = iter(begun)
+        next(steps)
+        network.fuse[:] = ["backward" if event == "backward" else "forward", error, 1]
+        with pytest.raises(type(error)):
+            list(steps)
+        assert begun.latest.masks.shape == (2, 3, 6)
+        network.fuse[:] = [None, None, 0]
+    after = everything(network)
+    for what in before:
+        assert after[what] == before[what], what
+    assert torch.equal(x, pixels)
+
+
+def test_a_cancel_keeps_what_was_found_and_the_total_is_the_number_of_snapshots(model):
+    begun = channel_extremal(model, images(2), channels=COUNTS, settings=QUICK)
+    for _ in begun:
+        begun.cancel()
+    assert begun.done == 1
+    assert torch.isfinite(begun.result(progress=False).class_scores).all()
+    begun = channel_extremal(model, images(2), settings=AreaSettings(steps=7, every=2, patience=99))
+    begun.result(progress=False)
+    assert begun.done == begun.total == 1 + 4
+
+
+@hypothesis_settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000), st.sampled_from(VARIANTS))
+def test_all_channels_are_the_image_itself(seed, variant):
+    model = wrap(settle(Functional(), seed))
+    made = run(model, images(1), 1, channels=[8], variant=variant, settings=AreaSettings(steps=1))
+    torch.testing.assert_close(made.scores[:, 0], made.whole, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(made.complement_scores[:, 0], made.perturbed, atol=1e-4, rtol=1e-4)
