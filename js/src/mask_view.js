@@ -211,12 +211,20 @@ function render({ model, el }) {
 		stage.repaint();
 		if (frame !== model.get("frame")) set({ frame });
 	};
+	let correcting = false;
 	const jump = () => {
-		if (stage.failed) return;
-		const frame = model.get("frame");
-		const stop = picture.stops()[frame];
+		const [frame, drawn] = [model.get("frame"), picture.chosen()];
 		// The mask that is drawn needs no jump: the area may lie beside its own.
-		if (stop?.ready && frame !== picture.chosen()) set({ area: stop.area });
+		if (stage.failed || correcting || frame === drawn) return;
+		const stop = picture.stops()[frame];
+		if (stop?.ready) {
+			set({ area: stop.area });
+			return;
+		}
+		// Whoever chose what is not there is told what is drawn instead; once, as two views may disagree.
+		correcting = true;
+		set({ frame: drawn });
+		correcting = false;
 	};
 	const refresh = () => {
 		try {

@@ -117,6 +117,35 @@ describe("downloads", () => {
 		expect(Math.fround(Number("9.313226e-10"))).toBe(2 ** -30);
 	});
 
+	test("CSV: lines are columns of one number, marks a column of names", async () => {
+		const f = Math.fround;
+		await show({
+			x: array("float32", [3], [0, 0.1, 1]),
+			y: array("float32", [1, 3], [1, 2, Number.NaN]),
+			series: [{ label: "a" }],
+			lines: [
+				{ y: 0.1, label: "Φ₀, the image" },
+				{ y: f(1 / 3), label: "" },
+			],
+			marks: [
+				{ x: 0.1, label: "a* = 10 %" },
+				{ x: 0.5, label: "half" },
+				{ x: 0.1, label: 'b "x"' },
+			],
+		});
+		const { blob } = await caught(() => named("CSV").click());
+		expect(await blob.text()).toBe(
+			[
+				'fraction,a,"Φ₀, the image",line 2,mark',
+				"0,1,0.1,0.33333334,",
+				'0.1,2,0.1,0.33333334,"a* = 10 %; b ""x"""',
+				"0.5,,0.1,0.33333334,half",
+				"1,,0.1,0.33333334,",
+				"",
+			].join("\r\n"),
+		);
+	});
+
 	test("PNG: the plot on the background that is shown, with the legend below", async () => {
 		document.body.style.setProperty("--jp-layout-color0", "rgb(17, 34, 51)");
 		await show({ title: "" });

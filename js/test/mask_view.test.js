@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { userEvent } from "vitest/browser";
+import gallery from "../src/gallery_view.js";
 import { contour, resize } from "../src/lib/masks.js";
 import widget from "../src/mask_view.js";
 import { array, mount, painted } from "./model.js";
@@ -281,11 +282,66 @@ describe("the frame", () => {
 		expect(pixels()).toEqual(expected(MASKS[3]));
 	});
 
-	test.each([-1, 2, 4])("frame %i, where no mask is ready, leaves the area", async (frame) => {
-		const { model, set } = await show({ ready: [true, true, false, true] });
-		await set({ frame });
-		expect(model.get("area")).toBe(0.2);
-		await set({ area: 0.05 });
-		expect(model.get("frame")).toBe(0);
+	test.each([-1, 2, 4])(
+		"frame %i, where no mask is ready, goes back to the one that is drawn",
+		async (frame) => {
+			const { model, pixels, set } = await show({ ready: [true, true, false, true] });
+			await set({ frame });
+			expect([model.get("frame"), model.get("area")]).toEqual([1, 0.2]);
+			expect(pixels()).toEqual(expected(MASKS[1]));
+			await set({ area: 0.05 });
+			expect(model.get("frame")).toBe(0);
+		},
+	);
+
+	test("is -1 as long as nothing is drawn", async () => {
+		const { model, set } = await show({ masks: null });
+		await set({ frame: 2 });
+		expect([model.get("frame"), model.get("area")]).toEqual([-1, 0.2]);
+		await set({ masks: STATE.masks });
+		expect(model.get("frame")).toBe(1);
+	});
+});
+
+describe("the frame joined to others", () => {
+	const channels = { frame: "strip" };
+
+	test("Escape in a gallery leaves the mask that is drawn chosen there too", async () => {
+		const mask = await show({ channels });
+		const pictures = array("uint8", [4, 1, 1, 3], new Uint8Array(12));
+		const state = {
+			captions: [],
+			columns: 0,
+			heads: [],
+			frame: 1,
+			marked: -1,
+			values: null,
+			value_limits: [0, 1],
+		};
+		const look = { size: 64, interpolation: "pixelated", width: 0, title: "" };
+		const strip = await mount(gallery, { pictures, ...state, ...look, channels });
+		mounted.push(strip.unmount);
+		await painted();
+		const chosen = () =>
+			[...strip.el.querySelectorAll("[role=option]")].map((node) => node.ariaSelected).indexOf("true");
+		strip.el.querySelector("[role=listbox]").focus();
+		await userEvent.keyboard("{ArrowRight}");
+		expect([mask.model.get("area"), mask.model.get("frame"), chosen()]).toEqual([0.5, 2, 2]);
+		await userEvent.keyboard("{Escape}");
+		await painted();
+		expect([mask.model.get("area"), mask.model.get("frame"), chosen()]).toEqual([0.5, 2, 2]);
+		expect(strip.model.get("frame")).toBe(2);
+		expect(mask.pixels()).toEqual(expected(MASKS[2]));
+		await mask.set({ masks: null });
+		expect([strip.model.get("frame"), chosen()]).toEqual([-1, -1]);
+	});
+
+	test("two views that have no mask in common come to rest", async () => {
+		const first = await show({ channels, ready: [true, false, false, false] });
+		const second = await show({ channels, ready: [false, true, false, false] });
+		await first.set({ frame: 3 });
+		expect(first.model.get("frame")).toBe(second.model.get("frame"));
+		expect(first.pixels()).toEqual(expected(MASKS[0]));
+		expect(second.pixels()).toEqual(expected(MASKS[1]));
 	});
 });

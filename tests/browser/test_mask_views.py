@@ -1,5 +1,7 @@
 """MaskView, CurveView and GalleryView with real pixels, and joined in the page."""
 
+import csv
+
 import numpy as np
 import pytest
 from playwright.sync_api import expect
@@ -138,6 +140,32 @@ def test_the_cursor_of_a_curve_moves_the_slider_and_the_slider_the_cursor(afm_pa
     plot.wait_for("fraction", 0.2)
 
 
+def test_the_downloaded_values_are_a_plain_table(afm_page):
+    x, y = np.array([0, 0.1, 0.4, 1]), np.array([[0, 0.25, 1 / 3, 1], [1, np.nan, 0.5, 0]])
+    view = CurveView(
+        x=x,
+        y=y,
+        series=[{"label": "preserved"}, {"label": "what is left, blurred"}],
+        lines=[{"y": 0.75, "label": "\u03a6\u2080, the image"}],
+        marks=[{"x": 0.1, "label": "a* = 10 %"}, {"x": 0.2, "label": "beside"}],
+    )
+    mounted = afm_page.mount(view)
+    with afm_page.page.expect_download() as download:
+        mounted.el.get_by_role("button", name="CSV").click()
+    text = download.value.path().read_text(encoding="utf-8")
+    head, *rows = csv.reader(text.splitlines())
+    assert head == ["fraction", "preserved", "what is left, blurred", "\u03a6\u2080, the image", "mark"]
+    assert {len(row) for row in rows} == {5}
+    assert [row[-1] for row in rows] == ["", "a* = 10 %", "beside", "", ""]
+    numbers = np.array([[float(field or "nan") for field in row[:-1]] for row in rows])
+    # Where only a mark is, no curve is sampled.
+    samples = [0, 1, 3, 4]
+    np.testing.assert_allclose(numbers[:, 0], [0, 0.1, 0.2, 0.4, 1], atol=1e-7)
+    np.testing.assert_allclose(numbers[samples, 1:3], y.T, atol=1e-7)
+    assert np.isnan(numbers[2, 1:3]).all()
+    assert (numbers[:, 3] == 0.75).all()
+
+
 def test_a_gallery_shows_its_pictures_and_one_is_chosen(afm_page, family):
     levels, masks = family
     pictures = np.stack([seen(levels, mask) for mask in masks]).astype("uint8")
@@ -151,3 +179,20 @@ def test_a_gallery_shows_its_pictures_and_one_is_chosen(afm_page, family):
     afm_page.page.keyboard.press("ArrowRight")
     mounted.wait_for("frame", 3)
     expect(mounted.el.locator("[aria-selected=true]")).to_have_attribute("aria-label", "40 %")
+
+
+def test_escape_in_a_strip_leaves_the_mask_that_is_drawn_chosen(afm_page, family):
+    view = mask_view(family)
+    strip = GalleryView(pictures=np.zeros((len(AREAS), 8, 8, 3), "uint8"), captions=[f"{a:g}" for a in AREAS])
+    link((strip, "frame"), (view, "frame"))
+    gallery, mask = afm_page.mount(strip), afm_page.mount(view)
+    gallery.wait_for("frame", 2)
+    gallery.el.get_by_role("option", name="0.4").click()
+    expect(mask.el.locator(".xw-amount")).to_have_text("area 40 % preserved")
+    before = pixels(mask)
+    afm_page.page.keyboard.press("Escape")
+    gallery.wait_for("frame", 3)
+    mask.wait_for("frame", 3)
+    expect(gallery.el.locator("[aria-selected=true]")).to_have_attribute("aria-label", "0.4")
+    settle(afm_page.page)
+    np.testing.assert_array_equal(pixels(mask), before)

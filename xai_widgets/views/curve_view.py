@@ -61,7 +61,8 @@ class CurveView(View):
     width : int
         Largest width in CSS px, 0 for the width of the column. Default 0.
     controls : bool
-        Whether the small bar (zoom, reset, CSV, PNG) is shown. Default True.
+        Whether the small bar (zoom, reset, CSV, PNG) is shown. The CSV has a column for each curve and each line,
+        and, if there are marks, one with their names. Default True.
     title : str
         A heading, also the accessible name and the name of downloaded files.
 

@@ -44,7 +44,8 @@ class MaskView(View):
         The chosen area. Default 0.1.
     frame : int
         Index of the mask that is drawn, -1 for none; the page follows the area with it. Set from outside, as by
-        ``link((gallery, "frame"), (view, "frame"))``, it chooses that mask's area, if it is ready. Default -1.
+        ``link((gallery, "frame"), (view, "frame"))``, it chooses that mask's area, if it is ready; if not, and for
+        -1 as long as a mask is drawn, it goes back to the mask that is drawn. Default -1.
     ready : list of bool
         Which masks are there yet; those that are not are dimmed on the slider and passed over. Missing entries,
         and so the empty list, the default, mean ready.

@@ -130,18 +130,34 @@ export function fullName({ label, game }) {
 }
 
 /**
- * The curves as comma-separated values in full precision; an empty field where nothing is computed.
+ * The curves as comma-separated values in full precision; an empty field where nothing is computed. Each line is a column
+ * of one number. Marks are a column of names, each in the row of its x; where no curve is sampled there, in a row of its
+ * own.
  *
  * @param {Curves} data
  * @param {string} xLabel
  * @returns {string}
  */
-export function toCsv({ x, curves }, xLabel) {
-	const lines = [[xLabel || "x", ...curves.map(fullName)].map(quote).join(",")];
-	for (let step = 0; step < x.length; step++) {
-		lines.push([x[step], ...curves.map((curve) => curve.values[step])].map(float32Text).join(","));
+export function toCsv({ x, curves, lines, marks }, xLabel) {
+	const head = [xLabel || "x", ...curves.map(fullName)];
+	head.push(...lines.map(({ label }, index) => label || `line ${index + 1}`));
+	const constants = lines.map(({ y }) => float32Text(Math.fround(y)));
+	/** @type {Map<number, string[]>} */
+	const names = new Map();
+	for (const mark of marks) {
+		const at = Math.fround(mark.x);
+		names.set(at, [...(names.get(at) ?? []), mark.label]);
 	}
-	return `${lines.join("\r\n")}\r\n`;
+	if (marks.length) head.push("mark");
+	const steps = new Map(Array.from(x, (place, step) => [place, step]));
+	const places = [...new Set([...x, ...names.keys()])].sort((a, b) => a - b);
+	const rows = places.map((place) => {
+		const step = steps.get(place);
+		const values = curves.map((curve) => (step === undefined ? "" : float32Text(curve.values[step])));
+		const row = [float32Text(place), ...values, ...constants];
+		return marks.length ? [...row, names.get(place)?.join("; ") ?? ""] : row;
+	});
+	return [head, ...rows].map((row) => `${row.map(quote).join(",")}\r\n`).join("");
 }
 
 /**
