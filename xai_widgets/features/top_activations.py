@@ -1,0 +1,160 @@
+"""The images, and the places in them, to which each channel of a layer answers most (Zeiler and Fergus 2014).
+
+    v_k(n) = max over places of a_k(x_n),   for each channel k the images n of the largest v_k, one place each
+
+A patch is what lies around such a place, as large as a place of the layer really sees
+(:func:`~xai_widgets.features.effective_receptive_field`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xai_widgets.arguments import check_batch_size
+from xai_widgets.features.receptive_field import effective_receptive_field
+from xai_widgets.model import ImageModel
+from xai_widgets.run import Run
+
+#: Images from which the size of the patches is measured.
+MEASURED = 4
+
+
+@dataclass(frozen=True)
+class TopActivations:
+    """The largest activations so far, one per image.
+
+    Attributes
+    ----------
+    values : Tensor, (K, k)
+        For each of the K channels, the k largest, descending; NaN where there are fewer images.
+    images : Tensor, (K, k)
+        Which image each is of, -1 where there is none.
+    places : Tensor, (K, k, 2)
+        Row and column in the layer.
+    grid : (int, int)
+        h and w of the layer.
+    side : int
+        Of a patch, in pixels.
+    """
+
+    values: Tensor
+    images: Tensor
+    places: Tensor
+    grid: tuple[int, int]
+    side: int
+    _source: _Source = field(repr=False)
+
+    def patches(self, channels: Sequence[int] | Tensor) -> Tensor:
+        """What lies around the places of some channels, shifted into the image where it would leave it.
+
+        Parameters
+        ----------
+        channels : sequence of int or Tensor, (M,)
+            The channels.
+
+        Returns
+        -------
+        Tensor, (M, k, C, side, side)
+            In [0, 1]; NaN where there is no image.
+        """
+        chosen = torch.as_tensor(channels, device=self.images.device)
+        which, places = self.images[chosen], self.places[chosen]
+        made: Tensor | None = None
+        for image in which.unique().tolist():
+            if image < 0:
+                continue
+            x = self._source.batch(image, image + 1)[0]
+            if made is None:
+                made = x.new_full((*which.shape, len(x), self.side, self.side), torch.nan)
+            for at in (which == image).nonzero().tolist():
+                made[tuple(at)] = self._crop(x, places[tuple(at)].tolist())
+        return torch.empty(0) if made is None else made
+
+    def _crop(self, x: Tensor, place: list[int]) -> Tensor:
+        begins = [
+            min(max(0, round((at + 0.5) / count * extent - self.side / 2)), extent - self.side)
+            for at, count, extent in zip(place, self.grid, x.shape[1:], strict=True)
+        ]
+        return x[:, begins[0] : begins[0] + self.side, begins[1] : begins[1] + self.side]
+
+
+class _Source:
+    """Images of any kind, brought to the network a batch at a time: all of them at once may not fit."""
+
+    def __init__(self, model: ImageModel, images: Any) -> None:
+        self._model = model
+        many = isinstance(images, list | tuple) or (isinstance(images, Tensor) and images.ndim == 4)
+        self._images = images if many else model.images(images)
+        if len(self._images) == 0:
+            raise ValueError("the batch of images is empty, wanted at least one image")
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def batch(self, begin: int, end: int) -> Tensor:
+        """Images (N, C, H, W) from one index up to another."""
+        return self._model.images(self._images[begin:end])
+
+
+def top_activations(
+    model: ImageModel, images: Any, *, layer: str | None = None, k: int = 9, batch_size: int = 32
+) -> Run[TopActivations]:
+    """Find where, in which images, each channel of a layer is largest.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network.
+    images
+        Images of any kind; a list is read batch by batch, each entry one image.
+    layer : str, optional
+        A layer with output (C, h, w), by its name in ``model.layers()``. Default: the last one before pooling.
+    k : int, default 9
+        How many images for each channel.
+    batch_size : int, default 32
+        Images per pass.
+
+    Returns
+    -------
+    Run of TopActivations
+        One snapshot per batch.
+
+    Raises
+    ------
+    ValueError
+        For an unknown layer, with the nearest one, one without places, no images, or a k below 1.
+    """
+    if k < 1:
+        raise ValueError(f"k is {k}, wanted at least 1")
+    check_batch_size(batch_size)
+    layer = model.default_layer() if layer is None else layer
+    source = _Source(model, images)
+    side = effective_receptive_field(model, layer, source.batch(0, MEASURED))
+
+    def play() -> Iterator[TopActivations]:
+        best: TopActivations | None = None
+        for begin in range(0, len(source), batch_size):
+            activation = model.activations(source.batch(begin, begin + batch_size), layer)[layer].float()
+            count, width, *grid = activation.shape
+            values, flat = activation.flatten(2).max(2)
+            index = torch.arange(begin, begin + count, device=values.device)[:, None].expand(count, width)
+            made = [values.T, index.T, flat.T]
+            if best is None:
+                empty = [values.new_full((width, k), torch.nan), index.new_full((width, k), -1)]
+                made = [torch.cat(pair, 1) for pair in zip(made, [*empty, empty[1] * 0], strict=True)]
+            else:
+                kept = [best.values, best.images, best.places[..., 0] * grid[1] + best.places[..., 1]]
+                made = [torch.cat(pair, 1) for pair in zip(kept, made, strict=True)]
+            # A value that is not there comes last; of equal ones the earlier image comes first.
+            order = made[0].nan_to_num(nan=-torch.inf).argsort(dim=1, descending=True, stable=True)[:, :k]
+            top, which, at = (each.gather(1, order) for each in made)
+            places = torch.stack([at // grid[1], at % grid[1]], 2)
+            best = TopActivations(top, which, places, (grid[0], grid[1]), side, source)
+            yield best
+
+    return Run(play(), total=-(-len(source) // batch_size), name=f"top activations of {layer}")
