@@ -61,18 +61,15 @@ class View {
 		this.#notice.hidden = !problem;
 		this.#notice.classList.toggle("xw-error", problem.startsWith("Cannot"));
 		this.#list.hidden = scores === null;
-		this.#place.textContent = scores && scores.steps > 1 ? this.#where(scores.at) : "";
+		this.#place.textContent = scores && scores.steps > 1 ? this.#where(scores) : "";
 		if (scores) this.#arrange(scores);
 		this.#speak(scores?.rows ?? []);
 	}
 
-	/**
-	 * @param {number} at  the step that is shown
-	 * @returns {string}
-	 */
-	#where(at) {
-		const done = this.#model.get("game") === "insertion" ? "inserted" : "deleted";
-		return `${readable(at)} ${done}`;
+	/** Which step is shown. @param {import("./lib/scores.js").Scores} scores @returns {string} */
+	#where({ at, counted }) {
+		const word = this.#model.get("words")[this.#model.get("game") === "insertion" ? 1 : 0];
+		return `${counted ? at : readable(at)} ${word}`;
 	}
 
 	/** @param {import("./lib/scores.js").Scores} scores */
@@ -164,7 +161,7 @@ function render({ model, el }) {
 	const view = new View(model, signal);
 	el.append(view.root);
 	const arrays = ["x", "values", "indices", "target_values", "reference"];
-	const state = ["labels", "target", "frame", "game", "fraction", "title", "width"];
+	const state = ["labels", "target", "frame", "game", "fraction", "words", "title", "width"];
 	observe(model, [...arrays, ...state], view.draw, signal);
 	view.draw();
 	return () => {

@@ -19,6 +19,7 @@ function state(over = {}) {
 		frame: 0,
 		game: "deletion",
 		fraction: 0,
+		words: ["deleted", "inserted"],
 		title: "Scores",
 		width: 0,
 		...over,
@@ -91,6 +92,16 @@ describe("rows", () => {
 		await set({ game: "insertion" });
 		expect(find(".xw-muted").textContent).toBe("1.000 inserted");
 		expect(read()[0]).toBe("fox 0.900");
+	});
+
+	test("a step has its own words, and whole numbers of something stay whole", async () => {
+		const x = array("float32", [3], [1, 4, 16]);
+		await show({ x, fraction: 0.3, words: ["channels deleted", "channels alone"] });
+		expect(find(".xw-muted").textContent).toBe("4 channels deleted");
+		await set({ game: "insertion", fraction: 1 });
+		expect(find(".xw-muted").textContent).toBe("16 channels alone");
+		await set({ words: ["gone", "kept"] });
+		expect(find(".xw-muted").textContent).toBe("16 kept");
 	});
 
 	test("a class keeps its element and its colour, and the view its height", async () => {

@@ -102,7 +102,13 @@ class _Source:
 
 
 def top_activations(
-    model: ImageModel, images: Any, *, layer: str | None = None, k: int = 9, batch_size: int = 32
+    model: ImageModel,
+    images: Any,
+    *,
+    layer: str | None = None,
+    k: int = 9,
+    side: int | None = None,
+    batch_size: int = 32,
 ) -> Run[TopActivations]:
     """Find where, in which images, each channel of a layer is largest.
 
@@ -116,6 +122,8 @@ def top_activations(
         A layer with output (C, h, w), by its name in ``model.layers()``. Default: the last one before pooling.
     k : int, default 9
         How many images for each channel.
+    side : int, optional
+        Of a patch, in pixels. Default: the effective receptive field, measured on the first four images.
     batch_size : int, default 32
         Images per pass.
 
@@ -127,14 +135,18 @@ def top_activations(
     Raises
     ------
     ValueError
-        For an unknown layer, with the nearest one, one without places, no images, or a k below 1.
+        For an unknown layer, with the nearest one, one without places, no images, a k below 1, or a side that the
+        images do not have.
     """
     if k < 1:
         raise ValueError(f"k is {k}, wanted at least 1")
     check_batch_size(batch_size)
     layer = model.default_layer() if layer is None else layer
     source = _Source(model, images)
-    side = effective_receptive_field(model, layer, source.batch(0, MEASURED))
+    if side is None:
+        side = effective_receptive_field(model, layer, source.batch(0, MEASURED))
+    elif not 1 <= side <= (short := min(source.batch(0, 1).shape[2:])):
+        raise ValueError(f"side is {side}, wanted 1 to {short} pixels, the short side of the images")
 
     def play() -> Iterator[TopActivations]:
         best: TopActivations | None = None

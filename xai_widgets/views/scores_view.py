@@ -13,12 +13,12 @@ class ScoresView(View):
     """Bars of the top-K class scores of one method and game, at one fraction.
 
     All scores are sent once, so the bars follow `fraction` without a kernel. The step shown is the
-    computed one nearest to `fraction`; its own fraction is written above the bars, unless there is one step only.
+    computed one nearest to `fraction`; its own `x` is written above the bars, unless there is one step only.
 
     Attributes
     ----------
     x : numpy.ndarray of float32, shape (T,), or None
-        The fractions of the steps, ascending in [0, 1]; a single step needs none. Default None.
+        The steps, ascending, for instance as fractions; a single step needs none. Default None.
     values : numpy.ndarray of float32, shape (M, 2, T, K), or None
         Scores in [0, 1] of the K best classes, for M methods, both games (0 deletion, 1 insertion) and
         T steps; NaN where nothing is computed yet. Default None.
@@ -34,7 +34,9 @@ class ScoresView(View):
     target : int
         The class that is marked; -1 for none. Default -1.
     frame, game, fraction : int, {"deletion", "insertion"}, float in [0, 1]
-        The method, the game and the step to show. Defaults 0, "deletion", 0.
+        The method, the game and the step to show, from the first (0) to the last `x` (1). Defaults 0, "deletion", 0.
+    words : list of str
+        What the number of a step says, for both games. Default ``["deleted", "inserted"]``, as in "0.1 deleted".
     width : int
         Largest width in CSS px, 0 for the width of the column. Default 0.
     title : str
@@ -43,7 +45,7 @@ class ScoresView(View):
 
     _bundle = "scores_view"
 
-    x = Array("float32", (None,), help="The fractions of the steps, shape (T,).")
+    x = Array("float32", (None,), help="The steps, ascending, shape (T,).")
     values = Array("float32", (None, 2, None, None), help="Scores of the K best classes, (M, 2, T, K).")
     indices = Array("int32", (None, 2, None, None), help="Classes of the scores, (M, 2, T, K).")
     target_values = Array("float32", (None, 2, None), help="Scores of the target, (M, 2, T).")
@@ -53,4 +55,11 @@ class ScoresView(View):
     frame = Int(0, help="The method that is shown.").tag(sync=True)
     game = Choice(GAMES, help="The game that is shown.")
     fraction = Unit(help="The step that is shown.")
+    words: List[str] = List(
+        Unicode(),
+        ["deleted", "inserted"],
+        minlen=2,
+        maxlen=2,
+        help="What the number of a step says, for both games.",
+    ).tag(sync=True)
     width = Int(0, min=0, help="Largest width, CSS px; 0: that of the column.").tag(sync=True)

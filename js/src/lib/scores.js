@@ -13,6 +13,7 @@ import { positionOf } from "./curves.js";
  * @property {number} at  x of the step
  * @property {number} top  how many rows there are at most, the extra one left out
  * @property {number} steps  how many there are to choose from, computed or not
+ * @property {boolean} counted  whether the steps are whole numbers of something
  */
 
 /**
@@ -51,7 +52,7 @@ export function readScores(model) {
 	const own = targets ? targets.data[first + step] : Number.NaN;
 	if (target >= 0 && !Number.isNaN(own) && !rows.some((score) => score.target))
 		rows.push(row(target, own, true));
-	return { rows, at: x.data[step], top, steps };
+	return { rows, at: x.data[step], top, steps, counted: x.data.every(Number.isInteger) };
 }
 
 /** @param {import("@anywidget/types").AnyModel} model */

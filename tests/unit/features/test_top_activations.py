@@ -106,6 +106,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(model):
         ({"layer": "fc"}, r"wanted \(C, h, w\)"),
         ({"layer": "conv1", "k": 0}, "k is 0, wanted at least 1"),
         ({"layer": "conv1", "batch_size": 0}, "batch_size is 0"),
+        ({"layer": "conv1", "side": 9}, "side is 9, wanted 1 to 8 pixels"),
     ]:
         with pytest.raises(ValueError, match=message) as error:
             top_activations(model, some(2), **options)
