@@ -38,7 +38,8 @@ const WORDS = /** @type {Record<string, string>} */ ({
 	outline: "outlined",
 	mask: "",
 });
-const TRAITS = ["levels", "masks", "areas", "ready", "best", "title", "controls", "width", "interpolation"];
+const LOOKS = ["title", "picture", "controls", "width", "interpolation"];
+const TRAITS = ["levels", "masks", "areas", "ready", "best", ...LOOKS];
 
 /**
  * The image under the chosen mask; every step is remembered until what it depends on changes.
@@ -239,6 +240,8 @@ function render({ model, el }) {
 		title.textContent = model.get("title");
 		title.hidden = !title.textContent;
 		tools.hidden = !model.get("controls");
+		stage.node.hidden = readout.node.hidden = !model.get("picture");
+		root.classList.toggle("xw-alone", !model.get("picture"));
 		fitWidth(root, model.get("width"));
 		const label = model.get("title") || "Image under a mask";
 		root.setAttribute("aria-label", label);

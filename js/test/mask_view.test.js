@@ -33,6 +33,7 @@ const STATE = {
 	display: "preserved",
 	interpolation: "pixelated",
 	position: null,
+	picture: true,
 	controls: true,
 	width: 300,
 	title: "",
@@ -253,6 +254,38 @@ test("nothing overflows a column of 280 px, and controls can be left out", async
 	}
 	model.set("controls", false);
 	expect($(".xw-tools").checkVisibility()).toBe(false);
+});
+
+test("in a column of 146 px it still says what is shown", async () => {
+	const { $ } = await show(
+		{ width: 260, area: 0.05, areas: array("float32", [4], [0.025, 0.2, 0.5, 1]) },
+		{ width: 146 },
+	);
+	const [row, words] = [$(".xw-readout"), $(".xw-amount")].map((node) => node.getBoundingClientRect());
+	expect($(".xw-amount").textContent).toBe("area 2.5 % preserved");
+	expect(words.right).toBeLessThanOrEqual(row.right);
+});
+
+test("controls stand alone, in a row where there is room, and move what is joined to them", async () => {
+	const channels = { area: "areas", display: "displays" };
+	const lane = await show({ channels, controls: false });
+	const bar = await show({ channels, levels: null, picture: false, width: 0 });
+	expect(bar.stage.checkVisibility()).toBe(false);
+	expect(bar.$(".xw-readout").checkVisibility()).toBe(false);
+	const [area, displays] = [bar.$(".xw-area"), bar.$(".xw-segments")].map((node) =>
+		node.getBoundingClientRect(),
+	);
+	expect(area.right).toBeLessThanOrEqual(displays.left);
+	expect(area.bottom).toBeGreaterThan(displays.top);
+	bar.slider.focus();
+	await userEvent.keyboard("{ArrowRight}");
+	expect(lane.model.get("area")).toBe(0.5);
+	const deleted = [...bar.el.querySelectorAll("button")].find((node) => node.textContent === "Deleted");
+	await userEvent.click(deleted);
+	await painted();
+	expect(lane.pixels()).toEqual(expected(MASKS[2].map((value) => 255 - value)));
+	await bar.set({ picture: true, levels: STATE.levels });
+	expect(bar.pixels()).toEqual(lane.pixels());
 });
 
 test("the cleanup leaves no listener and no element behind", async () => {

@@ -38,6 +38,9 @@ RUNNERS = ("gradient", "grad_cam", "occlusion", "meaningful_perturbation", "extr
 #: The method whose masks are made for each area, not cut from one map.
 EXTREMAL = "extremal"
 
+#: Between two lanes, in pixels.
+GAP = 8
+
 
 class _Masks(NamedTuple):
     """Masks of one method (A, H, W), and the scores inside and outside of them.
@@ -97,6 +100,8 @@ class MaskRace(Explorer):
         The class; assign an index to change it.
     lanes : dict of str to MaskView
         By method, the image under its mask.
+    controls : MaskView
+        Slider and display of all lanes.
     curves : CurveView
         Scores over the area, of what is preserved (solid) and of what is left (dashed).
     method_picker : MethodPicker
@@ -143,28 +148,34 @@ class MaskRace(Explorer):
         self._cache: dict[int, dict[str, _Masks]] = {}
         titles = {name: method.title for name, method in self._methods.items()}
         self.method_picker = MethodPicker(options=list(titles), labels=titles, selected=list(titles))
-        self.lanes = {name: MaskView(title=title, width=260, area=0.1) for name, title in titles.items()}
+        self.lanes = {
+            name: MaskView(title=title, width=260, area=0.1, controls=False) for name, title in titles.items()
+        }
+        self.controls = MaskView(picture=False, width=0, area=0.1)
         self.curves = CurveView(
             x_label="area", y_label="score before softmax", fraction=0.1, game="insertion", height=280
         )
-        link((self.curves, "fraction"), *((lane, "area") for lane in self.lanes.values()))
-        first, *others = self.lanes.values()
+        masks = self.controls, *self.lanes.values()
+        link((self.curves, "fraction"), *((view, "area") for view in masks))
         for name in ("display", "position"):
-            if others:
-                link((first, name), *((lane, name) for lane in others))
-        self._join(self._layout(), (self.method_picker, self.curves, *self.lanes.values()))
+            link(*((view, name) for view in masks))
+        # At the bottom, so that a title of two lines leaves the pictures beside each other.
+        row = Layout(display="grid", grid_gap=f"8px {GAP}px", align_items="flex-end", overflow="hidden")
+        self._row = HBox(list(self.lanes.values()), layout=row)
+        self._join(self._layout(), (self.method_picker, self.curves, *masks))
         self.method_picker.observe(lambda _change: self.compute(), "selected")
         if start:
             self.compute()
 
     def _layout(self) -> list[Any]:
         stretch((self.class_picker, "1 1 220px"), (self.method_picker, "3 1 320px"))
-        stretch(*((lane, "1 1 200px") for lane in self.lanes.values()))
-        self.curves.layout = Layout(width="100%", min_width="0", margin="0")
+        for view in (*self.lanes.values(), self.controls, self.curves):
+            view.layout = Layout(min_width="0", margin="0")
         return [
             HBox([self.class_picker, self.method_picker], layout=row_layout()),
             self.run_bar,
-            HBox(list(self.lanes.values()), layout=row_layout()),
+            self._row,
+            self.controls,
             self.curves,
         ]
 
@@ -248,15 +259,22 @@ class MaskRace(Explorer):
 
     def _draw(self, race: _Race) -> None:
         """Bring the views to the race, all arrays anew: of what has not run nothing is shown."""
+        shown = [name for name in race.chosen if name in race.results]
+        self._row.layout.grid_template_columns = _columns(len(race.chosen))
         for name, lane in self.lanes.items():
-            # They are joined: the controls of one are those of all.
-            lane.controls = race.chosen[:1] == [name]
             result = race.results.get(name) if name in race.chosen else None
             lane.layout.display = None if name in race.chosen else "none"
             with lane.hold_sync():
                 lane.masks = None
                 lane.areas = None if result is None else np.array(self._areas, dtype=np.float32)
                 lane.masks = None if result is None else result.masks
+        with self.controls.hold_sync():
+            self.controls.areas = np.array(self._areas, dtype=np.float32)
+            # The controls show no mask; that there are some is all they have to know.
+            self.controls.masks = np.ones((len(self._areas), 1, 1)) if shown else None
+        self._draw_curves(race)
+
+    def _draw_curves(self, race: _Race) -> None:
         # The last area may be everything: then it is an end already.
         inner = [index for index, area in enumerate(self._areas) if area < 1]
         x = [0.0, *(self._areas[index] for index in inner), 1.0]
@@ -274,15 +292,18 @@ class MaskRace(Explorer):
                 else:
                     scores = result.inside if game == "insertion" else result.outside
                     rows.append(scores[places].tolist())
-        ended = next(iter(race.results.values()), None)
+        lines = [
+            {"y": float(result.inside[end]), "label": label}
+            for result in [*race.results.values()][:1]
+            for end, label in ((-1, "the image"), (0, "wholly perturbed"))
+        ]
         with self.curves.hold_sync():
             self.curves.series, self.curves.x = series, np.array(x, dtype=np.float32)
             self.curves.y = np.array(rows, dtype=np.float32).reshape(len(rows), len(x))
-            self.curves.lines = (
-                []
-                if ended is None
-                else [
-                    {"y": float(ended.inside[-1]), "label": "the image"},
-                    {"y": float(ended.inside[0]), "label": "wholly perturbed"},
-                ]
-            )
+            self.curves.lines = lines
+
+
+def _columns(count: int) -> str:
+    """Columns for pictures of one size; they become rows where each would be narrower than 130 px."""
+    share = f"calc((100% - {(count - 1) * GAP + 1}px) / {max(1, count)})"
+    return f"repeat(auto-fill, minmax(max(130px, {share}), 1fr))"

@@ -59,6 +59,8 @@ class MaskView(View):
     position : list [x, y] of float in [0, 1], or None
         The marked place, from the top left corner; the value of the mask there is written below the image.
         Default None.
+    picture : bool
+        Whether the picture is shown; without it the controls stand alone, for other views joined to them. Default True.
     controls : bool
         Whether the view has its own controls. Default True.
     width : int
@@ -90,6 +92,7 @@ class MaskView(View):
     display = Choice(DISPLAYS, help="What of the image the mask shows.")
     interpolation = Choice(("pixelated", "smooth"), help="How the image is enlarged.")
     position = Position(help="The marked place [x, y], or None.")
+    picture = Bool(True, help="Whether the picture is shown, or the controls alone.").tag(sync=True)
     controls = Bool(True, help="Whether the view has its own controls.").tag(sync=True)
     width = Int(400, min=0, help="Largest width, CSS px; 0: that of the column.").tag(sync=True)
 

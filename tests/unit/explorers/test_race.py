@@ -54,19 +54,29 @@ def test_every_lane_has_exactly_the_area_and_the_same_judge(model, image, pertur
     assert (race.lanes["mine"].masks[0].reshape(-1)[-26:] == 255).all()
 
 
-def test_lanes_and_cursor_are_joined_and_the_first_lane_has_the_controls(model, image):
-    race = race_of(model, image, ["gradient", mine])
-    assert race.wait(PATIENCE)
+def test_lanes_and_cursor_are_joined_to_controls_of_their_own(model, image):
+    race = race_of(model, image, ["gradient", mine], start=False)
     gradient, own = race.lanes.values()
-    assert gradient.channels["area"] == own.channels["area"] == race.curves.channels["fraction"]
-    assert (gradient.controls, own.controls) == (True, False)
+    views = gradient, own, race.controls
+    assert len({*(view.channels["area"] for view in views), race.curves.channels["fraction"]}) == 1
+    for name in ("display", "position"):
+        assert len({view.channels[name] for view in views}) == 1
+    assert [(view.picture, view.controls) for view in views] == [(True, False), (True, False), (False, True)]
+    race.compute()
+    assert race.wait(PATIENCE)
+    assert race.controls.areas == pytest.approx(AREAS)
+    assert len(race.controls.masks) == 3
     race.method_picker.selected = ["mine"]
     assert race.wait(PATIENCE)
-    assert own.controls
     assert (gradient.layout.display, own.layout.display) == ("none", None)
     assert gradient.masks is None
+    assert race.controls.masks is not None
     assert len(race.curves.y) == 2
     assert {s["frame"] for s in race.curves.series} == {1}
+    race.method_picker.selected = []
+    assert race.wait(PATIENCE)
+    assert race.controls.masks is None
+    assert race.run_bar.error == ""
 
 
 def test_what_has_run_is_drawn_again_without_the_network(model, image):
@@ -171,4 +181,6 @@ def test_close_stops_and_closes_every_part(model, gate, image):
     race.close()
     gate.open()
     assert race.wait(PATIENCE)
-    assert all(part.comm is None for part in (race, race.curves, race.run_bar, *race.lanes.values()))
+    assert all(
+        part.comm is None for part in (race, race.curves, race.controls, race.run_bar, *race.lanes.values())
+    )
