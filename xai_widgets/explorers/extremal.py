@@ -146,7 +146,12 @@ class ExtremalExplorer(Explorer):
             x_label="area", y_label="score before softmax", fraction=0.1, game="insertion", height=240
         )
         self.scores = ScoresView(
-            labels=model.labels, target=self.target, fraction=0.1, game="insertion", title="Best classes"
+            labels=model.labels,
+            target=self.target,
+            fraction=0.1,
+            game="insertion",
+            words=["deleted", "preserved"],
+            title="Best classes",
         )
         self.strip = GalleryView(title="Area growth", size=THUMBNAIL)
         link((self.curves, "fraction"), (self.scores, "fraction"), (self.mask, "area"))
@@ -345,7 +350,7 @@ def _dropdown(description: str, options: Sequence[str], value: str) -> Dropdown:
         options=list(options),
         value=value,
         style={"description_width": "initial"},
-        layout=Layout(flex="1 1 140px", min_width="0", width="auto"),
+        layout=Layout(flex="1 1 110px", min_width="0", width="auto", margin="2px 8px"),
     )
 
 
