@@ -1,0 +1,137 @@
+"""A slider that stops at given values."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+from traitlets import Bool, HasTraits, Int, List, TraitError, Unicode, observe
+
+from xai_widgets.views.base import View
+from xai_widgets.views.traits import Choice, Unit, owner
+
+
+class Ascending(List):
+    """Finite numbers, each larger than the one before: a list, a tuple, an array or a range.
+
+    Parameters
+    ----------
+    **metadata
+        Passed on to the trait.
+    """
+
+    def __init__(self, **metadata: Any) -> None:
+        super().__init__(**metadata)
+        self.tag(sync=True)
+
+    def validate(self, obj: HasTraits, value: Any) -> list[float]:
+        """Make plain floats, which can be sent, of whatever numbers are given."""
+        try:
+            numbers = [float(number) for number in value]
+        except (TypeError, ValueError):
+            raise TraitError(f"{owner(obj, self.name)} is {value!r}, wanted a list of numbers") from None
+        finite = all(map(math.isfinite, numbers))
+        if not (finite and all(low < high for low, high in itertools.pairwise(numbers))):
+            raise TraitError(
+                f"{owner(obj, self.name)} is {numbers}, wanted finite numbers, each larger than the one before"
+            )
+        return numbers
+
+
+class SliderView(View):
+    """A slider that stops at given values: of a count, a weight, a layer.
+
+    With the slider focused, the arrows go to the next stop that is ready, Page Up and Page Down farther, Home and End
+    to the first and the last, and b to the marked one.
+
+    Attributes
+    ----------
+    values : list of float
+        The stops, ascending. Arrays and ranges are converted. Default empty.
+    labels : list of str
+        What each stop is called; a missing one is called by its number. Default empty.
+    label : str
+        What is chosen, for instance "Channels". Default "".
+    frame : int
+        The chosen stop; -1 only as long as there is none. A stop that is not ready, or not there, cannot be chosen:
+        the frame goes back to the stop of `fraction`. As long as none is ready all count. Default the first stop.
+    fraction : float in [0, 1]
+        How far the chosen value lies between the first and the last: (values[frame] - values[0]) /
+        (values[-1] - values[0]). It follows the frame. Set, as by ``link((curve, "fraction"), (slider, "fraction"))``,
+        it chooses the nearest stop that is ready, the smaller of two, and itself stays where it is. Default 0.
+    ready : list of bool
+        Which stops are there yet; those that are not are dimmed and passed over. Missing entries, and so the empty
+        list, the default, mean ready.
+    marked : int
+        A stop with a star that leads there, -1 for none, the default.
+    mark_label : str
+        What the star says, for instance "a* = 12". Default "": the name of its stop.
+    spacing : {"even", "proportional"}
+        Whether the stops stand at equal distances, or where their values lie. Default "even".
+    unit : str
+        What stands after the chosen stop, for instance "channels". Default "".
+    width : int
+        Largest width in CSS px, 0 for the width of the column. Default 0.
+    title : str
+        A heading, also the accessible name.
+
+    Raises
+    ------
+    TypeError
+        For a keyword that is no trait of the view.
+    traitlets.TraitError
+        For a value that does not fit, in one sentence.
+
+    Examples
+    --------
+    >>> view = SliderView(values=[1, 2, 4, 8], label="Channels", marked=2, mark_label="a* = 4")
+    >>> view.frame = 3
+    >>> view.fraction
+    1.0
+    """
+
+    _bundle = "slider_view"
+
+    values = Ascending(help="The stops, ascending.")
+    labels: List[str] = List(Unicode(), help="What each stop is called; missing: its number.").tag(sync=True)
+    label = Unicode("", help="What is chosen.").tag(sync=True)
+    frame = Int(-1, min=-1, help="The chosen stop; -1: there is none.").tag(sync=True)
+    fraction = Unit(help="How far the chosen value lies between the first and the last.")
+    ready: List[bool] = List(Bool(), help="Which stops are there yet; missing: ready.").tag(sync=True)
+    marked = Int(-1, min=-1, help="The stop with a star; -1: none.").tag(sync=True)
+    mark_label = Unicode("", help="What the star says.").tag(sync=True)
+    spacing = Choice(("even", "proportional"), help="Where the stops stand on the rail.")
+    unit = Unicode("", help="What stands after the chosen stop.").tag(sync=True)
+    width = Int(0, min=0, help="Largest width, CSS px; 0: that of the column.").tag(sync=True)
+
+    @observe("values", "frame")
+    def _follow(self, _change: object) -> None:
+        """The same rules as in the page, for when there is none."""
+        nearest = self._nearest()
+        if self.frame not in self._chosable():
+            self.frame = nearest
+        elif self.frame != nearest:
+            self.fraction = self._fraction_of(self.frame)
+
+    @observe("ready")
+    def _keep(self, _change: object) -> None:
+        if self.frame not in self._chosable():
+            self.frame = self._nearest()
+
+    @observe("fraction")
+    def _choose(self, _change: object) -> None:
+        self.frame = self._nearest()
+
+    def _chosable(self) -> list[int]:
+        there = [index for index in range(len(self.values)) if all(self.ready[index : index + 1])]
+        return there or list(range(len(self.values)))
+
+    def _nearest(self) -> int:
+        """The stop of the fraction, -1 for none."""
+        stops = self._chosable()
+        return min(stops, key=lambda index: abs(self._fraction_of(index) - self.fraction), default=-1)
+
+    def _fraction_of(self, index: int) -> float:
+        first, last = self.values[0], self.values[-1]
+        return (self.values[index] - first) / (last - first) if last > first else 0.0
