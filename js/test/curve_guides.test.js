@@ -53,6 +53,56 @@ describe("lines", () => {
 		expect(ink(0.93, 0.53, 6)).toBeGreaterThan(100);
 	});
 
+	/** A curve without a colour, so that all ink is of the line and its name. */
+	const beside = async (curve, options = {}) =>
+		await show({
+			y: array("float32", [1, T], X.map(curve)),
+			series: [{ label: "a", color: "rgb(128, 128, 128)" }],
+			lines: [{ y: 0.5, ...RED, label: "MMMMMM" }],
+			...options,
+		});
+	/** Above and below the line, from the right to the left: whether a name stands there. */
+	const names = (x) => [0.54, 0.46].map((y) => ink(x, y, 4) > 100);
+
+	test("a name goes below its line where a curve runs above", async () => {
+		await beside(() => 0.2);
+		expect(names(0.95)).toEqual([true, false]);
+		view.model.set(
+			"y",
+			array(
+				"float32",
+				[1, T],
+				X.map(() => 0.53),
+			),
+		);
+		await painted();
+		await painted();
+		expect(names(0.95)).toEqual([false, true]);
+	});
+
+	test("a name goes to the left where curves run on both sides, but not of hidden ones", async () => {
+		const zigzag = (x) => (x < 0.7 ? 0.9 : Math.round(x * 100) % 2);
+		await beside(zigzag);
+		expect(names(0.95)).toEqual([false, false]);
+		expect(names(0.62)).toEqual([true, false]);
+		await set({ hidden: [0] });
+		expect(names(0.95)).toEqual([true, false]);
+	});
+
+	test("names of lines close together are apart", async () => {
+		const line = (y) => ({ y, ...RED, label: "MMMMMM" });
+		await beside(() => 0.58, { lines: [line(0.55), line(0.44)] });
+		// The upper name is below its line, where the lower name would stand but for it.
+		expect([0.58, 0.51, 0.4].map((y) => ink(0.95, y, 3) > 100)).toEqual([false, true, true]);
+		await set({ lines: [line(0.52), line(0.5)], hidden: [0] });
+		expect([0.56, 0.46].map((y) => ink(0.95, y, 3) > 100)).toEqual([true, true]);
+	});
+
+	test("where curves are everywhere the name stays at the right end", async () => {
+		await beside((x) => Math.round(x * 100) % 2);
+		expect(names(0.95)).toEqual([true, false]);
+	});
+
 	test("a screen reader is told of them", async () => {
 		await show({ lines: [{ y: 0.5, label: "Φ₀" }] });
 		expect(find(".xw").getAttribute("aria-description")).toBe("Φ₀: 0.500");

@@ -1,4 +1,5 @@
 import uPlot from "uplot";
+import { freePlace } from "./curve_labels.js";
 import { element } from "./dom.js";
 
 /**
@@ -66,28 +67,39 @@ export class CurveGuides {
 		ctx.restore();
 	}
 
-	/** Each with its name at the right end, above it where there is room. @param {uPlot} plot */
+	/** Each with its name, at the right end and above it if that hides no curve. @param {uPlot} plot */
 	#drawLines(plot) {
 		const { ctx, bbox } = plot;
 		const ratio = uPlot.pxRatio;
+		const right = bbox.left + bbox.width;
 		const placed = this.#guides.lines
-			.map((line) => ({ ...line, top: Math.round(plot.valToPos(line.y, "y", true)) + ratio / 2 }))
+			.map(({ y, label, color }) => ({
+				label,
+				ink: this.#resolve(color || "var(--xw-muted)"),
+				top: Math.round(plot.valToPos(y, "y", true)) + ratio / 2,
+			}))
 			.filter(({ top }) => top >= bbox.top && top <= bbox.top + bbox.height)
 			.sort((a, b) => a.top - b.top);
-		let free = bbox.top;
-		for (const { label, color, top } of placed) {
-			const ink = this.#resolve(color || "var(--xw-muted)");
+		for (const { ink, top } of placed) {
 			ctx.strokeStyle = ink;
 			ctx.setLineDash([2 * ratio, 3 * ratio]);
 			ctx.beginPath();
 			ctx.moveTo(bbox.left, top);
-			ctx.lineTo(bbox.left + bbox.width, top);
+			ctx.lineTo(right, top);
 			ctx.stroke();
-			const above = top - LABEL * ratio >= free;
-			const middle = top + ((above ? -LABEL : LABEL) / 2) * ratio;
-			free = middle + (LABEL / 2) * ratio;
-			ctx.textAlign = "right";
-			this.#write(plot, label, bbox.left + bbox.width - 4 * ratio, middle, ink);
+		}
+		const named = placed.filter(({ label }) => label);
+		const curves = named.length ? pathsOf(plot) : [];
+		/** @type {import("./curve_labels.js").Box[]} */
+		const taken = [];
+		ctx.textAlign = "right";
+		for (const { label, ink, top } of named) {
+			const others = placed.filter((line) => line.top !== top);
+			const lines = others.map((line) => pathAlong(line.top, bbox.left, right));
+			const places = placesAlong(top, ctx.measureText(label).width, bbox);
+			const place = freePlace(places, [...curves, ...lines], taken);
+			taken.push(place);
+			this.#write(plot, label, place.right, (place.top + place.bottom) / 2, ink);
 		}
 	}
 
@@ -141,4 +153,48 @@ export class CurveGuides {
 		button.style.width = `${width}px`;
 		button.style.transform = `translateX(${left}px)`;
 	}
+}
+
+/** @param {number} top @param {number} left @param {number} right @returns {import("./curve_labels.js").Path} */
+function pathAlong(top, left, right) {
+	return [
+		[left, top],
+		[right, top],
+	];
+}
+
+/** The curves that are shown, as they are drawn. @param {uPlot} plot @returns {import("./curve_labels.js").Path[]} */
+function pathsOf(plot) {
+	const [x, ...columns] = plot.data;
+	return columns
+		.filter((_, index) => plot.series[index + 1].show)
+		.map((column) => {
+			/** @type {import("./curve_labels.js").Path} */
+			const path = [];
+			for (const [index, value] of column.entries()) {
+				if (value === null || value === undefined) continue;
+				path.push([plot.valToPos(x[index], "x", true), plot.valToPos(value, "y", true)]);
+			}
+			return path;
+		});
+}
+
+/**
+ * Places for the name of a line, from the right end to the left, above it and below.
+ *
+ * @param {number} line  px from the top
+ * @param {number} width  of the name
+ * @param {uPlot.BBox} bbox
+ */
+function placesAlong(line, width, { left, top, width: across, height }) {
+	const ratio = uPlot.pxRatio;
+	const end = left + across - 4 * ratio;
+	const places = [];
+	for (let right = end; right - width >= left || right === end; right -= across / 20) {
+		for (const begin of [line - LABEL * ratio, line + ratio]) {
+			if (begin < top || begin + (LABEL - 1) * ratio > top + height) continue;
+			places.push({ left: right - width, right, top: begin, bottom: begin + (LABEL - 1) * ratio });
+		}
+	}
+	return places;
 }
