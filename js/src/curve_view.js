@@ -7,7 +7,17 @@ import { CurveGuides } from "./lib/curve_guides.js";
 import { CurveLegend } from "./lib/curve_legend.js";
 import { picture } from "./lib/curve_picture.js";
 import { CurvePlot } from "./lib/curve_plot.js";
-import { NO_CURVES, nearest, positionOf, readCurves, toCsv } from "./lib/curves.js";
+import {
+	decimalsOf,
+	fractionAt,
+	NO_CURVES,
+	nearest,
+	placeText,
+	positionOf,
+	readCurves,
+	shareOf,
+	toCsv,
+} from "./lib/curves.js";
 import { download, element } from "./lib/dom.js";
 import { readable, slug } from "./lib/format.js";
 import { observe, onFrame, update, updater } from "./lib/state.js";
@@ -35,6 +45,8 @@ class View {
 	);
 	/** @type {CurvePlot | null} made when there is room for it */
 	#plot = null;
+	/** Ends what listens to the plot. */
+	#plotLife = new AbortController();
 	/** @type {CurveCursor | null} */
 	#cursor = null;
 	/** @type {import("./lib/curves.js").Curves} what is drawn */
@@ -67,7 +79,7 @@ class View {
 		observer.observe(this.#host);
 		signal.addEventListener("abort", () => {
 			observer.disconnect();
-			this.#plot?.destroy();
+			this.#dropPlot();
 		});
 	}
 
@@ -120,6 +132,7 @@ class View {
 
 	#drawPlot() {
 		const height = this.#model.get("height");
+		if (this.#plot && this.#plot.log !== this.#data.log) this.#dropPlot();
 		this.#plot ??= this.#makePlot(height);
 		const plot = this.#plot;
 		plot.draw(this.#data, {
@@ -131,17 +144,25 @@ class View {
 		this.#resetButton.disabled = plot.zoom.x === null && plot.zoom.y === null;
 	}
 
+	#dropPlot() {
+		this.#plotLife.abort();
+		this.#plot?.destroy();
+		this.#plot = null;
+	}
+
 	/** @param {number} height @returns {CurvePlot} */
 	#makePlot(height) {
+		this.#plotLife = new AbortController();
+		const { signal } = this.#plotLife;
 		const { resolve } = this.#colors;
 		const guides = new CurveGuides((x) => this.#set({ fraction: this.#fractionOf(x) }), resolve);
-		const plot = new CurvePlot(this.#host, this.#width, height, resolve, guides);
+		const plot = new CurvePlot(this.#host, this.#width, height, resolve, guides, this.#data.log);
 		const cursor = new CurveCursor(
 			this.root,
 			plot.over,
-			() => this.#model.get("fraction"),
-			(fraction) => this.#set({ fraction }),
-			this.#signal,
+			() => shareOf(this.#data, this.#model.get("fraction")),
+			(share) => this.#set({ fraction: this.#tidy(fractionAt(this.#data, share)) }),
+			signal,
 		);
 		this.#cursor = cursor;
 		listen(
@@ -161,7 +182,7 @@ class View {
 				reset: () => this.#zoomTo(null, null),
 				zooming: () => this.#zooming,
 			},
-			this.#signal,
+			signal,
 		);
 		return plot;
 	}
@@ -185,7 +206,12 @@ class View {
 	/** @param {number} position  on x @returns {number} */
 	#fractionOf(position) {
 		const { x } = this.#data;
-		return tidy(x.length < 2 ? position : (position - x[0]) / (x[x.length - 1] - x[0]));
+		return this.#tidy(x.length < 2 ? position : (position - x[0]) / (x[x.length - 1] - x[0]));
+	}
+
+	/** @param {number} fraction @returns {number} */
+	#tidy(fraction) {
+		return tidy(fraction, decimalsOf(this.#data));
 	}
 
 	/** @param {number} row */
@@ -236,17 +262,19 @@ class View {
 	 * @returns {boolean} whether there was anything to zoom
 	 */
 	#wheel(plot, left, factor) {
-		const { x } = this.#data;
+		const { x, log } = this.#data;
 		if (x.length < 2) return false;
-		const [first, last] = [x[0], x[x.length - 1]];
-		const [low, high] = plot.zoom.x ?? [first, last];
+		/** @type {((position: number) => number)[]} as it is drawn, and back */
+		const [drawn, back] = log ? [Math.log, Math.exp] : [same, same];
+		const [first, last] = [drawn(x[0]), drawn(x[x.length - 1])];
+		const [low, high] = plot.zoom.x?.map(drawn) ?? [first, last];
 		const span = (high - low) * factor;
 		if (factor > 1 && !plot.zoom.x) return false;
 		if (span < (last - first) * FINEST) return true;
-		const about = plot.xAt(left);
+		const about = drawn(plot.xAt(left));
 		const from = Math.max(first, about - (about - low) * factor);
 		const to = Math.min(last, from + span);
-		plot.zoom.x = to - from >= last - first ? null : [Math.max(first, to - span), to];
+		plot.zoom.x = to - from >= last - first ? null : [back(Math.max(first, to - span)), back(to)];
 		this.draw();
 		return true;
 	}
@@ -264,13 +292,12 @@ class View {
 		if (!this.#plot) return;
 		const { x, curves } = this.#data;
 		const position = positionOf(x, this.#model.get("fraction"));
-		const span = x.length > 1 ? x[x.length - 1] - x[0] : 1;
 		const canvas = picture(
 			this.#plot.canvas,
 			curves.filter(({ hidden }) => !hidden),
 			{
 				title: this.#model.get("title"),
-				place: `${this.#model.get("x_label") || "x"} = ${readable(position, span)}`,
+				place: `${this.#model.get("x_label") || "x"} = ${placeText(this.#data, position)}`,
 				step: nearest(x, position),
 				width: this.#width,
 				resolve: this.#colors.resolve,
@@ -280,6 +307,11 @@ class View {
 			if (blob) download(blob, `${this.#name()}.png`);
 		});
 	}
+}
+
+/** @param {number} value */
+function same(value) {
+	return value;
 }
 
 /** @param {number} a @param {number} b @returns {number} */
@@ -293,7 +325,7 @@ function render({ model, el }) {
 	const { signal } = controller;
 	const view = new View(model, signal);
 	el.append(view.root);
-	const looks = ["title", "width", "height", "x_label", "y_label", "controls"];
+	const looks = ["title", "width", "height", "x_label", "y_label", "x_scale", "controls"];
 	observe(
 		model,
 		["x", "y", "series", "lines", "marks", "hidden", "frame", "game", ...looks],

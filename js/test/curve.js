@@ -25,6 +25,7 @@ export function state(over = {}) {
 		fraction: 0.25,
 		frame: 0,
 		game: "deletion",
+		x_scale: "linear",
 		x_label: "fraction",
 		y_label: "score",
 		height: 260,

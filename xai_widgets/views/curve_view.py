@@ -18,6 +18,9 @@ from xai_widgets.views.traits import GAMES, Choice, Unit
 
 #: What one entry of ``CurveView.series`` may hold, with the type of each.
 SERIES_KEYS: dict[str, type] = {"label": str, "note": str, "frame": int, "game": str, "color": str}
+#: How the x axis may be drawn.
+X_SCALES = ("linear", "log")
+
 #: What one entry of ``CurveView.lines`` and of ``CurveView.marks`` must hold, and may hold.
 LINE_KEYS: dict[str, type] = {"y": float, "label": str, "color": str}
 MARK_KEYS: dict[str, type] = {"x": float, "label": str}
@@ -54,6 +57,9 @@ class CurveView(View):
     frame, game : int, {"deletion", "insertion"}
         The active curve, drawn thicker: a click on a curve or on its name makes it active. A curve whose
         ``game`` is "" is active for either game. Defaults 0, "deletion".
+    x_scale : {"linear", "log"}
+        How the x axis is drawn; for "log" every `x` must be above 0. `fraction` stays linear in x; the keys move the
+        cursor by equal steps of the axis. Default "linear".
     x_label, y_label : str
         What the axes show. Defaults "fraction", "".
     height : int
@@ -89,6 +95,7 @@ class CurveView(View):
     fraction = Unit(help="Where the cursor stands, from the first x (0) to the last (1).")
     frame = Int(0, help="The frame of the active curve.").tag(sync=True)
     game = Choice(GAMES, help="The game of the active curve.")
+    x_scale = Choice(X_SCALES, help="How the x axis is drawn.")
     x_label = Unicode("fraction", help="Label of the x axis.").tag(sync=True)
     y_label = Unicode("", help="Label of the y axis.").tag(sync=True)
     height = Int(260, min=80, help="Height of the plot, CSS px.").tag(sync=True)
@@ -102,7 +109,16 @@ class CurveView(View):
             raise TraitError(
                 "CurveView.x is not finite and ascending, wanted each value above the one before"
             )
+        if self.x_scale == "log":
+            check_above_zero(x)
         return x
+
+    @validate("x_scale")
+    def _drawable(self, proposal: dict[str, Any]) -> str:
+        scale: str = proposal["value"]
+        if scale == "log" and self.x is not None:
+            check_above_zero(self.x)
+        return scale
 
     @validate("series")
     def _known_keys(self, proposal: dict[str, Any]) -> list[dict[str, Any]]:
@@ -124,6 +140,12 @@ class CurveView(View):
             {key: float(value) if keys[key] is float else value for key, value in entry.items()}
             for entry in proposal["value"]
         ]
+
+
+def check_above_zero(x: NDArray[np.float32]) -> None:
+    """Refuse an x that no logarithmic axis can show."""
+    if x.size and x[0] <= 0:
+        raise TraitError(f"CurveView.x begins at {x[0]:g}, wanted values above 0 for x_scale 'log'")
 
 
 def check_entry(

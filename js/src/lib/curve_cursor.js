@@ -1,4 +1,4 @@
-import { positionOf } from "./curves.js";
+import { placeText, positionOf } from "./curves.js";
 import { element } from "./dom.js";
 import { readable } from "./format.js";
 import { bindKeys } from "./keys.js";
@@ -28,15 +28,15 @@ export class CurveCursor {
 	/**
 	 * @param {HTMLElement} root  of the view
 	 * @param {HTMLElement} over  the element over the plotting area
-	 * @param {() => number} current  the fraction now
-	 * @param {(fraction: number) => void} move
+	 * @param {() => number} current  how far along the axis it is, from 0 to 1
+	 * @param {(share: number) => void} move
 	 * @param {AbortSignal} signal
 	 */
 	constructor(root, over, current, move, signal) {
 		over.append(this.#line, this.#dot);
 		bindKeys(root, this.#handle, {
 			act: (event) => step(event, current()),
-			set: ({ fraction }) => move(Number(fraction)),
+			set: ({ share }) => move(Number(share)),
 			signal,
 		});
 	}
@@ -60,8 +60,7 @@ export class CurveCursor {
 		const shown = Math.min(Math.max(left, 0), width);
 		this.#line.style.transform = `translateX(${shown}px)`;
 		this.#line.classList.toggle("xw-outside", Math.abs(shown - left) > 1);
-		const span = x.length > 1 ? x[x.length - 1] - x[0] : 1;
-		const text = readable(positionOf(x, fraction), span);
+		const text = placeText(data, positionOf(x, fraction));
 		this.#handle.textContent = text;
 		const active = curves.find((curve) => curve.active && !curve.hidden);
 		const value = active && step >= 0 ? active.values[step] : Number.NaN;
@@ -95,23 +94,25 @@ export class CurveCursor {
  * Where a key moves the cursor.
  *
  * @param {KeyboardEvent} event
- * @param {number} fraction  now
- * @returns {{fraction: number} | null} null for a key that does not move it
+ * @param {number} share  of the axis, now
+ * @returns {{share: number} | null} null for a key that does not move it
  */
-function step(event, fraction) {
-	if (event.key === "Home") return { fraction: 0 };
-	if (event.key === "End") return { fraction: 1 };
+function step(event, share) {
+	if (event.key === "Home") return { share: 0 };
+	if (event.key === "End") return { share: 1 };
 	if (!(event.key in STEPS)) return null;
 	const by = STEPS[event.key];
-	return { fraction: tidy(fraction + (event.shiftKey ? Math.sign(by) * 0.1 : by)) };
+	return { share: tidy(share + (event.shiftKey ? Math.sign(by) * 0.1 : by)) };
 }
 
 /**
- * A fraction inside [0, 1] with four decimals: finer than a hand, and readable.
+ * A fraction inside [0, 1], by default with four decimals: finer than a hand, and readable.
  *
  * @param {number} fraction
+ * @param {number} [decimals]
  * @returns {number}
  */
-export function tidy(fraction) {
-	return Math.round(Math.min(Math.max(fraction, 0), 1) * 1e4) / 1e4;
+export function tidy(fraction, decimals = 4) {
+	const scale = 10 ** decimals;
+	return Math.round(Math.min(Math.max(fraction, 0), 1) * scale) / scale;
 }

@@ -1,6 +1,7 @@
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { MARK_ROOM } from "./curve_guides.js";
+import { logText, logTicks } from "./curve_ticks.js";
 import { positionOf } from "./curves.js";
 import { gameDash } from "./palette.js";
 
@@ -11,6 +12,8 @@ import { gameDash } from "./palette.js";
 const SLACK = 1e-4;
 /** Room for the label of an axis, CSS px. */
 const LABEL = 18;
+/** Between two ticks of x, CSS px. */
+const TICKS = 46;
 /** Up to this many values a curve shows its points, so that the first ones are seen at all. */
 const FEW = 3;
 /** A curve of so few samples shows its points throughout: what lies between them is not computed. */
@@ -39,8 +42,10 @@ export class CurvePlot {
 	 * @param {number} height  CSS px
 	 * @param {(color: string) => string} resolve  turns a CSS colour into one for the canvas
 	 * @param {import("./curve_guides.js").CurveGuides} guides
+	 * @param {boolean} log  how x is drawn; another needs another plot
 	 */
-	constructor(host, width, height, resolve, guides) {
+	constructor(host, width, height, resolve, guides, log) {
+		this.log = log;
 		this.#resolve = resolve;
 		this.#guides = guides;
 		const axis = {
@@ -64,14 +69,20 @@ export class CurvePlot {
 				legend: { show: false },
 				// Moving uPlot's own cursor costs more than one line, and it cannot be dragged.
 				cursor: { show: false },
-				scales: { x: { time: false }, y: { auto: false, range: (_plot, min, max) => [min ?? 0, max ?? 1] } },
+				scales: { x: xScale(log), y: { auto: false, range: (_plot, min, max) => [min ?? 0, max ?? 1] } },
 				axes: [
-					{ ...axis, size: () => this.#room(0, 24), label: () => this.#labels[0], space: 46 },
+					{
+						...axis,
+						...xAxis(log),
+						size: () => this.#room(0, 24),
+						label: () => this.#labels[0],
+						space: TICKS,
+					},
 					{ ...axis, size: () => this.#room(1, 40), label: () => this.#labels[1], space: 28 },
 				],
 				series: [{}],
 			},
-			[[0, 1]],
+			[[1, 2]],
 			host,
 		);
 		this.over.append(guides.element);
@@ -184,7 +195,8 @@ export class CurvePlot {
 		}
 		const inside = low >= -SLACK && high <= 1 + SLACK;
 		const y = /** @type {Range} */ (inside ? [0, 1] : uPlot.rangeNum(low, high, 0.1, true));
-		return [this.zoom.x ?? (all[0] < all[1] ? all : [all[0] - 0.5, all[0] + 0.5]), this.zoom.y ?? y];
+		const around = /** @type {Range} */ (this.log ? [all[0] / 2, all[0] * 2] : [all[0] - 0.5, all[0] + 0.5]);
+		return [this.zoom.x ?? (all[0] < all[1] ? all : around), this.zoom.y ?? y];
 	}
 
 	/**
@@ -223,6 +235,24 @@ export class CurvePlot {
 	yAt(top) {
 		return this.#plot.posToVal(top, "y");
 	}
+}
+
+/** @param {boolean} log @returns {uPlot.Scale} */
+function xScale(log) {
+	// The range as it is set: by itself uPlot shows whole decades.
+	return log ? { time: false, distr: 3, range: (_plot, min, max) => [min, max] } : { time: false };
+}
+
+/** What a logarithmic axis has of its own. @param {boolean} log @returns {uPlot.Axis} */
+function xAxis(log) {
+	if (!log) return {};
+	return {
+		// Of so many px an axis of equal steps would be.
+		splits: (_plot, _axis, low, high, step, space) =>
+			logTicks(low, high, (space * (high - low)) / step, TICKS),
+		filter: (_plot, splits) => splits,
+		values: (_plot, splits) => splits.map(logText),
+	};
 }
 
 /** @param {number} value @returns {number | null} */

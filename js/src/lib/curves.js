@@ -1,5 +1,6 @@
 import { decode } from "./arrays.js";
-import { float32Text } from "./format.js";
+import { digits } from "./digits.js";
+import { float32Text, readable } from "./format.js";
 import { seriesColor } from "./palette.js";
 
 /**
@@ -18,10 +19,10 @@ import { seriesColor } from "./palette.js";
  */
 
 /** @typedef {import("./curve_guides.js").Guides} Guides */
-/** @typedef {{x: Float32Array, curves: Curve[]} & Guides} Curves */
+/** @typedef {{x: Float32Array, log: boolean, curves: Curve[]} & Guides} Curves  `log`: how x is drawn */
 
 /** @type {Curves} nothing to draw */
-export const NO_CURVES = { x: new Float32Array(0), curves: [], lines: [], marks: [] };
+export const NO_CURVES = { x: new Float32Array(0), log: false, curves: [], lines: [], marks: [] };
 
 /**
  * The curves of a model as it is now; none while an array is missing.
@@ -40,6 +41,10 @@ export function readCurves(model) {
 	if (steps !== x.data.length) {
 		throw new RangeError(`y has ${steps} steps, x has ${x.data.length}: wanted as many`);
 	}
+	const log = model.get("x_scale") === "log";
+	if (log && x.data.some((place) => !(place > 0))) {
+		throw new RangeError(`x goes down to ${Math.min(...x.data)}: a logarithmic axis wants values above 0`);
+	}
 	const series = model.get("series") ?? [];
 	const hidden = new Set(model.get("hidden"));
 	const curves = Array.from({ length: rows }, (_, row) => {
@@ -47,7 +52,7 @@ export function readCurves(model) {
 		return describe(row, series[row] ?? {}, values, hidden.has(row));
 	});
 	markActive(curves, model.get("frame"), model.get("game"));
-	return { x: x.data, curves, lines: model.get("lines") ?? [], marks: model.get("marks") ?? [] };
+	return { x: x.data, log, curves, lines: model.get("lines") ?? [], marks: model.get("marks") ?? [] };
 }
 
 /**
@@ -114,6 +119,54 @@ export function nearest(sorted, value) {
 export function positionOf(x, fraction) {
 	if (x.length === 0) return fraction;
 	return x[0] + fraction * (x[x.length - 1] - x[0]);
+}
+
+/**
+ * How far along the axis a fraction of x is drawn, from 0 to 1.
+ *
+ * @param {{x: ArrayLike<number>, log: boolean}} data
+ * @param {number} fraction
+ * @returns {number}
+ */
+export function shareOf({ x, log }, fraction) {
+	if (!log || x.length < 2) return fraction;
+	return Math.log(positionOf(x, fraction) / x[0]) / Math.log(x[x.length - 1] / x[0]);
+}
+
+/**
+ * The fraction of x that is drawn so far along the axis: the inverse of `shareOf`.
+ *
+ * @param {{x: ArrayLike<number>, log: boolean}} data
+ * @param {number} share
+ * @returns {number}
+ */
+export function fractionAt({ x, log }, share) {
+	if (!log || x.length < 2) return share;
+	const ratio = x[x.length - 1] / x[0];
+	return (ratio ** share - 1) / (ratio - 1);
+}
+
+/**
+ * How many decimals a fraction needs, to be finer than a hand everywhere on the axis.
+ *
+ * @param {{x: ArrayLike<number>, log: boolean}} data
+ * @returns {number}
+ */
+export function decimalsOf({ x, log }) {
+	if (!log || x.length < 2) return 4;
+	return Math.min(4 + Math.max(Math.ceil(Math.log10(x[x.length - 1] / x[0])), 0), 15);
+}
+
+/**
+ * A position on x in words, as fine as a hand can choose it.
+ *
+ * @param {{x: ArrayLike<number>, log: boolean}} data
+ * @param {number} position
+ * @returns {string}
+ */
+export function placeText({ x, log }, position) {
+	if (log) return position < 1e-5 ? digits(position) : readable(position, position);
+	return readable(position, x.length > 1 ? x[x.length - 1] - x[0] : 1);
 }
 
 /** Words that say which game a curve is of. @type {Record<string, RegExp>} */

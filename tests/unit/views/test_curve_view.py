@@ -69,6 +69,25 @@ def test_a_refused_value_leaves_the_old_one():
     assert view.series == [{"label": "a"}]
 
 
+@pytest.mark.parametrize("first", [0, -1, 1e-60])
+def test_a_logarithmic_axis_wants_x_above_zero(first):
+    words = r"CurveView\.x begins at (0|-1), wanted values above 0 for x_scale 'log'"
+    with pytest.raises(TraitError, match=words):
+        CurveView(x=[first, 1], x_scale="log")
+    view = CurveView(x=[first, 1])
+    with pytest.raises(TraitError, match=words):
+        view.x_scale = "log"
+    assert view.x_scale == "linear"
+    view.x = [1, 10]
+    view.x_scale = "log"
+    with pytest.raises(TraitError, match=words):
+        view.x = [first, 1]
+    np.testing.assert_array_equal(view.x, [1, 10])
+    view.x = None
+    with pytest.raises(TraitError, match="unknown choice 'lgo'; did you mean 'log'"):
+        view.x_scale = "lgo"
+
+
 def test_the_rounding_of_a_sum_is_forgiven():
     view = CurveView(fraction=1 + 1e-9)
     assert view.fraction == 1.0
