@@ -34,6 +34,8 @@ class View {
 		const all = bytes("pictures", message, [null, null, null, 3]);
 		return all ? Array.from({ length: all.shape[0] }, (_, index) => slice(all, index)) : [];
 	});
+	/** Which pictures are lit at each stop. @type {Bytes | null} */
+	#lit = null;
 	#model;
 	#set;
 
@@ -42,6 +44,7 @@ class View {
 		this.#model = model;
 		this.#set = updater(model, signal);
 		this.draw = onFrame(() => this.#draw(), signal);
+		this.light = onFrame(() => this.#light(), signal);
 		this.#list.addEventListener("click", (event) => this.#pick(event), { signal });
 		bindKeys(this.root, this.#list, {
 			act: (event) => this.#key(event),
@@ -78,6 +81,7 @@ class View {
 		const model = this.#model;
 		const count = pictures.length;
 		const values = floats("values", model.get("values"), [count || null]);
+		this.#lit = bytes("lit", model.get("lit"), [null, count || null]);
 		const columns = model.get("columns");
 		const heads = columns ? model.get("heads") : [];
 		while (this.#items.length > count) this.#items.pop();
@@ -96,6 +100,18 @@ class View {
 			});
 		});
 		this.#arrange(columns, heads);
+		this.#light();
+	}
+
+	/** Dims what is not lit at the stop. */
+	#light() {
+		const [stops, count] = this.#lit?.shape ?? [0, 0];
+		const stop = this.#model.get("stop");
+		const row = stop >= 0 && stop < stops ? this.#lit?.data.subarray(stop * count, (stop + 1) * count) : null;
+		for (const [index, item] of this.#items.entries()) item.light(!row || row[index] > 0);
+		const lit = row?.reduce((sum, value) => sum + (value > 0 ? 1 : 0), 0);
+		if (row) this.#list.setAttribute("aria-description", `${lit} of ${count} lit`);
+		else this.#list.removeAttribute("aria-description");
 	}
 
 	/** @param {number} columns @param {string[]} heads */
@@ -182,11 +198,15 @@ class View {
  */
 function createItem(id) {
 	const canvas = element("canvas", { "aria-hidden": "true" });
+	const veil = element("div", { class: "xw-veil", "aria-hidden": "true" });
 	const star = element("div", { class: "xw-star", "aria-hidden": "true", hidden: true }, ["★"]);
 	const fill = element("div");
 	const bar = element("div", { class: "xw-value", hidden: true }, [fill]);
 	const text = element("div", { class: "xw-caption" });
-	const node = element("div", { id, class: "xw-item", role: "option" }, [canvas, star, bar, text]);
+	const node = element("div", { id, class: "xw-item", role: "option" }, [canvas, veil, star, bar, text]);
+	let words = "";
+	let lit = true;
+	const name = () => node.setAttribute("aria-label", [words, lit ? "" : "dimmed"].filter(Boolean).join(", "));
 	const draw = cached(
 		(/** @type {Uint8Array} */ data, /** @type {number} */ width, /** @type {number} */ height) => {
 			canvas.width = width;
@@ -214,10 +234,15 @@ function createItem(id) {
 			const number = value === null || Number.isNaN(value) ? "" : readable(value, limits[1] - limits[0]);
 			bar.title = number;
 			fill.style.transform = barOf(value ?? Number.NaN, limits);
-			node.setAttribute(
-				"aria-label",
-				[head, caption, number, marked ? "marked" : ""].filter(Boolean).join(", "),
-			);
+			words = [head, caption, number, marked ? "marked" : ""].filter(Boolean).join(", ");
+			name();
+		},
+		/** @param {boolean} on */
+		light(on) {
+			if (on === lit) return;
+			lit = on;
+			node.classList.toggle("xw-dim", !lit);
+			name();
 		},
 		/** @param {boolean} selected @param {boolean} active */
 		select(selected, active) {
@@ -243,8 +268,19 @@ function render({ model, el }) {
 	const view = new View(model, signal);
 	el.append(view.root);
 	const looks = ["title", "width", "size", "interpolation"];
-	const traits = ["pictures", "captions", "columns", "heads", "marked", "values", "value_limits", ...looks];
+	const traits = [
+		"pictures",
+		"captions",
+		"columns",
+		"heads",
+		"marked",
+		"values",
+		"value_limits",
+		"lit",
+		...looks,
+	];
 	observe(model, traits, view.draw, signal);
+	observe(model, ["stop"], view.light, signal);
 	observe(
 		model,
 		["frame"],

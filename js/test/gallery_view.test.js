@@ -18,6 +18,8 @@ const STATE = {
 	marked: -1,
 	values: null,
 	value_limits: [0, 1],
+	lit: null,
+	stop: 0,
 	size: 64,
 	interpolation: "pixelated",
 	width: 0,
@@ -187,4 +189,60 @@ test("the cleanup leaves no listener and no element behind", async () => {
 	await unmount();
 	expect(model.listeners).toBe(0);
 	expect(el.childElementCount).toBe(0);
+});
+
+describe("what is lit", () => {
+	/** Two stops. */
+	const LIT = array("uint8", [2, COUNT], [255, 0, 0, 1, 0, 0, 255, 255, 255, 255, 255, 0]);
+	const names = ($$) => $$("[role=option]").map((node) => node.ariaLabel);
+	const dim = ($$) => $$("[role=option]").map((node) => node.querySelector(".xw-veil").checkVisibility());
+
+	test("follows the stop; the rest is veiled, and says so", async () => {
+		const { $$, list, set } = await show({ lit: LIT, marked: 1 });
+		expect(dim($$)).toEqual([false, true, true, false, true, true]);
+		expect(names($$).slice(0, 2)).toEqual(["5 %", "10 %, marked, dimmed"]);
+		expect(list.getAttribute("aria-description")).toBe("2 of 6 lit");
+		await set({ stop: 1 });
+		expect(dim($$)).toEqual([false, false, false, false, false, true]);
+		expect(names($$)).toEqual(["5 %", "10 %, marked", "20 %", "30 %", "40 %", "50 %, dimmed"]);
+		expect(list.getAttribute("aria-description")).toBe("5 of 6 lit");
+	});
+
+	test.each([-1, 2, 100])("stop %i is out of range: all are lit", async (stop) => {
+		const { $$, list, set } = await show({ lit: LIT });
+		await set({ stop });
+		expect(dim($$)).not.toContain(true);
+		expect(names($$)).toEqual(STATE.captions);
+		expect(list.hasAttribute("aria-description")).toBe(false);
+		await set({ stop: 0 });
+		expect(dim($$)).toContain(true);
+		await set({ lit: null });
+		expect(dim($$)).not.toContain(true);
+	});
+
+	test("captions that change keep it, pictures stay as they are, and what is dimmed can be chosen", async () => {
+		const { $$, set, chosen, model } = await show({ lit: LIT });
+		await set({ captions: ["a", "b"] });
+		expect(names($$).slice(0, 3)).toEqual(["a", "b, dimmed", "dimmed"]);
+		expect($$("canvas").map(pixels)).toEqual(PICTURES);
+		await userEvent.click($$("canvas")[1]);
+		expect([chosen(), model.get("frame")]).toEqual([1, 1]);
+	});
+
+	test("of another number than the pictures it is an error, until it fits", async () => {
+		const { $, $$, set } = await show({ lit: array("uint8", [1, 2], [1, 0]) });
+		expect($(".xw-note-text").textContent).toMatch(/lit .* shape \[1, 2\], wanted .*\[any, 6\]/);
+		await set({ lit: LIT });
+		expect($(".xw-note-text").checkVisibility()).toBe(false);
+		expect(dim($$)[1]).toBe(true);
+	});
+
+	test("a drag elsewhere sets no listener to work but its own: no picture is drawn again", async () => {
+		const { $$, set } = await show({ lit: LIT });
+		const [canvas] = $$("canvas");
+		canvas.getContext("2d").fillRect(0, 0, 1, 1);
+		const before = pixels(canvas);
+		await set({ stop: 1 });
+		expect(pixels(canvas)).toEqual(before);
+	});
 });

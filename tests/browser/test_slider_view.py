@@ -1,10 +1,13 @@
 """SliderView in real notebooks and with a real mouse and finger: joined to a heat map, a curve and a strip."""
 
+from io import BytesIO
+
 import numpy as np
 import pytest
 from playwright.sync_api import expect
+from skimage import io
 
-from xai_widgets.views import GalleryView, MaskView, SliderView, link
+from xai_widgets.views import CurveView, GalleryView, MaskView, SliderView, link
 
 CELLS = [
     """
@@ -140,3 +143,49 @@ def test_one_slider_serves_areas_too(afm_page):
         boxes = [tick.bounding_box() for tick in mounted.el.locator(".xw-tick").all()]
         shares.append([(box["x"] + box["width"] / 2 - start) / length for box in boxes])
     np.testing.assert_allclose(shares, [[0.25, 0.5, 1], [0, 1 / 3, 1]], atol=0.01)
+
+
+def test_a_strip_is_lit_where_the_slider_says(afm_page):
+    lit = np.array([[1, 0, 0], [1, 0, 1], [1, 1, 1]], "uint8")
+    view = SliderView(values=[1, 2, 3])
+    strip = GalleryView(
+        pictures=np.full((3, 8, 8, 3), (255, 0, 0), "uint8"), captions=list("abc"), lit=lit, frame=1
+    )
+    link((view, "frame"), (strip, "stop"))
+    slider, gallery = afm_page.mount(view), afm_page.mount(strip)
+    for frame, names in enumerate(
+        (["a", "b, dimmed", "c, dimmed"], ["a", "b, dimmed", "c"], ["a", "b", "c"])
+    ):
+        slider.update(frame=frame)
+        for option, name in zip(gallery.el.get_by_role("option").all(), names, strict=True):
+            expect(option).to_have_attribute("aria-label", name)
+            # As it is seen: red, or a light grey.
+            seen = io.imread(BytesIO(option.locator("canvas").screenshot()))[20, 20, :3].astype(int)
+            assert np.ptp(seen) == (0 if "dimmed" in name else 255)
+    assert gallery.get("frame") == 1
+
+
+def test_a_curve_on_a_logarithmic_axis_is_joined_by_the_fraction(afm_page):
+    counts = 2.0 ** np.arange(10)
+    view = SliderView(values=counts, spacing="even")
+    curve = CurveView(x=counts, y=[np.arange(10) / 9], x_scale="log", marks=[{"x": 12, "label": "a* = 12"}])
+    link((view, "fraction"), (curve, "fraction"))
+    slider, plot = afm_page.mount(view), afm_page.mount(curve)
+    expect(plot.el.locator(".xw-cursor-handle")).to_have_text("1.000")
+
+    def share():
+        """Where the cursor is drawn, as a part of the plotting area."""
+        over, line = (plot.el.locator(name).bounding_box() for name in (".u-over", ".xw-cursor"))
+        return (line["x"] + line["width"] / 2 - over["x"]) / over["width"]
+
+    # Even stops of a slider and a logarithmic axis are the same scale.
+    for frame in (3, 9, 1):
+        slider.update(frame=frame)
+        expect(plot.el.locator(".xw-cursor-handle")).to_have_text(f"{counts[frame]:#.4g}")
+        assert abs(share() - frame / 9) < 0.01
+    box = plot.el.locator(".u-over").bounding_box()
+    afm_page.page.mouse.click(box["x"] + box["width"] * 7 / 9, box["y"] + box["height"] / 2)
+    slider.wait_for("frame", 7)
+    plot.el.get_by_role("button", name="a* = 12").click()
+    slider.wait_for("frame", 3)
+    expect(plot.el.locator(".xw-cursor-handle")).to_have_text("12.00")

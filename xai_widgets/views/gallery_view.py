@@ -35,6 +35,12 @@ class GalleryView(View):
         A number for each picture, drawn as a thin bar under it; NaN draws none. Default None.
     value_limits : list [low, high] of float
         The values of an empty and of a full bar; where they have different signs bars begin at 0. Default [0, 1].
+    lit : numpy.ndarray of uint8, shape (F, M), or None
+        Which of the M pictures are lit at each of F stops, 0 where one is not: those are dimmed, and may be chosen all
+        the same. Booleans are converted. A single stop may be given as (M,). Default None: all are lit.
+    stop : int
+        Which row of `lit` applies, as by ``link((slider, "frame"), (gallery, "stop"))``; out of range: all are lit.
+        Default 0.
     size : int
         Largest width of a picture in CSS px. Default 96.
     interpolation : {"pixelated", "smooth"}
@@ -68,6 +74,8 @@ class GalleryView(View):
     value_limits: List[float] = List(
         Float(), [0.0, 1.0], minlen=2, maxlen=2, help="The values of an empty and of a full bar."
     ).tag(sync=True)
+    lit = Bytes((None, None), stack=True, help="Which pictures are lit at each stop, shape (F, M).")
+    stop = Int(0, help="Which row of lit applies; out of range: all are lit.").tag(sync=True)
     size = Int(96, min=16, help="Largest width of a picture, CSS px.").tag(sync=True)
     interpolation = Choice(("pixelated", "smooth"), help="How pictures are enlarged.")
     width = Int(0, min=0, help="Largest width, CSS px; 0: that of the column.").tag(sync=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from traitlets import TraitError
 
-from xai_widgets.views import GalleryView
+from xai_widgets.views import GalleryView, SliderView, link
 
 
 def test_arrays_are_sent_as_the_browser_reads_them():
@@ -19,7 +19,25 @@ def test_arrays_are_sent_as_the_browser_reads_them():
 def test_defaults():
     view = GalleryView()
     assert (view.frame, view.marked, view.columns, view.value_limits) == (-1, -1, 0, [0.0, 1.0])
-    assert view.pictures is view.values is None
+    assert view.pictures is view.values is view.lit is None
+    assert view.stop == 0
+
+
+def test_which_are_lit_is_sent_as_bytes_that_are_0_where_one_is_not():
+    lit = np.array([[True, False, False], [True, True, False]])
+    for given in (lit, lit.astype("uint8"), lit.astype(float), lit.tolist()):
+        state = GalleryView(lit=given).get_state()["lit"]
+        assert (state["dtype"], state["shape"]) == ("uint8", [2, 3])
+        np.testing.assert_array_equal(np.frombuffer(state["data"], "uint8").reshape(2, 3) > 0, lit)
+    np.testing.assert_array_equal(GalleryView(lit=lit[0]).lit, [[255, 0, 0]])
+
+
+def test_a_slider_chooses_what_is_lit():
+    slider, view = SliderView(values=[1, 2, 4], frame=1), GalleryView(lit=np.eye(3))
+    link((slider, "frame"), (view, "stop"))
+    assert view.stop == 1
+    view.stop = -1
+    assert view.stop == -1
 
 
 @pytest.mark.parametrize(
@@ -36,6 +54,9 @@ def test_defaults():
         ("value_limits", [0, float("inf")], "finite"),
         ("value_limits", [0.0], "value_limits"),
         ("frame", -2, "frame"),
+        ("lit", np.zeros((2, 2, 2)), r"lit has shape \(2, 2, 2\), wanted \(any, any\)"),
+        ("lit", [[0.0, -1.0]], "wanted floats from 0 to 1"),
+        ("stop", 0.5, "stop"),
         ("columns", -1, "columns"),
         ("interpolation", "nearest", "unknown choice 'nearest'"),
     ],
