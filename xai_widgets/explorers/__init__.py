@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from xai_widgets.explorers.brush import PerturbationBrush
+from xai_widgets.explorers.channel import ChannelExplorer
 from xai_widgets.explorers.deletion import DeletionExplorer
 from xai_widgets.explorers.extremal import ExtremalExplorer
 from xai_widgets.explorers.race import MaskRace
 
-__all__ = ["DeletionExplorer", "ExtremalExplorer", "MaskRace", "PerturbationBrush"]
+__all__ = ["ChannelExplorer", "DeletionExplorer", "ExtremalExplorer", "MaskRace", "PerturbationBrush"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -11,15 +10,16 @@ from typing import Any, get_args
 import numpy as np
 import torch
 import torch.nn.functional as F
-from ipywidgets import Dropdown, HBox, Layout
+from ipywidgets import HBox, Layout
 from numpy.typing import NDArray
 
-from xai_widgets.explorers.base import Explorer, picture, row_layout, stretch
+from xai_widgets.explorers.base import picture, row_layout, stretch
+from xai_widgets.explorers.search import SearchExplorer, dropdown, spatial_layers
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation.areas import AreaSettings, counts_of
 from xai_widgets.perturbation.extremal import Extremal, Variant, extremal
 from xai_widgets.perturbation.perturb import Perturbation, perturb, pyramid
-from xai_widgets.run import Run, Status
+from xai_widgets.run import Run
 from xai_widgets.views import CurveView, GalleryView, MaskView, ScoresView, link
 
 #: Dense where most networks make up their mind.
@@ -27,9 +27,6 @@ AREAS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8)
 
 #: How many classes the bars show.
 TOP = 5
-
-#: Seconds from one drawing of masks under way to the next: each sends all of them.
-INTERVAL = 0.25
 
 #: Side of a picture of the strip, in pixels.
 THUMBNAIL = 96
@@ -48,7 +45,7 @@ class _Key:
     layer: str | None
 
 
-class ExtremalExplorer(Explorer):
+class ExtremalExplorer(SearchExplorer):
     """Drag along the area and see what a network needs: the smallest part of the image that keeps, or takes, a class.
 
     The masks of all areas are searched at once (:func:`~xai_widgets.perturbation.extremal`) and appear while they get
@@ -130,17 +127,14 @@ class ExtremalExplorer(Explorer):
         self._settings, self._tau, self._batch_size = settings, tau, batch_size
         self._areas = tuple(AREAS if areas is None else areas)
         self._all_areas = areas is None
-        self._results: dict[_Key, Extremal] = {}
-        self.result: Extremal | None = None
-        self._drawn = -math.inf
         # Refused here, where it can be read: this makes the search, but not a step of it.
         self._search(_Key(self.target, variant, perturbation, layer), None)
 
-        self.variant_picker = _dropdown("mask", get_args(Variant), variant)
-        self.perturbation_picker = _dropdown("rest", get_args(Perturbation), perturbation)
-        layers = _layers(model)
+        self.variant_picker = dropdown("mask", get_args(Variant), variant)
+        self.perturbation_picker = dropdown("rest", get_args(Perturbation), perturbation)
+        layers = spatial_layers(model)
         layers += [layer] if layer is not None and layer not in layers else []
-        self.layer_picker = _dropdown("in", (IMAGE, *layers), layer or IMAGE)
+        self.layer_picker = dropdown("in", (IMAGE, *layers), layer or IMAGE)
         self.mask = MaskView(width=400, area=0.1)
         self.curves = CurveView(
             x_label="area", y_label="score before softmax", fraction=0.1, game="insertion", height=240
@@ -177,61 +171,22 @@ class ExtremalExplorer(Explorer):
             self.strip,
         ]
 
-    def _forget(self) -> None:
-        # Another dictionary: a late snapshot of the old image is kept nowhere.
-        self._results = {}
-
     def _show_image(self) -> None:
         self.scores.reference = self.model.probs(self._x)[0].cpu().numpy()
 
     # -- the computation ------------------------------------------------------------------------------------
 
-    def compute(self, *, again: bool = False) -> None:
-        """Search what is chosen, in the background, if it is missing; replaces a search under way.
-
-        Parameters
-        ----------
-        again : bool, default False
-            Whether to go on with a search that has ended or was stopped.
-        """
+    def _key(self) -> _Key:
         layer = self.layer_picker.value
-        key = _Key(
+        return _Key(
             self.target,
             self.variant_picker.value,
             self.perturbation_picker.value,
             None if layer == IMAGE else layer,
         )
-        results = self._results
 
-        def on_start() -> None:
-            self._begin()
-            self._draw(key, results.get(key))
-
-        def on_snapshot(run: Run[Extremal]) -> None:
-            assert run.latest is not None
-            results[key] = run.latest
-            self.run_bar.progress = run.progress
-            self.run_bar.message = f"{key.variant}: {len(run.latest.areas)} areas"
-            if time.monotonic() - self._drawn > INTERVAL:
-                self._draw(key, run.latest)
-
-        def on_end(status: Status, error: BaseException | None) -> None:
-            if key in results:
-                self._draw(key, results[key])
-                self.run_bar.label = "Go on"
-            self._end(status, error)
-
-        if key in results and not again:
-            self._worker.cancel()
-            on_start()
-            on_end("done", None)
-            return
-        self._worker.submit(
-            lambda: self._search(key, results.get(key)),
-            on_start=on_start,
-            on_snapshot=on_snapshot,
-            on_end=on_end,
-        )
+    def _message(self, key: _Key, result: Extremal) -> str:
+        return f"{key.variant}: {len(result.areas)} areas"
 
     def _search(self, key: _Key, start: Extremal | None) -> Run[Extremal]:
         areas = self._areas
@@ -262,10 +217,7 @@ class ExtremalExplorer(Explorer):
 
     def _draw(self, key: _Key, result: Extremal | None) -> None:
         """Bring the views to a result, all arrays anew; to none: nothing of another one may show."""
-        self._drawn = time.monotonic()
-        self.result = result
         levels = pyramid(self._x, key.perturbation)
-        self.run_bar.label = "Search" if result is None else "Stop and go on"
         self.mask.title = (
             "What is preserved" if key.layer is None else f"The mask on {key.layer}, drawn over the image"
         )
@@ -342,22 +294,3 @@ class ExtremalExplorer(Explorer):
             self.scores.x = x
             self.scores.indices, self.scores.values = best.indices[None].int(), best.values[None]
             self.scores.target_values = probs[None, :, :, key.target]
-
-
-def _dropdown(description: str, options: Sequence[str], value: str) -> Dropdown:
-    return Dropdown(
-        description=description,
-        options=list(options),
-        value=value,
-        style={"description_width": "initial"},
-        layout=Layout(flex="1 1 110px", min_width="0", width="auto", margin="2px 8px"),
-    )
-
-
-def _layers(model: ImageModel) -> list[str]:
-    """Layers with places, blocks and their direct parts: names with at most one dot."""
-    return [
-        layer.name
-        for layer in model.layers()
-        if len(layer.shape) == 3 and layer.shape[1] * layer.shape[2] > 1 and layer.name.count(".") <= 1
-    ]

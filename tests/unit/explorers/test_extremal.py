@@ -10,6 +10,7 @@ from torch import nn
 
 from xai_widgets.explorers import ExtremalExplorer
 from xai_widgets.explorers import extremal as module
+from xai_widgets.explorers import search
 from xai_widgets.explorers.base import picture
 from xai_widgets.perturbation.extremal import ExtremalSettings, Variant, extremal
 from xai_widgets.perturbation.perturb import perturb, pyramid
@@ -21,7 +22,7 @@ QUICK = ExtremalSettings(steps=8, every=2, exchange=2, scan=2)
 
 @pytest.fixture(autouse=True)
 def every_snapshot_is_drawn(monkeypatch):
-    monkeypatch.setattr(module, "INTERVAL", -math.inf)
+    monkeypatch.setattr(search, "INTERVAL", -math.inf)
 
 
 def explorer_of(*arguments, **options):

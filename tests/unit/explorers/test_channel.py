@@ -1,0 +1,305 @@
+"""The channel explorer without a browser: what the views are given, and what they are never given."""
+
+import math
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from xai_widgets.explorers import ChannelExplorer
+from xai_widgets.explorers import channel as module
+from xai_widgets.explorers import search as search_module
+from xai_widgets.explorers.base import picture
+from xai_widgets.features import effective_receptive_field, top_activations
+from xai_widgets.perturbation.areas import AreaSettings
+from xai_widgets.perturbation.channel import channel_extremal
+from xai_widgets.perturbation.objective import Variant
+
+PATIENCE = 60
+QUICK = AreaSettings(steps=8, every=2, exchange=2)
+
+
+@pytest.fixture(autouse=True)
+def every_snapshot_is_drawn(monkeypatch):
+    monkeypatch.setattr(search_module, "INTERVAL", -math.inf)
+
+
+@pytest.fixture
+def others():
+    return list(np.random.default_rng(1).integers(0, 256, (5, 16, 16, 3), dtype=np.uint8))
+
+
+def explorer_of(*arguments, **options):
+    return ChannelExplorer(*arguments, **{"settings": QUICK, "batch_size": 6, **options})
+
+
+def found(model, image, target, layer="2", **options):
+    run = channel_extremal(model, image, target, layer=layer, settings=QUICK, batch_size=6, **options)
+    return run.result(progress=False)
+
+
+def standing(explorer, gate):
+    """The search in mid-run, with the sets of its first snapshot drawn."""
+    gate.shut = True
+    explorer.compute()
+    gate.stopped()
+    while explorer.result is None:
+        gate.permits.release()
+        gate.stopped()
+
+
+@pytest.mark.parametrize("variant", get_args(Variant))
+def test_maps_curves_and_bars_are_the_networks(model, image, variant):
+    explorer = explorer_of(model, image, target="c", variant=variant)
+    assert explorer.wait(PATIENCE)
+    bar = explorer.run_bar
+    assert (bar.status, bar.error, bar.progress, bar.label) == ("done", "", 1.0, "Go on")
+    made = found(model, image, 2, variant=variant)
+    assert explorer.slider.values == made.channels.tolist() == [1, 2, 3, 4]
+    activation = model.activations(image, "2")["2"]
+    maps = (made.masks[0, :, :, None, None] * activation).sum(1)
+    assert explorer.heatmap.maps == pytest.approx(maps.numpy(), abs=1e-5)
+    assert np.array_equal(explorer.heatmap.image, image)
+
+    shown = made.masks[0, :, :, None, None] * activation
+    inside = model.forward_from("2", shown).detach()
+    outside = model.forward_from("2", activation - shown).detach()
+    assert explorer.curves.x == pytest.approx([1, 2, 3, 4])
+    assert explorer.curves.y == pytest.approx(torch.stack([inside, outside])[..., 2].numpy(), abs=1e-5)
+    whole, none = float(model.scores(image)[0, 2]), model.forward_from("2", 0 * activation)[0, 2].item()
+    assert [line["y"] for line in explorer.curves.lines] == pytest.approx([whole, none], abs=1e-5)
+    assert [(s["game"], s["frame"]) for s in explorer.curves.series] == [("insertion", 0), ("deletion", 1)]
+    probs = torch.stack([outside, inside]).softmax(-1)
+    assert explorer.scores.target == 2
+    assert explorer.scores.target_values[0] == pytest.approx(probs[..., 2].numpy(), abs=1e-5)
+    assert explorer.scores.values[0] == pytest.approx(probs.topk(5).values.numpy(), abs=1e-5)
+    assert explorer.scores.reference == pytest.approx(model.probs(image)[0].numpy(), abs=1e-6)
+
+
+def test_channels_are_listed_in_order_with_patches_of_the_image_and_of_others(model, image, others):
+    explorer = explorer_of(model, image, target=2, images=others, rows=3, patches=2)
+    assert explorer.wait(PATIENCE)
+    made = found(model, image, 2)
+    listed = made.order[0, :3]
+    side = effective_receptive_field(model, "2", image)
+    own = top_activations(model, image, layer="2", k=1, side=side).result(progress=False)
+    top = top_activations(model, others, layer="2", k=2, side=side).result(progress=False)
+    patches = torch.cat([own.patches(listed), top.patches(listed)], 1)
+    gallery = explorer.gallery
+    assert gallery.columns == 3
+    assert np.array_equal(gallery.pictures, picture(patches.flatten(0, 1)))
+    values = torch.cat([own.values[listed], top.values[listed]], 1)
+    assert gallery.captions[0] == f"here {values[0, 0]:.3g}"
+    assert gallery.captions[1:3] == [f"{value:.3g}" for value in values[0, 1:].tolist()]
+    first = [
+        next(count for count, held in zip([1, 2, 3, 4], made.masks[0, :, channel], strict=True) if held)
+        for channel in listed
+    ]
+    assert gallery.heads == [
+        f"channel {channel}, from {count}" for channel, count in zip(listed.tolist(), first, strict=True)
+    ]
+    assert np.array_equal(gallery.lit.astype(bool), (made.masks[0][:, listed] > 0).repeat_interleave(3, 1).numpy())
+
+
+def test_without_other_images_there_is_one_patch_for_each_channel(model, image):
+    explorer = explorer_of(model, image, target=2)
+    assert explorer.wait(PATIENCE)
+    assert explorer.gallery.columns == 1
+    assert len(explorer.gallery.pictures) == len(explorer.gallery.heads) == 4
+
+
+def test_the_smallest_number_that_is_enough_is_marked(model, image):
+    made = next(result for result in (found(model, image, target) for target in range(6)) if result.whole > 0)
+    tau = float((made.scores[0, 1] - 1e-4) / made.whole[0])
+    expected = next(i for i, score in enumerate(made.scores[0].tolist()) if score >= tau * float(made.whole[0]))
+    explorer = explorer_of(model, image, target=int(made.target), tau=tau)
+    assert explorer.wait(PATIENCE)
+    count = expected + 1
+    assert explorer.slider.marked == expected
+    assert explorer.slider.mark_label == f"a* = {count}"
+    assert explorer.curves.marks == [{"x": float(count), "label": f"a* = {count}"}]
+
+
+def test_where_no_number_is_enough_nothing_is_marked(model, image):
+    made = found(model, image, 2)
+    tau = float((made.scores.max() + 1) / made.whole[0])
+    if made.whole[0] < 0:
+        tau = float((made.scores.max() + 1) / made.whole[0].abs())
+    explorer = explorer_of(model, image, target=2, tau=tau)
+    assert explorer.wait(PATIENCE)
+    if math.isnan(float(explorer.result.best_channels[0])):
+        assert explorer.slider.marked == -1
+        assert explorer.curves.marks == []
+
+
+def test_slider_cursor_bars_map_and_channels_are_joined_in_the_page(model, image):
+    explorer = explorer_of(model, image, start=False)
+    ends = (explorer.curves, "fraction"), (explorer.scores, "fraction"), (explorer.slider, "fraction")
+    assert len({view.channels[name] for view, name in ends}) == 1
+    ends = (explorer.slider, "frame"), (explorer.heatmap, "frame"), (explorer.gallery, "stop")
+    assert len({view.channels[name] for view, name in ends}) == 1
+
+
+def test_sets_appear_while_they_are_searched_and_never_get_worse(model, image):
+    explorer = explorer_of(model, image, target=1, layer="1", start=False)
+    drawn = []
+    explorer.curves.observe(lambda change: drawn.append(change["new"]), "y")
+    explorer.compute()
+    assert explorer.wait(PATIENCE)
+    scores = np.stack([y[0] for y in drawn if y is not None])
+    assert len(scores) >= 1
+    assert (np.diff(scores, axis=0) >= -1e-5).all()
+
+
+def test_cancel_keeps_the_sets_and_the_button_goes_on(model, gate, image, others):
+    explorer = explorer_of(model, image, target=0, images=others, start=False)
+    standing(explorer, gate)
+    explorer.cancel()
+    before, maps = explorer.result, explorer.heatmap.maps.copy()
+    assert (explorer.run_bar.status, explorer.run_bar.label) == ("cancelled", "Go on")
+    gate.open()
+    assert explorer.wait(PATIENCE)
+    assert explorer.result is before
+    assert np.array_equal(explorer.heatmap.maps, maps)
+    assert explorer.gallery.columns == 1
+    explorer.compute(again=True)
+    assert explorer.wait(PATIENCE)
+    assert explorer.run_bar.status == "done"
+    assert (explorer.result.scores >= before.scores - 1e-5).all()
+    # The look through the other images, which had not begun, is made now.
+    assert explorer.gallery.columns == 6
+
+
+def change_class(explorer):
+    explorer.target = 3
+
+
+def change_variant(explorer):
+    explorer.variant_picker.value = "delete"
+
+
+def change_layer(explorer):
+    explorer.layer_picker.value = "3"
+
+
+@pytest.mark.parametrize("change", [change_class, change_variant, change_layer])
+def test_a_change_in_mid_run_empties_the_views(model, gate, image, change):
+    explorer = explorer_of(model, image, target=0, start=False)
+    standing(explorer, gate)
+    assert explorer.heatmap.maps is not None
+    change(explorer)
+    assert_empty(explorer)
+    gate.open()
+    assert explorer.wait(PATIENCE)
+    layer, variant = explorer.layer_picker.value, explorer.variant_picker.value
+    expected = found(model, image, explorer.target, layer=layer, variant=variant)
+    assert explorer.heatmap.maps == pytest.approx(expected.maps()[0].numpy(), abs=1e-5)
+    assert explorer.curves.y[0] == pytest.approx(expected.scores[0].numpy(), abs=1e-5)
+    assert (explorer.result.layer, explorer.result.variant) == (layer, variant)
+
+
+def assert_empty(explorer):
+    views = explorer.heatmap, explorer.curves, explorer.gallery, explorer.scores
+    arrays = "maps", "y", "pictures", "values"
+    assert [getattr(view, name) for view, name in zip(views, arrays, strict=True)] == [None] * 4
+    assert explorer.result is explorer.gallery.lit is None
+    assert explorer.curves.marks == explorer.curves.lines == explorer.gallery.heads == []
+    assert explorer.slider.marked == -1
+
+
+def test_a_new_image_in_mid_run_begins_anew(model, gate, image, others):
+    explorer = explorer_of(model, image, target=0, images=others, start=False)
+    standing(explorer, gate)
+    # The places of the new image are looked for as it is drawn, by whoever draws.
+    gate.only_gradients = True
+    explorer.image = 255 - image
+    assert explorer.result is explorer.heatmap.maps is None
+    assert np.array_equal(explorer.heatmap.image, 255 - image)
+    gate.open()
+    assert explorer.wait(PATIENCE)
+    assert explorer.target == model.scores(255 - image).argmax().item()
+    expected = found(model, 255 - image, explorer.target)
+    assert explorer.heatmap.maps == pytest.approx(expected.maps()[0].numpy(), abs=1e-5)
+    own = top_activations(model, 255 - image, layer="2", k=1, side=explorer._sides["2"]).result(progress=False)
+    patch = picture(own.patches(expected.order[0, :1]))[0, 0]
+    assert np.array_equal(explorer.gallery.pictures[0], patch)
+
+
+def test_every_choice_keeps_its_result_and_the_other_images_are_looked_through_once(
+    model, image, others, monkeypatch
+):
+    looks = []
+
+    def counted(*arguments, **options):
+        looks.append(options["k"])
+        return top_activations(*arguments, **options)
+
+    monkeypatch.setattr(module, "top_activations", counted)
+    explorer = explorer_of(model, image, target=0, images=others, patches=2)
+    assert explorer.wait(PATIENCE)
+    result = explorer.result
+    explorer.variant_picker.value = "delete"
+    assert explorer.wait(PATIENCE)
+    assert explorer.result.variant == "delete"
+    explorer.variant_picker.value = "preserve"
+    assert explorer.wait(PATIENCE)
+    assert explorer.result is result
+    # Made once to be refused early if need be, once to be run; of the image itself once.
+    assert looks.count(2) == 2
+    assert looks.count(1) == 1
+
+
+def test_an_error_is_shown_and_the_widget_stays_usable(model, image):
+    explorer = explorer_of(model, image, target=0, start=False)
+    explorer.layer_picker.options = (*explorer.layer_picker.options, "nowhere")
+    explorer.layer_picker.value = "nowhere"
+    assert explorer.wait(PATIENCE)
+    assert explorer.run_bar.status == "error"
+    assert "nowhere" in explorer.run_bar.error
+    assert_empty(explorer)
+    explorer.layer_picker.value = "2"
+    assert explorer.wait(PATIENCE)
+    assert (explorer.run_bar.status, explorer.run_bar.error) == ("done", "")
+    assert explorer.heatmap.maps is not None
+
+
+def test_numbers_above_the_channels_of_a_layer_are_left_out(model, image):
+    explorer = explorer_of(model, image, channels=[1, 3, 9])
+    assert explorer.wait(PATIENCE)
+    assert explorer.slider.values == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"target": "g"}, "unknown label 'g'"),
+        ({"variant": "presrve"}, "did you mean 'preserve'"),
+        ({"layer": "nowhere"}, "nowhere"),
+        ({"layer": "5"}, r"wanted \(C, h, w\)"),
+        ({"channels": [9]}, "a number of channels is 9, wanted 1 to 4"),
+        ({"channels": [2, 1]}, "not ascending"),
+        ({"rows": 0}, "rows is 0"),
+        ({"patches": 0}, "patches is 0"),
+        ({"settings": 7}, "settings is int"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"images": []}, "the batch of images is empty"),
+        ({"image": np.zeros((2, 16, 16, 3), np.uint8)}, "2 images were given, wanted one"),
+        ({"model": nn.Linear(2, 2)}, "wanted an ImageModel"),
+    ],
+)
+def test_bad_input_is_named_in_one_sentence(model, image, change, words):
+    with pytest.raises((ValueError, TypeError), match=words) as caught:
+        ChannelExplorer(**{"model": model, "image": image, **change})
+    assert "\n" not in str(caught.value)
+
+
+def test_close_stops_and_closes_every_part(model, gate, image):
+    explorer = explorer_of(model, image, start=False)
+    standing(explorer, gate)
+    explorer.close()
+    gate.open()
+    assert explorer.wait(PATIENCE)
+    parts = explorer.slider, explorer.heatmap, explorer.curves, explorer.scores, explorer.gallery
+    assert all(part.comm is None for part in (explorer, explorer.run_bar, *parts))

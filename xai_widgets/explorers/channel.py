@@ -1,0 +1,366 @@
+"""The slider over the number of channels of a layer that a class needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from ipywidgets import HBox, Layout, VBox
+
+from xai_widgets.explorers.base import picture, row_layout, stretch
+from xai_widgets.explorers.search import SearchExplorer, dropdown, spatial_layers
+from xai_widgets.features import TopActivations, effective_receptive_field, top_activations
+from xai_widgets.model import ImageModel, Target
+from xai_widgets.perturbation.areas import AreaSettings
+from xai_widgets.perturbation.channel import ChannelExtremal, channel_extremal, octaves
+from xai_widgets.perturbation.objective import Variant
+from xai_widgets.run import Run
+from xai_widgets.views import CurveView, GalleryView, HeatmapView, ScoresView, SliderView, link
+
+#: How many classes the bars show.
+TOP = 5
+
+#: Largest side of a patch that is sent, in pixels.
+THUMBNAIL = 64
+
+
+@dataclass(frozen=True)
+class _Key:
+    """What a search is for; each has a result of its own."""
+
+    target: int
+    variant: Variant
+    layer: str
+
+
+class ChannelExplorer(SearchExplorer):
+    """Drag along the number of channels of a layer and see how few of them keep, or take, a class.
+
+    For each number the best set of channels is searched (:func:`~xai_widgets.perturbation.channel_extremal`). The
+    slider switches the map of their activations, the scores and which channels are lit, without a kernel; the curve
+    marks a*, the smallest number that is enough. The channels are listed in the order in which they come in, with the
+    patch of the image, and of other images, that each answers to most.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network; it is never changed.
+    image
+        One image of any kind.
+    target : int or str, optional
+        The class. Default: the predicted class.
+    layer : str, optional
+        The layer at first, one with places. Default: the last one before pooling.
+    variant : {"preserve", "delete", "hybrid"}, default "preserve"
+        What is searched at first.
+    images : optional
+        Images of any kind in which the top patches of the channels are looked for. Default: there are only those of
+        the image itself.
+    channels : sequence of int, optional
+        Ascending numbers of channels. Default: two per octave, and all; numbers above those of a layer are left out.
+    rows : int, default 10
+        How many channels are listed.
+    patches : int, default 5
+        How many patches of `images` each of them has.
+    settings : AreaSettings, optional
+        Of the search.
+    tau : float, default 1.0
+        Which share of the score is enough for a*.
+    batch_size : int, default 32
+        Masked activations, or images, per pass.
+    start : bool, default True
+        Whether to search at once; otherwise the button starts.
+
+    Attributes
+    ----------
+    target : int
+        The class; assign an index to change it.
+    slider : SliderView
+        The number of channels.
+    heatmap : HeatmapView
+        The sum of their activations over the image (equation 11).
+    curves : CurveView
+        Score with these channels alone, and without them, over their number.
+    scores : ScoresView
+        The best classes there.
+    gallery : GalleryView
+        The channels in order, each with its top patches.
+    variant_picker, layer_picker : ipywidgets.Dropdown
+    class_picker : ClassPicker
+    run_bar : RunBar
+    result : ChannelExtremal or None
+        What is shown.
+
+    Raises
+    ------
+    ValueError
+        For an unknown class, variant or layer, a layer without places, bad numbers, or a bad image.
+    TypeError
+        If ``model`` is no ImageModel.
+
+    Examples
+    --------
+    >>> ChannelExplorer(model, "photo.jpg", images=photos, layer="layer3")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: ImageModel,
+        image: Any,
+        *,
+        target: Target = None,
+        layer: str | None = None,
+        variant: Variant = "preserve",
+        images: Any = None,
+        channels: Sequence[int] | None = None,
+        rows: int = 10,
+        patches: int = 5,
+        settings: AreaSettings | None = None,
+        tau: float = 1.0,
+        batch_size: int = 32,
+        start: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(model, image, target=target, **kwargs)
+        for name, value in (("rows", rows), ("patches", patches)):
+            if value < 1:
+                raise ValueError(f"{name} is {value}, wanted at least 1")
+        self._images, self._rows, self._patches = images, rows, patches
+        self._channels = None if channels is None else tuple(channels)
+        self._settings, self._tau, self._batch_size = settings, tau, batch_size
+        #: Of each layer the patches of the other images, which serve every image and class, and of the image itself.
+        self._others: dict[str, _Patches] = {}
+        self._own: dict[str, _Patches] = {}
+        self._sides: dict[str, int] = {}
+        layer = model.default_layer() if layer is None else layer
+        # Refused here, where it can be read: this makes the search, but not a step of it.
+        self._search(_Key(self.target, variant, layer), None)
+        self._patches_of(layer)
+
+        layers = spatial_layers(model)
+        layers += [layer] if layer not in layers else []
+        self.layer_picker = dropdown("layer", layers, layer)
+        self.variant_picker = dropdown("mask", get_args(Variant), variant)
+        counts = list(self._counts(layer) or [])
+        self.slider = SliderView(label="Channels", values=counts, frame=len(counts) // 2)
+        self.heatmap = HeatmapView(width=400, colormap="inferno", title="What these channels see")
+        self.curves = CurveView(
+            x_label="number of channels",
+            y_label="score before softmax",
+            x_scale="log",
+            game="insertion",
+            height=240,
+        )
+        self.scores = ScoresView(
+            labels=model.labels,
+            target=self.target,
+            game="insertion",
+            words=["channels deleted", "channels alone"],
+            title="Best classes",
+        )
+        self.gallery = GalleryView(
+            title="Channels, in the order in which they come in", columns=1 + patches, size=THUMBNAIL
+        )
+        link((self.curves, "fraction"), (self.scores, "fraction"), (self.slider, "fraction"))
+        link((self.curves, "game"), (self.scores, "game"))
+        link((self.slider, "frame"), (self.heatmap, "frame"), (self.gallery, "stop"))
+        for picker in (self.variant_picker, self.layer_picker):
+            picker.observe(lambda _change: self.compute(), "value")
+        self._join(self._layout(), (self.slider, self.heatmap, self.curves, self.scores, self.gallery))
+        if start:
+            self.compute()
+
+    def _layout(self) -> list[Any]:
+        left = VBox(
+            [self.heatmap, self.slider], layout=Layout(flex="2 1 260px", min_width="0", overflow="hidden")
+        )
+        stretch((self.class_picker, "1 1 220px"), (self.curves, "3 1 320px"), (self.scores, "1 1 200px"))
+        for view in (self.heatmap, self.slider, self.gallery):
+            view.layout = Layout(width="100%", min_width="0", margin="0")
+        choices = [self.class_picker, self.variant_picker, self.layer_picker]
+        return [
+            HBox(choices, layout=row_layout()),
+            self.run_bar,
+            HBox([left, self.curves, self.scores], layout=row_layout()),
+            self.gallery,
+        ]
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._own = {}
+
+    def _show_image(self) -> None:
+        self.heatmap.image = picture(self._x[0])
+        self.scores.reference = self.model.probs(self._x)[0].cpu().numpy()
+
+    # -- the computation ------------------------------------------------------------------------------------
+
+    def _key(self) -> _Key:
+        return _Key(self.target, self.variant_picker.value, self.layer_picker.value)
+
+    def _message(self, key: _Key, result: ChannelExtremal) -> str:
+        return f"{key.variant}: channels of {key.layer}"
+
+    def _search(self, key: _Key, start: ChannelExtremal | None) -> Run[ChannelExtremal]:
+        """The search, and after it the look through the other images, if they were not looked through before."""
+        search = channel_extremal(
+            self.model,
+            self._x,
+            key.target,
+            layer=key.layer,
+            channels=self._counts(key.layer),
+            variant=key.variant,
+            settings=self._settings,
+            start=start,
+            tau=self._tau,
+            batch_size=self._batch_size,
+        )
+        if self._images is None or key.layer in self._others:
+            return search
+        looking = top_activations(
+            self.model,
+            self._images,
+            layer=key.layer,
+            k=self._patches,
+            side=self._patches_of(key.layer)[0].top.side,
+            batch_size=self._batch_size,
+        )
+
+        def play() -> Iterator[ChannelExtremal]:
+            found: ChannelExtremal | None = None
+            for found in search:
+                yield found
+            assert found is not None
+            for _ in looking:
+                yield found
+            assert looking.latest is not None
+            # Kept when it is whole: a look that was stopped begins anew.
+            self._others[key.layer] = _Patches(looking.latest)
+            yield found
+
+        return Run(play(), total=search.total + looking.total + 1, name=search.name)
+
+    def _counts(self, layer: str) -> Sequence[int] | None:
+        """The numbers of channels of a layer; None for a layer that is not there, which is refused elsewhere."""
+        width = next((item.shape[0] for item in self.model.layers() if item.name == layer), None)
+        if width is None or self._channels is None:
+            return None if width is None else octaves(width)
+        # If none fits they are left to be refused.
+        return [count for count in self._channels if count <= width] or self._channels
+
+    def _patches_of(self, layer: str) -> list[_Patches]:
+        """The patches of the channels of a layer: of the image, and of the others if they are there."""
+        own = self._own.get(layer)
+        if own is None:
+            # As large for every image, so that the patches of the other ones fit.
+            if layer not in self._sides:
+                self._sides[layer] = effective_receptive_field(self.model, layer, self._x)
+            found = top_activations(self.model, self._x, layer=layer, k=1, side=self._sides[layer])
+            own = self._own[layer] = _Patches(found.result(progress=False))
+        return [own, self._others[layer]] if layer in self._others else [own]
+
+    # -- drawing --------------------------------------------------------------------------------------------
+
+    def _draw(self, key: _Key, result: ChannelExtremal | None) -> None:
+        self._draw_slider(key, result)
+        with self.heatmap.hold_sync():
+            self.heatmap.maps = None if result is None else result.maps()[0].cpu().numpy()
+        self._draw_gallery(key, result)
+        self._draw_curves(key, result)
+
+    def _draw_slider(self, key: _Key, result: ChannelExtremal | None) -> None:
+        counts = list(self._counts(key.layer) or [])
+        best = math.nan if result is None else float(result.best_channels[0])
+        with self.slider.hold_sync():
+            if counts and self.slider.values != counts:
+                self.slider.values = counts
+                self.slider.frame = len(counts) // 2
+            self.slider.ready = [] if result is not None else [False] * len(counts)
+            self.slider.marked = -1 if math.isnan(best) else counts.index(int(best))
+            self.slider.mark_label = "" if math.isnan(best) else f"a* = {best:.0f}"
+
+    def _draw_curves(self, key: _Key, result: ChannelExtremal | None) -> None:
+        if result is None:
+            for view in (self.curves, self.scores):
+                view.x = None
+            self.curves.y = self.scores.values = self.scores.indices = self.scores.target_values = None
+            self.curves.lines, self.curves.marks, self.curves.series = [], [], []
+            return
+        x = result.channels.cpu().numpy().astype(np.float32)
+        best, whole, perturbed = (
+            float(value[0]) for value in (result.best_channels, result.whole, result.perturbed)
+        )
+        with self.curves.hold_sync():
+            self.curves.x = x
+            self.curves.y = torch.stack([result.scores[0], result.complement_scores[0]])
+            self.curves.series = [
+                {"label": "these channels alone", "game": "insertion", "frame": 0},
+                {"label": "without them", "game": "deletion", "frame": 1},
+            ]
+            self.curves.lines = [
+                {"y": result.tau * whole, "label": "\u03a6\u2080" + (", all" if result.tau == 1 else "")},
+                {"y": perturbed, "label": "none"},
+            ]
+            self.curves.marks = [] if math.isnan(best) else [{"x": best, "label": f"a* = {best:.0f}"}]
+        probs = result.class_scores[0].flip(1).movedim(1, 0).softmax(-1)
+        top = probs.topk(min(TOP, probs.shape[-1]), dim=-1)
+        with self.scores.hold_sync():
+            self.scores.target = key.target
+            self.scores.x = x
+            self.scores.indices, self.scores.values = top.indices[None].int(), top.values[None]
+            self.scores.target_values = probs[None, :, :, key.target]
+
+    def _draw_gallery(self, key: _Key, result: ChannelExtremal | None) -> None:
+        if result is None:
+            with self.gallery.hold_sync():
+                self.gallery.lit, self.gallery.pictures = None, None
+                self.gallery.captions, self.gallery.heads = [], []
+            return
+        listed = result.order[0, : self._rows]
+        inside = result.masks[0][:, listed] > 0
+        columns = self._patches_of(key.layer)
+        pictures = torch.cat([column.of(listed.tolist()) for column in columns], 1)
+        values = torch.cat([column.top.values[listed] for column in columns], 1)
+        counts = result.channels.tolist()
+        first = [
+            next((count for count, held in zip(counts, column, strict=True) if held), None)
+            for column in inside.T.tolist()
+        ]
+        captions = [
+            "" if math.isnan(value) else f"{'here ' if not column else ''}{value:.3g}"
+            for row in values.tolist()
+            for column, value in enumerate(row)
+        ]
+        with self.gallery.hold_sync():
+            self.gallery.columns = pictures.shape[1]
+            self.gallery.pictures = picture(pictures.flatten(0, 1).nan_to_num(0.5))
+            self.gallery.captions = captions
+            self.gallery.heads = [
+                f"channel {channel}" + ("" if count is None else f", from {count}")
+                for channel, count in zip(listed.tolist(), first, strict=True)
+            ]
+            self.gallery.lit = inside.repeat_interleave(pictures.shape[1], dim=1).byte().cpu().numpy()
+
+
+class _Patches:
+    """Small pictures of what the channels of a layer answer to most, each cut out once."""
+
+    def __init__(self, top: TopActivations) -> None:
+        self.top = top
+        self._made: dict[int, torch.Tensor] = {}
+
+    def of(self, channels: list[int]) -> torch.Tensor:
+        """Patches (M, k, C, s, s) of at most THUMBNAIL pixels a side."""
+        missing = [channel for channel in channels if channel not in self._made]
+        if missing:
+            patches = self.top.patches(missing)
+            if patches.shape[-1] > THUMBNAIL:
+                small = F.interpolate(patches.flatten(0, 1), (THUMBNAIL, THUMBNAIL), mode="area")
+                patches = small.unflatten(0, patches.shape[:2])
+            self._made |= zip(missing, patches, strict=True)
+        return torch.stack([self._made[channel] for channel in channels])
