@@ -43,8 +43,8 @@ class ChannelExplorer(SearchExplorer):
 
     For each number the best set of channels is searched (:func:`~xai_widgets.perturbation.channel_extremal`). The
     slider switches the map of their activations, the scores and which channels are lit, without a kernel; the curve
-    marks a*, the smallest number that is enough. The channels are listed in the order in which they come in, with the
-    patch of the image, and of other images, that each answers to most.
+    marks a*, the smallest number that is enough. The channels that most of the sets hold come first in the list, each
+    with the patch of the image, and those of other images, that it answers to most.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class ChannelExplorer(SearchExplorer):
     scores : ScoresView
         The best classes there.
     gallery : GalleryView
-        The channels in order, each with its top patches.
+        The channels that are needed most, each with its top patches and the first number that it is among.
     variant_picker, layer_picker : ipywidgets.Dropdown
     class_picker : ClassPicker
     run_bar : RunBar
@@ -148,7 +148,9 @@ class ChannelExplorer(SearchExplorer):
         self.variant_picker = dropdown("mask", get_args(Variant), variant)
         counts = list(self._counts(layer) or [])
         self.slider = SliderView(label="Channels", values=counts, frame=len(counts) // 2)
-        self.heatmap = HeatmapView(width=400, colormap="inferno", title="What these channels see")
+        self.heatmap = HeatmapView(
+            width=400, colormap="inferno", controls=False, title="What these channels see"
+        )
         self.curves = CurveView(
             x_label="number of channels",
             y_label="score before softmax",
@@ -164,9 +166,9 @@ class ChannelExplorer(SearchExplorer):
             title="Best classes",
         )
         self.gallery = GalleryView(
-            title="Channels, in the order in which they come in", columns=1 + patches, size=THUMBNAIL
+            title="The channels that are needed most", columns=1 + patches, size=THUMBNAIL
         )
-        link((self.curves, "fraction"), (self.scores, "fraction"), (self.slider, "fraction"))
+        link((self.slider, "fraction"), (self.curves, "fraction"), (self.scores, "fraction"))
         link((self.curves, "game"), (self.scores, "game"))
         link((self.slider, "frame"), (self.heatmap, "frame"), (self.gallery, "stop"))
         for picker in (self.variant_picker, self.layer_picker):
@@ -176,18 +178,21 @@ class ChannelExplorer(SearchExplorer):
             self.compute()
 
     def _layout(self) -> list[Any]:
-        left = VBox(
-            [self.heatmap, self.slider], layout=Layout(flex="2 1 260px", min_width="0", overflow="hidden")
-        )
         stretch((self.class_picker, "1 1 220px"), (self.curves, "3 1 320px"), (self.scores, "1 1 200px"))
         for view in (self.heatmap, self.slider, self.gallery):
             view.layout = Layout(width="100%", min_width="0", margin="0")
-        choices = [self.class_picker, self.variant_picker, self.layer_picker]
+        measures = HBox([self.curves, self.scores], layout=row_layout())
+        left, right = (
+            VBox(parts, layout=Layout(flex=flex, min_width="0", overflow="hidden", grid_gap="8px"))
+            for parts, flex in (
+                ([self.heatmap, self.slider], "2 1 260px"),
+                ([measures, self.gallery], "4 1 320px"),
+            )
+        )
         return [
-            HBox(choices, layout=row_layout()),
+            HBox([self.class_picker, self.variant_picker, self.layer_picker], layout=row_layout()),
             self.run_bar,
-            HBox([left, self.curves, self.scores], layout=row_layout()),
-            self.gallery,
+            HBox([left, right], layout=row_layout()),
         ]
 
     def _forget(self) -> None:

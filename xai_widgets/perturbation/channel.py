@@ -73,7 +73,7 @@ class ChannelExtremal(ScoredMasks):
 
     @property
     def order(self) -> Tensor:
-        """The channels of each image, (N, K), those that the smallest numbers hold first; ties by the smooth masks."""
+        """The channels of each image, (N, K), those that most of the masks hold first; ties by the smooth masks."""
         return (
             (self.masks + self.smooth / (1 + len(self.channels)))
             .sum(1)

@@ -171,7 +171,7 @@ def test_a_star_is_the_smallest_number_that_is_enough(scores, tau, variant, best
     assert made.best_channels[0].item() == pytest.approx(best, nan_ok=True)
 
 
-def test_channels_are_ordered_by_how_early_they_come():
+def test_channels_are_ordered_by_how_many_masks_hold_them():
     assert result(NESTED, [1.0, 2.0, 3.0], 2.0).order.tolist() == [[2, 1, 0, 3]]
 
 
