@@ -162,7 +162,7 @@ class ChannelExplorer(SearchExplorer):
             labels=model.labels,
             target=self.target,
             game="insertion",
-            words=["channels deleted", "channels alone"],
+            words=["channels deleted", "channels preserved"],
             title="Best classes",
         )
         self.gallery = GalleryView(
@@ -304,8 +304,8 @@ class ChannelExplorer(SearchExplorer):
             self.curves.x = x
             self.curves.y = torch.stack([result.scores[0], result.complement_scores[0]])
             self.curves.series = [
-                {"label": "these channels alone", "game": "insertion", "frame": 0},
-                {"label": "without them", "game": "deletion", "frame": 1},
+                {"label": "channels preserved", "game": "insertion", "frame": 0},
+                {"label": "channels deleted", "game": "deletion", "frame": 1},
             ]
             self.curves.lines = [
                 {"y": result.tau * whole, "label": "\u03a6\u2080" + (", all" if result.tau == 1 else "")},

@@ -1,0 +1,101 @@
+"""The channel explorer as a person meets it, in JupyterLab."""
+
+import re
+
+import numpy as np
+from playwright.sync_api import expect
+
+SETUP = """
+import xai_widgets as xw
+from xai_widgets.data import scenes
+from xai_widgets.perturbation.areas import AreaSettings
+model = xw.load("scenes_resnet")
+image = scenes.scene(3, split="test").image
+others = [scenes.scene(number, split="train").image for number in range(6)]
+"""
+COUNTS = [1, 4, 16, 80]
+SHOW = """
+explorer = xw.ChannelExplorer(
+    model, image, images=others, layer="stage3", channels=[1, 4, 16, 80], rows=5, patches=2,
+    settings=AreaSettings(steps=4, every=2),
+)
+explorer
+"""
+
+
+def lit_rows(page):
+    """Which of the listed channels are lit, by their pictures."""
+    options = page.page.locator(".xw-gallery-view [role=option]")
+    dark = options.evaluate_all("nodes => nodes.map((node) => node.matches('.xw-dim'))")
+    return [not dark[index] for index in range(0, len(dark), 3)]
+
+
+def wait_for_state(page, count, inside):
+    expect(page.page.locator(".xw-slider-view .xw-number")).to_have_text(str(count))
+    expect(page.page.locator(".xw-scores-view")).to_contain_text(f"{count} channels preserved")
+    page.page.wait_for_function(
+        """wanted => String([...document.querySelectorAll('.xw-gallery-view [role=option]')]
+            .filter((_, index) => index % 3 === 0).map((node) => !node.matches('.xw-dim'))) === String(wanted)""",
+        arg=inside,
+    )
+
+
+def test_slider_curve_and_mark_switch_map_scores_and_channels_without_a_kernel(lab):
+    page = lab.open([SETUP, SHOW], width=1400, height=1400)
+    page.wait_for_kernel("explorer.run_bar.status", "done")
+    expect(page.page.locator(".xw-run-bar")).to_contain_text("done")
+    inside = page.kernel_eval("(explorer.result.masks[0][:, explorer.result.order[0, :5]] > 0).tolist()")
+    maps = np.array(page.kernel_eval("explorer.result.maps()[0].tolist()"))
+    best = page.kernel_eval("float(explorer.result.best_channels[0])")
+    top = page.kernel_eval("[model.labels[k] for k in explorer.scores.indices[0, 1, :, 0]]")
+    # The middle of one cell of the map, where its value is not interpolated.
+    row, column = maps.shape[1] // 2, maps.shape[2] // 2
+    place = [(column + 0.5) / maps.shape[2], (row + 0.5) / maps.shape[1]]
+    page.kernel_exec(f"explorer.heatmap.position = {place}")
+    wait_for_state(page, 16, inside[2])
+    page.shutdown_kernel()
+
+    slider = page.page.locator(".xw-slider-view input[type=range]")
+    value = page.page.locator(".xw-heatmap-view .xw-value")
+    first = page.page.locator(".xw-scores-view .xw-score-label").first
+
+    def shown(index):
+        wait_for_state(page, COUNTS[index], inside[index])
+        number = float(re.sub("[^0-9.e-]", "", value.inner_text()))
+        assert abs(number - maps[index, row, column]) <= 0.01 * max(1, abs(maps[index, row, column]))
+        assert top[index] in page.page.locator(".xw-scores-view").inner_text()
+
+    shown(2)
+    slider.focus()
+    slider.press("Home")
+    shown(0)
+    slider.press("End")
+    shown(3)
+    slider.press("ArrowLeft")
+    shown(2)
+    assert first.count() == 1
+    # A click near the left end of the curve: the smallest number.
+    plot = page.page.locator(".xw-curve-view .u-over")
+    box = plot.bounding_box()
+    page.page.mouse.click(box["x"] + 2, box["y"] + box["height"] / 2)
+    shown(0)
+    assert best in COUNTS
+    page.page.locator(".xw-slider-view").get_by_role("button", name="a*").click()
+    shown(COUNTS.index(int(best)))
+
+
+def test_another_class_and_layer_are_searched(lab):
+    page = lab.open([SETUP, SHOW], width=1400, height=1400)
+    page.wait_for_kernel("explorer.run_bar.status", "done")
+    page.page.get_by_label("layer").select_option("stage2")
+    page.wait_for_kernel(
+        "[explorer.run_bar.status, explorer.result and explorer.result.layer]", ["done", "stage2"]
+    )
+    expect(page.page.locator(".xw-gallery-view [role=option]")).to_have_count(15)
+    page.kernel_exec("explorer.target = 5")
+    page.wait_for_kernel(
+        "[explorer.run_bar.status, int(explorer.result.target)] if explorer.result else None", ["done", 5]
+    )
+    # 48 channels have no set of 80.
+    assert page.kernel_eval("explorer.slider.values") == [1, 4, 16]
+    expect(page.page.locator(".xw-slider-view .xw-tick")).to_have_count(3)
