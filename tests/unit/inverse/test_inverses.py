@@ -1,0 +1,437 @@
+"""Both inverses: their bounds, their costs, what they say of themselves, and what is refused."""
+
+import math
+import warnings
+
+import pytest
+import torch
+import torch.nn.functional as F
+from attribution.test_untouched import Broken, everything
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from networks import LABELS, Concat, Functional, SharedInPlace, Smooth, images, one_sentence, settle, wrap
+from torch import nn
+
+import xai_widgets as xw
+from xai_widgets.data import scenes
+from xai_widgets.inverse import SolverSettings, find_units, layer_wise, operation_wise
+from xai_widgets.inverse.chain import exact_inverse
+
+QUICK = SolverSettings(steps=10)
+LONG = SolverSettings(steps=400, tolerance=1e-6)
+LAMBDAS = (0.0, 0.3, 1.0)
+NETWORKS = [Functional, SharedInPlace, Concat]
+
+
+def inverse_of(method, *arguments, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return method(*arguments, **{"settings": QUICK, **options}).result(progress=False)
+
+
+def layers(*arguments, **options):
+    return inverse_of(layer_wise, *arguments, **{"lam": LAMBDAS, **options})
+
+
+def operations(*arguments, **options):
+    return inverse_of(operation_wise, *arguments, **options)
+
+
+@pytest.mark.parametrize("method", [layers, operations])
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_inverse_lies_between_0_and_the_forward_activation(network, method):
+    model, x = wrap(settle(network())), images(2)
+    made = method(model, x, [1, 3])
+    count = 3 if method is layers else 1
+    passed = x
+    expected = []
+    for unit in find_units(model):
+        expected.append(passed)
+        passed = unit.run(passed).detach()
+    assert [unit.unit for unit in made.units] == [unit.name for unit in reversed(find_units(model))]
+    for unit, x_bar in zip(made.units, reversed(expected), strict=True):
+        torch.testing.assert_close(unit.x_bar, x_bar)
+        assert unit.x.shape == (2, count, *x_bar.shape[1:])
+        assert (unit.x >= 0).all()
+        assert (unit.x <= x_bar[:, None] + 1e-6).all()
+        assert (
+            unit.cost.shape
+            == unit.iterations.shape
+            == unit.change.shape
+            == unit.converged.shape
+            == (2, count)
+        )
+    assert made.x.shape == (2, count, 3, 8, 8)
+    assert ((made.alpha >= 0) & (made.alpha <= 1 + 1e-6)).all()
+    assert made.saliency().shape == (2, 8, 8)
+    with torch.no_grad():
+        scores = model(made.x.flatten(0, 1)).unflatten(0, (2, count))
+    torch.testing.assert_close(made.output, scores, atol=1e-4, rtol=1e-4)
+    target = torch.tensor([1, 3])
+    assert torch.equal(made.reidentified, scores.argmax(2) == target[:, None])
+    torch.testing.assert_close(
+        made.probability,
+        torch.stack([scores[n, :, target[n]] * 0 + scores[n].softmax(1)[:, target[n]] for n in (0, 1)]),
+    )
+    torch.testing.assert_close(made.original_output, model(x).detach(), atol=1e-5, rtol=1e-5)
+
+
+@given(st.integers(0, 500), st.lists(st.floats(0, 3), min_size=1, max_size=3, unique=True))
+@hypothesis_settings(max_examples=15, deadline=None)
+def test_bounds_hold_for_any_network_image_and_lambda(seed, lam):
+    model = wrap(settle(Functional(), seed))
+    x = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
+    x[:, :, :2] = 0
+    made = layers(model, x, lam=sorted(lam))
+    for unit in made.units:
+        assert (unit.x >= 0).all()
+        assert (unit.x <= unit.x_bar[:, None] + 1e-6).all()
+        assert torch.isfinite(unit.cost).all()
+
+
+def test_alpha_is_the_share_that_is_left_and_0_where_the_image_is():
+    model = wrap(settle(Functional()))
+    x = images(1)
+    x[:, :, 0] = 0
+    x[:, 0, 1] = 0
+    made = layers(model, x, 0)
+    alpha = torch.zeros(3, 8, 8)
+    for index in range(3):
+        for row in range(8):
+            for column in range(8):
+                there = [c for c in range(3) if x[0, c, row, column] > 0]
+                shares = [made.x[0, index, c, row, column] / x[0, c, row, column] for c in there]
+                alpha[index, row, column] = sum(shares) / len(there) if there else 0
+    torch.testing.assert_close(made.alpha[0], alpha, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(made.mean_alpha[0], alpha.mean((1, 2)), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(made.saliency()[0], alpha.mean(0), atol=1e-5, rtol=1e-4)
+
+
+def test_the_cost_of_a_unit_is_equation_5_5():
+    """Written out for the convolution that the image goes into, with its target as long as the activation."""
+    model, x = wrap(settle(Functional())), images(2)
+    for regularizer in ("activation", "l1", "l2"):
+        made = layers(model, x, 1, regularizer=regularizer)
+        above, unit = made.units[-2], made.units[-1]
+        first = find_units(model)[0]
+        for n in range(2):
+            for index, lam in enumerate(LAMBDAS):
+                y = above.x[n, index]
+                y = y * above.x_bar[n].norm() / y.norm()
+                r = y.sum(0) / y.sum(0).max()
+                inside = F.interpolate(r[None, None], (8, 8), mode="bilinear", align_corners=False)[0]
+                own = unit.x[n, index]
+                weight = {
+                    "activation": (own * (1 - inside)).norm(), "l1": own.abs().sum(), "l2": own.norm(),
+                }[regularizer]  # fmt: skip
+                expected = (first.run(own[None])[0] - y).norm() + lam * weight
+                torch.testing.assert_close(unit.cost[n, index], expected.detach(), atol=1e-3, rtol=1e-3)
+
+
+def test_a_max_pool_is_inverted_by_its_switches():
+    model, x = wrap(settle(Functional())), images(2)
+    made = layers(model, x, 2)
+    above, pool = made.units[-3], made.units[-2]
+    assert pool.kind == "pool"
+    switches = F.max_pool2d(pool.x_bar, 2, return_indices=True)[1]
+    for index in range(3):
+        expected = F.max_unpool2d(above.x[:, index], switches, 2)
+        torch.testing.assert_close(pool.x[:, index], expected)
+
+
+def test_windows_that_share_a_maximum_give_it_their_mean():
+    """The Moore-Penrose inverse of the matrix of an overlapping max-pool."""
+    x_bar = torch.rand(1, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+    out, switches = F.max_pool2d(x_bar, 3, stride=1, return_indices=True)
+    matrix = torch.zeros(4, 16)
+    matrix[torch.arange(4), switches.flatten()] = 1
+    y = out * torch.rand(out.shape, generator=torch.Generator().manual_seed(2))
+    expected = torch.linalg.pinv(matrix) @ y.flatten()
+    unit = find_units(nn.Sequential(nn.MaxPool2d(3, stride=1), nn.Conv2d(1, 1, 2), nn.ReLU()))[0]
+    torch.testing.assert_close(exact_inverse(unit, x_bar, y).flatten(), expected)
+
+
+def test_an_average_is_inverted_in_proportion():
+    model, x = wrap(settle(SharedInPlace())), images(2)
+    made = layers(model, x, 2)
+    names = [unit.unit for unit in made.units]
+    average = made.units[names.index("average")]
+    above = made.units[names.index("average") - 1]
+    torch.testing.assert_close(average.x.mean((3, 4)), above.x[..., 0, 0], atol=1e-5, rtol=1e-4)
+    share = average.x[0, 0] / average.x_bar[0].clamp(min=1e-9)
+    for channel in range(6):
+        there = average.x_bar[0, channel] > 1e-6
+        assert share[channel][there].max() - share[channel][there].min() < 1e-4
+
+
+def test_the_scores_are_those_that_favour_the_class_most():
+    """Equation 5.12: among the corners of a small box none is better."""
+    model, x = wrap(settle(Concat())), images(1)
+    made = layers(model, x, 2, lam=0.0, settings=LONG)
+    unit, head = made.units[0], find_units(model)[-1]
+    assert unit.kind == "scores"
+
+    def cost(given):
+        scores = head.run(given)
+        others = torch.cat([scores[:, :2], scores[:, 3:]], 1)
+        return (others - scores[:, 2:3]).logsumexp(1)
+
+    corners = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 8) * unit.x_bar
+    assert unit.cost[0, 0] <= cost(corners).min() + 1e-4
+    torch.testing.assert_close(unit.cost[0], cost(unit.x[0]).detach(), atol=1e-4, rtol=1e-4)
+
+
+def test_lambda_takes_from_the_image_on_a_trained_network():
+    model = xw.load("scenes_vgg", device="cpu")
+    x = model.images([scenes.scene(number, split="test").image for number in range(2)])
+    made = inverse_of(layer_wise, model, x, lam=(0.0, 0.4, 1.5), settings=SolverSettings(steps=40))
+    shares = made.mean_alpha.mean(0)
+    assert shares[0] > shares[1] > shares[2]
+    assert made.reidentified[:, 0].all()
+    assert made.probability[:, 0].mean() > made.probability[:, 2].mean()
+
+
+@pytest.mark.parametrize("network", [Functional, SharedInPlace])
+def test_the_cost_of_an_operation_is_equation_4_4(network):
+    """phi' by its definition: the derivative at the operating point, times the way from it, and the value there."""
+    model, x = wrap(settle(network())), images(1)
+    made = operations(model, x, 1, l1=0.02, l2=0.3)
+    chain = list(reversed(find_units(model)))
+    checked = 0
+    for index, (unit, inverse) in enumerate(zip(chain, made.units, strict=True)):
+        if unit.kind != "convolution":
+            continue
+        y = made.units[index - 1].x[:, 0] * (unit.run(inverse.x_bar) > 0)
+        own = inverse.x[:, 0]
+        jacobian = torch.autograd.functional.jacobian(unit.before_relu, inverse.x_bar)
+        moved = torch.tensordot(jacobian, own - inverse.x_bar, dims=own.ndim)
+        linear = unit.before_relu(inverse.x_bar) + moved
+        expected = (linear - y).norm() + 0.02 * own.abs().sum() + 0.3 * own.norm()
+        torch.testing.assert_close(inverse.cost[0, 0], expected.detach(), atol=1e-3, rtol=1e-3)
+        checked += 1
+    assert checked >= 2
+
+
+def test_an_operation_wise_inverse_begins_with_the_score_of_the_class():
+    model, x = wrap(settle(Functional())), images(1)
+    made = operations(model, x, 3, until="flatten", settings=LONG)
+    assert [unit.unit for unit in made.units] == ["fc"]
+    head, unit = find_units(model)[-1], made.units[0]
+    wanted = torch.zeros(1, 4)
+    wanted[0, 3] = model(x)[0, 3]
+    expected = (head.run(unit.x[:, 0]) - wanted).norm()
+    torch.testing.assert_close(unit.cost[0, 0], expected.detach(), atol=1e-3, rtol=1e-3)
+
+
+def test_an_activation_can_be_inverted_in_place_of_a_class():
+    model, x = wrap(settle(Functional())), images(2)
+    units = find_units(model)
+    name = units[2].name
+    activation = model.activations(x, "conv2")["conv2"].relu()
+    one = torch.zeros_like(activation)
+    one[:, 3, 1, 2] = activation[:, 3, 1, 2] + 0.5
+    made = operations(model, x, start=(name, one))
+    assert [unit.unit for unit in made.units] == [unit.name for unit in units[2::-1]]
+    assert made.target is None
+    with pytest.raises(ValueError, match="no class was inverted"):
+        _ = made.probability
+    assert made.saliency().shape == (2, 8, 8)
+
+
+def test_a_part_of_the_way_has_maps_of_its_own():
+    model, x = wrap(settle(Functional())), images(1)
+    units = find_units(model)
+    made = operations(model, x, 1, until=units[0].name)
+    assert made.units[-1].unit == units[1].name
+    assert made.units[-1].map.shape == (1, 1, 8, 8)
+    assert made.output is None
+    for what in ("alpha", "mean_alpha", "reidentified", "probability"):
+        with pytest.raises(ValueError, match="has not come to the image") as error:
+            getattr(made, what)
+        one_sentence(error)
+    with pytest.raises(ValueError, match="only what has places has a map"):
+        _ = made.units[0].map
+
+
+class Residual(nn.Module):
+    """An image to an image, with negative values."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 1, 3, padding=1))
+
+    def forward(self, x):
+        return self.body(x)
+
+
+def test_a_network_that_makes_images_is_inverted_from_its_own_output():
+    network = settle(Residual())
+    x = torch.rand(2, 1, 9, 7, generator=torch.Generator().manual_seed(0))
+    made = layers(network, x, settings=LONG, lam=(0.0, 0.5))
+    assert made.target is None
+    torch.testing.assert_close(made.original_output, network(x).detach())
+    assert made.output.shape == (2, 2, 1, 9, 7)
+    off = (made.output - made.original_output[:, None]).flatten(2).norm(dim=2)
+    assert (off[:, 0] < 0.3 * made.original_output.flatten(1).norm(dim=1)).all()
+    assert (made.mean_alpha[:, 1] < made.mean_alpha[:, 0]).all()
+    half = layers(network, x, output=made.original_output / 2)
+    assert half.output is not None
+
+
+def test_what_does_not_converge_says_so_with_its_last_change():
+    model, x = wrap(settle(Functional())), images(1)
+    run = layer_wise(model, x, 1, lam=(0.0, 0.4), settings=SolverSettings(steps=2, window=2, tolerance=0.0))
+    with pytest.warns(UserWarning, match=r"units did not converge: .*still falling by"):
+        made = run.result(progress=False)
+    assert made.unconverged
+    for unit in made.units:
+        if unit.kind in ("pool", "reshape"):
+            assert unit.converged.all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        enough = SolverSettings(steps=3000, tolerance=0.05, window=1)
+        assert not layer_wise(model, x, 1, settings=enough).result(progress=False).unconverged
+
+
+@pytest.mark.parametrize("method", [layer_wise, operation_wise])
+def test_a_run_counts_its_snapshots_can_be_cancelled_and_keeps_what_it_has(method):
+    model, x = wrap(settle(Functional())), images(2)
+    run = method(model, x, 1, settings=SolverSettings(steps=8, window=2, tolerance=0.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        run.result(progress=False)
+    assert 0 < run.done <= run.total
+    run = method(model, x, 1, settings=QUICK)
+    for shot in run:
+        if len(shot.units) == 2:
+            run.cancel()
+    assert len(run.latest.units) == 2
+    assert run.latest.output is None
+
+
+def test_the_same_call_gives_the_same_bits_in_any_grad_mode():
+    model, x = wrap(settle(SharedInPlace())), images(2)
+    for method in (layers, operations):
+        first = method(model, x, 1)
+        torch.manual_seed(5)
+        with torch.inference_mode():
+            second = method(model, x, 1)
+        with torch.no_grad():
+            third = method(model, x, 1)
+        assert torch.equal(first.x, second.x)
+        assert torch.equal(first.x, third.x)
+        assert not first.x.requires_grad
+
+
+def test_several_images_and_lambda_are_those_of_each_alone():
+    model, x = wrap(settle(Functional())), images(2)
+    together = layers(model, x, [1, 2], settings=SolverSettings(steps=40))
+    alone = layers(model, x[1:], 2, lam=0.3, settings=SolverSettings(steps=40), batch_size=1)
+    torch.testing.assert_close(together.x[1, 1], alone.x[0, 0], atol=2e-2, rtol=2e-2)
+
+
+@pytest.mark.parametrize("method", [layer_wise, operation_wise])
+@pytest.mark.parametrize("event", ["normal", "forward", "interrupted"])
+def test_the_callers_network_is_untouched(method, event):
+    network = settle(Broken())
+    model, x = wrap(network), images(2)
+    model.layers()
+    network.train()
+    for parameter in list(network.parameters())[::2]:
+        parameter.requires_grad_(False)
+    before, pixels = everything(network), x.clone()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        run = method(model, x, 1, settings=QUICK)
+        if event == "normal":
+            run.result(progress=False)
+        else:
+            steps = iter(run)
+            next(steps)
+            error = KeyboardInterrupt() if event == "interrupted" else RuntimeError("it broke")
+
+            def fail(*_arguments):
+                raise error
+
+            original = torch.nn.functional.conv2d
+            torch.nn.functional.conv2d = fail
+            torch.conv2d, kept = fail, torch.conv2d
+            handle = torch.nn.modules.module.register_module_forward_pre_hook(fail)
+            try:
+                with pytest.raises(type(error)):
+                    list(steps)
+            finally:
+                handle.remove()
+                torch.nn.functional.conv2d, torch.conv2d = original, kept
+            assert run.latest is not None
+    after = everything(network)
+    for what in before:
+        assert after[what] == before[what], what
+    assert torch.equal(x, pixels)
+
+
+def test_an_image_of_zeros_keeps_nothing():
+    model = wrap(settle(Functional()))
+    made = layers(model, torch.zeros(1, 3, 8, 8), 1)
+    assert torch.equal(made.x, torch.zeros(1, 3, 3, 8, 8))
+    assert torch.equal(made.mean_alpha, torch.zeros(1, 3))
+    assert torch.isfinite(made.output).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        ({"lam": -0.1}, ValueError, r"lam is \[-0.1\], wanted finite numbers of at least 0"),
+        ({"lam": [0.4, 0.2]}, ValueError, r"numbers that ascend: \[0.2, 0.4\]"),
+        ({"lam": [0.2, 0.2]}, ValueError, r"numbers that ascend: \[0.2\]"),
+        ({"lam": []}, ValueError, "lam is"),
+        ({"lam": math.inf}, ValueError, "wanted finite numbers"),
+        ({"lam": "0.4"}, ValueError, "lam is"),
+        ({"lam": None}, ValueError, "lam is None"),
+        ({"regularizer": "l3"}, ValueError, "unknown regularizer 'l3'"),
+        ({"until": "con1"}, ValueError, "unknown unit"),
+        ({"target": "tenhc"}, ValueError, "tench"),
+        ({"settings": 3}, TypeError, "settings is int"),
+        ({"batch_size": 0}, ValueError, "batch_size is 0"),
+        ({"output": torch.ones(1, 3)}, ValueError, r"wanted finite numbers of shape \(1, 4\)"),
+        ({"target": 1, "output": torch.ones(1, 4)}, ValueError, "wanted one of them"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(options, kind, message):
+    assert LABELS[0] == "tench"
+    with pytest.raises(kind, match=message) as error:
+        layer_wise(wrap(settle(Functional())), images(1), **options)
+    one_sentence(error)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        ({"l1": -1}, ValueError, "l1 is -1, wanted at least 0"),
+        ({"l2": math.nan}, ValueError, "l2 is nan, wanted at least 0"),
+        ({"start": torch.ones(3)}, TypeError, "start is Tensor, wanted a pair"),
+        ({"start": ("nowhere", torch.ones(1))}, ValueError, "unknown unit 'nowhere'"),
+        ({"start": ("flatten", torch.ones(1, 3))}, ValueError, r"wanted finite numbers of shape \(1, 128\)"),
+        ({"start": ("flatten", torch.ones(1, 128)), "target": 1}, ValueError, "wanted one of them"),
+        ({"settings": 3}, TypeError, "settings is int"),
+        ({"batch_size": 0}, ValueError, "batch_size is 0"),
+        ({"until": "con1"}, ValueError, "unknown unit"),
+    ],
+)
+def test_what_an_operation_wise_inverse_cannot_do_is_refused(options, kind, message):
+    with pytest.raises(kind, match=message) as error:
+        operation_wise(wrap(settle(Functional())), images(1), **options)
+    one_sentence(error)
+
+
+def test_networks_that_are_no_chain_are_refused():
+    for method in (layer_wise, operation_wise):
+        with pytest.raises(ValueError, match="whose output can be negative") as error:
+            method(wrap(settle(Smooth())), images(1))
+        one_sentence(error)
+        with pytest.raises(TypeError, match="model is int"):
+            method(3, images(1))
+    with pytest.raises(ValueError, match="the network a plain module") as error:
+        layer_wise(settle(Residual()), torch.rand(1, 1, 8, 8), 3)
+    one_sentence(error)

@@ -1,0 +1,25 @@
+"""Inverses: which activations, and at last which pixels, made a network say what it says.
+
+Both inverses are called as ``method(model, x, target, *, ...)`` and return a :class:`~xai_widgets.run.Run`. They need
+activations of at least 0: see :func:`~xai_widgets.inverse.find_units` for what a network is cut into.
+"""
+
+from __future__ import annotations
+
+from xai_widgets.inverse.chain import Inverted, UnitInverse
+from xai_widgets.inverse.layer_wise import LayerWise, layer_wise
+from xai_widgets.inverse.operation_wise import OperationWise, operation_wise
+from xai_widgets.inverse.solver import SolverSettings
+from xai_widgets.inverse.units import Unit, find_units
+
+__all__ = [
+    "Inverted",
+    "LayerWise",
+    "OperationWise",
+    "SolverSettings",
+    "Unit",
+    "UnitInverse",
+    "find_units",
+    "layer_wise",
+    "operation_wise",
+]

@@ -1,0 +1,297 @@
+"""What both inverses share: the forward pass unit by unit, what is inverted exactly, and a solver for large batches."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from xai_widgets.images import to_images
+from xai_widgets.inverse.solver import Cost, Solution, SolverSettings, minimise
+from xai_widgets.inverse.units import Unit, find_units
+from xai_widgets.model import ImageModel, Target
+
+#: Kinds of units that are inverted in closed form.
+EXACT = ("pool", "reshape", "average")
+
+
+@dataclass(frozen=True)
+class UnitInverse:
+    """The inverse at the input of one unit.
+
+    Attributes
+    ----------
+    unit : str
+        Its name.
+    kind : str
+        What it is: "convolution", "linear", "pool", "reshape", "average" or "scores".
+    x : Tensor, (N, L, ...)
+        x^, for each image and weight, between 0 and x_bar.
+    x_bar : Tensor, (N, ...)
+        The activation of the forward pass.
+    cost : Tensor, (N, L)
+        What was minimised; 0 for what is exact.
+    iterations : Tensor, (N, L)
+        How many it took.
+    change : Tensor, (N, L)
+        By which share of it the cost fell in the last iterations.
+    converged : Tensor, (N, L)
+        Whether that is little.
+    """
+
+    unit: str
+    kind: str
+    x: Tensor
+    x_bar: Tensor
+    cost: Tensor
+    iterations: Tensor
+    change: Tensor
+    converged: Tensor
+
+    @property
+    def map(self) -> Tensor:
+        """Sum of x^ over the channels, (N, L, h, w); ValueError for a unit whose input has no places."""
+        if self.x.ndim != 5:
+            raise ValueError(
+                f"the input of {self.unit!r} has shape {tuple(self.x_bar.shape[1:])}, wanted (C, h, w): only what has "
+                "places has a map"
+            )
+        return self.x.sum(2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inverted:
+    """The inverses so far, from the output down, L for each image.
+
+    alpha = x^ / x, the mean over the channels of a pixel that are not 0, in [0, 1]; 0 where the image is 0.
+
+    Attributes
+    ----------
+    units : tuple of UnitInverse
+        Those that are done, the last of the network first.
+    image : Tensor, (N, C, H, W)
+        x.
+    target : Tensor, (N,), or None
+        The classes, if classes were inverted.
+    original_output : Tensor, (N, ...)
+        Phi(x): of a classifier the scores before softmax.
+    output : Tensor, (N, L, ...), or None
+        Phi(x^), when the image is reached.
+    """
+
+    units: tuple[UnitInverse, ...]
+    image: Tensor
+    target: Tensor | None
+    original_output: Tensor
+    output: Tensor | None = None
+
+    @property
+    def x(self) -> Tensor:
+        """x^, (N, L, ...), where the inverse has come to; at the end the image, (N, L, C, H, W)."""
+        if not self.units:
+            raise ValueError("no unit is inverted yet, wanted a run that has gone further")
+        return self.units[-1].x
+
+    @property
+    def alpha(self) -> Tensor:
+        """Which share of each pixel is left, (N, L, H, W) in [0, 1]; ValueError if the image is not reached."""
+        self._reached()
+        there = self.image[:, None] > 0
+        share = torch.where(there, self.x / self.image[:, None].clamp(min=1e-12), 0)
+        return share.sum(2) / there.sum(2).clamp(min=1)
+
+    @property
+    def mean_alpha(self) -> Tensor:
+        """How much of the image is left, (N, L) in [0, 1]; ValueError if the image is not reached."""
+        return self.alpha.mean((2, 3))
+
+    @property
+    def probability(self) -> Tensor:
+        """Softmax probability of the class for x^, (N, L); ValueError without a class, or before the image."""
+        index = self._classes().view(-1, 1, 1).expand(-1, self.x.shape[1], 1)
+        return self._reached().softmax(2).gather(2, index)[..., 0]
+
+    @property
+    def reidentified(self) -> Tensor:
+        """Whether the class is the best one of x^, (N, L); ValueError without a class, or before the image."""
+        return self._reached().argmax(2) == self._classes()[:, None]
+
+    @property
+    def unconverged(self) -> list[str]:
+        """In words, the units whose cost was still falling, and how fast."""
+        return [
+            f"{unit.unit} (still falling by {unit.change[~unit.converged].max():.2g} of its cost)"
+            for unit in self.units
+            if not bool(unit.converged.all())
+        ]
+
+    def saliency(self) -> Tensor:
+        """alpha, the mean over all L, (N, H, W); ValueError if the image is not reached."""
+        return self.alpha.mean(1)
+
+    def _reached(self) -> Tensor:
+        if self.output is None:
+            raise ValueError("the inverse has not come to the image, wanted one that has")
+        return self.output
+
+    def _classes(self) -> Tensor:
+        if self.target is None:
+            raise ValueError("no class was inverted, wanted the inverse of a target")
+        return self.target
+
+    def warn(self) -> None:
+        """Name the units that did not converge in a warning, if there are any."""
+        if self.unconverged:
+            warnings.warn(
+                f"{len(self.unconverged)} of {len(self.units)} units did not converge: {', '.join(self.unconverged)}; "
+                "more steps may lower their cost",
+                stacklevel=3,
+            )
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A network as units, and what they passed on to each other.
+
+    Attributes
+    ----------
+    units : list of Unit
+        In the order in which they run.
+    inputs : list of Tensor, (N, ...)
+        x_bar of each; the first is the image.
+    output : Tensor, (N, ...)
+        Of the last one.
+    """
+
+    units: list[Unit]
+    inputs: list[Tensor]
+    output: Tensor
+
+    @classmethod
+    def of(cls, model: ImageModel | nn.Module, x: Any) -> Chain:
+        """The chain of a network, and its forward pass of images of any kind."""
+        units = find_units(model)
+        if isinstance(model, ImageModel):
+            image = model.images(x)
+        else:
+            channels = x.shape[-3] if isinstance(x, Tensor) and x.ndim in (3, 4) else 3
+            image = to_images(x, channels=channels)
+        # Inside the caller's inference_mode() nothing made could be part of a graph later.
+        with torch.inference_mode(False), torch.no_grad():
+            passed = [image.clone()]
+            for unit in units:
+                passed.append(unit.run(passed[-1]))
+        return cls(units, passed[:-1], passed[-1])
+
+    def run(self, x: Tensor, batch_size: int) -> Tensor:
+        """The output of the network for images (B, C, H, W)."""
+        made = []
+        with torch.inference_mode(False), torch.no_grad():
+            for part in x.split(batch_size):
+                for unit in self.units:
+                    part = unit.run(part)
+                made.append(part)
+        return torch.cat(made)
+
+
+def classes_of(model: ImageModel | nn.Module, chain: Chain, target: Target) -> Tensor | None:
+    """The class of each image; None for a plain module. ValueError for a target that a plain module cannot have."""
+    if isinstance(model, ImageModel):
+        return model.targets(target, chain.inputs[0])
+    if target is not None:
+        raise ValueError(
+            f"target is {target!r} and the network a plain module, wanted an ImageModel, which has them, or an output"
+        )
+    return None
+
+
+def check_output(output: Any, chain: Chain) -> Tensor:
+    """What is inverted in place of a class, (N, ...) like the output of the network."""
+    made = torch.as_tensor(output, dtype=chain.output.dtype, device=chain.output.device).detach()
+    if made.shape != chain.output.shape or not torch.isfinite(made).all():
+        raise ValueError(
+            f"output has shape {tuple(made.shape)}, wanted finite numbers of shape {tuple(chain.output.shape)}, like "
+            "what the network returns"
+        )
+    return made
+
+
+def exact_inverse(unit: Unit, x_bar: Tensor, y: Tensor) -> Tensor:
+    """The inverse in closed form of a unit that only moves, picks or averages values.
+
+    M^+ y for a max-pool, which has each y where its maximum was; the mean of those, where windows share one. For an
+    average the part of x_bar whose average is y: x_bar y / y_bar, which is exact where windows do not overlap.
+
+    Parameters
+    ----------
+    unit : Unit
+        Of a kind in ``EXACT``.
+    x_bar : Tensor, (B, ...)
+        Its input in the forward pass.
+    y : Tensor, (B, ...)
+        Between 0 and its output there.
+    """
+    if unit.kind == "reshape":
+        return y.reshape(x_bar.shape)
+    with torch.inference_mode(False), torch.enable_grad():
+        given = x_bar.detach().clone().requires_grad_()
+        out = unit.run(given)
+        share = y if unit.kind == "pool" else torch.where(out > 0, y / out, 0).detach()
+        # Transposed matrices of what is linear around x_bar are its backward pass.
+        (spread,) = torch.autograd.grad(out, given, share.clone(), retain_graph=True)
+        (windows,) = torch.autograd.grad(out, given, torch.ones_like(out))
+    made = torch.where(windows > 0, spread / windows.clamp(min=1e-12), 0)
+    return made if unit.kind == "pool" else x_bar * made
+
+
+def solve(
+    cost: Cost, start: Tensor, upper: Tensor, settings: SolverSettings, batch_size: int
+) -> Iterator[Solution | None]:
+    """Minimise, so many elements at a time; yields None under way, and the solution of all of them at last."""
+    parts: list[Solution] = []
+    for index in torch.arange(len(start), device=start.device).split(batch_size):
+
+        def some(x: Tensor, chosen: Tensor, index: Tensor = index) -> Tensor:
+            return cost(x, index[chosen])
+
+        latest: Solution | None = None
+        for solution in minimise(some, start[index], upper[index], settings):
+            latest = solution
+            yield None
+        assert latest is not None
+        parts.append(latest)
+    yield Solution(
+        *(
+            torch.cat([getattr(part, name) for part in parts])
+            for name in ("x", "cost", "iterations", "change", "converged")
+        )
+    )
+
+
+def exactly(unit: Unit, x: Tensor, x_bar: Tensor) -> UnitInverse:
+    """The inverse (N, L, ...) of a unit that took no iterations."""
+    nothing = x.new_zeros(x.shape[:2])
+    return UnitInverse(
+        unit.name,
+        unit.kind,
+        x,
+        x_bar,
+        nothing,
+        nothing.long(),
+        nothing,
+        torch.ones_like(nothing, dtype=torch.bool),
+    )
+
+
+def length(x: Tensor) -> Tensor:
+    """The Euclidean norm of each element of a batch, (B,)."""
+    return x.flatten(1).norm(dim=1)
+
+
+def beside(values: Tensor, like: Tensor) -> Tensor:
+    """Values (B,) beside a tensor (B, ...)."""
+    return values.view(-1, *[1] * (like.ndim - 1))

@@ -1,0 +1,238 @@
+"""The operation-wise inverse: each operation undone at its operating point, from a class or an activation down.
+
+Chapter 4 of the source. With x_bar the activation of the forward pass and phi' the operation linearised there:
+
+    phi'(x) = d phi / dx (x_bar) (x - x_bar) + phi(x_bar)                                      equation 4.3
+    phi^-1(y) = argmin_x |phi'(x) - y|_2 + l1 |x|_1 + l2 |x|_2,   0 <= x <= x_bar     equations 4.4, 4.6 and 4.7
+    R^+ y = R^T y   of a ReLU, whose matrix R has a 1 for each neuron that was on              equation 4.8
+    M^+ y = M^T y   of a max-pool, whose matrix M picks the maxima                             section 4.3.1
+
+l1 = l2 = 0 for linear layers, which are likely to be over-determined. It begins with y = S_c e_c, the score of the
+class, or with an activation. A residual block is one operation, linearised as a whole. Norms are plain, not squared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xai_widgets.arguments import check_batch_size
+from xai_widgets.errors import unknown
+from xai_widgets.inverse.chain import (
+    EXACT,
+    Chain,
+    Inverted,
+    UnitInverse,
+    classes_of,
+    exact_inverse,
+    exactly,
+    length,
+    solve,
+)
+from xai_widgets.inverse.solver import Cost, SolverSettings
+from xai_widgets.inverse.units import Unit, units_after
+from xai_widgets.model import ImageModel, Target
+from xai_widgets.perturbation.masking import prepare
+from xai_widgets.perturbation.perturb import gaussian_blur
+from xai_widgets.run import Run, in_no_mode
+
+#: Blur of the forward activation at which an operation begins, in its places.
+START_SIGMA = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperationWise(Inverted):
+    """The inverses so far, one for each image (L is 1), from the output down; see :class:`Inverted`.
+
+    Attributes
+    ----------
+    l1, l2 : float
+        The weights of S.
+    """
+
+    l1: float
+    l2: float
+
+    def saliency(self) -> Tensor:
+        """Sum over the channels of |x^|, (N, H, W), where the inverse has come to, brought to the images."""
+        if self.x.ndim != 5:
+            raise ValueError(
+                f"the inverse has come to the input of {self.units[-1].unit!r}, which has no places, wanted one that "
+                "goes further down"
+            )
+        summed = self.x[:, 0].abs().sum(1)
+        size = tuple(self.image.shape[2:])
+        if tuple(summed.shape[1:]) == size:
+            return summed
+        return F.interpolate(summed[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+
+
+@in_no_mode
+def operation_wise(
+    model: ImageModel,
+    x: Any,
+    target: Target = None,
+    *,
+    start: tuple[str, Tensor] | None = None,
+    l1: float = 0.1,
+    l2: float = 0.9,
+    until: str | None = None,
+    settings: SolverSettings | None = None,
+    batch_size: int = 64,
+) -> Run[OperationWise]:
+    """Invert the score of a class, or an activation, operation by operation.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network.
+    x
+        Images of any kind, N of them.
+    target : int, str, sequence or Tensor, optional
+        The class, or one per image. Default: the predicted class.
+    start : (str, Tensor), optional
+        A unit by its name, and what is inverted of its output, (N, ...), from 0 to the activation there; in place of
+        a class.
+    l1, l2 : float, defaults 0.1 and 0.9
+        Weights of S, at least 0, of operations with places.
+    until : str, optional
+        End at the output of this unit. Default: at the image.
+    settings : SolverSettings, optional
+        When an operation is done.
+    batch_size : int, default 64
+        Images that are solved at once.
+
+    Returns
+    -------
+    Run of OperationWise
+        A snapshot for each operation, and others under way, so that it can be stopped. A warning names those that did
+        not converge.
+
+    Raises
+    ------
+    TypeError
+        If ``model`` is no ImageModel, or ``settings`` or ``start`` are none.
+    ValueError
+        For a network that is no chain of units, a weight below 0, an unknown unit or class, with the nearest one, both
+        a target and a start, or a start that does not fit.
+    """
+    settings = SolverSettings() if settings is None else settings
+    if not isinstance(settings, SolverSettings):
+        raise TypeError(f"settings is {type(settings).__name__}, wanted SolverSettings(...)")
+    for name, weight in (("l1", l1), ("l2", l2)):
+        if not weight >= 0:
+            raise ValueError(f"{name} is {weight}, wanted at least 0")
+    if target is not None and start is not None:
+        raise ValueError("a target and a start were given, wanted one of them")
+    check_batch_size(batch_size)
+    image, _ = prepare(model, x, None)
+    chain = Chain.of(model, image)
+    last = len(chain.units) - units_after(chain.units, until)
+    if start is None:
+        classes = classes_of(model, chain, target)
+        assert classes is not None
+        index = classes[:, None]
+        # S_c e_c: the score of the class alone.
+        y = torch.zeros_like(chain.output).scatter(1, index, chain.output.gather(1, index))
+        first = len(chain.units) - 1
+    else:
+        classes, (first, y) = None, _check_start(start, chain)
+    if first < last:
+        raise ValueError(f"the start comes before {until!r}, wanted a unit between the image and the start")
+    made = OperationWise(
+        units=(), image=chain.inputs[0], target=classes, original_output=chain.output, l1=l1, l2=l2
+    )
+
+    def play() -> Iterator[OperationWise]:
+        latest, reached = made, y
+        for index in reversed(range(last, first + 1)):
+            unit, x_bar = chain.units[index], chain.inputs[index]
+            for inverse in _invert(unit, x_bar, reached, l1, l2, settings, batch_size):
+                if inverse is None:
+                    yield latest
+                else:
+                    reached, latest = inverse.x[:, 0], replace(latest, units=(*latest.units, inverse))
+            if index == 0:
+                latest = replace(latest, output=chain.run(reached, batch_size)[:, None])
+            yield latest
+        latest.warn()
+
+    solved = sum(unit.kind not in EXACT for unit in chain.units[last : first + 1])
+    parts = -(-len(image) // batch_size)
+    rounds = -(-settings.steps // settings.window)
+    return Run(play(), total=first + 1 - last + solved * parts * rounds, name="operation-wise inverse")
+
+
+def _invert(
+    unit: Unit, x_bar: Tensor, y: Tensor, l1: float, l2: float, settings: SolverSettings, batch_size: int
+) -> Iterator[UnitInverse | None]:
+    """None under way, and the inverse (N, 1, ...) at last."""
+    if unit.kind in EXACT:
+        yield exactly(unit, exact_inverse(unit, x_bar, y)[:, None], x_bar)
+        return
+    if unit.relu:
+        # R^T y: what was off stays off.
+        with torch.no_grad():
+            y = y * (unit.run(x_bar) > 0)
+    weights = (l1, l2) if unit.kind == "convolution" else (0.0, 0.0)
+    begin = x_bar if x_bar.ndim < 4 else gaussian_blur(x_bar, START_SIGMA)
+    cost = _cost(unit, x_bar, y, *weights)
+    for solution in solve(cost, begin, x_bar, settings, batch_size):
+        if solution is None:
+            yield None
+            continue
+        each = (
+            getattr(solution, name)[:, None] for name in ("x", "cost", "iterations", "change", "converged")
+        )
+        x, reached, iterations, change, converged = each
+        yield UnitInverse(unit.name, unit.kind, x, x_bar, reached, iterations, change, converged)
+
+
+def _cost(unit: Unit, x_bar: Tensor, y: Tensor, l1: float, l2: float) -> Cost:
+    """Equation 4.4."""
+
+    def cost(x: Tensor, index: Tensor) -> Tensor:
+        off = length(_linearised(unit, x_bar[index], x) - y[index])
+        return off + l1 * x.flatten(1).abs().sum(1) + l2 * length(x)
+
+    return cost
+
+
+def _linearised(unit: Unit, x_bar: Tensor, x: Tensor) -> Tensor:
+    """Equation 4.3, of the unit without its ReLU."""
+    if unit.affine:
+        return unit.before_relu(x)
+    # J v as the derivative of u -> J^T u with respect to u, times v: both are backward passes.
+    with torch.enable_grad():
+        at = x_bar.clone().requires_grad_()
+        value = unit.before_relu(at)
+        u = torch.zeros_like(value).requires_grad_()
+        (transposed,) = torch.autograd.grad(value, at, u, create_graph=True)
+        (change,) = torch.autograd.grad(transposed, u, x - x_bar, create_graph=x.requires_grad)
+    made: Tensor = value.detach() + change
+    return made
+
+
+def _check_start(start: Any, chain: Chain) -> tuple[int, Tensor]:
+    """The index of the unit whose output is inverted, and what of it."""
+    if not (isinstance(start, tuple) and len(start) == 2 and isinstance(start[0], str)):
+        raise TypeError(
+            f"start is {type(start).__name__}, wanted a pair: the name of a unit and an activation"
+        )
+    names = [unit.name for unit in chain.units]
+    if start[0] not in names:
+        raise ValueError(unknown("unit", start[0], names))
+    index = names.index(start[0])
+    bound = [*chain.inputs[1:], chain.output][index]
+    given = torch.as_tensor(start[1], dtype=bound.dtype, device=bound.device).detach()
+    if given.shape != bound.shape or not torch.isfinite(given).all():
+        raise ValueError(
+            f"the start has shape {tuple(given.shape)}, wanted finite numbers of shape {tuple(bound.shape)}, that of "
+            f"the output of {start[0]!r}"
+        )
+    return index, given.clone()

@@ -1,0 +1,178 @@
+"""Minimise a cost over 0 <= x <= x_bar: an accelerated projected gradient that never lets the cost rise.
+
+Algorithm 2 of the source is the projected gradient with Nesterov's momentum and a step that can diverge. Here each
+element of the batch has a step t of its own, found by backtracking, so that the bound of Beck and Teboulle 2009 holds:
+
+    z = x + beta (x - x_before),   p = clip(z - t grad J(z), 0, x_bar)
+    J(p) <= J(z) + <grad J(z), p - z> + |p - z|^2 / (2 t)                       (their equation 2.5)
+
+A p with a higher cost than x is not taken, and the momentum starts anew (O'Donoghue and Candes 2015), from where the
+next step must lower the cost. What has converged leaves the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+#: J of some elements of the batch: x (E, ...) and their index (E,), to (E,).
+Cost = Callable[[Tensor, Tensor], Tensor]
+
+#: A step grows by this factor where the bound held at once, and shrinks by the other where it did not.
+GROWTH, SHRINKAGE = 1.25, 0.5
+#: How often a step may shrink in one iteration; after that nothing near x is better.
+TRIES = 30
+
+
+@dataclass(frozen=True)
+class SolverSettings:
+    """Settings of :func:`minimise`.
+
+    Attributes
+    ----------
+    steps : int, default 100
+        Iterations at most.
+    tolerance : float, default 1e-3
+        An element has converged when in ``window`` iterations its cost fell by less than this share of it.
+    window : int, default 5
+        Iterations.
+    """
+
+    steps: int = 100
+    tolerance: float = 1e-3
+    window: int = 5
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "window"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, wanted at least 1")
+        if not self.tolerance >= 0:
+            raise ValueError(f"tolerance is {self.tolerance}, wanted at least 0")
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The best so far.
+
+    Attributes
+    ----------
+    x : Tensor, (B, ...)
+        Within its bounds.
+    cost : Tensor, (B,)
+        J(x); it never rises from one snapshot to the next.
+    iterations : Tensor, (B,)
+        How many each element took.
+    change : Tensor, (B,)
+        By which share of it the cost fell in the last ``window`` iterations.
+    converged : Tensor, (B,)
+        Whether that is below the tolerance.
+    """
+
+    x: Tensor
+    cost: Tensor
+    iterations: Tensor
+    change: Tensor
+    converged: Tensor
+
+
+def minimise(cost: Cost, start: Tensor, upper: Tensor, settings: SolverSettings) -> Iterator[Solution]:
+    """Minimise a cost of each element of a batch over 0 <= x <= upper.
+
+    Parameters
+    ----------
+    cost : callable
+        Differentiable.
+    start : Tensor, (B, ...)
+        Where to begin; it is clipped to the bounds.
+    upper : Tensor, (B, ...)
+        x_bar, at least 0.
+    settings : SolverSettings
+        When to end.
+
+    Yields
+    ------
+    Solution
+        After every ``settings.window`` iterations, and at the end.
+    """
+    count, device = len(start), start.device
+    x = torch.minimum(start.clamp(min=0), upper)
+    everything = torch.arange(count, device=device)
+    with torch.no_grad():
+        value = cost(x, everything).clone()
+    before, momentum = x.clone(), torch.ones(count, device=device)
+    step = torch.ones(count, device=device)
+    marked = value.clone()
+    change = torch.full_like(value, torch.inf)
+    iterations = torch.zeros(count, dtype=torch.long, device=device)
+    active = torch.ones(count, dtype=torch.bool, device=device)
+
+    def solution() -> Solution:
+        return Solution(x.clone(), value.clone(), iterations.clone(), change.clone(), ~active)
+
+    for iteration in range(1, settings.steps + 1):
+        index = everything[active]
+        following = (1 + (1 + 4 * momentum[index] ** 2).sqrt()) / 2
+        beta = (momentum[index] - 1) / following
+        at = x[index]
+        # The momentum may lead out of the bounds, where nothing is known of the cost.
+        z = _clip(at + _wide(beta, at) * (at - before[index]), upper[index])
+        p, lower, step[index] = _descend(cost, z, upper[index], index, step[index])
+        taken = lower <= value[index]
+        # Where the gradient and the way gone point against each other the momentum has overshot.
+        overshot = ((z - p) * (p - at)).flatten(1).sum(1) > 0
+        before[index] = at
+        x[index] = torch.where(_wide(taken, at), p, at)
+        value[index] = torch.where(taken, lower, value[index])
+        momentum[index] = torch.where(taken & ~overshot, following, torch.ones_like(following))
+        iterations[index] = iteration
+        if iteration % settings.window == 0:
+            change[index] = (marked[index] - value[index]) / marked[index].abs().clamp(min=1e-12)
+            marked[index] = value[index]
+            active[index] = change[index] > settings.tolerance
+            if iteration == settings.steps or not bool(active.any()):
+                break
+            yield solution()
+    yield solution()
+
+
+def _descend(
+    cost: Cost, z: Tensor, upper: Tensor, index: Tensor, step: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The projected gradient steps p from z, their costs, and the steps that held."""
+    with torch.inference_mode(False), torch.enable_grad():
+        moved = z.detach().clone().requires_grad_()
+        costs = cost(moved, index)
+        gradient = torch.autograd.grad(costs.sum(), moved)[0]
+    at = costs.detach()
+    p, lower, step = z.clone(), at.clone(), step.clone()
+    left = torch.arange(len(z), device=z.device)
+    with torch.no_grad():
+        for attempt in range(TRIES):
+            t = step[left]
+            trial = _clip(z[left] - _wide(t, z) * gradient[left], upper[left])
+            reached = cost(trial, index[left])
+            way = (trial - z[left]).flatten(1)
+            bound = at[left] + (gradient[left].flatten(1) * way).sum(1) + way.square().sum(1) / (2 * t)
+            # Rounding of single precision must not look like a broken bound.
+            held = reached <= bound + 1e-6 * at[left].abs()
+            done = left[held]
+            p[done], lower[done] = trial[held], reached[held]
+            if attempt == 0:
+                step[done] *= GROWTH
+            left = left[~held]
+            if len(left) == 0:
+                break
+            step[left] *= SHRINKAGE
+    return p, lower, step
+
+
+def _clip(x: Tensor, upper: Tensor) -> Tensor:
+    return torch.minimum(x.clamp(min=0), upper)
+
+
+def _wide(values: Tensor, like: Tensor) -> Tensor:
+    """Values (B,) beside a tensor (B, ...)."""
+    return values.view(-1, *[1] * (like.ndim - 1))
