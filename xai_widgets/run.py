@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, Generic, Literal, TypeVar
+from functools import wraps
+from typing import Any, Generic, Literal, ParamSpec, TypeVar
 
+import torch
 from tqdm.auto import tqdm
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 Status = Literal["idle", "running", "done", "cancelled", "error"]
 
@@ -68,7 +71,9 @@ class Run(Generic[T]):
         try:
             while not self.cancelled:
                 try:
-                    snapshot = next(self._steps)
+                    # The caller may be in inference mode now and not at the next step, or the other way round.
+                    with torch.inference_mode(False), torch.no_grad():
+                        snapshot = next(self._steps)
                 except StopIteration:
                     return
                 self.done += 1
@@ -106,6 +111,20 @@ class Run(Generic[T]):
         if self.latest is None:
             raise RuntimeError(f"the run {self.name!r} was stopped before its first result; start it again")
         return self.latest
+
+
+def in_no_mode(function: Callable[P, T]) -> Callable[P, T]:
+    """Call a function outside of the caller's inference mode, as the steps of a run are.
+
+    What it makes there could be no part of a graph later.
+    """
+
+    @wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> T:
+        with torch.inference_mode(False), torch.no_grad():
+            return function(*args, **kwargs)
+
+    return called
 
 
 class Worker:

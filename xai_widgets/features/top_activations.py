@@ -18,7 +18,7 @@ from torch import Tensor
 from xai_widgets.arguments import check_batch_size
 from xai_widgets.features.receptive_field import effective_receptive_field
 from xai_widgets.model import ImageModel
-from xai_widgets.run import Run
+from xai_widgets.run import Run, in_no_mode
 
 #: Images from which the size of the patches is measured.
 MEASURED = 4
@@ -101,6 +101,7 @@ class _Source:
         return self._model.images(self._images[begin:end])
 
 
+@in_no_mode
 def top_activations(
     model: ImageModel,
     images: Any,

@@ -21,7 +21,7 @@ from torch import Tensor
 from xai_widgets.arguments import check_batch_size
 from xai_widgets.images import check_baseline
 from xai_widgets.model import ImageModel, Target
-from xai_widgets.run import Run
+from xai_widgets.run import Run, in_no_mode
 
 Game = Literal["deletion", "insertion"]
 
@@ -124,6 +124,7 @@ def blur(x: Tensor, *, kernel: int = 11, sigma: float = 5.0) -> Tensor:
     return F.conv2d(rows, profile.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
 
 
+@in_no_mode
 def deletion(
     model: ImageModel,
     x: Any,
@@ -166,6 +167,7 @@ def deletion(
     return _game("deletion", model, x, check_baseline(baseline, x), saliency, target, steps, batch_size, top)
 
 
+@in_no_mode
 def insertion(
     model: ImageModel,
     x: Any,

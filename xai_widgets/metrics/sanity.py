@@ -24,7 +24,7 @@ from xai_widgets.errors import unknown
 from xai_widgets.metrics.agreement import pearson, spearman, ssim
 from xai_widgets.metrics.deletion import at_size
 from xai_widgets.model import ImageModel, Target
-from xai_widgets.run import Run
+from xai_widgets.run import Run, in_no_mode
 
 Randomisation = Literal["cascading", "independent"]
 
@@ -61,6 +61,7 @@ class Sanity:
     ssim: Tensor
 
 
+@in_no_mode
 def weight_randomisation(
     model: ImageModel,
     x: Any,

@@ -29,7 +29,7 @@ from xai_widgets.perturbation.masking import prepare
 from xai_widgets.perturbation.objective import Masked, Variant
 from xai_widgets.perturbation.scored import ScoredMasks
 from xai_widgets.recording import watching
-from xai_widgets.run import Run
+from xai_widgets.run import Run, in_no_mode
 
 #: The numbers of channels of the paper, for a layer of 528.
 PUBLISHED_COUNTS = (1, 5, 10, 20, 25, 35, 40, 50, 60, 70, 80, 90, 100, 150, 200, 250, 300, 350, 400, 450, 528)
@@ -110,6 +110,7 @@ class ChannelExtremal(ScoredMasks):
         return self.activation
 
 
+@in_no_mode
 def channel_extremal(
     model: ImageModel,
     x: Any,

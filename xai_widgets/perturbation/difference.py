@@ -23,7 +23,7 @@ from torch import Tensor
 
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation.masking import Outputs, prepare
-from xai_widgets.run import Run
+from xai_widgets.run import Run, in_no_mode
 
 #: Windows from which the normal distribution is estimated, at most.
 WINDOWS = 10_000
@@ -118,6 +118,7 @@ def evidence(probability: Tensor, classes: int, trained: int) -> Tensor:
     return torch.log2(corrected / (1 - corrected)).to(probability.dtype)
 
 
+@in_no_mode
 def prediction_difference(
     model: ImageModel,
     x: Any,

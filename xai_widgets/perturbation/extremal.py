@@ -30,7 +30,7 @@ from xai_widgets.perturbation.max_convolution import ReleasedSettings, released_
 from xai_widgets.perturbation.objective import MaskedImages, Variant
 from xai_widgets.perturbation.perturb import Perturbation, gaussian_blur
 from xai_widgets.perturbation.scored import ScoredMasks
-from xai_widgets.run import Run
+from xai_widgets.run import Run, in_no_mode
 
 #: The areas whose masks make the published saliency map.
 AREAS = (0.025, 0.05, 0.1, 0.2)
@@ -79,6 +79,7 @@ class Extremal(ScoredMasks):
         return gaussian_blur(summed, 0.09 * min(self.size))
 
 
+@in_no_mode
 def extremal(
     model: ImageModel,
     x: Any,

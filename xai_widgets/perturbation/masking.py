@@ -34,7 +34,9 @@ def prepare(model: ImageModel, x: Any, target: Target) -> tuple[Tensor, Tensor]:
         raise TypeError(
             f"model is {type(model).__name__}, wanted an ImageModel: ImageModel(module, mean=, std=)"
         )
-    return model.prepare(x, target)
+    x, target = model.prepare(x, target)
+    # Of a caller in inference mode: no graph could be made of them.
+    return (x.clone() if x.is_inference() else x), (target.clone() if target.is_inference() else target)
 
 
 def fill_image(fill: Fill, x: Tensor, *, sigma: float | None = None) -> Tensor:

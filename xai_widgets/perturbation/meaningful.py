@@ -28,7 +28,7 @@ from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation.adam import Adam
 from xai_widgets.perturbation.masking import prepare
 from xai_widgets.perturbation.perturb import gaussian, perturb, pyramid
-from xai_widgets.run import Run
+from xai_widgets.run import Run, in_no_mode
 
 MeaningfulGame = Literal["deletion", "preservation"]
 MeaningfulPerturbation = Literal["blur", "constant", "noise"]
@@ -133,6 +133,7 @@ class Meaningful:
         return 1 - self.masks if self.game == "deletion" else self.masks
 
 
+@in_no_mode
 def meaningful_perturbation(
     model: ImageModel,
     x: Any,

@@ -26,7 +26,7 @@ from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation.adam import Adam
 from xai_widgets.perturbation.masking import prepare
 from xai_widgets.recording import recording
-from xai_widgets.run import Run
+from xai_widgets.run import Run, in_no_mode
 
 Noise = Literal["uniform", "normal"]
 
@@ -109,6 +109,7 @@ class NoiseMask:
         return self.masks[:, 0]
 
 
+@in_no_mode
 def noise_mask(
     model: ImageModel,
     x: Any,

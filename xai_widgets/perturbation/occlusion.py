@@ -23,7 +23,7 @@ from xai_widgets.errors import unknown
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation.masking import Fill, Output, Outputs, fill_image, prepare
 from xai_widgets.perturbation.perturb import gaussian_blur
-from xai_widgets.run import Run
+from xai_widgets.run import Run, in_no_mode
 
 Shape = Literal["patch", "disc"]
 
@@ -129,6 +129,7 @@ class _Windows:
         return self.cuts[self.margin[0] - rows, self.margin[1] - columns]
 
 
+@in_no_mode
 def occlusion(
     model: ImageModel,
     x: Any,
@@ -217,6 +218,7 @@ def occlusion(
     return Run(slide(), total=len(points), name="occlusion")
 
 
+@in_no_mode
 def variable_occlusion(
     model: ImageModel,
     x: Any,

@@ -27,7 +27,7 @@ from xai_widgets.images import check_baseline
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation.masking import Fill, Outputs, fill_image, prepare
 from xai_widgets.perturbation.segments import as_segments, counts, oversegmentations, paint
-from xai_widgets.run import Run
+from xai_widgets.run import Run, in_no_mode
 
 #: Of the integrated gradients, if they are not given.
 PATH: dict[str, Any] = {"steps": 50, "quadrature": "right", "batch_size": 16}
@@ -93,6 +93,7 @@ class GreedyRegions:
         return torch.where(self.order < 0, low, self.map)
 
 
+@in_no_mode
 def minimal_image(
     model: ImageModel,
     x: Any,
@@ -173,6 +174,7 @@ def minimal_image(
     return Run(delete(), total=1 + sum(sizes), name="minimal image")
 
 
+@in_no_mode
 def greedy_regions(
     model: ImageModel,
     x: Any,

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation.masking import Fill, Output, Outputs, fill_image, prepare
-from xai_widgets.run import Run
+from xai_widgets.run import Run, in_no_mode
 
 
 @dataclass(frozen=True)
@@ -188,6 +188,7 @@ def _error(scores: Tensor, cells: Tensor, p: float) -> float:
     return error.square().mean().sqrt().item() / spread if spread > 0 else torch.inf
 
 
+@in_no_mode
 def rise(
     model: ImageModel,
     x: Any,

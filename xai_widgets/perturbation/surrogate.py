@@ -30,7 +30,7 @@ from xai_widgets.arguments import check_batch_size
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation.masking import Fill, Output, Outputs, fill_image, prepare
 from xai_widgets.perturbation.segments import as_segments, counts, paint, segment_means
-from xai_widgets.run import Run
+from xai_widgets.run import Run, in_no_mode
 
 #: Coalitions (K, S) and their weights (K,) for S segments.
 Draw = Callable[[int], tuple[Tensor, Tensor]]
@@ -69,6 +69,7 @@ class Surrogate:
         return paint(self.values, self.segments)
 
 
+@in_no_mode
 def lime(
     model: ImageModel,
     x: Any,
@@ -146,6 +147,7 @@ def lime(
     return _explain("LIME", model, x, target, segments, samples, fill, output, batch_size, draw, fit)
 
 
+@in_no_mode
 def kernel_shap(
     model: ImageModel,
     x: Any,

@@ -100,7 +100,9 @@ def test_channels_are_listed_in_order_with_patches_of_the_image_and_of_others(mo
     assert gallery.heads == [
         f"channel {channel}, from {count}" for channel, count in zip(listed.tolist(), first, strict=True)
     ]
-    assert np.array_equal(gallery.lit.astype(bool), (made.masks[0][:, listed] > 0).repeat_interleave(3, 1).numpy())
+    assert np.array_equal(
+        gallery.lit.astype(bool), (made.masks[0][:, listed] > 0).repeat_interleave(3, 1).numpy()
+    )
 
 
 def test_without_other_images_there_is_one_patch_for_each_channel(model, image):
@@ -113,7 +115,9 @@ def test_without_other_images_there_is_one_patch_for_each_channel(model, image):
 def test_the_smallest_number_that_is_enough_is_marked(model, image):
     made = next(result for result in (found(model, image, target) for target in range(6)) if result.whole > 0)
     tau = float((made.scores[0, 1] - 1e-4) / made.whole[0])
-    expected = next(i for i, score in enumerate(made.scores[0].tolist()) if score >= tau * float(made.whole[0]))
+    expected = next(
+        i for i, score in enumerate(made.scores[0].tolist()) if score >= tau * float(made.whole[0])
+    )
     explorer = explorer_of(model, image, target=int(made.target), tau=tau)
     assert explorer.wait(PATIENCE)
     count = expected + 1
@@ -222,7 +226,9 @@ def test_a_new_image_in_mid_run_begins_anew(model, gate, image, others):
     assert explorer.target == model.scores(255 - image).argmax().item()
     expected = found(model, 255 - image, explorer.target)
     assert explorer.heatmap.maps == pytest.approx(expected.maps()[0].numpy(), abs=1e-5)
-    own = top_activations(model, 255 - image, layer="2", k=1, side=explorer._sides["2"]).result(progress=False)
+    own = top_activations(model, 255 - image, layer="2", k=1, side=explorer._sides["2"]).result(
+        progress=False
+    )
     patch = picture(own.patches(expected.order[0, :1]))[0, 0]
     assert np.array_equal(explorer.gallery.pictures[0], patch)
 

@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from xai_widgets.explorers import ExtremalExplorer
+from xai_widgets.explorers import ExtremalExplorer, search
 from xai_widgets.explorers import extremal as module
-from xai_widgets.explorers import search
 from xai_widgets.explorers.base import picture
 from xai_widgets.perturbation.extremal import ExtremalSettings, Variant, extremal
 from xai_widgets.perturbation.perturb import perturb, pyramid

@@ -6,7 +6,12 @@ import torch
 from attribution.test_untouched import Broken, everything
 from networks import LABELS, SIZE, Functional, images, settle, wrap
 
+from xai_widgets.perturbation.areas import AreaSettings
+from xai_widgets.perturbation.channel import channel_extremal
 from xai_widgets.perturbation.difference import prediction_difference
+from xai_widgets.perturbation.extremal import ExtremalSettings, extremal
+from xai_widgets.perturbation.meaningful import MeaningfulSettings, meaningful_perturbation
+from xai_widgets.perturbation.noise_mask import NoiseMaskSettings, noise_mask
 from xai_widgets.perturbation.occlusion import occlusion, variable_occlusion
 from xai_widgets.perturbation.regions import greedy_regions, minimal_image
 from xai_widgets.perturbation.rise import rise
@@ -60,9 +65,33 @@ def test_the_same_call_gives_the_same_bits_in_any_mode(name, model):
         with mode():
             made = explain(model, images(2), **options).result(progress=False).saliency()
         assert torch.equal(made, expected)
-    with torch.inference_mode():
-        run = explain(model, images(2), **options)
-    assert torch.equal(run.result(progress=False).saliency(), expected)
+
+
+#: Those that optimise, too.
+EVERY = EXPLAINERS | {
+    "extremal": (extremal, {"areas": [0.1, 0.3], "settings": ExtremalSettings(steps=4, every=2, scan=2)}),
+    "channel_extremal": (channel_extremal, {"channels": [1, 3], "settings": AreaSettings(steps=4, every=2)}),
+    "meaningful_perturbation": (meaningful_perturbation, {"settings": MeaningfulSettings(steps=4)}),
+    "noise_mask": (noise_mask, {"settings": NoiseMaskSettings(max_steps=4)}),
+}
+
+
+@pytest.mark.parametrize("begun", [torch.inference_mode, torch.enable_grad])
+@pytest.mark.parametrize("name", EVERY)
+def test_a_run_may_be_made_begun_and_ended_in_different_modes(name, begun, model):
+    explain, options = EVERY[name]
+    ended = torch.enable_grad if begun is torch.inference_mode else torch.inference_mode
+    # A minimal image is one of the predicted class.
+    target = [] if name == "minimal_image" else [[1, 3]]
+    expected = explain(model, images(2), *target, **options)
+    with begun():
+        run = explain(model, images(2), *target, **options)
+        steps = iter(run)
+        next(steps)
+    with ended():
+        for _ in steps:
+            pass
+    assert torch.equal(run.latest.saliency(), expected.result(progress=False).saliency())
 
 
 @pytest.mark.parametrize("name", EXPLAINERS)
