@@ -10,7 +10,7 @@ import { createAnnouncer } from "./lib/controls.js";
 import { element } from "./lib/dom.js";
 import { bytes, pack, Raster } from "./lib/image.js";
 import { contour, strokeContour } from "./lib/masks.js";
-import { blend, Painting } from "./lib/painting.js";
+import { blend, History, Painting } from "./lib/painting.js";
 import { createSender } from "./lib/sender.js";
 import { createStage, fitWidth } from "./lib/stage.js";
 import { observe, update, updater } from "./lib/state.js";
@@ -77,11 +77,15 @@ function createPicture(model, painting) {
  *
  * @param {Model} model
  * @param {Painting} painting
+ * @param {History} history
+ * @param {() => boolean} isDown  whether the hand is painting
  * @param {AbortSignal} signal
  */
-function createExchange(model, painting, signal) {
-	/** The message that this view has made: what is another comes from elsewhere. @type {unknown} */
+function createExchange(model, painting, history, isDown, signal) {
+	/** The message that the painting shows: what is another comes from elsewhere. @type {unknown} */
 	let own;
+	/** Whether the view has yet to take up its first mask. */
+	let first = true;
 	/** Whether the paint has changed since that message was made. */
 	let newer = false;
 	const put = () => {
@@ -89,6 +93,7 @@ function createExchange(model, painting, signal) {
 		newer = false;
 		const copy = painting.mask.slice();
 		own = { dtype: "uint8", shape: [painting.height, painting.width], data: new DataView(copy.buffer) };
+		history.latest = own;
 		model.set("mask", own);
 	};
 	const sender = createSender(() => {
@@ -98,37 +103,58 @@ function createExchange(model, painting, signal) {
 		return stroke;
 	}, signal);
 	observe(model, ["seen"], () => sender.seen(model.get("seen")), signal);
+	/** The paint has changed. */
+	const push = () => {
+		newer = true;
+		sender.push();
+	};
 	return {
-		/** The paint has changed. */
-		push() {
-			newer = true;
-			sender.push();
-		},
+		push,
 		/** The hand rests: the page, if not yet the kernel, has the mask. */
 		settle: put,
 		/** Takes up a mask that Python, or another view, has set. @returns {boolean} whether there was one */
 		receive() {
 			const message = model.get("mask");
 			if (message === own) return false;
+			if (isDown()) {
+				// The hand wins; where the mask came from is to hear of it.
+				push();
+				return false;
+			}
 			own = message;
 			newer = false;
 			const given = /** @type {Bytes | null} */ (decode(message));
 			const [height, width] = given?.shape ?? [];
 			// A mask of the image before this one: the one that fits comes along with it, or none.
 			const fits = given && height === painting.height && width === painting.width;
-			return painting.change((_, index) => (fits ? given.data[index] : 0));
+			const values = (/** @type {number} */ _, /** @type {number} */ index) => (fits ? given.data[index] : 0);
+			const known = message === history.latest;
+			history.latest = message;
+			if (!known && !first) {
+				// A mask that crossed one of ours: the kernel, which has ours as the newest, is to have what is drawn.
+				if (given && sender.busy()) push();
+				return painting.change(values, model.get("step"));
+			}
+			// What was done while no view was there cannot be undone.
+			if (!known) history.clear();
+			first = false;
+			painting.follow(values);
+			return true;
 		},
 	};
 }
 
-/** @type {import("@anywidget/types").Render} */
-function render({ model, el }) {
+/**
+ * @param {import("@anywidget/types").RenderProps} props
+ * @param {History} history  of the model, whatever view paints
+ */
+function render({ model, el }, history) {
 	const controller = new AbortController();
 	const { signal } = controller;
 	const set = updater(model, signal);
-	const painting = new Painting();
+	const painting = new Painting(history);
 	const picture = createPicture(model, painting);
-	const exchange = createExchange(model, painting, signal);
+	const exchange = createExchange(model, painting, history, () => tip !== null, signal);
 	const outline = createOutline(painting);
 	const amount = element("span", { class: "xw-amount" });
 	const spoken = createAnnouncer(signal);
@@ -249,6 +275,7 @@ function render({ model, el }) {
 	observe(model, [...PICTURE, ...looks], refresh, signal);
 	observe(model, ["mask"], () => exchange.receive() && changed(), signal);
 	observe(model, ["tool", "brush_size", "softness"], stage.remark, signal);
+	history.addEventListener("change", () => tools.show(painting), { signal });
 
 	/** From parts of the picture to its pixels. @param {Point} part */
 	const inPixels = ({ x, y }) => ({ x: x * painting.width, y: y * painting.height });
@@ -307,4 +334,8 @@ function createOutline(painting) {
 	});
 }
 
-export default widget(render);
+/** Called once for each model. */
+export default function brushView() {
+	const history = new History();
+	return widget((props) => render(props, history));
+}

@@ -22,6 +22,7 @@ export const STATE = {
 	softness: 0.5,
 	display: "result",
 	opacity: 0.5,
+	step: 0,
 	stroke: 0,
 	seen: 0,
 	interpolation: "pixelated",

@@ -104,7 +104,7 @@ export function array(dtype, shape, values) {
 /**
  * Renders a view into the page.
  *
- * @param {{initialize?: Function, render: Function}} widget  the default export of a view
+ * @param {Function | {initialize?: Function, render: Function}} widget  the default export of a view
  * @param {State} state
  * @param {{width?: number}} [options]  width of the column it sits in, CSS px
  * @returns {Promise<{model: Model, el: HTMLElement, unmount: () => Promise<void>}>}
@@ -117,8 +117,9 @@ export async function mount(widget, state, { width = 600 } = {}) {
 	document.body.append(el);
 	const controller = new AbortController();
 	const { signal } = controller;
-	const forget = await widget.initialize?.({ model, signal, experimental: {} });
-	const cleanup = await widget.render({ model, el, signal, host: {}, experimental: {} });
+	const made = typeof widget === "function" ? await widget() : widget;
+	const forget = await made.initialize?.({ model, signal, experimental: {} });
+	const cleanup = await made.render({ model, el, signal, host: {}, experimental: {} });
 	return {
 		model,
 		el,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from ipywidgets import HBox
+from numpy.typing import NDArray
 from torch import Tensor
 
 from xai_widgets.attribution import as_method
@@ -30,9 +31,10 @@ TOP = 5
 class PerturbationBrush(Explorer):
     """Paint over the image and watch the scores of the best classes move.
 
-    Each mask that the hand paints is put to the network, one pass a mask; while a pass runs the masks that come are
-    merged, so that the last one always counts. "Ask the optimiser" begins with what is painted and searches the mask
-    of the same area that takes the class away best (:func:`~xai_widgets.perturbation.extremal`, variant "delete").
+    Each mask that the hand paints is put to the network, one pass a mask; of those that come while a pass runs only
+    the newest is, so the scores go on moving under a long stroke and end with its last mask. "Ask the optimiser"
+    begins with what is painted and searches the mask of the same area that takes the class away best
+    (:func:`~xai_widgets.perturbation.extremal`, variant "delete"), one step to undo; a stroke stops it.
 
     Parameters
     ----------
@@ -88,17 +90,20 @@ class PerturbationBrush(Explorer):
     ) -> None:
         # The scorer is there before the constructor can raise, as it is closed then.
         self._scorer = Worker()
+        self._asked: tuple[NDArray[np.uint8] | None, int, Tensor, int] | None = None
         super().__init__(model, image, target=target, **kwargs)
         self._settings, self._seed = settings, seed
         self.brush = BrushView(fill_names=list(FILLS), title="Paint over the image")
         self.scores = ScoresView(labels=model.labels, title="Best classes under the paint")
         self.run_bar.label = "Ask the optimiser"
-        stretch((self.class_picker, "1 1 220px"), (self.brush, "2 1 320px"), (self.scores, "1 1 260px"))
+        stretch((self.class_picker, "1 1 220px"), (self.brush, "0 1 400px"), (self.scores, "1 1 260px"))
         views = HBox([self.brush, self.scores], layout=row_layout())
         self._join(
             [HBox([self.class_picker], layout=row_layout()), self.run_bar, views], (self.brush, self.scores)
         )
         self.brush.observe(lambda _change: self._score(), ["mask", "fill"])
+        # The hand and the optimiser are not to paint at once.
+        self.brush.observe(lambda _change: self.cancel(), "stroke")
         if start is not None:
             self.paint(start, area)
 
@@ -157,9 +162,18 @@ class PerturbationBrush(Explorer):
         return gaussian_blur(x, SIGMA * min(x.shape[2:]))
 
     def _score(self) -> None:
-        """Ask the network what it sees now; a mask that comes meanwhile replaces this one."""
-        painted, index = self.brush.mask, min(self.brush.fill, len(FILLS) - 1)
-        x, target = self._x, self.target
+        """Ask the network what it sees now, after the pass under way, if there is one."""
+        self._asked = self.brush.mask, min(self.brush.fill, len(FILLS) - 1), self._x, self.target
+        # A pass that ends just now sees that something is asked.
+        if self._scorer.status != "running":
+            self._answer()
+
+    def _answer(self) -> None:
+        """Put the newest of what was asked to the network."""
+        asked, self._asked = self._asked, None
+        if asked is None:
+            return
+        painted, index, x, target = asked
 
         def steps() -> Iterator[tuple[Tensor, Tensor]]:
             mask = (
@@ -185,12 +199,14 @@ class PerturbationBrush(Explorer):
                 self.scores.target_values = probs[target].view(1, 1, 1).expand(1, 2, 1)
 
         self._scorer.submit(
-            lambda: Run(steps(), total=1, name="scores"), on_snapshot=on_snapshot, on_end=self._told
+            lambda: Run(steps(), total=1, name="scores"), on_snapshot=on_snapshot, on_end=self._answered
         )
 
-    def _told(self, _status: Status, error: BaseException | None) -> None:
+    def _answered(self, status: Status, error: BaseException | None) -> None:
         if error is not None:
             self.run_bar.error = str(error) or type(error).__name__
+        if status != "cancelled":
+            self._answer()
 
     # -- the optimiser --------------------------------------------------------------------------------------
 
@@ -216,6 +232,7 @@ class PerturbationBrush(Explorer):
 
         def on_start() -> None:
             self._begin()
+            self.brush.step += 1
             self.brush.fill = FILLS.index("blur")
 
         def on_snapshot(run: Run[Extremal]) -> None:

@@ -39,6 +39,9 @@ class BrushView(View):
         255 where the image is perturbed. Floats in [0, 1] and booleans are converted. Assigning it replaces what is
         painted, in one step that can be undone. Default None, nothing painted; an image of another size makes it
         None again.
+    step : int
+        Masks assigned while this number stays the same, and is not 0, are one step together, such as those of a
+        search. Default 0, each is a step of its own.
     tool : {"paint", "erase"}
         What the brush does. Default "paint".
     brush_size : float in [0, 1]
@@ -84,6 +87,7 @@ class BrushView(View):
     fill_names: List[str] = List(Unicode(), help="A name for each fill.").tag(sync=True)
     fill = Int(0, min=0, help="Which fill is used.").tag(sync=True)
     mask = Bytes((None, None), help="255 where the image is perturbed, shape (H, W).")
+    step = Int(0, help="Masks assigned under one number, but 0, are undone together.").tag(sync=True)
     tool = Choice(("paint", "erase"), help="What the brush does.")
     brush_size = Unit(0.15, help="Diameter of the brush, a share of the short side.")
     softness = Unit(0.5, help="The part of the radius over which the brush fades out.")

@@ -4,11 +4,42 @@
  * @typedef {{left: number, top: number, right: number, bottom: number}} Rect  right and bottom are outside
  * @typedef {{x: number, y: number}} Point  in pixels, from the top left corner of the picture
  * @typedef {{radius: number, softness: number, erase: boolean}} Brush  radius in pixels, softness in [0, 1]
- * @typedef {{rect: Rect, before: Uint8Array, after: Uint8Array}} Step
+ * @typedef {{rect: Rect, before: Uint8Array, after: Uint8Array, group: number}} Step
  */
 
 /** So many steps can be undone. */
 const STEPS = 200;
+
+/** The steps of a mask, which all paintings of it share; its event "change" tells of a new one. */
+export class History extends EventTarget {
+	/** @type {Step[]} */
+	undo = [];
+	/** @type {Step[]} */
+	redo = [];
+	/** The message of the mask that the steps lead to. @type {unknown} */
+	latest;
+	#size = "";
+
+	/** Masks of another size have steps of their own. @param {number} height @param {number} width */
+	resize(height, width) {
+		const size = `${height} x ${width}`;
+		if (size !== this.#size) this.clear();
+		this.#size = size;
+	}
+
+	clear() {
+		this.undo = [];
+		this.redo = [];
+	}
+
+	/** @param {Step} step */
+	push(step) {
+		this.undo.push(step);
+		if (this.undo.length > STEPS) this.undo.shift();
+		this.redo = [];
+		this.dispatchEvent(new Event("change"));
+	}
+}
 
 /**
  * How much of a brush there is at a distance from its middle: 1 inside, 0 outside, and between them a soft border
@@ -31,17 +62,19 @@ export class Painting {
 	#dirty = null;
 	/** @type {Uint8Array | null} the mask when the stroke began */
 	#before = null;
-	/** @type {Step[]} */
-	#undo = [];
-	/** @type {Step[]} */
-	#redo = [];
+	#history;
+
+	/** @param {History} history */
+	constructor(history) {
+		this.#history = history;
+	}
 
 	get canUndo() {
-		return this.#undo.length > 0;
+		return this.#history.undo.length > 0;
 	}
 
 	get canRedo() {
-		return this.#redo.length > 0;
+		return this.#history.redo.length > 0;
 	}
 
 	/** The painted share, the mean of the mask. */
@@ -58,8 +91,7 @@ export class Painting {
 		this.width = width;
 		this.mask = new Uint8Array(height * width);
 		this.#before = null;
-		this.#undo = [];
-		this.#redo = [];
+		this.#history.resize(height, width);
 		this.touch();
 	}
 
@@ -80,15 +112,18 @@ export class Painting {
 		this.#before ??= this.mask.slice();
 	}
 
-	/** @returns {boolean} whether anything is another than when it began */
-	end() {
+	/** @param {number} [group]  steps of one group, but 0, belong together @returns {boolean} whether anything is another than when it began */
+	end(group = 0) {
 		const before = this.#before;
 		this.#before = null;
 		const rect = before && difference(before, this.mask, this.width);
 		if (!before || !rect) return false;
-		this.#undo.push({ rect, before: this.#cut(before, rect), after: this.#cut(this.mask, rect) });
-		if (this.#undo.length > STEPS) this.#undo.shift();
-		this.#redo = [];
+		this.#history.push({
+			rect,
+			before: this.#cut(before, rect),
+			after: this.#cut(this.mask, rect),
+			group,
+		});
 		return true;
 	}
 
@@ -122,34 +157,47 @@ export class Painting {
 		this.#soil({ left, top, right, bottom });
 	}
 
-	/** One step that changes the whole mask. @param {(value: number, index: number) => number} change @returns {boolean} */
-	change(change) {
-		// In mid-stroke the stroke so far is a step of its own.
-		const painting = this.#before !== null;
-		this.end();
+	/**
+	 * One step that changes the whole mask.
+	 *
+	 * @param {(value: number, index: number) => number} change
+	 * @param {number} [group]  if the last step is of this group, and not 0, the two become one
+	 * @returns {boolean}
+	 */
+	change(change, group = 0) {
+		const after = this.mask.map(change);
+		const { undo } = this.#history;
+		if (group && undo.at(-1)?.group === group) {
+			const { before, rect } = /** @type {Step} */ (undo.pop());
+			this.#paste(before, rect);
+		}
 		this.begin();
-		for (let i = 0; i < this.mask.length; i++) this.mask[i] = change(this.mask[i], i);
-		const changed = this.end();
-		if (painting) this.begin();
+		this.mask = after;
 		this.touch();
-		return changed;
+		return this.end(group);
+	}
+
+	/** Another painting of the mask has changed it: its step is there already. @param {(value: number, index: number) => number} change */
+	follow(change) {
+		this.mask = this.mask.map(change);
+		this.touch();
 	}
 
 	/** @returns {boolean} whether there was a step */
 	undo() {
-		const step = this.#undo.pop();
+		const step = this.#history.undo.pop();
 		if (!step) return false;
 		this.#paste(step.before, step.rect);
-		this.#redo.push(step);
+		this.#history.redo.push(step);
 		return true;
 	}
 
 	/** @returns {boolean} whether there was a step */
 	redo() {
-		const step = this.#redo.pop();
+		const step = this.#history.redo.pop();
 		if (!step) return false;
 		this.#paste(step.after, step.rect);
-		this.#undo.push(step);
+		this.#history.undo.push(step);
 		return true;
 	}
 

@@ -1,6 +1,7 @@
 """The brush without a browser: what the network is asked, and what is shown of its answer."""
 
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -83,6 +84,50 @@ def test_the_last_of_many_strokes_is_the_one_that_is_shown(brush):
     np.testing.assert_allclose(brush.scores.target_values, probs[brush.target].item(), rtol=1e-5)
 
 
+def test_a_pass_under_way_is_shown_and_then_the_newest_mask(brush):
+    settle(brush)
+    permits, passes, seen = threading.Semaphore(0), threading.Semaphore(0), []
+
+    def stand(_module, _given):
+        passes.release()
+        assert permits.acquire(timeout=PATIENCE)
+
+    brush.scores.observe(lambda change: seen.append(float(change.new[0, 0, 0])), "target_values")
+    gate = brush.model.module.register_forward_pre_hook(stand)
+    brush.brush.mask = painting(0)
+    assert passes.acquire(timeout=PATIENCE)
+    for seed in range(1, 20):
+        brush.brush.mask = painting(seed)
+    permits.release(2)
+    settle(brush)
+    gate.remove()
+    # Two passes for twenty masks: the first was taken above.
+    assert passes.acquire(blocking=False)
+    assert not passes.acquire(blocking=False)
+    x, made = brush.image, gaussian_blur(brush.image, 20 / 224 * 16)
+    masks = [torch.from_numpy(painting(seed) / np.float32(255)) for seed in (0, 19)]
+    wanted = [brush.model.probs(x + m * (made - x))[0, brush.target].item() for m in masks]
+    np.testing.assert_allclose(seen, wanted, rtol=1e-5)
+
+
+def test_a_pass_that_fails_says_so_and_the_next_mask_is_scored(brush):
+    settle(brush)
+
+    def fail(_module, _given):
+        raise RuntimeError("no memory left")
+
+    gate = brush.model.module.register_forward_pre_hook(fail)
+    brush.brush.mask = painting(0)
+    settle(brush)
+    gate.remove()
+    assert brush.run_bar.error == "no memory left"
+    brush.brush.mask = painting(1)
+    settle(brush)
+    x, m = brush.image, torch.from_numpy(painting(1) / np.float32(255))
+    probs = brush.model.probs(x + m * (gaussian_blur(x, 20 / 224 * 16) - x))[0]
+    np.testing.assert_allclose(brush.scores.target_values, probs[brush.target].item(), rtol=1e-5)
+
+
 def test_another_image_forgets_the_paint(brush):
     brush.brush.mask = painting()
     brush.image = other = np.random.default_rng(9).integers(0, 256, (16, 16, 3), dtype=np.uint8)
@@ -105,6 +150,39 @@ def test_the_optimiser_keeps_the_area_and_lowers_the_score(brush):
     assert brush.run_bar.status == "done"
     assert (brush.brush.mask == 255).sum() == 32
     assert float(brush.scores.target_values[0, 0, 0]) < before
+
+
+def test_each_search_is_one_step_and_a_stroke_stops_it(brush):
+    settle(brush)
+    brush.brush.mask = painting()
+    permits, passes = threading.Semaphore(0), threading.Semaphore(0)
+
+    def stand(_module, given):
+        if given[0].requires_grad:
+            passes.release()
+            assert permits.acquire(timeout=PATIENCE)
+
+    gate = brush.model.module.register_forward_pre_hook(stand)
+    steps = []
+    brush.brush.observe(lambda _change: steps.append(brush.brush.step), "mask")
+    brush.compute(again=True)
+    assert passes.acquire(timeout=PATIENCE)
+    assert brush.run_bar.status == "running"
+    # As the browser sends it.
+    mine = np.zeros((16, 16), dtype=np.uint8)
+    mine[2:5] = 255
+    brush.brush.set_state(
+        {"mask": {"dtype": "uint8", "shape": [16, 16], "data": mine.tobytes()}, "stroke": 1}
+    )
+    assert brush.run_bar.status == "cancelled"
+    permits.release(1000)
+    settle(brush)
+    np.testing.assert_array_equal(brush.brush.mask, mine)
+    brush.compute(again=True)
+    settle(brush)
+    gate.remove()
+    assert brush.run_bar.status == "done"
+    assert set(steps) == {1, 2}
 
 
 def test_the_optimiser_asks_for_paint(brush):
