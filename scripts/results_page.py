@@ -30,7 +30,7 @@ pixels wide: {rows} maps, one for each class that is seen in a scene, {difficult
 
 MONOTONICITY = """\
 **Monotonicity** (equation 8) of extremal perturbations of {areas} % of the image: the score rises with the area up to
-the one that is enough in {strict} % of {rows} maps, and falls by no more than 0.01 in {lenient} %.
+the one that is enough in {strict} % of {rows} maps, and falls by no more than 0.1 in {lenient} %.
 """
 
 
@@ -79,7 +79,7 @@ def page(results: dict[str, Any], *, pictures: bool) -> str:
         share = found.get("monotonicity")
         if share:
             areas = ", ".join(f"{100 * area:g}" for area in share["areas"])
-            strict, lenient = (percent(share["share"][slack]) for slack in ("0.0", "0.01"))
+            strict, lenient = (percent(share["share"][slack]) for slack in ("0.0", "0.1"))
             parts.append(MONOTONICITY.format(areas=areas, strict=strict, lenient=lenient, rows=share["rows"]))
         if pictures:
             parts.append(
