@@ -1,0 +1,156 @@
+"""Photographs at low resolution: the split, luminance, bicubic interpolation as PIL has it, PSNR."""
+
+import socket
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from xai_widgets.data import low_resolution as data
+
+pytest.importorskip("skimage")
+pytest.importorskip("sklearn")
+
+
+def test_no_photograph_serves_training_and_test():
+    assert not set(data.TRAINING) & set(data.TEST)
+    assert len(data.TRAINING) >= 10
+    assert len(data.TEST) >= 4
+    # Nor under another name.
+    pixels = [data.picture(name) for name in (*data.TRAINING, *data.TEST)]
+    small = [data.bicubic(data.luminance(picture), (32, 32)).flatten() for picture in pixels]
+    similar = torch.corrcoef(torch.stack(small)).abs()
+    assert similar[: len(data.TRAINING), len(data.TRAINING) :].max() < 0.8
+
+
+def test_photographs_need_no_network(monkeypatch):
+    def refuse(*_, **__):
+        raise OSError("no network in tests")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    data._pixels.cache_clear()
+    for name in (*data.TRAINING, *data.TEST):
+        picture = data.picture(name)
+        assert picture.dtype == torch.float32
+        assert picture.shape[0] == 1
+        assert picture.shape[1] in (1, 3)
+        assert min(picture.shape[2:]) >= 150
+        assert 0 <= picture.min() <= picture.max() <= 1
+        assert picture.max() - picture.min() > 0.5
+
+
+def test_a_picture_may_be_written_to():
+    data.picture("camera").zero_()
+    assert data.picture("camera").max() > 0
+
+
+def test_unknown_and_missing_photographs_say_what_to_do(monkeypatch):
+    with pytest.raises(ValueError, match="'china'"):
+        data.picture("chine")
+    data._pixels.cache_clear()
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(ImportError, match=r"scikit-learn.*xai-widgets\[photographs\]"):
+        data.picture("china")
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    with pytest.raises(ImportError, match="scikit-image"):
+        data.picture("camera")
+
+
+def test_luminance_is_that_of_pil():
+    pixels = (data.picture("coffee")[0].permute(1, 2, 0) * 255).round().byte().numpy()
+    expected = np.asarray(Image.fromarray(pixels).convert("L"), np.float32)
+    made = data.luminance(data.picture("coffee"))[0, 0] * 255
+    # PIL rounds to whole numbers.
+    assert np.abs(made.numpy() - expected).max() <= 0.51
+    grey = data.picture("camera")
+    assert data.luminance(grey) is grey
+
+
+def test_recolour_keeps_the_chrominance_of_pil():
+    generator = torch.Generator().manual_seed(0)
+    x = 0.3 + 0.4 * torch.rand(1, 3, 20, 30, generator=generator)
+    y = data.luminance(x) + 0.1 * torch.randn(1, 1, 20, 30, generator=generator).clamp(-2, 2)
+    made = data.recolour(y, x)
+    torch.testing.assert_close(data.luminance(made), y)
+
+    def chrominance(image):
+        pixels = (image[0].permute(1, 2, 0) * 255).round().byte().numpy()
+        return np.asarray(Image.fromarray(pixels).convert("YCbCr"), np.float32)[..., 1:]
+
+    assert np.abs(chrominance(made) - chrominance(x)).max() <= 2
+    assert 0 <= data.recolour(torch.ones(1, 1, 20, 30), x).max() <= 1
+    with pytest.raises(ValueError, match=r"wanted \(1, 1, 20, 30\)"):
+        data.recolour(torch.zeros(1, 1, 20, 20), x)
+
+
+@given(st.integers(5, 40), st.integers(5, 40), st.integers(3, 60), st.integers(3, 60), st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_bicubic_is_that_of_pil_both_ways(height, width, new_height, new_width, seed):
+    x = torch.rand(height, width, generator=torch.Generator().manual_seed(seed))
+    resized = Image.fromarray(x.numpy(), mode="F").resize((new_width, new_height), Image.Resampling.BICUBIC)
+    expected = torch.from_numpy(np.array(resized)).clamp(0, 1)
+    made = data.bicubic(x[None, None], (new_height, new_width))[0, 0]
+    torch.testing.assert_close(made, expected, atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("scale", data.SCALES)
+def test_a_pair_has_the_size_that_the_scale_divides(scale):
+    g = data.luminance(data.picture("china"))
+    x, cut = data.blurred_pair(g, scale)
+    assert x.shape == cut.shape
+    for side, whole in zip(x.shape[2:], g.shape[2:], strict=True):
+        assert side % scale == 0
+        assert 0 <= whole - side < scale
+    assert torch.equal(cut, g[:, :, : x.shape[2], : x.shape[3]])
+    assert 0 <= x.min() <= x.max() <= 1
+    # What is lost is detail, not brightness.
+    torch.testing.assert_close(x.mean(), cut.mean(), atol=2e-3, rtol=0)
+    assert x.diff(dim=3).abs().mean() < cut.diff(dim=3).abs().mean()
+
+
+def test_the_larger_the_scale_the_more_is_lost():
+    g = data.luminance(data.picture("camera"))[:, :, :252, :252]
+    values = [data.psnr(*data.blurred_pair(g, scale), border=4).item() for scale in data.SCALES]
+    assert values == sorted(values, reverse=True)
+
+
+def test_what_has_no_detail_loses_none():
+    flat = torch.full((2, 1, 24, 36), 0.4)
+    for scale in data.SCALES:
+        torch.testing.assert_close(data.blurred_pair(flat, scale)[0], flat)
+
+
+@given(st.integers(0, 99), st.integers(0, 3))
+@settings(max_examples=20, deadline=None)
+def test_psnr_is_that_of_scikit_image(seed, border):
+    from skimage.metrics import peak_signal_noise_ratio
+
+    a, b = torch.rand(2, 3, 1, 9, 11, generator=torch.Generator().manual_seed(seed))
+    inner = (..., slice(border, 9 - border), slice(border, 11 - border))
+    images = zip(a[inner].numpy(), b[inner].numpy(), strict=True)
+    expected = torch.tensor([peak_signal_noise_ratio(one, other, data_range=1) for one, other in images])
+    torch.testing.assert_close(data.psnr(a, b, border=border), expected.float())
+
+
+def test_psnr_of_what_is_equal_is_infinite():
+    x = torch.rand(2, 5, 6)
+    assert torch.isinf(data.psnr(x, x)).all()
+
+
+def test_what_is_wrong_is_said():
+    x = torch.rand(1, 1, 12, 12)
+    with pytest.raises(ValueError, match=r"scale is 5, wanted one of 2, 3, 4"):
+        data.blurred_pair(x, 5)
+    with pytest.raises(ValueError, match="at least 3 each way"):
+        data.blurred_pair(x[..., :2], 3)
+    with pytest.raises(ValueError, match=r"shape \(12, 12\)"):
+        data.luminance(x[0, 0])
+    with pytest.raises(ValueError, match="wanted the same"):
+        data.psnr(x, x[..., :3])
+    with pytest.raises(ValueError, match="border is 6"):
+        data.psnr(x, x, border=6)
