@@ -1,8 +1,8 @@
 """Take the pictures of the docs: explorers in a real JupyterLab, in both themes.
 
-    python scripts/screenshots.py [folder]
+    python scripts/screenshots.py [folder [explorer ...]]
 
-The folder defaults to ``docs/images``, whose pictures are committed.
+The folder defaults to ``docs/images``, whose pictures are committed; the explorers to all of them.
 """
 
 from __future__ import annotations
@@ -41,6 +41,14 @@ PICTURES = {
     ),
     "ExtremalExplorer": ("extremal_explorer", "explorer.curves.fraction = 0.05"),
     "MaskRace": ("mask_race", "explorer.curves.fraction = 0.05"),
+    # Painted over the object, softly, as by hand.
+    "PerturbationBrush": (
+        "perturbation_brush",
+        "import torch; height, width = explorer.image.shape[2:]; "
+        "row, column = torch.arange(height)[:, None] / height, torch.arange(width) / width; "
+        "explorer.brush.mask = ((0.19 - torch.hypot(row - 0.3, column - 0.65)) / 0.05).clamp(0, 1).numpy(); "
+        "explorer._scorer.wait(60)",
+    ),
 }
 
 
@@ -53,13 +61,15 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGUMENTS)
         server = hosts.JupyterServer("lab", Path(scratch))
         try:
-            for name, (picture, prepare) in PICTURES.items():
+            for name in sys.argv[2:] or PICTURES:
+                picture, prepare = PICTURES[name]
                 cells = [cell.replace("{name}", name) for cell in CELLS]
                 for theme in ("light", "dark"):
                     page = hosts.NotebookHost(browser, server).open(
                         cells, theme=theme, width=1500, height=1500
                     )
-                    page.wait_for_kernel("explorer.run_bar.status", "done")
+                    # The brush computes nothing before it is asked.
+                    page.wait_for_kernel("explorer.run_bar.status in ('idle', 'done')")
                     page.kernel_exec(prepare)
                     # What Python has set is on the screen when the page has answered once more.
                     page.page.mouse.move(2, 2)
