@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from xai_widgets.arguments import device_of
 from xai_widgets.images import to_images
 from xai_widgets.inverse.solver import Cost, Solution, SolverSettings, minimise
 from xai_widgets.inverse.units import Unit, find_units
@@ -179,7 +180,7 @@ class Chain:
             image = model.images(x)
         else:
             channels = x.shape[-3] if isinstance(x, Tensor) and x.ndim in (3, 4) else 3
-            image = to_images(x, channels=channels)
+            image = to_images(x, channels=channels).to(device_of(model))
         # Inside the caller's inference_mode() nothing made could be part of a graph later.
         with torch.inference_mode(False), torch.no_grad():
             passed = [image.clone()]

@@ -1,0 +1,289 @@
+"""Measure the layer-wise inverse on generated scenes, and write docs/results/inverse.
+
+    python scripts/results_inverse.py              everything; see the page for the minutes it took
+    python scripts/results_inverse.py --scenes 8   fewer scenes
+    python scripts/results_inverse.py --page       the page and its curves anew, from the numbers that are there
+
+For both bundled networks: how much of the image is left at each lambda, and whether the network still says the same
+(section 5.4.3 of the source); the same for the regularizers l1 and l2 (5.4.6); deletion and insertion by lambda; and
+the table of methods with all of these (table 5.1). The numbers stand in inverse.json, the page is made from them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import xai_widgets
+from xai_widgets import attribution, metrics, perturbation
+from xai_widgets.data import scenes
+from xai_widgets.inverse import layer_wise
+
+ROOT = Path(__file__).resolve().parent.parent
+NETWORKS = ("scenes_vgg", "scenes_resnet")
+SCENES = 200
+LAMBDAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.2, 1.5)
+#: Norms of another size need weights of another size: these span about the same shares of the image.
+ABLATION = {"l1": (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3), "l2": (0.0, 0.1, 0.2, 0.4, 0.7, 1.0, 1.5)}
+#: The ablation, the games and the table are made on the first scenes.
+FEWER = 40
+#: Scenes at once.
+CHUNK = 8
+#: A pixel counts as left above this share of it.
+SUPPORT = 0.5
+#: The methods of table 5.1 that are there, beside the inverse.
+METHODS = ("guided_backprop", "gradient_x_input", "integrated_gradients", "occlusion", "grad_cam")
+
+
+def images_of(model: Any, count: int) -> Tensor:
+    """The first scenes of the test split, on which no network was trained, as pixels."""
+    x: Tensor = model.images([scenes.scene(number, split="test").image for number in range(count)])
+    return x
+
+
+def by_lambda(model: Any, x: Tensor, lam: tuple[float, ...], regularizer: str) -> dict[str, Any]:
+    """Means over the images for each lambda."""
+    columns: dict[str, list[Tensor]] = {"alpha": [], "support": [], "top1": [], "top5": [], "probability": []}
+    unconverged: dict[str, int] = {}
+    for some in x.split(CHUNK):
+        with warnings.catch_warnings():
+            # Counted below.
+            warnings.simplefilter("ignore", UserWarning)
+            found = layer_wise(model, some, lam=lam, regularizer=regularizer).result(progress=False)
+        assert found.output is not None
+        assert found.target is not None
+        columns["alpha"].append(found.mean_alpha)
+        columns["support"].append((found.alpha > SUPPORT).float().mean((2, 3)))
+        columns["top1"].append(found.reidentified.float())
+        top = found.output.topk(min(5, found.output.shape[2]), dim=2).indices
+        columns["top5"].append((top == found.target[:, None, None]).any(2).float())
+        columns["probability"].append(found.probability)
+        for unit in found.units:
+            missed = int((~unit.converged).sum())
+            if missed:
+                unconverged[unit.unit] = unconverged.get(unit.unit, 0) + missed
+    means = {name: torch.cat(parts).mean(0).tolist() for name, parts in columns.items()}
+    return {"lam": list(lam), "images": len(x), **means, "unconverged": unconverged}
+
+
+def games(model: Any, x: Tensor, target: Tensor, saliency: Tensor) -> dict[str, float]:
+    """Mean areas under the deletion and insertion curves."""
+    return {
+        name: float(game(model, x, saliency, target).result(progress=False).auc.mean())
+        for name, game in (("deletion", metrics.deletion), ("insertion", metrics.insertion))
+    }
+
+
+def inverse_games(model: Any, x: Tensor, target: Tensor, lam: tuple[float, ...]) -> list[dict[str, float]]:
+    """Deletion and insertion by alpha, for each lambda; and the seconds of an inverse."""
+    made = []
+    for weight in lam:
+        start = time.perf_counter()
+        alpha = torch.cat([inverted(model, some, target[at], weight) for at, some in chunks(x)])
+        seconds = (time.perf_counter() - start) / len(x)
+        made.append({"lam": weight, "seconds": seconds, **games(model, x, target, alpha)})
+    return made
+
+
+def chunks(x: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Indices and images, some at a time."""
+    return [(at, x[at]) for at in torch.arange(len(x)).split(CHUNK)]
+
+
+def inverted(model: Any, x: Tensor, target: Tensor, lam: float) -> Tensor:
+    """The share that is left with one lambda, (N, H, W)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        alpha: Tensor = layer_wise(model, x, target, lam=lam).result(progress=False).alpha[:, 0]
+    return alpha
+
+
+def other_methods(model: Any, x: Tensor, target: Tensor) -> dict[str, dict[str, Any]]:
+    """The methods of the table: games, and what is left if the image is multiplied by the map scaled to [0, 1]."""
+    made = {}
+    for name in METHODS:
+        method = attribution.METHODS.get(name) or perturbation.METHODS[name]
+        start = time.perf_counter()
+        saliency = torch.cat([method.saliency(model, some, target[at]).detach() for at, some in chunks(x)])
+        seconds = (time.perf_counter() - start) / len(x)
+        full = metrics.at_size(saliency.float(), (x.shape[2], x.shape[3]))
+        made[name] = {
+            "title": method.title,
+            "seconds": seconds,
+            **games(model, x, target, full),
+            **reidentified(model, x, target, full),
+        }
+    return made
+
+
+def reidentified(model: Any, x: Tensor, target: Tensor, saliency: Tensor) -> dict[str, float]:
+    """Equation 5.13: the same class for alpha x, with alpha the map scaled linearly to [0, 1]."""
+    low, high = saliency.amin((1, 2), keepdim=True), saliency.amax((1, 2), keepdim=True)
+    alpha = (saliency - low) / (high - low).clamp(min=1e-12)
+    scores = torch.cat([model.scores(alpha[at, None] * some) for at, some in chunks(x)])
+    top = scores.topk(min(5, scores.shape[1]), dim=1).indices
+    return {
+        "alpha": float(alpha.mean()),
+        "top1": float((top[:, 0] == target).float().mean()),
+        "top5": float((top == target[:, None]).any(1).float().mean()),
+    }
+
+
+def measure(count: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """All numbers."""
+    results: dict[str, Any] = {"networks": {}}
+    began = time.monotonic()
+    for name in NETWORKS:
+        model = xai_widgets.load(name, device="cpu")
+        x = images_of(model, count)
+        target = model.targets(None, x)
+        some, few = x[:FEWER], target[:FEWER]
+        found: dict[str, Any] = {"by_lambda": by_lambda(model, x, LAMBDAS, "activation")}
+        say(f"{name}: {count} scenes inverted")
+        found["ablation"] = {
+            regularizer: by_lambda(model, some, lam, regularizer) for regularizer, lam in ABLATION.items()
+        }
+        say(f"{name}: other regularizers")
+        found["games"] = inverse_games(model, some, few, LAMBDAS[::2])
+        found["methods"] = other_methods(model, some, few)
+        say(f"{name}: games and methods")
+        results["networks"][name] = found
+    results["header"] = {
+        "scenes": count,
+        "fewer": min(FEWER, count),
+        "support": SUPPORT,
+        "minutes": (time.monotonic() - began) / 60,
+        "threads": torch.get_num_threads(),
+        "machine": platform.machine(),
+        "torch": torch.__version__.split("+")[0],
+    }
+    return results
+
+
+def drop(found: dict[str, Any]) -> int:
+    """Index of the last lambda before the steepest fall of the share of the same class."""
+    top1, lam = found["top1"], found["lam"]
+    falls = [(top1[k] - top1[k + 1]) / (lam[k + 1] - lam[k]) for k in range(len(lam) - 1)]
+    return falls.index(max(falls))
+
+
+def page(results: dict[str, Any]) -> str:
+    """docs/results/inverse.md."""
+    head = results["header"]
+    parts = [
+        "# The layer-wise inverse on generated scenes\n",
+        f"`python scripts/results_inverse.py` ({head['minutes']:.0f} minutes on {head['threads']} threads of "
+        f"{head['machine']}), with torch {head['torch']}. {head['scenes']} scenes of the test split, each inverted "
+        f"from the class that the network says; ablation, games and methods on the first {head['fewer']}.\n",
+        "- **left**: mean of alpha = x^ / x; **support**: share of the pixels of which more than "
+        f"{100 * head['support']:g} % is left.\n"
+        "- **same class, among five**: the network says of x^ what it says of x, or has it among its best five of "
+        "twelve.\n"
+        "- **deletion, insertion**: areas under the curves of RISE, in order of alpha.\n",
+    ]
+    for name, found in results["networks"].items():
+        own = found["by_lambda"]
+        at = drop(own)
+        played = {one["lam"]: one for one in found["games"]}
+        rows = [
+            f"## {name}\n",
+            f"![Same class against what is left, and both against lambda](inverse_{name}.png)\n",
+            "| lambda | left | support | same class | among five | probability | deletion | insertion |",
+            "|---:|---:|---:|---:|---:|---:|---:|---:|",
+        ]
+        for k, lam in enumerate(own["lam"]):
+            game = played.get(lam)
+            curves = f"{game['deletion']:.3f} | {game['insertion']:.3f}" if game else " | "
+            star = "**" if k == at else ""
+            rows.append(
+                f"| {star}{lam:g}{star} | {own['alpha'][k]:.2f} | {own['support'][k]:.2f} | {own['top1'][k]:.1%} | "
+                f"{own['top5'][k]:.1%} | {own['probability'][k]:.2f} | {curves} |"
+            )
+        rows.append(
+            f"\nThe share of the same class falls most steeply after lambda {own['lam'][at]:g}. "
+            + ("Every unit converged." if not own["unconverged"] else unconverged(own))
+            + "\n"
+        )
+        rows += [
+            "| method | left | same class | among five | deletion | insertion | s an image |",
+            "|---|---:|---:|---:|---:|---:|---:|",
+        ]
+        best = min(played, key=lambda lam: abs(lam - own["lam"][at]))
+        index = own["lam"].index(best)
+        game = played[best]
+        rows.append(
+            f"| layer-wise inverse, lambda {best:g} | {own['alpha'][index]:.2f} | {own['top1'][index]:.0%} | "
+            f"{own['top5'][index]:.0%} | {game['deletion']:.3f} | {game['insertion']:.3f} | {game['seconds']:.2f} |"
+        )
+        rows += [
+            f"| {one['title']} | {one['alpha']:.2f} | {one['top1']:.0%} | {one['top5']:.0%} | {one['deletion']:.3f} | "
+            f"{one['insertion']:.3f} | {one['seconds']:.2f} |"
+            for one in found["methods"].values()
+        ]
+        parts.append("\n".join(rows) + "\n")
+    return "\n".join(parts)
+
+
+def unconverged(found: dict[str, Any]) -> str:
+    """How often which unit did not converge."""
+    every = found["images"] * len(found["lam"])
+    each = ", ".join(f"`{unit}` {count / every:.1%}" for unit, count in found["unconverged"].items())
+    return f"Share of the solutions whose cost was still falling at the end, by unit: {each}."
+
+
+def picture(name: str, found: dict[str, Any], path: Path) -> None:
+    """The curves of figures 5.4, 5.6 and 5.7."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4), constrained_layout=True)
+    own = found["by_lambda"]
+    left.plot(own["lam"], own["top1"], marker="o", label="same class")
+    left.plot(own["lam"], own["alpha"], marker="o", label="left of the image")
+    left.plot(own["lam"], own["support"], marker="o", label=f"support, above {SUPPORT:g}")
+    left.set(xlabel="lambda", ylim=(0, 1.02), title=name)
+    for label, one in {"activation": own, **found["ablation"]}.items():
+        right.plot(one["alpha"], one["top1"], marker="o", label=f"inverse, {label}")
+    for one in found["methods"].values():
+        right.plot(one["alpha"], one["top1"], "k.", markersize=5)
+        right.annotate(
+            one["title"], (one["alpha"], one["top1"]), xytext=(4, 3), textcoords="offset points", fontsize=8
+        )
+    right.set(xlabel="left of the image, mean alpha", ylabel="same class", xlim=(0, 1), ylim=(-0.02, 1.05))
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def main() -> None:
+    """Measure, and write inverse.json, inverse.md and a picture for each network."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--scenes", type=int, default=SCENES, help=f"number of scenes (default {SCENES})")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results", help="folder to write to")
+    parser.add_argument("--page", action="store_true", help="the page and its curves anew, from the numbers")
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    numbers = given.out / "inverse.json"
+    if not given.page:
+        numbers.write_text(json.dumps(measure(given.scenes, print), indent=1) + "\n")
+    results = json.loads(numbers.read_text())
+    (given.out / "inverse.md").write_text(page(results))
+    for name, found in results["networks"].items():
+        picture(name, found, given.out / f"inverse_{name}.png")
+
+
+if __name__ == "__main__":
+    main()
