@@ -7,6 +7,8 @@ activations of at least 0: see :func:`~xai_widgets.inverse.find_units` for what 
 from __future__ import annotations
 
 from xai_widgets.inverse.chain import Inverted, UnitInverse
+from xai_widgets.inverse.evaluation import Reconstruction, Reidentification, reconstruction, reidentification
+from xai_widgets.inverse.frequency import Spectra, chirp, spectra
 from xai_widgets.inverse.layer_wise import LayerWise, layer_wise
 from xai_widgets.inverse.operation_wise import OperationWise, operation_wise
 from xai_widgets.inverse.solver import SolverSettings
@@ -16,10 +18,17 @@ __all__ = [
     "Inverted",
     "LayerWise",
     "OperationWise",
+    "Reconstruction",
+    "Reidentification",
     "SolverSettings",
+    "Spectra",
     "Unit",
     "UnitInverse",
+    "chirp",
     "find_units",
     "layer_wise",
     "operation_wise",
+    "reconstruction",
+    "reidentification",
+    "spectra",
 ]

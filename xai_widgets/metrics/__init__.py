@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xai_widgets.metrics.agreement import pearson, spearman, ssim
+from xai_widgets.metrics.agreement import pearson, spearman, ssim, structural_similarity
 from xai_widgets.metrics.deletion import Curve, at_size, blur, default_steps, deletion, insertion, ordering
 from xai_widgets.metrics.monotonicity import Monotonicity, monotonicity
 from xai_widgets.metrics.pointing import Pointing, PointingTask, pointing_game
@@ -25,5 +25,6 @@ __all__ = [
     "pointing_game",
     "spearman",
     "ssim",
+    "structural_similarity",
     "weight_randomisation",
 ]

@@ -43,9 +43,15 @@ def ssim(a: Tensor, b: Tensor, *, sigma: float = 1.5) -> Tensor:
         is never laid over the border.
     """
     _check(a, b)
+    return structural_similarity(_unit(a), _unit(b), sigma=sigma)
+
+
+def structural_similarity(a: Tensor, b: Tensor, *, sigma: float = 1.5) -> Tensor:
+    """Structural similarity of maps (N, H, W) as they are, of a range of 1: (N,), at most 1; see `ssim`."""
+    _check(a, b)
     if not sigma > 0:
         raise ValueError(f"sigma is {sigma}, wanted above 0")
-    first, second = (_unit(part)[:, None].double() for part in (a, b))
+    first, second = (part[:, None].double() for part in (a, b))
     side = min(11, *a.shape[1:])
     side -= 1 - side % 2
     at = torch.arange(side, device=a.device, dtype=torch.float64) - side // 2
