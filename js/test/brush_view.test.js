@@ -111,7 +111,12 @@ describe("painting", () => {
 		pointer("pointerdown", 3, 3, { pointerType: "touch", isPrimary: false, pointerId: 7 });
 		pointer("pointermove", 9, 9, { pointerType: "touch", pointerId: 7 });
 		expect(view.model.get("mask")).toBe(null);
+		const heard = vi.fn();
+		document.addEventListener("contextmenu", heard);
 		expect(pointer("contextmenu", 3, 3).defaultPrevented).toBe(true);
+		// A notebook would open its own menu over the stroke.
+		expect(heard).not.toHaveBeenCalled();
+		document.removeEventListener("contextmenu", heard);
 	});
 
 	test("the wheel goes on scrolling the page", async () => {

@@ -61,7 +61,15 @@ export function listenToBrush(node, actions, signal) {
 	node.addEventListener("pointercancel", end, { signal });
 	node.addEventListener("lostpointercapture", end, { signal });
 	node.addEventListener("pointerleave", () => press === null && actions.hover(null), { signal });
-	node.addEventListener("contextmenu", (event) => event.preventDefault(), { signal });
+	node.addEventListener(
+		"contextmenu",
+		(event) => {
+			event.preventDefault();
+			// Notebooks open a menu of their own, which would take the pointer away in mid-stroke.
+			event.stopPropagation();
+		},
+		{ signal },
+	);
 }
 
 /**
