@@ -1,4 +1,4 @@
-"""Networks by name: two small ones that are part of the package, and torchvision's classification networks."""
+"""Networks by name: small ones that are part of the package, and torchvision's classification networks."""
 
 from __future__ import annotations
 

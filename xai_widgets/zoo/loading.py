@@ -3,30 +3,44 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from xai_widgets.errors import unknown
-from xai_widgets.zoo import files, networks, tv
+from xai_widgets.zoo import files, networks, super_resolution, tv
 
 if TYPE_CHECKING:
     import torch
 
     from xai_widgets.model import ImageModel
+    from xai_widgets.zoo.super_resolution import SuperResolution
 
 
 def available() -> list[str]:
     """Names that `load` knows: the bundled networks first, then torchvision's if it is installed."""
-    return [*networks.BUILDERS, *tv.names()]
+    return [*networks.BUILDERS, "scenes_sr", *tv.names()]
 
 
-def load(name: str, *, weights: Any = "DEFAULT", device: str | torch.device | None = None) -> ImageModel:
+# One literal name among all strings: that is what the type checker finds to overlap.
+@overload
+def load(  # type: ignore[overload-overlap]
+    name: Literal["scenes_sr"], *, weights: Any = ..., device: str | torch.device | None = ...
+) -> SuperResolution: ...
+
+
+@overload
+def load(name: str, *, weights: Any = ..., device: str | torch.device | None = ...) -> ImageModel: ...
+
+
+def load(
+    name: str, *, weights: Any = "DEFAULT", device: str | torch.device | None = None
+) -> ImageModel | SuperResolution:
     """A network by its name, from pixels in [0, 1] to scores.
 
     Parameters
     ----------
     name : str
-        "scenes_vgg" or "scenes_resnet", which are part of the package, or any classification network of
-        torchvision; `available()` lists them all.
+        "scenes_vgg", "scenes_resnet" or "scenes_sr", which are part of the package, or any classification network
+        of torchvision; `available()` lists them all.
     weights : str, path, torchvision weights or None, default "DEFAULT"
         "DEFAULT": the bundled weights, or those torchvision recommends, downloaded once; another of
         torchvision's names ("IMAGENET1K_V1") or enumeration members is understood too. A path: a state dict in
@@ -37,7 +51,9 @@ def load(name: str, *, weights: Any = "DEFAULT", device: str | torch.device | No
     Returns
     -------
     ImageModel
-        In eval mode, with labels (when the weights come with some), normalisation and image size.
+        In eval mode, with labels (when the weights come with some), normalisation and image size. "scenes_sr", which
+        raises the resolution of luminance and is no classifier, comes as a plain module, a
+        :class:`xai_widgets.zoo.super_resolution.SuperResolution`.
 
     Raises
     ------
@@ -57,6 +73,8 @@ def load(name: str, *, weights: Any = "DEFAULT", device: str | torch.device | No
     """
     from xai_widgets.model import ImageModel
 
+    if name == "scenes_sr":
+        return super_resolution.load(weights, device)
     if name in networks.BUILDERS:
         module, facts = _bundled(name, weights)
     elif name in tv.names():

@@ -38,7 +38,7 @@ def _random(name, **options):
 
 def test_available_lists_bundled_and_torchvision_names():
     names = available()
-    assert names[:2] == ["scenes_vgg", "scenes_resnet"]
+    assert names[:3] == ["scenes_vgg", "scenes_resnet", "scenes_sr"]
     assert {"resnet18", "googlenet", "vit_b_16", "inception_v3"} <= set(names)
     # No detection, segmentation, video or quantized network.
     assert not any(word in name for name in names for word in ("rcnn", "deeplab", "quantized", "raft", "r3d"))
@@ -244,7 +244,7 @@ def test_missing_torchvision_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchvision", None)
     monkeypatch.setitem(sys.modules, "torchvision.models", None)
     try:
-        assert available() == ["scenes_vgg", "scenes_resnet"]
+        assert available() == ["scenes_vgg", "scenes_resnet", "scenes_sr"]
         with pytest.raises(ImportError, match=r"xai-widgets\[demo\]"):
             load("resnet18")
         assert load("scenes_vgg", weights=None, device="cpu").labels[0] == "ringed planet"
