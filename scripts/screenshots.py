@@ -28,10 +28,15 @@ model = xw.load("scenes_resnet")
 scene = scenes.scene(2, split="test", background="photograph")
 """,
     """
-explorer = xw.{name}(model, scene.image)
+explorer = xw.{name}(model, scene.image{more})
 explorer
 """,
 ]
+#: What an explorer is given beside the image.
+MORE = {
+    "ChannelExplorer": ', images=[scenes.scene(n, split="train", background="texture").image for n in range(60)], '
+    'layer="stage3"',
+}
 #: Explorer by explorer: the name of its pictures, and what is done before they are taken.
 PICTURES = {
     "DeletionExplorer": (
@@ -40,6 +45,7 @@ PICTURES = {
         "explorer.curves.fraction = 0.06",
     ),
     "ExtremalExplorer": ("extremal_explorer", "explorer.curves.fraction = 0.05"),
+    "ChannelExplorer": ("channel_explorer", "explorer.slider.frame = 6"),
     "MaskRace": ("mask_race", "explorer.curves.fraction = 0.05"),
     # Painted over the object, softly, as by hand.
     "PerturbationBrush": (
@@ -63,7 +69,7 @@ def main() -> None:
         try:
             for name in sys.argv[2:] or PICTURES:
                 picture, prepare = PICTURES[name]
-                cells = [cell.replace("{name}", name) for cell in CELLS]
+                cells = [cell.replace("{name}", name).replace("{more}", MORE.get(name, "")) for cell in CELLS]
                 for theme in ("light", "dark"):
                     page = hosts.NotebookHost(browser, server).open(
                         cells, theme=theme, width=1500, height=1500
