@@ -48,6 +48,7 @@ const TRAITS = [
 	"opacity",
 	"sign",
 	"percentile",
+	"limit",
 	"fade",
 	"gray",
 	"interpolation",
@@ -106,7 +107,10 @@ function createScale(model) {
 			const labels = sign === "both" ? [digits(-limit), "0", end] : ["0", end];
 			if (limit === 0) labels.splice(0, labels.length, "all zero");
 			ends.replaceChildren(...labels.map((label) => element("span", {}, [label])));
-			node.title = `colours end at percentile ${model.get("percentile")} of the magnitudes`;
+			node.title =
+				model.get("limit") === null
+					? `colours end at percentile ${model.get("percentile")} of the magnitudes`
+					: "colours end at a value that was given";
 		},
 	};
 }

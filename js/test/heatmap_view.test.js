@@ -29,6 +29,7 @@ const STATE = {
 	gray: false,
 	sign: "both",
 	percentile: 100,
+	limit: null,
 	interpolation: "pixelated",
 	position: null,
 	controls: true,
@@ -101,6 +102,21 @@ describe("the picture", () => {
 		await painted();
 		// The magnitudes are 0, 1, 2, 2: a third of the way lies 1.
 		expect(pixel(0.75, 0.25)).toEqual(color("viridis", "positive", 1));
+	});
+
+	test("a limit ends the scale whatever the values are", async () => {
+		const { model, pixel, $ } = await show({ limit: 4 });
+		expect(pixel(0.75, 0.75)).toEqual(color("blue_orange", "both", 0.75));
+		expect($(".xw-ends").textContent).toBe("−4.0004.00");
+		expect($(".xw-scale").title).toContain("that was given");
+		model.set("limit", 1);
+		await painted();
+		expect(pixel(0.75, 0.75)).toEqual(color("blue_orange", "both", 1));
+		expect(pixel(0.75, 0.25)).toEqual(color("blue_orange", "both", 1));
+		model.set("limit", null);
+		await painted();
+		expect($(".xw-ends").textContent).toContain("2.00");
+		expect($(".xw-scale").title).toContain("percentile");
 	});
 
 	test("opacity mixes map and image; at 0 the image is as it was", async () => {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from traitlets import Bool, Float, Int, List, TraitError, Unicode, validate
@@ -54,6 +55,9 @@ class HeatmapView(View):
     percentile : float in (0, 100]
         The scale ends at this percentile of the map's magnitudes; larger ones have its last colour. Where
         it is zero, as in a map with few non-zero cells, the scale ends at the largest. Default 99.
+    limit : float or None
+        The magnitude at which the scale ends, above 0, in place of the percentile: so several views have one scale,
+        and with "gray", a limit of 1 and opacity 1 a map is a picture. Default None.
     interpolation : {"smooth", "pixelated"}
         How image and map are enlarged: values are interpolated, then coloured; or every cell is a
         rectangle. Default "smooth".
@@ -90,10 +94,18 @@ class HeatmapView(View):
     gray = Bool(True, help="Whether the image is grey under the map.").tag(sync=True)
     sign = Choice(("auto", "both", "positive", "negative", "absolute"), help="Which values are shown.")
     percentile = Float(99.0, help="Where the scale ends, in percent of the magnitudes.").tag(sync=True)
+    limit = Float(None, allow_none=True, help="Where the scale ends; None: at the percentile.").tag(sync=True)
     interpolation = Choice(("smooth", "pixelated"), help="How image and map are enlarged.")
     position = Position(help="The marked place [x, y], or None.")
     controls = Bool(True, help="Whether the view has its own controls.").tag(sync=True)
     width = Int(400, min=0, help="Largest width, CSS px; 0: that of the column.").tag(sync=True)
+
+    @validate("limit")
+    def _check_limit(self, proposal: dict[str, Any]) -> float:
+        value = float(proposal["value"])
+        if not 0 < value < math.inf:
+            raise TraitError(f"HeatmapView.limit is {value:g}, wanted a number above 0, or None")
+        return value
 
     @validate("percentile")
     def _check_percentile(self, proposal: dict[str, Any]) -> float:

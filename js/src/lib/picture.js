@@ -53,7 +53,7 @@ export function createPicture(model) {
 	/** The magnitude at the end of the scale. */
 	const limit = () => {
 		const shown = map();
-		return shown ? limitOf(shown.data, model.get("percentile")) : 0;
+		return shown ? (model.get("limit") ?? limitOf(shown.data, model.get("percentile"))) : 0;
 	};
 	/** Which values are shown: "auto" is both signs for a map that has both, else the positive one. */
 	const sign = () => {
