@@ -7,5 +7,13 @@ from xai_widgets.explorers.channel import ChannelExplorer
 from xai_widgets.explorers.deletion import DeletionExplorer
 from xai_widgets.explorers.extremal import ExtremalExplorer
 from xai_widgets.explorers.race import MaskRace
+from xai_widgets.explorers.regression_inverse import RegressionInverseExplorer
 
-__all__ = ["ChannelExplorer", "DeletionExplorer", "ExtremalExplorer", "MaskRace", "PerturbationBrush"]
+__all__ = [
+    "ChannelExplorer",
+    "DeletionExplorer",
+    "ExtremalExplorer",
+    "MaskRace",
+    "PerturbationBrush",
+    "RegressionInverseExplorer",
+]

@@ -59,7 +59,13 @@ class View(anywidget.AnyWidget):
             if not self.has_trait(name):
                 public = sorted(trait for trait in self.trait_names() if not trait.startswith("_"))
                 raise TypeError(f"{type(self).__name__}: {unknown('trait', name, public)}")
-        super().__init__(**kwargs)
+        # Only in a constructor do validators see None; where it is the default it says nothing.
+        said = {
+            name: value
+            for name, value in kwargs.items()
+            if value is not None or self.traits()[name].default_value is not None
+        }
+        super().__init__(**said)
 
     def refresh(self, name: str) -> None:
         """Send a trait again, after its array was edited in place.

@@ -45,6 +45,15 @@ def test_every_trait_has_help_and_is_documented(view):
         assert name in view.__doc__ + View.__doc__, name
 
 
+@pytest.mark.parametrize("view", ALL)
+def test_every_default_can_be_said(view):
+    one = view()
+    for name in view.class_traits(sync=True).keys() - View.__mro__[1].class_traits().keys():
+        value = getattr(one, name)
+        said = getattr(view(**{name: value}), name)
+        assert said is value is None or said == value, name
+
+
 @pytest.mark.parametrize("view", VIEWS)
 def test_closing_releases_the_view_and_its_arrays(view):
     widget = view(image=np.zeros((4, 4, 3), np.uint8))

@@ -1,0 +1,178 @@
+"""The explorer of inverted residuals without a browser: what the views are given, and what they are never given."""
+
+import threading
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from xai_widgets.data.low_resolution import blurred_pair
+from xai_widgets.explorers import RegressionInverseExplorer
+from xai_widgets.inverse import SolverSettings, layer_wise
+from xai_widgets.inverse.evaluation import reconstruction
+from xai_widgets.inverse.frequency import spectra
+
+PATIENCE = 60
+LAMBDAS = (0.0, 0.2, 0.5)
+QUICK = SolverSettings(steps=10)
+pytestmark = pytest.mark.filterwarnings("ignore:.*did not converge")
+
+
+class Hold(nn.Module):
+    """Stops passes of other threads until it is let go."""
+
+    def __init__(self):
+        super().__init__()
+        self.go, self.stands = threading.Event(), threading.Event()
+        self.go.set()
+
+    def forward(self, x):
+        if threading.current_thread() is not threading.main_thread() and not self.go.is_set():
+            self.stands.set()
+            assert self.go.wait(PATIENCE)
+        return x
+
+
+@pytest.fixture
+def hold():
+    hold = Hold()
+    yield hold
+    hold.go.set()
+
+
+@pytest.fixture
+def network(hold):
+    torch.manual_seed(0)
+    body = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 1, 3, padding=1))
+    # Of torch's own kind, so that a tracer takes it for one layer.
+    Hold.__module__ = "torch.nn.modules.linear"
+    return nn.Sequential(hold, *body)
+
+
+@pytest.fixture
+def image():
+    return torch.rand(1, 1, 24, 32, generator=torch.Generator().manual_seed(1))
+
+
+def explorer_of(*arguments, **options):
+    return RegressionInverseExplorer(*arguments, **{"lam": LAMBDAS, "settings": QUICK, **options})
+
+
+def inverted(network, x):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return layer_wise(network, x, lam=LAMBDAS, settings=QUICK, batch_size=8).result(progress=False)
+
+
+def test_pictures_and_curves_are_those_of_the_inverse(network, image):
+    explorer = explorer_of(network, image)
+    assert explorer.wait(PATIENCE)
+    assert (explorer.run_bar.status, explorer.run_bar.error, explorer.run_bar.progress) == ("done", "", 1.0)
+    made = inverted(network, image)
+    inverse = made.x[0]
+    with torch.no_grad():
+        residual, of_inverse = network(image), network(inverse)
+    expected = {
+        "x": image,
+        "x^": inverse,
+        "alpha": made.alpha[0][:, None],
+        "residual": residual,
+        "residual of x^": of_inverse,
+        "result": image + residual,
+        "result of x^": image + of_inverse,
+    }
+    assert set(explorer.pictures) == set(expected)
+    for name, maps in expected.items():
+        assert explorer.pictures[name].maps == pytest.approx(maps[:, 0].numpy(), abs=1e-5), name
+    assert explorer.pictures["residual"].limit == pytest.approx(float(residual.abs().max()))
+    assert explorer.pictures["residual of x^"].limit == explorer.pictures["residual"].limit
+    five = reconstruction(network, image.expand(3, -1, -1, -1), inverse, image.expand(3, -1, -1, -1))
+    assert explorer.curves.x == pytest.approx(LAMBDAS)
+    assert explorer.curves.y[0] == pytest.approx(made.mean_alpha[0].numpy(), abs=1e-5)
+    assert explorer.curves.y[1:] == pytest.approx(five.ssim[:, :3].T.numpy(), abs=1e-4)
+    found = spectra(image, made.alpha[0, 1:2])
+    ratio = 10 * torch.log10(found.focused / found.unfocused)
+    assert explorer.spectrum.y[1] == pytest.approx(ratio.float().numpy(), abs=1e-3)
+    assert explorer.slider.values == list(LAMBDAS)
+
+
+def test_with_a_scale_the_image_is_the_truth(network):
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    explorer = explorer_of(network, image, scale=2, size=32, start=False)
+    grey = (image / 255 @ [0.299, 0.587, 0.114])[4:36, 9:41]
+    truth = torch.tensor(grey, dtype=torch.float32)[None, None]
+    x, known = blurred_pair(truth, 2)
+    assert explorer.pictures["truth"].maps == pytest.approx(known[0].numpy(), abs=1e-5)
+    assert explorer.pictures["x"].maps == pytest.approx(x[0].numpy(), abs=1e-5)
+    assert explorer.run_bar.status == "idle"
+    explorer.compute()
+    assert explorer.wait(PATIENCE)
+    assert (explorer.reconstruction.mse[:, 3] > 0).all()
+
+
+def test_frames_and_places_are_joined_in_the_page(network, image):
+    explorer = explorer_of(network, image, start=False)
+    views = list(explorer.pictures.values())
+    assert len({view.channels["frame"] for view in [explorer.slider, explorer.spectrum, *views]}) == 1
+    assert len({view.channels["position"] for view in views}) == 1
+    assert explorer.slider.channels["fraction"] == explorer.curves.channels["fraction"]
+
+
+def test_a_cancel_shows_nothing_and_the_button_starts_anew(network, hold, image):
+    explorer = explorer_of(network, image, start=False)
+    hold.go.clear()
+    explorer.compute()
+    assert hold.stands.wait(PATIENCE)
+    explorer.cancel()
+    assert explorer.run_bar.status == "cancelled"
+    hold.go.set()
+    assert explorer.wait(PATIENCE)
+    assert explorer.result is explorer.pictures["x^"].maps is explorer.curves.y is None
+    assert explorer.pictures["x"].maps is not None
+    explorer.compute()
+    assert explorer.wait(PATIENCE)
+    assert explorer.run_bar.status == "done"
+    first = explorer.pictures["x^"].maps.copy()
+    hold.go.clear()
+    hold.stands.clear()
+    explorer.compute()
+    assert hold.stands.wait(PATIENCE)
+    assert explorer.pictures["x^"].maps is explorer.spectrum.y is explorer.reconstruction is None
+    hold.go.set()
+    assert explorer.wait(PATIENCE)
+    assert np.array_equal(explorer.pictures["x^"].maps, first)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"network": 3}, "network is int, wanted a torch module"),
+        ({"network": nn.Sequential(nn.Conv2d(1, 1, 3), nn.SiLU())}, "whose output can be negative"),
+        ({"image": torch.rand(2, 1, 24, 32)}, "2 images were given as image, wanted one"),
+        ({"scale": 5}, "scale is 5, wanted one of 2, 3, 4"),
+        ({"scale": 2, "truth": torch.rand(1, 1, 24, 32)}, "wanted one of them"),
+        ({"truth": torch.rand(1, 1, 24, 24)}, "the truth has 24 x 24 pixels, wanted 24 x 32"),
+        ({"lam": (0.3, 0.1)}, "numbers that ascend"),
+        ({"size": 3}, "size is 3, wanted at least 16"),
+        ({"regularizer": "l3"}, "unknown regularizer"),
+    ],
+)
+def test_bad_input_is_named_in_one_sentence(network, image, change, words):
+    with pytest.raises((ValueError, TypeError), match=words) as caught:
+        explorer_of(**{"network": network, "image": image, **change})
+    assert "\n" not in str(caught.value)
+
+
+def test_close_closes_every_part(network, image):
+    explorer = explorer_of(network, image, start=False)
+    parts = [
+        explorer.slider,
+        explorer.curves,
+        explorer.spectrum,
+        explorer.run_bar,
+        *explorer.pictures.values(),
+    ]
+    explorer.close()
+    assert all(part.comm is None for part in (explorer, *parts))

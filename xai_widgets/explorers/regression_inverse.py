@@ -1,0 +1,300 @@
+"""The slider over lambda for a network that makes images: which pixels its output comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from ipywidgets import HBox, Layout, VBox
+from torch import Tensor, nn
+
+from xai_widgets.data.low_resolution import blurred_pair, luminance
+from xai_widgets.explorers.base import row_layout, stretch
+from xai_widgets.images import to_images
+from xai_widgets.inverse import LayerWise, SolverSettings, layer_wise
+from xai_widgets.inverse.evaluation import Reconstruction, reconstruction
+from xai_widgets.inverse.frequency import spectra
+from xai_widgets.inverse.layer_wise import Regularizer, check_lambda
+from xai_widgets.run import Run, Status, Worker
+from xai_widgets.views import CurveView, HeatmapView, RunBar, SliderView, View, link
+
+#: From no weight to the largest of the published pictures.
+LAMBDAS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
+
+
+class RegressionInverseExplorer(VBox):
+    """Drag lambda and see how little of an image a super-resolution network needs for the details that it adds.
+
+    The residual Phi(x) is inverted for all lambda at once (:func:`~xai_widgets.inverse.layer_wise`). The slider
+    switches every picture without a kernel, and a place that is marked in one is marked in all. The curves show what
+    is left of the image and how alike the results are, over lambda; and of which frequencies the focused patches have
+    more.
+
+    Parameters
+    ----------
+    network : nn.Module
+        From luminance (N, 1, H, W) in [0, 1] to the residual, such as ``xw.load("scenes_sr")``; it is never changed.
+    image
+        One image of any kind; of colour the luminance is taken.
+    scale : {2, 3, 4}, optional
+        Take the image for the ground truth, and bring it down and up again by so much. Default: the image is enlarged
+        already.
+    truth : optional
+        What the image was at high resolution, of the same size. Default: with ``scale`` the image, else unknown.
+    size : int, default 128
+        The middle of the image, at most so many pixels each way.
+    lam : sequence of float, optional
+        lambda, ascending.
+    regularizer : {"activation", "l1", "l2"}, default "activation"
+        R of the units.
+    settings : SolverSettings, optional
+        When a unit is done.
+    batch_size : int, default 8
+        lambda that are solved at once.
+    start : bool, default True
+        Whether to compute at once; otherwise the button starts.
+
+    Attributes
+    ----------
+    slider : SliderView
+        lambda.
+    pictures : dict of str to HeatmapView
+        "x", "x^", "alpha", "residual", "residual of x^", "result", "result of x^", and "truth" if it is known.
+    curves : CurveView
+        What is left of x, and the structural similarity of x^ to x, of its residual and of its result.
+    spectrum : CurveView
+        Power of the focused over that of the unfocused patches, in dB, by frequency; a curve for each lambda.
+    run_bar : RunBar
+    result : LayerWise or None
+        What is shown.
+    reconstruction : Reconstruction or None
+        The five distances, one row for each lambda; those to the truth say nothing if it is unknown.
+
+    Raises
+    ------
+    ValueError
+        For several images, an unknown scale, a truth of another size, a bad lambda, or a network that is no chain of
+        units, with the reason.
+    TypeError
+        If ``network`` is no torch module.
+
+    Examples
+    --------
+    >>> RegressionInverseExplorer(xw.load("scenes_sr"), "photo.jpg", scale=2)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        image: Any,
+        *,
+        scale: int | None = None,
+        truth: Any = None,
+        size: int = 128,
+        lam: Sequence[float] = LAMBDAS,
+        regularizer: Regularizer = "activation",
+        settings: SolverSettings | None = None,
+        batch_size: int = 8,
+        start: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        self._worker = Worker()
+        self._parts: tuple[View, ...] = ()
+        if not isinstance(network, nn.Module):
+            raise TypeError(f"network is {type(network).__name__}, wanted a torch module")
+        if scale is not None and truth is not None:
+            raise ValueError("a scale and a truth were given, wanted one of them")
+        x = _luminance(image, size, "image")
+        known = None if truth is None else _luminance(truth, size, "truth")
+        if scale is not None:
+            x, known = blurred_pair(x, scale)
+        if known is not None and known.shape != x.shape:
+            raise ValueError(
+                f"the truth has {known.shape[2]} x {known.shape[3]} pixels, wanted {x.shape[2]} x {x.shape[3]} as the "
+                "image"
+            )
+        self.network, self._x, self._truth = network, x, known
+        self._lam, self._regularizer = check_lambda(lam), regularizer
+        self._settings, self._batch_size = settings, batch_size
+        self.result: LayerWise | None = None
+        self.reconstruction: Reconstruction | None = None
+        # Refused here, where it can be read: this makes the run, but not a step of it.
+        self._run()
+        super().__init__(**kwargs)
+        self._make_views()
+        self.run_bar.on_run(lambda _bar: self.compute())
+        self.run_bar.on_cancel(lambda _bar: self.cancel())
+        if start:
+            self.compute()
+
+    def _make_views(self) -> None:
+        self.run_bar = RunBar(label="Invert")
+        self.slider = SliderView(
+            label="lambda",
+            values=self._lam,
+            labels=[f"{lam:g}" for lam in self._lam],
+            frame=len(self._lam) // 2,
+        )
+        names = ["x", "x^", "alpha", "residual", "residual of x^", "result", "result of x^"]
+        self.pictures: dict[str, HeatmapView] = {}
+        for name in [*names, *(["truth"] if self._truth is not None else [])]:
+            signed, share = name.startswith("residual"), name == "alpha"
+            self.pictures[name] = HeatmapView(
+                title=name,
+                colormap="blue_orange" if signed else "inferno" if share else "gray",
+                sign="both" if signed else "positive",
+                limit=None if signed else 1.0,
+                opacity=1.0,
+                interpolation="pixelated",
+                controls=False,
+                width=260,
+            )
+        self.curves = CurveView(x_label="lambda", y_label="share, similarity", height=220)
+        self.spectrum = CurveView(
+            x_label="frequency, in zigzag order", y_label="focused over others, dB", height=220
+        )
+        views = list(self.pictures.values())
+        link((self.slider, "frame"), *((view, "frame") for view in views), (self.spectrum, "frame"))
+        link((self.slider, "fraction"), (self.curves, "fraction"))
+        link(*((view, "position") for view in views))
+        stretch(
+            *((view, "1 1 180px") for view in views), (self.curves, "1 1 320px"), (self.spectrum, "1 1 320px")
+        )
+        self.slider.layout = Layout(width="100%", min_width="0", margin="0")
+        self._parts = (self.run_bar, self.slider, *views, self.curves, self.spectrum)
+        self.children = [
+            self.run_bar,
+            self.slider,
+            HBox(views, layout=row_layout()),
+            HBox([self.curves, self.spectrum], layout=row_layout()),
+        ]
+        self._show(self.pictures["x"], self._x)
+        if self._truth is not None:
+            self._show(self.pictures["truth"], self._truth)
+
+    # -- the computation ------------------------------------------------------------------------------------
+
+    def compute(self) -> None:
+        """Invert in the background; replaces a computation under way."""
+
+        def on_start() -> None:
+            self.result = self.reconstruction = None
+            self._clear()
+            self.run_bar.set_trait("error", "")
+            self.run_bar.status, self.run_bar.progress = "running", 0.0
+
+        def on_snapshot(run: Run[LayerWise]) -> None:
+            assert run.latest is not None
+            self.run_bar.progress = run.progress
+            self.run_bar.message = f"{len(run.latest.units)} units"
+            if run.latest.output is not None:
+                self._draw(run.latest)
+
+        def on_end(status: Status, error: BaseException | None) -> None:
+            self.run_bar.status, self.run_bar.message = status, ""
+            if status == "done":
+                self.run_bar.progress = 1.0
+            if error is not None:
+                self.run_bar.error = str(error) or type(error).__name__
+
+        self._worker.submit(self._run, on_start=on_start, on_snapshot=on_snapshot, on_end=on_end)
+
+    def _run(self) -> Run[LayerWise]:
+        return layer_wise(
+            self.network,
+            self._x,
+            lam=self._lam,
+            regularizer=self._regularizer,
+            settings=self._settings,
+            batch_size=self._batch_size,
+        )
+
+    def cancel(self) -> None:
+        """Stop; nothing of a part of the way is shown."""
+        self._worker.cancel()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until nothing is computed any more; False if that took longer than ``timeout`` seconds."""
+        return self._worker.wait(timeout)
+
+    def close(self) -> None:
+        """Stop, and close every part."""
+        self._worker.cancel()
+        for part in self._parts:
+            part.close()
+        super().close()
+
+    # -- drawing --------------------------------------------------------------------------------------------
+
+    def _clear(self) -> None:
+        """Nothing of another result may show."""
+        for name, view in self.pictures.items():
+            if name not in ("x", "truth"):
+                view.maps = None
+        for view in (self.curves, self.spectrum):
+            view.x = view.y = None
+            view.series, view.lines = [], []
+
+    def _draw(self, result: LayerWise) -> None:
+        inverse, count = result.x[0], len(self._lam)
+        x = self._x.expand(count, -1, -1, -1)
+        truth = x if self._truth is None else self._truth.expand(count, -1, -1, -1)
+        found = reconstruction(self.network, x, inverse, truth, batch_size=self._batch_size)
+        self.result, self.reconstruction = result, found
+        residual, of_inverse = found.residual[:1], found.residual_of_inverse
+        limit = max(float(residual.abs().max()), 1e-6)
+        for name in ("residual", "residual of x^"):
+            self.pictures[name].limit = limit
+        for name, maps in (
+            ("x^", inverse),
+            ("alpha", result.alpha[0][:, None]),
+            ("residual", residual),
+            ("residual of x^", of_inverse),
+            ("result", self._x + residual),
+            ("result of x^", self._x + of_inverse),
+        ):
+            self._show(self.pictures[name], maps)
+        self._draw_curves(result, found)
+        self._draw_spectrum(result)
+
+    def _draw_curves(self, result: LayerWise, found: Reconstruction) -> None:
+        with self.curves.hold_sync():
+            self.curves.x = self._lam
+            self.curves.y = torch.stack([result.mean_alpha[0], *found.ssim[:, :3].T])
+            self.curves.series = [
+                {"label": "left of x, mean alpha"},
+                {"label": "x^ and x, SSIM"},
+                {"label": "residuals, SSIM"},
+                {"label": "results, SSIM"},
+            ]
+
+    def _draw_spectrum(self, result: LayerWise) -> None:
+        ratios = []
+        for alpha in result.alpha[0]:
+            found = spectra(self._x, alpha[None])
+            ratios.append(10 * (found.focused / found.unfocused.clamp(min=1e-20)).clamp(min=1e-20).log10())
+        with self.spectrum.hold_sync():
+            self.spectrum.x = torch.arange(1, 65)
+            self.spectrum.y = torch.stack(ratios).float()
+            self.spectrum.series = [
+                {"label": f"lambda {lam:g}", "frame": k} for k, lam in enumerate(self._lam)
+            ]
+            self.spectrum.lines = [{"y": 0.0, "label": "alike"}]
+
+    @staticmethod
+    def _show(view: HeatmapView, maps: Tensor) -> None:
+        view.maps = maps[:, 0].detach().float().cpu().numpy()
+
+
+def _luminance(image: Any, size: int, name: str) -> Tensor:
+    """The luminance of the middle of one image, (1, 1, H, W) in [0, 1]."""
+    if size < 16:
+        raise ValueError(f"size is {size}, wanted at least 16 pixels")
+    grey = isinstance(image, Tensor) and image.ndim >= 3 and image.shape[-3] == 1
+    x = to_images(image, channels=1 if grey else 3)
+    if len(x) != 1:
+        raise ValueError(f"{len(x)} images were given as {name}, wanted one")
+    x = luminance(x)
+    top, left = (max(0, (extent - size) // 2) for extent in x.shape[2:])
+    return x[:, :, top : top + size, left : left + size]
