@@ -6,6 +6,9 @@ element of the batch has a step t of its own, found by backtracking, so that the
     z = x + beta (x - x_before),   p = clip(z - t grad J(z), 0, x_bar)
     J(p) <= J(z) + <grad J(z), p - z> + |p - z|^2 / (2 t)                       (their equation 2.5)
 
+The first t leads as far as the bounds are wide. One for which the bound is broken becomes the one for which it would
+hold if J were quadratic along p - z: so the scale of the cost takes a few passes, and no iterations.
+
 A p with a higher cost than x is not taken, and the momentum starts anew (O'Donoghue and Candes 2015), from where the
 next step must lower the cost. What has converged leaves the batch.
 """
@@ -21,8 +24,12 @@ from torch import Tensor
 #: J of some elements of the batch: x (E, ...) and their index (E,), to (E,).
 Cost = Callable[[Tensor, Tensor], Tensor]
 
-#: A step grows by this factor where the bound held at once, and shrinks by the other where it did not.
-GROWTH, SHRINKAGE = 1.25, 0.5
+#: A step grows by this factor where the bound held at once.
+GROWTH = 1.25
+#: Where it did not, the step shrinks at most by the first factor and at least by the second one.
+SHRINKAGE = (1e-3, 0.8)
+#: Of the step that would do if the cost were quadratic.
+SAFETY = 0.95
 #: How often a step may shrink in one iteration; after that nothing near x is better.
 TRIES = 30
 
@@ -103,7 +110,7 @@ def minimise(cost: Cost, start: Tensor, upper: Tensor, settings: SolverSettings)
     with torch.no_grad():
         value = cost(x, everything).clone()
     before, momentum = x.clone(), torch.ones(count, device=device)
-    step = torch.ones(count, device=device)
+    step = torch.full((count,), torch.inf, device=device)
     marked = value.clone()
     change = torch.full_like(value, torch.inf)
     iterations = torch.zeros(count, dtype=torch.long, device=device)
@@ -147,7 +154,8 @@ def _descend(
         costs = cost(moved, index)
         gradient = torch.autograd.grad(costs.sum(), moved)[0]
     at = costs.detach()
-    p, lower, step = z.clone(), at.clone(), step.clone()
+    wide = upper.flatten(1).norm(dim=1) / gradient.flatten(1).norm(dim=1).clamp(min=1e-12)
+    p, lower, step = z.clone(), at.clone(), torch.where(step.isinf(), wide.clamp(1e-12, 1e6), step)
     left = torch.arange(len(z), device=z.device)
     with torch.no_grad():
         for attempt in range(TRIES):
@@ -155,17 +163,19 @@ def _descend(
             trial = _clip(z[left] - _wide(t, z) * gradient[left], upper[left])
             reached = cost(trial, index[left])
             way = (trial - z[left]).flatten(1)
-            bound = at[left] + (gradient[left].flatten(1) * way).sum(1) + way.square().sum(1) / (2 * t)
+            squared = way.square().sum(1)
+            line = at[left] + (gradient[left].flatten(1) * way).sum(1)
             # Rounding of single precision must not look like a broken bound.
-            held = reached <= bound + 1e-6 * at[left].abs()
+            held = reached <= line + squared / (2 * t) + 1e-6 * at[left].abs()
             done = left[held]
             p[done], lower[done] = trial[held], reached[held]
             if attempt == 0:
                 step[done] *= GROWTH
+            fitting = SAFETY * squared / (2 * (reached - line).clamp(min=1e-30))
+            step[left] = torch.where(held, step[left], t * (fitting / t).clamp(*SHRINKAGE))
             left = left[~held]
             if len(left) == 0:
                 break
-            step[left] *= SHRINKAGE
     return p, lower, step
 
 
