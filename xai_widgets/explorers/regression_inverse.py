@@ -148,7 +148,7 @@ class RegressionInverseExplorer(VBox):
                 opacity=1.0,
                 interpolation="pixelated",
                 controls=False,
-                width=260,
+                width=220,
             )
         self.curves = CurveView(x_label="lambda", y_label="share, similarity", height=220)
         self.spectrum = CurveView(
