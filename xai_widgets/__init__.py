@@ -26,6 +26,7 @@ _EXPORTS: dict[str, str | None] = {
     "ChannelExplorer": "xai_widgets.explorers",
     "DeletionExplorer": "xai_widgets.explorers",
     "ExtremalExplorer": "xai_widgets.explorers",
+    "InverseExplorer": "xai_widgets.explorers",
     "MaskRace": "xai_widgets.explorers",
     "PerturbationBrush": "xai_widgets.explorers",
     "RegressionInverseExplorer": "xai_widgets.explorers",

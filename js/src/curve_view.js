@@ -16,6 +16,7 @@ import {
 	positionOf,
 	readCurves,
 	shareOf,
+	stopAt,
 	toCsv,
 } from "./lib/curves.js";
 import { download, element } from "./lib/dom.js";
@@ -155,13 +156,13 @@ class View {
 		this.#plotLife = new AbortController();
 		const { signal } = this.#plotLife;
 		const { resolve } = this.#colors;
-		const guides = new CurveGuides((x) => this.#set({ fraction: this.#fractionOf(x) }), resolve);
+		const guides = new CurveGuides((x) => this.#moveTo(this.#fractionOf(x)), resolve);
 		const plot = new CurvePlot(this.#host, this.#width, height, resolve, guides, this.#data.log);
 		const cursor = new CurveCursor(
 			this.root,
 			plot.over,
-			() => shareOf(this.#data, this.#model.get("fraction")),
-			(share) => this.#set({ fraction: this.#tidy(fractionAt(this.#data, share)) }),
+			() => shareOf(this.#data, this.#fraction()),
+			(share) => this.#moveTo(this.#tidy(fractionAt(this.#data, share)), this.#model.get("stop")),
 			signal,
 		);
 		this.#cursor = cursor;
@@ -170,7 +171,7 @@ class View {
 			{
 				drag: (left) => {
 					cursor.focus();
-					this.#set({ fraction: this.#fractionAt(plot, left) });
+					this.#moveTo(this.#fractionAt(plot, left));
 				},
 				click: (left, top) => this.#activateNearest(plot, left, top),
 				zoom: (x, y) => {
@@ -190,12 +191,25 @@ class View {
 	/** Moves a line and changes texts, and draws nothing: it runs at every step of a drag. */
 	#place() {
 		const { x, curves } = this.#data;
-		const fraction = this.#model.get("fraction");
+		const fraction = this.#fraction();
 		const step = nearest(x, positionOf(x, fraction));
 		this.#legend.read(curves, step);
 		if (!this.#plot || !this.#cursor) return;
 		const xLabel = this.#model.get("x_label");
 		this.#cursor.place(this.#plot, this.#data, fraction, step, { xLabel, width: this.#plot.plotWidth });
+	}
+
+	/** Where the cursor stands. @returns {number} */
+	#fraction() {
+		const { x, stops } = this.#data;
+		const place = stops[this.#model.get("stop")];
+		return place === undefined ? this.#model.get("fraction") : shareBetween(x, place);
+	}
+
+	/** @param {number} fraction @param {number} [from]  the stop to leave, if only for the next one */
+	#moveTo(fraction, from) {
+		const { x, stops } = this.#data;
+		this.#set(stops.length ? { stop: stopAt(stops, positionOf(x, fraction), from) } : { fraction });
 	}
 
 	/** @param {CurvePlot} plot @param {number} left @returns {number} */
@@ -205,8 +219,7 @@ class View {
 
 	/** @param {number} position  on x @returns {number} */
 	#fractionOf(position) {
-		const { x } = this.#data;
-		return this.#tidy(x.length < 2 ? position : (position - x[0]) / (x[x.length - 1] - x[0]));
+		return this.#tidy(shareBetween(this.#data.x, position));
 	}
 
 	/** @param {number} fraction @returns {number} */
@@ -291,7 +304,7 @@ class View {
 	#downloadPng() {
 		if (!this.#plot) return;
 		const { x, curves } = this.#data;
-		const position = positionOf(x, this.#model.get("fraction"));
+		const position = positionOf(x, this.#fraction());
 		const canvas = picture(
 			this.#plot.canvas,
 			curves.filter(({ hidden }) => !hidden),
@@ -307,6 +320,11 @@ class View {
 			if (blob) download(blob, `${this.#name()}.png`);
 		});
 	}
+}
+
+/** How far a position lies between the ends of x. @param {Float32Array} x @param {number} position */
+function shareBetween(x, position) {
+	return x.length < 2 ? position : (position - x[0]) / (x[x.length - 1] - x[0]);
 }
 
 /** @param {number} value */
@@ -328,11 +346,11 @@ function render({ model, el }) {
 	const looks = ["title", "width", "height", "x_label", "y_label", "x_scale", "controls"];
 	observe(
 		model,
-		["x", "y", "series", "lines", "marks", "hidden", "frame", "game", ...looks],
+		["x", "y", "series", "lines", "marks", "stops", "hidden", "frame", "game", ...looks],
 		view.draw,
 		signal,
 	);
-	observe(model, ["fraction"], view.place, signal);
+	observe(model, ["fraction", "stop"], view.place, signal);
 	onThemeChange(() => view.forgetColors(), signal);
 	view.draw();
 	return () => {

@@ -41,9 +41,12 @@ const KEYS = [
 /** What the picture, the colour bar and the controls depend on. */
 const TRAITS = [
 	"image",
+	"images",
 	"maps",
 	"names",
 	"frame",
+	"groups",
+	"group",
 	"colormap",
 	"opacity",
 	"sign",

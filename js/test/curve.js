@@ -21,6 +21,8 @@ export function state(over = {}) {
 		series: SERIES,
 		lines: [],
 		marks: [],
+		stops: null,
+		stop: -1,
 		hidden: [],
 		fraction: 0.25,
 		frame: 0,

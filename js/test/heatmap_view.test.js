@@ -20,9 +20,12 @@ function plain(height, width, color) {
 const MAP = array("float32", [1, 2, 2], [-2, 1, 0, 2]);
 const STATE = {
 	image: plain(4, 4, RED),
+	images: null,
 	maps: MAP,
 	names: [],
 	frame: 0,
+	groups: 1,
+	group: 0,
 	colormap: "blue_orange",
 	opacity: 1,
 	fade: false,

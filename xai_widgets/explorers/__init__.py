@@ -6,6 +6,7 @@ from xai_widgets.explorers.brush import PerturbationBrush
 from xai_widgets.explorers.channel import ChannelExplorer
 from xai_widgets.explorers.deletion import DeletionExplorer
 from xai_widgets.explorers.extremal import ExtremalExplorer
+from xai_widgets.explorers.inverse import InverseExplorer
 from xai_widgets.explorers.race import MaskRace
 from xai_widgets.explorers.regression_inverse import RegressionInverseExplorer
 
@@ -13,6 +14,7 @@ __all__ = [
     "ChannelExplorer",
     "DeletionExplorer",
     "ExtremalExplorer",
+    "InverseExplorer",
     "MaskRace",
     "PerturbationBrush",
     "RegressionInverseExplorer",

@@ -52,6 +52,10 @@ class SearchExplorer(Explorer):
     def _message(self, key: Any, result: Any) -> str:
         """What the run bar says while it is searched."""
 
+    def _label(self, result: Any) -> str:
+        """What the button says when the search of a result has ended."""
+        return "Go on"
+
     def _forget(self) -> None:
         # Another dictionary: a late snapshot of the old image is kept nowhere.
         self._results = {}
@@ -86,7 +90,7 @@ class SearchExplorer(Explorer):
         def on_end(status: Status, error: BaseException | None) -> None:
             if key in results:
                 show(results[key])
-                self.run_bar.label = "Go on"
+                self.run_bar.label = self._label(results[key])
             self._end(status, error)
 
         if key in results and not again:

@@ -54,6 +54,12 @@ class CurveView(View):
         The rows of `y` that are not drawn; the person changes it with the check boxes of the legend.
     fraction : float in [0, 1]
         Where the cursor stands between the first and the last `x`. Default 0.
+    stops : numpy.ndarray of float32, shape (P,), or None
+        Places on x, in any order, at which alone the cursor stands: a drag goes from one to the nearest, a key to the
+        next. Default None: it stands anywhere.
+    stop : int
+        Which of `stops` the cursor stands at, as by ``link((slider, "frame"), (curves, "stop"))``; while there is such
+        a stop `fraction` has no meaning. -1 for none, the default.
     frame, game : int, {"deletion", "insertion"}
         The active curve, drawn thicker: a click on a curve or on its name makes it active. A curve whose
         ``game`` is "" is active for either game. Defaults 0, "deletion".
@@ -93,6 +99,8 @@ class CurveView(View):
     marks: List[dict[str, Any]] = List(Dict(), help="Marked places on x: x, label.").tag(sync=True)
     hidden: List[int] = List(Int(), help="Rows that are not drawn.").tag(sync=True)
     fraction = Unit(help="Where the cursor stands, from the first x (0) to the last (1).")
+    stops = Array("float32", (None,), help="Places on x at which alone the cursor stands, shape (P,).")
+    stop = Int(-1, min=-1, help="Which of the stops the cursor stands at.").tag(sync=True)
     frame = Int(0, help="The frame of the active curve.").tag(sync=True)
     game = Choice(GAMES, help="The game of the active curve.")
     x_scale = Choice(X_SCALES, help="How the x axis is drawn.")
@@ -112,6 +120,13 @@ class CurveView(View):
         if self.x_scale == "log":
             check_above_zero(x)
         return x
+
+    @validate("stops")
+    def _finite(self, proposal: dict[str, Any]) -> NDArray[np.float32]:
+        stops: NDArray[np.float32] = proposal["value"]
+        if not np.isfinite(stops).all():
+            raise TraitError("CurveView.stops is not finite, wanted places on x")
+        return stops
 
     @validate("x_scale")
     def _drawable(self, proposal: dict[str, Any]) -> str:

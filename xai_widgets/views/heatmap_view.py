@@ -7,7 +7,7 @@ from typing import Any
 
 from traitlets import Bool, Float, Int, List, TraitError, Unicode, validate
 
-from xai_widgets.views.arrays import Array, Image
+from xai_widgets.views.arrays import Array, Bytes, Image
 from xai_widgets.views.base import View
 from xai_widgets.views.position import Position
 from xai_widgets.views.traits import Choice, Unit
@@ -29,13 +29,21 @@ class HeatmapView(View):
     ----------
     image : numpy.ndarray of uint8, shape (H, W, 3), or None
         The image below. Floats in [0, 1] and grey images of shape (H, W) are converted. Default None.
+    images : numpy.ndarray of uint8, shape (F, H, W, 3), or None
+        An image for each frame, in place of `image`; beyond the last, the last. Floats in [0, 1] are converted.
+        Default None.
     maps : numpy.ndarray of float32, shape (M, h, w), or None
         M maps of any resolution, stretched over the image; a single one may be given as (h, w). Cells that
         are NaN or infinite are transparent. Default None.
     names : list of str
         A name for each map, shown above it, in a list to choose from; empty, the default: no list.
     frame : int
-        Which map is shown, from 0; beyond the last, the last is. Default 0.
+        Which map of the group is shown, from 0; beyond the last, the last is. Default 0.
+    groups : int
+        Into how many groups of equally many maps `maps` falls: with M maps each begins M / groups after the one
+        before. So two sliders choose a map, one by `frame` and one by `group`. Default 1.
+    group : int
+        Which group is shown, from 0; beyond the last, the last is. Default 0.
     colormap : str
         "blue_orange", "red_blue" or "purple_green", which are neutral at zero; "viridis", "inferno",
         "magma", "cividis" or "gray"; or "auto": "blue_orange" for both signs, "inferno" for one. All but
@@ -85,9 +93,12 @@ class HeatmapView(View):
     _bundle = "heatmap_view"
 
     image = Image(help="The image below, shape (H, W, 3).")
+    images = Bytes((None, None, None, 3), help="An image for each frame, shape (F, H, W, 3).")
     maps = Array("float32", (None, None, None), stack=True, help="Maps of any resolution, shape (M, h, w).")
     names: List[str] = List(Unicode(), help="A name for each map.").tag(sync=True)
-    frame = Int(0, min=0, help="Which map is shown.").tag(sync=True)
+    frame = Int(0, min=0, help="Which map of the group is shown.").tag(sync=True)
+    groups = Int(1, min=1, help="Into how many groups of equally many the maps fall.").tag(sync=True)
+    group = Int(0, min=0, help="Which group of maps is shown.").tag(sync=True)
     colormap = Choice(("auto", *DIVERGING, *SEQUENTIAL), help="The colours of the values.")
     opacity = Unit(0.7, help="How much the map covers the image.")
     fade = Bool(False, help="Whether small values are more transparent.").tag(sync=True)

@@ -19,10 +19,20 @@ import { seriesColor } from "./palette.js";
  */
 
 /** @typedef {import("./curve_guides.js").Guides} Guides */
-/** @typedef {{x: Float32Array, log: boolean, curves: Curve[]} & Guides} Curves  `log`: how x is drawn */
+/**
+ * `log`: how x is drawn; `stops`: where alone the cursor stands, if there are any.
+ * @typedef {{x: Float32Array, log: boolean, stops: Float32Array, curves: Curve[]} & Guides} Curves
+ */
 
 /** @type {Curves} nothing to draw */
-export const NO_CURVES = { x: new Float32Array(0), log: false, curves: [], lines: [], marks: [] };
+export const NO_CURVES = {
+	x: new Float32Array(0),
+	log: false,
+	stops: new Float32Array(0),
+	curves: [],
+	lines: [],
+	marks: [],
+};
 
 /**
  * The curves of a model as it is now; none while an array is missing.
@@ -52,7 +62,16 @@ export function readCurves(model) {
 		return describe(row, series[row] ?? {}, values, hidden.has(row));
 	});
 	markActive(curves, model.get("frame"), model.get("game"));
-	return { x: x.data, log, curves, lines: model.get("lines") ?? [], marks: model.get("marks") ?? [] };
+	/** @type {import("./arrays.js").NDArray<Float32Array> | null} */
+	const stops = decode(model.get("stops"));
+	return {
+		x: x.data,
+		log,
+		stops: stops?.data ?? NO_CURVES.stops,
+		curves,
+		lines: model.get("lines") ?? [],
+		marks: model.get("marks") ?? [],
+	};
 }
 
 /**
@@ -155,6 +174,31 @@ export function fractionAt({ x, log }, share) {
 export function decimalsOf({ x, log }) {
 	if (!log || x.length < 2) return 4;
 	return Math.min(4 + Math.max(Math.ceil(Math.log10(x[x.length - 1] / x[0])), 0), 15);
+}
+
+/**
+ * The stop nearest to a position on x, the first of several; the next one in that direction if it would stay where it is.
+ *
+ * @param {Float32Array} stops  in any order
+ * @param {number} position
+ * @param {number} [from]  the stop to leave, if there is another
+ * @returns {number} -1 without stops
+ */
+export function stopAt(stops, position, from = -1) {
+	/** @param {Iterable<number>} some */
+	const nearestOf = (some) => {
+		let best = -1;
+		for (const index of some) {
+			const closer = Math.abs(stops[index] - position) < Math.abs(stops[best] - position);
+			if (best < 0 || closer) best = index;
+		}
+		return best;
+	};
+	const found = nearestOf(stops.keys());
+	const by = position - stops[from];
+	if (found < 0 || !by || stops[found] !== stops[from]) return found;
+	const ahead = nearestOf([...stops.keys()].filter((index) => (stops[index] - stops[from]) * by > 0));
+	return ahead < 0 ? from : ahead;
 }
 
 /**

@@ -22,7 +22,13 @@ const SMOOTH_SIZE = 384;
  */
 export function createPicture(model) {
 	const decodeImage = cached((/** @type {Message} */ message) => bytes("image", message, [null, null, 3]));
+	const decodeImages = cached((/** @type {Message} */ message) =>
+		bytes("images", message, [null, null, null, 3]),
+	);
 	const decodeMaps = cached((/** @type {Message} */ message) => floats("maps", message, [null, null, null]));
+	const pickImage = cached((/** @type {Bytes} */ images, /** @type {number} */ frame) =>
+		slice(images, frame),
+	);
 	const pick = cached((/** @type {FloatMap} */ maps, /** @type {number} */ frame) => slice(maps, frame));
 	const limitOf = cached(magnitudeLimit);
 	const reachesBelowZero = cached((/** @type {Float32Array} */ values) => values.some((value) => value < 0));
@@ -44,11 +50,25 @@ export function createPicture(model) {
 		shade(map.data, limit, sign, table, target.words);
 	});
 
-	const image = () => decodeImage(model.get("image"));
+	const images = () => decodeImages(model.get("images"));
+	const image = () => {
+		const all = images();
+		return all?.shape[0] ? pickImage(all, frameOf(model, all.shape[0])) : decodeImage(model.get("image"));
+	};
 	const maps = () => decodeMaps(model.get("maps"));
+	/** Maps in each group. */
+	const size = () => {
+		const all = maps()?.shape[0] ?? 0;
+		const groups = model.get("groups");
+		if (all % groups)
+			throw new RangeError(`maps has ${all} maps, wanted a multiple of ${groups}, the groups`);
+		return all / groups;
+	};
 	const map = () => {
 		const all = maps();
-		return all && pick(all, frameOf(model, all.shape[0]));
+		if (!all) return null;
+		const group = Math.min(model.get("group"), model.get("groups") - 1);
+		return pick(all, group * size() + frameOf(model, size()));
 	};
 	/** The magnitude at the end of the scale. */
 	const limit = () => {
@@ -69,7 +89,8 @@ export function createPicture(model) {
 		limit,
 		sign,
 		table,
-		count: () => maps()?.shape[0] ?? 0,
+		/** How many there are to choose from. */
+		count: () => size() || (images()?.shape[0] ?? 0),
 		/** What lies one on the other, from below. */
 		layers() {
 			const [base, shown] = [image(), map()];

@@ -1,0 +1,75 @@
+import { afterEach, expect, test } from "vitest";
+import { userEvent } from "vitest/browser";
+import { stopAt } from "../src/lib/curves.js";
+import { all, find, pointer, show, view } from "./curve.js";
+import { array, painted } from "./model.js";
+
+afterEach(async () => {
+	await view.unmount();
+});
+
+const STOPS = [0.8, 0.75, 0.2, 0.5];
+const stopped = (over = {}) => show({ stops: array("float32", [4], STOPS), stop: 2, fraction: 0.9, ...over });
+const handle = () => find(".xw-cursor-handle");
+
+/** Where the line stands, in parts of the plotting area. */
+function place() {
+	const over = find(".u-over").getBoundingClientRect();
+	const line = find(".xw-cursor").getBoundingClientRect();
+	return (line.left + line.width / 2 - over.left) / over.width;
+}
+
+test("the cursor stands at the chosen stop, and follows it", async () => {
+	await stopped();
+	expect(place()).toBeCloseTo(0.2, 2);
+	expect(handle().getAttribute("aria-valuenow")).toMatch(/^0\.2/);
+	view.model.set("stop", 0);
+	await painted();
+	expect(place()).toBeCloseTo(0.8, 2);
+	view.model.set("stops", array("float32", [2], [0.1, 0.3]));
+	await painted();
+	expect(place()).toBeCloseTo(0.1, 2);
+	// Where there is no such stop the fraction counts.
+	view.model.set("stop", -1);
+	await painted();
+	expect(place()).toBeCloseTo(0.9, 2);
+});
+
+test("a drag goes to the nearest stop and leaves the fraction", async () => {
+	await stopped();
+	pointer("pointerdown", 0.1, 0.5);
+	pointer("pointermove", 0.46, 0.5);
+	await painted();
+	expect([view.model.get("stop"), view.model.get("fraction")]).toEqual([3, 0.9]);
+	pointer("pointermove", 0.79, 0.5);
+	pointer("pointerup", 0.79, 0.5);
+	await painted();
+	expect(view.model.get("stop")).toBe(0);
+	await expect.poll(() => Object.assign({}, ...view.model.saved)).toEqual({ stop: 0 });
+});
+
+test("keys go to the next stop along x, whatever their order", async () => {
+	await stopped();
+	handle().focus();
+	const reached = [];
+	for (const key of ["ArrowRight", "ArrowRight", "ArrowRight", "ArrowRight", "ArrowLeft", "Home", "End"]) {
+		await userEvent.keyboard(`{${key}}`);
+		await painted();
+		reached.push(STOPS[view.model.get("stop")]);
+	}
+	expect(reached).toEqual([0.5, 0.75, 0.8, 0.8, 0.75, 0.2, 0.8]);
+});
+
+test("a mark leads to the nearest stop", async () => {
+	await stopped({ marks: [{ x: 0.74, label: "here" }] });
+	await userEvent.click(all(".xw-mark")[0]);
+	expect(view.model.get("stop")).toBe(1);
+});
+
+test("of equal stops the first counts; without any there is none", () => {
+	const stops = new Float32Array([0.5, 0.5, 0.75]);
+	expect(stopAt(stops, 0.4)).toBe(0);
+	expect(stopAt(stops, 0.51, 1)).toBe(2);
+	expect(stopAt(stops, 0.4, 1)).toBe(1);
+	expect(stopAt(new Float32Array(0), 0.4)).toBe(-1);
+});

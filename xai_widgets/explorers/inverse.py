@@ -1,0 +1,381 @@
+"""The slider over lambda: a simpler image of which the network still says the same, and its inverse at every depth."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from ipywidgets import HBox, Layout, VBox
+from numpy.typing import NDArray
+from torch import Tensor
+
+from xai_widgets.explorers.base import MethodLike, methods_by_name, picture, row_layout, stretch
+from xai_widgets.explorers.inverses import InverseResult, inverses
+from xai_widgets.explorers.search import SearchExplorer, dropdown
+from xai_widgets.inverse import Inverted, LayerWise, SolverSettings
+from xai_widgets.inverse.chain import Chain
+from xai_widgets.inverse.layer_wise import Regularizer, check_lambda
+from xai_widgets.model import ImageModel, Target
+from xai_widgets.run import Run
+from xai_widgets.views import CurveView, HeatmapView, ScoresView, SliderView, link
+
+#: lambda: finest where the inverse gets simple and keeps the class.
+LAMBDAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 1.0)
+
+#: What the inverse is compared with: those of the source that need a few passes.
+METHODS = ("gradient_x_input", "integrated_gradients", "guided_backprop", "grad_cam")
+
+#: How many classes the bars show.
+TOP = 5
+
+#: Largest side of a map that is sent, in cells: there is one for each depth and lambda.
+MAP_SIDE = 64
+
+
+@dataclass(frozen=True)
+class _Key:
+    """What is computed; each has a result of its own."""
+
+    target: int
+    regularizer: Regularizer
+
+
+@dataclass(frozen=True)
+class _Depth:
+    """A place in the network: its name, how many units are inverted before it is reached, and (h, w)."""
+
+    name: str
+    after: int
+    size: tuple[int, ...]
+
+
+class InverseExplorer(SearchExplorer):
+    """Drag along lambda and see what of an image is left, and for how long the network still knows it.
+
+    The layer-wise inverse x^ of a class (:func:`~xai_widgets.inverse.layer_wise`) is computed for all lambda at once,
+    unit by unit from the output down; the slider then switches it, its scores and its place in the plot without a
+    kernel. The plot shows the probability of the class for x^ over how much of the image x^ keeps, mean(alpha): a
+    curve over lambda, on which the cursor stands at the chosen one, and for comparison points of the operation-wise
+    inverse and of other methods, whose maps are scaled to [0, 1] and multiplied with the image (equation 5.13 of the
+    source). A second slider goes through the units and shows both inverses at the input of each, summed over
+    channels; the maps are brought to one resolution, the largest of at most 64 cells a side, larger ones by the mean.
+    A unit that did not converge says so at its stop.
+
+    What is stopped and gone on with keeps what is done: the layer-wise inverse, the operation-wise one, and the
+    methods one by one; an inverse that was stopped half-way begins at the output again, and replaces what is shown as
+    soon as it has come farther.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network; it is never changed.
+    image
+        One image of any kind.
+    target : int or str, optional
+        The class. Default: the predicted class.
+    lam : sequence of float, default (0, 0.1, ..., 0.7, 1)
+        lambda, at least 0, ascending.
+    regularizer : {"activation", "l1", "l2"}, default "activation"
+        What lambda weighs at first.
+    methods : sequence, optional
+        What the inverse is compared with: registered names, methods, or your own callables, with a title if they are
+        pairs. Default: gradient x input, integrated gradients, guided backpropagation and Grad-CAM. May be empty.
+    settings : SolverSettings, optional
+        When a unit is done.
+    batch_size : int, default 64
+        Inverses, or images, at once.
+    start : bool, default True
+        Whether to compute at once; otherwise the button starts.
+
+    Attributes
+    ----------
+    target : int
+        The class; assign an index to change it.
+    slider : SliderView
+        lambda; the star is at the largest one up to which the class is kept.
+    depth : SliderView
+        The units, from the image on.
+    image_view, inverse_view, operation_view : HeatmapView
+        x, and x^ of both inverses.
+    layer_map, operation_map : HeatmapView
+        Both inverses at the chosen depth.
+    curves : CurveView
+        Output reconstruction over input simplicity.
+    scores : ScoresView
+        The best classes of x^.
+    regularizer_picker : ipywidgets.Dropdown
+    class_picker : ClassPicker
+    run_bar : RunBar
+    result : InverseResult or None
+        What is shown.
+
+    Raises
+    ------
+    ValueError
+        For an unknown class, regularizer or method, a network that cannot be inverted, with the reason, bad numbers,
+        or a bad image.
+    TypeError
+        If ``model`` is no ImageModel, or the settings are none.
+
+    Examples
+    --------
+    >>> InverseExplorer(model, "photo.jpg", lam=(0, 0.4, 0.7))  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: ImageModel,
+        image: Any,
+        *,
+        target: Target = None,
+        lam: Sequence[float] = LAMBDAS,
+        regularizer: Regularizer = "activation",
+        methods: Sequence[MethodLike] | None = None,
+        settings: SolverSettings | None = None,
+        batch_size: int = 64,
+        start: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(model, image, target=target, **kwargs)
+        methods = METHODS if methods is None else methods
+        self._methods = {} if isinstance(methods, list | tuple) and not methods else methods_by_name(methods)
+        self._lam, self._settings, self._batch_size = lam, settings, batch_size
+        #: What of a result is drawn already, which is not sent again.
+        self._shown = InverseResult()
+        # Refused here, where it can be read: this makes the inverses, but not a step of them.
+        self._search(_Key(self.target, regularizer), None)
+
+        self.regularizer_picker = dropdown("penalty", get_args(Regularizer), regularizer)
+        self.slider = SliderView(label="Weight λ", values=check_lambda(lam), frame=0)
+        self.depth = SliderView(label="Depth")
+        self.image_view, self.inverse_view, self.operation_view = (
+            HeatmapView(width=0, controls=False, interpolation="pixelated", title=title)
+            for title in ("Image x", "Layer-wise x̂ at λ", "Operation-wise x̂")
+        )
+        self.layer_map, self.operation_map = (
+            HeatmapView(width=0, controls=False, interpolation="pixelated", colormap="inferno", title=title)
+            for title in ("Layer-wise at λ and depth", "Operation-wise at depth")
+        )
+        self.curves = CurveView(
+            x_label="what is kept of the image: mean α",
+            y_label="probability of the class",
+            height=280,
+            title="Output reconstruction over input simplicity",
+        )
+        self.scores = ScoresView(
+            labels=model.labels, target=self.target, words=["= λ", "= λ"], title="Best classes of x̂"
+        )
+        self._link()
+        self.regularizer_picker.observe(lambda _change: self.compute(), "value")
+        self._join(self._layout(), (self.slider, self.depth, self.curves, self.scores, *self._pictures()))
+        if start:
+            self.compute()
+
+    def _pictures(self) -> tuple[HeatmapView, ...]:
+        return (self.image_view, self.inverse_view, self.operation_view, self.layer_map, self.operation_map)
+
+    def _link(self) -> None:
+        link(
+            (self.slider, "frame"),
+            (self.inverse_view, "frame"),
+            (self.layer_map, "frame"),
+            (self.curves, "stop"),
+        )
+        link((self.slider, "fraction"), (self.scores, "fraction"))
+        link(*((view, "position") for view in self._pictures()))
+
+    def _layout(self) -> list[Any]:
+        stretch(
+            (self.class_picker, "1 1 220px"),
+            *((view, "1 1 150px") for view in (self.image_view, self.inverse_view, self.operation_view)),
+            *((view, "1 1 200px") for view in (self.layer_map, self.operation_map)),
+        )
+        for view in (self.slider, self.depth, self.curves, self.scores):
+            view.layout = Layout(width="100%", min_width="0", margin="0")
+        images = HBox([self.image_view, self.inverse_view, self.operation_view], layout=row_layout())
+        maps = HBox([self.layer_map, self.operation_map], layout=row_layout())
+        left, right = (
+            VBox(parts, layout=Layout(flex=flex, min_width="0", overflow="hidden", grid_gap="8px"))
+            for parts, flex in (
+                ([images, self.slider, maps, self.depth], "3 1 320px"),
+                ([self.curves, self.scores], "2 1 320px"),
+            )
+        )
+        return [
+            HBox([self.class_picker, self.regularizer_picker], layout=row_layout()),
+            self.run_bar,
+            HBox([left, right], layout=row_layout()),
+        ]
+
+    def _show_image(self) -> None:
+        chain = Chain.of(self.model, self._x)
+        self._count = len(chain.units)
+        #: The inputs of units that have places, from the image on.
+        self._depths = [
+            _Depth(
+                "image" if index == 0 else f"input of {unit.name}",
+                self._count - 1 - index,
+                tuple(x.shape[2:]),
+            )
+            for index, (unit, x) in enumerate(zip(chain.units, chain.inputs, strict=True))
+            if x.ndim == 4 and x.shape[2] * x.shape[3] > 1
+        ]
+        image = picture(self._x[0])
+        for view in (self.image_view, self.layer_map, self.operation_map):
+            view.image = image
+        self.scores.reference = self.model.probs(self._x)[0].cpu().numpy()
+
+    # -- the computation ------------------------------------------------------------------------------------
+
+    def _key(self) -> _Key:
+        return _Key(self.target, self.regularizer_picker.value)
+
+    def _message(self, key: _Key, result: InverseResult) -> str:
+        for words, inverse in (("layer-wise", result.layer_wise), ("operation-wise", result.operation_wise)):
+            if inverse is not None and inverse.output is None:
+                return f"{words}: {len(inverse.units)} of {self._count} units"
+        return f"other methods: {len(result.points)} of {len(self._methods)}"
+
+    def _label(self, result: InverseResult) -> str:
+        return "Compute again" if result.whole else "Go on"
+
+    def _search(self, key: _Key, start: InverseResult | None) -> Run[InverseResult]:
+        return inverses(
+            self.model,
+            self._x,
+            key.target,
+            lam=self._lam,
+            regularizer=key.regularizer,
+            methods=self._methods.values(),
+            settings=self._settings,
+            start=start,
+            batch_size=self._batch_size,
+        )
+
+    # -- drawing --------------------------------------------------------------------------------------------
+
+    def _draw(self, key: _Key, result: InverseResult | None) -> None:
+        result = InverseResult() if result is None else result
+        before, self._shown = self._shown, result
+        layers, operations = result.layer_wise, result.operation_wise
+        if layers is not before.layer_wise:
+            self._draw_maps(self.layer_map, layers)
+            self._draw_inverse(key, layers)
+        if operations is not before.operation_wise:
+            self._draw_maps(self.operation_map, operations)
+            reached = operations is not None and operations.output is not None
+            self.operation_view.image = picture(operations.x[0, 0]) if operations and reached else None
+        self._draw_depth(before, result)
+        self._draw_curves(result)
+
+    def _draw_maps(self, view: HeatmapView, inverse: Inverted | None) -> None:
+        """A group for each depth, with a map for each lambda; cells that are not there yet are transparent."""
+        with view.hold_sync():
+            view.groups = len(self._depths)
+            view.maps = None if inverse is None or not inverse.units else self._maps(inverse)
+
+    def _maps(self, inverse: Inverted) -> Tensor:
+        sizes = [depth.size for depth in self._depths if max(depth.size) <= MAP_SIDE]
+        size = max(sizes, default=(MAP_SIDE, MAP_SIDE))
+        nothing = inverse.image.new_full((inverse.units[0].x.shape[1], *size), torch.nan)
+        maps = []
+        for depth in self._depths:
+            if depth.after >= len(inverse.units):
+                maps.append(nothing)
+                continue
+            mode = "area" if max(depth.size) > max(size) else "nearest-exact"
+            maps.append(F.interpolate(inverse.units[depth.after].map, size, mode=mode)[0])
+        return torch.cat(maps)
+
+    def _draw_inverse(self, key: _Key, layers: LayerWise | None) -> None:
+        """x^ and its scores."""
+        if layers is None or layers.output is None:
+            self.inverse_view.images = self.scores.x = None
+            self.scores.values = self.scores.indices = self.scores.target_values = None
+            return
+        self.inverse_view.images = picture(layers.x[0])
+        probs = layers.output[0].softmax(-1)
+        best = probs.topk(min(TOP, probs.shape[-1]), dim=-1)
+        with self.scores.hold_sync():
+            self.scores.target = key.target
+            self.scores.x = layers.lam
+            # The bars know two games, of which there are none here: the same for both.
+            self.scores.values, self.scores.indices = (
+                values.expand(1, 2, *values.shape) for values in (best.values, best.indices.int())
+            )
+            self.scores.target_values = probs[:, key.target].expand(1, 2, -1)
+
+    def _draw_depth(self, before: InverseResult, result: InverseResult) -> None:
+        """The stops that are there; the slider follows the inverse down to the image, unless it was moved."""
+        was, now = self._newest(before), self._newest(result)
+        falling = {
+            index
+            for inverse in (result.layer_wise, result.operation_wise)
+            for index, unit in enumerate(inverse.units if inverse else ())
+            if not bool(unit.converged.all())
+        }
+        with self.depth.hold_sync():
+            self.depth.labels = [
+                depth.name + (" (not converged)" if depth.after in falling else "") for depth in self._depths
+            ]
+            self.depth.values = list(range(len(self._depths)))
+            self.depth.ready = [now is not None and index >= now for index in range(len(self._depths))]
+            if now is not None and (was is None or self.depth.frame == was):
+                self.depth.frame = now
+
+    def _newest(self, result: InverseResult) -> int | None:
+        """The depth that either of the inverses has come to, None before there is one."""
+        done = max(
+            len(inverse.units) if inverse else 0 for inverse in (result.layer_wise, result.operation_wise)
+        )
+        return next((index for index, depth in enumerate(self._depths) if depth.after < done), None)
+
+    def _draw_curves(self, result: InverseResult) -> None:
+        """A curve over the mean of alpha, and single values on it; the slider's star and the mark of the curve."""
+        layers, operations = result.layer_wise, result.operation_wise
+        if layers is None or layers.output is None:
+            with self.curves.hold_sync():
+                self.curves.x = self.curves.y = self.curves.stops = None
+                self.curves.series, self.curves.marks = [], []
+            self.slider.marked, self.slider.mark_label = -1, ""
+            return
+        points = list(result.points)
+        if operations is not None and operations.output is not None:
+            kept, probability = operations.mean_alpha.item(), operations.probability.item()
+            points.insert(0, ("operation-wise", kept, probability))
+        stops = _distinct(layers.mean_alpha[0].cpu().numpy())
+        places = np.array([place for _, place, _ in points], dtype=np.float32)
+        x = np.unique(np.concatenate([stops, places]))
+        y = np.full((1 + len(points), len(x)), np.nan, dtype=np.float32)
+        y[0, np.searchsorted(x, stops)] = layers.probability[0].cpu().numpy()
+        for row, (place, (_, _, probability)) in enumerate(zip(places, points, strict=True), start=1):
+            y[row, np.searchsorted(x, place)] = probability
+        last = int(layers.reidentified[0].long().cumprod(0).sum()) - 1
+        label = "" if last < 0 else f"kept up to λ = {layers.lam[last].item():.4g}"
+        with self.curves.hold_sync():
+            self.curves.x, self.curves.y, self.curves.stops = x, y, stops
+            self.curves.series = [
+                {"label": "layer-wise, over λ", "note": "the cursor is at the chosen λ"},
+                *(
+                    {"label": title, "note": f"α {place:.2f}, p {value:.2f}"}
+                    for title, place, value in points
+                ),
+            ]
+            self.curves.marks = [] if last < 0 else [{"x": stops[last], "label": label}]
+        with self.slider.hold_sync():
+            self.slider.marked, self.slider.mark_label = last, label
+
+
+def _distinct(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Values of which equal ones are the smallest step apart, so that each has a place of its own on an axis."""
+    made = values.copy()
+    order = np.argsort(made, kind="stable")
+    for low, high in itertools.pairwise(order):
+        if made[high] <= made[low]:
+            made[high] = np.nextafter(made[low], np.float32(np.inf))
+    return made
