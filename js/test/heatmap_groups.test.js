@@ -87,12 +87,18 @@ test("each frame has its image, with maps and without", async () => {
 	const images = array("uint8", [2, 1, 1, 3], [255, 0, 0, 0, 0, 255]);
 	await show({ images });
 	expect([pixel(), color()]).toEqual([[255, 0, 0, 255], "255 0 0"]);
+	expect(view.el.querySelector(".xw-scale").checkVisibility()).toBe(false);
+	expect(view.el.querySelector(".xw-swatch").checkVisibility()).toBe(true);
+	await set({ position: null });
+	expect(view.el.querySelector(".xw-swatch").checkVisibility()).toBe(false);
+	await set({ position: [0.5, 0.5] });
 	await set({ frame: 1 });
 	expect([pixel(), color()]).toEqual([[0, 0, 255, 255], "0 0 255"]);
 	await set({ frame: 5 });
 	expect(color()).toBe("0 0 255");
 	await set({ maps: array("float32", [4, 1, 1], [1, 2, 3, 4]), groups: 2, group: 1, frame: 0 });
 	expect([Number(value()), color()]).toEqual([3, "255 0 0"]);
+	expect(view.el.querySelector(".xw-scale").checkVisibility()).toBe(true);
 	await set({ images: null });
 	expect(color()).toBe("10 20 30");
 });

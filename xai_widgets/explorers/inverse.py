@@ -149,10 +149,11 @@ class InverseExplorer(SearchExplorer):
         self._shown = InverseResult()
         # Refused here, where it can be read: this makes the inverses, but not a step of them.
         self._search(_Key(self.target, regularizer), None)
+        self._measure()
 
         self.regularizer_picker = dropdown("penalty", get_args(Regularizer), regularizer)
         self.slider = SliderView(label="Weight λ", values=check_lambda(lam), frame=0)
-        self.depth = SliderView(label="Depth")
+        self.depth = SliderView(label="Depth", values=range(len(self._depths)))
         self.image_view, self.inverse_view, self.operation_view = (
             HeatmapView(width=0, controls=False, interpolation="pixelated", title=title)
             for title in ("Image x", "Layer-wise x̂ at λ", "Operation-wise x̂")
@@ -170,6 +171,7 @@ class InverseExplorer(SearchExplorer):
         self.scores = ScoresView(
             labels=model.labels, target=self.target, words=["= λ", "= λ"], title="Best classes of x̂"
         )
+        self._draw_depth(self._shown, self._shown)
         self._link()
         self.regularizer_picker.observe(lambda _change: self.compute(), "value")
         self._join(self._layout(), (self.slider, self.depth, self.curves, self.scores, *self._pictures()))
@@ -186,14 +188,15 @@ class InverseExplorer(SearchExplorer):
             (self.layer_map, "frame"),
             (self.curves, "stop"),
         )
+        link((self.depth, "frame"), (self.layer_map, "group"), (self.operation_map, "group"))
         link((self.slider, "fraction"), (self.scores, "fraction"))
         link(*((view, "position") for view in self._pictures()))
 
     def _layout(self) -> list[Any]:
         stretch(
             (self.class_picker, "1 1 220px"),
-            *((view, "1 1 150px") for view in (self.image_view, self.inverse_view, self.operation_view)),
-            *((view, "1 1 200px") for view in (self.layer_map, self.operation_map)),
+            *((view, "1 1 88px") for view in (self.image_view, self.inverse_view, self.operation_view)),
+            *((view, "1 1 130px") for view in (self.layer_map, self.operation_map)),
         )
         for view in (self.slider, self.depth, self.curves, self.scores):
             view.layout = Layout(width="100%", min_width="0", margin="0")
@@ -212,7 +215,12 @@ class InverseExplorer(SearchExplorer):
             HBox([left, right], layout=row_layout()),
         ]
 
-    def _show_image(self) -> None:
+    def _forget(self) -> None:
+        super()._forget()
+        self._measure()
+
+    def _measure(self) -> None:
+        """Find the depths of the network for the image."""
         chain = Chain.of(self.model, self._x)
         self._count = len(chain.units)
         #: The inputs of units that have places, from the image on.
@@ -225,6 +233,8 @@ class InverseExplorer(SearchExplorer):
             for index, (unit, x) in enumerate(zip(chain.units, chain.inputs, strict=True))
             if x.ndim == 4 and x.shape[2] * x.shape[3] > 1
         ]
+
+    def _show_image(self) -> None:
         image = picture(self._x[0])
         for view in (self.image_view, self.layer_map, self.operation_map):
             view.image = image

@@ -16,6 +16,9 @@ const LABEL = 18;
 const TICKS = 46;
 /** Up to this many values a curve shows its points, so that the first ones are seen at all. */
 const FEW = 3;
+/** Diameter of a point of a curve, and of a value that has no neighbours, CSS px. */
+const POINT = 5;
+const LONE = 9;
 /** A curve of so few samples shows its points throughout: what lies between them is not computed. */
 const SPARSE = 30;
 
@@ -156,7 +159,7 @@ export class CurvePlot {
 		const plot = this.#plot;
 		while (plot.series.length - 1 > curves.length) plot.delSeries(plot.series.length - 1);
 		while (plot.series.length - 1 < curves.length) {
-			plot.addSeries({ scale: "y", spanGaps: true, points: { size: 5 } });
+			plot.addSeries({ scale: "y", spanGaps: true, points: { size: POINT } });
 		}
 		const someActive = curves.some(({ active, hidden }) => active && !hidden);
 		curves.forEach((curve, row) => {
@@ -168,6 +171,8 @@ export class CurvePlot {
 			series.dash = gameDash(curve.game);
 			series.alpha = curve.active || !someActive ? 1 : 0.75;
 			const points = /** @type {uPlot.Series.Points} */ (series.points);
+			// One value alone is no curve: it is to be found among the others.
+			points.size = curve.computed === 1 ? LONE : POINT;
 			points.show = () => curve.computed <= FEW || x.length <= SPARSE;
 			points.stroke = () => color;
 			points.fill = () => color;

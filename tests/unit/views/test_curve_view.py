@@ -115,3 +115,16 @@ def test_closing_releases_it():
     del view
     gc.collect()
     assert gone() is None
+
+
+def test_stops_are_places_in_any_order():
+    view = CurveView(stops=[0.5, 0.25], stop=1)
+    assert view.get_state("stops")["stops"]["dtype"] == "float32"
+    assert view.stops.tolist() == [0.5, 0.25]
+    with pytest.raises(TraitError, match="stops is not finite, wanted places on x"):
+        view.stops = [0.5, np.nan]
+    with pytest.raises(TraitError, match="should not be less than -1"):
+        view.stop = -2
+    assert (view.stops.tolist(), view.stop) == ([0.5, 0.25], 1)
+    view.stops = None
+    assert view.stops is None

@@ -16,7 +16,8 @@ COLORMAPS = Path(__file__).parents[3] / "js" / "src" / "lib" / "colormaps.js"
 def test_defaults():
     view = HeatmapView()
     assert view.image is None
-    assert view.maps is None
+    assert view.maps is view.images is None
+    assert (view.groups, view.group) == (1, 0)
     assert (view.frame, view.colormap, view.opacity, view.sign) == (0, "auto", 0.7, "auto")
     assert (view.percentile, view.interpolation, view.position) == (99.0, "smooth", None)
 
@@ -46,6 +47,13 @@ def test_one_map_is_a_stack_of_one_and_is_sent_as_floats():
         ("position", [0.5, 1.5], "both from 0 to 1, or None"),
         ("position", "ab", "wanted a place"),
         ("frame", -1, "should not be less than 0"),
+        ("groups", 0, "should not be less than 1"),
+        ("group", -1, "should not be less than 0"),
+        (
+            "images",
+            np.zeros((4, 4, 3), np.uint8),
+            r"images has shape \(4, 4, 3\), wanted \(any, any, any, 3\)",
+        ),
         ("maps", np.zeros(4), r"maps has shape \(4,\), wanted \(any, any, any\)"),
     ],
 )
@@ -55,6 +63,15 @@ def test_bad_values_are_refused_and_the_view_stays_usable(name, value, words):
     with pytest.raises(TraitError, match=words):
         setattr(view, name, value)
     assert getattr(view, name) is before or getattr(view, name) == before
+
+
+def test_images_of_frames_are_sent_as_bytes():
+    view = HeatmapView(images=np.linspace(0, 1, 24).reshape(2, 2, 2, 3), groups=3, group=2)
+    message = view.get_state("images")["images"]
+    assert (message["dtype"], message["shape"]) == ("uint8", [2, 2, 2, 3])
+    wanted = np.round(np.linspace(0, 255, 24))
+    np.testing.assert_array_equal(np.frombuffer(message["data"], np.uint8), wanted)
+    assert (view.groups, view.group) == (3, 2)
 
 
 @pytest.mark.parametrize("value", [(0, 1), np.array([0.25, 1.0], np.float32), [0.5, 0.5]])
