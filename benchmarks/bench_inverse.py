@@ -211,20 +211,38 @@ def ours(given: Problem, wanted: Tensor, limit: int) -> tuple[Tensor, Tensor, fl
     return reached, latest, (time.perf_counter() - begin) / n
 
 
+COLUMNS = (
+    "unit", "problems", "algorithm 2", "not ended", "ours to its cost", "ratio", "90 %", "at most 1/3", "not reached",
+    "our own stop", "our cost there", "highest", "it rises", "ends above its start", "time",
+)  # fmt: skip
+HEAD = f"\n| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|"
+
+
 def line(name: str, rows: dict[str, Tensor]) -> str:
-    """One line of figures: medians over elements."""
+    """One row of the table: medians and shares over elements."""
     ratio = rows["ours"] / rows["theirs"]
-    usual = rows["own iterations"] / rows["theirs"]
-    return (
-        f"{name:24s} problems {len(ratio):4d}  algorithm 2 {rows['theirs'].quantile(0.5):5.0f} "
-        f"({(1 - rows['ended']).mean():4.0%} not ended)  ours to its cost {rows['ours'].quantile(0.5):5.0f}  "
-        f"ratio {ratio.quantile(0.5):5.2f} (90 % {ratio.quantile(0.9):5.2f}, at most 1/3 in "
-        f"{(ratio <= 1 / 3).float().mean():4.0%})  not reached {ratio.isinf().float().mean():4.0%}  to our own stop "
-        f"{rows['own iterations'].quantile(0.5):4.0f} ({usual.quantile(0.5):5.2f}), cost there over its cost "
-        f"{rows['own cost'].quantile(0.5):6.3f} (highest {rows['own cost'].max():6.3f})  it rises in "
-        f"{rows['rises'].mean():4.0%} of its iterations, ends above its start in {rows['above'].mean():4.0%}  "
-        f"time {(ratio * rows['time']).quantile(0.5):5.2f}"
-    )
+    made = [
+        name,
+        len(ratio),
+        f"{middle(rows['theirs']):.0f}",
+        f"{(1 - rows['ended']).mean():.0%}",
+        f"{middle(rows['ours']):.0f}",
+        f"{middle(ratio):.2f}",
+        f"{middle(ratio, 0.9):.2f}",
+        f"{(ratio <= 1 / 3).float().mean():.0%}",
+        f"{ratio.isinf().float().mean():.0%}",
+        f"{middle(rows['own iterations']):.0f}",
+        f"{middle(rows['own cost']):.3f}",
+        f"{rows['own cost'].max():.3f}",
+        f"{rows['rises'].mean():.0%}",
+        f"{rows['above'].mean():.0%}",
+        f"{middle(ratio * rows['time']):.2f}",
+    ]
+    return f"| {' | '.join(str(each) for each in made)} |"
+
+
+def middle(values: Tensor, share: float = 0.5) -> float:
+    return values.quantile(share, interpolation="nearest").item()
 
 
 def measure(given: Problem, trace: Trace, limit: int) -> dict[str, Tensor]:
@@ -236,7 +254,7 @@ def measure(given: Problem, trace: Trace, limit: int) -> dict[str, Tensor]:
     reached, _, seconds = ours(given, wanted, limit)
     *_, usual = minimise(given.cost, given.start, given.upper, SolverSettings())
     # Costs of scores are below 0, and some others end at 0.
-    share = 1 + (usual.cost - trace.cost) / torch.maximum(first.abs(), trace.cost.abs())
+    share = 1 + (usual.cost - trace.cost) / torch.maximum(first.abs(), trace.cost.abs()).clamp(min=1e-12)
     return {
         "theirs": trace.iterations, "ended": trace.ended.float(), "ours": reached,
         "own iterations": usual.iterations.float(), "own cost": share,
@@ -274,6 +292,7 @@ def compare(name: str, count: int, constant: int, given: argparse.Namespace) -> 
     model, window = xw.load(name, device="cpu"), SolverSettings().window
     images = [scenes.scene(number, split="test") for number in range(count)]
     found = []
+    print(f"{name}{HEAD}", flush=True)
     for part, few in ((images, False), (images[:constant], True)):
         if not part:
             continue
@@ -315,6 +334,7 @@ def main() -> None:
     warnings.simplefilter("ignore", UserWarning)
     with torch.no_grad():
         found = [compare(name, given.scenes, given.constant_scenes, given) for name in given.networks]
+    print(HEAD)
     for index, title in enumerate(["all", "all, constant"][: len(found[0])]):
         rows = [each[index] for each in found]
         print(line(title, {key: torch.cat([row[key] for row in rows]) for key in rows[0]}))

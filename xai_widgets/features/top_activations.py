@@ -68,14 +68,19 @@ class TopActivations:
         for image in which.unique().tolist():
             if image < 0:
                 continue
-            x = self._source.batch(image, image + 1)[0]
+            x = self.image(image)
             if made is None:
                 made = x.new_full((*which.shape, len(x), self.side, self.side), torch.nan)
             for at in (which == image).nonzero().tolist():
-                made[tuple(at)] = self._crop(x, places[tuple(at)].tolist())
+                made[tuple(at)] = self.crop(x, places[tuple(at)].tolist())
         return torch.empty(0) if made is None else made
 
-    def _crop(self, x: Tensor, place: list[int]) -> Tensor:
+    def image(self, index: int) -> Tensor:
+        """One of the images, (C, H, W)."""
+        return self._source.batch(index, index + 1)[0]
+
+    def crop(self, x: Tensor, place: Sequence[int]) -> Tensor:
+        """The patch (C, side, side) of an image (C, H, W) around a row and column of the layer."""
         begins = [
             min(max(0, round((at + 0.5) / count * extent - self.side / 2)), extent - self.side)
             for at, count, extent in zip(place, self.grid, x.shape[1:], strict=True)

@@ -11,21 +11,36 @@ from xai_widgets.inverse.evaluation import Reconstruction, Reidentification, rec
 from xai_widgets.inverse.frequency import Spectra, chirp, spectra
 from xai_widgets.inverse.layer_wise import LayerWise, layer_wise
 from xai_widgets.inverse.operation_wise import OperationWise, operation_wise
+from xai_widgets.inverse.patterns import FeaturePatterns, feature_patterns
+from xai_widgets.inverse.settings import (
+    Reproduction,
+    deconvolution_setting,
+    excitation_setting,
+    grad_cam_setting,
+    integrated_gradients_setting,
+)
 from xai_widgets.inverse.solver import SolverSettings
 from xai_widgets.inverse.units import Unit, find_units
 
 __all__ = [
+    "FeaturePatterns",
     "Inverted",
     "LayerWise",
     "OperationWise",
     "Reconstruction",
     "Reidentification",
+    "Reproduction",
     "SolverSettings",
     "Spectra",
     "Unit",
     "UnitInverse",
     "chirp",
+    "deconvolution_setting",
+    "excitation_setting",
+    "feature_patterns",
     "find_units",
+    "grad_cam_setting",
+    "integrated_gradients_setting",
     "layer_wise",
     "operation_wise",
     "reconstruction",

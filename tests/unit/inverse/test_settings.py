@@ -1,0 +1,250 @@
+"""What the settings draw, by their formulas, and what they are compared with."""
+
+import math
+import warnings
+
+import pytest
+import torch
+import torch.nn.functional as F
+from attribution.test_untouched import everything
+from networks import Concat, Dropping, Functional, Linear, SharedInPlace, images, one_sentence, settle, wrap
+from torch import nn
+
+from xai_widgets.attribution import METHODS, grad_cam
+from xai_widgets.inverse import (
+    SolverSettings,
+    deconvolution_setting,
+    excitation_setting,
+    find_units,
+    grad_cam_setting,
+    integrated_gradients_setting,
+    operation_wise,
+)
+from xai_widgets.metrics.agreement import pearson
+
+QUICK = SolverSettings(steps=10)
+
+
+def made_by(method, *arguments, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return method(*arguments, **{"settings": QUICK, **options}).result(progress=False)
+
+
+def outputs(model, x):
+    """The output of each unit."""
+    made = {}
+    for unit in find_units(model):
+        x = unit.run(x).detach()
+        made[unit.name] = x
+    return made
+
+
+def test_the_weights_of_grad_cam_are_means_of_the_inverse_of_what_is_linear():
+    model, x = wrap(settle(Functional())), images(2)
+    made = made_by(grad_cam_setting, model, x, [1, 3])
+    inverse = made_by(operation_wise, model, x, [1, 3], until="relu_1").x[:, 0]
+    activation = outputs(model, x)["relu_1"]
+    expected = torch.zeros(2, 4, 4)
+    for n in range(2):
+        for k in range(8):
+            expected[n] += inverse[n, k].mean() * activation[n, k]
+    assert list(made.maps) == ["relu_1"]
+    torch.testing.assert_close(made.map, expected.clamp(min=0), atol=1e-5, rtol=1e-4)
+    resized = F.interpolate(expected[:, None], (8, 8), mode="bilinear", align_corners=False)[:, 0]
+    torch.testing.assert_close(made.saliency(), resized, atol=1e-5, rtol=1e-4)
+
+
+class Averaged(nn.Module):
+    """A convolution, an average of all places and scores that are the channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.relu = nn.ReLU()
+        self.average = nn.AdaptiveAvgPool2d(1)
+        self.head = nn.Linear(4, 4, bias=False)
+
+    def forward(self, x):
+        return self.head(self.average(self.relu(self.conv(x))).flatten(1))
+
+
+def test_where_scores_are_channels_the_setting_is_grad_cam_times_a_number():
+    """S_c = the mean of channel c, times 1: its inverse is that channel, and so is the map of Grad-CAM."""
+    network = settle(Averaged())
+    with torch.no_grad():
+        network.head.weight.copy_(torch.eye(4))
+        network.conv.bias.fill_(0.5)
+    model, x = wrap(network), images(2)
+    made = made_by(grad_cam_setting, model, x, [1, 3], settings=SolverSettings(steps=300, tolerance=1e-6))
+    activation = outputs(model, x)["relu"]
+    for n, c in enumerate([1, 3]):
+        mean = activation[n, c].mean()
+        torch.testing.assert_close(made.map[n], mean * activation[n, c], atol=2e-3, rtol=1e-2)
+    torch.testing.assert_close(made.correlation(), torch.ones(2), atol=1e-3, rtol=0)
+    torch.testing.assert_close(made.original_map(), grad_cam(model, x, [1, 3], layer="relu")[:, 0])
+
+
+def test_excitation_has_the_sums_of_the_inverse_at_each_pool():
+    model, x = wrap(settle(Functional())), images(2)
+    made = made_by(excitation_setting, model, x, [1, 3])
+    inverse = made_by(operation_wise, model, x, [1, 3], until="max_pool2d")
+    assert list(made.maps) == ["max_pool2d"]
+    torch.testing.assert_close(made.map, inverse.x[:, 0].sum(1))
+    assert (made.map <= outputs(model, x)["max_pool2d"].sum(1) + 1e-5).all()
+    several = made_by(excitation_setting, model, x, [1, 3], at=["relu", "relu_1"])
+    assert list(several.maps) == ["relu_1", "relu"]
+    assert several.maps["relu"].shape == (2, 8, 8)
+    assert several.maps["relu_1"].shape == (2, 4, 4)
+
+
+class Strided(nn.Module):
+    """No max-pool: strides take places away."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, padding=1)
+        self.second = nn.Conv2d(4, 4, 2, stride=2)
+        self.head = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.head(F.relu(self.second(F.relu(self.first(x)))).mean((2, 3)))
+
+
+def test_without_max_pools_the_maps_are_where_places_become_fewer():
+    made = made_by(excitation_setting, wrap(settle(Strided())), images(1))
+    assert {name: each.shape for name, each in made.maps.items()} == {"relu_1": (1, 4, 4)}
+
+
+def test_excitation_backprop_has_no_original_until_it_is_registered(monkeypatch):
+    model, x = wrap(settle(Functional())), images(2)
+    monkeypatch.delitem(METHODS, "excitation_backprop", raising=False)
+    made = made_by(excitation_setting, model, x, 1)
+    with pytest.raises(ValueError, match="excitation_backprop") as error:
+        made.correlation()
+    one_sentence(error)
+    own = 3 * made.map + 1
+    torch.testing.assert_close(made.correlation(own), torch.ones(2))
+    monkeypatch.setitem(METHODS, "excitation_backprop", METHODS["gradient"])
+    expected = METHODS["gradient"].saliency(model, x, [1, 1])
+    torch.testing.assert_close(made.correlation(), made.correlation(expected))
+
+
+def test_integrated_gradients_goes_down_to_the_image():
+    model, x = wrap(settle(SharedInPlace())), images(2)
+    made = made_by(integrated_gradients_setting, model, x, [0, 2])
+    inverse = made_by(operation_wise, model, x, [0, 2])
+    assert list(made.maps) == ["image"]
+    torch.testing.assert_close(made.map, inverse.x[:, 0].abs().sum(1))
+    original = METHODS["integrated_gradients"].saliency(model, x, [0, 2]).abs()
+    torch.testing.assert_close(made.original_map(), original)
+    torch.testing.assert_close(made.correlation(), pearson(made.map, original))
+
+
+def test_deconvolution_starts_from_the_largest_activation_of_a_channel():
+    model, x = wrap(settle(Functional())), images(2)
+    activation = outputs(model, x)["relu_1"]
+    channel = activation.amax((2, 3)).amin(0).argmax().item()
+    start = torch.zeros_like(activation)
+    for n in range(2):
+        row, column = divmod(activation[n, channel].argmax().item(), 4)
+        start[n, channel, row, column] = activation[n, channel, row, column]
+    assert (start.amax((1, 2, 3)) > 0).all()
+    made = made_by(deconvolution_setting, model, x, channel)
+    expected = made_by(operation_wise, model, x, start=("relu_1", start), l1=0, l2=0.9)
+    assert made.inverse.l1 == 0
+    assert made.inverse.l2 == 0.9
+    torch.testing.assert_close(made.map, expected.saliency())
+
+
+def test_the_original_of_deconvolution_lets_what_is_positive_pass():
+    """By hand: the ReLU passes the positive part, the pool its switches, the convolutions are transposed."""
+    network = settle(Functional())
+    model, x = wrap(network), images(1)
+    made = made_by(deconvolution_setting, model, x, 2)
+    mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in ([0.4, 0.45, 0.5], [0.25, 0.2, 0.3]))
+    with torch.no_grad():
+        first = F.relu(network.conv1((x - mean) / std))
+        pooled, switches = F.max_pool2d(first, 2, return_indices=True)
+        last = F.relu(network.conv2(pooled))
+        back = torch.zeros_like(last)
+        back[0, 2].view(-1)[last[0, 2].argmax()] = 1
+        back = F.conv_transpose2d(back.relu(), network.conv2.weight, padding=1)
+        back = F.max_unpool2d(back, switches, 2).relu()
+        back = F.conv_transpose2d(back, network.conv1.weight, padding=1) / std
+    torch.testing.assert_close(made.original_map(), back.abs().amax(1), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        made.correlation(), pearson(made.map, back.abs().amax(1)), atol=1e-4, rtol=1e-3
+    )
+
+
+def test_a_channel_that_is_0_has_a_map_of_0_and_no_correlation():
+    network = settle(Functional())
+    with torch.no_grad():
+        network.conv2.bias[1] = -100
+    made = made_by(deconvolution_setting, wrap(network), images(1), 1)
+    assert (made.map == 0).all()
+    assert math.isnan(made.correlation().item())
+
+
+@pytest.mark.parametrize("network", [Functional, SharedInPlace, Concat, Dropping])
+@pytest.mark.parametrize(
+    "method", [grad_cam_setting, excitation_setting, integrated_gradients_setting, deconvolution_setting]
+)
+def test_every_setting_leaves_the_network_alone_and_has_a_correlation(method, network):
+    model, x = wrap(settle(network())), images(2)
+    # Nothing in this one has fewer places than what it is given.
+    options = {"at": ["cat"]} if method is excitation_setting and network is Concat else {}
+    before = everything(model)
+    made = made_by(method, model, x, 1, **options)
+    assert made.saliency().shape == (2, 8, 8)
+    assert (made.saliency() >= 0).all()
+    if method is not excitation_setting:
+        agreed = made.correlation()
+        assert agreed.shape == (2,)
+        assert ((agreed.nan_to_num(0) >= -1) & (agreed.nan_to_num(0) <= 1)).all()
+    assert everything(model) == before
+
+
+def test_a_run_can_be_stopped_before_its_first_map():
+    run = grad_cam_setting(wrap(settle(Functional())), images(1), settings=QUICK)
+    first = next(iter(run))
+    assert not first.maps
+    with pytest.raises(ValueError, match="has not come to the first map") as error:
+        first.saliency()
+    one_sentence(error)
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda model, x: grad_cam_setting(model, x, layer="rely_1"), "relu_1"),
+        (lambda model, x: grad_cam_setting(model, x, layer="relu"), "followed by a convolution"),
+        (lambda model, x: excitation_setting(model, x, at=["relo"]), "relu"),
+        (lambda model, x: excitation_setting(model, x, at=["flatten"]), "no places"),
+        (lambda model, x: excitation_setting(model, x, at=["fc"]), "no places"),
+        (lambda model, x: deconvolution_setting(model, x, 8), "channel is 8, wanted 0 to 7"),
+        (lambda model, x: deconvolution_setting(model, x, -1), "channel is -1"),
+        (lambda model, x: deconvolution_setting(model, x, 0, unit="flatten"), "no places"),
+        (lambda _model, x: grad_cam_setting(wrap(settle(Linear())), x), "no unit with a convolution"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(ask, message):
+    with pytest.raises(ValueError, match=message) as error:
+        ask(wrap(settle(Functional())), images(1))
+    one_sentence(error)
+
+
+def test_a_map_of_another_number_of_images_is_refused():
+    made = made_by(grad_cam_setting, wrap(settle(Functional())), images(2))
+    with pytest.raises(ValueError, match=r"wanted \(2, h, w\)") as error:
+        made.correlation(torch.rand(3, 8, 8))
+    one_sentence(error)
+
+
+@pytest.mark.parametrize(
+    "method", [grad_cam_setting, excitation_setting, integrated_gradients_setting, deconvolution_setting]
+)
+def test_a_plain_module_is_refused(method):
+    with pytest.raises(TypeError, match="wanted an ImageModel"):
+        method(settle(Functional()), images(1), 0)
