@@ -200,8 +200,10 @@ class InverseExplorer(SearchExplorer):
         )
         for view in (self.slider, self.depth, self.curves, self.scores):
             view.layout = Layout(width="100%", min_width="0", margin="0")
+        # Titles may take two lines: the pictures stand side by side all the same.
         images = HBox([self.image_view, self.inverse_view, self.operation_view], layout=row_layout())
         maps = HBox([self.layer_map, self.operation_map], layout=row_layout())
+        images.layout.align_items = maps.layout.align_items = "flex-end"
         left, right = (
             VBox(parts, layout=Layout(flex=flex, min_width="0", overflow="hidden", grid_gap="8px"))
             for parts, flex in (
