@@ -11,7 +11,7 @@ from torch import nn
 from xai_widgets.features import top_activations
 from xai_widgets.inverse import SolverSettings, feature_patterns, find_units, operation_wise
 
-QUICK = SolverSettings(steps=10)
+QUICK = SolverSettings(steps=4)
 
 
 class Plain(nn.Sequential):

@@ -22,7 +22,7 @@ from xai_widgets.inverse import (
 )
 from xai_widgets.metrics.agreement import pearson
 
-QUICK = SolverSettings(steps=10)
+QUICK = SolverSettings(steps=4)
 
 
 def made_by(method, *arguments, **options):
