@@ -18,6 +18,7 @@ from torch import Tensor
 from xai_widgets.arguments import check_batch_size
 from xai_widgets.errors import unknown
 from xai_widgets.features import TopActivations, top_activations
+from xai_widgets.inverse.chain import EXACT
 from xai_widgets.inverse.operation_wise import operation_wise
 from xai_widgets.inverse.solver import SolverSettings
 from xai_widgets.inverse.units import find_units
@@ -100,7 +101,7 @@ def feature_patterns(
     Raises
     ------
     TypeError
-        If ``model`` is no ImageModel.
+        If ``model`` is no ImageModel, or ``settings`` are none.
     ValueError
         For a unit that is unknown, with the nearest one, or no layer, a channel that it does not have, or as
         :func:`~xai_widgets.features.top_activations`.
@@ -109,14 +110,14 @@ def feature_patterns(
         raise TypeError(
             f"model is {type(model).__name__}, wanted an ImageModel: ImageModel(module, mean=, std=)"
         )
+    limits = SolverSettings() if settings is None else settings
+    if not isinstance(limits, SolverSettings):
+        raise TypeError(f"settings is {type(limits).__name__}, wanted SolverSettings(...)")
     check_batch_size(batch_size)
     layers = {layer.name: layer for layer in model.layers()}
+    units = find_units(model)
     # Only what has places has patches.
-    there = [
-        each.name
-        for each in find_units(model)[:-1]
-        if each.name in layers and len(layers[each.name].shape) == 3
-    ]
+    there = [each.name for each in units[:-1] if each.name in layers and len(layers[each.name].shape) == 3]
     if unit not in there:
         raise ValueError(unknown("unit", unit, there))
     chosen = _channels(channels, layers[unit].shape[0])
@@ -139,12 +140,10 @@ def feature_patterns(
                     made = replace(made, patterns=patterns.clone())
                 yield made
 
-    return Run(
-        play(),
-        # How many inverses there are is known only after the search: the bar may end early.
-        total=search.total + -(-len(chosen) * k // batch_size) * len(there),
-        name=f"patterns of {unit}",
-    )
+    below = units[: [each.name for each in units].index(unit) + 1]
+    rounds = -(-limits.steps // limits.window) * sum(each.kind not in EXACT for each in below)
+    parts = -(-len(chosen) * k // batch_size)
+    return Run(play(), total=search.total + parts * (len(below) + rounds), name=f"patterns of {unit}")
 
 
 def _inverses(

@@ -86,6 +86,7 @@ def test_each_snapshot_holds_what_is_done_and_stopping_leaves_it():
             done.append(int((~shot.patterns[0, :, 0, 0, 0].isnan()).sum()))
             if done[-1] == 2:
                 run.cancel()
+    assert run.done <= run.total
     assert done[0] == 0
     assert done == sorted(done)
     assert int((~run.latest.patterns[0, :, 0, 0, 0].isnan()).sum()) == 2
@@ -125,3 +126,8 @@ def test_what_cannot_be_is_refused_in_a_sentence(options, message):
 def test_a_plain_module_is_refused():
     with pytest.raises(TypeError, match="wanted an ImageModel"):
         feature_patterns(Plain(), images(1), "4", 0)
+
+
+def test_settings_are_settings():
+    with pytest.raises(TypeError, match="wanted SolverSettings"):
+        feature_patterns(model_of(), images(1), "4", 0, settings=10)
