@@ -1,0 +1,71 @@
+"""The command that writes docs/results, on few scenes: every line and the page are made."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def script():
+    folder = str(ROOT / "scripts")
+    sys.path.insert(0, folder)
+    try:
+        spec = importlib.util.spec_from_file_location("results_script", ROOT / "scripts" / "results.py")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["results_script"] = module
+        spec.loader.exec_module(module)
+        yield module
+    finally:
+        sys.path.remove(folder)
+        sys.modules.pop("results_script", None)
+
+
+def test_numbers_page_and_pictures_are_written(script, tmp_path, monkeypatch):
+    from xai_widgets.perturbation import ExtremalSettings
+
+    quick = {"settings": ExtremalSettings(steps=1, scan=1), "areas": (0.1, 0.3)}
+    search = script.perturbation.extremal
+    monkeypatch.setitem(script.OPTIONS, "extremal", quick)
+    monkeypatch.setattr(script, "SANE", 1)
+    monkeypatch.setattr(script, "NETWORKS", ("scenes_vgg",))
+    monkeypatch.setattr(script.perturbation, "extremal", lambda *a, **k: search(*a, **k | quick))
+    command = [
+        "results.py",
+        "--only",
+        "gradient",
+        "grad_cam",
+        "extremal",
+        "--scenes",
+        "2",
+        "--out",
+        str(tmp_path),
+    ]
+    monkeypatch.setattr(sys, "argv", command)
+    script.main()
+    numbers = json.loads((tmp_path / "perturbation.json").read_text())
+    found = numbers["networks"]["scenes_vgg"]
+    assert set(found["methods"]) == {"gradient", "grad_cam", "extremal"}
+    assert set(found["monotonicity"]["share"]) == {"0.0", "0.1"}
+    for one in found["methods"].values():
+        assert 0 <= one["all"] <= 1
+        assert len(one["sanity"]["spearman_abs"]) == len(script.CASCADE["scenes_vgg"])
+    page = (tmp_path / "perturbation.md").read_text()
+    assert "scenes_vgg" in page
+    for words in ("Gradient (`gradient`)", "Grad-CAM (`grad_cam`)", "Extremal perturbation (`extremal`)"):
+        assert words in page
+    assert "| method | all | difficult |" in page
+    assert (tmp_path / "perturbation_scenes_vgg.png").stat().st_size > 1000
+
+
+def test_the_committed_page_is_made_of_the_committed_numbers(script):
+    folder = ROOT / "docs" / "results"
+    numbers = json.loads((folder / "perturbation.json").read_text())
+    assert (folder / "perturbation.md").read_text() == script.page(numbers, pictures=True)
+    for network in script.NETWORKS:
+        assert set(numbers["networks"][network]["methods"]) == set(script.explainers())
+        assert (folder / f"perturbation_{network}.png").exists()
