@@ -20,6 +20,7 @@ explorer
 #: Each step of the search stands at a gate until it is permitted; every snapshot is drawn.
 GATED = """
 import math, sys, threading
+import xai_widgets.explorers
 for name, module in list(sys.modules.items()):
     if name.startswith("xai_widgets.explorers") and hasattr(module, "INTERVAL"):
         module.INTERVAL = -math.inf

@@ -71,7 +71,8 @@ class SearchExplorer(Explorer):
         key, results = self._key(), self._results
 
         def show(result: Any) -> None:
-            self._drawn = time.monotonic()
+            # The first result of a search is drawn at once.
+            self._drawn = -math.inf if result is None else time.monotonic()
             self.result = result
             self.run_bar.label = "Search" if result is None else "Stop and go on"
             self._draw(key, result)
