@@ -70,7 +70,7 @@ format: $(TEST) ## put Python files in style, and notebooks without their output
 bench: $(TEST) ## the benchmarks, one after the other
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
 
-results: $(TEST) ## docs/results: every method measured on generated scenes (about 20 minutes)
+results: $(TEST) ## docs/results: every method measured on generated scenes (an hour or more)
 	$(PY) scripts/results.py
 
 system: $(TEST) ## Chromium and Node: installed as root on Debian, else named with the command to install them

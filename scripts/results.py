@@ -1,6 +1,6 @@
 """Measure every method on generated scenes, where the truth is known, and write docs/results.
 
-    python scripts/results.py                     everything; about 20 minutes on two quiet cores
+    python scripts/results.py                     everything; an hour or more on two cores
     python scripts/results.py --only rise lime    these methods anew, the rest as it stands
     python scripts/results.py --quick             a few scenes, printed and not written
 
