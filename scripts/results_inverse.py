@@ -26,7 +26,7 @@ from torch import Tensor
 import xai_widgets
 from xai_widgets import attribution, metrics, perturbation
 from xai_widgets.data import scenes
-from xai_widgets.inverse import layer_wise
+from xai_widgets.inverse import layer_wise, reidentification
 
 ROOT = Path(__file__).resolve().parent.parent
 NETWORKS = ("scenes_vgg", "scenes_resnet")
@@ -127,15 +127,8 @@ def other_methods(model: Any, x: Tensor, target: Tensor) -> dict[str, dict[str, 
 
 def reidentified(model: Any, x: Tensor, target: Tensor, saliency: Tensor) -> dict[str, float]:
     """Equation 5.13: the same class for alpha x, with alpha the map scaled linearly to [0, 1]."""
-    low, high = saliency.amin((1, 2), keepdim=True), saliency.amax((1, 2), keepdim=True)
-    alpha = (saliency - low) / (high - low).clamp(min=1e-12)
-    scores = torch.cat([model.scores(alpha[at, None] * some) for at, some in chunks(x)])
-    top = scores.topk(min(5, scores.shape[1]), dim=1).indices
-    return {
-        "alpha": float(alpha.mean()),
-        "top1": float((top[:, 0] == target).float().mean()),
-        "top5": float((top == target[:, None]).any(1).float().mean()),
-    }
+    point = reidentification(model, x, saliency, target).point()
+    return dict(zip(("alpha", "top1", "top5"), point, strict=True))
 
 
 def measure(count: int, say: Callable[[str], None]) -> dict[str, Any]:

@@ -15,6 +15,10 @@ from xai_widgets.images import to_images
 from xai_widgets.inverse.solver import Cost, Solution, SolverSettings, minimise
 from xai_widgets.inverse.units import Unit, find_units
 from xai_widgets.model import ImageModel, Target
+from xai_widgets.perturbation.perturb import gaussian_blur
+
+#: Blur of the forward activation at which a unit begins, in its places.
+START_SIGMA = 1.0
 
 #: Kinds of units that are inverted in closed form.
 EXACT = ("pool", "reshape", "average")
@@ -271,6 +275,30 @@ def solve(
             for name in ("x", "cost", "iterations", "change", "converged")
         )
     )
+
+
+def solved(unit: Unit, solution: Solution, x_bar: Tensor) -> UnitInverse:
+    """The inverse (N, L, ...) of a unit, of a solution (N L, ...)."""
+    lead = (len(x_bar), -1)
+    x, cost, iterations, change, converged = (
+        part.unflatten(0, lead)
+        for part in (solution.x, solution.cost, solution.iterations, solution.change, solution.converged)
+    )
+    return UnitInverse(unit.name, unit.kind, x, x_bar, cost, iterations, change, converged)
+
+
+def begin_at(x_bar: Tensor) -> Tensor:
+    """Where a unit begins: its forward activation, blurred where it has places."""
+    return x_bar if x_bar.ndim < 4 else gaussian_blur(x_bar, START_SIGMA)
+
+
+def check_settings(settings: Any) -> SolverSettings:
+    """The settings, or the default ones for None; TypeError for what are none."""
+    if settings is None:
+        return SolverSettings()
+    if not isinstance(settings, SolverSettings):
+        raise TypeError(f"settings is {type(settings).__name__}, wanted SolverSettings(...)")
+    return settings
 
 
 def exactly(unit: Unit, x: Tensor, x_bar: Tensor) -> UnitInverse:

@@ -31,27 +31,26 @@ from xai_widgets.inverse.chain import (
     Chain,
     Inverted,
     UnitInverse,
+    begin_at,
     beside,
     check_output,
+    check_settings,
     classes_of,
     exact_inverse,
     exactly,
     length,
     solve,
+    solved,
 )
 from xai_widgets.inverse.solver import Cost, SolverSettings
 from xai_widgets.inverse.units import units_after
 from xai_widgets.model import ImageModel, Target
-from xai_widgets.perturbation.perturb import gaussian_blur
 from xai_widgets.run import Run, in_no_mode
 
 Regularizer = Literal["activation", "l1", "l2"]
 
 #: From no weight to where the published inverses begin to lose the class.
 LAMBDAS = (0.0, 0.2, 0.4, 0.7)
-
-#: Blur of the forward activation at which a unit begins, in its places.
-START_SIGMA = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,9 +119,7 @@ def layer_wise(
         For a network that is no chain of units, a lambda below 0, an unknown regularizer, unit or class, with the
         nearest one, both a target and an output, or an output of another shape.
     """
-    settings = SolverSettings() if settings is None else settings
-    if not isinstance(settings, SolverSettings):
-        raise TypeError(f"settings is {type(settings).__name__}, wanted SolverSettings(...)")
+    settings = check_settings(settings)
     if regularizer not in get_args(Regularizer):
         raise ValueError(unknown("regularizer", regularizer, get_args(Regularizer)))
     if target is not None and output is not None:
@@ -159,10 +156,10 @@ def layer_wise(
             yield latest
         latest.warn()
 
-    solved = sum(unit.kind not in EXACT for unit in chain.units[-inverted:])
+    searched = sum(unit.kind not in EXACT for unit in chain.units[-inverted:])
     parts = -(-len(image) * len(weights) // batch_size)
     rounds = -(-settings.steps // settings.window)
-    return Run(play(), total=inverted + solved * parts * rounds, name="layer-wise inverse")
+    return Run(play(), total=inverted + searched * parts * rounds, name="layer-wise inverse")
 
 
 class _Step:
@@ -194,21 +191,11 @@ class _Step:
             yield exactly(self.unit, x.unflatten(0, self.lead), self.x_bar)
             return
         cost = self._scores_cost(self.target) if self.target is not None else self._cost()
-        start = self.x_bar if self.x_bar.ndim < 4 else gaussian_blur(self.x_bar, START_SIGMA)
+        start = begin_at(self.x_bar)
         for solution in solve(
             cost, start[self.image], self.x_bar[self.image], self.settings, self.batch_size
         ):
-            if solution is None:
-                yield None
-                continue
-            shaped = (
-                getattr(solution, name).unflatten(0, self.lead)
-                for name in ("x", "cost", "iterations", "change", "converged")
-            )
-            x, reached, iterations, change, converged = shaped
-            yield UnitInverse(
-                self.unit.name, self.unit.kind, x, self.x_bar, reached, iterations, change, converged
-            )
+            yield None if solution is None else solved(self.unit, solution, self.x_bar)
 
     def _cost(self) -> Cost:
         """Equation 5.5, with the target as long as the forward activation."""

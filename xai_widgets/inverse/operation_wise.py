@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from xai_widgets.arguments import check_batch_size
@@ -28,21 +27,21 @@ from xai_widgets.inverse.chain import (
     Chain,
     Inverted,
     UnitInverse,
+    begin_at,
+    check_settings,
     classes_of,
     exact_inverse,
     exactly,
     length,
     solve,
+    solved,
 )
 from xai_widgets.inverse.solver import Cost, SolverSettings
 from xai_widgets.inverse.units import Unit, units_after
+from xai_widgets.metrics.deletion import at_size
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation.masking import prepare
-from xai_widgets.perturbation.perturb import gaussian_blur
 from xai_widgets.run import Run, in_no_mode
-
-#: Blur of the forward activation at which an operation begins, in its places.
-START_SIGMA = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +64,7 @@ class OperationWise(Inverted):
                 f"the inverse has come to the input of {self.units[-1].unit!r}, which has no places, wanted one that "
                 "goes further down"
             )
-        summed = self.x[:, 0].abs().sum(1)
-        size = tuple(self.image.shape[2:])
-        if tuple(summed.shape[1:]) == size:
-            return summed
-        return F.interpolate(summed[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+        return at_size(self.x[:, 0].abs().sum(1), (self.image.shape[2], self.image.shape[3]))
 
 
 @in_no_mode
@@ -121,9 +116,7 @@ def operation_wise(
         For a network that is no chain of units, a weight below 0, an unknown unit or class, with the nearest one, both
         a target and a start, or a start that does not fit.
     """
-    settings = SolverSettings() if settings is None else settings
-    if not isinstance(settings, SolverSettings):
-        raise TypeError(f"settings is {type(settings).__name__}, wanted SolverSettings(...)")
+    settings = check_settings(settings)
     for name, weight in (("l1", l1), ("l2", l2)):
         if not weight >= 0:
             raise ValueError(f"{name} is {weight}, wanted at least 0")
@@ -162,10 +155,10 @@ def operation_wise(
             yield latest
         latest.warn()
 
-    solved = sum(unit.kind not in EXACT for unit in chain.units[last : first + 1])
+    searched = sum(unit.kind not in EXACT for unit in chain.units[last : first + 1])
     parts = -(-len(image) // batch_size)
     rounds = -(-settings.steps // settings.window)
-    return Run(play(), total=first + 1 - last + solved * parts * rounds, name="operation-wise inverse")
+    return Run(play(), total=first + 1 - last + searched * parts * rounds, name="operation-wise inverse")
 
 
 def _invert(
@@ -180,17 +173,9 @@ def _invert(
         with torch.no_grad():
             y = y * (unit.run(x_bar) > 0)
     weights = (l1, l2) if unit.kind == "convolution" else (0.0, 0.0)
-    begin = x_bar if x_bar.ndim < 4 else gaussian_blur(x_bar, START_SIGMA)
     cost = _cost(unit, x_bar, y, *weights)
-    for solution in solve(cost, begin, x_bar, settings, batch_size):
-        if solution is None:
-            yield None
-            continue
-        each = (
-            getattr(solution, name)[:, None] for name in ("x", "cost", "iterations", "change", "converged")
-        )
-        x, reached, iterations, change, converged = each
-        yield UnitInverse(unit.name, unit.kind, x, x_bar, reached, iterations, change, converged)
+    for solution in solve(cost, begin_at(x_bar), x_bar, settings, batch_size):
+        yield None if solution is None else solved(unit, solution, x_bar)
 
 
 def _cost(unit: Unit, x_bar: Tensor, y: Tensor, l1: float, l2: float) -> Cost:

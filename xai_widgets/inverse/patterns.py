@@ -18,7 +18,7 @@ from torch import Tensor
 from xai_widgets.arguments import check_batch_size
 from xai_widgets.errors import unknown
 from xai_widgets.features import TopActivations, top_activations
-from xai_widgets.inverse.chain import EXACT
+from xai_widgets.inverse.chain import EXACT, check_settings
 from xai_widgets.inverse.operation_wise import operation_wise
 from xai_widgets.inverse.solver import SolverSettings
 from xai_widgets.inverse.units import find_units
@@ -110,9 +110,7 @@ def feature_patterns(
         raise TypeError(
             f"model is {type(model).__name__}, wanted an ImageModel: ImageModel(module, mean=, std=)"
         )
-    limits = SolverSettings() if settings is None else settings
-    if not isinstance(limits, SolverSettings):
-        raise TypeError(f"settings is {type(limits).__name__}, wanted SolverSettings(...)")
+    limits = check_settings(settings)
     check_batch_size(batch_size)
     layers = {layer.name: layer for layer in model.layers()}
     units = find_units(model)

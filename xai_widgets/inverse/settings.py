@@ -21,7 +21,6 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from xai_widgets.attribution import METHODS
@@ -32,6 +31,7 @@ from xai_widgets.inverse.operation_wise import OperationWise, operation_wise
 from xai_widgets.inverse.solver import SolverSettings
 from xai_widgets.inverse.units import Unit, find_units
 from xai_widgets.metrics.agreement import pearson
+from xai_widgets.metrics.deletion import at_size
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation.masking import prepare
 from xai_widgets.rules import deconv_relu
@@ -70,7 +70,7 @@ class Reproduction:
 
     def saliency(self) -> Tensor:
         """The map furthest down in the resolution of the images, (N, H, W)."""
-        return _resized(self.map, tuple(self.inverse.image.shape[2:]))
+        return at_size(self.map, (self.inverse.image.shape[2], self.inverse.image.shape[3]))
 
     def original_map(self) -> Tensor:
         """What the original draws, (N, h, w), without its signs.
@@ -105,7 +105,7 @@ class Reproduction:
         if other.ndim != 3 or len(other) != len(own):
             raise ValueError(f"the original has shape {tuple(other.shape)}, wanted ({len(own)}, h, w)")
         size = (max(own.shape[1], other.shape[1]), max(own.shape[2], other.shape[2]))
-        return pearson(_resized(own, size), _resized(other, size))
+        return pearson(at_size(own, size), at_size(other, size))
 
 
 @in_no_mode
@@ -415,9 +415,3 @@ def _coarser(chain: Chain) -> list[int]:
     pools = [index for index, unit in enumerate(chain.units) if unit.kind == "pool"]
     places = [each.shape[2:].numel() for each in chain.inputs if each.ndim == 4]
     return pools or [index for index, (at, after) in enumerate(pairwise(places)) if 1 < after < at]
-
-
-def _resized(maps: Tensor, size: tuple[int, ...]) -> Tensor:
-    if tuple(maps.shape[1:]) == size:
-        return maps
-    return F.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]

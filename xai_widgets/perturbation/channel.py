@@ -15,7 +15,7 @@ published search: 300 iterations, learning rate 0.01, lambda from 0 to 1500 over
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -203,13 +203,7 @@ def channel_extremal(
         )
         for best in searched:
             objective.complete(best)
-            yield replace(
-                made,
-                masks=best.masks,
-                smooth=best.smooth.clamp(0, 1),
-                class_scores=torch.stack([best.verdict.inside, best.verdict.outside], dim=2),
-                fields=best.fields,
-            )
+            yield made.found(best)
 
     return Run(play(), total=1 + -(-settings.steps // settings.every), name=f"channels of {layer}, {variant}")
 

@@ -15,7 +15,7 @@ discs. ``ExtremalSettings.released()`` is the published one (:mod:`~xai_widgets.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -176,13 +176,7 @@ def extremal(
         )
         for best in found:
             objective.complete(best)
-            yield replace(
-                made,
-                masks=best.masks,
-                smooth=best.smooth.clamp(0, 1),
-                class_scores=torch.stack([best.verdict.inside, best.verdict.outside], dim=2),
-                fields=best.fields,
-            )
+            yield made.found(best)
 
     return Run(play(), total=snapshots, name=f"extremal perturbation, {variant}")
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from xai_widgets.perturbation.areas import Found
 from xai_widgets.perturbation.objective import Variant
+
+AnyMasks = TypeVar("AnyMasks", bound="ScoredMasks")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +77,16 @@ class ScoredMasks:
         if self.variant == "delete":
             return self.complement_scores <= self.perturbed[:, None]
         return self.scores >= self.tau * self.whole[:, None]
+
+    def found(self: AnyMasks, best: Found) -> AnyMasks:
+        """The result with other masks, the best so far, of which all scores are there."""
+        return replace(
+            self,
+            masks=best.masks,
+            smooth=best.smooth.clamp(0, 1),
+            class_scores=torch.stack([best.verdict.inside, best.verdict.outside], dim=2),
+            fields=best.fields,
+        )
 
     def _of_target(self, scores: Tensor) -> Tensor:
         """The score of the class, (N, M), of scores (N, M, classes)."""
