@@ -14,7 +14,7 @@ from traitlets import link as link_in_python
 
 from xai_widgets.attribution import METHODS, Method, as_method
 from xai_widgets.model import ImageModel, Target
-from xai_widgets.run import Status, Worker
+from xai_widgets.run import Worker
 from xai_widgets.views import ClassPicker, RunBar, View
 
 #: A registered name, a method, or your own explainer, with a title if it is a pair.
@@ -122,20 +122,6 @@ class Explorer(VBox):
         for part in self._parts:
             part.close()
         super().close()
-
-    def _begin(self) -> None:
-        """The run bar at the start of a computation."""
-        self.run_bar.set_trait("error", "")
-        self.run_bar.status, self.run_bar.progress = "running", 0.0
-
-    def _end(self, status: Status, error: BaseException | None) -> None:
-        """The run bar at its end; for the worker's ``on_end``."""
-        self.run_bar.status = status
-        self.run_bar.message = ""
-        if status == "done":
-            self.run_bar.progress = 1.0
-        if error is not None:
-            self.run_bar.error = str(error) or type(error).__name__
 
 
 def row_layout() -> Layout:

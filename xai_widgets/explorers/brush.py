@@ -231,7 +231,7 @@ class PerturbationBrush(Explorer):
         x, target = self._x, self.target
 
         def on_start() -> None:
-            self._begin()
+            self.run_bar.begin()
             self.brush.step += 1
             self.brush.fill = FILLS.index("blur")
 
@@ -248,7 +248,7 @@ class PerturbationBrush(Explorer):
             ),
             on_start=on_start,
             on_snapshot=on_snapshot,
-            on_end=self._end,
+            on_end=self.run_bar.end,
         )
 
 

@@ -189,7 +189,7 @@ class DeletionExplorer(Explorer):
             board.target, board.chosen = self.target, list(self.method_picker.selected)
             board.complete = self._cache.setdefault(board.target, {})
             board.results = dict(board.complete)
-            self._begin()
+            self.run_bar.begin()
             self._draw(board, maps=True)
 
         def on_snapshot(run: Run[_Step]) -> None:
@@ -198,7 +198,7 @@ class DeletionExplorer(Explorer):
             self._draw(board, maps=run.latest.new_map)
 
         self._worker.submit(
-            lambda: self._run(board), on_start=on_start, on_snapshot=on_snapshot, on_end=self._end
+            lambda: self._run(board), on_start=on_start, on_snapshot=on_snapshot, on_end=self.run_bar.end
         )
 
     def _run(self, board: _Board) -> Run[_Step]:

@@ -199,7 +199,7 @@ class MaskRace(Explorer):
             race.target, race.chosen = self.target, list(self.method_picker.selected)
             race.complete = self._cache.setdefault(race.target, {})
             race.results = dict(race.complete)
-            self._begin()
+            self.run_bar.begin()
             self._draw(race)
 
         def on_snapshot(run: Run[str]) -> None:
@@ -207,7 +207,7 @@ class MaskRace(Explorer):
             self._draw(race)
 
         self._worker.submit(
-            lambda: self._run(race), on_start=on_start, on_snapshot=on_snapshot, on_end=self._end
+            lambda: self._run(race), on_start=on_start, on_snapshot=on_snapshot, on_end=self.run_bar.end
         )
 
     def _run(self, race: _Race) -> Run[str]:

@@ -16,7 +16,7 @@ from xai_widgets.inverse import LayerWise, SolverSettings, layer_wise
 from xai_widgets.inverse.evaluation import Reconstruction, reconstruction
 from xai_widgets.inverse.frequency import spectra
 from xai_widgets.inverse.layer_wise import Regularizer, check_lambda
-from xai_widgets.run import Run, Status, Worker
+from xai_widgets.run import Run, Worker
 from xai_widgets.views import CurveView, HeatmapView, RunBar, SliderView, View, link
 
 #: From no weight to the largest of the published pictures.
@@ -181,8 +181,7 @@ class RegressionInverseExplorer(VBox):
         def on_start() -> None:
             self.result = self.reconstruction = None
             self._clear()
-            self.run_bar.set_trait("error", "")
-            self.run_bar.status, self.run_bar.progress = "running", 0.0
+            self.run_bar.begin()
 
         def on_snapshot(run: Run[LayerWise]) -> None:
             assert run.latest is not None
@@ -191,14 +190,7 @@ class RegressionInverseExplorer(VBox):
             if run.latest.output is not None:
                 self._draw(run.latest)
 
-        def on_end(status: Status, error: BaseException | None) -> None:
-            self.run_bar.status, self.run_bar.message = status, ""
-            if status == "done":
-                self.run_bar.progress = 1.0
-            if error is not None:
-                self.run_bar.error = str(error) or type(error).__name__
-
-        self._worker.submit(self._run, on_start=on_start, on_snapshot=on_snapshot, on_end=on_end)
+        self._worker.submit(self._run, on_start=on_start, on_snapshot=on_snapshot, on_end=self.run_bar.end)
 
     def _run(self) -> Run[LayerWise]:
         return layer_wise(

@@ -78,7 +78,7 @@ class SearchExplorer(Explorer):
             self._draw(key, result)
 
         def on_start() -> None:
-            self._begin()
+            self.run_bar.begin()
             show(results.get(key))
 
         def on_snapshot(run: Run[Any]) -> None:
@@ -92,7 +92,7 @@ class SearchExplorer(Explorer):
             if key in results:
                 show(results[key])
                 self.run_bar.label = self._label(results[key])
-            self._end(status, error)
+            self.run_bar.end(status, error)
 
         if key in results and not again:
             self._worker.cancel()

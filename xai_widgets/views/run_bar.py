@@ -57,6 +57,27 @@ class RunBar(View):
         self._callbacks = {"run": CallbackDispatcher(), "cancel": CallbackDispatcher()}
         self.on_msg(self._handle)
 
+    def begin(self) -> None:
+        """Show that a computation begins: nothing is done yet, and no error stands."""
+        self.set_trait("error", "")
+        self.status, self.progress = "running", 0.0
+
+    def end(self, status: str, error: BaseException | None) -> None:
+        """Show how a computation has ended.
+
+        Parameters
+        ----------
+        status : {"done", "cancelled", "error"}
+            How.
+        error : BaseException or None
+            What was raised, if it failed.
+        """
+        self.status, self.message = status, ""
+        if status == "done":
+            self.progress = 1.0
+        if error is not None:
+            self.error = str(error) or type(error).__name__
+
     def on_run(self, callback: Callable[[RunBar], object], remove: bool = False) -> None:
         """Call `callback(bar)` at each click on run.
 

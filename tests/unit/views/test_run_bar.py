@@ -71,3 +71,18 @@ def test_other_messages_are_left_alone(content):
 def test_bad_values_are_refused(kwargs, words):
     with pytest.raises(TraitError, match=words):
         RunBar(**kwargs)
+
+
+def test_a_computation_begins_and_ends():
+    bar = RunBar(error="of before", message="batch 3")
+    bar.begin()
+    assert (bar.status, bar.progress, bar.error) == ("running", 0.0, "")
+    bar.progress = 0.4
+    bar.end("cancelled", None)
+    assert (bar.status, bar.progress, bar.message, bar.error) == ("cancelled", 0.4, "", "")
+    bar.end("done", None)
+    assert (bar.status, bar.progress) == ("done", 1.0)
+    bar.end("error", ValueError("no such layer"))
+    assert (bar.status, bar.error) == ("error", "no such layer")
+    bar.end("error", KeyError())
+    assert bar.error == "KeyError"
