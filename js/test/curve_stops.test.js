@@ -73,3 +73,22 @@ test("of equal stops the first counts; without any there is none", () => {
 	expect(stopAt(stops, 0.4, 1)).toBe(1);
 	expect(stopAt(new Float32Array(0), 0.4)).toBe(-1);
 });
+
+test("the place of the cursor is read whole at both ends, however long it is", async () => {
+	const x = [1234.5678, 1235.5678];
+	await show({ x: array("float32", [2], x), y: array("float32", [1, 2], [0, 1]), series: [], fraction: 1 });
+	const plot = () => find(".xw-plot").getBoundingClientRect();
+	const label = () => handle().getBoundingClientRect();
+	// Wide enough that it would leave the plot if its middle were under the line.
+	handle().style.padding = "1px 30px";
+	expect(label().width).toBeGreaterThan(80);
+	expect(label().right).toBeLessThanOrEqual(plot().right + 0.5);
+	expect(label().left).toBeLessThan(find(".xw-cursor").getBoundingClientRect().left);
+	view.model.set("fraction", 0.5);
+	await painted();
+	const line = find(".xw-cursor").getBoundingClientRect();
+	expect((label().left + label().right) / 2).toBeCloseTo((line.left + line.right) / 2, 0);
+	view.model.set("fraction", 0);
+	await painted();
+	expect(label().left).toBeGreaterThanOrEqual(plot().left - 0.5);
+});

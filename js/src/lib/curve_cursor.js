@@ -60,6 +60,9 @@ export class CurveCursor {
 		const shown = Math.min(Math.max(left, 0), width);
 		this.#line.style.transform = `translateX(${shown}px)`;
 		this.#line.classList.toggle("xw-outside", Math.abs(shown - left) > 1);
+		// In the middle under the line, unless the text would leave the plot: of its size only CSS knows.
+		const { before, after } = plot.roomAround(shown);
+		this.#handle.style.transform = `translateX(clamp(${-before}px, -50%, ${after}px - 100%))`;
 		const text = placeText(data, positionOf(x, fraction));
 		this.#handle.textContent = text;
 		const active = curves.find((curve) => curve.active && !curve.hidden);

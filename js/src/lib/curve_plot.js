@@ -106,6 +106,17 @@ export class CurvePlot {
 		return this.#plot.bbox.height / uPlot.pxRatio;
 	}
 
+	/**
+	 * What is left of the whole plot, axes and all, at both sides of a place.
+	 *
+	 * @param {number} left  CSS px from the left of the plotting area
+	 * @returns {{before: number, after: number}} CSS px
+	 */
+	roomAround(left) {
+		const before = this.#plot.bbox.left / uPlot.pxRatio + left;
+		return { before, after: this.#plot.width - before };
+	}
+
 	get canvas() {
 		return this.#plot.ctx.canvas;
 	}
