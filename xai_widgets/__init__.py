@@ -37,6 +37,7 @@ _EXPORTS: dict[str, str | None] = {
     "inverse": None,
     "metrics": None,
     "perturbation": None,
+    "similarity": None,
     "views": None,
     "zoo": None,
 }

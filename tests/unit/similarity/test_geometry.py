@@ -1,0 +1,109 @@
+"""Rotations and scales: the pixels against numpy's own turns, the places against the pixels."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from networks import one_sentence
+
+from xai_widgets.similarity import ActivationGrid, rotations, scalings, similarity, width
+
+
+def image(height=6, width=6, seed=0):
+    return torch.rand(3, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+def test_quarter_turns_are_those_of_numpy():
+    x = image()
+    made = rotations(x, [0, 90, 180, 270])
+    for turns in range(4):
+        torch.testing.assert_close(
+            made.images[turns], torch.rot90(x, turns, (1, 2)), atol=1e-5, rtol=0, msg=str(turns)
+        )
+    assert made.labels == ("0°", "90°", "180°", "270°")
+
+
+def test_half_turns_of_an_image_that_is_not_square():
+    x = image(4, 7)
+    torch.testing.assert_close(rotations(x, [180]).images[0], x.flip(1, 2), atol=1e-5, rtol=0)
+
+
+def test_twice_as_large_and_half_as_large():
+    x = image(4, 8).repeat_interleave(2, 1).repeat_interleave(2, 2)
+    large, small = scalings(x, [2, 0.5]).images
+    middle = x[:, 2:6, 4:12].repeat_interleave(2, 1).repeat_interleave(2, 2)
+    # Between equal pixels nothing is to be interpolated.
+    torch.testing.assert_close(large[:, 1::4, 1::4], middle[:, 1::4, 1::4], atol=1e-5, rtol=0)
+    torch.testing.assert_close(small[:, 2:6, 4:12], x[:, ::2, ::2], atol=1e-5, rtol=0)
+    assert small[:, :2].abs().max() == 0
+
+
+@given(st.floats(-180, 180), st.integers(0, 4), st.integers(0, 8), st.floats(0.6, 1.6))
+def test_a_place_is_where_its_pixel_went(angle, row, column, factor):
+    """A bright spot is looked for in the transformed image, where its place is said to be."""
+    height, width = 50, 90
+    x = torch.zeros(1, height, width)
+    x[:, row * 10 + 4 : row * 10 + 7, column * 10 + 4 : column * 10 + 7] = 1
+    at = (column * 10 + 5.5) / width, (row * 10 + 5.5) / height
+    for series in (rotations(x, [angle]), scalings(x, [factor])):
+        place = series.follow(at)[0]
+        picture = series.images[0, 0]
+        if place.isnan().any():
+            continue
+        yy, xx = np.mgrid[:height, :width]
+        if picture.sum() < 5:  # cut at the border
+            continue
+        middle = [float((picture.numpy() * grid).sum() / picture.sum()) + 0.5 for grid in (xx, yy)]
+        assert abs(middle[0] - place[0] * width) < 1.5
+        assert abs(middle[1] - place[1] * height) < 1.5
+
+
+@given(st.floats(0, 0.999), st.floats(0, 0.999), st.floats(-180, 180), st.floats(-180, 180))
+def test_following_from_any_image_of_the_series_is_consistent(x, y, first, second):
+    series = rotations(image(5, 9), [first, second])
+    there = series.follow((x, y))
+    for number in range(2):
+        if there[number].isnan().any():
+            continue
+        again = series.follow(there[number].tolist(), number)
+        both = ~(again.isnan() | there.isnan())
+        torch.testing.assert_close(again[both], there[both], atol=1e-5, rtol=0)
+        # At the border rounding decides whether a place has left the image.
+        for only in (again[again.isnan() != there.isnan()], there[again.isnan() != there.isnan()]):
+            borders = only[~only.isnan()].view(-1, 2)
+            assert ((borders < 1e-5) | (borders > 1 - 1e-5)).any(1).all()
+
+
+def test_what_leaves_the_image_is_a_gap():
+    series = scalings(image(), [1, 2, 0.5])
+    gone = series.follow((0.1, 0.1)).isnan().all(1)
+    assert gone.tolist() == [False, True, False]
+    z = torch.rand(3, 4, 4, 5, generator=torch.Generator().manual_seed(1))
+    grids = [ActivationGrid("net", "conv", n, part) for n, part in enumerate(z)]
+    made = series.profile(grids, 0, (0, 0))
+    assert made.isnan().tolist() == [False, True, False]
+    # The middle of the cell (0, 0), at 1/8, is at 5/16 in the image that is half as large: cell (1, 1).
+    assert made[0] == pytest.approx(1)
+    assert made[2] == pytest.approx(similarity(grids[0], (0, 0), grids[2])[1, 1].item())
+    lengths = series.profile(grids, 0, (0, 0), "euclidean")
+    wanted = similarity(grids[0], (0, 0), grids[2], "euclidean", sigma=width(grids))[1, 1].item()
+    assert lengths[2] == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: rotations(image(), []), "one finite number or more"),
+        (lambda: rotations(image(), [float("nan")]), "one finite number or more"),
+        (lambda: scalings(image(), [1, 0]), "above 0"),
+        (lambda: rotations(torch.rand(2, 3, 4, 4), [1]), "one image (C, H, W)"),
+        (lambda: rotations(image(), [0, 1]).profile([], 0, (0, 0)), "0 grids were given for 2 images"),
+    ],
+)
+def test_refusals(call, words):
+    with pytest.raises(ValueError, match=re.escape(words)) as error:
+        call()
+    one_sentence(error)

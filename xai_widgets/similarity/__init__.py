@@ -1,0 +1,29 @@
+"""Similarity: what else is alike to one patch, in every layer, image and network."""
+
+from __future__ import annotations
+
+from xai_widgets.similarity.components import Components, factorise
+from xai_widgets.similarity.geometry import GeometricSeries, rotations, scalings
+from xai_widgets.similarity.grids import ActivationGrid, activation_grids
+from xai_widgets.similarity.index import Matches, SimilarityIndex, similarity_index
+from xai_widgets.similarity.measure import KINDS, same_place, similarity, width
+from xai_widgets.similarity.packing import Packed, pack
+
+__all__ = [
+    "KINDS",
+    "ActivationGrid",
+    "Components",
+    "GeometricSeries",
+    "Matches",
+    "Packed",
+    "SimilarityIndex",
+    "activation_grids",
+    "factorise",
+    "pack",
+    "rotations",
+    "same_place",
+    "scalings",
+    "similarity",
+    "similarity_index",
+    "width",
+]

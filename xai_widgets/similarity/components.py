@@ -1,0 +1,192 @@
+"""Groups of features that activations are made of: non-negative matrix factorisation (Lee and Seung 1999).
+
+Used for overlays by Olah et al. 2018 and by Fong et al. 2021. With the vectors of all places as the rows of X, (n, C):
+
+    X ~ W H,   W (n, M) >= 0,   H (M, C) >= 0,   both to the least |X - W H|^2
+
+Each row of H is a direction, here of length 1, and each column of W says how much of it there is at each place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from xai_widgets.features import TopActivations, effective_receptive_field
+from xai_widgets.features.top_activations import MEASURED, _Source
+from xai_widgets.model import ImageModel
+from xai_widgets.run import Run, in_no_mode
+from xai_widgets.similarity.grids import ActivationGrid, spaces
+
+#: How many components may be asked for.
+MOST = 12
+#: Iterations between two snapshots, and how many of those at most.
+ROUND, ROUNDS = 20, 20
+#: The search ends when a round makes the error smaller by less than this share.
+TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Components:
+    """M groups of features of a layer over P images.
+
+    Attributes
+    ----------
+    layer : str
+        Name of the layer.
+    weights : numpy.ndarray of float32, (P, h, w, M)
+        How much of each component there is at each place, in units of the activations; that of the largest sum first.
+    directions : numpy.ndarray of float32, (M, C)
+        What each component is, of length 1.
+    error : float
+        |X - W H| / |X|, 0 for activations that are all zero.
+    images : tuple of int
+        Which image each of the P is.
+    """
+
+    layer: str
+    weights: NDArray[np.float32]
+    directions: NDArray[np.float32]
+    error: float
+    images: tuple[int, ...]
+
+    def top(self, model: ImageModel, images: Any, *, k: int = 9, side: int | None = None) -> TopActivations:
+        """Where each component is strongest: its k images and a place in each.
+
+        Parameters
+        ----------
+        model : ImageModel
+            The network.
+        images
+            The images that the activations were taken of.
+        k : int, default 9
+            How many images for each component.
+        side : int, optional
+            Of a patch, in pixels. Default: the effective receptive field, measured on the first four images.
+
+        Returns
+        -------
+        TopActivations
+            With a component in the place of a channel; ``top.patches(range(M))`` are the patches.
+        """
+        if k < 1:
+            raise ValueError(f"k is {k}, wanted at least 1")
+        source = _Source(model, images)
+        if side is None:
+            side = effective_receptive_field(model, self.layer, source.batch(0, MEASURED))
+        height, columns = self.weights.shape[1:3]
+        values, flat = torch.from_numpy(self.weights).flatten(1, 2).max(1)
+        best = values.T.argsort(dim=1, descending=True, stable=True)[:, :k]
+        kept, at = values.T.gather(1, best), flat.T.gather(1, best)
+        which = torch.tensor(self.images)[best]
+        if (missing := k - best.shape[1]) > 0:
+            kept = torch.nn.functional.pad(kept, (0, missing), value=torch.nan)
+            which = torch.nn.functional.pad(which, (0, missing), value=-1)
+            at = torch.nn.functional.pad(at, (0, missing))
+        places = torch.stack([at // columns, at % columns], 2)
+        return TopActivations(kept, which, places, (height, columns), side, source)
+
+
+@in_no_mode
+def factorise(grids: Sequence[ActivationGrid], count: int = 4, *, seed: int = 0) -> Run[Components]:
+    """Find the groups of features that the activations of a layer are made of.
+
+    Parameters
+    ----------
+    grids : sequence of ActivationGrid
+        Of one layer of one network, on any number of images.
+    count : int, default 4
+        How many components, 1 to 12.
+    seed : int, default 0
+        Of what scikit-learn draws for its start.
+
+    Returns
+    -------
+    Run of Components
+        A snapshot every 20 iterations, until 20 of them lower the error by less than a thousandth.
+
+    Raises
+    ------
+    ValueError
+        For another number of components, more than the channels or the places, grids of several layers, or
+        activations below zero.
+    ImportError
+        If scikit-learn is missing, with the extra that brings it.
+    """
+    (network, layer), members = _one_space(grids)
+    x = torch.stack([grid.raw.cpu() for grid in members]).double()
+    count_places, channels = x[..., 0].numel(), x.shape[-1]
+    if not 1 <= count <= min(MOST, channels, count_places):
+        raise ValueError(
+            f"count is {count}, wanted 1 to {min(MOST, channels, count_places)} components: {layer!r} has "
+            f"{channels} channels at {count_places} places"
+        )
+    if (low := x.min().item()) < 0:
+        raise ValueError(
+            f"the activations of layer {layer!r} of {network} go down to {low:.3g}, wanted none below 0, such as those "
+            "of a layer behind a ReLU"
+        )
+    solve = _solver()
+    flat = x.reshape(-1, channels).numpy()
+
+    def play() -> Iterator[Components]:
+        length = np.linalg.norm(flat)
+        weights, directions = np.zeros((len(flat), count)), np.zeros((count, channels))
+        before = np.inf
+        for number in range(ROUNDS if length > 0 else 1):
+            if length > 0:
+                # tol is 0: the rounds decide, and scikit-learn would warn that it has not converged.
+                start = (
+                    {"init": "nndsvda", "random_state": seed}
+                    if number == 0
+                    else {"init": "custom", "W": weights, "H": directions}
+                )
+                weights, directions, _ = solve(flat, n_components=count, max_iter=ROUND, tol=0, **start)
+            error = float(np.linalg.norm(flat - weights @ directions) / length) if length > 0 else 0.0
+            yield _components(members, weights, directions, error)
+            if before - error <= TOLERANCE * before:
+                return
+            before = error
+
+    return Run(play(), total=ROUNDS, name=f"components of {layer}")
+
+
+def _components(
+    grids: Sequence[ActivationGrid], weights: NDArray[Any], directions: NDArray[Any], error: float
+) -> Components:
+    """Directions brought to length 1, the strongest first."""
+    lengths = np.linalg.norm(directions, axis=1)
+    weights = weights * lengths
+    directions = directions / np.where(lengths > 0, lengths, 1)[:, None]
+    order = np.argsort(-weights.sum(0), kind="stable")
+    shape = (len(grids), *grids[0].shape, len(lengths))
+    return Components(
+        grids[0].layer,
+        np.ascontiguousarray(weights[:, order].reshape(shape), np.float32),
+        np.ascontiguousarray(directions[order], np.float32),
+        error,
+        tuple(grid.image for grid in grids),
+    )
+
+
+def _one_space(grids: Sequence[ActivationGrid]) -> tuple[tuple[str, str], list[ActivationGrid]]:
+    found = spaces(grids)
+    if len(found) > 1:
+        names = ", ".join(" ".join(key) for key in found)
+        raise ValueError(f"the grids are of {len(found)} layers, {names}, wanted one layer of one network")
+    return next(iter(found.items()))
+
+
+def _solver() -> Any:
+    try:
+        from sklearn.decomposition import non_negative_factorization
+    except ImportError as error:
+        raise ImportError(
+            "Components are found by scikit-learn, which is missing: pip install 'xai-widgets[components]'."
+        ) from error
+    return non_negative_factorization
