@@ -12,12 +12,13 @@ that are shared or run in place need no rewriting. The mode belongs to the threa
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 #: A rule for ReLU takes the input and gives the output with its own backward.
@@ -159,3 +160,213 @@ def deconv_relu(x: Tensor) -> Tensor:
 def positive_gradient(y: Tensor) -> Tensor:
     """Identity whose backward is relu(g): what comes back from above loses its negative part."""
     return _PositiveGradient.apply(y)
+
+
+# -- rules for everything on the way ----------------------------------------------------------------------
+
+#: y = f(a, w), linear in the activation a and in the weight w, and added to it what comes from no activation.
+Operation = Callable[[Tensor, Tensor], Tensor]
+#: A rule gives what ``run()`` gives, with a backward of its own.
+LinearRule = Callable[[Tensor, Tensor, Operation, Callable[[], Tensor]], Tensor]
+ScaleRule = Callable[[Tensor, Tensor, Callable[[], Tensor]], Tensor]
+RectifierRule = Callable[[Tensor, Callable[[], Tensor]], Tensor]
+
+_LINEAR = {
+    "linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "matmul", "mm",
+}  # fmt: skip
+_AVERAGE = {
+    "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
+    "mean", "sum",
+}  # fmt: skip
+_INTERPOLATE = {"interpolate", "upsample"}
+_ADD, _SUBTRACT = {"add", "add_"}, {"sub", "sub_", "subtract", "subtract_"}
+_MULTIPLY = {
+    "mul", "mul_", "multiply", "multiply_", "div", "div_", "divide", "divide_", "true_divide", "true_divide_",
+}  # fmt: skip
+_NEGATE = {"neg", "neg_", "negative", "negative_"}
+#: Rectifiers with an upper end are found by :func:`_is_bounded`.
+_BOUNDED = {F.relu6, F.hardtanh, F.hardtanh_}
+#: What only moves values, or passes on one of several: its own backward is right under any rule.
+_MOVING = {
+    "__getitem__", "adaptive_max_pool1d", "alpha_dropout", "cat", "channel_shuffle", "chunk", "clone", "concat",
+    "concatenate", "contiguous", "cpu", "cuda", "dropout", "dropout1d", "dropout2d", "dropout3d", "dropout_", "double",
+    "expand", "expand_as", "feature_alpha_dropout", "feature_dropout", "flatten", "flip", "float", "index_select",
+    "movedim", "narrow", "pad", "permute", "pixel_shuffle", "pixel_unshuffle", "reshape", "reshape_as", "roll",
+    "select", "split", "squeeze", "squeeze_", "stack", "swapaxes", "t", "tensor_split", "to", "transpose", "type",
+    "type_as", "unbind", "unflatten", "unsqueeze", "unsqueeze_", "view", "view_as", "__get__",
+}  # fmt: skip
+
+
+class PropagationRules(TorchFunctionMode):
+    """Give every operation between the pixels and the scores a backward pass of its own while the block runs.
+
+    What only moves values (concatenation, reshaping, dropout in eval mode) or picks them (max-pooling) keeps its own.
+    What has no rule is refused by its name and that of its layer. Parameters are constants: a tensor that requires a
+    gradient is one that depends on the pixels. The backward pass has to run after the block.
+
+    Parameters
+    ----------
+    title : str
+        The method, as errors say it.
+    network : nn.Module
+        Whose layers errors name.
+    linear : callable
+        ``linear(a, w, f, run)`` for y = f(a, w) + constant: convolutions and linear layers; averages, interpolation
+        and sums, whose w is 1; and additions, as the sum of a stack.
+    scale : callable
+        ``scale(x, factor, run)`` for y = factor * x + constant, the factor like x or broadcast to it: batch-norm in
+        eval mode, and a constant that is multiplied, added or subtracted.
+    rectifier : callable
+        ``rectifier(x, run)`` for ReLU in all its forms, and ReLU with an upper end.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        network: nn.Module,
+        *,
+        linear: LinearRule,
+        scale: ScaleRule,
+        rectifier: RectifierRule,
+    ) -> None:
+        super().__init__()
+        self._title = title
+        self._network = network
+        self._linear = linear
+        self._scale = scale
+        self._rectifier = rectifier
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = {key: _constant(value) for key, value in (kwargs or {}).items()}
+        args = tuple(_constant(value) for value in args)
+        on_the_way = [index for index, value in enumerate(args) if _depends(value)]
+        name = getattr(func, "__name__", "")
+        moving = name in _MOVING or func in _MAX_POOL or func in _MAX_POOL_WITH_SWITCHES
+        if moving or not (on_the_way or any(map(_depends, kwargs.values()))):
+            return func(*args, **kwargs)
+        x: Any = args[0] if args else kwargs.get("input")
+        in_place = _is_in_place(func, name, args, kwargs)
+
+        def run() -> Tensor:
+            first = x.clone() if in_place else x
+            made: Tensor = func(first, *args[1:], **kwargs) if args else func(**{**kwargs, "input": first})
+            return made
+
+        y = self._apply(func, name, args, kwargs, run) if isinstance(x, Tensor) else None
+        if y is None:
+            result = func(*args, **kwargs)
+            if _depends(result):
+                raise ValueError(
+                    f"{self._title} has no rule for {name!r}, met in {_layer_here(self._network)!r}, wanted a network "
+                    "of convolutions, linear layers, batch-norm, ReLU, pooling, additions and concatenations"
+                )
+            return result
+        return x.copy_(y) if in_place else y
+
+    def _apply(
+        self,
+        func: Callable[..., Any],
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        run: Callable[[], Tensor],
+    ) -> Tensor | None:
+        """The output with the backward of its rule; None for an operation that has none."""
+        x, other = args[0] if args else kwargs["input"], _argument(args, kwargs, 1, "other", None)
+        if _is_relu(func, args, kwargs) or _is_bounded(func, args, kwargs):
+            return self._rectifier(x, run)
+        if name in _ADD | _SUBTRACT and kwargs.get("alpha", 1) == 1:
+            return self._add(x, other, -1 if name in _SUBTRACT else 1, run)
+        if name in _LINEAR:
+            weight = _argument(args, kwargs, 1, "weight", other)
+            if _depends(weight) or not _depends(x):
+                return None
+            # Without the bias, which is third.
+            rest = (None, *args[3:]) if len(args) > 3 else ()
+            named = _without(kwargs, "input", "weight", "other", "mat2", "bias")
+            return self._linear(x, weight, lambda a, w: func(a, w, *rest, **named), run)
+        if name in _AVERAGE or (name in _INTERPOLATE and _is_average(args, kwargs)):
+            named = _without(kwargs, "input")
+            return self._linear(x, _one(x), lambda a, w: w * func(a, *args[1:], **named), run)
+        if func is F.batch_norm:
+            weight = _argument(args, kwargs, 3, "weight", None)
+            return self._scale(x, _one(x) if weight is None else weight.view(1, -1, *[1] * (x.ndim - 2)), run)
+        if name in _MULTIPLY and not _depends(other):
+            return self._scale(x, torch.as_tensor(other, dtype=x.dtype, device=x.device), run)
+        if name == "mul" and not _depends(x):
+            return self._scale(other, x, run)
+        if name in _NEGATE or (name == "__rsub__" and not _depends(other)):
+            return self._scale(x, -_one(x), run)
+        return None
+
+    def _add(self, x: Tensor, other: Any, sign: int, run: Callable[[], Tensor]) -> Tensor:
+        """The sum or the difference, where one of both may be a constant."""
+        if not _depends(other):
+            return self._scale(x, _one(x), run)
+        if sign < 0:
+            positive = other
+            other = self._scale(positive, -_one(positive), lambda: -positive)
+        if not _depends(x):
+            return self._scale(other, _one(other), run)
+        both = torch.stack(torch.broadcast_tensors(x, other))
+        return self._linear(both, _one(x), lambda a, w: w * a.sum(0), run)
+
+
+def _constant(value: Any) -> Any:
+    """Parameters without their gradient."""
+    if isinstance(value, nn.Parameter):
+        return value.detach()
+    return type(value)(map(_constant, value)) if type(value) in (list, tuple) else value
+
+
+def _depends(value: Any) -> bool:
+    """Whether a tensor, or one of several, depends on the pixels."""
+    if isinstance(value, list | tuple):
+        return any(map(_depends, value))
+    return isinstance(value, Tensor) and value.requires_grad
+
+
+def _is_in_place(func: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    place = {F.relu: 1, F.relu6: 1, F.hardtanh: 3}.get(func)
+    if place is not None:
+        return bool(_argument(args, kwargs, place, "inplace", False))
+    return name.endswith("_") and not name.endswith("__")
+
+
+def _is_bounded(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether it clamps at zero from below, and somewhere above."""
+    if func is F.relu6:
+        return True
+    low = "min_val" if func in _BOUNDED else "min"
+    return (func in _BOUNDED or func in _CLAMP) and _argument(args, kwargs, 1, low, None) == 0
+
+
+def _is_average(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether an interpolation has no negative weight."""
+    return _argument(args, kwargs, 3, "mode", "nearest") != "bicubic"
+
+
+def _without(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key not in names}
+
+
+def _one(like: Tensor) -> Tensor:
+    return torch.ones((), dtype=like.dtype, device=like.device)
+
+
+def _layer_here(network: nn.Module) -> str:
+    """The innermost layer of a network whose code is running."""
+    names = {id(module): name for name, module in network.named_modules()}
+    frame = inspect.currentframe()
+    while frame is not None:
+        name = names.get(id(frame.f_locals.get("self")))
+        if name is not None:
+            return name or type(network).__name__
+        frame = frame.f_back
+    return type(network).__name__

@@ -1,8 +1,9 @@
-"""Every method equals Captum's, or where Captum has none, an implementation by hooks written here."""
+"""Every method equals Captum's, or where Captum has none, zennit's or an implementation by hooks written here."""
 
 import captum.attr
 import pytest
 import torch
+import zennit_twins
 from torch import nn
 from twins import NETWORKS, MaxPool, pair_of, photographs
 
@@ -96,6 +97,10 @@ def guided_nonlinearity(model, twin, x, target):
             handle.remove()
 
 
+def excitation_backprop(model, twin, x, target):
+    return zennit_twins.excitation_backprop(twin, x, target)
+
+
 #: Of every registered method: the other implementation, and the options with which ours does the same.
 ORACLES = {
     "gradient": (saliency, {}),
@@ -106,13 +111,15 @@ ORACLES = {
     "guided_nonlinearity": (guided_nonlinearity, {"steps": STEPS}),
     "smoothgrad": (smooth_grad, {"samples": SAMPLES, "sigma": SIGMA}),
     "grad_cam": (grad_cam, {}),
+    "excitation_backprop": (excitation_backprop, {"layer": "image"}),
 }
 
 
 #: Methods whose pixels are computed, not given. Where one of them differs in its last bit, or a batch has another
 #: length, a ReLU at its kink or a tie of a max-pool tips over in single precision, and a thousandth of the gradient
-#: with it: these are compared in double precision, where what is left is the method.
-COMPUTED_PIXELS = ["integrated_gradients", "guided_nonlinearity", "smoothgrad"]
+#: with it: these are compared in double precision, where what is left is the method. So is the method whose other
+#: implementation folds batch-norm away, and computes activations that differ in their last bits.
+COMPUTED_PIXELS = ["integrated_gradients", "guided_nonlinearity", "smoothgrad", "excitation_backprop"]
 
 
 def setting(name, dtype=torch.float32):

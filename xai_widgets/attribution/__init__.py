@@ -13,6 +13,7 @@ from xai_widgets.attribution.guided import deconvnet, guided_backprop
 from xai_widgets.attribution.path import completeness_gap, guided_nonlinearity, integrated_gradients
 from xai_widgets.attribution.noise import smoothgrad
 from xai_widgets.attribution.activation import grad_cam
+from xai_widgets.attribution.excitation import excitation_backprop, probability_gap
 from xai_widgets.attribution.registry import METHODS, Method, as_method, get
 # isort: on
 
@@ -22,6 +23,7 @@ __all__ = [
     "as_method",
     "completeness_gap",
     "deconvnet",
+    "excitation_backprop",
     "get",
     "grad_cam",
     "gradient",
@@ -29,5 +31,6 @@ __all__ = [
     "guided_backprop",
     "guided_nonlinearity",
     "integrated_gradients",
+    "probability_gap",
     "smoothgrad",
 ]

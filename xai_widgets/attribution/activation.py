@@ -24,10 +24,24 @@ def layer_gradient(model: ImageModel, x: Tensor, target: Tensor, layer: str) -> 
         depends = activation.requires_grad and score.requires_grad
         gradient = torch.autograd.grad(score, activation, allow_unused=True)[0] if depends else None
     if gradient is None:
-        raise ValueError(
-            f"the scores do not depend on layer {layer!r}, wanted one on their way, such as {model.default_layer()!r}"
-        )
+        raise off_the_way(model, layer)
     return activation.detach().float(), gradient.float()
+
+
+def off_the_way(model: ImageModel, layer: str) -> ValueError:
+    """The error for a layer from which nothing comes to the scores."""
+    return ValueError(
+        f"the scores do not depend on layer {layer!r}, wanted one on their way, such as {model.default_layer()!r}"
+    )
+
+
+def check_places(model: ImageModel, layer: str, activation: Tensor) -> None:
+    """ValueError for a layer whose output (N, ...) has no places."""
+    if activation.ndim != 4:
+        raise ValueError(
+            f"layer {layer!r} has an output of shape {tuple(activation.shape[1:])}, wanted (C, h, w), such as that of "
+            f"{model.default_layer()!r}"
+        )
 
 
 @method(title="Grad-CAM", reduce=channel_sum, source="Selvaraju et al. 2017")
@@ -53,10 +67,6 @@ def grad_cam(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None 
     """
     layer = model.default_layer() if layer is None else layer
     activation, gradient = layer_gradient(model, x, target, layer)
-    if activation.ndim != 4:
-        raise ValueError(
-            f"layer {layer!r} has an output of shape {tuple(activation.shape[1:])}, wanted (C, h, w), such as that of "
-            f"{model.default_layer()!r}"
-        )
+    check_places(model, layer, activation)
     weights = gradient.mean((2, 3), keepdim=True)
     return (weights * activation).sum(1, keepdim=True).relu()

@@ -29,6 +29,8 @@ OPTIONS = {
 }
 WITH_LAYER = [name for name, method in METHODS.items() if "layer" in inspect.signature(method).parameters]
 NEED_RELU = ["deconvnet", "guided_backprop", "guided_nonlinearity"]
+#: Those that refuse an operation that they have no rule for.
+NEED_RULES = ["excitation_backprop"]
 
 
 @pytest.fixture
@@ -214,7 +216,14 @@ def test_a_network_without_relu_is_refused_by_what_changes_relu(method, network)
     one_sentence(error)
 
 
-@pytest.mark.parametrize("method", sorted(set(METHODS) - set(NEED_RELU)))
+@pytest.mark.parametrize("method", NEED_RULES)
+def test_an_operation_without_a_rule_is_refused_by_its_name_and_that_of_its_layer(method):
+    with pytest.raises(ValueError, match="no rule for 'gelu', met in 'Smooth', wanted") as error:
+        run(method, wrap(settle(Smooth())), images(1))
+    one_sentence(error)
+
+
+@pytest.mark.parametrize("method", sorted(set(METHODS) - set(NEED_RELU) - set(NEED_RULES)))
 def test_a_network_without_relu_is_fine_for_the_others(method):
     assert run(method, wrap(settle(Smooth())), images(1)).abs().sum() > 0
 

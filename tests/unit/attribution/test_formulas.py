@@ -46,6 +46,7 @@ def test_saliency_maps_are_those_of_the_sources():
     wanted = {
         "gradient": largest, "gradient_x_input": total, "deconvnet": largest, "guided_backprop": largest,
         "integrated_gradients": total, "guided_nonlinearity": size, "smoothgrad": largest, "grad_cam": total,
+        "excitation_backprop": total,
     }  # fmt: skip
     assert {name: METHODS[name].reduce(values).flatten().tolist() for name in wanted} == wanted
 

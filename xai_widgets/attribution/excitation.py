@@ -1,0 +1,214 @@
+"""Excitation backprop: with which probability a neuron wins when each one passes its share on to what excites it.
+
+Zhang et al. 2016; equation 4.11 of Kwon's dissertation. For a neuron a_i = relu(sum_j w_ji a_j + b_i) that won:
+
+    P(a_j | a_i) = Z_i a_j w_ji   where w_ji >= 0, else 0,   Z_i so that they sum to 1
+    P(a_j)       = sum_i P(a_j | a_i) P(a_i),   P = 1 for the score of the class
+
+An addition is such a neuron with weights 1, so is an average. The ReLU passes P on; so do a concatenation, which hands
+each part its own, and a max-pool, to the one that won it. Batch-norm belongs to the convolution before it: where its
+factor is below 0, what excites is what the convolution's weights below 0 are for.
+
+Where values below 0 are not cut off by a ReLU at once, as in the normalised image, the share of a_j is its positive
+part of the sum, (w_ji a_j)_+: the same for a_j >= 0. P then bears the sign of a_j: in which direction it excites.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xai_widgets.attribution.activation import check_places, off_the_way
+from xai_widgets.attribution.registry import channel_sum, method
+from xai_widgets.model import ImageModel
+from xai_widgets.recording import recording
+from xai_widgets.rules import Operation, PropagationRules
+
+#: The layer that stands for the pixels.
+IMAGE = "image"
+#: Of the probability; more than this missing from 1 is said in a warning.
+TOLERANCE = 0.01
+
+
+class _Shared(torch.autograd.Function):
+    """y = f(a, w) + constant, on whose way back P is shared out among a."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, weight: Tensor, f: Operation, run: Callable[[], Tensor]) -> Tensor:
+        ctx.save_for_backward(a, weight)
+        ctx.f = f
+        return run()
+
+    @staticmethod
+    def backward(ctx: Any, p: Tensor) -> tuple[Tensor | None, ...]:
+        a, weight = (each.float() if each.element_size() < 4 else each for each in ctx.saved_tensors)
+        made = torch.zeros_like(a)
+        for sign in (1, -1):
+            part = (sign * p).clamp(min=0).to(a)
+            if part.any():
+                made += _shares(a, sign * weight, ctx.f, part)
+        return made.to(p.dtype), None, None, None
+
+
+class _Scaled(torch.autograd.Function):
+    """y = factor * x + constant; below 0 the factor turns round the direction that excites."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factor: Tensor, run: Callable[[], Tensor]) -> Tensor:
+        ctx.save_for_backward(factor.sign())
+        ctx.shape = x.shape
+        return run()
+
+    @staticmethod
+    def backward(ctx: Any, p: Tensor) -> tuple[Tensor | None, ...]:
+        (sign,) = ctx.saved_tensors
+        return (p * sign).sum_to_size(ctx.shape), None, None
+
+
+class _Rectified(torch.autograd.Function):
+    """ReLU: a neuron that is on passes P on to what it is made of, one that is off has none."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, run: Callable[[], Tensor]) -> Tensor:
+        y = run()
+        ctx.save_for_backward(y > 0)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, p: Tensor) -> tuple[Tensor | None, ...]:
+        (active,) = ctx.saved_tensors
+        return p.clamp(min=0) * active, None
+
+
+def _shares(a: Tensor, weight: Tensor, f: Operation, p: Tensor) -> Tensor:
+    """P(a_j) of what excites f(a, weight), with the sign of a_j."""
+    halves = [(a.clamp(min=0), weight.clamp(min=0)), (a.clamp(max=0), weight.clamp(max=0))]
+    # After a ReLU nothing is below 0, and one half is all.
+    halves = halves if (a < 0).any() else halves[:1]
+    with torch.enable_grad():
+        given = [half.detach().requires_grad_() for half, _ in halves]
+        excitation = sum(f(half, w) for half, (_, w) in zip(given, halves, strict=True))
+        assert isinstance(excitation, Tensor)
+        z = torch.where(excitation > torch.finfo(p.dtype).tiny, p / excitation, 0).detach()
+        back = torch.autograd.grad(excitation, given, z)
+    # Where both a and w are below 0 their product excites, but P is to have the sign of a.
+    return given[0].detach() * back[0] - (given[1].detach() * back[1] if len(given) > 1 else 0)
+
+
+def winning_probability(model: ImageModel, x: Tensor, start: Tensor, layer: str) -> Tensor:
+    """P at a layer, or at the image, when it begins with ``start`` at the scores.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network.
+    x : Tensor, (N, C, H, W)
+        Pixels.
+    start : Tensor, (N, classes)
+        P of the scores. Below 0 it is that of the dual score, whose weights have the opposite signs.
+    layer : str
+        By its name in ``model.layers()``, or "image".
+
+    Returns
+    -------
+    Tensor, (N, ...)
+        At least 0.
+
+    Raises
+    ------
+    ValueError
+        For an unknown layer, with the nearest name, one on which the scores do not depend, or an operation that has no
+        rule, with its name and that of its layer.
+    """
+    names = [] if _is_image(model, layer) else [layer]
+    rules = PropagationRules(
+        "excitation backprop",
+        model.module,
+        linear=_Shared.apply,
+        scale=_Scaled.apply,
+        rectifier=_Rectified.apply,
+    )
+    with torch.inference_mode(False), torch.enable_grad(), recording(model.find_layers(names)) as kept:
+        pixels = x.clone().requires_grad_()
+        with rules:
+            scores = model(pixels)
+        at = kept[layer] if names else pixels
+        found = None
+        if at.requires_grad and scores.requires_grad:
+            (found,) = torch.autograd.grad(scores, at, start.clone(), allow_unused=True)
+    if found is None:
+        raise off_the_way(model, layer)
+    return found.to(torch.promote_types(found.dtype, torch.float32)).abs()
+
+
+def excitation_layer(model: ImageModel) -> str:
+    """The layer at which maps are drawn: where the resolution of the last convolutions begins.
+
+    That is the pool that leads to it, as pool4 of VGG16, or else the last layer before, as the third stage of a
+    residual network.
+    """
+    layers = [each for each in model.layers() if len(each.shape) == 3]
+    last = next(each for each in layers if each.name == model.default_layer())
+    places = last.shape[1] * last.shape[2]
+    before = [each for each in layers if each.shape[1] * each.shape[2] > places]
+    if not before:
+        return last.name
+    following = layers[layers.index(before[-1]) + 1 :]
+    pools = [each.name for each in following if each.pools and each.shape[1] * each.shape[2] == places]
+    whole = (each.name for each in reversed(before) if model.is_cut(each.name))
+    return pools[0] if pools else next(whole, before[-1].name)
+
+
+@method(title="Excitation backprop", reduce=channel_sum, source="Zhang et al. 2016")
+def excitation_backprop(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None) -> Tensor:
+    """Excitation backprop: the probability with which each neuron of a layer wins, given the class.
+
+    A winner passes its share on to the neurons below by their activation times their weight, where that is above 0. A
+    neuron that is on by its bias alone has none to pass it on to: a warning tells the share that is lost so, if it is
+    more than 0.01.
+
+    Parameters
+    ----------
+    model, x, target
+        As for every :class:`~xai_widgets.attribution.Method`.
+    layer : str, optional
+        A layer with output (C, h, w), by its name in ``model.layers()``, or "image" for the pixels. Default: the pool
+        that leads to the resolution of the last convolutions, or else the last layer before.
+
+    Returns
+    -------
+    Tensor, (N, C, h, w)
+        At least 0; it sums to 1 where everything passes through the layer. Its saliency map is the sum over channels.
+
+    Raises
+    ------
+    ValueError
+        For a layer that does not exist, with the nearest name, or whose output has no places, or a network with an
+        operation that has no rule, such as GELU.
+    """
+    layer = excitation_layer(model) if layer is None else layer
+    scores = torch.zeros(len(x), len(model.labels), device=x.device)
+    start = scores.scatter(1, target.clone()[:, None], 1.0)
+    made = winning_probability(model, x, start, layer)
+    check_places(model, layer, made)
+    lost = probability_gap(made).max().item()
+    if lost > TOLERANCE and (_is_image(model, layer) or model.is_cut(layer)):
+        warnings.warn(
+            f"the probabilities of excitation backprop at {layer!r} of {model.name} sum to {1 - lost:.3g}, wanted 1: "
+            "the rest came to neurons that are on by their bias alone",
+            stacklevel=3,
+        )
+    return made
+
+
+def probability_gap(attribution: Tensor) -> Tensor:
+    """What probabilities (N, ...) lack of 1, (N,)."""
+    return 1 - attribution.flatten(1).sum(1)
+
+
+def _is_image(model: ImageModel, layer: str) -> bool:
+    return layer == IMAGE and layer not in {each.name for each in model.layers()}
