@@ -6,30 +6,46 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from ipywidgets import HBox, Layout, VBox
+from ipywidgets import GridBox, HBox, Layout, VBox
 from torch import Tensor, nn
 
 from xai_widgets.data.low_resolution import blurred_pair, luminance
 from xai_widgets.explorers.base import row_layout, stretch
 from xai_widgets.images import to_images
 from xai_widgets.inverse import LayerWise, SolverSettings, layer_wise
-from xai_widgets.inverse.evaluation import Reconstruction, reconstruction
-from xai_widgets.inverse.frequency import spectra
+from xai_widgets.inverse.evaluation import DISTANCES, Reconstruction, reconstruction
+from xai_widgets.inverse.frequency import bands, light, spectra
 from xai_widgets.inverse.layer_wise import Regularizer, check_lambda
 from xai_widgets.run import Run, Worker
 from xai_widgets.views import CurveView, HeatmapView, RunBar, SliderView, View, link
 
-#: From no weight to the largest of the published pictures.
-LAMBDAS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
+#: From no weight to where the bundled network takes about half of the image; the published pictures end at 0.4.
+LAMBDAS = (0.0, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
+
+#: What the pictures show, by name.
+TITLES = {
+    "x": "Image x",
+    "x^": "Inverse x̂ at λ",
+    "alpha": "Kept: α = x̂ / x",
+    "residual": "Residual Φ(x)",
+    "residual of x^": "Residual Φ(x̂)",
+    "result": "Result x + Φ(x)",
+    "result of x^": "Result x + Φ(x̂)",
+    "truth": "Truth g",
+}
+#: Of the image and below it of the inverse: what goes in, what comes out, and the sum.
+ROWS = ("x", "residual", "result"), ("x^", "residual of x^", "result of x^")
+#: The pairs of table 5.2; those with the truth come last.
+PAIRS = ("x, x̂", "Φ(x), Φ(x̂)", "x + Φ(x), x + Φ(x̂)", "x + Φ(x), g", "x + Φ(x̂), g")
 
 
 class RegressionInverseExplorer(VBox):
     """Drag lambda and see how little of an image a super-resolution network needs for the details that it adds.
 
     The residual Phi(x) is inverted for all lambda at once (:func:`~xai_widgets.inverse.layer_wise`). The slider
-    switches every picture without a kernel, and a place that is marked in one is marked in all. The curves show what
-    is left of the image and how alike the results are, over lambda; and of which frequencies the focused patches have
-    more.
+    switches every picture without a kernel, and a place that is marked in one is marked in all. Two plots are the table
+    of distances over lambda, in which the legends are the rows of the chosen one; a third shows of which frequencies
+    the focused patches have more.
 
     Parameters
     ----------
@@ -61,10 +77,14 @@ class RegressionInverseExplorer(VBox):
         lambda.
     pictures : dict of str to HeatmapView
         "x", "x^", "alpha", "residual", "residual of x^", "result", "result of x^", and "truth" if it is known.
-    curves : CurveView
-        What is left of x, and the structural similarity of x^ to x, of its residual and of its result.
+    similarity : CurveView
+        How much is kept of x, mean(alpha), and the structural similarity of the pairs d_A ... d_E, over lambda; without
+        a truth there is no d_D and no d_E.
+    psnr : CurveView
+        The same pairs in dB; d_C has that of d_B. A pair without a difference has none.
     spectrum : CurveView
-        Power of the focused over that of the unfocused patches, in dB, by frequency; a curve for each lambda.
+        Power of the focused over that of the unfocused patches, in dB, by frequency; a curve for each lambda. Focused
+        are those that keep more of their light than the mean.
     run_bar : RunBar
     result : LayerWise or None
         What is shown.
@@ -117,8 +137,6 @@ class RegressionInverseExplorer(VBox):
         self.network, self._x, self._truth = network, x, known
         self._lam, self._regularizer = check_lambda(lam), regularizer
         self._settings, self._batch_size = settings, batch_size
-        self.result: LayerWise | None = None
-        self.reconstruction: Reconstruction | None = None
         # Refused here, where it can be read: this makes the run, but not a step of it.
         self._run()
         super().__init__(**kwargs)
@@ -131,47 +149,50 @@ class RegressionInverseExplorer(VBox):
     def _make_views(self) -> None:
         self.run_bar = RunBar(label="Invert")
         self.slider = SliderView(
-            label="lambda",
+            label="Weight λ",
             values=self._lam,
             labels=[f"{lam:g}" for lam in self._lam],
             frame=len(self._lam) // 2,
         )
-        names = ["x", "x^", "alpha", "residual", "residual of x^", "result", "result of x^"]
-        self.pictures: dict[str, HeatmapView] = {}
-        for name in [*names, *(["truth"] if self._truth is not None else [])]:
-            signed, share = name.startswith("residual"), name == "alpha"
-            self.pictures[name] = HeatmapView(
-                title=name,
-                colormap="blue_orange" if signed else "inferno" if share else "gray",
-                sign="both" if signed else "positive",
-                limit=None if signed else 1.0,
-                opacity=1.0,
-                interpolation="pixelated",
-                controls=False,
-                width=220,
-            )
-        self.curves = CurveView(x_label="lambda", y_label="share, similarity", height=220)
+        last = ("alpha",) if self._truth is None else ("truth", "alpha")
+        names = [name for k, row in enumerate(ROWS) for name in (*row, *last[k : k + 1])]
+        self.pictures = {name: _picture_view(name) for name in names}
+        self.similarity = CurveView(x_label="λ", height=200, title="Structural similarity")
+        self.psnr = CurveView(x_label="λ", height=200, title="PSNR, dB")
         self.spectrum = CurveView(
-            x_label="frequency, in zigzag order", y_label="focused over others, dB", height=220
+            x_label="frequency: diagonal of the 8 × 8 transform",
+            height=200,
+            title="Power of focused over other patches, dB",
         )
+        curves = (self.similarity, self.psnr)
         views = list(self.pictures.values())
-        link((self.slider, "frame"), *((view, "frame") for view in views), (self.spectrum, "frame"))
-        link((self.slider, "fraction"), (self.curves, "fraction"))
-        link(*((view, "position") for view in views))
-        stretch(
-            *((view, "1 1 180px") for view in views), (self.curves, "1 1 320px"), (self.spectrum, "1 1 320px")
+        link(
+            (self.slider, "frame"),
+            *((view, "frame") for view in (*views, self.spectrum)),
+            *((view, "stop") for view in curves),
         )
+        link(*((view, "position") for view in views))
+        link(*((view, "frame") for view in curves))
+        stretch(*((view, "1 1 260px") for view in (*curves, self.spectrum)))
         self.slider.layout = Layout(width="100%", min_width="0", margin="0")
-        self._parts = (self.run_bar, self.slider, *views, self.curves, self.spectrum)
+        for view in views:
+            view.layout = Layout(width="auto", min_width="0", margin="0")
+        self._parts = (self.run_bar, self.slider, *views, *curves, self.spectrum)
+        # As many columns as there is room for, at most four: then what belongs together stands together.
+        columns = "repeat(auto-fill, minmax(max(120px, (100% - 48px) / 4), 1fr))"
+        grid = Layout(
+            grid_template_columns=columns, grid_gap="8px 16px", align_items="flex-end", overflow="hidden"
+        )
         self.children = [
             self.run_bar,
             self.slider,
-            HBox(views, layout=row_layout()),
-            HBox([self.curves, self.spectrum], layout=row_layout()),
+            GridBox(views, layout=grid),
+            HBox([*curves, self.spectrum], layout=row_layout()),
         ]
-        self._show(self.pictures["x"], self._x)
+        self._clear()
+        self._show("x", self._x)
         if self._truth is not None:
-            self._show(self.pictures["truth"], self._truth)
+            self._show("truth", self._truth)
 
     # -- the computation ------------------------------------------------------------------------------------
 
@@ -179,7 +200,6 @@ class RegressionInverseExplorer(VBox):
         """Invert in the background; replaces a computation under way."""
 
         def on_start() -> None:
-            self.result = self.reconstruction = None
             self._clear()
             self.run_bar.begin()
 
@@ -187,6 +207,8 @@ class RegressionInverseExplorer(VBox):
             assert run.latest is not None
             self.run_bar.progress = run.progress
             self.run_bar.message = f"{len(run.latest.units)} units"
+            if self.pictures["residual"].maps is None:
+                self._draw_residual(run.latest.original_output)
             if run.latest.output is not None:
                 self._draw(run.latest)
 
@@ -221,12 +243,23 @@ class RegressionInverseExplorer(VBox):
 
     def _clear(self) -> None:
         """Nothing of another result may show."""
+        self.result: LayerWise | None = None
+        self.reconstruction: Reconstruction | None = None
         for name, view in self.pictures.items():
             if name not in ("x", "truth"):
                 view.maps = None
-        for view in (self.curves, self.spectrum):
-            view.x = view.y = None
-            view.series, view.lines = [], []
+        for curves in (self.similarity, self.psnr, self.spectrum):
+            with curves.hold_sync():
+                curves.x = curves.y = curves.stops = None
+                curves.series, curves.lines = [], []
+
+    def _draw_residual(self, residual: Tensor) -> None:
+        """What needs no inverse is there at once."""
+        limit = max(float(residual.abs().max()), 1e-6)
+        for name in ("residual", "residual of x^"):
+            self.pictures[name].limit = limit
+        self._show("residual", residual)
+        self._show("result", self._x + residual)
 
     def _draw(self, result: LayerWise) -> None:
         inverse, count = result.x[0], len(self._lam)
@@ -234,49 +267,62 @@ class RegressionInverseExplorer(VBox):
         truth = x if self._truth is None else self._truth.expand(count, -1, -1, -1)
         found = reconstruction(self.network, x, inverse, truth, batch_size=self._batch_size)
         self.result, self.reconstruction = result, found
-        residual, of_inverse = found.residual[:1], found.residual_of_inverse
-        limit = max(float(residual.abs().max()), 1e-6)
-        for name in ("residual", "residual of x^"):
-            self.pictures[name].limit = limit
-        for name, maps in (
-            ("x^", inverse),
-            ("alpha", result.alpha[0][:, None]),
-            ("residual", residual),
-            ("residual of x^", of_inverse),
-            ("result", self._x + residual),
-            ("result of x^", self._x + of_inverse),
-        ):
-            self._show(self.pictures[name], maps)
-        self._draw_curves(result, found)
+        self._show("x^", inverse)
+        self._show("alpha", result.alpha[0][:, None])
+        self._show("residual of x^", found.residual_of_inverse)
+        self._show("result of x^", self._x + found.residual_of_inverse)
+        pairs = range(len(DISTANCES) if self._truth is not None else 3)
+        kept = {"label": "kept of x: mean α", "frame": len(DISTANCES)}
+        self._draw_curves(
+            self.similarity,
+            [*found.ssim.T[: len(pairs)], result.mean_alpha[0]],
+            [*map(_pair, pairs), kept],
+        )
+        # The images beside the residuals are the same, so is their difference.
+        rows = [pair for pair in pairs if DISTANCES[pair] != "C"]
+        self._draw_curves(self.psnr, list(found.psnr.T[rows]), [_pair(pair) for pair in rows])
         self._draw_spectrum(result)
 
-    def _draw_curves(self, result: LayerWise, found: Reconstruction) -> None:
-        with self.curves.hold_sync():
-            self.curves.x = self._lam
-            self.curves.y = torch.stack([result.mean_alpha[0], *found.ssim[:, :3].T])
-            self.curves.series = [
-                {"label": "left of x, mean alpha"},
-                {"label": "x^ and x, SSIM"},
-                {"label": "residuals, SSIM"},
-                {"label": "results, SSIM"},
-            ]
+    def _draw_curves(self, view: CurveView, rows: list[Tensor], series: list[dict[str, Any]]) -> None:
+        y = torch.stack(rows).float()
+        with view.hold_sync():
+            # A pair without a difference has no dB.
+            view.x, view.y = self._lam, y.where(y.isfinite(), torch.nan)
+            view.series, view.stops = series, self._lam
 
     def _draw_spectrum(self, result: LayerWise) -> None:
         ratios = []
-        for alpha in result.alpha[0]:
-            found = spectra(self._x, alpha[None])
-            ratios.append(10 * (found.focused / found.unfocused.clamp(min=1e-20)).clamp(min=1e-20).log10())
+        for inverse in result.x[0]:
+            found = spectra(self._x, light(self._x, inverse[None]))
+            focused, others = bands(found.focused), bands(found.unfocused)
+            ratios.append(10 * (focused / others.clamp(min=1e-20)).clamp(min=1e-20).log10())
         with self.spectrum.hold_sync():
-            self.spectrum.x = torch.arange(1, 65)
+            self.spectrum.x = torch.arange(len(ratios[0]))
             self.spectrum.y = torch.stack(ratios).float()
-            self.spectrum.series = [
-                {"label": f"lambda {lam:g}", "frame": k} for k, lam in enumerate(self._lam)
-            ]
+            self.spectrum.series = [{"label": f"λ = {lam:g}", "frame": k} for k, lam in enumerate(self._lam)]
             self.spectrum.lines = [{"y": 0.0, "label": "alike"}]
 
-    @staticmethod
-    def _show(view: HeatmapView, maps: Tensor) -> None:
-        view.maps = maps[:, 0].detach().float().cpu().numpy()
+    def _show(self, name: str, maps: Tensor) -> None:
+        self.pictures[name].maps = maps[:, 0].detach().float().cpu().numpy()
+
+
+def _picture_view(name: str) -> HeatmapView:
+    signed = name.startswith("residual")
+    return HeatmapView(
+        title=TITLES[name],
+        colormap="blue_orange" if signed else "inferno" if name == "alpha" else "gray",
+        sign="both" if signed else "positive",
+        limit=None if signed else 1.0,
+        opacity=1.0,
+        interpolation="pixelated",
+        controls=False,
+        width=0,
+    )
+
+
+def _pair(index: int) -> dict[str, Any]:
+    """What a curve says of a pair; its colour is the same in both plots."""
+    return {"label": f"d_{DISTANCES[index]}", "note": PAIRS[index], "frame": index}
 
 
 def _luminance(image: Any, size: int, name: str) -> Tensor:

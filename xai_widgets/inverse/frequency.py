@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from xai_widgets.data.low_resolution import luminance
@@ -100,6 +101,40 @@ def spectra(x: Tensor | Sequence[Tensor], alpha: Tensor | Sequence[Tensor]) -> S
     )
 
 
+def light(x: Tensor, x_hat: Tensor) -> Tensor:
+    """The share of the light of each patch that an inverse keeps, sum x^ / sum x, in place of the mean of alpha.
+
+    alpha = x^ / x is smallest at the dark side of an edge, and its mean counts dark pixels as much as bright ones: so a
+    patch with details seems to be kept less than it is.
+
+    Parameters
+    ----------
+    x : Tensor, (N, 1, H, W)
+        Luminance in [0, 1].
+    x_hat : Tensor, (N, 1, H, W)
+        Its inverse.
+
+    Returns
+    -------
+    Tensor, (N, H, W)
+        For :func:`spectra`: the same at all pixels of a patch, 0 where a patch is black; what does not fill a patch is
+        0 too.
+
+    Raises
+    ------
+    ValueError
+        For another shape.
+    """
+    if x.ndim != 4 or x.shape[1] != 1 or x_hat.shape != x.shape:
+        raise ValueError(
+            f"x has shape {tuple(x.shape)} and x_hat {tuple(x_hat.shape)}, wanted luminance (N, 1, H, W), the same"
+        )
+    before, after = (F.avg_pool2d(image, SIDE) for image in (x, x_hat))
+    shares = torch.where(before > 0, after / before, 0.0)[:, 0]
+    whole = shares.repeat_interleave(SIDE, 1).repeat_interleave(SIDE, 2)
+    return F.pad(whole, (0, x.shape[3] - whole.shape[2], 0, x.shape[2] - whole.shape[1]))
+
+
 def patches(x: Tensor) -> Tensor:
     """Cut (N, H, W) into patches of 8 x 8 that do not overlap, (N * rows * columns, 8, 8), float64."""
     rows, columns = (side // SIDE for side in x.shape[1:])
@@ -127,6 +162,15 @@ def zigzag(side: int = SIDE) -> Tensor:
     # Diagonal by diagonal: the even ones run up to the right, the odd ones down to the left.
     places.sort(key=lambda at: (sum(at), at[0] if sum(at) % 2 else at[1]))
     return torch.tensor([row * side + column for row, column in places])
+
+
+def bands(spectrum: Tensor) -> Tensor:
+    """Means over the diagonals of a spectrum, from 64 values in zigzag order to (15,): one for each sum of frequencies.
+
+    A diagonal is a piece of the zigzag. Single coefficients of few patches differ by more than the groups do.
+    """
+    lengths = [*range(1, SIDE + 1), *range(SIDE - 1, 0, -1)]
+    return torch.stack([piece.mean() for piece in spectrum.split(lengths)])
 
 
 def chirp(size: int = 256, extent: float | None = None) -> Tensor:

@@ -12,7 +12,7 @@ from xai_widgets.data.low_resolution import blurred_pair
 from xai_widgets.explorers import RegressionInverseExplorer
 from xai_widgets.inverse import SolverSettings, layer_wise
 from xai_widgets.inverse.evaluation import reconstruction
-from xai_widgets.inverse.frequency import spectra
+from xai_widgets.inverse.frequency import bands, light, spectra
 
 PATIENCE = 60
 LAMBDAS = (0.0, 0.2, 0.5)
@@ -89,11 +89,15 @@ def test_pictures_and_curves_are_those_of_the_inverse(network, image):
     assert explorer.pictures["residual"].limit == pytest.approx(float(residual.abs().max()))
     assert explorer.pictures["residual of x^"].limit == explorer.pictures["residual"].limit
     five = reconstruction(network, image.expand(3, -1, -1, -1), inverse, image.expand(3, -1, -1, -1))
-    assert explorer.curves.x == pytest.approx(LAMBDAS)
-    assert explorer.curves.y[0] == pytest.approx(made.mean_alpha[0].numpy(), abs=1e-5)
-    assert explorer.curves.y[1:] == pytest.approx(five.ssim[:, :3].T.numpy(), abs=1e-4)
-    found = spectra(image, made.alpha[0, 1:2])
-    ratio = 10 * torch.log10(found.focused / found.unfocused)
+    # Without a truth there is nothing to measure d_D and d_E with.
+    assert explorer.similarity.x == pytest.approx(LAMBDAS)
+    assert explorer.similarity.y[:3] == pytest.approx(five.ssim[:, :3].T.numpy(), abs=1e-4)
+    assert explorer.similarity.y[3:] == pytest.approx(made.mean_alpha.numpy(), abs=1e-5)
+    assert [one["label"] for one in explorer.similarity.series[:3]] == ["d_A", "d_B", "d_C"]
+    assert explorer.psnr.y == pytest.approx(five.psnr[:, :2].T.numpy(), rel=1e-3)
+    assert explorer.psnr.stops.tolist() == explorer.similarity.stops.tolist() == explorer.psnr.x.tolist()
+    found = spectra(image, light(image, inverse[1:2]))
+    ratio = 10 * torch.log10(bands(found.focused) / bands(found.unfocused))
     assert explorer.spectrum.y[1] == pytest.approx(ratio.float().numpy(), abs=1e-3)
     assert explorer.slider.values == list(LAMBDAS)
 
@@ -109,7 +113,13 @@ def test_with_a_scale_the_image_is_the_truth(network):
     assert explorer.run_bar.status == "idle"
     explorer.compute()
     assert explorer.wait(PATIENCE)
-    assert (explorer.reconstruction.mse[:, 3] > 0).all()
+    five = explorer.reconstruction
+    assert (five.mse[:, 3] > 0).all()
+    assert explorer.similarity.y[:5] == pytest.approx(five.ssim.T.numpy())
+    # d_C has the PSNR of d_B; a pair has one colour in both plots.
+    assert explorer.psnr.y == pytest.approx(five.psnr.T[[0, 1, 3, 4]].numpy())
+    assert [one["frame"] for one in explorer.psnr.series] == [0, 1, 3, 4]
+    assert [one["label"] for one in explorer.psnr.series] == ["d_A", "d_B", "d_D", "d_E"]
 
 
 def test_frames_and_places_are_joined_in_the_page(network, image):
@@ -117,7 +127,10 @@ def test_frames_and_places_are_joined_in_the_page(network, image):
     views = list(explorer.pictures.values())
     assert len({view.channels["frame"] for view in [explorer.slider, explorer.spectrum, *views]}) == 1
     assert len({view.channels["position"] for view in views}) == 1
-    assert explorer.slider.channels["fraction"] == explorer.curves.channels["fraction"]
+    curves = [explorer.similarity, explorer.psnr]
+    assert {view.channels["stop"] for view in curves} == {explorer.slider.channels["frame"]}
+    assert explorer.similarity.channels["frame"] == explorer.psnr.channels["frame"]
+    assert explorer.psnr.channels["frame"] != explorer.slider.channels["frame"]
 
 
 def test_a_cancel_shows_nothing_and_the_button_starts_anew(network, hold, image):
@@ -129,7 +142,7 @@ def test_a_cancel_shows_nothing_and_the_button_starts_anew(network, hold, image)
     assert explorer.run_bar.status == "cancelled"
     hold.go.set()
     assert explorer.wait(PATIENCE)
-    assert explorer.result is explorer.pictures["x^"].maps is explorer.curves.y is None
+    assert explorer.result is explorer.pictures["x^"].maps is explorer.psnr.y is None
     assert explorer.pictures["x"].maps is not None
     explorer.compute()
     assert explorer.wait(PATIENCE)
@@ -143,6 +156,57 @@ def test_a_cancel_shows_nothing_and_the_button_starts_anew(network, hold, image)
     hold.go.set()
     assert explorer.wait(PATIENCE)
     assert np.array_equal(explorer.pictures["x^"].maps, first)
+
+
+def test_what_needs_no_inverse_is_there_before_it(network, hold, image):
+    explorer = explorer_of(network, image, start=False)
+    with torch.no_grad():
+        residual = network(image)
+    inverse = explorer.pictures["x^"]
+    seen = []
+    explorer.run_bar.observe(lambda _change: seen.append(inverse.maps is None), "progress")
+    explorer.pictures["residual"].observe(lambda change: seen.append(change.new is not None), "maps")
+    explorer.compute()
+    assert explorer.wait(PATIENCE)
+    # The residual came while there was no inverse yet.
+    assert seen[:3] == [True, True, True]
+    assert explorer.pictures["residual"].maps == pytest.approx(residual[0].numpy(), abs=1e-6)
+
+
+def test_pairs_without_a_difference_have_no_psnr(image):
+    identity = nn.Sequential(nn.Conv2d(1, 1, 1))
+    with torch.no_grad():
+        for parameter in identity.parameters():
+            parameter.zero_()
+    explorer = explorer_of(identity, image)
+    assert explorer.wait(PATIENCE)
+    assert explorer.run_bar.status == "done"
+    assert np.isnan(explorer.psnr.y[1]).all()
+    assert (explorer.similarity.y[1] == 1).all()
+
+
+def test_an_error_is_said_and_the_next_run_starts_anew(network, image):
+    class Broken(RuntimeError):
+        pass
+
+    explorer = explorer_of(network, image)
+    assert explorer.wait(PATIENCE)
+    forward = network[1].forward
+
+    def fail(x):
+        raise Broken("out of order")
+
+    network[1].forward = fail
+    explorer.compute()
+    assert explorer.wait(PATIENCE)
+    assert explorer.run_bar.status == "error"
+    assert "out of order" in explorer.run_bar.error
+    assert explorer.result is explorer.pictures["x^"].maps is explorer.similarity.y is None
+    network[1].forward = forward
+    explorer.compute()
+    assert explorer.wait(PATIENCE)
+    assert (explorer.run_bar.status, explorer.run_bar.error) == ("done", "")
+    assert explorer.pictures["x^"].maps is not None
 
 
 @pytest.mark.parametrize(
@@ -169,7 +233,8 @@ def test_close_closes_every_part(network, image):
     explorer = explorer_of(network, image, start=False)
     parts = [
         explorer.slider,
-        explorer.curves,
+        explorer.similarity,
+        explorer.psnr,
         explorer.spectrum,
         explorer.run_bar,
         *explorer.pictures.values(),

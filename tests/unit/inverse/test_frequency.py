@@ -101,6 +101,44 @@ def test_images_of_several_sizes_and_colour_make_one_set():
     torch.testing.assert_close(made.focused, grey.focused)
 
 
+def test_bands_are_the_means_over_the_diagonals():
+    square = torch.rand(8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    made = frequency.bands(square.flatten()[frequency.zigzag()])
+    # A turned square has the diagonals k + l for its own.
+    for band in range(15):
+        assert made[band] == pytest.approx(square.flip(1).diagonal(7 - band).mean().item())
+
+
+@given(st.integers(0, 99), st.integers(8, 20), st.integers(8, 20))
+@settings(max_examples=20, deadline=None)
+def test_light_is_the_share_that_a_patch_keeps(seed, height, width):
+    generator = torch.Generator().manual_seed(seed)
+    x, alpha = (torch.rand(2, 1, height, width, generator=generator) for _ in range(2))
+    made = frequency.light(x, alpha * x)
+    assert made.shape == (2, height, width)
+    before, after = (frequency.patches(image[:, 0]) for image in (x, alpha * x))
+    shares = after.sum((1, 2)) / before.sum((1, 2))
+    torch.testing.assert_close(
+        frequency.patches(made), shares[:, None, None].expand(-1, 8, 8), rtol=1e-4, atol=0
+    )
+    # An alpha that is the same everywhere is the share.
+    torch.testing.assert_close(frequency.light(x, 0.25 * x)[:, :8, :8], torch.full((2, 8, 8), 0.25))
+    assert (frequency.light(0 * x, 0 * x) == 0).all()
+
+
+def test_light_and_the_mean_of_alpha_tell_an_edge_apart():
+    x = torch.full((1, 1, 8, 16), 0.5)
+    x[..., :4] = 0.01
+    x_hat = x * 0.9
+    # Of the edge the dark side is lost, which held next to nothing.
+    x_hat[..., :4] = 0
+    x_hat[..., 8:] = 0.5 * 0.8
+    shares = frequency.light(x, x_hat)[0, 0]
+    means = (x_hat / x)[0, 0].unflatten(1, (2, 8)).mean((0, 2))
+    assert means[0] < means[1]
+    assert shares[0] > shares[8]
+
+
 def test_a_group_without_patches_is_nan():
     made = frequency.spectra(torch.rand(1, 1, 16, 16), torch.full((1, 16, 16), 0.5))
     assert made.patches == (0, 4)
@@ -118,6 +156,8 @@ def test_what_does_not_fit_is_refused():
         frequency.spectra(x[..., :7], alpha[..., :7])
     with pytest.raises(ValueError, match=r"alpha goes down to -1"):
         frequency.spectra(x, alpha - alpha.min() - 1)
+    with pytest.raises(ValueError, match=r"x_hat \(1, 1, 16, 15\)"):
+        frequency.light(x, x[..., :15])
     with pytest.raises(ValueError, match="size is 1"):
         frequency.chirp(1)
     for extent in (0, -3, math.inf, math.nan):
