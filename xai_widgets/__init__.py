@@ -22,6 +22,7 @@ _EXPORTS: dict[str, str | None] = {
     "MaskView": "xai_widgets.views",
     "OrderedMaskView": "xai_widgets.views",
     "ScoresView": "xai_widgets.views",
+    "SimilarityView": "xai_widgets.views",
     "SliderView": "xai_widgets.views",
     "ChannelExplorer": "xai_widgets.explorers",
     "DeletionExplorer": "xai_widgets.explorers",

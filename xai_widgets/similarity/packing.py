@@ -190,8 +190,12 @@ def leading_directions(unit: Tensor, rank: int) -> Tensor:
     """
     # In double precision, which not every accelerator has.
     wide = unit.double() if unit.device.type != "mps" else unit.cpu().double()
-    _, vectors = torch.linalg.eigh(wide.T @ wide)
-    return vectors.flip(1)[:, :rank].to(unit)
+    count, channels = wide.shape
+    if rank <= count < channels:
+        # The same directions from the smaller matrix of inner products: V = Z^T U / |Z^T U|.
+        directions = wide.T @ torch.linalg.eigh(wide @ wide.T)[1].flip(1)[:, :rank]
+        return torch.linalg.qr(directions)[0].to(unit)
+    return torch.linalg.eigh(wide.T @ wide)[1].flip(1)[:, :rank].to(unit)
 
 
 def _round(vectors: Tensor, dtype: DType) -> Tensor:

@@ -14,6 +14,7 @@ from xai_widgets.views.method_picker import MethodPicker
 from xai_widgets.views.ordered_mask_view import OrderedMaskView
 from xai_widgets.views.run_bar import RunBar
 from xai_widgets.views.scores_view import ScoresView
+from xai_widgets.views.similarity_view import SimilarityView
 from xai_widgets.views.slider_view import SliderView
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "OrderedMaskView",
     "RunBar",
     "ScoresView",
+    "SimilarityView",
     "SliderView",
     "View",
     "link",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from traitlets import HasTraits, TraitError, TraitType
 
 #: What the decoder in the browser knows.
-DTYPES = ("uint8", "int32", "float16", "float32")
+DTYPES = ("uint8", "int8", "int32", "float16", "float32")
 
 
 def serialize(array: NDArray[Any] | None, _widget: object = None) -> dict[str, Any] | None:

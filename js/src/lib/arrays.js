@@ -1,8 +1,8 @@
 /**
  * Arrays as they travel from Python: `{dtype, shape, data}`, little-endian, C order.
- * @typedef {"uint8" | "int32" | "float16" | "float32"} DType
+ * @typedef {"uint8" | "int8" | "int32" | "float16" | "float32"} DType
  * @typedef {{dtype: DType, shape: number[], data: DataView}} ArrayMessage
- * @typedef {Uint8Array | Int32Array | Float32Array} Values
+ * @typedef {Uint8Array | Int8Array | Int32Array | Float32Array} Values
  */
 
 /**
@@ -10,7 +10,7 @@
  * @typedef {{shape: number[], data: T}} NDArray
  */
 
-const ITEMSIZE = { uint8: 1, int32: 4, float16: 2, float32: 4 };
+const ITEMSIZE = { uint8: 1, int8: 1, int32: 4, float16: 2, float32: 4 };
 
 /**
  * The array of a message, or null for null. float16 is widened to float32.
@@ -53,6 +53,7 @@ function view(dtype, bytes, size) {
 		byteOffset = 0;
 	}
 	if (dtype === "uint8") return new Uint8Array(buffer, byteOffset, size);
+	if (dtype === "int8") return new Int8Array(buffer, byteOffset, size);
 	if (dtype === "int32") return new Int32Array(buffer, byteOffset, size);
 	if (dtype === "float32") return new Float32Array(buffer, byteOffset, size);
 	return widen(new Uint16Array(buffer, byteOffset, size));

@@ -1,0 +1,131 @@
+/**
+ * The pictures of a similarity view: a grid of boxes, each with a picture, components, an overlay and marks. A canvas
+ * has the pixels of what it shows and the browser stretches it, so a hover writes few of them.
+ *
+ * @typedef {import("./similarity_math.js").Cell} Cell
+ * @typedef {{rows: number, columns: number}} Grid
+ */
+import { element } from "./dom.js";
+import { Raster } from "./image.js";
+
+/** The names of the pins. */
+export const PINS = ["A", "B"];
+
+/** @param {number} picture @param {number} layer */
+function createBox(picture, layer) {
+	const [base, components, overlay] = [new Raster(), new Raster(), new Raster()];
+	base.canvas.className = "xw-base";
+	components.canvas.className = "xw-components";
+	overlay.canvas.className = "xw-overlay";
+	const mark = element("div", { class: "xw-mark", hidden: true });
+	const pins = PINS.map((name) => element("div", { class: `xw-mark xw-pin xw-pin-${name}`, hidden: true }));
+	const stage = element("div", { class: "xw-patch-stage" }, [
+		base.canvas,
+		components.canvas,
+		overlay.canvas,
+		mark,
+		...pins,
+	]);
+	const name = element("span", { class: "xw-patch-name" });
+	const value = element("span", { class: "xw-patch-value" });
+	return {
+		picture,
+		layer,
+		base,
+		components,
+		overlay,
+		stage,
+		name,
+		value,
+		mark,
+		pins,
+		/** What the overlay was painted from. @type {unknown[]} */
+		painted: [],
+		node: element("div", { class: "xw-patch" }, [
+			stage,
+			element("div", { class: "xw-caption" }, [name, value]),
+		]),
+	};
+}
+
+/** @typedef {ReturnType<typeof createBox>} Box */
+
+/**
+ * Lays a mark over a cell, or takes it away.
+ *
+ * @param {HTMLElement} node
+ * @param {Cell | null} cell
+ * @param {Grid} grid
+ */
+export function placeMark(node, cell, { rows, columns }) {
+	node.hidden = !cell;
+	if (!cell) return;
+	node.style.left = `${(100 * cell.column) / columns}%`;
+	node.style.top = `${(100 * cell.row) / rows}%`;
+	node.style.width = `${100 / columns}%`;
+	node.style.height = `${100 / rows}%`;
+}
+
+/**
+ * @param {{
+ *   attributes: Record<string, string | number>,
+ *   hover: (box: Box, position: number[]) => void,
+ *   leave: () => void,
+ *   pin: () => void,
+ *   signal: AbortSignal,
+ * }} options  `pin` is called for the place that was hovered last
+ */
+export function createCells({ attributes, hover, leave, pin, signal }) {
+	const heads = element("div", { class: "xw-patch-heads", "aria-hidden": "true" });
+	const list = element("div", { class: "xw-patch-list" });
+	const node = element("div", { class: "xw-patches", tabindex: 0, ...attributes }, [heads, list]);
+	/** @type {Box[]} */
+	let boxes = [];
+
+	/** @param {PointerEvent | MouseEvent} event */
+	const boxAt = ({ target }) =>
+		boxes.find(({ stage }) => target instanceof Node && stage.contains(target)) ?? null;
+	/** @param {PointerEvent | MouseEvent} event */
+	const follow = (event) => {
+		const box = boxAt(event);
+		if (!box) return false;
+		const { left, top, width, height } = box.stage.getBoundingClientRect();
+		/** @param {number} value */
+		const clamp = (value) => Math.min(Math.max(value, 0), 1);
+		hover(box, [clamp((event.clientX - left) / width), clamp((event.clientY - top) / height)]);
+		return true;
+	};
+	node.addEventListener("pointerdown", follow, { signal });
+	node.addEventListener("pointermove", follow, { signal });
+	// A finger that is lifted leaves the mark where it was.
+	node.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && leave(), { signal });
+	node.addEventListener("click", (event) => follow(event) && pin(), { signal });
+
+	return {
+		node,
+		boxes: () => boxes,
+		/**
+		 * Makes the boxes, if there are others than before.
+		 *
+		 * @param {number} pictures
+		 * @param {number} layers
+		 * @param {{columns: number, size: number, heads: string[]}} layout  `columns` is 0 for as many as fit
+		 */
+		arrange(pictures, layers, { columns, size, heads: names }) {
+			if (boxes.length !== pictures * layers || boxes.some(({ layer }) => layer >= layers)) {
+				boxes = Array.from({ length: pictures * layers }, (_, index) =>
+					createBox(Math.floor(index / layers), index % layers),
+				);
+				list.replaceChildren(...boxes.map((box) => box.node));
+			}
+			const table = pictures > 1 && layers > 1;
+			const fixed = table ? layers : columns;
+			node.classList.toggle("xw-fixed", fixed > 0);
+			node.style.setProperty("--xw-columns", String(fixed));
+			node.style.setProperty("--xw-count", String(fixed || boxes.length));
+			node.style.setProperty("--xw-size", `${size}px`);
+			heads.hidden = !table;
+			heads.replaceChildren(...(table ? names.map((name) => element("div", {}, [name])) : []));
+		},
+	};
+}

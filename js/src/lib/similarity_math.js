@@ -1,0 +1,194 @@
+/**
+ * How alike places are: vectors of a layer over P pictures, in a grid of h x w places each.
+ *
+ * With codes q and scales t, so that t q is a vector of length 1, and the lengths n that the vectors had:
+ *
+ *     cosine     s = t_a t_b (q_a . q_b), 0 where one of them is zero
+ *     dot        n_a n_b s
+ *     euclidean  exp(-(n_a^2 + n_b^2 - 2 n_a n_b s) / (2 sigma^2))
+ *
+ * @typedef {"cosine" | "dot" | "euclidean"} Kind
+ * @typedef {Int8Array | Float32Array} Codes
+ * @typedef {{
+ *   pictures: number, rows: number, columns: number, channels: number,
+ *   codes: Codes, scales: Float32Array, norms: Float32Array, sigma: number,
+ * }} Space  places are numbered through: (picture * rows + row) * columns + column
+ * @typedef {{row: number, column: number}} Cell
+ */
+
+/**
+ * @param {import("./arrays.js").NDArray<Codes>} activations  of shape [P, h, w, C]
+ * @param {Float32Array | null} scales  null: 1 over the length of the codes
+ * @param {Float32Array | null} norms  null: the lengths of the codes
+ * @param {number} sigma
+ * @returns {Space}
+ */
+export function createSpace({ shape, data }, scales, norms, sigma) {
+	const [pictures, rows, columns, channels] = shape;
+	const count = pictures * rows * columns;
+	const lengths = scales && norms ? null : lengthsOf(data, count, channels);
+	return {
+		pictures,
+		rows,
+		columns,
+		channels,
+		codes: data,
+		scales: scales ?? /** @type {Float32Array} */ (lengths).map((length) => (length > 0 ? 1 / length : 0)),
+		norms: norms ?? /** @type {Float32Array} */ (lengths),
+		sigma,
+	};
+}
+
+/** @param {Codes} codes @param {number} count @param {number} channels */
+function lengthsOf(codes, count, channels) {
+	const lengths = new Float32Array(count);
+	for (let place = 0, at = 0; place < count; place++) {
+		// By the largest element first, as squares of large ones overflow and those of small ones vanish.
+		let peak = 0;
+		for (let c = 0; c < channels; c++) peak = Math.max(peak, Math.abs(codes[at + c]));
+		let sum = 0;
+		for (let c = 0; c < channels; c++) sum += peak ? (codes[at + c] / peak) ** 2 : 0;
+		lengths[place] = peak * Math.sqrt(sum);
+		at += channels;
+	}
+	return lengths;
+}
+
+// Twice the same loop: one that sees arrays of two types is compiled to code that takes twice as long.
+
+/** @param {Int8Array} a @param {Int32Array} b @param {number} first @param {Float32Array} out */
+function productsOfBytes(a, b, first, out) {
+	const channels = b.length;
+	const whole = channels - (channels % 4);
+	for (let i = 0, at = first * channels; i < out.length; i++, at += channels) {
+		let s0 = 0;
+		let s1 = 0;
+		let s2 = 0;
+		let s3 = 0;
+		let c = 0;
+		for (; c < whole; c += 4) {
+			s0 = (s0 + Math.imul(a[at + c], b[c])) | 0;
+			s1 = (s1 + Math.imul(a[at + c + 1], b[c + 1])) | 0;
+			s2 = (s2 + Math.imul(a[at + c + 2], b[c + 2])) | 0;
+			s3 = (s3 + Math.imul(a[at + c + 3], b[c + 3])) | 0;
+		}
+		for (; c < channels; c++) s0 = (s0 + Math.imul(a[at + c], b[c])) | 0;
+		out[i] = s0 + s1 + s2 + s3;
+	}
+}
+
+/** @param {Float32Array} a @param {Float32Array} b @param {number} first @param {Float32Array} out */
+function productsOfFloats(a, b, first, out) {
+	const channels = b.length;
+	const whole = channels - (channels % 4);
+	for (let i = 0, at = first * channels; i < out.length; i++, at += channels) {
+		let s0 = 0;
+		let s1 = 0;
+		let s2 = 0;
+		let s3 = 0;
+		let c = 0;
+		for (; c < whole; c += 4) {
+			s0 += a[at + c] * b[c];
+			s1 += a[at + c + 1] * b[c + 1];
+			s2 += a[at + c + 2] * b[c + 2];
+			s3 += a[at + c + 3] * b[c + 3];
+		}
+		for (; c < channels; c++) s0 += a[at + c] * b[c];
+		out[i] = s0 + s1 + s2 + s3;
+	}
+}
+
+/**
+ * How alike one place is to a run of places.
+ *
+ * @param {Space} space
+ * @param {number} source  the place
+ * @param {Kind} kind
+ * @param {number} first  the first of the places it is compared with
+ * @param {Float32Array} out  as many as there are
+ */
+export function similarities(space, source, kind, first, out) {
+	const { codes, channels, scales, norms, sigma } = space;
+	const from = source * channels;
+	if (codes instanceof Int8Array)
+		productsOfBytes(codes, Int32Array.from(codes.subarray(from, from + channels)), first, out);
+	else productsOfFloats(codes, codes.slice(from, from + channels), first, out);
+	const t = scales[source];
+	const n = norms[source];
+	for (let i = 0; i < out.length; i++) {
+		const cosine = Math.min(Math.max(t * scales[first + i] * out[i], -1), 1);
+		if (kind === "cosine") out[i] = cosine;
+		else {
+			const m = norms[first + i];
+			const dot = n * m * cosine;
+			out[i] = kind === "dot" ? dot : Math.exp(-Math.max(n * n + m * m - 2 * dot, 0) / (2 * sigma * sigma));
+		}
+	}
+}
+
+/**
+ * The cell of another grid in which the middle of a cell lies: floor((i + 0.5) n_t / n_s) for each axis.
+ *
+ * @param {Cell} cell
+ * @param {{rows: number, columns: number}} from
+ * @param {{rows: number, columns: number}} to
+ * @returns {Cell}
+ */
+export function sameCell({ row, column }, from, to) {
+	// Whole numbers are divided: where the quotient is whole too there is no rounding error.
+	return {
+		row: Math.floor(((2 * row + 1) * to.rows) / (2 * from.rows)),
+		column: Math.floor(((2 * column + 1) * to.columns) / (2 * from.columns)),
+	};
+}
+
+/**
+ * Where the middle of a cell of one picture lies in another picture of the same thing; null where it has left it.
+ *
+ * @param {Cell} cell
+ * @param {{rows: number, columns: number}} from
+ * @param {{rows: number, columns: number}} to
+ * @param {ArrayLike<number>} here  the six numbers of the picture's transform, row by row
+ * @param {ArrayLike<number>} there  those of the other one
+ * @returns {Cell | null}
+ */
+export function followCell({ row, column }, from, to, here, there) {
+	const x = (column + 0.5) / from.columns - here[2];
+	const y = (row + 0.5) / from.rows - here[5];
+	const determinant = here[0] * here[4] - here[1] * here[3];
+	const u = (here[4] * x - here[1] * y) / determinant;
+	const v = (here[0] * y - here[3] * x) / determinant;
+	const at = {
+		row: Math.floor((there[3] * u + there[4] * v + there[5]) * to.rows),
+		column: Math.floor((there[0] * u + there[1] * v + there[2]) * to.columns),
+	};
+	const inside = at.row >= 0 && at.row < to.rows && at.column >= 0 && at.column < to.columns;
+	return inside ? at : null;
+}
+
+/**
+ * What is shown in a column: how alike every place is to the source of its picture, NaN in pictures without one; with
+ * other sources, less how alike it is to those.
+ *
+ * @param {Space} space
+ * @param {Kind} kind
+ * @param {number[][]} sources  one list, or two; for each picture the number of a place, -1 for none
+ * @returns {Float32Array} one value a place
+ */
+export function overlay(space, kind, sources) {
+	const size = space.rows * space.columns;
+	const values = new Float32Array(space.pictures * size);
+	const part = new Float32Array(size);
+	for (const [index, list] of sources.entries()) {
+		for (const [picture, source] of list.entries()) {
+			const out = values.subarray(picture * size, (picture + 1) * size);
+			if (source < 0) out.fill(Number.NaN);
+			else if (index === 0) similarities(space, source, kind, picture * size, out);
+			else {
+				similarities(space, source, kind, picture * size, part);
+				for (let i = 0; i < size; i++) out[i] -= part[i];
+			}
+		}
+	}
+	return values;
+}

@@ -1,0 +1,212 @@
+"""Pictures in which every place shows how alike it is to the one under the hand."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from traitlets import Bool, Dict, Float, Int, List, TraitError, Unicode, validate
+
+from xai_widgets.views.array_list import Arrays
+from xai_widgets.views.arrays import Array, Bytes
+from xai_widgets.views.base import View
+from xai_widgets.views.heatmap_view import DIVERGING, SEQUENTIAL
+from xai_widgets.views.position import Position
+from xai_widgets.views.traits import Choice, Unit
+
+
+class SimilarityView(View):
+    """Pictures by layers, and in each how alike every place is to the place that is hovered.
+
+    The similarities are computed in the browser, from activations that are sent once, so nothing needs a kernel.
+    A column is one layer of one network: its vectors live in a space of their own, and with other columns it shares the
+    place only, that in which the middle of the hovered cell lies.
+
+    A click pins the place: the pictures stay with it, and the value under the pointer is read out. With a second pin
+    they show the difference of the similarities to the first and to the second. A click on a pin takes it away. With
+    the pictures focused, the arrows move the place by one cell, Page Up and Page Down to the next picture, , and . to
+    the next layer, Enter pins, Escape takes all pins and the mark away, + and - change the opacity, t and T the
+    threshold, k the kind, w where the vectors come from, c the colours, s smooth or pixelated.
+
+    Attributes
+    ----------
+    images : numpy.ndarray of uint8, shape (P, H, W, 3), or None
+        The P pictures. Floats in [0, 1] are converted. Default None.
+    names : list of str
+        What each picture is called. Default empty.
+    layers : list of str
+        What each of the K columns is called. Default empty.
+    activations : tuple of numpy.ndarray, K of shape (P, h, w, C), int8, float16 or float32
+        The vectors of each column: activations as they are, or coded with `scales`. Default empty.
+    scales : tuple of numpy.ndarray of float32, K of shape (P, h, w)
+        What makes each vector of `activations` one of length 1; 0 for a zero vector. Empty, the default: 1 over its
+        length.
+    norms : tuple of numpy.ndarray of float32, K of shape (P, h, w)
+        The lengths of the activations, for dot product and Euclidean kernel. Empty, the default: those of
+        `activations`.
+    sigmas : list of float
+        The width of the Euclidean kernel in each column. Missing ones are 1.
+    errors : list of float
+        By how much a cosine is off at most in each column; said beside the value. Default empty.
+    transforms : numpy.ndarray of float32, shape (P, 2, 3), or None
+        For pictures of one thing, from a place (x, y, 1) of it to its place (x, y) in each picture: what corresponds to
+        the hovered place is looked for there. Default None: at the same place.
+    frame, layer : int
+        The picture and the column in which the place is hovered, from 0. Defaults 0.
+    position : list [x, y] of float in [0, 1], or None
+        The hovered place, from the top left corner. Default None.
+    pins : list of dict
+        Up to two pinned places, each with ``frame`` (int), ``layer`` (int) and ``position`` ([x, y]). Default empty.
+    scope : {"across", "within"}
+        Whether all pictures are compared with the place itself, or each with its own vector at the corresponding
+        place. Default "across".
+    kind : {"cosine", "dot", "euclidean"}
+        The similarity: cosine, dot product, or exp(-|a - b|^2 / (2 sigma^2)). Default "cosine".
+    colormap : str
+        As in :class:`HeatmapView`; "auto", the default, is "blue_orange". The scale ends at 1, for the dot product at
+        the largest magnitude that is shown in the column.
+    opacity : float in [0, 1]
+        How much the overlay covers the picture. Default 0.75.
+    threshold : float in [0, 1]
+        Smaller magnitudes are left out, as a share of the scale. Default 0.
+    fade : bool
+        Whether small magnitudes are more transparent. Default True.
+    gray : bool
+        Whether the pictures are grey. Default True.
+    interpolation : {"smooth", "pixelated"}
+        Whether values are interpolated between the middles of the cells, or every cell is a rectangle. Default
+        "smooth".
+    components : numpy.ndarray of uint8, shape (P, h, w, M), or None
+        M groups of features, drawn in colours below the overlay: how much of each there is. Floats in [0, 1] are
+        converted. Default None.
+    component_layer : int
+        The column that they are of and drawn in. Default 0.
+    component_colors : list of str
+        A colour "#rrggbb" for each; missing ones are chosen. Default empty.
+    component_opacity : float in [0, 1]
+        How much they cover the picture. Default 0.6.
+    hidden : list of int
+        The components that are not drawn.
+    profile : numpy.ndarray of float32, shape (K, P), or None
+        Set by the view: in each column, the value at the corresponding place of each picture, NaN where there is none;
+        as by ``link((pictures, "profile"), (curves, "y"))``.
+    columns : int
+        Pictures in a row where there is one layer, or layers in a row where there is one picture; 0, the default: as
+        many as fit.
+    size : int
+        Largest width of a picture in CSS px. Default 200.
+    controls : bool
+        Whether the view has its own controls. Default True.
+    width : int
+        Largest width in CSS px, 0 for the width of the column. Default 0.
+    title : str
+        A heading, also the accessible name.
+
+    Raises
+    ------
+    TypeError
+        For a keyword that is no trait of the view.
+    traitlets.TraitError
+        For a value that does not fit, in one sentence.
+
+    Examples
+    --------
+    >>> SimilarityView(images=photos, activations=[features], layers=["layer3"])  # doctest: +SKIP
+    >>> SimilarityView.of(similarity.pack(grids), images=photos)  # doctest: +SKIP
+    """
+
+    _bundle = "similarity_view"
+
+    images = Bytes((None, None, None, 3), help="The pictures, shape (P, H, W, 3).")
+    names: List[str] = List(Unicode(), help="What each picture is called.").tag(sync=True)
+    layers: List[str] = List(Unicode(), help="What each column is called.").tag(sync=True)
+    activations = Arrays(("int8", "float16", "float32"), 4, help="The vectors of each column, (P, h, w, C).")
+    scales = Arrays(("float32",), 3, help="What makes each vector one of length 1, (P, h, w).")
+    norms = Arrays(("float32",), 3, help="The lengths of the activations, (P, h, w).")
+    sigmas: List[float] = List(Float(), help="Width of the Euclidean kernel in each column.").tag(sync=True)
+    errors: List[float] = List(Float(), help="By how much a cosine may be off in each column.").tag(sync=True)
+    transforms = Array("float32", (None, 2, 3), help="From a place to that in each picture, shape (P, 2, 3).")
+    frame = Int(0, min=0, help="The picture in which the place is hovered.").tag(sync=True)
+    layer = Int(0, min=0, help="The column in which the place is hovered.").tag(sync=True)
+    position = Position(help="The hovered place [x, y], or None.")
+    pins: List[dict[str, Any]] = List(Dict(), maxlen=2, help="Up to two pinned places.").tag(sync=True)
+    scope = Choice(("across", "within"), help="Whose vector the pictures are compared with.")
+    kind = Choice(("cosine", "dot", "euclidean"), help="The similarity.")
+    colormap = Choice(("auto", *DIVERGING, *SEQUENTIAL), help="The colours of the values.")
+    opacity = Unit(0.75, help="How much the overlay covers the picture.")
+    threshold = Unit(0.0, help="Smaller magnitudes are left out, as a share of the scale.")
+    fade = Bool(True, help="Whether small magnitudes are more transparent.").tag(sync=True)
+    gray = Bool(True, help="Whether the pictures are grey.").tag(sync=True)
+    interpolation = Choice(("smooth", "pixelated"), help="How the values are enlarged.")
+    components = Bytes((None, None, None, None), help="Groups of features, shape (P, h, w, M).")
+    component_layer = Int(0, min=0, help="The column of the components.").tag(sync=True)
+    component_colors: List[str] = List(Unicode(), help="A colour for each component.").tag(sync=True)
+    component_opacity = Unit(0.6, help="How much the components cover the picture.")
+    hidden: List[int] = List(Int(), help="The components that are not drawn.").tag(sync=True)
+    profile = Array("float32", (None, None), help="Values at the corresponding places, set by the view.")
+    columns = Int(0, min=0, help="Pictures in a row; 0: as many as fit.").tag(sync=True)
+    size = Int(200, min=16, help="Largest width of a picture, CSS px.").tag(sync=True)
+    controls = Bool(True, help="Whether the view has its own controls.").tag(sync=True)
+    width = Int(0, min=0, help="Largest width, CSS px; 0: that of the column.").tag(sync=True)
+
+    @classmethod
+    def of(cls, packed: Iterable[Any], **traits: Any) -> SimilarityView:
+        """Make a view of what :func:`xai_widgets.similarity.pack` returns.
+
+        Parameters
+        ----------
+        packed : iterable of Packed
+            A column each.
+        **traits
+            Of the view, such as ``images`` and ``names``.
+
+        Returns
+        -------
+        SimilarityView
+        """
+        columns = list(packed)
+        several = len({one.network for one in columns}) > 1
+        made = {
+            "activations": [one.codes for one in columns],
+            "scales": [one.scales for one in columns],
+            "norms": [one.norms for one in columns],
+            "sigmas": [one.sigma for one in columns],
+            "errors": [one.bound for one in columns],
+            "layers": [f"{one.network} {one.layer}" if several else one.layer for one in columns],
+        }
+        return cls(**made | traits)
+
+    @validate("pins")
+    def _check_pins(self, proposal: dict[str, Any]) -> list[dict[str, Any]]:
+        return [_pin(pin) for pin in proposal["value"]]
+
+    @validate("sigmas")
+    def _check_sigmas(self, proposal: dict[str, Any]) -> list[float]:
+        sigmas = [float(sigma) for sigma in proposal["value"]]
+        if not all(0 < sigma < math.inf for sigma in sigmas):
+            raise TraitError(f"SimilarityView.sigmas is {sigmas}, wanted numbers above 0")
+        return sigmas
+
+    @validate("component_colors")
+    def _check_colors(self, proposal: dict[str, Any]) -> list[str]:
+        for color in proposal["value"]:
+            if not re.fullmatch("#[0-9a-fA-F]{6}", color):
+                raise TraitError(f"SimilarityView.component_colors has {color!r}, wanted '#rrggbb'")
+        return list(proposal["value"])
+
+
+def _pin(pin: dict[str, Any]) -> dict[str, Any]:
+    """A pinned place, checked."""
+    try:
+        x, y = (float(part) for part in pin["position"])
+        frame, layer = int(pin["frame"]), int(pin["layer"])
+        fits = set(pin) == {"position", "frame", "layer"} and 0 <= x <= 1 and 0 <= y <= 1
+    except (KeyError, TypeError, ValueError):
+        fits = False
+    if not fits or frame < 0 or layer < 0:
+        raise TraitError(
+            f"SimilarityView.pins has {pin!r}, wanted frame and layer from 0, and position [x, y] from 0 to 1"
+        )
+    return {"frame": frame, "layer": layer, "position": [x, y]}
