@@ -35,8 +35,8 @@ from torch import Tensor, nn
 import xai_widgets as xw
 from xai_widgets.data import scenes
 from xai_widgets.inverse import SolverSettings, layer_wise
-from xai_widgets.inverse.chain import EXACT, Chain, length
-from xai_widgets.inverse.layer_wise import LAMBDAS, START_SIGMA, LayerWise, _Step
+from xai_widgets.inverse.chain import EXACT, START_SIGMA, Chain, length
+from xai_widgets.inverse.layer_wise import LAMBDAS, LayerWise, _Step
 from xai_widgets.inverse.solver import Cost, minimise
 from xai_widgets.perturbation.perturb import gaussian_blur
 
