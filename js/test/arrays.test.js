@@ -10,6 +10,7 @@ describe("decode", () => {
 
 	test.each([
 		["uint8", Uint8Array, [0, 7, 255]],
+		["int8", Int8Array, [-128, -1, 127]],
 		["int32", Int32Array, [-(2 ** 31), 0, 2 ** 31 - 1]],
 		["float32", Float32Array, [-1.5, 0, Number.POSITIVE_INFINITY]],
 	])("%s keeps its type and values", (dtype, type, values) => {

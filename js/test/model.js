@@ -87,7 +87,13 @@ function same(a, b) {
 	return Object.is(a, b);
 }
 
-const TYPES = { uint8: Uint8Array, int32: Int32Array, float32: Float32Array, float16: Uint16Array };
+const TYPES = {
+	uint8: Uint8Array,
+	int8: Int8Array,
+	int32: Int32Array,
+	float32: Float32Array,
+	float16: Uint16Array,
+};
 
 /**
  * The message of an array, as Python's serializer makes it (float16 takes the bits of the halves).
