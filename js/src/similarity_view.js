@@ -36,7 +36,7 @@ const STILL = [
 	...["columns", "size", "controls", "width", "title"],
 ];
 const MOVING = [
-	...["frame", "layer", "position", "pins", "scope", "kind", "errors"],
+	...["frame", "layer", "position", "pins", "marked", "scope", "kind", "errors"],
 	...["colormap", "opacity", "threshold", "fade", "interpolation"],
 ];
 
@@ -48,9 +48,6 @@ class View {
 	#signed = cached((/** @type {Space[]} */ spaces) =>
 		spaces.some(({ codes }) => codes.some((/** @type {number} */ code) => code < 0)),
 	);
-	/** The picture, the column and the place to which the pointer gives back what it hovered. @type {Place | null} */
-	#kept = null;
-	#inside = false;
 	#model;
 	#set;
 	#similarity;
@@ -74,7 +71,6 @@ class View {
 				"aria-description": KEYS.map(([key, what]) => `${key}: ${what}`).join("; "),
 			},
 			hover: (box, position) => this.#hover(box, position),
-			leave: () => this.#leave(),
 			pin: () => this.#pin(),
 			signal,
 		});
@@ -89,34 +85,16 @@ class View {
 		]);
 		bindKeys(this.root, this.#cells.node, {
 			act: (event) => (this.#notice.hidden ? onKey(event, model, this.#similarity) : null),
-			set: (values) => {
-				// What a key has moved stays when the pointer leaves.
-				this.#inside = false;
-				this.#set(values);
-			},
+			set: (values) => this.#set(values),
 			signal,
 		});
 		this.refresh = onFrame(() => this.#refresh(), signal);
 		this.draw = onFrame(() => this.#draw(), signal);
 	}
 
-	/** @param {Box} box @param {number[]} position */
-	#hover({ picture, layer }, position) {
-		const model = this.#model;
-		if (!this.#inside) {
-			this.#inside = true;
-			this.#kept = {
-				frame: model.get("frame"),
-				layer: model.get("layer"),
-				position: model.get("position"),
-			};
-		}
-		this.#set({ frame: picture, layer, position });
-	}
-
-	#leave() {
-		if (this.#inside && this.#kept) this.#set({ ...this.#kept });
-		this.#inside = false;
+	/** What was hovered stays when the pointer leaves: the hand goes on to a control or a chart. */
+	#hover(/** @type {Box} */ { picture, layer }, /** @type {number[]} */ position) {
+		this.#set({ frame: picture, marked: picture, layer, position });
 	}
 
 	#pin() {
@@ -225,6 +203,7 @@ class View {
 				const own = pin?.frame === box.picture && pin.layer === box.layer;
 				return own ? similarity.cellOf(pin) : null;
 			});
+			box.node.classList.toggle("xw-marked", box.picture === this.#model.get("marked"));
 			const value = cell && values ? values[cell.row * space.columns + cell.column] : Number.NaN;
 			profile[box.layer * similarity.pictures() + box.picture] = value;
 			const text = at ? shown(value) : "";

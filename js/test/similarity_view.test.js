@@ -25,6 +25,7 @@ const STATE = {
 	layer: 0,
 	position: null,
 	pins: [],
+	marked: -1,
 	scope: "across",
 	kind: "cosine",
 	colormap: "auto",
@@ -121,18 +122,21 @@ test("each picture may be compared with its own place", async () => {
 	expect(words(1)).toEqual([1, 0, 0, 1, -0.8, 0].map((value) => color(value)));
 });
 
-test("the pointer gives back what it hovered, a key keeps it", async () => {
-	await show({ position: [0.9, 0.9], frame: 1 });
-	point("pointermove", 0, 0.1, 0.1);
+test("what was hovered stays when the pointer leaves, and its picture is marked", async () => {
+	await show();
+	point("pointermove", 1, 0.1, 0.1);
+	await painted();
 	grid().dispatchEvent(new PointerEvent("pointerleave", { pointerType: "mouse" }));
-	expect([view.model.get("position"), view.model.get("frame")]).toEqual([[0.9, 0.9], 1]);
-	// A finger that is lifted does not.
-	point("pointermove", 0, 0.1, 0.6, { pointerType: "touch" });
-	grid().dispatchEvent(new PointerEvent("pointerleave", { pointerType: "touch" }));
-	expect(view.model.get("frame")).toBe(0);
 	await press("ArrowRight");
-	grid().dispatchEvent(new PointerEvent("pointerleave", { pointerType: "mouse" }));
-	expect(view.model.get("position")).toEqual([0.5, 0.75]);
+	expect(view.model.get("position")).toEqual([0.5, 0.25]);
+	const marked = () =>
+		[...view.el.querySelectorAll(".xw-patch")].map((box) => box.classList.contains("xw-marked"));
+	expect(marked()).toEqual([false, true]);
+	// As a chart that is linked does: the place stays.
+	await set({ marked: 0 });
+	expect([marked(), view.model.get("frame")]).toEqual([[true, false], 1]);
+	await press("PageUp");
+	expect([view.model.get("marked"), view.model.get("frame")]).toEqual([0, 0]);
 });
 
 test("a click pins, a second one compares, a click on a pin takes it away", async () => {

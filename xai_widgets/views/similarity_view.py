@@ -59,6 +59,9 @@ class SimilarityView(View):
         The hovered place, from the top left corner. Default None.
     pins : list of dict
         Up to two pinned places, each with ``frame`` (int), ``layer`` (int) and ``position`` ([x, y]). Default empty.
+    marked : int
+        A picture that stands out, -1, the default, for none: a hover marks the picture that it is in, a chart another
+        one, as by ``link((pictures, "marked"), (curves, "stop"))``.
     scope : {"across", "within"}
         Whether all pictures are compared with the place itself, or each with its own vector at the corresponding
         place. Default "across".
@@ -132,6 +135,7 @@ class SimilarityView(View):
     layer = Int(0, min=0, help="The column in which the place is hovered.").tag(sync=True)
     position = Position(help="The hovered place [x, y], or None.")
     pins: List[dict[str, Any]] = List(Dict(), maxlen=2, help="Up to two pinned places.").tag(sync=True)
+    marked = Int(-1, min=-1, help="A picture that stands out; -1: none.").tag(sync=True)
     scope = Choice(("across", "within"), help="Whose vector the pictures are compared with.")
     kind = Choice(("cosine", "dot", "euclidean"), help="The similarity.")
     colormap = Choice(("auto", *DIVERGING, *SEQUENTIAL), help="The colours of the values.")

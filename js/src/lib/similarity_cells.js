@@ -70,12 +70,11 @@ export function placeMark(node, cell, { rows, columns }) {
  * @param {{
  *   attributes: Record<string, string | number>,
  *   hover: (box: Box, position: number[]) => void,
- *   leave: () => void,
  *   pin: () => void,
  *   signal: AbortSignal,
  * }} options  `pin` is called for the place that was hovered last
  */
-export function createCells({ attributes, hover, leave, pin, signal }) {
+export function createCells({ attributes, hover, pin, signal }) {
 	const heads = element("div", { class: "xw-patch-heads", "aria-hidden": "true" });
 	const list = element("div", { class: "xw-patch-list" });
 	const node = element("div", { class: "xw-patches", tabindex: 0, ...attributes }, [heads, list]);
@@ -97,8 +96,6 @@ export function createCells({ attributes, hover, leave, pin, signal }) {
 	};
 	node.addEventListener("pointerdown", follow, { signal });
 	node.addEventListener("pointermove", follow, { signal });
-	// A finger that is lifted leaves the mark where it was.
-	node.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && leave(), { signal });
 	node.addEventListener("click", (event) => follow(event) && pin(), { signal });
 
 	return {

@@ -54,10 +54,10 @@ function moveOf(key, far, model, similarity) {
 	const spaces = similarity.spaces();
 	const by = /** @type {Record<string, number>} */ ({ PageUp: -1, PageDown: 1, ",": -1, ".": 1 })[key];
 	if (by) {
-		const [trait, count] = key.startsWith("Page")
-			? ["frame", similarity.pictures()]
-			: ["layer", spaces.length];
-		return { [trait]: clamp(model.get(trait) + by, 0, Math.max(count - 1, 0)) };
+		const pages = key.startsWith("Page");
+		const [trait, count] = pages ? ["frame", similarity.pictures()] : ["layer", spaces.length];
+		const next = clamp(model.get(trait) + by, 0, Math.max(count - 1, 0));
+		return pages ? { frame: next, marked: next } : { layer: next };
 	}
 	const shift = /** @type {Record<string, number[]>} */ ({
 		ArrowLeft: [-1, 0],

@@ -1,0 +1,258 @@
+"""The similarity view in Chromium: what is drawn against numpy's answer, by the hand, linked, and without a kernel."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from playwright.sync_api import expect
+
+from xai_widgets.similarity import ActivationGrid, pack, same_place, similarity
+from xai_widgets.views import SimilarityView
+
+#: Images of 24 x 40, a layer of 4 x 5 cells and one of 6 x 8, the first place of the first image is a zero vector.
+PICTURES, SHAPES, CHANNELS = 3, {"coarse": (4, 5), "fine": (6, 8)}, 12
+
+
+@pytest.fixture(scope="module")
+def grids():
+    generator = torch.Generator().manual_seed(0)
+    made = []
+    for layer, shape in SHAPES.items():
+        z = torch.randn(PICTURES, *shape, CHANNELS, generator=generator)
+        z[0, 0, 0] = z[2, -1, -1] = 0
+        made += [ActivationGrid("net", layer, n, z[n]) for n in range(PICTURES)]
+    return made
+
+
+@pytest.fixture(scope="module")
+def view(grids):
+    images = np.random.default_rng(0).integers(0, 255, (PICTURES, 24, 40, 3), dtype=np.uint8)
+    look = {"opacity": 1, "fade": False, "interpolation": "pixelated", "colormap": "gray"}
+    return SimilarityView.of(pack(grids), images=images, size=260, **look)
+
+
+def grays(values):
+    """What the colour map "gray" makes of values from -1 to 1: 257 steps, the middle one for zero."""
+    return np.floor(255 * np.floor(128.5 + 128 * np.clip(values, -1, 1)) / 256 + 0.5)
+
+
+def stage_of(mounted, picture, layer):
+    return mounted.el.locator(".xw-patch-stage").nth(picture * len(SHAPES) + layer)
+
+
+def expect_drawn(stage, values):
+    """Check the pixels on the screen: each is of its cell, up to the border; those beside marks are left out."""
+    box = stage.bounding_box()
+    pixels = np.asarray(Image.open(io.BytesIO(stage.screenshot())).convert("RGB")).astype(float)
+    left, top = box["x"] - np.floor(box["x"]), box["y"] - np.floor(box["y"])
+    seen = np.zeros(values.shape, int)
+    marks = [mark.bounding_box() for mark in stage.locator(".xw-mark:visible").all()]
+    wanted = grays(values)
+    for (y, x), _ in np.ndenumerate(pixels[..., 0]):
+        # The middle of the pixel, in cells; one on the border of two may be of either.
+        row = (y + 0.5 - top) / box["height"] * values.shape[0]
+        column = (x + 0.5 - left) / box["width"] * values.shape[1]
+        near = 0.51 * values.shape[0] / box["height"], 0.51 * values.shape[1] / box["width"]
+        if abs(row - round(row)) < near[0] or abs(column - round(column)) < near[1]:
+            continue
+        place = x + np.floor(box["x"]), y + np.floor(box["y"])
+        if any(_covers(mark, place) for mark in marks):
+            continue
+        at = int(row), int(column)
+        assert np.abs(pixels[y, x] - wanted[at]).max() <= 1, (at, pixels[y, x], wanted[at])
+        seen[at] += 1
+    assert (seen > 0).sum() >= values.size - len(marks)
+
+
+def _covers(mark, place):
+    return all(
+        mark[axis] - 5 <= at <= mark[axis] + mark[extent] + 5
+        for axis, extent, at in zip("xy", ("width", "height"), place, strict=True)
+    )
+
+
+@pytest.mark.parametrize("scope", ["across", "within"])
+@pytest.mark.parametrize(
+    ("picture", "layer", "place"),
+    [(1, 0, (0, 4)), (1, 1, (5, 0)), (0, 1, (0, 0)), (2, 0, (3, 4))],
+    ids=["corner", "other corner", "zero vector", "zero vector of the coarse layer"],
+)
+def test_the_pixels_are_those_of_numpy(afm_page, view, grids, scope, picture, layer, place):
+    shapes = list(SHAPES.values())
+    rows, columns = shapes[layer]
+    # The very corner of the cell that is nearest to the middle of the picture.
+    position = [
+        (place[1] + (0.001 if place[1] else 0.999)) / columns,
+        (place[0] + (0.001 if place[0] else 0.999)) / rows,
+    ]
+    mounted = afm_page.mount(view, {"scope": scope, "frame": picture, "layer": layer, "position": position})
+    expect(mounted.el.locator(".xw-mark.xw-here")).to_have_count(1)
+    packed = pack(grids)
+    for column, shape in enumerate(shapes):
+        at = same_place(place, (rows, columns), shape)
+        for number in range(PICTURES):
+            source = picture if scope == "across" else number
+            values = packed[column].similarity(source, at)[number]
+            exact = similarity(
+                grids[column * PICTURES + source], at, grids[column * PICTURES + number]
+            ).numpy()
+            assert np.abs(values - exact).max() <= packed[column].bound + 1e-6
+            expect_drawn(stage_of(mounted, number, column), values)
+    if place == (0, 0):
+        assert not packed[1].similarity(0, (0, 0)).any()
+        expect(mounted.el.locator(".xw-patch-value").first).to_have_text("0")
+
+
+def test_the_mouse_takes_the_cell_that_it_is_over_up_to_its_border(afm_page, view):
+    mounted = afm_page.mount(view)
+    stage = stage_of(mounted, 1, 0)
+    stage.scroll_into_view_if_needed()
+    box = stage.bounding_box()
+    rows, columns = SHAPES["coarse"]
+    for column in range(1, columns):
+        for shift, wanted in ((-1, column - 1), (1, column)):
+            x = box["x"] + column * box["width"] / columns + shift
+            afm_page.page.mouse.move(x, box["y"] + 2 * box["height"] / rows + shift)
+            expect(mounted.el.locator(".xw-cell")).to_have_text(
+                f"picture 2, coarse, row {1 if shift < 0 else 2}, col {wanted}"
+            )
+    # Beside the pictures it takes none, and the last one stays.
+    afm_page.page.mouse.move(1, 1)
+    expect(mounted.el.locator(".xw-cell")).to_have_text("picture 2, coarse, row 2, col 4")
+
+
+def test_a_finger_moves_and_pins(chromium, view):
+    from afm import AfmPage
+
+    page = AfmPage(chromium)
+    try:
+        mounted = page.mount(view)
+        box = stage_of(mounted, 0, 0).bounding_box()
+        center = {"x": box["x"] + 0.5 * box["width"], "y": box["y"] + 0.4 * box["height"]}
+        touch = page.page.context.new_cdp_session(page.page)
+        touch.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+        touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [center]})
+        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        expect(mounted.el.locator(".xw-pin-A:visible")).to_have_count(1)
+        expect(mounted.el.locator(".xw-cell")).to_have_text("picture 1, coarse, row 1, col 2")
+        assert [(pin["frame"], pin["layer"]) for pin in mounted.get("pins")] == [(0, 0)]
+    finally:
+        page.close()
+
+
+CELLS = [
+    """
+import numpy as np
+import xai_widgets as xw
+from ipywidgets import HBox, VBox
+from xai_widgets.data import scenes
+from xai_widgets.similarity import activation_grids, pack, rotations
+from xai_widgets.views import CurveView, HeatmapView, SimilarityView, link
+model = xw.load("scenes_resnet")
+photo = scenes.scene(2, split="test").image
+series = rotations(model.images(photo), [-40, -20, 0, 20, 40])
+grids = activation_grids(model, series.images, "stage3").result(progress=False)
+packed = pack(grids)
+""",
+    """
+view = SimilarityView.of(
+    packed, images=series.images.permute(0, 2, 3, 1), names=list(series.labels), transforms=series.transforms, size=150
+)
+curves = CurveView(x=series.values, stops=series.values, series=[{"label": "stage3"}], x_label="degrees", width=500)
+other = HeatmapView(image=photo, width=200)
+link((view, "profile"), (curves, "y"))
+link((view, "marked"), (curves, "stop"))
+link((view, "position"), (other, "position"))
+VBox([view, HBox([curves, other])])
+""",
+]
+
+
+def wait_for_value(page, picture, wanted):
+    """Wait until the value of a picture is this one, NaN for a gap."""
+    text = page.page.locator(".xw-patch-value").nth(picture)
+    page.page.wait_for_function(
+        """([node, wanted]) => wanted === null
+            ? node.textContent === '—'
+            : Math.abs(Number(node.textContent.replace('−', '-')) - wanted) < 0.006""",
+        arg=[text.element_handle(), None if np.isnan(wanted) else float(wanted)],
+    )
+
+
+def test_a_series_in_a_notebook_with_its_chart_with_and_without_a_kernel(lab):
+    page = lab.open(CELLS, width=1200, height=1100)
+    stages = page.page.locator(".xw-patch-stage")
+    expect(stages).to_have_count(5)
+
+    def hover(picture, row, column):
+        box = stages.nth(picture).bounding_box()
+        page.page.mouse.move(
+            box["x"] + (column + 0.5) / 12 * box["width"], box["y"] + (row + 0.5) / 12 * box["height"]
+        )
+
+    def profile(picture, row, column):
+        # NaN is no JSON.
+        values = page.kernel_eval(
+            f"[None if v != v else v for v in series.profile(grids, {picture}, ({row}, {column})).tolist()]"
+        )
+        return [np.nan if value is None else value for value in values]
+
+    wanted = profile(2, 4, 6)
+    corner = profile(2, 0, 0)
+    turned = profile(1, 5, 7)
+    assert np.isnan(corner).any()
+    hover(2, 4, 6)
+    for number, value in enumerate(wanted):
+        wait_for_value(page, number, value)
+    # The kernel hears of it too, and the views that are linked.
+    page.wait_for_kernel("[view.frame, [int(12 * part) for part in view.position]]", [2, [6, 4]])
+    page.wait_for_kernel("other.position == view.position and curves.stop == 2")
+    page.wait_for_kernel(
+        "bool(np.allclose(curves.y, series.profile(grids, 2, (4, 6)), atol=packed[0].bound, equal_nan=True))"
+    )
+    page.page.mouse.down()
+    page.page.mouse.up()
+    page.wait_for_kernel("[(pin['frame'], pin['layer']) for pin in view.pins]", [[2, 0]])
+    page.shutdown_kernel()
+    page.page.locator(".xw-patches").press("Escape")
+    hover(2, 0, 0)
+    for number, value in enumerate(corner):
+        wait_for_value(page, number, value)
+    # The chart has followed, and leads: its cursor marks a picture, and the place stays.
+    handle = page.page.locator(".xw-curve-view .xw-cursor-handle")
+    hover(1, 5, 7)
+    for number, value in enumerate(turned):
+        wait_for_value(page, number, value)
+    handle.focus()
+    handle.press("Home")
+    expect(page.page.locator(".xw-patch").nth(0)).to_have_class("xw-patch xw-marked")
+    expect(page.page.locator(".xw-marked")).to_have_count(1)
+    for number, value in enumerate(turned):
+        wait_for_value(page, number, value)
+    page.screenshot("similarity-series")
+    assert not [text for text in page.console if "xw" in text or "TypeError" in text]
+
+
+#: "Save Widget State Automatically" of the settings menu, then save.
+SAVE = """async () => {
+  await window.jupyterapp.commands.execute('@jupyter-widgets/jupyterlab-manager:saveWidgetState');
+  await window.jupyterapp.commands.execute('docmanager:save');
+}"""
+
+
+def test_a_saved_notebook_is_opened_again_and_answers_the_hand(lab):
+    page = lab.open(CELLS, width=1200, height=1100)
+    wanted = page.kernel_eval("[None if v != v else v for v in series.profile(grids, 3, (6, 6)).tolist()]")
+    page.page.evaluate(SAVE)
+    saved = lab.server.files / page.name
+    assert "widget-state+json" in saved.read_text(encoding="utf-8")
+    again = lab.open(saved, run=False, width=1200, height=1100)
+    stages = again.page.locator(".xw-patch-stage")
+    expect(stages).to_have_count(5)
+    again.shutdown_kernel()
+    box = stages.nth(3).bounding_box()
+    again.page.mouse.move(box["x"] + 6.5 / 12 * box["width"], box["y"] + 6.5 / 12 * box["height"])
+    for number, value in enumerate(wanted):
+        wait_for_value(again, number, np.nan if value is None else value)
