@@ -19,23 +19,27 @@ sys.path.insert(0, str(ROOT / "tests" / "browser"))
 import hosts  # noqa: E402
 from conftest import CHROMIUM_ARGUMENTS, CHROMIUM_NAMES  # noqa: E402
 
+#: Longest wait for an explorer to compute, seconds.
+PATIENCE = 900
 CELLS = [
     """
 import xai_widgets as xw
-from xai_widgets.data import scenes
+from xai_widgets.data import low_resolution, scenes
 
 model = xw.load("scenes_resnet")
 scene = scenes.scene(2, split="test", background="photograph")
 """,
     """
-explorer = xw.{name}(model, scene.image{more})
+explorer = xw.{name}({arguments})
 explorer
 """,
 ]
-#: What an explorer is given beside the image.
-MORE = {
-    "ChannelExplorer": ', images=[scenes.scene(n, split="train", background="texture").image for n in range(60)], '
-    'layer="stage3"',
+#: What an explorer is given, if not just the network and the image.
+ARGUMENTS = {
+    "ChannelExplorer": 'model, scene.image, images=[scenes.scene(n, split="train", background="texture").image '
+    'for n in range(60)], layer="stage3"',
+    "RegressionInverseExplorer": 'xw.load("scenes_sr"), '
+    'low_resolution.picture("astronaut")[:, :, 60:188, 160:288], scale=2',
 }
 #: Explorer by explorer: the name of its pictures, and what is done before they are taken.
 PICTURES = {
@@ -47,6 +51,8 @@ PICTURES = {
     "ExtremalExplorer": ("extremal_explorer", "explorer.curves.fraction = 0.05"),
     "ChannelExplorer": ("channel_explorer", "explorer.slider.frame = 6"),
     "MaskRace": ("mask_race", "explorer.curves.fraction = 0.05"),
+    "InverseExplorer": ("inverse_explorer", "explorer.slider.frame = 8"),
+    "RegressionInverseExplorer": ("regression_inverse_explorer", "explorer.slider.frame = 6"),
     # Painted over the object, softly, as by hand.
     "PerturbationBrush": (
         "perturbation_brush",
@@ -69,14 +75,14 @@ def main() -> None:
         try:
             for name in sys.argv[2:] or PICTURES:
                 picture, prepare = PICTURES[name]
-                cells = [cell.replace("{name}", name).replace("{more}", MORE.get(name, "")) for cell in CELLS]
+                given = ARGUMENTS.get(name, "model, scene.image")
+                cells = [cell.replace("{name}", name).replace("{arguments}", given) for cell in CELLS]
+                page = hosts.NotebookHost(browser, server).open(cells, width=1500, height=1500)
+                # The brush computes nothing before it is asked.
+                page.wait_for_kernel("explorer.run_bar.status in ('idle', 'done')", timeout=PATIENCE)
+                page.kernel_exec(prepare)
                 for theme in ("light", "dark"):
-                    page = hosts.NotebookHost(browser, server).open(
-                        cells, theme=theme, width=1500, height=1500
-                    )
-                    # The brush computes nothing before it is asked.
-                    page.wait_for_kernel("explorer.run_bar.status in ('idle', 'done')")
-                    page.kernel_exec(prepare)
+                    page.theme(theme)
                     # What Python has set is on the screen when the page has answered once more.
                     page.page.mouse.move(2, 2)
                     page.kernel_eval("1")
@@ -84,7 +90,7 @@ def main() -> None:
                         "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
                     )
                     page.output(1).screenshot(path=folder / f"{picture}_{theme}.png")
-                    page.close()
+                page.close()
         finally:
             server.stop()
             browser.close()

@@ -108,6 +108,8 @@ class Run(Generic[T]):
         ) as bar:
             for _ in self:
                 bar.update(self.done - bar.n)
+            # The total is the most that there may be; a bar that ends before it would stay, in red.
+            bar.total = bar.n
         if self.latest is None:
             raise RuntimeError(f"the run {self.name!r} was stopped before its first result; start it again")
         return self.latest

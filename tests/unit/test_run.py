@@ -2,6 +2,7 @@ import sys
 import threading
 
 import pytest
+from tqdm.auto import tqdm
 
 from xai_widgets.run import Run, Worker
 
@@ -41,6 +42,19 @@ def test_the_bar_says_what_runs_and_how_far(capsys):
     assert "count" in capsys.readouterr().err
     counting(3).result(progress=False)
     assert capsys.readouterr().err == ""
+
+
+def test_the_bar_of_a_run_that_ends_early_is_complete(monkeypatch):
+    seen = []
+
+    class Bar(tqdm):
+        def close(self):
+            seen.append((self.n, self.total))
+            super().close()
+
+    monkeypatch.setattr("xai_widgets.run.tqdm", Bar)
+    assert Run(iter([1, 2]), total=5).result() == 2
+    assert seen[0] == (2, 2)
 
 
 def test_progress_stays_in_range():

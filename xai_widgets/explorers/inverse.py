@@ -24,8 +24,8 @@ from xai_widgets.model import ImageModel, Target
 from xai_widgets.run import Run
 from xai_widgets.views import CurveView, HeatmapView, ScoresView, SliderView, link
 
-#: lambda: finest where the inverse gets simple and keeps the class.
-LAMBDAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 1.0)
+#: lambda: finest where the inverse gets simple and keeps the class, and on to where a network may lose it.
+LAMBDAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 1.0, 1.5)
 
 #: What the inverse is compared with: those of the source that need a few passes.
 METHODS = ("gradient_x_input", "integrated_gradients", "guided_backprop", "grad_cam")
@@ -78,7 +78,7 @@ class InverseExplorer(SearchExplorer):
         One image of any kind.
     target : int or str, optional
         The class. Default: the predicted class.
-    lam : sequence of float, default (0, 0.1, ..., 0.7, 1)
+    lam : sequence of float, default (0, 0.1, ..., 0.7, 1, 1.5)
         lambda, at least 0, ascending.
     regularizer : {"activation", "l1", "l2"}, default "activation"
         What lambda weighs at first.

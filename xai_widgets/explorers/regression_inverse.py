@@ -160,9 +160,9 @@ class RegressionInverseExplorer(VBox):
         self.similarity = CurveView(x_label="λ", height=200, title="Structural similarity")
         self.psnr = CurveView(x_label="λ", height=200, title="PSNR, dB")
         self.spectrum = CurveView(
-            x_label="frequency: diagonal of the 8 × 8 transform",
+            x_label="frequency (diagonal of 8 × 8)",
             height=200,
-            title="Power of focused over other patches, dB",
+            title="Focused over other patches, dB",
         )
         curves = (self.similarity, self.psnr)
         views = list(self.pictures.values())
