@@ -92,7 +92,7 @@ def test_lambda_switches_every_picture_and_plot_without_a_kernel(done):
         for name in [*GREY, *OTHERS]
     }
     rows = {
-        "Structural similarity": page.kernel_eval("explorer.similarity.y.tolist()"),
+        "SSIM": page.kernel_eval("explorer.similarity.y.tolist()"),
         "PSNR, dB": page.kernel_eval("explorer.psnr.y.tolist()"),
     }
     limit = page.kernel_eval("explorer.pictures['residual'].limit")
@@ -113,7 +113,7 @@ def test_lambda_switches_every_picture_and_plot_without_a_kernel(done):
             expect(read).to_have_count(len(values))
             for index, value in enumerate(values):
                 assert float(read.nth(index).inner_text()) == pytest.approx(value[stop], rel=6e-3)
-        lit = curves_of(page, "Focused over other patches, dB").locator("[aria-pressed=true]")
+        lit = curves_of(page, "Spectrum, dB").locator("[aria-pressed=true]")
         expect(lit.locator(".xw-legend-label")).to_have_text(f"λ = {LAM[stop]:g}")
         for name, title in OTHERS.items():
             drawn[name, stop] = cells(page, title, maps[name].shape[1:])

@@ -157,12 +157,13 @@ class RegressionInverseExplorer(VBox):
         last = ("alpha",) if self._truth is None else ("truth", "alpha")
         names = [name for k, row in enumerate(ROWS) for name in (*row, *last[k : k + 1])]
         self.pictures = {name: _picture_view(name) for name in names}
-        self.similarity = CurveView(x_label="λ", height=200, title="Structural similarity")
+        self.similarity = CurveView(x_label="λ", height=200, title="SSIM")
         self.psnr = CurveView(x_label="λ", height=200, title="PSNR, dB")
         self.spectrum = CurveView(
             x_label="frequency (diagonal of 8 × 8)",
+            y_label="focused over others",
             height=200,
-            title="Focused over other patches, dB",
+            title="Spectrum, dB",
         )
         curves = (self.similarity, self.psnr)
         views = list(self.pictures.values())
