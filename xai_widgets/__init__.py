@@ -31,6 +31,7 @@ _EXPORTS: dict[str, str | None] = {
     "MaskRace": "xai_widgets.explorers",
     "PerturbationBrush": "xai_widgets.explorers",
     "RegressionInverseExplorer": "xai_widgets.explorers",
+    "SimilarityExplorer": "xai_widgets.explorers",
     "attribution": None,
     "data": None,
     "explorers": None,

@@ -216,7 +216,7 @@ test("another layer shows the same place by the middle of the cell", async () =>
 	expect(words(1).map((word) => word === color(1))).toEqual(Array.from({ length: 24 }, (_, i) => i === 15));
 	// The other way round: column 3 of 6 is column 1 of 3, row 2 of 4 is row 1 of 2: (0, 5).
 	expect(words(0)).toEqual([0, 1, 0, 0.8, 1, 1 / Math.SQRT2].map((value) => color(value)));
-	expect(texts(".xw-patch-heads > div")).toEqual(["conv1", "conv2"]);
+	expect(texts(".xw-patch-head")).toEqual(["conv1", "conv2"]);
 });
 
 test("dot product and Euclidean kernel", async () => {

@@ -39,7 +39,7 @@ def grays(values):
 
 
 def stage_of(mounted, picture, layer):
-    return mounted.el.locator(".xw-patch-stage").nth(picture * len(SHAPES) + layer)
+    return mounted.el.locator(f'[data-picture="{picture}"][data-layer="{layer}"] > .xw-patch-stage')
 
 
 def expect_drawn(stage, values):

@@ -9,6 +9,7 @@ from xai_widgets.explorers.extremal import ExtremalExplorer
 from xai_widgets.explorers.inverse import InverseExplorer
 from xai_widgets.explorers.race import MaskRace
 from xai_widgets.explorers.regression_inverse import RegressionInverseExplorer
+from xai_widgets.explorers.similarity import SimilarityExplorer
 
 __all__ = [
     "ChannelExplorer",
@@ -18,4 +19,5 @@ __all__ = [
     "MaskRace",
     "PerturbationBrush",
     "RegressionInverseExplorer",
+    "SimilarityExplorer",
 ]

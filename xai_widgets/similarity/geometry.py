@@ -136,7 +136,8 @@ def rotations(x: Tensor, degrees: Sequence[float]) -> GeometricSeries:
     ValueError
         For no angles, one that is not finite, or what is no single image.
     """
-    return _series(x, [(angle, 1.0) for angle in degrees], [f"{angle:g}°" for angle in degrees], degrees)
+    labels = [f"{angle:g}°".replace("-", "−") for angle in degrees]
+    return _series(x, [(angle, 1.0) for angle in degrees], labels, degrees)
 
 
 @in_no_mode

@@ -133,8 +133,7 @@ def pack(
     """
     if dtype not in get_args(DType):
         raise ValueError(unknown("dtype", dtype, get_args(DType)))
-    if rank is not None and rank < 1:
-        raise ValueError(f"rank is {rank}, wanted at least 1, or None for all channels")
+    check_rank(rank)
     found = spaces(grids)
     images = {key: [grid.image for grid in members] for key, members in found.items()}
     first = next(iter(images))
@@ -144,6 +143,12 @@ def pack(
                 f"{' '.join(key)} has images {numbers} and {' '.join(first)} has {images[first]}, wanted the same ones"
             )
     return tuple(_pack(members, dtype, rank) for members in found.values())
+
+
+def check_rank(rank: int | None) -> None:
+    """Refuse a number of directions on which nothing can be projected."""
+    if rank is not None and rank < 1:
+        raise ValueError(f"rank is {rank}, wanted at least 1, or None for all channels")
 
 
 def _pack(grids: Sequence[ActivationGrid], dtype: DType, rank: int | None) -> Packed:

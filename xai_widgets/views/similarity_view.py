@@ -170,17 +170,27 @@ class SimilarityView(View):
         -------
         SimilarityView
         """
+        view = cls(**traits)
+        view.show(packed)
+        return view
+
+    def show(self, packed: Iterable[Any]) -> None:
+        """Show other columns.
+
+        Parameters
+        ----------
+        packed : iterable of Packed
+            As :func:`xai_widgets.similarity.pack` returns them, a column each.
+        """
         columns = list(packed)
         several = len({one.network for one in columns}) > 1
-        made = {
-            "activations": [one.codes for one in columns],
-            "scales": [one.scales for one in columns],
-            "norms": [one.norms for one in columns],
-            "sigmas": [one.sigma for one in columns],
-            "errors": [one.bound for one in columns],
-            "layers": [f"{one.network} {one.layer}" if several else one.layer for one in columns],
-        }
-        return cls(**made | traits)
+        with self.hold_sync():
+            self.activations = [one.codes for one in columns]
+            self.scales = [one.scales for one in columns]
+            self.norms = [one.norms for one in columns]
+            self.sigmas = [one.sigma for one in columns]
+            self.errors = [one.bound for one in columns]
+            self.layers = [f"{one.network} {one.layer}" if several else one.layer for one in columns]
 
     @validate("pins")
     def _check_pins(self, proposal: dict[str, Any]) -> list[dict[str, Any]]:

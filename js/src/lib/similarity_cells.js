@@ -41,7 +41,7 @@ function createBox(picture, layer) {
 		pins,
 		/** What the overlay was painted from. @type {unknown[]} */
 		painted: [],
-		node: element("div", { class: "xw-patch" }, [
+		node: element("div", { class: "xw-patch", "data-picture": picture, "data-layer": layer }, [
 			stage,
 			element("div", { class: "xw-caption" }, [name, value]),
 		]),
@@ -75,9 +75,7 @@ export function placeMark(node, cell, { rows, columns }) {
  * }} options  `pin` is called for the place that was hovered last
  */
 export function createCells({ attributes, hover, pin, signal }) {
-	const heads = element("div", { class: "xw-patch-heads", "aria-hidden": "true" });
-	const list = element("div", { class: "xw-patch-list" });
-	const node = element("div", { class: "xw-patches", tabindex: 0, ...attributes }, [heads, list]);
+	const node = element("div", { class: "xw-patches", tabindex: 0, ...attributes });
 	/** @type {Box[]} */
 	let boxes = [];
 
@@ -102,27 +100,39 @@ export function createCells({ attributes, hover, pin, signal }) {
 		node,
 		boxes: () => boxes,
 		/**
-		 * Makes the boxes, if there are others than before.
+		 * Makes the boxes, if there are others than before: of several layers a column each, or, of fewer than there
+		 * are pictures, a row each.
 		 *
 		 * @param {number} pictures
 		 * @param {number} layers
 		 * @param {{columns: number, size: number, heads: string[]}} layout  `columns` is 0 for as many as fit
 		 */
-		arrange(pictures, layers, { columns, size, heads: names }) {
+		arrange(pictures, layers, { columns, size, heads }) {
 			if (boxes.length !== pictures * layers || boxes.some(({ layer }) => layer >= layers)) {
 				boxes = Array.from({ length: pictures * layers }, (_, index) =>
 					createBox(Math.floor(index / layers), index % layers),
 				);
-				list.replaceChildren(...boxes.map((box) => box.node));
 			}
-			const table = pictures > 1 && layers > 1;
+			const table = pictures > 1 && layers >= pictures;
 			const fixed = table ? layers : columns;
 			node.classList.toggle("xw-fixed", fixed > 0);
 			node.style.setProperty("--xw-columns", String(fixed));
-			node.style.setProperty("--xw-count", String(fixed || boxes.length));
+			node.style.setProperty(
+				"--xw-count",
+				String(fixed || (layers > 1 ? Math.max(pictures, layers) : pictures)),
+			);
 			node.style.setProperty("--xw-size", `${size}px`);
-			heads.hidden = !table;
-			heads.replaceChildren(...(table ? names.map((name) => element("div", {}, [name])) : []));
+			/** @param {string} kind @param {Node[]} children */
+			const row = (kind, children) => element("div", { class: `xw-patch-${kind}` }, children);
+			/** @param {string} name */
+			const head = (name) => element("div", { class: "xw-patch-head", "aria-hidden": "true" }, [name]);
+			/** @param {number} wanted */
+			const of = (wanted) => boxes.filter(({ layer }) => layer === wanted).map((box) => box.node);
+			const rows =
+				pictures === 1 || table || layers === 1
+					? [row("list", [...(table ? heads.map(head) : []), ...boxes.map((box) => box.node)])]
+					: heads.flatMap((name, layer) => [head(name), row("list", of(layer))]);
+			node.replaceChildren(...rows);
 		},
 	};
 }

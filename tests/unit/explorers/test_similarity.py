@@ -1,0 +1,195 @@
+"""The similarity explorer without a browser: what its views are given, and what the kernel finds."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from xai_widgets.explorers import SimilarityExplorer
+from xai_widgets.explorers.base import picture
+from xai_widgets.model import ImageModel
+from xai_widgets.similarity import (
+    activation_grids,
+    factorise,
+    pack,
+    rotations,
+    same_place,
+    scalings,
+    similarity_index,
+)
+
+PATIENCE = 60
+
+
+def network(name="net", seed=0, before=()):
+    torch.manual_seed(seed)
+    return ImageModel(
+        nn.Sequential(
+            *before,
+            nn.Conv2d(3, 6, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(6, 8, 3, padding=1),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(8, 4),
+        ),
+        size=16,
+        name=name,
+    )
+
+
+@pytest.fixture(scope="module")
+def model():
+    return network()
+
+
+@pytest.fixture(scope="module")
+def photos():
+    return list(torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(1)))
+
+
+def done(explorer):
+    assert explorer.wait(PATIENCE)
+    assert (explorer.run_bar.status, explorer.run_bar.error) == ("done", "")
+    return explorer
+
+
+def test_the_view_has_every_layer_of_every_network(model, photos):
+    other = network("other", 1)
+    explorer = done(
+        SimilarityExplorer([model, other], photos, layers={"other": "4", "net": ["1", "4"]}, names="abcd")
+    )
+    view = explorer.view
+    assert view.layers == ["net 1", "net 4", "other 4"]
+    assert view.names == ["a", "b", "c", "d"]
+    np.testing.assert_array_equal(view.images, picture(torch.stack(photos)))
+    grids = [
+        *activation_grids(model, photos, ["1", "4"]).result(progress=False),
+        *activation_grids(other, photos, "4").result(progress=False),
+    ]
+    for made, wanted in zip(view.activations, pack(grids), strict=True):
+        np.testing.assert_array_equal(made, wanted.codes)
+    assert explorer.curves is explorer.matches is None
+    assert explorer.patches.layout.display == "none"
+    explorer.close()
+
+
+def test_components_are_found_shown_and_taken_away(model, photos):
+    explorer = done(SimilarityExplorer(model, photos, layers=["1", "4"], components=2, seed=3))
+    members = activation_grids(model, photos, "1").result(progress=False)
+    wanted = factorise(members, 2, seed=3).result(progress=False)
+    np.testing.assert_allclose(explorer.result.components.weights, wanted.weights, rtol=1e-4, atol=1e-6)
+    scaled = np.round(255 * wanted.weights / wanted.weights.max((0, 1, 2)))
+    assert np.abs(explorer.view.components.astype(int) - scaled).max() <= 1
+    assert (explorer.view.component_layer, explorer.patches.columns) == (0, 4)
+    assert explorer.patches.pictures.shape[0] == 8
+    assert f"error {wanted.error:.1%}" in explorer.patches.title
+    codes = explorer.view.activations
+    explorer.layer_picker.value = "4"
+    done(explorer)
+    assert explorer.view.components.shape == (4, 8, 8, 2)
+    assert explorer.view.component_layer == 1
+    # What is there already is not computed or sent again.
+    assert explorer.view.activations is codes
+    explorer.component_picker.value = "0"
+    done(explorer)
+    assert explorer.view.components is None
+    assert explorer.patches.layout.display == "none"
+    explorer.close()
+
+
+def test_a_layer_with_negative_values_has_no_components_and_says_so(model, photos):
+    explorer = SimilarityExplorer(model, photos, layers="3", components=2)
+    assert explorer.wait(PATIENCE)
+    assert "wanted none below 0" in explorer.run_bar.error
+    assert len(explorer.view.activations) == 1
+    explorer.component_picker.value = "0"
+    done(explorer)
+    explorer.close()
+
+
+def test_a_series_has_a_chart(model, photos):
+    series = rotations(photos[0], [-30, 0, 45])
+    explorer = done(SimilarityExplorer(model, series, layers=["1", "4"]))
+    curves = explorer.curves
+    assert curves.x.tolist() == curves.stops.tolist() == [-30, 0, 45]
+    assert [entry["label"] for entry in curves.series] == ["1", "4"]
+    assert curves.x_label == "degrees"
+    assert explorer.view.names == ["−30°", "0°", "45°"]
+    np.testing.assert_allclose(explorer.view.transforms, series.transforms)
+    assert explorer.view.frame == 1
+    assert explorer.view.channels["profile"] == curves.channels["y"]
+    assert explorer.view.channels["marked"] == curves.channels["stop"]
+    explorer.close()
+    assert done(SimilarityExplorer(model, scalings(photos[0], [0.5, 1]))).curves.x_label == "scale"
+
+
+def test_the_corpus_is_searched_for_the_hovered_and_the_pinned_place(model, photos):
+    corpus = list(torch.rand(7, 3, 16, 16, generator=torch.Generator().manual_seed(2)))
+    explorer = done(SimilarityExplorer(model, photos, layers=["1", "4"], corpus=corpus))
+    index = similarity_index(model, corpus, "4").result(progress=False)
+    grids = activation_grids(model, photos, "4").result(progress=False)
+
+    def wanted(frame, place):
+        return index.search(grids[frame].raw[place])
+
+    # At first, the middle.
+    torch.testing.assert_close(explorer.found.values, wanted(0, (4, 4)).values)
+    # A place of the finer layer is looked for where its middle lies.
+    explorer.view.set_state({"frame": 2, "layer": 0, "position": [5.5 / 16, 9.5 / 16]})
+    assert explorer.wait(PATIENCE)
+    found = wanted(2, same_place((9, 5), (16, 16), (8, 8)))
+    torch.testing.assert_close(explorer.found.values, found.values)
+    assert torch.equal(explorer.found.images, found.images)
+    assert explorer.matches.captions[0] == f"{found.values[0]:.3f}"
+    np.testing.assert_array_equal(explorer.matches.pictures, picture(found.patches))
+    assert "7 images in 4" in explorer.matches.title
+    explorer.view.pins = [{"frame": 1, "layer": 1, "position": [1, 0]}]
+    explorer.view.position = [0.1, 0.1]
+    assert explorer.wait(PATIENCE)
+    torch.testing.assert_close(explorer.found.values, wanted(1, (0, 7)).values)
+    explorer.close()
+
+
+def test_a_stopped_computation_goes_on(gate, photos):
+    model = network(before=[gate])
+    explorer = SimilarityExplorer(model, photos, layers="2", start=False, batch_size=1)
+    assert explorer.run_bar.status == "idle"
+    gate.shut = True
+    explorer.compute()
+    gate.stopped()
+    explorer.cancel()
+    assert explorer.run_bar.status == "cancelled"
+    gate.open()
+    assert explorer.wait(PATIENCE)
+    assert explorer.view.activations == ()
+    explorer.compute()
+    done(explorer)
+    assert len(explorer.view.activations) == 1
+    explorer.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"layers": "7x"}, "unknown layer"),
+        ({"layers": "7"}, r"wanted \(C, h, w\)"),
+        ({"layers": {"nett": ["1"]}}, r"layers are of \['nett'\], wanted those of \['net'\]"),
+        ({"components": 13}, "wanted 0 to 12"),
+        ({"rank": 0}, "rank is 0"),
+    ],
+)
+def test_refusals(model, photos, options, words):
+    with pytest.raises(ValueError, match=words):
+        SimilarityExplorer(model, photos, **options)
+
+
+def test_refused_networks(model, photos):
+    with pytest.raises(ValueError, match="wanted names that differ"):
+        SimilarityExplorer([model, network()], photos)
+    with pytest.raises(TypeError, match="wanted an ImageModel"):
+        SimilarityExplorer(nn.Identity(), photos)
+    with pytest.raises(ValueError, match="ascending"):
+        SimilarityExplorer(model, rotations(photos[0], [10, 0]))

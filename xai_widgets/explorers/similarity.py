@@ -1,0 +1,355 @@
+"""Hover over one patch and see it in every layer, picture and network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from ipywidgets import HBox, Layout, VBox
+from torch import Tensor
+
+from xai_widgets.explorers.base import picture, row_layout, stretch
+from xai_widgets.explorers.search import dropdown
+from xai_widgets.explorers.similarities import SimilarityResult, Wanted, similarities
+from xai_widgets.model import ImageModel
+from xai_widgets.run import Run, Status, Worker
+from xai_widgets.similarity import GeometricSeries, Matches, same_place
+from xai_widgets.similarity.components import MOST
+from xai_widgets.similarity.packing import RANK, check_rank
+from xai_widgets.views import CurveView, GalleryView, RunBar, SimilarityView, link
+
+#: Largest side of a patch that is sent, in pixels.
+THUMBNAIL = 64
+
+
+class SimilarityExplorer(VBox):
+    """Pictures by layers by networks, in which every place shows how alike it is to the one under the hand.
+
+    The similarities are computed in the browser, so that hovering needs no kernel; see
+    :class:`~xai_widgets.views.SimilarityView` for what the hand and the keys do. With components, groups of features
+    are drawn below, and the patches that each is strongest in. With a geometric series, a chart shows how alike the
+    corresponding place is in each picture. With a corpus, the kernel finds the patches of all its images that are most
+    alike to the hovered or pinned place.
+
+    Parameters
+    ----------
+    model : ImageModel or sequence of ImageModel
+        The networks, of different names; they are never changed.
+    images : list of images, or GeometricSeries
+        The pictures: images of any kind, or those of :func:`~xai_widgets.similarity.rotations` or ``scalings``.
+    layers : str, sequence of str or dict of str to sequence of str, optional
+        Layers with places; for several networks by their names. Default: of each the last one before pooling.
+    names : sequence of str, optional
+        What each picture is called.
+    components : int, default 0
+        How many components at first, up to 12.
+    corpus : optional
+        Images of any kind that are searched, in the last layer of the first network.
+    seed : int, default 0
+        Of the components.
+    rank : int or None, default 256
+        Wider layers are projected on so many directions, with the error shown; None keeps all channels.
+    batch_size : int, default 32
+        Images per pass.
+    start : bool, default True
+        Whether to compute at once; otherwise the button starts.
+
+    Attributes
+    ----------
+    view : SimilarityView
+        The pictures.
+    curves : CurveView or None
+        The similarity at the corresponding place over the geometric series.
+    patches : GalleryView
+        The top patches of each component.
+    matches : GalleryView or None
+        The patches of the corpus most alike to the place.
+    component_picker, layer_picker : ipywidgets.Dropdown
+        How many components, and of which column.
+    run_bar : RunBar
+    result : SimilarityResult
+        What is computed.
+    found : Matches or None
+        What was found last in the corpus.
+
+    Raises
+    ------
+    TypeError
+        If a network is no ImageModel.
+    ValueError
+        For networks of one name, an unknown layer, with the nearest one, one without places, bad images, or another
+        number of components.
+
+    Examples
+    --------
+    >>> SimilarityExplorer(model, photos, layers=["stage3", "stage4"], components=4)  # doctest: +SKIP
+    >>> SimilarityExplorer(model, rotations(photo, range(-90, 91, 15)))  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: ImageModel | Sequence[ImageModel],
+        images: Any,
+        *,
+        layers: str | Sequence[str] | Mapping[str, Sequence[str]] | None = None,
+        names: Sequence[str] | None = None,
+        components: int = 0,
+        corpus: Any = None,
+        seed: int = 0,
+        rank: int | None = RANK,
+        batch_size: int = 32,
+        start: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        # First of all: a constructor that raises is closed too.
+        self._worker, self._searcher = Worker(), Worker()
+        self._parts: tuple[Any, ...] = ()
+        self.models = _check_models(model)
+        self._layers = _layers_of(self.models, layers)
+        if not 0 <= components <= MOST:
+            raise ValueError(f"components is {components}, wanted 0 to {MOST}")
+        check_rank(rank)
+        self._series = images if isinstance(images, GeometricSeries) else None
+        self._images = images.images if isinstance(images, GeometricSeries) else images
+        self._corpus, self._seed, self._rank, self._batch_size = corpus, seed, rank, batch_size
+        self.result = SimilarityResult()
+        self.found: Matches | None = None
+        super().__init__(**kwargs)
+
+        columns = [(name, layer) for name, chosen in self._layers.items() for layer in chosen]
+        several = len(self.models) > 1
+        heads = [f"{name} {layer}" if several else layer for name, layer in columns]
+        self.component_picker = dropdown("components", map(str, range(MOST + 1)), str(components))
+        self.layer_picker = dropdown("of", heads, heads[0])
+        self.run_bar = RunBar()
+        labels = self._series.labels if self._series and names is None else names
+        self.view = SimilarityView(
+            images=picture(self.models[0].images(self._images)),
+            names=[str(label) for label in labels or ()],
+            position=[0.5, 0.5],
+        )
+        self.patches = GalleryView(title="Top patches of the components", columns=1, size=THUMBNAIL)
+        self.curves = self._make_curves(heads)
+        self.matches = GalleryView(size=THUMBNAIL, width=0) if corpus is not None else None
+        # Refused here, where it can be read.
+        self._run(None)
+        self._join()
+        if start:
+            self.compute()
+
+    def _make_curves(self, heads: Sequence[str]) -> CurveView | None:
+        series = self._series
+        if series is None:
+            return None
+        self.view.transforms = series.transforms
+        # The image itself comes first, or what is nearest to it.
+        self.view.frame = int((series.transforms - torch.eye(2, 3)).abs().sum((1, 2)).argmin())
+        if any(after <= before for before, after in pairwise(series.values)):
+            raise ValueError(f"the series goes through {list(series.values)}, wanted ascending values")
+        curves = CurveView(
+            x=series.values,
+            stops=series.values,
+            series=[{"label": head} for head in heads],
+            x_label="degrees" if series.labels[0].endswith("°") else "scale",
+            y_label="similarity",
+            title="Similarity at the corresponding place",
+            height=240,
+        )
+        link((self.view, "profile"), (curves, "y"))
+        link((self.view, "marked"), (curves, "stop"))
+        return curves
+
+    def _join(self) -> None:
+        found = (self.curves, self.matches)
+        parts = [self.view, self.run_bar, self.patches, *(view for view in found if view is not None)]
+        self._parts = tuple(parts)
+        for view in (self.view, self.patches, *(view for view in found if view is not None)):
+            view.layout = Layout(width="100%", min_width="0", margin="0")
+        self.patches.layout.display = "none"
+        stretch((self.run_bar, "3 1 240px"))
+        pickers = HBox([self.component_picker, self.layer_picker, self.run_bar], layout=row_layout())
+        self.children = [
+            pickers,
+            self.view,
+            *(view for view in found if view is not None),
+            self.patches,
+        ]
+        for picker in (self.component_picker, self.layer_picker):
+            picker.observe(lambda _change: self.compute(), "value")
+        self.run_bar.on_run(lambda _bar: self.compute(again=True))
+        self.run_bar.on_cancel(lambda _bar: self.cancel())
+        if self.matches is not None:
+            self.view.observe(lambda _change: self.search(), ["position", "frame", "layer", "pins"])
+
+    # -- the computation ------------------------------------------------------------------------------------
+
+    def _run(self, start: SimilarityResult | None) -> Run[SimilarityResult]:
+        return similarities(
+            self.models,
+            self._images,
+            self._layers,
+            wanted=Wanted(self.layer_picker.index, int(self.component_picker.value)),
+            corpus=self._corpus,
+            seed=self._seed,
+            rank=self._rank,
+            batch_size=self._batch_size,
+            start=start,
+        )
+
+    def compute(self, *, again: bool = False) -> None:
+        """Compute what is missing, in the background; replaces a computation under way.
+
+        Parameters
+        ----------
+        again : bool, default False
+            Whether to compute everything again, for instance after the network was trained further.
+        """
+        before = SimilarityResult() if again else self.result
+
+        def on_snapshot(run: Run[SimilarityResult]) -> None:
+            self.run_bar.progress = run.progress
+            if run.latest is not None and run.latest is not self.result:
+                self._show(run.latest)
+
+        def on_end(status: Status, error: BaseException | None) -> None:
+            self.run_bar.label = "Compute again"
+            self.run_bar.end(status, error)
+
+        self._worker.submit(
+            lambda: self._run(before), on_start=self.run_bar.begin, on_snapshot=on_snapshot, on_end=on_end
+        )
+
+    def cancel(self) -> None:
+        """Stop; what is computed stays."""
+        self._worker.cancel()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until nothing is computed any more; False if that took longer than ``timeout`` seconds."""
+        return self._worker.wait(timeout) and self._searcher.wait(timeout)
+
+    def close(self) -> None:
+        """Stop, and close every part."""
+        self._worker.cancel()
+        self._searcher.cancel()
+        for part in self._parts:
+            part.close()
+        super().close()
+
+    # -- drawing --------------------------------------------------------------------------------------------
+
+    def _show(self, result: SimilarityResult) -> None:
+        before, self.result = self.result, result
+        if result.packed is not before.packed:
+            self.view.show(result.packed)
+        if result.components is not before.components:
+            self._show_components(result)
+        if result.index is not before.index:
+            self.search()
+
+    def _show_components(self, result: SimilarityResult) -> None:
+        made, top = result.components, result.top
+        self.patches.layout.display = "none" if made is None else None
+        if made is None or top is None or result.wanted is None:
+            self.view.components = self.patches.pictures = None
+            return
+        count = len(made.directions)
+        peak = made.weights.max((0, 1, 2))
+        with self.view.hold_sync():
+            self.view.component_layer = result.wanted.column
+            self.view.components = made.weights / (peak + (peak == 0))
+            self.view.hidden = []
+        patches = _small(top.patches(range(count)))
+        with self.patches.hold_sync():
+            self.patches.title = f"Top patches of the components of {made.layer}, error {made.error:.1%}"
+            self.patches.pictures = picture(patches.nan_to_num(1.0).flatten(0, 1))
+            self.patches.columns = patches.shape[1]
+            self.patches.heads = [str(part + 1) for part in range(count)]
+
+    def search(self) -> None:
+        """Find the patches of the corpus most alike to the first pin, or to the hovered place, in the background."""
+        index, place = self.result.index, self._place()
+        if index is None or place is None or self.matches is None:
+            return
+        frame, cell, shape = place
+        key = self.models[0].name, index.layer
+        column = [(one.network, one.layer) for one in self.result.packed].index(key)
+        grid = self.result.column(column)[frame]
+        row, col = same_place(cell, shape, grid.shape)
+        size = f"{index.nbytes / 1e6:.0f} MB, indexed in {index.seconds:.1f} s"
+        words = f"Most alike of {len(index)} images in {index.layer} ({size})"
+
+        def on_snapshot(run: Run[Matches]) -> None:
+            self.found = run.latest
+            if self.matches is None or run.latest is None:
+                return
+            with self.matches.hold_sync():
+                self.matches.title = words
+                self.matches.pictures = picture(_small(run.latest.patches[None])[0])
+                self.matches.captions = [f"{value:.3f}" for value in run.latest.values.tolist()]
+
+        self._searcher.submit(
+            lambda: Run(iter([index.search(grid.raw[row, col])]), total=1, name="search"),
+            on_snapshot=on_snapshot,
+        )
+
+    def _place(self) -> tuple[int, tuple[int, int], tuple[int, int]] | None:
+        """The picture, the cell and the grid of the first pin or of the hovered place, if it is there."""
+        view = self.view
+        hovered = {"frame": view.frame, "layer": view.layer, "position": view.position}
+        at = view.pins[0] if view.pins else hovered
+        fits = at["layer"] < len(self.result.packed) and at["frame"] < len(view.images)
+        if at["position"] is None or not fits:
+            return None
+        _, rows, columns = self.result.packed[at["layer"]].norms.shape
+        x, y = at["position"]
+        cell = min(int(y * rows), rows - 1), min(int(x * columns), columns - 1)
+        return at["frame"], cell, (rows, columns)
+
+
+def _small(patches: Tensor) -> Tensor:
+    """Patches (M, k, C, s, s) of at most THUMBNAIL pixels a side."""
+    if patches.shape[-1] <= THUMBNAIL:
+        return patches
+    small = F.interpolate(patches.flatten(0, 1), (THUMBNAIL, THUMBNAIL), mode="area")
+    return small.view(*patches.shape[:2], *small.shape[1:])
+
+
+def _check_models(model: ImageModel | Sequence[ImageModel]) -> list[ImageModel]:
+    models: list[Any] = list(model) if isinstance(model, list | tuple) else [model]
+    for one in models:
+        if not isinstance(one, ImageModel):
+            raise TypeError(
+                f"model is {type(one).__name__}, wanted an ImageModel: ImageModel(module, mean=, std=)"
+            )
+    names = [one.name for one in models]
+    if not models or len(set(names)) < len(names):
+        raise ValueError(f"the networks are named {names}, wanted names that differ: ImageModel(..., name=)")
+    return models
+
+
+def _layers_of(
+    models: Sequence[ImageModel], layers: str | Sequence[str] | Mapping[str, Sequence[str]] | None
+) -> dict[str, list[str]]:
+    """The layers of each network, by its name."""
+    if isinstance(layers, Mapping):
+        if set(layers) != {model.name for model in models}:
+            raise ValueError(
+                f"layers are of {sorted(layers)}, wanted those of {sorted(model.name for model in models)}"
+            )
+        chosen = {model.name: layers[model.name] for model in models}
+    else:
+        chosen = {model.name: [model.default_layer()] if layers is None else layers for model in models}
+    made = {name: [some] if isinstance(some, str) else list(some) for name, some in chosen.items()}
+    for model in models:
+        known = {layer.name: layer for layer in model.layers()}
+        model.find_layers(made[model.name])
+        for name in made[model.name]:
+            if len(known[name].shape) != 3:
+                raise ValueError(
+                    f"layer {name!r} has an output of shape {known[name].shape}, wanted (C, h, w), such as that of "
+                    f"{model.default_layer()!r}"
+                )
+    return made
