@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from xai_widgets.data import low_resolution as data
@@ -19,6 +20,10 @@ MEASURES = ("mse", "psnr", "ssim")
 PAIRS = ("x, x^", "Phi(x), Phi(x^)", "x + Phi(x), x + Phi(x^)", "x + Phi(x), g", "x + Phi(x^), g")
 #: What makes a patch focused: the mean of alpha, as in the source, or the share of its light that is kept.
 READINGS = ("alpha", "light")
+#: The colours of the source.
+GROUPS = {"focused": "tab:red", "unfocused": "tab:green"}
+#: At so many of 63 frequencies or more a photograph shows what figure 5.13 shows.
+MOST = 50
 #: A place of the chirp has lost its details where this share of their power, or less, is left in x.
 LOST = 0.1
 
@@ -131,45 +136,78 @@ def frequency_text(results: dict[str, Any]) -> str:
     """What the source says of figure 5.13, and what is found here."""
     found, at = results["frequencies"][f"x{COARSEST}"], results["header"]["lam"].index(PUBLISHED)
     counts = {reading: found[reading][at]["together"][0] for reading in READINGS}
-    alone = ", ".join(f"{name} {count}" for name, (count, _) in found["light"][at]["alone"].items())
+    alone = {
+        f"{reading}_alone": ", ".join(
+            f"{name} {count}" for name, (count, _) in found[reading][at]["alone"].items()
+        )
+        for reading in READINGS
+    }
+    where = {
+        f"{reading}_where": " and ".join(
+            name for name, (count, _) in found[reading][at]["alone"].items() if count >= MOST
+        )
+        or "none"
+        for reading in READINGS
+    }
     return FREQUENCY_TEXT.format(
-        scale=COARSEST, published=PUBLISHED, edges=found["edges"][at], alone=alone, **counts
+        scale=COARSEST,
+        published=PUBLISHED,
+        edges=found["edges"][at],
+        most=MOST,
+        **counts,
+        **alone,
+        **where,
     )
 
 
 FREQUENCY_TEXT = """\
 The table counts at how many of 63 frequencies focused patches of 8 x 8 have more power than the others, patches of all
 photographs together; in brackets by how much their constant part is above that of the others. The source says of its
-figure 5.13 (scale {scale}, lambda {published:g}) that they have more at all frequencies, and not of the constant part.
+figure 5.13 (scale {scale}) that they have more at all frequencies, with the exception of the constant part.
 
 - **alpha**: focused is a patch in which the mean of alpha = x^ / x is above the mean, as the text of the source says.
-  Here that gives {alpha} of 63 at its lambda: the figure is not reproduced.
+  That gives {alpha} of 63 at its lambda of {published:g} and scale {scale} (by themselves: {alpha_alone}).
 - **light**: focused is a patch that keeps more of its light, sum x^ / sum x, than the mean. That gives {light} of 63
-  (by themselves: {alone}).
+  (by themselves: {light_alone}).
 
-The reason for the difference: inside of the half of the patches with more contrast alpha goes with the brightness
-(correlation {edges:.2f} at this lambda), so the dark side of an edge has a small alpha, though it holds next to none
-of the light. The mean of alpha counts it as much as the bright side, and an edge seems to be kept less than it is.
+So of these photographs together the figure is not reproduced by alpha, and by light it is in part. By themselves the
+photographs that show it, at {most} frequencies or more, are: by alpha {alpha_where}; by light {light_where}.
+
+What makes the difference: inside of the half of the patches with more contrast alpha goes with the brightness (mean
+correlation {edges:.2f}). The dark side of an edge has a small alpha though it holds next to none of the light; the mean
+of alpha counts it as much as the bright side, and so takes an edge for less focused.
 """
 
 
 def chirp_text(found: dict[str, Any], at: int, lam: list[float]) -> str:
     """A row for each kind of patch."""
     rows = [
-        CHIRP_TEXT.format(scale=COARSEST, lost=100 * LOST),
+        CHIRP_TEXT.format(scale=COARSEST, lost=100 * LOST, **conclusion(found, at, lam[at])),
         f"| patches | number | kept, lambda {PUBLISHED:g} | kept, lambda {lam[at]:g} | x, dB | x + Phi(x), dB |",
         "|---|---:|---:|---:|---:|---:|",
     ]
     for name, one in found.items():
         shares = [one["alpha"][lam.index(PUBLISHED)], one["alpha"][at]]
         cells = [*(f"{share:.2f}" for share in shares), *(f"{value:.1f}" for value in one["psnr"])]
-        rows.append(f"| {name} | {one['patches']} | {' | '.join(cells)} |")
+        rows.append(f"| {CHIRP_ROWS[name]} | {one['patches']} | {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"
 
 
+def conclusion(found: dict[str, Any], at: int, lam: float) -> dict[str, float]:
+    """What the text says of the patches in which details are left, and of those that have lost them."""
+    numbers = {"lam": lam}
+    for name in ("kept", "lost"):
+        before, after = found[name]["psnr"]
+        numbers |= {f"{name}_alpha": found[name]["alpha"][at], f"{name}_gain": after - before}
+    return numbers
+
+
+CHIRP_ROWS = {"kept": "details left", "lost": "details lost", "smooth": "smooth"}
 CHIRP_TEXT = """\
 sin(x^2 y^2 / 1024), brought down and up again by {scale}. Of the half of the patches with more details, those are
 called lost of which at most {lost:g} % of the power is left in x, the constant part apart.
+Where details are left the network gains {kept_gain:+.1f} dB and takes {kept_alpha:.2f} of the image at lambda {lam:g};
+where they are lost it gains {lost_gain:+.1f} dB and takes {lost_alpha:.2f}.
 """
 
 
@@ -196,20 +234,20 @@ def curves(results: dict[str, Any], path: Path) -> None:
 
 
 def spectra_curves(results: dict[str, Any], path: Path) -> None:
-    """Figure 5.13 by both readings: focused and other patches, against all."""
+    """Figure 5.13 by both readings, as what focused and other patches have more than all."""
     pyplot = plotting()
-    found = results["spectra"]
     figure, columns = pyplot.subplots(1, 2, figsize=(11, 4), sharey=True, constrained_layout=True)
     titles = ("mean of alpha above the mean", "more of its light kept than the mean")
     for axes, reading, title in zip(columns, READINGS, titles, strict=True):
-        for name, color in (("focused", "tab:red"), ("unfocused", "tab:green"), ("every", "black")):
-            axes.semilogy(range(1, 65), found[reading][name], color=color, label=name)
-        axes.set(
-            title=f"focused: {title} (x{COARSEST}, lambda {PUBLISHED:g})", xlabel="frequency, in zigzag order"
-        )
-        axes.title.set_fontsize(10)
+        power = {name: torch.tensor(results["spectra"][reading][name]) for name in (*GROUPS, "every")}
+        for name, color in GROUPS.items():
+            ratio = 10 * (power[name] / power["every"]).log10()
+            axes.plot(range(1, 65), ratio, color=color, marker=".", label=name)
+        axes.axhline(0, color="black", linewidth=1, label="all")
+        axes.set_title(f"focused: {title} (x{COARSEST}, lambda {PUBLISHED:g})", fontsize=10)
+        axes.set(xlabel="frequency, in zigzag order", ylim=(-6, 6))
         axes.grid(alpha=0.3)
-    columns[0].set_ylabel("mean power")
+    columns[0].set_ylabel("mean power over that of all patches, dB")
     columns[0].legend()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
@@ -238,6 +276,8 @@ def sheet(rows: list[dict[str, Tensor]], path: Path) -> None:
         axes.set_title(name, fontsize=9)
     figure.savefig(path, dpi=90)
     pyplot.close(figure)
+    # As many colours as the eye needs, in a third of the bytes.
+    Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)
 
 
 def plotting() -> Any:
