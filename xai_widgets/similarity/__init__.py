@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xai_widgets.similarity.components import Components, factorise
+from xai_widgets.similarity.fields import ReceptiveField, theoretical_receptive_field
 from xai_widgets.similarity.geometry import GeometricSeries, rotations, scalings
 from xai_widgets.similarity.grids import ActivationGrid, activation_grids
 from xai_widgets.similarity.index import Matches, SimilarityIndex, similarity_index
@@ -16,6 +17,7 @@ __all__ = [
     "GeometricSeries",
     "Matches",
     "Packed",
+    "ReceptiveField",
     "SimilarityIndex",
     "activation_grids",
     "factorise",
@@ -25,5 +27,6 @@ __all__ = [
     "scalings",
     "similarity",
     "similarity_index",
+    "theoretical_receptive_field",
     "width",
 ]
