@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from xai_widgets.inverse import SolverSettings
 
@@ -31,12 +32,14 @@ def script():
 
 
 def test_numbers_page_and_pictures_are_written(script, tmp_path, monkeypatch):
+    # For pieces as small as these two threads only wait for each other.
+    torch.set_num_threads(1)
     # A piece of the first photograph, with eyes in it, in its place.
     piece = script.data.picture(script.data.TEST[0])[:, :, 80:144, 190:254]
     monkeypatch.setattr(script.data, "picture", lambda name: piece)
     monkeypatch.setattr(script, "SIZE", 32)
-    monkeypatch.setattr(script, "LAMBDAS", (0.0, 0.15, 0.5))
-    monkeypatch.setattr(script, "SolverSettings", lambda: SolverSettings(steps=2))
+    monkeypatch.setattr(script, "LAMBDAS", (0.15, 0.5))
+    monkeypatch.setattr(script, "SolverSettings", lambda: SolverSettings(steps=1))
     command = ["results_super_resolution.py", "--photographs", "1", "--out", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", command)
     script.main()
@@ -46,7 +49,7 @@ def test_numbers_page_and_pictures_are_written(script, tmp_path, monkeypatch):
         assert numbers["gain"][scale]["gain"] > 0
         (one,) = numbers["distances"][scale].values()
         for measure in ("mse", "psnr", "ssim"):
-            assert [len(row) for row in one[measure]] == [5, 5, 5]
+            assert [len(row) for row in one[measure]] == [5, 5]
         # Phi(x) is the same for all lambda, and so is d_D.
         assert len({row[3] for row in one["mse"]}) == 1
         for reading in script.READINGS:
@@ -58,7 +61,7 @@ def test_numbers_page_and_pictures_are_written(script, tmp_path, monkeypatch):
     for reading in script.READINGS:
         spectra = numbers["spectra"][reading]
         assert sum(spectra["patches"]) == 16
-        assert script.more(spectra) == tuple(numbers["frequencies"]["x4"][reading][1]["together"])
+        assert script.more(spectra) == tuple(numbers["frequencies"]["x4"][reading][0]["together"])
     assert sum(group["patches"] for group in numbers["chirp"].values()) == 16
     page = (tmp_path / "super_resolution.md").read_text()
     assert page == script.page(numbers)
