@@ -6,7 +6,7 @@ import { colorTable } from "./lib/colormaps.js";
 import { element } from "./lib/dom.js";
 import { pack, packGray } from "./lib/image.js";
 import { bindKeys } from "./lib/keys.js";
-import { createCells, PINS, placeMark } from "./lib/similarity_cells.js";
+import { createCells, PINS, placeField, placeMark } from "./lib/similarity_cells.js";
 import { largest, paintComponents, paintOverlay, rgbOf } from "./lib/similarity_colors.js";
 import { onKey, pinned } from "./lib/similarity_keys.js";
 import { createSimilarity } from "./lib/similarity_state.js";
@@ -36,7 +36,7 @@ const STILL = [
 	...["columns", "size", "controls", "width", "title"],
 ];
 const MOVING = [
-	...["frame", "layer", "position", "pins", "marked", "scope", "kind", "errors"],
+	...["frame", "layer", "position", "pins", "marked", "fields", "scope", "kind", "errors"],
 	...["colormap", "opacity", "threshold", "fade", "interpolation"],
 ];
 
@@ -198,6 +198,8 @@ class View {
 			paintBox(box, space, overlays[box.layer], values, { ...look, limit: look.limits[box.layer] });
 			const at = hovered ?? places[0];
 			const cell = at ? similarity.follow(at, box.picture, space) : null;
+			const fields = box.picture === hovered?.frame ? this.#model.get("fields")[box.layer] : [];
+			for (const [index, node] of box.fields.entries()) placeField(node, fields?.[index], cell, space);
 			markBox(box, space, hovered && cell, hovered, (index) => {
 				const pin = pins[index];
 				const own = pin?.frame === box.picture && pin.layer === box.layer;

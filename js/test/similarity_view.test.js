@@ -39,6 +39,7 @@ const STATE = {
 	component_colors: [],
 	component_opacity: 0.6,
 	hidden: [],
+	fields: [],
 	profile: null,
 	columns: 2,
 	size: 200,
@@ -285,6 +286,29 @@ test("components are mixed by their weights, hidden ones left out", async () => 
 	await painted();
 	expect(view.model.get("component_colors")).toEqual(["#ff0000", "#00ff00"]);
 	expect(words(0, "components")[1]).toBe(0xff00ff00);
+});
+
+test("what a place sees is drawn around it, as far as the picture reaches", async () => {
+	await show({
+		position: [0.5, 0.1],
+		fields: [
+			[
+				[0.1, 0, 0.5, 2],
+				[0, 0, 0.2, 0.1],
+			],
+		],
+	});
+	/** @param {number} picture @param {number} index */
+	const field = (picture, index) => {
+		const { hidden, style } = stages()[picture].querySelector(`.xw-field-${index}`);
+		return hidden ? null : ["left", "top", "width", "height"].map((side) => Number.parseFloat(style[side]));
+	};
+	// The middle of row 0 and column 1 is at (0.5, 0.25).
+	expect(field(0, 0).map(Math.round)).toEqual([35, 0, 50, 100]);
+	expect(field(0, 1).map(Math.round)).toEqual([40, 20, 20, 10]);
+	expect([field(1, 0), field(1, 1)]).toEqual([null, null]);
+	await set({ fields: [] });
+	expect(field(0, 0)).toBe(null);
 });
 
 test("what does not fit together is said, and the view recovers", async () => {

@@ -50,12 +50,13 @@ def test_pictures_layers_networks_components_and_corpus(done):
     shown = float(box_of(page, 0, 1).locator(".xw-patch-value").inner_text().replace("−", "-"))
     assert abs(shown - exact) < 0.006
     # The kernel searches the corpus for the place.
-    page.wait_for_kernel(
-        "bool((explorer.found.values == explorer.result.index.search(explorer.result.column(1)[1].raw[3, 8]).values)"
-        ".all())"
-    )
-    best = page.kernel_eval("explorer.matches.captions[0]")
+    page.kernel_exec("found = explorer.result.index.search(explorer.result.column(1)[1].raw[3, 8])")
+    page.wait_for_kernel("bool((explorer.panel.told.matches.values == found.values).all())")
+    best = page.kernel_eval("explorer.panel.matches.captions[0]")
     expect(page.page.locator(".xw-gallery-view .xw-caption").first).to_have_text(best)
+
+    expect(page.page.locator(".xw-gallery-view .xw-title").nth(1)).to_contain_text("stage3 at row 3, col 8")
+    expect(box_of(page, 1, 1).locator(".xw-field:visible")).to_have_count(2)
 
     # Components are drawn in their column; hidden ones are not.
     layer = box_of(page, 0, 0).locator(".xw-components")
@@ -75,7 +76,7 @@ def test_pictures_layers_networks_components_and_corpus(done):
         ["done", 5],
     )
     expect(page.page.locator(".xw-chip")).to_have_count(5)
-    expect(page.page.locator(".xw-gallery-view .xw-title").nth(1)).to_have_text(re.compile("error [0-9.]+%"))
+    expect(page.page.locator(".xw-gallery-view .xw-title").last).to_have_text(re.compile("error [0-9.]+%"))
     assert not [text for text in page.console if "xw" in text or "TypeError" in text]
 
 

@@ -1,12 +1,14 @@
-"""What the similarity explorer computes, in the order in which it is shown: activations, components, an index."""
+"""What the similarity explorer computes, in the order in which it is shown."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
-from xai_widgets.features import TopActivations
+from xai_widgets.features import TopActivations, effective_receptive_field, top_activations
+from xai_widgets.features.top_activations import MEASURED
 from xai_widgets.model import ImageModel
 from xai_widgets.run import Run
 from xai_widgets.similarity import (
@@ -18,6 +20,7 @@ from xai_widgets.similarity import (
     factorise,
     pack,
     similarity_index,
+    theoretical_receptive_field,
 )
 from xai_widgets.similarity.components import ROUNDS
 
@@ -48,6 +51,11 @@ class SimilarityResult:
         Where the components are strongest.
     wanted : Wanted or None
         Which components these are.
+    fields : tuple of list of list of float
+        For each column the theoretical and the effective receptive field: shift of the middle, right and down, width
+        and height, as shares of the picture.
+    channels : tuple of TopActivations
+        For each column the images, of the corpus if there is one, in which each channel is strongest.
     index : SimilarityIndex or None
         Of the corpus.
     """
@@ -57,6 +65,8 @@ class SimilarityResult:
     components: Components | None = None
     top: TopActivations | None = None
     wanted: Wanted | None = None
+    fields: tuple[list[list[float]], ...] = ()
+    channels: tuple[TopActivations, ...] = ()
     index: SimilarityIndex | None = None
 
     def column(self, index: int) -> list[ActivationGrid]:
@@ -105,47 +115,79 @@ def similarities(
     Run of SimilarityResult
         A snapshot for every batch, and every round of the components.
     """
-    first = models[0]
     result = SimilarityResult() if start is None else start
-    takes = (
-        []
-        if result.packed
-        else [activation_grids(m, images, layers[m.name], batch_size=batch_size) for m in models]
-    )
-    indexing = (
-        similarity_index(first, corpus, layers[first.name][-1], batch_size=batch_size)
+    takes = [
+        activation_grids(model, images, layers[model.name], batch_size=batch_size)
+        for model in models
+        if not result.packed
+    ]
+    tops = [
+        top_activations(
+            model, images if corpus is None else corpus, layer=layer, k=PATCHES, batch_size=batch_size
+        )
+        for model in models
+        for layer in layers[model.name]
+        if not result.channels
+    ]
+    indexes = [
+        similarity_index(model, corpus, layers[model.name][-1], batch_size=batch_size)
+        for model in models[:1]
         if corpus is not None and result.index is None
-        else None
-    )
+    ]
 
     def play() -> Iterator[SimilarityResult]:
         made = result
         if takes:
-            grids: tuple[ActivationGrid, ...] = ()
-            for take in takes:
-                for _ in take:
-                    yield made
-                grids += take.latest or ()
+            for _ in chain.from_iterable(takes):
+                yield made
+            grids = tuple(chain.from_iterable(take.latest or () for take in takes))
             made = replace(made, grids=grids, packed=pack(grids, rank=rank))
             yield made
         if made.wanted != wanted:
-            made = replace(made, components=None, top=None, wanted=None)
-            if wanted.count == 0:
-                made = replace(made, wanted=wanted)
-            else:
-                members = made.column(wanted.column)
-                factors = factorise(members, wanted.count, seed=seed)
-                for _ in factors:
-                    yield made
-                model = next(model for model in models if model.name == members[0].network)
-                assert factors.latest is not None
-                top = factors.latest.top(model, images, k=min(PATCHES, len(members)))
-                made = replace(made, components=factors.latest, top=top, wanted=wanted)
-            yield made
-        if indexing is not None:
-            for _ in indexing:
+            for snapshot in _components(made, models, images, wanted, seed):
+                yield snapshot
+            made = snapshot
+        if tops:
+            fields = (_fields(model, images, layer) for model in models for layer in layers[model.name])
+            made = replace(made, fields=tuple(fields))
+            for _ in chain.from_iterable(tops):
                 yield made
-            yield replace(made, index=indexing.latest)
+            made = replace(made, channels=tuple(top.latest for top in tops if top.latest is not None))
+            yield made
+        for index in indexes:
+            for _ in index:
+                yield made
+            yield replace(made, index=index.latest)
 
-    total = sum(take.total for take in takes) + 1 + (ROUNDS if wanted.count else 0)
-    return Run(play(), total=total + (indexing.total if indexing else 0), name="similarity")
+    runs: list[Run[Any]] = [*takes, *tops, *indexes]
+    total = sum(run.total for run in runs) + 4 + (ROUNDS if wanted.count else 0)
+    return Run(play(), total=total, name="similarity")
+
+
+def _components(
+    result: SimilarityResult, models: Sequence[ImageModel], images: Any, wanted: Wanted, seed: int
+) -> Iterator[SimilarityResult]:
+    """The result with other components, or none; without any as long as they are looked for."""
+    without = replace(result, components=None, top=None, wanted=None)
+    if wanted.count == 0:
+        yield replace(without, wanted=wanted)
+        return
+    members = result.column(wanted.column)
+    run = factorise(members, wanted.count, seed=seed)
+    for _ in run:
+        yield without
+    assert run.latest is not None
+    model = next(model for model in models if model.name == members[0].network)
+    top = run.latest.top(model, images, k=min(PATCHES, len(members)))
+    yield replace(without, components=run.latest, top=top, wanted=wanted)
+
+
+def _fields(model: ImageModel, images: Any, layer: str) -> list[list[float]]:
+    """The theoretical and the effective receptive field, as shares of the picture."""
+    height, width = model.size
+    seen = theoretical_receptive_field(model, layer)
+    side = effective_receptive_field(model, layer, images[:MEASURED])
+    return [
+        [seen.offset[0] / width, seen.offset[1] / height, seen.size[0] / width, seen.size[1] / height],
+        [0.0, 0.0, side / width, side / height],
+    ]

@@ -7,22 +7,19 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from ipywidgets import HBox, Layout, VBox
-from torch import Tensor
 
+from xai_widgets.arguments import check_batch_size
 from xai_widgets.explorers.base import picture, row_layout, stretch
 from xai_widgets.explorers.search import dropdown
 from xai_widgets.explorers.similarities import SimilarityResult, Wanted, similarities
+from xai_widgets.explorers.similarity_place import THUMBNAIL, PlacePanel, thumbnails
 from xai_widgets.model import ImageModel
 from xai_widgets.run import Run, Status, Worker
-from xai_widgets.similarity import GeometricSeries, Matches, same_place
+from xai_widgets.similarity import GeometricSeries
 from xai_widgets.similarity.components import MOST
 from xai_widgets.similarity.packing import RANK, check_rank
 from xai_widgets.views import CurveView, GalleryView, RunBar, SimilarityView, link
-
-#: Largest side of a patch that is sent, in pixels.
-THUMBNAIL = 64
 
 
 class SimilarityExplorer(VBox):
@@ -31,8 +28,9 @@ class SimilarityExplorer(VBox):
     The similarities are computed in the browser, so that hovering needs no kernel; see
     :class:`~xai_widgets.views.SimilarityView` for what the hand and the keys do. With components, groups of features
     are drawn below, and the patches that each is strongest in. With a geometric series, a chart shows how alike the
-    corresponding place is in each picture. With a corpus, the kernel finds the patches of all its images that are most
-    alike to the hovered or pinned place.
+    corresponding place is in each picture. Around the hovered place is drawn what it can see (dashed) and what it
+    really looks at. The kernel tells the strongest channels of the hovered or pinned place, with the patches in which
+    they are strongest, and with a corpus the patches of all its images that are most alike to it.
 
     Parameters
     ----------
@@ -65,23 +63,21 @@ class SimilarityExplorer(VBox):
         The similarity at the corresponding place over the geometric series.
     patches : GalleryView
         The top patches of each component.
-    matches : GalleryView or None
-        The patches of the corpus most alike to the place.
+    panel : PlacePanel
+        What the kernel tells of the place.
     component_picker, layer_picker : ipywidgets.Dropdown
         How many components, and of which column.
     run_bar : RunBar
     result : SimilarityResult
         What is computed.
-    found : Matches or None
-        What was found last in the corpus.
 
     Raises
     ------
     TypeError
         If a network is no ImageModel.
     ValueError
-        For networks of one name, an unknown layer, with the nearest one, one without places, bad images, or another
-        number of components.
+        For networks of one name, an unknown layer, with the nearest one, one without places, bad images, another
+        number of components, or a rank or batch size below 1.
 
     Examples
     --------
@@ -105,18 +101,19 @@ class SimilarityExplorer(VBox):
         **kwargs: Any,
     ) -> None:
         # First of all: a constructor that raises is closed too.
-        self._worker, self._searcher = Worker(), Worker()
+        self._worker, self.panel = Worker(), PlacePanel()
         self._parts: tuple[Any, ...] = ()
         self.models = _check_models(model)
         self._layers = _layers_of(self.models, layers)
         if not 0 <= components <= MOST:
             raise ValueError(f"components is {components}, wanted 0 to {MOST}")
         check_rank(rank)
+        check_batch_size(batch_size)
         self._series = images if isinstance(images, GeometricSeries) else None
-        self._images = images.images if isinstance(images, GeometricSeries) else images
+        many = isinstance(images, list | tuple) or getattr(images, "ndim", 3) == 4
+        self._images = images.images if self._series else images if many else [images]
         self._corpus, self._seed, self._rank, self._batch_size = corpus, seed, rank, batch_size
         self.result = SimilarityResult()
-        self.found: Matches | None = None
         super().__init__(**kwargs)
 
         columns = [(name, layer) for name, chosen in self._layers.items() for layer in chosen]
@@ -133,9 +130,6 @@ class SimilarityExplorer(VBox):
         )
         self.patches = GalleryView(title="Top patches of the components", columns=1, size=THUMBNAIL)
         self.curves = self._make_curves(heads)
-        self.matches = GalleryView(size=THUMBNAIL, width=0) if corpus is not None else None
-        # Refused here, where it can be read.
-        self._run(None)
         self._join()
         if start:
             self.compute()
@@ -163,26 +157,19 @@ class SimilarityExplorer(VBox):
         return curves
 
     def _join(self) -> None:
-        found = (self.curves, self.matches)
-        parts = [self.view, self.run_bar, self.patches, *(view for view in found if view is not None)]
-        self._parts = tuple(parts)
-        for view in (self.view, self.patches, *(view for view in found if view is not None)):
+        views = [self.view, *([self.curves] if self.curves else []), self.patches]
+        self._parts = (self.run_bar, *views)
+        for view in views:
             view.layout = Layout(width="100%", min_width="0", margin="0")
         self.patches.layout.display = "none"
         stretch((self.run_bar, "3 1 240px"))
         pickers = HBox([self.component_picker, self.layer_picker, self.run_bar], layout=row_layout())
-        self.children = [
-            pickers,
-            self.view,
-            *(view for view in found if view is not None),
-            self.patches,
-        ]
+        self.children = [pickers, *views[:-1], self.panel, self.patches]
         for picker in (self.component_picker, self.layer_picker):
             picker.observe(lambda _change: self.compute(), "value")
         self.run_bar.on_run(lambda _bar: self.compute(again=True))
         self.run_bar.on_cancel(lambda _bar: self.cancel())
-        if self.matches is not None:
-            self.view.observe(lambda _change: self.search(), ["position", "frame", "layer", "pins"])
+        self.view.observe(lambda _change: self.look(), ["position", "frame", "layer", "pins"])
 
     # -- the computation ------------------------------------------------------------------------------------
 
@@ -228,12 +215,12 @@ class SimilarityExplorer(VBox):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until nothing is computed any more; False if that took longer than ``timeout`` seconds."""
-        return self._worker.wait(timeout) and self._searcher.wait(timeout)
+        return self._worker.wait(timeout) and self.panel.wait(timeout)
 
     def close(self) -> None:
         """Stop, and close every part."""
         self._worker.cancel()
-        self._searcher.cancel()
+        self.panel.close()
         for part in self._parts:
             part.close()
         super().close()
@@ -246,8 +233,10 @@ class SimilarityExplorer(VBox):
             self.view.show(result.packed)
         if result.components is not before.components:
             self._show_components(result)
-        if result.index is not before.index:
-            self.search()
+        if result.fields is not before.fields:
+            self.view.fields = list(result.fields)
+        if result.index is not before.index or result.channels is not before.channels:
+            self.look()
 
     def _show_components(self, result: SimilarityResult) -> None:
         made, top = result.components, result.top
@@ -261,42 +250,21 @@ class SimilarityExplorer(VBox):
             self.view.component_layer = result.wanted.column
             self.view.components = made.weights / (peak + (peak == 0))
             self.view.hidden = []
-        patches = _small(top.patches(range(count)))
+        patches = thumbnails(top.patches(range(count)))
         with self.patches.hold_sync():
             self.patches.title = f"Top patches of the components of {made.layer}, error {made.error:.1%}"
             self.patches.pictures = picture(patches.nan_to_num(1.0).flatten(0, 1))
             self.patches.columns = patches.shape[1]
             self.patches.heads = [str(part + 1) for part in range(count)]
 
-    def search(self) -> None:
-        """Find the patches of the corpus most alike to the first pin, or to the hovered place, in the background."""
-        index, place = self.result.index, self._place()
-        if index is None or place is None or self.matches is None:
-            return
-        frame, cell, shape = place
-        key = self.models[0].name, index.layer
-        column = [(one.network, one.layer) for one in self.result.packed].index(key)
-        grid = self.result.column(column)[frame]
-        row, col = same_place(cell, shape, grid.shape)
-        size = f"{index.nbytes / 1e6:.0f} MB, indexed in {index.seconds:.1f} s"
-        words = f"Most alike of {len(index)} images in {index.layer} ({size})"
+    def look(self) -> None:
+        """Tell of the first pin, or of the hovered place, what the kernel knows, in the background."""
+        place = self._place()
+        if place is not None:
+            self.panel.show(self.result, *place)
 
-        def on_snapshot(run: Run[Matches]) -> None:
-            self.found = run.latest
-            if self.matches is None or run.latest is None:
-                return
-            with self.matches.hold_sync():
-                self.matches.title = words
-                self.matches.pictures = picture(_small(run.latest.patches[None])[0])
-                self.matches.captions = [f"{value:.3f}" for value in run.latest.values.tolist()]
-
-        self._searcher.submit(
-            lambda: Run(iter([index.search(grid.raw[row, col])]), total=1, name="search"),
-            on_snapshot=on_snapshot,
-        )
-
-    def _place(self) -> tuple[int, tuple[int, int], tuple[int, int]] | None:
-        """The picture, the cell and the grid of the first pin or of the hovered place, if it is there."""
+    def _place(self) -> tuple[int, int, tuple[int, int]] | None:
+        """The picture, the column and the cell of the first pin or of the hovered place, if it is there."""
         view = self.view
         hovered = {"frame": view.frame, "layer": view.layer, "position": view.position}
         at = view.pins[0] if view.pins else hovered
@@ -305,16 +273,7 @@ class SimilarityExplorer(VBox):
             return None
         _, rows, columns = self.result.packed[at["layer"]].norms.shape
         x, y = at["position"]
-        cell = min(int(y * rows), rows - 1), min(int(x * columns), columns - 1)
-        return at["frame"], cell, (rows, columns)
-
-
-def _small(patches: Tensor) -> Tensor:
-    """Patches (M, k, C, s, s) of at most THUMBNAIL pixels a side."""
-    if patches.shape[-1] <= THUMBNAIL:
-        return patches
-    small = F.interpolate(patches.flatten(0, 1), (THUMBNAIL, THUMBNAIL), mode="area")
-    return small.view(*patches.shape[:2], *small.shape[1:])
+        return at["frame"], at["layer"], (min(int(y * rows), rows - 1), min(int(x * columns), columns - 1))
 
 
 def _check_models(model: ImageModel | Sequence[ImageModel]) -> list[ImageModel]:

@@ -92,6 +92,10 @@ class SimilarityView(View):
         How much they cover the picture. Default 0.6.
     hidden : list of int
         The components that are not drawn.
+    fields : list of list of list [right, down, width, height] of float
+        What a place of each column can see, and what it really looks at: the shift of the middle of a box from that of
+        the cell, and its size, as shares of the picture. Drawn around the hovered place, the first dashed. Default
+        empty.
     profile : numpy.ndarray of float32, shape (K, P), or None
         Set by the view: in each column, the value at the corresponding place of each picture, NaN where there is none;
         as by ``link((pictures, "profile"), (curves, "y"))``.
@@ -149,6 +153,9 @@ class SimilarityView(View):
     component_colors: List[str] = List(Unicode(), help="A colour for each component.").tag(sync=True)
     component_opacity = Unit(0.6, help="How much the components cover the picture.")
     hidden: List[int] = List(Int(), help="The components that are not drawn.").tag(sync=True)
+    fields: List[list[list[float]]] = List(
+        List(List(Float(), minlen=4, maxlen=4), maxlen=2), help="What a place of each column sees, as boxes."
+    ).tag(sync=True)
     profile = Array("float32", (None, None), help="Values at the corresponding places, set by the view.")
     columns = Int(0, min=0, help="Pictures in a row; 0: as many as fit.").tag(sync=True)
     size = Int(200, min=16, help="Largest width of a picture, CSS px.").tag(sync=True)

@@ -19,10 +19,12 @@ function createBox(picture, layer) {
 	overlay.canvas.className = "xw-overlay";
 	const mark = element("div", { class: "xw-mark", hidden: true });
 	const pins = PINS.map((name) => element("div", { class: `xw-mark xw-pin xw-pin-${name}`, hidden: true }));
+	const fields = [0, 1].map((index) => element("div", { class: `xw-field xw-field-${index}`, hidden: true }));
 	const stage = element("div", { class: "xw-patch-stage" }, [
 		base.canvas,
 		components.canvas,
 		overlay.canvas,
+		...fields,
 		mark,
 		...pins,
 	]);
@@ -39,6 +41,7 @@ function createBox(picture, layer) {
 		value,
 		mark,
 		pins,
+		fields,
 		/** What the overlay was painted from. @type {unknown[]} */
 		painted: [],
 		node: element("div", { class: "xw-patch", "data-picture": picture, "data-layer": layer }, [
@@ -50,6 +53,14 @@ function createBox(picture, layer) {
 
 /** @typedef {ReturnType<typeof createBox>} Box */
 
+/** @param {HTMLElement} node @param {number[]} box  left, top, width and height as shares of the picture */
+function placeBox(node, [left, top, width, height]) {
+	node.style.left = `${100 * left}%`;
+	node.style.top = `${100 * top}%`;
+	node.style.width = `${100 * width}%`;
+	node.style.height = `${100 * height}%`;
+}
+
 /**
  * Lays a mark over a cell, or takes it away.
  *
@@ -59,11 +70,28 @@ function createBox(picture, layer) {
  */
 export function placeMark(node, cell, { rows, columns }) {
 	node.hidden = !cell;
-	if (!cell) return;
-	node.style.left = `${(100 * cell.column) / columns}%`;
-	node.style.top = `${(100 * cell.row) / rows}%`;
-	node.style.width = `${100 / columns}%`;
-	node.style.height = `${100 / rows}%`;
+	if (cell) placeBox(node, [cell.column / columns, cell.row / rows, 1 / columns, 1 / rows]);
+}
+
+/**
+ * Lays what a cell sees around it, as far as the picture reaches, or takes it away.
+ *
+ * @param {HTMLElement} node
+ * @param {number[] | undefined} field  the shift of its middle, right and down, and its size, as shares of the picture
+ * @param {Cell | null} cell
+ * @param {Grid} grid
+ */
+export function placeField(node, field, cell, { rows, columns }) {
+	node.hidden = !cell || !field;
+	if (!cell || !field) return;
+	/** @param {number} middle @param {number} extent */
+	const within = (middle, extent) => {
+		const [begin, end] = [middle - extent / 2, middle + extent / 2].map((at) => Math.min(Math.max(at, 0), 1));
+		return [begin, end - begin];
+	};
+	const [left, width] = within((cell.column + 0.5) / columns + field[0], field[2]);
+	const [top, height] = within((cell.row + 0.5) / rows + field[1], field[3]);
+	placeBox(node, [left, top, width, height]);
 }
 
 /**

@@ -7,6 +7,7 @@ from torch import nn
 
 from xai_widgets.explorers import SimilarityExplorer
 from xai_widgets.explorers.base import picture
+from xai_widgets.features import effective_receptive_field, top_activations
 from xai_widgets.model import ImageModel
 from xai_widgets.similarity import (
     activation_grids,
@@ -16,6 +17,7 @@ from xai_widgets.similarity import (
     same_place,
     scalings,
     similarity_index,
+    theoretical_receptive_field,
 )
 
 PATIENCE = 60
@@ -71,7 +73,8 @@ def test_the_view_has_every_layer_of_every_network(model, photos):
     ]
     for made, wanted in zip(view.activations, pack(grids), strict=True):
         np.testing.assert_array_equal(made, wanted.codes)
-    assert explorer.curves is explorer.matches is None
+    assert explorer.curves is None
+    assert explorer.panel.matches.layout.display == "none"
     assert explorer.patches.layout.display == "none"
     explorer.close()
 
@@ -136,21 +139,47 @@ def test_the_corpus_is_searched_for_the_hovered_and_the_pinned_place(model, phot
         return index.search(grids[frame].raw[place])
 
     # At first, the middle.
-    torch.testing.assert_close(explorer.found.values, wanted(0, (4, 4)).values)
+    torch.testing.assert_close(explorer.panel.told.matches.values, wanted(0, (4, 4)).values)
     # A place of the finer layer is looked for where its middle lies.
     explorer.view.set_state({"frame": 2, "layer": 0, "position": [5.5 / 16, 9.5 / 16]})
     assert explorer.wait(PATIENCE)
     found = wanted(2, same_place((9, 5), (16, 16), (8, 8)))
-    torch.testing.assert_close(explorer.found.values, found.values)
-    assert torch.equal(explorer.found.images, found.images)
-    assert explorer.matches.captions[0] == f"{found.values[0]:.3f}"
-    np.testing.assert_array_equal(explorer.matches.pictures, picture(found.patches))
-    assert "7 images in 4" in explorer.matches.title
+    torch.testing.assert_close(explorer.panel.told.matches.values, found.values)
+    assert torch.equal(explorer.panel.told.matches.images, found.images)
+    assert explorer.panel.matches.captions[0] == f"{found.values[0]:.3f}"
+    np.testing.assert_array_equal(explorer.panel.matches.pictures, picture(found.patches))
+    assert "7 images in 4" in explorer.panel.matches.title
     explorer.view.pins = [{"frame": 1, "layer": 1, "position": [1, 0]}]
     explorer.view.position = [0.1, 0.1]
     assert explorer.wait(PATIENCE)
-    torch.testing.assert_close(explorer.found.values, wanted(1, (0, 7)).values)
+    torch.testing.assert_close(explorer.panel.told.matches.values, wanted(1, (0, 7)).values)
     explorer.close()
+
+
+def test_a_place_has_its_strongest_channels_and_its_fields(model, photos):
+    explorer = done(SimilarityExplorer(model, photos, layers=["1", "4"]))
+    seen = theoretical_receptive_field(model, "4")
+    assert seen.size == (8, 8)
+    shift, size = [part / 16 for part in seen.offset], [part / 16 for part in seen.size]
+    side = effective_receptive_field(model, "4", photos) / 16
+    assert explorer.view.fields[1] == [[*shift, *size], [0, 0, side, side]]
+    explorer.view.set_state({"frame": 1, "layer": 1, "position": [0.99, 0.3]})
+    assert explorer.wait(PATIENCE)
+    vector = activation_grids(model, photos, "4").result(progress=False)[1].raw[2, 7]
+    order = vector.argsort(descending=True)[:5]
+    told = explorer.panel.told
+    torch.testing.assert_close(told.values, vector[order])
+    heads = [f"channel {channel}: {vector[channel]:.3g}" for channel in told.channels.tolist()]
+    assert explorer.panel.channels.heads == heads
+    top = top_activations(model, photos, layer="4", k=6).result(progress=False)
+    wanted = picture(top.patches(told.channels).nan_to_num(1.0).flatten(0, 1))
+    np.testing.assert_array_equal(explorer.panel.channels.pictures, wanted)
+    assert "of 4 at row 2, col 7" in explorer.panel.channels.title
+    explorer.close()
+
+
+def test_a_single_image_will_do(model, photos):
+    assert done(SimilarityExplorer(model, photos[0])).view.images.shape == (1, 16, 16, 3)
 
 
 def test_a_stopped_computation_goes_on(gate, photos):

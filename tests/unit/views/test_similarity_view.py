@@ -98,6 +98,8 @@ PIN = {"frame": 0, "layer": 0, "position": [0.5, 0.5]}
         ("pins", [PIN | {"frame": -1}], "frame and layer from 0"),
         ("pins", [{"frame": 0}], "wanted frame and layer"),
         ("pins", [PIN] * 3, "pins"),
+        ("fields", [[[0, 0, 1]]], "fields"),
+        ("fields", [[[0, 0, 1, 1]] * 3], "fields"),
         ("frame", -1, "should not be less than 0"),
     ],
 )

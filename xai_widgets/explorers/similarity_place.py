@@ -1,0 +1,151 @@
+"""What the kernel tells of one place: its strongest channels, and the patches of a corpus that are most alike to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from ipywidgets import Layout, VBox
+from torch import Tensor
+
+from xai_widgets.explorers.base import picture
+from xai_widgets.explorers.similarities import SimilarityResult
+from xai_widgets.run import Run, Worker
+from xai_widgets.similarity import Matches, same_place
+from xai_widgets.views import GalleryView
+
+#: Largest side of a patch that is sent, in pixels.
+THUMBNAIL = 64
+#: How many of its channels are told.
+CHANNELS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """What is known of a place.
+
+    Attributes
+    ----------
+    title : str
+        Which place.
+    channels : Tensor, (n,)
+        Its strongest channels, the strongest first.
+    values : Tensor, (n,)
+        Their activations.
+    patches : Tensor, (n, k, C, s, s), or None
+        Where each of them is strongest; NaN where there is no image.
+    matches : Matches or None
+        The patches of the corpus most alike to the place.
+    """
+
+    title: str
+    channels: Tensor
+    values: Tensor
+    patches: Tensor | None
+    matches: Matches | None
+
+
+class PlacePanel(VBox):
+    """Two galleries about one place, filled on a thread of their own, where the latest place wins.
+
+    Attributes
+    ----------
+    channels : GalleryView
+        The strongest channels, each with its top patches.
+    matches : GalleryView
+        The patches of the corpus most alike to the place.
+    told : Told or None
+        What is shown.
+    """
+
+    def __init__(self) -> None:
+        self._worker = Worker()
+        self.channels = GalleryView(columns=1, size=THUMBNAIL, layout=_hidden())
+        self.matches = GalleryView(size=THUMBNAIL, layout=_hidden())
+        self.told: Told | None = None
+        super().__init__([self.matches, self.channels])
+
+    def show(self, result: SimilarityResult, frame: int, column: int, cell: tuple[int, int]) -> None:
+        """Tell of a place, in the background.
+
+        Parameters
+        ----------
+        result : SimilarityResult
+            What is known.
+        frame, column : int
+            The picture and the column.
+        cell : (int, int)
+            Row and column of the place in the grid of the latter.
+        """
+
+        def play() -> Iterator[Told]:
+            yield _tell(result, frame, column, cell)
+
+        def on_snapshot(run: Run[Told]) -> None:
+            self.told = run.latest
+            if run.latest is not None:
+                self._draw(run.latest, result)
+
+        self._worker.submit(lambda: Run(play(), total=1, name="place"), on_snapshot=on_snapshot)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until nothing is looked for any more; False if that took longer than ``timeout`` seconds."""
+        return self._worker.wait(timeout)
+
+    def close(self) -> None:
+        """Stop, and close both galleries."""
+        self._worker.cancel()
+        self.channels.close()
+        self.matches.close()
+        super().close()
+
+    def _draw(self, told: Told, result: SimilarityResult) -> None:
+        if told.patches is not None:
+            small = thumbnails(told.patches)
+            with self.channels.hold_sync():
+                self.channels.title = told.title
+                self.channels.columns = small.shape[1]
+                self.channels.pictures = picture(small.nan_to_num(1.0).flatten(0, 1))
+                self.channels.heads = [
+                    f"channel {channel}: {value:.3g}"
+                    for channel, value in zip(told.channels.tolist(), told.values.tolist(), strict=True)
+                ]
+            self.channels.layout.display = None
+        if told.matches is not None and result.index is not None:
+            index = result.index
+            size = f"{index.nbytes / 1e6:.0f} MB, indexed in {index.seconds:.1f} s"
+            with self.matches.hold_sync():
+                self.matches.title = f"Most alike of {len(index)} images in {index.layer} ({size})"
+                self.matches.pictures = picture(thumbnails(told.matches.patches[None])[0])
+                self.matches.captions = [f"{value:.3f}" for value in told.matches.values.tolist()]
+            self.matches.layout.display = None
+
+
+def _hidden() -> Layout:
+    return Layout(width="100%", min_width="0", margin="0", display="none")
+
+
+def _tell(result: SimilarityResult, frame: int, column: int, cell: tuple[int, int]) -> Told:
+    grid = result.column(column)[frame]
+    vector = grid.raw[cell]
+    values, channels = vector.topk(min(CHANNELS, len(vector)))
+    patches = result.channels[column].patches(channels) if result.channels else None
+    matches = None
+    if result.index is not None:
+        # The index is of the last layer of the first network: there the place is where its middle lies.
+        own = [(one.network, one.layer) for one in result.packed]
+        other = result.column(own.index((own[0][0], result.index.layer)))[frame]
+        matches = result.index.search(other.raw[same_place(cell, grid.shape, other.shape)])
+    title = (
+        f"Strongest channels of {grid.layer} at row {cell[0]}, col {cell[1]}, and where they are strongest"
+    )
+    return Told(title, channels, values, patches, matches)
+
+
+def thumbnails(patches: Tensor) -> Tensor:
+    """Patches (M, k, C, s, s) of at most THUMBNAIL pixels a side."""
+    if patches.shape[-1] <= THUMBNAIL:
+        return patches
+    small = F.interpolate(patches.flatten(0, 1), (THUMBNAIL, THUMBNAIL), mode="area")
+    return small.view(*patches.shape[:2], *small.shape[1:])
