@@ -73,6 +73,7 @@ bench: $(TEST) ## the benchmarks, one after the other
 results: $(TEST) ## docs/results: every method measured on generated scenes (an hour or more)
 	$(PY) scripts/results.py
 	$(PY) scripts/results_super_resolution.py
+	$(PY) scripts/results_settings.py
 
 system: $(TEST) ## Chromium and Node: installed as root on Debian, else named with the command to install them
 	@sh scripts/system.sh chromium node

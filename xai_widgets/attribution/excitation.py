@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from xai_widgets.attribution.activation import check_places, off_the_way
 from xai_widgets.attribution.registry import channel_sum, method
@@ -125,24 +125,50 @@ def winning_probability(model: ImageModel, x: Tensor, start: Tensor, layer: str)
         rule, with its name and that of its layer.
     """
     names = [] if _is_image(model, layer) else [layer]
+
+    def run(pixels: Tensor) -> tuple[Tensor, Tensor]:
+        with recording(model.find_layers(names)) as kept:
+            scores = model(pixels)
+        return scores, kept[layer] if names else pixels
+
+    made = share_out(model.module, run, x, start)
+    if made is None:
+        raise off_the_way(model, layer)
+    return made
+
+
+def share_out(
+    network: nn.Module, run: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tensor, start: Tensor
+) -> Tensor | None:
+    """P of an activation, when it begins with ``start`` at the scores.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Whose layers errors name.
+    run : callable
+        From pixels (N, C, H, W) to the scores (N, classes), and the activation (N, ...) on the way to them.
+    x : Tensor, (N, C, H, W)
+        Pixels.
+    start : Tensor, (N, classes)
+        As for :func:`winning_probability`.
+
+    Returns
+    -------
+    Tensor, (N, ...), or None
+        At least 0; None if the scores do not depend on the activation.
+    """
     rules = PropagationRules(
-        "excitation backprop",
-        model.module,
-        linear=_Shared.apply,
-        scale=_Scaled.apply,
-        rectifier=_Rectified.apply,
+        "excitation backprop", network, linear=_Shared.apply, scale=_Scaled.apply, rectifier=_Rectified.apply
     )
-    with torch.inference_mode(False), torch.enable_grad(), recording(model.find_layers(names)) as kept:
+    with torch.inference_mode(False), torch.enable_grad():
         pixels = x.clone().requires_grad_()
         with rules:
-            scores = model(pixels)
-        at = kept[layer] if names else pixels
-        found = None
-        if at.requires_grad and scores.requires_grad:
-            (found,) = torch.autograd.grad(scores, at, start.clone(), allow_unused=True)
-    if found is None:
-        raise off_the_way(model, layer)
-    return found.to(torch.promote_types(found.dtype, torch.float32)).abs()
+            scores, at = run(pixels)
+        if not (at.requires_grad and scores.requires_grad):
+            return None
+        (found,) = torch.autograd.grad(scores, at, start.clone(), allow_unused=True)
+    return None if found is None else found.to(torch.promote_types(found.dtype, torch.float32)).abs()
 
 
 def excitation_layer(model: ImageModel) -> str:

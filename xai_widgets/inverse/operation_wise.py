@@ -8,7 +8,21 @@ Chapter 4 of the source. With x_bar the activation of the forward pass and phi' 
     M^+ y = M^T y   of a max-pool, whose matrix M picks the maxima                             section 4.3.1
 
 l1 = l2 = 0 for linear layers, which are likely to be over-determined. It begins with y = S_c e_c, the score of the
-class, or with an activation. A residual block is one operation, linearised as a whole. Norms are plain, not squared.
+class, or with an activation. A residual block is one operation, linearised as a whole. With A = d phi / dx (x_bar) of
+the operation before its ReLU, what is minimised here is
+
+    |A x - y|^2                                  of a linear layer
+    |R (A x - s y)|^2 + l1 |x|_1 + l2 |x|^2      of a convolution or block,   s = <phi(x_bar), y> / |y|^2
+
+where the source leaves it open: of the readings in docs/results/settings.md one that reproduces other methods well.
+
+- A x without the constant of equation 4.3: with biases an activation of nothing would have an inverse, and maps are
+  mostly of that.
+- R: the source wants active neurons only. With those that were off maps are much the same, and less is left of them. A
+  linear layer keeps its zeros, as it would not be over-determined without them.
+- Squares: by plain norms with these weights nothing but 0 is the inverse of many activations.
+- s brings y as near to the forward activation as a factor can: else what is left becomes less from unit to unit, and l1
+  weighs more. An activation alone in its place has s = 1. Chapter 5 does alike (algorithm 2, line 3).
 """
 
 from __future__ import annotations
@@ -27,12 +41,11 @@ from xai_widgets.inverse.chain import (
     Chain,
     Inverted,
     UnitInverse,
-    begin_at,
+    beside,
     check_settings,
     classes_of,
     exact_inverse,
     exactly,
-    length,
     solve,
     solved,
 )
@@ -168,38 +181,52 @@ def _invert(
     if unit.kind in EXACT:
         yield exactly(unit, exact_inverse(unit, x_bar, y)[:, None], x_bar)
         return
+    with torch.no_grad():
+        activation = unit.run(x_bar)
     if unit.relu:
         # R^T y: what was off stays off.
-        with torch.no_grad():
-            y = y * (unit.run(x_bar) > 0)
-    weights = (l1, l2) if unit.kind == "convolution" else (0.0, 0.0)
-    cost = _cost(unit, x_bar, y, *weights)
-    for solution in solve(cost, begin_at(x_bar), x_bar, settings, batch_size):
+        y = y * (activation > 0)
+    if unit.kind == "convolution":
+        on = activation > 0
+        nearest = (activation * y).flatten(1).sum(1) / _squares(y).clamp(min=1e-24)
+        y = y * beside(nearest, y)
+        cost = _cost(unit, x_bar, y, on, l1, l2)
+    else:
+        cost = _cost(unit, x_bar, y, torch.ones_like(y, dtype=torch.bool), 0.0, 0.0)
+    # Nothing is the inverse of nothing.
+    upper = x_bar * beside((y != 0).flatten(1).any(1), x_bar)
+    # The cost is convex, so its minimum does not depend on where it begins; from 0 nothing is left where A^T y is 0.
+    for solution in solve(cost, torch.zeros_like(x_bar), upper, settings, batch_size):
         yield None if solution is None else solved(unit, solution, x_bar)
 
 
-def _cost(unit: Unit, x_bar: Tensor, y: Tensor, l1: float, l2: float) -> Cost:
-    """Equation 4.4."""
+def _cost(unit: Unit, x_bar: Tensor, y: Tensor, counts: Tensor, l1: float, l2: float) -> Cost:
+    """Equation 4.4, of the outputs that count."""
+    with torch.no_grad():
+        constant = unit.before_relu(torch.zeros_like(x_bar[:1])) if unit.affine else None
 
     def cost(x: Tensor, index: Tensor) -> Tensor:
-        off = length(_linearised(unit, x_bar[index], x) - y[index])
-        return off + l1 * x.flatten(1).abs().sum(1) + l2 * length(x)
+        made = _derivative(unit, x_bar[index], x) if constant is None else unit.before_relu(x) - constant
+        off = (made - y[index]) * counts[index]
+        return _squares(off) + l1 * x.flatten(1).abs().sum(1) + l2 * _squares(x)
 
     return cost
 
 
-def _linearised(unit: Unit, x_bar: Tensor, x: Tensor) -> Tensor:
-    """Equation 4.3, of the unit without its ReLU."""
-    if unit.affine:
-        return unit.before_relu(x)
-    # J v as the derivative of u -> J^T u with respect to u, times v: both are backward passes.
+def _squares(x: Tensor) -> Tensor:
+    """The squared Euclidean norm of each element of a batch, (B,)."""
+    return x.flatten(1).square().sum(1)
+
+
+def _derivative(unit: Unit, x_bar: Tensor, x: Tensor) -> Tensor:
+    """A x, of the unit without its ReLU."""
+    # As the derivative of u -> A^T u with respect to u, times x: both are backward passes.
     with torch.enable_grad():
         at = x_bar.clone().requires_grad_()
         value = unit.before_relu(at)
         u = torch.zeros_like(value).requires_grad_()
         (transposed,) = torch.autograd.grad(value, at, u, create_graph=True)
-        (change,) = torch.autograd.grad(transposed, u, x - x_bar, create_graph=x.requires_grad)
-    made: Tensor = value.detach() + change
+        (made,) = torch.autograd.grad(transposed, u, x, create_graph=x.requires_grad)
     return made
 
 

@@ -4,13 +4,16 @@ Section 4.4.1 of the source, with x^ the inverse, x_bar the activations and e_c 
 
     Grad-CAM               relu(sum_k a_k A^k),  a_k = mean over places of x^_k,  x^ the inverse of S_c e_c by
                            what comes after the last convolution, A its activation      equation 4.9
-    Excitation backprop    sum over the channels of x^ at each max-pool                 figure 4.4
+    Excitation backprop    sum over the channels of x^ at each max-pool, as of P        figure 4.4
     Integrated gradients   sum over the channels of |x^| at the image                   figure 4.5
     DeconvNet              the same, from the largest activation of a channel alone, with l1 = 0
 
 Where there is an average before the scores, as in residual networks, its inverse x_bar y / y_bar has the mean y: then
 a_k is the inverse of the scores itself. Since 0 <= x^ <= x_bar, a_k is at least 0 and the relu never acts, unlike that
 of the original, whose weights are gradients of both signs.
+
+The source compares by eye. What the inverse and an original have in common is where they are, less their finest grain:
+correlations are given of maps as they are, or blurred alike (docs/results/settings.md has both).
 """
 
 from __future__ import annotations
@@ -21,9 +24,11 @@ from itertools import pairwise
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from xai_widgets.attribution import METHODS
+from xai_widgets.attribution.excitation import share_out
 from xai_widgets.attribution.guided import relu_rules
 from xai_widgets.errors import unknown
 from xai_widgets.inverse.chain import Chain
@@ -34,6 +39,7 @@ from xai_widgets.metrics.agreement import pearson
 from xai_widgets.metrics.deletion import at_size
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation.masking import prepare
+from xai_widgets.perturbation.perturb import gaussian_blur
 from xai_widgets.rules import deconv_relu
 from xai_widgets.run import Run, in_no_mode
 
@@ -59,53 +65,66 @@ class Reproduction:
     original: str
     inverse: OperationWise
     maps: dict[str, Tensor]
-    _original_map: Callable[[], Tensor] = field(repr=False)
+    _original_map: Callable[[str], Tensor] = field(repr=False)
 
     @property
     def map(self) -> Tensor:
         """The map furthest down, (N, h, w); ValueError before the first one."""
-        if not self.maps:
-            raise ValueError("the inverse has not come to the first map, wanted a run that has gone further")
-        return list(self.maps.values())[-1]
+        return self.maps[self._place(None)]
 
     def saliency(self) -> Tensor:
         """The map furthest down in the resolution of the images, (N, H, W)."""
         return at_size(self.map, (self.inverse.image.shape[2], self.inverse.image.shape[3]))
 
-    def original_map(self) -> Tensor:
+    def original_map(self, at: str | None = None) -> Tensor:
         """What the original draws, (N, h, w), without its signs.
 
-        Raises
-        ------
-        ValueError
-            If it is not among ``xai_widgets.attribution.METHODS``.
+        Parameters
+        ----------
+        at : str, optional
+            Beside which of ``maps``. Default: the one furthest down.
         """
-        if self.original not in METHODS:
-            raise ValueError(
-                f"{self.original!r} is no registered method, wanted its map from elsewhere, as in correlation(map)"
-            )
-        return self._original_map().abs()
+        return self._original_map(self._place(at)).abs()
 
-    def correlation(self, original: Tensor | None = None) -> Tensor:
-        """Pearson's correlation of the map furthest down and of the original's, (N,); NaN where one is constant.
+    def correlation(
+        self, original: Tensor | None = None, *, at: str | None = None, sigma: float = 0.0
+    ) -> Tensor:
+        """Pearson's correlation of a map and of the original's, (N,); NaN where one is constant.
 
         Parameters
         ----------
         original : Tensor, (N, h, w), optional
             The map of the original, where you have it from elsewhere. Default: :meth:`original_map`. The coarser of
             both is brought to the resolution of the finer one.
+        at : str, optional
+            Which of ``maps``. Default: the one furthest down.
+        sigma : float, default 0.0
+            Of a Gaussian by which both are blurred first, in places of the finer one.
 
         Raises
         ------
         ValueError
-            Before the first map, for another number of maps, or as :meth:`original_map`.
+            Before the first map, for an unknown one, with the nearest, for another number of maps, or a sigma below 0.
         """
-        own = self.map
-        other = self.original_map() if original is None else original.to(own)
+        place = self._place(at)
+        own = self.maps[place]
+        other = self.original_map(place) if original is None else original.to(own)
         if other.ndim != 3 or len(other) != len(own):
             raise ValueError(f"the original has shape {tuple(other.shape)}, wanted ({len(own)}, h, w)")
+        if not sigma >= 0:
+            raise ValueError(f"sigma is {sigma}, wanted at least 0")
         size = (max(own.shape[1], other.shape[1]), max(own.shape[2], other.shape[2]))
-        return pearson(at_size(own, size), at_size(other, size))
+        maps = [at_size(each, size) for each in (own, other)]
+        if sigma > 0:
+            maps = [gaussian_blur(each[:, None], sigma)[:, 0] for each in maps]
+        return pearson(*maps)
+
+    def _place(self, at: str | None) -> str:
+        if not self.maps:
+            raise ValueError("the inverse has not come to the first map, wanted a run that has gone further")
+        if at is not None and at not in self.maps:
+            raise ValueError(unknown("map", at, list(self.maps)))
+        return list(self.maps)[-1] if at is None else at
 
 
 @in_no_mode
@@ -170,7 +189,7 @@ def grad_cam_setting(
             raise ValueError(f"the output of {name!r} has no places, wanted {units[last].name!r}")
         return {name: (weights.mean((2, 3), keepdim=True) * activation).sum(1).relu()}
 
-    def original() -> Tensor:
+    def original(_place: str) -> Tensor:
         own = name if name in {each.name for each in model.layers()} else None
         return METHODS["grad_cam"].saliency(model, image, classes, layer=own)
 
@@ -204,7 +223,8 @@ def excitation_setting(
     Returns
     -------
     Run of Reproduction
-        With a map for each unit of ``at``, down to the lowest of them.
+        With a map for each unit of ``at``, down to the lowest of them. The original is the probability there, summed
+        over the channels.
 
     Raises
     ------
@@ -245,8 +265,17 @@ def excitation_setting(
             if index in there
         }
 
-    def original() -> Tensor:
-        return METHODS["excitation_backprop"].saliency(model, image, classes)
+    def original(place: str) -> Tensor:
+        def run(pixels: Tensor) -> tuple[Tensor, Tensor]:
+            passed = [pixels]
+            for unit in chain.units:
+                passed.append(unit.run(passed[-1]))
+            return passed[-1], passed[names.index(place) + 1]
+
+        start = F.one_hot(classes, len(model.labels)).to(image)
+        probability = share_out(model.module, run, image, start)
+        assert probability is not None
+        return probability.sum(1)
 
     return _reproduction(run, "excitation_backprop", maps, original)
 
@@ -286,7 +315,7 @@ def integrated_gradients_setting(
     image, classes = prepare(model, x, target)
     run = operation_wise(model, image, classes, l1=l1, l2=l2, settings=settings, batch_size=batch_size)
 
-    def original() -> Tensor:
+    def original(_place: str) -> Tensor:
         return METHODS["integrated_gradients"].saliency(model, image, classes)
 
     return _reproduction(run, "integrated_gradients", _at_the_image, original)
@@ -335,12 +364,7 @@ def deconvolution_setting(
         model, image, start=(name, start), l1=0.0, l2=0.9, settings=settings, batch_size=batch_size
     )
 
-    def maps(made: OperationWise) -> dict[str, Tensor]:
-        # With its biases a network has an inverse of nothing too, which is none of the channel.
-        alive = (start.flatten(1).amax(1) > 0)[:, None, None]
-        return {place: map_ * alive for place, map_ in _at_the_image(made).items()}
-
-    def original() -> Tensor:
+    def original(_place: str) -> Tensor:
         with (
             torch.inference_mode(False),
             torch.enable_grad(),
@@ -353,7 +377,7 @@ def deconvolution_setting(
             (gradient,) = torch.autograd.grad(passed, given, (start > 0).to(passed))
         return METHODS["deconvnet"].reduce(gradient)
 
-    return _reproduction(run, "deconvnet", maps, original)
+    return _reproduction(run, "deconvnet", _at_the_image, original)
 
 
 def one_hot(activation: Tensor, channel: int, name: str) -> Tensor:
@@ -378,7 +402,7 @@ def _reproduction(
     run: Run[OperationWise],
     original: str,
     maps: Callable[[OperationWise], dict[str, Tensor]],
-    original_map: Callable[[], Tensor],
+    original_map: Callable[[str], Tensor],
 ) -> Run[Reproduction]:
     def play() -> Iterator[Reproduction]:
         for made in run:

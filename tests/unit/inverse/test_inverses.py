@@ -6,6 +6,7 @@ import warnings
 import pytest
 import torch
 import torch.nn.functional as F
+import torchvision
 from attribution.test_untouched import Broken, everything
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -88,6 +89,24 @@ def test_bounds_hold_for_any_network_image_and_lambda(seed, lam):
         assert (unit.x >= 0).all()
         assert (unit.x <= unit.x_bar[:, None] + 1e-6).all()
         assert torch.isfinite(unit.cost).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "options"),
+    [("alexnet", 96, {}), ("vgg16", 64, {}), ("resnet50", 64, {}), ("googlenet", 64, {"init_weights": False})],
+)
+def test_the_networks_of_torchvision_are_inverted_down_to_the_image(name, size, options):
+    torch.set_num_threads(1)
+    model = xw.ImageModel(getattr(torchvision.models, name)(weights=None, **options))
+    found = layers(model, torch.rand(1, 3, size, size), lam=(0, 0.4), settings=SolverSettings(steps=3))
+    assert [unit.unit for unit in found.units] == [unit.name for unit in reversed(find_units(model))]
+    for unit in found.units:
+        assert unit.x.isfinite().all()
+        assert (unit.x >= 0).all()
+        assert (unit.x <= unit.x_bar[:, None] + 1e-6).all()
+    # Its scores are those of the whole network, not of the units one by one.
+    whole = model(found.x[0]).detach()
+    assert (found.output[0] - whole).abs().max() <= 1e-4 * whole.abs().max()
 
 
 def test_alpha_is_the_share_that_is_left_and_0_where_the_image_is():
@@ -192,9 +211,9 @@ def test_lambda_takes_from_the_image_on_a_trained_network():
     assert made.probability[:, 0].mean() > made.probability[:, 2].mean()
 
 
-@pytest.mark.parametrize("network", [Functional, SharedInPlace])
+@pytest.mark.parametrize("network", NETWORKS)
 def test_the_cost_of_an_operation_is_equation_4_4(network):
-    """phi' by its definition: the derivative at the operating point, times the way from it, and the value there."""
+    """With A written out, of the neurons that were on, and y as near to the forward activation as it can be."""
     model, x = wrap(settle(network())), images(1)
     made = operations(model, x, 1, l1=0.02, l2=0.3)
     chain = list(reversed(find_units(model)))
@@ -202,12 +221,15 @@ def test_the_cost_of_an_operation_is_equation_4_4(network):
     for index, (unit, inverse) in enumerate(zip(chain, made.units, strict=True)):
         if unit.kind != "convolution":
             continue
-        y = made.units[index - 1].x[:, 0] * (unit.run(inverse.x_bar) > 0)
+        activation = unit.run(inverse.x_bar).detach()
+        on = activation > 0
+        y = made.units[index - 1].x[:, 0] * on
+        scale = (activation * y).sum() / y.square().sum()
+        assert ((activation - scale * y).norm() <= (activation - scale * 1.01 * y).norm()).all()
         own = inverse.x[:, 0]
         jacobian = torch.autograd.functional.jacobian(unit.before_relu, inverse.x_bar)
-        moved = torch.tensordot(jacobian, own - inverse.x_bar, dims=own.ndim)
-        linear = unit.before_relu(inverse.x_bar) + moved
-        expected = (linear - y).norm() + 0.02 * own.abs().sum() + 0.3 * own.norm()
+        off = (torch.tensordot(jacobian, own, dims=own.ndim) - scale * y)[on]
+        expected = off.square().sum() + 0.02 * own.abs().sum() + 0.3 * own.square().sum()
         torch.testing.assert_close(inverse.cost[0, 0], expected.detach(), atol=1e-3, rtol=1e-3)
         checked += 1
     assert checked >= 2
@@ -217,11 +239,30 @@ def test_an_operation_wise_inverse_begins_with_the_score_of_the_class():
     model, x = wrap(settle(Functional())), images(1)
     made = operations(model, x, 3, until="flatten", settings=LONG)
     assert [unit.unit for unit in made.units] == ["fc"]
-    head, unit = find_units(model)[-1], made.units[0]
-    wanted = torch.zeros(1, 4)
-    wanted[0, 3] = model(x)[0, 3]
-    expected = (head.run(unit.x[:, 0]) - wanted).norm()
+    unit = made.units[0]
+    wanted = torch.zeros(4)
+    wanted[3] = model(x)[0, 3]
+    expected = (model.module.fc.weight @ unit.x[0, 0] - wanted).square().sum()
     torch.testing.assert_close(unit.cost[0, 0], expected.detach(), atol=1e-3, rtol=1e-3)
+
+
+def test_nothing_is_the_inverse_of_nothing_whatever_the_biases():
+    model, x = wrap(settle(SharedInPlace())), images(2)
+    start = torch.zeros(2, 6, 4, 4)
+    start[1] = model.activations(x, "block1")["block1"][1]
+    made = operations(model, x, start=("block1", start))
+    assert (made.x[0] == 0).all()
+    assert made.x[1].sum() > 0
+
+
+def test_an_activation_twice_as_large_has_the_same_inverse():
+    """What comes first is brought to the length of the forward activation, and so is what comes from it."""
+    model, x = wrap(settle(Functional())), images(1)
+    activation = model.activations(x, "conv2")["conv2"].relu()
+    one = torch.zeros_like(activation)
+    one[0, activation[0].amax((1, 2)).argmax()] = activation[0, activation[0].amax((1, 2)).argmax()]
+    whole, half = (operations(model, x, start=("relu_1", one * factor)).x for factor in (1.0, 0.5))
+    torch.testing.assert_close(whole, half, atol=1e-5, rtol=1e-4)
 
 
 def test_an_activation_can_be_inverted_in_place_of_a_class():

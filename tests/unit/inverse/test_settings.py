@@ -10,7 +10,9 @@ from attribution.test_untouched import everything
 from networks import Concat, Dropping, Functional, Linear, SharedInPlace, images, one_sentence, settle, wrap
 from torch import nn
 
-from xai_widgets.attribution import METHODS, grad_cam
+import xai_widgets as xw
+from xai_widgets.attribution import METHODS, excitation_backprop, grad_cam
+from xai_widgets.data import scenes
 from xai_widgets.inverse import (
     SolverSettings,
     deconvolution_setting,
@@ -21,14 +23,19 @@ from xai_widgets.inverse import (
     operation_wise,
 )
 from xai_widgets.metrics.agreement import pearson
+from xai_widgets.perturbation.perturb import gaussian_blur
 
 QUICK = SolverSettings(steps=4)
 
 
-def made_by(method, *arguments, **options):
+def quiet(function, *arguments, **options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        return method(*arguments, **{"settings": QUICK, **options}).result(progress=False)
+        return function(*arguments, **options)
+
+
+def made_by(method, *arguments, **options):
+    return quiet(lambda: method(*arguments, **{"settings": QUICK, **options}).result(progress=False))
 
 
 def outputs(model, x):
@@ -116,18 +123,40 @@ def test_without_max_pools_the_maps_are_where_places_become_fewer():
     assert {name: each.shape for name, each in made.maps.items()} == {"relu_1": (1, 4, 4)}
 
 
-def test_excitation_backprop_has_no_original_until_it_is_registered(monkeypatch):
-    model, x = wrap(settle(Functional())), images(2)
-    monkeypatch.delitem(METHODS, "excitation_backprop", raising=False)
-    made = made_by(excitation_setting, model, x, 1)
-    with pytest.raises(ValueError, match="excitation_backprop") as error:
-        made.correlation()
+def test_the_original_of_excitation_is_taken_where_the_map_is():
+    """At a unit that is a module it is that of the method; a functional pool has one too."""
+    model, x = wrap(settle(SharedInPlace())), images(2)
+    made = made_by(excitation_setting, model, x, [1, 3], at=["block2", "pool"])
+    assert list(made.maps) == ["block2", "pool"]
+    for at in ("block2", "pool"):
+        expected = quiet(excitation_backprop.saliency, model, x, [1, 3], layer=at)
+        torch.testing.assert_close(made.original_map(at), expected, atol=1e-6, rtol=1e-4)
+        torch.testing.assert_close(made.correlation(at=at), pearson(made.maps[at], expected))
+    torch.testing.assert_close(made.original_map(), made.original_map("pool"))
+    with pytest.raises(ValueError, match="unknown map 'pol'; did you mean 'pool'") as error:
+        made.correlation(at="pol")
     one_sentence(error)
-    own = 3 * made.map + 1
-    torch.testing.assert_close(made.correlation(own), torch.ones(2))
-    monkeypatch.setitem(METHODS, "excitation_backprop", METHODS["gradient"])
-    expected = METHODS["gradient"].saliency(model, x, [1, 1])
-    torch.testing.assert_close(made.correlation(), made.correlation(expected))
+    model = wrap(settle(Functional()))
+    functional = made_by(excitation_setting, model, x, [1, 3], at=["relu_1", "max_pool2d"])
+    # What passes the ReLU is what comes to the convolution before it.
+    at_conv2 = quiet(excitation_backprop.saliency, model, x, [1, 3], layer="conv2")
+    torch.testing.assert_close(functional.original_map("relu_1"), at_conv2, atol=1e-6, rtol=1e-4)
+    at_conv1 = quiet(excitation_backprop.saliency, model, x, [1, 3], layer="conv1")
+    windows = F.avg_pool2d(at_conv1, 2) * 4
+    torch.testing.assert_close(functional.original_map(), windows, atol=1e-6, rtol=1e-4)
+
+
+def test_a_correlation_with_another_map_and_of_blurred_maps():
+    model, x = wrap(settle(Functional())), images(2)
+    made = made_by(integrated_gradients_setting, model, x, 1)
+    torch.testing.assert_close(made.correlation(3 * made.map + 1), torch.ones(2))
+    other = torch.rand(2, 8, 8, generator=torch.Generator().manual_seed(0))
+    blurred = [gaussian_blur(each[:, None], 1.5)[:, 0] for each in (made.map, other)]
+    torch.testing.assert_close(made.correlation(other, sigma=1.5), pearson(*blurred))
+    for options, message in (({"sigma": -1}, "sigma is -1"), ({"original": other[:1]}, "wanted .2, h, w.")):
+        with pytest.raises(ValueError, match=message) as error:
+            made.correlation(**options)
+        one_sentence(error)
 
 
 def test_integrated_gradients_goes_down_to_the_image():
@@ -199,11 +228,18 @@ def test_every_setting_leaves_the_network_alone_and_has_a_correlation(method, ne
     made = made_by(method, model, x, 1, **options)
     assert made.saliency().shape == (2, 8, 8)
     assert (made.saliency() >= 0).all()
-    if method is not excitation_setting:
-        agreed = made.correlation()
-        assert agreed.shape == (2,)
-        assert ((agreed.nan_to_num(0) >= -1) & (agreed.nan_to_num(0) <= 1)).all()
+    agreed = made.correlation()
+    assert agreed.shape == (2,)
+    assert (agreed.nan_to_num(0).abs() <= 1 + 1e-6).all()
     assert everything(model) == before
+
+
+@pytest.mark.parametrize("name", ["scenes_vgg", "scenes_resnet"])
+def test_on_a_trained_network_the_inverse_is_where_integrated_gradients_are(name):
+    model = xw.load(name, device="cpu")
+    x = model.images([scenes.scene(0, split="test").image])
+    made = made_by(integrated_gradients_setting, model, x, settings=SolverSettings(steps=20))
+    assert made.correlation(sigma=1).item() > 0.6
 
 
 def test_a_run_can_be_stopped_before_its_first_map():

@@ -1,0 +1,452 @@
+"""Measure how well the operation-wise inverse reproduces other methods, and write docs/results/settings.
+
+    python scripts/results_settings.py              everything; see the page for the minutes it took
+    python scripts/results_settings.py --scenes 4   fewer scenes
+    python scripts/results_settings.py --page       the page anew, from the numbers and pictures that are there
+
+For both bundled networks: the correlation of each setting of section 4.4.1 of the source with the method that it
+reproduces, and a picture of both side by side; the same for other readings of what the source leaves open; and feature
+patterns of some channels beside the patches that they are from (figure 4.2). The numbers stand in settings.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import xai_widgets
+from xai_widgets import inverse
+from xai_widgets.data import scenes
+from xai_widgets.inverse.chain import EXACT, Chain, begin_at, exact_inverse, length, solve
+from xai_widgets.inverse.operation_wise import _derivative, _squares
+from xai_widgets.inverse.settings import Reproduction, one_hot
+from xai_widgets.inverse.solver import Cost
+from xai_widgets.inverse.units import Unit
+from xai_widgets.metrics import at_size, pearson
+from xai_widgets.perturbation.perturb import gaussian_blur
+
+ROOT = Path(__file__).resolve().parent.parent
+NETWORKS = ("scenes_vgg", "scenes_resnet")
+SCENES = 6
+#: Scenes of the picture and of the other readings.
+SHOWN, FEW = (0, 1, 3), 1
+#: Scenes among which the largest activations are looked for, and how many channels are shown.
+SEARCHED, CHANNELS = 150, 3
+#: Of the Gaussian by which both maps are blurred, in places; 0 is as they are.
+SIGMAS = (0.0, 1.0, 3.0)
+#: When an operation is done.
+SOLVER = inverse.SolverSettings()
+#: A unit in the middle, of whose channels patterns are shown, and the last one with places.
+MIDDLE = {"scenes_vgg": "stage3.relu2", "scenes_resnet": "stage2.1"}
+LAST = {"scenes_vgg": "stage5.relu1", "scenes_resnet": "stage4"}
+#: Where the picture shows excitation backprop.
+EXCITED = {"scenes_vgg": "stage3.pool", "scenes_resnet": "stage3.0"}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the source leaves open, and how it is read here.
+
+    Attributes
+    ----------
+    constant : bool
+        With the constant of equation 4.3, or A x alone.
+    off : bool
+        With the neurons of a convolution that were off.
+    plain : bool
+        Norms as they are, or squared.
+    nearest : bool
+        With y as near to the forward activation as a factor can bring it.
+    """
+
+    constant: bool = False
+    off: bool = False
+    plain: bool = False
+    nearest: bool = True
+
+
+READINGS = {
+    "as it is": Reading(),
+    "with the constant of equation 4.3": Reading(constant=True),
+    "with neurons that were off": Reading(off=True),
+    "plain norms": Reading(plain=True),
+    "y as it comes": Reading(nearest=False),
+    "all four": Reading(constant=True, off=True, plain=True, nearest=False),
+}
+
+
+def images_of(model: Any, count: int) -> Tensor:
+    """The first scenes of the test split, on which no network was trained, as pixels."""
+    x: Tensor = model.images([scenes.scene(number, split="test").image for number in range(count)])
+    return x
+
+
+def quietly(run: Any) -> Any:
+    """The result of a run, without the warning that a unit did not converge."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return run.result(progress=False)
+
+
+def strongest(model: Any, x: Tensor, unit: str, count: int) -> list[int]:
+    """The channels of a unit whose largest activation is largest in the scene where it is least."""
+    largest = model.activations(x, unit)[unit].amax((2, 3)).amin(0)
+    return largest.argsort(descending=True)[:count].tolist()
+
+
+# -- how alike --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A map of the inverse and that of its original, (N, h, w) each, and what to call them."""
+
+    title: str
+    own: Tensor
+    original: Tensor
+
+    def correlation(self, sigma: float = 0.0) -> Tensor:
+        """Pearson's correlation, (N,), as :meth:`Reproduction.correlation` has it."""
+        size = max(tuple(self.own.shape[1:]), tuple(self.original.shape[1:]))
+        return pearson(*(blurred(at_size(each, size), sigma) for each in (self.own, self.original)))
+
+
+def pair(title: str, found: Reproduction, place: str) -> Pair:
+    """One of the maps of a reproduction."""
+    return Pair(title, found.maps[place], found.original_map(place))
+
+
+def reproductions(name: str, model: Any, x: Tensor) -> dict[str, Pair]:
+    """Every setting, by its name and where it is."""
+    cam = quietly(inverse.grad_cam_setting(model, x, settings=SOLVER))
+    made = {"grad_cam": pair("Grad-CAM", cam, next(iter(cam.maps)))}
+    excited = quietly(inverse.excitation_setting(model, x, settings=SOLVER))
+    for place in excited.maps:
+        title = f"Excitation backprop at `{place}`"
+        made[f"excitation_backprop {place}"] = pair(title, excited, place)
+    integrated = quietly(inverse.integrated_gradients_setting(model, x, settings=SOLVER))
+    made["integrated_gradients"] = pair("Integrated gradients", integrated, "image")
+    for unit in (MIDDLE[name], LAST[name]):
+        channel = strongest(model, x, unit, 1)[0]
+        found = quietly(inverse.deconvolution_setting(model, x, channel, unit=unit, settings=SOLVER))
+        made[f"deconvnet {unit}"] = pair(f"DeconvNet, channel {channel} of `{unit}`", found, "image")
+    return made
+
+
+def spread(values: Tensor) -> dict[str, Any]:
+    """Mean and 10th and 90th percentile over the scenes; of those where neither map is constant."""
+    there = values[~values.isnan()]
+    if not len(there):
+        return {"images": 0, "mean": None, "low": None, "high": None}
+    low, high = there.quantile(torch.tensor([0.1, 0.9])).tolist()
+    return {"images": len(there), "mean": there.mean().item(), "low": low, "high": high}
+
+
+def correlations(made: dict[str, Pair]) -> dict[str, Any]:
+    """Of every setting, at every sigma."""
+    return {
+        key: {
+            "title": each.title,
+            "places": list(each.own.shape[1:]),
+            "by_sigma": [spread(each.correlation(sigma)) for sigma in SIGMAS],
+        }
+        for key, each in made.items()
+    }
+
+
+# -- other readings ---------------------------------------------------------------------------------------
+
+
+def inverted(chain: Chain, first: int, y: Tensor, reading: Reading, l1: float, l2: float) -> Tensor:
+    """The map at the image of what is inverted of the output of a unit, in one reading."""
+    for unit, x_bar in reversed(list(zip(chain.units[: first + 1], chain.inputs, strict=False))):
+        if unit.kind in EXACT:
+            y = exact_inverse(unit, x_bar, y)
+            continue
+        placed = unit.kind == "convolution"
+        activation = unit.run(x_bar).detach()
+        y = y * (activation > 0) if unit.relu else y
+        if placed and reading.nearest:
+            factor = (activation * y).flatten(1).sum(1) / _squares(y).clamp(min=1e-24)
+            y = y * factor.view(-1, 1, 1, 1)
+        counts = activation > 0 if placed and not reading.off else torch.ones_like(activation)
+        cost = cost_of(unit, x_bar, y, counts, reading, *((l1, l2) if placed else (0.0, 0.0)))
+        # Plain norms have no gradient at 0: there they begin as algorithm 1 does.
+        start = begin_at(x_bar) if reading.plain else torch.zeros_like(x_bar)
+        for solution in solve(cost, start, x_bar, SOLVER, 64):
+            if solution is not None:
+                y = solution.x
+    return y.sum(1)
+
+
+def cost_of(
+    unit: Unit, x_bar: Tensor, y: Tensor, counts: Tensor, reading: Reading, l1: float, l2: float
+) -> Cost:
+    """What is minimised in a reading."""
+    size = length if reading.plain else _squares
+    with torch.no_grad():
+        if unit.affine:
+            constant = unit.before_relu(torch.zeros_like(x_bar))
+        else:
+            constant = unit.before_relu(x_bar) - _derivative(unit, x_bar, x_bar)
+
+    def cost(x: Tensor, index: Tensor) -> Tensor:
+        made = unit.before_relu(x) - constant[index] if unit.affine else _derivative(unit, x_bar[index], x)
+        made = made + constant[index] if reading.constant else made
+        off = (made - y[index]) * counts[index]
+        return size(off) + l1 * x.flatten(1).abs().sum(1) + l2 * size(x)
+
+    return cost
+
+
+def by_reading(name: str, model: Any, x: Tensor) -> dict[str, Any]:
+    """Correlations with integrated gradients and with DeconvNet, and how much of the image is left."""
+    chain = Chain.of(model, x)
+    target = model.targets(None, x)[:, None]
+    scores = torch.zeros_like(chain.output).scatter(1, target, chain.output.gather(1, target))
+    names = [unit.name for unit in chain.units]
+    middle = names.index(MIDDLE[name])
+    channel = strongest(model, x, MIDDLE[name], 1)[0]
+    quick = inverse.SolverSettings(steps=1)
+    originals = {
+        "integrated_gradients": quietly(inverse.integrated_gradients_setting(model, x, settings=quick)),
+        "deconvnet": quietly(
+            inverse.deconvolution_setting(model, x, channel, unit=MIDDLE[name], settings=quick)
+        ),
+    }
+    activation = one_hot(chain.inputs[middle + 1], channel, MIDDLE[name])
+    starts = {
+        "integrated_gradients": (len(names) - 1, scores, 0.1, 0.9),
+        "deconvnet": (middle, activation, 0.0, 0.9),
+    }
+    found: dict[str, Any] = {}
+    for words, reading in READINGS.items():
+        found[words] = {}
+        for method, (first, y, l1, l2) in starts.items():
+            own = inverted(chain, first, y, reading, l1, l2)
+            other = originals[method].original_map()
+            found[words][method] = {
+                "left": (own.sum() / x.sum()).item(),
+                "by_sigma": [
+                    pearson(blurred(own, sigma), blurred(other, sigma)).nan_to_num(0).mean().item()
+                    for sigma in SIGMAS
+                ],
+            }
+    return {"channel": channel, "unit": MIDDLE[name], "images": len(x), "readings": found}
+
+
+def blurred(maps: Tensor, sigma: float) -> Tensor:
+    """Maps (N, H, W) after a Gaussian."""
+    return maps if sigma == 0 else gaussian_blur(maps[:, None], sigma)[:, 0]
+
+
+# -- pictures ---------------------------------------------------------------------------------------------
+
+
+def figure_of(rows: int, columns: int, side: float) -> tuple[Any, Any, Any]:
+    """A figure of square pictures without axes."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(
+        rows, columns, figsize=(columns * side, rows * side + 0.5), squeeze=False, constrained_layout=True
+    )
+    for each in axes.flat:
+        each.set(xticks=[], yticks=[])
+        for spine in each.spines.values():
+            spine.set_visible(False)
+    return pyplot, figure, axes
+
+
+def pairs(name: str, x: Tensor, made: dict[str, Pair], path: Path) -> None:
+    """Scenes by settings: each map of the inverse beside that of the original."""
+    keys = ["grad_cam", f"excitation_backprop {EXCITED[name]}", "integrated_gradients"]
+    keys += [f"deconvnet {MIDDLE[name]}"]
+    shown = [number for number in SHOWN if number < len(x)]
+    pyplot, figure, axes = figure_of(len(shown), 1 + 2 * len(keys), 1.5)
+    for row, number in enumerate(shown):
+        axes[row, 0].imshow(x[number].permute(1, 2, 0))
+        for index, key in enumerate(keys):
+            one = made[key]
+            r = one.correlation()[number].item()
+            for side, values in enumerate((one.own[number], one.original[number])):
+                at = axes[row, 1 + 2 * index + side]
+                # A few pixels of a gradient are many times as large as all the others.
+                top = values.quantile(0.995).clamp(min=1e-12).item()
+                at.imshow(
+                    at_size(values[None], (x.shape[2], x.shape[3]))[0], cmap="inferno", vmin=0, vmax=top
+                )
+                words = "original" if side else "inverse"
+                if row == 0:
+                    title = one.title.replace("`", "").replace(", ", "\n").replace(" at ", "\nat ")
+                    at.set_title(words if side else f"{title}\n{words}", fontsize=8)
+                if side:
+                    at.set_xlabel(f"r = {r:.2f}", fontsize=8, labelpad=2)
+    axes[0, 0].set_title(name, fontsize=9)
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+
+
+def patterns(name: str, model: Any, count: int, path: Path) -> dict[str, Any]:
+    """Figure 4.2: nine patterns of each channel beside the nine patches."""
+    x = images_of(model, count)
+    unit = MIDDLE[name]
+    channels = spaced(strongest(model, x[:32], unit, 10_000), CHANNELS)
+    found = quietly(inverse.feature_patterns(model, x, unit, channels, settings=SOLVER))
+    pyplot, figure, axes = figure_of(2, len(channels), 2.1)
+    for column, channel in enumerate(channels):
+        shown = found.patterns[column].nan_to_num(0)
+        # Each as bright as it can be: how much is left of a patch differs from one to the next.
+        bright = shown / shown.flatten(1).quantile(0.98, 1).clamp(min=1e-12).view(-1, 1, 1, 1)
+        axes[0, column].imshow(tiled(bright))
+        axes[1, column].imshow(tiled(found.patches[column].nan_to_num(0)))
+        axes[0, column].set_title(f"channel {channel}", fontsize=9)
+    axes[0, 0].set_ylabel("patterns", fontsize=9)
+    axes[1, 0].set_ylabel("patches", fontsize=9)
+    figure.suptitle(f"{name}, {unit}", fontsize=10)
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+    left = (found.patterns / found.patches.clamp(min=1e-6)).nan_to_num(0).mean().item()
+    return {"unit": unit, "channels": channels, "images": count, "side": found.top.side, "left": left}
+
+
+def spaced(values: list[int], count: int) -> list[int]:
+    """Some of a list, from its beginning on."""
+    return values[:: max(1, len(values) // (2 * count))][:count]
+
+
+def tiled(nine: Tensor) -> Tensor:
+    """Nine pictures (9, C, side, side) as three rows of three, with white between them."""
+    framed = torch.nn.functional.pad(nine, (1, 1, 1, 1), value=1.0)
+    rows = [torch.cat(list(framed[at : at + 3]), 2) for at in range(0, len(framed), 3)]
+    return torch.cat(rows, 1).permute(1, 2, 0).clamp(0, 1)
+
+
+# -- the page ---------------------------------------------------------------------------------------------
+
+
+def measure(count: int, searched: int, out: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    """All numbers and pictures."""
+    began = time.monotonic()
+    results: dict[str, Any] = {"networks": {}}
+    for name in NETWORKS:
+        model = xai_widgets.load(name, device="cpu")
+        x = images_of(model, count)
+        made = reproductions(name, model, x)
+        found: dict[str, Any] = {"settings": correlations(made)}
+        pairs(name, x, made, out / f"settings_{name}.png")
+        say(f"{name}: settings")
+        found["readings"] = by_reading(name, model, x[:FEW])
+        say(f"{name}: other readings")
+        found["patterns"] = patterns(name, model, searched, out / f"settings_patterns_{name}.png")
+        say(f"{name}: patterns")
+        results["networks"][name] = found
+    results["header"] = {
+        "scenes": count,
+        "sigmas": list(SIGMAS),
+        "minutes": (time.monotonic() - began) / 60,
+        "threads": torch.get_num_threads(),
+        "machine": platform.machine(),
+        "torch": torch.__version__.split("+")[0],
+    }
+    return results
+
+
+def page(results: dict[str, Any]) -> str:
+    """docs/results/settings.md."""
+    head = results["header"]
+    sigmas = [f"blurred, sigma {sigma:g}" if sigma else "as they are" for sigma in head["sigmas"]]
+    parts = [
+        "# Settings of the operation-wise inverse that reproduce other methods\n",
+        f"`python scripts/results_settings.py` ({head['minutes']:.0f} minutes on {head['threads']} threads of "
+        f"{head['machine']}), with torch {head['torch']}. Pearson's correlation of the map of each setting "
+        f"(section 4.4.1 of the source) with the original's, without signs: mean over {head['scenes']} scenes of the "
+        "test split, in brackets the 10th and the 90th percentile. The class is the one that the network says. Both "
+        "maps are compared as they are, and blurred alike (in places of the map), which is nearer to what one sees: "
+        "the source compares by eye alone.\n",
+    ]
+    for name, found in results["networks"].items():
+        parts += [
+            f"## {name}\n",
+            f"![Each setting beside its original](settings_{name}.png)\n",
+            "\n".join(
+                [
+                    f"| setting | places | {' | '.join(sigmas)} |",
+                    f"|---|---:|{'---:|' * len(sigmas)}",
+                    *(
+                        f"| {one['title']} | {one['places'][0]} x {one['places'][1]} | "
+                        f"{' | '.join(map(cell, one['by_sigma']))} |"
+                        for one in found["settings"].values()
+                    ),
+                ]
+            )
+            + "\n",
+            readings_table(found["readings"], sigmas),
+            f"![Patterns above the patches that they are from](settings_patterns_{name}.png)\n",
+            patterns_text(found["patterns"]),
+        ]
+    return "\n".join(parts)
+
+
+def cell(one: dict[str, Any]) -> str:
+    """Mean and percentiles."""
+    return "none" if one["mean"] is None else f"{one['mean']:.2f} ({one['low']:.2f} to {one['high']:.2f})"
+
+
+def patterns_text(found: dict[str, Any]) -> str:
+    """What the picture of patterns shows."""
+    return (
+        f"Patterns of {len(found['channels'])} channels of `{found['unit']}` from their nine largest activations in "
+        f"{found['images']} scenes, one from each (figure 4.2), above the same patches of the images, {found['side']} "
+        f"pixels wide. {found['left']:.1%} of the patches is left on average; each pattern is drawn as bright as it "
+        "can be.\n"
+    )
+
+
+def readings_table(found: dict[str, Any], sigmas: list[str]) -> str:
+    """What other readings of the source give."""
+    lines = [
+        f"What the source leaves open, read otherwise, one change at a time ({found['images']} scene(s); DeconvNet: "
+        f"channel {found['channel']} of `{found['unit']}`). Left is the share of the image's light in the inverse.\n",
+        f"| reading | {' | '.join(f'IG, {each}' for each in sigmas)} | left | "
+        f"{' | '.join(f'DeconvNet, {each}' for each in sigmas)} | left |",
+        f"|---|{'---:|' * (2 * len(sigmas) + 2)}",
+    ]
+    for words, one in found["readings"].items():
+        cells = []
+        for method in ("integrated_gradients", "deconvnet"):
+            cells += [f"{value:.2f}" for value in one[method]["by_sigma"]] + [f"{one[method]['left']:.1%}"]
+        lines.append(f"| {words} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure, and write settings.json, settings.md and two pictures for each network."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--scenes", type=int, default=SCENES, help=f"number of scenes (default {SCENES})")
+    parser.add_argument("--searched", type=int, default=SEARCHED, help=f"for patterns (default {SEARCHED})")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results", help="folder to write to")
+    parser.add_argument("--page", action="store_true", help="the page anew, from the numbers")
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    numbers = given.out / "settings.json"
+    if not given.page:
+        results = measure(given.scenes, given.searched, given.out, print)
+        numbers.write_text(json.dumps(results, indent=1) + "\n")
+    (given.out / "settings.md").write_text(page(json.loads(numbers.read_text())))
+
+
+if __name__ == "__main__":
+    main()
