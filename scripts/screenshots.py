@@ -40,6 +40,9 @@ ARGUMENTS = {
     'for n in range(60)], layer="stage3"',
     "RegressionInverseExplorer": 'xw.load("scenes_sr"), '
     'low_resolution.picture("astronaut")[:, :, 60:188, 160:288], scale=2',
+    "SimilarityExplorer": '[model, xw.load("scenes_vgg")], [scenes.scene(n, split="test", '
+    'background="photograph").image for n in range(5)], layers={"scenes_resnet": "stage3", "scenes_vgg": "stage3"}, '
+    "components=3, corpus=[scenes.scene(n).image for n in range(200)]",
 }
 #: Explorer by explorer: the name of its pictures, and what is done before they are taken.
 PICTURES = {
@@ -53,6 +56,11 @@ PICTURES = {
     "MaskRace": ("mask_race", "explorer.curves.fraction = 0.05"),
     "InverseExplorer": ("inverse_explorer", "explorer.slider.frame = 8"),
     "RegressionInverseExplorer": ("regression_inverse_explorer", "explorer.slider.frame = 6"),
+    "SimilarityExplorer": (
+        "similarity_explorer",
+        "explorer.view.frame = explorer.view.marked = 4; "
+        "explorer.view.position = [0.73, 0.35]; explorer.wait(60)",
+    ),
     # Painted over the object, softly, as by hand.
     "PerturbationBrush": (
         "perturbation_brush",
