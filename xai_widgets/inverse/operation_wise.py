@@ -20,7 +20,7 @@ where the source leaves it open: of the readings in docs/results/settings.md one
   mostly of that.
 - R: the source wants active neurons only. With those that were off maps are much the same, and less is left of them. A
   linear layer keeps its zeros, as it would not be over-determined without them.
-- Squares: by plain norms with these weights nothing but 0 is the inverse of many activations.
+- Squares: by plain norms with these weights little is left, and maps are less alike.
 - s brings y as near to the forward activation as a factor can: else what is left becomes less from unit to unit, and l1
   weighs more. An activation alone in its place has s = 1. Chapter 5 does alike (algorithm 2, line 3).
 """
