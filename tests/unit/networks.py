@@ -87,6 +87,17 @@ class Smooth(nn.Module):
         return self.fc(F.gelu(self.conv(x)).mean((2, 3)))
 
 
+class Residual(nn.Module):
+    """An image to an image, with negative values."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 1, 3, padding=1))
+
+    def forward(self, x):
+        return self.body(x)
+
+
 class Dropping(nn.Module):
     """Batch-norm and dropout: train and eval mode differ, and a pass in train mode changes buffers."""
 

@@ -1,0 +1,67 @@
+"""What the inverses refuse, and in which words."""
+
+import math
+
+import pytest
+import torch
+from networks import LABELS, Functional, Residual, Smooth, images, one_sentence, settle, wrap
+
+from xai_widgets.inverse import layer_wise, operation_wise
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        ({"lam": -0.1}, ValueError, r"lam is \[-0.1\], wanted finite numbers of at least 0"),
+        ({"lam": [0.4, 0.2]}, ValueError, r"numbers that ascend: \[0.2, 0.4\]"),
+        ({"lam": [0.2, 0.2]}, ValueError, r"numbers that ascend: \[0.2\]"),
+        ({"lam": []}, ValueError, "lam is"),
+        ({"lam": math.inf}, ValueError, "wanted finite numbers"),
+        ({"lam": "0.4"}, ValueError, "lam is"),
+        ({"lam": None}, ValueError, "lam is None"),
+        ({"regularizer": "l3"}, ValueError, "unknown regularizer 'l3'"),
+        ({"until": "con1"}, ValueError, "unknown unit"),
+        ({"target": "tenhc"}, ValueError, "tench"),
+        ({"settings": 3}, TypeError, "settings is int"),
+        ({"batch_size": 0}, ValueError, "batch_size is 0"),
+        ({"output": torch.ones(1, 3)}, ValueError, r"wanted finite numbers of shape \(1, 4\)"),
+        ({"target": 1, "output": torch.ones(1, 4)}, ValueError, "wanted one of them"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(options, kind, message):
+    assert LABELS[0] == "tench"
+    with pytest.raises(kind, match=message) as error:
+        layer_wise(wrap(settle(Functional())), images(1), **options)
+    one_sentence(error)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        ({"l1": -1}, ValueError, "l1 is -1, wanted at least 0"),
+        ({"l2": math.nan}, ValueError, "l2 is nan, wanted at least 0"),
+        ({"start": torch.ones(3)}, TypeError, "start is Tensor, wanted a pair"),
+        ({"start": ("nowhere", torch.ones(1))}, ValueError, "unknown unit 'nowhere'"),
+        ({"start": ("flatten", torch.ones(1, 3))}, ValueError, r"wanted finite numbers of shape \(1, 128\)"),
+        ({"start": ("flatten", torch.ones(1, 128)), "target": 1}, ValueError, "wanted one of them"),
+        ({"settings": 3}, TypeError, "settings is int"),
+        ({"batch_size": 0}, ValueError, "batch_size is 0"),
+        ({"until": "con1"}, ValueError, "unknown unit"),
+    ],
+)
+def test_what_an_operation_wise_inverse_cannot_do_is_refused(options, kind, message):
+    with pytest.raises(kind, match=message) as error:
+        operation_wise(wrap(settle(Functional())), images(1), **options)
+    one_sentence(error)
+
+
+def test_networks_that_are_no_chain_are_refused():
+    for method in (layer_wise, operation_wise):
+        with pytest.raises(ValueError, match="whose output can be negative") as error:
+            method(wrap(settle(Smooth())), images(1))
+        one_sentence(error)
+        with pytest.raises(TypeError, match="model is int"):
+            method(3, images(1))
+    with pytest.raises(ValueError, match="the network a plain module") as error:
+        layer_wise(settle(Residual()), torch.rand(1, 1, 8, 8), 3)
+    one_sentence(error)
