@@ -55,23 +55,15 @@ EXCITED = {"scenes_vgg": "stage3.pool", "scenes_resnet": "stage3.0"}
 
 @dataclass(frozen=True)
 class Reading:
-    """What the source leaves open, and how it is read here.
+    """What the source leaves open, and how it is read here."""
 
-    Attributes
-    ----------
-    constant : bool
-        With the constant of equation 4.3, or A x alone.
-    off : bool
-        With the neurons of a convolution that were off.
-    plain : bool
-        Norms as they are, or squared.
-    nearest : bool
-        With y as near to the forward activation as a factor can bring it.
-    """
-
+    #: With the constant of equation 4.3, or A x alone.
     constant: bool = False
+    #: With the neurons of a convolution that were off.
     off: bool = False
+    #: Norms as they are, or squared.
     plain: bool = False
+    #: With y as near to the forward activation as a factor can bring it.
     nearest: bool = True
 
 
