@@ -4,7 +4,9 @@
 
 Real mouse moves are sent to the page, over ten photographs at once. For each, the time ends when the frame that shows
 all overlays is painted, and begins when the page is handed the event ("from event") or when the browser received the
-input ("from input", which holds the wait for the next frame too).
+input ("from input", which holds the wait for the next frame too). On a machine where others work too these tell how
+long the page waited for a core; "work" is what the page's thread itself took for a move, input, script, layout and
+painting together, in CPU time.
 
 The bytes are those of all messages that bring the arrays of a layer, against those of sprites: N^2 PNGs, one for each
 pair of pictures, with a tile for each cell of the first that shows its similarity to each cell of the second, one pixel
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import os
 import platform
 import shutil
@@ -26,7 +29,10 @@ import statistics
 import sys
 import tempfile
 import time
+from bisect import bisect_left
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -77,6 +83,30 @@ def hover(page: Page, moves: int) -> list[list[float]]:
     page.wait_for_function("window.xwTimes.length > 0")
     times: list[list[float]] = page.evaluate("window.xwTimes")
     return times
+
+
+def work(events: list[dict[str, Any]]) -> list[float]:
+    """CPU time of the page's thread from each move of the mouse to the next, in ms, of a trace."""
+    names = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e.get("name") == "thread_name"}
+    page = [e for e in events if names.get((e.get("pid"), e.get("tid"))) == "CrRendererMain"]
+    moves = sorted(
+        e["ts"]
+        for e in page
+        if e["name"] == "EventDispatch" and e.get("args", {}).get("data", {}).get("type") == "pointermove"
+    )
+    busiest = Counter(e["pid"] for e in page if e["name"] == "EventDispatch").most_common(1)[0][0]
+    spent = [0.0] * len(moves)
+    for event in page:
+        # The task that hands out the event begins a little before it.
+        at = bisect_left(moves, event["ts"] + event.get("dur", 0)) - 1
+        if (
+            event["name"] == "ThreadControllerImpl::RunTask"
+            and event["pid"] == busiest
+            and "tdur" in event
+            and at >= 0
+        ):
+            spent[at] += event["tdur"] / 1000
+    return spent
 
 
 def sprite_bytes(packed: Packed, pairs: list[tuple[int, int]]) -> float:
@@ -160,7 +190,13 @@ def main() -> None:
                 setup = SETUP.format(images=given.images, layer="layer2", rank=rank)
                 notebook = host.open([setup, SHOW], width=1400, height=1200)
                 notebook.page.locator(".xw-patch-stage").first.wait_for()
-                report(f"hover, 28 x 28 x {rank or 512}", hover(notebook.page, given.moves))
+                name = f"hover, 28 x 28 x {rank or 512}"
+                report(name, hover(notebook.page, given.moves))
+                browser.start_tracing(page=notebook.page, categories=["devtools.timeline", "toplevel"])
+                hover(notebook.page, given.moves)
+                spent = sorted(work(json.loads(browser.stop_tracing())["traceEvents"]))
+                p95 = spent[round(0.95 * (len(spent) - 1))]
+                print(f"{name:24s} work:       median {statistics.median(spent):5.1f} ms   p95 {p95:5.1f} ms")
                 notebook.close()
         finally:
             server.stop()

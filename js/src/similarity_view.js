@@ -6,7 +6,7 @@ import { colorTable } from "./lib/colormaps.js";
 import { element } from "./lib/dom.js";
 import { pack, packGray } from "./lib/image.js";
 import { bindKeys } from "./lib/keys.js";
-import { createCells, PINS, placeField, placeMark } from "./lib/similarity_cells.js";
+import { createCells, PINS, placeField, placeMark, setText } from "./lib/similarity_cells.js";
 import { largest, paintComponents, paintOverlay, rgbOf } from "./lib/similarity_colors.js";
 import { onKey, pinned } from "./lib/similarity_keys.js";
 import { createSimilarity } from "./lib/similarity_state.js";
@@ -111,6 +111,7 @@ class View {
 			problem = `This view cannot be drawn: ${/** @type {Error} */ (error).message}.`;
 		}
 		const empty = !problem && this.#cells.boxes().length === 0;
+		if (!problem && !empty && this.#notice.hidden) return;
 		this.#notice.textContent = empty ? "No pictures and no activations yet." : problem;
 		this.#notice.classList.toggle("xw-error", Boolean(problem));
 		if (problem) this.#notice.setAttribute("role", "alert");
@@ -208,8 +209,7 @@ class View {
 			box.node.classList.toggle("xw-marked", box.picture === this.#model.get("marked"));
 			const value = cell && values ? values[cell.row * space.columns + cell.column] : Number.NaN;
 			profile[box.layer * similarity.pictures() + box.picture] = value;
-			const text = at ? shown(value) : "";
-			if (box.value.textContent !== text) box.value.textContent = text;
+			setText(box.value, at ? shown(value) : "");
 		}
 		const several = look.limits.some((limit) => limit !== look.limits[0]);
 		this.#scale.show(look.table, look.sign === "both", several ? "largest" : shown(look.limits[0] ?? 1));

@@ -53,6 +53,18 @@ function createBox(picture, layer) {
 
 /** @typedef {ReturnType<typeof createBox>} Box */
 
+/**
+ * Sets the words of a node that has nothing else, by its one text node: a page with `:has()` in its styles looks at all
+ * of itself again when a node comes or goes.
+ *
+ * @param {HTMLElement} node
+ * @param {string} text
+ */
+export function setText(node, text) {
+	if (!(node.firstChild instanceof Text)) node.replaceChildren(document.createTextNode(text));
+	else if (node.firstChild.data !== text) node.firstChild.data = text;
+}
+
 /** @param {HTMLElement} node @param {number[]} box  left, top, width and height as shares of the picture */
 function placeBox(node, [left, top, width, height]) {
 	node.style.left = `${100 * left}%`;

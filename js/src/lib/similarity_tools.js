@@ -4,11 +4,13 @@
  * @typedef {import("@anywidget/types").AnyModel} Model
  * @typedef {(values: Record<string, unknown>) => void} Setter
  */
+import { cached } from "./cached.js";
 import { DIVERGING_NAMES, SEQUENTIAL_NAMES, STEPS } from "./colormaps.js";
 import { checkControl, createAnnouncer, keyHelp, rangeControl, selectControl } from "./controls.js";
 import { digits } from "./digits.js";
 import { element } from "./dom.js";
 import { Raster } from "./image.js";
+import { setText } from "./similarity_cells.js";
 import { COLORS } from "./similarity_colors.js";
 
 export const KINDS = [
@@ -127,9 +129,9 @@ export function createReadout(signal) {
 		node: element("div", { class: "xw-readout" }, [place, value, note, spoken.node]),
 		/** @param {string} where @param {string} number @param {string} more */
 		show(where, number, more) {
-			if (place.textContent !== where) place.textContent = where;
-			if (value.textContent !== number) value.textContent = number;
-			if (note.textContent !== more) note.textContent = more;
+			setText(place, where);
+			setText(value, number);
+			setText(note, more);
 			spoken.say([where, number, more].filter(Boolean).join(": "));
 		},
 	};
@@ -143,13 +145,15 @@ export function createScale() {
 	const ends = element("div", { class: "xw-ends" });
 	return {
 		node: element("div", { class: "xw-scale" }, [bar.canvas, ends]),
-		/** @param {Uint32Array} table @param {boolean} both @param {string} end  what the scale ends at */
-		show(table, both, end) {
-			bar.words.set(table);
-			bar.flush();
-			const labels = both ? [`−${end}`, "0", end] : ["0", end];
-			ends.replaceChildren(...labels.map((label) => element("span", {}, [label])));
-		},
+		/** `end` is what the scale ends at. */
+		show: cached(
+			(/** @type {Uint32Array} */ table, /** @type {boolean} */ both, /** @type {string} */ end) => {
+				bar.words.set(table);
+				bar.flush();
+				const labels = both ? [`−${end}`, "0", end] : ["0", end];
+				ends.replaceChildren(...labels.map((label) => element("span", {}, [label])));
+			},
+		),
 	};
 }
 
