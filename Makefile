@@ -54,7 +54,7 @@ browser: $(TEST) ## the widgets in real JupyterLab, Notebook 7 and Chromium
 	$(PYTEST) tests/browser $(PYTEST_ARGS)
 
 notebooks: $(TEST) ## every notebook, top to bottom (their files stay as they are)
-	$(PYTEST) --nbmake --nbmake-timeout=900 notebooks $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(PYTEST) --nbmake --nbmake-timeout=900 notebooks $(PYTEST_ARGS)
 
 wheel: $(TEST) ## rules of the repository; the built wheel in a clean environment; the oldest widget libraries
 	$(PYTEST) tests/packaging $(PYTEST_ARGS)

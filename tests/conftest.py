@@ -1,4 +1,4 @@
-"""What holds for every test: few threads, fixed seeds, and nothing read from or left in the user's home."""
+"""What holds for every test: one thread, fixed seeds, and nothing read from or left in the user's home."""
 
 import os
 import random
@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-# Before anything imports torch or matplotlib. Two threads: more only fight for the cores of a small machine.
-os.environ["OMP_NUM_THREADS"] = "2"
+# Before anything imports torch or matplotlib. One thread: where the cores are shared, a second one that waits for its core
+# makes small operations fifty times as slow.
+os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
 
 _scratch = tempfile.TemporaryDirectory(prefix="xai-widgets-tests-", ignore_cleanup_errors=True)
@@ -31,4 +32,4 @@ def _seeds():
     # Tests that need no torch are spared its import.
     if torch := sys.modules.get("torch"):
         torch.manual_seed(0)
-        torch.set_num_threads(2)
+        torch.set_num_threads(1)

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from xai_widgets.inverse import SolverSettings
 
@@ -32,8 +31,6 @@ def script():
 
 
 def test_numbers_page_and_pictures_are_written(script, tmp_path, monkeypatch):
-    # For pieces as small as these two threads only wait for each other.
-    torch.set_num_threads(1)
     # A piece of the first photograph, with eyes in it, in its place.
     piece = script.data.picture(script.data.TEST[0])[:, :, 80:144, 190:254]
     monkeypatch.setattr(script.data, "picture", lambda name: piece)

@@ -23,7 +23,7 @@ for extra in ("torchvision", "skimage", "sklearn", "captum"):
     assert importlib.util.find_spec(extra) is None, f"{extra} is here, so the environment is not clean"
 
 torch.manual_seed(0)
-torch.set_num_threads(2)
+torch.set_num_threads(1)
 for name in ("scenes_vgg", "scenes_resnet"):
     model = xai_widgets.load(name)
     image = torch.rand(1, 3, *model.size)

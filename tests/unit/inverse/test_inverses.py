@@ -100,7 +100,6 @@ def test_bounds_hold_for_any_network_image_and_lambda(seed, lam):
     ],
 )
 def test_the_networks_of_torchvision_are_inverted_down_to_the_image(name, size, options):
-    torch.set_num_threads(1)
     model = xw.ImageModel(getattr(torchvision.models, name)(weights=None, **options))
     found = layers(model, torch.rand(1, 3, size, size), lam=(0, 0.4), settings=SolverSettings(steps=3))
     assert [unit.unit for unit in found.units] == [unit.name for unit in reversed(find_units(model))]

@@ -19,15 +19,6 @@ PATH = files.weights_path("scenes_sr")
 SHORT = train_sr.Recipe(steps=20, batch=8, patch=24, sizes=(0.5,), threads=1)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Two threads wait for each other longer than they compute, on patches as small as these."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def test_the_network_is_a_chain_of_units_without_a_skip():
     network = super_resolution.build()
     convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
