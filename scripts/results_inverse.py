@@ -16,7 +16,7 @@ import json
 import platform
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,8 @@ ABLATION = {"l1": (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3), "l2": (0.0, 0.1, 0.
 FEWER = 40
 #: Scenes at once.
 CHUNK = 8
-#: A pixel counts as left above this share of it.
-SUPPORT = 0.5
+#: A pixel counts as left above these shares of it.
+SUPPORTS = (0.5, 0.9)
 #: The methods of table 5.1 that are there, beside the inverse.
 METHODS = ("guided_backprop", "gradient_x_input", "integrated_gradients", "occlusion", "grad_cam")
 
@@ -52,7 +52,14 @@ def images_of(model: Any, count: int) -> Tensor:
 
 def by_lambda(model: Any, x: Tensor, lam: tuple[float, ...], regularizer: str) -> dict[str, Any]:
     """Means over the images for each lambda."""
-    columns: dict[str, list[Tensor]] = {"alpha": [], "support": [], "top1": [], "top5": [], "probability": []}
+    columns: dict[str, list[Tensor]] = {
+        "alpha": [],
+        "half": [],
+        "most": [],
+        "top1": [],
+        "top5": [],
+        "probability": [],
+    }
     unconverged: dict[str, int] = {}
     for some in x.split(CHUNK):
         with warnings.catch_warnings():
@@ -62,7 +69,8 @@ def by_lambda(model: Any, x: Tensor, lam: tuple[float, ...], regularizer: str) -
         assert found.output is not None
         assert found.target is not None
         columns["alpha"].append(found.mean_alpha)
-        columns["support"].append((found.alpha > SUPPORT).float().mean((2, 3)))
+        for name, share in zip(("half", "most"), SUPPORTS, strict=True):
+            columns[name].append((found.alpha > share).float().mean((2, 3)))
         columns["top1"].append(found.reidentified.float())
         top = found.output.topk(min(5, found.output.shape[2]), dim=2).indices
         columns["top5"].append((top == found.target[:, None, None]).any(2).float())
@@ -83,7 +91,7 @@ def games(model: Any, x: Tensor, target: Tensor, saliency: Tensor) -> dict[str, 
     }
 
 
-def inverse_games(model: Any, x: Tensor, target: Tensor, lam: tuple[float, ...]) -> list[dict[str, float]]:
+def inverse_games(model: Any, x: Tensor, target: Tensor, lam: Sequence[float]) -> list[dict[str, float]]:
     """Deletion and insertion by alpha, for each lambda; and the seconds of an inverse."""
     made = []
     for weight in lam:
@@ -146,14 +154,15 @@ def measure(count: int, say: Callable[[str], None]) -> dict[str, Any]:
             regularizer: by_lambda(model, some, lam, regularizer) for regularizer, lam in ABLATION.items()
         }
         say(f"{name}: other regularizers")
-        found["games"] = inverse_games(model, some, few, LAMBDAS[::2])
+        # The table compares the inverse at its drop.
+        played = sorted({*LAMBDAS[::2], LAMBDAS[drop(found["by_lambda"])]})
+        found["games"] = inverse_games(model, some, few, played)
         found["methods"] = other_methods(model, some, few)
         say(f"{name}: games and methods")
         results["networks"][name] = found
     results["header"] = {
         "scenes": count,
         "fewer": min(FEWER, count),
-        "support": SUPPORT,
         "minutes": (time.monotonic() - began) / 60,
         "threads": torch.get_num_threads(),
         "machine": platform.machine(),
@@ -174,11 +183,11 @@ def page(results: dict[str, Any]) -> str:
     head = results["header"]
     parts = [
         "# The layer-wise inverse on generated scenes\n",
-        f"`python scripts/results_inverse.py` ({head['minutes']:.0f} minutes on {head['threads']} threads of "
+        f"`python scripts/results_inverse.py` ({head['minutes']:.0f} minutes, threads: {head['threads']}, "
         f"{head['machine']}), with torch {head['torch']}. {head['scenes']} scenes of the test split, each inverted "
         f"from the class that the network says; ablation, games and methods on the first {head['fewer']}.\n",
-        "- **left**: mean of alpha = x^ / x; **support**: share of the pixels of which more than "
-        f"{100 * head['support']:g} % is left.\n"
+        "- **left**: mean of alpha = x^ / x; **half, most**: shares of the pixels of which more than "
+        f"{100 * SUPPORTS[0]:g} %, or {100 * SUPPORTS[1]:g} %, is left: the support of alpha.\n"
         "- **same class, among five**: the network says of x^ what it says of x, or has it among its best five of "
         "twelve.\n"
         "- **deletion, insertion**: areas under the curves of RISE, in order of alpha.\n",
@@ -190,16 +199,16 @@ def page(results: dict[str, Any]) -> str:
         rows = [
             f"## {name}\n",
             f"![Same class against what is left, and both against lambda](inverse_{name}.png)\n",
-            "| lambda | left | support | same class | among five | probability | deletion | insertion |",
-            "|---:|---:|---:|---:|---:|---:|---:|---:|",
+            "| lambda | left | half | most | same class | among five | probability | deletion | insertion |",
+            "|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
         ]
         for k, lam in enumerate(own["lam"]):
             game = played.get(lam)
             curves = f"{game['deletion']:.3f} | {game['insertion']:.3f}" if game else " | "
             star = "**" if k == at else ""
             rows.append(
-                f"| {star}{lam:g}{star} | {own['alpha'][k]:.2f} | {own['support'][k]:.2f} | {own['top1'][k]:.1%} | "
-                f"{own['top5'][k]:.1%} | {own['probability'][k]:.2f} | {curves} |"
+                f"| {star}{lam:g}{star} | {own['alpha'][k]:.2f} | {own['half'][k]:.2f} | {own['most'][k]:.2f} | "
+                f"{own['top1'][k]:.1%} | {own['top5'][k]:.1%} | {own['probability'][k]:.2f} | {curves} |"
             )
         rows.append(
             f"\nThe share of the same class falls most steeply after lambda {own['lam'][at]:g}. "
@@ -210,20 +219,59 @@ def page(results: dict[str, Any]) -> str:
             "| method | left | same class | among five | deletion | insertion | s an image |",
             "|---|---:|---:|---:|---:|---:|---:|",
         ]
-        best = min(played, key=lambda lam: abs(lam - own["lam"][at]))
-        index = own["lam"].index(best)
-        game = played[best]
+        game = played[own["lam"][at]]
         rows.append(
-            f"| layer-wise inverse, lambda {best:g} | {own['alpha'][index]:.2f} | {own['top1'][index]:.0%} | "
-            f"{own['top5'][index]:.0%} | {game['deletion']:.3f} | {game['insertion']:.3f} | {game['seconds']:.2f} |"
+            f"| layer-wise inverse, lambda {own['lam'][at]:g} | {own['alpha'][at]:.2f} | {own['top1'][at]:.0%} | "
+            f"{own['top5'][at]:.0%} | {game['deletion']:.3f} | {game['insertion']:.3f} | {game['seconds']:.2f} |"
         )
         rows += [
             f"| {one['title']} | {one['alpha']:.2f} | {one['top1']:.0%} | {one['top5']:.0%} | {one['deletion']:.3f} | "
             f"{one['insertion']:.3f} | {one['seconds']:.2f} |"
             for one in found["methods"].values()
         ]
-        parts.append("\n".join(rows) + "\n")
+        parts.append("\n".join([*rows, "", *otherwise(found)]) + "\n")
     return "\n".join(parts)
+
+
+def otherwise(found: dict[str, Any]) -> list[str]:
+    """What is otherwise than in the source, in sentences made of the numbers."""
+    own, games = found["by_lambda"], found["games"]
+    at = drop(own)
+    played = {one["lam"]: one for one in games}[own["lam"][at]]
+    lowest, highest = (
+        min(games, key=lambda one: one["deletion"]),
+        max(games, key=lambda one: one["insertion"]),
+    )
+    better = [
+        one["title"] for one in found["methods"].values()
+        if one["top1"] > own["top1"][at] and one["alpha"] < own["alpha"][at]
+    ]  # fmt: skip
+    simplest = {
+        label: min(
+            (alpha for alpha, top1 in zip(one["alpha"], one["top1"], strict=True) if top1 > 0.7 - 1e-6),
+            default=None,
+        )
+        for label, one in {"activation": own, **found["ablation"]}.items()
+    }
+    return [
+        "Beside the source (VGG16, ImageNet, section 5.4):\n",
+        f"- There the drop is at lambda 0.7, with about 30 % of the image left; here at {own['lam'][at]:g}, with "
+        f"{own['alpha'][at]:.0%}, of {own['alpha'][0]:.0%} at lambda 0.",
+        "- There no method of the table keeps the class more often; here "
+        + (
+            f"{', '.join(better)} do, with less of the image."
+            if better
+            else "none does with less of the image either."
+        ),
+        f"- There deletion and insertion are best at the drop; here they are {played['deletion']:.3f} and "
+        f"{played['insertion']:.3f}, and best at lambda {lowest['lam']:g} ({lowest['deletion']:.3f}) and "
+        f"{highest['lam']:g} ({highest['insertion']:.3f}).",
+        "- The least that is left where the class is kept in at least 70 %: "
+        + ", ".join(
+            f"{label} {'none' if least is None else f'{least:.0%}'}" for label, least in simplest.items()
+        )
+        + ".",
+    ]
 
 
 def unconverged(found: dict[str, Any]) -> str:
@@ -244,14 +292,17 @@ def picture(name: str, found: dict[str, Any], path: Path) -> None:
     own = found["by_lambda"]
     left.plot(own["lam"], own["top1"], marker="o", label="same class")
     left.plot(own["lam"], own["alpha"], marker="o", label="left of the image")
-    left.plot(own["lam"], own["support"], marker="o", label=f"support, above {SUPPORT:g}")
+    for column, share in zip(("half", "most"), SUPPORTS, strict=True):
+        left.plot(own["lam"], own[column], marker="o", label=f"more than {share:.0%} left")
     left.set(xlabel="lambda", ylim=(0, 1.02), title=name)
     for label, one in {"activation": own, **found["ablation"]}.items():
         right.plot(one["alpha"], one["top1"], marker="o", label=f"inverse, {label}")
-    for one in found["methods"].values():
+    # By turns above and below, as neighbours would write over each other.
+    for number, one in enumerate(sorted(found["methods"].values(), key=lambda each: each["alpha"])):
         right.plot(one["alpha"], one["top1"], "k.", markersize=5)
+        offset = (4, 4 if number % 2 else -10)
         right.annotate(
-            one["title"], (one["alpha"], one["top1"]), xytext=(4, 3), textcoords="offset points", fontsize=8
+            one["title"], (one["alpha"], one["top1"]), xytext=offset, textcoords="offset points", fontsize=8
         )
     right.set(xlabel="left of the image, mean alpha", ylabel="same class", xlim=(0, 1), ylim=(-0.02, 1.05))
     for axes in (left, right):
