@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-# Before anything imports torch or matplotlib. One thread: where the cores are shared, a second one that waits for its core
-# makes small operations fifty times as slow.
+# Before anything imports torch or matplotlib. One thread: beside other work a second one waits for its core, and small
+# operations take fifty times as long.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
 
