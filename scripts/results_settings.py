@@ -37,9 +37,11 @@ from xai_widgets.perturbation.perturb import gaussian_blur
 
 ROOT = Path(__file__).resolve().parent.parent
 NETWORKS = ("scenes_vgg", "scenes_resnet")
-SCENES = 6
+SCENES = 16
+#: The first of them: what the source leaves open was chosen by looking at those before.
+FIRST = 100
 #: Scenes of the picture and of the other readings.
-SHOWN, FEW = (0, 1, 3), 1
+SHOWN, FEW = (0, 1, 3), 3
 #: Scenes among which the largest activations are looked for, and how many channels are shown.
 SEARCHED, CHANNELS = 150, 3
 #: Of the Gaussian by which both maps are blurred, in places; 0 is as they are.
@@ -78,8 +80,9 @@ READINGS = {
 
 
 def images_of(model: Any, count: int) -> Tensor:
-    """The first scenes of the test split, on which no network was trained, as pixels."""
-    x: Tensor = model.images([scenes.scene(number, split="test").image for number in range(count)])
+    """Scenes of the test split, on which no network was trained, as pixels."""
+    numbers = range(FIRST, FIRST + count)
+    x: Tensor = model.images([scenes.scene(number, split="test").image for number in numbers])
     return x
 
 
@@ -347,6 +350,7 @@ def measure(count: int, searched: int, out: Path, say: Callable[[str], None]) ->
         results["networks"][name] = found
     results["header"] = {
         "scenes": count,
+        "first": FIRST,
         "sigmas": list(SIGMAS),
         "minutes": (time.monotonic() - began) / 60,
         "threads": torch.get_num_threads(),
@@ -362,12 +366,12 @@ def page(results: dict[str, Any]) -> str:
     sigmas = [f"blurred, sigma {sigma:g}" if sigma else "as they are" for sigma in head["sigmas"]]
     parts = [
         "# Settings of the operation-wise inverse that reproduce other methods\n",
-        f"`python scripts/results_settings.py` ({head['minutes']:.0f} minutes on {head['threads']} threads of "
-        f"{head['machine']}), with torch {head['torch']}. Pearson's correlation of the map of each setting "
-        f"(section 4.4.1 of the source) with the original's, without signs: mean over {head['scenes']} scenes of the "
-        "test split, in brackets the 10th and the 90th percentile. The class is the one that the network says. Both "
-        "maps are compared as they are, and blurred alike (in places of the map), which is nearer to what one sees: "
-        "the source compares by eye alone.\n",
+        f"`python scripts/results_settings.py` ({head['minutes']:.0f} minutes, threads: {head['threads']}, "
+        f"{head['machine']}), with torch {head['torch']}. Pearson's correlation of the map of each setting (section "
+        f"4.4.1 of the source) with the original's, without signs: mean over {head['scenes']} scenes of the test "
+        f"split from number {head['first']} on, in brackets the 10th and the 90th percentile. The class is the one "
+        "that the network says. Both maps are compared as they are, and blurred alike (in places of the map), which "
+        "is nearer to what one sees: the source compares by eye alone.\n",
     ]
     for name, found in results["networks"].items():
         parts += [
@@ -410,7 +414,7 @@ def patterns_text(found: dict[str, Any]) -> str:
 def readings_table(found: dict[str, Any], sigmas: list[str]) -> str:
     """What other readings of the source give."""
     lines = [
-        f"What the source leaves open, read otherwise, one change at a time ({found['images']} scene(s); DeconvNet: "
+        f"What the source leaves open, read otherwise, one change at a time (scenes: {found['images']}; DeconvNet: "
         f"channel {found['channel']} of `{found['unit']}`). Left is the share of the image's light in the inverse.\n",
         f"| reading | {' | '.join(f'IG, {each}' for each in sigmas)} | left | "
         f"{' | '.join(f'DeconvNet, {each}' for each in sigmas)} | left |",
