@@ -4,6 +4,7 @@ import { slice } from "./lib/arrays.js";
 import { cached } from "./lib/cached.js";
 import { colorTable } from "./lib/colormaps.js";
 import { element } from "./lib/dom.js";
+import { hoverer } from "./lib/hoverer.js";
 import { pack, packGray } from "./lib/image.js";
 import { bindKeys } from "./lib/keys.js";
 import { createCells, PINS, placeField, placeMark, setText } from "./lib/similarity_cells.js";
@@ -20,7 +21,7 @@ import {
 	shown,
 } from "./lib/similarity_tools.js";
 import { fitWidth } from "./lib/stage.js";
-import { observe, onFrame, updater } from "./lib/state.js";
+import { observe, onFrame } from "./lib/state.js";
 
 /**
  * @typedef {import("@anywidget/types").AnyModel} Model
@@ -59,7 +60,7 @@ class View {
 	/** @param {Model} model @param {AbortSignal} signal */
 	constructor(model, signal) {
 		this.#model = model;
-		this.#set = updater(model, signal);
+		this.#set = hoverer(model, signal);
 		this.#similarity = createSimilarity(model);
 		this.#readout = createReadout(signal);
 		this.#tools = createTools(model, this.#set, signal);

@@ -7,7 +7,7 @@
 import { enlarge, shade } from "./heat.js";
 
 /** Smooth overlays are enlarged to about so many pixels before they are coloured; the browser does the rest. */
-const SMOOTH_SIZE = 112;
+const SMOOTH_SIZE = 56;
 
 /** Colours of components: those of Okabe and Ito, then of Tol, all told apart with every common colour blindness. */
 export const COLORS = [

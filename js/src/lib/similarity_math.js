@@ -12,9 +12,12 @@
  * @typedef {{
  *   pictures: number, rows: number, columns: number, channels: number,
  *   codes: Codes, scales: Float32Array, norms: Float32Array, sigma: number,
+ *   products: (source: number, first: number, out: Float32Array) => void,
  * }} Space  places are numbered through: (picture * rows + row) * columns + column
  * @typedef {{row: number, column: number}} Cell
  */
+
+import { byteProducts } from "./dot_products.js";
 
 /**
  * @param {import("./arrays.js").NDArray<Codes>} activations  of shape [P, h, w, C]
@@ -36,6 +39,11 @@ export function createSpace({ shape, data }, scales, norms, sigma) {
 		scales: scales ?? /** @type {Float32Array} */ (lengths).map((length) => (length > 0 ? 1 / length : 0)),
 		norms: norms ?? /** @type {Float32Array} */ (lengths),
 		sigma,
+		products:
+			data instanceof Int8Array
+				? byteProducts(data, count, channels)
+				: (source, first, out) =>
+						productsOfFloats(data, data.slice(source * channels, (source + 1) * channels), first, out),
 	};
 }
 
@@ -52,29 +60,6 @@ function lengthsOf(codes, count, channels) {
 		at += channels;
 	}
 	return lengths;
-}
-
-// Twice the same loop: one that sees arrays of two types is compiled to code that takes twice as long.
-
-/** @param {Int8Array} a @param {Int32Array} b @param {number} first @param {Float32Array} out */
-function productsOfBytes(a, b, first, out) {
-	const channels = b.length;
-	const whole = channels - (channels % 4);
-	for (let i = 0, at = first * channels; i < out.length; i++, at += channels) {
-		let s0 = 0;
-		let s1 = 0;
-		let s2 = 0;
-		let s3 = 0;
-		let c = 0;
-		for (; c < whole; c += 4) {
-			s0 = (s0 + Math.imul(a[at + c], b[c])) | 0;
-			s1 = (s1 + Math.imul(a[at + c + 1], b[c + 1])) | 0;
-			s2 = (s2 + Math.imul(a[at + c + 2], b[c + 2])) | 0;
-			s3 = (s3 + Math.imul(a[at + c + 3], b[c + 3])) | 0;
-		}
-		for (; c < channels; c++) s0 = (s0 + Math.imul(a[at + c], b[c])) | 0;
-		out[i] = s0 + s1 + s2 + s3;
-	}
 }
 
 /** @param {Float32Array} a @param {Float32Array} b @param {number} first @param {Float32Array} out */
@@ -108,11 +93,8 @@ function productsOfFloats(a, b, first, out) {
  * @param {Float32Array} out  as many as there are
  */
 export function similarities(space, source, kind, first, out) {
-	const { codes, channels, scales, norms, sigma } = space;
-	const from = source * channels;
-	if (codes instanceof Int8Array)
-		productsOfBytes(codes, Int32Array.from(codes.subarray(from, from + channels)), first, out);
-	else productsOfFloats(codes, codes.slice(from, from + channels), first, out);
+	const { products, scales, norms, sigma } = space;
+	products(source, first, out);
 	const t = scales[source];
 	const n = norms[source];
 	for (let i = 0; i < out.length; i++) {
