@@ -17,6 +17,7 @@ from torch import Tensor
 
 from xai_widgets.arguments import check_batch_size
 from xai_widgets.features.receptive_field import effective_receptive_field
+from xai_widgets.features.source import ImageSource
 from xai_widgets.model import ImageModel
 from xai_widgets.run import Run, in_no_mode
 
@@ -47,7 +48,7 @@ class TopActivations:
     places: Tensor
     grid: tuple[int, int]
     side: int
-    _source: _Source = field(repr=False)
+    _source: ImageSource = field(repr=False)
 
     def patches(self, channels: Sequence[int] | Tensor) -> Tensor:
         """What lies around the places of some channels, shifted into the image where it would leave it.
@@ -86,24 +87,6 @@ class TopActivations:
             for at, count, extent in zip(place, self.grid, x.shape[1:], strict=True)
         ]
         return x[:, begins[0] : begins[0] + self.side, begins[1] : begins[1] + self.side]
-
-
-class _Source:
-    """Images of any kind, brought to the network a batch at a time: all of them at once may not fit."""
-
-    def __init__(self, model: ImageModel, images: Any) -> None:
-        self._model = model
-        many = isinstance(images, list | tuple) or (isinstance(images, Tensor) and images.ndim == 4)
-        self._images = images if many else model.images(images)
-        if len(self._images) == 0:
-            raise ValueError("the batch of images is empty, wanted at least one image")
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def batch(self, begin: int, end: int) -> Tensor:
-        """Images (N, C, H, W) from one index up to another."""
-        return self._model.images(self._images[begin:end])
 
 
 @in_no_mode
@@ -148,7 +131,7 @@ def top_activations(
         raise ValueError(f"k is {k}, wanted at least 1")
     check_batch_size(batch_size)
     layer = model.default_layer() if layer is None else layer
-    source = _Source(model, images)
+    source = ImageSource(model, images)
     if side is None:
         side = effective_receptive_field(model, layer, source.batch(0, MEASURED))
     elif not 1 <= side <= (short := min(source.batch(0, 1).shape[2:])):

@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 
 from xai_widgets.features import TopActivations, effective_receptive_field
-from xai_widgets.features.top_activations import MEASURED, _Source
+from xai_widgets.features.source import ImageSource
+from xai_widgets.features.top_activations import MEASURED
 from xai_widgets.model import ImageModel
 from xai_widgets.run import Run, in_no_mode
 from xai_widgets.similarity.grids import ActivationGrid, spaces
@@ -76,7 +77,7 @@ class Components:
         """
         if k < 1:
             raise ValueError(f"k is {k}, wanted at least 1")
-        source = _Source(model, images)
+        source = ImageSource(model, images)
         if side is None:
             side = effective_receptive_field(model, self.layer, source.batch(0, MEASURED))
         height, columns = self.weights.shape[1:3]

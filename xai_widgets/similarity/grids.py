@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from xai_widgets.arguments import check_batch_size
-from xai_widgets.features.top_activations import _Source
+from xai_widgets.features.source import ImageSource
 from xai_widgets.model import ImageModel
 from xai_widgets.run import Run, in_no_mode
 
@@ -101,7 +101,7 @@ def activation_grids(
     check_batch_size(batch_size)
     names = [layers] if isinstance(layers, str) else list(layers or [model.default_layer()])
     model.find_layers(names)
-    source = _Source(model, images)
+    source = ImageSource(model, images)
 
     def play() -> Iterator[tuple[ActivationGrid, ...]]:
         grids: tuple[ActivationGrid, ...] = ()

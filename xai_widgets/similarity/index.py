@@ -18,7 +18,8 @@ from torch import Tensor
 
 from xai_widgets.arguments import check_batch_size
 from xai_widgets.features import TopActivations, effective_receptive_field
-from xai_widgets.features.top_activations import MEASURED, _Source
+from xai_widgets.features.source import ImageSource
+from xai_widgets.features.top_activations import MEASURED
 from xai_widgets.model import ImageModel
 from xai_widgets.run import Run, in_no_mode
 from xai_widgets.similarity.grids import normalise, take
@@ -69,7 +70,7 @@ class SimilarityIndex:
     vectors: Tensor
     side: int
     seconds: float
-    _source: _Source = field(repr=False)
+    _source: ImageSource = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -166,7 +167,7 @@ def similarity_index(
     check_batch_size(batch_size)
     name = model.default_layer() if layer is None else layer
     model.find_layers([name])
-    source = _Source(model, images)
+    source = ImageSource(model, images)
     if side is None:
         side = effective_receptive_field(model, name, source.batch(0, MEASURED))
     elif not 1 <= side <= (short := min(source.batch(0, 1).shape[2:])):
