@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
@@ -56,8 +56,8 @@ class SimilarityResult:
         and height, as shares of the picture.
     channels : tuple of TopActivations
         For each column the images, of the corpus if there is one, in which each channel is strongest.
-    index : SimilarityIndex or None
-        Of the corpus.
+    indexes : mapping of int to SimilarityIndex
+        Of the corpus, by the column.
     """
 
     grids: tuple[ActivationGrid, ...] = ()
@@ -67,7 +67,7 @@ class SimilarityResult:
     wanted: Wanted | None = None
     fields: tuple[list[list[float]], ...] = ()
     channels: tuple[TopActivations, ...] = ()
-    index: SimilarityIndex | None = None
+    indexes: Mapping[int, SimilarityIndex] = field(default_factory=dict)
 
     def column(self, index: int) -> list[ActivationGrid]:
         """The grids of a column, image by image."""
@@ -82,6 +82,7 @@ def similarities(
     *,
     wanted: Wanted,
     corpus: Any = None,
+    searched: int = 0,
     seed: int = 0,
     rank: int | None = None,
     batch_size: int = 32,
@@ -100,7 +101,9 @@ def similarities(
     wanted : Wanted
         The components; a count of 0 for none.
     corpus : optional
-        Images of any kind, of which an index of the last layer of the first network is made.
+        Images of any kind, of which an index is made.
+    searched : int, default 0
+        The column of which it is made, beside those that are there.
     seed : int, default 0
         Of the components.
     rank : int or None, default None
@@ -116,6 +119,7 @@ def similarities(
         A snapshot for every batch, and every round of the components.
     """
     result = SimilarityResult() if start is None else start
+    columns = [(model, layer) for model in models for layer in layers[model.name]]
     takes = [
         activation_grids(model, images, layers[model.name], batch_size=batch_size)
         for model in models
@@ -125,15 +129,13 @@ def similarities(
         top_activations(
             model, images if corpus is None else corpus, layer=layer, k=PATCHES, batch_size=batch_size
         )
-        for model in models
-        for layer in layers[model.name]
+        for model, layer in columns
         if not result.channels
     ]
-    indexes = [
-        similarity_index(model, corpus, layers[model.name][-1], batch_size=batch_size)
-        for model in models[:1]
-        if corpus is not None and result.index is None
-    ]
+    indexes = []
+    if corpus is not None and searched not in result.indexes:
+        model, layer = columns[searched]
+        indexes.append(similarity_index(model, corpus, layer, batch_size=batch_size))
 
     def play() -> Iterator[SimilarityResult]:
         made = result
@@ -148,7 +150,7 @@ def similarities(
                 yield snapshot
             made = snapshot
         if tops:
-            fields = (_fields(model, images, layer) for model in models for layer in layers[model.name])
+            fields = (_fields(model, images, layer) for model, layer in columns)
             made = replace(made, fields=tuple(fields))
             for _ in chain.from_iterable(tops):
                 yield made
@@ -157,10 +159,13 @@ def similarities(
         for index in indexes:
             for _ in index:
                 yield made
-            yield replace(made, index=index.latest)
+            assert index.latest is not None
+            yield replace(made, indexes={**made.indexes, searched: index.latest})
 
     runs: list[Run[Any]] = [*takes, *tops, *indexes]
-    total = sum(run.total for run in runs) + 4 + (ROUNDS if wanted.count else 0)
+    total = sum(run.total for run in runs) + bool(takes) + bool(tops) + bool(indexes)
+    if result.wanted != wanted:
+        total += ROUNDS + 1 if wanted.count else 1
     return Run(play(), total=total, name="similarity")
 
 

@@ -45,7 +45,8 @@ class SimilarityExplorer(VBox):
     components : int, default 0
         How many components at first, up to 12.
     corpus : optional
-        Images of any kind that are searched, in the last layer of the first network.
+        Images of any kind that are searched, in the layer of the hovered place; its index is made when it is first
+        hovered, and kept.
     seed : int, default 0
         Of the components.
     rank : int or None, default 256
@@ -169,7 +170,7 @@ class SimilarityExplorer(VBox):
             picker.observe(lambda _change: self.compute(), "value")
         self.run_bar.on_run(lambda _bar: self.compute(again=True))
         self.run_bar.on_cancel(lambda _bar: self.cancel())
-        self.view.observe(lambda _change: self.look(), ["position", "frame", "layer", "pins"])
+        self.view.observe(lambda _change: self._follow(), ["position", "frame", "layer", "pins"])
 
     # -- the computation ------------------------------------------------------------------------------------
 
@@ -180,6 +181,7 @@ class SimilarityExplorer(VBox):
             self._layers,
             wanted=Wanted(self.layer_picker.index, int(self.component_picker.value)),
             corpus=self._corpus,
+            searched=min(self._at()["layer"], len(self.layer_picker.options) - 1),
             seed=self._seed,
             rank=self._rank,
             batch_size=self._batch_size,
@@ -204,6 +206,8 @@ class SimilarityExplorer(VBox):
         def on_end(status: Status, error: BaseException | None) -> None:
             self.run_bar.label = "Compute again"
             self.run_bar.end(status, error)
+            if status == "done":
+                self._search()
 
         self._worker.submit(
             lambda: self._run(before), on_start=self.run_bar.begin, on_snapshot=on_snapshot, on_end=on_end
@@ -235,7 +239,7 @@ class SimilarityExplorer(VBox):
             self._show_components(result)
         if result.fields is not before.fields:
             self.view.fields = list(result.fields)
-        if result.index is not before.index or result.channels is not before.channels:
+        if result.indexes is not before.indexes or result.channels is not before.channels:
             self.look()
 
     def _show_components(self, result: SimilarityResult) -> None:
@@ -257,6 +261,17 @@ class SimilarityExplorer(VBox):
             self.patches.columns = patches.shape[1]
             self.patches.heads = [str(part + 1) for part in range(count)]
 
+    def _follow(self) -> None:
+        self.look()
+        self._search()
+
+    def _search(self) -> None:
+        """Index the corpus in the hovered column, if it is not; what is computed is not broken off for that."""
+        place = self._place()
+        missing = self._corpus is not None and place is not None and place[1] not in self.result.indexes
+        if missing and self._worker.status == "done":
+            self.compute()
+
     def look(self) -> None:
         """Tell of the first pin, or of the hovered place, what the kernel knows, in the background."""
         place = self._place()
@@ -265,15 +280,20 @@ class SimilarityExplorer(VBox):
 
     def _place(self) -> tuple[int, int, tuple[int, int]] | None:
         """The picture, the column and the cell of the first pin or of the hovered place, if it is there."""
-        view = self.view
-        hovered = {"frame": view.frame, "layer": view.layer, "position": view.position}
-        at = view.pins[0] if view.pins else hovered
-        fits = at["layer"] < len(self.result.packed) and at["frame"] < len(view.images)
+        at = self._at()
+        fits = at["layer"] < len(self.result.packed) and at["frame"] < len(self.view.images)
         if at["position"] is None or not fits:
             return None
         _, rows, columns = self.result.packed[at["layer"]].norms.shape
         x, y = at["position"]
         return at["frame"], at["layer"], (min(int(y * rows), rows - 1), min(int(x * columns), columns - 1))
+
+    def _at(self) -> dict[str, Any]:
+        """The first pin, or the hovered place."""
+        view = self.view
+        if view.pins:
+            return view.pins[0]
+        return {"frame": view.frame, "layer": view.layer, "position": view.position}
 
 
 def _check_models(model: ImageModel | Sequence[ImageModel]) -> list[ImageModel]:

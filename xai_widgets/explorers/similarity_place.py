@@ -12,7 +12,7 @@ from torch import Tensor
 from xai_widgets.explorers.base import picture
 from xai_widgets.explorers.similarities import SimilarityResult
 from xai_widgets.run import Run, Worker
-from xai_widgets.similarity import Matches, same_place
+from xai_widgets.similarity import Matches
 from xai_widgets.views import GalleryView
 
 #: Largest side of a patch that is sent, in pixels.
@@ -29,6 +29,8 @@ class Told:
     ----------
     title : str
         Which place.
+    column : int
+        Its column.
     channels : Tensor, (n,)
         Its strongest channels, the strongest first.
     values : Tensor, (n,)
@@ -36,10 +38,11 @@ class Told:
     patches : Tensor, (n, k, C, s, s), or None
         Where each of them is strongest; NaN where there is no image.
     matches : Matches or None
-        The patches of the corpus most alike to the place.
+        The patches of the corpus most alike to the place; None without a corpus, or as long as it is not indexed.
     """
 
     title: str
+    column: int
     channels: Tensor
     values: Tensor
     patches: Tensor | None
@@ -112,8 +115,10 @@ class PlacePanel(VBox):
                     for channel, value in zip(told.channels.tolist(), told.values.tolist(), strict=True)
                 ]
             self.channels.layout.display = None
-        if told.matches is not None and result.index is not None:
-            index = result.index
+        if told.matches is None:
+            self.matches.layout.display = "none"
+        else:
+            index = result.indexes[told.column]
             size = f"{index.nbytes / 1e6:.0f} MB, indexed in {index.seconds:.1f} s"
             with self.matches.hold_sync():
                 self.matches.title = f"Most alike of {len(index)} images in {index.layer} ({size})"
@@ -131,16 +136,12 @@ def _tell(result: SimilarityResult, frame: int, column: int, cell: tuple[int, in
     vector = grid.raw[cell]
     values, channels = vector.topk(min(CHANNELS, len(vector)))
     patches = result.channels[column].patches(channels) if result.channels else None
-    matches = None
-    if result.index is not None:
-        # The index is of the last layer of the first network: there the place is where its middle lies.
-        own = [(one.network, one.layer) for one in result.packed]
-        other = result.column(own.index((own[0][0], result.index.layer)))[frame]
-        matches = result.index.search(other.raw[same_place(cell, grid.shape, other.shape)])
+    index = result.indexes.get(column)
+    matches = None if index is None else index.search(vector)
     title = (
         f"Strongest channels of {grid.layer} at row {cell[0]}, col {cell[1]}, and where they are strongest"
     )
-    return Told(title, channels, values, patches, matches)
+    return Told(title, column, channels, values, patches, matches)
 
 
 def thumbnails(patches: Tensor) -> Tensor:

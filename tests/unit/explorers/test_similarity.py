@@ -14,7 +14,6 @@ from xai_widgets.similarity import (
     factorise,
     pack,
     rotations,
-    same_place,
     scalings,
     similarity_index,
     theoretical_receptive_field,
@@ -132,27 +131,48 @@ def test_a_series_has_a_chart(model, photos):
 def test_the_corpus_is_searched_for_the_hovered_and_the_pinned_place(model, photos):
     corpus = list(torch.rand(7, 3, 16, 16, generator=torch.Generator().manual_seed(2)))
     explorer = done(SimilarityExplorer(model, photos, layers=["1", "4"], corpus=corpus))
-    index = similarity_index(model, corpus, "4").result(progress=False)
-    grids = activation_grids(model, photos, "4").result(progress=False)
+    indexes = {layer: similarity_index(model, corpus, layer).result(progress=False) for layer in ("1", "4")}
 
-    def wanted(frame, place):
-        return index.search(grids[frame].raw[place])
+    def wanted(frame, layer, place):
+        grids = activation_grids(model, photos, layer).result(progress=False)
+        return indexes[layer].search(grids[frame].raw[place])
 
-    # At first, the middle.
-    torch.testing.assert_close(explorer.panel.told.matches.values, wanted(0, (4, 4)).values)
-    # A place of the finer layer is looked for where its middle lies.
-    explorer.view.set_state({"frame": 2, "layer": 0, "position": [5.5 / 16, 9.5 / 16]})
-    assert explorer.wait(PATIENCE)
-    found = wanted(2, same_place((9, 5), (16, 16), (8, 8)))
+    # At first, the middle, in the first layer only.
+    torch.testing.assert_close(explorer.panel.told.matches.values, wanted(0, "1", (8, 8)).values)
+    assert list(explorer.result.indexes) == [0]
+    first = explorer.result.indexes[0]
+    codes = explorer.view.activations
+    # Another layer is indexed when it is hovered, and nothing else is computed again.
+    explorer.view.set_state({"frame": 2, "layer": 1, "position": [2.5 / 8, 5.5 / 8]})
+    done(explorer)
+    found = wanted(2, "4", (5, 2))
     torch.testing.assert_close(explorer.panel.told.matches.values, found.values)
     assert torch.equal(explorer.panel.told.matches.images, found.images)
     assert explorer.panel.matches.captions[0] == f"{found.values[0]:.3f}"
     np.testing.assert_array_equal(explorer.panel.matches.pictures, picture(found.patches))
     assert "7 images in 4" in explorer.panel.matches.title
-    explorer.view.pins = [{"frame": 1, "layer": 1, "position": [1, 0]}]
+    assert explorer.view.activations is codes
+    explorer.view.pins = [{"frame": 1, "layer": 0, "position": [1, 0]}]
     explorer.view.position = [0.1, 0.1]
-    assert explorer.wait(PATIENCE)
-    torch.testing.assert_close(explorer.panel.told.matches.values, wanted(1, (0, 7)).values)
+    done(explorer)
+    torch.testing.assert_close(explorer.panel.told.matches.values, wanted(1, "1", (0, 15)).values)
+    assert explorer.result.indexes[0] is first
+    explorer.close()
+
+
+def test_a_hover_does_not_break_off_what_is_computed(gate, photos):
+    model = network(before=[gate])
+    explorer = done(SimilarityExplorer(model, photos, layers=["2", "5"], corpus=photos))
+    gate.shut = True
+    explorer.compute(again=True)
+    gate.stopped()
+    explorer.view.layer = 1
+    assert explorer.run_bar.status == "running"
+    gate.open()
+    done(explorer)
+    # The column is indexed afterwards, together with all the rest.
+    assert list(explorer.result.indexes) == [0, 1]
+    assert explorer.panel.told.matches is not None
     explorer.close()
 
 
