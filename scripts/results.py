@@ -79,13 +79,16 @@ class Explainer:
 
 
 def explainers() -> dict[str, Explainer]:
-    """Every registered method, and the centre as the baseline that needs no network."""
+    """Every method that is for all networks, and the centre as the baseline that needs none."""
     made = {"centre": Explainer("centre", "Centre", "baseline", centre, {})}
     for group, registry in (
         ("attribution", attribution.METHODS),
         ("perturbation", perturbation.METHODS),
     ):
         for name, method in registry.items():
+            # Defined for networks with a global average alone.
+            if name == "cam":
+                continue
             title = getattr(method, "title", name.replace("_", " "))
             made[name] = Explainer(name, title, group, method.saliency, OPTIONS.get(name, {}))
     return made

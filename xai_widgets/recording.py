@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_hook
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 #: Sees (name, module, output) after a layer ran; what it returns, unless None, takes the output's place.
 Watcher = Callable[[str, nn.Module, Any], Any]
@@ -57,6 +57,26 @@ def recording(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
 
     with watching(layers, keep):
         yield kept
+
+
+@contextmanager
+def receiving(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
+    """Keep what ``layers`` of one input are given, by name; of one that runs several times the last."""
+    names = {id(module): name for name, module in layers.items()}
+    thread = threading.get_ident()
+    kept: dict[str, Tensor] = {}
+
+    def hook(module: nn.Module, inputs: Any) -> None:
+        name = names.get(id(module))
+        if name is not None and threading.get_ident() == thread:
+            # The layer before may go on in place with what it returned.
+            kept[name] = inputs[0].detach().clone()
+
+    handle = register_module_forward_pre_hook(hook)
+    try:
+        yield kept
+    finally:
+        handle.remove()
 
 
 #: The modules held in eval mode by anyone, by id: the module, and by how many blocks it is held. One table for all

@@ -29,6 +29,9 @@ for name in ("scenes_vgg", "scenes_resnet"):
     image = torch.rand(1, 3, *model.size)
     assert torch.isfinite(model.scores(image)).all()
     for key, method in attribution.METHODS.items():
+        if key == "cam" and name == "scenes_vgg":
+            # It is defined for networks with a global average alone.
+            continue
         result = method(model, image)
         assert len(result) == 1, f"{key} on {name}"
         assert torch.isfinite(result).all(), f"{key} on {name}"

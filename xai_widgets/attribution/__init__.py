@@ -13,6 +13,12 @@ from xai_widgets.attribution.guided import deconvnet, guided_backprop
 from xai_widgets.attribution.path import completeness_gap, guided_nonlinearity, integrated_gradients
 from xai_widgets.attribution.noise import smoothgrad
 from xai_widgets.attribution.activation import grad_cam
+from xai_widgets.attribution.class_activation import (
+    cam, fem, grad_cam_plus_plus, guided_grad_cam, smooth_grad_cam_plus_plus,
+)  # fmt: skip
+from xai_widgets.attribution.norm_grad import (
+    linear_approximation, norm_grad, norm_grad_convolution, selective_norm_grad,
+)  # fmt: skip
 from xai_widgets.attribution.excitation import excitation_backprop, probability_gap
 from xai_widgets.attribution.registry import METHODS, Method, as_method, get
 # isort: on
@@ -21,16 +27,25 @@ __all__ = [
     "METHODS",
     "Method",
     "as_method",
+    "cam",
     "completeness_gap",
     "deconvnet",
     "excitation_backprop",
+    "fem",
     "get",
     "grad_cam",
+    "grad_cam_plus_plus",
     "gradient",
     "gradient_x_input",
     "guided_backprop",
+    "guided_grad_cam",
     "guided_nonlinearity",
     "integrated_gradients",
+    "linear_approximation",
+    "norm_grad",
+    "norm_grad_convolution",
     "probability_gap",
+    "selective_norm_grad",
+    "smooth_grad_cam_plus_plus",
     "smoothgrad",
 ]

@@ -5,7 +5,7 @@ Smilkov et al. 2017: A~(x) = 1/n sum_k A(x + N(0, sigma^2)), sigma 10 to 20 % of
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -54,23 +54,27 @@ def smoothgrad(
     Tensor, (N, C, H, W)
         What the method returns, averaged. Noisy pixels may leave [0, 1], as published.
     """
-    if samples < 1 or sigma < 0:
-        raise ValueError(f"samples is {samples} and sigma {sigma}, wanted samples >= 1 and sigma >= 0")
     check_batch_size(batch_size)
     wrapped = as_method(method)
     means = []
     for image, label in zip(x, target, strict=True):
-        spread = sigma * (image.max() - image.min())
-        generator = torch.Generator().manual_seed(seed)
         total = torch.zeros((), device=image.device)
-        for at in range(0, samples, batch_size):
-            n = min(batch_size, samples - at)
-            # Copy by copy, so that the noise does not hang on the batch size.
-            noise = torch.stack([_normal(image, generator) for _ in range(n)])
-            made = wrapped.function(model, image + spread * noise, label.expand(n), **options)
-            total = total + made.sum(0)
+        for copies in noisy_copies(image, samples, sigma, seed, batch_size):
+            total = total + wrapped.function(model, copies, label.expand(len(copies)), **options).sum(0)
         means.append(total / samples)
     return torch.stack(means)
+
+
+def noisy_copies(image: Tensor, samples: int, sigma: float, seed: int, batch_size: int) -> Iterator[Tensor]:
+    """Copies of an image (C, H, W) with noise, so many at a time; parameters as for :func:`smoothgrad`."""
+    if samples < 1 or sigma < 0:
+        raise ValueError(f"samples is {samples} and sigma {sigma}, wanted samples >= 1 and sigma >= 0")
+    spread = sigma * (image.max() - image.min())
+    generator = torch.Generator().manual_seed(seed)
+    for at in range(0, samples, batch_size):
+        # Copy by copy, so that the noise does not hang on the batch size.
+        noise = [_normal(image, generator) for _ in range(min(batch_size, samples - at))]
+        yield image + spread * torch.stack(noise)
 
 
 def _normal(image: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,0 +1,235 @@
+"""Maps of the activations of a layer, by their formulas."""
+
+import pytest
+import torch
+from networks import CLASSES, Concat, Functional, SharedInPlace, images, one_sentence, settle, wrap
+from torch import nn
+
+from xai_widgets import attribution
+from xai_widgets.attribution.activation import layer_gradient
+
+TARGET = torch.tensor([1, 3])
+
+
+@pytest.fixture
+def model():
+    return wrap(settle(SharedInPlace()))
+
+
+def at(model, x, layer):
+    """Activation and gradient in double precision, as arrays of numbers."""
+    activation, gradient = layer_gradient(model, x, TARGET, layer)
+    return activation.double(), gradient.double()
+
+
+def close(made, wanted):
+    torch.testing.assert_close(made.double(), wanted, rtol=1e-4, atol=1e-7 + 1e-5 * wanted.abs().max().item())
+
+
+# -- CAM --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("network", "layer"), [(SharedInPlace, "block2"), (SharedInPlace, None)])
+def test_cam_weights_channels_as_the_linear_layer_does(network, layer):
+    model, x = wrap(settle(network())), images(2)
+    made = attribution.cam(model, x, TARGET, layer=layer)
+    activation = model.activations(x, ["block2"])["block2"]
+    weights = model.module.fc.weight[TARGET]
+    close(made[:, 0], torch.einsum("nk,nkhw->nhw", weights.double(), activation.double()).detach())
+    # Its mean and the bias are the score.
+    scores = model(x).gather(1, TARGET[:, None])[:, 0] - model.module.fc.bias[TARGET]
+    close(made.mean((1, 2, 3)), scores.double().detach())
+
+
+@pytest.mark.parametrize(
+    ("network", "layer"),
+    [(Functional, "conv2"), (SharedInPlace, "block1"), (SharedInPlace, "block2.conv2"), (Concat, "stem")],
+)
+def test_cam_is_refused_where_more_follows(network, layer):
+    model = wrap(settle(network()))
+    with pytest.raises(
+        ValueError, match=r"is followed by more, wanted just a global average .* 'grad_cam'"
+    ) as error:
+        attribution.cam(model, images(2), TARGET, layer=layer)
+    one_sentence(error)
+
+
+# -- Grad-CAM++ -------------------------------------------------------------------------------------------
+
+
+def plus_plus(activation, first, second, third):
+    """Equations 10 and 19 of the paper, place by place."""
+    made = torch.zeros_like(activation[:, :1])
+    for n in range(len(activation)):
+        for k in range(activation.shape[1]):
+            total = activation[n, k].sum()
+            weight = 0.0
+            for g, g2, g3 in zip(
+                first[n, k].flatten(), second[n, k].flatten(), third[n, k].flatten(), strict=True
+            ):
+                if g2 != 0:
+                    weight += g2 / (2 * g2 + total * g3) * max(g, 0)
+            made[n, 0] += weight * activation[n, k]
+    return made.relu()
+
+
+@pytest.mark.parametrize("layer", ["block1", "block2"])
+def test_grad_cam_plus_plus_is_its_formula(model, layer):
+    x = images(2)
+    activation, gradient = at(model, x, layer)
+    wanted = plus_plus(activation, gradient, gradient**2, gradient**3)
+    assert wanted.max() > 0
+    close(attribution.grad_cam_plus_plus(model, x, TARGET, layer=layer), wanted)
+
+
+def test_smooth_grad_cam_plus_plus_averages_the_derivatives_of_noisy_copies(model):
+    x, samples, sigma = images(2), 5, 0.2
+    powers = []
+    for image, label in zip(x, TARGET, strict=True):
+        generator = torch.Generator().manual_seed(7)
+        spread = sigma * (image.max() - image.min())
+        copies = torch.stack(
+            [image + spread * torch.randn(image.shape, generator=generator) for _ in range(samples)]
+        )
+        _, gradient = layer_gradient(model, copies, label.expand(samples), "block1")
+        powers.append([(gradient.double() ** power).mean(0) for power in (1, 2, 3)])
+    first, second, third = (torch.stack(parts) for parts in zip(*powers, strict=True))
+    activation, _ = at(model, x, "block1")
+    made = attribution.smooth_grad_cam_plus_plus(
+        model, x, TARGET, layer="block1", samples=samples, sigma=sigma, seed=7, batch_size=2
+    )
+    close(made, plus_plus(activation, first, second, third))
+
+
+def test_without_noise_smooth_grad_cam_plus_plus_is_grad_cam_plus_plus(model):
+    x = images(2)
+    made = attribution.smooth_grad_cam_plus_plus(model, x, TARGET, samples=3, sigma=0)
+    close(made, attribution.grad_cam_plus_plus(model, x, TARGET).double())
+
+
+def test_guided_grad_cam_is_both_multiplied(model):
+    x = images(2)
+    where = attribution.grad_cam(model, x, TARGET, layer="block1")
+    where = nn.functional.interpolate(where, x.shape[2:], mode="bilinear", align_corners=False)
+    wanted = attribution.guided_backprop(model, x, TARGET) * where
+    assert wanted.abs().max() > 0
+    close(attribution.guided_grad_cam(model, x, TARGET, layer="block1"), wanted.double())
+
+
+# -- FEM --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k", [0.0, 1.0, 2.0])
+def test_fem_counts_where_channels_are_rare(model, k):
+    x = images(2)
+    activation = model.activations(x, ["block1"])["block1"].double()
+    wanted = torch.zeros_like(activation[:, :1])
+    for n, image in enumerate(activation):
+        for channel in image:
+            mu = channel.mean()
+            sigma = ((channel - mu) ** 2).mean().sqrt()
+            if sigma > 0:
+                wanted[n, 0] += mu * (channel >= mu + k * sigma)
+    made = attribution.fem(model, x, TARGET, layer="block1", k=k)
+    assert wanted.amax((1, 2, 3)).min() > 0
+    close(made, wanted / wanted.amax((1, 2, 3), keepdim=True))
+    assert made.amax((1, 2, 3)).eq(1).all()
+
+
+def test_fem_of_channels_that_are_the_same_everywhere_is_zero(model):
+    with torch.no_grad():
+        model.module.conv1.weight.zero_()
+        model.module.conv1.bias.zero_()
+    assert attribution.fem(model, images(1), 1, layer="conv1").eq(0).all()
+
+
+# -- NormGrad ---------------------------------------------------------------------------------------------
+
+
+def contributions(activation, gradient, side):
+    """Norms of the outer products g a^T of each place, summed over all of its entries."""
+    count, _, height, width = activation.shape
+    patches = nn.functional.unfold(activation, side, padding=side // 2).unflatten(2, (height, width))
+    made = torch.zeros(count, 1, height, width, dtype=activation.dtype)
+    for n in range(count):
+        for i in range(height):
+            for j in range(width):
+                made[n, 0, i, j] = torch.outer(gradient[n, :, i, j], patches[n, :, i, j]).norm()
+    return made
+
+
+@pytest.mark.parametrize(("identity", "side"), [("1x1", 1), ("3x3", 3)])
+def test_norm_grad_is_the_norm_of_what_each_place_adds(model, identity, side):
+    x = images(2)
+    made = attribution.norm_grad(model, x, TARGET, layer="block1", identity=identity)
+    close(made, contributions(*at(model, x, "block1"), side))
+
+
+def test_norm_grad_of_bias_and_scaling_and_the_selective_one(model):
+    x = images(2)
+    activation, gradient = at(model, x, "block1")
+    made = [
+        attribution.norm_grad(model, x, TARGET, layer="block1", identity="bias"),
+        attribution.norm_grad(model, x, TARGET, layer="block1", identity="scaling"),
+        attribution.selective_norm_grad(model, x, TARGET, layer="block1"),
+        attribution.linear_approximation(model, x, TARGET, layer="block1"),
+    ]
+    product = gradient * activation
+    wanted = [
+        gradient.square().sum(1, keepdim=True).sqrt(),
+        product.square().sum(1, keepdim=True).sqrt(),
+        product.clamp(min=0).square().sum(1, keepdim=True).sqrt(),
+        product,
+    ]
+    for one, other in zip(made, wanted, strict=True):
+        close(one, other)
+
+
+def test_the_default_identity_is_a_convolution_of_one_place(model):
+    made = attribution.norm_grad(model, images(2), TARGET)
+    assert torch.equal(made, attribution.norm_grad(model, images(2), TARGET, identity="1x1"))
+    with pytest.raises(ValueError, match="unknown identity '3X3'; did you mean '3x3'") as error:
+        attribution.norm_grad(model, images(2), TARGET, identity="3X3")
+    one_sentence(error)
+
+
+CONVOLUTIONS = {
+    "usual": {"padding": 1},
+    "grouped": {"padding": 1, "groups": 3},
+    "strided and dilated": {"stride": 2, "dilation": 2, "padding": 2, "bias": False},
+    "same": {"padding": "same", "dilation": 2},
+    "reflected": {"padding": 1, "padding_mode": "reflect"},
+    "valid": {"padding": "valid"},
+}
+
+
+@pytest.mark.parametrize("options", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
+def test_norm_grad_of_a_convolution_is_that_of_the_gradient_of_its_weights(options):
+    """The gradient of the weights from one place alone: the others' way back is cut."""
+    convolution = nn.Conv2d(6, 9, 3, **options)
+    network = nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), convolution, nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(), nn.Linear(9, CLASSES),
+    )  # fmt: skip
+    model, x = wrap(settle(network)), images(1)
+    made = attribution.norm_grad_convolution(model, x, 1, layer="2")
+    out, gradient = layer_gradient(model, x, torch.tensor([1]), "2")
+    given = model.activations(x, ["1"])["1"]
+    assert made.shape == (1, 1, *out.shape[2:])
+    for i in range(out.shape[2]):
+        for j in range(out.shape[3]):
+            alone = torch.zeros_like(gradient)
+            alone[:, :, i, j] = gradient[:, :, i, j]
+            (weights,) = torch.autograd.grad(convolution(given), convolution.weight, alone)
+            torch.testing.assert_close(made[0, 0, i, j], weights.norm(), rtol=1e-4, atol=1e-7)
+
+
+def test_norm_grad_of_a_convolution_takes_the_last_one_and_nothing_else(model):
+    x = images(2)
+    made = attribution.norm_grad_convolution(model, x, TARGET)
+    assert torch.equal(made, attribution.norm_grad_convolution(model, x, TARGET, layer="block2.conv2"))
+    with pytest.raises(
+        ValueError, match=r"layer 'block1' is a Block, wanted an nn\.Conv2d, such as"
+    ) as error:
+        attribution.norm_grad_convolution(model, x, TARGET, layer="block1")
+    one_sentence(error)

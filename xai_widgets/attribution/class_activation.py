@@ -1,0 +1,220 @@
+"""Maps made of the activations of one layer, other than Grad-CAM itself.
+
+With a_k the channels of a layer, u its places, g_ku = dS_c / da_ku and S_c the score of the class:
+
+    CAM                L = sum_k w_k^c a_k,   S_c = sum_k w_k^c mean_u a_ku + b_c          Zhou et al. 2016
+    Grad-CAM++         w_k = sum_u A_ku relu(g_ku),   A_ku = g_ku^2 / (2 g_ku^2 + g_ku^3 sum_v a_kv),
+                       L = relu(sum_k w_k a_k)                                             Chattopadhyay et al. 2018
+    Smooth Grad-CAM++  the same with g, g^2 and g^3 averaged over noisy copies of x        Omeiza et al. 2019
+    guided Grad-CAM    guided backprop times Grad-CAM, enlarged                            Selvaraju et al. 2017
+    FEM                L = sum_k mu_k 1[a_ku >= mu_k + K sigma_k]                          Fuad et al. 2020
+
+Grad-CAM++ is derived for exp S_c: its derivatives are those of S_c times exp S_c, which leaves A as it is and makes all
+w_k larger by one factor. That factor is left out.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xai_widgets.arguments import check_batch_size
+from xai_widgets.attribution.activation import check_places, grad_cam, layer_gradient
+from xai_widgets.attribution.guided import guided_backprop
+from xai_widgets.attribution.noise import noisy_copies
+from xai_widgets.attribution.registry import channel_sum, max_abs, method
+from xai_widgets.model import ImageModel
+
+#: Of the largest value; two numbers that differ by less are the same to a network in single precision.
+ROUNDING = 1e-4
+
+
+@method(title="CAM", reduce=channel_sum, source="Zhou et al. 2016")
+def cam(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None) -> Tensor:
+    """Class activation map: the channels before a global average, weighted as the linear layer after it does.
+
+    Parameters
+    ----------
+    model, x, target
+        As for every :class:`~xai_widgets.attribution.Method`.
+    layer : str, optional
+        The layer with output (C, h, w) that is averaged. Default: the last one before pooling.
+
+    Returns
+    -------
+    Tensor, (N, 1, h, w)
+        Signed, in the resolution of the layer; its mean is the score without the bias.
+
+    Raises
+    ------
+    ValueError
+        For a layer that does not exist, with the nearest name, one without places, or one that is not followed by just
+        a global average and a linear layer.
+    """
+    layer = model.default_layer() if layer is None else layer
+    activation, gradient = layer_gradient(model, x, target, layer)
+    check_places(model, layer, activation)
+    places = activation[0, 0].numel()
+    weights = gradient.mean((2, 3), keepdim=True)
+    spread = (gradient - weights).abs().amax()
+    if spread > ROUNDING * gradient.abs().amax() or not _is_affine(model, layer, activation, weights, target):
+        raise ValueError(
+            f"layer {layer!r} of {model.name} is followed by more, wanted just a global average and one linear layer, "
+            "which CAM is defined for; the nearest method is 'grad_cam'"
+        )
+    return places * (weights * activation).sum(1, keepdim=True)
+
+
+def _is_affine(model: ImageModel, layer: str, activation: Tensor, weights: Tensor, target: Tensor) -> bool:
+    """Whether a score changes by ``weights`` times what an activation does, all the way down to an activation of 0."""
+    if not model.is_cut(layer):
+        return False
+    with torch.no_grad():
+        ends = torch.cat([activation, torch.zeros_like(activation)])
+        scores = model.forward_from(layer, ends).gather(1, target.repeat(2)[:, None])[:, 0]
+    full, none = scores.split(len(activation))
+    wanted = (weights * activation).sum((1, 2, 3))
+    scale = (weights * activation).abs().sum((1, 2, 3)) + full.abs() + none.abs()
+    return bool(((full - none - wanted).abs() <= ROUNDING * scale).all())
+
+
+@method(title="Grad-CAM++", reduce=channel_sum, source="Chattopadhyay et al. 2018")
+def grad_cam_plus_plus(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None) -> Tensor:
+    """Grad-CAM++: Grad-CAM in which places count the more the fewer of them a channel needs.
+
+    Parameters
+    ----------
+    model, x, target
+        As for every :class:`~xai_widgets.attribution.Method`.
+    layer : str, optional
+        A layer with output (C, h, w), behind a ReLU. Default: the last one before pooling.
+
+    Returns
+    -------
+    Tensor, (N, 1, h, w)
+        At least 0, in the resolution of the layer.
+
+    Raises
+    ------
+    ValueError
+        For a layer that does not exist, with the nearest name, or whose output has no places.
+    """
+    layer = model.default_layer() if layer is None else layer
+    activation, gradient = layer_gradient(model, x, target, layer)
+    check_places(model, layer, activation)
+    return _plus_plus(activation, gradient, gradient**2, gradient**3)
+
+
+def _plus_plus(activation: Tensor, first: Tensor, second: Tensor, third: Tensor) -> Tensor:
+    """The map of Grad-CAM++ for the powers of the gradient."""
+    below = 2 * second + third * activation.sum((2, 3), keepdim=True)
+    share = torch.where(below != 0, second / below, 0)
+    weights = (share * first.relu()).sum((2, 3), keepdim=True)
+    return (weights * activation).sum(1, keepdim=True).relu()
+
+
+@method(title="Smooth Grad-CAM++", reduce=channel_sum, source="Omeiza et al. 2019")
+def smooth_grad_cam_plus_plus(
+    model: ImageModel,
+    x: Tensor,
+    target: Tensor,
+    *,
+    layer: str | None = None,
+    samples: int = 25,
+    sigma: float = 0.15,
+    seed: int = 0,
+    batch_size: int = 16,
+) -> Tensor:
+    """Grad-CAM++ with the derivatives averaged over noisy copies; the activation is that of the clean image.
+
+    Parameters
+    ----------
+    model, x, target, layer
+        As for :func:`grad_cam_plus_plus`.
+    samples, sigma, seed, batch_size
+        As for :func:`smoothgrad`.
+
+    Returns
+    -------
+    Tensor, (N, 1, h, w)
+        At least 0, in the resolution of the layer.
+
+    Raises
+    ------
+    ValueError
+        As :func:`grad_cam_plus_plus`, or for samples below 1 or a sigma below 0.
+    """
+    layer = model.default_layer() if layer is None else layer
+    check_batch_size(batch_size)
+    made = []
+    for image, label in zip(x, target, strict=True):
+        activation, _ = layer_gradient(model, image[None], label[None], layer)
+        check_places(model, layer, activation)
+        powers = [torch.zeros_like(activation) for _ in range(3)]
+        for copies in noisy_copies(image, samples, sigma, seed, batch_size):
+            _, gradient = layer_gradient(model, copies, label.expand(len(copies)), layer)
+            for power, total in enumerate(powers, start=1):
+                total += (gradient**power).sum(0, keepdim=True) / samples
+        made.append(_plus_plus(activation, *powers))
+    return torch.cat(made)
+
+
+@method(title="Guided Grad-CAM", reduce=max_abs, source="Selvaraju et al. 2017")
+def guided_grad_cam(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None) -> Tensor:
+    """Guided backprop times Grad-CAM, which is enlarged bilinearly.
+
+    Parameters
+    ----------
+    model, x, target
+        As for every :class:`~xai_widgets.attribution.Method`.
+    layer : str, optional
+        The layer of Grad-CAM. Default: the last one before pooling.
+
+    Returns
+    -------
+    Tensor, (N, C, H, W)
+        Signed.
+
+    Raises
+    ------
+    ValueError
+        As :func:`grad_cam` and :func:`guided_backprop`.
+    """
+    what = guided_backprop.function(model, x, target)
+    where = grad_cam.function(model, x, target, layer=layer)
+    return what * F.interpolate(where, (x.shape[2], x.shape[3]), mode="bilinear", align_corners=False)
+
+
+@method(title="FEM", reduce=channel_sum, source="Fuad et al. 2020")
+def fem(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None, k: float = 1.0) -> Tensor:
+    """Feature explanation method: where the channels of a layer are unusually large, whatever the class.
+
+    Parameters
+    ----------
+    model, x, target
+        As for every :class:`~xai_widgets.attribution.Method`; the target plays no part.
+    layer : str, optional
+        A layer with output (C, h, w). Default: the last one before pooling.
+    k : float, default 1
+        K, how many standard deviations above its mean a channel has to be.
+
+    Returns
+    -------
+    Tensor, (N, 1, h, w)
+        Divided by its largest magnitude, in the resolution of the layer; at least 0 behind a ReLU.
+
+    Raises
+    ------
+    ValueError
+        For a layer that does not exist, with the nearest name, or whose output has no places.
+    """
+    layer = model.default_layer() if layer is None else layer
+    activation = model.activations(x, [layer])[layer].detach().float()
+    check_places(model, layer, activation)
+    mu = activation.mean((2, 3), keepdim=True)
+    sigma = activation.std((2, 3), correction=0, keepdim=True)
+    # A channel that is the same everywhere has nothing that is rare.
+    strong = (activation >= mu + k * sigma) & (sigma > 0)
+    made = (mu * strong).sum(1, keepdim=True)
+    return made / made.abs().amax((1, 2, 3), keepdim=True).clamp(min=torch.finfo(made.dtype).tiny)

@@ -1,0 +1,194 @@
+"""How much each place would change the weights that it shares with all others: NormGrad, and the linear approximation.
+
+Rebuffi et al. 2020 (CVPR), tables 1 and 2. The gradient of weights that are shared by all places u of a layer is a sum
+over these; with a the activations there and g = dS_c / da, the summands of the weights of an identity layer behind it:
+
+    bias      g_u            scaling   g_u * a_u            N x N convolution   g_u a_(u, N x N)^T
+
+a_(u, N x N) is the vector of the N x N patch around u, with zeros beyond the border. Made one number a place by
+
+    linear approximation        sum_k g_ku a_ku                     (of the scaling; at the pixels: gradient x input)
+    NormGrad                    the norm; of a convolution |g_u| |a_(u, N x N)|
+    selective NormGrad          |(g_u * a_u)_+|                     (of the scaling)
+    NormGrad of a convolution   |g_u^out| |a^in_(u, N x N)|         (of a convolution that is there)
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from xai_widgets.attribution.activation import check_places, layer_gradient
+from xai_widgets.attribution.registry import channel_sum, method
+from xai_widgets.errors import unknown
+from xai_widgets.model import ImageModel
+from xai_widgets.recording import receiving
+
+#: Which layer is thought of behind another one.
+Identity = Literal["bias", "scaling", "1x1", "3x3"]
+
+
+def _at(model: ImageModel, x: Tensor, target: Tensor, layer: str | None) -> tuple[Tensor, Tensor]:
+    """Activation and gradient of a layer with places, (N, C, h, w) each."""
+    layer = model.default_layer() if layer is None else layer
+    activation, gradient = layer_gradient(model, x, target, layer)
+    check_places(model, layer, activation)
+    return activation, gradient
+
+
+def _norm(summands: Tensor) -> Tensor:
+    """Over the channels, (N, 1, h, w)."""
+    return summands.norm(dim=1, keepdim=True)
+
+
+@method(title="Linear approximation", reduce=channel_sum, source="Rebuffi et al. 2020")
+def linear_approximation(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None) -> Tensor:
+    """Gradient times activation, g * a: by how much the score would fall, to first order, without a place.
+
+    Parameters
+    ----------
+    model, x, target
+        As for every :class:`~xai_widgets.attribution.Method`.
+    layer : str, optional
+        A layer with output (C, h, w). Default: the last one before pooling.
+
+    Returns
+    -------
+    Tensor, (N, C, h, w)
+        Signed, in the resolution of the layer.
+
+    Raises
+    ------
+    ValueError
+        For a layer that does not exist, with the nearest name, or whose output has no places.
+    """
+    activation, gradient = _at(model, x, target, layer)
+    return gradient * activation
+
+
+@method(title="NormGrad", reduce=channel_sum, source="Rebuffi et al. 2020")
+def norm_grad(
+    model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None, identity: Identity = "1x1"
+) -> Tensor:
+    """NormGrad: the norm of what each place adds to the gradient of an identity layer behind a layer.
+
+    Parameters
+    ----------
+    model, x, target
+        As for every :class:`~xai_widgets.attribution.Method`.
+    layer : str, optional
+        A layer with output (C, h, w). Default: the last one before pooling.
+    identity : {"bias", "scaling", "1x1", "3x3"}, default "1x1"
+        The identity layer.
+
+    Returns
+    -------
+    Tensor, (N, 1, h, w)
+        At least 0, in the resolution of the layer.
+
+    Raises
+    ------
+    ValueError
+        For a layer that does not exist, with the nearest name, whose output has no places, or another identity.
+    """
+    if identity not in get_args(Identity):
+        raise ValueError(unknown("identity", identity, get_args(Identity)))
+    activation, gradient = _at(model, x, target, layer)
+    if identity == "bias":
+        return _norm(gradient)
+    if identity == "scaling":
+        return _norm(gradient * activation)
+    side = int(identity[0])
+    return _norm(gradient) * _patch_norm(activation, (side, side), padding=(side // 2, side // 2))
+
+
+@method(title="Selective NormGrad", reduce=channel_sum, source="Rebuffi et al. 2020")
+def selective_norm_grad(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None) -> Tensor:
+    """The norm of the positive part of gradient times activation: of what speaks for the class.
+
+    Parameters
+    ----------
+    model, x, target, layer
+        As for :func:`linear_approximation`.
+
+    Returns
+    -------
+    Tensor, (N, 1, h, w)
+        At least 0, in the resolution of the layer.
+
+    Raises
+    ------
+    ValueError
+        As :func:`linear_approximation`.
+    """
+    activation, gradient = _at(model, x, target, layer)
+    return _norm((gradient * activation).relu())
+
+
+@method(title="NormGrad of a convolution", reduce=channel_sum, source="Rebuffi et al. 2020")
+def norm_grad_convolution(
+    model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None
+) -> Tensor:
+    """NormGrad of a convolution of the network: how much each of its places adds to the gradient of its weights.
+
+    Parameters
+    ----------
+    model, x, target
+        As for every :class:`~xai_widgets.attribution.Method`.
+    layer : str, optional
+        An ``nn.Conv2d``. Default: the last one.
+
+    Returns
+    -------
+    Tensor, (N, 1, h, w)
+        At least 0, in the resolution of its output.
+
+    Raises
+    ------
+    ValueError
+        For a layer that does not exist or is no convolution, with the nearest one.
+    """
+    modules = model.find_layers([each.name for each in model.layers()])
+    there = [name for name, module in modules.items() if isinstance(module, nn.Conv2d)]
+    if not there:
+        raise ValueError(
+            f"{model.name} has no nn.Conv2d, wanted a network with one; the nearest method is 'norm_grad'"
+        )
+    layer = there[-1] if layer is None else layer
+    convolution = model.find_layers([layer])[layer]
+    with receiving({layer: convolution}) as kept:
+        _, gradient = _at(model, x, target, layer)
+    if not isinstance(convolution, nn.Conv2d):
+        raise ValueError(
+            f"layer {layer!r} is a {type(convolution).__name__}, wanted an nn.Conv2d, such as {there[-1]!r}"
+        )
+    given = kept[layer].float()
+    groups = convolution.groups
+    if isinstance(convolution.padding, str) or convolution.padding_mode != "zeros":
+        # As the convolution itself does it, whatever its mode; what is left has no padding.
+        mode = "constant" if convolution.padding_mode == "zeros" else convolution.padding_mode
+        given = F.pad(given, convolution._reversed_padding_repeated_twice, mode=mode)
+        padding: tuple[int, ...] = (0, 0)
+    else:
+        padding = convolution.padding
+    norms = [
+        _norm(g) * _patch_norm(a, convolution.kernel_size, padding, convolution.stride, convolution.dilation)
+        for g, a in zip(gradient.chunk(groups, 1), given.chunk(groups, 1), strict=True)
+    ]
+    return _norm(torch.cat(norms, 1))
+
+
+def _patch_norm(
+    activation: Tensor,
+    size: tuple[int, ...],
+    padding: tuple[int, ...],
+    stride: tuple[int, ...] = (1, 1),
+    dilation: tuple[int, ...] = (1, 1),
+) -> Tensor:
+    """The norm of the patch that a convolution sees at each of its places, (N, 1, h, w)."""
+    squares = activation.square().sum(1, keepdim=True)
+    ones = squares.new_ones(1, 1, *size)
+    return F.conv2d(squares, ones, stride=stride, padding=padding, dilation=dilation).sqrt()
