@@ -1,6 +1,8 @@
 """The similarity view in Chromium: what is drawn against numpy's answer, by the hand, linked, and without a kernel."""
 
+import contextlib
 import io
+import re
 
 import numpy as np
 import pytest
@@ -8,7 +10,9 @@ import torch
 from PIL import Image
 from playwright.sync_api import expect
 
-from xai_widgets.similarity import ActivationGrid, pack, same_place, similarity
+from xai_widgets import SimilarityExplorer, load
+from xai_widgets.data import scenes
+from xai_widgets.similarity import ActivationGrid, pack, rotations, same_place, similarity
 from xai_widgets.views import SimilarityView
 
 #: Images of 24 x 40, a layer of 4 x 5 cells and one of 6 x 8, the first place of the first image is a zero vector.
@@ -33,23 +37,24 @@ def view(grids):
     return SimilarityView.of(pack(grids), images=images, size=260, **look)
 
 
-def grays(values):
-    """What the colour map "gray" makes of values from -1 to 1: 257 steps, the middle one for zero."""
-    return np.floor(255 * np.floor(128.5 + 128 * np.clip(values, -1, 1)) / 256 + 0.5)
+def grays(values, signed):
+    """What the colour map "gray" makes of values from -1 to 1, or from 0: 257 steps, the middle or first one for 0."""
+    steps = 128.5 + 128 * np.clip(values, -1, 1) if signed else 0.5 + 256 * np.clip(values, 0, 1)
+    return np.floor(255 * np.floor(steps) / 256 + 0.5)
 
 
 def stage_of(mounted, picture, layer):
     return mounted.el.locator(f'[data-picture="{picture}"][data-layer="{layer}"] > .xw-patch-stage')
 
 
-def expect_drawn(stage, values):
+def expect_drawn(stage, values, *, signed=True):
     """Check the pixels on the screen: each is of its cell, up to the border; those beside marks are left out."""
     box = stage.bounding_box()
     pixels = np.asarray(Image.open(io.BytesIO(stage.screenshot())).convert("RGB")).astype(float)
     left, top = box["x"] - np.floor(box["x"]), box["y"] - np.floor(box["y"])
     seen = np.zeros(values.shape, int)
     marks = [mark.bounding_box() for mark in stage.locator(".xw-mark:visible").all()]
-    wanted = grays(values)
+    wanted = grays(values, signed)
     for (y, x), _ in np.ndenumerate(pixels[..., 0]):
         # The middle of the pixel, in cells; one on the border of two may be of either.
         row = (y + 0.5 - top) / box["height"] * values.shape[0]
@@ -140,6 +145,59 @@ def test_a_finger_moves_and_pins(chromium, view):
         assert [(pin["frame"], pin["layer"]) for pin in mounted.get("pins")] == [(0, 0)]
     finally:
         page.close()
+
+
+ALPHAS = """canvas => Array.from(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data)
+    .filter((_, index) => index % 4 === 3)"""
+
+
+def test_an_explorer_lives_on_in_a_page_that_has_nothing_but_its_state(afm_page):
+    series = rotations(
+        torch.from_numpy(scenes.scene(2, split="test").image).permute(2, 0, 1) / 255, [-30, 0, 30]
+    )
+    with contextlib.closing(
+        SimilarityExplorer(load("scenes_resnet"), series, layers="stage3", components=2)
+    ) as made:
+        assert made.wait(120)
+        assert made.run_bar.error == ""
+        look = {"opacity": 1, "fade": False, "interpolation": "pixelated", "colormap": "gray"}
+        view, curves = afm_page.mount(made.view, look), afm_page.mount(made.curves)
+        result, weights = made.result, made.view.components
+    (packed,) = result.packed
+    rows, columns = packed.norms.shape[1:]
+
+    def move(picture, row, column):
+        box = stage_of(view, picture, 0).bounding_box()
+        x, y = (column + 0.5) / columns * box["width"], (row + 0.5) / rows * box["height"]
+        afm_page.page.mouse.move(box["x"] + x, box["y"] + y)
+        expect(view.el.locator(".xw-cell")).to_have_text(re.compile(f"row {row}, col {column}$"))
+
+    # Around the hovered place its fields are drawn; the other pictures show nothing but similarities and a mark.
+    move(1, 4, 7)
+    answer = packed.similarity(1, (4, 7))
+    for picture in (0, 2):
+        expect_drawn(stage_of(view, picture, 0), answer[picture], signed=False)
+    profile = series.profile(result.grids, 1, (4, 7)).numpy()
+    values = np.frombuffer(curves.get("y")["data"], np.float32)
+    np.testing.assert_allclose(values, profile, atol=packed.bound)
+    # Two pins compare, and the hand reads a value.
+    afm_page.page.mouse.down()
+    afm_page.page.mouse.up()
+    move(1, 8, 2)
+    afm_page.page.mouse.down()
+    afm_page.page.mouse.up()
+    expect(view.el.locator(".xw-pin:visible")).to_have_count(2)
+    move(1, 6, 6)
+    for picture in (0, 2):
+        expect_drawn(stage_of(view, picture, 0), answer[picture] - packed.similarity(1, (8, 2))[picture])
+    # Components are as opaque as the largest of those that are drawn.
+    drawn = view.el.locator(".xw-components").first
+    assert drawn.evaluate(ALPHAS) == weights[0].max(-1).ravel().tolist()
+    view.el.get_by_label("show component 1").uncheck()
+    afm_page.page.wait_for_function(
+        f"([canvas, wanted]) => String(({ALPHAS})(canvas)) === String(wanted)",
+        arg=[drawn.element_handle(), weights[0, ..., 1].ravel().tolist()],
+    )
 
 
 CELLS = [
