@@ -52,8 +52,8 @@ class SimilarityResult:
     wanted : Wanted or None
         Which components these are.
     fields : tuple of list of list of float
-        For each column the theoretical and the effective receptive field: shift of the middle, right and down, width
-        and height, as shares of the picture.
+        For each column the theoretical and the empirical (effective) receptive field: shift of the middle,
+        right and down, width and height, as shares of the picture.
     channels : tuple of TopActivations
         For each column the images, of the corpus if there is one, in which each channel is strongest.
     indexes : mapping of int to SimilarityIndex

@@ -28,9 +28,10 @@ class SimilarityExplorer(VBox):
     The similarities are computed in the browser, so that hovering needs no kernel; see
     :class:`~xai_widgets.views.SimilarityView` for what the hand and the keys do. With components, groups of features
     are drawn below, and the patches that each is strongest in. With a geometric series, a chart shows how alike the
-    corresponding place is in each picture. Around the hovered place is drawn what it can see (dashed) and what it
-    really looks at. The kernel tells the strongest channels of the hovered or pinned place, with the patches in which
-    they are strongest, and with a corpus the patches of all its images that are most alike to it.
+    corresponding place is in each picture. Around the hovered place its theoretical receptive field is drawn (dashed),
+    which is what it can see, and the empirical one, which is what it really looks at, measured as the effective
+    receptive field of Luo et al. 2016. The kernel tells the strongest channels of the hovered or pinned place, with the
+    patches in which they are strongest, and with a corpus the patches of all its images that are most alike to it.
 
     Parameters
     ----------

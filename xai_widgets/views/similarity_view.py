@@ -93,9 +93,9 @@ class SimilarityView(View):
     hidden : list of int
         The components that are not drawn.
     fields : list of list of list [right, down, width, height] of float
-        What a place of each column can see, and what it really looks at: the shift of the middle of a box from that of
-        the cell, and its size, as shares of the picture. Drawn around the hovered place, the first dashed. Default
-        empty.
+        The theoretical receptive field of a place of each column, which is what it can see, and the empirical one,
+        which is what it really looks at: the shift of the middle of a box from that of the cell, and its size, as
+        shares of the picture. Drawn around the hovered place, the first dashed. Default empty.
     profile : numpy.ndarray of float32, shape (K, P), or None
         Set by the view: in each column, the value at the corresponding place of each picture, NaN where there is none;
         as by ``link((pictures, "profile"), (curves, "y"))``.

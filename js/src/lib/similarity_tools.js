@@ -36,6 +36,8 @@ export const KEYS = [
 	["w", "with the hovered place, or each with its own"],
 	["c", "next colours"],
 	["s", "smooth or pixelated"],
+	["dashed box", "theoretical receptive field: all that the hovered place can see"],
+	["box", "effective receptive field: what it really looks at, on average"],
 ];
 
 /** @param {Model} model @param {Setter} set @param {AbortSignal} signal */
