@@ -1,6 +1,7 @@
 """Every method equals Captum's, or where Captum has none, zennit's, pytorch-grad-cam's or one by hooks written here."""
 
 import captum.attr
+import numpy as np
 import pytest
 import torch
 import zennit_twins
@@ -76,6 +77,42 @@ def smooth_grad(model, twin, x, target):
     return torch.cat(made)
 
 
+def gradient_shap(model, twin, x, target, sigma=SIGMA):
+    """Captum's, given what ours draws: seed 0, draw by draw, anew for each image."""
+    generator = torch.Generator().manual_seed(0)
+    drawn = [
+        (
+            int(torch.randint(len(references(model)), (), generator=generator)),
+            float(torch.rand((), generator=generator)),
+            torch.randn(x.shape[1:], generator=generator, dtype=x.dtype),
+        )
+        for _ in range(SAMPLES)
+    ]
+    which, alphas, noises = zip(*drawn, strict=True)
+    made = []
+    for image, label in zip(x, target, strict=True):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(np.random, "choice", lambda *_a, **_k: np.array(which))
+            patch.setattr(np.random, "uniform", lambda *_a, **_k: np.array(alphas))
+            patch.setattr(torch, "normal", lambda mean, std: torch.stack(noises) * std)
+            explain = captum.attr.GradientShap(model)
+            baselines = references(model).to(x.dtype)
+            made.append(
+                explain.attribute(image[None], baselines, n_samples=SAMPLES, stdevs=sigma, target=label)
+            )
+    return torch.cat(made)
+
+
+def expected_gradients(model, twin, x, target):
+    return gradient_shap(model, twin, x, target, sigma=0.0)
+
+
+def references(model):
+    """A black image, and one that is another photograph's negative."""
+    x = photographs(model.size[0])
+    return torch.stack([torch.zeros_like(x[0]), 1 - x[0], 1 - x[1]])
+
+
 def guided_nonlinearity(model, twin, x, target):
     """Equations 3.3, 3.6 and 3.9 by hooks on the modules of the twin, one point of the path after the other."""
     handles = []
@@ -143,6 +180,16 @@ def grad_cam_plus_plus(model, twin, x, target):
 NO_ORACLE = {
     "cam", "fem", "norm_grad", "norm_grad_convolution", "selective_norm_grad", "smooth_grad_cam_plus_plus",
 }  # fmt: skip
+
+
+def contrastive_excitation_backprop(model, twin, x, target):
+    return zennit_twins.contrastive_excitation_backprop(twin, x, target)
+
+
+def lrp(model, twin, x, target):
+    return zennit_twins.lrp(twin, x, target)
+
+
 #: Of every registered method: the other implementation, and the options with which ours does the same.
 ORACLES = {
     "gradient": (saliency, {}),
@@ -152,11 +199,15 @@ ORACLES = {
     "integrated_gradients": (integrated_gradients, {"steps": STEPS}),
     "guided_nonlinearity": (guided_nonlinearity, {"steps": STEPS}),
     "smoothgrad": (smooth_grad, {"samples": SAMPLES, "sigma": SIGMA}),
+    "expected_gradients": (expected_gradients, {"samples": SAMPLES}),
+    "gradient_shap": (gradient_shap, {"samples": SAMPLES, "sigma": SIGMA}),
     "grad_cam": (grad_cam, {}),
     "grad_cam_plus_plus": (grad_cam_plus_plus, {}),
     "guided_grad_cam": (guided_grad_cam, {}),
     "linear_approximation": (linear_approximation, {}),
     "excitation_backprop": (excitation_backprop, {"layer": "image"}),
+    "contrastive_excitation_backprop": (contrastive_excitation_backprop, {"layer": "image"}),
+    "lrp": (lrp, {"composite": "epsilon_plus"}),
 }
 
 
@@ -164,7 +215,12 @@ ORACLES = {
 #: length, a ReLU at its kink or a tie of a max-pool tips over in single precision, and a thousandth of the gradient
 #: with it: these are compared in double precision, where what is left is the method. So is the method whose other
 #: implementation folds batch-norm away, and computes activations that differ in their last bits.
-COMPUTED_PIXELS = ["integrated_gradients", "guided_nonlinearity", "smoothgrad", "excitation_backprop"]
+COMPUTED_PIXELS = [
+    "integrated_gradients", "guided_nonlinearity", "smoothgrad", "expected_gradients", "gradient_shap",
+    "excitation_backprop",
+]  # fmt: skip
+#: Those that are given images of the network beside the one that is explained.
+WITH_REFERENCES = ["expected_gradients", "gradient_shap"]
 
 
 def setting(name, dtype=torch.float32):
@@ -214,6 +270,8 @@ def test_methods_equal_the_other_implementation(method, name):
 def test_methods_that_compute_pixels_equal_the_other_implementation(method, name):
     model, twin, x, target = setting(name, torch.float64)
     oracle, options = ORACLES[method]
+    if method in WITH_REFERENCES:
+        options = {**options, "references": references(model)}
     # The function itself: a call of the method would bring the pixels to single precision.
     made = METHODS[method].function(model, x, target, **options)
     assert made.dtype == torch.float64

@@ -11,6 +11,7 @@ from __future__ import annotations
 from xai_widgets.attribution.gradient import gradient, gradient_x_input
 from xai_widgets.attribution.guided import deconvnet, guided_backprop
 from xai_widgets.attribution.path import completeness_gap, guided_nonlinearity, integrated_gradients
+from xai_widgets.attribution.expected import expected_gradients, gradient_shap
 from xai_widgets.attribution.noise import smoothgrad
 from xai_widgets.attribution.activation import grad_cam
 from xai_widgets.attribution.class_activation import (
@@ -19,7 +20,11 @@ from xai_widgets.attribution.class_activation import (
 from xai_widgets.attribution.norm_grad import (
     linear_approximation, norm_grad, norm_grad_convolution, selective_norm_grad,
 )  # fmt: skip
-from xai_widgets.attribution.excitation import excitation_backprop, probability_gap
+from xai_widgets.attribution.excitation import (
+    contrastive_excitation_backprop,
+    excitation_backprop,
+    probability_gap,
+)
 from xai_widgets.attribution.registry import METHODS, Method, as_method, get
 # isort: on
 
@@ -29,13 +34,16 @@ __all__ = [
     "as_method",
     "cam",
     "completeness_gap",
+    "contrastive_excitation_backprop",
     "deconvnet",
     "excitation_backprop",
+    "expected_gradients",
     "fem",
     "get",
     "grad_cam",
     "grad_cam_plus_plus",
     "gradient",
+    "gradient_shap",
     "gradient_x_input",
     "guided_backprop",
     "guided_grad_cam",

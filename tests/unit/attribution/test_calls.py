@@ -27,6 +27,8 @@ OPTIONS = {
     "integrated_gradients": {"steps": 5, "batch_size": 2},
     "guided_nonlinearity": {"steps": 5, "batch_size": 2},
     "smooth_grad_cam_plus_plus": {"samples": 5, "batch_size": 2},
+    "expected_gradients": {"samples": 5, "batch_size": 2},
+    "gradient_shap": {"samples": 5, "batch_size": 2},
 }
 WITH_LAYER = [name for name, method in METHODS.items() if "layer" in inspect.signature(method).parameters]
 NEED_RELU = ["deconvnet", "guided_backprop", "guided_nonlinearity", "guided_grad_cam"]
@@ -36,7 +38,7 @@ ANYWHERE = [name for name in METHODS if name not in NEED_AVERAGE]
 #: Those that look at no score.
 CLASSLESS = ["fem"]
 #: Those that refuse an operation that they have no rule for.
-NEED_RULES = ["excitation_backprop"]
+NEED_RULES = ["excitation_backprop", "contrastive_excitation_backprop", "lrp"]
 
 
 @pytest.fixture
@@ -259,6 +261,15 @@ def test_a_network_that_stops_the_gradient_is_refused(method):
             "unknown method 'guided_backprob'; did you mean",
         ),
         ("smoothgrad", {"method": 3}, TypeError, "a method is 3"),
+        ("expected_gradients", {"samples": 0}, ValueError, "samples is 0"),
+        (
+            "expected_gradients",
+            {"references": torch.zeros(2, 3, 5, 5)},
+            ValueError,
+            "the references have shape",
+        ),
+        ("gradient_shap", {"sigma": -0.1}, ValueError, "sigma -0.1"),
+        ("gradient_shap", {"batch_size": 0}, ValueError, "batch_size is 0"),
         *(
             (method, options, kind, says)
             for method in ("integrated_gradients", "guided_nonlinearity")

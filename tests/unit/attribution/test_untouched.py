@@ -161,6 +161,8 @@ OPTIONS = {
     "integrated_gradients": {"steps": 4, "batch_size": 2},
     "guided_nonlinearity": {"steps": 4, "batch_size": 2},
     "smooth_grad_cam_plus_plus": {"samples": 4, "batch_size": 2},
+    "expected_gradients": {"samples": 4, "batch_size": 2},
+    "gradient_shap": {"samples": 4, "batch_size": 2},
 }
 #: Those that have no backward pass.
 FORWARD_ONLY = ["fem"]
