@@ -272,7 +272,7 @@ def pairs(name: str, x: Tensor, made: dict[str, Pair], path: Path) -> None:
     shown = [number for number in SHOWN if number < len(x)]
     pyplot, figure, axes = figure_of(len(shown), 1 + 2 * len(keys), 1.5)
     for row, number in enumerate(shown):
-        axes[row, 0].imshow(x[number].permute(1, 2, 0))
+        axes[row, 0].imshow(x[number].permute(1, 2, 0).numpy())
         for index, key in enumerate(keys):
             one = made[key]
             r = one.correlation()[number].item()
@@ -281,7 +281,10 @@ def pairs(name: str, x: Tensor, made: dict[str, Pair], path: Path) -> None:
                 # A few pixels of a gradient are many times as large as all the others.
                 top = values.quantile(0.995).clamp(min=1e-12).item()
                 at.imshow(
-                    at_size(values[None], (x.shape[2], x.shape[3]))[0], cmap="inferno", vmin=0, vmax=top
+                    at_size(values[None], (x.shape[2], x.shape[3]))[0].numpy(),
+                    cmap="inferno",
+                    vmin=0,
+                    vmax=top,
                 )
                 words = "original" if side else "inverse"
                 if row == 0:
@@ -305,8 +308,8 @@ def patterns(name: str, model: Any, count: int, path: Path) -> dict[str, Any]:
         shown = found.patterns[column].nan_to_num(0)
         # Each as bright as it can be: how much is left of a patch differs from one to the next.
         bright = shown / shown.flatten(1).quantile(0.98, 1).clamp(min=1e-12).view(-1, 1, 1, 1)
-        axes[0, column].imshow(tiled(bright))
-        axes[1, column].imshow(tiled(found.patches[column].nan_to_num(0)))
+        axes[0, column].imshow(tiled(bright).numpy())
+        axes[1, column].imshow(tiled(found.patches[column].nan_to_num(0)).numpy())
         axes[0, column].set_title(f"channel {channel}", fontsize=9)
     axes[0, 0].set_ylabel("patterns", fontsize=9)
     axes[1, 0].set_ylabel("patches", fontsize=9)

@@ -1,5 +1,7 @@
 """The methods from their formulas, on networks small enough to work out by hand."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -46,7 +48,7 @@ def test_saliency_maps_are_those_of_the_sources():
     wanted = {
         "gradient": largest, "gradient_x_input": total, "deconvnet": largest, "guided_backprop": largest,
         "integrated_gradients": total, "guided_nonlinearity": size, "smoothgrad": largest, "grad_cam": total,
-        "excitation_backprop": total,
+        "excitation_backprop": total, "contrastive_excitation_backprop": total, "lrp": total,
     }  # fmt: skip
     assert {name: METHODS[name].reduce(values).flatten().tolist() for name in wanted} == wanted
 
@@ -159,6 +161,20 @@ def test_the_gap_of_integrated_gradients_goes_with_the_steps(network):
     change = (model.scores(x) - model.scores(torch.zeros_like(x)))[:, 1].abs().max()
     assert gaps[1] < 0.01 * change
     assert gaps[1] < gaps[0]
+
+
+def test_a_sum_that_is_far_from_the_change_of_the_score_is_said_with_both_numbers():
+    model, x = wrap(settle(Concat())), images(1)
+    # The network is steep far from its kinks: one point at the end of the path is not enough.
+    with torch.no_grad():
+        model.module.stem.bias -= 2
+    change = (model.scores(x) - model.scores(torch.zeros_like(x)))[0, 1].item()
+    with pytest.warns(UserWarning, match="more than 1 steps come nearer") as said:
+        made = attribution.integrated_gradients(model, x, 1, steps=1)
+    assert f"sum to {made.sum().item():.3g} for a change of the score of {change:.3g}" in str(said[0].message)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        attribution.integrated_gradients(model, x, 1, steps=400, quadrature="midpoint")
 
 
 def test_baselines_of_every_kind_agree():
