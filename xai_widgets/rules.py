@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -164,16 +165,41 @@ def positive_gradient(y: Tensor) -> Tensor:
 
 # -- rules for everything on the way ----------------------------------------------------------------------
 
-#: y = f(a, w), linear in the activation a and in the weight w, and added to it what comes from no activation.
-Operation = Callable[[Tensor, Tensor], Tensor]
+
+@dataclass(frozen=True)
+class Operation:
+    """y = f(a, w) + bias, linear in the activation a and in the weight w.
+
+    Attributes
+    ----------
+    function : callable
+        f.
+    kind : {"convolution", "dense", "sum"}
+        What it is; a sum, or an average, has no weights but 1.
+    bias : Tensor, optional
+        What comes from no activation, like y or broadcast to it. None: nothing.
+    channels : (int, int), optional
+        The dimension of w, and the one of y counted from its end, that number the channels of y. None: w has no such
+        dimension.
+    """
+
+    function: Callable[[Tensor, Tensor], Tensor]
+    kind: str = "sum"
+    bias: Tensor | None = None
+    channels: tuple[int, int] | None = None
+
+    def __call__(self, a: Tensor, weight: Tensor) -> Tensor:
+        """f(a, w), without the bias."""
+        return self.function(a, weight)
+
+
 #: A rule gives what ``run()`` gives, with a backward of its own.
 LinearRule = Callable[[Tensor, Tensor, Operation, Callable[[], Tensor]], Tensor]
-ScaleRule = Callable[[Tensor, Tensor, Callable[[], Tensor]], Tensor]
+ScaleRule = Callable[[Tensor, Tensor, Tensor, Callable[[], Tensor]], Tensor]
 RectifierRule = Callable[[Tensor, Callable[[], Tensor]], Tensor]
 
-_LINEAR = {
-    "linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "matmul", "mm",
-}  # fmt: skip
+_DENSE = {"linear", "matmul", "mm"}
+_CONVOLUTION = {"conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"}
 _AVERAGE = {
     "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
     "mean", "sum",
@@ -211,10 +237,10 @@ class PropagationRules(TorchFunctionMode):
     network : nn.Module
         Whose layers errors name.
     linear : callable
-        ``linear(a, w, f, run)`` for y = f(a, w) + constant: convolutions and linear layers; averages, interpolation
-        and sums, whose w is 1; and additions, as the sum of a stack.
+        ``linear(a, w, f, run)`` for y = f(a, w) + bias, f an :class:`Operation`: convolutions and linear layers;
+        averages, interpolation and sums, whose w is 1; and additions, as the sum of a stack.
     scale : callable
-        ``scale(x, factor, run)`` for y = factor * x + constant, the factor like x or broadcast to it: batch-norm in
+        ``scale(x, factor, shift, run)`` for y = factor * x + shift, both like y or broadcast to it: batch-norm in
         eval mode, and a constant that is multiplied, added or subtracted.
     rectifier : callable
         ``rectifier(x, run)`` for ReLU in all its forms, and ReLU with an upper end.
@@ -283,39 +309,75 @@ class PropagationRules(TorchFunctionMode):
             return self._rectifier(x, run)
         if name in _ADD | _SUBTRACT and kwargs.get("alpha", 1) == 1:
             return self._add(x, other, -1 if name in _SUBTRACT else 1, run)
-        if name in _LINEAR:
+        if name in _DENSE | _CONVOLUTION:
             weight = _argument(args, kwargs, 1, "weight", other)
             if _depends(weight) or not _depends(x):
                 return None
             # Without the bias, which is third.
             rest = (None, *args[3:]) if len(args) > 3 else ()
             named = _without(kwargs, "input", "weight", "other", "mat2", "bias")
-            return self._linear(x, weight, lambda a, w: func(a, w, *rest, **named), run)
+            bias = _argument(args, kwargs, 2, "bias", None)
+            return self._linear(
+                x, weight, _with_weight(name, weight, bias, lambda a, w: func(a, w, *rest, **named)), run
+            )
         if name in _AVERAGE or (name in _INTERPOLATE and _is_average(args, kwargs)):
             named = _without(kwargs, "input")
-            return self._linear(x, _one(x), lambda a, w: w * func(a, *args[1:], **named), run)
+            return self._linear(x, _one(x), Operation(lambda a, w: w * func(a, *args[1:], **named)), run)
         if func is F.batch_norm:
-            weight = _argument(args, kwargs, 3, "weight", None)
-            return self._scale(x, _one(x) if weight is None else weight.view(1, -1, *[1] * (x.ndim - 2)), run)
-        if name in _MULTIPLY and not _depends(other):
-            return self._scale(x, torch.as_tensor(other, dtype=x.dtype, device=x.device), run)
+            return self._scale(x, *_batch_norm(args, kwargs), run)
+        if name in _MULTIPLY and not _depends(other) and kwargs.get("rounding_mode") is None:
+            factor = _tensor(other, x)
+            return self._scale(x, 1 / factor if "div" in name else factor, _zero(x), run)
         if name == "mul" and not _depends(x):
-            return self._scale(other, x, run)
-        if name in _NEGATE or (name == "__rsub__" and not _depends(other)):
-            return self._scale(x, -_one(x), run)
+            return self._scale(other, x, _zero(x), run)
+        if name in _NEGATE:
+            return self._scale(x, -_one(x), _zero(x), run)
+        if name == "__rsub__" and not _depends(other):
+            return self._scale(x, -_one(x), _tensor(other, x), run)
         return None
 
     def _add(self, x: Tensor, other: Any, sign: int, run: Callable[[], Tensor]) -> Tensor:
         """The sum or the difference, where one of both may be a constant."""
         if not _depends(other):
-            return self._scale(x, _one(x), run)
+            return self._scale(x, _one(x), sign * _tensor(other, x), run)
         if sign < 0:
             positive = other
-            other = self._scale(positive, -_one(positive), lambda: -positive)
+            other = self._scale(positive, -_one(positive), _zero(positive), lambda: -positive)
         if not _depends(x):
-            return self._scale(other, _one(other), run)
+            return self._scale(other, _one(other), x, run)
         both = torch.stack(torch.broadcast_tensors(x, other))
-        return self._linear(both, _one(x), lambda a, w: w * a.sum(0), run)
+        return self._linear(both, _one(x), Operation(lambda a, w: w * a.sum(0)), run)
+
+
+def _with_weight(
+    name: str, weight: Tensor, bias: Tensor | None, function: Callable[[Tensor, Tensor], Tensor]
+) -> Operation:
+    """A convolution or a linear layer."""
+    if name in _DENSE:
+        places = {"linear": (0, -1)}.get(name, (1, -1))
+        return Operation(function, "dense", bias, places if weight.ndim == 2 else None)
+    spatial = weight.ndim - 2
+    if bias is not None:
+        bias = bias.view(-1, *[1] * spatial)
+    return Operation(function, "convolution", bias, None if "transpose" in name else (0, -spatial - 1))
+
+
+def _batch_norm(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """Factor and shift of a batch-norm, each (1, C, 1, ...)."""
+    x = args[0] if args else kwargs["input"]
+    mean, variance, weight, bias = (
+        _argument(args, kwargs, place, name, None)
+        for place, name in enumerate(("running_mean", "running_var", "weight", "bias"), 1)
+    )
+    if mean is None or variance is None:
+        # Without running statistics it takes those of the batch.
+        over = [0, *range(2, x.ndim)]
+        variance, mean = torch.var_mean(x.detach(), over, correction=0)
+    factor = (variance + _argument(args, kwargs, 7, "eps", 1e-5)).rsqrt()
+    factor = factor if weight is None else factor * weight
+    shift = -mean * factor if bias is None else bias - mean * factor
+    shape = (1, -1, *[1] * (x.ndim - 2))
+    return factor.view(shape), shift.view(shape)
 
 
 def _constant(value: Any) -> Any:
@@ -358,6 +420,14 @@ def _without(values: dict[str, Any], *names: str) -> dict[str, Any]:
 
 def _one(like: Tensor) -> Tensor:
     return torch.ones((), dtype=like.dtype, device=like.device)
+
+
+def _zero(like: Tensor) -> Tensor:
+    return torch.zeros((), dtype=like.dtype, device=like.device)
+
+
+def _tensor(value: Any, like: Tensor) -> Tensor:
+    return torch.as_tensor(value, dtype=like.dtype, device=like.device)
 
 
 def _layer_here(network: nn.Module) -> str:

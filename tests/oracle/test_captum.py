@@ -213,11 +213,11 @@ ORACLES = {
 
 #: Methods whose pixels are computed, not given. Where one of them differs in its last bit, or a batch has another
 #: length, a ReLU at its kink or a tie of a max-pool tips over in single precision, and a thousandth of the gradient
-#: with it: these are compared in double precision, where what is left is the method. So is the method whose other
-#: implementation folds batch-norm away, and computes activations that differ in their last bits.
+#: with it: these are compared in double precision, where what is left is the method. So are the methods whose
+#: other implementation folds batch-norm away, and computes activations that differ in their last bits.
 COMPUTED_PIXELS = [
     "integrated_gradients", "guided_nonlinearity", "smoothgrad", "expected_gradients", "gradient_shap",
-    "excitation_backprop",
+    "excitation_backprop", "contrastive_excitation_backprop", "lrp",
 ]  # fmt: skip
 #: Those that are given images of the network beside the one that is explained.
 WITH_REFERENCES = ["expected_gradients", "gradient_shap"]

@@ -1,11 +1,11 @@
-"""Excitation backprop by zennit, which sees modules only: batch-norm folded away, additions made modules."""
+"""Excitation backprop and relevance by zennit, which sees modules only: no batch-norm, additions made modules."""
 
 import operator
 
 import torch
 from torch import fx, nn
 from torch.fx.experimental.optimization import fuse
-from zennit.composites import LayerMapComposite
+from zennit.composites import EpsilonPlus, LayerMapComposite
 from zennit.core import BasicHook
 from zennit.layer import Sum
 from zennit.rules import NoMod, Norm, ZPlus
@@ -59,9 +59,14 @@ def with_modules(twin):
     return fx.GraphModule({**parts, **modules}, graph).eval()
 
 
-def excitation_backprop(twin, x, target):
-    """P of the pixels, by the rules of zennit's own composite but for additions."""
+def excitation_backprop(twin, x, target, sign=1):
+    """P of the pixels, by the rules of zennit's own composite but for additions.
+
+    With sign -1 it is that of the dual scores, for which the weights of the last layer are turned round.
+    """
     network = with_modules(twin)
+    with torch.no_grad():
+        [part for part in network.modules() if isinstance(part, nn.Linear)][-1].weight.mul_(sign)
     composite = LayerMapComposite(
         [
             (Sum, PositiveShares()),
@@ -73,4 +78,21 @@ def excitation_backprop(twin, x, target):
     with composite.context(network) as hooked:
         scores = hooked(given)
         start = torch.zeros_like(scores).scatter(1, target[:, None], 1.0)
+        return torch.autograd.grad(scores, given, start)[0]
+
+
+def contrastive_excitation_backprop(twin, x, target):
+    """What P of the score, summing to 1, is above that of the dual score. zennit's P has the sign of its pixel."""
+    both = [excitation_backprop(twin, x, target, sign).abs() for sign in (1, -1)]
+    p, dual = (each / each.sum((1, 2, 3), keepdim=True) for each in both)
+    return (p - dual).relu()
+
+
+def lrp(twin, x, target):
+    """Relevance of the pixels by EpsilonPlus."""
+    given = ((x - twin.mean) / twin.std).requires_grad_()
+    with EpsilonPlus(stabilizer=never_0).context(with_modules(twin)) as hooked:
+        scores = hooked(given)
+        score = scores.detach().gather(1, target[:, None])
+        start = torch.zeros_like(scores).scatter(1, target[:, None], score)
         return torch.autograd.grad(scores, given, start)[0]

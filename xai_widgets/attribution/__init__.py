@@ -25,15 +25,20 @@ from xai_widgets.attribution.excitation import (
     excitation_backprop,
     probability_gap,
 )
+from xai_widgets.attribution.lrp import conservation_gap, lrp
+from xai_widgets.attribution.relevance import COMPOSITES, Composite
 from xai_widgets.attribution.registry import METHODS, Method, as_method, get
 # isort: on
 
 __all__ = [
+    "COMPOSITES",
     "METHODS",
+    "Composite",
     "Method",
     "as_method",
     "cam",
     "completeness_gap",
+    "conservation_gap",
     "contrastive_excitation_backprop",
     "deconvnet",
     "excitation_backprop",
@@ -50,6 +55,7 @@ __all__ = [
     "guided_nonlinearity",
     "integrated_gradients",
     "linear_approximation",
+    "lrp",
     "norm_grad",
     "norm_grad_convolution",
     "probability_gap",

@@ -11,12 +11,17 @@ factor is below 0, what excites is what the convolution's weights below 0 are fo
 
 Where values below 0 are not cut off by a ReLU at once, as in the normalised image, the share of a_j is its positive
 part of the sum, (w_ji a_j)_+: the same for a_j >= 0. P then bears the sign of a_j: in which direction it excites.
+
+The contrastive form asks what excites the class and not its opposite, the dual score -S_c with weights of the opposite
+signs. With P and P' the probabilities that begin with the score and with its dual, each summing to 1 at the layer:
+
+    C(a_j) = (P(a_j) - P'(a_j))+
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -55,10 +60,10 @@ class _Shared(torch.autograd.Function):
 
 
 class _Scaled(torch.autograd.Function):
-    """y = factor * x + constant; below 0 the factor turns round the direction that excites."""
+    """y = factor * x + shift; below 0 the factor turns round the direction that excites."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, factor: Tensor, run: Callable[[], Tensor]) -> Tensor:
+    def forward(ctx: Any, x: Tensor, factor: Tensor, shift: Tensor, run: Callable[[], Tensor]) -> Tensor:
         ctx.save_for_backward(factor.sign())
         ctx.shape = x.shape
         return run()
@@ -66,7 +71,7 @@ class _Scaled(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, p: Tensor) -> tuple[Tensor | None, ...]:
         (sign,) = ctx.saved_tensors
-        return (p * sign).sum_to_size(ctx.shape), None, None
+        return (p * sign).sum_to_size(ctx.shape), None, None, None
 
 
 class _Rectified(torch.autograd.Function):
@@ -124,6 +129,11 @@ def winning_probability(model: ImageModel, x: Tensor, start: Tensor, layer: str)
         For an unknown layer, with the nearest name, one on which the scores do not depend, or an operation that has no
         rule, with its name and that of its layer.
     """
+    return _winning(model, x, [start], layer)[0]
+
+
+def _winning(model: ImageModel, x: Tensor, starts: Sequence[Tensor], layer: str) -> list[Tensor]:
+    """P at a layer for each start, by one forward pass."""
     names = [] if _is_image(model, layer) else [layer]
 
     def run(pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -131,7 +141,7 @@ def winning_probability(model: ImageModel, x: Tensor, start: Tensor, layer: str)
             scores = model(pixels)
         return scores, kept[layer] if names else pixels
 
-    made = share_out(model.module, run, x, start)
+    made = _share_out(model.module, run, x, starts)
     if made is None:
         raise off_the_way(model, layer)
     return made
@@ -158,6 +168,17 @@ def share_out(
     Tensor, (N, ...), or None
         At least 0; None if the scores do not depend on the activation.
     """
+    made = _share_out(network, run, x, [start])
+    return None if made is None else made[0]
+
+
+def _share_out(
+    network: nn.Module,
+    run: Callable[[Tensor], tuple[Tensor, Tensor]],
+    x: Tensor,
+    starts: Sequence[Tensor],
+) -> list[Tensor] | None:
+    """:func:`share_out` of each start, by one forward pass."""
     rules = PropagationRules(
         "excitation backprop", network, linear=_Shared.apply, scale=_Scaled.apply, rectifier=_Rectified.apply
     )
@@ -167,8 +188,15 @@ def share_out(
             scores, at = run(pixels)
         if not (at.requires_grad and scores.requires_grad):
             return None
-        (found,) = torch.autograd.grad(scores, at, start.clone(), allow_unused=True)
-    return None if found is None else found.to(torch.promote_types(found.dtype, torch.float32)).abs()
+        made: list[Tensor] = []
+        for start in starts:
+            # What is kept for the way back is let go by the last one.
+            more = len(made) + 1 < len(starts)
+            (found,) = torch.autograd.grad(scores, at, start.clone(), allow_unused=True, retain_graph=more)
+            if found is None:
+                return None
+            made.append(found.to(torch.promote_types(found.dtype, torch.float32)).abs())
+    return made
 
 
 def excitation_layer(model: ImageModel) -> str:
@@ -217,9 +245,7 @@ def excitation_backprop(model: ImageModel, x: Tensor, target: Tensor, *, layer: 
         operation that has no rule, such as GELU.
     """
     layer = excitation_layer(model) if layer is None else layer
-    scores = torch.zeros(len(x), len(model.labels), device=x.device)
-    start = scores.scatter(1, target.clone()[:, None], 1.0)
-    made = winning_probability(model, x, start, layer)
+    made = winning_probability(model, x, _one_hot(model, x, target), layer)
     check_places(model, layer, made)
     lost = probability_gap(made).max().item()
     if lost > TOLERANCE and (_is_image(model, layer) or model.is_cut(layer)):
@@ -229,6 +255,50 @@ def excitation_backprop(model: ImageModel, x: Tensor, target: Tensor, *, layer: 
             stacklevel=3,
         )
     return made
+
+
+@method(title="Contrastive excitation backprop", reduce=channel_sum, source="Zhang et al. 2016")
+def contrastive_excitation_backprop(
+    model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None
+) -> Tensor:
+    """Contrastive excitation backprop: which neurons of a layer win more often for the class than for its opposite.
+
+    C = (P - P')+, P the probabilities of :data:`excitation_backprop` and P' those that begin with the dual of the
+    score, whose weights have the opposite signs. Each is divided by its sum first, so that what neurons that are on by
+    their bias alone have lost of one is no contrast. One forward and two backward passes.
+
+    Parameters
+    ----------
+    model, x, target, layer
+        As for :data:`excitation_backprop`.
+
+    Returns
+    -------
+    Tensor, (N, C, h, w)
+        At least 0; its sum, at most 1, is the share of P that P' has elsewhere. Its saliency map is the sum
+        over channels.
+
+    Raises
+    ------
+    ValueError
+        As for :data:`excitation_backprop`.
+    """
+    layer = excitation_layer(model) if layer is None else layer
+    start = _one_hot(model, x, target)
+    made, dual = _winning(model, x, [start, -start], layer)
+    check_places(model, layer, made)
+    return (_summing_to_1(made) - _summing_to_1(dual)).clamp(min=0)
+
+
+def _one_hot(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
+    scores = torch.zeros(len(x), len(model.labels), device=x.device)
+    return scores.scatter(1, target.clone()[:, None], 1.0)
+
+
+def _summing_to_1(p: Tensor) -> Tensor:
+    """P divided by its sum, image by image; 0 where nothing was excited."""
+    total = p.flatten(1).sum(1).view(-1, *[1] * (p.ndim - 1))
+    return torch.where(total > 0, p / total, 0)
 
 
 def probability_gap(attribution: Tensor) -> Tensor:

@@ -1,0 +1,250 @@
+"""Layer-wise relevance propagation: the score of a class, shared out layer by layer down to the pixels.
+
+Bach et al. 2015; equation 11 of Ayyar et al.'s survey. What comes to a neuron is shared out among its inputs by the
+rule of its layer (:mod:`xai_widgets.attribution.relevance`), so that in every layer
+
+    sum_i R_i = S_c(x)                                                                    conservation (11)
+
+up to what biases and epsilon take. ReLU, and any layer that has one input for each output, passes relevance on as it
+is; max-pooling to the input that won. Batch-norm belongs to the convolution or linear layer before it: w and b of
+both are those of one layer. Where none is before it, as in DenseNet, it passes relevance on as it is too, but under
+LRP-0 and epsilon it has a factor and a bias like any layer: their relevance is that of no neuron that is near 0.
+
+For LRP-0 this makes R = a dS_c/da at every layer of a network of ReLUs (Shrikumar et al. 2016).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xai_widgets.attribution.registry import channel_sum, method
+from xai_widgets.attribution.relevance import Composite, Epsilon, Rule, ZBox, as_composite
+from xai_widgets.model import ImageModel, Target
+from xai_widgets.rules import Operation, PropagationRules
+
+TITLE = "layer-wise relevance propagation"
+#: Of the score; a sum of relevances that is farther from it is said in a warning.
+TOLERANCE = 0.1
+
+
+class _Shared(torch.autograd.Function):
+    """y = f(a, w) + bias, on whose way back the rule of the layer shares relevance out among a."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, a: Tensor, weight: Tensor, f: Operation, rule: Rule, run: Callable[[], Tensor]
+    ) -> Tensor:
+        ctx.save_for_backward(a, weight)
+        ctx.layer = f, rule
+        return run()
+
+    @staticmethod
+    def backward(ctx: Any, relevance: Tensor) -> tuple[Tensor | None, ...]:
+        a, weight = map(_precise, ctx.saved_tensors)
+        f, rule = ctx.layer
+        f = f if f.bias is None else replace(f, bias=_precise(f.bias))
+        return rule.share(a, weight, f, relevance.to(a)).to(relevance), None, None, None, None
+
+
+class _Passed(torch.autograd.Function):
+    """One output for each input, which gets its relevance."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, run: Callable[[], Tensor]) -> Tensor:
+        ctx.shape = x.shape
+        return run()
+
+    @staticmethod
+    def backward(ctx: Any, relevance: Tensor) -> tuple[Tensor | None, ...]:
+        return relevance.sum_to_size(ctx.shape), None
+
+
+def _precise(values: Tensor) -> Tensor:
+    return values.float() if values.element_size() < 4 else values
+
+
+def _layer_of(x: Tensor) -> tuple[Operation, Rule] | None:
+    """The layer whose output this is, if nothing was done with it since."""
+    return getattr(x.grad_fn, "layer", None)
+
+
+def _sees_pixels(x: Tensor) -> bool:
+    """Whether no layer is between the pixels and x."""
+    nodes = [x.grad_fn]
+    while nodes:
+        node = nodes.pop()
+        if getattr(node, "layer", None) is not None:
+            return False
+        nodes.extend(before for before, _ in getattr(node, "next_functions", ()))
+    return True
+
+
+class _Layers:
+    """What :class:`~xai_widgets.rules.PropagationRules` does with each operation under a composite."""
+
+    def __init__(self, composite: Composite) -> None:
+        self._composite = composite
+
+    def linear(self, a: Tensor, weight: Tensor, f: Operation, run: Callable[[], Tensor]) -> Tensor:
+        rule = self._composite.rule(f.kind, first=_sees_pixels(a))
+        made: Tensor = _Shared.apply(a, weight, f, rule, run)
+        return made
+
+    def scale(self, x: Tensor, factor: Tensor, shift: Tensor, run: Callable[[], Tensor]) -> Tensor:
+        made: Tensor
+        layer = _layer_of(x)
+        if layer is not None:
+            f, rule = layer
+            a, weight = x.grad_fn.saved_tensors  # type: ignore[union-attr]
+            folded = _fold(weight, f, x, factor, shift)
+            if folded is not None:
+                # Beside the layer that made x, which other operations may use as it is.
+                made = _Shared.apply(a, *folded, rule, run)
+                return made
+        if isinstance(self._composite.convolution, Epsilon) and not _sees_pixels(x):
+            alone = Operation(lambda a, w: a * w, bias=shift)
+            made = _Shared.apply(x, factor, alone, self._composite.convolution, run)
+            return made
+        made = _Passed.apply(x, run)
+        return made
+
+    def rectifier(self, x: Tensor, run: Callable[[], Tensor]) -> Tensor:
+        made: Tensor = _Passed.apply(x, run)
+        return made
+
+
+def _fold(
+    weight: Tensor, f: Operation, y: Tensor, factor: Tensor, shift: Tensor
+) -> tuple[Tensor, Operation] | None:
+    """Weight and operation of factor * y + shift, y the output of a layer; None if it is not one a channel."""
+    if f.channels is None:
+        return None
+    of_weight, of_output = f.channels
+    size = y.shape[of_output]
+    axis = factor.ndim + of_output
+    if factor.numel() != 1 and not (axis >= 0 and factor.shape[axis] == factor.numel() == size):
+        return None
+    view = [1] * weight.ndim
+    view[of_weight] = -1
+    bias = shift if f.bias is None else f.bias * factor + shift
+    return weight * factor.reshape(view), replace(f, bias=bias)
+
+
+class _Reached(Exception):
+    """The layer that sees the pixels was reached."""
+
+
+def _with_bounds(model: ImageModel, x: Tensor, box: ZBox) -> ZBox:
+    """The bounds of the pixels brought to the layer that sees them, by whatever the network does before it."""
+
+    def reach(a: Tensor, weight: Tensor, f: Operation, run: Callable[[], Tensor]) -> Tensor:
+        raise _Reached(a.detach())
+
+    def plain(x: Tensor, *rest: Any) -> Tensor:
+        made: Tensor = _Passed.apply(x, rest[-1])
+        return made
+
+    ends = [torch.as_tensor(bound).to(x).expand(x.shape[1:]) for bound in (box.low, box.high)]
+    try:
+        with PropagationRules(TITLE, model.module, linear=reach, scale=plain, rectifier=plain):
+            model(torch.stack(ends).requires_grad_())
+    except _Reached as reached:
+        low, high = reached.args[0]
+        return ZBox(torch.minimum(low, high), torch.maximum(low, high))
+    return box
+
+
+def relevance(model: ImageModel, x: Tensor, target: Tensor, composite: Composite) -> tuple[Tensor, Tensor]:
+    """Relevance of pixels, (N, C, H, W), and the scores from which it comes, (N,)."""
+    # The caller may be inside no_grad() or inference_mode().
+    with torch.inference_mode(False), torch.enable_grad():
+        x, target = x.clone(), target.clone()
+        if isinstance(composite.first, ZBox):
+            composite = replace(composite, first=_with_bounds(model, x, composite.first))
+        layers = _Layers(composite)
+        pixels = x.requires_grad_()
+        with PropagationRules(
+            TITLE, model.module, linear=layers.linear, scale=layers.scale, rectifier=layers.rectifier
+        ):
+            scores = model(pixels)
+        if not scores.requires_grad:
+            raise ValueError(
+                f"no gradient comes back through {model.name}, wanted a network whose scores depend on the pixels "
+                "by operations that have a rule"
+            )
+        score = scores.detach().gather(1, target[:, None])
+        start = torch.zeros_like(scores).scatter(1, target[:, None], score)
+        (found,) = torch.autograd.grad(scores, pixels, start)
+    return found, score[:, 0]
+
+
+@method(title="Layer-wise relevance propagation", reduce=channel_sum, source="Bach et al. 2015")
+def lrp(
+    model: ImageModel,
+    x: Tensor,
+    target: Tensor,
+    *,
+    composite: str | Rule | Composite = "epsilon_plus",
+) -> Tensor:
+    """Layer-wise relevance propagation: the score, shared out layer by layer down to the pixels.
+
+    The normalisation is part of the network: bounds of z^B are those of pixels, and a pixel has the relevance of the
+    value that the normalisation makes of it, so that under LRP-0 and epsilon one of the mean colour has none.
+
+    Parameters
+    ----------
+    model, x, target
+        As for every :class:`~xai_widgets.attribution.Method`.
+    composite : str, Rule or Composite, default "epsilon_plus"
+        A name in ``COMPOSITES``: "epsilon_gamma_box", "epsilon_plus", "epsilon_plus_flat", "epsilon_alpha2_beta1",
+        "epsilon_alpha2_beta1_flat", "deep_taylor", "deep_taylor_unbounded", "zero", "epsilon", "gamma", "alpha_beta" or
+        "z_plus". Or one rule for every layer, such as ``Epsilon(0.01)``, or a composite of your own. Deep Taylor
+        decomposition is made for scores above 0 and biases of at most 0.
+
+    Returns
+    -------
+    Tensor, (N, C, H, W)
+        In units of the score; it sums to the score up to :func:`conservation_gap`, which biases and epsilon take. A
+        warning tells the sum where it is off by more than 0.1 of the score.
+
+    Raises
+    ------
+    ValueError
+        For an unknown composite, with the nearest name, or a network with an operation that has no rule, such as GELU.
+    """
+    made, score = relevance(model, x, target, as_composite(composite))
+    total = made.flatten(1).sum(1)
+    worst = int(((total - score).abs() / score.abs()).argmax())
+    if (total - score)[worst].abs() > TOLERANCE * score[worst].abs():
+        warnings.warn(
+            f"the relevance of the pixels by {TITLE} sums to {total[worst].item():.3g} for a score of {model.name} of "
+            f"{score[worst].item():.3g}, wanted the score: the rest is taken by biases and epsilon",
+            stacklevel=3,
+        )
+    return made
+
+
+@torch.no_grad()
+def conservation_gap(model: ImageModel, attribution: Tensor, x: Any, target: Target = None) -> Tensor:
+    """How far an attribution is from summing to the score, (N,): sum_i R_i - S_c(x), equation 11.
+
+    Parameters
+    ----------
+    model, x, target
+        What the attribution was made with.
+    attribution : Tensor, (N, C, H, W)
+        What a method returned.
+
+    Returns
+    -------
+    Tensor, (N,)
+        In units of the score.
+    """
+    x, target = model.prepare(x, target)
+    return attribution.flatten(1).sum(1) - model(x).gather(1, target[:, None])[:, 0]
