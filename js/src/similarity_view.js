@@ -254,7 +254,7 @@ class View {
 		const error = model.get("kind") === "cosine" ? model.get("errors")[place?.layer ?? 0] : 0;
 		const notes = pins.map((pin, index) => `${PINS[index]}: ${this.#where(pin)}`);
 		if (pins.length === 2) notes.push(`A and B: ${number(a, b)}`);
-		if (error > 0) notes.push(`± ${shown(error)} at most`);
+		if (error > 0) notes.push(`±\u00a0${shown(error)} at most`);
 		this.#readout.show(place && cell ? this.#where(place) : "", value, notes.join(" · "));
 	}
 
