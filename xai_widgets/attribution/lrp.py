@@ -69,9 +69,10 @@ def _precise(values: Tensor) -> Tensor:
     return values.float() if values.element_size() < 4 else values
 
 
-def _layer_of(x: Tensor) -> tuple[Operation, Rule] | None:
-    """The layer whose output this is, if nothing was done with it since."""
-    return getattr(x.grad_fn, "layer", None)
+def _maker(x: Tensor) -> Any:
+    """The node of the graph that made x, or what an in-place operation wrote into it."""
+    node = x.grad_fn
+    return node.next_functions[1][0] if node is not None and node.name().endswith("CopyBackwards") else node
 
 
 def _sees_pixels(x: Tensor) -> bool:
@@ -79,7 +80,7 @@ def _sees_pixels(x: Tensor) -> bool:
     nodes = [x.grad_fn]
     while nodes:
         node = nodes.pop()
-        if getattr(node, "layer", None) is not None:
+        if hasattr(node, "layer"):
             return False
         nodes.extend(before for before, _ in getattr(node, "next_functions", ()))
     return True
@@ -98,10 +99,9 @@ class _Layers:
 
     def scale(self, x: Tensor, factor: Tensor, shift: Tensor, run: Callable[[], Tensor]) -> Tensor:
         made: Tensor
-        layer = _layer_of(x)
-        if layer is not None:
-            f, rule = layer
-            a, weight = x.grad_fn.saved_tensors  # type: ignore[union-attr]
+        layer = _maker(x)
+        if hasattr(layer, "layer"):
+            (f, rule), (a, weight) = layer.layer, layer.saved_tensors
             folded = _fold(weight, f, x, factor, shift)
             if folded is not None:
                 # Beside the layer that made x, which other operations may use as it is.
@@ -109,7 +109,8 @@ class _Layers:
                 return made
         if isinstance(self._composite.convolution, Epsilon) and not _sees_pixels(x):
             alone = Operation(lambda a, w: a * w, bias=shift)
-            made = _Shared.apply(x, factor, alone, self._composite.convolution, run)
+            # The network may go on to write into x.
+            made = _Shared.apply(x.clone(), factor, alone, self._composite.convolution, run)
             return made
         made = _Passed.apply(x, run)
         return made

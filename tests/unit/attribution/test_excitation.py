@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 import xai_widgets
-from xai_widgets.attribution import excitation_backprop, probability_gap
+from xai_widgets.attribution import contrastive_excitation_backprop, excitation_backprop, probability_gap
 from xai_widgets.attribution.excitation import excitation_layer, winning_probability
 from xai_widgets.model import ImageModel
 
@@ -186,6 +186,62 @@ def test_below_0_it_begins_with_the_dual_of_a_score():
     torch.testing.assert_close(made, winning_probability(wrap(network), x, -start, "block1"))
 
 
+# -- contrastive ------------------------------------------------------------------------------------------
+
+
+def test_contrast_is_what_the_dual_score_excites_less_by_hand():
+    model = ImageModel(Two(), size=(1, 2), mean=[0.0], std=[1.0], device="cpu")
+    x = torch.tensor([0.8, 0.4]).view(1, 1, 1, 2)
+
+    def of(target, layer):
+        return contrastive_excitation_backprop(model, x, target, layer=layer).flatten().tolist()
+
+    # The score 3 u - 2 v is excited by u, its dual 2 v - 3 u by v; u by 0.8 and 0.2 of the pixels, v by the first one.
+    assert of(0, "hidden") == [1, 0]
+    assert of(0, "image") == pytest.approx([0, 0.2])
+    # Nothing excites the dual of u + v.
+    assert of(1, "hidden") == pytest.approx([2 / 2.4, 0.4 / 2.4])
+
+
+def test_the_opposite_of_a_class_is_the_contrast_of_the_opposite_weights():
+    """(P' - P)+ is that of the dual, and both together have all that P and P' do not share."""
+    network, x = settle(SharedInPlace()), images(2)
+    start = torch.eye(CLASSES)[[1, 2]]
+    p, dual = (winning_probability(wrap(network), x, sign * start, "block1") for sign in (1, -1))
+    p, dual = (each / each.sum((1, 2, 3), keepdim=True) for each in (p, dual))
+    made = contrastive_excitation_backprop(wrap(network), x, [1, 2], layer="block1")
+    torch.testing.assert_close(made, (p - dual).relu())
+    with torch.no_grad():
+        network.fc.weight.neg_()
+    opposite = contrastive_excitation_backprop(wrap(network), x, [1, 2], layer="block1")
+    torch.testing.assert_close(made - opposite, p - dual)
+    torch.testing.assert_close(made.sum((1, 2, 3)), opposite.sum((1, 2, 3)))
+    assert ((made.sum((1, 2, 3)) > 0) & (made.sum((1, 2, 3)) < 1)).all()
+
+
+def test_contrast_takes_one_forward_and_two_backward_passes(monkeypatch):
+    class Counting(SharedInPlace):
+        passes = 0
+
+        def forward(self, x):
+            Counting.passes += 1
+            return super().forward(x)
+
+    model, x = wrap(settle(Counting())), images(2)
+    model.layers()
+    Counting.passes, backward, plain = 0, [], torch.autograd.grad
+
+    def grad(outputs, *rest, **options):
+        # Rules ask for gradients too, of one layer alone.
+        if outputs.shape == (2, CLASSES) and "retain_graph" in options:
+            backward.append(1)
+        return plain(outputs, *rest, **options)
+
+    monkeypatch.setattr(torch.autograd, "grad", grad)
+    contrastive_excitation_backprop(model, x, 1, layer="block1")
+    assert (Counting.passes, len(backward)) == (1, 2)
+
+
 # -- where ------------------------------------------------------------------------------------------------
 
 
@@ -319,6 +375,7 @@ def test_a_scale_of_each_channel_is_that_of_the_convolution_before_it():
         ("silu", lambda m, a, b: F.silu(a)),
         ("hardtanh", lambda m, a, b: F.hardtanh(a)),
         ("clamp", lambda m, a, b: a.clamp(-1, 1)),
+        ("div", lambda m, a, b: torch.div(a, 2, rounding_mode="floor")),
         ("pow", lambda m, a, b: a.pow(2)),
         ("conv2d", lambda m, a, b: F.conv2d(a, b[:1])),
     ],

@@ -1,0 +1,414 @@
+"""Layer-wise relevance propagation: by hand, its sums, batch-norm, skips, and what it is on torchvision's networks."""
+
+import warnings
+
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from networks import (
+    CLASSES,
+    RELU_NETWORKS,
+    Functional,
+    Linear,
+    SharedInPlace,
+    images,
+    one_sentence,
+    settle,
+    wrap,
+)
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from xai_widgets.attribution import COMPOSITES, Composite, conservation_gap, gradient, lrp
+from xai_widgets.attribution.relevance import (
+    AlphaBeta,
+    Epsilon,
+    Flat,
+    Gamma,
+    WSquare,
+    ZBox,
+    ZPlus,
+    as_composite,
+)
+from xai_widgets.model import ImageModel
+from xai_widgets.rules import Operation
+
+PLAIN = {"mean": [0.0] * 3, "std": [1.0] * 3}
+
+
+def quietly(*arguments, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return lrp(*arguments, **options)
+
+
+# -- by hand ----------------------------------------------------------------------------------------------
+
+A = torch.tensor([2.0, 1.0])
+#: One output, z = 3 * 2 - 4 * 1 + b.
+DENSE = Operation(F.linear, "dense", torch.tensor([1.0]), (0, -1))
+W = torch.tensor([[3.0, -4.0]])
+
+
+@pytest.mark.parametrize(
+    ("rule", "a", "expected"),
+    [
+        (Epsilon(0.0), A, [6 / 3, -4 / 3]),
+        (Epsilon(1.0), A, [6 / 4, -4 / 4]),
+        # z = -9: epsilon goes away from 0.
+        (Epsilon(1.0), torch.tensor([-2.0, 1.0]), [-6 / -10, -4 / -10]),
+        # Of w + gamma w+ and of the bias, 1 + gamma 1.
+        (Gamma(0.5), A, [9 / 6.5, -4 / 6.5]),
+        # z = -9, which favours what is below 0: -6 and -4; the bias speaks against it.
+        (Gamma(0.5), torch.tensor([-2.0, 1.0]), [-9 / -14, -6 / -14]),
+        (AlphaBeta(2.0, 1.0), A, [2 * 6 / 7, -1.0]),
+        # (-1) times -4 speaks for it.
+        (AlphaBeta(3.0, 2.0), torch.tensor([-2.0, -1.0]), [-2.0, 3 * 4 / 5]),
+        (ZPlus(), A, [6 / 7, 0]),
+        (ZPlus(), torch.tensor([-2.0, -1.0]), [0, 4 / 5]),
+        # (2 - 0) 3 and (1 - 4) (-4), the bounds 0 and 4.
+        (ZBox(0.0, 4.0), A, [6 / 18, 12 / 18]),
+        (WSquare(), A, [9 / 25, 16 / 25]),
+        (Flat(), A, [1 / 2, 1 / 2]),
+    ],
+)
+def test_rules_by_hand(rule, a, expected):
+    made = rule.share(a[None], W, DENSE, torch.tensor([[10.0]]))
+    torch.testing.assert_close(made[0], 10 * torch.tensor(expected))
+
+
+@pytest.mark.parametrize("rule", [Epsilon(0.0), Gamma(), AlphaBeta(), ZPlus(), ZBox(), WSquare(), Flat()])
+def test_what_nothing_came_to_shares_nothing_out(rule):
+    nothing = Operation(F.linear, "dense", None, (0, -1))
+    made = rule.share(torch.zeros(1, 2), torch.zeros(1, 2), nothing, torch.ones(1, 1))
+    assert torch.isfinite(made).all()
+    assert made.sum() == (1 if isinstance(rule, Flat) else 0)
+
+
+class Skip(nn.Module):
+    """S = 3 h + 2 y, h = relu(2a - b), y = h + a, with a and b the pixels of a 1 x 2 grey image."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden = nn.Linear(2, 1, bias=False)
+        self.scores = nn.Linear(2, 1, bias=False)
+        with torch.no_grad():
+            self.hidden.weight.copy_(torch.tensor([[2.0, -1.0]]))
+            self.scores.weight.copy_(torch.tensor([[3.0, 2.0]]))
+
+    def forward(self, x):
+        x = x.flatten(1)
+        h = F.relu(self.hidden(x))
+        return self.scores(torch.cat([h, h + x[:, :1]], 1))
+
+
+def test_a_skip_by_hand():
+    model = ImageModel(Skip(), size=(1, 2), mean=[0.0], std=[1.0], device="cpu")
+    x = torch.tensor([0.5, 0.4]).view(1, 1, 1, 2)
+    # h = 0.6, y = 1.1, S = 4.0: 1.8 to h and 2.2 to y, of which 1.2 to h and 1.0 to a.
+    assert lrp(model, x, 0, composite="zero").flatten().tolist() == pytest.approx([5.0 + 1.0, -2.0])
+    assert lrp(model, x, 0, composite="z_plus").flatten().tolist() == pytest.approx([3.0 + 1.0, 0.0])
+    # The box of [0, 1]: 2 * 0.5 and (0.4 - 1) * -1.
+    box = lrp(model, x, 0, composite="deep_taylor").flatten().tolist()
+    assert box == pytest.approx([3.0 * 1.0 / 1.6 + 1.0, 3.0 * 0.6 / 1.6])
+
+
+@pytest.mark.parametrize("network", RELU_NETWORKS.values())
+def test_lrp_0_is_gradient_x_what_the_normalisation_makes_of_the_pixels(network):
+    model, x = wrap(settle(network())), images(2)
+    expected = (x - model.mean) * gradient(model, x, 1)
+    torch.testing.assert_close(quietly(model, x, 1, composite="zero"), expected, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(
+        quietly(model, x, 1, composite=Epsilon(1e-7)), expected, rtol=1e-2, atol=1e-4 * expected.abs().max()
+    )
+
+
+class Dense(nn.Module):
+    """A batch-norm and constants after a concatenation, which are part of no convolution."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.more = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.norm, self.last, self.fc = nn.BatchNorm2d(8), nn.Conv2d(8, 6, 3), nn.Linear(6, CLASSES)
+
+    def forward(self, x):
+        first = self.stem(x)
+        y = torch.cat([first, self.more(first.relu())], 1)
+        y = self.norm(y).mul_(1.5).add_(0.1).relu_()
+        return self.fc(self.last(y).relu().mean((2, 3)))
+
+
+def test_batch_norm_after_a_concatenation_is_a_layer_of_its_own_under_lrp_0():
+    model, x = wrap(settle(Dense())), images(2)
+    expected = (x - model.mean) * gradient(model, x, 1)
+    torch.testing.assert_close(quietly(model, x, 1, composite="zero"), expected, rtol=1e-3, atol=1e-6)
+
+
+def test_batch_norm_after_a_concatenation_passes_relevance_on_under_the_others():
+    """Where no relevance is taken above it and below it, none is taken by its shift."""
+    network = settle(Dense())
+    with torch.no_grad():
+        for part in (network.stem, network.more, network.last, network.fc):
+            part.bias.zero_()
+    model, x = wrap(network), images(2)
+    made = quietly(model, x, 1, composite="epsilon_plus_flat")
+    assert conservation_gap(model, made, x, 1).abs().max() < 1e-4 * model.scores(x)[:, 1].abs().min()
+
+
+def test_bounds_are_those_of_the_pixels_whatever_the_normalisation():
+    """z^B of a network behind a normalisation is z^B of one that has it in its weights."""
+    inside = settle(Linear())
+    std = torch.tensor([0.25, 0.2, 0.3]).view(1, 3, 1, 1).expand(1, 3, 8, 8).flatten()
+    outside = Linear()
+    with torch.no_grad():
+        outside.fc.weight.copy_(inside.fc.weight / std)
+        outside.fc.bias.zero_()
+        inside.fc.bias.zero_()
+    box, x = Composite(Epsilon(), Epsilon(), first=ZBox()), images(2)
+    # The relevance to share out differs by the constant of the normalisation.
+    first, second = (
+        quietly(model, x, 1, composite=box) / model.scores(x)[:, 1].view(2, 1, 1, 1)
+        for model in (wrap(inside), wrap(outside, **PLAIN))
+    )
+    torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-5)
+
+
+def test_bounds_go_through_what_the_network_does_before_its_first_layer():
+    class Turned(Linear):
+        def forward(self, x):
+            return super().forward((1 - x) * 2)
+
+    x = images(1)
+    plain, turned = settle(Linear()), settle(Turned())
+    with torch.no_grad():
+        plain.fc.bias.copy_(turned.fc.bias + 2 * turned.fc.weight.sum(1))
+        plain.fc.weight.copy_(-2 * turned.fc.weight)
+    box = Composite(Epsilon(), Epsilon(), first=ZBox())
+    torch.testing.assert_close(
+        quietly(wrap(turned, **PLAIN), x, 1, composite=box), quietly(wrap(plain, **PLAIN), x, 1, composite=box),
+        rtol=1e-4, atol=1e-6,
+    )  # fmt: skip
+
+
+# -- batch-norm -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("composite", COMPOSITES)
+def test_batch_norm_is_part_of_the_convolution_before_it(composite):
+    """With factors below 0 too, and where the convolution's own output is used as well."""
+
+    class Both(nn.Module):
+        def __init__(self, norm, conv, fc):
+            super().__init__()
+            self.norm, self.conv, self.fc, self.plain = norm, conv, fc, nn.Conv2d(3, 6, 3, padding=1)
+
+        def forward(self, x):
+            y = self.plain(x)
+            normed = self.norm(y) if isinstance(self.norm, nn.BatchNorm2d) else self.conv(x)
+            return self.fc(torch.cat([normed.relu(), y.relu()], 1).flatten(1))
+
+    apart = settle(Both(nn.BatchNorm2d(6), None, nn.Linear(12 * 64, CLASSES)))
+    with torch.no_grad():
+        apart.norm.weight.copy_(torch.tensor([1.0, -1.0, 0.5, -2.0, -0.3, 2.0]))
+    folded = Both(None, fuse_conv_bn_eval(apart.plain, apart.norm), apart.fc)
+    folded.plain = apart.plain
+    x = images(2)
+    made, expected = (quietly(wrap(each.eval()), x, 1, composite=composite) for each in (apart, folded))
+    torch.testing.assert_close(made, expected, rtol=1e-3, atol=1e-5 * expected.abs().max().item())
+
+
+@pytest.mark.parametrize("composite", ["epsilon", "gamma", "z_plus"])
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda m, y: y * m.scale + m.shift, lambda m, y: m.shift + y.mul_(m.scale),
+        lambda m, y: (y - -m.shift / m.scale) * m.scale, lambda m, y: y.mul_(m.scale).add_(m.shift),
+        lambda m, y: m.shift - y * -m.scale, lambda m, y: y / (1 / m.scale) + m.shift,
+    ],
+)  # fmt: skip
+def test_constants_of_each_channel_are_part_of_the_convolution_too(operation, composite):
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(3, 4, 3, padding=1), nn.Linear(4 * 64, CLASSES)
+            self.scale = nn.Parameter(torch.tensor([1.0, -2.0, 0.5, -1.0]).view(4, 1, 1))
+            self.shift = nn.Parameter(torch.tensor([0.1, 0.2, -0.1, 0.3]).view(4, 1, 1))
+
+        def forward(self, x):
+            return self.fc(operation(self, self.conv(x)).relu().flatten(1))
+
+    class Within(Scaled):
+        def forward(self, x):
+            weight = self.conv.weight * self.scale[..., None]
+            bias = self.conv.bias * self.scale.flatten() + self.shift.flatten()
+            return self.fc(F.conv2d(x, weight, bias, padding=1).relu().flatten(1))
+
+    made, expected = (
+        quietly(wrap(settle(network())), images(2), 1, composite=composite) for network in (Scaled, Within)
+    )
+    torch.testing.assert_close(made, expected, rtol=1e-3, atol=1e-5 * expected.abs().max().item())
+
+
+def test_batch_norm_without_running_statistics_takes_those_of_the_batch():
+    def made(norm):
+        return nn.Sequential(nn.Conv2d(3, 6, 3), norm, nn.ReLU(), nn.Flatten(), nn.Linear(6 * 36, CLASSES))
+
+    x = images(2)
+    batch, fixed = made(nn.BatchNorm2d(6, track_running_stats=False)), made(nn.BatchNorm2d(6))
+    settle(fixed)
+    batch.eval()
+    with torch.no_grad():
+        y = fixed[0](x)
+        fixed[1].running_mean.copy_(y.mean((0, 2, 3)))
+        fixed[1].running_var.copy_(y.var((0, 2, 3), correction=0))
+        for theirs, ours in zip(batch.parameters(), fixed.parameters(), strict=True):
+            theirs.copy_(ours)
+    for composite in ("epsilon", "gamma"):
+        torch.testing.assert_close(
+            *(quietly(wrap(each, **PLAIN), x, 1, composite=composite) for each in (batch, fixed)),
+            rtol=1e-3, atol=1e-5,
+        )  # fmt: skip
+
+
+# -- its sums ---------------------------------------------------------------------------------------------
+
+#: Those that share out all that comes to a neuron on which something speaks for it. LRP-0 and epsilon have a bias for a
+#: batch-norm that no convolution is before; alpha-beta shares out alpha where nothing speaks against a neuron.
+CONSERVING = ["zero", "epsilon_gamma_box", "epsilon_plus", "epsilon_plus_flat", "gamma"]
+
+
+@given(st.integers(0, 10_000), st.sampled_from(sorted(RELU_NETWORKS)), st.sampled_from(CONSERVING))
+@hypothesis_settings(max_examples=60, deadline=None)
+def test_relevance_sums_to_the_score_without_biases(seed, name, composite):
+    network = settle(RELU_NETWORKS[name](), seed)
+    with torch.no_grad():
+        for part in network.modules():
+            if getattr(part, "bias", None) is not None:
+                part.bias.zero_()
+            if isinstance(part, nn.BatchNorm2d):
+                part.running_mean.zero_()
+    # In double precision: a score near 0 is a difference of large ones.
+    model = wrap(network.double(), **PLAIN)
+    x, target = images(2, seed).double(), torch.tensor([seed % CLASSES, 1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        made = lrp.function(model, x, target, composite=composite)
+    score = model(x).detach().double().gather(1, target[:, None])[:, 0]
+    scale = score.abs() + 1e-3
+    assert ((made.sum((1, 2, 3)) - score).abs() < 1e-2 * scale).all()
+
+
+@given(st.integers(0, 10_000), st.sampled_from(sorted(RELU_NETWORKS)))
+@hypothesis_settings(max_examples=30, deadline=None)
+def test_z_plus_has_the_sign_of_the_score_and_no_more_than_it(seed, name):
+    model, x = wrap(settle(RELU_NETWORKS[name](), seed)), images(2, seed)
+    score = model.scores(x)[:, 1].view(2, 1, 1, 1)
+    for composite in ("z_plus", "deep_taylor", "deep_taylor_unbounded"):
+        share = quietly(model, x, 1, composite=composite) / score
+        assert (share >= -1e-6).all()
+        assert (share.sum((1, 2, 3)) <= 1 + 1e-4).all()
+
+
+def test_a_sum_that_is_not_the_score_is_told_with_both():
+    network = settle(Functional())
+    with torch.no_grad():
+        network.fc.bias.fill_(100.0)
+    model, x = wrap(network), images(1)
+    with pytest.warns(
+        UserWarning, match=r"relevance of the pixels .* sums to .* for a score of .*, wanted"
+    ) as told:
+        made = lrp(model, x, 1)
+    score = model.scores(x)[0, 1].item()
+    assert f"sums to {made.sum().item():.3g} for a score of Functional of {score:.3g}," in str(
+        told[0].message
+    )
+    assert conservation_gap(model, made, x, 1).item() == pytest.approx(made.sum().item() - score, rel=1e-4)
+
+
+def test_no_warning_where_nothing_is_lost():
+    network = settle(Functional())
+    with torch.no_grad():
+        for part in (network.conv1, network.conv2, network.fc):
+            part.bias.zero_()
+    model, x = wrap(network), images(2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made = lrp(model, x, 1, composite="epsilon")
+    assert conservation_gap(model, made, x, 1).abs().max() < 1e-3
+
+
+# -- networks of torchvision ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet18", "resnet50", "densenet121", "googlenet", "vgg11_bn", "mobilenet_v2"]
+)
+def test_relevance_of_torchvisions_networks_is_of_the_order_of_the_score(name):
+    """Known peers return 1e15 for the sum on residual networks."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        options = {"init_weights": False} if name in ("googlenet", "vgg11_bn") else {}
+        network = getattr(torchvision.models, name)(weights=None, num_classes=10, **options)
+        if name == "vgg11_bn":
+            network.classifier = nn.Linear(512 * 49, 10)
+        for part in network.modules():
+            if isinstance(part, nn.Conv2d):
+                nn.init.kaiming_normal_(part.weight)
+            if isinstance(part, nn.Linear):
+                nn.init.kaiming_normal_(part.weight)
+                nn.init.zeros_(part.bias)
+    model, x = ImageModel(network, size=64, device="cpu"), images(1, size=64)
+    score = model.scores(x)[0, 1].item()
+    for composite in ("epsilon", "gamma", "epsilon_plus", "epsilon_gamma_box", "alpha_beta"):
+        made = quietly(model, x, 1, composite=composite)
+        # Alpha-beta shares out alpha where nothing speaks against a neuron.
+        within = 10 if composite == "alpha_beta" else 0.1
+        assert abs(made.sum().item() - score) < within * abs(score), composite
+        assert made.abs().sum().item() < 1e4 * abs(score), composite
+
+
+# -- refusals ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "says"),
+    [
+        ("epsilon_pluss", ValueError, "unknown composite 'epsilon_pluss'; did you mean 'epsilon_plus'"),
+        (3, TypeError, "composite is 3, wanted a name, a Rule or a Composite"),
+        (ZBox(), ValueError, "wanted it as first= of a Composite only"),
+    ],
+)
+def test_what_is_no_composite_is_refused(given, kind, says):
+    with pytest.raises(kind, match=says) as error:
+        as_composite(given)
+    one_sentence(error)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: Epsilon(-1.0), lambda: Gamma(-0.1), lambda: AlphaBeta(2.0, 0.5), lambda: AlphaBeta(0.0, -1.0)],
+)
+def test_settings_of_rules_out_of_range_are_refused(make):
+    with pytest.raises(ValueError, match="wanted") as error:
+        make()
+    one_sentence(error)
+
+
+def test_one_forward_and_one_backward_pass():
+    class Counting(SharedInPlace):
+        passes = 0
+
+        def forward(self, x):
+            Counting.passes += 1
+            return super().forward(x)
+
+    model = wrap(settle(Counting()))
+    model.layers()
+    for composite in ("epsilon_plus", "zero"):
+        Counting.passes = 0
+        quietly(model, images(2), 1, composite=composite)
+        assert Counting.passes == 1
