@@ -280,12 +280,8 @@ def pairs(name: str, x: Tensor, made: dict[str, Pair], path: Path) -> None:
                 at = axes[row, 1 + 2 * index + side]
                 # A few pixels of a gradient are many times as large as all the others.
                 top = values.quantile(0.995).clamp(min=1e-12).item()
-                at.imshow(
-                    at_size(values[None], (x.shape[2], x.shape[3]))[0].numpy(),
-                    cmap="inferno",
-                    vmin=0,
-                    vmax=top,
-                )
+                pixels = at_size(values[None], (x.shape[2], x.shape[3]))[0].numpy()
+                at.imshow(pixels, cmap="inferno", vmin=0, vmax=top)
                 words = "original" if side else "inverse"
                 if row == 0:
                     title = one.title.replace("`", "").replace(", ", "\n").replace(" at ", "\nat ")
