@@ -221,8 +221,9 @@ def lrp(
     """
     made, score = relevance(model, x, target, as_composite(composite))
     total = made.flatten(1).sum(1)
-    worst = int(((total - score).abs() / score.abs()).argmax())
-    if (total - score)[worst].abs() > TOLERANCE * score[worst].abs():
+    excess = (total - score).abs() - TOLERANCE * score.abs()
+    worst = int(excess.argmax())
+    if excess[worst] > 0:
         warnings.warn(
             f"the relevance of the pixels by {TITLE} sums to {total[worst].item():.3g} for a score of {model.name} of "
             f"{score[worst].item():.3g}, wanted the score: the rest is taken by biases and epsilon",
