@@ -265,7 +265,7 @@ def test_a_series_in_a_notebook_with_its_chart_with_and_without_a_kernel(lab):
     for number, value in enumerate(wanted):
         wait_for_value(page, number, value)
     # The kernel hears of it too, and the views that are linked.
-    page.wait_for_kernel("[view.frame, [int(12 * part) for part in view.position]]", [2, [6, 4]])
+    page.wait_for_kernel("[view.frame, [int(12 * part) for part in view.position or ()]]", [2, [6, 4]])
     page.wait_for_kernel("other.position == view.position and curves.stop == 2")
     page.wait_for_kernel(
         "bool(np.allclose(curves.y, series.profile(grids, 2, (4, 6)), atol=packed[0].bound, equal_nan=True))"
