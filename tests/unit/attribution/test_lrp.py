@@ -10,30 +10,15 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from networks import (
-    CLASSES,
-    RELU_NETWORKS,
-    Functional,
-    Linear,
-    SharedInPlace,
-    images,
-    one_sentence,
-    settle,
-    wrap,
-)
+    CLASSES, RELU_NETWORKS, Functional, Linear, SharedInPlace, images, one_sentence, settle, wrap,
+)  # fmt: skip
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from xai_widgets.attribution import COMPOSITES, Composite, conservation_gap, gradient, lrp
 from xai_widgets.attribution.relevance import (
-    AlphaBeta,
-    Epsilon,
-    Flat,
-    Gamma,
-    WSquare,
-    ZBox,
-    ZPlus,
-    as_composite,
-)
+    AlphaBeta, Epsilon, Flat, Gamma, WSquare, ZBox, ZPlus, as_composite,
+)  # fmt: skip
 from xai_widgets.model import ImageModel
 from xai_widgets.rules import Operation
 
