@@ -1,0 +1,30 @@
+"""What rules and composites of relevance refuse."""
+
+import pytest
+from networks import one_sentence
+
+from xai_widgets.attribution.relevance import AlphaBeta, Epsilon, Gamma, ZBox, as_composite
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "says"),
+    [
+        ("epsilon_pluss", ValueError, "unknown composite 'epsilon_pluss'; did you mean 'epsilon_plus'"),
+        (3, TypeError, "composite is 3, wanted a name, a Rule or a Composite"),
+        (ZBox(), ValueError, "wanted it as first= of a Composite only"),
+    ],
+)
+def test_what_is_no_composite_is_refused(given, kind, says):
+    with pytest.raises(kind, match=says) as error:
+        as_composite(given)
+    one_sentence(error)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: Epsilon(-1.0), lambda: Gamma(-0.1), lambda: AlphaBeta(2.0, 0.5), lambda: AlphaBeta(0.0, -1.0)],
+)
+def test_settings_of_rules_out_of_range_are_refused(make):
+    with pytest.raises(ValueError, match="wanted") as error:
+        make()
+    one_sentence(error)
