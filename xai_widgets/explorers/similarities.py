@@ -74,6 +74,12 @@ class SimilarityResult:
         one = self.packed[index]
         return [grid for grid in self.grids if (grid.network, grid.layer) == (one.network, one.layer)]
 
+    def head(self, index: int) -> str:
+        """What a column is called: its layer, of several networks with the network."""
+        one = self.packed[index]
+        several = len({packed.network for packed in self.packed}) > 1
+        return f"{one.network} {one.layer}" if several else one.layer
+
 
 def similarities(
     models: Sequence[ImageModel],

@@ -257,7 +257,8 @@ class SimilarityExplorer(VBox):
             self.view.hidden = []
         patches = thumbnails(top.patches(range(count)))
         with self.patches.hold_sync():
-            self.patches.title = f"Top patches of the components of {made.layer}, error {made.error:.1%}"
+            head = result.head(result.wanted.column)
+            self.patches.title = f"Top patches of the components of {head}, error {made.error:.1%}"
             self.patches.pictures = picture(patches.nan_to_num(1.0).flatten(0, 1))
             self.patches.columns = patches.shape[1]
             self.patches.heads = [str(part + 1) for part in range(count)]

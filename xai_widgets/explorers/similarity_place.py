@@ -121,7 +121,9 @@ class PlacePanel(VBox):
             index = result.indexes[told.column]
             size = f"{index.nbytes / 1e6:.0f} MB, indexed in {index.seconds:.1f} s"
             with self.matches.hold_sync():
-                self.matches.title = f"Most alike of {len(index)} images in {index.layer} ({size})"
+                self.matches.title = (
+                    f"Most alike of {len(index)} images in {result.head(told.column)} ({size})"
+                )
                 self.matches.pictures = picture(thumbnails(told.matches.patches[None])[0])
                 self.matches.captions = [f"{value:.3f}" for value in told.matches.values.tolist()]
             self.matches.layout.display = None
@@ -138,9 +140,8 @@ def _tell(result: SimilarityResult, frame: int, column: int, cell: tuple[int, in
     patches = result.channels[column].patches(channels) if result.channels else None
     index = result.indexes.get(column)
     matches = None if index is None else index.search(vector)
-    title = (
-        f"Strongest channels of {grid.layer} at row {cell[0]}, col {cell[1]}, and where they are strongest"
-    )
+    at = f"row {cell[0]}, col {cell[1]}"
+    title = f"Strongest channels of {result.head(column)} at {at}, and where they are strongest"
     return Told(title, column, channels, values, patches, matches)
 
 

@@ -72,6 +72,8 @@ def test_the_view_has_every_layer_of_every_network(model, photos):
     ]
     for made, wanted in zip(view.activations, pack(grids), strict=True):
         np.testing.assert_array_equal(made, wanted.codes)
+    assert [explorer.result.head(column) for column in range(3)] == view.layers
+    assert explorer.panel.channels.title.startswith("Strongest channels of net 1 at row 8, col 8")
     assert explorer.curves is None
     assert explorer.panel.matches.layout.display == "none"
     assert explorer.patches.layout.display == "none"
