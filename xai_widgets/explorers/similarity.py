@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -38,7 +37,8 @@ class SimilarityExplorer(VBox):
     model : ImageModel or sequence of ImageModel
         The networks, of different names; they are never changed.
     images : list of images, or GeometricSeries
-        The pictures: images of any kind, or those of :func:`~xai_widgets.similarity.rotations` or ``scalings``.
+        The pictures: images of any kind, or those of :func:`~xai_widgets.similarity.rotations` or ``scalings``, which
+        are shown by ascending values.
     layers : str, sequence of str or dict of str to sequence of str, optional
         Layers with places; for several networks by their names. Default: of each the last one before pooling.
     names : sequence of str, optional
@@ -111,9 +111,10 @@ class SimilarityExplorer(VBox):
             raise ValueError(f"components is {components}, wanted 0 to {MOST}")
         check_rank(rank)
         check_batch_size(batch_size)
-        self._series = images if isinstance(images, GeometricSeries) else None
+        # A chart runs from left to right, whatever the order of the list.
+        self._series = images.ascending() if isinstance(images, GeometricSeries) else None
         many = isinstance(images, list | tuple) or getattr(images, "ndim", 3) == 4
-        self._images = images.images if self._series else images if many else [images]
+        self._images = self._series.images if self._series else images if many else [images]
         self._corpus, self._seed, self._rank, self._batch_size = corpus, seed, rank, batch_size
         self.result = SimilarityResult()
         super().__init__(**kwargs)
@@ -143,8 +144,6 @@ class SimilarityExplorer(VBox):
         self.view.transforms = series.transforms
         # The image itself comes first, or what is nearest to it.
         self.view.frame = int((series.transforms - torch.eye(2, 3)).abs().sum((1, 2)).argmin())
-        if any(after <= before for before, after in pairwise(series.values)):
-            raise ValueError(f"the series goes through {list(series.values)}, wanted ascending values")
         curves = CurveView(
             x=series.values,
             stops=series.values,

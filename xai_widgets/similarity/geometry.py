@@ -45,6 +45,13 @@ class GeometricSeries:
     labels: tuple[str, ...]
     values: tuple[float, ...]
 
+    def ascending(self) -> GeometricSeries:
+        """The same by ascending values, each value once."""
+        values = sorted(set(self.values))
+        order = [self.values.index(value) for value in values]
+        labels = tuple(self.labels[index] for index in order)
+        return GeometricSeries(self.images[order], self.transforms[order], labels, tuple(values))
+
     def follow(self, position: Sequence[float], image: int | None = None) -> Tensor:
         """Where a place lies in every transformation.
 

@@ -242,5 +242,15 @@ def test_refused_networks(model, photos):
         SimilarityExplorer([model, network()], photos)
     with pytest.raises(TypeError, match="wanted an ImageModel"):
         SimilarityExplorer(nn.Identity(), photos)
-    with pytest.raises(ValueError, match="ascending"):
-        SimilarityExplorer(model, rotations(photos[0], [10, 0]))
+
+
+def test_a_series_in_any_order_is_shown_by_ascending_values(model, photos):
+    given = rotations(photos[0], [10, -20, 10, 0])
+    explorer = SimilarityExplorer(model, given, start=False)
+    np.testing.assert_array_equal(explorer.curves.x, [-20, 0, 10])
+    assert explorer.view.names == ["−20°", "0°", "10°"]
+    assert explorer.view.frame == 1
+    np.testing.assert_allclose(explorer.view.transforms, given.transforms[[1, 3, 0]])
+    images = model.images(given.images)[[1, 3, 0]].permute(0, 2, 3, 1).numpy()
+    np.testing.assert_allclose(explorer.view.images, 255 * images, atol=1)
+    explorer.close()
