@@ -309,20 +309,37 @@ class Drawn(nn.Module):
 
 KINDS = ["chain", "skip", "skip in place", "dense", "branches", "average", "max"]
 
-#: Those that share out all that comes to a neuron on which something speaks for it. LRP-0 and epsilon have a bias for a
-#: batch-norm that no convolution is before; alpha-beta shares out alpha where nothing speaks against a neuron.
-CONSERVING = ["zero", "epsilon_gamma_box", "epsilon_plus", "epsilon_plus_flat", "gamma"]
+#: Those that share out all that comes to a neuron. LRP-0 and epsilon have a bias for a batch-norm that no convolution
+#: is before; alpha-beta shares out alpha where nothing speaks against a neuron.
+CONSERVING = ["zero", "epsilon_gamma_box", "gamma"]
+#: Those that share out what comes to a neuron for which something speaks, as for every one that is on.
+CONSERVING_BEHIND_RELU = ["epsilon_plus", "epsilon_plus_flat"]
+#: Networks in which no convolution is without its own ReLU; before an addition one may be below 0.
+RECTIFIED = ["chain", "branches", "average", "max"]
+
+
+def drawn(kinds):
+    return st.lists(st.sampled_from(kinds), min_size=1, max_size=4).map(lambda some: lambda: Drawn(some))
 
 
 NETWORKS = st.one_of(
-    st.sampled_from(sorted(RELU_NETWORKS)).map(lambda name: RELU_NETWORKS[name]),
-    st.lists(st.sampled_from(KINDS), min_size=1, max_size=4).map(lambda kinds: lambda: Drawn(kinds)),
+    st.sampled_from(sorted(RELU_NETWORKS)).map(lambda name: RELU_NETWORKS[name]), drawn(KINDS)
 )
 
 
 @given(st.integers(0, 10_000), NETWORKS, st.sampled_from(CONSERVING))
 @hypothesis_settings(max_examples=80, deadline=None)
 def test_relevance_sums_to_the_score_without_biases(seed, make, composite):
+    check_sum(seed, make, composite)
+
+
+@given(st.integers(0, 10_000), drawn(RECTIFIED), st.sampled_from(CONSERVING_BEHIND_RELU))
+@hypothesis_settings(max_examples=40, deadline=None)
+def test_relevance_by_z_plus_sums_to_the_score_where_every_convolution_has_a_relu(seed, make, composite):
+    check_sum(seed, make, composite)
+
+
+def check_sum(seed, make, composite):
     network = settle(make(), seed)
     with torch.no_grad():
         for part in network.modules():
