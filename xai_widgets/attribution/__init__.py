@@ -28,6 +28,7 @@ from xai_widgets.attribution.excitation import (
 from xai_widgets.attribution.lrp import conservation_gap, lrp
 from xai_widgets.attribution.relevance import COMPOSITES, Composite
 from xai_widgets.attribution.registry import METHODS, Method, as_method, get
+from xai_widgets.attribution.meta import meta_saliency
 # isort: on
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "integrated_gradients",
     "linear_approximation",
     "lrp",
+    "meta_saliency",
     "norm_grad",
     "norm_grad_convolution",
     "probability_gap",

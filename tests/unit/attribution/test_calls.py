@@ -27,6 +27,7 @@ OPTIONS = {
     "integrated_gradients": {"steps": 5, "batch_size": 2},
     "guided_nonlinearity": {"steps": 5, "batch_size": 2},
     "smooth_grad_cam_plus_plus": {"samples": 5, "batch_size": 2},
+    "meta_saliency": {"method": "gradient"},
     "expected_gradients": {"samples": 5, "batch_size": 2},
     "gradient_shap": {"samples": 5, "batch_size": 2},
 }

@@ -161,6 +161,7 @@ OPTIONS = {
     "integrated_gradients": {"steps": 4, "batch_size": 2},
     "guided_nonlinearity": {"steps": 4, "batch_size": 2},
     "smooth_grad_cam_plus_plus": {"samples": 4, "batch_size": 2},
+    "meta_saliency": {"method": "gradient"},
     "expected_gradients": {"samples": 4, "batch_size": 2},
     "gradient_shap": {"samples": 4, "batch_size": 2},
 }

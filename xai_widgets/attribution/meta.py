@@ -1,0 +1,83 @@
+"""Meta-saliency: any method, after one step of learning the class.
+
+Rebuffi et al. 2020 (CVPR), section 4.4. With l the cross entropy of the class,
+
+    theta' = theta - 2 epsilon grad_theta l(theta, x)
+
+A network that is asked for a class that is not in the image then looks elsewhere, so that maps of different classes are
+less alike. The step is taken on a copy of the parameters, for each image anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xai_widgets.attribution.registry import Method, as_method, channel_sum, method
+from xai_widgets.model import ImageModel
+
+
+@method(title="Meta-saliency", reduce=channel_sum, source="Rebuffi et al. 2020")
+def meta_saliency(
+    model: ImageModel,
+    x: Tensor,
+    target: Tensor,
+    *,
+    method: str | Method | Callable[..., Any] = "selective_norm_grad",
+    epsilon: float = 0.001,
+    **options: Any,
+) -> Tensor:
+    """A method on the network after a step of gradient descent on the loss of the class.
+
+    Parameters
+    ----------
+    model, x, target
+        As for every :class:`~xai_widgets.attribution.Method`.
+    method : str, Method or callable, default "selective_norm_grad"
+        What is asked after the step.
+    epsilon : float, default 0.001
+        Half the learning rate; below 0 it is a step of gradient ascent, and 0 is the method itself.
+    **options
+        Passed on to the method.
+
+    Returns
+    -------
+    Tensor, (N, C, H, W)
+        What the method returns.
+
+    Raises
+    ------
+    ValueError
+        For an epsilon that is not finite, a network through which no gradient comes, or as the method.
+    """
+    if not abs(epsilon) < float("inf"):
+        raise ValueError(f"epsilon is {epsilon}, wanted a finite number such as 0.001")
+    wrapped = as_method(method)
+    # Copied inside the caller's inference_mode() the parameters could not learn.
+    with torch.inference_mode(False):
+        learner = deepcopy(model)
+        parameters = [each.requires_grad_() for each in learner.parameters() if each.is_floating_point()]
+        before = [each.detach().clone() for each in parameters]
+    made = []
+    for image, label in zip(x, target, strict=True):
+        with torch.inference_mode(False), torch.enable_grad():
+            loss = F.cross_entropy(learner(image[None].clone()), label[None].clone())
+            if not loss.requires_grad:
+                raise ValueError(
+                    f"no gradient comes back through {model.name}, wanted a network whose scores depend on its "
+                    "parameters by operations that can be differentiated"
+                )
+            steps = torch.autograd.grad(loss, parameters, allow_unused=True)
+        with torch.no_grad():
+            for each, kept, step in zip(parameters, before, steps, strict=True):
+                each.copy_(kept if step is None else kept - 2 * epsilon * step)
+        made.append(wrapped.function(learner, image[None], label[None], **options))
+        with torch.no_grad():
+            for each, kept in zip(parameters, before, strict=True):
+                each.copy_(kept)
+    return torch.cat(made)
