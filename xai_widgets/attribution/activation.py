@@ -28,6 +28,14 @@ def layer_gradient(model: ImageModel, x: Tensor, target: Tensor, layer: str) -> 
     return activation.detach().float(), gradient.float()
 
 
+def at_places(model: ImageModel, x: Tensor, target: Tensor, layer: str | None) -> tuple[Tensor, Tensor]:
+    """As :func:`layer_gradient`, both (N, C, h, w); for no layer of the last one before pooling."""
+    layer = model.default_layer() if layer is None else layer
+    activation, gradient = layer_gradient(model, x, target, layer)
+    check_places(model, layer, activation)
+    return activation, gradient
+
+
 def off_the_way(model: ImageModel, layer: str) -> ValueError:
     """The error for a layer from which nothing comes to the scores."""
     return ValueError(
@@ -65,8 +73,6 @@ def grad_cam(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None 
     ValueError
         For a layer that does not exist, with the nearest name, or whose output has no places.
     """
-    layer = model.default_layer() if layer is None else layer
-    activation, gradient = layer_gradient(model, x, target, layer)
-    check_places(model, layer, activation)
+    activation, gradient = at_places(model, x, target, layer)
     weights = gradient.mean((2, 3), keepdim=True)
     return (weights * activation).sum(1, keepdim=True).relu()

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xai_widgets.arguments import check_batch_size
-from xai_widgets.attribution.activation import check_places, grad_cam, layer_gradient
+from xai_widgets.attribution.activation import at_places, check_places, grad_cam
 from xai_widgets.attribution.guided import guided_backprop
 from xai_widgets.attribution.noise import noisy_copies
 from xai_widgets.attribution.registry import channel_sum, max_abs, method
@@ -53,8 +53,7 @@ def cam(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = Non
         a global average and a linear layer.
     """
     layer = model.default_layer() if layer is None else layer
-    activation, gradient = layer_gradient(model, x, target, layer)
-    check_places(model, layer, activation)
+    activation, gradient = at_places(model, x, target, layer)
     places = activation[0, 0].numel()
     weights = gradient.mean((2, 3), keepdim=True)
     spread = (gradient - weights).abs().amax()
@@ -100,9 +99,7 @@ def grad_cam_plus_plus(model: ImageModel, x: Tensor, target: Tensor, *, layer: s
     ValueError
         For a layer that does not exist, with the nearest name, or whose output has no places.
     """
-    layer = model.default_layer() if layer is None else layer
-    activation, gradient = layer_gradient(model, x, target, layer)
-    check_places(model, layer, activation)
+    activation, gradient = at_places(model, x, target, layer)
     return _plus_plus(activation, gradient, gradient**2, gradient**3)
 
 
@@ -145,15 +142,13 @@ def smooth_grad_cam_plus_plus(
     ValueError
         As :func:`grad_cam_plus_plus`, or for samples below 1 or a sigma below 0.
     """
-    layer = model.default_layer() if layer is None else layer
     check_batch_size(batch_size)
     made = []
     for image, label in zip(x, target, strict=True):
-        activation, _ = layer_gradient(model, image[None], label[None], layer)
-        check_places(model, layer, activation)
+        activation, _ = at_places(model, image[None], label[None], layer)
         powers = [torch.zeros_like(activation) for _ in range(3)]
         for copies in noisy_copies(image, samples, sigma, seed, batch_size):
-            _, gradient = layer_gradient(model, copies, label.expand(len(copies)), layer)
+            _, gradient = at_places(model, copies, label.expand(len(copies)), layer)
             for power, total in enumerate(powers, start=1):
                 total += (gradient**power).sum(0, keepdim=True) / samples
         made.append(_plus_plus(activation, *powers))

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xai_widgets.attribution.activation import check_places, layer_gradient
+from xai_widgets.attribution.activation import at_places
 from xai_widgets.attribution.registry import channel_sum, method
 from xai_widgets.errors import unknown
 from xai_widgets.model import ImageModel
@@ -29,14 +29,6 @@ from xai_widgets.recording import receiving
 
 #: Which layer is thought of behind another one.
 Identity = Literal["bias", "scaling", "1x1", "3x3"]
-
-
-def _at(model: ImageModel, x: Tensor, target: Tensor, layer: str | None) -> tuple[Tensor, Tensor]:
-    """Activation and gradient of a layer with places, (N, C, h, w) each."""
-    layer = model.default_layer() if layer is None else layer
-    activation, gradient = layer_gradient(model, x, target, layer)
-    check_places(model, layer, activation)
-    return activation, gradient
 
 
 def _norm(summands: Tensor) -> Tensor:
@@ -65,7 +57,7 @@ def linear_approximation(model: ImageModel, x: Tensor, target: Tensor, *, layer:
     ValueError
         For a layer that does not exist, with the nearest name, or whose output has no places.
     """
-    activation, gradient = _at(model, x, target, layer)
+    activation, gradient = at_places(model, x, target, layer)
     return gradient * activation
 
 
@@ -96,7 +88,7 @@ def norm_grad(
     """
     if identity not in get_args(Identity):
         raise ValueError(unknown("identity", identity, get_args(Identity)))
-    activation, gradient = _at(model, x, target, layer)
+    activation, gradient = at_places(model, x, target, layer)
     if identity == "bias":
         return _norm(gradient)
     if identity == "scaling":
@@ -124,7 +116,7 @@ def selective_norm_grad(model: ImageModel, x: Tensor, target: Tensor, *, layer: 
     ValueError
         As :func:`linear_approximation`.
     """
-    activation, gradient = _at(model, x, target, layer)
+    activation, gradient = at_places(model, x, target, layer)
     return _norm((gradient * activation).relu())
 
 
@@ -160,7 +152,7 @@ def norm_grad_convolution(
     layer = there[-1] if layer is None else layer
     convolution = model.find_layers([layer])[layer]
     with receiving({layer: convolution}) as kept:
-        _, gradient = _at(model, x, target, layer)
+        _, gradient = at_places(model, x, target, layer)
     if not isinstance(convolution, nn.Conv2d):
         raise ValueError(
             f"layer {layer!r} is a {type(convolution).__name__}, wanted an nn.Conv2d, such as {there[-1]!r}"
