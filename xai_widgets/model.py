@@ -270,6 +270,14 @@ class ImageModel(nn.Module):
                 raise ValueError(unknown("layer", name, valid))
         return {name: self.module.get_submodule(name) for name in names}
 
+    def check_places(self, layer: str, shape: Sequence[int]) -> None:
+        """ValueError for a layer whose output for one image has a shape without places, other than (C, h, w)."""
+        if len(shape) != 3:
+            raise ValueError(
+                f"layer {layer!r} has an output of shape {tuple(shape)}, wanted (C, h, w), such as that of "
+                f"{self.default_layer()!r}"
+            )
+
     @torch.no_grad()
     def activations(self, images: Any, layers: str | Sequence[str]) -> dict[str, Tensor]:
         """Outputs of layers for a batch of images.

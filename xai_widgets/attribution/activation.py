@@ -32,7 +32,7 @@ def at_places(model: ImageModel, x: Tensor, target: Tensor, layer: str | None) -
     """As :func:`layer_gradient`, both (N, C, h, w); for no layer of the last one before pooling."""
     layer = model.default_layer() if layer is None else layer
     activation, gradient = layer_gradient(model, x, target, layer)
-    check_places(model, layer, activation)
+    model.check_places(layer, activation.shape[1:])
     return activation, gradient
 
 
@@ -41,15 +41,6 @@ def off_the_way(model: ImageModel, layer: str) -> ValueError:
     return ValueError(
         f"the scores do not depend on layer {layer!r}, wanted one on their way, such as {model.default_layer()!r}"
     )
-
-
-def check_places(model: ImageModel, layer: str, activation: Tensor) -> None:
-    """ValueError for a layer whose output (N, ...) has no places."""
-    if activation.ndim != 4:
-        raise ValueError(
-            f"layer {layer!r} has an output of shape {tuple(activation.shape[1:])}, wanted (C, h, w), such as that of "
-            f"{model.default_layer()!r}"
-        )
 
 
 @method(title="Grad-CAM", reduce=channel_sum, source="Selvaraju et al. 2017")

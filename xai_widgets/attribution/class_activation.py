@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xai_widgets.arguments import check_batch_size
-from xai_widgets.attribution.activation import at_places, check_places, grad_cam
+from xai_widgets.attribution.activation import at_places, grad_cam
 from xai_widgets.attribution.guided import guided_backprop
 from xai_widgets.attribution.noise import noisy_copies
 from xai_widgets.attribution.registry import channel_sum, max_abs, method
@@ -206,7 +206,7 @@ def fem(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = Non
     """
     layer = model.default_layer() if layer is None else layer
     activation = model.activations(x, [layer])[layer].detach().float()
-    check_places(model, layer, activation)
+    model.check_places(layer, activation.shape[1:])
     mu = activation.mean((2, 3), keepdim=True)
     sigma = activation.std((2, 3), correction=0, keepdim=True)
     # A channel that is the same everywhere has nothing that is rare.

@@ -27,7 +27,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xai_widgets.attribution.activation import check_places, off_the_way
+from xai_widgets.attribution.activation import off_the_way
 from xai_widgets.attribution.registry import channel_sum, method
 from xai_widgets.model import ImageModel
 from xai_widgets.recording import recording
@@ -246,7 +246,7 @@ def excitation_backprop(model: ImageModel, x: Tensor, target: Tensor, *, layer: 
     """
     layer = excitation_layer(model) if layer is None else layer
     made = winning_probability(model, x, _one_hot(model, x, target), layer)
-    check_places(model, layer, made)
+    model.check_places(layer, made.shape[1:])
     lost = probability_gap(made).max().item()
     if lost > TOLERANCE and (_is_image(model, layer) or model.is_cut(layer)):
         warnings.warn(
@@ -286,7 +286,7 @@ def contrastive_excitation_backprop(
     layer = excitation_layer(model) if layer is None else layer
     start = _one_hot(model, x, target)
     made, dual = _winning(model, x, [start, -start], layer)
-    check_places(model, layer, made)
+    model.check_places(layer, made.shape[1:])
     return (_summing_to_1(made) - _summing_to_1(dual)).clamp(min=0)
 
 

@@ -327,9 +327,5 @@ def _layers_of(
         known = {layer.name: layer for layer in model.layers()}
         model.find_layers(made[model.name])
         for name in made[model.name]:
-            if len(known[name].shape) != 3:
-                raise ValueError(
-                    f"layer {name!r} has an output of shape {known[name].shape}, wanted (C, h, w), such as that of "
-                    f"{model.default_layer()!r}"
-                )
+            model.check_places(name, known[name].shape)
     return made

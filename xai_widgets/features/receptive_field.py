@@ -71,11 +71,7 @@ def _middle_gradient(model: ImageModel, x: Tensor, layer: str) -> tuple[Tensor, 
         moved = x.clone().requires_grad_()
         model(moved)
         activation = kept[layer]
-        if activation.ndim != 4:
-            raise ValueError(
-                f"layer {layer!r} has an output of shape {tuple(activation.shape[1:])}, wanted (C, h, w), such as "
-                f"that of {model.default_layer()!r}"
-            )
+        model.check_places(layer, activation.shape[1:])
         middle = activation[:, :, activation.shape[2] // 2, activation.shape[3] // 2].sum()
         gradient = torch.autograd.grad(middle, moved, allow_unused=True)[0] if middle.requires_grad else None
     return activation.detach(), torch.zeros_like(x) if gradient is None else gradient

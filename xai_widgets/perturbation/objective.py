@@ -165,9 +165,5 @@ def _images_of(elements: Tensor) -> Tensor:
 def _activation(model: ImageModel, x: Tensor, layer: str) -> Tensor:
     """The activation of a layer, (N, C, h, w); ValueError if it has no places."""
     made = model.activations(x, layer)[layer].float()
-    if made.ndim != 4:
-        raise ValueError(
-            f"layer {layer!r} has an output of shape {tuple(made.shape[1:])}, wanted (C, h, w), such as that of "
-            f"{model.default_layer()!r}"
-        )
+    model.check_places(layer, made.shape[1:])
     return made.clone()

@@ -101,10 +101,6 @@ def _unknown(model: ImageModel, layer: str, x: Tensor) -> tuple[Tensor, tuple[in
             if layer not in kept:
                 raise
     activation = kept[layer]
-    if activation.ndim != 4:
-        raise ValueError(
-            f"layer {layer!r} has an output of shape {tuple(activation.shape[1:])}, wanted (C, h, w), such as "
-            f"that of {model.default_layer()!r}"
-        )
+    model.check_places(layer, activation.shape[1:])
     rows, columns = activation.shape[2:]
     return activation[:, :, rows // 2, columns // 2].isnan().any(1), (rows, columns)

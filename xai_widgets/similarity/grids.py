@@ -123,11 +123,7 @@ def take(model: ImageModel, x: Tensor, names: Sequence[str]) -> dict[str, Tensor
     """The outputs of layers for a batch of images, each (N, h, w, C); ValueError for one without places."""
     taken = model.activations(x, names)
     for name, activation in taken.items():
-        if activation.ndim != 4:
-            raise ValueError(
-                f"layer {name!r} has an output of shape {tuple(activation.shape[1:])}, wanted (C, h, w), such as "
-                f"that of {model.default_layer()!r}"
-            )
+        model.check_places(name, activation.shape[1:])
     return {name: made.float().permute(0, 2, 3, 1).contiguous() for name, made in taken.items()}
 
 
