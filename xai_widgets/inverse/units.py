@@ -9,6 +9,7 @@ Normalisation belongs to the first unit: it begins with the image in [0, 1].
 from __future__ import annotations
 
 import operator
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -83,6 +84,33 @@ class Unit:
     affine: bool
 
 
+class _Tracer(fx.Tracer):
+    """Traces its own thread only.
+
+    A tracer of torch.fx puts its own ``nn.Module.__call__`` in place for the length of a trace, for all threads: a
+    network that runs in another one would return a proxy, and two traces at once would leave that call behind.
+    """
+
+    _one_at_a_time = threading.Lock()
+
+    def trace(self, root: Any, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
+        self._thread = threading.get_ident()
+        with self._one_at_a_time:
+            return super().trace(root, concrete_args)
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if threading.get_ident() != self._thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        if threading.get_ident() != self._thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
+
+
 def find_units(model: ImageModel | nn.Module) -> list[Unit]:
     """The chain of units of a network, from the image to the output.
 
@@ -109,7 +137,7 @@ def find_units(model: ImageModel | nn.Module) -> list[Unit]:
     name = model.name if isinstance(model, ImageModel) else type(model).__name__
     try:
         with evaluating(module):
-            graph = fx.Tracer().trace(module)
+            graph = _Tracer().trace(module)
     except Exception as error:  # a network may raise whatever it likes
         reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
         raise ValueError(

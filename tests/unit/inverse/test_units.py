@@ -1,5 +1,7 @@
 """Networks as chains of units: what the units are, that they are the network, and what is refused."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 import torchvision
@@ -119,6 +121,28 @@ def test_units_share_the_parameters_of_the_network_and_run_in_eval_mode():
     with torch.no_grad():
         network.fc.bias += 1
     torch.testing.assert_close(passes(units, x)[-1], expected.detach() + 1, atol=1e-5, rtol=1e-5)
+
+
+def test_other_threads_run_networks_while_one_is_traced():
+    other, x, seen = settle(Functional()), images(2), []
+    expected = other(x)
+
+    class Tells(nn.Module):
+        def forward(self, x):
+            with ThreadPoolExecutor(1) as thread:
+                seen.append(thread.submit(other, images(2)).result())
+            return x.relu()
+
+    assert [unit.relu for unit in find_units(Tells())] == [True]
+    torch.testing.assert_close(seen[0], expected)
+
+
+def test_two_networks_are_traced_at_once():
+    called, found = nn.Module.__call__, nn.Module.__getattr__
+    with ThreadPoolExecutor(8) as threads:
+        chains = list(threads.map(lambda _: find_units(settle(SharedInPlace())), range(24)))
+    assert [[unit.name for unit in chain] for chain in chains] == [[unit.name for unit in chains[0]]] * 24
+    assert (nn.Module.__call__, nn.Module.__getattr__) == (called, found)
 
 
 def test_a_unit_does_not_change_what_it_is_given():
