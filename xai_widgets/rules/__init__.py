@@ -1,0 +1,16 @@
+"""The same forward pass, another backward pass, for the length of one block.
+
+:class:`BackwardRules` give ReLU and max-pooling another backward; :class:`PropagationRules` every operation on the way.
+"""
+
+from xai_widgets.rules.backward import BackwardRules, deconv_relu, guided_relu, positive_gradient
+from xai_widgets.rules.propagation import Operation, PropagationRules
+
+__all__ = [
+    "BackwardRules",
+    "Operation",
+    "PropagationRules",
+    "deconv_relu",
+    "guided_relu",
+    "positive_gradient",
+]

@@ -1,0 +1,133 @@
+"""Backward rules: the same forward pass, another backward pass, for the length of one block.
+
+A :class:`torch.overrides.TorchFunctionMode` sees every call of a torch function made inside the block, whether it
+comes from a module, a functional call, a method or an in-place operator, and puts an autograd function with
+another backward in its place. The network is not touched: there is no hook to leave behind, and modules
+that are shared or run in place need no rewriting. The mode belongs to the thread, so other threads see nothing.
+
+    with BackwardRules(relu=guided_relu):
+        score = model(x)[:, target].sum()
+    (gradient,) = torch.autograd.grad(score, x)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from xai_widgets.rules.operations import (
+    MAX_POOL,
+    MAX_POOL_WITH_SWITCHES,
+    is_in_place,
+    is_relu,
+)
+
+#: A rule for ReLU takes the input and gives the output with its own backward.
+ReluRule = Callable[[Tensor], Tensor]
+#: A rule for max-pooling takes the pooled output and gives it on with its own backward before the switches.
+PoolRule = Callable[[Tensor], Tensor]
+
+
+class BackwardRules(TorchFunctionMode):
+    """Give ReLU and max-pooling another backward pass while the block runs.
+
+    Parameters
+    ----------
+    relu : callable, optional
+        ``relu(x) -> max(x, 0)`` with its own backward; in place of ``F.relu``, ``torch.relu``,
+        ``Tensor.relu``, clamping at zero from below, and of their in-place forms.
+    max_pool : callable, optional
+        ``max_pool(y) -> y`` with its own backward; applied to what the pooling returns, so that the gradient
+        passes it before it goes through the switches.
+
+    Attributes
+    ----------
+    met : dict of str to int
+        How often each rule was used: a rule that met nothing has changed nothing.
+    """
+
+    def __init__(self, *, relu: ReluRule | None = None, max_pool: PoolRule | None = None) -> None:
+        super().__init__()
+        self._relu = relu
+        self._max_pool = max_pool
+        self.met = {"relu": 0, "max_pool": 0}
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if self._relu is not None and is_relu(func, args, kwargs):
+            self.met["relu"] += 1
+            x = args[0] if args else kwargs["input"]
+            in_place = is_in_place(func, func.__name__, args, kwargs)
+            y = self._relu(x)
+            # The caller may go on with x instead of what is returned, so x has to become the result.
+            return x.copy_(y) if in_place else y
+        if self._max_pool is not None and func in MAX_POOL:
+            self.met["max_pool"] += 1
+            return self._max_pool(func(*args, **kwargs))
+        if self._max_pool is not None and func in MAX_POOL_WITH_SWITCHES:
+            self.met["max_pool"] += 1
+            y, switches = func(*args, **kwargs)
+            return self._max_pool(y), switches
+        return func(*args, **kwargs)
+
+
+def _positive(grad: Tensor) -> Tensor:
+    # relu() would be seen, and counted, by the mode itself where the backward pass runs inside its block.
+    return grad.masked_fill(grad < 0, 0)
+
+
+class _GuidedRelu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x > 0)
+        return x.clamp_min(0)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (active,) = ctx.saved_tensors
+        return _positive(grad) * active
+
+
+class _DeconvRelu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clamp_min(0)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return _positive(grad)
+
+
+class _PositiveGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, y: Tensor) -> Tensor:
+        return y.view_as(y)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return _positive(grad)
+
+
+def guided_relu(x: Tensor) -> Tensor:
+    """ReLU whose backward is relu(g) * 1[x > 0] (Springenberg et al. 2015)."""
+    return _GuidedRelu.apply(x)
+
+
+def deconv_relu(x: Tensor) -> Tensor:
+    """ReLU whose backward is relu(g), whatever the forward pass was (Zeiler and Fergus 2014)."""
+    return _DeconvRelu.apply(x)
+
+
+def positive_gradient(y: Tensor) -> Tensor:
+    """Identity whose backward is relu(g): what comes back from above loses its negative part."""
+    return _PositiveGradient.apply(y)

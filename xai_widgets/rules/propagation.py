@@ -1,0 +1,328 @@
+"""Rules for everything on the way: every operation between the pixels and the scores has a backward of its own."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from xai_widgets.rules.operations import (
+    ADD,
+    AVERAGE,
+    CONVOLUTION,
+    DENSE,
+    ELEMENTWISE,
+    INTERPOLATE,
+    MAX_POOL,
+    MAX_POOL_WITH_SWITCHES,
+    MOVING,
+    MULTIPLY,
+    NEGATE,
+    SUBTRACT,
+    argument,
+    is_average,
+    is_bounded,
+    is_in_place,
+    is_relu,
+)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """y = f(a, w) + bias, linear in the activation a and in the weight w.
+
+    Attributes
+    ----------
+    function : callable
+        f.
+    kind : {"convolution", "dense", "sum"}
+        What it is; a sum, or an average, has no weights but 1.
+    bias : Tensor, optional
+        What comes from no activation, like y or broadcast to it. None: nothing.
+    channels : (int, int), optional
+        The dimension of w, and the one of y counted from its end, that number the channels of y. None: w has no such
+        dimension.
+    """
+
+    function: Callable[[Tensor, Tensor], Tensor]
+    kind: str = "sum"
+    bias: Tensor | None = None
+    channels: tuple[int, int] | None = None
+
+    def __call__(self, a: Tensor, weight: Tensor) -> Tensor:
+        """f(a, w), without the bias."""
+        return self.function(a, weight)
+
+
+@dataclass(frozen=True)
+class Norm:
+    """y = (x - mean x) / sqrt(var x + eps) * weight + bias, mean and variance over the last dimensions.
+
+    Attributes
+    ----------
+    dims : tuple of int
+        Those dimensions, counted from the end.
+    eps : float
+    weight, bias : Tensor
+        Like y or broadcast to it.
+    """
+
+    dims: tuple[int, ...]
+    eps: float
+    weight: Tensor
+    bias: Tensor
+
+
+#: What the network computes; of another tensor in place of the first one, if one is given.
+Compute = Callable[..., Tensor]
+#: A rule gives what ``run()`` gives, with a backward of its own.
+LinearRule = Callable[[Tensor, Tensor, Operation, Compute], Tensor]
+ScaleRule = Callable[[Tensor, Tensor, Tensor, Compute], Tensor]
+FunctionRule = Callable[[Tensor, Compute], Tensor]
+ProductRule = Callable[[Tensor, Tensor, Compute], Tensor]
+NormRule = Callable[[Tensor, "Norm", Compute], Tensor]
+
+
+class PropagationRules(TorchFunctionMode):
+    """Give every operation between the pixels and the scores a backward pass of its own while the block runs.
+
+    What only moves values (concatenation, reshaping, dropout in eval mode) or picks them (max-pooling) keeps its own.
+    What has no rule is refused by its name and that of its layer. Parameters are constants: a tensor that requires a
+    gradient is one that depends on the pixels. The backward pass has to run after the block.
+
+    Parameters
+    ----------
+    title : str
+        The method, as errors say it.
+    network : nn.Module
+        Whose layers errors name.
+    linear : callable
+        ``linear(a, w, f, run)`` for y = f(a, w) + bias, f an :class:`Operation`: convolutions and linear layers;
+        averages, interpolation and sums, whose w is 1; and additions, as the sum of a stack.
+    scale : callable
+        ``scale(x, factor, shift, run)`` for y = factor * x + shift, both like y or broadcast to it: batch-norm in
+        eval mode, and a constant that is multiplied, added or subtracted.
+    rectifier : callable
+        ``rectifier(x, run)`` for ReLU in all its forms, and ReLU with an upper end.
+    activation : callable, optional
+        ``activation(x, run)`` for the other functions of one number, such as SiLU, GELU, sigmoid. Default: refused.
+    product : callable, optional
+        ``product(x, other, run)`` for x * other, both of which depend on the pixels. Default: refused.
+    norm : callable, optional
+        ``norm(x, n, run)`` for layer-norm, n a :class:`Norm`. Default: refused.
+    max_pool : callable, optional
+        ``max_pool(x, run)`` for max-pooling. Default: its own backward.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        network: nn.Module,
+        *,
+        linear: LinearRule,
+        scale: ScaleRule,
+        rectifier: FunctionRule,
+        activation: FunctionRule | None = None,
+        product: ProductRule | None = None,
+        norm: NormRule | None = None,
+        max_pool: FunctionRule | None = None,
+    ) -> None:
+        super().__init__()
+        self._title = title
+        self._network = network
+        self._linear = linear
+        self._scale = scale
+        self._rectifier = rectifier
+        self._activation = activation
+        self._product = product
+        self._norm = norm
+        self._max_pool = max_pool
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = {key: _constant(value) for key, value in (kwargs or {}).items()}
+        args = tuple(_constant(value) for value in args)
+        on_the_way = [index for index, value in enumerate(args) if _depends(value)]
+        name = getattr(func, "__name__", "")
+        if not (on_the_way or any(map(_depends, kwargs.values()))) or name in MOVING:
+            return func(*args, **kwargs)
+        x: Any = args[0] if args else kwargs.get("input")
+        in_place = is_in_place(func, name, args, kwargs)
+
+        def run(given: Tensor | None = None) -> Any:
+            first = given if given is not None else x
+            first = first.clone() if in_place else first
+            return func(first, *args[1:], **kwargs) if args else func(**{**kwargs, "input": first})
+
+        if func in MAX_POOL:
+            return run() if self._max_pool is None else self._max_pool(x, run)
+        if func in MAX_POOL_WITH_SWITCHES:
+            y, switches = run()
+            return (
+                y if self._max_pool is None else self._max_pool(x, lambda *given: run(*given)[0])
+            ), switches
+        y = self._apply(func, name, args, kwargs, run) if isinstance(x, Tensor) else None
+        if y is None:
+            result = func(*args, **kwargs)
+            if _depends(result):
+                raise ValueError(
+                    f"{self._title} has no rule for {name!r}, met in {_layer_here(self._network)!r}, wanted a network "
+                    "of convolutions, linear layers, batch-norm, ReLU, pooling, additions and concatenations"
+                )
+            return result
+        return x.copy_(y) if in_place else y
+
+    def _apply(
+        self,
+        func: Callable[..., Any],
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        run: Compute,
+    ) -> Tensor | None:
+        """The output with the backward of its rule; None for an operation that has none."""
+        x, other = args[0] if args else kwargs["input"], argument(args, kwargs, 1, "other", None)
+        if is_relu(func, args, kwargs) or is_bounded(func, args, kwargs):
+            return self._rectifier(x, run)
+        if name in ELEMENTWISE:
+            return None if self._activation is None else self._activation(x, run)
+        if name in ADD | SUBTRACT and kwargs.get("alpha", 1) == 1:
+            return self._add(x, other, -1 if name in SUBTRACT else 1, run)
+        if name in DENSE | CONVOLUTION:
+            weight = argument(args, kwargs, 1, "weight", other)
+            if _depends(weight) or not _depends(x):
+                return None
+            # Without the bias, which is third.
+            rest = (None, *args[3:]) if len(args) > 3 else ()
+            named = _without(kwargs, "input", "weight", "other", "mat2", "bias")
+            bias = argument(args, kwargs, 2, "bias", None)
+            return self._linear(
+                x, weight, _with_weight(name, weight, bias, lambda a, w: func(a, w, *rest, **named)), run
+            )
+        if name in AVERAGE or (name in INTERPOLATE and is_average(args, kwargs)):
+            named = _without(kwargs, "input")
+            return self._linear(x, _one(x), Operation(lambda a, w: w * func(a, *args[1:], **named)), run)
+        if func is F.batch_norm:
+            return self._scale(x, *_batch_norm(args, kwargs), run)
+        if name in MULTIPLY and not _depends(other) and kwargs.get("rounding_mode") is None:
+            factor = _tensor(other, x)
+            return self._scale(x, 1 / factor if "div" in name else factor, _zero(x), run)
+        if name == "mul" and not _depends(x):
+            return self._scale(other, x, _zero(x), run)
+        if name in ("mul", "mul_", "multiply", "multiply_") and self._product is not None:
+            return self._product(x, other, run)
+        if func is F.layer_norm and self._norm is not None:
+            return self._norm(x, _layer_norm(x, args, kwargs), run)
+        if name in NEGATE:
+            return self._scale(x, -_one(x), _zero(x), run)
+        if name == "__rsub__" and not _depends(other):
+            return self._scale(x, -_one(x), _tensor(other, x), run)
+        return None
+
+    def _add(self, x: Tensor, other: Any, sign: int, run: Compute) -> Tensor:
+        """The sum or the difference, where one of both may be a constant."""
+        if not _depends(other):
+            return self._scale(x, _one(x), sign * _tensor(other, x), run)
+        if sign < 0:
+            positive = other
+            other = self._scale(positive, -_one(positive), _zero(positive), lambda: -positive)
+        if not _depends(x):
+            return self._scale(other, _one(other), x, run)
+        both = torch.stack(torch.broadcast_tensors(x, other))
+        return self._linear(both, _one(x), Operation(lambda a, w: w * a.sum(0)), run)
+
+
+def _with_weight(
+    name: str, weight: Tensor, bias: Tensor | None, function: Callable[[Tensor, Tensor], Tensor]
+) -> Operation:
+    """A convolution or a linear layer."""
+    if name in DENSE:
+        places = {"linear": (0, -1)}.get(name, (1, -1))
+        return Operation(function, "dense", bias, places if weight.ndim == 2 else None)
+    spatial = weight.ndim - 2
+    if bias is not None:
+        bias = bias.view(-1, *[1] * spatial)
+    return Operation(function, "convolution", bias, None if "transpose" in name else (0, -spatial - 1))
+
+
+def _batch_norm(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """Factor and shift of a batch-norm, each (1, C, 1, ...)."""
+    x = args[0] if args else kwargs["input"]
+    mean, variance, weight, bias = (
+        argument(args, kwargs, place, name, None)
+        for place, name in enumerate(("running_mean", "running_var", "weight", "bias"), 1)
+    )
+    if mean is None or variance is None:
+        # Without running statistics it takes those of the batch.
+        over = [0, *range(2, x.ndim)]
+        variance, mean = torch.var_mean(x.detach(), over, correction=0)
+    factor = (variance + argument(args, kwargs, 7, "eps", 1e-5)).rsqrt()
+    factor = factor if weight is None else factor * weight
+    shift = -mean * factor if bias is None else bias - mean * factor
+    shape = (1, -1, *[1] * (x.ndim - 2))
+    return factor.view(shape), shift.view(shape)
+
+
+def _layer_norm(x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Norm:
+    shape = argument(args, kwargs, 1, "normalized_shape", ())
+    weight, bias = argument(args, kwargs, 2, "weight", None), argument(args, kwargs, 3, "bias", None)
+    dims = tuple(range(-len(shape), 0))
+    return Norm(
+        dims,
+        argument(args, kwargs, 4, "eps", 1e-5),
+        _one(x) if weight is None else weight,
+        _zero(x) if bias is None else bias,
+    )
+
+
+def _constant(value: Any) -> Any:
+    """Parameters without their gradient."""
+    if isinstance(value, nn.Parameter):
+        return value.detach()
+    return type(value)(map(_constant, value)) if type(value) in (list, tuple) else value
+
+
+def _depends(value: Any) -> bool:
+    """Whether a tensor, or one of several, depends on the pixels."""
+    if isinstance(value, list | tuple):
+        return any(map(_depends, value))
+    return isinstance(value, Tensor) and value.requires_grad
+
+
+def _without(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key not in names}
+
+
+def _one(like: Tensor) -> Tensor:
+    return torch.ones((), dtype=like.dtype, device=like.device)
+
+
+def _zero(like: Tensor) -> Tensor:
+    return torch.zeros((), dtype=like.dtype, device=like.device)
+
+
+def _tensor(value: Any, like: Tensor) -> Tensor:
+    return torch.as_tensor(value, dtype=like.dtype, device=like.device)
+
+
+def _layer_here(network: nn.Module) -> str:
+    """The innermost layer of a network whose code is running."""
+    names = {id(module): name for name, module in network.named_modules()}
+    frame = inspect.currentframe()
+    while frame is not None:
+        name = names.get(id(frame.f_locals.get("self")))
+        if name is not None:
+            return name or type(network).__name__
+        frame = frame.f_back
+    return type(network).__name__
