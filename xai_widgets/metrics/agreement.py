@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 def pearson(a: Tensor, b: Tensor) -> Tensor:
-    """Correlation of the values of maps (N, H, W): (N,) in [-1, 1]; NaN where a map is constant."""
+    """Correlation of the values of maps (N, H, W): (N,) in [-1, 1]; NaN where a map is constant or has a NaN."""
     _check(a, b)
     first, second = (part.flatten(1).double() for part in (a, b))
     first, second = (part - part.mean(1, keepdim=True) for part in (first, second))
@@ -26,7 +26,7 @@ def pearson(a: Tensor, b: Tensor) -> Tensor:
 
 
 def spearman(a: Tensor, b: Tensor) -> Tensor:
-    """Correlation of the ranks of maps (N, H, W): (N,) in [-1, 1]; NaN where a map is constant."""
+    """Correlation of the ranks of maps (N, H, W): (N,) in [-1, 1]; NaN where a map is constant or has a NaN."""
     _check(a, b)
     return pearson(_ranks(a), _ranks(b))
 
@@ -37,7 +37,7 @@ def ssim(a: Tensor, b: Tensor, *, sigma: float = 1.5) -> Tensor:
     Parameters
     ----------
     a, b : Tensor, (N, H, W)
-        Maps; a constant one is 0 everywhere.
+        Maps; a constant one is 0 everywhere, one with a NaN agrees with none: NaN.
     sigma : float, default 1.5
         Standard deviation of the Gaussian window in pixels. It is 11 pixels wide, or as wide as the map allows, and
         is never laid over the border.
@@ -74,12 +74,13 @@ def _ranks(maps: Tensor) -> Tensor:
     for row in maps.flatten(1):
         _, place, counts = row.unique(return_inverse=True, return_counts=True)
         rows.append((counts.cumsum(0) - (counts - 1) / 2)[place])
-    return torch.stack(rows).double()[..., None]
+    # Sorted among the others a NaN would have a rank.
+    return torch.stack(rows).double().masked_fill(maps.flatten(1).isnan(), torch.nan)[..., None]
 
 
 def _unit(maps: Tensor) -> Tensor:
     low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
-    return torch.where(high > low, (maps - low) / (high - low), 0.0)
+    return torch.where(high == low, 0.0, (maps - low) / (high - low))
 
 
 def _check(a: Tensor, b: Tensor) -> None:

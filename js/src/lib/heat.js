@@ -99,12 +99,22 @@ export function shade(values, limit, sign, table, out) {
  * @param {number} factor
  * @returns {FloatMap}
  */
-export function enlarge({ shape: [h, w], data }, factor) {
-	const width = w * factor;
-	const out = new Float32Array(h * factor * width);
-	const columns = taps(w, factor);
-	const rows = taps(h, factor);
-	for (let y = 0; y < h * factor; y++) {
+export function enlarge(map, factor) {
+	return resize(map, [map.shape[0] * factor, map.shape[1] * factor]);
+}
+
+/**
+ * A map in another resolution, not below its own: bilinear between the centres of its cells, as torch's `interpolate`.
+ *
+ * @param {FloatMap} map  of shape [h, w]
+ * @param {number[]} shape  rows and columns
+ * @returns {FloatMap}
+ */
+export function resize({ shape: [h, w], data }, [height, width]) {
+	const out = new Float32Array(height * width);
+	const columns = taps(w, width);
+	const rows = taps(h, height);
+	for (let y = 0; y < height; y++) {
 		const top = rows.low[y] * w;
 		const bottom = rows.high[y] * w;
 		const v = rows.weight[y];
@@ -120,17 +130,16 @@ export function enlarge({ shape: [h, w], data }, factor) {
 				value - value === 0 ? value : data[(v < 0.5 ? top : bottom) + (u < 0.5 ? left : right)];
 		}
 	}
-	return { shape: [h * factor, width], data: out };
+	return { shape: [height, width], data: out };
 }
 
-/** @param {number} extent @param {number} factor */
-function taps(extent, factor) {
-	const size = extent * factor;
+/** @param {number} extent @param {number} size */
+function taps(extent, size) {
 	const low = new Int32Array(size);
 	const high = new Int32Array(size);
 	const weight = new Float32Array(size);
 	for (let i = 0; i < size; i++) {
-		const place = Math.min(Math.max((i + 0.5) / factor - 0.5, 0), extent - 1);
+		const place = Math.min(Math.max(((i + 0.5) * extent) / size - 0.5, 0), extent - 1);
 		low[i] = Math.floor(place);
 		high[i] = Math.min(low[i] + 1, extent - 1);
 		weight[i] = place - low[i];

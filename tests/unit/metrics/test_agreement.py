@@ -45,6 +45,14 @@ def test_a_constant_map_has_no_correlation():
         assert torch.isnan(measure(torch.randn_like(a), a)).tolist() == [False, True, False]
 
 
+def test_a_map_with_a_nan_agrees_with_none():
+    a, b = pair(0)
+    a[1, 2, 3] = torch.nan
+    for measure in (pearson, spearman, ssim):
+        assert torch.isnan(measure(a, b)).tolist() == [False, True, False]
+        assert torch.isnan(measure(b, a)).tolist() == [False, True, False]
+
+
 @given(st.integers(0, 999))
 def test_ssim_is_that_of_scikit_image(seed):
     a, b = pair(seed, size=(24, 19))
