@@ -10,6 +10,7 @@ from torch import nn
 from twins import NETWORKS, MaxPool, pair_of, photographs
 
 from xai_widgets.attribution import METHODS
+from xai_widgets.attribution.expected import draws
 
 #: Relative: max |a - b| / max |b|.
 TOLERANCE = 1e-5
@@ -78,17 +79,10 @@ def smooth_grad(model, twin, x, target):
 
 
 def gradient_shap(model, twin, x, target, sigma=SIGMA):
-    """Captum's, given what ours draws: seed 0, draw by draw, anew for each image."""
+    """Captum's, given what ours draws: seed 0, anew for each image."""
     generator = torch.Generator().manual_seed(0)
-    drawn = [
-        (
-            int(torch.randint(len(references(model)), (), generator=generator)),
-            float(torch.rand((), generator=generator)),
-            torch.randn(x.shape[1:], generator=generator, dtype=x.dtype),
-        )
-        for _ in range(SAMPLES)
-    ]
-    which, alphas, noises = zip(*drawn, strict=True)
+    which, alphas = draws(len(references(model)), SAMPLES, generator)
+    noises = [torch.randn(x.shape[1:], generator=generator, dtype=x.dtype) for _ in range(SAMPLES)]
     made = []
     for image, label in zip(x, target, strict=True):
         with pytest.MonkeyPatch.context() as patch:

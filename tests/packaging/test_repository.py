@@ -18,7 +18,7 @@ PACKAGE = ROOT / "xai_widgets"
 FLOORS = [
     {"errors", "_version"},
     {"model", "images", "arguments", "layers", "outputs", "recording", "zoo", "data"},
-    {"rules", "run", "optim"},
+    {"rules", "run", "optim", "batches"},
     {"attribution", "perturbation", "inverse", "concepts", "features", "similarity", "metrics"},
     {"views"},
     {"explorers", "export", "cli"},

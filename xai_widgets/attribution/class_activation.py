@@ -19,10 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xai_widgets.arguments import check_batch_size
 from xai_widgets.attribution.activation import at_places, grad_cam
 from xai_widgets.attribution.guided import guided_backprop
 from xai_widgets.attribution.noise import noisy_copies
+from xai_widgets.attribution.points import sums, whole
 from xai_widgets.attribution.registry import channel_sum, max_abs, method
 from xai_widgets.model import ImageModel
 
@@ -121,7 +121,7 @@ def smooth_grad_cam_plus_plus(
     samples: int = 25,
     sigma: float = 0.15,
     seed: int = 0,
-    batch_size: int = 16,
+    batch_size: int | None = None,
 ) -> Tensor:
     """Grad-CAM++ with the derivatives averaged over noisy copies; the activation is that of the clean image.
 
@@ -142,17 +142,16 @@ def smooth_grad_cam_plus_plus(
     ValueError
         As :func:`grad_cam_plus_plus`, or for samples below 1 or a sigma below 0.
     """
-    check_batch_size(batch_size)
-    made = []
-    for image, label in zip(x, target, strict=True):
-        activation, _ = at_places(model, image[None], label[None], layer)
-        powers = [torch.zeros_like(activation) for _ in range(3)]
-        for copies in noisy_copies(image, samples, sigma, seed, batch_size):
-            _, gradient = at_places(model, copies, label.expand(len(copies)), layer)
-            for power, total in enumerate(powers, start=1):
-                total += (gradient**power).sum(0, keepdim=True) / samples
-        made.append(_plus_plus(activation, *powers))
-    return torch.cat(made)
+    layer = model.default_layer() if layer is None else layer
+    copies = noisy_copies(x, samples, sigma, seed)
+
+    def powers(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
+        _, gradient = at_places(model, x, target, layer)
+        return torch.stack([gradient, gradient**2, gradient**3], 1)
+
+    first, second, third = whole(sums(model, x, target, copies, powers, batch_size)).unbind(1)
+    activation = model.activations(x, [layer])[layer].float()
+    return _plus_plus(activation, first, second, third)
 
 
 @method(title="Guided Grad-CAM", reduce=max_abs, source="Selvaraju et al. 2017")

@@ -7,23 +7,33 @@ SHAP, noise e on the image:
     GS(x)  = the same with x + e in the place of x,   e ~ N(0, sigma^2)
     sum EG = S_c(x) - E S_c(x')                                                              completeness
 
-The mean over some draws comes near to it, the nearer the more there are.
+The mean over some draws comes near to it, the nearer the more there are. They are spread evenly over the references
+and over the way. The gap to the score of the image less the mean score of the references drawn is told where it is
+large.
 """
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from xai_widgets.arguments import check_batch_size
 from xai_widgets.attribution.gradient import score_gradient
+from xai_widgets.attribution.noise import normal
+from xai_widgets.attribution.points import Point, sums, whole
 from xai_widgets.attribution.registry import channel_sum, method
+from xai_widgets.batches import scores_of
 from xai_widgets.model import ImageModel
 
 #: The grey values that are the references where none are given.
 GREYS = (0.0, 0.25, 0.5, 0.75, 1.0)
+#: Of the change of the score; a sum that is further from it is said in a warning.
+TOLERANCE = 0.1
+#: Of the sum of all magnitudes; below it the change of the score is lost in rounding.
+ROUNDING = 1e-3
 
 
 @method(title="Expected gradients", reduce=channel_sum, source="Erion et al. 2021")
@@ -35,7 +45,7 @@ def expected_gradients(
     references: Any = None,
     samples: int = 100,
     seed: int = 0,
-    batch_size: int = 16,
+    batch_size: int | None = None,
 ) -> Tensor:
     """Expected gradients: integrated gradients, averaged over baselines from a set of references.
 
@@ -46,23 +56,25 @@ def expected_gradients(
     references : images of any kind, optional
         What the baselines are drawn from. Default: five greys from black to white.
     samples : int, default 100
-        How many pairs of a reference and a point on the way from it are drawn for each image.
+        How many pairs of a reference and a point on the way from it are drawn for each image: the points one in each
+        of as many equal parts of the way, the references in turn.
     seed : int, default 0
         Of the draws, which are made on the CPU and anew for each image.
-    batch_size : int, default 16
-        Points per pass through the network.
+    batch_size : int, optional
+        Points per pass through the network, of all images. Default: as many as fit into memory.
 
     Returns
     -------
     Tensor, (N, C, H, W)
-        In units of the score; its sum comes near to S_c(x) less the mean score of the references.
+        In units of the score; its sum comes near to S_c(x) less the mean score of the references. A warning tells a sum
+        that is off by more than a tenth of that.
 
     Raises
     ------
     ValueError
         For samples below 1, or references that are no images of the network.
     """
-    return _expected(model, x, target, references, samples, 0.0, seed, batch_size)
+    return _expected("the expected gradients", model, x, target, references, samples, 0.0, seed, batch_size)
 
 
 @method(title="Gradient SHAP", reduce=channel_sum, source="Lundberg and Lee 2017")
@@ -75,7 +87,7 @@ def gradient_shap(
     samples: int = 100,
     sigma: float = 0.05,
     seed: int = 0,
-    batch_size: int = 16,
+    batch_size: int | None = None,
 ) -> Tensor:
     """Gradient SHAP: expected gradients of noisy copies of the image.
 
@@ -89,17 +101,20 @@ def gradient_shap(
     Returns
     -------
     Tensor, (N, C, H, W)
-        In units of the score.
+        In units of the score; its sum, and what is told of it, is that of :func:`expected_gradients`.
 
     Raises
     ------
     ValueError
         As :func:`expected_gradients`, or for a sigma below 0.
     """
-    return _expected(model, x, target, references, samples, sigma, seed, batch_size)
+    return _expected(
+        "the values of gradient SHAP", model, x, target, references, samples, sigma, seed, batch_size
+    )
 
 
 def _expected(
+    title: str,
     model: ImageModel,
     x: Tensor,
     target: Tensor,
@@ -107,38 +122,64 @@ def _expected(
     samples: int,
     sigma: float,
     seed: int,
-    batch_size: int,
+    batch_size: int | None,
 ) -> Tensor:
     if samples < 1 or not sigma >= 0:
         raise ValueError(f"samples is {samples} and sigma {sigma}, wanted samples >= 1 and sigma >= 0")
-    check_batch_size(batch_size)
+    baselines = _baselines(model, x, references)
+
+    def points() -> Iterator[Point]:
+        for n, image in enumerate(x):
+            generator = torch.Generator().manual_seed(seed)
+            for which, alpha in zip(*draws(len(baselines), samples, generator), strict=True):
+                end = image + sigma * normal(image, generator) if sigma else image
+                way = end - baselines[which]
+                yield Point(n, baselines[which] + alpha * way, way / samples)
+
+    made = whole(sums(model, x, target, points(), score_gradient, batch_size))
+    which, _ = draws(len(baselines), samples, torch.Generator().manual_seed(seed))
+    drawn, times = torch.tensor(which).unique(return_counts=True)
+    shares = (times / samples).to(x.device)
+    mean = shares @ scores_of(model, baselines[drawn.to(x.device)], batch_size)
+    change = scores_of(model, x, batch_size).gather(1, target[:, None])[:, 0] - mean[target]
+    _tell_gap(title, model, made, change, samples)
+    return made
+
+
+def _baselines(model: ImageModel, x: Tensor, references: Any) -> Tensor:
+    """The references, (K, C, H, W)."""
     if references is None:
-        baselines = x.new_tensor(GREYS).view(-1, 1, 1, 1).expand(-1, *x.shape[1:])
-    else:
-        baselines = model.images(references).to(x)
-        if baselines.shape[1:] != x.shape[1:]:
-            raise ValueError(
-                f"the references have shape {tuple(baselines.shape)}, wanted images like x, "
-                f"(K, {', '.join(map(str, x.shape[1:]))})"
-            )
-    made = []
-    for image, label in zip(x, target, strict=True):
-        generator = torch.Generator().manual_seed(seed)
-        total = torch.zeros_like(image)
-        for at in range(0, samples, batch_size):
-            # Draw by draw, so that they do not hang on the batch size.
-            drawn = [_draw(image, len(baselines), generator) for _ in range(min(batch_size, samples - at))]
-            which, alphas, noises = zip(*drawn, strict=True)
-            start = baselines[list(which)]
-            way = image + sigma * torch.stack(noises) - start
-            points = start + torch.tensor(alphas).to(image).view(-1, 1, 1, 1) * way
-            total += (way * score_gradient(model, points, label.expand(len(points)))).sum(0)
-        made.append(total / samples)
-    return torch.stack(made)
+        return x.new_tensor(GREYS).view(-1, 1, 1, 1).expand(-1, *x.shape[1:])
+    baselines = model.images(references).to(x)
+    if baselines.shape[1:] != x.shape[1:]:
+        raise ValueError(
+            f"the references have shape {tuple(baselines.shape)}, wanted images like x, "
+            f"(K, {', '.join(map(str, x.shape[1:]))})"
+        )
+    return baselines
 
 
-def _draw(image: Tensor, count: int, generator: torch.Generator) -> tuple[int, float, Tensor]:
-    """Which reference, how far on the way from it, and noise."""
-    which = int(torch.randint(count, (), generator=generator))
-    alpha = float(torch.rand((), generator=generator))
-    return which, alpha, torch.randn(image.shape, generator=generator, dtype=image.dtype).to(image.device)
+def draws(count: int, samples: int, generator: torch.Generator) -> tuple[list[int], list[float]]:
+    """Which of ``count`` references are drawn, and how far on the way from each, both of length ``samples``.
+
+    Each draw is as likely as any other, but they are spread evenly: one point in each of as many equal parts of the
+    way as there are samples, and each reference once among as many neighbouring parts as there are references. The
+    mean over them is right on average, as that over independent draws, and varies less.
+    """
+    parts = torch.arange(samples, dtype=torch.float64)
+    alphas = (parts + torch.rand(samples, generator=generator, dtype=torch.float64)) / samples
+    rounds = [torch.randperm(count, generator=generator) for _ in range(-(-samples // count))]
+    return torch.cat(rounds)[:samples].tolist(), alphas.tolist()
+
+
+def _tell_gap(title: str, model: ImageModel, made: Tensor, change: Tensor, samples: int) -> None:
+    """Warn of a sum that is far from the change of the score."""
+    total = made.sum((1, 2, 3))
+    excess = (total - change).abs() - TOLERANCE * change.abs() - ROUNDING * made.abs().sum((1, 2, 3))
+    worst = int(excess.argmax())
+    if excess[worst] > 0:
+        warnings.warn(
+            f"{title} of {model.name} sum to {total[worst].item():.3g} for a change of the score, on average over the "
+            f"references, of {change[worst].item():.3g}, wanted the same: more than {samples} samples come nearer",
+            stacklevel=5,
+        )

@@ -6,12 +6,13 @@ Smilkov et al. 2017: A~(x) = 1/n sum_k A(x + N(0, sigma^2)), sigma 10 to 20 % of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from xai_widgets.arguments import check_batch_size
+from xai_widgets.attribution.points import Point, sums, whole
 from xai_widgets.attribution.registry import Method, as_method, max_abs, method
 from xai_widgets.model import ImageModel
 
@@ -26,7 +27,7 @@ def smoothgrad(
     samples: int = 25,
     sigma: float = 0.15,
     seed: int = 0,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     **options: Any,
 ) -> Tensor:
     """Mean of a method over noisy copies of each image.
@@ -44,8 +45,8 @@ def smoothgrad(
         At least 0; standard deviation of the noise, as a share of the image's own range (max x - min x).
     seed : int, default 0
         Of the noise, which is drawn on the CPU and anew for each image: the same on every device and in every batch.
-    batch_size : int, default 16
-        Copies per pass.
+    batch_size : int, optional
+        Copies per pass, of all images. Default: as many as fit into memory.
     **options
         Passed on to the method.
 
@@ -54,28 +55,24 @@ def smoothgrad(
     Tensor, (N, C, H, W)
         What the method returns, averaged. Noisy pixels may leave [0, 1], as published.
     """
-    check_batch_size(batch_size)
     wrapped = as_method(method)
-    means = []
-    for image, label in zip(x, target, strict=True):
-        total = torch.zeros((), device=image.device)
-        for copies in noisy_copies(image, samples, sigma, seed, batch_size):
-            total = total + wrapped.function(model, copies, label.expand(len(copies)), **options).sum(0)
-        means.append(total / samples)
-    return torch.stack(means)
+    copies = noisy_copies(x, samples, sigma, seed)
+    explain = partial(wrapped.function, **options)
+    return whole(sums(model, x, target, copies, explain, batch_size))
 
 
-def noisy_copies(image: Tensor, samples: int, sigma: float, seed: int, batch_size: int) -> Iterator[Tensor]:
-    """Copies of an image (C, H, W) with noise, so many at a time; parameters as for :func:`smoothgrad`."""
+def noisy_copies(x: Tensor, samples: int, sigma: float, seed: int) -> Iterator[Point]:
+    """Copies of images (N, C, H, W) with noise, each with its share of the mean; the rest as for :func:`smoothgrad`."""
     if samples < 1 or sigma < 0:
         raise ValueError(f"samples is {samples} and sigma {sigma}, wanted samples >= 1 and sigma >= 0")
-    spread = sigma * (image.max() - image.min())
-    generator = torch.Generator().manual_seed(seed)
-    for at in range(0, samples, batch_size):
-        # Copy by copy, so that the noise does not hang on the batch size.
-        noise = [_normal(image, generator) for _ in range(min(batch_size, samples - at))]
-        yield image + spread * torch.stack(noise)
+    share = torch.tensor(1 / samples, device=x.device)
+    for n, image in enumerate(x):
+        spread = sigma * (image.max() - image.min())
+        generator = torch.Generator().manual_seed(seed)
+        for _ in range(samples):
+            yield Point(n, image + spread * normal(image, generator), share)
 
 
-def _normal(image: Tensor, generator: torch.Generator) -> Tensor:
+def normal(image: Tensor, generator: torch.Generator) -> Tensor:
+    """Noise like an image, drawn on the CPU."""
     return torch.randn(image.shape, generator=generator, dtype=image.dtype, device="cpu").to(image.device)

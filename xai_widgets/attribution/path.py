@@ -18,10 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xai_widgets.arguments import check_batch_size
 from xai_widgets.attribution.gradient import score_gradient
 from xai_widgets.attribution.guided import relu_rules
+from xai_widgets.attribution.points import Point, sums, whole
 from xai_widgets.attribution.registry import abs_sum, channel_sum, method
+from xai_widgets.batches import scores_of
 from xai_widgets.images import check_baseline
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.rules import guided_relu, positive_gradient
@@ -57,13 +58,10 @@ def path_integral(
     baseline: Tensor,
     steps: int,
     quadrature: Quadrature,
-    batch_size: int,
+    batch_size: int | None,
 ) -> Tensor:
     """(x - x') times the weighted mean of the gradients at the points of the path, (N, C, H, W)."""
-    made = torch.zeros_like(x)
-    for so_far in path_sums(model, x, target, baseline, steps, quadrature, batch_size):
-        made = so_far
-    return made
+    return (x - baseline) * whole(_gradients(model, x, target, baseline, steps, quadrature, batch_size))
 
 
 def path_sums(
@@ -73,23 +71,33 @@ def path_sums(
     baseline: Tensor,
     steps: int,
     quadrature: Quadrature,
-    batch_size: int,
+    batch_size: int | None,
 ) -> Iterator[Tensor]:
-    """The :func:`path_integral` as far as it is summed up, after each pass; image by image."""
-    check_batch_size(batch_size)
+    """The :func:`path_integral` as far as it is summed up, after each pass; one image after the other."""
+    for so_far in _gradients(model, x, target, baseline, steps, quadrature, batch_size):
+        yield (x - baseline) * so_far
+
+
+def _gradients(
+    model: ImageModel,
+    x: Tensor,
+    target: Tensor,
+    baseline: Tensor,
+    steps: int,
+    quadrature: Quadrature,
+    batch_size: int | None,
+) -> Iterator[Tensor]:
+    """The weighted mean of the gradients as far as it is summed up, after each pass."""
     alphas, weights = (
-        torch.tensor(part, dtype=x.dtype, device=x.device) for part in nodes(quadrature, steps)
+        torch.tensor(part, dtype=x.dtype, device=x.device).view(-1, 1, 1, 1)
+        for part in nodes(quadrature, steps)
     )
-    # Inside the caller's inference_mode() it could not be added to when the run goes on outside of it.
-    with torch.inference_mode(False):
-        total = torch.zeros_like(x)
-    for n in range(len(x)):
-        for at in range(0, steps, batch_size):
-            alpha = alphas[at : at + batch_size].view(-1, 1, 1, 1)
-            points = baseline[n] + alpha * (x[n] - baseline[n])
-            gradients = score_gradient(model, points, target[n].expand(len(points)))
-            total[n] += torch.einsum("k,kchw->chw", weights[at : at + batch_size], gradients)
-            yield (x - baseline) * total
+    points = (
+        Point(n, start + alpha * (end - start), weight)
+        for n, (start, end) in enumerate(zip(baseline, x, strict=True))
+        for alpha, weight in zip(alphas, weights, strict=True)
+    )
+    return sums(model, x, target, points, score_gradient, batch_size)
 
 
 @method(title="Integrated gradients", reduce=channel_sum, source="Sundararajan et al. 2017")
@@ -101,7 +109,7 @@ def integrated_gradients(
     baseline: float | Tensor = 0.0,
     steps: int = 50,
     quadrature: Quadrature = "right",
-    batch_size: int = 16,
+    batch_size: int | None = None,
 ) -> Tensor:
     """Integrated gradients, (x - x') * mean_k dS_c/dx at x' + (k/m)(x - x').
 
@@ -115,8 +123,8 @@ def integrated_gradients(
         m, the number of points on the path.
     quadrature : {"right", "midpoint", "gauss_legendre"}, default "right"
         Where the points lie: at k/m as in equation 3.3, or where the sum comes nearer to the integral.
-    batch_size : int, default 16
-        Points per pass through the network.
+    batch_size : int, optional
+        Points per pass through the network, of all images. Default: as many as fit into memory.
 
     Returns
     -------
@@ -126,7 +134,7 @@ def integrated_gradients(
     """
     baseline = check_baseline(baseline, x)
     made = path_integral(model, x, target, baseline, steps, quadrature, batch_size)
-    gap, change = _gap(model, made, x, target, baseline)
+    gap, change = _gap(model, made, x, target, baseline, batch_size)
     bound = TOLERANCE * change.abs() + ROUNDING * made.abs().sum((1, 2, 3))
     worst = int((gap.abs() - bound).argmax())
     if gap[worst].abs() > bound[worst]:
@@ -147,7 +155,7 @@ def guided_nonlinearity(
     baseline: float | Tensor = 0.0,
     steps: int = 50,
     quadrature: Quadrature = "right",
-    batch_size: int = 16,
+    batch_size: int | None = None,
 ) -> Tensor:
     """Guided nonlinearity: integrated gradients that go back through nonlinearities by their positive part.
 
@@ -177,7 +185,6 @@ def guided_nonlinearity(
         return path_integral(model, x, target, baseline, steps, quadrature, batch_size)
 
 
-@torch.no_grad()
 def completeness_gap(
     model: ImageModel, attribution: Tensor, x: Any, target: Target = None, *, baseline: float | Tensor = 0.0
 ) -> Tensor:
@@ -201,11 +208,15 @@ def completeness_gap(
     return _gap(model, attribution, x, target, check_baseline(baseline, x))[0]
 
 
-@torch.no_grad()
 def _gap(
-    model: ImageModel, attribution: Tensor, x: Tensor, target: Tensor, baseline: Tensor
+    model: ImageModel,
+    attribution: Tensor,
+    x: Tensor,
+    target: Tensor,
+    baseline: Tensor,
+    batch_size: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The completeness gap, and the change of the score, (N,) each."""
-    scores = model(torch.cat([x, baseline])).gather(1, target.repeat(2)[:, None])[:, 0]
-    change = scores[: len(target)] - scores[len(target) :]
+    scores = scores_of(model, torch.cat([x, baseline]), batch_size)
+    change = (scores[: len(x)] - scores[len(x) :]).gather(1, target[:, None])[:, 0]
     return attribution.flatten(1).sum(1) - change, change

@@ -234,7 +234,7 @@ def greedy_regions(
         for name in set(options) - set(PATH):
             raise TypeError(unknown("option", name, PATH))
         check_batch_size(path["batch_size"])
-        passes = 2 * len(x) * -(-path["steps"] // path["batch_size"])
+        passes = 2 * -(-len(x) * path["steps"] // path["batch_size"])
 
     def attribute() -> Tensor:
         if isinstance(attribution, Tensor):

@@ -1,12 +1,16 @@
 """Expected gradients and gradient SHAP, by what they are the mean of."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from networks import Linear, SharedInPlace, images, settle, wrap
 
 from xai_widgets import attribution
-from xai_widgets.attribution.expected import GREYS
+from xai_widgets.attribution.expected import GREYS, TOLERANCE, draws
 
 
 def test_from_one_reference_a_linear_network_has_no_error():
@@ -63,3 +67,66 @@ def test_without_noise_gradient_shap_is_expected_gradients():
     model, x = wrap(settle(SharedInPlace())), images(2)
     made = attribution.gradient_shap(model, x, 1, samples=7, sigma=0)
     assert torch.equal(made, attribution.expected_gradients(model, x, 1, samples=7))
+
+
+# -- the draws --------------------------------------------------------------------------------------------
+
+
+@given(count=st.integers(1, 9), samples=st.integers(1, 40), seed=st.integers(0, 99))
+def test_draws_are_spread_evenly(count, samples, seed):
+    which, alphas = draws(count, samples, torch.Generator().manual_seed(seed))
+    times = np.bincount(which, minlength=count)
+    assert len(which) == len(alphas) == samples == times.sum()
+    assert times.max() - times.min() <= 1
+    # One in each part of the way; of each reference one in each part that is as many times as long.
+    assert [int(alpha * samples) for alpha in alphas] == list(range(samples))
+    for reference in range(count):
+        own = [
+            int(alpha * samples) // count for alpha, k in zip(alphas, which, strict=True) if k == reference
+        ]
+        assert own == sorted(set(own))
+        assert len(own) >= samples // count
+
+
+def test_every_reference_and_every_place_on_the_way_are_as_likely():
+    generator = torch.Generator().manual_seed(0)
+    made = [draws(3, 5, generator) for _ in range(4000)]
+    pairs = [pair for which, alphas in made for pair in zip(which, alphas, strict=True)]
+    for reference in range(3):
+        own = np.array([alpha for which, alpha in pairs if which == reference])
+        assert abs(len(own) / len(pairs) - 1 / 3) < 0.01
+        shares, _ = np.histogram(own, bins=5, range=(0, 1))
+        assert np.abs(shares / len(own) - 0.2).max() < 0.02
+
+
+# -- the gap ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["expected_gradients", "gradient_shap"])
+def test_a_sum_that_is_off_is_told_with_both_numbers(method):
+    model, x = wrap(settle(SharedInPlace())), images(2)
+    reference = images(1, seed=5)
+    with pytest.warns(UserWarning, match="for a change of the score") as caught:
+        made = attribution.METHODS[method](model, x, 1, references=reference, samples=1)
+    change = (model.scores(x) - model.scores(reference))[:, 1]
+    gap = made.sum((1, 2, 3)) - change
+    worst = int((gap.abs() - TOLERANCE * change.abs()).argmax())
+    words = str(caught[0].message)
+    assert f"sum to {made[worst].sum().item():.3g} for" in words
+    assert f"of {change[worst].item():.3g}, wanted the same: more than 1 samples" in words
+    assert caught[0].filename == __file__
+
+
+def test_a_sum_that_is_right_is_not_told():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        attribution.expected_gradients(wrap(settle(Linear())), images(2), 1, samples=10)
+        attribution.expected_gradients(wrap(settle(SharedInPlace())), images(2), 1, samples=1000)
+
+
+def test_the_gap_is_to_the_references_that_were_drawn():
+    # One of many: their mean score has no part in it.
+    model, x = wrap(settle(Linear())), images(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        attribution.expected_gradients(model, x, 1, references=images(7, seed=5), samples=1)

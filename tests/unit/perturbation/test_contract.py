@@ -27,7 +27,10 @@ EXPLAINERS = {
     "lime": (lime, {"segments": GRID, "samples": 24, "batch_size": 8}),
     "kernel_shap": (kernel_shap, {"segments": GRID, "samples": 24, "batch_size": 8}),
     "minimal_image": (minimal_image, {"segments": GRID, "batch_size": 8}),
-    "greedy_regions": (greedy_regions, {"regions": torch.arange(16)[:, None, None] == GRID, "steps": 2}),
+    "greedy_regions": (
+        greedy_regions,
+        {"regions": torch.arange(16)[:, None, None] == GRID, "steps": 2, "batch_size": 1},
+    ),
     "prediction_difference": (prediction_difference, {"patch": 2, "samples": 2, "batch_size": 8}),
 }
 
