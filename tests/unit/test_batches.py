@@ -1,5 +1,6 @@
 """As many images at a time as fit: what is computed hangs neither on the number nor on memory that ran out."""
 
+import itertools
 import warnings
 
 import pytest
@@ -174,3 +175,9 @@ def test_a_batch_size_below_1_is_refused(small):
     with pytest.raises(ValueError, match="batch_size is 0, wanted at least 1") as error:
         list(in_batches(wrap(small), [1], list, size=(8, 8), batch_size=0))
     one_sentence(error)
+
+
+def test_items_are_drawn_when_their_turn_comes(small):
+    # Of endlessly many.
+    passes = in_batches(wrap(small), itertools.count(), list, size=(8, 8))
+    assert [next(passes)[1][0] for _ in range(3)] == [0, CPU_IMAGES, 2 * CPU_IMAGES]

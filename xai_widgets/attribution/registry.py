@@ -32,6 +32,42 @@ def abs_sum(attribution: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """Passes of one image through the network, for a class that is given.
+
+    Attributes
+    ----------
+    forward, backward : int, default 1
+        Those that are made once.
+    each : str, default ""
+        What others are made for: an option that says how many there are, or in words.
+    forward_each, backward_each : int, default 0
+        Those that are made for each of them.
+    note : str, default ""
+        What it depends on besides.
+    """
+
+    forward: int = 1
+    backward: int = 1
+    each: str = ""
+    forward_each: int = 0
+    backward_each: int = 0
+    note: str = field(default="", kw_only=True)
+
+    def passes(self, times: int = 0) -> tuple[int, int]:
+        """Forward and backward passes, for so many of ``each``."""
+        return self.forward + times * self.forward_each, self.backward + times * self.backward_each
+
+    def __str__(self) -> str:
+        def words(once: int, each: int) -> str:
+            many = f"{each} x {self.each}" if each > 1 else self.each
+            return f"{many} + {once}" if each and once else many if each else str(once)
+
+        forward, backward = words(self.forward, self.forward_each), words(self.backward, self.backward_each)
+        return f"{forward} forward, {backward} backward" + (f"; {self.note}" if self.note else "")
+
+
+@dataclass(frozen=True)
 class Method:
     """An attribution method: call it as ``method(model, x, target, *, ...)``.
 
@@ -48,6 +84,15 @@ class Method:
         Makes the (N, H, W) saliency map that the method's source draws.
     source : str
         Where the method is from.
+    formula : str
+        What it computes, in one line: x the pixels, S_c the score of the class, x' a baseline, a and g the activation
+        of a layer and the gradient of the score there.
+    cost : Cost, optional
+        In passes through the network, with the default options. None: unknown.
+    promises : str
+        What its values sum to, or otherwise are held to; "none" for nothing.
+    limits : str
+        Which networks it refuses, and what it is known to get wrong.
     """
 
     function: Callable[..., Tensor]
@@ -55,6 +100,10 @@ class Method:
     title: str
     reduce: Reduce = channel_sum
     source: str = field(default="", repr=False)
+    formula: str = field(default="", repr=False)
+    cost: Cost | None = field(default=None, repr=False)
+    promises: str = field(default="none", repr=False)
+    limits: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         # The instance is frozen; help() and inspect.signature() are to show the function.
@@ -97,12 +146,22 @@ METHODS: dict[str, Method] = {}
 
 
 def method(
-    *, title: str, reduce: Reduce = channel_sum, source: str = ""
+    *,
+    title: str,
+    reduce: Reduce = channel_sum,
+    source: str = "",
+    formula: str = "",
+    cost: Cost | None = None,
+    promises: str = "none",
+    limits: str = "",
 ) -> Callable[[Callable[..., Tensor]], Method]:
-    """Register a function ``(model, x, target, *, ...) -> (N, C, H, W)`` as a method of its own name."""
+    """Register a function ``(model, x, target, *, ...) -> (N, C, H, W)`` as a method of its own name.
+
+    The facts are those of :class:`Method`.
+    """
 
     def register(function: Callable[..., Tensor]) -> Method:
-        made = Method(function, function.__name__, title, reduce, source)
+        made = Method(function, function.__name__, title, reduce, source, formula, cost, promises, limits)
         METHODS[made.name] = made
         return made
 
