@@ -27,7 +27,7 @@ from xai_widgets.attribution.excitation import (
 )
 from xai_widgets.attribution.lrp import conservation_gap, lrp
 from xai_widgets.attribution.relevance import COMPOSITES, Composite
-from xai_widgets.attribution.registry import METHODS, Method, as_method, get
+from xai_widgets.attribution.registry import METHODS, Cost, Method, as_method, get
 from xai_widgets.attribution.meta import meta_saliency
 # isort: on
 
@@ -35,6 +35,7 @@ __all__ = [
     "COMPOSITES",
     "METHODS",
     "Composite",
+    "Cost",
     "Method",
     "as_method",
     "cam",

@@ -43,7 +43,13 @@ def off_the_way(model: ImageModel, layer: str) -> ValueError:
     )
 
 
-@method(title="Grad-CAM", reduce=channel_sum, source="Selvaraju et al. 2017")
+@method(
+    title="Grad-CAM",
+    reduce=channel_sum,
+    source="Selvaraju et al. 2017",
+    formula="relu(sum_k w_k a_k), w_k = mean over places of dS_c/da_k",
+    limits="As coarse as its layer, and at layers far from the last one the weights lose their meaning.",
+)
 def grad_cam(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None) -> Tensor:
     """Grad-CAM, relu(sum_k w_k a_k) with w_k the mean gradient of channel k.
 

@@ -23,14 +23,23 @@ from xai_widgets.attribution.activation import at_places, grad_cam
 from xai_widgets.attribution.guided import guided_backprop
 from xai_widgets.attribution.noise import noisy_copies
 from xai_widgets.attribution.points import sums, whole
-from xai_widgets.attribution.registry import channel_sum, max_abs, method
+from xai_widgets.attribution.registry import Cost, channel_sum, max_abs, method
 from xai_widgets.model import ImageModel
 
 #: Of the largest value; two numbers that differ by less are the same to a network in single precision.
 ROUNDING = 1e-4
 
 
-@method(title="CAM", reduce=channel_sum, source="Zhou et al. 2016")
+@method(
+    title="CAM",
+    reduce=channel_sum,
+    source="Zhou et al. 2016",
+    formula="sum_k w_k^c a_k, S_c = sum_k w_k^c mean(a_k) + b_c",
+    cost=Cost(note="besides one forward of a blank image, which shows what is behind the layer"),
+    promises="its mean is S_c(x) - b_c",
+    limits="Refuses whatever is more than a global average and one linear layer behind the layer; as coarse as "
+    "that.",
+)
 def cam(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None) -> Tensor:
     """Class activation map: the channels before a global average, weighted as the linear layer after it does.
 
@@ -78,7 +87,14 @@ def _is_affine(model: ImageModel, layer: str, activation: Tensor, weights: Tenso
     return bool(((full - none - wanted).abs() <= ROUNDING * scale).all())
 
 
-@method(title="Grad-CAM++", reduce=channel_sum, source="Chattopadhyay et al. 2018")
+@method(
+    title="Grad-CAM++",
+    reduce=channel_sum,
+    source="Chattopadhyay et al. 2018",
+    formula="relu(sum_k w_k a_k), w_k = sum_u relu(g_ku) g_ku^2 / (2 g_ku^2 + g_ku^3 sum_v a_kv)",
+    limits="As coarse as its layer; the denominator may be near 0 or below where gradients are negative, so "
+    "that single channels rule the map.",
+)
 def grad_cam_plus_plus(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None) -> Tensor:
     """Grad-CAM++: Grad-CAM in which places count the more the fewer of them a channel needs.
 
@@ -111,7 +127,15 @@ def _plus_plus(activation: Tensor, first: Tensor, second: Tensor, third: Tensor)
     return (weights * activation).sum(1, keepdim=True).relu()
 
 
-@method(title="Smooth Grad-CAM++", reduce=channel_sum, source="Omeiza et al. 2019")
+@method(
+    title="Smooth Grad-CAM++",
+    reduce=channel_sum,
+    source="Omeiza et al. 2019",
+    formula="as Grad-CAM++, with g, g^2 and g^3 averaged over noisy copies of x",
+    cost=Cost(1, 0, "samples", 1, 1),
+    limits="As Grad-CAM++; the activation is that of the clean image, while the gradients are those of noisy "
+    "ones.",
+)
 def smooth_grad_cam_plus_plus(
     model: ImageModel,
     x: Tensor,
@@ -154,7 +178,15 @@ def smooth_grad_cam_plus_plus(
     return _plus_plus(activation, first, second, third)
 
 
-@method(title="Guided Grad-CAM", reduce=max_abs, source="Selvaraju et al. 2017")
+@method(
+    title="Guided Grad-CAM",
+    reduce=max_abs,
+    source="Selvaraju et al. 2017",
+    formula="guided backprop * Grad-CAM, enlarged",
+    cost=Cost(2, 2),
+    limits="Refuses networks without ReLU; its detail is that of guided backprop, which depends little on the "
+    "class.",
+)
 def guided_grad_cam(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None) -> Tensor:
     """Guided backprop times Grad-CAM, which is enlarged bilinearly.
 
@@ -180,7 +212,15 @@ def guided_grad_cam(model: ImageModel, x: Tensor, target: Tensor, *, layer: str 
     return what * F.interpolate(where, (x.shape[2], x.shape[3]), mode="bilinear", align_corners=False)
 
 
-@method(title="FEM", reduce=channel_sum, source="Fuad et al. 2020")
+@method(
+    title="FEM",
+    reduce=channel_sum,
+    source="Fuad et al. 2020",
+    formula="sum_k mu_k 1[a_ku >= mu_k + K sigma_k], mu_k and sigma_k of channel k over its places",
+    cost=Cost(1, 0),
+    promises="its largest magnitude is 1",
+    limits="Looks at no class: all have the same map.",
+)
 def fem(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None, k: float = 1.0) -> Tensor:
     """Feature explanation method: where the channels of a layer are unusually large, whatever the class.
 

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from xai_widgets.attribution.activation import off_the_way
-from xai_widgets.attribution.registry import channel_sum, method
+from xai_widgets.attribution.registry import Cost, channel_sum, method
 from xai_widgets.model import ImageModel
 from xai_widgets.recording import recording
 from xai_widgets.rules import Operation, PropagationRules
@@ -217,7 +217,15 @@ def excitation_layer(model: ImageModel) -> str:
     return pools[0] if pools else next(whole, before[-1].name)
 
 
-@method(title="Excitation backprop", reduce=channel_sum, source="Zhang et al. 2016")
+@method(
+    title="Excitation backprop",
+    reduce=channel_sum,
+    source="Zhang et al. 2016",
+    formula="P(a_j) = sum_i P(a_i) a_j w_ji^+ / sum_j a_j w_ji^+",
+    promises="at least 0, sums to 1",
+    limits="Refuses operations without a rule, such as GELU; weights below 0 play no part, so that it depends "
+    "little on the class and the upper layers (Sixt et al. 2020).",
+)
 def excitation_backprop(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None) -> Tensor:
     """Excitation backprop: the probability with which each neuron of a layer wins, given the class.
 
@@ -257,7 +265,16 @@ def excitation_backprop(model: ImageModel, x: Tensor, target: Tensor, *, layer: 
     return made
 
 
-@method(title="Contrastive excitation backprop", reduce=channel_sum, source="Zhang et al. 2016")
+@method(
+    title="Contrastive excitation backprop",
+    reduce=channel_sum,
+    source="Zhang et al. 2016",
+    formula="(P - P')_+, P' that of the dual score -S_c",
+    cost=Cost(1, 2),
+    promises="at least 0, sums to at most 1",
+    limits="Refuses operations without a rule, such as GELU; what the class shares with its opposite is cut "
+    "off, even where it is what decides.",
+)
 def contrastive_excitation_backprop(
     model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None
 ) -> Tensor:

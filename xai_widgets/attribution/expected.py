@@ -24,7 +24,7 @@ from torch import Tensor
 from xai_widgets.attribution.gradient import score_gradient
 from xai_widgets.attribution.noise import normal
 from xai_widgets.attribution.points import Point, sums, whole
-from xai_widgets.attribution.registry import channel_sum, method
+from xai_widgets.attribution.registry import Cost, channel_sum, method
 from xai_widgets.batches import scores_of
 from xai_widgets.model import ImageModel
 
@@ -36,7 +36,15 @@ TOLERANCE = 0.1
 ROUNDING = 1e-3
 
 
-@method(title="Expected gradients", reduce=channel_sum, source="Erion et al. 2021")
+@method(
+    title="Expected gradients",
+    reduce=channel_sum,
+    source="Erion et al. 2021",
+    formula="mean over references x' and alpha in [0, 1] of (x - x') * dS_c/dx at x' + alpha (x - x')",
+    cost=Cost(1, 0, "samples", 1, 1, note="besides one forward for each reference drawn"),
+    promises="sums to S_c(x) less the mean of S_c(x') over the references",
+    limits="The sum is met on average only, and the gap is measured; the map depends on the references.",
+)
 def expected_gradients(
     model: ImageModel,
     x: Tensor,
@@ -77,7 +85,15 @@ def expected_gradients(
     return _expected("the expected gradients", model, x, target, references, samples, 0.0, seed, batch_size)
 
 
-@method(title="Gradient SHAP", reduce=channel_sum, source="Lundberg and Lee 2017")
+@method(
+    title="Gradient SHAP",
+    reduce=channel_sum,
+    source="Lundberg and Lee 2017",
+    formula="as expected gradients, with x + e for x, e ~ N(0, sigma^2)",
+    cost=Cost(1, 0, "samples", 1, 1, note="besides one forward for each reference drawn"),
+    promises="sums to S_c(x) less the mean of S_c(x') over the references, up to what the noise changes",
+    limits="Shapley values only of a network that is linear in independent pixels; the gap is measured.",
+)
 def gradient_shap(
     model: ImageModel,
     x: Tensor,

@@ -30,7 +30,14 @@ def score_gradient(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     return gradient
 
 
-@method(title="Gradient", reduce=max_abs, source="Simonyan et al. 2014")
+@method(
+    title="Gradient",
+    reduce=max_abs,
+    source="Simonyan et al. 2014",
+    formula="dS_c/dx",
+    limits="Tells what a small change of a pixel does, not what the pixel adds to the score: near 0 where the "
+    "score is saturated.",
+)
 def gradient(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     """Gradient of the class score, dS_c/dx.
 
@@ -47,7 +54,13 @@ def gradient(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     return score_gradient(model, x, target)
 
 
-@method(title="Gradient x input", reduce=channel_sum, source="Shrikumar et al. 2016")
+@method(
+    title="Gradient x input",
+    reduce=channel_sum,
+    source="Shrikumar et al. 2016",
+    formula="x * dS_c/dx",
+    limits="Misses what is saturated, and a black pixel has nothing whatever it shows.",
+)
 def gradient_x_input(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     """Gradient times input, x * dS_c/dx: the linear approximation of the score at the input.
 

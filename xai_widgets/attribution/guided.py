@@ -35,7 +35,14 @@ def relu_rules(model: ImageModel, title: str, **rules: Callable[[Tensor], Tensor
         )
 
 
-@method(title="DeconvNet", reduce=max_abs, source="Zeiler and Fergus 2014")
+@method(
+    title="DeconvNet",
+    reduce=max_abs,
+    source="Zeiler and Fergus 2014",
+    formula="dS_c/dx with relu(g) for g * 1[z > 0] on the way back through every ReLU of z",
+    limits="Refuses networks without ReLU; draws edges of the image, depends little on the class and on the "
+    "weights of upper layers (Nie et al. 2018, Sixt et al. 2020).",
+)
 def deconvnet(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     """DeconvNet: ReLU lets the positive part of the gradient pass, whatever its input was.
 
@@ -59,7 +66,14 @@ def deconvnet(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
         return score_gradient(model, x, target)
 
 
-@method(title="Guided backprop", reduce=max_abs, source="Springenberg et al. 2015")
+@method(
+    title="Guided backprop",
+    reduce=max_abs,
+    source="Springenberg et al. 2015",
+    formula="dS_c/dx with relu(g) * 1[z > 0] on the way back through every ReLU of z",
+    limits="Refuses networks without ReLU; fails the sanity checks: nearly the same map when upper layers have "
+    "random weights (Adebayo et al. 2018).",
+)
 def guided_backprop(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     """Guided backprop: ReLU lets the positive part of the gradient pass where its input was positive.
 

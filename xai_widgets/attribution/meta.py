@@ -18,11 +18,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xai_widgets.attribution.registry import Method, as_method, channel_sum, method
+from xai_widgets.attribution.registry import Cost, Method, as_method, channel_sum, method
 from xai_widgets.model import ImageModel
 
 
-@method(title="Meta-saliency", reduce=channel_sum, source="Rebuffi et al. 2020")
+@method(
+    title="Meta-saliency",
+    reduce=channel_sum,
+    source="Rebuffi et al. 2020",
+    formula="A of the network with theta - 2 epsilon grad_theta l(theta, x) for theta, A another method",
+    cost=Cost(2, 2, note="of which one of each is for the method"),
+    limits="Needs a copy of the network, and parameters through which a gradient comes; the step is the same "
+    "size for every class, however sure the network is.",
+)
 def meta_saliency(
     model: ImageModel,
     x: Tensor,

@@ -13,11 +13,19 @@ import torch
 from torch import Tensor
 
 from xai_widgets.attribution.points import Point, sums, whole
-from xai_widgets.attribution.registry import Method, as_method, max_abs, method
+from xai_widgets.attribution.registry import Cost, Method, as_method, max_abs, method
 from xai_widgets.model import ImageModel
 
 
-@method(title="SmoothGrad", reduce=max_abs, source="Smilkov et al. 2017")
+@method(
+    title="SmoothGrad",
+    reduce=max_abs,
+    source="Smilkov et al. 2017",
+    formula="mean_k A(x + e_k), e_k ~ N(0, sigma^2), A another method",
+    cost=Cost(0, 0, "samples", 1, 1, note="for the gradient, else samples times the cost of the method"),
+    limits="Smooths the map and not the network: it keeps what is wrong with the method, and its noisy images "
+    "are none that the network was trained on.",
+)
 def smoothgrad(
     model: ImageModel,
     x: Tensor,

@@ -36,7 +36,13 @@ def _norm(summands: Tensor) -> Tensor:
     return summands.norm(dim=1, keepdim=True)
 
 
-@method(title="Linear approximation", reduce=channel_sum, source="Rebuffi et al. 2020")
+@method(
+    title="Linear approximation",
+    reduce=channel_sum,
+    source="Rebuffi et al. 2020",
+    formula="g_ku a_ku at each place u and channel k",
+    limits="To first order only: it misses what is saturated.",
+)
 def linear_approximation(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None) -> Tensor:
     """Gradient times activation, g * a: by how much the score would fall, to first order, without a place.
 
@@ -61,7 +67,13 @@ def linear_approximation(model: ImageModel, x: Tensor, target: Tensor, *, layer:
     return gradient * activation
 
 
-@method(title="NormGrad", reduce=channel_sum, source="Rebuffi et al. 2020")
+@method(
+    title="NormGrad",
+    reduce=channel_sum,
+    source="Rebuffi et al. 2020",
+    formula="|g_u| |a_u|, or |g_u|, |g_u * a_u|, |g_u| |a_(3x3 around u)| by the identity layer",
+    limits="Has no sign: what speaks against the class is as bright; maps of different classes are much alike.",
+)
 def norm_grad(
     model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None, identity: Identity = "1x1"
 ) -> Tensor:
@@ -97,7 +109,13 @@ def norm_grad(
     return _norm(gradient) * _patch_norm(activation, (side, side), padding=(side // 2, side // 2))
 
 
-@method(title="Selective NormGrad", reduce=channel_sum, source="Rebuffi et al. 2020")
+@method(
+    title="Selective NormGrad",
+    reduce=channel_sum,
+    source="Rebuffi et al. 2020",
+    formula="|(g_u * a_u)_+|",
+    limits="As coarse as its layer; maps of different classes are alike where they share channels.",
+)
 def selective_norm_grad(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None) -> Tensor:
     """The norm of the positive part of gradient times activation: of what speaks for the class.
 
@@ -120,7 +138,13 @@ def selective_norm_grad(model: ImageModel, x: Tensor, target: Tensor, *, layer: 
     return _norm((gradient * activation).relu())
 
 
-@method(title="NormGrad of a convolution", reduce=channel_sum, source="Rebuffi et al. 2020")
+@method(
+    title="NormGrad of a convolution",
+    reduce=channel_sum,
+    source="Rebuffi et al. 2020",
+    formula="|g_u^out| |a^in_(N x N around u)| of a convolution",
+    limits="Refuses layers that are no nn.Conv2d; has no sign, and maps of different classes are much alike.",
+)
 def norm_grad_convolution(
     model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None
 ) -> Tensor:

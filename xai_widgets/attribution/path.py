@@ -21,7 +21,7 @@ from torch import Tensor
 from xai_widgets.attribution.gradient import score_gradient
 from xai_widgets.attribution.guided import relu_rules
 from xai_widgets.attribution.points import Point, sums, whole
-from xai_widgets.attribution.registry import abs_sum, channel_sum, method
+from xai_widgets.attribution.registry import Cost, abs_sum, channel_sum, method
 from xai_widgets.batches import scores_of
 from xai_widgets.images import check_baseline
 from xai_widgets.model import ImageModel, Target
@@ -100,7 +100,16 @@ def _gradients(
     return sums(model, x, target, points, score_gradient, batch_size)
 
 
-@method(title="Integrated gradients", reduce=channel_sum, source="Sundararajan et al. 2017")
+@method(
+    title="Integrated gradients",
+    reduce=channel_sum,
+    source="Sundararajan et al. 2017",
+    formula="(x - x') * mean_k dS_c/dx at x' + (k/m) (x - x')",
+    cost=Cost(2, 0, "steps", 1, 1),
+    promises="sums to S_c(x) - S_c(x')",
+    limits="What is like the baseline has nothing, whatever it means; too few steps leave a gap, which is "
+    "measured.",
+)
 def integrated_gradients(
     model: ImageModel,
     x: Tensor,
@@ -146,7 +155,15 @@ def integrated_gradients(
     return made
 
 
-@method(title="Guided nonlinearity", reduce=abs_sum, source="Kwon, dissertation, chapter 3")
+@method(
+    title="Guided nonlinearity",
+    reduce=abs_sum,
+    source="Kwon, dissertation, chapter 3",
+    formula="as integrated gradients, with g made relu(g) on the way back through every ReLU and max-pool",
+    cost=Cost(0, 0, "steps", 1, 1),
+    limits="Refuses networks without ReLU; completeness is given up, and as guided backprop it changes little "
+    "when upper layers have random weights.",
+)
 def guided_nonlinearity(
     model: ImageModel,
     x: Tensor,

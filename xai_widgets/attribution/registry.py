@@ -67,6 +67,10 @@ class Cost:
         return f"{forward} forward, {backward} backward" + (f"; {self.note}" if self.note else "")
 
 
+#: One forward and one backward pass.
+ONE_PASS = Cost()
+
+
 @dataclass(frozen=True)
 class Method:
     """An attribution method: call it as ``method(model, x, target, *, ...)``.
@@ -151,7 +155,7 @@ def method(
     reduce: Reduce = channel_sum,
     source: str = "",
     formula: str = "",
-    cost: Cost | None = None,
+    cost: Cost = ONE_PASS,
     promises: str = "none",
     limits: str = "",
 ) -> Callable[[Callable[..., Tensor]], Method]:

@@ -1,0 +1,130 @@
+"""What a method says of itself: complete, and as dear as it says."""
+
+import inspect
+import re
+import warnings
+
+import pytest
+import torch
+from networks import SharedInPlace, images, settle, wrap
+
+from xai_widgets.attribution import METHODS, Cost, as_method
+from xai_widgets.perturbation import METHODS as PERTURBATIONS
+
+EVERY = {**METHODS, **PERTURBATIONS}
+#: So that loops are short: how many of what the cost names.
+FEW = 3
+#: Passes of other images than those that are explained, such as references: the note of the cost tells them.
+BESIDES = {"cam": 1, "expected_gradients": 3, "gradient_shap": 3, "deep_lift": 1}
+
+
+class Counter:
+    """Counts the images that go through a network and the gradients that come back, through its copies too."""
+
+    def __init__(self):
+        self.forward = self.backward = 0
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+class _Counted(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, scores, counter):
+        ctx.counter = counter
+        return scores.view_as(scores)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        ctx.counter.backward += len(gradient)
+        return gradient, None
+
+
+class Counting(SharedInPlace):
+    def __init__(self):
+        super().__init__()
+        self.counter = Counter()
+
+    def forward(self, x):
+        self.counter.forward += len(x)
+        return _Counted.apply(super().forward(x), self.counter)
+
+
+def counted(name, n, **options):
+    """Passes of a call for ``n`` images, when all that is found once about the network is known."""
+    network = settle(Counting())
+    model, method = wrap(network), METHODS[name]
+    # As a copy of the network finds it anew.
+    model.layers()
+    if method.cost.each:
+        options.setdefault(method.cost.each, FEW)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        method(model, images(n), 1, **options)
+        network.counter.forward = network.counter.backward = 0
+        method(model, images(n), 1, **options)
+    return network.counter.forward, network.counter.backward
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_makes_as_many_passes_as_it_says(name, n):
+    forward, backward = METHODS[name].cost.passes(FEW)
+    assert counted(name, n) == (n * forward + BESIDES.get(name, 0), n * backward)
+    assert (name in BESIDES) == ("besides" in METHODS[name].cost.note)
+
+
+def test_another_method_inside_costs_its_own():
+    assert counted("smoothgrad", 1, method="contrastive_excitation_backprop") == (FEW, 2 * FEW)
+    assert counted("meta_saliency", 1, method="fem") == (2, 1)
+
+
+def test_all_that_pass_once_pass_once():
+    """What issue 6 asks of them."""
+    many = {name for name in METHODS if METHODS[name].cost.each}
+    single = (
+        set(METHODS) - many - {"contrastive_excitation_backprop", "guided_grad_cam", "meta_saliency", "fem"}
+    )
+    assert len(single) > 10
+    assert {METHODS[name].cost.passes() for name in single} == {(1, 1)}
+    assert METHODS["contrastive_excitation_backprop"].cost.passes() == (1, 2)
+    assert METHODS["fem"].cost.passes() == (1, 0)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_method_says_what_it_is(name):
+    """If this fails for a new method: give its decorator formula=, cost=, promises= and limits=."""
+    method = EVERY[name]
+    for text in (method.title, method.source, method.formula, method.promises, method.limits):
+        assert text == text.strip() != ""
+        # One line of a page, as code.
+        assert not re.search(r"[\n`]", text)
+    assert method.limits.endswith(".")
+    assert method.limits.count(". ") <= method.limits.count("al. ")
+    assert method.cost is not None
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_a_cost_counts_is_an_option(name):
+    each = METHODS[name].cost.each
+    assert not each or each in inspect.signature(METHODS[name]).parameters
+
+
+@pytest.mark.parametrize(
+    ("cost", "words", "passes"),
+    [
+        (Cost(), "1 forward, 1 backward", (1, 1)),
+        (Cost(1, 0), "1 forward, 0 backward", (1, 0)),
+        (Cost(2, 0, "steps", 1, 1), "steps + 2 forward, steps backward", (7, 5)),
+        (Cost(0, 0, "masks", 2, 0), "2 x masks forward, 0 backward", (10, 0)),
+        (Cost(1, 2, note="at least"), "1 forward, 2 backward; at least", (1, 2)),
+    ],
+)
+def test_a_cost_in_words_and_in_numbers(cost, words, passes):
+    assert str(cost) == words
+    assert cost.passes(5) == passes
+
+
+def test_your_own_method_says_nothing_of_its_cost():
+    made = as_method(lambda model, x, target: x)
+    assert (made.cost, made.promises, made.formula) == (None, "none", "")
