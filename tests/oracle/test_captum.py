@@ -173,7 +173,7 @@ def grad_cam_plus_plus(model, twin, x, target):
 #: Those that nobody else has in this form; tests/unit holds them to their formulas. CAM is for some networks only.
 NO_ORACLE = {
     "cam", "fem", "meta_saliency", "norm_grad", "norm_grad_convolution", "selective_norm_grad",
-    "smooth_grad_cam_plus_plus",
+    "pattern_attribution", "pattern_net", "smooth_grad_cam_plus_plus",
 }  # fmt: skip
 
 

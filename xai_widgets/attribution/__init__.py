@@ -27,6 +27,9 @@ from xai_widgets.attribution.excitation import (
 )
 from xai_widgets.attribution.lrp import conservation_gap, lrp
 from xai_widgets.attribution.relevance import COMPOSITES, Composite
+from xai_widgets.attribution.patterns import (
+    Patterns, estimate_patterns, pattern_attribution, pattern_net,
+)  # fmt: skip
 from xai_widgets.attribution.registry import METHODS, Cost, Method, as_method, get
 from xai_widgets.attribution.meta import meta_saliency
 # isort: on
@@ -37,12 +40,14 @@ __all__ = [
     "Composite",
     "Cost",
     "Method",
+    "Patterns",
     "as_method",
     "cam",
     "completeness_gap",
     "conservation_gap",
     "contrastive_excitation_backprop",
     "deconvnet",
+    "estimate_patterns",
     "excitation_backprop",
     "expected_gradients",
     "fem",
@@ -61,6 +66,8 @@ __all__ = [
     "meta_saliency",
     "norm_grad",
     "norm_grad_convolution",
+    "pattern_attribution",
+    "pattern_net",
     "probability_gap",
     "selective_norm_grad",
     "smooth_grad_cam_plus_plus",

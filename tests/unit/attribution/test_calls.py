@@ -30,6 +30,8 @@ OPTIONS = {
     "meta_saliency": {"method": "gradient"},
     "expected_gradients": {"samples": 5, "batch_size": 2},
     "gradient_shap": {"samples": 5, "batch_size": 2},
+    "pattern_net": {"patterns": images(6, seed=5)},
+    "pattern_attribution": {"patterns": images(6, seed=5)},
 }
 WITH_LAYER = [name for name, method in METHODS.items() if "layer" in inspect.signature(method).parameters]
 NEED_RELU = ["deconvnet", "guided_backprop", "guided_nonlinearity", "guided_grad_cam"]
@@ -39,7 +41,9 @@ ANYWHERE = [name for name in METHODS if name not in NEED_AVERAGE]
 #: Those that look at no score.
 CLASSLESS = ["fem"]
 #: Those that refuse an operation that they have no rule for.
-NEED_RULES = ["excitation_backprop", "contrastive_excitation_backprop", "lrp"]
+NEED_RULES = [
+    "excitation_backprop", "contrastive_excitation_backprop", "pattern_net", "pattern_attribution", "lrp",
+]  # fmt: skip
 
 
 @pytest.fixture

@@ -164,6 +164,8 @@ OPTIONS = {
     "meta_saliency": {"method": "gradient"},
     "expected_gradients": {"samples": 4, "batch_size": 2},
     "gradient_shap": {"samples": 4, "batch_size": 2},
+    "pattern_net": {"patterns": images(6, seed=5)},
+    "pattern_attribution": {"patterns": images(6, seed=5)},
 }
 #: Those that have no backward pass.
 FORWARD_ONLY = ["fem"]

@@ -1,0 +1,402 @@
+"""PatternNet and PatternAttribution: what in the input makes a neuron fire, learnt from data.
+
+Kindermans et al. 2018. A weight w also filters what disturbs, so it does not say where the signal is. For a neuron
+y = w^T x + b its signal is taken to be a w^T x, with the pattern a such that what is left does not covary with y:
+
+    a  = cov[x, y] / (w^T cov[x, y])                                                              linear (4)
+    a+ = (E+[x y] - E+[x] E+[y]) / (w^T E+[x y] - w^T E+[x] E+[y])                         two-component (8)
+
+E+ is the mean over the inputs for which the neuron is on, y > 0. A neuron before a ReLU has a+, any other one a; for
+both w^T a = 1. Equation 8 is printed with the mean E[y] over all inputs in the place of E+[y]. They agree where what
+disturbs has mean 0 while the neuron is on, as after a centring; but with biases and behind a ReLU, where nothing is
+centred, the printed denominator comes near to 0 and below it, where the one here is a variance.
+
+The patch that a convolution sees at each of its places, zeros beyond the border, is one x; batch-norm belongs to the
+convolution or linear layer before it.
+
+    PatternNet           the gradient with a in the place of w: the signal in the pixels
+    PatternAttribution   the gradient with w * a in the place of w: what the signal adds to the score
+
+Both begin with the score. What has one input for each output, as the normalisation of the image, has the pattern 1 / w.
+Sums and averages, so skip connections and pools, pass on what they pass on in the gradient; ReLU as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xai_widgets.arguments import check_batch_size
+from xai_widgets.attribution.lrp import _fold, _maker, _precise
+from xai_widgets.attribution.registry import Cost, channel_sum, max_abs, method
+from xai_widgets.features.source import ImageSource
+from xai_widgets.model import ImageModel
+from xai_widgets.rules import Operation, PropagationRules
+from xai_widgets.run import Run, in_no_mode
+
+#: Of a sum, next to that of its magnitudes: what is less is the rounding of single precision.
+ROUNDING = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Patterns:
+    """Patterns of a network's convolutions and linear layers.
+
+    Attributes
+    ----------
+    layers : tuple of Tensor
+        One for each of these layers, in the order in which they run, in the shape of its weight, float32 on the CPU. A
+        neuron that was never on, or always the same, has a pattern of zeros.
+    images : int
+        How many they are estimated from.
+    """
+
+    layers: tuple[Tensor, ...]
+    images: int
+
+
+@in_no_mode
+def estimate_patterns(model: ImageModel, images: Any, *, batch_size: int = 16) -> Run[Patterns]:
+    """Estimate the patterns of a network, equations 4 and 8, from images like those that it was made for.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network.
+    images
+        Images of any kind, at least 2; each is looked at once. The patterns of a layer without places need many
+        hundreds.
+    batch_size : int, default 16
+        Images per pass.
+
+    Returns
+    -------
+    Run of Patterns
+        One snapshot a batch, estimated from the images until then.
+
+    Raises
+    ------
+    ValueError
+        For fewer than 2 images, a batch size below 1, or a network with an operation that has no rule.
+    """
+    check_batch_size(batch_size)
+    source = ImageSource(model, images)
+    if len(source) < 2:
+        raise ValueError("patterns were asked of 1 image, wanted at least 2")
+
+    def play() -> Iterator[Patterns]:
+        moments: list[_Moments] = []
+        for begin in range(0, len(source), batch_size):
+            x = source.batch(begin, begin + batch_size)
+            _observe(model, x, moments)
+            yield Patterns(tuple(each.pattern() for each in moments), min(begin + batch_size, len(source)))
+
+    return Run(play(), total=-(-len(source) // batch_size), name="patterns")
+
+
+@method(
+    title="PatternNet",
+    reduce=max_abs,
+    source="Kindermans et al. 2018",
+    formula="S_c times dS_c/dx with a_+ for each w, a_+ = cov_+[x, y] / (w^T cov_+[x, y])",
+    cost=Cost(note="for patterns that are given"),
+    limits="Needs patterns, estimated from hundreds of images; refuses operations without a rule; only the "
+    "proportions of its values mean something.",
+)
+def pattern_net(model: ImageModel, x: Tensor, target: Tensor, *, patterns: Any = None) -> Tensor:
+    """PatternNet: the signal in the pixels that makes the score, by patterns in the place of weights.
+
+    Parameters
+    ----------
+    model, x, target
+        As for every :class:`~xai_widgets.attribution.Method`.
+    patterns : Patterns or images of any kind
+        What :func:`estimate_patterns` found. Or the images for it, from which they are estimated in every call.
+
+    Returns
+    -------
+    Tensor, (N, C, H, W)
+        In pixel values, times a factor that grows with every layer: each of the many neurons that see a pixel adds its
+        own estimate of the signal there. Only its proportions matter.
+
+    Raises
+    ------
+    ValueError
+        Without patterns, or for those of another network, a network with an operation that has no rule, or one with so
+        many layers that the signal grows beyond single precision.
+    """
+    return _by_patterns("PatternNet", model, x, target, patterns, lambda w, a: a, lambda factor: 1 / factor)
+
+
+@method(
+    title="PatternAttribution",
+    reduce=channel_sum,
+    source="Kindermans et al. 2018",
+    formula="S_c times dS_c/dx with w a_+ for each w",
+    cost=Cost(note="for patterns that are given"),
+    promises="sums to S_c(x) for linear layers without a ReLU",
+    limits="Needs patterns, estimated from hundreds of images; refuses operations without a rule.",
+)
+def pattern_attribution(model: ImageModel, x: Tensor, target: Tensor, *, patterns: Any = None) -> Tensor:
+    """PatternAttribution: how much the signal in each pixel adds to the score.
+
+    Parameters
+    ----------
+    model, x, target, patterns
+        As for :data:`pattern_net`.
+
+    Returns
+    -------
+    Tensor, (N, C, H, W)
+        In units of the score. Each neuron that is on hands on all that came to it, but for what falls beyond the
+        border; one that is off, nothing.
+
+    Raises
+    ------
+    ValueError
+        As for :data:`pattern_net`.
+    """
+    return _by_patterns(
+        "PatternAttribution", model, x, target, patterns, lambda w, a: w * a, lambda factor: factor / factor
+    )
+
+
+# -- the way back -----------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Layer:
+    """A linear layer of one pass, whose output may be rectified, and what stands for its weight on the way back."""
+
+    number: int
+    f: Operation
+    rectified: bool = False
+    instead: Tensor | None = None
+
+
+class _Linear(torch.autograd.Function):
+    """y = f(a, w) + bias, with another weight on the way back."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, weight: Tensor, layer: _Layer, run: Callable[[], Tensor]) -> Tensor:
+        ctx.save_for_backward(a, weight)
+        ctx.layer = layer
+        return run()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        a, layer = _precise(ctx.saved_tensors[0]), ctx.layer
+        with torch.enable_grad():
+            given = a.detach().requires_grad_()
+            (made,) = torch.autograd.grad(layer.f(given, layer.instead), given, grad.to(a))
+        return made.to(grad), None, None, None
+
+
+class _Scaled(torch.autograd.Function):
+    """y = factor * x + shift, with another factor on the way back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factor: Tensor, run: Callable[[], Tensor]) -> Tensor:
+        ctx.save_for_backward(factor)
+        ctx.shape = x.shape
+        return run()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return (grad * ctx.saved_tensors[0]).sum_to_size(ctx.shape), None, None
+
+
+class _Layers:
+    """What :class:`~xai_widgets.rules.PropagationRules` does with each operation.
+
+    Parameters
+    ----------
+    of_factor : callable
+        What stands for the factor of one input on the way back.
+    """
+
+    def __init__(self, of_factor: Callable[[Tensor], Tensor]) -> None:
+        self._of_factor = of_factor
+        self._number = 0
+
+    def linear(self, a: Tensor, weight: Tensor, f: Operation, run: Callable[[], Tensor]) -> Tensor:
+        return run() if f.kind == "sum" else self._layer(a, weight, f, run)
+
+    def scale(self, x: Tensor, factor: Tensor, shift: Tensor, run: Callable[[], Tensor]) -> Tensor:
+        before = _maker(x)
+        if hasattr(before, "layer"):
+            a, weight = before.saved_tensors
+            folded = _fold(weight, before.layer.f, x, factor, shift)
+            if folded is not None:
+                # Beside the layer that made x, which other operations may use as it is.
+                return self._layer(a, *folded, run)
+        of_factor = torch.where(factor == 0, 0, self._of_factor(factor))
+        made: Tensor = _Scaled.apply(x, of_factor, run)
+        return made
+
+    def rectifier(self, x: Tensor, run: Callable[[], Tensor]) -> Tensor:
+        before = _maker(x)
+        if hasattr(before, "layer"):
+            before.layer.rectified = True
+        return run()
+
+    def _layer(self, a: Tensor, weight: Tensor, f: Operation, run: Callable[[], Tensor]) -> Tensor:
+        self._number += 1
+        made: Tensor = _Linear.apply(a, weight, _Layer(self._number, f), run)
+        return made
+
+
+def _pass(
+    title: str, model: ImageModel, x: Tensor, of_factor: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor, list[Any]]:
+    """Pixels, scores, and the nodes of the linear layers on the way, in the order in which they ran."""
+    layers = _Layers(of_factor)
+    pixels = x.clone().requires_grad_()
+    with PropagationRules(
+        title, model.module, linear=layers.linear, scale=layers.scale, rectifier=layers.rectifier
+    ):
+        scores = model(pixels)
+    if not scores.requires_grad:
+        raise ValueError(
+            f"no gradient comes back through {model.name}, wanted a network whose scores depend on the pixels by "
+            "operations that have a rule"
+        )
+    nodes, seen = [scores.grad_fn], set()
+    found = []
+    while nodes:
+        node = nodes.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "layer"):
+            found.append(node)
+        nodes.extend(before for before, _ in node.next_functions)
+    return pixels, scores, sorted(found, key=lambda node: node.layer.number)
+
+
+def _by_patterns(
+    title: str,
+    model: ImageModel,
+    x: Tensor,
+    target: Tensor,
+    patterns: Any,
+    of_weight: Callable[[Tensor, Tensor], Tensor],
+    of_factor: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """The gradient of the score times the score, with ``of_weight(w, a)`` in the place of w."""
+    if patterns is None:
+        raise ValueError(
+            f"{title} was given no patterns, wanted patterns=estimate_patterns(model, images).result(), or the images"
+        )
+    if not isinstance(patterns, Patterns):
+        patterns = estimate_patterns(model, patterns).result(progress=False)
+    # The caller may be inside no_grad() or inference_mode().
+    with torch.inference_mode(False), torch.enable_grad():
+        target = target.clone()
+        pixels, scores, nodes = _pass(title, model, x, of_factor)
+        weights = [_precise(node.saved_tensors[1]) for node in nodes]
+        given, wanted = [each.shape for each in patterns.layers], [each.shape for each in weights]
+        if given != wanted:
+            raise ValueError(
+                f"the patterns are of {len(given)} layers, others than the {len(wanted)} of {model.name}, wanted "
+                "those of estimate_patterns(model, images)"
+            )
+        for node, weight, pattern in zip(nodes, weights, patterns.layers, strict=True):
+            node.layer.instead = of_weight(weight, pattern.to(weight))
+        score = scores.detach().gather(1, target[:, None])
+        start = torch.zeros_like(scores).scatter(1, target[:, None], score)
+        (found,) = torch.autograd.grad(scores, pixels, start)
+    if not torch.isfinite(found).all():
+        raise ValueError(
+            f"the signal of {title} grows beyond single precision on its way through {model.name}, wanted a network of "
+            "fewer layers; the nearest method is 'pattern_attribution'"
+        )
+    return found
+
+
+# -- the estimates ----------------------------------------------------------------------------------------
+
+
+def _observe(model: ImageModel, x: Tensor, moments: list[_Moments]) -> None:
+    """Add the activations of a batch to the moments, one for each layer; none yet are made."""
+    with torch.enable_grad():
+        _, _, nodes = _pass("PatternNet", model, x, torch.ones_like)
+        if not moments:
+            moments.extend(_Moments(_rows(node.layer.f, node.saved_tensors[1])) for node in nodes)
+        for each, node in zip(moments, nodes, strict=True):
+            a, weight = node.saved_tensors
+            each.add(_precise(a), _precise(weight), node.layer.f, node.layer.rectified)
+
+
+def _rows(f: Operation, weight: Tensor) -> int:
+    """The dimension of the weight that numbers the neurons."""
+    if f.channels is None:
+        raise ValueError(
+            f"PatternNet has no patterns for a weight of shape {tuple(weight.shape)} whose neurons are not numbered by "
+            "one of its dimensions, as that of a transposed convolution, wanted convolutions and linear layers"
+        )
+    return f.channels[0]
+
+
+def _zero() -> Tensor:
+    return torch.zeros((), dtype=torch.float64)
+
+
+@dataclass
+class _Moments:
+    """Means and covariance of each neuron's input and output, batch by batch (Chan et al. 1983).
+
+    Each neuron is one of the ``dim`` of the tensors, which are float64 on the CPU: not every device has it.
+    """
+
+    dim: int
+    weight: Tensor = field(default_factory=_zero)
+    count: Tensor = field(default_factory=_zero)
+    mean_x: Tensor = field(default_factory=_zero)
+    mean_y: Tensor = field(default_factory=_zero)
+    comoment: Tensor = field(default_factory=_zero)
+
+    def add(self, a: Tensor, weight: Tensor, f: Operation, rectified: bool) -> None:
+        """Observe y = f(a, weight) + bias, a neuron that has a ReLU only where it is on."""
+        assert f.channels is not None
+        with torch.enable_grad():
+            variable = weight.detach().requires_grad_()
+            z = f(a.detach(), variable)
+        y = z.detach() if f.bias is None else z.detach() + f.bias.to(z)
+        on = (y > 0).to(y) if rectified else torch.ones_like(y)
+        axis = y.ndim + f.channels[1]
+        others = [each for each in range(y.ndim) if each != axis]
+        count = on.sum(others, keepdim=True)
+        mean_y = (on * y).sum(others, keepdim=True) / count.clamp(min=1)
+        # The sum over patches of x times a number of each place is what the gradient of the weight is.
+        (comoment,) = torch.autograd.grad(z, variable, on * (y - mean_y), retain_graph=True)
+        (sum_x,) = torch.autograd.grad(z, variable, on)
+        self.weight = weight.double().cpu()
+        count, mean_y = self._column(count), self._column(mean_y)
+        self._join(count, mean_y, sum_x.double().cpu(), comoment.double().cpu())
+
+    def _join(self, count: Tensor, mean_y: Tensor, sum_x: Tensor, comoment: Tensor) -> None:
+        total = (self.count + count).clamp(min=1)
+        dx, dy = sum_x / count.clamp(min=1) - self.mean_x, mean_y - self.mean_y
+        self.comoment = self.comoment + comoment + dx * dy * self.count * count / total
+        self.mean_x = self.mean_x + dx * count / total
+        self.mean_y = self.mean_y + dy * count / total
+        self.count = self.count + count
+
+    def _column(self, of_output: Tensor) -> Tensor:
+        """One number a neuron, along the dimension of the weight that numbers them."""
+        shape = [1] * self.weight.ndim
+        shape[self.dim] = -1
+        return of_output.double().cpu().reshape(shape)
+
+    def pattern(self) -> Tensor:
+        """a+ of equation 8, of the covariance times the count."""
+        shares = self.weight * self.comoment
+        others = [each for each in range(shares.ndim) if each != self.dim]
+        below = shares.sum(others, keepdim=True)
+        sound = below.abs() > ROUNDING * shares.abs().sum(others, keepdim=True)
+        return torch.where(sound, self.comoment / below, 0).float()
