@@ -170,9 +170,10 @@ def grad_cam_plus_plus(model, twin, x, target):
     return (weights * activation).sum(1, keepdim=True).relu()
 
 
-#: Those that nobody else has in this form; tests/unit holds them to their formulas. CAM is for some networks only.
+#: Those that nobody else has in this form; tests/unit holds them to their formulas. CAM is for some networks only, and
+#: DeepLIFT has a file of its own.
 NO_ORACLE = {
-    "cam", "fem", "meta_saliency", "norm_grad", "norm_grad_convolution", "selective_norm_grad",
+    "cam", "deep_lift", "fem", "meta_saliency", "norm_grad", "norm_grad_convolution", "selective_norm_grad",
     "pattern_attribution", "pattern_net", "smooth_grad_cam_plus_plus",
 }  # fmt: skip
 

@@ -87,6 +87,53 @@ class Smooth(nn.Module):
         return self.fc(F.gelu(self.conv(x)).mean((2, 3)))
 
 
+class Drawn(nn.Module):
+    """Blocks of the kinds that were drawn, one after the other."""
+
+    def __init__(self, kinds, bias=True):
+        super().__init__()
+        self.kinds = kinds
+        self.stem = nn.Conv2d(3, 4, 3, padding=1, bias=bias)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(4) for _ in kinds)
+        self.convs = nn.ModuleList(nn.Conv2d(4, 4, 3, padding=1, bias=bias) for _ in kinds)
+        self.joins = nn.ModuleList(nn.Conv2d(8, 4, 1, bias=bias) for _ in kinds)
+        self.fc = nn.Linear(4, CLASSES, bias=bias)
+
+    def forward(self, x):
+        x = self.stem(x).relu_()
+        for kind, norm, conv, join in zip(self.kinds, self.norms, self.convs, self.joins, strict=True):
+            if kind == "chain":
+                x = F.relu(norm(conv(x)))
+            elif kind == "skip":
+                x = F.relu(norm(conv(x)) + x, inplace=True)
+            elif kind == "skip in place":
+                y = norm(conv(x))
+                y += x
+                x = y.relu_()
+            elif kind == "dense":
+                x = F.relu(join(torch.cat([x, conv(norm(x).relu())], 1)))
+            elif kind == "branches":
+                x = torch.cat([conv(x)[:, :2].relu(), F.max_pool2d(x, 3, 1, 1)[:, 2:]], 1)
+            elif kind == "gelu":
+                x = F.gelu(norm(conv(x)))
+            elif kind == "gate":
+                # Squeeze and excitation, as in EfficientNet; half of the calls are in place.
+                gate = conv(F.silu(x.mean((2, 3), keepdim=True), inplace=True)).sigmoid_()
+                x = x.clone().mul_(gate) if conv.bias is None else gate * x
+            elif kind == "layer norm":
+                x = conv(
+                    F.layer_norm(x.permute(0, 2, 3, 1), (4,), norm.weight, norm.bias).permute(0, 3, 1, 2)
+                )
+            else:
+                x = F.avg_pool2d(x, 3, 1, 1) if kind == "average" else F.max_pool2d(x, 2, 1)
+        return self.fc(x.mean((2, 3)))
+
+
+KINDS = ["chain", "skip", "skip in place", "dense", "branches", "average", "max"]
+#: Of those that excitation backprop refuses.
+SMOOTH_KINDS = ["gelu", "gate", "layer norm"]
+
+
 class Residual(nn.Module):
     """An image to an image, with negative values."""
 

@@ -27,6 +27,7 @@ from xai_widgets.attribution.excitation import (
 )
 from xai_widgets.attribution.lrp import conservation_gap, lrp
 from xai_widgets.attribution.relevance import COMPOSITES, Composite
+from xai_widgets.attribution.deep_lift import deep_lift
 from xai_widgets.attribution.patterns import (
     Patterns, estimate_patterns, pattern_attribution, pattern_net,
 )  # fmt: skip
@@ -47,6 +48,7 @@ __all__ = [
     "conservation_gap",
     "contrastive_excitation_backprop",
     "deconvnet",
+    "deep_lift",
     "estimate_patterns",
     "excitation_backprop",
     "expected_gradients",

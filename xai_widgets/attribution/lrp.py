@@ -10,6 +10,10 @@ is; max-pooling to the input that won. Batch-norm belongs to the convolution or 
 both are those of one layer. Where none is before it, as in DenseNet, it passes relevance on as it is too, but under
 LRP-0 and epsilon it has a factor and a bias like any layer: their relevance is that of no neuron that is near 0.
 
+Of a product the factor with fewer values is a gate, as in a squeeze-and-excitation block, and the other one takes all
+(Arras et al. 2017); two of one size take half each (Achtibat et al. 2024). Layer-norm is to an image what batch-norm is
+to all of them, with the statistics of the image as constants (Ali et al. 2022).
+
 For LRP-0 this makes R = a dS_c/da at every layer of a network of ReLUs (Shrikumar et al. 2016).
 """
 
@@ -26,7 +30,7 @@ from torch import Tensor
 from xai_widgets.attribution.registry import channel_sum, method
 from xai_widgets.attribution.relevance import Composite, Epsilon, Rule, ZBox, as_composite
 from xai_widgets.model import ImageModel, Target
-from xai_widgets.rules import Operation, PropagationRules
+from xai_widgets.rules import Norm, Operation, PropagationRules
 
 TITLE = "layer-wise relevance propagation"
 #: Of the score; a sum of relevances that is farther from it is said in a warning.
@@ -63,6 +67,26 @@ class _Passed(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, relevance: Tensor) -> tuple[Tensor | None, ...]:
         return relevance.sum_to_size(ctx.shape), None
+
+
+class _Gated(torch.autograd.Function):
+    """A product, whose relevance goes to the factor with more values; half to each of two of one size."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, other: Tensor, run: Callable[[], Tensor]) -> Tensor:
+        ctx.shapes = x.shape, other.shape
+        return run()
+
+    @staticmethod
+    def backward(ctx: Any, relevance: Tensor) -> tuple[Tensor | None, ...]:
+        sizes = [shape.numel() for shape in ctx.shapes]
+        most = max(sizes)
+        part = relevance / sizes.count(most)
+        taken = [
+            part.sum_to_size(shape) if size == most else None
+            for shape, size in zip(ctx.shapes, sizes, strict=True)
+        ]
+        return *taken, None
 
 
 def _precise(values: Tensor) -> Tensor:
@@ -119,6 +143,17 @@ class _Layers:
         made: Tensor = _Passed.apply(x, run)
         return made
 
+    def product(self, x: Tensor, other: Tensor, run: Callable[[], Tensor]) -> Tensor:
+        made: Tensor = _Gated.apply(x, other, run)
+        return made
+
+    def norm(self, x: Tensor, norm: Norm, run: Callable[[], Tensor]) -> Tensor:
+        with torch.no_grad():
+            variance, mean = torch.var_mean(x, norm.dims, correction=0, keepdim=True)
+            factor = norm.weight / (variance + norm.eps).sqrt()
+            shift = norm.bias - mean * factor
+        return self.scale(x, factor, shift, run)
+
 
 def _fold(
     weight: Tensor, f: Operation, y: Tensor, factor: Tensor, shift: Tensor
@@ -171,7 +206,14 @@ def relevance(model: ImageModel, x: Tensor, target: Tensor, composite: Composite
         layers = _Layers(composite)
         pixels = x.requires_grad_()
         with PropagationRules(
-            TITLE, model.module, linear=layers.linear, scale=layers.scale, rectifier=layers.rectifier
+            TITLE,
+            model.module,
+            linear=layers.linear,
+            scale=layers.scale,
+            rectifier=layers.rectifier,
+            activation=layers.rectifier,
+            product=layers.product,
+            norm=layers.norm,
         ):
             scores = model(pixels)
         if not scores.requires_grad:
@@ -225,7 +267,8 @@ def lrp(
     Raises
     ------
     ValueError
-        For an unknown composite, with the nearest name, or a network with an operation that has no rule, such as GELU.
+        For an unknown composite, with the nearest name, or a network with an operation that has no rule, such as
+        softmax.
     """
     made, score = relevance(model, x, target, as_composite(composite))
     total = made.flatten(1).sum(1)

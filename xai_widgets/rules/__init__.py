@@ -4,10 +4,11 @@
 """
 
 from xai_widgets.rules.backward import BackwardRules, deconv_relu, guided_relu, positive_gradient
-from xai_widgets.rules.propagation import Operation, PropagationRules
+from xai_widgets.rules.propagation import Norm, Operation, PropagationRules
 
 __all__ = [
     "BackwardRules",
+    "Norm",
     "Operation",
     "PropagationRules",
     "deconv_relu",

@@ -42,8 +42,10 @@ ANYWHERE = [name for name in METHODS if name not in NEED_AVERAGE]
 CLASSLESS = ["fem"]
 #: Those that refuse an operation that they have no rule for.
 NEED_RULES = [
-    "excitation_backprop", "contrastive_excitation_backprop", "pattern_net", "pattern_attribution", "lrp",
+    "excitation_backprop", "contrastive_excitation_backprop", "pattern_net", "pattern_attribution", "lrp", "deep_lift",
 ]  # fmt: skip
+#: Of those the ones that have rules for what is no ReLU.
+ANY_ACTIVATION = ["lrp", "deep_lift"]
 
 
 @pytest.fixture
@@ -229,14 +231,36 @@ def test_a_network_without_relu_is_refused_by_what_changes_relu(method, network)
     one_sentence(error)
 
 
-@pytest.mark.parametrize("method", NEED_RULES)
-def test_an_operation_without_a_rule_is_refused_by_its_name_and_that_of_its_layer(method):
-    with pytest.raises(ValueError, match="no rule for 'gelu', met in 'Smooth', wanted") as error:
-        run(method, wrap(settle(Smooth())), images(1))
+class Attending(nn.Module):
+    """Weights places by a softmax over them."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 6, 3, padding=1)
+        self.weigh = nn.Softmax(-1)
+        self.fc = nn.Linear(6, 4)
+
+    def forward(self, x):
+        x = self.conv(x).flatten(2)
+        return self.fc((self.weigh(x) * 2).sum(-1))
+
+
+@pytest.mark.parametrize(
+    ("method", "network", "operation", "layer"),
+    [(method, Attending, "softmax", "weigh") for method in NEED_RULES]
+    + [(method, Smooth, "gelu", "Smooth") for method in NEED_RULES if method not in ANY_ACTIVATION],
+)
+def test_an_operation_without_a_rule_is_refused_by_its_name_and_that_of_its_layer(
+    method, network, operation, layer
+):
+    with pytest.raises(ValueError, match=f"no rule for '{operation}', met in '{layer}', wanted") as error:
+        run(method, wrap(settle(network())), images(1))
     one_sentence(error)
 
 
-@pytest.mark.parametrize("method", sorted(set(ANYWHERE) - set(NEED_RELU) - set(NEED_RULES)))
+@pytest.mark.parametrize(
+    "method", sorted(set(ANYWHERE) - set(NEED_RELU) - (set(NEED_RULES) - set(ANY_ACTIVATION)))
+)
 def test_a_network_without_relu_is_fine_for_the_others(method):
     assert run(method, wrap(settle(Smooth())), images(1)).abs().sum() > 0
 

@@ -11,7 +11,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from networks import (
     CLASSES,
+    KINDS,
     RELU_NETWORKS,
+    Drawn,
     Functional,
     Linear,
     SharedInPlace,
@@ -275,40 +277,6 @@ def test_batch_norm_without_running_statistics_takes_those_of_the_batch():
 # -- its sums ---------------------------------------------------------------------------------------------
 
 
-class Drawn(nn.Module):
-    """Blocks of the kinds that were drawn, one after the other, without biases."""
-
-    def __init__(self, kinds):
-        super().__init__()
-        self.kinds = kinds
-        self.stem = nn.Conv2d(3, 4, 3, padding=1, bias=False)
-        self.norms = nn.ModuleList(nn.BatchNorm2d(4) for _ in kinds)
-        self.convs = nn.ModuleList(nn.Conv2d(4, 4, 3, padding=1, bias=False) for _ in kinds)
-        self.joins = nn.ModuleList(nn.Conv2d(8, 4, 1, bias=False) for _ in kinds)
-        self.fc = nn.Linear(4, CLASSES, bias=False)
-
-    def forward(self, x):
-        x = self.stem(x).relu_()
-        for kind, norm, conv, join in zip(self.kinds, self.norms, self.convs, self.joins, strict=True):
-            if kind == "chain":
-                x = F.relu(norm(conv(x)))
-            elif kind == "skip":
-                x = F.relu(norm(conv(x)) + x, inplace=True)
-            elif kind == "skip in place":
-                y = norm(conv(x))
-                y += x
-                x = y.relu_()
-            elif kind == "dense":
-                x = F.relu(join(torch.cat([x, conv(norm(x).relu())], 1)))
-            elif kind == "branches":
-                x = torch.cat([conv(x)[:, :2].relu(), F.max_pool2d(x, 3, 1, 1)[:, 2:]], 1)
-            else:
-                x = F.avg_pool2d(x, 3, 1, 1) if kind == "average" else F.max_pool2d(x, 2, 1)
-        return self.fc(x.mean((2, 3)))
-
-
-KINDS = ["chain", "skip", "skip in place", "dense", "branches", "average", "max"]
-
 #: Those that share out all that comes to a neuron. LRP-0 and epsilon have a bias for a batch-norm that no convolution
 #: is before; alpha-beta shares out alpha where nothing speaks against a neuron.
 CONSERVING = ["zero", "epsilon_gamma_box", "gamma"]
@@ -319,11 +287,14 @@ RECTIFIED = ["chain", "branches", "average", "max"]
 
 
 def drawn(kinds):
-    return st.lists(st.sampled_from(kinds), min_size=1, max_size=4).map(lambda some: lambda: Drawn(some))
+    return st.lists(st.sampled_from(kinds), min_size=1, max_size=4).map(
+        lambda some: lambda: Drawn(some, bias=False)
+    )
 
 
 NETWORKS = st.one_of(
-    st.sampled_from(sorted(RELU_NETWORKS)).map(lambda name: RELU_NETWORKS[name]), drawn(KINDS)
+    st.sampled_from(sorted(RELU_NETWORKS)).map(lambda name: RELU_NETWORKS[name]),
+    drawn([*KINDS, "gelu", "gate"]),
 )
 
 
