@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from xai_widgets.explorers.attribution import AttributionExplorer
 from xai_widgets.explorers.brush import PerturbationBrush
 from xai_widgets.explorers.channel import ChannelExplorer
 from xai_widgets.explorers.deletion import DeletionExplorer
@@ -12,6 +13,7 @@ from xai_widgets.explorers.regression_inverse import RegressionInverseExplorer
 from xai_widgets.explorers.similarity import SimilarityExplorer
 
 __all__ = [
+    "AttributionExplorer",
     "ChannelExplorer",
     "DeletionExplorer",
     "ExtremalExplorer",

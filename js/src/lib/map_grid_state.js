@@ -1,0 +1,149 @@
+/**
+ * What the traits of a table of maps say: its cells, their maps and pictures, how values become colours, and how far
+ * two cells agree.
+ *
+ * @typedef {import("@anywidget/types").AnyModel} Model
+ * @typedef {import("./image.js").Message} Message
+ * @typedef {import("./image.js").FloatMap} FloatMap
+ * @typedef {import("./image.js").Bytes} Bytes
+ * @typedef {import("./colormaps.js").Sign} Sign
+ * @typedef {import("./agreement.js").Measure} Measure
+ * @typedef {{limit: number, sign: Sign, table: Uint32Array}} Look
+ */
+import { agreement } from "./agreement.js";
+import { slice } from "./arrays.js";
+import { cached } from "./cached.js";
+import { colorTable } from "./colormaps.js";
+import { magnitudeLimit } from "./heat.js";
+import { bytes, floats, pack } from "./image.js";
+
+/** The trait of a map. @param {number} row @param {number} column */
+export const mapTrait = (row, column) => `map_${row}_${column}`;
+
+/** @param {Model} model */
+export function createTable(model) {
+	const decodeImages = cached((/** @type {Message} */ message) => {
+		const all = bytes("images", message, [null, null, null, 3]);
+		if (!all) return [];
+		return Array.from({ length: all.shape[0] }, (_, index) => {
+			const { shape, data } = slice(all, index);
+			return { shape, words: pack(data) };
+		});
+	});
+	const tables = {
+		both: cached(colorTable),
+		positive: cached(colorTable),
+		negative: cached(colorTable),
+		absolute: cached(colorTable),
+	};
+	const negative = remembered((/** @type {FloatMap} */ { data }) => data.some((value) => value < 0));
+	const agreements = remembered((/** @type {FloatMap} */ first) =>
+		remembered((/** @type {FloatMap} */ second) => {
+			/** @type {Partial<Record<Measure, number>>} */
+			const known = {};
+			return (/** @type {Measure} */ measure) => {
+				known[measure] ??= agreement(measure, first, second);
+				return known[measure];
+			};
+		}),
+	);
+	const decode = remembered((/** @type {NonNullable<Message>} */ message) =>
+		floats("a map", message, [null, null]),
+	);
+
+	/** @type {() => string[][]} */
+	const states = () => model.get("states");
+	const height = () => states().length;
+	const width = () => states()[0]?.length ?? 0;
+	/** @param {number} row @param {number} column */
+	const map = (row, column) => {
+		const message = model.get(mapTrait(row, column));
+		return message ? decode(message) : null;
+	};
+	/** @type {Map<string, (percentile: number, count: number, ...maps: (FloatMap | null)[]) => number>} */
+	const limits = new Map();
+	/** @param {string} key @param {(FloatMap | null)[]} maps */
+	const limitOf = (key, maps) => {
+		const known = limits.get(key) ?? cached((percentile, _count, ...group) => limitOfAll(group, percentile));
+		limits.set(key, known);
+		return known(model.get("percentile"), maps.length, ...maps);
+	};
+	/** How the values of maps of one scale become colours. @param {string} key @param {(FloatMap | null)[]} maps */
+	const lookOf = (key, maps) => {
+		const chosen = /** @type {Sign | "auto"} */ (model.get("sign"));
+		const auto = maps.some((one) => one && negative(one)) ? "both" : "positive";
+		const sign = chosen === "auto" ? auto : chosen;
+		const table = tables[sign](model.get("colormap"), sign, model.get("fade"));
+		return { sign, limit: limitOf(key, maps), table };
+	};
+
+	return {
+		states,
+		height,
+		width,
+		map,
+		/** The picture of a column. @param {number} column */
+		image(column) {
+			const all = decodeImages(model.get("images"));
+			return all[Math.min(column, all.length - 1)] ?? null;
+		},
+		/** @param {number} row @returns {string} */
+		rowName: (row) => model.get("rows")[row] || `row ${row + 1}`,
+		/** @param {number} column @returns {string} */
+		columnName: (column) => model.get("columns")[column] || `column ${column + 1}`,
+		/** @param {number} row @param {number} column @returns {string} */
+		note: (row, column) => model.get("notes")[row]?.[column] ?? "",
+		/** Whether there is such a cell. @param {number} row @param {number} column */
+		has: (row, column) => row >= 0 && column >= 0 && row < height() && column < width(),
+		/** How the values of each cell become colours. @returns {Look[][]} */
+		looks() {
+			const maps = states().map((row, r) => row.map((_, c) => map(r, c)));
+			const scale = model.get("scale");
+			if (scale === "cell") return maps.map((row, r) => row.map((one, c) => lookOf(`${r} ${c}`, [one])));
+			const all = scale === "all" ? lookOf("all", maps.flat()) : null;
+			return maps.map((row, r) => new Array(row.length).fill(all ?? lookOf(`${r}`, row)));
+		},
+		/**
+		 * How far two cells agree; null where there is no map.
+		 *
+		 * @param {number[]} first  row and column
+		 * @param {number[]} second
+		 * @param {Measure} measure
+		 */
+		agreement([row, column], second, measure) {
+			const [a, b] = [map(row, column), map(second[0], second[1])];
+			return a && b ? agreements(a)(b)(measure) : null;
+		},
+	};
+}
+
+/** @param {(FloatMap | null)[]} maps @param {number} percentile */
+function limitOfAll(maps, percentile) {
+	const there = maps.filter((map) => map !== null);
+	if (there.length === 1) return magnitudeLimit(there[0].data, percentile);
+	const values = new Float32Array(there.reduce((sum, { data }) => sum + data.length, 0));
+	let at = 0;
+	for (const { data } of there) {
+		values.set(data, at);
+		at += data.length;
+	}
+	return magnitudeLimit(values, percentile);
+}
+
+/**
+ * A function of an object, remembering its results as long as the objects live.
+ *
+ * @template {object} A
+ * @template R
+ * @param {(of: A) => R} compute
+ * @returns {(of: A) => R}
+ */
+function remembered(compute) {
+	/** @type {WeakMap<A, {made: R}>} */
+	const known = new WeakMap();
+	return (of) => {
+		const entry = known.get(of) ?? { made: compute(of) };
+		known.set(of, entry);
+		return entry.made;
+	};
+}

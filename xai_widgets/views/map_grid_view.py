@@ -1,0 +1,238 @@
+"""A table of maps: methods in rows, and in columns images, layers or classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from traitlets import Bool, Float, HasTraits, Int, List, TraitError, Unicode, validate
+
+from xai_widgets.errors import unknown
+from xai_widgets.views.arrays import Array, Bytes
+from xai_widgets.views.base import View
+from xai_widgets.views.heatmap_view import DIVERGING, SEQUENTIAL
+from xai_widgets.views.position import Position
+from xai_widgets.views.traits import Choice, Unit
+
+#: What may be said of a cell: its map is to come, is being computed, is there, cannot be had, or makes no sense.
+STATES = ("waiting", "computing", "done", "failed", "absent")
+
+
+@dataclass(frozen=True)
+class MapCell:
+    """One cell of the table.
+
+    Attributes
+    ----------
+    state : {"waiting", "computing", "done", "failed", "absent"}
+        Whether its map is to come, is being computed, is there, cannot be had, or makes no sense.
+    map : numpy.ndarray of float16 or float32, shape (h, w), or None
+        The map, of any resolution.
+    note : str
+        Why there is none, or what is to be known of it, in a sentence.
+    """
+
+    state: str = "waiting"
+    map: NDArray[Any] | None = None
+    note: str = ""
+
+
+class MapGridView(View):
+    """A table of maps, each on its picture: compare them under one pointer, enlarge one, ask how far two agree.
+
+    All cells share the place under the pointer: each shows it and its value there. A click enlarges a cell, and
+    another one keeps the place. With the table focused, the arrows go from cell to cell (with Shift they move the
+    place), Enter enlarges the cell and Escape goes back, p pins it. To the first pinned cell, A, every other shows how
+    far it agrees; with a second one, B, all three measures are read out. + and - change the opacity, c the colours, s
+    the sign, l the scale, m the measure, i smooth or pixelated. All of it works without a kernel.
+
+    Maps are set by :meth:`show`, and each is a trait of its own, ``map_ROW_COLUMN``, so that only new ones are sent.
+
+    Attributes
+    ----------
+    images : numpy.ndarray of uint8, shape (P, H, W, 3), or None
+        The picture of each column, or the one of all. Floats in [0, 1] are converted. Default None.
+    rows, columns : list of str
+        What they are called. Default empty.
+    captions : list of str
+        A second line for each column. Default empty.
+    states : list of list of {"waiting", "computing", "done", "failed", "absent"}
+        Of each row the states of its cells; set by :meth:`show`.
+    notes : list of list of str
+        Of each row and cell why there is no map, or what is to be known of it; set by :meth:`show`.
+    row, column : int
+        The cell under the hand; -1, the default, for none.
+    enlarged : bool
+        Whether this cell is shown alone. Default False.
+    position : list [x, y] of float in [0, 1], or None
+        The marked place, from the top left corner. Default None.
+    pins : list of list [row, column] of int
+        Up to two cells, A and B, whose agreement is asked for. Default empty.
+    measure : {"pearson", "spearman", "ssim"}
+        The agreement with A that the cells show: that of :mod:`xai_widgets.metrics`, after the smaller map was brought
+        to the resolution of the larger. Default "pearson".
+    scale : {"cell", "row", "all"}
+        Whose magnitudes the colours end at. Default "cell".
+    percentile : float in (0, 100]
+        Colours end at this percentile of them. Where it is zero they end at the largest. Default 99.
+    sign : {"auto", "both", "positive", "negative", "absolute"}
+        Which values are shown, as in :class:`HeatmapView`. "auto", the default, is "both" if the cell, the row, or any
+        cell, after `scale`, has values below zero, else "positive".
+    colormap : str
+        As in :class:`HeatmapView`; "auto", the default, is "blue_orange" for both signs, "inferno" for one.
+    opacity : float in [0, 1]
+        How much the maps cover the pictures. Default 1.
+    fade : bool
+        Whether small values are more transparent. Default True.
+    gray : bool
+        Whether the pictures lose their own colours as far as the maps cover them. Default True.
+    interpolation : {"smooth", "pixelated"}
+        Whether values are interpolated between the middles of the cells of a map, or each is a rectangle. Default
+        "smooth".
+    seen : list of int
+        The rows that are on the screen, set by the view: they may be computed first.
+    size : int
+        Largest width of a cell in CSS px. Default 160.
+    controls : bool
+        Whether the view has its own controls. Default True.
+    width : int
+        Largest width in CSS px, 0 for the width of the column. Default 0.
+    title : str
+        A heading, also the accessible name.
+
+    Raises
+    ------
+    TypeError
+        For a keyword that is no trait of the view.
+    traitlets.TraitError
+        For a value that does not fit, in one sentence.
+
+    Examples
+    --------
+    >>> MapGridView.of([[relevance, gradient]], images=photo, columns=["LRP", "gradient"])  # doctest: +SKIP
+    """
+
+    _bundle = "map_grid_view"
+
+    images = Bytes((None, None, None, 3), stack=True, help="The picture of each column, or of all.")
+    rows: List[str] = List(Unicode(), help="What each row is called.").tag(sync=True)
+    columns: List[str] = List(Unicode(), help="What each column is called.").tag(sync=True)
+    captions: List[str] = List(Unicode(), help="A second line for each column.").tag(sync=True)
+    states: List[list[str]] = List(List(Unicode()), help="Of each row the states of its cells.").tag(
+        sync=True
+    )
+    notes: List[list[str]] = List(List(Unicode()), help="What is to be known of each cell.").tag(sync=True)
+    row = Int(-1, min=-1, help="The row of the cell under the hand; -1: none.").tag(sync=True)
+    column = Int(-1, min=-1, help="The column of the cell under the hand; -1: none.").tag(sync=True)
+    enlarged = Bool(False, help="Whether the cell under the hand is shown alone.").tag(sync=True)
+    position = Position(help="The marked place [x, y], or None.")
+    pins: List[list[int]] = List(
+        List(Int(min=0), minlen=2, maxlen=2), maxlen=2, help="Up to two cells [row, column] to compare."
+    ).tag(sync=True)
+    measure = Choice(("pearson", "spearman", "ssim"), help="The agreement that the cells show.")
+    scale = Choice(("cell", "row", "all"), help="Whose magnitudes the colours end at.")
+    percentile = Float(99.0, help="Where the colours end, in percent of the magnitudes.").tag(sync=True)
+    sign = Choice(("auto", "both", "positive", "negative", "absolute"), help="Which values are shown.")
+    colormap = Choice(("auto", *DIVERGING, *SEQUENTIAL), help="The colours of the values.")
+    opacity = Unit(1.0, help="How much the maps cover the pictures.")
+    fade = Bool(True, help="Whether small values are more transparent.").tag(sync=True)
+    gray = Bool(True, help="Whether the pictures are grey under the maps.").tag(sync=True)
+    interpolation = Choice(("smooth", "pixelated"), help="How the maps are enlarged.")
+    seen: List[int] = List(Int(), help="The rows on the screen, set by the view.").tag(sync=True)
+    size = Int(160, min=16, help="Largest width of a cell, CSS px.").tag(sync=True)
+    controls = Bool(True, help="Whether the view has its own controls.").tag(sync=True)
+    width = Int(0, min=0, help="Largest width, CSS px; 0: that of the column.").tag(sync=True)
+
+    @classmethod
+    def of(cls, maps: Sequence[Sequence[Any]], **traits: Any) -> MapGridView:
+        """Make a view of maps that are there.
+
+        Parameters
+        ----------
+        maps : sequence of sequence of arrays (h, w), or None
+            The maps of each row.
+        **traits
+            Of the view, such as ``images``, ``rows`` and ``columns``.
+
+        Returns
+        -------
+        MapGridView
+        """
+        view = cls(**traits)
+        view.show([[MapCell("absent" if one is None else "done", one) for one in row] for row in maps])
+        return view
+
+    def show(
+        self,
+        cells: Sequence[Sequence[MapCell]],
+        *,
+        rows: Sequence[str] | None = None,
+        columns: Sequence[str] | None = None,
+        captions: Sequence[str] | None = None,
+    ) -> None:
+        """Show other cells, in one message that holds the maps which are new.
+
+        Parameters
+        ----------
+        cells : sequence of sequence of MapCell
+            The cells of each row; a cell with the very array that stood at its place sends nothing.
+        rows, columns, captions : sequence of str, optional
+            As the traits. Default: as before.
+        """
+        lengths = {len(row) for row in cells}
+        if len(lengths) > 1:
+            raise ValueError(f"the rows have {sorted(lengths)} cells, wanted as many in each")
+        maps = {_name(r, c): cell.map for r, row in enumerate(cells) for c, cell in enumerate(row)}
+        with self.hold_sync():
+            self._grow([name for name in maps if not self.has_trait(name)])
+            # What lies outside of a smaller table is not kept, nor sent with its state.
+            for name in [key for key in self.keys if key.startswith("map_")]:
+                self.set_trait(name, maps.get(name))
+            for trait, words in (("rows", rows), ("columns", columns), ("captions", captions)):
+                if words is not None:
+                    self.set_trait(trait, list(words))
+            self.states = [[cell.state for cell in row] for row in cells]
+            self.notes = [[cell.note for cell in row] for row in cells]
+
+    def map_at(self, row: int, column: int) -> NDArray[Any] | None:
+        """The map of a cell, or None."""
+        found: NDArray[Any] | None = getattr(self, _name(row, column), None)
+        return found
+
+    def _grow(self, names: Sequence[str]) -> None:
+        """Add a trait for each map of a larger table."""
+        if names:
+            # Not by ipywidgets, which would send a message for each of them, and with nothing in it.
+            HasTraits.add_traits(self, **{name: _Map() for name in names})
+            self.keys.extend(names)
+
+    @validate("states")
+    def _check_states(self, proposal: dict[str, Any]) -> list[list[str]]:
+        for state in (state for row in proposal["value"] for state in row if state not in STATES):
+            raise TraitError(f"MapGridView.states: {unknown('state', state, STATES)}")
+        return list(proposal["value"])
+
+    @validate("percentile")
+    def _check_percentile(self, proposal: dict[str, Any]) -> float:
+        value = float(proposal["value"])
+        if not 0 < value <= 100:
+            raise TraitError(f"MapGridView.percentile is {value:g}, wanted more than 0 and at most 100")
+        return value
+
+
+class _Map(Array):
+    """A map in half or single precision."""
+
+    def __init__(self) -> None:
+        super().__init__("float32", (None, None), help="A map (h, w).")
+
+    def cast_array(self, obj: HasTraits, array: NDArray[Any]) -> NDArray[Any]:
+        """Halves stay halves."""
+        return array if array.dtype == np.float16 else super().cast_array(obj, array)
+
+
+def _name(row: int, column: int) -> str:
+    return f"map_{row}_{column}"
