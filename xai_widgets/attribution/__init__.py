@@ -31,6 +31,7 @@ from xai_widgets.attribution.deep_lift import deep_lift
 from xai_widgets.attribution.patterns import (
     Patterns, estimate_patterns, pattern_attribution, pattern_net,
 )  # fmt: skip
+from xai_widgets.attribution.feedback import feedback_layers
 from xai_widgets.attribution.registry import METHODS, Cost, Method, as_method, get
 from xai_widgets.attribution.meta import meta_saliency
 # isort: on
@@ -52,6 +53,7 @@ __all__ = [
     "estimate_patterns",
     "excitation_backprop",
     "expected_gradients",
+    "feedback_layers",
     "fem",
     "get",
     "grad_cam",

@@ -34,7 +34,7 @@ OPTIONS = {
     "pattern_attribution": {"patterns": images(6, seed=5)},
 }
 WITH_LAYER = [name for name, method in METHODS.items() if "layer" in inspect.signature(method).parameters]
-NEED_RELU = ["deconvnet", "guided_backprop", "guided_nonlinearity", "guided_grad_cam"]
+NEED_RELU = ["deconvnet", "guided_backprop", "guided_nonlinearity", "guided_grad_cam", "feedback_layers"]
 #: Those that refuse what is more than a global average and a linear layer.
 NEED_AVERAGE = ["cam"]
 ANYWHERE = [name for name in METHODS if name not in NEED_AVERAGE]

@@ -1,0 +1,117 @@
+"""Feedback layers: gates that make the score large, then the linear approximation."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from networks import CLASSES, RELU_NETWORKS, Functional, SharedInPlace, images, one_sentence, settle, wrap
+from torch import nn
+
+from xai_widgets.attribution import feedback_layers, gradient_x_input, linear_approximation
+
+PLAIN = {"mean": [0.0] * 3, "std": [1.0] * 3}
+
+
+def without_biases(network):
+    """The sum of gradient times input is then the score of the network, gated or not."""
+    with torch.no_grad():
+        for part in network.modules():
+            if getattr(part, "bias", None) is not None:
+                part.bias.zero_()
+            if isinstance(part, nn.BatchNorm2d):
+                part.running_mean.zero_()
+    return network
+
+
+@pytest.mark.parametrize("network", RELU_NETWORKS.values())
+def test_without_iterations_it_is_the_linear_approximation(network):
+    model, x = wrap(settle(network())), images(2)
+    torch.testing.assert_close(
+        feedback_layers(model, x, 1, iterations=0), gradient_x_input(model, x, 1), rtol=1e-4, atol=1e-6
+    )
+    layer = model.default_layer()
+    torch.testing.assert_close(
+        feedback_layers(model, x, 1, layer=layer, iterations=0),
+        linear_approximation(model, x, 1, layer=layer), rtol=1e-4, atol=1e-6,
+    )  # fmt: skip
+
+
+@given(st.integers(0, 10_000), st.sampled_from(sorted(RELU_NETWORKS)))
+@settings(max_examples=30, deadline=None)
+def test_the_score_never_falls_and_more_iterations_never_lower_it(seed, name):
+    model = wrap(without_biases(settle(RELU_NETWORKS[name](), seed)), **PLAIN)
+    x = images(2, seed)
+    scores = [model.scores(x)[:, 1]] + [
+        feedback_layers(model, x, 1, iterations=iterations).sum((1, 2, 3)) for iterations in range(4)
+    ]
+    slack = 1e-4 * scores[0].abs() + 1e-5
+    assert ((scores[1] - scores[0]).abs() <= slack).all()
+    for earlier, later in pairwise(scores):
+        assert (later >= earlier - slack).all()
+
+
+class OneLayer(nn.Module):
+    """One ReLU between a convolution and the scores."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 5, 3, padding=1)
+        self.fc = nn.Linear(5 * 64, CLASSES)
+
+    def forward(self, x):
+        return self.fc(F.relu(self.conv(x)).flatten(1))
+
+
+def test_of_one_layer_the_gates_are_open_where_the_weight_of_the_class_is_above_0():
+    """The best of all gates: no other set makes the score larger."""
+    network = settle(OneLayer())
+    model, x = wrap(network, **PLAIN), images(2)
+    weight = network.fc.weight[2].detach().clamp(min=0).view(5, 8, 8)
+    with torch.no_grad():
+        z = network.conv(x)
+        wanted = z.relu() * weight
+        pixels = x * F.conv_transpose2d(weight * (z > 0), network.conv.weight, padding=1)
+    torch.testing.assert_close(feedback_layers(model, x, 2), pixels, rtol=1e-4, atol=1e-6)
+    at_conv = feedback_layers(model, x, 2, layer="conv")
+    torch.testing.assert_close(at_conv, wanted, rtol=1e-4, atol=1e-6)
+    highest = wanted.sum((1, 2, 3)) + network.fc.bias[2]
+    assert (highest > model.scores(x)[:, 2]).all()
+
+
+def test_gates_are_set_from_the_scores_down_and_again_with_what_they_let_through():
+    """Two rounds by hand, of a network with two ReLUs and a max-pool."""
+    network = without_biases(settle(Functional()))
+    model, x = wrap(network, **PLAIN), images(1)
+    z1, z2, score, best = torch.ones(1, 6, 8, 8), torch.ones(1, 8, 4, 4), -torch.inf, None
+    for _ in range(3):
+        with torch.no_grad():
+            h1 = network.conv1(x)
+            pooled, switches = F.max_pool2d(h1.relu() * z1, 2, return_indices=True)
+            h2 = network.conv2(pooled)
+            now = network.fc((h2.relu() * z2).flatten(1))[0, 3].item()
+            if now > score:
+                score, best = now, (z1, z2)
+            back = network.fc.weight[3].view(1, 8, 4, 4)
+            z2 = ((h2 > 0) & (back > 0)).float()
+            back = F.max_unpool2d(F.conv_transpose2d(back * z2, network.conv2.weight, padding=1), switches, 2)
+            z1 = ((h1 > 0) & (back > 0)).float()
+    made = feedback_layers(model, x, 3, iterations=2)
+    assert made.sum().item() == pytest.approx(score, rel=1e-4)
+    assert score > model.scores(x)[0, 3].item()
+    with torch.no_grad():
+        pooled, switches = F.max_pool2d(network.conv1(x).relu() * best[0], 2, return_indices=True)
+        back = network.fc.weight[3].view(1, 8, 4, 4) * best[1] * (network.conv2(pooled) > 0)
+        back = F.max_unpool2d(F.conv_transpose2d(back, network.conv2.weight, padding=1), switches, 2)
+        wanted = x * F.conv_transpose2d(
+            back * best[0] * (network.conv1(x) > 0), network.conv1.weight, padding=1
+        )
+    torch.testing.assert_close(made, wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_iterations_below_0_are_refused():
+    with pytest.raises(ValueError, match="iterations is -1, wanted at least 0") as error:
+        feedback_layers(wrap(settle(SharedInPlace())), images(1), 1, iterations=-1)
+    one_sentence(error)
