@@ -8,7 +8,7 @@ import pytest
 import torch
 from networks import SharedInPlace, images, settle, wrap
 
-from xai_widgets.attribution import METHODS, Cost, as_method
+from xai_widgets.attribution import METHODS, Cost, as_method, estimate_patterns
 from xai_widgets.perturbation import METHODS as PERTURBATIONS
 
 EVERY = {**METHODS, **PERTURBATIONS}
@@ -56,6 +56,8 @@ def counted(name, n, **options):
     model, method = wrap(network), METHODS[name]
     # As a copy of the network finds it anew.
     model.layers()
+    if "patterns" in inspect.signature(method).parameters:
+        options["patterns"] = estimate_patterns(model, images(4)).result(progress=False)
     if method.cost.each:
         options.setdefault(method.cost.each, FEW)
     with warnings.catch_warnings():
