@@ -98,9 +98,10 @@ export function sayState(box, state, note) {
 	box.node.dataset.state = state;
 	box.alert.hidden = state !== "done" || !note;
 	box.alert.title = note;
-	const words = state === "computing" ? "computing …" : note || (state === "waiting" ? "waiting" : "");
-	box.words.hidden = state === "done" || !words;
-	setText(box.words, words);
+	const words = /** @type {Record<string, string>} */ ({ done: "", computing: "computing …" })[state];
+	const said = words ?? (note || (state === "waiting" ? "waiting" : ""));
+	box.words.hidden = !said;
+	setText(box.words, said);
 	if (state === "failed") box.words.title = note;
 	else box.words.removeAttribute("title");
 }
