@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -156,9 +157,9 @@ def _unit_range(x: Tensor) -> Tensor:
     if not x.is_floating_point():
         raise ValueError(f"image pixels are {x.dtype}, wanted uint8 in [0, 255] or floats in [0, 1]")
     x = x.to(torch.float32)
-    if not torch.isfinite(x).all():
+    low, high = (bound.item() for bound in x.aminmax())
+    if not (math.isfinite(low) and math.isfinite(high)):
         raise ValueError("the image holds NaN or infinite pixels, wanted floats in [0, 1]")
-    low, high = x.min().item(), x.max().item()
     if low < -TOLERANCE or high > 1 + TOLERANCE:
         hint = "divide by 255" if low >= 0 and high <= 255.5 else "normalisation is part of the model"
         raise ValueError(f"image pixels range from {low:.3g} to {high:.3g}, wanted floats in [0, 1]; {hint}")

@@ -67,7 +67,7 @@ def expected_gradients(
         How many pairs of a reference and a point on the way from it are drawn for each image: the points one in each
         of as many equal parts of the way, the references in turn.
     seed : int, default 0
-        Of the draws, which are made on the CPU and anew for each image.
+        Of the draws, which are made on the CPU and are the same for each image.
     batch_size : int, optional
         Points per pass through the network, of all images. Default: as many as fit into memory.
 
@@ -143,17 +143,17 @@ def _expected(
     if samples < 1 or not sigma >= 0:
         raise ValueError(f"samples is {samples} and sigma {sigma}, wanted samples >= 1 and sigma >= 0")
     baselines = _baselines(model, x, references)
+    generator = torch.Generator().manual_seed(seed)
+    which, alphas = draws(len(baselines), samples, generator)
 
     def points() -> Iterator[Point]:
-        for n, image in enumerate(x):
-            generator = torch.Generator().manual_seed(seed)
-            for which, alpha in zip(*draws(len(baselines), samples, generator), strict=True):
-                end = image + sigma * normal(image, generator) if sigma else image
-                way = end - baselines[which]
-                yield Point(n, baselines[which] + alpha * way, way / samples)
+        for k, alpha in zip(which, alphas, strict=True):
+            noise = sigma * normal(x[0], generator) if sigma else torch.zeros_like(x[0])
+            for n, image in enumerate(x):
+                way = image + noise - baselines[k]
+                yield Point(n, baselines[k] + alpha * way, way / samples)
 
     made = whole(sums(model, x, target, points(), score_gradient, batch_size))
-    which, _ = draws(len(baselines), samples, torch.Generator().manual_seed(seed))
     drawn, times = torch.tensor(which).unique(return_counts=True)
     shares = (times / samples).to(x.device)
     mean = shares @ scores_of(model, baselines[drawn.to(x.device)], batch_size)

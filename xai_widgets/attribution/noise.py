@@ -52,7 +52,7 @@ def smoothgrad(
     sigma : float, default 0.15
         At least 0; standard deviation of the noise, as a share of the image's own range (max x - min x).
     seed : int, default 0
-        Of the noise, which is drawn on the CPU and anew for each image: the same on every device and in every batch.
+        Of the noise, which is drawn on the CPU: the same for each image, on every device and in every batch.
     batch_size : int, optional
         Copies per pass, of all images. Default: as many as fit into memory.
     **options
@@ -74,11 +74,12 @@ def noisy_copies(x: Tensor, samples: int, sigma: float, seed: int) -> Iterator[P
     if samples < 1 or sigma < 0:
         raise ValueError(f"samples is {samples} and sigma {sigma}, wanted samples >= 1 and sigma >= 0")
     share = torch.tensor(1 / samples, device=x.device)
-    for n, image in enumerate(x):
-        spread = sigma * (image.max() - image.min())
-        generator = torch.Generator().manual_seed(seed)
-        for _ in range(samples):
-            yield Point(n, image + spread * normal(image, generator), share)
+    spreads = sigma * (x.amax((1, 2, 3), keepdim=True) - x.amin((1, 2, 3), keepdim=True))
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(samples):
+        noise = normal(x[0], generator)
+        for n, (image, spread) in enumerate(zip(x, spreads, strict=True)):
+            yield Point(n, image + spread * noise, share)
 
 
 def normal(image: Tensor, generator: torch.Generator) -> Tensor:

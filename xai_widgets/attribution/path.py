@@ -105,7 +105,7 @@ def _gradients(
     reduce=channel_sum,
     source="Sundararajan et al. 2017",
     formula="(x - x') * mean_k dS_c/dx at x' + (k/m) (x - x')",
-    cost=Cost(2, 0, "steps", 1, 1),
+    cost=Cost(1, 0, "steps", 1, 1, note="besides one forward for each baseline"),
     promises="sums to S_c(x) - S_c(x')",
     limits="What is like the baseline has nothing, whatever it means; too few steps leave a gap, which is "
     "measured.",
@@ -234,6 +234,8 @@ def _gap(
     batch_size: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The completeness gap, and the change of the score, (N,) each."""
+    if (baseline == baseline[:1]).all():
+        baseline = baseline[:1]
     scores = scores_of(model, torch.cat([x, baseline]), batch_size)
     change = (scores[: len(x)] - scores[len(x) :]).gather(1, target[:, None])[:, 0]
     return attribution.flatten(1).sum(1) - change, change

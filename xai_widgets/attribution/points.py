@@ -43,7 +43,7 @@ def sums(
     target : Tensor, (N,)
         The class of each.
     points : iterable of Point
-        In the order of their images, at least one each; points of several images share a pass.
+        Points of several images share a pass; there is at least one.
     explain : callable
         ``explain(model, pixels, target)``, (K, C, H, W) and (K,), to (K, ...).
     batch_size : int, optional

@@ -83,19 +83,23 @@ class BackwardRules(TorchFunctionMode):
 
 def _positive(grad: Tensor) -> Tensor:
     # relu() would be seen, and counted, by the mode itself where the backward pass runs inside its block.
-    return grad.masked_fill(grad < 0, 0)
+    made: Tensor = torch.ops.aten.clamp_min.default(grad, 0)
+    return made
 
 
 class _GuidedRelu(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x > 0)
-        return x.clamp_min(0)
+        y = x.clamp_min(0)
+        ctx.save_for_backward(y)
+        return y
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (active,) = ctx.saved_tensors
-        return _positive(grad) * active
+        (y,) = ctx.saved_tensors
+        # As ReLU's own backward does it, in one pass over the values.
+        made: Tensor = torch.ops.aten.threshold_backward.default(_positive(grad), y, 0)
+        return made
 
 
 class _DeconvRelu(torch.autograd.Function):

@@ -15,7 +15,7 @@ EVERY = {**METHODS, **PERTURBATIONS}
 #: So that loops are short: how many of what the cost names.
 FEW = 3
 #: Passes of other images than those that are explained, such as references: the note of the cost tells them.
-BESIDES = {"cam": 1, "expected_gradients": 3, "gradient_shap": 3, "deep_lift": 1}
+BESIDES = {"cam": 1, "integrated_gradients": 1, "expected_gradients": 3, "gradient_shap": 3, "deep_lift": 1}
 
 
 class Counter:
