@@ -22,7 +22,6 @@ input that wins in the image and (y - M) m_y to the one that wins in the referen
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Literal, get_args
 
@@ -40,6 +39,7 @@ from xai_widgets.attribution.multipliers import (
     rescaled,
 )
 from xai_widgets.attribution.registry import Cost, channel_sum, method
+from xai_widgets.attribution.sums import with_gap
 from xai_widgets.errors import unknown
 from xai_widgets.images import check_baseline
 from xai_widgets.model import ImageModel
@@ -214,8 +214,8 @@ def deep_lift(
     Returns
     -------
     Tensor, (N, C, H, W)
-        In units of the score; its sum is S_c(x) - S_c(x0) up to :func:`completeness_gap`. A warning tells a sum that is
-        off by more than 0.01 of that.
+        In units of the score; its sum is S_c(x) - S_c(x0) up to its ``gap``, (N,). A warning tells a sum that is off by
+        more than 0.01 of that.
 
     Raises
     ------
@@ -247,19 +247,13 @@ def deep_lift(
         made = above * way.clamp(min=0) + below * way.clamp(max=0)
     else:
         made = multipliers * way
-    _tell(model, made, scores.detach()[: len(x)], before, target)
-    return made
-
-
-def _tell(model: ImageModel, made: Tensor, scores: Tensor, before: Tensor, target: Tensor) -> None:
-    """Warn of a sum that is off."""
+    scores = scores.detach()[: len(x)]
     change = (scores - before).gather(1, target[:, None])[:, 0]
-    total, magnitude = made.flatten(1).sum(1), made.flatten(1).abs().sum(1) + scores.abs().amax(1)
-    excess = (total - change).abs() - TOLERANCE * change.abs() - ROUNDING * magnitude
-    worst = int(excess.argmax())
-    if excess[worst] > 0:
-        warnings.warn(
-            f"{TITLE} of {model.name} sums to {total[worst].item():.3g} for a change of the score of "
-            f"{change[worst].item():.3g}, wanted the same",
-            stacklevel=4,
+
+    def words(total: str, wanted: str) -> str:
+        return (
+            f"{TITLE} of {model.name} sums to {total} for a change of the score of {wanted}, wanted the same"
         )
+
+    magnitude = made.flatten(1).abs().sum(1) + scores.abs().amax(1)
+    return with_gap(made, change, TOLERANCE, words, rounding=ROUNDING * magnitude)

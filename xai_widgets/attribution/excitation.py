@@ -20,7 +20,6 @@ signs. With P and P' the probabilities that begin with the score and with its du
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -29,6 +28,7 @@ from torch import Tensor, nn
 
 from xai_widgets.attribution.activation import off_the_way
 from xai_widgets.attribution.registry import Cost, channel_sum, method
+from xai_widgets.attribution.sums import with_gap
 from xai_widgets.model import ImageModel
 from xai_widgets.recording import recording
 from xai_widgets.rules import Operation, PropagationRules
@@ -244,7 +244,8 @@ def excitation_backprop(model: ImageModel, x: Tensor, target: Tensor, *, layer: 
     Returns
     -------
     Tensor, (N, C, h, w)
-        At least 0; it sums to 1 where everything passes through the layer. Its saliency map is the sum over channels.
+        At least 0; it sums to 1 where everything passes through the layer, up to its ``gap``, (N,). Its saliency map is
+        the sum over channels.
 
     Raises
     ------
@@ -255,14 +256,16 @@ def excitation_backprop(model: ImageModel, x: Tensor, target: Tensor, *, layer: 
     layer = excitation_layer(model) if layer is None else layer
     made = winning_probability(model, x, _one_hot(model, x, target), layer)
     model.check_places(layer, made.shape[1:])
-    lost = probability_gap(made).max().item()
-    if lost > TOLERANCE and (_is_image(model, layer) or model.is_cut(layer)):
-        warnings.warn(
-            f"the probabilities of excitation backprop at {layer!r} of {model.name} sum to {1 - lost:.3g}, wanted 1: "
-            "the rest came to neurons that are on by their bias alone",
-            stacklevel=3,
+    if not _is_image(model, layer) and not model.is_cut(layer):
+        return made
+
+    def words(total: str, wanted: str) -> str:
+        return (
+            f"the probabilities of excitation backprop at {layer!r} of {model.name} sum to {total}, wanted {wanted}: "
+            "the rest came to neurons that are on by their bias alone"
         )
-    return made
+
+    return with_gap(made, made.new_ones(len(made)), TOLERANCE, words)
 
 
 @method(

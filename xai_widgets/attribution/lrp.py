@@ -19,7 +19,6 @@ For LRP-0 this makes R = a dS_c/da at every layer of a network of ReLUs (Shrikum
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -29,6 +28,7 @@ from torch import Tensor
 
 from xai_widgets.attribution.registry import channel_sum, method
 from xai_widgets.attribution.relevance import Composite, Epsilon, Rule, ZBox, as_composite
+from xai_widgets.attribution.sums import with_gap
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.rules import Norm, Operation, PropagationRules
 
@@ -261,7 +261,7 @@ def lrp(
     Returns
     -------
     Tensor, (N, C, H, W)
-        In units of the score; it sums to the score up to :func:`conservation_gap`, which biases and epsilon take. A
+        In units of the score; it sums to the score up to its ``gap``, (N,), which biases and epsilon take. A
         warning tells the sum where it is off by more than 0.1 of the score.
 
     Raises
@@ -271,16 +271,14 @@ def lrp(
         softmax.
     """
     made, score = relevance(model, x, target, as_composite(composite))
-    total = made.flatten(1).sum(1)
-    excess = (total - score).abs() - TOLERANCE * score.abs()
-    worst = int(excess.argmax())
-    if excess[worst] > 0:
-        warnings.warn(
-            f"the relevance of the pixels by {TITLE} sums to {total[worst].item():.3g} for a score of {model.name} of "
-            f"{score[worst].item():.3g}, wanted the score: the rest is taken by biases and epsilon",
-            stacklevel=3,
+
+    def words(total: str, wanted: str) -> str:
+        return (
+            f"the relevance of the pixels by {TITLE} sums to {total} for a score of {model.name} of {wanted}, wanted "
+            "the score: the rest is taken by biases and epsilon"
         )
-    return made
+
+    return with_gap(made, score, TOLERANCE, words)
 
 
 @torch.no_grad()

@@ -131,7 +131,8 @@ class Method:
         Returns
         -------
         Tensor, (N, C, H, W)
-            Signed, in input or layer resolution, on the model's device.
+            Signed, in input or layer resolution, on the model's device. Of a method that promises a sum it has an
+            attribute ``gap``, (N,): its sum less what is promised.
         """
         if not isinstance(model, ImageModel):
             raise TypeError(

@@ -1,0 +1,52 @@
+"""Promised sums, measured: the attribution carries its gap, and a large one is said."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+from torch import Tensor
+
+#: What is said of a sum and of what it should be.
+Words = Callable[[str, str], str]
+
+
+def with_gap(
+    made: Tensor,
+    wanted: Tensor,
+    tolerance: float,
+    words: Words,
+    *,
+    rounding: Tensor | float = 0.0,
+    level: int = 4,
+) -> Tensor:
+    """Give an attribution its ``gap``, how far it is from the sum that its method promises.
+
+    Parameters
+    ----------
+    made : Tensor, (N, ...)
+        The attribution.
+    wanted : Tensor, (N,)
+        What it should sum to.
+    tolerance : float
+        The share of ``wanted`` beyond which the worst of the images is said in a warning.
+    words : callable
+        ``words(sum, wanted)`` makes the warning of both numbers.
+    rounding : Tensor (N,) or float, default 0.0
+        What a sum may be off besides.
+    level : int, default 4
+        How many calls above this one the user's own line is.
+
+    Returns
+    -------
+    Tensor
+        ``made``, with ``made.gap``, (N,): its sum less what is wanted, in the unit of both.
+    """
+    total = made.flatten(1).sum(1)
+    gap = total - wanted
+    excess = gap.abs() - tolerance * wanted.abs() - rounding
+    worst = int(excess.argmax())
+    if excess[worst] > 0:
+        warnings.warn(words(f"{total[worst].item():.3g}", f"{wanted[worst].item():.3g}"), stacklevel=level)
+    setattr(made, "gap", gap)  # noqa: B010 - a tensor has no such attribute of its own
+    return made
