@@ -190,7 +190,8 @@ class MapGridView(View):
             self._grow([name for name in maps if not self.has_trait(name)])
             # What lies outside of a smaller table is not kept, nor sent with its state.
             for name in [key for key in self.keys if key.startswith("map_")]:
-                self.set_trait(name, maps.get(name))
+                if maps.get(name) is not getattr(self, name):
+                    self.set_trait(name, maps.get(name))
             for trait, words in (("rows", rows), ("columns", columns), ("captions", captions)):
                 if words is not None:
                     self.set_trait(trait, list(words))

@@ -1,0 +1,356 @@
+"""The attribution explorer without a browser: what the table is given, in which order, and what it is never given."""
+
+import warnings
+
+import numpy as np
+import pytest
+from torch import nn
+from traitlets import TraitError
+
+from xai_widgets import attribution
+from xai_widgets.attribution import METHODS, Method
+from xai_widgets.explorers import AttributionExplorer
+from xai_widgets.explorers.attribution import CHOSEN
+
+PATIENCE = 60
+
+
+@pytest.fixture
+def photos():
+    return np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+
+
+def finished(*arguments, **options):
+    explorer = AttributionExplorer(*arguments, **options)
+    assert explorer.wait(PATIENCE)
+    return explorer
+
+
+def expect_map(explorer, place, method, image, target, **options):
+    made = METHODS[method].saliency(explorer.model, explorer.images[image : image + 1], target, **options)
+    assert explorer.view.map_at(*place) == pytest.approx(made[0].detach().numpy(), abs=1e-6)
+
+
+def states_of(explorer):
+    return [" ".join(row) for row in explorer.view.states]
+
+
+def test_methods_by_images_each_for_its_predicted_class(model, photos):
+    explorer = finished(model, photos, ["gradient", "grad_cam"])
+    assert (explorer.run_bar.status, explorer.run_bar.error, explorer.run_bar.progress) == ("done", "", 1.0)
+    own = model.scores(photos).argmax(1).tolist()
+    for image, target in enumerate(own):
+        expect_map(explorer, (0, image), "gradient", image, target)
+        expect_map(explorer, (1, image), "grad_cam", image, target)
+        label, probability = model.labels[target], model.probs(photos)[image, target].item()
+        assert explorer.view.captions[image] == f"{label} {probability:.0%}"
+    assert states_of(explorer) == ["done done done"] * 2
+    assert (explorer.view.rows, explorer.view.columns[1]) == (["Gradient", "Grad-CAM"], "image 2")
+    assert (explorer.view.images == photos).all()
+    assert explorer.target is None
+    assert explorer.own_picker.value
+    assert explorer.class_picker.target == own[0]
+
+
+def test_one_class_of_all_or_one_of_each(model, photos):
+    explorer = finished(model, photos, ["gradient"], target="c")
+    assert (explorer.target, explorer.class_picker.target, explorer.own_picker.value) == (2, 2, False)
+    for image in range(3):
+        expect_map(explorer, (0, image), "gradient", image, 2)
+    explorer = finished(model, photos, ["gradient"], target=["a", 1, 5], names=["x", "y", "z"])
+    assert explorer.target is None
+    for image, target in enumerate((0, 1, 5)):
+        expect_map(explorer, (0, image), "gradient", image, target)
+    assert [words.split()[0] for words in explorer.view.captions] == ["a", "b", "f"]
+    assert explorer.view.columns == ["x", "y", "z"]
+
+
+def test_the_class_is_chosen_by_the_picker_the_box_or_the_trait(model, photos):
+    explorer = finished(model, photos, ["gradient"], target=[0, 1, 2])
+    explorer.class_picker.target = 4
+    assert (explorer.target, explorer.own_picker.value) == (4, False)
+    explorer.own_picker.value = True
+    assert (explorer.target, explorer.class_picker.target) == (None, 0)
+    explorer.own_picker.value = False
+    assert (explorer.target, explorer.class_picker.target) == (0, 0)
+    explorer.target = 5
+    assert (explorer.class_picker.target, explorer.own_picker.value) == (5, False)
+    explorer.target = None
+    assert (explorer.class_picker.target, explorer.own_picker.value) == (0, True)
+    assert explorer.wait(PATIENCE)
+    expect_map(explorer, (0, 2), "gradient", 2, 2)
+
+
+def test_columns_may_be_layers(model, photos):
+    explorer = finished(model, photos, ["grad_cam", "gradient"], ["1", "2"], across="layers", target=3)
+    explorer.image_picker.frame = 1
+    assert explorer.wait(PATIENCE)
+    assert explorer.view.columns == ["own layer", "1", "2"]
+    assert explorer.view.captions[1] == "4 × 16 × 16"
+    expect_map(explorer, (0, 0), "grad_cam", 1, 3)
+    expect_map(explorer, (0, 1), "grad_cam", 1, 3, layer="1")
+    expect_map(explorer, (1, 0), "gradient", 1, 3)
+    assert states_of(explorer) == ["done done done", "done absent absent"]
+    assert explorer.view.notes[1] == ["", "takes no layer", "takes no layer"]
+    assert (explorer.view.images == photos[1:2]).all()
+    assert explorer.layer_slider.layout.display == "none"
+    assert explorer.image_picker.layout.display is None
+
+
+def test_columns_may_be_classes_the_best_and_the_chosen(model, photos):
+    explorer = finished(model, photos[0], ["gradient"], across="classes", top=3)
+    best = model.probs(photos[0])[0].topk(3).indices.tolist()
+    assert explorer.view.columns == [model.labels[index] for index in best]
+    other = model.probs(photos[0])[0].argmin().item()
+    explorer.target = other
+    assert explorer.wait(PATIENCE)
+    assert explorer.view.columns == [model.labels[index] for index in [*best, other]]
+    for column, target in enumerate([*best, other]):
+        expect_map(explorer, (0, column), "gradient", 0, target)
+    assert explorer.image_picker.layout.display == "none"
+
+
+def test_the_slider_sets_the_layer_of_methods_that_take_one(model, photos):
+    explorer = finished(model, photos[0], ["gradient", "grad_cam"], ["1", "3"], target=0)
+    assert explorer.layer_slider.labels == ["each method's own", "1", "3"]
+    gradient = explorer.view.map_at(0, 0)
+    explorer.layer_slider.frame = 2
+    assert explorer.wait(PATIENCE)
+    assert explorer.view.map_at(0, 0) is gradient
+    expect_map(explorer, (1, 0), "grad_cam", 0, 0, layer="3")
+    explorer.method_picker.selected = ["gradient"]
+    assert explorer.layer_slider.layout.display == "none"
+
+
+def test_default_methods_are_few_of_all_that_are_registered(model, photos):
+    explorer = AttributionExplorer(model, photos[0], start=False)
+    assert set(METHODS) < set(explorer.method_picker.options)
+    assert "rise" in explorer.method_picker.options
+    assert set(explorer.method_picker.selected) == set(CHOSEN)
+    assert explorer.run_bar.status == "idle"
+    assert "1" in explorer.layer_slider.labels
+
+
+def test_cells_come_one_by_one_and_only_new_maps_are_sent(model, photos):
+    explorer = AttributionExplorer(model, photos, ["gradient"], target=0, start=False)
+    shown, sent = [], []
+    explorer.view.observe(lambda change: shown.append(" ".join(change["new"][0])), "states")
+    explorer.view.comm.send = lambda data=None, buffers=None, **_rest: sent.append(
+        [name for name in data["state"] if name.startswith("map_")]
+    )
+    explorer.compute()
+    assert explorer.wait(PATIENCE)
+    assert shown == [
+        "waiting waiting waiting",
+        "computing waiting waiting",
+        "done computing waiting",
+        "done done computing",
+        "done done done",
+    ]
+    assert [names for names in sent if names] == [["map_0_0"], ["map_0_1"], ["map_0_2"]]
+
+
+def test_the_cell_under_the_hand_comes_first_then_rows_on_the_screen(model, gate, photos):
+    explorer = AttributionExplorer(
+        model, photos, ["gradient", "deconvnet", "grad_cam"], target=0, start=False
+    )
+    begun = []
+
+    def note(change):
+        begun.extend(
+            (r, c)
+            for r, row in enumerate(change["new"])
+            for c, state in enumerate(row)
+            if state == "computing"
+        )
+
+    explorer.view.observe(note, "states")
+    explorer.view.seen = [1, 2]
+    gate.shut = True
+    explorer.compute()
+    gate.stopped()
+    # While the first is computed the hand goes on.
+    explorer.view.row, explorer.view.column = 2, 1
+    gate.open()
+    assert explorer.wait(PATIENCE)
+    assert begun == [(1, 0), (2, 1), (1, 1), (1, 2), (2, 0), (2, 2), (0, 0), (0, 1), (0, 2)]
+
+
+def test_what_is_known_is_shown_at_once_and_not_computed_again(model, photos):
+    calls = []
+
+    def mine(model, x, target):
+        calls.append(int(target[0]))
+        return x.mean(1) * (1 + target[0])
+
+    explorer = finished(model, photos[0], [mine, "gradient"], target=0)
+    first = explorer.view.map_at(0, 0)
+    explorer.target = 1
+    assert explorer.wait(PATIENCE)
+    explorer.target = 0
+    assert states_of(explorer) == ["done", "done"]
+    assert explorer.view.map_at(0, 0) is first
+    explorer.method_picker.selected = ["gradient"]
+    explorer.method_picker.selected = ["gradient", "mine"]
+    assert explorer.view.rows == ["mine", "Gradient"]
+    assert explorer.wait(PATIENCE)
+    assert calls == [0, 1]
+    explorer.compute(again=True)
+    assert explorer.wait(PATIENCE)
+    assert calls == [0, 1, 0]
+
+
+def test_a_change_of_class_in_mid_run_leaves_no_stale_map_and_wastes_none(model, gate, photos):
+    explorer = AttributionExplorer(model, photos, ["gradient"], target=0, start=False)
+    drawn = []
+
+    def note(_change):
+        drawn.append((explorer.target, [explorer.view.map_at(0, image) for image in range(3)]))
+
+    explorer.view.observe(note, "states")
+    gate.shut = True
+    explorer.compute()
+    gate.stopped()
+    explorer.target = 3
+    assert states_of(explorer) == ["waiting waiting waiting"]
+    gate.open()
+    assert explorer.wait(PATIENCE)
+    for target, maps in drawn:
+        for image, made in enumerate(maps):
+            if made is not None:
+                wanted = METHODS["gradient"].saliency(model, photos[image], target)
+                assert made == pytest.approx(wanted[0].numpy(), abs=1e-6)
+    # What was under way when the class changed was kept.
+    gate.shut = True
+    explorer.target = 0
+    gate.stopped()
+    assert states_of(explorer) == ["done computing waiting"]
+
+
+def test_cancel_keeps_what_is_there_and_the_button_goes_on(model, gate, photos):
+    explorer = AttributionExplorer(model, photos, ["gradient"], target=0, start=False)
+    gate.shut = True
+    explorer.compute()
+    gate.stopped()
+    gate.permits.release()
+    gate.stopped()
+    explorer.cancel()
+    assert states_of(explorer) == ["done waiting waiting"]
+    assert (explorer.run_bar.status, explorer.run_bar.label) == ("cancelled", "Go on")
+    first = explorer.view.map_at(0, 0)
+    gate.open()
+    assert explorer.wait(PATIENCE)
+    assert states_of(explorer) == ["done waiting waiting"]
+    explorer.run_bar._handle(None, {"type": "run"}, None)
+    assert explorer.wait(PATIENCE)
+    assert states_of(explorer) == ["done done done"]
+    assert explorer.view.map_at(0, 0) is first
+    assert explorer.run_bar.label == "Compute again"
+    explorer.run_bar._handle(None, {"type": "run"}, None)
+    assert explorer.wait(PATIENCE)
+    assert explorer.view.map_at(0, 0) is not first
+
+
+def test_a_method_that_fails_says_why_and_the_others_go_on(model, photos):
+    def wrong(model, x, target):
+        raise RuntimeError("the map is upside down\nand more")
+
+    def silent(model, x, target):
+        raise KeyError
+
+    explorer = finished(model, photos[0], [wrong, silent, "cam", "gradient"])
+    assert states_of(explorer) == ["failed", "failed", "failed", "done"]
+    assert [row[0] for row in explorer.view.notes][:2] == ["the map is upside down", "KeyError"]
+    assert explorer.view.notes[2][0]
+    assert explorer.run_bar.status == "done"
+
+
+def test_a_warning_of_a_method_belongs_to_its_cell_and_that_of_others_does_not(model, photos):
+    def ours(model, x, target):
+        warnings.warn_explicit("the sum is off by 3", UserWarning, attribution.__file__, 1)
+        return x.mean(1)
+
+    def theirs(model, x, target):
+        warnings.warn("something of yours", UserWarning, stacklevel=1)
+        return x.mean(1)
+
+    with pytest.warns(UserWarning, match="something of yours") as caught:
+        explorer = finished(model, photos[0], [ours, theirs])
+    assert explorer.view.notes == [["the sum is off by 3"], [""]]
+    assert states_of(explorer) == ["done", "done"]
+    assert not any("the sum is off" in str(one.message) for one in caught)
+
+
+def test_your_own_methods_stand_beside_ours(model, photos):
+    def mine(model, x, target):
+        return x.mean(1)
+
+    def layered(model, x, target, layer=None):
+        return x.new_full((len(x), 1, 2, 2), 7.0 if layer == "2" else 3.0)
+
+    methods = [("mean of colours", mine), Method(layered, "layered", "My layers"), METHODS["gradient"]]
+    explorer = finished(model, photos[0], methods, ["1", "2"], across="layers")
+    assert explorer.view.rows == ["mean of colours", "My layers", "Gradient"]
+    assert explorer.view.map_at(0, 0) == pytest.approx(photos[0].mean(-1) / 255, abs=1e-6)
+    assert [explorer.view.map_at(1, column)[0, 0] for column in range(3)] == [3, 3, 7]
+
+
+def test_other_images_begin_anew(model, photos):
+    explorer = finished(model, photos[0], ["gradient"], target=2, across="classes")
+    explorer.images = 255 - photos
+    assert explorer.wait(PATIENCE)
+    assert (explorer.image_picker.pictures == 255 - photos).all()
+    explorer.across_picker.value = "images"
+    assert explorer.wait(PATIENCE)
+    for image in range(3):
+        expect_map(explorer, (0, image), "gradient", image, 2)
+
+
+def test_no_method_chosen_is_an_empty_table(model, photos):
+    explorer = finished(model, photos[0], ["gradient"])
+    explorer.method_picker.selected = []
+    assert explorer.wait(PATIENCE)
+    assert explorer.view.states == []
+    assert explorer.run_bar.status == "done"
+
+
+@pytest.mark.parametrize("target", [-1, 6])
+def test_a_class_that_does_not_exist_is_refused_and_nothing_changes(model, photos, target):
+    explorer = AttributionExplorer(model, photos, ["gradient"], target=2, start=False)
+    with pytest.raises(TraitError, match="wanted 0 to 5"):
+        explorer.target = target
+    assert explorer.target == explorer.class_picker.target == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"methods": ["gradeint"]}, "unknown method 'gradeint'; did you mean 'gradient'"),
+        ({"methods": []}, "no methods were given"),
+        ({"methods": ["gradient", "gradient"]}, "two methods are named 'gradient'"),
+        ({"layers": ["7"]}, "unknown layer '7'"),
+        ({"layers": "5"}, r"layer '5' has an output of shape \(6,\)"),
+        ({"target": "g"}, "unknown label 'g'"),
+        ({"target": [0, 1]}, "2 targets were given for 3 images"),
+        ({"across": "rows"}, "across is 'rows', wanted one of images, layers, classes"),
+        ({"top": 0}, "top is 0, wanted at least 1"),
+        ({"images": np.full((16, 16, 3), np.nan)}, "NaN"),
+        ({"model": nn.Linear(2, 2)}, "wanted an ImageModel"),
+    ],
+)
+def test_bad_input_is_named_in_one_sentence(model, photos, change, words):
+    arguments = {"model": model, "images": photos, "methods": ["gradient"], **change}
+    with pytest.raises((ValueError, TypeError), match=words) as caught:
+        AttributionExplorer(**arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_close_stops_and_closes_every_part(model, gate, photos):
+    explorer = AttributionExplorer(model, photos, ["gradient"], start=False)
+    gate.shut = True
+    explorer.compute()
+    gate.stopped()
+    explorer.close()
+    gate.open()
+    assert explorer.wait(PATIENCE)
+    assert all(part.comm is None for part in (explorer, explorer.view, explorer.run_bar))
