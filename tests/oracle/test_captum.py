@@ -173,7 +173,7 @@ def grad_cam_plus_plus(model, twin, x, target):
 #: Those that nobody else has in this form; tests/unit holds them to their formulas. CAM is for some networks only, and
 #: DeepLIFT has a file of its own.
 NO_ORACLE = {
-    "cam", "deep_lift", "feedback_layers", "fem", "meta_saliency", "norm_grad", "norm_grad_convolution",
+    "cam", "combine", "deep_lift", "feedback_layers", "fem", "meta_saliency", "norm_grad", "norm_grad_convolution",
     "pattern_attribution", "pattern_net", "selective_norm_grad", "smooth_grad_cam_plus_plus",
 }  # fmt: skip
 

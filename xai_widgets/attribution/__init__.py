@@ -34,6 +34,7 @@ from xai_widgets.attribution.patterns import (
 from xai_widgets.attribution.feedback import feedback_layers
 from xai_widgets.attribution.registry import METHODS, Cost, Method, as_method, get
 from xai_widgets.attribution.meta import meta_saliency
+from xai_widgets.attribution.combination import combine, depths, layer_weights
 # isort: on
 
 __all__ = [
@@ -45,11 +46,13 @@ __all__ = [
     "Patterns",
     "as_method",
     "cam",
+    "combine",
     "completeness_gap",
     "conservation_gap",
     "contrastive_excitation_backprop",
     "deconvnet",
     "deep_lift",
+    "depths",
     "estimate_patterns",
     "excitation_backprop",
     "expected_gradients",
@@ -65,6 +68,7 @@ __all__ = [
     "guided_grad_cam",
     "guided_nonlinearity",
     "integrated_gradients",
+    "layer_weights",
     "linear_approximation",
     "lrp",
     "meta_saliency",

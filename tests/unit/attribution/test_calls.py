@@ -34,6 +34,8 @@ OPTIONS = {
     "pattern_attribution": {"patterns": images(6, seed=5)},
 }
 WITH_LAYER = [name for name, method in METHODS.items() if "layer" in inspect.signature(method).parameters]
+#: Those that are made of methods with a layer.
+LAYERWISE = [*WITH_LAYER, "combine"]
 NEED_RELU = ["deconvnet", "guided_backprop", "guided_nonlinearity", "guided_grad_cam", "feedback_layers"]
 #: Those that refuse what is more than a global average and a linear layer.
 NEED_AVERAGE = ["cam"]
@@ -70,7 +72,7 @@ def test_a_batch_is_its_images_one_by_one(method, network):
     assert not batch.requires_grad
     assert batch.abs().sum() > 0
     assert batch.ndim == 4
-    if method not in WITH_LAYER:
+    if method not in LAYERWISE:
         assert batch.shape == x.shape
     torch.testing.assert_close(batch, single, rtol=1e-4, atol=1e-6)
 
@@ -265,7 +267,7 @@ def test_a_network_without_relu_is_fine_for_the_others(method):
     assert run(method, wrap(settle(Smooth())), images(1)).abs().sum() > 0
 
 
-@pytest.mark.parametrize("method", sorted(set(METHODS) - set(WITH_LAYER)))
+@pytest.mark.parametrize("method", sorted(set(METHODS) - set(LAYERWISE)))
 def test_a_network_that_stops_the_gradient_is_refused(method):
     class Stopped(Functional):
         def forward(self, x):
