@@ -165,6 +165,17 @@ def test_in_place_relu_used_many_times_with_skips_goes_back_as_the_twin_with_mod
     torch.testing.assert_close(back, expected, rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_in_place_on_a_part_the_rest_goes_back_as_it_is(rule):
+    given = torch.stack([Z, Z]).requires_grad_()
+    with BackwardRules(relu=RULES[rule]):
+        z = given * 1
+        z[1].relu_()
+    (back,) = torch.autograd.grad(z, given, torch.stack([G, G]))
+    assert torch.equal(z, torch.stack([Z, Z.clamp(min=0)]))
+    assert torch.equal(back, torch.stack([G, BACKWARD[rule](G, Z)]))
+
+
 # -- max-pooling ------------------------------------------------------------------------------------------
 
 

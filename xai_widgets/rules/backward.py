@@ -70,7 +70,7 @@ class BackwardRules(TorchFunctionMode):
             in_place = is_in_place(func, func.__name__, args, kwargs)
             y = self._relu(x)
             # The caller may go on with x instead of what is returned, so x has to become the result.
-            return x.copy_(y) if in_place else y
+            return become(x, y) if in_place else y
         if self._max_pool is not None and func in MAX_POOL:
             self.met["max_pool"] += 1
             return self._max_pool(func(*args, **kwargs))
@@ -79,6 +79,26 @@ class BackwardRules(TorchFunctionMode):
             y, switches = func(*args, **kwargs)
             return self._max_pool(y), switches
         return func(*args, **kwargs)
+
+
+class _Become(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:
+        ctx.mark_dirty(x)
+        return x.copy_(y)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
+        return None, grad
+
+
+def become(x: Tensor, y: Tensor) -> Tensor:
+    """Write y into x, in the graph too.
+
+    As ``x.copy_(y)``, whose backward also makes a gradient of zeros for what x was, and adds it on the way.
+    """
+    # Of a view, the rest of its base has a gradient, which only the operation of torch passes on.
+    return x.copy_(y) if x._is_view() else _Become.apply(x, y)
 
 
 def _positive(grad: Tensor) -> Tensor:
