@@ -1,0 +1,170 @@
+"""The attribution explorer as a person meets it, in JupyterLab."""
+
+import re
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+
+SETUP = """
+import xai_widgets as xw
+from xai_widgets.data import scenes
+model = xw.load("scenes_resnet")
+photos = [scenes.scene(n, split="test", background="photograph").image for n in range(3)]
+
+def broken(model, x, target):
+    raise ValueError("this one needs another network")
+"""
+SHOW = """
+explorer = xw.AttributionExplorer(
+    model, photos, ["gradient", "grad_cam", "lrp", ("Broken", broken)], ["stage2", "stage4"], target=0
+)
+explorer.view.fade, explorer.view.interpolation = False, "pixelated"
+explorer
+"""
+HEAT = """
+heat = xw.HeatmapView(image=photos[1], width=200)
+xw.views.link((explorer.view, "position"), (heat, "position"))
+heat
+"""
+#: The colours of a canvas, one for each of its pixels.
+PIXELS = """canvas => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]"""
+
+
+@pytest.fixture
+def done(lab):
+    page = lab.open([SETUP, SHOW, HEAT], width=1200, height=1700)
+    page.wait_for_kernel("explorer.run_bar.status", "done")
+    return page
+
+
+def cell_of(page, row, column):
+    return page.page.locator(f'.xw-map-cell[data-row="{row}"][data-column="{column}"]')
+
+
+def map_of(page, row, column):
+    return np.array(page.kernel_eval(f"explorer.view.map_at({row}, {column}).tolist()"))
+
+
+def hover(page, row, column, x, y):
+    box = cell_of(page, row, column).locator(".xw-map-stage").bounding_box()
+    page.page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
+
+
+def number(text):
+    return float(text.replace("−", "-"))
+
+
+def expect_colors(page, row, column, limit, name="inferno"):
+    """The pixels of a cell are the colours of its map, as matplotlib has them."""
+    values = map_of(page, row, column)
+    canvas = cell_of(page, row, column).locator(".xw-map")
+    page.page.wait_for_function(
+        "([canvas, width]) => canvas.width === width", arg=[canvas.element_handle(), values.shape[1]]
+    )
+    drawn = np.array(canvas.evaluate(PIXELS)).reshape(*values.shape, 4)
+    wanted = 255 * mpl.colormaps[name](np.clip(values / limit, 0, 1))
+    # Steps are rounded to 1/256 of the scale on both sides, which is up to 3/255 of a channel.
+    assert np.abs(drawn - wanted).max() < 8
+    assert np.abs(drawn - wanted).mean() < 1
+    assert drawn[..., 0].std() > 5
+
+
+def test_maps_colours_place_class_and_layer(done):
+    page = done
+    expect(page.page.locator('.xw-map-cell[data-state="done"]')).to_have_count(9)
+    expect(cell_of(page, 3, 1).locator(".xw-words")).to_have_text("this one needs another network")
+    for row in (0, 1):
+        expect_colors(page, row, 1, np.percentile(np.abs(map_of(page, row, 1)), 99))
+
+    # One place in all cells, with its value, and in the view that is linked.
+    hover(page, 1, 0, 0.7, 0.4)
+    page.wait_for_kernel("explorer.view.position is not None and heat.position == explorer.view.position")
+    x, y = page.kernel_eval("heat.position")
+    assert abs(x - 0.7) + abs(y - 0.4) < 0.03
+    for row, column in ((0, 2), (1, 1), (2, 0)):
+        values = map_of(page, row, column)
+        at = values[int(y * values.shape[0]), int(x * values.shape[1])]
+        shown = number(cell_of(page, row, column).locator(".xw-map-value").inner_text())
+        assert abs(shown - at) <= 0.006 * abs(at)
+    expect(page.page.locator(".xw-readout > .xw-cell").first).to_have_text(
+        re.compile("^Grad-CAM · image 1 at row")
+    )
+    page.page.mouse.move(2, 2)
+    page.wait_for_kernel("heat.position", None)
+
+    # Another class, by its name.
+    before = map_of(page, 1, 1)
+    field = page.page.get_by_role("combobox", name="Class")
+    field.fill("dotted mush")
+    page.page.keyboard.press("Enter")
+    page.wait_for_kernel(
+        "[explorer.run_bar.status, model.labels[explorer.target]]", ["done", "dotted mushroom"]
+    )
+    expect(page.page.locator(".xw-column-head").first).to_contain_text("dotted mushroom")
+    assert np.abs(map_of(page, 1, 1) - before).max() > 0
+    # Another layer, for the method that takes one.
+    gradient = map_of(page, 0, 0)
+    slider = page.page.locator(".xw-slider-view").get_by_role("slider", name="Layer")
+    slider.focus()
+    page.page.keyboard.press("ArrowRight")
+    page.wait_for_kernel("explorer.run_bar.status == 'done' and explorer.view.map_at(1, 0).shape[0]", 24)
+    assert (map_of(page, 0, 0) == gradient).all()
+    expect_colors(page, 1, 0, np.percentile(np.abs(map_of(page, 1, 0)), 99))
+    page.page.get_by_label("columns", exact=True).select_option("layers")
+    expect(page.page.locator(".xw-column-name")).to_have_text(["own layer", "stage2", "stage4"])
+    expect(cell_of(page, 0, 1).locator(".xw-words")).to_have_text("takes no layer")
+    assert not [text for text in page.console if "xw" in text or "TypeError" in text]
+
+
+def test_the_hand_needs_no_kernel(done):
+    page = done
+    limit = max(np.percentile(np.abs(map_of(page, 1, column)), 99) for column in range(3))
+    every = np.concatenate([np.abs(map_of(page, 1, column)).ravel() for column in range(3)])
+    values = map_of(page, 1, 1)
+    agreed = page.kernel_eval(
+        """(lambda m, torch: [
+            getattr(m, name)(m.at_size(torch.from_numpy(explorer.view.map_at(1, 1))[None], (96, 96)),
+                             torch.from_numpy(explorer.view.map_at(0, 1))[None]).item()
+            for name in ("pearson", "spearman", "ssim")])(xw.metrics, __import__("torch"))"""
+    )
+    page.shutdown_kernel()
+
+    # One scale for a row, by its list, and cell by cell again by a key.
+    page.page.locator(".xw-map-grid-view").get_by_label("Scale").select_option("row")
+    shared = np.percentile(every, 99)
+    assert abs(shared - limit) > 1e-6
+    canvas = cell_of(page, 1, 1).locator(".xw-map")
+    wanted = (255 * mpl.colormaps["inferno"](np.clip(values / shared, 0, 1))).ravel().tolist()
+    page.page.wait_for_function(
+        f"([canvas, wanted]) => ({PIXELS})(canvas).every((value, i) => Math.abs(value - wanted[i]) < 8)",
+        arg=[canvas.element_handle(), wanted],
+    )
+
+    # A click enlarges; in the large cell the hand reads values.
+    cell_of(page, 1, 1).locator(".xw-map-stage").click()
+    expect(page.page.locator(".xw-map-cell:visible")).to_have_count(1)
+    expect(page.page.locator(".xw-alone-name")).to_have_text("Grad-CAM · image 2")
+    assert cell_of(page, 1, 1).bounding_box()["width"] > 400
+    hover(page, 1, 1, 0.75, 0.25)
+    height, width = values.shape
+    shown = cell_of(page, 1, 1).locator(".xw-map-value")
+    at = values[int(0.25 * height), int(0.75 * width)]
+    page.page.wait_for_function(
+        "([node, wanted]) => node.textContent && Math.abs(Number(node.textContent.replace('−', '-')) - wanted) "
+        "<= 0.006 * Math.abs(wanted)",
+        arg=[shown.element_handle(), at],
+    )
+
+    # By keys: pin this cell, go to the next, pin it, and back to the table.
+    for key in ("p", "ArrowUp", "p", "Escape"):
+        page.page.keyboard.press(key)
+    expect(page.page.locator(".xw-map-cell:visible")).to_have_count(12)
+    expect(page.page.locator('.xw-pin[aria-pressed="true"]')).to_have_text(["B", "A"])
+    words = page.page.locator(".xw-agreement").inner_text()
+    found = [number(match) for match in re.findall(r"(?:Pearson|Spearman|SSIM) (−?[0-9.]+)", words)]
+    assert found == pytest.approx(agreed, abs=0.0051)
+    page.page.locator(".xw-map-grid-view").get_by_label("Agreement").select_option("spearman")
+    expect(cell_of(page, 0, 1).locator(".xw-badge")).to_have_text(f"{agreed[1]:.2f}".replace("-", "−"))
+    assert not [text for text in page.console if "xw" in text or "TypeError" in text]
