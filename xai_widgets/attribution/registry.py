@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xai_widgets.attribution.foreign import adapt
 from xai_widgets.errors import unknown
 from xai_widgets.model import ImageModel, Target
 
@@ -186,20 +187,25 @@ def get(name: str) -> Method:
     return every[name]
 
 
-def as_method(given: str | Method | Callable[..., Any] | tuple[str, Callable[..., Any]]) -> Method:
-    """Any explainer as a Method: a registered name, a Method, or your own.
+def as_method(given: Any) -> Method:
+    """Any explainer as a Method: a registered name, a Method, an object of another library, or your own.
 
     Parameters
     ----------
-    given : str, Method, callable or (title, callable)
-        Your own is called ``explain(model, x, target)`` with an :class:`ImageModel`, a batch (N, C, H, W) in
-        [0, 1] and class indices (N,). It returns (N, C, H, W), (N, H, W) or (H, W), as tensor or array.
+    given : str, Method, object, callable or (title, object or callable)
+        An attribution of Captum, a composite or an attributor of zennit, or a CAM of pytorch-grad-cam, made for the
+        :class:`ImageModel` or its ``.module``. Your own is called ``explain(model, x, target)`` with an ImageModel, a
+        batch (N, C, H, W) in [0, 1] and class indices (N,). It returns (N, C, H, W), (N, H, W) or (H, W), as tensor or
+        array.
     """
     if isinstance(given, Method):
         return given
     if isinstance(given, str):
         return get(given)
     title, explain = given if isinstance(given, tuple) and len(given) == 2 else ("", given)
+    foreign = adapt(explain)
+    if foreign is not None:
+        title, explain = title or foreign[0], foreign[1]
     if not callable(explain):
         raise TypeError(f"a method is {given!r}, wanted a name, or a callable (model, x, target) -> map")
     name = str(title or getattr(explain, "__name__", type(explain).__name__))
