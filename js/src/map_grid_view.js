@@ -25,8 +25,8 @@ const STILL = [
 	...["scale", "percentile", "sign", "colormap", "opacity", "fade", "gray", "interpolation"],
 	...["size", "controls", "width", "title"],
 ];
-/** What is drawn at every hover. */
-const MOVING = ["row", "column", "position", "pins", "measure"];
+/** What is drawn when the hand goes to another cell; the place, which is moved more often, is drawn alone. */
+const MOVING = ["row", "column", "pins", "measure"];
 /** For so long, in ms, agreements are computed within one frame. */
 const BUDGET = 8;
 
@@ -89,6 +89,7 @@ class View {
 		});
 		this.refresh = onFrame(() => this.#refresh(), signal);
 		this.mark = onFrame(() => this.#cells.boxes().length && this.#guarded(() => this.#mark()), signal);
+		this.place = onFrame(() => this.#cells.boxes().length && this.#guarded(() => this.#place()), signal);
 		this.compare = onFrame(() => this.#compare(), signal);
 		signal.addEventListener("abort", () => this.#watching.abort());
 		this.#watchRows();
@@ -178,6 +179,7 @@ class View {
 			this.#arrange();
 			this.#paint();
 			this.#mark();
+			this.#place();
 		});
 	}
 
@@ -205,7 +207,6 @@ class View {
 		const { style } = this.#cells.node;
 		style.setProperty("--xw-size", `${model.get("size")}px`);
 		style.setProperty("--xw-opacity", model.get("opacity"));
-		style.setProperty("--xw-gray", model.get("gray") ? model.get("opacity") : 0);
 		for (const box of this.#cells.boxes()) {
 			const { row, column } = box;
 			const [map, image] = [table.map(row, column), table.image(column)];
@@ -223,16 +224,22 @@ class View {
 		return model.get("enlarged") ? this.#cells.box(model.get("row"), model.get("column")) : null;
 	}
 
-	/** The place, its values, the cell under the hand, pins. */
-	#mark() {
-		const model = this.#model;
-		const position = model.get("position");
-		const alone = this.#alone();
+	/** The place in all cells, with its values: what a hover changes. */
+	#place() {
+		const position = this.#model.get("position");
 		const grid = this.#cells.node;
 		grid.classList.toggle("xw-placed", Boolean(position));
 		grid.style.setProperty("--xw-x", position ? String(position[0]) : "0");
 		grid.style.setProperty("--xw-y", position ? String(position[1]) : "0");
-		grid.classList.toggle("xw-alone", Boolean(alone));
+		for (const box of this.#cells.boxes()) setText(box.value, this.#valueAt(box));
+		this.#read();
+	}
+
+	/** The cell under the hand, and pins. */
+	#mark() {
+		const model = this.#model;
+		const alone = this.#alone();
+		this.#cells.node.classList.toggle("xw-alone", Boolean(alone));
 		this.#bar.hidden = !alone;
 		if (alone) {
 			setText(this.#name, this.#nameOf([alone.row, alone.column]));
@@ -242,7 +249,6 @@ class View {
 		const pins = this.#pins();
 		for (const box of this.#cells.boxes()) {
 			box.node.classList.toggle("xw-active", box.row === row && box.column === column);
-			setText(box.value, this.#valueAt(box));
 			const pin = pins.findIndex(([r, c]) => r === box.row && c === box.column);
 			setText(box.pin, PINS[pin] ?? "pin");
 			box.pin.setAttribute("aria-pressed", String(pin >= 0));
@@ -252,6 +258,7 @@ class View {
 		if (alone && alone.painted.map.at(-1) === false) this.refresh();
 		this.#showScale(row, column);
 		this.#compare();
+		this.#read();
 	}
 
 	/** @returns {number[][]} */
@@ -285,7 +292,7 @@ class View {
 
 	/** Agreements with the first pinned cell, as many as fit into a frame; the others in the next ones. */
 	#compare() {
-		const [first, second] = this.#pins();
+		const [first] = this.#pins();
 		const measure = this.#model.get("measure");
 		const start = performance.now();
 		let late = false;
@@ -298,12 +305,12 @@ class View {
 			if (value !== null) setText(box.badge, agreementText(value));
 		}
 		if (late && first) this.compare();
-		this.#read(first, second);
 	}
 
-	/** @param {number[] | undefined} first @param {number[] | undefined} second */
-	#read(first, second) {
+	/** What is under the hand and pinned, in words. */
+	#read() {
 		const model = this.#model;
+		const [first, second] = this.#pins();
 		const [row, column] = [model.get("row"), model.get("column")];
 		const there = this.#table.has(row, column);
 		const shape = there ? (this.#table.map(row, column) ?? this.#table.image(column))?.shape : undefined;
@@ -334,6 +341,7 @@ function render({ model, el }) {
 	const view = new View(model, signal);
 	observe(model, STILL, view.refresh, signal);
 	observe(model, MOVING, view.mark, signal);
+	observe(model, ["position"], view.place, signal);
 	view.refresh();
 	el.append(view.root);
 	return () => {

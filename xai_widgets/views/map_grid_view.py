@@ -88,7 +88,7 @@ class MapGridView(View):
     fade : bool
         Whether small values are more transparent. Default True.
     gray : bool
-        Whether the pictures lose their own colours as far as the maps cover them. Default True.
+        Whether the pictures are grey. Default True.
     interpolation : {"smooth", "pixelated"}
         Whether values are interpolated between the middles of the cells of a map, or each is a rectangle. Default
         "smooth".
@@ -139,7 +139,7 @@ class MapGridView(View):
     colormap = Choice(("auto", *DIVERGING, *SEQUENTIAL), help="The colours of the values.")
     opacity = Unit(1.0, help="How much the maps cover the pictures.")
     fade = Bool(True, help="Whether small values are more transparent.").tag(sync=True)
-    gray = Bool(True, help="Whether the pictures are grey under the maps.").tag(sync=True)
+    gray = Bool(True, help="Whether the pictures are grey.").tag(sync=True)
     interpolation = Choice(("smooth", "pixelated"), help="How the maps are enlarged.")
     seen: List[int] = List(Int(), help="The rows on the screen, set by the view.").tag(sync=True)
     size = Int(160, min=16, help="Largest width of a cell, CSS px.").tag(sync=True)

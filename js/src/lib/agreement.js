@@ -5,6 +5,7 @@
  * @typedef {import("./heat.js").FloatMap} FloatMap
  * @typedef {"pearson" | "spearman" | "ssim"} Measure
  */
+import { remembered } from "./cached.js";
 import { resize } from "./heat.js";
 
 /** @type {{value: Measure, text: string}[]} */
@@ -68,8 +69,8 @@ function pearson(a, b) {
 	return Math.min(Math.max(ab / Math.sqrt(aa) / Math.sqrt(bb), -1), 1);
 }
 
-/** Ranks from 0, equal values sharing the mean of theirs. @param {Float32Array} values */
-function ranks(values) {
+/** Ranks from 0, equal values sharing the mean of theirs. */
+const ranks = remembered((/** @type {Float32Array} */ values) => {
 	const sorted = Float32Array.from(values).sort();
 	/** How many values are below, or not above. @param {number} value @param {boolean} orEqual */
 	const count = (value, orEqual) => {
@@ -82,7 +83,7 @@ function ranks(values) {
 		return low;
 	};
 	return Float64Array.from(values, (value) => (count(value, false) + count(value, true) - 1) / 2);
-}
+});
 
 /** @param {Float32Array} first @param {Float32Array} second @param {number[]} shape */
 function ssim(first, second, shape) {
@@ -108,11 +109,11 @@ function ssim(first, second, shape) {
 	);
 }
 
-/** Values from 0 to 1; a constant map is 0. @param {Float32Array} values */
-function unit(values) {
+/** Values from 0 to 1; a constant map is 0. */
+const unit = remembered((/** @type {Float32Array} */ values) => {
 	const { low, high } = rangeOf(values);
 	return Float64Array.from(values, (value) => (high > low ? (value - low) / (high - low) : 0));
-}
+});
 
 /** @param {number} side  odd */
 function gaussian(side) {

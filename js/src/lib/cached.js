@@ -21,3 +21,21 @@ export function cached(compute) {
 		return result;
 	};
 }
+
+/**
+ * A function of an object, remembering its results as long as the objects live.
+ *
+ * @template {object} A
+ * @template R
+ * @param {(of: A) => R} compute
+ * @returns {(of: A) => R}
+ */
+export function remembered(compute) {
+	/** @type {WeakMap<A, {made: R}>} */
+	const known = new WeakMap();
+	return (of) => {
+		const entry = known.get(of) ?? { made: compute(of) };
+		known.set(of, entry);
+		return entry.made;
+	};
+}

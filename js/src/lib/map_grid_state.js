@@ -12,22 +12,22 @@
  */
 import { agreement } from "./agreement.js";
 import { slice } from "./arrays.js";
-import { cached } from "./cached.js";
+import { cached, remembered } from "./cached.js";
 import { colorTable } from "./colormaps.js";
 import { magnitudeLimit } from "./heat.js";
-import { bytes, floats, pack } from "./image.js";
+import { bytes, floats, pack, packGray } from "./image.js";
 
 /** The trait of a map. @param {number} row @param {number} column */
 export const mapTrait = (row, column) => `map_${row}_${column}`;
 
 /** @param {Model} model */
 export function createTable(model) {
-	const decodeImages = cached((/** @type {Message} */ message) => {
+	const decodeImages = cached((/** @type {Message} */ message, /** @type {boolean} */ gray) => {
 		const all = bytes("images", message, [null, null, null, 3]);
 		if (!all) return [];
 		return Array.from({ length: all.shape[0] }, (_, index) => {
 			const { shape, data } = slice(all, index);
-			return { shape, words: pack(data) };
+			return { shape, words: (gray ? packGray : pack)(data) };
 		});
 	});
 	const tables = {
@@ -84,7 +84,7 @@ export function createTable(model) {
 		map,
 		/** The picture of a column. @param {number} column */
 		image(column) {
-			const all = decodeImages(model.get("images"));
+			const all = decodeImages(model.get("images"), model.get("gray"));
 			return all[Math.min(column, all.length - 1)] ?? null;
 		},
 		/** @param {number} row @returns {string} */
@@ -128,22 +128,4 @@ function limitOfAll(maps, percentile) {
 		at += data.length;
 	}
 	return magnitudeLimit(values, percentile);
-}
-
-/**
- * A function of an object, remembering its results as long as the objects live.
- *
- * @template {object} A
- * @template R
- * @param {(of: A) => R} compute
- * @returns {(of: A) => R}
- */
-function remembered(compute) {
-	/** @type {WeakMap<A, {made: R}>} */
-	const known = new WeakMap();
-	return (of) => {
-		const entry = known.get(of) ?? { made: compute(of) };
-		known.set(of, entry);
-		return entry.made;
-	};
 }
