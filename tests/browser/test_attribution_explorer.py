@@ -120,8 +120,7 @@ def test_maps_colours_place_class_and_layer(done):
 
 def test_the_hand_needs_no_kernel(done):
     page = done
-    limit = max(np.percentile(np.abs(map_of(page, 1, column)), 99) for column in range(3))
-    every = np.concatenate([np.abs(map_of(page, 1, column)).ravel() for column in range(3)])
+    limits = [np.percentile(np.abs(map_of(page, 1, column)), 99) for column in range(3)]
     values = map_of(page, 1, 1)
     agreed = page.kernel_eval(
         """(lambda m, torch: [
@@ -131,12 +130,11 @@ def test_the_hand_needs_no_kernel(done):
     )
     page.shutdown_kernel()
 
-    # One scale for a row, by its list, and cell by cell again by a key.
+    # One scale for a row: that of its largest map.
     page.page.locator(".xw-map-grid-view").get_by_label("Scale").select_option("row")
-    shared = np.percentile(every, 99)
-    assert abs(shared - limit) > 1e-6
+    assert limits[1] < 0.9 * max(limits)
     canvas = cell_of(page, 1, 1).locator(".xw-map")
-    wanted = (255 * mpl.colormaps["inferno"](np.clip(values / shared, 0, 1))).ravel().tolist()
+    wanted = (255 * mpl.colormaps["inferno"](np.clip(values / max(limits), 0, 1))).ravel().tolist()
     page.page.wait_for_function(
         f"([canvas, wanted]) => ({PIXELS})(canvas).every((value, i) => Math.abs(value - wanted[i]) < 8)",
         arg=[canvas.element_handle(), wanted],

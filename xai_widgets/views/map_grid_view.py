@@ -75,9 +75,10 @@ class MapGridView(View):
         The agreement with A that the cells show: that of :mod:`xai_widgets.metrics`, after the smaller map was brought
         to the resolution of the larger. Default "pearson".
     scale : {"cell", "row", "all"}
-        Whose magnitudes the colours end at. Default "cell".
+        Whether each cell, each row, or the whole table has a scale of its own: of several maps the colours end where
+        those of the largest do. Default "cell".
     percentile : float in (0, 100]
-        Colours end at this percentile of them. Where it is zero they end at the largest. Default 99.
+        Colours end at this percentile of the magnitudes of a map. Where it is zero they end at the largest. Default 99.
     sign : {"auto", "both", "positive", "negative", "absolute"}
         Which values are shown, as in :class:`HeatmapView`. "auto", the default, is "both" if the cell, the row, or any
         cell, after `scale`, has values below zero, else "positive".
@@ -133,7 +134,7 @@ class MapGridView(View):
         List(Int(min=0), minlen=2, maxlen=2), maxlen=2, help="Up to two cells [row, column] to compare."
     ).tag(sync=True)
     measure = Choice(("pearson", "spearman", "ssim"), help="The agreement that the cells show.")
-    scale = Choice(("cell", "row", "all"), help="Whose magnitudes the colours end at.")
+    scale = Choice(("cell", "row", "all"), help="Which cells share a scale.")
     percentile = Float(99.0, help="Where the colours end, in percent of the magnitudes.").tag(sync=True)
     sign = Choice(("auto", "both", "positive", "negative", "absolute"), help="Which values are shown.")
     colormap = Choice(("auto", *DIVERGING, *SEQUENTIAL), help="The colours of the values.")

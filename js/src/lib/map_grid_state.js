@@ -60,21 +60,19 @@ export function createTable(model) {
 		const message = model.get(mapTrait(row, column));
 		return message ? decode(message) : null;
 	};
-	/** @type {Map<string, (percentile: number, count: number, ...maps: (FloatMap | null)[]) => number>} */
-	const limits = new Map();
-	/** @param {string} key @param {(FloatMap | null)[]} maps */
-	const limitOf = (key, maps) => {
-		const known = limits.get(key) ?? cached((percentile, _count, ...group) => limitOfAll(group, percentile));
-		limits.set(key, known);
-		return known(model.get("percentile"), maps.length, ...maps);
-	};
-	/** How the values of maps of one scale become colours. @param {string} key @param {(FloatMap | null)[]} maps */
-	const lookOf = (key, maps) => {
+	const limitOf = remembered((/** @type {FloatMap} */ { data }) =>
+		cached((/** @type {number} */ percentile) => magnitudeLimit(data, percentile)),
+	);
+	/** How the values of maps of one scale become colours. @param {(FloatMap | null)[]} maps @returns {Look} */
+	const lookOf = (maps) => {
 		const chosen = /** @type {Sign | "auto"} */ (model.get("sign"));
 		const auto = maps.some((one) => one && negative(one)) ? "both" : "positive";
 		const sign = chosen === "auto" ? auto : chosen;
 		const table = tables[sign](model.get("colormap"), sign, model.get("fade"));
-		return { sign, limit: limitOf(key, maps), table };
+		const percentile = model.get("percentile");
+		// Of all maps the largest end: pooled, the many values of fine maps would outvote a coarse one.
+		const limit = Math.max(0, ...maps.map((one) => (one ? limitOf(one)(percentile) : 0)));
+		return { sign, limit, table };
 	};
 
 	return {
@@ -99,9 +97,9 @@ export function createTable(model) {
 		looks() {
 			const maps = states().map((row, r) => row.map((_, c) => map(r, c)));
 			const scale = model.get("scale");
-			if (scale === "cell") return maps.map((row, r) => row.map((one, c) => lookOf(`${r} ${c}`, [one])));
-			const all = scale === "all" ? lookOf("all", maps.flat()) : null;
-			return maps.map((row, r) => new Array(row.length).fill(all ?? lookOf(`${r}`, row)));
+			if (scale === "cell") return maps.map((row) => row.map((one) => lookOf([one])));
+			const all = scale === "all" ? lookOf(maps.flat()) : null;
+			return maps.map((row) => new Array(row.length).fill(all ?? lookOf(row)));
 		},
 		/**
 		 * How far two cells agree; null where there is no map.
@@ -115,17 +113,4 @@ export function createTable(model) {
 			return a && b ? agreements(a)(b)(measure) : null;
 		},
 	};
-}
-
-/** @param {(FloatMap | null)[]} maps @param {number} percentile */
-function limitOfAll(maps, percentile) {
-	const there = maps.filter((map) => map !== null);
-	if (there.length === 1) return magnitudeLimit(there[0].data, percentile);
-	const values = new Float32Array(there.reduce((sum, { data }) => sum + data.length, 0));
-	let at = 0;
-	for (const { data } of there) {
-		values.set(data, at);
-		at += data.length;
-	}
-	return magnitudeLimit(values, percentile);
 }
