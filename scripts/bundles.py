@@ -7,7 +7,6 @@ a file differs, is missing, or stands there without a source.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import subprocess
 import sys
@@ -26,20 +25,8 @@ def bundles(folder: Path) -> dict[str, bytes]:
 
 
 def build(folder: Path) -> None:
-    """Bundle the views into ``folder``, with the npm script that developers use."""
+    """Bundle the views and the program of exported pages into ``folder``, with the npm script of developers."""
     subprocess.run(["npm", "run", "--silent", "build", "--", str(folder)], cwd=ROOT / "js", check=True)
-    (folder / NOTICES).write_text(notices(), encoding="utf-8")
-
-
-def notices() -> str:
-    """Return the licences of the libraries inside the bundles: theirs ask for it, and minifying drops them."""
-    parts = ["The bundles beside this file contain these libraries."]
-    for name in json.loads((ROOT / "js" / "package.json").read_text(encoding="utf-8"))["dependencies"]:
-        folder = ROOT / "js" / "node_modules" / name
-        version = json.loads((folder / "package.json").read_text(encoding="utf-8"))["version"]
-        licence = (folder / "LICENSE").read_text(encoding="utf-8")
-        parts.append(f"{name} {version}\n\n{licence.strip()}")
-    return f"\n\n{'-' * 80}\n\n".join(parts) + "\n"
 
 
 def differences(committed: dict[str, bytes], fresh: dict[str, bytes]) -> list[str]:

@@ -21,7 +21,7 @@ FLOORS = [
     {"rules", "run", "optim", "batches"},
     {"attribution", "perturbation", "inverse", "concepts", "features", "similarity", "metrics"},
     {"views"},
-    {"explorers", "export", "cli"},
+    {"explorers", "exporting", "cli"},
 ]
 RANK = {name: rank for rank, floor in enumerate(FLOORS) for name in floor}
 VIEWS = RANK["views"]

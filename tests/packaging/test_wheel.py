@@ -68,6 +68,8 @@ def names(wheel):
 def test_the_wheel_holds_a_bundle_and_a_stylesheet_of_each_view(names):
     views = sorted(path.stem for path in (ROOT / "js" / "src").glob("*.js"))
     assert "heatmap_view" in views
+    # And the program of exported pages.
+    views.append("page")
     wanted = {f"xai_widgets/static/{view}.{kind}" for view in views for kind in ("js", "css")}
     assert wanted <= names
     assert {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from ipywidgets import Layout, VBox
@@ -34,6 +34,9 @@ class Explorer(VBox):
     class_picker : ClassPicker
     run_bar : RunBar
     """
+
+    #: The parts by which the kernel is asked for something: in an exported page, which has none, they are asleep.
+    _asking: ClassVar[tuple[str, ...]] = ("class_picker", "run_bar")
 
     target = Int(0, help="The class.")
     _parts: tuple[View, ...]

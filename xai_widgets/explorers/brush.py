@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -75,6 +75,8 @@ class PerturbationBrush(Explorer):
     --------
     >>> PerturbationBrush(model, "photo.jpg", start="grad_cam")  # doctest: +SKIP
     """
+
+    _asking: ClassVar[tuple[str, ...]] = (*Explorer._asking, "brush")
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import torch
@@ -107,6 +107,8 @@ class ChannelExplorer(SearchExplorer):
     --------
     >>> ChannelExplorer(model, "photo.jpg", images=photos, layer="layer3")  # doctest: +SKIP
     """
+
+    _asking: ClassVar[tuple[str, ...]] = (*SearchExplorer._asking, "variant_picker", "layer_picker")
 
     def __init__(
         self,

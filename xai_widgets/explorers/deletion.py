@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from ipywidgets import HBox, Layout
@@ -120,6 +120,8 @@ class DeletionExplorer(Explorer):
     --------
     >>> DeletionExplorer(model, "photo.jpg", methods=["gradient", ("mine", my_explainer)])
     """
+
+    _asking: ClassVar[tuple[str, ...]] = (*Explorer._asking, "method_picker")
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import torch
@@ -106,6 +106,13 @@ class ExtremalExplorer(SearchExplorer):
     --------
     >>> ExtremalExplorer(model, "photo.jpg", variant="delete")  # doctest: +SKIP
     """
+
+    _asking: ClassVar[tuple[str, ...]] = (
+        *SearchExplorer._asking,
+        "variant_picker",
+        "perturbation_picker",
+        "layer_picker",
+    )
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import torch
@@ -126,6 +126,8 @@ class InverseExplorer(SearchExplorer):
     --------
     >>> InverseExplorer(model, "photo.jpg", lam=(0, 0.4, 0.7))  # doctest: +SKIP
     """
+
+    _asking: ClassVar[tuple[str, ...]] = (*SearchExplorer._asking, "regularizer_picker")
 
     def __init__(
         self,

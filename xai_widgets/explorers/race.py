@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -119,6 +119,8 @@ class MaskRace(Explorer):
     --------
     >>> MaskRace(model, "photo.jpg", ["grad_cam", "rise", "extremal"])  # doctest: +SKIP
     """
+
+    _asking: ClassVar[tuple[str, ...]] = (*Explorer._asking, "method_picker")
 
     def __init__(
         self,

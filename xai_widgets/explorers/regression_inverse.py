@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from ipywidgets import GridBox, HBox, Layout, VBox
@@ -103,6 +103,8 @@ class RegressionInverseExplorer(VBox):
     --------
     >>> RegressionInverseExplorer(xw.load("scenes_sr"), "photo.jpg", scale=2)  # doctest: +SKIP
     """
+
+    _asking: ClassVar[tuple[str, ...]] = ("run_bar",)
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from ipywidgets import HBox, Layout, VBox
@@ -86,6 +86,8 @@ class SimilarityExplorer(VBox):
     >>> SimilarityExplorer(model, photos, layers=["stage3", "stage4"], components=4)  # doctest: +SKIP
     >>> SimilarityExplorer(model, rotations(photo, range(-90, 91, 15)))  # doctest: +SKIP
     """
+
+    _asking: ClassVar[tuple[str, ...]] = ("component_picker", "layer_picker", "run_bar")
 
     def __init__(
         self,

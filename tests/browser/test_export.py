@@ -1,0 +1,163 @@
+"""Exported pages in Chromium, opened from disk with the network off: the hand works, what needs a kernel is asleep."""
+
+import re
+
+import ipywidgets as widgets
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+
+import xai_widgets as xw
+from xai_widgets.data import scenes
+from xai_widgets.views import CurveView, HeatmapView, SliderView, link
+
+
+@pytest.fixture
+def opened(chromium, tmp_path):
+    """Export a widget, open the page with the network off, and fail for any request, message or error."""
+    trouble, contexts = [], []
+
+    def open_page(widget, scheme="light", **options):
+        made = xw.export(widget, tmp_path / "page.html", **options)
+        context = chromium.new_context(viewport={"width": 1100, "height": 900}, color_scheme=scheme)
+        contexts.append(context)
+        context.set_offline(True)
+        page = context.new_page()
+        page.on("pageerror", lambda error: trouble.append(str(error)))
+        page.on(
+            "console",
+            lambda message: trouble.append(message.text) if message.type in ("error", "warning") else None,
+        )
+        page.on(
+            "request",
+            lambda request: (
+                None if request.url.startswith(("file:", "blob:", "data:")) else trouble.append(request.url)
+            ),
+        )
+        page.goto(made.path.as_uri())
+        expect(page.locator("main")).not_to_have_attribute("aria-busy", "true")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert trouble == []
+
+
+@pytest.fixture(scope="module")
+def model():
+    return xw.load("scenes_resnet")
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return [scenes.scene(n, split="test", background="photograph").image for n in range(2)]
+
+
+def heatmap(**options):
+    generator = np.random.default_rng(0)
+    return HeatmapView(
+        image=generator.integers(0, 255, (20, 30, 3), dtype=np.uint8),
+        maps=generator.normal(size=(3, 4, 6)).astype(np.float32),
+        names=["one", "two", "three"],
+        interpolation="pixelated",
+        **options,
+    )
+
+
+def test_hovering_tells_the_value_of_the_map(opened):
+    view = heatmap()
+    page = opened(view)
+    stage = page.locator(".xw-stage").first
+    box = stage.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 2.5 / 6, box["y"] + box["height"] * 1.5 / 4)
+    expect(page.locator(".xw").first).to_contain_text(f"{abs(view.maps[0, 1, 2]):.3g}")
+
+
+def test_links_of_both_kinds_work(opened):
+    first, second = heatmap(title="first"), heatmap(title="second")
+    slider = SliderView(values=[1, 2, 3], label="stop")
+    link((first, "frame"), (slider, "frame"))
+    joined = widgets.jslink((first, "frame"), (second, "frame"))
+    page = opened(widgets.VBox([slider, widgets.HBox([first, second])]))
+    for view in page.locator("select").filter(has_text="three").all():
+        expect(view.locator("option:checked")).to_have_text("one")
+    page.locator("input[type=range]").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    for view in page.locator("select").filter(has_text="three").all():
+        expect(view.locator("option:checked")).to_have_text("three")
+    joined.close()
+
+
+def test_widgets_of_ipywidgets_work_beside_views(opened):
+    view, slider = heatmap(), widgets.FloatSlider(value=0.2, min=0, max=1, step=0.1, description="opacity")
+    joined = widgets.jslink((slider, "value"), (view, "opacity"))
+    page = opened(widgets.VBox([slider, view]))
+    expect(page.locator(".xw").first).to_contain_text("20 %")
+    page.locator(".noUi-handle").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".xw").first).to_contain_text("30 %")
+    joined.close()
+
+
+def test_the_deletion_explorer_is_scrubbed_and_its_kernel_parts_are_asleep(opened, model, pictures):
+    explorer = xw.DeletionExplorer(model, pictures[0], ["gradient", "grad_cam"], steps=8)
+    assert explorer.wait(120)
+    page = opened(explorer)
+    expect(page.locator("h1")).to_have_text("Deletion explorer")
+    expect(page.get_by_text("0.0 % deleted")).to_be_visible()
+    page.get_by_role("slider", name=re.compile("fraction", re.IGNORECASE)).first.focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_text("0.0 % deleted")).to_have_count(0)
+    asleep = page.locator("[inert]")
+    expect(asleep).to_have_count(3)
+    expect(asleep.filter(has=page.get_by_text("Compute"))).to_have_count(1)
+    assert (
+        asleep.first.evaluate("(el) => getComputedStyle(el, '::after').content") == '"needs a running kernel"'
+    )
+
+
+def test_the_similarity_explorer_answers_the_pointer(opened, model, pictures):
+    explorer = xw.SimilarityExplorer([model], pictures, layers={"scenes_resnet": "stage3"}, components=2)
+    assert explorer.wait(120)
+    page = opened(explorer)
+    cell = page.locator("[data-picture] > .xw-patch-stage").first
+    box = cell.bounding_box()
+    page.mouse.move(box["x"] + 5, box["y"] + 5)
+    expect(page.get_by_text("picture 1, row 0, col 0")).to_be_visible()
+    page.mouse.move(box["x"] + box["width"] - 5, box["y"] + 5)
+    expect(page.get_by_text(re.compile(r"picture 1, row 0, col [1-9]"))).to_be_visible()
+
+
+def test_curves_and_their_download_need_no_kernel(opened):
+    view = CurveView(x=np.linspace(0, 1, 5), y=np.eye(2, 5), series=[{"label": "a"}, {"label": "b"}])
+    page = opened(view)
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="CSV").click()
+    assert saved.value.path().read_text().startswith("fraction,a,b")
+
+
+@pytest.mark.parametrize(("scheme", "dark"), [("light", False), ("dark", True)])
+def test_the_page_has_the_theme_of_the_system(opened, scheme, dark):
+    page = opened(widgets.VBox([heatmap(), widgets.IntSlider(description="a slider")]), scheme)
+    for part in ("body", ".xw", ".widget-label"):
+        colours = page.locator(part).first.evaluate(
+            "(el) => [getComputedStyle(el).backgroundColor, getComputedStyle(el).color]"
+        )
+        background, text = (
+            sum(map(int, re.findall(r"\d+", colour)[:3])) / 765 if "rgba(0, 0, 0, 0)" not in colour else None
+            for colour in colours
+        )
+        assert background is None or (background < 0.3) == dark
+        assert (text > 0.6) == dark
+
+
+def test_a_widget_that_cannot_be_made_is_said(chromium, tmp_path):
+    path = xw.export(heatmap(), tmp_path / "page.html").path
+    page_text = path.read_text(encoding="utf-8")
+    path.write_text(page_text.replace('id="widgets-data">', 'id="widgets-data">!'), encoding="utf-8")
+    page = chromium.new_page()
+    page.goto(path.as_uri())
+    expect(page.get_by_text("This page could not be shown")).to_be_visible()
+    page.close()
