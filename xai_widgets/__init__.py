@@ -34,6 +34,7 @@ _EXPORTS: dict[str, str | None] = {
     "PerturbationBrush": "xai_widgets.explorers",
     "RegressionInverseExplorer": "xai_widgets.explorers",
     "SimilarityExplorer": "xai_widgets.explorers",
+    "export": "xai_widgets.exporting",
     "attribution": None,
     "data": None,
     "explorers": None,
