@@ -14,7 +14,6 @@ large.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,6 +24,7 @@ from xai_widgets.attribution.gradient import score_gradient
 from xai_widgets.attribution.noise import normal
 from xai_widgets.attribution.points import Point, sums, whole
 from xai_widgets.attribution.registry import Cost, channel_sum, method
+from xai_widgets.attribution.sums import with_gap
 from xai_widgets.batches import scores_of
 from xai_widgets.model import ImageModel
 
@@ -158,8 +158,17 @@ def _expected(
     shares = (times / samples).to(x.device)
     mean = shares @ scores_of(model, baselines[drawn.to(x.device)], batch_size)
     change = scores_of(model, x, batch_size).gather(1, target[:, None])[:, 0] - mean[target]
-    _tell_gap(title, model, made, change, samples)
-    return made
+    return with_gap(
+        made,
+        change,
+        TOLERANCE,
+        lambda total, wanted: (
+            f"{title} of {model.name} sum to {total} for a change of the score, on average over the references, of "
+            f"{wanted}, wanted the same: more than {samples} samples come nearer"
+        ),
+        rounding=ROUNDING * made.abs().sum((1, 2, 3)),
+        level=5,
+    )
 
 
 def _baselines(model: ImageModel, x: Tensor, references: Any) -> Tensor:
@@ -186,16 +195,3 @@ def draws(count: int, samples: int, generator: torch.Generator) -> tuple[list[in
     alphas = (parts + torch.rand(samples, generator=generator, dtype=torch.float64)) / samples
     rounds = [torch.randperm(count, generator=generator) for _ in range(-(-samples // count))]
     return torch.cat(rounds)[:samples].tolist(), alphas.tolist()
-
-
-def _tell_gap(title: str, model: ImageModel, made: Tensor, change: Tensor, samples: int) -> None:
-    """Warn of a sum that is far from the change of the score."""
-    total = made.sum((1, 2, 3))
-    excess = (total - change).abs() - TOLERANCE * change.abs() - ROUNDING * made.abs().sum((1, 2, 3))
-    worst = int(excess.argmax())
-    if excess[worst] > 0:
-        warnings.warn(
-            f"{title} of {model.name} sum to {total[worst].item():.3g} for a change of the score, on average over the "
-            f"references, of {change[worst].item():.3g}, wanted the same: more than {samples} samples come nearer",
-            stacklevel=5,
-        )

@@ -10,7 +10,6 @@ The printed discrete form (3.3) lacks the factor (x - x'); it is kept here.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -22,6 +21,7 @@ from xai_widgets.attribution.gradient import score_gradient
 from xai_widgets.attribution.guided import relu_rules
 from xai_widgets.attribution.points import Point, sums, whole
 from xai_widgets.attribution.registry import Cost, abs_sum, channel_sum, method
+from xai_widgets.attribution.sums import with_gap
 from xai_widgets.batches import scores_of
 from xai_widgets.images import check_baseline
 from xai_widgets.model import ImageModel, Target
@@ -143,16 +143,17 @@ def integrated_gradients(
     """
     baseline = check_baseline(baseline, x)
     made = path_integral(model, x, target, baseline, steps, quadrature, batch_size)
-    gap, change = _gap(model, made, x, target, baseline, batch_size)
-    bound = TOLERANCE * change.abs() + ROUNDING * made.abs().sum((1, 2, 3))
-    worst = int((gap.abs() - bound).argmax())
-    if gap[worst].abs() > bound[worst]:
-        warnings.warn(
-            f"the integrated gradients of {model.name} sum to {(change + gap)[worst].item():.3g} for a change of the "
-            f"score of {change[worst].item():.3g}, wanted the same: more than {steps} steps come nearer",
-            stacklevel=3,
-        )
-    return made
+    change = score_change(model, x, target, baseline, batch_size)
+    return with_gap(
+        made,
+        change,
+        TOLERANCE,
+        lambda total, wanted: (
+            f"the integrated gradients of {model.name} sum to {total} for a change of the score of {wanted}, wanted "
+            f"the same: more than {steps} steps come nearer"
+        ),
+        rounding=ROUNDING * made.abs().sum((1, 2, 3)),
+    )
 
 
 @method(
@@ -222,20 +223,15 @@ def completeness_gap(
         In units of the score.
     """
     x, target = model.prepare(x, target)
-    return _gap(model, attribution, x, target, check_baseline(baseline, x))[0]
+    change = score_change(model, x, target, check_baseline(baseline, x))
+    return attribution.flatten(1).sum(1) - change
 
 
-def _gap(
-    model: ImageModel,
-    attribution: Tensor,
-    x: Tensor,
-    target: Tensor,
-    baseline: Tensor,
-    batch_size: int | None = None,
-) -> tuple[Tensor, Tensor]:
-    """The completeness gap, and the change of the score, (N,) each."""
+def score_change(
+    model: ImageModel, x: Tensor, target: Tensor, baseline: Tensor, batch_size: int | None = None
+) -> Tensor:
+    """S_c(x) - S_c(x'), (N,), for baselines like x."""
     if (baseline == baseline[:1]).all():
         baseline = baseline[:1]
     scores = scores_of(model, torch.cat([x, baseline]), batch_size)
-    change = (scores[: len(x)] - scores[len(x) :]).gather(1, target[:, None])[:, 0]
-    return attribution.flatten(1).sum(1) - change, change
+    return (scores[: len(x)] - scores[len(x) :]).gather(1, target[:, None])[:, 0]

@@ -130,3 +130,15 @@ def test_the_gap_is_to_the_references_that_were_drawn():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         attribution.expected_gradients(model, x, 1, references=images(7, seed=5), samples=1)
+
+
+def test_the_attribution_carries_its_gap():
+    model, x = wrap(settle(SharedInPlace())), images(2)
+    references = images(3, seed=5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # As many samples as references twice over: each of them is drawn twice.
+        made = attribution.expected_gradients(model, x, [1, 2], references=references, samples=6)
+    change = model.scores(x) - model.scores(references).mean(0)
+    wanted = torch.stack([change[0, 1], change[1, 2]])
+    torch.testing.assert_close(made.gap, made.sum((1, 2, 3)) - wanted, rtol=1e-4, atol=1e-5)

@@ -16,6 +16,7 @@ from xai_widgets.attribution import (
 from xai_widgets.attribution.sums import with_gap
 
 MEASURED = {
+    "integrated_gradients": completeness_gap,
     "deep_lift": completeness_gap,
     "lrp": conservation_gap,
     "excitation_backprop": lambda model, made, x, target: -probability_gap(made),
