@@ -1,0 +1,87 @@
+"""The page of the methods says what the registry says, and shows a picture of each."""
+
+import dataclasses
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "docs" / "methods"
+RUN = "run `python scripts/methods.py`, or with --only NAME for a new method, and commit docs/methods"
+
+
+@pytest.fixture(scope="module")
+def script():
+    folder = str(ROOT / "scripts")
+    sys.path.insert(0, folder)
+    try:
+        spec = importlib.util.spec_from_file_location("methods_script", ROOT / "scripts" / "methods.py")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["methods_script"] = module
+        spec.loader.exec_module(module)
+        yield module
+    finally:
+        sys.path.remove(folder)
+        sys.modules.pop("methods_script", None)
+
+
+def test_the_committed_page_says_what_the_registry_says(script):
+    assert (FOLDER / "README.md").read_text(encoding="utf-8") == script.page(), RUN
+
+
+def test_every_method_has_a_picture_and_every_picture_a_method(script):
+    drawn = {path.stem for path in FOLDER.glob("*.png")}
+    assert drawn == {"scene", *script.every()}, RUN
+
+
+def test_the_pictures_are_small(script):
+    sizes = {path.name: path.stat().st_size for path in FOLDER.iterdir()}
+    assert sum(sizes.values()) < 1.5e6
+    for path in FOLDER.glob("*.png"):
+        assert Image.open(path).size[1] == script.SIDE
+
+
+def test_the_page_has_all_facts_of_a_method(script):
+    method = script.every()["integrated_gradients"]
+    text = script.section("attribution", method)
+    for words in (
+        "### Integrated gradients",
+        "![Integrated gradients](integrated_gradients.png)",
+        "`attribution.integrated_gradients(model, x, target, baseline=0.0, steps=50, quadrature='right', "
+        "batch_size=None)`",
+        f"`{method.formula}`",
+        "map: signed sum over channels\n",
+        "source: Sundararajan et al. 2017",
+        f"cost: {method.cost}",
+        f"promises: {method.promises}",
+        f"limits: {method.limits}",
+    ):
+        assert words in text
+
+
+def test_links_lead_to_headings_as_github_names_them(script):
+    titles = ["Grad-CAM", "CAM", "Grad-CAM++", "Greedy regions (XRAI)", "Gradient x input", "Grad-CAM+"]
+    wanted = ["grad-cam", "cam", "grad-cam-1", "greedy-regions-xrai", "gradient-x-input", "grad-cam-2"]
+    assert script.anchors(titles) == dict(zip(titles, wanted, strict=True))
+    page = script.page()
+    headings = re.findall(r"^### (.*)$", page, re.MULTILINE)
+    assert headings == [method.title for method in script.every().values()]
+    assert len(set(headings)) == len(headings)
+    assert re.findall(r"\]\(#(.*?)\)", page) == list(script.anchors(headings).values())
+
+
+def test_pictures_are_drawn_and_what_fails_is_said(script, tmp_path, monkeypatch):
+    def broken(model, x, target, **options):
+        raise ValueError("no such thing")
+
+    gradient = dataclasses.replace(script.attribution.METHODS["gradient"], function=broken)
+    monkeypatch.setitem(script.attribution.METHODS, "gradient", gradient)
+    monkeypatch.setattr(sys, "argv", ["methods.py", "--only", "gradient", "grad_cam", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit, match="gradient: ValueError: no such thing"):
+        script.main()
+    assert {path.name for path in tmp_path.iterdir()} == {"README.md", "scene.png", "grad_cam.png"}
+    assert Image.open(tmp_path / "grad_cam.png").size == (2 * script.SIDE + 4, script.SIDE)
