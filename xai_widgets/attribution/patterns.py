@@ -17,14 +17,15 @@ convolution or linear layer before it.
     PatternNet           the gradient with a in the place of w: the signal in the pixels
     PatternAttribution   the gradient with w * a in the place of w: what the signal adds to the score
 
-Both begin with the score. What has one input for each output, as the normalisation of the image, has the pattern 1 / w.
-Sums and averages, so skip connections and pools, pass on what they pass on in the gradient; ReLU as well.
+The second begins with the score, the first with its sign. What has one input for each output, as the normalisation of
+the image, has the pattern 1 / w. Sums and averages, so skip connections and pools, pass on what they pass on in the
+gradient; ReLU as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -32,14 +33,16 @@ from torch import Tensor
 
 from xai_widgets.arguments import check_batch_size
 from xai_widgets.attribution.lrp import _fold, _maker, _precise
+from xai_widgets.attribution.pattern_moments import Moments
 from xai_widgets.attribution.registry import Cost, channel_sum, max_abs, method
 from xai_widgets.features.source import ImageSource
 from xai_widgets.model import ImageModel
 from xai_widgets.rules import Operation, PropagationRules
 from xai_widgets.run import Run, in_no_mode
 
-#: Of a sum, next to that of its magnitudes: what is less is the rounding of single precision.
-ROUNDING = 1e-6
+#: With what PatternNet begins, in the place of the score: in deep networks the signal grows by more than 38 orders of
+#: magnitude, to which the exponents of single precision reach.
+START = 1e-30
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +92,7 @@ def estimate_patterns(model: ImageModel, images: Any, *, batch_size: int = 16) -
         raise ValueError("patterns were asked of 1 image, wanted at least 2")
 
     def play() -> Iterator[Patterns]:
-        moments: list[_Moments] = []
+        moments: list[Moments] = []
         for begin in range(0, len(source), batch_size):
             x = source.batch(begin, begin + batch_size)
             _observe(model, x, moments)
@@ -102,7 +105,7 @@ def estimate_patterns(model: ImageModel, images: Any, *, batch_size: int = 16) -
     title="PatternNet",
     reduce=max_abs,
     source="Kindermans et al. 2018",
-    formula="S_c times dS_c/dx with a_+ for each w, a_+ = cov_+[x, y] / (w^T cov_+[x, y])",
+    formula="sign S_c times dS_c/dx with a_+ for each w, a_+ = cov_+[x, y] / (w^T cov_+[x, y])",
     cost=Cost(note="for patterns that are given"),
     limits="Needs patterns, estimated from hundreds of images; refuses operations without a rule; only the "
     "proportions of its values mean something.",
@@ -120,8 +123,8 @@ def pattern_net(model: ImageModel, x: Tensor, target: Tensor, *, patterns: Any =
     Returns
     -------
     Tensor, (N, C, H, W)
-        In pixel values, times a factor that grows with every layer: each of the many neurons that see a pixel adds its
-        own estimate of the signal there. Only its proportions matter.
+        Divided by its largest magnitude: the signal grows with every layer, as each of the many neurons that see a
+        pixel adds its own estimate of what is there, and only its proportions matter.
 
     Raises
     ------
@@ -129,7 +132,14 @@ def pattern_net(model: ImageModel, x: Tensor, target: Tensor, *, patterns: Any =
         Without patterns, or for those of another network, a network with an operation that has no rule, or one with so
         many layers that the signal grows beyond single precision.
     """
-    return _by_patterns("PatternNet", model, x, target, patterns, lambda w, a: a, lambda factor: 1 / factor)
+    made = _by_patterns(_SIGNAL, model, x, target, patterns)
+    if not torch.isfinite(made).all():
+        raise ValueError(
+            f"the signal of PatternNet grows beyond single precision on its way through {model.name}, wanted a network "
+            "of fewer layers; the nearest method is 'pattern_attribution'"
+        )
+    largest = made.abs().amax((1, 2, 3), keepdim=True)
+    return torch.where(largest > 0, made / largest, 0)
 
 
 @method(
@@ -160,12 +170,24 @@ def pattern_attribution(model: ImageModel, x: Tensor, target: Tensor, *, pattern
     ValueError
         As for :data:`pattern_net`.
     """
-    return _by_patterns(
-        "PatternAttribution", model, x, target, patterns, lambda w, a: w * a, lambda factor: factor / factor
-    )
+    return _by_patterns(_SHARE, model, x, target, patterns)
 
 
 # -- the way back -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Way:
+    """A way back: what stands for the weight of a layer with its pattern, and for a factor, and how it begins."""
+
+    title: str
+    weight: Callable[[Tensor, Tensor], Tensor]
+    factor: Callable[[Tensor], Tensor]
+    start: Callable[[Tensor], Tensor]
+
+
+_SIGNAL = _Way("PatternNet", lambda w, a: a, torch.reciprocal, lambda score: START * score.sign())
+_SHARE = _Way("PatternAttribution", lambda w, a: w * a, torch.ones_like, lambda score: score)
 
 
 @dataclass
@@ -211,16 +233,10 @@ class _Scaled(torch.autograd.Function):
 
 
 class _Layers:
-    """What :class:`~xai_widgets.rules.PropagationRules` does with each operation.
+    """What :class:`~xai_widgets.rules.PropagationRules` does with each operation."""
 
-    Parameters
-    ----------
-    of_factor : callable
-        What stands for the factor of one input on the way back.
-    """
-
-    def __init__(self, of_factor: Callable[[Tensor], Tensor]) -> None:
-        self._of_factor = of_factor
+    def __init__(self, way: _Way) -> None:
+        self._way = way
         self._number = 0
 
     def linear(self, a: Tensor, weight: Tensor, f: Operation, run: Callable[[], Tensor]) -> Tensor:
@@ -234,8 +250,8 @@ class _Layers:
             if folded is not None:
                 # Beside the layer that made x, which other operations may use as it is.
                 return self._layer(a, *folded, run)
-        of_factor = torch.where(factor == 0, 0, self._of_factor(factor))
-        made: Tensor = _Scaled.apply(x, of_factor, run)
+        instead = torch.where(factor == 0, 0, self._way.factor(factor))
+        made: Tensor = _Scaled.apply(x, instead, run)
         return made
 
     def rectifier(self, x: Tensor, run: Callable[[], Tensor]) -> Tensor:
@@ -250,14 +266,12 @@ class _Layers:
         return made
 
 
-def _pass(
-    title: str, model: ImageModel, x: Tensor, of_factor: Callable[[Tensor], Tensor]
-) -> tuple[Tensor, Tensor, list[Any]]:
+def _pass(way: _Way, model: ImageModel, x: Tensor) -> tuple[Tensor, Tensor, list[Any]]:
     """Pixels, scores, and the nodes of the linear layers on the way, in the order in which they ran."""
-    layers = _Layers(of_factor)
+    layers = _Layers(way)
     pixels = x.clone().requires_grad_()
     with PropagationRules(
-        title, model.module, linear=layers.linear, scale=layers.scale, rectifier=layers.rectifier
+        way.title, model.module, linear=layers.linear, scale=layers.scale, rectifier=layers.rectifier
     ):
         scores = model(pixels)
     if not scores.requires_grad:
@@ -278,26 +292,19 @@ def _pass(
     return pixels, scores, sorted(found, key=lambda node: node.layer.number)
 
 
-def _by_patterns(
-    title: str,
-    model: ImageModel,
-    x: Tensor,
-    target: Tensor,
-    patterns: Any,
-    of_weight: Callable[[Tensor, Tensor], Tensor],
-    of_factor: Callable[[Tensor], Tensor],
-) -> Tensor:
-    """The gradient of the score times the score, with ``of_weight(w, a)`` in the place of w."""
+def _by_patterns(way: _Way, model: ImageModel, x: Tensor, target: Tensor, patterns: Any) -> Tensor:
+    """The gradient of the score, times what the way begins with, with the way's weights in the place of the layers'."""
     if patterns is None:
         raise ValueError(
-            f"{title} was given no patterns, wanted patterns=estimate_patterns(model, images).result(), or the images"
+            f"{way.title} was given no patterns, wanted patterns=estimate_patterns(model, images).result(), or the "
+            "images"
         )
     if not isinstance(patterns, Patterns):
         patterns = estimate_patterns(model, patterns).result(progress=False)
     # The caller may be inside no_grad() or inference_mode().
     with torch.inference_mode(False), torch.enable_grad():
         target = target.clone()
-        pixels, scores, nodes = _pass(title, model, x, of_factor)
+        pixels, scores, nodes = _pass(way, model, x)
         weights = [_precise(node.saved_tensors[1]) for node in nodes]
         given, wanted = [each.shape for each in patterns.layers], [each.shape for each in weights]
         if given != wanted:
@@ -306,97 +313,21 @@ def _by_patterns(
                 "those of estimate_patterns(model, images)"
             )
         for node, weight, pattern in zip(nodes, weights, patterns.layers, strict=True):
-            node.layer.instead = of_weight(weight, pattern.to(weight))
+            node.layer.instead = way.weight(weight, pattern.to(weight))
         score = scores.detach().gather(1, target[:, None])
-        start = torch.zeros_like(scores).scatter(1, target[:, None], score)
+        start = torch.zeros_like(scores).scatter(1, target[:, None], way.start(score))
         (found,) = torch.autograd.grad(scores, pixels, start)
-    if not torch.isfinite(found).all():
-        raise ValueError(
-            f"the signal of {title} grows beyond single precision on its way through {model.name}, wanted a network of "
-            "fewer layers; the nearest method is 'pattern_attribution'"
-        )
     return found
 
 
 # -- the estimates ----------------------------------------------------------------------------------------
 
 
-def _observe(model: ImageModel, x: Tensor, moments: list[_Moments]) -> None:
+def _observe(model: ImageModel, x: Tensor, moments: list[Moments]) -> None:
     """Add the activations of a batch to the moments, one for each layer; none yet are made."""
     with torch.enable_grad():
-        _, _, nodes = _pass("PatternNet", model, x, torch.ones_like)
+        _, _, nodes = _pass(_SIGNAL, model, x)
         if not moments:
-            moments.extend(_Moments(_rows(node.layer.f, node.saved_tensors[1])) for node in nodes)
+            moments.extend(Moments(_precise(node.saved_tensors[1]), node.layer.f) for node in nodes)
         for each, node in zip(moments, nodes, strict=True):
-            a, weight = node.saved_tensors
-            each.add(_precise(a), _precise(weight), node.layer.f, node.layer.rectified)
-
-
-def _rows(f: Operation, weight: Tensor) -> int:
-    """The dimension of the weight that numbers the neurons."""
-    if f.channels is None:
-        raise ValueError(
-            f"PatternNet has no patterns for a weight of shape {tuple(weight.shape)} whose neurons are not numbered by "
-            "one of its dimensions, as that of a transposed convolution, wanted convolutions and linear layers"
-        )
-    return f.channels[0]
-
-
-def _zero() -> Tensor:
-    return torch.zeros((), dtype=torch.float64)
-
-
-@dataclass
-class _Moments:
-    """Means and covariance of each neuron's input and output, batch by batch (Chan et al. 1983).
-
-    Each neuron is one of the ``dim`` of the tensors, which are float64 on the CPU: not every device has it.
-    """
-
-    dim: int
-    weight: Tensor = field(default_factory=_zero)
-    count: Tensor = field(default_factory=_zero)
-    mean_x: Tensor = field(default_factory=_zero)
-    mean_y: Tensor = field(default_factory=_zero)
-    comoment: Tensor = field(default_factory=_zero)
-
-    def add(self, a: Tensor, weight: Tensor, f: Operation, rectified: bool) -> None:
-        """Observe y = f(a, weight) + bias, a neuron that has a ReLU only where it is on."""
-        assert f.channels is not None
-        with torch.enable_grad():
-            variable = weight.detach().requires_grad_()
-            z = f(a.detach(), variable)
-        y = z.detach() if f.bias is None else z.detach() + f.bias.to(z)
-        on = (y > 0).to(y) if rectified else torch.ones_like(y)
-        axis = y.ndim + f.channels[1]
-        others = [each for each in range(y.ndim) if each != axis]
-        count = on.sum(others, keepdim=True)
-        mean_y = (on * y).sum(others, keepdim=True) / count.clamp(min=1)
-        # The sum over patches of x times a number of each place is what the gradient of the weight is.
-        (comoment,) = torch.autograd.grad(z, variable, on * (y - mean_y), retain_graph=True)
-        (sum_x,) = torch.autograd.grad(z, variable, on)
-        self.weight = weight.double().cpu()
-        count, mean_y = self._column(count), self._column(mean_y)
-        self._join(count, mean_y, sum_x.double().cpu(), comoment.double().cpu())
-
-    def _join(self, count: Tensor, mean_y: Tensor, sum_x: Tensor, comoment: Tensor) -> None:
-        total = (self.count + count).clamp(min=1)
-        dx, dy = sum_x / count.clamp(min=1) - self.mean_x, mean_y - self.mean_y
-        self.comoment = self.comoment + comoment + dx * dy * self.count * count / total
-        self.mean_x = self.mean_x + dx * count / total
-        self.mean_y = self.mean_y + dy * count / total
-        self.count = self.count + count
-
-    def _column(self, of_output: Tensor) -> Tensor:
-        """One number a neuron, along the dimension of the weight that numbers them."""
-        shape = [1] * self.weight.ndim
-        shape[self.dim] = -1
-        return of_output.double().cpu().reshape(shape)
-
-    def pattern(self) -> Tensor:
-        """a+ of equation 8, of the covariance times the count."""
-        shares = self.weight * self.comoment
-        others = [each for each in range(shares.ndim) if each != self.dim]
-        below = shares.sum(others, keepdim=True)
-        sound = below.abs() > ROUNDING * shares.abs().sum(others, keepdim=True)
-        return torch.where(sound, self.comoment / below, 0).float()
+            each.add(_precise(node.saved_tensors[0]), node.layer.f, node.layer.rectified)
