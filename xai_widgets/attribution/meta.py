@@ -28,8 +28,8 @@ from xai_widgets.model import ImageModel
     source="Rebuffi et al. 2020",
     formula="A of the network with theta - 2 epsilon grad_theta l(theta, x) for theta, A another method",
     cost=Cost(2, 2, note="of which one of each is for the method"),
-    limits="Needs a copy of the network, and parameters through which a gradient comes; the step is the same "
-    "size for every class, however sure the network is.",
+    limits="Needs a copy of the network, and parameters through which a gradient comes; where the network is sure "
+    "of the class the step is near 0 and changes nothing.",
 )
 def meta_saliency(
     model: ImageModel,

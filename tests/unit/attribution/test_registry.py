@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 import torch
-from networks import SharedInPlace, images, settle, wrap
+from networks import SIZE, SharedInPlace, images, settle, wrap
 
 from xai_widgets.attribution import METHODS, Cost, as_method, estimate_patterns
 from xai_widgets.perturbation import METHODS as PERTURBATIONS
@@ -53,14 +53,14 @@ class Counting(SharedInPlace):
 def counted(name, n, **options):
     """Passes of a call for ``n`` images, when all that is found once about the network is known."""
     network = settle(Counting())
-    model, method = wrap(network), METHODS[name]
+    model, method = wrap(network), EVERY[name]
     # As a copy of the network finds it anew.
     model.layers()
     if "patterns" in inspect.signature(method).parameters:
         options["patterns"] = estimate_patterns(model, images(4)).result(progress=False)
     if name == "combine":
         options["layers"] = ["block1"]
-    if method.cost.each:
+    if name in METHODS and method.cost.each:
         options.setdefault(method.cost.each, FEW)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -76,6 +76,26 @@ def test_a_method_makes_as_many_passes_as_it_says(name, n):
     forward, backward = METHODS[name].cost.passes(FEW)
     assert counted(name, n) == (n * forward + BESIDES.get(name, 0), n * backward)
     assert (name in BESIDES) == ("besides" in METHODS[name].cost.note)
+
+
+#: 16 segments.
+GRID = (torch.arange(SIZE)[:, None] // 2 * 4 + torch.arange(SIZE) // 2).long()
+#: What makes loops of perturbations short, and how often they run then.
+LOOPS = {
+    "occlusion": ({"window": 4, "stride": 2}, 9),
+    "variable_occlusion": ({"radii": [1.0, 2.0], "stride": 4}, 8),
+    "rise": ({"masks": 20, "tolerance": 0.0}, 20),
+    "lime": ({"samples": 30, "segments": GRID}, 30),
+    "kernel_shap": ({"samples": 30, "segments": GRID}, 30),
+    "greedy_regions": ({"steps": 3}, 3),
+    "prediction_difference": ({"patch": 4, "surround": 2, "stride": 4, "samples": 2}, 8),
+}
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_perturbation_makes_as_many_passes_as_it_says(name):
+    options, times = LOOPS[name]
+    assert counted(name, 2, **options) == tuple(2 * each for each in EVERY[name].cost.passes(times))
 
 
 def test_another_method_inside_costs_its_own():
