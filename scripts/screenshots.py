@@ -36,6 +36,7 @@ explorer
 ]
 #: What an explorer is given, if not just the network and the image.
 ARGUMENTS = {
+    "AttributionExplorer": 'model, [scenes.scene(n, split="test", background="photograph").image for n in range(5)]',
     "ChannelExplorer": 'model, scene.image, images=[scenes.scene(n, split="train", background="texture").image '
     'for n in range(60)], layer="stage3"',
     "RegressionInverseExplorer": 'xw.load("scenes_sr"), '
@@ -53,6 +54,11 @@ PICTURES = {
     ),
     "ExtremalExplorer": ("extremal_explorer", "explorer.curves.fraction = 0.05"),
     "ChannelExplorer": ("channel_explorer", "explorer.slider.frame = 6"),
+    "AttributionExplorer": (
+        "attribution_explorer",
+        "explorer.view.pins = [[0, 1], [5, 1]]; explorer.view.row, explorer.view.column = 3, 1; "
+        "explorer.view.position = [0.72, 0.31]",
+    ),
     "MaskRace": ("mask_race", "explorer.curves.fraction = 0.05"),
     "InverseExplorer": ("inverse_explorer", "explorer.slider.frame = 8"),
     "RegressionInverseExplorer": ("regression_inverse_explorer", "explorer.slider.frame = 6"),
@@ -85,7 +91,7 @@ def main() -> None:
                 picture, prepare = PICTURES[name]
                 given = ARGUMENTS.get(name, "model, scene.image")
                 cells = [cell.replace("{name}", name).replace("{arguments}", given) for cell in CELLS]
-                page = hosts.NotebookHost(browser, server).open(cells, width=1500, height=1500)
+                page = hosts.NotebookHost(browser, server).open(cells, width=1500, height=1800)
                 # The brush computes nothing before it is asked.
                 page.wait_for_kernel("explorer.run_bar.status in ('idle', 'done')", timeout=PATIENCE)
                 page.kernel_exec(prepare)

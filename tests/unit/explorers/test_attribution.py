@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from captum.attr import Saliency
 from torch import nn
 from traitlets import TraitError
 
@@ -293,6 +294,15 @@ def test_your_own_methods_stand_beside_ours(model, photos):
     assert explorer.view.rows == ["mean of colours", "My layers", "Gradient"]
     assert explorer.view.map_at(0, 0) == pytest.approx(photos[0].mean(-1) / 255, abs=1e-6)
     assert [explorer.view.map_at(1, column)[0, 0] for column in range(3)] == [3, 3, 7]
+
+
+def test_an_object_of_captum_stands_beside_ours(model, photos):
+    explorer = finished(model, photos, [Saliency(model), "gradient"], target=1)
+    assert explorer.view.rows == ["Saliency (Captum)", "Gradient"]
+    for image in range(3):
+        expect_map(explorer, (1, image), "gradient", image, 1)
+        gradient = METHODS["gradient"](model, photos[image], 1)
+        assert explorer.view.map_at(0, image) == pytest.approx(gradient.abs().sum(1)[0].numpy(), abs=1e-6)
 
 
 def test_other_images_begin_anew(model, photos):
