@@ -1,5 +1,6 @@
 """Maps of several layers, combined by the formulas of section 4.2."""
 
+import copy
 import sys
 
 import pytest
@@ -73,6 +74,16 @@ def test_options_go_to_the_method_and_your_own_method_gets_the_layer(model):
 
     made = combine(model, x, 1, method=mine, layers=["block1"])
     torch.testing.assert_close(made, enlarged(model.activations(x, "block1")["block1"], x))
+
+
+def test_images_that_are_not_square_and_double_precision():
+    network = settle(SharedInPlace())
+    single, double = (wrap(each, size=(9, 7)) for each in (network, copy.deepcopy(network).double()))
+    x = torch.rand(2, 3, 9, 7, generator=torch.Generator().manual_seed(0))
+    made = combine(single, x, 1)
+    assert made.shape == (2, 1, 9, 7)
+    precise = combine.function(double, x.double(), torch.tensor([1, 1]))
+    torch.testing.assert_close(made.double(), precise.double(), rtol=1e-4, atol=1e-5)
 
 
 # -- the layers -------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Feedback layers: gates that make the score large, then the linear approximation."""
 
+import copy
 from itertools import pairwise
 
 import pytest
@@ -109,6 +110,17 @@ def test_gates_are_set_from_the_scores_down_and_again_with_what_they_let_through
             back * best[0] * (network.conv1(x) > 0), network.conv1.weight, padding=1
         )
     torch.testing.assert_close(made, wanted, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("layer", ["image", "block1"])
+def test_images_that_are_not_square_and_double_precision(layer):
+    network = settle(SharedInPlace())
+    single, double = (wrap(each, size=(9, 7)) for each in (network, copy.deepcopy(network).double()))
+    x = torch.rand(2, 3, 9, 7, generator=torch.Generator().manual_seed(0))
+    made = feedback_layers(single, x, 1, layer=layer)
+    assert made.shape == (x.shape if layer == "image" else (2, 6, 5, 4))
+    precise = feedback_layers.function(double, x.double(), torch.tensor([1, 1]), layer=layer)
+    torch.testing.assert_close(made.double(), precise.double(), rtol=1e-3, atol=1e-5)
 
 
 def test_iterations_below_0_are_refused():
