@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
+from xai_widgets.views import MapGridView
+
 SETUP = """
 import xai_widgets as xw
 from xai_widgets.data import scenes
@@ -116,6 +118,33 @@ def test_maps_colours_place_class_and_layer(done):
     expect(page.page.locator(".xw-column-name")).to_have_text(["own layer", "stage2", "stage4"])
     expect(cell_of(page, 0, 1).locator(".xw-words")).to_have_text("takes no layer")
     assert not [text for text in page.console if "xw" in text or "TypeError" in text]
+
+
+def test_the_state_alone_draws_the_table_as_in_a_notebook_that_is_opened_again(afm_page):
+    ramp = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
+    view = MapGridView.of(
+        [[ramp, 1 - ramp.astype(np.float16)], [ramp[:2], None]],
+        images=np.full((6, 8, 3), 128, np.uint8),
+        rows=["a", "b"],
+        columns=["x", "y"],
+        interpolation="pixelated",
+        fade=False,
+        percentile=100,
+        pins=[[0, 0]],
+    )
+    mounted = afm_page.mount(view)
+    expect(mounted.el.locator(".xw-map:visible")).to_have_count(3)
+    wanted = 255 * mpl.colormaps["inferno"](1 - ramp)
+    drawn = np.array(mounted.el.locator(".xw-map").nth(1).evaluate(PIXELS)).reshape(3, 4, 4)
+    assert np.abs(drawn - wanted).max() < 8
+    expect(mounted.el.locator(".xw-badge").nth(1)).to_have_text("−1.00")
+    # A map that comes alone is drawn; and a table that shrinks and grows again has its cells.
+    mounted.update(map_0_0=ramp[::-1].copy())
+    expect(mounted.el.locator(".xw-badge").nth(1)).not_to_have_text("−1.00")
+    mounted.update(states=[["done"]])
+    expect(mounted.el.locator(".xw-map-cell")).to_have_count(1)
+    mounted.update(states=[["done", "done"], ["done", "absent"]])
+    expect(mounted.el.locator(".xw-map:visible")).to_have_count(3)
 
 
 def test_the_hand_needs_no_kernel(done):

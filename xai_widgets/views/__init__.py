@@ -9,7 +9,7 @@ from xai_widgets.views.curve_view import CurveView
 from xai_widgets.views.gallery_view import GalleryView
 from xai_widgets.views.heatmap_view import HeatmapView
 from xai_widgets.views.linking import link
-from xai_widgets.views.map_grid_view import MapCell, MapGridView
+from xai_widgets.views.map_grid_view import MapGridView
 from xai_widgets.views.mask_view import MaskView
 from xai_widgets.views.method_picker import MethodPicker
 from xai_widgets.views.ordered_mask_view import OrderedMaskView
@@ -24,7 +24,6 @@ __all__ = [
     "CurveView",
     "GalleryView",
     "HeatmapView",
-    "MapCell",
     "MapGridView",
     "MaskView",
     "MethodPicker",

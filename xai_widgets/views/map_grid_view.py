@@ -178,7 +178,7 @@ class MapGridView(View):
 
         Parameters
         ----------
-        cells : sequence of sequence of MapCell
+        cells : sequence of sequence of xai_widgets.views.map_grid_view.MapCell
             The cells of each row; a cell with the very array that stood at its place sends nothing.
         rows, columns, captions : sequence of str, optional
             As the traits. Default: as before.

@@ -5,7 +5,8 @@ import pytest
 import torch
 from traitlets import TraitError
 
-from xai_widgets.views import HeatmapView, MapCell, MapGridView, link
+from xai_widgets.views import HeatmapView, MapGridView, link
+from xai_widgets.views.map_grid_view import MapCell
 
 
 def done(values, dtype=np.float32):
