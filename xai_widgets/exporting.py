@@ -9,7 +9,6 @@ import html
 import json
 import re
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from ipywidgets import DOMWidget
 from ipywidgets.embed import dependency_state
 
 from xai_widgets._version import __version__
+from xai_widgets.explorers.joining import family
 from xai_widgets.views.base import STATIC
 
 #: Texts of traits, such as the programs of views, that are kept once however many models have them, from this length.
@@ -185,15 +185,8 @@ def _pack(widget: DOMWidget, states: dict[str, dict[str, Any]]) -> bytes:
 
 def _asleep(widget: DOMWidget) -> set[str]:
     """The models of the parts by which an explorer asks its kernel for something."""
-    parts = (getattr(each, name) for each in _family(widget) for name in getattr(each, "_asking", ()))
+    parts = (getattr(each, name) for each in family(widget) for name in getattr(each, "_asking", ()))
     return {part.model_id for part in parts}
-
-
-def _family(widget: Any) -> Iterator[Any]:
-    """A widget, its children, and theirs."""
-    yield widget
-    for child in getattr(widget, "children", ()):
-        yield from _family(child)
 
 
 def _base64(data: bytes) -> str:

@@ -130,6 +130,26 @@ def test_the_similarity_explorer_answers_the_pointer(opened, model, pictures):
     expect(page.get_by_text(re.compile(r"picture 1, row 0, col [1-9]"))).to_be_visible()
 
 
+def test_a_dashboard_has_its_tabs(opened, model, pictures):
+    options = {
+        "attribution": {"methods": ["gradient", "grad_cam"]},
+        "deletion": {"methods": ["gradient"], "steps": 8},
+    }
+    board = xw.dashboard(model, pictures, explorers=["attribution", "deletion", "inverse"], options=options)
+    board.show("deletion")
+    assert board.wait(120)
+    page = opened(board, title="Is it the object?")
+    expect(page.locator("h1")).to_have_text("Is it the object?")
+    expect(page.get_by_text("0.0 % deleted")).to_be_visible()
+    page.get_by_role("tab", name="Attribution").click()
+    expect(page.get_by_text("0.0 % deleted")).to_be_hidden()
+    expect(page.get_by_text("Grad-CAM").first).to_be_visible()
+    # It was never opened.
+    page.get_by_role("tab", name="Inverse").click()
+    expect(page.get_by_text("What does the network keep of the image?")).to_be_visible()
+    board.close()
+
+
 def test_curves_and_their_download_need_no_kernel(opened):
     view = CurveView(x=np.linspace(0, 1, 5), y=np.eye(2, 5), series=[{"label": "a"}, {"label": "b"}])
     page = opened(view)

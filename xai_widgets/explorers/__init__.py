@@ -5,9 +5,11 @@ from __future__ import annotations
 from xai_widgets.explorers.attribution import AttributionExplorer
 from xai_widgets.explorers.brush import PerturbationBrush
 from xai_widgets.explorers.channel import ChannelExplorer
+from xai_widgets.explorers.dashboard import Dashboard, dashboard
 from xai_widgets.explorers.deletion import DeletionExplorer
 from xai_widgets.explorers.extremal import ExtremalExplorer
 from xai_widgets.explorers.inverse import InverseExplorer
+from xai_widgets.explorers.joining import link
 from xai_widgets.explorers.race import MaskRace
 from xai_widgets.explorers.regression_inverse import RegressionInverseExplorer
 from xai_widgets.explorers.similarity import SimilarityExplorer
@@ -15,6 +17,7 @@ from xai_widgets.explorers.similarity import SimilarityExplorer
 __all__ = [
     "AttributionExplorer",
     "ChannelExplorer",
+    "Dashboard",
     "DeletionExplorer",
     "ExtremalExplorer",
     "InverseExplorer",
@@ -22,4 +25,6 @@ __all__ = [
     "PerturbationBrush",
     "RegressionInverseExplorer",
     "SimilarityExplorer",
+    "dashboard",
+    "link",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from uuid import uuid4
+from weakref import WeakSet
 
 from xai_widgets.errors import unknown
 from xai_widgets.views.base import View
@@ -17,13 +18,13 @@ def link(*ends: tuple[View, str]) -> None:
     Parameters
     ----------
     *ends : (View, str)
-        Two or more views with the name of a synced trait each. They take the value of the first. A trait that is
-        linked already brings those it is linked with.
+        Two or more views with the name of a synced trait each. They take the value of the first. Traits that are
+        linked already bring those that they are linked with.
 
     Raises
     ------
     ValueError
-        For fewer than two ends, a name that is no synced trait, or ends that belong to two other links.
+        For fewer than two ends, or a name that is no synced trait.
 
     Examples
     --------
@@ -35,13 +36,20 @@ def link(*ends: tuple[View, str]) -> None:
         if name not in view.keys or name.startswith("_"):
             public = sorted(key for key in view.keys if not key.startswith("_"))
             raise ValueError(f"{type(view).__name__}: {unknown('synced trait', name, public)}")
-    known = {view.channels[name] for view, name in ends if name in view.channels}
-    if len(known) > 1:
-        raise ValueError(
-            f"the ends belong to {len(known)} links already, wanted at most one; join those first"
-        )
-    channel = known.pop() if known else uuid4().hex
+    known = [view.channels[name] for view, name in ends if name in view.channels]
+    channel = known[0] if known else uuid4().hex
+    joined = [*ends, *(end for other in dict.fromkeys(known[1:]) for end in _members(other))]
     first, first_name = ends[0]
-    for view, name in ends:
+    for view, name in joined:
         setattr(view, name, getattr(first, first_name))
         view.channels = {**view.channels, name: channel}
+        _linked.add(view)
+
+
+#: Every view that has been linked, as long as it lives.
+_linked: WeakSet[View] = WeakSet()
+
+
+def _members(channel: str) -> list[tuple[View, str]]:
+    """The traits that are joined in a channel."""
+    return [(view, name) for view in list(_linked) for name, own in view.channels.items() if own == channel]

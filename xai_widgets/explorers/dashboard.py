@@ -1,0 +1,355 @@
+"""The explorers about one network in one, with image, class, layer, place and colours in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import Any
+
+from ipywidgets import HTML, Box, HBox, Layout, Tab, VBox
+from torch import Tensor
+from traitlets import Int, TraitError, Unicode, validate
+
+from xai_widgets.errors import unknown
+from xai_widgets.explorers.attribution import AttributionExplorer
+from xai_widgets.explorers.base import Explorer, picture, row_layout, stretch
+from xai_widgets.explorers.brush import PerturbationBrush
+from xai_widgets.explorers.channel import ChannelExplorer
+from xai_widgets.explorers.deletion import DeletionExplorer
+from xai_widgets.explorers.extremal import ExtremalExplorer
+from xai_widgets.explorers.inverse import InverseExplorer
+from xai_widgets.explorers.joining import family, link
+from xai_widgets.explorers.search import dropdown, spatial_layers
+from xai_widgets.explorers.similarity import SimilarityExplorer
+from xai_widgets.model import ImageModel, Target
+from xai_widgets.views import ClassPicker, GalleryView, View
+
+#: Names of explorers, what their tabs are called, and the question that each answers.
+EXPLORERS: dict[str, tuple[str, str]] = {
+    "attribution": ("Attribution", "Which pixels does the score come from?"),
+    "deletion": ("Deletion", "Which map finds the pixels that matter?"),
+    "extremal": ("Extremal", "How little of the image is enough?"),
+    "brush": ("Brush", "What happens if this is covered?"),
+    "channels": ("Channels", "Which channels are needed?"),
+    "inverse": ("Inverse", "What does the network keep of the image?"),
+    "similarity": ("Similarity", "What is alike to this place, for the network?"),
+}
+#: Traits of views that are joined over all explorers.
+SHARED = ("position", "colormap")
+#: How many layers the similarity is shown in.
+COLUMNS = 3
+#: Width of the pictures to choose from, CSS px.
+THUMBNAIL = 72
+
+
+class Dashboard(VBox):
+    """The explorers about one network, each in a tab, that share image, class, layer, place and colour map.
+
+    An explorer is made when its tab is first opened, and computes then. What was chosen above holds for it, and a class
+    or a layer that is chosen in it holds for the others. The place under the hand and the colour map are joined in the
+    browser, in all of them.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network; it is never changed.
+    images
+        One image or several, of any kind.
+    explorers : sequence of str, optional
+        Which of "attribution", "deletion", "extremal", "brush", "channels", "inverse" and "similarity", in this order.
+        Default: all of them.
+    names : sequence of str, optional
+        What each image is called.
+    target : int or str, optional
+        The class of the first image. Default: the predicted class, as whenever another image is chosen.
+    layer : str, optional
+        A layer with places. Default: the last one of them.
+    options : dict of str to dict, optional
+        Further arguments of explorers by their names, such as ``{"attribution": {"methods": ["lrp"]}}``.
+
+    Attributes
+    ----------
+    frame : int
+        Which image is shown.
+    target : int
+        The class.
+    layer : str
+        The layer of everything that has one.
+    image_picker : GalleryView
+    class_picker : ClassPicker
+    layer_picker : ipywidgets.Dropdown
+    tabs : ipywidgets.Tab
+    made : dict of str to explorer
+        The explorers that were made, by name; `show` makes one.
+
+    Raises
+    ------
+    ValueError
+        For an unknown explorer, layer or class, with the nearest one, or bad images.
+    TypeError
+        If ``model`` is no ImageModel.
+    """
+
+    frame = Int(0, min=0, help="Which image is shown.")
+    target = Int(0, help="The class.")
+    layer = Unicode("", help="The layer of everything that has one.")
+    #: Choices that explorers draw anew for; the colours and the place are joined in the browser.
+    _asking = ("image_picker", "class_picker", "layer_picker")
+
+    def __init__(
+        self,
+        model: ImageModel,
+        images: Any,
+        *,
+        explorers: Sequence[str] | None = None,
+        names: Sequence[str] | None = None,
+        target: Target = None,
+        layer: str | None = None,
+        options: dict[str, dict[str, Any]] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        # First of all: a constructor that raises is closed too.
+        self.made: dict[str, Any] = {}
+        self._parts: tuple[View, ...] = ()
+        if not isinstance(model, ImageModel):
+            raise TypeError(
+                f"model is {type(model).__name__}, wanted an ImageModel: ImageModel(module, mean=, std=)"
+            )
+        chosen = list(EXPLORERS) if explorers is None else list(explorers)
+        for name in [*chosen, *(options or {})]:
+            if name not in EXPLORERS:
+                raise ValueError(unknown("explorer", name, EXPLORERS))
+        self.model = model
+        self._x = model.images(images)
+        self._names = [str(name) for name in names or ()]
+        self._options = options or {}
+        self._layers = spatial_layers(model)
+        if layer is not None and layer not in self._layers:
+            raise ValueError(unknown("layer with places", layer, self._layers))
+        super().__init__(**kwargs)
+        self.target = int(model.targets(target, self._x[:1])[0])
+        self.layer = layer or (self._layers[-1] if self._layers else "")
+        self._make_controls()
+        self._make_tabs(chosen)
+        self._lay_out()
+        self.show(chosen[0])
+        self.tabs.observe(lambda change: self.show(chosen[change["new"] or 0]), "selected_index")
+
+    def _make_controls(self) -> None:
+        self.image_picker = GalleryView(
+            pictures=picture(self._x), captions=self._names, frame=0, size=THUMBNAIL, title="Image"
+        )
+        self.class_picker = ClassPicker(labels=self.model.labels, target=self.target)
+        self.class_picker.hints = self.model.probs(self._x[:1])[0].tolist()
+        self._parts = (self.image_picker, self.class_picker)
+        self.layer_picker = dropdown("layer", self._layers or [""], self.layer)
+        self.image_picker.observe(lambda change: self._on_image(change["new"]), "frame")
+        self.class_picker.observe(lambda change: setattr(self, "target", change["new"]), "target")
+        self.layer_picker.observe(lambda change: setattr(self, "layer", change["new"]), "value")
+        self.observe(lambda change: self._on_frame(change["new"]), "frame")
+        self.observe(lambda _change: self._on_choice(), ["target", "layer"])
+
+    def _make_tabs(self, chosen: Sequence[str]) -> None:
+        self._pages = {name: Box([_words(EXPLORERS[name][1])], layout=_wide()) for name in chosen}
+        self.tabs = Tab(children=list(self._pages.values()), layout=_wide())
+        for number, name in enumerate(chosen):
+            self.tabs.set_title(number, EXPLORERS[name][0])
+
+    def _lay_out(self) -> None:
+        stretch((self.class_picker, "2 1 220px"), (self.image_picker, "1 1 100%"))
+        self.image_picker.layout.display = None if len(self._x) > 1 else "none"
+        self.layer_picker.layout.display = None if self._layers else "none"
+        row = HBox([self.class_picker, self.layer_picker], layout=row_layout())
+        row.layout.align_items = "center"
+        self.children = [self.image_picker, row, self.tabs]
+
+    # -- what is shared -------------------------------------------------------------------------------------
+
+    @validate("frame")
+    def _image_exists(self, proposal: dict[str, Any]) -> int:
+        number = int(proposal["value"])
+        if number >= len(self._x):
+            raise TraitError(f"frame is {number}, wanted 0 to {len(self._x) - 1}")
+        return number
+
+    @validate("target")
+    def _class_exists(self, proposal: dict[str, Any]) -> int:
+        try:
+            return self.model.class_index(proposal["value"])
+        except ValueError as error:
+            raise TraitError(str(error)) from error
+
+    @validate("layer")
+    def _layer_exists(self, proposal: dict[str, Any]) -> str:
+        name = str(proposal["value"])
+        if name not in [*self._layers, ""]:
+            raise TraitError(unknown("layer with places", name, self._layers))
+        return name
+
+    @property
+    def image(self) -> Tensor:
+        """The image that is shown, (1, C, H, W) in [0, 1]."""
+        return self._x[self.frame : self.frame + 1]
+
+    def _on_image(self, number: int) -> None:
+        # Escape takes the choice away: then the image stays.
+        if number >= 0:
+            self.frame = number
+
+    def _on_frame(self, number: int) -> None:
+        self.image_picker.frame = number
+        self.class_picker.hints = self.model.probs(self.image)[0].tolist()
+        self.target = int(self.model.targets(None, self.image)[0])
+        self._on_choice()
+
+    def _on_choice(self) -> None:
+        self.class_picker.target = self.target
+        if self._layers:
+            self.layer_picker.value = self.layer
+        shown = list(self._pages)[self.tabs.selected_index or 0]
+        for name in self.made:
+            # Behind a tab nothing is computed, and nothing of the choice before is left.
+            if name == shown:
+                self._bring(name)
+            else:
+                self._pages[name].children = [_words(EXPLORERS[name][1])]
+
+    # -- the explorers --------------------------------------------------------------------------------------
+
+    def show(self, name: str) -> Any:
+        """Show an explorer, and make it if it is not there yet.
+
+        Parameters
+        ----------
+        name : str
+            One of those of this dashboard.
+
+        Returns
+        -------
+        explorer
+            A network that it cannot take is said in its tab, and None returned.
+        """
+        if name not in self._pages:
+            raise ValueError(unknown("explorer", name, self._pages))
+        if name not in self.made:
+            try:
+                made = getattr(self, f"_make_{name}")(**self._options.get(name, {}))
+            except (ValueError, TypeError) as error:
+                self._pages[name].children = [_words(f"{EXPLORERS[name][0]}: {error}.")]
+                return None
+            self.made[name] = made
+            made.layout.width = "100%"
+            self._share(made)
+        self._bring(name)
+        self._pages[name].children = [self.made[name]]
+        self.tabs.selected_index = list(self._pages).index(name)
+        return self.made[name]
+
+    def _share(self, made: Any) -> None:
+        """Join an explorer with those that are there."""
+        for trait in SHARED:
+            ends = [view for view in _views(made) if view.has_trait(trait)]
+            there = [
+                view
+                for other in self.made.values()
+                if other is not made
+                for view in _views(other)
+                if view.has_trait(trait)
+            ]
+            if len(there[:1] + ends) > 1:
+                link(*there[:1], *ends, trait)
+        if hasattr(made, "class_picker"):
+            # The one above holds for all.
+            made.class_picker.layout.display = "none"
+            made.observe(lambda change: self._on_class(change["new"]), "target")
+        picker = getattr(made, "layer_picker", None)
+        if picker is not None:
+            picker.observe(lambda change: self._on_layer(change["new"]), "value")
+
+    def _on_class(self, target: int | None) -> None:
+        # None: each image its own.
+        if target is not None:
+            self.target = target
+
+    def _on_layer(self, name: str) -> None:
+        if name in self._layers:
+            self.layer = name
+
+    def _bring(self, name: str) -> None:
+        """Bring an explorer to the image, the class and the layer."""
+        made = self.made[name]
+        if isinstance(made, AttributionExplorer):
+            made.image_picker.frame = self.frame
+            own = made.target is None and self.target == int(self.model.targets(None, self.image)[0])
+            if not own:
+                made.target = self.target
+            stops = made.layer_slider.labels
+            if self.layer in stops and made.layer_slider.frame > 0:
+                made.layer_slider.frame = stops.index(self.layer)
+            return
+        if isinstance(made, SimilarityExplorer):
+            made.view.frame = self.frame
+        elif made.image is not self.image and not made.image.equal(self.image):
+            made.image = self.image
+        if isinstance(made, Explorer) and made.target != self.target:
+            made.target = self.target
+        picker = getattr(made, "layer_picker", None)
+        # An extremal perturbation of the image is in no layer until one is chosen.
+        if picker is not None and self.layer in picker.options and picker.value in self._layers:
+            picker.value = self.layer
+
+    def _make_attribution(self, **options: Any) -> AttributionExplorer:
+        return AttributionExplorer(self.model, self._x, **{"names": self._names, **options})
+
+    def _single(self, kind: Callable[..., Any], options: dict[str, Any]) -> Any:
+        return kind(self.model, self.image, target=self.target, **options)
+
+    def _make_deletion(self, **options: Any) -> DeletionExplorer:
+        return self._single(DeletionExplorer, options)
+
+    def _make_extremal(self, **options: Any) -> ExtremalExplorer:
+        return self._single(ExtremalExplorer, options)
+
+    def _make_brush(self, **options: Any) -> PerturbationBrush:
+        return self._single(PerturbationBrush, options)
+
+    def _make_channels(self, **options: Any) -> ChannelExplorer:
+        return self._single(ChannelExplorer, {"layer": self.layer or None, **options})
+
+    def _make_inverse(self, **options: Any) -> InverseExplorer:
+        return self._single(InverseExplorer, options)
+
+    def _make_similarity(self, **options: Any) -> SimilarityExplorer:
+        step = max(1, len(self._layers) // COLUMNS)
+        layers = {*self._layers[step - 1 :: step][:COLUMNS], self.layer} - {""}
+        chosen = [name for name in self._layers if name in layers] or None
+        return SimilarityExplorer(self.model, self._x, **{"layers": chosen, "names": self._names, **options})
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until no explorer computes any more; False if one took longer than ``timeout`` seconds."""
+        return all(made.wait(timeout) for made in self.made.values())
+
+    def close(self) -> None:
+        """Stop, and close every explorer."""
+        for made in self.made.values():
+            made.close()
+        for part in self._parts:
+            part.close()
+        super().close()
+
+
+def dashboard(model: ImageModel, images: Any, **options: Any) -> Dashboard:
+    """All explorers about a network in one; parameters are those of :class:`Dashboard`."""
+    return Dashboard(model, images, **options)
+
+
+def _wide() -> Layout:
+    return Layout(width="100%", min_width="0")
+
+
+def _views(widget: Any) -> list[View]:
+    return [part for part in family(widget) if isinstance(part, View)]
+
+
+def _words(text: str) -> HTML:
+    return HTML(f"<p style='margin:0'>{escape(text)}</p>")

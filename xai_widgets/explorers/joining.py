@@ -1,0 +1,83 @@
+"""Joining traits of explorers, views and any other widgets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+from ipywidgets import Widget, jslink
+
+from xai_widgets.errors import unknown
+from xai_widgets.views import View
+from xai_widgets.views import link as link_views
+
+#: A widget and the name of a trait of it.
+End = tuple[Widget, str]
+
+
+def link(*parts: Any) -> None:
+    """Join widgets, so that what one of them is set to the others are set to: ``link(a, b, "position")``.
+
+    It happens in the browser and needs no kernel.
+
+    Parameters
+    ----------
+    *parts : Widget, ..., str, or (Widget, str), ...
+        Two or more widgets and the name of a trait that they share, or each with a name of its own. Of an explorer, or
+        of a box of widgets, it is every view in it that has such a trait. They take the value of the first.
+
+    Raises
+    ------
+    ValueError
+        For fewer than two widgets, or one that has no such trait, with the nearest name.
+    TypeError
+        For what is no widget.
+
+    Examples
+    --------
+    >>> link(explorer, another, "position")
+    >>> link((slider, "value"), (explorer.heatmap, "opacity"))
+    """
+    given: list[Any] = list(parts)
+    if given and isinstance(given[-1], str):
+        name = given.pop()
+        given = [part if isinstance(part, tuple) else (part, name) for part in given]
+    if len(given) < 2:
+        raise ValueError(f"{len(given)} widgets were given, wanted at least two and the name of a trait")
+    ends = [end for part in given for end in _ends(part)]
+    views = [end for end in ends if isinstance(end[0], View)]
+    others = [end for end in ends if not isinstance(end[0], View)]
+    first, first_name = ends[0]
+    for widget, trait in ends[1:]:
+        setattr(widget, trait, getattr(first, first_name))
+    if len(views) > 1:
+        link_views(*views)
+    # A chain of links, which begins with one of the views that are joined to each other.
+    for one, other in pairwise([*views[:1], *others]):
+        jslink(one, other)
+
+
+def family(widget: Any) -> Iterator[Any]:
+    """A widget, its children, and theirs."""
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from family(child)
+
+
+def _ends(part: Any) -> list[End]:
+    if not (isinstance(part, tuple) and len(part) == 2):
+        raise TypeError(
+            f"{part!r} was given, wanted widgets and at last the name of a trait, or (widget, name)"
+        )
+    widget, name = part
+    if not isinstance(widget, Widget):
+        raise TypeError(f"{type(widget).__name__} was given, wanted a widget")
+    if name in widget.keys:
+        return [(widget, name)]
+    views = [each for each in family(widget) if isinstance(each, View)]
+    found: list[End] = [(view, name) for view in views if name in view.keys]
+    if not found:
+        public = sorted({key for each in [*views, widget] for key in each.keys if not key.startswith("_")})
+        raise ValueError(f"{type(widget).__name__}: {unknown('trait', name, public)}")
+    return found
