@@ -181,3 +181,9 @@ def test_items_are_drawn_when_their_turn_comes(small):
     # Of endlessly many.
     passes = in_batches(wrap(small), itertools.count(), list, size=(8, 8))
     assert [next(passes)[1][0] for _ in range(3)] == [0, CPU_IMAGES, 2 * CPU_IMAGES]
+
+
+def test_what_the_allocator_of_this_machine_says_is_known():
+    with pytest.raises(RuntimeError) as error:
+        torch.empty(2**58)
+    assert is_out_of_memory(error.value)
