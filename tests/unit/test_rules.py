@@ -68,15 +68,23 @@ SPELLINGS = {
     "clip_, result unused": unused(lambda x: x.clip_(0)),
 }
 
+#: ReLU with an upper end at 2.5, which keeps its own backward.
+BOUNDED = {
+    "relu6": lambda x: F.relu6(x * 2.4) / 2.4,
+    "module in place": lambda x: nn.ReLU6(inplace=True)(x * 2.4) / 2.4,
+    "clamp by position": lambda x: x.clamp(0, 2.5),
+    "clamp by keyword": lambda x: torch.clamp(x, min=0, max=2.5),
+    "clip_": lambda x: x.clip_(0, 2.5),
+    "hardtanh": lambda x: F.hardtanh(x, 0.0, 2.5),
+    "hardtanh by keyword, in place": lambda x: F.hardtanh(x, min_val=0.0, max_val=2.5, inplace=True),
+}
+
 #: What looks like ReLU and is none.
 OTHERS = {
-    "clamp(0, 6)": lambda x: x.clamp(0, 6),
-    "clamp(min=0, max=6)": lambda x: torch.clamp(x, min=0, max=6),
     "clamp(max=0)": lambda x: x.clamp(max=0),
     "clamp(min=1)": lambda x: x.clamp(min=1),
     "clamp_min(-1)": lambda x: x.clamp_min(-1),
     "clamp(min=tensor)": lambda x: x.clamp(min=torch.zeros(1)),
-    "relu6": F.relu6,
     "leaky": F.leaky_relu,
     "gelu": F.gelu,
     "elu": F.elu,
@@ -101,6 +109,15 @@ def test_every_spelling_of_relu_obeys(spelling, rule):
     y, back, met = forward_and_back(SPELLINGS[spelling], RULES[rule])
     assert torch.equal(y, torch.relu(Z))
     assert torch.equal(back, BACKWARD[rule](G, Z))
+    assert met == 1
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("spelling", BOUNDED)
+def test_a_relu_with_an_upper_end_obeys_below_it(spelling, rule):
+    y, back, met = forward_and_back(BOUNDED[spelling], RULES[rule])
+    torch.testing.assert_close(y, Z.clamp(0, 2.5))
+    torch.testing.assert_close(back, BACKWARD[rule](G, Z) * (Z < 2.5))
     assert met == 1
 
 

@@ -30,7 +30,7 @@ from xai_widgets.attribution.registry import channel_sum, method
 from xai_widgets.attribution.relevance import Composite, Epsilon, Rule, ZBox, as_composite
 from xai_widgets.attribution.sums import with_gap
 from xai_widgets.model import ImageModel, Target
-from xai_widgets.rules import Norm, Operation, PropagationRules
+from xai_widgets.rules import Norm, Operation, PropagationRules, fold, maker, precise
 
 TITLE = "layer-wise relevance propagation"
 #: Of the score; a sum of relevances that is farther from it is said in a warning.
@@ -50,9 +50,9 @@ class _Shared(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, relevance: Tensor) -> tuple[Tensor | None, ...]:
-        a, weight = map(_precise, ctx.saved_tensors)
+        a, weight = map(precise, ctx.saved_tensors)
         f, rule = ctx.layer
-        f = f if f.bias is None else replace(f, bias=_precise(f.bias))
+        f = f if f.bias is None else replace(f, bias=precise(f.bias))
         return rule.share(a, weight, f, relevance.to(a)).to(relevance), None, None, None, None
 
 
@@ -89,16 +89,6 @@ class _Gated(torch.autograd.Function):
         return *taken, None
 
 
-def _precise(values: Tensor) -> Tensor:
-    return values.float() if values.element_size() < 4 else values
-
-
-def _maker(x: Tensor) -> Any:
-    """The node of the graph that made x, or what an in-place operation wrote into it."""
-    node = x.grad_fn
-    return node.next_functions[1][0] if node is not None and node.name().endswith("CopyBackwards") else node
-
-
 def _sees_pixels(x: Tensor) -> bool:
     """Whether no layer is between the pixels and x."""
     nodes = [x.grad_fn]
@@ -123,10 +113,10 @@ class _Layers:
 
     def scale(self, x: Tensor, factor: Tensor, shift: Tensor, run: Callable[[], Tensor]) -> Tensor:
         made: Tensor
-        layer = _maker(x)
+        layer = maker(x)
         if hasattr(layer, "layer"):
             (f, rule), (a, weight) = layer.layer, layer.saved_tensors
-            folded = _fold(weight, f, x, factor, shift)
+            folded = fold(weight, f, x, factor, shift)
             if folded is not None:
                 # Beside the layer that made x, which other operations may use as it is.
                 made = _Shared.apply(a, *folded, rule, run)
@@ -153,23 +143,6 @@ class _Layers:
             factor = norm.weight / (variance + norm.eps).sqrt()
             shift = norm.bias - mean * factor
         return self.scale(x, factor, shift, run)
-
-
-def _fold(
-    weight: Tensor, f: Operation, y: Tensor, factor: Tensor, shift: Tensor
-) -> tuple[Tensor, Operation] | None:
-    """Weight and operation of factor * y + shift, y the output of a layer; None if it is not one a channel."""
-    if f.channels is None:
-        return None
-    of_weight, of_output = f.channels
-    size = y.shape[of_output]
-    axis = factor.ndim + of_output
-    if factor.numel() != 1 and not (axis >= 0 and factor.shape[axis] == factor.numel() == size):
-        return None
-    view = [1] * weight.ndim
-    view[of_weight] = -1
-    bias = shift if f.bias is None else f.bias * factor + shift
-    return weight * factor.reshape(view), replace(f, bias=bias)
 
 
 class _Reached(Exception):

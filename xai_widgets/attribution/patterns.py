@@ -32,12 +32,11 @@ import torch
 from torch import Tensor
 
 from xai_widgets.arguments import check_batch_size
-from xai_widgets.attribution.lrp import _fold, _maker, _precise
 from xai_widgets.attribution.pattern_moments import Moments
 from xai_widgets.attribution.registry import Cost, channel_sum, max_abs, method
 from xai_widgets.features.source import ImageSource
 from xai_widgets.model import ImageModel
-from xai_widgets.rules import Operation, PropagationRules
+from xai_widgets.rules import Operation, PropagationRules, fold, maker, precise
 from xai_widgets.run import Run, in_no_mode
 
 #: With what PatternNet begins, in the place of the score: in deep networks the signal grows by more than 38 orders of
@@ -211,7 +210,7 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        a, layer = _precise(ctx.saved_tensors[0]), ctx.layer
+        a, layer = precise(ctx.saved_tensors[0]), ctx.layer
         with torch.enable_grad():
             given = a.detach().requires_grad_()
             (made,) = torch.autograd.grad(layer.f(given, layer.instead), given, grad.to(a))
@@ -243,10 +242,10 @@ class _Layers:
         return run() if f.kind == "sum" else self._layer(a, weight, f, run)
 
     def scale(self, x: Tensor, factor: Tensor, shift: Tensor, run: Callable[[], Tensor]) -> Tensor:
-        before = _maker(x)
+        before = maker(x)
         if hasattr(before, "layer"):
             a, weight = before.saved_tensors
-            folded = _fold(weight, before.layer.f, x, factor, shift)
+            folded = fold(weight, before.layer.f, x, factor, shift)
             if folded is not None:
                 # Beside the layer that made x, which other operations may use as it is.
                 return self._layer(a, *folded, run)
@@ -255,7 +254,7 @@ class _Layers:
         return made
 
     def rectifier(self, x: Tensor, run: Callable[[], Tensor]) -> Tensor:
-        before = _maker(x)
+        before = maker(x)
         if hasattr(before, "layer"):
             before.layer.rectified = True
         return run()
@@ -305,7 +304,7 @@ def _by_patterns(way: _Way, model: ImageModel, x: Tensor, target: Tensor, patter
     with torch.inference_mode(False), torch.enable_grad():
         target = target.clone()
         pixels, scores, nodes = _pass(way, model, x)
-        weights = [_precise(node.saved_tensors[1]) for node in nodes]
+        weights = [precise(node.saved_tensors[1]) for node in nodes]
         given, wanted = [each.shape for each in patterns.layers], [each.shape for each in weights]
         if given != wanted:
             raise ValueError(
@@ -328,6 +327,6 @@ def _observe(model: ImageModel, x: Tensor, moments: list[Moments]) -> None:
     with torch.enable_grad():
         _, _, nodes = _pass(_SIGNAL, model, x)
         if not moments:
-            moments.extend(Moments(_precise(node.saved_tensors[1]), node.layer.f) for node in nodes)
+            moments.extend(Moments(precise(node.saved_tensors[1]), node.layer.f) for node in nodes)
         for each, node in zip(moments, nodes, strict=True):
-            each.add(_precise(node.saved_tensors[0]), node.layer.f, node.layer.rectified)
+            each.add(precise(node.saved_tensors[0]), node.layer.f, node.layer.rectified)

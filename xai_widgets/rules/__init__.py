@@ -4,6 +4,7 @@
 """
 
 from xai_widgets.rules.backward import BackwardRules, deconv_relu, guided_relu, positive_gradient
+from xai_widgets.rules.folding import fold, maker, precise
 from xai_widgets.rules.propagation import Norm, Operation, PropagationRules
 
 __all__ = [
@@ -12,6 +13,9 @@ __all__ = [
     "Operation",
     "PropagationRules",
     "deconv_relu",
+    "fold",
     "guided_relu",
+    "maker",
     "positive_gradient",
+    "precise",
 ]

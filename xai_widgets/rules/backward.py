@@ -22,8 +22,10 @@ from torch.overrides import TorchFunctionMode
 from xai_widgets.rules.operations import (
     MAX_POOL,
     MAX_POOL_WITH_SWITCHES,
+    is_bounded,
     is_in_place,
     is_relu,
+    upper_end,
 )
 
 #: A rule for ReLU takes the input and gives the output with its own backward.
@@ -39,7 +41,8 @@ class BackwardRules(TorchFunctionMode):
     ----------
     relu : callable, optional
         ``relu(x) -> max(x, 0)`` with its own backward; in place of ``F.relu``, ``torch.relu``,
-        ``Tensor.relu``, clamping at zero from below, and of their in-place forms.
+        ``Tensor.relu``, clamping at zero from below, and of their in-place forms. The upper end of ReLU6 and its like
+        keeps its own backward.
     max_pool : callable, optional
         ``max_pool(y) -> y`` with its own backward; applied to what the pooling returns, so that the gradient
         passes it before it goes through the switches.
@@ -64,11 +67,14 @@ class BackwardRules(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if self._relu is not None and is_relu(func, args, kwargs):
+        bounded = is_bounded(func, args, kwargs)
+        if self._relu is not None and (bounded or is_relu(func, args, kwargs)):
             self.met["relu"] += 1
             x = args[0] if args else kwargs["input"]
             in_place = is_in_place(func, func.__name__, args, kwargs)
             y = self._relu(x)
+            if bounded:
+                y = y.clamp(max=upper_end(func, args, kwargs))
             # The caller may go on with x instead of what is returned, so x has to become the result.
             return become(x, y) if in_place else y
         if self._max_pool is not None and func in MAX_POOL:

@@ -91,7 +91,17 @@ def is_bounded(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str
     if func is F.relu6:
         return True
     low = "min_val" if func in BOUNDED else "min"
-    return (func in BOUNDED or func in CLAMP) and argument(args, kwargs, 1, low, None) == 0
+    if not (func in BOUNDED or func in CLAMP) or argument(args, kwargs, 1, low, None) != 0:
+        return False
+    return upper_end(func, args, kwargs) is not None
+
+
+def upper_end(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Where a rectifier clamps from above."""
+    if func is F.relu6:
+        return 6.0
+    name, default = ("max_val", 1.0) if func in BOUNDED else ("max", None)
+    return argument(args, kwargs, 2, name, default)
 
 
 def is_average(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from xai_widgets.rules.backward import become
 from xai_widgets.rules.operations import (
     ADD,
     AVERAGE,
@@ -181,7 +182,7 @@ class PropagationRules(TorchFunctionMode):
                     "of convolutions, linear layers, batch-norm, ReLU, pooling, additions and concatenations"
                 )
             return result
-        return x.copy_(y) if in_place else y
+        return become(x, y) if in_place else y
 
     def _apply(
         self,

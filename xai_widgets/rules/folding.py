@@ -1,0 +1,39 @@
+"""Batch-norm as part of the layer before it, while the network runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from xai_widgets.rules.propagation import Operation
+
+
+def precise(values: Tensor) -> Tensor:
+    """Values in single precision at least."""
+    return values.float() if values.element_size() < 4 else values
+
+
+def maker(x: Tensor) -> Any:
+    """The node of the graph that made x, or what an in-place operation wrote into it."""
+    node = x.grad_fn
+    written = node is not None and node.name().endswith(("CopyBackwards", "_BecomeBackward"))
+    return node.next_functions[1][0] if written else node
+
+
+def fold(
+    weight: Tensor, f: Operation, y: Tensor, factor: Tensor, shift: Tensor
+) -> tuple[Tensor, Operation] | None:
+    """Weight and operation of factor * y + shift, y the output of a layer; None if it is not one a channel."""
+    if f.channels is None:
+        return None
+    of_weight, of_output = f.channels
+    size = y.shape[of_output]
+    axis = factor.ndim + of_output
+    if factor.numel() != 1 and not (axis >= 0 and factor.shape[axis] == factor.numel() == size):
+        return None
+    view = [1] * weight.ndim
+    view[of_weight] = -1
+    bias = shift if f.bias is None else f.bias * factor + shift
+    return weight * factor.reshape(view), replace(f, bias=bias)
