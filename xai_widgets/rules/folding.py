@@ -17,7 +17,7 @@ def precise(values: Tensor) -> Tensor:
 
 def maker(x: Tensor) -> Any:
     """The node of the graph that made x, or what an in-place operation wrote into it."""
-    node = x.grad_fn
+    node: Any = x.grad_fn
     written = node is not None and node.name().endswith(("CopyBackwards", "_BecomeBackward"))
     return node.next_functions[1][0] if written else node
 
