@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from ipywidgets import Checkbox, HBox, Layout, VBox
 from torch import Tensor
@@ -102,6 +102,11 @@ class AttributionExplorer(VBox):
     >>> AttributionExplorer(model, photos, methods=["lrp", "grad_cam", ("mine", my_explainer)])
     >>> AttributionExplorer(model, photo, across="layers", layers=["layer1", "layer4"])
     """
+
+    _asking: ClassVar[tuple[str, ...]] = (
+        *("class_picker", "own_picker", "across_picker", "method_picker"),
+        *("layer_slider", "image_picker", "run_bar"),
+    )
 
     target = Int(None, allow_none=True, help="The class of all images; None: the own class of each.")
     _parts: tuple[View, ...]
