@@ -1,10 +1,12 @@
 // Bundles every view in src/*.js to one minified ES module (and one stylesheet) of the same name, and the program of
-// exported pages, src/page/page.js; beside them the licences of what is bundled, which minifying drops.
+// exported pages, src/page/page.js; beside them the licences of what is bundled, which minifying drops, and the colour
+// maps, with which Python draws what stands in for a view.
 // `node build.mjs [folder]`: the folder defaults to the package's static/, which is committed.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { DIVERGING_NAMES, KNOTS } from "./src/lib/colormaps.js";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const outdir = process.argv[2] ? resolve(process.argv[2]) : join(here, "..", "xai_widgets", "static");
@@ -46,3 +48,6 @@ writeFileSync(
 	join(outdir, "notices.txt"),
 	`${["The bundles beside this file contain these libraries.", ...notices].join(rule)}\n`,
 );
+
+const colormaps = { diverging: DIVERGING_NAMES, knots: KNOTS };
+writeFileSync(join(outdir, "colormaps.json"), `${JSON.stringify(colormaps, null, "\t")}\n`);

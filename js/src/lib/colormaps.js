@@ -40,8 +40,8 @@ const DIVERGING = {
 		"7b2da88e41bca155d1af70dabd8be2cba5e9d9bfeee7d9f3f3f3f3cee7d2aad9b386ca945fbb762dab581297470e823c" +
 		"096d31",
 };
-/** @type {Record<string, string>} */
-const KNOTS = { ...SEQUENTIAL, ...DIVERGING };
+/** Of Python's pictures too: the build writes them beside the bundles. @type {Record<string, string>} */
+export const KNOTS = { ...SEQUENTIAL, ...DIVERGING };
 
 /** @typedef {"both" | "positive" | "negative" | "absolute"} Sign */
 
