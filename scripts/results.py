@@ -63,6 +63,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "rise": {"masks": 1000},
 }
 
+#: CAM is for networks with a global average alone, and patterns are estimated from data first.
+SPECIAL = {"cam", "pattern_net", "pattern_attribution"}
+
 #: Methods that explain the predicted class alone: fewer rows, and no sanity, as randomised networks predict others.
 PREDICTED = {"minimal_image"}
 
@@ -86,8 +89,7 @@ def explainers() -> dict[str, Explainer]:
         ("perturbation", perturbation.METHODS),
     ):
         for name, method in registry.items():
-            # Defined for networks with a global average alone.
-            if name == "cam":
+            if name in SPECIAL:
                 continue
             title = getattr(method, "title", name.replace("_", " "))
             made[name] = Explainer(name, title, group, method.saliency, OPTIONS.get(name, {}))

@@ -32,7 +32,8 @@ for name in ("scenes_vgg", "scenes_resnet"):
         if key == "cam" and name == "scenes_vgg":
             # It is defined for networks with a global average alone.
             continue
-        result = method(model, image)
+        patterns = {"patterns": torch.rand(4, 3, *model.size)} if key.startswith("pattern") else {}
+        result = method(model, image, **patterns)
         assert len(result) == 1, f"{key} on {name}"
         assert torch.isfinite(result).all(), f"{key} on {name}"
         assert result.abs().sum() > 0, f"{key} on {name} gives nothing"
