@@ -9,6 +9,7 @@ import html
 import json
 import re
 import struct
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from ipywidgets.embed import dependency_state
 
 from xai_widgets._version import __version__
 from xai_widgets.explorers.joining import family
+from xai_widgets.views import RunBar
 from xai_widgets.views.base import STATIC
 
 #: Texts of traits, such as the programs of views, that are kept once however many models have them, from this length.
@@ -113,7 +115,8 @@ def export(widget: DOMWidget, path: str | Path, *, title: str = "") -> Exported:
     Returns
     -------
     Exported
-        The path, and the size in bytes.
+        The path, and the size in bytes. What is computed by then is in the page; a warning tells of a computation under
+        way.
 
     Raises
     ------
@@ -127,6 +130,12 @@ def export(widget: DOMWidget, path: str | Path, *, title: str = "") -> Exported:
     path = Path(path)
     if path.is_dir() or not path.parent.is_dir():
         raise ValueError(f"path is {str(path)!r}, wanted a file in a folder that exists, such as 'page.html'")
+    running = [part for part in family(widget) if isinstance(part, RunBar) and part.status == "running"]
+    if running:
+        warnings.warn(
+            f"{len(running)} of the computations still run: the page holds what is there, wait() for all of it",
+            stacklevel=2,
+        )
     states = dependency_state([widget], drop_defaults=False)
     packed = gzip.compress(_pack(widget, states), mtime=0)
     title = title or getattr(widget, "title", "") or _words(type(widget).__name__)

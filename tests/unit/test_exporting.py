@@ -85,6 +85,16 @@ def test_what_asks_the_kernel_is_asleep_and_nothing_else(tmp_path):
     assert header["asleep"] == []
 
 
+def test_a_computation_under_way_is_told(tmp_path):
+    explorer = xw.DeletionExplorer(
+        wrap(settle(SharedInPlace())), images(1), ["gradient"], steps=2, start=False
+    )
+    explorer.run_bar.begin()
+    with pytest.warns(UserWarning, match="1 of the computations still run") as told:
+        xw.export(explorer, tmp_path / "page.html")
+    assert told[0].filename == __file__
+
+
 def test_the_same_widget_makes_the_same_page(heatmap, tmp_path):
     pages = [xw.export(heatmap, tmp_path / name).path.read_bytes() for name in ("a.html", "b.html")]
     assert pages[0] == pages[1]

@@ -87,7 +87,7 @@ class SimilarityExplorer(VBox):
     >>> SimilarityExplorer(model, rotations(photo, range(-90, 91, 15)))  # doctest: +SKIP
     """
 
-    _asking: ClassVar[tuple[str, ...]] = ("component_picker", "layer_picker", "run_bar")
+    _asking: ClassVar[tuple[str, ...]] = ("component_picker", "layer_picker", "run_bar", "panel")
 
     def __init__(
         self,
