@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import torchvision
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -203,6 +204,27 @@ def test_contributions_sum_to_the_change_of_the_score(seed, kinds, rule):
     change = (scores[:2] - scores[2:]).gather(1, target[:, None])[:, 0]
     magnitude = made.abs().sum((1, 2, 3))
     assert ((made.sum((1, 2, 3)) - change).abs() <= 1e-5 * magnitude + 1e-5).all()
+
+
+@pytest.mark.parametrize("name", ["resnet50", "densenet121", "googlenet", "vgg11_bn", "mobilenet_v2"])
+def test_contributions_sum_on_torchvisions_networks(name):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        options = {"init_weights": False} if name in ("googlenet", "vgg11_bn") else {}
+        network = getattr(torchvision.models, name)(weights=None, num_classes=10, **options)
+        if name == "vgg11_bn":
+            network.classifier = nn.Linear(512 * 49, 10)
+        for part in network.modules():
+            if isinstance(part, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(part.weight)
+            if isinstance(part, nn.BatchNorm2d):
+                nn.init.normal_(part.bias, 0, 0.1)
+    model, x = ImageModel(network, size=64, device="cpu"), images(1, size=64)
+    for rule in ("rescale", "reveal_cancel"):
+        made = deep_lift(model, x, 1, rule=rule)
+        change = (model.scores(x) - model.scores(torch.zeros_like(x)))[0, 1].item()
+        assert made.sum().item() == pytest.approx(change, rel=1e-2, abs=1e-4 * made.abs().sum().item())
+        assert abs(made.gap.item()) <= 1e-2 * abs(change) + 1e-4 * made.abs().sum().item()
 
 
 @pytest.mark.parametrize("rule", RULES)
