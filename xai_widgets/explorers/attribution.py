@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal, get_args
 
-from ipywidgets import Checkbox, HBox, Layout, VBox
+from ipywidgets import Checkbox, HBox, Layout
 from torch import Tensor
 from traitlets import Int, TraitError, validate
 
@@ -22,6 +22,7 @@ from xai_widgets.explorers.attribution_table import (
     takes_layer,
 )
 from xai_widgets.explorers.base import MethodLike, methods_by_name, picture, row_layout, stretch
+from xai_widgets.explorers.panel import Panel
 from xai_widgets.explorers.search import dropdown
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.run import Run, Status, Worker
@@ -38,7 +39,7 @@ CHOSEN = (
 THUMBNAIL = 64
 
 
-class AttributionExplorer(VBox):
+class AttributionExplorer(Panel):
     """Compare attribution methods: a table of maps with methods in rows, and images, layers or classes in columns.
 
     Maps are computed one by one in the background, that of the cell under the hand first, then those on the screen,

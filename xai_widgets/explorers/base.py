@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from ipywidgets import Layout, VBox
+from ipywidgets import Layout
 from numpy.typing import NDArray
 from torch import Tensor
 from traitlets import Int, TraitError, validate
 from traitlets import link as link_in_python
 
 from xai_widgets.attribution import METHODS, Method, as_method
+from xai_widgets.explorers.panel import Panel
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.run import Worker
 from xai_widgets.views import ClassPicker, RunBar, View
@@ -21,7 +22,7 @@ from xai_widgets.views import ClassPicker, RunBar, View
 MethodLike = str | Method | Callable[..., Any] | tuple[str, Callable[..., Any]]
 
 
-class Explorer(VBox):
+class Explorer(Panel):
     """One network, one image and one class, about which something is computed in the background.
 
     A subclass makes its views after ``super().__init__`` and ends its constructor with :meth:`_join`; it computes in

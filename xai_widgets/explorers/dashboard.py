@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
-from ipywidgets import HTML, Box, HBox, Layout, Tab, VBox
+from ipywidgets import HTML, Box, HBox, Layout, Tab
 from torch import Tensor
 from traitlets import Int, TraitError, Unicode, validate
 
@@ -19,6 +19,7 @@ from xai_widgets.explorers.deletion import DeletionExplorer
 from xai_widgets.explorers.extremal import ExtremalExplorer
 from xai_widgets.explorers.inverse import InverseExplorer
 from xai_widgets.explorers.joining import family, link
+from xai_widgets.explorers.panel import Panel
 from xai_widgets.explorers.search import dropdown, spatial_layers
 from xai_widgets.explorers.similarity import SimilarityExplorer
 from xai_widgets.model import ImageModel, Target
@@ -42,7 +43,7 @@ COLUMNS = 3
 THUMBNAIL = 72
 
 
-class Dashboard(VBox):
+class Dashboard(Panel):
     """The explorers about one network, each in a tab, that share image, class, layer, place and colour map.
 
     An explorer is made when its tab is first opened, and computes then. What was chosen above holds for it, and a class

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -11,6 +10,7 @@ from ipywidgets import Widget, jslink
 from xai_widgets.errors import unknown
 from xai_widgets.views import View
 from xai_widgets.views import link as link_views
+from xai_widgets.views.shown import family
 
 #: A widget and the name of a trait of it.
 End = tuple[Widget, str]
@@ -56,13 +56,6 @@ def link(*parts: Any) -> None:
     # A chain of links, which begins with one of the views that are joined to each other.
     for one, other in pairwise([*views[:1], *others]):
         jslink(one, other)
-
-
-def family(widget: Any) -> Iterator[Any]:
-    """A widget, its children, and theirs."""
-    yield widget
-    for child in getattr(widget, "children", ()):
-        yield from family(child)
 
 
 def _ends(part: Any) -> list[End]:

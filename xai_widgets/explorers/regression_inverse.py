@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
-from ipywidgets import GridBox, HBox, Layout, VBox
+from ipywidgets import GridBox, HBox, Layout
 from torch import Tensor, nn
 
 from xai_widgets.data.low_resolution import blurred_pair, luminance
 from xai_widgets.explorers.base import row_layout, stretch
+from xai_widgets.explorers.panel import Panel
 from xai_widgets.images import to_images
 from xai_widgets.inverse import LayerWise, SolverSettings, layer_wise
 from xai_widgets.inverse.evaluation import DISTANCES, Reconstruction, reconstruction
@@ -39,7 +40,7 @@ ROWS = ("x", "residual", "result"), ("x^", "residual of x^", "result of x^")
 PAIRS = ("x, x̂", "Φ(x), Φ(x̂)", "x + Φ(x), x + Φ(x̂)", "x + Φ(x), g", "x + Φ(x̂), g")
 
 
-class RegressionInverseExplorer(VBox):
+class RegressionInverseExplorer(Panel):
     """Drag lambda and see how little of an image a super-resolution network needs for the details that it adds.
 
     The residual Phi(x) is inverted for all lambda at once (:func:`~xai_widgets.inverse.layer_wise`). The slider

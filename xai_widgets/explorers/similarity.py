@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from ipywidgets import HBox, Layout, VBox
+from ipywidgets import HBox, Layout
 
 from xai_widgets.arguments import check_batch_size
 from xai_widgets.explorers.base import picture, row_layout, stretch
+from xai_widgets.explorers.panel import Panel
 from xai_widgets.explorers.search import dropdown
 from xai_widgets.explorers.similarities import SimilarityResult, Wanted, similarities
 from xai_widgets.explorers.similarity_place import THUMBNAIL, PlacePanel, thumbnails
@@ -21,7 +22,7 @@ from xai_widgets.similarity.packing import RANK, check_rank
 from xai_widgets.views import CurveView, GalleryView, RunBar, SimilarityView, link
 
 
-class SimilarityExplorer(VBox):
+class SimilarityExplorer(Panel):
     """Pictures by layers by networks, in which every place shows how alike it is to the one under the hand.
 
     The similarities are computed in the browser, so that hovering needs no kernel; see

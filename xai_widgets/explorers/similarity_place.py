@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch.nn.functional as F
-from ipywidgets import Layout, VBox
+from ipywidgets import Layout
 from torch import Tensor
 
 from xai_widgets.explorers.base import picture
+from xai_widgets.explorers.panel import Panel
 from xai_widgets.explorers.similarities import SimilarityResult
 from xai_widgets.run import Run, Worker
 from xai_widgets.similarity import Matches
@@ -49,7 +50,7 @@ class Told:
     matches: Matches | None
 
 
-class PlacePanel(VBox):
+class PlacePanel(Panel):
     """Two galleries about one place, filled on a thread of their own, where the latest place wins.
 
     Attributes

@@ -1,4 +1,4 @@
-"""What all views share: their bundle, their stylesheet, plain errors, and ``refresh``."""
+"""What all views share: their bundle, their stylesheet, plain errors, ``refresh``, and what stands in for them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import anywidget
 from traitlets import Dict, TraitType, Unicode
 
 from xai_widgets.errors import unknown
+from xai_widgets.views.shown import Shown, describe_arrays
 
 STATIC = Path(__file__).parent.parent / "static"
 
 
-class View(anywidget.AnyWidget):
+class View(Shown, anywidget.AnyWidget):
     """A widget that draws arrays in the browser.
 
     A subclass names its bundle, ``_bundle = "heatmap_view"``, which is ``static/heatmap_view.js`` with
-    ``static/heatmap_view.css``, built from ``js/src/heatmap_view.js``.
+    ``static/heatmap_view.css``, built from ``js/src/heatmap_view.js``. One that shows pictures makes a `still` one too.
 
     Attributes
     ----------
@@ -66,6 +67,14 @@ class View(anywidget.AnyWidget):
             if value is not None or self.traits()[name].default_value is not None
         }
         super().__init__(**said)
+
+    def summary(self) -> str:
+        """What the view shows, and the size of each array; empty for one without any."""
+        held = describe_arrays(self)
+        return f"{self._heading()}: {held}" if held else ""
+
+    def _heading(self) -> str:
+        return f"{type(self).__name__} {self.title}".strip()
 
     def refresh(self, name: str) -> None:
         """Send a trait again, after its array was edited in place.

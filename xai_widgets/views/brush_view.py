@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from traitlets import Bool, Int, List, TraitError, Unicode, observe, validate
 
+from xai_widgets.views import preview
 from xai_widgets.views.arrays import Bytes, Image
 from xai_widgets.views.base import View
 from xai_widgets.views.traits import Choice, Unit
@@ -125,3 +126,14 @@ class BrushView(View):
         fits = self.mask is None or self.image is None or self.mask.shape == self.image.shape[:2]
         if not fits:
             self.mask = None
+
+    def still(self) -> preview.Pixels | None:
+        """The image with its fill where it is painted; without fills the image alone."""
+        pixels = self.image
+        if pixels is None:
+            return None
+        if self.mask is not None and self.fills is not None and len(self.fills):
+            fill = self.fills[min(self.fill, len(self.fills) - 1)]
+            pixels = preview.blended(pixels, fill, self.mask / 255)
+        size = preview.fitting(pixels.shape, self.width)
+        return preview.resized(pixels, size, smooth=self.interpolation == "smooth")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from traitlets import Bool, Dict, Int, List, TraitError, Unicode, validate
 
 from xai_widgets.errors import unknown
+from xai_widgets.views import plot, preview
 from xai_widgets.views.arrays import Array
 from xai_widgets.views.base import View
 from xai_widgets.views.traits import GAMES, Choice, Unit
@@ -155,6 +156,21 @@ class CurveView(View):
             {key: float(value) if keys[key] is float else value for key, value in entry.items()}
             for entry in proposal["value"]
         ]
+
+    def still(self) -> preview.Pixels | None:
+        """The curves, without the cursor."""
+        if self.x is None or self.y is None or not self.x.size:
+            return None
+        return plot.curves(
+            self.x,
+            self.y,
+            self.series,
+            lines=self.lines,
+            hidden=self.hidden,
+            log=self.x_scale == "log",
+            x_label=self.x_label,
+            y_label=self.y_label,
+        )
 
 
 def check_above_zero(x: NDArray[np.float32]) -> None:

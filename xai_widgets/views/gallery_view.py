@@ -7,6 +7,7 @@ from typing import Any
 
 from traitlets import Float, Int, List, TraitError, Unicode, validate
 
+from xai_widgets.views import preview
 from xai_widgets.views.arrays import Array, Bytes
 from xai_widgets.views.base import View
 from xai_widgets.views.traits import Choice
@@ -88,3 +89,8 @@ class GalleryView(View):
                 f"GalleryView.value_limits is {limits}, wanted [low, high], finite and low below high"
             )
         return limits
+
+    def still(self) -> preview.Pixels | None:
+        """The first pictures."""
+        pictures = () if self.pictures is None else self.pictures
+        return preview.table(pictures, self.columns, cell=self.size, smooth=self.interpolation == "smooth")

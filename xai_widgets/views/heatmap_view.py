@@ -7,6 +7,7 @@ from typing import Any
 
 from traitlets import Bool, Float, Int, List, TraitError, Unicode, validate
 
+from xai_widgets.views import preview
 from xai_widgets.views.arrays import Array, Bytes, Image
 from xai_widgets.views.base import View
 from xai_widgets.views.position import Position
@@ -124,3 +125,34 @@ class HeatmapView(View):
         if not 0 < value <= 100:
             raise TraitError(f"HeatmapView.percentile is {value:g}, wanted more than 0 and at most 100")
         return value
+
+    def still(self) -> preview.Pixels | None:
+        """The map that is shown, on its image."""
+        image, values = self._shown()
+        if image is None and values is None:
+            return None
+        held = image if image is not None else values
+        scale = preview.scale_of(
+            [] if values is None else [values], sign=self.sign, percentile=self.percentile
+        )
+        return preview.heat(
+            image,
+            values,
+            preview.fitting(held.shape, self.width),
+            **{**scale, **({} if self.limit is None else {"limit": self.limit})},
+            colormap=self.colormap,
+            opacity=self.opacity,
+            fade=self.fade,
+            gray=self.gray,
+            smooth=self.interpolation == "smooth",
+        )
+
+    def _shown(self) -> tuple[Any, Any]:
+        """The image and the map of this frame, None where there is none."""
+        image, values = self.image, None
+        if self.images is not None and len(self.images):
+            image = self.images[min(self.frame, len(self.images) - 1)]
+        if self.maps is not None and len(self.maps):
+            size = len(self.maps) // self.groups
+            values = self.maps[min(self.group, self.groups - 1) * size + min(self.frame, size - 1)]
+        return image, values

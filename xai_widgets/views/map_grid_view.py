@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from traitlets import Bool, Float, HasTraits, Int, List, TraitError, Unicode, validate
 
 from xai_widgets.errors import unknown
+from xai_widgets.views import preview
 from xai_widgets.views.arrays import Array, Bytes
 from xai_widgets.views.base import View
 from xai_widgets.views.heatmap_view import DIVERGING, SEQUENTIAL
@@ -224,6 +225,44 @@ class MapGridView(View):
             raise TraitError(f"MapGridView.percentile is {value:g}, wanted more than 0 and at most 100")
         return value
 
+    def still(self) -> preview.Pixels | None:
+        """The first rows and columns of the table; a cell without a map is its picture, or white."""
+        shown = [[self.map_at(r, c) for c in range(len(row))] for r, row in enumerate(self.states)]
+        if self.images is None and not any(one is not None for row in shown for one in row):
+            return None
+        shape = self.images.shape[1:] if self.images is not None else _largest(shown)
+        cells = [
+            self._still_cell(shown, row, column, shape)
+            for row in range(min(len(shown), preview.MOST))
+            for column in range(min(len(shown[0]), preview.MOST))
+        ]
+        columns = len(shown[0]) if shown else 0
+        return preview.table(cells, columns, cell=self.size, smooth=True)
+
+    def _still_cell(
+        self, shown: list[list[Any]], row: int, column: int, shape: Sequence[int]
+    ) -> preview.Pixels:
+        of_scale = {
+            "cell": [shown[row][column]],
+            "row": shown[row],
+            "all": [one for each in shown for one in each],
+        }
+        return preview.heat(
+            None if self.images is None else self.images[min(column, len(self.images) - 1)],
+            shown[row][column],
+            preview.fitting(shape, self.size),
+            **preview.scale_of(
+                [one for one in of_scale[self.scale] if one is not None],
+                sign=self.sign,
+                percentile=self.percentile,
+            ),
+            colormap=self.colormap,
+            opacity=self.opacity,
+            fade=self.fade,
+            gray=self.gray,
+            smooth=self.interpolation == "smooth",
+        )
+
 
 class _Map(Array):
     """A map in half or single precision."""
@@ -234,6 +273,13 @@ class _Map(Array):
     def cast_array(self, obj: HasTraits, array: NDArray[Any]) -> NDArray[Any]:
         """Halves stay halves."""
         return array if array.dtype == np.float16 else super().cast_array(obj, array)
+
+
+def _largest(maps: list[list[Any]]) -> Sequence[int]:
+    """The shape of the largest map."""
+    return max(
+        (one.shape for row in maps for one in row if one is not None), key=lambda shape: shape[0] * shape[1]
+    )
 
 
 def _name(row: int, column: int) -> str:

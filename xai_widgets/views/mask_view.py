@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from traitlets import Bool, Float, Int, List, TraitError, validate
 
+from xai_widgets.views import preview
 from xai_widgets.views.arrays import Array, Bytes
 from xai_widgets.views.base import View
 from xai_widgets.views.position import Position
@@ -124,3 +125,25 @@ class MaskView(View):
         if not 0 <= best <= 1:
             raise TraitError(f"MaskView.best is {best!r}, wanted an area from 0 to 1, or None")
         return best
+
+    def still(self) -> preview.Pixels | None:
+        """The image under the mask that is drawn; one with its outline is shown as preserved."""
+        if not self.picture or self.levels is None:
+            return None
+        pixels, mask = self.levels[-1], self._drawn()
+        if mask is not None:
+            m = preview.mask_in(mask, pixels.shape)
+            if self.display == "mask":
+                pixels = np.repeat(np.round(255 * m).astype(np.uint8)[..., None], 3, axis=2)
+            else:
+                pixels = preview.between_levels(self.levels, 1 - m if self.display == "deleted" else m)
+        size = preview.fitting(pixels.shape, self.width)
+        return preview.resized(pixels, size, smooth=self.interpolation == "smooth")
+
+    def _drawn(self) -> NDArray[np.uint8] | None:
+        """The mask of the nearest area that is ready."""
+        if self.masks is None or self.areas is None or len(self.masks) != len(self.areas):
+            return None
+        there = [index for index in range(len(self.areas)) if all(self.ready[index : index + 1])]
+        nearest = min(there, key=lambda index: abs(float(self.areas[index]) - self.area), default=None)
+        return None if nearest is None else self.masks[nearest]

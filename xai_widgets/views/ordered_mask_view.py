@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 from traitlets import Bool, Int, List, Unicode
 
+from xai_widgets.views import preview
 from xai_widgets.views.arrays import Array, Image
 from xai_widgets.views.base import View
 from xai_widgets.views.position import Position
@@ -73,3 +75,17 @@ class OrderedMaskView(View):
     position = Position(help="The marked place [x, y], or None.")
     controls = Bool(True, help="Whether the view has its own controls.").tag(sync=True)
     width = Int(400, min=0, help="Largest width, CSS px; 0: that of the column.").tag(sync=True)
+
+    def still(self) -> preview.Pixels | None:
+        """The image at this fraction of the game."""
+        pixels = self.image
+        if pixels is None:
+            return None
+        if self.ranks is not None and len(self.ranks) and self.baselines is not None:
+            order = self.ranks[min(self.frame, len(self.ranks) - 1)]
+            replaced = (order < np.floor(self.fraction * order.size + 0.5))[..., None]
+            gone, begun = self.baselines
+            game = (gone, pixels) if self.game == "deletion" else (pixels, begun)
+            pixels = np.where(replaced, *game)
+        size = preview.fitting(pixels.shape, self.width)
+        return preview.resized(pixels, size, smooth=self.interpolation == "smooth")

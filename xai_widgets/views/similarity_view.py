@@ -9,6 +9,7 @@ from typing import Any
 
 from traitlets import Bool, Dict, Float, Int, List, TraitError, Unicode, validate
 
+from xai_widgets.views import preview
 from xai_widgets.views.array_list import Arrays
 from xai_widgets.views.arrays import Array, Bytes
 from xai_widgets.views.base import View
@@ -216,6 +217,12 @@ class SimilarityView(View):
             if not re.fullmatch("#[0-9a-fA-F]{6}", color):
                 raise TraitError(f"SimilarityView.component_colors has {color!r}, wanted '#rrggbb'")
         return list(proposal["value"])
+
+    def still(self) -> preview.Pixels | None:
+        """The first pictures, for a similarity needs a hand."""
+        return preview.table(
+            () if self.images is None else self.images, self.columns, cell=self.size, smooth=True
+        )
 
 
 def _pin(pin: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,73 @@
+"""The box that explorers are: it leaves a picture in its cell, and marimo, which has no boxes, is told its layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ipywidgets import HTML, Box, Checkbox, Dropdown, HBox, Tab, VBox
+
+from xai_widgets.views.shown import Shown
+
+
+class Panel(Shown, VBox):
+    """Views, controls and boxes of them, one below the other."""
+
+    def _heading(self) -> str:
+        """What it is, with the network and the class if it has them."""
+        model, target = getattr(self, "model", None), getattr(self, "target", None)
+        words = [type(self).__name__, getattr(model, "name", "")]
+        if model is not None and target is not None:
+            words.append(f"for {model.labels[target]!r}")
+        return " ".join(filter(None, words))
+
+    def _display_(self) -> Any:
+        """What marimo shows: its own boxes and controls around the views, which are alive there."""
+        return _in_marimo(self)
+
+
+def _in_marimo(widget: Any) -> Any:
+    """A widget of marimo for one of ipywidgets; a view is one of marimo's already."""
+    import marimo as mo
+
+    if isinstance(widget, Tab):
+        return _tabs_in_marimo(widget)
+    if isinstance(widget, Box):
+        # Traits cannot hide a part of marimo's boxes later on: what is hidden now is left out.
+        parts = [_in_marimo(child) for child in widget.children if child.layout.display != "none"]
+        if isinstance(widget, HBox):
+            return mo.hstack(parts, wrap=True, justify="start", align="start")
+        return mo.vstack(parts, align="stretch")
+    if isinstance(widget, HTML):
+        return mo.Html(widget.value)
+    if isinstance(widget, Dropdown):
+        options = dict(widget._options_full)
+        chosen = next((name for name, value in options.items() if value == widget.value), None)
+        return mo.ui.dropdown(options, chosen, label=widget.description, on_change=_setter(widget, "value"))
+    if isinstance(widget, Checkbox):
+        return mo.ui.checkbox(widget.value, label=widget.description, on_change=_setter(widget, "value"))
+    return widget
+
+
+def _tabs_in_marimo(tab: Any) -> Any:
+    """Tabs, each of which is laid out when it is first opened, as its content may be made then."""
+    import marimo as mo
+
+    titles = [tab.get_title(number) for number in range(len(tab.children))]
+
+    def choose(title: str) -> None:
+        tab.selected_index = titles.index(title)
+
+    def content(title: str) -> Callable[[], Any]:
+        def make() -> Any:
+            choose(title)
+            return _in_marimo(tab.children[titles.index(title)])
+
+        return make
+
+    chosen = titles[tab.selected_index or 0]
+    return mo.ui.tabs({title: mo.lazy(content(title)) for title in titles}, value=chosen, on_change=choose)
+
+
+def _setter(widget: Any, name: str) -> Callable[[Any], None]:
+    return lambda value: setattr(widget, name, value)
