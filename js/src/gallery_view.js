@@ -93,6 +93,7 @@ class View {
 			});
 			item.describe({
 				caption: model.get("captions")[index] ?? "",
+				number: 1 + (columns ? index % columns : index),
 				head: columns ? (heads[Math.floor(index / columns)] ?? "") : "",
 				value: values ? values.data[index] : null,
 				limits: model.get("value_limits"),
@@ -225,8 +226,12 @@ function createItem(id) {
 			const enlarged = width <= size * window.devicePixelRatio;
 			canvas.style.imageRendering = pixelated && enlarged ? "pixelated" : "auto";
 		},
-		/** @param {{caption: string, head: string, value: number | null, limits: number[], marked: boolean}} words */
-		describe({ caption, head, value, limits, marked }) {
+		/**
+		 * @param {{
+		 *   caption: string, number: number, head: string, value: number | null, limits: number[], marked: boolean
+		 * }} told
+		 */
+		describe({ caption, number: place, head, value, limits, marked }) {
 			text.textContent = caption;
 			text.hidden = !caption;
 			star.hidden = !marked;
@@ -234,7 +239,8 @@ function createItem(id) {
 			const number = value === null || Number.isNaN(value) ? "" : readable(value, limits[1] - limits[0]);
 			bar.title = number;
 			fill.style.transform = barOf(value ?? Number.NaN, limits);
-			words = [head, caption, number, marked ? "marked" : ""].filter(Boolean).join(", ");
+			const called = caption || `picture ${place}`;
+			words = [head, called, number, marked ? "marked" : ""].filter(Boolean).join(", ");
 			name();
 		},
 		/** @param {boolean} on */

@@ -223,7 +223,7 @@ describe("what is lit", () => {
 	test("captions that change keep it, pictures stay as they are, and what is dimmed can be chosen", async () => {
 		const { $$, set, chosen, model } = await show({ lit: LIT });
 		await set({ captions: ["a", "b"] });
-		expect(names($$).slice(0, 3)).toEqual(["a", "b, dimmed", "dimmed"]);
+		expect(names($$).slice(0, 3)).toEqual(["a", "b, dimmed", "picture 3, dimmed"]);
 		expect($$("canvas").map(pixels)).toEqual(PICTURES);
 		await userEvent.click($$("canvas")[1]);
 		expect([chosen(), model.get("frame")]).toEqual([1, 1]);
