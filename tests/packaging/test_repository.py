@@ -21,7 +21,7 @@ FLOORS = [
     {"rules", "run", "optim", "batches"},
     {"attribution", "perturbation", "inverse", "concepts", "features", "similarity", "metrics"},
     {"views"},
-    {"explorers", "exporting", "cli"},
+    {"explorers", "exporting", "cli", "__main__"},
 ]
 RANK = {name: rank for rank, floor in enumerate(FLOORS) for name in floor}
 VIEWS = RANK["views"]

@@ -98,7 +98,16 @@ def test_the_wheel_holds_every_module_and_nothing_else(names):
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"xai_widgets"}
     assert any(name.endswith("/LICENSE") for name in names)
-    assert [name for name in names if name.endswith((".pyc", ".map", ".partial", ".ipynb"))] == []
+    assert [name for name in names if name.endswith((".pyc", ".map", ".partial"))] == []
+
+
+def test_the_wheel_holds_the_notebooks_and_the_program(wheel, names):
+    notebooks = {f"xai_widgets/notebooks/{path.name}" for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert "xai_widgets/notebooks/00_tour.ipynb" in notebooks
+    assert {name for name in names if name.endswith(".ipynb")} == notebooks
+    with zipfile.ZipFile(wheel) as archive:
+        (entries,) = (name for name in names if name.endswith(".dist-info/entry_points.txt"))
+        assert "xai-widgets = xai_widgets.cli:script" in archive.read(entries).decode()
 
 
 def test_the_wheel_is_small(wheel):

@@ -1,0 +1,211 @@
+"""`explain`: what is written is what the methods compute, and it appears when it is complete."""
+
+import io
+import re
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from xai_widgets import attribution
+from xai_widgets.cli import drawing, explain
+
+OWN = ("--model", "own:model")
+
+
+def own(name="model"):
+    """The network of the files, as the program has loaded it."""
+    return getattr(sys.modules["own"], name)()
+
+
+def expected(method, path, target=None, **options):
+    return attribution.get(method).saliency(own(), path, target, **options)[0].detach().numpy()
+
+
+def test_a_page_holds_the_table_and_is_told(cli, photo, tmp_path):
+    photo("a & b.png")
+    done = cli("explain", "a & b.png", *OWN, "--methods", "gradient,grad_cam", "-o", "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<title>What Sequential looks at</title>" in page
+    assert page.rstrip().endswith("</html>")
+    assert (done.code, done.err) == (0, "")
+    caption, wrote = done.out.splitlines()
+    best = own().predict(tmp_path / "a & b.png", 1)[0][0]
+    assert caption == f"a & b.png: {best.label} {best.probability:.0%}"
+    assert re.fullmatch(r"wrote page\.html \(2 methods, 1 picture, \d+ kB\)", wrote)
+
+
+def test_the_title_may_be_chosen(cli, photo, tmp_path):
+    photo()
+    assert (
+        cli("explain", "photo.png", *OWN, "--methods", "lrp", "--title", "A <b>", "-o", "page.html").code == 0
+    )
+    assert "<h1>A &lt;b&gt;</h1>" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_arrays_are_the_maps(cli, photo):
+    paths = [photo("a.png", 1), photo("b.png", 2)]
+    words = ("explain", "a.png", "b.png", *OWN)
+    assert cli(*words, "--methods", "gradient", "-o", "maps.npy").code == 0
+    maps = np.load("maps.npy")
+    assert (maps.shape, maps.dtype) == ((2, 16, 16), np.float32)
+    for made, path in zip(maps, paths, strict=True):
+        np.testing.assert_allclose(made, expected("gradient", path), atol=1e-7)
+    assert cli(*words, "--methods", "grad_cam,own:grey", "-o", "maps.npz").code == 0
+    with np.load("maps.npz") as held:
+        assert set(held) == {"grad_cam", "grey"}
+        np.testing.assert_allclose(held["grad_cam"][1], expected("grad_cam", paths[1]), atol=1e-7)
+        grey = np.asarray(Image.open(paths[1])).mean(2) / 255
+        np.testing.assert_allclose(held["grey"][1], grey, atol=1e-6)
+
+
+@pytest.mark.parametrize(("target", "index"), [("b", 1), ("B", 1), ("0", 0), ("7", 2)])
+def test_a_class_is_a_label_or_else_an_index(cli, photo, target, index):
+    path = photo()
+    done = cli("explain", path, *OWN, "--methods", "gradient", "--target", target, "-o", "maps.npy")
+    assert done.out.startswith(f"photo.png: {own().labels[index]} ")
+    np.testing.assert_allclose(np.load("maps.npy")[0], expected("gradient", path, index), atol=1e-7)
+
+
+def test_a_layer_goes_to_the_methods_that_take_one(cli, photo):
+    path = photo()
+    words = ("explain", path, *OWN, "--methods", "linear_approximation,gradient", "--layer", "2")
+    assert cli(*words, "-o", "maps.npz").code == 0
+    with np.load("maps.npz") as held:
+        wanted = expected("linear_approximation", path, layer="2")
+        assert wanted.shape != expected("linear_approximation", path).shape
+        np.testing.assert_allclose(held["linear_approximation"][0], wanted, atol=1e-7)
+        np.testing.assert_allclose(held["gradient"][0], expected("gradient", path), atol=1e-7)
+
+
+def test_a_picture_shows_methods_in_rows_and_pictures_in_columns(cli, photo):
+    paths = [photo("a.png", 1), photo("b.png", 2)]
+    assert cli("explain", *paths, *OWN, "--methods", "gradient,own:grey", "-o", "maps.png").code == 0
+    made = np.asarray(Image.open("maps.png"))
+    side, gap = 224, drawing.GAP
+    assert made.shape == (2 * side + gap, 2 * side + gap, 3)
+    picture = np.asarray(Image.open(paths[1]))
+    wanted = np.asarray(drawing.overlay(picture, expected("gradient", paths[1])))
+    assert (made[:side, side + gap :] == wanted).all()
+    assert (made[side : side + gap] == 255).all()
+
+
+def test_a_folder_holds_a_picture_for_each_map(cli, photo, tmp_path):
+    photo("a.png", 1)
+    photo("more/a.png", 2)
+    done = cli("explain", "more", "a.png", *OWN, "--methods", "gradient,own:grey", "-o", "new/maps/")
+    assert done.code == 0
+    made = sorted(path.name for path in (tmp_path / "new" / "maps").iterdir())
+    assert made == ["a_2_gradient.png", "a_2_grey.png", "a_gradient.png", "a_grey.png"]
+    assert done.out.count("wrote ") == 4
+    wanted = np.asarray(
+        drawing.overlay(np.asarray(Image.open("a.png")), expected("gradient", tmp_path / "a.png"))
+    )
+    assert (np.asarray(Image.open("new/maps/a_2_gradient.png")) == wanted).all()
+
+
+def test_a_method_that_fails_takes_no_other_with_it(cli, photo):
+    photo("a.png", 1)
+    photo("b.png", 2)
+    words = ("explain", "a.png", "b.png", *OWN)
+    done = cli(*words, "--methods", "own:broken,gradient", "-o", "maps.npz")
+    assert done.code == 1
+    assert done.err == "broken failed for a.png, b.png: this method is broken\n"
+    with np.load("maps.npz") as held:
+        assert set(held) == {"gradient"}
+    assert cli(*words, "--methods", "own:broken,gradient", "-o", "maps.png").code == 1
+    made = np.asarray(Image.open("maps.png"))
+    assert (made[:224] == 255).all()
+    assert (made[-224:] != 255).any()
+
+
+@pytest.mark.parametrize("output", ["page.html", "map.png", "maps.npy", "maps.npz", "folder/"])
+def test_nothing_is_written_if_every_method_fails(cli, photo, files, output):
+    photo()
+    before = files()
+    done = cli("explain", "photo.png", *OWN, "--methods", "own:broken", "-o", output)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.endswith("xai-widgets: no map could be computed, so nothing was written\n")
+    assert files() == before
+
+
+def test_what_is_to_be_known_of_a_map_is_told_unless_quiet(cli):
+    words = ("explain", "--scenes", 1, "--methods", "lrp", "-o", "maps.npy")
+    told = cli(*words)
+    assert (told.code, told.err.count("\n")) == (0, 1)
+    assert told.err.startswith("Layer-wise relevance propagation, scene 0: the relevance of the pixels")
+    assert cli(*words, "--quiet").err == ""
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_is_shown_at_a_terminal_only_and_never_among_results(cli, photo, monkeypatch):
+    photo()
+    words = ("explain", "photo.png", *OWN, "--methods", "gradient", "-o", "maps.npy")
+    assert cli(*words).err == ""
+    for quiet, shown in ((), True), (("--quiet",), False):
+        terminal = Terminal()
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stderr", terminal)
+            done = cli(*words, *quiet)
+        assert ("map" in terminal.getvalue()) == shown
+        assert done.out.count("\n") == 2
+
+
+@pytest.mark.parametrize("output", ["page.html", "map.png", "maps.npy", "maps.npz"])
+@pytest.mark.parametrize(("raised", "code"), [(KeyboardInterrupt, 130), (OSError(28, "No space left"), 1)])
+def test_half_a_file_is_never_there(cli, photo, files, tmp_path, monkeypatch, output, raised, code):
+    photo()
+    (tmp_path / output).write_text("the one before", encoding="utf-8")
+    before = files()
+
+    def half(path, *arguments, **options):
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("half")
+        raise raised
+
+    monkeypatch.setattr(explain, "export", lambda widget, path, **options: half(path))
+    monkeypatch.setattr(np, "save", half)
+    monkeypatch.setattr(np, "savez_compressed", half)
+    monkeypatch.setattr(Image.Image, "save", lambda picture, path: half(path))
+    done = cli("explain", "photo.png", *OWN, "--methods", "gradient", "-o", output)
+    assert done.code == code
+    assert "wrote" not in done.out
+    assert done.err == f"xai-widgets: {'interrupted' if code == 130 else 'No space left'}\n"
+    assert files() == before
+
+
+def test_a_module_of_ones_own_is_told_its_facts(cli, photo, monkeypatch):
+    photo()
+    made = []
+    load = explain.network
+
+    def network(options):
+        made.append(load(options))
+        return made[0]
+
+    monkeypatch.setattr(explain, "network", network)
+    words = ("--model", "own:network", "--mean", "0.1,0.2,0.3", "--std", "1,2,4", "--size", "16x20")
+    done = cli(
+        "explain",
+        "photo.png",
+        *words,
+        "--labels",
+        "labels.txt",
+        "--device",
+        "cpu",
+        "--methods",
+        "gradient",
+        "-o",
+        "m.npy",
+    )
+    assert done.code == 0
+    (model,) = made
+    assert (model.size, model.labels, model.name) == ((16, 20), ["red", "green", "blue"], "network")
+    assert model.mean.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
+    assert model.std.flatten().tolist() == [1, 2, 4]
+    assert np.load("m.npy").shape == (1, 16, 20)

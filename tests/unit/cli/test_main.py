@@ -1,0 +1,271 @@
+"""The program as a whole: help that teaches, examples that run, exit codes, and one sentence for each mistake."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import xai_widgets
+from xai_widgets.cli import lab, listing, networks
+from xai_widgets.cli.parsing import METRICS, make_parser
+
+COMMANDS = ("explain", "evaluate", "list", "lab")
+OWN = ("--model", "own:model")
+
+
+def examples():
+    parser, commands = make_parser()
+    for each in (parser, *commands.values()):
+        for line in re.findall(r"^  xai-widgets .*$", f"{each.description}\n{each.epilog}", re.MULTILINE):
+            yield shlex.split(line)[1:]
+
+
+def test_every_command_has_examples():
+    assert {words[0] for words in examples()} == set(COMMANDS)
+    assert sum(words[0] in ("explain", "evaluate") for words in examples()) >= 8
+
+
+@pytest.mark.parametrize("words", list(examples()), ids=" ".join)
+def test_examples_run(words, cli, scene_file, monkeypatch):
+    scene_file("photo.jpg")
+    scene_file("photos/one.png")
+    # The network that people have in mind needs a download.
+    load = networks.load
+    monkeypatch.setattr(
+        networks, "load", lambda name, **options: load(name.replace("resnet50", "scenes_resnet"))
+    )
+    # Curves of a few steps, where people have the 224 of the source. The module by its whole name: of the package
+    # it is a function.
+    monkeypatch.setattr(sys.modules["xai_widgets.metrics.deletion"], "default_steps", lambda pixels: 8)
+    monkeypatch.setattr(lab, "start", lambda folder, first, passed: 0)
+    done = cli(*words)
+    assert (done.code, "Traceback" in done.err) == (0, False), done.err
+    for option in ("-o", "--csv"):
+        if option in words:
+            assert Path(words[words.index(option) + 1]).stat().st_size > 0
+
+
+@pytest.mark.parametrize("words", [["--help"], [], *([name, "--help"] for name in COMMANDS)], ids=" ".join)
+def test_help_is_no_error_and_fits_a_terminal(words, cli):
+    done = cli(*words)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("usage: xai-widgets")
+    lines = [line for line in done.out.splitlines() if not line.startswith("  xai-widgets ")]
+    assert max(map(len, lines)) <= 80
+
+
+def test_help_names_every_measure_and_exit_code(cli):
+    told = cli("evaluate", "--help").out
+    assert [name for name in METRICS if name not in told] == []
+    assert "0 done, 1 could not be done, 2 wrong usage, 130 interrupted" in cli("--help").out
+
+
+def test_the_version(cli):
+    assert cli("--version").out == f"xai-widgets {xai_widgets.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("explan", 2, "unknown command 'explan'; did you mean 'explain'"),
+        ("--hepl", 2, "unknown option '--hepl'; did you mean '--help'"),
+        ("explain photo.png -o a.html --method gradient", 2, "did you mean '--methods'"),
+        ("explain photo.png --model own:model", 2, "-o/--output"),
+        ("explain -o a.html --model own:model", 2, "no picture was given"),
+        ("explain photo.png -o a.html", 2, "no network was named"),
+        ("explain photo.png --scenes 1 -o a.html", 2, "one of both"),
+        ("explain --scenes none -o a.html", 2, "'none' is no whole number of at least 1"),
+        ("explain --scenes 0 -o a.html", 2, "'0' is no whole number of at least 1"),
+        ("explain photo.png -o a.html --model own:model --methods ,", 2, "no name was given"),
+        ("explain photo.png -o a.html --model own:model --methods lrp,lrp", 2, "'lrp' was given twice"),
+        ("explain photo.png -o a.html --model own:model --methods grad_camm", 2, "did you mean 'grad_cam'"),
+        ("explain photo.png -o a.html --model own:model --target c", 2, "unknown label 'c'"),
+        ("explain photo.png -o a.html --model own:model --target 3", 2, "class 3 is out of range"),
+        ("explain photo.png -o a.html --model own:model --methods lrp --layer 1", 2, "lrp takes none"),
+        (
+            "explain photo.png -o a.html --model own:model --methods grad_cam --layer 9",
+            2,
+            "unknown layer '9'",
+        ),
+        ("explain photo.png -o a.html --model own:model --methods grad_cam --layer 4", 2, "wanted (C, h, w)"),
+        ("explain photo.png -o a.htm1 --model own:model", 2, "did you mean '.html'"),
+        ("explain photo.png -o a.npy --model own:model --methods lrp,cam", 2, "wanted .npz"),
+        ("explain photo.png -o a.html --model own:modle", 2, "did you mean 'model'"),
+        ("explain photo.png -o a.html --model own:number", 2, "is int, wanted a function"),
+        ("explain photo.png -o a.html --model own:model --labels labels.txt", 2, "returns an ImageModel"),
+        ("explain photo.png -o a.html --model own:model --weights none", 2, "the function loads its own"),
+        (
+            "explain photo.png -o a.html --model scenes_vgg --mean 0,0,0",
+            2,
+            "--mean was given for 'scenes_vgg'",
+        ),
+        ("explain photo.png -o a.html --model scenes_vg", 2, "did you mean 'scenes_vgg'"),
+        ("explain photo.png -o a.html --model scenes_sr", 2, "makes images"),
+        ("explain photo.png -o a.html --model own:network --mean 0,x", 2, "no list of numbers"),
+        ("explain photo.png -o a.html --model own:network --size big", 2, "no size such as 224"),
+        ("explain photo.png -o a.html --model own:model -- --port 1", 2, "goes on to JupyterLab"),
+        ("evaluate photo.png --model own:model --metrics delition", 2, "did you mean 'deletion'"),
+        ("evaluate photo.png --model own:model --metrics pointing", 2, "wanted --scenes"),
+        ("evaluate photo.png --model own:model --steps 257", 2, "wanted at most 256"),
+        ("list", 2, "methods|models|layers"),
+        ("list method", 2, "did you mean 'methods'"),
+        ("list methods layers", 2, "'layers' is one word too many"),
+        ("list layers", 2, "no network was named"),
+        ("explain phto.png -o a.html --model own:model", 1, "did you mean 'photo.png'"),
+        ("explain empty -o a.html --model own:model", 1, "no picture in the folder 'empty'"),
+        ("explain corrupt.png -o a.html --model own:model", 1, "'corrupt.png' is broken or cut short"),
+        ("explain own.py -o a.html --model own:model", 1, "'own.py' is not a readable image file"),
+        ("explain photo.png -o no/a.html --model own:model", 1, "there is no folder 'no'"),
+        ("explain photo.png -o labels --model own:model", 1, "'labels' is a file"),
+        ("evaluate photo.png --csv empty --model own:model", 1, "'empty' is a folder"),
+        ("explain photo.png -o a.html --model nowhere:model", 1, "No module named 'nowhere'"),
+        ("explain photo.png -o a.html --model own:fails", 1, "raised ValueError: no such file"),
+        ("explain photo.png -o a.html --model own:OWN_PATH", 2, "unknown name in own 'OWN_PATH'"),
+        ("explain photo.png -o a.html --model os:getcwd", 1, "returned str, wanted an ImageModel"),
+        ("explain photo.png -o a.html --model own:network --labels no.txt", 1, "no.txt: No such file"),
+        (
+            "explain photo.png -o a.html --model own:network --size 16x20 --labels own.py",
+            1,
+            "labels were given",
+        ),
+        ("explain photo.png -o a.html --model scenes_vgg --weights labels.txt", 1, "is damaged"),
+        (
+            "explain photo.png -o a.html --model own:network --device quantum",
+            1,
+            "device 'quantum' is not there",
+        ),
+    ],
+)
+def test_a_mistake_is_one_sentence(words, code, said, cli, photo, corrupt, tmp_path, files):
+    photo()
+    corrupt()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "labels").touch()
+    before = files()
+    done = cli(*shlex.split(words))
+    assert (done.code, done.out) == (code, "")
+    assert said in done.err
+    assert done.err.startswith("xai-widgets: ")
+    assert done.err.count("\n") == 1
+    assert files() == before
+
+
+def test_debug_shows_where(cli, photo):
+    words = ("explain", "phto.png", "-o", "a.html", *OWN)
+    assert "Traceback" not in cli(*words).err
+    done = cli(*words, "--debug")
+    assert done.code == 1
+    assert "Traceback" in done.err
+    assert "inputs.py" in done.err
+
+
+def test_what_was_not_foreseen_is_told_with_its_kind(cli, monkeypatch):
+    def run(options):
+        raise KeyError("weight")
+
+    monkeypatch.setattr(listing, "run", run)
+    done = cli("list", "methods")
+    assert (done.code, done.err) == (1, "xai-widgets: KeyError: 'weight'\n")
+
+
+def test_without_network_one_sentence_says_what_to_do(cli, photo, monkeypatch):
+    def load(name, **options):
+        raise RuntimeError("The weights could not be had: take weights=None, or weights='path/to/file.pth'")
+
+    monkeypatch.setattr(networks, "load", load)
+    photo()
+    done = cli("explain", "photo.png", "-o", "a.html", "--model", "resnet18")
+    assert done.code == 1
+    assert "take --weights none, or --weights 'path/to/file.pth'" in done.err
+
+
+def test_pictures_may_stand_behind_options(cli, photo):
+    photo("a.png", seed=1)
+    photo("b.png", seed=2)
+    done = cli("explain", "a.png", *OWN, "-q", "b.png", "--methods", "gradient", "-o", "maps.npy", "a.png")
+    assert done.code == 0
+    assert [line.partition(":")[0] for line in done.out.splitlines()[:3]] == ["a.png", "b.png", "a.png"]
+
+
+# -- as programs of their own -----------------------------------------------------------------------------------
+
+
+def test_help_and_mistakes_import_nothing_that_takes_time():
+    code = "from xai_widgets.cli import main; import sys, json; "
+    code += "codes = [main(['explain', '--help']), main(['explain', '--metods'])]; "
+    code += "print(json.dumps([codes, sorted(sys.modules)]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    codes, loaded = json.loads(done.stdout.splitlines()[-1])
+    assert codes == [0, 2]
+    tops = {name.partition(".")[0] for name in loaded}
+    assert tops & {"torch", "numpy", "PIL", "tqdm", "ipywidgets", "anywidget", "torchvision"} == set()
+
+
+def test_the_program_is_installed():
+    program = Path(sys.executable).with_name("xai-widgets")
+    done = subprocess.run([program, "evalute"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("xai-widgets: unknown command 'evalute'; did you mean 'evaluate'?")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "xai_widgets", "--help"],
+        env=os.environ | {"PYTHONUNBUFFERED": ""},
+        stdout=write,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+#: A network that stands still in the thread of the explorer, after it has said so.
+STILL = """
+import sys, threading
+from torch import nn
+
+class Still(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 2)
+
+    def forward(self, x):
+        if threading.current_thread() is not threading.main_thread():
+            print("still", file=sys.stderr, flush=True)
+            threading.Event().wait()
+        return self.fc(x.mean((2, 3)))
+"""
+
+
+def test_an_interrupt_ends_the_program_at_once_and_leaves_nothing(tmp_path, photo, files):
+    photo()
+    (tmp_path / "still.py").write_text(STILL, encoding="utf-8")
+    before = files()
+    words = ["explain", "photo.png", "--model", "still:Still", "--size", "16", "--methods", "gradient"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "xai_widgets", *words, "-o", "page.html"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(xai_widgets.__file__).parents[1])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    said = ""
+    while said != "still\n":
+        said = process.stderr.readline()
+        assert said, "the program ended before its network ran"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert "xai-widgets: interrupted\n" in err
+    assert "Traceback" not in err
+    assert files() == before

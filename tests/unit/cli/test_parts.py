@@ -1,0 +1,117 @@
+"""Lists, tables, drawings, and files that appear when they are complete."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from xai_widgets import attribution, perturbation
+from xai_widgets.cli import drawing, outputs
+from xai_widgets.cli.failures import Failure, Mistake
+from xai_widgets.views.colors import color_table
+
+
+def test_every_method_is_listed_with_title_cost_and_a_line(cli):
+    head, *lines = cli("list", "methods").out.splitlines()
+    assert head.split()[0] == "name"
+    every = [*attribution.METHODS.values(), *perturbation.METHODS.values()]
+    for line, method in zip(lines, every, strict=True):
+        assert line.startswith(f"{method.name} ")
+        assert f" {method.title} " in line
+        assert "forward" in line
+        assert line.endswith(method.__doc__.strip().partition("\n\n")[0].split()[-1])
+
+
+def test_networks_are_listed_that_tell_classes(cli):
+    listed = [line.split()[0] for line in cli("list", "models").out.splitlines()[1:]]
+    assert listed[:2] == ["scenes_vgg", "scenes_resnet"]
+    assert "scenes_sr" not in listed
+
+
+def test_layers_are_listed_with_type_and_shape(cli):
+    lines = cli("list", "layers", "--model", "own:model").out.splitlines()
+    assert lines[1].split() == ["0", "Conv2d", "4", "x", "16", "x", "16", "1", "time"]
+
+
+words = st.text("abc ", min_size=1, max_size=8).map(str.strip).filter(bool)
+
+
+@given(st.lists(st.tuples(words, words, words), min_size=1, max_size=5), st.integers(8, 40))
+def test_columns_of_a_table_stand_below_each_other(rows, width):
+    lines = outputs.table(rows).splitlines()
+    starts = [0, *np.cumsum([max(len(row[c]) for row in rows) + 2 for c in range(2)])]
+    for line, row in zip(lines, rows, strict=True):
+        assert [line[start:].startswith(cell) for start, cell in zip(starts, row, strict=True)] == [True] * 3
+    for full, cut in zip(lines, outputs.table(rows, width).splitlines(), strict=True):
+        assert cut == full if len(full) <= width else (len(cut), cut[-3:]) == (width, "...")
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1 kB"), (560_203, "560 kB"), (3_214_000, "3.21 MB")],
+)
+def test_sizes_in_words(count, told):
+    assert outputs.size(count) == told
+
+
+def test_a_file_appears_when_it_is_complete(tmp_path):
+    path = tmp_path / "map.png"
+    path.write_text("before", encoding="utf-8")
+    with outputs.complete(path) as partial:
+        assert (partial.parent, partial.suffix) == (tmp_path, ".png")
+        partial.write_text("after", encoding="utf-8")
+        assert path.read_text(encoding="utf-8") == "before"
+    assert path.read_text(encoding="utf-8") == "after"
+    assert [each.name for each in tmp_path.iterdir()] == ["map.png"]
+
+
+@pytest.mark.parametrize(
+    ("output", "kind"),
+    [
+        ("a.html", "page"),
+        ("a.PNG", "picture"),
+        ("a.npy", "array"),
+        ("a.npz", "arrays"),
+        ("new", "folder"),
+        ("a.b/", "folder"),
+    ],
+)
+def test_the_name_tells_what_is_written(output, kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert outputs.kind_of(output) == kind
+    with pytest.raises(Mistake):
+        outputs.kind_of("a.jpg")
+
+
+def test_a_folder_that_may_not_be_written_to_is_refused_before(tmp_path, monkeypatch):
+    # Not by the modes of a real folder, which a superuser may write to all the same.
+    monkeypatch.setattr(outputs.os, "access", lambda path, mode: False)
+    with pytest.raises(Failure, match="nothing may be written"):
+        outputs.kind_of(str(tmp_path / "a.html"))
+
+
+def test_a_drawing_is_grey_where_the_map_is_zero_and_coloured_where_it_is_large():
+    picture = np.full((224, 224, 3), (200, 100, 50), np.uint8)
+    grey = np.asarray(Image.fromarray(picture).convert("L"))[0, 0]
+    values = np.zeros((224, 224), np.float32)
+    values[:100, :100], values[200:, 200:] = 2, 1
+    drawn = np.asarray(drawing.overlay(picture, values))
+    assert drawn.shape == (224, 224, 3)
+    assert (drawn[150:, :150] == grey).all()
+    assert (drawn[:99, :99] == color_table("inferno", "positive")[-1, :3]).all()
+    half = color_table("inferno", "positive")[128, :3].astype(float)
+    assert drawn[210, 210] == pytest.approx((half + grey) / 2, abs=2)
+    values[0, 200] = -2
+    assert (
+        np.asarray(drawing.overlay(picture, values))[50, 50] == color_table("blue_orange", "both")[-1, :3]
+    ).all()
+
+
+def test_a_drawing_of_a_small_or_broken_map():
+    picture = np.random.default_rng(0).integers(0, 256, (16, 20, 3), dtype=np.uint8)
+    values = np.array([[1.0, np.nan], [0.0, np.inf]], np.float32)
+    drawn = drawing.overlay(picture, values)
+    assert drawn.size == (280, 224)
+    blank = drawing.overlay(picture, np.zeros((3, 3), np.float32))
+    assert (np.asarray(blank)[..., 0] == np.asarray(blank)[..., 2]).all()

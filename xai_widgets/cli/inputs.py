@@ -1,0 +1,88 @@
+"""The pictures of a command: files, folders of them, and generated scenes with what is known of them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai_widgets.cli.failures import Failure, Mistake
+from xai_widgets.data import scenes
+from xai_widgets.errors import unknown
+from xai_widgets.model import ImageModel
+
+#: Files of a folder that are taken for pictures; one that is named is taken whatever it is called.
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture, not read yet if it is a file.
+
+    Attributes
+    ----------
+    name : str
+        What it is called.
+    image : Path or numpy.ndarray
+        What `ImageModel.images` takes.
+    classes : dict of int to numpy.ndarray, shape (H, W), bool
+        Where the objects of the classes are that are known to be in it.
+    """
+
+    name: str
+    image: Path | NDArray[Any]
+    classes: dict[int, NDArray[np.bool_]]
+
+
+def pictures(options: argparse.Namespace) -> list[Picture]:
+    """The files of folders and those that are named, or the scenes; at least one."""
+    if options.scenes is not None and options.images:
+        raise Mistake("--scenes was given beside files, wanted one of both")
+    if options.scenes is not None:
+        return generated(options.scenes, options.seed)
+    if not options.images:
+        raise Mistake("no picture was given, wanted files, folders, or --scenes N to try it without any")
+    return [Picture(path.name, path, {}) for path in files(options.images)]
+
+
+def files(given: Sequence[str]) -> list[Path]:
+    """The files, and in the place of folders those in them, in the order of their names."""
+    found: list[Path] = []
+    for path in map(Path, given):
+        if path.is_dir():
+            inside = sorted(each for each in path.iterdir() if each.suffix.lower() in SUFFIXES)
+            if not inside:
+                raise Failure(
+                    f"there is no picture in the folder {str(path)!r}, wanted one of {' '.join(SUFFIXES)}"
+                )
+            found += inside
+        elif path.is_file():
+            found.append(path)
+        else:
+            beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+            raise Failure(unknown("file or folder", str(path), near(path, beside)))
+    return found
+
+
+def near(path: Path, beside: Sequence[str]) -> list[str]:
+    """The files beside one that is not there, written as it was."""
+    return [str(path.parent / name) for name in beside]
+
+
+def generated(count: int, seed: int) -> list[Picture]:
+    """Scenes with two objects each."""
+    made = scenes.generate(count, objects=2, split="test", seed=seed, background="texture")
+    return [
+        Picture(f"scene {number}", each.image, {k: each.category == k for k in each.labels})
+        for number, each in enumerate(made)
+    ]
+
+
+def knows_scenes(model: ImageModel) -> bool:
+    """Whether the classes of a network are those of the scenes."""
+    return list(model.labels) == list(scenes.CLASSES)

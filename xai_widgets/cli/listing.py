@@ -1,0 +1,62 @@
+"""``xai-widgets list``: which methods and networks there are, and which layers a network has."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+
+from xai_widgets import attribution, perturbation
+from xai_widgets.attribution import Method
+from xai_widgets.cli import outputs
+from xai_widgets.cli.failures import DONE, Mistake
+from xai_widgets.cli.networks import network
+from xai_widgets.errors import unknown
+from xai_widgets.zoo import available
+from xai_widgets.zoo.networks import BUILDERS
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print a table; the exit code."""
+    lists = {"methods": list_methods, "models": list_models, "layers": list_layers}
+    if options.what not in lists:
+        raise Mistake(unknown("list", options.what, lists))
+    # A line longer than the terminal would break the columns; a file keeps all of it.
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    print(outputs.table(lists[options.what](options), width))
+    return DONE
+
+
+def list_methods(options: argparse.Namespace) -> list[list[str]]:
+    """Name, title, cost and a line of each method."""
+    rows = [["name", "title", "passes through the network", "what it is"]]
+    for method in (*attribution.METHODS.values(), *perturbation.METHODS.values()):
+        cost = str(method.cost).partition(";")[0] if method.cost else "unknown"
+        rows.append([method.name, method.title, cost, first_sentence(method)])
+    return rows
+
+
+def first_sentence(method: Method) -> str:
+    """Of its documentation, on one line."""
+    return " ".join((method.__doc__ or "").strip().partition("\n\n")[0].split())
+
+
+def list_models(options: argparse.Namespace) -> list[list[str]]:
+    """Name and origin of each network."""
+    rows = [["name", "where its weights are from"]]
+    for name in available():
+        if name in BUILDERS:
+            rows.append([name, "bundled: knows the twelve classes of generated scenes"])
+        elif name != "scenes_sr":
+            rows.append([name, "torchvision: downloaded once"])
+    return rows
+
+
+def list_layers(options: argparse.Namespace) -> list[list[str]]:
+    """Name, type and shape of each layer of a network."""
+    model = network(options)
+    rows = [["layer", "type", "shape", "runs"]]
+    for layer in model.layers():
+        shape = " x ".join(map(str, layer.shape))
+        rows.append([layer.name, layer.type, shape, outputs.counted(layer.calls, "time")])
+    return rows
