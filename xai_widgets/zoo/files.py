@@ -91,7 +91,14 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
             content: Any = load_file(path)
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (
+        SafetensorError,
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        LookupError,
+    ) as error:
         raise ValueError(
             f"The file {str(path)!r} is damaged or holds more than tensors ({type(error).__name__}): "
             "save a network with torch.save(network.state_dict(), path)."
