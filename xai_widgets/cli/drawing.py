@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from xai_widgets.views.colors import color_table, magnitude_limit, resolve_sign, shade
+from xai_widgets.views.preview import heat, scale_of
 
 #: The smaller side of a picture, at least, and what lies between two of them, in pixels.
 SIDE, GAP = 224, 4
@@ -34,14 +34,12 @@ def overlay(picture: NDArray[np.uint8], values: NDArray[Any]) -> Image.Image:
     """
     height, width = picture.shape[:2]
     times = max(1, -(-SIDE // min(height, width)))
-    size = (width * times, height * times)
-    grey = Image.fromarray(picture).convert("L").resize(size, Image.Resampling.BICUBIC)
-    values = values.astype(np.float32)
-    sign, limit = resolve_sign("auto", values), magnitude_limit(values, PERCENTILE)
-    # In mode F values are kept as they are, and between the middles of cells they are on straight lines.
-    smooth = np.asarray(Image.fromarray(values).resize(size, Image.Resampling.BILINEAR))
-    shaded = Image.fromarray(shade(smooth, limit, sign, color_table("auto", sign, fade=True)))
-    return Image.alpha_composite(grey.convert("RGBA"), shaded).convert("RGB")
+    size = (height * times, width * times)
+    scale = scale_of([values], sign="auto", percentile=PERCENTILE)
+    drawn = heat(
+        picture, values, size, **scale, colormap="auto", opacity=1, fade=True, gray=True, smooth=True
+    )
+    return Image.fromarray(drawn)
 
 
 def sheet(rows: Sequence[Sequence[Image.Image | None]]) -> Image.Image:
