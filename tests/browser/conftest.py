@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from afm import AfmPage
+from app_hosts import AppPage
 from hosts import PAGE_PATIENCE, JupyterServer, NotebookHost, screenshot
 from playwright.sync_api import expect, sync_playwright
 
@@ -85,6 +86,23 @@ def afm_page(request, chromium):
     request.node.stash.setdefault(OPEN_PAGES, []).append([page])
     yield page
     page.close()
+
+
+@pytest.fixture
+def app(request, chromium):
+    """Voila or marimo: ``app(voila(cells, tmp_path))`` opens the app of a server, which ends with the test."""
+    pages = []
+    request.node.stash.setdefault(OPEN_PAGES, []).append(pages)
+
+    def open_page(server, **options):
+        pages.append(AppPage(chromium, server, **options))
+        return pages[-1]
+
+    yield open_page
+    for page in pages:
+        page.server.stop()
+    for page in pages:
+        page.close()
 
 
 @pytest.hookimpl(wrapper=True)

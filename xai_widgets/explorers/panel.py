@@ -43,9 +43,11 @@ def _in_marimo(widget: Any) -> Any:
     if isinstance(widget, Dropdown):
         options = dict(widget._options_full)
         chosen = next((name for name, value in options.items() if value == widget.value), None)
-        return mo.ui.dropdown(options, chosen, label=widget.description, on_change=_setter(widget, "value"))
+        made = mo.ui.dropdown(options, chosen, label=widget.description, on_change=_setter(widget, "value"))
+        return _kept(widget, made)
     if isinstance(widget, Checkbox):
-        return mo.ui.checkbox(widget.value, label=widget.description, on_change=_setter(widget, "value"))
+        made = mo.ui.checkbox(widget.value, label=widget.description, on_change=_setter(widget, "value"))
+        return _kept(widget, made)
     return widget
 
 
@@ -58,16 +60,22 @@ def _tabs_in_marimo(tab: Any) -> Any:
     def choose(title: str) -> None:
         tab.selected_index = titles.index(title)
 
-    def content(title: str) -> Callable[[], Any]:
+    def later(title: str) -> Any:
         def make() -> Any:
             choose(title)
             return _in_marimo(tab.children[titles.index(title)])
 
-        return make
+        return _kept(tab, mo.lazy(make))
 
     chosen = titles[tab.selected_index or 0]
-    return mo.ui.tabs({title: mo.lazy(content(title)) for title in titles}, value=chosen, on_change=choose)
+    return _kept(tab, mo.ui.tabs({title: later(title) for title in titles}, value=chosen, on_change=choose))
 
 
 def _setter(widget: Any, name: str) -> Callable[[Any], None]:
     return lambda value: setattr(widget, name, value)
+
+
+def _kept(widget: Any, made: Any) -> Any:
+    """Keep what marimo holds by a weak reference as long as the widget that it stands for."""
+    vars(widget).setdefault("_of_marimo", []).append(made)
+    return made

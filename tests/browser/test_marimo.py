@@ -1,0 +1,74 @@
+"""Views and explorers in marimo, with its kernel and after it has gone."""
+
+import re
+
+from app_hosts import EXPLORER, VIEW, choose_class, drag_cursor, expect_map_drawn, hover, marimo
+from playwright.sync_api import expect
+
+
+def body(text):
+    return "".join(f"    {line}\n" for line in text.strip().splitlines())
+
+
+VIEW_CELLS = [
+    f"def _():\n{body(VIEW)}    return np, view, xw",
+    "def _(view):\n    import marimo as mo\n    shown = mo.ui.anywidget(view)\n    shown\n    return mo, shown",
+    # A cell that names it runs again when the hand has moved.
+    """def _(mo, shown):
+    at = shown.value.get("position") or []
+    mo.md(f"kernel: {[round(part, 2) for part in at]}")
+    return""",
+]
+
+
+def test_a_view_lives_and_outlives_its_kernel(app, tmp_path):
+    opened = app(marimo(VIEW_CELLS, tmp_path))
+    page = opened.page
+    expect_map_drawn(page)
+    hover(page, 1, 2)
+    expect(page.get_by_text("kernel: [0.42, 0.38]")).to_be_visible()
+    opened.server.stop()
+    hover(page, 3, 5)
+    expect(page.get_by_text("kernel: [0.42, 0.38]")).to_be_visible()
+
+
+def test_an_explorer_lives_and_outlives_its_kernel(app, tmp_path):
+    cells = [f"def _():\n    import xai_widgets as xw\n{body(EXPLORER)}    return (explorer,)"]
+    cells += ["def _(explorer):\n    explorer\n    return"]
+    opened = app(marimo(cells, tmp_path))
+    page = opened.page
+    choose_class(page, "striped kite")
+    drag_cursor(page, 0.4)
+    opened.screenshot("marimo")
+    opened.server.stop()
+    drag_cursor(page, 0.7)
+
+
+def test_a_dashboard_opens_its_tabs(app, tmp_path):
+    options = """{
+        "attribution": {"methods": ["gradient", "grad_cam"]}, "deletion": {"methods": ["gradient"], "steps": 8}
+    }"""
+    cells = [
+        f"""def _():
+    import xai_widgets as xw
+    from xai_widgets.data import scenes
+    model = xw.load("scenes_resnet")
+    pictures = [scenes.scene(n, split="test").image for n in range(2)]
+    options = {options}
+    board = xw.dashboard(model, pictures, explorers=["deletion", "attribution", "similarity"], options=options)
+    board
+    return""",
+    ]
+    opened = app(marimo(cells, tmp_path))
+    page = opened.page
+    expect(page.locator(".xw-curve-view").first).to_contain_text(re.compile(r"AUC \d"), timeout=60_000)
+    page.get_by_role("tab", name="Attribution").click()
+    expect(page.locator(".xw-map-grid-view").first).to_contain_text("Grad-CAM")
+    opened.screenshot("marimo-dashboard")
+    # A control of marimo's own in the place of one that it does not have.
+    page.locator("select").filter(has_text="classes").first.select_option("layers")
+    expect(page.locator(".xw-map-grid-view").first).to_contain_text("stage3.1")
+    # Chosen above, for the explorers below.
+    page.locator(".xw-gallery-view").first.get_by_role("option").nth(1).click()
+    page.get_by_role("tab", name="Deletion").click()
+    expect(page.locator(".xw-class-picker").first.get_by_role("combobox")).to_have_value("dotted balloon")
