@@ -17,14 +17,14 @@ Color = tuple[int, ...]
 
 #: The colours of curves, those of ``js/src/lib/palette.css``: a base, and how many percent of it; the rest is text.
 PALETTE = (
-    ("#0072b2", 84),
-    ("#d55e00", 88),
-    ("#009e73", 86),
-    ("#cc79a7", 84),
-    ("#e69f00", 76),
-    ("#56b4e9", 76),
-    ("#000000", 30),
-    ("#f0e442", 54),
+    ("#0072b2", 77),
+    ("#d55e00", 70),
+    ("#009e73", 77),
+    ("#cc79a7", 83),
+    ("#e69f00", 82),
+    ("#56b4e9", 79),
+    ("#000000", 20),
+    ("#f0e442", 52),
 )
 TEXT, GRID = (33, 33, 33), (224, 224, 224)
 #: The plotting area, px, and the height of a line of text.
