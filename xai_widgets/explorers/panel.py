@@ -43,11 +43,14 @@ def _in_marimo(widget: Any) -> Any:
     if isinstance(widget, Dropdown):
         options = dict(widget._options_full)
         chosen = next((name for name, value in options.items() if value == widget.value), None)
-        made = mo.ui.dropdown(options, chosen, label=widget.description, on_change=_setter(widget, "value"))
-        return _kept(widget, made)
+        return _kept(
+            widget,
+            mo.ui.dropdown(options, chosen, label=widget.description, on_change=_setter(widget, "value")),
+        )
     if isinstance(widget, Checkbox):
-        made = mo.ui.checkbox(widget.value, label=widget.description, on_change=_setter(widget, "value"))
-        return _kept(widget, made)
+        return _kept(
+            widget, mo.ui.checkbox(widget.value, label=widget.description, on_change=_setter(widget, "value"))
+        )
     return widget
 
 

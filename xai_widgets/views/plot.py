@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageColor, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw
 
-from xai_widgets.views.preview import Pixels
+from xai_widgets.views.preview import LINE, Pixels, write
 
 Color = tuple[int, ...]
 
@@ -27,8 +27,8 @@ PALETTE = (
     ("#f0e442", 52),
 )
 TEXT, GRID = (33, 33, 33), (224, 224, 224)
-#: The plotting area, px, and the height of a line of text.
-LEFT, TOP, RIGHT, BOTTOM, LINE = 44, 22, 388, 210, 15
+#: The plotting area, px.
+LEFT, TOP, RIGHT, BOTTOM = 44, 22, 388, 210
 WIDTH = 400
 #: Lines are drawn so much larger and then made smaller, which makes them smooth.
 OVER = 3
@@ -126,7 +126,7 @@ def curves(
         words = " ".join(
             filter(None, [entries[row].get("label") or f"curve {row + 1}", entries[row].get("note")])
         )
-        _write(small, (LEFT + 22, BOTTOM + 36 + LINE * number), words, colors[row], "l")
+        write(small, (LEFT + 22, BOTTOM + 36 + LINE * number), words, colors[row], "l")
     return np.asarray(small)
 
 
@@ -210,18 +210,8 @@ def _stroke(
 
 def _write_axes(canvas: Image.Image, axes: Axes, x_label: str, y_label: str) -> None:
     for place, words in axes.x_ticks():
-        _write(canvas, (place, BOTTOM + 4), words, TEXT, "m")
+        write(canvas, (place, BOTTOM + 4), words, TEXT, "m")
     for place, words in axes.y_ticks():
-        _write(canvas, (LEFT - 5, place - 6), words, TEXT, "r")
-    _write(canvas, ((LEFT + RIGHT) / 2, BOTTOM + 19), x_label, TEXT, "m")
-    _write(canvas, (LEFT, TOP - 18), y_label, TEXT, "l")
-
-
-def _write(canvas: Image.Image, at: tuple[float, float], words: str, color: Color, anchor: str) -> None:
-    """Write a line of text; `at` is its left end, its middle or its right end: l, m or r."""
-    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default()
-    # What Pillow's own font has, in every version.
-    words = words.encode("latin-1", "replace").decode("latin-1")
-    width = pen.textlength(words, font=font)
-    left = min(at[0] - {"l": 0, "m": width / 2, "r": width}[anchor], max(0, WIDTH - width))
-    pen.text((left, at[1]), words, fill=color, font=font)
+        write(canvas, (LEFT - 5, place - 6), words, TEXT, "r")
+    write(canvas, ((LEFT + RIGHT) / 2, BOTTOM + 19), x_label, TEXT, "m")
+    write(canvas, (LEFT, TOP - 18), y_label, TEXT, "l")

@@ -8,12 +8,13 @@ from __future__ import annotations
 import base64
 import io
 import math
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from xai_widgets.views.colors import color_table, magnitude_limit, resolve_sign, shade
 
@@ -24,10 +25,17 @@ Pixels = NDArray[np.uint8]
 SIZE, WIDE = 320, 400
 #: Largest file, in bytes, 60 kB in base64: it is kept in every saved notebook, beside the widget.
 LARGEST = 45_000
+#: Height of a line of text, px.
+LINE = 15
+#: With so many colours a picture is still a good one.
+FEW = 64
 #: Between two pictures of a table, px.
 GAP = 4
 #: No more rows or columns of pictures than these are in a still picture.
 MOST = 6
+
+#: How letters are written with which Pillow's own font has not come.
+SPELT = str.maketrans({"λ": "lambda", "α": "alpha", "×": "x", "−": "-", "→": "->", "—": "-"})
 
 NEAREST, BILINEAR, BOX = Image.Resampling.NEAREST, Image.Resampling.BILINEAR, Image.Resampling.BOX
 
@@ -35,12 +43,12 @@ NEAREST, BILINEAR, BOX = Image.Resampling.NEAREST, Image.Resampling.BILINEAR, Im
 def png(pixels: Pixels) -> str:
     """The file of a picture in base64, of at most 60 kB: with fewer colours, and smaller, if it has to be."""
     whole = Image.fromarray(pixels)
-    data = _file(whole)
-    width = whole.width
+    data, width, colors = _file(whole), whole.width, 256
     while len(data) > LARGEST:
         height = max(1, round(whole.height * width / whole.width))
-        data = _file(whole.resize((width, height), BOX).quantize(256, dither=Image.Dither.NONE))
-        width = int(width * 0.85)
+        data = _file(whole.resize((width, height), BOX).quantize(colors, dither=Image.Dither.NONE))
+        width = width if colors > FEW else int(width * 0.85)
+        colors = FEW
     return base64.b64encode(data).decode("ascii")
 
 
@@ -48,6 +56,35 @@ def _file(image: Image.Image) -> bytes:
     file = io.BytesIO()
     image.save(file, "PNG")
     return file.getvalue()
+
+
+def captioned(pixels: Pixels, *lines: str) -> Pixels:
+    """A picture with lines of text below it, which a narrow picture gets room for."""
+    sheet = Image.new("RGB", (max(pixels.shape[1], SIZE), pixels.shape[0] + LINE * len(lines)), "white")
+    sheet.paste(Image.fromarray(pixels))
+    for number, words in enumerate(lines):
+        write(sheet, (2, pixels.shape[0] + LINE * number + 1), words, (33, 33, 33))
+    return np.asarray(sheet)
+
+
+def write(
+    canvas: Image.Image, at: tuple[float, float], words: str, color: tuple[int, ...], end: str = "l"
+) -> None:
+    """Write a line of text; `at` is its left end, its middle or its right end: l, m or r."""
+    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default()
+    # What Pillow's own font has, in every version: no Greek, and no marks above letters.
+    words = unicodedata.normalize("NFD", words.translate(SPELT))
+    words = words.translate(SPELT).encode("latin-1", "ignore").decode("latin-1")
+    width = pen.textlength(words, font=font)
+    left = min(at[0] - {"l": 0, "m": width / 2, "r": width}[end], max(at[0], canvas.width - width))
+    pen.text((left, at[1]), words, fill=color, font=font)
+
+
+def drawn_area(pixels: Pixels) -> int:
+    """How many pixels a picture has within its white border."""
+    drawn = pixels.min(2) < 250
+    rows, columns = np.flatnonzero(drawn.any(1)), np.flatnonzero(drawn.any(0))
+    return int(np.ptp(rows) + 1) * int(np.ptp(columns) + 1) if rows.size else 0
 
 
 def fitting(shape: Sequence[int], width: int = 0, *, most: int = SIZE) -> tuple[int, int]:

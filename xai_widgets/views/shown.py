@@ -17,13 +17,16 @@ from numpy.typing import NDArray
 
 from xai_widgets.views.array_list import Arrays
 from xai_widgets.views.arrays import Array
-from xai_widgets.views.preview import Pixels, png
+from xai_widgets.views.preview import Pixels, captioned, drawn_area, png
 
 logger = logging.getLogger(__name__)
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 #: Said under the words about every widget.
 ALIVE = "To see it alive, run this cell in a notebook, or write it as a page: xai_widgets.export(it, 'page.html')."
+
+#: Said in every picture.
+STILL = "A still picture: run the cell to see it alive."
 
 
 class Shown(DOMWidget):
@@ -32,7 +35,7 @@ class Shown(DOMWidget):
     def still(self) -> Pixels | None:
         """The still picture, uint8 of shape (H, W, 3), or None: of a box, the largest of what it shows."""
         pictures = [made for part in _visible(self) if (made := part.still()) is not None]
-        return max(pictures, key=lambda made: made.shape[0] * made.shape[1], default=None)
+        return max(pictures, key=drawn_area, default=None)
 
     def summary(self) -> str:
         """What the widget shows, of which size, part by part; empty for a mere control."""
@@ -53,6 +56,7 @@ class Shown(DOMWidget):
         }
         metadata = _metadata(self)
         if (made := _still(self)) is not None:
+            made = captioned(made, self._heading(), STILL)
             data["image/png"] = png(made)
             metadata["image/png"] = {"width": made.shape[1], "height": made.shape[0], "alt": words}
         return data, metadata

@@ -1,0 +1,152 @@
+"""Words and pictures that a notebook keeps of a widget."""
+
+import base64
+import io
+import logging
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes
+from ipywidgets import HBox, IntSlider
+from PIL import Image
+
+from xai_widgets.explorers.panel import Panel
+from xai_widgets.views import CurveView, GalleryView, HeatmapView, MapGridView, RunBar, SimilarityView
+from xai_widgets.views.preview import LARGEST, SIZE, WIDE, captioned, fitting, png
+from xai_widgets.views.shown import WIDGET
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (12, 20, 3)).astype(np.uint8)
+
+
+def opened(bundle):
+    return Image.open(io.BytesIO(base64.b64decode(bundle[0]["image/png"])))
+
+
+@given(
+    st.tuples(*[st.integers(1, 500)] * 2),
+    st.sampled_from(["noise", "flat"]),
+)
+@settings(max_examples=12, deadline=None)
+def test_every_file_is_small_and_of_its_shape(shape, kind):
+    noise = np.random.default_rng(1).integers(0, 256, (*shape, 3)).astype(np.uint8)
+    pixels = noise if kind == "noise" else np.full_like(noise, 7)
+    text = png(pixels)
+    made = Image.open(io.BytesIO(base64.b64decode(text)))
+    assert len(text) <= 60_000
+    assert len(base64.b64decode(text)) <= LARGEST
+    assert made.width <= shape[1]
+    assert made.height == max(1, round(shape[0] * made.width / shape[1]))
+    if kind == "flat":
+        assert np.array_equal(np.asarray(made.convert("RGB")), pixels)
+
+
+@given(array_shapes(min_dims=2, max_dims=2, max_side=2000), st.integers(0, 3000))
+def test_a_fitting_size_keeps_the_shape_and_the_bounds(shape, width):
+    made = fitting(shape, width)
+    assert max(made) <= SIZE
+    assert made[1] <= (width or SIZE)
+    scale = made[1] / shape[1] if made[1] > 1 else made[0] / shape[0]
+    assert abs(made[0] - max(1, shape[0] * scale)) <= 1 + shape[0] / shape[1]
+
+
+def test_a_bundle_holds_widget_words_and_picture():
+    view = HeatmapView(image=PIXELS, maps=np.ones((2, 3, 4)), title="a map")
+    data, metadata = view._repr_mimebundle_()
+    assert data[WIDGET]["model_id"] == view.model_id
+    assert data["text/plain"].startswith("HeatmapView a map: image 12 × 20, maps 2 × 3 × 4\n")
+    made = opened((data, metadata))
+    assert (made.width, made.height) == (metadata["image/png"]["width"], metadata["image/png"]["height"])
+    assert made.width <= WIDE
+    assert metadata["image/png"]["alt"] == view.summary()
+
+
+@pytest.mark.parametrize("view", [HeatmapView, CurveView, GalleryView, MapGridView, SimilarityView, RunBar])
+def test_a_view_of_nothing_has_words_alone(view):
+    data, _ = view()._repr_mimebundle_()
+    assert set(data) == {WIDGET, "text/plain"}
+    assert data["text/plain"].startswith(view.__name__)
+
+
+def test_a_failing_picture_is_told_and_breaks_nothing(caplog):
+    class Broken(HeatmapView):
+        def still(self):
+            raise RuntimeError("no ink")
+
+    with caplog.at_level(logging.WARNING):
+        data, _ = Broken(image=PIXELS)._repr_mimebundle_()
+    assert set(data) == {WIDGET, "text/plain"}
+    assert "Broken" in caplog.text
+    assert "no ink" in caplog.text
+
+
+def test_a_box_shows_its_largest_picture_and_names_its_parts():
+    small = HeatmapView(image=PIXELS, width=60)
+    large = GalleryView(pictures=[PIXELS] * 3, title="three")
+    hidden = HeatmapView(image=PIXELS, title="hidden")
+    hidden.layout.display = "none"
+    box = Panel([HBox([small, IntSlider(), hidden]), large, RunBar()])
+    assert np.array_equal(box.still(), large.still())
+    assert box.summary().splitlines() == [
+        "Panel",
+        "  HeatmapView: image 12 × 20",
+        "  GalleryView three: pictures 3 × 12 × 20",
+    ]
+    large.pictures = None
+    assert np.array_equal(box.still(), small.still())
+
+
+def test_white_around_a_picture_does_not_make_it_larger():
+    white = GalleryView(pictures=[np.full_like(PIXELS, 255)] * 4 + [PIXELS])
+    assert np.array_equal(
+        Panel([white, HeatmapView(image=PIXELS)]).still(), HeatmapView(image=PIXELS).still()
+    )
+
+
+def test_a_table_has_a_picture_for_each_cell_and_shares_its_scale():
+    maps = [[np.full((2, 2), 1.0), np.full((2, 2), 4.0)], [None, np.full((2, 2), 2.0)]]
+    look = {"opacity": 1, "fade": False, "gray": False, "percentile": 100, "colormap": "gray", "size": 40}
+    images = np.full((1, 4, 4, 3), 30, np.uint8)
+    middles = {}
+    for scale in ("cell", "row", "all"):
+        still = MapGridView.of(maps, images=images, scale=scale, **look).still()
+        step = (still.shape[0] + 4) // 2
+        middles[scale] = [int(still[r * step + 20, c * step + 20, 0]) for r in range(2) for c in range(2)]
+    assert middles == {"cell": [255, 255, 30, 255], "row": [64, 255, 30, 255], "all": [64, 255, 30, 128]}
+
+
+def test_curves_are_drawn_where_they_are():
+    look = {"x_label": "", "series": [{"color": "#ff0000"}, {"color": "#0000ff", "game": "deletion"}]}
+    view = CurveView(x=[0, 1], y=[[0, 1], [1, 0]], **look)
+    still = view.still().astype(int)
+    red = (still[..., 0] > 200) & (still[..., 1:].max(-1) < 80)
+    blue = (still[..., 2] > 200) & (still[..., :2].max(-1) < 80)
+    area = slice(22, 210), slice(44, 388)
+    rows, columns = np.nonzero(red[area])
+    assert np.abs((1 - rows / 188) - columns / 344).max() < 0.03
+    rows, columns = np.nonzero(blue[area])
+    assert np.abs(rows / 188 - columns / 344).max() < 0.03
+    # Dashes leave gaps.
+    assert 0.4 < blue[area].any(0).mean() < 0.8 < red[area].any(0).mean()
+    view.hidden = [0, 1]
+    assert view.still() is None
+
+
+def test_curves_with_gaps_one_point_logarithms_and_odd_words_can_be_drawn():
+    for view in (
+        CurveView(x=[1, 10, 100], y=[[1, np.nan, 3]], x_scale="log", series=[{"label": "ᾱ of λ, 漢字"}]),
+        CurveView(x=[2], y=[[5]], lines=[{"y": 5, "label": "same"}]),
+        CurveView(x=[0, 1, 2], y=[[1, 1]], series=[{"color": "var(--unknown)"}]),
+    ):
+        still = view.still()
+        assert still.shape[1] == WIDE
+        assert (still.min(2) < 200).sum() > 50
+    assert CurveView(x=[0, 1], y=[[np.nan, np.nan]]).still() is None
+
+
+def test_a_caption_stands_below_the_picture():
+    made = captioned(PIXELS, "words", "ᾱ × λ")
+    assert np.array_equal(made[:12, :20], PIXELS)
+    assert made.shape[1] >= SIZE
+    assert all((made[12 + 15 * line : 27 + 15 * line] < 128).any() for line in range(2))
