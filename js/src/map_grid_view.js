@@ -315,7 +315,8 @@ class View {
 		const there = this.#table.has(row, column);
 		const shape = there ? (this.#table.map(row, column) ?? this.#table.image(column))?.shape : undefined;
 		const at = shape && cellAt(model.get("position"), shape);
-		const where = at ? `${this.#nameOf([row, column])} at row ${at.row}, col ${at.column}` : "";
+		const name = there ? this.#nameOf([row, column]) : "";
+		const where = at ? `${name} at row ${at.row}, col ${at.column}` : name;
 		let words = "";
 		if (first && second) {
 			const numbers = MEASURES.map(({ value, text }) => {
