@@ -29,11 +29,24 @@ def run(options: argparse.Namespace) -> int:
 
 def list_methods(options: argparse.Namespace) -> list[list[str]]:
     """Name, title, cost and a line of each method."""
-    rows = [["name", "title", "passes through the network", "what it is"]]
+    rows = [["name", "title", "forward", "backward", "what n counts", "what it is"]]
     for method in (*attribution.METHODS.values(), *perturbation.METHODS.values()):
-        cost = str(method.cost).partition(";")[0] if method.cost else "unknown"
-        rows.append([method.name, method.title, cost, first_sentence(method)])
+        cost = method.cost
+        passes = ["?", "?", ""]
+        if cost is not None:
+            passes = [
+                counted(cost.forward, cost.forward_each),
+                counted(cost.backward, cost.backward_each),
+                cost.each,
+            ]
+        rows.append([method.name, method.title, *passes, first_sentence(method)])
     return rows
+
+
+def counted(once: int, each: int) -> str:
+    """Passes through the network, of which some are made n times: "1", "n", "2n + 1"."""
+    many = "n" if each == 1 else f"{each}n"
+    return " + ".join(part for part, there in ((many, each), (str(once), once or not each)) if there)
 
 
 def first_sentence(method: Method) -> str:

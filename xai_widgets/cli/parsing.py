@@ -81,6 +81,9 @@ examples:
   xai-widgets list methods
   xai-widgets list models
   xai-widgets list layers --model scenes_resnet
+
+Methods are listed with the passes of one picture through the network, forward
+and backward. Where they say n, an option of the method says how many.
 """
 
 LAB = """\

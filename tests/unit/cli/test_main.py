@@ -13,7 +13,7 @@ import pytest
 
 import xai_widgets
 from xai_widgets.cli import lab, listing, networks
-from xai_widgets.cli.parsing import METRICS, make_parser
+from xai_widgets.cli.parsing import METRICS, make_parser, parse
 
 COMMANDS = ("explain", "evaluate", "list", "lab")
 OWN = ("--model", "own:model")
@@ -49,6 +49,14 @@ def test_examples_run(words, cli, scene_file, monkeypatch):
     for option in ("-o", "--csv"):
         if option in words:
             assert Path(words[words.index(option) + 1]).stat().st_size > 0
+
+
+def test_what_the_readme_shows_is_understood():
+    readme = (Path(__file__).resolve().parents[3] / "README.md").read_text(encoding="utf-8")
+    shown = [
+        shlex.split(line, comments=True)[1:] for line in re.findall(r"^xai-widgets .*$", readme, re.MULTILINE)
+    ]
+    assert {parse(words).module for words in shown} == {"explain", "evaluate", "listing", "lab"}
 
 
 @pytest.mark.parametrize("words", [["--help"], [], *([name, "--help"] for name in COMMANDS)], ids=" ".join)

@@ -1,5 +1,7 @@
 """Lists, tables, drawings, and files that appear when they are complete."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from xai_widgets import attribution, perturbation
-from xai_widgets.cli import drawing, outputs
+from xai_widgets.cli import drawing, listing, outputs
 from xai_widgets.cli.failures import Failure, Mistake
 from xai_widgets.views.colors import color_table
 
@@ -19,8 +21,17 @@ def test_every_method_is_listed_with_title_cost_and_a_line(cli):
     for line, method in zip(lines, every, strict=True):
         assert line.startswith(f"{method.name} ")
         assert f" {method.title} " in line
-        assert "forward" in line
+        assert re.search(
+            rf"  {re.escape(listing.counted(method.cost.forward, method.cost.forward_each))}  ", line
+        )
         assert line.endswith(method.__doc__.strip().partition("\n\n")[0].split()[-1])
+
+
+@pytest.mark.parametrize(
+    ("once", "each", "told"), [(1, 0, "1"), (0, 0, "0"), (0, 1, "n"), (1, 1, "n + 1"), (1, 2, "2n + 1")]
+)
+def test_passes_in_words(once, each, told):
+    assert listing.counted(once, each) == told
 
 
 def test_networks_are_listed_that_tell_classes(cli):
