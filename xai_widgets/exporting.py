@@ -169,7 +169,7 @@ def _pack(widget: DOMWidget, states: dict[str, dict[str, Any]]) -> bytes:
                 f"the page would hold {given['model_name']} of {given['model_module']}, wanted widgets of ipywidgets "
                 "and anywidget only"
             )
-        state = dict(given["state"])
+        state = _titled(dict(given["state"]))
         for buffer in given.get("buffers", ()):
             data = base64.b64decode(buffer["data"])
             index, _ = blobs.setdefault(hashlib.sha256(data).digest(), (len(blobs), data))
@@ -190,6 +190,14 @@ def _pack(widget: DOMWidget, states: dict[str, dict[str, Any]]) -> bytes:
     }
     head = json.dumps(header, separators=(",", ":")).encode()
     return b"".join([struct.pack("<I", len(head)), head, *(data for _, data in blobs.values())])
+
+
+def _titled(state: dict[str, Any]) -> dict[str, Any]:
+    """A state with the titles of its tabs as a list: ipywidgets 7 has them by number, the page is that of 8."""
+    if "_titles" in state and "titles" not in state:
+        titles = state.pop("_titles")
+        state["titles"] = [titles.get(str(number), "") for number in range(len(state["children"]))]
+    return state
 
 
 def _asleep(widget: DOMWidget) -> set[str]:

@@ -1,41 +1,24 @@
 """Fixtures of the browser tests: one Chromium and one server of each kind a session, started when first used."""
 
-import os
-import shutil
 from pathlib import Path
 
 import pytest
 from afm import AfmPage
 from app_hosts import AppPage
+from chromium_browser import launched
 from hosts import PAGE_PATIENCE, JupyterServer, NotebookHost, screenshot
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 expect.set_options(timeout=PAGE_PATIENCE * 1000)
 
-CHROMIUM_NAMES = (
-    *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-    "/Applications/Chromium.app/Contents/MacOS/Chromium",
-)
-#: What keeps Chromium quiet and lets it run as root and in a container.
-CHROMIUM_ARGUMENTS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
-]
 OPEN_PAGES = pytest.StashKey[list]()
 
 
 @pytest.fixture(scope="session")
 def chromium():
     """The browser of the system, without a window."""
-    names = (os.environ["CHROMIUM"],) if os.environ.get("CHROMIUM") else CHROMIUM_NAMES
-    executable = next((path for name in names if (path := shutil.which(name))), None)
-    if executable is None:
-        pytest.fail(f"no Chromium found (looked for {', '.join(names)}): run make system", pytrace=False)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGUMENTS)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 def _server(kind, tmp_path_factory):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from chromium_browser import launched
+from playwright.sync_api import expect
 
 ROOT = Path(__file__).resolve().parents[2]
 #: The largest wheel, in bytes: two networks of together 3 MB, bundles, code.
@@ -161,7 +164,36 @@ def test_a_clean_environment_can_use_the_wheel(clean, tmp_path):
     assert "used" in use(clean, tmp_path)
 
 
+@pytest.fixture
+def opened():
+    """Open a page from disk in Chromium, with the network off; fail for any request, message or error."""
+    trouble = []
+    with launched() as browser:
+        page = browser.new_context(viewport={"width": 1100, "height": 900}, offline=True).new_page()
+        page.on("pageerror", lambda error: trouble.append(str(error)))
+        page.on("console", lambda m: trouble.append(m.text) if m.type in ("error", "warning") else None)
+
+        def open_page(path):
+            page.goto(path.as_uri())
+            expect(page.locator("main")).not_to_have_attribute("aria-busy", "true")
+            return page
+
+        yield open_page
+    assert trouble == []
+
+
 # After the one above: it changes the same environment, for torch is too large to be installed twice.
-def test_the_oldest_widget_libraries_can_use_the_wheel(clean, tmp_path):
+def test_the_oldest_widget_libraries_can_use_the_wheel(clean, tmp_path, opened):
     install(clean, *OLDEST)
     assert "used" in use(clean, tmp_path, *OLDEST)
+    page = opened(tmp_path / "page.html")
+    # The state is that of the oldest libraries, the front end of the page that of today's.
+    heatmap = page.locator(".xw-heatmap-view").first
+    expect(heatmap).to_contain_text("90 %")
+    page.locator(".noUi-handle").first.focus()
+    page.keyboard.press("ArrowLeft")
+    expect(heatmap).to_contain_text("80 %")
+    expect(page.locator(".xw-curve-view").first).to_contain_text(re.compile(r"AUC \d\.\d{3}"))
+    for name, view in (("Attribution", "map-grid"), ("Deletion", "curve"), ("Similarity", "similarity")):
+        page.get_by_role("tab", name=name).click()
+        expect(page.locator(f".xw-{view}-view:visible").last).to_be_visible()

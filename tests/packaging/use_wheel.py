@@ -8,7 +8,11 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import ipywidgets
 import torch
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.display import display
+from IPython.utils.capture import capture_output
 
 import xai_widgets
 from xai_widgets import attribution, views
@@ -56,5 +60,33 @@ assert explorer.wait(300), "the curves were not computed in five minutes"
 assert explorer.run_bar.status == "done", f"{explorer.run_bar.status}: {explorer.run_bar.error}"
 assert explorer.curves.y.shape == (2, 9), explorer.curves.y.shape
 assert torch.isfinite(torch.from_numpy(explorer.curves.y)).all(), "a curve has gaps"
+
+# What a person composes of it, and the page that is made of that: test_wheel.py opens it.
+pictures = torch.rand(2, 3, *model.size)
+options = {
+    "deletion": {"methods": ["gradient"], "steps": 8},
+    "attribution": {"methods": ["gradient", "grad_cam"]},
+}
+board = xai_widgets.dashboard(
+    model, pictures, explorers=["attribution", "deletion", "similarity"], options=options
+)
+for name in ("deletion", "similarity", "attribution"):
+    board.show(name)
+    assert board.wait(300), f"{name} was not computed in five minutes"
+    assert board.made[name].run_bar.error == "", f"{name}: {board.made[name].run_bar.error}"
+slider = ipywidgets.FloatSlider(value=0.9, min=0, max=1, step=0.1, description="opacity")
+xai_widgets.link((slider, "value"), (explorer, "opacity"))
+xai_widgets.link(explorer, board, "position")
+made = xai_widgets.export(ipywidgets.VBox([slider, explorer, board]), "page.html", title="Composed")
+assert made.widgets > 20, made
+
+shell = InteractiveShell.instance()
+for widget in (heatmap, explorer, board):
+    with capture_output(stdout=False, stderr=False) as captured:
+        display(widget)
+    (output,) = captured.outputs
+    kept = {"text/plain", "image/png", "application/vnd.jupyter.widget-view+json"}
+    assert set(output.data) == kept, f"{type(widget).__name__} leaves {sorted(output.data)} in its cell"
+board.close()
 explorer.close()
 print("used", ", ".join(shown))
