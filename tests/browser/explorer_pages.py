@@ -1,0 +1,103 @@
+"""Every explorer, and the dashboard of all of them, as exported pages: small searches, so that all take seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import xai_widgets as xw
+from xai_widgets.data import low_resolution, scenes
+from xai_widgets.inverse import SolverSettings
+from xai_widgets.perturbation import ExtremalSettings
+
+#: Longest wait for one explorer, in seconds.
+PATIENCE = 120
+AREAS = (0.05, 0.1, 0.2, 0.4)
+LAM = (0.1, 1.0, 10.0)
+QUICK = ExtremalSettings(steps=10, scan=3)
+SOLVER = SolverSettings(steps=10)
+
+
+def _pictures(number: int, split: str = "test") -> list[Any]:
+    return [scenes.scene(n, split=split, background="photograph").image for n in range(number)]
+
+
+def _deletion(model: xw.ImageModel) -> Any:
+    return xw.DeletionExplorer(model, _pictures(1), ["gradient", "grad_cam", "guided_backprop"], steps=8)
+
+
+def _extremal(model: xw.ImageModel) -> Any:
+    return xw.ExtremalExplorer(model, _pictures(1), areas=AREAS, settings=QUICK)
+
+
+def _inverse(model: xw.ImageModel) -> Any:
+    return xw.InverseExplorer(
+        model, _pictures(1), lam=LAM, settings=SOLVER, methods=["gradient", "guided_backprop"]
+    )
+
+
+def _regression_inverse(_model: xw.ImageModel) -> Any:
+    picture = low_resolution.picture("astronaut")[:, :, 60:124, 160:224]
+    return xw.RegressionInverseExplorer(xw.load("scenes_sr"), picture, scale=2, lam=LAM, settings=SOLVER)
+
+
+def _attribution(model: xw.ImageModel) -> Any:
+    return xw.AttributionExplorer(model, _pictures(3), ["gradient", "guided_backprop", "grad_cam"])
+
+
+def _race(model: xw.ImageModel) -> Any:
+    return xw.MaskRace(model, _pictures(1), ["gradient", "grad_cam"], areas=AREAS)
+
+
+def _brush(model: xw.ImageModel) -> Any:
+    return xw.PerturbationBrush(model, _pictures(1), start="grad_cam", settings=QUICK)
+
+
+def _channel(model: xw.ImageModel) -> Any:
+    images = _pictures(12, "train")
+    return xw.ChannelExplorer(model, _pictures(1), layer="stage3", images=images, settings=QUICK, rows=6)
+
+
+def _similarity(model: xw.ImageModel) -> Any:
+    return xw.SimilarityExplorer(
+        model, _pictures(4), layers=["stage2", "stage3"], components=3, corpus=_pictures(12, "train")
+    )
+
+
+def _dashboard(model: xw.ImageModel) -> Any:
+    options = {
+        "attribution": {"methods": ["gradient", "grad_cam"]},
+        "deletion": {"methods": ["gradient"], "steps": 8},
+    }
+    board = xw.dashboard(model, _pictures(3), options=options)
+    board.show("deletion")
+    board.wait(PATIENCE)
+    board.show("attribution")
+    return board
+
+
+EXPLORERS: dict[str, Callable[[xw.ImageModel], Any]] = {
+    "deletion": _deletion,
+    "extremal": _extremal,
+    "inverse": _inverse,
+    "regression_inverse": _regression_inverse,
+    "attribution": _attribution,
+    "race": _race,
+    "brush": _brush,
+    "channel": _channel,
+    "similarity": _similarity,
+    "dashboard": _dashboard,
+}
+
+
+def export(name: str, model: xw.ImageModel, folder: Path) -> Path:
+    """Compute an explorer, write it as a page to ``folder``, and return the file."""
+    explorer = EXPLORERS[name](model)
+    try:
+        assert explorer.wait(PATIENCE), f"the {name} explorer took longer than {PATIENCE} s"
+        bar = getattr(explorer, "run_bar", None)
+        assert bar is None or bar.status in ("idle", "done"), f"{name}: {bar.error}"
+        return xw.export(explorer, folder / f"{name}.html").path
+    finally:
+        explorer.close()
