@@ -100,6 +100,14 @@ EXECUTE = """async ([code, expression, seconds]) => {
   return (await Promise.race([future.done, late])).content;
 }"""
 
+# Saves the notebook with the states of its widgets. The command of the settings menu is a switch that the server keeps.
+SAVE_WITH_WIDGETS = """async () => {
+  const { commands } = window.jupyterapp;
+  const name = '@jupyter-widgets/jupyterlab-manager:saveWidgetState';
+  if (!commands.isToggled(name)) await commands.execute(name);
+  await commands.execute('docmanager:save');
+}"""
+
 
 class CellError(AssertionError):
     """A cell, or code executed beside the cells, raised in the kernel; the message holds its traceback."""
@@ -311,6 +319,13 @@ class NotebookPage:
             if time.monotonic() > latest:
                 raise AssertionError(f"{expression} is {value!r} in the kernel, expected {expected!r}")
         return value
+
+    def save_with_widgets(self) -> Path:
+        """Save the notebook as "Save Widget State Automatically" does, and return its file."""
+        self.page.evaluate(SAVE_WITH_WIDGETS)
+        saved = self.server.files / self.name
+        assert "widget-state+json" in saved.read_text(encoding="utf-8")
+        return saved
 
     def shutdown_kernel(self) -> None:
         """End the kernel for good, as "Shut Down Kernel" does; the page stays as it is."""

@@ -293,20 +293,10 @@ def test_a_series_in_a_notebook_with_its_chart_with_and_without_a_kernel(lab):
     assert not [text for text in page.console if "xw" in text or "TypeError" in text]
 
 
-#: "Save Widget State Automatically" of the settings menu, then save.
-SAVE = """async () => {
-  await window.jupyterapp.commands.execute('@jupyter-widgets/jupyterlab-manager:saveWidgetState');
-  await window.jupyterapp.commands.execute('docmanager:save');
-}"""
-
-
 def test_a_saved_notebook_is_opened_again_and_answers_the_hand(lab):
     page = lab.open(CELLS, width=1200, height=1100)
     wanted = page.kernel_eval("[None if v != v else v for v in series.profile(grids, 3, (6, 6)).tolist()]")
-    page.page.evaluate(SAVE)
-    saved = lab.server.files / page.name
-    assert "widget-state+json" in saved.read_text(encoding="utf-8")
-    again = lab.open(saved, run=False, width=1200, height=1100)
+    again = lab.open(page.save_with_widgets(), run=False, width=1200, height=1100)
     stages = again.page.locator(".xw-patch-stage")
     expect(stages).to_have_count(5)
     again.shutdown_kernel()

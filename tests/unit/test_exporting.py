@@ -13,7 +13,7 @@ from networks import SharedInPlace, images, one_sentence, settle, wrap
 from traitlets import Unicode
 
 import xai_widgets as xw
-from xai_widgets.exporting import SHARED
+from xai_widgets.exporting import SHARED, _titled
 from xai_widgets.views import HeatmapView
 
 
@@ -129,3 +129,10 @@ def test_a_widget_of_another_library_is_named(heatmap, tmp_path):
         xw.export(widgets.HBox([heatmap, Foreign()]), tmp_path / "page.html")
     one_sentence(error)
     assert not (tmp_path / "page.html").exists()
+
+
+def test_tabs_of_ipywidgets_7_keep_their_titles():
+    state = {"children": ["a", "b", "c"], "_titles": {"0": "first", "2": "third"}}
+    assert _titled(state)["titles"] == ["first", "", "third"]
+    newer = {"children": ["a"], "titles": ("first",)}
+    assert _titled(dict(newer)) == newer

@@ -3,6 +3,8 @@
 import base64
 import io
 import logging
+import sys
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -150,3 +152,15 @@ def test_a_caption_stands_below_the_picture():
     assert np.array_equal(made[:12, :20], PIXELS)
     assert made.shape[1] >= SIZE
     assert all((made[12 + 15 * line : 27 + 15 * line] < 128).any() for line in range(2))
+
+
+def test_colab_is_told_where_its_widget_manager_is_for_boxes_too(monkeypatch):
+    url = "https://example.invalid/manager.js"
+    output = ModuleType("google.colab.output")
+    output._widgets = SimpleNamespace(_installed_url=None)
+    output.enable_custom_widget_manager = lambda: setattr(output._widgets, "_installed_url", url)
+    monkeypatch.setitem(sys.modules, "google.colab.output", output)
+    view = HeatmapView(image=PIXELS)
+    for widget in (view, Panel([HBox([view])])):
+        _, metadata = widget._repr_mimebundle_()
+        assert metadata[WIDGET] == {"colab": {"custom_widget_manager": {"url": url}}}
