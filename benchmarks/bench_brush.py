@@ -22,7 +22,7 @@ from playwright.sync_api import Page, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "browser"))
 import hosts
-from conftest import CHROMIUM_ARGUMENTS, CHROMIUM_NAMES
+from chromium_browser import CHROMIUM_ARGUMENTS, CHROMIUM_NAMES
 
 MODELS = {
     "scenes_resnet": "model = xw.load('scenes_resnet', device='cpu')",

@@ -46,7 +46,7 @@ from xai_widgets.similarity import Packed, activation_grids, pack, similarity_in
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "browser"))
 import hosts
 from bench_hand import WATCH, report
-from conftest import CHROMIUM_ARGUMENTS, CHROMIUM_NAMES
+from chromium_browser import CHROMIUM_ARGUMENTS, CHROMIUM_NAMES
 
 #: Layers of 28, 14 and 7 cells, and the kB of one sprite of each as published.
 LAYERS = {"layer2": 750, "layer3": 50, "layer4": 5}

@@ -7,17 +7,14 @@ The folder defaults to ``docs/images``, whose pictures are committed; the explor
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
-
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "browser"))
 import hosts  # noqa: E402
-from conftest import CHROMIUM_ARGUMENTS, CHROMIUM_NAMES  # noqa: E402
+from chromium_browser import launched  # noqa: E402
 
 #: Longest wait for an explorer to compute, seconds.
 PATIENCE = 900
@@ -39,12 +36,17 @@ ARGUMENTS = {
     "AttributionExplorer": 'model, [scenes.scene(n, split="test", background="photograph").image for n in range(5)]',
     "ChannelExplorer": 'model, scene.image, images=[scenes.scene(n, split="train", background="texture").image '
     'for n in range(60)], layer="stage3"',
+    "Dashboard": 'model, [scenes.scene(n, split="test", background="photograph").image for n in range(8)], '
+    'options={"attribution": {"methods": ["guided_backprop", "grad_cam"]}, '
+    '"deletion": {"methods": ["gradient", "guided_backprop", "grad_cam"]}}',
     "RegressionInverseExplorer": 'xw.load("scenes_sr"), '
     'low_resolution.picture("astronaut")[:, :, 60:188, 160:288], scale=2',
     "SimilarityExplorer": '[model, xw.load("scenes_vgg")], [scenes.scene(n, split="test", '
     'background="photograph").image for n in range(5)], layers={"scenes_resnet": "stage3", "scenes_vgg": "stage3"}, '
     "components=3, corpus=[scenes.scene(n).image for n in range(200)]",
 }
+#: The explorer, or those that a dashboard has made, have computed; the brush computes nothing before it is asked.
+DONE = "all(one.run_bar.status in ('idle', 'done') for one in getattr(explorer, 'made', {'': explorer}).values())"
 #: Explorer by explorer: the name of its pictures, and what is done before they are taken.
 PICTURES = {
     "DeletionExplorer": (
@@ -67,6 +69,11 @@ PICTURES = {
         "explorer.view.frame = explorer.view.marked = 4; "
         "explorer.view.position = [0.73, 0.35]; explorer.wait(60)",
     ),
+    "Dashboard": (
+        "dashboard",
+        "explorer.frame = 2; deletion = explorer.show('deletion'); explorer.wait(100); "
+        "deletion.curves.fraction = 0.06",
+    ),
     # Painted over the object, softly, as by hand.
     "PerturbationBrush": (
         "perturbation_brush",
@@ -82,9 +89,7 @@ def main() -> None:
     """Write NAME_light.png and NAME_dark.png for each explorer."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images"
     folder.mkdir(parents=True, exist_ok=True)
-    executable = next(path for name in CHROMIUM_NAMES if (path := shutil.which(name)))
-    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGUMENTS)
+    with tempfile.TemporaryDirectory() as scratch, launched() as browser:
         server = hosts.JupyterServer("lab", Path(scratch))
         try:
             for name in sys.argv[2:] or PICTURES:
@@ -92,8 +97,7 @@ def main() -> None:
                 given = ARGUMENTS.get(name, "model, scene.image")
                 cells = [cell.replace("{name}", name).replace("{arguments}", given) for cell in CELLS]
                 page = hosts.NotebookHost(browser, server).open(cells, width=1500, height=1800)
-                # The brush computes nothing before it is asked.
-                page.wait_for_kernel("explorer.run_bar.status in ('idle', 'done')", timeout=PATIENCE)
+                page.wait_for_kernel(DONE, timeout=PATIENCE)
                 page.kernel_exec(prepare)
                 for theme in ("light", "dark"):
                     page.theme(theme)
@@ -107,7 +111,6 @@ def main() -> None:
                 page.close()
         finally:
             server.stop()
-            browser.close()
 
 
 if __name__ == "__main__":
