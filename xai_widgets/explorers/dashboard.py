@@ -345,7 +345,7 @@ def dashboard(model: ImageModel, images: Any, **options: Any) -> Dashboard:
 
 
 def _wide() -> Layout:
-    return Layout(width="100%", min_width="0")
+    return Layout(width="100%", min_width="0", margin="0")
 
 
 def _views(widget: Any) -> list[View]:

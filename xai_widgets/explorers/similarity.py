@@ -13,7 +13,7 @@ from xai_widgets.explorers.base import picture, row_layout, stretch
 from xai_widgets.explorers.panel import Panel
 from xai_widgets.explorers.search import dropdown
 from xai_widgets.explorers.similarities import SimilarityResult, Wanted, similarities
-from xai_widgets.explorers.similarity_place import THUMBNAIL, PlacePanel, thumbnails
+from xai_widgets.explorers.similarity_place import THUMBNAIL, PlacePanel, hang
 from xai_widgets.model import ImageModel
 from xai_widgets.run import Run, Status, Worker
 from xai_widgets.similarity import GeometricSeries
@@ -257,12 +257,10 @@ class SimilarityExplorer(Panel):
             self.view.component_layer = result.wanted.column
             self.view.components = made.weights / (peak + (peak == 0))
             self.view.hidden = []
-        patches = thumbnails(top.patches(range(count)))
         with self.patches.hold_sync():
             head = result.head(result.wanted.column)
             self.patches.title = f"Top patches of the components of {head}, error {made.error:.1%}"
-            self.patches.pictures = picture(patches.nan_to_num(1.0).flatten(0, 1))
-            self.patches.columns = patches.shape[1]
+            hang(self.patches, top.patches(range(count)))
             self.patches.heads = [str(part + 1) for part in range(count)]
 
     def _follow(self) -> None:

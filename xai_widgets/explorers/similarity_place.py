@@ -106,11 +106,9 @@ class PlacePanel(Panel):
 
     def _draw(self, told: Told, result: SimilarityResult) -> None:
         if told.patches is not None:
-            small = thumbnails(told.patches)
             with self.channels.hold_sync():
                 self.channels.title = told.title
-                self.channels.columns = small.shape[1]
-                self.channels.pictures = picture(small.nan_to_num(1.0).flatten(0, 1))
+                hang(self.channels, told.patches)
                 self.channels.heads = [
                     f"channel {channel}: {value:.3g}"
                     for channel, value in zip(told.channels.tolist(), told.values.tolist(), strict=True)
@@ -144,6 +142,15 @@ def _tell(result: SimilarityResult, frame: int, column: int, cell: tuple[int, in
     at = f"row {cell[0]}, col {cell[1]}"
     title = f"Strongest channels of {result.head(column)} at {at}, and where they are strongest"
     return Told(title, column, channels, values, patches, matches)
+
+
+def hang(gallery: GalleryView, patches: Tensor) -> None:
+    """Show patches (M, k, C, s, s), M rows of k; one that is missing, all NaN, is grey and dimmed."""
+    small = thumbnails(patches).flatten(0, 1)
+    there = ~small.isnan().flatten(1).all(1)
+    gallery.columns = patches.shape[1]
+    gallery.pictures = picture(small.nan_to_num(0.5))
+    gallery.lit = None if there.all() else there.numpy()
 
 
 def thumbnails(patches: Tensor) -> Tensor:
