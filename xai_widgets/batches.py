@@ -6,7 +6,6 @@ network and the size of its images, so that the next computation begins there.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from xai_widgets.arguments import check_batch_size
+from xai_widgets.errors import tell
 from xai_widgets.model import ImageModel
 
 Item = TypeVar("Item")
@@ -84,10 +84,9 @@ def in_batches(
         if halved:
             halved = False
             _fitting.setdefault(model, {})[key] = number
-            warnings.warn(
+            tell(
                 f"memory ran out: {number} images of {' x '.join(map(str, key))} at a time fit through {model.name}, "
-                "and from now on no more are tried; batch_size= sets another number",
-                stacklevel=2,
+                "and from now on no more are tried; batch_size= sets another number"
             )
         del waiting[:number]
         yield part, made[0]

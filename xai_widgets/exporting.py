@@ -9,7 +9,6 @@ import html
 import json
 import re
 import struct
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from ipywidgets import DOMWidget
 from ipywidgets.embed import dependency_state
 
 from xai_widgets._version import __version__
+from xai_widgets.errors import tell
 from xai_widgets.explorers.joining import family
 from xai_widgets.views import RunBar
 from xai_widgets.views.base import STATIC
@@ -132,9 +132,8 @@ def export(widget: DOMWidget, path: str | Path, *, title: str = "") -> Exported:
         raise ValueError(f"path is {str(path)!r}, wanted a file in a folder that exists, such as 'page.html'")
     running = [part for part in family(widget) if isinstance(part, RunBar) and part.status == "running"]
     if running:
-        warnings.warn(
-            f"{len(running)} of the computations still run: the page holds what is there, wait() for all of it",
-            stacklevel=2,
+        tell(
+            f"{len(running)} of the computations still run: the page holds what is there, wait() for all of it"
         )
     states = dependency_state([widget], drop_defaults=False)
     packed = gzip.compress(_pack(widget, states), mtime=0)

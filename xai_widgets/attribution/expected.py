@@ -167,7 +167,6 @@ def _expected(
             f"{wanted}, wanted the same: more than {samples} samples come nearer"
         ),
         rounding=ROUNDING * made.abs().sum((1, 2, 3)),
-        level=5,
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 
 from torch import Tensor
+
+from xai_widgets.errors import tell
 
 #: What is said of a sum and of what it should be.
 Words = Callable[[str, str], str]
@@ -18,7 +19,6 @@ def with_gap(
     words: Words,
     *,
     rounding: Tensor | float = 0.0,
-    level: int = 4,
 ) -> Tensor:
     """Give an attribution its ``gap``, how far it is from the sum that its method promises.
 
@@ -34,8 +34,6 @@ def with_gap(
         ``words(sum, wanted)`` makes the warning of both numbers.
     rounding : Tensor (N,) or float, default 0.0
         What a sum may be off besides.
-    level : int, default 4
-        How many calls above this one the user's own line is.
 
     Returns
     -------
@@ -47,6 +45,6 @@ def with_gap(
     excess = gap.abs() - tolerance * wanted.abs() - rounding
     worst = int(excess.argmax())
     if excess[worst] > 0:
-        warnings.warn(words(f"{total[worst].item():.3g}", f"{wanted[worst].item():.3g}"), stacklevel=level)
+        tell(words(f"{total[worst].item():.3g}", f"{wanted[worst].item():.3g}"))
     setattr(made, "gap", gap)  # noqa: B010 - a tensor has no such attribute of its own
     return made

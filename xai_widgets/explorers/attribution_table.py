@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,12 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xai_widgets.attribution import Method
+from xai_widgets.errors import ExplanationWarning
 from xai_widgets.explorers.search import spatial_layers
 from xai_widgets.model import ImageModel
 from xai_widgets.views.map_grid_view import MapCell
 
-#: Where our methods warn from.
-PACKAGE = str(Path(__file__).parent.parent)
 #: How many columns of layers there are, if no layers are named.
 LAYERS = 6
 
@@ -115,10 +113,10 @@ def own_warnings() -> Iterator[list[str]]:
     """
     notes: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
+        warnings.simplefilter("always", ExplanationWarning)
         yield notes
     for one in caught:
-        if one.category is UserWarning and one.filename.startswith(PACKAGE):
+        if issubclass(one.category, ExplanationWarning):
             notes.append(str(one.message))
         else:
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from xai_widgets.arguments import device_of
+from xai_widgets.errors import tell
 from xai_widgets.images import to_images
 from xai_widgets.inverse.solver import Cost, Solution, SolverSettings, minimise
 from xai_widgets.inverse.units import Unit, find_units
@@ -151,10 +151,9 @@ class Inverted:
     def warn(self) -> None:
         """Name the units that did not converge in a warning, if there are any."""
         if self.unconverged:
-            warnings.warn(
+            tell(
                 f"{len(self.unconverged)} of {len(self.units)} units did not converge: {', '.join(self.unconverged)}; "
-                "more steps may lower their cost",
-                stacklevel=3,
+                "more steps may lower their cost"
             )
 
 

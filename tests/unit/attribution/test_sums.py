@@ -43,7 +43,7 @@ def test_where_nothing_is_promised_there_is_no_gap():
 def test_the_worst_image_is_said_where_it_is_beyond_the_tolerance_and_rounding():
     made, wanted = torch.tensor([[1.0, 1.0], [3.0, -1.0], [4.0, 1.0]]), torch.tensor([2.0, 2.1, 4.0])
     with pytest.warns(UserWarning, match="^5 for 4$") as told:
-        with_gap(made, wanted, 0.1, lambda total, wanted: f"{total} for {wanted}", level=2)
+        with_gap(made, wanted, 0.1, lambda total, wanted: f"{total} for {wanted}")
     assert told[0].filename == __file__
     assert made.gap.tolist() == pytest.approx([0.0, -0.1, 1.0])
     with warnings.catch_warnings():
@@ -55,6 +55,7 @@ def test_the_worst_image_is_said_where_it_is_beyond_the_tolerance_and_rounding()
 def test_a_warning_names_the_line_of_the_caller():
     network = settle(SharedInPlace())
     network.fc.bias.data.fill_(100.0)
-    with pytest.warns(UserWarning, match="relevance") as told:
-        METHODS["lrp"](wrap(network), images(1), 1)
-    assert told[0].filename == __file__
+    for call in (METHODS["lrp"], METHODS["lrp"].saliency):
+        with pytest.warns(UserWarning, match="relevance") as told:
+            call(wrap(network), images(1), 1)
+        assert told[0].filename == __file__
