@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hosts import PAGE_PATIENCE, PATIENCE, _own_folders, notebook, screenshot
+from hosts import PAGE_PATIENCE, PATIENCE, Theme, _own_folders, notebook, screenshot
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
@@ -104,8 +104,9 @@ def voila(cells: Sequence[str], scratch: Path) -> AppServer:
     return AppServer(("voila", "app.ipynb", *options), "is running at", scratch, asks=icons)
 
 
-def marimo(cells: Sequence[str], scratch: Path) -> AppServer:
+def marimo(cells: Sequence[str], scratch: Path, theme: Theme = "light") -> AppServer:
     """Start marimo on an app of these cells, each the body of a function: it takes and returns what it names."""
+    (scratch / "pyproject.toml").write_text(f'[tool.marimo.display]\ntheme = "{theme}"\n')
     head = "import marimo\napp = marimo.App(width='full')\n"
     (scratch / "app.py").write_text("\n".join([head, *(f"@app.cell\n{cell.strip()}\n" for cell in cells)]))
     options = ("--headless", "--no-token", "--host=127.0.0.1", "--port={port}")
@@ -125,11 +126,19 @@ class AppPage:
         Addresses asked for outside the server; closing the page fails when there is one.
     """
 
-    def __init__(self, browser: Browser, server: AppServer, width: int = 1200, height: int = 1000) -> None:
+    def __init__(
+        self,
+        browser: Browser,
+        server: AppServer,
+        *,
+        width: int = 1200,
+        height: int = 1000,
+        scheme: Theme = "light",
+    ) -> None:
         self.server = server
         self.console: list[str] = []
         self.foreign: list[str] = []
-        self._context = browser.new_context(viewport={"width": width, "height": height})
+        self._context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
         self._context.set_default_timeout(PAGE_PATIENCE * 1000)
         self._context.set_default_navigation_timeout(PATIENCE * 1000)
         self.page: Page = self._context.new_page()

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from app_hosts import EXPLORER, VIEW, choose_class, drag_cursor, expect_map_drawn, hover, marimo
 from playwright.sync_api import expect
 
@@ -30,6 +31,17 @@ def test_a_view_lives_and_outlives_its_kernel(app, tmp_path):
     opened.server.stop()
     hover(page, 3, 5)
     expect(page.get_by_text("kernel: [0.42, 0.38]")).to_be_visible()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_view_has_the_theme_of_marimo_and_not_that_of_the_system(app, tmp_path, theme):
+    opened = app(marimo(VIEW_CELLS, tmp_path, theme), scheme="light" if theme == "dark" else "dark")
+    view = opened.page.locator(".xw-heatmap-view").first
+    expect(view).to_be_visible(timeout=60_000)
+    colours = view.evaluate("(el) => [getComputedStyle(el).backgroundColor, getComputedStyle(el).color]")
+    background, text = (sum(map(int, re.findall(r"\d+", colour)[:3])) / 765 for colour in colours)
+    assert (background < 0.2) == (theme == "dark")
+    assert abs(background - text) > 0.7
 
 
 def test_an_explorer_lives_and_outlives_its_kernel(app, tmp_path):
