@@ -20,7 +20,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # The kernel is the environment's own, whatever kernels the user has installed.
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: help lab test lint types js unit oracle browser notebooks wheel build format bench results system clean
+.PHONY: help lab test lint types js unit oracle browser notebooks wheel build docs format bench results system clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +62,10 @@ wheel: $(TEST) ## rules of the repository; the built wheel in a clean environmen
 build: $(TEST) $(NODE_MODULES) ## rebuild the bundled JavaScript in xai_widgets/static
 	$(PY) scripts/bundles.py
 
+docs: $(TEST) ## the documentation site with its live pages, in build/site (some minutes)
+	OMP_NUM_THREADS=1 $(PY) scripts/live.py
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
 format: $(TEST) ## put Python files in style, and notebooks without their outputs
 	$(PY) -m ruff check --fix
 	$(PY) -m ruff format
@@ -79,7 +83,7 @@ system: $(TEST) ## Chromium and Node: installed as root on Debian, else named wi
 	@sh scripts/system.sh chromium node
 
 clean: ## remove the environment and everything built (the committed bundles stay)
-	rm -rf .venv js/node_modules build dist test-results .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv js/node_modules build dist docs/live test-results .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(DEMO): pyproject.toml scripts/venv.sh

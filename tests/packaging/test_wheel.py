@@ -14,9 +14,13 @@ import pytest
 from chromium_browser import launched
 from playwright.sync_api import expect
 
+import xai_widgets
+
 ROOT = Path(__file__).resolve().parents[2]
 #: The largest wheel, in bytes: two networks of together 3 MB, bundles, code.
 LARGEST = 8_000_000
+#: The largest sdist: the same, and the sources of the bundles.
+LARGEST_SOURCE = 10_000_000
 #: The oldest widget libraries that are promised to work: what Colab ships.
 OLDEST = ["anywidget==0.9.19", "ipywidgets==7.7.1", "traitlets==5.7.1"]
 
@@ -117,10 +121,17 @@ def test_the_wheel_is_small(wheel):
     assert wheel.stat().st_size <= LARGEST
 
 
-def test_the_sdist_can_be_worked_with(dist):
+@pytest.fixture(scope="session")
+def source(dist):
+    """The path of the sdist, and the names in it below its one folder."""
     (path,) = dist.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
+    return path, names
+
+
+def test_the_sdist_can_be_worked_with(source):
+    path, names = source
     assert {
         "pyproject.toml",
         "README.md",
@@ -128,8 +139,27 @@ def test_the_sdist_can_be_worked_with(dist):
         "CHANGELOG.md",
         "js/package-lock.json",
         "js/build.mjs",
+        "CITATION.cff",
+        "notebooks/00_tour.ipynb",
     } <= names
-    assert [name for name in names if name.startswith(("tests/", ".venv", "js/node_modules"))] == []
+    assert {f"js/src/{file.name}" for file in (ROOT / "js" / "src").glob("*.js")} <= names
+    assert path.stat().st_size <= LARGEST_SOURCE
+
+
+def test_neither_holds_tests_or_what_is_built(source, names):
+    tests = ("tests/", "test-results/", "js/test/", "benchmarks/", "docs/")
+    built = (".venv", "js/node_modules", "build/", "dist/", ".git/")
+    assert [name for name in source[1] | names if name.startswith((*tests, *built))] == []
+    # Not by another way either: no picture, page or table of results is part of the package.
+    assert [
+        name for name in names if name.endswith((".png", ".jpg", ".html", ".csv", ".npy", ".pt", ".pth"))
+    ] == []
+
+
+def test_sdist_and_wheel_are_the_version(source, wheel):
+    version = xai_widgets.__version__
+    assert source[0].name == f"xai_widgets-{version}.tar.gz"
+    assert wheel.name == f"xai_widgets-{version}-py3-none-any.whl"
 
 
 def install(python, *what):

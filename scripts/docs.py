@@ -1,0 +1,115 @@
+"""What MkDocs does for this site beyond its plugins: the hooks that ``mkdocs.yml`` names.
+
+Notebooks become pages, with what ``scripts/live.py`` kept of their outputs; the changelog becomes a page; headings have
+the anchors that GitHub gives them, so that links work in both places; links of docstrings that are written for other
+tools become plain code.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = ROOT / "notebooks"
+#: What notebooks printed and showed, as `scripts/live.py` wrote it.
+OUTPUTS = ROOT / "docs" / "live" / "outputs.json"
+#: ``:class:`~xai_widgets.views.View``` after Markdown made code of its second half.
+ROLE = re.compile(r":(?:func|meth|class|mod|attr|data|exc):<code>~?([^<]*)</code>")
+#: A heading, or the edge of a block of code, in which no line is a heading.
+HEADING = re.compile(r"^(#{2,6}) (.*\S)\s*$|^(```)", re.MULTILINE)
+#: A link from a notebook or the changelog to a file of the repository.
+LINK = re.compile(r"\]\((?:\.\./)?docs/([^)\s]+)\)")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the notebooks, as pages and as files to take home, and the changelog."""
+    outputs = json.loads(OUTPUTS.read_text(encoding="utf-8")) if OUTPUTS.exists() else {}
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        text = notebook_page(
+            json.loads(path.read_text(encoding="utf-8")), path.name, outputs.get(path.stem, {})
+        )
+        files.append(File.generated(config, f"notebooks/{path.stem}.md", content=text))
+        files.append(File.generated(config, f"notebooks/{path.name}", abs_src_path=str(path)))
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    files.append(File.generated(config, "changelog.md", content=LINK.sub(r"](\1)", changes)))
+    outputs_file = files.get_file_from_path("live/outputs.json")
+    if outputs_file is not None:
+        files.remove(outputs_file)
+    return files
+
+
+def notebook_page(notebook: dict[str, Any], name: str, outputs: dict[str, dict[str, str]]) -> str:
+    """A notebook in Markdown.
+
+    Parameters
+    ----------
+    notebook : dict
+        The parsed ``.ipynb``.
+    name : str
+        Its file name, for those who want to run it.
+    outputs : dict of str to dict
+        By the id of a cell, the ``text`` that it printed and the ``page`` of the widget that it showed.
+    """
+    parts = []
+    for cell in notebook["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(LINK.sub(r"](../\1)", source))
+            continue
+        parts.append(f"```python\n{source}\n```")
+        shown = outputs.get(cell["id"], {})
+        if "text" in shown:
+            parts.append(f'<pre class="printed">{html.escape(shown["text"])}</pre>')
+        if "page" in shown:
+            parts.append(frame(f"../live/{shown['page']}", f"Output of cell {cell['id']}"))
+    title, *rest = parts
+    heading, _, introduction = title.partition("\n")
+    note = f"[Download this notebook]({name}){{ .download download }}"
+    return "\n\n".join([heading, note, introduction.strip(), *rest]) + "\n"
+
+
+def frame(address: str, title: str) -> str:
+    """A live page inside another, loaded when it comes near."""
+    return (
+        f'<iframe class="live" src="{address}" title="{html.escape(title)}" loading="lazy"></iframe>\n'
+        f'<p class="live-note"><a href="{address}">Open it alone</a>. It runs in this browser; '
+        "what needs the network is asleep.</p>"
+    )
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Give headings the anchors that GitHub gives them."""
+    return with_anchors(markdown)
+
+
+def with_anchors(markdown: str) -> str:
+    """Headings below the first level with their anchors: small letters, hyphens for spaces, a number if one recurs."""
+    seen: Counter[str] = Counter()
+    in_code = False
+
+    def anchored(found: re.Match[str]) -> str:
+        nonlocal in_code
+        if found[3]:
+            in_code = not in_code
+        if found[3] or in_code:
+            return found[0]
+        slug = re.sub(r"[^\w\- ]", "", found[2].lower()).replace(" ", "-")
+        number = seen[slug]
+        seen[slug] += 1
+        return f"{found[1]} {found[2]} {{ #{slug}{f'-{number}' if number else ''} }}"
+
+    return HEADING.sub(anchored, markdown)
+
+
+def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Show the links of docstrings as code, by the last part of their names where that is meant."""
+    return ROLE.sub(lambda found: f"<code>{found[1].rpartition('.')[2]}</code>", content)
