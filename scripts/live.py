@@ -14,6 +14,8 @@ import ast
 import contextlib
 import io
 import json
+import re
+import shutil
 import sys
 import time
 import warnings
@@ -168,15 +170,19 @@ def run_notebook(path: Path, folder: Path) -> dict[str, dict[str, str]]:
     """
     outputs: dict[str, dict[str, str]] = {}
     namespace: dict[str, Any] = {"__name__": "__main__"}
+    title = ""
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"])
         if cell["cell_type"] != "code":
+            headings = re.findall(r"^#+ (.*)$", source, re.MULTILINE)
+            title = headings[-1] if headings else title
             continue
-        text, value = run_cell("".join(cell["source"]), namespace)
+        text, value = run_cell(source, namespace)
         shown: dict[str, str] = {}
         if isinstance(value, widgets.DOMWidget):
             finished(*namespace.values(), value)
             shown["page"] = f"{cell['id']}.html"
-            xw.export(value, folder / shown["page"])
+            xw.export(value, folder / shown["page"], title=title)
         elif value is not None:
             text += repr(value)
         if text.strip():
@@ -207,6 +213,9 @@ def main() -> None:
     for name in names:
         if name not in every:
             sys.exit(unknown("explorer or notebook", name, every))
+    if names == every:
+        # Nothing is left of cells that are gone.
+        shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True, exist_ok=True)
     # What methods warn of is said in the explorers, too.
     warnings.simplefilter("ignore", UserWarning)

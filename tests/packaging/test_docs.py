@@ -164,7 +164,18 @@ def test_a_notebook_is_run_as_jupyter_runs_it(live, tmp_path):
         "cell-0": {"text": "said <b>\n7"},
         "cell-2": {"page": "cell-2.html"},
     }
-    assert "Heatmap view" in (tmp_path / "cell-2.html").read_text(encoding="utf-8")
+    assert "<title>Heatmap view</title>" in (tmp_path / "cell-2.html").read_text(encoding="utf-8")
+
+
+def test_a_page_has_the_heading_above_its_cell(live, tmp_path):
+    path = tmp_path / "one.ipynb"
+    given = notebook("import ipywidgets\nipywidgets.VBox()")
+    given["cells"].insert(
+        0, {"cell_type": "markdown", "id": "t", "source": ["# One\n", "\n", "## Boxes\n", "Text."]}
+    )
+    path.write_text(json.dumps(given), encoding="utf-8")
+    assert live.run_notebook(path, tmp_path) == {"cell-0": {"page": "cell-0.html"}}
+    assert "<title>Boxes</title>" in (tmp_path / "cell-0.html").read_text(encoding="utf-8")
 
 
 def test_a_failing_notebook_fails(live, tmp_path):
