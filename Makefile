@@ -50,7 +50,7 @@ unit: $(TEST) ## unit tests of the Python code
 oracle: $(TEST) ## equality with other implementations
 	$(PYTEST) tests/oracle $(PYTEST_ARGS)
 
-browser: $(TEST) ## the widgets in real JupyterLab, Notebook 7 and Chromium
+browser: $(TEST) $(NODE_MODULES) ## the widgets in real JupyterLab, Notebook 7 and Chromium
 	$(PYTEST) tests/browser $(PYTEST_ARGS)
 
 notebooks: $(TEST) ## every notebook, top to bottom (their files stay as they are)

@@ -50,6 +50,8 @@ def files(tmp_path_factory):
 @pytest.fixture
 def opened(chromium):
     """Open a file with the checks in it."""
+    if not AXE.exists():
+        pytest.fail("axe-core is missing: run npm ci in js", pytrace=False)
     contexts = []
 
     def open_page(path, theme="light", width=WIDE, **options):
