@@ -1,6 +1,7 @@
 """DeepLIFT equals Captum's on networks of modules that are used once, as far as those have no max-pool.
 
-Captum's max-pool does not sum to the change of the score on these networks: there the sum and the formulas are the test.
+Captum's max-pool does not sum to the change of the score on these networks: there the sum and the formulas are the
+test.
 """
 
 import copy

@@ -83,6 +83,8 @@ def test_what_asks_the_kernel_is_asleep_and_nothing_else(tmp_path):
     # Taken out of its explorer a part is itself.
     header, _ = unpacked(xw.export(explorer.method_picker, tmp_path / "page.html").path)
     assert header["asleep"] == []
+    header, _ = unpacked(xw.export(widgets.HBox([explorer.run_bar]), tmp_path / "page.html").path)
+    assert header["asleep"] == [explorer.run_bar.model_id]
 
 
 def test_a_computation_under_way_is_told(tmp_path):
