@@ -79,7 +79,7 @@ def test_a_release_is_checked_built_and_published_without_a_password():
     assert jobs["check"]["uses"] == "./.github/workflows/ci.yml"
     assert jobs["build"]["needs"] == "check"
     assert jobs["publish"]["needs"] == "build"
-    assert jobs["publish"]["environment"]["name"] == "pypi"
+    assert jobs["publish"]["environment"] == "pypi"
     # The right to publish is that of one job, which runs nothing of this repository.
     assert [name for name, job in jobs.items() if "permissions" in job] == ["publish"]
     assert jobs["publish"]["permissions"] == {"id-token": "write"}
