@@ -266,6 +266,8 @@ def test_an_interrupt_ends_the_program_at_once_and_leaves_nothing(tmp_path, phot
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A runner that was started in the background ignores the signal, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     said = ""
     while said != "still\n":
