@@ -16,6 +16,7 @@ from torch import Tensor
 
 from xai_widgets.attribution.gradient import score_gradient
 from xai_widgets.attribution.registry import max_abs, method
+from xai_widgets.errors import tell
 from xai_widgets.model import ImageModel
 from xai_widgets.rules import BackwardRules, deconv_relu, guided_relu
 
@@ -24,7 +25,8 @@ from xai_widgets.rules import BackwardRules, deconv_relu, guided_relu
 def relu_rules(model: ImageModel, title: str, **rules: Callable[[Tensor], Tensor]) -> Iterator[None]:
     """:class:`~xai_widgets.rules.BackwardRules` that have to meet a ReLU.
 
-    A network in which they met none is refused: its result would be the plain gradient, unsaid.
+    A network in which they met none is refused: its result would be the plain gradient, unsaid. One that has other
+    activations too is warned of.
     """
     with BackwardRules(**rules) as mode:
         yield
@@ -32,6 +34,11 @@ def relu_rules(model: ImageModel, title: str, **rules: Callable[[Tensor], Tensor
         raise ValueError(
             f"{title} changes the backward pass of ReLU and met none in {model.name}, wanted a network with ReLU; "
             "the nearest method is 'gradient'"
+        )
+    if mode.others:
+        tell(
+            f"{title} changes the backward pass of ReLU, and {model.name} has {' and '.join(sorted(mode.others))} too, "
+            "which keep their own: in part this is the plain gradient"
         )
 
 

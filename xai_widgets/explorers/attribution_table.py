@@ -117,7 +117,9 @@ def own_warnings() -> Iterator[list[str]]:
         yield notes
     for one in caught:
         if issubclass(one.category, ExplanationWarning):
-            notes.append(str(one.message))
+            # What a method says in each of its passes is said once.
+            if str(one.message) not in notes:
+                notes.append(str(one.message))
         else:
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 

@@ -20,6 +20,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from xai_widgets.rules.operations import (
+    ELEMENTWISE,
+    GATES,
     MAX_POOL,
     MAX_POOL_WITH_SWITCHES,
     is_bounded,
@@ -51,6 +53,8 @@ class BackwardRules(TorchFunctionMode):
     ----------
     met : dict of str to int
         How often each rule was used: a rule that met nothing has changed nothing.
+    others : set of str
+        The activations that were met and are no ReLU, but for those of gates: they keep their own backward.
     """
 
     def __init__(self, *, relu: ReluRule | None = None, max_pool: PoolRule | None = None) -> None:
@@ -58,6 +62,7 @@ class BackwardRules(TorchFunctionMode):
         self._relu = relu
         self._max_pool = max_pool
         self.met = {"relu": 0, "max_pool": 0}
+        self.others: set[str] = set()
 
     def __torch_function__(
         self,
@@ -84,6 +89,9 @@ class BackwardRules(TorchFunctionMode):
             self.met["max_pool"] += 1
             y, switches = func(*args, **kwargs)
             return self._max_pool(y), switches
+        name = getattr(func, "__name__", "").rstrip("_")
+        if name in ELEMENTWISE and name not in GATES:
+            self.others.add(name)
         return func(*args, **kwargs)
 
 

@@ -46,6 +46,8 @@ ELEMENTWISE = {
     "leaky_relu_", "logsigmoid", "mish", "prelu", "selu", "selu_", "sigmoid", "sigmoid_", "silu", "softplus",
     "softsign", "tanh", "tanh_",
 }  # fmt: skip
+#: Those of them that weigh what other layers say.
+GATES = {"hardsigmoid", "sigmoid", "tanh"}
 #: Where each of them takes ``inplace``.
 _INPLACE_AT = {
     F.relu: 1, F.relu6: 1, F.hardtanh: 3, F.hardsigmoid: 1, F.hardswish: 1, F.silu: 1, F.mish: 1, F.elu: 2, F.celu: 2,

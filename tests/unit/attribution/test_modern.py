@@ -10,6 +10,7 @@ from networks import images, one_sentence
 from torch import nn
 
 from xai_widgets.attribution import METHODS, deep_lift, integrated_gradients, lrp
+from xai_widgets.errors import ExplanationWarning
 from xai_widgets.model import ImageModel
 
 ACTIVATION = {"mobilenet_v3_small": "hardswish", "efficientnet_b0": "silu", "convnext_tiny": "layer_norm"}
@@ -87,6 +88,14 @@ def test_rules_of_relu_are_refused_where_there_is_none(model, method):
     with pytest.raises(ValueError, match="met none") as error:
         METHODS[method](model, images(1, size=64), 1)
     one_sentence(error)
+
+
+@pytest.mark.parametrize("method", ["deconvnet", "guided_backprop", "guided_grad_cam", "feedback_layers"])
+def test_rules_of_relu_say_what_keeps_its_own(model, method):
+    if not any(isinstance(part, nn.ReLU) for part in model.module.modules()):
+        pytest.skip(f"{model.name} has no ReLU")
+    with pytest.warns(ExplanationWarning, match="has hardswish too, which keep their own"):
+        METHODS[method](model, images(1, size=64), 1)
 
 
 def test_all_others_work(model):
