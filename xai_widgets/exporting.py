@@ -18,9 +18,9 @@ from ipywidgets.embed import dependency_state
 
 from xai_widgets._version import __version__
 from xai_widgets.errors import tell
-from xai_widgets.explorers.joining import family
 from xai_widgets.views import RunBar
 from xai_widgets.views.base import STATIC
+from xai_widgets.views.shown import family
 
 #: Texts of traits, such as the programs of views, that are kept once however many models have them, from this length.
 SHARED = 512

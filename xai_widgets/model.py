@@ -403,3 +403,11 @@ class ImageModel(nn.Module):
                 f"{self.name} returned {describe(output)}, wanted class scores of shape (N, classes) as floats"
             )
         return scores.to(torch.float32)
+
+
+def check_model(model: Any) -> None:
+    """TypeError for what is no ImageModel."""
+    if not isinstance(model, ImageModel):
+        raise TypeError(
+            f"model is {type(model).__name__}, wanted an ImageModel: ImageModel(module, mean=, std=)"
+        )

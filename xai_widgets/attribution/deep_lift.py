@@ -43,7 +43,7 @@ from xai_widgets.attribution.sums import with_gap
 from xai_widgets.errors import unknown
 from xai_widgets.images import check_baseline
 from xai_widgets.model import ImageModel
-from xai_widgets.rules import Norm, Operation, PropagationRules
+from xai_widgets.rules import Norm, Operation, PropagationRules, check_reached
 
 TITLE = "DeepLIFT"
 DeepLiftRule = Literal["rescale", "reveal_cancel", "reveal_cancel_dense"]
@@ -235,11 +235,7 @@ def deep_lift(
         revealing = isinstance(layers, _RevealCancel)
         pixels = torch.cat([x, way.clamp(min=0), way.clamp(max=0)]) if revealing else x.clone()
         scores = _scores(model, pixels, layers)
-        if not scores.requires_grad:
-            raise ValueError(
-                f"no gradient comes back through {model.name}, wanted a network whose scores depend on the pixels "
-                "by operations that have a rule"
-            )
+        check_reached(scores, model.name)
         start = torch.zeros_like(scores).scatter(1, target.repeat(len(pixels) // len(x))[:, None], 1)
         (multipliers,) = torch.autograd.grad(scores, pixels, start)
     if revealing:

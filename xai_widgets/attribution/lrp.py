@@ -30,7 +30,7 @@ from xai_widgets.attribution.registry import channel_sum, method
 from xai_widgets.attribution.relevance import Composite, Epsilon, Rule, ZBox, as_composite
 from xai_widgets.attribution.sums import with_gap
 from xai_widgets.model import ImageModel, Target
-from xai_widgets.rules import Norm, Operation, PropagationRules, fold, maker, precise
+from xai_widgets.rules import Norm, Operation, PropagationRules, check_reached, fold, maker, precise
 
 TITLE = "layer-wise relevance propagation"
 #: Of the score; a sum of relevances that is farther from it is said in a warning.
@@ -189,11 +189,7 @@ def relevance(model: ImageModel, x: Tensor, target: Tensor, composite: Composite
             norm=layers.norm,
         ):
             scores = model(pixels)
-        if not scores.requires_grad:
-            raise ValueError(
-                f"no gradient comes back through {model.name}, wanted a network whose scores depend on the pixels "
-                "by operations that have a rule"
-            )
+        check_reached(scores, model.name)
         score = scores.detach().gather(1, target[:, None])
         start = torch.zeros_like(scores).scatter(1, target[:, None], score)
         (found,) = torch.autograd.grad(scores, pixels, start)

@@ -36,7 +36,7 @@ from xai_widgets.attribution.pattern_moments import Moments
 from xai_widgets.attribution.registry import Cost, channel_sum, max_abs, method
 from xai_widgets.features.source import ImageSource
 from xai_widgets.model import ImageModel
-from xai_widgets.rules import Operation, PropagationRules, fold, maker, precise
+from xai_widgets.rules import Operation, PropagationRules, check_reached, fold, maker, precise
 from xai_widgets.run import Run, in_no_mode
 
 #: With what PatternNet begins, in the place of the score: in deep networks the signal grows by more than 38 orders of
@@ -273,11 +273,7 @@ def _pass(way: _Way, model: ImageModel, x: Tensor) -> tuple[Tensor, Tensor, list
         way.title, model.module, linear=layers.linear, scale=layers.scale, rectifier=layers.rectifier
     ):
         scores = model(pixels)
-    if not scores.requires_grad:
-        raise ValueError(
-            f"no gradient comes back through {model.name}, wanted a network whose scores depend on the pixels by "
-            "operations that have a rule"
-        )
+    check_reached(scores, model.name)
     nodes, seen = [scores.grad_fn], set()
     found = []
     while nodes:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from xai_widgets.attribution.foreign import adapt
 from xai_widgets.errors import unknown
-from xai_widgets.model import ImageModel, Target
+from xai_widgets.model import ImageModel, Target, check_model
 
 #: Makes the (N, H, W) map of an attribution (N, C, H, W).
 Reduce = Callable[[Tensor], Tensor]
@@ -135,10 +135,7 @@ class Method:
             Signed, in input or layer resolution, on the model's device. Of a method that promises a sum it has an
             attribute ``gap``, (N,): its sum less what is promised.
         """
-        if not isinstance(model, ImageModel):
-            raise TypeError(
-                f"model is {type(model).__name__}, wanted an ImageModel: ImageModel(module, mean=, std=)"
-            )
+        check_model(model)
         return self.function(model, *model.prepare(x, target), **options)
 
     def saliency(self, model: ImageModel, x: Any, target: Target = None, **options: Any) -> Tensor:

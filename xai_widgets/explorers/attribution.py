@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from ipywidgets import Checkbox, HBox, Layout
 from torch import Tensor
-from traitlets import Int, TraitError, validate
+from traitlets import Int, validate
 
 from xai_widgets import perturbation
 from xai_widgets.attribution import METHODS
@@ -21,10 +21,17 @@ from xai_widgets.explorers.attribution_table import (
     spread,
     takes_layer,
 )
-from xai_widgets.explorers.base import MethodLike, methods_by_name, picture, row_layout, stretch
+from xai_widgets.explorers.base import (
+    MethodLike,
+    existing_class,
+    methods_by_name,
+    picture,
+    row_layout,
+    stretch,
+)
 from xai_widgets.explorers.panel import Panel
 from xai_widgets.explorers.search import dropdown
-from xai_widgets.model import ImageModel, Target
+from xai_widgets.model import ImageModel, Target, check_model
 from xai_widgets.run import Run, Status, Worker
 from xai_widgets.views import ClassPicker, GalleryView, MapGridView, MethodPicker, RunBar, SliderView, View
 
@@ -128,10 +135,7 @@ class AttributionExplorer(Panel):
     ) -> None:
         # First of all: a constructor that raises is closed too.
         self._worker, self._parts = Worker(), ()
-        if not isinstance(model, ImageModel):
-            raise TypeError(
-                f"model is {type(model).__name__}, wanted an ImageModel: ImageModel(module, mean=, std=)"
-            )
+        check_model(model)
         if across not in get_args(Across):
             raise ValueError(f"across is {across!r}, wanted one of {', '.join(get_args(Across))}")
         if top < 1:
@@ -211,10 +215,7 @@ class AttributionExplorer(Panel):
 
     @validate("target")
     def _class_exists(self, proposal: dict[str, Any]) -> int:
-        try:
-            return self.model.class_index(proposal["value"])
-        except ValueError as error:
-            raise TraitError(str(error)) from error
+        return existing_class(self.model, proposal["value"])
 
     @property
     def images(self) -> Tensor:

@@ -14,7 +14,7 @@ from traitlets import link as link_in_python
 
 from xai_widgets.attribution import METHODS, Method, as_method
 from xai_widgets.explorers.panel import Panel
-from xai_widgets.model import ImageModel, Target
+from xai_widgets.model import ImageModel, Target, check_model
 from xai_widgets.run import Worker
 from xai_widgets.views import ClassPicker, RunBar, View
 
@@ -45,10 +45,7 @@ class Explorer(Panel):
     def __init__(self, model: ImageModel, image: Any, *, target: Target = None, **kwargs: Any) -> None:
         # First of all: a constructor that raises is closed too.
         self._worker, self._parts = Worker(), ()
-        if not isinstance(model, ImageModel):
-            raise TypeError(
-                f"model is {type(model).__name__}, wanted an ImageModel: ImageModel(module, mean=, std=)"
-            )
+        check_model(model)
         self.model = model
         self._x = one_image(model, image)
         index = int(model.targets(target, self._x)[0])
@@ -70,10 +67,7 @@ class Explorer(Panel):
 
     @validate("target")
     def _class_exists(self, proposal: dict[str, Any]) -> int:
-        try:
-            return self.model.class_index(proposal["value"])
-        except ValueError as error:
-            raise TraitError(str(error)) from error
+        return existing_class(self.model, proposal["value"])
 
     @property
     def image(self) -> Tensor:
@@ -137,6 +131,14 @@ def stretch(*parts: tuple[View, str]) -> None:
     """Give views their share of such a row, as in ``(view, "2 1 240px")``."""
     for part, flex in parts:
         part.layout = Layout(flex=flex, min_width="0", margin="0")
+
+
+def existing_class(model: ImageModel, value: Any) -> int:
+    """A class that a trait is set to, as its index; TraitError for one that the network does not have."""
+    try:
+        return model.class_index(value)
+    except ValueError as error:
+        raise TraitError(str(error)) from error
 
 
 def one_image(model: ImageModel, image: Any) -> Tensor:

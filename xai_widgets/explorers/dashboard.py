@@ -12,18 +12,19 @@ from traitlets import Int, TraitError, Unicode, validate
 
 from xai_widgets.errors import unknown
 from xai_widgets.explorers.attribution import AttributionExplorer
-from xai_widgets.explorers.base import Explorer, picture, row_layout, stretch
+from xai_widgets.explorers.base import Explorer, existing_class, picture, row_layout, stretch
 from xai_widgets.explorers.brush import PerturbationBrush
 from xai_widgets.explorers.channel import ChannelExplorer
 from xai_widgets.explorers.deletion import DeletionExplorer
 from xai_widgets.explorers.extremal import ExtremalExplorer
 from xai_widgets.explorers.inverse import InverseExplorer
-from xai_widgets.explorers.joining import family, link
+from xai_widgets.explorers.joining import link
 from xai_widgets.explorers.panel import Panel
 from xai_widgets.explorers.search import dropdown, spatial_layers
 from xai_widgets.explorers.similarity import SimilarityExplorer
-from xai_widgets.model import ImageModel, Target
+from xai_widgets.model import ImageModel, Target, check_model
 from xai_widgets.views import ClassPicker, GalleryView, View
+from xai_widgets.views.shown import family
 
 #: Names of explorers, what their tabs are called, and the question that each answers.
 EXPLORERS: dict[str, tuple[str, str]] = {
@@ -112,10 +113,7 @@ class Dashboard(Panel):
         # First of all: a constructor that raises is closed too.
         self.made: dict[str, Any] = {}
         self._parts: tuple[View, ...] = ()
-        if not isinstance(model, ImageModel):
-            raise TypeError(
-                f"model is {type(model).__name__}, wanted an ImageModel: ImageModel(module, mean=, std=)"
-            )
+        check_model(model)
         chosen = list(EXPLORERS) if explorers is None else list(explorers)
         for name in [*chosen, *(options or {})]:
             if name not in EXPLORERS:
@@ -128,7 +126,8 @@ class Dashboard(Panel):
         if layer is not None and layer not in self._layers:
             raise ValueError(unknown("layer with places", layer, self._layers))
         super().__init__(**kwargs)
-        self.target = int(model.targets(target, self._x[:1])[0])
+        self._predicted = int(model.targets(None, self._x[:1])[0])
+        self.target = self._predicted if target is None else int(model.targets(target, self._x[:1])[0])
         self.layer = layer or (self._layers[-1] if self._layers else "")
         self._make_controls()
         self._make_tabs(chosen)
@@ -175,10 +174,7 @@ class Dashboard(Panel):
 
     @validate("target")
     def _class_exists(self, proposal: dict[str, Any]) -> int:
-        try:
-            return self.model.class_index(proposal["value"])
-        except ValueError as error:
-            raise TraitError(str(error)) from error
+        return existing_class(self.model, proposal["value"])
 
     @validate("layer")
     def _layer_exists(self, proposal: dict[str, Any]) -> str:
@@ -200,7 +196,7 @@ class Dashboard(Panel):
     def _on_frame(self, number: int) -> None:
         self.image_picker.frame = number
         self.class_picker.hints = self.model.probs(self.image)[0].tolist()
-        self.target = int(self.model.targets(None, self.image)[0])
+        self._predicted = self.target = int(self.model.targets(None, self.image)[0])
         self._on_choice()
 
     def _on_choice(self) -> None:
@@ -281,8 +277,8 @@ class Dashboard(Panel):
         made = self.made[name]
         if isinstance(made, AttributionExplorer):
             made.image_picker.frame = self.frame
-            own = made.target is None and self.target == int(self.model.targets(None, self.image)[0])
-            if not own:
+            # As long as nothing else is chosen each image has its own class.
+            if made.target is not None or self.target != self._predicted:
                 made.target = self.target
             stops = made.layer_slider.labels
             if self.layer in stops and made.layer_slider.frame > 0:

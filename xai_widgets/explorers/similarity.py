@@ -14,7 +14,7 @@ from xai_widgets.explorers.panel import Panel
 from xai_widgets.explorers.search import dropdown
 from xai_widgets.explorers.similarities import SimilarityResult, Wanted, similarities
 from xai_widgets.explorers.similarity_place import THUMBNAIL, PlacePanel, hang
-from xai_widgets.model import ImageModel
+from xai_widgets.model import ImageModel, check_model
 from xai_widgets.run import Run, Status, Worker
 from xai_widgets.similarity import GeometricSeries
 from xai_widgets.similarity.components import MOST
@@ -301,10 +301,7 @@ class SimilarityExplorer(Panel):
 def _check_models(model: ImageModel | Sequence[ImageModel]) -> list[ImageModel]:
     models: list[Any] = list(model) if isinstance(model, list | tuple) else [model]
     for one in models:
-        if not isinstance(one, ImageModel):
-            raise TypeError(
-                f"model is {type(one).__name__}, wanted an ImageModel: ImageModel(module, mean=, std=)"
-            )
+        check_model(one)
     names = [one.name for one in models]
     if not models or len(set(names)) < len(names):
         raise ValueError(f"the networks are named {names}, wanted names that differ: ImageModel(..., name=)")

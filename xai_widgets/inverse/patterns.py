@@ -22,7 +22,7 @@ from xai_widgets.inverse.chain import EXACT, check_settings
 from xai_widgets.inverse.operation_wise import operation_wise
 from xai_widgets.inverse.solver import SolverSettings
 from xai_widgets.inverse.units import find_units
-from xai_widgets.model import ImageModel
+from xai_widgets.model import ImageModel, check_model
 from xai_widgets.run import Run, in_no_mode
 
 
@@ -106,10 +106,7 @@ def feature_patterns(
         For a unit that is unknown, with the nearest one, or no layer, a channel that it does not have, or as
         :func:`~xai_widgets.features.top_activations`.
     """
-    if not isinstance(model, ImageModel):
-        raise TypeError(
-            f"model is {type(model).__name__}, wanted an ImageModel: ImageModel(module, mean=, std=)"
-        )
+    check_model(model)
     limits = check_settings(settings)
     check_batch_size(batch_size)
     layers = {layer.name: layer for layer in model.layers()}

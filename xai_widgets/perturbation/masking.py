@@ -13,7 +13,7 @@ from torch import Tensor
 from xai_widgets.arguments import check_batch_size
 from xai_widgets.errors import unknown
 from xai_widgets.images import check_baseline
-from xai_widgets.model import ImageModel, Target
+from xai_widgets.model import ImageModel, Target, check_model
 from xai_widgets.perturbation.perturb import gaussian_blur
 
 Output = Literal["probability", "score"]
@@ -30,10 +30,7 @@ FILL_SIGMA = 10 / 224
 
 def prepare(model: ImageModel, x: Any, target: Target) -> tuple[Tensor, Tensor]:
     """The images (N, C, H, W) and their classes (N,); TypeError for what is no ImageModel."""
-    if not isinstance(model, ImageModel):
-        raise TypeError(
-            f"model is {type(model).__name__}, wanted an ImageModel: ImageModel(module, mean=, std=)"
-        )
+    check_model(model)
     x, target = model.prepare(x, target)
     # Of a caller in inference mode: no graph could be made of them.
     return (x.clone() if x.is_inference() else x), (target.clone() if target.is_inference() else target)

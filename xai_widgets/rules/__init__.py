@@ -5,13 +5,14 @@
 
 from xai_widgets.rules.backward import BackwardRules, deconv_relu, guided_relu, positive_gradient
 from xai_widgets.rules.folding import fold, maker, precise
-from xai_widgets.rules.propagation import Norm, Operation, PropagationRules
+from xai_widgets.rules.propagation import Norm, Operation, PropagationRules, check_reached
 
 __all__ = [
     "BackwardRules",
     "Norm",
     "Operation",
     "PropagationRules",
+    "check_reached",
     "deconv_relu",
     "fold",
     "guided_relu",

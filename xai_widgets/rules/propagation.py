@@ -244,6 +244,15 @@ class PropagationRules(TorchFunctionMode):
         return self._linear(both, _one(x), Operation(lambda a, w: w * a.sum(0)), run)
 
 
+def check_reached(scores: Tensor, name: str) -> None:
+    """ValueError for scores of a network that no gradient comes back from."""
+    if not scores.requires_grad:
+        raise ValueError(
+            f"no gradient comes back through {name}, wanted a network whose scores depend on the pixels by operations "
+            "that have a rule"
+        )
+
+
 def _with_weight(
     name: str, weight: Tensor, bias: Tensor | None, function: Callable[[Tensor, Tensor], Tensor]
 ) -> Operation:
