@@ -13,7 +13,7 @@ from xai_widgets.explorers.base import picture, row_layout, stretch
 from xai_widgets.explorers.panel import Panel
 from xai_widgets.explorers.search import dropdown
 from xai_widgets.explorers.similarities import SimilarityResult, Wanted, similarities
-from xai_widgets.explorers.similarity_place import THUMBNAIL, PlacePanel, hang
+from xai_widgets.explorers.similarity_place import THUMBNAIL, Asked, PlacePanel, hang
 from xai_widgets.model import ImageModel, check_model
 from xai_widgets.run import Run, Status, Worker
 from xai_widgets.similarity import GeometricSeries
@@ -276,9 +276,12 @@ class SimilarityExplorer(Panel):
 
     def look(self) -> None:
         """Tell of the first pin, or of the hovered place, what the kernel knows, in the background."""
+        if self._place() is not None:
+            self.panel.show(self._asked)
+
+    def _asked(self) -> Asked | None:
         place = self._place()
-        if place is not None:
-            self.panel.show(self.result, *place)
+        return None if place is None else Asked(self.result, *place)
 
     def _place(self) -> tuple[int, int, tuple[int, int]] | None:
         """The picture, the column and the cell of the first pin or of the hovered place, if it is there."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch.nn.functional as F
 from ipywidgets import Layout
@@ -50,6 +51,19 @@ class Told:
     matches: Matches | None
 
 
+class Asked(NamedTuple):
+    """A place to tell of.
+
+    ``result`` is what is known, ``frame`` and ``column`` are the picture and the column, and ``cell`` the row and the
+    column of the place in the grid of the latter.
+    """
+
+    result: SimilarityResult
+    frame: int
+    column: int
+    cell: tuple[int, int]
+
+
 class PlacePanel(Panel):
     """Two galleries about one place, filled on a thread of their own, where the latest place wins.
 
@@ -70,26 +84,27 @@ class PlacePanel(Panel):
         self.told: Told | None = None
         super().__init__([self.matches, self.channels])
 
-    def show(self, result: SimilarityResult, frame: int, column: int, cell: tuple[int, int]) -> None:
+    def show(self, asked: Callable[[], Asked | None]) -> None:
         """Tell of a place, in the background.
 
         Parameters
         ----------
-        result : SimilarityResult
-            What is known.
-        frame, column : int
-            The picture and the column.
-        cell : (int, int)
-            Row and column of the place in the grid of the latter.
+        asked : callable
+            What is known, and the place. It is called when its turn comes and not before: whoever asks last, from
+            whichever thread, is told of the place that is hovered then by all that is known then.
         """
+        answered: list[SimilarityResult] = []
 
         def play() -> Iterator[Told]:
-            yield _tell(result, frame, column, cell)
+            ask = asked()
+            if ask is not None:
+                answered.append(ask.result)
+                yield _tell(*ask)
 
         def on_snapshot(run: Run[Told]) -> None:
             self.told = run.latest
             if run.latest is not None:
-                self._draw(run.latest, result)
+                self._draw(run.latest, answered[0])
 
         self._worker.submit(lambda: Run(play(), total=1, name="place"), on_snapshot=on_snapshot)
 

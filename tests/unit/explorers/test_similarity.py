@@ -1,5 +1,7 @@
 """The similarity explorer without a browser: what its views are given, and what the kernel finds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -159,6 +161,22 @@ def test_the_corpus_is_searched_for_the_hovered_and_the_pinned_place(model, phot
     done(explorer)
     torch.testing.assert_close(explorer.panel.told.matches.values, wanted(1, "1", (0, 15)).values)
     assert explorer.result.indexes[0] is first
+    explorer.close()
+
+
+def test_of_a_place_is_told_by_all_that_is_known_when_its_turn_comes(model, photos, monkeypatch):
+    """One that was asked for before the corpus was indexed, and after the index was shown, must not show without it."""
+    explorer = done(SimilarityExplorer(model, photos, layers="1", corpus=photos))
+    known, asked = explorer.result, []
+    monkeypatch.setattr(explorer.panel._worker, "submit", lambda make_run, **_rest: asked.append(make_run))
+    explorer.result = replace(known, indexes={})
+    explorer.look()
+    explorer.result = known
+    explorer.view.unobserve_all()
+    explorer.view.position = [0.1, 0.9]
+    told = asked[0]().result(progress=False)
+    assert told.matches is not None
+    assert "row 14, col 1" in told.title
     explorer.close()
 
 
