@@ -27,11 +27,16 @@ def unknown(kind: str, given: object, choices: Iterable[str]) -> str:
     """
     names = list(choices)
     by_lower = {name.lower(): name for name in names}
-    near = difflib.get_close_matches(str(given).lower(), by_lower, n=3, cutoff=0.5)
+    # The repr of an object may be long, or fail.
+    printed = repr(given) if type(given) in (str, int, float, bool) else type(given).__name__
+    text = given[:200].lower() if isinstance(given, str) else printed
+    printed = printed if len(printed) <= 60 else f"{printed[:57]}..."
+    near = difflib.get_close_matches(text, by_lower, n=3, cutoff=0.5)
     if near:
-        return f"unknown {kind} {given!r}; did you mean {' or '.join(repr(by_lower[name]) for name in near)}?"
-    shown = ", ".join(names[:12]) + (f", ... ({len(names)} in all)" if len(names) > 12 else "")
-    return f"unknown {kind} {given!r}; wanted one of {shown or 'none: there are none'}"
+        return f"unknown {kind} {printed}; did you mean {' or '.join(repr(by_lower[name]) for name in near)}?"
+    few = names[: 12 if sum(map(len, names[:12])) < 240 else 3]
+    shown = ", ".join(few) + (f", ... ({len(names)} in all)" if len(names) > len(few) else "")
+    return f"unknown {kind} {printed}; wanted one of {shown or 'none: there are none'}"
 
 
 class ExplanationWarning(UserWarning):
