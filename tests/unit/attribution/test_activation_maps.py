@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from closeness import assert_close
 from networks import CLASSES, Concat, Functional, SharedInPlace, images, one_sentence, settle, wrap
 from torch import nn
 
@@ -23,7 +24,7 @@ def at(model, x, layer):
 
 
 def close(made, wanted):
-    torch.testing.assert_close(made.double(), wanted, rtol=1e-4, atol=1e-7 + 1e-5 * wanted.abs().max().item())
+    assert_close(made, wanted, dtype=torch.float32)
 
 
 # -- CAM --------------------------------------------------------------------------------------------------
@@ -221,7 +222,7 @@ def test_norm_grad_of_a_convolution_is_that_of_the_gradient_of_its_weights(optio
             alone = torch.zeros_like(gradient)
             alone[:, :, i, j] = gradient[:, :, i, j]
             (weights,) = torch.autograd.grad(convolution(given), convolution.weight, alone)
-            torch.testing.assert_close(made[0, 0, i, j], weights.norm(), rtol=1e-4, atol=1e-7)
+            assert_close(made[0, 0, i, j], weights.norm())
 
 
 def test_norm_grad_of_a_convolution_takes_the_last_one_and_nothing_else(model):

@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 import torch.nn.functional as F
+from closeness import assert_close, rounding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import Functional, SharedInPlace, Smooth, images, one_sentence, settle, wrap
@@ -36,11 +37,11 @@ def test_sum_and_product_by_their_formulas(method, model):
     maps = [enlarged(method(model, x, 1, layer=layer), x).nan_to_num(0) for layer in LAYERS]
     options = {"method": method, "layers": LAYERS, "weights": [1, 2, 5]}
     made = combine(model, x, 1, **options)
-    torch.testing.assert_close(made, (maps[0] + 2 * maps[1] + 5 * maps[2]) / 8, rtol=1e-4, atol=1e-6)
+    assert_close(made, (maps[0] + 2 * maps[1] + 5 * maps[2]) / 8)
     positive = [each.clamp(min=0) for each in maps]
     product = positive[0] ** (1 / 8) * positive[1] ** (2 / 8) * positive[2] ** (5 / 8)
     made = combine(model, x, 1, how="product", **options)
-    torch.testing.assert_close(made, product, rtol=1e-4, atol=1e-6)
+    assert_close(made, product)
 
 
 @given(st.integers(0, 10_000), st.lists(st.floats(0.01, 10), min_size=3, max_size=3))
@@ -50,30 +51,30 @@ def test_the_product_is_at_most_the_sum_and_both_are_within_the_maps(seed, weigh
     model, x = wrap(settle(SharedInPlace(), seed)), images(2, seed)
     options = {"layers": LAYERS, "weights": weights}
     added, multiplied = (combine(model, x, 1, how=how, **options) for how in ("sum", "product"))
-    assert (multiplied <= added + 1e-5).all()
+    assert (multiplied <= added + rounding(added)).all()
     assert (multiplied >= 0).all()
-    assert (added <= 1 + 1e-5).all()
+    assert (added <= 1 + rounding(1)).all()
 
 
 @pytest.mark.parametrize("how", ["sum", "product"])
 def test_a_layer_of_weight_0_counts_for_nothing_and_one_layer_is_its_own_map(how, model):
     x = images(2)
     one = combine(model, x, 1, layers=["block1"], how=how)
-    torch.testing.assert_close(one, enlarged(norm_grad(model, x, 1, layer="block1"), x))
+    assert_close(one, enlarged(norm_grad(model, x, 1, layer="block1"), x))
     made = combine(model, x, 1, layers=["conv1", "block1"], weights=[0.0, 3.0], how=how)
-    torch.testing.assert_close(made, one)
+    assert_close(made, one)
 
 
 def test_options_go_to_the_method_and_your_own_method_gets_the_layer(model):
     x = images(1)
     made = combine(model, x, 1, layers=["block1"], identity="3x3")
-    torch.testing.assert_close(made, enlarged(norm_grad(model, x, 1, layer="block1", identity="3x3"), x))
+    assert_close(made, enlarged(norm_grad(model, x, 1, layer="block1", identity="3x3"), x))
 
     def mine(model, x, target, layer):
         return model.activations(x, layer)[layer].sum(1)
 
     made = combine(model, x, 1, method=mine, layers=["block1"])
-    torch.testing.assert_close(made, enlarged(model.activations(x, "block1")["block1"], x))
+    assert_close(made, enlarged(model.activations(x, "block1")["block1"], x))
 
 
 def test_images_that_are_not_square_and_double_precision():
@@ -83,7 +84,7 @@ def test_images_that_are_not_square_and_double_precision():
     made = combine(single, x, 1)
     assert made.shape == (2, 1, 9, 7)
     precise = combine.function(double, x.double(), torch.tensor([1, 1]))
-    torch.testing.assert_close(made.double(), precise.double(), rtol=1e-4, atol=1e-5)
+    assert_close(made, precise, dtype=torch.float32)
 
 
 # -- the layers -------------------------------------------------------------------------------------------
@@ -115,21 +116,19 @@ def test_default_layers_are_the_last_of_each_resolution_that_everything_passes_t
 
 def test_the_default_is_all_depths_alike(model):
     x = images(2)
-    torch.testing.assert_close(
-        combine(model, x, 1), combine(model, x, 1, layers=depths(model), weights=[1, 1])
-    )
+    assert_close(combine(model, x, 1), combine(model, x, 1, layers=depths(model), weights=[1, 1]))
 
 
 # -- the weights ------------------------------------------------------------------------------------------
 
 
 def test_weights_by_depth_and_uniform_ones(model):
-    torch.testing.assert_close(layer_weights(model, LAYERS, "depth"), torch.tensor([1.0, 2, 3]) / 6)
+    assert_close(layer_weights(model, LAYERS, "depth"), torch.tensor([1.0, 2, 3]) / 6)
     # By the place in the network, not in the list.
-    torch.testing.assert_close(layer_weights(model, LAYERS[::-1], "depth"), torch.tensor([3.0, 2, 1]) / 6)
-    torch.testing.assert_close(layer_weights(model, LAYERS, "uniform"), torch.full((3,), 1 / 3))
+    assert_close(layer_weights(model, LAYERS[::-1], "depth"), torch.tensor([3.0, 2, 1]) / 6)
+    assert_close(layer_weights(model, LAYERS, "uniform"), torch.full((3,), 1 / 3))
     x = images(1)
-    torch.testing.assert_close(
+    assert_close(
         combine(model, x, 1, layers=LAYERS, weights="depth"),
         combine(model, x, 1, layers=LAYERS, weights=layer_weights(model, LAYERS, "depth")),
     )
@@ -145,7 +144,7 @@ def test_weights_by_the_spread_of_features(model):
         spreads.append(sum(far) / 7)
     wanted = torch.tensor(spreads) / sum(spreads)
     made = layer_weights(model, LAYERS, "feature_spread", images=x, batch_size=3)
-    torch.testing.assert_close(made, wanted, rtol=1e-4, atol=1e-6)
+    assert_close(made, wanted)
 
 
 class Telling(nn.Module):

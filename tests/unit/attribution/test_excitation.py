@@ -5,6 +5,7 @@ import warnings
 import pytest
 import torch
 import torch.nn.functional as F
+from closeness import assert_close, near, rounding
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -60,9 +61,9 @@ def test_shares_are_activation_times_weight_by_hand():
         return excitation_backprop(model, x, target, layer=layer).flatten().tolist()
 
     assert of(0, "hidden") == [1, 0]
-    assert of(0, "image") == pytest.approx([1.6 / 2, 0.4 / 2])
-    assert of(1, "hidden") == pytest.approx([2 / 2.4, 0.4 / 2.4])
-    assert of(1, "image") == pytest.approx([2 / 2.4 * 0.8 + 0.4 / 2.4, 2 / 2.4 * 0.2])
+    assert of(0, "image") == near([1.6 / 2, 0.4 / 2])
+    assert of(1, "hidden") == near([2 / 2.4, 0.4 / 2.4])
+    assert of(1, "image") == near([2 / 2.4 * 0.8 + 0.4 / 2.4, 2 / 2.4 * 0.2])
 
 
 def test_a_residual_network_by_hand_with_batch_norm_in_its_convolutions():
@@ -95,7 +96,7 @@ def test_a_residual_network_by_hand_with_batch_norm_in_its_convolutions():
     p = shared(p, a2.mean((2, 3)), network.fc.weight, F.linear)
     p = p[:, :, None, None] * a2 / a2.sum((2, 3), keepdim=True).clamp(min=1e-20)
     expected = back(network.block1, a0, back(network.block2, a1, p)).detach()
-    torch.testing.assert_close(made, expected, atol=1e-6, rtol=1e-4)
+    assert_close(made, expected)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -110,12 +111,7 @@ def test_batch_norm_is_that_of_the_convolution_before_it(seed):
     folded = nn.Sequential(fuse_conv_bn_eval(with_norm[0], with_norm[1]), *with_norm[2:])
     x = images(2)
     for layer in ("0", "image"):
-        torch.testing.assert_close(
-            quietly(wrap(with_norm), x, 1, layer=layer),
-            quietly(wrap(folded), x, 1, layer=layer),
-            atol=1e-6,
-            rtol=1e-4,
-        )
+        assert_close(quietly(wrap(with_norm), x, 1, layer=layer), quietly(wrap(folded), x, 1, layer=layer))
 
 
 # -- its sums ---------------------------------------------------------------------------------------------
@@ -142,8 +138,8 @@ def test_probabilities_sum_to_1_where_no_neuron_is_on_by_its_bias_alone(seed, na
         p = winning_probability(model, x, start, layer)
         assert (p >= 0).all()
         sums.append(p.flatten(1).sum(1))
-        torch.testing.assert_close(sums[-1], sums[0], atol=1e-4, rtol=0)
-    assert all(min(abs(total), abs(total - 1)) < 1e-4 for total in sums[0].tolist())
+        assert_close(sums[-1], sums[0], scale=1)
+    assert all(min(abs(total), abs(total - 1)) < rounding(1) for total in sums[0].tolist())
 
 
 @given(st.integers(0, 10_000), st.sampled_from(sorted(RELU_NETWORKS)))
@@ -151,7 +147,7 @@ def test_probabilities_sum_to_1_where_no_neuron_is_on_by_its_bias_alone(seed, na
 def test_whatever_the_biases_no_more_than_1_is_shared_out(seed, name):
     made = quietly(wrap(settle(RELU_NETWORKS[name](), seed)), images(2, seed), seed % CLASSES, layer="image")
     assert (made >= 0).all()
-    assert (probability_gap(made) >= -1e-4).all()
+    assert (probability_gap(made) >= -rounding(1)).all()
 
 
 def test_a_share_that_is_lost_is_told_with_the_sum():
@@ -173,7 +169,7 @@ def test_no_warning_where_nothing_is_lost_or_a_layer_has_paths_around_it():
     x = images(1, size=96)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert abs(probability_gap(excitation_backprop(model, x))) < 1e-4
+        assert abs(probability_gap(excitation_backprop(model, x))) < rounding(1)
         assert probability_gap(excitation_backprop(model, x, layer="stage3.1.conv2")) > 0.1
 
 
@@ -183,7 +179,7 @@ def test_below_0_it_begins_with_the_dual_of_a_score():
     made = winning_probability(wrap(network), x, start, "block1")
     with torch.no_grad():
         network.fc.weight.neg_()
-    torch.testing.assert_close(made, winning_probability(wrap(network), x, -start, "block1"))
+    assert_close(made, winning_probability(wrap(network), x, -start, "block1"))
 
 
 # -- contrastive ------------------------------------------------------------------------------------------
@@ -198,9 +194,9 @@ def test_contrast_is_what_the_dual_score_excites_less_by_hand():
 
     # The score 3 u - 2 v is excited by u, its dual 2 v - 3 u by v; u by 0.8 and 0.2 of the pixels, v by the first one.
     assert of(0, "hidden") == [1, 0]
-    assert of(0, "image") == pytest.approx([0, 0.2])
+    assert of(0, "image") == near([0, 0.2])
     # Nothing excites the dual of u + v.
-    assert of(1, "hidden") == pytest.approx([2 / 2.4, 0.4 / 2.4])
+    assert of(1, "hidden") == near([2 / 2.4, 0.4 / 2.4])
 
 
 def test_the_opposite_of_a_class_is_the_contrast_of_the_opposite_weights():
@@ -210,12 +206,12 @@ def test_the_opposite_of_a_class_is_the_contrast_of_the_opposite_weights():
     p, dual = (winning_probability(wrap(network), x, sign * start, "block1") for sign in (1, -1))
     p, dual = (each / each.sum((1, 2, 3), keepdim=True) for each in (p, dual))
     made = contrastive_excitation_backprop(wrap(network), x, [1, 2], layer="block1")
-    torch.testing.assert_close(made, (p - dual).relu())
+    assert_close(made, (p - dual).relu())
     with torch.no_grad():
         network.fc.weight.neg_()
     opposite = contrastive_excitation_backprop(wrap(network), x, [1, 2], layer="block1")
-    torch.testing.assert_close(made - opposite, p - dual)
-    torch.testing.assert_close(made.sum((1, 2, 3)), opposite.sum((1, 2, 3)))
+    assert_close(made - opposite, p - dual)
+    assert_close(made.sum((1, 2, 3)), opposite.sum((1, 2, 3)))
     assert ((made.sum((1, 2, 3)) > 0) & (made.sum((1, 2, 3)) < 1)).all()
 
 
@@ -328,7 +324,7 @@ def test_an_operation_is_the_same_however_it_is_written(kind):
     first, *others = [at_image(operation) for operation in ALIKE[kind]]
     assert first.sum() > 0
     for number, other in enumerate(others, 1):
-        torch.testing.assert_close(other, first, atol=1e-5, rtol=1e-3, msg=f"{kind} {number}")
+        assert_close(other, first, msg=f"{kind} {number}")
 
 
 def test_what_is_subtracted_excites_where_it_is_below_0():
@@ -344,7 +340,7 @@ def test_what_is_subtracted_excites_where_it_is_below_0():
     model, start = wrap(settle(network)), torch.eye(CLASSES)[[1, 2]]
     expected = winning_probability(model, images(2), start, "image")
     for operation in ALIKE["difference"]:
-        torch.testing.assert_close(at_image(operation), expected, atol=1e-6, rtol=1e-4)
+        assert_close(at_image(operation), expected)
 
 
 def test_a_scale_of_each_channel_is_that_of_the_convolution_before_it():
@@ -362,7 +358,7 @@ def test_a_scale_of_each_channel_is_that_of_the_convolution_before_it():
         lambda m, a, b: m.scale * a,
         lambda m, a, b: a.mul_(m.scale),
     ):
-        torch.testing.assert_close(at_image(operation), expected, atol=1e-6, rtol=1e-4)
+        assert_close(at_image(operation), expected)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from closeness import assert_close
 from hypothesis import given
 from hypothesis import strategies as st
 from networks import Linear, SharedInPlace, images, settle, wrap
@@ -17,9 +18,7 @@ def test_from_one_reference_a_linear_network_has_no_error():
     model, x = wrap(settle(Linear())), images(2)
     reference = images(1, seed=5)
     made = attribution.expected_gradients(model, x, [0, 3], references=reference, samples=3)
-    torch.testing.assert_close(
-        made, (x - reference) * attribution.gradient(model, x, [0, 3]), rtol=1e-4, atol=1e-6
-    )
+    assert_close(made, (x - reference) * attribution.gradient(model, x, [0, 3]))
 
 
 def test_many_draws_from_one_reference_are_integrated_gradients():
@@ -52,14 +51,14 @@ def test_references_may_be_images_of_any_kind():
     assert arrays[0].dtype == np.uint8
     made = attribution.expected_gradients(model, x, 1, references=arrays, samples=5)
     same = attribution.expected_gradients(model, x, 1, references=pixels.float() / 255, samples=5)
-    torch.testing.assert_close(made, same)
+    assert_close(made, same)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 50])
 def test_draws_do_not_hang_on_the_batch_size_but_on_the_seed(batch_size):
     model, x = wrap(settle(SharedInPlace())), images(2)
     made = attribution.gradient_shap(model, x, 1, samples=7, batch_size=batch_size)
-    torch.testing.assert_close(made, attribution.gradient_shap(model, x, 1, samples=7), rtol=1e-4, atol=1e-6)
+    assert_close(made, attribution.gradient_shap(model, x, 1, samples=7))
     assert not torch.equal(made, attribution.gradient_shap(model, x, 1, samples=7, seed=1))
 
 
@@ -141,4 +140,4 @@ def test_the_attribution_carries_its_gap():
         made = attribution.expected_gradients(model, x, [1, 2], references=references, samples=6)
     change = model.scores(x) - model.scores(references).mean(0)
     wanted = torch.stack([change[0, 1], change[1, 2]])
-    torch.testing.assert_close(made.gap, made.sum((1, 2, 3)) - wanted, rtol=1e-4, atol=1e-5)
+    assert_close(made.gap, made.sum((1, 2, 3)) - wanted)

@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 import torch.nn.functional as F
+from closeness import assert_close, near, rounding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import CLASSES, RELU_NETWORKS, Functional, SharedInPlace, images, one_sentence, settle, wrap
@@ -30,14 +31,10 @@ def without_biases(network):
 @pytest.mark.parametrize("network", RELU_NETWORKS.values())
 def test_without_iterations_it_is_the_linear_approximation(network):
     model, x = wrap(settle(network())), images(2)
-    torch.testing.assert_close(
-        feedback_layers(model, x, 1, iterations=0), gradient_x_input(model, x, 1), rtol=1e-4, atol=1e-6
-    )
+    assert_close(feedback_layers(model, x, 1, iterations=0), gradient_x_input(model, x, 1))
     layer = model.default_layer()
-    torch.testing.assert_close(
-        feedback_layers(model, x, 1, layer=layer, iterations=0),
-        linear_approximation(model, x, 1, layer=layer), rtol=1e-4, atol=1e-6,
-    )  # fmt: skip
+    made = feedback_layers(model, x, 1, layer=layer, iterations=0)
+    assert_close(made, linear_approximation(model, x, 1, layer=layer))
 
 
 @given(st.integers(0, 10_000), st.sampled_from(sorted(RELU_NETWORKS)))
@@ -48,7 +45,7 @@ def test_the_score_never_falls_and_more_iterations_never_lower_it(seed, name):
     scores = [model.scores(x)[:, 1]] + [
         feedback_layers(model, x, 1, iterations=iterations).sum((1, 2, 3)) for iterations in range(4)
     ]
-    slack = 1e-4 * scores[0].abs() + 1e-5
+    slack = rounding(*scores)
     assert ((scores[1] - scores[0]).abs() <= slack).all()
     for earlier, later in pairwise(scores):
         assert (later >= earlier - slack).all()
@@ -75,9 +72,9 @@ def test_of_one_layer_the_gates_are_open_where_the_weight_of_the_class_is_above_
         z = network.conv(x)
         wanted = z.relu() * weight
         pixels = x * F.conv_transpose2d(weight * (z > 0), network.conv.weight, padding=1)
-    torch.testing.assert_close(feedback_layers(model, x, 2), pixels, rtol=1e-4, atol=1e-6)
+    assert_close(feedback_layers(model, x, 2), pixels)
     at_conv = feedback_layers(model, x, 2, layer="conv")
-    torch.testing.assert_close(at_conv, wanted, rtol=1e-4, atol=1e-6)
+    assert_close(at_conv, wanted)
     highest = wanted.sum((1, 2, 3)) + network.fc.bias[2]
     assert (highest > model.scores(x)[:, 2]).all()
 
@@ -100,7 +97,7 @@ def test_gates_are_set_from_the_scores_down_and_again_with_what_they_let_through
             back = F.max_unpool2d(F.conv_transpose2d(back * z2, network.conv2.weight, padding=1), switches, 2)
             z1 = ((h1 > 0) & (back > 0)).float()
     made = feedback_layers(model, x, 3, iterations=2)
-    assert made.sum().item() == pytest.approx(score, rel=1e-4)
+    assert made.sum().item() == near(score)
     assert score > model.scores(x)[0, 3].item()
     with torch.no_grad():
         pooled, switches = F.max_pool2d(network.conv1(x).relu() * best[0], 2, return_indices=True)
@@ -109,7 +106,7 @@ def test_gates_are_set_from_the_scores_down_and_again_with_what_they_let_through
         wanted = x * F.conv_transpose2d(
             back * best[0] * (network.conv1(x) > 0), network.conv1.weight, padding=1
         )
-    torch.testing.assert_close(made, wanted, rtol=1e-4, atol=1e-6)
+    assert_close(made, wanted)
 
 
 @pytest.mark.parametrize("layer", ["image", "block1"])
@@ -120,7 +117,7 @@ def test_images_that_are_not_square_and_double_precision(layer):
     made = feedback_layers(single, x, 1, layer=layer)
     assert made.shape == (x.shape if layer == "image" else (2, 6, 5, 4))
     precise = feedback_layers.function(double, x.double(), torch.tensor([1, 1]), layer=layer)
-    torch.testing.assert_close(made.double(), precise.double(), rtol=1e-3, atol=1e-5)
+    assert_close(made, precise, dtype=torch.float32)
 
 
 def test_iterations_below_0_are_refused():

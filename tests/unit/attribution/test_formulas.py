@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from closeness import assert_close, near
 from hypothesis import given
 from hypothesis import strategies as st
 from networks import RELU_NETWORKS, SIZE, Concat, Functional, Linear, SharedInPlace, images, settle, wrap
@@ -32,14 +33,12 @@ def test_the_gradient_is_the_slope_of_the_score(network):
     model = wrap(settle(network()).double())
     x = images(1).double()
     made = attribution.gradient(model, x, 2)
-    torch.testing.assert_close(made, differences(model, x, 2).float(), rtol=1e-4, atol=1e-5)
+    assert_close(made, differences(model, x, 2).float())
 
 
 def test_gradient_x_input_is_the_product():
     model, x = wrap(settle(Functional())), images(2)
-    torch.testing.assert_close(
-        attribution.gradient_x_input(model, x, 1), x * attribution.gradient(model, x, 1)
-    )
+    assert_close(attribution.gradient_x_input(model, x, 1), x * attribution.gradient(model, x, 1))
 
 
 def test_saliency_maps_are_those_of_the_sources():
@@ -101,34 +100,32 @@ NEGATIVE = torch.tensor([0.2, 0.6]).view(1, 1, 1, 2)
     ],
 )
 def test_two_relus_by_hand(two, method, x, expected):
-    torch.testing.assert_close(
-        METHODS[method](two, x, 0).flatten(), torch.tensor(expected, dtype=torch.float32)
-    )
+    assert_close(METHODS[method](two, x, 0).flatten(), torch.tensor(expected, dtype=torch.float32))
 
 
 def test_integrated_gradients_by_hand(two):
     # Along alpha * x, u is positive throughout and v = 1.2 alpha - 0.5 from alpha = 5/12 on: at 7 of 12 points.
     made = attribution.integrated_gradients(two, X, 0, steps=12, quadrature="midpoint").flatten()
-    torch.testing.assert_close(made, torch.tensor([0.8 * (6 - 2 * 7 / 12), 0.4 * (-3 - 2 * 7 / 12)]))
+    assert_close(made, torch.tensor([0.8 * (6 - 2 * 7 / 12), 0.4 * (-3 - 2 * 7 / 12)]))
     gap = attribution.completeness_gap(two, made.view(1, 1, 1, 2), X, 0)
-    torch.testing.assert_close(gap, torch.zeros(1), atol=1e-6, rtol=0)
+    assert_close(gap, torch.zeros(1), scale=made)
 
 
 def test_the_completeness_gap_of_gnl_by_hand(two):
     made = attribution.guided_nonlinearity(two, X, 0, steps=12, quadrature="midpoint")
     # The way over v comes back negative and is cut at every point: what is left is 3 u.
-    torch.testing.assert_close(made.flatten(), torch.tensor([0.8 * 6, 0.4 * -3]))
+    assert_close(made.flatten(), torch.tensor([0.8 * 6, 0.4 * -3]))
     # S(x) - S(0) = 3 * 1.2 - 2 * 0.7 = 2.2; the attribution sums to 3 * 1.2 = 3.6.
     gap = attribution.completeness_gap(two, made, X, 0)
-    torch.testing.assert_close(gap, torch.tensor([1.4]))
+    assert_close(gap, torch.tensor([1.4]))
 
 
 def test_the_gap_against_another_baseline(two):
     # S(LOW) = 3 * 0.3; on the way from LOW to X u stays positive, and GNL gives 3 (u(X) - u(LOW)) = 2.7.
     made = attribution.guided_nonlinearity(two, X, 0, baseline=LOW[0])
-    torch.testing.assert_close(made.sum(), torch.tensor(2.7))
+    assert_close(made.sum(), torch.tensor(2.7))
     gap = attribution.completeness_gap(two, made, X, 0, baseline=LOW[0])
-    torch.testing.assert_close(gap, torch.tensor([2.7 - (2.2 - 0.9)]))
+    assert_close(gap, torch.tensor([2.7 - (2.2 - 0.9)]))
 
 
 # -- completeness -----------------------------------------------------------------------------------------
@@ -145,10 +142,8 @@ def test_integrated_gradients_of_a_linear_network_leave_no_gap(baseline, steps, 
         model, x, [0, 3], baseline=baseline, steps=steps, quadrature=quadrature
     )
     gap = attribution.completeness_gap(model, made, x, [0, 3], baseline=baseline)
-    assert gap.abs().max() < 1e-4
-    torch.testing.assert_close(
-        made, (x - baseline) * attribution.gradient(model, x, [0, 3]), rtol=1e-4, atol=1e-6
-    )
+    assert_close(gap, torch.zeros(2), scale=made.abs().sum())
+    assert_close(made, (x - baseline) * attribution.gradient(model, x, [0, 3]))
 
 
 @pytest.mark.parametrize("network", RELU_NETWORKS.values())
@@ -207,10 +202,10 @@ def test_a_path_of_one_point_is_the_gradient_there(method):
     inner = {"integrated_gradients": "gradient"}.get(method)
     made = METHODS[method](model, x, 1, steps=1)
     if inner:
-        torch.testing.assert_close(made, x * METHODS[inner](model, x, 1))
+        assert_close(made, x * METHODS[inner](model, x, 1))
     half = METHODS[method](model, x, 1, steps=2)
     middle = METHODS[method](model, x / 2, 1, steps=1) * 2
-    torch.testing.assert_close(half, (made + middle) / 2, rtol=1e-4, atol=1e-6)
+    assert_close(half, (made + middle) / 2)
 
 
 @given(steps=st.integers(1, 60), degree=st.integers(0, 3))
@@ -219,13 +214,13 @@ def test_nodes_integrate_what_they_promise(steps, degree):
         points, weights = nodes(quadrature, steps)
         assert len(points) == steps
         assert all(0 <= point <= 1 for point in points)
-        assert sum(weights) == pytest.approx(1)
+        assert sum(weights) == near(1)
         return sum(weight * point**degree for point, weight in zip(points, weights, strict=True))
 
     assert abs(integral("right") - 1 / (degree + 1)) <= 1 / steps + 1e-9
     assert abs(integral("midpoint") - 1 / (degree + 1)) <= degree / (steps**2) + 1e-9
     if 2 * steps - 1 >= degree:
-        assert integral("gauss_legendre") == pytest.approx(1 / (degree + 1))
+        assert integral("gauss_legendre") == near(1 / (degree + 1))
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 7, 100])
@@ -235,7 +230,7 @@ def test_the_batch_size_does_not_matter(method, batch_size):
     count = {"samples": 7} if method == "smoothgrad" else {"steps": 7}
     expected = METHODS[method](model, x, 1, **count)
     made = METHODS[method](model, x, 1, batch_size=batch_size, **count)
-    torch.testing.assert_close(made, expected, rtol=1e-4, atol=1e-6)
+    assert_close(made, expected)
 
 
 # -- guided nonlinearity ----------------------------------------------------------------------------------
@@ -256,9 +251,7 @@ def test_gnl_is_integrated_gradients_where_no_gradient_is_negative(network):
     model = wrap(make_positive(network), mean=[0.4, 0.45, 0.5], std=[0.25, 0.2, 0.3])
     x = images(2)
     made = attribution.guided_nonlinearity(model, x, 1, steps=9)
-    torch.testing.assert_close(
-        made, attribution.integrated_gradients(model, x, 1, steps=9), rtol=1e-5, atol=1e-6
-    )
+    assert_close(made, attribution.integrated_gradients(model, x, 1, steps=9))
     assert made.abs().sum() > 0
 
 
@@ -281,12 +274,8 @@ def test_gnl_cuts_at_max_pooling_too():
 
     model = ImageModel(Pooled(), size=(1, 4), mean=[0.0], std=[1.0])
     x = torch.tensor([0.3, 0.9, 0.2, 0.7]).view(1, 1, 1, 4)
-    torch.testing.assert_close(
-        attribution.integrated_gradients(model, x, 0).flatten(), torch.tensor([0, 0.9, 0, -1.4])
-    )
-    torch.testing.assert_close(
-        attribution.guided_nonlinearity(model, x, 0).flatten(), torch.tensor([0, 0.9, 0, 0])
-    )
+    assert_close(attribution.integrated_gradients(model, x, 0).flatten(), torch.tensor([0, 0.9, 0, -1.4]))
+    assert_close(attribution.guided_nonlinearity(model, x, 0).flatten(), torch.tensor([0, 0.9, 0, 0]))
 
 
 # -- SmoothGrad and Grad-CAM ------------------------------------------------------------------------------
@@ -298,7 +287,7 @@ def test_gnl_cuts_at_max_pooling_too():
 def test_smoothgrad_without_noise_is_the_method_itself(inner):
     model, x = wrap(settle(SharedInPlace())), images(2)
     made = attribution.smoothgrad(model, x, 1, method=inner, sigma=0, samples=3)
-    torch.testing.assert_close(made, attribution.as_method(inner)(model, x, 1), rtol=1e-5, atol=1e-6)
+    assert_close(made, attribution.as_method(inner)(model, x, 1))
 
 
 def test_smoothgrad_draws_normal_noise_by_the_range_of_each_image():
@@ -352,4 +341,4 @@ def test_grad_cam_is_its_formula(layer):
     (gradient,) = torch.autograd.grad(model.forward_from(name, activation)[:, 1].sum(), activation)
     expected = (gradient.mean((2, 3), keepdim=True) * activation).sum(1, keepdim=True).relu().detach()
     assert (expected == 0).any() or (expected > 0).all()
-    torch.testing.assert_close(attribution.grad_cam(model, x, 1, layer=layer), expected, rtol=1e-5, atol=1e-7)
+    assert_close(attribution.grad_cam(model, x, 1, layer=layer), expected)

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+from closeness import assert_close
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import (
@@ -76,11 +77,11 @@ def test_the_pattern_of_a_linear_neuron_is_the_direction_of_the_signal_whatever_
     patterns = estimated(model, x.view(-1, 3, 8, 8), batch_size=5)
     (found,) = patterns.layers
     assert patterns.images == 12
-    torch.testing.assert_close(found[1], signal, rtol=1e-3, atol=1e-3 * signal.abs().max().item())
+    assert_close(found[1], signal)
     made = pattern_net(model, x[:1].view(1, 3, 8, 8), 1, patterns=patterns)
     score = model.scores(x[:1].view(1, 3, 8, 8))[0, 1]
     assert made.abs().max() == 1
-    torch.testing.assert_close(made, proportions(score * found[1].view(1, 3, 8, 8)), rtol=1e-4, atol=1e-6)
+    assert_close(made, proportions(score * found[1].view(1, 3, 8, 8)))
 
 
 def test_the_pattern_of_a_neuron_with_a_relu_is_the_direction_of_the_signal_while_it_is_on():
@@ -94,7 +95,7 @@ def test_the_pattern_of_a_neuron_with_a_relu_is_the_direction_of_the_signal_whil
     strength = torch.tensor([1.0, 2.0, 4.0])
     x = 0.5 + small * torch.cat([strength[:, None] * signal, -strength[:, None] * other])
     found = estimated(wrap(network, **PLAIN), x.view(-1, 3, 8, 8)).layers[0][0]
-    torch.testing.assert_close(found, signal, rtol=1e-3, atol=1e-3 * signal.abs().max().item())
+    assert_close(found, signal)
     everywhere = estimated(wrap(network[:2], labels=None, **PLAIN), x.view(-1, 3, 8, 8)).layers[0][0]
     assert (everywhere - signal).abs().max() > 0.1 * signal.abs().max()
 
@@ -153,12 +154,12 @@ def test_patterns_of_convolutions_are_those_of_their_patches_in_any_number_of_ba
                     patches_of(given_, layer, group), layer.weight[neuron].flatten(), layer.bias[neuron],
                     rectified,
                 )  # fmt: skip
-                torch.testing.assert_close(pattern[neuron].flatten().double(), wanted, rtol=1e-4, atol=1e-5)
+                assert_close(pattern[neuron].flatten(), wanted, dtype=torch.float32)
         for neuron in range(CLASSES):
             wanted = by_hand(
                 dilated.relu().flatten(1), network.fc.weight[neuron], network.fc.bias[neuron], False
             )
-            torch.testing.assert_close(found[3][neuron].double(), wanted, rtol=1e-4, atol=1e-5)
+            assert_close(found[3][neuron], wanted, dtype=torch.float32)
 
 
 @pytest.mark.parametrize("network", RELU_NETWORKS.values())
@@ -172,7 +173,7 @@ def test_a_filter_passes_its_pattern_with_1(network):
         assert pattern.shape == layer.weight.shape
     fused = [each for each in convolutions if each.weight.shape == patterns.layers[-1].shape][-1]
     passed = (fused.weight.detach() * patterns.layers[-1]).flatten(1).sum(1)
-    torch.testing.assert_close(passed, torch.ones_like(passed), rtol=1e-3, atol=0)
+    assert_close(passed, torch.ones_like(passed))
 
 
 def test_a_neuron_that_is_never_on_has_a_pattern_of_zeros():
@@ -214,12 +215,12 @@ def test_batch_norm_is_part_of_the_convolution_before_it(method):
     x = images(9)
     both = [estimated(wrap(network), x) for network in (apart, folded)]
     for first, second in zip(*(each.layers for each in both), strict=True):
-        torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-4)
+        assert_close(first, second)
     made, wanted = (
         method(wrap(network), x, 1, patterns=patterns)
         for network, patterns in zip((apart, folded), both, strict=True)
     )
-    torch.testing.assert_close(made, wanted, rtol=1e-3, atol=1e-4 * wanted.abs().max().item())
+    assert_close(made, wanted)
 
 
 # -- the way back -----------------------------------------------------------------------------------------
@@ -246,7 +247,7 @@ def test_patterns_of_ones_make_of_pattern_attribution_the_gradient(seed, make):
     ones = Patterns(tuple(torch.ones_like(each) for each in estimated(model, x).layers), 0)
     made = pattern_attribution(model, x, 1, patterns=ones)
     wanted = gradient(model, x, 1) * model.std * model.scores(x)[:, 1].view(2, 1, 1, 1)
-    torch.testing.assert_close(made, wanted, rtol=1e-3, atol=1e-5 * wanted.abs().max().item())
+    assert_close(made, wanted)
 
 
 @given(st.integers(0, 10_000), st.sampled_from(["functional", "concat"]), st.floats(0.2, 3))
@@ -258,7 +259,7 @@ def test_the_weights_as_patterns_make_of_pattern_net_the_gradient(seed, name, le
         model, x, 1, patterns=Patterns(tuple(length * each.weight.detach() for each in layers), 0)
     )
     wanted = proportions(gradient(model, x, 1) * model.scores(x)[:, 1].view(2, 1, 1, 1))
-    torch.testing.assert_close(made, wanted, rtol=1e-3, atol=1e-5)
+    assert_close(made, wanted)
 
 
 @pytest.mark.parametrize("method", [pattern_net, pattern_attribution])
@@ -277,7 +278,7 @@ def test_the_way_back_by_hand(method):
         back = F.max_unpool2d(F.conv_transpose2d(back, instead[1], padding=1), switches, 2) * (z1 > 0)
         wanted = F.conv_transpose2d(back, instead[0], padding=1)
         wanted = proportions(wanted * model.std) if method is pattern_net else wanted
-    torch.testing.assert_close(method(model, x, 1, patterns=patterns), wanted, rtol=1e-4, atol=1e-6)
+    assert_close(method(model, x, 1, patterns=patterns), wanted)
 
 
 def test_pattern_attribution_of_linear_layers_sums_to_the_score():
@@ -286,7 +287,7 @@ def test_pattern_attribution_of_linear_layers_sums_to_the_score():
     )
     model, x = wrap(network), images(2)
     made = pattern_attribution(model, x, 1, patterns=estimated(model, images(40, seed=2)))
-    torch.testing.assert_close(made.sum((1, 2, 3)), model.scores(x)[:, 1], rtol=1e-3, atol=1e-4)
+    assert_close(made.sum((1, 2, 3)), model.scores(x)[:, 1])
 
 
 @pytest.mark.parametrize("method", [pattern_net, pattern_attribution])
@@ -299,7 +300,7 @@ def test_images_that_are_not_square_and_double_precision(method):
     assert made.shape == x.shape
     precise = method.function(double, x.double(), torch.tensor([1, 1]), patterns=estimated(double, others))
     assert precise.dtype == torch.float64
-    torch.testing.assert_close(made.double(), precise, rtol=1e-3, atol=1e-4 * precise.abs().max().item())
+    assert_close(made, precise, dtype=torch.float32)
 
 
 class Averaged(nn.Sequential):
@@ -335,7 +336,7 @@ def test_each_snapshot_is_of_the_images_until_then():
         wanted = estimated(model, x[: snapshot.images])
         counts.append(snapshot.images)
         for each, other in zip(snapshot.layers, wanted.layers, strict=True):
-            torch.testing.assert_close(each, other, rtol=1e-2, atol=1e-4)
+            assert_close(each, other)
     assert counts == [4, 8, 10]
     assert run.total == 3
 
