@@ -240,5 +240,5 @@ def one_sentence(error):
     assert text
     assert "\n" not in text
     assert not text.endswith(".")
-    assert "wanted" in text or "did you mean" in text
+    assert any(word in text for word in ("expected", "wanted", "did you mean"))
     return text
