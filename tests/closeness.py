@@ -63,14 +63,17 @@ def assert_close(
 ) -> None:
     """Assert that two arrays of one shape and dtype differ by no more than rounding.
 
-    With ``dtype`` given, the dtypes may differ: a float32 result and its reference in float64.
+    One expected number stands for an array of it. With ``dtype`` given, the dtypes may differ: a float32 result and
+    its reference in float64.
     """
     if dtype is None and isinstance(actual, Tensor) and isinstance(expected, Tensor):
         assert actual.dtype == expected.dtype, f"dtypes differ: {actual.dtype} and {expected.dtype}"
     bound = rounding(
         expected if scale is None else scale, steps=steps, dtype=dtype or _precision(actual, expected)
     )
-    torch.testing.assert_close(_tensor(actual), _tensor(expected), rtol=0, atol=bound, msg=msg)
+    made, wanted = _tensor(actual), _tensor(expected)
+    wanted = wanted.to(made).expand_as(made) if wanted.ndim == 0 else wanted
+    torch.testing.assert_close(made, wanted, rtol=0, atol=bound, msg=msg)
 
 
 def near(

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from closeness import assert_close
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -35,16 +36,14 @@ def test_the_largest_activations_are_those_of_a_plain_search(count, k, batch_siz
         ranked = sorted(range(count), key=lambda n: -activation[n, channel].max().item())[:k]
         there = made.images[channel] >= 0
         assert there.sum() == min(k, count)
-        torch.testing.assert_close(
-            made.values[channel, there], activation[ranked, channel].amax((1, 2)), atol=1e-5, rtol=1e-5
-        )
+        assert_close(made.values[channel, there], activation[ranked, channel].amax((1, 2)))
         for value, image, (row, column) in zip(
             made.values[channel, there],
             made.images[channel, there],
             made.places[channel, there],
             strict=True,
         ):
-            torch.testing.assert_close(activation[image, channel, row, column], value, atol=1e-5, rtol=1e-5)
+            assert_close(activation[image, channel, row, column], value)
         assert made.values[channel, ~there].isnan().all()
 
 

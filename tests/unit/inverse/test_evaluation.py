@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from closeness import assert_close, near
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -36,19 +37,17 @@ def test_distances_are_those_of_scikit_image(seed, border):
         for n in range(3):
             p, q = (part[n, 0][inner].double().numpy() for part in (one, other))
             mse = metrics.mean_squared_error(p, q)
-            assert made.mse[n, column] == pytest.approx(mse, rel=1e-4)
-            assert made.psnr[n, column] == pytest.approx(
-                metrics.peak_signal_noise_ratio(p, q, data_range=1), abs=1e-3
-            )
+            assert made.mse[n, column] == near(mse)
+            assert made.psnr[n, column] == near(metrics.peak_signal_noise_ratio(p, q, data_range=1))
             ssim = metrics.structural_similarity(
                 p, q, data_range=1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
             )
-            assert made.ssim[n, column] == pytest.approx(ssim, abs=1e-5)
+            assert made.ssim[n, column] == near(ssim)
 
 
 def test_b_and_c_differ_in_similarity_only():
     made = evaluation.reconstruction(blur, *images(1))
-    torch.testing.assert_close(made.mse[:, 1], made.mse[:, 2])
+    assert_close(made.mse[:, 1], made.mse[:, 2])
     assert not torch.allclose(made.ssim[:, 1], made.ssim[:, 2])
 
 
@@ -57,8 +56,8 @@ def test_the_image_itself_is_its_best_inverse():
     made = evaluation.reconstruction(blur, x, x, truth)
     assert (made.mse[:, :3] == 0).all()
     assert torch.isinf(made.psnr[:, :3]).all()
-    torch.testing.assert_close(made.ssim[:, :3], torch.ones(3, 3))
-    torch.testing.assert_close(made.mse[:, 3], made.mse[:, 4])
+    assert_close(made.ssim[:, :3], torch.ones(3, 3))
+    assert_close(made.mse[:, 3], made.mse[:, 4])
 
 
 def test_the_table_is_the_mean_over_the_images():
@@ -67,7 +66,7 @@ def test_the_table_is_the_mean_over_the_images():
     assert list(table) == ["A", "B", "C", "D", "E"]
     for column, row in enumerate(table.values()):
         for name in ("mse", "psnr", "ssim"):
-            assert row[name] == pytest.approx(getattr(made, name)[:, column].mean().item(), rel=1e-5)
+            assert row[name] == near(getattr(made, name)[:, column].mean().item())
 
 
 def test_a_module_is_run_in_eval_mode_and_left_as_it_was():
@@ -78,7 +77,7 @@ def test_a_module_is_run_in_eval_mode_and_left_as_it_was():
     with torch.inference_mode():
         first = evaluation.reconstruction(network, *images(4))
     second = evaluation.reconstruction(network, *images(4), batch_size=1)
-    torch.testing.assert_close(first.psnr, second.psnr)
+    assert_close(first.psnr, second.psnr)
     assert not second.residual.requires_grad
     assert not first.psnr.is_inference()
     assert network.training
@@ -125,10 +124,10 @@ def test_scaled_maps_run_from_0_to_1_whatever_their_scale_was(seed):
     generator = torch.Generator().manual_seed(seed)
     maps = torch.randn(3, 4, 5, generator=generator)
     made = evaluation.scaled(maps)
-    torch.testing.assert_close(made.amin((1, 2)), torch.zeros(3))
-    torch.testing.assert_close(made.amax((1, 2)), torch.ones(3))
+    assert_close(made.amin((1, 2)), torch.zeros(3))
+    assert_close(made.amax((1, 2)), torch.ones(3))
     factor, offset = torch.rand(3, 1, 1, generator=generator) + 0.1, torch.randn(3, 1, 1, generator=generator)
-    torch.testing.assert_close(evaluation.scaled(factor * maps + offset), made, atol=1e-5, rtol=1e-5)
+    assert_close(evaluation.scaled(factor * maps + offset), made)
     np.testing.assert_array_equal(made.flatten(1).argsort(1), maps.flatten(1).argsort(1))
 
 
@@ -143,8 +142,8 @@ def test_an_attribution_that_keeps_everything_keeps_the_class(model):
     assert made.top1.all()
     assert made.top5.all()
     assert made.point() == (1, 1, 1)
-    torch.testing.assert_close(made.target, model.scores(x).argmax(1))
-    torch.testing.assert_close(made.probability, model.probs(x).amax(1))
+    assert_close(made.target, model.scores(x).argmax(1))
+    assert_close(made.probability, model.probs(x).amax(1))
 
 
 def test_what_is_kept_decides_the_class_and_its_rank(model):
@@ -156,7 +155,7 @@ def test_what_is_kept_decides_the_class_and_its_rank(model):
         made = evaluation.reidentification(model, x, alpha, 0)
         assert made.top1.item() == (above == 0)
         assert made.top5.item() == (above < 5)
-        assert made.mean_alpha.item() == pytest.approx(above / 7)
+        assert made.mean_alpha.item() == near(above / 7)
 
 
 def test_the_formula_batch_by_batch(model):
@@ -164,20 +163,18 @@ def test_the_formula_batch_by_batch(model):
     attribution = torch.randn(7, 14, 14, generator=torch.Generator().manual_seed(1))
     made = evaluation.reidentification(model, x, attribution, [0, 1, 2, 3, 4, 5, 6], batch_size=2)
     expected = model.probs(made.alpha[:, None] * x)
-    torch.testing.assert_close(made.probability, expected.diag())
+    assert_close(made.probability, expected.diag())
     assert torch.equal(made.top1, expected.argmax(1) == torch.arange(7))
     best = expected.topk(5).indices
     assert torch.equal(made.top5, (best == torch.arange(7)[:, None]).any(1))
-    torch.testing.assert_close(made.alpha, evaluation.scaled(attribution))
-    torch.testing.assert_close(made.mean_alpha, made.alpha.mean((1, 2)))
+    assert_close(made.alpha, evaluation.scaled(attribution))
+    assert_close(made.mean_alpha, made.alpha.mean((1, 2)))
 
 
 def test_a_coarse_attribution_is_brought_to_the_images_by_the_nearest_neighbour(model):
     coarse = torch.rand(4, 7, 2, generator=torch.Generator().manual_seed(2))
     made = evaluation.reidentification(model, pictures(), coarse)
-    torch.testing.assert_close(
-        made.alpha, evaluation.scaled(coarse).repeat_interleave(2, 1).repeat_interleave(7, 2)
-    )
+    assert_close(made.alpha, evaluation.scaled(coarse).repeat_interleave(2, 1).repeat_interleave(7, 2))
 
 
 def test_of_three_classes_all_are_among_the_five_best():

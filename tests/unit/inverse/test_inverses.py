@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 import torchvision
 from attribution.test_untouched import Broken, everything
+from closeness import assert_close, rounding
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -51,10 +52,10 @@ def test_every_inverse_lies_between_0_and_the_forward_activation(network, method
         passed = unit.run(passed).detach()
     assert [unit.unit for unit in made.units] == [unit.name for unit in reversed(find_units(model))]
     for unit, x_bar in zip(made.units, reversed(expected), strict=True):
-        torch.testing.assert_close(unit.x_bar, x_bar)
+        assert_close(unit.x_bar, x_bar)
         assert unit.x.shape == (2, count, *x_bar.shape[1:])
         assert (unit.x >= 0).all()
-        assert (unit.x <= x_bar[:, None] + 1e-6).all()
+        assert (unit.x <= x_bar[:, None] + rounding(x_bar)).all()
         assert (
             unit.cost.shape
             == unit.iterations.shape
@@ -63,18 +64,18 @@ def test_every_inverse_lies_between_0_and_the_forward_activation(network, method
             == (2, count)
         )
     assert made.x.shape == (2, count, 3, 8, 8)
-    assert ((made.alpha >= 0) & (made.alpha <= 1 + 1e-6)).all()
+    assert ((made.alpha >= 0) & (made.alpha <= 1 + rounding(1))).all()
     assert made.saliency().shape == (2, 8, 8)
     with torch.no_grad():
         scores = model(made.x.flatten(0, 1)).unflatten(0, (2, count))
-    torch.testing.assert_close(made.output, scores, atol=1e-4, rtol=1e-4)
+    assert_close(made.output, scores)
     target = torch.tensor([1, 3])
     assert torch.equal(made.reidentified, scores.argmax(2) == target[:, None])
-    torch.testing.assert_close(
+    assert_close(
         made.probability,
         torch.stack([scores[n, :, target[n]] * 0 + scores[n].softmax(1)[:, target[n]] for n in (0, 1)]),
     )
-    torch.testing.assert_close(made.original_output, model(x).detach(), atol=1e-5, rtol=1e-5)
+    assert_close(made.original_output, model(x).detach())
 
 
 @given(st.integers(0, 500), st.lists(st.floats(0, 3), min_size=1, max_size=3, unique=True))
@@ -86,7 +87,7 @@ def test_bounds_hold_for_any_network_image_and_lambda(seed, lam):
     made = layers(model, x, lam=sorted(lam))
     for unit in made.units:
         assert (unit.x >= 0).all()
-        assert (unit.x <= unit.x_bar[:, None] + 1e-6).all()
+        assert (unit.x <= unit.x_bar[:, None] + rounding(unit.x_bar)).all()
         assert torch.isfinite(unit.cost).all()
 
 
@@ -106,10 +107,10 @@ def test_the_networks_of_torchvision_are_inverted_down_to_the_image(name, size, 
     for unit in found.units:
         assert unit.x.isfinite().all()
         assert (unit.x >= 0).all()
-        assert (unit.x <= unit.x_bar[:, None] + 1e-6).all()
+        assert (unit.x <= unit.x_bar[:, None] + rounding(unit.x_bar)).all()
     # Its scores are those of the whole network, not of the units one by one.
     whole = model(found.x[0]).detach()
-    assert (found.output[0] - whole).abs().max() <= 1e-4 * whole.abs().max()
+    assert (found.output[0] - whole).abs().max() <= rounding(whole)
 
 
 def test_alpha_is_the_share_that_is_left_and_0_where_the_image_is():
@@ -125,9 +126,9 @@ def test_alpha_is_the_share_that_is_left_and_0_where_the_image_is():
                 there = [c for c in range(3) if x[0, c, row, column] > 0]
                 shares = [made.x[0, index, c, row, column] / x[0, c, row, column] for c in there]
                 alpha[index, row, column] = sum(shares) / len(there) if there else 0
-    torch.testing.assert_close(made.alpha[0], alpha, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(made.mean_alpha[0], alpha.mean((1, 2)), atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(made.saliency()[0], alpha.mean(0), atol=1e-5, rtol=1e-4)
+    assert_close(made.alpha[0], alpha)
+    assert_close(made.mean_alpha[0], alpha.mean((1, 2)))
+    assert_close(made.saliency()[0], alpha.mean(0))
 
 
 def test_the_cost_of_a_unit_is_equation_5_5():
@@ -148,7 +149,7 @@ def test_the_cost_of_a_unit_is_equation_5_5():
                     "activation": (own * (1 - inside)).norm(), "l1": own.abs().sum(), "l2": own.norm(),
                 }[regularizer]  # fmt: skip
                 expected = (first.run(own[None])[0] - y).norm() + lam * weight
-                torch.testing.assert_close(unit.cost[n, index], expected.detach(), atol=1e-3, rtol=1e-3)
+                assert_close(unit.cost[n, index], expected.detach())
 
 
 def test_a_max_pool_is_inverted_by_its_switches():
@@ -159,7 +160,7 @@ def test_a_max_pool_is_inverted_by_its_switches():
     switches = F.max_pool2d(pool.x_bar, 2, return_indices=True)[1]
     for index in range(3):
         expected = F.max_unpool2d(above.x[:, index], switches, 2)
-        torch.testing.assert_close(pool.x[:, index], expected)
+        assert_close(pool.x[:, index], expected)
 
 
 def test_windows_that_share_a_maximum_give_it_their_mean():
@@ -171,7 +172,7 @@ def test_windows_that_share_a_maximum_give_it_their_mean():
     y = out * torch.rand(out.shape, generator=torch.Generator().manual_seed(2))
     expected = torch.linalg.pinv(matrix) @ y.flatten()
     unit = find_units(nn.Sequential(nn.MaxPool2d(3, stride=1), nn.Conv2d(1, 1, 2), nn.ReLU()))[0]
-    torch.testing.assert_close(exact_inverse(unit, x_bar, y).flatten(), expected)
+    assert_close(exact_inverse(unit, x_bar, y).flatten(), expected)
 
 
 def test_an_average_is_inverted_in_proportion():
@@ -180,7 +181,7 @@ def test_an_average_is_inverted_in_proportion():
     names = [unit.unit for unit in made.units]
     average = made.units[names.index("average")]
     above = made.units[names.index("average") - 1]
-    torch.testing.assert_close(average.x.mean((3, 4)), above.x[..., 0, 0], atol=1e-5, rtol=1e-4)
+    assert_close(average.x.mean((3, 4)), above.x[..., 0, 0])
     share = average.x[0, 0] / average.x_bar[0].clamp(min=1e-9)
     for channel in range(6):
         there = average.x_bar[0, channel] > 1e-6
@@ -200,8 +201,8 @@ def test_the_scores_are_those_that_favour_the_class_most():
         return (others - scores[:, 2:3]).logsumexp(1)
 
     corners = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 8) * unit.x_bar
-    assert unit.cost[0, 0] <= cost(corners).min() + 1e-4
-    torch.testing.assert_close(unit.cost[0], cost(unit.x[0]).detach(), atol=1e-4, rtol=1e-4)
+    assert unit.cost[0, 0] <= cost(corners).min() + rounding(cost(corners))
+    assert_close(unit.cost[0], cost(unit.x[0]).detach())
 
 
 def test_lambda_takes_from_the_image_on_a_trained_network():
@@ -233,7 +234,7 @@ def test_the_cost_of_an_operation_is_equation_4_4(network):
         jacobian = torch.autograd.functional.jacobian(unit.before_relu, inverse.x_bar)
         off = (torch.tensordot(jacobian, own, dims=own.ndim) - scale * y)[on]
         expected = off.square().sum() + 0.02 * own.abs().sum() + 0.3 * own.square().sum()
-        torch.testing.assert_close(inverse.cost[0, 0], expected.detach(), atol=1e-3, rtol=1e-3)
+        assert_close(inverse.cost[0, 0], expected.detach())
         checked += 1
     assert checked >= 2
 
@@ -246,7 +247,7 @@ def test_an_operation_wise_inverse_begins_with_the_score_of_the_class():
     wanted = torch.zeros(4)
     wanted[3] = model(x)[0, 3]
     expected = (model.module.fc.weight @ unit.x[0, 0] - wanted).square().sum()
-    torch.testing.assert_close(unit.cost[0, 0], expected.detach(), atol=1e-3, rtol=1e-3)
+    assert_close(unit.cost[0, 0], expected.detach())
 
 
 def test_nothing_is_the_inverse_of_nothing_whatever_the_biases():
@@ -265,7 +266,7 @@ def test_an_activation_twice_as_large_has_the_same_inverse():
     one = torch.zeros_like(activation)
     one[0, activation[0].amax((1, 2)).argmax()] = activation[0, activation[0].amax((1, 2)).argmax()]
     whole, half = (operations(model, x, start=("relu_1", one * factor)).x for factor in (1.0, 0.5))
-    torch.testing.assert_close(whole, half, atol=1e-5, rtol=1e-4)
+    assert_close(whole, half)
 
 
 def test_an_activation_can_be_inverted_in_place_of_a_class():
@@ -303,7 +304,7 @@ def test_a_network_that_makes_images_is_inverted_from_its_own_output():
     x = torch.rand(2, 1, 9, 7, generator=torch.Generator().manual_seed(0))
     made = layers(network, x, settings=LONG, lam=(0.0, 0.5))
     assert made.target is None
-    torch.testing.assert_close(made.original_output, network(x).detach())
+    assert_close(made.original_output, network(x).detach())
     assert made.output.shape == (2, 2, 1, 9, 7)
     off = (made.output - made.original_output[:, None]).flatten(2).norm(dim=2)
     assert (off[:, 0] < 0.3 * made.original_output.flatten(1).norm(dim=1)).all()

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torchvision
 from attribution.test_untouched import everything
+from closeness import assert_close
 from networks import Concat, Functional, SharedInPlace, Smooth, images, one_sentence, settle, wrap
 from torch import nn
 
@@ -26,7 +27,7 @@ def test_the_chain_is_the_network_and_is_not_negative_within(network):
     model, x = wrap(settle(network())), images(3)
     units = find_units(model)
     made = passes(units, x)
-    torch.testing.assert_close(made[-1], model(x), atol=1e-5, rtol=1e-5)
+    assert_close(made[-1], model(x))
     assert all((between >= 0).all() for between in made[:-1])
 
 
@@ -67,7 +68,7 @@ def test_before_its_relu_a_unit_is_itself(network):
     units = find_units(model)
     for unit, given in zip(units, passes(units, x), strict=False):
         if unit.relu:
-            torch.testing.assert_close(unit.before_relu(given).relu(), unit.run(given))
+            assert_close(unit.before_relu(given).relu(), unit.run(given))
             assert (unit.before_relu(given) < 0).any()
 
 
@@ -93,7 +94,7 @@ def test_the_networks_of_torchvision_are_chains(name, options, some, count):
     x = torch.rand(1, 3, 224, 224)
     with torch.no_grad():
         made = passes(units, x)
-        torch.testing.assert_close(made[-1], model(x), rtol=1e-3, atol=1e-4)
+        assert_close(made[-1], model(x))
     assert all((between >= 0).all() for between in made[:-1])
 
 
@@ -101,13 +102,13 @@ def test_the_networks_of_torchvision_are_chains(name, options, some, count):
 def test_the_bundled_networks_are_chains(name):
     model = xw.load(name, device="cpu")
     x = torch.rand(2, 3, 96, 96)
-    torch.testing.assert_close(passes(find_units(model), x)[-1], model(x).detach(), atol=1e-4, rtol=1e-4)
+    assert_close(passes(find_units(model), x)[-1], model(x).detach())
 
 
 def test_normalisation_belongs_to_the_first_unit():
     model = wrap(settle(Functional()), mean=[0.4, 0.5, 0.6], std=[0.2, 0.3, 0.4])
     x = images(2)
-    torch.testing.assert_close(passes(find_units(model), x)[-1], model(x).detach(), atol=1e-5, rtol=1e-5)
+    assert_close(passes(find_units(model), x)[-1], model(x).detach())
 
 
 def test_units_share_the_parameters_of_the_network_and_run_in_eval_mode():
@@ -116,11 +117,11 @@ def test_units_share_the_parameters_of_the_network_and_run_in_eval_mode():
     network.train()
     x = images(2)
     expected = wrap(network)(x)
-    torch.testing.assert_close(passes(units, x)[-1], expected.detach(), atol=1e-5, rtol=1e-5)
+    assert_close(passes(units, x)[-1], expected.detach())
     assert all(part.training for part in network.modules())
     with torch.no_grad():
         network.fc.bias += 1
-    torch.testing.assert_close(passes(units, x)[-1], expected.detach() + 1, atol=1e-5, rtol=1e-5)
+    assert_close(passes(units, x)[-1], expected.detach() + 1)
 
 
 def test_other_threads_run_networks_while_one_is_traced():
@@ -134,7 +135,7 @@ def test_other_threads_run_networks_while_one_is_traced():
             return x.relu()
 
     assert [unit.relu for unit in find_units(Tells())] == [True]
-    torch.testing.assert_close(seen[0], expected)
+    assert_close(seen[0], expected)
 
 
 def test_two_networks_are_traced_at_once():

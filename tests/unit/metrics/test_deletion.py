@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from closeness import assert_close, near
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -52,15 +53,15 @@ def test_every_step_is_the_protocol_spelled_out(model, images, saliency, game):
     steps, targets = 9, [3, 5]
     curve = game(model, images, saliency, targets, steps=steps, batch_size=4).result(progress=False)
     counts = [round(k * 144 / steps) for k in range(steps + 1)]
-    assert curve.fractions.tolist() == pytest.approx([count / 144 for count in counts])
+    assert curve.fractions.tolist() == near([count / 144 for count in counts])
     black, soft = torch.zeros_like(images), blur(images)
     for n in range(2):
         start, end = (images, black) if game is deletion else (soft, images)
         expected = played(model, start[n], end[n], saliency[n], targets[n], counts)
-        assert curve.scores[n].tolist() == pytest.approx(expected, abs=1e-6)
+        assert curve.scores[n].tolist() == near(expected)
         trapezoids = zip(itertools.pairwise(counts), itertools.pairwise(expected), strict=True)
         area = sum((right - left) / 144 * (a + b) / 2 for (left, right), (a, b) in trapezoids)
-        assert curve.auc[n].item() == pytest.approx(area, abs=1e-6)
+        assert curve.auc[n].item() == near(area)
 
 
 def test_at_224_pixels_a_step_is_224_pixels_as_in_rise():
@@ -82,10 +83,10 @@ def test_the_curve_grows_batch_by_batch_and_never_changes_what_it_showed(model, 
 def test_ends_and_best_classes_are_those_of_the_model(model, images, saliency):
     curve = deletion(model, images, saliency, steps=10, top=3).result(progress=False)
     probs, black = model.probs(images), model.probs(torch.zeros(1, 3, 12, 12))
-    assert torch.allclose(curve.scores[:, 0], probs.max(1).values, atol=1e-6)
-    assert torch.allclose(curve.top_scores[:, 0], probs.topk(3).values, atol=1e-6)
+    assert_close(curve.scores[:, 0], probs.max(1).values)
+    assert_close(curve.top_scores[:, 0], probs.topk(3).values)
     assert torch.equal(curve.top_classes[:, 0], probs.topk(3).indices)
-    assert torch.allclose(curve.scores[:, -1], black[0, probs.argmax(1)], atol=1e-6)
+    assert_close(curve.scores[:, -1], black[0, probs.argmax(1)])
 
 
 def test_more_classes_than_there_are_are_not_asked_for(model, images, saliency):
@@ -112,9 +113,9 @@ def test_blur_is_the_truncated_gaussian_and_keeps_a_constant():
     x[0, 0, 10, 10] = 1
     profile = [math.exp(-(k**2) / 50) for k in range(-5, 6)]
     expected = np.outer(profile, profile) / sum(profile) ** 2
-    assert blur(x)[0, 0, 5:16, 5:16].numpy() == pytest.approx(expected, abs=1e-7)
-    assert blur(x).sum().item() == pytest.approx(1, abs=1e-6)
-    assert blur(torch.full((1, 3, 8, 9), 0.3)).flatten().tolist() == pytest.approx([0.3] * 216, abs=1e-6)
+    assert blur(x)[0, 0, 5:16, 5:16].numpy() == near(expected)
+    assert blur(x).sum().item() == near(1)
+    assert blur(torch.full((1, 3, 8, 9), 0.3)).flatten().tolist() == near([0.3] * 216)
 
 
 def test_a_map_of_a_layer_is_brought_to_the_image(model, images):

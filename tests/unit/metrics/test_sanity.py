@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+from closeness import assert_close
 from networks import Concat, Dropping, Functional, SharedInPlace, images, settle, wrap
 from torch import nn
 
@@ -84,7 +85,7 @@ def test_agreement_is_measured_against_the_map_of_the_trained_network():
         assert torch.equal(result.pearson[:, at], pearson(first, now))
         assert torch.equal(result.ssim[:, at], ssim(first, now))
     probs = model.probs(x)
-    assert torch.allclose(result.scores[:, 0], probs[torch.arange(2), torch.tensor([0, 2])])
+    assert_close(result.scores[:, 0], probs[torch.arange(2), torch.tensor([0, 2])])
     assert (result.scores[:, 1:] != result.scores[:, :1]).any()
 
 
@@ -94,7 +95,7 @@ def test_a_method_that_does_not_look_at_the_network_agrees_with_itself():
 
     result = weight_randomisation(wrap(settle(Concat())), images(2), explain=edges).result(progress=False)
     for measure in (result.spearman, result.spearman_abs, result.pearson, result.ssim):
-        assert torch.allclose(measure, torch.ones(2, len(result.layers)))
+        assert_close(measure, torch.ones(2, len(result.layers)))
 
 
 def test_snapshots_grow_layer_by_layer():

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from closeness import assert_close, rounding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import Functional, images, one_sentence, settle, wrap
@@ -51,7 +52,7 @@ def test_masks_are_the_smooth_maximum_of_the_formula(seed, coldness):
     parameters = random(make, seed)
     values = reached(parameters, make, options)
     weights = torch.exp(coldness * values)
-    torch.testing.assert_close(make(parameters[None])[0], (values * weights).sum(2) / weights.sum(2))
+    assert_close(make(parameters[None])[0], (values * weights).sum(2) / weights.sum(2))
 
 
 def test_a_smooth_maximum_is_a_mean_when_hot_and_the_maximum_when_cold():
@@ -60,6 +61,7 @@ def test_a_smooth_maximum_is_a_mean_when_hot_and_the_maximum_when_cold():
         make = MaxConvolution(SIZE, options, torch.empty(0, dtype=torch.float64))
         parameters = random(make)
         values = reached(parameters, make, options)
+        # In float64, so rounding counts for nothing; a coldness is not yet its limit.
         torch.testing.assert_close(make(parameters[None])[0], expected(values), atol=1e-6, rtol=1e-6)
 
 
@@ -71,7 +73,7 @@ def test_lemma_1_holds_for_the_maximum(seed):
     make = MaxConvolution((5, 5), options, torch.empty(0, dtype=torch.float64))
     parameters = random(make, seed)
     made = make(parameters[None])[0]
-    assert (made >= parameters - 1e-6).all()
+    assert (made >= parameters - rounding(1)).all()
     assert (made <= 1).all()
     radii = torch.linspace(0, 20, 20001, dtype=torch.float64)
     profile = torch.exp(-2 * (radii / options.sigma - 0.5).clamp(min=0) ** 2)
@@ -92,7 +94,7 @@ def test_a_disc_of_ones_is_one_within_half_a_sigma():
     made = make(parameters[None])[0]
     index = torch.arange(made.shape[0]) - middle
     far = (index[:, None] ** 2 + index**2).double().sqrt()
-    torch.testing.assert_close(made[far <= 2], torch.ones(int((far <= 2).sum())).double())
+    assert_close(made[far <= 2], torch.ones(int((far <= 2).sum())).double())
     assert made[far > 2.1].max() < 1
 
 
@@ -137,9 +139,7 @@ def test_the_released_search_steps_as_torchs_sgd(size):
                 # A snapshot holds what scored best so far; what came last is it unless something before was better.
                 if torch.equal(shot.fields[image, row], shots[step - 1].fields[image, row]) and step:
                     continue
-                torch.testing.assert_close(
-                    shot.fields[image, row], parameters[0].detach(), atol=2e-4, rtol=1e-3
-                )
+                assert_close(shot.fields[image, row], parameters[0].detach())
     assert any(not torch.equal(shot.fields, shots[0].fields) for shot in shots)
 
 

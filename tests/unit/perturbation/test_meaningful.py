@@ -6,6 +6,7 @@ import re
 
 import pytest
 import torch
+from closeness import assert_close, near
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import Dropping, images, settle, wrap
@@ -115,7 +116,7 @@ def test_every_step_is_adam_on_equation_4(model, pictures, game, perturbation):
             last = snapshot is snapshots[-1]
             shift = [0, 0] if last else torch.randint(3, (2,), generator=generator).tolist()
             m = snapshot.coarse[n].clone().requires_grad_()
-            assert torch.allclose(snapshot.masks[n], upsampled(m).detach(), atol=1e-6)
+            assert_close(snapshot.masks[n], upsampled(m).detach())
             score, area, roughness = objective(
                 model, pictures[n], m, target, game, perturbation, shift, SETTINGS
             )
@@ -124,7 +125,7 @@ def test_every_step_is_adam_on_equation_4(model, pictures, game, perturbation):
                 (snapshot.scores, score), (snapshot.areas, area), (snapshot.roughnesses, roughness),
                 (snapshot.losses, loss),
             ):  # fmt: skip
-                assert mine[n].item() == pytest.approx(theirs.item(), abs=1e-5)
+                assert mine[n].item() == near(theirs.item())
             if last:
                 break
             (gradient,) = torch.autograd.grad(loss, m)
@@ -132,7 +133,7 @@ def test_every_step_is_adam_on_equation_4(model, pictures, game, perturbation):
             # Adam divides by the size of the gradient; where that is next to nothing, rounding shows.
             clear &= gradient.abs() > 1e-2 * gradient.abs().max()
             assert clear.sum() > 12
-            assert torch.allclose(snapshots[at + 1].coarse[n][clear], wanted[clear], atol=1e-3)
+            assert_close(snapshots[at + 1].coarse[n][clear], wanted[clear])
 
 
 @pytest.mark.parametrize("game", GAMES)
@@ -183,9 +184,9 @@ def test_images_do_not_influence_each_other(model, pictures):
 
     together = masks(pictures, [1, 3])
     assert torch.equal(together, masks(pictures, [1, 3]))
-    assert torch.allclose(together, masks(pictures, [1, 3], batch_size=1), atol=1e-4)
+    assert_close(together, masks(pictures, [1, 3], batch_size=1))
     for n, target in enumerate([1, 3]):
-        assert torch.allclose(together[n], masks(pictures[n], target)[0], atol=1e-4)
+        assert_close(together[n], masks(pictures[n], target)[0])
 
 
 def test_the_seed_decides_the_jitter(model, pictures):
@@ -271,7 +272,7 @@ def test_adam_is_torchs_adam(steps, learning_rate, seed):
         theirs.grad[: len(mine)] = gradient
         optimiser.step()
         mine = mine + adam.step(gradient)
-        assert torch.allclose(mine, theirs[: len(mine)].detach(), atol=1e-5)
+        assert_close(mine, theirs[: len(mine)].detach())
         if step == 4:
             rows = torch.tensor([True, True, False])
             adam.keep(rows)

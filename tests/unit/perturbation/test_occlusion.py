@@ -5,6 +5,7 @@ import re
 
 import pytest
 import torch
+from closeness import assert_close, near
 from hypothesis import given
 from hypothesis import strategies as st
 from networks import SIZE, Functional, Linear, images, settle, wrap
@@ -45,8 +46,10 @@ def test_patches_are_the_formula_spelled_out(model, window, stride, output):
     after = (lambda scores: scores) if output == "score" else (lambda scores: scores.softmax(1))
     for n, target in enumerate([1, 3]):
         expected, drops = spelled_out(model, x[n], target, list(patches(window, stride)), 0.5, after)
-        assert torch.allclose(made.saliency()[n], expected, atol=1e-5)
-        assert torch.allclose(made.drops[n].flatten(), drops, atol=1e-5)
+        # A drop is the difference of two scores.
+        size = after(model.scores(x)).abs().max()
+        assert_close(made.saliency()[n], expected, scale=size)
+        assert_close(made.drops[n].flatten(), drops, scale=size)
     assert run.done == run.total
 
 
@@ -62,8 +65,9 @@ def test_a_soft_disc_is_a_disc_blurred_by_a_gaussian_far_from_any_border(model):
             disc = torch.hypot(at[:, None] - row, at - column) <= 1.5
             masks.append(gaussian_blur(disc.float(), softness)[20:28, 20:28])
     expected, drops = spelled_out(model, x[0], 2, masks, 0.5)
-    assert torch.allclose(made.drops.flatten(), drops, atol=1e-5)
-    assert torch.allclose(made.map[0], expected, atol=1e-4)
+    size = model.scores(x).abs().max()
+    assert_close(made.drops.flatten(), drops, scale=size)
+    assert_close(made.map[0], expected, scale=size)
 
 
 def test_the_fills_are_what_they_are_called(model):
@@ -78,18 +82,16 @@ def test_the_fills_are_what_they_are_called(model):
     }.items():
         made = occlusion(model, x, 0, window=4, stride=4, fill=fill).result(progress=False)
         drops = spelled_out(model, x[0], 0, list(patches(4, 4)), expected[0])[1]
-        assert torch.allclose(made.drops.flatten(), drops, atol=1e-5)
+        assert_close(made.drops.flatten(), drops, scale=model.scores(x).abs().max())
 
 
 def test_of_a_linear_network_disjoint_windows_add_up_to_the_whole_change():
     model, x = wrap(settle(Linear())), images(1)
     made = occlusion(model, x, 1, window=2, stride=2, fill=0.0).result(progress=False)
     change = (model.scores(x) - model.scores(x * 0))[0, 1]
-    assert made.drops.sum().item() == pytest.approx(change.item(), abs=1e-4)
+    assert made.drops.sum().item() == near(change.item(), scale=model.scores(x).abs().max())
     # Each pixel is covered once: the map is the drop of its window.
-    assert torch.allclose(
-        made.map[0], made.drops[0].repeat_interleave(2, 0).repeat_interleave(2, 1), atol=1e-6
-    )
+    assert_close(made.map[0], made.drops[0].repeat_interleave(2, 0).repeat_interleave(2, 1))
 
 
 @given(st.integers(1, 40), st.integers(1, 40))

@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+from closeness import assert_close, near
 from hypothesis import given
 from hypothesis import strategies as st
 from networks import SIZE, Functional, images, settle, wrap
@@ -53,7 +54,7 @@ def test_segments_go_by_the_rule_until_the_label_changes(model, fill):
         order, scores, left = deleted_one_by_one(model, x[n], hidden[n], targets[n])
         lengths.add(len(order))
         assert made.order[n].tolist() == order + [-1] * (16 - len(order))
-        assert made.scores[n, : len(scores)].tolist() == pytest.approx(scores, abs=1e-5)
+        assert made.scores[n, : len(scores)].tolist() == near(scores)
         assert torch.isnan(made.scores[n, len(scores) :]).all()
         mask = torch.isin(GRID, torch.tensor(sorted(left), dtype=torch.long))
         assert torch.equal(made.masks[n], mask)
@@ -107,7 +108,7 @@ def test_regions_come_in_greedy_order_and_cover_all(seed, count):
     made = [(fresh.tolist(), gain) for fresh, gain in greedy_order(masks, values)]
     for (fresh, gain), (expected, density) in zip(made, greedy(masks, values), strict=True):
         assert fresh == expected
-        assert gain == pytest.approx(density, abs=1e-6)
+        assert gain == near(density, scale=values)
     assert sorted(pixel for fresh, _ in made for pixel in fresh) == list(range(20))
 
 
@@ -121,11 +122,11 @@ def test_the_map_has_the_mean_attribution_of_what_came_together(model):
             inside = made.order[n] == place
             assert inside.any()
             density = values[n][inside].mean().item()
-            assert made.map[n][inside].tolist() == pytest.approx([density] * int(inside.sum()), abs=1e-6)
+            assert made.map[n][inside].tolist() == near([density] * int(inside.sum()), scale=values)
         # The best region of all is the first.
         first = max(values[n][mask].mean().item() for mask in regions)
-        assert made.map[n][made.order[n] == 0][0].item() == pytest.approx(first, abs=1e-6)
-        assert made.saliency()[n].max().item() == pytest.approx(first, abs=1e-6)
+        assert made.map[n][made.order[n] == 0][0].item() == near(first, scale=values)
+        assert made.saliency()[n].max().item() == near(first, scale=values)
     assert torch.equal(made.attribution, values)
 
 
@@ -138,12 +139,12 @@ def test_the_default_is_integrated_gradients_from_black_and_white_on_regions_of_
     black, white = (
         METHODS["integrated_gradients"].saliency(model, x, 1, steps=4, baseline=end) for end in (0.0, 1.0)
     )
-    assert torch.allclose(made.attribution, (black + white) / 2, atol=1e-6)
+    assert_close(made.attribution, (black + white) / 2)
     assert (made.order >= 0).all()
     for n in range(2):
         first = made.order[n] == 0
         densities = [made.attribution[n][region].mean() for region in oversegmentations(x[n])]
-        assert made.map[n][first][0].item() == pytest.approx(max(densities).item(), abs=1e-6)
+        assert made.map[n][first][0].item() == near(max(densities).item())
 
 
 @pytest.mark.parametrize("stop", [1, 3, 5, 8])
@@ -168,7 +169,7 @@ def test_a_cancel_during_the_attribution_stops_before_the_next_pass(model, stop)
     black = METHODS["integrated_gradients"].saliency(model, x, 0, steps=5, batch_size=2) / 2
     whole = 2 * stop // 5
     if stop <= 5:
-        assert torch.allclose(run.latest.attribution[:whole], black[:whole], atol=1e-6)
+        assert_close(run.latest.attribution[:whole], black[:whole])
         assert (run.latest.attribution[-(-2 * stop // 5) :] == 0).all()
     assert len({tuple(shot.attribution.flatten().tolist()) for shot in shots}) == stop
 
@@ -190,7 +191,7 @@ def test_any_method_in_the_resolution_of_the_image_will_do(model, method):
     x = images(1)
     made = greedy_regions(model, x, 0, attribution=method, regions=GRID[None] >= 0).result(progress=False)
     expected = METHODS["gradient"].saliency(model, x, 0) if method == "gradient" else x.sum(1)
-    assert torch.allclose(made.saliency(), expected.mean().expand(1, SIZE, SIZE), atol=1e-5)
+    assert_close(made.saliency(), expected.mean().expand(1, SIZE, SIZE))
 
 
 def test_what_is_not_covered_yet_is_lowest_and_no_snapshot_changes_later(model):

@@ -6,6 +6,7 @@ import re
 import pytest
 import torch
 import torch.nn.functional as F
+from closeness import assert_close
 from hypothesis import given
 from hypothesis import strategies as st
 from networks import CLASSES, SIZE, Functional, Linear, images, settle, wrap
@@ -57,10 +58,10 @@ def test_masks_are_grids_upsampled_and_cut(cells, height, width, seed):
         row, column = masks.shifts[k].tolist()
         assert 0 <= row < -(-height // cells)
         assert 0 <= column < -(-width // cells)
-        assert torch.allclose(made[k], upsampled(masks.grids[k], (height, width), row, column), atol=1e-6)
+        assert_close(made[k], upsampled(masks.grids[k], (height, width), row, column))
     # What makes the mean of every pixel the mean of the cells, for any p.
-    assert torch.allclose(masks.rows.sum(-1), torch.ones(1))
-    assert torch.allclose(masks.columns.sum(-1), torch.ones(1))
+    assert_close(masks.rows.sum(-1), torch.tensor(1.0))
+    assert_close(masks.columns.sum(-1), torch.tensor(1.0))
 
 
 @given(st.integers(1, 9), st.integers(0, 2**31))
@@ -68,7 +69,7 @@ def test_a_sum_of_masks_needs_none_of_them(count, seed):
     masks = random_masks((7, 9), 9, cells=3, seed=seed, like=torch.zeros(()))
     weights = torch.randn(count, generator=torch.Generator().manual_seed(seed))
     spelled_out = sum(weight * mask for weight, mask in zip(weights, masks[0:count], strict=True))
-    assert torch.allclose(masks.weighted_sum(weights), spelled_out, atol=1e-5)
+    assert_close(masks.weighted_sum(weights), spelled_out)
 
 
 def test_cells_are_seen_at_their_middle():
@@ -151,7 +152,7 @@ def test_the_seed_decides_and_the_batch_does_not(model):
     )
     assert torch.equal(first, again)
     assert not torch.allclose(first, other, atol=1e-3)
-    assert torch.allclose(first, small, atol=1e-5)
+    assert_close(first, small)
 
 
 def test_it_stops_when_the_error_is_small_enough(model):
@@ -192,7 +193,7 @@ def test_a_network_that_says_always_the_same_has_a_flat_map_and_ends():
     torch.nn.init.zeros_(network.fc.weight)
     torch.nn.init.zeros_(network.fc.bias)
     made = rise(wrap(network), images(1), masks=300).result(progress=False)
-    assert torch.allclose(made.saliency(), torch.tensor(0.25), atol=1e-6)
+    assert_close(made.saliency(), torch.tensor(0.25))
 
 
 def test_each_snapshot_is_a_valid_part_and_is_not_changed_later(model):

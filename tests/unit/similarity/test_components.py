@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from closeness import assert_close, near, rounding
 from networks import Functional, images, one_sentence, settle, wrap
 
 from xai_widgets.similarity import ActivationGrid, activation_grids, factorise
@@ -42,14 +43,14 @@ def test_the_error_is_that_of_the_product_and_only_falls():
     assert errors == sorted(errors, reverse=True)
     made = run.latest
     product = torch.from_numpy(made.weights @ made.directions)
-    assert made.error == pytest.approx(((x - product).norm() / x.norm()).item(), abs=1e-5)
+    assert made.error == near(((x - product).norm() / x.norm()).item(), scale=1)
     assert made.weights.shape == (2, 3, 4, 3)
     assert made.weights.min() >= 0
     assert made.directions.min() >= 0
-    np.testing.assert_allclose(np.linalg.norm(made.directions, axis=1), 1, rtol=1e-5)
+    assert_close(np.linalg.norm(made.directions, axis=1), 1)
     # The best approximation without signs can be no closer than the best one of this rank.
     singular = np.linalg.svd(x.reshape(-1, 9).numpy(), compute_uv=False)
-    assert made.error >= np.sqrt((singular[3:] ** 2).sum() / (singular**2).sum()) - 1e-6
+    assert made.error >= np.sqrt((singular[3:] ** 2).sum() / (singular**2).sum()) - rounding(1)
 
 
 def test_the_seed_decides_and_global_numbers_stay():
@@ -79,7 +80,7 @@ def test_top_patches_lie_where_a_component_is_strongest():
         peaks = made.weights[..., part].max((1, 2))
         order = np.argsort(-peaks, kind="stable")
         assert top.images[part].tolist() == [*order, -1]
-        np.testing.assert_allclose(top.values[part, :3], peaks[order])
+        assert_close(top.values[part, :3], peaks[order])
         for image, place in zip(top.images[part, :3], top.places[part, :3], strict=True):
             assert made.weights[(image, *place.tolist(), part)] == peaks[image]
     patches = top.patches(range(2))

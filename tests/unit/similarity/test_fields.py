@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+from closeness import near
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import Functional, one_sentence, settle, wrap
@@ -43,7 +44,7 @@ def test_it_is_that_of_kernels_strides_and_padding(kinds, dead):
     assert made.size == (size, size)
     middle = [start + jump * (count // 2) for count in (columns, rows)]
     cell = [(count // 2 + 0.5) / count * extent for count, extent in ((columns, width), (rows, height))]
-    assert made.offset == pytest.approx([a - b for a, b in zip(middle, cell, strict=True)])
+    assert made.offset == near([a - b for a, b in zip(middle, cell, strict=True)])
 
 
 def test_a_field_larger_than_the_image_is_measured_on_a_larger_one():

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from closeness import assert_close, near, rounding
 from hypothesis import given
 from hypothesis import strategies as st
 from networks import one_sentence
@@ -20,15 +21,13 @@ def test_quarter_turns_are_those_of_numpy():
     x = image()
     made = rotations(x, [0, 90, 180, 270])
     for turns in range(4):
-        torch.testing.assert_close(
-            made.images[turns], torch.rot90(x, turns, (1, 2)), atol=1e-5, rtol=0, msg=str(turns)
-        )
+        assert_close(made.images[turns], torch.rot90(x, turns, (1, 2)), msg=str(turns))
     assert made.labels == ("0°", "90°", "180°", "270°")
 
 
 def test_half_turns_of_an_image_that_is_not_square():
     x = image(4, 7)
-    torch.testing.assert_close(rotations(x, [180]).images[0], x.flip(1, 2), atol=1e-5, rtol=0)
+    assert_close(rotations(x, [180]).images[0], x.flip(1, 2))
 
 
 def test_twice_as_large_and_half_as_large():
@@ -36,8 +35,8 @@ def test_twice_as_large_and_half_as_large():
     large, small = scalings(x, [2, 0.5]).images
     middle = x[:, 2:6, 4:12].repeat_interleave(2, 1).repeat_interleave(2, 2)
     # Between equal pixels nothing is to be interpolated.
-    torch.testing.assert_close(large[:, 1::4, 1::4], middle[:, 1::4, 1::4], atol=1e-5, rtol=0)
-    torch.testing.assert_close(small[:, 2:6, 4:12], x[:, ::2, ::2], atol=1e-5, rtol=0)
+    assert_close(large[:, 1::4, 1::4], middle[:, 1::4, 1::4])
+    assert_close(small[:, 2:6, 4:12], x[:, ::2, ::2])
     assert small[:, :2].abs().max() == 0
 
 
@@ -70,11 +69,11 @@ def test_following_from_any_image_of_the_series_is_consistent(x, y, first, secon
             continue
         again = series.follow(there[number].tolist(), number)
         both = ~(again.isnan() | there.isnan())
-        torch.testing.assert_close(again[both], there[both], atol=1e-5, rtol=0)
+        assert_close(again[both], there[both])
         # At the border rounding decides whether a place has left the image.
         for only in (again[again.isnan() != there.isnan()], there[again.isnan() != there.isnan()]):
             borders = only[~only.isnan()].view(-1, 2)
-            assert ((borders < 1e-5) | (borders > 1 - 1e-5)).any(1).all()
+            assert ((borders < rounding(1)) | (borders > 1 - rounding(1))).any(1).all()
 
 
 def test_what_leaves_the_image_is_a_gap():
@@ -86,11 +85,11 @@ def test_what_leaves_the_image_is_a_gap():
     made = series.profile(grids, 0, (0, 0))
     assert made.isnan().tolist() == [False, True, False]
     # The middle of the cell (0, 0), at 1/8, is at 5/16 in the image that is half as large: cell (1, 1).
-    assert made[0] == pytest.approx(1)
-    assert made[2] == pytest.approx(similarity(grids[0], (0, 0), grids[2])[1, 1].item())
+    assert made[0] == near(1)
+    assert made[2] == near(similarity(grids[0], (0, 0), grids[2])[1, 1].item())
     lengths = series.profile(grids, 0, (0, 0), "euclidean")
     wanted = similarity(grids[0], (0, 0), grids[2], "euclidean", sigma=width(grids))[1, 1].item()
-    assert lengths[2] == pytest.approx(wanted)
+    assert lengths[2] == near(wanted)
 
 
 @pytest.mark.parametrize(

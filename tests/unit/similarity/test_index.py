@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+from closeness import assert_close, near
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import Functional, images, one_sentence, settle, wrap
@@ -29,10 +30,10 @@ def test_the_best_place_of_the_best_images_is_found(model, count, batch_size, k,
     overlays = torch.stack([similarity(grids[0], (1, 2), grid) for grid in grids])
     peaks = overlays.flatten(1).max(1).values
     assert len(found.values) == min(k, count)
-    torch.testing.assert_close(found.values, peaks.sort(descending=True).values[:k], atol=1e-5, rtol=0)
+    assert_close(found.values, peaks.sort(descending=True).values[:k])
     for value, image, place in zip(found.values, found.images, found.places, strict=True):
-        torch.testing.assert_close(overlays[(image, *place.tolist())], value, atol=1e-5, rtol=0)
-    assert found.values[0] == pytest.approx(1, abs=1e-5)
+        assert_close(overlays[(image, *place.tolist())], value)
+    assert found.values[0] == near(1)
 
 
 def test_chunks_change_nothing(model, monkeypatch):
@@ -41,7 +42,7 @@ def test_chunks_change_nothing(model, monkeypatch):
     whole = index.search(vector, k=7)
     monkeypatch.setattr(module, "CHUNK", 1)
     parts = index.search(vector, k=7)
-    torch.testing.assert_close(parts.values, whole.values)
+    assert_close(parts.values, whole.values)
     assert torch.equal(parts.images, whole.images)
     assert torch.equal(parts.places, whole.places)
 
