@@ -99,7 +99,7 @@ def integers(
     return [integer(value, f"each of {name}", low=low, high=high) for value in items(values, name, length)]
 
 
-def items(values: Any, name: str, length: int | None = None) -> list[Any]:
+def items(values: Any, name: str, length: int | None = None, *, what: str = "numbers") -> list[Any]:
     """Return what a sequence, an array or a tensor of one dimension holds.
 
     Raises
@@ -109,7 +109,7 @@ def items(values: Any, name: str, length: int | None = None) -> list[Any]:
     ValueError
         For nothing, or another number of items than ``length``.
     """
-    wanted = "a sequence of numbers" if length is None else f"{length} numbers"
+    wanted = f"a sequence of {what}" if length is None else f"{length} {what}"
     if isinstance(values, Tensor | np.ndarray):
         if values.ndim != 1 or not _dense(values):
             raise TypeError(f"expected {name} to be {wanted}, got {brief(values)}")
@@ -216,14 +216,17 @@ def check_finite(scores: Tensor, source: str, what: str = "scores") -> Tensor:
     source : str
         Name of the network.
     what : str, default "scores"
-        What the tensor holds.
+        What the tensor holds. A class may be ruled out by a score of minus infinity.
     """
-    # One reduction and one transfer: the sum is finite unless a score is not, or the sum itself overflows.
-    if not math.isfinite(float(scores.detach().sum())) and not bool(scores.isfinite().all()):
+    # One reduction and one transfer: a sum of finite numbers is finite, unless it overflows.
+    if math.isfinite(float(scores.detach().sum())):
+        return scores
+    low = scores.isneginf() if what == "scores" else torch.zeros_like(scores, dtype=torch.bool)
+    if not bool((scores.isfinite() | low).all()):
         kind = "NaN" if bool(scores.isnan().any()) else "infinite"
         raise ValueError(
             f"expected finite {what}, got {kind} {what} from the network {brief(source)}; "
-            "check its weights and its input"
+            "its weights may have diverged in training"
         )
     return scores
 

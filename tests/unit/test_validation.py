@@ -238,13 +238,18 @@ def test_descriptions_are_short_and_never_fail(value, said):
     assert "\n" not in made
 
 
-@pytest.mark.parametrize(
-    ("bad", "kind"), [(math.nan, "NaN"), (math.inf, "infinite"), (-math.inf, "infinite")]
-)
+@pytest.mark.parametrize(("bad", "kind"), [(math.nan, "NaN"), (math.inf, "infinite")])
 def test_scores_that_are_not_finite_are_refused(bad, kind):
     with pytest.raises(ValueError, match=f"got {kind} scores from the network 'resnet'") as error:
         check_finite(torch.tensor([[1.0, bad]]), "resnet")
     sentence(error)
+
+
+def test_a_class_may_be_ruled_out_by_its_score_and_nothing_else_by_minus_infinity():
+    scores = torch.tensor([[1.0, -math.inf]])
+    assert check_finite(scores, "resnet") is scores
+    with pytest.raises(ValueError, match="expected finite attributions, got infinite attributions"):
+        check_finite(scores, "resnet", "attributions")
 
 
 def test_large_finite_scores_pass():

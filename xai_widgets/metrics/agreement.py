@@ -12,11 +12,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xai_widgets.validation import number, tensor
+
 
 def pearson(a: Tensor, b: Tensor) -> Tensor:
     """Correlation of the values of maps (N, H, W): (N,) in [-1, 1]; NaN where a map is constant or has a NaN."""
-    _check(a, b)
+    return _correlation(*_check(a, b))
+
+
+def _correlation(a: Tensor, b: Tensor) -> Tensor:
     first, second = (part.flatten(1).double() for part in (a, b))
+    # By the largest first: squares of very small or large values would vanish or overflow.
+    first, second = (part / part.abs().amax(1, keepdim=True).clamp(min=1e-300) for part in (first, second))
     first, second = (part - part.mean(1, keepdim=True) for part in (first, second))
     length = first.norm(dim=1) * second.norm(dim=1)
     made = ((first * second).sum(1) / length).clamp(-1, 1).float()
@@ -27,8 +34,8 @@ def pearson(a: Tensor, b: Tensor) -> Tensor:
 
 def spearman(a: Tensor, b: Tensor) -> Tensor:
     """Correlation of the ranks of maps (N, H, W): (N,) in [-1, 1]; NaN where a map is constant or has a NaN."""
-    _check(a, b)
-    return pearson(_ranks(a), _ranks(b))
+    a, b = _check(a, b)
+    return _correlation(_ranks(a), _ranks(b))
 
 
 def ssim(a: Tensor, b: Tensor, *, sigma: float = 1.5) -> Tensor:
@@ -42,20 +49,19 @@ def ssim(a: Tensor, b: Tensor, *, sigma: float = 1.5) -> Tensor:
         Standard deviation of the Gaussian window in pixels. It is 11 pixels wide, or as wide as the map allows, and
         is never laid over the border.
     """
-    _check(a, b)
+    a, b = _check(a, b)
     return structural_similarity(_unit(a), _unit(b), sigma=sigma)
 
 
 def structural_similarity(a: Tensor, b: Tensor, *, sigma: float = 1.5) -> Tensor:
     """Structural similarity of maps (N, H, W) as they are, of a range of 1: (N,), at most 1; see `ssim`."""
-    _check(a, b)
-    if not sigma > 0:
-        raise ValueError(f"sigma is {sigma}, wanted above 0")
+    a, b = _check(a, b)
+    sigma = number(sigma, "sigma", above=0)
     first, second = (part[:, None].double() for part in (a, b))
     side = min(11, *a.shape[1:])
     side -= 1 - side % 2
     at = torch.arange(side, device=a.device, dtype=torch.float64) - side // 2
-    profile = (-(at**2) / (2 * sigma**2)).softmax(0)
+    profile = (-((at / sigma) ** 2) / 2).softmax(0)
 
     def mean(x: Tensor) -> Tensor:
         return F.conv2d(F.conv2d(x, profile.view(1, 1, -1, 1)), profile.view(1, 1, 1, -1))
@@ -83,8 +89,12 @@ def _unit(maps: Tensor) -> Tensor:
     return torch.where(high == low, 0.0, (maps - low) / (high - low))
 
 
-def _check(a: Tensor, b: Tensor) -> None:
-    if a.ndim != 3 or a.shape != b.shape:
+def _check(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Two batches of maps of one shape, float32 or float64."""
+    first, second = (tensor(maps, name, ("N", "H", "W")) for maps, name in ((a, "a"), (b, "b")))
+    if first.shape != second.shape:
         raise ValueError(
-            f"the maps have shapes {tuple(a.shape)} and {tuple(b.shape)}, wanted the same (N, H, W)"
+            f"expected maps of the same shape (N, H, W), got {tuple(first.shape)} and {tuple(second.shape)}"
         )
+    first, second = (maps if maps.dtype == torch.float64 else maps.float() for maps in (first, second))
+    return first, second.to(first.device)

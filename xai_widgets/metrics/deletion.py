@@ -5,7 +5,8 @@ The protocol of RISE (Petsiuk et al. 2018). At 224 x 224 pixels, 224 at a time:
     deletion     from the image to black, the most salient pixels first; a low area under the curve is good
     insertion    from the blurred image (Gaussian, 11 x 11, sigma 5) to the image; a high area is good
 
-The score is the softmax probability of the class, the area under the curve is the trapezoid sum over [0, 1].
+The score is the probability of the class, or its score where the network has no probabilities; the area under the curve
+is the trapezoid sum over [0, 1].
 """
 
 from __future__ import annotations
@@ -20,8 +21,12 @@ from torch import Tensor
 
 from xai_widgets.arguments import check_batch_size
 from xai_widgets.images import check_baseline
-from xai_widgets.model import ImageModel, Target
+from xai_widgets.model import ImageModel, Target, check_model
 from xai_widgets.run import Run, in_no_mode
+from xai_widgets.validation import check_finite, integer, integers, number, tensor
+
+#: Side of a blur kernel, at most.
+MOST_PIXELS = 2**14 - 1
 
 Game = Literal["deletion", "insertion"]
 
@@ -37,11 +42,13 @@ class Curve:
     fractions : Tensor, (T,)
         Shares of the pixels that are replaced, from 0 to 1.
     scores : Tensor, (N, T)
-        Probability of each image's class at each fraction; NaN where it is not computed yet.
+        Probability, or score, of each image's class at each fraction; NaN where it is not computed yet.
     top_scores : Tensor, (N, T, k)
-        The highest probabilities, best first; NaN where they are not computed yet.
+        The highest of them, best first; NaN where they are not computed yet.
     top_classes : Tensor, (N, T, k)
         Their classes; -1 where they are not computed yet.
+    value_name : {"probability", "score"}
+        What the scores are; networks without probabilities have only scores.
     """
 
     game: Game
@@ -49,6 +56,7 @@ class Curve:
     scores: Tensor
     top_scores: Tensor
     top_classes: Tensor
+    value_name: str = "probability"
 
     @property
     def auc(self) -> Tensor:
@@ -58,14 +66,18 @@ class Curve:
 
 def default_steps(pixels: int) -> int:
     """How many steps the games take on an image of so many pixels: the 224 of RISE, or one per pixel."""
-    return min(224, pixels)
+    return min(224, integer(pixels, "pixels", low=1))
 
 
 def at_size(saliency: Tensor, size: tuple[int, int]) -> Tensor:
     """Bring maps (N, h, w) to (N, H, W), bilinearly, as the games do; maps of that size stay as they are."""
-    if tuple(saliency.shape[1:]) == tuple(size):
+    height, width = integers(size, "size", length=2, low=1)
+    saliency = tensor(saliency, "saliency", ("N", "h", "w"))
+    if tuple(saliency.shape[1:]) == (height, width):
         return saliency
-    return F.interpolate(saliency[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+    # Integers, and half precision that not every device interpolates.
+    wide = saliency if saliency.dtype in (torch.float32, torch.float64) else saliency.float()
+    return F.interpolate(wide[:, None], (height, width), mode="bilinear", align_corners=False)[:, 0]
 
 
 def ordering(saliency: Tensor, size: tuple[int, int] | None = None) -> Tensor:
@@ -83,12 +95,7 @@ def ordering(saliency: Tensor, size: tuple[int, int] | None = None) -> Tensor:
     Tensor, (N, H, W)
         int32; of each image a permutation of 0 .. H*W - 1.
     """
-    if saliency.ndim != 3:
-        raise ValueError(f"saliency has shape {tuple(saliency.shape)}, wanted (N, H, W)")
-    if not torch.isfinite(saliency).all():
-        raise ValueError(
-            "the saliency holds NaN or infinite values, wanted finite ones: pixels cannot be put in order"
-        )
+    saliency = tensor(saliency, "saliency", ("N", "h", "w"), finite=True)
     if size is not None:
         saliency = at_size(saliency, size)
     order = saliency.flatten(1).argsort(dim=1, descending=True, stable=True)
@@ -113,11 +120,14 @@ def blur(x: Tensor, *, kernel: int = 11, sigma: float = 5.0) -> Tensor:
     -------
     Tensor, (N, C, H, W)
     """
-    if kernel < 1 or kernel % 2 == 0 or sigma <= 0:
-        raise ValueError(f"kernel is {kernel} and sigma {sigma}, wanted an odd kernel and sigma above 0")
+    x = tensor(x, "x", ("N", "C", "H", "W"))
+    x = x if x.is_floating_point() else x.float()
+    kernel, sigma = integer(kernel, "kernel", low=1, high=MOST_PIXELS), number(sigma, "sigma", above=0)
+    if kernel % 2 == 0:
+        raise ValueError(f"expected an odd kernel, got {kernel}; the nearest one is {kernel + 1}")
     at = torch.arange(kernel, device=x.device, dtype=x.dtype) - kernel // 2
-    profile = torch.exp(-(at**2) / (2 * sigma**2))
-    profile = profile / profile.sum()
+    # A softmax does not underflow where the Gaussian of a small sigma would.
+    profile = (-((at / sigma) ** 2) / 2).softmax(0)
     channels = x.shape[1]
     padded = F.pad(x, (kernel // 2,) * 4, mode="replicate")
     rows = F.conv2d(padded, profile.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
@@ -163,6 +173,7 @@ def deletion(
     Run of Curve
         One snapshot a batch; ``deletion(...).result()`` is the whole curve.
     """
+    check_model(model)
     x, target = model.prepare(x, target)
     return _game("deletion", model, x, check_baseline(baseline, x), saliency, target, steps, batch_size, top)
 
@@ -193,6 +204,7 @@ def insertion(
     Run of Curve
         One snapshot a batch.
     """
+    check_model(model)
     x, target = model.prepare(x, target)
     start = blur(x) if baseline is None else check_baseline(baseline, x)
     return _game("insertion", model, start, x, saliency, target, steps, batch_size, top)
@@ -213,13 +225,11 @@ def _game(
     n, _, height, width = start.shape
     pixels = height * width
     steps = default_steps(pixels) if steps is None else steps
-    if not 1 <= steps <= pixels:
-        raise ValueError(f"steps is {steps}, wanted 1 to {pixels}, the number of pixels")
-    check_batch_size(batch_size)
-    if top < 1:
-        raise ValueError(f"top is {top}, wanted at least 1")
+    steps = integer(steps, "steps", low=1, high=pixels, hint="the number of pixels")
+    batch_size, top = check_batch_size(batch_size), integer(top, "top", low=1)
+    saliency = tensor(saliency, "saliency", ("N", "h", "w"))
     if len(saliency) != n:
-        raise ValueError(f"{len(saliency)} saliency maps were given for {n} images, wanted one per image")
+        raise ValueError(f"expected one saliency map for each of {n} images, got {len(saliency)}")
     ranks = ordering(saliency.to(start.device), (height, width))[:, None]
     counts = torch.tensor(
         [round(k * pixels / steps) for k in range(steps + 1)], device=start.device, dtype=torch.int32
@@ -232,6 +242,7 @@ def _game(
         torch.full((n, steps + 1), torch.nan),
         torch.full((n, steps + 1, top), torch.nan),
         torch.full((n, steps + 1, top), -1),
+        model.value_name,
     )
 
     def play() -> Iterator[Curve]:
@@ -248,7 +259,7 @@ def _game(
                 batch = shown[: some.stop - some.start]
                 replaced = ranks[image] < counts[some].view(-1, 1, 1, 1)
                 torch.where(replaced, last[image : image + 1], first[image : image + 1], out=batch)
-                probs = model(batch).softmax(1)
+                probs = model.probabilities(check_finite(model(batch), model.name))
             best = probs.topk(top, dim=1)
             scores[image, some] = probs[:, target[image]].cpu()
             values[image, some], classes[image, some] = best.values.cpu(), best.indices.cpu()

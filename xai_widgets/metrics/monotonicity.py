@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from xai_widgets.validation import brief, number, tensor
+
 
 @dataclass(frozen=True)
 class Monotonicity:
@@ -58,19 +60,12 @@ def monotonicity(areas: Tensor, scores: Tensor, reference: Tensor, *, tolerance:
     ValueError
         If shapes do not fit, areas do not rise, or a score is not finite.
     """
-    areas, scores, reference = (torch.as_tensor(given) for given in (areas, scores, reference))
-    if areas.ndim != 1 or not len(areas) or not (areas.diff() > 0).all():
-        raise ValueError(f"areas are {areas.tolist()}, wanted one row of them that rises")
-    if scores.ndim != 2 or scores.shape[1] != len(areas) or not len(scores):
-        raise ValueError(f"scores have shape {tuple(scores.shape)}, wanted (N, {len(areas)}), one per area")
-    if reference.shape != scores.shape[:1]:
-        raise ValueError(
-            f"reference has shape {tuple(reference.shape)}, wanted ({len(scores)},), one score per image"
-        )
-    if not (scores.isfinite().all() and reference.isfinite().all()):
-        raise ValueError("the scores hold NaN or infinite values, wanted finite ones")
-    if not tolerance >= 0:
-        raise ValueError(f"tolerance is {tolerance}, wanted at least 0")
+    areas = tensor(areas, "areas", ("A",), finite=True)
+    if not (areas.diff() > 0).all():
+        raise ValueError(f"expected areas that rise, got {brief(areas.tolist())}")
+    scores = tensor(scores, "scores", ("N", len(areas)), finite=True)
+    reference = tensor(reference, "reference", (len(scores),), finite=True).to(scores.device)
+    tolerance = number(tolerance, "tolerance", low=0)
     enough = scores >= reference[:, None]
     best = torch.where(enough.any(1), enough.to(torch.uint8).argmax(1), len(areas))
     # All pairs follow from the highest score so far, at each area.

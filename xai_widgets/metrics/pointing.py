@@ -21,6 +21,7 @@ from torch import Tensor
 
 from xai_widgets.data.scenes import Scene
 from xai_widgets.metrics.deletion import at_size
+from xai_widgets.validation import brief, instance, integer, integers, items, number, numbers, tensor
 
 #: Share of the image below which a class is "difficult".
 SMALL = 0.25
@@ -64,12 +65,12 @@ class PointingTask:
         ValueError
             If no class is present, or the masks differ in size.
         """
-        shown = [{k: mask.bool() for k, mask in classes.items() if mask.any()} for classes in images]
+        shown = [_present(classes) for classes in items(images, "images", what="images")]
         rows = [(n, k, mask) for n, classes in enumerate(shown) for k, mask in classes.items()]
         sizes = sorted({tuple(mask.shape) for _, _, mask in rows})
         if len(sizes) != 1 or len(sizes[0]) != 2:
-            given = ", ".join(map(str, sizes)) or "none"
-            raise ValueError(f"the masks have sizes {given}, wanted masks (H, W) of one size")
+            given = " and ".join(map(str, sizes[:2])) or "none that shows a class"
+            raise ValueError(f"expected masks (H, W) of one size, got {given}")
         masks = torch.stack([mask for _, _, mask in rows])
         small = masks.float().mean((1, 2)) < SMALL
         company = torch.tensor([len(shown[n]) > 1 for n, _, _ in rows], device=masks.device)
@@ -83,6 +84,7 @@ class PointingTask:
     @classmethod
     def from_scenes(cls, scenes: Sequence[Scene]) -> PointingTask:
         """The rows of generated scenes: every class, where its object is seen."""
+        scenes = [instance(each, "each of the scenes", Scene) for each in items(scenes, "scenes", what="scenes")]
         return cls.of(
             [{k: torch.from_numpy(np.asarray(each.category == k)) for k in each.labels} for each in scenes]
         )
@@ -110,11 +112,15 @@ class PointingTask:
         """
         present: list[dict[int, Tensor]] = []
         skipped: set[tuple[int, int]] = set()
-        for n, boxes in enumerate(images):
+        extent = integers(size, "size", length=2, low=1, high=2**16)
+        for n, each in enumerate(items(images, "images", what="images")):
+            boxes = _boxes(each)
             classes: dict[int, Tensor] = {}
             for k, (left, top, right, bottom), _ in boxes:
-                mask = classes.setdefault(k, torch.zeros(size, dtype=torch.bool))
-                mask[max(0, round(top)) : round(bottom), max(0, round(left)) : round(right)] = True
+                mask = classes.setdefault(k, torch.zeros(extent, dtype=torch.bool))
+                mask[
+                    max(0, round(top)) : max(0, round(bottom)), max(0, round(left)) : max(0, round(right))
+                ] = True
             easy = {k for k, _, difficult in boxes if not difficult}
             skipped |= {(n, k) for k in classes if k not in easy}
             present.append(classes)
@@ -189,14 +195,12 @@ def pointing_game(
     ValueError
         If there is not one map per row, or a number is out of range.
     """
-    if saliency.ndim != 3 or len(saliency) != len(task):
-        raise ValueError(
-            f"saliency has shape {tuple(saliency.shape)}, wanted ({len(task)}, H, W), a map per row"
-        )
-    if not tolerance >= 0:
-        raise ValueError(f"tolerance is {tolerance}, wanted at least 0 pixels")
-    if reference is not None and reference < 1:
-        raise ValueError(f"reference is {reference}, wanted the side of an image in pixels")
+    task = instance(task, "task", PointingTask)
+    saliency = tensor(saliency, "saliency", ("R", "h", "w"))
+    if len(saliency) != len(task):
+        raise ValueError(f"expected one saliency map for each of {len(task)} rows, got {len(saliency)}")
+    tolerance = number(tolerance, "tolerance", low=0, hint="in pixels")
+    reference = None if reference is None else integer(reference, "reference", low=1, hint="in pixels")
     height, width = task.masks.shape[1:]
     reach = tolerance if reference is None else tolerance * min(height, width) / reference
     broken = saliency.isnan().flatten(1).any(1)
@@ -210,6 +214,35 @@ def pointing_game(
     broken = broken.to(task.masks.device)
     hits = (near & task.masks).flatten(1).any(1) & ~broken
     return Pointing(task, hits, places.masked_fill(broken[:, None], -1))
+
+
+def _present(classes: object) -> dict[int, Tensor]:
+    """The masks, as booleans, of the classes that at least one pixel shows."""
+    given = instance(classes, "each of the images", dict)
+    masks = {
+        integer(k, "a class index", low=0): tensor(mask, "a mask", ("H", "W")).bool()
+        for k, mask in given.items()
+    }
+    return {k: mask for k, mask in masks.items() if mask.any()}
+
+
+def _boxes(image: object) -> list[tuple[int, list[float], bool]]:
+    """The boxes of one image: class index, the four edges, and whether it is difficult."""
+    boxes = []
+    for box in image if isinstance(image, list | tuple) else items(image, "boxes", what="boxes"):
+        if not isinstance(box, list | tuple) or len(box) != 3:
+            raise TypeError(
+                f"expected a box as (class index, (left, top, right, bottom), difficult), got {brief(box)}"
+            )
+        index, edges, difficult = box
+        boxes.append(
+            (
+                integer(index, "a class index", low=0),
+                numbers(edges, "the edges of a box", length=4),
+                bool(difficult),
+            )
+        )
+    return boxes
 
 
 def _mean(shares: dict[int, float]) -> float:

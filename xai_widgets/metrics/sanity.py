@@ -20,11 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from xai_widgets.attribution.registry import Method, as_method
-from xai_widgets.errors import unknown
 from xai_widgets.metrics.agreement import pearson, spearman, ssim
 from xai_widgets.metrics.deletion import at_size
-from xai_widgets.model import ImageModel, Target
+from xai_widgets.model import ImageModel, Target, check_model
 from xai_widgets.run import Run, in_no_mode
+from xai_widgets.validation import check_finite, choice, items
+from xai_widgets.validation import seed as check_seed
 
 Randomisation = Literal["cascading", "independent"]
 
@@ -44,7 +45,8 @@ class Sanity:
     maps : Tensor, (1 + done, N, H, W)
         The map of the trained network, then those after each layer, in the size of the images.
     scores : Tensor, (N, 1 + L)
-        Probability of the class, of the trained network and after each layer; NaN where it is not computed yet.
+        Probability of the class, or its score where the network has no probabilities, of the trained network and after
+        each layer; NaN where it is not computed yet.
     spearman, spearman_abs, pearson, ssim : Tensor, (N, L)
         Rank correlation of the maps and of their absolute values, linear correlation, and structural similarity; NaN
         where they are not computed yet, or where a map is constant and a correlation means nothing.
@@ -107,11 +109,12 @@ def weight_randomisation(
     ValueError
         For another mode, a layer that does not exist or has no weights, and what the method refuses.
     """
-    if mode not in get_args(Randomisation):
-        raise ValueError(unknown("mode", mode, get_args(Randomisation)))
+    choice(mode, "mode", get_args(Randomisation))
+    check_model(model)
     x, target = model.prepare(x, target)
+    seed = check_seed(seed)
     saliency: Callable[..., Tensor] = getattr(explain, "saliency", None) or as_method(explain).saliency
-    names = _weighted(model) if layers is None else tuple(layers)
+    names = _weighted(model) if layers is None else tuple(items(layers, "layers", what="names"))
     for name, module in model.find_layers(names).items():
         if not any(True for _ in module.parameters()):
             raise ValueError(f"layer {name!r} has no weights, wanted one with some, such as {_near(model)!r}")
@@ -121,19 +124,20 @@ def weight_randomisation(
             copy = deepcopy(model)
         generator = torch.Generator().manual_seed(seed)
 
-        def look() -> tuple[Tensor, Tensor]:
-            made = at_size(saliency(copy, x, target, **options).detach().float(), (x.shape[2], x.shape[3]))
+        def look(network: str) -> tuple[Tensor, Tensor]:
             with torch.no_grad():
-                return made, copy(x).softmax(1).gather(1, target[:, None])[:, 0]
+                probs = copy.probabilities(check_finite(copy(x), network))
+            made = at_size(saliency(copy, x, target, **options).detach().float(), (x.shape[2], x.shape[3]))
+            return made, probs.gather(1, target[:, None])[:, 0]
 
-        first, score = look()
+        first, score = look(model.name)
         maps, scores = [first], [score]
         found: dict[str, list[Tensor]] = {"spearman": [], "spearman_abs": [], "pearson": [], "ssim": []}
         for name in names:
             module = copy.module.get_submodule(name)
             trained = {key: value.clone() for key, value in module.state_dict().items()}
             _randomise(module, generator)
-            now, score = look()
+            now, score = look(f"{model.name} with {name} randomized")
             if mode == "independent":
                 module.load_state_dict(trained)
             maps.append(now)

@@ -20,7 +20,10 @@ import torch
 from torch import Tensor
 
 from xai_widgets.perturbation.adam import Adam
+from xai_widgets.validation import brief, check_fields, integer, number, numbers
 
+#: Cells of a coarse field, or discs, along one side, at most.
+MOST_CELLS = 1024
 #: Of Adam: short memories, as the masks harden under way and the gradients of before are of softer ones.
 BETAS = (0.5, 0.9)
 
@@ -65,43 +68,34 @@ class AreaSettings:
     tolerance: float = 1e-3
 
     def __post_init__(self) -> None:
-        for name in ("steps", "grid", "scan", "every", "exchange", "patience"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, wanted at least 1")
-        if not (len(self.softness) == 2 and self.softness[0] >= self.softness[1] > 0):
-            raise ValueError(f"softness is {self.softness}, wanted two numbers above 0 that do not rise")
-        if not (self.learning_rate > 0 and self.sigma > 0 and self.tolerance >= 0):
-            raise ValueError(
-                f"learning_rate is {self.learning_rate}, sigma {self.sigma} and tolerance {self.tolerance}, "
-                "wanted the first two above 0 and the third not below"
-            )
+        check_fields(self, integer, "steps", "every", "exchange", "patience", low=1)
+        check_fields(self, integer, "grid", "scan", low=1, high=MOST_CELLS)
+        check_fields(self, number, "learning_rate", "sigma", above=0)
+        check_fields(self, number, "tolerance", low=0)
+        first, last = numbers(self.softness, "softness", length=2, above=0)
+        if first < last:
+            raise ValueError(f"expected softness as two numbers that do not rise, got {(first, last)}")
+        object.__setattr__(self, "softness", (first, last))
 
 
 def check_areas(areas: Iterable[float], places: int, what: str = "pixels") -> list[float]:
-    """The areas as numbers; ValueError unless they are ascending shares that masks of so many places can have."""
-    try:
-        if isinstance(areas, str):
-            raise TypeError("the letters of a text are no shares, even if they are digits")
-        made = [float(area) for area in areas]
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"areas is {areas!r}, wanted shares of the image such as [0.05, 0.1, 0.2]"
-        ) from error
-    if not made:
-        raise ValueError("areas is empty, wanted at least one share of the image, such as [0.1]")
+    """Return the areas as floats; an error unless they are ascending shares that masks of so many places can have."""
+    made = numbers(areas, "areas", above=0, high=1, hint="shares of the image such as [0.05, 0.1, 0.2]")
     for area in made:
-        if not 0 < area <= 1:
-            raise ValueError(f"an area is {area:g}, wanted a share above 0 and at most 1")
         if area * places < 0.5:
-            raise ValueError(f"an area is {area:g}, wanted at least {1 / places:.2g}, one of {places} {what}")
+            raise ValueError(
+                f"expected areas of at least {1 / places:.2g}, one of {places} {what}, got {area:g}"
+            )
     if made != sorted(made):
-        raise ValueError(f"the areas {made} are not ascending, wanted {sorted(made)}")
+        raise ValueError(
+            f"expected ascending areas, got {brief(made)}; sorted they are {brief(sorted(made))}"
+        )
     counted = [counts_of(area, places) for area in made]
     for first, second, area in zip(counted, counted[1:], made[1:], strict=False):
         if first == second:
             raise ValueError(
-                f"two areas near {area:g} are the same {first} of {places} {what}, wanted areas at least "
-                f"{1 / places:.2g} apart"
+                f"expected areas at least {1 / places:.2g} apart, got two near {area:g} that are the same {first} of "
+                f"{places} {what}"
             )
     return made
 

@@ -30,6 +30,7 @@ from xai_widgets.perturbation.objective import Masked, Variant
 from xai_widgets.perturbation.scored import ScoredMasks
 from xai_widgets.recording import watching
 from xai_widgets.run import Run, in_no_mode
+from xai_widgets.validation import brief, check_finite, instance, integer, integers, items, number
 
 #: The numbers of channels of the paper, for a layer of 528.
 PUBLISHED_COUNTS = (1, 5, 10, 20, 25, 35, 40, 50, 60, 70, 80, 90, 100, 150, 200, 250, 300, 350, 400, 450, 528)
@@ -165,10 +166,8 @@ def channel_extremal(
         For numbers of channels that the layer cannot have, an unknown variant or layer, with the nearest one, or a
         start that does not fit.
     """
-    settings = AreaSettings() if settings is None else settings
-    if not isinstance(settings, AreaSettings):
-        raise TypeError(f"settings is {type(settings).__name__}, wanted AreaSettings(...)")
-    check_batch_size(batch_size)
+    settings = AreaSettings() if settings is None else instance(settings, "settings", AreaSettings)
+    batch_size, tau = check_batch_size(batch_size), number(tau, "tau")
     x, target = prepare(model, x, target)
     layer = model.default_layer() if layer is None else layer
     objective = MaskedChannels(model, x, target, variant, layer, batch_size)
@@ -218,17 +217,8 @@ class MaskedChannels(Masked):
         with torch.inference_mode(False), torch.no_grad():
             self.x, self.layer = x.clone(), layer
             self.activation = model.activations(self.x, layer)[layer].float().clone()
-            if self.activation.ndim not in (2, 4):
-                raise ValueError(
-                    f"layer {layer!r} has an output of shape {tuple(self.activation.shape[1:])}, wanted (C, h, w) or "
-                    f"(C,), such as that of {model.default_layer()!r}"
-                )
-            calls = next(item.calls for item in model.layers() if item.name == layer)
-            if calls > 1:
-                raise ValueError(
-                    f"layer {layer!r} runs {calls} times in one pass, wanted one that runs once, such as "
-                    f"{model.default_layer()!r}"
-                )
+            if self.activation.ndim != 2:
+                model.check_places(layer, self.activation.shape[1:])
             self.cuts = model.is_cut(layer)
             ends = [self.activation.new_full(self.activation.shape[:2], end) for end in (0.0, 1.0)]
             index = torch.arange(len(x), device=x.device)
@@ -240,6 +230,9 @@ class MaskedChannels(Masked):
 
     def masked(self, masks: Tensor, index: Tensor, step: int | None = None) -> Tensor:
         """Scores (E, classes) of masks (E, K)."""
+        return check_finite(self._scores(masks, index), self.model.name)
+
+    def _scores(self, masks: Tensor, index: Tensor) -> Tensor:
         wide = masks.view(*masks.shape, *[1] * (self.activation.ndim - 2))
         if self.cuts:
             return self.model.forward_from(self.layer, wide * self.activation[index])
@@ -278,29 +271,17 @@ def octaves(width: int) -> list[int]:
 
 
 def check_channels(channels: Iterable[int], width: int) -> list[int]:
-    """The numbers of channels; ValueError unless they are ascending, different, and from 1 to ``width``."""
-    try:
-        if isinstance(channels, str):
-            raise TypeError("the letters of a text are no numbers, even if they are digits")
-        given = list(channels)
-        counts = [int(count) for count in given]
-        if counts != [float(count) for count in given]:
-            raise ValueError("not whole")
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"channels is {channels!r}, wanted whole numbers such as [1, 5, 10]") from error
-    if not counts:
-        raise ValueError("channels is empty, wanted at least one number, such as [10]")
-    for count in counts:
-        if not 1 <= count <= width:
-            raise ValueError(f"a number of channels is {count}, wanted 1 to {width}, all that the layer has")
+    """Return the numbers of channels; an error unless they are ascending, different, and from 1 to ``width``."""
+    counts = integers(channels, "channels", low=1, high=width)
     if counts != sorted(set(counts)):
-        raise ValueError(f"the channels {counts} are not ascending, wanted {sorted(set(counts))}")
+        raise ValueError(
+            f"expected ascending channels, got {brief(counts)}; sorted they are {brief(sorted(set(counts)))}"
+        )
     return counts
 
 
 def _check_start(start: object, shape: tuple[int, ...]) -> ChannelExtremal:
-    if not isinstance(start, ChannelExtremal):
-        raise TypeError(f"start is {type(start).__name__}, wanted an earlier result of channel_extremal")
+    start = instance(start, "start", ChannelExtremal)
     if tuple(start.fields.shape) != shape:
         raise ValueError(
             f"the start has fields of shape {tuple(start.fields.shape)}, wanted {shape}: a result for the same "
@@ -330,8 +311,7 @@ class ClassChannels:
     def top(self, k: int = 1) -> Tensor:
         """The k channels, (M, k), that most images of each class need, the first is k_c*; ties by their order."""
         width = self.means.shape[1]
-        if not 1 <= k <= width:
-            raise ValueError(f"k is {k}, wanted 1 to {width}, all that the layer has")
+        k = integer(k, "k", low=1, high=width, hint="the channels of the layer")
         return self.means.argsort(dim=1, descending=True, stable=True)[:, :k]
 
 
@@ -353,12 +333,12 @@ def class_channels(results: ChannelExtremal | Iterable[ChannelExtremal]) -> Clas
     ValueError
         For no result, or results of different layers.
     """
-    given = [results] if isinstance(results, ChannelExtremal) else list(results)
-    if not given:
-        raise ValueError("no results were given, wanted at least one of channel_extremal")
+    given = [results] if isinstance(results, ChannelExtremal) else items(results, "results", what="ChannelExtremal")
+    for each in given:
+        instance(each, "each of the results", ChannelExtremal)
     layers = sorted({result.layer for result in given})
     if len(layers) > 1:
-        raise ValueError(f"the results are of the layers {layers}, wanted results of one layer")
+        raise ValueError(f"expected results of one layer, got {brief(layers)}")
     masks = torch.cat([result.best_masks for result in given])
     classes, of_class, counts = torch.cat([result.target for result in given]).unique(
         return_inverse=True, return_counts=True

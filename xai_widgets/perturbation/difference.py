@@ -5,7 +5,7 @@ around it, with the class c:
 
     p(c | x without w) = mean of p(c | x with w ~ p(w | rest of the window))                           (2, 5)
     WE_w = log2 odds(c | x) - log2 odds(c | x without w),   odds = p / (1 - p)                          (3)
-    p <- (p n + 1) / (n + K)   for n training images and K classes, so that no odds are infinite
+    p <- (p n + 1) / (n + K)   for n training images and K classes (2 for a sigmoid), so that no odds are infinite
 
 w and the rest of its window are jointly normal, the same wherever the window is. A pixel has the mean evidence of the
 patches that hold it.
@@ -21,9 +21,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xai_widgets.arguments import check_batch_size
 from xai_widgets.model import ImageModel, Target
-from xai_widgets.perturbation.masking import Outputs, prepare
+from xai_widgets.perturbation.masking import MOST_SAMPLES, Outputs, check_probabilities, prepare
 from xai_widgets.run import Run, in_no_mode
+from xai_widgets.validation import integer
+from xai_widgets.validation import seed as check_seed
 
 #: Windows from which the normal distribution is estimated, at most.
 WINDOWS = 10_000
@@ -171,22 +174,30 @@ def prediction_difference(
     Raises
     ------
     ValueError
-        For patches and surroundings that do not fit the image, a stride that leaves pixels out, or numbers below 1.
+        For patches and surroundings that do not fit the image, a stride that leaves pixels out, numbers below 1, or a
+        network without probabilities.
     """
     x, target = prepare(model, x, target)
+    check_probabilities(model, "prediction_difference", "occlusion")
+    # A sigmoid is one of two: the class, or not.
+    classes = len(model.labels) if model.activation == "softmax" else 2
     short = min(x.shape[2:])
-    patch = max(1, round(short / 14)) if patch is None else patch
-    surround = max(1, round(short / 112)) if surround is None else surround
-    stride = (patch + 1) // 2 if stride is None else stride
-    if patch < 1 or surround < 1 or patch + 2 * surround > short:
+    patch = max(1, round(short / 14)) if patch is None else integer(patch, "patch", low=1)
+    surround = max(1, round(short / 112)) if surround is None else integer(surround, "surround", low=1)
+    if patch + 2 * surround > short:
         raise ValueError(
-            f"patch is {patch} and surround {surround}, wanted both at least 1 and patch + 2 surround at most {short}, "
-            "the short side"
+            f"expected patch + 2 surround of at most {short} pixels, the short side, got patch {patch} and surround "
+            f"{surround}"
         )
-    if not 1 <= stride <= patch:
-        raise ValueError(f"stride is {stride}, wanted 1 to {patch} pixels, so that patches cover every pixel")
-    if samples < 1 or trained < 1:
-        raise ValueError(f"samples is {samples} and trained {trained}, wanted at least 1 of both")
+    covering = "patches have to cover every pixel"
+    stride = (
+        (patch + 1) // 2 if stride is None else integer(stride, "stride", low=1, high=patch, hint=covering)
+    )
+    samples, trained = (
+        integer(samples, "samples", low=1, high=MOST_SAMPLES),
+        integer(trained, "trained", low=1),
+    )
+    seed, batch_size = check_seed(seed), check_batch_size(batch_size)
     known = x if references is None else model.images(references)
     outputs = Outputs(model, x.shape, batch_size, "probability")
     # The last patch is moved inwards, so that all are whole.
@@ -198,7 +209,7 @@ def prediction_difference(
     def compare() -> Iterator[Difference]:
         generator = torch.Generator().manual_seed(seed)
         patches = Patches(known, patch, surround, generator)
-        whole = evidence(outputs.of(x).gather(1, target[:, None])[:, 0], len(model.labels), trained)
+        whole = evidence(outputs.of(x).gather(1, target[:, None])[:, 0], classes, trained)
         table = x.new_full((len(x), len(places)), torch.nan)
         total, cover = torch.zeros_like(x[:, 0]), torch.zeros_like(x[:, 0])
         for n, at in points:
@@ -212,7 +223,7 @@ def prediction_difference(
                     pixels, row, column, samples
                 ).to(x.device)
             probs = outputs.of(drawn.flatten(0, 1))[:, target[n]].view(-1, samples).mean(1)
-            lost = whole[n] - evidence(probs, len(model.labels), trained)
+            lost = whole[n] - evidence(probs, classes, trained)
             table[n, at : at + group] = lost
             for (row, column), bits in zip(some, lost, strict=True):
                 total[n, row : row + patch, column : column + patch] += bits

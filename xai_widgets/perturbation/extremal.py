@@ -31,6 +31,7 @@ from xai_widgets.perturbation.objective import MaskedImages, Variant
 from xai_widgets.perturbation.perturb import Perturbation, gaussian_blur
 from xai_widgets.perturbation.scored import ScoredMasks
 from xai_widgets.run import Run, in_no_mode
+from xai_widgets.validation import brief, number, tensor
 
 #: The areas whose masks make the published saliency map.
 AREAS = (0.025, 0.05, 0.1, 0.2)
@@ -141,9 +142,9 @@ def extremal(
     settings = ExtremalSettings() if settings is None else settings
     if not isinstance(settings, AreaSettings | ReleasedSettings):
         raise TypeError(
-            f"settings is {type(settings).__name__}, wanted ExtremalSettings() or ExtremalSettings.released()"
+            f"expected settings to be ExtremalSettings() or ExtremalSettings.released(), got {brief(settings)}"
         )
-    check_batch_size(batch_size)
+    batch_size, tau = check_batch_size(batch_size), number(tau, "tau")
     x, target = prepare(model, x, target)
     objective = MaskedImages(model, x, target, variant, perturbation, layer, settings, batch_size)
     height, width = objective.size
@@ -199,22 +200,15 @@ def _given(objective: MaskedImages, lead: tuple[int, int], start: Extremal | Ten
     if isinstance(start, Extremal):
         if tuple(start.fields.shape) != (*lead, *objective.grid):
             raise ValueError(
-                f"the start has fields of shape {tuple(start.fields.shape)}, wanted {(*lead, *objective.grid)}: a "
-                "result for the same images, areas, layer and grid"
+                f"expected a start with fields of shape {(*lead, *objective.grid)}, a result for the same images, "
+                f"areas, layer and grid, got {tuple(start.fields.shape)}"
             )
         return start.fields
-    try:
-        given = torch.as_tensor(start, dtype=objective.levels.dtype, device=objective.levels.device).detach()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(
-            f"start is {type(start).__name__}, wanted a mask (h, w) or an earlier result"
-        ) from error
+    shape = ("h", "w") if getattr(start, "ndim", 3) == 2 else ("N", "h", "w")
+    given = tensor(start, "start", shape, finite=True, like=objective.levels)
     given = given[None] if given.ndim == 2 else given
-    if given.ndim != 3 or len(given) not in (1, lead[0]) or not torch.isfinite(given).all():
-        raise ValueError(
-            f"the start has shape {tuple(given.shape)}, wanted a finite mask (h, w), or one for each of {lead[0]} "
-            "images"
-        )
+    if len(given) not in (1, lead[0]):
+        raise ValueError(f"expected a start (h, w), or one for each of {lead[0]} images, got {len(given)}")
     coarse = F.adaptive_avg_pool2d(given[:, None], objective.grid).expand(*lead, -1, -1)
     low, high = coarse.amin((2, 3), keepdim=True), coarse.amax((2, 3), keepdim=True)
     return torch.where(high > low, (coarse - low) / (high - low), discs(objective, lead, 1)[0])

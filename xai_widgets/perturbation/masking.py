@@ -11,12 +11,15 @@ import torch
 from torch import Tensor
 
 from xai_widgets.arguments import check_batch_size
-from xai_widgets.errors import unknown
 from xai_widgets.images import check_baseline
 from xai_widgets.model import ImageModel, Target, check_model
 from xai_widgets.perturbation.perturb import gaussian_blur
+from xai_widgets.validation import brief, check_finite, choice
 
 Output = Literal["probability", "score"]
+
+#: Masks, coalitions or draws, at most: all of them are drawn at once.
+MOST_SAMPLES = 1_000_000
 
 #: What a fill may be called.
 FillName = Literal["grey", "mean", "blur"]
@@ -54,9 +57,8 @@ def fill_image(fill: Fill, x: Tensor, *, sigma: float | None = None) -> Tensor:
         For an unknown name, or what does not fit the images.
     """
     if not isinstance(fill, str):
-        return check_baseline(fill, x)
-    if fill not in get_args(FillName):
-        raise ValueError(unknown("fill", fill, get_args(FillName)))
+        return check_baseline(fill, x, "fill")
+    choice(fill, "fill", get_args(FillName))
     if fill == "grey":
         return torch.full_like(x, 0.5)
     if fill == "mean":
@@ -64,10 +66,23 @@ def fill_image(fill: Fill, x: Tensor, *, sigma: float | None = None) -> Tensor:
     return gaussian_blur(x, FILL_SIGMA * min(x.shape[2:]) if sigma is None else sigma)
 
 
+def check_probabilities(model: ImageModel, method: str, instead: str) -> None:
+    """Refuse a network whose outputs are plain numbers, for a method that needs probabilities."""
+    if not model.has_probabilities:
+        raise ValueError(
+            f"{method} expected a network with probabilities, got {brief(model.name)}, whose outputs are plain "
+            f"numbers; use {instead}, or activation='softmax' or 'sigmoid' in ImageModel"
+        )
+
+
+def value_name(model: ImageModel, output: Output) -> str:
+    """Return what is measured, "probability" or "score": networks without probabilities have only scores."""
+    return model.value_name if output == "probability" else "score"
+
+
 def check_output(output: str) -> None:
     """Refuse what is neither "probability" nor "score"."""
-    if output not in get_args(Output):
-        raise ValueError(unknown("output", output, get_args(Output)))
+    choice(output, "output", get_args(Output))
 
 
 class Outputs:
@@ -82,31 +97,36 @@ class Outputs:
     batch_size : int
         The most copies in a pass.
     output : {"probability", "score"}
-        After or before softmax.
+        After or before the activation of the network, softmax or sigmoid.
     """
 
     def __init__(self, model: ImageModel, size: torch.Size, batch_size: int, output: Output) -> None:
-        check_batch_size(batch_size)
         check_output(output)
-        self.model, self.batch_size, self.output = model, batch_size, output
-        # Inside the caller's inference_mode() it could not be written to when the run goes on outside of it.
-        with torch.inference_mode(False):
-            self.shown = torch.empty(
-                (batch_size, *size[1:]), device=model.device, memory_format=torch.channels_last
-            )
+        self.model, self.batch_size, self.output = model, check_batch_size(batch_size), output
+        self.size = size[1:]
+        self.shown: Tensor | None = None
 
     def of(self, images: Tensor) -> Tensor:
         """Probabilities or scores, (B, classes), of any number of images (B, C, H, W)."""
         with torch.inference_mode(False), torch.no_grad():
             made = torch.cat([self.model(some) for some in images.split(self.batch_size)])
-            return made.softmax(1) if self.output == "probability" else made
+            check_finite(made, self.model.name)
+            return self.model.probabilities(made) if self.output == "probability" else made
 
     def masked(self, image: Tensor, fill: Tensor, masks: Tensor) -> Tensor:
         """The same, (B, classes), of one image (C, H, W) under masks (B, H, W) that show it where they are 1."""
         made = []
         with torch.inference_mode(False), torch.no_grad():
             for some in masks.split(self.batch_size):
-                shown = self.shown[: len(some)]
+                shown = self._buffer(len(some))
                 torch.lerp(fill[None], image[None], some[:, None].to(shown.dtype), out=shown)
                 made.append(self.of(shown))
             return torch.cat(made)
+
+    def _buffer(self, count: int) -> Tensor:
+        """Memory for so many images, kept for the next batch."""
+        if self.shown is None or len(self.shown) < count:
+            self.shown = torch.empty(
+                (count, *self.size), device=self.model.device, memory_format=torch.channels_last
+            )
+        return self.shown[:count]

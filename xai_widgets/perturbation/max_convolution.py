@@ -20,7 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xai_widgets.perturbation.areas import Found, Objective, better_of
+from xai_widgets.perturbation.areas import MOST_CELLS, Found, Objective, better_of
+from xai_widgets.validation import check_fields, integer, number
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,12 @@ class ReleasedSettings:
     every: int = 10
 
     def __post_init__(self) -> None:
-        for name in ("steps", "grid", "every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, wanted at least 1")
-        for name in ("learning_rate", "sigma", "coldness"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, wanted above 0")
+        check_fields(self, integer, "steps", "every", low=1)
+        check_fields(self, integer, "grid", low=1, high=MOST_CELLS)
+        check_fields(self, number, "learning_rate", "coldness", above=0)
+        # In cells of the grid: the kernel has four times as many of them as there are neighbors.
+        check_fields(self, number, "sigma", above=0, high=64 * self.grid)
+        check_fields(self, number, "momentum", "dampening", "weight", "growth")
 
 
 class MaxConvolution:

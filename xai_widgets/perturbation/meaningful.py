@@ -1,7 +1,7 @@
 """Meaningful perturbation: the smallest region whose deletion takes the class away, or that alone keeps it.
 
 Fong and Vedaldi 2017; chapter 3 of Fong's thesis, equation 4 and its implementation details. With m a coarse mask in
-[0, 1], M(v) = sum_u g_s(v / d - u) m(u) that mask brought to the image (d pixels a cell), f_c the softmax probability:
+[0, 1], M(v) = sum_u g_s(v / d - u) m(u) that mask brought to the image (d pixels a cell), f_c the probability:
 
     deletion       min_m  l1 sum |1 - m| + l2 sum |grad m|^beta + E_tau f_c(M (x) x(. - tau))
     preservation   min_m  l1 sum |m|     + l2 sum |grad m|^beta - E_tau f_c(M (x) x(. - tau))
@@ -23,12 +23,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xai_widgets.arguments import check_batch_size
-from xai_widgets.errors import unknown
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation.adam import Adam
-from xai_widgets.perturbation.masking import prepare
+from xai_widgets.perturbation.masking import check_probabilities, prepare
 from xai_widgets.perturbation.perturb import gaussian, perturb, pyramid
 from xai_widgets.run import Run, in_no_mode
+from xai_widgets.validation import check_fields, check_finite, choice, instance, integer, number
+from xai_widgets.validation import seed as check_seed
 
 MeaningfulGame = Literal["deletion", "preservation"]
 MeaningfulPerturbation = Literal["blur", "constant", "noise"]
@@ -75,22 +76,10 @@ class MeaningfulSettings:
     suppression: float = 0.99
 
     def __post_init__(self) -> None:
-        least = {
-            "steps": 1,
-            "l1": 0,
-            "l2": 0,
-            "beta": 1,
-            "cell": 1,
-            "jitter": 1,
-            "sigma": 0,
-            "suppression": 0,
-        }
-        for name, bound in least.items():
-            if not getattr(self, name) >= bound:
-                raise ValueError(f"{name} is {getattr(self, name)}, wanted at least {bound}")
-        for name in ("learning_rate", "smoothing"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, wanted above 0")
+        check_fields(self, integer, "steps", "jitter", low=1)
+        check_fields(self, number, "l1", "l2", "sigma", "suppression", low=0)
+        check_fields(self, number, "beta", "cell", low=1)
+        check_fields(self, number, "learning_rate", "smoothing", above=0)
 
 
 @dataclass(frozen=True)
@@ -179,31 +168,30 @@ def meaningful_perturbation(
     ValueError
         For another game or perturbation, and what the model refuses.
     """
-    if game not in get_args(MeaningfulGame):
-        raise ValueError(unknown("game", game, get_args(MeaningfulGame)))
-    if perturbation not in get_args(MeaningfulPerturbation):
-        raise ValueError(unknown("perturbation", perturbation, get_args(MeaningfulPerturbation)))
-    check_batch_size(batch_size)
-    settings = settings or MeaningfulSettings()
+    choice(game, "game", get_args(MeaningfulGame))
+    choice(perturbation, "perturbation", get_args(MeaningfulPerturbation))
+    batch_size, seed = check_batch_size(batch_size), check_seed(seed)
+    made = MeaningfulSettings() if settings is None else instance(settings, "settings", MeaningfulSettings)
     x, target = prepare(model, x, target)
+    check_probabilities(model, "meaningful_perturbation", "extremal")
 
     def optimise() -> Iterator[Meaningful]:
         with torch.inference_mode(False):
             objective = _Objective(
-                model, x.clone(), target.clone(), game, perturbation, settings, seed, batch_size
+                model, x.clone(), target.clone(), game, perturbation, made, seed, batch_size
             )
             coarse = objective.start()
-        adam = Adam(settings.learning_rate)
+        adam = Adam(made.learning_rate)
         generator = torch.Generator().manual_seed(seed)
-        for step in range(settings.steps):
+        for step in range(made.steps):
             shift = torch.randint(objective.reach + 1, (2,), generator=generator).tolist()
             found, gradient = objective.at(step, coarse, shift)
             yield found
             with torch.inference_mode(False):
                 coarse = (coarse + adam.step(gradient)).clamp(0, 1)
-        yield objective.at(settings.steps, coarse, [0, 0])[0]
+        yield objective.at(made.steps, coarse, [0, 0])[0]
 
-    return Run(optimise(), total=settings.steps + 1, name=f"meaningful perturbation, {game}")
+    return Run(optimise(), total=made.steps + 1, name=f"meaningful perturbation, {game}")
 
 
 class _Objective:
@@ -244,7 +232,8 @@ class _Objective:
         down, right = (self.reach - by for by in shift)
         height, width = masks.shape[2:]
         levels = self.levels[some, ..., down : down + height, right : right + width]
-        probs = self.model(perturb(levels, masks).flatten(0, 1)).softmax(1).unflatten(0, masks.shape[:2])
+        scores = check_finite(self.model(perturb(levels, masks).flatten(0, 1)), self.model.name)
+        probs = self.model.probabilities(scores).unflatten(0, masks.shape[:2])
         return probs.gather(2, self.target[some, None, None].expand(-1, masks.shape[1], 1))[..., 0]
 
     @torch.no_grad()

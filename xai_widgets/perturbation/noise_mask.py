@@ -21,14 +21,18 @@ import torch
 from torch import Tensor
 
 from xai_widgets.arguments import check_batch_size
-from xai_widgets.errors import unknown
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation.adam import Adam
 from xai_widgets.perturbation.masking import prepare
 from xai_widgets.recording import recording
 from xai_widgets.run import Run, in_no_mode
+from xai_widgets.validation import check_fields, check_finite, choice, instance, integer, number, numbers
+from xai_widgets.validation import seed as check_seed
 
 Noise = Literal["uniform", "normal"]
+
+#: Steps of Adam, at most: areas and losses of all of them are kept.
+MOST_STEPS = 10_000_000
 
 #: Mean and standard deviation of red, green and blue in natural images, in [0, 255] (appendix A).
 _MEAN, _STD = (122.46, 114.26, 101.374), (70.63, 68.61, 71.93)
@@ -63,13 +67,11 @@ class NoiseMaskSettings:
     tolerance: float = 0.002
 
     def __post_init__(self) -> None:
-        for name, bound in {"beta": 0, "max_steps": 1, "window": 1, "tolerance": 0}.items():
-            if not getattr(self, name) >= bound:
-                raise ValueError(f"{name} is {getattr(self, name)}, wanted at least {bound}")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate is {self.learning_rate}, wanted above 0")
-        if not 0 < self.start < 1:
-            raise ValueError(f"start is {self.start}, wanted between 0 and 1, both excluded")
+        check_fields(self, integer, "max_steps", low=1, high=MOST_STEPS)
+        check_fields(self, integer, "window", low=1)
+        check_fields(self, number, "beta", "tolerance", low=0)
+        check_fields(self, number, "learning_rate", above=0)
+        check_fields(self, number, "start", above=0, below=1)
 
 
 @dataclass(frozen=True)
@@ -161,26 +163,24 @@ def noise_mask(
     ValueError
         For another noise, a layer that does not exist, with the nearest name, and what the model refuses.
     """
-    settings = settings or NoiseMaskSettings()
+    made = NoiseMaskSettings() if settings is None else instance(settings, "settings", NoiseMaskSettings)
     x, _ = prepare(model, x, 0 if target is None else target)
-    check_batch_size(batch_size)
-    if every < 1:
-        raise ValueError(f"every is {every}, wanted at least 1 step")
+    batch_size, every, seed = check_batch_size(batch_size), integer(every, "every", low=1), check_seed(seed)
     draw = _source(noise, mean, std, x, seed)
     if layer is not None:
         model.find_layers([layer])
 
     def optimise() -> Iterator[NoiseMask]:
-        fit = _Fit(model, x, layer, draw(), settings, batch_size)
-        for step in range(1, settings.max_steps + 1):
+        fit = _Fit(model, x, layer, draw(), made, batch_size)
+        for step in range(1, made.max_steps + 1):
             fit.advance(draw())
-            ended = bool(fit.flat.all()) or step == settings.max_steps
+            ended = bool(fit.flat.all()) or step == made.max_steps
             if ended or step % every == 0:
                 yield fit.snapshot()
             if ended:
                 return
 
-    return Run(optimise(), total=math.ceil(settings.max_steps / every), name="noise mask")
+    return Run(optimise(), total=math.ceil(made.max_steps / every), name="noise mask")
 
 
 class _Fit:
@@ -215,10 +215,12 @@ class _Fit:
     def features(self, x: Tensor) -> Tensor:
         """F, (N, ...) with all but the first dimension made one."""
         if self.layer is None:
-            return self.model(x)
+            return check_finite(self.model(x), self.model.name)
         with recording(self.model.find_layers([self.layer])) as kept:
             self.model(x)
-        return kept[self.layer].float().flatten(1)
+        return check_finite(
+            kept[self.layer].float().flatten(1), self.model.name, f"outputs of {self.layer!r}"
+        )
 
     def advance(self, noise: Tensor) -> None:
         """One step of Adam for the images that are not flat, and a look at whether they are after each window."""
@@ -257,8 +259,7 @@ def _source(
     """Something that draws one image (C, H, W) of noise after the other."""
     generator = torch.Generator().manual_seed(seed)
     shape, dtype = x.shape[1:], x.dtype
-    if noise not in get_args(Noise):
-        raise ValueError(unknown("noise", noise, get_args(Noise)))
+    choice(noise, "noise", get_args(Noise))
     if noise == "uniform" and (mean is not None or std is not None):
         raise ValueError("mean and std were given with uniform noise, wanted noise='normal' with them")
     means, stds = (
@@ -280,9 +281,7 @@ def _source(
 
 def _per_channel(name: str, given: Sequence[float] | None, natural: Sequence[float], channels: int) -> Tensor:
     """One number for each channel, (C, 1, 1); those of natural images, in colour or grey, by default."""
-    made = torch.tensor(natural, device="cpu") / 255 if given is None else torch.tensor(given, device="cpu")
-    if given is None and channels == 1:
-        made = made.mean(0, keepdim=True)
-    if made.shape != (channels,):
-        raise ValueError(f"{name} is {given!r}, wanted one number for each of {channels} channels")
-    return made.view(-1, 1, 1)
+    if given is not None:
+        return torch.tensor(numbers(given, name, length=channels), device="cpu").view(-1, 1, 1)
+    made = torch.tensor(natural, device="cpu") / 255
+    return (made.mean(0, keepdim=True) if channels == 1 else made).view(-1, 1, 1)

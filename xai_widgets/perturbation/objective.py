@@ -12,11 +12,11 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from xai_widgets.errors import unknown
 from xai_widgets.model import ImageModel
 from xai_widgets.perturbation.areas import AreaSettings, Found, MakeMasks, Verdict
 from xai_widgets.perturbation.max_convolution import ReleasedSettings
 from xai_widgets.perturbation.perturb import Perturbation, gaussian, perturb, pyramid
+from xai_widgets.validation import check_finite, choice
 
 Variant = Literal["preserve", "delete", "hybrid"]
 
@@ -31,8 +31,7 @@ class Masked(ABC):
     end_scores: Tensor
 
     def __init__(self, model: ImageModel, target: Tensor, variant: Variant, batch_size: int) -> None:
-        if variant not in get_args(Variant):
-            raise ValueError(unknown("variant", variant, get_args(Variant)))
+        choice(variant, "variant", get_args(Variant))
         self.model, self.variant, self.batch_size = model, variant, batch_size
         # Inside the caller's inference_mode() nothing made could be part of a graph later.
         with torch.inference_mode(False):
@@ -154,7 +153,8 @@ class MaskedImages(Masked):
 
     def _scores(self, shown: Tensor) -> Tensor:
         """Scores of all classes, (E, classes), of images or activations."""
-        return self.model(shown) if self.layer is None else self.model.forward_from(self.layer, shown)
+        made = self.model(shown) if self.layer is None else self.model.forward_from(self.layer, shown)
+        return check_finite(made, self.model.name)
 
 
 def _images_of(elements: Tensor) -> Tensor:

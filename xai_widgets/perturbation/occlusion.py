@@ -19,11 +19,12 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from xai_widgets.errors import unknown
+from xai_widgets.arguments import check_batch_size
 from xai_widgets.model import ImageModel, Target
-from xai_widgets.perturbation.masking import Fill, Output, Outputs, fill_image, prepare
+from xai_widgets.perturbation.masking import Fill, Output, Outputs, fill_image, prepare, value_name
 from xai_widgets.perturbation.perturb import gaussian_blur
 from xai_widgets.run import Run, in_no_mode
+from xai_widgets.validation import choice, integer, number, numbers
 
 Shape = Literal["patch", "disc"]
 
@@ -46,11 +47,14 @@ class Occlusion:
         Drop of the score under each window; NaN where it is not computed yet.
     scores : Tensor, (N,)
         What the untouched images have.
+    value_name : {"probability", "score"}
+        What the scores are; networks without probabilities have only scores.
     """
 
     map: Tensor
     drops: Tensor
     scores: Tensor
+    value_name: str = "score"
 
     def saliency(self) -> Tensor:
         """The map, (N, H, W), signed; positive where the score needs the pixel."""
@@ -75,6 +79,8 @@ class VariableOcclusion:
         Drop of the score under each disc; NaN where it is not computed yet.
     scores : Tensor, (N,)
         What the untouched images have.
+    value_name : {"probability", "score"}
+        What the scores are; networks without probabilities have only scores.
     """
 
     points: Tensor
@@ -83,6 +89,7 @@ class VariableOcclusion:
     suppressions: Tensor
     drops: Tensor
     scores: Tensor
+    value_name: str = "score"
 
     def saliency(self) -> Tensor:
         """The chosen disc, (N, H, W), times the drop of the score under it."""
@@ -186,16 +193,14 @@ def occlusion(
         For a window larger than the image, a stride that leaves pixels uncovered, an unknown fill or shape.
     """
     x, target = prepare(model, x, target)
-    if shape not in get_args(Shape):
-        raise ValueError(unknown("shape", shape, get_args(Shape)))
-    window = max(1, round(_EXTENT[shape] * min(x.shape[2:]))) if window is None else window
-    if not 1 <= window <= min(x.shape[2:]):
-        raise ValueError(f"window is {window}, wanted 1 to {min(x.shape[2:])} pixels, the short side")
-    stride = (window + 1) // 2 if stride is None else stride
+    choice(shape, "shape", get_args(Shape))
+    short = min(x.shape[2:])
+    window = max(1, round(_EXTENT[shape] * short)) if window is None else window
+    window = integer(window, "window", low=1, high=short, hint="the short side of the images in pixels")
+    stride = _check_stride((window + 1) // 2 if stride is None else stride, window, shape)
     softness = (0.0 if shape == "patch" else _SOFTNESS * window) if softness is None else softness
-    if softness < 0:
-        raise ValueError(f"softness is {softness}, wanted at least 0 pixels")
-    _check_stride(stride, window, shape)
+    softness = number(softness, "softness", low=0, high=max(x.shape[2:]), hint="in pixels")
+    batch_size = check_batch_size(batch_size)
     windows = _Windows(x, shape, window, stride, softness)
     hidden = fill_image(fill, x)
     outputs = Outputs(model, x.shape, batch_size, output)
@@ -213,7 +218,8 @@ def occlusion(
             cover[n] += masks.sum(0)
             drops[n, some] = drop
             mean = torch.where(cover > 0, total / cover, 0.0)
-            yield Occlusion(mean, drops.view(len(x), windows.rows, windows.columns).clone(), scores)
+            table = drops.view(len(x), windows.rows, windows.columns).clone()
+            yield Occlusion(mean, table, scores, value_name(model, output))
 
     return Run(slide(), total=len(points), name="occlusion")
 
@@ -261,17 +267,12 @@ def variable_occlusion(
     x, target = prepare(model, x, target)
     short = min(x.shape[2:])
     sizes = (
-        [part * _EXTENT["disc"] * short / 2 for part in (0.5, 1, 1.5, 2)] if radii is None else list(radii)
+        [part * _EXTENT["disc"] * short / 2 for part in (0.5, 1, 1.5, 2)]
+        if radii is None
+        else numbers(radii, "radii", above=0, high=short, hint="the short side of the images in pixels")
     )
-    if not sizes or min(sizes) <= 0 or max(sizes) > short:
-        raise ValueError(
-            f"radii are {radii!r}, wanted some, above 0 and at most {short} pixels, the short side"
-        )
-    stride = max(1, round(short / 14)) if stride is None else stride
-    if stride < 1:
-        raise ValueError(f"stride is {stride}, wanted at least 1 pixel")
-    if not 0 < share <= 1:
-        raise ValueError(f"share is {share}, wanted above 0 and at most 1")
+    stride = max(1, round(short / 14)) if stride is None else integer(stride, "stride", low=1)
+    share, batch_size = number(share, "share", above=0, high=1), check_batch_size(batch_size)
     families = [_Windows(x, "disc", 2 * radius, stride, 2 * radius * _SOFTNESS) for radius in sizes]
     hidden = fill_image(fill, x)
     outputs = Outputs(model, x.shape, batch_size, output)
@@ -296,7 +297,9 @@ def variable_occlusion(
             masks[n], drop[n] = families[chosen][place : place + 1][0], drops[n, chosen, place]
             table = drops.view(*drops.shape[:2], families[0].rows, families[0].columns)
             yield VariableOcclusion(
-                centres.clone(), radius.clone(), masks.clone(), drop.clone(), table.clone(), scores
+                *(part.clone() for part in (centres, radius, masks, drop, table)),
+                scores,
+                value_name(model, output),
             )
 
     return Run(slide(), total=len(points), name="variable occlusion")
@@ -316,9 +319,8 @@ def smallest(drops: Tensor, radii: Sequence[float], share: float) -> tuple[int, 
     return found // places, found % places
 
 
-def _check_stride(stride: int, window: int, shape: Shape) -> None:
+def _check_stride(stride: int, window: int, shape: Shape) -> int:
     largest = window if shape == "patch" else max(1, int(window / math.sqrt(2)))
-    if not 1 <= stride <= largest:
-        raise ValueError(
-            f"stride is {stride}, wanted 1 to {largest} pixels, so that windows of {window} cover every pixel"
-        )
+    return integer(
+        stride, "stride", low=1, high=largest, hint=f"windows of {window} pixels have to cover every pixel"
+    )

@@ -16,7 +16,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from xai_widgets.errors import unknown
+from xai_widgets.validation import choice, integer, number
 
 Perturbation = Literal["blur", "fade"]
 
@@ -38,8 +38,7 @@ def gaussian_blur(x: Tensor, sigma: float) -> Tensor:
     -------
     Tensor, (..., H, W)
     """
-    if sigma < 0:
-        raise ValueError(f"sigma is {sigma}, wanted at least 0 pixels")
+    sigma = number(sigma, "sigma", low=0, hint="in pixels")
     if sigma == 0:
         return x
     rows, columns = (gaussian(extent, extent, sigma, x) for extent in x.shape[-2:])
@@ -93,10 +92,8 @@ def pyramid(
     ValueError
         For another perturbation, fewer than two levels or a sigma below 0.
     """
-    if perturbation not in get_args(Perturbation):
-        raise ValueError(unknown("perturbation", perturbation, get_args(Perturbation)))
-    if levels < 2:
-        raise ValueError(f"levels is {levels}, wanted at least 2: the perturbed image and the image itself")
+    choice(perturbation, "perturbation", get_args(Perturbation))
+    levels = integer(levels, "levels", low=2, hint="the perturbed image and the image itself")
     if perturbation == "fade":
         return torch.stack([torch.zeros_like(x), x], dim=1)
     strongest = SIGMA * min(x.shape[-2:]) if sigma is None else sigma

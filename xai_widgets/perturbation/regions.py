@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,9 +26,10 @@ from xai_widgets.attribution.path import path_sums
 from xai_widgets.errors import unknown
 from xai_widgets.images import check_baseline
 from xai_widgets.model import ImageModel, Target
-from xai_widgets.perturbation.masking import Fill, Outputs, fill_image, prepare
+from xai_widgets.perturbation.masking import Fill, Outputs, check_probabilities, fill_image, prepare
 from xai_widgets.perturbation.segments import as_segments, counts, oversegmentations, paint
 from xai_widgets.run import Run, in_no_mode
+from xai_widgets.validation import brief, check_finite, integer, tensor
 
 #: Of the integrated gradients, if they are not given.
 PATH: dict[str, Any] = {"steps": 50, "quadrature": "right", "batch_size": 16}
@@ -132,20 +134,24 @@ def minimal_image(
     Raises
     ------
     ValueError
-        For a class that is not the predicted one, or segments that do not fit the images.
+        For a class that is not the predicted one, segments that do not fit the images, or a network without
+        probabilities. A network of one class predicts it from a probability of 1/2 on.
     ImportError
         Without scikit-image, if superpixels have to be made.
     """
     x, target = prepare(model, x, target)
+    check_probabilities(model, "minimal_image", "greedy_regions")
     labels = as_segments(segments, x)
     hidden = fill_image(fill, x)
     outputs = Outputs(model, x.shape, batch_size, "probability")
     whole = outputs.of(x)
-    for said, wanted in zip(whole.argmax(1).tolist(), target.tolist(), strict=True):
+    for said, wanted in zip(predicted(whole).tolist(), target.tolist(), strict=True):
         if said != wanted:
+            names = [brief(model.labels[index]) for index in (said, wanted)]
+            instead = "no class" if said < 0 else f"class {said}, {names[0]}"
             raise ValueError(
-                f"the network says {model.labels[said]!r} (class {said}) and the target is {model.labels[wanted]!r} "
-                f"(class {wanted}), wanted the predicted class: there is nothing to keep"
+                f"expected the predicted class as target, got class {wanted}, {names[1]}; the network "
+                f"predicts {instead}, so that there is nothing to keep"
             )
     sizes = counts(labels)
 
@@ -163,7 +169,7 @@ def minimal_image(
                 rows = shown & ~torch.eye(sizes[n], dtype=torch.bool, device=x.device)[left]
                 probs = outputs.masked(x[n], hidden[n], rows[:, labels[n]])
                 best = int(probs[:, target[n]].argmax())
-                if probs[best].argmax() != target[n]:
+                if predicted(probs[best : best + 1])[0] != target[n]:
                     break
                 shown = rows[best]
                 order[n, step], scores[n, step + 1] = left[best], probs[best, target[n]]
@@ -172,6 +178,14 @@ def minimal_image(
                 yield MinimalImage(labels, masks.clone(), left_images.clone(), order.clone(), scores.clone())
 
     return Run(delete(), total=1 + sum(sizes), name="minimal image")
+
+
+def predicted(probs: Tensor) -> Tensor:
+    """Return the class of each row of probabilities (N, classes), (N,).
+
+    A network of one class says it from 1/2 on, else no class, -1.
+    """
+    return probs.argmax(1) if probs.shape[1] > 1 else torch.where(probs[:, 0] >= 0.5, 0, -1)
 
 
 @in_no_mode
@@ -220,8 +234,8 @@ def greedy_regions(
     """
     x, target = prepare(model, x, target)
     size = (len(x), *x.shape[2:])
-    if isinstance(attribution, Tensor) and tuple(attribution.shape) != size:
-        raise ValueError(f"attribution has shape {tuple(attribution.shape)}, wanted (N, H, W), {size}")
+    if isinstance(attribution, Tensor | np.ndarray):
+        attribution = tensor(attribution, "attribution", size, finite=True, like=x)
     if isinstance(attribution, Tensor) and options:
         raise TypeError(
             f"attribution is a map and {', '.join(options)} was given, wanted options with a method only"
@@ -233,20 +247,23 @@ def greedy_regions(
     if attribution is None:
         for name in set(options) - set(PATH):
             raise TypeError(unknown("option", name, PATH))
-        check_batch_size(path["batch_size"])
+        path["batch_size"], path["steps"] = (
+            check_batch_size(path["batch_size"]),
+            integer(path["steps"], "steps", low=1),
+        )
         passes = 2 * -(-len(x) * path["steps"] // path["batch_size"])
 
     def attribute() -> Tensor:
         if isinstance(attribution, Tensor):
-            return attribution.detach().to(x)
+            return attribution
         assert explain is not None
         made = explain.saliency(model, x, target, **options)
         if tuple(made.shape) != size:
             raise ValueError(
-                f"method {explain.name!r} makes maps of {tuple(made.shape[1:])}, wanted one in the resolution of "
-                f"the images, {size[1:]}, such as 'integrated_gradients'"
+                f"expected a method with maps in the resolution of the images, {size[1:]}, such as "
+                f"'integrated_gradients', got {brief(explain.name)} with maps of {tuple(made.shape[1:])}"
             )
-        return made
+        return check_finite(made, model.name, "attributions")
 
     def grow() -> Iterator[GreedyRegions]:
         # Inside the caller's inference_mode() they could not be written to when the run goes on outside of it.
@@ -301,18 +318,10 @@ def greedy_order(masks: Tensor, values: Tensor) -> Iterator[tuple[Tensor, float]
 
 def _check_regions(regions: Tensor, x: Tensor) -> Tensor:
     """Regions as booleans (N, R, H, W) that cover every image."""
-    masks = torch.as_tensor(regions, device=x.device)
-    if (
-        masks.ndim not in (3, 4)
-        or masks.shape[-2:] != x.shape[2:]
-        or (masks.ndim == 4 and len(masks) != len(x))
-    ):
-        raise ValueError(
-            f"regions have shape {tuple(masks.shape)}, wanted (R, H, W) or (N, R, H, W) with H and W "
-            f"{tuple(x.shape[2:])}"
-        )
+    lead = (len(x),) if getattr(regions, "ndim", 3) == 4 else ()
+    masks = tensor(regions, "regions", (*lead, "R", *x.shape[2:])).to(x.device)
     masks = masks.bool().expand(len(x), *masks.shape[-3:])
     missed = int((~masks.any(1)).sum())
     if missed:
-        raise ValueError(f"regions leave {missed} pixels uncovered, wanted every pixel in at least one")
+        raise ValueError(f"expected every pixel in at least one of the regions, got {missed} pixels in none")
     return masks

@@ -23,9 +23,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xai_widgets.arguments import check_batch_size
 from xai_widgets.model import ImageModel, Target
-from xai_widgets.perturbation.masking import Fill, Output, Outputs, fill_image, prepare
+from xai_widgets.perturbation.masking import (
+    MOST_SAMPLES,
+    Fill,
+    Output,
+    Outputs,
+    fill_image,
+    prepare,
+    value_name,
+)
 from xai_widgets.run import Run, in_no_mode
+from xai_widgets.validation import integer, integers, number
+from xai_widgets.validation import seed as check_seed
 
 
 @dataclass(frozen=True)
@@ -100,10 +111,8 @@ def random_masks(
     like : Tensor
         On the device that is wanted.
     """
-    if not 1 <= cells <= min(size):
-        raise ValueError(f"cells is {cells}, wanted 1 to {min(size)}, the pixels along the short side")
-    if not 0 < p < 1:
-        raise ValueError(f"p is {p}, wanted a probability between 0 and 1")
+    cells = integer(cells, "cells", low=1, high=min(size), hint="the pixels along the short side")
+    p, seed = number(p, "p", above=0, below=1), check_seed(seed)
     lines = [_lines(extent, cells) for extent in size]
     generator = torch.Generator().manual_seed(seed)
     # Mask by mask, so that the first masks do not hang on how many there are.
@@ -138,12 +147,15 @@ class Rise:
         Standard error of the map at the middle of the cells (root mean square, a constant that is the same for all
         pixels left aside), as a share of the range of the map there; NaN for images that are not begun, infinite
         where the map is flat.
+    value_name : {"probability", "score"}
+        What the scores are; networks without probabilities have only scores.
     """
 
     scores: tuple[Tensor, ...]
     masks: Masks
     target: Tensor
     errors: Tensor
+    value_name: str = "probability"
 
     @property
     def classes(self) -> int:
@@ -163,14 +175,19 @@ class Rise:
         Tensor, (N, H, W)
             The expected score where the pixel is shown. 0 for images that are not begun.
         """
-        classes = self.target if target is None else torch.as_tensor(target).expand(len(self.target))
-        if ((classes < 0) | (classes >= self.classes)).any():
-            raise ValueError(f"target is {target}, wanted a class index from 0 to {self.classes - 1}")
+        classes = self.target.tolist() if target is None else self._indices(target)
         size = (len(self.target), self.masks.rows.shape[1], self.masks.columns.shape[1])
         made = self.masks.grids.new_zeros(size)
         for n, scores in enumerate(self.scores):
-            made[n] = _map(scores[:, int(classes[n])], self.masks)
+            made[n] = _map(scores[:, classes[n]], self.masks)
         return made
+
+    def _indices(self, target: Any) -> list[int]:
+        """One class index for each image."""
+        count, limits = len(self.target), {"low": 0, "high": self.classes - 1}
+        if getattr(target, "ndim", 0) == 0 and not isinstance(target, list | tuple):
+            return [integer(target, "target", **limits)] * count
+        return integers(target, "target", length=count, **limits)
 
 
 def _map(scores: Tensor, masks: Masks) -> Tensor:
@@ -227,7 +244,7 @@ def rise(
     fill : {"grey", "mean", "blur"}, float or Tensor, default 0.0
         What shows where the image is hidden; black makes m x of it, as published.
     output : {"probability", "score"}, default "probability"
-        After or before softmax.
+        After or before the activation of the network; networks without probabilities have only scores.
     seed : int, default 0
         Of the masks, which are the same for every image and device.
     batch_size : int, default 32
@@ -244,10 +261,11 @@ def rise(
         For fewer than two masks, more cells than pixels, a p outside (0, 1), a negative tolerance.
     """
     x, target = prepare(model, x, target)
-    if masks < 2:
-        raise ValueError(f"masks is {masks}, wanted at least 2")
-    if tolerance < 0:
-        raise ValueError(f"tolerance is {tolerance}, wanted at least 0")
+    masks, tolerance = (
+        integer(masks, "masks", low=2, high=MOST_SAMPLES),
+        number(tolerance, "tolerance", low=0),
+    )
+    batch_size = check_batch_size(batch_size)
     drawn = random_masks((x.shape[2], x.shape[3]), masks, cells=cells, p=p, seed=seed, like=x)
     hidden = fill_image(fill, x)
     outputs = Outputs(model, x.shape, batch_size, output)
@@ -265,7 +283,8 @@ def rise(
                 kept[at:until] = made
                 error = _error(kept[:until, target[n]], middles[:until], p)
                 errors[n] = error
-                yield Rise((*finished, kept[:until]), drawn, target, errors.clone())
+                scores = (*finished, kept[:until])
+                yield Rise(scores, drawn, target, errors.clone(), value_name(model, output))
                 if until >= LEAST and error < tolerance:
                     break
             finished.append(kept[:until])

@@ -6,16 +6,21 @@ scikit-image, or your own.
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xai_widgets.validation import integer, number, tensor
+
 #: Felzenszwalb's scales and smallest segment at 224 x 224 pixels, and by how many pixels a region is grown, as in
 #: XRAI (Kapishnikov et al. 2019).
 SCALES = (50, 100, 150, 250, 500, 1200)
 SMALLEST = 150
+#: About how many superpixels an image has by default.
+COUNT = 50
 GROWN = 5
 
 
@@ -30,7 +35,7 @@ def _segmentation() -> Any:
     return segmentation
 
 
-def superpixels(x: Tensor, count: int = 50, *, compactness: float = 10.0) -> Tensor:
+def superpixels(x: Tensor, count: int = COUNT, *, compactness: float = 10.0) -> Tensor:
     """Superpixels of each image by SLIC.
 
     Parameters
@@ -52,8 +57,8 @@ def superpixels(x: Tensor, count: int = 50, *, compactness: float = 10.0) -> Ten
     ImportError
         Without scikit-image, with what to install.
     """
-    if count < 1:
-        raise ValueError(f"segments is {count}, wanted at least 1")
+    count = integer(count, "segments", low=1, high=x.shape[2] * x.shape[3], hint="the number of pixels")
+    compactness = number(compactness, "compactness", above=0)
     slic = _segmentation().slic
     made = []
     for image in x.detach().cpu():
@@ -91,19 +96,19 @@ def as_segments(segments: Any, x: Tensor) -> Tensor:
     ValueError
         For labels that do not fit the images.
     """
-    if segments is None or isinstance(segments, int):
-        return superpixels(x) if segments is None else superpixels(x, segments)
-    try:
-        labels = torch.as_tensor(segments, device="cpu")
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(
-            f"segments are {type(segments).__name__}, wanted a number of superpixels or integers (N, H, W)"
-        ) from error
-    if labels.is_floating_point() or labels.is_complex():
-        raise TypeError(f"segments are {labels.dtype}, wanted integers (N, H, W), one label for each pixel")
+    if segments is None:
+        return superpixels(x, min(COUNT, x.shape[2] * x.shape[3]))
+    if isinstance(segments, numbers.Number) or getattr(segments, "ndim", 3) == 0:
+        return superpixels(x, segments)
     wanted = (len(x), *x.shape[2:])
-    if labels.shape not in (wanted, (1, *wanted[1:]), wanted[1:]):
-        raise ValueError(f"segments have shape {tuple(labels.shape)}, wanted (N, H, W), {tuple(wanted)}")
+    shape = wanted[1:] if getattr(segments, "ndim", 3) == 2 else ("N", *wanted[1:])
+    labels = tensor(segments, "segments", shape).cpu()
+    if labels.is_floating_point():
+        raise TypeError(
+            f"expected segments as integers (N, H, W), one label for each pixel, got {labels.dtype}"
+        )
+    if labels.ndim == 3 and len(labels) not in (1, len(x)):
+        raise ValueError(f"expected segments of shape (N, H, W), {wanted}, got {tuple(labels.shape)}")
     numbered = [each.unique(return_inverse=True)[1] for each in labels.long().expand(wanted)]
     return torch.stack(numbered).to(x.device)
 

@@ -28,9 +28,19 @@ from torch import Tensor
 
 from xai_widgets.arguments import check_batch_size
 from xai_widgets.model import ImageModel, Target
-from xai_widgets.perturbation.masking import Fill, Output, Outputs, fill_image, prepare
+from xai_widgets.perturbation.masking import (
+    MOST_SAMPLES,
+    Fill,
+    Output,
+    Outputs,
+    fill_image,
+    prepare,
+    value_name,
+)
 from xai_widgets.perturbation.segments import as_segments, counts, paint, segment_means
 from xai_widgets.run import Run, in_no_mode
+from xai_widgets.validation import integer, number
+from xai_widgets.validation import seed as check_seed
 
 #: Coalitions (K, S) and their weights (K,) for S segments.
 Draw = Callable[[int], tuple[Tensor, Tensor]]
@@ -56,6 +66,8 @@ class Surrogate:
         Weighted R^2 of the model, at most 1; NaN where the outputs do not vary yet.
     coalitions : Tensor, (N,)
         How many there were.
+    value_name : {"probability", "score"}
+        What the output is; networks without probabilities have only scores.
     """
 
     segments: Tensor
@@ -63,6 +75,7 @@ class Surrogate:
     intercepts: Tensor
     fits: Tensor
     coalitions: Tensor
+    value_name: str = "probability"
 
     def saliency(self) -> Tensor:
         """Each pixel has the value of its segment, (N, H, W), signed."""
@@ -106,7 +119,7 @@ def lime(
         What hides a segment: its own mean colour, 0.5, the image's mean colour, the blurred image, a grey value, an
         image, or one per image.
     output : {"probability", "score"}, default "probability"
-        After or before softmax.
+        After or before the activation of the network; networks without probabilities have only scores.
     seed : int, default 0
         Of the coalitions, drawn on the CPU and anew for each image.
     batch_size : int, default 32
@@ -124,8 +137,8 @@ def lime(
     ImportError
         Without scikit-image, if superpixels have to be made.
     """
-    if width <= 0 or ridge < 0:
-        raise ValueError(f"width is {width} and ridge {ridge}, wanted width > 0 and ridge >= 0")
+    width, ridge = number(width, "width", above=0), number(ridge, "ridge", low=0)
+    samples, seed = _check_samples(samples), check_seed(seed)
 
     def draw(size: int) -> tuple[Tensor, Tensor]:
         generator = torch.Generator().manual_seed(seed)
@@ -144,7 +157,7 @@ def lime(
         values = least_squares(rows, wanted)
         return values, mean - middle @ values
 
-    return _explain("LIME", model, x, target, segments, samples, fill, output, batch_size, draw, fit)
+    return _explain("LIME", model, x, target, segments, fill, output, batch_size, draw, fit)
 
 
 @in_no_mode
@@ -187,6 +200,7 @@ def kernel_shap(
     ImportError
         Without scikit-image, if superpixels have to be made.
     """
+    samples, seed = _check_samples(samples), check_seed(seed)
 
     def draw(size: int) -> tuple[Tensor, Tensor]:
         inner, weights = all_coalitions(size) if 2**size <= samples else _pairs(size, samples - 2, seed)
@@ -205,13 +219,13 @@ def kernel_shap(
         return equal + rest, nothing
 
     # The first batch has both ends.
-    return _explain(
-        "kernel SHAP", model, x, target, segments, samples, fill, output, batch_size, draw, fit, first=2
-    )
+    return _explain("kernel SHAP", model, x, target, segments, fill, output, batch_size, draw, fit, first=2)
 
 
 def least_squares(rows: Tensor, wanted: Tensor) -> Tensor:
-    """The smallest of the vectors for which ``rows @ vector`` is nearest to ``wanted``."""
+    """The smallest of the vectors for which ``rows @ vector`` is nearest to ``wanted``; zeros for no rows."""
+    if not bool(rows.any()):
+        return rows.new_zeros(rows.shape[1])
     return torch.linalg.lstsq(rows, wanted[:, None], driver="gelsd").solution[:, 0]
 
 
@@ -245,7 +259,6 @@ def _explain(
     x: Any,
     target: Target,
     segments: Any,
-    samples: int,
     fill: Fill | Literal["segments"],
     output: Output,
     batch_size: int,
@@ -255,9 +268,7 @@ def _explain(
 ) -> Run[Surrogate]:
     """The run of either: coalitions batch by batch, ``first`` of them at least, and a fit to those so far."""
     x, target = prepare(model, x, target)
-    if samples < 2:
-        raise ValueError(f"samples is {samples}, wanted at least 2 coalitions")
-    check_batch_size(batch_size)
+    batch_size = check_batch_size(batch_size)
     labels = as_segments(segments, x)
     hidden = segment_means(x, labels) if isinstance(fill, str) and fill == "segments" else fill_image(fill, x)
     outputs = Outputs(model, x.shape, batch_size, output)
@@ -280,9 +291,14 @@ def _explain(
             vector, intercept = fit(shown[:until], weights[:until], answers)
             values[n, : sizes[n]], intercepts[n], coalitions[n] = vector.to(x), intercept, until
             fits[n] = _explained(weights[:until], answers, shown[:until] @ vector + intercept)
-            yield Surrogate(labels, *(part.clone() for part in (values, intercepts, fits, coalitions)))
+            parts = (part.clone() for part in (values, intercepts, fits, coalitions))
+            yield Surrogate(labels, *parts, value_name(model, output))
 
     return Run(learn(), total=len(points), name=name)
+
+
+def _check_samples(samples: int) -> int:
+    return integer(samples, "samples", low=2, high=MOST_SAMPLES)
 
 
 def _explained(weights: Tensor, outputs: Tensor, fitted: Tensor) -> float:
