@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
+
+from xai_widgets.validation import brief, integer, integers
+from xai_widgets.validation import numbers as numbers_of
 
 
 def best_device() -> torch.device:
@@ -33,51 +36,58 @@ def dtype_of(module: nn.Module) -> torch.dtype:
 
 def check_device(device: str | int | torch.device) -> torch.device:
     """A device that is there, "auto" standing for the best one; ValueError for one that is not."""
-    if device == "auto":
+    if isinstance(device, str) and device == "auto":
         return best_device()
     try:
         # Asking for a device is no proof that it is there; a tensor on it is.
         return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+    except Exception as error:  # torch raises RuntimeError, AssertionError, TypeError and others
         raise ValueError(
-            f"device {str(device)!r} is not there, wanted 'auto', 'cpu' or another that torch finds, such as "
+            f"device {brief(device)} is not there, wanted 'auto', 'cpu' or another that torch finds, such as "
             f"{str(best_device())!r}"
         ) from error
 
 
 def check_size(size: int | tuple[int, int] | None) -> tuple[int, int]:
-    """Height and width, 224 by default; ValueError for what is no size."""
+    """Return height and width, 224 by default; ValueError for anything that is no size."""
+    if size is None:
+        return 224, 224
+    one = isinstance(size, numbers.Number) or getattr(size, "ndim", 1) == 0
     try:
-        pair = (224, 224) if size is None else tuple(np.broadcast_to(np.asarray(size), 2).tolist())
-    except ValueError:
-        pair = ()
-    if len(pair) != 2 or any(not isinstance(extent, int) or extent < 1 for extent in pair):
-        raise ValueError(f"size is {size!r}, wanted a number of pixels or (height, width)")
-    return pair
+        height, width = [integer(size, "size", low=1)] * 2 if one else integers(size, "size", length=2, low=1)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"expected size as a number of pixels or (height, width), got {brief(size)}"
+        ) from error
+    return height, width
+
+
+def check_resize(resize: int | None, size: tuple[int, int]) -> int | None:
+    """Return the short side of resized pictures; ValueError if ``size`` cannot be cropped from them."""
+    if resize is None:
+        return None
+    made = integer(resize, "resize", low=1)
+    if made < max(size):
+        raise ValueError(f"expected resize of at least the size, {max(size)}, got {made}")
+    return made
 
 
 def check_normalisation(mean: Sequence[float] | None, std: Sequence[float] | None) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation, each (1, C, 1, 1); ValueError if they do not fit each other or an image."""
-    given = mean if mean is not None else std if std is not None else [0.0] * 3
-    try:
-        means, stds = (
-            torch.tensor(list([default] * len(given) if part is None else part), dtype=torch.float32)
-            for part, default in ((mean, 0.0), (std, 1.0))
-        )
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"mean is {mean!r} and std {std!r}, wanted one number per channel of both"
-        ) from error
+    """Return mean and standard deviation, each (1, C, 1, 1); ValueError if they do not fit each other or an image."""
+    given = {
+        name: None if part is None else torch.tensor(numbers_of(part, name), dtype=torch.float32)
+        for name, part in (("mean", mean), ("std", std))
+    }
+    count = next((len(part) for part in given.values() if part is not None), 3)
+    means = torch.zeros(count) if given["mean"] is None else given["mean"]
+    stds = torch.ones(count) if given["std"] is None else given["std"]
     if len(means) != len(stds) or len(means) not in (1, 3):
-        raise ValueError(f"mean has {len(means)} and std {len(stds)} numbers, wanted 1 or 3 of both")
-    if not torch.isfinite(means).all() or not (torch.isfinite(stds).all() and (stds > 0).all()):
-        raise ValueError(
-            f"mean is {means.tolist()} and std {stds.tolist()}, wanted finite numbers and std above 0"
-        )
+        raise ValueError(f"expected 1 or 3 numbers in both mean and std, got {len(means)} and {len(stds)}")
+    if not (stds > 0).all():
+        raise ValueError(f"expected std above 0, got {brief(stds.tolist())}")
     return means.view(1, -1, 1, 1), stds.view(1, -1, 1, 1)
 
 
-def check_batch_size(batch_size: int) -> None:
-    """Refuse a batch size with which no pass would ever be made."""
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}, wanted at least 1")
+def check_batch_size(batch_size: int) -> int:
+    """Return a batch size as an ``int``; ValueError for one below 1, with which no pass would be made."""
+    return integer(batch_size, "batch_size", low=1)

@@ -4,21 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xai_widgets.arguments import check_device, check_normalisation, check_size, device_of, dtype_of
-from xai_widgets.errors import unknown
+from xai_widgets.arguments import (
+    check_device,
+    check_normalisation,
+    check_resize,
+    check_size,
+    device_of,
+    dtype_of,
+)
+from xai_widgets.errors import tell, unknown
+from xai_widgets.guard import guarded
 from xai_widgets.images import to_images
 from xai_widgets.layers import Layer, candidates, cuts, list_layers
-from xai_widgets.outputs import describe, find_scores
-from xai_widgets.recording import evaluating, recording, watching
+from xai_widgets.outputs import as_scores, describe, ending, find_scores
+from xai_widgets.recording import call_of, recording, watching
+from xai_widgets.replica import initialize, named_parts, replica, unwrapped
+from xai_widgets.run import check_cancelled
+from xai_widgets.validation import check_finite, integer
 
 #: What a target may be: nothing (the predicted class), a class index, a label, or one of these per image.
 Target = int | str | Sequence[int | str] | Tensor | None
+#: How class scores become probabilities.
+Activation = Literal["softmax", "sigmoid"]
+Interpolation = Literal["bilinear", "bicubic"]
 
 
 class Prediction(NamedTuple):
@@ -34,7 +48,9 @@ class ImageModel(nn.Module):
     """A network from pixels in [0, 1] to class scores, normalisation folded in.
 
     The network itself is never changed: parameters, buffers, ``requires_grad``, hooks, train or eval mode and
-    device stay as they are. A network in train mode is run in eval mode and handed back in train mode.
+    device stay as they are, also while another thread trains it. Every pass runs on a replica of the network that is in
+    eval mode and shares its parameters (:mod:`xai_widgets.replica`). Wrappers that change only how a network runs are
+    left out: ``torch.compile``, ``DataParallel``.
 
     Parameters
     ----------
@@ -47,7 +63,16 @@ class ImageModel(nn.Module):
         Of the normalisation ``(x - mean) / std`` that the network was trained with, in units of pixels in
         [0, 1]. Their length is the number of channels, 1 or 3. Default: none, three channels.
     size : int or (int, int), default 224
-        Height and width to which pictures are brought.
+        Height and width to which pictures are brought: they are resized and the center is cropped.
+    resize : int, optional
+        Length to which the short side of a picture is resized before ``size`` is cropped from its center, as in the
+        presets of torchvision and timm. Default: the picture is resized until it just covers ``size``.
+    interpolation : {"bilinear", "bicubic"}, default "bilinear"
+        How pictures are resized, with antialiasing.
+    activation : {"auto", "softmax", "sigmoid"} or None, default "auto"
+        How scores become probabilities: softmax for classes that exclude each other, sigmoid for labels that do not,
+        None for outputs that are taken as they are, as of a regression. "auto" is softmax for several classes, sigmoid
+        for one, and None, with a warning, where the network ends in one of the two itself.
     device : str or torch.device, optional
         Where to run. Default: where the network is, if that is an accelerator, else "auto", the first of cuda, mps
         and cpu that is there. If that is elsewhere, a copy of the network is made there, which does not follow
@@ -69,6 +94,7 @@ class ImageModel(nn.Module):
     mean: Tensor
     std: Tensor
 
+    @guarded
     def __init__(
         self,
         module: nn.Module,
@@ -77,6 +103,9 @@ class ImageModel(nn.Module):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         size: int | tuple[int, int] | None = None,
+        resize: int | None = None,
+        interpolation: Interpolation = "bilinear",
+        activation: Activation | Literal["auto"] | None = "auto",
         device: str | torch.device | None = None,
         output: str | int | None = None,
         name: str | None = None,
@@ -85,14 +114,22 @@ class ImageModel(nn.Module):
         if isinstance(module, ImageModel) or not isinstance(module, nn.Module):
             given = getattr(module, "__name__", type(module).__name__)
             raise TypeError(f"module is {given}, wanted a torch.nn.Module that takes images")
+        name = name or type(unwrapped(module)).__name__
+        module = unwrapped(module)
         home = device_of(module)
+        if home.type == "meta":
+            raise ValueError(f"expected a network with values, got {name} on the meta device")
         if device is None:
             device = "auto" if home.type == "cpu" else home
         wanted = check_device(device)
         self.module = module if wanted in (home, torch.device(home.type)) else deepcopy(module).to(wanted)
-        self.name = name or type(module).__name__
+        self.name = name
         self.size = check_size(size)
+        self.resize, self.interpolation = check_resize(resize, self.size), interpolation
+        if interpolation not in get_args(Interpolation):
+            raise ValueError(unknown("interpolation", interpolation, get_args(Interpolation)))
         self._output = output
+        self._format = torch.channels_last
         self.training = False
         # Inside the caller's inference_mode() these would be refused by every later backward pass.
         with torch.inference_mode(False):
@@ -102,12 +139,14 @@ class ImageModel(nn.Module):
         self._sizes = {self.size}
         self._layers: list[Layer] | None = None
         self._cuts: dict[str, bool | None] = {}
+        initialize(self.module, self._blank(1))
         classes = self._probe()
         if labels is not None and len(labels) != classes:
             raise ValueError(f"{len(labels)} labels were given for {classes} classes, wanted one per class")
         self.labels = (
             [f"class {i}" for i in range(classes)] if labels is None else [str(label) for label in labels]
         )
+        self.activation, self.has_probabilities = self._find_activation(activation)
 
     def __repr__(self) -> str:
         height, width = self.size
@@ -138,18 +177,22 @@ class ImageModel(nn.Module):
         Tensor, (N, classes)
             Scores before softmax, float32.
         """
-        # channels_last is as fast or faster on every device measured, up to twice at batch 16 on a CPU.
-        x = x.contiguous(memory_format=torch.channels_last)
-        with evaluating(self.module):
-            return self._pick(self.module(((x - self.mean) / self.std).to(dtype_of(self.module))))
+        return self._pick(self._run(x), len(x))
 
+    @guarded
     def images(self, images: Any) -> Tensor:
         """Bring images of any kind to the network: (N, C, H, W) in [0, 1], on its device.
 
         See :func:`xai_widgets.images.to_images` for what is taken and what is refused. Tensors of a size that the
         network does not take are refused too.
         """
-        x = to_images(images, size=self.size, channels=self.channels).to(self.device)
+        x = to_images(
+            images,
+            size=self.size,
+            resize=self.resize,
+            interpolation=self.interpolation,
+            channels=self.channels,
+        ).to(self.device)
         size = (x.shape[2], x.shape[3])
         if size not in self._sizes:
             self._try(
@@ -160,27 +203,49 @@ class ImageModel(nn.Module):
             self._sizes.add(size)
         return x
 
+    @guarded
     @torch.no_grad()
     def scores(self, images: Any) -> Tensor:
         """Scores before softmax, (N, classes), of images of any kind."""
         return self(self.images(images))
 
-    def probs(self, images: Any) -> Tensor:
-        """Softmax probabilities, (N, classes), of images of any kind."""
-        return self.scores(images).softmax(1)
+    def probabilities(self, scores: Tensor) -> Tensor:
+        """Return the probabilities of scores, (..., classes), by the model's activation.
 
+        Without an activation these are the scores themselves.
+        """
+        if self.activation == "softmax":
+            return scores.softmax(-1)
+        return scores.sigmoid() if self.activation == "sigmoid" else scores
+
+    @property
+    def value_name(self) -> str:
+        """The name of what :meth:`probabilities` returns: "probability", or "score" where there is none."""
+        return "probability" if self.has_probabilities else "score"
+
+    def probs(self, images: Any) -> Tensor:
+        """Probabilities, (N, classes), of images of any kind; the scores of a network without probabilities."""
+        return self.probabilities(self.scores(images))
+
+    @guarded
     def predict(self, images: Any, k: int = 5) -> list[list[Prediction]]:
         """The ``k`` most probable classes of each image, best first.
 
         Returns
         -------
         list of list of Prediction
-            One list per image; ``k`` is cut to the number of classes.
+            One list per image; ``k`` is cut to the number of classes. Of a network without probabilities
+            ``probability`` is the score.
+
+        Raises
+        ------
+        ValueError
+            If the network returns NaN or infinite scores.
         """
-        if k < 1:
-            raise ValueError(f"k is {k}, wanted at least 1")
+        k = integer(k, "k", low=1)
         scores = self.scores(images)
-        top = scores.softmax(1).topk(min(k, len(self.labels)))
+        check_finite(scores, self.name)
+        top = self.probabilities(scores).topk(min(k, len(self.labels)))
         return [
             [
                 Prediction(self.labels[i], p, scores[n, i].item(), i)
@@ -189,11 +254,24 @@ class ImageModel(nn.Module):
             for n, (values, indices) in enumerate(zip(top.values.tolist(), top.indices.tolist(), strict=True))
         ]
 
+    @guarded
     def prepare(self, images: Any, target: Target = None) -> tuple[Tensor, Tensor]:
-        """What every explainer begins with: the batch of images and one class index for each."""
+        """What every explainer begins with: the batch of images and one class index for each.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`images` and :meth:`targets`, or if the predicted class is asked for and a score is NaN.
+        """
         x = self.images(images)
+        if target is None:
+            with torch.no_grad():
+                scores = self(x)
+            check_finite(scores, self.name)
+            return x, scores.argmax(1)
         return x, self.targets(target, x)
 
+    @guarded
     def targets(self, target: Target, x: Tensor) -> Tensor:
         """Class indices, (N,), from an index, a label, one of these per image, or None.
 
@@ -237,47 +315,102 @@ class ImageModel(nn.Module):
 
     # -- layers ---------------------------------------------------------------------------------------------
 
+    @guarded
     def layers(self) -> list[Layer]:
-        """The layers that run in one pass and return a tensor, in the order in which they finish."""
+        """The layers that run in one pass and return a tensor, in the order in which they finish.
+
+        A layer is one call of a module: a module ``relu`` that runs twice is the layers "relu" and "relu:1".
+        """
         if self._layers is None:
-            self._layers = list_layers(self.module, lambda: self(self._blank(1)))
+            noise = torch.rand(self._blank(1).shape, generator=torch.Generator().manual_seed(0))
+            parts = named_parts(self.module)
+            self._layers = list_layers(
+                parts, lambda x: self._pick(self._run(x, frozen=True), len(x)), noise.to(self.device)
+            )
         return list(self._layers)
 
+    def layer(self, name: str) -> Layer:
+        """The layer of this name; ValueError, with the nearest name, for one that never runs."""
+        for layer in self.layers():
+            if layer.name == name:
+                return layer
+        raise ValueError(unknown("layer", name, [layer.name for layer in self.layers()]))
+
     def default_layer(self) -> str:
-        """The last layer that still knows where things are, before pooling: the usual choice of Grad-CAM.
+        """The last layer on the way to the scores that still has positions of the image, before pooling.
+
+        It is the usual choice of Grad-CAM. Of tokens it is the last that everything passes through: behind it, as in
+        the last block of a ViT that reads its class token, the other tokens play no part.
 
         Raises
         ------
         ValueError
-            If no layer has an output (C, H, W) with more than one place.
+            If no layer has more than one position.
         """
-        spatial = [
-            layer.name
-            for layer in self.layers()
-            if len(layer.shape) == 3 and layer.shape[1] * layer.shape[2] > 1 and not layer.pools
-        ]
+        spatial = self._spatial_layers()
         if not spatial:
             raise ValueError(
                 f"{self.name} has no layer with an output (C, H, W), wanted a convolutional network"
             )
-        return spatial[-1]
+        last = spatial[-1]
+        if last.grid is not None and last.grid.layout == "tokens":
+            last = next((layer for layer in reversed(spatial) if self._cut(layer) is not None), last)
+        return last.name
 
+    def _spatial_layers(self) -> list[Layer]:
+        """The layers with more than one position on the way to the scores, before pooling."""
+        return [
+            layer
+            for layer in self.layers()
+            if layer.grid is not None and layer.grid.positions > 1 and layer.used and not layer.pools
+        ]
+
+    @guarded
     def find_layers(self, names: Sequence[str]) -> dict[str, nn.Module]:
-        """The modules of these names; ValueError, with the nearest name, for one that never runs."""
-        valid = [layer.name for layer in self.layers()]
+        """The modules of the layers of these names; ValueError, with the nearest name, for one that never runs."""
+        valid = {layer.name for layer in self.layers()}
         for name in names:
             if name not in valid:
-                raise ValueError(unknown("layer", name, valid))
-        return {name: self.module.get_submodule(name) for name in names}
+                self.layer(name)
+        parts = named_parts(self.module)
+        return {name: parts[name if name in parts else call_of(name)[0]] for name in names}
+
+    def spatial(self, layer: str, activation: Tensor) -> Tensor:
+        """Return an output of a layer, (N, ...), as (N, C, h, w): channels first, one column and row a position.
+
+        Raises
+        ------
+        ValueError
+            For a layer without positions.
+        """
+        grid = self.layer(layer).grid
+        if grid is None:
+            raise ValueError(
+                f"layer {layer!r} has an output of shape {tuple(activation.shape[1:])}, wanted positions of the image, "
+                f"(C, h, w), (h, w, C) or tokens{self._such_as()}"
+            )
+        return grid.spatial(activation)
 
     def check_places(self, layer: str, shape: Sequence[int]) -> None:
-        """ValueError for a layer whose output for one image has a shape without places, other than (C, h, w)."""
-        if len(shape) != 3:
+        """ValueError for a layer whose output for one image has another shape than (C, h, w)."""
+        found = next((each for each in self.layers() if each.name == layer), None)
+        grid = None if found is None else found.grid
+        if len(shape) != 3 or (found is not None and (grid is None or grid.layout != "channels_first")):
             raise ValueError(
-                f"layer {layer!r} has an output of shape {tuple(shape)}, wanted (C, h, w), such as that of "
-                f"{self.default_layer()!r}"
+                f"layer {layer!r} has an output of shape {tuple(shape)}, wanted (C, h, w)"
+                f"{self._such_as(channels_first=True)}"
             )
 
+    def _such_as(self, *, channels_first: bool = False) -> str:
+        """End an error with the layer that is the best choice, if there is one."""
+        near = [
+            layer.name
+            for layer in self._spatial_layers()
+            if not channels_first or (layer.grid is not None and layer.grid.layout == "channels_first")
+        ]
+        return f", such as that of {near[-1]!r}" if near else f"; {self.name} has no such layer"
+
+    @guarded
     @torch.no_grad()
     def activations(self, images: Any, layers: str | Sequence[str]) -> dict[str, Tensor]:
         """Outputs of layers for a batch of images.
@@ -287,7 +420,7 @@ class ImageModel(nn.Module):
         images
             Images of any kind.
         layers : str or sequence of str
-            Names from :meth:`layers`. Of a layer that runs several times the last output is given.
+            Names from :meth:`layers`.
 
         Returns
         -------
@@ -300,14 +433,14 @@ class ImageModel(nn.Module):
             self(x)
         return {name: kept[name] for name in names}
 
+    @guarded
     def forward_from(self, layer: str, activation: Tensor) -> Tensor:
         """Scores when ``layer`` returns ``activation``: the network from this layer on. Gradients flow.
 
         Parameters
         ----------
         layer : str
-            A layer through which everything passes and which runs once: a layer inside a residual block is
-            none, the block is.
+            A layer through which everything passes: a layer inside a residual block is none, the block is.
         activation : Tensor, (N, ...)
             In place of the layer's output.
 
@@ -321,7 +454,7 @@ class ImageModel(nn.Module):
             If the network has paths around the layer, or the activation does not fit.
         """
         modules = self.find_layers([layer])
-        found = next(item for item in self.layers() if item.name == layer)
+        found = self.layer(layer)
         misfit = (
             f"the activation of {layer!r} has shape {tuple(activation.shape)}, wanted (N, "
             f"{', '.join(map(str, found.shape))})"
@@ -342,9 +475,8 @@ class ImageModel(nn.Module):
             raise ValueError(misfit) from error
 
     def is_cut(self, layer: str) -> bool:
-        """Whether everything passes through a layer once, so that :meth:`forward_from` can begin there."""
-        self.find_layers([layer])
-        return self._cut(next(item for item in self.layers() if item.name == layer)) is not None
+        """Whether everything passes through a layer, so that :meth:`forward_from` can begin there."""
+        return self._cut(self.layer(layer)) is not None
 
     def _check_cut(self, layer: Layer) -> bool:
         """Refuse a layer that does not cut the network; tell whether the batch may change at it."""
@@ -353,16 +485,17 @@ class ImageModel(nn.Module):
             near = next(
                 (item.name for item in candidates(layer, self.layers()) if self._cut(item) is not None), None
             )
-            why = f"runs {layer.calls} times in one pass" if layer.calls > 1 else "has paths around it"
             raise ValueError(
-                f"layer {layer.name!r} {why}, wanted one that everything passes through once"
+                f"layer {layer.name!r} has paths around it, wanted one that everything passes through once"
                 + (f", such as {near!r}" if near else f", and {self.name} has none")
             )
         return cut
 
+    @guarded
     def _cut(self, layer: Layer) -> bool | None:
         if layer.name not in self._cuts:
-            self._cuts[layer.name] = cuts(self.module, layer, self, self._blank(1), dtype_of(self.module))
+            module = self.find_layers([layer.name])[layer.name]
+            self._cuts[layer.name] = cuts(module, layer, self, self._blank(1), dtype_of(self.module))
         return self._cuts[layer.name]
 
     # -- inside ---------------------------------------------------------------------------------------------
@@ -370,12 +503,27 @@ class ImageModel(nn.Module):
     def _blank(self, n: int) -> Tensor:
         return torch.zeros(n, self.channels, *self.size, device=self.device)
 
+    def _run(self, x: Tensor, *, frozen: bool = False) -> Any:
+        """Whatever the network returns for a batch of pixels."""
+        check_cancelled()
+        # channels_last is as fast or faster on every device measured, up to twice at batch 16 on a CPU.
+        x = x.contiguous(memory_format=self._format)
+        network = replica(self.module, frozen=frozen)
+        return network(((x - self.mean) / self.std).to(dtype_of(self.module)))
+
     def _try(self, size: tuple[int, int], refusal: str) -> Any:
         """What the network returns for a blank image of this size; ``refusal``, with its reason, if it fails."""
         blank = torch.zeros(1, self.channels, *size, device=self.device)
         try:
-            with torch.no_grad(), evaluating(self.module):
-                return self.module(((blank - self.mean) / self.std).to(dtype_of(self.module)))
+            with torch.no_grad():
+                try:
+                    return self._run(blank)
+                except RuntimeError:
+                    if self._format == torch.contiguous_format:
+                        raise
+                    # Such as view(), which cannot flatten what comes out of a convolution with its channels last.
+                    self._format = torch.contiguous_format
+                    return self._run(blank)
         except Exception as error:  # a network may raise whatever it likes
             reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
             raise ValueError(f"{refusal} ({reason})") from error
@@ -388,17 +536,43 @@ class ImageModel(nn.Module):
             f"{self.name} did not take an image of shape (1, {self.channels}, {height}, {width}), wanted a network "
             "with image input, or its own size=, mean= and std=",
         )
-        return self._pick(output).shape[1]
+        return self._pick(output, 1).shape[1]
 
-    def _pick(self, output: Any) -> Tensor:
-        """The scores in whatever the network returned."""
+    def _find_activation(self, given: str | None) -> tuple[Activation | None, bool]:
+        """How scores become probabilities, and whether there are any."""
+        if given not in ("auto", None, *get_args(Activation)):
+            raise ValueError(unknown("activation", given, ["auto", *get_args(Activation)]))
+        found = ending(lambda x: self._pick(self._run(x), len(x)), self._blank(1))
+        if found is not None and given is not None:
+            tell(
+                f"{self.name} ends in a {found}: its outputs are taken for probabilities as they are, and explainers "
+                "explain a probability, not the score before it; expected a network without its last activation"
+                if given == "auto"
+                else f"{self.name} ends in a {found} itself, and activation={given!r} is applied on top of it"
+            )
+        if given == "auto":
+            if found is not None:
+                return None, True
+            if len(self.labels) > 1:
+                return "softmax", True
+            tell(
+                f"{self.name} returns one number for an image, which is taken for the score of one label "
+                "(activation='sigmoid'); for a regression pass activation=None"
+            )
+            return "sigmoid", True
+        if given is None:
+            return None, found is not None
+        return ("softmax" if given == "softmax" else "sigmoid"), True
+
+    def _pick(self, output: Any, number: int) -> Tensor:
+        """The scores of this number of images in whatever the network returned."""
         found = find_scores(output, self._output)
         if found is None:
             raise ValueError(
                 f"{self.name} returned {describe(output)}, wanted scores of shape (N, classes) or output= naming them"
             )
-        scores = found.flatten(1) if found.ndim == 4 and found.shape[2:] == (1, 1) else found
-        if scores.ndim != 2 or not scores.is_floating_point():
+        scores = as_scores(found, number)
+        if scores is None:
             raise ValueError(
                 f"{self.name} returned {describe(output)}, wanted class scores of shape (N, classes) as floats"
             )

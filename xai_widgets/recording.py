@@ -1,40 +1,82 @@
-"""Running and watching a network for the length of one pass, and leaving no trace on it.
+"""Watch the layers of a network during one pass, without a hook on the network.
 
-A hook on a module can be left behind, and it changes the caller's network. The watch below is one global
-forward hook that looks only at the modules asked for, in its own thread, and goes when the block ends.
+A pass runs on a replica of the network (:mod:`xai_widgets.replica`), which lives as long as the pass. The watches that
+are open in this thread when the replica is made become hooks of the replica, so there is nothing to remove from the
+caller's network afterwards.
+
+A layer is one call of a module: ``"relu"`` is the first call of the module ``relu`` in a pass, ``"relu:1"`` the second.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+
+from xai_widgets.guard import thread_state
 
 #: Sees (name, module, output) after a layer ran; what it returns, unless None, takes the output's place.
 Watcher = Callable[[str, nn.Module, Any], Any]
+#: The number of a call for which every call is meant.
+EVERY = -1
+
+
+class Watch(NamedTuple):
+    """Layers to watch and what to call: a watcher after a layer ran, or a receiver of its inputs before.
+
+    ``names`` has for the id of each module the names of its layers by the number of the call.
+    """
+
+    names: dict[int, dict[int, str]]
+    watcher: Watcher | None = None
+    receiver: Callable[[str, Any], None] | None = None
+
+
+def call_of(name: str) -> tuple[str, int]:
+    """Return the name of the module and the number of the call of a layer: ``"relu:1"`` is ``("relu", 1)``."""
+    module, _, call = name.rpartition(":")
+    return (module, int(call)) if module and call.isdigit() else (name, 0)
+
+
+def layer_name(module: str, call: int) -> str:
+    """Return the name of the layer that is this call of a module."""
+    return module if call == 0 else f"{module}:{call}"
+
+
+def _names(layers: Mapping[str, nn.Module], call: int | None) -> dict[int, dict[int, str]]:
+    names: dict[int, dict[int, str]] = {}
+    for name, module in layers.items():
+        names.setdefault(id(module), {})[call_of(name)[1] if call is None else call] = name
+    return names
 
 
 @contextmanager
-def watching(layers: Mapping[str, nn.Module], watcher: Watcher) -> Iterator[None]:
-    """Call ``watcher`` after each call of one of ``layers`` in this thread, until the block ends."""
-    names = {id(module): name for name, module in layers.items()}
-    thread = threading.get_ident()
-
-    def hook(module: nn.Module, _inputs: Any, output: Any) -> Any:
-        name = names.get(id(module))
-        if name is None or threading.get_ident() != thread:
-            return None
-        return watcher(name, module, output)
-
-    handle = register_module_forward_hook(hook)
+def _open(watch: Watch) -> Iterator[None]:
+    before = thread_state.watches
+    thread_state.watches = (*before, watch)
     try:
         yield
     finally:
-        handle.remove()
+        thread_state.watches = before
+
+
+def watching(
+    layers: Mapping[str, nn.Module], watcher: Watcher, *, every_call: bool = False
+) -> AbstractContextManager[None]:
+    """Call ``watcher`` after each of ``layers`` ran in this thread, until the block ends.
+
+    Parameters
+    ----------
+    layers : mapping of str to nn.Module
+        The modules of the caller's network, by the names of their layers.
+    watcher : callable
+        Gets the name, the module and the output; returns None or what takes the output's place.
+    every_call : bool, default False
+        Whether the watcher is called at every call of the modules, always with the name that is given.
+    """
+    return _open(Watch(_names(layers, EVERY if every_call else None), watcher=watcher))
 
 
 @contextmanager
@@ -42,8 +84,7 @@ def recording(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
     """Keep the outputs of ``layers``, by name, from the pass made inside the block.
 
     The network goes on with a copy, so that an in-place operation after the layer cannot change what was
-    kept, and gradients with respect to it are those of the layer's output. Of a layer that runs several
-    times the last output is kept.
+    kept, and gradients with respect to it are those of the layer's output.
     """
     kept: dict[str, Tensor] = {}
 
@@ -61,47 +102,12 @@ def recording(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
 
 @contextmanager
 def receiving(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
-    """Keep what ``layers`` of one input are given, by name; of one that runs several times the last."""
-    names = {id(module): name for name, module in layers.items()}
-    thread = threading.get_ident()
+    """Keep the first input of ``layers``, by name, from the pass made inside the block."""
     kept: dict[str, Tensor] = {}
 
-    def hook(module: nn.Module, inputs: Any) -> None:
-        name = names.get(id(module))
-        if name is not None and threading.get_ident() == thread:
-            # The layer before may go on in place with what it returned.
-            kept[name] = inputs[0].detach().clone()
+    def keep(name: str, inputs: Any) -> None:
+        # The layer before may go on in place with what it returned.
+        kept[name] = inputs[0].detach().clone()
 
-    handle = register_module_forward_pre_hook(hook)
-    try:
+    with _open(Watch(_names(layers, None), receiver=keep)):
         yield kept
-    finally:
-        handle.remove()
-
-
-#: The modules held in eval mode by anyone, by id: the module, and by how many blocks it is held. One table for all
-#: wrappers, as two of them may run one network, or parts of one, in two threads.
-_held: dict[int, tuple[nn.Module, int]] = {}
-_held_lock = threading.Lock()
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Hold a network in eval mode for as long as any thread is in such a block, then every flag as it was."""
-    holding: list[nn.Module] = []
-    try:
-        with _held_lock:
-            for part in module.modules():
-                if part.training or id(part) in _held:
-                    holding.append(part)
-                    _held[id(part)] = (part, _held.get(id(part), (part, 0))[1] + 1)
-                    part.training = False
-        yield
-    finally:
-        with _held_lock:
-            for part in holding:
-                _, blocks = _held.pop(id(part), (part, 1))
-                if blocks > 1:
-                    _held[id(part)] = (part, blocks - 1)
-                else:
-                    part.training = True

@@ -5,6 +5,7 @@ import warnings
 
 import pytest
 import torch
+from closeness import assert_close
 from networks import SIZE, SharedInPlace, images, one_sentence, settle, wrap
 
 from xai_widgets.attribution import METHODS
@@ -70,7 +71,7 @@ def test_memory_that_runs_out_changes_no_result_and_is_told_once(method, small):
     model = wrap(small)
     small.fits = 3
     made, words = call(method, model, x)
-    torch.testing.assert_close(made, whole, rtol=1e-4, atol=1e-6)
+    assert_close(made, whole)
     assert silent == []
     assert len(words) == 1
     assert "memory ran out: 3 images of 8 x 8 at a time fit through Small" in words[0]
@@ -86,7 +87,7 @@ def test_memory_that_runs_out_changes_no_result_and_is_told_once(method, small):
 def test_results_do_not_hang_on_the_batch_size(method, batch_size, small):
     x = images(3)
     made, _ = call(method, wrap(small), x, batch_size=batch_size)
-    torch.testing.assert_close(made, call(method, wrap(small), x)[0], rtol=1e-4, atol=1e-6)
+    assert_close(made, call(method, wrap(small), x)[0])
 
 
 @pytest.mark.parametrize("method", MANY)
@@ -172,7 +173,7 @@ def test_there_is_a_first_number_for_every_size_and_device():
 
 
 def test_a_batch_size_below_1_is_refused(small):
-    with pytest.raises(ValueError, match="batch_size is 0, wanted at least 1") as error:
+    with pytest.raises(ValueError, match="expected batch_size to be an integer of at least 1, got 0") as error:
         list(in_batches(wrap(small), [1], list, size=(8, 8), batch_size=0))
     one_sentence(error)
 

@@ -3,6 +3,7 @@ import re
 import pytest
 import torch
 import torchvision
+from closeness import assert_close
 from networks import (
     CLASSES,
     RELU_NETWORKS,
@@ -17,6 +18,7 @@ from networks import (
 )
 from torch import nn
 
+from xai_widgets.layers import Grid
 from xai_widgets.model import ImageModel
 
 
@@ -31,14 +33,17 @@ def model():
 def test_layers_come_in_the_order_in_which_they_finish():
     layers = wrap(settle(SharedInPlace())).layers()
     assert [layer.name for layer in layers] == [
-        "conv1", "pool", "block1.conv1", "block1.bn1", "block1.conv2", "block1",
-        "block2.conv1", "block2.bn1", "block2.conv2", "relu", "block2", "average", "fc",
+        "conv1", "relu", "pool", "block1.conv1", "block1.bn1", "relu:1", "block1.conv2", "relu:2", "block1",
+        "block2.conv1", "block2.bn1", "relu:3", "block2.conv2", "relu:4", "block2", "average", "fc",
     ]  # fmt: skip
     found = {layer.name: layer for layer in layers}
-    assert found["conv1"] == ("conv1", "Conv2d", (6, 8, 8), 1, False)
-    assert found["pool"] == ("pool", "MaxPool2d", (6, 4, 4), 1, True)
-    assert found["relu"] == ("relu", "ReLU", (6, 4, 4), 5, False)
-    assert found["fc"] == ("fc", "Linear", (4,), 1, False)
+    assert found["conv1"] == (
+        "conv1", "Conv2d", (6, 8, 8), False, Grid("channels_first", 8, 8), True,
+    )  # fmt: skip
+    assert found["pool"] == ("pool", "MaxPool2d", (6, 4, 4), True, Grid("channels_first", 4, 4), True)
+    assert found["relu"].shape == (6, 8, 8)
+    assert found["relu:4"].shape == (6, 4, 4)
+    assert found["fc"] == ("fc", "Linear", (4,), False, None, True)
 
 
 def test_layers_that_never_run_or_return_no_tensor_are_not_listed():
@@ -85,29 +90,31 @@ def test_a_network_without_places_has_no_default_layer():
 def test_activations_are_what_a_hook_sees_before_anything_changes_them(network):
     network = settle(network())
     model, x = wrap(network), images(3)
-    once = [layer.name for layer in model.layers() if layer.calls == 1]
+    names = [layer.name for layer in model.layers()]
     seen, handles = {}, []
-    for name in once:
-        handles.append(
-            network.get_submodule(name).register_forward_hook(
-                lambda m, i, o, name=name: seen.update({name: o.detach().clone()})
-            )
-        )
+    for name, module in network.named_modules():
+
+        def see(m, i, o, name=name):
+            call = sum(key == name or key.startswith(f"{name}:") for key in seen)
+            seen[f"{name}:{call}" if call else name] = o.detach().clone()
+
+        handles.append(module.register_forward_hook(see))
     scores = model.scores(x)
     for handle in handles:
         handle.remove()
-    kept = model.activations(x, once)
-    assert list(kept) == once
-    for name in once:
+    kept = model.activations(x, names)
+    assert list(kept) == names
+    for name in names:
         assert torch.equal(kept[name], seen[name]), name
     assert torch.equal(model.scores(x), scores)
 
 
 def test_activations_of_one_layer_and_of_a_layer_that_runs_several_times():
     model, x = wrap(settle(SharedInPlace())), images()
-    kept = model.activations(x, "relu")
-    assert list(kept) == ["relu"]
-    assert torch.equal(kept["relu"], model.activations(x, ["block2"])["block2"])
+    kept = model.activations(x, "relu:4")
+    assert list(kept) == ["relu:4"]
+    assert torch.equal(kept["relu:4"], model.activations(x, ["block2"])["block2"])
+    assert torch.equal(model.activations(x, "relu")["relu"], model.activations(x, "conv1")["conv1"].relu())
 
 
 @pytest.mark.parametrize("call", ["activations", "forward_from"])
@@ -129,7 +136,9 @@ def test_a_layer_that_does_not_exist_is_refused_with_the_nearest(model, call):
 
 CUTS = {
     "functional": {"conv1", "conv2", "fc"},
-    "shared_in_place": {"conv1", "pool", "block1", "block2", "average", "fc"},
+    "shared_in_place": {
+        "conv1", "relu", "pool", "relu:2", "block1", "relu:4", "block2", "average", "fc",
+    },
     "concat": {"stem", "head"},
     "dropping": {
         "features", "features.0", "features.1", "features.2", "features.3", "features.4",
@@ -146,7 +155,7 @@ def test_from_every_layer_that_cuts_the_network_the_scores_are_the_same(name):
         before = activation.clone()
         if layer.name in CUTS[name]:
             scores = model.forward_from(layer.name, activation)
-            torch.testing.assert_close(scores, model.scores(x), rtol=1e-5, atol=1e-6)
+            assert_close(scores, model.scores(x))
             assert torch.equal(activation, before)
         else:
             with pytest.raises(ValueError, match="wanted one that everything passes through once") as error:
@@ -161,13 +170,11 @@ def test_torchvision_networks_run_from_their_default_layer(name, size):
     options = {"init_weights": False} if name in ("googlenet", "vgg11_bn") else {}
     model = ImageModel(getattr(torchvision.models, name)(weights=None, **options), size=size)
     x, layer = images(2, size=size), model.default_layer()
-    torch.testing.assert_close(
-        model.forward_from(layer, model.activations(x, layer)[layer]), model.scores(x), rtol=1e-4, atol=1e-5
-    )
+    assert_close(model.forward_from(layer, model.activations(x, layer)[layer]), model.scores(x))
 
 
 @pytest.mark.parametrize(
-    ("layer", "near"), [("block1.conv1", "block1"), ("block2.bn1", "block2"), ("relu", "block2")]
+    ("layer", "near"), [("block1.conv1", "block1"), ("block2.bn1", "block2"), ("relu:1", "relu:2")]
 )
 def test_layers_inside_skips_and_shared_layers_are_refused(layer, near):
     model = wrap(settle(SharedInPlace()))
@@ -212,4 +219,4 @@ def test_a_network_that_fixes_its_batch_runs_from_its_layers_too():
 
     model, x = wrap(settle(Fixed())), images(3)
     kept = model.activations(x, "conv")["conv"]
-    torch.testing.assert_close(model.forward_from("conv", kept), model.scores(x))
+    assert_close(model.forward_from("conv", kept), model.scores(x))

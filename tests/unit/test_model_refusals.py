@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from closeness import assert_close
 from networks import (
     CLASSES,
     SIZE,
@@ -90,23 +91,23 @@ def test_what_is_no_network_is_refused(module, says):
     ("options", "says"),
     [
         ({"labels": ["a", "b"]}, "2 labels were given for 4 classes"),
-        ({"mean": [0.5, 0.5]}, "mean has 2"),
-        ({"mean": [0.5] * 3, "std": [0.5]}, "mean has 3 and std 1"),
-        ({"mean": 0.5, "std": None}, "mean is 0.5"),
+        ({"mean": [0.5, 0.5]}, "got 2 and 3"),
+        ({"mean": [0.5] * 3, "std": [0.5]}, "got 3 and 1"),
+        ({"mean": 0.5, "std": None}, "mean.*got 0.5"),
         ({"std": [0.2, 0.0, 0.2]}, "std above 0"),
         ({"std": [0.2, -1.0, 0.2]}, "std above 0"),
-        ({"mean": [0.2, float("nan"), 0.2]}, "finite"),
-        ({"size": 0}, "size is 0"),
-        ({"size": -3}, "size is -3"),
-        ({"size": 8.5}, "size is 8.5"),
-        ({"size": (8, 8, 8)}, r"size is \(8, 8, 8\)"),
-        ({"size": "8"}, "size is '8'"),
+        ({"mean": [0.2, float("nan"), 0.2]}, "mean.*got nan"),
+        ({"size": 0}, "size.*got 0"),
+        ({"size": -3}, "size.*got -3"),
+        ({"size": 8.5}, "size.*got 8.5"),
+        ({"size": (8, 8, 8)}, r"size.*got \(8, 8, 8\)"),
+        ({"size": "8"}, "size.*got '8'"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(options, says):
-    with pytest.raises(ValueError, match=says) as error:
+    with pytest.raises((ValueError, TypeError), match=says) as error:
         wrap(settle(Functional()), **options)
-    assert "wanted" in one_sentence(error)
+    assert "expected" in one_sentence(error)
 
 
 @pytest.mark.parametrize("size", [8, (8, 8), [8, 8], np.int64(8), np.array([8, 8])])
@@ -129,4 +130,4 @@ def test_tensors_of_another_size_that_the_network_takes_are_taken():
     assert model.scores(x).shape == (2, CLASSES)
     assert model.activations(x, "stem")["stem"].shape == (2, 6, 11, 6)
     kept = model.activations(x, "stem")["stem"]
-    torch.testing.assert_close(model.forward_from("stem", kept), model.scores(x))
+    assert_close(model.forward_from("stem", kept), model.scores(x))

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from xai_widgets.arguments import dtype_of
+from xai_widgets.guard import outside_inference
 from xai_widgets.model import ImageModel
-from xai_widgets.recording import evaluating
 
 #: Makes a map of an ImageModel, pixels (N, C, H, W) and class indices (N,).
 Explain = Callable[..., Any]
@@ -158,7 +158,7 @@ def _calling(model: ImageModel, network: Any, x: Tensor, title: str) -> Iterator
             "its .module, wanted one made for one of them"
         )
     # The caller may be inside no_grad() or inference_mode().
-    with torch.inference_mode(False), torch.enable_grad(), evaluating(model.module):
+    with outside_inference(), torch.enable_grad():
         # Some call backward(), which writes into the gradients of the parameters.
         kept = [(parameter, parameter.grad) for parameter in model.module.parameters()]
         try:

@@ -68,8 +68,8 @@ def list_models(options: argparse.Namespace) -> list[list[str]]:
 def list_layers(options: argparse.Namespace) -> list[list[str]]:
     """Name, type and shape of each layer of a network."""
     model = network(options)
-    rows = [["layer", "type", "shape", "runs"]]
+    rows = [["layer", "type", "shape"]]
     for layer in model.layers():
         shape = " x ".join(map(str, layer.shape))
-        rows.append([layer.name, layer.type, shape, outputs.counted(layer.calls, "time")])
+        rows.append([layer.name, layer.type, shape])
     return rows

@@ -119,12 +119,13 @@ def dropdown(description: str, options: Any, value: str) -> Dropdown:
 
 
 def spatial_layers(model: ImageModel) -> list[str]:
-    """Layers with places that run once, blocks and their direct parts: names with at most one dot."""
+    """Return the layers (C, h, w) on the way to the scores, blocks and their direct parts: at most one dot a name."""
     return [
         layer.name
         for layer in model.layers()
-        if layer.calls == 1
-        and len(layer.shape) == 3
-        and layer.shape[1] * layer.shape[2] > 1
+        if layer.used
+        and layer.grid is not None
+        and layer.grid.layout == "channels_first"
+        and layer.grid.positions > 1
         and layer.name.count(".") <= 1
     ]

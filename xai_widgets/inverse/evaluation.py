@@ -15,7 +15,6 @@ with alpha scaled linearly to [0, 1]: whether x~ is still of the class, against 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +25,7 @@ from torch import Tensor, nn
 from xai_widgets.arguments import check_batch_size
 from xai_widgets.metrics.agreement import structural_similarity
 from xai_widgets.model import ImageModel, Target
-from xai_widgets.recording import evaluating
+from xai_widgets.replica import replica
 from xai_widgets.run import in_no_mode
 
 #: The distances of table 5.2 in their order.
@@ -111,10 +110,10 @@ def reconstruction(
     height, width = x.shape[2:]
     if border < 0 or 2 * border >= min(height, width):
         raise ValueError(f"border is {border}, wanted 0 or more and less than half of {height} x {width}")
-    with evaluating(phi) if isinstance(phi, nn.Module) else nullcontext():
-        residual, of_inverse = (
-            torch.cat([phi(part) for part in images.split(batch_size)]) for images in (x, x_hat)
-        )
+    run = replica(phi) if isinstance(phi, nn.Module) else phi
+    residual, of_inverse = (
+        torch.cat([run(part) for part in images.split(batch_size)]) for images in (x, x_hat)
+    )
     if residual.shape != x.shape:
         raise ValueError(f"phi returns shape {tuple(residual.shape)}, wanted that of x, {tuple(x.shape)}")
     whole, from_inverse = x + residual, x + of_inverse

@@ -1,56 +1,36 @@
 """A network as a chain of units, each with activations of at least 0 at both ends.
 
-Section 5.2: y = (phi_1 ... phi_n)(x). The chain is read off the graph of the network, traced by ``torch.fx``: a unit
+Section 5.2: y = (phi_1 ... phi_n)(x). The chain is read off the calls of a pass (:mod:`xai_widgets.tracing`): a unit
 ends at a tensor that everything passes through and that cannot be negative. So a convolution with its ReLU is a unit,
 a max-pool is one, and residual, inception and dense blocks are, as wholes, since their ends are at least 0.
-Normalisation belongs to the first unit: it begins with the image in [0, 1].
+Normalization belongs to the first unit: it begins with the image in [0, 1].
 """
 
 from __future__ import annotations
 
-import operator
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
+from xai_widgets.arguments import device_of
 from xai_widgets.errors import unknown
+from xai_widgets.guard import guarded
+from xai_widgets.inverse.signs import AVERAGES, CONVOLUTIONS, POOLS, RESHAPES, Signs, is_linear, is_pad, weighs
 from xai_widgets.model import ImageModel
-from xai_widgets.recording import evaluating
+from xai_widgets.replica import unwrapped
+from xai_widgets.tracing import Call, Scope, Trace, Untraceable, Value, trace, used_last
 
 #: "scores" is the last one, "reshape" moves values without changing them.
 Kind = Literal["convolution", "linear", "pool", "reshape", "average", "scores"]
 
-_POOLS = {nn.MaxPool2d, nn.AdaptiveMaxPool2d, F.max_pool2d, torch.max_pool2d, F.adaptive_max_pool2d}
-_AVERAGES = {nn.AvgPool2d, nn.AdaptiveAvgPool2d, F.avg_pool2d, F.adaptive_avg_pool2d, "mean"}
-_RESHAPES = {
-    nn.Flatten, nn.Unflatten, nn.Identity, nn.Dropout, nn.Dropout2d, F.dropout, F.dropout2d, torch.flatten,
-    torch.reshape, "view", "reshape", "flatten", "contiguous", "squeeze", "unsqueeze", torch.squeeze, torch.unsqueeze,
-}  # fmt: skip
-#: What gives at least 0 whatever it is given ...
-_RELUS = {
-    nn.ReLU, nn.ReLU6, F.relu, F.relu6, torch.relu, torch.relu_, F.relu_, "relu", "relu_",
-}  # fmt: skip
-_POSITIVE = _RELUS | {
-    nn.Sigmoid, nn.Softmax, nn.Softplus, nn.Hardsigmoid, torch.sigmoid, F.sigmoid, F.softplus, F.softmax, torch.softmax,
-    torch.abs, torch.square, "abs", "square", "sigmoid", "softmax",
-}  # fmt: skip
-#: ... and what does if all that it is given is.
-_KEEPING = _POOLS | _AVERAGES | _RESHAPES | {
-    operator.add, operator.iadd, operator.mul, operator.imul, torch.add, torch.mul, torch.cat, "add", "add_", "mul",
-    "mul_", nn.Upsample, F.interpolate,
-}  # fmt: skip
-#: Activations with negative values: a chain with one of these is refused by its name.
-_NEGATIVE = {
-    nn.SiLU, nn.GELU, nn.Hardswish, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.PReLU, nn.Mish, nn.Tanh, nn.Hardtanh,
-    F.silu, F.gelu, F.hardswish, F.leaky_relu, F.elu, F.selu, F.celu, F.prelu, F.mish, F.tanh, torch.tanh, "tanh",
-    F.hardtanh,
-}  # fmt: skip
+#: Sides of the images on which a plain module is tried, in pixels.
+SIDES = (64, 224, 32, 96, 128, 256, 299, 384, 28, 16, 8)
+#: A unit with this many weighted operations in a row, and more than half of those of the network, dominates it.
+DEEP = 3
 
 
 @dataclass(frozen=True)
@@ -60,7 +40,7 @@ class Unit:
     Attributes
     ----------
     name : str
-        The layer that it ends with, or the block that it is.
+        The layer that it ends with, or the block that it is; "relu:1" is the second call of "relu".
     kind : {"convolution", "linear", "pool", "reshape", "average", "scores"}
         How it is inverted; a block is a "convolution".
     run : callable
@@ -73,6 +53,8 @@ class Unit:
         The unit without that ReLU.
     affine : bool
         Whether ``before_relu`` is a matrix and a bias; not so for a block with a ReLU or a max-pool inside.
+    depth : int
+        The number of weighted operations, such as convolutions, on its longest path.
     """
 
     name: str
@@ -82,42 +64,21 @@ class Unit:
     relu: bool
     before_relu: Callable[[Tensor], Tensor]
     affine: bool
+    depth: int = 0
 
 
-class _Tracer(fx.Tracer):
-    """Traces its own thread only.
-
-    A tracer of torch.fx puts its own ``nn.Module.__call__`` in place for the length of a trace, for all threads: a
-    network that runs in another one would return a proxy, and two traces at once would leave that call behind.
-    """
-
-    _one_at_a_time = threading.Lock()
-
-    def trace(self, root: Any, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
-        self._thread = threading.get_ident()
-        with self._one_at_a_time:
-            return super().trace(root, concrete_args)
-
-    def call_module(
-        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        if threading.get_ident() != self._thread:
-            return forward(*args, **kwargs)
-        return super().call_module(m, forward, args, kwargs)
-
-    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
-        if threading.get_ident() != self._thread:
-            return attr_val
-        return super().getattr(attr, attr_val, parameter_proxy_cache)
-
-
-def find_units(model: ImageModel | nn.Module) -> list[Unit]:
-    """The chain of units of a network, from the image to the output.
+@guarded
+def find_units(model: ImageModel | nn.Module, x: Tensor | None = None) -> list[Unit]:
+    """Return the chain of units of a network, from the image to the output.
 
     Parameters
     ----------
     model : ImageModel or nn.Module
-        A classifier, or a network from images in [0, 1] to images.
+        A classifier, or a network from images in [0, 1] to images. A network in another precision than float32 is
+        taken as a copy in float32, which does not follow later changes of its parameters.
+    x : Tensor, (N, C, H, W), optional
+        Images in [0, 1] of the size that the units are for; the first one is passed through the network. Default:
+        noise of the size of an ImageModel; for a plain module of a size that it takes.
 
     Returns
     -------
@@ -129,54 +90,40 @@ def find_units(model: ImageModel | nn.Module) -> list[Unit]:
     TypeError
         For what is no network.
     ValueError
-        For a network that cannot be traced, or with an activation that can be negative, with the reason.
+        For a network whose pass cannot be replayed, that is a single unit, or that has an activation that can be
+        negative, with the reason.
     """
     if not isinstance(model, nn.Module | ImageModel):
         raise TypeError(f"model is {type(model).__name__}, wanted an ImageModel or a torch module")
-    module = model.module if isinstance(model, ImageModel) else model
-    name = model.name if isinstance(model, ImageModel) else type(model).__name__
-    try:
-        with evaluating(module):
-            graph = _Tracer().trace(module)
-    except Exception as error:  # a network may raise whatever it likes
-        reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+    name = model.name if isinstance(model, ImageModel) else type(unwrapped(model)).__name__
+    traced = _traced(model, name, x)
+    if not isinstance(traced.output, Value):
         raise ValueError(
-            f"{name} cannot be cut into units, since torch.fx cannot trace it ({reason}), wanted a network whose path "
-            "does not depend on the values"
-        ) from error
-    modules = dict(module.named_modules())
-    nodes = [node for node in graph.nodes if node.op not in ("get_attr", "output")]
-    for node in nodes:
-        if _kind(node, modules) in _NEGATIVE:
+            f"{name} returns {type(traced.output).__name__}, wanted a network that returns one tensor"
+        )
+    signs = Signs(traced)
+    for index, call in enumerate(traced.calls):
+        title = signs.negative(index)
+        if title:
             raise ValueError(
-                f"{name} has {_title(node, modules)} in {_layer(node)!r}, whose output can be negative, wanted "
-                "activations of at least 0, such as those of ReLU"
+                f"{name} has {title} in {call.layer!r}, whose output can be negative, wanted activations of at least "
+                "0, such as those of ReLU"
             )
-    ends = _ends(nodes, modules)
-    last = next(node for node in graph.nodes if node.op == "output").args[0]
-    if not isinstance(last, fx.Node):
-        raise ValueError(f"{name} returns {type(last).__name__}, wanted a network that returns one tensor")
-    ends = [*[end for end in ends if end is not last], last]
-    made = [
-        _unit(module, modules, nodes[nodes.index(begin) + 1 : nodes.index(end) + 1], begin, end, end is last)
-        for begin, end in pairwise(ends)
-    ]
+    ends = [*_ends(traced, signs), traced.output]
+    made = [_unit(traced, signs, begin, end) for begin, end in pairwise(ends)]
+    if len(made) == 1 and made[0].depth > 1:
+        raise ValueError(
+            f"{name} is a single unit of {made[0].depth} weighted operations, wanted a network with activations of at "
+            "least 0 that everything passes through"
+        )
     if isinstance(model, ImageModel):
-        first = made[0]
         made[0] = replace(
-            first,
-            run=_normalised(model, first.run),
-            before_relu=_normalised(model, first.before_relu),
+            made[0],
+            run=_normalized(model, made[0].run),
+            before_relu=_normalized(model, made[0].before_relu),
             bias=True,
         )
-    # A module that runs several times ends several units.
-    names = [unit.name for unit in made]
-    return [
-        replace(unit, name=f"{unit.name}:{names[: index + 1].count(unit.name)}")
-        if names.count(unit.name) > 1
-        else unit
-        for index, unit in enumerate(made)
-    ]
+    return _told_apart(made)
 
 
 def units_after(units: Sequence[Unit], until: str | None) -> int:
@@ -189,131 +136,132 @@ def units_after(units: Sequence[Unit], until: str | None) -> int:
     return len(names) - 1 - names.index(until)
 
 
-def _ends(nodes: list[fx.Node], modules: dict[str, nn.Module]) -> list[fx.Node]:
-    """The nodes that everything passes through and that are at least 0; the image is the first."""
-    place = {node: index for index, node in enumerate(nodes)}
-    last_use = {node: max((place.get(user, len(nodes)) for user in node.users), default=-1) for node in nodes}
-    positive: set[fx.Node] = set()
-    ends, open_until = [], -1
-    for index, node in enumerate(nodes):
-        kind = _kind(node, modules)
-        given = [source for source in node.all_input_nodes if source in place]
-        kept = kind in _KEEPING and given and all(source in positive for source in given)
-        if node.op == "placeholder" or kind in _POSITIVE or _clamps(node) or kept:
-            positive.add(node)
-        # Nothing made before is used after this node, but by way of it.
-        if open_until <= index and node in positive:
-            ends.append(node)
-        open_until = max(open_until, last_use[node])
+def dominating(units: Sequence[Unit]) -> Unit | None:
+    """Return the unit that spans most of the network, such as a U-Net with its skips; None where there is none."""
+    deepest = max(units, key=lambda unit: unit.depth)
+    return deepest if deepest.depth >= DEEP and 2 * deepest.depth > sum(unit.depth for unit in units) else None
+
+
+def _traced(model: ImageModel | nn.Module, name: str, x: Tensor | None) -> Trace:
+    """Return the trace of a network; ValueError, with the reason, for one that has none."""
+    failure: Exception | None = None
+    for given in _examples(model) if x is None else [x[:1]]:
+        try:
+            if isinstance(model, ImageModel):
+                return trace(model.module, (given - model.mean) / model.std, model._pick)
+            return trace(model, given)
+        except Untraceable as error:
+            raise ValueError(
+                f"{name} cannot be cut into units, since {error}, wanted a network of torch functions whose path does "
+                "not depend on the values"
+            ) from error
+        except Exception as error:  # a network may raise whatever it likes
+            failure = failure or error
+    reason = str(failure).strip().partition("\n")[0].rstrip(".") or type(failure).__name__
+    raise ValueError(
+        f"{name} cannot be cut into units, since its pass in float32 fails ({reason}), wanted a network with image "
+        "input, or images of its size as x"
+    ) from failure
+
+
+def _examples(model: ImageModel | nn.Module) -> list[Tensor]:
+    """Return an image of noise for each size that a network may take."""
+    device = device_of(model)
+    generator = torch.Generator().manual_seed(0)
+    if isinstance(model, ImageModel):
+        shapes = [(model.channels, *model.size)]
+    else:
+        first = next((part for part in model.modules() if isinstance(part, nn.modules.conv._ConvNd)), None)
+        channels = 3 if first is None else first.in_channels
+        shapes = [(channels, side, side) for side in SIDES]
+    return [torch.rand(1, *shape, generator=generator).to(device) for shape in shapes]
+
+
+def _ends(traced: Trace, signs: Signs) -> list[Value]:
+    """Return the tensors that everything passes through and that are at least 0; the image is the first."""
+    last = used_last(traced)
+    ends, open_until = [], 0
+    for index, call in enumerate(traced.calls):
+        if not call.depends:
+            continue
+        # Nothing made before is used after this call, but by way of it; the output is an end anyway.
+        whole = open_until <= index < len(traced.calls) and last[index] < len(traced.calls)
+        if whole and signs.ends(index):
+            ends.append(Value(index))
+        open_until = max(open_until, last[index])
     return ends
 
 
-def _clamps(node: fx.Node) -> bool:
-    """Whether a node clamps at 0 or above."""
-    if node.target not in ("clamp", "clamp_", "clamp_min", "clamp_min_", torch.clamp, torch.clamp_min):
-        return False
-    low = node.kwargs.get("min", node.args[1] if len(node.args) > 1 else None)
-    return isinstance(low, int | float) and low >= 0
-
-
-def _unit(
-    root: nn.Module,
-    modules: dict[str, nn.Module],
-    nodes: list[fx.Node],
-    begin: fx.Node,
-    end: fx.Node,
-    last: bool,
-) -> Unit:
-    kinds = [_kind(node, modules) for node in nodes]
-    working = [kind for kind in kinds if kind not in _RESHAPES]
-    kind: Kind
-    if last and kinds[-1] not in _RELUS:
-        kind = "scores"
-    elif not working:
-        kind = "reshape"
-    elif all(each in _POOLS for each in working) and len(working) == 1:
-        kind = "pool"
-    elif all(each in _AVERAGES for each in working):
-        kind = "average"
-    elif nn.Linear in working and not any(_is_convolution(each) for each in working):
-        kind = "linear"
-    else:
-        kind = "convolution"
-    relu = kinds[-1] in _RELUS
-    inner = nodes[:-1] if relu else nodes
-    run = _segment(root, nodes, begin, end)
+def _unit(traced: Trace, signs: Signs, begin: Value, end: Value) -> Unit:
+    indices = [
+        index for index in range(begin.call + 1, end.call + 1) if traced.calls[index].depends
+    ]
+    calls = [traced.calls[index] for index in indices]
+    rectified = signs.rectified(end.call) if indices else None
+    kind = _kind(calls, last=end == traced.output and rectified is None)
+    run = traced.segment(begin, end)
     return Unit(
-        name=_name(nodes, end),
+        name=_layer(traced, indices, end),
         kind=kind,
         run=run,
         bias=kind not in ("pool", "reshape", "average"),
-        relu=relu,
-        before_relu=_segment(root, inner, begin, end.all_input_nodes[0]) if relu else run,
-        affine=not any(_kind(node, modules) in _POSITIVE | _POOLS for node in inner),
+        relu=rectified is not None,
+        before_relu=run if rectified is None else traced.segment(begin, rectified),
+        affine=all(
+            is_linear(traced, index)
+            for index in indices
+            if rectified is None or index <= rectified.call
+        ),
+        depth=_depth(traced, indices),
     )
 
 
-def _name(nodes: list[fx.Node], end: fx.Node) -> str:
-    """The outermost module in which just these nodes are called, else the layer of the last one."""
-    for scope in _scopes(end)[:-1]:
-        if [node for node in end.graph.nodes if scope in _scopes(node)] == nodes:
-            return scope
-    return _layer(end)
+def _kind(calls: list[Call], *, last: bool) -> Kind:
+    working = [call for call in calls if call.name not in RESHAPES]
+    unpadded = [call.name for call in working if not is_pad(call)]
+    if last:
+        return "scores"
+    if not working:
+        return "reshape"
+    if len(unpadded) == 1 and unpadded[0] in POOLS:
+        return "pool"
+    if unpadded and all(name in AVERAGES for name in unpadded):
+        return "average"
+    if any(call.name == "linear" for call in working) and not any(call.name in CONVOLUTIONS for call in working):
+        return "linear"
+    return "convolution"
 
 
-def _scopes(node: fx.Node) -> list[str]:
-    """The names of the modules in which a node is called, the outermost first."""
-    return [name for name, _ in node.meta.get("nn_module_stack", {}).values() if name]
+def _depth(traced: Trace, indices: list[int]) -> int:
+    """Return the number of weighted operations on the longest path through some calls."""
+    depth: dict[int, int] = {}
+    for index in indices:
+        before = [depth.get(value.call, 0) for value in traced.calls[index].values()]
+        depth[index] = max(before, default=0) + weighs(traced.calls[index])
+    return max(depth.values(), default=0)
 
 
-def _segment(
-    root: nn.Module, nodes: list[fx.Node], begin: fx.Node, end: fx.Node
-) -> Callable[[Tensor], Tensor]:
-    """The part of the network behind one node, up to another; it shares its parameters and is in eval mode."""
-    graph = fx.Graph()
-    made: dict[fx.Node, fx.Node] = {begin: graph.placeholder("x")}
-
-    def copy(node: fx.Node) -> fx.Node:
-        if node not in made:
-            made[node] = graph.node_copy(node, copy)
-        return made[node]
-
-    for node in nodes:
-        copy(node)
-    graph.output(made[end])
-    part = fx.GraphModule(root, graph)
-    part.training = False
-
-    def run(x: Tensor) -> Tensor:
-        with evaluating(root):
-            # A copy: the first operation may work in place.
-            made: Tensor = part(x.clone())
-        return made
-
-    return run
+def _layer(traced: Trace, indices: list[int], end: Value) -> str:
+    """Return the outermost layer in which just these calls are made, else the layer that returns their result."""
+    scopes = traced.calls[end.call].scopes
+    scope: Scope | None = next((each for each in scopes if traced.made_in(each) == indices), None)
+    scope = scope or traced.returned.get(end)
+    if scope is not None:
+        return scope.name
+    call = traced.calls[end.call]
+    alike = [each for each in traced.calls[: end.call] if each.name == call.name and each.scopes == scopes]
+    number = f"{call.name}_{len(alike)}" if alike else call.name
+    return f"{scopes[-1].name}.{number}" if scopes else number
 
 
-def _normalised(model: ImageModel, run: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+def _told_apart(units: list[Unit]) -> list[Unit]:
+    """Return units with names of their own: a function may be called like a layer."""
+    names = [unit.name for unit in units]
+    return [
+        replace(unit, name=f"{unit.name}#{names[:index].count(unit.name)}") if unit.name in names[:index] else unit
+        for index, unit in enumerate(units)
+    ]
+
+
+def _normalized(model: ImageModel, run: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     return lambda x: run((x - model.mean) / model.std)
-
-
-def _kind(node: fx.Node, modules: dict[str, nn.Module]) -> Any:
-    """What a node does: a class of modules, a function or the name of a method."""
-    return type(modules[str(node.target)]) if node.op == "call_module" else node.target
-
-
-def _is_convolution(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, nn.modules.conv._ConvNd)
-
-
-def _title(node: fx.Node, modules: dict[str, nn.Module]) -> str:
-    kind = _kind(node, modules)
-    return kind if isinstance(kind, str) else kind.__name__
-
-
-def _layer(node: fx.Node) -> str:
-    """The name of the module that a node is, or is called in."""
-    if node.op == "call_module":
-        return str(node.target)
-    scopes = _scopes(node)
-    return scopes[-1] if scopes else node.name
