@@ -445,3 +445,57 @@ def test_nothing_of_an_old_run_is_seen_after_submit_or_cancel_returned(worker):
     assert stale == []
     assert len(set(seen)) > 5, "too few runs came to a callback for this to test anything"
     assert len(ends) == len(set(ends)), "no run ends twice"
+
+
+# -- waiting for the run under way ----------------------------------------------------------------------------
+
+
+def test_what_does_not_replace_comes_after_the_run_under_way_and_only_the_newest_does(worker):
+    log, gate = Log(), Gate(1)
+    worker.submit(gate.make, **log("first"))
+    assert gate.waiting.wait(LONG)
+    for name in ("skipped", "second"):
+        worker.submit(lambda: counting(1), replace=False, **log(name))
+    assert worker.status == "running"
+    gate.open.release()
+    assert worker.wait(LONG)
+    assert log.events == [("first", 0), ("first", "done"), ("second", 1), ("second", "done")]
+    assert worker.status == "done"
+
+
+def test_a_cancel_takes_what_waits_too(worker):
+    log, gate = Log(), Gate(1)
+    worker.submit(gate.make, **log("first"))
+    assert gate.waiting.wait(LONG)
+    worker.submit(lambda: counting(1), replace=False, **log("second"))
+    worker.cancel()
+    gate.open.release()
+    assert worker.wait(LONG)
+    assert log.events == [("first", "cancelled")]
+
+
+def test_an_error_in_on_start_goes_to_the_caller_and_leaves_nothing_running(worker):
+    def on_start():
+        raise ValueError("cannot wipe")
+
+    with pytest.raises(ValueError, match="cannot wipe"):
+        worker.submit(counting, on_start=on_start)
+    assert worker.status == "error"
+    assert worker.wait(0)
+    worker.submit(counting)
+    assert worker.wait(LONG)
+    assert worker.status == "done"
+
+
+def test_a_wait_is_no_longer_than_its_timeout_while_a_callback_draws(worker):
+    drawing, resume = threading.Event(), threading.Event()
+
+    def draw(run):
+        drawing.set()
+        assert resume.wait(LONG)
+
+    worker.submit(lambda: counting(1), on_snapshot=draw)
+    assert drawing.wait(LONG)
+    assert not worker.wait(0)
+    resume.set()
+    assert worker.wait(LONG)
