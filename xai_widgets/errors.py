@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
+import threading
 import warnings
 from collections.abc import Iterable
 
@@ -43,9 +44,55 @@ class ExplanationWarning(UserWarning):
     """What is to be known of a result that is there all the same, such as a sum that is off."""
 
 
+class _Collected(threading.local):
+    """The list that takes the warnings of this thread, if there is one."""
+
+    messages: list[str] | None = None
+
+
+_collected = _Collected()
+
+
+class collecting:
+    """Collect the messages of :func:`tell` in this thread instead of warning, each message once.
+
+    The filters of :mod:`warnings` belong to the whole process, so a thread must not change them.
+
+    Examples
+    --------
+    >>> with collecting() as messages:
+    ...     tell("the sum is off")
+    >>> messages
+    ['the sum is off']
+    """
+
+    # A class and not a generator: no interrupt comes between the last line of `__enter__` and the block.
+    def __enter__(self) -> list[str]:
+        self._around = _collected.messages
+        messages: list[str] = []
+        _collected.messages = messages
+        return messages
+
+    def __exit__(self, *_error: object) -> None:
+        _collected.messages = self._around
+
+
 def tell(message: str) -> None:
     """Warn by an :class:`ExplanationWarning`, and name the line that called the package, however deep in it this is."""
+    if (messages := _collected.messages) is not None:
+        if message not in messages:
+            messages.append(message)
+        return
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "xai_widgets":
         level, frame = level + 1, frame.f_back
     warnings.warn(message, ExplanationWarning, stacklevel=level)
+
+
+def sentence_of(error: BaseException) -> str:
+    """Return the first line of an error, or its type if it says nothing."""
+    try:
+        words = str(error).strip().partition("\n")[0]
+    except Exception:  # the error of anybody's code
+        words = ""
+    return words or type(error).__name__

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xai_widgets.attribution import Method
-from xai_widgets.errors import ExplanationWarning
+from xai_widgets.errors import collecting, sentence_of
 from xai_widgets.explorers.search import spatial_layers
 from xai_widgets.model import ImageModel
 from xai_widgets.views.map_grid_view import MapCell
@@ -97,31 +95,11 @@ def compute_cell(model: ImageModel, x: Tensor, methods: Mapping[str, Method], ke
     """The map of a cell with what the method has warned of, or why there is none."""
     options = {} if key.layer is None else {"layer": key.layer}
     try:
-        with own_warnings() as notes:
+        with collecting() as notes:
             made = methods[key.method].saliency(model, x[key.image : key.image + 1], key.target, **options)
         return MapCell("done", np.ascontiguousarray(made[0].detach().float().cpu().numpy()), "; ".join(notes))
     except Exception as error:  # a method that is none for this network takes no other with it
-        words = str(error).strip().partition("\n")[0]
-        return MapCell("failed", note=words or type(error).__name__)
-
-
-@contextmanager
-def own_warnings() -> Iterator[list[str]]:
-    """Collect the warnings of our methods, which belong to a cell; those of anybody else go on to where they would.
-
-    Other threads may warn meanwhile: there is one list of filters for all.
-    """
-    notes: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ExplanationWarning)
-        yield notes
-    for one in caught:
-        if issubclass(one.category, ExplanationWarning):
-            # What a method says in each of its passes is said once.
-            if str(one.message) not in notes:
-                notes.append(str(one.message))
-        else:
-            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+        return MapCell("failed", note=sentence_of(error))
 
 
 def check_layers(model: ImageModel, layers: str | Sequence[str] | None) -> list[str]:
