@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,16 @@ from torch import Tensor, nn
 from xai_widgets.arguments import device_of
 from xai_widgets.errors import unknown
 from xai_widgets.guard import guarded
-from xai_widgets.inverse.signs import AVERAGES, CONVOLUTIONS, POOLS, RESHAPES, Signs, is_linear, is_pad, weighs
+from xai_widgets.inverse.signs import (
+    AVERAGES,
+    CONVOLUTIONS,
+    POOLS,
+    RESHAPES,
+    Signs,
+    is_linear,
+    is_pad,
+    weighs,
+)
 from xai_widgets.model import ImageModel
 from xai_widgets.replica import unwrapped
 from xai_widgets.tracing import Call, Scope, Trace, Untraceable, Value, trace, used_last
@@ -101,7 +110,7 @@ def find_units(model: ImageModel | nn.Module, x: Tensor | None = None) -> list[U
         raise ValueError(
             f"{name} returns {type(traced.output).__name__}, wanted a network that returns one tensor"
         )
-    signs = Signs(traced)
+    signs = Signs(traced, image=not isinstance(model, ImageModel) or bool((model.mean <= 0).all()))
     for index, call in enumerate(traced.calls):
         title = signs.negative(index)
         if title:
@@ -139,7 +148,9 @@ def units_after(units: Sequence[Unit], until: str | None) -> int:
 def dominating(units: Sequence[Unit]) -> Unit | None:
     """Return the unit that spans most of the network, such as a U-Net with its skips; None where there is none."""
     deepest = max(units, key=lambda unit: unit.depth)
-    return deepest if deepest.depth >= DEEP and 2 * deepest.depth > sum(unit.depth for unit in units) else None
+    return (
+        deepest if deepest.depth >= DEEP and 2 * deepest.depth > sum(unit.depth for unit in units) else None
+    )
 
 
 def _traced(model: ImageModel | nn.Module, name: str, x: Tensor | None) -> Trace:
@@ -193,9 +204,7 @@ def _ends(traced: Trace, signs: Signs) -> list[Value]:
 
 
 def _unit(traced: Trace, signs: Signs, begin: Value, end: Value) -> Unit:
-    indices = [
-        index for index in range(begin.call + 1, end.call + 1) if traced.calls[index].depends
-    ]
+    indices = [index for index in range(begin.call + 1, end.call + 1) if traced.calls[index].depends]
     calls = [traced.calls[index] for index in indices]
     rectified = signs.rectified(end.call) if indices else None
     kind = _kind(calls, last=end == traced.output and rectified is None)
@@ -208,9 +217,7 @@ def _unit(traced: Trace, signs: Signs, begin: Value, end: Value) -> Unit:
         relu=rectified is not None,
         before_relu=run if rectified is None else traced.segment(begin, rectified),
         affine=all(
-            is_linear(traced, index)
-            for index in indices
-            if rectified is None or index <= rectified.call
+            is_linear(traced, index) for index in indices if rectified is None or index <= rectified.call
         ),
         depth=_depth(traced, indices),
     )
@@ -227,7 +234,9 @@ def _kind(calls: list[Call], *, last: bool) -> Kind:
         return "pool"
     if unpadded and all(name in AVERAGES for name in unpadded):
         return "average"
-    if any(call.name == "linear" for call in working) and not any(call.name in CONVOLUTIONS for call in working):
+    if any(call.name == "linear" for call in working) and not any(
+        call.name in CONVOLUTIONS for call in working
+    ):
         return "linear"
     return "convolution"
 
@@ -258,7 +267,9 @@ def _told_apart(units: list[Unit]) -> list[Unit]:
     """Return units with names of their own: a function may be called like a layer."""
     names = [unit.name for unit in units]
     return [
-        replace(unit, name=f"{unit.name}#{names[:index].count(unit.name)}") if unit.name in names[:index] else unit
+        replace(unit, name=f"{unit.name}#{names[:index].count(unit.name)}")
+        if unit.name in names[:index]
+        else unit
         for index, unit in enumerate(units)
     ]
 

@@ -23,7 +23,7 @@ from xai_widgets.inverse import layer_wise, operation_wise
         ({"until": "con1"}, ValueError, "unknown unit"),
         ({"target": "tenhc"}, ValueError, "tench"),
         ({"settings": 3}, TypeError, "settings is int"),
-        ({"batch_size": 0}, ValueError, "batch_size is 0"),
+        ({"batch_size": 0}, ValueError, "batch_size to be an integer of at least 1, got 0"),
         ({"output": torch.ones(1, 3)}, ValueError, r"wanted finite numbers of shape \(1, 4\)"),
         ({"target": 1, "output": torch.ones(1, 4)}, ValueError, "wanted one of them"),
     ],
@@ -45,7 +45,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(options, kind, message):
         ({"start": ("flatten", torch.ones(1, 3))}, ValueError, r"wanted finite numbers of shape \(1, 128\)"),
         ({"start": ("flatten", torch.ones(1, 128)), "target": 1}, ValueError, "wanted one of them"),
         ({"settings": 3}, TypeError, "settings is int"),
-        ({"batch_size": 0}, ValueError, "batch_size is 0"),
+        ({"batch_size": 0}, ValueError, "batch_size to be an integer of at least 1, got 0"),
         ({"until": "con1"}, ValueError, "unknown unit"),
     ],
 )

@@ -1,0 +1,248 @@
+"""One pass of a network, and the calls of torch functions made in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from xai_widgets.guard import outside_inference
+from xai_widgets.replica import named_parts, original, replica
+from xai_widgets.tracing.calls import Call, Scope, Value, in_place, leaves, mapped, name_of, tensors_in
+
+#: Functions by which Python reads what is in a tensor.
+_READING = frozenset(
+    {"item", "tolist", "numpy", "bool", "int", "float", "complex", "index", "array", "contains", "equal", "allclose",
+     "is_nonzero", "dlpack", "set"}
+)  # fmt: skip
+#: Functions by which Python reads sizes that may depend on those of the image.
+_SIZES = frozenset({"shape", "size", "numel", "nelement", "stride"})
+#: Conversions that return the tensor itself where there is nothing to convert.
+_CONVERSIONS = frozenset({"to", "float", "double", "half", "bfloat16", "type", "type_as", "cpu", "cuda"})
+
+
+class Untraceable(ValueError):
+    """A network whose passes cannot be replayed; the message says why, as the end of a sentence."""
+
+
+def no_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """Leave the caller's autocast, where there is one."""
+    active = torch.is_autocast_enabled(device.type)
+    return torch.autocast(device.type, enabled=False) if active else nullcontext()
+
+
+class Recorder(TorchFunctionMode):
+    """One pass, and the calls made in it."""
+
+    def __init__(
+        self, network: nn.Module, x: Tensor, pick: Callable[[Any, int], Any] | None, casts: dict[int, Tensor]
+    ) -> None:
+        super().__init__()
+        self.x = x
+        self.calls: list[Call] = []
+        self.results: list[list[Tensor]] = []
+        self.returned: dict[Value, Scope] = {}
+        self.sized = False
+        #: Of every tensor that is known, by its id, the latest call that returned it.
+        self._known: dict[int, Value] = {}
+        self._scopes: list[Scope] = []
+        self._numbers: dict[str, int] = {}
+        self._count = 0
+        self._custom: dict[str, str] = {}
+        self._scripted = [
+            name for name, part in named_parts(network).items() if isinstance(part, torch.jit.ScriptModule)
+        ]
+        self._run(network, pick, casts)
+
+    def _run(
+        self, network: nn.Module, pick: Callable[[Any, int], Any] | None, casts: dict[int, Tensor]
+    ) -> None:
+        made = replica(network)
+        names = {id(part): name for name, part in named_parts(network).items()}
+        single = all(p.dtype == torch.float32 for p in network.parameters() if p.is_floating_point())
+        for part in list(made.modules()):
+            if not isinstance(part, torch.jit.ScriptModule):
+                if not single:
+                    _cast(part, casts)
+                self._scope(part, names.get(id(original(part)), ""))
+        with outside_inference(), torch.enable_grad(), no_autocast(self.x.device):
+            # No leaf, so that the network may begin with an operation in place.
+            given = self.x.detach().clone().requires_grad_().clone()
+            self._keep("input", lambda: None, (), {}, [given], True, False)
+            with self:
+                output = made(given)
+                if pick is not None:
+                    output = pick(output, len(self.x))
+        self.output: Any = self._value(output) if isinstance(output, Tensor) else output
+        if isinstance(self.output, Tensor):
+            raise Untraceable(self._hidden(self.output, "the output"))
+        if isinstance(output, Tensor):
+            self._refuse_custom(output)
+
+    # -- which layer a call is made in ----------------------------------------------------------------------
+
+    def _scope(self, part: nn.Module, name: str) -> None:
+        """Note the calls of a module of the replica."""
+        if not name:
+            return
+        forward = part.forward
+
+        def called(*args: Any, **kwargs: Any) -> Any:
+            number = self._numbers.get(name, 0)
+            self._numbers[name] = number + 1
+            self._count += 1
+            scope = Scope(name, number, self._count)
+            self._scopes.append(scope)
+            try:
+                output = forward(*args, **kwargs)
+            finally:
+                self._scopes.pop()
+            if isinstance(output, Tensor):
+                if id(output) in self._known:
+                    self.returned.setdefault(self._known[id(output)], scope)
+                if isinstance(output.grad_fn, torch.autograd.function.BackwardCFunction):
+                    self._custom.setdefault(type(output.grad_fn).__name__, scope.name)
+            return output
+
+        part.__dict__["forward"] = called
+
+    # -- calls ----------------------------------------------------------------------------------------------
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self._record(func, args, kwargs or {}, result)
+        return result
+
+    def _record(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
+    ) -> None:
+        name = name_of(func)
+        given = [leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        depends = any(
+            id(each) in self._known and self.calls[self._known[id(each)].call].depends for each in given
+        )
+        tensors = tensors_in(result)
+        if name == "setitem":
+            tensors = [args[0]]
+        if not tensors:
+            if depends and name in _READING:
+                raise Untraceable(f"its path depends on values, read by {name!r} in {self._here(name)!r}")
+            # The number of images, of a tensor without places the size, is no size of the image.
+            whole = name != "size" or self._dim(args, kwargs) != 0
+            self.sized |= depends and name in _SIZES and whole and any(each.ndim > 2 for each in given)
+            return
+        if name in _CONVERSIONS and args and tensors[0] is args[0]:
+            return
+        changed = [each for each in tensors if any(each is other for other in given)]
+        mutates = in_place(func, kwargs) and any(id(each) not in self._known for each in changed)
+        self._keep(name, func, self._template(args), self._template(kwargs), tensors, depends, mutates)
+
+    @staticmethod
+    def _dim(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return args[1] if len(args) > 1 else kwargs.get("dim")
+
+    def _keep(
+        self,
+        name: str,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        tensors: list[Tensor],
+        depends: bool,
+        mutates: bool,
+    ) -> None:
+        device = self.x.device.type
+        self.calls.append(
+            Call(
+                function=func,
+                args=args,
+                kwargs=kwargs,
+                name=name,
+                scopes=tuple(self._scopes),
+                depends=depends,
+                mutates=mutates,
+                shape=tuple(tensors[0].shape),
+                autocast=torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None,
+            )
+        )
+        # They live as long as the pass, so that no other tensor gets their ids.
+        self.results.append(tensors)
+        for item, tensor in enumerate(tensors):
+            self._known[id(tensor)] = Value(len(self.calls) - 1, item)
+
+    def _value(self, tensor: Tensor) -> Value | Tensor:
+        return self._known.get(id(tensor), tensor)
+
+    def _template(self, given: Any) -> Any:
+        return mapped(given, lambda leaf: self._value(leaf) if isinstance(leaf, Tensor) else leaf)
+
+    def _here(self, name: str) -> str:
+        return self._scopes[-1].name if self._scopes else name
+
+    # -- what is not seen -----------------------------------------------------------------------------------
+
+    def _hidden(self, tensor: Tensor, where: str) -> str:
+        """Say what made a tensor that no recorded call returned."""
+        if self._scripted:
+            return f"{self._scripted[0] or 'it'} is scripted code"
+        kind = type(tensor.grad_fn).__name__.rstrip("0123456789").removesuffix("Backward")
+        made = f"the operation {kind!r}" if tensor.grad_fn is not None else "an operation"
+        return f"{made} that gives {where} is hidden from torch's function modes"
+
+    def hidden(self, tensor: Tensor, call: Call) -> str:
+        """Say what made an argument of a call that no recorded call returned."""
+        return self._hidden(tensor, f"an input of {call.name!r} in {call.layer!r}")
+
+    def _refuse_custom(self, output: Tensor) -> None:
+        """Refuse custom autograd functions, whose backward a replay would not have."""
+        for node in _graph(output):
+            kind = type(node)
+            if not isinstance(node, torch.autograd.function.BackwardCFunction):
+                continue
+            if getattr(kind, "_forward_cls", kind).__module__.startswith("torch.utils.checkpoint"):
+                continue
+            where = self._custom.get(kind.__name__)
+            name = kind.__name__.removesuffix("Backward")
+            raise Untraceable(f"it has the autograd function {name!r}" + (f" in {where!r}" if where else ""))
+
+
+def _graph(output: Tensor) -> Iterator[Any]:
+    """Yield the nodes of the autograd graph behind a tensor."""
+    waiting, seen = [output.grad_fn], set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        yield node
+        waiting.extend(each for each, _ in node.next_functions)
+
+
+def _cast(part: nn.Module, casts: dict[int, Tensor]) -> None:
+    """Give a module of a replica its parameters, buffers and other tensors in single precision."""
+
+    def single(value: Any) -> Any:
+        if not isinstance(value, Tensor) or not value.is_floating_point() or value.dtype == torch.float32:
+            return value
+        if id(value) not in casts:
+            made = value.detach().to(torch.float32)
+            casts[id(value)] = (
+                nn.Parameter(made, value.requires_grad) if isinstance(value, nn.Parameter) else made
+            )
+        return casts[id(value)]
+
+    for key in ("_parameters", "_buffers"):
+        part.__dict__[key] = {name: single(value) for name, value in part.__dict__[key].items()}
+    for key, value in list(part.__dict__.items()):
+        if isinstance(value, Tensor):
+            part.__dict__[key] = single(value)

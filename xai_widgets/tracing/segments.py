@@ -1,0 +1,109 @@
+"""A trace, and the parts of it as functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xai_widgets.run import check_cancelled
+from xai_widgets.tracing.calls import Call, Scope, Value, filled, tensors_in
+from xai_widgets.tracing.recorder import no_autocast
+
+
+@dataclass
+class Trace:
+    """The aligned calls of two passes.
+
+    Attributes
+    ----------
+    calls : list of Call
+        In the order in which they were made. The image is the result of the first one, which is made by nobody.
+    output : Value, or anything else
+        What the network returned.
+    results : list of list of Tensor
+        The tensors that each call returned in the first pass, of one image.
+    returned : dict of Value to Scope
+        The innermost call of a module that returned a tensor.
+    sized : bool
+        Whether sizes of the image may be among the arguments, so that the trace holds for images of this size only.
+    """
+
+    calls: list[Call]
+    output: Any
+    results: list[list[Tensor]]
+    returned: dict[Value, Scope]
+    sized: bool
+    _by_scope: dict[int, list[int]] = field(default_factory=dict)
+
+    def made_in(self, scope: Scope) -> list[int]:
+        """Return the calls made in a call of a module that depend on the image."""
+        if not self._by_scope:
+            for index, call in enumerate(self.calls):
+                for each in call.scopes if call.depends else ():
+                    self._by_scope.setdefault(each.number, []).append(index)
+        return self._by_scope.get(scope.number, [])
+
+    def segment(self, begin: Value, end: Value) -> Callable[[Tensor], Tensor]:
+        """Return the part of the network from the result of one call to that of a later one, as a function.
+
+        Everything between them has to pass through ``begin``. The function shares the parameters of the network,
+        takes any number of images, does not change what it is given, and lets gradients flow.
+        """
+        chosen = {index for index in range(begin.call + 1, end.call + 1) if self.calls[index].depends}
+        # What does not depend on the image is computed anew, with the parameters of that moment.
+        waiting = list(chosen)
+        while waiting:
+            for value in self.calls[waiting.pop()].values():
+                if value.call not in chosen and not self.calls[value.call].depends:
+                    chosen.add(value.call)
+                    waiting.append(value.call)
+        for index in chosen:
+            if self.calls[index].mutates:
+                raise ValueError(
+                    f"expected a network whose pass changes nothing of it, got {self.calls[index].name!r} on a tensor "
+                    f"of its own in {self.calls[index].layer!r}"
+                )
+        steps = [(index, self.calls[index]) for index in sorted(chosen)]
+        at = self.results[begin.call][begin.item]
+        shape, fixed = tuple(at.shape[1:]), self.sized
+        channels_last = (
+            at.ndim == 4 and not at.is_contiguous() and at.is_contiguous(memory_format=torch.channels_last)
+        )
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+
+        def run(x: Tensor) -> Tensor:
+            if fixed and tuple(x.shape[1:]) != shape:
+                raise ValueError(
+                    f"expected an input of shape (N, {', '.join(map(str, shape))}), got {tuple(x.shape)}"
+                )
+            check_cancelled()
+            # A copy: the first operation may work in place.
+            made: dict[int, list[Tensor]] = {begin.call: [x.clone(memory_format=layout)] * (begin.item + 1)}
+            with no_autocast(x.device):
+                for index, call in steps:
+                    args = [filled(each, made, len(x)) for each in call.args]
+                    kwargs = {key: filled(each, made, len(x)) for key, each in call.kwargs.items()}
+                    if call.autocast is None:
+                        result = call.function(*args, **kwargs)
+                    else:
+                        with torch.autocast(x.device.type, dtype=call.autocast):
+                            result = call.function(*args, **kwargs)
+                    made[index] = [args[0]] if result is None else tensors_in(result)
+            return made[end.call][end.item]
+
+        return run
+
+
+def used_last(trace: Trace) -> Sequence[int]:
+    """Return for each call the last call that uses its result and depends on the image; -1 where none does."""
+    last = [-1] * len(trace.calls)
+    for index, call in enumerate(trace.calls):
+        for value in call.values() if call.depends else ():
+            last[value.call] = index
+    if isinstance(trace.output, Value):
+        last[trace.output.call] = len(trace.calls)
+    return last
