@@ -7,6 +7,7 @@ import pytest
 import pytorch_grad_cam
 import torch
 import zennit.attribution
+from closeness import assert_close
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 from zennit.composites import EpsilonGammaBox, EpsilonPlusFlat, GuidedBackprop
@@ -114,7 +115,7 @@ def test_captum(name, of_module, model, x):
     method = as_method(make(network))
     torch.manual_seed(0)
     made = method(model, x, TARGET, **options)
-    torch.testing.assert_close(made, wanted.detach().float(), rtol=1e-5, atol=1e-7)
+    assert_close(made, wanted.detach().float())
     assert method.title == f"{name} (Captum)"
     assert made.abs().sum() > 0
 
@@ -164,10 +165,10 @@ def test_a_composite_of_zennit(name, model, x):
         (wanted,) = torch.autograd.grad(modified(inputs), inputs, torch.eye(CLASSES)[TARGET])
     composite = composites(model)[name]
     method = as_method(composite)
-    torch.testing.assert_close(method(model, x, TARGET), wanted, rtol=1e-4, atol=1e-6)
+    assert_close(method(model, x, TARGET), wanted)
     assert method.title == f"{name} (zennit)"
     # Once more: nothing of the first time is left on it.
-    torch.testing.assert_close(method(model, x, TARGET), wanted, rtol=1e-4, atol=1e-6)
+    assert_close(method(model, x, TARGET), wanted)
     assert not composite.handles
 
 
@@ -188,7 +189,7 @@ def test_an_attributor_of_zennit(name, of_module, model, x):
     attributor = zennit.attribution.Gradient(network, composite)
     _, wanted = attributor(inputs(x), torch.eye(CLASSES)[TARGET])
     method = as_method(attributor)
-    torch.testing.assert_close(method(model, x, TARGET), wanted, rtol=1e-5, atol=1e-7)
+    assert_close(method(model, x, TARGET), wanted)
     assert method.title == ("Gradient (zennit)" if name is None else f"Gradient by {name} (zennit)")
 
 
@@ -196,7 +197,7 @@ def test_an_occlusion_of_zennit_is_of_the_score_of_the_class(model, x):
     attributor = zennit.attribution.Occlusion(model, window=(4, 4), stride=(4, 4))
     _, wanted = attributor(x.clone(), lambda output: output * torch.eye(CLASSES)[TARGET])
     made = as_method(attributor)(model, x, TARGET)
-    torch.testing.assert_close(made, wanted.detach(), rtol=1e-5, atol=1e-7)
+    assert_close(made, wanted.detach())
     assert made[0].std() > 0
 
 
@@ -214,7 +215,7 @@ def test_a_cam_of_pytorch_grad_cam(name, of_module, model, x):
         wanted = cam(inputs(x), targets=[ClassifierOutputTarget(each) for each in TARGET.tolist()])
         method = as_method(cam)
         made = method(model, x, TARGET)
-    torch.testing.assert_close(made[:, 0], torch.from_numpy(wanted), rtol=1e-4, atol=1e-5)
+    assert_close(made[:, 0], torch.from_numpy(wanted))
     assert made.shape == (3, 1, *SIZE)
     assert method.title == f"{name} (pytorch-grad-cam)"
 
@@ -298,7 +299,7 @@ def test_the_callers_grad_mode_does_not_matter(name, mode, model, x):
     wanted = method(model, x, TARGET)
     with mode():
         torch.testing.assert_close(method(model, x.clone(), None), method(model, x, None), rtol=0, atol=0)
-        torch.testing.assert_close(method(model, x.clone(), TARGET.clone()), wanted)
+        assert_close(method(model, x.clone(), TARGET.clone()), wanted)
     assert not wanted.requires_grad
     assert wanted.dtype == torch.float32
 
@@ -351,9 +352,7 @@ def test_a_subclass_of_your_own_is_one_of_theirs(model, x):
 
     method = as_method(Mine(model))
     assert method.title == "Mine (Captum)"
-    torch.testing.assert_close(
-        method(model, x, TARGET, abs=False), xai_widgets.attribution.gradient(model, x, TARGET)
-    )
+    assert_close(method(model, x, TARGET, abs=False), xai_widgets.attribution.gradient(model, x, TARGET))
 
 
 def test_their_maps_agree_with_ours(model, x):
@@ -361,4 +360,4 @@ def test_their_maps_agree_with_ours(model, x):
     theirs = as_method(captum.attr.LayerGradCam(model, model.module.block)).saliency(
         model, x, TARGET, relu_attributions=True
     )
-    torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-6)
+    assert_close(theirs, ours)

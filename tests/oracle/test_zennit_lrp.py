@@ -20,6 +20,7 @@ from xai_widgets.attribution import COMPOSITES, METHODS, Composite
 from xai_widgets.attribution.relevance import AlphaBeta, Epsilon, Flat, Gamma, WSquare, ZPlus
 from xai_widgets.model import ImageModel
 
+#: Relative; all is computed in float64, where rounding counts for nothing.
 TOLERANCE = 1e-6
 SIZE = 48
 CANONIZERS = {"vgg11_bn": VGGCanonizer, "resnet18": ResNetCanonizer, "resnet50": ResNetCanonizer}

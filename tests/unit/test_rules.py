@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from closeness import assert_close
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -116,8 +117,8 @@ def test_every_spelling_of_relu_obeys(spelling, rule):
 @pytest.mark.parametrize("spelling", BOUNDED)
 def test_a_relu_with_an_upper_end_obeys_below_it(spelling, rule):
     y, back, met = forward_and_back(BOUNDED[spelling], RULES[rule])
-    torch.testing.assert_close(y, Z.clamp(0, 2.5))
-    torch.testing.assert_close(back, BACKWARD[rule](G, Z) * (Z < 2.5))
+    assert_close(y, Z.clamp(0, 2.5))
+    assert_close(back, BACKWARD[rule](G, Z) * (Z < 2.5))
     assert met == 1
 
 
@@ -179,7 +180,7 @@ def test_in_place_relu_used_many_times_with_skips_goes_back_as_the_twin_with_mod
     z = network.pool(relu(network.conv1(x)))
     z = block(network.block2, block(network.block1, z))
     (expected,) = torch.autograd.grad(network.fc(z.mean((2, 3)))[:, 1].sum(), x)
-    torch.testing.assert_close(back, expected, rtol=1e-5, atol=1e-8)
+    assert_close(back, expected)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -238,7 +239,7 @@ def test_max_pool_is_equation_3_9(pool, kernel, stride, seed):
     g = torch.randn(y.shape, generator=generator)
     assert (g < 0).any()
     (back,) = torch.autograd.grad(y, z, g)
-    torch.testing.assert_close(back, pool_back(z.detach(), g, kernel, stride))
+    assert_close(back, pool_back(z.detach(), g, kernel, stride))
 
 
 def test_max_pool_keeps_positive_windows_where_one_place_wins_in_two():

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from closeness import assert_close
 from PIL import Image
 
 from xai_widgets import attribution
@@ -51,13 +52,13 @@ def test_arrays_are_the_maps(cli, photo):
     maps = np.load("maps.npy")
     assert (maps.shape, maps.dtype) == ((2, 16, 16), np.float32)
     for made, path in zip(maps, paths, strict=True):
-        np.testing.assert_allclose(made, expected("gradient", path), atol=1e-7)
+        assert_close(made, expected("gradient", path))
     assert cli(*words, "--methods", "grad_cam,own:grey", "-o", "maps.npz").code == 0
     with np.load("maps.npz") as held:
         assert set(held) == {"grad_cam", "grey"}
-        np.testing.assert_allclose(held["grad_cam"][1], expected("grad_cam", paths[1]), atol=1e-7)
+        assert_close(held["grad_cam"][1], expected("grad_cam", paths[1]))
         grey = np.asarray(Image.open(paths[1])).mean(2) / 255
-        np.testing.assert_allclose(held["grey"][1], grey, atol=1e-6)
+        assert_close(held["grey"][1], grey)
 
 
 @pytest.mark.parametrize(("target", "index"), [("b", 1), ("B", 1), ("0", 0), ("7", 2)])
@@ -65,7 +66,7 @@ def test_a_class_is_a_label_or_else_an_index(cli, photo, target, index):
     path = photo()
     done = cli("explain", path, *OWN, "--methods", "gradient", "--target", target, "-o", "maps.npy")
     assert done.out.startswith(f"photo.png: {own().labels[index]} ")
-    np.testing.assert_allclose(np.load("maps.npy")[0], expected("gradient", path, index), atol=1e-7)
+    assert_close(np.load("maps.npy")[0], expected("gradient", path, index))
 
 
 def test_a_layer_goes_to_the_methods_that_take_one(cli, photo):
@@ -75,8 +76,8 @@ def test_a_layer_goes_to_the_methods_that_take_one(cli, photo):
     with np.load("maps.npz") as held:
         wanted = expected("linear_approximation", path, layer="2")
         assert wanted.shape != expected("linear_approximation", path).shape
-        np.testing.assert_allclose(held["linear_approximation"][0], wanted, atol=1e-7)
-        np.testing.assert_allclose(held["gradient"][0], expected("gradient", path), atol=1e-7)
+        assert_close(held["linear_approximation"][0], wanted)
+        assert_close(held["gradient"][0], expected("gradient", path))
 
 
 def test_a_picture_shows_methods_in_rows_and_pictures_in_columns(cli, photo):

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from captum.attr import Saliency
+from closeness import near
 from torch import nn
 from traitlets import TraitError
 
@@ -29,7 +30,7 @@ def finished(*arguments, **options):
 
 def expect_map(explorer, place, method, image, target, **options):
     made = METHODS[method].saliency(explorer.model, explorer.images[image : image + 1], target, **options)
-    assert explorer.view.map_at(*place) == pytest.approx(made[0].detach().numpy(), abs=1e-6)
+    assert explorer.view.map_at(*place) == near(made[0].detach().numpy())
 
 
 def states_of(explorer):
@@ -220,7 +221,7 @@ def test_a_change_of_class_in_mid_run_leaves_no_stale_map_and_wastes_none(model,
         for image, made in enumerate(maps):
             if made is not None:
                 wanted = METHODS["gradient"].saliency(model, photos[image], target)
-                assert made == pytest.approx(wanted[0].numpy(), abs=1e-6)
+                assert made == near(wanted[0].numpy())
     # What was under way when the class changed was kept.
     gate.shut = True
     explorer.target = 0
@@ -292,7 +293,7 @@ def test_your_own_methods_stand_beside_ours(model, photos):
     methods = [("mean of colours", mine), Method(layered, "layered", "My layers"), METHODS["gradient"]]
     explorer = finished(model, photos[0], methods, ["1", "2"], across="layers")
     assert explorer.view.rows == ["mean of colours", "My layers", "Gradient"]
-    assert explorer.view.map_at(0, 0) == pytest.approx(photos[0].mean(-1) / 255, abs=1e-6)
+    assert explorer.view.map_at(0, 0) == near(photos[0].mean(-1) / 255)
     assert [explorer.view.map_at(1, column)[0, 0] for column in range(3)] == [3, 3, 7]
 
 
@@ -302,7 +303,7 @@ def test_an_object_of_captum_stands_beside_ours(model, photos):
     for image in range(3):
         expect_map(explorer, (1, image), "gradient", image, 1)
         gradient = METHODS["gradient"](model, photos[image], 1)
-        assert explorer.view.map_at(0, image) == pytest.approx(gradient.abs().sum(1)[0].numpy(), abs=1e-6)
+        assert explorer.view.map_at(0, image) == near(gradient.abs().sum(1)[0].numpy())
 
 
 def test_other_images_begin_anew(model, photos):

@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+from closeness import assert_close
 from torch import nn
 
 from xai_widgets.attribution import gradient
@@ -68,10 +69,11 @@ def test_the_network_sees_the_image_with_the_fill_where_it_is_painted(brush, nam
     probs = brush.model.probs(x + m * (fills[name] - x))[0]
     made = shown(brush)
     assert list(made) == probs.topk(5).indices.tolist()
-    np.testing.assert_allclose(list(made.values()), probs.topk(5).values, rtol=1e-5)
-    np.testing.assert_allclose(brush.scores.target_values, probs[brush.target].item(), rtol=1e-5)
+    assert_close(list(made.values()), probs.topk(5).values)
+    assert_close(brush.scores.target_values, probs[brush.target].item())
     # What the browser draws is what the network saw, but for the rounding to bytes.
     drawn = brush.brush.fills[FILLS.index(name)] / 255
+    # Drawn in 256 steps.
     np.testing.assert_allclose(drawn, fills[name][0].permute(1, 2, 0), atol=0.51 / 255)
 
 
@@ -81,7 +83,7 @@ def test_the_last_of_many_strokes_is_the_one_that_is_shown(brush):
     settle(brush)
     x, m = brush.image, torch.from_numpy(painting(19) / np.float32(255))
     probs = brush.model.probs(x + m * (gaussian_blur(x, 20 / 224 * 16) - x))[0]
-    np.testing.assert_allclose(brush.scores.target_values, probs[brush.target].item(), rtol=1e-5)
+    assert_close(brush.scores.target_values, probs[brush.target].item())
 
 
 def test_a_pass_under_way_is_shown_and_then_the_newest_mask(brush):
@@ -107,7 +109,7 @@ def test_a_pass_under_way_is_shown_and_then_the_newest_mask(brush):
     x, made = brush.image, gaussian_blur(brush.image, 20 / 224 * 16)
     masks = [torch.from_numpy(painting(seed) / np.float32(255)) for seed in (0, 19)]
     wanted = [brush.model.probs(x + m * (made - x))[0, brush.target].item() for m in masks]
-    np.testing.assert_allclose(seen, wanted, rtol=1e-5)
+    assert_close(seen, wanted)
 
 
 def test_a_pass_that_fails_says_so_and_the_next_mask_is_scored(brush):
@@ -125,7 +127,7 @@ def test_a_pass_that_fails_says_so_and_the_next_mask_is_scored(brush):
     settle(brush)
     x, m = brush.image, torch.from_numpy(painting(1) / np.float32(255))
     probs = brush.model.probs(x + m * (gaussian_blur(x, 20 / 224 * 16) - x))[0]
-    np.testing.assert_allclose(brush.scores.target_values, probs[brush.target].item(), rtol=1e-5)
+    assert_close(brush.scores.target_values, probs[brush.target].item())
 
 
 def test_another_image_forgets_the_paint(brush):
@@ -134,8 +136,8 @@ def test_another_image_forgets_the_paint(brush):
     settle(brush)
     assert brush.brush.mask is None
     probs = brush.model.probs(other)[0]
-    np.testing.assert_allclose(brush.scores.values[0, 0, 0], probs.topk(5).values, rtol=1e-5)
-    np.testing.assert_allclose(brush.scores.reference, probs, rtol=1e-5)
+    assert_close(brush.scores.values[0, 0, 0], probs.topk(5).values)
+    assert_close(brush.scores.reference, probs)
     assert brush.scores.target == brush.target == int(probs.argmax())
 
 
@@ -224,4 +226,4 @@ def test_inpainting_leaves_out_what_is_painted():
     other = x.clone()
     other[..., 4:9, 4:9] = 0
     # A wholly painted place takes nothing from what is under the paint but the mean of the image, which all else hides.
-    torch.testing.assert_close(inpaint(x, mask)[..., 4:9, 4:9], inpaint(other, mask)[..., 4:9, 4:9])
+    assert_close(inpaint(x, mask)[..., 4:9, 4:9], inpaint(other, mask)[..., 4:9, 4:9])

@@ -6,6 +6,7 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from closeness import near, rounding
 from torch import nn
 
 from xai_widgets.explorers import ChannelExplorer
@@ -60,22 +61,22 @@ def test_maps_curves_and_bars_are_the_networks(model, image, variant):
     assert explorer.slider.values == made.channels.tolist() == [1, 2, 3, 4]
     activation = model.activations(image, "2")["2"]
     maps = (made.masks[0, :, :, None, None] * activation).sum(1)
-    assert explorer.heatmap.maps == pytest.approx(maps.numpy(), abs=1e-5)
+    assert explorer.heatmap.maps == near(maps.numpy())
     assert np.array_equal(explorer.heatmap.image, image)
 
     shown = made.masks[0, :, :, None, None] * activation
     inside = model.forward_from("2", shown).detach()
     outside = model.forward_from("2", activation - shown).detach()
     assert explorer.curves.x == pytest.approx([1, 2, 3, 4])
-    assert explorer.curves.y == pytest.approx(torch.stack([inside, outside])[..., 2].numpy(), abs=1e-5)
+    assert explorer.curves.y == near(torch.stack([inside, outside])[..., 2].numpy())
     whole, none = float(model.scores(image)[0, 2]), model.forward_from("2", 0 * activation)[0, 2].item()
-    assert [line["y"] for line in explorer.curves.lines] == pytest.approx([whole, none], abs=1e-5)
+    assert [line["y"] for line in explorer.curves.lines] == near([whole, none])
     assert [(s["game"], s["frame"]) for s in explorer.curves.series] == [("insertion", 0), ("deletion", 1)]
     probs = torch.stack([outside, inside]).softmax(-1)
     assert explorer.scores.target == 2
-    assert explorer.scores.target_values[0] == pytest.approx(probs[..., 2].numpy(), abs=1e-5)
-    assert explorer.scores.values[0] == pytest.approx(probs.topk(5).values.numpy(), abs=1e-5)
-    assert explorer.scores.reference == pytest.approx(model.probs(image)[0].numpy(), abs=1e-6)
+    assert explorer.scores.target_values[0] == near(probs[..., 2].numpy())
+    assert explorer.scores.values[0] == near(probs.topk(5).values.numpy())
+    assert explorer.scores.reference == near(model.probs(image)[0].numpy())
 
 
 def test_channels_are_listed_in_order_with_patches_of_the_image_and_of_others(model, image, others):
@@ -154,7 +155,7 @@ def test_sets_appear_while_they_are_searched_and_never_get_worse(model, image):
     assert explorer.wait(PATIENCE)
     scores = np.stack([y[0] for y in drawn if y is not None])
     assert len(scores) >= 1
-    assert (np.diff(scores, axis=0) >= -1e-5).all()
+    assert (np.diff(scores, axis=0) >= -rounding(1)).all()
 
 
 def test_cancel_keeps_the_sets_and_the_button_goes_on(model, gate, image, others):
@@ -171,7 +172,7 @@ def test_cancel_keeps_the_sets_and_the_button_goes_on(model, gate, image, others
     explorer.compute(again=True)
     assert explorer.wait(PATIENCE)
     assert explorer.run_bar.status == "done"
-    assert (explorer.result.scores >= before.scores - 1e-5).all()
+    assert (explorer.result.scores >= before.scores - rounding(1)).all()
     # The look through the other images, which had not begun, is made now.
     assert explorer.gallery.columns == 6
 
@@ -199,8 +200,8 @@ def test_a_change_in_mid_run_empties_the_views(model, gate, image, change):
     assert explorer.wait(PATIENCE)
     layer, variant = explorer.layer_picker.value, explorer.variant_picker.value
     expected = found(model, image, explorer.target, layer=layer, variant=variant)
-    assert explorer.heatmap.maps == pytest.approx(expected.maps()[0].numpy(), abs=1e-5)
-    assert explorer.curves.y[0] == pytest.approx(expected.scores[0].numpy(), abs=1e-5)
+    assert explorer.heatmap.maps == near(expected.maps()[0].numpy())
+    assert explorer.curves.y[0] == near(expected.scores[0].numpy())
     assert (explorer.result.layer, explorer.result.variant) == (layer, variant)
 
 
@@ -225,7 +226,7 @@ def test_a_new_image_in_mid_run_begins_anew(model, gate, image, others):
     assert explorer.wait(PATIENCE)
     assert explorer.target == model.scores(255 - image).argmax().item()
     expected = found(model, 255 - image, explorer.target)
-    assert explorer.heatmap.maps == pytest.approx(expected.maps()[0].numpy(), abs=1e-5)
+    assert explorer.heatmap.maps == near(expected.maps()[0].numpy())
     own = top_activations(model, 255 - image, layer="2", k=1, side=explorer._sides["2"]).result(
         progress=False
     )

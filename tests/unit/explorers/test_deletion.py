@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from closeness import near
 from torch import nn
 from traitlets import TraitError
 
@@ -30,19 +31,17 @@ def test_views_get_curves_maps_orders_and_scores(model, image):
     assert explorer.wait(PATIENCE)
     assert (explorer.run_bar.status, explorer.run_bar.error, explorer.run_bar.progress) == ("done", "", 1.0)
     expected = np.stack([*curves_of(model, image, "gradient", 2), *curves_of(model, image, "grad_cam", 2)])
-    assert explorer.curves.y == pytest.approx(expected, abs=1e-6)
+    assert explorer.curves.y == near(expected)
     assert [s["label"] for s in explorer.curves.series][:3:2] == ["Gradient, deletion", "Grad-CAM, deletion"]
     assert [(s["frame"], s["game"]) for s in explorer.curves.series] == [
         (0, "deletion"), (0, "insertion"), (1, "deletion"), (1, "insertion"),
     ]  # fmt: skip
     area = np.trapezoid(expected[0], explorer.curves.x)
     assert explorer.curves.series[0]["note"] == f"AUC {area:.3f}"
-    assert explorer.scores.target_values.reshape(4, 21) == pytest.approx(expected, abs=1e-6)
-    assert explorer.scores.values[0, 0, 0] == pytest.approx(
-        model.probs(image)[0].topk(5).values.numpy(), abs=1e-6
-    )
+    assert explorer.scores.target_values.reshape(4, 21) == near(expected)
+    assert explorer.scores.values[0, 0, 0] == near(model.probs(image)[0].topk(5).values.numpy())
     saliency = gradient.saliency(model, image, 2)
-    assert explorer.heatmap.maps[0] == pytest.approx(saliency[0].numpy(), abs=1e-6)
+    assert explorer.heatmap.maps[0] == near(saliency[0].numpy())
     assert (explorer.masked.ranks[0] == ordering(saliency)[0].numpy()).all()
     assert (explorer.masked.image == image).all()
     assert (explorer.masked.baselines[0] == 0).all()
@@ -85,8 +84,8 @@ def test_change_of_class_in_mid_run_leaves_no_stale_point(model, gate, image):
     assert {target for target, _ in drawn} == {0, 3}
     for target, y in drawn:
         at = np.isfinite(y)
-        assert y[at] == pytest.approx(expected[target][at], abs=1e-6)
-    assert explorer.curves.y == pytest.approx(expected[3], abs=1e-6)
+        assert y[at] == near(expected[target][at])
+    assert explorer.curves.y == near(expected[3])
     assert explorer.scores.target == 3
 
 
@@ -160,9 +159,7 @@ def test_a_new_image_begins_anew(model, image):
     assert explorer.wait(PATIENCE)
     assert (explorer.masked.image == 255 - image).all()
     assert explorer.target == model.scores(255 - image).argmax().item()
-    assert explorer.curves.y == pytest.approx(
-        np.stack(curves_of(model, 255 - image, "gradient", explorer.target)), abs=1e-6
-    )
+    assert explorer.curves.y == near(np.stack(curves_of(model, 255 - image, "gradient", explorer.target)))
 
 
 def test_a_run_of_the_old_image_draws_nothing_on_the_new_one(model, gate, image):

@@ -6,6 +6,7 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from closeness import near, rounding
 from torch import nn
 
 from xai_widgets.explorers import ExtremalExplorer, search
@@ -61,16 +62,14 @@ def test_masks_levels_curves_and_bars_are_the_networks(model, image, variant, pe
     preserved = torch.cat([wholly[None], inside, whole[None]])
     deleted = torch.cat([whole[None], outside, wholly[None]])
     assert explorer.curves.x == pytest.approx([0, *AREAS, 1])
-    assert explorer.curves.y == pytest.approx(torch.stack([preserved, deleted])[..., 2].numpy(), abs=1e-5)
-    assert [line["y"] for line in explorer.curves.lines] == pytest.approx(
-        [float(whole[2]), float(wholly[2])], abs=1e-5
-    )
+    assert explorer.curves.y == near(torch.stack([preserved, deleted])[..., 2].numpy())
+    assert [line["y"] for line in explorer.curves.lines] == near([float(whole[2]), float(wholly[2])])
     assert [(s["game"], s["frame"]) for s in explorer.curves.series] == [("insertion", 0), ("deletion", 1)]
     probs = torch.stack([deleted, preserved]).softmax(-1)
     assert explorer.scores.target == 2
-    assert explorer.scores.target_values[0] == pytest.approx(probs[..., 2].numpy(), abs=1e-5)
-    assert explorer.scores.values[0] == pytest.approx(probs.topk(5).values.numpy(), abs=1e-5)
-    assert explorer.scores.reference == pytest.approx(model.probs(image)[0].numpy(), abs=1e-6)
+    assert explorer.scores.target_values[0] == near(probs[..., 2].numpy())
+    assert explorer.scores.values[0] == near(probs.topk(5).values.numpy())
+    assert explorer.scores.reference == near(model.probs(image)[0].numpy())
 
     shown = perturb(levels, masks)[0]
     assert np.array_equal(explorer.strip.pictures, picture(shown))
@@ -94,15 +93,15 @@ def test_with_a_layer_the_bars_of_every_class_end_where_the_activation_does(
     shown = np.zeros((2, len(AREAS) + 2, 6), np.float32)
     np.put_along_axis(shown, explorer.scores.indices[0], explorer.scores.values[0], axis=2)
     deleted, preserved = shown
-    assert preserved[0] == pytest.approx(wholly, abs=1e-5)
-    assert preserved[-1] == pytest.approx(whole, abs=1e-5)
-    assert deleted[0] == pytest.approx(whole, abs=1e-5)
-    assert deleted[-1] == pytest.approx(wholly, abs=1e-5)
-    assert whole == pytest.approx(model.probs(image)[0].numpy(), abs=1e-5)
+    assert preserved[0] == near(wholly)
+    assert preserved[-1] == near(whole)
+    assert deleted[0] == near(whole)
+    assert deleted[-1] == near(wholly)
+    assert whole == near(model.probs(image)[0].numpy())
     masks = found(model, image, 2, layer="2", perturbation=perturbation).masks
     inside = model.forward_from("2", perturb(levels, masks)[0]).softmax(1).detach().numpy()
-    assert preserved[1:-1] == pytest.approx(inside, abs=1e-5)
-    assert explorer.scores.target_values[0] == pytest.approx(shown[..., 2], abs=1e-6)
+    assert preserved[1:-1] == near(inside)
+    assert explorer.scores.target_values[0] == near(shown[..., 2])
 
 
 @pytest.mark.parametrize("layer", [None, "2"])
@@ -135,7 +134,7 @@ def test_the_best_area_is_marked_on_slider_curve_and_strip(model, image):
     assert explorer.mask.best == 0.25
     assert explorer.curves.marks == [{"x": 0.25, "label": "a* = 25 %"}]
     assert explorer.strip.marked == 1
-    assert explorer.curves.lines[0]["y"] == pytest.approx((first + second) / 2, abs=1e-5)
+    assert explorer.curves.lines[0]["y"] == near((first + second) / 2)
 
 
 def test_where_no_area_is_enough_nothing_is_marked(model, image):
@@ -162,7 +161,7 @@ def test_masks_appear_while_they_are_searched_and_never_get_worse(model, image):
     assert explorer.wait(PATIENCE)
     scores = np.stack([y[0, 1:-1] for y in drawn if y is not None])
     assert len(scores) >= 3
-    assert (np.diff(scores, axis=0) >= -1e-5).all()
+    assert (np.diff(scores, axis=0) >= -rounding(1)).all()
 
 
 def test_cancel_keeps_the_masks_and_the_button_goes_on(model, gate, image):
@@ -183,9 +182,9 @@ def test_cancel_keeps_the_masks_and_the_button_goes_on(model, gate, image):
     explorer.compute(again=True)
     assert explorer.wait(PATIENCE)
     assert explorer.run_bar.status == "done"
-    assert (explorer.result.scores >= before.scores - 1e-5).all()
+    assert (explorer.result.scores >= before.scores - rounding(1)).all()
     assert explorer.result.scores.sum() > before.scores.sum(), "the steps brought nothing"
-    assert all((y[0, 1:-1] >= before.scores[0].numpy() - 1e-5).all() for y in drawn)
+    assert all((y[0, 1:-1] >= before.scores[0].numpy() - rounding(1)).all() for y in drawn)
 
 
 def change_class(explorer):
@@ -223,7 +222,7 @@ def test_a_change_in_mid_run_empties_the_views(model, gate, image, change):
         layer=None if layer == module.IMAGE else layer,
     )
     assert np.array_equal(explorer.mask.masks, (255 * expected.masks[0]).byte().numpy())
-    assert explorer.curves.y[0, 1:-1] == pytest.approx(expected.scores[0].numpy(), abs=1e-5)
+    assert explorer.curves.y[0, 1:-1] == near(expected.scores[0].numpy())
     assert explorer.result.variant == explorer.variant_picker.value
 
 
@@ -247,7 +246,7 @@ def test_a_new_image_in_mid_run_begins_anew(model, gate, image):
     assert explorer.target == model.scores(255 - image).argmax().item()
     expected = found(model, 255 - image, explorer.target)
     assert np.array_equal(explorer.mask.masks, (255 * expected.masks[0]).byte().numpy())
-    assert explorer.scores.reference == pytest.approx(model.probs(255 - image)[0].numpy(), abs=1e-6)
+    assert explorer.scores.reference == near(model.probs(255 - image)[0].numpy())
 
 
 def test_every_choice_keeps_its_result_until_the_image_changes(model, image, monkeypatch):

@@ -6,6 +6,7 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from closeness import near
 from torch import nn
 
 from xai_widgets import attribution
@@ -101,13 +102,13 @@ def test_pictures_scores_and_plot_are_those_of_the_inverses(model, image, regula
     assert explorer.scores.target == 2
     assert explorer.scores.x == pytest.approx(LAM)
     for game in range(2):
-        assert explorer.scores.values[0, game] == pytest.approx(probs.topk(5).values.numpy(), abs=1e-5)
-        assert explorer.scores.target_values[0, game] == pytest.approx(probs[:, 2].numpy(), abs=1e-5)
-    assert explorer.scores.reference == pytest.approx(model.probs(image)[0].numpy(), abs=1e-6)
+        assert explorer.scores.values[0, game] == near(probs.topk(5).values.numpy())
+        assert explorer.scores.target_values[0, game] == near(probs[:, 2].numpy())
+    assert explorer.scores.reference == near(model.probs(image)[0].numpy())
 
     method = attribution.get("gradient")
     kept = reidentification(model, image, method.saliency(model, image, 2), 2)
-    assert explorer.curves.stops == pytest.approx(made.mean_alpha[0].numpy(), abs=1e-6)
+    assert explorer.curves.stops == near(made.mean_alpha[0].numpy())
     assert [entry["label"] for entry in explorer.curves.series] == [
         "layer-wise, over λ",
         "operation-wise",
@@ -123,7 +124,7 @@ def test_pictures_scores_and_plot_are_those_of_the_inverses(model, image, regula
         [(kept.mean_alpha.item(), kept.probability.item())],
     ]
     for have, want in zip(drawn, wanted, strict=True):
-        assert np.array(sorted(have)) == pytest.approx(np.array(sorted(want)), abs=1e-5)
+        assert np.array(sorted(have)) == near(np.array(sorted(want)))
 
 
 @pytest.mark.parametrize("largest", [64, 8])
@@ -147,7 +148,7 @@ def test_every_depth_has_its_maps_in_one_resolution(model, image, monkeypatch, l
         assert [unit.map.shape[-1] for unit in units] == [16, 16, 8, 8, 4]
         wanted = [brought(summed) for unit in units for summed in unit.x[0].sum(1).numpy()]
         assert view.groups == len(units)
-        assert view.maps == pytest.approx(np.stack(wanted), abs=1e-5)
+        assert view.maps == near(np.stack(wanted))
     assert len(explorer.depth.values) == 5
     names = [label.removesuffix(" (not converged)") for label in explorer.depth.labels]
     assert names == ["image", *(f"input of {unit.unit}" for unit in units[1:])]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from closeness import near
 from torch import nn
 
 from xai_widgets.explorers import MaskRace
@@ -42,7 +43,7 @@ def test_every_lane_has_exactly_the_area_and_the_same_judge(model, image, pertur
             scores = model.scores(perturb(pyramid(model.images(image), perturbation), part)[0])[:, 2].tolist()
             rows.append([ends[0], *scores, ends[1]])
     assert race.curves.x == pytest.approx([0, *AREAS, 1])
-    assert race.curves.y == pytest.approx(np.array(rows), abs=1e-4)
+    assert race.curves.y == near(np.array(rows))
     assert [(s["frame"], s["game"]) for s in race.curves.series] == [
         (frame, game) for frame in range(3) for game in ("insertion", "deletion")
     ]
@@ -84,7 +85,7 @@ def test_what_has_run_is_drawn_again_without_the_network(model, image):
     assert race.wait(PATIENCE)
     y, lines = race.curves.y, race.curves.lines
     low, high = model.scores(pyramid(model.images(image), "blur")[0, [0, -1]])[:, race.target].tolist()
-    assert [line["y"] for line in lines] == pytest.approx([high, low], abs=1e-5)
+    assert [line["y"] for line in lines] == near([high, low])
     passes = []
     handle = model.module.register_forward_hook(lambda *call: passes.append(call[0]))
     race.method_picker.selected = ["mine"]
@@ -102,7 +103,7 @@ def test_the_last_area_may_be_everything(model, image):
     assert race.curves.x == pytest.approx([0, 0.25, 1])
     assert race.lanes["mine"].areas == pytest.approx([0.25, 1])
     low, high = model.scores(pyramid(model.images(image), "blur")[0, [0, -1]])[:, race.target].tolist()
-    assert race.curves.y[:, [0, -1]] == pytest.approx(np.array([[low, high], [high, low]]), abs=1e-5)
+    assert race.curves.y[:, [0, -1]] == near(np.array([[low, high], [high, low]]))
 
 
 def test_a_change_of_class_in_mid_run_leaves_nothing_of_before(model, gate, image):
@@ -118,7 +119,7 @@ def test_a_change_of_class_in_mid_run_leaves_nothing_of_before(model, gate, imag
     assert race.wait(PATIENCE)
     again = race_of(model, image, [mine, "gradient"], target=3)
     assert again.wait(PATIENCE)
-    assert race.curves.y == pytest.approx(again.curves.y, abs=1e-5)
+    assert race.curves.y == near(again.curves.y)
 
 
 def test_cancel_keeps_the_lanes_that_have_run(model, gate, image):

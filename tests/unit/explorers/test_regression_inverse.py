@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from closeness import near
 from torch import nn
 
 from xai_widgets.data.low_resolution import blurred_pair
@@ -85,14 +86,14 @@ def test_pictures_and_curves_are_those_of_the_inverse(network, image):
     }
     assert set(explorer.pictures) == set(expected)
     for name, maps in expected.items():
-        assert explorer.pictures[name].maps == pytest.approx(maps[:, 0].numpy(), abs=1e-5), name
+        assert explorer.pictures[name].maps == near(maps[:, 0].numpy()), name
     assert explorer.pictures["residual"].limit == pytest.approx(float(residual.abs().max()))
     assert explorer.pictures["residual of x^"].limit == explorer.pictures["residual"].limit
     five = reconstruction(network, image.expand(3, -1, -1, -1), inverse, image.expand(3, -1, -1, -1))
     # Without a truth there is nothing to measure d_D and d_E with.
     assert explorer.similarity.x == pytest.approx(LAMBDAS)
-    assert explorer.similarity.y[:3] == pytest.approx(five.ssim[:, :3].T.numpy(), abs=1e-4)
-    assert explorer.similarity.y[3:] == pytest.approx(made.mean_alpha.numpy(), abs=1e-5)
+    assert explorer.similarity.y[:3] == near(five.ssim[:, :3].T.numpy())
+    assert explorer.similarity.y[3:] == near(made.mean_alpha.numpy())
     assert [one["label"] for one in explorer.similarity.series[:3]] == ["d_A", "d_B", "d_C"]
     assert explorer.psnr.y == pytest.approx(five.psnr[:, :2].T.numpy(), rel=1e-3)
     assert explorer.psnr.stops.tolist() == explorer.similarity.stops.tolist() == explorer.psnr.x.tolist()
@@ -108,8 +109,8 @@ def test_with_a_scale_the_image_is_the_truth(network):
     grey = (image / 255 @ [0.299, 0.587, 0.114])[4:36, 9:41]
     truth = torch.tensor(grey, dtype=torch.float32)[None, None]
     x, known = blurred_pair(truth, 2)
-    assert explorer.pictures["truth"].maps == pytest.approx(known[0].numpy(), abs=1e-5)
-    assert explorer.pictures["x"].maps == pytest.approx(x[0].numpy(), abs=1e-5)
+    assert explorer.pictures["truth"].maps == near(known[0].numpy())
+    assert explorer.pictures["x"].maps == near(x[0].numpy())
     assert explorer.run_bar.status == "idle"
     explorer.compute()
     assert explorer.wait(PATIENCE)
@@ -170,7 +171,7 @@ def test_what_needs_no_inverse_is_there_before_it(network, hold, image):
     assert explorer.wait(PATIENCE)
     # The residual came while there was no inverse yet.
     assert seen[:3] == [True, True, True]
-    assert explorer.pictures["residual"].maps == pytest.approx(residual[0].numpy(), abs=1e-6)
+    assert explorer.pictures["residual"].maps == near(residual[0].numpy())
 
 
 def test_pairs_without_a_difference_have_no_psnr(image):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from closeness import assert_close
 from torch import nn
 
 from xai_widgets.explorers import SimilarityExplorer
@@ -86,7 +87,7 @@ def test_components_are_found_shown_and_taken_away(model, photos):
     explorer = done(SimilarityExplorer(model, photos, layers=["1", "4"], components=2, seed=3))
     members = activation_grids(model, photos, "1").result(progress=False)
     wanted = factorise(members, 2, seed=3).result(progress=False)
-    np.testing.assert_allclose(explorer.result.components.weights, wanted.weights, rtol=1e-4, atol=1e-6)
+    assert_close(explorer.result.components.weights, wanted.weights)
     scaled = np.round(255 * wanted.weights / wanted.weights.max((0, 1, 2)))
     assert np.abs(explorer.view.components.astype(int) - scaled).max() <= 1
     assert (explorer.view.component_layer, explorer.patches.columns) == (0, 4)
@@ -124,7 +125,7 @@ def test_a_series_has_a_chart(model, photos):
     assert [entry["label"] for entry in curves.series] == ["1", "4"]
     assert curves.x_label == "degrees"
     assert explorer.view.names == ["−30°", "0°", "45°"]
-    np.testing.assert_allclose(explorer.view.transforms, series.transforms)
+    assert_close(explorer.view.transforms, series.transforms)
     assert explorer.view.frame == 1
     assert explorer.view.channels["profile"] == curves.channels["y"]
     assert explorer.view.channels["marked"] == curves.channels["stop"]
@@ -142,7 +143,7 @@ def test_the_corpus_is_searched_for_the_hovered_and_the_pinned_place(model, phot
         return indexes[layer].search(grids[frame].raw[place])
 
     # At first, the middle, in the first layer only.
-    torch.testing.assert_close(explorer.panel.told.matches.values, wanted(0, "1", (8, 8)).values)
+    assert_close(explorer.panel.told.matches.values, wanted(0, "1", (8, 8)).values)
     assert list(explorer.result.indexes) == [0]
     first = explorer.result.indexes[0]
     codes = explorer.view.activations
@@ -150,7 +151,7 @@ def test_the_corpus_is_searched_for_the_hovered_and_the_pinned_place(model, phot
     explorer.view.set_state({"frame": 2, "layer": 1, "position": [2.5 / 8, 5.5 / 8]})
     done(explorer)
     found = wanted(2, "4", (5, 2))
-    torch.testing.assert_close(explorer.panel.told.matches.values, found.values)
+    assert_close(explorer.panel.told.matches.values, found.values)
     assert torch.equal(explorer.panel.told.matches.images, found.images)
     assert explorer.panel.matches.captions[0] == f"{found.values[0]:.3f}"
     np.testing.assert_array_equal(explorer.panel.matches.pictures, picture(found.patches))
@@ -159,7 +160,7 @@ def test_the_corpus_is_searched_for_the_hovered_and_the_pinned_place(model, phot
     explorer.view.pins = [{"frame": 1, "layer": 0, "position": [1, 0]}]
     explorer.view.position = [0.1, 0.1]
     done(explorer)
-    torch.testing.assert_close(explorer.panel.told.matches.values, wanted(1, "1", (0, 15)).values)
+    assert_close(explorer.panel.told.matches.values, wanted(1, "1", (0, 15)).values)
     assert explorer.result.indexes[0] is first
     explorer.close()
 
@@ -208,7 +209,7 @@ def test_a_place_has_its_strongest_channels_and_its_fields(model, photos):
     vector = activation_grids(model, photos, "4").result(progress=False)[1].raw[2, 7]
     order = vector.argsort(descending=True)[:5]
     told = explorer.panel.told
-    torch.testing.assert_close(told.values, vector[order])
+    assert_close(told.values, vector[order])
     heads = [f"channel {channel}: {vector[channel]:.3g}" for channel in told.channels.tolist()]
     assert explorer.panel.channels.heads == heads
     top = top_activations(model, photos, layer="4", k=6).result(progress=False)
@@ -272,7 +273,7 @@ def test_a_series_in_any_order_is_shown_by_ascending_values(model, photos):
     np.testing.assert_array_equal(explorer.curves.x, [-20, 0, 10])
     assert explorer.view.names == ["−20°", "0°", "10°"]
     assert explorer.view.frame == 1
-    np.testing.assert_allclose(explorer.view.transforms, given.transforms[[1, 3, 0]])
+    assert_close(explorer.view.transforms, given.transforms[[1, 3, 0]])
     images = model.images(given.images)[[1, 3, 0]].permute(0, 2, 3, 1).numpy()
     np.testing.assert_allclose(explorer.view.images, 255 * images, atol=1)
     explorer.close()

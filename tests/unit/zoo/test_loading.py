@@ -7,6 +7,7 @@ from email.message import Message
 
 import pytest
 import torch
+from closeness import assert_close
 from safetensors.torch import save_file
 
 import xai_widgets
@@ -59,7 +60,7 @@ def test_random_bundled_network(name):
     expected = networks.build(name)
     x = torch.rand(2, 3, 96, 96)
     with torch.inference_mode():
-        torch.testing.assert_close(model.scores(x), expected((x - 0.5) / 0.25), rtol=1e-4, atol=1e-5)
+        assert_close(model.scores(x), expected((x - 0.5) / 0.25))
 
 
 def test_a_path_to_the_bundled_file_is_the_default():
@@ -78,7 +79,7 @@ def test_default_weights_come_from_torchs_cache(hub):
     x = torch.rand(1, 3, 224, 224)
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     with torch.inference_mode():
-        torch.testing.assert_close(model.scores(x), network.eval()((x - mean) / std), rtol=1e-3, atol=1e-4)
+        assert_close(model.scores(x), network.eval()((x - mean) / std))
 
 
 def test_weights_may_be_named_as_torchvision_does(hub):
@@ -155,7 +156,7 @@ def test_networks_with_auxiliary_heads_return_plain_scores(tmp_path, name, side)
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     with torch.inference_mode():
         scores = model.scores(x)
-        torch.testing.assert_close(scores, network.eval()((x - mean) / std), rtol=1e-3, atol=1e-4)
+        assert_close(scores, network.eval()((x - mean) / std))
     assert not any(layer.startswith(("aux", "Aux")) for layer, _ in model.module.named_modules())
     slim = {k: v for k, v in network.state_dict().items() if not k.startswith(("aux", "Aux"))}
     torch.save(slim, tmp_path / "slim.pth")

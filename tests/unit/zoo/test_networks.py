@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from closeness import assert_close
 from torch import nn
 
 import xai_widgets
@@ -114,7 +115,7 @@ def test_fold_keeps_the_scores_and_the_original():
     for key, value in trained.state_dict().items():
         assert torch.equal(value, before[key])
     x = torch.randn(3, 3, 96, 96)
-    torch.testing.assert_close(plain(x), trained.eval()(x), rtol=1e-4, atol=1e-4)
+    assert_close(plain(x), trained.eval()(x))
 
 
 @pytest.mark.parametrize("name", BUNDLED)
@@ -138,7 +139,8 @@ def test_files_keep_state_and_facts(tmp_path):
     assert facts == {"classes": ["a", "b"], "size": 96}
     for key, value in network.state_dict().items():
         if not key.endswith("num_batches_tracked"):
-            torch.testing.assert_close(state[key], value, rtol=1e-3, atol=1e-4)
+            # The file holds half the digits.
+            assert_close(state[key], value, steps=1, dtype=torch.float16)
             assert state[key].dtype == torch.float32
     files.annotate(path, accuracy=0.5)
     again, facts = files.read(path)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from closeness import assert_close
 from torch import nn
 
 import xai_widgets
@@ -35,7 +36,7 @@ def test_the_residual_has_the_shape_of_the_image(shape):
     x = torch.rand(shape)
     assert network(x).shape == shape
     assert network(x).min() < 0
-    torch.testing.assert_close(network.enhance(x), (x + network(x)).clamp(0, 1))
+    assert_close(network.enhance(x), (x + network(x)).clamp(0, 1))
     assert not network.enhance(x).requires_grad
 
 
