@@ -96,7 +96,7 @@ def test_distances_say_what_does_not_fit():
         evaluation.reconstruction(lambda part: part[..., :5], x, x_hat, truth)
     with pytest.raises(ValueError, match="border is 10"):
         evaluation.reconstruction(blur, x, x_hat, truth, border=10)
-    with pytest.raises(ValueError, match="batch_size is 0"):
+    with pytest.raises(ValueError, match="batch_size to be an integer of at least 1, got 0"):
         evaluation.reconstruction(blur, x, x_hat, truth, batch_size=0)
 
 

@@ -13,6 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from networks import Concat, Functional, Residual, SharedInPlace, images, one_sentence, settle, wrap
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 import xai_widgets as xw
 from xai_widgets.data import scenes
@@ -385,19 +386,14 @@ def test_the_callers_network_is_untouched(method, event):
             next(steps)
             error = KeyboardInterrupt() if event == "interrupted" else RuntimeError("it broke")
 
-            def fail(*_arguments):
-                raise error
+            class Fails(TorchFunctionMode):
+                def __torch_function__(self, func, types, args=(), kwargs=None):
+                    if func is torch.conv2d:
+                        raise error
+                    return func(*args, **(kwargs or {}))
 
-            original = torch.nn.functional.conv2d
-            torch.nn.functional.conv2d = fail
-            torch.conv2d, kept = fail, torch.conv2d
-            handle = torch.nn.modules.module.register_module_forward_pre_hook(fail)
-            try:
-                with pytest.raises(type(error)):
-                    list(steps)
-            finally:
-                handle.remove()
-                torch.nn.functional.conv2d, torch.conv2d = original, kept
+            with Fails(), pytest.raises(type(error)):
+                list(steps)
             assert run.latest is not None
     after = everything(network)
     for what in before:
