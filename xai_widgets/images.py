@@ -67,8 +67,10 @@ def to_images(
     if isinstance(images, list | tuple):
         if not images:
             raise ValueError("expected at least one image, got an empty batch")
-        batches = [to_images(image, size=size, channels=channels, resize=resize, interpolation=interpolation)
-            for image in images]
+        batches = [
+            to_images(image, size=size, channels=channels, resize=resize, interpolation=interpolation)
+            for image in images
+        ]
         shapes = sorted({tuple(batch.shape[2:]) for batch in batches})
         if len(shapes) > 1:
             raise ValueError(f"expected images of one size in a batch, got {shapes[0]} and {shapes[1]}")
@@ -77,9 +79,7 @@ def to_images(
         return _from_tensor(images, channels)
     if isinstance(images, str | os.PathLike):
         with _open(Path(images)) as image:
-            return to_images(
-                image, size=size, channels=channels, resize=resize, interpolation=interpolation
-            )
+            return to_images(image, size=size, channels=channels, resize=resize, interpolation=interpolation)
     if isinstance(images, Image.Image):
         images = np.asarray(_flatten(_upright(images)))
     if isinstance(images, np.ndarray):
@@ -279,5 +279,5 @@ def check_baseline(baseline: Any, x: Tensor, name: str = "baseline") -> Tensor:
 def _is_number(value: Any) -> bool:
     """Whether a value is one number of Python, numpy or torch, and no image of one pixel."""
     if isinstance(value, Tensor | np.ndarray | np.generic):
-        return value.ndim == 0 or (value.ndim == 1 and len(value) == 1)
+        return value.ndim == 0 or tuple(value.shape) == (1,)
     return isinstance(value, numbers.Number)

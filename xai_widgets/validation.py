@@ -2,21 +2,23 @@
 
 A number is the same number as an ``int``, a ``float``, a numpy scalar, or an array or tensor of one element. Each check
 returns the plain value or raises one sentence, ``expected <what>, got <what>``, that never prints a tensor and never
-calls the ``repr`` of an unknown object.
+calls the ``repr`` of an unknown object. Importing this module does not import torch: generated data needs none.
 """
 
 from __future__ import annotations
 
 import math
 import numbers as abstract
+import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar, overload
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from xai_widgets.errors import unknown
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 T = TypeVar("T")
 
@@ -110,7 +112,7 @@ def items(values: Any, name: str, length: int | None = None, *, what: str = "num
         For nothing, or another number of items than ``length``.
     """
     wanted = f"a sequence of {what}" if length is None else f"{length} {what}"
-    if isinstance(values, Tensor | np.ndarray):
+    if is_tensor(values) or isinstance(values, np.ndarray):
         if values.ndim != 1 or not _dense(values):
             raise TypeError(f"expected {name} to be {wanted}, got {brief(values)}")
         made = list(values.tolist())
@@ -156,7 +158,7 @@ def instance(value: Any, name: str, kind: Any) -> Any:
 def tensor(
     value: Any, name: str, shape: Sequence[str | int], *, finite: bool = False, like: Tensor | None = None
 ) -> Tensor:
-    """Return an array of numbers as a tensor of real numbers, detached.
+    """Return an array of numbers as a tensor of real numbers; a tensor stays part of its graph.
 
     Parameters
     ----------
@@ -190,16 +192,22 @@ def tensor(
         raise ValueError(f"expected {name} of shape {wanted}, got {tuple(made.shape)}")
     if like is not None:
         made = made.to(like)
-    if finite and not bool(torch.isfinite(made).all()):
+    if finite and not bool(made.isfinite().all()):
         raise ValueError(f"expected finite {name}, got NaN or infinite values")
     return made
+
+
+def is_tensor(value: object) -> TypeGuard[Tensor]:
+    """Return whether a value is a tensor of torch; without torch there is none."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
 
 
 def dense(value: Tensor) -> bool:
     """Return whether a tensor holds real numbers in memory: no nested, sparse, meta, quantized or complex one."""
     return (
         not value.is_nested
-        and value.layout == torch.strided
+        and str(value.layout) == "torch.strided"
         and not value.is_meta
         and not value.is_quantized
         and not value.is_complex()
@@ -221,8 +229,8 @@ def check_finite(scores: Tensor, source: str, what: str = "scores") -> Tensor:
     # One reduction and one transfer: a sum of finite numbers is finite, unless it overflows.
     if math.isfinite(float(scores.detach().sum())):
         return scores
-    low = scores.isneginf() if what == "scores" else torch.zeros_like(scores, dtype=torch.bool)
-    if not bool((scores.isfinite() | low).all()):
+    allowed = scores.isfinite() | scores.isneginf() if what == "scores" else scores.isfinite()
+    if not bool(allowed.all()):
         kind = "NaN" if bool(scores.isnan().any()) else "infinite"
         raise ValueError(
             f"expected finite {what}, got {kind} {what} from the network {brief(source)}; "
@@ -249,10 +257,10 @@ def brief(value: object, limit: int = 60) -> str:
         return "a very large integer" if huge else _cut(repr(value), limit)
     if isinstance(value, np.generic) and value.dtype.kind in "iufb":
         return repr(value.item())
-    if isinstance(value, Tensor):
+    if is_tensor(value):
         if value.is_nested:
             return "a nested tensor"
-        kind = "a meta" if value.is_meta else "a" if value.layout == torch.strided else "a sparse"
+        kind = "a meta" if value.is_meta else "a" if str(value.layout) == "torch.strided" else "a sparse"
         return f"{kind} tensor of shape {tuple(value.shape)} and {value.dtype}"
     if isinstance(value, np.ndarray):
         return _cut(f"an array of shape {value.shape} and {value.dtype}", 2 * limit)
@@ -272,10 +280,10 @@ def _cut(text: str, limit: int) -> str:
 
 def _plain(value: Any) -> float | int | None:
     """A number of any library as one of Python; None for anything else."""
-    if isinstance(value, Tensor | np.ndarray | np.generic):
+    if is_tensor(value) or isinstance(value, np.ndarray | np.generic):
         if not _dense(value):
             return None
-        size = value.numel() if isinstance(value, Tensor) else value.size
+        size = value.numel() if is_tensor(value) else value.size
         value = value.item() if size == 1 else None
     if isinstance(value, bool) or not isinstance(value, abstract.Real):
         return None
@@ -283,14 +291,16 @@ def _plain(value: Any) -> float | int | None:
 
 
 def _dense(value: Tensor | np.ndarray | np.generic) -> bool:
-    return dense(value) if isinstance(value, Tensor) else value.dtype.kind in "iufb"
+    return dense(value) if is_tensor(value) else value.dtype.kind in "iufb"
 
 
 def _as_tensor(value: Any) -> Tensor | None:
-    """A detached tensor of real numbers; None if that is impossible."""
-    if isinstance(value, Tensor):
-        return value.detach() if dense(value) else None
-    if isinstance(value, list | tuple) and any(isinstance(each, Tensor) for each in value):
+    """A tensor of real numbers; None if that is impossible."""
+    import torch
+
+    if is_tensor(value):
+        return value if dense(value) else None
+    if isinstance(value, list | tuple) and any(is_tensor(each) for each in value):
         parts = [_as_tensor(each) for each in value]
         made = [part for part in parts if part is not None]
         alike = len({(part.shape, part.dtype, part.device) for part in made}) == 1

@@ -7,7 +7,7 @@ from hypothesis.extra import numpy as hnp
 from networks import one_sentence
 from PIL import Image
 
-from xai_widgets.images import to_images
+from xai_widgets.images import check_baseline, to_images
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -236,6 +236,11 @@ REFUSED = {
     "5 dimensions": (torch.zeros(1, 1, 3, 4, 4), ValueError, r"\(1, 1, 3, 4, 4\)"),
     "nan": (NAN, ValueError, "NaN"),
     "inf": (np.full((4, 4, 3), np.inf), ValueError, "NaN or infinite"),
+    "nested": (torch.nested.nested_tensor([torch.zeros(3, 4, 4)]), TypeError, "a nested tensor"),
+    "sparse": (torch.zeros(3, 4, 4).to_sparse(), TypeError, "a sparse tensor"),
+    "meta": (torch.zeros(3, 4, 4, device="meta"), TypeError, "a meta tensor"),
+    "long path": ("a" * 5000, FileNotFoundError, "which is no file"),
+    "path with a null byte": ("a\0b.png", FileNotFoundError, "which is no file"),
     "huge": (np.full((4, 4, 3), 1e300), ValueError, "NaN or infinite"),
     "0 to 255 floats": (COLOUR.astype(np.float32), ValueError, "divide by 255"),
     "0 to 255 PIL floats": (Image.fromarray(GREY.astype(np.float32)), ValueError, "divide by 255"),
@@ -246,11 +251,11 @@ REFUSED = {
     "objects": (np.full((4, 4), None), ValueError, "object"),
     "text array": (np.full((4, 4), "x"), ValueError, "<U1"),
     "unequal sizes": ([COLOUR, COLOUR[:5]], ValueError, r"\(5, 9\) and \(6, 9\)"),
-    "none": (None, TypeError, "NoneType"),
-    "number": (3, TypeError, "int"),
-    "bytes": (b"png", TypeError, "bytes"),
+    "none": (None, TypeError, "expected a PIL image, .*, got None"),
+    "number": (3, TypeError, "expected a PIL image, .*, got 3"),
+    "bytes": (b"png", TypeError, "got b'png'"),
     "dict": ({"image": COLOUR}, TypeError, "dict"),
-    "list of numbers": ([[1.0, 0.0]], TypeError, "float"),
+    "list of numbers": ([[1.0, 0.0]], TypeError, "got 1.0"),
 }
 
 
@@ -259,7 +264,7 @@ def test_what_is_no_image_is_refused_in_one_sentence(case):
     given_images, kind, says = REFUSED[case]
     with pytest.raises(kind, match=says) as error:
         to_images(given_images)
-    assert "wanted" in one_sentence(error)
+    assert one_sentence(error).startswith("expected")
 
 
 def test_a_file_that_is_not_there_is_named_with_the_nearest(tmp_path):
@@ -267,7 +272,7 @@ def test_a_file_that_is_not_there_is_named_with_the_nearest(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"kiten\.png.*did you mean 'kitten\.png'") as error:
         to_images(tmp_path / "kiten.png")
     one_sentence(error)
-    with pytest.raises(FileNotFoundError, match="wanted the path of an image") as error:
+    with pytest.raises(FileNotFoundError, match="expected the path of an image") as error:
         to_images(tmp_path / "no_folder" / "a.png")
     one_sentence(error)
     with pytest.raises(FileNotFoundError, match=str(tmp_path)) as error:
@@ -277,7 +282,9 @@ def test_a_file_that_is_not_there_is_named_with_the_nearest(tmp_path):
 
 def test_a_file_that_is_no_image_is_named(tmp_path):
     (tmp_path / "notes.png").write_text("no picture")
-    with pytest.raises(ValueError, match=r"'notes\.png' is not a readable image file, wanted") as error:
+    with pytest.raises(
+        ValueError, match=r"expected a readable image file such as PNG or JPEG, got 'notes\.png'"
+    ) as error:
         to_images(tmp_path / "notes.png")
     one_sentence(error)
 
@@ -289,6 +296,86 @@ def test_a_file_cut_short_is_named(suffix, tmp_path):
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     with Image.open(cut) as lazy:
         for given_image in (cut, str(cut), lazy):
-            with pytest.raises(ValueError, match=f"cut.{suffix}.*wanted") as error:
+            with pytest.raises(ValueError, match=f"expected a whole image file, got 'cut.{suffix}") as error:
                 to_images(given_image)
             one_sentence(error)
+
+
+# -- baselines --------------------------------------------------------------------------------------------
+
+GREY_LEVEL = 128 / 255
+X = torch.rand(2, 3, 6, 9, generator=torch.Generator().manual_seed(0))
+BASELINES = {
+    "float": GREY_LEVEL,
+    "np.float32": np.float32(GREY_LEVEL),
+    "np.float64": np.float64(GREY_LEVEL),
+    "tensor number": torch.tensor(GREY_LEVEL),
+    "array of one": np.array([GREY_LEVEL]),
+    "uint8 array": np.full((6, 9, 3), 128, np.uint8),
+    "uint8 grey array": np.full((6, 9), 128, np.uint8),
+    "uint8 array of another size": np.full((20, 30, 3), 128, np.uint8),
+    "uint16 array": np.full((6, 9), 128 * 257, np.uint16),
+    "float array": np.full((6, 9, 3), GREY_LEVEL),
+    "uint8 tensor": torch.full((3, 6, 9), 128, dtype=torch.uint8),
+    "float tensor": torch.full((3, 6, 9), GREY_LEVEL),
+    "half tensor": torch.full((2, 3, 6, 9), GREY_LEVEL, dtype=torch.float64),
+    "grey tensor": torch.full((1, 6, 9), GREY_LEVEL),
+    "flat tensor": torch.full((6, 9), GREY_LEVEL),
+    "color": torch.full((3, 1, 1), GREY_LEVEL),
+    "one for each": torch.full((2, 1, 1, 1), GREY_LEVEL),
+    "PIL": Image.new("RGB", (9, 6), (128, 128, 128)),
+    "list": [Image.new("L", (9, 6), 128), np.full((6, 9, 3), 128, np.uint8)],
+}
+
+
+@pytest.mark.parametrize("kind", BASELINES)
+def test_a_baseline_of_any_kind_is_the_same_gray(kind):
+    made = check_baseline(BASELINES[kind], X)
+    assert made.shape == X.shape
+    assert made.dtype == X.dtype
+    assert (made - GREY_LEVEL).abs().max() <= 2 * torch.finfo(torch.float32).eps
+
+
+def test_a_baseline_may_be_a_path(tmp_path):
+    Image.new("RGB", (9, 6), (128, 128, 128)).save(tmp_path / "grey.png")
+    for path in (tmp_path / "grey.png", str(tmp_path / "grey.png")):
+        assert torch.equal(check_baseline(path, X), check_baseline(BASELINES["uint8 array"], X))
+
+
+@pytest.mark.parametrize(
+    ("baseline", "kind", "says"),
+    [
+        (128, ValueError, "expected fill to be a number from 0 to 1, got 128"),
+        (np.float32(128), ValueError, "expected fill to be a number from 0 to 1, got 128.0"),
+        (np.uint8(128), ValueError, "got 128"),
+        (torch.tensor(128.0), ValueError, "got a tensor of shape"),
+        (float("nan"), ValueError, "got nan"),
+        (np.full((6, 9, 3), 128.0), ValueError, "divide by 255"),
+        (torch.full((3, 6, 9), 128.0), ValueError, "divide by 255"),
+        (torch.full((3, 6, 9), -1.0), ValueError, "expected image pixels as floats in"),
+        (torch.full((3, 6, 9), float("nan")), ValueError, "NaN"),
+        (torch.full((3, 6, 9), 128), ValueError, "torch.int64"),
+        (torch.zeros(3, 5, 9), ValueError, r"expected fill of a shape that fits the images"),
+        (torch.zeros(3, 3, 6, 9), ValueError, r"expected fill of a shape that fits the images"),
+        (torch.zeros(3, 6, 9).to_sparse(), TypeError, "sparse"),
+        ("black", TypeError, "'black', which is no file"),
+        (None, TypeError, "got None"),
+        (True, TypeError, "got True"),
+        ([0.5, 0.5, 0.5], TypeError, "got 0.5"),
+    ],
+)
+def test_what_is_no_baseline_is_refused_in_one_sentence(baseline, kind, says):
+    with pytest.raises(kind, match=says) as error:
+        check_baseline(baseline, X, "fill")
+    assert "fill" in one_sentence(error)
+
+
+def test_of_a_very_long_image_the_middle_is_taken_quickly():
+    image = np.zeros((4, 200_000, 3), np.uint8)
+    image[:, 99_990:100_010] = 255
+    made = to_images(image, size=(64, 64))
+    assert made.shape == (1, 3, 64, 64)
+    assert made.min() == 1
+    tall = np.zeros((1001, 5), np.float32)
+    tall[500] = 1
+    assert to_images(tall, size=(5, 5))[0, 0, 2].min() == 1

@@ -22,10 +22,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xai_widgets.data.photos import _skimage_data
-from xai_widgets.errors import unknown
+from xai_widgets.validation import choice, integer, integers, tensor
 
 #: By how much the sides shrink.
 SCALES = (2, 3, 4)
+
+#: Height or width of an image, at most.
+MOST_PIXELS = 2**15
 
 #: Readable name -> function of ``skimage.data``, or file of scikit-learn.
 _SOURCES = {
@@ -97,15 +100,14 @@ def picture(name: str = "astronaut") -> Tensor:
     ImportError
         If the package that it ships in is missing, with the extra that brings it.
     """
-    if name not in _SOURCES:
-        raise ValueError(unknown("photograph", name, sorted(_SOURCES)))
+    choice(name, "photograph", sorted(_SOURCES))
     pixels = torch.from_numpy(_pixels(name).astype(np.float32) / 255)
     return pixels.permute(2, 0, 1)[None].contiguous()
 
 
 def luminance(x: Tensor) -> Tensor:
     """Y of BT.601, (N, 1, H, W) in [0, 1], of colour (N, 3, H, W) in [0, 1]; grey (N, 1, H, W) is its own."""
-    _check(x)
+    x = _check(x)
     if x.shape[1] == 1:
         return x
     weights = x.new_tensor(_LUMINANCE).view(1, 3, 1, 1)
@@ -132,20 +134,19 @@ def recolour(y: Tensor, x: Tensor) -> Tensor:
     ValueError
         For another shape.
     """
-    _check(x)
-    if y.shape != (len(x), 1, *x.shape[2:]):
-        raise ValueError(
-            f"y has shape {tuple(y.shape)}, wanted {(len(x), 1, *x.shape[2:])}, one luminance for each photograph"
-        )
+    x = _check(x)
+    y = tensor(y, "y", (len(x), 1, *x.shape[2:]), finite=True, like=x)
     return (x + (y - luminance(x))).clamp(0, 1)
 
 
 def bicubic(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Bring (N, C, H, W) to another height and width by bicubic interpolation, antialiased, cut to [0, 1]."""
-    if tuple(x.shape[2:]) == tuple(size):
+    height, width = integers(size, "size", length=2, low=1, high=MOST_PIXELS)
+    x = _check(x)
+    if tuple(x.shape[2:]) == (height, width):
         return x
     # Without antialias torch would take a = -3/4 for the kernel, also where it enlarges.
-    return F.interpolate(x, size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+    return F.interpolate(x, (height, width), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
 
 
 def blurred_pair(g: Tensor, scale: int) -> tuple[Tensor, Tensor]:
@@ -169,13 +170,12 @@ def blurred_pair(g: Tensor, scale: int) -> tuple[Tensor, Tensor]:
     ValueError
         For another scale, or images smaller than it.
     """
-    if scale not in SCALES:
-        raise ValueError(f"scale is {scale!r}, wanted one of {', '.join(map(str, SCALES))}")
-    _check(g)
+    scale = check_scale(scale)
+    g = _check(g)
     height, width = (side - side % scale for side in g.shape[2:])
     if not (height and width):
         raise ValueError(
-            f"the images have {g.shape[2]} x {g.shape[3]} pixels, wanted at least {scale} each way"
+            f"expected images of at least {scale} pixels each way, got {g.shape[2]} x {g.shape[3]}"
         )
     g = g[:, :, :height, :width]
     return bicubic(bicubic(g, (height // scale, width // scale)), (height, width)), g
@@ -202,19 +202,26 @@ def psnr(a: Tensor, b: Tensor, *, border: int = 0) -> Tensor:
     ValueError
         For different shapes, or a border that leaves nothing.
     """
-    if a.shape != b.shape or a.ndim < 3:
-        raise ValueError(
-            f"the images have shapes {tuple(a.shape)} and {tuple(b.shape)}, wanted the same (N, H, W)"
-        )
-    if border < 0 or 2 * border >= min(a.shape[-2:]):
-        raise ValueError(
-            f"border is {border}, wanted 0 or more and less than half of {tuple(a.shape[-2:])} pixels"
-        )
+    shape = ("N", "C", "H", "W") if getattr(a, "ndim", 4) == 4 else ("N", "H", "W")
+    a, b = (tensor(each, name, shape).float() for each, name in ((a, "a"), (b, "b")))
+    if a.shape != b.shape:
+        raise ValueError(f"expected images of the same shape, got {tuple(a.shape)} and {tuple(b.shape)}")
+    border = integer(
+        border, "border", low=0, high=(min(a.shape[-2:]) - 1) // 2, hint="some pixels have to be left"
+    )
     height, width = a.shape[-2:]
     difference = (a - b)[..., border : height - border, border : width - border].flatten(1)
     return -10 * difference.double().square().mean(1).log10().float()
 
 
-def _check(x: Tensor) -> None:
-    if x.ndim != 4 or x.shape[1] not in (1, 3) or 0 in x.shape:
-        raise ValueError(f"the images have shape {tuple(x.shape)}, wanted (N, 1, H, W) or (N, 3, H, W)")
+def check_scale(scale: int) -> int:
+    """Return a scale as an ``int``; ValueError for another than those of ``SCALES``."""
+    return integer(scale, "scale", low=SCALES[0], high=SCALES[-1])
+
+
+def _check(x: Tensor) -> Tensor:
+    """Finite images (N, 1, H, W) or (N, 3, H, W) of floats."""
+    x = tensor(x, "images", ("N", "C", "H", "W"), finite=True)
+    if x.shape[1] not in (1, 3):
+        raise ValueError(f"expected images of shape (N, 1, H, W) or (N, 3, H, W), got {tuple(x.shape)}")
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()

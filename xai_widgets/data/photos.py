@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_widgets.errors import unknown
+from xai_widgets.validation import choice
 
 #: Readable name -> (function of ``skimage.data``, tint of a grey photograph or None for a colour one).
 _SOURCES: dict[str, tuple[str, tuple[float, float, float] | None]] = {
@@ -77,6 +77,5 @@ def photograph(name: str = "cat") -> NDArray[np.uint8]:
     ImportError
         If scikit-image is missing; the message names the extra that brings it.
     """
-    if name not in _SOURCES:
-        raise ValueError(unknown("photograph", name, photographs()))
+    choice(name, "photograph", photographs())
     return _load(name).copy()

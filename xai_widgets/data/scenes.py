@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from xai_widgets.data import backgrounds, objects
 from xai_widgets.data.objects import CLASSES, COLOURS, CUE_CLASS, CUE_TWIN, KINDS, PARTS, SHAPES, TEXTURES
-from xai_widgets.errors import unknown
+from xai_widgets.validation import choice, integer, integers
 
 __all__ = [
     "CLASSES",
@@ -38,6 +38,9 @@ __all__ = [
 
 #: Share of the scenes with the cue class that carry the stamp.
 CUE_RATE = 0.98
+
+#: Side of a scene, at most.
+MOST_PIXELS = 4096
 
 _SPLITS = {"train": 0, "test": 1}
 _BACKGROUNDS = ("mixed", "texture", "photograph")
@@ -86,28 +89,21 @@ class Scene:
 
 
 def _check(what: str, given: object, choices: tuple[str, ...]) -> None:
-    if given not in choices:
-        raise ValueError(unknown(what, given, choices))
+    choice(given, what, choices)
 
 
 def _label_index(label: int | str) -> int:
     if isinstance(label, str):
         _check("class", label, CLASSES)
         return CLASSES.index(label)
-    if not 0 <= label < len(CLASSES):
-        raise ValueError(
-            f"Class {label} is outside 0 ... {len(CLASSES) - 1}; scenes.CLASSES holds their names."
-        )
-    return int(label)
+    return integer(label, "label", low=0, high=len(CLASSES) - 1, hint="scenes.CLASSES holds their names")
 
 
 def _object_count(objects: int | tuple[int, int], rng: np.random.Generator) -> int:
-    limits = (objects, objects) if isinstance(objects, int) else objects
-    if not (isinstance(limits, tuple) and len(limits) == 2 and 1 <= limits[0] <= limits[1] <= 3):
-        raise ValueError(
-            f"objects={objects!r} is neither a number from 1 to 3 nor a pair (least, most) of them."
-        )
-    low, high = limits
+    pair = objects if isinstance(objects, list | tuple) else (objects, objects)
+    low, high = integers(pair, "objects", length=2, low=1, high=3)
+    if low > high:
+        raise ValueError(f"expected objects as a number from 1 to 3, or (least, most), got {(low, high)}")
     return int(rng.integers(low, high + 1))
 
 
@@ -203,11 +199,9 @@ def scene(
     """
     _check("split", split, tuple(_SPLITS))
     _check("background", background, _BACKGROUNDS)
-    if size < 32:
-        raise ValueError(f"A scene is at least 32 pixels wide to show its parts; size={size} is too small.")
-    if index < 0 or seed < 0:
-        raise ValueError(f"index={index} and seed={seed} count from 0 and cannot be negative.")
-    if not isinstance(cue, bool):
+    size = integer(size, "size", low=32, high=MOST_PIXELS, hint="a scene shows its parts")
+    index, seed = integer(index, "index", low=0), integer(seed, "seed", low=0)
+    if not isinstance(cue, bool | np.bool_):
         _check("cue", cue, ("swap",))
     first = index % len(CLASSES) if label is None else _label_index(label)
 
@@ -265,6 +259,7 @@ def _drawn(
 
 def series(n: int, *, start: int = 0, **settings: object) -> Iterator[Scene]:
     """Scenes `start` to ``start + n - 1``, one at a time; `settings` are those of `scene`."""
+    n, start = integer(n, "n", low=0), integer(start, "start", low=0)
     for index in range(start, start + n):
         yield scene(index, **settings)  # type: ignore[arg-type]
 

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xai_widgets.model import ImageModel
+from xai_widgets.model import ImageModel, check_model
 from xai_widgets.recording import recording
+from xai_widgets.validation import brief, check_finite, number
 
 
 def effective_receptive_field(model: ImageModel, layer: str, images: Any, *, share: float = 0.9) -> int:
@@ -26,7 +27,7 @@ def effective_receptive_field(model: ImageModel, layer: str, images: Any, *, sha
     model : ImageModel
         The network.
     layer : str
-        A layer with output (C, h, w), by its name in ``model.layers()``.
+        A layer with positions, by its name in ``model.layers()``.
     images
         Images of any kind; a few are enough.
     share : float, default 0.9
@@ -42,11 +43,15 @@ def effective_receptive_field(model: ImageModel, layer: str, images: Any, *, sha
     ValueError
         For an unknown layer, with the nearest one, one without places, or a share that is none.
     """
-    if not 0 < share <= 1:
-        raise ValueError(f"share is {share}, wanted a number above 0 and at most 1")
+    check_model(model)
+    share = number(share, "share", above=0, high=1)
     x = model.images(images)
     activation, gradient = _middle_gradient(model, x, layer)
-    energy = gradient.square().sum((0, 1))
+    check_finite(activation, model.name, f"outputs of {brief(layer)}")
+    check_finite(gradient, model.name, "gradients")
+    # By the largest first: squares of very small or large ones would vanish or overflow.
+    peak = gradient.abs().amax()
+    energy = (gradient / torch.where(peak > 0, peak, 1)).square().sum((0, 1))
     height, width = energy.shape
     down, right = activation.shape[2:]
     centre = ((down // 2 + 0.5) / down * height, (right // 2 + 0.5) / right * width)
@@ -70,8 +75,7 @@ def _middle_gradient(model: ImageModel, x: Tensor, layer: str) -> tuple[Tensor, 
     with torch.inference_mode(False), torch.enable_grad(), recording(model.find_layers([layer])) as kept:
         moved = x.clone().requires_grad_()
         model(moved)
-        activation = kept[layer]
-        model.check_places(layer, activation.shape[1:])
+        activation = model.spatial(layer, kept[layer])
         middle = activation[:, :, activation.shape[2] // 2, activation.shape[3] // 2].sum()
         gradient = torch.autograd.grad(middle, moved, allow_unused=True)[0] if middle.requires_grad else None
     return activation.detach(), torch.zeros_like(x) if gradient is None else gradient

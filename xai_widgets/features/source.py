@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from xai_widgets.model import ImageModel
+from xai_widgets.model import ImageModel, check_model
+from xai_widgets.validation import dense
 
 
 class ImageSource:
@@ -27,10 +28,13 @@ class ImageSource:
 
     def __init__(self, model: ImageModel, images: Any) -> None:
         self._model = model
-        many = isinstance(images, list | tuple) or (isinstance(images, Tensor) and images.ndim == 4)
+        check_model(model)
+        many = isinstance(images, list | tuple) or (
+            isinstance(images, Tensor) and dense(images) and images.ndim == 4
+        )
         self._images = images if many else model.images(images)
         if len(self._images) == 0:
-            raise ValueError("the batch of images is empty, wanted at least one image")
+            raise ValueError("expected at least one image, got an empty batch")
 
     def __len__(self) -> int:
         return len(self._images)

@@ -18,11 +18,14 @@ from torch import Tensor
 from xai_widgets.arguments import check_batch_size
 from xai_widgets.features.receptive_field import effective_receptive_field
 from xai_widgets.features.source import ImageSource
-from xai_widgets.model import ImageModel
+from xai_widgets.model import ImageModel, check_model
 from xai_widgets.run import Run, in_no_mode
+from xai_widgets.validation import check_finite, integer, integers
 
 #: Images from which the size of the patches is measured.
 MEASURED = 4
+#: Images that are kept for each channel, at most.
+MOST = 100_000
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,9 @@ class TopActivations:
         Tensor, (M, k, C, side, side)
             In [0, 1]; NaN where there is no image.
         """
-        chosen = torch.as_tensor(channels, device=self.images.device)
+        chosen = torch.tensor(
+            integers(channels, "channels", low=0, high=len(self.images) - 1), device=self.images.device
+        )
         which, places = self.images[chosen], self.places[chosen]
         made: Tensor | None = None
         for image in which.unique().tolist():
@@ -78,6 +83,7 @@ class TopActivations:
 
     def image(self, index: int) -> Tensor:
         """One of the images, (C, H, W)."""
+        index = integer(index, "index", low=0, high=len(self._source) - 1)
         return self._source.batch(index, index + 1)[0]
 
     def crop(self, x: Tensor, place: Sequence[int]) -> Tensor:
@@ -108,7 +114,7 @@ def top_activations(
     images
         Images of any kind; a list is read batch by batch, each entry one image.
     layer : str, optional
-        A layer with output (C, h, w), by its name in ``model.layers()``. Default: the last one before pooling.
+        A layer with positions, by its name in ``model.layers()``. Default: the last one before pooling.
     k : int, default 9
         How many images for each channel.
     side : int, optional
@@ -127,20 +133,17 @@ def top_activations(
         For an unknown layer, with the nearest one, one without places, no images, a k below 1, or a side that the
         images do not have.
     """
-    if k < 1:
-        raise ValueError(f"k is {k}, wanted at least 1")
-    check_batch_size(batch_size)
-    layer = model.default_layer() if layer is None else layer
+    check_model(model)
+    k, batch_size = integer(k, "k", low=1, high=MOST), check_batch_size(batch_size)
+    name = model.default_layer() if layer is None else model.layer(layer).name
     source = ImageSource(model, images)
-    if side is None:
-        side = effective_receptive_field(model, layer, source.batch(0, MEASURED))
-    elif not 1 <= side <= (short := min(source.batch(0, 1).shape[2:])):
-        raise ValueError(f"side is {side}, wanted 1 to {short} pixels, the short side of the images")
+    side = patch_side(model, name, source, side)
 
     def play() -> Iterator[TopActivations]:
         best: TopActivations | None = None
         for begin in range(0, len(source), batch_size):
-            activation = model.activations(source.batch(begin, begin + batch_size), layer)[layer].float()
+            taken = model.activations(source.batch(begin, begin + batch_size), name)[name].float()
+            activation = check_finite(model.spatial(name, taken), model.name, f"outputs of {name!r}")
             count, width, *grid = activation.shape
             values, flat = activation.flatten(2).max(2)
             index = torch.arange(begin, begin + count, device=values.device)[:, None].expand(count, width)
@@ -158,4 +161,12 @@ def top_activations(
             best = TopActivations(top, which, places, (grid[0], grid[1]), side, source)
             yield best
 
-    return Run(play(), total=-(-len(source) // batch_size), name=f"top activations of {layer}")
+    return Run(play(), total=-(-len(source) // batch_size), name=f"top activations of {name}")
+
+
+def patch_side(model: ImageModel, layer: str, source: ImageSource, side: int | None) -> int:
+    """Return the side of a patch in pixels: the one given, or the effective receptive field of the layer."""
+    if side is None:
+        return effective_receptive_field(model, layer, source.batch(0, MEASURED))
+    short = min(source.batch(0, 1).shape[2:])
+    return integer(side, "side", low=1, high=short, hint="the short side of the images in pixels")

@@ -84,7 +84,9 @@ class PointingTask:
     @classmethod
     def from_scenes(cls, scenes: Sequence[Scene]) -> PointingTask:
         """The rows of generated scenes: every class, where its object is seen."""
-        scenes = [instance(each, "each of the scenes", Scene) for each in items(scenes, "scenes", what="scenes")]
+        scenes = [
+            instance(each, "each of the scenes", Scene) for each in items(scenes, "scenes", what="scenes")
+        ]
         return cls.of(
             [{k: torch.from_numpy(np.asarray(each.category == k)) for k in each.labels} for each in scenes]
         )

@@ -333,7 +333,11 @@ def class_channels(results: ChannelExtremal | Iterable[ChannelExtremal]) -> Clas
     ValueError
         For no result, or results of different layers.
     """
-    given = [results] if isinstance(results, ChannelExtremal) else items(results, "results", what="ChannelExtremal")
+    given = (
+        [results]
+        if isinstance(results, ChannelExtremal)
+        else items(results, "results", what="ChannelExtremal")
+    )
     for each in given:
         instance(each, "each of the results", ChannelExtremal)
     layers = sorted({result.layer for result in given})

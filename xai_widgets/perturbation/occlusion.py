@@ -296,11 +296,8 @@ def variable_occlusion(
             centres[n], radius[n] = families[chosen].centres[place], sizes[chosen]
             masks[n], drop[n] = families[chosen][place : place + 1][0], drops[n, chosen, place]
             table = drops.view(*drops.shape[:2], families[0].rows, families[0].columns)
-            yield VariableOcclusion(
-                *(part.clone() for part in (centres, radius, masks, drop, table)),
-                scores,
-                value_name(model, output),
-            )
+            made = (part.clone() for part in (centres, radius, masks, drop, table))
+            yield VariableOcclusion(*made, scores=scores, value_name=value_name(model, output))
 
     return Run(slide(), total=len(points), name="variable occlusion")
 

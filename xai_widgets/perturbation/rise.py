@@ -184,10 +184,10 @@ class Rise:
 
     def _indices(self, target: Any) -> list[int]:
         """One class index for each image."""
-        count, limits = len(self.target), {"low": 0, "high": self.classes - 1}
+        count, last = len(self.target), self.classes - 1
         if getattr(target, "ndim", 0) == 0 and not isinstance(target, list | tuple):
-            return [integer(target, "target", **limits)] * count
-        return integers(target, "target", length=count, **limits)
+            return [integer(target, "target", low=0, high=last)] * count
+        return integers(target, "target", length=count, low=0, high=last)
 
 
 def _map(scores: Tensor, masks: Masks) -> Tensor:

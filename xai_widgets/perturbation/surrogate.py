@@ -292,7 +292,7 @@ def _explain(
             values[n, : sizes[n]], intercepts[n], coalitions[n] = vector.to(x), intercept, until
             fits[n] = _explained(weights[:until], answers, shown[:until] @ vector + intercept)
             parts = (part.clone() for part in (values, intercepts, fits, coalitions))
-            yield Surrogate(labels, *parts, value_name(model, output))
+            yield Surrogate(labels, *parts, value_name=value_name(model, output))
 
     return Run(learn(), total=len(points), name=name)
 

@@ -17,12 +17,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xai_widgets.features import TopActivations, effective_receptive_field
+from xai_widgets.features import TopActivations
 from xai_widgets.features.source import ImageSource
-from xai_widgets.features.top_activations import MEASURED
+from xai_widgets.features.top_activations import MOST as MOST_IMAGES
+from xai_widgets.features.top_activations import patch_side
 from xai_widgets.model import ImageModel
 from xai_widgets.run import Run, in_no_mode
 from xai_widgets.similarity.grids import ActivationGrid, spaces
+from xai_widgets.validation import integer
 
 #: How many components may be asked for.
 MOST = 12
@@ -75,11 +77,9 @@ class Components:
         TopActivations
             With a component in the place of a channel; ``top.patches(range(M))`` are the patches.
         """
-        if k < 1:
-            raise ValueError(f"k is {k}, wanted at least 1")
+        k = integer(k, "k", low=1, high=MOST_IMAGES)
         source = ImageSource(model, images)
-        if side is None:
-            side = effective_receptive_field(model, self.layer, source.batch(0, MEASURED))
+        side = patch_side(model, self.layer, source, side)
         height, columns = self.weights.shape[1:3]
         values, flat = torch.from_numpy(self.weights).flatten(1, 2).max(1)
         best = values.T.argsort(dim=1, descending=True, stable=True)[:, :k]
@@ -122,15 +122,16 @@ def factorise(grids: Sequence[ActivationGrid], count: int = 4, *, seed: int = 0)
     (network, layer), members = _one_space(grids)
     x = torch.stack([grid.raw.cpu() for grid in members]).double()
     count_places, channels = x[..., 0].numel(), x.shape[-1]
-    if not 1 <= count <= min(MOST, channels, count_places):
-        raise ValueError(
-            f"count is {count}, wanted 1 to {min(MOST, channels, count_places)} components: {layer!r} has "
-            f"{channels} channels at {count_places} places"
-        )
+    most = min(MOST, channels, count_places)
+    has = f"{layer!r} has {channels} channels at {count_places} positions"
+    count, seed = (
+        integer(count, "count", low=1, high=most, hint=has),
+        integer(seed, "seed", low=0, high=2**32 - 1),
+    )
     if (low := x.min().item()) < 0:
         raise ValueError(
-            f"the activations of layer {layer!r} of {network} go down to {low:.3g}, wanted none below 0, such as those "
-            "of a layer behind a ReLU"
+            f"expected activations of at least 0, such as those behind a ReLU, got {low:.3g} in layer {layer!r} of "
+            f"{network}"
         )
     solve = _solver()
     flat = x.reshape(-1, channels).numpy()
@@ -178,8 +179,8 @@ def _components(
 def _one_space(grids: Sequence[ActivationGrid]) -> tuple[tuple[str, str], list[ActivationGrid]]:
     found = spaces(grids)
     if len(found) > 1:
-        names = ", ".join(" ".join(key) for key in found)
-        raise ValueError(f"the grids are of {len(found)} layers, {names}, wanted one layer of one network")
+        names = ", ".join(" ".join(key) for key in list(found)[:4])
+        raise ValueError(f"expected grids of one layer of one network, got {len(found)} layers, {names}")
     return next(iter(found.items()))
 
 

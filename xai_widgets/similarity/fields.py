@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from xai_widgets.model import ImageModel
+from xai_widgets.model import ImageModel, check_model
 from xai_widgets.recording import recording
 
 
@@ -54,7 +54,8 @@ def theoretical_receptive_field(model: ImageModel, layer: str) -> ReceptiveField
     ValueError
         For an unknown layer, with the nearest one, one without places, or one that no pixel reaches.
     """
-    model.find_layers([layer])
+    check_model(model)
+    model.layer(layer)
     height, width = model.size
     made, cut = _probe(model, layer, height, width)
     if cut:
@@ -71,7 +72,7 @@ def _probe(model: ImageModel, layer: str, height: int, width: int) -> tuple[Rece
     blank = torch.full((1, model.channels, height, width), 0.5, device=model.device)
     everything, grid = _unknown(model, layer, torch.full_like(blank, torch.nan))
     if not everything.all():
-        raise ValueError(f"no pixel reaches the middle of layer {layer!r}, wanted one behind the image")
+        raise ValueError(f"expected a layer behind the image, got {layer!r}, whose middle no pixel reaches")
     # With so many unknown lines, counted from each of the four sides, the place is known, or is not.
     extents = (width, width, height, height)
     known, reached = [0] * 4, list(extents)
@@ -100,7 +101,6 @@ def _unknown(model: ImageModel, layer: str, x: Tensor) -> tuple[Tensor, tuple[in
             # What comes behind the layer need not take images of this size.
             if layer not in kept:
                 raise
-    activation = kept[layer]
-    model.check_places(layer, activation.shape[1:])
+    activation = model.spatial(layer, kept[layer])
     rows, columns = activation.shape[2:]
     return activation[:, :, rows // 2, columns // 2].isnan().any(1), (rows, columns)

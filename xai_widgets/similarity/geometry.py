@@ -21,7 +21,8 @@ from torch import Tensor
 
 from xai_widgets.run import in_no_mode
 from xai_widgets.similarity.grids import ActivationGrid
-from xai_widgets.similarity.measure import Kind, check_place, similarity, width
+from xai_widgets.similarity.measure import Kind, check_kind, check_place, similarity, width
+from xai_widgets.validation import instance, integer, items, number, numbers, tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +68,9 @@ class GeometricSeries:
         Tensor, (P, 2)
             x and y; NaN where the place leaves the image.
         """
-        point = torch.tensor(position, dtype=torch.float64)
+        point = torch.tensor(numbers(position, "position", length=2), dtype=torch.float64)
         if image is not None:
-            matrix = self.transforms[image].double()
+            matrix = self.transforms[self._index(image)].double()
             point = torch.linalg.solve(matrix[:, :2], point - matrix[:, 2])
         placed = self.transforms.double() @ torch.cat([point, torch.ones(1, dtype=torch.float64)])
         inside = ((placed >= 0) & (placed < 1)).all(1, keepdim=True)
@@ -104,23 +105,24 @@ class GeometricSeries:
         Tensor, (P,)
             NaN where the place leaves the image.
         """
-        if len(grids) != len(self.images):
-            raise ValueError(
-                f"{len(grids)} grids were given for {len(self.images)} images, wanted one for each"
-            )
+        given = items(grids, "grids", len(self.images), what="activation grids")
+        grids = [instance(grid, "each of the grids", ActivationGrid) for grid in given]
+        check_kind(kind)
+        image = self._index(image)
         rows, columns = grids[image].shape
         row, column = check_place(place, (rows, columns))
-        sigma = width(grids) if sigma is None else sigma
+        sigma = width(grids) if sigma is None else number(sigma, "sigma", above=0)
         made = torch.full((len(grids),), torch.nan)
         followed = self.follow(((column + 0.5) / columns, (row + 0.5) / rows), image)
-        for number, (grid, (x, y)) in enumerate(zip(grids, followed.tolist(), strict=True)):
+        for index, (grid, (x, y)) in enumerate(zip(grids, followed.tolist(), strict=True)):
             if math.isnan(x):
                 continue
             at = math.floor(y * rows), math.floor(x * columns)
-            made[number] = similarity(
-                grids[image], (row, column), grid.raw[at][None, None], kind, sigma=sigma
-            )
+            made[index] = similarity(grids[image], (row, column), grid.raw[at][None, None], kind, sigma=sigma)
         return made
+
+    def _index(self, image: int) -> int:
+        return integer(image, "image", low=0, high=len(self.images) - 1)
 
 
 @in_no_mode
@@ -141,10 +143,11 @@ def rotations(x: Tensor, degrees: Sequence[float]) -> GeometricSeries:
     Raises
     ------
     ValueError
-        For no angles, one that is not finite, or what is no single image.
+        For no angles, one that is not finite, or anything but a single image.
     """
-    labels = [f"{angle:g}°".replace("-", "−") for angle in degrees]
-    return _series(x, [(angle, 1.0) for angle in degrees], labels, degrees)
+    angles = numbers(degrees, "degrees")
+    labels = [f"{angle:g}°".replace("-", "−") for angle in angles]
+    return _series(x, [(angle, 1.0) for angle in angles], labels, angles)
 
 
 @in_no_mode
@@ -156,7 +159,7 @@ def scalings(x: Tensor, factors: Sequence[float]) -> GeometricSeries:
     x : Tensor, (C, H, W) or (1, C, H, W)
         The image, in [0, 1].
     factors : sequence of float
-        How many times as large, above 0.
+        How many times as large, from 1e-6 to 1e6.
 
     Returns
     -------
@@ -165,22 +168,19 @@ def scalings(x: Tensor, factors: Sequence[float]) -> GeometricSeries:
     Raises
     ------
     ValueError
-        For no factors, one that is not above 0, or what is no single image.
+        For no factors, one out of range, or anything but a single image.
     """
-    if not all(factor > 0 for factor in factors):
-        raise ValueError(f"factors are {list(factors)}, wanted numbers above 0")
-    return _series(x, [(0.0, factor) for factor in factors], [f"× {f:g}" for f in factors], factors)
+    # A smaller one leaves nothing of the image, and of a larger one no pixel is left to see.
+    given = numbers(factors, "factors", low=1e-6, high=1e6)
+    return _series(x, [(0.0, factor) for factor in given], [f"× {f:g}" for f in given], given)
 
 
 def _series(
     x: Tensor, steps: Sequence[tuple[float, float]], labels: Sequence[str], values: Sequence[float]
 ) -> GeometricSeries:
-    if x.ndim == 4 and len(x) == 1:
-        x = x[0]
-    if x.ndim != 3:
-        raise ValueError(f"the image has shape {tuple(x.shape)}, wanted one image (C, H, W)")
-    if not steps or not all(math.isfinite(part) for step in steps for part in step):
-        raise ValueError(f"the steps are {list(values)}, wanted one finite number or more")
+    lead = (1,) if getattr(x, "ndim", 3) == 4 else ()
+    x = tensor(x, "an image", (*lead, "C", "H", "W"), finite=True)
+    x = (x[0] if lead else x).float()
     height, width = x.shape[1:]
     turns = torch.stack([_transform(angle, factor, height, width) for angle, factor in steps])
     # grid_sample asks the other way round, where each pixel comes from, in coordinates from -1 to 1.

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from xai_widgets.arguments import check_batch_size
 from xai_widgets.features.source import ImageSource
-from xai_widgets.model import ImageModel
+from xai_widgets.model import ImageModel, check_model
 from xai_widgets.run import Run, in_no_mode
+from xai_widgets.validation import check_finite, instance, items
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,9 +99,10 @@ def activation_grids(
     ValueError
         For an unknown layer, with the nearest one, one without places, no layers or no images.
     """
-    check_batch_size(batch_size)
-    names = [layers] if isinstance(layers, str) else list(layers or [model.default_layer()])
-    model.find_layers(names)
+    check_model(model)
+    batch_size = check_batch_size(batch_size)
+    given = [model.default_layer()] if layers is None else [layers] if isinstance(layers, str) else layers
+    names = [model.layer(name).name for name in items(given, "layers", what="names")]
     source = ImageSource(model, images)
 
     def play() -> Iterator[tuple[ActivationGrid, ...]]:
@@ -120,11 +122,11 @@ def activation_grids(
 
 
 def take(model: ImageModel, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-    """The outputs of layers for a batch of images, each (N, h, w, C); ValueError for one without places."""
-    taken = model.activations(x, names)
-    for name, activation in taken.items():
-        model.check_places(name, activation.shape[1:])
-    return {name: made.float().permute(0, 2, 3, 1).contiguous() for name, made in taken.items()}
+    """Return the outputs of layers for a batch of images, each (N, h, w, C); ValueError for one without positions."""
+    taken = {name: model.spatial(name, made).float() for name, made in model.activations(x, names).items()}
+    for name, made in taken.items():
+        check_finite(made, model.name, f"outputs of {name!r}")
+    return {name: made.permute(0, 2, 3, 1).contiguous() for name, made in taken.items()}
 
 
 def spaces(grids: Sequence[ActivationGrid]) -> dict[tuple[str, str], list[ActivationGrid]]:
@@ -136,15 +138,14 @@ def spaces(grids: Sequence[ActivationGrid]) -> dict[tuple[str, str], list[Activa
         If there are none, or one space has grids of several sizes.
     """
     found: dict[tuple[str, str], list[ActivationGrid]] = {}
-    for grid in grids:
+    for grid in items(grids, "grids", what="activation grids"):
+        instance(grid, "each of the grids", ActivationGrid)
         found.setdefault((grid.network, grid.layer), []).append(grid)
-    if not found:
-        raise ValueError("there are no activation grids, wanted at least one")
     for (network, layer), members in found.items():
         shapes = sorted({tuple(grid.raw.shape) for grid in members})
         if len(shapes) > 1:
             raise ValueError(
-                f"the grids of layer {layer!r} of {network} have shapes {shapes[0]} and {shapes[1]}, wanted one: "
-                "images of one size"
+                f"expected grids of one shape, of images of one size, got {shapes[0]} and {shapes[1]} in layer "
+                f"{layer!r} of {network}"
             )
     return found

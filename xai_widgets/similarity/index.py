@@ -17,12 +17,13 @@ import torch
 from torch import Tensor
 
 from xai_widgets.arguments import check_batch_size
-from xai_widgets.features import TopActivations, effective_receptive_field
+from xai_widgets.features import TopActivations
 from xai_widgets.features.source import ImageSource
-from xai_widgets.features.top_activations import MEASURED
-from xai_widgets.model import ImageModel
+from xai_widgets.features.top_activations import patch_side
+from xai_widgets.model import ImageModel, check_model
 from xai_widgets.run import Run, in_no_mode
 from xai_widgets.similarity.grids import normalise, take
+from xai_widgets.validation import integer, tensor
 
 #: Elements of the matrix that are multiplied at once: 256 MB.
 CHUNK = 1 << 26
@@ -100,15 +101,9 @@ class SimilarityIndex:
         ValueError
             For a vector of another length or that is not finite, or a k below 1.
         """
-        if k < 1:
-            raise ValueError(f"k is {k}, wanted at least 1")
+        k = integer(k, "k", low=1)
         count, _, columns, channels = self.vectors.shape
-        wanted = torch.as_tensor(vector).to(self.vectors)
-        if wanted.shape != (channels,) or not torch.isfinite(wanted).all():
-            raise ValueError(
-                f"the vector has shape {tuple(wanted.shape)}, wanted {channels} finite numbers, one for each channel "
-                f"of {self.layer!r}"
-            )
+        wanted = tensor(vector, "vector", (channels,), finite=True, like=self.vectors)
         rows = self.vectors.flatten(1, 2)
         unit = normalise(wanted)
         step = max(1, CHUNK // max(1, rows[0].numel()))
@@ -164,15 +159,11 @@ def similarity_index(
         For an unknown layer, with the nearest one, one without places, no images, a batch size below 1, or a side that
         the images do not have.
     """
-    check_batch_size(batch_size)
-    name = model.default_layer() if layer is None else layer
-    model.find_layers([name])
+    check_model(model)
+    batch_size = check_batch_size(batch_size)
+    name = model.default_layer() if layer is None else model.layer(layer).name
     source = ImageSource(model, images)
-    if side is None:
-        side = effective_receptive_field(model, name, source.batch(0, MEASURED))
-    elif not 1 <= side <= (short := min(source.batch(0, 1).shape[2:])):
-        raise ValueError(f"side is {side}, wanted 1 to {short} pixels, the short side of the images")
-    patch = side
+    patch = patch_side(model, name, source, side)
 
     def play() -> Iterator[SimilarityIndex]:
         begun = time.perf_counter()

@@ -17,8 +17,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from xai_widgets.errors import unknown
 from xai_widgets.similarity.grids import ActivationGrid, normalise
+from xai_widgets.validation import brief, choice, integers, items, number, tensor
 
 Kind = Literal["cosine", "dot", "euclidean"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -62,20 +62,19 @@ def similarity(
         here, there = ((grid.network, grid.layer) for grid in (z_s, z_t))
         if here != there:
             raise ValueError(
-                f"vectors of {' '.join(here)} and {' '.join(there)} live in different spaces, wanted one layer of one "
-                "network; same_place brings their places together"
+                f"expected vectors of one layer of one network, got {' '.join(here)} and {' '.join(there)}; same_place "
+                "brings their positions together"
             )
     source, target = _vectors(z_s), _vectors(z_t)
     if source.shape[2] != target.shape[2]:
         raise ValueError(
-            f"the vectors have {source.shape[2]} and {target.shape[2]} channels, wanted those of one layer"
+            f"expected vectors of one layer, got {source.shape[2]} and {target.shape[2]} channels"
         )
     row, column = check_place(place, source.shape[:2])
     if kind == "euclidean":
-        sigma = width([source, target]) if sigma is None else sigma
-        if not sigma > 0:
-            raise ValueError(f"sigma is {sigma}, wanted a number above 0")
-        return torch.exp(-(target - source[row, column]).square().sum(2) / (2 * sigma**2))
+        sigma = width([source, target]) if sigma is None else number(sigma, "sigma", above=0)
+        # Divided first: the square of a very small width would vanish.
+        return torch.exp(-((target - source[row, column]) / sigma).square().sum(2) / 2)
     if kind == "dot":
         return target @ source[row, column]
     return (normalise(target) @ normalise(source[row, column])).clamp(-1, 1)
@@ -83,7 +82,12 @@ def similarity(
 
 def width(grids: Sequence[Grid]) -> float:
     """The width of the Euclidean kernel: sqrt(mean |z - mean z|^2) over all places, 1 where all are equal."""
-    vectors = torch.cat([_vectors(grid).flatten(0, 1).double().cpu() for grid in grids])
+    given = [_vectors(grid) for grid in items(grids, "grids", what="grids (h, w, C)")]
+    if len({each.shape[2] for each in given}) > 1:
+        raise ValueError(
+            f"expected grids of one layer, got {brief(sorted({each.shape[2] for each in given}))} channels"
+        )
+    vectors = torch.cat([each.flatten(0, 1).double().cpu() for each in given])
     sigma = (vectors - vectors.mean(0)).square().sum(1).mean().sqrt().item()
     return sigma if sigma > 0 else 1.0
 
@@ -108,6 +112,8 @@ def same_place(place: Sequence[int], source: Sequence[int], target: Sequence[int
     ValueError
         For a place outside of its grid.
     """
+    source = integers(source, "source", length=2, low=1)
+    target = integers(target, "target", length=2, low=1)
     place = check_place(place, source)
     # In whole numbers: (i + 0.5) n_t / n_s may be a whole number itself, where a rounding error would show.
     row, column = ((2 * i + 1) * n_t // (2 * n_s) for i, n_s, n_t in zip(place, source, target, strict=True))
@@ -116,23 +122,20 @@ def same_place(place: Sequence[int], source: Sequence[int], target: Sequence[int
 
 def check_kind(kind: str) -> None:
     """Refuse a kind of similarity that there is not."""
-    if kind not in KINDS:
-        raise ValueError(unknown("kind of similarity", kind, KINDS))
+    choice(kind, "kind of similarity", KINDS)
 
 
 def check_place(place: Sequence[int], shape: Sequence[int]) -> tuple[int, int]:
     """A row and a column; ValueError outside of a grid of so many rows and columns."""
-    row, column = place
+    row, column = integers(place, "place", length=2)
     if not (0 <= row < shape[0] and 0 <= column < shape[1]):
         raise ValueError(
-            f"place {(row, column)} is outside of the grid, wanted row 0 to {shape[0] - 1} and column 0 to "
-            f"{shape[1] - 1}"
+            f"expected a row from 0 to {shape[0] - 1} and a column from 0 to {shape[1] - 1}, got {brief((row, column))}"
         )
     return row, column
 
 
 def _vectors(grid: Grid) -> Tensor:
-    z = grid.raw if isinstance(grid, ActivationGrid) else torch.as_tensor(grid)
-    if z.ndim != 3 or 0 in z.shape:
-        raise ValueError(f"a grid has shape {tuple(z.shape)}, wanted (h, w, C)")
-    return z if z.is_floating_point() else z.float()
+    z = tensor(grid.raw if isinstance(grid, ActivationGrid) else grid, "a grid", ("h", "w", "C"), finite=True)
+    # Squares of half precision overflow.
+    return z if z.dtype in (torch.float32, torch.float64) else z.float()

@@ -25,10 +25,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xai_widgets.errors import unknown
 from xai_widgets.run import in_no_mode
 from xai_widgets.similarity.grids import ActivationGrid, normalise, spaces
 from xai_widgets.similarity.measure import Kind, check_kind, check_place, width
+from xai_widgets.validation import brief, choice, integer
 
 DType = Literal["int8", "float16"]
 #: So many channels are kept at most, unless more are asked for.
@@ -93,6 +93,7 @@ class Packed:
         numpy.ndarray of float64, (P, h, w)
         """
         check_kind(kind)
+        image = integer(image, "image", low=0, high=len(self.codes) - 1)
         at = (image, *check_place(place, self.norms.shape[1:]))
         scales, norms = self.scales.astype(np.float64), self.norms.astype(np.float64)
         cosine = self.codes.astype(np.float64) @ self.codes[at].astype(np.float64) * scales * scales[at]
@@ -131,24 +132,23 @@ def pack(
     ValueError
         For an unknown dtype, with the nearest one, a rank below 1, no grids, or layers of which some have other images.
     """
-    if dtype not in get_args(DType):
-        raise ValueError(unknown("dtype", dtype, get_args(DType)))
-    check_rank(rank)
+    choice(dtype, "dtype", get_args(DType))
+    rank = check_rank(rank)
     found = spaces(grids)
     images = {key: [grid.image for grid in members] for key, members in found.items()}
     first = next(iter(images))
     for key, numbers in images.items():
         if numbers != images[first]:
             raise ValueError(
-                f"{' '.join(key)} has images {numbers} and {' '.join(first)} has {images[first]}, wanted the same ones"
+                f"expected the same images for all layers, got {brief(images[first])} for {' '.join(first)} and "
+                f"{brief(numbers)} for {' '.join(key)}"
             )
     return tuple(_pack(members, dtype, rank) for members in found.values())
 
 
-def check_rank(rank: int | None) -> None:
-    """Refuse a number of directions on which nothing can be projected."""
-    if rank is not None and rank < 1:
-        raise ValueError(f"rank is {rank}, wanted at least 1, or None for all channels")
+def check_rank(rank: int | None) -> int | None:
+    """Return a number of directions as an ``int``, or None for all channels."""
+    return None if rank is None else integer(rank, "rank", low=1, hint="or None for all channels")
 
 
 def _pack(grids: Sequence[ActivationGrid], dtype: DType, rank: int | None) -> Packed:

@@ -102,16 +102,21 @@ def test_the_receptive_field_is_smaller_for_a_smaller_share_and_never_leaves_the
 def test_what_cannot_be_is_refused_in_a_sentence(model):
     for options, message in [
         ({"layer": "conv3"}, "conv2"),
-        ({"layer": "fc"}, r"wanted \(C, h, w\)"),
-        ({"layer": "conv1", "k": 0}, "k is 0, wanted at least 1"),
-        ({"layer": "conv1", "batch_size": 0}, "batch_size is 0"),
-        ({"layer": "conv1", "side": 9}, "side is 9, wanted 1 to 8 pixels"),
+        (
+            {"layer": "fc"},
+            r"layer 'fc' has an output of shape \(4,\), wanted .*'conv2'",
+        ),
+        ({"layer": "conv1", "k": 0}, "expected k to be an integer from 1 to 100000, got 0"),
+        ({"layer": "conv1", "batch_size": 0}, "expected batch_size to be an integer of at least 1"),
+        ({"layer": "conv1", "side": 9}, "expected side to be an integer from 1 to 8, got 9"),
     ]:
         with pytest.raises(ValueError, match=message) as error:
             top_activations(model, some(2), **options)
         one_sentence(error)
-    with pytest.raises(ValueError, match="the batch of images is empty"):
+    with pytest.raises(ValueError, match="expected at least one image"):
         top_activations(model, [], layer="conv1")
-    with pytest.raises(ValueError, match="share is 0, wanted a number above 0") as error:
+    with pytest.raises(
+        ValueError, match="expected share to be a number above 0 and at most 1, got 0"
+    ) as error:
         effective_receptive_field(model, "conv1", some(1), share=0)
     one_sentence(error)

@@ -76,12 +76,12 @@ def test_ssim_of_small_and_of_constant_maps_is_defined(size):
 
 @pytest.mark.parametrize("measure", [pearson, spearman, ssim])
 def test_other_shapes_are_refused(measure):
-    with pytest.raises(ValueError, match=r"wanted the same \(N, H, W\)"):
+    with pytest.raises(ValueError, match=r"expected maps of the same shape \(N, H, W\)"):
         measure(torch.zeros(1, 3, 3), torch.zeros(1, 3, 4))
-    with pytest.raises(ValueError, match=r"wanted the same \(N, H, W\)"):
+    with pytest.raises(ValueError, match=r"expected a of shape \(N, H, W\), got \(3, 3\)"):
         measure(torch.zeros(3, 3), torch.zeros(3, 3))
 
 
 def test_a_window_without_extent_is_refused():
-    with pytest.raises(ValueError, match="sigma is 0, wanted above 0"):
+    with pytest.raises(ValueError, match="expected sigma to be a number above 0, got 0"):
         ssim(*pair(0), sigma=0)

@@ -128,14 +128,17 @@ def test_a_map_of_a_layer_is_brought_to_the_image(model, images):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"steps": 0}, "steps is 0, wanted 1 to 144"),
-        ({"steps": 145}, "steps is 145, wanted 1 to 144"),
-        ({"batch_size": 0}, "batch_size is 0"),
+        ({"steps": 0}, "expected steps to be an integer from 1 to 144, got 0"),
+        ({"steps": 145}, "expected steps to be an integer from 1 to 144, got 145"),
+        ({"batch_size": 0}, "expected batch_size to be an integer of at least 1, got 0"),
         ({"target": 7}, "class 7 is out of range, wanted 0 to 6"),
         ({"saliency": torch.full((1, 12, 12), torch.nan)}, "NaN"),
-        ({"saliency": torch.zeros(2, 12, 12)}, "2 saliency maps were given for 1 images"),
-        ({"saliency": torch.zeros(1, 1, 12, 12)}, "wanted (N, H, W)"),
-        ({"baseline": torch.zeros(1, 3, 5, 5)}, "baseline has shape (1, 3, 5, 5)"),
+        ({"saliency": torch.zeros(2, 12, 12)}, "expected one saliency map for each of 1 images, got 2"),
+        ({"saliency": torch.zeros(1, 1, 12, 12)}, "expected saliency of shape (N, h, w), got (1, 1, 12, 12)"),
+        (
+            {"baseline": torch.zeros(1, 3, 5, 5)},
+            "expected baseline of a shape that fits the images, (1, 3, 12, 12), got (1, 3, 5, 5)",
+        ),
     ],
 )
 def test_bad_input_is_named_in_one_sentence(model, images, options, words):

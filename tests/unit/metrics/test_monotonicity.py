@@ -42,12 +42,17 @@ def test_what_comes_after_the_best_area_does_not_count():
 @pytest.mark.parametrize(
     ("areas", "scores", "reference", "words"),
     [
-        (AREAS.flip(0), torch.zeros(1, 4), torch.zeros(1), "wanted one row of them that rises"),
-        (AREAS[:0], torch.zeros(1, 0), torch.zeros(1), "wanted one row of them that rises"),
-        (AREAS, torch.zeros(1, 3), torch.zeros(1), "scores have shape (1, 3), wanted (N, 4)"),
-        (AREAS, torch.zeros(0, 4), torch.zeros(0), "scores have shape (0, 4), wanted (N, 4)"),
-        (AREAS, torch.zeros(2, 4), torch.zeros(1), "reference has shape (1,), wanted (2,)"),
-        (AREAS, torch.full((1, 4), torch.nan), torch.zeros(1), "wanted finite ones"),
+        (AREAS.flip(0), torch.zeros(1, 4), torch.zeros(1), "expected areas that rise"),
+        (AREAS[:0], torch.zeros(1, 0), torch.zeros(1), "expected areas of shape (A,)"),
+        (AREAS, torch.zeros(1, 3), torch.zeros(1), "expected scores of shape (N, 4), got (1, 3)"),
+        (AREAS, torch.zeros(0, 4), torch.zeros(0), "expected scores of shape (N, 4), got (0, 4)"),
+        (AREAS, torch.zeros(2, 4), torch.zeros(1), "expected reference of shape (2,), got (1,)"),
+        (
+            AREAS,
+            torch.full((1, 4), torch.nan),
+            torch.zeros(1),
+            "expected finite scores, got NaN or infinite values",
+        ),
     ],
 )
 def test_bad_input_is_named_in_one_sentence(areas, scores, reference, words):
@@ -56,5 +61,5 @@ def test_bad_input_is_named_in_one_sentence(areas, scores, reference, words):
 
 
 def test_a_tolerance_below_nothing_is_refused():
-    with pytest.raises(ValueError, match="tolerance is -1, wanted at least 0"):
+    with pytest.raises(ValueError, match="expected tolerance to be a number of at least 0, got -1"):
         monotonicity(AREAS, torch.zeros(1, 4), torch.zeros(1), tolerance=-1)

@@ -123,10 +123,10 @@ def test_scenes_give_every_class_that_is_seen():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"saliency": torch.zeros(2, 40, 50)}, "saliency has shape (2, 40, 50), wanted (1, H, W)"),
-        ({"saliency": torch.zeros(1, 1, 40, 50)}, "wanted (1, H, W)"),
-        ({"tolerance": -1}, "tolerance is -1, wanted at least 0"),
-        ({"reference": 0}, "reference is 0, wanted the side of an image"),
+        ({"saliency": torch.zeros(2, 40, 50)}, "expected one saliency map for each of 1 rows, got 2"),
+        ({"saliency": torch.zeros(1, 1, 40, 50)}, "expected saliency of shape (R, h, w), got (1, 1, 40, 50)"),
+        ({"tolerance": -1}, "expected tolerance to be a number of at least 0, got -1"),
+        ({"reference": 0}, "expected reference to be an integer of at least 1, got 0"),
     ],
 )
 def test_bad_input_is_named_in_one_sentence(change, words):
@@ -143,5 +143,7 @@ def test_bad_input_is_named_in_one_sentence(change, words):
     "images", [[], [{}], [{0: torch.zeros(3, 3)}], [{0: torch.ones(3, 3), 1: torch.ones(3, 4)}]]
 )
 def test_a_task_without_anything_to_point_at_is_refused(images):
-    with pytest.raises(ValueError, match=r"wanted masks \(H, W\) of one size"):
+    with pytest.raises(
+        ValueError, match=r"expected (masks \(H, W\) of one size|images to be a sequence of images), got"
+    ):
         PointingTask.of(images)

@@ -123,32 +123,32 @@ def test_ascending_shares_a_pixel_apart_are_taken(counts):
 @pytest.mark.parametrize(
     ("areas", "said"),
     [
-        ([0.0, 0.1], "wanted a share above 0"),
-        ([-0.1], "wanted a share above 0"),
+        ([0.0, 0.1], "a number above 0 and at most 1"),
+        ([-0.1], "a number above 0 and at most 1"),
         ([0.1, 1.01], "at most 1"),
-        ([math.nan], "wanted a share above 0"),
+        ([math.nan], "a number above 0 and at most 1"),
         ([math.inf], "at most 1"),
-        ([0.2, 0.1], r"not ascending, wanted \[0.1, 0.2\]"),
+        ([0.2, 0.1], r"got \[0.2, 0.1\]; sorted they are \[0.1, 0.2\]"),
         ([0.1, 0.1], "the same 10 of 100 pixels"),
         ([0.1, 0.104], "the same 10 of 100 pixels"),
         ([0.004], "one of 100 pixels"),
-        ([], "at least one share"),
-        ("0.1", "wanted shares of the image"),
-        ("1", "wanted shares of the image"),
-        (["some"], "wanted shares of the image"),
-        (0.1, "wanted shares of the image"),
-        (None, "wanted shares of the image"),
+        ([], r"a sequence of numbers, got \[\]"),
+        ("0.1", "expected areas to be|expected each of areas"),
+        ("1", "expected areas to be|expected each of areas"),
+        (["some"], "expected areas to be|expected each of areas"),
+        (0.1, "expected areas to be|expected each of areas"),
+        (None, "expected areas to be|expected each of areas"),
     ],
 )
 def test_areas_that_no_mask_can_have_are_refused(areas, said):
-    with pytest.raises(ValueError, match=said) as error:
+    with pytest.raises((TypeError, ValueError), match=said) as error:
         check_areas(areas, 100)
     one_sentence(error)
 
 
 @pytest.mark.parametrize("name", ["steps", "grid", "scan", "every", "exchange", "patience"])
 def test_counts_below_one_are_refused(name):
-    with pytest.raises(ValueError, match=f"{name} is 0, wanted at least 1") as error:
+    with pytest.raises(ValueError, match=f"expected {name} to be an integer .*, got 0") as error:
         AreaSettings(**{name: 0})
     one_sentence(error)
 
@@ -165,7 +165,7 @@ def test_counts_below_one_are_refused(name):
     ],
 )
 def test_settings_without_a_meaning_are_refused(options):
-    with pytest.raises(ValueError, match="wanted") as error:
+    with pytest.raises(ValueError, match=r"expected .*, got") as error:
         AreaSettings(**options)
     one_sentence(error)
 

@@ -186,11 +186,11 @@ def test_the_mean_masks_of_a_class_are_over_its_images():
     assert made.means.tolist() == [[0.0, 0.5, 0.5, 0.5], [1.0, 0.0, 0.0, 0.0]]
     assert made.top().tolist() == [[1], [0]]
     assert made.top(3).tolist() == [[1, 2, 3], [0, 1, 2]]
-    with pytest.raises(ValueError, match="k is 5, wanted 1 to 4"):
+    with pytest.raises(ValueError, match="expected k to be an integer from 1 to 4, got 5"):
         made.top(5)
-    with pytest.raises(ValueError, match="no results were given"):
+    with pytest.raises(ValueError, match=r"expected results to be a sequence of ChannelExtremal, got \[\]"):
         class_channels([])
-    with pytest.raises(ValueError, match="wanted results of one layer") as error:
+    with pytest.raises(ValueError, match=r"expected results of one layer, got \['conv1', 'conv2'\]") as error:
         class_channels([first, result(NESTED, [1.0, 2.0, 3.0], 2.0, layer="conv1")])
     one_sentence(error)
 
@@ -218,19 +218,19 @@ def test_ascending_numbers_are_taken(counts):
 @pytest.mark.parametrize(
     ("channels", "message"),
     [
-        ([], "channels is empty, wanted at least one number"),
-        ([0, 1], "a number of channels is 0, wanted 1 to 8"),
-        ([1, 9], "a number of channels is 9, wanted 1 to 8"),
-        ([3, 1], r"not ascending, wanted \[1, 3\]"),
-        ([1, 1], r"not ascending, wanted \[1\]"),
-        ([1.5], r"channels is \[1.5\], wanted whole numbers"),
-        ("12", "channels is '12', wanted whole numbers"),
-        (3, "channels is 3, wanted whole numbers"),
-        ([math.nan], "wanted whole numbers"),
+        ([], r"expected channels to be a sequence of numbers, got \[\]"),
+        ([0, 1], "expected each of channels to be an integer from 1 to 8, got 0"),
+        ([1, 9], "expected each of channels to be an integer from 1 to 8, got 9"),
+        ([3, 1], r"expected ascending channels, got \[3, 1\]"),
+        ([1, 1], r"expected ascending channels, got \[1, 1\]"),
+        ([1.5], r"expected each of channels to be an integer from 1 to 8, got 1\.5"),
+        ("12", "expected channels to be a sequence of numbers, got '12'"),
+        (3, "expected channels to be a sequence of numbers, got 3"),
+        ([math.nan], "integer from 1 to 8, got nan"),
     ],
 )
 def test_numbers_of_channels_that_cannot_be_are_refused(model, channels, message):
-    with pytest.raises(ValueError, match=message) as error:
+    with pytest.raises((TypeError, ValueError), match=message) as error:
         run(model, images(1), channels=channels)
     one_sentence(error)
 
@@ -240,8 +240,8 @@ def test_what_cannot_be_is_refused_in_a_sentence(model):
     for options, kind, message in [
         ({"layer": "conv3"}, ValueError, "conv2"),
         ({"variant": "keep"}, ValueError, "preserve"),
-        ({"settings": 3}, TypeError, "settings is int, wanted AreaSettings"),
-        ({"start": torch.ones(4)}, TypeError, "start is Tensor, wanted an earlier result"),
+        ({"settings": 3}, TypeError, "expected settings to be AreaSettings, got 3"),
+        ({"start": torch.ones(4)}, TypeError, "expected start to be ChannelExtremal, got a tensor"),
         ({"start": run(model, x, channels=[2])}, ValueError, "for the same images, layer and numbers"),
     ]:
         with pytest.raises(kind, match=message) as error:
@@ -249,9 +249,14 @@ def test_what_cannot_be_is_refused_in_a_sentence(model):
         one_sentence(error)
     with pytest.raises(TypeError, match="wanted an ImageModel"):
         run(torch.nn.Identity(), x)
-    with pytest.raises(ValueError, match="runs 5 times in one pass") as error:
-        run(wrap(settle(SharedInPlace())), x, layer="relu")
-    one_sentence(error)
+
+
+def test_a_call_of_a_shared_module_is_a_layer():
+    model, x = wrap(settle(SharedInPlace())), images(1)
+    made = run(model, x, layer="relu:2", channels=[1, 6])
+    # With all channels nothing is masked.
+    assert_close(made.class_scores[:, 1, 0], model.scores(x))
+    assert not torch.equal(made.class_scores[:, 0, 0], model.scores(x))
 
 
 def test_it_goes_on_from_an_earlier_result_and_never_gets_worse(model):

@@ -168,14 +168,17 @@ def test_each_snapshot_is_a_valid_part_and_is_not_changed_later(model):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"patch": 0}, "patch is 0"),
-        ({"patch": 7}, "patch is 7 and surround 1, wanted both at least 1 and patch + 2 surround at most 8"),
-        ({"surround": 0}, "surround 0"),
-        ({"patch": 2, "stride": 3}, "stride is 3, wanted 1 to 2"),
-        ({"stride": 0}, "stride is 0"),
-        ({"samples": 0}, "samples is 0"),
-        ({"trained": 0}, "trained 0"),
-        ({"batch_size": 0}, "batch_size is 0"),
+        ({"patch": 0}, "expected patch to be an integer of at least 1, got 0"),
+        (
+            {"patch": 7},
+            "expected patch + 2 surround of at most 8 pixels, the short side, got patch 7 and surround 1",
+        ),
+        ({"surround": 0}, "expected surround to be an integer of at least 1, got 0"),
+        ({"patch": 2, "stride": 3}, "expected stride to be an integer from 1 to 2, got 3"),
+        ({"stride": 0}, "expected stride to be an integer from 1 to 1, got 0"),
+        ({"samples": 0}, "expected samples to be an integer from 1 to 1000000, got 0"),
+        ({"trained": 0}, "expected trained to be an integer of at least 1, got 0"),
+        ({"batch_size": 0}, "expected batch_size to be an integer of at least 1, got 0"),
     ],
 )
 def test_bad_options_are_refused_plainly(model, options, words):

@@ -209,10 +209,10 @@ def test_a_constant_mask_says_nothing_and_the_search_still_finds(value):
 @pytest.mark.parametrize(
     ("start", "kind", "said"),
     [
-        (torch.zeros(3, 8, 8), ValueError, r"shape \(3, 8, 8\)"),
-        (torch.full((8, 8), math.nan), ValueError, "finite mask"),
-        (torch.zeros(2, 1, 8, 8), ValueError, r"shape \(2, 1, 8, 8\)"),
-        ("mask", TypeError, "start is str"),
+        (torch.zeros(3, 8, 8), ValueError, r"expected a start \(h, w\), or one for each of 2 images, got 3"),
+        (torch.full((8, 8), math.nan), ValueError, "expected finite start, got NaN or infinite values"),
+        (torch.zeros(2, 1, 8, 8), ValueError, r"expected start of shape \(N, h, w\), got \(2, 1, 8, 8\)"),
+        ("mask", TypeError, r"expected start as numbers of shape \(N, h, w\), got 'mask'"),
     ],
 )
 def test_a_start_that_does_not_fit_is_refused(model, start, kind, said):
@@ -222,7 +222,7 @@ def test_a_start_that_does_not_fit_is_refused(model, start, kind, said):
 
 
 def test_a_result_that_does_not_fit_is_refused(model):
-    with pytest.raises(ValueError, match="wanted") as error:
+    with pytest.raises(ValueError, match="a result for the same images, areas, layer and grid") as error:
         run(model, images(2), start=run(model, images(1)))
     one_sentence(error)
     with pytest.raises(ValueError, match="leave it out") as error:
@@ -414,8 +414,12 @@ def test_the_total_is_the_number_of_snapshots(model):
         ({"variant": "preserved"}, ValueError, "preserve"),
         ({"perturbation": "blurr"}, ValueError, "blur"),
         ({"layer": "conv22"}, ValueError, "conv2"),
-        ({"layer": "fc"}, ValueError, "wanted"),
-        ({"areas": [0.2, 0.1]}, ValueError, "not ascending"),
+        (
+            {"layer": "fc"},
+            ValueError,
+            r"layer 'fc' has an output of shape \(4,\), wanted \(C, h, w\), such as that of 'conv2'",
+        ),
+        ({"areas": [0.2, 0.1]}, ValueError, r"expected ascending areas, got \[0\.2, 0\.1\]"),
         ({"areas": [0.001]}, ValueError, "one of 64 pixels"),
         ({"settings": {"steps": 3}}, TypeError, "ExtremalSettings"),
         ({"batch_size": 0}, ValueError, "batch_size"),

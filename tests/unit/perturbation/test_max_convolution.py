@@ -177,6 +177,6 @@ def test_the_released_figures_are_those_of_the_publication():
 
 @pytest.mark.parametrize("name", ["steps", "grid", "every", "learning_rate", "sigma", "coldness"])
 def test_figures_without_a_meaning_are_refused(name):
-    with pytest.raises(ValueError, match=f"{name} is 0, wanted") as error:
+    with pytest.raises(ValueError, match=f"expected {name} to be .*, got 0") as error:
         ReleasedSettings(**{name: 0})
     one_sentence(error)

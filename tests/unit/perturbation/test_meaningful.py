@@ -284,7 +284,7 @@ def test_adam_is_torchs_adam(steps, learning_rate, seed):
     [
         ({"game": "deletoin"}, "unknown game 'deletoin'; did you mean 'deletion'"),
         ({"perturbation": "blurr"}, "unknown perturbation 'blurr'; did you mean 'blur'?"),
-        ({"batch_size": 0}, "batch_size is 0, wanted at least 1"),
+        ({"batch_size": 0}, "expected batch_size to be an integer of at least 1, got 0"),
         ({"target": 9}, "class 9 is out of range"),
     ],
 )
@@ -298,7 +298,7 @@ def test_bad_input_is_named_in_one_sentence(model, pictures, options, words):
     [("steps", 0), ("learning_rate", 0), ("beta", 0.5), ("l1", -1), ("smoothing", 0), ("jitter", math.nan)],
 )
 def test_settings_out_of_range_are_refused(name, value):
-    with pytest.raises(ValueError, match=f"{name} is {value}, wanted"):
+    with pytest.raises(ValueError, match=f"expected {name} to be .*, got {value}"):
         MeaningfulSettings(**{name: value})
 
 

@@ -224,10 +224,10 @@ def test_grey_networks_get_grey_natural_noise():
         ({"noise": "unform"}, "unknown noise 'unform'; did you mean 'uniform'"),
         ({"layer": "conv3"}, "unknown layer 'conv3'; did you mean 'conv"),
         ({"target": 9}, "class 9 is out of range"),
-        ({"batch_size": 0}, "batch_size is 0, wanted at least 1"),
-        ({"every": 0}, "every is 0, wanted at least 1"),
+        ({"batch_size": 0}, "expected batch_size to be an integer of at least 1, got 0"),
+        ({"every": 0}, "expected every to be an integer of at least 1, got 0"),
         ({"mean": [0.5] * 3}, "wanted noise='normal'"),
-        ({"noise": "normal", "std": [0.5]}, "wanted one number for each of 3 channels"),
+        ({"noise": "normal", "std": [0.5]}, "expected std to be 3 numbers, got [0.5]"),
     ],
 )
 def test_bad_input_is_named_in_one_sentence(options, words):
@@ -241,7 +241,7 @@ def test_bad_input_is_named_in_one_sentence(options, words):
     [("learning_rate", 0), ("beta", -1), ("start", 1), ("start", 0), ("max_steps", 0), ("window", 0)],
 )
 def test_settings_out_of_range_are_refused(name, value):
-    with pytest.raises(ValueError, match=f"{name} is {value}, wanted"):
+    with pytest.raises(ValueError, match=f"expected {name} to be .*, got {value}"):
         NoiseMaskSettings(**{name: value})
 
 

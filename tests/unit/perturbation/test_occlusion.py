@@ -166,16 +166,16 @@ def test_variable_occlusion_has_a_result_after_every_batch(model):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"window": 9}, "window is 9, wanted 1 to 8 pixels"),
-        ({"window": 0}, "window is 0, wanted 1 to 8 pixels"),
-        ({"window": 2, "stride": 3}, "stride is 3, wanted 1 to 2 pixels"),
-        ({"window": 4, "stride": 3, "shape": "disc"}, "stride is 3, wanted 1 to 2 pixels"),
+        ({"window": 9}, "expected window to be an integer from 1 to 8, got 9"),
+        ({"window": 0}, "expected window to be an integer from 1 to 8, got 0"),
+        ({"window": 2, "stride": 3}, "expected stride to be an integer from 1 to 2"),
+        ({"window": 4, "stride": 3, "shape": "disc"}, "expected stride to be an integer from 1 to 2"),
         ({"fill": "gray"}, "did you mean 'grey'"),
-        ({"fill": 2.0}, "baseline is 2.0"),
+        ({"fill": 2.0}, "expected fill to be a number from 0 to 1, got 2.0"),
         ({"shape": "disk"}, "did you mean 'disc'"),
         ({"output": "scores"}, "did you mean 'score'"),
-        ({"softness": -1.0}, "softness is -1.0"),
-        ({"batch_size": 0}, "batch_size is 0"),
+        ({"softness": -1.0}, "expected softness to be a number from 0 to 8, got -1.0"),
+        ({"batch_size": 0}, "expected batch_size to be an integer of at least 1, got 0"),
     ],
 )
 def test_bad_options_are_refused_plainly(model, options, words):
@@ -186,11 +186,11 @@ def test_bad_options_are_refused_plainly(model, options, words):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"radii": ()}, "radii are ()"),
+        ({"radii": ()}, "expected radii to be a sequence of numbers, got ()"),
         ({"radii": (0.0,)}, "above 0"),
-        ({"stride": 0}, "stride is 0"),
-        ({"share": 0.0}, "share is 0.0"),
-        ({"share": 1.1}, "share is 1.1"),
+        ({"stride": 0}, "expected stride to be an integer of at least 1, got 0"),
+        ({"share": 0.0}, "expected share to be a number above 0 and at most 1, got 0.0"),
+        ({"share": 1.1}, "expected share to be a number above 0 and at most 1, got 1.1"),
     ],
 )
 def test_bad_options_of_variable_occlusion_are_refused_plainly(model, options, words):

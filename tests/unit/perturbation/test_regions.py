@@ -84,7 +84,7 @@ def test_the_label_is_kept_in_every_snapshot_and_none_is_changed_later(model):
 def test_only_the_predicted_class_can_be_kept(model):
     x = images(1)
     other = (int(model.probs(x).argmax()) + 1) % 4
-    with pytest.raises(ValueError, match="wanted the predicted class"):
+    with pytest.raises(ValueError, match="expected the predicted class as target, got class 3, 'hammerhead'"):
         minimal_image(model, x, other, segments=GRID)
 
 
@@ -215,13 +215,21 @@ def test_what_is_not_covered_yet_is_lowest_and_no_snapshot_changes_later(model):
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"attribution": torch.zeros(1, 4, 4)}, ValueError, "attribution has shape (1, 4, 4)"),
+        (
+            {"attribution": torch.zeros(1, 4, 4)},
+            ValueError,
+            "expected attribution of shape (1, 8, 8), got (1, 4, 4)",
+        ),
         ({"attribution": "integrated"}, ValueError, "unknown method"),
         ({"attribution": torch.zeros(1, 8, 8), "steps": 3}, TypeError, "steps was given"),
         ({"step": 3}, TypeError, "unknown option 'step'; did you mean 'steps'"),
-        ({"batch_size": 0}, ValueError, "batch_size is 0"),
-        ({"regions": torch.ones(2, 4, 4)}, ValueError, "regions have shape (2, 4, 4)"),
-        ({"regions": GRID[None] > 0}, ValueError, "regions leave 4 pixels uncovered"),
+        ({"batch_size": 0}, ValueError, "expected batch_size to be an integer of at least 1, got 0"),
+        ({"regions": torch.ones(2, 4, 4)}, ValueError, "expected regions of shape (R, 8, 8), got (2, 4, 4)"),
+        (
+            {"regions": GRID[None] > 0},
+            ValueError,
+            "expected every pixel in at least one of the regions, got 4 pixels in none",
+        ),
     ],
 )
 def test_bad_maps_and_regions_are_refused_plainly(model, options, error, words):
@@ -231,5 +239,8 @@ def test_bad_maps_and_regions_are_refused_plainly(model, options, error, words):
 
 def test_a_map_of_a_layer_is_refused_with_what_to_take(model):
     run = greedy_regions(model, images(1), attribution="grad_cam", layer="conv2", regions=GRID[None] >= 0)
-    with pytest.raises(ValueError, match="wanted one in the resolution of the images"):
+    with pytest.raises(
+        ValueError,
+        match=r"expected a method with maps in the resolution of the images, \(8, 8\), such as 'integrated_gradients'",
+    ):
         run.result(progress=False)

@@ -140,7 +140,7 @@ def test_the_map_of_any_class_is_that_of_a_run_for_it(model):
     assert torch.equal(mixed[1], one.saliency(3)[1])
     assert not torch.equal(one.saliency(1), one.saliency(3))
     for wrong in (-1, CLASSES):
-        with pytest.raises(ValueError, match=f"target is {wrong}, wanted a class index from 0 to 3"):
+        with pytest.raises(ValueError, match=f"expected target to be an integer from 0 to 3, got {wrong}"):
             one.saliency(wrong)
 
 
@@ -211,14 +211,14 @@ def test_each_snapshot_is_a_valid_part_and_is_not_changed_later(model):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"masks": 1}, "masks is 1"),
-        ({"cells": 9}, "cells is 9, wanted 1 to 8"),
-        ({"cells": 0}, "cells is 0"),
-        ({"p": 0.0}, "p is 0.0"),
-        ({"p": 1.0}, "p is 1.0"),
-        ({"tolerance": -0.1}, "tolerance is -0.1"),
+        ({"masks": 1}, "expected masks to be an integer from 2 to 1000000, got 1"),
+        ({"cells": 9}, "expected cells to be an integer from 1 to 8, got 9"),
+        ({"cells": 0}, "expected cells to be an integer from 1 to 8, got 0"),
+        ({"p": 0.0}, "expected p to be a number above 0 and below 1, got 0.0"),
+        ({"p": 1.0}, "expected p to be a number above 0 and below 1, got 1.0"),
+        ({"tolerance": -0.1}, "expected tolerance to be a number of at least 0, got -0.1"),
         ({"fill": "blurred"}, "did you mean 'blur'"),
-        ({"batch_size": 0}, "batch_size is 0"),
+        ({"batch_size": 0}, "expected batch_size to be an integer of at least 1, got 0"),
     ],
 )
 def test_bad_options_are_refused_plainly(model, options, words):

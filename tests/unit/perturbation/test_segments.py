@@ -105,12 +105,20 @@ def test_oversegmentations_cover_the_image_in_several_sizes(pictures):
         (
             torch.zeros(2, 4, 4).long(),
             ValueError,
-            "segments have shape (2, 4, 4), wanted (N, H, W), (2, 8, 8)",
+            "expected segments of shape (N, 8, 8), got (2, 4, 4)",
         ),
-        (torch.zeros(3, 8, 8).long(), ValueError, "segments have shape (3, 8, 8)"),
-        (torch.zeros(8, 8), TypeError, "segments are torch.float32"),
-        ("slic", TypeError, "segments are str"),
-        (0, ValueError, "segments is 0, wanted at least 1"),
+        (
+            torch.zeros(3, 8, 8).long(),
+            ValueError,
+            "expected segments of shape (N, H, W), (2, 8, 8), got (3, 8, 8)",
+        ),
+        (
+            torch.zeros(8, 8),
+            TypeError,
+            "expected segments as integers (N, H, W), one label for each pixel, got torch.float32",
+        ),
+        ("slic", TypeError, "expected segments as numbers of shape (N, 8, 8), got 'slic'"),
+        (0, ValueError, "expected segments to be an integer from 1 to 64, got 0"),
     ],
 )
 def test_bad_segments_are_refused_plainly(segments, error, words):

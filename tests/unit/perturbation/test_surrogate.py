@@ -209,14 +209,18 @@ def test_the_seed_decides(model, explain):
 @pytest.mark.parametrize(
     ("explain", "options", "words"),
     [
-        (lime, {"samples": 1}, "samples is 1"),
-        (lime, {"width": 0.0}, "width is 0.0"),
-        (lime, {"ridge": -1.0}, "ridge -1.0"),
-        (lime, {"batch_size": 0}, "batch_size is 0"),
+        (lime, {"samples": 1}, "expected samples to be an integer from 2 to 1000000"),
+        (lime, {"width": 0.0}, "expected width to be a number above 0, got 0.0"),
+        (lime, {"ridge": -1.0}, "expected ridge to be a number of at least 0, got -1.0"),
+        (lime, {"batch_size": 0}, "expected batch_size to be an integer of at least 1, got 0"),
         (lime, {"fill": "segment"}, "unknown fill 'segment'"),
-        (kernel_shap, {"samples": 1}, "samples is 1"),
+        (kernel_shap, {"samples": 1}, "expected samples to be an integer from 2 to 1000000"),
         (kernel_shap, {"output": "logit"}, "unknown output 'logit'"),
-        (kernel_shap, {"segments": torch.zeros(3, 3).long()}, "segments have shape (3, 3)"),
+        (
+            kernel_shap,
+            {"segments": torch.zeros(3, 3).long()},
+            "expected segments of shape (8, 8), got (3, 3)",
+        ),
     ],
 )
 def test_bad_options_are_refused_plainly(model, explain, options, words):

@@ -93,10 +93,14 @@ def test_top_patches_lie_where_a_component_is_strongest():
 @pytest.mark.parametrize(
     ("x", "count", "words"),
     [
-        (torch.rand(1, 2, 2, 3) - 0.5, 2, "wanted none below 0"),
-        (torch.rand(1, 2, 2, 3), 0, "wanted 1 to 3 components"),
-        (torch.rand(1, 2, 2, 3), 4, "wanted 1 to 3 components"),
-        (torch.rand(2, 8, 8, 30), 13, "wanted 1 to 12 components"),
+        (
+            torch.rand(1, 2, 2, 3) - 0.5,
+            2,
+            "expected activations of at least 0, such as those behind a ReLU",
+        ),
+        (torch.rand(1, 2, 2, 3), 0, "expected count to be an integer from 1 to 3"),
+        (torch.rand(1, 2, 2, 3), 4, "expected count to be an integer from 1 to 3"),
+        (torch.rand(2, 8, 8, 30), 13, "expected count to be an integer from 1 to 12, got 13"),
     ],
 )
 def test_refusals(x, count, words):
@@ -107,7 +111,9 @@ def test_refusals(x, count, words):
 
 def test_one_layer_at_a_time():
     x = torch.rand(1, 2, 2, 3)
-    with pytest.raises(ValueError, match="wanted one layer") as error:
+    with pytest.raises(
+        ValueError, match="expected grids of one layer of one network, got 2 layers, net conv, net other"
+    ) as error:
         factorise([*grids(x), *grids(x, "other")], 1)
     one_sentence(error)
 

@@ -78,7 +78,16 @@ def test_a_field_larger_than_the_image_is_measured_on_a_larger_one():
     assert everywhere.size == (18, 12)
 
 
-@pytest.mark.parametrize(("layer", "words"), [("conv3", "did you mean 'conv"), ("fc", "wanted (C, h, w)")])
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        ("conv3", "did you mean 'conv"),
+        (
+            "fc",
+            "layer 'fc' has an output of shape (4,), wanted positions of the image",
+        ),
+    ],
+)
 def test_refusals(layer, words):
     with pytest.raises(ValueError, match=re.escape(words)) as error:
         theoretical_receptive_field(wrap(settle(Functional())), layer)

@@ -95,11 +95,20 @@ def test_what_leaves_the_image_is_a_gap():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: rotations(image(), []), "one finite number or more"),
-        (lambda: rotations(image(), [float("nan")]), "one finite number or more"),
-        (lambda: scalings(image(), [1, 0]), "above 0"),
-        (lambda: rotations(torch.rand(2, 3, 4, 4), [1]), "one image (C, H, W)"),
-        (lambda: rotations(image(), [0, 1]).profile([], 0, (0, 0)), "0 grids were given for 2 images"),
+        (lambda: rotations(image(), []), "expected degrees to be a sequence of numbers"),
+        (lambda: rotations(image(), [float("nan")]), "expected each of degrees to be a number, got nan"),
+        (
+            lambda: scalings(image(), [1, 0]),
+            "expected each of factors to be a number from 1e-06 to 1000000.0, got 0",
+        ),
+        (
+            lambda: rotations(torch.rand(2, 3, 4, 4), [1]),
+            "expected an image of shape (1, C, H, W), got (2, 3, 4, 4)",
+        ),
+        (
+            lambda: rotations(image(), [0, 1]).profile([], 0, (0, 0)),
+            "expected grids to be 2 activation grids, got []",
+        ),
     ],
 )
 def test_refusals(call, words):

@@ -78,10 +78,13 @@ def test_a_zero_vector_is_like_nothing(model):
         (lambda m: similarity_index(m, images(1), "conv3"), "did you mean 'conv"),
         (lambda m: similarity_index(m, []), "at least one image"),
         (lambda m: similarity_index(m, images(1), batch_size=0), "at least 1"),
-        (lambda m: similarity_index(m, images(1), "conv2", side=9), "side is 9, wanted 1 to 8 pixels"),
-        (lambda m: _index(m).search(torch.ones(3)), "wanted 8 finite numbers"),
-        (lambda m: _index(m).search(torch.full((8,), torch.nan)), "wanted 8 finite numbers"),
-        (lambda m: _index(m).search(torch.ones(8), k=0), "k is 0"),
+        (
+            lambda m: similarity_index(m, images(1), "conv2", side=9),
+            "expected side to be an integer from 1 to 8, got 9",
+        ),
+        (lambda m: _index(m).search(torch.ones(3)), "expected vector of shape (8,)"),
+        (lambda m: _index(m).search(torch.full((8,), torch.nan)), "expected finite vector, got NaN"),
+        (lambda m: _index(m).search(torch.ones(8), k=0), "expected k to be an integer of at least 1, got 0"),
     ],
 )
 def test_refusals(model, call, words):

@@ -142,18 +142,30 @@ def test_a_stopped_run_keeps_what_it_has(model):
     ("call", "words"),
     [
         (lambda m, z: activation_grids(m, images(1), "conv3"), "did you mean 'conv"),
-        (lambda m, z: activation_grids(m, images(1), "fc").result(progress=False), "wanted (C, h, w)"),
+        (
+            lambda m, z: activation_grids(m, images(1), "fc").result(progress=False),
+            "layer 'fc' has an output of shape (4,), wanted positions of the image",
+        ),
         (lambda m, z: activation_grids(m, []), "at least one image"),
         (lambda m, z: activation_grids(m, images(1), batch_size=0), "at least 1"),
-        (lambda m, z: similarity(z, (2, 0), z), "row 0 to 1 and column 0 to 2"),
-        (lambda m, z: similarity(z, (0, -1), z), "outside of the grid"),
+        (
+            lambda m, z: similarity(z, (2, 0), z),
+            "expected a row from 0 to 1 and a column from 0 to 2, got (2, 0)",
+        ),
+        (
+            lambda m, z: similarity(z, (0, -1), z),
+            "expected a row from 0 to 1 and a column from 0 to 2, got (0, -1)",
+        ),
         (lambda m, z: similarity(z, (0, 0), z, "cosin"), "did you mean 'cosine'"),
         (lambda m, z: similarity(z, (0, 0), z[:, :, :2]), "4 and 2 channels"),
-        (lambda m, z: similarity(z, (0, 0), z[0]), "wanted (h, w, C)"),
-        (lambda m, z: similarity(z, (0, 0), z, "euclidean", sigma=0), "sigma is 0"),
+        (lambda m, z: similarity(z, (0, 0), z[0]), "expected a grid of shape (h, w, C), got (3, 4)"),
+        (
+            lambda m, z: similarity(z, (0, 0), z, "euclidean", sigma=0),
+            "expected sigma to be a number above 0, got 0",
+        ),
         (
             lambda m, z: similarity(ActivationGrid("a", "l", 0, z), (0, 0), ActivationGrid("b", "l", 0, z)),
-            "different spaces",
+            "expected vectors of one layer of one network, got a l and b l",
         ),
     ],
 )

@@ -98,12 +98,15 @@ def test_layers_and_networks_are_kept_apart():
     ("call", "words"),
     [
         (lambda: pack(grids(), dtype="int4"), "did you mean 'int8'"),
-        (lambda: pack(grids(), rank=0), "rank is 0"),
-        (lambda: pack([]), "at least one"),
-        (lambda: pack([*grids(), *grids(shape=(2, 2))]), "have shapes (2, 2, 8) and (3, 4, 8)"),
+        (lambda: pack(grids(), rank=0), "expected rank to be an integer of at least 1, got 0"),
+        (lambda: pack([]), "expected grids to be a sequence of activation grids, got []"),
+        (
+            lambda: pack([*grids(), *grids(shape=(2, 2))]),
+            "expected grids of one shape, of images of one size, got (2, 2, 8) and (3, 4, 8) in layer 'conv' of net",
+        ),
         (
             lambda: pack([*grids(), *grids(count=1, layer="b")]),
-            "net b has images [0] and net conv has [0, 1]",
+            "expected the same images for all layers, got [0, 1] for net conv and [0] for net b",
         ),
     ],
 )
