@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from xai_widgets.arguments import device_of
 from xai_widgets.errors import tell
+from xai_widgets.guard import guarded, outside_inference
 from xai_widgets.images import to_images
 from xai_widgets.inverse.solver import Cost, Solution, SolverSettings, minimise
-from xai_widgets.inverse.units import Unit, find_units
+from xai_widgets.inverse.units import Unit, check_network, dominating, find_units
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation.perturb import gaussian_blur
+from xai_widgets.tracing.recorder import no_autocast
+from xai_widgets.validation import brief, check_finite, tensor
 
 #: Blur of the forward activation at which a unit begins, in its places.
 START_SIGMA = 1.0
@@ -86,6 +89,12 @@ class Inverted:
         Phi(x): of a classifier the scores before softmax.
     output : Tensor, (N, L, ...), or None
         Phi(x^), when the image is reached.
+    activation : {"softmax", "sigmoid"} or None
+        How scores become probabilities; None where the outputs are taken as they are.
+    has_probabilities : bool
+        False where outputs are plain numbers, as of a regression.
+    notes : tuple of str
+        Reasons why the inverse says less than it seems to, such as a unit that spans most of the network.
     """
 
     units: tuple[UnitInverse, ...]
@@ -93,6 +102,9 @@ class Inverted:
     target: Tensor | None
     original_output: Tensor
     output: Tensor | None = None
+    activation: Literal["softmax", "sigmoid"] | None = "softmax"
+    has_probabilities: bool = True
+    notes: tuple[str, ...] = ()
 
     @property
     def x(self) -> Tensor:
@@ -116,14 +128,28 @@ class Inverted:
 
     @property
     def probability(self) -> Tensor:
-        """Softmax probability of the class for x^, (N, L); ValueError without a class, or before the image."""
+        """Probability of the class for x^, (N, L), or its score where outputs are plain numbers.
+
+        ValueError without a class, or before the image.
+        """
         index = self._classes().view(-1, 1, 1).expand(-1, self.x.shape[1], 1)
-        return self._reached().softmax(2).gather(2, index)[..., 0]
+        scores = self._reached()
+        if self.activation is not None:
+            scores = scores.softmax(2) if self.activation == "softmax" else scores.sigmoid()
+        return scores.gather(2, index)[..., 0]
 
     @property
     def reidentified(self) -> Tensor:
-        """Whether the class is the best one of x^, (N, L); ValueError without a class, or before the image."""
-        return self._reached().argmax(2) == self._classes()[:, None]
+        """Whether x^ is of the class, (N, L): the class is the best one, or of labels has a probability above 0.5.
+
+        ValueError without a class or probabilities, or before the image.
+        """
+        output, classes = self._reached(), self._classes()
+        if not self.has_probabilities:
+            raise ValueError("expected a network with probabilities, got one whose outputs are plain numbers")
+        if self.activation == "sigmoid" or output.shape[2] == 1:
+            return self.probability > 0.5
+        return output.argmax(2) == classes[:, None]
 
     @property
     def unconverged(self) -> list[str]:
@@ -176,25 +202,41 @@ class Chain:
     output: Tensor
 
     @classmethod
+    @guarded
     def of(cls, model: ImageModel | nn.Module, x: Any) -> Chain:
-        """The chain of a network, and its forward pass of images of any kind."""
-        units = find_units(model)
+        """Return the chain of a network, and its forward pass of images of any kind."""
         if isinstance(model, ImageModel):
             image = model.images(x)
         else:
+            check_network(model)
             channels = x.shape[-3] if isinstance(x, Tensor) and x.ndim in (3, 4) else 3
             image = to_images(x, channels=channels).to(device_of(model))
+        units = find_units(model, image)
         # Inside the caller's inference_mode() nothing made could be part of a graph later.
-        with torch.inference_mode(False), torch.no_grad():
+        with outside_inference(), torch.no_grad():
             passed = [image.clone()]
             for unit in units:
                 passed.append(unit.run(passed[-1]))
+        name = model.name if isinstance(model, ImageModel) else type(model).__name__
+        check_finite(passed[-1], name)
         return cls(units, passed[:-1], passed[-1])
+
+    def notes(self) -> tuple[str, ...]:
+        """Return in words what makes an inverse of this chain say less than it seems to, and warn of it."""
+        unit, total = dominating(self.units), sum(unit.depth for unit in self.units)
+        if unit is None:
+            return ()
+        note = (
+            f"the unit {unit.name!r} spans {unit.depth} of {total} weighted operations in a row, so most of the "
+            "network is inverted at once"
+        )
+        tell(note)
+        return (note,)
 
     def run(self, x: Tensor, batch_size: int) -> Tensor:
         """The output of the network for images (B, C, H, W)."""
         made = []
-        with torch.inference_mode(False), torch.no_grad():
+        with outside_inference(), torch.no_grad():
             for part in x.split(batch_size):
                 for unit in self.units:
                     part = unit.run(part)
@@ -208,20 +250,22 @@ def classes_of(model: ImageModel | nn.Module, chain: Chain, target: Target) -> T
         return model.targets(target, chain.inputs[0])
     if target is not None:
         raise ValueError(
-            f"target is {target!r} and the network a plain module, wanted an ImageModel, which has them, or an output"
+            f"target is {brief(target)} and the network a plain module, wanted an ImageModel, which has them, or an "
+            "output"
         )
     return None
 
 
 def check_output(output: Any, chain: Chain) -> Tensor:
-    """What is inverted in place of a class, (N, ...) like the output of the network."""
-    made = torch.as_tensor(output, dtype=chain.output.dtype, device=chain.output.device).detach()
-    if made.shape != chain.output.shape or not torch.isfinite(made).all():
-        raise ValueError(
-            f"output has shape {tuple(made.shape)}, wanted finite numbers of shape {tuple(chain.output.shape)}, like "
-            "what the network returns"
-        )
-    return made
+    """Return what is inverted in place of a class, (N, ...) like the output of the network."""
+    return tensor(output, "output", tuple(chain.output.shape), finite=True, like=chain.output)
+
+
+def kind_of(model: ImageModel | nn.Module) -> dict[str, Any]:
+    """Return how the outputs of a network become probabilities, as the fields of :class:`Inverted`."""
+    if not isinstance(model, ImageModel):
+        return {}
+    return {"activation": model.activation, "has_probabilities": model.has_probabilities}
 
 
 def exact_inverse(unit: Unit, x_bar: Tensor, y: Tensor) -> Tensor:
@@ -241,7 +285,7 @@ def exact_inverse(unit: Unit, x_bar: Tensor, y: Tensor) -> Tensor:
     """
     if unit.kind == "reshape":
         return y.reshape(x_bar.shape)
-    with torch.inference_mode(False), torch.enable_grad():
+    with outside_inference(), torch.enable_grad():
         given = x_bar.detach().clone().requires_grad_()
         out = unit.run(given)
         share = y if unit.kind == "pool" else torch.where(out > 0, y / out, 0).detach()
@@ -288,7 +332,8 @@ def solved(unit: Unit, solution: Solution, x_bar: Tensor) -> UnitInverse:
 
 def begin_at(x_bar: Tensor) -> Tensor:
     """Where a unit begins: its forward activation, blurred where it has places."""
-    return x_bar if x_bar.ndim < 4 else gaussian_blur(x_bar, START_SIGMA)
+    with no_autocast(x_bar.device):
+        return x_bar if x_bar.ndim < 4 else gaussian_blur(x_bar, START_SIGMA)
 
 
 def check_settings(settings: Any) -> SolverSettings:

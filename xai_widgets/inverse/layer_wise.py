@@ -25,7 +25,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xai_widgets.arguments import check_batch_size
-from xai_widgets.errors import unknown
 from xai_widgets.inverse.chain import (
     EXACT,
     Chain,
@@ -38,6 +37,7 @@ from xai_widgets.inverse.chain import (
     classes_of,
     exact_inverse,
     exactly,
+    kind_of,
     length,
     solve,
     solved,
@@ -46,6 +46,7 @@ from xai_widgets.inverse.solver import Cost, SolverSettings
 from xai_widgets.inverse.units import units_after
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.run import Run, in_no_mode
+from xai_widgets.validation import brief, choice, number, numbers
 
 Regularizer = Literal["activation", "l1", "l2"]
 
@@ -120,8 +121,7 @@ def layer_wise(
         nearest one, both a target and an output, or an output of another shape.
     """
     settings = check_settings(settings)
-    if regularizer not in get_args(Regularizer):
-        raise ValueError(unknown("regularizer", regularizer, get_args(Regularizer)))
+    choice(regularizer, "regularizer", get_args(Regularizer))
     if target is not None and output is not None:
         raise ValueError("a target and an output were given, wanted one of them")
     check_batch_size(batch_size)
@@ -138,6 +138,8 @@ def layer_wise(
         image=image,
         target=classes,
         original_output=chain.output,
+        notes=chain.notes(),
+        **kind_of(model),
     )
 
     def play() -> Iterator[LayerWise]:
@@ -183,6 +185,9 @@ class _Step:
         self.image = torch.arange(self.lead[0], device=y.device).repeat_interleave(self.lead[1])
         self.y = y.flatten(0, 1)
         self.target = so_far.target if self.unit.kind == "scores" else None
+        self.numbers = not so_far.has_probabilities
+        #: Whether the other classes are no alternatives to a class.
+        self.labels = so_far.activation == "sigmoid" or self.y_bar.shape[1] == 1
 
     def invert(self) -> Iterator[UnitInverse | None]:
         """None under way, and the inverse at last."""
@@ -223,12 +228,17 @@ class _Step:
         return 1 - F.interpolate(r, tuple(self.x_bar.shape[2:]), mode="bilinear", align_corners=False)
 
     def _scores_cost(self, target: Tensor) -> Cost:
-        """Equation 5.12."""
+        """Equation 5.12; of a label the only alternative is its absence, and a plain number is to stay as it is."""
 
         def cost(x: Tensor, index: Tensor) -> Tensor:
             scores, own = self.unit.run(x), target[self.image[index], None]
-            others = scores.scatter(1, own, -torch.inf)
-            return others.logsumexp(1) - scores.gather(1, own)[:, 0]
+            score = scores.gather(1, own)[:, 0]
+            if self.numbers:
+                off = (score - self.y_bar[self.image[index]].gather(1, own)[:, 0]).abs()
+                return off + self.lam[index] * length(x)
+            if self.labels:
+                return -score
+            return scores.scatter(1, own, -torch.inf).logsumexp(1) - score
 
         return cost
 
@@ -236,12 +246,20 @@ class _Step:
 def check_lambda(lam: float | Sequence[float]) -> list[float]:
     """The weights as numbers; ValueError unless they are ascending and at least 0."""
     try:
-        if isinstance(lam, str):
-            raise TypeError("the letters of a text are no numbers, even if they are digits")
-        weights = [float(weight) for weight in (lam if isinstance(lam, Sequence | Tensor) else [lam])]
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"lam is {lam!r}, wanted numbers of at least 0 such as [0, 0.4]") from error
-    if not weights or any(not (weight >= 0 and math.isfinite(weight)) for weight in weights):
+        weights = [float(lam)] if isinstance(lam, int | float) else numbers(lam, "lam")
+    except TypeError:
+        # A number of another library, or nothing of the kind.
+        try:
+            weights = [number(lam, "lam")]
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"lam is {brief(lam)}, wanted finite numbers of at least 0 such as [0, 0.4]"
+            ) from error
+    except ValueError as error:
+        raise ValueError(
+            f"lam is {brief(lam)}, wanted finite numbers of at least 0 such as [0, 0.4]"
+        ) from error
+    if any(not (weight >= 0 and math.isfinite(weight)) for weight in weights):
         raise ValueError(f"lam is {weights}, wanted finite numbers of at least 0 such as [0, 0.4]")
     if weights != sorted(set(weights)):
         raise ValueError(f"lam is {weights}, wanted different numbers that ascend: {sorted(set(weights))}")

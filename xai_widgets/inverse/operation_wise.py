@@ -46,6 +46,7 @@ from xai_widgets.inverse.chain import (
     classes_of,
     exact_inverse,
     exactly,
+    kind_of,
     solve,
     solved,
 )
@@ -55,6 +56,7 @@ from xai_widgets.metrics.deletion import at_size
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation.masking import prepare
 from xai_widgets.run import Run, in_no_mode
+from xai_widgets.validation import number, tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,9 +132,7 @@ def operation_wise(
         a target and a start, or a start that does not fit.
     """
     settings = check_settings(settings)
-    for name, weight in (("l1", l1), ("l2", l2)):
-        if not weight >= 0:
-            raise ValueError(f"{name} is {weight}, wanted at least 0")
+    l1, l2 = number(l1, "l1", low=0), number(l2, "l2", low=0)
     if target is not None and start is not None:
         raise ValueError("a target and a start were given, wanted one of them")
     check_batch_size(batch_size)
@@ -151,7 +151,14 @@ def operation_wise(
     if first < last:
         raise ValueError(f"the start comes before {until!r}, wanted a unit between the image and the start")
     made = OperationWise(
-        units=(), image=chain.inputs[0], target=classes, original_output=chain.output, l1=l1, l2=l2
+        units=(),
+        image=chain.inputs[0],
+        target=classes,
+        original_output=chain.output,
+        l1=l1,
+        l2=l2,
+        notes=chain.notes(),
+        **kind_of(model),
     )
 
     def play() -> Iterator[OperationWise]:
@@ -226,7 +233,15 @@ def _derivative(unit: Unit, x_bar: Tensor, x: Tensor) -> Tensor:
         value = unit.before_relu(at)
         u = torch.zeros_like(value).requires_grad_()
         (transposed,) = torch.autograd.grad(value, at, u, create_graph=True)
-        (made,) = torch.autograd.grad(transposed, u, x, create_graph=x.requires_grad)
+        try:
+            (made,) = torch.autograd.grad(transposed, u, x, create_graph=x.requires_grad)
+        except (RuntimeError, NotImplementedError) as error:
+            if "not implemented" not in str(error) and "does not require grad" not in str(error):
+                raise
+            raise ValueError(
+                f"expected units whose gradient can be differentiated, got {unit.name!r} "
+                f"({str(error).partition(chr(10))[0].rstrip('.')}); layer_wise needs none"
+            ) from error
     return made
 
 
@@ -241,10 +256,5 @@ def _check_start(start: Any, chain: Chain) -> tuple[int, Tensor]:
         raise ValueError(unknown("unit", start[0], names))
     index = names.index(start[0])
     bound = [*chain.inputs[1:], chain.output][index]
-    given = torch.as_tensor(start[1], dtype=bound.dtype, device=bound.device).detach()
-    if given.shape != bound.shape or not torch.isfinite(given).all():
-        raise ValueError(
-            f"the start has shape {tuple(given.shape)}, wanted finite numbers of shape {tuple(bound.shape)}, that of "
-            f"the output of {start[0]!r}"
-        )
+    given = tensor(start[1], f"start at {start[0]!r}", tuple(bound.shape), finite=True, like=bound)
     return index, given.clone()

@@ -21,6 +21,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from xai_widgets.guard import outside_inference
+from xai_widgets.validation import check_fields, integer, number
+
 #: J of some elements of the batch: x (E, ...) and their index (E,), to (E,).
 Cost = Callable[[Tensor, Tensor], Tensor]
 
@@ -53,11 +56,8 @@ class SolverSettings:
     window: int = 5
 
     def __post_init__(self) -> None:
-        for name in ("steps", "window"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, wanted at least 1")
-        if not self.tolerance >= 0:
-            raise ValueError(f"tolerance is {self.tolerance}, wanted at least 0")
+        check_fields(self, integer, "steps", "window", low=1)
+        check_fields(self, number, "tolerance", low=0)
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _descend(
     cost: Cost, z: Tensor, upper: Tensor, index: Tensor, step: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The projected gradient steps p from z, their costs, and the steps that held."""
-    with torch.inference_mode(False), torch.enable_grad():
+    with outside_inference(), torch.enable_grad():
         moved = z.detach().clone().requires_grad_()
         costs = cost(moved, index)
         gradient = torch.autograd.grad(costs.sum(), moved)[0]

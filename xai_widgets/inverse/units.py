@@ -102,8 +102,7 @@ def find_units(model: ImageModel | nn.Module, x: Tensor | None = None) -> list[U
         For a network whose pass cannot be replayed, that is a single unit, or that has an activation that can be
         negative, with the reason.
     """
-    if not isinstance(model, nn.Module | ImageModel):
-        raise TypeError(f"model is {type(model).__name__}, wanted an ImageModel or a torch module")
+    check_network(model)
     name = model.name if isinstance(model, ImageModel) else type(unwrapped(model)).__name__
     traced = _traced(model, name, x)
     if not isinstance(traced.output, Value):
@@ -133,6 +132,12 @@ def find_units(model: ImageModel | nn.Module, x: Tensor | None = None) -> list[U
             bias=True,
         )
     return _told_apart(made)
+
+
+def check_network(model: object) -> None:
+    """Refuse anything that is no network; TypeError."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model is {type(model).__name__}, wanted an ImageModel or a torch module")
 
 
 def units_after(units: Sequence[Unit], until: str | None) -> int:

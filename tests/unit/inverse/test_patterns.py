@@ -111,8 +111,8 @@ def test_one_channel_is_a_number():
         ({"channels": -1}, "channels has -1"),
         ({"channels": []}, "at least one"),
         ({"channels": "red"}, "wanted numbers"),
-        ({"k": 0}, "k is 0"),
-        ({"side": 9}, "side is 9"),
+        ({"k": 0}, "expected k to be an integer from 1"),
+        ({"side": 9}, "expected side to be an integer from 1 to 8, got 9"),
         ({"batch_size": 0}, "batch_size"),
     ],
 )

@@ -24,7 +24,7 @@ from xai_widgets.inverse import layer_wise, operation_wise
         ({"target": "tenhc"}, ValueError, "tench"),
         ({"settings": 3}, TypeError, "settings is int"),
         ({"batch_size": 0}, ValueError, "batch_size to be an integer of at least 1, got 0"),
-        ({"output": torch.ones(1, 3)}, ValueError, r"wanted finite numbers of shape \(1, 4\)"),
+        ({"output": torch.ones(1, 3)}, ValueError, r"expected output of shape \(1, 4\), got \(1, 3\)"),
         ({"target": 1, "output": torch.ones(1, 4)}, ValueError, "wanted one of them"),
     ],
 )
@@ -38,11 +38,15 @@ def test_what_cannot_be_is_refused_in_a_sentence(options, kind, message):
 @pytest.mark.parametrize(
     ("options", "kind", "message"),
     [
-        ({"l1": -1}, ValueError, "l1 is -1, wanted at least 0"),
-        ({"l2": math.nan}, ValueError, "l2 is nan, wanted at least 0"),
+        ({"l1": -1}, ValueError, "expected l1 to be a number of at least 0, got -1"),
+        ({"l2": math.nan}, ValueError, "expected l2 to be a number of at least 0, got nan"),
         ({"start": torch.ones(3)}, TypeError, "start is Tensor, wanted a pair"),
         ({"start": ("nowhere", torch.ones(1))}, ValueError, "unknown unit 'nowhere'"),
-        ({"start": ("flatten", torch.ones(1, 3))}, ValueError, r"wanted finite numbers of shape \(1, 128\)"),
+        (
+            {"start": ("flatten", torch.ones(1, 3))},
+            ValueError,
+            r"expected start at 'flatten' of shape \(1, 128\)",
+        ),
         ({"start": ("flatten", torch.ones(1, 128)), "target": 1}, ValueError, "wanted one of them"),
         ({"settings": 3}, TypeError, "settings is int"),
         ({"batch_size": 0}, ValueError, "batch_size to be an integer of at least 1, got 0"),

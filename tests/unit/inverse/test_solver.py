@@ -118,7 +118,11 @@ def test_what_is_at_its_best_ends_at_once_and_zero_bounds_are_no_trouble():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"steps": 0}, "steps is 0"), ({"window": 0}, "window is 0"), ({"tolerance": -1}, "tolerance is -1")],
+    [
+        ({"steps": 0}, "expected steps to be an integer of at least 1, got 0"),
+        ({"window": 0}, "expected window to be an integer of at least 1, got 0"),
+        ({"tolerance": -1}, "expected tolerance to be a number of at least 0, got -1"),
+    ],
 )
 def test_bad_settings_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
