@@ -291,7 +291,7 @@ def _plain(value: Any) -> float | int | None:
 
 
 def _dense(value: Tensor | np.ndarray | np.generic) -> bool:
-    return dense(value) if is_tensor(value) else value.dtype.kind in "iufb"
+    return dense(value) if is_tensor(value) else np.asarray(value).dtype.kind in "iufb"
 
 
 def _as_tensor(value: Any) -> Tensor | None:

@@ -296,8 +296,15 @@ def variable_occlusion(
             centres[n], radius[n] = families[chosen].centres[place], sizes[chosen]
             masks[n], drop[n] = families[chosen][place : place + 1][0], drops[n, chosen, place]
             table = drops.view(*drops.shape[:2], families[0].rows, families[0].columns)
-            made = (part.clone() for part in (centres, radius, masks, drop, table))
-            yield VariableOcclusion(*made, scores=scores, value_name=value_name(model, output))
+            yield VariableOcclusion(
+                centres.clone(),
+                radius.clone(),
+                masks.clone(),
+                drop.clone(),
+                table.clone(),
+                scores,
+                value_name(model, output),
+            )
 
     return Run(slide(), total=len(points), name="variable occlusion")
 

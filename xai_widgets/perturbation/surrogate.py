@@ -291,8 +291,14 @@ def _explain(
             vector, intercept = fit(shown[:until], weights[:until], answers)
             values[n, : sizes[n]], intercepts[n], coalitions[n] = vector.to(x), intercept, until
             fits[n] = _explained(weights[:until], answers, shown[:until] @ vector + intercept)
-            parts = (part.clone() for part in (values, intercepts, fits, coalitions))
-            yield Surrogate(labels, *parts, value_name=value_name(model, output))
+            yield Surrogate(
+                labels,
+                values.clone(),
+                intercepts.clone(),
+                fits.clone(),
+                coalitions.clone(),
+                value_name(model, output),
+            )
 
     return Run(learn(), total=len(points), name=name)
 

@@ -149,7 +149,7 @@ def test_what_is_wrong_is_said():
         data.blurred_pair(x, 5)
     with pytest.raises(ValueError, match="expected images of at least 3 pixels each way, got 12 x 2"):
         data.blurred_pair(x[..., :2], 3)
-    with pytest.raises(ValueError, match=r"shape \(12, 12\)"):
+    with pytest.raises(ValueError, match=r"shape \(N, C, H, W\), got \(12, 12\)"):
         data.luminance(x[0, 0])
     with pytest.raises(ValueError, match="expected images of the same shape"):
         data.psnr(x, x[..., :3])
