@@ -244,7 +244,8 @@ def test_the_twin_computes_the_same_with_modules_used_once(name):
     assert torch.equal(twin.scores(x), model.scores(x))
     nonlinear = [layer for layer in twin.layers() if layer.type in ("ReLU", "MaxPool2d", "MaxPool")]
     assert len(nonlinear) > 5
-    assert all(layer.calls == 1 for layer in nonlinear)
+    # A second call of a module has a name with its number.
+    assert not any(":" in layer.name for layer in nonlinear)
     assert not any(part.inplace for part in twin.modules() if isinstance(part, nn.ReLU))
     theirs = {parameter.data_ptr() for parameter in model.module.parameters()}
     assert {parameter.data_ptr() for parameter in twin.module.parameters()} <= theirs
@@ -288,8 +289,8 @@ def test_other_quadratures_equal_captums(ours, theirs, name):
     ("name", "layer"),
     [
         ("vgg11_bn", "features.7"),
-        ("resnet18", "layer2"),
-        ("resnet18", "layer3.0.conv1"),
+        ("resnet", "layer2"),
+        ("resnet", "layer3.0.conv1"),
         ("googlenet", "inception4a"),
         ("googlenet", "inception3b.branch2.1.conv"),
     ],

@@ -12,7 +12,7 @@ from xai_widgets.perturbation.occlusion import occlusion
 from xai_widgets.perturbation.surrogate import kernel_shap, lime
 
 #: A network with random weights and a bundled one.
-NETWORKS = ["resnet18", "scenes_vgg"]
+NETWORKS = ["resnet", "scenes_vgg"]
 
 
 def setting(name):

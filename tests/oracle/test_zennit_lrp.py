@@ -6,10 +6,9 @@ from functools import cache
 import captum.attr
 import pytest
 import torch
-import torchvision
 from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule
 from torch import nn
-from twins import calibrated, photographs, twin_of
+from twins import BUILDERS, calibrated, photographs, twin_of
 from zennit import composites as zennit
 from zennit import rules as their
 from zennit.torchvision import ResNetCanonizer, VGGCanonizer
@@ -23,17 +22,12 @@ from xai_widgets.model import ImageModel
 #: Relative; all is computed in float64, where rounding counts for nothing.
 TOLERANCE = 1e-6
 SIZE = 48
-CANONIZERS = {"vgg11_bn": VGGCanonizer, "resnet18": ResNetCanonizer, "resnet50": ResNetCanonizer}
+CANONIZERS = {"vgg11_bn": VGGCanonizer, "resnet": ResNetCanonizer, "bottleneck": ResNetCanonizer}
 
 
 @cache
 def model_of(name):
-    options = {"init_weights": False} if name in ("vgg11_bn", "googlenet") else {}
-    network = getattr(torchvision.models, name)(weights=None, num_classes=20, **options)
-    if name == "vgg11_bn":
-        # Its own linear layers have a hundred million weights.
-        network.classifier = nn.Sequential(nn.Linear(512 * 49, 64), nn.ReLU(True), nn.Linear(64, 20))
-    network = calibrated(network, SIZE).double()
+    network = calibrated(BUILDERS[name](), SIZE).double()
     for part in network.modules():
         if isinstance(part, nn.BatchNorm2d):
             # zennit's canonizer leaves it in the batch-norm that it makes the identity.
@@ -67,7 +61,7 @@ def special(convolution, dense, first):
 
 
 def with_box(canonizers=None):
-    model = model_of("resnet18")
+    model = model_of("resnet")
     low, high = ((bound - model.mean) / model.std for bound in (0.0, 1.0))
     return zennit.EpsilonGammaBox(low.double(), high.double(), stabilizer=never_0, canonizers=canonizers)
 
@@ -198,7 +192,7 @@ def test_lrp_of_a_chain_without_biases_equals_captums(composite, rule):
 @pytest.mark.filterwarnings("ignore:the relevance of the pixels")
 def test_the_comparisons_can_fail():
     """No two composites come near each other by more than a hundred times the tolerance."""
-    model, x, target = setting("resnet18")
+    model, x, target = setting("resnet")
     made = [ours(model, x, target, composite) for composite, _ in PAIRS.values()]
     for number, first in enumerate(made):
         assert all(distance(first, second) > 100 * TOLERANCE for second in made[:number])
