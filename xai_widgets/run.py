@@ -237,10 +237,11 @@ class Worker:
         with self._lock:
             if replace:
                 self._stop_current()
-                self._current = None
-            self._job = job = _Job(make_run, on_snapshot, on_end)
-            if self._current is None:
+            job = _Job(make_run, on_snapshot, on_end)
+            # What waits has not begun, and is replaced in any case.
+            if replace or self._current is self._job or self._current is None:
                 self._current = job
+            self._job = job
             self.status = "running"
             try:
                 on_start()

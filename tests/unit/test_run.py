@@ -463,6 +463,15 @@ def test_what_does_not_replace_comes_after_the_run_under_way_and_only_the_newest
     assert worker.status == "done"
 
 
+def test_the_newest_comes_where_none_has_begun(worker):
+    log = Log()
+    with worker._lock:
+        worker.submit(lambda: counting(1), replace=False, **log("skipped"))
+        worker.submit(lambda: counting(1), replace=False, **log("newest"))
+    assert worker.wait(LONG)
+    assert log.events == [("newest", 1), ("newest", "done")]
+
+
 def test_a_cancel_takes_what_waits_too(worker):
     log, gate = Log(), Gate(1)
     worker.submit(gate.make, **log("first"))

@@ -29,11 +29,15 @@ from xai_widgets.explorers.base import (
     row_layout,
     stretch,
 )
-from xai_widgets.explorers.panel import Panel
+from xai_widgets.explorers.computing import Computing
+from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.search import dropdown
 from xai_widgets.model import ImageModel, Target, check_model
 from xai_widgets.run import Run, Status, Worker
-from xai_widgets.views import ClassPicker, GalleryView, MapGridView, MethodPicker, RunBar, SliderView, View
+from xai_widgets.validation import check_finite
+from xai_widgets.views import ClassPicker, GalleryView, MapGridView, MethodPicker, RunBar, SliderView
+from xai_widgets.views.map_grid_view import MapCell
+from xai_widgets.views.shown import lay_out
 
 Across = Literal["images", "layers", "classes"]
 
@@ -46,7 +50,7 @@ CHOSEN = (
 THUMBNAIL = 64
 
 
-class AttributionExplorer(Panel):
+class AttributionExplorer(Computing):
     """Compare attribution methods: a table of maps with methods in rows, and images, layers or classes in columns.
 
     Maps are computed one by one in the background, that of the cell under the hand first, then those on the screen,
@@ -117,8 +121,8 @@ class AttributionExplorer(Panel):
     )
 
     target = Int(None, allow_none=True, help="The class of all images; None: the own class of each.")
-    _parts: tuple[View, ...]
 
+    @closed_on_error
     def __init__(
         self,
         model: ImageModel,
@@ -134,7 +138,7 @@ class AttributionExplorer(Panel):
         **kwargs: Any,
     ) -> None:
         # First of all: a constructor that raises is closed too.
-        self._worker, self._parts = Worker(), ()
+        self._worker = Worker()
         check_model(model)
         if across not in get_args(Across):
             raise ValueError(f"across is {across!r}, wanted one of {', '.join(get_args(Across))}")
@@ -161,10 +165,24 @@ class AttributionExplorer(Panel):
 
     def _take(self, images: Any, own: Target) -> None:
         self._x = self.model.images(images)
-        self._own = self.model.targets(own, self._x).tolist()
-        self._probs = self.model.probs(self._x)
+        scores = self._look()
+        best = scores.argmax(1) if own is None else self.model.targets(own, self._x)
+        self._classes: list[int] = best.tolist()
         # Another dictionary: a late map of the images before is kept nowhere.
         self._cells: dict[Key, Any] = {}
+
+    def _look(self) -> Tensor:
+        """Ask the network for the scores of all images."""
+        scores = self.model.scores(self._x)
+        self._values = self.model.probabilities(scores)
+        #: Why there can be no map of an image, for those of which the network says nothing.
+        self._silent: dict[int, str] = {}
+        for image, values in enumerate(self._values):
+            try:
+                check_finite(values, self.model.name)
+            except ValueError as error:
+                self._silent[image] = str(error)
+        return scores
 
     def _make_views(self, chosen: Sequence[str], across: str) -> None:
         titles = {name: method.title for name, method in self._methods.items()}
@@ -181,19 +199,16 @@ class AttributionExplorer(Panel):
         self.view = MapGridView()
 
     def _join(self) -> None:
-        picked = self.class_picker, self.method_picker, self.layer_slider
-        self._parts = (*picked, self.image_picker, self.run_bar, self.view)
         stretch((self.class_picker, "2 1 220px"))
-        for part in (self.method_picker, self.layer_slider, self.run_bar, self.image_picker, self.view):
-            part.layout = Layout(width="100%", min_width="0", margin="0")
+        for part in (self.layer_slider, self.run_bar, self.image_picker, self.view):
+            lay_out(part, width="100%", min_width="0", margin="0")
         # A catalogue of all methods is long, above all in a narrow column.
-        self.method_picker.layout = Layout(
-            width="100%", margin="0 0 6px", max_height="160px", overflow="auto"
-        )
+        lay_out(self.method_picker, width="100%", margin="0 0 6px", max_height="160px", overflow="auto")
         controls = [self.class_picker, self.own_picker, self.across_picker]
         row = HBox(controls, layout=row_layout())
         row.layout.align_items = "center"
         below = self.method_picker, self.layer_slider, self.image_picker, self.run_bar, self.view
+        self._adopt(row, *below)
         self.children = [row, *below]
         self._show_images()
         self._show_class()
@@ -241,7 +256,7 @@ class AttributionExplorer(Panel):
 
     def _on_class(self, change: dict[str, Any]) -> None:
         # Without a class of all the picker shows that of the image, which chooses nothing.
-        if self.target is not None or change["new"] != self._own[self._image()]:
+        if self.target is not None or change["new"] != self._classes[self._image()]:
             self.target = change["new"]
 
     def _on_own(self, change: dict[str, Any]) -> None:
@@ -249,9 +264,9 @@ class AttributionExplorer(Panel):
 
     def _show_class(self) -> None:
         image = self._image()
-        self.class_picker.hints = self._probs[image].tolist()
+        self.class_picker.hints = self._values[image].tolist()
         # The class first: when the box is left empty, the class is that of the picker.
-        self.class_picker.target = self._own[image] if self.target is None else self.target
+        self.class_picker.target = self._classes[image] if self.target is None else self.target
         self.own_picker.value = self.target is None
 
     def _show_images(self) -> None:
@@ -268,10 +283,11 @@ class AttributionExplorer(Panel):
         across, image = self.across_picker.value, self._image()
 
         def class_of(number: int) -> int:
-            return self._own[number] if self.target is None else self.target
+            return self._classes[number] if self.target is None else self.target
 
-        def probability(number: int, target: int) -> str:
-            return f"{self._probs[number, target].item():.0%}"
+        def value(number: int, target: int) -> str:
+            made = self._values[number, target].item()
+            return f"{made:.0%}" if self.model.has_probabilities else f"{made:.3g}"
 
         if across == "layers":
             target = class_of(image)
@@ -284,16 +300,14 @@ class AttributionExplorer(Panel):
                 ),
             ]
         if across == "classes":
-            best = self._probs[image].topk(min(self._top, len(self.model.labels))).indices.tolist()
+            best = self._values[image].topk(min(self._top, len(self.model.labels))).indices.tolist()
             chosen = class_of(image)
             classes = best if chosen in best else [*best, chosen]
-            return [
-                Column(self.model.labels[index], probability(image, index), image, index) for index in classes
-            ]
+            return [Column(self.model.labels[index], value(image, index), image, index) for index in classes]
         made = []
         for number in range(len(self._x)):
             target = class_of(number)
-            words = f"{self.model.labels[target]} {probability(number, target)}"
+            words = f"{self.model.labels[target]} {value(number, target)}"
             made.append(Column(self._name(number), words, number, target))
         return made
 
@@ -331,10 +345,10 @@ class AttributionExplorer(Panel):
         def on_start() -> None:
             nonlocal board
             if again:
+                self._look()
                 self._cells = {}
             board = self._make_board()
             self._show_controls()
-            self.run_bar.begin()
             self._draw(board)
 
         def on_snapshot(run: Run[str]) -> None:
@@ -344,41 +358,35 @@ class AttributionExplorer(Panel):
         def on_end(status: Status, error: BaseException | None) -> None:
             board.computing = None
             self._draw(board)
-            self.run_bar.label = "Compute again" if status == "done" else "Go on"
-            self.run_bar.end(status, error)
+            self.run_bar.label = "Compute again" if status in ("done", "error") else "Go on"
 
-        self._worker.submit(
-            lambda: self._run(board), on_start=on_start, on_snapshot=on_snapshot, on_end=on_end
+        self._submit(
+            lambda: self._run(board),
+            on_start=on_start,
+            on_snapshot=on_snapshot,
+            on_end=on_end,
+            message=lambda: _refusals(board),
         )
 
     def _run(self, board: Board) -> Run[str]:
-        x = self._x
+        x, silent = self._x, self._silent
 
         def steps() -> Iterator[str]:
             # What is on the screen and under the hand changes meanwhile.
             while (key := board.next((self.view.row, self.view.column), self.view.seen)) is not None:
                 board.computing = key
                 yield self._methods[key.method].title
-                board.cells[key] = compute_cell(self.model, x, self._methods, key)
+                if key.image in silent:
+                    board.cells[key] = MapCell("failed", note=silent[key.image])
+                else:
+                    board.cells[key] = compute_cell(self.model, x, self._methods, key)
                 board.computing = None
             yield ""
+            failed = board.failed()
+            if failed and not board.done():
+                raise ValueError(failed[0].note)
 
         return Run(steps(), total=len(board.missing()) + 1, name="attribution")
-
-    def cancel(self) -> None:
-        """Stop; what is computed stays."""
-        self._worker.cancel()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Block until nothing is computed any more; False if that took longer than ``timeout`` seconds."""
-        return self._worker.wait(timeout)
-
-    def close(self) -> None:
-        """Stop, and close every part."""
-        self._worker.cancel()
-        for part in self._parts:
-            part.close()
-        super().close()
 
     # -- drawing --------------------------------------------------------------------------------------------
 
@@ -400,3 +408,9 @@ class AttributionExplorer(Panel):
         several = len(self._x) > 1
         self.layer_slider.layout.display = None if layered and across != "layers" else "none"
         self.image_picker.layout.display = None if several and across != "images" else "none"
+
+
+def _refusals(board: Board) -> str:
+    """What the run bar says of cells that failed; why stands in each."""
+    failed = len(board.failed())
+    return f"done, {failed} of {failed + len(board.done())} maps failed" if failed else ""

@@ -75,6 +75,18 @@ class Board:
 
         return min(missing, key=order, default=None)
 
+    def done(self) -> list[MapCell]:
+        """The maps that are there."""
+        return [cell for cell in self._made() if cell.state == "done"]
+
+    def failed(self) -> list[MapCell]:
+        """The cells that say why there is no map."""
+        return [cell for cell in self._made() if cell.state == "failed"]
+
+    def _made(self) -> list[MapCell]:
+        keys = dict.fromkeys(key for row in self.keys for key in row if key in self.cells)
+        return [self.cells[key] for key in keys if key is not None]
+
     def shown(self) -> Iterator[list[MapCell]]:
         """The cells, row by row."""
         for row in self.keys:

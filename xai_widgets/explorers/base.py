@@ -13,16 +13,18 @@ from traitlets import Int, TraitError, validate
 from traitlets import link as link_in_python
 
 from xai_widgets.attribution import METHODS, Method, as_method
-from xai_widgets.explorers.panel import Panel
+from xai_widgets.explorers.computing import Computing
 from xai_widgets.model import ImageModel, Target, check_model
-from xai_widgets.run import Worker
+from xai_widgets.run import Run, Worker
+from xai_widgets.validation import check_finite
 from xai_widgets.views import ClassPicker, RunBar, View
+from xai_widgets.views.shown import lay_out
 
 #: A registered name, a method, or your own explainer, with a title if it is a pair.
 MethodLike = str | Method | Callable[..., Any] | tuple[str, Callable[..., Any]]
 
 
-class Explorer(Panel):
+class Explorer(Computing):
     """One network, one image and one class, about which something is computed in the background.
 
     A subclass makes its views after ``super().__init__`` and ends its constructor with :meth:`_join`; it computes in
@@ -40,29 +42,29 @@ class Explorer(Panel):
     _asking: ClassVar[tuple[str, ...]] = ("class_picker", "run_bar")
 
     target = Int(0, help="The class.")
-    _parts: tuple[View, ...]
 
     def __init__(self, model: ImageModel, image: Any, *, target: Target = None, **kwargs: Any) -> None:
         # First of all: a constructor that raises is closed too.
-        self._worker, self._parts = Worker(), ()
+        self._worker = Worker()
         check_model(model)
         self.model = model
         self._x = one_image(model, image)
-        index = int(model.targets(target, self._x)[0])
+        self._scores = model.scores(self._x)
+        index = self._best() if target is None else int(model.targets(target, self._x)[0])
         self.class_picker = ClassPicker(labels=model.labels, target=index)
         self.run_bar = RunBar()
         super().__init__(**kwargs)
         self.target = index
 
-    def _join(self, children: Sequence[Any], parts: Sequence[View]) -> None:
-        """Show the children, and join class and run bar to the computation; the parts are closed with the explorer."""
+    def _join(self, children: Sequence[Any]) -> None:
+        """Show the children, which are closed with the explorer, and join class and run bar to the computation."""
+        self._adopt(*children)
         self.children = list(children)
-        self._parts = (self.class_picker, self.run_bar, *parts)
         link_in_python((self, "target"), (self.class_picker, "target"))
-        self.class_picker.hints = self.model.probs(self._x)[0].tolist()
+        self._show_hints()
         self._show_image()
         self.observe(lambda _change: self.compute(), "target")
-        self.run_bar.on_run(lambda _bar: self.compute(again=True))
+        self.run_bar.on_run(lambda _bar: self._compute_again())
         self.run_bar.on_cancel(lambda _bar: self.cancel())
 
     @validate("target")
@@ -77,17 +79,48 @@ class Explorer(Panel):
     @image.setter
     def image(self, image: Any) -> None:
         x = one_image(self.model, image)
+        scores = self.model.scores(x)
         # Stopped first: a run of the old image must not draw on the new one.
-        self._worker.cancel()
-        self._x = x
+        self.cancel()
+        self._x, self._scores = x, scores
         self._forget()
-        index = int(self.model.targets(None, x)[0])
-        self.class_picker.hints = self.model.probs(x)[0].tolist()
+        self._show_hints()
         self._show_image()
-        if index != self.target:
-            self.target = index
+        if self._best() != self.target:
+            self.target = self._best()
         else:
             self.compute()
+
+    def _best(self) -> int:
+        """The predicted class."""
+        return int(self._scores[0].argmax())
+
+    def _values(self) -> NDArray[np.float32]:
+        """The probability of each class for the image, or its score where the network has no probabilities."""
+        values: NDArray[np.float32] = self.model.probabilities(self._scores)[0].float().cpu().numpy()
+        return values
+
+    def _show_hints(self) -> None:
+        self.class_picker.hints = self._values().tolist()
+
+    def _compute_again(self) -> None:
+        """Compute for a network that may have been trained further."""
+        self._scores = self.model.scores(self._x)
+        self._show_hints()
+        self.compute(again=True)
+
+    def _submit(self, make_run: Callable[[], Run[Any]], **callbacks: Any) -> None:
+        """Compute, unless the network says nothing about the image; see :meth:`Computing._submit`."""
+
+        def checked() -> Run[Any]:
+            scores = self._scores
+            # What was no number may be one since.
+            check_finite(
+                scores if bool(scores.isfinite().all()) else self.model.scores(self._x), self.model.name
+            )
+            return make_run()
+
+        super()._submit(checked, **callbacks)
 
     def _forget(self) -> None:
         """Drop what was computed for the image before."""
@@ -106,21 +139,6 @@ class Explorer(Panel):
         """
         raise NotImplementedError
 
-    def cancel(self) -> None:
-        """Stop; what is computed stays."""
-        self._worker.cancel()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Block until nothing is computed any more; False if that took longer than ``timeout`` seconds."""
-        return self._worker.wait(timeout)
-
-    def close(self) -> None:
-        """Stop, and close every part."""
-        self._worker.cancel()
-        for part in self._parts:
-            part.close()
-        super().close()
-
 
 def row_layout() -> Layout:
     """A row that breaks where the column is narrow."""
@@ -130,7 +148,7 @@ def row_layout() -> Layout:
 def stretch(*parts: tuple[View, str]) -> None:
     """Give views their share of such a row, as in ``(view, "2 1 240px")``."""
     for part, flex in parts:
-        part.layout = Layout(flex=flex, min_width="0", margin="0")
+        lay_out(part, flex=flex, min_width="0", margin="0")
 
 
 def existing_class(model: ImageModel, value: Any) -> int:
@@ -147,6 +165,11 @@ def one_image(model: ImageModel, image: Any) -> Tensor:
     if len(x) != 1:
         raise ValueError(f"{len(x)} images were given, wanted one; make one explorer for each")
     return x
+
+
+def score_name(model: ImageModel) -> str:
+    """Return what the outputs of the network are called on an axis."""
+    return f"score before {model.activation}" if model.activation else model.value_name
 
 
 def picture(x: Tensor) -> NDArray[np.uint8]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -12,13 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xai_widgets.attribution import as_method
+from xai_widgets.errors import sentence_of
 from xai_widgets.explorers.base import Explorer, MethodLike, picture, row_layout, stretch
+from xai_widgets.explorers.computing import wait_for
+from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.metrics import at_size
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation.areas import AreaSettings, cut
 from xai_widgets.perturbation.extremal import Extremal, extremal
 from xai_widgets.perturbation.perturb import SIGMA, gaussian_blur
 from xai_widgets.run import Run, Status, Worker
+from xai_widgets.validation import check_finite
 from xai_widgets.views import BrushView, ScoresView
 
 #: What painted pixels become; the last one depends on what is painted.
@@ -26,6 +30,15 @@ FILLS = ("blur", "grey", "noise", "inpaint")
 
 #: How many classes the bars show.
 TOP = 5
+
+
+class _Seen(NamedTuple):
+    """The probabilities (or scores) of all classes, the fill (1, C, H, W) and its number, and the class."""
+
+    values: Tensor
+    fill: Tensor
+    chosen: int
+    target: int
 
 
 class PerturbationBrush(Explorer):
@@ -78,6 +91,7 @@ class PerturbationBrush(Explorer):
 
     _asking: ClassVar[tuple[str, ...]] = (*Explorer._asking, "brush")
 
+    @closed_on_error
     def __init__(
         self,
         model: ImageModel,
@@ -92,7 +106,6 @@ class PerturbationBrush(Explorer):
     ) -> None:
         # The scorer is there before the constructor can raise, as it is closed then.
         self._scorer = Worker()
-        self._asked: tuple[NDArray[np.uint8] | None, int, Tensor, int] | None = None
         super().__init__(model, image, target=target, **kwargs)
         self._settings, self._seed = settings, seed
         self.brush = BrushView(fill_names=list(FILLS), title="Paint over the image")
@@ -100,9 +113,7 @@ class PerturbationBrush(Explorer):
         self.run_bar.label = "Ask the optimiser"
         stretch((self.class_picker, "1 1 220px"), (self.brush, "0 1 400px"), (self.scores, "1 1 260px"))
         views = HBox([self.brush, self.scores], layout=row_layout())
-        self._join(
-            [HBox([self.class_picker], layout=row_layout()), self.run_bar, views], (self.brush, self.scores)
-        )
+        self._join([HBox([self.class_picker], layout=row_layout()), self.run_bar, views])
         self.brush.observe(lambda _change: self._score(), ["mask", "fill"])
         # The hand and the optimiser are not to paint at once.
         self.brush.observe(lambda _change: self.cancel(), "stroke")
@@ -133,6 +144,17 @@ class PerturbationBrush(Explorer):
         binary = bool(((saliency == 0) | (saliency == 1)).all())
         self.brush.mask = (saliency if binary else cut(saliency[None], [area])[0])[0]
 
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until the optimiser has ended and the scores are those of what is painted.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            False is returned if it took longer, in seconds.
+        """
+        # What the optimiser paints is scored after it.
+        return wait_for(timeout, self._worker, self._scorer)
+
     def close(self) -> None:
         """Stop, and close every part."""
         self._scorer.cancel()
@@ -146,7 +168,7 @@ class PerturbationBrush(Explorer):
             self.brush.mask = None
             self.brush.image = picture(self._x[0])
             self.brush.fills = picture(torch.stack([self._fill(name, None)[0] for name in FILLS]))
-        self.scores.reference = self.model.probs(self._x)[0]
+        self.scores.reference = self._values()
         self._score()
 
     def _fill(self, name: str, mask: Tensor | None) -> Tensor:
@@ -165,50 +187,52 @@ class PerturbationBrush(Explorer):
 
     def _score(self) -> None:
         """Ask the network what it sees now, after the pass under way, if there is one."""
-        self._asked = self.brush.mask, min(self.brush.fill, len(FILLS) - 1), self._x, self.target
-        # A pass that ends just now sees that something is asked.
-        if self._scorer.status != "running":
-            self._answer()
 
-    def _answer(self) -> None:
-        """Put the newest of what was asked to the network."""
-        asked, self._asked = self._asked, None
-        if asked is None:
+        def make_run() -> Run[_Seen]:
+            # Read when its turn comes: what the hand has painted since then needs no pass of its own.
+            x, painted, index = self._x, self.brush.mask, min(self.brush.fill, len(FILLS) - 1)
+            if painted is not None and painted.shape != x.shape[2:]:
+                # Of an image of another size, that was just replaced.
+                painted = None
+            return Run(self._steps(painted, index, x, self.target), total=1, name="scores")
+
+        # Each change asks after itself, so the last scores are those of the last mask.
+        self._scorer.submit(make_run, on_snapshot=self._show_scores, on_end=self._scored, replace=False)
+
+    def _steps(
+        self, painted: NDArray[np.uint8] | None, index: int, x: Tensor, target: int
+    ) -> Iterator[_Seen]:
+        mask = torch.zeros(x.shape[2:]) if painted is None else torch.from_numpy(painted / np.float32(255))
+        mask = mask.to(x.device)
+        fill = self._fill(FILLS[index], mask)
+        scores = check_finite(self.model(torch.lerp(x, fill, mask)), self.model.name)
+        yield _Seen(self.model.probabilities(scores)[0], fill, index, target)
+
+    def _show_scores(self, run: Run[_Seen]) -> None:
+        assert run.latest is not None
+        values, fill, index, target = run.latest
+        if FILLS[index] == "inpaint" and self.brush.fills is not None:
+            # The browser is to show what the network saw.
+            fills = self.brush.fills.copy()
+            fills[index] = picture(fill[0])
+            self.brush.fills = fills
+        best = values.topk(min(TOP, len(values)))
+        with self.scores.hold_sync():
+            self.scores.target = target
+            self.scores.indices = best.indices.view(1, 1, 1, -1).expand(1, 2, 1, -1).int()
+            self.scores.values = best.values.view(1, 1, 1, -1).expand(1, 2, 1, -1)
+            self.scores.target_values = values[target].view(1, 1, 1).expand(1, 2, 1)
+
+    def _scored(self, _status: Status, error: BaseException | None) -> None:
+        if error is None:
             return
-        painted, index, x, target = asked
-
-        def steps() -> Iterator[tuple[Tensor, Tensor]]:
-            mask = (
-                torch.zeros(x.shape[2:]) if painted is None else torch.from_numpy(painted / np.float32(255))
-            )
-            mask = mask.to(x.device)
-            fill = self._fill(FILLS[index], mask)
-            yield self.model.probs(torch.lerp(x, fill, mask))[0], fill
-
-        def on_snapshot(run: Run[tuple[Tensor, Tensor]]) -> None:
-            assert run.latest is not None
-            probs, fill = run.latest
-            if FILLS[index] == "inpaint" and self.brush.fills is not None:
-                # The browser is to show what the network saw.
-                fills = self.brush.fills.copy()
-                fills[index] = picture(fill[0])
-                self.brush.fills = fills
-            best = probs.topk(min(TOP, len(probs)))
-            with self.scores.hold_sync():
-                self.scores.target = target
-                self.scores.indices = best.indices.view(1, 1, 1, -1).expand(1, 2, 1, -1).int()
-                self.scores.values = best.values.view(1, 1, 1, -1).expand(1, 2, 1, -1)
-                self.scores.target_values = probs[target].view(1, 1, 1).expand(1, 2, 1)
-
-        self._scorer.submit(
-            lambda: Run(steps(), total=1, name="scores"), on_snapshot=on_snapshot, on_end=self._answered
-        )
-
-    def _answered(self, status: Status, error: BaseException | None) -> None:
-        if error is not None:
-            self.run_bar.error = str(error) or type(error).__name__
-        if status != "cancelled":
-            self._answer()
+        with self.scores.hold_sync():
+            # The scores of another mask are none of this one.
+            self.scores.indices = self.scores.values = self.scores.target_values = None
+        if self._worker.status == "running":
+            self.run_bar.error = sentence_of(error)
+        else:
+            self.run_bar.end("error", error)
 
     # -- the optimiser --------------------------------------------------------------------------------------
 
@@ -233,7 +257,6 @@ class PerturbationBrush(Explorer):
         x, target = self._x, self.target
 
         def on_start() -> None:
-            self.run_bar.begin()
             self.brush.step += 1
             self.brush.fill = FILLS.index("blur")
 
@@ -244,13 +267,12 @@ class PerturbationBrush(Explorer):
             if self.brush.mask is None or (found * 255 != self.brush.mask).any():
                 self.brush.mask = found
 
-        self._worker.submit(
+        self._submit(
             lambda: extremal(
                 self.model, x, target, areas=[area], variant="delete", start=mask, settings=self._settings
             ),
             on_start=on_start,
             on_snapshot=on_snapshot,
-            on_end=self.run_bar.end,
         )
 
 

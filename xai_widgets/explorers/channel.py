@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from ipywidgets import HBox, Layout, VBox
 
-from xai_widgets.explorers.base import picture, row_layout, stretch
+from xai_widgets.explorers.base import picture, row_layout, score_name, stretch
+from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.search import SearchExplorer, dropdown, spatial_layers
 from xai_widgets.features import TopActivations, effective_receptive_field, top_activations
 from xai_widgets.model import ImageModel, Target
@@ -21,6 +22,7 @@ from xai_widgets.perturbation.channel import ChannelExtremal, channel_extremal, 
 from xai_widgets.perturbation.objective import Variant
 from xai_widgets.run import Run
 from xai_widgets.views import CurveView, GalleryView, HeatmapView, ScoresView, SliderView, link
+from xai_widgets.views.shown import lay_out
 
 #: How many classes the bars show.
 TOP = 5
@@ -110,6 +112,7 @@ class ChannelExplorer(SearchExplorer):
 
     _asking: ClassVar[tuple[str, ...]] = (*SearchExplorer._asking, "variant_picker", "layer_picker")
 
+    @closed_on_error
     def __init__(
         self,
         model: ImageModel,
@@ -155,7 +158,7 @@ class ChannelExplorer(SearchExplorer):
         )
         self.curves = CurveView(
             x_label="number of channels",
-            y_label="score before softmax",
+            y_label=score_name(model),
             x_scale="log",
             game="insertion",
             height=240,
@@ -175,14 +178,13 @@ class ChannelExplorer(SearchExplorer):
         link((self.slider, "frame"), (self.heatmap, "frame"), (self.gallery, "stop"))
         for picker in (self.variant_picker, self.layer_picker):
             picker.observe(lambda _change: self.compute(), "value")
-        self._join(self._layout(), (self.slider, self.heatmap, self.curves, self.scores, self.gallery))
+        self._join(self._layout())
         if start:
             self.compute()
 
     def _layout(self) -> list[Any]:
         stretch((self.class_picker, "1 1 220px"), (self.curves, "3 1 320px"), (self.scores, "1 1 200px"))
-        for view in (self.heatmap, self.slider, self.gallery):
-            view.layout = Layout(width="100%", min_width="0", margin="0")
+        lay_out(self.heatmap, self.slider, self.gallery, width="100%", min_width="0", margin="0")
         measures = HBox([self.curves, self.scores], layout=row_layout())
         left, right = (
             VBox(parts, layout=Layout(flex=flex, min_width="0", overflow="hidden", grid_gap="8px"))
@@ -203,7 +205,7 @@ class ChannelExplorer(SearchExplorer):
 
     def _show_image(self) -> None:
         self.heatmap.image = picture(self._x[0])
-        self.scores.reference = self.model.probs(self._x)[0].cpu().numpy()
+        self.scores.reference = self._values()
 
     # -- the computation ------------------------------------------------------------------------------------
 
@@ -314,7 +316,7 @@ class ChannelExplorer(SearchExplorer):
                 {"y": perturbed, "label": "none"},
             ]
             self.curves.marks = [] if math.isnan(best) else [{"x": best, "label": f"a* = {best:.0f}"}]
-        probs = result.class_scores[0].flip(1).movedim(1, 0).softmax(-1)
+        probs = self.model.probabilities(result.class_scores[0].flip(1).movedim(1, 0))
         top = probs.topk(min(TOP, probs.shape[-1]), dim=-1)
         with self.scores.hold_sync():
             self.scores.target = key.target

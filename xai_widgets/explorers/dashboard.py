@@ -10,16 +10,17 @@ from ipywidgets import HTML, Box, HBox, Layout, Tab
 from torch import Tensor
 from traitlets import Int, TraitError, Unicode, validate
 
-from xai_widgets.errors import unknown
+from xai_widgets.errors import sentence_of, unknown
 from xai_widgets.explorers.attribution import AttributionExplorer
 from xai_widgets.explorers.base import Explorer, existing_class, picture, row_layout, stretch
 from xai_widgets.explorers.brush import PerturbationBrush
 from xai_widgets.explorers.channel import ChannelExplorer
+from xai_widgets.explorers.computing import wait_for
 from xai_widgets.explorers.deletion import DeletionExplorer
 from xai_widgets.explorers.extremal import ExtremalExplorer
 from xai_widgets.explorers.inverse import InverseExplorer
 from xai_widgets.explorers.joining import link
-from xai_widgets.explorers.panel import Panel
+from xai_widgets.explorers.panel import Panel, closed_on_error, with_companions
 from xai_widgets.explorers.search import dropdown, spatial_layers
 from xai_widgets.explorers.similarity import SimilarityExplorer
 from xai_widgets.model import ImageModel, Target, check_model
@@ -98,6 +99,7 @@ class Dashboard(Panel):
     #: Choices that explorers draw anew for; the colours and the place are joined in the browser.
     _asking = ("image_picker", "class_picker", "layer_picker")
 
+    @closed_on_error
     def __init__(
         self,
         model: ImageModel,
@@ -112,7 +114,6 @@ class Dashboard(Panel):
     ) -> None:
         # First of all: a constructor that raises is closed too.
         self.made: dict[str, Any] = {}
-        self._parts: tuple[View, ...] = ()
         check_model(model)
         chosen = list(EXPLORERS) if explorers is None else list(explorers)
         for name in [*chosen, *(options or {})]:
@@ -126,7 +127,7 @@ class Dashboard(Panel):
         if layer is not None and layer not in self._layers:
             raise ValueError(unknown("layer with places", layer, self._layers))
         super().__init__(**kwargs)
-        self._predicted = int(model.targets(None, self._x[:1])[0])
+        self._predicted = int(model.scores(self._x[:1])[0].argmax())
         self.target = self._predicted if target is None else int(model.targets(target, self._x[:1])[0])
         self.layer = layer or (self._layers[-1] if self._layers else "")
         self._make_controls()
@@ -140,8 +141,7 @@ class Dashboard(Panel):
             pictures=picture(self._x), captions=self._names, frame=0, size=THUMBNAIL, title="Image"
         )
         self.class_picker = ClassPicker(labels=self.model.labels, target=self.target)
-        self.class_picker.hints = self.model.probs(self._x[:1])[0].tolist()
-        self._parts = (self.image_picker, self.class_picker)
+        self._show_hints()
         self.layer_picker = dropdown("layer", self._layers or [""], self.layer)
         self.image_picker.observe(lambda change: self._on_image(change["new"]), "frame")
         self.class_picker.observe(lambda change: setattr(self, "target", change["new"]), "target")
@@ -162,6 +162,7 @@ class Dashboard(Panel):
         row = HBox([self.class_picker, self.layer_picker], layout=row_layout())
         row.layout.align_items = "center"
         self.children = [self.image_picker, row, self.tabs]
+        self._adopt(self.image_picker, row, self.tabs)
 
     # -- what is shared -------------------------------------------------------------------------------------
 
@@ -195,9 +196,15 @@ class Dashboard(Panel):
 
     def _on_frame(self, number: int) -> None:
         self.image_picker.frame = number
-        self.class_picker.hints = self.model.probs(self.image)[0].tolist()
-        self._predicted = self.target = int(self.model.targets(None, self.image)[0])
+        self._predicted = self._show_hints()
+        self.target = self._predicted
         self._on_choice()
+
+    def _show_hints(self) -> int:
+        """Show the probabilities of the image; the predicted class."""
+        values = self.model.probabilities(self.model.scores(self.image))[0]
+        self.class_picker.hints = values.tolist()
+        return int(values.argmax())
 
     def _on_choice(self) -> None:
         self.class_picker.target = self.target
@@ -209,7 +216,14 @@ class Dashboard(Panel):
             if name == shown:
                 self._bring(name)
             else:
-                self._pages[name].children = [_words(EXPLORERS[name][1])]
+                self._fill(name, _words(EXPLORERS[name][1]))
+
+    def _fill(self, name: str, content: Any) -> None:
+        """Show something in a tab; the words that stood there are gone for good."""
+        before, self._pages[name].children = self._pages[name].children, [content]
+        for one in with_companions(before):
+            if one is not content and one not in self.made.values():
+                one.close()
 
     # -- the explorers --------------------------------------------------------------------------------------
 
@@ -231,16 +245,18 @@ class Dashboard(Panel):
         if name not in self.made:
             try:
                 made = getattr(self, f"_make_{name}")(**self._options.get(name, {}))
-            except (ValueError, TypeError) as error:
-                self._pages[name].children = [_words(f"{EXPLORERS[name][0]}: {error}.")]
+            except Exception as error:  # an explorer that is none for this network takes no other with it
+                self._refuse(name, error)
                 return None
             self.made[name] = made
             made.layout.width = "100%"
             self._share(made)
         self._bring(name)
-        self._pages[name].children = [self.made[name]]
         self.tabs.selected_index = list(self._pages).index(name)
         return self.made[name]
+
+    def _refuse(self, name: str, error: Exception) -> None:
+        self._fill(name, _words(f"{EXPLORERS[name][0]}: {sentence_of(error).rstrip('.')}."))
 
     def _share(self, made: Any) -> None:
         """Join an explorer with those that are there."""
@@ -273,8 +289,15 @@ class Dashboard(Panel):
             self.layer = name
 
     def _bring(self, name: str) -> None:
-        """Bring an explorer to the image, the class and the layer."""
-        made = self.made[name]
+        """Bring an explorer to the image, the class and the layer, and show it."""
+        try:
+            self._set(self.made[name])
+        except Exception as error:  # such as an image that its method does not take
+            self._refuse(name, error)
+        else:
+            self._fill(name, self.made[name])
+
+    def _set(self, made: Any) -> None:
         if isinstance(made, AttributionExplorer):
             made.image_picker.frame = self.frame
             # As long as nothing else is chosen each image has its own class.
@@ -324,14 +347,15 @@ class Dashboard(Panel):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until no explorer computes any more; False if one took longer than ``timeout`` seconds."""
-        return all(made.wait(timeout) for made in self.made.values())
+        return wait_for(timeout, *list(self.made.values()))
 
     def close(self) -> None:
         """Stop, and close every explorer."""
         for made in self.made.values():
             made.close()
-        for part in self._parts:
-            part.close()
+        for page in getattr(self, "_pages", {}).values():
+            self._adopt(*page.children)
+        self.made = {}
         super().close()
 
 

@@ -10,10 +10,11 @@ from typing import Any, ClassVar, get_args
 import numpy as np
 import torch
 import torch.nn.functional as F
-from ipywidgets import HBox, Layout
+from ipywidgets import HBox
 from numpy.typing import NDArray
 
-from xai_widgets.explorers.base import picture, row_layout, stretch
+from xai_widgets.explorers.base import picture, row_layout, score_name, stretch
+from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.search import SearchExplorer, dropdown, spatial_layers
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation.areas import AreaSettings, counts_of
@@ -21,6 +22,7 @@ from xai_widgets.perturbation.extremal import Extremal, Variant, extremal
 from xai_widgets.perturbation.perturb import Perturbation, perturb, pyramid
 from xai_widgets.run import Run
 from xai_widgets.views import CurveView, GalleryView, MaskView, ScoresView, link
+from xai_widgets.views.shown import lay_out
 
 #: Dense where most networks make up their mind.
 AREAS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8)
@@ -114,6 +116,7 @@ class ExtremalExplorer(SearchExplorer):
         "layer_picker",
     )
 
+    @closed_on_error
     def __init__(
         self,
         model: ImageModel,
@@ -144,7 +147,7 @@ class ExtremalExplorer(SearchExplorer):
         self.layer_picker = dropdown("in", (IMAGE, *layers), layer or IMAGE)
         self.mask = MaskView(width=400, area=0.1)
         self.curves = CurveView(
-            x_label="area", y_label="score before softmax", fraction=0.1, game="insertion", height=240
+            x_label="area", y_label=score_name(model), fraction=0.1, game="insertion", height=240
         )
         self.scores = ScoresView(
             labels=model.labels,
@@ -160,7 +163,7 @@ class ExtremalExplorer(SearchExplorer):
         link((self.strip, "frame"), (self.mask, "frame"))
         for picker in (self.variant_picker, self.perturbation_picker, self.layer_picker):
             picker.observe(lambda _change: self.compute(), "value")
-        self._join(self._layout(), (self.mask, self.curves, self.scores, self.strip))
+        self._join(self._layout())
         if start:
             self.compute()
 
@@ -169,7 +172,7 @@ class ExtremalExplorer(SearchExplorer):
             (self.class_picker, "1 1 220px"), (self.mask, "2 1 260px"),
             (self.curves, "3 1 320px"), (self.scores, "1 1 200px"),
         )  # fmt: skip
-        self.strip.layout = Layout(width="100%", min_width="0", margin="0")
+        lay_out(self.strip, width="100%", min_width="0", margin="0")
         choices = [self.class_picker, self.variant_picker, self.perturbation_picker, self.layer_picker]
         return [
             HBox(choices, layout=row_layout()),
@@ -179,7 +182,7 @@ class ExtremalExplorer(SearchExplorer):
         ]
 
     def _show_image(self) -> None:
-        self.scores.reference = self.model.probs(self._x)[0].cpu().numpy()
+        self.scores.reference = self._values()
 
     # -- the computation ------------------------------------------------------------------------------------
 
@@ -294,7 +297,7 @@ class ExtremalExplorer(SearchExplorer):
         scores = result.class_scores[0, inner]
         deleted = torch.cat([high, scores[:, 1], low])
         preserved = torch.cat([low, scores[:, 0], high])
-        probs = torch.stack([deleted, preserved]).softmax(-1)
+        probs = self.model.probabilities(torch.stack([deleted, preserved]))
         best = probs.topk(min(TOP, probs.shape[-1]), dim=-1)
         with self.scores.hold_sync():
             self.scores.target = key.target

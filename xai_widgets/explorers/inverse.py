@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xai_widgets.explorers.base import MethodLike, methods_by_name, picture, row_layout, stretch
+from xai_widgets.explorers.computing import refusals
 from xai_widgets.explorers.inverses import InverseResult, inverses
+from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.search import SearchExplorer, dropdown
 from xai_widgets.inverse import Inverted, LayerWise, SolverSettings
 from xai_widgets.inverse.chain import Chain
@@ -23,6 +25,7 @@ from xai_widgets.inverse.layer_wise import Regularizer, check_lambda
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.run import Run
 from xai_widgets.views import CurveView, HeatmapView, ScoresView, SliderView, link
+from xai_widgets.views.shown import lay_out
 
 #: lambda: finest where the inverse gets simple and keeps the class, and on to where a network may lose it.
 LAMBDAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 1.0, 1.5)
@@ -129,6 +132,7 @@ class InverseExplorer(SearchExplorer):
 
     _asking: ClassVar[tuple[str, ...]] = (*SearchExplorer._asking, "regularizer_picker")
 
+    @closed_on_error
     def __init__(
         self,
         model: ImageModel,
@@ -166,7 +170,7 @@ class InverseExplorer(SearchExplorer):
         )
         self.curves = CurveView(
             x_label="what is kept of the image: mean α",
-            y_label="probability of the class",
+            y_label=f"{model.value_name} of the class",
             height=280,
             title="Output reconstruction over input simplicity",
         )
@@ -176,7 +180,7 @@ class InverseExplorer(SearchExplorer):
         self._draw_depth(self._shown, self._shown)
         self._link()
         self.regularizer_picker.observe(lambda _change: self.compute(), "value")
-        self._join(self._layout(), (self.slider, self.depth, self.curves, self.scores, *self._pictures()))
+        self._join(self._layout())
         if start:
             self.compute()
 
@@ -200,8 +204,7 @@ class InverseExplorer(SearchExplorer):
             *((view, "1 1 88px") for view in (self.image_view, self.inverse_view, self.operation_view)),
             *((view, "1 1 130px") for view in (self.layer_map, self.operation_map)),
         )
-        for view in (self.slider, self.depth, self.curves, self.scores):
-            view.layout = Layout(width="100%", min_width="0", margin="0")
+        lay_out(self.slider, self.depth, self.curves, self.scores, width="100%", min_width="0", margin="0")
         # Titles may take two lines: the pictures stand side by side all the same.
         images = HBox([self.image_view, self.inverse_view, self.operation_view], layout=row_layout())
         maps = HBox([self.layer_map, self.operation_map], layout=row_layout())
@@ -242,7 +245,7 @@ class InverseExplorer(SearchExplorer):
         image = picture(self._x[0])
         for view in (self.image_view, self.layer_map, self.operation_map):
             view.image = image
-        self.scores.reference = self.model.probs(self._x)[0].cpu().numpy()
+        self.scores.reference = self._values()
 
     # -- the computation ------------------------------------------------------------------------------------
 
@@ -253,7 +256,10 @@ class InverseExplorer(SearchExplorer):
         for words, inverse in (("layer-wise", result.layer_wise), ("operation-wise", result.operation_wise)):
             if inverse is not None and inverse.output is None:
                 return f"{words}: {len(inverse.units)} of {self._count} units"
-        return f"other methods: {len(result.points)} of {len(self._methods)}"
+        return f"other methods: {len(result.points) + len(result.refused)} of {len(self._methods)}"
+
+    def _refusals(self, result: InverseResult) -> str:
+        return refusals(dict(result.refused))
 
     def _label(self, result: InverseResult) -> str:
         return "Compute again" if result.whole else "Go on"
@@ -313,7 +319,7 @@ class InverseExplorer(SearchExplorer):
             self.scores.values = self.scores.indices = self.scores.target_values = None
             return
         self.inverse_view.images = picture(layers.x[0])
-        probs = layers.output[0].softmax(-1)
+        probs = self.model.probabilities(layers.output[0])
         best = probs.topk(min(TOP, probs.shape[-1]), dim=-1)
         with self.scores.hold_sync():
             self.scores.target = key.target
@@ -364,8 +370,11 @@ class InverseExplorer(SearchExplorer):
             points.insert(0, ("operation-wise", kept, probability))
         stops = _distinct(layers.mean_alpha[0].cpu().numpy())
         places = np.array([place for _, place, _ in points], dtype=np.float32)
+        refused = [f"{title}: {reason}" for title, reason in result.refused]
+        notes = {title: [words] for title, words in result.notes}
         x = np.unique(np.concatenate([stops, places]))
-        y = np.full((1 + len(points), len(x)), np.nan, dtype=np.float32)
+        # What was refused has a row of its own in the legend, without a point.
+        y = np.full((1 + len(points) + len(refused), len(x)), np.nan, dtype=np.float32)
         y[0, np.searchsorted(x, stops)] = layers.probability[0].cpu().numpy()
         for row, (place, (_, _, probability)) in enumerate(zip(places, points, strict=True), start=1):
             y[row, np.searchsorted(x, place)] = probability
@@ -376,9 +385,13 @@ class InverseExplorer(SearchExplorer):
             self.curves.series = [
                 {"label": "layer-wise, over λ", "note": "the cursor is at the chosen λ"},
                 *(
-                    {"label": title, "note": f"α {place:.2f}, p {value:.2f}"}
+                    {
+                        "label": title,
+                        "note": "; ".join([f"α {place:.2f}, p {value:.2f}", *notes.get(title, [])]),
+                    }
                     for title, place, value in points
                 ),
+                *({"label": words} for words in refused),
             ]
             self.curves.marks = [] if last < 0 else [{"x": stops[last], "label": label}]
         with self.slider.hold_sync():

@@ -9,6 +9,7 @@ from typing import TypeVar
 from torch import Tensor
 
 from xai_widgets.attribution import Method
+from xai_widgets.errors import collecting, sentence_of
 from xai_widgets.inverse import (
     Inverted,
     LayerWise,
@@ -21,6 +22,9 @@ from xai_widgets.inverse import (
 from xai_widgets.inverse.layer_wise import Regularizer
 from xai_widgets.model import ImageModel
 from xai_widgets.run import Run
+
+#: What the inverses are called where one is refused.
+INVERSES = ("layer-wise", "operation-wise")
 
 AnyInverse = TypeVar("AnyInverse", bound=Inverted)
 
@@ -37,6 +41,10 @@ class InverseResult:
         The other inverse, as far as it has come; None before it begins.
     points : tuple of (str, float, float)
         Of other methods the title, mean(alpha), and the probability of the class for alpha x.
+    refused : tuple of (str, str)
+        The title of each inverse or method that could not be computed, and why.
+    notes : tuple of (str, str)
+        The title of each method that warned, and of what.
     whole : bool
         Whether there is nothing left to compute.
     """
@@ -44,6 +52,8 @@ class InverseResult:
     layer_wise: LayerWise | None = None
     operation_wise: OperationWise | None = None
     points: tuple[tuple[str, float, float], ...] = ()
+    refused: tuple[tuple[str, str], ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
     whole: bool = False
 
 
@@ -94,22 +104,45 @@ def inverses(
     operations = operation_wise(model, x, target, settings=settings, batch_size=batch_size)
 
     def play() -> Iterator[InverseResult]:
-        latest = first
-        for layer in _unless_done(latest.layer_wise, layers):
-            latest = replace(latest, layer_wise=layer)
-            yield latest
-        for operation in _unless_done(latest.operation_wise, operations):
-            latest = replace(latest, operation_wise=operation)
-            yield latest
-        for method in list(methods)[len(latest.points) :]:
-            kept = reidentification(model, x, method.saliency(model, x, target), target)
-            point = (method.title or method.name, float(kept.mean_alpha), float(kept.probability))
-            latest = replace(latest, points=(*latest.points, point))
+        latest = replace(first, refused=tuple(each for each in first.refused if each[0] not in INVERSES))
+        try:
+            for layer in _unless_done(latest.layer_wise, layers):
+                latest = replace(latest, layer_wise=layer)
+                yield latest
+        except Exception as error:  # one that cannot be computed takes no other with it
+            latest = _refused(latest, INVERSES[0], error)
+        try:
+            for operation in _unless_done(latest.operation_wise, operations):
+                latest = replace(latest, operation_wise=operation)
+                yield latest
+        except Exception as error:
+            latest = _refused(latest, INVERSES[1], error)
+        if all(title in dict(latest.refused) for title in INVERSES):
+            raise ValueError(": ".join(latest.refused[-2]))
+        known = {title for title, *_ in (*latest.points, *latest.refused)}
+        for method in methods:
+            title = method.title or method.name
+            if title in known:
+                continue
+            try:
+                with collecting() as notes:
+                    saliency = method.saliency(model, x, target)
+                kept = reidentification(model, x, saliency, target)
+                point = (title, float(kept.mean_alpha), float(kept.probability))
+                told = ((title, "; ".join(notes)),) if notes else ()
+                latest = replace(latest, points=(*latest.points, point), notes=(*latest.notes, *told))
+            except Exception as error:
+                latest = _refused(latest, title, error)
             yield latest
         yield replace(latest, whole=True)
 
     total = layers.total + operations.total + len(methods) + 1
     return Run(play(), total=total, name="inverses")
+
+
+def _refused(result: InverseResult, title: str, error: Exception) -> InverseResult:
+    """The result with the reason why one part of it is missing."""
+    return replace(result, refused=(*result.refused, (title, sentence_of(error))))
 
 
 def _unless_done(before: AnyInverse | None, run: Run[AnyInverse]) -> Iterator[AnyInverse]:

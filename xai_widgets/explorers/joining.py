@@ -10,7 +10,7 @@ from ipywidgets import Widget, jslink
 from xai_widgets.errors import unknown
 from xai_widgets.views import View
 from xai_widgets.views import link as link_views
-from xai_widgets.views.shown import family
+from xai_widgets.views.shown import family, links
 
 #: A widget and the name of a trait of it.
 End = tuple[Widget, str]
@@ -55,7 +55,7 @@ def link(*parts: Any) -> None:
         link_views(*views)
     # A chain of links, which begins with one of the views that are joined to each other.
     for one, other in pairwise([*views[:1], *others]):
-        jslink(one, other)
+        links.add(jslink(one, other))
 
 
 def _ends(part: Any) -> list[End]:

@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from ipywidgets import HTML, Box, Checkbox, Dropdown, HBox, Tab, VBox
+from ipywidgets import HTML, Box, Checkbox, Dropdown, HBox, Tab, VBox, Widget
 
-from xai_widgets.views.shown import Shown
+from xai_widgets.views.shown import Shown, family
+
+P = ParamSpec("P")
+AnyPanel = TypeVar("AnyPanel", bound="Panel")
 
 
 class Panel(Shown, VBox):
     """Views, controls and boxes of them, one below the other."""
+
+    _adopted: tuple[Widget, ...] = ()
+
+    def _adopt(self, *widgets: Widget) -> None:
+        """Make widgets and all inside them parts of this panel, which are closed with it."""
+        known = set(map(id, self._adopted))
+        found = [one for widget in widgets for one in with_companions(family(widget)) if id(one) not in known]
+        self._adopted = (*self._adopted, *found)
+
+    def close(self) -> None:
+        """Close every part."""
+        parts, self._adopted = self._adopted, ()
+        super().close()
+        for part in parts:
+            part.close()
+            # A part that somebody holds on to is not to hold the explorer and its network.
+            part.unobserve_all()
 
     def _heading(self) -> str:
         """What it is, with the network and the class if it has them."""
@@ -24,6 +45,32 @@ class Panel(Shown, VBox):
     def _display_(self) -> Any:
         """What marimo shows: its own boxes and controls around the views, which are alive there."""
         return _in_marimo(self)
+
+
+def with_companions(widgets: Iterable[Any]) -> Iterator[Widget]:
+    """Yield widgets, and the layout and style of those that do not close their own."""
+    for widget in widgets:
+        yield widget
+        if not isinstance(widget, Shown):
+            beside = (getattr(widget, name, None) for name in ("layout", "style"))
+            yield from (one for one in beside if isinstance(one, Widget))
+
+
+def closed_on_error(
+    construct: Callable[Concatenate[AnyPanel, P], None],
+) -> Callable[Concatenate[AnyPanel, P], None]:
+    """Close what a constructor has made when it raises: nobody else could, and what is registered is never freed."""
+
+    @wraps(construct)
+    def constructed(self: AnyPanel, *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            construct(self, *args, **kwargs)
+        except BaseException:
+            self._adopt(*(part for part in vars(self).values() if isinstance(part, Widget)))
+            self.close()
+            raise
+
+    return constructed
 
 
 def _in_marimo(widget: Any) -> Any:

@@ -12,14 +12,18 @@ from ipywidgets import HBox, Layout
 from torch import Tensor
 
 from xai_widgets.arguments import check_batch_size
+from xai_widgets.errors import collecting, sentence_of
 from xai_widgets.explorers.base import (
     Explorer,
     MethodLike,
     methods_by_name,
     picture,
     row_layout,
+    score_name,
     stretch,
 )
+from xai_widgets.explorers.computing import check_some, refusals
+from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.metrics import at_size
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation import METHODS
@@ -29,6 +33,7 @@ from xai_widgets.perturbation.objective import MaskedImages
 from xai_widgets.perturbation.perturb import Perturbation, pyramid
 from xai_widgets.run import Run
 from xai_widgets.views import CurveView, MaskView, MethodPicker, link
+from xai_widgets.views.shown import lay_out
 
 AREAS = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6)
 
@@ -45,12 +50,14 @@ GAP = 8
 class _Masks(NamedTuple):
     """Masks of one method (A, H, W), and the scores inside and outside of them.
 
-    The scores (A + 2,) begin and end with those of no mask and of a mask over everything.
+    The scores (A + 2,) begin and end with those of no mask and of a mask over everything. Notes are what the method
+    warned of.
     """
 
     masks: Tensor
     inside: Tensor
     outside: Tensor
+    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -60,6 +67,8 @@ class _Race:
     target: int
     chosen: list[str]
     results: dict[str, _Masks] = field(default_factory=dict)
+    #: Why others have none.
+    refused: dict[str, str] = field(default_factory=dict)
     #: Finished results, kept for the next race of the class.
     complete: dict[str, _Masks] = field(default_factory=dict)
 
@@ -69,7 +78,8 @@ class MaskRace(Explorer):
 
     Each method's map is cut at the same areas; extremal perturbations, and nobody else, have a mask made for each
     area. What is not in a mask is blurred or faded, for all alike, and the score before softmax is read off. The area
-    is dragged in all pictures and in the curves at once, without a kernel.
+    is dragged in all pictures and in the curves at once, without a kernel. A method that is not defined for the network
+    says why above its picture, and the others go on.
 
     Parameters
     ----------
@@ -122,6 +132,7 @@ class MaskRace(Explorer):
 
     _asking: ClassVar[tuple[str, ...]] = (*Explorer._asking, "method_picker")
 
+    @closed_on_error
     def __init__(
         self,
         model: ImageModel,
@@ -155,7 +166,7 @@ class MaskRace(Explorer):
         }
         self.controls = MaskView(picture=False, width=0, area=0.1)
         self.curves = CurveView(
-            x_label="area", y_label="score before softmax", fraction=0.1, game="insertion", height=280
+            x_label="area", y_label=score_name(model), fraction=0.1, game="insertion", height=280
         )
         masks = self.controls, *self.lanes.values()
         link((self.curves, "fraction"), *((view, "area") for view in masks))
@@ -164,15 +175,14 @@ class MaskRace(Explorer):
         # At the bottom, so that a title of two lines leaves the pictures beside each other.
         row = Layout(display="grid", grid_gap=f"8px {GAP}px", align_items="flex-end", overflow="hidden")
         self._row = HBox(list(self.lanes.values()), layout=row)
-        self._join(self._layout(), (self.method_picker, self.curves, *masks))
+        self._join(self._layout())
         self.method_picker.observe(lambda _change: self.compute(), "selected")
         if start:
             self.compute()
 
     def _layout(self) -> list[Any]:
         stretch((self.class_picker, "1 1 220px"), (self.method_picker, "3 1 320px"))
-        for view in (*self.lanes.values(), self.controls, self.curves):
-            view.layout = Layout(min_width="0", margin="0")
+        lay_out(*self.lanes.values(), self.controls, self.curves, min_width="0", margin="0")
         return [
             HBox([self.class_picker, self.method_picker], layout=row_layout()),
             self.run_bar,
@@ -201,47 +211,53 @@ class MaskRace(Explorer):
             race.target, race.chosen = self.target, list(self.method_picker.selected)
             race.complete = self._cache.setdefault(race.target, {})
             race.results = dict(race.complete)
-            self.run_bar.begin()
             self._draw(race)
 
         def on_snapshot(run: Run[str]) -> None:
             self.run_bar.progress, self.run_bar.message = run.progress, run.latest or ""
             self._draw(race)
 
-        self._worker.submit(
-            lambda: self._run(race), on_start=on_start, on_snapshot=on_snapshot, on_end=self.run_bar.end
+        self._submit(
+            lambda: self._run(race),
+            on_start=on_start,
+            on_snapshot=on_snapshot,
+            message=lambda: refusals(self._refused(race)),
         )
+
+    def _refused(self, race: _Race) -> dict[str, str]:
+        """Why methods of the choice do not run, by their titles."""
+        return {self._methods[name].title: reason for name, reason in race.refused.items()}
 
     def _run(self, race: _Race) -> Run[str]:
         x, missing = self._x, [name for name in race.chosen if name not in race.results]
 
         def steps() -> Iterator[str]:
-            if not missing:
-                return
             target = torch.tensor([race.target], device=x.device)
-            judge = MaskedImages(
-                self.model,
-                x,
-                target,
-                "hybrid",
-                self._perturbation,
-                None,
-                ExtremalSettings(),
-                self._batch_size,
-            )
+            settings = (None, ExtremalSettings(), self._batch_size)
+            judge = None
             for name in missing:
-                method = self._methods[name]
-                yield f"{method.title} runs"
-                masks = self._masks(name, x, race.target)
-                verdict = judge.judge(masks[None])
+                title = self._methods[name].title
+                yield f"{title} runs"
+                # What judges all of them is not refused by one.
+                judge = judge or MaskedImages(self.model, x, target, "hybrid", self._perturbation, *settings)
+                try:
+                    with collecting() as notes:
+                        masks = self._masks(name, x, race.target)
+                    verdict = judge.judge(masks[None])
+                except Exception as error:  # a method that is none for this network takes no other with it
+                    race.refused[name] = sentence_of(error)
+                    yield f"{title}: refused"
+                    continue
                 low, high = judge.end_scores[0, :, race.target].split(1)
                 race.results[name] = _Masks(
                     masks,
                     inside=torch.cat([low, verdict.inside[0, :, race.target], high]),
                     outside=torch.cat([high, verdict.outside[0, :, race.target], low]),
+                    notes=tuple(notes),
                 )
-                yield method.title
+                yield title
                 race.complete[name] = race.results[name]
+            check_some([name for name in race.chosen if name in race.results], self._refused(race))
 
         return Run(steps(), total=2 * len(missing), name="mask race")
 
@@ -266,6 +282,8 @@ class MaskRace(Explorer):
         for name, lane in self.lanes.items():
             result = race.results.get(name) if name in race.chosen else None
             lane.layout.display = None if name in race.chosen else "none"
+            title = self._methods[name].title
+            lane.title = f"{title}: {race.refused[name]}" if name in race.refused else title
             with lane.hold_sync():
                 lane.masks = None
                 lane.areas = None if result is None else np.array(self._areas, dtype=np.float32)
@@ -283,12 +301,13 @@ class MaskRace(Explorer):
         places = [0, *(index + 1 for index in inner), len(self._areas) + 1]
         series, rows = [], []
         for frame, name in enumerate(self._methods):
-            if name not in race.chosen:
+            if name not in race.chosen or name in race.refused:
                 continue
             result = race.results.get(name)
             for game, what in (("insertion", "preserved"), ("deletion", "deleted")):
                 label = f"{self._methods[name].title}, {what}"
-                series.append({"label": label, "game": game, "frame": frame})
+                note = "; ".join(result.notes) if result is not None and game == "insertion" else ""
+                series.append({"label": label, "note": note, "game": game, "frame": frame})
                 if result is None:
                     rows.append([np.nan] * len(x))
                 else:

@@ -11,14 +11,16 @@ from torch import Tensor, nn
 
 from xai_widgets.data.low_resolution import blurred_pair, luminance
 from xai_widgets.explorers.base import row_layout, stretch
-from xai_widgets.explorers.panel import Panel
+from xai_widgets.explorers.computing import Computing
+from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.images import to_images
 from xai_widgets.inverse import LayerWise, SolverSettings, layer_wise
 from xai_widgets.inverse.evaluation import DISTANCES, Reconstruction, reconstruction
 from xai_widgets.inverse.frequency import bands, light, spectra
 from xai_widgets.inverse.layer_wise import Regularizer, check_lambda
 from xai_widgets.run import Run, Worker
-from xai_widgets.views import CurveView, HeatmapView, RunBar, SliderView, View, link
+from xai_widgets.views import CurveView, HeatmapView, RunBar, SliderView, link
+from xai_widgets.views.shown import lay_out
 
 #: From no weight to where the bundled network takes about half of the image; the published pictures end at 0.4.
 LAMBDAS = (0.0, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
@@ -40,7 +42,7 @@ ROWS = ("x", "residual", "result"), ("x^", "residual of x^", "result of x^")
 PAIRS = ("x, x̂", "Φ(x), Φ(x̂)", "x + Φ(x), x + Φ(x̂)", "x + Φ(x), g", "x + Φ(x̂), g")
 
 
-class RegressionInverseExplorer(Panel):
+class RegressionInverseExplorer(Computing):
     """Drag lambda and see how little of an image a super-resolution network needs for the details that it adds.
 
     The residual Phi(x) is inverted for all lambda at once (:func:`~xai_widgets.inverse.layer_wise`). The slider
@@ -107,6 +109,7 @@ class RegressionInverseExplorer(Panel):
 
     _asking: ClassVar[tuple[str, ...]] = ("run_bar",)
 
+    @closed_on_error
     def __init__(
         self,
         network: nn.Module,
@@ -123,7 +126,6 @@ class RegressionInverseExplorer(Panel):
         **kwargs: Any,
     ) -> None:
         self._worker = Worker()
-        self._parts: tuple[View, ...] = ()
         if not isinstance(network, nn.Module):
             raise TypeError(f"network is {type(network).__name__}, wanted a torch module")
         if scale is not None and truth is not None:
@@ -178,10 +180,8 @@ class RegressionInverseExplorer(Panel):
         link(*((view, "position") for view in views))
         link(*((view, "frame") for view in curves))
         stretch(*((view, "1 1 260px") for view in (*curves, self.spectrum)))
-        self.slider.layout = Layout(width="100%", min_width="0", margin="0")
-        for view in views:
-            view.layout = Layout(width="auto", min_width="0", margin="0")
-        self._parts = (self.run_bar, self.slider, *views, *curves, self.spectrum)
+        lay_out(self.slider, width="100%", min_width="0", margin="0")
+        lay_out(*views, width="auto", min_width="0", margin="0")
         # As many columns as there is room for, at most four: then what belongs together stands together.
         columns = "repeat(auto-fill, minmax(max(120px, (100% - 48px) / 4), 1fr))"
         grid = Layout(
@@ -193,6 +193,7 @@ class RegressionInverseExplorer(Panel):
             GridBox(views, layout=grid),
             HBox([*curves, self.spectrum], layout=row_layout()),
         ]
+        self._adopt(*self.children)
         self._clear()
         self._show("x", self._x)
         if self._truth is not None:
@@ -203,10 +204,6 @@ class RegressionInverseExplorer(Panel):
     def compute(self) -> None:
         """Invert in the background; replaces a computation under way."""
 
-        def on_start() -> None:
-            self._clear()
-            self.run_bar.begin()
-
         def on_snapshot(run: Run[LayerWise]) -> None:
             assert run.latest is not None
             self.run_bar.progress = run.progress
@@ -216,7 +213,7 @@ class RegressionInverseExplorer(Panel):
             if run.latest.output is not None:
                 self._draw(run.latest)
 
-        self._worker.submit(self._run, on_start=on_start, on_snapshot=on_snapshot, on_end=self.run_bar.end)
+        self._submit(self._run, on_start=self._clear, on_snapshot=on_snapshot)
 
     def _run(self) -> Run[LayerWise]:
         return layer_wise(
@@ -227,21 +224,6 @@ class RegressionInverseExplorer(Panel):
             settings=self._settings,
             batch_size=self._batch_size,
         )
-
-    def cancel(self) -> None:
-        """Stop; nothing of a part of the way is shown."""
-        self._worker.cancel()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Block until nothing is computed any more; False if that took longer than ``timeout`` seconds."""
-        return self._worker.wait(timeout)
-
-    def close(self) -> None:
-        """Stop, and close every part."""
-        self._worker.cancel()
-        for part in self._parts:
-            part.close()
-        super().close()
 
     # -- drawing --------------------------------------------------------------------------------------------
 

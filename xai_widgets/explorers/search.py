@@ -56,6 +56,10 @@ class SearchExplorer(Explorer):
         """What the button says when the search of a result has ended."""
         return "Go on"
 
+    def _refusals(self, result: Any) -> str:
+        """What the run bar says at the end of parts of a result that were refused."""
+        return ""
+
     def _forget(self) -> None:
         # Another dictionary: a late snapshot of the old image is kept nowhere.
         self._results = {}
@@ -78,7 +82,6 @@ class SearchExplorer(Explorer):
             self._draw(key, result)
 
         def on_start() -> None:
-            self.run_bar.begin()
             show(results.get(key))
 
         def on_snapshot(run: Run[Any]) -> None:
@@ -92,18 +95,21 @@ class SearchExplorer(Explorer):
             if key in results:
                 show(results[key])
                 self.run_bar.label = self._label(results[key])
-            self.run_bar.end(status, error)
+
+        def message() -> str:
+            return self._refusals(results[key]) if key in results else ""
 
         if key in results and not again:
             self._worker.cancel()
-            on_start()
-            on_end("done", None)
+            self._begin(on_start)
+            self._finish("done", None, on_end, message)
             return
-        self._worker.submit(
+        self._submit(
             lambda: self._search(key, results.get(key)),
             on_start=on_start,
             on_snapshot=on_snapshot,
             on_end=on_end,
+            message=message,
         )
 
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from ipywidgets import HBox, Layout
+from ipywidgets import HBox
 
 from xai_widgets.arguments import check_batch_size
 from xai_widgets.explorers.base import picture, row_layout, stretch
-from xai_widgets.explorers.panel import Panel
+from xai_widgets.explorers.computing import Computing, wait_for
+from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.search import dropdown
 from xai_widgets.explorers.similarities import SimilarityResult, Wanted, similarities
 from xai_widgets.explorers.similarity_place import THUMBNAIL, Asked, PlacePanel, hang
@@ -20,9 +21,10 @@ from xai_widgets.similarity import GeometricSeries
 from xai_widgets.similarity.components import MOST
 from xai_widgets.similarity.packing import RANK, check_rank
 from xai_widgets.views import CurveView, GalleryView, RunBar, SimilarityView, link
+from xai_widgets.views.shown import lay_out
 
 
-class SimilarityExplorer(Panel):
+class SimilarityExplorer(Computing):
     """Pictures by layers by networks, in which every place shows how alike it is to the one under the hand.
 
     The similarities are computed in the browser, so that hovering needs no kernel; see
@@ -90,6 +92,7 @@ class SimilarityExplorer(Panel):
 
     _asking: ClassVar[tuple[str, ...]] = ("component_picker", "layer_picker", "run_bar", "panel")
 
+    @closed_on_error
     def __init__(
         self,
         model: ImageModel | Sequence[ImageModel],
@@ -107,7 +110,6 @@ class SimilarityExplorer(Panel):
     ) -> None:
         # First of all: a constructor that raises is closed too.
         self._worker, self.panel = Worker(), PlacePanel()
-        self._parts: tuple[Any, ...] = ()
         self.models = _check_models(model)
         self._layers = _layers_of(self.models, layers)
         if not 0 <= components <= MOST:
@@ -162,13 +164,12 @@ class SimilarityExplorer(Panel):
 
     def _join(self) -> None:
         views = [self.view, *([self.curves] if self.curves else []), self.patches]
-        self._parts = (self.run_bar, *views)
-        for view in views:
-            view.layout = Layout(width="100%", min_width="0", margin="0")
+        lay_out(*views, width="100%", min_width="0", margin="0")
         self.patches.layout.display = "none"
         stretch((self.run_bar, "3 1 240px"))
         pickers = HBox([self.component_picker, self.layer_picker, self.run_bar], layout=row_layout())
         self.children = [pickers, *views[:-1], self.panel, self.patches]
+        self._adopt(*self.children)
         for picker in (self.component_picker, self.layer_picker):
             picker.observe(lambda _change: self.compute(), "value")
         self.run_bar.on_run(lambda _bar: self.compute(again=True))
@@ -206,31 +207,24 @@ class SimilarityExplorer(Panel):
             if run.latest is not None and run.latest is not self.result:
                 self._show(run.latest)
 
-        def on_end(status: Status, error: BaseException | None) -> None:
+        def on_end(_status: Status, _error: BaseException | None) -> None:
             self.run_bar.label = "Compute again"
-            self.run_bar.end(status, error)
+
+        def after(status: Status) -> None:
             if status == "done":
                 self._search()
 
-        self._worker.submit(
-            lambda: self._run(before), on_start=self.run_bar.begin, on_snapshot=on_snapshot, on_end=on_end
+        self._submit(
+            lambda: self._run(before),
+            on_start=lambda: None,
+            on_snapshot=on_snapshot,
+            on_end=on_end,
+            after=after,
         )
-
-    def cancel(self) -> None:
-        """Stop; what is computed stays."""
-        self._worker.cancel()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until nothing is computed any more; False if that took longer than ``timeout`` seconds."""
-        return self._worker.wait(timeout) and self.panel.wait(timeout)
-
-    def close(self) -> None:
-        """Stop, and close every part."""
-        self._worker.cancel()
-        self.panel.close()
-        for part in self._parts:
-            part.close()
-        super().close()
+        return wait_for(timeout, self._worker, self.panel)
 
     # -- drawing --------------------------------------------------------------------------------------------
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch.nn.functional as F
-from ipywidgets import Layout
 from torch import Tensor
 
+from xai_widgets.errors import sentence_of
 from xai_widgets.explorers.base import picture
 from xai_widgets.explorers.panel import Panel
 from xai_widgets.explorers.similarities import SimilarityResult
-from xai_widgets.run import Run, Worker
+from xai_widgets.run import Run, Status, Worker
 from xai_widgets.similarity import Matches
 from xai_widgets.views import GalleryView
 
@@ -83,6 +83,7 @@ class PlacePanel(Panel):
         self.matches = GalleryView(size=THUMBNAIL, layout=_hidden())
         self.told: Told | None = None
         super().__init__([self.matches, self.channels])
+        self._adopt(*self.children)
 
     def show(self, asked: Callable[[], Asked | None]) -> None:
         """Tell of a place, in the background.
@@ -106,7 +107,16 @@ class PlacePanel(Panel):
             if run.latest is not None:
                 self._draw(run.latest, answered[0])
 
-        self._worker.submit(lambda: Run(play(), total=1, name="place"), on_snapshot=on_snapshot)
+        def on_end(_status: Status, error: BaseException | None) -> None:
+            if error is not None:
+                self.told = None
+                self.channels.title = f"Nothing is known of this place: {sentence_of(error)}"
+                self.channels.pictures = None
+                self.channels.layout.display = None
+
+        self._worker.submit(
+            lambda: Run(play(), total=1, name="place"), on_snapshot=on_snapshot, on_end=on_end
+        )
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until nothing is looked for any more; False if that took longer than ``timeout`` seconds."""
@@ -115,8 +125,6 @@ class PlacePanel(Panel):
     def close(self) -> None:
         """Stop, and close both galleries."""
         self._worker.cancel()
-        self.channels.close()
-        self.matches.close()
         super().close()
 
     def _draw(self, told: Told, result: SimilarityResult) -> None:
@@ -143,8 +151,8 @@ class PlacePanel(Panel):
             self.matches.layout.display = None
 
 
-def _hidden() -> Layout:
-    return Layout(width="100%", min_width="0", margin="0", display="none")
+def _hidden() -> dict[str, str]:
+    return {"width": "100%", "min_width": "0", "margin": "0", "display": "none"}
 
 
 def _tell(result: SimilarityResult, frame: int, column: int, cell: tuple[int, int]) -> Told:

@@ -9,6 +9,7 @@ from typing import Any
 from ipywidgets import CallbackDispatcher
 from traitlets import Int, Unicode
 
+from xai_widgets.errors import sentence_of
 from xai_widgets.views.base import View
 from xai_widgets.views.traits import Choice, Unit
 
@@ -53,8 +54,9 @@ class RunBar(View):
     width = Int(0, min=0, help="Largest width, CSS px; 0: that of the column.").tag(sync=True)
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        # Before anything that may raise: what raised is closed too.
         self._callbacks = {"run": CallbackDispatcher(), "cancel": CallbackDispatcher()}
+        super().__init__(**kwargs)
         self.on_msg(self._handle)
 
     def begin(self) -> None:
@@ -62,7 +64,13 @@ class RunBar(View):
         self.set_trait("error", "")
         self.status, self.progress = "running", 0.0
 
-    def end(self, status: str, error: BaseException | None) -> None:
+    def close(self) -> None:
+        """Close the bar, and forget its callbacks."""
+        for dispatcher in self._callbacks.values():
+            dispatcher.callbacks = []
+        super().close()
+
+    def end(self, status: str, error: BaseException | None, message: str = "") -> None:
         """Show how a computation has ended.
 
         Parameters
@@ -71,12 +79,14 @@ class RunBar(View):
             How.
         error : BaseException or None
             What was raised, if it failed.
+        message : str, optional
+            A few words beside the bar, such as how many methods were refused.
         """
-        self.status, self.message = status, ""
+        self.status, self.message = status, message
         if status == "done":
             self.progress = 1.0
         if error is not None:
-            self.error = str(error) or type(error).__name__
+            self.error = sentence_of(error)
 
     def on_run(self, callback: Callable[[RunBar], object], remove: bool = False) -> None:
         """Call `callback(bar)` at each click on run.
@@ -105,5 +115,5 @@ class RunBar(View):
                 callback(self)
             except Exception as error:
                 logger.exception("%s callback of a RunBar failed", kind)
-                self.error = f"{type(error).__name__}: {error}"
+                self.error = f"{type(error).__name__}: {sentence_of(error)}"
                 self.status = "error"

@@ -9,10 +9,11 @@ import logging
 from collections.abc import Iterator
 from textwrap import indent
 from typing import Any
+from weakref import WeakSet
 
 import anywidget
 import numpy as np
-from ipywidgets import DOMWidget
+from ipywidgets import DOMWidget, Widget
 from numpy.typing import NDArray
 
 from xai_widgets.views.array_list import Arrays
@@ -29,8 +30,31 @@ ALIVE = "To see it alive, run this cell in a notebook, or write it as a page: xa
 STILL = "A still picture: run the cell to see it alive."
 
 
+#: Links that the package made between widgets, which are widgets themselves; each goes with either of its ends.
+links: WeakSet[Widget] = WeakSet()
+
+
 class Shown(DOMWidget):
     """A widget that leaves words and a picture of itself in the output of its cell."""
+
+    _own_layout: Widget | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # A layout that was given may belong to other widgets too.
+        if not isinstance(kwargs.get("layout"), Widget):
+            self._own_layout = self.layout
+
+    def close(self) -> None:
+        """Close the widget, its layout and its links, and forget who observes it: nothing of it stays registered."""
+        super().close()
+        if self._own_layout is not None:
+            self._own_layout.close()
+        for link in list(links):
+            if any(self is end[0] for end in (link.source, link.target)):
+                link.close()
+                links.discard(link)
+        self.unobserve_all()
 
     def still(self) -> Pixels | None:
         """The still picture, uint8 of shape (H, W, 3), or None: of a box, the largest of what it shows."""
@@ -87,6 +111,14 @@ def _extents(array: NDArray[Any]) -> str:
     # That a pixel has three colours says nothing.
     pixels = array.dtype == np.uint8 and array.shape[-1] == 3
     return " × ".join(map(str, array.shape[:-1] if pixels else array.shape))
+
+
+def lay_out(*widgets: DOMWidget, **traits: Any) -> None:
+    """Set traits of the layouts that widgets have; another layout would leave the first one registered."""
+    for widget in widgets:
+        with widget.layout.hold_sync():
+            for name, value in traits.items():
+                setattr(widget.layout, name, value)
 
 
 def family(widget: Any) -> Iterator[Any]:

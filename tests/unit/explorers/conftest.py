@@ -36,6 +36,14 @@ class Gate(nn.Module):
         self.shut = False
         self.permits.release(1000)
 
+    def close_again(self):
+        """Shut after it was open: what was permitted then is permitted no more."""
+        self.shut = True
+        while self.permits.acquire(blocking=False):
+            pass
+        while self.waiting.acquire(blocking=False):
+            pass
+
     def stopped(self):
         """Wait until a pass stands at the gate."""
         assert self.waiting.acquire(timeout=PATIENCE)

@@ -223,7 +223,7 @@ def test_a_change_of_class_in_mid_run_leaves_no_stale_map_and_wastes_none(model,
                 wanted = METHODS["gradient"].saliency(model, photos[image], target)
                 assert made == near(wanted[0].numpy())
     # What was under way when the class changed was kept.
-    gate.shut = True
+    gate.close_again()
     explorer.target = 0
     gate.stopped()
     assert states_of(explorer) == ["done computing waiting"]

@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
-from closeness import near
+from closeness import assert_close, near
 from torch import nn
 from traitlets import TraitError
 
 from xai_widgets.attribution import METHODS, gradient
+from xai_widgets.errors import tell
 from xai_widgets.explorers import DeletionExplorer
 from xai_widgets.metrics import deletion, insertion, ordering
+from xai_widgets.model import ImageModel
 
 PATIENCE = 60
 
@@ -132,7 +134,7 @@ def test_a_known_result_is_not_computed_again_unless_asked(model, image):
     assert calls.count(0) == 2
 
 
-def test_error_of_a_method_is_shown_and_the_widget_stays_usable(model, image):
+def test_a_refused_method_says_why_in_the_legend_and_the_others_go_on(model, image):
     wrong = True
 
     def mine(model, x, target):
@@ -140,16 +142,71 @@ def test_error_of_a_method_is_shown_and_the_widget_stays_usable(model, image):
             raise RuntimeError("the map is upside down")
         return x.mean(1)
 
-    explorer = explorer_of(model, image, ["gradient", mine], target=0)
+    explorer = explorer_of(model, image, [mine, "gradient"], target=0)
     assert explorer.wait(PATIENCE)
-    assert explorer.run_bar.status == "error"
-    assert "the map is upside down" in explorer.run_bar.error
-    assert np.isfinite(explorer.curves.y[:2]).all(), "what was computed before is kept"
+    assert (explorer.run_bar.status, explorer.run_bar.error) == ("done", "")
+    assert explorer.run_bar.message == "done, 1 refused: mine"
+    labels = [entry["label"] for entry in explorer.curves.series]
+    assert labels == ["Gradient, deletion", "Gradient, insertion", "mine: the map is upside down"]
+    assert np.isfinite(explorer.curves.y[:2]).all()
+    assert np.isnan(explorer.curves.y[2]).all()
+    assert explorer.curves.frame == 1, "the active method is one that has a map"
     wrong = False
     explorer.compute()
     assert explorer.wait(PATIENCE)
-    assert (explorer.run_bar.status, explorer.run_bar.error) == ("done", "")
+    assert (explorer.run_bar.status, explorer.run_bar.message) == ("done", "")
     assert np.isfinite(explorer.curves.y).all()
+
+
+def test_if_no_method_is_defined_the_bar_says_why(model, image):
+    def mine(model, x, target):
+        raise MemoryError
+
+    explorer = explorer_of(model, image, [mine], target=0)
+    assert explorer.wait(PATIENCE)
+    assert (explorer.run_bar.status, explorer.run_bar.error) == ("error", "mine: MemoryError")
+
+
+def test_a_default_that_the_network_does_not_allow_is_replaced(image):
+    smooth = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 6)
+    )
+    explorer = explorer_of(ImageModel(smooth.eval(), size=16), image, None)
+    assert explorer.wait(PATIENCE)
+    assert explorer.run_bar.status == "done"
+    chosen = ["gradient", "gradient_x_input", "integrated_gradients", "grad_cam"]
+    assert explorer.method_picker.selected == chosen
+    assert explorer.run_bar.message == "done, 1 refused: Guided backprop"
+    assert np.isfinite(explorer.curves.y).all()
+    assert explorer.curves.y.shape[0] == 2 * len(chosen)
+    # Who asks for it is told why it is none.
+    explorer.method_picker.selected = ["guided_backprop", "gradient"]
+    assert explorer.wait(PATIENCE)
+    assert explorer.method_picker.selected == ["gradient", "guided_backprop"]
+    assert "guided" in explorer.curves.series[-1]["label"].lower()
+
+
+def test_a_warning_of_a_method_stands_behind_its_curves(model, image):
+    def mine(model, x, target):
+        tell("the sum is off by 3")
+        return x.mean(1)
+
+    explorer = explorer_of(model, image, [mine], target=0)
+    assert explorer.wait(PATIENCE)
+    assert all(entry["note"].endswith("; the sum is off by 3") for entry in explorer.curves.series)
+
+
+def test_a_network_without_probabilities_has_score_curves(image):
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 6)
+    )
+    model = ImageModel(network.eval(), size=16, activation=None)
+    explorer = explorer_of(model, image, ["gradient"])
+    assert explorer.wait(PATIENCE)
+    assert explorer.curves.y_label == "score"
+    scores = model.scores(image)[0]
+    assert_close(explorer.class_picker.hints, scores)
+    assert_close(explorer.curves.y[0, 0], scores.max())
 
 
 def test_a_new_image_begins_anew(model, image):
@@ -220,9 +277,9 @@ def test_a_class_that_does_not_exist_is_refused_and_nothing_changes(model, image
         ({"target": 6}, "class 6 is out of range"),
         ({"image": np.zeros((2, 16, 16, 3), np.uint8)}, "2 images were given, wanted one"),
         ({"image": np.full((16, 16, 3), np.nan)}, "NaN"),
-        ({"steps": 0}, "steps is 0, wanted 1 to 256"),
-        ({"steps": 257}, "steps is 257, wanted 1 to 256"),
-        ({"batch_size": 0}, "batch_size is 0"),
+        ({"steps": 0}, "steps to be an integer from 1 to 256, got 0"),
+        ({"steps": 257}, "from 1 to 256, got 257"),
+        ({"batch_size": 0}, "expected batch_size to be an integer"),
         ({"model": nn.Linear(2, 2)}, "wanted an ImageModel"),
     ],
 )

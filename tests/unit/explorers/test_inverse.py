@@ -337,14 +337,19 @@ def test_an_image_of_zeros_has_one_place_for_all_lambda(model):
     assert explorer.curves.stops == pytest.approx(0, abs=1e-30)
 
 
-def test_an_error_is_shown_and_the_widget_stays_usable(model, image):
+def test_a_refused_method_says_why_in_the_legend_and_the_others_go_on(model, image):
     def broken(model, x, target):
         raise RuntimeError("this method is broken")
 
-    explorer = explorer_of(model, image, target=0, methods=[("broken", broken)])
+    explorer = explorer_of(model, image, target=0, methods=[("broken", broken), "gradient_x_input"])
     assert explorer.wait(PATIENCE)
-    assert (explorer.run_bar.status, explorer.run_bar.error) == ("error", "this method is broken")
-    # What came before it is there.
+    assert (explorer.run_bar.status, explorer.run_bar.error) == ("done", "")
+    assert explorer.run_bar.message == "done, 1 refused: broken"
+    assert [entry["label"] for entry in explorer.curves.series[-2:]] == [
+        attribution.METHODS["gradient_x_input"].title,
+        "broken: this method is broken",
+    ]
+    assert np.isnan(explorer.curves.y[-1]).all()
     assert explorer.inverse_view.images is not None
     assert explorer.operation_view.image is not None
 
@@ -359,7 +364,7 @@ def test_an_error_is_shown_and_the_widget_stays_usable(model, image):
         ({"lam": []}, "wanted finite numbers"),
         ({"methods": ["gradeint_x_input"]}, "did you mean 'gradient_x_input'"),
         ({"settings": 7}, "settings is int"),
-        ({"batch_size": 0}, "batch_size is 0"),
+        ({"batch_size": 0}, "expected batch_size to be"),
         ({"image": np.zeros((2, 16, 16, 3), np.uint8)}, "2 images were given, wanted one"),
         ({"model": nn.Linear(2, 2)}, "wanted an ImageModel"),
     ],

@@ -135,22 +135,24 @@ def test_cancel_keeps_the_lanes_that_have_run(model, gate, image):
     assert race.lanes["gradient"].masks is None
 
 
-def test_options_reach_their_method_and_errors_the_bar(model, image):
+def test_options_reach_their_method_and_a_refusal_stands_above_its_lane(model, image):
     def scaled(model, x, target, *, fail):
         if fail:
             raise RuntimeError("no map today")
         return x.mean(1)
 
     options = {"scaled": {"fail": True}}
-    race = race_of(model, image, ["gradient", scaled], options=options)
+    race = race_of(model, image, [scaled, "gradient"], options=options)
     assert race.wait(PATIENCE)
-    assert race.run_bar.status == "error"
-    assert "no map today" in race.run_bar.error
-    assert np.isfinite(race.curves.y[:2]).all()
+    assert (race.run_bar.status, race.run_bar.message) == ("done", "done, 1 refused: scaled")
+    assert race.lanes["scaled"].title == "scaled: no map today"
+    assert len(race.curves.y) == 2
+    assert np.isfinite(race.curves.y).all()
     options["scaled"]["fail"] = False
     race.compute()
     assert race.wait(PATIENCE)
-    assert (race.run_bar.status, race.run_bar.error) == ("done", "")
+    assert (race.run_bar.status, race.run_bar.message) == ("done", "")
+    assert race.lanes["scaled"].title == "scaled"
     assert np.isfinite(race.curves.y).all()
 
 
@@ -160,9 +162,9 @@ def test_options_reach_their_method_and_errors_the_bar(model, image):
         ({"methods": ["gradeint"]}, "unknown method 'gradeint'"),
         ({"methods": []}, "no methods were given"),
         ({"options": {"rise": {}}}, "options are given for 'rise'"),
-        ({"areas": (0.5, 0.1)}, "not ascending"),
+        ({"areas": (0.5, 0.1)}, "expected ascending areas"),
         ({"perturbation": "blurr"}, "did you mean 'blur'"),
-        ({"batch_size": 0}, "batch_size is 0"),
+        ({"batch_size": 0}, "expected batch_size to be"),
         ({"image": np.zeros((2, 16, 16, 3), np.uint8)}, "2 images were given, wanted one"),
         ({"model": nn.Linear(2, 2)}, "wanted an ImageModel"),
     ],

@@ -216,7 +216,7 @@ def test_an_error_is_said_and_the_next_run_starts_anew(network, image):
         ({"network": 3}, "network is int, wanted a torch module"),
         ({"network": nn.Sequential(nn.Conv2d(1, 1, 3), nn.SiLU())}, "whose output can be negative"),
         ({"image": torch.rand(2, 1, 24, 32)}, "2 images were given as image, wanted one"),
-        ({"scale": 5}, "scale is 5, wanted one of 2, 3, 4"),
+        ({"scale": 5}, "expected scale to be an integer from 2 to 4, got 5"),
         ({"scale": 2, "truth": torch.rand(1, 1, 24, 32)}, "wanted one of them"),
         ({"truth": torch.rand(1, 1, 24, 24)}, "the truth has 24 x 24 pixels, wanted 24 x 32"),
         ({"lam": (0.3, 0.1)}, "numbers that ascend"),
