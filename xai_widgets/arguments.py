@@ -8,8 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from xai_widgets.validation import brief, integer, integers
+from xai_widgets.validation import brief, dimensions, integer, integers
 from xai_widgets.validation import numbers as numbers_of
+
+#: Images of a batch, at most: no more can be split off by torch, and no memory holds them.
+MOST_IMAGES = 2**31 - 1
 
 
 def best_device() -> torch.device:
@@ -52,7 +55,7 @@ def check_size(size: int | tuple[int, int] | None) -> tuple[int, int]:
     """Return height and width, 224 by default; ValueError for anything that is no size."""
     if size is None:
         return 224, 224
-    one = isinstance(size, numbers.Number) or getattr(size, "ndim", 1) == 0
+    one = isinstance(size, numbers.Number) or dimensions(size, 1) == 0
     try:
         height, width = [integer(size, "size", low=1)] * 2 if one else integers(size, "size", length=2, low=1)
     except (TypeError, ValueError) as error:
@@ -90,4 +93,4 @@ def check_normalisation(mean: Sequence[float] | None, std: Sequence[float] | Non
 
 def check_batch_size(batch_size: int) -> int:
     """Return a batch size as an ``int``; ValueError for one below 1, with which no pass would be made."""
-    return integer(batch_size, "batch_size", low=1)
+    return min(integer(batch_size, "batch_size", low=1), MOST_IMAGES)

@@ -16,10 +16,14 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from xai_widgets.validation import brief, dense, number
+from xai_widgets.arguments import check_size
+from xai_widgets.validation import brief, choice, dense, integer, number, tensor
 
 #: How far a float image may leave [0, 1] before it is taken for something else (rounding, resampling).
 TOLERANCE = 1e-3
+
+#: Side of a resized image, at most.
+MOST_PIXELS = 2**15
 
 
 def to_images(
@@ -64,6 +68,12 @@ def to_images(
     FileNotFoundError
         For a path that leads to no file, or one that is too long.
     """
+    size = None if size is None else check_size(size)
+    channels = integer(channels, "channels", low=1, high=3)
+    if channels == 2:
+        raise ValueError("expected channels to be 1 or 3, got 2")
+    resize = None if resize is None else integer(resize, "resize", low=1, high=MOST_PIXELS)
+    choice(interpolation, "interpolation", ("bilinear", "bicubic"))
     if isinstance(images, list | tuple):
         if not images:
             raise ValueError("expected at least one image, got an empty batch")
@@ -257,6 +267,7 @@ def check_baseline(baseline: Any, x: Tensor, name: str = "baseline") -> Tensor:
     ValueError
         For values outside [0, 1], NaN, or images that do not fit.
     """
+    x = tensor(x, "images", ("N", "C", "H", "W"))
     if _is_number(baseline):
         return torch.full_like(x, number(baseline, name, low=0, high=1, hint="or an image"))
     if isinstance(baseline, Tensor) and baseline.ndim == 2 and dense(baseline):
@@ -279,5 +290,6 @@ def check_baseline(baseline: Any, x: Tensor, name: str = "baseline") -> Tensor:
 def _is_number(value: Any) -> bool:
     """Whether a value is one number of Python, numpy or torch, and no image of one pixel."""
     if isinstance(value, Tensor | np.ndarray | np.generic):
-        return value.ndim == 0 or tuple(value.shape) == (1,)
+        nested = isinstance(value, Tensor) and value.is_nested
+        return not nested and tuple(value.shape) in ((), (1,))
     return isinstance(value, numbers.Number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any, Literal, NamedTuple, get_args
@@ -26,7 +27,7 @@ from xai_widgets.outputs import as_scores, describe, ending, find_scores
 from xai_widgets.recording import call_of, recording, watching
 from xai_widgets.replica import initialize, named_parts, replica, unwrapped
 from xai_widgets.run import check_cancelled
-from xai_widgets.validation import check_finite, integer
+from xai_widgets.validation import brief, check_finite, dimensions, instance, integer, items
 
 #: What a target may be: nothing (the predicted class), a class index, a label, or one of these per image.
 Target = int | str | Sequence[int | str] | Tensor | None
@@ -114,7 +115,7 @@ class ImageModel(nn.Module):
         if isinstance(module, ImageModel) or not isinstance(module, nn.Module):
             given = getattr(module, "__name__", type(module).__name__)
             raise TypeError(f"module is {given}, wanted a torch.nn.Module that takes images")
-        name = name or type(unwrapped(module)).__name__
+        name = type(unwrapped(module)).__name__ if name is None else instance(name, "name", str)
         module = unwrapped(module)
         home = device_of(module)
         if home.type == "meta":
@@ -141,6 +142,7 @@ class ImageModel(nn.Module):
         self._cuts: dict[str, bool | None] = {}
         initialize(self.module, self._blank(1))
         classes = self._probe()
+        labels = None if labels is None else items(labels, "labels", what="names")
         if labels is not None and len(labels) != classes:
             raise ValueError(f"{len(labels)} labels were given for {classes} classes, wanted one per class")
         self.labels = (
@@ -285,9 +287,8 @@ class ImageModel(nn.Module):
         if target is None:
             with torch.no_grad():
                 return self(x).argmax(1)
-        if isinstance(target, Tensor | np.ndarray):
-            target = target.tolist()
-        given = list(target) if hasattr(target, "__iter__") and not isinstance(target, str) else [target]
+        one = isinstance(target, str | numbers.Number) or dimensions(target, 1) == 0
+        given = [target] if one else items(target, "target", what="class indices or labels")
         if len(given) not in (1, len(x)):
             raise ValueError(
                 f"{len(given)} targets were given for {len(x)} images, wanted one, or one per image"
@@ -302,15 +303,21 @@ class ImageModel(nn.Module):
                 i for i, label in enumerate(self.labels) if label.lower() == target.lower()
             ]
             if len(found) > 1:
-                raise ValueError(f"label {target!r} names classes {found}, wanted one of these indices")
+                raise ValueError(f"label {brief(target)} names classes {found}, wanted one of these indices")
             if not found:
                 raise ValueError(unknown("label", target, self.labels))
             return found[0]
-        if isinstance(target, bool) or not hasattr(target, "__index__"):
-            raise TypeError(f"a target is {target!r}, wanted a class index, a label, or one per image")
-        index = target.__index__()
+        arrays = Tensor | np.ndarray | np.generic
+        kind = str(target.dtype) if isinstance(target, arrays) else type(target).__name__
+        try:
+            # A float is no index, even a whole one.
+            index = integer(None if "float" in kind else target, "target")
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                f"expected target as a class index, a label, or one per image, got {brief(target)}"
+            ) from error
         if not 0 <= index < len(self.labels):
-            raise ValueError(f"class {index} is out of range, wanted 0 to {len(self.labels) - 1}")
+            raise ValueError(f"class {brief(index)} is out of range, wanted 0 to {len(self.labels) - 1}")
         return index
 
     # -- layers ---------------------------------------------------------------------------------------------
@@ -332,7 +339,7 @@ class ImageModel(nn.Module):
     def layer(self, name: str) -> Layer:
         """The layer of this name; ValueError, with the nearest name, for one that never runs."""
         for layer in self.layers():
-            if layer.name == name:
+            if isinstance(name, str) and layer.name == name:
                 return layer
         raise ValueError(unknown("layer", name, [layer.name for layer in self.layers()]))
 
@@ -349,6 +356,11 @@ class ImageModel(nn.Module):
         """
         spatial = self._spatial_layers()
         if not spatial:
+            if isinstance(self.module, torch.jit.ScriptModule):
+                raise ValueError(
+                    f"expected a network whose layers can be watched, got scripted code in {self.name}; pass the module "
+                    "that was scripted"
+                )
             raise ValueError(
                 f"{self.name} has no layer with an output (C, H, W), wanted a convolutional network"
             )
@@ -370,7 +382,7 @@ class ImageModel(nn.Module):
         """The modules of the layers of these names; ValueError, with the nearest name, for one that never runs."""
         valid = {layer.name for layer in self.layers()}
         for name in names:
-            if name not in valid:
+            if not isinstance(name, str) or name not in valid:
                 self.layer(name)
         parts = named_parts(self.module)
         return {name: parts[name if name in parts else call_of(name)[0]] for name in names}
@@ -427,7 +439,7 @@ class ImageModel(nn.Module):
         dict of str to Tensor, (N, ...)
             By layer name, in the order asked for.
         """
-        names = [layers] if isinstance(layers, str) else list(layers)
+        names = [layers] if isinstance(layers, str) else items(layers, "layers", what="names")
         x = self.images(images)
         with recording(self.find_layers(names)) as kept:
             self(x)

@@ -77,7 +77,8 @@ def integer(value: Any, name: str, *, low: int | None = None, high: int | None =
     made = _plain(value)
     if made is None:
         raise TypeError(_message(name, wanted, value, hint))
-    if not math.isfinite(made) or made != int(made) or _outside(int(made), low, high, None, None):
+    # A large integer has no float that could be asked.
+    if (isinstance(made, float) and not made.is_integer()) or _outside(int(made), low, high, None, None):
         raise ValueError(_message(name, wanted, value, hint))
     return int(made)
 
@@ -113,7 +114,7 @@ def items(values: Any, name: str, length: int | None = None, *, what: str = "num
     """
     wanted = f"a sequence of {what}" if length is None else f"{length} {what}"
     if is_tensor(values) or isinstance(values, np.ndarray):
-        if values.ndim != 1 or not _dense(values):
+        if values.ndim != 1 or (is_tensor(values) and not dense(values)):
             raise TypeError(f"expected {name} to be {wanted}, got {brief(values)}")
         made = list(values.tolist())
     elif isinstance(values, str | bytes | dict | set | frozenset) or not isinstance(values, Iterable):
@@ -132,6 +133,11 @@ def choice(value: Any, name: str, choices: Iterable[str]) -> None:
         raise TypeError(f"expected {name} to be one of {', '.join(map(repr, names))}, got {brief(value)}")
     if value not in names:
         raise ValueError(unknown(name, value, names))
+
+
+def dimensions(value: Any, default: int) -> int:
+    """Return the number of dimensions of a tensor or an array; ``default`` for anything else."""
+    return value.ndim if is_tensor(value) or isinstance(value, np.ndarray | np.generic) else default
 
 
 def boolean(value: Any, name: str) -> bool:

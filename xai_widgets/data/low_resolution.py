@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xai_widgets.data.photos import _skimage_data
-from xai_widgets.validation import choice, integer, integers, tensor
+from xai_widgets.validation import choice, dimensions, integer, integers, tensor
 
 #: By how much the sides shrink.
 SCALES = (2, 3, 4)
@@ -202,7 +202,7 @@ def psnr(a: Tensor, b: Tensor, *, border: int = 0) -> Tensor:
     ValueError
         For different shapes, or a border that leaves nothing.
     """
-    shape = ("N", "C", "H", "W") if getattr(a, "ndim", 4) == 4 else ("N", "H", "W")
+    shape = ("N", "C", "H", "W") if dimensions(a, 4) == 4 else ("N", "H", "W")
     a, b = (tensor(each, name, shape).float() for each, name in ((a, "a"), (b, "b")))
     if a.shape != b.shape:
         raise ValueError(f"expected images of the same shape, got {tuple(a.shape)} and {tuple(b.shape)}")

@@ -39,8 +39,8 @@ __all__ = [
 #: Share of the scenes with the cue class that carry the stamp.
 CUE_RATE = 0.98
 
-#: Side of a scene, at most.
-MOST_PIXELS = 4096
+#: Side of a scene, and scenes of a series, at most.
+MOST_PIXELS, MOST_SCENES = 4096, 10_000_000
 
 _SPLITS = {"train": 0, "test": 1}
 _BACKGROUNDS = ("mixed", "texture", "photograph")
@@ -259,7 +259,7 @@ def _drawn(
 
 def series(n: int, *, start: int = 0, **settings: object) -> Iterator[Scene]:
     """Scenes `start` to ``start + n - 1``, one at a time; `settings` are those of `scene`."""
-    n, start = integer(n, "n", low=0), integer(start, "start", low=0)
+    n, start = integer(n, "n", low=0, high=MOST_SCENES), integer(start, "start", low=0)
     for index in range(start, start + n):
         yield scene(index, **settings)  # type: ignore[arg-type]
 

@@ -31,7 +31,7 @@ from xai_widgets.perturbation.objective import MaskedImages, Variant
 from xai_widgets.perturbation.perturb import Perturbation, gaussian_blur
 from xai_widgets.perturbation.scored import ScoredMasks
 from xai_widgets.run import Run, in_no_mode
-from xai_widgets.validation import brief, number, tensor
+from xai_widgets.validation import brief, dimensions, number, tensor
 
 #: The areas whose masks make the published saliency map.
 AREAS = (0.025, 0.05, 0.1, 0.2)
@@ -204,7 +204,7 @@ def _given(objective: MaskedImages, lead: tuple[int, int], start: Extremal | Ten
                 f"areas, layer and grid, got {tuple(start.fields.shape)}"
             )
         return start.fields
-    shape = ("h", "w") if getattr(start, "ndim", 3) == 2 else ("N", "h", "w")
+    shape = ("h", "w") if dimensions(start, 3) == 2 else ("N", "h", "w")
     given = tensor(start, "start", shape, finite=True, like=objective.levels)
     given = given[None] if given.ndim == 2 else given
     if len(given) not in (1, lead[0]):

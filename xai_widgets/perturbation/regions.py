@@ -29,7 +29,7 @@ from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation.masking import Fill, Outputs, check_probabilities, fill_image, prepare
 from xai_widgets.perturbation.segments import as_segments, counts, oversegmentations, paint
 from xai_widgets.run import Run, in_no_mode
-from xai_widgets.validation import brief, check_finite, integer, tensor
+from xai_widgets.validation import brief, check_finite, dimensions, integer, tensor
 
 #: Of the integrated gradients, if they are not given.
 PATH: dict[str, Any] = {"steps": 50, "quadrature": "right", "batch_size": 16}
@@ -318,7 +318,7 @@ def greedy_order(masks: Tensor, values: Tensor) -> Iterator[tuple[Tensor, float]
 
 def _check_regions(regions: Tensor, x: Tensor) -> Tensor:
     """Regions as booleans (N, R, H, W) that cover every image."""
-    lead = (len(x),) if getattr(regions, "ndim", 3) == 4 else ()
+    lead = (len(x),) if dimensions(regions, 3) == 4 else ()
     masks = tensor(regions, "regions", (*lead, "R", *x.shape[2:])).to(x.device)
     masks = masks.bool().expand(len(x), *masks.shape[-3:])
     missed = int((~masks.any(1)).sum())

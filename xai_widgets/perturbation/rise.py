@@ -35,7 +35,7 @@ from xai_widgets.perturbation.masking import (
     value_name,
 )
 from xai_widgets.run import Run, in_no_mode
-from xai_widgets.validation import integer, integers, number
+from xai_widgets.validation import dimensions, integer, integers, number
 from xai_widgets.validation import seed as check_seed
 
 
@@ -185,7 +185,7 @@ class Rise:
     def _indices(self, target: Any) -> list[int]:
         """One class index for each image."""
         count, last = len(self.target), self.classes - 1
-        if getattr(target, "ndim", 0) == 0 and not isinstance(target, list | tuple):
+        if dimensions(target, 0) == 0 and not isinstance(target, list | tuple):
             return [integer(target, "target", low=0, high=last)] * count
         return integers(target, "target", length=count, low=0, high=last)
 

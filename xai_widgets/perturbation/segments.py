@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xai_widgets.validation import integer, number, tensor
+from xai_widgets.validation import dimensions, integer, number, tensor
 
 #: Felzenszwalb's scales and smallest segment at 224 x 224 pixels, and by how many pixels a region is grown, as in
 #: XRAI (Kapishnikov et al. 2019).
@@ -98,10 +98,10 @@ def as_segments(segments: Any, x: Tensor) -> Tensor:
     """
     if segments is None:
         return superpixels(x, min(COUNT, x.shape[2] * x.shape[3]))
-    if isinstance(segments, numbers.Number) or getattr(segments, "ndim", 3) == 0:
+    if isinstance(segments, numbers.Number) or dimensions(segments, 3) == 0:
         return superpixels(x, segments)
     wanted = (len(x), *x.shape[2:])
-    shape = wanted[1:] if getattr(segments, "ndim", 3) == 2 else ("N", *wanted[1:])
+    shape = wanted[1:] if dimensions(segments, 3) == 2 else ("N", *wanted[1:])
     labels = tensor(segments, "segments", shape).cpu()
     if labels.is_floating_point():
         raise TypeError(

@@ -22,7 +22,7 @@ from torch import Tensor
 from xai_widgets.run import in_no_mode
 from xai_widgets.similarity.grids import ActivationGrid
 from xai_widgets.similarity.measure import Kind, check_kind, check_place, similarity, width
-from xai_widgets.validation import instance, integer, items, number, numbers, tensor
+from xai_widgets.validation import dimensions, instance, integer, items, number, numbers, tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +178,7 @@ def scalings(x: Tensor, factors: Sequence[float]) -> GeometricSeries:
 def _series(
     x: Tensor, steps: Sequence[tuple[float, float]], labels: Sequence[str], values: Sequence[float]
 ) -> GeometricSeries:
-    lead = (1,) if getattr(x, "ndim", 3) == 4 else ()
+    lead = (1,) if dimensions(x, 3) == 4 else ()
     x = tensor(x, "an image", (*lead, "C", "H", "W"), finite=True)
     x = (x[0] if lead else x).float()
     height, width = x.shape[1:]

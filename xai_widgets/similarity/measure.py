@@ -70,6 +70,8 @@ def similarity(
         raise ValueError(
             f"expected vectors of one layer, got {source.shape[2]} and {target.shape[2]} channels"
         )
+    if source.dtype != target.dtype or source.device != target.device:
+        source, target = source.double(), target.double().to(source.device)
     row, column = check_place(place, source.shape[:2])
     if kind == "euclidean":
         sigma = width([source, target]) if sigma is None else number(sigma, "sigma", above=0)
