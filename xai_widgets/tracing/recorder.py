@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from xai_widgets.guard import outside_inference
+from xai_widgets.guard import guarded, outside_inference
 from xai_widgets.replica import named_parts, original, replica
 from xai_widgets.tracing.calls import Call, Scope, Value, in_place, leaves, mapped, name_of, tensors_in
 
@@ -73,15 +73,23 @@ class Recorder(TorchFunctionMode):
             # No leaf, so that the network may begin with an operation in place.
             given = self.x.detach().clone().requires_grad_().clone()
             self._keep("input", lambda: None, (), {}, [given], True, False)
-            with self:
-                output = made(given)
-                if pick is not None:
-                    output = pick(output, len(self.x))
+            output = self._pass(made, given, pick)
         self.output: Any = self._value(output) if isinstance(output, Tensor) else output
         if isinstance(self.output, Tensor):
             raise Untraceable(self._hidden(self.output, "the output"))
         if isinstance(output, Tensor):
             self._refuse_custom(output)
+
+    @guarded
+    def _pass(self, network: nn.Module, given: Tensor, pick: Callable[[Any, int], Any] | None) -> Any:
+        """Run a network in this mode.
+
+        :func:`guarded` leaves the mode: where an interrupt hits torch while it has taken the mode off for a call, the
+        end of a ``with`` block would raise instead of the interrupt.
+        """
+        self.__enter__()
+        output = network(given)
+        return output if pick is None else pick(output, len(self.x))
 
     # -- which layer a call is made in ----------------------------------------------------------------------
 
