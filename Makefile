@@ -12,6 +12,8 @@ LAB_ARGS ?=
 TOUR ?= notebooks/00_tour.ipynb
 # Extra options for pytest: make unit PYTEST_ARGS="-k heatmap -x"
 PYTEST_ARGS ?=
+# Options of scripts/other_cpus.py.
+CPUS ?=
 # Jupyter refuses to run as root unless told; nobody else is to be given the option.
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
@@ -20,7 +22,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # The kernel is the environment's own, whatever kernels the user has installed.
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: help lab test lint types js unit oracle browser notebooks wheel build docs format bench results system clean
+.PHONY: help lab test lint types js unit oracle cpus browser notebooks wheel build docs format bench results system clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -28,8 +30,9 @@ help: ## list these targets
 lab: $(DEMO) ## open the tour in JupyterLab (LAB_ARGS="--no-browser --port 8899")
 	.venv/bin/jupyter-lab --ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/$(TOUR) $(AS_ROOT) $(LAB_ARGS)
 
-test: system ## everything .ci/run checks, section by section, with timings
-	@$(PY) scripts/check_all.py lint types js unit oracle browser notebooks wheel
+# What sections need is made before them: two of them run at once.
+test: system $(TEST) $(NODE_MODULES) ## everything .ci/run checks, two sections at once, with timings
+	@CPUS=--short $(PY) scripts/check_all.py lint types browser unit notebooks oracle cpus wheel js
 
 lint: $(TEST) ## style of the Python code
 	$(PY) -m ruff check
@@ -49,6 +52,9 @@ unit: $(TEST) ## unit tests of the Python code
 
 oracle: $(TEST) ## equality with other implementations
 	$(PYTEST) tests/oracle $(PYTEST_ARGS)
+
+cpus: $(TEST) ## unit and oracle tests as other processors run them (an hour or more; CPUS=--short: two minutes)
+	$(PY) scripts/other_cpus.py $(CPUS)
 
 browser: $(TEST) $(NODE_MODULES) ## the widgets in real JupyterLab, Notebook 7 and Chromium
 	$(PYTEST) tests/browser $(PYTEST_ARGS)

@@ -1,24 +1,31 @@
-"""Run sections of the checks one after the other: ``python scripts/check_all.py lint unit wheel``.
+"""Run sections of the checks: ``python scripts/check_all.py [-j JOBS] lint unit wheel``.
 
 Each section is a target of the Makefile. All of them run, also after a failure, so that one run shows everything
 that is wrong; at the end stand the time and the result of each, and one line that sums up the tests. Each section is a
 process of its own: Playwright keeps an event loop running in its process, which notebook tests cannot bear.
+
+Two sections run at once on two cores or more: one that waits for a browser or a kernel leaves its core to the other.
+They begin in the order given, so the longest go first. The lines of a section have its name before them.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 #: The last line of a pytest run, "=== 3 passed, 1 skipped in 2.31s ===", or with -q without the signs.
 PYTEST_SUMMARY = re.compile(r"^=* ?((?:\d+ [a-z]+(?:, )?)+) in [\d.]+s")
 #: The line "Tests  34 passed (34)" of vitest.
 VITEST_SUMMARY = re.compile(r"^\s*Tests\s+(.*?)\s*\(\d+\)")
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
+#: Of the names of sections.
+WIDTH = 10
 
 
 def run_section(name: str) -> tuple[bool, float, Counter[str]]:
@@ -29,7 +36,7 @@ def run_section(name: str) -> tuple[bool, float, Counter[str]]:
     tuple
         Whether it succeeded, the seconds it took, and how many tests of each outcome it reported.
     """
-    print(f"\n##### {name}", flush=True)
+    print(f"{name:<{WIDTH}}| begins", flush=True)
     environment = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MFLAGS")}
     began = time.monotonic()
     process = subprocess.Popen(
@@ -44,7 +51,9 @@ def run_section(name: str) -> tuple[bool, float, Counter[str]]:
     assert process.stdout is not None
     counts: Counter[str] = Counter()
     for line in process.stdout:
-        print(line, end="", flush=True)
+        # One call for the whole line: another section prints at the same time.
+        sys.stdout.write(f"{name:<{WIDTH}}| {line.rstrip()}\n")
+        sys.stdout.flush()
         plain = ESCAPES.sub("", line)
         found = PYTEST_SUMMARY.match(plain) or VITEST_SUMMARY.match(plain)
         for number, outcome in re.findall(r"(\d+) ([a-z]+)", found[1]) if found else []:
@@ -52,19 +61,26 @@ def run_section(name: str) -> tuple[bool, float, Counter[str]]:
     return process.wait() == 0, time.monotonic() - began, counts
 
 
-def main(sections: list[str]) -> int:
-    """Run ``sections`` and report; the exit status is 1 when any of them failed."""
+def main(arguments: list[str]) -> int:
+    """Run the sections named and report; the exit status is 1 when any of them failed."""
+    parser = argparse.ArgumentParser(description="Run sections of the checks.")
+    parser.add_argument("sections", nargs="+")
+    parser.add_argument(
+        "-j", "--jobs", type=int, default=min(2, os.cpu_count() or 1), help="sections at once"
+    )
+    options = parser.parse_args(arguments)
     total: Counter[str] = Counter()
     failed: list[str] = []
     rows: list[str] = []
     began = time.monotonic()
-    for name in sections:
-        good, seconds, counts = run_section(name)
+    with ThreadPoolExecutor(options.jobs) as pool:
+        results = list(pool.map(run_section, options.sections))
+    for name, (good, seconds, counts) in zip(options.sections, results, strict=True):
         if not good:
             failed.append(name)
         total += counts
         tests = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
-        rows.append(f"{name:<10} {'ok' if good else 'FAILED':<7} {seconds:6.0f} s  {tests}")
+        rows.append(f"{name:<{WIDTH}} {'ok' if good else 'FAILED':<7} {seconds:6.0f} s  {tests}")
     print("\n##### sections", *rows, sep="\n")
     if failed:
         print(f"failed: {', '.join(failed)} (each runs alone as: make {failed[0]})")

@@ -1,4 +1,4 @@
-"""What holds for every test: one thread, fixed seeds, and nothing read from or left in the user's home."""
+"""What holds for every test: fixed threads and seeds, and nothing read from or left in the user's home."""
 
 import os
 import random
@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-# Before anything imports torch or matplotlib. One thread: beside other work a second one waits for its core, and small
-# operations take fifty times as long.
-os.environ["OMP_NUM_THREADS"] = "1"
+#: One thread: beside other work a second one waits for its core, and small operations take fifty times as long.
+#: scripts/other_cpus.py runs the tests with two as well, since these add up in another order.
+THREADS = os.environ.get("XAI_WIDGETS_TEST_THREADS", "1")
+# Before anything imports torch or matplotlib.
+os.environ["OMP_NUM_THREADS"] = THREADS
 os.environ["MPLBACKEND"] = "Agg"
 
 _scratch = tempfile.TemporaryDirectory(prefix="xai-widgets-tests-", ignore_cleanup_errors=True)
@@ -24,6 +26,32 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci")
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--rounding", action="store_true", help="only tests that allow for rounding, see closeness.py"
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--rounding"):
+        return
+    chosen = [item for item in items if _names(_code(item.function)) & {"assert_close", "near", "rounding"}]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+    items[:] = chosen
+
+
+def _code(function):
+    """Return the code of a test, inside of what Hypothesis makes of it."""
+    handle = getattr(function, "hypothesis", None)
+    return (handle.inner_test if handle else function).__code__
+
+
+def _names(code):
+    """Return the names that a function and the functions in it use."""
+    inner = [_names(each) for each in code.co_consts if hasattr(each, "co_names")]
+    return set(code.co_names).union(*inner)
+
+
 @pytest.fixture(autouse=True)
 def _seeds():
     """Give every test the same random numbers, whichever tests ran before it."""
@@ -32,4 +60,4 @@ def _seeds():
     # Tests that need no torch are spared its import.
     if torch := sys.modules.get("torch"):
         torch.manual_seed(0)
-        torch.set_num_threads(1)
+        torch.set_num_threads(int(THREADS))

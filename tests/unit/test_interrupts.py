@@ -116,6 +116,11 @@ class Alarm:
             self.set = False
         except KeyboardInterrupt:
             return True
+        except SystemError as error:
+            # torch says so of a function of its own in C that a signal met: "returned a result with an exception set".
+            if not isinstance(error.__cause__, KeyboardInterrupt):
+                raise
+            return True
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
         return False
