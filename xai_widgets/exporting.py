@@ -18,9 +18,12 @@ from ipywidgets.embed import dependency_state
 
 from xai_widgets._version import __version__
 from xai_widgets.errors import tell
+from xai_widgets.validation import brief
 from xai_widgets.views import RunBar
 from xai_widgets.views.base import STATIC
 from xai_widgets.views.shown import family
+from xai_widgets.views.traits import finite
+from xai_widgets.writing import complete
 
 #: Texts of traits, such as the programs of views, that are kept once however many models have them, from this length.
 SHARED = 512
@@ -124,12 +127,12 @@ def export(widget: DOMWidget, path: str | Path, *, title: str = "") -> Exported:
         If ``widget`` is none.
     ValueError
         If it holds a widget of another library, by its name, or the path is no file in an existing folder.
+    OSError
+        If the page cannot be written, as on a full disk; a file that was there is as before then.
     """
     if not isinstance(widget, DOMWidget):
         raise TypeError(f"widget is {type(widget).__name__}, wanted a view, an explorer or a box of widgets")
-    path = Path(path)
-    if path.is_dir() or not path.parent.is_dir():
-        raise ValueError(f"path is {str(path)!r}, wanted a file in a folder that exists, such as 'page.html'")
+    path = _file(path)
     running = [part for part in family(widget) if isinstance(part, RunBar) and part.status == "running"]
     if running:
         tell(
@@ -138,6 +141,8 @@ def export(widget: DOMWidget, path: str | Path, *, title: str = "") -> Exported:
     states = dependency_state([widget], drop_defaults=False)
     packed = gzip.compress(_pack(widget, states), mtime=0)
     title = title or getattr(widget, "title", "") or _words(type(widget).__name__)
+    # A name of a file that is no UTF-8 has letters that cannot be written.
+    title = title.encode("utf-8", "replace").decode("utf-8")
     page = PAGE.format(
         version=__version__,
         policy=POLICY,
@@ -146,8 +151,23 @@ def export(widget: DOMWidget, path: str | Path, *, title: str = "") -> Exported:
         program=_base64(gzip.compress((STATIC / "page.js").read_bytes(), mtime=0)),
         data=_base64(packed),
     )
-    path.write_text(page, encoding="utf-8")
+    with complete(path) as partial:
+        partial.write_text(page, encoding="utf-8")
     return Exported(path, path.stat().st_size, len(packed), len(states))
+
+
+def _file(path: str | Path) -> Path:
+    """The path of a page; ValueError if no file can be there."""
+    try:
+        made = Path(path)
+        fits = made.name and not made.is_dir() and made.parent.is_dir()
+    except OSError as error:
+        raise ValueError(
+            f"path is {brief(str(path))}, wanted a name that a file can have ({error.strerror})"
+        ) from error
+    if not fits:
+        raise ValueError(f"path is {str(path)!r}, wanted a file in a folder that exists, such as 'page.html'")
+    return made
 
 
 def _words(name: str) -> str:
@@ -168,7 +188,8 @@ def _pack(widget: DOMWidget, states: dict[str, dict[str, Any]]) -> bytes:
                 f"the page would hold {given['model_name']} of {given['model_module']}, wanted widgets of ipywidgets "
                 "and anywidget only"
             )
-        state = _titled(dict(given["state"]))
+        # Widgets of other libraries may hold numbers that JSON does not know.
+        state = finite(_titled(dict(given["state"])))
         for buffer in given.get("buffers", ()):
             data = base64.b64decode(buffer["data"])
             index, _ = blobs.setdefault(hashlib.sha256(data).digest(), (len(blobs), data))
@@ -187,7 +208,7 @@ def _pack(widget: DOMWidget, states: dict[str, dict[str, Any]]) -> bytes:
         "places": places,
         "spoken": spoken,
     }
-    head = json.dumps(header, separators=(",", ":")).encode()
+    head = json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
     return b"".join([struct.pack("<I", len(head)), head, *(data for _, data in blobs.values())])
 
 

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "xai_widgets"
 
 #: The floors, lowest first, by the modules and folders of each. A floor imports from itself and those below it.
 FLOORS = [
-    {"errors", "_version"},
+    {"errors", "_version", "writing"},
     {"model", "images", "arguments", "layers", "outputs", "recording", "zoo", "data"},
     {"rules", "run", "optim", "batches"},
     {"attribution", "perturbation", "inverse", "concepts", "features", "similarity", "metrics"},

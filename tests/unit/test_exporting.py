@@ -1,10 +1,14 @@
 """Exported pages: what is packed, what is asleep, what is refused."""
 
 import base64
+import errno
 import gzip
 import json
+import math
+import os
 import re
 import struct
+from pathlib import Path
 
 import ipywidgets as widgets
 import numpy as np
@@ -14,7 +18,7 @@ from traitlets import Unicode
 
 import xai_widgets as xw
 from xai_widgets.exporting import SHARED, _titled
-from xai_widgets.views import HeatmapView
+from xai_widgets.views import ClassPicker, HeatmapView
 
 
 def unpacked(path):
@@ -138,3 +142,42 @@ def test_tabs_of_ipywidgets_7_keep_their_titles():
     assert _titled(state)["titles"] == ["first", "", "third"]
     newer = {"children": ["a"], "titles": ("first",)}
     assert _titled(dict(newer)) == newer
+
+
+def test_nan_and_infinite_numbers_become_none(tmp_path):
+    picker = ClassPicker(labels=["a", "b", "c"], hints=[math.nan, 0.5, math.inf])
+    slider = widgets.FloatSlider()
+    box = widgets.HBox([picker, slider])
+    header, _ = unpacked(xw.export(box, tmp_path / "page.html").path)
+    assert header["models"][picker.model_id]["state"]["hints"] == [None, 0.5, None]
+
+
+def test_the_page_that_was_there_survives_a_failure(heatmap, tmp_path, monkeypatch):
+    path = tmp_path / "precious.html"
+    path.write_text("an hour of work")
+
+    def full(self, *args, **kwargs):
+        self.write_bytes(b"half a page")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*precious.html'"):
+        xw.export(heatmap, path)
+    monkeypatch.undo()
+    assert path.read_text() == "an hour of work"
+    assert [each.name for each in tmp_path.iterdir()] == ["precious.html"]
+
+
+def test_a_title_that_is_no_utf_8_is_written_all_the_same(heatmap, tmp_path):
+    path = tmp_path / "page.html"
+    xw.export(heatmap, path, title="photo \udcff.png")
+    assert "<title>photo ?.png</title>" in path.read_text(encoding="utf-8")
+
+
+def test_a_name_as_long_as_names_can_be(heatmap, tmp_path):
+    longest = os.pathconf(tmp_path, "PC_NAME_MAX")
+    path = tmp_path / ("a" * (longest - 5) + ".html")
+    assert xw.export(heatmap, path).path == path
+    with pytest.raises(ValueError, match="wanted a name that a file can have") as error:
+        xw.export(heatmap, tmp_path / ("a" * longest + ".html"))
+    one_sentence(error)

@@ -25,6 +25,7 @@ from xai_widgets.cli.networks import OF_SCENES, check_layer, class_of, methods, 
 from xai_widgets.explorers.attribution_table import Key, compute_cell, takes_layer
 from xai_widgets.metrics import Curve, PointingTask, deletion, insertion, monotonicity, pointing_game
 from xai_widgets.model import ImageModel
+from xai_widgets.writing import complete
 
 #: Steps of the way on which monotonicity is tested: each shows so much more that noise is no fall.
 STAIRS = 20
@@ -239,7 +240,7 @@ def spread(rows: Sequence[Row], measure: str) -> str:
 def write(path: Path, rows: Iterable[Row], measures: Sequence[str], model: ImageModel) -> None:
     """The values of each picture, class and method, in a file of comma-separated values."""
     rows = list(rows)
-    with outputs.complete(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
+    with complete(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["picture", "class", "method", *measures])
         for row in rows:

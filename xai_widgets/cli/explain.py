@@ -20,6 +20,7 @@ from xai_widgets.cli.inputs import pictures
 from xai_widgets.cli.networks import check_layer, class_of, methods, network
 from xai_widgets.explorers import AttributionExplorer
 from xai_widgets.exporting import export
+from xai_widgets.writing import complete
 
 #: Seconds between two looks at how far the computation is.
 INTERVAL = 0.1
@@ -103,7 +104,7 @@ def tell_notes(explorer: AttributionExplorer, quiet: bool) -> bool:
 def write_page(explorer: AttributionExplorer, path: Path, title: str) -> None:
     """One page with the table, and without the controls of the explorer, which would ask a kernel."""
     explorer.view.size = CELL
-    with outputs.complete(path) as partial:
+    with complete(path) as partial:
         export(explorer.view, partial, title=title)
     outputs.tell(path, _extent(explorer))
 
@@ -114,7 +115,7 @@ def write_picture(explorer: AttributionExplorer, path: Path) -> None:
         [None if values is None else _drawn(explorer, column, values) for column, values in enumerate(row)]
         for row in _maps(explorer)
     ]
-    with outputs.complete(path) as partial:
+    with complete(path) as partial:
         drawing.sheet(drawn).save(partial)
     outputs.tell(path, _extent(explorer))
 
@@ -127,7 +128,7 @@ def write_folder(explorer: AttributionExplorer, folder: Path, methods: list[str]
         for column, values in enumerate(row):
             if values is not None:
                 path = folder / f"{stems[column]}_{_as_file(method)}.png"
-                with outputs.complete(path) as partial:
+                with complete(path) as partial:
                     _drawn(explorer, column, values).save(partial)
                 outputs.tell(path, f"{method}, {explorer.view.columns[column]}")
 
@@ -140,7 +141,7 @@ def write_arrays(explorer: AttributionExplorer, path: Path, methods: list[str]) 
         if shape is not None:
             stack = [np.full(shape, np.nan) if one is None else one for one in row]
             stacks[method] = np.stack(stack).astype(np.float32)
-    with outputs.complete(path) as partial:
+    with complete(path) as partial:
         if path.suffix.lower() == ".npy":
             np.save(partial, next(iter(stacks.values())))
         else:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from xai_widgets.cli import outputs
 from xai_widgets.cli.failures import DONE, FAILED, Failure
+from xai_widgets.writing import complete
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -44,7 +45,7 @@ def copy(found: list[Path], folder: Path) -> int:
     copied = 0
     for notebook in found:
         if not (folder / notebook.name).exists():
-            with outputs.complete(folder / notebook.name) as partial:
+            with complete(folder / notebook.name) as partial:
                 partial.write_bytes(notebook.read_bytes())
             copied += 1
     return copied

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from xai_widgets.cli.failures import Failure, Mistake
@@ -36,17 +35,6 @@ def check_parent(path: Path) -> None:
         raise Failure(f"there is no folder {str(path.parent)!r}, wanted a file in one that exists")
     if not os.access(path.parent, os.W_OK):
         raise Failure(f"nothing may be written to the folder {str(path.parent)!r}, wanted another one")
-
-
-@contextmanager
-def complete(path: Path) -> Iterator[Path]:
-    """A name to write to, beside `path`, which it becomes at the end; after an error or an interrupt it is gone."""
-    partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def tell(path: Path, what: str) -> None:

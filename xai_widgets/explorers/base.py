@@ -91,6 +91,11 @@ class Explorer(Computing):
         else:
             self.compute()
 
+    def _try(self, make: Callable[[], Any]) -> None:
+        """Make something that a constructor is to refuse; of scores that are NaN the run bar tells."""
+        if bool(self._scores.isfinite().all()):
+            make()
+
     def _best(self) -> int:
         """The predicted class."""
         return int(self._scores[0].argmax())

@@ -144,7 +144,7 @@ class ChannelExplorer(SearchExplorer):
         self._sides: dict[str, int] = {}
         layer = model.default_layer() if layer is None else layer
         # Refused here, where it can be read: this makes the search, but not a step of it.
-        self._search(_Key(self.target, variant, layer), None)
+        self._try(lambda: self._search(_Key(self.target, variant, layer), None))
         self._patches_of(layer)
 
         layers = spatial_layers(model)

@@ -138,7 +138,7 @@ class ExtremalExplorer(SearchExplorer):
         self._areas = tuple(AREAS if areas is None else areas)
         self._all_areas = areas is None
         # Refused here, where it can be read: this makes the search, but not a step of it.
-        self._search(_Key(self.target, variant, perturbation, layer), None)
+        self._try(lambda: self._search(_Key(self.target, variant, perturbation, layer), None))
 
         self.variant_picker = dropdown("mask", get_args(Variant), variant)
         self.perturbation_picker = dropdown("rest", get_args(Perturbation), perturbation)

@@ -154,8 +154,9 @@ class InverseExplorer(SearchExplorer):
         #: What of a result is drawn already, which is not sent again.
         self._shown = InverseResult()
         # Refused here, where it can be read: this makes the inverses, but not a step of them.
-        self._search(_Key(self.target, regularizer), None)
-        self._measure()
+        self._try(lambda: self._search(_Key(self.target, regularizer), None))
+        self._count, self._depths = 0, [_Depth("image", 0, tuple(self._x.shape[2:]))]
+        self._try(self._measure)
 
         self.regularizer_picker = dropdown("penalty", get_args(Regularizer), regularizer)
         self.slider = SliderView(label="Weight λ", values=check_lambda(lam), frame=0)
@@ -224,7 +225,7 @@ class InverseExplorer(SearchExplorer):
 
     def _forget(self) -> None:
         super()._forget()
-        self._measure()
+        self._try(self._measure)
 
     def _measure(self) -> None:
         """Find the depths of the network for the image."""

@@ -10,6 +10,7 @@ from traitlets import Dict, TraitType, Unicode
 
 from xai_widgets.errors import unknown
 from xai_widgets.views.shown import Shown, describe_arrays
+from xai_widgets.views.traits import finite
 
 STATIC = Path(__file__).parent.parent / "static"
 
@@ -67,6 +68,11 @@ class View(Shown, anywidget.AnyWidget):
             if value is not None or self.traits()[name].default_value is not None
         }
         super().__init__(**said)
+
+    @staticmethod
+    def _trait_to_json(x: Any, self: Any) -> Any:
+        # NaN is no JSON: neither a page nor a kernel's message can hold it.
+        return finite(x)
 
     def summary(self) -> str:
         """What the view shows, and the size of each array; empty for one without any."""

@@ -19,6 +19,17 @@ def owner(obj: HasTraits, name: str | None) -> str:
     return f"{type(obj).__name__}.{name}"
 
 
+def finite(value: Any) -> Any:
+    """Return what JSON can hold of a value: None for each NaN or infinite number in it, however deep."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(one) for one in value]
+    return value
+
+
 class Choice(Unicode):
     """One of a few words.
 
