@@ -34,14 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = _run(given)
         # Here and not at the very end, where nobody would be told that it could not be written.
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code
     except KeyboardInterrupt:
         print(f"{PROGRAM}: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read the output has seen enough, as `head` has; nothing more can be said to it.
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception as error:
@@ -62,8 +63,21 @@ def _run(given: Sequence[str]) -> int:
     return int(run(options))
 
 
+def keep_descriptors() -> None:
+    """Occupy the numbers of standard streams that are closed, so that no file of ours is written to as one of them."""
+    with contextlib.suppress(OSError):
+        number = os.open(os.devnull, os.O_RDWR)
+        while number <= 2:
+            number = os.dup(number)
+        os.close(number)
+
+
 def script() -> None:
     """The program ``xai-widgets``."""
+    keep_descriptors()
+    if sys.stderr is None:
+        # Nobody listens, and `print` would take the standard output for it.
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         # A terminal that lacks a letter, as in a label, shows another one for it.
         with contextlib.suppress(AttributeError):
@@ -72,7 +86,7 @@ def script() -> None:
     if code == INTERRUPTED:
         # The thread of an explorer may be in the midst of a pass: an orderly exit would wait for it or break it.
         for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, AttributeError):
                 stream.flush()
         os._exit(code)
     sys.exit(code)

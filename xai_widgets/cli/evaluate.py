@@ -25,6 +25,7 @@ from xai_widgets.cli.networks import OF_SCENES, check_layer, class_of, methods, 
 from xai_widgets.explorers.attribution_table import Key, compute_cell, takes_layer
 from xai_widgets.metrics import Curve, PointingTask, deletion, insertion, monotonicity, pointing_game
 from xai_widgets.model import ImageModel
+from xai_widgets.validation import check_finite
 from xai_widgets.writing import complete
 
 #: Steps of the way on which monotonicity is tested: each shows so much more that noise is no fall.
@@ -125,6 +126,8 @@ def run(options: argparse.Namespace) -> int:
     """Measure, print the table and write the file; the exit code."""
     if options.csv is not None:
         outputs.check_parent(Path(options.csv))
+    else:
+        outputs.check_open()
     given = pictures(options)
     chosen = methods(options.methods)
     model = network(options)
@@ -139,7 +142,7 @@ def run(options: argparse.Namespace) -> int:
         for picture in given:
             try:
                 cases = cases_of(model, picture, target)
-            except (OSError, ValueError) as error:
+            except Exception as error:  # one picture takes no other with it
                 troubles[f"not measured: {sentence(error)}"].append(picture.name)
                 bar.update(len(chosen))
                 continue
@@ -183,7 +186,8 @@ def cases_of(model: ImageModel, picture: Picture, target: int | None) -> list[Ca
     masks = {
         k: model.images(np.where(mask, 255, 0).astype(np.uint8))[0, 0] > 0.5 for k, mask in known.items()
     }
-    targets = [target] if target is not None else list(known) or model.targets(None, x).tolist()
+    scores = check_finite(model.scores(x), model.name)
+    targets = [target] if target is not None else list(known) or scores.argmax(1).tolist()
     return [Case(picture.name, x, k, masks.get(k)) for k in targets]
 
 
@@ -204,10 +208,14 @@ def measured(
             troubles[f"{methods[name].title} failed: {cell.note}"].append(case.name)
             continue
         made = Map(model, case, torch.from_numpy(cell.map)[None].to(model.device), options.steps)
-        try:
-            yield Row(case, name, {measure: MEASURES[measure](made) for measure in measures})
-        except (ValueError, RuntimeError) as error:
-            troubles[f"{methods[name].title} could not be measured: {sentence(error)}"].append(case.name)
+        values: dict[str, float] = {}
+        for measure in measures:
+            try:
+                values[measure] = MEASURES[measure](made)
+            except Exception as error:  # one measure takes no other with it
+                troubles[f"{methods[name].title} could not be measured: {sentence(error)}"].append(case.name)
+        if values:
+            yield Row(case, name, {measure: values.get(measure, math.nan) for measure in measures})
 
 
 # -- what is told of it -----------------------------------------------------------------------------------------

@@ -5,21 +5,24 @@ from __future__ import annotations
 import argparse
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 from tqdm import tqdm
 
 from xai_widgets.cli import drawing, outputs
-from xai_widgets.cli.failures import DONE, FAILED, Failure, Mistake
-from xai_widgets.cli.inputs import pictures
+from xai_widgets.cli.failures import DONE, FAILED, Failure, Mistake, sentence
+from xai_widgets.cli.inputs import Picture, pictures
 from xai_widgets.cli.networks import check_layer, class_of, methods, network
 from xai_widgets.explorers import AttributionExplorer
 from xai_widgets.exporting import export
+from xai_widgets.model import ImageModel
 from xai_widgets.writing import complete
 
 #: Seconds between two looks at how far the computation is.
@@ -38,8 +41,8 @@ def run(options: argparse.Namespace) -> int:
     model = network(options)
     target = class_of(model, options.target)
     check_layer(model, chosen, options.layer)
-    x = model.images([each.image for each in given])
-    names = [each.name for each in given]
+    x, names = readable(model, given)
+    broken = len(names) < len(given)
     explorer = AttributionExplorer(
         model, x, list(chosen.values()), options.layer, target=target, names=names, start=False
     )
@@ -61,7 +64,27 @@ def run(options: argparse.Namespace) -> int:
             write_arrays(explorer, path, list(chosen))
     finally:
         explorer.close()
-    return FAILED if failed else DONE
+    return FAILED if failed or broken else DONE
+
+
+def readable(model: ImageModel, given: Sequence[Picture]) -> tuple[Tensor, list[str]]:
+    """The pictures that can be read, and their names; of the others it is told why not."""
+    read: list[Tensor] = []
+    names: list[str] = []
+    troubles: dict[str, list[str]] = defaultdict(list)
+    for each in given:
+        try:
+            read.append(model.images(each.image))
+            names.append(each.name)
+        except Exception as error:  # one picture takes no other with it
+            if len(given) == 1:
+                raise
+            troubles[sentence(error)].append(each.name)
+    for words, where in troubles.items():
+        outputs.note(f"{', '.join(where)}: not read: {words}")
+    if not read:
+        raise Failure("no picture could be read, so nothing was written")
+    return torch.cat(read), names
 
 
 def compute(explorer: AttributionExplorer, options: argparse.Namespace) -> None:
@@ -81,7 +104,8 @@ def compute(explorer: AttributionExplorer, options: argparse.Namespace) -> None:
             bar.update(
                 sum(state in ("done", "failed") for row in explorer.view.states for state in row) - bar.n
             )
-    if explorer.run_bar.status != "done":
+    # Of cells that failed it is told with the others; here nothing can be said of any cell.
+    if explorer.run_bar.status != "done" and not any("failed" in row for row in explorer.view.states):
         raise Failure(explorer.run_bar.error or "the computation was stopped")
 
 
@@ -123,11 +147,11 @@ def write_picture(explorer: AttributionExplorer, path: Path) -> None:
 def write_folder(explorer: AttributionExplorer, folder: Path, methods: list[str]) -> None:
     """A picture for each map, called by its picture and its method."""
     folder.mkdir(parents=True, exist_ok=True)
-    stems = _distinct([_as_file(Path(name).stem) for name in explorer.view.columns])
+    stems = _stems(folder, explorer.view.columns, methods)
     for method, row in zip(methods, _maps(explorer), strict=True):
         for column, values in enumerate(row):
             if values is not None:
-                path = folder / f"{stems[column]}_{_as_file(method)}.png"
+                path = folder / f"{stems[column]}{_ending(method)}"
                 with complete(path) as partial:
                     _drawn(explorer, column, values).save(partial)
                 outputs.tell(path, f"{method}, {explorer.view.columns[column]}")
@@ -163,6 +187,19 @@ def _drawn(explorer: AttributionExplorer, column: int, values: NDArray[Any]) -> 
 def _extent(explorer: AttributionExplorer) -> str:
     methods, images = len(explorer.view.rows), len(explorer.view.columns)
     return f"{outputs.counted(methods, 'method')}, {outputs.counted(images, 'picture')}"
+
+
+def _ending(method: str) -> str:
+    """How the name of the picture of a method ends."""
+    return f"_{_as_file(method)}.png"
+
+
+def _stems(folder: Path, names: Sequence[str], methods: Sequence[str]) -> list[str]:
+    """How the names of files of pictures begin: all differ, and none is longer than the folder takes, in bytes."""
+    longest = max(len(_ending(method).encode()) for method in methods)
+    # A number may be put behind a name that was met before.
+    room = max(1, outputs.longest_name(folder) - longest - 8)
+    return _distinct([_as_file(Path(name).stem).encode()[:room].decode(errors="ignore") for name in names])
 
 
 def _as_file(name: str) -> str:

@@ -47,7 +47,27 @@ def pictures(options: argparse.Namespace) -> list[Picture]:
         return generated(options.scenes, options.seed)
     if not options.images:
         raise Mistake("no picture was given, wanted files, folders, or --scenes N to try it without any")
-    return [Picture(path.name, path, {}) for path in files(options.images)]
+    paths = files(options.images)
+    return [Picture(name, path, {}) for name, path in zip(distinct(paths), paths, strict=True)]
+
+
+def distinct(paths: Sequence[Path]) -> list[str]:
+    """Names of files; of those that share one, with as much of their folders as tells them apart."""
+    # The same file given twice is one.
+    unlike = list(dict.fromkeys(paths))
+    made: dict[Path, str] = {}
+    for path in unlike:
+        parts = [part for part in path.parts if part != path.anchor]
+        names = (str(Path(*parts[-count:])) for count in range(1, len(parts) + 1))
+        alike = [other for other in unlike if other is not path and other.name == path.name]
+        made[path] = next(
+            (name for name in names if not any(_ends_with(other, Path(name)) for other in alike)), str(path)
+        )
+    return [made[path] for path in paths]
+
+
+def _ends_with(path: Path, end: Path) -> bool:
+    return path.parts[-len(end.parts) :] == end.parts
 
 
 def files(given: Sequence[str]) -> list[Path]:

@@ -21,6 +21,7 @@ def run(options: argparse.Namespace) -> int:
     lists = {"methods": list_methods, "models": list_models, "layers": list_layers}
     if options.what not in lists:
         raise Mistake(unknown("list", options.what, lists))
+    outputs.check_open()
     # A line longer than the terminal would break the columns; a file keeps all of it.
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     print(outputs.table(lists[options.what](options), width))

@@ -55,6 +55,20 @@ def counted(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
+def check_open() -> None:
+    """Refuse to compute what could not be told: the standard output is closed."""
+    if sys.stdout is None:
+        raise Failure("the standard output is closed, wanted it open for the result")
+
+
+def longest_name(folder: Path) -> int:
+    """How many bytes the name of a file may have in a folder."""
+    try:
+        return os.pathconf(folder, "PC_NAME_MAX")
+    except (OSError, ValueError, AttributeError):
+        return 255
+
+
 def note(words: str) -> None:
     """Say something that is no result."""
     print(words, file=sys.stderr)

@@ -144,7 +144,7 @@ def test_a_folder_is_measured_but_for_what_cannot_be_read(cli, photo, corrupt):
     assert done.code == 1
     assert done.err.splitlines() == [
         "a.png, c.PNG, d.png: broken failed: this method is broken",
-        "b.png: not measured: 'b.png' is broken or cut short, wanted a whole image file",
+        "b.png: not measured: expected a whole image file, got 'b.png', which is broken or cut short",
     ]
     assert [row["picture"] for row in rows_of("out.csv")] == ["a.png", "c.PNG", "d.png"]
     assert columns(done.out.splitlines()[2]) == ["broken", "0", "-", "-"]
@@ -156,7 +156,7 @@ def test_a_map_that_cannot_be_put_in_order_is_told(cli, photo, tmp_path):
     done = cli("evaluate", "photo.png", *OWN, "--methods", "bad:nan,gradient", "--steps", 4)
     sys.modules.pop("bad")
     assert done.code == 1
-    assert done.err.startswith("photo.png: nan could not be measured: the saliency holds NaN")
+    assert done.err.startswith("photo.png: nan could not be measured: expected finite saliency, got NaN")
     assert done.err.count("\n") == 1
 
 
@@ -180,3 +180,24 @@ def test_an_interrupt_leaves_no_file(cli, photo, files, monkeypatch):
     done = cli("evaluate", "photo.png", *OWN, "--methods", "gradient", "--steps", 4, "--csv", "out.csv")
     assert (done.code, done.out, done.err) == (130, "", "xai-widgets: interrupted\n")
     assert files() == before
+
+
+def test_files_of_one_name_are_told_apart(cli, photo):
+    for number, name in enumerate(["a/x.png", "b/x.png", "b/y.png"]):
+        photo(name, number)
+    words = ("--methods", "gradient", "--metrics", "deletion", "--steps", 4, "--csv", "out.csv")
+    assert cli("evaluate", "a", "b", *OWN, *words).code == 0
+    assert [row["picture"] for row in rows_of("out.csv")] == ["a/x.png", "b/x.png", "y.png"]
+
+
+def test_one_measure_takes_no_other_with_it(cli, photo, monkeypatch):
+    def broken(made):
+        raise RuntimeError("cannot be measured today")
+
+    monkeypatch.setitem(MEASURES, "insertion", broken)
+    photo()
+    done = cli("evaluate", "photo.png", *OWN, "--methods", "gradient", "--steps", 4)
+    assert done.code == 1
+    assert "cannot be measured today" in done.err
+    assert columns(done.out.splitlines()[1])[2:] != ["-", "-"]
+    assert columns(done.out.splitlines()[1])[3] == "-"

@@ -1,6 +1,7 @@
 """`explain`: what is written is what the methods compute, and it appears when it is complete."""
 
 import io
+import os
 import re
 import sys
 
@@ -127,7 +128,10 @@ def test_nothing_is_written_if_every_method_fails(cli, photo, files, output):
     before = files()
     done = cli("explain", "photo.png", *OWN, "--methods", "own:broken", "-o", output)
     assert (done.code, done.out) == (1, "")
-    assert done.err.endswith("xai-widgets: no map could be computed, so nothing was written\n")
+    assert done.err.splitlines() == [
+        "broken failed for photo.png: this method is broken",
+        "xai-widgets: no map could be computed, so nothing was written",
+    ]
     assert files() == before
 
 
@@ -176,7 +180,7 @@ def test_half_a_file_is_never_there(cli, photo, files, tmp_path, monkeypatch, ou
     done = cli("explain", "photo.png", *OWN, "--methods", "gradient", "-o", output)
     assert done.code == code
     assert "wrote" not in done.out
-    assert done.err == f"xai-widgets: {'interrupted' if code == 130 else 'No space left'}\n"
+    assert done.err == f"xai-widgets: {'interrupted' if code == 130 else f'{output}: No space left'}\n"
     assert files() == before
 
 
@@ -210,3 +214,65 @@ def test_a_module_of_ones_own_is_told_its_facts(cli, photo, monkeypatch):
     assert model.mean.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
     assert model.std.flatten().tolist() == [1, 2, 4]
     assert np.load("m.npy").shape == (1, 16, 20)
+
+
+def test_a_picture_that_cannot_be_read_stops_no_other(cli, photo, corrupt):
+    photo("photos/a.png", 1)
+    corrupt("photos/b.png")
+    photo("photos/c.png", 2)
+    done = cli("explain", "photos", *OWN, "--methods", "gradient", "-o", "maps.npy")
+    assert done.code == 1
+    assert done.err.startswith("b.png: not read: expected a whole image file")
+    assert [line.partition(":")[0] for line in done.out.splitlines()[:2]] == ["a.png", "c.png"]
+    assert np.load("maps.npy").shape == (2, 16, 16)
+
+
+def test_names_as_long_as_names_can_be(cli, photo, tmp_path):
+    room = os.pathconf(tmp_path, "PC_NAME_MAX")
+    names = ["ä" * ((room - 6) // 2) + f"{number}.png" for number in range(2)]
+    for number, name in enumerate(names):
+        photo(name, number)
+    done = cli("explain", *names, *OWN, "--methods", "gradient,own:grey", "-o", "maps/")
+    assert (done.code, done.err) == (0, "")
+    assert len(list((tmp_path / "maps").glob("*.png"))) == 4
+    output = "a" * (room - 5) + ".html"
+    assert cli("explain", names[0], *OWN, "--methods", "gradient", "-o", output).code == 0
+    assert (tmp_path / output).exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["explain", "x" * 300 + ".png", "-o", "a.html"], ["explain", "photo.png", "-o", "x" * 300 + ".html"]],
+)
+def test_a_name_that_is_too_long_is_a_sentence(cli, photo, words):
+    photo()
+    done = cli(*words, *OWN)
+    assert done.code == 1
+    assert done.err.count("\n") == 1
+    assert "ile name too long" in done.err
+
+
+def test_a_network_without_probabilities_tells_scores(cli, photo, tmp_path):
+    photo()
+    source = (
+        "import own\n\ndef model():\n    return own.ImageModel(own.network(), size=16, activation=None)\n"
+    )
+    (tmp_path / "plain.py").write_text(source)
+    done = cli("explain", "photo.png", "--model", "plain:model", "--methods", "gradient", "-o", "a.npy")
+    sys.modules.pop("plain")
+    assert done.code == 0
+    assert "%" not in done.out.splitlines()[0]
+
+
+def test_nan_scores_are_said(cli, photo, tmp_path):
+    photo()
+    source = (
+        "import own\n\ndef model():\n    network = own.network()\n"
+        "    network[-1].bias.data[0] = float('nan')\n    return own.ImageModel(network, size=16)\n"
+    )
+    (tmp_path / "diverged.py").write_text(source)
+    for words in (["explain", "-o", "a.npy"], ["evaluate"]):
+        done = cli(words[0], "photo.png", *words[1:], "--model", "diverged:model", "--methods", "gradient")
+        assert done.code == 1
+        assert "got NaN scores" in done.err
+    sys.modules.pop("diverged")

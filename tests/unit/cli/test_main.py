@@ -17,6 +17,7 @@ from xai_widgets.cli.parsing import METRICS, make_parser, parse
 
 COMMANDS = ("explain", "evaluate", "list", "lab")
 OWN = ("--model", "own:model")
+LONG = 120
 
 
 def examples():
@@ -127,8 +128,16 @@ def test_the_version(cli):
         ("list layers", 2, "no network was named"),
         ("explain phto.png -o a.html --model own:model", 1, "did you mean 'photo.png'"),
         ("explain empty -o a.html --model own:model", 1, "no picture in the folder 'empty'"),
-        ("explain corrupt.png -o a.html --model own:model", 1, "'corrupt.png' is broken or cut short"),
-        ("explain own.py -o a.html --model own:model", 1, "'own.py' is not a readable image file"),
+        (
+            "explain corrupt.png -o a.html --model own:model",
+            1,
+            "got 'corrupt.png', which is broken or cut short",
+        ),
+        (
+            "explain own.py -o a.html --model own:model",
+            1,
+            "a readable image file such as PNG or JPEG, got 'own.py'",
+        ),
         ("explain photo.png -o no/a.html --model own:model", 1, "there is no folder 'no'"),
         ("explain photo.png -o labels --model own:model", 1, "'labels' is a file"),
         ("evaluate photo.png --csv empty --model own:model", 1, "'empty' is a folder"),
@@ -279,3 +288,49 @@ def test_an_interrupt_ends_the_program_at_once_and_leaves_nothing(tmp_path, phot
     assert "xai-widgets: interrupted\n" in err
     assert "Traceback" not in err
     assert files() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["explain", "photo.png", "-o", "maps.npy"], 0),
+        (["evaluate", "photo.png", "--csv", "out.csv", "--steps", "4"], 0),
+        (["evaluate", "photo.png", "--steps", "4"], 1),
+        (["list", "models"], 1),
+        (["--version"], 0),
+    ],
+)
+def test_a_closed_standard_output(photo, cli, tmp_path, words, code):
+    """As under cron: what is written to a file is written, and what could not be told is an error."""
+    photo()
+    own = ["--model", "own:model", "--methods", "gradient"] if "photo.png" in words else []
+    command = shlex.join([sys.executable, "-m", "xai_widgets", *words, *own])
+    env = os.environ | {"PYTHONPATH": str(Path(xai_widgets.__file__).parents[1])}
+    done = subprocess.run(
+        ["sh", "-c", f"{command} >&-"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=LONG
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False)
+    assert ("standard output is closed" in done.stderr) == (code == 1)
+    for name in {"maps.npy", "out.csv"} & set(words):
+        assert (tmp_path / name).stat().st_size > 0
+
+
+def test_a_closed_standard_error_leaves_the_output_clean(photo, cli, tmp_path):
+    photo()
+    words = [
+        "explain",
+        "photo.png",
+        "no.png",
+        "-o",
+        "maps.npy",
+        "--model",
+        "own:model",
+        "--methods",
+        "gradient",
+    ]
+    env = os.environ | {"PYTHONPATH": str(Path(xai_widgets.__file__).parents[1])}
+    command = shlex.join([sys.executable, "-m", "xai_widgets", *words])
+    done = subprocess.run(
+        ["sh", "-c", f"{command} 2>&-"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=LONG
+    )
+    assert (done.returncode, done.stdout) == (1, "")

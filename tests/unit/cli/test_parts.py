@@ -42,7 +42,7 @@ def test_networks_are_listed_that_tell_classes(cli):
 
 def test_layers_are_listed_with_type_and_shape(cli):
     lines = cli("list", "layers", "--model", "own:model").out.splitlines()
-    assert lines[1].split() == ["0", "Conv2d", "4", "x", "16", "x", "16", "1", "time"]
+    assert lines[1].split() == ["0", "Conv2d", "4", "x", "16", "x", "16"]
 
 
 words = st.text("abc ", min_size=1, max_size=8).map(str.strip).filter(bool)
@@ -64,17 +64,6 @@ def test_columns_of_a_table_stand_below_each_other(rows, width):
 )
 def test_sizes_in_words(count, told):
     assert outputs.size(count) == told
-
-
-def test_a_file_appears_when_it_is_complete(tmp_path):
-    path = tmp_path / "map.png"
-    path.write_text("before", encoding="utf-8")
-    with outputs.complete(path) as partial:
-        assert (partial.parent, partial.suffix) == (tmp_path, ".png")
-        partial.write_text("after", encoding="utf-8")
-        assert path.read_text(encoding="utf-8") == "before"
-    assert path.read_text(encoding="utf-8") == "after"
-    assert [each.name for each in tmp_path.iterdir()] == ["map.png"]
 
 
 @pytest.mark.parametrize(
