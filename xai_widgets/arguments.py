@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from xai_widgets.validation import brief, dimensions, integer, integers
+from xai_widgets.validation import brief, integer, integers
 from xai_widgets.validation import numbers as numbers_of
 
 #: Images of a batch, at most: no more can be split off by torch, and no memory holds them.
 MOST_IMAGES = 2**31 - 1
+#: Side of an image, at most.
+MOST_PIXELS = 2**15
 
 
 def best_device() -> torch.device:
@@ -55,9 +56,12 @@ def check_size(size: int | tuple[int, int] | None) -> tuple[int, int]:
     """Return height and width, 224 by default; ValueError for anything that is no size."""
     if size is None:
         return 224, 224
-    one = isinstance(size, numbers.Number) or dimensions(size, 1) == 0
     try:
-        height, width = [integer(size, "size", low=1)] * 2 if one else integers(size, "size", length=2, low=1)
+        # One number of any library first: of a pair it is refused.
+        try:
+            height = width = integer(size, "size", low=1, high=MOST_PIXELS)
+        except TypeError:
+            height, width = integers(size, "size", length=2, low=1, high=MOST_PIXELS)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"expected size as a number of pixels or (height, width), got {brief(size)}"

@@ -16,14 +16,11 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from xai_widgets.arguments import check_size
+from xai_widgets.arguments import MOST_PIXELS, check_size
 from xai_widgets.validation import brief, choice, dense, integer, number, tensor
 
 #: How far a float image may leave [0, 1] before it is taken for something else (rounding, resampling).
 TOLERANCE = 1e-3
-
-#: Side of a resized image, at most.
-MOST_PIXELS = 2**15
 
 
 def to_images(

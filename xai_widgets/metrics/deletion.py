@@ -22,6 +22,7 @@ from torch import Tensor
 from xai_widgets.arguments import check_batch_size
 from xai_widgets.images import check_baseline
 from xai_widgets.model import ImageModel, Target, check_model
+from xai_widgets.precision import outside_autocast
 from xai_widgets.run import Run, in_no_mode
 from xai_widgets.validation import check_finite, integer, integers, number, tensor
 
@@ -130,8 +131,9 @@ def blur(x: Tensor, *, kernel: int = 11, sigma: float = 5.0) -> Tensor:
     profile = (-((at / sigma) ** 2) / 2).softmax(0)
     channels = x.shape[1]
     padded = F.pad(x, (kernel // 2,) * 4, mode="replicate")
-    rows = F.conv2d(padded, profile.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
-    return F.conv2d(rows, profile.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
+    with outside_autocast(x):
+        rows = F.conv2d(padded, profile.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
+        return F.conv2d(rows, profile.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
 
 
 @in_no_mode

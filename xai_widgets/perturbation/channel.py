@@ -28,6 +28,7 @@ from xai_widgets.perturbation.areas import AreaSettings, Found, search
 from xai_widgets.perturbation.masking import prepare
 from xai_widgets.perturbation.objective import Masked, Variant
 from xai_widgets.perturbation.scored import ScoredMasks
+from xai_widgets.precision import outside_autocast
 from xai_widgets.recording import watching
 from xai_widgets.run import Run, in_no_mode
 from xai_widgets.validation import brief, check_finite, instance, integer, integers, items, number
@@ -89,7 +90,8 @@ class ChannelExtremal(ScoredMasks):
         ValueError
             If the layer has no places.
         """
-        return torch.einsum("nak,nkhw->nahw", self.masks, self._places())
+        with outside_autocast(self.masks):
+            return torch.einsum("nak,nkhw->nahw", self.masks, self._places())
 
     def saliency(self) -> Tensor:
         """Equation 11, the sum of the activations of the a* channels, brought to the images: (N, H, W).
@@ -99,7 +101,8 @@ class ChannelExtremal(ScoredMasks):
         ValueError
             If the layer has no places.
         """
-        summed = torch.einsum("nk,nkhw->nhw", self.best_masks, self._places())
+        with outside_autocast(self.masks):
+            summed = torch.einsum("nk,nkhw->nhw", self.best_masks, self._places())
         return F.interpolate(summed[:, None], self.size, mode="bilinear", align_corners=False)[:, 0]
 
     def _places(self) -> Tensor:
@@ -222,7 +225,7 @@ class MaskedChannels(Masked):
             self.cuts = model.is_cut(layer)
             ends = [self.activation.new_full(self.activation.shape[:2], end) for end in (0.0, 1.0)]
             index = torch.arange(len(x), device=x.device)
-            self.end_scores = torch.stack([self.masked(end, index) for end in ends], dim=1)
+            self.end_scores = torch.stack([self._scores(end, index) for end in ends], dim=1)
 
     def smooth(self, coarse: Tensor) -> Tensor:
         """The fields themselves: channels have no neighbours."""
@@ -233,6 +236,7 @@ class MaskedChannels(Masked):
         return check_finite(self._scores(masks, index), self.model.name)
 
     def _scores(self, masks: Tensor, index: Tensor) -> Tensor:
+        """The same, unchecked: what is not finite is told by the run, not where it is made."""
         wide = masks.view(*masks.shape, *[1] * (self.activation.ndim - 2))
         if self.cuts:
             return self.model.forward_from(self.layer, wide * self.activation[index])
@@ -251,7 +255,7 @@ class MaskedChannels(Masked):
         for point in range(POINTS):
             with torch.inference_mode(False), torch.enable_grad():
                 masks = self.activation.new_full(self.activation.shape[:2], (point + 1) / POINTS)
-                score = self.masked(masks.requires_grad_(), index).gather(1, self.target[:, None]).sum()
+                score = self._scores(masks.requires_grad_(), index).gather(1, self.target[:, None]).sum()
                 gradient = (
                     torch.autograd.grad(score, masks, allow_unused=True)[0] if score.requires_grad else None
                 )

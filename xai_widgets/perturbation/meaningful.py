@@ -27,6 +27,7 @@ from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation.adam import Adam
 from xai_widgets.perturbation.masking import check_probabilities, prepare
 from xai_widgets.perturbation.perturb import gaussian, perturb, pyramid
+from xai_widgets.precision import outside_autocast
 from xai_widgets.run import Run, in_no_mode
 from xai_widgets.validation import check_fields, check_finite, choice, instance, integer, number
 from xai_widgets.validation import seed as check_seed
@@ -225,7 +226,8 @@ class _Objective:
 
     def masks(self, coarse: Tensor) -> Tensor:
         """M of m: (..., h, w) to (..., H, W), in [0, 1]."""
-        return self.rows @ coarse @ self.columns.T
+        with outside_autocast(coarse):
+            return self.rows @ coarse @ self.columns.T
 
     def scores(self, some: slice, masks: Tensor, shift: list[int]) -> Tensor:
         """Probabilities (n, A) of masks (n, A, H, W) on some of the images, shifted down and right."""

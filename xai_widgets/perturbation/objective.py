@@ -16,6 +16,7 @@ from xai_widgets.model import ImageModel
 from xai_widgets.perturbation.areas import AreaSettings, Found, MakeMasks, Verdict
 from xai_widgets.perturbation.max_convolution import ReleasedSettings
 from xai_widgets.perturbation.perturb import Perturbation, gaussian, perturb, pyramid
+from xai_widgets.precision import outside_autocast
 from xai_widgets.validation import check_finite, choice
 
 Variant = Literal["preserve", "delete", "hybrid"]
@@ -140,7 +141,10 @@ class MaskedImages(Masked):
 
     def smooth(self, coarse: Tensor) -> Tensor:
         """Fields (N, A, H, W) of coarse ones (N, A, h, w); the published search, which makes its own, has none."""
-        return self.rows @ coarse @ self.columns.T if hasattr(self, "rows") else coarse
+        if not hasattr(self, "rows"):
+            return coarse
+        with outside_autocast(coarse):
+            return self.rows @ coarse @ self.columns.T
 
     def masked(self, masks: Tensor, index: Tensor, step: int | None = None) -> Tensor:
         """Scores (E, classes) of masks (E, H, W); on every other step the images are mirrored."""
@@ -149,12 +153,11 @@ class MaskedImages(Masked):
         shown = perturb(levels, masks[:, None])[:, 0]
         # A layer that was trained on images knows nothing of its own mirror image.
         mirrored = step is not None and step % 2 == 1 and self.layer is None
-        return self._scores(shown.flip(-1) if mirrored else shown)
+        return check_finite(self._scores(shown.flip(-1) if mirrored else shown), self.model.name)
 
     def _scores(self, shown: Tensor) -> Tensor:
         """Scores of all classes, (E, classes), of images or activations."""
-        made = self.model(shown) if self.layer is None else self.model.forward_from(self.layer, shown)
-        return check_finite(made, self.model.name)
+        return self.model(shown) if self.layer is None else self.model.forward_from(self.layer, shown)
 
 
 def _images_of(elements: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from xai_widgets.arguments import check_batch_size
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation.masking import Fill, Output, Outputs, fill_image, prepare, value_name
 from xai_widgets.perturbation.perturb import gaussian_blur
+from xai_widgets.precision import outside_autocast
 from xai_widgets.run import Run, in_no_mode
 from xai_widgets.validation import choice, integer, number, numbers
 
@@ -214,7 +215,8 @@ def occlusion(
             some = slice(at, at + batch_size)
             masks = windows[some]
             drop = scores[n] - outputs.masked(x[n], hidden[n], 1 - masks)[:, target[n]]
-            total[n] += torch.einsum("b,bhw->hw", drop, masks)
+            with outside_autocast(masks):
+                total[n] += torch.einsum("b,bhw->hw", drop, masks)
             cover[n] += masks.sum(0)
             drops[n, some] = drop
             mean = torch.where(cover > 0, total / cover, 0.0)

@@ -16,6 +16,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from xai_widgets.precision import outside_autocast
 from xai_widgets.validation import choice, integer, number
 
 Perturbation = Literal["blur", "fade"]
@@ -42,7 +43,8 @@ def gaussian_blur(x: Tensor, sigma: float) -> Tensor:
     if sigma == 0:
         return x
     rows, columns = (gaussian(extent, extent, sigma, x) for extent in x.shape[-2:])
-    return rows @ x @ columns.T
+    with outside_autocast(x):
+        return rows @ x @ columns.T
 
 
 def gaussian(extent: int, places: int, sigma: float, like: Tensor) -> Tensor:

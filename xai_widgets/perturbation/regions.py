@@ -272,6 +272,7 @@ def greedy_regions(
         values = torch.zeros_like(map) if attribution is None else attribute()
         if attribution is None:
             for values in _from_both_ends(model, x, target, path):
+                check_finite(values, model.name, "attributions")
                 yield GreedyRegions(map.clone(), order.clone(), values)
         for n in range(len(x)):
             masks = oversegmentations(x[n]) if given is None else given[n]

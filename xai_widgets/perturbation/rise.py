@@ -34,6 +34,7 @@ from xai_widgets.perturbation.masking import (
     prepare,
     value_name,
 )
+from xai_widgets.precision import outside_autocast
 from xai_widgets.run import Run, in_no_mode
 from xai_widgets.validation import dimensions, integer, integers, number
 from xai_widgets.validation import seed as check_seed
@@ -67,7 +68,8 @@ class Masks:
     def __getitem__(self, some: slice) -> Tensor:
         """Masks (B, H, W) in [0, 1]."""
         rows, columns = self.rows[self.shifts[some, 0]], self.columns[self.shifts[some, 1]]
-        return rows @ self.grids[some] @ columns.mT
+        with outside_autocast(rows):
+            return rows @ self.grids[some] @ columns.mT
 
     def at_cells(self, some: slice) -> Tensor:
         """What the masks are at the middle of each cell, (B, cells, cells)."""
@@ -76,7 +78,8 @@ class Masks:
             extent, cells = lines.shape[1:]
             at = (torch.arange(cells, device=lines.device) * 2 + 1) * extent // (2 * cells)
             middles.append(lines[:, at][shifts])
-        return middles[0] @ self.grids[some] @ middles[1].mT
+        with outside_autocast(self.grids):
+            return middles[0] @ self.grids[some] @ middles[1].mT
 
     def weighted_sum(self, weights: Tensor) -> Tensor:
         """sum_k weights_k m_k, (H, W), of the first masks, without making any of them.
@@ -87,8 +90,9 @@ class Masks:
         place = self.shifts[: len(weights), 0] * len(self.columns) + self.shifts[: len(weights), 1]
         sums = self.grids.new_zeros(shifts * len(self.columns), cells, cells)
         sums.index_add_(0, place, weights[:, None, None] * self.grids[: len(weights)])
-        lines = torch.einsum("yxab,xwb->yaw", sums.view(shifts, -1, cells, cells), self.columns)
-        return torch.einsum("yha,yaw->hw", self.rows, lines)
+        with outside_autocast(sums):
+            lines = torch.einsum("yxab,xwb->yaw", sums.view(shifts, -1, cells, cells), self.columns)
+            return torch.einsum("yha,yaw->hw", self.rows, lines)
 
 
 def random_masks(

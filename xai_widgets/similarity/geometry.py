@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xai_widgets.precision import outside_autocast
 from xai_widgets.run import in_no_mode
 from xai_widgets.similarity.grids import ActivationGrid
 from xai_widgets.similarity.measure import Kind, check_kind, check_place, similarity, width
@@ -188,8 +189,9 @@ def _series(
     middle = torch.full((2,), 0.5, dtype=turns.dtype)
     origin = 2 * ((back @ (middle - turns[:, :, 2])[:, :, None])[:, :, 0] - middle)
     theta = torch.cat([back, origin[:, :, None]], 2).to(x)
-    grid = F.affine_grid(theta, [len(steps), *x.shape], align_corners=False)
-    images = F.grid_sample(x.expand(len(steps), *x.shape), grid, align_corners=False).clamp(0, 1)
+    with outside_autocast(x):
+        grid = F.affine_grid(theta, [len(steps), *x.shape], align_corners=False)
+        images = F.grid_sample(x.expand(len(steps), *x.shape), grid, align_corners=False).clamp(0, 1)
     return GeometricSeries(images, turns.float(), tuple(labels), tuple(float(value) for value in values))
 
 

@@ -21,6 +21,7 @@ from xai_widgets.features import TopActivations
 from xai_widgets.features.source import ImageSource
 from xai_widgets.features.top_activations import patch_side
 from xai_widgets.model import ImageModel, check_model
+from xai_widgets.precision import outside_autocast
 from xai_widgets.run import Run, in_no_mode
 from xai_widgets.similarity.grids import normalise, take
 from xai_widgets.validation import integer, tensor
@@ -107,7 +108,8 @@ class SimilarityIndex:
         rows = self.vectors.flatten(1, 2)
         unit = normalise(wanted)
         step = max(1, CHUNK // max(1, rows[0].numel()))
-        found = [(rows[begin : begin + step] @ unit).max(1) for begin in range(0, count, step)]
+        with outside_autocast(rows):
+            found = [(rows[begin : begin + step] @ unit).max(1) for begin in range(0, count, step)]
         values, flat = (torch.cat(parts) for parts in zip(*found, strict=True))
         best = values.argsort(descending=True, stable=True)[:k]
         places = torch.stack([flat[best] // columns, flat[best] % columns], 1)

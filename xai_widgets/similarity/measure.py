@@ -17,6 +17,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from xai_widgets.precision import outside_autocast
 from xai_widgets.similarity.grids import ActivationGrid, normalise
 from xai_widgets.validation import brief, choice, integers, items, number, tensor
 
@@ -77,9 +78,10 @@ def similarity(
         sigma = width([source, target]) if sigma is None else number(sigma, "sigma", above=0)
         # Divided first: the square of a very small width would vanish.
         return torch.exp(-((target - source[row, column]) / sigma).square().sum(2) / 2)
-    if kind == "dot":
-        return target @ source[row, column]
-    return (normalise(target) @ normalise(source[row, column])).clamp(-1, 1)
+    with outside_autocast(source):
+        if kind == "dot":
+            return target @ source[row, column]
+        return (normalise(target) @ normalise(source[row, column])).clamp(-1, 1)
 
 
 def width(grids: Sequence[Grid]) -> float:

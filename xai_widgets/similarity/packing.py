@@ -25,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from xai_widgets.precision import outside_autocast
 from xai_widgets.run import in_no_mode
 from xai_widgets.similarity.grids import ActivationGrid, normalise, spaces
 from xai_widgets.similarity.measure import Kind, check_kind, check_place, width
@@ -143,7 +144,8 @@ def pack(
                 f"expected the same images for all layers, got {brief(images[first])} for {' '.join(first)} and "
                 f"{brief(numbers)} for {' '.join(key)}"
             )
-    return tuple(_pack(members, dtype, rank) for members in found.values())
+    with outside_autocast(next(iter(found.values()))[0].raw):
+        return tuple(_pack(members, dtype, rank) for members in found.values())
 
 
 def check_rank(rank: int | None) -> int | None:

@@ -1,0 +1,19 @@
+"""Arithmetic of the explainers in the precision of its tensors, whatever the caller's autocast."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def outside_autocast(x: Tensor) -> AbstractContextManager[Any]:
+    """Leave the caller's autocast, where there is one: only the network is to run in it.
+
+    A product of two float32 matrices inside autocast is rounded to half precision, and is then no longer of one type
+    with the images.
+    """
+    kind = x.device.type
+    return torch.autocast(kind, enabled=False) if kind in ("cpu", "cuda") else nullcontext()
