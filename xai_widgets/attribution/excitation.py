@@ -205,16 +205,22 @@ def excitation_layer(model: ImageModel) -> str:
     That is the pool that leads to it, as pool4 of VGG16, or else the last layer before, as the third stage of a
     residual network.
     """
-    layers = [each for each in model.layers() if len(each.shape) == 3]
-    last = next(each for each in layers if each.name == model.default_layer())
-    places = last.shape[1] * last.shape[2]
-    before = [each for each in layers if each.shape[1] * each.shape[2] > places]
+    last = model.layer(model.default_layer())
+    assert last.grid is not None
+    positions = last.grid.positions
+    layers = [each for each in model.layers() if each.grid is not None and each.used]
+    before = [each for each in layers if each.grid is not None and each.grid.positions > positions]
     if not before:
         return last.name
     following = layers[layers.index(before[-1]) + 1 :]
-    pools = [each.name for each in following if each.pools and each.shape[1] * each.shape[2] == places]
-    whole = (each.name for each in reversed(before) if model.is_cut(each.name))
-    return pools[0] if pools else next(whole, before[-1].name)
+    pools = [
+        each
+        for each in following
+        if each.pools and each.grid is not None and each.grid.positions == positions
+    ]
+    # A pool of a shortcut sees only what goes by the shortcut.
+    whole = (each.name for each in [*pools, *reversed(before)] if model.is_cut(each.name))
+    return next(whole, before[-1].name)
 
 
 @method(

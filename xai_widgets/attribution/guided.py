@@ -28,7 +28,7 @@ def relu_rules(model: ImageModel, title: str, **rules: Callable[[Tensor], Tensor
     A network in which they met none is refused: its result would be the plain gradient, unsaid. One that has other
     activations too is warned of.
     """
-    with BackwardRules(**rules) as mode:
+    with BackwardRules(title, model.module, **rules) as mode:
         yield
     if not mode.met["relu"]:
         raise ValueError(

@@ -12,21 +12,24 @@ that are shared or run in place need no rewriting. The mode belongs to the threa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.overrides import TorchFunctionMode
+from torch import Tensor, nn
 
+from xai_widgets.rules.mode import RulesMode
 from xai_widgets.rules.operations import (
     ELEMENTWISE,
     GATES,
+    KINKED,
     MAX_POOL,
     MAX_POOL_WITH_SWITCHES,
     is_bounded,
     is_in_place,
     is_relu,
+    name_of,
+    rectified,
     upper_end,
 )
 
@@ -36,15 +39,19 @@ ReluRule = Callable[[Tensor], Tensor]
 PoolRule = Callable[[Tensor], Tensor]
 
 
-class BackwardRules(TorchFunctionMode):
+class BackwardRules(RulesMode):
     """Give ReLU and max-pooling another backward pass while the block runs.
 
     Parameters
     ----------
+    title : str, default "the rule"
+        The method, as errors say it.
+    network : nn.Module, optional
+        Whose layers errors name.
     relu : callable, optional
         ``relu(x) -> max(x, 0)`` with its own backward; in place of ``F.relu``, ``torch.relu``,
-        ``Tensor.relu``, clamping at zero from below, and of their in-place forms. The upper end of ReLU6 and its like
-        keeps its own backward.
+        ``Tensor.relu``, clamping at zero from below, their in-place forms, and of whatever else computes max(x, 0):
+        see :func:`~xai_widgets.rules.operations.rectified`. The upper end of ReLU6 and its like keeps its own backward.
     max_pool : callable, optional
         ``max_pool(y) -> y`` with its own backward; applied to what the pooling returns, so that the gradient
         passes it before it goes through the switches.
@@ -54,34 +61,45 @@ class BackwardRules(TorchFunctionMode):
     met : dict of str to int
         How often each rule was used: a rule that met nothing has changed nothing.
     others : set of str
-        The activations that were met and are no ReLU, but for those of gates: they keep their own backward.
+        The activations and functions with a kink that were met and are no ReLU, but for those of gates: they keep
+        their own backward.
+
+    Raises
+    ------
+    ValueError
+        For an operation on the way from the pixels that the mode cannot see, with its name.
     """
 
-    def __init__(self, *, relu: ReluRule | None = None, max_pool: PoolRule | None = None) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        title: str = "the rule",
+        network: nn.Module | None = None,
+        *,
+        relu: ReluRule | None = None,
+        max_pool: PoolRule | None = None,
+    ) -> None:
+        super().__init__(title, network)
         self._relu = relu
         self._max_pool = max_pool
         self.met = {"relu": 0, "max_pool": 0}
         self.others: set[str] = set()
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        bounded = is_bounded(func, args, kwargs)
-        if self._relu is not None and (bounded or is_relu(func, args, kwargs)):
-            self.met["relu"] += 1
-            x = args[0] if args else kwargs["input"]
-            in_place = is_in_place(func, func.__name__, args, kwargs)
-            y = self._relu(x)
-            if bounded:
-                y = y.clamp(max=upper_end(func, args, kwargs))
-            # The caller may go on with x instead of what is returned, so x has to become the result.
-            return become(x, y) if in_place else y
+    def call(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return what the function returns, with the rule's backward pass; see :class:`RulesMode`."""
+        if not _any_depends((*args, *kwargs.values())):
+            return func(*args, **kwargs)
+        if self._relu is not None:
+            bounded = is_bounded(func, args, kwargs)
+            plain = bounded or is_relu(func, args, kwargs)
+            x = (args[0] if args else kwargs["input"]) if plain else rectified(func, args, kwargs)
+            if x is not None:
+                self.met["relu"] += 1
+                y = self._relu(x)
+                if bounded:
+                    y = y.clamp(max=upper_end(func, args, kwargs))
+                # The caller may go on with x instead of what is returned, so x has to become the result.
+                in_place = is_in_place(func, func.__name__, args, kwargs)
+                return become(x, y) if in_place else y
         if self._max_pool is not None and func in MAX_POOL:
             self.met["max_pool"] += 1
             return self._max_pool(func(*args, **kwargs))
@@ -89,10 +107,23 @@ class BackwardRules(TorchFunctionMode):
             self.met["max_pool"] += 1
             y, switches = func(*args, **kwargs)
             return self._max_pool(y), switches
-        name = getattr(func, "__name__", "").rstrip("_")
-        if name in ELEMENTWISE and name not in GATES:
-            self.others.add(name)
+        name = name_of(func).rstrip("_")
+        if (name in ELEMENTWISE and name not in GATES) or name in KINKED or _is_setting(func):
+            self.others.add(name.strip("_"))
         return func(*args, **kwargs)
+
+
+def _any_depends(values: Iterable[Any]) -> bool:
+    return any(
+        value.requires_grad
+        if isinstance(value, Tensor)
+        else isinstance(value, list | tuple) and _any_depends(value)
+        for value in values
+    )
+
+
+def _is_setting(func: Callable[..., Any]) -> bool:
+    return getattr(func, "__name__", "") == "__setitem__"
 
 
 class _Become(torch.autograd.Function):

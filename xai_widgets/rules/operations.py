@@ -48,10 +48,22 @@ ELEMENTWISE = {
 }  # fmt: skip
 #: Those of them that weigh what other layers say.
 GATES = {"hardsigmoid", "sigmoid", "tanh"}
+#: What may be a rectifier in other words, or another function with a kink: found by its values.
+RECTIFYING = {
+    "__setitem__", "clamp", "clamp_max", "clamp_min", "clip", "fmax", "hardtanh", "index_put", "leaky_relu",
+    "masked_fill", "max", "maximum", "mul", "multiply", "prelu", "rrelu", "threshold", "where",
+}  # fmt: skip
+#: Those that are no rectifier by chance.
+_CERTAIN = {"clamp", "clamp_min", "clip", "fmax", "leaky_relu", "maximum", "prelu", "rrelu", "threshold"}
+#: Functions with a kink, of which a rectifier can be made: |x| + x, for instance.
+KINKED = {
+    "abs", "clamp", "clamp_max", "clamp_min", "clip", "fmax", "fmin", "hardshrink", "heaviside", "masked_fill",
+    "maximum", "minimum", "relu", "rrelu", "sign", "softshrink", "threshold", "where",
+}  # fmt: skip
 #: Where each of them takes ``inplace``.
 _INPLACE_AT = {
     F.relu: 1, F.relu6: 1, F.hardtanh: 3, F.hardsigmoid: 1, F.hardswish: 1, F.silu: 1, F.mish: 1, F.elu: 2, F.celu: 2,
-    F.selu: 1, F.leaky_relu: 2,
+    F.selu: 1, F.leaky_relu: 2, F.threshold: 3, F.rrelu: 4,
 }  # fmt: skip
 #: What only moves values, or passes on one of several: its own backward is right under any rule.
 MOVING = {
@@ -69,19 +81,74 @@ def argument(args: tuple[Any, ...], kwargs: dict[str, Any], place: int, name: st
     return args[place] if len(args) > place else kwargs.get(name, default)
 
 
+def name_of(func: Callable[..., Any]) -> str:
+    """Return the name of a torch function, of ``torch.ops.aten.relu.default`` for instance "relu"."""
+    name = str(getattr(func, "__name__", ""))
+    name = name.partition(".")[0] if isinstance(func, torch._ops.OpOverload) else name
+    # torch.nn.functional gives some of its functions away by a private name.
+    return name if name.startswith("__") else name.lstrip("_")
+
+
+def is_zero(value: Any) -> bool:
+    """Whether a bound or another constant is 0, as a number or as a tensor of zeros that no gradient goes through."""
+    if isinstance(value, Tensor):
+        return not value.requires_grad and not bool(value.any())
+    return isinstance(value, int | float) and value == 0
+
+
 def is_relu(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether it is ReLU in any of its spellings."""
-    if func in RELU:
+    """Whether it is ReLU of its first argument in one of its ordinary spellings."""
+    if func in RELU or (isinstance(func, torch._ops.OpOverload) and name_of(func) in ("relu", "relu_")):
         return True
     if func not in CLAMP_MIN and func not in CLAMP:
         return False
     low = argument(args, kwargs, 1, "min", None)
     high = argument(args, kwargs, 2, "max", None) if func in CLAMP else None
-    return isinstance(low, int | float) and low == 0 and high is None
+    return is_zero(low) and high is None
+
+
+def rectified(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+    """Return x if a call computes max(x, 0) in other words than ReLU, else None.
+
+    Such as ``threshold(x, 0, 0)``, ``maximum(x, 0)``, ``where(x > 0, x, 0)``, ``x * (x > 0)``, ``x[x < 0] = 0``.
+    """
+    name = name_of(func)
+    name = name if name == "__setitem__" else name.rstrip("_")
+    if name not in RECTIFYING:
+        return None
+    tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
+    moving = [tensor for tensor in tensors if tensor.requires_grad]
+    if len(moving) != 1 or not moving[0].is_floating_point():
+        return None
+    x = moving[0]
+    others = [value for value in (*args, *kwargs.values()) if value is not x]
+    if name in ("mul", "multiply") and not _is_mask(others, x):
+        return None
+    with torch.no_grad():
+        expected = x.clamp(min=0)
+        if name == "__setitem__":
+            made = x.detach().clone()
+            func(made, *args[1:], **kwargs)
+        else:
+            copied = [value.clone() if value is x else value for value in args]
+            named = {key: value.clone() if value is x else value for key, value in kwargs.items()}
+            made = func(*copied, **named)
+    same = isinstance(made, Tensor) and made.shape == expected.shape and torch.equal(made, expected)
+    # Where nothing is below 0, a mask of ones tells nothing.
+    return x if same and (name in _CERTAIN or bool((x < 0).any())) else None
+
+
+def _is_mask(others: list[Any], x: Tensor) -> bool:
+    mask = others[0] if len(others) == 1 else None
+    if not isinstance(mask, Tensor) or mask.shape != x.shape:
+        return False
+    return mask.dtype == torch.bool or bool(((mask == 0) | (mask == 1)).all())
 
 
 def is_in_place(func: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether it writes into what it is given."""
+    if name == "__setitem__":
+        return True
     place = _INPLACE_AT.get(func)
     if place is not None:
         return bool(argument(args, kwargs, place, "inplace", False))
@@ -93,7 +160,7 @@ def is_bounded(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str
     if func is F.relu6:
         return True
     low = "min_val" if func in BOUNDED else "min"
-    if not (func in BOUNDED or func in CLAMP) or argument(args, kwargs, 1, low, None) != 0:
+    if not (func in BOUNDED or func in CLAMP) or not is_zero(argument(args, kwargs, 1, low, None)):
         return False
     return upper_end(func, args, kwargs) is not None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from xai_widgets.rules.backward import become
+from xai_widgets.rules.mode import RulesMode
 from xai_widgets.rules.operations import (
     ADD,
     AVERAGE,
@@ -31,6 +30,8 @@ from xai_widgets.rules.operations import (
     is_bounded,
     is_in_place,
     is_relu,
+    name_of,
+    rectified,
 )
 
 
@@ -90,7 +91,7 @@ ProductRule = Callable[[Tensor, Tensor, Compute], Tensor]
 NormRule = Callable[[Tensor, "Norm", Compute], Tensor]
 
 
-class PropagationRules(TorchFunctionMode):
+class PropagationRules(RulesMode):
     """Give every operation between the pixels and the scores a backward pass of its own while the block runs.
 
     What only moves values (concatenation, reshaping, dropout in eval mode) or picks them (max-pooling) keeps its own.
@@ -134,9 +135,7 @@ class PropagationRules(TorchFunctionMode):
         norm: NormRule | None = None,
         max_pool: FunctionRule | None = None,
     ) -> None:
-        super().__init__()
-        self._title = title
-        self._network = network
+        super().__init__(title, network)
         self._linear = linear
         self._scale = scale
         self._rectifier = rectifier
@@ -145,17 +144,12 @@ class PropagationRules(TorchFunctionMode):
         self._norm = norm
         self._max_pool = max_pool
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = {key: _constant(value) for key, value in (kwargs or {}).items()}
+    def call(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return what the function returns, with the backward pass of its rule; see :class:`RulesMode`."""
+        kwargs = {key: _constant(value) for key, value in kwargs.items()}
         args = tuple(_constant(value) for value in args)
         on_the_way = [index for index, value in enumerate(args) if _depends(value)]
-        name = getattr(func, "__name__", "")
+        name = name_of(func)
         if not (on_the_way or any(map(_depends, kwargs.values()))) or name in MOVING:
             return func(*args, **kwargs)
         x: Any = args[0] if args else kwargs.get("input")
@@ -173,12 +167,18 @@ class PropagationRules(TorchFunctionMode):
             return (
                 y if self._max_pool is None else self._max_pool(x, lambda *given: run(*given)[0])
             ), switches
-        y = self._apply(func, name, args, kwargs, run) if isinstance(x, Tensor) else None
+        found = None if is_relu(func, args, kwargs) else rectified(func, args, kwargs)
+        if found is not None:
+            # In other words than ReLU: with masks and zeros that are of no use for other values.
+            x = found
+            y = self._rectifier(x, lambda *given: (given[0] if given else x).clamp(min=0))
+        else:
+            y = self._apply(func, name, args, kwargs, run) if isinstance(x, Tensor) else None
         if y is None:
             result = func(*args, **kwargs)
-            if _depends(result):
+            if _depends(result) or (in_place and _depends(x)):
                 raise ValueError(
-                    f"{self._title} has no rule for {name!r}, met in {_layer_here(self._network)!r}, wanted a network "
+                    f"{self._title} has no rule for {name!r}, met in {self.layer_here()!r}, wanted a network "
                     "of convolutions, linear layers, batch-norm, ReLU, pooling, additions and concatenations"
                 )
             return result
@@ -324,15 +324,3 @@ def _zero(like: Tensor) -> Tensor:
 
 def _tensor(value: Any, like: Tensor) -> Tensor:
     return torch.as_tensor(value, dtype=like.dtype, device=like.device)
-
-
-def _layer_here(network: nn.Module) -> str:
-    """The innermost layer of a network whose code is running."""
-    names = {id(module): name for name, module in network.named_modules()}
-    frame = inspect.currentframe()
-    while frame is not None:
-        name = names.get(id(frame.f_locals.get("self")))
-        if name is not None:
-            return name or type(network).__name__
-        frame = frame.f_back
-    return type(network).__name__

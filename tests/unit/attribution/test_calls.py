@@ -151,7 +151,7 @@ NAN = images(1)
 NAN[0, 0, 0, 0] = float("nan")
 BAD_IMAGES = {
     "wrong shape": (torch.rand(1, SIZE, SIZE, 3), ValueError, "channels come first"),
-    "too few dimensions": (torch.rand(SIZE, SIZE), ValueError, r"shape \(8, 8\)"),
+    "too few dimensions": (torch.rand(SIZE, SIZE), ValueError, r"got \(8, 8\)"),
     "another size": (
         torch.rand(1, 3, 5, 5),
         ValueError,
@@ -162,14 +162,14 @@ BAD_IMAGES = {
     "empty list": ([], ValueError, "empty"),
     "0 to 255": (np.full((SIZE, SIZE, 3), 200.0), ValueError, "divide by 255"),
     "no such file": ("no/such/file.png", FileNotFoundError, "no/such/file.png"),
-    "no image": (None, TypeError, "NoneType"),
+    "no image": (None, TypeError, "got None"),
 }
 BAD_TARGETS = {
     "class out of range": (4, ValueError, "class 4 is out of range, wanted 0 to 3"),
     "negative class": (-1, ValueError, "class -1 is out of range"),
     "unknown label": ("hammer head", ValueError, "unknown label 'hammer head'; did you mean 'hammerhead'"),
     "too many": ([1, 2, 3], ValueError, "3 targets were given for 2 images"),
-    "a float": (1.5, TypeError, "a target is 1.5"),
+    "a float": (1.5, TypeError, "target.*got 1.5"),
 }
 
 
@@ -291,8 +291,8 @@ def test_a_network_that_stops_the_gradient_is_refused(method):
     [
         ("smoothgrad", {"samples": 0}, ValueError, "samples is 0"),
         ("smoothgrad", {"sigma": -0.1}, ValueError, "sigma -0.1"),
-        ("smoothgrad", {"batch_size": 0}, ValueError, "batch_size is 0"),
-        ("smoothgrad", {"batch_size": -2}, ValueError, "batch_size is -2"),
+        ("smoothgrad", {"batch_size": 0}, ValueError, "batch_size.*got 0"),
+        ("smoothgrad", {"batch_size": -2}, ValueError, "batch_size.*got -2"),
         (
             "smoothgrad",
             {"method": "guided_backprob"},
@@ -308,22 +308,22 @@ def test_a_network_that_stops_the_gradient_is_refused(method):
             "the references have shape",
         ),
         ("gradient_shap", {"sigma": -0.1}, ValueError, "sigma -0.1"),
-        ("gradient_shap", {"batch_size": 0}, ValueError, "batch_size is 0"),
+        ("gradient_shap", {"batch_size": 0}, ValueError, "batch_size.*got 0"),
         *(
             (method, options, kind, says)
             for method in ("integrated_gradients", "guided_nonlinearity")
             for options, kind, says in (
                 ({"steps": 0}, ValueError, "steps is 0"),
-                ({"batch_size": 0}, ValueError, "batch_size is 0"),
+                ({"batch_size": 0}, ValueError, "batch_size.*got 0"),
                 ({"quadrature": "left"}, ValueError, "quadrature is 'left', wanted 'right'"),
-                ({"baseline": 1.5}, ValueError, "baseline is 1.5"),
-                ({"baseline": float("nan")}, ValueError, "baseline is nan"),
+                ({"baseline": 1.5}, ValueError, "baseline.*got 1.5"),
+                ({"baseline": float("nan")}, ValueError, "baseline.*got nan"),
                 (
                     {"baseline": torch.zeros(3, 5, 5)},
                     ValueError,
-                    r"shape \(3, 5, 5\), wanted .*\(1, 3, 8, 8\)",
+                    r"\(1, 3, 8, 8\), got \(1, 3, 5, 5\)",
                 ),
-                ({"baseline": "black"}, TypeError, "baseline is str, wanted a grey value"),
+                ({"baseline": "black"}, TypeError, "gray value.*got 'black'"),
             )
         ),
     ],

@@ -156,7 +156,8 @@ def test_reveal_cancel_follows_its_equations(seed):
     generator = np.random.default_rng(seed)
     sizes = [3, 5, 4, 3]
     layers = [(generator.normal(size=(o, i)), generator.normal(size=o) * 0.5) for i, o in pairwise(sizes)]
-    x, x0 = generator.random(3), generator.random(3)
+    # An image is in single precision, whatever computes with it.
+    x, x0 = (generator.random(3).astype(np.float32).astype(np.float64) for _ in range(2))
     network = nn.Sequential(nn.Flatten())
     for n, (w, b) in enumerate(layers):
         layer = nn.Linear(w.shape[1], w.shape[0])

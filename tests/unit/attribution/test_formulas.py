@@ -180,7 +180,7 @@ def test_baselines_of_every_kind_agree():
         grey,
         grey[None],
         grey.expand(2, 3, SIZE, SIZE),
-        grey.numpy(),
+        grey.permute(1, 2, 0).numpy(),
         np.float32(0.25),
         torch.tensor(0.25),
     ):

@@ -27,17 +27,8 @@ class Counter:
     def __deepcopy__(self, memo):
         return self
 
-
-class _Counted(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, scores, counter):
-        ctx.counter = counter
-        return scores.view_as(scores)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        ctx.counter.backward += len(gradient)
-        return gradient, None
+    def see(self, gradient):
+        self.backward += len(gradient)
 
 
 class Counting(SharedInPlace):
@@ -47,7 +38,10 @@ class Counting(SharedInPlace):
 
     def forward(self, x):
         self.counter.forward += len(x)
-        return _Counted.apply(super().forward(x), self.counter)
+        scores = super().forward(x)
+        if scores.requires_grad:
+            scores.register_hook(self.counter.see)
+        return scores
 
 
 def counted(name, n, **options):
