@@ -9,6 +9,7 @@ so it is done again in that case; doing it twice is harmless.
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
@@ -38,10 +39,11 @@ thread_state = ThreadState()
 class _Saved:
     """The state of torch and of the package in this thread, as it was when this was made."""
 
-    __slots__ = ("grad", "modes", "watches")
+    __slots__ = ("autocast", "grad", "modes", "watches")
 
     def __init__(self) -> None:
         self.grad = torch.is_grad_enabled()
+        self.autocast = {kind: torch.is_autocast_enabled(kind) for kind in ("cpu", "cuda")}
         self.modes = _modes()
         self.watches = thread_state.watches
 
@@ -58,20 +60,42 @@ class _Saved:
                 torch._C._push_on_torch_function_stack(mode)
         if torch.is_grad_enabled() != self.grad:
             torch._C._set_grad_enabled(self.grad)
+        for kind, enabled in self.autocast.items():
+            if torch.is_autocast_enabled(kind) != enabled:
+                torch.set_autocast_enabled(kind, enabled)
 
 
 def _modes() -> list[Any]:
     return [torch._C._get_function_stack_at(place) for place in range(torch._C._len_torch_function_stack())]
 
 
+def _leave_blocks(error: BaseException) -> None:
+    """Leave the ``with`` blocks that an interrupt has left half-way.
+
+    A context manager that is a generator and whose ``__exit__`` was interrupted ends only when it is collected together
+    with the traceback: torch would put back a mode that it had taken off for a call, after everything was restored.
+    """
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in chain:
+        chain.append(link)
+        link = link.__cause__ or link.__context__
+    if not all(isinstance(each, Exception) for each in chain):
+        for each in chain:
+            traceback.clear_frames(each.__traceback__)
+
+
 def guarded(function: Callable[P, T]) -> Callable[P, T]:
-    """Restore gradient mode, function modes and watches of this thread after each call, also after an interrupt."""
+    """Restore grad mode, autocast, function modes and watches of this thread after each call, even interrupted."""
 
     @wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> T:
         saved = _Saved()
         try:
             return function(*args, **kwargs)
+        except BaseException as error:
+            _leave_blocks(error)
+            raise
         finally:
             try:
                 saved.restore()
