@@ -283,17 +283,15 @@ def exact_inverse(unit: Unit, x_bar: Tensor, y: Tensor) -> Tensor:
     y : Tensor, (B, ...)
         Between 0 and its output there.
     """
-    if unit.kind == "reshape":
-        return y.reshape(x_bar.shape)
     with outside_inference(), torch.enable_grad():
         given = x_bar.detach().clone().requires_grad_()
         out = unit.run(given)
-        share = y if unit.kind == "pool" else torch.where(out > 0, y / out, 0).detach()
+        share = torch.where(out > 0, y / out, 0).detach() if unit.kind == "average" else y
         # Transposed matrices of what is linear around x_bar are its backward pass.
         (spread,) = torch.autograd.grad(out, given, share.clone(), retain_graph=True)
         (windows,) = torch.autograd.grad(out, given, torch.ones_like(out))
     made = torch.where(windows > 0, spread / windows.clamp(min=1e-12), 0)
-    return made if unit.kind == "pool" else x_bar * made
+    return x_bar * made if unit.kind == "average" else made
 
 
 def solve(

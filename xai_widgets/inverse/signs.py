@@ -35,6 +35,11 @@ _MOVING = frozenset(
      "repeat_interleave", "roll", "flip", "rot90", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "unfold",
      "fold", "setitem"}
 )  # fmt: skip
+#: Of these, those that keep each value once.
+PERMUTATIONS = frozenset(
+    {"permute", "transpose", "movedim", "moveaxis", "swapaxes", "swapdims", "t", "T", "mT", "roll", "flip", "rot90",
+     "pixel_shuffle", "pixel_unshuffle", "channel_shuffle"}
+)  # fmt: skip
 _SUMS = frozenset({"sum", "nansum", "cumsum"})
 #: Calls that give at least 0 if all that they are given is.
 _KEEPING = (
@@ -93,7 +98,7 @@ class Signs:
             and index in self._positive
             and len(made) == 1
             and made[0].is_floating_point()
-            and made[0].ndim > 0
+            and 2 <= made[0].ndim <= 4
             # A batch that is folded into other dimensions has no images to be inverted one by one.
             and len(made[0]) == len(self._traced.results[0][0])
         )

@@ -22,6 +22,7 @@ from xai_widgets.guard import guarded
 from xai_widgets.inverse.signs import (
     AVERAGES,
     CONVOLUTIONS,
+    PERMUTATIONS,
     POOLS,
     RESHAPES,
     Signs,
@@ -38,7 +39,7 @@ Kind = Literal["convolution", "linear", "pool", "reshape", "average", "scores"]
 
 #: Sides of the images on which a plain module is tried, in pixels.
 SIDES = (64, 224, 32, 96, 128, 256, 299, 384, 28, 16, 8)
-#: A unit with this many weighted operations in a row, and more than half of those of the network, dominates it.
+#: A unit with this many weighted operations in a row, and half of those of the network, dominates it.
 DEEP = 3
 
 
@@ -121,8 +122,8 @@ def find_units(model: ImageModel | nn.Module, x: Tensor | None = None) -> list[U
     made = [_unit(traced, signs, begin, end) for begin, end in pairwise(ends)]
     if len(made) == 1 and made[0].depth > 1:
         raise ValueError(
-            f"{name} is a single unit of {made[0].depth} weighted operations, wanted a network with activations of at "
-            "least 0 that everything passes through"
+            "expected a network with activations of at least 0 that everything passes through, got "
+            f"{name}: a single unit of {made[0].depth} weighted operations"
         )
     if isinstance(model, ImageModel):
         made[0] = replace(
@@ -154,7 +155,7 @@ def dominating(units: Sequence[Unit]) -> Unit | None:
     """Return the unit that spans most of the network, such as a U-Net with its skips; None where there is none."""
     deepest = max(units, key=lambda unit: unit.depth)
     return (
-        deepest if deepest.depth >= DEEP and 2 * deepest.depth > sum(unit.depth for unit in units) else None
+        deepest if deepest.depth >= DEEP and 2 * deepest.depth >= sum(unit.depth for unit in units) else None
     )
 
 
@@ -168,15 +169,14 @@ def _traced(model: ImageModel | nn.Module, name: str, x: Tensor | None) -> Trace
             return trace(model, given)
         except Untraceable as error:
             raise ValueError(
-                f"{name} cannot be cut into units, since {error}, wanted a network of torch functions whose path does "
-                "not depend on the values"
+                f"expected a network whose pass can be replayed on other activations, got {name}: {error}"
             ) from error
         except Exception as error:  # a network may raise whatever it likes
             failure = failure or error
     reason = str(failure).strip().partition("\n")[0].rstrip(".") or type(failure).__name__
     raise ValueError(
-        f"{name} cannot be cut into units, since its pass in float32 fails ({reason}), wanted a network with image "
-        "input, or images of its size as x"
+        f"expected images that {name} takes in float32, got an error from its pass ({reason}); pass images of its size "
+        "as x"
     ) from failure
 
 
@@ -233,7 +233,7 @@ def _kind(calls: list[Call], *, last: bool) -> Kind:
     unpadded = [call.name for call in working if not is_pad(call)]
     if last:
         return "scores"
-    if not working:
+    if all(call.name in PERMUTATIONS for call in working):
         return "reshape"
     if len(unpadded) == 1 and unpadded[0] in POOLS:
         return "pool"

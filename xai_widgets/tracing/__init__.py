@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xai_widgets.guard import guarded
+from xai_widgets.guard import guarded, outside_inference
 from xai_widgets.tracing.alignment import Unlike, aligned
 from xai_widgets.tracing.calls import Affine, Call, Scope, Value
 from xai_widgets.tracing.recorder import Recorder, Untraceable
@@ -63,8 +63,8 @@ def trace(network: nn.Module, x: Tensor, pick: Callable[[Any, int], Any] | None 
 
 
 def _batch(x: Tensor, count: int) -> Tensor:
-    """Return the image first, then others: itself, mirrored and darker."""
-    return torch.cat([x, x.flip(3), x / 2][:count])
+    """Return the image first, then others: itself at lower contrast, with other statistics, and mirrored."""
+    return torch.cat([x, x / 2, x.flip(3)][:count])
 
 
 def _refuse_other_scores(one: Recorder, two: Recorder, dtype: torch.dtype) -> None:
@@ -87,11 +87,22 @@ def _verify(made: Trace, one: Recorder) -> None:
     if not isinstance(made.output, Value) or not made.calls[made.output.call].depends:
         return
     expected = one.results[one.output.call][one.output.item]
-    with torch.no_grad():
-        found = made.segment(Value(0), made.output)(one.x)
+    with outside_inference(), torch.enable_grad():
+        found = made.segment(Value(0), made.output)(one.x.clone().requires_grad_())
+    if not found.requires_grad:
+        raise Untraceable(f"{_without_gradient(made)} has no gradient")
     off = _difference(found, expected) if found.shape == expected.shape else float("inf")
     if not off <= torch.finfo(expected.dtype).eps ** 0.5:
         raise Untraceable(f"a replay of its calls gives another output (by {off:.1%})")
+
+
+def _without_gradient(made: Trace) -> str:
+    """Return the name of the first call whose result has no gradient although what it was given has."""
+    for call, results in zip(made.calls, made.results, strict=True):
+        before = any(made.results[value.call][value.item].requires_grad for value in call.values())
+        if before and call.depends and results[0].is_floating_point() and not results[0].requires_grad:
+            return call.place
+    return "the network"
 
 
 def _difference(found: Tensor, expected: Tensor) -> float:

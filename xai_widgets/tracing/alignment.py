@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -22,8 +23,8 @@ def aligned(one: Recorder, other: Recorder, n: int, m: int) -> Trace:
     calls: list[Call] = []
     for a, b in zip(one.calls, other.calls, strict=False):
         if a.function != b.function and a.name != "input":
-            raise Unlike(f"{b.name!r} in {b.layer!r}")
-        unlike = f"{a.name!r} in {a.layer!r}"
+            raise Unlike(b.place)
+        unlike = a.place
 
         def hidden(tensor: Tensor, call: Call = a) -> str:
             return one.hidden(tensor, call)
@@ -36,7 +37,7 @@ def aligned(one: Recorder, other: Recorder, n: int, m: int) -> Trace:
     if len(one.calls) != len(other.calls) or type(one.output) is not type(other.output):
         longer = max(one.calls, other.calls, key=len)
         call = longer[min(len(calls), len(longer) - 1)]
-        raise Unlike(f"{call.name!r} in {call.layer!r}")
+        raise Unlike(call.place)
     if isinstance(one.output, Value) and one.output != other.output:
         raise Unlike("the output")
     return Trace(calls, one.output, one.results, one.returned, one.sized or other.sized)
@@ -71,7 +72,7 @@ def _merged(a: Any, b: Any, n: int, m: int, unlike: str, hidden: Callable[[Tenso
         if a != b and not (a != a and b != b):
             raise Unlike(unlike)
         return a
-    if hasattr(a, "__index__"):
+    if isinstance(a, Integral):
         step, left = divmod(int(b) - int(a), m - n)
         if left:
             raise Unlike(unlike)

@@ -78,6 +78,11 @@ class Call:
         """The name of the innermost layer in which it was made; that of the function outside of all."""
         return self.scopes[-1].name if self.scopes else self.name
 
+    @property
+    def place(self) -> str:
+        """The name of the function and that of the layer, for error messages."""
+        return f"{self.name!r}" + (f" in {self.layer!r}" if self.scopes else "")
+
     def argument(self, place: int, keyword: str, default: Any = None) -> Any:
         """Return an argument by its place or its keyword."""
         return self.args[place] if len(self.args) > place else self.kwargs.get(keyword, default)

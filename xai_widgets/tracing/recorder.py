@@ -52,6 +52,8 @@ class Recorder(TorchFunctionMode):
         self._scopes: list[Scope] = []
         self._numbers: dict[str, int] = {}
         self._count = 0
+        #: How many hooks of the network are running.
+        self._hooks = 0
         self._custom: dict[str, str] = {}
         self._scripted = [
             name for name, part in named_parts(network).items() if isinstance(part, torch.jit.ScriptModule)
@@ -95,6 +97,10 @@ class Recorder(TorchFunctionMode):
 
     def _scope(self, part: nn.Module, name: str) -> None:
         """Note the calls of a module of the replica."""
+        for kind in ("_forward_hooks", "_forward_pre_hooks"):
+            hooks = part.__dict__[kind]
+            if hooks:
+                part.__dict__[kind] = type(hooks)((key, self._aside(hook)) for key, hook in hooks.items())
         if not name:
             return
         forward = part.forward
@@ -117,6 +123,18 @@ class Recorder(TorchFunctionMode):
             return output
 
         part.__dict__["forward"] = called
+
+    def _aside(self, hook: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a hook of the network that may read values, as for a log: it decides nothing of the pass."""
+
+        def called(*args: Any, **kwargs: Any) -> Any:
+            self._hooks += 1
+            try:
+                return hook(*args, **kwargs)
+            finally:
+                self._hooks -= 1
+
+        return called
 
     # -- calls ----------------------------------------------------------------------------------------------
 
@@ -143,8 +161,8 @@ class Recorder(TorchFunctionMode):
         if name == "setitem":
             tensors = [args[0]]
         if not tensors:
-            if depends and name in _READING:
-                raise Untraceable(f"its path depends on values, read by {name!r} in {self._here(name)!r}")
+            if depends and name in _READING and not self._hooks:
+                raise Untraceable(f"its path depends on values, read by {name!r}{self._here()}")
             # The number of images, of a tensor without places the size, is no size of the image.
             whole = name != "size" or self._dim(args, kwargs) != 0
             self.sized |= depends and name in _SIZES and whole and any(each.ndim > 2 for each in given)
@@ -194,25 +212,29 @@ class Recorder(TorchFunctionMode):
     def _template(self, given: Any) -> Any:
         return mapped(given, lambda leaf: self._value(leaf) if isinstance(leaf, Tensor) else leaf)
 
-    def _here(self, name: str) -> str:
-        return self._scopes[-1].name if self._scopes else name
+    def _here(self) -> str:
+        return f" in {self._scopes[-1].name!r}" if self._scopes else ""
 
     # -- what is not seen -----------------------------------------------------------------------------------
 
     def _hidden(self, tensor: Tensor, where: str) -> str:
         """Say what made a tensor that no recorded call returned."""
         if self._scripted:
-            return f"{self._scripted[0] or 'it'} is scripted code"
+            return f"{self._scripted[0]!r} is scripted code" if self._scripted[0] else "it is scripted code"
         kind = type(tensor.grad_fn).__name__.rstrip("0123456789").removesuffix("Backward")
         made = f"the operation {kind!r}" if tensor.grad_fn is not None else "an operation"
         return f"{made} that gives {where} is hidden from torch's function modes"
 
     def hidden(self, tensor: Tensor, call: Call) -> str:
         """Say what made an argument of a call that no recorded call returned."""
-        return self._hidden(tensor, f"an input of {call.name!r} in {call.layer!r}")
+        return self._hidden(tensor, f"an input of {call.place}")
 
     def _refuse_custom(self, output: Tensor) -> None:
-        """Refuse custom autograd functions, whose backward a replay would not have."""
+        """Refuse custom autograd functions, whose backward a replay would not have, and functions that have none."""
+        for call, results in zip(self.calls, self.results, strict=True):
+            node = results[0].grad_fn
+            if node is not None and node.name().endswith("NotImplemented"):
+                raise Untraceable(f"{call.place} has no gradient")
         for node in _graph(output):
             kind = type(node)
             if not isinstance(node, torch.autograd.function.BackwardCFunction):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from xai_widgets.run import check_cancelled
 from xai_widgets.tracing.calls import Call, Scope, Value, filled, tensors_in
-from xai_widgets.tracing.recorder import no_autocast
+from xai_widgets.tracing.recorder import Untraceable, no_autocast
 
 
 @dataclass
@@ -63,10 +63,7 @@ class Trace:
                     waiting.append(value.call)
         for index in chosen:
             if self.calls[index].mutates:
-                raise ValueError(
-                    f"expected a network whose pass changes nothing of it, got {self.calls[index].name!r} on a tensor "
-                    f"of its own in {self.calls[index].layer!r}"
-                )
+                raise Untraceable(f"{self.calls[index].place} changes a tensor of the network")
         steps = [(index, self.calls[index]) for index in sorted(chosen)]
         at = self.results[begin.call][begin.item]
         shape, fixed = tuple(at.shape[1:]), self.sized

@@ -170,7 +170,7 @@ class Two(nn.Module):
     ("network", "message"),
     [
         (Smooth(), "whose output can be negative"),
-        (Data(), "path depends on values, read by 'bool' in 'bool'"),
+        (Data(), "its path depends on values, read by 'bool'"),
         (Two(), "wanted a network that returns one tensor"),
     ],
 )
