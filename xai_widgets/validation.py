@@ -59,7 +59,7 @@ def number(
         For NaN, infinity, or a number out of range.
     """
     wanted = _range("a number", low, high, above, below)
-    made = _plain(value)
+    made = plain_number(value)
     if made is None:
         raise TypeError(_message(name, wanted, value, hint))
     try:
@@ -74,7 +74,7 @@ def number(
 def integer(value: Any, name: str, *, low: int | None = None, high: int | None = None, hint: str = "") -> int:
     """Return a whole number as an ``int``; see :func:`number`. A float without a fraction is a whole number."""
     wanted = _range("an integer", low, high, None, None)
-    made = _plain(value)
+    made = plain_number(value)
     if made is None:
         raise TypeError(_message(name, wanted, value, hint))
     # A large integer has no float that could be asked.
@@ -284,8 +284,8 @@ def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
-def _plain(value: Any) -> float | int | None:
-    """A number of any library as one of Python; None for anything else."""
+def plain_number(value: Any) -> float | int | None:
+    """Return a number of any library as one of Python; None for anything else."""
     if is_tensor(value) or isinstance(value, np.ndarray | np.generic):
         if not _dense(value):
             return None

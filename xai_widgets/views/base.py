@@ -9,6 +9,7 @@ import anywidget
 from traitlets import Dict, TraitType, Unicode
 
 from xai_widgets.errors import unknown
+from xai_widgets.views.plain import make_plain
 from xai_widgets.views.shown import Shown, describe_arrays
 from xai_widgets.views.traits import finite
 
@@ -52,6 +53,7 @@ class View(Shown, anywidget.AnyWidget):
             cls._css = (STATIC / f"{bundle}.css").read_text(encoding="utf-8")
         for trait in vars(cls).values():
             if isinstance(trait, TraitType) and trait.metadata.get("sync"):
+                make_plain(trait)
                 # The newest value is in the browser: the echo of an older one would pull a drag back.
                 trait.tag(echo_update=False)
         super().__init_subclass__(**kwargs)

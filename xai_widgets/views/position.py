@@ -7,6 +7,8 @@ from typing import Any
 
 from traitlets import HasTraits, TraitError, TraitType
 
+from xai_widgets.validation import brief
+
 
 class Position(TraitType):
     """A place in an image as a list [x, y], or None for no place.
@@ -30,8 +32,8 @@ class Position(TraitType):
         """Refuse what is no pair of numbers from 0 to 1."""
         try:
             x, y = (float(part) for part in value)
-        except (TypeError, ValueError):
+        except Exception:  # an object may raise whatever it likes when it is asked for its numbers
             x = y = math.nan
         if not (0 <= x <= 1 and 0 <= y <= 1):
-            raise TraitError(f"{type(obj).__name__}.{self.name} is {value!r}, wanted {self.info_text}")
+            raise TraitError(f"{type(obj).__name__}.{self.name} is {brief(value)}, wanted {self.info_text}")
         return [x, y]

@@ -8,6 +8,7 @@ from typing import Any
 
 from traitlets import Bool, HasTraits, Int, List, TraitError, Unicode, observe
 
+from xai_widgets.validation import brief
 from xai_widgets.views.base import View
 from xai_widgets.views.traits import Choice, Unit, owner
 
@@ -29,12 +30,12 @@ class Ascending(List):
         """Make plain floats, which can be sent, of whatever numbers are given."""
         try:
             numbers = [float(number) for number in value]
-        except (TypeError, ValueError):
-            raise TraitError(f"{owner(obj, self.name)} is {value!r}, wanted a list of numbers") from None
+        except Exception:  # an object may raise whatever it likes when it is asked for its numbers
+            raise TraitError(f"{owner(obj, self.name)} is {brief(value)}, wanted a list of numbers") from None
         finite = all(map(math.isfinite, numbers))
         if not (finite and all(low < high for low, high in itertools.pairwise(numbers))):
             raise TraitError(
-                f"{owner(obj, self.name)} is {numbers}, wanted finite numbers, each larger than the one before"
+                f"{owner(obj, self.name)} is {brief(numbers)}, wanted finite numbers, each larger than the one before"
             )
         return numbers
 
