@@ -283,7 +283,7 @@ def exact_inverse(unit: Unit, x_bar: Tensor, y: Tensor) -> Tensor:
     y : Tensor, (B, ...)
         Between 0 and its output there.
     """
-    with outside_inference(), torch.enable_grad():
+    with outside_inference(), torch.enable_grad(), no_autocast(x_bar.device):
         given = x_bar.detach().clone().requires_grad_()
         out = unit.run(given)
         share = torch.where(out > 0, y / out, 0).detach() if unit.kind == "average" else y

@@ -56,6 +56,7 @@ from xai_widgets.metrics.deletion import at_size
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation.masking import prepare
 from xai_widgets.run import Run, in_no_mode
+from xai_widgets.tracing.recorder import no_autocast
 from xai_widgets.validation import number, tensor
 
 
@@ -228,7 +229,7 @@ def _squares(x: Tensor) -> Tensor:
 def _derivative(unit: Unit, x_bar: Tensor, x: Tensor) -> Tensor:
     """A x, of the unit without its ReLU."""
     # As the derivative of u -> A^T u with respect to u, times x: both are backward passes.
-    with torch.enable_grad():
+    with torch.enable_grad(), no_autocast(x.device):
         at = x_bar.clone().requires_grad_()
         value = unit.before_relu(at)
         u = torch.zeros_like(value).requires_grad_()

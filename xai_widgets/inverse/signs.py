@@ -122,6 +122,9 @@ class Signs:
         """Return what a call is the ReLU of, with or without an upper end; None for every other call."""
         call = self._traced.calls[index]
         first = call.argument(0, "input")
+        if call.name in ("maximum", "max", "fmax"):
+            other = call.argument(1, "other")
+            return self._maximum(first, other) or self._maximum(other, first)
         if not isinstance(first, Value):
             return self._masked(call)
         if call.name in ("relu", "relu6"):
@@ -133,8 +136,6 @@ class Signs:
         if call.name == "threshold":
             zero = call.argument(1, "threshold") == 0 and call.argument(2, "value") == 0
             return first if zero else None
-        if call.name in ("maximum", "max", "fmax"):
-            return first if self._is_zero(call.argument(1, "other")) else None
         return self._masked(call)
 
     # -- inside ---------------------------------------------------------------------------------------------
@@ -211,6 +212,12 @@ class Signs:
         if isinstance(operand, Tensor):
             return not operand.is_complex() and not operand.any()
         return isinstance(operand, int | float) and operand == 0
+
+    def _maximum(self, x: Any, other: Any) -> Value | None:
+        """Return x of the maximum of x, which depends on the image, and 0."""
+        depends = isinstance(x, Value) and self._traced.calls[x.call].depends
+        # A number in the place of a tensor is the dimension of a maximum over places.
+        return x if depends and isinstance(other, Value | Tensor) and self._is_zero(other) else None
 
     def _masked(self, call: Call) -> Value | None:
         """Return x of ``x * (x > 0)``, ``where(x > 0, x, 0)`` and ``x.masked_fill(x < 0, 0)``."""

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from xai_widgets.guard import outside_inference
+from xai_widgets.tracing.recorder import no_autocast
 from xai_widgets.validation import check_fields, integer, number
 
 #: J of some elements of the batch: x (E, ...) and their index (E,), to (E,).
@@ -149,7 +150,8 @@ def _descend(
     cost: Cost, z: Tensor, upper: Tensor, index: Tensor, step: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The projected gradient steps p from z, their costs, and the steps that held."""
-    with outside_inference(), torch.enable_grad():
+    # A backward pass in the caller's autocast would multiply in its precision.
+    with outside_inference(), torch.enable_grad(), no_autocast(z.device):
         moved = z.detach().clone().requires_grad_()
         costs = cost(moved, index)
         gradient = torch.autograd.grad(costs.sum(), moved)[0]
