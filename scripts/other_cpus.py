@@ -63,7 +63,13 @@ SHORT = [
 def run(choice: Choice, arguments: list[str]) -> tuple[bool, str]:
     """Run pytest under a choice; return whether it succeeded, and its output."""
     began = time.monotonic()
-    environment = {**os.environ, **choice.variables, "XAI_WIDGETS_TEST_THREADS": str(choice.threads)}
+    environment = {
+        **os.environ,
+        **choice.variables,
+        "XAI_WIDGETS_TEST_THREADS": str(choice.threads),
+        # Beside other work, threads that wait for one another by spinning take many times as long.
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
     # Two runs at once must not clear the cache of one another.
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *choice.arguments, *arguments]
     with tempfile.TemporaryDirectory() as folder:
