@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from xai_widgets.attribution.gradient import score_gradient
-from xai_widgets.attribution.noise import normal
+from xai_widgets.attribution.noise import check_sampling, normal
 from xai_widgets.attribution.points import Point, sums, whole
 from xai_widgets.attribution.registry import Cost, channel_sum, method
 from xai_widgets.attribution.sums import with_gap
@@ -140,8 +140,7 @@ def _expected(
     seed: int,
     batch_size: int | None,
 ) -> Tensor:
-    if samples < 1 or not sigma >= 0:
-        raise ValueError(f"samples is {samples} and sigma {sigma}, wanted samples >= 1 and sigma >= 0")
+    samples, sigma, seed = check_sampling(samples, sigma, seed)
     baselines = _baselines(model, x, references)
     generator = torch.Generator().manual_seed(seed)
     which, alphas = draws(len(baselines), samples, generator)

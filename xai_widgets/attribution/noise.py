@@ -15,6 +15,8 @@ from torch import Tensor
 from xai_widgets.attribution.points import Point, sums, whole
 from xai_widgets.attribution.registry import Cost, Method, as_method, max_abs, method
 from xai_widgets.model import ImageModel
+from xai_widgets.validation import integer, number
+from xai_widgets.validation import seed as check_seed
 
 
 @method(
@@ -71,8 +73,7 @@ def smoothgrad(
 
 def noisy_copies(x: Tensor, samples: int, sigma: float, seed: int) -> Iterator[Point]:
     """Copies of images (N, C, H, W) with noise, each with its share of the mean; the rest as for :func:`smoothgrad`."""
-    if samples < 1 or sigma < 0:
-        raise ValueError(f"samples is {samples} and sigma {sigma}, wanted samples >= 1 and sigma >= 0")
+    samples, sigma, seed = check_sampling(samples, sigma, seed)
     share = torch.tensor(1 / samples, device=x.device)
     spreads = sigma * (x.amax((1, 2, 3), keepdim=True) - x.amin((1, 2, 3), keepdim=True))
     generator = torch.Generator().manual_seed(seed)
@@ -80,6 +81,12 @@ def noisy_copies(x: Tensor, samples: int, sigma: float, seed: int) -> Iterator[P
         noise = normal(x[0], generator)
         for n, (image, spread) in enumerate(zip(x, spreads, strict=True)):
             yield Point(n, image + spread * noise, share)
+
+
+def check_sampling(samples: int, sigma: float, seed: int) -> tuple[int, float, int]:
+    """Return a number of samples, a standard deviation and a seed as plain numbers."""
+    most = 10**6
+    return integer(samples, "samples", low=1, high=most), number(sigma, "sigma", low=0), check_seed(seed)
 
 
 def normal(image: Tensor, generator: torch.Generator) -> Tensor:

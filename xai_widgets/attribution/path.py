@@ -11,7 +11,7 @@ The printed discrete form (3.3) lacks the factor (x - x'); it is kept here.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -21,11 +21,12 @@ from xai_widgets.attribution.gradient import score_gradient
 from xai_widgets.attribution.guided import relu_rules
 from xai_widgets.attribution.points import Point, sums, whole
 from xai_widgets.attribution.registry import Cost, abs_sum, channel_sum, method
-from xai_widgets.attribution.sums import with_gap
+from xai_widgets.attribution.sums import total, with_gap
 from xai_widgets.batches import scores_of
 from xai_widgets.images import check_baseline
-from xai_widgets.model import ImageModel, Target
+from xai_widgets.model import ImageModel, Target, check_model
 from xai_widgets.rules import guided_relu, positive_gradient
+from xai_widgets.validation import choice, integer
 
 Quadrature = Literal["right", "midpoint", "gauss_legendre"]
 
@@ -40,13 +41,12 @@ def nodes(quadrature: Quadrature, steps: int) -> tuple[list[float], list[float]]
 
     "right" is the Riemann sum at k/m, k = 1..m, of equation 3.3; "midpoint" is at (k - 1/2)/m.
     """
-    if steps < 1:
-        raise ValueError(f"steps is {steps}, wanted at least 1")
+    choice(quadrature, "quadrature", get_args(Quadrature))
+    # The nodes of Gauss and Legendre are eigenvalues of a matrix of this size.
+    steps = integer(steps, "steps", low=1, high=2_000 if quadrature == "gauss_legendre" else 100_000)
     if quadrature == "gauss_legendre":
         points, weights = np.polynomial.legendre.leggauss(steps)
         return ((points + 1) / 2).tolist(), (weights / 2).tolist()
-    if quadrature not in ("right", "midpoint"):
-        raise ValueError(f"quadrature is {quadrature!r}, wanted 'right', 'midpoint' or 'gauss_legendre'")
     shift = 0.0 if quadrature == "right" else 0.5
     return [(k - shift) / steps for k in range(1, steps + 1)], [1 / steps] * steps
 
@@ -222,9 +222,10 @@ def completeness_gap(
     Tensor, (N,)
         In units of the score.
     """
+    check_model(model)
     x, target = model.prepare(x, target)
     change = score_change(model, x, target, check_baseline(baseline, x))
-    return attribution.flatten(1).sum(1) - change
+    return total(attribution, len(x)) - change
 
 
 def score_change(

@@ -7,9 +7,25 @@ from collections.abc import Callable
 from torch import Tensor
 
 from xai_widgets.errors import tell
+from xai_widgets.validation import dimensions, tensor
 
 #: What is said of a sum and of what it should be.
 Words = Callable[[str, str], str]
+
+
+def total(attribution: Tensor, number: int | None = None) -> Tensor:
+    """Return the sum of an attribution (N, ...) for each image, (N,).
+
+    Parameters
+    ----------
+    attribution : Tensor, (N, ...)
+        What a method returned.
+    number : int, optional
+        N, which is checked.
+    """
+    shape = ("N", "C", "H", "W")[: max(2, dimensions(attribution, 4))]
+    made = tensor(attribution, "attribution", ("N" if number is None else number, *shape[1:]))
+    return made.flatten(1).sum(1)
 
 
 def with_gap(

@@ -289,8 +289,8 @@ def test_a_network_that_stops_the_gradient_is_refused(method):
 @pytest.mark.parametrize(
     ("method", "options", "kind", "says"),
     [
-        ("smoothgrad", {"samples": 0}, ValueError, "samples is 0"),
-        ("smoothgrad", {"sigma": -0.1}, ValueError, "sigma -0.1"),
+        ("smoothgrad", {"samples": 0}, ValueError, "expected samples to be an integer"),
+        ("smoothgrad", {"sigma": -0.1}, ValueError, "expected sigma to be a number of at least 0, got -0.1"),
         ("smoothgrad", {"batch_size": 0}, ValueError, "batch_size.*got 0"),
         ("smoothgrad", {"batch_size": -2}, ValueError, "batch_size.*got -2"),
         (
@@ -300,22 +300,22 @@ def test_a_network_that_stops_the_gradient_is_refused(method):
             "unknown method 'guided_backprob'; did you mean",
         ),
         ("smoothgrad", {"method": 3}, TypeError, "a method is 3"),
-        ("expected_gradients", {"samples": 0}, ValueError, "samples is 0"),
+        ("expected_gradients", {"samples": 0}, ValueError, "expected samples to be an integer"),
         (
             "expected_gradients",
             {"references": torch.zeros(2, 3, 5, 5)},
             ValueError,
             "the references have shape",
         ),
-        ("gradient_shap", {"sigma": -0.1}, ValueError, "sigma -0.1"),
+        ("gradient_shap", {"sigma": -0.1}, ValueError, "expected sigma to be a number of at least 0, got -0.1"),
         ("gradient_shap", {"batch_size": 0}, ValueError, "batch_size.*got 0"),
         *(
             (method, options, kind, says)
             for method in ("integrated_gradients", "guided_nonlinearity")
             for options, kind, says in (
-                ({"steps": 0}, ValueError, "steps is 0"),
+                ({"steps": 0}, ValueError, "expected steps to be an integer"),
                 ({"batch_size": 0}, ValueError, "batch_size.*got 0"),
-                ({"quadrature": "left"}, ValueError, "quadrature is 'left', wanted 'right'"),
+                ({"quadrature": "left"}, ValueError, "unknown quadrature 'left'"),
                 ({"baseline": 1.5}, ValueError, "baseline.*got 1.5"),
                 ({"baseline": float("nan")}, ValueError, "baseline.*got nan"),
                 (
