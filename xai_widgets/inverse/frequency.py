@@ -15,11 +15,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from xai_widgets.data.low_resolution import luminance
+from xai_widgets.validation import integer, items, number, tensor
 
 #: Side of a patch, pixels.
 SIDE = 8
@@ -67,16 +69,18 @@ def spectra(x: Tensor | Sequence[Tensor], alpha: Tensor | Sequence[Tensor]) -> S
     ValueError
         For shapes that do not fit each other, images smaller than a patch, or attributions below 0.
     """
-    images, maps = ([given] if isinstance(given, Tensor) else list(given) for given in (x, alpha))
-    if not images or len(images) != len(maps):
-        raise ValueError(
-            f"{len(images)} batches of images and {len(maps)} of maps were given, wanted as many"
-        )
+    images, maps = (
+        [given] if isinstance(given, Tensor | np.ndarray) else items(given, name, what="tensors")
+        for given, name in ((x, "x"), (alpha, "alpha"))
+    )
+    if len(images) != len(maps):
+        raise ValueError(f"expected as many maps as images, got {len(maps)} and {len(images)} tensors")
+    images = [tensor(image, "x", ("N", "C", "H", "W"), finite=True).float() for image in images]
+    maps = [
+        tensor(one, "alpha", (len(image), *image.shape[2:]), finite=True).float()
+        for image, one in zip(images, maps, strict=True)
+    ]
     for image, one in zip(images, maps, strict=True):
-        if image.ndim != 4 or one.shape != (len(image), *image.shape[2:]):
-            raise ValueError(
-                f"x has shape {tuple(image.shape)} and alpha {tuple(one.shape)}, wanted (N, C, H, W) and (N, H, W)"
-            )
         if min(image.shape[2:]) < SIDE:
             raise ValueError(
                 f"the images have {image.shape[2]} x {image.shape[3]} pixels, wanted at least {SIDE}"
@@ -194,13 +198,12 @@ def chirp(size: int = 256, extent: float | None = None) -> Tensor:
     ValueError
         For a size below 2, or an extent that is not above 0.
     """
-    if size < 2:
-        raise ValueError(f"size is {size}, wanted at least 2 pixels")
+    size = integer(size, "size", low=2, high=2**14, hint="in pixels")
     if extent is None:
         # The phase x^2 y^2 / 1024 grows by 2 extent^3 / 1024 per unit of x there, and a pixel is extent / (size - 1).
         extent = (512 * math.pi * (size - 1)) ** 0.25
-    if not (extent > 0 and math.isfinite(extent)):
-        raise ValueError(f"extent is {extent}, wanted a finite number above 0")
+    # Beyond, the square of the square overflows.
+    extent = number(extent, "extent", above=0, high=1e60)
     along = torch.linspace(0, extent, size, dtype=torch.float64)
     wave = (along.square() * along.square()[:, None] / 1024).sin()
     return ((1 + wave) / 2).float()[None, None]
