@@ -21,6 +21,8 @@ from weakref import WeakSet
 import torch
 from tqdm.auto import tqdm
 
+from xai_widgets.guard import guarded, outside_inference
+
 T = TypeVar("T")
 P = ParamSpec("P")
 
@@ -125,13 +127,14 @@ class Run(Generic[T]):
             if close is not None:
                 close()
 
+    @guarded
     def _step(self) -> T:
         around = _draining.stack
         try:
             _draining.stack = (*around, self)
             check_cancelled()
             # The caller may be in inference mode now and not at the next step, or the other way round.
-            with torch.inference_mode(False), torch.no_grad():
+            with outside_inference(), torch.no_grad():
                 return next(self._steps)
         finally:
             _draining.stack = around
@@ -173,9 +176,10 @@ def in_no_mode(function: Callable[P, T]) -> Callable[P, T]:
     What it makes there could be no part of a graph later.
     """
 
+    @guarded
     @wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> T:
-        with torch.inference_mode(False), torch.no_grad():
+        with outside_inference(), torch.no_grad():
             return function(*args, **kwargs)
 
     return called
