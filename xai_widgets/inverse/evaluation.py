@@ -147,9 +147,10 @@ class Reidentification:
     mean_alpha : Tensor, (N,)
         How much of the image is kept, in [0, 1].
     probability : Tensor, (N,)
-        Softmax probability of the class for x~.
+        Probability of the class for x~; its score where outputs are plain numbers.
     top1, top5 : Tensor, (N,)
-        Whether the class is the best one of x~, or one of the five best.
+        Whether the class is the best one of x~, or one of the five best; of labels whether it has a probability
+        above 0.5. Plain numbers have no best one.
     """
 
     target: Tensor
@@ -225,15 +226,33 @@ def reidentification(
     maps = scaled(maps)
     weighted = maps[:, None] * images
     scores = torch.cat([model(part) for part in weighted.split(batch_size)])
-    own = scores.gather(1, classes[:, None])
-    # As argmax breaks ties: of equal scores the first class is the better one.
-    earlier = torch.arange(scores.shape[1], device=scores.device) < classes[:, None]
+    probability = model.probabilities(scores).gather(1, classes[:, None])[:, 0]
+    top1, top5 = _among_the_best(model, scores, classes, probability)
+    return Reidentification(
+        classes, maps, maps.mean((1, 2)), probability, probability > 0.5, probability > 0.5
+    )
     better = ((scores > own) | ((scores == own) & earlier)).sum(1)
     return Reidentification(
         target=classes,
         alpha=maps,
         mean_alpha=maps.mean((1, 2)),
-        probability=scores.softmax(1).gather(1, classes[:, None])[:, 0],
-        top1=better < 1,
-        top5=better < 5,
+        probability=probability,
+        top1=top1,
+        top5=top5,
     )
+
+
+def _among_the_best(
+    model: ImageModel, scores: Tensor, classes: Tensor, probability: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return whether each class is the best one, and whether it is among the five best ones."""
+    if not model.has_probabilities:
+        return torch.zeros_like(classes, dtype=torch.bool), torch.zeros_like(classes, dtype=torch.bool)
+    if model.activation == "sigmoid" or scores.shape[1] == 1:
+        # Labels do not exclude each other.
+        return probability > 0.5, probability > 0.5
+    own = scores.gather(1, classes[:, None])
+    # As argmax breaks ties: of equal scores the first class is the better one.
+    earlier = torch.arange(scores.shape[1], device=scores.device) < classes[:, None]
+    better = ((scores > own) | ((scores == own) & earlier)).sum(1)
+    return better < 1, better < 5

@@ -31,6 +31,7 @@ from xai_widgets.attribution import METHODS
 from xai_widgets.attribution.excitation import share_out
 from xai_widgets.attribution.guided import relu_rules
 from xai_widgets.errors import unknown
+from xai_widgets.guard import outside_inference
 from xai_widgets.inverse.chain import Chain
 from xai_widgets.inverse.operation_wise import OperationWise, operation_wise
 from xai_widgets.inverse.solver import SolverSettings
@@ -366,7 +367,7 @@ def deconvolution_setting(
 
     def original(_place: str) -> Tensor:
         with (
-            torch.inference_mode(False),
+            outside_inference(),
             torch.enable_grad(),
             relu_rules(model, "DeconvNet", relu=deconv_relu),
         ):

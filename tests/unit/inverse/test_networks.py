@@ -11,7 +11,7 @@ from networks import Functional, SharedInPlace, images, one_sentence, settle, wr
 from torch import nn
 
 from xai_widgets.errors import ExplanationWarning
-from xai_widgets.inverse import SolverSettings, find_units, layer_wise, operation_wise
+from xai_widgets.inverse import SolverSettings, find_units, layer_wise, operation_wise, reidentification
 from xai_widgets.model import ImageModel
 
 QUICK = SolverSettings(steps=10)
@@ -323,3 +323,15 @@ def test_a_plain_module_is_traced_with_the_images_that_it_takes():
         "scores",
     ]
     assert inverse_of(layer_wise, network, images(2, size=9)).output.shape == (2, 4, 4)
+
+
+def test_what_is_kept_of_labels_and_plain_numbers_is_no_softmax_over_one_class():
+    x, whole = images(3), torch.ones(3, 8, 8)
+    model = outputs("sigmoid")
+    made = reidentification(model, x, whole, 0)
+    expected = model(x)[:, 0].sigmoid().detach()
+    torch.testing.assert_close(made.probability, expected)
+    assert torch.equal(made.top1, expected > 0.5)
+    numbers = reidentification(outputs(None), x, whole, 0)
+    torch.testing.assert_close(numbers.probability, outputs(None)(x)[:, 0].detach())
+    assert not numbers.top1.any()
