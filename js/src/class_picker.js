@@ -80,7 +80,7 @@ class View {
 		this.root.setAttribute("aria-label", title || "class");
 		this.#input.setAttribute("aria-label", title || "class");
 		this.root.style.maxWidth = width ? `${width}px` : "";
-		this.#chosen.textContent = `#${target}${hint === undefined ? "" : ` · ${readable(hint)}`}`;
+		this.#chosen.textContent = `#${target}${hint === undefined || hint === null ? "" : ` · ${readable(hint)}`}`;
 		if (!this.#typed) this.#input.value = this.#current;
 		if (this.#popup.isOpen) this.#fill();
 	}

@@ -74,6 +74,9 @@ class View {
 
 	/** @param {import("./lib/scores.js").Scores} scores */
 	#arrange({ rows, top }) {
+		const [low, high] = this.#model.get("value_limits") ?? [0, 1];
+		/** A share of the bar. @param {number} score */
+		const part = (score) => Math.min(Math.max((score - low) / (high - low), 0), 1);
 		const room = top * ROW + (this.#model.get("target_values") ? GAP + ROW : 0);
 		this.#list.style.height = `${room}px`;
 		const gone = new Set(this.#bars.keys());
@@ -85,7 +88,7 @@ class View {
 				this.#bars.set(row.index, own);
 				this.#list.append(own.element);
 			}
-			own.draw(row, row.extra ? top * ROW + GAP : rank * ROW);
+			own.draw(row, row.extra ? top * ROW + GAP : rank * ROW, part);
 		}
 		for (const index of gone) {
 			this.#bars.get(index)?.element.remove();
@@ -117,9 +120,6 @@ function changeOf({ score, before }) {
 	return Number.isNaN(before) ? [readable(score)] : [readable(before), readable(score)];
 }
 
-/** A share of the bar. @param {number} score */
-const part = (score) => Math.min(Math.max(score, 0), 1);
-
 /**
  * The bar of one class.
  *
@@ -136,8 +136,8 @@ function bar(color) {
 	fill.style.setProperty("--xw-bar", color);
 	return {
 		element: root,
-		/** @param {Score} score @param {number} top  CSS px */
-		draw(score, top) {
+		/** @param {Score} score @param {number} top  CSS px @param {(score: number) => number} part */
+		draw(score, top, part) {
 			label.textContent = score.label;
 			label.title = `${score.label} (class ${score.index})`;
 			number.textContent = readable(score.score);
@@ -161,7 +161,7 @@ function render({ model, el }) {
 	const view = new View(model, signal);
 	el.append(view.root);
 	const arrays = ["x", "values", "indices", "target_values", "reference"];
-	const state = ["labels", "target", "frame", "game", "fraction", "words", "title", "width"];
+	const state = ["labels", "target", "frame", "game", "fraction", "words", "value_limits", "title", "width"];
 	observe(model, [...arrays, ...state], view.draw, signal);
 	view.draw();
 	return () => {

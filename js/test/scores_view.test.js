@@ -55,6 +55,27 @@ afterEach(() => {
 	return view.unmount();
 });
 
+describe("bars", () => {
+	const filled = () =>
+		[...view.el.querySelectorAll(".xw-score-fill")].map((node) =>
+			Number(/scaleX\((.*)\)/.exec(/** @type {HTMLElement} */ (node).style.transform)[1]),
+		);
+
+	test("of probabilities are full at 1", async () => {
+		await show({ target: -1 });
+		expect(filled()[0]).toBeCloseTo(0.7);
+	});
+
+	test("of plain numbers are full and empty at the limits", async () => {
+		const values = array("float32", [1, 2, 1, 2], [6, -2, 6, -2]);
+		const indices = array("int32", [1, 2, 1, 2], [0, 1, 0, 1]);
+		await show({ x: null, values, indices, target_values: null, target: -1, value_limits: [-2, 8] });
+		expect(filled()[0]).toBeCloseTo(0.8);
+		expect(filled()[1]).toBe(0);
+		expect(read()).toEqual(["cat 6.000", "dog −2.000"]);
+	});
+});
+
 describe("rows", () => {
 	test("the best first, and the target in a row of its own when it is not among them", async () => {
 		await show();

@@ -105,6 +105,14 @@ class Explorer(Computing):
         values: NDArray[np.float32] = self.model.probabilities(self._scores)[0].float().cpu().numpy()
         return values
 
+    def _limits(self, *values: Tensor | NDArray[np.float32]) -> list[float]:
+        """The values of an empty and of a full bar: 0 and 1, of scores the lowest and the highest of all."""
+        if self.model.has_probabilities:
+            return [0.0, 1.0]
+        every = np.concatenate([np.zeros(1), self._values(), *(np.ravel(one) for one in values)])
+        every = every[np.isfinite(every)]
+        return [float(every.min()), float(every.max() if every.max() > every.min() else every.min() + 1)]
+
     def _show_hints(self) -> None:
         self.class_picker.hints = self._values().tolist()
 

@@ -218,7 +218,7 @@ class PerturbationBrush(Explorer):
             self.brush.fills = fills
         best = values.topk(min(TOP, len(values)))
         with self.scores.hold_sync():
-            self.scores.target = target
+            self.scores.target, self.scores.value_limits = target, self._limits(best.values.cpu())
             self.scores.indices = best.indices.view(1, 1, 1, -1).expand(1, 2, 1, -1).int()
             self.scores.values = best.values.view(1, 1, 1, -1).expand(1, 2, 1, -1)
             self.scores.target_values = values[target].view(1, 1, 1).expand(1, 2, 1)

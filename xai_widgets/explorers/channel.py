@@ -320,6 +320,7 @@ class ChannelExplorer(SearchExplorer):
         top = probs.topk(min(TOP, probs.shape[-1]), dim=-1)
         with self.scores.hold_sync():
             self.scores.target = key.target
+            self.scores.value_limits = self._limits(top.values.cpu(), probs[..., key.target].cpu())
             self.scores.x = x
             self.scores.indices, self.scores.values = top.indices[None].int(), top.values[None]
             self.scores.target_values = probs[None, :, :, key.target]

@@ -355,7 +355,6 @@ class Dashboard(Panel):
             made.close()
         for page in getattr(self, "_pages", {}).values():
             self._adopt(*page.children)
-        self.made = {}
         super().close()
 
 

@@ -328,7 +328,12 @@ class DeletionExplorer(Explorer):
         ]
         # A row of its own in the legend, without a curve.
         series += [
-            {"label": f"{self._methods[name].title}: {board.refused[name]}", "frame": names.index(name)}
+            {
+                "label": f"{self._methods[name].title}: {board.refused[name]}",
+                "note": "",
+                "frame": names.index(name),
+                "game": "",
+            }
             for name in refused
         ]
         y = [target_values[names.index(name), list(GAMES).index(game)] for name, game in rows]
@@ -341,7 +346,7 @@ class DeletionExplorer(Explorer):
             self.curves.x = fractions
             self.curves.y = np.stack(y) if y else np.zeros((0, len(fractions)), dtype=np.float32)
         with self.scores.hold_sync():
-            self.scores.target = board.target
+            self.scores.target, self.scores.value_limits = board.target, self._limits(values, target_values)
             self.scores.x = fractions
             self.scores.indices, self.scores.values, self.scores.target_values = (
                 indices,

@@ -301,6 +301,7 @@ class ExtremalExplorer(SearchExplorer):
         best = probs.topk(min(TOP, probs.shape[-1]), dim=-1)
         with self.scores.hold_sync():
             self.scores.target = key.target
+            self.scores.value_limits = self._limits(best.values.cpu(), probs[..., key.target].cpu())
             self.scores.x = x
             self.scores.indices, self.scores.values = best.indices[None].int(), best.values[None]
             self.scores.target_values = probs[None, :, :, key.target]

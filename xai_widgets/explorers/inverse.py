@@ -324,6 +324,7 @@ class InverseExplorer(SearchExplorer):
         best = probs.topk(min(TOP, probs.shape[-1]), dim=-1)
         with self.scores.hold_sync():
             self.scores.target = key.target
+            self.scores.value_limits = self._limits(best.values.cpu(), probs[:, key.target].cpu())
             self.scores.x = layers.lam
             # The bars know two games, of which there are none here: the same for both.
             self.scores.values, self.scores.indices = (
@@ -379,7 +380,9 @@ class InverseExplorer(SearchExplorer):
         y[0, np.searchsorted(x, stops)] = layers.probability[0].cpu().numpy()
         for row, (place, (_, _, probability)) in enumerate(zip(places, points, strict=True), start=1):
             y[row, np.searchsorted(x, place)] = probability
-        last = int(layers.reidentified[0].long().cumprod(0).sum()) - 1
+        # Plain numbers have no class that could be lost.
+        kept_class = int(layers.reidentified[0].long().cumprod(0).sum()) if layers.has_probabilities else 0
+        last = kept_class - 1
         label = "" if last < 0 else f"kept up to λ = {layers.lam[last].item():.4g}"
         with self.curves.hold_sync():
             self.curves.x, self.curves.y, self.curves.stops = x, y, stops
@@ -392,7 +395,7 @@ class InverseExplorer(SearchExplorer):
                     }
                     for title, place, value in points
                 ),
-                *({"label": words} for words in refused),
+                *({"label": words, "note": ""} for words in refused),
             ]
             self.curves.marks = [] if last < 0 else [{"x": stops[last], "label": label}]
         with self.slider.hold_sync():

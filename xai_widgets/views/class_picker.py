@@ -12,7 +12,7 @@ from xai_widgets.views.base import View
 class ClassPicker(View):
     """A search field for one class.
 
-    An empty field offers the ten most probable classes, if `hints` are given; typing filters all labels.
+    An empty field offers the ten classes with the highest hints, if `hints` are given; typing filters all labels.
 
     Attributes
     ----------
@@ -21,7 +21,7 @@ class ClassPicker(View):
     target : int
         The chosen class, from 0 to ``len(labels) - 1``. Default 0.
     hints : list of float
-        The probability of each class, or empty (the default).
+        The probability of each class, or its score where there is none; or empty (the default).
     width : int
         Largest width in CSS px, 0 for the width of the column. Default 0.
     title : str

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from traitlets import Float, Int, List, TraitError, Unicode, validate
+from traitlets import Float, Int, List, Unicode, validate
 
 from xai_widgets.views import preview
 from xai_widgets.views.arrays import Array, Bytes
 from xai_widgets.views.base import View
-from xai_widgets.views.traits import Choice
+from xai_widgets.views.traits import Choice, low_below_high
 
 
 class GalleryView(View):
@@ -83,12 +82,7 @@ class GalleryView(View):
 
     @validate("value_limits")
     def _low_below_high(self, proposal: dict[str, Any]) -> list[float]:
-        low, high = limits = [float(limit) for limit in proposal["value"]]
-        if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            raise TraitError(
-                f"GalleryView.value_limits is {limits}, wanted [low, high], finite and low below high"
-            )
-        return limits
+        return low_below_high("GalleryView.value_limits", proposal["value"])
 
     def still(self) -> preview.Pixels | None:
         """The first pictures."""

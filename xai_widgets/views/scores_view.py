@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from traitlets import Int, List, Unicode
+from typing import Any
+
+from traitlets import Float, Int, List, Unicode, validate
 
 from xai_widgets.views.arrays import Array
 from xai_widgets.views.base import View
-from xai_widgets.views.traits import GAMES, Choice, Unit
+from xai_widgets.views.traits import GAMES, Choice, Unit, low_below_high
 
 
 class ScoresView(View):
@@ -20,7 +22,7 @@ class ScoresView(View):
     x : numpy.ndarray of float32, shape (T,), or None
         The steps, ascending, for instance as fractions; a single step needs none. Default None.
     values : numpy.ndarray of float32, shape (M, 2, T, K), or None
-        Scores in [0, 1] of the K best classes, for M methods, both games (0 deletion, 1 insertion) and
+        Scores of the K best classes, for M methods, both games (0 deletion, 1 insertion) and
         T steps; NaN where nothing is computed yet. Default None.
     indices : numpy.ndarray of int32, shape (M, 2, T, K), or None
         The classes of `values`. Default None.
@@ -35,6 +37,8 @@ class ScoresView(View):
         The class that is marked; -1 for none. Default -1.
     frame, game, fraction : int, {"deletion", "insertion"}, float in [0, 1]
         The method, the game and the step to show, from the first (0) to the last `x` (1). Defaults 0, "deletion", 0.
+    value_limits : list of float
+        The scores of an empty and of a full bar. Default ``[0, 1]``, as for probabilities.
     words : list of str
         What the number of a step says, for both games. Default ``["deleted", "inserted"]``, as in "0.1 deleted".
     width : int
@@ -55,6 +59,9 @@ class ScoresView(View):
     frame = Int(0, help="The method that is shown.").tag(sync=True)
     game = Choice(GAMES, help="The game that is shown.")
     fraction = Unit(help="The step that is shown.")
+    value_limits: List[float] = List(
+        Float(), [0.0, 1.0], minlen=2, maxlen=2, help="The scores of an empty and of a full bar."
+    ).tag(sync=True)
     words: List[str] = List(
         Unicode(),
         ["deleted", "inserted"],
@@ -63,3 +70,7 @@ class ScoresView(View):
         help="What the number of a step says, for both games.",
     ).tag(sync=True)
     width = Int(0, min=0, help="Largest width, CSS px; 0: that of the column.").tag(sync=True)
+
+    @validate("value_limits")
+    def _limits_are_a_range(self, proposal: dict[str, Any]) -> list[float]:
+        return low_below_high("ScoresView.value_limits", proposal["value"])

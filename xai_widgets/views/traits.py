@@ -9,6 +9,7 @@ from typing import Any
 from traitlets import Float, HasTraits, TraitError, Unicode
 
 from xai_widgets.errors import unknown
+from xai_widgets.validation import brief
 
 #: The two games of a perturbation curve: pixels leave the image, or come back into it.
 GAMES = ("deletion", "insertion")
@@ -17,6 +18,14 @@ GAMES = ("deletion", "insertion")
 def owner(obj: HasTraits, name: str | None) -> str:
     """Name a trait as its user wrote it, for instance ``CurveView.fraction``."""
     return f"{type(obj).__name__}.{name}"
+
+
+def low_below_high(name: str, value: Iterable[float]) -> list[float]:
+    """Return two finite numbers, the first below the second; TraitError for anything else."""
+    low, high = limits = [float(limit) for limit in value]
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise TraitError(f"{name} is {limits}, wanted [low, high], finite and low below high")
+    return limits
 
 
 def finite(value: Any) -> Any:
@@ -48,7 +57,7 @@ class Choice(Unicode):
 
     def validate(self, obj: HasTraits, value: Any) -> str:
         """Refuse what is none of the words, with the nearest that is."""
-        if value not in self.choices:
+        if not isinstance(value, str) or value not in self.choices:
             raise TraitError(f"{owner(obj, self.name)}: {unknown('choice', value, self.choices)}")
         return str(value)
 
@@ -72,8 +81,8 @@ class Unit(Float):
         """Refuse what lies outside; the rounding of a sum of steps is forgiven."""
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except Exception:  # an object may raise whatever it likes when it is asked for its number
             number = math.nan
         if not -1e-6 <= number <= 1 + 1e-6:
-            raise TraitError(f"{owner(obj, self.name)} is {value!r}, wanted a number from 0 to 1")
+            raise TraitError(f"{owner(obj, self.name)} is {brief(value)}, wanted a number from 0 to 1")
         return min(max(number, 0.0), 1.0)

@@ -10,7 +10,7 @@ const PROBABLE = 10;
  *
  * @param {string[]} labels
  * @param {string} query
- * @param {number[]} hints  the probability of each class, or none
+ * @param {(number | null)[]} hints  the probability of each class, null where it is NaN; or none
  * @returns {Option[]}
  */
 export function search(labels, query, hints) {
@@ -20,8 +20,8 @@ export function search(labels, query, hints) {
 	const all = labels.map((_, index) => index);
 	if (!words) {
 		const probable = all
-			.filter((index) => hints[index] !== undefined)
-			.sort((a, b) => hints[b] - hints[a] || a - b)
+			.filter((index) => typeof hints[index] === "number")
+			.sort((a, b) => Number(hints[b]) - Number(hints[a]) || a - b)
 			.slice(0, PROBABLE);
 		const first = new Set(probable);
 		return [...probable, ...all.filter((index) => !first.has(index))].map(option);

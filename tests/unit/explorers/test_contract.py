@@ -11,6 +11,7 @@ import ipywidgets
 import numpy as np
 import pytest
 import torch
+from closeness import assert_close
 from torch import nn
 from traitlets import TraitError
 
@@ -367,5 +368,25 @@ def test_what_the_browser_gets_is_json_even_with_nan_scores(name, tmp_path):
         path = tmp_path / "page.html"
         xw.export(explorer, path)
         assert path.stat().st_size > 0
+    finally:
+        explorer.close()
+
+
+@pytest.mark.parametrize("name", ["deletion", "extremal", "channel", "inverse", "brush"])
+def test_a_network_without_probabilities_is_shown_by_its_scores(name):
+    """Bars, hints and the names of axes; a regression of several numbers, some of them negative."""
+    network = Network().eval()
+    network.classes.bias.data = torch.tensor([-30.0, 10, 20, 3, 4, 5])
+    model = xw.ImageModel(network, size=16, activation=None)
+    explorer = EXPLORERS[name](model)
+    try:
+        assert explorer.wait(PATIENCE)
+        assert explorer.run_bar.error == ""
+        scores = model.scores(explorer.image)[0]
+        assert_close(explorer.class_picker.hints, scores)
+        low, high = explorer.scores.value_limits
+        assert low <= scores.min()
+        assert high >= scores.max()
+        assert not hasattr(explorer, "curves") or "probability" not in explorer.curves.y_label
     finally:
         explorer.close()

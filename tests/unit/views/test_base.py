@@ -1,13 +1,14 @@
 """What all views share."""
 
 import gc
+import math
 import weakref
 
 import numpy as np
 import pytest
 
 import xai_widgets.views
-from xai_widgets.views import HeatmapView, OrderedMaskView, View
+from xai_widgets.views import ClassPicker, HeatmapView, OrderedMaskView, View
 
 VIEWS = [HeatmapView, OrderedMaskView]
 ALL = [
@@ -69,3 +70,9 @@ def test_closing_releases_the_view_and_its_arrays(view):
 def test_the_bundle_is_text_not_a_watched_path(view):
     assert "render" in view._esm
     assert ".xw" in view._css
+
+
+def test_nan_in_a_list_reaches_the_browser_as_none():
+    picker = ClassPicker(labels=["a", "b"], hints=[float("nan"), 0.5])
+    assert picker.get_state("hints") == {"hints": [None, 0.5]}
+    assert math.isnan(picker.hints[0])

@@ -36,3 +36,11 @@ def test_bad_values_are_refused_in_one_sentence(kwargs, words):
     with pytest.raises(TraitError, match=words) as caught:
         ScoresView(**kwargs)
     assert "\n" not in str(caught.value)
+
+
+def test_limits_of_bars_are_a_range():
+    assert ScoresView().value_limits == [0, 1]
+    assert ScoresView(value_limits=[-3, 7]).value_limits == [-3, 7]
+    for wrong in ([1, 1], [2, 1], [0, float("inf")]):
+        with pytest.raises(TraitError, match="finite and low below high"):
+            ScoresView(value_limits=wrong)
