@@ -229,10 +229,6 @@ def reidentification(
     probability = model.probabilities(scores).gather(1, classes[:, None])[:, 0]
     top1, top5 = _among_the_best(model, scores, classes, probability)
     return Reidentification(
-        classes, maps, maps.mean((1, 2)), probability, probability > 0.5, probability > 0.5
-    )
-    better = ((scores > own) | ((scores == own) & earlier)).sum(1)
-    return Reidentification(
         target=classes,
         alpha=maps,
         mean_alpha=maps.mean((1, 2)),
