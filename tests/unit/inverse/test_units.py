@@ -76,7 +76,7 @@ def test_before_its_relu_a_unit_is_itself(network):
     ("name", "options", "some", "count"),
     [
         ("alexnet", {}, ["features.2", "classifier.6"], 15),
-        ("vgg16", {}, ["features.1", "features.4"], 25),
+        ("vgg11", {"init_weights": False}, ["features.1", "features.4"], 20),
         ("resnet50", {}, ["maxpool", "layer1.0", "layer4.2", "fc"], 21),
         ("googlenet", {"init_weights": False}, ["inception3a", "inception5b", "maxpool4"], 20),
         ("densenet121", {}, ["features.pool0", "features.transition1.relu", "classifier"], 9),
