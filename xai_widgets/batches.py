@@ -68,7 +68,7 @@ def in_batches(
         Of torch, if the memory is too small for a single item, or for a batch size that was given.
     """
     if batch_size is not None:
-        check_batch_size(batch_size)
+        batch_size = check_batch_size(batch_size)
     key = tuple(size)
     number = batch_size or _fitting.get(model, {}).get(key) or first_number(model.device, key)
     source, waiting, halved = iter(items), list[Item](), False

@@ -114,7 +114,7 @@ def items(values: Any, name: str, length: int | None = None, *, what: str = "num
     """
     wanted = f"a sequence of {what}" if length is None else f"{length} {what}"
     if is_tensor(values) or isinstance(values, np.ndarray):
-        if values.ndim != 1 or (is_tensor(values) and not dense(values)):
+        if (is_tensor(values) and not dense(values)) or values.ndim != 1:
             raise TypeError(f"expected {name} to be {wanted}, got {brief(values)}")
         made = list(values.tolist())
     elif isinstance(values, str | bytes | dict | set | frozenset) or not isinstance(values, Iterable):

@@ -8,6 +8,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ipywidgets import HTML, Box, Checkbox, Dropdown, HBox, Tab, VBox, Widget
 
+from xai_widgets.explorers.arguments import plain_arguments
 from xai_widgets.views.shown import Shown, family
 
 P = ParamSpec("P")
@@ -59,12 +60,16 @@ def with_companions(widgets: Iterable[Any]) -> Iterator[Widget]:
 def closed_on_error(
     construct: Callable[Concatenate[AnyPanel, P], None],
 ) -> Callable[Concatenate[AnyPanel, P], None]:
-    """Close what a constructor has made when it raises: nobody else could, and what is registered is never freed."""
+    """Check the settings of a constructor, and close what it has made when it raises.
+
+    Nobody else could, and what is registered is never freed.
+    """
 
     @wraps(construct)
     def constructed(self: AnyPanel, *args: P.args, **kwargs: P.kwargs) -> None:
+        plain, named = plain_arguments(construct, self, *args, **kwargs)
         try:
-            construct(self, *args, **kwargs)
+            construct(*plain, **named)
         except BaseException:
             self._adopt(*(part for part in vars(self).values() if isinstance(part, Widget)))
             self.close()

@@ -154,7 +154,7 @@ class MaskRace(Explorer):
             if name not in self._methods:
                 raise ValueError(f"options are given for {name!r}, wanted one of {list(self._methods)}")
         self._areas = check_areas(areas, self._x[0, 0].numel())
-        check_batch_size(batch_size)
+        batch_size = check_batch_size(batch_size)
         self._perturbation, self._batch_size = perturbation, batch_size
         # An unknown perturbation is refused here, where it can be read.
         pyramid(self._x, perturbation, levels=2)

@@ -115,7 +115,7 @@ class SimilarityExplorer(Computing):
         if not 0 <= components <= MOST:
             raise ValueError(f"components is {components}, wanted 0 to {MOST}")
         check_rank(rank)
-        check_batch_size(batch_size)
+        batch_size = check_batch_size(batch_size)
         # A chart runs from left to right, whatever the order of the list.
         self._series = images.ascending() if isinstance(images, GeometricSeries) else None
         many = isinstance(images, list | tuple) or getattr(images, "ndim", 3) == 4

@@ -27,6 +27,7 @@ from xai_widgets.metrics.agreement import structural_similarity
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.replica import replica
 from xai_widgets.run import in_no_mode
+from xai_widgets.validation import tensor
 
 #: The distances of table 5.2 in their order.
 DISTANCES = ("A", "B", "C", "D", "E")
@@ -101,7 +102,7 @@ def reconstruction(
     ValueError
         For images, or residuals, of another shape, or a border that leaves nothing.
     """
-    check_batch_size(batch_size)
+    batch_size = check_batch_size(batch_size)
     for name, given in (("x", x), ("x_hat", x_hat), ("truth", truth)):
         if given.ndim != 4 or given.shape[1] != 1 or given.shape != x.shape:
             raise ValueError(
@@ -213,14 +214,9 @@ def reidentification(
     """
     if not isinstance(model, ImageModel):
         raise TypeError(f"model is {type(model).__name__}, wanted an ImageModel")
-    check_batch_size(batch_size)
+    batch_size = check_batch_size(batch_size)
     images, classes = model.prepare(x, target)
-    maps = torch.as_tensor(alpha).detach().to(images.device, images.dtype)
-    if maps.ndim != 3 or len(maps) != len(images) or not torch.isfinite(maps).all():
-        raise ValueError(
-            f"alpha has shape {tuple(maps.shape)}, wanted finite numbers of shape ({len(images)}, h, w), one map for "
-            "each image"
-        )
+    maps = tensor(alpha, "alpha", (len(images), "h", "w"), finite=True, like=images).detach()
     if maps.shape[1:] != images.shape[2:]:
         maps = F.interpolate(maps[:, None], tuple(images.shape[2:]), mode="nearest")[:, 0]
     maps = scaled(maps)

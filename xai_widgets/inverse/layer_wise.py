@@ -124,7 +124,7 @@ def layer_wise(
     choice(regularizer, "regularizer", get_args(Regularizer))
     if target is not None and output is not None:
         raise ValueError("a target and an output were given, wanted one of them")
-    check_batch_size(batch_size)
+    batch_size = check_batch_size(batch_size)
     weights = check_lambda(lam)
     chain = Chain.of(model, x)
     inverted = units_after(chain.units, until)

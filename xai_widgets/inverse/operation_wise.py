@@ -136,7 +136,7 @@ def operation_wise(
     l1, l2 = number(l1, "l1", low=0), number(l2, "l2", low=0)
     if target is not None and start is not None:
         raise ValueError("a target and a start were given, wanted one of them")
-    check_batch_size(batch_size)
+    batch_size = check_batch_size(batch_size)
     image, _ = prepare(model, x, None)
     chain = Chain.of(model, image)
     last = len(chain.units) - units_after(chain.units, until)

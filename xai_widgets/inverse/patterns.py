@@ -108,7 +108,7 @@ def feature_patterns(
     """
     check_model(model)
     limits = check_settings(settings)
-    check_batch_size(batch_size)
+    batch_size = check_batch_size(batch_size)
     layers = {layer.name: layer for layer in model.layers()}
     units = find_units(model)
     # Only what has places has patches.

@@ -33,6 +33,7 @@ from xai_widgets.inverse.signs import (
 from xai_widgets.model import ImageModel
 from xai_widgets.replica import unwrapped
 from xai_widgets.tracing import Call, Scope, Trace, Untraceable, Value, trace, used_last
+from xai_widgets.validation import tensor
 
 #: "scores" is the last one, "reshape" moves values without changing them.
 Kind = Literal["convolution", "linear", "pool", "reshape", "average", "scores"]
@@ -104,6 +105,7 @@ def find_units(model: ImageModel | nn.Module, x: Tensor | None = None) -> list[U
         negative, with the reason.
     """
     check_network(model)
+    x = None if x is None else tensor(x, "x", ("N", "C", "H", "W"), finite=True)
     name = model.name if isinstance(model, ImageModel) else type(unwrapped(model)).__name__
     traced = _traced(model, name, x)
     if not isinstance(traced.output, Value):

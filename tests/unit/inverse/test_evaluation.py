@@ -188,7 +188,7 @@ def test_reidentification_says_what_does_not_fit(model):
     x = pictures()
     with pytest.raises(TypeError, match="Linear"):
         evaluation.reidentification(nn.Linear(2, 2), x, torch.ones(4, 14, 14))
-    with pytest.raises(ValueError, match=r"alpha has shape \(3, 14, 14\)"):
+    with pytest.raises(ValueError, match=r"expected alpha of shape \(4, h, w\), got \(3, 14, 14\)"):
         evaluation.reidentification(model, x, torch.ones(3, 14, 14))
     with pytest.raises(ValueError, match="finite"):
         evaluation.reidentification(model, x, torch.full((4, 14, 14), torch.nan))

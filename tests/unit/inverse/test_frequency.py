@@ -148,9 +148,9 @@ def test_a_group_without_patches_is_nan():
 
 def test_what_does_not_fit_is_refused():
     x, alpha = torch.rand(1, 1, 16, 16), torch.rand(1, 16, 16)
-    with pytest.raises(ValueError, match=r"alpha \(1, 16, 15\)"):
+    with pytest.raises(ValueError, match=r"expected alpha of shape \(1, 16, 16\), got \(1, 16, 15\)"):
         frequency.spectra(x, alpha[..., :15])
-    with pytest.raises(ValueError, match="1 batches of images and 2 of maps"):
+    with pytest.raises(ValueError, match="expected as many maps as images, got 2 and 1"):
         frequency.spectra(x, [alpha, alpha])
     with pytest.raises(ValueError, match="at least 8"):
         frequency.spectra(x[..., :7], alpha[..., :7])

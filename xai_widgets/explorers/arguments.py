@@ -1,0 +1,73 @@
+"""Settings of explorers as plain values, whatever library they come from; anything else is refused in one sentence."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from xai_widgets.validation import boolean, brief, instance, integer, items, number
+
+#: Names of settings by what they are; each explorer checks the range of its own.
+WHOLE = ("batch_size", "components", "patches", "rank", "rows", "scale", "seed", "size", "steps", "top")
+REAL = ("area", "tau")
+SWITCHES = ("start",)
+TEXTS = ("across", "perturbation", "regularizer", "variant")
+SEQUENCES = ("explorers", "names")
+
+
+def plain_arguments(
+    construct: Callable[..., Any], *args: Any, **kwargs: Any
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the arguments of a constructor with plain numbers, booleans and sequences.
+
+    Raises
+    ------
+    TypeError
+        For a setting of another kind, in one sentence.
+    """
+    try:
+        bound = inspect.signature(construct).bind(*args, **kwargs)
+    except TypeError:
+        # The constructor says better what is missing, or too much.
+        return args, kwargs
+    for name, value in bound.arguments.items():
+        default = bound.signature.parameters[name].default
+        if value is not None and value is not default:
+            bound.arguments[name] = _plain(name, value, default)
+    return bound.args, bound.kwargs
+
+
+def _plain(name: str, value: Any, default: Any) -> Any:
+    if name in WHOLE:
+        return integer(value, name)
+    if name in REAL:
+        return number(value, name)
+    if name in SWITCHES and isinstance(default, bool):
+        return boolean(value, name)
+    if name in TEXTS:
+        return instance(value, name, str)
+    if name in SEQUENCES:
+        return items(value, name, what="names")
+    if name == "options":
+        return instance(value, name, (Mapping, type(None)))
+    if name == "layers" and not isinstance(value, str | Mapping):
+        return items(value, name, what="names")
+    return _methods(value) if name == "methods" else value
+
+
+def _methods(value: Any) -> Any:
+    """Refuse numbers, arrays and the like for methods."""
+    if isinstance(value, str) or callable(value):
+        return value
+    if isinstance(value, list | tuple) and not value:
+        return value
+    for each in items(value, "methods", what="names, methods or callables"):
+        if each is None or isinstance(each, int | float | complex | bytes | Tensor | np.ndarray | np.generic):
+            raise TypeError(
+                f"expected each of methods to be a name, a method or a callable, got {brief(each)}"
+            )
+    return value
