@@ -6,6 +6,7 @@ import ipywidgets as widgets
 import numpy as np
 import pytest
 from playwright.sync_api import expect
+from torch import nn
 
 import xai_widgets as xw
 from xai_widgets.data import scenes
@@ -181,3 +182,26 @@ def test_a_widget_that_cannot_be_made_is_said(chromium, tmp_path):
     page.goto(path.as_uri())
     expect(page.get_by_text("This page could not be shown")).to_be_visible()
     page.close()
+
+
+@pytest.mark.parametrize("name", ["attribution", "deletion", "brush", "dashboard"])
+def test_a_page_opens_with_nan_scores_in_it(opened, pictures, name):
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 6)
+    )
+    network[-1].bias.data[2] = float("nan")
+    model = xw.ImageModel(network.eval(), size=32, labels=list("abcdef"))
+    make = {
+        "attribution": lambda: xw.AttributionExplorer(model, pictures, ["gradient"]),
+        "deletion": lambda: xw.DeletionExplorer(model, pictures[0], ["gradient"], steps=8),
+        "brush": lambda: xw.PerturbationBrush(model, pictures[0]),
+        "dashboard": lambda: xw.dashboard(model, pictures, explorers=["deletion"]),
+    }[name]
+    explorer = make()
+    try:
+        assert explorer.wait(60)
+        page = opened(explorer)
+        expect(page.locator("main")).to_contain_text("got NaN")
+        expect(page.locator(".xw-class-picker").first).to_contain_text("#2 · —")
+    finally:
+        explorer.close()

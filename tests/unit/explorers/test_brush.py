@@ -227,3 +227,42 @@ def test_inpainting_leaves_out_what_is_painted():
     other[..., 4:9, 4:9] = 0
     # A wholly painted place takes nothing from what is under the paint but the mean of the image, which all else hides.
     assert_close(inpaint(x, mask)[..., 4:9, 4:9], inpaint(other, mask)[..., 4:9, 4:9])
+
+
+def test_after_many_changes_the_scores_are_those_of_the_last(brush):
+    """Fifty changes of mask and fill, as fast as they come, from two threads."""
+
+    def paint(start):
+        for number in range(start, 50, 2):
+            brush.brush.mask = painting(number)
+            brush.brush.fill = number % len(FILLS)
+
+    other = threading.Thread(target=paint, args=(1,))
+    other.start()
+    paint(0)
+    other.join(PATIENCE)
+    assert brush.wait(PATIENCE)
+    x, mask = brush.image, torch.from_numpy(brush.brush.mask / np.float32(255))
+    fill = brush._fill(FILLS[brush.brush.fill], mask)
+    probs = brush.model.probs(torch.lerp(x, fill, mask))[0]
+    assert_close(brush.scores.values[0, 0, 0], probs.topk(5).values)
+
+
+def test_wait_ends_with_the_scores_of_what_is_painted(brush):
+    assert brush.wait(PATIENCE)
+    before = brush.scores.values.copy()
+    entered, resume = threading.Event(), threading.Event()
+
+    def stand(*_):
+        entered.set()
+        assert resume.wait(PATIENCE)
+
+    hook = brush.model.module.register_forward_pre_hook(stand)
+    brush.brush.mask = np.ones((16, 16))
+    assert entered.wait(PATIENCE)
+    assert not brush.wait(0.05)
+    assert np.array_equal(brush.scores.values, before)
+    resume.set()
+    assert brush.wait(PATIENCE)
+    hook.remove()
+    assert not np.array_equal(brush.scores.values, before)
