@@ -157,7 +157,9 @@ class PerturbationBrush(Explorer):
 
     def close(self) -> None:
         """Stop, and close every part."""
-        self._scorer.cancel()
+        # A constructor that refuses its settings leaves none.
+        if scorer := getattr(self, "_scorer", None):
+            scorer.cancel()
         super().close()
 
     # -- what the hand paints -------------------------------------------------------------------------------

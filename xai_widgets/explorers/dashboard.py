@@ -351,7 +351,7 @@ class Dashboard(Panel):
 
     def close(self) -> None:
         """Stop, and close every explorer."""
-        for made in self.made.values():
+        for made in getattr(self, "made", {}).values():
             made.close()
         for page in getattr(self, "_pages", {}).values():
             self._adopt(*page.children)
