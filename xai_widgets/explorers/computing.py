@@ -99,7 +99,9 @@ class Computing(Panel):
 
     def close(self) -> None:
         """Stop, and close every part."""
-        self._worker.cancel()
+        # A constructor that refuses its settings leaves none.
+        if worker := getattr(self, "_worker", None):
+            worker.cancel()
         super().close()
 
 
