@@ -272,7 +272,7 @@ def test_a_class_that_does_not_exist_is_refused_and_nothing_changes(model, image
         ({"methods": ["gradeint"]}, "unknown method 'gradeint'; did you mean 'gradient'"),
         ({"methods": []}, "no methods were given"),
         ({"methods": ["gradient", "gradient"]}, "two methods are named 'gradient'"),
-        ({"methods": [7]}, "a method is 7"),
+        ({"methods": [7]}, "expected each of methods to be a name, a method or a callable, got 7"),
         ({"target": "g"}, "unknown label 'g'"),
         ({"target": 6}, "class 6 is out of range"),
         ({"image": np.zeros((2, 16, 16, 3), np.uint8)}, "2 images were given, wanted one"),
