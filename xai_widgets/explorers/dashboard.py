@@ -319,7 +319,7 @@ class Dashboard(Panel):
             picker.value = self.layer
 
     def _make_attribution(self, **options: Any) -> AttributionExplorer:
-        return AttributionExplorer(self.model, self._x, **{"names": self._names, **options})
+        return AttributionExplorer(self.model, self._x, **{"names": self._names or None, **options})
 
     def _single(self, kind: Callable[..., Any], options: dict[str, Any]) -> Any:
         return kind(self.model, self.image, target=self.target, **options)
@@ -343,7 +343,7 @@ class Dashboard(Panel):
         step = max(1, len(self._layers) // COLUMNS)
         layers = {*self._layers[step - 1 :: step][:COLUMNS], self.layer} - {""}
         chosen = [name for name in self._layers if name in layers] or None
-        return SimilarityExplorer(self.model, self._x, **{"layers": chosen, "names": self._names, **options})
+        return SimilarityExplorer(self.model, self._x, **{"layers": chosen, "names": self._names or None, **options})
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until no explorer computes any more; False if one took longer than ``timeout`` seconds."""
