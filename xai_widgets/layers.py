@@ -89,10 +89,10 @@ class Layer(NamedTuple):
 class _Noted:
     """What is noted of one layer during the pass."""
 
-    def __init__(self, module: nn.Module, output: Tensor, grid: Grid | None, depends: bool) -> None:
+    def __init__(self, module: nn.Module, output: Tensor, grid: Grid | None) -> None:
         self.module, self.shape, self.grid = module, tuple(output.shape[1:]), grid
-        self.output: Tensor | None = output
-        self.depends = depends
+        self.output = output
+        # Whether a gradient that comes back to the positions has values other than 0; None if none comes back.
         self.gradient: bool | None = None
 
 
@@ -120,7 +120,7 @@ def list_layers(parts: dict[str, nn.Module], run: Callable[[Tensor], Tensor], im
         if "Pool" in type(module).__name__:
             pooled.append(output)
         grid = find_grid(output, type(module).__name__, size, [each.grid for each in noted.values()])
-        layer = noted[layer_name(name, number)] = _Noted(module, output, grid, output.requires_grad)
+        layer = noted[layer_name(name, number)] = _Noted(module, output, grid)
         if output.requires_grad:
             output.register_hook(lambda gradient: _see(layer, gradient))
 
@@ -129,10 +129,12 @@ def list_layers(parts: dict[str, nn.Module], run: Callable[[Tensor], Tensor], im
         x = image.clone().requires_grad_()
         scores = run(x)
         known = _send_back(scores, x)
+    # Of a network whose last layer is still 0 every gradient is, and it counts that one comes back at all.
+    any_gradient = any(layer.gradient for layer in noted.values() if layer.grid is not None)
     layers = []
     for name, layer in noted.items():
         pools = any(layer.output is pool for pool in pooled)
-        used = bool(layer.gradient) if known else True
+        used = not known or (bool(layer.gradient) if any_gradient else layer.gradient is not None)
         layers.append(Layer(name, type(layer.module).__name__, layer.shape, pools, layer.grid, used))
     return layers
 
@@ -176,16 +178,24 @@ def find_grid(
     shape = output.shape[1:]
     if len(shape) == 3:
         first, last = (shape[1], shape[2]), (shape[0], shape[1])
-        if any(word in kind for word in _CHANNELS_FIRST) or _fits(first, image):
+        if any(word in kind for word in _CHANNELS_FIRST):
+            return Grid("channels_first", *first)
+        counts = {grid.positions + grid.prefix for grid in known if grid is not None}
+        # (heads, tokens, tokens) is what attention pays to each token for each other one.
+        if _fits(first, image) and not (first[0] == first[1] and first[0] in counts):
             return Grid("channels_first", *first)
         return Grid("channels_last", *last) if _fits(last, image) else None
     if len(shape) == 2:
         sizes = [(grid.height, grid.width) for grid in reversed(known) if grid is not None]
-        for size in dict.fromkeys(sizes):
-            if size != (1, 1) and 0 <= shape[0] - size[0] * size[1] <= PREFIX:
-                return Grid("tokens", *size, shape[0] - size[0] * size[1])
-        if not any(size != (1, 1) for size in sizes):
-            return _square_tokens(shape[0], image)
+        sizes = [size for size in dict.fromkeys(sizes) if size != (1, 1)]
+        for height, width in sizes:
+            if 0 <= shape[0] - height * width <= PREFIX:
+                return Grid("tokens", height, width, shape[0] - height * width)
+        # Patches of tokens are merged two by two.
+        for height, width in ((-(-size[0] // 2), -(-size[1] // 2)) for size in sizes):
+            if shape[0] == height * width:
+                return Grid("tokens", height, width)
+        return None if sizes else _square_tokens(shape[0], image)
     return None
 
 

@@ -20,7 +20,7 @@ from xai_widgets.arguments import (
     dtype_of,
 )
 from xai_widgets.errors import tell, unknown
-from xai_widgets.guard import guarded
+from xai_widgets.guard import guarded, thread_state
 from xai_widgets.images import to_images
 from xai_widgets.layers import Layer, candidates, cuts, list_layers
 from xai_widgets.outputs import as_scores, describe, ending, find_scores
@@ -166,20 +166,23 @@ class ImageModel(nn.Module):
 
     # -- from pixels to scores ------------------------------------------------------------------------------
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *, frozen: bool | None = None) -> Tensor:
         """Scores of a batch of pixels, as they are: nothing is checked, gradients flow.
 
         Parameters
         ----------
         x : Tensor, (N, C, H, W)
             Pixels; [0, 1] is expected and not checked.
+        frozen : bool, optional
+            Whether parameters are constants, so that what requires a gradient depends on the pixels. Default: they are,
+            but for explainers of other libraries.
 
         Returns
         -------
         Tensor, (N, classes)
             Scores before softmax, float32.
         """
-        return self._pick(self._run(x), len(x))
+        return self._pick(self._run(x, frozen=frozen), len(x))
 
     @guarded
     def images(self, images: Any) -> Tensor:
@@ -331,9 +334,7 @@ class ImageModel(nn.Module):
         if self._layers is None:
             noise = torch.rand(self._blank(1).shape, generator=torch.Generator().manual_seed(0))
             parts = named_parts(self.module)
-            self._layers = list_layers(
-                parts, lambda x: self._pick(self._run(x, frozen=True), len(x)), noise.to(self.device)
-            )
+            self._layers = list_layers(parts, self, noise.to(self.device))
         return list(self._layers)
 
     def layer(self, name: str) -> Layer:
@@ -346,8 +347,9 @@ class ImageModel(nn.Module):
     def default_layer(self) -> str:
         """The last layer on the way to the scores that still has positions of the image, before pooling.
 
-        It is the usual choice of Grad-CAM. Of tokens it is the last that everything passes through: behind it, as in
-        the last block of a ViT that reads its class token, the other tokens play no part.
+        It is the usual choice of Grad-CAM. If it can, it is one that everything passes through and no side branch, such
+        as an attention map that the features are multiplied by. In a ViT that reads its class token it is the last
+        block but one, since behind it the other tokens play no part.
 
         Raises
         ------
@@ -358,16 +360,17 @@ class ImageModel(nn.Module):
         if not spatial:
             if isinstance(self.module, torch.jit.ScriptModule):
                 raise ValueError(
-                    f"expected a network whose layers can be watched, got scripted code in {self.name}; pass the module "
-                    "that was scripted"
+                    f"expected layers that can be watched, got scripted code in {self.name}; pass the module that was "
+                    "scripted"
                 )
             raise ValueError(
                 f"{self.name} has no layer with an output (C, H, W), wanted a convolutional network"
             )
         last = spatial[-1]
-        if last.grid is not None and last.grid.layout == "tokens":
-            last = next((layer for layer in reversed(spatial) if self._cut(layer) is not None), last)
-        return last.name
+        alike = [layer for layer in spatial if _positions(layer) == _positions(last)]
+        # At most a block of a transformer: each look is a pass or two.
+        cut = next((layer for layer in alike[:-33:-1] if self._cut(layer) is not None), None)
+        return (cut or next((layer for layer in reversed(alike) if layer.shape[0] > 1), last)).name
 
     def _spatial_layers(self) -> list[Layer]:
         """The layers with more than one position on the way to the scores, before pooling."""
@@ -515,12 +518,12 @@ class ImageModel(nn.Module):
     def _blank(self, n: int) -> Tensor:
         return torch.zeros(n, self.channels, *self.size, device=self.device)
 
-    def _run(self, x: Tensor, *, frozen: bool = False) -> Any:
+    def _run(self, x: Tensor, *, frozen: bool | None = None) -> Any:
         """Whatever the network returns for a batch of pixels."""
         check_cancelled()
         # channels_last is as fast or faster on every device measured, up to twice at batch 16 on a CPU.
         x = x.contiguous(memory_format=self._format)
-        network = replica(self.module, frozen=frozen)
+        network = replica(self.module, frozen=thread_state.frozen if frozen is None else frozen)
         return network(((x - self.mean) / self.std).to(dtype_of(self.module)))
 
     def _try(self, size: tuple[int, int], refusal: str) -> Any:
@@ -554,7 +557,7 @@ class ImageModel(nn.Module):
         """How scores become probabilities, and whether there are any."""
         if given not in ("auto", None, *get_args(Activation)):
             raise ValueError(unknown("activation", given, ["auto", *get_args(Activation)]))
-        found = ending(lambda x: self._pick(self._run(x), len(x)), self._blank(1))
+        found = ending(self, self._blank(1))
         if found is not None and given is not None:
             tell(
                 f"{self.name} ends in a {found}: its outputs are taken for probabilities as they are, and explainers "
@@ -589,6 +592,10 @@ class ImageModel(nn.Module):
                 f"{self.name} returned {describe(output)}, wanted class scores of shape (N, classes) as floats"
             )
         return scores.to(torch.float32)
+
+
+def _positions(layer: Layer) -> int:
+    return 0 if layer.grid is None else layer.grid.positions
 
 
 def check_model(model: Any) -> None:

@@ -18,7 +18,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from types import MethodType
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
@@ -130,8 +130,7 @@ class _Replicas:
         )
         if self._frozen:
             values["_parameters"] = type(module._parameters)(
-                (name, cast(nn.Parameter, value.detach()) if value is not None else None)
-                for name, value in list(module._parameters.items())
+                (name, _constant(value)) for name, value in list(module._parameters.items())
             )
         for name, value in module.__dict__.items():
             if name not in _PLAIN and name != "_modules" and isinstance(value, _HOLDERS):
@@ -140,12 +139,12 @@ class _Replicas:
         return made
 
     def _scripted(self, module: nn.Module) -> nn.Module:
-        """Return scripted code in eval mode: as it is where it is in eval mode, else a copy that shares tensors."""
-        made = module
+        """Return scripted code, which is in eval mode: it cannot be replicated."""
         if any(getattr(part, "training", False) for part in module.modules()):
-            made = copy.copy(module).eval()
-        self._made[id(module)] = made
-        return made
+            raise ValueError(
+                "expected scripted code in eval mode, got it in train mode; call its eval() first"
+            )
+        return module
 
     def _moved(self, value: Any) -> Any:
         """Return a value with every module in it replaced by its replica; the value itself where there is none."""
@@ -184,6 +183,13 @@ class _Replicas:
             hooks = OrderedDict(module._forward_pre_hooks)
             hooks[_ORIGINAL] = _before(before)  # type: ignore[index]
             made.__dict__["_forward_pre_hooks"] = hooks
+
+
+def _constant(parameter: nn.Parameter | None) -> nn.Parameter | None:
+    """Return a parameter of the same values that requires no gradient."""
+    if parameter is None or not parameter.requires_grad:
+        return parameter
+    return nn.Parameter(parameter.detach(), requires_grad=False)
 
 
 def _after(

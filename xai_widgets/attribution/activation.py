@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from xai_widgets.attribution.registry import channel_sum, method
+from xai_widgets.guard import outside_inference
 from xai_widgets.model import ImageModel
 from xai_widgets.recording import recording
 
 
 def layer_gradient(model: ImageModel, x: Tensor, target: Tensor, layer: str) -> tuple[Tensor, Tensor]:
     """The activation of a layer and the gradient of the class score with respect to it, both (N, ...) in float32."""
-    with torch.inference_mode(False), torch.enable_grad(), recording(model.find_layers([layer])) as kept:
+    with outside_inference(), torch.enable_grad(), recording(model.find_layers([layer])) as kept:
         # A gradient has to reach the layer even if every parameter of the network is frozen.
         score = model(x.clone().requires_grad_()).gather(1, target.clone()[:, None]).sum()
         activation = kept[layer]
@@ -29,11 +30,13 @@ def layer_gradient(model: ImageModel, x: Tensor, target: Tensor, layer: str) -> 
 
 
 def at_places(model: ImageModel, x: Tensor, target: Tensor, layer: str | None) -> tuple[Tensor, Tensor]:
-    """As :func:`layer_gradient`, both (N, C, h, w); for no layer of the last one before pooling."""
+    """Return what :func:`layer_gradient` does, both as (N, C, h, w); without a layer of the default one.
+
+    Channels that come last are moved, and tokens are laid out on their grid: those of no position are left out.
+    """
     layer = model.default_layer() if layer is None else layer
     activation, gradient = layer_gradient(model, x, target, layer)
-    model.check_places(layer, activation.shape[1:])
-    return activation, gradient
+    return model.spatial(layer, activation), model.spatial(layer, gradient)
 
 
 def off_the_way(model: ImageModel, layer: str) -> ValueError:

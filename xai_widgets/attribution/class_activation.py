@@ -19,12 +19,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xai_widgets.attribution.activation import at_places, grad_cam
+from xai_widgets.arguments import dtype_of
+from xai_widgets.attribution.activation import at_places, grad_cam, layer_gradient
 from xai_widgets.attribution.guided import guided_backprop
 from xai_widgets.attribution.noise import noisy_copies
 from xai_widgets.attribution.points import sums, whole
 from xai_widgets.attribution.registry import Cost, channel_sum, max_abs, method
 from xai_widgets.model import ImageModel
+from xai_widgets.validation import number
 
 #: Of the largest value; two numbers that differ by less are the same to a network in single precision.
 ROUNDING = 1e-4
@@ -62,11 +64,13 @@ def cam(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = Non
         a global average and a linear layer.
     """
     layer = model.default_layer() if layer is None else layer
-    activation, gradient = at_places(model, x, target, layer)
+    made, back = layer_gradient(model, x, target, layer)
+    activation, gradient = model.spatial(layer, made), model.spatial(layer, back)
     places = activation[0, 0].numel()
     weights = gradient.mean((2, 3), keepdim=True)
     spread = (gradient - weights).abs().amax()
-    if spread > ROUNDING * gradient.abs().amax() or not _is_affine(model, layer, activation, weights, target):
+    # What is computed in half precision is the same to it where the digits that it has are.
+    if spread > _rounding(model) * gradient.abs().amax() or not _is_affine(model, layer, made, back, target):
         raise ValueError(
             f"layer {layer!r} of {model.name} is followed by more, wanted just a global average and one linear layer, "
             "which CAM is defined for; the nearest method is 'grad_cam'"
@@ -74,17 +78,26 @@ def cam(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = Non
     return places * (weights * activation).sum(1, keepdim=True)
 
 
-def _is_affine(model: ImageModel, layer: str, activation: Tensor, weights: Tensor, target: Tensor) -> bool:
-    """Whether a score changes by ``weights`` times what an activation does, all the way down to an activation of 0."""
+def _rounding(model: ImageModel) -> float:
+    dtype = torch.get_autocast_dtype(model.device.type) if _autocast(model) else dtype_of(model.module)
+    return max(ROUNDING, 8 * torch.finfo(dtype).eps)
+
+
+def _autocast(model: ImageModel) -> bool:
+    return torch.is_autocast_enabled(model.device.type)
+
+
+def _is_affine(model: ImageModel, layer: str, activation: Tensor, gradient: Tensor, target: Tensor) -> bool:
+    """Whether a score changes by the gradient times what an activation does, down to an activation of 0."""
     if not model.is_cut(layer):
         return False
     with torch.no_grad():
         ends = torch.cat([activation, torch.zeros_like(activation)])
         scores = model.forward_from(layer, ends).gather(1, target.repeat(2)[:, None])[:, 0]
     full, none = scores.split(len(activation))
-    wanted = (weights * activation).sum((1, 2, 3))
-    scale = (weights * activation).abs().sum((1, 2, 3)) + full.abs() + none.abs()
-    return bool(((full - none - wanted).abs() <= ROUNDING * scale).all())
+    change = (gradient * activation).flatten(1)
+    scale = change.abs().sum(1) + full.abs() + none.abs()
+    return bool(((full - none - change.sum(1)).abs() <= _rounding(model) * scale).all())
 
 
 @method(
@@ -174,7 +187,7 @@ def smooth_grad_cam_plus_plus(
         return torch.stack([gradient, gradient**2, gradient**3], 1)
 
     first, second, third = whole(sums(model, x, target, copies, powers, batch_size)).unbind(1)
-    activation = model.activations(x, [layer])[layer].float()
+    activation = model.spatial(layer, model.activations(x, [layer])[layer].float())
     return _plus_plus(activation, first, second, third)
 
 
@@ -243,9 +256,9 @@ def fem(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = Non
     ValueError
         For a layer that does not exist, with the nearest name, or whose output has no places.
     """
+    k = number(k, "k")
     layer = model.default_layer() if layer is None else layer
-    activation = model.activations(x, [layer])[layer].detach().float()
-    model.check_places(layer, activation.shape[1:])
+    activation = model.spatial(layer, model.activations(x, [layer])[layer].detach().float())
     mu = activation.mean((2, 3), keepdim=True)
     sigma = activation.std((2, 3), correction=0, keepdim=True)
     # A channel that is the same everywhere has nothing that is rare.

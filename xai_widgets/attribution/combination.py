@@ -31,7 +31,7 @@ from xai_widgets.arguments import check_batch_size
 from xai_widgets.attribution.registry import Cost, Method, as_method, channel_sum, method
 from xai_widgets.errors import unknown
 from xai_widgets.features.source import ImageSource
-from xai_widgets.model import ImageModel
+from xai_widgets.model import ImageModel, check_model
 from xai_widgets.run import in_no_mode
 
 Weights = Literal["feature_spread", "linear_probe", "depth", "uniform"]
@@ -108,10 +108,11 @@ def depths(model: ImageModel) -> list[str]:
 
     A resolution has more than one place; one through which everything passes in no single layer is left out.
     """
+    check_model(model)
     names: dict[tuple[int, ...], list[str]] = {}
     for layer in model.layers():
-        if len(layer.shape) == 3 and layer.shape[1] * layer.shape[2] > 1:
-            names.setdefault(layer.shape[1:], []).append(layer.name)
+        if layer.grid is not None and layer.grid.positions > 1 and layer.used:
+            names.setdefault((layer.grid.height, layer.grid.width), []).append(layer.name)
     found = (next(filter(model.is_cut, reversed(alike)), None) for alike in names.values())
     return _in_order(model, [name for name in found if name is not None]) or [model.default_layer()]
 
@@ -160,7 +161,7 @@ def layer_weights(
     """
     if kind not in get_args(Weights):
         raise ValueError(unknown("kind of weights", kind, get_args(Weights)))
-    check_batch_size(batch_size)
+    batch_size = check_batch_size(batch_size)
     names = list(layers)
     model.find_layers(names)
     if kind in WITHOUT_IMAGES:
@@ -230,9 +231,7 @@ def _pooled(model: ImageModel, layers: list[str], images: Any, batch_size: int) 
     batches = []
     for begin in range(0, len(source), batch_size):
         found = model.activations(source.batch(begin, begin + batch_size), layers)
-        for layer, activation in found.items():
-            model.check_places(layer, activation.shape[1:])
-        batches.append([found[layer].float().mean((2, 3)).cpu() for layer in layers])
+        batches.append([model.spatial(layer, found[layer].float()).mean((2, 3)).cpu() for layer in layers])
     return [torch.cat(parts) for parts in zip(*batches, strict=True)]
 
 

@@ -41,6 +41,7 @@ from xai_widgets.attribution.multipliers import (
 from xai_widgets.attribution.registry import Cost, channel_sum, method
 from xai_widgets.attribution.sums import with_gap
 from xai_widgets.errors import unknown
+from xai_widgets.guard import outside_inference
 from xai_widgets.images import check_baseline
 from xai_widgets.model import ImageModel
 from xai_widgets.rules import Norm, Operation, PropagationRules, check_reached
@@ -224,7 +225,7 @@ def deep_lift(
     """
     if rule not in _PASSES:
         raise ValueError(unknown("rule", rule, get_args(DeepLiftRule)))
-    with torch.inference_mode(False), torch.enable_grad():
+    with outside_inference(), torch.enable_grad():
         x, target, baseline = x.clone(), target.clone(), check_baseline(baseline, x).clone()
         way = x - baseline
         if (baseline == baseline[:1]).all():

@@ -28,7 +28,8 @@ from torch import Tensor, nn
 
 from xai_widgets.attribution.activation import off_the_way
 from xai_widgets.attribution.registry import Cost, channel_sum, method
-from xai_widgets.attribution.sums import with_gap
+from xai_widgets.attribution.sums import total, with_gap
+from xai_widgets.guard import outside_inference
 from xai_widgets.model import ImageModel
 from xai_widgets.recording import recording
 from xai_widgets.rules import Operation, PropagationRules
@@ -182,7 +183,7 @@ def _share_out(
     rules = PropagationRules(
         "excitation backprop", network, linear=_Shared.apply, scale=_Scaled.apply, rectifier=_Rectified.apply
     )
-    with torch.inference_mode(False), torch.enable_grad():
+    with outside_inference(), torch.enable_grad():
         pixels = x.clone().requires_grad_()
         with rules:
             scores, at = run(pixels)
@@ -260,8 +261,7 @@ def excitation_backprop(model: ImageModel, x: Tensor, target: Tensor, *, layer: 
         operation that has no rule, such as GELU.
     """
     layer = excitation_layer(model) if layer is None else layer
-    made = winning_probability(model, x, _one_hot(model, x, target), layer)
-    model.check_places(layer, made.shape[1:])
+    made = _spatial(model, winning_probability(model, x, _one_hot(model, x, target), layer), layer)
     if not _is_image(model, layer) and not model.is_cut(layer):
         return made
 
@@ -311,8 +311,7 @@ def contrastive_excitation_backprop(
     """
     layer = excitation_layer(model) if layer is None else layer
     start = _one_hot(model, x, target)
-    made, dual = _winning(model, x, [start, -start], layer)
-    model.check_places(layer, made.shape[1:])
+    made, dual = (_spatial(model, each, layer) for each in _winning(model, x, [start, -start], layer))
     return (_summing_to_1(made) - _summing_to_1(dual)).clamp(min=0)
 
 
@@ -329,7 +328,11 @@ def _summing_to_1(p: Tensor) -> Tensor:
 
 def probability_gap(attribution: Tensor) -> Tensor:
     """What probabilities (N, ...) lack of 1, (N,)."""
-    return 1 - attribution.flatten(1).sum(1)
+    return 1 - total(attribution)
+
+
+def _spatial(model: ImageModel, made: Tensor, layer: str) -> Tensor:
+    return made if _is_image(model, layer) else model.spatial(layer, made)
 
 
 def _is_image(model: ImageModel, layer: str) -> bool:

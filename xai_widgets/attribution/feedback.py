@@ -25,7 +25,9 @@ from xai_widgets.attribution.excitation import IMAGE
 from xai_widgets.attribution.gradient import score_gradient
 from xai_widgets.attribution.guided import relu_rules
 from xai_widgets.attribution.registry import Cost, channel_sum, method
+from xai_widgets.guard import outside_inference
 from xai_widgets.model import ImageModel
+from xai_widgets.validation import integer
 
 TITLE = "feedback"
 #: Which gates are open, by the number of the ReLU in the order of the calls; all of those that are missing.
@@ -65,8 +67,7 @@ def feedback_layers(
         For a layer that does not exist, with the nearest name, or whose output has no places, iterations below 0, or a
         network without ReLU.
     """
-    if iterations < 0:
-        raise ValueError(f"iterations is {iterations}, wanted at least 0")
+    iterations = integer(iterations, "iterations", low=0)
     # Asked before there are gates: the first time it is a pass of its own.
     at_pixels = layer == IMAGE and IMAGE not in {each.name for each in model.layers()}
     made = []
@@ -86,7 +87,7 @@ def _open_gates(model: ImageModel, x: Tensor, target: Tensor, iterations: int) -
     """The gates with the largest score for one image."""
     gates: Gates = {}
     best, highest = gates, -torch.inf
-    with torch.inference_mode(False), torch.enable_grad():
+    with outside_inference(), torch.enable_grad():
         target = target.clone()
         for left in range(iterations, -1, -1):
             found: Gates = {}

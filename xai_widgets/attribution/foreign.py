@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from xai_widgets.arguments import dtype_of
-from xai_widgets.guard import outside_inference
+from xai_widgets.guard import outside_inference, thread_state
 from xai_widgets.model import ImageModel
 
 #: Makes a map of an ImageModel, pixels (N, C, H, W) and class indices (N,).
@@ -150,7 +150,10 @@ def _cam(given: Any) -> tuple[str, Explain]:
 
 @contextmanager
 def _calling(model: ImageModel, network: Any, x: Tensor, title: str) -> Iterator[Tensor]:
-    """What ``network``, the model or the module in it, takes for pixels; with the network left as it is at the end."""
+    """What ``network``, the model or the module in it, takes for pixels; with the network left as it is at the end.
+
+    An object that was made for the module runs the module itself, so that it is in eval mode meanwhile.
+    """
     if network is not model and network is not model.module:
         name = type(network).__name__ if isinstance(network, nn.Module) else f"a {type(network).__name__}"
         raise ValueError(
@@ -161,7 +164,12 @@ def _calling(model: ImageModel, network: Any, x: Tensor, title: str) -> Iterator
     with outside_inference(), torch.enable_grad():
         # Some call backward(), which writes into the gradients of the parameters.
         kept = [(parameter, parameter.grad) for parameter in model.module.parameters()]
+        modes = [(part, part.training) for part in model.module.modules()] if network is model.module else []
+        # Some hook layers and want a gradient there whatever the pixels require.
+        thread_state.frozen = False
         try:
+            for part, _ in modes:
+                part.training = False
             for parameter, _ in kept:
                 parameter.grad = None
             pixels = x.detach().clone()
@@ -169,5 +177,8 @@ def _calling(model: ImageModel, network: Any, x: Tensor, title: str) -> Iterator
                 pixels = ((pixels - model.mean) / model.std).to(dtype_of(model.module))
             yield pixels
         finally:
+            thread_state.frozen = True
+            for part, training in modes:
+                part.training = training
             for parameter, gradient in kept:
                 parameter.grad = gradient

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from xai_widgets.attribution.registry import channel_sum, max_abs, method
+from xai_widgets.guard import outside_inference
 from xai_widgets.model import ImageModel
 
 
@@ -18,7 +19,7 @@ def score_gradient(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     Only the gradient of the pixels is computed: no parameter's ``grad`` is written.
     """
     # The caller may be inside no_grad() or inference_mode().
-    with torch.inference_mode(False), torch.enable_grad():
+    with outside_inference(), torch.enable_grad():
         x = x.clone().requires_grad_()
         score = model(x).gather(1, target.clone()[:, None]).sum()
         if not score.requires_grad:

@@ -28,8 +28,9 @@ from torch import Tensor
 
 from xai_widgets.attribution.registry import channel_sum, method
 from xai_widgets.attribution.relevance import Composite, Epsilon, Rule, ZBox, as_composite
-from xai_widgets.attribution.sums import with_gap
-from xai_widgets.model import ImageModel, Target
+from xai_widgets.attribution.sums import total, with_gap
+from xai_widgets.guard import outside_inference
+from xai_widgets.model import ImageModel, Target, check_model
 from xai_widgets.rules import Norm, Operation, PropagationRules, check_reached, fold, maker, precise
 
 TITLE = "layer-wise relevance propagation"
@@ -172,7 +173,7 @@ def _with_bounds(model: ImageModel, x: Tensor, box: ZBox) -> ZBox:
 def relevance(model: ImageModel, x: Tensor, target: Tensor, composite: Composite) -> tuple[Tensor, Tensor]:
     """Relevance of pixels, (N, C, H, W), and the scores from which it comes, (N,)."""
     # The caller may be inside no_grad() or inference_mode().
-    with torch.inference_mode(False), torch.enable_grad():
+    with outside_inference(), torch.enable_grad():
         x, target = x.clone(), target.clone()
         if isinstance(composite.first, ZBox):
             composite = replace(composite, first=_with_bounds(model, x, composite.first))
@@ -266,5 +267,6 @@ def conservation_gap(model: ImageModel, attribution: Tensor, x: Any, target: Tar
     Tensor, (N,)
         In units of the score.
     """
+    check_model(model)
     x, target = model.prepare(x, target)
-    return attribution.flatten(1).sum(1) - model(x).gather(1, target[:, None])[:, 0]
+    return total(attribution, len(x)) - model(x).gather(1, target[:, None])[:, 0]

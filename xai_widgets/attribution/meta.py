@@ -10,7 +10,9 @@ less alike. The step is taken on a copy of the parameters, for each image anew.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from copy import deepcopy
 from typing import Any
 
@@ -19,7 +21,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xai_widgets.attribution.registry import Cost, Method, as_method, channel_sum, method
+from xai_widgets.guard import outside_inference
 from xai_widgets.model import ImageModel
+from xai_widgets.validation import number
 
 
 @method(
@@ -63,18 +67,21 @@ def meta_saliency(
     ValueError
         For an epsilon that is not finite, a network through which no gradient comes, or as the method.
     """
-    if not abs(epsilon) < float("inf"):
-        raise ValueError(f"epsilon is {epsilon}, wanted a finite number such as 0.001")
+    epsilon = number(epsilon, "epsilon", hint="such as 0.001")
     wrapped = as_method(method)
+    if options.get("layer") is None and "layer" in inspect.signature(wrapped).parameters:
+        # Found once on the network, the copy knows it.
+        with suppress(ValueError):
+            model.default_layer()
     # Copied inside the caller's inference_mode() the parameters could not learn.
-    with torch.inference_mode(False):
+    with outside_inference():
         learner = deepcopy(model)
         parameters = [each.requires_grad_() for each in learner.parameters() if each.is_floating_point()]
         before = [each.detach().clone() for each in parameters]
     made = []
     for image, label in zip(x, target, strict=True):
-        with torch.inference_mode(False), torch.enable_grad():
-            loss = F.cross_entropy(learner(image[None].clone()), label[None].clone())
+        with outside_inference(), torch.enable_grad():
+            loss = _loss(learner, learner(image[None].clone(), frozen=False), label[None].clone())
             if not loss.requires_grad:
                 raise ValueError(
                     f"no gradient comes back through {model.name}, wanted a network whose scores depend on its "
@@ -89,3 +96,17 @@ def meta_saliency(
             for each, kept in zip(parameters, before, strict=True):
                 each.copy_(kept)
     return torch.cat(made)
+
+
+def _loss(model: ImageModel, scores: Tensor, target: Tensor) -> Tensor:
+    """Return -log p of the class, by the activation of the network."""
+    if model.activation == "softmax":
+        return F.cross_entropy(scores, target)
+    score = scores.gather(1, target[:, None]).mean()
+    if model.activation == "sigmoid":
+        return -F.logsigmoid(score)
+    if not model.has_probabilities:
+        raise ValueError(
+            f"meta-saliency learns from the probability of a class, which {model.name} has not; expected a classifier"
+        )
+    return -score.clamp(min=torch.finfo(score.dtype).tiny).log()

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 
 from xai_widgets.attribution.activation import at_places
 from xai_widgets.attribution.registry import channel_sum, method
-from xai_widgets.errors import unknown
 from xai_widgets.model import ImageModel
 from xai_widgets.recording import receiving
+from xai_widgets.validation import choice
 
 #: Which layer is thought of behind another one.
 Identity = Literal["bias", "scaling", "1x1", "3x3"]
@@ -98,8 +98,7 @@ def norm_grad(
     ValueError
         For a layer that does not exist, with the nearest name, whose output has no places, or another identity.
     """
-    if identity not in get_args(Identity):
-        raise ValueError(unknown("identity", identity, get_args(Identity)))
+    choice(identity, "identity", get_args(Identity))
     activation, gradient = at_places(model, x, target, layer)
     if identity == "bias":
         return _norm(gradient)
@@ -155,7 +154,7 @@ def norm_grad_convolution(
     model, x, target
         As for every :class:`~xai_widgets.attribution.Method`.
     layer : str, optional
-        An ``nn.Conv2d``. Default: the last one.
+        An ``nn.Conv2d``. Default: the last one on the way to the scores with more than one position.
 
     Returns
     -------
@@ -167,7 +166,10 @@ def norm_grad_convolution(
     ValueError
         For a layer that does not exist or is no convolution, with the nearest one.
     """
-    modules = model.find_layers([each.name for each in model.layers()])
+    spatial = [
+        each for each in model.layers() if each.grid is not None and each.grid.positions > 1 and each.used
+    ]
+    modules = model.find_layers([each.name for each in spatial])
     there = [name for name, module in modules.items() if isinstance(module, nn.Conv2d)]
     if not there:
         raise ValueError(

@@ -35,6 +35,7 @@ from xai_widgets.arguments import check_batch_size
 from xai_widgets.attribution.pattern_moments import Moments
 from xai_widgets.attribution.registry import Cost, channel_sum, max_abs, method
 from xai_widgets.features.source import ImageSource
+from xai_widgets.guard import outside_inference
 from xai_widgets.model import ImageModel
 from xai_widgets.rules import Operation, PropagationRules, check_reached, fold, maker, precise
 from xai_widgets.run import Run, in_no_mode
@@ -85,7 +86,7 @@ def estimate_patterns(model: ImageModel, images: Any, *, batch_size: int = 16) -
     ValueError
         For fewer than 2 images, a batch size below 1, or a network with an operation that has no rule.
     """
-    check_batch_size(batch_size)
+    batch_size = check_batch_size(batch_size)
     source = ImageSource(model, images)
     if len(source) < 2:
         raise ValueError("patterns were asked of 1 image, wanted at least 2")
@@ -297,7 +298,7 @@ def _by_patterns(way: _Way, model: ImageModel, x: Tensor, target: Tensor, patter
     if not isinstance(patterns, Patterns):
         patterns = estimate_patterns(model, patterns).result(progress=False)
     # The caller may be inside no_grad() or inference_mode().
-    with torch.inference_mode(False), torch.enable_grad():
+    with outside_inference(), torch.enable_grad():
         target = target.clone()
         pixels, scores, nodes = _pass(way, model, x)
         weights = [precise(node.saved_tensors[1]) for node in nodes]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from xai_widgets.batches import in_batches
+from xai_widgets.guard import outside_inference
 from xai_widgets.model import ImageModel
 
 
@@ -64,7 +65,7 @@ def sums(
     for some, made in passes:
         if total is None:
             # Inside the caller's inference_mode() it could not be added to when a run goes on outside of it.
-            with torch.inference_mode(False):
+            with outside_inference():
                 total = made.new_zeros(len(target), *made.shape[1:])
         # One by one, so that the sum does not hang on how many were in a pass.
         for point, value in zip(some, made, strict=True):

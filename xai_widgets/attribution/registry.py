@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,8 +11,10 @@ import torch
 from torch import Tensor
 
 from xai_widgets.attribution.foreign import adapt
-from xai_widgets.errors import unknown
+from xai_widgets.errors import tell, unknown
+from xai_widgets.guard import guarded
 from xai_widgets.model import ImageModel, Target, check_model
+from xai_widgets.validation import brief
 
 #: Makes the (N, H, W) map of an attribution (N, C, H, W).
 Reduce = Callable[[Tensor], Tensor]
@@ -115,6 +118,7 @@ class Method:
         object.__setattr__(self, "__doc__", self.function.__doc__)
         object.__setattr__(self, "__wrapped__", self.function)
 
+    @guarded
     def __call__(self, model: ImageModel, x: Any, target: Target = None, **options: Any) -> Tensor:
         """Attribute the score of a class.
 
@@ -136,11 +140,47 @@ class Method:
             attribute ``gap``, (N,): its sum less what is promised.
         """
         check_model(model)
-        return self.function(model, *model.prepare(x, target), **options)
+        made = self.function(model, *model.prepare(x, target), **options)
+        check_map(made, self.title, model)
+        return made
 
     def saliency(self, model: ImageModel, x: Any, target: Target = None, **options: Any) -> Tensor:
         """The (N, H, W) map of the method, H and W those of the input or of the layer."""
         return self.reduce(self(model, x, target, **options))
+
+
+def check_map(made: Tensor, title: str, model: ImageModel) -> None:
+    """Refuse a map that is not finite, and warn of one that shows nothing: all zero, or the same everywhere.
+
+    Parameters
+    ----------
+    made : Tensor, (N, C, h, w)
+        The map.
+    title : str
+        The method.
+    model : ImageModel
+        The network.
+    """
+    if not made.numel() or made.is_meta:
+        return
+    low, high = (bound.item() for bound in made.aminmax())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(
+            f"expected a finite map of {title} for {model.name}, got NaN or infinite values; so may its scores be"
+        )
+    if low == high == 0:
+        tell(f"the map of {title} for {model.name} is 0 everywhere: no gradient or activation reaches it")
+    elif made.ndim == 4 and made[0, 0].numel() == 1:
+        tell(f"the map of {title} for {model.name} has a single position; choose a layer before pooling")
+    elif _is_constant(made):
+        tell(f"the map of {title} for {model.name} is the same at every position, so it shows nothing")
+
+
+def _is_constant(made: Tensor) -> bool:
+    """Whether each channel of each image is the same everywhere, up to rounding."""
+    flat = made.flatten(2) if made.ndim > 2 else made.flatten(1)
+    spread = flat.amax(-1) - flat.amin(-1)
+    return bool((spread <= 16 * torch.finfo(made.dtype).eps * flat.abs().amax(-1)).all())
 
 
 #: Every method that asks the network a few times, by name; those that try many perturbed images are in
@@ -204,7 +244,7 @@ def as_method(given: Any) -> Method:
     if foreign is not None:
         title, explain = title or foreign[0], foreign[1]
     if not callable(explain):
-        raise TypeError(f"a method is {given!r}, wanted a name, or a callable (model, x, target) -> map")
+        raise TypeError(f"a method is {brief(given)}, wanted a name, or a callable (model, x, target) -> map")
     name = str(title or getattr(explain, "__name__", type(explain).__name__))
 
     def call(model: ImageModel, x: Tensor, target: Tensor, **options: Any) -> Tensor:

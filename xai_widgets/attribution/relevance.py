@@ -28,6 +28,7 @@ from torch import Tensor
 
 from xai_widgets.errors import unknown
 from xai_widgets.rules import Operation
+from xai_widgets.validation import brief
 
 #: Activations and weights whose products add up to z.
 Part = tuple[Tensor, Tensor]
@@ -246,7 +247,7 @@ def as_composite(given: str | Rule | Composite) -> Composite:
     elif isinstance(given, Rule):
         made = _uniform(given)
     else:
-        raise TypeError(f"composite is {given!r}, wanted a name, a Rule or a Composite")
+        raise TypeError(f"composite is {brief(given)}, wanted a name, a Rule or a Composite")
     if any(isinstance(rule, ZBox) for rule in (made.dense, made.convolution, made.addition)):
         raise ValueError("ZBox is a rule for inputs with bounds, wanted it as first= of a Composite only")
     return made

@@ -24,7 +24,7 @@ def total(attribution: Tensor, number: int | None = None) -> Tensor:
         N, which is checked.
     """
     shape = ("N", "C", "H", "W")[: max(2, dimensions(attribution, 4))]
-    made = tensor(attribution, "attribution", ("N" if number is None else number, *shape[1:]))
+    made = tensor(attribution, "attribution", ("N" if number is None else number, *shape[1:]), finite=True)
     return made.flatten(1).sum(1)
 
 

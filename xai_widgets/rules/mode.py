@@ -22,8 +22,10 @@ from xai_widgets.replica import named_parts, original
 
 #: Nodes that torch makes when a view or its base was written to, or a module has backward hooks: what they are made of
 #: counts.
-_REWRITTEN = ("BackwardHookFunction", "CopySlices", "AsStrided", "View", "Select", "Slice", "Alias", "Unsqueeze", "Squeeze", "Permute",
-              "Transpose", "TBackward", "Expand", "Split", "Unbind", "Chunk", "UnsafeView", "Diagonal")  # fmt: skip
+_REWRITTEN = (
+    "BackwardHookFunction", "CopySlices", "AsStrided", "View", "Select", "Slice", "Alias", "Unsqueeze", "Squeeze",
+    "Permute", "Transpose", "TBackward", "Expand", "Split", "Unbind", "Chunk", "UnsafeView", "Diagonal",
+)  # fmt: skip
 
 
 class RulesMode(TorchFunctionMode):

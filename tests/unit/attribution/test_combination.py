@@ -201,7 +201,7 @@ def test_without_scikit_learn_the_error_names_the_extra(model, monkeypatch):
         ({"layer": "conv1"}, "layer is 'conv1', wanted layers="),
         ({"layers": ["blok1"]}, "unknown layer 'blok1'; did you mean 'block1'"),
         ({"layers": ["blok1"], "weights": [1.0]}, "unknown layer 'blok1'; did you mean 'block1'"),
-        ({"layers": ["fc"]}, r"shape \(4,\), wanted \(C, h, w\)"),
+        ({"layers": ["fc"]}, r"shape \(4,\), wanted positions of the image"),
         ({"weights": "dept"}, "unknown kind of weights 'dept'; did you mean 'depth'"),
         ({"weights": "linear_probe"}, "found in images, wanted weights=layer_weights"),
         ({"weights": [1.0]}, r"weights are \[1.0\], wanted 2 numbers"),

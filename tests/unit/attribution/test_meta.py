@@ -43,6 +43,6 @@ def test_a_step_makes_a_difference():
 
 @pytest.mark.parametrize("epsilon", [float("nan"), float("inf")])
 def test_a_step_without_a_length_is_refused(epsilon):
-    with pytest.raises(ValueError, match=f"epsilon is {epsilon}, wanted a finite number") as error:
+    with pytest.raises(ValueError, match=f"expected epsilon to be a number, got {epsilon}") as error:
         attribution.meta_saliency(wrap(settle(SharedInPlace())), images(1), 1, epsilon=epsilon)
     one_sentence(error)
