@@ -28,12 +28,9 @@ class ThreadState(threading.local):
     ----------
     watches : tuple
         The watches on layers that are open, see :mod:`xai_widgets.recording`.
-    frozen : bool
-        Whether parameters are constants in the passes of an :class:`~xai_widgets.model.ImageModel`.
     """
 
     watches: tuple[Any, ...] = ()
-    frozen: bool = True
 
 
 thread_state = ThreadState()
@@ -42,16 +39,16 @@ thread_state = ThreadState()
 class _Saved:
     """The state of torch and of the package in this thread, as it was when this was made."""
 
-    __slots__ = ("autocast", "frozen", "grad", "modes", "watches")
+    __slots__ = ("autocast", "grad", "modes", "watches")
 
     def __init__(self) -> None:
         self.grad = torch.is_grad_enabled()
         self.autocast = {kind: torch.is_autocast_enabled(kind) for kind in ("cpu", "cuda")}
         self.modes = _modes()
-        self.watches, self.frozen = thread_state.watches, thread_state.frozen
+        self.watches = thread_state.watches
 
     def restore(self) -> None:
-        thread_state.watches, thread_state.frozen = self.watches, self.frozen
+        thread_state.watches = self.watches
         now = _modes()
         if now != self.modes:
             same = 0

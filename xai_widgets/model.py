@@ -20,7 +20,7 @@ from xai_widgets.arguments import (
     dtype_of,
 )
 from xai_widgets.errors import tell, unknown
-from xai_widgets.guard import guarded, thread_state
+from xai_widgets.guard import guarded
 from xai_widgets.images import to_images
 from xai_widgets.layers import Layer, candidates, cuts, list_layers
 from xai_widgets.outputs import as_scores, describe, ending, find_scores
@@ -166,16 +166,15 @@ class ImageModel(nn.Module):
 
     # -- from pixels to scores ------------------------------------------------------------------------------
 
-    def forward(self, x: Tensor, *, frozen: bool | None = None) -> Tensor:
+    def forward(self, x: Tensor, *, frozen: bool = False) -> Tensor:
         """Scores of a batch of pixels, as they are: nothing is checked, gradients flow.
 
         Parameters
         ----------
         x : Tensor, (N, C, H, W)
             Pixels; [0, 1] is expected and not checked.
-        frozen : bool, optional
-            Whether parameters are constants, so that what requires a gradient depends on the pixels. Default: they are,
-            but for explainers of other libraries.
+        frozen : bool, default False
+            Whether parameters are constants, so that what requires a gradient depends on the pixels.
 
         Returns
         -------
@@ -334,7 +333,7 @@ class ImageModel(nn.Module):
         if self._layers is None:
             noise = torch.rand(self._blank(1).shape, generator=torch.Generator().manual_seed(0))
             parts = named_parts(self.module)
-            self._layers = list_layers(parts, self, noise.to(self.device))
+            self._layers = list_layers(parts, lambda x: self(x, frozen=True), noise.to(self.device))
         return list(self._layers)
 
     def layer(self, name: str) -> Layer:
@@ -518,12 +517,12 @@ class ImageModel(nn.Module):
     def _blank(self, n: int) -> Tensor:
         return torch.zeros(n, self.channels, *self.size, device=self.device)
 
-    def _run(self, x: Tensor, *, frozen: bool | None = None) -> Any:
+    def _run(self, x: Tensor, *, frozen: bool = False) -> Any:
         """Whatever the network returns for a batch of pixels."""
         check_cancelled()
         # channels_last is as fast or faster on every device measured, up to twice at batch 16 on a CPU.
         x = x.contiguous(memory_format=self._format)
-        network = replica(self.module, frozen=thread_state.frozen if frozen is None else frozen)
+        network = replica(self.module, frozen=frozen)
         return network(((x - self.mean) / self.std).to(dtype_of(self.module)))
 
     def _try(self, size: tuple[int, int], refusal: str) -> Any:

@@ -138,7 +138,7 @@ def test_the_default_layer_is_on_the_way_changes_with_the_image_and_carries_the_
     assert used == {"features": True, "gate": True, "table": False, "fc": True, "decoder": False}
     for layer in ("decoder", "table"):
         with pytest.raises(
-            ValueError, match="the scores do not depend on layer .* such as 'features'"
+            ValueError, match=r"the scores do not depend on layer .* such as 'features'"
         ) as error:
             METHODS["grad_cam"](model, images(1), 0, layer=layer)
         one_sentence(error)

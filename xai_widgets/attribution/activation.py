@@ -20,7 +20,7 @@ def layer_gradient(model: ImageModel, x: Tensor, target: Tensor, layer: str) -> 
     """The activation of a layer and the gradient of the class score with respect to it, both (N, ...) in float32."""
     with outside_inference(), torch.enable_grad(), recording(model.find_layers([layer])) as kept:
         # A gradient has to reach the layer even if every parameter of the network is frozen.
-        score = model(x.clone().requires_grad_()).gather(1, target.clone()[:, None]).sum()
+        score = model(x.clone().requires_grad_(), frozen=True).gather(1, target.clone()[:, None]).sum()
         activation = kept[layer]
         depends = activation.requires_grad and score.requires_grad
         gradient = torch.autograd.grad(score, activation, allow_unused=True)[0] if depends else None

@@ -336,4 +336,4 @@ def _spatial(model: ImageModel, made: Tensor, layer: str) -> Tensor:
 
 
 def _is_image(model: ImageModel, layer: str) -> bool:
-    return layer == IMAGE and layer not in {each.name for each in model.layers()}
+    return isinstance(layer, str) and layer == IMAGE and layer not in {each.name for each in model.layers()}

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from xai_widgets.arguments import dtype_of
-from xai_widgets.guard import outside_inference, thread_state
+from xai_widgets.guard import outside_inference
 from xai_widgets.model import ImageModel
 
 #: Makes a map of an ImageModel, pixels (N, C, H, W) and class indices (N,).
@@ -165,8 +165,6 @@ def _calling(model: ImageModel, network: Any, x: Tensor, title: str) -> Iterator
         # Some call backward(), which writes into the gradients of the parameters.
         kept = [(parameter, parameter.grad) for parameter in model.module.parameters()]
         modes = [(part, part.training) for part in model.module.modules()] if network is model.module else []
-        # Some hook layers and want a gradient there whatever the pixels require.
-        thread_state.frozen = False
         try:
             for part, _ in modes:
                 part.training = False
@@ -177,7 +175,6 @@ def _calling(model: ImageModel, network: Any, x: Tensor, title: str) -> Iterator
                 pixels = ((pixels - model.mean) / model.std).to(dtype_of(model.module))
             yield pixels
         finally:
-            thread_state.frozen = True
             for part, training in modes:
                 part.training = training
             for parameter, gradient in kept:

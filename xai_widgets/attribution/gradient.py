@@ -21,7 +21,7 @@ def score_gradient(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     # The caller may be inside no_grad() or inference_mode().
     with outside_inference(), torch.enable_grad():
         x = x.clone().requires_grad_()
-        score = model(x).gather(1, target.clone()[:, None]).sum()
+        score = model(x, frozen=True).gather(1, target.clone()[:, None]).sum()
         if not score.requires_grad:
             raise ValueError(
                 f"no gradient comes back through {model.name}, wanted a network whose scores depend on the pixels "

@@ -81,7 +81,7 @@ def meta_saliency(
     made = []
     for image, label in zip(x, target, strict=True):
         with outside_inference(), torch.enable_grad():
-            loss = _loss(learner, learner(image[None].clone(), frozen=False), label[None].clone())
+            loss = _loss(learner, learner(image[None].clone()), label[None].clone())
             if not loss.requires_grad:
                 raise ValueError(
                     f"no gradient comes back through {model.name}, wanted a network whose scores depend on its "

@@ -248,7 +248,11 @@ def as_method(given: Any) -> Method:
     name = str(title or getattr(explain, "__name__", type(explain).__name__))
 
     def call(model: ImageModel, x: Tensor, target: Tensor, **options: Any) -> Tensor:
-        made = torch.as_tensor(explain(model, x, target, **options)).detach()
+        returned = explain(model, x, target, **options)
+        try:
+            made = torch.as_tensor(returned).detach()
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TypeError(f"expected a map (N, H, W) of method {name!r}, got {brief(returned)}") from error
         if made.ndim == 2:
             made = made[None]
         if made.ndim == 3:
