@@ -15,7 +15,7 @@ from xai_widgets.validation import boolean, brief, instance, integer, items, num
 WHOLE = ("batch_size", "components", "patches", "rank", "rows", "scale", "seed", "size", "steps", "top")
 REAL = ("area", "tau")
 SWITCHES = ("start",)
-TEXTS = ("across", "perturbation", "regularizer", "variant")
+TEXTS = ("across", "layer", "perturbation", "regularizer", "variant")
 SEQUENCES = ("explorers", "names")
 
 
@@ -36,7 +36,8 @@ def plain_arguments(
         return args, kwargs
     for name, value in bound.arguments.items():
         default = bound.signature.parameters[name].default
-        if value is not None and value is not default:
+        # None is a setting of its own where it is the default, and for all channels.
+        if value is not default and (value is not None or (name in WHOLE + REAL and name != "rank")):
             bound.arguments[name] = _plain(name, value, default)
     return bound.args, bound.kwargs
 
@@ -51,7 +52,8 @@ def _plain(name: str, value: Any, default: Any) -> Any:
     if name in TEXTS:
         return instance(value, name, str)
     if name in SEQUENCES:
-        return items(value, name, what="names")
+        # The letters of a text are names, too.
+        return list(value) if isinstance(value, str) else items(value, name, what="names")
     if name == "options":
         return instance(value, name, (Mapping, type(None)))
     if name == "layers" and not isinstance(value, str | Mapping):

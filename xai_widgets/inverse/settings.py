@@ -43,6 +43,7 @@ from xai_widgets.perturbation.masking import prepare
 from xai_widgets.perturbation.perturb import gaussian_blur
 from xai_widgets.rules import deconv_relu
 from xai_widgets.run import Run, in_no_mode
+from xai_widgets.validation import integer
 
 #: Units with work between places; all others of a network are what Grad-CAM calls its linear layers.
 PLACED = "convolution"
@@ -391,8 +392,7 @@ def one_hot(activation: Tensor, channel: int, name: str) -> Tensor:
     """
     if activation.ndim != 4:
         raise ValueError(f"the output of {name!r} has no places, wanted a unit whose output is (C, h, w)")
-    if not 0 <= channel < activation.shape[1]:
-        raise ValueError(f"channel is {channel}, wanted 0 to {activation.shape[1] - 1} at {name!r}")
+    channel = integer(channel, "channel", low=0, high=activation.shape[1] - 1, hint=f"the channels of {name!r}")
     values, places = activation[:, channel].flatten(1).max(1, keepdim=True)
     made = torch.zeros_like(activation)
     made[:, channel] = made[:, channel].flatten(1).scatter(1, places, values).view_as(made[:, channel])
