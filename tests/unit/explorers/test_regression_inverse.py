@@ -214,7 +214,7 @@ def test_an_error_is_said_and_the_next_run_starts_anew(network, image):
     ("change", "words"),
     [
         ({"network": 3}, "network is int, wanted a torch module"),
-        ({"network": nn.Sequential(nn.Conv2d(1, 1, 3), nn.SiLU())}, "whose output can be negative"),
+        ({"network": nn.Sequential(nn.Conv2d(1, 1, 3), nn.SiLU(), nn.Conv2d(1, 1, 3))}, "negative"),
         ({"image": torch.rand(2, 1, 24, 32)}, "2 images were given as image, wanted one"),
         ({"scale": 5}, "expected scale to be an integer from 2 to 4, got 5"),
         ({"scale": 2, "truth": torch.rand(1, 1, 24, 32)}, "wanted one of them"),

@@ -63,7 +63,9 @@ def done(explorer):
 def test_the_view_has_every_layer_of_every_network(model, photos):
     other = network("other", 1)
     explorer = done(
-        SimilarityExplorer([model, other], photos, layers={"other": "4", "net": ["1", "4"]}, names="abcd")
+        SimilarityExplorer(
+            [model, other], photos, layers={"other": "4", "net": ["1", "4"]}, names=list("abcd")
+        )
     )
     view = explorer.view
     assert view.layers == ["net 1", "net 4", "other 4"]
