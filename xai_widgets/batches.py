@@ -17,6 +17,7 @@ from torch import Tensor
 from xai_widgets.arguments import check_batch_size
 from xai_widgets.errors import tell
 from xai_widgets.model import ImageModel
+from xai_widgets.validation import check_finite
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -120,8 +121,8 @@ def first_number(device: torch.device, size: tuple[int, ...]) -> int:
 
 @torch.no_grad()
 def scores_of(model: ImageModel, x: Tensor, batch_size: int | None = None) -> Tensor:
-    """Scores (N, classes) of pixels (N, C, H, W), as many at a time as fit."""
+    """Return the scores (N, classes) of pixels (N, C, H, W), as many at a time as fit; ValueError for NaN."""
     passes = in_batches(
         model, x, lambda part: model(torch.stack(part)), size=x.shape[2:], batch_size=batch_size
     )
-    return torch.cat([made for _, made in passes])
+    return check_finite(torch.cat([made for _, made in passes]), model.name)

@@ -120,7 +120,7 @@ def _attributions() -> list[Call]:
         Call("A.conservation_gap", (MODEL, ("pictures()",), ("pictures()",), TARGET), {}),
         Call("A.probability_gap", (("pictures()",),), {}),
         Call("A.get", (("'gradient'", "'lrp'"),), {}),
-        Call("A.as_method", (("'gradient'", "A.gradient", "print"),), {}),
+        Call("A.as_method", (("'gradient'", "A.gradient", "len"),), {}),
         Call("A.depths", (MODEL,), {}),
     ]
 

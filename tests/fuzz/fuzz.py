@@ -146,7 +146,9 @@ def foreign(error: BaseException) -> str | None:
     trace, last = error.__traceback__, ""
     while trace is not None:
         last, trace = trace.tb_frame.f_code.co_filename, trace.tb_next
-    mine = any(part in last for part in ("xai_widgets", "traitlets", "ipywidgets", "inspect.py", "fuzz", "nn/modules/module.py"))
+    # The last one is where a network or a method of the user's own is called.
+    known = ("xai_widgets", "traitlets", "ipywidgets", "inspect.py", "fuzz", "nn/modules/module.py")
+    mine = any(part in last for part in known)
     return None if mine else f"accident in {Path(last).name}, {type(error).__name__}: {first_line(error)}"
 
 

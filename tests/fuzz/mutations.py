@@ -10,7 +10,7 @@ import re
 #: Anything that an argument may be given by mistake.
 HOSTILE = (
     "None", "True", "''", "'text'", "'a' * 5000", r"'two\nlines'", "b'bytes'", "1j", "object()", "Silent()", "Hostile()",
-    "print", "int", "Ellipsis", "slice(None)", "range(3)", "iter([1, 2])", "{}", "{'a': 1}", "set()", "()", "[]",
+    "len", "int", "Ellipsis", "slice(None)", "range(3)", "iter([1, 2])", "{}", "{'a': 1}", "set()", "()", "[]",
     "[None]", "[Silent()]", "[[1, 2], [3]]", "['a', 1]", "[1, 2, 3]", "(0.1, 0.2)", "[nan]", "[10**30]",
     "0", "1", "-1", "0.5", "1.5", "-0.5", "nan", "inf", "-inf", "1e-300", "1e300", "10**12", "2**63", "-10**30", "10**400",
     "Fraction(1, 2)", "np.float32('nan')", "np.float16(0.5)", "np.int8(-1)", "np.uint8(200)", "np.bool_(True)",

@@ -33,6 +33,7 @@ from xai_widgets.errors import unknown
 from xai_widgets.features.source import ImageSource
 from xai_widgets.model import ImageModel, check_model
 from xai_widgets.run import in_no_mode
+from xai_widgets.validation import numbers
 
 Weights = Literal["feature_spread", "linear_probe", "depth", "uniform"]
 How = Literal["sum", "product"]
@@ -194,12 +195,7 @@ def _check_weights(model: ImageModel, layers: list[str], weights: Any) -> Tensor
             )
         return layer_weights(model, layers, weights)  # type: ignore[arg-type]
     model.find_layers(layers)
-    given = torch.as_tensor(weights, dtype=torch.float64).flatten().tolist()
-    if len(given) != len(layers) or not all(0 <= each < float("inf") for each in given):
-        raise ValueError(
-            f"weights are {given}, wanted {len(layers)} numbers of at least 0, one for each layer"
-        )
-    return _shares(given)
+    return _shares(numbers(weights, "weights", length=len(layers), low=0))
 
 
 def _shares(weights: list[float]) -> Tensor:

@@ -32,6 +32,7 @@ from xai_widgets.attribution.sums import total, with_gap
 from xai_widgets.guard import outside_inference
 from xai_widgets.model import ImageModel, Target, check_model
 from xai_widgets.rules import Norm, Operation, PropagationRules, check_reached, fold, maker, precise
+from xai_widgets.validation import check_finite
 
 TITLE = "layer-wise relevance propagation"
 #: Of the score; a sum of relevances that is farther from it is said in a warning.
@@ -269,4 +270,4 @@ def conservation_gap(model: ImageModel, attribution: Tensor, x: Any, target: Tar
     """
     check_model(model)
     x, target = model.prepare(x, target)
-    return total(attribution, len(x)) - model(x).gather(1, target[:, None])[:, 0]
+    return total(attribution, len(x)) - check_finite(model(x), model.name).gather(1, target[:, None])[:, 0]

@@ -53,7 +53,8 @@ def _plain(name: str, value: Any, default: Any) -> Any:
         return instance(value, name, str)
     if name in SEQUENCES:
         # The letters of a text are names, too.
-        return list(value) if isinstance(value, str) else items(value, name, what="names")
+        given = list(value) if isinstance(value, str) else items(value, name, what="names")
+        return [instance(each, f"each of {name}", (str, int, float)) for each in given]
     if name == "options":
         return instance(value, name, (Mapping, type(None)))
     if name == "layers" and not isinstance(value, str | Mapping):

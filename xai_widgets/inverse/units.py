@@ -148,7 +148,7 @@ def units_after(units: Sequence[Unit], until: str | None) -> int:
     names = [unit.name for unit in units]
     if until is None:
         return len(names)
-    if until not in names[:-1]:
+    if not isinstance(until, str) or until not in names[:-1]:
         raise ValueError(unknown("unit", until, names[:-1]))
     return len(names) - 1 - names.index(until)
 

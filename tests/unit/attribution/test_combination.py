@@ -204,8 +204,8 @@ def test_without_scikit_learn_the_error_names_the_extra(model, monkeypatch):
         ({"layers": ["fc"]}, r"shape \(4,\), wanted positions of the image"),
         ({"weights": "dept"}, "unknown kind of weights 'dept'; did you mean 'depth'"),
         ({"weights": "linear_probe"}, "found in images, wanted weights=layer_weights"),
-        ({"weights": [1.0]}, r"weights are \[1.0\], wanted 2 numbers"),
-        ({"weights": [1.0, -1.0]}, "at least 0, one for each layer"),
+        ({"weights": [1.0]}, r"expected weights to be 2 numbers, got \[1.0\]"),
+        ({"weights": [1.0, -1.0]}, "expected each of weights to be a number of at least 0"),
         ({"weights": [0.0, 0.0]}, "wanted one above 0"),
     ],
 )
