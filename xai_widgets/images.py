@@ -237,7 +237,11 @@ def _cover(x: Tensor, size: tuple[int, int], resize: int | None, interpolation: 
         spare = (x.shape[dim] - 4 * math.ceil(extent / scale) - 4) // 2
         if spare > 0:
             x = x.narrow(dim, spare, x.shape[dim] - 2 * spare)
-    scaled = (max(height, round(x.shape[2] * scale)), max(width, round(x.shape[3] * scale)))
+    if resize is None:
+        scaled = [max(height, round(x.shape[2] * scale)), max(width, round(x.shape[3] * scale))]
+    else:
+        # As torchvision, which rounds the long side down.
+        scaled = [int(resize * extent / min(x.shape[2:])) for extent in x.shape[2:]]
     x = F.interpolate(x, scaled, mode=interpolation, antialias=True, align_corners=False).clamp(0, 1)
     # As torchvision's center crop, which rounds half to even.
     top, left = round((scaled[0] - height) / 2), round((scaled[1] - width) / 2)

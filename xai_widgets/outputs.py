@@ -126,7 +126,11 @@ def ending(scores: Callable[[Tensor], Tensor], image: Tensor) -> Literal["softma
         return None
     with outside_inference(), torch.enable_grad():
         noise = torch.rand(image.shape, generator=torch.Generator().manual_seed(0)).to(image.device)
-        made = scores(noise.requires_grad_())
+        try:
+            made = scores(noise.requires_grad_())
+        except RuntimeError:  # some networks have no backward pass: parameters made in inference mode, no derivative
+            with torch.no_grad():
+                made = scores(noise)
         if not _within(made):
             return None
         found = _last_operation(made)

@@ -16,9 +16,9 @@ PACKAGE = ROOT / "xai_widgets"
 
 #: The floors, lowest first, by the modules and folders of each. A floor imports from itself and those below it.
 FLOORS = [
-    {"errors", "_version", "writing"},
-    {"model", "images", "arguments", "layers", "outputs", "recording", "zoo", "data"},
-    {"rules", "run", "optim", "batches"},
+    {"errors", "_version", "writing", "validation", "guard"},
+    {"model", "images", "arguments", "layered", "layers", "outputs", "recording", "replica", "run", "zoo", "data"},
+    {"rules", "optim", "batches", "tracing", "precision"},
     {"attribution", "perturbation", "inverse", "concepts", "features", "similarity", "metrics"},
     {"views"},
     {"explorers", "exporting", "cli", "__main__"},

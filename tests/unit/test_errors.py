@@ -59,7 +59,7 @@ def test_messages_are_collected_once_and_no_filter_is_touched():
 
 def test_an_inner_block_takes_its_own_messages_and_an_error_ends_it():
     with collecting() as outer:
-        with pytest.raises(KeyboardInterrupt), collecting() as inner:
+        with pytest.raises(KeyboardInterrupt), collecting() as inner:  # noqa: PT012
             tell("inner")
             raise KeyboardInterrupt
         tell("outer")

@@ -8,11 +8,11 @@ from closeness import assert_close
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from networks import CLASSES, RELU_NETWORKS, images, one_sentence, settle, wrap
+from networks import RELU_NETWORKS, images, settle
+from rectifiers import OTHER_WORDS, unused
 from torch import nn
 from torch.overrides import _get_current_function_mode_stack
 
-from xai_widgets.attribution import METHODS
 from xai_widgets.rules import BackwardRules, deconv_relu, guided_relu, positive_gradient
 
 RULES = {"guided": guided_relu, "deconv": deconv_relu}
@@ -23,16 +23,6 @@ BACKWARD = {
 }
 Z = torch.tensor([-2.0, -0.5, 0.0, 0.5, 2.0, 3.0])
 G = torch.tensor([1.0, -1.0, 2.0, -3.0, 4.0, 0.0])
-
-
-def unused(function):
-    """Call an in-place function for its effect alone, as ``self.relu(x)`` on a line of its own does."""
-
-    def call(x):
-        function(x)
-        return x
-
-    return call
 
 
 #: Every way to write ReLU. Each gets a tensor of its own, not a leaf.
@@ -70,37 +60,6 @@ SPELLINGS = {
     "clip_, result unused": unused(lambda x: x.clip_(0)),
 }
 
-
-def set_to_zero(x):
-    x[x < 0] = 0
-    return x
-
-
-#: ReLU in other words.
-OTHER_WORDS = {
-    "F.threshold": lambda x: F.threshold(x, 0, 0),
-    "Threshold in place": lambda x: nn.Threshold(0, 0, inplace=True)(x),
-    "RReLU": nn.RReLU(0, 0).eval(),
-    "leaky": lambda x: F.leaky_relu(x, 0.0),
-    "prelu": lambda x: F.prelu(x, torch.zeros(1)),
-    "hardtanh": lambda x: F.hardtanh(x, 0.0, float("inf")),
-    "torch.max": lambda x: torch.max(x, torch.zeros(())),
-    "torch.max, zeros first": lambda x: torch.max(torch.zeros(()), x),
-    "torch.maximum": lambda x: torch.maximum(x, torch.zeros_like(x)),
-    "torch.fmax": lambda x: torch.fmax(x, torch.zeros(1)),
-    "clamp(min=tensor)": lambda x: x.clamp(min=torch.zeros(1)),
-    "clamp_(min=tensor), result unused": unused(lambda x: x.clamp_(min=torch.zeros(1))),
-    "torch.where": lambda x: torch.where(x > 0, x, 0.0),
-    "torch.where, zeros first": lambda x: torch.where(x <= 0, torch.zeros_like(x), x),
-    "x * (x > 0)": lambda x: x * (x > 0),
-    "(x > 0) * x": lambda x: (x > 0) * x,
-    "x * (x > 0).float()": lambda x: x * (x > 0).float(),
-    "mul_ by a mask, result unused": unused(lambda x: x.mul_(x.detach() > 0)),
-    "masked_fill": lambda x: x.masked_fill(x < 0, 0),
-    "masked_fill_, result unused": unused(lambda x: x.masked_fill_(x < 0, 0.0)),
-    "x[x < 0] = 0": set_to_zero,
-    "aten": torch.ops.aten.relu.default,
-}
 
 #: ReLU with an upper end at 2.5, which keeps its own backward.
 BOUNDED = {
@@ -157,68 +116,6 @@ def test_relu_in_other_words_obeys(spelling, rule):
     assert torch.equal(y, torch.relu(Z))
     assert torch.equal(back, BACKWARD[rule](G, Z))
     assert met == 1
-
-
-class Hidden(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return x.clamp(min=0)
-
-    @staticmethod
-    def backward(ctx, grad):
-        return grad * (ctx.saved_tensors[0] > 0)
-
-
-class Acting(nn.Module):
-    """Two convolutions with an activation of one's own behind an ordinary ReLU."""
-
-    def __init__(self, act):
-        super().__init__()
-        self.a, self.b, self.act = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 6, 3), act
-        self.fc = nn.Linear(6, CLASSES, bias=False)
-
-    def forward(self, x):
-        return self.fc(self.act(self.b(F.relu(self.a(x)))).mean((2, 3)))
-
-
-RULED = ["deconvnet", "guided_backprop", "feedback_layers", "lrp", "deep_lift", "excitation_backprop"]
-
-
-@pytest.mark.parametrize("method", RULED)
-@pytest.mark.parametrize("spelling", OTHER_WORDS)
-def test_methods_are_those_of_the_network_with_relu(spelling, method):
-    network = settle(Acting(F.relu))
-    expected = METHODS[method](wrap(network), images(1), 1)
-    network.act = OTHER_WORDS[spelling]
-    assert_close(METHODS[method](wrap(network), images(1), 1), expected)
-
-
-@torch.jit.script
-def scripted_relu(x):
-    return torch.relu(x)
-
-
-@pytest.mark.parametrize("method", RULED)
-@pytest.mark.parametrize(
-    ("act", "name"),
-    [(Hidden.apply, "Hidden"), (scripted_relu, "relu")],
-    ids=["autograd function", "scripted"],
-)
-def test_an_operation_that_cannot_be_seen_is_refused_by_its_name(method, act, name):
-    network = settle(Acting(act))
-    with pytest.raises(ValueError, match=f"cannot replace the backward pass of '{name}', met in") as error:
-        METHODS[method](wrap(network), images(1), 1)
-    one_sentence(error)
-    assert METHODS["gradient"](wrap(network), images(1), 1).any()
-
-
-@pytest.mark.parametrize("method", RULED)
-def test_a_scripted_network_is_refused(method):
-    network = torch.jit.script(settle(Acting(nn.ReLU())))
-    with pytest.raises(ValueError, match="scripted") as error:
-        METHODS[method](wrap(network), images(1), 1)
-    one_sentence(error)
 
 
 @pytest.mark.parametrize("rule", RULES)

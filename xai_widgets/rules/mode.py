@@ -68,6 +68,12 @@ class RulesMode(TorchFunctionMode):
                 self._seen.add(tensor.grad_fn)
         return result
 
+    def __exit__(self, *error: object) -> None:
+        # An interrupt may have hit torch while it had taken the mode off for a call.
+        top = torch._C._len_torch_function_stack() - 1
+        if top >= 0 and torch._C._get_function_stack_at(top) is self:
+            torch._C._pop_torch_function_stack()
+
     @abstractmethod
     def call(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return what ``func(*args, **kwargs)`` returns, with the backward pass of its rule."""

@@ -51,7 +51,8 @@ def load(
     Returns
     -------
     ImageModel
-        In eval mode, with labels (when the weights come with some), normalisation and image size. "scenes_sr", which
+        In eval mode, with labels (when the weights come with some) and the preprocessing of the weights: short side of
+        resized pictures, center crop, interpolation and normalization. "scenes_sr", which
         raises the resolution of luminance and is no classifier, comes as a plain module, a
         :class:`xai_widgets.zoo.super_resolution.SuperResolution`.
 

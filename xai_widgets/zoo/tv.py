@@ -60,7 +60,8 @@ def build(name: str, weights: Any) -> tuple[nn.Module, dict[str, Any]]:
     Returns
     -------
     (torch.nn.Module, dict)
-        The network, which returns plain scores, and ``labels``, ``mean``, ``std`` and ``size``.
+        The network, which returns plain scores, and ``labels``, ``mean``, ``std``, ``size``, ``resize`` and
+        ``interpolation``, the last three as in the published preset.
     """
     choices = _models().get_model_weights(name)
     published = _published(weights, choices)
@@ -97,6 +98,8 @@ def _facts(published: Any, labels: list[str] | None) -> dict[str, Any]:
         "mean": tuple(preset.mean),
         "std": tuple(preset.std),
         "size": int(preset.crop_size[0]),
+        "resize": int(preset.resize_size[0]),
+        "interpolation": preset.interpolation.value,
     }
 
 

@@ -8,9 +8,11 @@ from email.message import Message
 import pytest
 import torch
 from closeness import assert_close
+from PIL import Image
 from safetensors.torch import save_file
 
 import xai_widgets
+from xai_widgets.images import to_images
 from xai_widgets.zoo import available, files, load, networks, tv
 
 torchvision = pytest.importorskip("torchvision")
@@ -257,3 +259,26 @@ def test_missing_bundled_weights_name_the_command(monkeypatch, tmp_path):
     monkeypatch.setattr(files, "WEIGHTS", tmp_path)
     with pytest.raises(RuntimeError, match=r"python -m xai_widgets.zoo.train scenes_vgg"):
         load("scenes_vgg")
+
+
+@pytest.mark.parametrize("name", ["resnet50", "efficientnet_b1", "vit_b_16", "inception_v3"])
+@pytest.mark.parametrize("shape", [(480, 640), (301, 517), (700, 300), (120, 90)])
+def test_pictures_are_those_of_the_published_preset(name, shape):
+    """Two ways of resizing with antialiasing differ by rounding: PIL has no fractions between its two steps."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(1, 3, 12, 16, generator=generator)
+    photo = torch.nn.functional.interpolate(coarse, shape, mode="bicubic").clamp(0, 1)[0]
+    picture = Image.fromarray((photo.permute(1, 2, 0) * 255).round().byte().numpy())
+    weights = torchvision.models.get_model_weights(name).DEFAULT
+    _, facts = tv.build(name, None)
+    made = to_images(
+        picture, size=(facts["size"],) * 2, resize=facts["resize"], interpolation=facts["interpolation"]
+    )
+    preset = weights.transforms()
+    expected = preset(picture) * torch.tensor(preset.std).view(3, 1, 1) + torch.tensor(preset.mean).view(
+        3, 1, 1
+    )
+    assert made.shape[1:] == expected.shape
+    difference = (made[0] - expected).abs()
+    assert difference.max() <= 2.5 / 255
+    assert difference.mean() <= 0.5 / 255
