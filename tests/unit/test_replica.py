@@ -142,7 +142,7 @@ def test_a_checkpointed_block_changes_neither_the_map_nor_the_statistics(name, t
     before, x = state(checkpointed), images(1)
     options = {"layer": "norm"} if name in ("grad_cam", "excitation_backprop") else {}
     made = METHODS[name](wrap(checkpointed), x, 1, **options)
-    torch.testing.assert_close(made, METHODS[name](wrap(plain.eval()), x, 1, **options))
+    assert_close(made, METHODS[name](wrap(plain.eval()), x, 1, **options))
     assert same(checkpointed, before)
     assert all(value.grad is None for value in checkpointed.parameters())
 
@@ -175,7 +175,7 @@ def test_a_wrapped_part_keeps_its_name_and_is_watched():
     model, x = wrap(network), images(1)
     plain = wrap(settle(Functional()))
     assert [layer.name for layer in model.layers()] == ["conv1", "conv2", "fc"]
-    torch.testing.assert_close(METHODS["grad_cam"](model, x, 0), METHODS["grad_cam"](plain, x, 0))
+    assert_close(METHODS["grad_cam"](model, x, 0), METHODS["grad_cam"](plain, x, 0))
 
 
 def test_a_compiled_network_is_explained_as_the_plain_one():

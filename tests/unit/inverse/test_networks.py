@@ -159,7 +159,7 @@ def test_a_permutation_is_undone_exactly():
     units = find_units(model)
     assert [unit.kind for unit in units] == ["convolution", "reshape", "reshape", "scores"]
     made = inverse_of(operation_wise, model, x, 1)
-    torch.testing.assert_close(units[1].run(made.units[2].x[:, 0]), made.units[1].x[:, 0])
+    assert_close(units[1].run(made.units[2].x[:, 0]), made.units[1].x[:, 0])
 
 
 def test_negative_factors_and_numbers_end_no_unit():
@@ -273,7 +273,7 @@ def outputs(activation, count=1, **options):
 def test_one_logit_is_inverted_towards_its_class():
     model, x = outputs("sigmoid"), images(2)
     made = inverse_of(layer_wise, model, x, lam=0.0)
-    torch.testing.assert_close(made.probability[..., 0], made.output[:, 0, 0].sigmoid())
+    assert_close(made.probability[..., 0], made.output[:, 0, 0].sigmoid())
     assert torch.equal(made.reidentified, made.probability > 0.5)
     # The scores keep what speaks for the class: no worse than the image itself.
     head = made.units[0]
@@ -285,7 +285,7 @@ def test_one_logit_is_inverted_towards_its_class():
 def test_labels_are_inverted_one_by_one():
     made = inverse_of(layer_wise, outputs("sigmoid", 3), images(2), [0, 2], lam=(0.0, 0.4))
     expected = torch.stack([made.output[0, :, 0].sigmoid(), made.output[1, :, 2].sigmoid()])
-    torch.testing.assert_close(made.probability, expected)
+    assert_close(made.probability, expected)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -293,7 +293,7 @@ def test_plain_numbers_stay_as_they_are(method):
     model, x = outputs(None), images(2)
     made = inverse_of(method, model, x)
     assert not made.has_probabilities
-    torch.testing.assert_close(made.probability, made.output[..., 0])
+    assert_close(made.probability, made.output[..., 0])
     with pytest.raises(ValueError, match="expected a network with probabilities"):
         _ = made.reidentified
     if method is layer_wise:
@@ -329,8 +329,8 @@ def test_what_is_kept_of_labels_and_plain_numbers_is_no_softmax_over_one_class()
     model = outputs("sigmoid")
     made = reidentification(model, x, whole, 0)
     expected = model(x)[:, 0].sigmoid().detach()
-    torch.testing.assert_close(made.probability, expected)
+    assert_close(made.probability, expected)
     assert torch.equal(made.top1, expected > 0.5)
     numbers = reidentification(outputs(None), x, whole, 0)
-    torch.testing.assert_close(numbers.probability, outputs(None)(x)[:, 0].detach())
+    assert_close(numbers.probability, outputs(None)(x)[:, 0].detach())
     assert not numbers.top1.any()

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from closeness import assert_close
 from networks import SIZE, Functional, images, one_sentence, settle, wrap
 
 from xai_widgets.metrics import deletion, insertion, pearson, spearman, ssim, weight_randomisation
@@ -61,9 +62,8 @@ def test_the_curve_of_one_logit_is_its_sigmoid():
     made = curve(deletion, model)
     with torch.no_grad():
         whole, black = (model(each).sigmoid()[:, 0] for each in (images(2), torch.zeros_like(images(2))))
-    bound = 64 * torch.finfo(torch.float32).eps
-    torch.testing.assert_close(made.scores[:, 0], whole, rtol=0, atol=bound)
-    torch.testing.assert_close(made.scores[:, -1], black, rtol=0, atol=bound)
+    assert_close(made.scores[:, 0], whole)
+    assert_close(made.scores[:, -1], black)
     assert (made.scores.amax(1) - made.scores.amin(1) > 1e-4).all()
 
 
@@ -90,14 +90,14 @@ def test_nan_scores_are_refused_in_one_sentence(measure, target):
 )
 def test_lists_and_arrays_are_maps(measure, same):
     other = torch.rand(2, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
-    torch.testing.assert_close(measure(same(MAPS), same(other)), measure(MAPS, other), rtol=0, atol=1e-5)
+    assert_close(measure(same(MAPS), same(other)), measure(MAPS, other))
 
 
 @pytest.mark.parametrize("measure", [pearson, spearman])
 @pytest.mark.parametrize("scale", [1e-30, 1e30])
 def test_correlations_do_not_feel_the_size_of_the_numbers(measure, scale):
     other = torch.rand(2, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
-    torch.testing.assert_close(measure(MAPS * scale, other), measure(MAPS, other), rtol=0, atol=1e-5)
+    assert_close(measure(MAPS * scale, other), measure(MAPS, other))
 
 
 @pytest.mark.parametrize("number", [torch.tensor(4), torch.tensor([4]), 4.0])

@@ -5,6 +5,7 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
+from closeness import assert_close
 from networks import SIZE, Functional, images, one_sentence, settle, wrap
 from perturbation.test_contract import EVERY
 from torch import nn
@@ -117,7 +118,7 @@ def test_the_map_of_one_logit_is_that_of_the_sigmoid():
     expected = (
         scored.scores.sigmoid()[:, None, None] - (scored.scores[:, None, None] - scored.drops).sigmoid()
     )
-    torch.testing.assert_close(made.drops, expected, rtol=0, atol=8 * torch.finfo(torch.float32).eps)
+    assert_close(made.drops, expected)
 
 
 def test_a_minimal_image_of_one_logit_ends_where_the_probability_falls_below_a_half():
