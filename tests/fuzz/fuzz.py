@@ -46,7 +46,7 @@ SNAPSHOTS, SECONDS = 3, 0.3
 UNDEFINED = (
     "M.pearson", "M.spearman", "M.ssim", "M.structural_similarity", "L.psnr", "SERIES().follow", "SERIES().profile",
     "result('top').patches", "M.weight_randomisation", "S.theoretical_receptive_field", "network().scores",
-    "network().activations",
+    "network().activations", "M.at_size",
 )  # fmt: skip
 
 

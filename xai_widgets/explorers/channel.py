@@ -21,6 +21,7 @@ from xai_widgets.perturbation.areas import AreaSettings
 from xai_widgets.perturbation.channel import ChannelExtremal, channel_extremal, octaves
 from xai_widgets.perturbation.objective import Variant
 from xai_widgets.run import Run
+from xai_widgets.validation import items
 from xai_widgets.views import CurveView, GalleryView, HeatmapView, ScoresView, SliderView, link
 from xai_widgets.views.shown import lay_out
 
@@ -136,7 +137,7 @@ class ChannelExplorer(SearchExplorer):
             if value < 1:
                 raise ValueError(f"{name} is {value}, wanted at least 1")
         self._images, self._rows, self._patches = images, rows, patches
-        self._channels = None if channels is None else tuple(channels)
+        self._channels = None if channels is None else tuple(items(channels, "channels"))
         self._settings, self._tau, self._batch_size = settings, tau, batch_size
         #: Of each layer the patches of the other images, which serve every image and class, and of the image itself.
         self._others: dict[str, _Patches] = {}

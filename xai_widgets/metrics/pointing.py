@@ -201,7 +201,7 @@ def pointing_game(
     saliency = tensor(saliency, "saliency", ("R", "h", "w"))
     if len(saliency) != len(task):
         raise ValueError(f"expected one saliency map for each of {len(task)} rows, got {len(saliency)}")
-    tolerance = number(tolerance, "tolerance", low=0, hint="in pixels")
+    tolerance = number(tolerance, "tolerance", low=0, high=1e9, hint="in pixels")
     reference = None if reference is None else integer(reference, "reference", low=1, hint="in pixels")
     height, width = task.masks.shape[1:]
     reach = tolerance if reference is None else tolerance * min(height, width) / reference

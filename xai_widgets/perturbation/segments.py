@@ -98,7 +98,8 @@ def as_segments(segments: Any, x: Tensor) -> Tensor:
     """
     if segments is None:
         return superpixels(x, min(COUNT, x.shape[2] * x.shape[3]))
-    if isinstance(segments, numbers.Number) or dimensions(segments, 3) == 0:
+    # An image of one pixel has labels of its own, but no array of one dimension.
+    if isinstance(segments, numbers.Number) or dimensions(segments, 3) < 2:
         return superpixels(x, segments)
     wanted = (len(x), *x.shape[2:])
     shape = wanted[1:] if dimensions(segments, 3) == 2 else ("N", *wanted[1:])

@@ -125,7 +125,7 @@ def test_scenes_give_every_class_that_is_seen():
     [
         ({"saliency": torch.zeros(2, 40, 50)}, "expected one saliency map for each of 1 rows, got 2"),
         ({"saliency": torch.zeros(1, 1, 40, 50)}, "expected saliency of shape (R, h, w), got (1, 1, 40, 50)"),
-        ({"tolerance": -1}, "expected tolerance to be a number of at least 0, got -1"),
+        ({"tolerance": -1}, "expected tolerance to be a number from 0 to 1000000000.0, got -1"),
         ({"reference": 0}, "expected reference to be an integer of at least 1, got 0"),
     ],
 )
