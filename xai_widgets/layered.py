@@ -52,7 +52,12 @@ class Layered(nn.Module):
         """
         if self._layers is None:
             noise = torch.rand(self._blank(1).shape, generator=torch.Generator().manual_seed(0))
-            parts = named_parts(self.module)
+            # Parametrizations, as of spectral norm, make weights and no features.
+            parts = {
+                name: part
+                for name, part in named_parts(self.module).items()
+                if "parametrizations" not in name.split(".")
+            }
             self._layers = list_layers(parts, lambda x: self(x, frozen=True), noise.to(self.device))
         return list(self._layers)
 

@@ -247,7 +247,10 @@ def cuts(
 
     with outside_inference(), torch.enable_grad():
         made, x = run(1)
-        if not made.requires_grad or torch.autograd.grad(made.sum(), x, allow_unused=True)[0] is not None:
+        try:
+            if not made.requires_grad or torch.autograd.grad(made.sum(), x, allow_unused=True)[0] is not None:
+                return None
+        except RuntimeError:  # some networks have no backward pass
             return None
         try:
             return len(run(2)[0]) == 2

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from closeness import assert_close
-from networks import CLASSES, Dropping, Functional, images, settle, wrap
+from networks import CLASSES, Dropping, Functional, images, one_sentence, settle, wrap
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -145,6 +145,16 @@ def test_a_checkpointed_block_changes_neither_the_map_nor_the_statistics(name, t
     assert_close(made, METHODS[name](wrap(plain.eval()), x, 1, **options))
     assert same(checkpointed, before)
     assert all(value.grad is None for value in checkpointed.parameters())
+
+
+@pytest.mark.parametrize("name", ["gradient", "grad_cam", "guided_backprop", "lrp"])
+def test_a_reentrant_checkpoint_is_refused_in_one_sentence(name):
+    network = Checkpointed(reentrant=True).train()
+    before = state(network)
+    with pytest.raises(ValueError, match=r"use_reentrant|'CheckpointFunction'") as error:
+        METHODS[name](wrap(network), images(1), 1)
+    one_sentence(error)
+    assert same(network, before)
 
 
 class Opaque(nn.Module):

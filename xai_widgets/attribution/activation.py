@@ -41,8 +41,17 @@ def at_places(model: ImageModel, x: Tensor, target: Tensor, layer: str | None) -
 
 def off_the_way(model: ImageModel, layer: str) -> ValueError:
     """The error for a layer from which nothing comes to the scores."""
+    try:
+        near = model.default_layer()
+    except ValueError:
+        near = layer
+    if near == layer:
+        return ValueError(
+            f"no gradient comes back to layer {layer!r} of {model.name}, wanted a network that can be differentiated "
+            "there, with no block that runs without gradients, such as a checkpoint with use_reentrant=True"
+        )
     return ValueError(
-        f"the scores do not depend on layer {layer!r}, wanted one on their way, such as {model.default_layer()!r}"
+        f"the scores do not depend on layer {layer!r}, wanted one on their way, such as {near!r}"
     )
 
 

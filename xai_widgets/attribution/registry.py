@@ -140,13 +140,31 @@ class Method:
             attribute ``gap``, (N,): its sum less what is promised.
         """
         check_model(model)
-        made = self.function(model, *model.prepare(x, target), **options)
+        x, target = model.prepare(x, target)
+        try:
+            made = self.function(model, x, target, **options)
+        except RuntimeError as error:
+            raise _refusal(error, self.title, model) or error from error.__cause__
         check_map(made, self.title, model)
         return made
 
     def saliency(self, model: ImageModel, x: Any, target: Target = None, **options: Any) -> Tensor:
         """The (N, H, W) map of the method, H and W those of the input or of the layer."""
         return self.reduce(self(model, x, target, **options))
+
+
+#: What torch says of a network that has no backward pass, and of one whose weights were changed meanwhile.
+_NO_BACKWARD = {
+    "use_reentrant=True": "expected checkpoint() with use_reentrant=False, got the form without a gradient",
+    "derivative for": "expected operations that can be differentiated, got one that has no derivative",
+    "modified by an inplace operation": "expected weights at rest, got some that were changed during the pass",
+}
+
+
+def _refusal(error: RuntimeError, title: str, model: ImageModel) -> ValueError | None:
+    """Return a refusal in one sentence for an error of torch that says what the network does not allow."""
+    reason = next((reason for said, reason in _NO_BACKWARD.items() if said in str(error)), None)
+    return None if reason is None else ValueError(f"{title} cannot be computed for {model.name}: {reason}")
 
 
 def check_map(made: Tensor, title: str, model: ImageModel) -> None:

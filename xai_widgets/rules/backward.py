@@ -98,7 +98,7 @@ class BackwardRules(RulesMode):
                 if bounded:
                     y = y.clamp(max=upper_end(func, args, kwargs))
                 # The caller may go on with x instead of what is returned, so x has to become the result.
-                in_place = is_in_place(func, func.__name__, args, kwargs)
+                in_place = is_in_place(func, name_of(func), args, kwargs)
                 return become(x, y) if in_place else y
         if self._max_pool is not None and func in MAX_POOL:
             self.met["max_pool"] += 1
