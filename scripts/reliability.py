@@ -1,0 +1,194 @@
+"""Try every explainer on many networks and write docs/reliability.md: ok, warned, refused, or a fault.
+
+    python scripts/reliability.py --write
+    python scripts/reliability.py --networks "timm resnet18d" half --methods grad_cam lrp
+
+Each network is tried in a process of its own with a time limit, so that a crash or a hang is a result too. Without
+--write the outcomes are printed. The exit code is 1 if there is a fault.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import importlib.metadata
+import json
+import multiprocessing
+import os
+import sys
+import time
+import traceback
+from collections import Counter
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+from reliability_checks import Cell, Reference, Trial, attempt, changes, state
+from reliability_explainers import EVERY, explain
+from reliability_networks import MEAN, NETWORKS, STD, build, pictures
+from reliability_page import page
+
+from xai_widgets import ImageModel
+
+ROOT = Path(__file__).resolve().parent.parent
+JSON, PAGE = ROOT / "docs" / "reliability.json", ROOT / "docs" / "reliability.md"
+#: Seconds for one network.
+LIMIT = 240
+PRELOADED = (
+    "torch",
+    "torchvision",
+    "timm",
+    "transformers",
+    "skimage",
+    "ipywidgets",
+    "xai_widgets.perturbation",
+)
+
+
+def try_network(name: str, methods: tuple[str, ...], sender: Connection) -> None:
+    """Try explainers on a network; send the name, the outcome and the words of each as soon as it is there."""
+    torch.set_num_threads(1)
+    entry = NETWORKS[name]
+    network = build(name)
+    every = pictures(entry.size)
+    holder: list[ImageModel] = []
+
+    def wrap() -> ImageModel:
+        made = ImageModel(
+            network, size=entry.size, mean=MEAN, std=STD, name=name, device="cpu", **entry.options
+        )
+        holder.append(made)
+        return made
+
+    uninitialized = any(isinstance(each, torch.nn.UninitializedParameter) for each in network.parameters())
+    before = None if uninitialized else state(network, bits=True)
+    blank = Trial(network, None, every, torch.zeros(1), 0.0)  # type: ignore[arg-type]
+    cell = attempt(blank, wrap, lambda _made: iter(()))[0]
+    if uninitialized and cell.words.startswith("the network was changed"):
+        # A lazy network gets its parameters by its first pass, as it does without this package.
+        cell = Cell("ok")
+    sender.send(("ImageModel", cell.outcome, cell.words, 0.0))
+    if not holder or cell.outcome == "refused":
+        return
+    model = holder[0]
+    before = before or state(network, bits=True)
+    x = every[[0, 0, 1]]
+    best = model.scores(x).topk(min(2, len(model.labels))).indices
+    dtype = next((each.dtype for each in network.parameters()), torch.float32)
+    epsilon = max(torch.finfo(dtype).eps, torch.finfo(torch.float32).eps)
+    targets = torch.stack([best[0, 0], best[0, -1], best[2, 0]])
+    trial = Trial(network, model, x, targets, epsilon, Reference(model))
+    for method in methods:
+        if method != "ImageModel":
+            began = time.monotonic()
+            cell = explain(trial, method, every)
+            sender.send((method, cell.outcome, cell.words, time.monotonic() - began))
+    # Bits that were written past every version count.
+    for change in changes(network, before):
+        sender.send(("ImageModel", "FAULT", change, 0.0))
+
+
+def _worker(name: str, methods: tuple[str, ...], sender: Connection) -> None:
+    try:
+        try_network(name, methods, sender)
+    except BaseException:
+        last = traceback.format_exc().strip().splitlines()[-1]
+        sender.send(("", "FAULT", f"the trial failed: {last}", 0.0))
+        raise
+
+
+def run(name: str, methods: tuple[str, ...], context: Any, *, verbose: bool) -> dict[str, Any]:
+    """Try a network in a process of its own; return its outcomes and the seconds that it took, and print if verbose."""
+    began = time.monotonic()
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_worker, args=(name, methods, sender))
+    process.start()
+    sender.close()
+    cells: dict[str, list[str]] = {}
+    failure = ""
+    while True:
+        if not receiver.poll(max(0.0, began + LIMIT - time.monotonic())):
+            failure = f"not done after {LIMIT} seconds"
+            process.kill()
+            break
+        try:
+            method, outcome, words, seconds = receiver.recv()
+        except EOFError:
+            break
+        if method:
+            cells[method] = [outcome, words]
+            if verbose:
+                print(f"  {outcome:8s} {seconds:5.1f} s {method:32s} {words}", flush=True)
+        else:
+            failure = words
+    process.join()
+    if not failure and process.exitcode:
+        failure = f"the process ended with exit code {process.exitcode}"
+    if failure:
+        cells[next((method for method in methods if method not in cells), "ImageModel")] = ["FAULT", failure]
+    return {"group": NETWORKS[name].group, "seconds": round(time.monotonic() - began, 1), "cells": cells}
+
+
+def chosen(given: list[str] | None, every: Any, what: str) -> tuple[str, ...]:
+    """Return the names that match those given, or patterns such as "timm *"."""
+    names = tuple(name for name in every if not given or any(fnmatch.fnmatchcase(name, one) for one in given))
+    if not names:
+        raise SystemExit(f"expected names of {what}, got {given}; they are {', '.join(every)}")
+    return names
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that the networks come from."""
+    found = {}
+    for name in ("torch", "torchvision", "timm", "transformers"):
+        try:
+            found[name] = importlib.metadata.version(name).partition("+")[0]
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def main() -> int:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--networks", nargs="+", metavar="NAME", help="names or patterns; default: all")
+    parser.add_argument("--methods", nargs="+", metavar="NAME", help="names or patterns; default: all")
+    parser.add_argument("--write", action="store_true", help="write docs/reliability.json and .md")
+    parser.add_argument("--out", type=Path, default=JSON.parent, help="folder of the two files")
+    given = parser.parse_args()
+    networks = chosen(given.networks, NETWORKS, "networks")
+    methods = chosen(given.methods, EVERY, "methods")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    forked = "forkserver" in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if forked else "spawn")
+    if forked:
+        context.set_forkserver_preload([*PRELOADED, "__main__"])
+    began = time.monotonic()
+    results: dict[str, Any] = {}
+    skipped = [name for name in networks if NETWORKS[name].missing]
+    for name in networks:
+        if name in skipped:
+            print(f"{name}: skipped, {NETWORKS[name].group} is not installed")
+            continue
+        results[name] = run(name, methods, context, verbose=not given.write)
+        cells = results[name]["cells"]
+        counts = Counter(outcome for outcome, _ in cells.values())
+        print(f"{name}: {dict(counts)} in {results[name]['seconds']} s", flush=True)
+        for method, (outcome, words) in cells.items():
+            if outcome == "FAULT":
+                print(f"  FAULT {method}: {words}", flush=True)
+    seconds = round(time.monotonic() - began)
+    found = {"versions": versions(), "seconds": seconds, "skipped": skipped, "networks": results}
+    if given.write:
+        (given.out / JSON.name).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        (given.out / PAGE.name).write_text(page(found), encoding="utf-8")
+    faults = sum(outcome == "FAULT" for each in results.values() for outcome, _ in each["cells"].values())
+    print(f"{len(results)} networks in {seconds} s, {faults} faults")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,259 @@
+"""What is tried on each network: every method with options that make it quick, and explorers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from reliability_checks import (
+    PREDICTED_ONLY,
+    Cell,
+    Trial,
+    attempt,
+    differ,
+    map_faults,
+    method_faults,
+    recommended,
+)
+from torch import Tensor
+
+import xai_widgets as xw
+from xai_widgets import attribution, perturbation
+from xai_widgets.features import top_activations
+from xai_widgets.inverse import SolverSettings, layer_wise, operation_wise
+from xai_widgets.perturbation.areas import AreaSettings
+from xai_widgets.perturbation.extremal import ExtremalSettings
+from xai_widgets.perturbation.meaningful import MeaningfulSettings
+from xai_widgets.perturbation.noise_mask import NoiseMaskSettings
+from xai_widgets.similarity import activation_grids
+
+#: Seconds for an explorer.
+PATIENCE = 90
+#: Explainers by the column of the page that they are in.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "model": ("ImageModel", "predict"),
+    "gradients": (
+        "gradient", "gradient_x_input", "integrated_gradients", "smoothgrad", "expected_gradients", "gradient_shap",
+        "meta_saliency",
+    ),
+    "rules of ReLU": (
+        "deconvnet", "guided_backprop", "guided_nonlinearity", "guided_grad_cam", "feedback_layers",
+    ),
+    "layers": (
+        "grad_cam", "grad_cam_plus_plus", "smooth_grad_cam_plus_plus", "cam", "fem", "linear_approximation",
+        "norm_grad", "selective_norm_grad", "norm_grad_convolution", "combine",
+    ),
+    "propagation": (
+        "lrp", "deep_lift", "excitation_backprop", "contrastive_excitation_backprop", "pattern_net",
+        "pattern_attribution",
+    ),
+    "perturbations": (
+        "occlusion", "variable_occlusion", "rise", "lime", "kernel_shap", "minimal_image", "greedy_regions",
+        "prediction_difference",
+    ),
+    "optimized masks": ("meaningful_perturbation", "noise_mask", "extremal", "channel_extremal"),
+    "inverses": ("layer_wise", "operation_wise"),
+    "similarity, features": ("activation_grids", "top_activations"),
+    "explorers": ("DeletionExplorer", "AttributionExplorer"),
+}  # fmt: skip
+EVERY = tuple(name for names in GROUPS.values() for name in names)
+
+
+def options_of(name: str, size: tuple[int, int], pictures: Tensor) -> dict[str, Any]:
+    """Return the options that make a method quick."""
+    height, width = size
+    cells = torch.arange(height)[:, None] * 3 // height * 3 + torch.arange(width) * 3 // width
+    quick: dict[str, dict[str, Any]] = {
+        "integrated_gradients": {"steps": 8, "baseline": 0.5, "quadrature": "midpoint"},
+        "guided_nonlinearity": {"steps": 8, "baseline": 0.5},
+        "smoothgrad": {"samples": 3},
+        "expected_gradients": {"samples": 5},
+        "gradient_shap": {"samples": 5},
+        "smooth_grad_cam_plus_plus": {"samples": 3},
+        "meta_saliency": {"method": "gradient"},
+        "deep_lift": {"baseline": 0.5},
+        "pattern_net": {"patterns": pictures},
+        "pattern_attribution": {"patterns": pictures},
+        "occlusion": {"window": height // 4, "stride": height // 4},
+        "variable_occlusion": {"radii": (height // 8, height // 4), "stride": height // 4},
+        "rise": {"masks": 24, "cells": 4},
+        "lime": {"segments": cells, "samples": 24},
+        "kernel_shap": {"segments": cells, "samples": 24},
+        "minimal_image": {"segments": cells},
+        "greedy_regions": {"regions": torch.arange(9)[:, None, None] == cells},
+        "prediction_difference": {"patch": height // 4, "stride": height // 3, "samples": 1},
+        "meaningful_perturbation": {"settings": MeaningfulSettings(steps=3)},
+        "noise_mask": {"settings": NoiseMaskSettings(max_steps=3)},
+        "extremal": {"areas": [0.1, 0.3], "settings": ExtremalSettings(steps=3, every=3, scan=2)},
+        "channel_extremal": {"channels": [1, 3], "settings": AreaSettings(steps=3, every=3)},
+    }
+    if name == "greedy_regions":
+        quick[name]["attribution"] = "gradient"
+    return quick.get(name, {})
+
+
+def explain(trial: Trial, name: str, pictures: Tensor) -> Cell:
+    """Try one explainer."""
+    if name in attribution.METHODS or name in perturbation.METHODS:
+        return _method(trial, name, pictures)
+    cell, _ = attempt(trial, *CALLS[name](trial))
+    return cell
+
+
+def _method(trial: Trial, name: str, pictures: Tensor) -> Cell:
+    method = attribution.get(name)
+    size = (trial.images.shape[2], trial.images.shape[3])
+    options = options_of(name, size, pictures)
+    x, targets = trial.images, trial.targets
+    if name in PREDICTED_ONLY:
+        x, targets = x[[0, 2]], targets[[0, 2]]
+    cell, _ = attempt(
+        trial,
+        lambda: method(trial.model, x, targets, **options),
+        lambda made: method_faults(trial, name, made, options),
+    )
+    near = recommended(cell.words) if cell.outcome == "refused" else None
+    if near is not None and "layer" in inspect.signature(method.function).parameters:
+        again, _ = attempt(
+            trial, lambda: method(trial.model, x, targets, layer=near, **options), lambda _made: iter(())
+        )
+        if again.outcome in ("refused", "FAULT"):
+            return Cell("FAULT", f"{cell.words}; and that fails: {again.words}")
+    return cell
+
+
+Faults = Iterator[tuple[str, str]]
+Call = tuple[Callable[[], Any], Callable[[Any], Faults]]
+
+
+def _predict(trial: Trial) -> Call:
+    def check(made: Any) -> Faults:
+        if trial.reference is None:
+            return
+        with torch.no_grad():
+            scores = trial.reference.scores(trial.images)
+        if (trial.model.scores(trial.images) - scores).abs().max() > 1e3 * trial.epsilon * scores.abs().max():
+            yield "value", "its scores are not those of the network"
+        for row, best in zip(made, scores.argmax(1).tolist(), strict=True):
+            if row[0].target != best and len({each.probability for each in row}) > 1:
+                yield "value", "the first class is not the one with the largest score"
+            if trial.model.has_probabilities and not all(0 <= each.probability <= 1 for each in row):
+                yield "value", "a probability is not within 0 and 1"
+            if not trial.model.has_probabilities and trial.model.probabilities(scores) is not scores:
+                yield "value", "a plain number was changed"
+        total = sum(each.probability for each in made[0])
+        if trial.model.activation == "softmax" and abs(total - 1) > 1e-4:
+            yield "value", f"probabilities sum to {total:.4g}"
+
+    return lambda: trial.model.predict(trial.images, k=len(trial.model.labels)), check
+
+
+def _inverse(method: Callable[..., Any], name: str, **options: Any) -> Callable[[Trial], Call]:
+    def call(trial: Trial) -> Call:
+        def check(made: Any) -> Faults:
+            yield from map_faults(trial, name, made.saliency()[:, None])
+            if made.x.min() < 0 or (made.x > made.image[:, None] * (1 + 1e-4) + 1e-6).any():
+                yield "value", "it is not between 0 and the image"
+            working = [unit for unit in made.units if unit.kind in ("convolution", "linear", "scores")]
+            if len(working) < 2:
+                yield "units", f"it has {len(working)} unit"
+            if name == "layer_wise" and not differ(made.x[:, 0], made.x[:, 1], trial.epsilon):
+                yield "units", "lambda changes nothing"
+
+        settings = SolverSettings(steps=3)
+        return (
+            lambda: method(trial.model, trial.images, trial.targets, settings=settings, **options).result(
+                progress=False
+            )
+        ), check
+
+    return call
+
+
+def _grids(trial: Trial) -> Call:
+    def check(made: Any) -> Faults:
+        maps = torch.stack([grid.raw.movedim(2, 0) for grid in made]).float()
+        # As FEM, these look at no class.
+        yield from map_faults(trial, "fem", maps)
+
+    return lambda: activation_grids(trial.model, trial.images).result(progress=False), check
+
+
+def _top(trial: Trial) -> Call:
+    def check(made: Any) -> Faults:
+        values = made.values[:, :2]
+        if not values.isfinite().all():
+            yield "finite", "a value is not finite"
+        elif not (values[:, 0] >= values[:, 1]).all():
+            yield "value", "the values do not descend"
+        elif not (values[:, 0] > values[:, 1]).any():
+            yield "images", "every channel is the same for two images"
+        patches = made.patches([0])
+        if not patches[:, :2].isfinite().all():
+            yield "finite", "a patch is not finite"
+
+    return lambda: top_activations(trial.model, trial.images[[0, 2]], k=2).result(progress=False), check
+
+
+def _explorer(make: Callable[[Trial], Any], check: Callable[[Trial, Any], Faults]) -> Callable[[Trial], Call]:
+    def call(trial: Trial) -> Call:
+        def run() -> Any:
+            explorer = make(trial)
+            try:
+                ended = explorer.wait(PATIENCE)
+                bar = explorer.run_bar
+                if not ended or bar.status not in ("done", "error"):
+                    return [("end", f"it did not end: {bar.status}")]
+                if bar.status == "error":
+                    return [("end", f"it ended with an error: {bar.message}")]
+                return list(check(trial, explorer))
+            finally:
+                explorer.close()
+
+        return run, iter
+
+    return call
+
+
+def _deletion(trial: Trial, explorer: Any) -> Faults:
+    y = np.asarray(explorer.curves.y)
+    # Of each computed curve one end is the whole image, whose value is known.
+    known = trial.model.probabilities(trial.model.scores(trial.images[:1]))[0, explorer.target].item()
+    drawn = [row for row in y if np.isfinite(row).all()]
+    if not drawn:
+        yield "value", "it shows no curve"
+    for row in drawn:
+        if min(abs(row[0] - known), abs(row[-1] - known)) > 1e-3 * max(1.0, abs(known)):
+            yield "value", f"a curve has {row[0]:.3g} and {row[-1]:.3g} at its ends, the image {known:.3g}"
+    if drawn and all(np.ptp(row) == 0 for row in drawn):
+        yield "constant", "its curves are flat"
+
+
+def _attribution(trial: Trial, explorer: Any) -> Faults:
+    states, notes = explorer.view.states, explorer.view.notes
+    if not any(state == "done" for row in states for state in row):
+        yield "value", "it shows no map"
+    for row, (line, said) in enumerate(zip(states, notes, strict=True)):
+        for column, (state, note) in enumerate(zip(line, said, strict=True)):
+            if state not in ("done", "failed", "absent") or (state == "failed" and not note):
+                yield "end", f"a cell stays {state}"
+            if state == "done" and not np.isfinite(explorer.view.map_at(row, column)).all():
+                yield "finite", "a map is not finite"
+
+
+CALLS: dict[str, Callable[[Trial], Call]] = {
+    "predict": _predict,
+    "layer_wise": _inverse(layer_wise, "layer_wise", lam=(0.0, 0.5)),
+    "operation_wise": _inverse(operation_wise, "operation_wise"),
+    "activation_grids": _grids,
+    "top_activations": _top,
+    "DeletionExplorer": _explorer(
+        lambda trial: xw.DeletionExplorer(trial.model, trial.images[0], steps=8), _deletion
+    ),
+    "AttributionExplorer": _explorer(
+        lambda trial: xw.AttributionExplorer(trial.model, trial.images[:1]), _attribution
+    ),
+}
