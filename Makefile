@@ -48,7 +48,7 @@ js: $(TEST) $(NODE_MODULES) ## the views: types, style, unit tests in Chromium, 
 	$(PY) scripts/bundles.py --check
 
 unit: $(TEST) ## unit tests of the Python code
-	$(PYTEST) tests/unit $(PYTEST_ARGS)
+	$(PYTEST) tests/unit tests/fuzz $(PYTEST_ARGS)
 
 oracle: $(TEST) ## equality with other implementations
 	$(PYTEST) tests/oracle $(PYTEST_ARGS)

@@ -93,6 +93,12 @@ def guarded(function: Callable[P, T]) -> Callable[P, T]:
         saved = _Saved()
         try:
             return function(*args, **kwargs)
+        except SystemError as error:
+            # A signal within a call of an autograd function comes out of torch like that.
+            if isinstance(error.__cause__, KeyboardInterrupt):
+                _leave_blocks(error)
+                raise error.__cause__ from None
+            raise
         except BaseException as error:
             _leave_blocks(error)
             raise

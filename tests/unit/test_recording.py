@@ -12,7 +12,7 @@ from xai_widgets.replica import replica
 
 
 def hooks(network):
-    every = {name: len(found) for name, found in vars(torch_module).items() if name.startswith("_global_")}
+    every = {name: len(found) for name, found in vars(torch_module).items() if "hooks" in name and found}
     own = [len(part._forward_hooks) + len(part._forward_pre_hooks) for part in network.modules()]
     return every, own
 

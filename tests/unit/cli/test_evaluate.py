@@ -156,7 +156,7 @@ def test_a_map_that_cannot_be_put_in_order_is_told(cli, photo, tmp_path):
     done = cli("evaluate", "photo.png", *OWN, "--methods", "bad:nan,gradient", "--steps", 4)
     sys.modules.pop("bad")
     assert done.code == 1
-    assert done.err.startswith("photo.png: nan could not be measured: expected finite saliency, got NaN")
+    assert done.err.startswith("photo.png: nan failed: expected a finite map of nan for Sequential, got NaN")
     assert done.err.count("\n") == 1
 
 
