@@ -168,12 +168,12 @@ def _refusal(error: RuntimeError, title: str, model: ImageModel) -> ValueError |
 
 
 def check_map(made: Tensor, title: str, model: ImageModel) -> None:
-    """Refuse a map that is not finite, and warn of one that shows nothing: all zero, or the same everywhere.
+    """Refuse maps that are not finite, and warn where one shows nothing: it is all zero, or the same everywhere.
 
     Parameters
     ----------
     made : Tensor, (N, C, h, w)
-        The map.
+        The maps.
     title : str
         The method.
     model : ImageModel
@@ -186,19 +186,28 @@ def check_map(made: Tensor, title: str, model: ImageModel) -> None:
         raise ValueError(
             f"expected a finite map of {title} for {model.name}, got NaN or infinite values; so may its scores be"
         )
-    if low == high == 0:
-        tell(f"the map of {title} for {model.name} is 0 everywhere: no gradient or activation reaches it")
+    zero, constant = (made == 0).flatten(1).all(1), _constant(made)
+    if zero.any():
+        reason = "no gradient or activation" if zero.all() else "nothing in favor of the class"
+        tell(f"the map of {title} for {model.name}{_which(zero)} is 0 everywhere: {reason} reaches it")
     elif made.ndim == 4 and made[0, 0].numel() == 1:
         tell(f"the map of {title} for {model.name} has a single position; choose a layer before pooling")
-    elif _is_constant(made):
-        tell(f"the map of {title} for {model.name} is the same at every position, so it shows nothing")
+    elif constant.any():
+        tell(
+            f"the map of {title} for {model.name}{_which(constant)} is the same at every position, so it shows nothing"
+        )
 
 
-def _is_constant(made: Tensor) -> bool:
-    """Whether each channel of each image is the same everywhere, up to rounding."""
-    flat = made.flatten(2) if made.ndim > 2 else made.flatten(1)
+def _constant(made: Tensor) -> Tensor:
+    """Return for each image whether each channel is the same everywhere, up to rounding, (N,)."""
+    flat = made.flatten(2) if made.ndim > 2 else made.flatten(1)[:, None]
     spread = flat.amax(-1) - flat.amin(-1)
-    return bool((spread <= 16 * torch.finfo(made.dtype).eps * flat.abs().amax(-1)).all())
+    return (spread <= 16 * torch.finfo(made.dtype).eps * flat.abs().amax(-1)).all(1)
+
+
+def _which(some: Tensor) -> str:
+    """Name the first of some images, unless it is all of them."""
+    return "" if some.all() else f", image {int(some.nonzero()[0]) + 1} of {len(some)},"
 
 
 #: Every method that asks the network a few times, by name; those that try many perturbed images are in

@@ -9,6 +9,8 @@ import torch
 from networks import SIZE, SharedInPlace, images, settle, wrap
 
 from xai_widgets.attribution import METHODS, Cost, as_method, estimate_patterns
+from xai_widgets.attribution.registry import check_map
+from xai_widgets.errors import ExplanationWarning
 from xai_widgets.perturbation import METHODS as PERTURBATIONS
 
 EVERY = {**METHODS, **PERTURBATIONS}
@@ -148,3 +150,23 @@ def test_a_cost_in_words_and_in_numbers(cost, words, passes):
 def test_your_own_method_says_nothing_of_its_cost():
     made = as_method(lambda model, x, target: x)
     assert (made.cost, made.promises, made.formula) == (None, "none", "")
+
+
+@pytest.mark.parametrize(
+    ("maps", "words"),
+    [
+        (torch.zeros(2, 1, 3, 3), "the map of my map for SharedInPlace is 0 everywhere"),
+        (torch.stack([torch.rand(1, 3, 3), torch.zeros(1, 3, 3)]), "SharedInPlace, image 2 of 2, is 0 everywhere"),
+        (torch.stack([torch.full((2, 3, 3), 5.0), torch.rand(2, 3, 3)]), "image 1 of 2, is the same at every position"),
+        (torch.rand(2, 4, 1, 1), "has a single position"),
+    ],
+)  # fmt: skip
+def test_a_map_that_shows_nothing_is_told_image_by_image(maps, words):
+    with pytest.warns(ExplanationWarning, match=words):
+        check_map(maps, "my map", wrap(settle(SharedInPlace())))
+
+
+def test_a_map_that_shows_something_is_not_told():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_map(torch.rand(2, 1, 3, 3), "my map", wrap(settle(SharedInPlace())))
