@@ -19,6 +19,7 @@ import sys
 import time
 import traceback
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,16 @@ from typing import Any
 import torch
 from reliability_checks import Cell, Reference, Trial, attempt, changes, state
 from reliability_explainers import EVERY, explain
-from reliability_networks import MEAN, NETWORKS, STD, build, pictures
+from reliability_networks import MEAN, STD, build, pictures
+from reliability_networks import NETWORKS as LIBRARIES
 from reliability_page import page
+from reliability_unusual import NETWORKS as UNUSUAL
 
 from xai_widgets import ImageModel
 
 ROOT = Path(__file__).resolve().parent.parent
 JSON, PAGE = ROOT / "docs" / "reliability.json", ROOT / "docs" / "reliability.md"
+NETWORKS = {**LIBRARIES, **UNUSUAL}
 #: Seconds for one network.
 LIMIT = 240
 PRELOADED = (
@@ -50,7 +54,7 @@ def try_network(name: str, methods: tuple[str, ...], sender: Connection) -> None
     """Try explainers on a network; send the name, the outcome and the words of each as soon as it is there."""
     torch.set_num_threads(1)
     entry = NETWORKS[name]
-    network = build(name)
+    network = build(entry)
     every = pictures(entry.size)
     holder: list[ImageModel] = []
 
@@ -81,9 +85,9 @@ def try_network(name: str, methods: tuple[str, ...], sender: Connection) -> None
     trial = Trial(network, model, x, targets, epsilon, Reference(model))
     for method in methods:
         if method != "ImageModel":
-            began = time.monotonic()
+            began = time.process_time()
             cell = explain(trial, method, every)
-            sender.send((method, cell.outcome, cell.words, time.monotonic() - began))
+            sender.send((method, cell.outcome, cell.words, time.process_time() - began))
     # Bits that were written past every version count.
     for change in changes(network, before):
         sender.send(("ImageModel", "FAULT", change, 0.0))
@@ -99,14 +103,14 @@ def _worker(name: str, methods: tuple[str, ...], sender: Connection) -> None:
 
 
 def run(name: str, methods: tuple[str, ...], context: Any, *, verbose: bool) -> dict[str, Any]:
-    """Try a network in a process of its own; return its outcomes and the seconds that it took, and print if verbose."""
+    """Try a network in a process of its own; return its outcomes, and print them all if verbose."""
     began = time.monotonic()
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_worker, args=(name, methods, sender))
     process.start()
     sender.close()
     cells: dict[str, list[str]] = {}
-    failure = ""
+    total, failure = 0.0, ""
     while True:
         if not receiver.poll(max(0.0, began + LIMIT - time.monotonic())):
             failure = f"not done after {LIMIT} seconds"
@@ -116,6 +120,7 @@ def run(name: str, methods: tuple[str, ...], context: Any, *, verbose: bool) -> 
             method, outcome, words, seconds = receiver.recv()
         except EOFError:
             break
+        total += seconds
         if method:
             cells[method] = [outcome, words]
             if verbose:
@@ -127,7 +132,13 @@ def run(name: str, methods: tuple[str, ...], context: Any, *, verbose: bool) -> 
         failure = f"the process ended with exit code {process.exitcode}"
     if failure:
         cells[next((method for method in methods if method not in cells), "ImageModel")] = ["FAULT", failure]
-    return {"group": NETWORKS[name].group, "seconds": round(time.monotonic() - began, 1), "cells": cells}
+    counts = Counter(outcome for outcome, _ in cells.values())
+    lines = [f"{name}: {dict(counts)} in {total:.1f} s ({time.monotonic() - began:.1f} s in all)"]
+    lines += [
+        f"  FAULT {method}: {words}" for method, (outcome, words) in cells.items() if outcome == "FAULT"
+    ]
+    print("\n".join(lines), flush=True)
+    return {"group": NETWORKS[name].group, "seconds": round(total, 1), "cells": cells}
 
 
 def chosen(given: list[str] | None, every: Any, what: str) -> tuple[str, ...]:
@@ -149,6 +160,16 @@ def versions() -> dict[str, str]:
     return found
 
 
+def write(found: dict[str, Any], folder: Path) -> None:
+    """Write the outcomes and the page; networks that were not tried now keep the outcomes of the file that is there."""
+    path = folder / JSON.name
+    before = json.loads(path.read_text(encoding="utf-8"))["networks"] if path.exists() else {}
+    merged = {**before, **found["networks"]}
+    found["networks"] = {name: merged[name] for name in NETWORKS if name in merged}
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    (folder / PAGE.name).write_text(page(found), encoding="utf-8")
+
+
 def main() -> int:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(
@@ -158,6 +179,7 @@ def main() -> int:
     parser.add_argument("--methods", nargs="+", metavar="NAME", help="names or patterns; default: all")
     parser.add_argument("--write", action="store_true", help="write docs/reliability.json and .md")
     parser.add_argument("--out", type=Path, default=JSON.parent, help="folder of the two files")
+    parser.add_argument("-j", "--jobs", type=int, default=1, help="networks at once")
     given = parser.parse_args()
     networks = chosen(given.networks, NETWORKS, "networks")
     methods = chosen(given.methods, EVERY, "methods")
@@ -166,27 +188,18 @@ def main() -> int:
     context = multiprocessing.get_context("forkserver" if forked else "spawn")
     if forked:
         context.set_forkserver_preload([*PRELOADED, "__main__"])
-    began = time.monotonic()
-    results: dict[str, Any] = {}
     skipped = [name for name in networks if NETWORKS[name].missing]
-    for name in networks:
-        if name in skipped:
-            print(f"{name}: skipped, {NETWORKS[name].group} is not installed")
-            continue
-        results[name] = run(name, methods, context, verbose=not given.write)
-        cells = results[name]["cells"]
-        counts = Counter(outcome for outcome, _ in cells.values())
-        print(f"{name}: {dict(counts)} in {results[name]['seconds']} s", flush=True)
-        for method, (outcome, words) in cells.items():
-            if outcome == "FAULT":
-                print(f"  FAULT {method}: {words}", flush=True)
-    seconds = round(time.monotonic() - began)
-    found = {"versions": versions(), "seconds": seconds, "skipped": skipped, "networks": results}
+    for name in skipped:
+        print(f"{name}: skipped, {NETWORKS[name].group} is not installed")
+    tried = [name for name in networks if name not in skipped]
+    with ThreadPoolExecutor(given.jobs) as pool:
+        each = pool.map(lambda name: run(name, methods, context, verbose=not given.write), tried)
+        results = dict(zip(tried, each, strict=True))
+    found = {"versions": versions(), "skipped": skipped, "networks": results}
     if given.write:
-        (given.out / JSON.name).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        (given.out / PAGE.name).write_text(page(found), encoding="utf-8")
+        write(found, given.out)
     faults = sum(outcome == "FAULT" for each in results.values() for outcome, _ in each["cells"].values())
-    print(f"{len(results)} networks in {seconds} s, {faults} faults")
+    print(f"{len(results)} networks, {faults} faults")
     return 1 if faults else 0
 
 

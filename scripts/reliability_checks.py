@@ -18,6 +18,16 @@ from xai_widgets.errors import ExplanationWarning
 
 #: Explainers that look at no class, as their documentation says.
 CLASS_BLIND = ("fem", "noise_mask")
+#: Those that choose among few masks or discs, where two classes may have the same, and those that know of the class
+#: the length of its gradient alone, which is the same for all where one linear layer is left.
+ALIKE = (
+    "channel_extremal",
+    "extremal",
+    "variable_occlusion",
+    "norm_grad",
+    "norm_grad_convolution",
+    "combine",
+)
 #: Those that explain the predicted class alone.
 PREDICTED_ONLY = ("minimal_image",)
 #: Rules of ReLU: a result that is the plain gradient is one whose rule never met a ReLU.
@@ -166,7 +176,7 @@ def map_faults(trial: Trial, name: str, made: Tensor, layer_map: bool = False) -
     a, other, b = made[0], made[1], made[-1]
     if not differ(a, b, trial.epsilon):
         yield "images", "it is the same for two images"
-    blind = name in CLASS_BLIND or name in PREDICTED_ONLY or trial.one_class
+    blind = trial.one_class or name in (*CLASS_BLIND, *ALIKE, *PREDICTED_ONLY)
     if not blind and not differ(a, other, trial.epsilon):
         yield "classes", "it is the same for two classes"
 
@@ -175,9 +185,10 @@ def method_faults(
     trial: Trial, name: str, made: Tensor, options: dict[str, Any]
 ) -> Iterator[tuple[str, str]]:
     """Yield the kind of each fault of the result of an attribution or perturbation method, and the fault in words."""
-    yield from map_faults(trial, name, made)
+    found = list(map_faults(trial, name, made))
+    yield from found
     reference = trial.reference
-    if reference is None or not made.isfinite().all():
+    if reference is None or name in PREDICTED_ONLY or {"shape", "finite"} & {kind for kind, _ in found}:
         return
     x, targets = trial.images, trial.targets
     if name in ("gradient", *GUIDED):

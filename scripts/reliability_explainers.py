@@ -77,11 +77,11 @@ def options_of(name: str, size: tuple[int, int], pictures: Tensor) -> dict[str, 
         "deep_lift": {"baseline": 0.5},
         "pattern_net": {"patterns": pictures},
         "pattern_attribution": {"patterns": pictures},
-        "occlusion": {"window": height // 4, "stride": height // 4},
-        "variable_occlusion": {"radii": (height // 8, height // 4), "stride": height // 4},
-        "rise": {"masks": 24, "cells": 4},
-        "lime": {"segments": cells, "samples": 24},
-        "kernel_shap": {"segments": cells, "samples": 24},
+        "occlusion": {"window": height // 3, "stride": height // 3},
+        "variable_occlusion": {"radii": (height // 8, height // 4), "stride": height // 3},
+        "rise": {"masks": 16, "cells": 4},
+        "lime": {"segments": cells, "samples": 16},
+        "kernel_shap": {"segments": cells, "samples": 16},
         "minimal_image": {"segments": cells},
         "greedy_regions": {"regions": torch.arange(9)[:, None, None] == cells},
         "prediction_difference": {"patch": height // 4, "stride": height // 3, "samples": 1},
@@ -163,7 +163,7 @@ def _inverse(method: Callable[..., Any], name: str, **options: Any) -> Callable[
             if name == "layer_wise" and not differ(made.x[:, 0], made.x[:, 1], trial.epsilon):
                 yield "units", "lambda changes nothing"
 
-        settings = SolverSettings(steps=3)
+        settings = SolverSettings(steps=4, window=2)
         return (
             lambda: method(trial.model, trial.images, trial.targets, settings=settings, **options).result(
                 progress=False

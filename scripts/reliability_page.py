@@ -84,7 +84,7 @@ INTRODUCTION = """\
 # Reliability
 
 Every explainer was tried on {networks} networks with random weights: {cells} outcomes, {counts}. The command is
-`python scripts/reliability.py --write`; it took {minutes} minutes on one thread, with {versions}. A single network is
+`python scripts/reliability.py --write`; it took {minutes} minutes of one core, with {versions}. A single network is
 tried by `python scripts/reliability.py --networks "timm resnet18d"`, which prints every outcome.
 
 Each network runs in a process of its own. An outcome is
@@ -157,7 +157,7 @@ def page(found: dict[str, Any]) -> str:
             networks=len(networks),
             cells=sum(counts.values()),
             counts=", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES),
-            minutes=max(1, round(found["seconds"] / 60)),
+            minutes=max(1, round(sum(each["seconds"] for each in networks.values()) / 60)),
             versions=", ".join(f"{name} {version}" for name, version in found["versions"].items()),
         )
     ]
