@@ -20,7 +20,7 @@ from xai_widgets.arguments import (
     dtype_of,
 )
 from xai_widgets.errors import tell, unknown
-from xai_widgets.guard import guarded
+from xai_widgets.guard import guarded, outside_inference
 from xai_widgets.images import to_images
 from xai_widgets.layered import Layered
 from xai_widgets.outputs import as_scores, describe, ending, find_scores
@@ -132,7 +132,7 @@ class ImageModel(Layered):
         self._format = torch.channels_last
         self.training = False
         # Inside the caller's inference_mode() these would be refused by every later backward pass.
-        with torch.inference_mode(False):
+        with outside_inference():
             means, stds = (part.to(wanted) for part in check_normalisation(mean, std))
         self.register_buffer("mean", means, persistent=False)
         self.register_buffer("std", stds, persistent=False)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xai_widgets.guard import outside_inference
 from xai_widgets.model import ImageModel, check_model
 from xai_widgets.recording import recording
 from xai_widgets.validation import brief, check_finite, number
@@ -72,7 +73,7 @@ def effective_receptive_field(model: ImageModel, layer: str, images: Any, *, sha
 
 def _middle_gradient(model: ImageModel, x: Tensor, layer: str) -> tuple[Tensor, Tensor]:
     """The activation of a layer, and the gradient of its middle place with respect to the images (N, C, H, W)."""
-    with torch.inference_mode(False), torch.enable_grad(), recording(model.find_layers([layer])) as kept:
+    with outside_inference(), torch.enable_grad(), recording(model.find_layers([layer])) as kept:
         moved = x.clone().requires_grad_()
         model(moved)
         activation = model.spatial(layer, kept[layer])

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from xai_widgets.attribution.registry import Method, as_method
+from xai_widgets.guard import outside_inference
 from xai_widgets.metrics.agreement import pearson, spearman, ssim
 from xai_widgets.metrics.deletion import at_size
 from xai_widgets.model import ImageModel, Target, check_model
@@ -120,7 +121,7 @@ def weight_randomisation(
             raise ValueError(f"layer {name!r} has no weights, wanted one with some, such as {_near(model)!r}")
 
     def play() -> Iterator[Sanity]:
-        with torch.inference_mode(False):
+        with outside_inference():
             copy = deepcopy(model)
         generator = torch.Generator().manual_seed(seed)
 

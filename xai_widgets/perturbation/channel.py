@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xai_widgets.arguments import check_batch_size
+from xai_widgets.guard import outside_inference
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation.areas import AreaSettings, Found, search
 from xai_widgets.perturbation.masking import prepare
@@ -217,7 +218,7 @@ class MaskedChannels(Masked):
         self, model: ImageModel, x: Tensor, target: Tensor, variant: Variant, layer: str, batch_size: int
     ) -> None:
         super().__init__(model, target, variant, batch_size)
-        with torch.inference_mode(False), torch.no_grad():
+        with outside_inference(), torch.no_grad():
             self.x, self.layer = x.clone(), layer
             self.activation = model.activations(self.x, layer)[layer].float().clone()
             if self.activation.ndim != 2:
@@ -253,7 +254,7 @@ class MaskedChannels(Masked):
         index = torch.arange(len(self.x), device=self.x.device)
         gradients = []
         for point in range(POINTS):
-            with torch.inference_mode(False), torch.enable_grad():
+            with outside_inference(), torch.enable_grad():
                 masks = self.activation.new_full(self.activation.shape[:2], (point + 1) / POINTS)
                 score = self._scores(masks.requires_grad_(), index).gather(1, self.target[:, None]).sum()
                 gradient = (

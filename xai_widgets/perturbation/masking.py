@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from xai_widgets.arguments import check_batch_size
+from xai_widgets.guard import outside_inference
 from xai_widgets.images import check_baseline
 from xai_widgets.model import ImageModel, Target, check_model
 from xai_widgets.perturbation.perturb import gaussian_blur
@@ -108,7 +109,7 @@ class Outputs:
 
     def of(self, images: Tensor) -> Tensor:
         """Probabilities or scores, (B, classes), of any number of images (B, C, H, W)."""
-        with torch.inference_mode(False), torch.no_grad():
+        with outside_inference(), torch.no_grad():
             made = torch.cat([self.model(some) for some in images.split(self.batch_size)])
             check_finite(made, self.model.name)
             return self.model.probabilities(made) if self.output == "probability" else made
@@ -116,7 +117,7 @@ class Outputs:
     def masked(self, image: Tensor, fill: Tensor, masks: Tensor) -> Tensor:
         """The same, (B, classes), of one image (C, H, W) under masks (B, H, W) that show it where they are 1."""
         made = []
-        with torch.inference_mode(False), torch.no_grad():
+        with outside_inference(), torch.no_grad():
             for some in masks.split(self.batch_size):
                 shown = self._buffer(len(some))
                 torch.lerp(fill[None], image[None], some[:, None].to(shown.dtype), out=shown)

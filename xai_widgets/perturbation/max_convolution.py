@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xai_widgets.guard import outside_inference
 from xai_widgets.perturbation.areas import MOST_CELLS, Found, Objective, better_of
 from xai_widgets.validation import check_fields, integer, number
 
@@ -131,7 +132,7 @@ def released_search(
         Every ``settings.every`` steps; ``fields`` are the parameters.
     """
     # Inside the caller's inference_mode() nothing made could be part of a graph later.
-    with torch.inference_mode(False):
+    with outside_inference():
         make = MaxConvolution((like.shape[2], like.shape[3]), settings, like)
     lead = like.shape[:2]
     parameters = torch.ones((*lead, *make.cells), dtype=like.dtype, device=like.device)
@@ -148,7 +149,7 @@ def released_search(
     found: Found | None = None
     for step in range(settings.steps):
         gradient = objective.gradient(parameters, masks, step)
-        with torch.inference_mode(False), torch.enable_grad():
+        with outside_inference(), torch.enable_grad():
             moved = parameters.detach().clone().requires_grad_()
             ranked = make(moved.flatten(0, 1)).flatten(1).sort(dim=1).values.unflatten(0, lead)
             penalty = weight * ((ranked - wanted.clone()) ** 2).mean(2).sum()

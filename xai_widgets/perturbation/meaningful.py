@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xai_widgets.arguments import check_batch_size
+from xai_widgets.guard import outside_inference
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation.adam import Adam
 from xai_widgets.perturbation.masking import check_probabilities, prepare
@@ -177,7 +178,7 @@ def meaningful_perturbation(
     check_probabilities(model, "meaningful_perturbation", "extremal")
 
     def optimise() -> Iterator[Meaningful]:
-        with torch.inference_mode(False):
+        with outside_inference():
             objective = _Objective(
                 model, x.clone(), target.clone(), game, perturbation, made, seed, batch_size
             )
@@ -188,7 +189,7 @@ def meaningful_perturbation(
             shift = torch.randint(objective.reach + 1, (2,), generator=generator).tolist()
             found, gradient = objective.at(step, coarse, shift)
             yield found
-            with torch.inference_mode(False):
+            with outside_inference():
                 coarse = (coarse + adam.step(gradient)).clamp(0, 1)
         yield objective.at(made.steps, coarse, [0, 0])[0]
 
@@ -264,7 +265,7 @@ class _Objective:
         gradients, parts = [], []
         for start in range(0, len(coarse), self.batch_size):
             some = slice(start, start + self.batch_size)
-            with torch.inference_mode(False), torch.enable_grad():
+            with outside_inference(), torch.enable_grad():
                 m = coarse[some].detach().requires_grad_()
                 masks = self.masks(m)
                 score = self.scores(some, masks[:, None], shift)[:, 0]

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from xai_widgets.arguments import check_batch_size
+from xai_widgets.guard import outside_inference
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation.adam import Adam
 from xai_widgets.perturbation.masking import prepare
@@ -196,7 +197,7 @@ class _Fit:
         batch_size: int,
     ) -> None:
         self.model, self.layer, self.settings, self.batch_size = model, layer, settings, batch_size
-        with torch.inference_mode(False), torch.no_grad():
+        with outside_inference(), torch.no_grad():
             self.x = x.clone()
             batches = self.x.split(batch_size)
             self.wanted = torch.cat([self.features(some) for some in batches])
@@ -227,7 +228,7 @@ class _Fit:
         gradients = []
         active = (~self.flat).nonzero()[:, 0]
         for rows in active.split(self.batch_size):
-            with torch.inference_mode(False), torch.enable_grad():
+            with outside_inference(), torch.enable_grad():
                 v = self.v[rows].requires_grad_()
                 m = v.sigmoid()
                 found = self.features(m * self.x[rows] + (1 - m) * noise)
@@ -236,7 +237,7 @@ class _Fit:
                 objective = (area + self.settings.beta * loss).sum()
                 gradients.append(torch.autograd.grad(objective, v)[0])
             self.areas[self.step, rows], self.losses[self.step, rows] = area.detach(), loss.detach()
-        with torch.inference_mode(False):
+        with outside_inference():
             self.v[active] += self.adam.step(torch.cat(gradients))
         self.step += 1
         window = self.settings.window
@@ -269,7 +270,7 @@ def _source(
 
     def draw() -> Tensor:
         # Inside the caller's inference_mode() autograd would refuse what is drawn.
-        with torch.inference_mode(False):
+        with outside_inference():
             if noise == "uniform":
                 made = torch.rand(shape, generator=generator, dtype=dtype, device="cpu")
             else:

@@ -12,6 +12,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from xai_widgets.guard import outside_inference
 from xai_widgets.model import ImageModel
 from xai_widgets.perturbation.areas import AreaSettings, Found, MakeMasks, Verdict
 from xai_widgets.perturbation.max_convolution import ReleasedSettings
@@ -35,7 +36,7 @@ class Masked(ABC):
         choice(variant, "variant", get_args(Variant))
         self.model, self.variant, self.batch_size = model, variant, batch_size
         # Inside the caller's inference_mode() nothing made could be part of a graph later.
-        with torch.inference_mode(False):
+        with outside_inference():
             self.target = target.clone()
 
     @abstractmethod
@@ -81,7 +82,7 @@ class Masked(ABC):
         gradients = []
         for begin in range(0, len(flat), self.batch_size):
             some = slice(begin, begin + self.batch_size)
-            with torch.inference_mode(False), torch.enable_grad():
+            with outside_inference(), torch.enable_grad():
                 moved = flat[some].detach().clone().requires_grad_()
                 masks = make_masks(self.smooth(moved[:, None]), some)[:, 0]
                 sides = [masks] if self.variant != "delete" else []
@@ -104,7 +105,7 @@ class Masked(ABC):
         """Scores (E, classes) of the masks (N, A, ...) that are chosen, (N, A) of booleans with E of them true."""
         chosen, index = masks[which], _images_of(masks)[which.flatten()]
         # In this order: the first would switch gradients on again.
-        with torch.inference_mode(False), torch.no_grad():
+        with outside_inference(), torch.no_grad():
             batches = zip(chosen.split(self.batch_size), index.split(self.batch_size), strict=True)
             return torch.cat([self.masked(some, images) for some, images in batches])
 
@@ -125,7 +126,7 @@ class MaskedImages(Masked):
     ) -> None:
         super().__init__(model, target, variant, batch_size)
         self.layer = layer
-        with torch.inference_mode(False), torch.no_grad():
+        with outside_inference(), torch.no_grad():
             x = x.clone()
             source = x if layer is None else _activation(model, x, layer)
             self.levels = pyramid(source, perturbation)

@@ -24,6 +24,7 @@ from xai_widgets.arguments import check_batch_size
 from xai_widgets.attribution import Method, as_method
 from xai_widgets.attribution.path import path_sums
 from xai_widgets.errors import unknown
+from xai_widgets.guard import outside_inference
 from xai_widgets.images import check_baseline
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation.masking import Fill, Outputs, check_probabilities, fill_image, prepare
@@ -267,7 +268,7 @@ def greedy_regions(
 
     def grow() -> Iterator[GreedyRegions]:
         # Inside the caller's inference_mode() they could not be written to when the run goes on outside of it.
-        with torch.inference_mode(False):
+        with outside_inference():
             map, order = x.new_zeros(size), torch.full(size, -1, device=x.device)
         values = torch.zeros_like(map) if attribution is None else attribute()
         if attribution is None:
