@@ -128,7 +128,9 @@ def ending(scores: Callable[[Tensor], Tensor], image: Tensor) -> Literal["softma
         noise = torch.rand(image.shape, generator=torch.Generator().manual_seed(0)).to(image.device)
         try:
             made = scores(noise.requires_grad_())
-        except RuntimeError:  # some networks have no backward pass: parameters made in inference mode, no derivative
+        except (
+            RuntimeError
+        ):  # some networks have no backward pass: parameters made in inference mode, no derivative
             with torch.no_grad():
                 made = scores(noise)
         if not _within(made):

@@ -343,7 +343,9 @@ class Dashboard(Panel):
         step = max(1, len(self._layers) // COLUMNS)
         layers = {*self._layers[step - 1 :: step][:COLUMNS], self.layer} - {""}
         chosen = [name for name in self._layers if name in layers] or None
-        return SimilarityExplorer(self.model, self._x, **{"layers": chosen, "names": self._names or None, **options})
+        return SimilarityExplorer(
+            self.model, self._x, **{"layers": chosen, "names": self._names or None, **options}
+        )
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until no explorer computes any more; False if one took longer than ``timeout`` seconds."""

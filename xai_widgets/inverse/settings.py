@@ -392,7 +392,9 @@ def one_hot(activation: Tensor, channel: int, name: str) -> Tensor:
     """
     if activation.ndim != 4:
         raise ValueError(f"the output of {name!r} has no places, wanted a unit whose output is (C, h, w)")
-    channel = integer(channel, "channel", low=0, high=activation.shape[1] - 1, hint=f"the channels of {name!r}")
+    channel = integer(
+        channel, "channel", low=0, high=activation.shape[1] - 1, hint=f"the channels of {name!r}"
+    )
     values, places = activation[:, channel].flatten(1).max(1, keepdim=True)
     made = torch.zeros_like(activation)
     made[:, channel] = made[:, channel].flatten(1).scatter(1, places, values).view_as(made[:, channel])
