@@ -1,4 +1,5 @@
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -8,11 +9,12 @@ from closeness import assert_close
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from networks import RELU_NETWORKS, images, settle
+from networks import RELU_NETWORKS, images, settle, wrap
 from rectifiers import OTHER_WORDS, unused
 from torch import nn
 from torch.overrides import _get_current_function_mode_stack
 
+from xai_widgets.attribution import METHODS
 from xai_widgets.rules import BackwardRules, deconv_relu, guided_relu, positive_gradient
 
 RULES = {"guided": guided_relu, "deconv": deconv_relu}
@@ -356,3 +358,36 @@ def test_it_works_without_gradients():
     assert torch.equal(x, torch.relu(Z))
     with torch.inference_mode(), BackwardRules(relu=guided_relu):
         assert torch.equal(F.relu(Z.clone(), inplace=True), torch.relu(Z))
+
+
+def pooled(pool, gate=False):
+    class Pooled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.norm = nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6)
+            self.two, self.fc = nn.Conv2d(6, 6, 3, padding=1), nn.Linear(6 * 16, 4)
+
+        def forward(self, x):
+            y = pool(self.norm(self.one(x)).relu())
+            y = self.two(y).relu_() + y
+            return self.fc((y * y.mean((2, 3), keepdim=True).sigmoid() if gate else y).flatten(1))
+
+    return wrap(settle(Pooled()))
+
+
+@pytest.mark.parametrize(
+    ("model", "same"),
+    [
+        (lambda: pooled(nn.AvgPool2d(2)), True),
+        (lambda: pooled(lambda x: x[:, :, ::2, ::2]), True),
+        (lambda: pooled(nn.MaxPool2d(2)), False),
+        (lambda: pooled(nn.AdaptiveMaxPool2d(4)), False),
+        (lambda: pooled(nn.AvgPool2d(2), gate=True), False),
+    ],
+)
+def test_deconvnet_says_where_it_is_the_same_for_all_images(model, same):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        made = METHODS["deconvnet"](model(), images(2), 1)
+    assert torch.equal(made[0], made[1]) == same
+    assert any("is the same for all images" in str(each.message) for each in caught) == same

@@ -22,14 +22,14 @@ from xai_widgets.rules import BackwardRules, deconv_relu, guided_relu
 
 
 @contextmanager
-def relu_rules(model: ImageModel, title: str, **rules: Callable[[Tensor], Tensor]) -> Iterator[None]:
+def relu_rules(model: ImageModel, title: str, **rules: Callable[[Tensor], Tensor]) -> Iterator[BackwardRules]:
     """:class:`~xai_widgets.rules.BackwardRules` that have to meet a ReLU.
 
     A network in which they met none is refused: its result would be the plain gradient, unsaid. One that has other
     activations too is warned of.
     """
     with BackwardRules(title, model.module, **rules) as mode:
-        yield
+        yield mode
     if not mode.met["relu"]:
         raise ValueError(
             f"{title} changes the backward pass of ReLU and met none in {model.name}, wanted a network with ReLU; "
@@ -69,8 +69,15 @@ def deconvnet(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     ValueError
         If the network has no ReLU.
     """
-    with relu_rules(model, "DeconvNet", relu=deconv_relu):
-        return score_gradient(model, x, target)
+    with relu_rules(model, "DeconvNet", relu=deconv_relu) as mode:
+        made = score_gradient(model, x, target)
+    if not mode.switching:
+        # Nie et al. 2018: only the switches of max-pooling know of the image.
+        tell(
+            f"{model.name} has no max-pooling, so its DeconvNet is the same for all images; the nearest method that "
+            "depends on the image is 'guided_backprop'"
+        )
+    return made
 
 
 @method(

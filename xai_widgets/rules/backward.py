@@ -20,11 +20,20 @@ from torch import Tensor, nn
 
 from xai_widgets.rules.mode import RulesMode
 from xai_widgets.rules.operations import (
+    ADD,
+    AVERAGE,
+    CONVOLUTION,
+    DENSE,
     ELEMENTWISE,
     GATES,
+    INTERPOLATE,
     KINKED,
     MAX_POOL,
     MAX_POOL_WITH_SWITCHES,
+    MOVING,
+    MULTIPLY,
+    NEGATE,
+    SUBTRACT,
     is_bounded,
     is_in_place,
     is_relu,
@@ -37,6 +46,13 @@ from xai_widgets.rules.operations import (
 ReluRule = Callable[[Tensor], Tensor]
 #: A rule for max-pooling takes the pooled output and gives it on with its own backward before the switches.
 PoolRule = Callable[[Tensor], Tensor]
+#: Operations whose backward pass is the same for every input, if only one operand depends on the pixels.
+_LINEAR = {
+    name.strip("_")
+    for names in (ADD, AVERAGE, CONVOLUTION, DENSE, INTERPOLATE, MOVING, MULTIPLY, NEGATE, SUBTRACT)
+    for name in names
+    if "max" not in name
+} | {"batch_norm", "gather", "grad"}
 
 
 class BackwardRules(RulesMode):
@@ -60,6 +76,8 @@ class BackwardRules(RulesMode):
     ----------
     met : dict of str to int
         How often each rule was used: a rule that met nothing has changed nothing.
+    switching : bool
+        Whether an operation was met, ReLU with a rule aside, whose backward pass depends on its input.
     others : set of str
         The activations and functions with a kink that were met and are no ReLU, but for those of gates: they keep
         their own backward.
@@ -83,6 +101,7 @@ class BackwardRules(RulesMode):
         self._max_pool = max_pool
         self.met = {"relu": 0, "max_pool": 0}
         self.others: set[str] = set()
+        self.switching = False
 
     def call(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return what the function returns, with the rule's backward pass; see :class:`RulesMode`."""
@@ -96,21 +115,28 @@ class BackwardRules(RulesMode):
                 self.met["relu"] += 1
                 y = self._relu(x)
                 if bounded:
+                    self.switching = True
                     y = y.clamp(max=upper_end(func, args, kwargs))
                 # The caller may go on with x instead of what is returned, so x has to become the result.
                 in_place = is_in_place(func, name_of(func), args, kwargs)
                 return become(x, y) if in_place else y
         if self._max_pool is not None and func in MAX_POOL:
+            self.switching = True
             self.met["max_pool"] += 1
             return self._max_pool(func(*args, **kwargs))
         if self._max_pool is not None and func in MAX_POOL_WITH_SWITCHES:
+            self.switching = True
             self.met["max_pool"] += 1
             y, switches = func(*args, **kwargs)
             return self._max_pool(y), switches
         name = name_of(func).rstrip("_")
         if (name in ELEMENTWISE and name not in GATES) or name in KINKED or _is_setting(func):
             self.others.add(name.strip("_"))
-        return func(*args, **kwargs)
+        result = func(*args, **kwargs)
+        # What is no tensor, such as a size, is a constant of the network.
+        if isinstance(result, Tensor | list | tuple) and not _is_linear(name.strip("_"), args, kwargs):
+            self.switching = True
+        return result
 
 
 def _any_depends(values: Iterable[Any]) -> bool:
@@ -120,6 +146,16 @@ def _any_depends(values: Iterable[Any]) -> bool:
         else isinstance(value, list | tuple) and _any_depends(value)
         for value in values
     )
+
+
+def _is_linear(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether the gradient of what depends on the pixels is the same whatever the pixels are."""
+    if name == "detach":
+        # Of parameters when they are made constants; of activations what follows may depend on the pixels, unseen.
+        return isinstance(args[0], nn.Parameter)
+    products = name in MULTIPLY or name in DENSE or name in CONVOLUTION
+    factors = sum(_any_depends([value]) for value in (*args, *kwargs.values()))
+    return name in _LINEAR and (factors < 2 or not products)
 
 
 def _is_setting(func: Callable[..., Any]) -> bool:
