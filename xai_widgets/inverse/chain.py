@@ -175,7 +175,16 @@ class Inverted:
         return self.target
 
     def warn(self) -> None:
-        """Name the units that did not converge in a warning, if there are any."""
+        """Warn of units that did not converge, and of images of which nothing is left."""
+        for unit in self.units:
+            left = unit.x.flatten(1).any(1)
+            if not left.all():
+                which = f", for image {int((~left).nonzero()[0]) + 1} of {len(left)}" if left.any() else ""
+                tell(
+                    f"the inverse is 0 everywhere from the input of {unit.unit!r} on{which}: nothing of the image is "
+                    "left, so it shows nothing"
+                )
+                break
         if self.unconverged:
             tell(
                 f"{len(self.unconverged)} of {len(self.units)} units did not converge: {', '.join(self.unconverged)}; "

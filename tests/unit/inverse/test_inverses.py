@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 import xai_widgets as xw
 from xai_widgets.data import scenes
+from xai_widgets.errors import ExplanationWarning
 from xai_widgets.inverse import SolverSettings, find_units, layer_wise, operation_wise
 from xai_widgets.inverse.chain import exact_inverse
 
@@ -408,3 +409,23 @@ def test_an_image_of_zeros_keeps_nothing():
     assert torch.equal(made.x, torch.zeros(1, 3, 3, 8, 8))
     assert torch.equal(made.mean_alpha, torch.zeros(1, 3))
     assert torch.isfinite(made.output).all()
+
+
+def test_an_inverse_that_leaves_nothing_is_told_with_the_unit():
+    """All weights of one class are negative: nothing that the rectifier lets through speaks for it."""
+    network = settle(Functional())
+    with torch.no_grad():
+        network.fc.weight[1] = -network.fc.weight[1].abs()
+        network.fc.bias[1] = 100
+    model = wrap(network)
+    with pytest.warns(
+        ExplanationWarning, match="is 0 everywhere from the input of 'fc' on: nothing of the image"
+    ):
+        made = operation_wise(model, images(2), 1).result(progress=False)
+    assert not made.x.any()
+    with pytest.warns(ExplanationWarning, match="on, for image 2 of 2: nothing of the image"):
+        operation_wise(model, images(2), [2, 1]).result(progress=False)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert operation_wise(model, images(2), 2).result(progress=False).x.any()
+    assert not any("everywhere" in str(each.message) for each in caught)
