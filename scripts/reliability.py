@@ -19,7 +19,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ ROOT = Path(__file__).resolve().parent.parent
 JSON, PAGE = ROOT / "docs" / "reliability.json", ROOT / "docs" / "reliability.md"
 NETWORKS = {**LIBRARIES, **UNUSUAL}
 #: Seconds for one network.
-LIMIT = 240
+LIMIT = 900
 PRELOADED = (
     "torch",
     "torchvision",
@@ -160,14 +160,21 @@ def versions() -> dict[str, str]:
     return found
 
 
-def write(found: dict[str, Any], folder: Path) -> None:
-    """Write the outcomes and the page; networks that were not tried now keep the outcomes of the file that is there."""
+def write(results: dict[str, Any], folder: Path) -> None:
+    """Write the outcomes and the page; what was not tried now keeps the outcomes of the file that is there."""
     path = folder / JSON.name
     before = json.loads(path.read_text(encoding="utf-8"))["networks"] if path.exists() else {}
-    merged = {**before, **found["networks"]}
-    found["networks"] = {name: merged[name] for name in NETWORKS if name in merged}
-    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    (folder / PAGE.name).write_text(page(found), encoding="utf-8")
+    merged = {}
+    for name in NETWORKS:
+        each = [found[name] for found in (before, results) if name in found]
+        if each:
+            cells = {method: cell for one in each for method, cell in one["cells"].items()}
+            ordered = {method: cells[method] for method in EVERY if method in cells}
+            merged[name] = {**each[-1], "seconds": max(one["seconds"] for one in each), "cells": ordered}
+    skipped = [name for name, entry in NETWORKS.items() if entry.missing and name not in merged]
+    whole = {"versions": versions(), "skipped": skipped, "networks": merged}
+    path.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    (folder / PAGE.name).write_text(page(whole), encoding="utf-8")
 
 
 def main() -> int:
@@ -192,12 +199,13 @@ def main() -> int:
     for name in skipped:
         print(f"{name}: skipped, {NETWORKS[name].group} is not installed")
     tried = [name for name in networks if name not in skipped]
+    results: dict[str, Any] = {}
     with ThreadPoolExecutor(given.jobs) as pool:
-        each = pool.map(lambda name: run(name, methods, context, verbose=not given.write), tried)
-        results = dict(zip(tried, each, strict=True))
-    found = {"versions": versions(), "skipped": skipped, "networks": results}
-    if given.write:
-        write(found, given.out)
+        begun = {pool.submit(run, name, methods, context, verbose=not given.write): name for name in tried}
+        for each in as_completed(begun):
+            results[begun[each]] = each.result()
+            if given.write:
+                write(results, given.out)
     faults = sum(outcome == "FAULT" for each in results.values() for outcome, _ in each["cells"].values())
     print(f"{len(results)} networks, {faults} faults")
     return 1 if faults else 0

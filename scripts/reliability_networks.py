@@ -92,7 +92,8 @@ def _tell_apart(network: nn.Module, x: Tensor) -> None:
     for part, scores in made.items():
         if scores.ndim != 2:
             continue
-        scale = 2 / scores.std(0).mean().clamp(min=1e-6)
+        # Up to what rounding allows.
+        scale = 2 / scores.std(0).mean().clamp(min=2e-3)
         part.weight *= scale
         if part.bias is not None:
             part.bias.sub_(scores.mean(0)).mul_(scale)
@@ -116,7 +117,7 @@ def _torchvision(name: str, *, size: tuple[int, int] = SIZE, **options: Any) -> 
 
         made: nn.Module = models.get_model(name, weights=None, num_classes=CLASSES, **options)
         if isinstance(getattr(made, "classifier", None), nn.Sequential) and len(made.classifier) > 5:
-            # Most of the parameters of AlexNet and VGG are those of two linear layers.
+            # Most of the parameters of AlexNet are those of two linear layers.
             width = next(part.in_features for part in made.classifier if isinstance(part, nn.Linear))
             made.classifier = nn.Sequential(
                 nn.Linear(width, 64), nn.ReLU(True), nn.Dropout(), nn.Linear(64, CLASSES)
@@ -127,7 +128,7 @@ def _torchvision(name: str, *, size: tuple[int, int] = SIZE, **options: Any) -> 
 
 
 for _name in (
-    "alexnet", "mobilenet_v3_small", "resnet18", "shufflenet_v2_x0_5", "squeezenet1_1", "vgg11_bn",
+    "alexnet", "mobilenet_v2", "mobilenet_v3_small", "resnet18", "shufflenet_v2_x0_5", "squeezenet1_1",
 ):  # fmt: skip
     _torchvision(_name)
 _torchvision("googlenet", init_weights=False, aux_logits=False)
@@ -139,6 +140,12 @@ def _small(name: str) -> nn.Module:
 
     if name == "densenet":
         return models.DenseNet(12, (3, 3, 3, 3), 24, num_classes=CLASSES)
+    if name == "vgg":
+        made = models.VGG(models.vgg.make_layers([16, "M", 32, "M", 64, 64, "M", 512, "M"], batch_norm=True))
+        made.classifier = nn.Sequential(nn.Linear(512 * 49, 64), nn.ReLU(True), nn.Linear(64, CLASSES))
+        return made
+    if name == "resnet":
+        return models.ResNet(models.resnet.BasicBlock, [1, 1, 1, 1], num_classes=CLASSES)
     if name == "resnext":
         block = models.resnet.Bottleneck
         return models.ResNet(block, [1, 1, 1, 1], num_classes=CLASSES, groups=4, width_per_group=16)
@@ -161,7 +168,9 @@ def _small(name: str) -> nn.Module:
     return models.VisionTransformer(64, 8, 4, 4, 48, 96, num_classes=CLASSES)
 
 
-for _name in ("densenet", "resnext", "efficientnet", "convnext", "swin", "swin_v2", "maxvit", "vit"):
+for _name in (
+    "vgg", "resnet", "resnext", "densenet", "efficientnet", "convnext", "swin", "swin_v2", "maxvit", "vit",
+):  # fmt: skip
     NETWORKS[f"torchvision {_name} (small)"] = Entry(
         "torchvision", partial(_small, _name), (64, 64) if "vit" in _name else SIZE
     )
@@ -180,19 +189,21 @@ def _timm(name: str, *, size: tuple[int, int] = SIZE, **options: Any) -> None:
     NETWORKS[f"timm {name}"] = Entry("timm", make, size)
 
 
-for _name in ("regnety_002", "tf_efficientnet_lite0"):
+for _name in ("ghostnetv2_100", "mobilenetv4_conv_small", "regnety_002", "tf_efficientnet_lite0"):
     _timm(_name)
 _timm("mobilevit_xxs", size=(64, 64))
 # The others with fewer layers than published.
-for _name in ("resnet18d", "seresnet18", "resnetv2_18"):
+for _name in ("resnet18d", "seresnet18", "skresnet18", "resnetv2_18"):
     _timm(_name, layers=(1, 1, 1, 1))
-for _name in ("convnextv2_atto", "pvt_v2_b0"):
+for _name in ("convnextv2_atto", "edgenext_xx_small", "pvt_v2_b0"):
     _timm(_name, depths=(1, 1, 1, 1))
 _timm("fastvit_t8", layers=(1, 1, 1, 1), embed_dims=(24, 48, 96, 192))
+_timm("dla34", levels=[1, 1, 1, 1, 1, 1], channels=[16, 32, 32, 48, 64, 96])
 _timm("xcit_nano_12_p8_224", depth=2)
 for _name in ("vit_tiny_patch16_224", "deit_tiny_distilled_patch16_224", "vit_small_patch14_dinov2"):
     _grid = (56, 84) if "14" in _name else SIZE
     _timm(_name, size=_grid, img_size=_grid, embed_dim=96, depth=3)
+_timm("levit_128s", size=(224, 224))
 _timm("mixer_s16_224", size=(64, 64), img_size=64)
 _timm(
     "swin_tiny_patch4_window7_224", size=(56, 56), img_size=56, embed_dim=24, depths=(2, 2), num_heads=(2, 4)
