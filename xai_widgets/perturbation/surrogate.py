@@ -288,7 +288,11 @@ def _explain(
             said = [*(said if at else []), made.cpu().double()]
             answers = torch.cat(said)
             until = len(answers)
-            vector, intercept = fit(shown[:until], weights[:until], answers)
+            if bool((answers == answers[0]).all()):
+                # A fit would find the rounding of its own sums.
+                vector, intercept = answers.new_zeros(sizes[n]), answers[0]
+            else:
+                vector, intercept = fit(shown[:until], weights[:until], answers)
             values[n, : sizes[n]], intercepts[n], coalitions[n] = vector.to(x), intercept, until
             fits[n] = _explained(weights[:until], answers, shown[:until] @ vector + intercept)
             yield Surrogate(

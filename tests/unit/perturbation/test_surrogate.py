@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from networks import SIZE, Functional, Linear, images, settle, wrap
 
+from xai_widgets.errors import ExplanationWarning
+from xai_widgets.perturbation import METHODS
 from xai_widgets.perturbation.segments import segment_means, superpixels
 from xai_widgets.perturbation.surrogate import all_coalitions, kernel_shap, lime
 
@@ -226,3 +228,19 @@ def test_the_seed_decides(model, explain):
 def test_bad_options_are_refused_plainly(model, explain, options, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         explain(model, images(1), 0, **{"segments": SIX, **options})
+
+
+@pytest.mark.parametrize("explain", [lime, kernel_shap])
+def test_a_network_that_says_the_same_of_every_coalition_has_weights_of_0(explain):
+    """A weighted mean of equal numbers is that number up to rounding only, of which no map is to be made."""
+    network = settle(Functional())
+    with torch.no_grad():
+        network.fc.weight.zero_()
+        network.fc.bias.copy_(torch.tensor([0.3, 0.1, -0.7, 0.2]))
+    model, segments = wrap(network), torch.arange(64).view(8, 8) // 8
+    made = explain(model, images(2), 1, segments=segments, samples=24).result(progress=False)
+    assert (made.values == 0).all()
+    probability = model.probs(images(2))[:, 1]
+    assert_close(made.intercepts, probability)
+    with pytest.warns(ExplanationWarning, match="is 0 everywhere"):
+        METHODS[explain.__name__](model, images(2), 1, segments=segments, samples=24)
