@@ -188,10 +188,10 @@ def _lazy() -> nn.Module:
 
 
 def _each_convolution(change: Callable[[nn.Module], nn.Module]) -> nn.Module:
-    network = alive(Usual())
-    for part in (network.one, network.two, network.head):
-        change(part)  # type: ignore[arg-type]
-    return network
+    network = Usual()
+    for part in (network.one, network.two):
+        change(part)
+    return alive(network)
 
 
 def _trained(network: nn.Module) -> nn.Module:
