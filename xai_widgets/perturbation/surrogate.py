@@ -288,8 +288,8 @@ def _explain(
             said = [*(said if at else []), made.cpu().double()]
             answers = torch.cat(said)
             until = len(answers)
-            if bool((answers == answers[0]).all()):
-                # A fit would find the rounding of its own sums.
+            if _constant(answers):
+                # A fit would find how the network rounds.
                 vector, intercept = answers.new_zeros(sizes[n]), answers[0]
             else:
                 vector, intercept = fit(shown[:until], weights[:until], answers)
@@ -309,6 +309,11 @@ def _explain(
 
 def _check_samples(samples: int) -> int:
     return integer(samples, "samples", low=2, high=MOST_SAMPLES)
+
+
+def _constant(outputs: Tensor) -> bool:
+    """Whether outputs of single precision differ by no more than its rounding."""
+    return bool(outputs.max() - outputs.min() <= 4 * torch.finfo(torch.float32).eps * outputs.abs().max())
 
 
 def _explained(weights: Tensor, outputs: Tensor, fitted: Tensor) -> float:

@@ -232,11 +232,11 @@ def test_bad_options_are_refused_plainly(model, explain, options, words):
 
 @pytest.mark.parametrize("explain", [lime, kernel_shap])
 def test_a_network_that_says_the_same_of_every_coalition_has_weights_of_0(explain):
-    """A weighted mean of equal numbers is that number up to rounding only, of which no map is to be made."""
+    """A network that is sure of a class, whose probabilities differ in their last digit alone."""
     network = settle(Functional())
     with torch.no_grad():
-        network.fc.weight.zero_()
-        network.fc.bias.copy_(torch.tensor([0.3, 0.1, -0.7, 0.2]))
+        network.fc.weight.mul_(0.03)
+        network.fc.bias.copy_(torch.tensor([0.0, 15.0, 0.0, 0.0]))
     model, segments = wrap(network), torch.arange(64).view(8, 8) // 8
     made = explain(model, images(2), 1, segments=segments, samples=24).result(progress=False)
     assert (made.values == 0).all()
