@@ -93,7 +93,7 @@ def _tell_apart(network: nn.Module, x: Tensor) -> None:
         if scores.ndim != 2:
             continue
         # Up to what rounding allows.
-        scale = 2 / scores.std(0).mean().clamp(min=2e-3)
+        scale = 2 / scores.std(0).mean().clamp(min=2e-2)
         part.weight *= scale
         if part.bias is not None:
             part.bias.sub_(scores.mean(0)).mul_(scale)
