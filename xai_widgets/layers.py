@@ -19,6 +19,7 @@ Layout = Literal["channels_first", "channels_last", "tokens"]
 PREFIX = 8
 #: Modules whose four-dimensional output is (N, C, h, w) whatever its proportions.
 _CHANNELS_FIRST = ("Conv", "BatchNorm", "Pool", "InstanceNorm", "GroupNorm", "Upsample", "PixelShuffle")
+_CHANNELS_LAST = ("LayerNorm", "RMSNorm", "Linear")
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,9 @@ def list_layers(parts: dict[str, nn.Module], run: Callable[[Tensor], Tensor], im
     return layers
 
 
-def _see(layer: _Noted, gradient: Tensor) -> None:
+def _see(layer: _Noted, gradient: Tensor | None) -> None:
+    if gradient is None:
+        return
     at = gradient if layer.grid is None else layer.grid.spatial(gradient)
     layer.gradient = bool(at.ne(0).any())
 
@@ -181,6 +184,9 @@ def find_grid(
         if any(word in kind for word in _CHANNELS_FIRST):
             return Grid("channels_first", *first)
         counts = {grid.positions + grid.prefix for grid in known if grid is not None}
+        # These work on the last dimension, whatever the proportions.
+        if any(word in kind for word in _CHANNELS_LAST) and _fits(last, image):
+            return Grid("channels_last", *last)
         # (heads, tokens, tokens) is what attention pays to each token for each other one.
         if _fits(first, image) and not (first[0] == first[1] and first[0] in counts):
             return Grid("channels_first", *first)

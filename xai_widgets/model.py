@@ -24,7 +24,7 @@ from xai_widgets.guard import guarded, outside_inference
 from xai_widgets.images import to_images
 from xai_widgets.layered import Layered
 from xai_widgets.outputs import as_scores, describe, ending, find_scores
-from xai_widgets.replica import initialize, replica, unwrapped
+from xai_widgets.replica import check_private, initialize, replica, unwrapped
 from xai_widgets.run import check_cancelled
 from xai_widgets.validation import brief, check_finite, dimensions, instance, integer, items
 
@@ -138,7 +138,9 @@ class ImageModel(Layered):
         self.register_buffer("std", stds, persistent=False)
         self._sizes = {self.size}
         initialize(self.module, self._blank(1))
-        classes = self._probe()
+        found: list[int] = []
+        check_private(self.module, lambda: found.append(self._probe()))
+        classes = found[0]
         labels = None if labels is None else items(labels, "labels", what="names")
         if labels is not None and len(labels) != classes:
             raise ValueError(f"{len(labels)} labels were given for {classes} classes, wanted one per class")
@@ -146,6 +148,7 @@ class ImageModel(Layered):
             [f"class {i}" for i in range(classes)] if labels is None else [str(label) for label in labels]
         )
         self.activation, self.has_probabilities = self._find_activation(activation)
+        self._check_alone()
 
     def __repr__(self) -> str:
         height, width = self.size
@@ -240,7 +243,8 @@ class ImageModel(Layered):
         """
         k = integer(k, "k", low=1)
         scores = self.scores(images)
-        if not scores.isfinite().all():
+        # A class may be ruled out by a score of minus infinity.
+        if scores.isnan().any() or scores.amax(1).isinf().any():
             tell(
                 f"{self.name} returned NaN or infinite scores, so it predicts nothing; has its training diverged?"
             )
@@ -355,7 +359,12 @@ class ImageModel(Layered):
             f"{self.name} did not take an image of shape (1, {self.channels}, {height}, {width}), wanted a network "
             "with image input, or its own size=, mean= and std=",
         )
-        return self._pick(output, 1).shape[1]
+        scores = self._pick(output, 1)
+        if len(scores) != 1:
+            raise ValueError(
+                f"{self.name} returned {describe(output)} for one image, wanted class scores of shape (N, classes)"
+            )
+        return scores.shape[1]
 
     def _find_activation(self, given: str | None) -> tuple[Activation | None, bool]:
         """How scores become probabilities, and whether there are any."""
@@ -383,6 +392,30 @@ class ImageModel(Layered):
             return None, found is not None
         return ("softmax" if given == "softmax" else "sigmoid"), True
 
+    def _check_alone(self) -> None:
+        """Warn of scores that are not those of the image alone, or not the same twice."""
+        if self.device.type == "meta":
+            return
+        noise = torch.rand(self._blank(1).shape, generator=torch.Generator().manual_seed(0)).to(self.device)
+        try:
+            with torch.no_grad():
+                first, both = self(noise), self(torch.cat([noise, self._blank(1)]))[:1]
+                again = self(noise)
+        except (RuntimeError, ValueError, AssertionError):  # a network may take one image at a time only
+            return
+        # Far above what rounding makes of another batch size.
+        limit = max(1e-3, 64 * torch.finfo(dtype_of(self.module)).eps) * first.abs().amax()
+        if not bool(((first - again).abs() <= limit).all()):
+            if first.isfinite().all():
+                tell(
+                    f"{self.name} returns other scores for an image each time, so its explanations are random too"
+                )
+        elif not bool(((first - both).abs() <= limit).all()) and both.isfinite().all():
+            tell(
+                f"the scores of {self.name} for an image depend on the other images of the batch, as with batch "
+                "statistics, so explanations do too; pass batch_size=1 where a method takes it"
+            )
+
     def _pick(self, output: Any, number: int) -> Tensor:
         """The scores of this number of images in whatever the network returned."""
         found = find_scores(output, self._output)
@@ -394,6 +427,12 @@ class ImageModel(Layered):
         if scores is None:
             raise ValueError(
                 f"{self.name} returned {describe(output)}, wanted class scores of shape (N, classes) as floats"
+            )
+        classes = len(getattr(self, "labels", ())) or scores.shape[1]
+        if scores.shape[1] != classes:
+            raise ValueError(
+                f"expected {classes} scores from {self.name}, as when it was wrapped, got {scores.shape[1]}; wrap the "
+                "changed network in a new ImageModel"
             )
         return scores.to(torch.float32)
 

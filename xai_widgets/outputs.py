@@ -27,7 +27,7 @@ def find_scores(output: Any, key: str | int | None) -> Tensor | None:
         return output
     if key is not None:
         return _entry(output, key)
-    for name in ("logits", "out"):
+    for name in ("logits", "out", "scores"):
         if (found := _entry(output, name)) is not None:
             return found
     parts = _parts(output)
@@ -79,7 +79,7 @@ def as_scores(found: Tensor, number: int) -> Tensor | None:
     number : int
         N, the number of images.
     """
-    if not found.is_floating_point():
+    if not found.is_floating_point() or found.layout != torch.strided or not found.numel():
         return None
     if found.ndim == 4 and found.shape[2:] == (1, 1):
         found = found.flatten(1)

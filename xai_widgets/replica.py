@@ -3,9 +3,10 @@
 Explainers need a network in eval mode, while its owner may be training it in another thread, or may call ``eval()`` or
 ``train()`` at any moment. Switching the shared ``training`` flags for the length of a pass takes part in that race, so
 the flags are never touched: a pass runs on a replica of the module tree. Modules are new objects with their own
-``training = False``; parameters, buffers, hooks and all other values are those of the network, so that the replica
-computes with the weights of this moment and costs no memory. It also keeps what a pass leaves behind away from
-the network: a checkpointed block that runs its forward again in the backward pass runs it on the replica.
+``training = False``; parameters, hooks and all other values are those of the network, so that the replica computes with
+the weights of this moment, and buffers are copies, which a forward pass may write to. It also keeps what a pass leaves
+behind away from the network: a checkpointed block that runs its forward again in the backward pass runs it on the
+replica.
 
 Alternatives that were weighed: a copy of the network follows no later training; ``torch.func.functional_call`` swaps
 the parameters of the shared modules; a function mode for dropout and batch-norm does not reach ``if self.training``.
@@ -17,7 +18,7 @@ import copy
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
-from types import MethodType
+from types import CellType, FunctionType, MethodType
 from typing import Any
 
 import torch
@@ -29,7 +30,7 @@ from xai_widgets.recording import EVERY, Watch
 #: Attributes of every module that hold no other module.
 _PLAIN = frozenset(nn.Module().__dict__) - {"_modules"}
 #: What may hold a module.
-_HOLDERS = (nn.Module, list, tuple, dict, set, MethodType, partial)
+_HOLDERS = (nn.Module, list, tuple, dict, set, FunctionType, MethodType, partial)
 #: Where a replica keeps the module that it stands for.
 _ORIGINAL = "_xai_widgets_original"
 
@@ -88,6 +89,26 @@ def replica(network: nn.Module, *, frozen: bool = False) -> nn.Module:
     return _Replicas(thread_state.watches, frozen).of(network)
 
 
+def check_private(network: nn.Module, run: Callable[[], Any]) -> None:
+    """Run a pass; ValueError, with everything as it was, if modules of the network itself ran in it and left a trace.
+
+    A hook or an object of its own may hold a module where no replica can take its place.
+    """
+    if not any(module.training for module in network.modules()):
+        run()
+        return
+    before = [(buffer, buffer.detach().clone()) for buffer in network.buffers()]
+    run()
+    if any(not torch.equal(buffer, kept) for buffer, kept in before):
+        with torch.no_grad():
+            for buffer, kept in before:
+                buffer.copy_(kept)
+        raise ValueError(
+            "expected a network that calls its modules by its attributes, got one in train mode that holds some in "
+            "a hook or another object, so that their statistics would change; call its eval() first"
+        )
+
+
 def initialize(network: nn.Module, image: torch.Tensor) -> None:
     """Give lazy modules their parameters, as the first call of the network by its owner would."""
     if not any(isinstance(value, nn.parameter.UninitializedParameter) for value in network.parameters()):
@@ -108,6 +129,7 @@ class _Replicas:
         self._watches = watches
         self._frozen = frozen
         self._made: dict[int, nn.Module] = {}
+        self._functions: dict[int, FunctionType] = {}
 
     def of(self, module: nn.Module) -> nn.Module:
         module = unwrapped(original(module))
@@ -128,9 +150,15 @@ class _Replicas:
         values["_modules"] = type(module._modules)(
             (name, None if child is None else self.of(child)) for name, child in list(module._modules.items())
         )
-        if self._frozen:
+        parameters = list(module._parameters.items())
+        if self._frozen or any(value is not None and value.is_inference() for _, value in parameters):
             values["_parameters"] = type(module._parameters)(
-                (name, _constant(value)) for name, value in list(module._parameters.items())
+                (name, _constant(value, frozen=self._frozen)) for name, value in parameters
+            )
+        if module._buffers:
+            values["_buffers"] = type(module._buffers)(
+                (name, None if value is None else value.detach().clone())
+                for name, value in list(module._buffers.items())
             )
         for name, value in module.__dict__.items():
             if name not in _PLAIN and name != "_modules" and isinstance(value, _HOLDERS):
@@ -150,6 +178,8 @@ class _Replicas:
         """Return a value with every module in it replaced by its replica; the value itself where there is none."""
         if isinstance(value, nn.Module):
             return self.of(value)
+        if isinstance(value, FunctionType):
+            return self._rebound(value)
         if isinstance(value, MethodType):
             return MethodType(value.__func__, self._moved(value.__self__))
         if isinstance(value, partial):
@@ -170,6 +200,29 @@ class _Replicas:
             return value if same else _alike(value, items)
         return value
 
+    def _rebound(self, function: FunctionType) -> FunctionType:
+        """Return a function whose closure holds replicas in the place of modules."""
+        cells = function.__closure__ or ()
+        held: list[Any] = []
+        for cell in cells:
+            try:
+                held.append(cell.cell_contents)
+            except ValueError:  # a cell that is still empty
+                return function
+        if id(function) in self._functions:
+            return self._functions[id(function)]
+        self._functions[id(function)] = function
+        moved = [self._moved(value) if isinstance(value, _HOLDERS) else value for value in held]
+        if all(one is other for one, other in zip(held, moved, strict=True)):
+            return function
+        made = FunctionType(
+            function.__code__, function.__globals__, function.__name__, function.__defaults__,
+            tuple(map(CellType, moved)),
+        )  # fmt: skip
+        made.__kwdefaults__ = function.__kwdefaults__
+        self._functions[id(function)] = made
+        return made
+
     def _watch(self, module: nn.Module, made: nn.Module) -> None:
         """Give a replica the hooks of the watches on its module."""
         watches = [(watch, watch.names[id(module)]) for watch in self._watches if id(module) in watch.names]
@@ -185,9 +238,13 @@ class _Replicas:
             made.__dict__["_forward_pre_hooks"] = hooks
 
 
-def _constant(parameter: nn.Parameter | None) -> nn.Parameter | None:
-    """Return a parameter of the same values that requires no gradient."""
-    if parameter is None or not parameter.requires_grad:
+def _constant(parameter: nn.Parameter | None, *, frozen: bool) -> nn.Parameter | None:
+    """Return a parameter of the same values, that requires no gradient if it is to be frozen."""
+    if parameter is None:
+        return None
+    if parameter.is_inference() and not torch.is_inference_mode_enabled():
+        return nn.Parameter(parameter.detach().clone(), requires_grad=parameter.requires_grad and not frozen)
+    if not frozen or not parameter.requires_grad:
         return parameter
     return nn.Parameter(parameter.detach(), requires_grad=False)
 

@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from xai_widgets.attribution import METHODS
+from xai_widgets.errors import ExplanationWarning
 from xai_widgets.replica import named_parts, original, replica, unwrapped
 
 
@@ -87,7 +88,7 @@ def test_a_replica_shares_its_tensors_and_follows_every_change():
     made = replica(network)
     assert made is not network
     assert made.conv.weight is network.conv.weight
-    assert made.norm.running_mean is network.norm.running_mean
+    assert torch.equal(made.norm.running_mean, network.norm.running_mean)
     assert original(made.conv) is network.conv
     assert original(network.conv) is network.conv
     model = wrap(network)
@@ -215,3 +216,76 @@ def test_lazy_modules_get_their_parameters():
     assert network.training
     assert network[2].in_features == 4 * 6 * 6
     assert model.scores(images(1)).shape == (1, CLASSES)
+
+
+def by_lambda(network):
+    plain = network.norm
+    network.features = lambda x: F.relu(plain(network.conv(x)))
+
+
+def by_patched_forward(network):
+    forward = network.forward
+    network.forward = lambda x: forward(x)
+
+
+def by_writing_buffers(network):
+    network.register_buffer("count", torch.zeros(()))
+
+    def counting(self, x):
+        self.count += 1
+        return Normed.forward(self, x)
+
+    network.forward = types.MethodType(counting, network)
+
+
+@pytest.mark.parametrize("held", [by_lambda, by_patched_forward, by_writing_buffers])
+def test_modules_in_closures_and_buffers_that_are_written_to_are_those_of_the_replica(held):
+    network, x = settle(Normed()), images(2)
+    expected = wrap(network).scores(x)
+    held(network)
+    network.train()
+    before = state(network)
+    model = wrap(network)
+    assert_close(model.scores(x), expected)
+    METHODS["lrp"](model, x, 1)
+    assert same(network, before)
+
+
+def test_a_module_that_a_hook_runs_in_train_mode_is_refused_and_left_as_it_was():
+    network = settle(Normed()).train()
+    network.conv.register_forward_hook(lambda module, inputs, output: network.norm(output))
+    before = state(network)
+    with pytest.raises(ValueError, match=r"call its eval\(\) first") as error:
+        wrap(network)
+    one_sentence(error)
+    assert same(network, before)
+
+
+def test_parameters_made_in_inference_mode_have_gradients():
+    with torch.inference_mode():
+        network = settle(Normed())
+    assert METHODS["gradient"](wrap(network), images(1), 1).any()
+    assert METHODS["grad_cam"](wrap(network), images(1), 1, layer="norm").any()
+
+
+class Odd(Normed):
+    def __init__(self, odd):
+        super().__init__()
+        self.odd = odd
+
+    def forward(self, x):
+        return self.fc(self.odd(self.features(x)).mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("odd", "says"),
+    [
+        (lambda h: h - h.mean(0), "depend on the other images of the batch"),
+        (lambda h: F.batch_norm(h, None, None, training=True) + h, "depend on the other images of the batch"),
+        (F.dropout, "other scores for an image each time"),
+        (lambda h: h + torch.rand_like(h), "other scores for an image each time"),
+    ],
+)
+def test_scores_that_are_not_those_of_the_image_alone_are_told(odd, says):
+    with pytest.warns(ExplanationWarning, match=says):
+        wrap(settle(Odd(odd)))

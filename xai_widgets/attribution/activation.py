@@ -14,6 +14,7 @@ from xai_widgets.attribution.registry import channel_sum, method
 from xai_widgets.guard import outside_inference
 from xai_widgets.model import ImageModel
 from xai_widgets.recording import recording
+from xai_widgets.validation import check_finite
 
 
 def layer_gradient(model: ImageModel, x: Tensor, target: Tensor, layer: str) -> tuple[Tensor, Tensor]:
@@ -21,6 +22,7 @@ def layer_gradient(model: ImageModel, x: Tensor, target: Tensor, layer: str) -> 
     with outside_inference(), torch.enable_grad(), recording(model.find_layers([layer])) as kept:
         # A gradient has to reach the layer even if every parameter of the network is frozen.
         score = model(x.clone().requires_grad_(), frozen=True).gather(1, target.clone()[:, None]).sum()
+        check_finite(score, model.name)
         activation = kept[layer]
         depends = activation.requires_grad and score.requires_grad
         gradient = torch.autograd.grad(score, activation, allow_unused=True)[0] if depends else None

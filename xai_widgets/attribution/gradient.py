@@ -11,6 +11,7 @@ from torch import Tensor
 from xai_widgets.attribution.registry import channel_sum, max_abs, method
 from xai_widgets.guard import outside_inference
 from xai_widgets.model import ImageModel
+from xai_widgets.validation import check_finite
 
 
 def score_gradient(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
@@ -22,13 +23,22 @@ def score_gradient(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     with outside_inference(), torch.enable_grad():
         x = x.clone().requires_grad_()
         score = model(x, frozen=True).gather(1, target.clone()[:, None]).sum()
+        # As a number: a mode of rules takes other operations for a part of the network.
+        check_finite(torch.tensor(score.item()), model.name)
         if not score.requires_grad:
-            raise ValueError(
-                f"no gradient comes back through {model.name}, wanted a network whose scores depend on the pixels "
-                "by operations that can be differentiated"
-            )
-        (gradient,) = torch.autograd.grad(score, x)
+            raise no_gradient(model)
+        (gradient,) = torch.autograd.grad(score, x, allow_unused=True)
+        if gradient is None:
+            raise no_gradient(model)
     return gradient
+
+
+def no_gradient(model: ImageModel) -> ValueError:
+    """Return the error for a network through which no gradient comes."""
+    return ValueError(
+        f"no gradient comes back through {model.name}, wanted a network whose scores depend on the pixels "
+        "by operations that can be differentiated"
+    )
 
 
 @method(

@@ -75,7 +75,13 @@ def meta_saliency(
             model.default_layer()
     # Copied inside the caller's inference_mode() the parameters could not learn.
     with outside_inference():
-        learner = deepcopy(model)
+        try:
+            learner = deepcopy(model)
+        except (RuntimeError, TypeError) as error:
+            raise ValueError(
+                f"expected a network that can be copied, to learn a step, got {model.name}, whose copy raises "
+                f"{type(error).__name__}"
+            ) from error
         parameters = [each.requires_grad_() for each in learner.parameters() if each.is_floating_point()]
         before = [each.detach().clone() for each in parameters]
     made = []

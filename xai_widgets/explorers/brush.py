@@ -117,7 +117,8 @@ class PerturbationBrush(Explorer):
         self.brush.observe(lambda _change: self._score(), ["mask", "fill"])
         # The hand and the optimiser are not to paint at once.
         self.brush.observe(lambda _change: self.cancel(), "stroke")
-        if start is not None:
+        # Where scores are not finite nothing can be painted from them, and the run bar says so.
+        if start is not None and bool(model.scores(self._x).isfinite().all()):
             self.paint(start, area)
 
     def paint(self, mask: Extremal | Tensor | MethodLike, area: float = 0.1) -> None:

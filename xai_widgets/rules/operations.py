@@ -58,7 +58,8 @@ _CERTAIN = {"clamp", "clamp_min", "clip", "fmax", "leaky_relu", "maximum", "prel
 #: Functions with a kink, of which a rectifier can be made: |x| + x, for instance.
 KINKED = {
     "abs", "clamp", "clamp_max", "clamp_min", "clip", "fmax", "fmin", "hardshrink", "heaviside", "masked_fill",
-    "maximum", "minimum", "relu", "rrelu", "sign", "softshrink", "threshold", "where",
+    "maximum", "minimum", "relu", "rrelu", "sign", "softshrink", "threshold", "where", "masked_scatter",
+    "logaddexp", "logsumexp", "sqrt", "pow", "square", "exp", "expm1", "log", "log1p", "erf",
 }  # fmt: skip
 #: Where each of them takes ``inplace``.
 _INPLACE_AT = {

@@ -66,7 +66,8 @@ class RunBar(View):
 
     def close(self) -> None:
         """Close the bar, and forget its callbacks."""
-        for dispatcher in self._callbacks.values():
+        # An interrupt may have come before there were any.
+        for dispatcher in getattr(self, "_callbacks", {}).values():
             dispatcher.callbacks = []
         super().close()
 
