@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from traitlets import HasTraits, TraitError, TraitType
 
-from xai_widgets.views.arrays import deserialize, serialize
+from xai_widgets.views.arrays import deserialize, serialize, without_torch
 from xai_widgets.views.traits import owner
 
 
@@ -53,12 +53,9 @@ class Arrays(TraitType):
         return tuple(self._read(obj, number, one) for number, one in enumerate(value))
 
     def _read(self, obj: HasTraits, number: int, value: Any) -> NDArray[Any]:
-        # A tensor, known by its ways since views import no torch, may lie on a GPU or carry a gradient.
-        if hasattr(value, "detach") and hasattr(value, "cpu"):
-            value = value.detach().cpu()
         name = f"{owner(obj, self.name)}[{number}]"
         try:
-            array = np.asarray(value)
+            array = np.asarray(without_torch(value))
         except ValueError as error:
             raise TraitError(f"{name} is no array, wanted one with {self.axes} axes") from error
         if array.dtype.kind not in "biuf" or array.ndim != self.axes:

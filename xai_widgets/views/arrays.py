@@ -16,6 +16,19 @@ from traitlets import HasTraits, TraitError, TraitType
 DTYPES = ("uint8", "int8", "int32", "float16", "float32")
 
 
+def without_torch(value: Any) -> Any:
+    """Return a tensor in a form that numpy reads, anything else as it is.
+
+    Views import no torch and know a tensor by its ways: it may lie on a GPU, carry a gradient, or be of a precision
+    that numpy does not have.
+    """
+    if hasattr(value, "detach") and hasattr(value, "cpu"):
+        value = value.detach().cpu()
+        return value.float() if str(value.dtype) == "torch.bfloat16" else value
+    return value
+
+
+
 def serialize(array: NDArray[Any] | None, _widget: object = None) -> dict[str, Any] | None:
     """Make the message of an array; None stays None."""
     if array is None:
@@ -99,10 +112,7 @@ class Array(TraitType):
     def read(self, obj: HasTraits, value: Any) -> NDArray[Any]:
         """Read a value as an array of numbers."""
         try:
-            # A tensor, known by its ways since views import no torch, may lie on a GPU or carry a gradient.
-            if hasattr(value, "detach") and hasattr(value, "cpu"):
-                value = value.detach().cpu()
-            array = np.asarray(value)
+            array = np.asarray(without_torch(value))
         except Exception as error:
             reason = str(error).strip().split("\n")[0].rstrip(".")
             raise self.error_of(

@@ -5,8 +5,10 @@ import weakref
 
 import numpy as np
 import pytest
+import torch
 from traitlets import HasTraits, TraitError
 
+from xai_widgets.views import HeatmapView
 from xai_widgets.views.arrays import DTYPES, Array, Image, deserialize, serialize
 
 
@@ -171,3 +173,10 @@ class TestImage:
         with pytest.raises(TraitError, match=words) as error:
             Holder(image=value)
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_maps_of_networks_of_every_precision_are_taken(dtype):
+    maps = torch.rand(2, 4, 5).to(dtype)
+    view = HeatmapView(maps=maps.requires_grad_())
+    assert np.array_equal(view.maps, maps.detach().float().numpy().astype(view.maps.dtype))
