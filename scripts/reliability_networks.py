@@ -203,7 +203,6 @@ _timm("xcit_nano_12_p8_224", depth=2)
 for _name in ("vit_tiny_patch16_224", "deit_tiny_distilled_patch16_224", "vit_small_patch14_dinov2"):
     _grid = (56, 84) if "14" in _name else SIZE
     _timm(_name, size=_grid, img_size=_grid, embed_dim=96, depth=3)
-_timm("levit_128s", size=(224, 224))
 _timm("mixer_s16_224", size=(64, 64), img_size=64)
 _timm(
     "swin_tiny_patch4_window7_224", size=(56, 56), img_size=56, embed_dim=24, depths=(2, 2), num_heads=(2, 4)
