@@ -99,7 +99,7 @@ class TestArray:
     def test_tensors_are_read_and_their_troubles_told(self):
         assert Holder(stack=torch.ones(2, 2)).stack.shape == (1, 2, 2)
         assert (Holder(stack=torch.ones(2, 2, requires_grad=True)).stack == 1).all()
-        with pytest.raises(TraitError, match=r"numpy cannot read Tensor: .*sparse"):
+        with pytest.raises(TraitError, match=r"numpy cannot read Tensor: .*Sparse"):
             Holder(stack=torch.ones(2, 2).to_sparse())
 
     def test_notifies_unless_it_is_the_same_object(self):
