@@ -25,7 +25,7 @@ FAULTS = (
     Fault(
         "A script ends while an explorer computes: by its last line, an export, `SystemExit`, an exception, "
         "`cancel()`, `close()` or `wait(0.1)`; as a script, module, command, test and subprocess",
-        "Its own exit code, in 50 of 50 runs of each",
+        "Its own exit code and no hang",
         "python scripts/exits.py --runs 50",
     ),
     Fault(
@@ -65,7 +65,7 @@ FAULTS = (
     ),
     Fault(
         "Processors with other instructions (no AVX, AVX2) and other numbers of threads",
-        "All unit and oracle tests pass: tolerances follow from the dtype and the size of numbers",
+        "Tolerances of tests follow from the dtype and the size of numbers, so that they pass there too",
         "make cpus",
     ),
     Fault(
