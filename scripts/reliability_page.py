@@ -96,7 +96,8 @@ Each network runs in a process of its own. An outcome is
 - **FAULT**: any other exception, a crash, a hang, or a result that a check says is wrong without a warning of it.
 
 The checks do not use the code that made the result. A map is finite, is not the same at every position, differs between
-two images and between two classes (but for methods that look at no class), and has the proportions of the image, which
+two images and between two classes (but for methods that look at no class or only at the length of its gradient, as
+NormGrad does, and for searches over areas), and has the proportions of the image, which
 is not square where the network allows it. The gradient, the scores and the Grad-CAM of channels-first layers equal
 those of plain torch on a copy of the network; the default layer has a gradient and differs between images; what sums to
 a change of scores does; rules of ReLU give something else than the plain gradient; curves of explorers begin or end at
