@@ -17,7 +17,19 @@ PACKAGE = ROOT / "xai_widgets"
 #: The floors, lowest first, by the modules and folders of each. A floor imports from itself and those below it.
 FLOORS = [
     {"errors", "_version", "writing", "validation", "guard"},
-    {"model", "images", "arguments", "layered", "layers", "outputs", "recording", "replica", "run", "zoo", "data"},
+    {
+        "model",
+        "images",
+        "arguments",
+        "layered",
+        "layers",
+        "outputs",
+        "recording",
+        "replica",
+        "run",
+        "zoo",
+        "data",
+    },
     {"rules", "optim", "batches", "tracing", "precision"},
     {"attribution", "perturbation", "inverse", "concepts", "features", "similarity", "metrics"},
     {"views"},

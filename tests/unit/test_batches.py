@@ -173,7 +173,9 @@ def test_there_is_a_first_number_for_every_size_and_device():
 
 
 def test_a_batch_size_below_1_is_refused(small):
-    with pytest.raises(ValueError, match="expected batch_size to be an integer of at least 1, got 0") as error:
+    with pytest.raises(
+        ValueError, match="expected batch_size to be an integer of at least 1, got 0"
+    ) as error:
         list(in_batches(wrap(small), [1], list, size=(8, 8), batch_size=0))
     one_sentence(error)
 

@@ -28,7 +28,6 @@ def without_torch(value: Any) -> Any:
     return value
 
 
-
 def serialize(array: NDArray[Any] | None, _widget: object = None) -> dict[str, Any] | None:
     """Make the message of an array; None stays None."""
     if array is None:

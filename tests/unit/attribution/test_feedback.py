@@ -121,6 +121,8 @@ def test_images_that_are_not_square_and_double_precision(layer):
 
 
 def test_iterations_below_0_are_refused():
-    with pytest.raises(ValueError, match="expected iterations to be an integer of at least 0, got -1") as error:
+    with pytest.raises(
+        ValueError, match="expected iterations to be an integer of at least 0, got -1"
+    ) as error:
         feedback_layers(wrap(settle(SharedInPlace())), images(1), 1, iterations=-1)
     one_sentence(error)

@@ -258,8 +258,14 @@ def test_a_run_can_be_stopped_before_its_first_map():
         (lambda model, x: excitation_setting(model, x, at=["relo"]), "relu"),
         (lambda model, x: excitation_setting(model, x, at=["flatten"]), "no places"),
         (lambda model, x: excitation_setting(model, x, at=["fc"]), "no places"),
-        (lambda model, x: deconvolution_setting(model, x, 8), "expected channel to be an integer from 0 to 7, got 8"),
-        (lambda model, x: deconvolution_setting(model, x, -1), "expected channel to be an integer from 0 to 7, got -1"),
+        (
+            lambda model, x: deconvolution_setting(model, x, 8),
+            "expected channel to be an integer from 0 to 7, got 8",
+        ),
+        (
+            lambda model, x: deconvolution_setting(model, x, -1),
+            "expected channel to be an integer from 0 to 7, got -1",
+        ),
         (lambda model, x: deconvolution_setting(model, x, 0, unit="flatten"), "no places"),
         (lambda _model, x: grad_cam_setting(wrap(settle(Linear())), x), "no unit with a convolution"),
     ],
