@@ -43,7 +43,7 @@ from xai_widgets.perturbation.masking import prepare
 from xai_widgets.perturbation.perturb import gaussian_blur
 from xai_widgets.rules import deconv_relu
 from xai_widgets.run import Run, in_no_mode
-from xai_widgets.validation import integer
+from xai_widgets.validation import integer, items
 
 #: Units with work between places; all others of a network are what Grad-CAM calls its linear layers.
 PLACED = "convolution"
@@ -240,7 +240,11 @@ def excitation_setting(
     chain = Chain.of(model, image[:1])
     names = [unit.name for unit in chain.units]
     placed = [after.ndim == 4 for after in chain.inputs[1:]]
-    chosen = _coarser(chain) if at is None else [_unit_index(chain.units, name, 0) for name in at]
+    chosen = (
+        _coarser(chain)
+        if at is None
+        else [_unit_index(chain.units, name, 0) for name in items(at, "at", what="names of units")]
+    )
     wrong = [names[index] for index in chosen if index + 1 == len(names) or not placed[index]]
     if wrong or not chosen:
         raise ValueError(

@@ -265,9 +265,10 @@ def rise(
         For fewer than two masks, more cells than pixels, a p outside (0, 1), a negative tolerance.
     """
     x, target = prepare(model, x, target)
-    masks, tolerance = (
+    masks, tolerance, p = (
         integer(masks, "masks", low=2, high=MOST_SAMPLES),
         number(tolerance, "tolerance", low=0),
+        number(p, "p", above=0, below=1),
     )
     batch_size = check_batch_size(batch_size)
     drawn = random_masks((x.shape[2], x.shape[3]), masks, cells=cells, p=p, seed=seed, like=x)

@@ -47,6 +47,9 @@ def _with_numbers(validate: Callable[..., Any], *, whole: bool) -> Callable[...,
         number = plain_number(value)
         if isinstance(number, float) and whole and number.is_integer():
             number = int(number)
-        return validate(obj, value if number is None else number)
+        try:
+            return validate(obj, value if number is None else number)
+        except OverflowError:
+            raise TraitError(f"expected a finite number, got {brief(value)}") from None
 
     return check
