@@ -36,6 +36,7 @@ def unknown(kind: str, given: object, choices: Iterable[str]) -> str:
     if near:
         return f"unknown {kind} {printed}; did you mean {' or '.join(repr(by_lower[name]) for name in near)}?"
     few = names[: 12 if sum(map(len, names[:12])) < 240 else 3]
+    few = [name if len(name) <= 60 else f"{name[:57]}..." for name in few]
     shown = ", ".join(few) + (f", ... ({len(names)} in all)" if len(names) > len(few) else "")
     return f"unknown {kind} {printed}; wanted one of {shown or 'none: there are none'}"
 

@@ -69,7 +69,9 @@ def feedback_layers(
     """
     iterations = integer(iterations, "iterations", low=0)
     # Asked before there are gates: the first time it is a pass of its own.
-    at_pixels = layer == IMAGE and IMAGE not in {each.name for each in model.layers()}
+    at_pixels = (
+        isinstance(layer, str) and layer == IMAGE and IMAGE not in {each.name for each in model.layers()}
+    )
     made = []
     for image, label in zip(x, target, strict=True):
         pixels, label = image[None], label[None]

@@ -21,6 +21,7 @@ from xai_widgets.perturbation.areas import AreaSettings, counts_of
 from xai_widgets.perturbation.extremal import Extremal, Variant, extremal
 from xai_widgets.perturbation.perturb import Perturbation, perturb, pyramid
 from xai_widgets.run import Run
+from xai_widgets.validation import numbers
 from xai_widgets.views import CurveView, GalleryView, MaskView, ScoresView, link
 from xai_widgets.views.shown import lay_out
 
@@ -135,7 +136,7 @@ class ExtremalExplorer(SearchExplorer):
     ) -> None:
         super().__init__(model, image, target=target, **kwargs)
         self._settings, self._tau, self._batch_size = settings, tau, batch_size
-        self._areas = tuple(AREAS if areas is None else areas)
+        self._areas = tuple(AREAS if areas is None else numbers(areas, "areas"))
         self._all_areas = areas is None
         # Refused here, where it can be read: this makes the search, but not a step of it.
         self._try(lambda: self._search(_Key(self.target, variant, perturbation, layer), None))
