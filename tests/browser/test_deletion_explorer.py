@@ -159,10 +159,13 @@ explorer
     page.kernel_exec("gate.set()")
     expect(bar.get_by_role("button", name="Compute")).to_be_visible()
     bar.get_by_role("button", name="Compute").click()
-    expect(bar.get_by_role("alert")).to_contain_text("this map cannot be made")
+    expect(bar).to_contain_text("1 refused: broken")
+    expect(page.output(1)).to_contain_text("this map cannot be made")
+    page.wait_for_kernel("explorer.run_bar.status", "done")
     assert page.kernel_eval("int(__import__('numpy').isfinite(explorer.curves.y[:4]).sum())") == 4 * 225
     # Still usable: without the broken method everything is done.
     page.page.locator(".xw-method-picker").get_by_role("checkbox", name="broken").click()
+    expect(bar).not_to_contain_text("refused")
     page.wait_for_kernel("explorer.run_bar.status", "done")
     expect(bar.get_by_role("alert")).to_be_hidden()
 

@@ -24,6 +24,8 @@ import xai_widgets.explorers
 for name, module in list(sys.modules.items()):
     if name.startswith("xai_widgets.explorers") and hasattr(module, "INTERVAL"):
         module.INTERVAL = -math.inf
+# What is found once about the network takes passes of its own.
+model.default_layer()
 permits, stands = threading.Semaphore(0), []
 def stand(module, given):
     if given[0].requires_grad:
