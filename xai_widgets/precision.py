@@ -15,5 +15,10 @@ def outside_autocast(x: Tensor) -> AbstractContextManager[Any]:
     A product of two float32 matrices inside autocast is rounded to half precision, and is then no longer of one type
     with the images.
     """
-    kind = x.device.type
-    return torch.autocast(kind, enabled=False) if kind in ("cpu", "cuda") else nullcontext()
+    return no_autocast(x.device)
+
+
+def no_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """Leave the caller's autocast on a device, where there is one."""
+    active = torch.is_autocast_enabled(device.type)
+    return torch.autocast(device.type, enabled=False) if active else nullcontext()

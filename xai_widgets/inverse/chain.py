@@ -17,7 +17,7 @@ from xai_widgets.inverse.solver import Cost, Solution, SolverSettings, minimise
 from xai_widgets.inverse.units import Unit, check_network, dominating, find_units
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation.perturb import gaussian_blur
-from xai_widgets.tracing.recorder import no_autocast
+from xai_widgets.precision import no_autocast
 from xai_widgets.validation import brief, check_finite, tensor
 
 #: Blur of the forward activation at which a unit begins, in its places.

@@ -55,8 +55,8 @@ from xai_widgets.inverse.units import Unit, units_after
 from xai_widgets.metrics.deletion import at_size
 from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation.masking import prepare
+from xai_widgets.precision import no_autocast
 from xai_widgets.run import Run, in_no_mode
-from xai_widgets.tracing.recorder import no_autocast
 from xai_widgets.validation import number, tensor
 
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from xai_widgets.guard import outside_inference
-from xai_widgets.tracing.recorder import no_autocast
+from xai_widgets.precision import no_autocast
 from xai_widgets.validation import check_fields, integer, number
 
 #: J of some elements of the batch: x (E, ...) and their index (E,), to (E,).

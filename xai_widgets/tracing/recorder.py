@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from xai_widgets.guard import guarded, outside_inference
+from xai_widgets.precision import no_autocast
 from xai_widgets.replica import named_parts, original, replica
 from xai_widgets.tracing.calls import Call, Scope, Value, in_place, leaves, mapped, name_of, tensors_in
 
@@ -27,12 +27,6 @@ _CONVERSIONS = frozenset({"to", "float", "double", "half", "bfloat16", "type", "
 
 class Untraceable(ValueError):
     """A network whose passes cannot be replayed; the message says why, as the end of a sentence."""
-
-
-def no_autocast(device: torch.device) -> AbstractContextManager[Any]:
-    """Leave the caller's autocast, where there is one."""
-    active = torch.is_autocast_enabled(device.type)
-    return torch.autocast(device.type, enabled=False) if active else nullcontext()
 
 
 class Recorder(TorchFunctionMode):
