@@ -23,18 +23,21 @@ from concurrent.futures import ThreadPoolExecutor
 PYTEST_SUMMARY = re.compile(r"^=* ?((?:\d+ [a-z]+(?:, )?)+) in [\d.]+s")
 #: The line "Tests  34 passed (34)" of vitest.
 VITEST_SUMMARY = re.compile(r"^\s*Tests\s+(.*?)\s*\(\d+\)")
+#: A line of pytest's short summary that names a failed test, "FAILED tests/unit/test_run.py::test_it - AssertionError".
+FAILURE = re.compile(r"^(FAILED|ERROR) ")
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 #: Of the names of sections.
 WIDTH = 10
 
 
-def run_section(name: str) -> tuple[bool, float, Counter[str]]:
+def run_section(name: str) -> tuple[bool, float, Counter[str], list[str]]:
     """Run one target and pass its output through.
 
     Returns
     -------
     tuple
-        Whether it succeeded, the seconds it took, and how many tests of each outcome it reported.
+        Whether it succeeded, the seconds it took, how many tests of each outcome it reported, and the lines that name
+        the failed ones.
     """
     print(f"{name:<{WIDTH}}| begins", flush=True)
     environment = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MFLAGS")}
@@ -50,15 +53,18 @@ def run_section(name: str) -> tuple[bool, float, Counter[str]]:
     )
     assert process.stdout is not None
     counts: Counter[str] = Counter()
+    failures: list[str] = []
     for line in process.stdout:
         # One call for the whole line: another section prints at the same time.
         sys.stdout.write(f"{name:<{WIDTH}}| {line.rstrip()}\n")
         sys.stdout.flush()
         plain = ESCAPES.sub("", line)
+        if FAILURE.match(plain):
+            failures.append(plain.rstrip())
         found = PYTEST_SUMMARY.match(plain) or VITEST_SUMMARY.match(plain)
         for number, outcome in re.findall(r"(\d+) ([a-z]+)", found[1]) if found else []:
             counts[outcome.removesuffix("s") if outcome in ("errors", "warnings") else outcome] += int(number)
-    return process.wait() == 0, time.monotonic() - began, counts
+    return process.wait() == 0, time.monotonic() - began, counts, failures
 
 
 def main(arguments: list[str]) -> int:
@@ -75,13 +81,15 @@ def main(arguments: list[str]) -> int:
     began = time.monotonic()
     with ThreadPoolExecutor(options.jobs) as pool:
         results = list(pool.map(run_section, options.sections))
-    for name, (good, seconds, counts) in zip(options.sections, results, strict=True):
+    lines: list[str] = []
+    for name, (good, seconds, counts, failures) in zip(options.sections, results, strict=True):
         if not good:
             failed.append(name)
+            lines += failures
         total += counts
         tests = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
         rows.append(f"{name:<{WIDTH}} {'ok' if good else 'FAILED':<7} {seconds:6.0f} s  {tests}")
-    print("\n##### sections", *rows, sep="\n")
+    print("\n##### sections", *rows, *lines, sep="\n")
     if failed:
         print(f"failed: {', '.join(failed)} (each runs alone as: make {failed[0]})")
     summary = ", ".join(f"{number} {outcome}" for outcome, number in sorted(total.items())) or "no tests"

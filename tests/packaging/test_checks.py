@@ -15,6 +15,7 @@ good:
 more:
 \t@echo '2 passed, 1 warning in 0.10s'
 bad:
+\t@echo 'FAILED tests/unit/test_b.py::test_it - AssertionError'
 \t@echo '=== 1 failed, 4 passed in 1.00s ==='; exit 1
 waits:
 \t@until test -e told; do sleep 0.05; done
@@ -38,6 +39,8 @@ def test_all_sections_run_and_one_line_sums_them_up(tmp_path):
     assert "good      | tests/unit/test_a.py ...." in lines
     assert any(line.startswith("bad        FAILED") for line in lines)
     assert "failed: bad (each runs alone as: make bad)" in lines
+    # The name of the failed test stands at the end too, where a log that is cut off still has it.
+    assert "FAILED tests/unit/test_b.py::test_it - AssertionError" in lines[lines.index("##### sections") :]
     assert lines[-1].startswith("===== 1 failed, 9 passed, 1 skipped, 1 warning in ")
     assert check_all(tmp_path, "good", "more").returncode == 0
 
