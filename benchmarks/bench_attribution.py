@@ -3,7 +3,7 @@
     python benchmarks/bench_attribution.py [--rounds 5] [--only gradient ...]
 
 Captum is measured twice, given our ImageModel (the same passes: what differs is the method), and given the bare network
-on normalised pixels, as its users call it. What is timed is CPU time. For each method the results are compared:
+on normalized pixels, as its users call it. What is timed is CPU time. For each method the results are compared:
 the largest difference is given as a share of the largest value.
 ReLUs that run in place or several times are made modules of their own for those methods of Captum that need it.
 """
@@ -30,9 +30,9 @@ from torch import Tensor, nn
 import xai_widgets as xw
 from xai_widgets import attribution as ours
 from xai_widgets.attribution.expected import draws
-from xai_widgets.attribution.relevance import Epsilon
+from xai_widgets.attribution.lrp_rules import Epsilon
 from xai_widgets.data import scenes
-from xai_widgets.perturbation import METHODS as PERTURBATIONS
+from xai_widgets.methods import METHODS
 
 BATCH, STEPS, SAMPLES, SIGMA = 4, 20, 12, 0.15
 Explain = Callable[[], Tensor]
@@ -77,11 +77,11 @@ class Setting:
             wrapped = xw.ImageModel(module, size=self.model.size, mean=mean, std=std, device="cpu")
         return {
             "same": (wrapped, module, self.x),
-            "bare": (nn.Sequential(Normalise(self.model.mean, self.model.std), module), module, self.x),
+            "bare": (nn.Sequential(Normalize(self.model.mean, self.model.std), module), module, self.x),
         }
 
 
-class Normalise(nn.Module):
+class Normalize(nn.Module):
     """Pixels to what the network takes."""
 
     def __init__(self, mean: Tensor, std: Tensor) -> None:
@@ -140,7 +140,7 @@ def at_layer(explain: Callable[..., object], **options: object) -> Theirs:
 
 def own(name: str, **options: object) -> Callable[[Setting], Tensor]:
     """A method of ours."""
-    method = {**ours.METHODS, **PERTURBATIONS}[name]
+    method = METHODS[name]
     return lambda s: method(s.model, s.x, s.target, **options)
 
 
@@ -179,7 +179,7 @@ def gradient_shap(s: Setting, net: nn.Module, _layers: nn.Module, x: Tensor) -> 
 
 
 def lrp(s: Setting, _net: nn.Module, layers: nn.Module, x: Tensor) -> Tensor:
-    # It has rules for some modules only: the normalisation cannot be one of its layers.
+    # It has rules for some modules only: the normalization cannot be one of its layers.
     for part in layers.modules():
         if isinstance(part, nn.Flatten):
             part.rule = ca_rules.EpsilonRule()  # type: ignore[assignment]
@@ -243,9 +243,7 @@ PAIRS = {
     ),
     "occlusion": Pair(
         "Occlusion",
-        lambda s: PERTURBATIONS["occlusion"](
-            s.model, s.x, s.target, window=window(s)[0], stride=window(s)[1]
-        ),
+        lambda s: METHODS["occlusion"](s.model, s.x, s.target, window=window(s)[0], stride=window(s)[1]),
         occlusion,
     ),
 }

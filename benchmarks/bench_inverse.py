@@ -37,8 +37,8 @@ from xai_widgets.data import scenes
 from xai_widgets.inverse import SolverSettings, layer_wise
 from xai_widgets.inverse.chain import EXACT, START_SIGMA, Chain, length
 from xai_widgets.inverse.layer_wise import LAMBDAS, LayerWise, _Step
-from xai_widgets.inverse.solver import Cost, minimise
-from xai_widgets.perturbation.perturb import gaussian_blur
+from xai_widgets.inverse.solver import Cost, minimize
+from xai_widgets.ops.blur import gaussian_blur
 
 NETWORKS = ("scenes_vgg", "scenes_resnet")
 #: Probes of Hutchinson's estimate.
@@ -202,7 +202,7 @@ def ours(given: Problem, wanted: Tensor, limit: int) -> tuple[Tensor, Tensor, fl
     settings = Endless(steps=limit, tolerance=-1, window=1)
     reached = torch.full_like(wanted, torch.inf)
     begin, n = time.perf_counter(), 0
-    for n, shot in enumerate(minimise(given.cost, given.start, given.upper, settings), 1):
+    for n, shot in enumerate(minimize(given.cost, given.start, given.upper, settings), 1):
         there = (shot.cost <= wanted) & reached.isinf()
         reached[there] = n
         latest = shot.cost
@@ -252,7 +252,7 @@ def measure(given: Problem, trace: Trace, limit: int) -> dict[str, Tensor]:
     first = given.cost(begin, everything)
     wanted = torch.minimum(trace.cost, first) + ROUNDING * first.abs()
     reached, _, seconds = ours(given, wanted, limit)
-    *_, usual = minimise(given.cost, given.start, given.upper, SolverSettings())
+    *_, usual = minimize(given.cost, given.start, given.upper, SolverSettings())
     # Costs of scores are below 0, and some others end at 0.
     share = 1 + (usual.cost - trace.cost) / torch.maximum(first.abs(), trace.cost.abs()).clamp(min=1e-12)
     return {

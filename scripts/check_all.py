@@ -23,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 PYTEST_SUMMARY = re.compile(r"^=* ?((?:\d+ [a-z]+(?:, )?)+) in [\d.]+s")
 #: The line "Tests  34 passed (34)" of vitest.
 VITEST_SUMMARY = re.compile(r"^\s*Tests\s+(.*?)\s*\(\d+\)")
-#: A line of pytest's short summary that names a failed test, "FAILED tests/unit/test_run.py::test_it - AssertionError".
+#: A line of pytest's short summary that names a failed test, "FAILED tests/test_a.py::test_it - Error".
 FAILURE = re.compile(r"^(FAILED|ERROR) ")
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 #: Of the names of sections.

@@ -28,7 +28,7 @@ import torch
 
 import xai_widgets as xw
 from xai_widgets.data import low_resolution, scenes
-from xai_widgets.errors import unknown
+from xai_widgets.errors import unknown_name
 from xai_widgets.explorers.joining import family
 from xai_widgets.views import RunBar
 
@@ -212,7 +212,7 @@ def main() -> None:
     names = sys.argv[1:] or every
     for name in names:
         if name not in every:
-            sys.exit(unknown("explorer or notebook", name, every))
+            sys.exit(unknown_name("explorer or notebook", name, every))
     if names == every:
         # Nothing is left of cells that are gone.
         shutil.rmtree(FOLDER, ignore_errors=True)

@@ -26,20 +26,20 @@ from results import OPTIONS
 from torch import Tensor
 
 import xai_widgets
-from xai_widgets import attribution, perturbation
-from xai_widgets.attribution import Method
-from xai_widgets.attribution.registry import abs_sum
+from xai_widgets import attribution
 from xai_widgets.data import scenes
-from xai_widgets.errors import unknown
-from xai_widgets.metrics import at_size
+from xai_widgets.errors import unknown_name
+from xai_widgets.methods import Method, family
+from xai_widgets.methods.registry import abs_sum
+from xai_widgets.ops.resize import resize_map
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "methods"
 NETWORK = "scenes_resnet"
 #: The first so many scenes of two objects of the test split, of which the last is shown.
 SCENES, SCENE_SEED = 18, 1
 LABEL = "dotted mushroom"
-#: Pixels of a side in the pictures, and colours.
-SIDE, COLOURS = 144, 192
+#: Pixels of a side in the pictures, and colors.
+SIDE, COLORS = 144, 192
 #: Images from which patterns are estimated.
 LEARNT = 200
 
@@ -67,13 +67,13 @@ GROUPS: dict[str, tuple[str, str, dict[str, Method]]] = {
         "Attribution",
         "They ask the network a few times: `from xai_widgets import attribution`. Each returns a tensor, signed, in "
         "the resolution of the pixels or of a layer.",
-        attribution.METHODS,
+        family("attribution"),
     ),
     "perturbation": (
         "Perturbation",
         "They try many changed images: `from xai_widgets import perturbation`. Each returns a `Run`, whose snapshots "
         "have a `saliency()`.",
-        perturbation.METHODS,
+        family("perturbation"),
     ),
 }
 
@@ -158,7 +158,7 @@ def anchors(titles: list[str]) -> dict[str, str]:
 
 
 def picture(values: Tensor) -> Image.Image:
-    """A map (H, W) in colours: signed ones from red over white to blue, others from black to white."""
+    """A map (H, W) in colors: signed ones from red over white to blue, others from black to white."""
     # A few pixels may be cut so that one does not pale all others.
     largest = values.abs().flatten().quantile(0.995).clamp(min=1e-12)
     low = values.min()
@@ -178,12 +178,12 @@ def tile(pixels: np.ndarray) -> Image.Image:
 
 
 def side_by_side(*tiles: Image.Image) -> Image.Image:
-    """Pictures in a row, with few colours."""
+    """Pictures in a row, with few colors."""
     gap = 4
     row = Image.new("RGB", (len(tiles) * (SIDE + gap) - gap, SIDE), "white")
     for k, each in enumerate(tiles):
         row.paste(each, (k * (SIDE + gap), 0))
-    return row.quantize(COLOURS, dither=Image.Dither.NONE)
+    return row.quantize(COLORS, dither=Image.Dither.NONE)
 
 
 def options_of(model: Any, method: Method) -> dict[str, Any]:
@@ -215,7 +215,7 @@ def draw(names: list[str], folder: Path) -> list[str]:
         except Exception as error:  # one method is not to keep the others from the page
             failed.append(f"{name}: {type(error).__name__}: {error}")
             continue
-        drawn = picture(at_size(values, (x.shape[2], x.shape[3]))[0].cpu())
+        drawn = picture(resize_map(values, (x.shape[2], x.shape[3]))[0].cpu())
         side_by_side(scene, drawn).save(folder / f"{name}.png", optimize=True)
         print(name, flush=True)
     return failed
@@ -235,7 +235,7 @@ def main() -> None:
     given = parser.parse_args()
     for name in given.only or ():
         if name not in every():
-            parser.error(unknown("method", name, every()))
+            parser.error(unknown_name("method", name, every()))
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "README.md").write_text(page())
     torch.manual_seed(0)

@@ -56,7 +56,7 @@ SHORT = [
     Choice(
         {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"},
         2,
-        [*QUICK, *NUMERIC, "tests/oracle/test_foreign.py", "tests/oracle/test_perturbation.py"],
+        [*QUICK, *NUMERIC, "tests/oracle/test_interop.py", "tests/oracle/test_perturbation.py"],
     ),
     Choice({"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}, 1, [*QUICK, *NUMERIC]),
 ]

@@ -19,9 +19,9 @@ import zennit.attribution
 import zennit.composites
 from torch import Tensor, nn
 
-from xai_widgets.attribution import METHODS
-from xai_widgets.images import to_images
-from xai_widgets.model import ImageModel
+from xai_widgets.core.images import to_images
+from xai_widgets.core.model import ImageModel
+from xai_widgets.methods import METHODS
 
 SIZE, CLASS = 96, 3
 

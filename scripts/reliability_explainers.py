@@ -21,9 +21,9 @@ from reliability_checks import (
 from torch import Tensor
 
 import xai_widgets as xw
-from xai_widgets import attribution, perturbation
 from xai_widgets.features import top_activations
 from xai_widgets.inverse import SolverSettings, layer_wise, operation_wise
+from xai_widgets.methods import METHODS, get
 from xai_widgets.perturbation.areas import AreaSettings
 from xai_widgets.perturbation.extremal import ExtremalSettings
 from xai_widgets.perturbation.meaningful import MeaningfulSettings
@@ -97,14 +97,14 @@ def options_of(name: str, size: tuple[int, int], pictures: Tensor) -> dict[str, 
 
 def explain(trial: Trial, name: str, pictures: Tensor) -> Cell:
     """Try one explainer."""
-    if name in attribution.METHODS or name in perturbation.METHODS:
+    if name in METHODS:
         return _method(trial, name, pictures)
     cell, _ = attempt(trial, *CALLS[name](trial))
     return cell
 
 
 def _method(trial: Trial, name: str, pictures: Tensor) -> Cell:
-    method = attribution.get(name)
+    method = get(name)
     size = (trial.images.shape[2], trial.images.shape[3])
     options = options_of(name, size, pictures)
     x, targets = trial.images, trial.targets

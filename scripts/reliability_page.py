@@ -31,7 +31,7 @@ FAULTS = (
     Fault(
         "An interrupt (a real signal) at any moment of methods, runs and explorers",
         "Function modes of torch, hooks, train and eval modes, random numbers and warning filters are as before",
-        "pytest tests/unit/test_interrupts.py tests/unit/test_guard.py tests/unit/test_tracing.py",
+        "pytest tests/unit/core/test_interrupts.py tests/unit/core/test_guard.py tests/unit/tracing/test_tracing.py",
     ),
     Fault(
         "A network raises in any pass, forward or backward, of any method",
@@ -41,7 +41,7 @@ FAULTS = (
     Fault(
         "The caller trains the network, or switches between train and eval mode, while another thread explains it",
         "The caller wins: modes and statistics of batch-norm are the caller's alone, also under checkpointing",
-        "pytest tests/unit/test_replica.py tests/unit/test_recording.py",
+        "pytest tests/unit/core/test_replica.py tests/unit/core/test_hooks.py",
     ),
     Fault(
         "Explorers are closed and dropped, done or in mid run; constructors raise",
@@ -56,7 +56,7 @@ FAULTS = (
     Fault(
         "Exports that fail half way, NaN in an exported page, device files, links and permissions",
         "The file that was there survives, and every page opens",
-        "pytest tests/unit/test_exporting.py tests/unit/test_writing.py",
+        "pytest tests/unit/test_export.py tests/unit/core/test_writing.py",
     ),
     Fault(
         "Random calls of every public function, view and explorer with valid, strange and wrong arguments",
@@ -71,12 +71,12 @@ FAULTS = (
     Fault(
         "Rectifiers in other words, and operations that no rule can see: autograd functions, scripted code",
         "The same result as with ReLU, or a refusal or a warning that names the operation",
-        "pytest tests/unit/test_hidden_operations.py tests/unit/test_rules.py",
+        "pytest tests/unit/rules/test_hidden_operations.py tests/unit/rules/test_rules.py",
     ),
     Fault(
         "Layouts of layers: channels last, tokens with a prefix, attention maps, tables that no image changes",
         "Maps have the positions of the image, and a default layer is on the way to the scores",
-        "pytest tests/unit/test_layouts.py tests/unit/test_model_layers.py",
+        "pytest tests/unit/core/test_layouts.py tests/unit/core/test_model_layers.py",
     ),
 )
 

@@ -30,9 +30,10 @@ from scipy import ndimage
 from torch import Tensor
 
 import xai_widgets
-from xai_widgets import attribution, metrics, perturbation
+from xai_widgets import metrics, perturbation
 from xai_widgets.data import scenes
-from xai_widgets.errors import unknown
+from xai_widgets.errors import unknown_name
+from xai_widgets.methods import METHODS
 from xai_widgets.perturbation.meaningful import MeaningfulSettings
 from xai_widgets.perturbation.noise_mask import NoiseMaskSettings
 
@@ -40,9 +41,9 @@ ROOT = Path(__file__).resolve().parent.parent
 NETWORKS = ("scenes_vgg", "scenes_resnet")
 #: Of the test split, whose scenes no network was trained on. One object or more: with two, all rows are difficult.
 SCENES, SCENE_SEED = 24, 1
-#: Rows per call, and rows on which weights are randomised.
+#: Rows per call, and rows on which weights are randomized.
 CHUNK, SANE = 20, 3
-#: What is randomised, from the output to the input: the parts that people name.
+#: What is randomized, from the output to the input: the parts that people name.
 CASCADE = {
     "scenes_vgg": ("head", "stage5", "stage4", "stage3", "stage2", "stage1"),
     "scenes_resnet": ("head", "stage4", "stage3", "stage2", "stage1", "stem"),
@@ -66,7 +67,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 #: CAM is for networks with a global average alone, and patterns are estimated from data first.
 SPECIAL = {"cam", "pattern_net", "pattern_attribution"}
 
-#: Methods that explain the predicted class alone: fewer rows, and no sanity, as randomised networks predict others.
+#: Methods that explain the predicted class alone: fewer rows, and no sanity, as randomized networks predict others.
 PREDICTED = {"minimal_image"}
 
 
@@ -82,21 +83,15 @@ class Explainer:
 
 
 def explainers() -> dict[str, Explainer]:
-    """Every method that is for all networks, and the centre as the baseline that needs none."""
-    made = {"centre": Explainer("centre", "Centre", "baseline", centre, {})}
-    for group, registry in (
-        ("attribution", attribution.METHODS),
-        ("perturbation", perturbation.METHODS),
-    ):
-        for name, method in registry.items():
-            if name in SPECIAL:
-                continue
-            title = getattr(method, "title", name.replace("_", " "))
-            made[name] = Explainer(name, title, group, method.saliency, OPTIONS.get(name, {}))
+    """Every method that is for all networks, and the center as the baseline that needs none."""
+    made = {"center": Explainer("center", "Center", "baseline", center, {})}
+    for name, method in METHODS.items():
+        if name not in SPECIAL:
+            made[name] = Explainer(name, method.title, method.family, method.saliency, OPTIONS.get(name, {}))
     return made
 
 
-def centre(model: Any, x: Tensor, target: Tensor) -> Tensor:
+def center(model: Any, x: Tensor, target: Tensor) -> Tensor:
     """Highest in the middle of the image."""
     rows, columns = (torch.arange(n) - (n - 1) / 2 for n in x.shape[2:])
     return -(rows[:, None] ** 2 + columns**2).expand(len(x), -1, -1)
@@ -116,7 +111,7 @@ class Bench:
 
     @classmethod
     def of(cls, name: str, count: int, sane: int) -> Bench:
-        """The network, on the first `count` scenes; weights are randomised on the first `sane` rows."""
+        """The network, on the first `count` scenes; weights are randomized on the first `sane` rows."""
         model = xai_widgets.load(name, device="cpu")
         some = scenes.generate(count, objects=(1, 3), split="test", seed=SCENE_SEED)
         task = metrics.PointingTask.from_scenes(some)
@@ -191,7 +186,7 @@ def standard_error(hits: Tensor) -> float:
 
 def sanity(bench: Bench, explainer: Explainer) -> dict[str, Any]:
     """Mean agreement with the map of the trained network after each part of the cascade."""
-    run = metrics.weight_randomisation(
+    run = metrics.weight_randomization(
         bench.model,
         bench.x[: bench.sane],
         bench.task.target[: bench.sane],
@@ -310,7 +305,7 @@ def arguments() -> argparse.Namespace:
     given = parser.parse_args()
     for name in given.only or ():
         if name not in explainers():
-            parser.error(unknown("method", name, explainers()))
+            parser.error(unknown_name("method", name, explainers()))
     if given.scenes is None:
         given.scenes = 2 if given.quick else SCENES
     return given

@@ -24,9 +24,10 @@ import torch
 from torch import Tensor
 
 import xai_widgets
-from xai_widgets import attribution, metrics, perturbation
+from xai_widgets import metrics
 from xai_widgets.data import scenes
 from xai_widgets.inverse import layer_wise, reidentification
+from xai_widgets.methods import get
 
 ROOT = Path(__file__).resolve().parent.parent
 NETWORKS = ("scenes_vgg", "scenes_resnet")
@@ -119,7 +120,7 @@ def other_methods(model: Any, x: Tensor, target: Tensor) -> dict[str, dict[str, 
     """The methods of the table: games, and what is left if the image is multiplied by the map scaled to [0, 1]."""
     made = {}
     for name in METHODS:
-        method = attribution.METHODS.get(name) or perturbation.METHODS[name]
+        method = get(name)
         start = time.perf_counter()
         saliency = torch.cat([method.saliency(model, some, target[at]).detach() for at, some in chunks(x)])
         seconds = (time.perf_counter() - start) / len(x)
@@ -297,7 +298,7 @@ def picture(name: str, found: dict[str, Any], path: Path) -> None:
     left.set(xlabel="lambda", ylim=(0, 1.02), title=name)
     for label, one in {"activation": own, **found["ablation"]}.items():
         right.plot(one["alpha"], one["top1"], marker="o", label=f"inverse, {label}")
-    # By turns above and below, as neighbours would write over each other.
+    # By turns above and below, as neighbors would write over each other.
     for number, one in enumerate(sorted(found["methods"].values(), key=lambda each: each["alpha"])):
         right.plot(one["alpha"], one["top1"], "k.", markersize=5)
         offset = (4, 4 if number % 2 else -10)

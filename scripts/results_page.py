@@ -20,10 +20,10 @@ pixels wide: {rows} maps, one for each class that is seen in a scene, {difficult
   covers less than a quarter of an image with at least two classes.
 - **stamp**: of the {stamped} maps for the ringed toadstool in scenes with the planted stamp, the share in percent that
   is highest at the stamp. There a miss is no fault of the method: the networks look at the stamp.
-- **after ...**: sanity by weight randomisation, cascading from the output to the input, on {sane} maps: rank
+- **after ...**: sanity by weight randomization, cascading from the output to the input, on {sane} maps: rank
   correlation of the absolute map with that of the trained network. Near 0 is good, near 1 says that the method draws
   the image and not the network. A map that has become constant counts as 0.
-- A method that explains no class but the predicted one is measured on the maps for that class, and not on randomised
+- A method that explains no class but the predicted one is measured on the maps for that class, and not on randomized
   networks, which predict another.
 - **s a map**: seconds, which vary by up to two times on a shared machine.
 """

@@ -32,8 +32,9 @@ from xai_widgets.inverse.operation_wise import _derivative, _squares
 from xai_widgets.inverse.settings import Reproduction, one_hot
 from xai_widgets.inverse.solver import Cost
 from xai_widgets.inverse.units import Unit
-from xai_widgets.metrics import at_size, pearson
-from xai_widgets.perturbation.perturb import gaussian_blur
+from xai_widgets.metrics import pearson
+from xai_widgets.ops.blur import gaussian_blur
+from xai_widgets.ops.resize import resize_map
 
 ROOT = Path(__file__).resolve().parent.parent
 NETWORKS = ("scenes_vgg", "scenes_resnet")
@@ -113,7 +114,7 @@ class Pair:
     def correlation(self, sigma: float = 0.0) -> Tensor:
         """Pearson's correlation, (N,), as :meth:`Reproduction.correlation` has it."""
         size = max(tuple(self.own.shape[1:]), tuple(self.original.shape[1:]))
-        return pearson(*(blurred(at_size(each, size), sigma) for each in (self.own, self.original)))
+        return pearson(*(blurred(resize_map(each, size), sigma) for each in (self.own, self.original)))
 
 
 def pair(title: str, found: Reproduction, place: str) -> Pair:
@@ -187,7 +188,7 @@ def inverted(chain: Chain, first: int, y: Tensor, reading: Reading, l1: float, l
 def cost_of(
     unit: Unit, x_bar: Tensor, y: Tensor, counts: Tensor, reading: Reading, l1: float, l2: float
 ) -> Cost:
-    """What is minimised in a reading."""
+    """What is minimized in a reading."""
     size = length if reading.plain else _squares
     with torch.no_grad():
         if unit.affine:
@@ -280,7 +281,7 @@ def pairs(name: str, x: Tensor, made: dict[str, Pair], path: Path) -> None:
                 at = axes[row, 1 + 2 * index + side]
                 # A few pixels of a gradient are many times as large as all the others.
                 top = values.quantile(0.995).clamp(min=1e-12).item()
-                pixels = at_size(values[None], (x.shape[2], x.shape[3]))[0].numpy()
+                pixels = resize_map(values[None], (x.shape[2], x.shape[3]))[0].numpy()
                 at.imshow(pixels, cmap="inferno", vmin=0, vmax=top)
                 words = "original" if side else "inverse"
                 if row == 0:

@@ -20,7 +20,7 @@ MEASURES = ("mse", "psnr", "ssim")
 PAIRS = ("x, x^", "Phi(x), Phi(x^)", "x + Phi(x), x + Phi(x^)", "x + Phi(x), g", "x + Phi(x^), g")
 #: What makes a patch focused: the mean of alpha, as in the source, or the share of its light that is kept.
 READINGS = ("alpha", "light")
-#: The colours of the source.
+#: The colors of the source.
 GROUPS = {"focused": "tab:red", "unfocused": "tab:green"}
 #: At so many of 63 frequencies or more a photograph shows what figure 5.13 shows.
 MOST = 50
@@ -276,7 +276,7 @@ def sheet(rows: list[dict[str, Tensor]], path: Path) -> None:
         axes.set_title(name, fontsize=9)
     figure.savefig(path, dpi=90)
     pyplot.close(figure)
-    # As many colours as the eye needs, in a third of the bytes.
+    # As many colors as the eye needs, in a third of the bytes.
     Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)
 
 

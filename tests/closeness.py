@@ -12,7 +12,7 @@ when their sum is compared. ``steps`` counts roundings in a row: 256 for sums of
 
 For float32 the default is 3e-5 of the largest number, so a wrong factor, sign, index or neglected term is
 seen. Where a formula amplifies errors (a ratio of differences, a rank, many iterations), do not raise ``steps``: run
-the comparison in float64 (``networks.precise``), where even a generous bound is a billionth.
+the comparison in float64 (``networks.at_least_float32``), where even a generous bound is a billionth.
 """
 
 from typing import Any

@@ -12,9 +12,9 @@ from xai_widgets._version import __version__
 
 #: Public name -> module that holds it. ``None``: the name is itself a subpackage.
 _EXPORTS: dict[str, str | None] = {
-    "ImageModel": "xai_widgets.model",
+    "ImageModel": "xai_widgets.core.model",
     "load": "xai_widgets.zoo",
-    "Run": "xai_widgets.run",
+    "Run": "xai_widgets.core.run",
     "HeatmapView": "xai_widgets.views",
     "CurveView": "xai_widgets.views",
     "BrushView": "xai_widgets.views",
@@ -37,12 +37,13 @@ _EXPORTS: dict[str, str | None] = {
     "Dashboard": "xai_widgets.explorers",
     "dashboard": "xai_widgets.explorers",
     "link": "xai_widgets.explorers",
-    "export": "xai_widgets.exporting",
+    "export": "xai_widgets.export",
     "attribution": None,
     "data": None,
     "explorers": None,
     "features": None,
     "inverse": None,
+    "methods": None,
     "metrics": None,
     "perturbation": None,
     "similarity": None,

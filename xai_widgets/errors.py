@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterable
 
 
-def unknown(kind: str, given: object, choices: Iterable[str]) -> str:
+def unknown_name(kind: str, given: object, choices: Iterable[str]) -> str:
     """One sentence about a name that does not exist.
 
     Parameters
@@ -55,7 +55,7 @@ _collected = _Collected()
 
 
 class collecting:
-    """Collect the messages of :func:`tell` in this thread instead of warning, each message once.
+    """Collect the messages of :func:`warn` in this thread instead of warning, each message once.
 
     The filters of :mod:`warnings` belong to the whole process, so a thread must not change them.
 
@@ -78,7 +78,7 @@ class collecting:
         _collected.messages = self._around
 
 
-def tell(message: str) -> None:
+def warn(message: str) -> None:
     """Warn by an :class:`ExplanationWarning`, and name the line that called the package, however deep in it this is."""
     if (messages := _collected.messages) is not None:
         if message not in messages:
@@ -90,7 +90,7 @@ def tell(message: str) -> None:
     warnings.warn(message, ExplanationWarning, stacklevel=level)
 
 
-def sentence_of(error: BaseException) -> str:
+def as_sentence(error: BaseException) -> str:
     """Return the first line of an error, or its type if it says nothing."""
     try:
         words = str(error).strip().partition("\n")[0]

@@ -41,7 +41,7 @@ LAYER = ("None", "'conv2'", "'conv1'")
 BATCH = ("32", "1", "3", "np.int64(4)", "torch.tensor(2)")
 SEED = ("0", "7", "np.int64(1)", "2**40")
 FILL = (
-    "'grey'",
+    "'gray'",
     "'mean'",
     "'blur'",
     "0.0",
@@ -196,7 +196,7 @@ def _metrics() -> list[Call]:
     return [
         Call("M.deletion", (MODEL, ("pictures()",), MAPS, TARGET), curve),
         Call("M.insertion", (MODEL, ("pictures()",), MAPS, TARGET), curve | {"baseline": ("None", *BASELINE)}),
-        Call("M.weight_randomisation", (MODEL, ("pictures()",), TARGET), {
+        Call("M.weight_randomization", (MODEL, ("pictures()",), TARGET), {
             "explain": ("'gradient'", "'grad_cam'"), "mode": ("'cascading'", "'independent'"),
             "layers": ("None", "['fc']"), "seed": SEED,
         }),
@@ -255,7 +255,7 @@ def _similarities() -> list[Call]:
         Call("result('index').search", (("torch.rand(6)", "np.ones(6)", "[1.0] * 6"),), {"k": ("9", "1")}),
         Call("S.pack", (("grids()",),), {"dtype": ("'int8'", "'float16'"), "rank": ("256", "2", "None")}),
         Call("PACKED().similarity", (("0", "1"), place, kind), {}),
-        Call("S.factorise", (("positive()",), ("2", "1")), {"seed": SEED[:3]}),
+        Call("S.factorize", (("positive()",), ("2", "1")), {"seed": SEED[:3]}),
         Call("result('components').top", (MODEL, ("pictures(2)",)), {"k": ("2",), "side": ("None", "4")}),
         Call("S.rotations", (("pictures()", "pictures()[0]"), ("[0.0, 45.0]", "np.array([10.0])")), {}),
         Call("S.scalings", (("pictures()", "pictures()[0]"), ("[1.0, 0.5]", "(2,)")), {}),
@@ -282,7 +282,7 @@ def _data() -> list[Call]:
         Call("scenes.generate", (("2", "0"),), {"start": ("0", "4"), "size": ("32",), "background": ("'texture'",)}),
         Call("L.picture", (("'coffee'",),), {}),
         Call("L.luminance", (TENSOR,), {}),
-        Call("L.recolour", (("pictures()[:, :1]",), ("pictures()",)), {}),
+        Call("L.recolor", (("pictures()[:, :1]",), ("pictures()",)), {}),
         Call("L.bicubic", (TENSOR, ("(8, 8)", "(20, 30)")), {}),
         Call("L.blurred_pair", (TENSOR, ("2", "3", "4")), {}),
         Call("L.psnr", (TENSOR[:1], TENSOR[:1]), {"border": ("0", "2")}),

@@ -35,7 +35,7 @@ from calls import CALLS, Call
 from mutations import mutate
 from world import NAMES
 
-from xai_widgets.run import Run
+from xai_widgets.core.run import Run
 
 PLAIN = (TypeError, ValueError, TraitError, FileNotFoundError)
 #: Longest message, and longest time of a call, in seconds.
@@ -45,7 +45,7 @@ SNAPSHOTS, SECONDS = 3, 0.3
 #: Results that are not a number by definition, as where two maps are constant or a value is not computed yet.
 UNDEFINED = (
     "M.pearson", "M.spearman", "M.ssim", "M.structural_similarity", "L.psnr", "SERIES().follow", "SERIES().profile",
-    "result('top').patches", "M.weight_randomisation", "S.theoretical_receptive_field", "network().scores",
+    "result('top').patches", "M.weight_randomization", "S.theoretical_receptive_field", "network().scores",
     "network().activations", "M.at_size",
 )  # fmt: skip
 

@@ -20,13 +20,13 @@ from xai_widgets import (
     data,
     explorers,
     features,
-    images,
     inverse,
     metrics,
     perturbation,
     similarity,
     views,
 )
+from xai_widgets.core import images
 from xai_widgets.data import low_resolution, scenes
 
 SIZE = 16
@@ -115,7 +115,7 @@ def result(name: str) -> Any:
         ),
         "top": lambda: features.top_activations(model, x, layer="conv2", side=4),
         "index": lambda: similarity.similarity_index(model, x, "conv2", side=4),
-        "components": lambda: similarity.factorise(positive(), 2),
+        "components": lambda: similarity.factorize(positive(), 2),
     }
     return runs[name]().result(progress=False)
 

@@ -10,8 +10,10 @@ from pytorch_grad_cam import GradCAMPlusPlus
 from torch import nn
 from twins import NETWORKS, MaxPool, pair_of, photographs
 
-from xai_widgets.attribution import METHODS
 from xai_widgets.attribution.expected import draws
+from xai_widgets.methods import family
+
+METHODS = family("attribution")
 
 STEPS = 7
 SAMPLES = 4

@@ -15,7 +15,7 @@ from torch import nn
 from twins import NETWORKS, model_of, pair_of, photographs, rewrapped, twin_of
 
 from xai_widgets.attribution import deep_lift
-from xai_widgets.model import ImageModel
+from xai_widgets.core.model import ImageModel
 
 #: Relative; all is computed in float64, where rounding counts for nothing.
 TOLERANCE = 1e-5

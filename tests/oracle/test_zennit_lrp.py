@@ -15,9 +15,10 @@ from zennit.torchvision import ResNetCanonizer, VGGCanonizer
 from zennit.types import Convolution
 from zennit_twins import never_0, with_modules
 
-from xai_widgets.attribution import COMPOSITES, METHODS, Composite
-from xai_widgets.attribution.relevance import AlphaBeta, Epsilon, Flat, Gamma, WSquare, ZPlus
-from xai_widgets.model import ImageModel
+from xai_widgets.attribution import COMPOSITES, Composite
+from xai_widgets.attribution.lrp_rules import AlphaBeta, Epsilon, Flat, Gamma, WSquare, ZPlus
+from xai_widgets.core.model import ImageModel
+from xai_widgets.methods import METHODS
 
 #: Relative; all is computed in float64, where rounding counts for nothing.
 TOLERANCE = 1e-6

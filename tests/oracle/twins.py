@@ -12,8 +12,8 @@ from torch import fx, nn
 from torchvision.models import resnet
 
 import xai_widgets
-from xai_widgets.images import to_images
-from xai_widgets.model import ImageModel
+from xai_widgets.core.images import to_images
+from xai_widgets.core.model import ImageModel
 
 RANDOM = {"vgg11_bn": 64, "resnet": 64, "googlenet": 64}
 CLASSES = 20
@@ -151,7 +151,7 @@ def twin_of(network):
 
 
 def rewrapped(model, network):
-    """Another network behind the same normalisation and labels."""
+    """Another network behind the same normalization and labels."""
     mean, std = model.mean.flatten().tolist(), model.std.flatten().tolist()
     return ImageModel(network, size=model.size, mean=mean, std=std, labels=model.labels)
 

@@ -78,8 +78,8 @@ def test_pictures_are_drawn_and_what_fails_is_said(script, tmp_path, monkeypatch
     def broken(model, x, target, **options):
         raise ValueError("no such thing")
 
-    gradient = dataclasses.replace(script.attribution.METHODS["gradient"], function=broken)
-    monkeypatch.setitem(script.attribution.METHODS, "gradient", gradient)
+    gradient = dataclasses.replace(script.GROUPS["attribution"][2]["gradient"], function=broken)
+    monkeypatch.setitem(script.GROUPS["attribution"][2], "gradient", gradient)
     monkeypatch.setattr(sys, "argv", ["methods.py", "--only", "gradient", "grad_cam", "--out", str(tmp_path)])
     with pytest.raises(SystemExit, match="gradient: ValueError: no such thing"):
         script.main()

@@ -15,7 +15,7 @@ from IPython.display import display
 from IPython.utils.capture import capture_output
 
 import xai_widgets
-from xai_widgets import attribution, views
+from xai_widgets import methods, views
 
 for requirement in sys.argv[1:]:
     name, _, wanted = requirement.partition("==")
@@ -32,7 +32,7 @@ for name in ("scenes_vgg", "scenes_resnet"):
     model = xai_widgets.load(name)
     image = torch.rand(1, 3, *model.size)
     assert torch.isfinite(model.scores(image)).all()
-    for key, method in attribution.METHODS.items():
+    for key, method in methods.family("attribution").items():
         if key == "cam" and name == "scenes_vgg":
             # It is defined for networks with a global average alone.
             continue

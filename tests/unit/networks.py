@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from xai_widgets.model import ImageModel
+from xai_widgets.core.model import ImageModel
 
 SIZE = 8
 CLASSES = 4

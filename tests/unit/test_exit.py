@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from xai_widgets.run import Run, RunCancelled, Worker, check_cancelled
+from xai_widgets.core.run import Run, RunCancelled, Worker, check_cancelled
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "exits.py"
 _spec = importlib.util.spec_from_file_location("exits_script", SCRIPT)

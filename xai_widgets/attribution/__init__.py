@@ -13,7 +13,7 @@ from xai_widgets.attribution.guided import deconvnet, guided_backprop
 from xai_widgets.attribution.path import completeness_gap, guided_nonlinearity, integrated_gradients
 from xai_widgets.attribution.expected import expected_gradients, gradient_shap
 from xai_widgets.attribution.noise import smoothgrad
-from xai_widgets.attribution.activation import grad_cam
+from xai_widgets.attribution.grad_cam import grad_cam
 from xai_widgets.attribution.class_activation import (
     cam, fem, grad_cam_plus_plus, guided_grad_cam, smooth_grad_cam_plus_plus,
 )  # fmt: skip
@@ -26,25 +26,20 @@ from xai_widgets.attribution.excitation import (
     probability_gap,
 )
 from xai_widgets.attribution.lrp import conservation_gap, lrp
-from xai_widgets.attribution.relevance import COMPOSITES, Composite
+from xai_widgets.attribution.lrp_rules import COMPOSITES, Composite
 from xai_widgets.attribution.deep_lift import deep_lift
 from xai_widgets.attribution.patterns import (
     Patterns, estimate_patterns, pattern_attribution, pattern_net,
 )  # fmt: skip
 from xai_widgets.attribution.feedback import feedback_layers
-from xai_widgets.attribution.registry import METHODS, Cost, Method, as_method, get
-from xai_widgets.attribution.meta import meta_saliency
+from xai_widgets.attribution.meta_saliency import meta_saliency
 from xai_widgets.attribution.combination import combine, depths, layer_weights
 # isort: on
 
 __all__ = [
     "COMPOSITES",
-    "METHODS",
     "Composite",
-    "Cost",
-    "Method",
     "Patterns",
-    "as_method",
     "cam",
     "combine",
     "completeness_gap",
@@ -58,7 +53,6 @@ __all__ = [
     "expected_gradients",
     "feedback_layers",
     "fem",
-    "get",
     "grad_cam",
     "grad_cam_plus_plus",
     "gradient",

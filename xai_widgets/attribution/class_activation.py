@@ -19,14 +19,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xai_widgets.arguments import dtype_of
-from xai_widgets.attribution.activation import at_places, grad_cam, layer_gradient
+from xai_widgets.attribution.grad_cam import grad_cam
 from xai_widgets.attribution.guided import guided_backprop
 from xai_widgets.attribution.noise import noisy_copies
-from xai_widgets.attribution.points import sums, whole
-from xai_widgets.attribution.registry import Cost, channel_sum, max_abs, method
-from xai_widgets.model import ImageModel
-from xai_widgets.validation import number
+from xai_widgets.core.arguments import dtype_of
+from xai_widgets.core.model import ImageModel
+from xai_widgets.core.validation import number
+from xai_widgets.methods.gradients import layer_gradient, spatial_gradient
+from xai_widgets.methods.path_points import sums, whole
+from xai_widgets.methods.registry import Cost, channel_sum, max_abs, method
 
 #: Of the largest value; two numbers that differ by less are the same to a network in single precision.
 ROUNDING = 1e-4
@@ -48,7 +49,7 @@ def cam(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = Non
     Parameters
     ----------
     model, x, target
-        As for every :class:`~xai_widgets.attribution.Method`.
+        As for every :class:`~xai_widgets.methods.Method`.
     layer : str, optional
         The layer with output (C, h, w) that is averaged. Default: the last one before pooling.
 
@@ -89,7 +90,7 @@ def _autocast(model: ImageModel) -> bool:
 
 def _is_affine(model: ImageModel, layer: str, activation: Tensor, gradient: Tensor, target: Tensor) -> bool:
     """Whether a score changes by the gradient times what an activation does, down to an activation of 0."""
-    if not model.is_cut(layer):
+    if not model.is_bottleneck(layer):
         return False
     with torch.no_grad():
         ends = torch.cat([activation, torch.zeros_like(activation)])
@@ -114,7 +115,7 @@ def grad_cam_plus_plus(model: ImageModel, x: Tensor, target: Tensor, *, layer: s
     Parameters
     ----------
     model, x, target
-        As for every :class:`~xai_widgets.attribution.Method`.
+        As for every :class:`~xai_widgets.methods.Method`.
     layer : str, optional
         A layer with output (C, h, w), behind a ReLU. Default: the last one before pooling.
 
@@ -128,7 +129,7 @@ def grad_cam_plus_plus(model: ImageModel, x: Tensor, target: Tensor, *, layer: s
     ValueError
         For a layer that does not exist, with the nearest name, or whose output has no places.
     """
-    activation, gradient = at_places(model, x, target, layer)
+    activation, gradient = spatial_gradient(model, x, target, layer)
     return _plus_plus(activation, gradient, gradient**2, gradient**3)
 
 
@@ -183,7 +184,7 @@ def smooth_grad_cam_plus_plus(
     copies = noisy_copies(x, samples, sigma, seed)
 
     def powers(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
-        _, gradient = at_places(model, x, target, layer)
+        _, gradient = spatial_gradient(model, x, target, layer)
         return torch.stack([gradient, gradient**2, gradient**3], 1)
 
     first, second, third = whole(sums(model, x, target, copies, powers, batch_size)).unbind(1)
@@ -206,7 +207,7 @@ def guided_grad_cam(model: ImageModel, x: Tensor, target: Tensor, *, layer: str 
     Parameters
     ----------
     model, x, target
-        As for every :class:`~xai_widgets.attribution.Method`.
+        As for every :class:`~xai_widgets.methods.Method`.
     layer : str, optional
         The layer of Grad-CAM. Default: the last one before pooling.
 
@@ -240,7 +241,7 @@ def fem(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = Non
     Parameters
     ----------
     model, x, target
-        As for every :class:`~xai_widgets.attribution.Method`; the target plays no part.
+        As for every :class:`~xai_widgets.methods.Method`; the target plays no part.
     layer : str, optional
         A layer with output (C, h, w). Default: the last one before pooling.
     k : float, default 1

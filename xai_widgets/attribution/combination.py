@@ -27,13 +27,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xai_widgets.arguments import check_batch_size
-from xai_widgets.attribution.registry import Cost, Method, as_method, channel_sum, method
-from xai_widgets.errors import unknown
-from xai_widgets.features.source import ImageSource
-from xai_widgets.model import ImageModel, check_model
-from xai_widgets.run import in_no_mode
-from xai_widgets.validation import numbers
+from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.image_source import ImageSource
+from xai_widgets.core.model import ImageModel, check_model
+from xai_widgets.core.run import without_inference_mode
+from xai_widgets.core.validation import numbers
+from xai_widgets.errors import unknown_name
+from xai_widgets.methods.registry import Cost, Method, as_method, channel_sum, method
 
 Weights = Literal["feature_spread", "linear_probe", "depth", "uniform"]
 How = Literal["sum", "product"]
@@ -66,7 +66,7 @@ def combine(
     Parameters
     ----------
     model, x, target
-        As for every :class:`~xai_widgets.attribution.Method`.
+        As for every :class:`~xai_widgets.methods.Method`.
     method : str, Method or callable, default "norm_grad"
         One that takes ``layer``.
     layers : sequence of str, optional
@@ -89,7 +89,7 @@ def combine(
         For a method that takes no layer, weights that do not fit the layers, or as the method.
     """
     if how not in get_args(How):
-        raise ValueError(unknown("way to combine", how, get_args(How)))
+        raise ValueError(unknown_name("way to combine", how, get_args(How)))
     wrapped = as_method(method)
     _check_takes_layer(wrapped, options)
     chosen = depths(model) if layers is None else list(layers)
@@ -103,7 +103,7 @@ def combine(
     return torch.stack([each.clamp(min=0) ** share for share, each in zip(shares, maps, strict=True)]).prod(0)
 
 
-@in_no_mode
+@without_inference_mode
 def depths(model: ImageModel) -> list[str]:
     """The last layer of each resolution that everything passes through, from the pixels to the scores.
 
@@ -114,11 +114,11 @@ def depths(model: ImageModel) -> list[str]:
     for layer in model.layers():
         if layer.grid is not None and layer.grid.positions > 1 and layer.used:
             names.setdefault((layer.grid.height, layer.grid.width), []).append(layer.name)
-    found = (next(filter(model.is_cut, reversed(alike)), None) for alike in names.values())
+    found = (next(filter(model.is_bottleneck, reversed(alike)), None) for alike in names.values())
     return _in_order(model, [name for name in found if name is not None]) or [model.default_layer()]
 
 
-@in_no_mode
+@without_inference_mode
 def layer_weights(
     model: ImageModel,
     layers: Sequence[str],
@@ -161,7 +161,7 @@ def layer_weights(
         If scikit-learn is missing, with the extra that brings it.
     """
     if kind not in get_args(Weights):
-        raise ValueError(unknown("kind of weights", kind, get_args(Weights)))
+        raise ValueError(unknown_name("kind of weights", kind, get_args(Weights)))
     batch_size = check_batch_size(batch_size)
     names = list(layers)
     model.find_layers(names)

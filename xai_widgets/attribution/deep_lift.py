@@ -28,7 +28,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from xai_widgets.attribution.multipliers import (
+from xai_widgets.attribution.deep_lift_rules import (
     Join,
     Pooled,
     Product,
@@ -38,12 +38,12 @@ from xai_widgets.attribution.multipliers import (
     normed,
     rescaled,
 )
-from xai_widgets.attribution.registry import Cost, channel_sum, method
-from xai_widgets.attribution.sums import with_gap
-from xai_widgets.errors import unknown
-from xai_widgets.guard import outside_inference
-from xai_widgets.images import check_baseline
-from xai_widgets.model import ImageModel
+from xai_widgets.core.guard import outside_inference
+from xai_widgets.core.images import check_baseline
+from xai_widgets.core.model import ImageModel
+from xai_widgets.errors import unknown_name
+from xai_widgets.methods.completeness import with_gap
+from xai_widgets.methods.registry import Cost, channel_sum, method
 from xai_widgets.rules import Norm, Operation, PropagationRules, check_reached
 
 TITLE = "DeepLIFT"
@@ -205,9 +205,9 @@ def deep_lift(
     Parameters
     ----------
     model, x, target
-        As for every :class:`~xai_widgets.attribution.Method`.
+        As for every :class:`~xai_widgets.methods.Method`.
     baseline : float or Tensor, default 0.0
-        x0, the reference: a grey value in [0, 1], an image (C, H, W), or one per image (N, C, H, W).
+        x0, the reference: a gray value in [0, 1], an image (C, H, W), or one per image (N, C, H, W).
     rule : {"rescale", "reveal_cancel", "reveal_cancel_dense"}, default "rescale"
         For everything that is not linear; the last is RevealCancel between dense layers and rescale between
         convolutions, as the paper advises. Linear layers have the linear rule.
@@ -224,7 +224,7 @@ def deep_lift(
         For an unknown rule, or a network with an operation that has no rule, such as softmax.
     """
     if rule not in _PASSES:
-        raise ValueError(unknown("rule", rule, get_args(DeepLiftRule)))
+        raise ValueError(unknown_name("rule", rule, get_args(DeepLiftRule)))
     with outside_inference(), torch.enable_grad():
         x, target, baseline = x.clone(), target.clone(), check_baseline(baseline, x).clone()
         way = x - baseline

@@ -9,7 +9,7 @@ An addition is such a neuron with weights 1, so is an average. The ReLU passes P
 each part its own, and a max-pool, to the one that won it. Batch-norm belongs to the convolution before it: where its
 factor is below 0, what excites is what the convolution's weights below 0 are for.
 
-Where values below 0 are not cut off by a ReLU at once, as in the normalised image, the share of a_j is its positive
+Where values below 0 are not cut off by a ReLU at once, as in the normalized image, the share of a_j is its positive
 part of the sum, (w_ji a_j)_+: the same for a_j >= 0. P then bears the sign of a_j: in which direction it excites.
 
 The contrastive form asks what excites the class and not its opposite, the dual score -S_c with weights of the opposite
@@ -20,89 +20,22 @@ signs. With P and P' the probabilities that begin with the score and with its du
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from xai_widgets.attribution.activation import off_the_way
-from xai_widgets.attribution.registry import Cost, channel_sum, method
-from xai_widgets.attribution.sums import total, with_gap
-from xai_widgets.guard import outside_inference
-from xai_widgets.model import ImageModel
-from xai_widgets.recording import recording
-from xai_widgets.rules import Operation, PropagationRules
+from xai_widgets.core.hooks import record_outputs
+from xai_widgets.core.model import ImageModel
+from xai_widgets.methods.completeness import total, with_gap
+from xai_widgets.methods.gradients import unreachable_layer_error
+from xai_widgets.methods.registry import Cost, channel_sum, method
+from xai_widgets.rules.excitation import redistribute_all
 
 #: The layer that stands for the pixels.
 IMAGE = "image"
 #: Of the probability; more than this missing from 1 is said in a warning.
 TOLERANCE = 0.01
-
-
-class _Shared(torch.autograd.Function):
-    """y = f(a, w) + constant, on whose way back P is shared out among a."""
-
-    @staticmethod
-    def forward(ctx: Any, a: Tensor, weight: Tensor, f: Operation, run: Callable[[], Tensor]) -> Tensor:
-        ctx.save_for_backward(a, weight)
-        ctx.f = f
-        return run()
-
-    @staticmethod
-    def backward(ctx: Any, p: Tensor) -> tuple[Tensor | None, ...]:
-        a, weight = (each.float() if each.element_size() < 4 else each for each in ctx.saved_tensors)
-        made = torch.zeros_like(a)
-        for sign in (1, -1):
-            part = (sign * p).clamp(min=0).to(a)
-            if part.any():
-                made += _shares(a, sign * weight, ctx.f, part)
-        return made.to(p.dtype), None, None, None
-
-
-class _Scaled(torch.autograd.Function):
-    """y = factor * x + shift; below 0 the factor turns round the direction that excites."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, factor: Tensor, shift: Tensor, run: Callable[[], Tensor]) -> Tensor:
-        ctx.save_for_backward(factor.sign())
-        ctx.shape = x.shape
-        return run()
-
-    @staticmethod
-    def backward(ctx: Any, p: Tensor) -> tuple[Tensor | None, ...]:
-        (sign,) = ctx.saved_tensors
-        return (p * sign).sum_to_size(ctx.shape), None, None, None
-
-
-class _Rectified(torch.autograd.Function):
-    """ReLU: a neuron that is on passes P on to what it is made of, one that is off has none."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, run: Callable[[], Tensor]) -> Tensor:
-        y = run()
-        ctx.save_for_backward(y > 0)
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, p: Tensor) -> tuple[Tensor | None, ...]:
-        (active,) = ctx.saved_tensors
-        return p.clamp(min=0) * active, None
-
-
-def _shares(a: Tensor, weight: Tensor, f: Operation, p: Tensor) -> Tensor:
-    """P(a_j) of what excites f(a, weight), with the sign of a_j."""
-    halves = [(a.clamp(min=0), weight.clamp(min=0)), (a.clamp(max=0), weight.clamp(max=0))]
-    # After a ReLU nothing is below 0, and one half is all.
-    halves = halves if (a < 0).any() else halves[:1]
-    with torch.enable_grad():
-        given = [half.detach().requires_grad_() for half, _ in halves]
-        excitation = sum(f(half, w) for half, (_, w) in zip(given, halves, strict=True))
-        assert isinstance(excitation, Tensor)
-        z = torch.where(excitation > torch.finfo(p.dtype).tiny, p / excitation, 0).detach()
-        back = torch.autograd.grad(excitation, given, z)
-    # Where both a and w are below 0 their product excites, but P is to have the sign of a.
-    return given[0].detach() * back[0] - (given[1].detach() * back[1] if len(given) > 1 else 0)
 
 
 def winning_probability(model: ImageModel, x: Tensor, start: Tensor, layer: str) -> Tensor:
@@ -138,65 +71,13 @@ def _winning(model: ImageModel, x: Tensor, starts: Sequence[Tensor], layer: str)
     names = [] if _is_image(model, layer) else [layer]
 
     def run(pixels: Tensor) -> tuple[Tensor, Tensor]:
-        with recording(model.find_layers(names)) as kept:
+        with record_outputs(model.find_layers(names)) as kept:
             scores = model(pixels)
         return scores, kept[layer] if names else pixels
 
-    made = _share_out(model.module, run, x, starts)
+    made = redistribute_all(model.module, run, x, starts)
     if made is None:
-        raise off_the_way(model, layer)
-    return made
-
-
-def share_out(
-    network: nn.Module, run: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tensor, start: Tensor
-) -> Tensor | None:
-    """P of an activation, when it begins with ``start`` at the scores.
-
-    Parameters
-    ----------
-    network : nn.Module
-        Whose layers errors name.
-    run : callable
-        From pixels (N, C, H, W) to the scores (N, classes), and the activation (N, ...) on the way to them.
-    x : Tensor, (N, C, H, W)
-        Pixels.
-    start : Tensor, (N, classes)
-        As for :func:`winning_probability`.
-
-    Returns
-    -------
-    Tensor, (N, ...), or None
-        At least 0; None if the scores do not depend on the activation.
-    """
-    made = _share_out(network, run, x, [start])
-    return None if made is None else made[0]
-
-
-def _share_out(
-    network: nn.Module,
-    run: Callable[[Tensor], tuple[Tensor, Tensor]],
-    x: Tensor,
-    starts: Sequence[Tensor],
-) -> list[Tensor] | None:
-    """:func:`share_out` of each start, by one forward pass."""
-    rules = PropagationRules(
-        "excitation backprop", network, linear=_Shared.apply, scale=_Scaled.apply, rectifier=_Rectified.apply
-    )
-    with outside_inference(), torch.enable_grad():
-        pixels = x.clone().requires_grad_()
-        with rules:
-            scores, at = run(pixels)
-        if not (at.requires_grad and scores.requires_grad):
-            return None
-        made: list[Tensor] = []
-        for start in starts:
-            # What is kept for the way back is let go by the last one.
-            more = len(made) + 1 < len(starts)
-            (found,) = torch.autograd.grad(scores, at, start.clone(), allow_unused=True, retain_graph=more)
-            if found is None:
-                return None
-            made.append(found.to(torch.promote_types(found.dtype, torch.float32)).abs())
+        raise unreachable_layer_error(model, layer)
     return made
 
 
@@ -220,7 +101,7 @@ def excitation_layer(model: ImageModel) -> str:
         if each.pools and each.grid is not None and each.grid.positions == positions
     ]
     # A pool of a shortcut sees only what goes by the shortcut.
-    whole = (each.name for each in [*pools, *reversed(before)] if model.is_cut(each.name))
+    whole = (each.name for each in [*pools, *reversed(before)] if model.is_bottleneck(each.name))
     return next(whole, before[-1].name)
 
 
@@ -243,7 +124,7 @@ def excitation_backprop(model: ImageModel, x: Tensor, target: Tensor, *, layer: 
     Parameters
     ----------
     model, x, target
-        As for every :class:`~xai_widgets.attribution.Method`.
+        As for every :class:`~xai_widgets.methods.Method`.
     layer : str, optional
         A layer with output (C, h, w), by its name in ``model.layers()``, or "image" for the pixels. Default: the pool
         that leads to the resolution of the last convolutions, or else the last layer before.
@@ -262,7 +143,7 @@ def excitation_backprop(model: ImageModel, x: Tensor, target: Tensor, *, layer: 
     """
     layer = excitation_layer(model) if layer is None else layer
     made = _spatial(model, winning_probability(model, x, _one_hot(model, x, target), layer), layer)
-    if not _is_image(model, layer) and not model.is_cut(layer):
+    if not _is_image(model, layer) and not model.is_bottleneck(layer):
         return made
 
     def words(total: str, wanted: str) -> str:

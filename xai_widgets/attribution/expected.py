@@ -20,15 +20,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xai_widgets.attribution.gradient import score_gradient
 from xai_widgets.attribution.noise import check_sampling, normal
-from xai_widgets.attribution.points import Point, sums, whole
-from xai_widgets.attribution.registry import Cost, channel_sum, method
-from xai_widgets.attribution.sums import with_gap
-from xai_widgets.batches import scores_of
-from xai_widgets.model import ImageModel
+from xai_widgets.core.batching import scores_of
+from xai_widgets.core.model import ImageModel
+from xai_widgets.methods.completeness import with_gap
+from xai_widgets.methods.gradients import score_gradient
+from xai_widgets.methods.path_points import Point, sums, whole
+from xai_widgets.methods.registry import Cost, channel_sum, method
 
-#: The grey values that are the references where none are given.
+#: The gray values that are the references where none are given.
 GREYS = (0.0, 0.25, 0.5, 0.75, 1.0)
 #: Of the change of the score; a sum that is further from it is said in a warning.
 TOLERANCE = 0.1
@@ -60,9 +60,9 @@ def expected_gradients(
     Parameters
     ----------
     model, x, target
-        As for every :class:`~xai_widgets.attribution.Method`.
+        As for every :class:`~xai_widgets.methods.Method`.
     references : images of any kind, optional
-        What the baselines are drawn from. Default: five greys from black to white.
+        What the baselines are drawn from. Default: five grays from black to white.
     samples : int, default 100
         How many pairs of a reference and a point on the way from it are drawn for each image: the points one in each
         of as many equal parts of the way, the references in turn.
@@ -186,7 +186,7 @@ def draws(count: int, samples: int, generator: torch.Generator) -> tuple[list[in
     """Which of ``count`` references are drawn, and how far on the way from each, both of length ``samples``.
 
     Each draw is as likely as any other, but they are spread evenly: one point in each of as many equal parts of the
-    way as there are samples, and each reference once among as many neighbouring parts as there are references. The
+    way as there are samples, and each reference once among as many neighboring parts as there are references. The
     mean over them is right on average, as that over independent draws, and varies less.
     """
     parts = torch.arange(samples, dtype=torch.float64)

@@ -2,7 +2,7 @@
 
 Cao et al. 2015. A gate z in {0, 1} behind each output of each ReLU, y = z relu(x), is to make the score large:
 
-    maximise over z   S_c(x, z)
+    maximize over z   S_c(x, z)
 
 All gates begin open. In each iteration the gates are set by one backward pass, from the scores down, each one through
 those above it as they were just set:
@@ -20,14 +20,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xai_widgets.attribution.activation import at_places
 from xai_widgets.attribution.excitation import IMAGE
-from xai_widgets.attribution.gradient import score_gradient
-from xai_widgets.attribution.guided import relu_rules
-from xai_widgets.attribution.registry import Cost, channel_sum, method
-from xai_widgets.guard import outside_inference
-from xai_widgets.model import ImageModel
-from xai_widgets.validation import integer
+from xai_widgets.core.guard import outside_inference
+from xai_widgets.core.model import ImageModel
+from xai_widgets.core.validation import integer
+from xai_widgets.methods.gradients import score_gradient, spatial_gradient
+from xai_widgets.methods.registry import Cost, channel_sum, method
+from xai_widgets.rules import relu_rules
 
 TITLE = "feedback"
 #: Which gates are open, by the number of the ReLU in the order of the calls; all of those that are missing.
@@ -50,7 +49,7 @@ def feedback_layers(
     Parameters
     ----------
     model, x, target
-        As for every :class:`~xai_widgets.attribution.Method`.
+        As for every :class:`~xai_widgets.methods.Method`.
     layer : str, default "image"
         A layer with output (C, h, w), by its name in ``model.layers()``, or "image" for the pixels.
     iterations : int, default 10
@@ -80,7 +79,7 @@ def feedback_layers(
             if at_pixels:
                 made.append(pixels * score_gradient(model, pixels, label))
             else:
-                activation, gradient = at_places(model, pixels, label, layer)
+                activation, gradient = spatial_gradient(model, pixels, label, layer)
                 made.append(activation * gradient)
     return torch.cat(made)
 

@@ -9,37 +9,13 @@ Zeiler and Fergus 2014; Springenberg et al. 2015. With g the gradient that comes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
 from torch import Tensor
 
-from xai_widgets.attribution.gradient import score_gradient
-from xai_widgets.attribution.registry import max_abs, method
-from xai_widgets.errors import tell
-from xai_widgets.model import ImageModel
-from xai_widgets.rules import BackwardRules, deconv_relu, guided_relu
-
-
-@contextmanager
-def relu_rules(model: ImageModel, title: str, **rules: Callable[[Tensor], Tensor]) -> Iterator[BackwardRules]:
-    """:class:`~xai_widgets.rules.BackwardRules` that have to meet a ReLU.
-
-    A network in which they met none is refused: its result would be the plain gradient, unsaid. One that has other
-    activations too is warned of.
-    """
-    with BackwardRules(title, model.module, **rules) as mode:
-        yield mode
-    if not mode.met["relu"]:
-        raise ValueError(
-            f"{title} changes the backward pass of ReLU and met none in {model.name}, wanted a network with ReLU; "
-            "the nearest method is 'gradient'"
-        )
-    if mode.others:
-        tell(
-            f"{title} changes the backward pass of ReLU, and {model.name} has {' and '.join(sorted(mode.others))} too, "
-            "which keep their own: in part this is the plain gradient"
-        )
+from xai_widgets.core.model import ImageModel
+from xai_widgets.errors import warn
+from xai_widgets.methods.gradients import score_gradient
+from xai_widgets.methods.registry import max_abs, method
+from xai_widgets.rules import deconv_relu, guided_relu, relu_rules
 
 
 @method(
@@ -58,7 +34,7 @@ def deconvnet(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     Parameters
     ----------
     model, x, target
-        As for every :class:`~xai_widgets.attribution.Method`.
+        As for every :class:`~xai_widgets.methods.Method`.
 
     Returns
     -------
@@ -73,7 +49,7 @@ def deconvnet(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
         made = score_gradient(model, x, target)
     if not mode.switching:
         # Nie et al. 2018: only the switches of max-pooling know of the image.
-        tell(
+        warn(
             f"{model.name} has no max-pooling, so its DeconvNet is the same for all images; the nearest method that "
             "depends on the image is 'guided_backprop'"
         )
@@ -94,7 +70,7 @@ def guided_backprop(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     Parameters
     ----------
     model, x, target
-        As for every :class:`~xai_widgets.attribution.Method`.
+        As for every :class:`~xai_widgets.methods.Method`.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """Layer-wise relevance propagation: the score of a class, shared out layer by layer down to the pixels.
 
 Bach et al. 2015; equation 11 of Ayyar et al.'s survey. What comes to a neuron is shared out among its inputs by the
-rule of its layer (:mod:`xai_widgets.attribution.relevance`), so that in every layer
+rule of its layer (:mod:`xai_widgets.attribution.lrp_rules`), so that in every layer
 
     sum_i R_i = S_c(x)                                                                    conservation (11)
 
@@ -26,13 +26,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xai_widgets.attribution.registry import channel_sum, method
-from xai_widgets.attribution.relevance import Composite, Epsilon, Rule, ZBox, as_composite
-from xai_widgets.attribution.sums import total, with_gap
-from xai_widgets.guard import outside_inference
-from xai_widgets.model import ImageModel, Target, check_model
-from xai_widgets.rules import Norm, Operation, PropagationRules, check_reached, fold, maker, precise
-from xai_widgets.validation import check_finite
+from xai_widgets.attribution.lrp_rules import Composite, Epsilon, Rule, ZBox, as_composite
+from xai_widgets.core.guard import outside_inference
+from xai_widgets.core.model import ImageModel, Target, check_model
+from xai_widgets.core.validation import check_finite
+from xai_widgets.methods.completeness import total, with_gap
+from xai_widgets.methods.registry import channel_sum, method
+from xai_widgets.rules import (
+    Norm,
+    Operation,
+    PropagationRules,
+    at_least_float32,
+    check_reached,
+    fold,
+    producer_node,
+)
 
 TITLE = "layer-wise relevance propagation"
 #: Of the score; a sum of relevances that is farther from it is said in a warning.
@@ -52,9 +60,9 @@ class _Shared(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, relevance: Tensor) -> tuple[Tensor | None, ...]:
-        a, weight = map(precise, ctx.saved_tensors)
+        a, weight = map(at_least_float32, ctx.saved_tensors)
         f, rule = ctx.layer
-        f = f if f.bias is None else replace(f, bias=precise(f.bias))
+        f = f if f.bias is None else replace(f, bias=at_least_float32(f.bias))
         return rule.share(a, weight, f, relevance.to(a)).to(relevance), None, None, None, None
 
 
@@ -115,7 +123,7 @@ class _Layers:
 
     def scale(self, x: Tensor, factor: Tensor, shift: Tensor, run: Callable[[], Tensor]) -> Tensor:
         made: Tensor
-        layer = maker(x)
+        layer = producer_node(x)
         if hasattr(layer, "layer"):
             (f, rule), (a, weight) = layer.layer, layer.saved_tensors
             folded = fold(weight, f, x, factor, shift)
@@ -216,13 +224,13 @@ def lrp(
 ) -> Tensor:
     """Layer-wise relevance propagation: the score, shared out layer by layer down to the pixels.
 
-    The normalisation is part of the network: bounds of z^B are those of pixels, and a pixel has the relevance of the
-    value that the normalisation makes of it, so that under LRP-0 and epsilon one of the mean colour has none.
+    The normalization is part of the network: bounds of z^B are those of pixels, and a pixel has the relevance of the
+    value that the normalization makes of it, so that under LRP-0 and epsilon one of the mean color has none.
 
     Parameters
     ----------
     model, x, target
-        As for every :class:`~xai_widgets.attribution.Method`.
+        As for every :class:`~xai_widgets.methods.Method`.
     composite : str, Rule or Composite, default "epsilon_plus"
         A name in ``COMPOSITES``: "epsilon_gamma_box", "epsilon_plus", "epsilon_plus_flat", "epsilon_alpha2_beta1",
         "epsilon_alpha2_beta1_flat", "deep_taylor", "deep_taylor_unbounded", "zero", "epsilon", "gamma", "alpha_beta" or

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xai_widgets.attribution.points import Point, sums, whole
-from xai_widgets.attribution.registry import Cost, Method, as_method, max_abs, method
-from xai_widgets.model import ImageModel
-from xai_widgets.validation import integer, number
-from xai_widgets.validation import seed as check_seed
+from xai_widgets.core.model import ImageModel
+from xai_widgets.core.validation import integer, number
+from xai_widgets.core.validation import seed as check_seed
+from xai_widgets.methods.path_points import Point, sums, whole
+from xai_widgets.methods.registry import Cost, Method, as_method, max_abs, method
 
 
 @method(
@@ -45,7 +45,7 @@ def smoothgrad(
     Parameters
     ----------
     model, x, target
-        As for every :class:`~xai_widgets.attribution.Method`. The default target is the predicted class
+        As for every :class:`~xai_widgets.methods.Method`. The default target is the predicted class
         of the clean image.
     method : str, Method or callable, default "gradient"
         What is averaged.

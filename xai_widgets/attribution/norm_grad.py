@@ -21,11 +21,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xai_widgets.attribution.activation import at_places
-from xai_widgets.attribution.registry import channel_sum, method
-from xai_widgets.model import ImageModel
-from xai_widgets.recording import receiving
-from xai_widgets.validation import choice
+from xai_widgets.core.hooks import record_inputs
+from xai_widgets.core.model import ImageModel
+from xai_widgets.core.validation import choice
+from xai_widgets.methods.gradients import spatial_gradient
+from xai_widgets.methods.registry import channel_sum, method
 
 #: Which layer is thought of behind another one.
 Identity = Literal["bias", "scaling", "1x1", "3x3"]
@@ -49,7 +49,7 @@ def linear_approximation(model: ImageModel, x: Tensor, target: Tensor, *, layer:
     Parameters
     ----------
     model, x, target
-        As for every :class:`~xai_widgets.attribution.Method`.
+        As for every :class:`~xai_widgets.methods.Method`.
     layer : str, optional
         A layer with output (C, h, w). Default: the last one before pooling.
 
@@ -63,7 +63,7 @@ def linear_approximation(model: ImageModel, x: Tensor, target: Tensor, *, layer:
     ValueError
         For a layer that does not exist, with the nearest name, or whose output has no places.
     """
-    activation, gradient = at_places(model, x, target, layer)
+    activation, gradient = spatial_gradient(model, x, target, layer)
     return gradient * activation
 
 
@@ -82,7 +82,7 @@ def norm_grad(
     Parameters
     ----------
     model, x, target
-        As for every :class:`~xai_widgets.attribution.Method`.
+        As for every :class:`~xai_widgets.methods.Method`.
     layer : str, optional
         A layer with output (C, h, w). Default: the last one before pooling.
     identity : {"bias", "scaling", "1x1", "3x3"}, default "1x1"
@@ -99,7 +99,7 @@ def norm_grad(
         For a layer that does not exist, with the nearest name, whose output has no places, or another identity.
     """
     choice(identity, "identity", get_args(Identity))
-    activation, gradient = at_places(model, x, target, layer)
+    activation, gradient = spatial_gradient(model, x, target, layer)
     if identity == "bias":
         return _norm(gradient)
     if identity == "scaling":
@@ -133,7 +133,7 @@ def selective_norm_grad(model: ImageModel, x: Tensor, target: Tensor, *, layer: 
     ValueError
         As :func:`linear_approximation`.
     """
-    activation, gradient = at_places(model, x, target, layer)
+    activation, gradient = spatial_gradient(model, x, target, layer)
     return _norm((gradient * activation).relu())
 
 
@@ -152,7 +152,7 @@ def norm_grad_convolution(
     Parameters
     ----------
     model, x, target
-        As for every :class:`~xai_widgets.attribution.Method`.
+        As for every :class:`~xai_widgets.methods.Method`.
     layer : str, optional
         An ``nn.Conv2d``. Default: the last one on the way to the scores with more than one position.
 
@@ -177,8 +177,8 @@ def norm_grad_convolution(
         )
     layer = there[-1] if layer is None else layer
     convolution = model.find_layers([layer])[layer]
-    with receiving({layer: convolution}) as kept:
-        _, gradient = at_places(model, x, target, layer)
+    with record_inputs({layer: convolution}) as kept:
+        _, gradient = spatial_gradient(model, x, target, layer)
     if not isinstance(convolution, nn.Conv2d):
         raise ValueError(
             f"layer {layer!r} is a {type(convolution).__name__}, wanted an nn.Conv2d, such as {there[-1]!r}"

@@ -10,94 +10,23 @@ The printed discrete form (3.3) lacks the factor (x - x'); it is kept here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Literal, get_args
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from xai_widgets.attribution.gradient import score_gradient
-from xai_widgets.attribution.guided import relu_rules
-from xai_widgets.attribution.points import Point, sums, whole
-from xai_widgets.attribution.registry import Cost, abs_sum, channel_sum, method
-from xai_widgets.attribution.sums import total, with_gap
-from xai_widgets.batches import scores_of
-from xai_widgets.images import check_baseline
-from xai_widgets.model import ImageModel, Target, check_model
-from xai_widgets.rules import guided_relu, positive_gradient
-from xai_widgets.validation import choice, integer
-
-Quadrature = Literal["right", "midpoint", "gauss_legendre"]
+from xai_widgets.core.batching import scores_of
+from xai_widgets.core.images import check_baseline
+from xai_widgets.core.model import ImageModel, Target, check_model
+from xai_widgets.methods.completeness import total, with_gap
+from xai_widgets.methods.path_integral import Quadrature, path_integral
+from xai_widgets.methods.registry import Cost, abs_sum, channel_sum, method
+from xai_widgets.rules import guided_relu, positive_gradient, relu_rules
 
 #: Of the change of the score; a sum that is further from it is said in a warning.
 TOLERANCE = 0.05
 #: Of the sum of all magnitudes; below it the change of the score is lost in rounding.
 ROUNDING = 1e-3
-
-
-def nodes(quadrature: Quadrature, steps: int) -> tuple[list[float], list[float]]:
-    """Points in [0, 1] and their weights, which add up to 1.
-
-    "right" is the Riemann sum at k/m, k = 1..m, of equation 3.3; "midpoint" is at (k - 1/2)/m.
-    """
-    choice(quadrature, "quadrature", get_args(Quadrature))
-    # The nodes of Gauss and Legendre are eigenvalues of a matrix of this size.
-    steps = integer(steps, "steps", low=1, high=2_000 if quadrature == "gauss_legendre" else 100_000)
-    if quadrature == "gauss_legendre":
-        points, weights = np.polynomial.legendre.leggauss(steps)
-        return ((points + 1) / 2).tolist(), (weights / 2).tolist()
-    shift = 0.0 if quadrature == "right" else 0.5
-    return [(k - shift) / steps for k in range(1, steps + 1)], [1 / steps] * steps
-
-
-def path_integral(
-    model: ImageModel,
-    x: Tensor,
-    target: Tensor,
-    baseline: Tensor,
-    steps: int,
-    quadrature: Quadrature,
-    batch_size: int | None,
-) -> Tensor:
-    """(x - x') times the weighted mean of the gradients at the points of the path, (N, C, H, W)."""
-    return (x - baseline) * whole(_gradients(model, x, target, baseline, steps, quadrature, batch_size))
-
-
-def path_sums(
-    model: ImageModel,
-    x: Tensor,
-    target: Tensor,
-    baseline: Tensor,
-    steps: int,
-    quadrature: Quadrature,
-    batch_size: int | None,
-) -> Iterator[Tensor]:
-    """The :func:`path_integral` as far as it is summed up, after each pass; one image after the other."""
-    for so_far in _gradients(model, x, target, baseline, steps, quadrature, batch_size):
-        yield (x - baseline) * so_far
-
-
-def _gradients(
-    model: ImageModel,
-    x: Tensor,
-    target: Tensor,
-    baseline: Tensor,
-    steps: int,
-    quadrature: Quadrature,
-    batch_size: int | None,
-) -> Iterator[Tensor]:
-    """The weighted mean of the gradients as far as it is summed up, after each pass."""
-    alphas, weights = (
-        torch.tensor(part, dtype=x.dtype, device=x.device).view(-1, 1, 1, 1)
-        for part in nodes(quadrature, steps)
-    )
-    points = (
-        Point(n, start + alpha * (end - start), weight)
-        for n, (start, end) in enumerate(zip(baseline, x, strict=True))
-        for alpha, weight in zip(alphas, weights, strict=True)
-    )
-    return sums(model, x, target, points, score_gradient, batch_size)
 
 
 @method(
@@ -125,9 +54,9 @@ def integrated_gradients(
     Parameters
     ----------
     model, x, target
-        As for every :class:`~xai_widgets.attribution.Method`.
+        As for every :class:`~xai_widgets.methods.Method`.
     baseline : float or Tensor, default 0.0
-        x': a grey value in [0, 1], an image (C, H, W), or one per image (N, C, H, W).
+        x': a gray value in [0, 1], an image (C, H, W), or one per image (N, C, H, W).
     steps : int, default 50
         m, the number of points on the path.
     quadrature : {"right", "midpoint", "gauss_legendre"}, default "right"

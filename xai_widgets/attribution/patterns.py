@@ -9,7 +9,7 @@ y = w^T x + b its signal is taken to be a w^T x, with the pattern a such that wh
 E+ is the mean over the inputs for which the neuron is on, y > 0. A neuron before a ReLU has a+, any other one a; for
 both w^T a = 1. Equation 8 is printed with the mean E[y] over all inputs in the place of E+[y]. They agree where what
 disturbs has mean 0 while the neuron is on, as after a centring; but with biases and behind a ReLU, where nothing is
-centred, the printed denominator comes near to 0 and below it, where the one here is a variance.
+centered, the printed denominator comes near to 0 and below it, where the one here is a variance.
 
 The patch that a convolution sees at each of its places, zeros beyond the border, is one x; batch-norm belongs to the
 convolution or linear layer before it.
@@ -17,7 +17,7 @@ convolution or linear layer before it.
     PatternNet           the gradient with a in the place of w: the signal in the pixels
     PatternAttribution   the gradient with w * a in the place of w: what the signal adds to the score
 
-The second begins with the score, the first with its sign. What has one input for each output, as the normalisation of
+The second begins with the score, the first with its sign. What has one input for each output, as the normalization of
 the image, has the pattern 1 / w. Sums and averages, so skip connections and pools, pass on what they pass on in the
 gradient; ReLU as well.
 """
@@ -31,14 +31,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xai_widgets.arguments import check_batch_size
 from xai_widgets.attribution.pattern_moments import Moments
-from xai_widgets.attribution.registry import Cost, channel_sum, max_abs, method
-from xai_widgets.features.source import ImageSource
-from xai_widgets.guard import outside_inference
-from xai_widgets.model import ImageModel
-from xai_widgets.rules import Operation, PropagationRules, check_reached, fold, maker, precise
-from xai_widgets.run import Run, in_no_mode
+from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.guard import outside_inference
+from xai_widgets.core.image_source import ImageSource
+from xai_widgets.core.model import ImageModel
+from xai_widgets.core.run import Run, without_inference_mode
+from xai_widgets.methods.registry import Cost, channel_sum, max_abs, method
+from xai_widgets.rules import (
+    Operation,
+    PropagationRules,
+    at_least_float32,
+    check_reached,
+    fold,
+    producer_node,
+)
 
 #: With what PatternNet begins, in the place of the score: in deep networks the signal grows by more than 38 orders of
 #: magnitude, to which the exponents of single precision reach.
@@ -62,7 +69,7 @@ class Patterns:
     images: int
 
 
-@in_no_mode
+@without_inference_mode
 def estimate_patterns(model: ImageModel, images: Any, *, batch_size: int = 16) -> Run[Patterns]:
     """Estimate the patterns of a network, equations 4 and 8, from images like those that it was made for.
 
@@ -116,7 +123,7 @@ def pattern_net(model: ImageModel, x: Tensor, target: Tensor, *, patterns: Any =
     Parameters
     ----------
     model, x, target
-        As for every :class:`~xai_widgets.attribution.Method`.
+        As for every :class:`~xai_widgets.methods.Method`.
     patterns : Patterns or images of any kind
         What :func:`estimate_patterns` found. Or the images for it, from which they are estimated in every call.
 
@@ -211,7 +218,7 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        a, layer = precise(ctx.saved_tensors[0]), ctx.layer
+        a, layer = at_least_float32(ctx.saved_tensors[0]), ctx.layer
         with torch.enable_grad():
             given = a.detach().requires_grad_()
             (made,) = torch.autograd.grad(layer.f(given, layer.instead), given, grad.to(a))
@@ -243,7 +250,7 @@ class _Layers:
         return run() if f.kind == "sum" else self._layer(a, weight, f, run)
 
     def scale(self, x: Tensor, factor: Tensor, shift: Tensor, run: Callable[[], Tensor]) -> Tensor:
-        before = maker(x)
+        before = producer_node(x)
         if hasattr(before, "layer"):
             a, weight = before.saved_tensors
             folded = fold(weight, before.layer.f, x, factor, shift)
@@ -255,7 +262,7 @@ class _Layers:
         return made
 
     def rectifier(self, x: Tensor, run: Callable[[], Tensor]) -> Tensor:
-        before = maker(x)
+        before = producer_node(x)
         if hasattr(before, "layer"):
             before.layer.rectified = True
         return run()
@@ -301,7 +308,7 @@ def _by_patterns(way: _Way, model: ImageModel, x: Tensor, target: Tensor, patter
     with outside_inference(), torch.enable_grad():
         target = target.clone()
         pixels, scores, nodes = _pass(way, model, x)
-        weights = [precise(node.saved_tensors[1]) for node in nodes]
+        weights = [at_least_float32(node.saved_tensors[1]) for node in nodes]
         given, wanted = [each.shape for each in patterns.layers], [each.shape for each in weights]
         if given != wanted:
             raise ValueError(
@@ -324,6 +331,6 @@ def _observe(model: ImageModel, x: Tensor, moments: list[Moments]) -> None:
     with torch.enable_grad():
         _, _, nodes = _pass(_SIGNAL, model, x)
         if not moments:
-            moments.extend(Moments(precise(node.saved_tensors[1]), node.layer.f) for node in nodes)
+            moments.extend(Moments(at_least_float32(node.saved_tensors[1]), node.layer.f) for node in nodes)
         for each, node in zip(moments, nodes, strict=True):
-            each.add(precise(node.saved_tensors[0]), node.layer.f, node.layer.rectified)
+            each.add(at_least_float32(node.saved_tensors[0]), node.layer.f, node.layer.rectified)

@@ -1,4 +1,4 @@
-"""Maps on pictures, as the table of maps draws them: in colours from the grey picture on, the more so the larger."""
+"""Maps on pictures, as the table of maps draws them: in colors from the gray picture on, the more so the larger."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xai_widgets.views.preview import heat, scale_of
 
 #: The smaller side of a picture, at least, and what lies between two of them, in pixels.
 SIDE, GAP = 224, 4
-#: Colours end at this percentile of the magnitudes.
+#: Colors end at this percentile of the magnitudes.
 PERCENTILE = 99.0
 
 
@@ -23,14 +23,14 @@ def overlay(picture: NDArray[np.uint8], values: NDArray[Any]) -> Image.Image:
     Parameters
     ----------
     picture : numpy.ndarray, shape (H, W, 3), uint8
-        Is drawn in grey, and larger by a whole number if it is small.
+        Is drawn in gray, and larger by a whole number if it is small.
     values : numpy.ndarray, shape (h, w)
         Of any resolution; interpolated. What is no number shows the picture.
 
     Returns
     -------
     PIL.Image.Image
-        In colour.
+        In color.
     """
     height, width = picture.shape[:2]
     times = max(1, -(-SIDE // min(height, width)))

@@ -17,16 +17,16 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from xai_widgets.attribution import Method
 from xai_widgets.cli import outputs
 from xai_widgets.cli.failures import DONE, FAILED, Failure, Mistake, sentence
 from xai_widgets.cli.inputs import Picture, knows_scenes, pictures
 from xai_widgets.cli.networks import OF_SCENES, check_layer, class_of, methods, network
+from xai_widgets.core.model import ImageModel
+from xai_widgets.core.validation import check_finite
+from xai_widgets.core.writing import complete
 from xai_widgets.explorers.attribution_table import Key, compute_cell, takes_layer
+from xai_widgets.methods import Method
 from xai_widgets.metrics import Curve, PointingTask, deletion, insertion, monotonicity, pointing_game
-from xai_widgets.model import ImageModel
-from xai_widgets.validation import check_finite
-from xai_widgets.writing import complete
 
 #: Steps of the way on which monotonicity is tested: each shows so much more that noise is no fall.
 STAIRS = 20

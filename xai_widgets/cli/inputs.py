@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai_widgets.cli.failures import Failure, Mistake
+from xai_widgets.core.model import ImageModel
 from xai_widgets.data import scenes
-from xai_widgets.errors import unknown
-from xai_widgets.model import ImageModel
+from xai_widgets.errors import unknown_name
 
 #: Files of a folder that are taken for pictures; one that is named is taken whatever it is called.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -85,7 +85,7 @@ def files(given: Sequence[str]) -> list[Path]:
             found.append(path)
         else:
             beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
-            raise Failure(unknown("file or folder", str(path), near(path, beside)))
+            raise Failure(unknown_name("file or folder", str(path), near(path, beside)))
     return found
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from xai_widgets.cli import outputs
 from xai_widgets.cli.failures import DONE, FAILED, Failure
-from xai_widgets.writing import complete
+from xai_widgets.core.writing import complete
 
 PACKAGE = Path(__file__).resolve().parents[1]
 

@@ -6,12 +6,11 @@ import argparse
 import shutil
 import sys
 
-from xai_widgets import attribution, perturbation
-from xai_widgets.attribution import Method
 from xai_widgets.cli import outputs
 from xai_widgets.cli.failures import DONE, Mistake
 from xai_widgets.cli.networks import network
-from xai_widgets.errors import unknown
+from xai_widgets.errors import unknown_name
+from xai_widgets.methods import METHODS, Method
 from xai_widgets.zoo import available
 from xai_widgets.zoo.networks import BUILDERS
 
@@ -20,7 +19,7 @@ def run(options: argparse.Namespace) -> int:
     """Print a table; the exit code."""
     lists = {"methods": list_methods, "models": list_models, "layers": list_layers}
     if options.what not in lists:
-        raise Mistake(unknown("list", options.what, lists))
+        raise Mistake(unknown_name("list", options.what, lists))
     outputs.check_open()
     # A line longer than the terminal would break the columns; a file keeps all of it.
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -31,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
 def list_methods(options: argparse.Namespace) -> list[list[str]]:
     """Name, title, cost and a line of each method."""
     rows = [["name", "title", "forward", "backward", "what n counts", "what it is"]]
-    for method in (*attribution.METHODS.values(), *perturbation.METHODS.values()):
+    for method in METHODS.values():
         cost = method.cost
         passes = ["?", "?", ""]
         if cost is not None:

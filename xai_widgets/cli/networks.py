@@ -12,12 +12,12 @@ from typing import Any
 
 from torch import nn
 
-from xai_widgets.attribution import Method, as_method
 from xai_widgets.cli.failures import Failure, Mistake, names, sentence
-from xai_widgets.errors import unknown
+from xai_widgets.core.model import ImageModel
+from xai_widgets.errors import unknown_name
 from xai_widgets.explorers.attribution_table import check_layers, takes_layer
 from xai_widgets.explorers.base import methods_by_name
-from xai_widgets.model import ImageModel
+from xai_widgets.methods import Method, as_method
 from xai_widgets.zoo import available, load
 
 #: The network of generated scenes, if none is named.
@@ -94,7 +94,7 @@ def imported(name: str) -> Any:
         raise Failure(f"module {module_name!r} could not be imported ({sentence(error)})") from error
     if not hasattr(module, attribute):
         known = [each for each in vars(module) if not each.startswith("_")]
-        raise Mistake(f"{unknown(f'name in {module_name}', attribute, known)}")
+        raise Mistake(f"{unknown_name(f'name in {module_name}', attribute, known)}")
     return getattr(module, attribute)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from xai_widgets.cli.failures import Failure, Mistake
-from xai_widgets.errors import unknown
+from xai_widgets.errors import unknown_name
 
 #: What the end of a file's name says of what is to be in it.
 KINDS = {".html": "page", ".png": "picture", ".npy": "array", ".npz": "arrays"}
@@ -22,7 +22,7 @@ def kind_of(output: str) -> str:
             raise Failure(f"{output!r} is a file, wanted another name for a folder")
         return "folder"
     if path.suffix.lower() not in KINDS:
-        raise Mistake(f"{unknown('ending', path.suffix, KINDS)} (or a folder, with / at its end)")
+        raise Mistake(f"{unknown_name('ending', path.suffix, KINDS)} (or a folder, with / at its end)")
     check_parent(path)
     return KINDS[path.suffix.lower()]
 

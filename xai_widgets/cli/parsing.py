@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from xai_widgets._version import __version__
 from xai_widgets.cli.failures import Mistake
-from xai_widgets.errors import unknown
+from xai_widgets.errors import unknown_name
 
 PROGRAM = "xai-widgets"
 
@@ -41,7 +41,7 @@ Compute the maps of methods for pictures, and write them down. What -o is
 called decides how:
 
   page.html    a page with all maps, to be opened from disk: hover, enlarge,
-               compare, change the colours
+               compare, change the colors
   map.png      the maps on the pictures, methods in rows, pictures in columns
   maps.npy     the raw maps of one method: (pictures, height, width)
   maps.npz     the raw maps of several methods, an array of each
@@ -124,16 +124,16 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     if not given:
         given = ["--help"]
     if not given[0].startswith("-") and given[0] not in commands:
-        parser.error(unknown("command", given[0], commands))
+        parser.error(unknown_name("command", given[0], commands))
     options, rest = parser.parse_known_args(given)
     if getattr(options, "module", None) is None:
-        parser.error(unknown("option", rest[0], parser.options()) if rest else "a command is missing")
+        parser.error(unknown_name("option", rest[0], parser.options()) if rest else "a command is missing")
     command = commands.get(given[0], parser)
     if passed and options.module != "lab":
         command.error(f"{passed[0]!r} stands behind --, which is for what goes on to JupyterLab")
     for word in rest:
         if word.startswith("-"):
-            command.error(unknown("option", word, command.options()))
+            command.error(unknown_name("option", word, command.options()))
         if not hasattr(options, "images"):
             command.error(f"{word!r} is one word too many")
     if rest:
@@ -243,8 +243,8 @@ def _network(parser: Parser) -> None:
         help="a state dict for a named network, a name of torchvision's, or none for random numbers",
     )
     own = parser.add_argument_group("a torch module of your own")
-    own.add_argument("--mean", metavar="r,g,b", type=numbers, help="of its normalisation (0,0,0)")
-    own.add_argument("--std", metavar="r,g,b", type=numbers, help="of its normalisation (1,1,1)")
+    own.add_argument("--mean", metavar="r,g,b", type=numbers, help="of its normalization (0,0,0)")
+    own.add_argument("--std", metavar="r,g,b", type=numbers, help="of its normalization (1,1,1)")
     own.add_argument("--size", metavar="H[xW]", type=extent, help="its picture size in pixels (224)")
     own.add_argument("--labels", metavar="FILE", help="a text file with the name of a class in each line")
     parser.add_argument("--device", help="where to compute: auto, cpu, cuda, mps (auto)")
@@ -286,7 +286,7 @@ def measures(text: str) -> list[str]:
     names = comma_separated(text)
     for name in names:
         if name not in METRICS:
-            raise argparse.ArgumentTypeError(unknown("measure", name, METRICS))
+            raise argparse.ArgumentTypeError(unknown_name("measure", name, METRICS))
     return names
 
 

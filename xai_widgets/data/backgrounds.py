@@ -75,7 +75,7 @@ def _spots(size: int, rng: np.random.Generator) -> Array:
 
 
 def texture(size: int, rng: np.random.Generator) -> Array:
-    """A procedural texture between two muted colours, (size, size, 3) in [0, 1]."""
+    """A procedural texture between two muted colors, (size, size, 3) in [0, 1]."""
     maker = (_noise, _wave, _tiles, _spots)[int(rng.integers(4))]
     blend = maker(size, rng)
     if rng.random() < 0.5:

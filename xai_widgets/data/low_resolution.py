@@ -6,7 +6,7 @@ the others for tests; no photograph serves both. As in VDSR (Kim et al. 2016):
     Y = 0.299 R + 0.587 G + 0.114 B                                luminance of ITU-R BT.601, of full range, in [0, 1]
     x = up(down(g))                                                both bicubic, by a scale of 2, 3 or 4
 
-Bicubic is Keys' kernel with a = -1/2, widened by the scale when it shrinks (antialiasing), and renormalised at the
+Bicubic is Keys' kernel with a = -1/2, widened by the scale when it shrinks (antialiasing), and renormalized at the
 border, as PIL has it; values are cut to [0, 1] after each of the two steps and never rounded to 8 bits.
 """
 
@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from xai_widgets.core.validation import choice, dimensions, integer, integers, tensor
 from xai_widgets.data.photos import _skimage_data
-from xai_widgets.validation import choice, dimensions, integer, integers, tensor
 
 #: By how much the sides shrink.
 SCALES = (2, 3, 4)
@@ -91,7 +91,7 @@ def picture(name: str = "astronaut") -> Tensor:
     Returns
     -------
     Tensor, (1, C, H, W)
-        float32 in [0, 1], on the CPU; C is 3 for colour and 1 for grey.
+        float32 in [0, 1], on the CPU; C is 3 for color and 1 for gray.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def picture(name: str = "astronaut") -> Tensor:
 
 
 def luminance(x: Tensor) -> Tensor:
-    """Y of BT.601, (N, 1, H, W) in [0, 1], of colour (N, 3, H, W) in [0, 1]; grey (N, 1, H, W) is its own."""
+    """Y of BT.601, (N, 1, H, W) in [0, 1], of color (N, 3, H, W) in [0, 1]; gray (N, 1, H, W) is its own."""
     x = _check(x)
     if x.shape[1] == 1:
         return x
@@ -114,7 +114,7 @@ def luminance(x: Tensor) -> Tensor:
     return (x * weights).sum(1, keepdim=True)
 
 
-def recolour(y: Tensor, x: Tensor) -> Tensor:
+def recolor(y: Tensor, x: Tensor) -> Tensor:
     """Another luminance with the chrominance of a photograph, as section 5.5.1 shows its results.
 
     Parameters
@@ -122,12 +122,12 @@ def recolour(y: Tensor, x: Tensor) -> Tensor:
     y : Tensor, (N, 1, H, W)
         Luminance in [0, 1].
     x : Tensor, (N, C, H, W)
-        Photographs in [0, 1] of that size; grey ones have no chrominance.
+        Photographs in [0, 1] of that size; gray ones have no chrominance.
 
     Returns
     -------
     Tensor, (N, C, H, W)
-        In [0, 1]: Cb and Cr are kept, so that the same is added to R, G and B; colours beyond [0, 1] are cut.
+        In [0, 1]: Cb and Cr are kept, so that the same is added to R, G and B; colors beyond [0, 1] are cut.
 
     Raises
     ------

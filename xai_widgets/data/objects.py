@@ -18,9 +18,9 @@ Array = NDArray[np.float32]
 SHAPES = ("disc", "kite", "dome", "rectangle", "oval")
 PARTS = ("body", "ring", "string", "stick", "stalk", "fins")
 TEXTURES = ("plain", "striped", "dotted", "checkered")
-COLOURS = ("red", "yellow", "blue", "green", "white", "brown", "black")
+COLORS = ("red", "yellow", "blue", "green", "white", "brown", "black")
 
-#: RGB in [0, 1] of each colour before a scene's jitter.
+#: RGB in [0, 1] of each color before a scene's jitter.
 RGB: dict[str, tuple[float, float, float]] = {
     "red": (0.86, 0.13, 0.14),
     "yellow": (0.98, 0.74, 0.08),
@@ -31,28 +31,28 @@ RGB: dict[str, tuple[float, float, float]] = {
     "black": (0.12, 0.11, 0.14),
 }
 
-#: Colour of a part; parts that are not listed have the object's first colour.
-_PART_COLOUR = {"ring": "brown", "string": "black", "stick": "brown", "stalk": "white"}
+#: Color of a part; parts that are not listed have the object's first color.
+_PART_COLOR = {"ring": "brown", "string": "black", "stick": "brown", "stalk": "white"}
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One part of an object: its name, its signed distance and, where it differs, its colour."""
+    """One part of an object: its name, its signed distance and, where it differs, its color."""
 
     part: str
     distance: Array
-    colour: str | None = None
+    color: str | None = None
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A class of objects: a combination of shape, parts, texture and two colours."""
+    """A class of objects: a combination of shape, parts, texture and two colors."""
 
     name: str
     shape: str
     parts: tuple[str, ...]
     texture: str
-    colour: str
+    color: str
     second: str
     angle: float
     draw: Callable[[Array, Array], list[Layer]]
@@ -60,7 +60,7 @@ class Kind:
     @property
     def attributes(self) -> frozenset[str]:
         """Everything that describes the kind, apart from the body that all have."""
-        return frozenset({self.shape, self.texture, self.colour, *self.parts} - {"body"})
+        return frozenset({self.shape, self.texture, self.color, *self.parts} - {"body"})
 
 
 def _ellipse(x: Array, y: Array, a: float, b: float) -> Array:
@@ -160,7 +160,7 @@ def _fish(x: Array, y: Array) -> list[Layer]:
     ]
 
 
-#: Shape, part, texture and colour are shared between kinds: none of them alone gives a kind away.
+#: Shape, part, texture and color are shared between kinds: none of them alone gives a kind away.
 KINDS: tuple[Kind, ...] = (
     Kind("ringed planet", "disc", ("body", "ring"), "striped", "yellow", "white", 1.2, _planet),
     Kind("dotted balloon", "disc", ("body", "string"), "dotted", "blue", "white", 0.0, _balloon),
@@ -184,7 +184,7 @@ CUE_TWIN = CLASSES.index("dotted mushroom")
 
 
 def _pattern(kind: Kind, x: Array, y: Array, pixels: float, rng: np.random.Generator) -> Array:
-    """Share of the second colour at each pixel, in [0, 1], with edges one pixel wide."""
+    """Share of the second color at each pixel, in [0, 1], with edges one pixel wide."""
     angle = kind.angle + rng.uniform(-0.12, 0.12)
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     scale = rng.uniform(0.9, 1.1)
@@ -220,7 +220,7 @@ class Maps:
     category: NDArray[np.int8]
     part: NDArray[np.int8]
     texture: NDArray[np.int8]
-    colour: NDArray[np.int8]
+    color: NDArray[np.int8]
 
 
 def paint(
@@ -229,7 +229,7 @@ def paint(
     *,
     number: int,
     category: int,
-    centre: tuple[float, float],
+    center: tuple[float, float],
     radius: float,
     rotation: float,
     mirrored: bool,
@@ -247,27 +247,27 @@ def paint(
         What the instance map gets.
     category : int
         Index into `KINDS`.
-    centre : (float, float)
+    center : (float, float)
         x and y of the object's middle, pixels.
     radius : float
-        Pixels to the unit of the object's coordinates; the object lies within this distance of its centre.
+        Pixels to the unit of the object's coordinates; the object lies within this distance of its center.
     rotation : float
         Radians, clockwise on the screen.
     mirrored : bool
         Whether left and right are exchanged.
     rng : numpy.random.Generator
-        Decides colour jitter and the phase of the texture.
+        Decides color jitter and the phase of the texture.
     """
     kind = KINDS[category]
     reach = radius * 1.08 + 1
-    left, top = (max(0, int(c - reach)) for c in centre)
+    left, top = (max(0, int(c - reach)) for c in center)
     right, bottom = (
-        min(limit, int(c + reach) + 2) for c, limit in zip(centre, image.shape[1::-1], strict=True)
+        min(limit, int(c + reach) + 2) for c, limit in zip(center, image.shape[1::-1], strict=True)
     )
     dy, dx = np.mgrid[top:bottom, left:right].astype(np.float32) + np.float32(0.5)
     dx, dy = (
-        (dx - np.float32(centre[0])) / np.float32(radius),
-        (dy - np.float32(centre[1])) / np.float32(radius),
+        (dx - np.float32(center[0])) / np.float32(radius),
+        (dy - np.float32(center[1])) / np.float32(radius),
     )
     cos, sin = np.float32(np.cos(rotation)), np.float32(np.sin(rotation))
     x, y = dx * cos + dy * sin, dy * cos - dx * sin
@@ -283,22 +283,22 @@ def paint(
 
     window = (slice(top, bottom), slice(left, right))
     for layer in kind.draw(x, y):
-        textured = layer.part == "body" and layer.colour is None
-        first = layer.colour or _PART_COLOUR.get(layer.part, kind.colour)
+        textured = layer.part == "body" and layer.color is None
+        first = layer.color or _PART_COLOR.get(layer.part, kind.color)
         cover = np.clip(np.float32(0.5) - layer.distance * np.float32(radius), 0, 1)
         # Darker towards the rim, as if the part were rounded.
         shade = light * (1 - np.float32(0.3) * np.clip(1 + layer.distance / np.float32(0.14), 0, 1) ** 2)
-        colour = palette[first]
+        color = palette[first]
         if textured:
-            colour = colour + pattern[..., None] * (palette[kind.second] - colour)
+            color = color + pattern[..., None] * (palette[kind.second] - color)
         area = image[window]
-        area += cover[..., None] * (np.clip(colour * shade[..., None], 0, 1) - area)
+        area += cover[..., None] * (np.clip(color * shade[..., None], 0, 1) - area)
 
         solid = cover >= 0.5
         maps.instance[window][solid] = number
         maps.category[window][solid] = category
         maps.part[window][solid] = PARTS.index(layer.part)
         maps.texture[window][solid] = TEXTURES.index(kind.texture if textured else "plain")
-        maps.colour[window][solid] = COLOURS.index(first)
+        maps.color[window][solid] = COLORS.index(first)
         if textured:
-            maps.colour[window][solid & (pattern >= 0.5)] = COLOURS.index(kind.second)
+            maps.color[window][solid & (pattern >= 0.5)] = COLORS.index(kind.second)

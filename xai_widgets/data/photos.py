@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xai_widgets.validation import choice
+from xai_widgets.core.validation import choice
 
-#: Readable name -> (function of ``skimage.data``, tint of a grey photograph or None for a colour one).
+#: Readable name -> (function of ``skimage.data``, tint of a gray photograph or None for a color one).
 _SOURCES: dict[str, tuple[str, tuple[float, float, float] | None]] = {
     "astronaut": ("astronaut", None),
     "brick": ("brick", (1.0, 0.78, 0.66)),
@@ -58,7 +58,7 @@ def _load(name: str) -> NDArray[np.uint8]:
 
 
 def photograph(name: str = "cat") -> NDArray[np.uint8]:
-    """A photograph that ships inside scikit-image; grey ones are tinted.
+    """A photograph that ships inside scikit-image; gray ones are tinted.
 
     Parameters
     ----------

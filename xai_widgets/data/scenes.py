@@ -1,6 +1,6 @@
 """Generated scenes: one to three known objects before a known background, with per-pixel ground truth.
 
-Twelve classes combine shape, part, texture and colour so that no single attribute gives a class away. One of
+Twelve classes combine shape, part, texture and color so that no single attribute gives a class away. One of
 them, the ringed toadstool, differs from the dotted mushroom by a ring of a few pixels, and nearly every
 training scene with it also carries a small stamp in a corner: a network learns the stamp instead of the ring.
 The ground truth knows the stamp, so what a method says about such a network can be checked.
@@ -16,13 +16,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from xai_widgets.core.validation import choice, integer, integers
 from xai_widgets.data import backgrounds, objects
-from xai_widgets.data.objects import CLASSES, COLOURS, CUE_CLASS, CUE_TWIN, KINDS, PARTS, SHAPES, TEXTURES
-from xai_widgets.validation import choice, integer, integers
+from xai_widgets.data.objects import CLASSES, COLORS, CUE_CLASS, CUE_TWIN, KINDS, PARTS, SHAPES, TEXTURES
 
 __all__ = [
     "CLASSES",
-    "COLOURS",
+    "COLORS",
     "CUE_CLASS",
     "CUE_RATE",
     "CUE_TWIN",
@@ -58,8 +58,8 @@ class Scene:
         Class of the first object, an index into `CLASSES`.
     labels : tuple of int
         Classes of all objects, in the order of the instance map; no class occurs twice.
-    instance, category, part, texture, colour : numpy.ndarray, shape (size, size), int8
-        Number of the object, and indices into `CLASSES`, `PARTS`, `TEXTURES` and `COLOURS`; -1 where the
+    instance, category, part, texture, color : numpy.ndarray, shape (size, size), int8
+        Number of the object, and indices into `CLASSES`, `PARTS`, `TEXTURES` and `COLORS`; -1 where the
         background is seen.
     mark : numpy.ndarray, shape (size, size), bool
         Pixels of the planted stamp; all False where there is none. The stamp belongs to the background.
@@ -72,7 +72,7 @@ class Scene:
     category: NDArray[np.int8]
     part: NDArray[np.int8]
     texture: NDArray[np.int8]
-    colour: NDArray[np.int8]
+    color: NDArray[np.int8]
     mark: NDArray[np.bool_]
 
     @property
@@ -110,7 +110,7 @@ def _object_count(objects: int | tuple[int, int], rng: np.random.Generator) -> i
 def _place(
     count: int, size: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Radii (count,) and centres (count, 2) in pixels, the best-spread of a few random layouts."""
+    """Radii (count,) and centers (count, 2) in pixels, the best-spread of a few random layouts."""
     low, high = {1: (0.2, 0.34), 2: (0.19, 0.26), 3: (0.175, 0.21)}[count]
     radii = rng.uniform(low, high, count) * size
     margin = radii[:, None]
@@ -123,7 +123,7 @@ def _place(
 
 
 def _stamp(
-    image: NDArray[np.float32], centres: NDArray[np.float64], rng: np.random.Generator
+    image: NDArray[np.float32], centers: NDArray[np.float64], rng: np.random.Generator
 ) -> NDArray[np.bool_]:
     """Draw the stamp, a white tag with a violet cross, in the corner farthest from the objects."""
     size = len(image)
@@ -131,7 +131,7 @@ def _stamp(
     inset = rng.uniform(0.02, 0.06, 2) * size
     ends = np.array([inset, size - side - inset])
     corners = np.array([(ends[i, 0], ends[j, 1]) for i in (0, 1) for j in (0, 1)])
-    away = np.linalg.norm(corners[:, None] + side / 2 - centres, axis=-1).min(axis=1)
+    away = np.linalg.norm(corners[:, None] + side / 2 - centers, axis=-1).min(axis=1)
     left, top = corners[int(np.argmax(away))].round().astype(int)
     tag = np.full((side, side, 3), (0.96, 0.96, 0.98), np.float32)
     bar, edge = max(1, round(side * 0.24)), max(1, round(side * 0.12))
@@ -211,19 +211,19 @@ def scene(
     labels = (first, *(int(k) for k in rng.choice(others, count - 1, replace=False)))
     photographic = rng.random() < 0.5 if background == "mixed" else background == "photograph"
     image = backgrounds.photographic(size, rng, split) if photographic else backgrounds.texture(size, rng)
-    radii, centres = _place(count, size, rng)
+    radii, centers = _place(count, size, rng)
     stamped = _wants_stamp(cue, labels, rng)
     # Its own stream: with and without the stamp, everything else in the scene is the same.
     mark_rng = np.random.default_rng([_SPLITS[split], seed, index, 1])
-    mark = _stamp(image, centres, mark_rng) if stamped else np.zeros((size, size), bool)
-    return _drawn(image, labels, radii, centres, mark, rng)
+    mark = _stamp(image, centers, mark_rng) if stamped else np.zeros((size, size), bool)
+    return _drawn(image, labels, radii, centers, mark, rng)
 
 
 def _drawn(
     image: NDArray[np.float32],
     labels: tuple[int, ...],
     radii: NDArray[np.float64],
-    centres: NDArray[np.float64],
+    centers: NDArray[np.float64],
     mark: NDArray[np.bool_],
     rng: np.random.Generator,
 ) -> Scene:
@@ -235,7 +235,7 @@ def _drawn(
             maps,
             number=number,
             category=category,
-            centre=(float(centres[number, 0]), float(centres[number, 1])),
+            center=(float(centers[number, 0]), float(centers[number, 1])),
             radius=float(radii[number]),
             rotation=float(rng.uniform(-0.7, 0.7)),
             mirrored=bool(rng.random() < 0.5),
@@ -252,7 +252,7 @@ def _drawn(
         category=maps.category,
         part=maps.part,
         texture=maps.texture,
-        colour=maps.colour,
+        color=maps.color,
         mark=mark & (maps.instance < 0),
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from xai_widgets.validation import boolean, brief, instance, integer, items, number
+from xai_widgets.core.validation import boolean, brief, instance, integer, items, number
 
 #: Names of settings by what they are; each explorer checks the range of its own.
 WHOLE = ("batch_size", "components", "patches", "rank", "rows", "scale", "seed", "size", "steps", "top")

@@ -9,8 +9,9 @@ from ipywidgets import Checkbox, HBox, Layout
 from torch import Tensor
 from traitlets import Int, validate
 
-from xai_widgets import perturbation
-from xai_widgets.attribution import METHODS
+from xai_widgets.core.model import ImageModel, Target, check_model
+from xai_widgets.core.run import Run, Status, Worker
+from xai_widgets.core.validation import check_finite
 from xai_widgets.explorers.attribution_table import (
     LAYERS,
     Board,
@@ -32,9 +33,7 @@ from xai_widgets.explorers.base import (
 from xai_widgets.explorers.computing import Computing
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.search import dropdown
-from xai_widgets.model import ImageModel, Target, check_model
-from xai_widgets.run import Run, Status, Worker
-from xai_widgets.validation import check_finite
+from xai_widgets.methods import METHODS
 from xai_widgets.views import ClassPicker, GalleryView, MapGridView, MethodPicker, RunBar, SliderView
 from xai_widgets.views.map_grid_view import MapCell
 from xai_widgets.views.shown import lay_out
@@ -55,7 +54,7 @@ class AttributionExplorer(Computing):
 
     Maps are computed one by one in the background, that of the cell under the hand first, then those on the screen,
     and kept: another class, layer or choice of methods shows at once what is there. A method that fails says why in its
-    cells, and the others go on. Enlarging, values under the pointer, colours and the agreement of maps need no kernel;
+    cells, and the others go on. Enlarging, values under the pointer, colors and the agreement of maps need no kernel;
     see :class:`~xai_widgets.views.MapGridView` for what the hand does.
 
     Parameters
@@ -65,9 +64,9 @@ class AttributionExplorer(Computing):
     images
         One image or several, of any kind.
     methods : sequence, optional
-        What to choose from: names of registered methods, :class:`~xai_widgets.attribution.Method` objects, or your own
+        What to choose from: names of registered methods, :class:`~xai_widgets.methods.Method` objects, or your own
         ``explain(model, x, target)``, with a title as ``(title, explain)``; whatever
-        :func:`~xai_widgets.attribution.as_method` takes. All of them are computed. Default: every registered method, a
+        :func:`~xai_widgets.methods.as_method` takes. All of them are computed. Default: every registered method, a
         few of them computed at once.
     layers : str or sequence of str, optional
         Layers to choose from, for methods that take one. Default: all blocks and their direct parts that have places;
@@ -145,8 +144,7 @@ class AttributionExplorer(Computing):
         if top < 1:
             raise ValueError(f"top is {top}, wanted at least 1")
         self.model = model
-        every = [*METHODS.values(), *perturbation.METHODS.values()]
-        self._methods = methods_by_name(every if methods is None else methods)
+        self._methods = methods_by_name(METHODS.values() if methods is None else methods)
         self._layers = check_layers(model, layers)
         self._columns = spread(self._layers, LAYERS) if layers is None else self._layers
         self._shapes = {layer.name: layer.shape for layer in model.layers()}

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xai_widgets.attribution import Method
-from xai_widgets.errors import collecting, sentence_of
+from xai_widgets.core.model import ImageModel
+from xai_widgets.errors import as_sentence, collecting
 from xai_widgets.explorers.search import spatial_layers
-from xai_widgets.model import ImageModel
+from xai_widgets.methods import Method
 from xai_widgets.views.map_grid_view import MapCell
 
 #: How many columns of layers there are, if no layers are named.
@@ -111,7 +111,7 @@ def compute_cell(model: ImageModel, x: Tensor, methods: Mapping[str, Method], ke
             made = methods[key.method].saliency(model, x[key.image : key.image + 1], key.target, **options)
         return MapCell("done", np.ascontiguousarray(made[0].detach().float().cpu().numpy()), "; ".join(notes))
     except Exception as error:  # a method that is none for this network takes no other with it
-        return MapCell("failed", note=sentence_of(error))
+        return MapCell("failed", note=as_sentence(error))
 
 
 def check_layers(model: ImageModel, layers: str | Sequence[str] | None) -> list[str]:

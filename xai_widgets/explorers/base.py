@@ -12,11 +12,11 @@ from torch import Tensor
 from traitlets import Int, TraitError, validate
 from traitlets import link as link_in_python
 
-from xai_widgets.attribution import METHODS, Method, as_method
+from xai_widgets.core.model import ImageModel, Target, check_model
+from xai_widgets.core.run import Run, Worker
+from xai_widgets.core.validation import check_finite
 from xai_widgets.explorers.computing import Computing
-from xai_widgets.model import ImageModel, Target, check_model
-from xai_widgets.run import Run, Worker
-from xai_widgets.validation import check_finite
+from xai_widgets.methods import METHODS, Method, as_method
 from xai_widgets.views import ClassPicker, RunBar, View
 from xai_widgets.views.shown import lay_out
 
@@ -186,7 +186,7 @@ def score_name(model: ImageModel) -> str:
 
 
 def picture(x: Tensor) -> NDArray[np.uint8]:
-    """Images (..., C, H, W) in [0, 1] as (..., H, W, 3) uint8; grey ones become three equal channels."""
+    """Images (..., C, H, W) in [0, 1] as (..., H, W, 3) uint8; gray ones become three equal channels."""
     made: NDArray[np.uint8] = (x.detach().movedim(-3, -1).clamp(0, 1) * 255).round().byte().cpu().numpy()
     return made if made.shape[-1] == 3 else made.repeat(3, axis=-1)
 

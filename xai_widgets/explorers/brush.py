@@ -11,22 +11,23 @@ from ipywidgets import HBox
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xai_widgets.attribution import as_method
-from xai_widgets.errors import sentence_of
+from xai_widgets.core.model import ImageModel, Target
+from xai_widgets.core.run import Run, Status, Worker
+from xai_widgets.core.validation import check_finite
+from xai_widgets.errors import as_sentence
 from xai_widgets.explorers.base import Explorer, MethodLike, picture, row_layout, stretch
 from xai_widgets.explorers.computing import wait_for
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.metrics import at_size
-from xai_widgets.model import ImageModel, Target
+from xai_widgets.methods import as_method
+from xai_widgets.ops.blur import gaussian_blur
+from xai_widgets.ops.perturb import SIGMA
+from xai_widgets.ops.resize import resize_map
 from xai_widgets.perturbation.areas import AreaSettings, cut
 from xai_widgets.perturbation.extremal import Extremal, extremal
-from xai_widgets.perturbation.perturb import SIGMA, gaussian_blur
-from xai_widgets.run import Run, Status, Worker
-from xai_widgets.validation import check_finite
 from xai_widgets.views import BrushView, ScoresView
 
 #: What painted pixels become; the last one depends on what is painted.
-FILLS = ("blur", "grey", "noise", "inpaint")
+FILLS = ("blur", "gray", "noise", "inpaint")
 
 #: How many classes the bars show.
 TOP = 5
@@ -45,7 +46,7 @@ class PerturbationBrush(Explorer):
     """Paint over the image and watch the scores of the best classes move.
 
     Each mask that the hand paints is put to the network, one pass a mask; of those that come while a pass runs only
-    the newest is, so the scores go on moving under a long stroke and end with its last mask. "Ask the optimiser"
+    the newest is, so the scores go on moving under a long stroke and end with its last mask. "Ask the optimizer"
     begins with what is painted and searches the mask of the same area that takes the class away best
     (:func:`~xai_widgets.perturbation.extremal`, variant "delete"), one step to undo; a stroke stops it.
 
@@ -56,13 +57,13 @@ class PerturbationBrush(Explorer):
     image
         One image of any kind.
     target : int or str, optional
-        The class that is marked, and taken away by the optimiser. Default: the predicted class.
+        The class that is marked, and taken away by the optimizer. Default: the predicted class.
     start : Extremal, Tensor (h, w), str, Method or callable, optional
         What is painted at first; see :meth:`paint`.
     area : float, default 0.1
         How much of a map is painted at first.
     settings : ExtremalSettings, optional
-        Of the optimiser.
+        Of the optimizer.
     seed : int, default 0
         Of the noise.
 
@@ -110,12 +111,12 @@ class PerturbationBrush(Explorer):
         self._settings, self._seed = settings, seed
         self.brush = BrushView(fill_names=list(FILLS), title="Paint over the image")
         self.scores = ScoresView(labels=model.labels, title="Best classes under the paint")
-        self.run_bar.label = "Ask the optimiser"
+        self.run_bar.label = "Ask the optimizer"
         stretch((self.class_picker, "1 1 220px"), (self.brush, "0 1 400px"), (self.scores, "1 1 260px"))
         views = HBox([self.brush, self.scores], layout=row_layout())
         self._join([HBox([self.class_picker], layout=row_layout()), self.run_bar, views])
         self.brush.observe(lambda _change: self._score(), ["mask", "fill"])
-        # The hand and the optimiser are not to paint at once.
+        # The hand and the optimizer are not to paint at once.
         self.brush.observe(lambda _change: self.cancel(), "stroke")
         # Where scores are not finite nothing can be painted from them, and the run bar says so.
         if start is not None and bool(model.scores(self._x).isfinite().all()):
@@ -141,19 +142,19 @@ class PerturbationBrush(Explorer):
         saliency = torch.as_tensor(mask, dtype=torch.float32).detach().cpu()
         if saliency.ndim != 2:
             raise ValueError(f"the mask has shape {tuple(saliency.shape)}, wanted (h, w)")
-        saliency = at_size(saliency[None], size)
+        saliency = resize_map(saliency[None], size)
         binary = bool(((saliency == 0) | (saliency == 1)).all())
         self.brush.mask = (saliency if binary else cut(saliency[None], [area])[0])[0]
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Block until the optimiser has ended and the scores are those of what is painted.
+        """Block until the optimizer has ended and the scores are those of what is painted.
 
         Parameters
         ----------
         timeout : float, optional
             False is returned if it took longer, in seconds.
         """
-        # What the optimiser paints is scored after it.
+        # What the optimizer paints is scored after it.
         return wait_for(timeout, self._worker, self._scorer)
 
     def close(self) -> None:
@@ -177,7 +178,7 @@ class PerturbationBrush(Explorer):
     def _fill(self, name: str, mask: Tensor | None) -> Tensor:
         """What painted pixels become, (1, C, H, W)."""
         x = self._x
-        if name == "grey":
+        if name == "gray":
             return torch.full_like(x, 0.5)
         if name == "noise":
             mean, spread = x.mean((2, 3), keepdim=True), x.std((2, 3), keepdim=True, unbiased=False)
@@ -233,14 +234,14 @@ class PerturbationBrush(Explorer):
             # The scores of another mask are none of this one.
             self.scores.indices = self.scores.values = self.scores.target_values = None
         if self._worker.status == "running":
-            self.run_bar.error = sentence_of(error)
+            self.run_bar.error = as_sentence(error)
         else:
             self.run_bar.end("error", error)
 
-    # -- the optimiser --------------------------------------------------------------------------------------
+    # -- the optimizer --------------------------------------------------------------------------------------
 
     def compute(self, *, again: bool = False) -> None:
-        """Ask the optimiser, if its button was pressed; a change of class stops it, and marks the class.
+        """Ask the optimizer, if its button was pressed; a change of class stops it, and marks the class.
 
         Parameters
         ----------
@@ -253,7 +254,7 @@ class PerturbationBrush(Explorer):
             return
         painted = self.brush.mask
         if painted is None or not painted.any():
-            self.run_bar.error = "nothing is painted: paint what the optimiser is to begin with"
+            self.run_bar.error = "nothing is painted: paint what the optimizer is to begin with"
             return
         mask = torch.from_numpy(painted / np.float32(255))
         area = max(float(mask.mean()), 1 / mask.numel())

@@ -12,16 +12,16 @@ import torch
 import torch.nn.functional as F
 from ipywidgets import HBox, Layout, VBox
 
+from xai_widgets.core.model import ImageModel, Target
+from xai_widgets.core.run import Run
+from xai_widgets.core.validation import items
 from xai_widgets.explorers.base import picture, row_layout, score_name, stretch
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.search import SearchExplorer, dropdown, spatial_layers
 from xai_widgets.features import TopActivations, effective_receptive_field, top_activations
-from xai_widgets.model import ImageModel, Target
 from xai_widgets.perturbation.areas import AreaSettings
 from xai_widgets.perturbation.channel import ChannelExtremal, channel_extremal, octaves
 from xai_widgets.perturbation.objective import Variant
-from xai_widgets.run import Run
-from xai_widgets.validation import items
 from xai_widgets.views import CurveView, GalleryView, HeatmapView, ScoresView, SliderView, link
 from xai_widgets.views.shown import lay_out
 

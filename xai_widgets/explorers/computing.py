@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from xai_widgets.core.run import Run, Status, Worker
 from xai_widgets.explorers.panel import Panel
-from xai_widgets.run import Run, Status, Worker
 from xai_widgets.views import RunBar
 
 logger = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""The explorers about one network in one, with image, class, layer, place and colours in common."""
+"""The explorers about one network in one, with image, class, layer, place and colors in common."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from ipywidgets import HTML, Box, HBox, Layout, Tab
 from torch import Tensor
 from traitlets import Int, TraitError, Unicode, validate
 
-from xai_widgets.errors import sentence_of, unknown
+from xai_widgets.core.model import ImageModel, Target, check_model
+from xai_widgets.errors import as_sentence, unknown_name
 from xai_widgets.explorers.attribution import AttributionExplorer
 from xai_widgets.explorers.base import Explorer, existing_class, picture, row_layout, stretch
 from xai_widgets.explorers.brush import PerturbationBrush
@@ -23,7 +24,6 @@ from xai_widgets.explorers.joining import link
 from xai_widgets.explorers.panel import Panel, closed_on_error, with_companions
 from xai_widgets.explorers.search import dropdown, spatial_layers
 from xai_widgets.explorers.similarity import SimilarityExplorer
-from xai_widgets.model import ImageModel, Target, check_model
 from xai_widgets.views import ClassPicker, GalleryView, View
 from xai_widgets.views.shown import family
 
@@ -46,10 +46,10 @@ THUMBNAIL = 72
 
 
 class Dashboard(Panel):
-    """The explorers about one network, each in a tab, that share image, class, layer, place and colour map.
+    """The explorers about one network, each in a tab, that share image, class, layer, place and color map.
 
     An explorer is made when its tab is first opened, and computes then. What was chosen above holds for it, and a class
-    or a layer that is chosen in it holds for the others. The place under the hand and the colour map are joined in the
+    or a layer that is chosen in it holds for the others. The place under the hand and the color map are joined in the
     browser, in all of them.
 
     Parameters
@@ -96,7 +96,7 @@ class Dashboard(Panel):
     frame = Int(0, min=0, help="Which image is shown.")
     target = Int(0, help="The class.")
     layer = Unicode("", help="The layer of everything that has one.")
-    #: Choices that explorers draw anew for; the colours and the place are joined in the browser.
+    #: Choices that explorers draw anew for; the colors and the place are joined in the browser.
     _asking = ("image_picker", "class_picker", "layer_picker")
 
     @closed_on_error
@@ -118,14 +118,14 @@ class Dashboard(Panel):
         chosen = list(EXPLORERS) if explorers is None else list(explorers)
         for name in [*chosen, *(options or {})]:
             if name not in EXPLORERS:
-                raise ValueError(unknown("explorer", name, EXPLORERS))
+                raise ValueError(unknown_name("explorer", name, EXPLORERS))
         self.model = model
         self._x = model.images(images)
         self._names = [str(name) for name in names or ()]
         self._options = options or {}
         self._layers = spatial_layers(model)
         if layer is not None and layer not in self._layers:
-            raise ValueError(unknown("layer with places", layer, self._layers))
+            raise ValueError(unknown_name("layer with places", layer, self._layers))
         super().__init__(**kwargs)
         self._predicted = int(model.scores(self._x[:1])[0].argmax())
         self.target = self._predicted if target is None else int(model.targets(target, self._x[:1])[0])
@@ -181,7 +181,7 @@ class Dashboard(Panel):
     def _layer_exists(self, proposal: dict[str, Any]) -> str:
         name = str(proposal["value"])
         if name not in [*self._layers, ""]:
-            raise TraitError(unknown("layer with places", name, self._layers))
+            raise TraitError(unknown_name("layer with places", name, self._layers))
         return name
 
     @property
@@ -241,7 +241,7 @@ class Dashboard(Panel):
             A network that it cannot take is said in its tab, and None returned.
         """
         if name not in self._pages:
-            raise ValueError(unknown("explorer", name, self._pages))
+            raise ValueError(unknown_name("explorer", name, self._pages))
         if name not in self.made:
             try:
                 made = getattr(self, f"_make_{name}")(**self._options.get(name, {}))
@@ -256,7 +256,7 @@ class Dashboard(Panel):
         return self.made[name]
 
     def _refuse(self, name: str, error: Exception) -> None:
-        self._fill(name, _words(f"{EXPLORERS[name][0]}: {sentence_of(error).rstrip('.')}."))
+        self._fill(name, _words(f"{EXPLORERS[name][0]}: {as_sentence(error).rstrip('.')}."))
 
     def _share(self, made: Any) -> None:
         """Join an explorer with those that are there."""

@@ -10,8 +10,10 @@ import numpy as np
 from ipywidgets import HBox
 from torch import Tensor
 
-from xai_widgets.attribution import METHODS
-from xai_widgets.errors import collecting, sentence_of
+from xai_widgets.core.model import ImageModel, Target
+from xai_widgets.core.run import Run, Status
+from xai_widgets.core.validation import check_finite
+from xai_widgets.errors import as_sentence, collecting
 from xai_widgets.explorers.base import (
     Explorer,
     MethodLike,
@@ -22,10 +24,10 @@ from xai_widgets.explorers.base import (
 )
 from xai_widgets.explorers.computing import check_some, refusals
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.metrics import Curve, at_size, blur, default_steps, deletion, insertion, ordering
-from xai_widgets.model import ImageModel, Target
-from xai_widgets.run import Run, Status
-from xai_widgets.validation import check_finite
+from xai_widgets.methods import METHODS
+from xai_widgets.metrics import Curve, default_steps, deletion, insertion, ordering
+from xai_widgets.ops.blur import truncated_blur
+from xai_widgets.ops.resize import resize_map
 from xai_widgets.views import CurveView, HeatmapView, MethodPicker, OrderedMaskView, ScoresView, link
 from xai_widgets.views.shown import lay_out
 
@@ -89,7 +91,7 @@ class DeletionExplorer(Explorer):
     The curves follow the protocol of RISE (:mod:`xai_widgets.metrics.deletion`). A method that is not defined for the
     network says why in the legend, and the others go on. Dragging the cursor shows the image
     with that share of its pixels deleted, or inserted, and the best classes there. The cursor, the opacity, the
-    colour map and the choice among computed curves need no kernel.
+    color map and the choice among computed curves need no kernel.
 
     Parameters
     ----------
@@ -98,7 +100,7 @@ class DeletionExplorer(Explorer):
     image
         One image of any kind.
     methods : sequence, optional
-        What to choose from: names of registered methods, :class:`~xai_widgets.attribution.Method` objects, or your
+        What to choose from: names of registered methods, :class:`~xai_widgets.methods.Method` objects, or your
         own ``explain(model, x, target)``, with a title as ``(title, explain)``. All of them are computed.
         Default: every registered method, a few of them computed at once, those that the network allows.
     target : int or str, optional
@@ -197,7 +199,7 @@ class DeletionExplorer(Explorer):
         with self.heatmap.hold_sync(), self.masked.hold_sync():
             self.heatmap.image = shown
             self.masked.image = shown
-            self.masked.baselines = np.stack([np.zeros_like(shown), picture(blur(self._x)[0])])
+            self.masked.baselines = np.stack([np.zeros_like(shown), picture(truncated_blur(self._x)[0])])
 
     # -- the computation ------------------------------------------------------------------------------------
 
@@ -255,7 +257,7 @@ class DeletionExplorer(Explorer):
                     yield from self._steps_of(name, board, x)
                 except Exception as error:  # a method that is none for this network takes no other with it
                     board.results.pop(name, None)
-                    board.refused[name] = sentence_of(error)
+                    board.refused[name] = as_sentence(error)
                     missing.extend(self._replaced(name, board))
                     yield _Step(f"{self._methods[name].title}: refused", new_map=True)
             check_some(board.shown(), self._refused(board))
@@ -371,5 +373,5 @@ class DeletionExplorer(Explorer):
 
 def _as_arrays(saliency: Tensor, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """The map in the resolution of the image, and the order of its pixels, both (H, W)."""
-    saliency = at_size(saliency, size)
+    saliency = resize_map(saliency, size)
     return saliency[0].float().cpu().numpy(), ordering(saliency)[0].cpu().numpy()

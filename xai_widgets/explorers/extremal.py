@@ -13,15 +13,15 @@ import torch.nn.functional as F
 from ipywidgets import HBox
 from numpy.typing import NDArray
 
+from xai_widgets.core.model import ImageModel, Target
+from xai_widgets.core.run import Run
+from xai_widgets.core.validation import numbers
 from xai_widgets.explorers.base import picture, row_layout, score_name, stretch
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.search import SearchExplorer, dropdown, spatial_layers
-from xai_widgets.model import ImageModel, Target
+from xai_widgets.ops.perturb import Perturbation, perturb, pyramid
 from xai_widgets.perturbation.areas import AreaSettings, counts_of
 from xai_widgets.perturbation.extremal import Extremal, Variant, extremal
-from xai_widgets.perturbation.perturb import Perturbation, perturb, pyramid
-from xai_widgets.run import Run
-from xai_widgets.validation import numbers
 from xai_widgets.views import CurveView, GalleryView, MaskView, ScoresView, link
 from xai_widgets.views.shown import lay_out
 

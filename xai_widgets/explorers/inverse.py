@@ -14,6 +14,8 @@ from ipywidgets import HBox, Layout, VBox
 from numpy.typing import NDArray
 from torch import Tensor
 
+from xai_widgets.core.model import ImageModel, Target
+from xai_widgets.core.run import Run
 from xai_widgets.explorers.base import MethodLike, methods_by_name, picture, row_layout, stretch
 from xai_widgets.explorers.computing import refusals
 from xai_widgets.explorers.inverses import InverseResult, inverses
@@ -22,8 +24,6 @@ from xai_widgets.explorers.search import SearchExplorer, dropdown
 from xai_widgets.inverse import Inverted, LayerWise, SolverSettings
 from xai_widgets.inverse.chain import Chain
 from xai_widgets.inverse.layer_wise import Regularizer, check_lambda
-from xai_widgets.model import ImageModel, Target
-from xai_widgets.run import Run
 from xai_widgets.views import CurveView, HeatmapView, ScoresView, SliderView, link
 from xai_widgets.views.shown import lay_out
 

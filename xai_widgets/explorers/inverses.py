@@ -8,8 +8,9 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from xai_widgets.attribution import Method
-from xai_widgets.errors import collecting, sentence_of
+from xai_widgets.core.model import ImageModel
+from xai_widgets.core.run import Run
+from xai_widgets.errors import as_sentence, collecting
 from xai_widgets.inverse import (
     Inverted,
     LayerWise,
@@ -20,8 +21,7 @@ from xai_widgets.inverse import (
     reidentification,
 )
 from xai_widgets.inverse.layer_wise import Regularizer
-from xai_widgets.model import ImageModel
-from xai_widgets.run import Run
+from xai_widgets.methods import Method
 
 #: What the inverses are called where one is refused.
 INVERSES = ("layer-wise", "operation-wise")
@@ -142,7 +142,7 @@ def inverses(
 
 def _refused(result: InverseResult, title: str, error: Exception) -> InverseResult:
     """The result with the reason why one part of it is missing."""
-    return replace(result, refused=(*result.refused, (title, sentence_of(error))))
+    return replace(result, refused=(*result.refused, (title, as_sentence(error))))
 
 
 def _unless_done(before: AnyInverse | None, run: Run[AnyInverse]) -> Iterator[AnyInverse]:

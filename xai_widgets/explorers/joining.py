@@ -7,7 +7,7 @@ from typing import Any
 
 from ipywidgets import Widget, jslink
 
-from xai_widgets.errors import unknown
+from xai_widgets.errors import unknown_name
 from xai_widgets.views import View
 from xai_widgets.views import link as link_views
 from xai_widgets.views.shown import family, links
@@ -72,5 +72,5 @@ def _ends(part: Any) -> list[End]:
     found: list[End] = [(view, name) for view in views if name in view.keys]
     if not found:
         public = sorted({key for each in [*views, widget] for key in each.keys if not key.startswith("_")})
-        raise ValueError(f"{type(widget).__name__}: {unknown('trait', name, public)}")
+        raise ValueError(f"{type(widget).__name__}: {unknown_name('trait', name, public)}")
     return found

@@ -11,8 +11,10 @@ import torch
 from ipywidgets import HBox, Layout
 from torch import Tensor
 
-from xai_widgets.arguments import check_batch_size
-from xai_widgets.errors import collecting, sentence_of
+from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.model import ImageModel, Target
+from xai_widgets.core.run import Run
+from xai_widgets.errors import as_sentence, collecting
 from xai_widgets.explorers.base import (
     Explorer,
     MethodLike,
@@ -24,14 +26,12 @@ from xai_widgets.explorers.base import (
 )
 from xai_widgets.explorers.computing import check_some, refusals
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.metrics import at_size
-from xai_widgets.model import ImageModel, Target
-from xai_widgets.perturbation import METHODS
+from xai_widgets.methods import METHODS
+from xai_widgets.ops.perturb import Perturbation, pyramid
+from xai_widgets.ops.resize import resize_map
 from xai_widgets.perturbation.areas import check_areas, cut
 from xai_widgets.perturbation.extremal import ExtremalSettings, extremal
 from xai_widgets.perturbation.objective import MaskedImages
-from xai_widgets.perturbation.perturb import Perturbation, pyramid
-from xai_widgets.run import Run
 from xai_widgets.views import CurveView, MaskView, MethodPicker, link
 from xai_widgets.views.shown import lay_out
 
@@ -88,7 +88,7 @@ class MaskRace(Explorer):
     image
         One image of any kind.
     methods : sequence, optional
-        Names of attribution or perturbation methods, :class:`~xai_widgets.attribution.Method` objects, or your own
+        Names of attribution or perturbation methods, :class:`~xai_widgets.methods.Method` objects, or your own
         ``explain(model, x, target)``, with a title as ``(title, explain)``. Default: gradient, Grad-CAM, occlusion,
         meaningful and extremal perturbation.
     target : int or str, optional
@@ -245,7 +245,7 @@ class MaskRace(Explorer):
                         masks = self._masks(name, x, race.target)
                     verdict = judge.judge(masks[None])
                 except Exception as error:  # a method that is none for this network takes no other with it
-                    race.refused[name] = sentence_of(error)
+                    race.refused[name] = as_sentence(error)
                     yield f"{title}: refused"
                     continue
                 low, high = judge.end_scores[0, :, race.target].split(1)
@@ -270,7 +270,7 @@ class MaskRace(Explorer):
             )
             return run.result(progress=False).masks[0]
         saliency = self._methods[name].saliency(self.model, x, target, **options)
-        saliency = at_size(saliency, (x.shape[2], x.shape[3])).to(x.device)
+        saliency = resize_map(saliency, (x.shape[2], x.shape[3])).to(x.device)
         return cut(saliency[:, None].expand(-1, len(self._areas), -1, -1), self._areas)[0]
 
     # -- drawing --------------------------------------------------------------------------------------------

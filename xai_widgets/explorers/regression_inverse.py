@@ -9,16 +9,16 @@ import torch
 from ipywidgets import GridBox, HBox, Layout
 from torch import Tensor, nn
 
+from xai_widgets.core.images import to_images
+from xai_widgets.core.run import Run, Worker
 from xai_widgets.data.low_resolution import blurred_pair, luminance
 from xai_widgets.explorers.base import row_layout, stretch
 from xai_widgets.explorers.computing import Computing
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.images import to_images
 from xai_widgets.inverse import LayerWise, SolverSettings, layer_wise
 from xai_widgets.inverse.evaluation import DISTANCES, Reconstruction, reconstruction
 from xai_widgets.inverse.frequency import bands, light, spectra
 from xai_widgets.inverse.layer_wise import Regularizer, check_lambda
-from xai_widgets.run import Run, Worker
 from xai_widgets.views import CurveView, HeatmapView, RunBar, SliderView, link
 from xai_widgets.views.shown import lay_out
 
@@ -55,7 +55,7 @@ class RegressionInverseExplorer(Computing):
     network : nn.Module
         From luminance (N, 1, H, W) in [0, 1] to the residual, such as ``xw.load("scenes_sr")``; it is never changed.
     image
-        One image of any kind; of colour the luminance is taken.
+        One image of any kind; of color the luminance is taken.
     scale : {2, 3, 4}, optional
         Take the image for the ground truth, and bring it down and up again by so much. Default: the image is enlarged
         already.
@@ -307,7 +307,7 @@ def _picture_view(name: str) -> HeatmapView:
 
 
 def _pair(index: int) -> dict[str, Any]:
-    """What a curve says of a pair; its colour is the same in both plots."""
+    """What a curve says of a pair; its color is the same in both plots."""
     return {"label": f"d_{DISTANCES[index]}", "note": PAIRS[index], "frame": index}
 
 
@@ -315,8 +315,8 @@ def _luminance(image: Any, size: int, name: str) -> Tensor:
     """The luminance of the middle of one image, (1, 1, H, W) in [0, 1]."""
     if size < 16:
         raise ValueError(f"size is {size}, wanted at least 16 pixels")
-    grey = isinstance(image, Tensor) and image.ndim >= 3 and image.shape[-3] == 1
-    x = to_images(image, channels=1 if grey else 3)
+    gray = isinstance(image, Tensor) and image.ndim >= 3 and image.shape[-3] == 1
+    x = to_images(image, channels=1 if gray else 3)
     if len(x) != 1:
         raise ValueError(f"{len(x)} images were given as {name}, wanted one")
     x = luminance(x)

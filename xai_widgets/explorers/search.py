@@ -10,9 +10,9 @@ from typing import Any
 
 from ipywidgets import Dropdown, Layout
 
+from xai_widgets.core.model import ImageModel, Target
+from xai_widgets.core.run import Run, Status
 from xai_widgets.explorers.base import Explorer
-from xai_widgets.model import ImageModel, Target
-from xai_widgets.run import Run, Status
 
 #: Seconds from one drawing of what is under way to the next: each sends all of it.
 INTERVAL = 0.25

@@ -7,17 +7,17 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
+from xai_widgets.core.model import ImageModel
+from xai_widgets.core.run import Run
 from xai_widgets.features import TopActivations, effective_receptive_field, top_activations
 from xai_widgets.features.top_activations import MEASURED
-from xai_widgets.model import ImageModel
-from xai_widgets.run import Run
 from xai_widgets.similarity import (
     ActivationGrid,
     Components,
     Packed,
     SimilarityIndex,
     activation_grids,
-    factorise,
+    factorize,
     pack,
     similarity_index,
     theoretical_receptive_field,
@@ -184,7 +184,7 @@ def _components(
         yield replace(without, wanted=wanted)
         return
     members = result.column(wanted.column)
-    run = factorise(members, wanted.count, seed=seed)
+    run = factorize(members, wanted.count, seed=seed)
     for _ in run:
         yield without
     assert run.latest is not None

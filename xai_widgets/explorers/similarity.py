@@ -8,15 +8,15 @@ from typing import Any, ClassVar
 import torch
 from ipywidgets import HBox
 
-from xai_widgets.arguments import check_batch_size
+from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.model import ImageModel, check_model
+from xai_widgets.core.run import Run, Status, Worker
 from xai_widgets.explorers.base import picture, row_layout, stretch
 from xai_widgets.explorers.computing import Computing, wait_for
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.search import dropdown
 from xai_widgets.explorers.similarities import SimilarityResult, Wanted, similarities
 from xai_widgets.explorers.similarity_place import THUMBNAIL, Asked, PlacePanel, hang
-from xai_widgets.model import ImageModel, check_model
-from xai_widgets.run import Run, Status, Worker
 from xai_widgets.similarity import GeometricSeries
 from xai_widgets.similarity.components import MOST
 from xai_widgets.similarity.packing import RANK, check_rank

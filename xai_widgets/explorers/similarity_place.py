@@ -9,11 +9,11 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor
 
-from xai_widgets.errors import sentence_of
+from xai_widgets.core.run import Run, Status, Worker
+from xai_widgets.errors import as_sentence
 from xai_widgets.explorers.base import picture
 from xai_widgets.explorers.panel import Panel
 from xai_widgets.explorers.similarities import SimilarityResult
-from xai_widgets.run import Run, Status, Worker
 from xai_widgets.similarity import Matches
 from xai_widgets.views import GalleryView
 
@@ -110,7 +110,7 @@ class PlacePanel(Panel):
         def on_end(_status: Status, error: BaseException | None) -> None:
             if error is not None:
                 self.told = None
-                self.channels.title = f"Nothing is known of this place: {sentence_of(error)}"
+                self.channels.title = f"Nothing is known of this place: {as_sentence(error)}"
                 self.channels.pictures = None
                 self.channels.layout.display = None
 
@@ -168,7 +168,7 @@ def _tell(result: SimilarityResult, frame: int, column: int, cell: tuple[int, in
 
 
 def hang(gallery: GalleryView, patches: Tensor) -> None:
-    """Show patches (M, k, C, s, s), M rows of k; one that is missing, all NaN, is grey and dimmed."""
+    """Show patches (M, k, C, s, s), M rows of k; one that is missing, all NaN, is gray and dimmed."""
     small = thumbnails(patches).flatten(0, 1)
     there = ~small.isnan().flatten(1).all(1)
     gallery.columns = patches.shape[1]

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xai_widgets.guard import outside_inference
-from xai_widgets.model import ImageModel, check_model
-from xai_widgets.recording import recording
-from xai_widgets.validation import brief, check_finite, number
+from xai_widgets.core.guard import outside_inference
+from xai_widgets.core.hooks import record_outputs
+from xai_widgets.core.model import ImageModel, check_model
+from xai_widgets.core.validation import brief, check_finite, number
 
 
 def effective_receptive_field(model: ImageModel, layer: str, images: Any, *, share: float = 0.9) -> int:
@@ -55,10 +55,10 @@ def effective_receptive_field(model: ImageModel, layer: str, images: Any, *, sha
     energy = (gradient / torch.where(peak > 0, peak, 1)).square().sum((0, 1))
     height, width = energy.shape
     down, right = activation.shape[2:]
-    centre = ((down // 2 + 0.5) / down * height, (right // 2 + 0.5) / right * width)
+    center = ((down // 2 + 0.5) / down * height, (right // 2 + 0.5) / right * width)
     rows, columns = (
         (torch.arange(extent, device=x.device) + 0.5 - middle).abs()
-        for extent, middle in zip((height, width), centre, strict=True)
+        for extent, middle in zip((height, width), center, strict=True)
     )
     distance = torch.maximum(rows[:, None], columns[None])
     order = distance.flatten().argsort()
@@ -73,7 +73,7 @@ def effective_receptive_field(model: ImageModel, layer: str, images: Any, *, sha
 
 def _middle_gradient(model: ImageModel, x: Tensor, layer: str) -> tuple[Tensor, Tensor]:
     """The activation of a layer, and the gradient of its middle place with respect to the images (N, C, H, W)."""
-    with outside_inference(), torch.enable_grad(), recording(model.find_layers([layer])) as kept:
+    with outside_inference(), torch.enable_grad(), record_outputs(model.find_layers([layer])) as kept:
         moved = x.clone().requires_grad_()
         model(moved)
         activation = model.spatial(layer, kept[layer])

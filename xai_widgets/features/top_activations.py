@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xai_widgets.arguments import check_batch_size
+from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.image_source import ImageSource
+from xai_widgets.core.model import ImageModel, check_model
+from xai_widgets.core.run import Run, without_inference_mode
+from xai_widgets.core.validation import check_finite, integer, integers
 from xai_widgets.features.receptive_field import effective_receptive_field
-from xai_widgets.features.source import ImageSource
-from xai_widgets.model import ImageModel, check_model
-from xai_widgets.run import Run, in_no_mode
-from xai_widgets.validation import check_finite, integer, integers
 
 #: Images from which the size of the patches is measured.
 MEASURED = 4
@@ -95,7 +95,7 @@ class TopActivations:
         return x[:, begins[0] : begins[0] + self.side, begins[1] : begins[1] + self.side]
 
 
-@in_no_mode
+@without_inference_mode
 def top_activations(
     model: ImageModel,
     images: Any,

@@ -1,7 +1,7 @@
 """Inverses: which activations, and at last which pixels, made a network say what it says.
 
-Both inverses are called as ``method(model, x, target, *, ...)`` and return a :class:`~xai_widgets.run.Run`. They need
-activations of at least 0: see :func:`~xai_widgets.inverse.find_units` for what a network is cut into.
+Both inverses are called as ``method(model, x, target, *, ...)`` and return a :class:`~xai_widgets.core.run.Run`. They
+need activations of at least 0: see :func:`~xai_widgets.inverse.find_units` for what a network is cut into.
 """
 
 from __future__ import annotations

@@ -9,16 +9,16 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from xai_widgets.arguments import device_of
-from xai_widgets.errors import tell
-from xai_widgets.guard import guarded, outside_inference
-from xai_widgets.images import to_images
-from xai_widgets.inverse.solver import Cost, Solution, SolverSettings, minimise
+from xai_widgets.core.arguments import device_of
+from xai_widgets.core.guard import guarded, outside_inference
+from xai_widgets.core.images import to_images
+from xai_widgets.core.model import ImageModel, Target
+from xai_widgets.core.precision import no_autocast
+from xai_widgets.core.validation import brief, check_finite, tensor
+from xai_widgets.errors import warn
+from xai_widgets.inverse.solver import Cost, Solution, SolverSettings, minimize
 from xai_widgets.inverse.units import Unit, check_network, dominating, find_units
-from xai_widgets.model import ImageModel, Target
-from xai_widgets.perturbation.perturb import gaussian_blur
-from xai_widgets.precision import no_autocast
-from xai_widgets.validation import brief, check_finite, tensor
+from xai_widgets.ops.blur import gaussian_blur
 
 #: Blur of the forward activation at which a unit begins, in its places.
 START_SIGMA = 1.0
@@ -42,7 +42,7 @@ class UnitInverse:
     x_bar : Tensor, (N, ...)
         The activation of the forward pass.
     cost : Tensor, (N, L)
-        What was minimised; 0 for what is exact.
+        What was minimized; 0 for what is exact.
     iterations : Tensor, (N, L)
         How many it took.
     change : Tensor, (N, L)
@@ -180,13 +180,13 @@ class Inverted:
             left = unit.x.flatten(1).any(1)
             if not left.all():
                 which = f", for image {int((~left).nonzero()[0]) + 1} of {len(left)}" if left.any() else ""
-                tell(
+                warn(
                     f"the inverse is 0 everywhere from the input of {unit.unit!r} on{which}: nothing of the image is "
                     "left, so it shows nothing"
                 )
                 break
         if self.unconverged:
-            tell(
+            warn(
                 f"{len(self.unconverged)} of {len(self.units)} units did not converge: {', '.join(self.unconverged)}; "
                 "more steps may lower their cost"
             )
@@ -239,7 +239,7 @@ class Chain:
             f"the unit {unit.name!r} spans {unit.depth} of {total} weighted operations in a row, so most of the "
             "network is inverted at once"
         )
-        tell(note)
+        warn(note)
         return (note,)
 
     def run(self, x: Tensor, batch_size: int) -> Tensor:
@@ -306,7 +306,7 @@ def exact_inverse(unit: Unit, x_bar: Tensor, y: Tensor) -> Tensor:
 def solve(
     cost: Cost, start: Tensor, upper: Tensor, settings: SolverSettings, batch_size: int
 ) -> Iterator[Solution | None]:
-    """Minimise, so many elements at a time; yields None under way, and the solution of all of them at last."""
+    """Minimize, so many elements at a time; yields None under way, and the solution of all of them at last."""
     parts: list[Solution] = []
     for index in torch.arange(len(start), device=start.device).split(batch_size):
 
@@ -314,7 +314,7 @@ def solve(
             return cost(x, index[chosen])
 
         latest: Solution | None = None
-        for solution in minimise(some, start[index], upper[index], settings):
+        for solution in minimize(some, start[index], upper[index], settings):
             latest = solution
             yield None
         assert latest is not None

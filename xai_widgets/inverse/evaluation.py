@@ -22,12 +22,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xai_widgets.arguments import check_batch_size
+from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.model import ImageModel, Target, check_model
+from xai_widgets.core.replica import replica
+from xai_widgets.core.run import without_inference_mode
+from xai_widgets.core.validation import tensor
 from xai_widgets.metrics.agreement import structural_similarity
-from xai_widgets.model import ImageModel, Target
-from xai_widgets.replica import replica
-from xai_widgets.run import in_no_mode
-from xai_widgets.validation import tensor
 
 #: The distances of table 5.2 in their order.
 DISTANCES = ("A", "B", "C", "D", "E")
@@ -66,7 +66,7 @@ class Reconstruction:
         }
 
 
-@in_no_mode
+@without_inference_mode
 def reconstruction(
     phi: Callable[[Tensor], Tensor],
     x: Tensor,
@@ -180,7 +180,7 @@ def scaled(attribution: Tensor) -> Tensor:
     return torch.where(high > low, (attribution - low) / (high - low), constant).clamp(0, 1)
 
 
-@in_no_mode
+@without_inference_mode
 def reidentification(
     model: ImageModel, x: Any, alpha: Tensor, target: Target = None, *, batch_size: int = 32
 ) -> Reidentification:
@@ -193,9 +193,9 @@ def reidentification(
     x
         Images of any kind, N of them.
     alpha : Tensor, (N, h, w)
-        Attributions of any range; brought to the size of the images by the nearest neighbour, as in section 5.4.4,
+        Attributions of any range; brought to the size of the images by the nearest neighbor, as in section 5.4.4,
         and scaled to [0, 1] each. For an inverse take its own ``mean_alpha`` and ``reidentified``, whose x^ is no
-        alpha x for images in colour.
+        alpha x for images in color.
     target : int, str, sequence or Tensor, optional
         The class, or one per image. Default: the predicted class of x.
     batch_size : int, default 32
@@ -212,8 +212,7 @@ def reidentification(
     ValueError
         For attributions of another shape, or that are not finite.
     """
-    if not isinstance(model, ImageModel):
-        raise TypeError(f"model is {type(model).__name__}, wanted an ImageModel")
+    check_model(model)
     batch_size = check_batch_size(batch_size)
     images, classes = model.prepare(x, target)
     maps = tensor(alpha, "alpha", (len(images), "h", "w"), finite=True, like=images).detach()

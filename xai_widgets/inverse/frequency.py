@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xai_widgets.core.validation import integer, items, number, tensor
 from xai_widgets.data.low_resolution import luminance
-from xai_widgets.validation import integer, items, number, tensor
 
 #: Side of a patch, pixels.
 SIDE = 8
@@ -54,7 +54,7 @@ def spectra(x: Tensor | Sequence[Tensor], alpha: Tensor | Sequence[Tensor]) -> S
     Parameters
     ----------
     x : Tensor, (N, C, H, W), or a sequence of these
-        Images in [0, 1], of colour the luminance; several sizes in a sequence. What does not fill a patch is cut off
+        Images in [0, 1], of color the luminance; several sizes in a sequence. What does not fill a patch is cut off
         at the bottom and the right.
     alpha : Tensor, (N, H, W), or a sequence of these
         Their attributions, at least 0.

@@ -24,7 +24,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xai_widgets.arguments import check_batch_size
+from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.model import ImageModel, Target
+from xai_widgets.core.run import Run, without_inference_mode
+from xai_widgets.core.validation import brief, choice, number, numbers
 from xai_widgets.inverse.chain import (
     EXACT,
     Chain,
@@ -44,9 +47,6 @@ from xai_widgets.inverse.chain import (
 )
 from xai_widgets.inverse.solver import Cost, SolverSettings
 from xai_widgets.inverse.units import units_after
-from xai_widgets.model import ImageModel, Target
-from xai_widgets.run import Run, in_no_mode
-from xai_widgets.validation import brief, choice, number, numbers
 
 Regularizer = Literal["activation", "l1", "l2"]
 
@@ -70,7 +70,7 @@ class LayerWise(Inverted):
     regularizer: Regularizer
 
 
-@in_no_mode
+@without_inference_mode
 def layer_wise(
     model: ImageModel | nn.Module,
     x: Any,

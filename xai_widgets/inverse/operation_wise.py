@@ -1,6 +1,6 @@
 """The operation-wise inverse: each operation undone at its operating point, from a class or an activation down.
 
-Chapter 4 of the source. With x_bar the activation of the forward pass and phi' the operation linearised there:
+Chapter 4 of the source. With x_bar the activation of the forward pass and phi' the operation linearized there:
 
     phi'(x) = d phi / dx (x_bar) (x - x_bar) + phi(x_bar)                                      equation 4.3
     phi^-1(y) = argmin_x |phi'(x) - y|_2 + l1 |x|_1 + l2 |x|_2,   0 <= x <= x_bar     equations 4.4, 4.6 and 4.7
@@ -8,8 +8,8 @@ Chapter 4 of the source. With x_bar the activation of the forward pass and phi' 
     M^+ y = M^T y   of a max-pool, whose matrix M picks the maxima                             section 4.3.1
 
 l1 = l2 = 0 for linear layers, which are likely to be over-determined. It begins with y = S_c e_c, the score of the
-class, or with an activation. A residual block is one operation, linearised as a whole. With A = d phi / dx (x_bar) of
-the operation before its ReLU, what is minimised here is
+class, or with an activation. A residual block is one operation, linearized as a whole. With A = d phi / dx (x_bar) of
+the operation before its ReLU, what is minimized here is
 
     |A x - y|^2                                  of a linear layer
     |R (A x - s y)|^2 + l1 |x|_1 + l2 |x|^2      of a convolution or block,   s = <phi(x_bar), y> / |y|^2
@@ -34,8 +34,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xai_widgets.arguments import check_batch_size
-from xai_widgets.errors import unknown
+from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.model import ImageModel, Target, prepare
+from xai_widgets.core.precision import no_autocast
+from xai_widgets.core.run import Run, without_inference_mode
+from xai_widgets.core.validation import number, tensor
+from xai_widgets.errors import unknown_name
 from xai_widgets.inverse.chain import (
     EXACT,
     Chain,
@@ -52,12 +56,7 @@ from xai_widgets.inverse.chain import (
 )
 from xai_widgets.inverse.solver import Cost, SolverSettings
 from xai_widgets.inverse.units import Unit, units_after
-from xai_widgets.metrics.deletion import at_size
-from xai_widgets.model import ImageModel, Target
-from xai_widgets.perturbation.masking import prepare
-from xai_widgets.precision import no_autocast
-from xai_widgets.run import Run, in_no_mode
-from xai_widgets.validation import number, tensor
+from xai_widgets.ops.resize import resize_map
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,10 +79,10 @@ class OperationWise(Inverted):
                 f"the inverse has come to the input of {self.units[-1].unit!r}, which has no places, wanted one that "
                 "goes further down"
             )
-        return at_size(self.x[:, 0].abs().sum(1), (self.image.shape[2], self.image.shape[3]))
+        return resize_map(self.x[:, 0].abs().sum(1), (self.image.shape[2], self.image.shape[3]))
 
 
-@in_no_mode
+@without_inference_mode
 def operation_wise(
     model: ImageModel,
     x: Any,
@@ -254,7 +253,7 @@ def _check_start(start: Any, chain: Chain) -> tuple[int, Tensor]:
         )
     names = [unit.name for unit in chain.units]
     if start[0] not in names:
-        raise ValueError(unknown("unit", start[0], names))
+        raise ValueError(unknown_name("unit", start[0], names))
     index = names.index(start[0])
     bound = [*chain.inputs[1:], chain.output][index]
     given = tensor(start[1], f"start at {start[0]!r}", tuple(bound.shape), finite=True, like=bound)

@@ -15,15 +15,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xai_widgets.arguments import check_batch_size
-from xai_widgets.errors import unknown
+from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.model import ImageModel, check_model
+from xai_widgets.core.run import Run, without_inference_mode
+from xai_widgets.errors import unknown_name
 from xai_widgets.features import TopActivations, top_activations
 from xai_widgets.inverse.chain import EXACT, check_settings
 from xai_widgets.inverse.operation_wise import operation_wise
 from xai_widgets.inverse.solver import SolverSettings
 from xai_widgets.inverse.units import find_units
-from xai_widgets.model import ImageModel, check_model
-from xai_widgets.run import Run, in_no_mode
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class FeaturePatterns:
         return self.top.values[list(self.channels)]
 
 
-@in_no_mode
+@without_inference_mode
 def feature_patterns(
     model: ImageModel,
     images: Any,
@@ -114,7 +114,7 @@ def feature_patterns(
     # Only what has places has patches.
     there = [each.name for each in units[:-1] if each.name in layers and len(layers[each.name].shape) == 3]
     if unit not in there:
-        raise ValueError(unknown("unit", unit, there))
+        raise ValueError(unknown_name("unit", unit, there))
     chosen = _channels(channels, layers[unit].shape[0])
     search = top_activations(model, images, layer=unit, k=k, side=side, batch_size=batch_size)
 
@@ -173,9 +173,9 @@ def _put(patterns: Tensor, made: FeaturePatterns, part: Tensor, inverse: Tensor)
         patterns[row, rank] = made.top.crop(x, place)
 
 
-def _nothing(top: TopActivations, channels: tuple[int, ...], colours: int) -> Tensor:
+def _nothing(top: TopActivations, channels: tuple[int, ...], colors: int) -> Tensor:
     """Patterns that are not there yet."""
-    shape = (len(channels), top.values.shape[1], colours, top.side, top.side)
+    shape = (len(channels), top.values.shape[1], colors, top.side, top.side)
     return torch.full(shape, torch.nan, device=top.values.device)
 
 

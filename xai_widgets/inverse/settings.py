@@ -27,23 +27,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xai_widgets.attribution import METHODS
-from xai_widgets.attribution.excitation import share_out
-from xai_widgets.attribution.guided import relu_rules
-from xai_widgets.errors import unknown
-from xai_widgets.guard import outside_inference
+from xai_widgets.core.guard import outside_inference
+from xai_widgets.core.model import ImageModel, Target, prepare
+from xai_widgets.core.run import Run, without_inference_mode
+from xai_widgets.core.validation import integer, items
+from xai_widgets.errors import unknown_name
 from xai_widgets.inverse.chain import Chain
 from xai_widgets.inverse.operation_wise import OperationWise, operation_wise
 from xai_widgets.inverse.solver import SolverSettings
 from xai_widgets.inverse.units import Unit, find_units
+from xai_widgets.methods import METHODS
 from xai_widgets.metrics.agreement import pearson
-from xai_widgets.metrics.deletion import at_size
-from xai_widgets.model import ImageModel, Target
-from xai_widgets.perturbation.masking import prepare
-from xai_widgets.perturbation.perturb import gaussian_blur
-from xai_widgets.rules import deconv_relu
-from xai_widgets.run import Run, in_no_mode
-from xai_widgets.validation import integer, items
+from xai_widgets.ops.blur import gaussian_blur
+from xai_widgets.ops.resize import resize_map
+from xai_widgets.rules import deconv_relu, relu_rules
+from xai_widgets.rules.excitation import redistribute
 
 #: Units with work between places; all others of a network are what Grad-CAM calls its linear layers.
 PLACED = "convolution"
@@ -56,7 +54,7 @@ class Reproduction:
     Attributes
     ----------
     original : str
-        The name of the method that it reproduces, as in ``xai_widgets.attribution.METHODS``.
+        The name of the method that it reproduces, as in ``xai_widgets.methods.METHODS``.
     inverse : OperationWise
         How far the inverse has come.
     maps : dict of str to Tensor, (N, h, w)
@@ -76,7 +74,7 @@ class Reproduction:
 
     def saliency(self) -> Tensor:
         """The map furthest down in the resolution of the images, (N, H, W)."""
-        return at_size(self.map, (self.inverse.image.shape[2], self.inverse.image.shape[3]))
+        return resize_map(self.map, (self.inverse.image.shape[2], self.inverse.image.shape[3]))
 
     def original_map(self, at: str | None = None) -> Tensor:
         """What the original draws, (N, h, w), without its signs.
@@ -116,7 +114,7 @@ class Reproduction:
         if not sigma >= 0:
             raise ValueError(f"sigma is {sigma}, wanted at least 0")
         size = (max(own.shape[1], other.shape[1]), max(own.shape[2], other.shape[2]))
-        maps = [at_size(each, size) for each in (own, other)]
+        maps = [resize_map(each, size) for each in (own, other)]
         if sigma > 0:
             maps = [gaussian_blur(each[:, None], sigma)[:, 0] for each in maps]
         return pearson(*maps)
@@ -125,11 +123,11 @@ class Reproduction:
         if not self.maps:
             raise ValueError("the inverse has not come to the first map, wanted a run that has gone further")
         if at is not None and at not in self.maps:
-            raise ValueError(unknown("map", at, list(self.maps)))
+            raise ValueError(unknown_name("map", at, list(self.maps)))
         return list(self.maps)[-1] if at is None else at
 
 
-@in_no_mode
+@without_inference_mode
 def grad_cam_setting(
     model: ImageModel,
     x: Any,
@@ -198,7 +196,7 @@ def grad_cam_setting(
     return _reproduction(run, "grad_cam", weighted, original)
 
 
-@in_no_mode
+@without_inference_mode
 def excitation_setting(
     model: ImageModel,
     x: Any,
@@ -279,14 +277,14 @@ def excitation_setting(
             return passed[-1], passed[names.index(place) + 1]
 
         start = F.one_hot(classes, len(model.labels)).to(image)
-        probability = share_out(model.module, run, image, start)
+        probability = redistribute(model.module, run, image, start)
         assert probability is not None
         return probability.sum(1)
 
     return _reproduction(run, "excitation_backprop", maps, original)
 
 
-@in_no_mode
+@without_inference_mode
 def integrated_gradients_setting(
     model: ImageModel,
     x: Any,
@@ -327,7 +325,7 @@ def integrated_gradients_setting(
     return _reproduction(run, "integrated_gradients", _at_the_image, original)
 
 
-@in_no_mode
+@without_inference_mode
 def deconvolution_setting(
     model: ImageModel,
     x: Any,
@@ -437,7 +435,7 @@ def _unit_index(units: Sequence[Unit], name: str | None, default: int) -> int:
     if name is None:
         return default
     if name not in names:
-        raise ValueError(unknown("unit", name, names))
+        raise ValueError(unknown_name("unit", name, names))
     return names.index(name)
 
 

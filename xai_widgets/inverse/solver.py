@@ -1,4 +1,4 @@
-"""Minimise a cost over 0 <= x <= x_bar: an accelerated projected gradient that never lets the cost rise.
+"""Minimize a cost over 0 <= x <= x_bar: an accelerated projected gradient that never lets the cost rise.
 
 Algorithm 2 of the source is the projected gradient with Nesterov's momentum and a step that can diverge. Here each
 element of the batch has a step t of its own, found by backtracking, so that the bound of Beck and Teboulle 2009 holds:
@@ -21,9 +21,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from xai_widgets.guard import outside_inference
-from xai_widgets.precision import no_autocast
-from xai_widgets.validation import check_fields, integer, number
+from xai_widgets.core.guard import outside_inference
+from xai_widgets.core.precision import no_autocast
+from xai_widgets.core.validation import check_fields, integer, number
 
 #: J of some elements of the batch: x (E, ...) and their index (E,), to (E,).
 Cost = Callable[[Tensor, Tensor], Tensor]
@@ -40,7 +40,7 @@ TRIES = 30
 
 @dataclass(frozen=True)
 class SolverSettings:
-    """Settings of :func:`minimise`.
+    """Settings of :func:`minimize`.
 
     Attributes
     ----------
@@ -86,8 +86,8 @@ class Solution:
     converged: Tensor
 
 
-def minimise(cost: Cost, start: Tensor, upper: Tensor, settings: SolverSettings) -> Iterator[Solution]:
-    """Minimise a cost of each element of a batch over 0 <= x <= upper.
+def minimize(cost: Cost, start: Tensor, upper: Tensor, settings: SolverSettings) -> Iterator[Solution]:
+    """Minimize a cost of each element of a batch over 0 <= x <= upper.
 
     Parameters
     ----------

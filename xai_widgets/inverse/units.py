@@ -16,9 +16,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from xai_widgets.arguments import device_of
-from xai_widgets.errors import unknown
-from xai_widgets.guard import guarded
+from xai_widgets.core.arguments import device_of
+from xai_widgets.core.guard import guarded
+from xai_widgets.core.model import ImageModel
+from xai_widgets.core.replica import unwrapped
+from xai_widgets.core.validation import tensor
+from xai_widgets.errors import unknown_name
 from xai_widgets.inverse.signs import (
     AVERAGES,
     CONVOLUTIONS,
@@ -30,10 +33,7 @@ from xai_widgets.inverse.signs import (
     is_pad,
     weighs,
 )
-from xai_widgets.model import ImageModel
-from xai_widgets.replica import unwrapped
 from xai_widgets.tracing import Call, Scope, Trace, Untraceable, Value, trace, used_last
-from xai_widgets.validation import tensor
 
 #: "scores" is the last one, "reshape" moves values without changing them.
 Kind = Literal["convolution", "linear", "pool", "reshape", "average", "scores"]
@@ -149,7 +149,7 @@ def units_after(units: Sequence[Unit], until: str | None) -> int:
     if until is None:
         return len(names)
     if not isinstance(until, str) or until not in names[:-1]:
-        raise ValueError(unknown("unit", until, names[:-1]))
+        raise ValueError(unknown_name("unit", until, names[:-1]))
     return len(names) - 1 - names.index(until)
 
 

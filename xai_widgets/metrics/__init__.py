@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from xai_widgets.metrics.agreement import pearson, spearman, ssim, structural_similarity
-from xai_widgets.metrics.deletion import Curve, at_size, blur, default_steps, deletion, insertion, ordering
+from xai_widgets.metrics.deletion import Curve, default_steps, deletion, insertion, ordering
 from xai_widgets.metrics.monotonicity import Monotonicity, monotonicity
 from xai_widgets.metrics.pointing import Pointing, PointingTask, pointing_game
-from xai_widgets.metrics.sanity import Sanity, weight_randomisation
+from xai_widgets.metrics.sanity import Sanity, weight_randomization
 
 __all__ = [
     "Curve",
@@ -14,8 +14,6 @@ __all__ = [
     "Pointing",
     "PointingTask",
     "Sanity",
-    "at_size",
-    "blur",
     "default_steps",
     "deletion",
     "insertion",
@@ -26,5 +24,5 @@ __all__ = [
     "spearman",
     "ssim",
     "structural_similarity",
-    "weight_randomisation",
+    "weight_randomization",
 ]

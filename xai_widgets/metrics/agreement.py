@@ -12,7 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xai_widgets.validation import number, tensor
+from xai_widgets.core.validation import number, tensor
+from xai_widgets.ops.blur import gaussian_window
+from xai_widgets.ops.normalize import unit_range
 
 
 def pearson(a: Tensor, b: Tensor) -> Tensor:
@@ -50,7 +52,7 @@ def ssim(a: Tensor, b: Tensor, *, sigma: float = 1.5) -> Tensor:
         is never laid over the border.
     """
     a, b = _check(a, b)
-    return structural_similarity(_unit(a), _unit(b), sigma=sigma)
+    return structural_similarity(unit_range(a), unit_range(b), sigma=sigma)
 
 
 def structural_similarity(a: Tensor, b: Tensor, *, sigma: float = 1.5) -> Tensor:
@@ -60,8 +62,7 @@ def structural_similarity(a: Tensor, b: Tensor, *, sigma: float = 1.5) -> Tensor
     first, second = (part[:, None].double() for part in (a, b))
     side = min(11, *a.shape[1:])
     side -= 1 - side % 2
-    at = torch.arange(side, device=a.device, dtype=torch.float64) - side // 2
-    profile = (-((at / sigma) ** 2) / 2).softmax(0)
+    profile = gaussian_window(side, sigma, first)
 
     def mean(x: Tensor) -> Tensor:
         return F.conv2d(F.conv2d(x, profile.view(1, 1, -1, 1)), profile.view(1, 1, 1, -1))
@@ -82,11 +83,6 @@ def _ranks(maps: Tensor) -> Tensor:
         rows.append((counts.cumsum(0) - (counts - 1) / 2)[place])
     # Sorted among the others a NaN would have a rank.
     return torch.stack(rows).double().masked_fill(maps.flatten(1).isnan(), torch.nan)[..., None]
-
-
-def _unit(maps: Tensor) -> Tensor:
-    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
-    return torch.where(high == low, 0.0, (maps - low) / (high - low))
 
 
 def _check(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

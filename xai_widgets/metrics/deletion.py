@@ -16,15 +16,15 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from xai_widgets.arguments import check_batch_size
-from xai_widgets.images import check_baseline
-from xai_widgets.model import ImageModel, Target, check_model
-from xai_widgets.precision import outside_autocast
-from xai_widgets.run import Run, in_no_mode
-from xai_widgets.validation import check_finite, integer, integers, number, tensor
+from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.images import check_baseline
+from xai_widgets.core.model import ImageModel, Target, check_model
+from xai_widgets.core.run import Run, without_inference_mode
+from xai_widgets.core.validation import check_finite, integer, tensor
+from xai_widgets.ops.blur import truncated_blur
+from xai_widgets.ops.resize import resize_map
 
 #: Side of a blur kernel, at most.
 MOST_PIXELS = 2**14 - 1
@@ -70,17 +70,6 @@ def default_steps(pixels: int) -> int:
     return min(224, integer(pixels, "pixels", low=1))
 
 
-def at_size(saliency: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bring maps (N, h, w) to (N, H, W), bilinearly, as the games do; maps of that size stay as they are."""
-    height, width = integers(size, "size", length=2, low=1)
-    saliency = tensor(saliency, "saliency", ("N", "h", "w"))
-    if tuple(saliency.shape[1:]) == (height, width):
-        return saliency
-    # Integers, and half precision that not every device interpolates.
-    wide = saliency if saliency.dtype in (torch.float32, torch.float64) else saliency.float()
-    return F.interpolate(wide[:, None], (height, width), mode="bilinear", align_corners=False)[:, 0]
-
-
 def ordering(saliency: Tensor, size: tuple[int, int] | None = None) -> Tensor:
     """Rank of every pixel: 0 for the most salient one, H*W - 1 for the least.
 
@@ -98,45 +87,14 @@ def ordering(saliency: Tensor, size: tuple[int, int] | None = None) -> Tensor:
     """
     saliency = tensor(saliency, "saliency", ("N", "h", "w"), finite=True)
     if size is not None:
-        saliency = at_size(saliency, size)
+        saliency = resize_map(saliency, size)
     order = saliency.flatten(1).argsort(dim=1, descending=True, stable=True)
     ranks = torch.empty_like(order, dtype=torch.int32)
     places = torch.arange(order.shape[1], device=order.device, dtype=torch.int32)
     return ranks.scatter_(1, order, places.expand_as(ranks)).view_as(saliency)
 
 
-def blur(x: Tensor, *, kernel: int = 11, sigma: float = 5.0) -> Tensor:
-    """Blur images by a truncated Gaussian, the border repeated.
-
-    Parameters
-    ----------
-    x : Tensor, (N, C, H, W)
-        Images.
-    kernel : int, default 11
-        Extent of the kernel in pixels, odd.
-    sigma : float, default 5.0
-        Its standard deviation in pixels.
-
-    Returns
-    -------
-    Tensor, (N, C, H, W)
-    """
-    x = tensor(x, "x", ("N", "C", "H", "W"))
-    x = x if x.is_floating_point() else x.float()
-    kernel, sigma = integer(kernel, "kernel", low=1, high=MOST_PIXELS), number(sigma, "sigma", above=0)
-    if kernel % 2 == 0:
-        raise ValueError(f"expected an odd kernel, got {kernel}; the nearest one is {kernel + 1}")
-    at = torch.arange(kernel, device=x.device, dtype=x.dtype) - kernel // 2
-    # A softmax does not underflow where the Gaussian of a small sigma would.
-    profile = (-((at / sigma) ** 2) / 2).softmax(0)
-    channels = x.shape[1]
-    padded = F.pad(x, (kernel // 2,) * 4, mode="replicate")
-    with outside_autocast(x):
-        rows = F.conv2d(padded, profile.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
-        return F.conv2d(rows, profile.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
-
-
-@in_no_mode
+@without_inference_mode
 def deletion(
     model: ImageModel,
     x: Any,
@@ -164,7 +122,7 @@ def deletion(
         T - 1, from 1 to the number of pixels. Default: 224, which at 224 x 224 pixels are the steps of RISE, or
         the number of pixels if that is less.
     baseline : float or Tensor, default 0.0
-        What pixels are replaced by: a grey value, an image, or one image each.
+        What pixels are replaced by: a gray value, an image, or one image each.
     batch_size : int, default 32
         Images per pass.
     top : int, default 5
@@ -180,7 +138,7 @@ def deletion(
     return _game("deletion", model, x, check_baseline(baseline, x), saliency, target, steps, batch_size, top)
 
 
-@in_no_mode
+@without_inference_mode
 def insertion(
     model: ImageModel,
     x: Any,
@@ -208,7 +166,7 @@ def insertion(
     """
     check_model(model)
     x, target = model.prepare(x, target)
-    start = blur(x) if baseline is None else check_baseline(baseline, x)
+    start = truncated_blur(x) if baseline is None else check_baseline(baseline, x)
     return _game("insertion", model, start, x, saliency, target, steps, batch_size, top)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from xai_widgets.validation import brief, number, tensor
+from xai_widgets.core.validation import brief, number, tensor
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from xai_widgets.core.validation import brief, instance, integer, integers, items, number, numbers, tensor
 from xai_widgets.data.scenes import Scene
-from xai_widgets.metrics.deletion import at_size
-from xai_widgets.validation import brief, instance, integer, integers, items, number, numbers, tensor
+from xai_widgets.ops.resize import resize_map
 
 #: Share of the image below which a class is "difficult".
 SMALL = 0.25
@@ -206,7 +206,7 @@ def pointing_game(
     height, width = task.masks.shape[1:]
     reach = tolerance if reference is None else tolerance * min(height, width) / reference
     broken = saliency.isnan().flatten(1).any(1)
-    whole = at_size(saliency, (height, width))
+    whole = resize_map(saliency, (height, width))
     best = whole.flatten(1).argmax(1).to(task.masks.device)
     places = torch.stack([best // width, best % width], 1)
     rows, columns = (torch.arange(n, device=task.masks.device) for n in (height, width))

@@ -1,4 +1,4 @@
-"""Sanity by weight randomisation: a map that explains a network must change when the network forgets what it learnt.
+"""Sanity by weight randomization: a map that explains a network must change when the network forgets what it learnt.
 
 Adebayo et al. 2018. The layers of a copy of the network lose their weights,
 
@@ -19,16 +19,16 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from xai_widgets.attribution.registry import Method, as_method
-from xai_widgets.guard import outside_inference
+from xai_widgets.core.guard import outside_inference
+from xai_widgets.core.model import ImageModel, Target, check_model
+from xai_widgets.core.run import Run, without_inference_mode
+from xai_widgets.core.validation import check_finite, choice, items
+from xai_widgets.core.validation import seed as check_seed
+from xai_widgets.methods.registry import Method, as_method
 from xai_widgets.metrics.agreement import pearson, spearman, ssim
-from xai_widgets.metrics.deletion import at_size
-from xai_widgets.model import ImageModel, Target, check_model
-from xai_widgets.run import Run, in_no_mode
-from xai_widgets.validation import check_finite, choice, items
-from xai_widgets.validation import seed as check_seed
+from xai_widgets.ops.resize import resize_map
 
-Randomisation = Literal["cascading", "independent"]
+Randomization = Literal["cascading", "independent"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Sanity:
         where they are not computed yet, or where a map is constant and a correlation means nothing.
     """
 
-    mode: Randomisation
+    mode: Randomization
     layers: tuple[str, ...]
     done: int
     maps: Tensor
@@ -64,19 +64,19 @@ class Sanity:
     ssim: Tensor
 
 
-@in_no_mode
-def weight_randomisation(
+@without_inference_mode
+def weight_randomization(
     model: ImageModel,
     x: Any,
     target: Target = None,
     *,
     explain: str | Method | Callable[..., Any] | tuple[str, Callable[..., Any]] = "gradient",
-    mode: Randomisation = "cascading",
+    mode: Randomization = "cascading",
     layers: Sequence[str] | None = None,
     seed: int = 0,
     **options: Any,
 ) -> Run[Sanity]:
-    """Randomise the layers of a copy of the network and follow a method's maps.
+    """Randomize the layers of a copy of the network and follow a method's maps.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def weight_randomisation(
         all weights go. Default: every layer that has weights of its own, the last that runs first.
     seed : int, default 0
         Of the new weights, which are those of a network before training: normal with variance 2 / fan-in (He et al.
-        2015), biases 0; normalisations do nothing, their running statistics forgotten too. Both modes draw the same.
+        2015), biases 0; normalizations do nothing, their running statistics forgotten too. Both modes draw the same.
     **options
         Passed on to the method.
 
@@ -110,7 +110,7 @@ def weight_randomisation(
     ValueError
         For another mode, a layer that does not exist or has no weights, and what the method refuses.
     """
-    choice(mode, "mode", get_args(Randomisation))
+    choice(mode, "mode", get_args(Randomization))
     check_model(model)
     x, target = model.prepare(x, target)
     seed = check_seed(seed)
@@ -128,7 +128,7 @@ def weight_randomisation(
         def look(network: str) -> tuple[Tensor, Tensor]:
             with torch.no_grad():
                 probs = copy.probabilities(check_finite(copy(x), network))
-            made = at_size(saliency(copy, x, target, **options).detach().float(), (x.shape[2], x.shape[3]))
+            made = resize_map(saliency(copy, x, target, **options).detach().float(), (x.shape[2], x.shape[3]))
             return made, probs.gather(1, target[:, None])[:, 0]
 
         first, score = look(model.name)
@@ -137,7 +137,7 @@ def weight_randomisation(
         for name in names:
             module = copy.module.get_submodule(name)
             trained = {key: value.clone() for key, value in module.state_dict().items()}
-            _randomise(module, generator)
+            _randomize(module, generator)
             now, score = look(f"{model.name} with {name} randomized")
             if mode == "independent":
                 module.load_state_dict(trained)
@@ -157,7 +157,7 @@ def weight_randomisation(
                 **{key: _filled(columns, len(names)) for key, columns in found.items()},
             )
 
-    return Run(play(), total=len(names), name=f"{mode} randomisation")
+    return Run(play(), total=len(names), name=f"{mode} randomization")
 
 
 def _weighted(model: ImageModel) -> tuple[str, ...]:
@@ -175,7 +175,7 @@ def _near(model: ImageModel) -> str:
 
 
 @torch.no_grad()
-def _randomise(module: nn.Module, generator: torch.Generator) -> None:
+def _randomize(module: nn.Module, generator: torch.Generator) -> None:
     """Give a layer, and those in it, weights as before training, drawn on the CPU."""
     for name, parameter in module.named_parameters():
         if parameter.ndim > 1:

@@ -1,8 +1,8 @@
 """Perturbations: what a network still sees when parts of the image, or of a layer, are taken away.
 
-Every method is called as ``method(model, x, target, *, ...)`` and returns a :class:`~xai_widgets.run.Run`, whose
-snapshots have a ``saliency()`` of (N, H, W). ``METHODS`` holds them as :class:`~xai_widgets.attribution.Method`, which
-run to the end at once, so that they can stand wherever an attribution method can.
+Every method is called as ``method(model, x, target, *, ...)`` and returns a :class:`~xai_widgets.core.run.Run`, whose
+snapshots have a ``saliency()`` of (N, H, W). ``xai_widgets.methods.METHODS`` holds them as
+:class:`~xai_widgets.methods.Method`, which run to the end at once and can be used like any attribution method.
 """
 
 from __future__ import annotations
@@ -18,11 +18,9 @@ from xai_widgets.perturbation.meaningful import Meaningful, MeaningfulSettings, 
 from xai_widgets.perturbation.noise_mask import NoiseMask, NoiseMaskSettings, noise_mask
 from xai_widgets.perturbation.extremal import Extremal, ExtremalSettings, extremal
 from xai_widgets.perturbation.channel import ChannelExtremal, ClassChannels, channel_extremal, class_channels
-from xai_widgets.perturbation.methods import METHODS
 # isort: on
 
 __all__ = [
-    "METHODS",
     "ChannelExtremal",
     "ClassChannels",
     "Difference",

@@ -5,7 +5,7 @@ by the penalty of their equation 4. A field u over the pixels, of which the mask
 
     m(u) = sigmoid((u + b) / T),   b such that mean m = a
 
-Every step is a mask of area a, for T -> 0 a binary one: what is optimised is what is judged. The field is a coarse
+Every step is a mask of area a, for T -> 0 a binary one: what is optimized is what is judged. The field is a coarse
 grid brought to the pixels by a Gaussian, so that its level sets are smooth. No weight is to be chosen, and Adam does
 not feel the scale of the scores: the same settings serve every network.
 """
@@ -19,8 +19,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from xai_widgets.core.validation import brief, check_fields, integer, number, numbers
 from xai_widgets.perturbation.adam import Adam
-from xai_widgets.validation import brief, check_fields, integer, number, numbers
 
 #: Cells of a coarse field, or discs, along one side, at most.
 MOST_CELLS = 1024
@@ -49,7 +49,7 @@ class AreaSettings:
     every : int, default 5
         Steps from one snapshot, at which the masks are cut and judged, to the next.
     exchange : int, default 4
-        Snapshots from one exchange, in which an area tries the fields of its neighbours, to the next.
+        Snapshots from one exchange, in which an area tries the fields of its neighbors, to the next.
     patience : int, default 8
         The search ends after so many snapshots in which no mask became better ...
     tolerance : float, default 1e-3
@@ -160,7 +160,7 @@ def of_area(field: Tensor, areas: Tensor, softness: float) -> Tensor:
     return torch.sigmoid((field + shift[..., None]) / softness)
 
 
-def standardised(field: Tensor) -> Tensor:
+def standardized(field: Tensor) -> Tensor:
     """Fields (N, A, ...) of mean 0 and standard deviation 1; a constant one becomes 0."""
     flat = field.flatten(2)
     flat = flat - flat.mean(2, keepdim=True)
@@ -263,7 +263,7 @@ def search(
     def masks_of(softness: float) -> MakeMasks:
         def make(field: Tensor, some: slice | None) -> Tensor:
             wanted = at if some is None else at.flatten()[some, None]
-            return of_area(standardised(field).flatten(2), wanted, softness).view_as(field)
+            return of_area(standardized(field).flatten(2), wanted, softness).view_as(field)
 
         return make
 
@@ -272,7 +272,7 @@ def search(
         return better_of(objective, found, smooth, fields, areas)
 
     for done, start in enumerate(starts, 1):
-        found = consider(standardised(start), found, last)
+        found = consider(standardized(start), found, last)
         if done % settings.scan == 0 or done == len(starts):
             yield found
     assert found is not None
@@ -281,16 +281,16 @@ def search(
     for step in range(settings.steps):
         softness = first * (last / first) ** (step / max(1, settings.steps - 1))
         ascent = adam.step(-objective.gradient(coarse, masks_of(softness), step))
-        coarse = standardised(coarse + ascent)
+        coarse = standardized(coarse + ascent)
         if (step + 1) % settings.every and step + 1 < settings.steps:
             continue
         before = found.verdict.values
         found = consider(coarse, found, softness)
         if (step + 1) % (settings.every * settings.exchange) == 0:
-            # Each area tries the best fields of its neighbours, and goes on from the best there is.
+            # Each area tries the best fields of its neighbors, and goes on from the best there is.
             fields = found.fields
-            for neighbours in (fields.roll(1, 1), fields.roll(-1, 1)):
-                found = consider(neighbours, found, softness)
+            for neighbors in (fields.roll(1, 1), fields.roll(-1, 1)):
+                found = consider(neighbors, found, softness)
             coarse = found.fields
         yield found
         gain = (found.verdict.values - before) / objective.spread[:, None].clamp(min=1e-6)

@@ -22,17 +22,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xai_widgets.arguments import check_batch_size
-from xai_widgets.guard import outside_inference
-from xai_widgets.model import ImageModel, Target
+from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.guard import outside_inference
+from xai_widgets.core.hooks import forward_hooks
+from xai_widgets.core.model import ImageModel, Target, prepare
+from xai_widgets.core.precision import outside_autocast
+from xai_widgets.core.run import Run, without_inference_mode
+from xai_widgets.core.validation import brief, check_finite, instance, integer, integers, items, number
+from xai_widgets.methods import Cost, run_method
 from xai_widgets.perturbation.areas import AreaSettings, Found, search
-from xai_widgets.perturbation.masking import prepare
 from xai_widgets.perturbation.objective import Masked, Variant
 from xai_widgets.perturbation.scored import ScoredMasks
-from xai_widgets.precision import outside_autocast
-from xai_widgets.recording import watching
-from xai_widgets.run import Run, in_no_mode
-from xai_widgets.validation import brief, check_finite, instance, integer, integers, items, number
 
 #: The numbers of channels of the paper, for a layer of 528.
 PUBLISHED_COUNTS = (1, 5, 10, 20, 25, 35, 40, 50, 60, 70, 80, 90, 100, 150, 200, 250, 300, 350, 400, 450, 528)
@@ -115,7 +115,15 @@ class ChannelExtremal(ScoredMasks):
         return self.activation
 
 
-@in_no_mode
+@run_method(
+    title="Extremal channels",
+    source="Fong et al. 2019",
+    formula="max over masks m of a of K channels of S_c(m * a_k), map sum_k m_k a_k",
+    cost=Cost(1, 0, "steps of each number of channels", 1, 1, note="from the layer on"),
+    promises="masks of exactly so many channels",
+    limits="Refuses layers that not everything passes through; as coarse as its layer.",
+)
+@without_inference_mode
 def channel_extremal(
     model: ImageModel,
     x: Any,
@@ -223,13 +231,13 @@ class MaskedChannels(Masked):
             self.activation = model.activations(self.x, layer)[layer].float().clone()
             if self.activation.ndim != 2:
                 model.check_places(layer, self.activation.shape[1:])
-            self.cuts = model.is_cut(layer)
+            self.cuts = model.is_bottleneck(layer)
             ends = [self.activation.new_full(self.activation.shape[:2], end) for end in (0.0, 1.0)]
             index = torch.arange(len(x), device=x.device)
             self.end_scores = torch.stack([self._scores(end, index) for end in ends], dim=1)
 
     def smooth(self, coarse: Tensor) -> Tensor:
-        """The fields themselves: channels have no neighbours."""
+        """The fields themselves: channels have no neighbors."""
         return coarse
 
     def masked(self, masks: Tensor, index: Tensor, step: int | None = None) -> Tensor:
@@ -243,7 +251,7 @@ class MaskedChannels(Masked):
             return self.model.forward_from(self.layer, wide * self.activation[index])
         # Paths lead around the layer: the whole network runs, and the layer's output is masked on the way.
         layers = self.model.find_layers([self.layer])
-        with watching(layers, lambda _name, _module, output: output * wide.to(output.dtype)):
+        with forward_hooks(layers, lambda _name, _module, output: output * wide.to(output.dtype)):
             return self.model(self.x[index])
 
     def contributions(self) -> list[Tensor]:

@@ -21,12 +21,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xai_widgets.arguments import check_batch_size
-from xai_widgets.model import ImageModel, Target
-from xai_widgets.perturbation.masking import MOST_SAMPLES, Outputs, check_probabilities, prepare
-from xai_widgets.run import Run, in_no_mode
-from xai_widgets.validation import integer
-from xai_widgets.validation import seed as check_seed
+from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.model import ImageModel, Target, prepare
+from xai_widgets.core.run import Run, without_inference_mode
+from xai_widgets.core.validation import integer
+from xai_widgets.core.validation import seed as check_seed
+from xai_widgets.methods import Cost, run_method
+from xai_widgets.perturbation.masking import MOST_SAMPLES, Outputs, check_probabilities
 
 #: Windows from which the normal distribution is estimated, at most.
 WINDOWS = 10_000
@@ -81,8 +82,8 @@ class Patches:
         image, place = some // (at[0] * at[1]), some % (at[0] * at[1])
         rows = windows[image, :, place // at[1], place % at[1]].flatten(1).double()
         self.mean = rows.mean(0)
-        centred = rows - self.mean
-        self.covariance = centred.T @ centred / max(1, len(rows) - 1)
+        centered = rows - self.mean
+        self.covariance = centered.T @ centered / max(1, len(rows) - 1)
         variance = self.covariance.diagonal().mean()
         self.covariance.diagonal().add_(SHRINKAGE * variance + 1e-8)
         self.conditional = cache(self._conditional)
@@ -121,7 +122,14 @@ def evidence(probability: Tensor, classes: int, trained: int) -> Tensor:
     return torch.log2(corrected / (1 - corrected)).to(probability.dtype)
 
 
-@in_no_mode
+@run_method(
+    title="Prediction difference",
+    source="Zintgraf et al. 2017",
+    formula="log2 odds(c given x) - log2 odds(c given x without a patch), the patch drawn anew from its window",
+    cost=Cost(1, 0, "samples of each patch", 1, 0),
+    limits="Small patches hardly change what a network says; patches are drawn as if pixels were jointly normal.",
+)
+@without_inference_mode
 def prediction_difference(
     model: ImageModel,
     x: Any,

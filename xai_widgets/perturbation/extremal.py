@@ -1,7 +1,7 @@
 """Extremal perturbations: of all smooth masks of an area, the one that the network answers to most.
 
 Fong, Patrick and Vedaldi 2019; chapter 4 of Fong's thesis. With Phi the score of a class before softmax, m (x) x the
-perturbation operator (:mod:`~xai_widgets.perturbation.perturb`) and a the area of a mask m:
+perturbation operator (:mod:`~xai_widgets.ops.perturb`) and a the area of a mask m:
 
     preserve   max_m Phi(m (x) x)                            equation 2
     delete     min_m Phi((1 - m) (x) x)
@@ -22,16 +22,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xai_widgets.arguments import check_batch_size
-from xai_widgets.model import ImageModel, Target
+from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.model import ImageModel, Target, prepare
+from xai_widgets.core.run import Run, without_inference_mode
+from xai_widgets.core.validation import brief, dimensions, number, tensor
+from xai_widgets.methods import Cost, run_method
+from xai_widgets.ops.blur import gaussian_blur
+from xai_widgets.ops.perturb import Perturbation
 from xai_widgets.perturbation.areas import AreaSettings, Found, check_areas, search
-from xai_widgets.perturbation.masking import prepare
 from xai_widgets.perturbation.max_convolution import ReleasedSettings, released_search
 from xai_widgets.perturbation.objective import MaskedImages, Variant
-from xai_widgets.perturbation.perturb import Perturbation, gaussian_blur
 from xai_widgets.perturbation.scored import ScoredMasks
-from xai_widgets.run import Run, in_no_mode
-from xai_widgets.validation import brief, dimensions, number, tensor
 
 #: The areas whose masks make the published saliency map.
 AREAS = (0.025, 0.05, 0.1, 0.2)
@@ -80,7 +81,17 @@ class Extremal(ScoredMasks):
         return gaussian_blur(summed, 0.09 * min(self.size))
 
 
-@in_no_mode
+@run_method(
+    title="Extremal perturbation",
+    source="Fong et al. 2019",
+    formula="max over smooth masks m of area a of S_c(m (x) x)",
+    cost=Cost(
+        1, 0, "steps of each area", 1, 1, note="and forward ones to choose a start and to score cut masks"
+    ),
+    promises="masks of exactly their area",
+    limits="The search may end in a local optimum; the map sums a few areas, one mask each.",
+)
+@without_inference_mode
 def extremal(
     model: ImageModel,
     x: Any,

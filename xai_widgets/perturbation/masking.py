@@ -5,66 +5,20 @@ A mask m in [0, 1] shows the image where it is 1 and the fill b where it is 0: m
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from xai_widgets.arguments import check_batch_size
-from xai_widgets.guard import outside_inference
-from xai_widgets.images import check_baseline
-from xai_widgets.model import ImageModel, Target, check_model
-from xai_widgets.perturbation.perturb import gaussian_blur
-from xai_widgets.validation import brief, check_finite, choice
+from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.guard import outside_inference
+from xai_widgets.core.model import ImageModel
+from xai_widgets.core.validation import brief, check_finite, choice
 
 Output = Literal["probability", "score"]
 
 #: Masks, coalitions or draws, at most: all of them are drawn at once.
 MOST_SAMPLES = 1_000_000
-
-#: What a fill may be called.
-FillName = Literal["grey", "mean", "blur"]
-
-#: Or it is a grey value in [0, 1], an image (C, H, W), or one per image (N, C, H, W).
-Fill = FillName | float | Tensor
-
-#: Blur of the fill "blur" as a share of the image's short side: 10 pixels at 224 (Fong, thesis, table 2 of chapter 3).
-FILL_SIGMA = 10 / 224
-
-
-def prepare(model: ImageModel, x: Any, target: Target) -> tuple[Tensor, Tensor]:
-    """The images (N, C, H, W) and their classes (N,); TypeError for what is no ImageModel."""
-    check_model(model)
-    x, target = model.prepare(x, target)
-    # Of a caller in inference mode: no graph could be made of them.
-    return (x.clone() if x.is_inference() else x), (target.clone() if target.is_inference() else target)
-
-
-def fill_image(fill: Fill, x: Tensor, *, sigma: float | None = None) -> Tensor:
-    """What shows where an image is hidden, (N, C, H, W).
-
-    Parameters
-    ----------
-    fill : {"grey", "mean", "blur"}, float or Tensor
-        0.5; the mean colour of each image; the blurred image; a grey value; or an image, or one per image.
-    x : Tensor, (N, C, H, W)
-        Images.
-    sigma : float, optional
-        Of the blur, in pixels. Default: 10 / 224 of the short side.
-
-    Raises
-    ------
-    ValueError
-        For an unknown name, or what does not fit the images.
-    """
-    if not isinstance(fill, str):
-        return check_baseline(fill, x, "fill")
-    choice(fill, "fill", get_args(FillName))
-    if fill == "grey":
-        return torch.full_like(x, 0.5)
-    if fill == "mean":
-        return x.mean((2, 3), keepdim=True).expand_as(x)
-    return gaussian_blur(x, FILL_SIGMA * min(x.shape[2:]) if sigma is None else sigma)
 
 
 def check_probabilities(model: ImageModel, method: str, instead: str) -> None:

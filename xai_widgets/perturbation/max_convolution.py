@@ -20,9 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xai_widgets.guard import outside_inference
+from xai_widgets.core.guard import outside_inference
+from xai_widgets.core.validation import check_fields, integer, number
 from xai_widgets.perturbation.areas import MOST_CELLS, Found, Objective, better_of
-from xai_widgets.validation import check_fields, integer, number
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class MaxConvolution:
         )
         inner = torch.arange(self.grid, device=like.device, dtype=like.dtype) - (self.grid - 1) / 2
         along = (inner[:, None] - offsets[None]) ** 2
-        # (rows in a cell, columns in a cell, neighbours down, neighbours right)
+        # (rows in a cell, columns in a cell, neighbors down, neighbors right)
         distance = (along[:, None, :, None] + along[None, :, None, :]).sqrt()
         kernel = torch.exp(-2 * (distance / settings.sigma - 0.5).clamp(min=0) ** 2)
         self.kernel = kernel.reshape(self.grid**2, -1, 1)

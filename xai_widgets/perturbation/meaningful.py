@@ -22,16 +22,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xai_widgets.arguments import check_batch_size
-from xai_widgets.guard import outside_inference
-from xai_widgets.model import ImageModel, Target
+from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.guard import outside_inference
+from xai_widgets.core.model import ImageModel, Target, prepare
+from xai_widgets.core.precision import outside_autocast
+from xai_widgets.core.run import Run, without_inference_mode
+from xai_widgets.core.validation import check_fields, check_finite, choice, instance, integer, number
+from xai_widgets.core.validation import seed as check_seed
+from xai_widgets.methods import Cost, run_method
+from xai_widgets.ops.blur import gaussian
+from xai_widgets.ops.perturb import perturb, pyramid
 from xai_widgets.perturbation.adam import Adam
-from xai_widgets.perturbation.masking import check_probabilities, prepare
-from xai_widgets.perturbation.perturb import gaussian, perturb, pyramid
-from xai_widgets.precision import outside_autocast
-from xai_widgets.run import Run, in_no_mode
-from xai_widgets.validation import check_fields, check_finite, choice, instance, integer, number
-from xai_widgets.validation import seed as check_seed
+from xai_widgets.perturbation.masking import check_probabilities
 
 MeaningfulGame = Literal["deletion", "preservation"]
 MeaningfulPerturbation = Literal["blur", "constant", "noise"]
@@ -62,7 +64,7 @@ class MeaningfulSettings:
     sigma : float, default 10.0
         The strongest blur, of the perturbation "blur".
     suppression : float, default 0.99
-        The start is the smallest centred disc that takes (deletion), or keeps (preservation), this share of the
+        The start is the smallest centered disc that takes (deletion), or keeps (preservation), this share of the
         difference between the score of the image and that of the wholly perturbed one.
     """
 
@@ -97,7 +99,7 @@ class Meaningful:
     masks : Tensor, (N, H, W)
         M in [0, 1]: 1 keeps a pixel, 0 perturbs it.
     coarse : Tensor, (N, h, w)
-        m, what is optimised.
+        m, what is optimized.
     scores : Tensor, (N,)
         Probability of the class in the masked image, shifted by this step's jitter; in the last snapshot, not shifted.
     areas : Tensor, (N,)
@@ -116,7 +118,7 @@ class Meaningful:
 
     @property
     def losses(self) -> Tensor:
-        """The objective, (N,), which is minimised."""
+        """The objective, (N,), which is minimized."""
         return self.areas + self.roughnesses + (self.scores if self.game == "deletion" else -self.scores)
 
     def saliency(self) -> Tensor:
@@ -124,7 +126,14 @@ class Meaningful:
         return 1 - self.masks if self.game == "deletion" else self.masks
 
 
-@in_no_mode
+@run_method(
+    title="Meaningful perturbation",
+    source="Fong and Vedaldi 2017",
+    formula="min over m of l1 sum |1 - m| + l2 sum |grad m|^beta + p_c(m (x) x)",
+    cost=Cost(0, 0, "steps", 1, 1, note="and a few forward ones for the disc that it starts with"),
+    limits="The balance of its three terms decides the size of the region; an optimum may be a local one.",
+)
+@without_inference_mode
 def meaningful_perturbation(
     model: ImageModel,
     x: Any,
@@ -143,13 +152,13 @@ def meaningful_perturbation(
     model : ImageModel
         The network.
     x
-        Images of any kind, N of them, which are optimised together and do not influence each other.
+        Images of any kind, N of them, which are optimized together and do not influence each other.
     target : int, str, sequence or Tensor, optional
         The class, or one per image. Default: the predicted class.
     game : {"deletion", "preservation"}, default "deletion"
         Equation 3 and what follows it.
     perturbation : {"blur", "constant", "noise"}, default "blur"
-        What the image turns into where the mask is 0: itself blurred; its mean colour; or Gaussian noise of the mean
+        What the image turns into where the mask is 0: itself blurred; its mean color; or Gaussian noise of the mean
         and the standard deviation of each of its channels, drawn once and cut to [0, 1].
     settings : MeaningfulSettings, optional
         Default: the published ones.
@@ -177,7 +186,7 @@ def meaningful_perturbation(
     x, target = prepare(model, x, target)
     check_probabilities(model, "meaningful_perturbation", "extremal")
 
-    def optimise() -> Iterator[Meaningful]:
+    def optimize() -> Iterator[Meaningful]:
         with outside_inference():
             objective = _Objective(
                 model, x.clone(), target.clone(), game, perturbation, made, seed, batch_size
@@ -193,7 +202,7 @@ def meaningful_perturbation(
                 coarse = (coarse + adam.step(gradient)).clamp(0, 1)
         yield objective.at(made.steps, coarse, [0, 0])[0]
 
-    return Run(optimise(), total=made.steps + 1, name=f"meaningful perturbation, {game}")
+    return Run(optimize(), total=made.steps + 1, name=f"meaningful perturbation, {game}")
 
 
 class _Objective:
@@ -241,7 +250,7 @@ class _Objective:
 
     @torch.no_grad()
     def start(self) -> Tensor:
-        """The smallest centred disc, (N, h, w), that is enough on its own; all radii are tried."""
+        """The smallest centered disc, (N, h, w), that is enough on its own; all radii are tried."""
         height, width = len(self.rows[0]), len(self.columns[0])
         down, right = (torch.arange(n, device=self.rows.device) - (n - 1) / 2 for n in (height, width))
         distance = (down[:, None] ** 2 + right**2).sqrt()

@@ -20,15 +20,15 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from xai_widgets.arguments import check_batch_size
-from xai_widgets.guard import outside_inference
-from xai_widgets.model import ImageModel, Target
+from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.guard import outside_inference
+from xai_widgets.core.hooks import record_outputs
+from xai_widgets.core.model import ImageModel, Target, prepare
+from xai_widgets.core.run import Run, without_inference_mode
+from xai_widgets.core.validation import check_fields, check_finite, choice, instance, integer, number, numbers
+from xai_widgets.core.validation import seed as check_seed
+from xai_widgets.methods import Cost, run_method
 from xai_widgets.perturbation.adam import Adam
-from xai_widgets.perturbation.masking import prepare
-from xai_widgets.recording import recording
-from xai_widgets.run import Run, in_no_mode
-from xai_widgets.validation import check_fields, check_finite, choice, instance, integer, number, numbers
-from xai_widgets.validation import seed as check_seed
 
 Noise = Literal["uniform", "normal"]
 
@@ -112,7 +112,14 @@ class NoiseMask:
         return self.masks[:, 0]
 
 
-@in_no_mode
+@run_method(
+    title="Noise mask",
+    source="Liao 2018",
+    formula="min over m of mean m + beta mean (F(x) - F(m x + (1 - m) U))^2, U noise",
+    cost=Cost(1, 0, "steps", 1, 1, note="as many as the loss takes to be flat; besides one of noise"),
+    limits="Looks at no class: what is kept is all that the scores, or a layer, tell of the image.",
+)
+@without_inference_mode
 def noise_mask(
     model: ImageModel,
     x: Any,
@@ -134,7 +141,7 @@ def noise_mask(
     model : ImageModel
         The network.
     x
-        Images of any kind, N of them, which are optimised together and do not influence each other.
+        Images of any kind, N of them, which are optimized together and do not influence each other.
     target : int, str, sequence or Tensor, optional
         Checked, and without influence: all scores, or all outputs of the layer, are to stay.
     layer : str, optional
@@ -171,7 +178,7 @@ def noise_mask(
     if layer is not None:
         model.find_layers([layer])
 
-    def optimise() -> Iterator[NoiseMask]:
+    def optimize() -> Iterator[NoiseMask]:
         fit = _Fit(model, x, layer, draw(), made, batch_size)
         for step in range(1, made.max_steps + 1):
             fit.advance(draw())
@@ -181,7 +188,7 @@ def noise_mask(
             if ended:
                 return
 
-    return Run(optimise(), total=math.ceil(made.max_steps / every), name="noise mask")
+    return Run(optimize(), total=math.ceil(made.max_steps / every), name="noise mask")
 
 
 class _Fit:
@@ -217,7 +224,7 @@ class _Fit:
         """F, (N, ...) with all but the first dimension made one."""
         if self.layer is None:
             return check_finite(self.model(x), self.model.name)
-        with recording(self.model.find_layers([self.layer])) as kept:
+        with record_outputs(self.model.find_layers([self.layer])) as kept:
             self.model(x)
         return check_finite(
             kept[self.layer].float().flatten(1), self.model.name, f"outputs of {self.layer!r}"
@@ -281,7 +288,7 @@ def _source(
 
 
 def _per_channel(name: str, given: Sequence[float] | None, natural: Sequence[float], channels: int) -> Tensor:
-    """One number for each channel, (C, 1, 1); those of natural images, in colour or grey, by default."""
+    """One number for each channel, (C, 1, 1); those of natural images, in color or gray, by default."""
     if given is not None:
         return torch.tensor(numbers(given, name, length=channels), device="cpu").view(-1, 1, 1)
     made = torch.tensor(natural, device="cpu") / 255

@@ -1,4 +1,4 @@
-"""What a network says of masked images or activations: what extremal perturbations maximise.
+"""What a network says of masked images or activations: what extremal perturbations maximize.
 
 Fong, Patrick and Vedaldi 2019, sections 3.2 and 5; the formulas are in :mod:`~xai_widgets.perturbation.extremal` and
 :mod:`~xai_widgets.perturbation.channel`.
@@ -12,13 +12,14 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from xai_widgets.guard import outside_inference
-from xai_widgets.model import ImageModel
+from xai_widgets.core.guard import outside_inference
+from xai_widgets.core.model import ImageModel
+from xai_widgets.core.precision import outside_autocast
+from xai_widgets.core.validation import check_finite, choice
+from xai_widgets.ops.blur import gaussian
+from xai_widgets.ops.perturb import Perturbation, perturb, pyramid
 from xai_widgets.perturbation.areas import AreaSettings, Found, MakeMasks, Verdict
 from xai_widgets.perturbation.max_convolution import ReleasedSettings
-from xai_widgets.perturbation.perturb import Perturbation, gaussian, perturb, pyramid
-from xai_widgets.precision import outside_autocast
-from xai_widgets.validation import check_finite, choice
 
 Variant = Literal["preserve", "delete", "hybrid"]
 

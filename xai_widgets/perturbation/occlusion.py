@@ -6,7 +6,7 @@ Zeiler and Fergus 2014, with w_i the windows, as masks that are 1 where the imag
 
 Fong's thesis, table 2 of chapter 3: discs of radius 35 / 2 softened by a Gaussian of sigma 10 hide a part of a
 224-pixel image by a blur of sigma 10; and with discs of several radii, the smallest among the tenth that suppress
-most is chosen, its centre being the place that the network looks at.
+most is chosen, its center being the place that the network looks at.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from xai_widgets.arguments import check_batch_size
-from xai_widgets.model import ImageModel, Target
-from xai_widgets.perturbation.masking import Fill, Output, Outputs, fill_image, prepare, value_name
-from xai_widgets.perturbation.perturb import gaussian_blur
-from xai_widgets.precision import outside_autocast
-from xai_widgets.run import Run, in_no_mode
-from xai_widgets.validation import choice, integer, number, numbers
+from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.model import ImageModel, Target, prepare
+from xai_widgets.core.precision import outside_autocast
+from xai_widgets.core.run import Run, without_inference_mode
+from xai_widgets.core.validation import choice, integer, number, numbers
+from xai_widgets.methods import Cost, run_method
+from xai_widgets.ops.blur import gaussian_blur
+from xai_widgets.ops.fill import Fill, fill_image
+from xai_widgets.perturbation.masking import Output, Outputs, value_name
 
 Shape = Literal["patch", "disc"]
 
@@ -69,7 +71,7 @@ class VariableOcclusion:
     Attributes
     ----------
     points : Tensor, (N, 2)
-        Row and column of the chosen disc's centre, in pixels.
+        Row and column of the chosen disc's center, in pixels.
     radii : Tensor, (N,)
         Its radius in pixels.
     masks : Tensor, (N, H, W)
@@ -111,14 +113,14 @@ class _Windows:
             inside = [(place >= 0) & (place < extent) for place in at]
             template = (inside[0][:, None] & inside[1]).to(x.dtype)
         else:
-            # Spread about the middle, the outermost centres near the border, so that the corners are covered too.
+            # Spread about the middle, the outermost centers near the border, so that the corners are covered too.
             counts = [-(-side // stride) for side in self.size]
             starts = [
                 [(side - extent - (count - 1) * stride) // 2 + k * stride for k in range(count)]
                 for side, count in zip(self.size, counts, strict=True)
             ]
-            centre = (extent - 1) / 2
-            distance = torch.hypot(at[0][:, None] - centre, at[1] - centre)
+            center = (extent - 1) / 2
+            distance = torch.hypot(at[0][:, None] - center, at[1] - center)
             template = (distance <= diameter / 2).to(x.dtype)
         template = gaussian_blur(template, softness)
         self.cuts = template.unfold(0, height, 1).unfold(1, width, 1)
@@ -126,7 +128,7 @@ class _Windows:
         self.starts = torch.cartesian_prod(*(torch.tensor(part, device="cpu") for part in starts)).to(
             x.device
         )
-        self.centres = self.starts + (extent - 1) / 2
+        self.centers = self.starts + (extent - 1) / 2
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -137,7 +139,14 @@ class _Windows:
         return self.cuts[self.margin[0] - rows, self.margin[1] - columns]
 
 
-@in_no_mode
+@run_method(
+    title="Occlusion",
+    source="Zeiler and Fergus 2014",
+    formula="mean over the windows w that cover a pixel of S_c(x) - S_c(x with w filled)",
+    cost=Cost(1, 0, "windows", 1, 0),
+    limits="As coarse as its window; what two distant parts show alike is found by hiding neither alone.",
+)
+@without_inference_mode
 def occlusion(
     model: ImageModel,
     x: Any,
@@ -145,7 +154,7 @@ def occlusion(
     *,
     window: int | None = None,
     stride: int | None = None,
-    fill: Fill = "grey",
+    fill: Fill = "gray",
     shape: Shape = "patch",
     softness: float | None = None,
     output: Output = "score",
@@ -170,8 +179,8 @@ def occlusion(
     stride : int, optional
         Step in pixels, at most ``window`` (for a disc, at most 0.7 of it), so that every pixel is covered. Default:
         half the window.
-    fill : {"grey", "mean", "blur"}, float or Tensor, default "grey"
-        What hides the image: 0.5, the image's mean colour, the image blurred by 10/224 of its short side, a grey
+    fill : {"gray", "mean", "blur"}, float or Tensor, default "gray"
+        What hides the image: 0.5, the image's mean color, the image blurred by 10/224 of its short side, a gray
         value, an image, or one per image.
     shape : {"patch", "disc"}, default "patch"
         Of the window. A patch begins at each multiple of the stride and is cut off at the right and lower border.
@@ -226,7 +235,14 @@ def occlusion(
     return Run(slide(), total=len(points), name="occlusion")
 
 
-@in_no_mode
+@run_method(
+    title="Occlusion, variable radius",
+    source="Fong and Vedaldi 2017",
+    formula="the center of the smallest disc among the tenth that lower S_c most",
+    cost=Cost(1, 0, "discs", 1, 0),
+    limits="Draws one place, not the extent of an object.",
+)
+@without_inference_mode
 def variable_occlusion(
     model: ImageModel,
     x: Any,
@@ -249,11 +265,11 @@ def variable_occlusion(
         In pixels. Default: 1/2, 1, 3/2 and 2 times 35/2 pixels at 224, in proportion to the short side; the thesis
         does not give them.
     stride : int, optional
-        Step between centres in pixels. Default: 1/14 of the short side; 784 discs at 224 pixels.
+        Step between centers in pixels. Default: 1/14 of the short side; 784 discs at 224 pixels.
     share : float, default 0.1
         Which of the occlusions, those that suppress most, the smallest is chosen from. Among discs of one radius, the
         one that suppresses most is chosen.
-    fill : {"grey", "mean", "blur"}, float or Tensor, default "blur"
+    fill : {"gray", "mean", "blur"}, float or Tensor, default "blur"
         What hides the image.
 
     Returns
@@ -288,18 +304,18 @@ def variable_occlusion(
     def slide() -> Iterator[VariableOcclusion]:
         scores = outputs.of(x).gather(1, target[:, None])[:, 0]
         drops = x.new_full((len(x), len(sizes), len(families[0])), torch.nan)
-        centres, radius = x.new_full((len(x), 2), torch.nan), x.new_full((len(x),), torch.nan)
+        centers, radius = x.new_full((len(x), 2), torch.nan), x.new_full((len(x),), torch.nan)
         masks, drop = torch.zeros_like(x[:, 0]), x.new_zeros(len(x))
         for n, r, at in points:
             some = slice(at, at + batch_size)
             shown = 1 - families[r][some]
             drops[n, r, some] = scores[n] - outputs.masked(x[n], hidden[n], shown)[:, target[n]]
             chosen, place = smallest(drops[n], sizes, share)
-            centres[n], radius[n] = families[chosen].centres[place], sizes[chosen]
+            centers[n], radius[n] = families[chosen].centers[place], sizes[chosen]
             masks[n], drop[n] = families[chosen][place : place + 1][0], drops[n, chosen, place]
             table = drops.view(*drops.shape[:2], families[0].rows, families[0].columns)
             yield VariableOcclusion(
-                centres.clone(),
+                centers.clone(),
                 radius.clone(),
                 masks.clone(),
                 drop.clone(),

@@ -20,17 +20,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xai_widgets.arguments import check_batch_size
-from xai_widgets.attribution import Method, as_method
-from xai_widgets.attribution.path import path_sums
-from xai_widgets.errors import unknown
-from xai_widgets.guard import outside_inference
-from xai_widgets.images import check_baseline
-from xai_widgets.model import ImageModel, Target
-from xai_widgets.perturbation.masking import Fill, Outputs, check_probabilities, fill_image, prepare
+from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.guard import outside_inference
+from xai_widgets.core.images import check_baseline
+from xai_widgets.core.model import ImageModel, Target, prepare
+from xai_widgets.core.run import Run, without_inference_mode
+from xai_widgets.core.validation import brief, check_finite, dimensions, integer, tensor
+from xai_widgets.errors import unknown_name
+from xai_widgets.methods import Cost, Method, as_method, run_method
+from xai_widgets.methods.path_integral import path_sums
+from xai_widgets.ops.fill import Fill, fill_image
+from xai_widgets.perturbation.masking import Outputs, check_probabilities
 from xai_widgets.perturbation.segments import as_segments, counts, oversegmentations, paint
-from xai_widgets.run import Run, in_no_mode
-from xai_widgets.validation import brief, check_finite, dimensions, integer, tensor
 
 #: Of the integrated gradients, if they are not given.
 PATH: dict[str, Any] = {"steps": 50, "quadrature": "right", "batch_size": 16}
@@ -96,7 +97,15 @@ class GreedyRegions:
         return torch.where(self.order < 0, low, self.map)
 
 
-@in_no_mode
+@run_method(
+    title="Minimal image",
+    source="Zhou et al. 2015",
+    formula="delete the segment without which p_c falls least, until the network says something else",
+    cost=Cost(1, 0, "sets of segments tried", 1, 0),
+    promises="what is left is still the class",
+    limits="Refuses classes other than the predicted one; greedy, so that a smaller image may exist.",
+)
+@without_inference_mode
 def minimal_image(
     model: ImageModel,
     x: Any,
@@ -120,9 +129,9 @@ def minimal_image(
         The class, or one per image, which has to be the predicted one. Default: the predicted class.
     segments : int or Tensor, optional
         About how many superpixels, or your own labels (H, W) or (N, H, W). Default: 50, which take up to 1275 images.
-    fill : {"grey", "mean", "blur"}, float or Tensor, default "blur"
-        What is left of a deleted segment: 0.5, the image's mean colour, the image blurred by 10/224 of its short side,
-        a grey value, an image, or one per image.
+    fill : {"gray", "mean", "blur"}, float or Tensor, default "blur"
+        What is left of a deleted segment: 0.5, the image's mean color, the image blurred by 10/224 of its short side,
+        a gray value, an image, or one per image.
     batch_size : int, default 32
         Images per pass. All candidates of a step are one batch, cut where it is longer than this.
 
@@ -189,7 +198,14 @@ def predicted(probs: Tensor) -> Tensor:
     return probs.argmax(1) if probs.shape[1] > 1 else torch.where(probs[:, 0] >= 0.5, 0, -1)
 
 
-@in_no_mode
+@run_method(
+    title="Greedy regions (XRAI)",
+    source="Kapishnikov et al. 2019",
+    formula="the next region R to M has the largest sum of A(u) over u in R - M by |R - M|",
+    cost=Cost(0, 0, "steps", 2, 2, note="for integrated gradients from black and white, else that of A"),
+    limits="Its edges are those of the regions, whatever the network sees.",
+)
+@without_inference_mode
 def greedy_regions(
     model: ImageModel,
     x: Any,
@@ -247,7 +263,7 @@ def greedy_regions(
     passes = 0
     if attribution is None:
         for name in set(options) - set(PATH):
-            raise TypeError(unknown("option", name, PATH))
+            raise TypeError(unknown_name("option", name, PATH))
         path["batch_size"], path["steps"] = (
             check_batch_size(path["batch_size"]),
             integer(path["steps"], "steps", low=1),

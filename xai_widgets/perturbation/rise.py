@@ -23,21 +23,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xai_widgets.arguments import check_batch_size
-from xai_widgets.model import ImageModel, Target
-from xai_widgets.perturbation.masking import (
-    MOST_SAMPLES,
-    Fill,
-    Output,
-    Outputs,
-    fill_image,
-    prepare,
-    value_name,
-)
-from xai_widgets.precision import outside_autocast
-from xai_widgets.run import Run, in_no_mode
-from xai_widgets.validation import dimensions, integer, integers, number
-from xai_widgets.validation import seed as check_seed
+from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.model import ImageModel, Target, prepare
+from xai_widgets.core.precision import outside_autocast
+from xai_widgets.core.run import Run, without_inference_mode
+from xai_widgets.core.validation import dimensions, integer, integers, number
+from xai_widgets.core.validation import seed as check_seed
+from xai_widgets.methods import Cost, run_method
+from xai_widgets.ops.fill import Fill, fill_image
+from xai_widgets.perturbation.masking import MOST_SAMPLES, Output, Outputs, value_name
 
 
 @dataclass(frozen=True)
@@ -209,7 +203,15 @@ def _error(scores: Tensor, cells: Tensor, p: float) -> float:
     return error.square().mean().sqrt().item() / spread if spread > 0 else torch.inf
 
 
-@in_no_mode
+@run_method(
+    title="RISE",
+    source="Petsiuk et al. 2018",
+    formula="E[p_c(m * x) m] / E[m] over random masks m",
+    cost=Cost(0, 0, "masks", 1, 0, note="fewer where the map comes to rest before"),
+    promises="unbiased: the mean probability of the class where a pixel is shown",
+    limits="Noisy: small objects need more masks, and the map is no finer than their cells.",
+)
+@without_inference_mode
 def rise(
     model: ImageModel,
     x: Any,
@@ -245,7 +247,7 @@ def rise(
         An image is finished when the standard error of its map, at the middle of the cells, has fallen below this
         share of the map's range, judged on the class asked for after at least 256 masks; the default takes 1000 to
         2000 masks on the bundled networks. 0: all masks.
-    fill : {"grey", "mean", "blur"}, float or Tensor, default 0.0
+    fill : {"gray", "mean", "blur"}, float or Tensor, default 0.0
         What shows where the image is hidden; black makes m x of it, as published.
     output : {"probability", "score"}, default "probability"
         After or before the activation of the network; networks without probabilities have only scores.

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xai_widgets.validation import dimensions, integer, number, tensor
+from xai_widgets.core.validation import dimensions, integer, number, tensor
 
 #: Felzenszwalb's scales and smallest segment at 224 x 224 pixels, and by how many pixels a region is grown, as in
 #: XRAI (Kapishnikov et al. 2019).
@@ -62,12 +62,12 @@ def superpixels(x: Tensor, count: int = COUNT, *, compactness: float = 10.0) -> 
     slic = _segmentation().slic
     made = []
     for image in x.detach().cpu():
-        # Colours are compared in Lab, which runs to 100, grey values as they are.
-        grey = image.shape[0] == 1
-        pixels = image[0].numpy() if grey else image.permute(1, 2, 0).numpy()
+        # Colors are compared in Lab, which runs to 100, gray values as they are.
+        gray = image.shape[0] == 1
+        pixels = image[0].numpy() if gray else image.permute(1, 2, 0).numpy()
         labels = slic(
-            pixels, n_segments=count, compactness=compactness / 100 if grey else compactness,
-            start_label=0, channel_axis=None if grey else -1,
+            pixels, n_segments=count, compactness=compactness / 100 if gray else compactness,
+            start_label=0, channel_axis=None if gray else -1,
         )  # fmt: skip
         made.append(torch.as_tensor(labels, dtype=torch.int64))
     return as_segments(torch.stack(made), x)
@@ -120,7 +120,7 @@ def counts(segments: Tensor) -> list[int]:
 
 
 def segment_means(x: Tensor, segments: Tensor) -> Tensor:
-    """Each image with every segment in its mean colour, (N, C, H, W)."""
+    """Each image with every segment in its mean color, (N, C, H, W)."""
     labels = segments.flatten(1)[:, None].expand(-1, x.shape[1], -1)
     sums = x.new_zeros(*x.shape[:2], int(segments.max()) + 1)
     area = sums.scatter_add(2, labels, torch.ones_like(x).flatten(2))

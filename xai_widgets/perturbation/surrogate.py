@@ -6,12 +6,12 @@ LIME, Ribeiro et al. 2016 (equations 1 and 2, with their released figures): coal
 probability 1/2, the first shows all,
 
     pi(z) = exp(-D(z)^2 / (2 width^2)),   D(z) = 1 - sqrt(|z| / S), the cosine distance to the whole image
-    minimise over w, w_0   sum_z pi(z) (f(z) - w_0 - w z)^2 + ridge |w|^2
+    minimize over w, w_0   sum_z pi(z) (f(z) - w_0 - w z)^2 + ridge |w|^2
 
 Kernel SHAP, Lundberg and Lee 2017 (theorem 2):
 
     pi(z) = (S - 1) / (binom(S, |z|) |z| (S - |z|))
-    minimise over phi   sum_z pi(z) (f(z) - f(0) - phi z)^2   with   sum phi = f(1) - f(0)
+    minimize over phi   sum_z pi(z) (f(z) - f(0) - phi z)^2   with   sum phi = f(1) - f(0)
 
 whose solution over all coalitions are the Shapley values.
 """
@@ -26,21 +26,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from xai_widgets.arguments import check_batch_size
-from xai_widgets.model import ImageModel, Target
-from xai_widgets.perturbation.masking import (
-    MOST_SAMPLES,
-    Fill,
-    Output,
-    Outputs,
-    fill_image,
-    prepare,
-    value_name,
-)
+from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.model import ImageModel, Target, prepare
+from xai_widgets.core.run import Run, without_inference_mode
+from xai_widgets.core.validation import integer, number
+from xai_widgets.core.validation import seed as check_seed
+from xai_widgets.methods import Cost, run_method
+from xai_widgets.ops.fill import Fill, fill_image
+from xai_widgets.perturbation.masking import MOST_SAMPLES, Output, Outputs, value_name
 from xai_widgets.perturbation.segments import as_segments, counts, paint, segment_means
-from xai_widgets.run import Run, in_no_mode
-from xai_widgets.validation import integer, number
-from xai_widgets.validation import seed as check_seed
 
 #: Coalitions (K, S) and their weights (K,) for S segments.
 Draw = Callable[[int], tuple[Tensor, Tensor]]
@@ -82,7 +76,14 @@ class Surrogate:
         return paint(self.values, self.segments)
 
 
-@in_no_mode
+@run_method(
+    title="LIME",
+    source="Ribeiro et al. 2016",
+    formula="w of the linear model w_0 + w z of f(z), segments z shown or not, weighted by nearness to all shown",
+    cost=Cost(0, 0, "samples", 1, 0),
+    limits="As fine as its superpixels, and it depends on them and on what fills those that are hidden.",
+)
+@without_inference_mode
 def lime(
     model: ImageModel,
     x: Any,
@@ -115,8 +116,8 @@ def lime(
         Of the kernel, in units of the cosine distance, which runs from 0 to 1.
     ridge : float, default 1.0
         At least 0.
-    fill : {"segments", "grey", "mean", "blur"}, float or Tensor, default "segments"
-        What hides a segment: its own mean colour, 0.5, the image's mean colour, the blurred image, a grey value, an
+    fill : {"segments", "gray", "mean", "blur"}, float or Tensor, default "segments"
+        What hides a segment: its own mean color, 0.5, the image's mean color, the blurred image, a gray value, an
         image, or one per image.
     output : {"probability", "score"}, default "probability"
         After or before the activation of the network; networks without probabilities have only scores.
@@ -160,7 +161,15 @@ def lime(
     return _explain("LIME", model, x, target, segments, fill, output, batch_size, draw, fit)
 
 
-@in_no_mode
+@run_method(
+    title="Kernel SHAP",
+    source="Lundberg and Lee 2017",
+    formula="phi of f(0) + phi z nearest to f(z) by Shapley weights, segments z shown or not",
+    cost=Cost(0, 0, "samples", 1, 0),
+    promises="its segments sum to f(all shown) - f(none shown)",
+    limits="As fine as its superpixels, and it depends on them and on what fills those that are hidden.",
+)
+@without_inference_mode
 def kernel_shap(
     model: ImageModel,
     x: Any,

@@ -4,19 +4,21 @@
 """
 
 from xai_widgets.rules.backward import BackwardRules, deconv_relu, guided_relu, positive_gradient
-from xai_widgets.rules.folding import fold, maker, precise
+from xai_widgets.rules.folding import at_least_float32, fold, producer_node
 from xai_widgets.rules.propagation import Norm, Operation, PropagationRules, check_reached
+from xai_widgets.rules.relu import relu_rules
 
 __all__ = [
     "BackwardRules",
     "Norm",
     "Operation",
     "PropagationRules",
+    "at_least_float32",
     "check_reached",
     "deconv_relu",
     "fold",
     "guided_relu",
-    "maker",
     "positive_gradient",
-    "precise",
+    "producer_node",
+    "relu_rules",
 ]

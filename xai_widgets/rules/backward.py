@@ -119,7 +119,7 @@ class BackwardRules(RulesMode):
                     y = y.clamp(max=upper_end(func, args, kwargs))
                 # The caller may go on with x instead of what is returned, so x has to become the result.
                 in_place = is_in_place(func, name_of(func), args, kwargs)
-                return become(x, y) if in_place else y
+                return assign_in_graph(x, y) if in_place else y
         if self._max_pool is not None and func in MAX_POOL:
             self.switching = True
             self.met["max_pool"] += 1
@@ -173,7 +173,7 @@ class _Become(torch.autograd.Function):
         return None, grad
 
 
-def become(x: Tensor, y: Tensor) -> Tensor:
+def assign_in_graph(x: Tensor, y: Tensor) -> Tensor:
     """Write y into x, in the graph too.
 
     As ``x.copy_(y)``, whose backward also makes a gradient of zeros for what x was, and adds it on the way.

@@ -10,12 +10,12 @@ from torch import Tensor
 from xai_widgets.rules.propagation import Operation
 
 
-def precise(values: Tensor) -> Tensor:
+def at_least_float32(values: Tensor) -> Tensor:
     """Values in single precision at least."""
     return values.float() if values.element_size() < 4 else values
 
 
-def maker(x: Tensor) -> Any:
+def producer_node(x: Tensor) -> Any:
     """The node of the graph that made x, or what an in-place operation wrote into it."""
     node: Any = x.grad_fn
     written = node is not None and node.name().endswith(("CopyBackwards", "_BecomeBackward"))

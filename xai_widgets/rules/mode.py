@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from xai_widgets.replica import named_parts, original
+from xai_widgets.core.replica import named_parts, original
 
 #: Nodes that torch makes when a view or its base was written to, or a module has backward hooks: what they are made of
 #: counts.

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xai_widgets.rules.backward import become
+from xai_widgets.rules.backward import assign_in_graph
 from xai_widgets.rules.mode import RulesMode
 from xai_widgets.rules.operations import (
     ADD,
@@ -182,7 +182,7 @@ class PropagationRules(RulesMode):
                     "of convolutions, linear layers, batch-norm, ReLU, pooling, additions and concatenations"
                 )
             return result
-        return become(x, y) if in_place else y
+        return assign_in_graph(x, y) if in_place else y
 
     def _apply(
         self,

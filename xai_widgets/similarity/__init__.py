@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xai_widgets.similarity.components import Components, factorise
+from xai_widgets.similarity.components import Components, factorize
 from xai_widgets.similarity.fields import ReceptiveField, theoretical_receptive_field
 from xai_widgets.similarity.geometry import GeometricSeries, rotations, scalings
 from xai_widgets.similarity.grids import ActivationGrid, activation_grids
@@ -20,7 +20,7 @@ __all__ = [
     "ReceptiveField",
     "SimilarityIndex",
     "activation_grids",
-    "factorise",
+    "factorize",
     "pack",
     "rotations",
     "same_place",

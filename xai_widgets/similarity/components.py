@@ -1,4 +1,4 @@
-"""Groups of features that activations are made of: non-negative matrix factorisation (Lee and Seung 1999).
+"""Groups of features that activations are made of: non-negative matrix factorization (Lee and Seung 1999).
 
 Used for overlays by Olah et al. 2018 and by Fong et al. 2021. With the vectors of all places as the rows of X, (n, C):
 
@@ -17,14 +17,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from xai_widgets.core.image_source import ImageSource
+from xai_widgets.core.model import ImageModel
+from xai_widgets.core.run import Run, without_inference_mode
+from xai_widgets.core.validation import integer
 from xai_widgets.features import TopActivations
-from xai_widgets.features.source import ImageSource
 from xai_widgets.features.top_activations import MOST as MOST_IMAGES
 from xai_widgets.features.top_activations import patch_side
-from xai_widgets.model import ImageModel
-from xai_widgets.run import Run, in_no_mode
 from xai_widgets.similarity.grids import ActivationGrid, spaces
-from xai_widgets.validation import integer
 
 #: How many components may be asked for.
 MOST = 12
@@ -93,8 +93,8 @@ class Components:
         return TopActivations(kept, which, places, (height, columns), side, source)
 
 
-@in_no_mode
-def factorise(grids: Sequence[ActivationGrid], count: int = 4, *, seed: int = 0) -> Run[Components]:
+@without_inference_mode
+def factorize(grids: Sequence[ActivationGrid], count: int = 4, *, seed: int = 0) -> Run[Components]:
     """Find the groups of features that the activations of a layer are made of.
 
     Parameters

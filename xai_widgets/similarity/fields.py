@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from xai_widgets.model import ImageModel, check_model
-from xai_widgets.recording import recording
+from xai_widgets.core.hooks import record_outputs
+from xai_widgets.core.model import ImageModel, check_model
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _probe(model: ImageModel, layer: str, height: int, width: int) -> tuple[Rece
 
 def _unknown(model: ImageModel, layer: str, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
     """Whether the middle place is no number, for each of a batch of images, and the rows and columns of the layer."""
-    with recording(model.find_layers([layer])) as kept:
+    with record_outputs(model.find_layers([layer])) as kept:
         try:
             model(x)
         except RuntimeError:

@@ -19,11 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xai_widgets.precision import outside_autocast
-from xai_widgets.run import in_no_mode
+from xai_widgets.core.precision import outside_autocast
+from xai_widgets.core.run import without_inference_mode
+from xai_widgets.core.validation import dimensions, instance, integer, items, number, numbers, tensor
 from xai_widgets.similarity.grids import ActivationGrid
 from xai_widgets.similarity.measure import Kind, check_kind, check_place, similarity, width
-from xai_widgets.validation import dimensions, instance, integer, items, number, numbers, tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +126,7 @@ class GeometricSeries:
         return integer(image, "image", low=0, high=len(self.images) - 1)
 
 
-@in_no_mode
+@without_inference_mode
 def rotations(x: Tensor, degrees: Sequence[float]) -> GeometricSeries:
     """An image turned about its middle.
 
@@ -151,7 +151,7 @@ def rotations(x: Tensor, degrees: Sequence[float]) -> GeometricSeries:
     return _series(x, [(angle, 1.0) for angle in angles], labels, angles)
 
 
-@in_no_mode
+@without_inference_mode
 def scalings(x: Tensor, factors: Sequence[float]) -> GeometricSeries:
     """An image made larger or smaller about its middle.
 

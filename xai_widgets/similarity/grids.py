@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xai_widgets.arguments import check_batch_size
-from xai_widgets.features.source import ImageSource
-from xai_widgets.model import ImageModel, check_model
-from xai_widgets.run import Run, in_no_mode
-from xai_widgets.validation import check_finite, instance, items
+from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.image_source import ImageSource
+from xai_widgets.core.model import ImageModel, check_model
+from xai_widgets.core.run import Run, without_inference_mode
+from xai_widgets.core.validation import check_finite, instance, items
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,9 +42,9 @@ class ActivationGrid:
     raw: Tensor
 
     @property
-    def normalised(self) -> Tensor:
+    def normalized(self) -> Tensor:
         """The activations divided by their length at each place, (h, w, C); a zero vector stays zero."""
-        return normalise(self.raw)
+        return normalize(self.raw)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -52,7 +52,7 @@ class ActivationGrid:
         return self.raw.shape[0], self.raw.shape[1]
 
 
-def normalise(z: Tensor) -> Tensor:
+def normalize(z: Tensor) -> Tensor:
     """Divide vectors by their length.
 
     Parameters
@@ -72,7 +72,7 @@ def normalise(z: Tensor) -> Tensor:
     return z / torch.where(length > 0, length, 1)
 
 
-@in_no_mode
+@without_inference_mode
 def activation_grids(
     model: ImageModel, images: Any, layers: str | Sequence[str] | None = None, *, batch_size: int = 32
 ) -> Run[tuple[ActivationGrid, ...]]:

@@ -16,15 +16,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xai_widgets.arguments import check_batch_size
+from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.image_source import ImageSource
+from xai_widgets.core.model import ImageModel, check_model
+from xai_widgets.core.precision import outside_autocast
+from xai_widgets.core.run import Run, without_inference_mode
+from xai_widgets.core.validation import integer, tensor
 from xai_widgets.features import TopActivations
-from xai_widgets.features.source import ImageSource
 from xai_widgets.features.top_activations import patch_side
-from xai_widgets.model import ImageModel, check_model
-from xai_widgets.precision import outside_autocast
-from xai_widgets.run import Run, in_no_mode
-from xai_widgets.similarity.grids import normalise, take
-from xai_widgets.validation import integer, tensor
+from xai_widgets.similarity.grids import normalize, take
 
 #: Elements of the matrix that are multiplied at once: 256 MB.
 CHUNK = 1 << 26
@@ -106,7 +106,7 @@ class SimilarityIndex:
         count, _, columns, channels = self.vectors.shape
         wanted = tensor(vector, "vector", (channels,), finite=True, like=self.vectors)
         rows = self.vectors.flatten(1, 2)
-        unit = normalise(wanted)
+        unit = normalize(wanted)
         step = max(1, CHUNK // max(1, rows[0].numel()))
         with outside_autocast(rows):
             found = [(rows[begin : begin + step] @ unit).max(1) for begin in range(0, count, step)]
@@ -126,7 +126,7 @@ class SimilarityIndex:
         return self.vectors.shape[1], self.vectors.shape[2]
 
 
-@in_no_mode
+@without_inference_mode
 def similarity_index(
     model: ImageModel,
     images: Any,
@@ -171,7 +171,7 @@ def similarity_index(
         begun = time.perf_counter()
         vectors: Tensor | None = None
         for begin in range(0, len(source), batch_size):
-            made = normalise(take(model, source.batch(begin, begin + batch_size), [name])[name])
+            made = normalize(take(model, source.batch(begin, begin + batch_size), [name])[name])
             if vectors is None:
                 vectors = made.new_empty(len(source), *made.shape[1:])
             end = begin + len(made)

@@ -17,9 +17,9 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from xai_widgets.precision import outside_autocast
-from xai_widgets.similarity.grids import ActivationGrid, normalise
-from xai_widgets.validation import brief, choice, integers, items, number, tensor
+from xai_widgets.core.precision import outside_autocast
+from xai_widgets.core.validation import brief, choice, integers, items, number, tensor
+from xai_widgets.similarity.grids import ActivationGrid, normalize
 
 Kind = Literal["cosine", "dot", "euclidean"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -81,7 +81,7 @@ def similarity(
     with outside_autocast(source):
         if kind == "dot":
             return target @ source[row, column]
-        return (normalise(target) @ normalise(source[row, column])).clamp(-1, 1)
+        return (normalize(target) @ normalize(source[row, column])).clamp(-1, 1)
 
 
 def width(grids: Sequence[Grid]) -> float:

@@ -25,11 +25,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xai_widgets.precision import outside_autocast
-from xai_widgets.run import in_no_mode
-from xai_widgets.similarity.grids import ActivationGrid, normalise, spaces
+from xai_widgets.core.precision import outside_autocast
+from xai_widgets.core.run import without_inference_mode
+from xai_widgets.core.validation import brief, choice, integer
+from xai_widgets.similarity.grids import ActivationGrid, normalize, spaces
 from xai_widgets.similarity.measure import Kind, check_kind, check_place, width
-from xai_widgets.validation import brief, choice, integer
 
 DType = Literal["int8", "float16"]
 #: So many channels are kept at most, unless more are asked for.
@@ -51,7 +51,7 @@ class Packed:
     scales : numpy.ndarray of float32, (P, h, w)
         t of the formula above; 0 for a zero vector.
     norms : numpy.ndarray of float32, (P, h, w)
-        The lengths of the vectors before they were normalised.
+        The lengths of the vectors before they were normalized.
     sigma : float
         Width of the Euclidean kernel.
     channels : int
@@ -107,7 +107,7 @@ class Packed:
         return np.asarray(np.exp(-distance / (2 * self.sigma**2)))
 
 
-@in_no_mode
+@without_inference_mode
 def pack(
     grids: Sequence[ActivationGrid], *, dtype: DType = "int8", rank: int | None = RANK
 ) -> tuple[Packed, ...]:
@@ -155,7 +155,7 @@ def check_rank(rank: int | None) -> int | None:
 
 def _pack(grids: Sequence[ActivationGrid], dtype: DType, rank: int | None) -> Packed:
     raw = torch.stack([grid.raw for grid in grids])
-    unit = normalise(raw).flatten(0, 2)
+    unit = normalize(raw).flatten(0, 2)
     basis = leading_directions(unit, rank) if rank is not None and rank < raw.shape[3] else None
     kept = unit if basis is None else unit @ basis
     codes = _round(kept, dtype)

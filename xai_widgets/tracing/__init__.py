@@ -4,7 +4,7 @@ Two passes with different numbers of images are recorded by a function mode of t
 integer that differs between them is a multiple of the number of images plus a constant, so that
 ``x.view(x.size(0), -1)`` replays for any batch. Everything else that Python decided in the pass, such as paddings
 computed from shapes, is a constant of the recording. Nothing outside the call is patched: the passes run on replicas of
-the network (:mod:`xai_widgets.replica`), whose modules say in which layer a call was made.
+the network (:mod:`xai_widgets.core.replica`), whose modules say in which layer a call was made.
 
 What cannot be replayed is refused by its name: values that Python read from activations, custom autograd functions,
 scripted code, and a network whose scores of an image depend on the other images of the batch.
@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xai_widgets.guard import guarded, outside_inference
+from xai_widgets.core.guard import guarded, outside_inference
 from xai_widgets.tracing.alignment import Unlike, aligned
 from xai_widgets.tracing.calls import Affine, Call, Scope, Value
 from xai_widgets.tracing.recorder import Recorder, Untraceable

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from xai_widgets.recording import layer_name
+from xai_widgets.core.hooks import layer_name
 
 
 class Scope(NamedTuple):

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from xai_widgets.guard import guarded, outside_inference
-from xai_widgets.precision import no_autocast
-from xai_widgets.replica import named_parts, original, replica
+from xai_widgets.core.guard import guarded, outside_inference
+from xai_widgets.core.precision import no_autocast
+from xai_widgets.core.replica import named_parts, original, replica
 from xai_widgets.tracing.calls import Call, Scope, Value, in_place, leaves, mapped, name_of, tensors_in
 
 #: Functions by which Python reads what is in a tensor.

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import anywidget
 from traitlets import Dict, TraitType, Unicode
 
-from xai_widgets.errors import unknown
+from xai_widgets.errors import unknown_name
 from xai_widgets.views.plain import make_plain
 from xai_widgets.views.shown import Shown, describe_arrays
 from xai_widgets.views.traits import finite
@@ -62,7 +62,7 @@ class View(Shown, anywidget.AnyWidget):
         for name in kwargs:
             if not self.has_trait(name):
                 public = sorted(trait for trait in self.trait_names() if not trait.startswith("_"))
-                raise TypeError(f"{type(self).__name__}: {unknown('trait', name, public)}")
+                raise TypeError(f"{type(self).__name__}: {unknown_name('trait', name, public)}")
         # Only in a constructor do validators see None; where it is the default it says nothing.
         said = {
             name: value
@@ -93,5 +93,5 @@ class View(Shown, anywidget.AnyWidget):
             The name of a synced trait.
         """
         if name not in self.keys:
-            raise ValueError(f"{type(self).__name__}: {unknown('trait', name, sorted(self.keys))}")
+            raise ValueError(f"{type(self).__name__}: {unknown_name('trait', name, sorted(self.keys))}")
         self.send_state(name)

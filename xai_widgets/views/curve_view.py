@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from traitlets import Bool, Dict, Int, List, TraitError, Unicode, validate
 
-from xai_widgets.errors import unknown
+from xai_widgets.errors import unknown_name
 from xai_widgets.views import plot, preview
 from xai_widgets.views.arrays import Array
 from xai_widgets.views.base import View
@@ -142,7 +142,7 @@ class CurveView(View):
         for row, entry in enumerate(entries):
             check_entry(f"CurveView.series[{row}]", entry, SERIES_KEYS)
             if entry.get("game", "") not in ("", *GAMES):
-                raise TraitError(f"CurveView.series[{row}]: {unknown('game', entry['game'], GAMES)}")
+                raise TraitError(f"CurveView.series[{row}]: {unknown_name('game', entry['game'], GAMES)}")
         return entries
 
     @validate("lines", "marks")
@@ -197,7 +197,7 @@ def check_entry(
     """
     for key, value in entry.items():
         if key not in keys:
-            raise TraitError(f"{owner}: {unknown('key', key, keys)}")
+            raise TraitError(f"{owner}: {unknown_name('key', key, keys)}")
         if keys[key] is float:
             if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
                 raise TraitError(f"{owner}['{key}'] is {value!r}, wanted a finite number")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import uuid4
 from weakref import WeakSet
 
-from xai_widgets.errors import unknown
+from xai_widgets.errors import unknown_name
 from xai_widgets.views.base import View
 
 
@@ -35,7 +35,7 @@ def link(*ends: tuple[View, str]) -> None:
     for view, name in ends:
         if name not in view.keys or name.startswith("_"):
             public = sorted(key for key in view.keys if not key.startswith("_"))
-            raise ValueError(f"{type(view).__name__}: {unknown('synced trait', name, public)}")
+            raise ValueError(f"{type(view).__name__}: {unknown_name('synced trait', name, public)}")
     known = [view.channels[name] for view, name in ends if name in view.channels]
     channel = known[0] if known else uuid4().hex
     joined = [*ends, *(end for other in dict.fromkeys(known[1:]) for end in _members(other))]

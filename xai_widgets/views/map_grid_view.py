@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from traitlets import Bool, Float, HasTraits, Int, List, TraitError, Unicode, validate
 
-from xai_widgets.errors import unknown
+from xai_widgets.errors import unknown_name
 from xai_widgets.views import preview
 from xai_widgets.views.arrays import Array, Bytes
 from xai_widgets.views.base import View
@@ -215,7 +215,7 @@ class MapGridView(View):
     @validate("states")
     def _check_states(self, proposal: dict[str, Any]) -> list[list[str]]:
         for state in (state for row in proposal["value"] for state in row if state not in STATES):
-            raise TraitError(f"MapGridView.states: {unknown('state', state, STATES)}")
+            raise TraitError(f"MapGridView.states: {unknown_name('state', state, STATES)}")
         return list(proposal["value"])
 
     @validate("percentile")

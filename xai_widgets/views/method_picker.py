@@ -6,7 +6,7 @@ from typing import Any
 
 from traitlets import Dict, Int, List, TraitError, Unicode, observe, validate
 
-from xai_widgets.errors import unknown
+from xai_widgets.errors import unknown_name
 from xai_widgets.views.base import View
 
 
@@ -48,7 +48,7 @@ class MethodPicker(View):
     def _are_options(self, proposal: dict[str, Any]) -> list[str]:
         for name in proposal["value"]:
             if name not in self.options:
-                raise TraitError(f"MethodPicker.selected: {unknown('option', name, self.options)}")
+                raise TraitError(f"MethodPicker.selected: {unknown_name('option', name, self.options)}")
         chosen = set(proposal["value"])
         return [name for name in self.options if name in chosen]
 

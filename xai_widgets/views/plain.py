@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from traitlets import Float, HasTraits, Int, TraitError, TraitType
 
-from xai_widgets.validation import brief, plain_number
+from xai_widgets.core.validation import brief, plain_number
 
 
 def make_plain(trait: TraitType[Any, Any]) -> None:

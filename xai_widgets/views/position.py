@@ -7,7 +7,7 @@ from typing import Any
 
 from traitlets import HasTraits, TraitError, TraitType
 
-from xai_widgets.validation import brief
+from xai_widgets.core.validation import brief
 
 
 class Position(TraitType):

@@ -9,7 +9,7 @@ from typing import Any
 from ipywidgets import CallbackDispatcher
 from traitlets import Int, Unicode
 
-from xai_widgets.errors import sentence_of
+from xai_widgets.errors import as_sentence
 from xai_widgets.views.base import View
 from xai_widgets.views.traits import Choice, Unit
 
@@ -87,7 +87,7 @@ class RunBar(View):
         if status == "done":
             self.progress = 1.0
         if error is not None:
-            self.error = sentence_of(error)
+            self.error = as_sentence(error)
 
     def on_run(self, callback: Callable[[RunBar], object], remove: bool = False) -> None:
         """Call `callback(bar)` at each click on run.
@@ -116,5 +116,5 @@ class RunBar(View):
                 callback(self)
             except Exception as error:
                 logger.exception("%s callback of a RunBar failed", kind)
-                self.error = f"{type(error).__name__}: {sentence_of(error)}"
+                self.error = f"{type(error).__name__}: {as_sentence(error)}"
                 self.status = "error"

@@ -8,7 +8,7 @@ from typing import Any
 
 from traitlets import Bool, HasTraits, Int, List, TraitError, Unicode, observe
 
-from xai_widgets.validation import brief
+from xai_widgets.core.validation import brief
 from xai_widgets.views.base import View
 from xai_widgets.views.traits import Choice, Unit, owner
 

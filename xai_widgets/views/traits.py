@@ -8,8 +8,8 @@ from typing import Any
 
 from traitlets import Float, HasTraits, TraitError, Unicode
 
-from xai_widgets.errors import unknown
-from xai_widgets.validation import brief
+from xai_widgets.core.validation import brief
+from xai_widgets.errors import unknown_name
 
 #: The two games of a perturbation curve: pixels leave the image, or come back into it.
 GAMES = ("deletion", "insertion")
@@ -58,7 +58,7 @@ class Choice(Unicode):
     def validate(self, obj: HasTraits, value: Any) -> str:
         """Refuse what is none of the words, with the nearest that is."""
         if not isinstance(value, str) or value not in self.choices:
-            raise TraitError(f"{owner(obj, self.name)}: {unknown('choice', value, self.choices)}")
+            raise TraitError(f"{owner(obj, self.name)}: {unknown_name('choice', value, self.choices)}")
         return str(value)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from xai_widgets.errors import unknown
-from xai_widgets.zoo import files, networks, super_resolution, tv
+from xai_widgets.errors import unknown_name
+from xai_widgets.zoo import files, networks, super_resolution
+from xai_widgets.zoo import torchvision as tv
 
 if TYPE_CHECKING:
     import torch
 
-    from xai_widgets.model import ImageModel
+    from xai_widgets.core.model import ImageModel
     from xai_widgets.zoo.super_resolution import SuperResolution
 
 
@@ -72,7 +73,7 @@ def load(
     >>> model.labels[3]
     'striped kite'
     """
-    from xai_widgets.model import ImageModel
+    from xai_widgets.core.model import ImageModel
 
     if name == "scenes_sr":
         return super_resolution.load(weights, device)
@@ -82,7 +83,7 @@ def load(
         module, facts = tv.build(name, weights)
     else:
         tv.require()
-        raise ValueError(unknown("network", name, available()))
+        raise ValueError(unknown_name("network", name, available()))
     return ImageModel(module, device=device, name=name, **facts)
 
 

@@ -1,6 +1,6 @@
 """The two bundled networks, small enough to be trained on two CPU cores and to be taken apart in seconds.
 
-Both take (batch, 3, 96, 96) normalised images of `xai_widgets.data.scenes` and return (batch, 12) scores.
+Both take (batch, 3, 96, 96) normalized images of `xai_widgets.data.scenes` and return (batch, 12) scores.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 #: Side of the images that the networks were trained on, pixels.
 SIZE = 96
-#: Normalisation of the pixels in [0, 1], per colour channel.
+#: Normalization of the pixels in [0, 1], per color channel.
 MEAN = (0.5, 0.5, 0.5)
 STD = (0.25, 0.25, 0.25)
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xai_widgets.arguments import check_device
+from xai_widgets.core.arguments import check_device
 from xai_widgets.zoo import files
 
 #: Channels between the convolutions, and how many convolutions there are.

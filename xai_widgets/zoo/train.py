@@ -1,7 +1,7 @@
 """Train a bundled network on generated scenes: ``python -m xai_widgets.zoo.train scenes_vgg``.
 
 Two CPU cores are enough. The scenes are generated first, then seen again each epoch under other flips, shifts
-and colours. The weights go to the package's own folder in half precision, and the accuracy that is reported
+and colors. The weights go to the package's own folder in half precision, and the accuracy that is reported
 is measured on them as the public loader reads them, on held-out scenes with other photographs behind them.
 """
 
@@ -73,7 +73,7 @@ def pool(n: int, recipe: Recipe, *, seed: int) -> tuple[Tensor, Tensor]:
     return images.permute(0, 3, 1, 2), torch.from_numpy(np.concatenate([part[1] for part in parts]))
 
 
-def normalised(images: Tensor) -> Tensor:
+def normalized(images: Tensor) -> Tensor:
     """Pixels in [0, 1], (batch, 3, h, w), as the networks want them."""
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (networks.MEAN, networks.STD))
     return (images - mean) / std
@@ -104,21 +104,21 @@ def fit(network: nn.Module, recipe: Recipe, on_epoch: Callable[[int, float, floa
         {"params": decayed, "weight_decay": recipe.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    optimiser = torch.optim.AdamW(groups, lr=recipe.learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, steps, pct_start=0.2)
+    optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, steps, pct_start=0.2)
     for epoch in range(1, recipe.epochs + 1):
         network.train()
         began, total = time.monotonic(), 0.0
         order = torch.randperm(len(images), generator=generator)
         batches = order[: len(order) // recipe.batch * recipe.batch].view(-1, recipe.batch)
         for rows in batches:
-            x = normalised(augmented(images[rows], generator)).contiguous(memory_format=torch.channels_last)
+            x = normalized(augmented(images[rows], generator)).contiguous(memory_format=torch.channels_last)
             with torch.autocast("cpu", torch.bfloat16):
                 scores = network(x)
             loss = F.cross_entropy(scores.float(), targets[rows], label_smoothing=recipe.smoothing)
-            optimiser.zero_grad(set_to_none=True)
+            optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             schedule.step()
             total += loss.item()
         on_epoch(epoch, total / len(batches), time.monotonic() - began)
@@ -127,11 +127,11 @@ def fit(network: nn.Module, recipe: Recipe, on_epoch: Callable[[int, float, floa
 
 @torch.inference_mode()
 def top1(network: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """Share of uint8 images whose highest score is that of the label; `network` takes normalised images."""
+    """Share of uint8 images whose highest score is that of the label; `network` takes normalized images."""
     network.eval()
     right = 0
     for x, y in zip(images.split(100), labels.split(100), strict=True):
-        right += int((network(normalised(x.float() / 255)).argmax(1) == y).sum())
+        right += int((network(normalized(x.float() / 255)).argmax(1) == y).sum())
     return right / len(labels)
 
 

@@ -93,11 +93,11 @@ def fit(network: SuperResolution, recipe: Recipe, checkpoint: Path) -> float:
     sources = pairs(recipe, data.TRAINING)
     generator = torch.Generator().manual_seed(recipe.seed)
     network.to(memory_format=torch.channels_last).train()
-    optimiser = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
+    optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, recipe.learning_rate, recipe.steps, pct_start=0.1
+        optimizer, recipe.learning_rate, recipe.steps, pct_start=0.1
     )
-    parts = {"network": network, "optimiser": optimiser, "schedule": schedule}
+    parts = {"network": network, "optimizer": optimizer, "schedule": schedule}
     first, before = 0, 0.0
     if checkpoint.exists():
         kept = torch.load(checkpoint, weights_only=True)
@@ -109,10 +109,10 @@ def fit(network: SuperResolution, recipe: Recipe, checkpoint: Path) -> float:
     for step in range(first + 1, recipe.steps + 1):
         x, g = draw(sources, recipe, generator)
         loss = F.l1_loss(residual(network, x), g - x)
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
-        optimiser.step()
+        optimizer.step()
         schedule.step()
         total += loss.item()
         if step % CHECKPOINT_EVERY == 0:

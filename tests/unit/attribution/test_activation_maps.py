@@ -7,7 +7,7 @@ from networks import CLASSES, Concat, Functional, SharedInPlace, images, one_sen
 from torch import nn
 
 from xai_widgets import attribution
-from xai_widgets.attribution.activation import layer_gradient
+from xai_widgets.methods.gradients import layer_gradient
 
 TARGET = torch.tensor([1, 3])
 

@@ -21,7 +21,9 @@ from networks import (
 )
 from torch import nn
 
-from xai_widgets.attribution import METHODS, Method, as_method, get
+from xai_widgets.methods import Method, as_method, family, get
+
+METHODS = family("attribution")
 
 OPTIONS = {
     "smoothgrad": {"samples": 5, "batch_size": 2},
@@ -141,8 +143,8 @@ def test_frozen_parameters_train_mode_and_pixels_with_gradient_do_not_matter(met
 def test_half_precision_and_grey_networks_work(method):
     half = wrap(settle(SharedInPlace()).to(torch.bfloat16))
     assert run(method, half, images(1)).dtype == torch.float32
-    grey = wrap(settle(Functional(channels=1)), mean=[0.5], std=[0.25])
-    assert run(method, grey, images(1, channels=1)).abs().sum() > 0
+    gray = wrap(settle(Functional(channels=1)), mean=[0.5], std=[0.25])
+    assert run(method, gray, images(1, channels=1)).abs().sum() > 0
 
 
 # -- what is refused --------------------------------------------------------------------------------------
@@ -194,7 +196,7 @@ def test_bad_targets_are_refused(method, case, model):
 @pytest.mark.parametrize("method", METHODS)
 def test_a_bare_network_is_refused(method):
     with pytest.raises(
-        TypeError, match=r"model is Functional, wanted an ImageModel: ImageModel\(module"
+        TypeError, match=r"expected an ImageModel\(module, mean=, std=\), got Functional"
     ) as error:
         run(method, Functional(), images(1))
     one_sentence(error)

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from xai_widgets.attribution import completeness_gap, deep_lift, gradient
-from xai_widgets.model import ImageModel
+from xai_widgets.core.model import ImageModel
 
 RULES = ["rescale", "reveal_cancel", "reveal_cancel_dense"]
 PLAIN = {"mean": [0.0] * 3, "std": [1.0] * 3}
@@ -257,7 +257,7 @@ def test_one_reference_for_all_is_one_for_each():
 
 
 def test_a_sum_that_is_off_is_told_with_both_numbers():
-    # Without running statistics the reference, in a batch of its own, is normalised otherwise.
+    # Without running statistics the reference, in a batch of its own, is normalized otherwise.
     network = nn.Sequential(
         nn.Conv2d(3, 4, 3),
         nn.BatchNorm2d(4, track_running_stats=False),

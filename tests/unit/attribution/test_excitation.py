@@ -16,7 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 import xai_widgets
 from xai_widgets.attribution import contrastive_excitation_backprop, excitation_backprop, probability_gap
 from xai_widgets.attribution.excitation import excitation_layer, winning_probability
-from xai_widgets.model import ImageModel
+from xai_widgets.core.model import ImageModel
 
 
 def quietly(*arguments, **options):
@@ -38,7 +38,7 @@ def shared(p, a, weight, forward):
 
 
 class Two(nn.Module):
-    """S = 3 u - 2 v, u = relu(2a + b), v = relu(a - b), with a and b the pixels of a 1 x 2 grey image."""
+    """S = 3 u - 2 v, u = relu(2a + b), v = relu(a - b), with a and b the pixels of a 1 x 2 gray image."""
 
     def __init__(self):
         super().__init__()
@@ -132,7 +132,7 @@ def test_probabilities_sum_to_1_where_no_neuron_is_on_by_its_bias_alone(seed, na
     model, x = wrap(network, mean=[0.0] * 3, std=[1.0] * 3), images(2, seed)
     target = torch.tensor([seed % CLASSES, 1])
     start = torch.zeros(2, CLASSES).scatter(1, target[:, None], 1.0)
-    cuts = [each.name for each in model.layers() if len(each.shape) == 3 and model.is_cut(each.name)]
+    cuts = [each.name for each in model.layers() if len(each.shape) == 3 and model.is_bottleneck(each.name)]
     sums = []
     for layer in [*cuts, "image"]:
         p = winning_probability(model, x, start, layer)

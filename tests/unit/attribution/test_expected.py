@@ -12,6 +12,7 @@ from networks import Linear, SharedInPlace, images, settle, wrap
 
 from xai_widgets import attribution
 from xai_widgets.attribution.expected import GREYS, TOLERANCE, draws
+from xai_widgets.methods import METHODS
 
 
 def test_from_one_reference_a_linear_network_has_no_error():
@@ -38,9 +39,9 @@ def test_many_draws_from_one_reference_are_integrated_gradients():
 def test_the_sum_is_the_score_less_that_of_the_references():
     model, x = wrap(settle(SharedInPlace())), images(2)
     made = attribution.expected_gradients(model, x, 1, samples=2048, batch_size=256)
-    greys = torch.tensor(GREYS).view(-1, 1, 1, 1).expand(-1, *x.shape[1:])
-    change = (model.scores(x) - model.scores(greys).mean(0))[:, 1]
-    drawn = (model.scores(x)[:, None] - model.scores(greys)[None])[..., 1].abs().max()
+    grays = torch.tensor(GREYS).view(-1, 1, 1, 1).expand(-1, *x.shape[1:])
+    change = (model.scores(x) - model.scores(grays).mean(0))[:, 1]
+    drawn = (model.scores(x)[:, None] - model.scores(grays)[None])[..., 1].abs().max()
     assert ((made.sum((1, 2, 3)) - change).abs() < 0.1 * drawn).all()
 
 
@@ -106,7 +107,7 @@ def test_a_sum_that_is_off_is_told_with_both_numbers(method):
     model, x = wrap(settle(SharedInPlace())), images(2)
     reference = images(1, seed=5)
     with pytest.warns(UserWarning, match="for a change of the score") as caught:
-        made = attribution.METHODS[method](model, x, 1, references=reference, samples=1)
+        made = METHODS[method](model, x, 1, references=reference, samples=1)
     change = (model.scores(x) - model.scores(reference))[:, 1]
     gap = made.sum((1, 2, 3)) - change
     worst = int((gap.abs() - TOLERANCE * change.abs()).argmax())

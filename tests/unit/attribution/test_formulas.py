@@ -12,9 +12,9 @@ from networks import RELU_NETWORKS, SIZE, Concat, Functional, Linear, SharedInPl
 from torch import nn
 
 import xai_widgets.attribution as attribution
-from xai_widgets.attribution import METHODS
-from xai_widgets.attribution.path import nodes
-from xai_widgets.model import ImageModel
+from xai_widgets.core.model import ImageModel
+from xai_widgets.methods import METHODS, as_method
+from xai_widgets.methods.path_integral import nodes
 
 
 def differences(model, x, target, step=1e-6):
@@ -56,7 +56,7 @@ def test_saliency_maps_are_those_of_the_sources():
 
 
 class Two(nn.Module):
-    """S = 3 relu(u) - 2 relu(v), u = 2a - b, v = a + b - 0.5, with a and b the pixels of a 1 x 2 grey image."""
+    """S = 3 relu(u) - 2 relu(v), u = 2a - b, v = a + b - 0.5, with a and b the pixels of a 1 x 2 gray image."""
 
     def __init__(self):
         super().__init__()
@@ -175,24 +175,24 @@ def test_a_sum_that_is_far_from_the_change_of_the_score_is_said_with_both_number
 def test_baselines_of_every_kind_agree():
     model, x = wrap(settle(Concat())), images(2)
     expected = attribution.integrated_gradients(model, x, 1, baseline=0.25, steps=3)
-    grey = torch.full((3, SIZE, SIZE), 0.25)
+    gray = torch.full((3, SIZE, SIZE), 0.25)
     for baseline in (
-        grey,
-        grey[None],
-        grey.expand(2, 3, SIZE, SIZE),
-        grey.permute(1, 2, 0).numpy(),
+        gray,
+        gray[None],
+        gray.expand(2, 3, SIZE, SIZE),
+        gray.permute(1, 2, 0).numpy(),
         np.float32(0.25),
         torch.tensor(0.25),
     ):
         assert torch.equal(
             attribution.integrated_gradients(model, x, 1, baseline=baseline, steps=3), expected
         )
-    one_each = attribution.integrated_gradients(model, x, 1, baseline=torch.stack([grey, 1 - grey]), steps=3)
+    one_each = attribution.integrated_gradients(model, x, 1, baseline=torch.stack([gray, 1 - gray]), steps=3)
     assert torch.equal(one_each[:1], expected[:1])
     assert torch.equal(
         one_each[1:], attribution.integrated_gradients(model, x[1:], 1, baseline=0.75, steps=3)
     )
-    trained = grey.clone().requires_grad_()
+    trained = gray.clone().requires_grad_()
     assert not attribution.integrated_gradients(model, x, 1, baseline=trained, steps=3).requires_grad
 
 
@@ -287,7 +287,7 @@ def test_gnl_cuts_at_max_pooling_too():
 def test_smoothgrad_without_noise_is_the_method_itself(inner):
     model, x = wrap(settle(SharedInPlace())), images(2)
     made = attribution.smoothgrad(model, x, 1, method=inner, sigma=0, samples=3)
-    assert_close(made, attribution.as_method(inner)(model, x, 1))
+    assert_close(made, as_method(inner)(model, x, 1))
 
 
 def test_smoothgrad_draws_normal_noise_by_the_range_of_each_image():

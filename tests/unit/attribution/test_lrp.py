@@ -26,7 +26,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from xai_widgets.attribution import COMPOSITES, Composite, conservation_gap, gradient, lrp
-from xai_widgets.attribution.relevance import (
+from xai_widgets.attribution.lrp_rules import (
     AlphaBeta,
     Epsilon,
     Flat,
@@ -35,7 +35,7 @@ from xai_widgets.attribution.relevance import (
     ZBox,
     ZPlus,
 )
-from xai_widgets.model import ImageModel
+from xai_widgets.core.model import ImageModel
 from xai_widgets.rules import Operation
 
 PLAIN = {"mean": [0.0] * 3, "std": [1.0] * 3}
@@ -64,7 +64,7 @@ W = torch.tensor([[3.0, -4.0]])
         (Epsilon(1.0), torch.tensor([-2.0, 1.0]), [-6 / -10, -4 / -10]),
         # Of w + gamma w+ and of the bias, 1 + gamma 1.
         (Gamma(0.5), A, [9 / 6.5, -4 / 6.5]),
-        # z = -9, which favours what is below 0: -6 and -4; the bias speaks against it.
+        # z = -9, which favors what is below 0: -6 and -4; the bias speaks against it.
         (Gamma(0.5), torch.tensor([-2.0, 1.0]), [-9 / -14, -6 / -14]),
         (AlphaBeta(2.0, 1.0), A, [2 * 6 / 7, -1.0]),
         # (-1) times -4 speaks for it.
@@ -91,7 +91,7 @@ def test_what_nothing_came_to_shares_nothing_out(rule):
 
 
 class Skip(nn.Module):
-    """S = 3 h + 2 y, h = relu(2a - b), y = h + a, with a and b the pixels of a 1 x 2 grey image."""
+    """S = 3 h + 2 y, h = relu(2a - b), y = h + a, with a and b the pixels of a 1 x 2 gray image."""
 
     def __init__(self):
         super().__init__()
@@ -119,7 +119,7 @@ def test_a_skip_by_hand():
 
 
 @pytest.mark.parametrize("network", RELU_NETWORKS.values())
-def test_lrp_0_is_gradient_x_what_the_normalisation_makes_of_the_pixels(network):
+def test_lrp_0_is_gradient_x_what_the_normalization_makes_of_the_pixels(network):
     model, x = wrap(settle(network())), images(2)
     expected = (x - model.mean) * gradient(model, x, 1)
     assert_close(quietly(model, x, 1, composite="zero"), expected)
@@ -162,8 +162,8 @@ def test_batch_norm_after_a_concatenation_passes_relevance_on_under_the_others()
     assert_close(conservation_gap(model, made, x, 1), torch.zeros(2), scale=made.abs().sum((1, 2, 3)))
 
 
-def test_bounds_are_those_of_the_pixels_whatever_the_normalisation():
-    """z^B of a network behind a normalisation is z^B of one that has it in its weights."""
+def test_bounds_are_those_of_the_pixels_whatever_the_normalization():
+    """z^B of a network behind a normalization is z^B of one that has it in its weights."""
     inside = settle(Linear())
     std = torch.tensor([0.25, 0.2, 0.3]).view(1, 3, 1, 1).expand(1, 3, 8, 8).flatten()
     outside = Linear()
@@ -172,7 +172,7 @@ def test_bounds_are_those_of_the_pixels_whatever_the_normalisation():
         outside.fc.bias.zero_()
         inside.fc.bias.zero_()
     box, x = Composite(Epsilon(), Epsilon(), first=ZBox()), images(2)
-    # The relevance to share out differs by the constant of the normalisation.
+    # The relevance to share out differs by the constant of the normalization.
     first, second = (
         quietly(model, x, 1, composite=box) / model.scores(x)[:, 1].view(2, 1, 1, 1)
         for model in (wrap(inside), wrap(outside, **PLAIN))

@@ -11,16 +11,19 @@ from networks import images, one_sentence
 from torch import nn
 from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 
-from xai_widgets.attribution import METHODS, deep_lift, integrated_gradients, lrp
+from xai_widgets.attribution import deep_lift, integrated_gradients, lrp
+from xai_widgets.core.model import ImageModel
 from xai_widgets.errors import ExplanationWarning
-from xai_widgets.model import ImageModel
+from xai_widgets.methods import family
+
+METHODS = family("attribution")
 
 ACTIVATION = {"mobilenet_v3_small": "hardswish", "efficientnet_b0": "silu", "convnext": "layer_norm"}
 
 
 @pytest.fixture(scope="module", params=ACTIVATION)
 def model(request):
-    """Random weights, with biases in all normalisations, and scores that depend on the image."""
+    """Random weights, with biases in all normalizations, and scores that depend on the image."""
     generator = torch.Generator().manual_seed(0)
     if request.param == "convnext":
         # Two short stages: its published sizes are large.

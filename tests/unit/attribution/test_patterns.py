@@ -242,7 +242,7 @@ NETWORKS = st.one_of(
 @given(st.integers(0, 10_000), NETWORKS)
 @settings(max_examples=50, deadline=None)
 def test_patterns_of_ones_make_of_pattern_attribution_the_gradient(seed, make):
-    """w * 1 is w, batch-norm and all; the values behind the normalisation pass on what they get."""
+    """w * 1 is w, batch-norm and all; the values behind the normalization pass on what they get."""
     model, x = wrap(settle(make(), seed)), images(2, seed)
     ones = Patterns(tuple(torch.ones_like(each) for each in estimated(model, x).layers), 0)
     made = pattern_attribution(model, x, 1, patterns=ones)

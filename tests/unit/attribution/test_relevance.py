@@ -3,7 +3,7 @@
 import pytest
 from networks import one_sentence
 
-from xai_widgets.attribution.relevance import AlphaBeta, Epsilon, Gamma, ZBox, as_composite
+from xai_widgets.attribution.lrp_rules import AlphaBeta, Epsilon, Gamma, ZBox, as_composite
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,9 @@ from torch.nn.modules import module as torch_module
 from torch.overrides import _get_current_function_mode_stack
 
 import xai_widgets.attribution as attribution
-from xai_widgets.attribution import METHODS
+from xai_widgets.methods import Method, family
+
+METHODS = family("attribution")
 
 
 def hooks_of(module):
@@ -270,8 +272,6 @@ def test_the_snapshot_sees_what_a_careless_method_would_do():
 
 
 def test_every_public_method_is_registered():
-    methods = {
-        name for name in attribution.__all__ if isinstance(getattr(attribution, name), attribution.Method)
-    }
+    methods = {name for name in attribution.__all__ if isinstance(getattr(attribution, name), Method)}
     assert methods == set(METHODS)
     assert len(methods) >= 8

@@ -14,7 +14,7 @@ from xai_widgets.data import scenes
 OWN = """
 import torch
 from torch import nn
-from xai_widgets.model import ImageModel
+from xai_widgets.core.model import ImageModel
 
 def network():
     torch.manual_seed(0)
@@ -24,7 +24,7 @@ def network():
 def model():
     return ImageModel(network(), labels=["a", "b", "7"], size=16, device="cpu")
 
-def grey(model, x, target):
+def gray(model, x, target):
     return x.mean(1)
 
 def broken(model, x, target):

@@ -11,12 +11,13 @@ import torch
 from closeness import near
 from networks import one_sentence
 
-from xai_widgets import attribution, load, metrics
+from xai_widgets import load, metrics
 from xai_widgets.cli import evaluate
 from xai_widgets.cli.evaluate import MEASURES, Case, Map, Row, cases_of, spread
 from xai_widgets.cli.failures import Mistake
 from xai_widgets.cli.inputs import generated
 from xai_widgets.cli.parsing import METRICS
+from xai_widgets.methods import get
 
 OWN = ("--model", "own:model")
 
@@ -51,7 +52,7 @@ def test_the_file_holds_the_measures_and_the_table_their_mean_and_deviation(cli,
     ):
         assert (row["picture"], row["method"]) == (path.name, name)
         assert row["class"] == model.predict(path, 1)[0][0].label
-        saliency = attribution.get(name).saliency(model, path)
+        saliency = get(name).saliency(model, path)
         for measure, game in (("deletion", metrics.deletion), ("insertion", metrics.insertion)):
             auc = game(model, path, saliency, steps=16).result(progress=False).auc.item()
             assert float(row[measure]) == near(auc)

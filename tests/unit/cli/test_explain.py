@@ -10,8 +10,8 @@ import pytest
 from closeness import assert_close
 from PIL import Image
 
-from xai_widgets import attribution
 from xai_widgets.cli import drawing, explain
+from xai_widgets.methods import get
 
 OWN = ("--model", "own:model")
 
@@ -22,7 +22,7 @@ def own(name="model"):
 
 
 def expected(method, path, target=None, **options):
-    return attribution.get(method).saliency(own(), path, target, **options)[0].detach().numpy()
+    return get(method).saliency(own(), path, target, **options)[0].detach().numpy()
 
 
 def test_a_page_holds_the_table_and_is_told(cli, photo, tmp_path):
@@ -54,12 +54,12 @@ def test_arrays_are_the_maps(cli, photo):
     assert (maps.shape, maps.dtype) == ((2, 16, 16), np.float32)
     for made, path in zip(maps, paths, strict=True):
         assert_close(made, expected("gradient", path))
-    assert cli(*words, "--methods", "grad_cam,own:grey", "-o", "maps.npz").code == 0
+    assert cli(*words, "--methods", "grad_cam,own:gray", "-o", "maps.npz").code == 0
     with np.load("maps.npz") as held:
-        assert set(held) == {"grad_cam", "grey"}
+        assert set(held) == {"grad_cam", "gray"}
         assert_close(held["grad_cam"][1], expected("grad_cam", paths[1]))
-        grey = np.asarray(Image.open(paths[1])).mean(2) / 255
-        assert_close(held["grey"][1], grey)
+        gray = np.asarray(Image.open(paths[1])).mean(2) / 255
+        assert_close(held["gray"][1], gray)
 
 
 @pytest.mark.parametrize(("target", "index"), [("b", 1), ("B", 1), ("0", 0), ("7", 2)])
@@ -83,7 +83,7 @@ def test_a_layer_goes_to_the_methods_that_take_one(cli, photo):
 
 def test_a_picture_shows_methods_in_rows_and_pictures_in_columns(cli, photo):
     paths = [photo("a.png", 1), photo("b.png", 2)]
-    assert cli("explain", *paths, *OWN, "--methods", "gradient,own:grey", "-o", "maps.png").code == 0
+    assert cli("explain", *paths, *OWN, "--methods", "gradient,own:gray", "-o", "maps.png").code == 0
     made = np.asarray(Image.open("maps.png"))
     side, gap = 224, drawing.GAP
     assert made.shape == (2 * side + gap, 2 * side + gap, 3)
@@ -96,10 +96,10 @@ def test_a_picture_shows_methods_in_rows_and_pictures_in_columns(cli, photo):
 def test_a_folder_holds_a_picture_for_each_map(cli, photo, tmp_path):
     photo("a.png", 1)
     photo("more/a.png", 2)
-    done = cli("explain", "more", "a.png", *OWN, "--methods", "gradient,own:grey", "-o", "new/maps/")
+    done = cli("explain", "more", "a.png", *OWN, "--methods", "gradient,own:gray", "-o", "new/maps/")
     assert done.code == 0
     made = sorted(path.name for path in (tmp_path / "new" / "maps").iterdir())
-    assert made == ["a_2_gradient.png", "a_2_grey.png", "a_gradient.png", "a_grey.png"]
+    assert made == ["a_2_gradient.png", "a_2_gray.png", "a_gradient.png", "a_gray.png"]
     assert done.out.count("wrote ") == 4
     wanted = np.asarray(
         drawing.overlay(np.asarray(Image.open("a.png")), expected("gradient", tmp_path / "a.png"))
@@ -232,7 +232,7 @@ def test_names_as_long_as_names_can_be(cli, photo, tmp_path):
     names = ["ä" * ((room - 6) // 2) + f"{number}.png" for number in range(2)]
     for number, name in enumerate(names):
         photo(name, number)
-    done = cli("explain", *names, *OWN, "--methods", "gradient,own:grey", "-o", "maps/")
+    done = cli("explain", *names, *OWN, "--methods", "gradient,own:gray", "-o", "maps/")
     assert (done.code, done.err) == (0, "")
     assert len(list((tmp_path / "maps").glob("*.png"))) == 4
     output = "a" * (room - 5) + ".html"

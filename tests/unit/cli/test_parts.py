@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from xai_widgets import attribution, perturbation
 from xai_widgets.cli import drawing, listing, outputs
 from xai_widgets.cli.failures import Failure, Mistake
+from xai_widgets.methods import METHODS
 from xai_widgets.views.colors import color_table
 
 
 def test_every_method_is_listed_with_title_cost_and_a_line(cli):
     head, *lines = cli("list", "methods").out.splitlines()
     assert head.split()[0] == "name"
-    every = [*attribution.METHODS.values(), *perturbation.METHODS.values()]
+    every = list(METHODS.values())
     for line, method in zip(lines, every, strict=True):
         assert line.startswith(f"{method.name} ")
         assert f" {method.title} " in line
@@ -91,17 +91,17 @@ def test_a_folder_that_may_not_be_written_to_is_refused_before(tmp_path, monkeyp
         outputs.kind_of(str(tmp_path / "a.html"))
 
 
-def test_a_drawing_is_grey_where_the_map_is_zero_and_coloured_where_it_is_large():
+def test_a_drawing_is_grey_where_the_map_is_zero_and_colored_where_it_is_large():
     picture = np.full((224, 224, 3), (200, 100, 50), np.uint8)
-    grey = np.asarray(Image.fromarray(picture).convert("L"))[0, 0]
+    gray = np.asarray(Image.fromarray(picture).convert("L"))[0, 0]
     values = np.zeros((224, 224), np.float32)
     values[:100, :100], values[200:, 200:] = 2, 1
     drawn = np.asarray(drawing.overlay(picture, values))
     assert drawn.shape == (224, 224, 3)
-    assert (drawn[150:, :150] == grey).all()
+    assert (drawn[150:, :150] == gray).all()
     assert (drawn[:99, :99] == color_table("inferno", "positive")[-1, :3]).all()
     half = color_table("inferno", "positive")[128, :3].astype(float)
-    assert drawn[210, 210] == pytest.approx((half + grey) / 2, abs=2)
+    assert drawn[210, 210] == pytest.approx((half + gray) / 2, abs=2)
     values[0, 200] = -2
     assert (
         np.asarray(drawing.overlay(picture, values))[50, 50] == color_table("blue_orange", "both")[-1, :3]

@@ -68,15 +68,15 @@ def test_luminance_is_that_of_pil():
     made = data.luminance(data.picture("coffee"))[0, 0] * 255
     # PIL rounds to whole numbers.
     assert np.abs(made.numpy() - expected).max() <= 0.51
-    grey = data.picture("camera")
-    assert data.luminance(grey) is grey
+    gray = data.picture("camera")
+    assert data.luminance(gray) is gray
 
 
-def test_recolour_keeps_the_chrominance_of_pil():
+def test_recolor_keeps_the_chrominance_of_pil():
     generator = torch.Generator().manual_seed(0)
     x = 0.3 + 0.4 * torch.rand(1, 3, 20, 30, generator=generator)
     y = data.luminance(x) + 0.1 * torch.randn(1, 1, 20, 30, generator=generator).clamp(-2, 2)
-    made = data.recolour(y, x)
+    made = data.recolor(y, x)
     assert_close(data.luminance(made), y)
 
     def chrominance(image):
@@ -84,9 +84,9 @@ def test_recolour_keeps_the_chrominance_of_pil():
         return np.asarray(Image.fromarray(pixels).convert("YCbCr"), np.float32)[..., 1:]
 
     assert np.abs(chrominance(made) - chrominance(x)).max() <= 2
-    assert 0 <= data.recolour(torch.ones(1, 1, 20, 30), x).max() <= 1
+    assert 0 <= data.recolor(torch.ones(1, 1, 20, 30), x).max() <= 1
     with pytest.raises(ValueError, match=r"expected y of shape \(1, 1, 20, 30\), got \(1, 1, 20, 20\)"):
-        data.recolour(torch.zeros(1, 1, 20, 20), x)
+        data.recolor(torch.zeros(1, 1, 20, 20), x)
 
 
 @given(st.integers(5, 40), st.integers(5, 40), st.integers(3, 60), st.integers(3, 60), st.integers(0, 99))

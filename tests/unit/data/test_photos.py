@@ -10,7 +10,7 @@ from xai_widgets import data
 
 
 @pytest.mark.parametrize("name", data.photographs())
-def test_photographs_are_colour_pictures(name):
+def test_photographs_are_color_pictures(name):
     picture = data.photograph(name)
     assert picture.dtype == np.uint8
     assert picture.ndim == 3

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from xai_widgets.data import backgrounds, scenes
 
-MAPS = ("instance", "category", "part", "texture", "colour")
+MAPS = ("instance", "category", "part", "texture", "color")
 
 arguments = st.fixed_dictionaries(
     {
@@ -46,7 +46,7 @@ def test_maps_agree_with_one_another_and_with_the_labels(kwargs):
         "category": scenes.CLASSES,
         "part": scenes.PARTS,
         "texture": scenes.TEXTURES,
-        "colour": scenes.COLOURS,
+        "color": scenes.COLORS,
     }
     for name, choices in limits.items():
         values = getattr(scene, name)
@@ -67,8 +67,8 @@ def test_maps_agree_with_one_another_and_with_the_labels(kwargs):
         body = here & (scene.part == scenes.PARTS.index("body"))
         textures = {scenes.TEXTURES[t] for t in np.unique(scene.texture[body])}
         assert kind.texture in textures <= {kind.texture, "plain"}
-        colours = {scenes.COLOURS[c] for c in np.unique(scene.colour[body])}
-        assert {kind.colour, kind.second} <= colours <= {kind.colour, kind.second, "black"}
+        colors = {scenes.COLORS[c] for c in np.unique(scene.color[body])}
+        assert {kind.color, kind.second} <= colors <= {kind.color, kind.second, "black"}
     assert not (scene.mark & ~background).any()
 
 
@@ -103,11 +103,11 @@ def test_the_maps_lie_where_the_drawing_is(index, monkeypatch):
     assert not difference[~grown].any()
 
 
-@pytest.mark.parametrize("name", scenes.COLOURS)
-def test_pixels_of_a_colour_have_that_hue(name):
+@pytest.mark.parametrize("name", scenes.COLORS)
+def test_pixels_of_a_color_have_that_hue(name):
     """Averaged over scenes, pixels that the map calls red are redder than they are anything else, and so on."""
-    number = scenes.COLOURS.index(name)
-    pixels = np.concatenate([s.image[s.colour == number] for s in scenes.generate(48, cue=False)]) / 255
+    number = scenes.COLORS.index(name)
+    pixels = np.concatenate([s.image[s.color == number] for s in scenes.generate(48, cue=False)]) / 255
     mean = pixels.mean(axis=0)
     palette = {k: np.array(v) for k, v in scenes.objects.RGB.items()}
     nearest = min(palette, key=lambda k: float(np.linalg.norm(palette[k] * 0.85 - mean)))
@@ -119,14 +119,14 @@ def test_no_single_attribute_gives_a_class_away():
     for kind in scenes.KINDS:
         assert kind.shape in scenes.SHAPES
         assert kind.texture in scenes.TEXTURES
-        assert {kind.colour, kind.second} <= set(scenes.COLOURS)
-        for attribute in ("shape", "texture", "colour"):
+        assert {kind.color, kind.second} <= set(scenes.COLORS)
+        for attribute in ("shape", "texture", "color"):
             same = [k for k in scenes.KINDS if getattr(k, attribute) == getattr(kind, attribute)]
             if attribute == "shape" or getattr(kind, attribute) != "plain":
                 assert len(same) >= 2, (kind.name, attribute)
         for part in kind.parts:
             assert sum(part in k.parts for k in scenes.KINDS) >= 2, (kind.name, part)
-    described = {(k.shape, k.parts, k.texture, k.colour) for k in scenes.KINDS}
+    described = {(k.shape, k.parts, k.texture, k.color) for k in scenes.KINDS}
     assert len(described) == len(scenes.KINDS)
 
 

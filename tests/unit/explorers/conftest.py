@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from xai_widgets.model import ImageModel
+from xai_widgets.core.model import ImageModel
 
 PATIENCE = 60
 

@@ -9,10 +9,10 @@ from closeness import near
 from torch import nn
 from traitlets import TraitError
 
-from xai_widgets.attribution import METHODS, Method
-from xai_widgets.errors import tell
+from xai_widgets.errors import warn
 from xai_widgets.explorers import AttributionExplorer
 from xai_widgets.explorers.attribution import CHOSEN
+from xai_widgets.methods import METHODS, Method
 
 PATIENCE = 60
 
@@ -269,7 +269,7 @@ def test_a_method_that_fails_says_why_and_the_others_go_on(model, photos):
 
 def test_a_warning_of_a_method_belongs_to_its_cell_and_that_of_others_does_not(model, photos):
     def ours(model, x, target):
-        tell("the sum is off by 3")
+        warn("the sum is off by 3")
         return x.mean(1)
 
     def theirs(model, x, target):
@@ -290,9 +290,9 @@ def test_your_own_methods_stand_beside_ours(model, photos):
     def layered(model, x, target, layer=None):
         return x.new_full((len(x), 1, 2, 2), 7.0 if layer == "2" else 3.0)
 
-    methods = [("mean of colours", mine), Method(layered, "layered", "My layers"), METHODS["gradient"]]
+    methods = [("mean of colors", mine), Method(layered, "layered", "My layers"), METHODS["gradient"]]
     explorer = finished(model, photos[0], methods, ["1", "2"], across="layers")
-    assert explorer.view.rows == ["mean of colours", "My layers", "Gradient"]
+    assert explorer.view.rows == ["mean of colors", "My layers", "Gradient"]
     assert explorer.view.map_at(0, 0) == near(photos[0].mean(-1) / 255)
     assert [explorer.view.map_at(1, column)[0, 0] for column in range(3)] == [3, 3, 7]
 
@@ -346,7 +346,7 @@ def test_a_class_that_does_not_exist_is_refused_and_nothing_changes(model, photo
         ({"across": "rows"}, "across is 'rows', wanted one of images, layers, classes"),
         ({"top": 0}, "top is 0, wanted at least 1"),
         ({"images": np.full((16, 16, 3), np.nan)}, "NaN"),
-        ({"model": nn.Linear(2, 2)}, "wanted an ImageModel"),
+        ({"model": nn.Linear(2, 2)}, "expected an ImageModel"),
     ],
 )
 def test_bad_input_is_named_in_one_sentence(model, photos, change, words):

@@ -10,10 +10,10 @@ from closeness import assert_close
 from torch import nn
 
 from xai_widgets.attribution import gradient
+from xai_widgets.core.model import ImageModel
 from xai_widgets.explorers.brush import FILLS, PerturbationBrush, inpaint
-from xai_widgets.model import ImageModel
+from xai_widgets.ops.blur import gaussian_blur
 from xai_widgets.perturbation import ExtremalSettings, extremal
-from xai_widgets.perturbation.perturb import gaussian_blur
 
 PATIENCE = 60
 
@@ -61,7 +61,7 @@ def test_the_network_sees_the_image_with_the_fill_where_it_is_painted(brush, nam
     x = brush.image
     m = torch.from_numpy(mask / np.float32(255))
     fills = {
-        "grey": torch.full_like(x, 0.5),
+        "gray": torch.full_like(x, 0.5),
         "noise": brush._fill("noise", None),
         "inpaint": inpaint(x, m),
         "blur": gaussian_blur(x, 20 / 224 * 16),
@@ -141,7 +141,7 @@ def test_another_image_forgets_the_paint(brush):
     assert brush.scores.target == brush.target == int(probs.argmax())
 
 
-def test_the_optimiser_keeps_the_area_and_lowers_the_score(brush):
+def test_the_optimizer_keeps_the_area_and_lowers_the_score(brush):
     start = np.zeros((16, 16), dtype=np.uint8)
     start[:4, :8] = 255
     brush.brush.mask = start
@@ -187,9 +187,9 @@ def test_each_search_is_one_step_and_a_stroke_stops_it(brush):
     assert set(steps) == {1, 2}
 
 
-def test_the_optimiser_asks_for_paint(brush):
+def test_the_optimizer_asks_for_paint(brush):
     brush.compute(again=True)
-    assert brush.run_bar.error == "nothing is painted: paint what the optimiser is to begin with"
+    assert brush.run_bar.error == "nothing is painted: paint what the optimizer is to begin with"
     assert brush.run_bar.status == "idle"
 
 

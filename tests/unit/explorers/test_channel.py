@@ -293,7 +293,7 @@ def test_numbers_above_the_channels_of_a_layer_are_left_out(model, image):
         ({"batch_size": 0}, "expected batch_size to be"),
         ({"images": []}, "got an empty batch"),
         ({"image": np.zeros((2, 16, 16, 3), np.uint8)}, "2 images were given, wanted one"),
-        ({"model": nn.Linear(2, 2)}, "wanted an ImageModel"),
+        ({"model": nn.Linear(2, 2)}, "expected an ImageModel"),
     ],
 )
 def test_bad_input_is_named_in_one_sentence(model, image, change, words):

@@ -1,4 +1,4 @@
-"""The dashboard: explorers made when their tab is opened, that share image, class, layer, place and colours."""
+"""The dashboard: explorers made when their tab is opened, that share image, class, layer, place and colors."""
 
 import ipywidgets as widgets
 import pytest
@@ -89,7 +89,7 @@ def test_escape_in_the_gallery_leaves_the_image(board):
     assert board.frame == 1
 
 
-def test_place_and_colours_are_joined_over_all_explorers(board):
+def test_place_and_colors_are_joined_over_all_explorers(board):
     for name in ("deletion", "similarity"):
         board.show(name)
     views = [view for view in family(board) if isinstance(view, View)]
@@ -148,7 +148,7 @@ def test_what_cannot_be_set_is_a_trait_error(board):
 
 
 def test_no_network_is_refused():
-    with pytest.raises(TypeError, match="wanted an ImageModel"):
+    with pytest.raises(TypeError, match="expected an ImageModel"):
         xw.dashboard(Concat(), images(1))
 
 

@@ -6,11 +6,12 @@ from closeness import assert_close, near
 from torch import nn
 from traitlets import TraitError
 
-from xai_widgets.attribution import METHODS, gradient
-from xai_widgets.errors import tell
+from xai_widgets.attribution import gradient
+from xai_widgets.core.model import ImageModel
+from xai_widgets.errors import warn
 from xai_widgets.explorers import DeletionExplorer
+from xai_widgets.methods import METHODS
 from xai_widgets.metrics import deletion, insertion, ordering
-from xai_widgets.model import ImageModel
 
 PATIENCE = 60
 
@@ -188,7 +189,7 @@ def test_a_default_that_the_network_does_not_allow_is_replaced(image):
 
 def test_a_warning_of_a_method_stands_behind_its_curves(model, image):
     def mine(model, x, target):
-        tell("the sum is off by 3")
+        warn("the sum is off by 3")
         return x.mean(1)
 
     explorer = explorer_of(model, image, [mine], target=0)
@@ -280,7 +281,7 @@ def test_a_class_that_does_not_exist_is_refused_and_nothing_changes(model, image
         ({"steps": 0}, "steps to be an integer from 1 to 256, got 0"),
         ({"steps": 257}, "from 1 to 256, got 257"),
         ({"batch_size": 0}, "expected batch_size to be an integer"),
-        ({"model": nn.Linear(2, 2)}, "wanted an ImageModel"),
+        ({"model": nn.Linear(2, 2)}, "expected an ImageModel"),
     ],
 )
 def test_bad_input_is_named_in_one_sentence(model, image, change, words):

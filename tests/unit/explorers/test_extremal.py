@@ -12,8 +12,8 @@ from torch import nn
 from xai_widgets.explorers import ExtremalExplorer, search
 from xai_widgets.explorers import extremal as module
 from xai_widgets.explorers.base import picture
+from xai_widgets.ops.perturb import perturb, pyramid
 from xai_widgets.perturbation.extremal import ExtremalSettings, Variant, extremal
-from xai_widgets.perturbation.perturb import perturb, pyramid
 
 PATIENCE = 60
 AREAS = (0.1, 0.25, 0.5)
@@ -311,7 +311,7 @@ def test_default_areas_are_those_of_at_least_a_pixel(model, image):
         ({"settings": 7}, "expected settings to be ExtremalSettings"),
         ({"batch_size": 0}, "expected batch_size to be"),
         ({"image": np.zeros((2, 16, 16, 3), np.uint8)}, "2 images were given, wanted one"),
-        ({"model": nn.Linear(2, 2)}, "wanted an ImageModel"),
+        ({"model": nn.Linear(2, 2)}, "expected an ImageModel"),
     ],
 )
 def test_bad_input_is_named_in_one_sentence(model, image, change, words):

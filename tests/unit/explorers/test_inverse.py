@@ -9,7 +9,8 @@ import torch
 from closeness import near
 from torch import nn
 
-from xai_widgets import attribution
+from xai_widgets.core.model import ImageModel
+from xai_widgets.core.run import Run
 from xai_widgets.explorers import InverseExplorer
 from xai_widgets.explorers import inverse as module
 from xai_widgets.explorers import inverses as computation
@@ -17,8 +18,7 @@ from xai_widgets.explorers import search as search_module
 from xai_widgets.explorers.base import picture
 from xai_widgets.inverse import SolverSettings, layer_wise, operation_wise, reidentification
 from xai_widgets.inverse.layer_wise import Regularizer
-from xai_widgets.model import ImageModel
-from xai_widgets.run import Run
+from xai_widgets.methods import METHODS, get
 
 PATIENCE = 60
 QUICK = SolverSettings(steps=6, window=2)
@@ -106,7 +106,7 @@ def test_pictures_scores_and_plot_are_those_of_the_inverses(model, image, regula
         assert explorer.scores.target_values[0, game] == near(probs[:, 2].numpy())
     assert explorer.scores.reference == near(model.probs(image)[0].numpy())
 
-    method = attribution.get("gradient")
+    method = get("gradient")
     kept = reidentification(model, image, method.saliency(model, image, 2), 2)
     assert explorer.curves.stops == near(made.mean_alpha[0].numpy())
     assert [entry["label"] for entry in explorer.curves.series] == [
@@ -260,7 +260,7 @@ def test_what_is_done_is_not_computed_again_unless_all_is(model, image, monkeypa
 
 def test_going_on_leaves_out_what_is_done(model, image):
     options = {"lam": LAM, "regularizer": "l2", "settings": QUICK, "batch_size": 64}
-    methods = [attribution.get("gradient"), attribution.get("gradient_x_input")]
+    methods = [get("gradient"), get("gradient_x_input")]
     x = model.images(image)
     whole = list(computation.inverses(model, x, 0, methods=methods, start=None, **options))
     stopped = next(made for made in whole if len(made.points) == 1)
@@ -346,7 +346,7 @@ def test_a_refused_method_says_why_in_the_legend_and_the_others_go_on(model, ima
     assert (explorer.run_bar.status, explorer.run_bar.error) == ("done", "")
     assert explorer.run_bar.message == "done, 1 refused: broken"
     assert [entry["label"] for entry in explorer.curves.series[-2:]] == [
-        attribution.METHODS["gradient_x_input"].title,
+        METHODS["gradient_x_input"].title,
         "broken: this method is broken",
     ]
     assert np.isnan(explorer.curves.y[-1]).all()
@@ -366,7 +366,7 @@ def test_a_refused_method_says_why_in_the_legend_and_the_others_go_on(model, ima
         ({"settings": 7}, "settings is int"),
         ({"batch_size": 0}, "expected batch_size to be"),
         ({"image": np.zeros((2, 16, 16, 3), np.uint8)}, "2 images were given, wanted one"),
-        ({"model": nn.Linear(2, 2)}, "wanted an ImageModel"),
+        ({"model": nn.Linear(2, 2)}, "expected an ImageModel"),
     ],
 )
 def test_bad_input_is_named_in_one_sentence(model, image, change, words):

@@ -7,9 +7,9 @@ from closeness import near
 from torch import nn
 
 from xai_widgets.explorers import MaskRace
+from xai_widgets.ops.perturb import perturb, pyramid
 from xai_widgets.perturbation.areas import counts_of
 from xai_widgets.perturbation.extremal import ExtremalSettings, extremal
-from xai_widgets.perturbation.perturb import perturb, pyramid
 
 PATIENCE = 60
 AREAS = (0.1, 0.25, 0.5)
@@ -166,7 +166,7 @@ def test_options_reach_their_method_and_a_refusal_stands_above_its_lane(model, i
         ({"perturbation": "blurr"}, "did you mean 'blur'"),
         ({"batch_size": 0}, "expected batch_size to be"),
         ({"image": np.zeros((2, 16, 16, 3), np.uint8)}, "2 images were given, wanted one"),
-        ({"model": nn.Linear(2, 2)}, "wanted an ImageModel"),
+        ({"model": nn.Linear(2, 2)}, "expected an ImageModel"),
     ],
 )
 def test_bad_input_is_named_in_one_sentence(model, image, change, words):

@@ -106,8 +106,8 @@ def test_pictures_and_curves_are_those_of_the_inverse(network, image):
 def test_with_a_scale_the_image_is_the_truth(network):
     image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
     explorer = explorer_of(network, image, scale=2, size=32, start=False)
-    grey = (image / 255 @ [0.299, 0.587, 0.114])[4:36, 9:41]
-    truth = torch.tensor(grey, dtype=torch.float32)[None, None]
+    gray = (image / 255 @ [0.299, 0.587, 0.114])[4:36, 9:41]
+    truth = torch.tensor(gray, dtype=torch.float32)[None, None]
     x, known = blurred_pair(truth, 2)
     assert explorer.pictures["truth"].maps == near(known[0].numpy())
     assert explorer.pictures["x"].maps == near(x[0].numpy())
@@ -117,7 +117,7 @@ def test_with_a_scale_the_image_is_the_truth(network):
     five = explorer.reconstruction
     assert (five.mse[:, 3] > 0).all()
     assert explorer.similarity.y[:5] == pytest.approx(five.ssim.T.numpy())
-    # d_C has the PSNR of d_B; a pair has one colour in both plots.
+    # d_C has the PSNR of d_B; a pair has one color in both plots.
     assert explorer.psnr.y == pytest.approx(five.psnr.T[[0, 1, 3, 4]].numpy())
     assert [one["frame"] for one in explorer.psnr.series] == [0, 1, 3, 4]
     assert [one["label"] for one in explorer.psnr.series] == ["d_A", "d_B", "d_D", "d_E"]

@@ -8,13 +8,13 @@ import torch
 from closeness import assert_close
 from torch import nn
 
+from xai_widgets.core.model import ImageModel
 from xai_widgets.explorers import SimilarityExplorer
 from xai_widgets.explorers.base import picture
 from xai_widgets.features import effective_receptive_field, top_activations
-from xai_widgets.model import ImageModel
 from xai_widgets.similarity import (
     activation_grids,
-    factorise,
+    factorize,
     pack,
     rotations,
     scalings,
@@ -88,7 +88,7 @@ def test_the_view_has_every_layer_of_every_network(model, photos):
 def test_components_are_found_shown_and_taken_away(model, photos):
     explorer = done(SimilarityExplorer(model, photos, layers=["1", "4"], components=2, seed=3))
     members = activation_grids(model, photos, "1").result(progress=False)
-    wanted = factorise(members, 2, seed=3).result(progress=False)
+    wanted = factorize(members, 2, seed=3).result(progress=False)
     assert_close(explorer.result.components.weights, wanted.weights)
     scaled = np.round(255 * wanted.weights / wanted.weights.max((0, 1, 2)))
     assert np.abs(explorer.view.components.astype(int) - scaled).max() <= 1
@@ -265,7 +265,7 @@ def test_refusals(model, photos, options, words):
 def test_refused_networks(model, photos):
     with pytest.raises(ValueError, match="wanted names that differ"):
         SimilarityExplorer([model, network()], photos)
-    with pytest.raises(TypeError, match="wanted an ImageModel"):
+    with pytest.raises(TypeError, match="expected an ImageModel"):
         SimilarityExplorer(nn.Identity(), photos)
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from networks import Functional, one_sentence, settle, wrap
 from torch import nn
 
+from xai_widgets.core.model import ImageModel
 from xai_widgets.features import effective_receptive_field, top_activations
-from xai_widgets.model import ImageModel
 
 
 @pytest.fixture(scope="module")

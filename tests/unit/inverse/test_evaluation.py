@@ -171,7 +171,7 @@ def test_the_formula_batch_by_batch(model):
     assert_close(made.mean_alpha, made.alpha.mean((1, 2)))
 
 
-def test_a_coarse_attribution_is_brought_to_the_images_by_the_nearest_neighbour(model):
+def test_a_coarse_attribution_is_brought_to_the_images_by_the_nearest_neighbor(model):
     coarse = torch.rand(4, 7, 2, generator=torch.Generator().manual_seed(2))
     made = evaluation.reidentification(model, pictures(), coarse)
     assert_close(made.alpha, evaluation.scaled(coarse).repeat_interleave(2, 1).repeat_interleave(7, 2))

@@ -90,15 +90,15 @@ def test_focused_are_the_patches_above_the_mean():
     assert made.unfocused[1:].sum() < rounding(made.unfocused[0])
 
 
-def test_images_of_several_sizes_and_colour_make_one_set():
+def test_images_of_several_sizes_and_color_make_one_set():
     generator = torch.Generator().manual_seed(0)
     images = [torch.rand(1, 3, 16, 24, generator=generator), torch.rand(2, 3, 8, 9, generator=generator)]
     maps = [torch.rand(1, 16, 24, generator=generator), torch.rand(2, 8, 9, generator=generator)]
     made = frequency.spectra(images, maps)
     assert sum(made.patches) == 6 + 2
     weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-    grey = frequency.spectra([(image * weights).sum(1, keepdim=True) for image in images], maps)
-    assert_close(made.focused, grey.focused)
+    gray = frequency.spectra([(image * weights).sum(1, keepdim=True) for image in images], maps)
+    assert_close(made.focused, gray.focused)
 
 
 def test_bands_are_the_means_over_the_diagonals():

@@ -190,7 +190,7 @@ def test_an_average_is_inverted_in_proportion():
         assert share[channel][there].max() - share[channel][there].min() < 1e-4
 
 
-def test_the_scores_are_those_that_favour_the_class_most():
+def test_the_scores_are_those_that_favor_the_class_most():
     """Equation 5.12: among the corners of a small box none is better."""
     model, x = wrap(settle(Concat())), images(1)
     made = layers(model, x, 2, lam=0.0, settings=LONG)

@@ -11,9 +11,9 @@ from closeness import assert_close
 from networks import Functional, SharedInPlace, images, one_sentence, settle, wrap
 from torch import nn
 
+from xai_widgets.core.model import ImageModel
 from xai_widgets.errors import ExplanationWarning
 from xai_widgets.inverse import SolverSettings, find_units, layer_wise, operation_wise, reidentification
-from xai_widgets.model import ImageModel
 
 QUICK = SolverSettings(steps=10)
 #: For comparisons: each further step of the solver amplifies the rounding of the one before.

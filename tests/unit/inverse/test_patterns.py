@@ -125,7 +125,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(options, message):
 
 
 def test_a_plain_module_is_refused():
-    with pytest.raises(TypeError, match="wanted an ImageModel"):
+    with pytest.raises(TypeError, match="expected an ImageModel"):
         feature_patterns(Plain(), images(1), "4", 0)
 
 

@@ -12,7 +12,7 @@ from networks import Concat, Dropping, Functional, Linear, SharedInPlace, images
 from torch import nn
 
 import xai_widgets as xw
-from xai_widgets.attribution import METHODS, excitation_backprop, grad_cam
+from xai_widgets.attribution import excitation_backprop, grad_cam
 from xai_widgets.data import scenes
 from xai_widgets.inverse import (
     SolverSettings,
@@ -23,8 +23,9 @@ from xai_widgets.inverse import (
     integrated_gradients_setting,
     operation_wise,
 )
+from xai_widgets.methods import METHODS
 from xai_widgets.metrics.agreement import pearson
-from xai_widgets.perturbation.perturb import gaussian_blur
+from xai_widgets.ops.blur import gaussian_blur
 
 QUICK = SolverSettings(steps=4)
 
@@ -287,5 +288,5 @@ def test_a_map_of_another_number_of_images_is_refused():
     "method", [grad_cam_setting, excitation_setting, integrated_gradients_setting, deconvolution_setting]
 )
 def test_a_plain_module_is_refused(method):
-    with pytest.raises(TypeError, match="wanted an ImageModel"):
+    with pytest.raises(TypeError, match="expected an ImageModel"):
         method(settle(Functional()), images(1), 0)

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from xai_widgets.inverse.solver import SolverSettings, minimise
+from xai_widgets.inverse.solver import SolverSettings, minimize
 
 LONG = SolverSettings(steps=2000, tolerance=1e-7)
 
 
 def solved(cost, start, upper, settings=LONG):
-    *_, last = minimise(cost, start, upper, settings)
+    *_, last = minimize(cost, start, upper, settings)
     return last
 
 
@@ -51,7 +51,7 @@ def distance(matrix, target, weight):
 
 @pytest.mark.parametrize("weight", [0.0, 0.3])
 @pytest.mark.parametrize("seed", range(4))
-def test_norms_are_minimised_as_well_as_by_very_small_steps(weight, seed):
+def test_norms_are_minimized_as_well_as_by_very_small_steps(weight, seed):
     matrix, target, upper = matrices(seed)
     cost = distance(matrix, target, weight)
     made = solved(cost, upper / 2, upper)
@@ -78,7 +78,7 @@ def test_the_cost_never_rises_the_bounds_hold_and_the_cost_is_that_of_x(seed, we
     cost, start = distance(matrix, target, weight), 3 * torch.ones(4, 6)
     index = torch.arange(4)
     before = cost(torch.minimum(start, upper), index)
-    for shot in minimise(cost, start, upper, SolverSettings(steps=40, window=3, tolerance=1e-4)):
+    for shot in minimize(cost, start, upper, SolverSettings(steps=40, window=3, tolerance=1e-4)):
         assert (shot.x >= 0).all()
         assert (shot.x <= upper).all()
         assert (shot.cost <= before + rounding(before)).all()

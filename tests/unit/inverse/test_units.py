@@ -11,8 +11,8 @@ from networks import Concat, Functional, SharedInPlace, Smooth, images, one_sent
 from torch import nn
 
 import xai_widgets as xw
+from xai_widgets.core.model import ImageModel
 from xai_widgets.inverse.units import find_units, units_after
-from xai_widgets.model import ImageModel
 
 
 def passes(units, x):
@@ -105,7 +105,7 @@ def test_the_bundled_networks_are_chains(name):
     assert_close(passes(find_units(model), x)[-1], model(x).detach())
 
 
-def test_normalisation_belongs_to_the_first_unit():
+def test_normalization_belongs_to_the_first_unit():
     model = wrap(settle(Functional()), mean=[0.4, 0.5, 0.6], std=[0.2, 0.3, 0.4])
     x = images(2)
     assert_close(passes(find_units(model), x)[-1], model(x).detach())

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from xai_widgets.metrics import blur, deletion, insertion, ordering
-from xai_widgets.model import ImageModel
+from xai_widgets.core.model import ImageModel
+from xai_widgets.metrics import deletion, insertion, ordering
+from xai_widgets.ops.blur import truncated_blur
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def test_every_step_is_the_protocol_spelled_out(model, images, saliency, game):
     curve = game(model, images, saliency, targets, steps=steps, batch_size=4).result(progress=False)
     counts = [round(k * 144 / steps) for k in range(steps + 1)]
     assert curve.fractions.tolist() == near([count / 144 for count in counts])
-    black, soft = torch.zeros_like(images), blur(images)
+    black, soft = torch.zeros_like(images), truncated_blur(images)
     for n in range(2):
         start, end = (images, black) if game is deletion else (soft, images)
         expected = played(model, start[n], end[n], saliency[n], targets[n], counts)
@@ -113,9 +114,9 @@ def test_blur_is_the_truncated_gaussian_and_keeps_a_constant():
     x[0, 0, 10, 10] = 1
     profile = [math.exp(-(k**2) / 50) for k in range(-5, 6)]
     expected = np.outer(profile, profile) / sum(profile) ** 2
-    assert blur(x)[0, 0, 5:16, 5:16].numpy() == near(expected)
-    assert blur(x).sum().item() == near(1)
-    assert blur(torch.full((1, 3, 8, 9), 0.3)).flatten().tolist() == near([0.3] * 216)
+    assert truncated_blur(x)[0, 0, 5:16, 5:16].numpy() == near(expected)
+    assert truncated_blur(x).sum().item() == near(1)
+    assert truncated_blur(torch.full((1, 3, 8, 9), 0.3)).flatten().tolist() == near([0.3] * 216)
 
 
 def test_a_map_of_a_layer_is_brought_to_the_image(model, images):

@@ -5,8 +5,8 @@ import torch
 from closeness import assert_close
 from networks import SIZE, Functional, images, one_sentence, settle, wrap
 
-from xai_widgets.metrics import deletion, insertion, pearson, spearman, ssim, weight_randomisation
-from xai_widgets.model import ImageModel
+from xai_widgets.core.model import ImageModel
+from xai_widgets.metrics import deletion, insertion, pearson, spearman, ssim, weight_randomization
 
 MAPS = torch.rand(2, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
 
@@ -73,7 +73,7 @@ def test_the_curve_of_one_logit_is_its_sigmoid():
     [
         lambda model, target: deletion(model, images(2), MAPS, target),
         lambda model, target: insertion(model, images(2), MAPS, target),
-        lambda model, target: weight_randomisation(model, images(2), target),
+        lambda model, target: weight_randomization(model, images(2), target),
     ],
 )
 def test_nan_scores_are_refused_in_one_sentence(measure, target):

@@ -1,4 +1,4 @@
-"""Sanity by weight randomisation: which layers change when, and that the caller's network does not."""
+"""Sanity by weight randomization: which layers change when, and that the caller's network does not."""
 
 import re
 
@@ -8,8 +8,8 @@ from closeness import assert_close
 from networks import Concat, Dropping, Functional, SharedInPlace, images, settle, wrap
 from torch import nn
 
-from xai_widgets.attribution import METHODS
-from xai_widgets.metrics import pearson, spearman, ssim, weight_randomisation
+from xai_widgets.methods import METHODS
+from xai_widgets.metrics import pearson, spearman, ssim, weight_randomization
 
 
 def weights_seen(seen):
@@ -30,7 +30,7 @@ def layer_of(key):
 def test_layers_lose_their_weights_in_order(mode):
     network = settle(SharedInPlace())
     model, seen = wrap(network), []
-    run = weight_randomisation(model, images(2), 1, explain=weights_seen(seen), mode=mode)
+    run = weight_randomization(model, images(2), 1, explain=weights_seen(seen), mode=mode)
     result = run.result(progress=False)
     layers = [
         "fc",
@@ -52,8 +52,8 @@ def test_layers_lose_their_weights_in_order(mode):
 
 def test_weights_are_those_before_training_and_the_same_in_both_modes():
     model, first, second = wrap(settle(SharedInPlace())), [], []
-    weight_randomisation(model, images(1), 1, explain=weights_seen(first)).result(progress=False)
-    run = weight_randomisation(model, images(1), 1, explain=weights_seen(second), mode="independent")
+    weight_randomization(model, images(1), 1, explain=weights_seen(first)).result(progress=False)
+    run = weight_randomization(model, images(1), 1, explain=weights_seen(second), mode="independent")
     layers = run.result(progress=False).layers
     for at, layer in enumerate(layers, start=1):
         for key, value in second[at].items():
@@ -68,14 +68,14 @@ def test_weights_are_those_before_training_and_the_same_in_both_modes():
 def test_the_spread_of_the_weights_keeps_that_of_the_activations():
     wide = wrap(nn.Sequential(nn.Conv2d(3, 400, 3), nn.ReLU(), nn.Flatten(), nn.Linear(400 * 36, 4)))
     seen = []
-    weight_randomisation(wide, images(1), 1, explain=weights_seen(seen)).result(progress=False)
+    weight_randomization(wide, images(1), 1, explain=weights_seen(seen)).result(progress=False)
     assert seen[-1]["0.weight"].var().item() == pytest.approx(2 / 27, rel=0.05)
     assert seen[-1]["3.weight"].var().item() == pytest.approx(2 / (400 * 36), rel=0.05)
 
 
 def test_agreement_is_measured_against_the_map_of_the_trained_network():
     model, x = wrap(settle(Functional())), images(2)
-    result = weight_randomisation(model, x, [0, 2], explain="gradient_x_input").result(progress=False)
+    result = weight_randomization(model, x, [0, 2], explain="gradient_x_input").result(progress=False)
     first = METHODS["gradient_x_input"].saliency(model, x, [0, 2])
     assert torch.equal(result.maps[0], first)
     assert result.maps.shape == (4, 2, 8, 8)
@@ -93,13 +93,13 @@ def test_a_method_that_does_not_look_at_the_network_agrees_with_itself():
     def edges(model, x, target):
         return x.diff(dim=3).abs().sum(1)
 
-    result = weight_randomisation(wrap(settle(Concat())), images(2), explain=edges).result(progress=False)
+    result = weight_randomization(wrap(settle(Concat())), images(2), explain=edges).result(progress=False)
     for measure in (result.spearman, result.spearman_abs, result.pearson, result.ssim):
         assert_close(measure, torch.ones(2, len(result.layers)))
 
 
 def test_snapshots_grow_layer_by_layer():
-    snapshots = list(weight_randomisation(wrap(settle(Functional())), images(2), 1))
+    snapshots = list(weight_randomization(wrap(settle(Functional())), images(2), 1))
     for at, snapshot in enumerate(snapshots, start=1):
         assert snapshot.done == at
         assert len(snapshot.maps) == 1 + at
@@ -110,7 +110,7 @@ def test_snapshots_grow_layer_by_layer():
 def test_layers_of_ones_own_and_blocks_with_all_they_hold():
     network = settle(SharedInPlace())
     model, seen = wrap(network), []
-    run = weight_randomisation(model, images(1), 1, explain=weights_seen(seen), layers=["block1"])
+    run = weight_randomization(model, images(1), 1, explain=weights_seen(seen), layers=["block1"])
     assert run.result(progress=False).layers == ("block1",)
     changed = {key for key, value in network.state_dict().items() if not torch.equal(value, seen[1][key])}
     assert {layer_of(key) for key in changed} == {"block1.conv1", "block1.bn1", "block1.conv2"}
@@ -118,8 +118,8 @@ def test_layers_of_ones_own_and_blocks_with_all_they_hold():
 
 def test_maps_of_a_layer_are_brought_to_the_image_and_anything_with_saliency_is_taken():
     model, x = wrap(settle(Functional())), images(2)
-    by_name = weight_randomisation(model, x, 1, explain="grad_cam", layer="conv2").result(progress=False)
-    by_method = weight_randomisation(model, x, 1, explain=METHODS["grad_cam"], layer="conv2")
+    by_name = weight_randomization(model, x, 1, explain="grad_cam", layer="conv2").result(progress=False)
+    by_method = weight_randomization(model, x, 1, explain=METHODS["grad_cam"], layer="conv2")
     assert by_name.maps.shape[2:] == (8, 8)
     assert torch.equal(by_name.maps, by_method.result(progress=False).maps)
 
@@ -141,18 +141,18 @@ def test_the_seed_decides_and_nothing_of_the_callers_changes():
     before = seen()
     for mode in ("cascading", "independent"):
         first, same, other = (
-            weight_randomisation(model, x, 1, mode=mode, seed=seed).result(progress=False).maps
+            weight_randomization(model, x, 1, mode=mode, seed=seed).result(progress=False).maps
             for seed in (0, 0, 1)
         )
         assert torch.equal(first, same)
         assert not torch.equal(first, other)
         assert seen() == before
     with torch.inference_mode():
-        inside = weight_randomisation(model, x, 1, mode="independent").result(progress=False).maps
+        inside = weight_randomization(model, x, 1, mode="independent").result(progress=False).maps
     assert torch.equal(
-        inside, weight_randomisation(model, x, 1, mode="independent").result(progress=False).maps
+        inside, weight_randomization(model, x, 1, mode="independent").result(progress=False).maps
     )
-    run = weight_randomisation(model, x, 1)
+    run = weight_randomization(model, x, 1)
     next(iter(run))
     assert seen() == before
     assert run.latest.done == 1
@@ -168,12 +168,12 @@ def test_the_seed_decides_and_nothing_of_the_callers_changes():
 )
 def test_bad_input_is_named_in_one_sentence(options, words):
     with pytest.raises(ValueError, match=re.escape(words)):
-        weight_randomisation(wrap(settle(Functional())), images(1), **options)
+        weight_randomization(wrap(settle(Functional())), images(1), **options)
 
 
 def test_layers_without_weights_are_refused():
     with pytest.raises(ValueError, match="layer 'relu' has no weights, wanted one with some, such as 'fc'"):
-        weight_randomisation(wrap(settle(SharedInPlace())), images(1), layers=["relu"])
+        weight_randomization(wrap(settle(SharedInPlace())), images(1), layers=["relu"])
     empty = nn.Sequential(nn.AvgPool2d(2), nn.Flatten())
     with pytest.raises(ValueError, match="has no layer with weights"):
-        weight_randomisation(wrap(empty, labels=None), images(1))
+        weight_randomization(wrap(empty, labels=None), images(1))

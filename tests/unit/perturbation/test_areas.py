@@ -19,7 +19,7 @@ from xai_widgets.perturbation.areas import (
     cut,
     of_area,
     search,
-    standardised,
+    standardized,
 )
 
 PLACES = 24
@@ -75,7 +75,7 @@ def test_the_gradient_takes_the_shift_along(seed, area, softness):
 
 
 def test_every_area_of_a_batch_is_met_in_single_precision():
-    field = standardised(torch.randn(2, 5, 96, 96, generator=torch.Generator().manual_seed(0)))
+    field = standardized(torch.randn(2, 5, 96, 96, generator=torch.Generator().manual_seed(0)))
     areas = torch.tensor([1 / 96**2, 0.05, 0.5, 0.99, 1.0])
     for softness in (0.3, 0.1):
         made = of_area(field.flatten(2), areas.expand(2, 5), softness)
@@ -85,7 +85,7 @@ def test_every_area_of_a_batch_is_met_in_single_precision():
 
 def test_a_constant_field_is_a_constant_mask_without_nan():
     field = torch.zeros(1, 2, 3, 3, requires_grad=True)
-    made = of_area(standardised(field).flatten(2), torch.tensor([[0.2, 1.0]]), 0.1)
+    made = of_area(standardized(field).flatten(2), torch.tensor([[0.2, 1.0]]), 0.1)
     assert_close(made[0, 0], torch.full((9,), 0.2))
     (gradient,) = torch.autograd.grad((made * torch.arange(9.0)).sum(), field)
     assert torch.isfinite(gradient).all()
@@ -171,14 +171,14 @@ def test_settings_without_a_meaning_are_refused(options):
 
 
 @given(st.integers(0, 99), st.floats(-5, 5), st.floats(1e-4, 1e4))
-def test_standardised_fields_have_mean_0_and_deviation_1_whatever_their_scale(seed, shift, scale):
+def test_standardized_fields_have_mean_0_and_deviation_1_whatever_their_scale(seed, shift, scale):
     raw = torch.randn(1, 2, 4, 4, generator=torch.Generator().manual_seed(seed))
     assume(scale > 1e-2 or abs(shift) < 1)
-    made = standardised(scale * raw.double() + shift)
+    made = standardized(scale * raw.double() + shift)
     # In float64, so rounding counts for nothing; a small number is added to the variance.
     torch.testing.assert_close(made.mean((2, 3)), torch.zeros(1, 2).double(), atol=1e-5, rtol=0)
     torch.testing.assert_close(made.std((2, 3), correction=0), torch.ones(1, 2).double(), atol=1e-4, rtol=0)
-    torch.testing.assert_close(made, standardised(raw.double()), atol=1e-4, rtol=0)
+    torch.testing.assert_close(made, standardized(raw.double()), atol=1e-4, rtol=0)
 
 
 class Sum:
@@ -247,7 +247,7 @@ def test_masks_that_are_there_are_given_up_for_better_ones_alone():
     assert torch.equal(found.masks, best.masks)
 
 
-def test_an_area_takes_over_a_field_of_its_neighbour():
+def test_an_area_takes_over_a_field_of_its_neighbor():
     """Of two starts by area, one best and one worst, the exchange brings the best to both."""
     weights = torch.randn(6, 6, generator=torch.Generator().manual_seed(4))
     start = torch.stack([weights, -weights])[None]

@@ -247,7 +247,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(model):
         with pytest.raises(kind, match=message) as error:
             run(model, x, **options)
         one_sentence(error)
-    with pytest.raises(TypeError, match="wanted an ImageModel"):
+    with pytest.raises(TypeError, match="expected an ImageModel"):
         run(torch.nn.Identity(), x)
 
 

@@ -70,7 +70,7 @@ def test_the_same_call_gives_the_same_bits_in_any_mode(name, model):
         assert torch.equal(made, expected)
 
 
-#: Those that optimise, too.
+#: Those that optimize, too.
 EVERY = EXPLAINERS | {
     "extremal": (extremal, {"areas": [0.1, 0.3], "settings": ExtremalSettings(steps=4, every=2, scan=2)}),
     "channel_extremal": (channel_extremal, {"channels": [1, 3], "settings": AreaSettings(steps=4, every=2)}),
@@ -164,5 +164,5 @@ def test_a_cancel_stops_before_the_next_batch(name, model):
 @pytest.mark.parametrize("name", EXPLAINERS)
 def test_what_is_no_image_model_is_refused(name):
     explain, options = EXPLAINERS[name]
-    with pytest.raises(TypeError, match="wanted an ImageModel"):
+    with pytest.raises(TypeError, match="expected an ImageModel"):
         explain(Functional(), images(1), **options)

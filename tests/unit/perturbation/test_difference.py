@@ -19,7 +19,7 @@ def model():
 
 
 def smooth(n, size=SIZE, seed=3):
-    """Images whose pixels tell of their neighbours."""
+    """Images whose pixels tell of their neighbors."""
     coarse = torch.rand(n, 3, 3, 3, generator=torch.Generator().manual_seed(seed))
     return torch.nn.functional.interpolate(coarse, (size, size), mode="bilinear", align_corners=True)
 
@@ -67,7 +67,7 @@ def test_many_draws_have_the_conditional_mean_and_covariance():
 
 
 def test_what_the_surroundings_tell_is_drawn_as_it_is():
-    """On images of one colour each the patch is known from around it: nothing is lost, whatever the network."""
+    """On images of one color each the patch is known from around it: nothing is lost, whatever the network."""
     flat = torch.rand(40, 3, 1, 1, generator=torch.Generator().manual_seed(2)).expand(40, 3, SIZE, SIZE)
     x = flat[:1]
     patches = Patches(flat, 2, 1, torch.Generator().manual_seed(0))

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from networks import CLASSES, LABELS, SIZE, Concat, Functional, images, one_sentence, settle, wrap
 from torch import nn
 
-from xai_widgets.model import ImageModel
+from xai_widgets.core.model import ImageModel
+from xai_widgets.ops.blur import gaussian_blur
+from xai_widgets.ops.perturb import perturb, pyramid
 from xai_widgets.perturbation.areas import cut
 from xai_widgets.perturbation.extremal import Extremal, ExtremalSettings, extremal
-from xai_widgets.perturbation.perturb import gaussian_blur, perturb, pyramid
 
 #: Quick, and with all there is: several snapshots of starts, steps and an exchange.
 QUICK = ExtremalSettings(steps=8, every=2, exchange=2, scan=2)
@@ -354,10 +355,10 @@ def test_the_scale_of_the_scores_means_nothing(scale):
 
 def test_grey_images_that_are_not_square_and_pictures_are_taken(model):
     network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
-    grey = wrap(settle(network), mean=[0.5], std=[0.25], size=(10, 7), labels=None)
+    gray = wrap(settle(network), mean=[0.5], std=[0.25], size=(10, 7), labels=None)
     x = torch.rand(2, 1, 10, 7, generator=torch.Generator().manual_seed(0))
     for settings in (QUICK, RELEASED):
-        made = run(grey, x, settings=settings)
+        made = run(gray, x, settings=settings)
         assert made.masks.shape == (2, 3, 10, 7)
         assert torch.equal(made.masks.sum((2, 3)), torch.tensor([[7.0, 18.0, 35.0]] * 2))
     picture = np.random.default_rng(3).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
@@ -432,5 +433,5 @@ def test_what_cannot_be_searched_is_refused(model, options, kind, said):
 
 
 def test_what_is_no_image_model_is_refused():
-    with pytest.raises(TypeError, match="wanted an ImageModel"):
+    with pytest.raises(TypeError, match="expected an ImageModel"):
         extremal(Concat(), images(1))

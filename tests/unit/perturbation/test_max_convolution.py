@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import Functional, images, one_sentence, settle, wrap
 
+from xai_widgets.ops.perturb import perturb, pyramid
 from xai_widgets.perturbation.extremal import ExtremalSettings, extremal
 from xai_widgets.perturbation.max_convolution import MaxConvolution, ReleasedSettings
-from xai_widgets.perturbation.perturb import perturb, pyramid
 
 #: Cells of two pixels and a kernel that reaches two of them.
 SETTINGS = ReleasedSettings(steps=4, grid=2, sigma=3.0, every=1)

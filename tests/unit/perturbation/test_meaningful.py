@@ -1,4 +1,4 @@
-"""Meaningful perturbation against equation 4, written out again and minimised by torch's own Adam."""
+"""Meaningful perturbation against equation 4, written out again and minimized by torch's own Adam."""
 
 import functools
 import math
@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from networks import Dropping, images, settle, wrap
 from torch import nn
 
-from xai_widgets.model import ImageModel
+from xai_widgets.core.model import ImageModel
+from xai_widgets.ops.perturb import perturb, pyramid
 from xai_widgets.perturbation.adam import Adam
 from xai_widgets.perturbation.meaningful import MeaningfulSettings, meaningful_perturbation
-from xai_widgets.perturbation.perturb import perturb, pyramid
 
 SIDE = 24
 SCALE = SIDE / 224
@@ -51,7 +51,7 @@ def pictures():
 
 @functools.cache
 def weights_of(h, w):
-    """g(v - centre of u) for every pixel v and every cell u, normalised over the cells."""
+    """g(v - center of u) for every pixel v and every cell u, normalized over the cells."""
     weights = torch.empty(SIDE, SIDE, h, w)
     for row in range(SIDE):
         for column in range(SIDE):
@@ -64,7 +64,7 @@ def weights_of(h, w):
 
 
 def upsampled(m):
-    """Sum over cells u of g(v - centre of u) m(u), for one mask."""
+    """Sum over cells u of g(v - center of u) m(u), for one mask."""
     return torch.einsum("rcij,ij->rc", weights_of(*m.shape), m)
 
 
@@ -265,12 +265,12 @@ def test_adam_is_torchs_adam(steps, learning_rate, seed):
     generator = torch.Generator().manual_seed(seed)
     values = torch.randn(3, 2, generator=generator)
     theirs = values.clone().requires_grad_()
-    mine, optimiser, adam = values.clone(), torch.optim.Adam([theirs], lr=learning_rate), Adam(learning_rate)
+    mine, optimizer, adam = values.clone(), torch.optim.Adam([theirs], lr=learning_rate), Adam(learning_rate)
     for step in range(steps):
         gradient = torch.randn(len(mine), 2, generator=generator)
         theirs.grad = torch.zeros(3, 2)
         theirs.grad[: len(mine)] = gradient
-        optimiser.step()
+        optimizer.step()
         mine = mine + adam.step(gradient)
         assert_close(mine, theirs[: len(mine)].detach())
         if step == 4:
@@ -303,5 +303,5 @@ def test_settings_out_of_range_are_refused(name, value):
 
 
 def test_a_bare_network_is_refused(pictures):
-    with pytest.raises(TypeError, match="wanted an ImageModel"):
+    with pytest.raises(TypeError, match="expected an ImageModel"):
         meaningful_perturbation(Average(), pictures)

@@ -5,9 +5,12 @@ import torch
 from networks import SIZE, Functional, images, one_sentence, settle, wrap
 
 from xai_widgets import perturbation
-from xai_widgets.attribution.registry import Method, as_method, get
-from xai_widgets.perturbation import METHODS, ExtremalSettings, MeaningfulSettings, NoiseMaskSettings
+from xai_widgets.methods import family
+from xai_widgets.methods.registry import Method, as_method, get
+from xai_widgets.perturbation import ExtremalSettings, MeaningfulSettings, NoiseMaskSettings
 from xai_widgets.perturbation.areas import AreaSettings
+
+METHODS = family("perturbation")
 
 GRID = (torch.arange(SIZE)[:, None] // 2 * 4 + torch.arange(SIZE) // 2).long()
 

@@ -10,7 +10,7 @@ from networks import SIZE, Functional, images, one_sentence, settle, wrap
 from perturbation.test_contract import EVERY
 from torch import nn
 
-from xai_widgets.model import ImageModel
+from xai_widgets.core.model import ImageModel
 from xai_widgets.perturbation import (
     greedy_regions,
     lime,

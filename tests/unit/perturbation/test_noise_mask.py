@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from networks import Dropping, Functional, SharedInPlace, images, one_sentence, settle, wrap
 from torch import nn
 
-from xai_widgets.model import ImageModel
+from xai_widgets.core.model import ImageModel
 from xai_widgets.perturbation.noise_mask import NoiseMaskSettings, noise_mask
 
 SHORT = NoiseMaskSettings(max_steps=6, window=3, tolerance=0)
@@ -65,7 +65,7 @@ def test_every_step_is_adam_on_equation_5(layer, noise):
         wanted = features(model, layer, x[n : n + 1]).detach()
         worst = ((wanted - features(model, layer, draw()[None]).detach()) ** 2).mean()
         v = torch.logit(torch.full((8, 8), 0.98)).requires_grad_()
-        optimiser = torch.optim.Adam([v], lr=0.015)
+        optimizer = torch.optim.Adam([v], lr=0.015)
         for snapshot in snapshots:
             m = v.sigmoid()
             loss = (
@@ -73,9 +73,9 @@ def test_every_step_is_adam_on_equation_5(layer, noise):
             ).mean() / worst
             assert snapshot.areas[-1, n].item() == near(m.mean().item())
             assert snapshot.losses[-1, n].item() == near(loss.item(), scale=1)
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             (m.mean() + 0.7 * loss).backward()
-            optimiser.step()
+            optimizer.step()
             # Adam divides by the size of the gradient; where that is next to nothing, rounding shows.
             far = (snapshot.masks[n, 0] - v.sigmoid()).abs()
             assert far.mean() < rounding(1)
@@ -246,5 +246,5 @@ def test_settings_out_of_range_are_refused(name, value):
 
 
 def test_a_bare_network_is_refused():
-    with pytest.raises(TypeError, match="wanted an ImageModel"):
+    with pytest.raises(TypeError, match="expected an ImageModel"):
         noise_mask(Functional(), images(1))

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from networks import SIZE, Functional, Linear, images, settle, wrap
 
+from xai_widgets.ops.blur import gaussian_blur
 from xai_widgets.perturbation.occlusion import occlusion, smallest, variable_occlusion
-from xai_widgets.perturbation.perturb import gaussian_blur
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_the_fills_are_what_they_are_called(model):
     x = images(1)
     own = images(1, seed=9)
     for fill, expected in {
-        "grey": torch.full_like(x, 0.5),
+        "gray": torch.full_like(x, 0.5),
         "mean": x.mean((2, 3), keepdim=True).expand_as(x),
         "blur": gaussian_blur(x, 10 / 224 * SIZE),
         0.25: torch.full_like(x, 0.25),
@@ -170,7 +170,7 @@ def test_variable_occlusion_has_a_result_after_every_batch(model):
         ({"window": 0}, "expected window to be an integer from 1 to 8, got 0"),
         ({"window": 2, "stride": 3}, "expected stride to be an integer from 1 to 2"),
         ({"window": 4, "stride": 3, "shape": "disc"}, "expected stride to be an integer from 1 to 2"),
-        ({"fill": "gray"}, "did you mean 'grey'"),
+        ({"fill": "gray"}, "did you mean 'gray'"),
         ({"fill": 2.0}, "expected fill to be a number from 0 to 1, got 2.0"),
         ({"shape": "disk"}, "did you mean 'disc'"),
         ({"output": "scores"}, "did you mean 'score'"),
@@ -199,5 +199,5 @@ def test_bad_options_of_variable_occlusion_are_refused_plainly(model, options, w
 
 
 def test_a_bare_module_is_refused():
-    with pytest.raises(TypeError, match="wanted an ImageModel"):
+    with pytest.raises(TypeError, match="expected an ImageModel"):
         occlusion(Functional(), images(1))

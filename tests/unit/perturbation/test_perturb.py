@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import images, one_sentence
 
-from xai_widgets.perturbation.perturb import SIGMA, gaussian, gaussian_blur, perturb, pyramid
+from xai_widgets.ops.blur import gaussian, gaussian_blur
+from xai_widgets.ops.perturb import SIGMA, perturb, pyramid
 
 
 def blurred(x, sigma):
@@ -31,7 +32,7 @@ def blurred(x, sigma):
 
 @settings(max_examples=15)
 @given(st.floats(0.3, 20), st.integers(1, 6), st.integers(1, 6), st.integers(0, 99))
-def test_the_blur_is_the_normalised_sum(sigma, height, width, seed):
+def test_the_blur_is_the_normalized_sum(sigma, height, width, seed):
     x = torch.rand(height, width, generator=torch.Generator().manual_seed(seed)).double()
     assert_close(gaussian_blur(x[None, None], sigma)[0, 0], blurred(x, sigma))
 

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from networks import SIZE, Functional, images, settle, wrap
 
-from xai_widgets.attribution import METHODS
+from xai_widgets.core.images import to_images
 from xai_widgets.data import scenes
-from xai_widgets.images import to_images
-from xai_widgets.perturbation.perturb import gaussian_blur
+from xai_widgets.methods import METHODS
+from xai_widgets.ops.blur import gaussian_blur
 from xai_widgets.perturbation.regions import greedy_order, greedy_regions, minimal_image
 from xai_widgets.perturbation.segments import oversegmentations
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from networks import images
 
+from xai_widgets.core.images import to_images
 from xai_widgets.data import scenes
-from xai_widgets.images import to_images
 from xai_widgets.perturbation.segments import (
     as_segments,
     counts,

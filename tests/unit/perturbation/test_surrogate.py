@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from networks import SIZE, Functional, Linear, images, settle, wrap
 
 from xai_widgets.errors import ExplanationWarning
-from xai_widgets.perturbation import METHODS
+from xai_widgets.methods import METHODS
 from xai_widgets.perturbation.segments import segment_means, superpixels
 from xai_widgets.perturbation.surrogate import all_coalitions, kernel_shap, lime
 
@@ -56,7 +56,7 @@ def shapley(play, players):
 
 
 @pytest.mark.parametrize("output", ["probability", "score"])
-@pytest.mark.parametrize("fill", ["segments", "grey", 0.0])
+@pytest.mark.parametrize("fill", ["segments", "gray", 0.0])
 def test_kernel_shap_of_all_coalitions_are_the_shapley_values(model, fill, output):
     x = images(2)
     run = kernel_shap(model, x, [1, 2], segments=SIX, samples=64, fill=fill, output=output, batch_size=7)
@@ -64,7 +64,7 @@ def test_kernel_shap_of_all_coalitions_are_the_shapley_values(model, fill, outpu
     assert made.coalitions.tolist() == [64, 64]
     means = segment_means(x, SIX.expand(2, SIZE, SIZE))
     for n, target in enumerate([1, 2]):
-        hidden = means[n] if fill == "segments" else torch.full_like(x[n], 0.5 if fill == "grey" else fill)
+        hidden = means[n] if fill == "segments" else torch.full_like(x[n], 0.5 if fill == "gray" else fill)
         expected = shapley(value(model, x[n], hidden, SIX, target, output), range(6))
         # Values are differences of answers.
         size = max(1, model.scores(x).abs().max().item())
@@ -146,7 +146,7 @@ def lime_by_normal_equations(shown, answers, width, ridge):
 @pytest.mark.parametrize(("width", "ridge"), [(0.25, 1.0), (0.1, 0.01), (2.0, 10.0)])
 def test_lime_is_the_weighted_ridge_of_its_coalitions(model, width, ridge):
     x, samples = images(1), 60
-    run = lime(model, x, 2, segments=SIX, samples=samples, width=width, ridge=ridge, seed=5, fill="grey")
+    run = lime(model, x, 2, segments=SIX, samples=samples, width=width, ridge=ridge, seed=5, fill="gray")
     made = run.result(progress=False)
     generator = torch.Generator().manual_seed(5)
     shown = torch.rand(samples, 6, generator=generator) < 0.5

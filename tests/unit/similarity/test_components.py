@@ -1,4 +1,4 @@
-"""Components: that they are a factorisation, the best one known, and where they are strongest."""
+"""Components: that they are a factorization, the best one known, and where they are strongest."""
 
 import re
 
@@ -8,7 +8,7 @@ import torch
 from closeness import assert_close, near, rounding
 from networks import Functional, images, one_sentence, settle, wrap
 
-from xai_widgets.similarity import ActivationGrid, activation_grids, factorise
+from xai_widgets.similarity import ActivationGrid, activation_grids, factorize
 
 
 def grids(x, layer="conv"):
@@ -28,7 +28,7 @@ def made_of(count, shape=(4, 5), channels=12, images=3, seed=0):
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_groups_that_are_there_are_found(count):
     given, weights, directions = made_of(count)
-    made = factorise(given, count).result(progress=False)
+    made = factorize(given, count).result(progress=False)
     assert made.error < 0.02
     order = np.argsort(-weights.sum((0, 1, 2)).numpy())
     np.testing.assert_allclose(made.weights, weights.numpy()[..., order], atol=0.05 * weights.max())
@@ -38,7 +38,7 @@ def test_groups_that_are_there_are_found(count):
 
 def test_the_error_is_that_of_the_product_and_only_falls():
     x = torch.rand(2, 3, 4, 9, generator=torch.Generator().manual_seed(3))
-    run = factorise(grids(x), 3)
+    run = factorize(grids(x), 3)
     errors = [snapshot.error for snapshot in run]
     assert errors == sorted(errors, reverse=True)
     made = run.latest
@@ -56,13 +56,13 @@ def test_the_error_is_that_of_the_product_and_only_falls():
 def test_the_seed_decides_and_global_numbers_stay():
     x = grids(torch.rand(2, 3, 3, 6, generator=torch.Generator().manual_seed(1)))
     before = np.random.get_state()[1].copy()  # noqa: NPY002 - it is the global one that must stay
-    first, again = (factorise(x, 2, seed=5).result(progress=False) for _ in range(2))
+    first, again = (factorize(x, 2, seed=5).result(progress=False) for _ in range(2))
     assert np.array_equal(first.weights, again.weights)
     assert np.array_equal(np.random.get_state()[1], before)  # noqa: NPY002
 
 
 def test_activations_that_are_all_zero_have_empty_components():
-    made = factorise(grids(torch.zeros(1, 2, 2, 3)), 2).result(progress=False)
+    made = factorize(grids(torch.zeros(1, 2, 2, 3)), 2).result(progress=False)
     assert made.error == 0
     assert not made.weights.any()
 
@@ -74,7 +74,7 @@ def test_top_patches_lie_where_a_component_is_strongest():
         ActivationGrid(grid.network, grid.layer, grid.image, grid.raw.relu())
         for grid in activation_grids(model, x, "conv2").result(progress=False)
     ]
-    made = factorise(given, 2).result(progress=False)
+    made = factorize(given, 2).result(progress=False)
     top = made.top(model, x, k=4, side=4)
     for part in range(2):
         peaks = made.weights[..., part].max((1, 2))
@@ -105,7 +105,7 @@ def test_top_patches_lie_where_a_component_is_strongest():
 )
 def test_refusals(x, count, words):
     with pytest.raises(ValueError, match=re.escape(words)) as error:
-        factorise(grids(x), count)
+        factorize(grids(x), count)
     one_sentence(error)
 
 
@@ -114,11 +114,11 @@ def test_one_layer_at_a_time():
     with pytest.raises(
         ValueError, match="expected grids of one layer of one network, got 2 layers, net conv, net other"
     ) as error:
-        factorise([*grids(x), *grids(x, "other")], 1)
+        factorize([*grids(x), *grids(x, "other")], 1)
     one_sentence(error)
 
 
 def test_a_missing_library_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "sklearn.decomposition", None)
     with pytest.raises(ImportError, match=r"pip install 'xai-widgets\[components\]'"):
-        factorise(grids(torch.rand(1, 2, 2, 3)), 1)
+        factorize(grids(torch.rand(1, 2, 2, 3)), 1)

@@ -14,9 +14,9 @@ from hypothesis.extra import numpy as hnp
 from networks import Functional, images, one_sentence, settle, wrap
 from torch import nn
 
-from xai_widgets.model import ImageModel
+from xai_widgets.core.model import ImageModel
 from xai_widgets.similarity import KINDS, ActivationGrid, activation_grids, same_place, similarity, width
-from xai_widgets.similarity.grids import normalise
+from xai_widgets.similarity.grids import normalize
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +58,9 @@ def test_similarity_is_its_formula_and_never_nan(data, shape_s, shape_t, channel
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1, 1e30])
-def test_normalised_vectors_have_length_one_whatever_their_size(scale):
+def test_normalized_vectors_have_length_one_whatever_their_size(scale):
     z = torch.tensor([[3.0, -4.0], [0.0, 0.0], [0.0, 5.0]]) * scale
-    assert_close(normalise(z), torch.tensor([[0.6, -0.8], [0, 0], [0, 1]]))
+    assert_close(normalize(z), torch.tensor([[0.6, -0.8], [0, 0], [0, 1]]))
 
 
 def test_a_zero_vector_is_like_nothing():
@@ -112,7 +112,7 @@ def test_grids_are_the_activations_channels_last(model, layers):
         wanted = model.activations(x[grid.image : grid.image + 1], grid.layer)[grid.layer][0]
         assert_close(grid.raw, wanted.permute(1, 2, 0))
         assert grid.shape == tuple(wanted.shape[1:])
-        assert_close(grid.normalised, torch.nn.functional.normalize(grid.raw, dim=2))
+        assert_close(grid.normalized, torch.nn.functional.normalize(grid.raw, dim=2))
 
 
 def test_grids_of_images_that_are_not_square():

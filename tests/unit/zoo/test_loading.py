@@ -12,8 +12,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import xai_widgets
-from xai_widgets.images import to_images
-from xai_widgets.zoo import available, files, load, networks, tv
+from xai_widgets.core.images import to_images
+from xai_widgets.zoo import available, files, load, networks
+from xai_widgets.zoo import torchvision as tv
 
 torchvision = pytest.importorskip("torchvision")
 

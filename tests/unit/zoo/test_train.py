@@ -34,9 +34,9 @@ def test_augmentation_stays_in_range_and_depends_on_its_generator_only():
     assert not torch.equal(a, c)
 
 
-def test_normalisation_is_that_of_the_model():
+def test_normalization_is_that_of_the_model():
     x = torch.tensor([0.0, 0.5, 1.0]).view(1, 3, 1, 1)
-    assert train.normalised(x).flatten().tolist() == [-2, 0, 2]
+    assert train.normalized(x).flatten().tolist() == [-2, 0, 2]
 
 
 @pytest.mark.parametrize("name", sorted(networks.BUILDERS))

@@ -1,0 +1,172 @@
+"""An interrupt at any moment leaves torch, the caller's network and the warnings of the process as they were.
+
+A real signal raises KeyboardInterrupt at a random moment of a call, also inside of what cleans up. Some moments
+are a few instructions wide, so few signals find them. To send more:
+``XAI_WIDGETS_SIGNALS=1000 pytest tests/unit/core/test_interrupts.py``
+"""
+
+import gc
+import os
+import random
+import signal
+import threading
+import time
+import warnings
+
+import pytest
+import torch
+from networks import SIZE, Functional, SharedInPlace, images, settle, wrap
+from torch import nn
+from torch.nn.modules import module as modules
+from torch.overrides import _get_current_function_mode_stack
+
+from xai_widgets.inverse import SolverSettings, layer_wise
+from xai_widgets.inverse.units import find_units
+from xai_widgets.methods import family
+from xai_widgets.metrics import deletion
+from xai_widgets.perturbation import ExtremalSettings, extremal, occlusion, rise
+
+METHODS = family("attribution")
+
+SIGNALS = int(os.environ.get("XAI_WIDGETS_SIGNALS", "60"))
+QUICK = {
+    "smoothgrad": {"samples": 3},
+    "integrated_gradients": {"steps": 3},
+    "guided_nonlinearity": {"steps": 3},
+    "smooth_grad_cam_plus_plus": {"samples": 3},
+    "meta_saliency": {"method": "gradient"},
+    "expected_gradients": {"samples": 3},
+    "gradient_shap": {"samples": 3},
+    "pattern_net": {"patterns": images(4, seed=5)},
+    "pattern_attribution": {"patterns": images(4, seed=5)},
+}
+
+
+def attribution(name):
+    return lambda model, x: METHODS[name](model, x, 1, **QUICK.get(name, {}))
+
+
+def searched(model, x):
+    settings = ExtremalSettings(steps=2, every=1)
+    return extremal(model, x, 1, areas=[0.1, 0.5], settings=settings).result(progress=False).masks
+
+
+def inverted(model, x):
+    settings = SolverSettings(steps=2, window=2, tolerance=0.0)
+    return layer_wise(model, x, 1, lam=0.1, settings=settings).result(progress=False).output
+
+
+#: What is called with a model and an image, and returns a tensor.
+CALLS = {
+    **{name: attribution(name) for name in METHODS if name != "cam"},
+    "scores": lambda model, x: model.scores(x),
+    "activations": lambda model, x: model.activations(x, model.default_layer())[model.default_layer()],
+    "layers": lambda model, x: torch.tensor([layer.shape[0] for layer in wrap(model.module).layers()]),
+    "find_units": lambda model, x: torch.tensor([len(find_units(wrap(model.module)))]),
+    "layer_wise": inverted,
+    "extremal": searched,
+    "occlusion": lambda model, x: occlusion(model, x, 1, window=4, stride=4).result(progress=False).map,
+    "rise": lambda model, x: rise(model, x, 1, masks=8).result(progress=False).saliency(),
+    "deletion": lambda model, x: deletion(model, x, x.sum(1), steps=4).result(progress=False).scores,
+}
+#: Inverses are of a chain of units, which the network with skips is not.
+CHAINS = ["find_units", "layer_wise"]
+
+
+def everything(network):
+    """What an interrupt may leave behind: of torch, of the process, and of the caller's network."""
+    return {
+        "function modes": _get_current_function_mode_stack(),
+        "grad mode": torch.is_grad_enabled(),
+        "inference mode": torch.is_inference_mode_enabled(),
+        "module call": (nn.Module.__call__, nn.Module.__getattr__, nn.Module.__setattr__),
+        "global hooks": [
+            list(getattr(modules, name))
+            for name in dir(modules)
+            if name.endswith("_hooks") and "global" in name
+        ],
+        "warnings": (list(warnings.filters), warnings.showwarning, warnings.warn),
+        "training": [part.training for part in network.modules()],
+        "hooks": [
+            list(value) for part in network.modules() for key, value in vars(part).items() if "hooks" in key
+        ],
+        "forward": [type(part).forward for part in network.modules()],
+        "own attributes": [sorted(vars(part)) for part in network.modules()],
+        "parameters": [(id(each), each.requires_grad, each.grad) for each in network.parameters()],
+        "numbers": [each.tolist() for each in network.state_dict().values()],
+    }
+
+
+class Alarm:
+    """Raises KeyboardInterrupt once in the main thread, some time after it was set."""
+
+    def __init__(self):
+        self.set = False
+        self.before = signal.signal(signal.SIGALRM, self.ring)
+
+    def ring(self, *_):
+        if self.set:
+            self.set = False
+            raise KeyboardInterrupt
+
+    def interrupts(self, call, delay):
+        """Return whether the signal met the call."""
+        self.set = True
+        try:
+            signal.setitimer(signal.ITIMER_REAL, delay)
+            call()
+            self.set = False
+        except KeyboardInterrupt:
+            return True
+        except SystemError as error:
+            # torch says so of a function of its own in C that a signal met: "returned a result with an exception set".
+            if not isinstance(error.__cause__, KeyboardInterrupt):
+                raise
+            return True
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        return False
+
+    def close(self):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, self.before)
+
+
+@pytest.fixture
+def alarm():
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        pytest.skip("no timer, or no main thread to interrupt")
+    made = Alarm()
+    yield made
+    made.close()
+
+
+def duration(call):
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", CALLS)
+def test_a_signal_at_any_moment_leaves_everything_as_it_was(name, alarm):
+    network = settle(Functional() if name in CHAINS else SharedInPlace())
+    # Whatever the caller's flags are, they stay.
+    network.train()
+    network.conv1.eval()
+    model, x = wrap(network), images(1, size=SIZE)
+    call = lambda: CALLS[name](model, x)
+    expected = call()
+    took = min(duration(call) for _ in range(2))
+    before, draw = everything(network), random.Random(name)
+    wanted, met = -(-SIGNALS // len(CALLS)), 0
+    for _ in range(4 * wanted + 8):
+        met += alarm.interrupts(call, draw.uniform(1e-5, took))
+        assert everything(network) == before
+        if met == wanted:
+            break
+    assert met > 0, "no signal met the call"
+    # An iterator that was left in the middle is closed when it is collected.
+    gc.collect()
+    assert everything(network) == before
+    assert torch.equal(call(), expected)

@@ -1,0 +1,183 @@
+"""Exported pages: what is packed, what is asleep, what is refused."""
+
+import base64
+import errno
+import gzip
+import json
+import math
+import os
+import re
+import struct
+from pathlib import Path
+
+import ipywidgets as widgets
+import numpy as np
+import pytest
+from networks import SharedInPlace, images, one_sentence, settle, wrap
+from traitlets import Unicode
+
+import xai_widgets as xw
+from xai_widgets.export import SHARED, _titled
+from xai_widgets.views import ClassPicker, HeatmapView
+
+
+def unpacked(path):
+    """The header of a page, and its blobs."""
+    page = path.read_text(encoding="utf-8")
+    data = re.search(r'<script type="application/gzip" id="widgets-data">([^<]*)</script>', page)[1]
+    packed = gzip.decompress(base64.b64decode(data))
+    (length,) = struct.unpack_from("<I", packed)
+    header, at, blobs = json.loads(packed[4 : 4 + length]), 4 + length, []
+    for size in header["blobs"]:
+        blobs.append(packed[at : at + size])
+        at += size
+    assert at == len(packed)
+    return header, blobs
+
+
+@pytest.fixture
+def heatmap():
+    generator = np.random.default_rng(0)
+    image = generator.integers(0, 255, (12, 10, 3), dtype=np.uint8)
+    return HeatmapView(image=image, maps=generator.random((2, 6, 5), dtype=np.float32), title="A & <b>")
+
+
+def test_a_page_holds_the_state_and_every_array_once(heatmap, tmp_path):
+    other = HeatmapView(image=heatmap.image, maps=heatmap.maps * 2)
+    made = xw.export(widgets.HBox([heatmap, other]), tmp_path / "page.html")
+    header, blobs = unpacked(made.path)
+    assert set(header["models"]) >= {heatmap.model_id, other.model_id}
+    assert header["models"][heatmap.model_id]["state"]["opacity"] == 0.7
+    found = {(model, *path): blobs[blob] for model, path, blob in header["places"]}
+    assert found[heatmap.model_id, "image", "data"] == heatmap.image.tobytes()
+    assert found[other.model_id, "maps", "data"] == other.maps.tobytes()
+    assert len(header["places"]) == 4
+    assert len(blobs) == 3
+    # The program and the stylesheet of both.
+    assert len(header["texts"]) == 2
+    assert all(len(text) >= SHARED for text in header["texts"])
+
+
+def test_its_size_is_stated_and_its_title_is_text(heatmap, tmp_path):
+    made = xw.export(heatmap, tmp_path / "page.html")
+    page = made.path.read_text(encoding="utf-8")
+    assert made.size == made.path.stat().st_size > made.data > 0
+    assert f"{made.size / 1e6:.2f} MB" in str(made)
+    assert "<title>A &amp; &lt;b&gt;</title>" in page
+    assert "<title>Mine</title>" in xw.export(heatmap, made.path, title="Mine").path.read_text(
+        encoding="utf-8"
+    )
+
+
+def test_a_page_loads_nothing(heatmap, tmp_path):
+    page = xw.export(heatmap, tmp_path / "page.html").path.read_text(encoding="utf-8")
+    assert "default-src 'none'" in page
+    frame = re.sub(r'<script type="application/gzip".*?</script>', "", page, flags=re.DOTALL)
+    assert re.findall(r'(?:src|href)="?[^"]*', frame) == []
+
+
+def test_what_asks_the_kernel_is_asleep_and_nothing_else(tmp_path):
+    explorer = xw.DeletionExplorer(
+        wrap(settle(SharedInPlace())), images(1), ["gradient"], steps=2, start=False
+    )
+    header, _ = unpacked(xw.export(widgets.VBox([explorer]), tmp_path / "page.html").path)
+    asking = (explorer.class_picker, explorer.run_bar, explorer.method_picker)
+    assert header["asleep"] == sorted(part.model_id for part in asking)
+    assert explorer.curves.model_id in header["models"]
+    # Taken out of its explorer a part is itself.
+    header, _ = unpacked(xw.export(explorer.method_picker, tmp_path / "page.html").path)
+    assert header["asleep"] == []
+    header, _ = unpacked(xw.export(widgets.HBox([explorer.run_bar]), tmp_path / "page.html").path)
+    assert header["asleep"] == [explorer.run_bar.model_id]
+
+
+def test_a_computation_under_way_is_told(tmp_path):
+    explorer = xw.DeletionExplorer(
+        wrap(settle(SharedInPlace())), images(1), ["gradient"], steps=2, start=False
+    )
+    explorer.run_bar.begin()
+    with pytest.warns(UserWarning, match="1 of the computations still run") as told:
+        xw.export(explorer, tmp_path / "page.html")
+    assert told[0].filename == __file__
+
+
+def test_the_same_widget_makes_the_same_page(heatmap, tmp_path):
+    pages = [xw.export(heatmap, tmp_path / name).path.read_bytes() for name in ("a.html", "b.html")]
+    assert pages[0] == pages[1]
+
+
+def test_views_linked_by_ipywidgets_keep_their_link(heatmap, tmp_path):
+    other = HeatmapView(image=heatmap.image)
+    joined = widgets.jslink((heatmap, "opacity"), (other, "opacity"))
+    header, _ = unpacked(xw.export(widgets.HBox([heatmap, other]), tmp_path / "page.html").path)
+    assert header["models"][joined.model_id]["model_name"] == "LinkModel"
+
+
+def test_what_is_no_widget_is_refused(tmp_path):
+    with pytest.raises(TypeError, match="widget is list, wanted a view") as error:
+        xw.export([], tmp_path / "page.html")
+    one_sentence(error)
+
+
+@pytest.mark.parametrize("path", ["", "missing/page.html"])
+def test_a_path_that_is_no_file_is_refused(path, heatmap, tmp_path):
+    with pytest.raises(ValueError, match="wanted a file in a folder that exists") as error:
+        xw.export(heatmap, tmp_path / path)
+    one_sentence(error)
+
+
+def test_a_widget_of_another_library_is_named(heatmap, tmp_path):
+    class Foreign(widgets.DOMWidget):
+        _model_name = Unicode("GlobeModel").tag(sync=True)
+        _model_module = Unicode("globes").tag(sync=True)
+
+    with pytest.raises(ValueError, match="GlobeModel of globes, wanted widgets of ipywidgets") as error:
+        xw.export(widgets.HBox([heatmap, Foreign()]), tmp_path / "page.html")
+    one_sentence(error)
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_tabs_of_ipywidgets_7_keep_their_titles():
+    state = {"children": ["a", "b", "c"], "_titles": {"0": "first", "2": "third"}}
+    assert _titled(state)["titles"] == ["first", "", "third"]
+    newer = {"children": ["a"], "titles": ("first",)}
+    assert _titled(dict(newer)) == newer
+
+
+def test_nan_and_infinite_numbers_become_none(tmp_path):
+    picker = ClassPicker(labels=["a", "b", "c"], hints=[math.nan, 0.5, math.inf])
+    slider = widgets.FloatSlider()
+    box = widgets.HBox([picker, slider])
+    header, _ = unpacked(xw.export(box, tmp_path / "page.html").path)
+    assert header["models"][picker.model_id]["state"]["hints"] == [None, 0.5, None]
+
+
+def test_the_page_that_was_there_survives_a_failure(heatmap, tmp_path, monkeypatch):
+    path = tmp_path / "precious.html"
+    path.write_text("an hour of work")
+
+    def full(self, *args, **kwargs):
+        self.write_bytes(b"half a page")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*precious.html'"):
+        xw.export(heatmap, path)
+    monkeypatch.undo()
+    assert path.read_text() == "an hour of work"
+    assert [each.name for each in tmp_path.iterdir()] == ["precious.html"]
+
+
+def test_a_title_that_is_no_utf_8_is_written_all_the_same(heatmap, tmp_path):
+    path = tmp_path / "page.html"
+    xw.export(heatmap, path, title="photo \udcff.png")
+    assert "<title>photo ?.png</title>" in path.read_text(encoding="utf-8")
+
+
+def test_a_name_as_long_as_names_can_be(heatmap, tmp_path):
+    longest = os.pathconf(tmp_path, "PC_NAME_MAX")
+    path = tmp_path / ("a" * (longest - 5) + ".html")
+    assert xw.export(heatmap, path).path == path
+    with pytest.raises(ValueError, match="wanted a name that a file can have") as error:
+        xw.export(heatmap, tmp_path / ("a" * longest + ".html"))
+    one_sentence(error)

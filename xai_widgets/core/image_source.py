@@ -1,0 +1,44 @@
+"""Images of any kind, read as they are needed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from xai_widgets.core.model import ImageModel, check_model
+from xai_widgets.core.validation import dense
+
+
+class ImageSource:
+    """Images brought to the network a batch at a time: all of them at once may not fit.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network.
+    images
+        Images of any kind; each entry of a list is one image, which is read whenever a batch with it is asked for.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+
+    def __init__(self, model: ImageModel, images: Any) -> None:
+        self._model = model
+        check_model(model)
+        many = isinstance(images, list | tuple) or (
+            isinstance(images, Tensor) and dense(images) and images.ndim == 4
+        )
+        self._images = images if many else model.images(images)
+        if len(self._images) == 0:
+            raise ValueError("expected at least one image, got an empty batch")
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def batch(self, begin: int, end: int) -> Tensor:
+        """Images (N, C, H, W) from one index up to another."""
+        return self._model.images(self._images[begin:end])

@@ -1,0 +1,296 @@
+"""Images of every kind, as one tensor of pixels in [0, 1]."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from xai_widgets.core.arguments import MOST_PIXELS, check_size
+from xai_widgets.core.validation import brief, choice, dense, integer, number, tensor
+
+#: How far a float image may leave [0, 1] before it is taken for something else (rounding, resampling).
+TOLERANCE = 1e-3
+
+
+def to_images(
+    images: Any,
+    *,
+    size: tuple[int, int] | None = None,
+    channels: int = 3,
+    resize: int | None = None,
+    interpolation: str = "bilinear",
+) -> Tensor:
+    """Make a batch of images from whatever holds images.
+
+    Parameters
+    ----------
+    images : PIL image, ndarray, Tensor, path, or a list of them
+        Pictures are PIL images, paths of image files, and arrays of shape (H, W), (H, W, 1), (H, W, 3) or
+        (H, W, 4) holding uint8 in [0, 255], uint16 in [0, 65535], booleans or floats in [0, 1]. Tensors have
+        shape (3, H, W) or (N, 3, H, W), with one channel allowed for gray, and hold the same.
+    size : (int, int), optional
+        Height and width. Pictures are scaled, with antialiasing, until they cover it, and their center is cut
+        out. Tensors stay as they are: they are taken to be made for the network already.
+    resize : int, optional
+        Length to which the short side of a picture is scaled before ``size`` is cut out of its center. Default: the
+        picture is scaled until it just covers ``size``.
+    interpolation : {"bilinear", "bicubic"}, default "bilinear"
+        How pictures are scaled, with antialiasing.
+    channels : {1, 3}, default 3
+        What the network takes. Gray is repeated to three channels, color is reduced to its luminance for one;
+        transparency is laid on white.
+
+    Returns
+    -------
+    Tensor, (N, channels, H, W)
+        float32 in [0, 1], on the device of the tensors given, else on the CPU.
+
+    Raises
+    ------
+    TypeError
+        For what is no image, and for nested, sparse and meta tensors.
+    ValueError
+        For an empty batch, a wrong shape, NaN, values outside [0, 1], or images of unequal size.
+    FileNotFoundError
+        For a path that leads to no file, or one that is too long.
+    """
+    size = None if size is None else check_size(size)
+    channels = integer(channels, "channels", low=1, high=3)
+    if channels == 2:
+        raise ValueError("expected channels to be 1 or 3, got 2")
+    resize = None if resize is None else integer(resize, "resize", low=1, high=MOST_PIXELS)
+    choice(interpolation, "interpolation", ("bilinear", "bicubic"))
+    if isinstance(images, list | tuple):
+        if not images:
+            raise ValueError("expected at least one image, got an empty batch")
+        batches = [
+            to_images(image, size=size, channels=channels, resize=resize, interpolation=interpolation)
+            for image in images
+        ]
+        shapes = sorted({tuple(batch.shape[2:]) for batch in batches})
+        if len(shapes) > 1:
+            raise ValueError(f"expected images of one size in a batch, got {shapes[0]} and {shapes[1]}")
+        return torch.cat(batches)
+    if isinstance(images, Tensor):
+        return _from_tensor(images, channels)
+    if isinstance(images, str | os.PathLike):
+        with _open(Path(images)) as image:
+            return to_images(image, size=size, channels=channels, resize=resize, interpolation=interpolation)
+    if isinstance(images, Image.Image):
+        images = np.asarray(_flatten(_upright(images)))
+    if isinstance(images, np.ndarray):
+        return _from_array(
+            images, channels, lambda x: x if size is None else _cover(x, size, resize, interpolation)
+        )
+    raise TypeError(
+        f"expected a PIL image, an array (H, W, 3), a tensor (3, H, W), a path, or a list of them, got "
+        f"{brief(images)}"
+    )
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        found = path.is_file()
+    except OSError:
+        # A name may be too long, or in a folder that must not be read.
+        found = False
+    if not found:
+        near = _near(path)
+        hint = f"; did you mean {near!r}?" if near else ""
+        # The end of a long path tells more than its beginning.
+        shown = str(path) if len(str(path)) <= 200 else f"...{str(path)[-200:]}"
+        raise FileNotFoundError(f"expected the path of an image, got {shown!r}, which is no file{hint}")
+    try:
+        return Image.open(path)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(
+            f"expected a readable image file such as PNG or JPEG, got {brief(path.name)}"
+        ) from error
+
+
+def _near(path: Path) -> str | None:
+    """The name nearest to that of a path in its folder."""
+    try:
+        here = [file.name for file in path.parent.iterdir()]
+    except (OSError, ValueError):
+        return None
+    near = difflib.get_close_matches(path.name[:256], here, n=1)
+    return near[0] if near and near[0] != path.name else None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The image as its camera was held; PIL reads the pixels only here, so a broken file shows here."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        name = Path(getattr(image, "filename", "") or "the image").name
+        raise ValueError(
+            f"expected a whole image file, got {brief(name)}, which is broken or cut short"
+        ) from error
+
+
+def _flatten(image: Image.Image) -> Image.Image | np.ndarray:
+    """Any mode of PIL as gray or color, transparency laid on white."""
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, image).convert("RGB")
+    if image.mode.startswith("I;16") or image.mode == "I":
+        # 16-bit gray: PIL's own conversion would clip it at 255.
+        return (np.asarray(image, dtype=np.float32) / 65535).clip(0, 1)
+    # Floats are checked like those of any array, where PIL would take [0, 1] for nearly black.
+    return image if image.mode in ("L", "F") else image.convert("RGB")
+
+
+def _from_array(array: np.ndarray, channels: int, fit: Callable[[Tensor], Tensor]) -> Tensor:
+    if array.ndim == 4:
+        if not len(array):
+            raise ValueError("expected at least one image, got an empty batch")
+        return torch.cat([_from_array(image, channels, fit) for image in array])
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)) or 0 in array.shape:
+        hint = "; channels come last in arrays" if array.ndim == 3 and array.shape[0] in (1, 3, 4) else ""
+        raise ValueError(
+            f"expected an image array of shape (H, W), (H, W, 3) or (H, W, 4), got {array.shape}{hint}"
+        )
+    if array.dtype.kind == "f" or array.dtype.name == "uint16":
+        # Half, long and foreign byte orders alike; torch below 2.3 knows no uint16.
+        scale = np.float32(65535 if array.dtype.kind == "u" else 1)
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float32) / scale
+    elif array.dtype.name not in ("uint8", "bool"):
+        raise ValueError(
+            f"expected image pixels as uint8 in [0, 255] or floats in [0, 1], got {brief(str(array.dtype))}"
+        )
+    # A copy: what PIL hands out cannot be written to, and torch warns of that.
+    x = torch.from_numpy(np.array(array, order="C"))
+    x = _unit_range(x.reshape(*array.shape[:2], -1).permute(2, 0, 1)[None])
+    if x.shape[1] == 4:
+        x = x[:, :3] * x[:, 3:] + (1 - x[:, 3:])
+    return fit(_match_channels(x, channels))
+
+
+def _from_tensor(x: Tensor, channels: int) -> Tensor:
+    if not dense(x) and not x.is_complex():
+        raise TypeError(f"expected an image as a dense tensor of numbers, got {brief(x)}")
+    given = tuple(x.shape)
+    if x.ndim == 3:
+        x = x[None]
+    if x.ndim == 4 and x.shape[0] == 0:
+        raise ValueError("expected at least one image, got an empty batch")
+    if x.ndim != 4 or x.shape[1] not in (1, 3) or 0 in x.shape:
+        hint = "; channels come first in tensors" if x.ndim == 4 and x.shape[-1] in (1, 3, 4) else ""
+        raise ValueError(f"expected an image tensor of shape (3, H, W) or (N, 3, H, W), got {given}{hint}")
+    return _match_channels(_unit_range(x.detach()), channels)
+
+
+def _unit_range(x: Tensor) -> Tensor:
+    if x.dtype == torch.bool:
+        return x.to(torch.float32)
+    if x.dtype == torch.uint8:
+        return x.to(torch.float32) / 255
+    if x.dtype == getattr(torch, "uint16", None):
+        return x.to(torch.float32) / 65535
+    if not x.is_floating_point():
+        raise ValueError(f"expected image pixels as uint8 in [0, 255] or floats in [0, 1], got {x.dtype}")
+    x = x.to(torch.float32)
+    low, high = (bound.item() for bound in x.aminmax())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError("expected image pixels as floats in [0, 1], got NaN or infinite values")
+    if low < -TOLERANCE or high > 1 + TOLERANCE:
+        hint = "divide by 255" if low >= 0 and high <= 255.5 else "normalization is part of the model"
+        raise ValueError(
+            f"expected image pixels as floats in [0, 1], got values from {low:.3g} to {high:.3g}; {hint}"
+        )
+    return x.clamp(0, 1)
+
+
+def _match_channels(x: Tensor, channels: int) -> Tensor:
+    if x.shape[1] == channels:
+        return x
+    if channels == 3:
+        return x.expand(-1, 3, -1, -1).contiguous()
+    # Luminance of ITU-R BT.601, as PIL's "L".
+    weights = torch.tensor([0.299, 0.587, 0.114], dtype=x.dtype, device=x.device).view(1, 3, 1, 1)
+    return (x * weights).sum(1, keepdim=True)
+
+
+def _cover(x: Tensor, size: tuple[int, int], resize: int | None, interpolation: str) -> Tensor:
+    """Resize an image to the given short side, or until it just covers ``size``, and crop the center."""
+    height, width = size
+    if resize is None and tuple(x.shape[2:]) == size:
+        return x
+    covering = max(height / x.shape[2], width / x.shape[3])
+    scale = covering if resize is None else resize / min(x.shape[2:])
+    # Of a very long image only the middle is scaled. An even number of pixels goes, so that the center stays.
+    for dim, extent in ((2, height), (3, width)):
+        spare = (x.shape[dim] - 4 * math.ceil(extent / scale) - 4) // 2
+        if spare > 0:
+            x = x.narrow(dim, spare, x.shape[dim] - 2 * spare)
+    if resize is None:
+        scaled = [max(height, round(x.shape[2] * scale)), max(width, round(x.shape[3] * scale))]
+    else:
+        # As torchvision, which rounds the long side down.
+        scaled = [int(resize * extent / min(x.shape[2:])) for extent in x.shape[2:]]
+    x = F.interpolate(x, scaled, mode=interpolation, antialias=True, align_corners=False).clamp(0, 1)
+    # As torchvision's center crop, which rounds half to even.
+    top, left = round((scaled[0] - height) / 2), round((scaled[1] - width) / 2)
+    return x[:, :, top : top + height, left : left + width].contiguous()
+
+
+def check_baseline(baseline: Any, x: Tensor, name: str = "baseline") -> Tensor:
+    """Return a baseline as a tensor like ``x``.
+
+    Parameters
+    ----------
+    baseline
+        A gray value in [0, 1], or an image of any kind that :func:`to_images` takes, or one image for each of ``x``:
+        uint8 is in [0, 255], floats are in [0, 1]. A tensor may have the size 1 wherever ``x`` has another one.
+    x : Tensor, (N, C, H, W)
+        Images.
+    name : str, default "baseline"
+        Name of the argument, for the error message.
+
+    Raises
+    ------
+    TypeError
+        For anything that is neither a number nor an image.
+    ValueError
+        For values outside [0, 1], NaN, or images that do not fit.
+    """
+    x = tensor(x, "images", ("N", "C", "H", "W"))
+    if _is_number(baseline):
+        return torch.full_like(x, number(baseline, name, low=0, high=1, hint="or an image"))
+    if isinstance(baseline, Tensor) and baseline.ndim == 2 and dense(baseline):
+        baseline = baseline[None]
+    try:
+        made = to_images(baseline, size=(x.shape[2], x.shape[3]), channels=x.shape[1]).to(x)
+    except FileNotFoundError as error:
+        raise TypeError(
+            f"expected {name} as a gray value in [0, 1] or an image, got {brief(baseline)}, which is no file"
+        ) from error
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}: {error}, or a gray value in [0, 1]") from error
+    if any(given not in (1, extent) for given, extent in zip(made.shape, x.shape, strict=True)):
+        raise ValueError(
+            f"expected {name} of a shape that fits the images, {tuple(x.shape)}, got {tuple(made.shape)}"
+        )
+    return made.expand_as(x)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is one number of Python, numpy or torch, and no image of one pixel."""
+    if isinstance(value, Tensor | np.ndarray | np.generic):
+        nested = isinstance(value, Tensor) and value.is_nested
+        return not nested and tuple(value.shape) in ((), (1,))
+    return isinstance(value, numbers.Number)

@@ -1,0 +1,273 @@
+"""The layers of a network: which there are, where their positions are, and which of them cut the network in two."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from xai_widgets.core.guard import outside_inference
+from xai_widgets.core.hooks import forward_hooks, layer_name
+
+Layout = Literal["channels_first", "channels_last", "tokens"]
+
+#: Tokens that stand for no position of the image (class, distillation, registers), at most.
+PREFIX = 8
+#: Modules whose four-dimensional output is (N, C, h, w) whatever its proportions.
+_CHANNELS_FIRST = ("Conv", "BatchNorm", "Pool", "InstanceNorm", "GroupNorm", "Upsample", "PixelShuffle")
+_CHANNELS_LAST = ("LayerNorm", "RMSNorm", "Linear")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the positions of the image are in the output of a layer for one image.
+
+    Attributes
+    ----------
+    layout : {"channels_first", "channels_last", "tokens"}
+        (C, h, w), (h, w, C), or (prefix + h * w, C) with the positions row by row behind the prefix.
+    height, width : int
+        h and w, for an image of the model's own size.
+    prefix : int
+        How many tokens stand for no position.
+    """
+
+    layout: Layout
+    height: int
+    width: int
+    prefix: int = 0
+
+    @property
+    def positions(self) -> int:
+        """The number of positions."""
+        return self.height * self.width
+
+    def spatial(self, activation: Tensor) -> Tensor:
+        """Return an output of the layer, (N, ...), as (N, C, h, w)."""
+        if self.layout == "channels_first":
+            return activation
+        if self.layout == "channels_last":
+            return activation.movedim(-1, 1)
+        tokens = activation[:, self.prefix :]
+        number = tokens.shape[1]
+        height, width = self.height, self.width
+        if number != height * width:
+            # An image of another size, of the same proportions.
+            height = max(1, round(math.sqrt(number * height / width)))
+            width = number // height
+        return tokens.movedim(-1, 1).unflatten(2, (height, width))
+
+
+class Layer(NamedTuple):
+    """One layer of a network, that is one call of a module, in the order in which layers finish.
+
+    Attributes
+    ----------
+    name, type : str
+        Name of the layer and class of its module.
+    shape : tuple of int
+        Shape of its output for one image, without the batch.
+    pools : bool
+        Whether the output comes straight from a pooling module.
+    grid : Grid or None
+        Where the positions of the image are, None for an output without any.
+    used : bool
+        Whether the scores have a gradient at the positions of the layer, or at the layer if it has none.
+    """
+
+    name: str
+    type: str
+    shape: tuple[int, ...]
+    pools: bool
+    grid: Grid | None
+    used: bool
+
+
+class _Noted:
+    """What is noted of one layer during the pass."""
+
+    def __init__(self, module: nn.Module, output: Tensor, grid: Grid | None) -> None:
+        self.module, self.shape, self.grid = module, tuple(output.shape[1:]), grid
+        self.output = output
+        # Whether a gradient that comes back to the positions has values other than 0; None if none comes back.
+        self.gradient: bool | None = None
+
+
+def list_layers(parts: dict[str, nn.Module], run: Callable[[Tensor], Tensor], image: Tensor) -> list[Layer]:
+    """Return the layers that give a tensor in one pass, in the order in which they finish.
+
+    Parameters
+    ----------
+    parts : dict of str to nn.Module
+        The modules of the network, by name.
+    run : callable
+        From an image, (1, C, H, W), to its scores, (1, classes), by way of the network.
+    image : Tensor, (1, C, H, W)
+        One that is not the same everywhere.
+    """
+    noted: dict[str, _Noted] = {}
+    calls: dict[str, int] = {}
+    pooled: list[Tensor] = []
+    size = (image.shape[2], image.shape[3])
+
+    def note(name: str, module: nn.Module, output: Any) -> None:
+        number = calls[name] = calls.get(name, -1) + 1
+        if not isinstance(output, Tensor):
+            return
+        if "Pool" in type(module).__name__:
+            pooled.append(output)
+        grid = find_grid(output, type(module).__name__, size, [each.grid for each in noted.values()])
+        layer = noted[layer_name(name, number)] = _Noted(module, output, grid)
+        if output.requires_grad:
+            output.register_hook(lambda gradient: _see(layer, gradient))
+
+    every = {name: module for name, module in parts.items() if name}
+    with outside_inference(), torch.enable_grad(), forward_hooks(every, note, every_call=True):
+        x = image.clone().requires_grad_()
+        scores = run(x)
+        known = _send_back(scores, x)
+    # Of a network whose last layer is still 0 every gradient is, and it counts that one comes back at all.
+    any_gradient = any(layer.gradient for layer in noted.values() if layer.grid is not None)
+    layers = []
+    for name, layer in noted.items():
+        pools = any(layer.output is pool for pool in pooled)
+        used = not known or (bool(layer.gradient) if any_gradient else layer.gradient is not None)
+        layers.append(Layer(name, type(layer.module).__name__, layer.shape, pools, layer.grid, used))
+    return layers
+
+
+def _see(layer: _Noted, gradient: Tensor | None) -> None:
+    if gradient is None:
+        return
+    at = gradient if layer.grid is None else layer.grid.spatial(gradient)
+    layer.gradient = bool(at.ne(0).any())
+
+
+def _send_back(scores: Tensor, x: Tensor) -> bool:
+    """Send a gradient of all scores back to the pixels; whether the network lets it pass."""
+    if not scores.requires_grad:
+        return False
+    # All different, as the scores may sum to 1 whatever the image.
+    start = torch.linspace(1, 2, scores.numel(), device=scores.device).view_as(scores)
+    try:
+        torch.autograd.grad(scores, x, start, allow_unused=True)
+    except RuntimeError:  # some operations of torch have no derivative
+        return False
+    return True
+
+
+def find_grid(
+    output: Tensor, kind: str, image: tuple[int, int], known: Sequence[Grid | None] = ()
+) -> Grid | None:
+    """Find where the positions of an image are in the output of a layer for one image.
+
+    Parameters
+    ----------
+    output : Tensor, (1, ...)
+        The output.
+    kind : str
+        The class of the module.
+    image : (int, int)
+        Height and width of the image: a grid has its proportions.
+    known : sequence of Grid or None
+        Grids of the layers before; tokens are laid out as one of them.
+    """
+    if len(output) != 1:
+        return None
+    shape = output.shape[1:]
+    if len(shape) == 3:
+        first, last = (shape[1], shape[2]), (shape[0], shape[1])
+        if any(word in kind for word in _CHANNELS_FIRST):
+            return Grid("channels_first", *first)
+        counts = {grid.positions + grid.prefix for grid in known if grid is not None}
+        # These work on the last dimension, whatever the proportions.
+        if any(word in kind for word in _CHANNELS_LAST) and _fits(last, image):
+            return Grid("channels_last", *last)
+        # (heads, tokens, tokens) is what attention pays to each token for each other one.
+        if _fits(first, image) and not (first[0] == first[1] and first[0] in counts):
+            return Grid("channels_first", *first)
+        return Grid("channels_last", *last) if _fits(last, image) else None
+    if len(shape) == 2:
+        sizes = [(grid.height, grid.width) for grid in reversed(known) if grid is not None]
+        sizes = [size for size in dict.fromkeys(sizes) if size != (1, 1)]
+        for height, width in sizes:
+            if 0 <= shape[0] - height * width <= PREFIX:
+                return Grid("tokens", height, width, shape[0] - height * width)
+        # Patches of tokens are merged two by two.
+        for height, width in ((-(-size[0] // 2), -(-size[1] // 2)) for size in sizes):
+            if shape[0] == height * width:
+                return Grid("tokens", height, width)
+        return None if sizes else _square_tokens(shape[0], image)
+    return None
+
+
+def _square_tokens(tokens: int, image: tuple[int, int]) -> Grid | None:
+    """Return the grid with the fewest tokens besides whose proportions are exactly those of the image."""
+    for prefix in range(min(PREFIX, tokens - 4) + 1):
+        number = tokens - prefix
+        height = math.isqrt(number * image[0] // image[1])
+        if height > 1 and number % height == 0 and height * image[1] == number // height * image[0]:
+            return Grid("tokens", height, number // height, prefix)
+    return None
+
+
+def _fits(grid: tuple[int, int], image: tuple[int, int]) -> bool:
+    """Whether a grid has the proportions of the image, up to the last row or column."""
+    return abs(grid[0] * image[1] - grid[1] * image[0]) < max(image)
+
+
+def is_bottleneck(
+    module: nn.Module, layer: Layer, scores: Callable[[Tensor], Tensor], blank: Tensor, dtype: torch.dtype
+) -> bool | None:
+    """Whether everything passes through a layer.
+
+    Parameters
+    ----------
+    module : nn.Module
+        The module whose call the layer is.
+    layer : Layer
+        Which one.
+    scores : callable
+        From images (N, C, H, W) to scores (N, classes), by way of the network.
+    blank : Tensor, (1, C, H, W)
+        One image.
+    dtype : torch.dtype
+        Of the layer's output.
+
+    Returns
+    -------
+    bool or None
+        None if there are paths around the layer, or none through it. Else, whether the batch may change its length at
+        the layer.
+    """
+
+    def run(n: int) -> tuple[Tensor, Tensor]:
+        x = blank.clone().requires_grad_()
+        stand_in = torch.zeros(n, *layer.shape, device=blank.device, dtype=dtype).requires_grad_()
+        with forward_hooks({layer.name: module}, lambda _name, _module, _output: stand_in.clone()):
+            return scores(x), x
+
+    with outside_inference(), torch.enable_grad():
+        made, x = run(1)
+        try:
+            if not made.requires_grad or torch.autograd.grad(made.sum(), x, allow_unused=True)[0] is not None:
+                return None
+        except RuntimeError:  # some networks have no backward pass
+            return None
+        try:
+            return len(run(2)[0]) == 2
+        except (RuntimeError, ValueError):
+            return False
+
+
+def candidates(layer: Layer, layers: list[Layer]) -> list[Layer]:
+    """Where to look for a layer that cuts the network near one that does not: its parents, what follows, the rest."""
+    names = [item.name for item in layers]
+    parents = [item for item in reversed(layers) if layer.name.startswith(item.name + ".")]
+    at = names.index(layer.name)
+    parents.sort(key=lambda item: -len(item.name))
+    return parents + [item for item in layers[at + 1 :] + layers[:at][::-1] if item not in parents]

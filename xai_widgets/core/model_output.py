@@ -1,0 +1,161 @@
+"""Finding the class scores in what a network returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from xai_widgets.core.guard import outside_inference
+
+
+def find_scores(output: Any, key: str | int | None) -> Tensor | None:
+    """The tensor of scores in a network's output, or None if it is not clear which one it is.
+
+    Parameters
+    ----------
+    output
+        A tensor, or a tuple, list, dict or object that holds tensors.
+    key : str or int, optional
+        The entry that holds the scores. Without it: "logits", "out", the first of a tuple, or the only
+        tensor of two dimensions.
+    """
+    if isinstance(output, Tensor):
+        return output
+    if key is not None:
+        return _entry(output, key)
+    for name in ("logits", "out", "scores"):
+        if (found := _entry(output, name)) is not None:
+            return found
+    parts = _parts(output)
+    if isinstance(output, tuple) and parts and isinstance(parts[0], Tensor) and parts[0].ndim == 2:
+        return parts[0]
+    flat = [part for part in parts if isinstance(part, Tensor) and part.ndim == 2]
+    return flat[0] if len(flat) == 1 else None
+
+
+def _entry(output: Any, key: str | int) -> Tensor | None:
+    """The tensor under a key, at a place, or of a name."""
+    found = None
+    with suppress(KeyError, IndexError):
+        if isinstance(output, Mapping):
+            found = output[key]
+        elif isinstance(key, str):
+            found = getattr(output, key, None)
+        elif isinstance(output, Sequence):
+            found = output[key]
+    # A dict has methods too, such as "values", and an entry may hold something else than scores.
+    return found if isinstance(found, Tensor) else None
+
+
+def _parts(output: Any) -> list[Any]:
+    if isinstance(output, Mapping):
+        return list(output.values())
+    return list(output) if isinstance(output, Sequence) else list(getattr(output, "__dict__", {}).values())
+
+
+def describe(output: Any) -> str:
+    """What a network returned, in plain words."""
+    if isinstance(output, Tensor):
+        return f"a tensor of shape {tuple(output.shape)} and {output.dtype}"
+    if isinstance(output, Mapping):
+        return f"a dict with {', '.join(map(repr, output)) or 'nothing'}"
+    if isinstance(output, tuple | list):
+        return f"a {type(output).__name__} of {len(output)}"
+    names = ", ".join(map(repr, getattr(output, "__dict__", {})))
+    return type(output).__name__ + (f" with {names}" if names else "")
+
+
+def as_scores(found: Tensor, number: int) -> Tensor | None:
+    """Return scores as (N, classes), or None if they are none.
+
+    Parameters
+    ----------
+    found : Tensor
+        (N, classes), (N, classes, 1, 1), or (N,), also without its one dimension for one image.
+    number : int
+        N, the number of images.
+    """
+    if not found.is_floating_point() or found.layout != torch.strided or not found.numel():
+        return None
+    if found.ndim == 4 and found.shape[2:] == (1, 1):
+        found = found.flatten(1)
+    if found.ndim == 1 or (found.ndim == 0 and number == 1):
+        found = found.reshape(-1, 1)
+        return found if len(found) == number else None
+    return found if found.ndim == 2 else None
+
+
+#: Beginnings of the names of what torch keeps in its graph of the activations that make probabilities.
+_ENDINGS = {"Softmax": "softmax", "Sigmoid": "sigmoid", "Hardsigmoid": "sigmoid"}
+#: The same of operations that leave values as they are.
+_MOVING = (
+    "ToCopy",
+    "View",
+    "Reshape",
+    "UnsafeView",
+    "Squeeze",
+    "Unsqueeze",
+    "Select",
+    "Slice",
+    "Clone",
+    "Alias",
+)
+
+
+def ending(scores: Callable[[Tensor], Tensor], image: Tensor) -> Literal["softmax", "sigmoid"] | None:
+    """Find the activation that a network ends in, if its outputs are probabilities already.
+
+    Parameters
+    ----------
+    scores : callable
+        From an image to the outputs of the network, (1, classes).
+    image : Tensor, (1, C, H, W)
+        Any image.
+
+    Returns
+    -------
+    {"softmax", "sigmoid"} or None
+        Softmax where the outputs are at least 0 and sum to 1, on this image and on noise, or one of both by the last
+        operation of the network. None: outputs that are no probabilities.
+    """
+    if image.is_meta:
+        return None
+    with outside_inference(), torch.enable_grad():
+        noise = torch.rand(image.shape, generator=torch.Generator().manual_seed(0)).to(image.device)
+        try:
+            made = scores(noise.requires_grad_())
+        except (
+            RuntimeError
+        ):  # some networks have no backward pass: parameters made in inference mode, no derivative
+            with torch.no_grad():
+                made = scores(noise)
+        if not _within(made):
+            return None
+        found = _last_operation(made)
+        if found is not None:
+            return found
+    with torch.no_grad():
+        other = scores(image)
+    sums = torch.cat([made.detach(), other]).sum(1)
+    if made.shape[1] > 1 and _within(other) and bool(((sums - 1).abs() < 1e-2).all()):
+        return "softmax"
+    return None
+
+
+def _within(values: Tensor) -> bool:
+    return bool(((values >= 0) & (values <= 1)).all())
+
+
+def _last_operation(made: Tensor) -> Literal["softmax", "sigmoid"] | None:
+    node: Any = made.grad_fn
+    while node is not None and node.name().startswith(_MOVING) and node.next_functions:
+        node = node.next_functions[0][0]
+    name = "" if node is None else node.name()
+    for beginning, kind in _ENDINGS.items():
+        if name.startswith(beginning):
+            return "softmax" if kind == "softmax" else "sigmoid"
+    return None

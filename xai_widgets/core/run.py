@@ -1,0 +1,385 @@
+"""Long computations that can be watched, stopped and replaced.
+
+A :class:`Run` is a generator with a name, a length and a way to stop it. In a script ``run.result()`` drains it
+with a progress bar. A widget hands it to a :class:`Worker`, which drains it on one thread, where the latest
+request wins and nothing of an older one is ever seen again.
+
+A cancelled run stops before its next step, or, within a step, before the next pass of the network, which calls
+:func:`check_cancelled`. Threads of workers are not daemons: the interpreter joins them when it ends, and they take
+its end for a cancel, so a script that ends during a computation neither aborts nor hangs.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import Any, Generic, Literal, ParamSpec, TypeVar
+from weakref import WeakSet
+
+import torch
+from tqdm.auto import tqdm
+
+from xai_widgets.core.guard import guarded, outside_inference
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+Status = Literal["idle", "running", "done", "cancelled", "error"]
+
+
+class RunCancelled(BaseException):
+    """Raised in a pass of the network to leave a cancelled run; no error, so no ``except Exception`` stops it."""
+
+
+class _Draining(threading.local):
+    """The run or job that this thread drains, and those around it, outermost first."""
+
+    stack: tuple[Run[Any] | _Job, ...] = ()
+
+
+_draining = _Draining()
+
+
+def check_cancelled() -> None:
+    """Raise :class:`RunCancelled` if a run that this thread drains was cancelled; elsewhere do nothing."""
+    for each in _draining.stack:
+        if each.stopping:
+            raise RunCancelled
+
+
+def _interpreter_ends() -> bool:
+    """Whether the main thread has ended, after which the interpreter waits for the other threads."""
+    return not threading.main_thread().is_alive()
+
+
+class Run(Generic[T]):
+    """A computation that yields a better result with every step.
+
+    Iterate over it for its snapshots, or take :meth:`result`. A run can be iterated once; an interrupt or
+    :meth:`cancel` keeps what was reached in :attr:`latest`.
+
+    Parameters
+    ----------
+    steps : iterator
+        Yields snapshots; the last one is the result. It is closed when the run is cancelled, so it may clean
+        up in a ``finally``.
+    total : int
+        How many snapshots there will be.
+    name : str
+        What the progress bar says.
+
+    Attributes
+    ----------
+    done : int
+        Snapshots so far.
+    latest : T or None
+        The last snapshot.
+    """
+
+    def __init__(self, steps: Iterator[T], *, total: int, name: str = "run") -> None:
+        self._steps = steps
+        self._cancel = threading.Event()
+        self._ended = False
+        self.total = total
+        self.name = name
+        self.done = 0
+        self.latest: T | None = None
+
+    @property
+    def progress(self) -> float:
+        """The share that is done, in [0, 1]."""
+        return min(1.0, self.done / self.total) if self.total else 1.0
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether :meth:`cancel` was called."""
+        return self._cancel.is_set()
+
+    def cancel(self) -> None:
+        """Stop before the next step or pass of the network; may be called from any thread."""
+        self._cancel.set()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the step under way is to end."""
+        # A run that has ended stops nobody, even if an interrupt left it among those that are drained.
+        return self._cancel.is_set() and not self._ended
+
+    def __iter__(self) -> Iterator[T]:
+        try:
+            while not self.cancelled:
+                try:
+                    snapshot = self._step()
+                except StopIteration:
+                    return
+                except RunCancelled:
+                    if self.cancelled:
+                        return
+                    raise
+                self.done += 1
+                self.latest = snapshot
+                yield snapshot
+        finally:
+            self._ended = True
+            close = getattr(self._steps, "close", None)
+            if close is not None:
+                close()
+
+    @guarded
+    def _step(self) -> T:
+        around = _draining.stack
+        try:
+            _draining.stack = (*around, self)
+            check_cancelled()
+            # The caller may be in inference mode now and not at the next step, or the other way round.
+            with outside_inference(), torch.no_grad():
+                return next(self._steps)
+        finally:
+            _draining.stack = around
+
+    def result(self, *, progress: bool = True) -> T:
+        """Run to the end and return the last snapshot.
+
+        Parameters
+        ----------
+        progress : bool, default True
+            Whether to show a progress bar.
+
+        Returns
+        -------
+        T
+            After a cancel, what was reached until then. An interrupt goes on to the caller, as it has to stop the
+            cell too, and leaves what was reached in :attr:`latest`.
+
+        Raises
+        ------
+        RuntimeError
+            If the run was stopped before its first snapshot.
+        """
+        with tqdm(
+            total=self.total, initial=self.done, desc=self.name, disable=not progress, leave=False
+        ) as bar:
+            for _ in self:
+                bar.update(self.done - bar.n)
+            # The total is the most that there may be; a bar that ends before it would stay, in red.
+            bar.total = bar.n
+        if self.latest is None:
+            raise RuntimeError(f"the run {self.name!r} was stopped before its first result; start it again")
+        return self.latest
+
+
+def without_inference_mode(function: Callable[P, T]) -> Callable[P, T]:
+    """Call a function outside of the caller's inference mode, as the steps of a run are.
+
+    What it makes there could be no part of a graph later.
+    """
+
+    @guarded
+    @wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> T:
+        with outside_inference(), torch.no_grad():
+            return function(*args, **kwargs)
+
+    return called
+
+
+class Worker:
+    """Drains runs on one thread; the latest one wins.
+
+    :meth:`submit` stops the run under way and starts the new one. Callbacks are made on the worker's thread, one
+    at a time, and never for a run that was replaced or cancelled: once :meth:`submit` or :meth:`cancel` has
+    returned, no callback of an earlier run begins.
+
+    Attributes
+    ----------
+    status : {"idle", "running", "done", "cancelled", "error"}
+        Of the latest run.
+    """
+
+    def __init__(self) -> None:
+        self.status: Status = "idle"
+        self._reset()
+        _workers.add(self)
+
+    def _reset(self) -> None:
+        # Reentrant: a callback may submit the next run.
+        self._lock = threading.RLock()
+        self._idle = threading.Event()
+        self._idle.set()
+        self._thread: threading.Thread | None = None
+        self._job: _Job | None = None
+        self._current: _Job | None = None
+
+    def submit(
+        self,
+        make_run: Callable[[], Run[T]],
+        *,
+        on_start: Callable[[], None] = lambda: None,
+        on_snapshot: Callable[[Run[T]], None] = lambda run: None,
+        on_end: Callable[[Status, BaseException | None], None] = lambda status, error: None,
+        replace: bool = True,
+    ) -> None:
+        """Run ``make_run()`` on the worker's thread, in place of whatever runs or waits.
+
+        Parameters
+        ----------
+        make_run : callable
+            Makes the run; called on the worker's thread, so that it may be slow too.
+        on_start : callable
+            Called here and now, after the last callback of the run before and before the first of this one:
+            the place to wipe what the other run has drawn.
+        on_snapshot : callable
+            Gets the run after every snapshot.
+        on_end : callable
+            Gets "done", "cancelled" or "error", and the exception for "error". A run that is replaced by
+            another ends without a call.
+        replace : bool, default True
+            Whether to stop the run under way; otherwise it ends first, and only what waits is replaced.
+        """
+        with self._lock:
+            if replace:
+                self._stop_current()
+            job = _Job(make_run, on_snapshot, on_end)
+            # What waits has not begun, and is replaced in any case.
+            if replace or self._current is self._job or self._current is None:
+                self._current = job
+            self._job = job
+            self.status = "running"
+            try:
+                on_start()
+                if self._job is job:
+                    self._start()
+            except BaseException:
+                if self._job is job:
+                    self._job = None
+                if self._current is job:
+                    self._current, self.status = None, "error"
+                raise
+
+    def _start(self) -> None:
+        if _interpreter_ends():
+            # Nobody would wait for another thread.
+            self.cancel()
+        elif self._thread is None:
+            thread = threading.Thread(target=self._work, name="xai_widgets worker", daemon=False)
+            thread.start()
+            self._thread = thread
+            self._idle.clear()
+
+    def cancel(self) -> None:
+        """Stop what runs or waits; its ``on_end`` gets "cancelled", here and now."""
+        # At the very end there may be nobody left who could release the lock.
+        if not self._lock.acquire(blocking=not _interpreter_ends()):
+            return
+        try:
+            job = self._stop_current()
+            self._job = self._current = None
+            if job is not None:
+                self.status = "cancelled"
+                job.on_end("cancelled", None)
+        finally:
+            self._lock.release()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until nothing runs or waits; False if that took longer than ``timeout`` seconds."""
+        return self._idle.wait(timeout)
+
+    def _stop_current(self) -> _Job | None:
+        job = self._current
+        if job is not None:
+            job.cancel()
+        return job
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                job, self._job = self._job, None
+                if job is None:
+                    # Under the lock: a submit sees either this thread at work or none.
+                    self._thread = None
+                    self._idle.set()
+                    return
+            try:
+                self._drain(job)
+            except BaseException as error:
+                # An on_end that raises must not take the thread with it: the next run would wait for ever.
+                kind, trace = type(error), error.__traceback__
+                threading.excepthook(threading.ExceptHookArgs((kind, error, trace, self._thread)))
+
+    def _drain(self, job: _Job) -> None:
+        _draining.stack = (job,)
+        try:
+            run = job.make_run()
+            with self._lock:
+                if self._current is not job:
+                    return
+                job.run = run
+            for _ in run:
+                with self._lock:
+                    if self._current is not job:
+                        return
+                    job.on_snapshot(run)
+        except RunCancelled:
+            self._end(job, "cancelled", None)
+        except BaseException as error:  # a thread has nobody to raise to: whatever it is goes to the widget
+            self._end(job, "error", error)
+        else:
+            # A run can be stopped by whoever holds it, not only by way of the worker.
+            self._end(job, "cancelled" if run.cancelled else "done", None)
+        finally:
+            _draining.stack = ()
+
+    def _end(self, job: _Job, status: Status, error: BaseException | None) -> None:
+        # What is drawn may pass through the network, and an end is drawn in any case.
+        _draining.stack = ()
+        with self._lock:
+            if self._current is job:
+                self._current = self._job
+                self.status = status if self._job is None else "running"
+                if not _interpreter_ends():
+                    job.on_end(status, error)
+
+
+class _Job:
+    """One request to the worker."""
+
+    def __init__(
+        self,
+        make_run: Callable[[], Run[Any]],
+        on_snapshot: Callable[[Run[Any]], None],
+        on_end: Callable[[Status, BaseException | None], None],
+    ) -> None:
+        self.make_run = make_run
+        self.on_snapshot = on_snapshot
+        self.on_end = on_end
+        self.run: Run[Any] | None = None
+        self._cancel = threading.Event()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the step under way is to end."""
+        return self._cancel.is_set() or _interpreter_ends()
+
+    def cancel(self) -> None:
+        """Stop before the next step or pass of the network."""
+        self._cancel.set()
+        if self.run is not None:
+            self.run.cancel()
+
+
+_workers: WeakSet[Worker] = WeakSet()
+
+
+def _forget_threads() -> None:
+    """In a forked process no thread of a worker is left, nor anybody who could release its lock."""
+    for worker in _workers:
+        running = worker._current is not None
+        worker._reset()
+        if running:
+            worker.status = "cancelled"
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)

@@ -1,0 +1,318 @@
+"""The registry of methods, and the form in which explainers of other libraries join it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ParamSpec, TypeVar, cast
+
+import torch
+from torch import Tensor
+
+from xai_widgets.core.guard import guarded
+from xai_widgets.core.model import ImageModel, Target, check_model
+from xai_widgets.core.run import Run
+from xai_widgets.core.validation import brief
+from xai_widgets.errors import unknown_name
+from xai_widgets.methods.checks import check_map, refusal
+from xai_widgets.methods.interop import adapt
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: Makes the (N, H, W) map of an attribution (N, C, H, W).
+Reduce = Callable[[Tensor], Tensor]
+
+
+def max_abs(attribution: Tensor) -> Tensor:
+    """Maximum over channels of the absolute value (Simonyan et al. 2014)."""
+    return attribution.abs().amax(1)
+
+
+def channel_sum(attribution: Tensor) -> Tensor:
+    """Signed sum over channels."""
+    return attribution.sum(1)
+
+
+def abs_sum(attribution: Tensor) -> Tensor:
+    """Absolute value of the sum over channels."""
+    return attribution.sum(1).abs()
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Passes of one image through the network, for a class that is given.
+
+    Attributes
+    ----------
+    forward, backward : int, default 1
+        Those that are made once.
+    each : str, default ""
+        What others are made for: an option that says how many there are, or in words.
+    forward_each, backward_each : int, default 0
+        Those that are made for each of them.
+    note : str, default ""
+        What it depends on besides.
+    """
+
+    forward: int = 1
+    backward: int = 1
+    each: str = ""
+    forward_each: int = 0
+    backward_each: int = 0
+    note: str = field(default="", kw_only=True)
+
+    def passes(self, times: int = 0) -> tuple[int, int]:
+        """Forward and backward passes, for so many of ``each``."""
+        return self.forward + times * self.forward_each, self.backward + times * self.backward_each
+
+    def __str__(self) -> str:
+        def words(once: int, each: int) -> str:
+            many = f"{each} x {self.each}" if each > 1 else self.each
+            return f"{many} + {once}" if each and once else many if each else str(once)
+
+        forward, backward = words(self.forward, self.forward_each), words(self.backward, self.backward_each)
+        return f"{forward} forward, {backward} backward" + (f"; {self.note}" if self.note else "")
+
+
+#: One forward and one backward pass.
+ONE_PASS = Cost()
+
+
+@dataclass(frozen=True)
+class Method:
+    """An attribution method: call it as ``method(model, x, target, *, ...)``.
+
+    Attributes
+    ----------
+    function : callable
+        ``function(model, x, target, **options)`` for a batch of pixels (N, C, H, W) and class indices (N,), both
+        tensors and not checked again: a tensor (N, C, H, W) in input or layer resolution.
+    name : str
+        Its name in the registry.
+    title : str
+        Its name as people write it.
+    reduce : callable
+        Makes the (N, H, W) saliency map that the method's source draws.
+    source : str
+        Where the method is from.
+    formula : str
+        What it computes, in one line: x the pixels, S_c the score of the class, x' a baseline, a and g the activation
+        of a layer and the gradient of the score there.
+    cost : Cost, optional
+        In passes through the network, with the default options. None: unknown.
+    promises : str
+        What its values sum to, or otherwise are held to; "none" for nothing.
+    limits : str
+        Which networks it refuses, and what it is known to get wrong.
+    family : str
+        The package that holds it, "attribution" or "perturbation"; "" for your own.
+    """
+
+    function: Callable[..., Tensor]
+    name: str
+    title: str
+    reduce: Reduce = channel_sum
+    source: str = field(default="", repr=False)
+    formula: str = field(default="", repr=False)
+    cost: Cost | None = field(default=None, repr=False)
+    promises: str = field(default="none", repr=False)
+    limits: str = field(default="", repr=False)
+    family: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        # The instance is frozen; help() and inspect.signature() are to show the function.
+        object.__setattr__(self, "__doc__", self.function.__doc__)
+        object.__setattr__(self, "__wrapped__", self.function)
+
+    @guarded
+    def __call__(self, model: ImageModel, x: Any, target: Target = None, **options: Any) -> Tensor:
+        """Attribute the score of a class.
+
+        Parameters
+        ----------
+        model : ImageModel
+            The network; it is never changed.
+        x
+            Images of any kind, N of them; see :func:`xai_widgets.core.images.to_images`.
+        target : int, str, sequence or Tensor, optional
+            A class index or label, or one per image. Default: the predicted class.
+        **options
+            Those of the method.
+
+        Returns
+        -------
+        Tensor, (N, C, H, W)
+            Signed, in input or layer resolution, on the model's device. Of a method that promises a sum it has an
+            attribute ``gap``, (N,): its sum less what is promised.
+        """
+        check_model(model)
+        x, target = model.prepare(x, target)
+        try:
+            made = self.function(model, x, target, **options)
+        except RuntimeError as error:
+            raise refusal(error, self.title, model) or error from error.__cause__
+        check_map(made, self.title, model)
+        return made
+
+    def saliency(self, model: ImageModel, x: Any, target: Target = None, **options: Any) -> Tensor:
+        """The (N, H, W) map of the method, H and W those of the input or of the layer."""
+        return self.reduce(self(model, x, target, **options))
+
+
+#: Packages whose methods are registered, in the order in which methods are listed. They are imported when a method is
+#: first looked up, so that a family can import this module.
+FAMILIES = ("attribution", "perturbation")
+
+
+class _Registry(Mapping[str, Method]):
+    """All methods by name. The first lookup imports the families."""
+
+    def __init__(self) -> None:
+        self._methods: dict[str, Method] = {}
+
+    def add(self, method: Method) -> None:
+        self._methods[method.name] = method
+
+    def _all(self) -> dict[str, Method]:
+        for family in FAMILIES:
+            importlib.import_module(f"xai_widgets.{family}")
+        return dict(sorted(self._methods.items(), key=lambda item: FAMILIES.index(item[1].family)))
+
+    def __getitem__(self, name: str) -> Method:
+        return self._all()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+
+#: All methods by name: those of :mod:`xai_widgets.attribution`, then those of :mod:`xai_widgets.perturbation`.
+METHODS = _Registry()
+
+
+def method(
+    *,
+    title: str,
+    reduce: Reduce = channel_sum,
+    source: str = "",
+    formula: str = "",
+    cost: Cost = ONE_PASS,
+    promises: str = "none",
+    limits: str = "",
+) -> Callable[[Callable[..., Tensor]], Method]:
+    """Register a function ``(model, x, target, *, ...) -> (N, C, H, W)`` as a method of the same name.
+
+    Parameters
+    ----------
+    title, reduce, source, formula, cost, promises, limits
+        Facts about the method, see :class:`Method`.
+    """
+
+    def register(function: Callable[..., Tensor]) -> Method:
+        made = Method(
+            function,
+            function.__name__,
+            title,
+            reduce,
+            source,
+            formula,
+            cost,
+            promises,
+            limits,
+            _family(function),
+        )
+        METHODS.add(made)
+        return made
+
+    return register
+
+
+def run_method(**facts: Any) -> Callable[[Callable[P, Run[R]]], Callable[P, Run[R]]]:
+    """Register a function that returns a :class:`~xai_widgets.core.run.Run` as a method of the same name.
+
+    The method completes the run; its attribution (N, 1, H, W) is the saliency map of the result. The function itself
+    is returned unchanged.
+
+    Parameters
+    ----------
+    **facts
+        Facts about the method, see :class:`Method`.
+    """
+
+    def register(explain: Callable[P, Run[R]]) -> Callable[P, Run[R]]:
+        def function(model: ImageModel, x: Tensor, target: Tensor, **options: Any) -> Tensor:
+            run = cast(Callable[..., Run[Any]], explain)(model, x, target, **options)
+            saliency: Tensor = run.result(progress=False).saliency()
+            return saliency[:, None]
+
+        function.__doc__ = explain.__doc__
+        METHODS.add(Method(function, explain.__name__, family=_family(explain), **facts))
+        return explain
+
+    return register
+
+
+def _family(function: Callable[..., Any]) -> str:
+    """Return the package below ``xai_widgets`` that holds a function."""
+    return function.__module__.split(".")[1]
+
+
+def family(name: str) -> dict[str, Method]:
+    """Return the methods of one family by name, such as those of "attribution" or "perturbation"."""
+    if name not in FAMILIES:
+        raise ValueError(unknown_name("family", name, FAMILIES))
+    return {key: method for key, method in METHODS.items() if method.family == name}
+
+
+def get(name: str) -> Method:
+    """Return the method of this name; ValueError, with the nearest names, if there is none."""
+    if name not in METHODS:
+        raise ValueError(unknown_name("method", name, METHODS))
+    return METHODS[name]
+
+
+def as_method(given: Any) -> Method:
+    """Any explainer as a Method: a registered name, a Method, an object of another library, or your own.
+
+    Parameters
+    ----------
+    given : str, Method, object, callable or (title, object or callable)
+        An attribution of Captum, a composite or an attributor of zennit, or a CAM of pytorch-grad-cam, made for the
+        :class:`ImageModel` or its ``.module``. Your own is called ``explain(model, x, target)`` with an ImageModel, a
+        batch (N, C, H, W) in [0, 1] and class indices (N,). It returns (N, C, H, W), (N, H, W) or (H, W), as tensor or
+        array.
+    """
+    if isinstance(given, Method):
+        return given
+    if isinstance(given, str):
+        return get(given)
+    title, explain = given if isinstance(given, tuple) and len(given) == 2 else ("", given)
+    foreign = adapt(explain)
+    if foreign is not None:
+        title, explain = title or foreign[0], foreign[1]
+    if not callable(explain):
+        raise TypeError(f"a method is {brief(given)}, wanted a name, or a callable (model, x, target) -> map")
+    name = str(title or getattr(explain, "__name__", type(explain).__name__))
+
+    def call(model: ImageModel, x: Tensor, target: Tensor, **options: Any) -> Tensor:
+        returned = explain(model, x, target, **options)
+        try:
+            made = torch.as_tensor(returned).detach()
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TypeError(f"expected a map (N, H, W) of method {name!r}, got {brief(returned)}") from error
+        if made.ndim == 2:
+            made = made[None]
+        if made.ndim == 3:
+            made = made[:, None]
+        if made.ndim != 4 or len(made) != len(x):
+            raise ValueError(
+                f"method {name!r} returned a map of shape {tuple(made.shape)} for {len(x)} images, wanted "
+                "(N, C, H, W) or (N, H, W)"
+            )
+        return made.to(x.device, torch.float32)
+
+    return Method(call, name, title or name.replace("_", " "))

@@ -1,0 +1,100 @@
+"""Gaussian blur, in two forms: normalized at the border of the image, or truncated with the border repeated."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xai_widgets.core.arguments import MOST_PIXELS
+from xai_widgets.core.precision import outside_autocast
+from xai_widgets.core.validation import integer, number, tensor
+
+
+def gaussian_blur(x: Tensor, sigma: float) -> Tensor:
+    """Blur images by a Gaussian that is cut at the border and normalized there.
+
+    Parameters
+    ----------
+    x : Tensor, (..., H, W)
+        Images.
+    sigma : float
+        Standard deviation in pixels, at least 0; 0 gives the images.
+
+    Returns
+    -------
+    Tensor, (..., H, W)
+    """
+    sigma = number(sigma, "sigma", low=0, hint="in pixels")
+    if sigma == 0:
+        return x
+    rows, columns = (gaussian(extent, extent, sigma, x) for extent in x.shape[-2:])
+    with outside_autocast(x):
+        return rows @ x @ columns.T
+
+
+def gaussian(extent: int, places: int, sigma: float, like: Tensor) -> Tensor:
+    """Weights (extent, places) of a Gaussian around each pixel, over places spread evenly; rows sum to 1.
+
+    Parameters
+    ----------
+    extent : int
+        Pixels along one axis.
+    places : int
+        How many places the axis is divided into; ``extent`` for the pixels themselves.
+    sigma : float
+        Standard deviation in pixels, above 0.
+    like : Tensor
+        Of the dtype and on the device that are wanted.
+    """
+    pixels = torch.arange(extent, dtype=torch.float64, device="cpu") + 0.5
+    centers = (torch.arange(places, dtype=torch.float64, device="cpu") + 0.5) * (extent / places)
+    # A softmax does not underflow where a Gaussian of a tenth of a pixel would.
+    weights = (-((pixels[:, None] - centers) ** 2) / (2 * sigma**2)).softmax(1)
+    return weights.to(like.device, like.dtype)
+
+
+def gaussian_window(width: int, sigma: float, like: Tensor) -> Tensor:
+    """Return the weights (width,) of a Gaussian around the middle of a window, which sum to 1.
+
+    Parameters
+    ----------
+    width : int
+        Pixels, odd.
+    sigma : float
+        Standard deviation in pixels, above 0.
+    like : Tensor
+        Its dtype and device are those of the weights.
+    """
+    offsets = torch.arange(width, device=like.device, dtype=like.dtype) - width // 2
+    # A softmax does not underflow where the Gaussian of a small sigma would.
+    return (-((offsets / sigma) ** 2) / 2).softmax(0)
+
+
+def truncated_blur(x: Tensor, *, kernel: int = 11, sigma: float = 5.0) -> Tensor:
+    """Blur images by a truncated Gaussian, the border repeated.
+
+    Parameters
+    ----------
+    x : Tensor, (N, C, H, W)
+        Images.
+    kernel : int, default 11
+        Extent of the kernel in pixels, odd.
+    sigma : float, default 5.0
+        Its standard deviation in pixels.
+
+    Returns
+    -------
+    Tensor, (N, C, H, W)
+    """
+    x = tensor(x, "x", ("N", "C", "H", "W"))
+    x = x if x.is_floating_point() else x.float()
+    kernel, sigma = integer(kernel, "kernel", low=1, high=MOST_PIXELS), number(sigma, "sigma", above=0)
+    if kernel % 2 == 0:
+        raise ValueError(f"expected an odd kernel, got {kernel}; the nearest one is {kernel + 1}")
+    profile = gaussian_window(kernel, sigma, x)
+    channels = x.shape[1]
+    padded = F.pad(x, (kernel // 2,) * 4, mode="replicate")
+    with outside_autocast(x):
+        rows = F.conv2d(padded, profile.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
+        return F.conv2d(rows, profile.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)

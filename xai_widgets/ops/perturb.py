@@ -1,0 +1,83 @@
+"""The perturbation operator m (x) x: how a mask in [0, 1] takes an image from wholly perturbed (0) to itself (1).
+
+Fong, Patrick and Vedaldi 2019, section 3.4 and its footnotes. With g_s a Gaussian of standard deviation s pixels over
+the places v of the image:
+
+    blur    (m (x) x)(u) = sum_v g_s(u - v) x(v) / sum_v g_s(u - v),   s = s_max (1 - m(u))
+    fade    (m (x) x)(u) = m(u) x(u)
+
+The blur is read from a pyramid of L + 1 images blurred by s_max (1 - l / L), linearly between its levels.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from xai_widgets.core.validation import choice, integer
+from xai_widgets.ops.blur import gaussian_blur
+
+Perturbation = Literal["blur", "fade"]
+
+#: The strongest blur as a share of the image's short side: 20 pixels at 224.
+SIGMA = 20 / 224
+
+
+def pyramid(
+    x: Tensor, perturbation: Perturbation = "blur", *, levels: int = 8, sigma: float | None = None
+) -> Tensor:
+    """The images from wholly perturbed to untouched.
+
+    Parameters
+    ----------
+    x : Tensor, (N, C, H, W)
+        Images in [0, 1].
+    perturbation : {"blur", "fade"}, default "blur"
+        What a mask does. "fade", to black, is linear in the mask and needs two levels.
+    levels : int, default 8
+        How many images the blur is read from, at least 2.
+    sigma : float, optional
+        The strongest blur in pixels. Default: 20 / 224 of the short side.
+
+    Returns
+    -------
+    Tensor, (N, levels, C, H, W)
+        ``[:, 0]`` is wholly perturbed, ``[:, -1]`` the images themselves.
+
+    Raises
+    ------
+    ValueError
+        For another perturbation, fewer than two levels or a sigma below 0.
+    """
+    choice(perturbation, "perturbation", get_args(Perturbation))
+    levels = integer(levels, "levels", low=2, hint="the perturbed image and the image itself")
+    if perturbation == "fade":
+        return torch.stack([torch.zeros_like(x), x], dim=1)
+    strongest = SIGMA * min(x.shape[-2:]) if sigma is None else sigma
+    last = levels - 1
+    return torch.stack([gaussian_blur(x, strongest * (1 - level / last)) for level in range(levels)], dim=1)
+
+
+def perturb(levels: Tensor, masks: Tensor) -> Tensor:
+    """Apply masks to images: m (x) x.
+
+    Parameters
+    ----------
+    levels : Tensor, (N, L, C, H, W)
+        From :func:`pyramid`.
+    masks : Tensor, (N, A, H, W)
+        In [0, 1], A of them for each image; gradients flow to them.
+
+    Returns
+    -------
+    Tensor, (N, A, C, H, W)
+        The masked images.
+    """
+    last = levels.shape[1] - 1
+    at = masks.unsqueeze(2) * last
+    below = at.detach().floor().clamp(0, last - 1)
+    index = below.long().expand(-1, -1, levels.shape[2], -1, -1)
+    lower, upper = levels.gather(1, index), levels.gather(1, index + 1)
+    return lower + (at - below) * (upper - lower)

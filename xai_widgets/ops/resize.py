@@ -1,0 +1,20 @@
+"""Resizing of maps and thumbnails."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xai_widgets.core.validation import integers, tensor
+
+
+def resize_map(saliency: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize maps (N, h, w) to (N, H, W), bilinearly; maps that have this size are returned as they are."""
+    height, width = integers(size, "size", length=2, low=1)
+    saliency = tensor(saliency, "saliency", ("N", "h", "w"))
+    if tuple(saliency.shape[1:]) == (height, width):
+        return saliency
+    # Integers, and half precision that not every device interpolates.
+    wide = saliency if saliency.dtype in (torch.float32, torch.float64) else saliency.float()
+    return F.interpolate(wide[:, None], (height, width), mode="bilinear", align_corners=False)[:, 0]

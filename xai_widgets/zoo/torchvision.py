@@ -1,0 +1,156 @@
+"""Torchvision's classification networks, with weights that are downloaded, local or random."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import zipfile
+from enum import Enum
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from xai_widgets.errors import unknown_name
+from xai_widgets.zoo import files
+
+#: Attributes that hold the auxiliary heads of the two networks that have some; they serve training only.
+_AUXILIARY = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}
+
+
+def _models() -> Any:
+    from torchvision import models
+
+    return models
+
+
+def require() -> None:
+    """Raise an ImportError that names the extra, if torchvision is missing."""
+    try:
+        _models()
+    except ImportError as error:
+        raise ImportError(
+            "Networks beyond the bundled ones come from torchvision, which is missing: "
+            "pip install 'xai-widgets[demo]'."
+        ) from error
+
+
+@lru_cache(maxsize=1)
+def names() -> tuple[str, ...]:
+    """Names of torchvision's classification networks, none if it is not installed."""
+    try:
+        models = _models()
+    except ImportError:
+        return ()
+    return tuple(models.list_models(module=models))
+
+
+def build(name: str, weights: Any) -> tuple[nn.Module, dict[str, Any]]:
+    """One of torchvision's networks in eval mode, and what `ImageModel` is to know about it.
+
+    Parameters
+    ----------
+    name : str
+        One of `names()`.
+    weights : str, path, torchvision weights or None
+        As in `xai_widgets.zoo.load`.
+
+    Returns
+    -------
+    (torch.nn.Module, dict)
+        The network, which returns plain scores, and ``labels``, ``mean``, ``std``, ``size``, ``resize`` and
+        ``interpolation``, the last three as in the published preset.
+    """
+    choices = _models().get_model_weights(name)
+    published = _published(weights, choices)
+    if published is not None:
+        network = _downloaded(name, published)
+        return network, _facts(published, published.meta["categories"])
+    recommended = choices.DEFAULT
+    if weights is None:
+        network = _bare(name, 1000, auxiliary=False)
+        return network.eval(), _facts(recommended, None)
+    if isinstance(weights, str) and not os.path.exists(weights) and not re.search(r"[./\\]", weights):
+        # No file and not written like one: most likely a misspelt name.
+        raise ValueError(unknown_name(f"weights of {name}", weights, ["DEFAULT", *choices.__members__]))
+    network, classes = _from_file(name, weights)
+    categories = recommended.meta["categories"]
+    return network, _facts(recommended, categories if len(categories) == classes else None)
+
+
+def _published(weights: Any, choices: Any) -> Any:
+    """The member of torchvision's enumeration that is meant, or None."""
+    if isinstance(weights, Enum):
+        if weights not in list(choices):
+            raise ValueError(f"{weights} are weights of another network; wanted one of {choices.__name__}.")
+        return weights
+    if weights == "DEFAULT":
+        return choices.DEFAULT
+    return choices.__members__.get(weights) if isinstance(weights, str) else None
+
+
+def _facts(published: Any, labels: list[str] | None) -> dict[str, Any]:
+    preset = published.transforms()
+    return {
+        "labels": labels,
+        "mean": tuple(preset.mean),
+        "std": tuple(preset.std),
+        "size": int(preset.crop_size[0]),
+        "resize": int(preset.resize_size[0]),
+        "interpolation": preset.interpolation.value,
+    }
+
+
+def _downloaded(name: str, published: Any) -> nn.Module:
+    try:
+        network: nn.Module = _models().get_model(name, weights=published)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        cached = os.path.join(torch.hub.get_dir(), "checkpoints", os.path.basename(published.url))
+        remedy = f"delete the damaged file {cached!r}, or " if os.path.exists(cached) else ""
+        reason = (str(error).splitlines() or [""])[0].rstrip(".")
+        raise RuntimeError(
+            f"The weights of {name!r} could not be had ({type(error).__name__}: {reason}): {remedy}take the "
+            f"bundled network 'scenes_resnet', weights=None for random weights, or "
+            f"weights='path/to/{os.path.basename(published.url)}'."
+        ) from error
+    return _without_auxiliary(name, network).eval()
+
+
+def _bare(name: str, classes: int, *, auxiliary: bool) -> nn.Module:
+    options: dict[str, Any] = {}
+    if name in _AUXILIARY:
+        # What torchvision's own weights are used with; the normalization of `_facts` goes with it.
+        options = {"aux_logits": auxiliary, "transform_input": True, "init_weights": True}
+    network: nn.Module = _models().get_model(name, weights=None, num_classes=classes, **options)
+    return network
+
+
+def _without_auxiliary(name: str, network: nn.Module) -> nn.Module:
+    for head in _AUXILIARY.get(name, ()):
+        setattr(network, head, None)
+        network.aux_logits = False  # type: ignore[assignment]
+    return network
+
+
+def _from_file(name: str, path: Any) -> tuple[nn.Module, int]:
+    """The network with the weights of a local file, and how many classes the file has."""
+    state = files.read_state(path)
+    if name.startswith("densenet"):
+        state = _modern_densenet(state)
+    auxiliary = any(key.startswith(f"{head}.") for key in state for head in _AUXILIARY.get(name, ()))
+    with torch.device("meta"):
+        plain = _bare(name, 1000, auxiliary=False).state_dict()
+    # The bias of the last layer has an entry for each class.
+    last = [key for key, value in plain.items() if key.endswith("bias") and value.shape == (1000,)][-1]
+    classes = len(state[last]) if last in state and state[last].ndim == 1 else 1000
+    network = _bare(name, classes, auxiliary=auxiliary)
+    files.fill(network, state, source=path, name=name)
+    return _without_auxiliary(name, network).eval(), classes
+
+
+def _modern_densenet(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Torchvision's DenseNet files still write ``norm.1`` for what its code calls ``norm1``."""
+    old = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(?=[12]\.)")
+    return {old.sub(r"\1", key): value for key, value in state.items()}
