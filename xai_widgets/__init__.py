@@ -47,6 +47,7 @@ _EXPORTS: dict[str, str | None] = {
     "metrics": None,
     "perturbation": None,
     "similarity": None,
+    "studies": None,
     "views": None,
     "zoo": None,
 }

@@ -1,0 +1,180 @@
+"""The base of studies: keys, a resumable computation for each key, and a store of the results."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Iterator, MutableMapping
+from typing import Generic, TypeVar
+
+from xai_widgets.core.run import Run
+from xai_widgets.errors import as_sentence, collecting
+from xai_widgets.studies.store import Key, Outcome, ResultStore
+
+Result = TypeVar("Result")
+
+
+class Study(ABC, Generic[Key, Result]):
+    """Computations about a model, one for each key, such as a map for each method, image and class.
+
+    A subclass defines :meth:`run`. A study has no thread and no widget: a script calls :meth:`compute`, an explorer
+    hands :meth:`missing` to its worker.
+
+    Parameters
+    ----------
+    store : mutable mapping, optional
+        Where outcomes are kept. Default: a new :class:`~xai_widgets.studies.ResultStore`.
+
+    Attributes
+    ----------
+    store : mutable mapping of key to Outcome
+    """
+
+    #: Whether a complete result can be improved by computing its key again.
+    resumable = False
+
+    def __init__(self, store: MutableMapping[Key, Outcome[Result]] | None = None) -> None:
+        self.store: MutableMapping[Key, Outcome[Result]] = ResultStore() if store is None else store
+
+    @abstractmethod
+    def run(self, key: Key, start: Result | None = None) -> Run[Result]:
+        """Return the computation for a key.
+
+        Parameters
+        ----------
+        key : Key
+            What is computed.
+        start : Result, optional
+            An earlier result to go on from.
+        """
+
+    def steps(self, key: Key) -> int:
+        """Return how many snapshots the computation of a key has, for the progress bar."""
+        return 1
+
+    def outcome(self, key: Key) -> Outcome[Result]:
+        """Return what is known for a key; an empty outcome if nothing is."""
+        return self.store.get(key) or Outcome()
+
+    def result(self, key: Key) -> Result | None:
+        """Return the latest result of a key; None if there is none."""
+        return self.outcome(key).result
+
+    def failures(self, keys: Iterable[Key]) -> dict[Key, str]:
+        """Return the keys that failed, with the reasons."""
+        return {key: error for key in dict.fromkeys(keys) if (error := self.outcome(key).error)}
+
+    def forget(self, keys: Iterable[Key]) -> None:
+        """Drop what is known for some keys."""
+        for key in keys:
+            self.store.pop(key, None)
+
+    def missing(
+        self,
+        keys: Collection[Key],
+        *,
+        again: bool = False,
+        choose: Callable[[Collection[Key]], Key] = lambda keys: next(iter(keys)),
+        replaced: Callable[[Key], Iterable[Key]] = lambda key: (),
+        name: str = "study",
+    ) -> Run[Key]:
+        """Return a run that computes the keys that are not complete, one after the other.
+
+        A key that fails does not stop the others.
+
+        Parameters
+        ----------
+        keys : collection of Key
+            What is to be computed.
+        again : bool, default False
+            Whether to compute complete keys, too: a resumable study goes on from their results, another one begins
+            anew.
+        choose : callable, optional
+            Called before each computation with the keys that are left; returns the one to compute next. Default: the
+            first one.
+        replaced : callable, optional
+            Called with a key that failed; returns keys to compute in its place. Default: none.
+        name : str, default "study"
+            Name of the progress bar.
+
+        Returns
+        -------
+        Run of Key
+            Each snapshot is the key whose outcome in the store has changed.
+
+        Raises
+        ------
+        ValueError
+            At the end of the run if every key failed, with the first reason.
+        """
+        store = self.store
+        left = dict.fromkeys(key for key in keys if again or not self.outcome(key).complete)
+        total = sum(self.steps(key) + 1 for key in left)
+
+        def compute() -> Iterator[Key]:
+            computed: list[Key] = []
+            while left:
+                key = choose(left)
+                del left[key]
+                computed.append(key)
+                yield from self._compute(key, store, again)
+                if store[key].error:
+                    left.update(dict.fromkeys(new for new in replaced(key) if new not in computed))
+            check_some(store, [*keys, *computed])
+
+        return Run(compute(), total=total, name=name)
+
+    def _compute(self, key: Key, store: MutableMapping[Key, Outcome[Result]], again: bool) -> Iterator[Key]:
+        """Compute one key, keep each snapshot in ``store`` and yield the key after it."""
+        before = store.get(key) or Outcome[Result]()
+        start = before.result if self.resumable or not before.complete else None
+        outcome = Outcome(start)
+        warnings: dict[str, None] = {}
+        try:
+            snapshots = iter(self.run(key, start))
+            while True:
+                # The warnings of what draws a snapshot are not those of the computation.
+                with collecting() as messages:
+                    result = next(snapshots, None)
+                warnings.update(dict.fromkeys(messages))
+                if result is None:
+                    break
+                store[key] = outcome = Outcome(result, warnings=tuple(warnings))
+                yield key
+            store[key] = Outcome(outcome.result, "", tuple(warnings), complete=True)
+        except Exception as error:  # a failure of one key does not stop the others
+            kept = outcome.result if self.resumable else None
+            store[key] = Outcome(kept, as_sentence(error), tuple(warnings), complete=True)
+        yield key
+
+    def compute(
+        self, keys: Collection[Key], *, again: bool = False, progress: bool = True
+    ) -> dict[Key, Outcome[Result]]:
+        """Compute the keys that are not complete and return the outcomes of all.
+
+        Parameters
+        ----------
+        keys : collection of Key
+            What is to be computed.
+        again : bool, default False
+            Whether to compute complete keys, too.
+        progress : bool, default True
+            Whether to show a progress bar.
+
+        Raises
+        ------
+        ValueError
+            If every key failed, with the first reason.
+        """
+        run = self.missing(keys, again=again)
+        if run.total:
+            run.result(progress=progress)
+        return {key: self.outcome(key) for key in keys}
+
+
+def check_some(store: MutableMapping[Key, Outcome[Result]], keys: Iterable[Key]) -> None:
+    """Raise ValueError with the first reason if every key failed."""
+    outcomes = [store[key] for key in dict.fromkeys(keys) if key in store]
+    failed = [outcome.error for outcome in outcomes if outcome.error]
+    if failed and len(failed) == len(outcomes):
+        more = f" (and {len(failed) - 1} more failed)" if len(failed) > 1 else ""
+        raise ValueError(f"{failed[0]}{more}")
