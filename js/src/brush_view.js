@@ -1,19 +1,18 @@
-import { widget } from "./lib/widget.js";
 import "./brush_view.css";
 import { percentOf } from "./lib/area_slider.js";
 import { decode, slice } from "./lib/arrays.js";
 import { drawRing, listenToBrush } from "./lib/brush_gestures.js";
-import { bindBrushKeys } from "./lib/brush_keys.js";
+import { bindBrushKeys, isChord } from "./lib/brush_keys.js";
 import { createBrushTools, KEYS } from "./lib/brush_tools.js";
 import { cached } from "./lib/cached.js";
-import { createAnnouncer } from "./lib/controls.js";
 import { element } from "./lib/dom.js";
+import { view } from "./lib/figure.js";
 import { bytes, pack, Raster } from "./lib/image.js";
 import { contour, strokeContour } from "./lib/masks.js";
 import { blend, History, Painting } from "./lib/painting.js";
 import { createSender } from "./lib/sender.js";
-import { createStage, fitWidth } from "./lib/stage.js";
-import { observe, update, updater } from "./lib/state.js";
+import { createStage, drawLayers } from "./lib/stage.js";
+import { observe, update } from "./lib/state.js";
 
 /**
  * @typedef {import("@anywidget/types").AnyModel} Model
@@ -145,19 +144,17 @@ function createExchange(model, painting, history, isDown, signal) {
 }
 
 /**
- * @param {import("@anywidget/types").RenderProps} props
+ * @param {import("./lib/figure.js").Figure} figure
  * @param {History} history  of the model, whatever view paints
+ * @returns {import("./lib/figure.js").Parts}
  */
-function render({ model, el }, history) {
-	const controller = new AbortController();
-	const { signal } = controller;
-	const set = updater(model, signal);
+function build(figure, history) {
+	const { model, root, signal } = figure;
 	const painting = new Painting(history);
 	const picture = createPicture(model, painting);
 	const exchange = createExchange(model, painting, history, () => tip !== null, signal);
 	const outline = createOutline(painting);
 	const amount = element("span", { class: "xw-amount" });
-	const spoken = createAnnouncer(signal);
 
 	/** Where the brush is, in pixels of the picture; null: nowhere. @type {Point | null} */
 	let cursor = null;
@@ -171,18 +168,12 @@ function render({ model, el }, history) {
 		softness: model.get("softness"),
 		erase: erasing || model.get("tool") === "erase",
 	});
-	const stage = createStage({
-		attributes: {
-			role: "application",
-			"aria-roledescription": "painting",
-			"aria-description": KEYS.map(([key, what]) => `${key}: ${what}`).join("; "),
-		},
+	const stage = createStage(figure, {
+		attributes: { role: "application", "aria-roledescription": "painting" },
 		paint(context, width, height) {
 			const canvas = picture.canvas();
 			if (!canvas) return;
-			context.imageSmoothingEnabled = model.get("interpolation") === "smooth";
-			context.imageSmoothingQuality = "high";
-			context.drawImage(canvas, 0, 0, width, height);
+			drawLayers(context, width, height, [{ canvas, alpha: 1 }], model.get("interpolation") === "smooth");
 			if (model.get("display") !== "outline") return;
 			strokeContour(context, outline(), width, height, [painting.height, painting.width]);
 		},
@@ -190,13 +181,12 @@ function render({ model, el }, history) {
 			const text = painting.width ? `${percentOf(painting.share)} painted` : "";
 			if (amount.textContent !== text) {
 				amount.textContent = text;
-				spoken.say(text);
+				figure.announce(text);
 			}
 			if (!cursor || !painting.width) return;
 			const scale = width / painting.width;
 			drawRing(context, { x: cursor.x * scale, y: (cursor.y * height) / painting.height }, scale, brush());
 		},
-		signal,
 	});
 	const changed = () => {
 		outline.forget();
@@ -240,39 +230,15 @@ function render({ model, el }, history) {
 		changed();
 	};
 
-	const title = element("span", { class: "xw-title" });
-	const tools = createBrushTools({ model, set, act, fills: () => picture.fills()?.shape[0] ?? 0, signal });
-	const root = element("div", { class: "xw xw-figure xw-brush-view", role: "group" }, [
-		element("div", { class: "xw-head" }, [title]),
-		stage.node,
-		element("div", { class: "xw-readout" }, [amount, spoken.node]),
-		tools.node,
-	]);
-
-	const refresh = () => {
-		try {
-			const shape = picture.image()?.shape ?? [0, 0];
-			picture.fills();
-			painting.resize(shape[0], shape[1]);
-			exchange.receive();
-			stage.setAspect(shape[1] || 1, shape[0] || 1);
-			stage.say(shape[0] ? "" : "No image yet.");
-		} catch (error) {
-			stage.say(`This view cannot be drawn: ${/** @type {Error} */ (error).message}.`, true);
-			stage.setAspect(4, 3);
-		}
-		painting.touch();
-		title.textContent = model.get("title");
-		title.hidden = !title.textContent;
-		tools.node.hidden = !model.get("controls");
-		fitWidth(root, model.get("width"));
-		const label = model.get("title") || "Image to paint a mask on";
-		root.setAttribute("aria-label", label);
-		stage.node.setAttribute("aria-label", label);
-		changed();
+	const fills = () => picture.fills()?.shape[0] ?? 0;
+	const tools = createBrushTools(figure, { act, fills });
+	// At once: a mask that comes along with its image is taken up in the size of that image.
+	const take = () => {
+		const shape = picture.image()?.shape;
+		painting.resize(shape?.[0] ?? 0, shape?.[1] ?? 0);
+		return exchange.receive();
 	};
-	const looks = ["fill_names", "interpolation", "title", "controls", "width"];
-	observe(model, [...PICTURE, ...looks], refresh, signal);
+	observe(model, ["image"], () => figure.guard(() => void take()), signal);
 	observe(model, ["mask"], () => exchange.receive() && changed(), signal);
 	observe(model, ["tool", "brush_size", "softness"], stage.remark, signal);
 	history.addEventListener("change", () => tools.show(painting), { signal });
@@ -282,7 +248,7 @@ function render({ model, el }, history) {
 	listenToBrush(
 		stage.node,
 		{
-			begin: (at, erase) => !stage.failed && begin(inPixels(at), erase),
+			begin: (at, erase) => !figure.failed() && begin(inPixels(at), erase),
 			move: (points) => tip && points.map(inPixels).forEach(paint),
 			end,
 			hover(at) {
@@ -292,9 +258,8 @@ function render({ model, el }, history) {
 		},
 		signal,
 	);
-	bindBrushKeys(root, stage.node, {
+	const onKey = bindBrushKeys(root, stage.node, {
 		model,
-		set,
 		act,
 		painting,
 		isDown: () => tip !== null,
@@ -306,16 +271,28 @@ function render({ model, el }, history) {
 			if (tip && at) paint(at);
 			stage.remark();
 		},
-		fills: () => picture.fills()?.shape[0] ?? 0,
+		fills,
 		signal,
 	});
-
-	refresh();
-	el.append(root);
-	return () => {
-		end();
-		controller.abort();
-		root.remove();
+	return {
+		content: [stage.node, element("div", { class: "xw-readout" }, [amount])],
+		tools: tools.node,
+		label: "Image to paint a mask on",
+		stage: stage.node,
+		traits: [...PICTURE, "fill_names", "interpolation"],
+		refresh() {
+			picture.fills();
+			take();
+			painting.touch();
+			outline.forget();
+			tools.show(painting);
+			return stage.show(picture.image()?.shape, "No image yet.");
+		},
+		fail: stage.fail,
+		keys: KEYS,
+		onKey,
+		chord: isChord,
+		close: end,
 	};
 }
 
@@ -337,5 +314,5 @@ function createOutline(painting) {
 /** Called once for each model. */
 export default function brushView() {
 	const history = new History();
-	return widget((props) => render(props, history));
+	return view("xw-figure xw-brush-view", (figure) => build(figure, history));
 }

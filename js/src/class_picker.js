@@ -1,14 +1,12 @@
-import { widget } from "./lib/widget.js";
 import "./lib/theme.css";
 import "./class_picker.css";
 import { element } from "./lib/dom.js";
+import { view } from "./lib/figure.js";
 import { readable } from "./lib/format.js";
-import { keepKeys } from "./lib/keys.js";
 import { closest, search } from "./lib/labels.js";
 import { popup } from "./lib/popup.js";
-import { observe, onFrame, update } from "./lib/state.js";
+import { update } from "./lib/state.js";
 
-/** @typedef {import("@anywidget/types").AnyModel} AnyModel */
 /** @typedef {import("./lib/labels.js").Option} Option */
 
 /** More options than this are not listed: nobody reads them, and typing narrows them. */
@@ -16,188 +14,169 @@ const LISTED = 100;
 
 let pickers = 0;
 
-class View {
-	#id = `xw-class-${++pickers}-${Math.random().toString(36).slice(2, 8)}`;
-	#title = element("label", { class: "xw-title", for: `${this.#id}-input` });
-	#input = element("input", {
-		id: `${this.#id}-input`,
+export default view("xw-class-picker", ({ model, title, refresh, signal }) => {
+	const id = `xw-class-${++pickers}-${Math.random().toString(36).slice(2, 8)}`;
+	const input = element("input", {
+		id: `${id}-input`,
 		type: "text",
 		role: "combobox",
 		autocomplete: "off",
 		spellcheck: "false",
 		"aria-autocomplete": "list",
 		"aria-expanded": "false",
-		"aria-controls": `${this.#id}-list`,
+		"aria-controls": `${id}-list`,
 		placeholder: "type to search",
 	});
-	#chosen = element("span", { class: "xw-class-chosen xw-muted" });
-	#list = element("ul", { id: `${this.#id}-list`, class: "xw-options", role: "listbox", popover: "manual" });
-	#hint = element("div", { class: "xw-class-hint", role: "status" });
-	#field = element("div", { class: "xw-class-field" }, [this.#input, this.#chosen]);
-	root = element("div", { class: "xw xw-class-picker", role: "group" }, [
-		this.#title,
-		element("div", { class: "xw-class-main" }, [this.#field, this.#list, this.#hint]),
-	]);
+	const chosen = element("span", { class: "xw-class-chosen xw-muted" });
+	const list = element("ul", { id: `${id}-list`, class: "xw-options", role: "listbox", popover: "manual" });
+	const hint = element("div", { class: "xw-class-hint", role: "status" });
+	const field = element("div", { class: "xw-class-field" }, [input, chosen]);
 	/** @type {Option[]} */
-	#options = [];
-	#active = -1;
+	let options = [];
+	let active = -1;
 	/** Whether the text is a search, not the name of the chosen class. */
-	#typed = false;
-	#model;
-	#popup;
+	let typed = false;
+	const { isOpen, open: openList, close: closeList } = popup(list, field, signal);
 
-	/** @param {AnyModel} model @param {AbortSignal} signal */
-	constructor(model, signal) {
-		this.#model = model;
-		this.#popup = popup(this.#list, this.#field, signal);
-		this.draw = onFrame(() => this.#draw(), signal);
-		this.#input.addEventListener("input", () => this.#search(), { signal });
-		this.#input.addEventListener("keydown", (event) => this.#key(event), { signal });
-		this.#input.addEventListener("click", () => this.#open(), { signal });
-		this.#input.addEventListener("focus", () => this.#input.select(), { signal });
-		this.#input.addEventListener("blur", () => this.#leave(), { signal });
-		// Keeps the focus in the field, so that leaving it means leaving.
-		this.#list.addEventListener("pointerdown", (event) => event.preventDefault(), { signal });
-		this.#list.addEventListener("mousedown", (event) => event.preventDefault(), { signal });
-		this.#list.addEventListener("click", (event) => this.#pick(event), { signal });
-		signal.addEventListener("abort", () => this.#popup.close());
+	function startSearch() {
+		typed = true;
+		say("");
+		open();
 	}
 
-	/** @returns {string} */
-	get #current() {
-		const target = this.#model.get("target");
-		return this.#model.get("labels")[target] ?? `class ${target}`;
+	function open() {
+		active = -1;
+		openList();
+		input.setAttribute("aria-expanded", "true");
+		fill();
 	}
 
-	#draw() {
-		const model = this.#model;
-		const title = model.get("title");
-		const width = model.get("width");
+	function close() {
+		closeList();
+		active = -1;
+		input.setAttribute("aria-expanded", "false");
+		input.removeAttribute("aria-activedescendant");
+	}
+
+	function fill() {
+		const query = typed ? input.value : "";
 		const target = model.get("target");
-		const hint = model.get("hints")[target];
-		this.#title.textContent = title;
-		this.#title.hidden = !title;
-		this.root.setAttribute("aria-label", title || "class");
-		this.#input.setAttribute("aria-label", title || "class");
-		this.root.style.maxWidth = width ? `${width}px` : "";
-		this.#chosen.textContent = `#${target}${hint === undefined || hint === null ? "" : ` · ${readable(hint)}`}`;
-		if (!this.#typed) this.#input.value = this.#current;
-		if (this.#popup.isOpen) this.#fill();
-	}
-
-	#search() {
-		this.#typed = true;
-		this.#say("");
-		this.#open();
-	}
-
-	#open() {
-		this.#active = -1;
-		this.#popup.open();
-		this.#input.setAttribute("aria-expanded", "true");
-		this.#fill();
-	}
-
-	#close() {
-		this.#popup.close();
-		this.#active = -1;
-		this.#input.setAttribute("aria-expanded", "false");
-		this.#input.removeAttribute("aria-activedescendant");
-	}
-
-	#fill() {
-		const query = this.#typed ? this.#input.value : "";
-		const target = this.#model.get("target");
-		this.#options = search(this.#model.get("labels"), query, this.#model.get("hints"));
-		const shown = this.#options.slice(0, LISTED);
-		this.#list.replaceChildren(
-			...shown.map((option, at) => optionRow(option, `${this.#id}-${at}`, option.index === target)),
+		options = search(model.get("labels"), query, model.get("hints"));
+		const shown = options.slice(0, LISTED);
+		list.replaceChildren(
+			...shown.map((option, at) => optionRow(option, `${id}-${at}`, option.index === target)),
 		);
-		const more = this.#options.length - shown.length;
+		const more = options.length - shown.length;
 		const note = more > 0 ? `and ${more} more: type to narrow` : "no class has this in its name";
 		if (more > 0 || shown.length === 0) {
-			this.#list.append(element("li", { class: "xw-muted xw-option-note", role: "presentation" }, [note]));
+			list.append(element("li", { class: "xw-muted xw-option-note", role: "presentation" }, [note]));
 		}
-		this.#options = shown;
+		options = shown;
 		// What Enter would take is always marked.
-		this.#mark(query.trim() && shown.length > 0 ? 0 : Math.min(this.#active, shown.length - 1));
+		mark(query.trim() && shown.length > 0 ? 0 : Math.min(active, shown.length - 1));
 	}
 
 	/** @param {number} at  index among the options, -1 for none */
-	#mark(at) {
-		this.#list.querySelector(".xw-active")?.classList.remove("xw-active");
-		this.#active = at;
+	function mark(at) {
+		list.querySelector(".xw-active")?.classList.remove("xw-active");
+		active = at;
 		if (at < 0) {
-			this.#input.removeAttribute("aria-activedescendant");
+			input.removeAttribute("aria-activedescendant");
 			return;
 		}
-		const row = this.#list.children[at];
+		const row = list.children[at];
 		row.classList.add("xw-active");
 		row.scrollIntoView({ block: "nearest" });
-		this.#input.setAttribute("aria-activedescendant", row.id);
+		input.setAttribute("aria-activedescendant", row.id);
 	}
 
 	/** @param {KeyboardEvent} event */
-	#key(event) {
+	function onKey(event) {
 		if (event.ctrlKey || event.metaKey || event.altKey) return;
-		const last = this.#options.length - 1;
+		const last = options.length - 1;
 		if (event.key === "ArrowDown" || event.key === "ArrowUp") {
-			if (!this.#popup.isOpen) this.#open();
-			else if (event.key === "ArrowDown") this.#mark(this.#active >= last ? 0 : this.#active + 1);
-			else this.#mark(this.#active <= 0 ? last : this.#active - 1);
+			if (!isOpen()) open();
+			else if (event.key === "ArrowDown") mark(active >= last ? 0 : active + 1);
+			else mark(active <= 0 ? last : active - 1);
 		} else if (event.key === "Enter") {
-			const option = this.#popup.isOpen ? this.#options[this.#active] : undefined;
-			if (option) this.#choose(option.index);
-			else this.#leave();
-		} else if (event.key === "Escape" && (this.#popup.isOpen || this.#typed)) {
-			this.#typed = false;
-			this.#close();
-			this.draw();
+			const option = isOpen() ? options[active] : undefined;
+			if (option) choose(option.index);
+			else leave();
+		} else if (event.key === "Escape" && (isOpen() || typed)) {
+			typed = false;
+			close();
+			refresh();
 		} else return;
 		event.preventDefault();
 	}
 
 	/** @param {MouseEvent} event */
-	#pick(event) {
+	function pick(event) {
 		const row = /** @type {Element} */ (event.target).closest("[role=option]");
-		if (row) this.#choose(this.#options[[...this.#list.children].indexOf(row)].index);
+		if (row) choose(options[[...list.children].indexOf(row)].index);
 	}
 
 	/** @param {number} index */
-	#choose(index) {
-		this.#typed = false;
-		this.#say("");
-		this.#close();
-		update(this.#model, { target: index });
-		this.draw();
+	function choose(index) {
+		typed = false;
+		say("");
+		close();
+		update(model, { target: index });
+		refresh();
 	}
 
 	/** What stands in the field counts if it names a class; otherwise the old one stays. */
-	#leave() {
-		const text = this.#input.value.trim();
-		const labels = this.#model.get("labels");
-		if (this.#typed && text) {
+	function leave() {
+		const text = input.value.trim();
+		const labels = model.get("labels");
+		if (typed && text) {
 			const exact = labels.findIndex((/** @type {string} */ one) => one.toLowerCase() === text.toLowerCase());
 			if (exact >= 0) {
-				this.#choose(exact);
+				choose(exact);
 				return;
 			}
-			this.#say(`No class is named “${text}”.`, closest(labels, text));
+			say(`No class is named “${text}”.`, closest(labels, text));
 		}
-		this.#typed = false;
-		this.#close();
-		this.draw();
+		typed = false;
+		close();
+		refresh();
 	}
 
 	/** @param {string} text @param {number} [nearest]  a class to offer instead, -1 for none */
-	#say(text, nearest = -1) {
-		this.#hint.textContent = text;
+	function say(text, nearest = -1) {
+		hint.textContent = text;
 		if (nearest < 0) return;
-		const take = element("button", { type: "button" }, [this.#model.get("labels")[nearest]]);
-		take.addEventListener("click", () => this.#choose(nearest));
-		this.#hint.append(" Did you mean ", take, "?");
+		const take = element("button", { type: "button" }, [model.get("labels")[nearest]]);
+		take.addEventListener("click", () => choose(nearest));
+		hint.append(" Did you mean ", take, "?");
 	}
-}
+
+	input.addEventListener("input", startSearch, { signal });
+	input.addEventListener("keydown", onKey, { signal });
+	input.addEventListener("click", open, { signal });
+	input.addEventListener("focus", () => input.select(), { signal });
+	input.addEventListener("blur", leave, { signal });
+	// Keeps the focus in the field, so that leaving it means leaving.
+	for (const type of ["pointerdown", "mousedown"]) {
+		list.addEventListener(type, (event) => event.preventDefault(), { signal });
+	}
+	list.addEventListener("click", pick, { signal });
+	signal.addEventListener("abort", closeList);
+	return {
+		head: element("label", { for: `${id}-input` }, [title]),
+		content: [element("div", { class: "xw-class-main" }, [field, list, hint])],
+		label: "class",
+		traits: ["labels", "target", "hints"],
+		refresh() {
+			const target = model.get("target");
+			const own = model.get("hints")[target];
+			input.setAttribute("aria-label", model.get("title") || "class");
+			chosen.textContent = `#${target}${own === undefined || own === null ? "" : ` · ${readable(own)}`}`;
+			if (!typed) input.value = model.get("labels")[target] ?? `class ${target}`;
+			if (isOpen()) fill();
+		},
+	};
+});
 
 /**
  * @param {Option} option
@@ -212,20 +191,3 @@ function optionRow({ index, label, hint }, id, selected) {
 	if (hint !== null) row.append(element("span", { class: "xw-option-hint" }, [readable(hint)]));
 	return row;
 }
-
-/** @param {{model: AnyModel, el: HTMLElement}} context @returns {() => void} */
-function render({ model, el }) {
-	const controller = new AbortController();
-	const { signal } = controller;
-	const view = new View(model, signal);
-	el.append(view.root);
-	observe(model, ["labels", "target", "hints", "title", "width"], view.draw, signal);
-	keepKeys(view.root, signal);
-	view.draw();
-	return () => {
-		controller.abort();
-		view.root.remove();
-	};
-}
-
-export default widget(render);

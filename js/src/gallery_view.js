@@ -1,13 +1,12 @@
-import { widget } from "./lib/widget.js";
 import "./gallery_view.css";
 import { slice } from "./lib/arrays.js";
 import { cached } from "./lib/cached.js";
 import { element } from "./lib/dom.js";
+import { view } from "./lib/figure.js";
 import { readable } from "./lib/format.js";
 import { bytes, floats, pack } from "./lib/image.js";
-import { bindKeys } from "./lib/keys.js";
-import { fitWidth } from "./lib/stage.js";
-import { observe, onFrame, updater } from "./lib/state.js";
+import { ascending, clamp } from "./lib/numbers.js";
+import { observe, onFrame } from "./lib/state.js";
 
 /**
  * @typedef {import("@anywidget/types").AnyModel} Model
@@ -17,76 +16,29 @@ import { observe, onFrame, updater } from "./lib/state.js";
 
 let galleries = 0;
 
-class View {
-	#id = `xw-gallery-${++galleries}-${Math.random().toString(36).slice(2, 8)}`;
-	#title = element("span", { class: "xw-title" });
-	#list = element("div", { class: "xw-gallery", role: "listbox", tabindex: 0 });
-	#notice = element("div", { class: "xw-note-text xw-muted" });
-	root = element("div", { class: "xw xw-figure xw-gallery-view", role: "group" }, [
-		element("div", { class: "xw-head" }, [this.#title]),
-		this.#list,
-		this.#notice,
-	]);
+export default view("xw-figure xw-gallery-view", ({ model, set, signal }) => {
+	const id = `xw-gallery-${++galleries}-${Math.random().toString(36).slice(2, 8)}`;
+	const list = element("div", { class: "xw-gallery", role: "listbox", tabindex: 0 });
 	/** @type {ReturnType<typeof createItem>[]} */
-	#items = [];
+	const items = [];
 	/** Each picture on its own; the very same as long as the message is. */
-	#decode = cached((/** @type {Message} */ message) => {
+	const decode = cached((/** @type {Message} */ message) => {
 		const all = bytes("pictures", message, [null, null, null, 3]);
 		return all ? Array.from({ length: all.shape[0] }, (_, index) => slice(all, index)) : [];
 	});
 	/** Which pictures are lit at each stop. @type {Bytes | null} */
-	#lit = null;
-	#model;
-	#set;
-
-	/** @param {Model} model @param {AbortSignal} signal */
-	constructor(model, signal) {
-		this.#model = model;
-		this.#set = updater(model, signal);
-		this.draw = onFrame(() => this.#draw(), signal);
-		this.light = onFrame(() => this.#light(), signal);
-		this.#list.addEventListener("click", (event) => this.#pick(event), { signal });
-		bindKeys(this.root, this.#list, {
-			act: (event) => this.#key(event),
-			set: (values) => this.#set(values),
-			signal,
-		});
-	}
-
-	#draw() {
-		const model = this.#model;
-		const title = model.get("title");
-		this.#title.textContent = title;
-		this.#title.hidden = !title;
-		this.root.setAttribute("aria-label", title || "pictures");
-		this.#list.setAttribute("aria-label", title || "pictures");
-		fitWidth(this.root, model.get("width"));
-		let problem = "";
-		const before = this.#items.length;
-		try {
-			this.#fill(this.#decode(model.get("pictures")));
-			if (this.#items.length === 0) problem = "No pictures yet.";
-		} catch (error) {
-			problem = `This view cannot be drawn: ${/** @type {Error} */ (error).message}.`;
-		}
-		this.#notice.textContent = problem;
-		this.#notice.hidden = !problem;
-		this.#list.hidden = Boolean(problem);
-		this.choose();
-		if (this.#items.length !== before) this.reveal();
-	}
+	let lit = null;
 
 	/** @param {Bytes[]} pictures */
-	#fill(pictures) {
-		const model = this.#model;
+	function fill(pictures) {
 		const count = pictures.length;
 		const values = floats("values", model.get("values"), [count || null]);
-		this.#lit = bytes("lit", model.get("lit"), [null, count || null]);
+		lit = bytes("lit", model.get("lit"), [null, count || null]);
 		const columns = model.get("columns");
 		const heads = columns ? model.get("heads") : [];
-		while (this.#items.length > count) this.#items.pop();
-		while (this.#items.length < count) this.#items.push(createItem(`${this.#id}-${this.#items.length}`));
-		this.#items.forEach((item, index) => {
+		while (items.length > count) items.pop();
+		while (items.length < count) items.push(createItem(`${id}-${items.length}`));
+		items.forEach((item, index) => {
 			item.paint(pictures[index], {
 				pixelated: model.get("interpolation") === "pixelated",
 				size: model.get("size"),
@@ -100,31 +52,30 @@ class View {
 				marked: index === model.get("marked"),
 			});
 		});
-		this.#arrange(columns, heads);
-		this.#light();
+		arrange(columns, heads);
+		light();
 	}
 
 	/** Dims what is not lit at the stop. */
-	#light() {
-		const [stops, count] = this.#lit?.shape ?? [0, 0];
-		const stop = this.#model.get("stop");
-		const row = stop >= 0 && stop < stops ? this.#lit?.data.subarray(stop * count, (stop + 1) * count) : null;
-		for (const [index, item] of this.#items.entries()) item.light(!row || row[index] > 0);
-		const lit = row?.reduce((sum, value) => sum + (value > 0 ? 1 : 0), 0);
-		if (row) this.#list.setAttribute("aria-description", `${lit} of ${count} lit`);
-		else this.#list.removeAttribute("aria-description");
+	function light() {
+		const [stops, count] = lit?.shape ?? [0, 0];
+		const stop = model.get("stop");
+		const row = stop >= 0 && stop < stops ? lit?.data.subarray(stop * count, (stop + 1) * count) : null;
+		for (const [index, item] of items.entries()) item.light(!row || row[index] > 0);
+		const shining = row?.reduce((sum, value) => sum + (value > 0 ? 1 : 0), 0);
+		if (row) list.setAttribute("aria-description", `${shining} of ${count} lit`);
+		else list.removeAttribute("aria-description");
 	}
 
 	/** @param {number} columns @param {string[]} heads */
-	#arrange(columns, heads) {
-		const list = this.#list;
+	function arrange(columns, heads) {
 		list.classList.toggle("xw-strip", !columns);
 		list.classList.toggle("xw-grid", columns > 0);
 		list.classList.toggle("xw-headed", heads.length > 0);
 		list.setAttribute("aria-orientation", columns ? "vertical" : "horizontal");
 		list.style.setProperty("--xw-columns", String(columns));
-		list.style.setProperty("--xw-size", `${this.#model.get("size")}px`);
-		const nodes = this.#items.flatMap(({ node }, index) => {
+		list.style.setProperty("--xw-size", `${model.get("size")}px`);
+		const nodes = items.flatMap(({ node }, index) => {
 			if (!heads.length || index % columns) return [node];
 			// What a head says, the name of each picture of its row says too.
 			const head = element("div", { class: "xw-gallery-head", "aria-hidden": "true" }, [
@@ -141,19 +92,18 @@ class View {
 	}
 
 	/** Marks the chosen picture: this runs at every step of a drag elsewhere. */
-	choose() {
-		const frame = this.#model.get("frame");
-		const active = this.#items[Math.max(frame, 0)];
-		for (const [index, item] of this.#items.entries()) item.select(index === frame, item === active);
-		if (active) this.#list.setAttribute("aria-activedescendant", active.node.id);
-		else this.#list.removeAttribute("aria-activedescendant");
+	function choose() {
+		const frame = model.get("frame");
+		const active = items[Math.max(frame, 0)];
+		for (const [index, item] of items.entries()) item.select(index === frame, item === active);
+		if (active) list.setAttribute("aria-activedescendant", active.node.id);
+		else list.removeAttribute("aria-activedescendant");
 	}
 
 	/** Scrolls the row, and nothing else of the page, until the chosen picture is seen. */
-	reveal() {
-		const node = this.#items[this.#model.get("frame")]?.node;
-		const list = this.#list;
-		if (!node || this.#model.get("columns")) return;
+	function reveal() {
+		const node = items[model.get("frame")]?.node;
+		if (!node || model.get("columns")) return;
 		const { offsetLeft: left, offsetWidth: width } = node;
 		const margin = width / 3;
 		if (left - margin < list.scrollLeft) list.scrollLeft = left - margin;
@@ -163,16 +113,16 @@ class View {
 	}
 
 	/** @param {MouseEvent} event */
-	#pick(event) {
+	function pick(event) {
 		const node = /** @type {Element} */ (event.target).closest("[role=option]");
-		const frame = this.#items.findIndex((item) => item.node === node);
-		if (frame >= 0) this.#set({ frame });
+		const frame = items.findIndex((item) => item.node === node);
+		if (frame >= 0) set({ frame });
 	}
 
 	/** @param {KeyboardEvent} event @returns {{frame: number} | null} */
-	#key({ key }) {
-		const last = this.#items.length - 1;
-		const row = this.#model.get("columns") || 1;
+	function onKey({ key }) {
+		const last = items.length - 1;
+		const row = model.get("columns") || 1;
 		if (last < 0) return null;
 		if (key === "Escape") return { frame: -1 };
 		if (key === "Home") return { frame: 0 };
@@ -184,13 +134,43 @@ class View {
 			ArrowUp: -row,
 		})[key];
 		if (!by) return null;
-		const frame = this.#model.get("frame");
+		const frame = model.get("frame");
 		// The first key chooses where there is no choice yet.
 		if (frame < 0) return { frame: 0 };
 		const next = frame + by;
 		return { frame: next < 0 || next > last ? Math.min(frame, last) : next };
 	}
-}
+
+	list.addEventListener("click", pick, { signal });
+	observe(model, ["stop"], onFrame(light, signal), signal);
+	observe(
+		model,
+		["frame"],
+		() => {
+			choose();
+			reveal();
+		},
+		signal,
+	);
+	return {
+		content: [list],
+		drawing: [list],
+		label: "images",
+		stage: list,
+		traits: [
+			...["pictures", "captions", "columns", "heads", "marked", "values", "value_limits", "lit"],
+			...["size", "interpolation"],
+		],
+		refresh() {
+			const before = items.length;
+			fill(decode(model.get("pictures")));
+			choose();
+			if (items.length !== before) reveal();
+			return items.length ? "" : "No images yet.";
+		},
+		onKey,
+	};
+});
 
 /**
  * One picture with what stands under it.
@@ -262,45 +242,7 @@ function createItem(id) {
 function barOf(value, [low, high]) {
 	if (Number.isNaN(value)) return "scaleX(0)";
 	/** @param {number} number */
-	const place = (number) => Math.min(Math.max((number - low) / (high - low), 0), 1);
-	const [start, end] = [place(0), place(value)].sort((a, b) => a - b);
+	const share = (number) => clamp((number - low) / (high - low));
+	const [start, end] = [share(0), share(value)].sort(ascending);
 	return `translateX(${100 * start}%) scaleX(${end - start})`;
 }
-
-/** @param {{model: Model, el: HTMLElement}} context @returns {() => void} */
-function render({ model, el }) {
-	const controller = new AbortController();
-	const { signal } = controller;
-	const view = new View(model, signal);
-	el.append(view.root);
-	const looks = ["title", "width", "size", "interpolation"];
-	const traits = [
-		"pictures",
-		"captions",
-		"columns",
-		"heads",
-		"marked",
-		"values",
-		"value_limits",
-		"lit",
-		...looks,
-	];
-	observe(model, traits, view.draw, signal);
-	observe(model, ["stop"], view.light, signal);
-	observe(
-		model,
-		["frame"],
-		() => {
-			view.choose();
-			view.reveal();
-		},
-		signal,
-	);
-	view.draw();
-	return () => {
-		controller.abort();
-		view.root.remove();
-	};
-}
-
-export default widget(render);

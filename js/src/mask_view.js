@@ -1,15 +1,15 @@
-import { widget } from "./lib/widget.js";
 import "./mask_view.css";
 import { areaByKey, createAreaSlider, nearestReady, percentOf } from "./lib/area_slider.js";
 import { slice } from "./lib/arrays.js";
 import { cached } from "./lib/cached.js";
-import { createAnnouncer, keyHelp, toggleControl } from "./lib/controls.js";
+import { toggleControl } from "./lib/controls.js";
 import { element } from "./lib/dom.js";
+import { view } from "./lib/figure.js";
 import { bytes, floats, pack, Raster } from "./lib/image.js";
-import { bindKeys } from "./lib/keys.js";
 import { contour, dim, gray, look, resize, strokeContour } from "./lib/masks.js";
-import { cellAt, createStage, fitWidth, followPointer, outlineCell } from "./lib/stage.js";
-import { observe, updater } from "./lib/state.js";
+import { next } from "./lib/numbers.js";
+import { cellAt, createImageStage } from "./lib/stage.js";
+import { observe } from "./lib/state.js";
 
 /**
  * @typedef {import("@anywidget/types").AnyModel} Model
@@ -18,13 +18,13 @@ import { observe, updater } from "./lib/state.js";
  * @typedef {import("./lib/area_slider.js").Stop} Stop
  */
 
-/** @type {[string, string][]} */
+/** @type {import("./lib/figure.js").Keys} */
 const KEYS = [
 	["← →, ↑ ↓", "next area"],
 	["Home, End", "smallest, largest area"],
 	["b", "best area"],
 	["d", "preserved, deleted, outline or mask"],
-	["Esc", "take the mark away"],
+	["Esc", "remove the mark"],
 ];
 const DISPLAYS = [
 	{ value: "preserved", text: "Preserved" },
@@ -38,8 +38,6 @@ const WORDS = /** @type {Record<string, string>} */ ({
 	outline: "outlined",
 	mask: "",
 });
-const LOOKS = ["title", "picture", "controls", "width", "interpolation"];
-const TRAITS = ["levels", "masks", "areas", "ready", "best", ...LOOKS];
 
 /**
  * The image under the chosen mask; every step is remembered until what it depends on changes.
@@ -90,7 +88,8 @@ function createPicture(model) {
 		return pyramid && all && pick(all, at, pyramid.shape[1], pyramid.shape[2]);
 	};
 	return {
-		levels,
+		/** Rows and columns of the image. */
+		shape: () => levels()?.shape.slice(1),
 		stops,
 		chosen,
 		mask,
@@ -116,25 +115,24 @@ function createPicture(model) {
 	};
 }
 
-/** @param {Model} model @param {ReturnType<typeof createPicture>} picture @param {AbortSignal} signal */
-function createReadout(model, picture, signal) {
+/** @param {import("./lib/figure.js").Figure} figure @param {ReturnType<typeof createPicture>} picture */
+function createReadout({ model, announce }, picture) {
 	const amount = element("span", { class: "xw-amount" });
 	const place = element("span", { class: "xw-place xw-muted" });
-	const spoken = createAnnouncer(signal);
 	return {
-		node: element("div", { class: "xw-readout" }, [amount, place, spoken.node]),
-		/** @returns {string} what is shown, in words */
+		node: element("div", { class: "xw-readout" }, [amount, place]),
+		/** @returns {string} the text for the amount */
 		show() {
 			const [mask, at] = [picture.mask(), picture.chosen()];
 			amount.textContent = mask
 				? `area ${percentOf(picture.stops()[at].area)} ${WORDS[model.get("display")]}`.trim()
 				: "no mask yet";
-			const shape = picture.levels()?.shape.slice(1);
+			const shape = picture.shape();
 			const cell = shape ? cellAt(model.get("position"), shape) : null;
 			const value = mask && cell ? (mask.data[cell.row * cell.columns + cell.column] / 255).toFixed(2) : "";
 			place.textContent = cell ? `row ${cell.row}, col ${cell.column}${value && `: mask ${value}`}` : "";
-			// The slider role of the picture speaks the area itself.
-			spoken.say(place.textContent);
+			// The slider role of the stage announces the area itself.
+			announce(place.textContent);
 			return amount.textContent;
 		},
 	};
@@ -154,123 +152,84 @@ function onKey(event, model, stops) {
 	if (event.key === "Escape") return { position: null };
 	if (event.key === "b" && model.get("best") !== null) return { area: model.get("best") };
 	if (event.key === "d") {
-		const now = DISPLAYS.findIndex(({ value }) => value === model.get("display"));
-		return { display: DISPLAYS[(now + 1) % DISPLAYS.length].value };
+		return {
+			display: next(
+				DISPLAYS.map(({ value }) => value),
+				model.get("display"),
+			),
+		};
 	}
 	return null;
 }
 
-/** @type {import("@anywidget/types").Render} */
-function render({ model, el }) {
-	const controller = new AbortController();
-	const { signal } = controller;
-	const set = updater(model, signal);
+export default view("xw-figure xw-mask-view", (figure) => {
+	const { model, set, signal } = figure;
 	const picture = createPicture(model);
-	const readout = createReadout(model, picture, signal);
-
-	const stage = createStage({
-		attributes: {
-			role: "slider",
-			"aria-valuemin": 0,
-			"aria-valuemax": 1,
-			"aria-description": KEYS.map(([key, what]) => `${key}: ${what}`).join("; "),
-		},
-		paint(context, width, height) {
+	const readout = createReadout(figure, picture);
+	const stage = createImageStage(figure, {
+		attributes: { role: "slider", "aria-valuemin": 0, "aria-valuemax": 1 },
+		layers() {
 			const canvas = picture.canvas();
-			if (!canvas) return;
-			context.imageSmoothingEnabled = model.get("interpolation") === "smooth";
-			context.imageSmoothingQuality = "high";
-			context.drawImage(canvas, 0, 0, width, height);
-			const line = picture.outline();
-			if (line) strokeContour(context, line, width, height, [canvas.height, canvas.width]);
+			return canvas ? [{ canvas, alpha: 1 }] : [];
 		},
-		mark(context, width, height) {
+		over(context, width, height) {
+			const [line, shape] = [picture.outline(), picture.shape()];
+			if (line && shape) strokeContour(context, line, width, height, shape);
+		},
+		shape: picture.shape,
+		read() {
 			stage.node.setAttribute("aria-valuenow", String(model.get("area")));
 			stage.node.setAttribute("aria-valuetext", readout.show());
-			const shape = picture.levels()?.shape.slice(1);
-			const at = shape && cellAt(model.get("position"), shape);
-			if (at) outlineCell(context, width, height, at);
 		},
-		signal,
 	});
-	const title = element("span", { class: "xw-title" });
 	const slider = createAreaSlider({ set: (area) => set({ area }), signal });
-	const displays = toggleControl({ model, trait: "display", label: "Display", set, signal }, DISPLAYS);
+	const displays = toggleControl(figure.bind("display", "Display"), DISPLAYS);
 	displays.classList.add("xw-segments");
-	const tools = element("div", { class: "xw-tools" }, [slider.node, displays, keyHelp(KEYS)]);
-	const root = element("div", { class: "xw xw-figure xw-mask-view", role: "group" }, [
-		element("div", { class: "xw-head" }, [title]),
-		stage.node,
-		readout.node,
-		tools,
-	]);
 
-	const move = () => {
-		if (stage.failed) return;
+	/** Shows the mask of the area: `frame` is its index. */
+	const follow = () => {
 		const frame = picture.chosen();
 		slider.show(picture.stops(), frame, model.get("best"));
-		stage.repaint();
 		if (frame !== model.get("frame")) set({ frame });
 	};
-	let correcting = false;
-	const jump = () => {
-		const [frame, drawn] = [model.get("frame"), picture.chosen()];
-		// The mask that is drawn needs no jump: the area may lie beside its own.
-		if (stage.failed || correcting || frame === drawn) return;
-		const stop = picture.stops()[frame];
-		if (stop?.ready) {
-			set({ area: stop.area });
-			return;
-		}
-		// Whoever chose what is not there is told what is drawn instead; once, as two views may disagree.
-		correcting = true;
-		set({ frame: drawn });
-		correcting = false;
-	};
-	const refresh = () => {
-		try {
-			const shape = picture.levels()?.shape;
-			picture.stops();
-			stage.setAspect(shape?.[2] ?? 1, shape?.[1] ?? 1);
-			stage.say(shape ? "" : "No image yet.");
-		} catch (error) {
-			stage.say(`This view cannot be drawn: ${/** @type {Error} */ (error).message}.`, true);
-			stage.setAspect(4, 3);
-		}
-		title.textContent = model.get("title");
-		title.hidden = !title.textContent;
-		tools.hidden = !model.get("controls");
-		stage.node.hidden = readout.node.hidden = !model.get("picture");
-		root.classList.toggle("xw-alone", !model.get("picture"));
-		fitWidth(root, model.get("width"));
-		const label = model.get("title") || "Image under a mask";
-		root.setAttribute("aria-label", label);
-		stage.node.setAttribute("aria-label", label);
-		move();
-		stage.repaint();
-	};
-	observe(model, TRAITS, refresh, signal);
-	observe(model, ["area", "display"], move, signal);
-	observe(model, ["frame"], jump, signal);
-	observe(model, ["position"], stage.remark, signal);
-
-	followPointer(stage.node, {
-		get: () => model.get("position"),
-		set: (position) => set({ position }),
+	observe(
+		model,
+		["area"],
+		() => {
+			if (figure.failed()) return;
+			follow();
+			stage.repaint();
+		},
 		signal,
-	});
-	bindKeys(root, stage.node, {
-		act: (event) => (stage.failed ? null : onKey(event, model, picture.stops())),
-		set,
+	);
+	observe(
+		model,
+		["frame"],
+		() => {
+			if (figure.failed()) return;
+			const frame = model.get("frame");
+			const stop = picture.stops()[frame];
+			// The area may lie beside that of its mask.
+			if (stop?.ready && frame !== picture.chosen()) set({ area: stop.area });
+			else follow();
+		},
 		signal,
-	});
-
-	refresh();
-	el.append(root);
-	return () => {
-		controller.abort();
-		root.remove();
+	);
+	observe(model, ["display"], stage.repaint, signal);
+	return {
+		content: [stage.node, readout.node],
+		tools: element("div", { class: "xw-tools" }, [slider.node, displays]),
+		label: "Image under a mask",
+		stage: stage.node,
+		traits: ["levels", "masks", "areas", "ready", "best", "picture", "interpolation"],
+		refresh() {
+			stage.node.hidden = readout.node.hidden = !model.get("picture");
+			figure.root.classList.toggle("xw-alone", !model.get("picture"));
+			follow();
+			return stage.show(picture.shape(), "No image yet.");
+		},
+		fail: stage.fail,
+		keys: KEYS,
+		onKey: (event) => onKey(event, model, picture.stops()),
 	};
-}
-
-export default widget(render);
+});

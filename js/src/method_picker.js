@@ -1,18 +1,12 @@
-import { widget } from "./lib/widget.js";
 import "./lib/theme.css";
 import "./method_picker.css";
 import { element } from "./lib/dom.js";
-import { keepKeys } from "./lib/keys.js";
+import { view } from "./lib/figure.js";
 import { seriesColor } from "./lib/palette.js";
-import { observe, onFrame, update } from "./lib/state.js";
+import { update } from "./lib/state.js";
 
-/** @typedef {import("@anywidget/types").AnyModel} AnyModel */
-
-/** @param {AnyModel} model @param {AbortSignal} signal */
-function picker(model, signal) {
-	const title = element("span", { class: "xw-title" });
+export default view("xw-method-picker", ({ model, title }) => {
 	const chips = element("div", { class: "xw-chips" });
-	const root = element("div", { class: "xw xw-method-picker", role: "group" }, [title, chips]);
 	/** @type {ReturnType<typeof chip>[]} */
 	let shown = [];
 	let options = "";
@@ -25,27 +19,27 @@ function picker(model, signal) {
 		const inOrder = model.get("options").filter((/** @type {string} */ name) => selected.has(name));
 		update(model, { selected: inOrder });
 	};
-	const draw = onFrame(() => {
-		const width = model.get("width");
-		const now = JSON.stringify(model.get("options"));
-		if (now !== options) {
-			options = now;
-			shown = model
-				.get("options")
-				.map((/** @type {string} */ name, /** @type {number} */ i) => chip(name, i, choose));
-			chips.replaceChildren(...shown.map(({ element }) => element));
-			if (shown.length === 0)
-				chips.append(element("span", { class: "xw-muted" }, ["nothing to choose from"]));
-		}
-		root.setAttribute("aria-label", model.get("title") || "methods");
-		root.style.maxWidth = width ? `${width}px` : "";
-		title.textContent = model.get("title");
-		title.hidden = !model.get("title");
-		const selected = new Set(model.get("selected"));
-		for (const one of shown) one.draw(selected.has(one.name), model.get("labels")?.[one.name] ?? one.name);
-	}, signal);
-	return { root, draw };
-}
+	return {
+		head: title,
+		content: [chips],
+		label: "methods",
+		traits: ["options", "labels", "selected"],
+		refresh() {
+			const now = JSON.stringify(model.get("options"));
+			if (now !== options) {
+				options = now;
+				shown = model
+					.get("options")
+					.map((/** @type {string} */ name, /** @type {number} */ i) => chip(name, i, choose));
+				chips.replaceChildren(...shown.map(({ element }) => element));
+				if (shown.length === 0)
+					chips.append(element("span", { class: "xw-muted" }, ["nothing to choose from"]));
+			}
+			const selected = new Set(model.get("selected"));
+			for (const one of shown) one.draw(selected.has(one.name), model.get("labels")?.[one.name] ?? one.name);
+		},
+	};
+});
 
 /**
  * A check box in the shape of a chip, with the colour of its curves.
@@ -74,20 +68,3 @@ function chip(name, index, choose) {
 		},
 	};
 }
-
-/** @param {{model: AnyModel, el: HTMLElement}} context @returns {() => void} */
-function render({ model, el }) {
-	const controller = new AbortController();
-	const { signal } = controller;
-	const { root, draw } = picker(model, signal);
-	el.append(root);
-	observe(model, ["options", "labels", "selected", "title", "width"], draw, signal);
-	keepKeys(root, signal);
-	draw();
-	return () => {
-		controller.abort();
-		root.remove();
-	};
-}
-
-export default widget(render);

@@ -1,14 +1,14 @@
-import { widget } from "./lib/widget.js";
 import "./ordered_mask_view.css";
 import { slice } from "./lib/arrays.js";
 import { cached } from "./lib/cached.js";
-import { createAnnouncer, keyHelp, rangeControl, toggleControl } from "./lib/controls.js";
+import { rangeControl, toggleControl } from "./lib/controls.js";
 import { element } from "./lib/dom.js";
+import { view } from "./lib/figure.js";
 import { createHead, frameOf } from "./lib/frames.js";
 import { bytes, expectArray, pack, Raster } from "./lib/image.js";
-import { bindKeys } from "./lib/keys.js";
-import { cellAt, createStage, fitWidth, followPointer, outlineCell } from "./lib/stage.js";
-import { observe, updater } from "./lib/state.js";
+import { clamp } from "./lib/numbers.js";
+import { cellAt, createImageStage } from "./lib/stage.js";
+import { observe } from "./lib/state.js";
 
 /**
  * @typedef {import("@anywidget/types").AnyModel} Model
@@ -17,13 +17,13 @@ import { observe, updater } from "./lib/state.js";
  * @typedef {import("./lib/arrays.js").NDArray<Int32Array>} Ranks
  */
 
-/** @type {[string, string][]} */
+/** @type {import("./lib/figure.js").Keys} */
 const KEYS = [
 	["← →, ↑ ↓", "fraction by 1 %, with Shift by 10 %"],
 	["Home, End", "none, all"],
 	["g", "deletion or insertion"],
 	["m", "next ordering"],
-	["Esc", "take the mark away"],
+	["Esc", "remove the mark"],
 ];
 const GAMES = [
 	{ value: "deletion", text: "Deletion" },
@@ -109,14 +109,13 @@ function choose(ranks, count, first, rest, out) {
 	for (let i = 0; i < out.length; i++) out[i] = ranks[i] < count ? first[i] : rest[i];
 }
 
-/** @param {Model} model @param {ReturnType<typeof createPicture>} picture @param {AbortSignal} signal */
-function createReadout(model, picture, signal) {
+/** @param {import("./lib/figure.js").Figure} figure @param {ReturnType<typeof createPicture>} picture */
+function createReadout({ model, announce }, picture) {
 	const amount = element("span", { class: "xw-amount" });
 	const place = element("span", { class: "xw-place xw-muted" });
-	const spoken = createAnnouncer(signal);
 	return {
-		node: element("div", { class: "xw-readout" }, [amount, place, spoken.node]),
-		/** @returns {string} what is shown, in words */
+		node: element("div", { class: "xw-readout" }, [amount, place]),
+		/** @returns {string} the text for the amount */
 		show() {
 			const ranks = picture.ranks();
 			const { total, replaced } = picture.replaced();
@@ -130,8 +129,8 @@ function createReadout(model, picture, signal) {
 			place.textContent = at
 				? `row ${at.row}, col ${at.column}${rank === null ? "" : `: ${verb} at ${percent((rank + 1) / total)}`}`
 				: "";
-			// The slider role of the picture speaks the amount itself.
-			spoken.say(place.textContent);
+			// The slider role of the stage announces the amount itself.
+			announce(place.textContent);
 			return amount.textContent;
 		},
 	};
@@ -157,7 +156,7 @@ function onKey({ key, shiftKey }, model, count) {
 	if (key in steps) {
 		const fraction = model.get("fraction") + steps[key] * (shiftKey && key.startsWith("Arrow") ? 10 : 1);
 		// Rounded, so that a hundred steps of 0.01 end at 1 exactly.
-		return { fraction: Math.min(Math.max(Math.round(fraction * 1e4) / 1e4, 0), 1) };
+		return { fraction: clamp(Math.round(fraction * 1e4) / 1e4) };
 	}
 	if (key === "Home") return { fraction: 0 };
 	if (key === "End") return { fraction: 1 };
@@ -167,101 +166,42 @@ function onKey({ key, shiftKey }, model, count) {
 	return null;
 }
 
-/** @param {Model} model @param {(values: Record<string, unknown>) => void} set @param {AbortSignal} signal */
-function createTools(model, set, signal) {
-	/** @param {string} trait @param {string} label */
-	const bind = (trait, label) => ({ model, trait, label, set, signal });
+export default view("xw-figure xw-ordered-mask-view", (figure) => {
+	const { model, bind, signal } = figure;
+	const picture = createPicture(model);
+	const readout = createReadout(figure, picture);
+	const head = createHead(figure, picture.count);
+	const stage = createImageStage(figure, {
+		attributes: { role: "slider", "aria-valuemin": 0, "aria-valuemax": 1 },
+		layers() {
+			const canvas = picture.canvas();
+			return canvas ? [{ canvas, alpha: 1 }] : [];
+		},
+		shape: () => picture.image()?.shape,
+		read() {
+			stage.node.setAttribute("aria-valuenow", String(model.get("fraction")));
+			stage.node.setAttribute("aria-valuetext", readout.show());
+		},
+	});
 	const fraction = rangeControl(bind("fraction", "Fraction"), { min: 0, max: 1, step: 0.001, text: percent });
 	fraction.classList.add("xw-fraction");
 	const games = toggleControl(bind("game", "Game"), GAMES);
 	games.classList.add("xw-games");
-	return element("div", { class: "xw-tools" }, [fraction, games, keyHelp(KEYS)]);
-}
-
-/** @type {import("@anywidget/types").Render} */
-function render({ model, el }) {
-	const controller = new AbortController();
-	const { signal } = controller;
-	const set = updater(model, signal);
-	const picture = createPicture(model);
-	const readout = createReadout(model, picture, signal);
-
-	const stage = createStage({
-		attributes: {
-			role: "slider",
-			"aria-valuemin": 0,
-			"aria-valuemax": 1,
-			"aria-description": KEYS.map(([key, what]) => `${key}: ${what}`).join("; "),
-		},
-		paint(context, width, height) {
-			const canvas = picture.canvas();
-			if (!canvas) return;
-			context.imageSmoothingEnabled = model.get("interpolation") === "smooth";
-			context.imageSmoothingQuality = "high";
-			context.drawImage(canvas, 0, 0, width, height);
-		},
-		mark(context, width, height) {
-			stage.node.setAttribute("aria-valuenow", String(model.get("fraction")));
-			stage.node.setAttribute("aria-valuetext", readout.show());
-			const shape = picture.image()?.shape;
-			const at = shape && cellAt(model.get("position"), shape);
-			if (at) outlineCell(context, width, height, at);
-		},
-		signal,
-	});
-	const head = createHead(model, picture.count, set, signal);
-	const tools = createTools(model, set, signal);
-	const root = element("div", { class: "xw xw-figure xw-ordered-mask-view", role: "group" }, [
-		head.node,
-		stage.node,
-		readout.node,
-		tools,
-	]);
-
-	const refresh = () => {
-		try {
-			const shape = picture.image()?.shape;
+	observe(model, ["fraction", "game"], stage.repaint, signal);
+	return {
+		head: head.node,
+		content: [stage.node, readout.node],
+		tools: element("div", { class: "xw-tools" }, [fraction, games]),
+		label: "Image with pixels deleted or inserted",
+		stage: stage.node,
+		traits: ["image", "baselines", "ranks", "frame", "names", "interpolation"],
+		refresh() {
 			picture.baselines();
 			head.show();
-			stage.setAspect(shape?.[1] ?? 1, shape?.[0] ?? 1);
-			stage.say(shape ? "" : "No image yet.");
-		} catch (error) {
-			stage.say(`This view cannot be drawn: ${/** @type {Error} */ (error).message}.`, true);
-			stage.setAspect(4, 3);
-		}
-		tools.hidden = !model.get("controls");
-		fitWidth(root, model.get("width"));
-		const label = model.get("title") || "Image with pixels deleted or inserted";
-		root.setAttribute("aria-label", label);
-		stage.node.setAttribute("aria-label", label);
-		stage.repaint();
+			return stage.show(picture.image()?.shape, "No image yet.");
+		},
+		fail: stage.fail,
+		keys: KEYS,
+		onKey: (event) => onKey(event, model, picture.count()),
 	};
-	observe(
-		model,
-		["image", "baselines", "ranks", "frame", "names", "title", "controls", "width", "interpolation"],
-		refresh,
-		signal,
-	);
-	observe(model, ["fraction", "game"], stage.repaint, signal);
-	observe(model, ["position"], stage.remark, signal);
-
-	followPointer(stage.node, {
-		get: () => model.get("position"),
-		set: (position) => set({ position }),
-		signal,
-	});
-	bindKeys(root, stage.node, {
-		act: (event) => (stage.failed ? null : onKey(event, model, picture.count())),
-		set,
-		signal,
-	});
-
-	refresh();
-	el.append(root);
-	return () => {
-		controller.abort();
-		root.remove();
-	};
-}
-
-export default widget(render);
+});

@@ -1,11 +1,8 @@
-import { widget } from "./lib/widget.js";
 import "./lib/theme.css";
 import "./run_bar.css";
-import { element } from "./lib/dom.js";
-import { keepKeys } from "./lib/keys.js";
-import { observe, onFrame, update } from "./lib/state.js";
-
-/** @typedef {import("@anywidget/types").AnyModel} AnyModel */
+import { element, setText } from "./lib/dom.js";
+import { view } from "./lib/figure.js";
+import { observe, update } from "./lib/state.js";
 
 /** How long a kernel may take to say that it heard a click, ms. */
 const PATIENCE = 5000;
@@ -16,11 +13,10 @@ const WORDS = /** @type {Record<string, string>} */ ({
 	error: "stopped",
 });
 
-class View {
-	#button = element("button", { type: "button", class: "xw-run" });
-	#title = element("span", { class: "xw-title" });
-	#fill = element("div", { class: "xw-progress-fill" });
-	#progress = element(
+export default view("xw-run-bar", ({ model, root, title, refresh, signal }) => {
+	const button = element("button", { type: "button", class: "xw-run" });
+	const fill = element("div", { class: "xw-progress-fill" });
+	const progress = element(
 		"div",
 		{
 			class: "xw-progress",
@@ -29,105 +25,71 @@ class View {
 			"aria-valuemax": 100,
 			"aria-label": "progress",
 		},
-		[this.#fill],
+		[fill],
 	);
-	#message = element("span", { class: "xw-run-message xw-muted", "aria-live": "polite" });
-	#alertText = element("span");
-	#dismiss = element("button", { type: "button", "aria-label": "dismiss the error" }, ["×"]);
-	#alert = element("div", { class: "xw-alert", role: "alert", hidden: true }, [
-		this.#alertText,
-		this.#dismiss,
-	]);
-	root = element("div", { class: "xw xw-run-bar", role: "group" }, [
-		element("div", { class: "xw-bar" }, [this.#title, this.#button, this.#progress, this.#message]),
-		this.#alert,
-	]);
+	const message = element("span", { class: "xw-run-message xw-muted", "aria-live": "polite" });
+	const alertText = element("span");
+	const dismiss = element("button", { type: "button", "aria-label": "dismiss the error" }, ["×"]);
+	const alert = element("div", { class: "xw-alert", role: "alert", hidden: true }, [alertText, dismiss]);
 	/** @type {number | null} number of the click that no kernel has acknowledged yet */
-	#waiting = null;
-	#silent = false;
-	#timer = 0;
-	#model;
-
-	/** @param {AnyModel} model @param {AbortSignal} signal */
-	constructor(model, signal) {
-		this.#model = model;
-		this.draw = onFrame(() => this.#draw(), signal);
-		this.#button.addEventListener("click", (event) => this.#click(event), { signal });
-		this.#dismiss.addEventListener("click", () => this.#forgive(), { signal });
-		signal.addEventListener("abort", () => clearTimeout(this.#timer));
-	}
+	let waiting = null;
+	let silent = false;
+	let timer = 0;
 
 	/** @param {MouseEvent} event */
-	#click(event) {
+	function click(event) {
 		// The second half of a double click would cancel what the first one began.
-		if (this.#waiting !== null || event.detail > 1) return;
-		const type = this.#model.get("status") === "running" ? "cancel" : "run";
-		const id = this.#model.get("acknowledged") + 1;
-		this.#waiting = id;
-		this.#silent = false;
-		this.#timer = setTimeout(() => {
-			this.#waiting = null;
-			this.#silent = true;
-			this.draw();
+		if (waiting !== null || event.detail > 1) return;
+		const type = model.get("status") === "running" ? "cancel" : "run";
+		const id = model.get("acknowledged") + 1;
+		waiting = id;
+		silent = false;
+		timer = setTimeout(() => {
+			waiting = null;
+			silent = true;
+			refresh();
 		}, PATIENCE);
-		this.#model.send({ type, id });
-		this.draw();
+		model.send({ type, id });
+		refresh();
 	}
 
-	/** The kernel has heard. */
-	heard() {
-		clearTimeout(this.#timer);
-		this.#waiting = null;
-		this.#silent = false;
-		this.draw();
+	function heard() {
+		clearTimeout(timer);
+		waiting = null;
+		silent = false;
+		refresh();
 	}
 
-	#forgive() {
-		this.#silent = false;
-		update(this.#model, { error: "" });
-		this.#button.focus();
-		this.draw();
+	function forgive() {
+		silent = false;
+		update(model, { error: "" });
+		button.focus();
+		refresh();
 	}
 
-	#draw() {
-		const model = this.#model;
-		const status = model.get("status");
-		const running = status === "running";
-		const percent = Math.round(model.get("progress") * 100);
-		const title = model.get("title");
-		const width = model.get("width");
-		this.root.setAttribute("aria-label", title || model.get("label"));
-		this.root.style.maxWidth = width ? `${width}px` : "";
-		this.root.dataset.status = status;
-		this.#title.textContent = title;
-		this.#title.hidden = !title;
-		this.#button.textContent = running ? "Cancel" : model.get("label");
-		// aria-disabled, not disabled: the focus stays on the button.
-		this.#button.setAttribute("aria-disabled", String(this.#waiting !== null));
-		this.#fill.style.transform = `scaleX(${percent / 100})`;
-		this.#progress.setAttribute("aria-valuenow", String(percent));
-		const words = model.get("message") || (running ? `${percent} %` : (WORDS[status] ?? ""));
-		if (this.#message.textContent !== words) this.#message.textContent = words;
-		const error = this.#silent ? SILENCE : model.get("error");
-		if (this.#alertText.textContent !== error) this.#alertText.textContent = error;
-		this.#alert.hidden = !error;
-	}
-}
-
-/** @param {{model: AnyModel, el: HTMLElement}} context @returns {() => void} */
-function render({ model, el }) {
-	const controller = new AbortController();
-	const { signal } = controller;
-	const view = new View(model, signal);
-	el.append(view.root);
-	observe(model, ["status", "progress", "message", "error", "label", "title", "width"], view.draw, signal);
-	observe(model, ["acknowledged"], () => view.heard(), signal);
-	keepKeys(view.root, signal);
-	view.draw();
-	return () => {
-		controller.abort();
-		view.root.remove();
+	button.addEventListener("click", click, { signal });
+	dismiss.addEventListener("click", forgive, { signal });
+	signal.addEventListener("abort", () => clearTimeout(timer));
+	observe(model, ["acknowledged"], heard, signal);
+	return {
+		head: element("div", { class: "xw-bar" }, [title, button, progress, message]),
+		content: [alert],
+		label: () => model.get("label"),
+		traits: ["status", "progress", "message", "error", "label"],
+		refresh() {
+			const status = model.get("status");
+			const running = status === "running";
+			const percent = Math.round(model.get("progress") * 100);
+			root.dataset.status = status;
+			button.textContent = running ? "Cancel" : model.get("label");
+			// aria-disabled, not disabled: the focus stays on the button.
+			button.setAttribute("aria-disabled", String(waiting !== null));
+			fill.style.transform = `scaleX(${percent / 100})`;
+			progress.setAttribute("aria-valuenow", String(percent));
+			setText(message, model.get("message") || (running ? `${percent} %` : (WORDS[status] ?? "")));
+			const error = silent ? SILENCE : model.get("error");
+			setText(alertText, error);
+			alert.hidden = !error;
+		},
 	};
-}
-
-export default widget(render);
+});

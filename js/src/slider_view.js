@@ -1,11 +1,8 @@
-import { widget } from "./lib/widget.js";
 import "./slider_view.css";
 import { cached } from "./lib/cached.js";
-import { element } from "./lib/dom.js";
-import { keepKeys } from "./lib/keys.js";
+import { view } from "./lib/figure.js";
 import { createSlider, nearestReady } from "./lib/slider.js";
-import { fitWidth } from "./lib/stage.js";
-import { observe, updater } from "./lib/state.js";
+import { observe } from "./lib/state.js";
 
 /**
  * @typedef {import("@anywidget/types").AnyModel} Model
@@ -13,18 +10,6 @@ import { observe, updater } from "./lib/state.js";
  * @typedef {import("./lib/slider.js").Star} Star
  */
 
-const TRAITS = [
-	"values",
-	"labels",
-	"ready",
-	"marked",
-	"mark_label",
-	"spacing",
-	"unit",
-	"label",
-	"title",
-	"width",
-];
 const KEYS = "← →, ↑ ↓: next stop; Page Up, Page Down: farther; Home, End: first, last; b: the marked stop";
 /** Words longer than this stand above the rail, in characters. */
 const LONG = 12;
@@ -100,11 +85,7 @@ function createStops(model) {
 	};
 }
 
-/** @type {import("@anywidget/types").Render} */
-function render({ model, el }) {
-	const controller = new AbortController();
-	const { signal } = controller;
-	const set = updater(model, signal);
+export default view("xw-figure xw-slider-view", ({ model, set, signal }) => {
 	const stops = createStops(model);
 	const slider = createSlider({
 		choose: (frame) => set({ frame }),
@@ -112,12 +93,6 @@ function render({ model, el }) {
 		signal,
 	});
 	slider.input.setAttribute("aria-description", KEYS);
-	const title = element("span", { class: "xw-title" });
-	const root = element("div", { class: "xw xw-figure xw-slider-view", role: "group" }, [
-		element("div", { class: "xw-head" }, [title]),
-		slider.node,
-	]);
-	keepKeys(root, signal);
 
 	const show = () => {
 		const frame = model.get("frame");
@@ -131,51 +106,34 @@ function render({ model, el }) {
 			star: stops.star(),
 		});
 	};
-	let correcting = false;
+	/** The frame is the stop nearest to the fraction. */
 	const follow = () => {
-		const frame = model.get("frame");
-		const nearest = stops.nearest();
-		if (stops.has(frame)) {
-			// A fraction beside the stop's own, as of a cursor that may be anywhere, is left where it is.
-			if (frame !== nearest) set({ fraction: stops.all()[frame].fraction });
-		} else if (frame !== nearest && !correcting) {
-			// Whoever chose what is not there is told what is; once, as two views may disagree.
-			correcting = true;
-			set({ frame: nearest });
-			correcting = false;
-		}
-		show();
+		const frame = stops.nearest();
+		if (frame !== model.get("frame")) set({ frame });
 	};
-	const refresh = () => {
-		title.textContent = model.get("title");
-		title.hidden = !title.textContent;
-		fitWidth(root, model.get("width"));
-		const label = model.get("label") || model.get("title") || "Stops";
-		root.setAttribute("aria-label", model.get("title") || label);
-		slider.input.setAttribute("aria-label", label);
-		const longest = Math.max(1, ...stops.all().map(({ text }) => text.length));
-		slider.node.style.setProperty("--xw-longest", String(longest));
-		slider.node.classList.toggle("xw-long", longest > LONG);
-		show();
-	};
-	observe(model, TRAITS, refresh, signal);
-	observe(model, ["values", "frame"], follow, signal);
-	const keep = () => {
-		if (!stops.has(model.get("frame"))) follow();
-	};
+	/** A frame that is set sets the fraction. */
 	const choose = () => {
-		if (stops.nearest() !== model.get("frame")) set({ frame: stops.nearest() });
+		const frame = model.get("frame");
+		// The fraction may lie beside that of its stop, as the cursor of a curve may.
+		if (stops.has(frame) && frame !== stops.nearest()) set({ fraction: stops.all()[frame].fraction });
+		else follow();
+		show();
 	};
-	observe(model, ["ready"], keep, signal);
-	observe(model, ["fraction"], choose, signal);
-
-	refresh();
-	follow();
-	el.append(root);
-	return () => {
-		controller.abort();
-		root.remove();
+	observe(model, ["values", "frame"], choose, signal);
+	observe(model, ["fraction"], follow, signal);
+	// A stop that becomes ready does not move the choice.
+	observe(model, ["ready"], () => stops.has(model.get("frame")) || follow(), signal);
+	choose();
+	return {
+		content: [slider.node],
+		label: () => model.get("label") || "Stops",
+		traits: ["values", "labels", "ready", "marked", "mark_label", "spacing", "unit", "label"],
+		refresh() {
+			slider.input.setAttribute("aria-label", model.get("label") || model.get("title") || "Stops");
+			const longest = Math.max(1, ...stops.all().map(({ text }) => text.length));
+			slider.node.style.setProperty("--xw-longest", String(longest));
+			slider.node.classList.toggle("xw-long", longest > LONG);
+			show();
+		},
 	};
-}
-
-export default widget(render);
+});

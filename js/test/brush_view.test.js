@@ -340,6 +340,7 @@ test.each([280, 320, 380, 700])(
 			);
 		}
 		view.model.set("controls", false);
+		await painted();
 		expect(find(".xw-tools").checkVisibility()).toBe(false);
 	},
 );

@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { widget } from "../src/lib/widget.js";
+import { view } from "../src/lib/figure.js";
 import { Model } from "./model.js";
 
-const { initialize } = widget(() => {});
+const { initialize } = view("", /** @type {any} */ (() => {}));
 /** @type {(() => void)[]} */
 const living = [];
 afterEach(() => {

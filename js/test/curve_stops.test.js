@@ -29,23 +29,30 @@ test("the cursor stands at the chosen stop, and follows it", async () => {
 	view.model.set("stops", array("float32", [2], [0.1, 0.3]));
 	await painted();
 	expect(place()).toBeCloseTo(0.1, 2);
-	// Where there is no such stop the fraction counts.
+	// Where there is no such stop the fraction stays.
 	view.model.set("stop", -1);
 	await painted();
-	expect(place()).toBeCloseTo(0.9, 2);
+	expect(place()).toBeCloseTo(0.1, 2);
+	// A fraction that is set chooses the nearest stop.
+	view.model.set("fraction", 0.9);
+	await painted();
+	expect(view.model.get("stop")).toBe(1);
+	expect(place()).toBeCloseTo(0.3, 2);
 });
 
-test("a drag goes to the nearest stop and leaves the fraction", async () => {
+test("a drag goes to the nearest stop, and the fraction with it", async () => {
 	await stopped();
 	pointer("pointerdown", 0.1, 0.5);
 	pointer("pointermove", 0.46, 0.5);
 	await painted();
-	expect([view.model.get("stop"), view.model.get("fraction")]).toEqual([3, 0.9]);
+	expect([view.model.get("stop"), view.model.get("fraction")]).toEqual([3, 0.5]);
 	pointer("pointermove", 0.79, 0.5);
 	pointer("pointerup", 0.79, 0.5);
 	await painted();
 	expect(view.model.get("stop")).toBe(0);
-	await expect.poll(() => Object.assign({}, ...view.model.saved)).toEqual({ stop: 0 });
+	await expect
+		.poll(() => Object.assign({}, ...view.model.saved))
+		.toEqual({ stop: 0, fraction: Math.fround(0.8) });
 });
 
 test("keys go to the next stop along x, whatever their order", async () => {

@@ -95,27 +95,27 @@ describe("drawing", () => {
 describe("without data", () => {
 	test("empty, then late arrays in any order", async () => {
 		await show({ x: null, y: null });
-		expect(find(".xw-note-text").textContent).toBe("No curve yet");
+		expect(find(".xw-message").textContent).toBe("No curve yet");
 		view.model.set("y", state().y);
 		await painted();
-		expect(find(".xw-note-text").textContent).toBe("No curve yet");
+		expect(find(".xw-message").textContent).toBe("No curve yet");
 		view.model.set("x", state().x);
-		await vi.waitUntil(() => find(".xw-note-text").textContent === "" && ink(0.3, 0.3) > 60);
+		await vi.waitUntil(() => find(".xw-message").textContent === "" && ink(0.3, 0.3) > 60);
 	});
 
 	test("arrays that do not belong together are said plainly, and forgotten when they do", async () => {
 		await show({ x: array("float32", [3], [0, 0.5, 1]) });
-		expect(find(".xw-note-text").textContent).toBe(
-			"Cannot draw the curves: y has 101 steps, x has 3: wanted as many",
+		expect(find(".xw-message").textContent).toBe(
+			"This view cannot be drawn: y has 101 steps, x has 3: wanted as many.",
 		);
 		view.model.set("x", state().x);
-		await vi.waitUntil(() => find(".xw-note-text").textContent === "");
+		await vi.waitUntil(() => find(".xw-message").textContent === "");
 		expect(all(".xw-legend li")).toHaveLength(3);
 	});
 
 	test("a broken message is said plainly", async () => {
 		await show({ y: { dtype: "float64", shape: [1], data: new DataView(new ArrayBuffer(8)) } });
-		expect(find(".xw-note-text").textContent).toMatch(/array dtype is float64/);
+		expect(find(".xw-message").textContent).toMatch(/array dtype is float64/);
 	});
 });
 

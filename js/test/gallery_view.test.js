@@ -77,11 +77,11 @@ describe("pictures", () => {
 
 	test("none yet: words; values of another length: an error, and the view recovers", async () => {
 		const { $, set } = await show({ pictures: null });
-		expect($(".xw-note-text").textContent).toBe("No pictures yet.");
+		expect($(".xw-message").textContent).toBe("No images yet.");
 		await set({ pictures: STATE.pictures, values: array("float32", [2], [0, 1]) });
-		expect($(".xw-note-text").textContent).toMatch(/values .* shape \[2\], wanted .* \[6\]/);
+		expect($(".xw-message").textContent).toMatch(/values .* shape \[2\], wanted .* \[6\]/);
 		await set({ values: null });
-		expect($(".xw-note-text").checkVisibility()).toBe(false);
+		expect($(".xw-message").checkVisibility()).toBe(false);
 	});
 
 	test("bars are as long as their values, from 0 where the limits have two signs", async () => {
@@ -231,9 +231,9 @@ describe("what is lit", () => {
 
 	test("of another number than the pictures it is an error, until it fits", async () => {
 		const { $, $$, set } = await show({ lit: array("uint8", [1, 2], [1, 0]) });
-		expect($(".xw-note-text").textContent).toMatch(/lit .* shape \[1, 2\], wanted .*\[any, 6\]/);
+		expect($(".xw-message").textContent).toMatch(/lit .* shape \[1, 2\], wanted .*\[any, 6\]/);
 		await set({ lit: LIT });
-		expect($(".xw-note-text").checkVisibility()).toBe(false);
+		expect($(".xw-message").checkVisibility()).toBe(false);
 		expect(dim($$)[1]).toBe(true);
 	});
 

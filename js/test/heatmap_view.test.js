@@ -111,7 +111,7 @@ describe("the picture", () => {
 		const { model, pixel, $ } = await show({ limit: 4 });
 		expect(pixel(0.75, 0.75)).toEqual(color("blue_orange", "both", 0.75));
 		expect($(".xw-ends").textContent).toBe("−4.0004.00");
-		expect($(".xw-scale").title).toContain("that was given");
+		expect($(".xw-scale").title).toContain("that was set");
 		model.set("limit", 1);
 		await painted();
 		expect(pixel(0.75, 0.75)).toEqual(color("blue_orange", "both", 1));
@@ -338,11 +338,11 @@ describe("controls", () => {
 	test("set their trait and follow it", async () => {
 		const { model, el } = await show();
 		await userEvent.selectOptions(control(el, "Sign"), "absolute");
-		await userEvent.selectOptions(control(el, "Colours"), "magma");
+		await userEvent.selectOptions(control(el, "Colors"), "magma");
 		await userEvent.selectOptions(control(el, "Clip"), "95");
 		await userEvent.click(control(el, "Fade"));
 		await userEvent.click(control(el, "Smooth"));
-		await userEvent.click(control(el, "Grey"));
+		await userEvent.click(control(el, "Gray"));
 		const names = ["sign", "colormap", "percentile", "fade", "interpolation", "gray"];
 		expect(names.map((name) => model.get(name))).toEqual(["absolute", "magma", 95, true, "smooth", true]);
 		control(el, "Opacity").focus();
@@ -362,23 +362,28 @@ describe("controls", () => {
 		await userEvent.selectOptions($(".xw-head select"), "map 3");
 		expect(model.get("frame")).toBe(2);
 		model.set("frame", 1);
+		await painted();
 		expect($(".xw-head select").selectedIndex).toBe(1);
 		model.set("controls", false);
+		await painted();
 		expect($(".xw-head select").checkVisibility()).toBe(false);
 		expect([$(".xw-title"), $(".xw-name")].map((node) => node.textContent)).toEqual(["Maps", "two"]);
 		expect($(".xw-name").checkVisibility()).toBe(true);
 		expect($(".xw-tools").checkVisibility()).toBe(false);
 	});
 
-	test("the colour bar names the ends of the scale", async () => {
+	test("the color bar names the ends of the scale", async () => {
 		const { model, $ } = await show();
 		const ends = () => [...$(".xw-ends").children].map((node) => node.textContent);
 		expect(ends()).toEqual(["−2.00", "0", "2.00"]);
 		model.set("sign", "negative");
+		await painted();
 		expect(ends()).toEqual(["0", "−2.00"]);
 		model.set("sign", "absolute");
+		await painted();
 		expect(ends()).toEqual(["0", "2.00"]);
 		model.set("maps", array("float32", [1, 1, 1], [0]));
+		await painted();
 		expect(ends()).toEqual(["all zero"]);
 	});
 

@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from "vitest";
-import { bindKeys } from "../src/lib/keys.js";
+import { actOnKeys, keepKeys } from "../src/lib/keys.js";
 
 /** @type {(() => void)[]} */
 const undo = [];
@@ -33,11 +33,13 @@ function setUp() {
 		{ capture: true, signal: undoSignal() },
 	);
 	document.addEventListener("keydown", (event) => outer.push(event.key), { signal: undoSignal() });
-	bindKeys(root, stage, {
-		act: ({ key }) => (key === "c" ? { key } : null),
-		set: (values) => set.push(values),
+	keepKeys(root, signal);
+	actOnKeys(
+		stage,
+		({ key }) => (key === "c" ? { key } : null),
+		(values) => set.push(values),
 		signal,
-	});
+	);
 	undo.push(() => root.remove());
 	/** @param {Element} node @param {KeyboardEventInit} init */
 	const press = (node, init) => {

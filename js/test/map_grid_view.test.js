@@ -294,12 +294,12 @@ test("rows on the screen are told", async () => {
 
 test("what cannot be drawn is said, and drawn again when it can be", async () => {
 	await show({ map_0_0: array("float32", [4], [1, 2, 3, 4]) });
-	expect(find(".xw-notice").textContent).toContain("This view cannot be drawn: a map is");
+	expect(find(".xw-message").textContent).toContain("This view cannot be drawn: a map is");
 	await set({ map_0_0: MAPS.map_0_0 });
-	expect(find(".xw-notice").hidden).toBe(true);
+	expect(find(".xw-message").hidden).toBe(true);
 	expect(words(0, 0)).toEqual(colors([0, 2], 2, "positive"));
 	await set({ states: [] });
-	expect(find(".xw-notice").textContent).toBe("No maps yet.");
+	expect(find(".xw-message").textContent).toBe("No maps yet.");
 });
 
 test("without a picture the map alone is drawn, in its own proportions", async () => {

@@ -176,6 +176,7 @@ test("nothing overflows a column of 280 px, and controls can be left out", async
 		expect(node.getBoundingClientRect().right).toBeLessThanOrEqual(el.getBoundingClientRect().right + 0.5);
 	}
 	model.set("controls", false);
+	await painted();
 	expect($(".xw-tools").checkVisibility()).toBe(false);
 });
 

@@ -185,7 +185,7 @@ describe("a reference", () => {
 describe("without data", () => {
 	test("not computed yet: no arrays, no such method, only NaN; then late arrays", async () => {
 		await show({ values: null });
-		expect(find(".xw-note-text").textContent).toBe("not computed yet");
+		expect(find(".xw-message").textContent).toBe("not computed yet");
 		await set({
 			values: array(
 				"float32",
@@ -193,19 +193,19 @@ describe("without data", () => {
 				VALUES.map(() => NAN),
 			),
 		});
-		expect(find(".xw-note-text").textContent).toBe("not computed yet");
+		expect(find(".xw-message").textContent).toBe("not computed yet");
 		expect(find(".xw-scores").checkVisibility()).toBe(false);
 		await set({ values: state().values, frame: 1 });
-		expect(find(".xw-note-text").textContent).toBe("not computed yet");
+		expect(find(".xw-message").textContent).toBe("not computed yet");
 		await set({ frame: 0 });
-		expect(find(".xw-note-text").hidden).toBe(true);
+		expect(find(".xw-message").hidden).toBe(true);
 		expect(read()[0]).toBe("cat 0.700");
 	});
 
 	test("arrays that do not belong together are said plainly", async () => {
 		await show({ indices: array("int32", [1, 2, 3, 1], [0, 0, 0, 0, 0, 0]) });
-		expect(find(".xw-note-text").textContent).toBe(
-			"Cannot draw the scores: values has shape [1,2,3,2], indices [1,2,3,1]: wanted the same",
+		expect(find(".xw-message").textContent).toBe(
+			"This view cannot be drawn: values has shape [1,2,3,2], indices [1,2,3,1]: wanted the same.",
 		);
 	});
 });
@@ -215,10 +215,10 @@ test("a screen reader hears the scores once the hand rests", async () => {
 	await show();
 	const spoken = find("[aria-live]");
 	await set({ fraction: 0.5 });
-	vi.advanceTimersByTime(600);
+	vi.advanceTimersByTime(400);
 	expect(spoken.textContent).toBe("");
 	await set({ fraction: 0 });
-	vi.advanceTimersByTime(600);
+	vi.advanceTimersByTime(400);
 	expect(spoken.textContent).toBe("");
 	vi.advanceTimersByTime(200);
 	expect(spoken.textContent).toBe("0.000 deleted: cat 0.700, dog 0.200, fox 0.050");

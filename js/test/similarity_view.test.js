@@ -327,7 +327,7 @@ test("what does not fit together is said, and the view recovers", async () => {
 
 test("a view without anything says so, and one that is gone leaves nothing behind", async () => {
 	await show({ images: null, activations: [] });
-	expect(view.el.textContent).toContain("No pictures and no activations yet");
+	expect(view.el.textContent).toContain("No images and no activations yet");
 	await view.unmount();
 	expect(view.model.listeners).toBe(0);
 });

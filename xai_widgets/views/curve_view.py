@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from traitlets import Bool, Dict, Int, List, TraitError, Unicode, validate
+from traitlets import Bool, Dict, Int, List, TraitError, Unicode, observe, validate
 
 from xai_widgets.errors import unknown_name
 from xai_widgets.views import plot, preview
 from xai_widgets.views.arrays import Array
 from xai_widgets.views.base import View
+from xai_widgets.views.steps import nearest_ready
 from xai_widgets.views.traits import GAMES, Choice, Unit
 
 #: What one entry of ``CurveView.series`` may hold, with the type of each.
@@ -59,8 +60,8 @@ class CurveView(View):
         Places on x, in any order, at which alone the cursor stands: a drag goes from one to the nearest, a key to the
         next. Default None: it stands anywhere.
     stop : int
-        Which of `stops` the cursor stands at, as by ``link((slider, "frame"), (curves, "stop"))``; while there is such
-        a stop `fraction` has no meaning. -1 for none, the default.
+        Which of `stops` the cursor stands at: the one nearest to `fraction`. Setting it, as by
+        ``link((slider, "frame"), (curves, "stop"))``, sets `fraction`. -1 for none, the default.
     frame, game : int, {"deletion", "insertion"}
         The active curve, drawn thicker: a click on a curve or on its name makes it active. A curve whose
         ``game`` is "" is active for either game. Defaults 0, "deletion".
@@ -156,6 +157,29 @@ class CurveView(View):
             {key: float(value) if keys[key] is float else value for key, value in entry.items()}
             for entry in proposal["value"]
         ]
+
+    @observe("stop", "stops", "x")
+    def _choose_stop(self, _change: object) -> None:
+        """Set the fraction to that of the stop."""
+        stops = self._stop_fractions()
+        if 0 <= self.stop < len(stops):
+            self.fraction = min(max(stops[self.stop], 0.0), 1.0)
+
+    @observe("fraction")
+    def _follow(self, change: object) -> None:
+        """Set the stop to the one nearest to the fraction; of several at one position the one that was set."""
+        stops = self._stop_fractions()
+        nearest = nearest_ready(stops, self.fraction)
+        if nearest >= 0 and stops[nearest] not in stops[max(self.stop, 0) : self.stop + 1]:
+            self.stop = nearest
+        else:
+            self._choose_stop(change)
+
+    def _stop_fractions(self) -> list[float]:
+        if self.stops is None or self.x is None or len(self.x) < 2:
+            return []
+        first, last = float(self.x[0]), float(self.x[-1])
+        return [(float(stop) - first) / (last - first) for stop in self.stops]
 
     def still(self) -> preview.Pixels | None:
         """The curves, without the cursor."""

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from traitlets import Bool, Float, Int, List, TraitError, validate
+from traitlets import Bool, Float, Int, List, TraitError, observe, validate
 
 from xai_widgets.views import preview
 from xai_widgets.views.arrays import Array, Bytes
 from xai_widgets.views.base import View
 from xai_widgets.views.position import Position
+from xai_widgets.views.steps import nearest_ready
 from xai_widgets.views.traits import Choice, Unit
 
 #: What of the image the mask shows.
@@ -44,9 +45,8 @@ class MaskView(View):
     area : float in [0, 1]
         The chosen area. Default 0.1.
     frame : int
-        Index of the mask that is drawn, -1 for none; the page follows the area with it. Set from outside, as by
-        ``link((gallery, "frame"), (view, "frame"))``, it chooses that mask's area, if it is ready; if not, and for
-        -1 as long as a mask is drawn, it goes back to the mask that is drawn. Default -1.
+        Index of the mask that is drawn, -1 for none: the nearest area that is ready. Setting it, as by
+        ``link((gallery, "frame"), (view, "frame"))``, sets `area`, if that mask is ready. Default -1.
     ready : list of bool
         Which masks are there yet; those that are not are dimmed on the slider and passed over. Missing entries,
         and so the empty list, the default, mean ready.
@@ -140,10 +140,26 @@ class MaskView(View):
         size = preview.fitting(pixels.shape, self.width)
         return preview.resized(pixels, size, smooth=self.interpolation == "smooth")
 
-    def _drawn(self) -> NDArray[np.uint8] | None:
-        """The mask of the nearest area that is ready."""
+    @observe("area")
+    def _follow(self, _change: object) -> None:
+        """Set the frame to the mask of the area."""
+        self.frame = self._nearest()
+
+    @observe("frame")
+    def _choose(self, _change: object) -> None:
+        """Set the area to that of the frame; the browser sets back a frame that is not ready."""
+        if self.areas is None or self.frame == self._nearest():
+            return
+        if 0 <= self.frame < len(self.areas) and all(self.ready[self.frame : self.frame + 1]):
+            self.area = round(float(self.areas[self.frame]), 6)
+
+    def _nearest(self) -> int:
+        """Return the mask of the nearest area that is ready, or -1 if there is none."""
         if self.masks is None or self.areas is None or len(self.masks) != len(self.areas):
-            return None
-        there = [index for index in range(len(self.areas)) if all(self.ready[index : index + 1])]
-        nearest = min(there, key=lambda index: abs(float(self.areas[index]) - self.area), default=None)
-        return None if nearest is None else self.masks[nearest]
+            return -1
+        # Six decimals, so that a float32 of 0.1 is 0.1, as in the browser.
+        return nearest_ready((round(float(area), 6) for area in self.areas), self.area, self.ready)
+
+    def _drawn(self) -> NDArray[np.uint8] | None:
+        nearest = self._nearest()
+        return None if self.masks is None or nearest < 0 else self.masks[nearest]

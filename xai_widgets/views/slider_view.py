@@ -10,6 +10,7 @@ from traitlets import Bool, HasTraits, Int, List, TraitError, Unicode, observe
 
 from xai_widgets.core.validation import brief
 from xai_widgets.views.base import View
+from xai_widgets.views.steps import nearest_ready
 from xai_widgets.views.traits import Choice, Unit, owner
 
 
@@ -107,32 +108,36 @@ class SliderView(View):
     width = Int(0, min=0, help="Largest width, CSS px; 0: that of the column.").tag(sync=True)
 
     @observe("values", "frame")
-    def _follow(self, _change: object) -> None:
-        """The same rules as in the page, for when there is none."""
+    def _choose(self, _change: object) -> None:
+        """Set the fraction to that of the frame."""
         nearest = self._nearest()
-        if self.frame not in self._chosable():
+        if self.frame not in self._available():
             self.frame = nearest
         elif self.frame != nearest:
-            self.fraction = self._fraction_of(self.frame)
+            self.fraction = self._fractions()[self.frame]
 
     @observe("ready")
     def _keep(self, _change: object) -> None:
-        if self.frame not in self._chosable():
+        if self.frame not in self._available():
             self.frame = self._nearest()
 
     @observe("fraction")
-    def _choose(self, _change: object) -> None:
+    def _follow(self, _change: object) -> None:
         self.frame = self._nearest()
 
-    def _chosable(self) -> list[int]:
-        there = [index for index in range(len(self.values)) if all(self.ready[index : index + 1])]
-        return there or list(range(len(self.values)))
+    def _available(self) -> list[int]:
+        """Return the stops that can be chosen: all of them if none is ready."""
+        ready = [index for index in range(len(self.values)) if all(self.ready[index : index + 1])]
+        return ready or list(range(len(self.values)))
 
     def _nearest(self) -> int:
-        """The stop of the fraction, -1 for none."""
-        stops = self._chosable()
-        return min(stops, key=lambda index: abs(self._fraction_of(index) - self.fraction), default=-1)
+        """Return the stop of the fraction, or -1 if there is none."""
+        available = self._available()
+        ready = [index in available for index in range(len(self.values))]
+        return nearest_ready(self._fractions(), self.fraction, ready)
 
-    def _fraction_of(self, index: int) -> float:
-        first, last = self.values[0], self.values[-1]
-        return (self.values[index] - first) / (last - first) if last > first else 0.0
+    def _fractions(self) -> list[float]:
+        if not self.values:
+            return []
+        first, span = self.values[0], self.values[-1] - self.values[0]
+        return [(value - first) / span if span else 0.0 for value in self.values]

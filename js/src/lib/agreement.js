@@ -7,6 +7,7 @@
  */
 import { remembered } from "./cached.js";
 import { resize } from "./heat.js";
+import { clamp } from "./numbers.js";
 
 /** @type {{value: Measure, text: string}[]} */
 export const MEASURES = [
@@ -66,7 +67,7 @@ function pearson(a, b) {
 		aa += x * x;
 		bb += y * y;
 	}
-	return Math.min(Math.max(ab / Math.sqrt(aa) / Math.sqrt(bb), -1), 1);
+	return clamp(ab / Math.sqrt(aa) / Math.sqrt(bb), -1, 1);
 }
 
 /** Ranks from 0, equal values sharing the mean of theirs. */

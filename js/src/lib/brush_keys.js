@@ -1,10 +1,10 @@
-import { bindKeys } from "./keys.js";
+import { ARROWS } from "./keys.js";
+import { clamp, next } from "./numbers.js";
 
 /**
  * @typedef {import("./painting.js").Point} Point
  * @typedef {object} Hand
  * @property {import("@anywidget/types").AnyModel} model
- * @property {(values: Record<string, unknown>) => void} set
  * @property {(name: string) => void} act  undoes or redoes
  * @property {import("./painting.js").Painting} painting
  * @property {() => boolean} isDown  whether it is painting
@@ -16,12 +16,6 @@ import { bindKeys } from "./keys.js";
  * @property {AbortSignal} signal
  */
 
-const MOVES = /** @type {Record<string, number[]>} */ ({
-	ArrowLeft: [-1, 0],
-	ArrowRight: [1, 0],
-	ArrowUp: [0, -1],
-	ArrowDown: [0, 1],
-});
 const DISPLAYS = ["result", "tint", "outline"];
 
 /** Undo or redo, by the chords that every editor has. @param {KeyboardEvent} event @returns {string | null} */
@@ -32,15 +26,19 @@ function chordOf({ key, ctrlKey, metaKey, altKey, shiftKey }) {
 	return letter === "y" && !shiftKey ? "redo" : null;
 }
 
+/** Whether a chord belongs to the view. @param {KeyboardEvent} event */
+export const isChord = (event) => chordOf(event) !== null;
+
 /**
  * Painting by keys.
  *
  * @param {HTMLElement} root
  * @param {HTMLElement} node  the picture
  * @param {Hand} hand
+ * @returns {(event: KeyboardEvent) => Record<string, unknown> | null} the traits that a plain key sets
  */
 export function bindBrushKeys(root, node, hand) {
-	const { set, signal } = hand;
+	const { signal } = hand;
 	root.addEventListener(
 		"keydown",
 		(event) => {
@@ -51,14 +49,9 @@ export function bindBrushKeys(root, node, hand) {
 		},
 		{ signal },
 	);
-	bindKeys(root, node, {
-		act: (event) => onKey(event, hand),
-		set,
-		signal,
-		chord: (event) => chordOf(event) !== null,
-	});
 	node.addEventListener("keyup", ({ key }) => key === " " && hand.end(), { signal });
 	node.addEventListener("blur", () => hand.isDown() && hand.end(), { signal });
+	return (event) => onKey(event, hand);
 }
 
 /**
@@ -70,12 +63,12 @@ function onKey({ key, shiftKey, repeat }, hand) {
 	const { model, painting } = hand;
 	// The first key puts the brush in the middle.
 	const at = hand.get() ?? { x: painting.width / 2, y: painting.height / 2 };
-	if (key in MOVES) {
+	if (key in ARROWS) {
 		const by = shiftKey ? 10 : 1;
-		const [dx, dy] = MOVES[key];
+		const [dx, dy] = ARROWS[key];
 		hand.move({
-			x: Math.min(Math.max(at.x + by * dx, 0), painting.width),
-			y: Math.min(Math.max(at.y + by * dy, 0), painting.height),
+			x: clamp(at.x + by * dx, 0, painting.width),
+			y: clamp(at.y + by * dy, 0, painting.height),
 		});
 		return {};
 	}
@@ -90,11 +83,10 @@ function onKey({ key, shiftKey, repeat }, hand) {
 	}
 	if (key === "[" || key === "]") {
 		const size = model.get("brush_size") * (key === "]" ? 1.2 : 1 / 1.2);
-		return { brush_size: Math.round(Math.min(Math.max(size, 0.01), 1) * 1e4) / 1e4 };
+		return { brush_size: Math.round(clamp(size, 0.01) * 1e4) / 1e4 };
 	}
 	if (key === "x") return { tool: model.get("tool") === "paint" ? "erase" : "paint" };
-	if (key === "d")
-		return { display: DISPLAYS[(DISPLAYS.indexOf(model.get("display")) + 1) % DISPLAYS.length] };
+	if (key === "d") return { display: next(DISPLAYS, model.get("display")) };
 	const count = hand.fills();
 	if (key === "f" && count > 1) return { fill: (Math.min(model.get("fill"), count - 1) + 1) % count };
 	return null;

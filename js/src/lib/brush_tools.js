@@ -1,13 +1,13 @@
-import { keyHelp, rangeControl, selectControl, toggleControl } from "./controls.js";
+import { rangeControl, selectControl, toggleControl } from "./controls.js";
 import { element } from "./dom.js";
+import { percent } from "./numbers.js";
 import { observe } from "./state.js";
 
 /**
- * @typedef {import("@anywidget/types").AnyModel} Model
  * @typedef {import("./painting.js").Point} Point
  */
 
-/** @type {[string, string][]} */
+/** @type {import("./figure.js").Keys} */
 export const KEYS = [
 	["← ↑ ↓ →", "move the brush by one pixel, with Shift by ten"],
 	["Space", "paint here; held, along the way"],
@@ -36,21 +36,11 @@ const ACTIONS = [
 ];
 const LARGEST = 0.6;
 
-/** A share in whole percent. @param {number} share */
-const percent = (share) => `${Math.round(100 * share)} %`;
-
 /**
- * @param {{
- *   model: Model,
- *   set: (values: Record<string, unknown>) => void,
- *   act: (name: string) => void,
- *   fills: () => number,
- *   signal: AbortSignal,
- * }} options  `act` undoes, redoes, clears, inverts or fills
+ * @param {import("./figure.js").Figure} figure
+ * @param {{act: (name: string) => void, fills: () => number}} options  `act` undoes, redoes, clears, inverts or fills
  */
-export function createBrushTools({ model, set, act, fills, signal }) {
-	/** @param {string} trait @param {string} label */
-	const bind = (trait, label) => ({ model, trait, label, set, signal });
+export function createBrushTools({ model, bind, signal }, { act, fills }) {
 	const tool = toggleControl(bind("tool", "Tool"), TOOLS);
 	tool.classList.add("xw-segments");
 	const display = toggleControl(bind("display", "Display"), DISPLAYS);
@@ -72,7 +62,6 @@ export function createBrushTools({ model, set, act, fills, signal }) {
 			opacity,
 		]),
 		element("div", { class: "xw-buttons", role: "group", "aria-label": "Whole mask" }, buttons),
-		keyHelp(KEYS),
 	]);
 	/** The list of fills is made again for other names. */
 	let names = "";

@@ -3,7 +3,7 @@
  * frame. No kernel is needed, and no message is sent for it until the hand rests.
  *
  * @typedef {import("@anywidget/types").AnyModel} Model
- * @typedef {{model: Model, name: string, tell: (value: unknown) => void}} Member
+ * @typedef {{telling: boolean, tell: (value: unknown) => void}} Member
  */
 import { observe } from "./state.js";
 
@@ -49,11 +49,13 @@ export function joinChannels(model, signal) {
 			const members = membersOf(channel);
 			/** @type {Member} */
 			const self = {
-				model,
-				name,
+				telling: false,
 				tell(value) {
-					if (same(model.get(name), value)) return;
+					// A view that answers by another value is not asked again: two that disagree come to rest.
+					if (self.telling || same(model.get(name), value)) return;
+					self.telling = true;
 					model.set(name, value);
+					self.telling = false;
 					clearTimeout(timer);
 					timer = setTimeout(save, REST);
 				},

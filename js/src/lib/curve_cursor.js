@@ -1,7 +1,8 @@
 import { placeText, positionOf } from "./curves.js";
 import { element } from "./dom.js";
 import { readable } from "./format.js";
-import { bindKeys } from "./keys.js";
+import { actOnKeys } from "./keys.js";
+import { clamp } from "./numbers.js";
 
 const STEPS = /** @type {Record<string, number>} */ ({
 	ArrowLeft: -0.01,
@@ -26,19 +27,15 @@ export class CurveCursor {
 	#dot = element("div", { class: "xw-cursor-dot", hidden: true });
 
 	/**
-	 * @param {HTMLElement} root  of the view
 	 * @param {HTMLElement} over  the element over the plotting area
 	 * @param {() => number} current  how far along the axis it is, from 0 to 1
 	 * @param {(share: number) => void} move
 	 * @param {AbortSignal} signal
 	 */
-	constructor(root, over, current, move, signal) {
+	constructor(over, current, move, signal) {
 		over.append(this.#line, this.#dot);
-		bindKeys(root, this.#handle, {
-			act: (event) => step(event, current()),
-			set: ({ share }) => move(Number(share)),
-			signal,
-		});
+		const set = (/** @type {Record<string, unknown>} */ { share }) => move(Number(share));
+		actOnKeys(this.#handle, (event) => step(event, current()), set, signal);
 	}
 
 	focus() {
@@ -57,7 +54,7 @@ export class CurveCursor {
 	place(plot, data, fraction, step, { xLabel, width }) {
 		const { x, curves } = data;
 		const left = plot.leftOf(x, fraction);
-		const shown = Math.min(Math.max(left, 0), width);
+		const shown = clamp(left, 0, width);
 		this.#line.style.transform = `translateX(${shown}px)`;
 		this.#line.classList.toggle("xw-outside", Math.abs(shown - left) > 1);
 		// In the middle under the line, unless the text would leave the plot: of its size only CSS knows.
@@ -117,5 +114,5 @@ function step(event, share) {
  */
 export function tidy(fraction, decimals = 4) {
 	const scale = 10 ** decimals;
-	return Math.round(Math.min(Math.max(fraction, 0), 1) * scale) / scale;
+	return Math.round(clamp(fraction) * scale) / scale;
 }

@@ -1,4 +1,5 @@
 import { element } from "./dom.js";
+import { clamp } from "./numbers.js";
 
 /** A press that moves less than this many px is a click. */
 const CLICK = 4;
@@ -87,7 +88,7 @@ function listenToWheel(over, actions, signal) {
 				event.ctrlKey || event.metaKey || actions.zooming() || over.contains(document.activeElement);
 			if (!meant || event.deltaY === 0) return;
 			const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 30 : 1;
-			const amount = Math.min(Math.max(event.deltaY * lines, -300), 300);
+			const amount = clamp(event.deltaY * lines, -300, 300);
 			if (actions.wheel(place(over, event)[0], 1.0015 ** amount)) event.preventDefault();
 		},
 		{ signal, passive: false },
@@ -115,11 +116,9 @@ function place(over, event) {
 function showBox(box, from, to, over) {
 	const { clientWidth, clientHeight } = over;
 	const thin = Math.abs(to[1] - from[1]) < THIN;
-	const [left, right] = [from[0], to[0]]
-		.map((v) => Math.min(Math.max(v, 0), clientWidth))
-		.sort((a, b) => a - b);
+	const [left, right] = [from[0], to[0]].map((v) => clamp(v, 0, clientWidth)).sort((a, b) => a - b);
 	const rows = thin ? [0, clientHeight] : [from[1], to[1]];
-	const [top, bottom] = rows.map((v) => Math.min(Math.max(v, 0), clientHeight)).sort((a, b) => a - b);
+	const [top, bottom] = rows.map((v) => clamp(v, 0, clientHeight)).sort((a, b) => a - b);
 	Object.assign(box.style, {
 		left: `${left}px`,
 		top: `${top}px`,

@@ -1,5 +1,5 @@
 import { fullName } from "./curves.js";
-import { element } from "./dom.js";
+import { element, setText } from "./dom.js";
 import { readable } from "./format.js";
 import { gameDash } from "./palette.js";
 
@@ -104,9 +104,4 @@ function swatch() {
 			line.style.strokeDasharray = gameDash(curve.game).length ? "5 3.5" : "";
 		},
 	};
-}
-
-/** @param {HTMLElement} node @param {string} text */
-function setText(node, text) {
-	if (node.textContent !== text) node.textContent = text;
 }

@@ -15,6 +15,18 @@ export function element(tag, attributes = {}, children = []) {
 }
 
 /**
+ * Sets the text of a node that holds nothing else, through its one text node: a page with `:has()` in its styles is
+ * matched again whenever a node comes or goes.
+ *
+ * @param {HTMLElement} node
+ * @param {string} text
+ */
+export function setText(node, text) {
+	if (!(node.firstChild instanceof Text)) node.replaceChildren(document.createTextNode(text));
+	else if (node.firstChild.data !== text) node.firstChild.data = text;
+}
+
+/**
  * Offers a blob as a download.
  *
  * @param {Blob} blob

@@ -1,3 +1,5 @@
+import { clamp } from "./numbers.js";
+
 /**
  * A number as text, to about four significant digits of `span`, with a true minus sign; a dash for none.
  *
@@ -8,7 +10,7 @@
 export function readable(value, span = 1) {
 	if (value === null || value === undefined || Number.isNaN(value)) return "—";
 	const digits = 3 - Math.floor(Math.log10(Math.abs(span) || 1));
-	return value.toFixed(Math.min(Math.max(digits, 0), 12)).replace("-", "−");
+	return value.toFixed(clamp(digits, 0, 12)).replace("-", "−");
 }
 
 /**

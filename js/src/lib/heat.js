@@ -5,6 +5,7 @@
  * @typedef {import("./colormaps.js").Sign} Sign
  */
 import { STEPS } from "./colormaps.js";
+import { clamp } from "./numbers.js";
 
 /**
  * The value that a percentage of the magnitudes do not exceed, interpolated as numpy does.
@@ -139,7 +140,7 @@ function taps(extent, size) {
 	const high = new Int32Array(size);
 	const weight = new Float32Array(size);
 	for (let i = 0; i < size; i++) {
-		const place = Math.min(Math.max(((i + 0.5) * extent) / size - 0.5, 0), extent - 1);
+		const place = clamp(((i + 0.5) * extent) / size - 0.5, 0, extent - 1);
 		low[i] = Math.floor(place);
 		high[i] = Math.min(low[i] + 1, extent - 1);
 		weight[i] = place - low[i];

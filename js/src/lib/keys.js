@@ -45,19 +45,14 @@ function isPlain({ key, ctrlKey, altKey, metaKey, shiftKey }) {
 }
 
 /**
- * `keepKeys`, and lets plain keys act while one node of the view has the focus.
+ * Lets plain keys act while a node has the focus.
  *
- * @param {HTMLElement} root
  * @param {HTMLElement} node
- * @param {{
- *   act: (event: KeyboardEvent) => Record<string, unknown> | null,
- *   set: (values: Record<string, unknown>) => void,
- *   signal: AbortSignal,
- *   chord?: (event: KeyboardEvent) => boolean,
- * }} options  `act` gives the traits to set, or null for a key that does nothing
+ * @param {(event: KeyboardEvent) => Record<string, unknown> | null} act  the traits to set; null if the key has no effect
+ * @param {(values: Record<string, unknown>) => void} set
+ * @param {AbortSignal} signal
  */
-export function bindKeys(root, node, { act, set, signal, chord }) {
-	keepKeys(root, signal, chord);
+export function actOnKeys(node, act, set, signal) {
 	node.addEventListener(
 		"keydown",
 		(event) => {
@@ -69,3 +64,11 @@ export function bindKeys(root, node, { act, set, signal, chord }) {
 		{ signal },
 	);
 }
+
+/** The step to the right and down of an arrow key. */
+export const ARROWS = /** @type {Record<string, number[]>} */ ({
+	ArrowLeft: [-1, 0],
+	ArrowRight: [1, 0],
+	ArrowUp: [0, -1],
+	ArrowDown: [0, 1],
+});

@@ -5,10 +5,10 @@
  * @typedef {import("./map_grid_state.js").Look} Look
  * @typedef {import("./image.js").FloatMap} FloatMap
  */
-import { element } from "./dom.js";
+import { element, setText } from "./dom.js";
 import { enlarge, shade } from "./heat.js";
 import { Raster } from "./image.js";
-import { setText } from "./similarity_cells.js";
+import { pointerPosition } from "./stage.js";
 
 /** The names of the pins. */
 export const PINS = ["A", "B"];
@@ -128,11 +128,7 @@ export function createCells({ attributes, hover, leave, click, pin, signal }) {
 	/** @param {PointerEvent | MouseEvent} event @param {(box: Box, position: number[]) => void} act */
 	const placed = (event, act) => {
 		const box = boxAt(event, "stage");
-		if (!box) return;
-		const { left, top, width, height } = box.stage.getBoundingClientRect();
-		/** @param {number} value */
-		const clamp = (value) => Math.min(Math.max(value, 0), 1);
-		act(box, [clamp((event.clientX - left) / width), clamp((event.clientY - top) / height)]);
+		if (box) act(box, pointerPosition(event, box.stage));
 	};
 	node.addEventListener("pointermove", (event) => placed(event, hover), { signal });
 	node.addEventListener("pointerleave", leave, { signal });

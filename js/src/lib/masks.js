@@ -1,3 +1,5 @@
+import { clamp } from "./numbers.js";
+
 /**
  * Masks as bytes, 255 where the image is preserved: what they show of an image, and where they are a half.
  *
@@ -89,7 +91,7 @@ const mix = (a, b, weight) => a + weight * (b - a);
 /** Between which two of `count` cells each of `extent` pixels lies. @param {number} extent @param {number} count */
 function places(extent, count) {
 	return Array.from({ length: extent }, (_, pixel) => {
-		const place = Math.min(Math.max(((pixel + 0.5) * count) / extent - 0.5, 0), count - 1);
+		const place = clamp(((pixel + 0.5) * count) / extent - 0.5, 0, count - 1);
 		const low = Math.floor(place);
 		return { low, high: Math.min(low + 1, count - 1), weight: place - low };
 	});

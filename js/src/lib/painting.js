@@ -1,3 +1,5 @@
+import { clamp } from "./numbers.js";
+
 /**
  * A mask of bytes that is painted: strokes, steps to undo, and what has changed since it was last drawn.
  *
@@ -50,7 +52,7 @@ export class History extends EventTarget {
  */
 export function brushAt(distance, { radius, softness }) {
 	const border = Math.max(radius * softness, 1);
-	const t = Math.min(Math.max((radius + 0.5 - distance) / border, 0), 1);
+	const t = clamp((radius + 0.5 - distance) / border);
 	return t * t * (3 - 2 * t);
 }
 
@@ -147,7 +149,7 @@ export class Painting {
 		for (let row = top; row < bottom; row++) {
 			for (let column = left; column < right; column++) {
 				const [x, y] = [column + 0.5 - from.x, row + 0.5 - from.y];
-				const t = Math.min(Math.max((x * dx + y * dy) / length, 0), 1);
+				const t = clamp((x * dx + y * dy) / length);
 				const paint = Math.round(255 * brushAt(Math.hypot(x - t * dx, y - t * dy), brush));
 				const at = row * this.width + column;
 				if (brush.erase) this.mask[at] = Math.min(this.mask[at], 255 - paint);

@@ -5,7 +5,7 @@
  * @param {HTMLElement} list  has the attribute `popover="manual"`
  * @param {HTMLElement} field
  * @param {AbortSignal} signal
- * @returns {{open: () => void, close: () => void, readonly isOpen: boolean}}
+ * @returns {{open: () => void, close: () => void, isOpen: () => boolean}}
  */
 export function popup(list, field, signal) {
 	let isOpen = false;
@@ -41,8 +41,6 @@ export function popup(list, field, signal) {
 			if (!floats) list.hidden = true;
 			else if (list.matches(":popover-open")) list.hidePopover();
 		},
-		get isOpen() {
-			return isOpen;
-		},
+		isOpen: () => isOpen,
 	};
 }

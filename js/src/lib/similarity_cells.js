@@ -7,6 +7,8 @@
  */
 import { element } from "./dom.js";
 import { Raster } from "./image.js";
+import { clamp } from "./numbers.js";
+import { pointerPosition } from "./stage.js";
 
 /** The names of the pins. */
 export const PINS = ["A", "B"];
@@ -53,18 +55,6 @@ function createBox(picture, layer) {
 
 /** @typedef {ReturnType<typeof createBox>} Box */
 
-/**
- * Sets the words of a node that has nothing else, by its one text node: a page with `:has()` in its styles looks at all
- * of itself again when a node comes or goes.
- *
- * @param {HTMLElement} node
- * @param {string} text
- */
-export function setText(node, text) {
-	if (!(node.firstChild instanceof Text)) node.replaceChildren(document.createTextNode(text));
-	else if (node.firstChild.data !== text) node.firstChild.data = text;
-}
-
 /** @param {HTMLElement} node @param {number[]} box  left, top, width and height as shares of the picture */
 function placeBox(node, [left, top, width, height]) {
 	node.style.left = `${100 * left}%`;
@@ -98,7 +88,7 @@ export function placeField(node, field, cell, { rows, columns }) {
 	if (!cell || !field) return;
 	/** @param {number} middle @param {number} extent */
 	const within = (middle, extent) => {
-		const [begin, end] = [middle - extent / 2, middle + extent / 2].map((at) => Math.min(Math.max(at, 0), 1));
+		const [begin, end] = [clamp(middle - extent / 2), clamp(middle + extent / 2)];
 		return [begin, end - begin];
 	};
 	const [left, width] = within((cell.column + 0.5) / columns + field[0], field[2]);
@@ -126,10 +116,7 @@ export function createCells({ attributes, hover, pin, signal }) {
 	const follow = (event) => {
 		const box = boxAt(event);
 		if (!box) return false;
-		const { left, top, width, height } = box.stage.getBoundingClientRect();
-		/** @param {number} value */
-		const clamp = (value) => Math.min(Math.max(value, 0), 1);
-		hover(box, [clamp((event.clientX - left) / width), clamp((event.clientY - top) / height)]);
+		hover(box, pointerPosition(event, box.stage));
 		return true;
 	};
 	node.addEventListener("pointerdown", follow, { signal });

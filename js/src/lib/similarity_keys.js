@@ -5,19 +5,11 @@
  * @typedef {import("./similarity_state.js").Place} Place
  * @typedef {ReturnType<typeof import("./similarity_state.js").createSimilarity>} Similarity
  */
-import { COLORMAPS, KINDS } from "./similarity_tools.js";
-import { cellAt } from "./stage.js";
-
-/** @template T @param {T[]} list @param {T} now */
-const next = (list, now) => list[(list.indexOf(now) + 1) % list.length];
-
-/** @param {number} value @param {number} least @param {number} most */
-const clamp = (value, least, most) => Math.min(Math.max(value, least), most);
-
-/** @param {Model} model @param {string} trait @param {number} by */
-function nudge(model, trait, by) {
-	return { [trait]: clamp(Math.round(100 * (model.get(trait) + by)) / 100, 0, 1) };
-}
+import { COLORMAPS, nextInterpolation, opacityByKey } from "./color_tools.js";
+import { ARROWS } from "./keys.js";
+import { clamp, next } from "./numbers.js";
+import { KINDS } from "./similarity_tools.js";
+import { stepPosition } from "./stage.js";
 
 /**
  * @param {KeyboardEvent} event
@@ -30,18 +22,18 @@ export function onKey({ key, shiftKey }, model, similarity) {
 	if (moved) return moved;
 	if (key === "Enter" || key === " ") return pinned(model, similarity);
 	if (key === "Escape") return { pins: [], position: null };
-	const opacity = /** @type {Record<string, number>} */ ({ "+": 1, "=": 1, "]": 1, "-": -1, "[": -1 })[key];
-	if (opacity) return nudge(model, "opacity", 0.05 * opacity);
-	if (key === "t") return nudge(model, "threshold", 0.05);
-	if (key === "T") return nudge(model, "threshold", -0.05);
+	if (key === "t" || key === "T") {
+		const by = key === "t" ? 5 : -5;
+		return { threshold: clamp(Math.round(100 * model.get("threshold") + by) / 100) };
+	}
 	if (key === "k") {
 		const kinds = KINDS.map(({ value }) => value);
 		return { kind: next(kinds, model.get("kind")) };
 	}
 	if (key === "w") return { scope: next(["across", "within"], model.get("scope")) };
 	if (key === "c") return { colormap: next(COLORMAPS, model.get("colormap").replace("auto", COLORMAPS[0])) };
-	if (key === "s") return { interpolation: next(["smooth", "pixelated"], model.get("interpolation")) };
-	return null;
+	if (key === "s") return nextInterpolation(model);
+	return opacityByKey(key, model);
 }
 
 /**
@@ -56,29 +48,13 @@ function moveOf(key, far, model, similarity) {
 	if (by) {
 		const pages = key.startsWith("Page");
 		const [trait, count] = pages ? ["frame", similarity.pictures()] : ["layer", spaces.length];
-		const next = clamp(model.get(trait) + by, 0, Math.max(count - 1, 0));
-		return pages ? { frame: next, marked: next } : { layer: next };
+		const index = clamp(model.get(trait) + by, 0, Math.max(count - 1, 0));
+		return pages ? { frame: index, marked: index } : { layer: index };
 	}
-	const shift = /** @type {Record<string, number[]>} */ ({
-		ArrowLeft: [-1, 0],
-		ArrowRight: [1, 0],
-		ArrowUp: [0, -1],
-		ArrowDown: [0, 1],
-	})[key];
 	const space = spaces[Math.min(model.get("layer"), spaces.length - 1)];
-	if (!shift || !space) return null;
-	const { rows, columns } = space;
-	// The first key puts the mark in the middle.
-	const at = cellAt(model.get("position"), [rows, columns]);
-	/** @param {number} cell @param {number} step @param {number} count */
-	const middle = (cell, step, count) =>
-		(clamp(cell + (at ? step * (far ? 10 : 1) : 0), 0, count - 1) + 0.5) / count;
-	return {
-		position: [
-			middle(at?.column ?? columns >> 1, shift[0], columns),
-			middle(at?.row ?? rows >> 1, shift[1], rows),
-		],
-	};
+	if (!(key in ARROWS) || !space) return null;
+	const shift = ARROWS[key].map((cells) => cells * (far ? 10 : 1));
+	return { position: stepPosition(model.get("position"), [space.rows, space.columns], shift) };
 }
 
 /**

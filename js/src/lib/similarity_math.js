@@ -18,6 +18,7 @@
  */
 
 import { byteProducts } from "./dot_products.js";
+import { clamp } from "./numbers.js";
 
 /**
  * @param {import("./arrays.js").NDArray<Codes>} activations  of shape [P, h, w, C]
@@ -98,7 +99,7 @@ export function similarities(space, source, kind, first, out) {
 	const t = scales[source];
 	const n = norms[source];
 	for (let i = 0; i < out.length; i++) {
-		const cosine = Math.min(Math.max(t * scales[first + i] * out[i], -1), 1);
+		const cosine = clamp(t * scales[first + i] * out[i], -1, 1);
 		if (kind === "cosine") out[i] = cosine;
 		else {
 			const m = norms[first + i];

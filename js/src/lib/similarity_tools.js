@@ -2,15 +2,13 @@
  * The controls of a similarity view, its readout and its colour bar.
  *
  * @typedef {import("@anywidget/types").AnyModel} Model
- * @typedef {(values: Record<string, unknown>) => void} Setter
+ * @typedef {import("./figure.js").Figure} Figure
  */
-import { cached } from "./cached.js";
-import { DIVERGING_NAMES, SEQUENTIAL_NAMES, STEPS } from "./colormaps.js";
-import { checkControl, createAnnouncer, keyHelp, rangeControl, selectControl } from "./controls.js";
+import { createColorControls } from "./color_tools.js";
+import { rangeControl, selectControl } from "./controls.js";
 import { digits } from "./digits.js";
-import { element } from "./dom.js";
-import { Raster } from "./image.js";
-import { setText } from "./similarity_cells.js";
+import { element, setText } from "./dom.js";
+import { ascending, percent } from "./numbers.js";
 import { COLORS } from "./similarity_colors.js";
 
 export const KINDS = [
@@ -22,8 +20,7 @@ export const SCOPES = [
 	{ value: "across", text: "with the hovered place" },
 	{ value: "within", text: "each with its own place" },
 ];
-export const COLORMAPS = [...DIVERGING_NAMES, ...SEQUENTIAL_NAMES];
-/** @type {[string, string][]} */
+/** @type {import("./figure.js").Keys} */
 export const KEYS = [
 	["← ↑ ↓ →", "move by one cell, with Shift by ten"],
 	["PgUp PgDn", "picture before, next picture"],
@@ -40,23 +37,18 @@ export const KEYS = [
 	["box", "effective receptive field: what it really looks at, on average"],
 ];
 
-/** @param {Model} model @param {Setter} set @param {AbortSignal} signal */
-export function createTools(model, set, signal) {
-	/** @param {string} trait @param {string} label */
-	const bind = (trait, label) => ({ model, trait, label, set, signal });
-	/** @param {number} value */
-	const percent = (value) => `${Math.round(100 * value)} %`;
-	const colormaps = () => ["auto", ...COLORMAPS].map((value) => ({ value, text: value.replace("_", " – ") }));
+/** @param {Figure} figure */
+export function createTools(figure) {
+	const controls = createColorControls(figure);
 	return element("div", { class: "xw-tools" }, [
-		selectControl(bind("scope", "Compare"), () => SCOPES),
-		selectControl(bind("kind", "Similarity"), () => KINDS),
-		rangeControl(bind("opacity", "Opacity"), { min: 0, max: 1, step: 0.01, text: percent }),
-		rangeControl(bind("threshold", "Threshold"), { min: 0, max: 1, step: 0.01, text: percent }),
-		selectControl(bind("colormap", "Colours"), colormaps),
-		checkControl(bind("interpolation", "Smooth"), { on: "smooth", off: "pixelated" }),
-		checkControl(bind("fade", "Fade small values"), { on: true, off: false }),
-		checkControl(bind("gray", "Grey pictures"), { on: true, off: false }),
-		keyHelp(KEYS),
+		selectControl(figure.bind("scope", "Compare"), () => SCOPES),
+		selectControl(figure.bind("kind", "Similarity"), () => KINDS),
+		controls.share("opacity", "Opacity"),
+		controls.share("threshold", "Threshold"),
+		controls.colormap(),
+		controls.smooth(),
+		controls.fade(),
+		controls.gray("Gray images"),
 	]);
 }
 
@@ -69,15 +61,15 @@ export function componentColors(model, count) {
 /**
  * A box for each component: whether it is drawn, and its colour.
  *
- * @param {Model} model
- * @param {Setter} set
- * @param {AbortSignal} signal
+ * @param {Figure} figure
  */
-export function createChips(model, set, signal) {
-	const opacity = rangeControl(
-		{ model, trait: "component_opacity", label: "Components", set, signal },
-		{ min: 0, max: 1, step: 0.01, text: (value) => `${Math.round(100 * value)} %` },
-	);
+export function createChips({ model, set, bind, signal }) {
+	const opacity = rangeControl(bind("component_opacity", "Components"), {
+		min: 0,
+		max: 1,
+		step: 0.01,
+		text: percent,
+	});
 	const list = element("div", { class: "xw-chips", role: "group", "aria-label": "Components" });
 	const node = element("div", { class: "xw-component-bar", hidden: true }, [opacity, list]);
 	/** @type {{check: HTMLInputElement, color: HTMLInputElement}[]} */
@@ -91,7 +83,7 @@ export function createChips(model, set, signal) {
 			"change",
 			() => {
 				const hidden = model.get("hidden").filter((/** @type {number} */ other) => other !== part);
-				set({ hidden: check.checked ? hidden : [...hidden, part].sort((a, b) => a - b) });
+				set({ hidden: check.checked ? hidden : [...hidden, part].sort(ascending) });
 			},
 			{ signal },
 		);
@@ -121,41 +113,20 @@ export function createChips(model, set, signal) {
 	};
 }
 
-/** What is under the hand, in words. @param {AbortSignal} signal */
-export function createReadout(signal) {
+/** The value at the pointer. @param {Figure} figure */
+export function createReadout({ announce }) {
 	const place = element("span", { class: "xw-cell" });
 	const value = element("span", { class: "xw-value" });
 	const note = element("span", { class: "xw-note xw-muted" });
-	const spoken = createAnnouncer(signal);
 	return {
-		node: element("div", { class: "xw-readout" }, [place, value, note, spoken.node]),
+		node: element("div", { class: "xw-readout" }, [place, value, note]),
 		/** @param {string} where @param {string} number @param {string} more */
 		show(where, number, more) {
 			setText(place, where);
 			setText(value, number);
 			setText(note, more);
-			spoken.say([where, number, more].filter(Boolean).join(": "));
+			announce([where, number, more].filter(Boolean).join(": "));
 		},
-	};
-}
-
-/** The colour bar with the values at its ends. */
-export function createScale() {
-	const bar = new Raster();
-	bar.resize(STEPS, 1);
-	bar.canvas.setAttribute("aria-hidden", "true");
-	const ends = element("div", { class: "xw-ends" });
-	return {
-		node: element("div", { class: "xw-scale" }, [bar.canvas, ends]),
-		/** `end` is what the scale ends at. */
-		show: cached(
-			(/** @type {Uint32Array} */ table, /** @type {boolean} */ both, /** @type {string} */ end) => {
-				bar.words.set(table);
-				bar.flush();
-				const labels = both ? [`−${end}`, "0", end] : ["0", end];
-				ends.replaceChildren(...labels.map((label) => element("span", {}, [label])));
-			},
-		),
 	};
 }
 

@@ -1,4 +1,5 @@
 import { element } from "./dom.js";
+import { clamp } from "./numbers.js";
 
 /**
  * One stop of a slider: its place in any unit, whether it can be chosen, what stands under its tick if there is room,
@@ -58,7 +59,7 @@ export function stopByKey({ key }, stops, at) {
 		Home: -there.length,
 		End: there.length,
 	})[key];
-	return by ? there[Math.min(Math.max(there.indexOf(at) + by, 0), there.length - 1)] : null;
+	return by ? there[clamp(there.indexOf(at) + by, 0, there.length - 1)] : null;
 }
 
 /**
@@ -197,7 +198,7 @@ export function roomFor(look, width) {
 		const size = stop ? widthOf(stop.tick) : 0;
 		if (size === 0 || size > width) continue;
 		const middle = leftOf(stop.place);
-		const left = Math.min(Math.max(middle - size / 2, 0), width - size);
+		const left = clamp(middle - size / 2, 0, width - size);
 		if (taken.some(([from, to]) => left < to + GAP && left + size > from - GAP)) continue;
 		taken.push([left, left + size]);
 		shifts[index] = left - (middle - size / 2);

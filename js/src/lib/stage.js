@@ -1,24 +1,25 @@
 import { element } from "./dom.js";
-import { onFrame } from "./state.js";
+import { clamp } from "./numbers.js";
+import { observe, onFrame } from "./state.js";
 
 /**
+ * @typedef {import("./figure.js").Figure} Figure
  * @typedef {(context: CanvasRenderingContext2D, width: number, height: number) => void} Painter
  *     draws on a cleared canvas; sizes are device pixels
  */
 
 /**
- * Two canvases, one on the other, in a box of fixed aspect ratio: the picture, and the marks that follow the hand,
- * so that a hover never repaints the picture. Sharp at every zoom.
+ * Two canvases, one on the other, in a box of fixed aspect ratio: the image, and the marks that follow the pointer, so
+ * that a hover never repaints the image. Sharp at every zoom.
  *
- * @param {{attributes: Record<string, string | number>, paint: Painter, mark: Painter, signal: AbortSignal}} options
+ * @param {Figure} figure  its message is shown on the stage
+ * @param {{attributes: Record<string, string | number>, paint: Painter, mark: Painter}} options
  */
-export function createStage({ attributes, paint, mark, signal }) {
-	const picture = element("canvas", { "aria-hidden": "true" });
+export function createStage({ message, failed, guard, signal }, { attributes, paint, mark }) {
+	const image = element("canvas", { "aria-hidden": "true" });
 	const marks = element("canvas", { "aria-hidden": "true" });
-	const message = element("div", { class: "xw-message", hidden: true });
-	const node = element("div", { class: "xw-stage", tabindex: 0, ...attributes }, [picture, marks, message]);
+	const node = element("div", { class: "xw-stage", tabindex: 0, ...attributes }, [image, marks, message]);
 
-	let failed = false;
 	// Known from the observer: to ask the page for a size in mid-frame would make it lay out everything.
 	let sized = false;
 	/** @param {HTMLCanvasElement} canvas @param {Painter} draw */
@@ -26,12 +27,23 @@ export function createStage({ attributes, paint, mark, signal }) {
 		const context = canvas.getContext("2d");
 		if (!context || !sized) return;
 		context.clearRect(0, 0, canvas.width, canvas.height);
-		if (!failed) draw(context, canvas.width, canvas.height);
+		if (!failed()) draw(context, canvas.width, canvas.height);
 	};
 	const drawMarks = () => on(marks, mark);
 	const drawAll = () => {
-		on(picture, paint);
+		on(image, paint);
 		drawMarks();
+	};
+
+	/** Arrays that do not fit may be drawn before `refresh` refuses them. @param {() => void} draw */
+	const attempt = (draw) => () => {
+		try {
+			draw();
+		} catch (error) {
+			guard(() => {
+				throw error;
+			});
+		}
 	};
 
 	const observer = new ResizeObserver(([entry]) => {
@@ -40,61 +52,99 @@ export function createStage({ attributes, paint, mark, signal }) {
 		const width = pixels?.inlineSize ?? Math.round(entry.contentRect.width * ratio);
 		const height = pixels?.blockSize ?? Math.round(entry.contentRect.height * ratio);
 		sized = width > 0 && height > 0;
-		for (const canvas of [picture, marks]) {
+		for (const canvas of [image, marks]) {
 			canvas.width = width;
 			canvas.height = height;
 		}
 		// A canvas is blank after a change of size: painted at once, it never shows.
-		drawAll();
+		attempt(drawAll)();
 	});
 	try {
-		observer.observe(picture, { box: "device-pixel-content-box" });
+		observer.observe(image, { box: "device-pixel-content-box" });
 	} catch {
 		// Safari knows no device pixels.
-		observer.observe(picture);
+		observer.observe(image);
 	}
 	signal.addEventListener("abort", () => observer.disconnect());
 
+	/** @param {number} width @param {number} height */
+	const setAspect = (width, height) => {
+		node.style.aspectRatio = `${width} / ${height}`;
+	};
 	return {
 		node,
-		/** Whether an error is shown in place of a picture. */
-		get failed() {
-			return failed;
-		},
-		/** Draw the picture and the marks on the next frame. */
-		repaint: onFrame(drawAll, signal),
-		/** Draw the marks only. */
-		remark: onFrame(drawMarks, signal),
-		/** @param {number} width @param {number} height */
-		setAspect(width, height) {
-			node.style.aspectRatio = `${width} / ${height}`;
-		},
+		/** Draws the image and the marks in the next frame. */
+		repaint: onFrame(attempt(drawAll), signal),
+		/** Draws only the marks in the next frame. */
+		remark: onFrame(attempt(drawMarks), signal),
 		/**
-		 * Words in place of a picture; empty takes them away. After an error nothing is drawn until other words.
+		 * Takes the shape of the image and draws it now.
 		 *
-		 * @param {string} text
-		 * @param {boolean} [isError]
+		 * @param {number[] | undefined} shape  rows, columns
+		 * @param {string} words  shown where there is no image
+		 * @returns {string} `words` if there is no image
 		 */
-		say(text, isError = false) {
-			failed = isError;
-			if (message.textContent !== text) message.textContent = text;
-			message.hidden = !text;
-			message.classList.toggle("xw-error", isError);
-			if (isError) message.setAttribute("role", "alert");
-			else message.removeAttribute("role");
+		show(shape, words) {
+			setAspect(shape?.[1] ?? 1, shape?.[0] ?? 1);
+			drawAll();
+			return shape ? "" : words;
 		},
+		/** Takes a shape with room for an error. */
+		fail: () => setAspect(4, 3),
 	};
 }
 
 /**
- * Sets the largest width of a view.
+ * A stage with an image and a marked position that follows the pointer.
  *
- * @param {HTMLElement} root
- * @param {number} width  CSS px; 0 for the width of the column
+ * @param {Figure} figure
+ * @param {{
+ *   attributes: Record<string, string | number>,
+ *   layers: () => {canvas: HTMLCanvasElement, alpha: number}[],
+ *   over?: Painter,
+ *   shape: () => number[] | undefined,
+ *   read: () => void,
+ * }} options  `layers` from below, `over` draws on them, `shape` of the grid of cells, `read` shows the values
  */
-export function fitWidth(root, width) {
-	root.style.setProperty("--xw-width", width ? `${width}px` : "100%");
-	root.classList.toggle("xw-fluid", !width);
+export function createImageStage(figure, { attributes, layers, over, shape, read }) {
+	const { model, set, signal } = figure;
+	const stage = createStage(figure, {
+		attributes,
+		paint(context, width, height) {
+			drawLayers(context, width, height, layers(), model.get("interpolation") === "smooth");
+			over?.(context, width, height);
+		},
+		mark(context, width, height) {
+			read();
+			const cells = shape();
+			const at = cells && cellAt(model.get("position"), cells);
+			if (at) outlineCell(context, width, height, at);
+		},
+	});
+	observe(model, ["position"], stage.remark, signal);
+	followPointer(stage.node, {
+		get: () => model.get("position"),
+		set: (position) => set({ position }),
+		signal,
+	});
+	return stage;
+}
+
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {number} width
+ * @param {number} height
+ * @param {{canvas: HTMLCanvasElement, alpha: number}[]} layers
+ * @param {boolean} smooth
+ */
+export function drawLayers(context, width, height, layers, smooth) {
+	context.imageSmoothingEnabled = smooth;
+	context.imageSmoothingQuality = "high";
+	for (const { canvas, alpha } of layers) {
+		context.globalAlpha = alpha;
+		context.drawImage(canvas, 0, 0, width, height);
+	}
+	context.globalAlpha = 1;
 }
 
 /**
@@ -108,15 +158,8 @@ export function followPointer(node, { get, set, signal }) {
 	/** @type {number[] | null} */
 	let kept = null;
 	/** @param {PointerEvent} event */
-	const place = (event) => {
-		const { left, top, width, height } = node.getBoundingClientRect();
-		/** @param {number} value */
-		const clamp = (value) => Math.min(Math.max(value, 0), 1);
-		return [clamp((event.clientX - left) / width), clamp((event.clientY - top) / height)];
-	};
-	/** @param {PointerEvent} event */
 	const keep = (event) => {
-		kept = place(event);
+		kept = pointerPosition(event, node);
 		set(kept);
 	};
 	node.addEventListener(
@@ -130,7 +173,7 @@ export function followPointer(node, { get, set, signal }) {
 	node.addEventListener(
 		"pointermove",
 		(event) => {
-			if (event.pointerType === "mouse" && !event.buttons) set(place(event));
+			if (event.pointerType === "mouse" && !event.buttons) set(pointerPosition(event, node));
 			else keep(event);
 		},
 		{ signal },
@@ -143,6 +186,17 @@ export function followPointer(node, { get, set, signal }) {
 		},
 		{ signal },
 	);
+}
+
+/**
+ * Where the pointer is over a node: [x, y] in [0, 1], from the top left corner.
+ *
+ * @param {MouseEvent} event
+ * @param {HTMLElement} node
+ */
+export function pointerPosition({ clientX, clientY }, node) {
+	const { left, top, width, height } = node.getBoundingClientRect();
+	return [clamp((clientX - left) / width), clamp((clientY - top) / height)];
 }
 
 /**
@@ -192,4 +246,17 @@ export function cellAt(position, [rows, columns]) {
 	const column = Math.min(Math.floor(position[0] * columns), columns - 1);
 	const row = Math.min(Math.floor(position[1] * rows), rows - 1);
 	return { column, row, columns, rows };
+}
+
+/**
+ * The middle of the cell that is so many cells to the right and down; of the middle cell where there is no position.
+ *
+ * @param {number[] | null} position
+ * @param {number[]} shape  [rows, columns, ...]
+ * @param {number[]} shift
+ */
+export function stepPosition(position, [rows, columns], [right, down]) {
+	const at = cellAt(position, [rows, columns]);
+	const [x, y] = at ? [at.column + right, at.row + down] : [columns >> 1, rows >> 1];
+	return [(clamp(x, 0, columns - 1) + 0.5) / columns, (clamp(y, 0, rows - 1) + 0.5) / rows];
 }

@@ -43,31 +43,71 @@ export function onFrame(draw, signal) {
 	};
 }
 
-/** The kernel hears of a drag so often, in ms: each message costs the page about as much as a frame. */
+/** Dragged values are sent at most once in this time, ms: each message costs the page about as much as a frame. */
 const SAVE_INTERVAL = 150;
+/** Hovered values are sent when nothing has changed for this time, ms. */
+const REST = 120;
 
 /**
- * A setter for what is dragged: linked views follow at once, the kernel hears of the first value, then now and then,
- * and always of the last one.
+ * Saves a model later, and at the latest when the signal aborts.
+ *
+ * @param {import("@anywidget/types").AnyModel} model
+ * @param {AbortSignal} signal
+ */
+function saver(model, signal) {
+	let timer = 0;
+	const save = () => {
+		clearTimeout(timer);
+		timer = 0;
+		model.save_changes();
+	};
+	signal.addEventListener("abort", () => timer && save());
+	return {
+		save,
+		pending: () => timer > 0,
+		/** @param {number} wait  ms @param {() => void} [then] */
+		later(wait, then = save) {
+			clearTimeout(timer);
+			timer = setTimeout(then, wait);
+		},
+	};
+}
+
+/**
+ * A setter for dragged values: linked views follow at once, the kernel gets the first value, some of those that
+ * follow, and always the last one.
  *
  * @param {import("@anywidget/types").AnyModel} model
  * @param {AbortSignal} signal
  * @returns {(values: Record<string, unknown>) => void}
  */
 export function updater(model, signal) {
+	const { save, pending, later } = saver(model, signal);
 	let saved = Number.NEGATIVE_INFINITY;
-	let timer = 0;
-	const save = () => {
-		clearTimeout(timer);
-		timer = 0;
+	const send = () => {
 		saved = performance.now();
-		model.save_changes();
+		save();
 	};
-	signal.addEventListener("abort", () => timer && save());
 	return (values) => {
 		for (const [name, value] of Object.entries(values)) model.set(name, value);
 		const wait = saved + SAVE_INTERVAL - performance.now();
-		if (wait <= 0) save();
-		else if (!timer) timer = setTimeout(save, wait);
+		if (wait <= 0) send();
+		else if (!pending()) later(wait, send);
+	};
+}
+
+/**
+ * A setter for hovered values: linked views follow at once, the kernel gets the last value when the pointer rests,
+ * because its answers to those before would hold up the page.
+ *
+ * @param {import("@anywidget/types").AnyModel} model
+ * @param {AbortSignal} signal
+ * @returns {(values: Record<string, unknown>) => void}
+ */
+export function hoverer(model, signal) {
+	const { later } = saver(model, signal);
+	return (values) => {
+		for (const [name, value] of Object.entries(values)) model.set(name, value);
+		later(REST);
 	};
 }

@@ -128,3 +128,23 @@ def test_stops_are_places_in_any_order():
     assert (view.stops.tolist(), view.stop) == ([0.5, 0.25], 1)
     view.stops = None
     assert view.stops is None
+
+
+def test_a_stop_sets_the_fraction_and_a_fraction_the_stop():
+    view = CurveView(x=[0, 4], y=[[0, 1]], stops=[3, 1, 3], stop=1)
+    assert (view.stop, view.fraction) == (1, 0.25)
+    view.fraction = 0.6
+    assert (view.stop, view.fraction) == (0, 0.75)
+    view.stop = 2
+    assert (view.stop, view.fraction) == (2, 0.75)
+    view.fraction = 0.7
+    assert (view.stop, view.fraction) == (2, 0.75)
+    view.stop = -1
+    assert (view.stop, view.fraction) == (-1, 0.75)
+
+
+def test_a_stop_waits_for_its_curve():
+    view = CurveView(stops=[0.5, 1.0], stop=1)
+    assert (view.stop, view.fraction) == (1, 0)
+    view.x = [0.0, 1.0]
+    assert (view.stop, view.fraction) == (1, 1)

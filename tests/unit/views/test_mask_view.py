@@ -71,3 +71,16 @@ def test_the_slider_is_joined_to_the_cursor_of_a_curve():
     link((curve, "fraction"), (view, "area"))
     assert view.area == 0.3
     assert view.channels["area"] == curve.channels["fraction"]
+
+
+def test_the_area_chooses_the_frame_and_a_frame_the_area():
+    view = MaskView(masks=np.zeros((3, 2, 2)), areas=[0.1, 0.2, 0.4], ready=[True, True, False])
+    view.area = 0.18
+    assert (view.frame, view.area) == (1, 0.18)
+    view.frame = 0
+    assert (view.frame, view.area) == (0, 0.1)
+    for wrong in (2, 3, -1):
+        view.frame = wrong
+        assert view.area == 0.1
+    view.area = 1
+    assert view.frame == 1
