@@ -3,42 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, get_args
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from ipywidgets import HBox, Layout, VBox
 
 from xai_widgets.core.model import ImageModel, Target
-from xai_widgets.core.run import Run
 from xai_widgets.core.validation import items
-from xai_widgets.explorers.base import picture, row_layout, score_name, stretch
+from xai_widgets.explorers.explorer import SearchExplorer
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.explorers.search import SearchExplorer, dropdown, spatial_layers
-from xai_widgets.features import TopActivations, effective_receptive_field, top_activations
+from xai_widgets.explorers.parts import (
+    THUMBNAIL,
+    TOP,
+    dropdown,
+    fill_width,
+    row_layout,
+    score_name,
+    stretch,
+    to_uint8,
+)
+from xai_widgets.explorers.search import spatial_layers
 from xai_widgets.perturbation.areas import AreaSettings
-from xai_widgets.perturbation.channel import ChannelExtremal, channel_extremal, octaves
+from xai_widgets.perturbation.channel import ChannelExtremal
 from xai_widgets.perturbation.objective import Variant
+from xai_widgets.studies.masks import ChannelKey, ChannelStudy, Patches
 from xai_widgets.views import CurveView, GalleryView, HeatmapView, ScoresView, SliderView, link
-from xai_widgets.views.shown import lay_out
-
-#: How many classes the bars show.
-TOP = 5
-
-#: Largest side of a patch that is sent, in pixels.
-THUMBNAIL = 64
-
-
-@dataclass(frozen=True)
-class _Key:
-    """What a search is for; each has a result of its own."""
-
-    target: int
-    variant: Variant
-    layer: str
 
 
 class ChannelExplorer(SearchExplorer):
@@ -111,7 +102,14 @@ class ChannelExplorer(SearchExplorer):
     >>> ChannelExplorer(model, "photo.jpg", images=photos, layer="layer3")  # doctest: +SKIP
     """
 
-    _asking: ClassVar[tuple[str, ...]] = (*SearchExplorer._asking, "variant_picker", "layer_picker")
+    kernel_controls: ClassVar[tuple[str, ...]] = (
+        *SearchExplorer.kernel_controls,
+        "variant_picker",
+        "layer_picker",
+    )
+    shared: ClassVar[Mapping[str, str]] = {**SearchExplorer.shared, "layer": "layer_picker.value"}
+
+    study: ChannelStudy
 
     @closed_on_error
     def __init__(
@@ -139,20 +137,19 @@ class ChannelExplorer(SearchExplorer):
         self._images, self._rows, self._patches = images, rows, patches
         self._channels = None if channels is None else tuple(items(channels, "channels"))
         self._settings, self._tau, self._batch_size = settings, tau, batch_size
-        #: Of each layer the patches of the other images, which serve every image and class, and of the image itself.
-        self._others: dict[str, _Patches] = {}
-        self._own: dict[str, _Patches] = {}
-        self._sides: dict[str, int] = {}
+        #: Patches of `images` by layer, which serve every image and class.
+        self._other_patches: dict[str, Patches] = {}
+        self.study = self._make_study()
         layer = model.default_layer() if layer is None else layer
-        # Refused here, where it can be read: this makes the search, but not a step of it.
-        self._try(lambda: self._search(_Key(self.target, variant, layer), None))
-        self._patches_of(layer)
+        # Bad arguments are refused here: this makes the run without a step of it.
+        self._if_finite(lambda: self.study.run(ChannelKey(self.target, variant, layer)))
+        self.study.patches(layer)
 
         layers = spatial_layers(model)
         layers += [layer] if layer not in layers else []
-        self.layer_picker = dropdown("layer", layers, layer)
-        self.variant_picker = dropdown("mask", get_args(Variant), variant)
-        counts = list(self._counts(layer) or [])
+        self.layer_picker = dropdown("Layer", layers, layer)
+        self.variant_picker = dropdown("Objective", get_args(Variant), variant)
+        counts = list(self.study.counts(layer) or [])
         self.slider = SliderView(label="Channels", values=counts, frame=len(counts) // 2)
         self.heatmap = HeatmapView(
             width=400, colormap="inferno", controls=False, title="What these channels see"
@@ -177,15 +174,14 @@ class ChannelExplorer(SearchExplorer):
         link((self.slider, "fraction"), (self.curves, "fraction"), (self.scores, "fraction"))
         link((self.curves, "game"), (self.scores, "game"))
         link((self.slider, "frame"), (self.heatmap, "frame"), (self.gallery, "stop"))
-        for picker in (self.variant_picker, self.layer_picker):
-            picker.observe(lambda _change: self.compute(), "value")
-        self._join(self._layout())
+        self._compute_on_change((self.variant_picker, "value"), (self.layer_picker, "value"))
+        self._assemble(self._layout())
         if start:
             self.compute()
 
     def _layout(self) -> list[Any]:
         stretch((self.class_picker, "1 1 220px"), (self.curves, "3 1 320px"), (self.scores, "1 1 200px"))
-        lay_out(self.heatmap, self.slider, self.gallery, width="100%", min_width="0", margin="0")
+        fill_width(self.heatmap, self.slider, self.gallery)
         measures = HBox([self.curves, self.scores], layout=row_layout())
         left, right = (
             VBox(parts, layout=Layout(flex=flex, min_width="0", overflow="hidden", grid_gap="8px"))
@@ -200,91 +196,41 @@ class ChannelExplorer(SearchExplorer):
             HBox([left, right], layout=row_layout()),
         ]
 
-    def _forget(self) -> None:
-        super()._forget()
-        self._own = {}
-
     def _show_image(self) -> None:
-        self.heatmap.image = picture(self._x[0])
-        self.scores.reference = self._values()
+        self.heatmap.image = to_uint8(self._x[0])
+        self.scores.reference = self._probabilities()
 
-    # -- the computation ------------------------------------------------------------------------------------
-
-    def _key(self) -> _Key:
-        return _Key(self.target, self.variant_picker.value, self.layer_picker.value)
-
-    def _message(self, key: _Key, result: ChannelExtremal) -> str:
-        return f"{key.variant}: channels of {key.layer}"
-
-    def _search(self, key: _Key, start: ChannelExtremal | None) -> Run[ChannelExtremal]:
-        """The search, and after it the look through the other images, if they were not looked through before."""
-        search = channel_extremal(
+    def _make_study(self) -> ChannelStudy:
+        return ChannelStudy(
             self.model,
             self._x,
-            key.target,
-            layer=key.layer,
-            channels=self._counts(key.layer),
-            variant=key.variant,
+            channels=self._channels,
+            images=self._images,
+            patches=self._patches,
+            patch_size=THUMBNAIL,
+            other_patches=self._other_patches,
             settings=self._settings,
-            start=start,
             tau=self._tau,
             batch_size=self._batch_size,
         )
-        if self._images is None or key.layer in self._others:
-            return search
-        looking = top_activations(
-            self.model,
-            self._images,
-            layer=key.layer,
-            k=self._patches,
-            side=self._patches_of(key.layer)[0].top.side,
-            batch_size=self._batch_size,
-        )
 
-        def play() -> Iterator[ChannelExtremal]:
-            found: ChannelExtremal | None = None
-            for found in search:
-                yield found
-            assert found is not None
-            for _ in looking:
-                yield found
-            assert looking.latest is not None
-            # Kept when it is whole: a look that was stopped begins anew.
-            self._others[key.layer] = _Patches(looking.latest)
-            yield found
+    def _key(self) -> ChannelKey:
+        return ChannelKey(self.target, self.variant_picker.value, self.layer_picker.value)
 
-        return Run(play(), total=search.total + looking.total + 1, name=search.name)
-
-    def _counts(self, layer: str) -> Sequence[int] | None:
-        """The numbers of channels of a layer; None for a layer that is not there, which is refused elsewhere."""
-        width = next((item.shape[0] for item in self.model.layers() if item.name == layer), None)
-        if width is None or self._channels is None:
-            return None if width is None else octaves(width)
-        # If none fits they are left to be refused.
-        return [count for count in self._channels if count <= width] or self._channels
-
-    def _patches_of(self, layer: str) -> list[_Patches]:
-        """The patches of the channels of a layer: of the image, and of the others if they are there."""
-        own = self._own.get(layer)
-        if own is None:
-            # As large for every image, so that the patches of the other ones fit.
-            if layer not in self._sides:
-                self._sides[layer] = effective_receptive_field(self.model, layer, self._x)
-            found = top_activations(self.model, self._x, layer=layer, k=1, side=self._sides[layer])
-            own = self._own[layer] = _Patches(found.result(progress=False))
-        return [own, self._others[layer]] if layer in self._others else [own]
+    def _message(self, key: ChannelKey) -> str:
+        return f"{key.variant}: channels of {key.layer}"
 
     # -- drawing --------------------------------------------------------------------------------------------
 
-    def _draw(self, key: _Key, result: ChannelExtremal | None) -> None:
+    def _draw_result(self, key: ChannelKey, result: ChannelExtremal | None) -> None:
         self._draw_slider(key, result)
         with self.heatmap.hold_sync():
             self.heatmap.maps = None if result is None else result.maps()[0].cpu().numpy()
         self._draw_gallery(key, result)
         self._draw_curves(key, result)
 
-    def _draw_slider(self, key: _Key, result: ChannelExtremal | None) -> None:
-        counts = list(self._counts(key.layer) or [])
+    def _draw_slider(self, key: ChannelKey, result: ChannelExtremal | None) -> None:
+        counts = list(self.study.counts(key.layer) or [])
         best = math.nan if result is None else float(result.best_channels[0])
         with self.slider.hold_sync():
             if counts and self.slider.values != counts:
@@ -294,7 +240,7 @@ class ChannelExplorer(SearchExplorer):
             self.slider.marked = -1 if math.isnan(best) else counts.index(int(best))
             self.slider.mark_label = "" if math.isnan(best) else f"a* = {best:.0f}"
 
-    def _draw_curves(self, key: _Key, result: ChannelExtremal | None) -> None:
+    def _draw_curves(self, key: ChannelKey, result: ChannelExtremal | None) -> None:
         if result is None:
             for view in (self.curves, self.scores):
                 view.x = None
@@ -326,7 +272,7 @@ class ChannelExplorer(SearchExplorer):
             self.scores.indices, self.scores.values = top.indices[None].int(), top.values[None]
             self.scores.target_values = probs[None, :, :, key.target]
 
-    def _draw_gallery(self, key: _Key, result: ChannelExtremal | None) -> None:
+    def _draw_gallery(self, key: ChannelKey, result: ChannelExtremal | None) -> None:
         if result is None:
             with self.gallery.hold_sync():
                 self.gallery.lit, self.gallery.pictures = None, None
@@ -334,7 +280,7 @@ class ChannelExplorer(SearchExplorer):
             return
         listed = result.order[0, : self._rows]
         inside = result.masks[0][:, listed] > 0
-        columns = self._patches_of(key.layer)
+        columns = self.study.patches(key.layer)
         pictures = torch.cat([column.of(listed.tolist()) for column in columns], 1)
         values = torch.cat([column.top.values[listed] for column in columns], 1)
         counts = result.channels.tolist()
@@ -349,29 +295,10 @@ class ChannelExplorer(SearchExplorer):
         ]
         with self.gallery.hold_sync():
             self.gallery.columns = pictures.shape[1]
-            self.gallery.pictures = picture(pictures.flatten(0, 1).nan_to_num(0.5))
+            self.gallery.pictures = to_uint8(pictures.flatten(0, 1).nan_to_num(0.5))
             self.gallery.captions = captions
             self.gallery.heads = [
                 f"channel {channel}" + ("" if count is None else f", from {count}")
                 for channel, count in zip(listed.tolist(), first, strict=True)
             ]
             self.gallery.lit = inside.repeat_interleave(pictures.shape[1], dim=1).byte().cpu().numpy()
-
-
-class _Patches:
-    """Small pictures of what the channels of a layer answer to most, each cut out once."""
-
-    def __init__(self, top: TopActivations) -> None:
-        self.top = top
-        self._made: dict[int, torch.Tensor] = {}
-
-    def of(self, channels: list[int]) -> torch.Tensor:
-        """Patches (M, k, C, s, s) of at most THUMBNAIL pixels a side."""
-        missing = [channel for channel in channels if channel not in self._made]
-        if missing:
-            patches = self.top.patches(missing)
-            if patches.shape[-1] > THUMBNAIL:
-                small = F.interpolate(patches.flatten(0, 1), (THUMBNAIL, THUMBNAIL), mode="area")
-                patches = small.unflatten(0, patches.shape[:2])
-            self._made |= zip(missing, patches, strict=True)
-        return torch.stack([self._made[channel] for channel in channels])

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, get_args
 
 import numpy as np
@@ -14,38 +13,22 @@ from ipywidgets import HBox
 from numpy.typing import NDArray
 
 from xai_widgets.core.model import ImageModel, Target
-from xai_widgets.core.run import Run
 from xai_widgets.core.validation import numbers
-from xai_widgets.explorers.base import picture, row_layout, score_name, stretch
+from xai_widgets.explorers.explorer import SearchExplorer
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.explorers.search import SearchExplorer, dropdown, spatial_layers
+from xai_widgets.explorers.parts import TOP, dropdown, fill_width, row_layout, score_name, stretch, to_uint8
+from xai_widgets.explorers.search import spatial_layers
 from xai_widgets.ops.perturb import Perturbation, perturb, pyramid
-from xai_widgets.perturbation.areas import AreaSettings, counts_of
-from xai_widgets.perturbation.extremal import Extremal, Variant, extremal
+from xai_widgets.perturbation.areas import AreaSettings
+from xai_widgets.perturbation.extremal import Extremal, Variant
+from xai_widgets.studies.masks import ExtremalKey, ExtremalStudy
 from xai_widgets.views import CurveView, GalleryView, MaskView, ScoresView, link
-from xai_widgets.views.shown import lay_out
-
-#: Dense where most networks make up their mind.
-AREAS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8)
-
-#: How many classes the bars show.
-TOP = 5
 
 #: Side of a picture of the strip, in pixels.
 THUMBNAIL = 96
 
 #: The image, and not a layer, is masked.
 IMAGE = "the image"
-
-
-@dataclass(frozen=True)
-class _Key:
-    """What a search is for; each has a result of its own."""
-
-    target: int
-    variant: Variant
-    perturbation: Perturbation
-    layer: str | None
 
 
 class ExtremalExplorer(SearchExplorer):
@@ -110,12 +93,15 @@ class ExtremalExplorer(SearchExplorer):
     >>> ExtremalExplorer(model, "photo.jpg", variant="delete")  # doctest: +SKIP
     """
 
-    _asking: ClassVar[tuple[str, ...]] = (
-        *SearchExplorer._asking,
+    kernel_controls: ClassVar[tuple[str, ...]] = (
+        *SearchExplorer.kernel_controls,
         "variant_picker",
         "perturbation_picker",
         "layer_picker",
     )
+    shared: ClassVar[Mapping[str, str]] = {**SearchExplorer.shared, "layer": "layer_picker.value"}
+
+    study: ExtremalStudy
 
     @closed_on_error
     def __init__(
@@ -136,16 +122,16 @@ class ExtremalExplorer(SearchExplorer):
     ) -> None:
         super().__init__(model, image, target=target, **kwargs)
         self._settings, self._tau, self._batch_size = settings, tau, batch_size
-        self._areas = tuple(AREAS if areas is None else numbers(areas, "areas"))
-        self._all_areas = areas is None
-        # Refused here, where it can be read: this makes the search, but not a step of it.
-        self._try(lambda: self._search(_Key(self.target, variant, perturbation, layer), None))
+        self._areas = None if areas is None else tuple(numbers(areas, "areas"))
+        self.study = self._make_study()
+        # Bad arguments are refused here: this makes the run without a step of it.
+        self._if_finite(lambda: self.study.run(ExtremalKey(self.target, variant, perturbation, layer)))
 
-        self.variant_picker = dropdown("mask", get_args(Variant), variant)
-        self.perturbation_picker = dropdown("rest", get_args(Perturbation), perturbation)
+        self.variant_picker = dropdown("Objective", get_args(Variant), variant)
+        self.perturbation_picker = dropdown("Outside the mask", get_args(Perturbation), perturbation)
         layers = spatial_layers(model)
         layers += [layer] if layer is not None and layer not in layers else []
-        self.layer_picker = dropdown("in", (IMAGE, *layers), layer or IMAGE)
+        self.layer_picker = dropdown("Layer", (IMAGE, *layers), layer or IMAGE)
         self.mask = MaskView(width=400, area=0.1)
         self.curves = CurveView(
             x_label="area", y_label=score_name(model), fraction=0.1, game="insertion", height=240
@@ -162,9 +148,9 @@ class ExtremalExplorer(SearchExplorer):
         link((self.curves, "fraction"), (self.scores, "fraction"), (self.mask, "area"))
         link((self.curves, "game"), (self.scores, "game"))
         link((self.strip, "frame"), (self.mask, "frame"))
-        for picker in (self.variant_picker, self.perturbation_picker, self.layer_picker):
-            picker.observe(lambda _change: self.compute(), "value")
-        self._join(self._layout())
+        pickers = self.variant_picker, self.perturbation_picker, self.layer_picker
+        self._compute_on_change(*((picker, "value") for picker in pickers))
+        self._assemble(self._layout())
         if start:
             self.compute()
 
@@ -173,7 +159,7 @@ class ExtremalExplorer(SearchExplorer):
             (self.class_picker, "1 1 220px"), (self.mask, "2 1 260px"),
             (self.curves, "3 1 320px"), (self.scores, "1 1 200px"),
         )  # fmt: skip
-        lay_out(self.strip, width="100%", min_width="0", margin="0")
+        fill_width(self.strip)
         choices = [self.class_picker, self.variant_picker, self.perturbation_picker, self.layer_picker]
         return [
             HBox(choices, layout=row_layout()),
@@ -183,58 +169,43 @@ class ExtremalExplorer(SearchExplorer):
         ]
 
     def _show_image(self) -> None:
-        self.scores.reference = self._values()
+        self.scores.reference = self._probabilities()
 
     # -- the computation ------------------------------------------------------------------------------------
 
-    def _key(self) -> _Key:
+    def _make_study(self) -> ExtremalStudy:
+        return ExtremalStudy(
+            self.model,
+            self._x,
+            areas=self._areas,
+            settings=self._settings,
+            tau=self._tau,
+            batch_size=self._batch_size,
+        )
+
+    def _key(self) -> ExtremalKey:
         layer = self.layer_picker.value
-        return _Key(
+        return ExtremalKey(
             self.target,
             self.variant_picker.value,
             self.perturbation_picker.value,
             None if layer == IMAGE else layer,
         )
 
-    def _message(self, key: _Key, result: Extremal) -> str:
-        return f"{key.variant}: {len(result.areas)} areas"
-
-    def _search(self, key: _Key, start: Extremal | None) -> Run[Extremal]:
-        areas = self._areas
-        if self._all_areas:
-            height, width = self._x.shape[2:]
-            if key.layer is not None:
-                layers = {layer.name: layer.shape for layer in self.model.layers()}
-                height, width = layers.get(key.layer, (0, height, width))[-2:]
-            places = height * width
-            # Each count once, by the smallest area of it, so that every layer has a family.
-            counts = {counts_of(area, places): area for area in reversed(areas) if area * places >= 1}
-            areas = tuple(sorted(counts.values()))
-        return extremal(
-            self.model,
-            self._x,
-            key.target,
-            areas=areas,
-            variant=key.variant,
-            perturbation=key.perturbation,
-            layer=key.layer,
-            settings=self._settings,
-            start=start,
-            tau=self._tau,
-            batch_size=self._batch_size,
-        )
+    def _message(self, key: ExtremalKey) -> str:
+        result = self.study.result(key)
+        return "" if result is None else f"{key.variant}: {len(result.areas)} areas"
 
     # -- drawing --------------------------------------------------------------------------------------------
 
-    def _draw(self, key: _Key, result: Extremal | None) -> None:
-        """Bring the views to a result, all arrays anew; to none: nothing of another one may show."""
+    def _draw_result(self, key: ExtremalKey, result: Extremal | None) -> None:
         levels = pyramid(self._x, key.perturbation)
         self.mask.title = (
             "What is preserved" if key.layer is None else f"The mask on {key.layer}, drawn over the image"
         )
         with self.mask.hold_sync():
             self.mask.masks = None
-            self.mask.levels = picture(levels[0])
+            self.mask.levels = to_uint8(levels[0])
             self.mask.areas = None if result is None else result.areas.cpu().numpy()
             self.mask.masks = None if result is None else result.masks[0].cpu().numpy()
             self.mask.best = None if result is None else float(result.best_area[0])
@@ -253,7 +224,7 @@ class ExtremalExplorer(SearchExplorer):
             small = F.interpolate(shown, scale_factor=side, mode="area") if side < 1 else shown
             areas = result.areas.tolist()
             best = float(result.best_area[0])
-            self.strip.pictures = picture(small)
+            self.strip.pictures = to_uint8(small)
             self.strip.captions = [f"{100 * area:.3g} %" for area in areas]
             self.strip.marked = -1 if math.isnan(best) else areas.index(best)
             # As in figure 5 of the source: from the wholly perturbed image to a quarter above Phi_0.
@@ -262,7 +233,7 @@ class ExtremalExplorer(SearchExplorer):
             self.strip.value_limits = [0.0, 1.25]
             self.strip.values = share.clamp(0, 1.25)
 
-    def _draw_curves(self, key: _Key, result: Extremal | None) -> None:
+    def _draw_curves(self, key: ExtremalKey, result: Extremal | None) -> None:
         if result is None:
             for view in (self.curves, self.scores):
                 view.x = None
@@ -293,7 +264,9 @@ class ExtremalExplorer(SearchExplorer):
             self.curves.marks = [] if math.isnan(best) else [{"x": best, "label": f"a* = {100 * best:.3g} %"}]
         self._draw_scores(key, result, x, inner)
 
-    def _draw_scores(self, key: _Key, result: Extremal, x: NDArray[np.float32], inner: list[int]) -> None:
+    def _draw_scores(
+        self, key: ExtremalKey, result: Extremal, x: NDArray[np.float32], inner: list[int]
+    ) -> None:
         low, high = result.end_scores[0].split(1)
         scores = result.class_scores[0, inner]
         deleted = torch.cat([high, scores[:, 1], low])

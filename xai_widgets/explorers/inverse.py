@@ -15,17 +15,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xai_widgets.core.model import ImageModel, Target
-from xai_widgets.core.run import Run
-from xai_widgets.explorers.base import MethodLike, methods_by_name, picture, row_layout, stretch
-from xai_widgets.explorers.computing import refusals
-from xai_widgets.explorers.inverses import InverseResult, inverses
+from xai_widgets.explorers.base import MethodLike, methods_by_name
+from xai_widgets.explorers.explorer import SearchExplorer
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.explorers.search import SearchExplorer, dropdown
+from xai_widgets.explorers.parts import TOP, dropdown, fill_width, row_layout, stretch, to_uint8
 from xai_widgets.inverse import Inverted, LayerWise, SolverSettings
 from xai_widgets.inverse.chain import Chain
 from xai_widgets.inverse.layer_wise import Regularizer, check_lambda
+from xai_widgets.studies.inverse import InverseKey, InverseResult, InverseStudy
 from xai_widgets.views import CurveView, HeatmapView, ScoresView, SliderView, link
-from xai_widgets.views.shown import lay_out
 
 #: lambda: finest where the inverse gets simple and keeps the class, and on to where a network may lose it.
 LAMBDAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 1.0, 1.5)
@@ -33,19 +31,8 @@ LAMBDAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 1.0, 1.5)
 #: What the inverse is compared with: those of the source that need a few passes.
 METHODS = ("gradient_x_input", "integrated_gradients", "guided_backprop", "grad_cam")
 
-#: How many classes the bars show.
-TOP = 5
-
 #: Largest side of a map that is sent, in cells: there is one for each depth and lambda.
 MAP_SIDE = 64
-
-
-@dataclass(frozen=True)
-class _Key:
-    """What is computed; each has a result of its own."""
-
-    target: int
-    regularizer: Regularizer
 
 
 @dataclass(frozen=True)
@@ -130,7 +117,9 @@ class InverseExplorer(SearchExplorer):
     >>> InverseExplorer(model, "photo.jpg", lam=(0, 0.4, 0.7))  # doctest: +SKIP
     """
 
-    _asking: ClassVar[tuple[str, ...]] = (*SearchExplorer._asking, "regularizer_picker")
+    kernel_controls: ClassVar[tuple[str, ...]] = (*SearchExplorer.kernel_controls, "regularizer_picker")
+
+    study: InverseStudy
 
     @closed_on_error
     def __init__(
@@ -153,12 +142,13 @@ class InverseExplorer(SearchExplorer):
         self._lam, self._settings, self._batch_size = lam, settings, batch_size
         #: What of a result is drawn already, which is not sent again.
         self._shown = InverseResult()
-        # Refused here, where it can be read: this makes the inverses, but not a step of them.
-        self._try(lambda: self._search(_Key(self.target, regularizer), None))
+        self.study = self._make_study()
+        # Bad arguments are refused here: this makes the run without a step of it.
+        self._if_finite(lambda: self.study.run(InverseKey(self.target, regularizer)))
         self._count, self._depths = 0, [_Depth("image", 0, tuple(self._x.shape[2:]))]
-        self._try(self._measure)
+        self._if_finite(self._find_depths)
 
-        self.regularizer_picker = dropdown("penalty", get_args(Regularizer), regularizer)
+        self.regularizer_picker = dropdown("Regularizer", get_args(Regularizer), regularizer)
         self.slider = SliderView(label="Weight λ", values=check_lambda(lam), frame=0)
         self.depth = SliderView(label="Depth", values=range(len(self._depths)))
         self.image_view, self.inverse_view, self.operation_view = (
@@ -180,8 +170,8 @@ class InverseExplorer(SearchExplorer):
         )
         self._draw_depth(self._shown, self._shown)
         self._link()
-        self.regularizer_picker.observe(lambda _change: self.compute(), "value")
-        self._join(self._layout())
+        self._compute_on_change((self.regularizer_picker, "value"))
+        self._assemble(self._layout())
         if start:
             self.compute()
 
@@ -205,7 +195,7 @@ class InverseExplorer(SearchExplorer):
             *((view, "1 1 88px") for view in (self.image_view, self.inverse_view, self.operation_view)),
             *((view, "1 1 130px") for view in (self.layer_map, self.operation_map)),
         )
-        lay_out(self.slider, self.depth, self.curves, self.scores, width="100%", min_width="0", margin="0")
+        fill_width(self.slider, self.depth, self.curves, self.scores)
         # Titles may take two lines: the pictures stand side by side all the same.
         images = HBox([self.image_view, self.inverse_view, self.operation_view], layout=row_layout())
         maps = HBox([self.layer_map, self.operation_map], layout=row_layout())
@@ -223,11 +213,11 @@ class InverseExplorer(SearchExplorer):
             HBox([left, right], layout=row_layout()),
         ]
 
-    def _forget(self) -> None:
-        super()._forget()
-        self._try(self._measure)
+    def _take_image(self) -> None:
+        super()._take_image()
+        self._if_finite(self._find_depths)
 
-    def _measure(self) -> None:
+    def _find_depths(self) -> None:
         """Find the depths of the network for the image."""
         chain = Chain.of(self.model, self._x)
         self._count = len(chain.units)
@@ -243,44 +233,37 @@ class InverseExplorer(SearchExplorer):
         ]
 
     def _show_image(self) -> None:
-        image = picture(self._x[0])
+        image = to_uint8(self._x[0])
         for view in (self.image_view, self.layer_map, self.operation_map):
             view.image = image
-        self.scores.reference = self._values()
+        self.scores.reference = self._probabilities()
 
-    # -- the computation ------------------------------------------------------------------------------------
-
-    def _key(self) -> _Key:
-        return _Key(self.target, self.regularizer_picker.value)
-
-    def _message(self, key: _Key, result: InverseResult) -> str:
-        for words, inverse in (("layer-wise", result.layer_wise), ("operation-wise", result.operation_wise)):
-            if inverse is not None and inverse.output is None:
-                return f"{words}: {len(inverse.units)} of {self._count} units"
-        return f"other methods: {len(result.points) + len(result.refused)} of {len(self._methods)}"
-
-    def _refusals(self, result: InverseResult) -> str:
-        return refusals(dict(result.refused))
-
-    def _label(self, result: InverseResult) -> str:
-        return "Compute again" if result.whole else "Go on"
-
-    def _search(self, key: _Key, start: InverseResult | None) -> Run[InverseResult]:
-        return inverses(
+    def _make_study(self) -> InverseStudy:
+        return InverseStudy(
             self.model,
             self._x,
-            key.target,
             lam=self._lam,
-            regularizer=key.regularizer,
             methods=self._methods.values(),
             settings=self._settings,
-            start=start,
             batch_size=self._batch_size,
         )
 
+    def _key(self) -> InverseKey:
+        return InverseKey(self.target, self.regularizer_picker.value)
+
+    def _message(self, key: InverseKey) -> str:
+        result = self.study.result(key) or InverseResult()
+        for title, inverse in (("layer-wise", result.layer_wise), ("operation-wise", result.operation_wise)):
+            if inverse is not None and inverse.output is None:
+                return f"{title}: {len(inverse.units)} of {self._count} units"
+        return f"other methods: {len(result.points) + len(result.failed)} of {len(self._methods)}"
+
+    def _failures(self) -> dict[str, str]:
+        return dict(self.result.failed) if self.result is not None else {}
+
     # -- drawing --------------------------------------------------------------------------------------------
 
-    def _draw(self, key: _Key, result: InverseResult | None) -> None:
+    def _draw_result(self, key: InverseKey, result: InverseResult | None) -> None:
         result = InverseResult() if result is None else result
         before, self._shown = self._shown, result
         layers, operations = result.layer_wise, result.operation_wise
@@ -290,7 +273,7 @@ class InverseExplorer(SearchExplorer):
         if operations is not before.operation_wise:
             self._draw_maps(self.operation_map, operations)
             reached = operations is not None and operations.output is not None
-            self.operation_view.image = picture(operations.x[0, 0]) if operations and reached else None
+            self.operation_view.image = to_uint8(operations.x[0, 0]) if operations and reached else None
         self._draw_depth(before, result)
         self._draw_curves(result)
 
@@ -313,13 +296,13 @@ class InverseExplorer(SearchExplorer):
             maps.append(F.interpolate(inverse.units[depth.after].map, size, mode=mode)[0])
         return torch.cat(maps)
 
-    def _draw_inverse(self, key: _Key, layers: LayerWise | None) -> None:
+    def _draw_inverse(self, key: InverseKey, layers: LayerWise | None) -> None:
         """x^ and its scores."""
         if layers is None or layers.output is None:
             self.inverse_view.images = self.scores.x = None
             self.scores.values = self.scores.indices = self.scores.target_values = None
             return
-        self.inverse_view.images = picture(layers.x[0])
+        self.inverse_view.images = to_uint8(layers.x[0])
         probs = self.model.probabilities(layers.output[0])
         best = probs.topk(min(TOP, probs.shape[-1]), dim=-1)
         with self.scores.hold_sync():
@@ -372,8 +355,8 @@ class InverseExplorer(SearchExplorer):
             points.insert(0, ("operation-wise", kept, probability))
         stops = _distinct(layers.mean_alpha[0].cpu().numpy())
         places = np.array([place for _, place, _ in points], dtype=np.float32)
-        refused = [f"{title}: {reason}" for title, reason in result.refused]
-        notes = {title: [words] for title, words in result.notes}
+        refused = [f"{title}: {reason}" for title, reason in result.failed]
+        notes = {title: [words] for title, words in result.warnings}
         x = np.unique(np.concatenate([stops, places]))
         # What was refused has a row of its own in the legend, without a point.
         y = np.full((1 + len(points) + len(refused), len(x)), np.nan, dtype=np.float32)

@@ -13,7 +13,7 @@ from xai_widgets.core.run import Run, Status, Worker
 from xai_widgets.errors import as_sentence
 from xai_widgets.explorers.base import picture
 from xai_widgets.explorers.panel import Panel
-from xai_widgets.explorers.similarities import SimilarityResult
+from xai_widgets.studies.similarity import SimilarityResult
 from xai_widgets.similarity import Matches
 from xai_widgets.views import GalleryView
 

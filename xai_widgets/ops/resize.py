@@ -18,3 +18,11 @@ def resize_map(saliency: Tensor, size: tuple[int, int]) -> Tensor:
     # Integers, and half precision that not every device interpolates.
     wide = saliency if saliency.dtype in (torch.float32, torch.float64) else saliency.float()
     return F.interpolate(wide[:, None], (height, width), mode="bilinear", align_corners=False)[:, 0]
+
+
+def shrink(images: Tensor, side: int) -> Tensor:
+    """Resize square images (..., C, s, s) to (..., C, side, side) by area means; smaller ones are returned as they are."""
+    if images.shape[-1] <= side:
+        return images
+    small = F.interpolate(images.flatten(0, -4), (side, side), mode="area")
+    return small.unflatten(0, images.shape[:-3])

@@ -238,7 +238,7 @@ def test_cancel_keeps_what_is_there_and_the_button_goes_on(model, gate, photos):
     gate.stopped()
     explorer.cancel()
     assert states_of(explorer) == ["done waiting waiting"]
-    assert (explorer.run_bar.status, explorer.run_bar.label) == ("cancelled", "Go on")
+    assert (explorer.run_bar.status, explorer.run_bar.label) == ("cancelled", "Resume")
     first = explorer.view.map_at(0, 0)
     gate.open()
     assert explorer.wait(PATIENCE)
@@ -247,7 +247,7 @@ def test_cancel_keeps_what_is_there_and_the_button_goes_on(model, gate, photos):
     assert explorer.wait(PATIENCE)
     assert states_of(explorer) == ["done done done"]
     assert explorer.view.map_at(0, 0) is first
-    assert explorer.run_bar.label == "Compute again"
+    assert explorer.run_bar.label == "Run again"
     explorer.run_bar._handle(None, {"type": "run"}, None)
     assert explorer.wait(PATIENCE)
     assert explorer.view.map_at(0, 0) is not first

@@ -10,9 +10,7 @@ from closeness import near, rounding
 from torch import nn
 
 from xai_widgets.explorers import ChannelExplorer
-from xai_widgets.explorers import channel as module
-from xai_widgets.explorers import search as search_module
-from xai_widgets.explorers.base import picture
+from xai_widgets.explorers.parts import to_uint8
 from xai_widgets.features import effective_receptive_field, top_activations
 from xai_widgets.perturbation.areas import AreaSettings
 from xai_widgets.perturbation.channel import channel_extremal
@@ -24,7 +22,7 @@ QUICK = AreaSettings(steps=8, every=2, exchange=2)
 
 @pytest.fixture(autouse=True)
 def every_snapshot_is_drawn(monkeypatch):
-    monkeypatch.setattr(search_module, "INTERVAL", -math.inf)
+    monkeypatch.setattr("xai_widgets.explorers.explorer.INTERVAL", -math.inf)
 
 
 @pytest.fixture
@@ -56,7 +54,7 @@ def test_maps_curves_and_bars_are_the_networks(model, image, variant):
     explorer = explorer_of(model, image, target="c", variant=variant)
     assert explorer.wait(PATIENCE)
     bar = explorer.run_bar
-    assert (bar.status, bar.error, bar.progress, bar.label) == ("done", "", 1.0, "Go on")
+    assert (bar.status, bar.error, bar.progress, bar.label) == ("done", "", 1.0, "Resume")
     made = found(model, image, 2, variant=variant)
     assert explorer.slider.values == made.channels.tolist() == [1, 2, 3, 4]
     activation = model.activations(image, "2")["2"]
@@ -90,7 +88,7 @@ def test_channels_are_listed_in_order_with_patches_of_the_image_and_of_others(mo
     patches = torch.cat([own.patches(listed), top.patches(listed)], 1)
     gallery = explorer.gallery
     assert gallery.columns == 3
-    assert np.array_equal(gallery.pictures, picture(patches.flatten(0, 1)))
+    assert np.array_equal(gallery.pictures, to_uint8(patches.flatten(0, 1)))
     values = torch.cat([own.values[listed], top.values[listed]], 1)
     assert gallery.captions[0] == f"here {values[0, 0]:.3g}"
     assert gallery.captions[1:3] == [f"{value:.3g}" for value in values[0, 1:].tolist()]
@@ -163,7 +161,7 @@ def test_cancel_keeps_the_sets_and_the_button_goes_on(model, gate, image, others
     standing(explorer, gate)
     explorer.cancel()
     before, maps = explorer.result, explorer.heatmap.maps.copy()
-    assert (explorer.run_bar.status, explorer.run_bar.label) == ("cancelled", "Go on")
+    assert (explorer.run_bar.status, explorer.run_bar.label) == ("cancelled", "Resume")
     gate.open()
     assert explorer.wait(PATIENCE)
     assert explorer.result is before
@@ -227,10 +225,10 @@ def test_a_new_image_in_mid_run_begins_anew(model, gate, image, others):
     assert explorer.target == model.scores(255 - image).argmax().item()
     expected = found(model, 255 - image, explorer.target)
     assert explorer.heatmap.maps == near(expected.maps()[0].numpy())
-    own = top_activations(model, 255 - image, layer="2", k=1, side=explorer._sides["2"]).result(
-        progress=False
-    )
-    patch = picture(own.patches(expected.order[0, :1]))[0, 0]
+    own = top_activations(
+        model, 255 - image, layer="2", k=1, side=explorer.study.patches("2")[0].top.side
+    ).result(progress=False)
+    patch = to_uint8(own.patches(expected.order[0, :1]))[0, 0]
     assert np.array_equal(explorer.gallery.pictures[0], patch)
 
 
@@ -243,7 +241,7 @@ def test_every_choice_keeps_its_result_and_the_other_images_are_looked_through_o
         looks.append(options["k"])
         return top_activations(*arguments, **options)
 
-    monkeypatch.setattr(module, "top_activations", counted)
+    monkeypatch.setattr("xai_widgets.studies.masks.top_activations", counted)
     explorer = explorer_of(model, image, target=0, images=others, patches=2)
     assert explorer.wait(PATIENCE)
     result = explorer.result
@@ -292,7 +290,7 @@ def test_numbers_above_the_channels_of_a_layer_are_left_out(model, image):
         ({"settings": 7}, "expected settings to be AreaSettings"),
         ({"batch_size": 0}, "expected batch_size to be"),
         ({"images": []}, "got an empty batch"),
-        ({"image": np.zeros((2, 16, 16, 3), np.uint8)}, "2 images were given, wanted one"),
+        ({"image": np.zeros((2, 16, 16, 3), np.uint8)}, "expected one image, got 2"),
         ({"model": nn.Linear(2, 2)}, "expected an ImageModel"),
     ],
 )

@@ -9,9 +9,9 @@ import torch
 from closeness import near, rounding
 from torch import nn
 
-from xai_widgets.explorers import ExtremalExplorer, search
+from xai_widgets.explorers import ExtremalExplorer
 from xai_widgets.explorers import extremal as module
-from xai_widgets.explorers.base import picture
+from xai_widgets.explorers.parts import to_uint8
 from xai_widgets.ops.perturb import perturb, pyramid
 from xai_widgets.perturbation.extremal import ExtremalSettings, Variant, extremal
 
@@ -22,7 +22,7 @@ QUICK = ExtremalSettings(steps=8, every=2, exchange=2, scan=2)
 
 @pytest.fixture(autouse=True)
 def every_snapshot_is_drawn(monkeypatch):
-    monkeypatch.setattr(search, "INTERVAL", -math.inf)
+    monkeypatch.setattr("xai_widgets.explorers.explorer.INTERVAL", -math.inf)
 
 
 def explorer_of(*arguments, **options):
@@ -47,13 +47,13 @@ def test_masks_levels_curves_and_bars_are_the_networks(model, image, variant, pe
     explorer = explorer_of(model, image, target="c", variant=variant, perturbation=perturbation)
     assert explorer.wait(PATIENCE)
     bar = explorer.run_bar
-    assert (bar.status, bar.error, bar.progress, bar.label) == ("done", "", 1.0, "Go on")
+    assert (bar.status, bar.error, bar.progress, bar.label) == ("done", "", 1.0, "Resume")
     masks = found(model, image, 2, variant=variant, perturbation=perturbation).masks
     assert np.array_equal(explorer.mask.masks, (255 * masks[0]).byte().numpy())
     assert explorer.mask.areas == pytest.approx(AREAS)
     assert [round(256 * area) for area in AREAS] == (explorer.mask.masks > 0).sum((1, 2)).tolist()
     levels = pyramid(model.images(image), perturbation)
-    assert np.array_equal(explorer.mask.levels, picture(levels[0]))
+    assert np.array_equal(explorer.mask.levels, to_uint8(levels[0]))
     assert np.array_equal(explorer.mask.levels[-1], image)
 
     wholly, whole = model.scores(levels[0, [0, -1]])
@@ -72,7 +72,7 @@ def test_masks_levels_curves_and_bars_are_the_networks(model, image, variant, pe
     assert explorer.scores.reference == near(model.probs(image)[0].numpy())
 
     shown = perturb(levels, masks)[0]
-    assert np.array_equal(explorer.strip.pictures, picture(shown))
+    assert np.array_equal(explorer.strip.pictures, to_uint8(shown))
     assert explorer.strip.captions == ["10 %", "25 %", "50 %"]
     # A share of the change of a probability: its rounding is larger by as much as the change is small.
     change = max(float(whole[2] - wholly[2]), 1e-6)
@@ -173,7 +173,7 @@ def test_cancel_keeps_the_masks_and_the_button_goes_on(model, gate, image):
     before = explorer.result
     masks = explorer.mask.masks.copy()
     assert explorer.run_bar.status == "cancelled"
-    assert explorer.run_bar.label == "Go on"
+    assert explorer.run_bar.label == "Resume"
     gate.open()
     assert explorer.wait(PATIENCE)
     assert explorer.result is before
@@ -261,7 +261,7 @@ def test_every_choice_keeps_its_result_until_the_image_changes(model, image, mon
     explorer = explorer_of(model, image, target=0)
     assert explorer.wait(PATIENCE)
     result = explorer.result
-    monkeypatch.setattr(module, "extremal", counted)
+    monkeypatch.setattr("xai_widgets.studies.masks.extremal", counted)
     explorer.variant_picker.value = "delete"
     assert explorer.wait(PATIENCE)
     assert explorer.result.variant == "delete"
@@ -310,7 +310,7 @@ def test_default_areas_are_those_of_at_least_a_pixel(model, image):
         ({"areas": (0.5, 1.5)}, "area"),
         ({"settings": 7}, "expected settings to be ExtremalSettings"),
         ({"batch_size": 0}, "expected batch_size to be"),
-        ({"image": np.zeros((2, 16, 16, 3), np.uint8)}, "2 images were given, wanted one"),
+        ({"image": np.zeros((2, 16, 16, 3), np.uint8)}, "expected one image, got 2"),
         ({"model": nn.Linear(2, 2)}, "expected an ImageModel"),
     ],
 )

@@ -13,12 +13,11 @@ from xai_widgets.core.model import ImageModel
 from xai_widgets.core.run import Run
 from xai_widgets.explorers import InverseExplorer
 from xai_widgets.explorers import inverse as module
-from xai_widgets.explorers import inverses as computation
-from xai_widgets.explorers import search as search_module
-from xai_widgets.explorers.base import picture
+from xai_widgets.explorers.parts import to_uint8
 from xai_widgets.inverse import SolverSettings, layer_wise, operation_wise, reidentification
 from xai_widgets.inverse.layer_wise import Regularizer
 from xai_widgets.methods import METHODS, get
+from xai_widgets.studies.inverse import InverseKey, InverseStudy
 
 PATIENCE = 60
 QUICK = SolverSettings(steps=6, window=2)
@@ -28,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*did not converge")
 
 @pytest.fixture(autouse=True)
 def every_snapshot_is_drawn(monkeypatch):
-    monkeypatch.setattr(search_module, "INTERVAL", -math.inf)
+    monkeypatch.setattr("xai_widgets.explorers.explorer.INTERVAL", -math.inf)
 
 
 @pytest.fixture
@@ -59,7 +58,7 @@ def gated(gate, monkeypatch):
 
         return Run(play(), total=run.total)
 
-    monkeypatch.setattr(computation, "layer_wise", layer_wise_behind)
+    monkeypatch.setattr("xai_widgets.studies.inverse.layer_wise", layer_wise_behind)
     return gate
 
 
@@ -91,12 +90,12 @@ def test_pictures_scores_and_plot_are_those_of_the_inverses(model, image, regula
     explorer = explorer_of(model, image, target="c", regularizer=regularizer)
     assert explorer.wait(PATIENCE)
     bar = explorer.run_bar
-    assert (bar.status, bar.error, bar.progress, bar.label) == ("done", "", 1.0, "Compute again")
+    assert (bar.status, bar.error, bar.progress, bar.label) == ("done", "", 1.0, "Run again")
     made, second = inverted(model, image, 2, regularizer=regularizer), other(model, image, 2)
     assert explorer.slider.values == list(LAM)
     assert np.array_equal(explorer.image_view.image, image)
-    assert np.array_equal(explorer.inverse_view.images, picture(made.x[0]))
-    assert np.array_equal(explorer.operation_view.image, picture(second.x[0, 0]))
+    assert np.array_equal(explorer.inverse_view.images, to_uint8(made.x[0]))
+    assert np.array_equal(explorer.operation_view.image, to_uint8(second.x[0, 0]))
 
     probs = model.scores(made.x[0]).softmax(-1)
     assert explorer.scores.target == 2
@@ -223,7 +222,7 @@ def test_cancel_keeps_what_is_there_and_the_button_goes_on(model, image, gated):
     standing(explorer, gated, 4)
     explorer.cancel()
     before, maps = explorer.result, explorer.layer_map.maps.copy()
-    assert (explorer.run_bar.status, explorer.run_bar.label) == ("cancelled", "Go on")
+    assert (explorer.run_bar.status, explorer.run_bar.label) == ("cancelled", "Resume")
     gated.open()
     assert explorer.wait(PATIENCE)
     assert explorer.result is before
@@ -233,7 +232,7 @@ def test_cancel_keeps_what_is_there_and_the_button_goes_on(model, image, gated):
     explorer.compute(again=True)
     assert explorer.wait(PATIENCE)
     assert explorer.run_bar.status == "done"
-    assert explorer.result.whole
+    assert explorer.study.outcome((0, "activation")).complete
     # It is never drawn with less than it had.
     assert drawn == sorted(drawn)
     assert drawn[0] > np.isfinite(maps).sum()
@@ -254,19 +253,19 @@ def test_what_is_done_is_not_computed_again_unless_all_is(model, image, monkeypa
         model.module[-1].weight.mul_(2)
     explorer.compute(again=True)
     assert explorer.wait(PATIENCE)
-    assert np.array_equal(explorer.inverse_view.images, picture(inverted(model, image, 0).x[0]))
+    assert np.array_equal(explorer.inverse_view.images, to_uint8(inverted(model, image, 0).x[0]))
     assert not torch.equal(explorer.result.layer_wise.output, first.layer_wise.output)
 
 
 def test_going_on_leaves_out_what_is_done(model, image):
-    options = {"lam": LAM, "regularizer": "l2", "settings": QUICK, "batch_size": 64}
+    options = {"lam": LAM, "settings": QUICK, "batch_size": 64}
     methods = [get("gradient"), get("gradient_x_input")]
     x = model.images(image)
-    whole = list(computation.inverses(model, x, 0, methods=methods, start=None, **options))
+    study, key = InverseStudy(model, x, methods=methods, **options), InverseKey(0, "l2")
+    whole = list(study.run(key))
     stopped = next(made for made in whole if len(made.points) == 1)
-    rest = list(computation.inverses(model, x, 0, methods=methods, start=stopped, **options))
+    rest = list(study.run(key, stopped))
     assert [len(made.points) for made in rest] == [2, 2]
-    assert rest[-1].whole
     assert rest[-1].layer_wise is stopped.layer_wise
     assert rest[-1].operation_wise is stopped.operation_wise
     assert rest[-1].points == whole[-1].points
@@ -290,7 +289,7 @@ def test_a_change_in_mid_run_empties_the_views(model, image, gated, change):
     gated.open()
     assert explorer.wait(PATIENCE)
     expected = inverted(model, image, explorer.target, regularizer=explorer.regularizer_picker.value)
-    assert np.array_equal(explorer.inverse_view.images, picture(expected.x[0]))
+    assert np.array_equal(explorer.inverse_view.images, to_uint8(expected.x[0]))
 
 
 def test_a_change_after_the_end_empties_the_views(model, image, gated):
@@ -324,7 +323,7 @@ def test_a_new_image_in_mid_run_begins_anew(model, image, gated):
     assert explorer.wait(PATIENCE)
     assert explorer.target == model.scores(255 - image).argmax().item()
     expected = inverted(model, 255 - image, explorer.target)
-    assert np.array_equal(explorer.inverse_view.images, picture(expected.x[0]))
+    assert np.array_equal(explorer.inverse_view.images, to_uint8(expected.x[0]))
 
 
 def test_an_image_of_zeros_has_one_place_for_all_lambda(model):
@@ -344,7 +343,7 @@ def test_a_refused_method_says_why_in_the_legend_and_the_others_go_on(model, ima
     explorer = explorer_of(model, image, target=0, methods=[("broken", broken), "gradient_x_input"])
     assert explorer.wait(PATIENCE)
     assert (explorer.run_bar.status, explorer.run_bar.error) == ("done", "")
-    assert explorer.run_bar.message == "done, 1 refused: broken"
+    assert explorer.run_bar.message == "done, 1 failed: broken"
     assert [entry["label"] for entry in explorer.curves.series[-2:]] == [
         METHODS["gradient_x_input"].title,
         "broken: this method is broken",
@@ -365,7 +364,7 @@ def test_a_refused_method_says_why_in_the_legend_and_the_others_go_on(model, ima
         ({"methods": ["gradeint_x_input"]}, "did you mean 'gradient_x_input'"),
         ({"settings": 7}, "settings is int"),
         ({"batch_size": 0}, "expected batch_size to be"),
-        ({"image": np.zeros((2, 16, 16, 3), np.uint8)}, "2 images were given, wanted one"),
+        ({"image": np.zeros((2, 16, 16, 3), np.uint8)}, "expected one image, got 2"),
         ({"model": nn.Linear(2, 2)}, "expected an ImageModel"),
     ],
 )

@@ -165,7 +165,7 @@ def test_options_reach_their_method_and_a_refusal_stands_above_its_lane(model, i
         ({"areas": (0.5, 0.1)}, "expected ascending areas"),
         ({"perturbation": "blurr"}, "did you mean 'blur'"),
         ({"batch_size": 0}, "expected batch_size to be"),
-        ({"image": np.zeros((2, 16, 16, 3), np.uint8)}, "2 images were given, wanted one"),
+        ({"image": np.zeros((2, 16, 16, 3), np.uint8)}, "expected one image, got 2"),
         ({"model": nn.Linear(2, 2)}, "expected an ImageModel"),
     ],
 )

@@ -10,7 +10,7 @@ from torch import nn
 
 from xai_widgets.core.model import ImageModel
 from xai_widgets.explorers import SimilarityExplorer
-from xai_widgets.explorers.base import picture
+from xai_widgets.explorers.parts import to_uint8
 from xai_widgets.features import effective_receptive_field, top_activations
 from xai_widgets.similarity import (
     activation_grids,
@@ -70,7 +70,7 @@ def test_the_view_has_every_layer_of_every_network(model, photos):
     view = explorer.view
     assert view.layers == ["net 1", "net 4", "other 4"]
     assert view.names == ["a", "b", "c", "d"]
-    np.testing.assert_array_equal(view.images, picture(torch.stack(photos)))
+    np.testing.assert_array_equal(view.images, to_uint8(torch.stack(photos)))
     grids = [
         *activation_grids(model, photos, ["1", "4"]).result(progress=False),
         *activation_grids(other, photos, "4").result(progress=False),
@@ -156,7 +156,7 @@ def test_the_corpus_is_searched_for_the_hovered_and_the_pinned_place(model, phot
     assert_close(explorer.panel.told.matches.values, found.values)
     assert torch.equal(explorer.panel.told.matches.images, found.images)
     assert explorer.panel.matches.captions[0] == f"{found.values[0]:.3f}"
-    np.testing.assert_array_equal(explorer.panel.matches.pictures, picture(found.patches))
+    np.testing.assert_array_equal(explorer.panel.matches.pictures, to_uint8(found.patches))
     assert "7 images in 4" in explorer.panel.matches.title
     assert explorer.view.activations is codes
     explorer.view.pins = [{"frame": 1, "layer": 0, "position": [1, 0]}]
@@ -216,7 +216,7 @@ def test_a_place_has_its_strongest_channels_and_its_fields(model, photos):
     assert explorer.panel.channels.heads == heads
     top = top_activations(model, photos, layer="4", k=6).result(progress=False)
     patches = top.patches(told.channels).flatten(0, 1)
-    np.testing.assert_array_equal(explorer.panel.channels.pictures, picture(patches.nan_to_num(0.5)))
+    np.testing.assert_array_equal(explorer.panel.channels.pictures, to_uint8(patches.nan_to_num(0.5)))
     # Four images have no six places: what is missing is dimmed.
     missing = patches.isnan().flatten(1).all(1)
     assert missing.any()

@@ -1,0 +1,382 @@
+"""The base of all explorers: a study computed in the background and drawn by views, and its run bar."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from traitlets import Int, validate
+from traitlets import link as link_in_python
+
+from xai_widgets.core.model import ImageModel, Target, check_model
+from xai_widgets.core.run import Run, Status, Worker
+from xai_widgets.core.validation import check_finite
+from xai_widgets.explorers.panel import Panel
+from xai_widgets.explorers.parts import existing_class, one_image
+from xai_widgets.studies import Study
+from xai_widgets.views import ClassPicker, RunBar
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two drawings of a result that is being computed: each drawing sends all of its arrays.
+INTERVAL = 0.25
+
+
+class Explorer(Panel):
+    """A panel of controls and views whose results are computed in the background.
+
+    The controls choose keys of a study, the worker computes those that are missing, and the views draw the results. A
+    subclass calls :meth:`_start_worker` first of all in its constructor, makes ``study``, and defines :meth:`_keys` and
+    :meth:`_draw`; its constructor ends with :meth:`_assemble`.
+
+    Attributes
+    ----------
+    run_bar : RunBar
+        Starts and stops the computation. It ends as "done", "cancelled" or "error", whatever is raised.
+    """
+
+    #: Controls that need a kernel; an exported page disables them.
+    kernel_controls: ClassVar[tuple[str, ...]] = ("run_bar",)
+    #: Traits that a dashboard shares: the name of what is shared, and the trait or the ``control.trait`` that holds it.
+    shared: ClassVar[Mapping[str, str]] = {}
+
+    study: Study[Any, Any]
+    run_bar: RunBar
+    _worker: Worker
+
+    def _start_worker(self) -> None:
+        # First of all in a constructor: one that raises is closed too.
+        self._worker = Worker()
+        self._drawn_at = -math.inf
+
+    def _assemble(self, children: Iterable[Any]) -> None:
+        """Show the children, which are closed with the explorer, and connect the run bar."""
+        children = list(children)
+        self._adopt(*children)
+        self.children = children
+        self.run_bar.on_run(lambda _bar: self._on_run())
+        self.run_bar.on_cancel(lambda _bar: self.cancel())
+
+    def _compute_on_change(self, *controls: tuple[Any, str]) -> None:
+        """Compute whenever one of these traits changes."""
+        for control, trait in controls:
+            control.observe(lambda _change: self.compute(), trait)
+
+    # -- defined by a subclass ------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _keys(self) -> Collection[Any]:
+        """Return the keys that the controls choose."""
+
+    @abstractmethod
+    def _draw(self, changed: Any = None) -> None:
+        """Draw the results of the chosen keys, all arrays anew, so that nothing of an earlier choice is left.
+
+        Parameters
+        ----------
+        changed : Key, optional
+            The only key whose result has changed since the last drawing. Default: any may have changed.
+        """
+
+    def _message(self, key: Any) -> str:
+        """Return what the run bar says while a key is computed."""
+        return ""
+
+    def _label(self) -> str:
+        """Return the label of the button that starts the computation."""
+        outcomes = [self.study.outcome(key) for key in self._keys()]
+        if not any(outcome.complete or outcome.result is not None for outcome in outcomes):
+            return "Run"
+        complete = all(outcome.complete for outcome in outcomes)
+        return "Run again" if complete and not self.study.resumable else "Resume"
+
+    def _choose(self, keys: Collection[Any]) -> Any:
+        """Return the key to compute next."""
+        return next(iter(keys))
+
+    def _replacements(self, key: Any) -> Iterable[Any]:
+        """Return the keys to compute in place of one that failed."""
+        return ()
+
+    def _failures(self) -> Mapping[str, str]:
+        """Return the titles of the methods that failed, with the reasons, which stand where each is shown."""
+        return {}
+
+    def _check(self) -> None:
+        """Raise ValueError if nothing can be computed; called on the worker's thread."""
+
+    def _on_run(self) -> None:
+        self.compute(again=all(self.study.outcome(key).complete for key in self._keys()))
+
+    def _after(self, status: Status) -> None:
+        """Do what follows a computation, such as starting the next one; called when the run bar has ended."""
+
+    # -- the computation ------------------------------------------------------------------------------------
+
+    def compute(self, *, again: bool = False) -> None:
+        """Compute the missing results in the background; replaces a computation that is running.
+
+        Parameters
+        ----------
+        again : bool, default False
+            Whether to compute complete results too, for instance after the network was trained further. A search
+            continues from its result.
+        """
+        study = self.study
+        keys = list(self._keys())
+
+        def on_start() -> None:
+            if again and not study.resumable:
+                # The results of other choices may be out of date, too; those of a stopped computation are continued.
+                study.forget([key for key, outcome in study.store.items() if outcome.complete])
+            self._redraw()
+
+        def make_run() -> Run[Any]:
+            self._check()
+            return study.missing(
+                keys, again=again, choose=self._choose, replaced=self._replacements, name=type(self).__name__
+            )
+
+        def on_snapshot(run: Run[Any]) -> None:
+            key = run.latest
+            self.run_bar.progress, self.run_bar.message = run.progress, self._message(key)
+            if study.outcome(key).complete or time.monotonic() - self._drawn_at > INTERVAL:
+                self._redraw(key)
+
+        def on_end(status: Status, error: BaseException | None) -> None:
+            self._redraw()
+
+        def message() -> str:
+            titles = self._failures()
+            return f"done, {len(titles)} failed: {', '.join(titles)}" if titles else ""
+
+        if not again and all(study.outcome(key).complete for key in keys):
+            self._worker.cancel()
+            self._begin(on_start)
+            self._finish("done", None, message=message)
+            self._after("done")
+            return
+        self._submit(make_run, on_start=on_start, on_snapshot=on_snapshot, on_end=on_end, message=message)
+
+    def _redraw(self, changed: Any = None) -> None:
+        self._drawn_at = time.monotonic() if changed is not None else -math.inf
+        self._draw(changed)
+        self.run_bar.label = self._label()
+
+    def _submit(
+        self,
+        make_run: Callable[[], Run[Any]],
+        *,
+        on_start: Callable[[], None] = lambda: None,
+        on_snapshot: Callable[[Run[Any]], None],
+        on_end: Callable[[Status, BaseException | None], None] | None = None,
+        message: Callable[[], str] | None = None,
+    ) -> None:
+        """Drain a run on the worker in place of the one that is running; callbacks as for :meth:`Worker.submit`.
+
+        The run bar begins before ``on_start`` and ends after ``on_end``, with the error of any of them; ``message``
+        returns its text at the end of a run that is done.
+        """
+
+        def ended(status: Status, error: BaseException | None) -> None:
+            self._finish(status, error, on_end, message)
+            self._after(status)
+
+        self._worker.submit(
+            make_run, on_start=lambda: self._begin(on_start), on_snapshot=on_snapshot, on_end=ended
+        )
+
+    def _begin(self, on_start: Callable[[], None]) -> None:
+        self.run_bar.begin()
+        try:
+            on_start()
+        except BaseException as error:
+            self.run_bar.end("error", error)
+            raise
+
+    def _finish(
+        self,
+        status: Status,
+        error: BaseException | None,
+        on_end: Callable[[Status, BaseException | None], None] | None = None,
+        message: Callable[[], str] | None = None,
+    ) -> None:
+        text = ""
+        try:
+            if on_end is not None:
+                on_end(status, error)
+            if message is not None and status == "done":
+                text = message()
+        except BaseException as failure:
+            status, error = "error", error or failure
+            if not isinstance(failure, Exception):
+                raise
+            logger.exception("the end of a computation could not be drawn")
+        finally:
+            self.run_bar.end(status, error, text)
+
+    def cancel(self) -> None:
+        """Stop the computation; its results so far are kept."""
+        self._worker.cancel()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until the computation has ended; False if that took longer than ``timeout`` seconds."""
+        return self._worker.wait(timeout)
+
+    def close(self) -> None:
+        """Stop the computation and close every part."""
+        # A constructor that refuses its arguments has no worker.
+        if worker := getattr(self, "_worker", None):
+            worker.cancel()
+        super().close()
+
+
+class ImageExplorer(Explorer):
+    """An explorer of one image and one class.
+
+    A subclass returns its study from :meth:`_make_study`, which is called anew for each image, and shows the image in
+    :meth:`_show_image`.
+
+    Attributes
+    ----------
+    target : int
+        The class; assign an index to change it.
+    class_picker : ClassPicker
+    run_bar : RunBar
+    """
+
+    kernel_controls: ClassVar[tuple[str, ...]] = ("class_picker", "run_bar")
+    shared: ClassVar[Mapping[str, str]] = {"image": "image", "target": "target"}
+
+    target = Int(0, help="The class.")
+
+    def __init__(self, model: ImageModel, image: Any, *, target: Target = None, **kwargs: Any) -> None:
+        self._start_worker()
+        check_model(model)
+        self.model = model
+        self._x = one_image(model, image)
+        self._scores = model.scores(self._x)
+        index = self._predicted() if target is None else int(model.targets(target, self._x)[0])
+        self.class_picker = ClassPicker(labels=model.labels, target=index)
+        self.run_bar = RunBar()
+        super().__init__(**kwargs)
+        self.target = index
+
+    def _assemble(self, children: Iterable[Any]) -> None:
+        super()._assemble(children)
+        link_in_python((self, "target"), (self.class_picker, "target"))
+        self._show_probabilities()
+        self._show_image()
+        self._compute_on_change((self, "target"))
+
+    @validate("target")
+    def _class_exists(self, proposal: dict[str, Any]) -> int:
+        return existing_class(self.model, proposal["value"])
+
+    @property
+    def image(self) -> Tensor:
+        """The image, (1, C, H, W) in [0, 1]; assign one of any kind to replace it, with its predicted class."""
+        return self._x
+
+    @image.setter
+    def image(self, image: Any) -> None:
+        x = one_image(self.model, image)
+        scores = self.model.scores(x)
+        # Stopped first: a run about the old image must not draw on the new one.
+        self.cancel()
+        self._x, self._scores = x, scores
+        self._take_image()
+        self._show_probabilities()
+        self._show_image()
+        if self._predicted() != self.target:
+            self.target = self._predicted()
+        else:
+            self.compute()
+
+    def _take_image(self) -> None:
+        """Replace the study by one of the new image."""
+        self.study = self._make_study()
+
+    @abstractmethod
+    def _make_study(self) -> Study[Any, Any]:
+        """Return the study of the image."""
+
+    @abstractmethod
+    def _show_image(self) -> None:
+        """Show the image in the views."""
+
+    def _if_finite(self, make: Callable[[], Any]) -> None:
+        """Call a check of the constructor; if the scores are not finite the run bar reports that later instead."""
+        if bool(self._scores.isfinite().all()):
+            make()
+
+    def _predicted(self) -> int:
+        return int(self._scores[0].argmax())
+
+    def _probabilities(self) -> NDArray[np.float32]:
+        """Return the probability of each class, or its score if the network has no probabilities."""
+        values: NDArray[np.float32] = self.model.probabilities(self._scores)[0].float().cpu().numpy()
+        return values
+
+    def _limits(self, *values: Tensor | NDArray[np.float32]) -> list[float]:
+        """Return the values of an empty and a full bar: 0 and 1, or the lowest and highest of all scores."""
+        if self.model.has_probabilities:
+            return [0.0, 1.0]
+        every = np.concatenate([np.zeros(1), self._probabilities(), *(np.ravel(part) for part in values)])
+        every = every[np.isfinite(every)]
+        return [float(every.min()), float(every.max() if every.max() > every.min() else every.min() + 1)]
+
+    def _show_probabilities(self) -> None:
+        self.class_picker.hints = self._probabilities().tolist()
+
+    def _on_run(self) -> None:
+        # The network may have been trained further.
+        self._scores = self.model.scores(self._x)
+        self._show_probabilities()
+        super()._on_run()
+
+    def _check(self) -> None:
+        # A network whose scores were not finite may have been mended since.
+        scores = self._scores if bool(self._scores.isfinite().all()) else self.model.scores(self._x)
+        check_finite(scores, self.model.name)
+
+
+class SearchExplorer(ImageExplorer):
+    """An explorer of one resumable search for each choice: stopped by the button, it continues from its result.
+
+    Attributes
+    ----------
+    result
+        The result that is shown, or None.
+    """
+
+    result: Any = None
+
+    @abstractmethod
+    def _key(self) -> Any:
+        """Return the key that the controls choose."""
+
+    @abstractmethod
+    def _draw_result(self, key: Any, result: Any) -> None:
+        """Draw a result, all arrays anew; None clears the views."""
+
+    def _keys(self) -> list[Any]:
+        return [self._key()]
+
+    def _draw(self, changed: Any = None) -> None:
+        key = self._key()
+        self.result = self.study.result(key)
+        self._draw_result(key, self.result)
+
+
+def wait_for(timeout: float | None, *parts: Any) -> bool:
+    """Wait for workers or explorers, one after the other, no longer than ``timeout`` seconds in all."""
+    end = None if timeout is None else time.monotonic() + timeout
+    return all(part.wait(None if end is None else max(0.0, end - time.monotonic())) for part in parts)

@@ -1,0 +1,92 @@
+"""Small parts of explorers: layouts, pickers, and images as arrays for views."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from ipywidgets import Dropdown, Layout
+from numpy.typing import NDArray
+from torch import Tensor
+from traitlets import TraitError
+
+from xai_widgets.core.model import ImageModel
+from xai_widgets.ops.resize import shrink
+from xai_widgets.views import GalleryView, View
+from xai_widgets.views.shown import lay_out
+
+#: Classes in the bars of scores.
+TOP = 5
+#: Largest side of a patch that is sent to a view, in pixels.
+THUMBNAIL = 64
+
+
+def row_layout(**settings: Any) -> Layout:
+    """Return the layout of a row that breaks where the column is narrow."""
+    return Layout(
+        **{
+            "flex_flow": "row wrap",
+            "grid_gap": "8px 16px",
+            "align_items": "flex-start",
+            "overflow": "hidden",
+            **settings,
+        }
+    )
+
+
+def stretch(*parts: tuple[View, str]) -> None:
+    """Give views their share of a row, as in ``(view, "2 1 240px")``."""
+    for part, flex in parts:
+        lay_out(part, flex=flex, min_width="0", margin="0")
+
+
+def fill_width(*parts: Any) -> None:
+    """Let views take the whole width of their column."""
+    lay_out(*parts, width="100%", min_width="0", margin="0")
+
+
+def dropdown(description: str, options: Any, value: str) -> Dropdown:
+    """Return a drop-down list that takes its share of a row."""
+    return Dropdown(
+        description=description,
+        options=list(options),
+        value=value,
+        style={"description_width": "initial"},
+        layout=Layout(flex="1 1 140px", min_width="0", width="auto"),
+    )
+
+
+def existing_class(model: ImageModel, value: Any) -> int:
+    """Return the index of a class; TraitError, with the nearest label, if the network does not have it."""
+    try:
+        return model.class_index(value)
+    except ValueError as error:
+        raise TraitError(str(error)) from error
+
+
+def one_image(model: ImageModel, image: Any) -> Tensor:
+    """Return the image (1, C, H, W); ValueError for several images."""
+    x = model.images(image)
+    if len(x) != 1:
+        raise ValueError(f"expected one image, got {len(x)}; make an explorer for each")
+    return x
+
+
+def score_name(model: ImageModel) -> str:
+    """Return the name of the outputs of a network on an axis."""
+    return f"score before {model.activation}" if model.activation else model.value_name
+
+
+def to_uint8(x: Tensor) -> NDArray[np.uint8]:
+    """Return images (..., C, H, W) in [0, 1] as (..., H, W, 3) uint8; gray ones get three equal channels."""
+    pixels: NDArray[np.uint8] = (x.detach().movedim(-3, -1).clamp(0, 1) * 255).round().byte().cpu().numpy()
+    return pixels if pixels.shape[-1] == 3 else pixels.repeat(3, axis=-1)
+
+
+def show_patches(gallery: GalleryView, patches: Tensor) -> None:
+    """Show patches (M, k, C, s, s) in M rows of k; a missing one, all NaN, is gray and dimmed."""
+    small = shrink(patches, THUMBNAIL).flatten(0, 1)
+    present = ~small.isnan().flatten(1).all(1)
+    gallery.columns = patches.shape[1]
+    gallery.pictures = to_uint8(small.nan_to_num(0.5))
+    gallery.lit = None if present.all() else present.numpy()

@@ -1,0 +1,320 @@
+"""Searches of masks, and masks of several methods compared at equal area."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from xai_widgets.core.model import ImageModel
+from xai_widgets.core.run import Run
+from xai_widgets.features import TopActivations, effective_receptive_field, top_activations
+from xai_widgets.methods import METHODS, Method
+from xai_widgets.ops.perturb import Perturbation
+from xai_widgets.ops.resize import resize_map, shrink
+from xai_widgets.perturbation.areas import AreaSettings, counts_of, cut
+from xai_widgets.perturbation.channel import ChannelExtremal, channel_extremal, octaves
+from xai_widgets.perturbation.extremal import Extremal, ExtremalSettings, extremal
+from xai_widgets.perturbation.objective import MaskedImages, Variant
+from xai_widgets.studies.study import Study
+
+#: Areas of the image, dense where most networks change their prediction.
+AREAS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8)
+
+
+class ExtremalKey(NamedTuple):
+    """The choices that an extremal perturbation depends on; the image is masked if ``layer`` is None."""
+
+    target: int
+    variant: Variant = "preserve"
+    perturbation: Perturbation = "blur"
+    layer: str | None = None
+
+
+class ExtremalStudy(Study[ExtremalKey, Extremal]):
+    """Extremal perturbations of one image; a complete search can be continued.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network.
+    x : Tensor, (1, C, H, W)
+        The image.
+    areas : sequence of float, optional
+        Ascending shares of the image below 1. Default: ten from 0.01 to 0.8, without those below one pixel.
+    settings, tau, batch_size
+        See :func:`~xai_widgets.perturbation.extremal`.
+    """
+
+    resumable = True
+
+    def __init__(
+        self,
+        model: ImageModel,
+        x: Tensor,
+        *,
+        areas: Sequence[float] | None = None,
+        settings: AreaSettings | None = None,
+        tau: float = 1.0,
+        batch_size: int = 32,
+    ) -> None:
+        super().__init__()
+        self.model, self.x, self.areas = model, x, areas
+        self.settings, self.tau, self.batch_size = settings, tau, batch_size
+
+    def run(self, key: ExtremalKey, start: Extremal | None = None) -> Run[Extremal]:
+        """Return the search for a key."""
+        return extremal(
+            self.model,
+            self.x,
+            key.target,
+            areas=self._areas(key.layer) if self.areas is None else self.areas,
+            variant=key.variant,
+            perturbation=key.perturbation,
+            layer=key.layer,
+            settings=self.settings,
+            start=start,
+            tau=self.tau,
+            batch_size=self.batch_size,
+        )
+
+    def _areas(self, layer: str | None) -> tuple[float, ...]:
+        """Return the default areas that differ by at least one position of the image or the layer."""
+        height, width = self.x.shape[2:]
+        if layer is not None:
+            shapes = {each.name: each.shape for each in self.model.layers()}
+            height, width = shapes.get(layer, (0, height, width))[-2:]
+        positions = height * width
+        # The smallest area of each number of positions.
+        areas = {counts_of(area, positions): area for area in reversed(AREAS) if area * positions >= 1}
+        return tuple(sorted(areas.values()))
+
+
+class ChannelKey(NamedTuple):
+    """The choices that extremal channels depend on."""
+
+    target: int
+    variant: Variant
+    layer: str
+
+
+class ChannelStudy(Study[ChannelKey, ChannelExtremal]):
+    """Extremal channels of one image, and the patches to which the channels of a layer respond most.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network.
+    x : Tensor, (1, C, H, W)
+        The image.
+    channels : sequence of int, optional
+        Ascending numbers of channels. Default: two per octave, and all.
+    images : optional
+        Images of any kind in which patches are searched for, too.
+    patches : int, default 5
+        Patches of ``images`` for each channel.
+    patch_size : int, default 64
+        Largest side of a patch in pixels.
+    other_patches : dict, optional
+        Patches of ``images`` by layer, shared by the studies of several images. Default: a new dict.
+    settings, tau, batch_size
+        See :func:`~xai_widgets.perturbation.channel_extremal`.
+    """
+
+    resumable = True
+
+    def __init__(
+        self,
+        model: ImageModel,
+        x: Tensor,
+        *,
+        channels: Sequence[int] | None = None,
+        images: Any = None,
+        patches: int = 5,
+        patch_size: int = 64,
+        other_patches: dict[str, Patches] | None = None,
+        settings: AreaSettings | None = None,
+        tau: float = 1.0,
+        batch_size: int = 32,
+    ) -> None:
+        super().__init__()
+        self.model, self.x, self.channels, self.images = model, x, channels, images
+        self.count, self.patch_size = patches, patch_size
+        self.settings, self.tau, self.batch_size = settings, tau, batch_size
+        self.other_patches = {} if other_patches is None else other_patches
+        self._own_patches: dict[str, Patches] = {}
+
+    def run(self, key: ChannelKey, start: ChannelExtremal | None = None) -> Run[ChannelExtremal]:
+        """Return the search for a key, followed by the search for patches if its layer has none yet."""
+        search = channel_extremal(
+            self.model,
+            self.x,
+            key.target,
+            layer=key.layer,
+            channels=self.counts(key.layer),
+            variant=key.variant,
+            settings=self.settings,
+            start=start,
+            tau=self.tau,
+            batch_size=self.batch_size,
+        )
+        if self.images is None or key.layer in self.other_patches:
+            return search
+        collect = top_activations(
+            self.model,
+            self.images,
+            layer=key.layer,
+            k=self.count,
+            side=self.patches(key.layer)[0].top.side,
+            batch_size=self.batch_size,
+        )
+
+        def steps() -> Iterator[ChannelExtremal]:
+            result: ChannelExtremal | None = None
+            for result in search:
+                yield result
+            assert result is not None
+            for _ in collect:
+                yield result
+            assert collect.latest is not None
+            # Only a complete search for patches is kept; one that was stopped starts over.
+            self.other_patches[key.layer] = Patches(collect.latest, self.patch_size)
+            yield result
+
+        return Run(steps(), total=search.total + collect.total + 1, name=search.name)
+
+    def counts(self, layer: str) -> Sequence[int] | None:
+        """Return the numbers of channels to search in a layer; None for a layer that does not exist."""
+        width = next((each.shape[0] for each in self.model.layers() if each.name == layer), None)
+        if width is None or self.channels is None:
+            return None if width is None else octaves(width)
+        # If none fits, the search refuses them.
+        return [count for count in self.channels if count <= width] or self.channels
+
+    def patches(self, layer: str) -> list[Patches]:
+        """Return the patches of a layer: those of the image, then those of the other images once they are known."""
+        own = self._own_patches.get(layer)
+        if own is None:
+            others = self.other_patches.get(layer)
+            # One size for all images, so that their patches fit each other.
+            side = others.top.side if others else effective_receptive_field(self.model, layer, self.x)
+            top = top_activations(self.model, self.x, layer=layer, k=1, side=side)
+            own = self._own_patches[layer] = Patches(top.result(progress=False), self.patch_size)
+        return [own, self.other_patches[layer]] if layer in self.other_patches else [own]
+
+
+class Patches:
+    """Small patches to which the channels of a layer respond most, each cut out once.
+
+    Parameters
+    ----------
+    top : TopActivations
+        The positions of the patches.
+    size : int
+        Largest side of a patch in pixels.
+    """
+
+    def __init__(self, top: TopActivations, size: int) -> None:
+        self.top, self.size = top, size
+        self._patches: dict[int, Tensor] = {}
+
+    def of(self, channels: list[int]) -> Tensor:
+        """Return the patches (M, k, C, s, s) of some channels."""
+        missing = [channel for channel in channels if channel not in self._patches]
+        if missing:
+            self._patches |= zip(missing, shrink(self.top.patches(missing), self.size), strict=True)
+        return torch.stack([self._patches[channel] for channel in channels])
+
+
+class MaskKey(NamedTuple):
+    """A method and the class that it explains."""
+
+    method: str
+    target: int
+
+
+class MaskScores(NamedTuple):
+    """Masks of one method, and the scores of the class under them.
+
+    Attributes
+    ----------
+    masks : Tensor, (A, H, W)
+        The masks, by area.
+    preserved, deleted : Tensor, (A + 2,)
+        Scores of what is inside, and of what is outside, of an empty mask, of each mask, and of a full mask.
+    """
+
+    masks: Tensor
+    preserved: Tensor
+    deleted: Tensor
+
+
+class MaskStudy(Study[MaskKey, MaskScores]):
+    """Masks of several methods on one image at equal areas.
+
+    The map of a method is binarized at each area; extremal perturbations are searched for each area.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network.
+    x : Tensor, (1, C, H, W)
+        The image.
+    methods : mapping of str to Method
+        The methods by name.
+    areas : sequence of float
+        Ascending shares of the image.
+    perturbation : {"blur", "fade"}
+        What the image becomes outside of a mask.
+    options : mapping of str to dict
+        Options of methods by name.
+    batch_size : int
+        Masked images per pass.
+    """
+
+    def __init__(
+        self,
+        model: ImageModel,
+        x: Tensor,
+        methods: Mapping[str, Method],
+        *,
+        areas: Sequence[float],
+        perturbation: Perturbation = "blur",
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        batch_size: int = 32,
+    ) -> None:
+        super().__init__()
+        self.model, self.x, self.methods, self.areas = model, x, methods, areas
+        self.perturbation, self.options, self.batch_size = perturbation, options or {}, batch_size
+
+    def run(self, key: MaskKey, start: MaskScores | None = None) -> Run[MaskScores]:
+        """Return the computation of the masks and scores of a method."""
+
+        def steps() -> Iterator[MaskScores]:
+            target = torch.tensor([key.target], device=self.x.device)
+            settings = (None, ExtremalSettings(), self.batch_size)
+            masked = MaskedImages(self.model, self.x, target, "hybrid", self.perturbation, *settings)
+            masks = self._masks(key)
+            scores = masked.judge(masks[None])
+            low, high = masked.end_scores[0, :, key.target].split(1)
+            yield MaskScores(
+                masks,
+                preserved=torch.cat([low, scores.inside[0, :, key.target], high]),
+                deleted=torch.cat([high, scores.outside[0, :, key.target], low]),
+            )
+
+        return Run(steps(), total=1, name=self.methods[key.method].title)
+
+    def _masks(self, key: MaskKey) -> Tensor:
+        """Return the masks (A, H, W) of a method."""
+        method, options = self.methods[key.method], self.options.get(key.method, {})
+        if method is METHODS["extremal"]:
+            run = extremal(
+                self.model, self.x, key.target, areas=self.areas, perturbation=self.perturbation, **options
+            )
+            return run.result(progress=False).masks[0]
+        saliency = method.saliency(self.model, self.x, key.target, **options)
+        saliency = resize_map(saliency, (self.x.shape[2], self.x.shape[3])).to(self.x.device)
+        return cut(saliency[:, None].expand(-1, len(self.areas), -1, -1), self.areas)[0]
