@@ -114,7 +114,7 @@ class Bench:
         """The network, on the first `count` scenes; weights are randomized on the first `sane` rows."""
         model = xai_widgets.load(name, device="cpu")
         some = scenes.generate(count, objects=(1, 3), split="test", seed=SCENE_SEED)
-        task = metrics.PointingTask.from_scenes(some)
+        task = metrics.PointingTask.from_masks([each.masks for each in some])
         marks = torch.from_numpy(np.stack([each.mark for each in some]))[task.image]
         stamped = (task.target == scenes.CUE_CLASS) & marks.flatten(1).any(1)
         x = model.images([each.image for each in some])[task.image]
@@ -163,7 +163,7 @@ def measured(bench: Bench, explainer: Explainer) -> dict[str, Any]:
     }
     stamped = bench.stamped[rows]
     if stamped.any():
-        stamps = metrics.PointingTask.of([{0: mark} for mark in bench.marks[rows][stamped]])
+        stamps = metrics.PointingTask.from_masks([{0: mark} for mark in bench.marks[rows][stamped]])
         found["stamp"] = metrics.pointing_game(maps[stamped], stamps, reference=REFERENCE).accuracy
     if explainer.group != "baseline" and explainer.name not in PREDICTED:
         found["sanity"] = sanity(bench, explainer)
@@ -234,7 +234,7 @@ def picture(bench: Bench, chosen: dict[str, Explainer]) -> Image.Image:
     for explainer in chosen.values():
         if explainer.group == "baseline" or explainer.name in PREDICTED:
             continue
-        maps = metrics.at_size(bench.maps(explainer, rows).float(), size)
+        maps = metrics.resize_map(bench.maps(explainer, rows).float(), size)
         # Signed maps by what speaks for the class; a few pixels may be cut so that one does not darken all others.
         low, high = maps.amin((1, 2)).clamp(min=0), maps.flatten(1).quantile(0.999, dim=1)
         units = (maps - low[:, None, None]) / (high - low).clamp(min=1e-12)[:, None, None]

@@ -124,7 +124,7 @@ def other_methods(model: Any, x: Tensor, target: Tensor) -> dict[str, dict[str, 
         start = time.perf_counter()
         saliency = torch.cat([method.saliency(model, some, target[at]).detach() for at, some in chunks(x)])
         seconds = (time.perf_counter() - start) / len(x)
-        full = metrics.at_size(saliency.float(), (x.shape[2], x.shape[3]))
+        full = metrics.resize_map(saliency.float(), (x.shape[2], x.shape[3]))
         made[name] = {
             "title": method.title,
             "seconds": seconds,

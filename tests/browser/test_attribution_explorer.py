@@ -153,7 +153,7 @@ def test_the_hand_needs_no_kernel(done):
     values = map_of(page, 1, 1)
     agreed = page.kernel_eval(
         """(lambda m, torch: [
-            getattr(m, name)(m.at_size(torch.from_numpy(explorer.view.map_at(1, 1))[None], (96, 96)),
+            getattr(m, name)(m.resize_map(torch.from_numpy(explorer.view.map_at(1, 1))[None], (96, 96)),
                              torch.from_numpy(explorer.view.map_at(0, 1))[None]).item()
             for name in ("pearson", "spearman", "ssim")])(xw.metrics, __import__("torch"))"""
     )

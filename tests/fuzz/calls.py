@@ -205,7 +205,7 @@ def _metrics() -> list[Call]:
         Call("M.ssim", (MAPS, MAPS[:1]), {"sigma": ("1.5", "0.1")}),
         Call("M.structural_similarity", (MAPS, MAPS[:1]), {"sigma": ("1.5",)}),
         Call("M.blur", (TENSOR,), {"kernel": ("11", "1"), "sigma": ("5.0", "0.01")}),
-        Call("M.at_size", (MAPS, ("(8, 8)", "[16, 16]", "torch.Size([4, 4])")), {}),
+        Call("M.resize_map", (MAPS, ("(8, 8)", "[16, 16]", "torch.Size([4, 4])")), {}),
         Call("M.ordering", (MAPS, ("None", "(8, 8)")), {}),
         Call("M.default_steps", (("256", "1"),), {}),
         Call("M.monotonicity", (("[0.1, 0.2]",), ("torch.rand(3, 2)",), ("torch.zeros(3)",)), {"tolerance": ("0", "0.1")}),

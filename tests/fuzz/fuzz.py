@@ -46,7 +46,7 @@ SNAPSHOTS, SECONDS = 3, 0.3
 UNDEFINED = (
     "M.pearson", "M.spearman", "M.ssim", "M.structural_similarity", "L.psnr", "SERIES().follow", "SERIES().profile",
     "result('top').patches", "M.weight_randomization", "S.theoretical_receptive_field", "network().scores",
-    "network().activations", "M.at_size",
+    "network().activations", "M.resize_map",
 )  # fmt: skip
 
 

@@ -87,6 +87,11 @@ class Scene:
         target[list(self.labels)] = 1 / len(self.labels)
         return target
 
+    @property
+    def masks(self) -> dict[int, NDArray[np.bool_]]:
+        """Pixels of each class, shape (size, size)."""
+        return {label: self.category == label for label in self.labels}
+
 
 def _check(what: str, given: object, choices: tuple[str, ...]) -> None:
     choice(given, what, choices)

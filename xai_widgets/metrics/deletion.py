@@ -1,12 +1,12 @@
-"""Deletion and insertion: how fast the score falls, or rises, when pixels go, or come, in order of their saliency.
+"""Deletion and insertion: the score while pixels are removed, or added, in order of their saliency.
 
-The protocol of RISE (Petsiuk et al. 2018). At 224 x 224 pixels, 224 at a time:
+The protocol of RISE (Petsiuk et al. 2018). At 224 x 224 pixels, 224 pixels at a time, the most salient ones first:
 
-    deletion     from the image to black, the most salient pixels first; a low area under the curve is good
+    deletion     from the image to black; a low area under the curve is good
     insertion    from the blurred image (Gaussian, 11 x 11, sigma 5) to the image; a high area is good
 
-The score is the probability of the class, or its score where the network has no probabilities; the area under the curve
-is the trapezoid sum over [0, 1].
+The score is the probability of the class, or its score if the network has no probabilities. The area under the curve is
+the trapezoid sum over [0, 1].
 """
 
 from __future__ import annotations
@@ -23,13 +23,11 @@ from xai_widgets.core.images import check_baseline
 from xai_widgets.core.model import ImageModel, Target, check_model
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.validation import check_finite, integer, tensor
+from xai_widgets.metrics.base import Explanation, metric
 from xai_widgets.ops.blur import truncated_blur
 from xai_widgets.ops.resize import resize_map
 
-#: Side of a blur kernel, at most.
-MOST_PIXELS = 2**14 - 1
-
-Game = Literal["deletion", "insertion"]
+Mode = Literal["deletion", "insertion"]
 
 
 @dataclass(frozen=True)
@@ -38,21 +36,21 @@ class Curve:
 
     Attributes
     ----------
-    game : {"deletion", "insertion"}
-        Which one.
+    mode : {"deletion", "insertion"}
+        Whether pixels are removed or added.
     fractions : Tensor, (T,)
-        Shares of the pixels that are replaced, from 0 to 1.
+        Fractions of the pixels that are replaced, from 0 to 1.
     scores : Tensor, (N, T)
         Probability, or score, of each image's class at each fraction; NaN where it is not computed yet.
     top_scores : Tensor, (N, T, k)
-        The highest of them, best first; NaN where they are not computed yet.
+        The highest probabilities, or scores, of any class, best first; NaN where they are not computed yet.
     top_classes : Tensor, (N, T, k)
-        Their classes; -1 where they are not computed yet.
+        The classes of the highest scores; -1 where they are not computed yet.
     value_name : {"probability", "score"}
-        What the scores are; networks without probabilities have only scores.
+        Whether the scores are probabilities; a network without probabilities has only scores.
     """
 
-    game: Game
+    mode: Mode
     fractions: Tensor
     scores: Tensor
     top_scores: Tensor
@@ -64,34 +62,39 @@ class Curve:
         """Area under the curve, (N,), by the trapezoid rule; NaN until the curve is complete."""
         return torch.trapezoid(self.scores, self.fractions)
 
+    def __repr__(self) -> str:
+        count, steps = self.scores.shape[0], len(self.fractions) - 1
+        areas = ", ".join(f"{area:.3f}" for area in self.auc[:4].tolist()) + (", ..." if count > 4 else "")
+        return f"Curve({self.mode}, images: {count}, steps: {steps}, auc: {areas})"
+
 
 def default_steps(pixels: int) -> int:
-    """How many steps the games take on an image of so many pixels: the 224 of RISE, or one per pixel."""
+    """Return the default number of steps for an image of so many pixels: 224 as in RISE, or one per pixel."""
     return min(224, integer(pixels, "pixels", low=1))
 
 
 def ordering(saliency: Tensor, size: tuple[int, int] | None = None) -> Tensor:
-    """Rank of every pixel: 0 for the most salient one, H*W - 1 for the least.
+    """Return the rank of every pixel: 0 for the most salient one, H*W - 1 for the least salient one.
 
     Parameters
     ----------
     saliency : Tensor, (N, h, w)
-        Higher is more important. Ties are broken by the place, row by row.
+        Higher is more important. Ties are broken by the position, row by row.
     size : (int, int), optional
-        H and W, to which the saliency is brought first, bilinearly.
+        H and W; the saliency is first resized to them, bilinearly. Default: h and w.
 
     Returns
     -------
     Tensor, (N, H, W)
-        int32; of each image a permutation of 0 .. H*W - 1.
+        int32; a permutation of 0 .. H*W - 1 for each image.
     """
     saliency = tensor(saliency, "saliency", ("N", "h", "w"), finite=True)
     if size is not None:
         saliency = resize_map(saliency, size)
     order = saliency.flatten(1).argsort(dim=1, descending=True, stable=True)
     ranks = torch.empty_like(order, dtype=torch.int32)
-    places = torch.arange(order.shape[1], device=order.device, dtype=torch.int32)
-    return ranks.scatter_(1, order, places.expand_as(ranks)).view_as(saliency)
+    positions = torch.arange(order.shape[1], device=order.device, dtype=torch.int32)
+    return ranks.scatter_(1, order, positions.expand_as(ranks)).view_as(saliency)
 
 
 @without_inference_mode
@@ -106,7 +109,7 @@ def deletion(
     batch_size: int = 32,
     top: int = 5,
 ) -> Run[Curve]:
-    """Delete pixels in order of their saliency and follow the score.
+    """Remove pixels in order of their saliency and record the score.
 
     Parameters
     ----------
@@ -115,27 +118,26 @@ def deletion(
     x
         Images of any kind, N of them.
     saliency : Tensor, (N, h, w)
-        Higher is more important, as from ``method.saliency``; brought to the size of the images.
+        Higher is more important, as from ``method.saliency``; resized to the images.
     target : int, str, sequence or Tensor, optional
-        The class, or one per image. Default: the predicted class.
+        The class, or one for each image. Default: the predicted class.
     steps : int, optional
-        T - 1, from 1 to the number of pixels. Default: 224, which at 224 x 224 pixels are the steps of RISE, or
-        the number of pixels if that is less.
+        T - 1, from 1 to the number of pixels. Default: 224 as in RISE, or the number of pixels if that is less.
     baseline : float or Tensor, default 0.0
-        What pixels are replaced by: a gray value, an image, or one image each.
+        Replacement of removed pixels: a gray value, an image, or one image for each image.
     batch_size : int, default 32
         Images per pass.
     top : int, default 5
-        How many of the highest classes to keep at each step.
+        Number of highest classes to keep at each step.
 
     Returns
     -------
     Run of Curve
-        One snapshot a batch; ``deletion(...).result()`` is the whole curve.
+        One snapshot for each batch; ``deletion(...).result()`` is the whole curve.
     """
     check_model(model)
     x, target = model.prepare(x, target)
-    return _game("deletion", model, x, check_baseline(baseline, x), saliency, target, steps, batch_size, top)
+    return _curve("deletion", model, x, check_baseline(baseline, x), saliency, target, steps, batch_size, top)
 
 
 @without_inference_mode
@@ -150,28 +152,28 @@ def insertion(
     batch_size: int = 32,
     top: int = 5,
 ) -> Run[Curve]:
-    """Insert pixels in order of their saliency and follow the score.
+    """Add pixels in order of their saliency and record the score.
 
     Parameters
     ----------
     model, x, saliency, target, steps, batch_size, top
-        As for :func:`deletion`.
+        See :func:`deletion`.
     baseline : float or Tensor, optional
-        What to start from. Default: the blurred image, :func:`blur`.
+        Start: a gray value, an image, or one image for each image. Default: the image, blurred.
 
     Returns
     -------
     Run of Curve
-        One snapshot a batch.
+        One snapshot for each batch.
     """
     check_model(model)
     x, target = model.prepare(x, target)
     start = truncated_blur(x) if baseline is None else check_baseline(baseline, x)
-    return _game("insertion", model, start, x, saliency, target, steps, batch_size, top)
+    return _curve("insertion", model, start, x, saliency, target, steps, batch_size, top)
 
 
-def _game(
-    game: Game,
+def _curve(
+    mode: Mode,
     model: ImageModel,
     start: Tensor,
     end: Tensor,
@@ -181,7 +183,7 @@ def _game(
     batch_size: int,
     top: int,
 ) -> Run[Curve]:
-    """The run of either game: step k shows the ``counts[k]`` most salient pixels of ``end``, the rest of ``start``."""
+    """Return the run of either mode: step k shows the ``counts[k]`` most salient pixels of ``end`` on ``start``."""
     n, _, height, width = start.shape
     pixels = height * width
     steps = default_steps(pixels) if steps is None else steps
@@ -197,7 +199,7 @@ def _game(
     points = [(image, at) for image in range(n) for at in range(0, steps + 1, batch_size)]
     top = min(top, len(model.labels))
     curve = Curve(
-        game,
+        mode,
         counts.cpu() / pixels,
         torch.full((n, steps + 1), torch.nan),
         torch.full((n, steps + 1, top), torch.nan),
@@ -205,10 +207,10 @@ def _game(
         model.value_name,
     )
 
-    def play() -> Iterator[Curve]:
+    def snapshots() -> Iterator[Curve]:
         scores, values, classes = curve.scores.clone(), curve.top_scores.clone(), curve.top_classes.clone()
-        # In the layout that the network runs in, and written to the same memory in every batch: to get and to
-        # give back that of a batch costs more than to fill it.
+        # In the memory layout of the network, and in one buffer for all batches: to allocate and free a batch takes
+        # longer than to fill it.
         layout = torch.channels_last
         first, last = (images.contiguous(memory_format=layout) for images in (start, end))
         size = (min(batch_size, steps + 1), *start.shape[1:])
@@ -227,4 +229,32 @@ def _game(
                 curve, scores=scores.clone(), top_scores=values.clone(), top_classes=classes.clone()
             )
 
-    return Run(play(), total=len(points), name=game)
+    return Run(snapshots(), total=len(points), name=mode)
+
+
+@metric(
+    "deletion",
+    title="Deletion",
+    category="faithfulness",
+    direction="lower",
+    measures="area under the curve of the probability while the most salient pixels are removed; low is good",
+    source="Petsiuk et al. 2018",
+)
+def deletion_auc(explanation: Explanation, *, steps: int | None = None) -> float:
+    """Return the area under the deletion curve."""
+    run = deletion(explanation.model, explanation.x, explanation.saliency, explanation.target, steps=steps)
+    return run.result(progress=False).auc.item()
+
+
+@metric(
+    "insertion",
+    title="Insertion",
+    category="faithfulness",
+    direction="higher",
+    measures="the same while they are added to the blurred image; high is good",
+    source="Petsiuk et al. 2018",
+)
+def insertion_auc(explanation: Explanation, *, steps: int | None = None) -> float:
+    """Return the area under the insertion curve."""
+    run = insertion(explanation.model, explanation.x, explanation.saliency, explanation.target, steps=steps)
+    return run.result(progress=False).auc.item()

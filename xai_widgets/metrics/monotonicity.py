@@ -1,4 +1,4 @@
-"""Monotonicity of evidence: whether the score rises with the area that is shown, up to the area that is enough.
+"""Monotonicity of evidence: whether the score rises with the area that is shown, up to the sufficient area.
 
 Fong, Patrick and Vedaldi 2019; chapter 4 of Fong's thesis, equation 8. With m_a the best mask of area a:
 
@@ -14,18 +14,23 @@ import torch
 from torch import Tensor
 
 from xai_widgets.core.validation import brief, number, tensor
+from xai_widgets.metrics.base import Explanation, metric
+from xai_widgets.metrics.deletion import Curve, insertion
+
+#: Steps of the insertion curve of the registered metric: few enough that a fall between two steps is not noise.
+STEPS = 20
 
 
 @dataclass(frozen=True)
 class Monotonicity:
-    """Which images show evidence that only grows.
+    """Monotonicity of each image.
 
     Attributes
     ----------
     monotone : Tensor, (N,)
         Whether equation 8 holds, bool.
     best : Tensor, (N,)
-        Index of a* among the areas; the number of areas where none is enough, and all of them count.
+        Index of a* among the areas; A if no area is sufficient, in which case all areas count.
     """
 
     monotone: Tensor
@@ -33,8 +38,11 @@ class Monotonicity:
 
     @property
     def share(self) -> float:
-        """Share of the images for which equation 8 holds."""
+        """Fraction of the images for which equation 8 holds."""
         return self.monotone.float().mean().item()
+
+    def __repr__(self) -> str:
+        return f"Monotonicity(share: {self.share:.0%}, images: {len(self.monotone)})"
 
 
 def monotonicity(areas: Tensor, scores: Tensor, reference: Tensor, *, tolerance: float = 0.0) -> Monotonicity:
@@ -43,13 +51,13 @@ def monotonicity(areas: Tensor, scores: Tensor, reference: Tensor, *, tolerance:
     Parameters
     ----------
     areas : Tensor, (A,)
-        Rising, in (0, 1], or numbers of channels.
+        Increasing; fractions of the pixels, or numbers of channels.
     scores : Tensor, (N, A)
         Phi(m_a (x) x) of each image at each area.
     reference : Tensor, (N,)
-        Phi_0, in units of the scores: that of the whole image in the published figure.
+        Phi_0, in units of the scores; the score of the whole image in the published figure.
     tolerance : float, default 0.0
-        By how much a score may fall from any smaller area and still be taken for equal; in units of the scores.
+        Largest decrease from the score of any smaller area that still counts as equal, in units of the scores.
 
     Returns
     -------
@@ -58,17 +66,39 @@ def monotonicity(areas: Tensor, scores: Tensor, reference: Tensor, *, tolerance:
     Raises
     ------
     ValueError
-        If shapes do not fit, areas do not rise, or a score is not finite.
+        If shapes do not match, areas do not increase, or a score is not finite.
     """
     areas = tensor(areas, "areas", ("A",), finite=True)
     if not (areas.diff() > 0).all():
-        raise ValueError(f"expected areas that rise, got {brief(areas.tolist())}")
+        raise ValueError(f"expected increasing areas, got {brief(areas.tolist())}")
     scores = tensor(scores, "scores", ("N", len(areas)), finite=True)
     reference = tensor(reference, "reference", (len(scores),), finite=True).to(scores.device)
     tolerance = number(tolerance, "tolerance", low=0)
     enough = scores >= reference[:, None]
     best = torch.where(enough.any(1), enough.to(torch.uint8).argmax(1), len(areas))
-    # All pairs follow from the highest score so far, at each area.
+    # Comparing with the highest score so far covers all pairs.
     falls = scores < scores.cummax(1).values - tolerance
     counts = torch.arange(len(areas), device=scores.device) <= best[:, None]
     return Monotonicity(~(falls & counts).any(1), best)
+
+
+@metric(
+    "monotonicity",
+    title="Monotonicity",
+    category="faithfulness",
+    direction="higher",
+    measures="share of the images whose probability never falls while pixels are added, in twenty steps, before it "
+    "reaches that of the whole image",
+    source="Fong et al. 2019",
+    binary=True,
+)
+def insertion_monotonicity(explanation: Explanation) -> float:
+    """Return 1 if the insertion curve satisfies equation 8 with the score of the whole image, else 0."""
+    steps = min(STEPS, explanation.x[0, 0].numel())
+    run = insertion(explanation.model, explanation.x, explanation.saliency, explanation.target, steps=steps)
+    return curve_monotonicity(run.result(progress=False)).share
+
+
+def curve_monotonicity(curve: Curve) -> Monotonicity:
+    """Test equation 8 on an insertion curve, without its first point, which shows no pixel."""
+    return monotonicity(curve.fractions[1:], curve.scores[:, 1:], curve.scores[:, -1])

@@ -1,44 +1,49 @@
-"""The pointing game: whether the highest place of a map lies on an object of the class it was made for.
+"""The pointing game: whether the maximum of a map lies on an object of the class that it explains.
 
 Zhang et al. 2016; Fong's thesis, section 4.2 and table 2 of chapter 3. There is one map for each class that is present
-in an image. It is a hit if its maximum is no farther than a tolerance, 15 pixels, from the class:
+in an image. It is a hit if its maximum is at most a tolerance, 15 pixels, away from the class:
 
     accuracy of a class = hits / (hits + misses),   accuracy = mean over the classes
 
-"Difficult" are the maps for classes that cover less than a quarter of an image with at least two classes. A class all
-of whose boxes in an image are marked as difficult (which is another thing, done by those who drew the boxes) does not
-count there. A map with NaN is a miss.
+The difficult subset holds the maps of classes that cover less than a quarter of an image with at least two classes.
+Annotators mark boxes as difficult, too: a class whose boxes in an image are all marked is left out. A map with NaN is a
+miss.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from xai_widgets.core.validation import brief, instance, integer, integers, items, number, numbers, tensor
-from xai_widgets.data.scenes import Scene
+from xai_widgets.metrics.base import Explanation, metric
 from xai_widgets.ops.resize import resize_map
 
-#: Share of the image below which a class is "difficult".
+#: A class that covers a smaller fraction of its image is in the difficult subset.
 SMALL = 0.25
+#: The tolerance of the protocol is meant for images with this short side, in pixels.
+REFERENCE = 224
 
 
 @dataclass(frozen=True)
 class PointingTask:
-    """What is to be pointed at: one row for each class that is present in an image.
+    """The objects to point at: one row for each class that is present in an image.
 
     Attributes
     ----------
     image : Tensor, (R,)
-        Which image each row is about, int64.
+        Index of the image of each row, int64.
     target : Tensor, (R,)
         The class, int64.
     masks : Tensor, (R, H, W)
-        Where the class is, bool.
+        The pixels of the class, bool.
     difficult : Tensor, (R,)
         Whether the row is in the difficult subset, bool.
     """
@@ -51,14 +56,19 @@ class PointingTask:
     def __len__(self) -> int:
         return len(self.target)
 
+    def __repr__(self) -> str:
+        rows, height, width = self.masks.shape
+        classes = len(set(self.target.tolist()))
+        return f"PointingTask(rows: {rows}, classes: {classes}, size: {height} x {width})"
+
     @classmethod
-    def of(cls, images: Sequence[dict[int, Tensor]]) -> PointingTask:
-        """The rows of images given as the masks (H, W) of the classes that are present in each.
+    def from_masks(cls, images: Sequence[Mapping[int, Tensor | NDArray[Any]]]) -> PointingTask:
+        """Return the rows of images given as the masks (H, W) of the classes that are present in each.
 
         Parameters
         ----------
         images : sequence of dict
-            From class index to mask, of one size. Rows come in this order; a class that no pixel shows is left out.
+            Class index to mask, of one size. Rows keep this order; a class without a pixel is left out.
 
         Raises
         ------
@@ -69,26 +79,16 @@ class PointingTask:
         rows = [(n, k, mask) for n, classes in enumerate(shown) for k, mask in classes.items()]
         sizes = sorted({tuple(mask.shape) for _, _, mask in rows})
         if len(sizes) != 1 or len(sizes[0]) != 2:
-            given = " and ".join(map(str, sizes[:2])) or "none that shows a class"
+            given = " and ".join(map(str, sizes[:2])) or "no mask with a pixel"
             raise ValueError(f"expected masks (H, W) of one size, got {given}")
         masks = torch.stack([mask for _, _, mask in rows])
         small = masks.float().mean((1, 2)) < SMALL
-        company = torch.tensor([len(shown[n]) > 1 for n, _, _ in rows], device=masks.device)
+        several = torch.tensor([len(shown[n]) > 1 for n, _, _ in rows], device=masks.device)
         return cls(
             torch.tensor([n for n, _, _ in rows]),
             torch.tensor([k for _, k, _ in rows]),
             masks,
-            small & company,
-        )
-
-    @classmethod
-    def from_scenes(cls, scenes: Sequence[Scene]) -> PointingTask:
-        """The rows of generated scenes: every class, where its object is seen."""
-        scenes = [
-            instance(each, "each of the scenes", Scene) for each in items(scenes, "scenes", what="scenes")
-        ]
-        return cls.of(
-            [{k: torch.from_numpy(np.asarray(each.category == k)) for k in each.labels} for each in scenes]
+            small & several,
         )
 
     @classmethod
@@ -97,20 +97,20 @@ class PointingTask:
         images: Sequence[Sequence[tuple[int, tuple[float, float, float, float], bool]]],
         size: tuple[int, int],
     ) -> PointingTask:
-        """The rows of images with boxes, as those of Pascal VOC.
+        """Return the rows of images with boxes, as in Pascal VOC.
 
         Parameters
         ----------
         images : sequence of sequence of (class index, (left, top, right, bottom), difficult)
-            The boxes of each image, in pixels, the right and the lower edge being outside.
+            The boxes of each image, in pixels; the right and the bottom edge are exclusive.
         size : (int, int)
             Height and width of the images.
 
         Returns
         -------
         PointingTask
-            A class is where any of its boxes is. One all of whose boxes in an image are marked as difficult has no
-            row there, but makes up the company of another one.
+            The mask of a class is the union of its boxes. A class whose boxes in an image are all marked as difficult
+            has no row there, but counts as another class that is present.
         """
         present: list[dict[int, Tensor]] = []
         skipped: set[tuple[int, int]] = set()
@@ -126,7 +126,7 @@ class PointingTask:
             easy = {k for k, _, difficult in boxes if not difficult}
             skipped |= {(n, k) for k in classes if k not in easy}
             present.append(classes)
-        whole = cls.of(present)
+        whole = cls.from_masks(present)
         rows = zip(whole.image.tolist(), whole.target.tolist(), strict=True)
         kept = torch.tensor([row not in skipped for row in rows])
         return cls(whole.image[kept], whole.target[kept], whole.masks[kept], whole.difficult[kept])
@@ -134,24 +134,30 @@ class PointingTask:
 
 @dataclass(frozen=True)
 class Pointing:
-    """Hits and misses.
+    """Result of the pointing game.
 
     Attributes
     ----------
     task : PointingTask
-        What was pointed at.
+        The objects that were pointed at.
     hits : Tensor, (R,)
-        bool.
-    places : Tensor, (R, 2)
+        Whether each row is a hit, bool.
+    positions : Tensor, (R, 2)
         Row and column of each maximum, in pixels; -1 for maps with NaN.
     """
 
     task: PointingTask
     hits: Tensor
-    places: Tensor
+    positions: Tensor
+
+    def __repr__(self) -> str:
+        return (
+            f"Pointing(accuracy: {self.accuracy:.0%}, difficult: {self.difficult_accuracy:.0%}, "
+            f"rows: {len(self.task)})"
+        )
 
     def per_class(self, *, difficult: bool = False) -> dict[int, float]:
-        """Share of hits of each class that has rows, among all or among the difficult ones."""
+        """Return the fraction of hits of each class that has rows, among all or among the difficult ones."""
         counted = self.task.difficult if difficult else torch.ones_like(self.task.difficult)
         counted, target, hits = counted.cpu(), self.task.target.cpu(), self.hits.cpu()
         return {
@@ -166,27 +172,27 @@ class Pointing:
 
     @property
     def difficult_accuracy(self) -> float:
-        """The same over the difficult subset; NaN if it is empty."""
+        """Mean over the classes of the difficult subset, in [0, 1]; NaN if it is empty."""
         return _mean(self.per_class(difficult=True))
 
 
 def pointing_game(
     saliency: Tensor, task: PointingTask, *, tolerance: float = 15.0, reference: int | None = None
 ) -> Pointing:
-    """Play the pointing game.
+    """Test whether the maximum of each map lies on its class.
 
     Parameters
     ----------
     saliency : Tensor, (R, h, w)
-        One map per row of the task, higher being more important; brought to its size bilinearly. Of equal maxima the
-        first counts, row by row.
+        One map for each row of the task; higher is more important. Maps are resized to the masks, bilinearly. The
+        first of equal maxima counts, row by row.
     task : PointingTask
-        What is to be pointed at.
+        The objects to point at.
     tolerance : float, default 15.0
-        How far from the class a maximum may lie, in pixels, at least 0.
+        Largest distance of a maximum from the class, in pixels, at least 0.
     reference : int, optional
         The short side of the images that the tolerance is meant for: 224 makes it 15 / 224 of the short side.
-        Default: the protocol's, 15 pixels whatever the size.
+        Default: 15 pixels for every size, as in the protocol.
 
     Returns
     -------
@@ -208,18 +214,38 @@ def pointing_game(
     broken = saliency.isnan().flatten(1).any(1)
     whole = resize_map(saliency, (height, width))
     best = whole.flatten(1).argmax(1).to(task.masks.device)
-    places = torch.stack([best // width, best % width], 1)
+    positions = torch.stack([best // width, best % width], 1)
     rows, columns = (torch.arange(n, device=task.masks.device) for n in (height, width))
-    down = (rows - places[:, :1]).square()[:, :, None]
-    right = (columns - places[:, 1:]).square()[:, None, :]
+    down = (rows - positions[:, :1]).square()[:, :, None]
+    right = (columns - positions[:, 1:]).square()[:, None, :]
     near = down + right <= reach**2
     broken = broken.to(task.masks.device)
     hits = (near & task.masks).flatten(1).any(1) & ~broken
-    return Pointing(task, hits, places.masked_fill(broken[:, None], -1))
+    return Pointing(task, hits, positions.masked_fill(broken[:, None], -1))
+
+
+@metric(
+    "pointing",
+    title="Pointing game",
+    category="localization",
+    direction="higher",
+    measures="share of the maps whose maximum lies on the object, mean over the classes",
+    source="Zhang et al. 2016",
+    needs=("mask",),
+    average="classes",
+    binary=True,
+)
+def pointing_hit(explanation: Explanation) -> float:
+    """Return 1 if the maximum of the map lies on the object, else 0; NaN for a mask without a pixel."""
+    mask = explanation.mask
+    if mask is None or not mask.any():
+        return math.nan
+    task = PointingTask.from_masks([{explanation.target: mask}])
+    return pointing_game(explanation.saliency, task, reference=REFERENCE).hits.float().item()
 
 
 def _present(classes: object) -> dict[int, Tensor]:
-    """The masks, as booleans, of the classes that at least one pixel shows."""
+    """Return the masks, as booleans, of the classes with at least one pixel."""
     given = instance(classes, "each of the images", dict)
     masks = {
         integer(k, "a class index", low=0): tensor(mask, "a mask", ("H", "W")).bool()
@@ -229,7 +255,7 @@ def _present(classes: object) -> dict[int, Tensor]:
 
 
 def _boxes(image: object) -> list[tuple[int, list[float], bool]]:
-    """The boxes of one image: class index, the four edges, and whether it is difficult."""
+    """Return the boxes of one image: class index, the four edges, and whether each is difficult."""
     boxes = []
     for box in image if isinstance(image, list | tuple) else items(image, "boxes", what="boxes"):
         if not isinstance(box, list | tuple) or len(box) != 3:

@@ -1,12 +1,12 @@
-"""Sanity by weight randomization: a map that explains a network must change when the network forgets what it learnt.
+"""Sanity check by weight randomization: the map of a method must change when the weights of the network do.
 
-Adebayo et al. 2018. The layers of a copy of the network lose their weights,
+Adebayo et al. 2018. The layers of a copy of the network get random weights,
 
     cascading      one after the other from the output to the input, each in addition to those before
-    independent    one at a time, all others as they were
+    independent    one at a time, all others keep their weights
 
-and after each the map, of the same class, is compared with that of the trained network. Agreement near 1 says that the
-method draws the image, not what the network makes of it.
+and after each layer, the map of the same class is compared with that of the trained network. Agreement near 1 means
+that the map depends on the image, but not on the weights.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from xai_widgets.core.validation import check_finite, choice, items
 from xai_widgets.core.validation import seed as check_seed
 from xai_widgets.methods.registry import Method, as_method
 from xai_widgets.metrics.agreement import pearson, spearman, ssim
+from xai_widgets.metrics.base import Explanation, metric
 from xai_widgets.ops.resize import resize_map
 
 Randomization = Literal["cascading", "independent"]
@@ -38,19 +39,19 @@ class Sanity:
     Attributes
     ----------
     mode : {"cascading", "independent"}
-        How layers lose their weights.
+        Order in which layers are randomized.
     layers : tuple of str
         The L layers, from the output to the input.
     done : int
-        How many of them are measured.
+        Number of layers that are measured.
     maps : Tensor, (1 + done, N, H, W)
-        The map of the trained network, then those after each layer, in the size of the images.
+        The map of the trained network, then the map after each layer, in the size of the images.
     scores : Tensor, (N, 1 + L)
-        Probability of the class, or its score where the network has no probabilities, of the trained network and after
+        Probability of the class, or its score if the network has no probabilities, of the trained network and after
         each layer; NaN where it is not computed yet.
     spearman, spearman_abs, pearson, ssim : Tensor, (N, L)
         Rank correlation of the maps and of their absolute values, linear correlation, and structural similarity; NaN
-        where they are not computed yet, or where a map is constant and a correlation means nothing.
+        where they are not computed yet, or where a map is constant and a correlation is undefined.
     """
 
     mode: Randomization
@@ -62,6 +63,11 @@ class Sanity:
     spearman_abs: Tensor
     pearson: Tensor
     ssim: Tensor
+
+    def __repr__(self) -> str:
+        means = {"spearman_abs": self.spearman_abs, "ssim": self.ssim}
+        shown = ", ".join(f"{name}: {values[:, : self.done].nanmean():.2f}" for name, values in means.items())
+        return f"Sanity({self.mode}, layers: {self.done} of {len(self.layers)}, images: {len(self.scores)}, {shown})"
 
 
 @without_inference_mode
@@ -76,39 +82,40 @@ def weight_randomization(
     seed: int = 0,
     **options: Any,
 ) -> Run[Sanity]:
-    """Randomize the layers of a copy of the network and follow a method's maps.
+    """Randomize the layers of a copy of the network and compare the maps of a method.
 
     Parameters
     ----------
     model : ImageModel
-        The trained network; it stays as it is.
+        The trained network; it is not changed.
     x
         Images of any kind, N of them.
     target : int, str, sequence or Tensor, optional
-        The class, or one per image. Default: the one that the trained network predicts.
+        The class, or one for each image. Default: the class that the trained network predicts.
     explain : str, Method or callable, default "gradient"
-        A method by name, anything with ``saliency(model, x, target)``, or your own
+        The name of a method, an object with ``saliency(model, x, target)``, or your own function
         ``explain(model, x, target) -> map``.
     mode : {"cascading", "independent"}, default "cascading"
-        How layers lose their weights.
+        Order in which layers are randomized.
     layers : sequence of str, optional
-        From the output to the input, by their names in ``model.layers()``; of one that holds others, such as a block,
-        all weights go. Default: every layer that has weights of its own, the last that runs first.
+        Names in ``model.layers()``, from the output to the input; all weights within a layer such as a block are
+        randomized together. Default: every layer that has weights of its own, the last one first.
     seed : int, default 0
-        Of the new weights, which are those of a network before training: normal with variance 2 / fan-in (He et al.
-        2015), biases 0; normalizations do nothing, their running statistics forgotten too. Both modes draw the same.
+        Seed of the new weights, which are those before training: normal with variance 2 / fan-in (He et al. 2015) and
+        biases 0; normalization layers become the identity, with new running statistics. Both modes draw the same
+        weights.
     **options
-        Passed on to the method.
+        Options of the method.
 
     Returns
     -------
     Run of Sanity
-        One snapshot a layer.
+        One snapshot for each layer.
 
     Raises
     ------
     ValueError
-        For another mode, a layer that does not exist or has no weights, and what the method refuses.
+        For an unknown mode, a layer that does not exist or has no weights, and whatever the method rejects.
     """
     choice(mode, "mode", get_args(Randomization))
     check_model(model)
@@ -118,35 +125,37 @@ def weight_randomization(
     names = _weighted(model) if layers is None else tuple(items(layers, "layers", what="names"))
     for name, module in model.find_layers(names).items():
         if not any(True for _ in module.parameters()):
-            raise ValueError(f"layer {name!r} has no weights, wanted one with some, such as {_near(model)!r}")
+            raise ValueError(
+                f"expected a layer with weights, got {name!r}; for example {_weighted(model)[0]!r}"
+            )
 
-    def play() -> Iterator[Sanity]:
+    def snapshots() -> Iterator[Sanity]:
         with outside_inference():
             copy = deepcopy(model)
         generator = torch.Generator().manual_seed(seed)
 
-        def look(network: str) -> tuple[Tensor, Tensor]:
+        def measure(network: str) -> tuple[Tensor, Tensor]:
             with torch.no_grad():
                 probs = copy.probabilities(check_finite(copy(x), network))
-            made = resize_map(saliency(copy, x, target, **options).detach().float(), (x.shape[2], x.shape[3]))
-            return made, probs.gather(1, target[:, None])[:, 0]
+            maps = resize_map(saliency(copy, x, target, **options).detach().float(), (x.shape[2], x.shape[3]))
+            return maps, probs.gather(1, target[:, None])[:, 0]
 
-        first, score = look(model.name)
+        first, score = measure(model.name)
         maps, scores = [first], [score]
-        found: dict[str, list[Tensor]] = {"spearman": [], "spearman_abs": [], "pearson": [], "ssim": []}
+        columns: dict[str, list[Tensor]] = {"spearman": [], "spearman_abs": [], "pearson": [], "ssim": []}
         for name in names:
             module = copy.module.get_submodule(name)
             trained = {key: value.clone() for key, value in module.state_dict().items()}
             _randomize(module, generator)
-            now, score = look(f"{model.name} with {name} randomized")
+            now, score = measure(f"{model.name} with {name} randomized")
             if mode == "independent":
                 module.load_state_dict(trained)
             maps.append(now)
             scores.append(score)
-            found["spearman"].append(spearman(first, now))
-            found["spearman_abs"].append(spearman(first.abs(), now.abs()))
-            found["pearson"].append(pearson(first, now))
-            found["ssim"].append(ssim(first, now))
+            columns["spearman"].append(spearman(first, now))
+            columns["spearman_abs"].append(spearman(first.abs(), now.abs()))
+            columns["pearson"].append(pearson(first, now))
+            columns["ssim"].append(ssim(first, now))
             done = len(maps) - 1
             yield Sanity(
                 mode,
@@ -154,29 +163,57 @@ def weight_randomization(
                 done,
                 torch.stack(maps),
                 _filled(scores, len(names) + 1),
-                **{key: _filled(columns, len(names)) for key, columns in found.items()},
+                **{key: _filled(column, len(names)) for key, column in columns.items()},
             )
 
-    return Run(play(), total=len(names), name=f"{mode} randomization")
+    return Run(snapshots(), total=len(names), name=f"{mode} randomization")
+
+
+@metric(
+    "randomization",
+    title="Weight randomization",
+    category="randomization",
+    direction="lower",
+    measures="rank correlation, without signs, with the maps of the network while its layers get random weights, "
+    "mean over the layers; low is good",
+    source="Adebayo et al. 2018",
+    needs=("method",),
+)
+def randomization_agreement(
+    explanation: Explanation,
+    *,
+    mode: Randomization = "cascading",
+    layers: Sequence[str] | None = None,
+    seed: int = 0,
+) -> float:
+    """Return the mean rank correlation of absolute values over the layers; undefined and negative ones count as 0."""
+    assert explanation.method is not None
+    run = weight_randomization(
+        explanation.model,
+        explanation.x,
+        explanation.target,
+        explain=explanation.method,
+        mode=mode,
+        layers=layers,
+        seed=seed,
+        **explanation.options,
+    )
+    return run.result(progress=False).spearman_abs.nan_to_num(0).clamp(min=0).mean().item()
 
 
 def _weighted(model: ImageModel) -> tuple[str, ...]:
-    """Every layer with parameters of its own, from the output to the input."""
+    """Return every layer with parameters of its own, from the output to the input."""
     names = [layer.name for layer in model.layers()]
     modules = model.find_layers(names)
     own = [name for name in names if any(True for _ in modules[name].parameters(recurse=False))]
     if not own:
-        raise ValueError(f"{model.name} has no layer with weights, wanted a network that was trained")
+        raise ValueError(f"expected a network with weights, got {model.name} without any")
     return tuple(reversed(own))
-
-
-def _near(model: ImageModel) -> str:
-    return _weighted(model)[0]
 
 
 @torch.no_grad()
 def _randomize(module: nn.Module, generator: torch.Generator) -> None:
-    """Give a layer, and those in it, weights as before training, drawn on the CPU."""
+    """Give a layer and its parts the weights of an untrained network, drawn on the CPU."""
     for name, parameter in module.named_parameters():
         if parameter.ndim > 1:
             drawn = torch.randn(parameter.shape, generator=generator, device="cpu")
@@ -190,5 +227,5 @@ def _randomize(module: nn.Module, generator: torch.Generator) -> None:
 
 
 def _filled(columns: list[Tensor], width: int) -> Tensor:
-    """Columns (N,) side by side, (N, width), and NaN for those to come."""
+    """Stack columns (N,) to (N, width), with NaN for the missing ones."""
     return torch.stack(columns + [torch.full_like(columns[0], torch.nan)] * (width - len(columns)), dim=1)

@@ -42,22 +42,22 @@ def played(model, start, end, saliency, target, counts):
     scores = []
     for count in counts:
         x = start.clone()
-        for place in order[:count]:
-            row, column = divmod(place, saliency.shape[1])
+        for pixel in order[:count]:
+            row, column = divmod(pixel, saliency.shape[1])
             x[:, row, column] = end[:, row, column]
         scores.append(model.probs(x[None])[0, target].item())
     return scores
 
 
-@pytest.mark.parametrize("game", [deletion, insertion])
-def test_every_step_is_the_protocol_spelled_out(model, images, saliency, game):
+@pytest.mark.parametrize("function", [deletion, insertion])
+def test_every_step_is_the_protocol_spelled_out(model, images, saliency, function):
     steps, targets = 9, [3, 5]
-    curve = game(model, images, saliency, targets, steps=steps, batch_size=4).result(progress=False)
+    curve = function(model, images, saliency, targets, steps=steps, batch_size=4).result(progress=False)
     counts = [round(k * 144 / steps) for k in range(steps + 1)]
     assert curve.fractions.tolist() == near([count / 144 for count in counts])
     black, soft = torch.zeros_like(images), truncated_blur(images)
     for n in range(2):
-        start, end = (images, black) if game is deletion else (soft, images)
+        start, end = (images, black) if function is deletion else (soft, images)
         expected = played(model, start[n], end[n], saliency[n], targets[n], counts)
         assert curve.scores[n].tolist() == near(expected)
         trapezoids = zip(itertools.pairwise(counts), itertools.pairwise(expected), strict=True)
@@ -102,10 +102,12 @@ def test_ranks_are_a_permutation_and_sort_the_map(height, width, seed):
         assert sorted(ranks[n].flatten().tolist()) == list(range(height * width))
         in_order = saliency[n].flatten()[ranks[n].flatten().argsort()]
         assert (in_order.diff() <= 0).all()
-        # Ties go by place.
-        places = ranks[n].flatten().argsort()
+        # Ties go by position.
+        positions = ranks[n].flatten().argsort()
         assert all(
-            places[i] < places[i + 1] for i in range(len(places) - 1) if in_order[i] == in_order[i + 1]
+            positions[i] < positions[i + 1]
+            for i in range(len(positions) - 1)
+            if in_order[i] == in_order[i + 1]
         )
 
 

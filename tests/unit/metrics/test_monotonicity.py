@@ -42,7 +42,7 @@ def test_what_comes_after_the_best_area_does_not_count():
 @pytest.mark.parametrize(
     ("areas", "scores", "reference", "words"),
     [
-        (AREAS.flip(0), torch.zeros(1, 4), torch.zeros(1), "expected areas that rise"),
+        (AREAS.flip(0), torch.zeros(1, 4), torch.zeros(1), "expected increasing areas"),
         (AREAS[:0], torch.zeros(1, 0), torch.zeros(1), "expected areas of shape (A,)"),
         (AREAS, torch.zeros(1, 3), torch.zeros(1), "expected scores of shape (N, 4), got (1, 3)"),
         (AREAS, torch.zeros(0, 4), torch.zeros(0), "expected scores of shape (N, 4), got (0, 4)"),

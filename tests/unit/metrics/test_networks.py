@@ -11,40 +11,40 @@ from xai_widgets.metrics import deletion, insertion, pearson, spearman, ssim, we
 MAPS = torch.rand(2, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
 
 
-def curve(game, model, saliency=MAPS, **options):
-    made = game(model, images(2), saliency, **{"steps": 8} | options).result(progress=False)
+def curve(function, model, saliency=MAPS, **options):
+    made = function(model, images(2), saliency, **{"steps": 8} | options).result(progress=False)
     assert torch.isfinite(made.scores).all()
     return made
 
 
-@pytest.mark.parametrize("game", [deletion, insertion])
+@pytest.mark.parametrize("function", [deletion, insertion])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
-def test_curves_of_networks_of_other_precision_are_those_of_the_single_one(game, dtype):
+def test_curves_of_networks_of_other_precision_are_those_of_the_single_one(function, dtype):
     network = settle(Functional())
-    expected = curve(game, wrap(network)).scores
-    made = curve(game, wrap(settle(Functional()).to(dtype)))
+    expected = curve(function, wrap(network)).scores
+    made = curve(function, wrap(settle(Functional()).to(dtype)))
     # A pass adds up some hundred numbers of the size of 1 in this precision.
     assert (made.scores - expected).abs().max() <= 100 * max(
         torch.finfo(dtype).eps, torch.finfo(torch.float32).eps
     )
 
 
-@pytest.mark.parametrize("game", [deletion, insertion])
-def test_inside_autocast_only_the_network_is_rounded(game):
+@pytest.mark.parametrize("function", [deletion, insertion])
+def test_inside_autocast_only_the_network_is_rounded(function):
     model = wrap(settle(Functional()))
-    expected = curve(game, model).scores
+    expected = curve(function, model).scores
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        made = curve(game, model).scores
+        made = curve(function, model).scores
     assert (made - expected).abs().max() <= 100 * torch.finfo(torch.bfloat16).eps
 
 
-@pytest.mark.parametrize("game", [deletion, insertion])
-def test_curves_of_scores_are_named_so(game):
+@pytest.mark.parametrize("function", [deletion, insertion])
+def test_curves_of_scores_are_named_so(function):
     plain = ImageModel(settle(Functional()), size=SIZE, activation=None, device="cpu")
-    made = curve(game, plain)
+    made = curve(function, plain)
     assert made.value_name == "score"
-    assert torch.equal(made.scores[:, -1], curve(game, plain, steps=1).scores[:, -1])
-    likely = curve(game, wrap(settle(Functional())))
+    assert torch.equal(made.scores[:, -1], curve(function, plain, steps=1).scores[:, -1])
+    likely = curve(function, wrap(settle(Functional())))
     assert likely.value_name == "probability"
     assert ((likely.scores > 0) & (likely.scores < 1)).all()
 

@@ -172,8 +172,8 @@ def test_bad_input_is_named_in_one_sentence(options, words):
 
 
 def test_layers_without_weights_are_refused():
-    with pytest.raises(ValueError, match="layer 'relu' has no weights, wanted one with some, such as 'fc'"):
+    with pytest.raises(ValueError, match="expected a layer with weights, got 'relu'; for example 'fc'"):
         weight_randomization(wrap(settle(SharedInPlace())), images(1), layers=["relu"])
     empty = nn.Sequential(nn.AvgPool2d(2), nn.Flatten())
-    with pytest.raises(ValueError, match="has no layer with weights"):
+    with pytest.raises(ValueError, match="expected a network with weights"):
         weight_randomization(wrap(empty, labels=None), images(1))

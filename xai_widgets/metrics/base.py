@@ -1,0 +1,237 @@
+"""The registry of metrics: each scores one explanation and states its direction, bounds, category and needs.
+
+A metric is a function ``explanation -> float``, registered by the :func:`metric` decorator in the file that holds it::
+
+    @metric("deletion", title="Deletion", category="faithfulness", direction="lower", measures="area under ...")
+    def deletion_auc(explanation: Explanation, *, steps: int | None = None) -> float: ...
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple
+
+from torch import Tensor
+
+from xai_widgets.core.model import ImageModel
+from xai_widgets.errors import unknown_name
+from xai_widgets.methods import Method
+
+Category = Literal["faithfulness", "localization", "randomization", "agreement"]
+Direction = Literal["higher", "lower"]
+Need = Literal["mask", "method", "reference"]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One saliency map, with everything that a metric may need to score it.
+
+    Attributes
+    ----------
+    model : ImageModel
+        The network that is explained.
+    x : Tensor, (1, C, H, W)
+        The image.
+    target : int
+        Index of the class that is explained.
+    saliency : Tensor, (1, h, w)
+        The map; higher is more important.
+    mask : Tensor of bool, (H, W), optional
+        The pixels of the object of the class.
+    method : Method or callable, optional
+        The method of the map.
+    options : mapping
+        Options that the method was called with, such as its layer.
+    reference : Tensor, (1, h, w), optional
+        Another map of the same image to compare with.
+    """
+
+    model: ImageModel
+    x: Tensor
+    target: int
+    saliency: Tensor
+    mask: Tensor | None = None
+    method: Method | Callable[..., Any] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    reference: Tensor | None = None
+
+
+class Summary(NamedTuple):
+    """Scores of several explanations in three numbers.
+
+    Attributes
+    ----------
+    mean : float
+        NaN without any score.
+    spread : float
+        Sample standard deviation; NaN for fewer than two scores and for binary metrics, whose mean determines it.
+    n : int
+        Number of scores.
+    """
+
+    mean: float
+    spread: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of explanations: call it as ``metric(explanation, **options)``.
+
+    Attributes
+    ----------
+    function : callable
+        ``function(explanation, **options) -> float``.
+    name : str
+        Name in the registry.
+    title : str
+        Name in prose.
+    category : {"faithfulness", "localization", "randomization", "agreement"}
+        The property of an explanation that is scored.
+    direction : {"higher", "lower"}
+        Which scores are better.
+    measures : str
+        What the metric measures, in one phrase.
+    needs : tuple of {"mask", "method", "reference"}
+        The optional parts of an :class:`Explanation` that it needs.
+    source : str
+        The paper that introduced it.
+    bounds : (float, float)
+        Lowest and highest possible score.
+    average : {"images", "classes"}
+        Whether the mean weights every image alike, or every class.
+    binary : bool
+        Whether each score is 0 or 1, so that a mean is a share.
+    options : mapping
+        Options of the function that differ from its defaults.
+    """
+
+    function: Callable[..., float] = field(repr=False)
+    name: str
+    title: str
+    category: Category
+    direction: Direction
+    measures: str = field(repr=False)
+    needs: tuple[Need, ...] = ()
+    source: str = field(default="", repr=False)
+    bounds: tuple[float, float] = field(default=(0.0, 1.0), repr=False)
+    average: Literal["images", "classes"] = field(default="images", repr=False)
+    binary: bool = field(default=False, repr=False)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def best(self) -> float:
+        """The best possible score."""
+        return self.bounds[self.direction == "higher"]
+
+    @property
+    def option_names(self) -> tuple[str, ...]:
+        """Names of the options."""
+        return tuple(inspect.signature(self.function).parameters)[1:]
+
+    def with_options(self, **options: Any) -> Metric:
+        """Return the metric with other default options.
+
+        Raises
+        ------
+        TypeError
+            For an option that the metric does not have, with the nearest one.
+        """
+        for name in options:
+            if name not in self.option_names:
+                raise TypeError(f"{self.title}: {unknown_name('option', name, self.option_names)}")
+        return replace(self, options={**self.options, **options})
+
+    def __call__(self, explanation: Explanation, **options: Any) -> float:
+        """Score one explanation.
+
+        Raises
+        ------
+        ValueError
+            If the explanation lacks a part that the metric needs.
+        """
+        for need in self.needs:
+            if getattr(explanation, need) is None:
+                raise ValueError(f"expected an explanation with a {need} for {self.title}, got one without")
+        return float(self.function(explanation, **{**self.options, **options}))
+
+    def summarize(self, scores: Iterable[float], targets: Iterable[int]) -> Summary:
+        """Return mean and spread of scores; NaN is left out.
+
+        Parameters
+        ----------
+        scores : iterable of float
+            One for each explanation.
+        targets : iterable of int
+            The class of each.
+        """
+        by_class: dict[int, list[float]] = defaultdict(list)
+        for score, target in zip(scores, targets, strict=True):
+            if not math.isnan(score):
+                by_class[target].append(score)
+        groups = list(by_class.values())
+        flat = [score for group in groups for score in group]
+        if not flat:
+            return Summary(math.nan, math.nan, 0)
+        mean = statistics.fmean(map(statistics.fmean, groups) if self.average == "classes" else flat)
+        spread = statistics.stdev(flat) if len(flat) > 1 and not self.binary else math.nan
+        return Summary(mean, spread, len(flat))
+
+
+#: All metrics by name.
+METRICS: dict[str, Metric] = {}
+
+
+def metric(name: str, **facts: Any) -> Callable[[Callable[..., float]], Callable[..., float]]:
+    """Register a function ``(explanation, *, ...) -> float`` as a metric; the function is returned unchanged.
+
+    Parameters
+    ----------
+    name : str
+        Name in the registry.
+    **facts
+        Attributes of :class:`Metric`.
+    """
+
+    def register(function: Callable[..., float]) -> Callable[..., float]:
+        METRICS[name] = Metric(function, name, **facts)
+        return function
+
+    return register
+
+
+def get(name: str) -> Metric:
+    """Return the metric of this name; ValueError, with the nearest names, if there is none."""
+    if name not in METRICS:
+        raise ValueError(unknown_name("metric", name, METRICS))
+    return METRICS[name]
+
+
+def metrics_by_name(metrics: str | Metric | Sequence[str | Metric]) -> dict[str, Metric]:
+    """Return metrics by name.
+
+    Parameters
+    ----------
+    metrics : str, Metric or sequence of these
+        Registered names, or metrics of any kind.
+
+    Raises
+    ------
+    ValueError
+        For none, an unknown name, or two metrics of one name.
+    """
+    several = [metrics] if isinstance(metrics, str | Metric) else list(metrics)
+    by_name: dict[str, Metric] = {}
+    for each in several:
+        one = each if isinstance(each, Metric) else get(each)
+        if one.name in by_name:
+            raise ValueError(f"expected metrics with different names, got {one.name!r} twice")
+        by_name[one.name] = one
+    if not by_name:
+        raise ValueError(f"expected at least one metric, got none; for example {next(iter(METRICS))!r}")
+    return by_name
