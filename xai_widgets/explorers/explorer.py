@@ -86,8 +86,9 @@ class Explorer(Panel):
         """
 
     def _message(self, key: Any) -> str:
-        """Return what the run bar says while a key is computed."""
-        return ""
+        """Return the message of the run bar while a key is computed."""
+        failed = ": failed" if self.study.outcome(key).error else ""
+        return f"{self.study.title(key)}{failed}"
 
     def _label(self) -> str:
         """Return the label of the button that starts the computation."""
@@ -107,7 +108,8 @@ class Explorer(Panel):
 
     def _failures(self) -> Mapping[str, str]:
         """Return the titles of the methods that failed, with the reasons, which stand where each is shown."""
-        return {}
+        failed = self.study.failures(self._keys())
+        return {self.study.title(key): error for key, error in failed.items()}
 
     def _check(self) -> None:
         """Raise ValueError if nothing can be computed; called on the worker's thread."""
@@ -144,14 +146,20 @@ class Explorer(Panel):
                 keys, again=again, choose=self._choose, replaced=self._replacements, name=type(self).__name__
             )
 
+        undrawn = False
+
         def on_snapshot(run: Run[Any]) -> None:
+            nonlocal undrawn
             key = run.latest
             self.run_bar.progress, self.run_bar.message = run.progress, self._message(key)
-            if study.outcome(key).complete or time.monotonic() - self._drawn_at > INTERVAL:
+            undrawn = not study.outcome(key).complete and time.monotonic() - self._drawn_at < INTERVAL
+            if not undrawn:
                 self._redraw(key)
 
         def on_end(status: Status, error: BaseException | None) -> None:
-            self._redraw()
+            if undrawn:
+                self._redraw()
+            self.run_bar.label = self._label()
 
         def message() -> str:
             titles = self._failures()

@@ -2,78 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from ipywidgets import HBox, Layout
-from torch import Tensor
 
 from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.model import ImageModel, Target
-from xai_widgets.core.run import Run
-from xai_widgets.errors import as_sentence, collecting
-from xai_widgets.explorers.base import (
-    Explorer,
-    MethodLike,
-    methods_by_name,
-    picture,
-    row_layout,
-    score_name,
-    stretch,
-)
-from xai_widgets.explorers.computing import check_some, refusals
+from xai_widgets.explorers.base import MethodLike, methods_by_name
+from xai_widgets.explorers.explorer import ImageExplorer
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.methods import METHODS
+from xai_widgets.explorers.parts import row_layout, score_name, stretch, to_uint8
 from xai_widgets.ops.perturb import Perturbation, pyramid
-from xai_widgets.ops.resize import resize_map
-from xai_widgets.perturbation.areas import check_areas, cut
-from xai_widgets.perturbation.extremal import ExtremalSettings, extremal
-from xai_widgets.perturbation.objective import MaskedImages
+from xai_widgets.perturbation.areas import check_areas
+from xai_widgets.studies.masks import MaskKey, MaskStudy
 from xai_widgets.views import CurveView, MaskView, MethodPicker, link
 from xai_widgets.views.shown import lay_out
 
 AREAS = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6)
 
-#: Who runs if nobody is named.
-RUNNERS = ("gradient", "grad_cam", "occlusion", "meaningful_perturbation", "extremal")
-
-#: The method whose masks are made for each area, not cut from one map.
-EXTREMAL = "extremal"
+#: Default methods.
+METHODS = ("gradient", "grad_cam", "occlusion", "meaningful_perturbation", "extremal")
 
 #: Between two lanes, in pixels.
 GAP = 8
 
 
-class _Masks(NamedTuple):
-    """Masks of one method (A, H, W), and the scores inside and outside of them.
-
-    The scores (A + 2,) begin and end with those of no mask and of a mask over everything. Notes are what the method
-    warned of.
-    """
-
-    masks: Tensor
-    inside: Tensor
-    outside: Tensor
-    notes: tuple[str, ...] = ()
-
-
-@dataclass
-class _Race:
-    """What is shown for one class. A change of class begins another one."""
-
-    target: int
-    chosen: list[str]
-    results: dict[str, _Masks] = field(default_factory=dict)
-    #: Why others have none.
-    refused: dict[str, str] = field(default_factory=dict)
-    #: Finished results, kept for the next race of the class.
-    complete: dict[str, _Masks] = field(default_factory=dict)
-
-
-class MaskRace(Explorer):
+class MaskRace(ImageExplorer):
     """Explanations side by side on one image at equal area, to see which one keeps the score.
 
     Each method's map is cut at the same areas; extremal perturbations, and nobody else, have a mask made for each
@@ -130,7 +86,9 @@ class MaskRace(Explorer):
     >>> MaskRace(model, "photo.jpg", ["grad_cam", "rise", "extremal"])  # doctest: +SKIP
     """
 
-    _asking: ClassVar[tuple[str, ...]] = (*Explorer._asking, "method_picker")
+    kernel_controls: ClassVar[tuple[str, ...]] = (*ImageExplorer.kernel_controls, "method_picker")
+
+    study: MaskStudy
 
     @closed_on_error
     def __init__(
@@ -148,7 +106,7 @@ class MaskRace(Explorer):
         **kwargs: Any,
     ) -> None:
         super().__init__(model, image, target=target, **kwargs)
-        self._methods = methods_by_name(RUNNERS if methods is None else methods)
+        self._methods = methods_by_name(METHODS if methods is None else methods)
         self._options = options or {}
         for name in self._options:
             if name not in self._methods:
@@ -156,9 +114,9 @@ class MaskRace(Explorer):
         self._areas = check_areas(areas, self._x[0, 0].numel())
         batch_size = check_batch_size(batch_size)
         self._perturbation, self._batch_size = perturbation, batch_size
-        # An unknown perturbation is refused here, where it can be read.
+        # An unknown perturbation is refused here.
         pyramid(self._x, perturbation, levels=2)
-        self._cache: dict[int, dict[str, _Masks]] = {}
+        self.study = self._make_study()
         titles = {name: method.title for name, method in self._methods.items()}
         self.method_picker = MethodPicker(options=list(titles), labels=titles, selected=list(titles))
         self.lanes = {
@@ -175,8 +133,8 @@ class MaskRace(Explorer):
         # At the bottom, so that a title of two lines leaves the pictures beside each other.
         row = Layout(display="grid", grid_gap=f"8px {GAP}px", align_items="flex-end", overflow="hidden")
         self._row = HBox(list(self.lanes.values()), layout=row)
-        self._join(self._layout())
-        self.method_picker.observe(lambda _change: self.compute(), "selected")
+        self._compute_on_change((self.method_picker, "selected"))
+        self._assemble(self._layout())
         if start:
             self.compute()
 
@@ -191,132 +149,73 @@ class MaskRace(Explorer):
             self.curves,
         ]
 
-    def _forget(self) -> None:
-        self._cache = {}
-
     def _show_image(self) -> None:
-        levels = picture(pyramid(self._x, self._perturbation, levels=2)[0])
+        levels = to_uint8(pyramid(self._x, self._perturbation, levels=2)[0])
         for lane in self.lanes.values():
             lane.masks, lane.levels = None, levels
 
     # -- the computation ------------------------------------------------------------------------------------
 
-    def compute(self, *, again: bool = False) -> None:
-        """Run the chosen methods that have not run yet, in the background; see :meth:`Explorer.compute`."""
-        race = _Race(0, [])
-
-        def on_start() -> None:
-            if again:
-                self._cache = {}
-            race.target, race.chosen = self.target, list(self.method_picker.selected)
-            race.complete = self._cache.setdefault(race.target, {})
-            race.results = dict(race.complete)
-            self._draw(race)
-
-        def on_snapshot(run: Run[str]) -> None:
-            self.run_bar.progress, self.run_bar.message = run.progress, run.latest or ""
-            self._draw(race)
-
-        self._submit(
-            lambda: self._run(race),
-            on_start=on_start,
-            on_snapshot=on_snapshot,
-            message=lambda: refusals(self._refused(race)),
+    def _make_study(self) -> MaskStudy:
+        return MaskStudy(
+            self.model,
+            self._x,
+            self._methods,
+            areas=self._areas,
+            perturbation=self._perturbation,
+            options=self._options,
+            batch_size=self._batch_size,
         )
 
-    def _refused(self, race: _Race) -> dict[str, str]:
-        """Why methods of the choice do not run, by their titles."""
-        return {self._methods[name].title: reason for name, reason in race.refused.items()}
-
-    def _run(self, race: _Race) -> Run[str]:
-        x, missing = self._x, [name for name in race.chosen if name not in race.results]
-
-        def steps() -> Iterator[str]:
-            target = torch.tensor([race.target], device=x.device)
-            settings = (None, ExtremalSettings(), self._batch_size)
-            judge = None
-            for name in missing:
-                title = self._methods[name].title
-                yield f"{title} runs"
-                # What judges all of them is not refused by one.
-                judge = judge or MaskedImages(self.model, x, target, "hybrid", self._perturbation, *settings)
-                try:
-                    with collecting() as notes:
-                        masks = self._masks(name, x, race.target)
-                    verdict = judge.judge(masks[None])
-                except Exception as error:  # a method that is none for this network takes no other with it
-                    race.refused[name] = as_sentence(error)
-                    yield f"{title}: refused"
-                    continue
-                low, high = judge.end_scores[0, :, race.target].split(1)
-                race.results[name] = _Masks(
-                    masks,
-                    inside=torch.cat([low, verdict.inside[0, :, race.target], high]),
-                    outside=torch.cat([high, verdict.outside[0, :, race.target], low]),
-                    notes=tuple(notes),
-                )
-                yield title
-                race.complete[name] = race.results[name]
-            check_some([name for name in race.chosen if name in race.results], self._refused(race))
-
-        return Run(steps(), total=2 * len(missing), name="mask race")
-
-    def _masks(self, name: str, x: Tensor, target: int) -> Tensor:
-        """Masks (A, H, W) of one method."""
-        options = self._options.get(name, {})
-        if self._methods[name] is METHODS[EXTREMAL]:
-            run = extremal(
-                self.model, x, target, areas=self._areas, perturbation=self._perturbation, **options
-            )
-            return run.result(progress=False).masks[0]
-        saliency = self._methods[name].saliency(self.model, x, target, **options)
-        saliency = resize_map(saliency, (x.shape[2], x.shape[3])).to(x.device)
-        return cut(saliency[:, None].expand(-1, len(self._areas), -1, -1), self._areas)[0]
+    def _keys(self) -> list[MaskKey]:
+        return [MaskKey(name, self.target) for name in self.method_picker.selected]
 
     # -- drawing --------------------------------------------------------------------------------------------
 
-    def _draw(self, race: _Race) -> None:
-        """Bring the views to the race, all arrays anew: of what has not run nothing is shown."""
-        shown = [name for name in race.chosen if name in race.results]
-        self._row.layout.grid_template_columns = _columns(len(race.chosen))
+    def _draw(self, changed: MaskKey | None = None) -> None:
+        outcomes = {key.method: self.study.outcome(key) for key in self._keys()}
+        self._row.layout.grid_template_columns = _columns(len(outcomes))
         for name, lane in self.lanes.items():
-            result = race.results.get(name) if name in race.chosen else None
-            lane.layout.display = None if name in race.chosen else "none"
+            outcome = outcomes.get(name)
+            result = None if outcome is None else outcome.result
+            lane.layout.display = "none" if outcome is None else None
             title = self._methods[name].title
-            lane.title = f"{title}: {race.refused[name]}" if name in race.refused else title
+            lane.title = f"{title}: {outcome.error}" if outcome is not None and outcome.error else title
             with lane.hold_sync():
                 lane.masks = None
                 lane.areas = None if result is None else np.array(self._areas, dtype=np.float32)
                 lane.masks = None if result is None else result.masks
+        known = any(outcome.result is not None for outcome in outcomes.values())
         with self.controls.hold_sync():
             self.controls.areas = np.array(self._areas, dtype=np.float32)
             # The controls show no mask; that there are some is all they have to know.
-            self.controls.masks = np.ones((len(self._areas), 1, 1)) if shown else None
-        self._draw_curves(race)
+            self.controls.masks = np.ones((len(self._areas), 1, 1)) if known else None
+        self._draw_curves()
 
-    def _draw_curves(self, race: _Race) -> None:
-        # The last area may be everything: then it is an end already.
+    def _draw_curves(self) -> None:
+        # The last area may be the whole image, which is an end of the curve already.
         inner = [index for index, area in enumerate(self._areas) if area < 1]
         x = [0.0, *(self._areas[index] for index in inner), 1.0]
-        places = [0, *(index + 1 for index in inner), len(self._areas) + 1]
+        columns = [0, *(index + 1 for index in inner), len(self._areas) + 1]
+        frames = {name: frame for frame, name in enumerate(self._methods)}
+        outcomes = {key: self.study.outcome(key) for key in self._keys()}
+        results = [outcome.result for outcome in outcomes.values() if outcome.result is not None]
         series, rows = [], []
-        for frame, name in enumerate(self._methods):
-            if name not in race.chosen or name in race.refused:
+        for key, outcome in outcomes.items():
+            if outcome.error:
                 continue
-            result = race.results.get(name)
-            for game, what in (("insertion", "preserved"), ("deletion", "deleted")):
-                label = f"{self._methods[name].title}, {what}"
-                note = "; ".join(result.notes) if result is not None and game == "insertion" else ""
-                series.append({"label": label, "note": note, "game": game, "frame": frame})
-                if result is None:
-                    rows.append([np.nan] * len(x))
-                else:
-                    scores = result.inside if game == "insertion" else result.outside
-                    rows.append(scores[places].tolist())
+            for game, part in (("insertion", "preserved"), ("deletion", "deleted")):
+                label = f"{self._methods[key.method].title}, {part}"
+                note = "; ".join(outcome.warnings) if game == "insertion" else ""
+                series.append({"label": label, "note": note, "game": game, "frame": frames[key.method]})
+                scores = [np.nan] * len(x)
+                if outcome.result is not None:
+                    scores = getattr(outcome.result, part)[columns].tolist()
+                rows.append(scores)
         lines = [
-            {"y": float(result.inside[end]), "label": label}
-            for result in [*race.results.values()][:1]
-            for end, label in ((-1, "the image"), (0, "wholly perturbed"))
+            {"y": float(result.preserved[end]), "label": label}
+            for result in results[:1]
+            for end, label in ((-1, "the image"), (0, "fully perturbed"))
         ]
         with self.curves.hold_sync():
             self.curves.series, self.curves.x = series, np.array(x, dtype=np.float32)

@@ -15,11 +15,11 @@ from xai_widgets.explorers.base import picture, row_layout, stretch
 from xai_widgets.explorers.computing import Computing, wait_for
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.search import dropdown
-from xai_widgets.studies.similarity import SimilarityResult, Wanted, similarities
 from xai_widgets.explorers.similarity_place import THUMBNAIL, Asked, PlacePanel, hang
 from xai_widgets.similarity import GeometricSeries
 from xai_widgets.similarity.components import MOST
 from xai_widgets.similarity.packing import RANK, check_rank
+from xai_widgets.studies.similarity import SimilarityResult, Wanted, similarities
 from xai_widgets.views import CurveView, GalleryView, RunBar, SimilarityView, link
 from xai_widgets.views.shown import lay_out
 

@@ -13,8 +13,8 @@ from xai_widgets.core.run import Run, Status, Worker
 from xai_widgets.errors import as_sentence
 from xai_widgets.explorers.base import picture
 from xai_widgets.explorers.panel import Panel
-from xai_widgets.studies.similarity import SimilarityResult
 from xai_widgets.similarity import Matches
+from xai_widgets.studies.similarity import SimilarityResult
 from xai_widgets.views import GalleryView
 
 #: Largest side of a patch that is sent, in pixels.

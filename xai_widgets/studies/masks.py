@@ -289,6 +289,10 @@ class MaskStudy(Study[MaskKey, MaskScores]):
         self.model, self.x, self.methods, self.areas = model, x, methods, areas
         self.perturbation, self.options, self.batch_size = perturbation, options or {}, batch_size
 
+    def title(self, key: MaskKey) -> str:
+        """Return the title of the method."""
+        return self.methods[key.method].title
+
     def run(self, key: MaskKey, start: MaskScores | None = None) -> Run[MaskScores]:
         """Return the computation of the masks and scores of a method."""
 
@@ -305,7 +309,7 @@ class MaskStudy(Study[MaskKey, MaskScores]):
                 deleted=torch.cat([high, scores.outside[0, :, key.target], low]),
             )
 
-        return Run(steps(), total=1, name=self.methods[key.method].title)
+        return Run(steps(), total=1, name=self.title(key))
 
     def _masks(self, key: MaskKey) -> Tensor:
         """Return the masks (A, H, W) of a method."""

@@ -51,6 +51,10 @@ class Study(ABC, Generic[Key, Result]):
         """Return how many snapshots the computation of a key has, for the progress bar."""
         return 1
 
+    def title(self, key: Key) -> str:
+        """Return the title of a key for messages."""
+        return ""
+
     def outcome(self, key: Key) -> Outcome[Result]:
         """Return what is known for a key; an empty outcome if nothing is."""
         return self.store.get(key) or Outcome()
@@ -119,7 +123,7 @@ class Study(ABC, Generic[Key, Result]):
                 yield from self._compute(key, store, again)
                 if store[key].error:
                     left.update(dict.fromkeys(new for new in replaced(key) if new not in computed))
-            check_some(store, [*keys, *computed])
+            self._check_some(store, [*keys, *computed])
 
         return Run(compute(), total=total, name=name)
 
@@ -146,6 +150,16 @@ class Study(ABC, Generic[Key, Result]):
             store[key] = Outcome(kept, as_sentence(error), tuple(warnings), complete=True)
         yield key
 
+    def _check_some(self, store: MutableMapping[Key, Outcome[Result]], keys: Iterable[Key]) -> None:
+        """Raise ValueError with the first reason if every key failed."""
+        outcomes = {key: store[key] for key in keys if key in store}
+        failed = {key: outcome.error for key, outcome in outcomes.items() if outcome.error}
+        if failed and len(failed) == len(outcomes):
+            key, error = next(iter(failed.items()))
+            title = self.title(key)
+            more = f" (and {len(failed) - 1} more failed)" if len(failed) > 1 else ""
+            raise ValueError(f"{title}: {error}{more}" if title else f"{error}{more}")
+
     def compute(
         self, keys: Collection[Key], *, again: bool = False, progress: bool = True
     ) -> dict[Key, Outcome[Result]]:
@@ -169,12 +183,3 @@ class Study(ABC, Generic[Key, Result]):
         if run.total:
             run.result(progress=progress)
         return {key: self.outcome(key) for key in keys}
-
-
-def check_some(store: MutableMapping[Key, Outcome[Result]], keys: Iterable[Key]) -> None:
-    """Raise ValueError with the first reason if every key failed."""
-    outcomes = [store[key] for key in dict.fromkeys(keys) if key in store]
-    failed = [outcome.error for outcome in outcomes if outcome.error]
-    if failed and len(failed) == len(outcomes):
-        more = f" (and {len(failed) - 1} more failed)" if len(failed) > 1 else ""
-        raise ValueError(f"{failed[0]}{more}")

@@ -1,5 +1,7 @@
 """The deletion explorer without a browser: what the views are given, and what they are never given."""
 
+import math
+
 import numpy as np
 import pytest
 from closeness import assert_close, near
@@ -14,6 +16,11 @@ from xai_widgets.methods import METHODS
 from xai_widgets.metrics import deletion, insertion, ordering
 
 PATIENCE = 60
+
+
+@pytest.fixture(autouse=True)
+def every_snapshot_is_drawn(monkeypatch):
+    monkeypatch.setattr("xai_widgets.explorers.explorer.INTERVAL", -math.inf)
 
 
 def explorer_of(*arguments, **options):
@@ -65,8 +72,8 @@ def test_curves_grow_batch_by_batch(model, image):
     explorer.compute()
     assert explorer.wait(PATIENCE)
     assert known == sorted(known)
-    # Nothing, the map, then batches of 6, 6, 6 and 3 points of both games.
-    assert known == [0, 0, 6, 12, 18, 21, 27, 33, 39, 42]
+    # Nothing, the map, batches of 6, 6, 6 and 3 points of both curves, and once more with the notes.
+    assert known == [0, 0, 6, 12, 18, 21, 27, 33, 39, 42, 42]
 
 
 def test_change_of_class_in_mid_run_leaves_no_stale_point(model, gate, image):
@@ -146,14 +153,14 @@ def test_a_refused_method_says_why_in_the_legend_and_the_others_go_on(model, ima
     explorer = explorer_of(model, image, [mine, "gradient"], target=0)
     assert explorer.wait(PATIENCE)
     assert (explorer.run_bar.status, explorer.run_bar.error) == ("done", "")
-    assert explorer.run_bar.message == "done, 1 refused: mine"
+    assert explorer.run_bar.message == "done, 1 failed: mine"
     labels = [entry["label"] for entry in explorer.curves.series]
     assert labels == ["Gradient, deletion", "Gradient, insertion", "mine: the map is upside down"]
     assert np.isfinite(explorer.curves.y[:2]).all()
     assert np.isnan(explorer.curves.y[2]).all()
     assert explorer.curves.frame == 1, "the active method is one that has a map"
     wrong = False
-    explorer.compute()
+    explorer.compute(again=True)
     assert explorer.wait(PATIENCE)
     assert (explorer.run_bar.status, explorer.run_bar.message) == ("done", "")
     assert np.isfinite(explorer.curves.y).all()
@@ -177,10 +184,10 @@ def test_a_default_that_the_network_does_not_allow_is_replaced(image):
     assert explorer.run_bar.status == "done"
     chosen = ["gradient", "gradient_x_input", "integrated_gradients", "grad_cam"]
     assert explorer.method_picker.selected == chosen
-    assert explorer.run_bar.message == "done, 1 refused: Guided backprop"
+    assert explorer.run_bar.message == "done, 1 failed: Guided backprop"
     assert np.isfinite(explorer.curves.y).all()
     assert explorer.curves.y.shape[0] == 2 * len(chosen)
-    # Who asks for it is told why it is none.
+    # A user who chooses it sees the reason.
     explorer.method_picker.selected = ["guided_backprop", "gradient"]
     assert explorer.wait(PATIENCE)
     assert explorer.method_picker.selected == ["gradient", "guided_backprop"]

@@ -144,7 +144,7 @@ def test_options_reach_their_method_and_a_refusal_stands_above_its_lane(model, i
     options = {"scaled": {"fail": True}}
     race = race_of(model, image, [scaled, "gradient"], options=options)
     assert race.wait(PATIENCE)
-    assert (race.run_bar.status, race.run_bar.message) == ("done", "done, 1 refused: scaled")
+    assert (race.run_bar.status, race.run_bar.message) == ("done", "done, 1 failed: scaled")
     assert race.lanes["scaled"].title == "scaled: no map today"
     assert len(race.curves.y) == 2
     assert np.isfinite(race.curves.y).all()

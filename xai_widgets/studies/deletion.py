@@ -1,0 +1,113 @@
+"""Deletion and insertion curves of several methods on one image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from xai_widgets.core.model import ImageModel
+from xai_widgets.core.run import Run
+from xai_widgets.core.validation import check_finite
+from xai_widgets.methods import Method
+from xai_widgets.metrics import Curve, default_steps, deletion, insertion, ordering
+from xai_widgets.ops.resize import resize_map
+from xai_widgets.studies.study import Study
+
+#: The two metrics by name, in the order of the arrays of views.
+CURVES: dict[str, Callable[..., Run[Curve]]] = {"deletion": deletion, "insertion": insertion}
+
+
+class DeletionKey(NamedTuple):
+    """A method and the class that it explains."""
+
+    method: str
+    target: int
+
+
+class DeletionResult(NamedTuple):
+    """The map of a method and its curves so far.
+
+    Attributes
+    ----------
+    saliency : array, (H, W)
+        The map at the size of the image.
+    ranks : array, (H, W)
+        The rank of each pixel, 0 for the most salient one.
+    curves : mapping of str to Curve
+        The curves so far, "deletion" and "insertion".
+    """
+
+    saliency: np.ndarray
+    ranks: np.ndarray
+    curves: Mapping[str, Curve]
+
+
+class DeletionStudy(Study[DeletionKey, DeletionResult]):
+    """Deletion and insertion curves of several methods on one image.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network.
+    x : Tensor, (1, C, H, W)
+        The image.
+    methods : mapping of str to Method
+        The methods by name.
+    curve_steps : int, optional
+        Steps of a curve. Default: 224, or the number of pixels if that is less.
+    batch_size : int, default 32
+        Images per pass.
+    top : int, default 5
+        Most probable classes to record at each step.
+
+    Raises
+    ------
+    ValueError
+        For a number of steps or a batch size that no curve can have.
+    """
+
+    def __init__(
+        self,
+        model: ImageModel,
+        x: Tensor,
+        methods: Mapping[str, Method],
+        *,
+        curve_steps: int | None = None,
+        batch_size: int = 32,
+        top: int = 5,
+    ) -> None:
+        super().__init__()
+        self.model, self.x, self.methods = model, x, methods
+        self.curve_steps = default_steps(x[0, 0].numel()) if curve_steps is None else curve_steps
+        self.options: dict[str, Any] = {"steps": self.curve_steps, "batch_size": batch_size, "top": top}
+        # Bad arguments are refused here: this makes a run without a step of it.
+        deletion(model, x, x.mean(1), 0, **self.options)
+
+    def steps(self, key: DeletionKey) -> int:
+        """Return the number of snapshots: the map, and each batch of both curves."""
+        return 1 + len(CURVES) * -(-(self.curve_steps + 1) // self.options["batch_size"])
+
+    def title(self, key: DeletionKey) -> str:
+        """Return the title of the method."""
+        return self.methods[key.method].title
+
+    def run(self, key: DeletionKey, start: DeletionResult | None = None) -> Run[DeletionResult]:
+        """Return the computation of the map and both curves."""
+
+        def steps() -> Iterator[DeletionResult]:
+            saliency = self.methods[key.method].saliency(self.model, self.x, key.target)
+            full = resize_map(saliency, (self.x.shape[2], self.x.shape[3]))
+            result = DeletionResult(
+                full[0].detach().float().cpu().numpy(), ordering(full)[0].cpu().numpy(), curves={}
+            )
+            yield result
+            for name, metric in CURVES.items():
+                for curve in metric(self.model, self.x, saliency, key.target, **self.options):
+                    result = result._replace(curves={**result.curves, name: curve})
+                    yield result
+                check_finite(curve.scores, self.model.name)
+
+        return Run(steps(), total=self.steps(key), name=self.title(key))
