@@ -56,7 +56,7 @@ FAULTS = (
     Fault(
         "Exports that fail half way, NaN in an exported page, device files, links and permissions",
         "The file that was there survives, and every page opens",
-        "pytest tests/unit/test_export.py tests/unit/core/test_writing.py",
+        "pytest tests/unit/test_exporting.py tests/unit/core/test_writing.py",
     ),
     Fault(
         "Random calls of every public function, view and explorer with valid, strange and wrong arguments",

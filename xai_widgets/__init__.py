@@ -1,6 +1,7 @@
-"""Jupyter widgets with which people take convolutional networks apart by hand.
+"""Jupyter widgets to explain image networks interactively.
 
-The names below are imported when first used, so that ``import xai_widgets`` stays cheap.
+A public name is imported when it is first used, so that ``import xai_widgets`` stays cheap. The names are listed in
+``__init__.pyi`` only, where type checkers and editors read them too.
 """
 
 from __future__ import annotations
@@ -10,47 +11,16 @@ from typing import Any
 
 from xai_widgets._version import __version__
 
-#: Public name -> module that holds it. ``None``: the name is itself a subpackage.
-_EXPORTS: dict[str, str | None] = {
-    "ImageModel": "xai_widgets.core.model",
-    "load": "xai_widgets.zoo",
-    "Run": "xai_widgets.core.run",
-    "HeatmapView": "xai_widgets.views",
-    "CurveView": "xai_widgets.views",
-    "BrushView": "xai_widgets.views",
-    "GalleryView": "xai_widgets.views",
-    "MapGridView": "xai_widgets.views",
-    "MaskView": "xai_widgets.views",
-    "OrderedMaskView": "xai_widgets.views",
-    "ScoresView": "xai_widgets.views",
-    "SimilarityView": "xai_widgets.views",
-    "SliderView": "xai_widgets.views",
-    "AttributionExplorer": "xai_widgets.explorers",
-    "ChannelExplorer": "xai_widgets.explorers",
-    "DeletionExplorer": "xai_widgets.explorers",
-    "ExtremalExplorer": "xai_widgets.explorers",
-    "InverseExplorer": "xai_widgets.explorers",
-    "MaskRace": "xai_widgets.explorers",
-    "PerturbationBrush": "xai_widgets.explorers",
-    "RegressionInverseExplorer": "xai_widgets.explorers",
-    "SimilarityExplorer": "xai_widgets.explorers",
-    "Dashboard": "xai_widgets.explorers",
-    "dashboard": "xai_widgets.explorers",
-    "link": "xai_widgets.explorers",
-    "export": "xai_widgets.export",
-    "attribution": None,
-    "data": None,
-    "explorers": None,
-    "features": None,
-    "inverse": None,
-    "methods": None,
-    "metrics": None,
-    "perturbation": None,
-    "similarity": None,
-    "studies": None,
-    "views": None,
-    "zoo": None,
-}
+
+def _read_exports() -> dict[str, str]:
+    """Return the module of each public name, from lines ``from MODULE import NAME as NAME`` of the stub."""
+    with open(f"{__path__[0]}/__init__.pyi", encoding="utf-8") as stub:
+        words = [line.split() for line in stub if line.startswith("from ")]
+    return {name: module for _, module, _, name, *_ in words if name != "__version__"}
+
+
+#: Public name -> module that holds it; "xai_widgets" for a subpackage.
+_EXPORTS = _read_exports()
 
 __all__ = ["__version__", *_EXPORTS]
 
@@ -61,7 +31,7 @@ def __getattr__(name: str) -> Any:
     home = _EXPORTS[name]
     value = (
         importlib.import_module(f"xai_widgets.{name}")
-        if home is None
+        if home == __name__
         else getattr(importlib.import_module(home), name)
     )
     globals()[name] = value

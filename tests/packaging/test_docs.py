@@ -72,7 +72,7 @@ def pages(folder):
 
 def published():
     """The names of every public class and function of the package and of its parts."""
-    for holder in [xw, *(getattr(xw, name) for name, home in xw._EXPORTS.items() if home is None)]:
+    for holder in [xw, *(getattr(xw, name) for name, home in xw._EXPORTS.items() if home == "xai_widgets")]:
         for name in holder.__all__:
             # Tables in capitals, and modules, are told of in the text.
             if not name.isupper() and name != "__version__" and not inspect.ismodule(getattr(holder, name)):

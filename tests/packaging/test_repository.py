@@ -26,7 +26,7 @@ FLOORS = [
     {"attribution", "perturbation", "similarity", "inverse"},
     {"studies"},
     {"views"},
-    {"explorers", "export"},
+    {"explorers", "exporting"},
     {"cli", "__main__"},
 ]
 RANK = {name: rank for rank, floor in enumerate(FLOORS) for name in floor}
@@ -79,7 +79,8 @@ def broken_floors(path, source):
         top, _, rest = module.partition(".")
         if top == "xai_widgets" and rest:
             # A public name of the package, such as ImageModel, stands where its module stands.
-            home = xai_widgets._EXPORTS.get(rest) or module
+            home = xai_widgets._EXPORTS.get(rest, top)
+            home = module if home == top else home
             above = RANK[home.split(".")[1]]
             if above > rank:
                 yield f"{own} imports {module}, which stands on a floor above it"

@@ -23,7 +23,7 @@ from xai_widgets.cli.networks import check_layer, class_of, methods, network
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.writing import complete
 from xai_widgets.explorers import AttributionExplorer
-from xai_widgets.export import export
+from xai_widgets.exporting import export
 
 #: Seconds between two looks at how far the computation is.
 INTERVAL = 0.1

@@ -17,7 +17,7 @@ from networks import SharedInPlace, images, one_sentence, settle, wrap
 from traitlets import Unicode
 
 import xai_widgets as xw
-from xai_widgets.export import SHARED, _titled
+from xai_widgets.exporting import SHARED, _titled
 from xai_widgets.views import ClassPicker, HeatmapView
 
 
