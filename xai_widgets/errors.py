@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import sys
 import threading
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache, wraps
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def unknown_name(kind: str, given: object, choices: Iterable[str]) -> str:
@@ -39,6 +45,139 @@ def unknown_name(kind: str, given: object, choices: Iterable[str]) -> str:
     few = [name if len(name) <= 60 else f"{name[:57]}..." for name in few]
     shown = ", ".join(few) + (f", ... ({len(names)} in all)" if len(names) > len(few) else "")
     return f"unknown {kind} {printed}; wanted one of {shown or 'none: there are none'}"
+
+
+#: Names of parameters here, by the names that Captum, pytorch-grad-cam, zennit, TorchRay, shap, lime and others use.
+OTHER_NAMES = {
+    "background": ("references",),
+    "baselines": ("baseline", "fill", "references"),
+    "category": ("target",),
+    "class_idx": ("target",),
+    "class_index": ("target",),
+    "data": ("x", "images"),
+    "eps": ("epsilon",),
+    "feature_mask": ("segments",),
+    "forward_func": ("model",),
+    "gpu_batch": ("batch_size",),
+    "hide_color": ("fill",),
+    "images": ("x", "image"),
+    "img": ("x", "image"),
+    "input_tensor": ("x", "image", "images"),
+    "inputs": ("x", "image", "images"),
+    "internal_batch_size": ("batch_size",),
+    "kernel_size": ("window", "patch"),
+    "kernel_width": ("width",),
+    "label": ("target",),
+    "local_smoothing": ("sigma",),
+    "lr": ("learning_rate", "settings"),
+    "max_iter": ("steps", "iterations", "settings"),
+    "module": ("model",),
+    "n_iter": ("samples", "steps", "iterations"),
+    "n_masks": ("masks", "samples"),
+    "n_perturb_samples": ("samples",),
+    "n_samples": ("samples", "masks"),
+    "n_steps": ("steps", "settings"),
+    "net": ("model",),
+    "network": ("model",),
+    "noise_level": ("sigma",),
+    "nr_samples": ("samples",),
+    "nsamples": ("samples", "masks"),
+    "nt_samples": ("samples",),
+    "nt_samples_batch_size": ("batch_size",),
+    "num_masks": ("masks", "samples"),
+    "num_samples": ("samples", "masks"),
+    "num_steps": ("steps", "settings"),
+    "p1": ("p",),
+    "perturb_baseline": ("baseline", "fill"),
+    "perturbations_per_eval": ("batch_size",),
+    "random_seed": ("seed",),
+    "random_state": ("seed",),
+    "saliency_layer": ("layer", "layers"),
+    "segmentation_fn": ("segments",),
+    "sliding_window_shapes": ("window", "patch"),
+    "std": ("sigma",),
+    "stdev_spread": ("sigma",),
+    "stdevs": ("sigma",),
+    "strides": ("stride",),
+    "target_class": ("target",),
+    "target_layer": ("layer", "layers"),
+    "target_layers": ("layer", "layers"),
+    "targets": ("target",),
+    "top_k": ("k", "top"),
+    "topk": ("k", "top"),
+}
+
+
+class UnknownKeyword(TypeError):
+    """A keyword argument that a function does not have; the message names the nearest one that it has.
+
+    Attributes
+    ----------
+    keyword : str
+        The keyword argument.
+    names : tuple of str
+        The keyword arguments of the function.
+    """
+
+    def __init__(self, function: str, keyword: str, names: Iterable[str]) -> None:
+        self.keyword, self.names = keyword, tuple(names)
+        near = [name for name in OTHER_NAMES.get(keyword, ()) if name in self.names]
+        near = near or difflib.get_close_matches(keyword.lower(), self.names, n=1, cutoff=0.6)
+        choices = ", ".join(map(repr, self.names))
+        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {choices or 'none'}"
+        super().__init__(f"{function}() got an unexpected keyword argument {keyword!r}; {hint}")
+
+
+@cache
+def keywords(function: Callable[..., Any]) -> tuple[tuple[str, ...], bool]:
+    """Return the names of a function's parameters, and whether it takes any other keyword argument."""
+    parameters = inspect.signature(function).parameters.values()
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    names = tuple(each.name for each in parameters if each.kind in named and each.name != "self")
+    return names, any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters)
+
+
+def check_keywords(
+    function: str, given: Iterable[str], names: Iterable[str], more: Iterable[str] = ()
+) -> None:
+    """Raise :class:`UnknownKeyword` for the first keyword that is neither among ``names`` nor ``more``.
+
+    Parameters
+    ----------
+    function : str
+        Name of the function or class, for the message.
+    given : iterable of str
+        The keywords of a call.
+    names : iterable of str
+        The keywords that the message suggests.
+    more : iterable of str, optional
+        Others that are valid.
+    """
+    for keyword in given:
+        if keyword not in names and keyword not in more:
+            raise UnknownKeyword(function, keyword, names)
+
+
+def checked_keywords(function: Callable[P, R]) -> Callable[P, R]:
+    """Name the nearest valid keyword argument when a function is called with one that it does not have.
+
+    A function that passes others on suggests its own names too when they are refused there.
+    """
+    name = function.__qualname__.removesuffix(".__init__").rpartition("<locals>.")[2]
+    names, passes_on = keywords(function)
+
+    @wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        if not passes_on:
+            check_keywords(name, kwargs, names)
+        try:
+            return function(*args, **kwargs)
+        except UnknownKeyword as error:
+            if not passes_on or error.keyword not in kwargs:
+                raise
+            raise UnknownKeyword(name, error.keyword, dict.fromkeys((*names, *error.names))) from None
+
+    return called
 
 
 class ExplanationWarning(UserWarning):

@@ -30,6 +30,7 @@ from xai_widgets.attribution.lrp_rules import Composite, Epsilon, Rule, ZBox, as
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.model import ImageModel, Target, check_model
 from xai_widgets.core.validation import check_finite
+from xai_widgets.errors import checked_keywords
 from xai_widgets.methods.completeness import total, with_gap
 from xai_widgets.methods.registry import channel_sum, method
 from xai_widgets.rules import (
@@ -261,6 +262,7 @@ def lrp(
 
 
 @torch.no_grad()
+@checked_keywords
 def conservation_gap(model: ImageModel, attribution: Tensor, x: Any, target: Target = None) -> Tensor:
     """How far an attribution is from summing to the score, (N,): sum_i R_i - S_c(x), equation 11.
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from xai_widgets.core.batching import scores_of
 from xai_widgets.core.images import check_baseline
 from xai_widgets.core.model import ImageModel, Target, check_model
+from xai_widgets.errors import checked_keywords
 from xai_widgets.methods.completeness import total, with_gap
 from xai_widgets.methods.path_integral import Quadrature, path_integral
 from xai_widgets.methods.registry import Cost, abs_sum, channel_sum, method
@@ -132,6 +133,7 @@ def guided_nonlinearity(
         return path_integral(model, x, target, baseline, steps, quadrature, batch_size)
 
 
+@checked_keywords
 def completeness_gap(
     model: ImageModel, attribution: Tensor, x: Any, target: Target = None, *, baseline: float | Tensor = 0.0
 ) -> Tensor:

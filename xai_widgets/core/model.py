@@ -26,7 +26,7 @@ from xai_widgets.core.model_output import as_scores, describe, ending, find_scor
 from xai_widgets.core.replica import check_private, initialize, replica, unwrapped
 from xai_widgets.core.run import check_cancelled
 from xai_widgets.core.validation import brief, check_finite, dimensions, instance, integer, items
-from xai_widgets.errors import unknown_name, warn
+from xai_widgets.errors import checked_keywords, unknown_name, warn
 
 #: What a target may be: nothing (the predicted class), a class index, a label, or one of these per image.
 Target = int | str | Sequence[int | str] | Tensor | None
@@ -94,6 +94,7 @@ class ImageModel(Layered):
     mean: Tensor
     std: Tensor
 
+    @checked_keywords
     @guarded
     def __init__(
         self,

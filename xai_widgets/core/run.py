@@ -22,6 +22,7 @@ import torch
 from tqdm.auto import tqdm
 
 from xai_widgets.core.guard import guarded, outside_inference
+from xai_widgets.errors import checked_keywords
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -171,11 +172,12 @@ class Run(Generic[T]):
 
 
 def without_inference_mode(function: Callable[P, T]) -> Callable[P, T]:
-    """Call a function outside of the caller's inference mode, as the steps of a run are.
+    """Call a function outside of the caller's inference mode, as the steps of a run are, and check its keywords.
 
-    What it makes there could be no part of a graph later.
+    Tensors created in inference mode cannot be used in autograd later.
     """
 
+    @checked_keywords
     @guarded
     @wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> T:

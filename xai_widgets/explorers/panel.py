@@ -8,6 +8,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ipywidgets import HTML, Box, Checkbox, Dropdown, HBox, Tab, VBox, Widget
 
+from xai_widgets.errors import check_keywords, keywords
 from xai_widgets.explorers.arguments import plain_arguments
 from xai_widgets.views.shown import Shown, family
 
@@ -67,6 +68,7 @@ def closed_on_error(
 
     @wraps(construct)
     def constructed(self: AnyPanel, *args: P.args, **kwargs: P.kwargs) -> None:
+        check_keywords(type(self).__name__, kwargs, keywords(construct)[0], self.trait_names())
         plain, named = plain_arguments(construct, self, *args, **kwargs)
         try:
             construct(*plain, **named)

@@ -18,8 +18,10 @@ from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.hooks import record_outputs
 from xai_widgets.core.model import ImageModel, check_model
 from xai_widgets.core.validation import brief, check_finite, number
+from xai_widgets.errors import checked_keywords
 
 
+@checked_keywords
 def effective_receptive_field(model: ImageModel, layer: str, images: Any, *, share: float = 0.9) -> int:
     """Side of the smallest square that holds most of what a place in the middle of a layer answers to.
 

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from xai_widgets.core.validation import integer, items, number, tensor
 from xai_widgets.data.low_resolution import luminance
+from xai_widgets.errors import checked_keywords
 
 #: Side of a patch, pixels.
 SIDE = 8
@@ -177,6 +178,7 @@ def bands(spectrum: Tensor) -> Tensor:
     return torch.stack([piece.mean() for piece in spectrum.split(lengths)])
 
 
+@checked_keywords
 def chirp(size: int = 256, extent: float | None = None) -> Tensor:
     """The image sin(x^2 y^2 / 1024) of figure 5.14, whose frequency grows from the upper left to the lower right.
 

@@ -21,7 +21,7 @@ from xai_widgets.core.guard import guarded
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.replica import unwrapped
 from xai_widgets.core.validation import tensor
-from xai_widgets.errors import unknown_name
+from xai_widgets.errors import checked_keywords, unknown_name
 from xai_widgets.inverse.signs import (
     AVERAGES,
     CONVOLUTIONS,
@@ -78,6 +78,7 @@ class Unit:
     depth: int = 0
 
 
+@checked_keywords
 @guarded
 def find_units(model: ImageModel | nn.Module, x: Tensor | None = None) -> list[Unit]:
     """Return the chain of units of a network, from the image to the output.

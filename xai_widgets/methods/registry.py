@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -14,7 +14,7 @@ from xai_widgets.core.guard import guarded
 from xai_widgets.core.model import ImageModel, Target, check_model
 from xai_widgets.core.run import Run
 from xai_widgets.core.validation import brief
-from xai_widgets.errors import unknown_name
+from xai_widgets.errors import check_keywords, checked_keywords, keywords, unknown_name
 from xai_widgets.methods.checks import check_map, refusal
 from xai_widgets.methods.interop import adapt
 
@@ -147,6 +147,7 @@ class Method:
             Signed, in input or layer resolution, on the model's device. Of a method that promises a sum it has an
             attribute ``gap``, (N,): its sum less what is promised.
         """
+        self.check_options(options)
         check_model(model)
         x, target = model.prepare(x, target)
         try:
@@ -155,6 +156,12 @@ class Method:
             raise refusal(error, self.title, model) or error from error.__cause__
         check_map(made, self.title, model)
         return made
+
+    def check_options(self, options: Iterable[str]) -> None:
+        """Raise a TypeError, with the nearest option, for one that the method does not have."""
+        names, passes_on = keywords(self.function)
+        if not passes_on:
+            check_keywords(self.name, options, names)
 
     def saliency(self, model: ImageModel, x: Any, target: Target = None, **options: Any) -> Tensor:
         """The (N, H, W) map of the method, H and W those of the input or of the layer."""
@@ -214,7 +221,7 @@ def method(
 
     def register(function: Callable[..., Tensor]) -> Method:
         made = Method(
-            function,
+            checked_keywords(function),
             function.__name__,
             title,
             reduce,

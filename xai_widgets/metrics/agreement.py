@@ -17,12 +17,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xai_widgets.core.validation import number, tensor
+from xai_widgets.errors import checked_keywords
 from xai_widgets.metrics.base import Explanation, metric
 from xai_widgets.ops.blur import gaussian_window
 from xai_widgets.ops.normalize import unit_range
 from xai_widgets.ops.resize import resize_map
 
 
+@checked_keywords
 def pearson(a: Tensor, b: Tensor) -> Tensor:
     """Return the correlation of the values of maps (N, H, W): (N,) in [-1, 1]; NaN for constant maps and NaN."""
     return _correlation(*_check(a, b))
@@ -40,12 +42,14 @@ def _correlation(a: Tensor, b: Tensor) -> Tensor:
     return correlation.masked_fill(constant[0] | constant[1], torch.nan)
 
 
+@checked_keywords
 def spearman(a: Tensor, b: Tensor) -> Tensor:
     """Return the correlation of the ranks of maps (N, H, W): (N,) in [-1, 1]; NaN for constant maps and NaN."""
     a, b = _check(a, b)
     return _correlation(_ranks(a), _ranks(b))
 
 
+@checked_keywords
 def ssim(a: Tensor, b: Tensor, *, sigma: float = 1.5) -> Tensor:
     """Return the structural similarity of maps (N, H, W), each scaled linearly to [0, 1]: (N,), at most 1.
 
@@ -61,6 +65,7 @@ def ssim(a: Tensor, b: Tensor, *, sigma: float = 1.5) -> Tensor:
     return structural_similarity(unit_range(a), unit_range(b), sigma=sigma)
 
 
+@checked_keywords
 def structural_similarity(a: Tensor, b: Tensor, *, sigma: float = 1.5) -> Tensor:
     """Return the structural similarity of maps (N, H, W) that span a range of 1: (N,), at most 1; see `ssim`."""
     a, b = _check(a, b)

@@ -23,6 +23,7 @@ from xai_widgets.core.images import check_baseline
 from xai_widgets.core.model import ImageModel, Target, check_model
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.validation import check_finite, integer, tensor
+from xai_widgets.errors import checked_keywords
 from xai_widgets.metrics.base import Explanation, metric
 from xai_widgets.ops.blur import truncated_blur
 from xai_widgets.ops.resize import resize_map
@@ -73,6 +74,7 @@ def default_steps(pixels: int) -> int:
     return min(224, integer(pixels, "pixels", low=1))
 
 
+@checked_keywords
 def ordering(saliency: Tensor, size: tuple[int, int] | None = None) -> Tensor:
     """Return the rank of every pixel: 0 for the most salient one, H*W - 1 for the least salient one.
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from xai_widgets.core.validation import brief, number, tensor
+from xai_widgets.errors import checked_keywords
 from xai_widgets.metrics.base import Explanation, metric
 from xai_widgets.metrics.deletion import Curve, insertion
 
@@ -45,6 +46,7 @@ class Monotonicity:
         return f"Monotonicity(share: {self.share:.0%}, images: {len(self.monotone)})"
 
 
+@checked_keywords
 def monotonicity(areas: Tensor, scores: Tensor, reference: Tensor, *, tolerance: float = 0.0) -> Monotonicity:
     """Test equation 8.
 

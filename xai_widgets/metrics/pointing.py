@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xai_widgets.core.validation import brief, instance, integer, integers, items, number, numbers, tensor
+from xai_widgets.errors import checked_keywords
 from xai_widgets.metrics.base import Explanation, metric
 from xai_widgets.ops.resize import resize_map
 
@@ -176,6 +177,7 @@ class Pointing:
         return _mean(self.per_class(difficult=True))
 
 
+@checked_keywords
 def pointing_game(
     saliency: Tensor, task: PointingTask, *, tolerance: float = 15.0, reference: int | None = None
 ) -> Pointing:

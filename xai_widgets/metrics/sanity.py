@@ -121,6 +121,8 @@ def weight_randomization(
     check_model(model)
     x, target = model.prepare(x, target)
     seed = check_seed(seed)
+    if isinstance(explain, str | Method):
+        as_method(explain).check_options(options)
     saliency: Callable[..., Tensor] = getattr(explain, "saliency", None) or as_method(explain).saliency
     names = _weighted(model) if layers is None else tuple(items(layers, "layers", what="names"))
     for name, module in model.find_layers(names).items():

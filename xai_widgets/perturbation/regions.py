@@ -26,7 +26,7 @@ from xai_widgets.core.images import check_baseline
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.validation import brief, check_finite, dimensions, integer, tensor
-from xai_widgets.errors import unknown_name
+from xai_widgets.errors import check_keywords
 from xai_widgets.methods import Cost, Method, as_method, run_method
 from xai_widgets.methods.path_integral import path_sums
 from xai_widgets.ops.fill import Fill, fill_image
@@ -259,11 +259,12 @@ def greedy_regions(
         )
     given = None if regions is None else _check_regions(regions, x)
     explain = None if attribution is None or isinstance(attribution, Tensor) else as_method(attribution)
+    if explain is not None:
+        explain.check_options(options)
     path = PATH | options
     passes = 0
     if attribution is None:
-        for name in set(options) - set(PATH):
-            raise TypeError(unknown_name("option", name, PATH))
+        check_keywords("greedy_regions", options, tuple(PATH))
         path["batch_size"], path["steps"] = (
             check_batch_size(path["batch_size"]),
             integer(path["steps"], "steps", low=1),

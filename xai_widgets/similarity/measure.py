@@ -19,6 +19,7 @@ from torch import Tensor
 
 from xai_widgets.core.precision import outside_autocast
 from xai_widgets.core.validation import brief, choice, integers, items, number, tensor
+from xai_widgets.errors import checked_keywords
 from xai_widgets.similarity.grids import ActivationGrid, normalize
 
 Kind = Literal["cosine", "dot", "euclidean"]
@@ -28,6 +29,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 Grid: TypeAlias = ActivationGrid | Tensor | ArrayLike
 
 
+@checked_keywords
 def similarity(
     z_s: Grid, place: Sequence[int], z_t: Grid, kind: Kind = "cosine", *, sigma: float | None = None
 ) -> Tensor:

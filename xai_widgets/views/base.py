@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import anywidget
 from traitlets import Dict, TraitType, Unicode
 
-from xai_widgets.errors import unknown_name
+from xai_widgets.errors import check_keywords, unknown_name
 from xai_widgets.views.plain import make_plain
 from xai_widgets.views.shown import Shown, describe_arrays
 from xai_widgets.views.traits import finite
@@ -59,10 +59,8 @@ class View(Shown, anywidget.AnyWidget):
         super().__init_subclass__(**kwargs)
 
     def __init__(self, **kwargs: Any) -> None:
-        for name in kwargs:
-            if not self.has_trait(name):
-                public = sorted(trait for trait in self.trait_names() if not trait.startswith("_"))
-                raise TypeError(f"{type(self).__name__}: {unknown_name('trait', name, public)}")
+        own = sorted(set(self.trait_names()) - set(anywidget.AnyWidget.class_trait_names()))
+        check_keywords(type(self).__name__, kwargs, own, self.trait_names())
         # Only in a constructor do validators see None; where it is the default it says nothing.
         said = {
             name: value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from xai_widgets.errors import unknown_name
+from xai_widgets.errors import checked_keywords, unknown_name
 from xai_widgets.zoo import files, networks, super_resolution
 from xai_widgets.zoo import torchvision as tv
 
@@ -32,6 +32,7 @@ def load(  # type: ignore[overload-overlap]
 def load(name: str, *, weights: Any = ..., device: str | torch.device | None = ...) -> ImageModel: ...
 
 
+@checked_keywords
 def load(
     name: str, *, weights: Any = "DEFAULT", device: str | torch.device | None = None
 ) -> ImageModel | SuperResolution:

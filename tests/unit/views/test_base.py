@@ -20,7 +20,7 @@ ALL = [
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_unknown_keyword_names_the_nearest(view):
-    with pytest.raises(TypeError, match=r"unknown trait 'positon'; did you mean 'position'"):
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'positon'; did you mean 'position'"):
         view(positon=[0, 0])
 
 

@@ -103,7 +103,7 @@ def test_numbers_of_lines_and_marks_are_sent_as_plain_floats():
 
 
 def test_unknown_keyword():
-    with pytest.raises(TypeError, match="unknown trait 'serie'; did you mean 'series'"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'serie'; did you mean 'series'"):
         CurveView(serie=[])
 
 
