@@ -222,7 +222,7 @@ def test_what_is_not_covered_yet_is_lowest_and_no_snapshot_changes_later(model):
         ),
         ({"attribution": "integrated"}, ValueError, "unknown method"),
         ({"attribution": torch.zeros(1, 8, 8), "steps": 3}, TypeError, "steps was given"),
-        ({"step": 3}, TypeError, "unknown option 'step'; did you mean 'steps'"),
+        ({"step": 3}, TypeError, "unexpected keyword argument 'step'; did you mean 'steps'"),
         ({"batch_size": 0}, ValueError, "expected batch_size to be an integer of at least 1, got 0"),
         ({"regions": torch.ones(2, 4, 4)}, ValueError, "expected regions of shape (R, 8, 8), got (2, 4, 4)"),
         (
