@@ -74,9 +74,8 @@ class ImageModel(Layered):
         None for outputs that are taken as they are, as of a regression. "auto" is softmax for several classes, sigmoid
         for one, and None, with a warning, where the network ends in one of the two itself.
     device : str or torch.device, optional
-        Where to run. Default: where the network is, if that is an accelerator, else "auto", the first of cuda, mps
-        and cpu that is there. If that is elsewhere, a copy of the network is made there, which does not follow
-        later changes of the network; "cpu" keeps one on the CPU.
+        Where to run. Default: the network's own accelerator, else "auto", the first available of cuda, mps and cpu.
+        On another device a copy of the network runs, which does not follow later changes of the network.
     output : str or int, optional
         Which entry of a dict, object or tuple holds the scores. Default: "logits" or "out", the first of a
         tuple, or the only tensor of shape (N, classes).
