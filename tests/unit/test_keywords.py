@@ -9,6 +9,7 @@ import torch
 import xai_widgets as xw
 from xai_widgets.errors import OTHER_NAMES, UnknownKeyword, checked_keywords, keywords
 from xai_widgets.methods import METHODS, as_method
+from xai_widgets.metrics import METRICS
 from xai_widgets.views import View
 
 PACKAGES = ["attribution", "features", "inverse", "metrics", "perturbation", "similarity"]
@@ -69,6 +70,13 @@ def test_every_method_names_the_nearest_option(name):
         assert text.startswith(
             f"{name}() got an unexpected keyword argument '{option}_'; did you mean '{option}'"
         )
+
+
+@pytest.mark.parametrize("name", [name for name, metric in METRICS.items() if metric.option_names])
+def test_every_metric_names_the_nearest_option(name):
+    option = METRICS[name].option_names[-1]
+    text = message(METRICS[name], None, **{one_letter_off(option): 1})
+    assert text == f"{name}() got an unexpected keyword argument '{option}_'; did you mean {option!r}?"
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)

@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 from torch import Tensor
 
 from xai_widgets.core.model import ImageModel
-from xai_widgets.errors import unknown_name
+from xai_widgets.errors import check_keywords, unknown_name
 from xai_widgets.methods import Method
 
 Category = Literal["faithfulness", "localization", "randomization", "agreement"]
@@ -142,9 +142,7 @@ class Metric:
         TypeError
             For an option that the metric does not have, with the nearest one.
         """
-        for name in options:
-            if name not in self.option_names:
-                raise TypeError(f"{self.title}: {unknown_name('option', name, self.option_names)}")
+        check_keywords(self.name, options, self.option_names)
         return replace(self, options={**self.options, **options})
 
     def __call__(self, explanation: Explanation, **options: Any) -> float:
@@ -152,9 +150,12 @@ class Metric:
 
         Raises
         ------
+        TypeError
+            For an option that the metric does not have, with the nearest one.
         ValueError
             If the explanation lacks a part that the metric needs.
         """
+        check_keywords(self.name, options, self.option_names)
         for need in self.needs:
             if getattr(explanation, need) is None:
                 raise ValueError(f"expected an explanation with a {need} for {self.title}, got one without")

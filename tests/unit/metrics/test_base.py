@@ -97,7 +97,7 @@ def test_the_mean_of_pointing_is_over_classes_and_without_spread():
 def test_names_and_options_that_do_not_exist_get_the_nearest():
     with pytest.raises(ValueError, match="unknown metric 'delition'; did you mean 'deletion'"):
         get("delition")
-    with pytest.raises(TypeError, match="Deletion: unknown option 'step'; did you mean 'steps'"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'step'; did you mean 'steps'"):
         METRICS["deletion"].with_options(step=3)
 
 
