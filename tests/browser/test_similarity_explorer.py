@@ -51,9 +51,9 @@ def test_pictures_layers_networks_components_and_corpus(done):
     assert abs(shown - exact) < 0.006
     # The kernel indexes the corpus in this layer, and searches it for the place.
     page.wait_for_kernel("1 in explorer.result.indexes")
-    page.kernel_exec("found = explorer.result.indexes[1].search(explorer.result.column(1)[1].raw[3, 8])")
+    page.kernel_exec("found = explorer.result.indexes[1].search(explorer.result.members(1)[1].raw[3, 8])")
     page.wait_for_kernel(
-        "(made := explorer.panel.told.matches) is not None and bool((made.values == found.values).all())"
+        "(made := explorer.panel.details.matches) is not None and bool((made.values == found.values).all())"
     )
     best = page.kernel_eval("explorer.panel.matches.captions[0]")
     expect(page.page.locator(".xw-gallery-view .xw-caption").first).to_have_text(best)

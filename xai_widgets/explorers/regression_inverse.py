@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from ipywidgets import GridBox, HBox, Layout
 from torch import Tensor, nn
 
 from xai_widgets.core.images import to_images
-from xai_widgets.core.run import Run, Worker
 from xai_widgets.data.low_resolution import blurred_pair, luminance
-from xai_widgets.explorers.base import row_layout, stretch
-from xai_widgets.explorers.computing import Computing
+from xai_widgets.explorers.explorer import Explorer
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.inverse import LayerWise, SolverSettings, layer_wise
-from xai_widgets.inverse.evaluation import DISTANCES, Reconstruction, reconstruction
+from xai_widgets.explorers.parts import fill_width, row_layout, stretch
+from xai_widgets.inverse import LayerWise, SolverSettings
+from xai_widgets.inverse.evaluation import DISTANCES, Reconstruction
 from xai_widgets.inverse.frequency import bands, light, spectra
 from xai_widgets.inverse.layer_wise import Regularizer, check_lambda
+from xai_widgets.studies.inverse import RegressionInverseStudy
 from xai_widgets.views import CurveView, HeatmapView, RunBar, SliderView, link
 from xai_widgets.views.shown import lay_out
 
@@ -42,7 +42,7 @@ ROWS = ("x", "residual", "result"), ("x^", "residual of x^", "result of x^")
 PAIRS = ("x, x̂", "Φ(x), Φ(x̂)", "x + Φ(x), x + Φ(x̂)", "x + Φ(x), g", "x + Φ(x̂), g")
 
 
-class RegressionInverseExplorer(Computing):
+class RegressionInverseExplorer(Explorer):
     """Drag lambda and see how little of an image a super-resolution network needs for the details that it adds.
 
     The residual Phi(x) is inverted for all lambda at once (:func:`~xai_widgets.inverse.layer_wise`). The slider
@@ -107,7 +107,9 @@ class RegressionInverseExplorer(Computing):
     >>> RegressionInverseExplorer(xw.load("scenes_sr"), "photo.jpg", scale=2)  # doctest: +SKIP
     """
 
-    _asking: ClassVar[tuple[str, ...]] = ("run_bar",)
+    study: RegressionInverseStudy
+    result: LayerWise | None = None
+    reconstruction: Reconstruction | None = None
 
     @closed_on_error
     def __init__(
@@ -125,7 +127,7 @@ class RegressionInverseExplorer(Computing):
         start: bool = True,
         **kwargs: Any,
     ) -> None:
-        self._worker = Worker()
+        self._start_worker()
         if not isinstance(network, nn.Module):
             raise TypeError(f"network is {type(network).__name__}, wanted a torch module")
         if scale is not None and truth is not None:
@@ -141,18 +143,18 @@ class RegressionInverseExplorer(Computing):
             )
         self.network, self._x, self._truth = network, x, known
         self._lam, self._regularizer = check_lambda(lam), regularizer
-        self._settings, self._batch_size = settings, batch_size
-        # Refused here, where it can be read: this makes the run, but not a step of it.
-        self._run()
+        self.study = RegressionInverseStudy(
+            network, x, truth=known, lam=lam, settings=settings, batch_size=batch_size
+        )
+        # Bad arguments are refused here: this makes the run without a step of it.
+        self.study.run(regularizer)
         super().__init__(**kwargs)
         self._make_views()
-        self.run_bar.on_run(lambda _bar: self.compute())
-        self.run_bar.on_cancel(lambda _bar: self.cancel())
         if start:
             self.compute()
 
     def _make_views(self) -> None:
-        self.run_bar = RunBar(label="Invert")
+        self.run_bar = RunBar(label="Run")
         self.slider = SliderView(
             label="Weight λ",
             values=self._lam,
@@ -180,20 +182,15 @@ class RegressionInverseExplorer(Computing):
         link(*((view, "position") for view in views))
         link(*((view, "frame") for view in curves))
         stretch(*((view, "1 1 260px") for view in (*curves, self.spectrum)))
-        lay_out(self.slider, width="100%", min_width="0", margin="0")
+        fill_width(self.slider)
         lay_out(*views, width="auto", min_width="0", margin="0")
         # As many columns as there is room for, at most four: then what belongs together stands together.
         columns = "repeat(auto-fill, minmax(max(120px, (100% - 48px) / 4), 1fr))"
         grid = Layout(
             grid_template_columns=columns, grid_gap="8px 16px", align_items="flex-end", overflow="hidden"
         )
-        self.children = [
-            self.run_bar,
-            self.slider,
-            GridBox(views, layout=grid),
-            HBox([*curves, self.spectrum], layout=row_layout()),
-        ]
-        self._adopt(*self.children)
+        rows = GridBox(views, layout=grid), HBox([*curves, self.spectrum], layout=row_layout())
+        self._assemble([self.run_bar, self.slider, *rows])
         self._clear()
         self._show("x", self._x)
         if self._truth is not None:
@@ -201,36 +198,29 @@ class RegressionInverseExplorer(Computing):
 
     # -- the computation ------------------------------------------------------------------------------------
 
-    def compute(self) -> None:
-        """Invert in the background; replaces a computation under way."""
+    def _keys(self) -> list[Regularizer]:
+        return [self._regularizer]
 
-        def on_snapshot(run: Run[LayerWise]) -> None:
-            assert run.latest is not None
-            self.run_bar.progress = run.progress
-            self.run_bar.message = f"{len(run.latest.units)} units"
-            if self.pictures["residual"].maps is None:
-                self._draw_residual(run.latest.original_output)
-            if run.latest.output is not None:
-                self._draw(run.latest)
-
-        self._submit(self._run, on_start=self._clear, on_snapshot=on_snapshot)
-
-    def _run(self) -> Run[LayerWise]:
-        return layer_wise(
-            self.network,
-            self._x,
-            lam=self._lam,
-            regularizer=self._regularizer,
-            settings=self._settings,
-            batch_size=self._batch_size,
-        )
+    def _message(self, key: Regularizer) -> str:
+        result = self.study.result(key)
+        return "" if result is None else f"{len(result.inverse.units)} units"
 
     # -- drawing --------------------------------------------------------------------------------------------
 
+    def _draw(self, changed: Regularizer | None = None) -> None:
+        result = self.study.result(self._regularizer)
+        if changed is None:
+            self._clear()
+        if result is None:
+            return
+        if self.pictures["residual"].maps is None:
+            self._draw_residual(result.inverse.original_output)
+        if result.reconstruction is not None and result.reconstruction is not self.reconstruction:
+            self._draw_result(result.inverse, result.reconstruction)
+
     def _clear(self) -> None:
-        """Nothing of another result may show."""
-        self.result: LayerWise | None = None
-        self.reconstruction: Reconstruction | None = None
+        """Clear all views but the image."""
+        self.result = self.reconstruction = None
         for name, view in self.pictures.items():
             if name not in ("x", "truth"):
                 view.maps = None
@@ -247,13 +237,9 @@ class RegressionInverseExplorer(Computing):
         self._show("residual", residual)
         self._show("result", self._x + residual)
 
-    def _draw(self, result: LayerWise) -> None:
-        inverse, count = result.x[0], len(self._lam)
-        x = self._x.expand(count, -1, -1, -1)
-        truth = x if self._truth is None else self._truth.expand(count, -1, -1, -1)
-        found = reconstruction(self.network, x, inverse, truth, batch_size=self._batch_size)
+    def _draw_result(self, result: LayerWise, found: Reconstruction) -> None:
         self.result, self.reconstruction = result, found
-        self._show("x^", inverse)
+        self._show("x^", result.x[0])
         self._show("alpha", result.alpha[0][:, None])
         self._show("residual of x^", found.residual_of_inverse)
         self._show("result of x^", self._x + found.residual_of_inverse)

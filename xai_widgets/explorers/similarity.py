@@ -10,21 +10,27 @@ from ipywidgets import HBox
 
 from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.model import ImageModel, check_model
-from xai_widgets.core.run import Run, Status, Worker
-from xai_widgets.explorers.base import picture, row_layout, stretch
-from xai_widgets.explorers.computing import Computing, wait_for
+from xai_widgets.core.run import Status
+from xai_widgets.explorers.explorer import Explorer, wait_for
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.explorers.search import dropdown
-from xai_widgets.explorers.similarity_place import THUMBNAIL, Asked, PlacePanel, hang
+from xai_widgets.explorers.parts import (
+    THUMBNAIL,
+    dropdown,
+    fill_width,
+    row_layout,
+    show_patches,
+    stretch,
+    to_uint8,
+)
+from xai_widgets.explorers.position_panel import PositionPanel, PositionQuery
 from xai_widgets.similarity import GeometricSeries
 from xai_widgets.similarity.components import MOST
 from xai_widgets.similarity.packing import RANK, check_rank
-from xai_widgets.studies.similarity import SimilarityResult, Wanted, similarities
+from xai_widgets.studies.similarity import SimilarityKey, SimilarityResult, SimilarityStudy
 from xai_widgets.views import CurveView, GalleryView, RunBar, SimilarityView, link
-from xai_widgets.views.shown import lay_out
 
 
-class SimilarityExplorer(Computing):
+class SimilarityExplorer(Explorer):
     """Pictures by layers by networks, in which every place shows how alike it is to the one under the hand.
 
     The similarities are computed in the browser, so that hovering needs no kernel; see
@@ -68,7 +74,7 @@ class SimilarityExplorer(Computing):
         The similarity at the corresponding place over the geometric series.
     patches : GalleryView
         The top patches of each component.
-    panel : PlacePanel
+    panel : PositionPanel
         What the kernel tells of the place.
     component_picker, layer_picker : ipywidgets.Dropdown
         How many components, and of which column.
@@ -90,7 +96,10 @@ class SimilarityExplorer(Computing):
     >>> SimilarityExplorer(model, rotations(photo, range(-90, 91, 15)))  # doctest: +SKIP
     """
 
-    _asking: ClassVar[tuple[str, ...]] = ("component_picker", "layer_picker", "run_bar", "panel")
+    kernel_controls: ClassVar[tuple[str, ...]] = ("component_picker", "layer_picker", "run_bar", "panel")
+    shared: ClassVar[Mapping[str, str]] = {"frame": "view.frame"}
+
+    study: SimilarityStudy
 
     @closed_on_error
     def __init__(
@@ -108,8 +117,8 @@ class SimilarityExplorer(Computing):
         start: bool = True,
         **kwargs: Any,
     ) -> None:
-        # First of all: a constructor that raises is closed too.
-        self._worker, self.panel = Worker(), PlacePanel()
+        self._start_worker()
+        self.panel = PositionPanel()
         self.models = _check_models(model)
         self._layers = _layers_of(self.models, layers)
         if not 0 <= components <= MOST:
@@ -120,25 +129,34 @@ class SimilarityExplorer(Computing):
         self._series = images.ascending() if isinstance(images, GeometricSeries) else None
         many = isinstance(images, list | tuple) or getattr(images, "ndim", 3) == 4
         self._images = self._series.images if self._series else images if many else [images]
-        self._corpus, self._seed, self._rank, self._batch_size = corpus, seed, rank, batch_size
-        self.result = SimilarityResult()
+        self.study = SimilarityStudy(
+            self.models,
+            self._images,
+            self._layers,
+            corpus=corpus,
+            seed=seed,
+            rank=rank,
+            batch_size=batch_size,
+        )
+        #: The results that are drawn already, which are not sent again.
+        self._drawn = SimilarityResult()
         super().__init__(**kwargs)
 
         columns = [(name, layer) for name, chosen in self._layers.items() for layer in chosen]
         several = len(self.models) > 1
         heads = [f"{name} {layer}" if several else layer for name, layer in columns]
-        self.component_picker = dropdown("components", map(str, range(MOST + 1)), str(components))
-        self.layer_picker = dropdown("of", heads, heads[0])
+        self.component_picker = dropdown("Components", map(str, range(MOST + 1)), str(components))
+        self.layer_picker = dropdown("Layer", heads, heads[0])
         self.run_bar = RunBar()
         labels = self._series.labels if self._series and names is None else names
         self.view = SimilarityView(
-            images=picture(self.models[0].images(self._images)),
+            images=to_uint8(self.models[0].images(self._images)),
             names=[str(label) for label in labels or ()],
             position=[0.5, 0.5],
         )
         self.patches = GalleryView(title="Top patches of the components", columns=1, size=THUMBNAIL)
         self.curves = self._make_curves(heads)
-        self._join()
+        self._make_layout()
         if start:
             self.compute()
 
@@ -162,133 +180,107 @@ class SimilarityExplorer(Computing):
         link((self.view, "marked"), (curves, "stop"))
         return curves
 
-    def _join(self) -> None:
+    def _make_layout(self) -> None:
         views = [self.view, *([self.curves] if self.curves else []), self.patches]
-        lay_out(*views, width="100%", min_width="0", margin="0")
+        fill_width(*views)
         self.patches.layout.display = "none"
         stretch((self.run_bar, "3 1 240px"))
         pickers = HBox([self.component_picker, self.layer_picker, self.run_bar], layout=row_layout())
-        self.children = [pickers, *views[:-1], self.panel, self.patches]
-        self._adopt(*self.children)
-        for picker in (self.component_picker, self.layer_picker):
-            picker.observe(lambda _change: self.compute(), "value")
-        self.run_bar.on_run(lambda _bar: self.compute(again=True))
-        self.run_bar.on_cancel(lambda _bar: self.cancel())
+        self._compute_on_change((self.component_picker, "value"), (self.layer_picker, "value"))
+        self._assemble([pickers, *views[:-1], self.panel, self.patches])
         self.view.observe(lambda _change: self._follow(), ["position", "frame", "layer", "pins"])
 
     # -- the computation ------------------------------------------------------------------------------------
 
-    def _run(self, start: SimilarityResult | None) -> Run[SimilarityResult]:
-        return similarities(
-            self.models,
-            self._images,
-            self._layers,
-            wanted=Wanted(self.layer_picker.index, int(self.component_picker.value)),
-            corpus=self._corpus,
-            searched=min(self._at()["layer"], len(self.layer_picker.options) - 1),
-            seed=self._seed,
-            rank=self._rank,
-            batch_size=self._batch_size,
-            start=start,
-        )
+    @property
+    def result(self) -> SimilarityResult:
+        """All results so far."""
+        return self.study.known(self.layer_picker.index, int(self.component_picker.value))
 
-    def compute(self, *, again: bool = False) -> None:
-        """Compute what is missing, in the background; replaces a computation under way.
+    def _keys(self) -> list[SimilarityKey]:
+        keys = [SimilarityKey("grids")]
+        if count := int(self.component_picker.value):
+            keys.append(SimilarityKey("components", self.layer_picker.index, count))
+        keys.append(SimilarityKey("channels"))
+        if self.study.corpus is not None:
+            keys.append(SimilarityKey("index", min(self._at()["layer"], len(self.study.columns) - 1)))
+        return keys
 
-        Parameters
-        ----------
-        again : bool, default False
-            Whether to compute everything again, for instance after the network was trained further.
-        """
-        before = SimilarityResult() if again else self.result
+    def _failures(self) -> dict[str, str]:
+        failed = super()._failures()
+        # No view shows the reason.
+        return {f"{title} ({error})": error for title, error in failed.items()}
 
-        def on_snapshot(run: Run[SimilarityResult]) -> None:
-            self.run_bar.progress = run.progress
-            if run.latest is not None and run.latest is not self.result:
-                self._show(run.latest)
-
-        def on_end(_status: Status, _error: BaseException | None) -> None:
-            self.run_bar.label = "Compute again"
-
-        def after(status: Status) -> None:
-            if status == "done":
-                self._search()
-
-        self._submit(
-            lambda: self._run(before),
-            on_start=lambda: None,
-            on_snapshot=on_snapshot,
-            on_end=on_end,
-            after=after,
-        )
+    def _after(self, status: Status) -> None:
+        if status == "done":
+            self._index()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Block until nothing is computed any more; False if that took longer than ``timeout`` seconds."""
+        """Block until the computation has ended; False if that took longer than ``timeout`` seconds."""
         return wait_for(timeout, self._worker, self.panel)
 
     # -- drawing --------------------------------------------------------------------------------------------
 
-    def _show(self, result: SimilarityResult) -> None:
-        before, self.result = self.result, result
+    def _draw(self, changed: SimilarityKey | None = None) -> None:
+        before, result = self._drawn, self.result
+        self._drawn = result
         if result.packed is not before.packed:
             self.view.show(result.packed)
         if result.components is not before.components:
-            self._show_components(result)
+            self._draw_components(result)
         if result.fields is not before.fields:
             self.view.fields = list(result.fields)
-        if result.indexes is not before.indexes or result.channels is not before.channels:
+        if result.indexes.keys() != before.indexes.keys() or result.channels is not before.channels:
             self.look()
 
-    def _show_components(self, result: SimilarityResult) -> None:
-        made, top = result.components, result.top
-        self.patches.layout.display = "none" if made is None else None
-        if made is None or top is None or result.wanted is None:
+    def _draw_components(self, result: SimilarityResult) -> None:
+        components, top = result.components, result.top
+        self.patches.layout.display = "none" if components is None else None
+        if components is None or top is None:
             self.view.components = self.patches.pictures = None
             return
-        count = len(made.directions)
-        peak = made.weights.max((0, 1, 2))
+        count = len(components.directions)
+        peak = components.weights.max((0, 1, 2))
         with self.view.hold_sync():
-            self.view.component_layer = result.wanted.column
-            self.view.components = made.weights / (peak + (peak == 0))
+            self.view.component_layer = result.column
+            self.view.components = components.weights / (peak + (peak == 0))
             self.view.hidden = []
         with self.patches.hold_sync():
-            head = result.head(result.wanted.column)
-            self.patches.title = f"Top patches of the components of {head}, error {made.error:.1%}"
-            hang(self.patches, top.patches(range(count)))
+            label = result.label(result.column)
+            self.patches.title = f"Top patches of the components of {label}, error {components.error:.1%}"
+            show_patches(self.patches, top.patches(range(count)))
             self.patches.heads = [str(part + 1) for part in range(count)]
 
     def _follow(self) -> None:
         self.look()
-        self._search()
+        self._index()
 
-    def _search(self) -> None:
-        """Index the corpus in the hovered column, if it is not; what is computed is not broken off for that."""
-        place = self._place()
-        missing = self._corpus is not None and place is not None and place[1] not in self.result.indexes
-        if missing and self._worker.status == "done":
+    def _index(self) -> None:
+        """Index the corpus in the hovered column if it is not; a running computation is not interrupted."""
+        query = self._query()
+        if self.study.corpus is None or query is None or self._worker.status != "done":
+            return
+        if not self.study.outcome(SimilarityKey("index", query.column)).complete:
             self.compute()
 
     def look(self) -> None:
-        """Tell of the first pin, or of the hovered place, what the kernel knows, in the background."""
-        if self._place() is not None:
-            self.panel.show(self._asked)
+        """Show details of the first pin or of the hovered position, in the background."""
+        if self._query() is not None:
+            self.panel.show(self._query)
 
-    def _asked(self) -> Asked | None:
-        place = self._place()
-        return None if place is None else Asked(self.result, *place)
-
-    def _place(self) -> tuple[int, int, tuple[int, int]] | None:
-        """The picture, the column and the cell of the first pin or of the hovered place, if it is there."""
-        at = self._at()
-        fits = at["layer"] < len(self.result.packed) and at["frame"] < len(self.view.images)
-        if at["position"] is None or not fits:
+    def _query(self) -> PositionQuery | None:
+        """Return the image, column and cell of the first pin or of the hovered position, if there is one."""
+        at, result = self._at(), self.result
+        exists = at["layer"] < len(result.packed) and at["frame"] < len(self.view.images)
+        if at["position"] is None or not exists:
             return None
-        _, rows, columns = self.result.packed[at["layer"]].norms.shape
+        _, rows, columns = result.packed[at["layer"]].norms.shape
         x, y = at["position"]
-        return at["frame"], at["layer"], (min(int(y * rows), rows - 1), min(int(x * columns), columns - 1))
+        cell = min(int(y * rows), rows - 1), min(int(x * columns), columns - 1)
+        return PositionQuery(result, at["frame"], at["layer"], cell)
 
     def _at(self) -> dict[str, Any]:
-        """The first pin, or the hovered place."""
+        """Return the first pin, or the hovered position."""
         view = self.view
         if view.pins:
             return view.pins[0]

@@ -1,11 +1,11 @@
-"""What the similarity explorer computes, in the order in which it is shown."""
+"""Activations of several images and networks compared position by position, with components and similar patches."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.run import Run
@@ -23,78 +23,103 @@ from xai_widgets.similarity import (
     theoretical_receptive_field,
 )
 from xai_widgets.similarity.components import ROUNDS
+from xai_widgets.studies.study import Study
 
-#: How many patches each component has.
+#: Patches of each component and channel.
 PATCHES = 6
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """Which components are asked for: so many, of a column."""
+class SimilarityKey(NamedTuple):
+    """One part of what is known about the images.
 
-    column: int
-    count: int
+    Attributes
+    ----------
+    part : {"grids", "components", "channels", "index"}
+        The activations of all images; components of a column; receptive fields and the patches of channels; the index
+        of the corpus in a column.
+    column : int, default 0
+        A layer of a network.
+    count : int, default 0
+        The number of components.
+    """
+
+    part: Literal["grids", "components", "channels", "index"]
+    column: int = 0
+    count: int = 0
+
+
+class Grids(NamedTuple):
+    """The activations of all networks, images and layers; packed for a view, one for each column."""
+
+    grids: tuple[ActivationGrid, ...]
+    packed: tuple[Packed, ...]
+
+
+class ComponentPatches(NamedTuple):
+    """Components of the activations of a column, and the patches in which they are strongest."""
+
+    components: Components
+    top: TopActivations
+
+
+class ChannelPatches(NamedTuple):
+    """For each column the receptive fields, and the patches in which each channel is strongest.
+
+    A field is the shift of its middle to the right and down, its width and its height, as shares of the image: first
+    the theoretical one, then the effective one.
+    """
+
+    fields: tuple[list[list[float]], ...]
+    channels: tuple[TopActivations, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class SimilarityResult:
-    """What is computed so far.
+    """All results so far.
 
     Attributes
     ----------
     grids : tuple of ActivationGrid
-        Of all networks, images and layers.
+        Those of all networks, images and layers.
     packed : tuple of Packed
         One for each column, a layer of a network.
     components : Components or None
+        The chosen components.
     top : TopActivations or None
-        Where the components are strongest.
-    wanted : Wanted or None
-        Which components these are.
+        The patches in which the components are strongest.
+    column : int
+        The column of the components.
     fields : tuple of list of list of float
-        For each column the theoretical and the empirical (effective) receptive field: shift of the middle,
-        right and down, width and height, as shares of the picture.
+        For each column the theoretical and the effective receptive field.
     channels : tuple of TopActivations
         For each column the images, of the corpus if there is one, in which each channel is strongest.
     indexes : mapping of int to SimilarityIndex
-        Of the corpus, by the column.
+        Indexes of the corpus by column.
     """
 
     grids: tuple[ActivationGrid, ...] = ()
     packed: tuple[Packed, ...] = ()
     components: Components | None = None
     top: TopActivations | None = None
-    wanted: Wanted | None = None
+    column: int = 0
     fields: tuple[list[list[float]], ...] = ()
     channels: tuple[TopActivations, ...] = ()
     indexes: Mapping[int, SimilarityIndex] = field(default_factory=dict)
 
-    def column(self, index: int) -> list[ActivationGrid]:
-        """The grids of a column, image by image."""
-        one = self.packed[index]
-        return [grid for grid in self.grids if (grid.network, grid.layer) == (one.network, one.layer)]
+    def members(self, column: int) -> list[ActivationGrid]:
+        """Return the grids of a column, image by image."""
+        packed = self.packed[column]
+        return [grid for grid in self.grids if (grid.network, grid.layer) == (packed.network, packed.layer)]
 
-    def head(self, index: int) -> str:
-        """What a column is called: its layer, of several networks with the network."""
-        one = self.packed[index]
-        several = len({packed.network for packed in self.packed}) > 1
-        return f"{one.network} {one.layer}" if several else one.layer
+    def label(self, column: int) -> str:
+        """Return the label of a column: its layer, with the network if there are several."""
+        packed = self.packed[column]
+        several = len({each.network for each in self.packed}) > 1
+        return f"{packed.network} {packed.layer}" if several else packed.layer
 
 
-def similarities(
-    models: Sequence[ImageModel],
-    images: Any,
-    layers: Mapping[str, Sequence[str]],
-    *,
-    wanted: Wanted,
-    corpus: Any = None,
-    searched: int = 0,
-    seed: int = 0,
-    rank: int | None = None,
-    batch_size: int = 32,
-    start: SimilarityResult | None = None,
-) -> Run[SimilarityResult]:
-    """Compute what of a result is missing.
+class SimilarityStudy(Study[SimilarityKey, Any]):
+    """The activations of several images in layers of several networks, their components and similar patches.
 
     Parameters
     ----------
@@ -104,97 +129,120 @@ def similarities(
         A list of images, or a batch of them.
     layers : mapping of str to sequence of str
         The layers of each network, by its name.
-    wanted : Wanted
-        The components; a count of 0 for none.
     corpus : optional
-        Images of any kind, of which an index is made.
-    searched : int, default 0
-        The column of which it is made, beside those that are there.
+        Images of any kind, which are indexed.
     seed : int, default 0
-        Of the components.
-    rank : int or None, default None
-        Wider layers are projected on so many directions.
+        Seed of the components.
+    rank : int, optional
+        Wider layers are projected to this number of directions. Default: none is.
     batch_size : int, default 32
         Images per pass.
-    start : SimilarityResult, optional
-        What is there.
-
-    Returns
-    -------
-    Run of SimilarityResult
-        A snapshot for every batch, and every round of the components.
     """
-    result = SimilarityResult() if start is None else start
-    columns = [(model, layer) for model in models for layer in layers[model.name]]
-    takes = [
-        activation_grids(model, images, layers[model.name], batch_size=batch_size)
-        for model in models
-        if not result.packed
-    ]
-    tops = [
-        top_activations(
-            model, images if corpus is None else corpus, layer=layer, k=PATCHES, batch_size=batch_size
+
+    def __init__(
+        self,
+        models: Sequence[ImageModel],
+        images: Any,
+        layers: Mapping[str, Sequence[str]],
+        *,
+        corpus: Any = None,
+        seed: int = 0,
+        rank: int | None = None,
+        batch_size: int = 32,
+    ) -> None:
+        super().__init__()
+        self.models, self.images, self.layers, self.corpus = models, images, layers, corpus
+        self.seed, self.rank, self.batch_size = seed, rank, batch_size
+        self.columns = [(model, layer) for model in models for layer in layers[model.name]]
+
+    def title(self, key: SimilarityKey) -> str:
+        """Return the title of a part."""
+        return {"grids": "activations", "channels": "channels"}.get(key.part, key.part)
+
+    def steps(self, key: SimilarityKey) -> int:
+        """Return the number of snapshots of a part."""
+        searched = self.images if self.corpus is None else self.corpus
+        batches, searches = (
+            -(-(len(images) if hasattr(images, "__len__") else 1) // self.batch_size)
+            for images in (self.images, searched)
         )
-        for model, layer in columns
-        if not result.channels
-    ]
-    indexes = []
-    if corpus is not None and searched not in result.indexes:
-        model, layer = columns[searched]
-        indexes.append(similarity_index(model, corpus, layer, batch_size=batch_size))
+        return {
+            "grids": 1 + batches * len(self.models),
+            "components": ROUNDS + 1,
+            "channels": 1 + searches * len(self.columns),
+            "index": 1 + searches,
+        }[key.part]
 
-    def play() -> Iterator[SimilarityResult]:
-        made = result
-        if takes:
-            for _ in chain.from_iterable(takes):
-                yield made
-            grids = tuple(chain.from_iterable(take.latest or () for take in takes))
-            made = replace(made, grids=grids, packed=pack(grids, rank=rank))
-            yield made
-        if made.wanted != wanted:
-            for snapshot in _components(made, models, images, wanted, seed):
-                yield snapshot
-            made = snapshot
-        if tops:
-            fields = (_fields(model, images, layer) for model, layer in columns)
-            made = replace(made, fields=tuple(fields))
-            for _ in chain.from_iterable(tops):
-                yield made
-            made = replace(made, channels=tuple(top.latest for top in tops if top.latest is not None))
-            yield made
-        for index in indexes:
-            for _ in index:
-                yield made
-            assert index.latest is not None
-            yield replace(made, indexes={**made.indexes, searched: index.latest})
+    def run(self, key: SimilarityKey, start: Any = None) -> Run[Any]:
+        """Return the computation of a part: a snapshot for each batch or round, None before the last one."""
+        make = {
+            "grids": self._grids,
+            "components": self._components,
+            "channels": self._channels,
+            "index": self._index,
+        }[key.part]
+        return Run(make(key), total=self.steps(key), name=self.title(key))
 
-    runs: list[Run[Any]] = [*takes, *tops, *indexes]
-    total = sum(run.total for run in runs) + bool(takes) + bool(tops) + bool(indexes)
-    if result.wanted != wanted:
-        total += ROUNDS + 1 if wanted.count else 1
-    return Run(play(), total=total, name="similarity")
+    def known(self, column: int = 0, count: int = 0) -> SimilarityResult:
+        """Return all results so far, with the components that are chosen."""
+        grids = self.result(SimilarityKey("grids")) or Grids((), ())
+        components = self.result(SimilarityKey("components", column, count))
+        channels = self.result(SimilarityKey("channels")) or ChannelPatches((), ())
+        indexes = {
+            each: index
+            for each in range(len(self.columns))
+            if (index := self.result(SimilarityKey("index", each))) is not None
+        }
+        return SimilarityResult(
+            *grids,
+            components=components and components.components,
+            top=components and components.top,
+            column=column,
+            fields=channels.fields,
+            channels=channels.channels,
+            indexes=indexes,
+        )
 
+    def _grids(self, key: SimilarityKey) -> Iterator[Grids | None]:
+        runs = [
+            activation_grids(model, self.images, self.layers[model.name], batch_size=self.batch_size)
+            for model in self.models
+        ]
+        yield from (None for _ in chain.from_iterable(runs))
+        grids = tuple(chain.from_iterable(run.latest or () for run in runs))
+        yield Grids(grids, pack(grids, rank=self.rank))
 
-def _components(
-    result: SimilarityResult, models: Sequence[ImageModel], images: Any, wanted: Wanted, seed: int
-) -> Iterator[SimilarityResult]:
-    """The result with other components, or none; without any as long as they are looked for."""
-    without = replace(result, components=None, top=None, wanted=None)
-    if wanted.count == 0:
-        yield replace(without, wanted=wanted)
-        return
-    members = result.column(wanted.column)
-    run = factorize(members, wanted.count, seed=seed)
-    for _ in run:
-        yield without
-    assert run.latest is not None
-    model = next(model for model in models if model.name == members[0].network)
-    top = run.latest.top(model, images, k=min(PATCHES, len(members)))
-    yield replace(without, components=run.latest, top=top, wanted=wanted)
+    def _components(self, key: SimilarityKey) -> Iterator[ComponentPatches | None]:
+        known = self.known()
+        if not known.packed:
+            raise ValueError("components need the activations, which could not be computed")
+        members = known.members(key.column)
+        run = factorize(members, key.count, seed=self.seed)
+        yield from (None for _ in run)
+        assert run.latest is not None
+        model = self.columns[key.column][0]
+        top = run.latest.top(model, self.images, k=min(PATCHES, len(members)))
+        yield ComponentPatches(run.latest, top)
+
+    def _channels(self, key: SimilarityKey) -> Iterator[ChannelPatches | None]:
+        images = self.images if self.corpus is None else self.corpus
+        runs = [
+            top_activations(model, images, layer=layer, k=PATCHES, batch_size=self.batch_size)
+            for model, layer in self.columns
+        ]
+        fields = tuple(_fields(model, self.images, layer) for model, layer in self.columns)
+        yield from (None for _ in chain.from_iterable(runs))
+        yield ChannelPatches(fields, tuple(run.latest for run in runs if run.latest is not None))
+
+    def _index(self, key: SimilarityKey) -> Iterator[SimilarityIndex | None]:
+        model, layer = self.columns[key.column]
+        run = similarity_index(model, self.corpus, layer, batch_size=self.batch_size)
+        yield from (None for _ in run)
+        yield run.latest
 
 
 def _fields(model: ImageModel, images: Any, layer: str) -> list[list[float]]:
-    """The theoretical and the effective receptive field, as shares of the picture."""
+    """Return the theoretical and the effective receptive field as shares of the image."""
     height, width = model.size
     seen = theoretical_receptive_field(model, layer)
     side = effective_receptive_field(model, layer, images[:MEASURED])

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, MutableMapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from xai_widgets.core.run import Run
 from xai_widgets.errors import as_sentence, collecting
 from xai_widgets.studies.store import Key, Outcome, ResultStore
 
 Result = TypeVar("Result")
+
+_END: Any = object()
 
 
 class Study(ABC, Generic[Key, Result]):
@@ -37,7 +39,7 @@ class Study(ABC, Generic[Key, Result]):
 
     @abstractmethod
     def run(self, key: Key, start: Result | None = None) -> Run[Result]:
-        """Return the computation for a key.
+        """Return the computation for a key; its snapshots may be None as long as there is no result.
 
         Parameters
         ----------
@@ -138,9 +140,9 @@ class Study(ABC, Generic[Key, Result]):
             while True:
                 # The warnings of what draws a snapshot are not those of the computation.
                 with collecting() as messages:
-                    result = next(snapshots, None)
+                    result = next(snapshots, _END)
                 warnings.update(dict.fromkeys(messages))
-                if result is None:
+                if result is _END:
                     break
                 store[key] = outcome = Outcome(result, warnings=tuple(warnings))
                 yield key

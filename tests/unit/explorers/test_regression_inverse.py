@@ -151,7 +151,7 @@ def test_a_cancel_shows_nothing_and_the_button_starts_anew(network, hold, image)
     first = explorer.pictures["x^"].maps.copy()
     hold.go.clear()
     hold.stands.clear()
-    explorer.compute()
+    explorer.compute(again=True)
     assert hold.stands.wait(PATIENCE)
     assert explorer.pictures["x^"].maps is explorer.spectrum.y is explorer.reconstruction is None
     hold.go.set()
@@ -198,13 +198,13 @@ def test_an_error_is_said_and_the_next_run_starts_anew(network, image):
         raise Broken("out of order")
 
     network[1].forward = fail
-    explorer.compute()
+    explorer.compute(again=True)
     assert explorer.wait(PATIENCE)
     assert explorer.run_bar.status == "error"
     assert "out of order" in explorer.run_bar.error
     assert explorer.result is explorer.pictures["x^"].maps is explorer.similarity.y is None
     network[1].forward = forward
-    explorer.compute()
+    explorer.compute(again=True)
     assert explorer.wait(PATIENCE)
     assert (explorer.run_bar.status, explorer.run_bar.error) == ("done", "")
     assert explorer.pictures["x^"].maps is not None

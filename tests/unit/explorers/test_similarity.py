@@ -1,7 +1,5 @@
 """The similarity explorer without a browser: what its views are given, and what the kernel finds."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -21,6 +19,7 @@ from xai_widgets.similarity import (
     similarity_index,
     theoretical_receptive_field,
 )
+from xai_widgets.studies.similarity import SimilarityKey
 
 PATIENCE = 60
 
@@ -77,7 +76,7 @@ def test_the_view_has_every_layer_of_every_network(model, photos):
     ]
     for made, wanted in zip(view.activations, pack(grids), strict=True):
         np.testing.assert_array_equal(made, wanted.codes)
-    assert [explorer.result.head(column) for column in range(3)] == view.layers
+    assert [explorer.result.label(column) for column in range(3)] == view.layers
     assert explorer.panel.channels.title.startswith("Strongest channels of net 1 at row 8, col 8")
     assert explorer.curves is None
     assert explorer.panel.matches.layout.display == "none"
@@ -112,7 +111,7 @@ def test_components_are_found_shown_and_taken_away(model, photos):
 def test_a_layer_with_negative_values_has_no_components_and_says_so(model, photos):
     explorer = SimilarityExplorer(model, photos, layers="3", components=2)
     assert explorer.wait(PATIENCE)
-    assert "expected activations of at least 0" in explorer.run_bar.error
+    assert "components (expected activations of at least 0" in explorer.run_bar.message
     assert len(explorer.view.activations) == 1
     explorer.component_picker.value = "0"
     done(explorer)
@@ -145,7 +144,7 @@ def test_the_corpus_is_searched_for_the_hovered_and_the_pinned_place(model, phot
         return indexes[layer].search(grids[frame].raw[place])
 
     # At first, the middle, in the first layer only.
-    assert_close(explorer.panel.told.matches.values, wanted(0, "1", (8, 8)).values)
+    assert_close(explorer.panel.details.matches.values, wanted(0, "1", (8, 8)).values)
     assert list(explorer.result.indexes) == [0]
     first = explorer.result.indexes[0]
     codes = explorer.view.activations
@@ -153,8 +152,8 @@ def test_the_corpus_is_searched_for_the_hovered_and_the_pinned_place(model, phot
     explorer.view.set_state({"frame": 2, "layer": 1, "position": [2.5 / 8, 5.5 / 8]})
     done(explorer)
     found = wanted(2, "4", (5, 2))
-    assert_close(explorer.panel.told.matches.values, found.values)
-    assert torch.equal(explorer.panel.told.matches.images, found.images)
+    assert_close(explorer.panel.details.matches.values, found.values)
+    assert torch.equal(explorer.panel.details.matches.images, found.images)
     assert explorer.panel.matches.captions[0] == f"{found.values[0]:.3f}"
     np.testing.assert_array_equal(explorer.panel.matches.pictures, to_uint8(found.patches))
     assert "7 images in 4" in explorer.panel.matches.title
@@ -162,7 +161,7 @@ def test_the_corpus_is_searched_for_the_hovered_and_the_pinned_place(model, phot
     explorer.view.pins = [{"frame": 1, "layer": 0, "position": [1, 0]}]
     explorer.view.position = [0.1, 0.1]
     done(explorer)
-    assert_close(explorer.panel.told.matches.values, wanted(1, "1", (0, 15)).values)
+    assert_close(explorer.panel.details.matches.values, wanted(1, "1", (0, 15)).values)
     assert explorer.result.indexes[0] is first
     explorer.close()
 
@@ -170,11 +169,12 @@ def test_the_corpus_is_searched_for_the_hovered_and_the_pinned_place(model, phot
 def test_of_a_place_is_told_by_all_that_is_known_when_its_turn_comes(model, photos, monkeypatch):
     """One that was asked for before the corpus was indexed, and after the index was shown, must not show without it."""
     explorer = done(SimilarityExplorer(model, photos, layers="1", corpus=photos))
-    known, asked = explorer.result, []
+    key, asked = SimilarityKey("index", 0), []
+    known = explorer.study.store[key]
     monkeypatch.setattr(explorer.panel._worker, "submit", lambda make_run, **_rest: asked.append(make_run))
-    explorer.result = replace(known, indexes={})
+    explorer.study.forget([key])
     explorer.look()
-    explorer.result = known
+    explorer.study.store[key] = known
     explorer.view.unobserve_all()
     explorer.view.position = [0.1, 0.9]
     told = asked[0]().result(progress=False)
@@ -195,7 +195,7 @@ def test_a_hover_does_not_break_off_what_is_computed(gate, photos):
     done(explorer)
     # The column is indexed afterwards, together with all the rest.
     assert list(explorer.result.indexes) == [0, 1]
-    assert explorer.panel.told.matches is not None
+    assert explorer.panel.details.matches is not None
     explorer.close()
 
 
@@ -210,7 +210,7 @@ def test_a_place_has_its_strongest_channels_and_its_fields(model, photos):
     assert explorer.wait(PATIENCE)
     vector = activation_grids(model, photos, "4").result(progress=False)[1].raw[2, 7]
     order = vector.argsort(descending=True)[:5]
-    told = explorer.panel.told
+    told = explorer.panel.details
     assert_close(told.values, vector[order])
     heads = [f"channel {channel}: {vector[channel]:.3g}" for channel in told.channels.tolist()]
     assert explorer.panel.channels.heads == heads
