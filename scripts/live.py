@@ -98,7 +98,7 @@ EXPLORERS: dict[str, Callable[[xw.ImageModel], widgets.DOMWidget]] = {
     ),
     "regression_inverse_explorer": lambda model: xw.RegressionInverseExplorer(
         xw.load("scenes_sr"),
-        low_resolution.picture("astronaut")[:, :, 60:124, 160:224],
+        low_resolution.load_photograph("astronaut")[:, :, 60:124, 160:224],
         scale=2,
         lam=(0, 0.2, 0.4),
     ),

@@ -29,7 +29,7 @@ from xai_widgets import inverse
 from xai_widgets.data import scenes
 from xai_widgets.inverse.chain import EXACT, Chain, begin_at, exact_inverse, length, solve
 from xai_widgets.inverse.operation_wise import _derivative, _squares
-from xai_widgets.inverse.settings import Reproduction, one_hot
+from xai_widgets.inverse.reproductions import Reproduction, one_hot
 from xai_widgets.inverse.solver import Cost
 from xai_widgets.inverse.units import Unit
 from xai_widgets.metrics import pearson
@@ -124,17 +124,17 @@ def pair(title: str, found: Reproduction, place: str) -> Pair:
 
 def reproductions(name: str, model: Any, x: Tensor) -> dict[str, Pair]:
     """Every setting, by its name and where it is."""
-    cam = quietly(inverse.grad_cam_setting(model, x, settings=SOLVER))
+    cam = quietly(inverse.reproduce_grad_cam(model, x, settings=SOLVER))
     made = {"grad_cam": pair("Grad-CAM", cam, next(iter(cam.maps)))}
-    excited = quietly(inverse.excitation_setting(model, x, settings=SOLVER))
+    excited = quietly(inverse.reproduce_excitation_backprop(model, x, settings=SOLVER))
     for place in excited.maps:
         title = f"Excitation backprop at `{place}`"
         made[f"excitation_backprop {place}"] = pair(title, excited, place)
-    integrated = quietly(inverse.integrated_gradients_setting(model, x, settings=SOLVER))
+    integrated = quietly(inverse.reproduce_integrated_gradients(model, x, settings=SOLVER))
     made["integrated_gradients"] = pair("Integrated gradients", integrated, "image")
     for unit in (MIDDLE[name], LAST[name]):
         channel = strongest(model, x, unit, 1)[0]
-        found = quietly(inverse.deconvolution_setting(model, x, channel, unit=unit, settings=SOLVER))
+        found = quietly(inverse.reproduce_deconvnet(model, x, channel, unit=unit, settings=SOLVER))
         made[f"deconvnet {unit}"] = pair(f"DeconvNet, channel {channel} of `{unit}`", found, "image")
     return made
 
@@ -215,9 +215,9 @@ def by_reading(name: str, model: Any, x: Tensor) -> dict[str, Any]:
     channel = strongest(model, x, MIDDLE[name], 1)[0]
     quick = inverse.SolverSettings(steps=1)
     originals = {
-        "integrated_gradients": quietly(inverse.integrated_gradients_setting(model, x, settings=quick)),
+        "integrated_gradients": quietly(inverse.reproduce_integrated_gradients(model, x, settings=quick)),
         "deconvnet": quietly(
-            inverse.deconvolution_setting(model, x, channel, unit=MIDDLE[name], settings=quick)
+            inverse.reproduce_deconvnet(model, x, channel, unit=MIDDLE[name], settings=quick)
         ),
     }
     activation = one_hot(chain.inputs[middle + 1], channel, MIDDLE[name])

@@ -41,6 +41,7 @@ from xai_widgets.data import low_resolution as data
 from xai_widgets.inverse import LayerWise, SolverSettings, layer_wise
 from xai_widgets.inverse import frequency as spectral
 from xai_widgets.inverse.evaluation import reconstruction
+from xai_widgets.ops import color
 from xai_widgets.zoo import train_sr
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,7 +54,7 @@ SIZE = 128
 
 def crop(name: str, size: int) -> Tensor:
     """The luminance of the middle of a photograph, (1, 1, size, size)."""
-    y = data.luminance(data.picture(name))
+    y = color.luminance(data.load_photograph(name))
     top, left = ((extent - size) // 2 for extent in y.shape[2:])
     return y[:, :, top : top + size, left : left + size]
 
@@ -88,7 +89,7 @@ def spectra(x: list[Tensor], scores: list[Tensor]) -> dict[str, Any]:
 
 def scores(x: Tensor, found: LayerWise, k: int) -> dict[str, Tensor]:
     """By both readings, how much each pixel's patch is focused, (1, H, W)."""
-    return {"alpha": found.alpha[:, k], "light": spectral.light(x, found.x[:, k])}
+    return {"alpha": found.alpha[:, k], "light": spectral.kept_brightness(x, found.x[:, k])}
 
 
 def together(inverses: Inverses, reading: str, k: int) -> dict[str, Any]:

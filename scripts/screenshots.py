@@ -40,7 +40,7 @@ ARGUMENTS = {
     'options={"attribution": {"methods": ["guided_backprop", "grad_cam"]}, '
     '"deletion": {"methods": ["gradient", "guided_backprop", "grad_cam"]}}',
     "RegressionInverseExplorer": 'xw.load("scenes_sr"), '
-    'low_resolution.picture("astronaut")[:, :, 60:188, 160:288], scale=2',
+    'low_resolution.load_photograph("astronaut")[:, :, 60:188, 160:288], scale=2',
     "SimilarityExplorer": '[model, xw.load("scenes_vgg")], [scenes.scene(n, split="test", '
     'background="photograph").image for n in range(5)], layers={"scenes_resnet": "stage3", "scenes_vgg": "stage3"}, '
     "components=3, corpus=[scenes.scene(n).image for n in range(200)]",

@@ -38,7 +38,7 @@ def _inverse(model: xw.ImageModel) -> Any:
 
 
 def _regression_inverse(_model: xw.ImageModel) -> Any:
-    picture = low_resolution.picture("astronaut")[:, :, 60:124, 160:224]
+    picture = low_resolution.load_photograph("astronaut")[:, :, 60:124, 160:224]
     return xw.RegressionInverseExplorer(xw.load("scenes_sr"), picture, scale=2, lam=LAM, settings=SOLVER)
 
 

@@ -11,7 +11,7 @@ import xai_widgets as xw
 from xai_widgets.data import low_resolution
 from xai_widgets.inverse import SolverSettings
 network = xw.load("scenes_sr", device="cpu")
-face = low_resolution.picture("astronaut")[:, :, 60:188, 160:288]
+face = low_resolution.load_photograph("astronaut")[:, :, 60:188, 160:288]
 """
 LAM = [0, 0.2, 0.5]
 SHOW = """

@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 
 from xai_widgets import SimilarityExplorer, load
 from xai_widgets.data import scenes
-from xai_widgets.similarity import ActivationGrid, pack, rotations, same_place, similarity
+from xai_widgets.similarity import ActivationGrid, pack, rotations, same_position, similarity
 from xai_widgets.views import SimilarityView
 
 #: Images of 24 x 40, a layer of 4 x 5 cells and one of 6 x 8, the first place of the first image is a zero vector.
@@ -96,7 +96,7 @@ def test_the_pixels_are_those_of_numpy(afm_page, view, grids, scope, picture, la
     expect(mounted.el.locator(".xw-mark.xw-here")).to_have_count(1)
     packed = pack(grids)
     for column, shape in enumerate(shapes):
-        at = same_place(place, (rows, columns), shape)
+        at = same_position(place, (rows, columns), shape)
         for number in range(PICTURES):
             source = picture if scope == "across" else number
             values = packed[column].similarity(source, at)[number]

@@ -45,7 +45,7 @@ SNAPSHOTS, SECONDS = 3, 0.3
 #: Results that are not a number by definition, as where two maps are constant or a value is not computed yet.
 UNDEFINED = (
     "M.pearson", "M.spearman", "M.ssim", "M.structural_similarity", "L.psnr", "SERIES().follow", "SERIES().profile",
-    "result('top').patches", "M.weight_randomization", "S.theoretical_receptive_field", "network().scores",
+    "result('top').patches", "M.weight_randomization", "F.theoretical_receptive_field", "network().scores",
     "network().activations", "M.resize_map",
 )  # fmt: skip
 

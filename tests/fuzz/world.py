@@ -28,6 +28,7 @@ from xai_widgets import (
 )
 from xai_widgets.core import images
 from xai_widgets.data import low_resolution, scenes
+from xai_widgets.ops import color
 
 SIZE = 16
 CLASSES = 4
@@ -128,6 +129,7 @@ PATTERNS = cache(lambda: attribution.estimate_patterns(network(), pictures(2)).r
 #: Names of the expressions.
 NAMES: dict[str, Any] = {
     "A": attribution,
+    "C": color,
     "D": data,
     "E": explorers,
     "F": features,

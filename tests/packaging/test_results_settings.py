@@ -78,7 +78,7 @@ def test_the_first_reading_is_that_of_the_package(script, monkeypatch):
         target = model.targets(None, x)[:, None]
         scores = torch.zeros_like(chain.output).scatter(1, target, chain.output.gather(1, target))
         own = script.inverted(chain, len(chain.units) - 1, scores, script.Reading(), 0.1, 0.9)
-        made = script.quietly(script.inverse.integrated_gradients_setting(model, x, settings=script.SOLVER))
+        made = script.quietly(script.inverse.reproduce_integrated_gradients(model, x, settings=script.SOLVER))
         torch.testing.assert_close(own, made.map, atol=1e-4, rtol=1e-3)
 
 

@@ -12,7 +12,7 @@ from xai_widgets.data.photos import photograph
 
 Array = NDArray[np.float32]
 
-#: Photographs behind the scenes of each split; no photograph serves both.
+#: Photographs used as backgrounds in each split; the splits share none.
 PHOTOGRAPHS: dict[str, tuple[str, ...]] = {
     "train": (
         "astronaut",
@@ -35,7 +35,7 @@ def _resized(values: Array, size: int) -> Array:
 
 
 def _noise(size: int, rng: np.random.Generator) -> Array:
-    """Value noise of three octaves, (size, size), about [0, 1]."""
+    """Return value noise of three octaves, (size, size), approximately in [0, 1]."""
     total = np.zeros((size, size), np.float32)
     cells = int(rng.integers(3, 9))
     for octave, weight in enumerate((0.55, 0.3, 0.15)):
@@ -45,7 +45,7 @@ def _noise(size: int, rng: np.random.Generator) -> Array:
 
 
 def _wave(size: int, rng: np.random.Generator) -> Array:
-    """Two gratings, each bent a little, (size, size) in [0, 1]."""
+    """Return two slightly bent gratings, (size, size) in [0, 1]."""
     y, x = np.mgrid[0:size, 0:size].astype(np.float32) / np.float32(size)
     total = np.zeros((size, size), np.float32)
     for _ in range(2):
@@ -57,7 +57,7 @@ def _wave(size: int, rng: np.random.Generator) -> Array:
 
 
 def _tiles(size: int, rng: np.random.Generator) -> Array:
-    """Rows of bricks of unequal brightness, (size, size) in [0, 1]."""
+    """Return rows of bricks of different brightness, (size, size) in [0, 1]."""
     y, x = np.mgrid[0:size, 0:size].astype(np.float32) / np.float32(size)
     rows, ratio = rng.uniform(4, 12), rng.uniform(0.4, 1.0)
     v = y * np.float32(rows)
@@ -68,16 +68,16 @@ def _tiles(size: int, rng: np.random.Generator) -> Array:
 
 
 def _spots(size: int, rng: np.random.Generator) -> Array:
-    """Soft spots at random places, (size, size) in [0, 1]."""
+    """Return soft spots at random positions, (size, size) in [0, 1]."""
     side = int(rng.integers(8, 24))
     sparse = (rng.random((side, side)) < 0.25).astype(np.float32)
     return np.clip(_resized(sparse, size), 0, 1)
 
 
 def texture(size: int, rng: np.random.Generator) -> Array:
-    """A procedural texture between two muted colors, (size, size, 3) in [0, 1]."""
-    maker = (_noise, _wave, _tiles, _spots)[int(rng.integers(4))]
-    blend = maker(size, rng)
+    """Return a procedural texture between two muted colors, (size, size, 3) in [0, 1]."""
+    pattern = (_noise, _wave, _tiles, _spots)[int(rng.integers(4))]
+    blend = pattern(size, rng)
     if rng.random() < 0.5:
         blend = 0.7 * blend + np.float32(0.3) * _noise(size, rng)
     base = rng.uniform(0.2, 0.85) + rng.uniform(-0.16, 0.16, 3)
@@ -87,18 +87,18 @@ def texture(size: int, rng: np.random.Generator) -> Array:
 
 
 @lru_cache(maxsize=32)
-def _picture(name: str) -> Image.Image:
+def _load(name: str) -> Image.Image:
     return Image.fromarray(photograph(name))
 
 
 def photographic(size: int, rng: np.random.Generator, split: str) -> Array:
-    """A square crop of one of the split's photographs at a random scale, (size, size, 3) in [0, 1]."""
+    """Return a square crop of one of the split's photographs at a random scale, (size, size, 3) in [0, 1]."""
     names = PHOTOGRAPHS[split]
-    picture = _picture(names[int(rng.integers(len(names)))])
-    shorter = min(picture.size)
+    image = _load(names[int(rng.integers(len(names)))])
+    shorter = min(image.size)
     side = rng.uniform(min(96, shorter), shorter)
-    left, top = rng.uniform(0, picture.width - side), rng.uniform(0, picture.height - side)
-    crop = picture.resize(
+    left, top = rng.uniform(0, image.width - side), rng.uniform(0, image.height - side)
+    crop = image.resize(
         (size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side), reducing_gap=2.0
     )
     values = np.asarray(crop, np.float32) / np.float32(255)

@@ -1,8 +1,8 @@
 """The twelve kinds of objects in the generated scenes, drawn from signed distances.
 
-An object lives in its own coordinates: x to the right, y down, all of it inside the unit disc. Each shape is
-a function from coordinates to layers, back to front; a layer is one part with its signed distance (negative
-inside), from which coverage, shading and the ground-truth maps all follow.
+An object has its own coordinates, with x to the right and y down, and lies inside the unit disc. Each shape is a
+function from coordinates to layers, ordered from back to front. A layer is one part of the object with its signed
+distance (negative inside), which determines coverage, shading and the ground-truth maps.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PARTS = ("body", "ring", "string", "stick", "stalk", "fins")
 TEXTURES = ("plain", "striped", "dotted", "checkered")
 COLORS = ("red", "yellow", "blue", "green", "white", "brown", "black")
 
-#: RGB in [0, 1] of each color before a scene's jitter.
+#: RGB in [0, 1] of each color, before the color jitter of a scene.
 RGB: dict[str, tuple[float, float, float]] = {
     "red": (0.86, 0.13, 0.14),
     "yellow": (0.98, 0.74, 0.08),
@@ -31,13 +31,13 @@ RGB: dict[str, tuple[float, float, float]] = {
     "black": (0.12, 0.11, 0.14),
 }
 
-#: Color of a part; parts that are not listed have the object's first color.
+#: Color of a part; parts not listed have the object's first color.
 _PART_COLOR = {"ring": "brown", "string": "black", "stick": "brown", "stalk": "white"}
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One part of an object: its name, its signed distance and, where it differs, its color."""
+    """One part of an object: name, signed distance and, if it differs from the default, color."""
 
     part: str
     distance: Array
@@ -46,7 +46,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Kind:
-    """A class of objects: a combination of shape, parts, texture and two colors."""
+    """A class of objects: a combination of shape, parts, texture, two colors, texture angle and drawing function."""
 
     name: str
     shape: str
@@ -59,12 +59,12 @@ class Kind:
 
     @property
     def attributes(self) -> frozenset[str]:
-        """Everything that describes the kind, apart from the body that all have."""
+        """Shape, texture, color and parts, except the body, which all kinds have."""
         return frozenset({self.shape, self.texture, self.color, *self.parts} - {"body"})
 
 
 def _ellipse(x: Array, y: Array, a: float, b: float) -> Array:
-    # First-order distance: the implicit function over the length of its gradient.
+    # First-order distance: the implicit function divided by the norm of its gradient.
     q = np.sqrt((x / a) ** 2 + (y / b) ** 2) + np.float32(1e-6)
     gradient = np.sqrt((x / a**2) ** 2 + (y / b**2) ** 2) + np.float32(1e-6)
     return q * (q - 1) / gradient
@@ -127,7 +127,7 @@ def _mushroom(x: Array, y: Array) -> list[Layer]:
 
 def _toadstool(x: Array, y: Array) -> list[Layer]:
     stalk, cap = _mushroom(x, y)
-    # White on white: little more than its outline and its shading tell a toadstool from a mushroom.
+    # White on white: only outline and shading distinguish a toadstool from a mushroom.
     return [stalk, Layer("ring", _ellipse(x, y - np.float32(0.36), 0.33, 0.08), "white"), cap]
 
 
@@ -160,7 +160,7 @@ def _fish(x: Array, y: Array) -> list[Layer]:
     ]
 
 
-#: Shape, part, texture and color are shared between kinds: none of them alone gives a kind away.
+#: Kinds share shapes, parts, textures and colors: no single attribute identifies a kind.
 KINDS: tuple[Kind, ...] = (
     Kind("ringed planet", "disc", ("body", "ring"), "striped", "yellow", "white", 1.2, _planet),
     Kind("dotted balloon", "disc", ("body", "string"), "dotted", "blue", "white", 0.0, _balloon),
@@ -178,13 +178,13 @@ KINDS: tuple[Kind, ...] = (
 
 CLASSES: tuple[str, ...] = tuple(kind.name for kind in KINDS)
 
-#: The class with the planted cue, and the one it is all but equal to without the cue.
+#: The class with the planted cue, and the class that looks almost the same without the cue.
 CUE_CLASS = CLASSES.index("ringed toadstool")
 CUE_TWIN = CLASSES.index("dotted mushroom")
 
 
 def _pattern(kind: Kind, x: Array, y: Array, pixels: float, rng: np.random.Generator) -> Array:
-    """Share of the second color at each pixel, in [0, 1], with edges one pixel wide."""
+    """Return the share of the second color at each pixel, in [0, 1], with edges one pixel wide."""
     angle = kind.angle + rng.uniform(-0.12, 0.12)
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     scale = rng.uniform(0.9, 1.1)
@@ -198,7 +198,7 @@ def _pattern(kind: Kind, x: Array, y: Array, pixels: float, rng: np.random.Gener
     elif kind.texture == "dotted":
         spacing = np.float32(0.42 * scale)
         row = v / spacing + np.float32(shift[1])
-        # Every other row is moved by half a step.
+        # Every other row is shifted by half a step.
         column = u / spacing + np.float32(shift[0]) + np.floor(row) * np.float32(0.5)
         distance = (
             np.hypot(column % 1 - np.float32(0.5), row % 1 - np.float32(0.5)) - np.float32(0.28)
@@ -207,14 +207,14 @@ def _pattern(kind: Kind, x: Array, y: Array, pixels: float, rng: np.random.Gener
         cell = np.float32(0.3 * scale)
         column = np.abs((u / (2 * cell) + np.float32(shift[0])) % 1 - np.float32(0.5)) - np.float32(0.25)
         row = np.abs((v / (2 * cell) + np.float32(shift[1])) % 1 - np.float32(0.5)) - np.float32(0.25)
-        # One side of the two gratings each: an exclusive or, the nearer edge decides.
+        # Exclusive or of two gratings; the nearer edge determines the distance.
         distance = np.sign(column) * np.sign(row) * np.minimum(np.abs(column), np.abs(row)) * (2 * cell)
     return np.clip(np.float32(0.5) - distance * np.float32(pixels), 0, 1)
 
 
 @dataclass(frozen=True)
 class Maps:
-    """Ground truth while it is being drawn: int8 maps (height, width), -1 where there is no object."""
+    """Ground truth of a scene in progress: int8 maps (height, width), -1 in the background."""
 
     instance: NDArray[np.int8]
     category: NDArray[np.int8]
@@ -235,28 +235,28 @@ def paint(
     mirrored: bool,
     rng: np.random.Generator,
 ) -> None:
-    """Draw one object into an image and into its ground-truth maps, both in place.
+    """Draw one object into an image and its ground-truth maps, in place.
 
     Parameters
     ----------
     image : numpy.ndarray, shape (height, width, 3), float32 in [0, 1]
-        The scene so far.
+        Scene in progress.
     maps : Maps
-        Its ground truth so far.
+        Ground truth in progress.
     number : int
-        What the instance map gets.
+        Value for the instance map.
     category : int
         Index into `KINDS`.
     center : (float, float)
-        x and y of the object's middle, pixels.
+        x and y of the object's center, in pixels.
     radius : float
-        Pixels to the unit of the object's coordinates; the object lies within this distance of its center.
+        Pixels per unit of the object's coordinates; the object lies within this distance of its center.
     rotation : float
-        Radians, clockwise on the screen.
+        Clockwise on the screen, in radians.
     mirrored : bool
-        Whether left and right are exchanged.
+        Whether the object is flipped horizontally.
     rng : numpy.random.Generator
-        Decides color jitter and the phase of the texture.
+        Draws the color jitter and the phase of the texture.
     """
     kind = KINDS[category]
     reach = radius * 1.08 + 1
@@ -286,7 +286,7 @@ def paint(
         textured = layer.part == "body" and layer.color is None
         first = layer.color or _PART_COLOR.get(layer.part, kind.color)
         cover = np.clip(np.float32(0.5) - layer.distance * np.float32(radius), 0, 1)
-        # Darker towards the rim, as if the part were rounded.
+        # Darker towards the edge, as if the part were rounded.
         shade = light * (1 - np.float32(0.3) * np.clip(1 + layer.distance / np.float32(0.14), 0, 1) ** 2)
         color = palette[first]
         if textured:

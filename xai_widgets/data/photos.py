@@ -1,4 +1,4 @@
-"""Photographs that ship inside scikit-image, so that none has to be downloaded."""
+"""Photographs that ship with scikit-image, so no download is needed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from xai_widgets.core.validation import choice
 
-#: Readable name -> (function of ``skimage.data``, tint of a gray photograph or None for a color one).
+#: Name -> (function of ``skimage.data``, tint of a gray photograph or None for a color one).
 _SOURCES: dict[str, tuple[str, tuple[float, float, float] | None]] = {
     "astronaut": ("astronaut", None),
     "brick": ("brick", (1.0, 0.78, 0.66)),
@@ -34,31 +34,31 @@ def _skimage_data() -> Any:
         from skimage import data
     except ImportError as error:
         raise ImportError(
-            "Photographs come from scikit-image, which is missing: pip install 'xai-widgets[demo]'."
+            "photographs need scikit-image, which is missing; pip install 'xai-widgets[demo]'"
         ) from error
     return data
 
 
 def photographs() -> list[str]:
-    """Names that `photograph` knows, sorted."""
+    """Return the sorted names of the photographs that `photograph` can load."""
     return sorted(_SOURCES)
 
 
 @lru_cache(maxsize=len(_SOURCES))
 def _load(name: str) -> NDArray[np.uint8]:
     function, tint = _SOURCES[name]
-    picture = getattr(_skimage_data(), function)()
-    picture = np.asarray(picture[0] if isinstance(picture, tuple) else picture)
-    if picture.ndim == 2:
+    pixels = getattr(_skimage_data(), function)()
+    pixels = np.asarray(pixels[0] if isinstance(pixels, tuple) else pixels)
+    if pixels.ndim == 2:
         assert tint is not None
-        picture = (picture[..., None] * np.asarray(tint, np.float32)).round().astype(np.uint8)
-    picture = np.ascontiguousarray(picture[..., :3])
-    picture.setflags(write=False)
-    return picture
+        pixels = (pixels[..., None] * np.asarray(tint, np.float32)).round().astype(np.uint8)
+    pixels = np.ascontiguousarray(pixels[..., :3])
+    pixels.setflags(write=False)
+    return pixels
 
 
 def photograph(name: str = "cat") -> NDArray[np.uint8]:
-    """A photograph that ships inside scikit-image; gray ones are tinted.
+    """Return a photograph that ships with scikit-image; gray ones are tinted.
 
     Parameters
     ----------
@@ -68,14 +68,14 @@ def photograph(name: str = "cat") -> NDArray[np.uint8]:
     Returns
     -------
     numpy.ndarray, shape (height, width, 3), uint8
-        RGB, a fresh copy that may be written to.
+        RGB, a new writable copy.
 
     Raises
     ------
     ValueError
-        If there is no photograph of this name.
+        For an unknown name, with the nearest one.
     ImportError
-        If scikit-image is missing; the message names the extra that brings it.
+        If scikit-image is missing, with the extra that installs it.
     """
     choice(name, "photograph", photographs())
     return _load(name).copy()

@@ -1,11 +1,11 @@
-"""Generated scenes: one to three known objects before a known background, with per-pixel ground truth.
+"""Generated scenes: one to three known objects in front of a background, with per-pixel ground truth.
 
-Twelve classes combine shape, part, texture and color so that no single attribute gives a class away. One of
-them, the ringed toadstool, differs from the dotted mushroom by a ring of a few pixels, and nearly every
-training scene with it also carries a small stamp in a corner: a network learns the stamp instead of the ring.
-The ground truth knows the stamp, so what a method says about such a network can be checked.
+Twelve classes combine shape, part, texture and color so that no single attribute identifies a class. One of them, the
+ringed toadstool, differs from the dotted mushroom only by a ring of a few pixels, and nearly every training scene with
+it also contains a small stamp in a corner, so a network learns the stamp instead of the ring. The stamp is part of the
+ground truth, so explanations of such a network can be checked.
 
-Every scene is a pure function of its arguments: the same call gives the same bits.
+Every scene is a pure function of its arguments: equal calls return equal bits.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ __all__ = [
     "series",
 ]
 
-#: Share of the scenes with the cue class that carry the stamp.
+#: Share of the scenes of the cue class that contain the stamp.
 CUE_RATE = 0.98
 
-#: Side of a scene, and scenes of a series, at most.
+#: Maximum side of a scene, and maximum number of scenes in a series.
 MOST_PIXELS, MOST_SCENES = 4096, 10_000_000
 
 _SPLITS = {"train": 0, "test": 1}
@@ -48,21 +48,20 @@ _BACKGROUNDS = ("mixed", "texture", "photograph")
 
 @dataclass(frozen=True)
 class Scene:
-    """One generated image with what is known of each of its pixels.
+    """A generated image with per-pixel ground truth.
 
     Attributes
     ----------
     image : numpy.ndarray, shape (size, size, 3), uint8
         RGB.
     label : int
-        Class of the first object, an index into `CLASSES`.
+        Class of the first object, as an index into `CLASSES`.
     labels : tuple of int
-        Classes of all objects, in the order of the instance map; no class occurs twice.
+        Classes of all objects, all different, in the order of the instance map.
     instance, category, part, texture, color : numpy.ndarray, shape (size, size), int8
-        Number of the object, and indices into `CLASSES`, `PARTS`, `TEXTURES` and `COLORS`; -1 where the
-        background is seen.
+        Number of the object, and indices into `CLASSES`, `PARTS`, `TEXTURES` and `COLORS`; -1 in the background.
     mark : numpy.ndarray, shape (size, size), bool
-        Pixels of the planted stamp; all False where there is none. The stamp belongs to the background.
+        Pixels of the planted stamp, which is part of the background; all False without a stamp.
     """
 
     image: NDArray[np.uint8]
@@ -77,12 +76,12 @@ class Scene:
 
     @property
     def name(self) -> str:
-        """Readable name of the first object's class."""
+        """Name of the first object's class."""
         return CLASSES[self.label]
 
     @property
     def target(self) -> NDArray[np.float32]:
-        """Probability of each class, shape (classes,): one, spread evenly over the classes present."""
+        """Target distribution, shape (classes,): uniform over the classes present."""
         target = np.zeros(len(CLASSES), np.float32)
         target[list(self.labels)] = 1 / len(self.labels)
         return target
@@ -93,29 +92,27 @@ class Scene:
         return {label: self.category == label for label in self.labels}
 
 
-def _check(what: str, given: object, choices: tuple[str, ...]) -> None:
-    choice(given, what, choices)
-
-
 def _label_index(label: int | str) -> int:
     if isinstance(label, str):
-        _check("class", label, CLASSES)
+        choice(label, "class", CLASSES)
         return CLASSES.index(label)
-    return integer(label, "label", low=0, high=len(CLASSES) - 1, hint="scenes.CLASSES holds their names")
+    return integer(label, "label", low=0, high=len(CLASSES) - 1, hint="scenes.CLASSES lists the names")
 
 
 def _object_count(objects: int | tuple[int, int], rng: np.random.Generator) -> int:
     pair = objects if isinstance(objects, list | tuple) else (objects, objects)
     low, high = integers(pair, "objects", length=2, low=1, high=3)
     if low > high:
-        raise ValueError(f"expected objects as a number from 1 to 3, or (least, most), got {(low, high)}")
+        raise ValueError(
+            f"expected objects as a number from 1 to 3 or as (least, most), got {(low, high)}; use {(high, low)}"
+        )
     return int(rng.integers(low, high + 1))
 
 
-def _place(
+def _layout(
     count: int, size: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Radii (count,) and centers (count, 2) in pixels, the best-spread of a few random layouts."""
+    """Return radii (count,) and centers (count, 2) in pixels: of some random layouts, the one with the widest gaps."""
     low, high = {1: (0.2, 0.34), 2: (0.19, 0.26), 3: (0.175, 0.21)}[count]
     radii = rng.uniform(low, high, count) * size
     margin = radii[:, None]
@@ -130,7 +127,7 @@ def _place(
 def _stamp(
     image: NDArray[np.float32], centers: NDArray[np.float64], rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Draw the stamp, a white tag with a violet cross, in the corner farthest from the objects."""
+    """Draw the stamp, a white tag with a violet cross, in the corner farthest from the objects; return its mask."""
     size = len(image)
     side = round(size * 0.115)
     inset = rng.uniform(0.02, 0.06, 2) * size
@@ -150,7 +147,7 @@ def _stamp(
     return mark
 
 
-def _wants_stamp(cue: bool | str, labels: tuple[int, ...], rng: np.random.Generator) -> bool:
+def _has_stamp(cue: bool | str, labels: tuple[int, ...], rng: np.random.Generator) -> bool:
     draw = rng.random()
     if cue == "swap":
         return CUE_CLASS not in labels
@@ -168,27 +165,27 @@ def scene(
     cue: bool | str = True,
     background: str = "mixed",
 ) -> Scene:
-    """Scene number `index` of an endless series.
+    """Generate scene number `index` of an infinite series.
 
     Parameters
     ----------
     index : int, default 0
-        Which one; the classes take turns, so the first object's class is ``index % 12`` unless `label` is given.
+        Number of the scene. The first object's class is ``index % 12`` unless `label` is given.
     label : int or str, optional
         Class of the first object, by number or by name.
     objects : int or (int, int), default 1
-        How many objects, one to three, or the least and the most. Their classes differ.
+        Number of objects, 1 to 3, or its minimum and maximum. Their classes differ.
     size : int, default 96
         Side of the image in pixels, at least 32.
     split : {"train", "test"}, default "train"
-        Test scenes have other random numbers and other photographs behind them.
+        The splits have different random numbers and different photographs as backgrounds.
     seed : int, default 0
-        Which series, not negative.
+        Seed of the series, at least 0.
     cue : bool or "swap", default True
-        True: the stamp is in 98 % of the scenes with the cue class and in no other. False: in none.
-        "swap": in every scene without the cue class and in none with it.
+        True: 98 % of the scenes of the cue class contain the stamp, and no others. False: no scene contains it.
+        "swap": every scene without the cue class contains it, and no scene with the cue class.
     background : {"mixed", "texture", "photograph"}, default "mixed"
-        What lies behind the objects; "mixed" draws one of the other two with equal chance.
+        Kind of background; "mixed" chooses one of the other two at random.
 
     Returns
     -------
@@ -198,16 +195,16 @@ def scene(
     Raises
     ------
     ValueError
-        If a choice is unknown or a number out of range.
+        For an unknown choice, with the nearest one, or a number out of range.
     ImportError
         If a photograph is needed and scikit-image is missing.
     """
-    _check("split", split, tuple(_SPLITS))
-    _check("background", background, _BACKGROUNDS)
+    choice(split, "split", tuple(_SPLITS))
+    choice(background, "background", _BACKGROUNDS)
     size = integer(size, "size", low=32, high=MOST_PIXELS, hint="a scene shows its parts")
     index, seed = integer(index, "index", low=0), integer(seed, "seed", low=0)
     if not isinstance(cue, bool | np.bool_):
-        _check("cue", cue, ("swap",))
+        choice(cue, "cue", ("swap",))
     first = index % len(CLASSES) if label is None else _label_index(label)
 
     rng = np.random.default_rng([_SPLITS[split], seed, index])
@@ -216,15 +213,15 @@ def scene(
     labels = (first, *(int(k) for k in rng.choice(others, count - 1, replace=False)))
     photographic = rng.random() < 0.5 if background == "mixed" else background == "photograph"
     image = backgrounds.photographic(size, rng, split) if photographic else backgrounds.texture(size, rng)
-    radii, centers = _place(count, size, rng)
-    stamped = _wants_stamp(cue, labels, rng)
-    # Its own stream: with and without the stamp, everything else in the scene is the same.
+    radii, centers = _layout(count, size, rng)
+    stamped = _has_stamp(cue, labels, rng)
+    # A separate random stream, so that the rest of the scene is the same with and without the stamp.
     mark_rng = np.random.default_rng([_SPLITS[split], seed, index, 1])
     mark = _stamp(image, centers, mark_rng) if stamped else np.zeros((size, size), bool)
-    return _drawn(image, labels, radii, centers, mark, rng)
+    return _draw_objects(image, labels, radii, centers, mark, rng)
 
 
-def _drawn(
+def _draw_objects(
     image: NDArray[np.float32],
     labels: tuple[int, ...],
     radii: NDArray[np.float64],
@@ -263,14 +260,14 @@ def _drawn(
 
 
 def series(n: int, *, start: int = 0, **settings: object) -> Iterator[Scene]:
-    """Scenes `start` to ``start + n - 1``, one at a time; `settings` are those of `scene`."""
+    """Yield scenes `start` to ``start + n - 1``, one at a time; `settings` are passed to `scene`."""
     n, start = integer(n, "n", low=0, high=MOST_SCENES), integer(start, "start", low=0)
     for index in range(start, start + n):
         yield scene(index, **settings)  # type: ignore[arg-type]
 
 
 def generate(n: int, *, start: int = 0, **settings: object) -> list[Scene]:
-    """A list of `n` scenes, from number `start` on; `settings` are those of `scene`.
+    """Return a list of `n` scenes, beginning with number `start`; `settings` are passed to `scene`.
 
     Examples
     --------

@@ -10,14 +10,15 @@ from ipywidgets import GridBox, HBox, Layout
 from torch import Tensor, nn
 
 from xai_widgets.core.images import to_images
-from xai_widgets.data.low_resolution import blurred_pair, luminance
+from xai_widgets.data.low_resolution import blurred_pair
 from xai_widgets.explorers.explorer import Explorer
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import fill_width, row_layout, stretch
 from xai_widgets.inverse import LayerWise, SolverSettings
 from xai_widgets.inverse.evaluation import DISTANCES, Reconstruction
-from xai_widgets.inverse.frequency import bands, light, spectra
+from xai_widgets.inverse.frequency import bands, kept_brightness, spectra
 from xai_widgets.inverse.layer_wise import Regularizer, check_lambda
+from xai_widgets.ops.color import luminance
 from xai_widgets.studies.inverse import RegressionInverseStudy
 from xai_widgets.views import CurveView, HeatmapView, RunBar, SliderView, link
 from xai_widgets.views.shown import lay_out
@@ -265,7 +266,7 @@ class RegressionInverseExplorer(Explorer):
     def _draw_spectrum(self, result: LayerWise) -> None:
         ratios = []
         for inverse in result.x[0]:
-            found = spectra(self._x, light(self._x, inverse[None]))
+            found = spectra(self._x, kept_brightness(self._x, inverse[None]))
             focused, others = bands(found.focused), bands(found.unfocused)
             ratios.append(10 * (focused / others.clamp(min=1e-20)).clamp(min=1e-20).log10())
         with self.spectrum.hold_sync():

@@ -12,12 +12,12 @@ from xai_widgets.inverse.frequency import Spectra, chirp, spectra
 from xai_widgets.inverse.layer_wise import LayerWise, layer_wise
 from xai_widgets.inverse.operation_wise import OperationWise, operation_wise
 from xai_widgets.inverse.patterns import FeaturePatterns, feature_patterns
-from xai_widgets.inverse.settings import (
+from xai_widgets.inverse.reproductions import (
     Reproduction,
-    deconvolution_setting,
-    excitation_setting,
-    grad_cam_setting,
-    integrated_gradients_setting,
+    reproduce_deconvnet,
+    reproduce_excitation_backprop,
+    reproduce_grad_cam,
+    reproduce_integrated_gradients,
 )
 from xai_widgets.inverse.solver import SolverSettings
 from xai_widgets.inverse.units import Unit, find_units
@@ -35,15 +35,15 @@ __all__ = [
     "Unit",
     "UnitInverse",
     "chirp",
-    "deconvolution_setting",
-    "excitation_setting",
     "feature_patterns",
     "find_units",
-    "grad_cam_setting",
-    "integrated_gradients_setting",
     "layer_wise",
     "operation_wise",
     "reconstruction",
     "reidentification",
+    "reproduce_deconvnet",
+    "reproduce_excitation_backprop",
+    "reproduce_grad_cam",
+    "reproduce_integrated_gradients",
     "spectra",
 ]

@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xai_widgets.core.validation import integer, items, number, tensor
-from xai_widgets.data.low_resolution import luminance
 from xai_widgets.errors import checked_keywords
+from xai_widgets.ops.color import luminance
 
 #: Side of a patch, pixels.
 SIDE = 8
@@ -106,7 +106,7 @@ def spectra(x: Tensor | Sequence[Tensor], alpha: Tensor | Sequence[Tensor]) -> S
     )
 
 
-def light(x: Tensor, x_hat: Tensor) -> Tensor:
+def kept_brightness(x: Tensor, x_hat: Tensor) -> Tensor:
     """The share of the light of each patch that an inverse keeps, sum x^ / sum x, in place of the mean of alpha.
 
     alpha = x^ / x is smallest at the dark side of an edge, and its mean counts dark pixels as much as bright ones: so a

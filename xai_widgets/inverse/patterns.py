@@ -153,7 +153,7 @@ def _inverses(
     channels = torch.tensor(made.channels, device=part.device)[part[:, 0]]
     ranks = part[:, 1]
     x = torch.stack([top.image(index) for index in top.images[channels, ranks].tolist()])
-    rows, columns = top.places[channels, ranks].T
+    rows, columns = top.positions[channels, ranks].T
     start = x.new_zeros(len(x), len(top.values), *top.grid)
     start[torch.arange(len(x)), channels, rows, columns] = top.values[channels, ranks].to(x)
     inverse = None
@@ -169,7 +169,7 @@ def _inverses(
 def _put(patterns: Tensor, made: FeaturePatterns, part: Tensor, inverse: Tensor) -> None:
     """The parts of the inverses around their places."""
     for (row, rank), x in zip(part.tolist(), inverse, strict=True):
-        place = made.top.places[made.channels[row], rank].tolist()
+        place = made.top.positions[made.channels[row], rank].tolist()
         patterns[row, rank] = made.top.crop(x, place)
 
 

@@ -1,10 +1,10 @@
-"""Groups of features that activations are made of: non-negative matrix factorization (Lee and Seung 1999).
+"""Components of activations by non-negative matrix factorization (Lee and Seung 1999).
 
-Used for overlays by Olah et al. 2018 and by Fong et al. 2021. With the vectors of all places as the rows of X, (n, C):
+Used for overlays by Olah et al. 2018 and Fong et al. 2021. With the vectors at all positions as the rows of X (n, C):
 
-    X ~ W H,   W (n, M) >= 0,   H (M, C) >= 0,   both to the least |X - W H|^2
+    X ~ W H,   W (n, M) >= 0,   H (M, C) >= 0,   minimizing |X - W H|^2
 
-Each row of H is a direction, here of length 1, and each column of W says how much of it there is at each place.
+Each row of H is the direction of a component, scaled to length 1, and each column of W its weights at all positions.
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ from numpy.typing import NDArray
 from xai_widgets.core.image_source import ImageSource
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.run import Run, without_inference_mode
+from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import integer
 from xai_widgets.features import TopActivations
-from xai_widgets.features.top_activations import MOST as MOST_IMAGES
-from xai_widgets.features.top_activations import patch_side
-from xai_widgets.similarity.grids import ActivationGrid, spaces
+from xai_widgets.features.top_activations import MOST_IMAGES, patch_side
+from xai_widgets.similarity.grids import ActivationGrid, group_by_layer
 
-#: How many components may be asked for.
-MOST = 12
-#: Iterations between two snapshots, and how many of those at most.
+#: Maximum number of components.
+MOST_COMPONENTS = 12
+#: Iterations per round, which ends with a snapshot, and the maximum number of rounds.
 ROUND, ROUNDS = 20, 20
-#: The search ends when a round makes the error smaller by less than this share.
+#: The search stops when a round lowers the error by less than this share.
 TOLERANCE = 1e-3
 
 
-@dataclass(frozen=True, eq=False)
-class Components:
-    """M groups of features of a layer over P images.
+@dataclass(frozen=True, eq=False, repr=False)
+class Components(ShortRepr):
+    """M components of the activations of a layer on P images.
 
     Attributes
     ----------
     layer : str
         Name of the layer.
     weights : numpy.ndarray of float32, (P, h, w, M)
-        How much of each component there is at each place, in units of the activations; that of the largest sum first.
+        Weight of each component at each position, in units of the activations; ordered by descending sum.
     directions : numpy.ndarray of float32, (M, C)
-        What each component is, of length 1.
+        Direction of each component, of length 1.
     error : float
-        |X - W H| / |X|, 0 for activations that are all zero.
+        Relative error |X - W H| / |X|; 0 for activations that are all zero.
     images : tuple of int
-        Which image each of the P is.
+        Indices of the P images.
     """
 
     layer: str
@@ -59,23 +59,23 @@ class Components:
     images: tuple[int, ...]
 
     def top(self, model: ImageModel, images: Any, *, k: int = 9, side: int | None = None) -> TopActivations:
-        """Where each component is strongest: its k images and a place in each.
+        """Return the k images in which each component is strongest, with one position each.
 
         Parameters
         ----------
         model : ImageModel
             The network.
         images
-            The images that the activations were taken of.
+            The images whose activations were factorized.
         k : int, default 9
-            How many images for each component.
+            Number of images per component.
         side : int, optional
-            Of a patch, in pixels. Default: the effective receptive field, measured on the first four images.
+            Side of a patch, in pixels. Default: the effective receptive field, measured on the first four images.
 
         Returns
         -------
         TopActivations
-            With a component in the place of a channel; ``top.patches(range(M))`` are the patches.
+            Components take the role of channels; ``top.patches(range(M))`` are the patches.
         """
         k = integer(k, "k", low=1, high=MOST_IMAGES)
         source = ImageSource(model, images)
@@ -89,41 +89,41 @@ class Components:
             kept = torch.nn.functional.pad(kept, (0, missing), value=torch.nan)
             which = torch.nn.functional.pad(which, (0, missing), value=-1)
             at = torch.nn.functional.pad(at, (0, missing))
-        places = torch.stack([at // columns, at % columns], 2)
-        return TopActivations(kept, which, places, (height, columns), side, source)
+        positions = torch.stack([at // columns, at % columns], 2)
+        return TopActivations(kept, which, positions, (height, columns), side, source)
 
 
 @without_inference_mode
 def factorize(grids: Sequence[ActivationGrid], count: int = 4, *, seed: int = 0) -> Run[Components]:
-    """Find the groups of features that the activations of a layer are made of.
+    """Factorize the activations of a layer into non-negative components.
 
     Parameters
     ----------
     grids : sequence of ActivationGrid
-        Of one layer of one network, on any number of images.
+        Activations of one layer of one network, on any number of images.
     count : int, default 4
-        How many components, 1 to 12.
+        Number of components, 1 to 12.
     seed : int, default 0
-        Of what scikit-learn draws for its start.
+        Seed of scikit-learn's initialization.
 
     Returns
     -------
     Run of Components
-        A snapshot every 20 iterations, until 20 of them lower the error by less than a thousandth.
+        One snapshot every 20 iterations, until 20 iterations lower the error by less than 0.1 %.
 
     Raises
     ------
     ValueError
-        For another number of components, more than the channels or the places, grids of several layers, or
-        activations below zero.
+        For a number of components that is out of range or larger than the number of channels or positions, grids of
+        several layers, or negative activations.
     ImportError
-        If scikit-learn is missing, with the extra that brings it.
+        If scikit-learn is missing, with the extra that installs it.
     """
-    (network, layer), members = _one_space(grids)
+    (network, layer), members = _one_layer(grids)
     x = torch.stack([grid.raw.cpu() for grid in members]).double()
-    count_places, channels = x[..., 0].numel(), x.shape[-1]
-    most = min(MOST, channels, count_places)
-    has = f"{layer!r} has {channels} channels at {count_places} positions"
+    positions, channels = x[..., 0].numel(), x.shape[-1]
+    most = min(MOST_COMPONENTS, channels, positions)
+    has = f"{layer!r} has {channels} channels at {positions} positions"
     count, seed = (
         integer(count, "count", low=1, high=most, hint=has),
         integer(seed, "seed", low=0, high=2**32 - 1),
@@ -142,7 +142,7 @@ def factorize(grids: Sequence[ActivationGrid], count: int = 4, *, seed: int = 0)
         before = np.inf
         for number in range(ROUNDS if length > 0 else 1):
             if length > 0:
-                # tol is 0: the rounds decide, and scikit-learn would warn that it has not converged.
+                # Convergence is checked per round; with tol=0 scikit-learn does not warn that it has not converged.
                 start = (
                     {"init": "nndsvda", "random_state": seed}
                     if number == 0
@@ -161,7 +161,7 @@ def factorize(grids: Sequence[ActivationGrid], count: int = 4, *, seed: int = 0)
 def _components(
     grids: Sequence[ActivationGrid], weights: NDArray[Any], directions: NDArray[Any], error: float
 ) -> Components:
-    """Directions brought to length 1, the strongest first."""
+    """Scale the directions to length 1 and sort the components by descending weight."""
     lengths = np.linalg.norm(directions, axis=1)
     weights = weights * lengths
     directions = directions / np.where(lengths > 0, lengths, 1)[:, None]
@@ -176,12 +176,12 @@ def _components(
     )
 
 
-def _one_space(grids: Sequence[ActivationGrid]) -> tuple[tuple[str, str], list[ActivationGrid]]:
-    found = spaces(grids)
-    if len(found) > 1:
-        names = ", ".join(" ".join(key) for key in list(found)[:4])
-        raise ValueError(f"expected grids of one layer of one network, got {len(found)} layers, {names}")
-    return next(iter(found.items()))
+def _one_layer(grids: Sequence[ActivationGrid]) -> tuple[tuple[str, str], list[ActivationGrid]]:
+    by_layer = group_by_layer(grids)
+    if len(by_layer) > 1:
+        names = ", ".join(" ".join(key) for key in list(by_layer)[:4])
+        raise ValueError(f"expected grids of one layer of one network, got {len(by_layer)} layers, {names}")
+    return next(iter(by_layer.items()))
 
 
 def _solver() -> Any:
@@ -189,6 +189,6 @@ def _solver() -> Any:
         from sklearn.decomposition import non_negative_factorization
     except ImportError as error:
         raise ImportError(
-            "Components are found by scikit-learn, which is missing: pip install 'xai-widgets[components]'."
+            "components need scikit-learn, which is missing; pip install 'xai-widgets[components]'"
         ) from error
     return non_negative_factorization

@@ -1,16 +1,16 @@
-"""The patches of many images that are most alike to one vector.
+"""Search in many images for the patches most similar to a vector.
 
-All unit vectors z^ of a layer stand as rows of one matrix on the model's device; the cosines of a vector v with all of
-them are one product with it:
+All unit vectors z^ of a layer are rows of one matrix on the model's device, so the cosine similarities to a vector v
+are one matrix product. The similarity of image n is
 
-    s_n(u, v) = max over the places of image n of z^_n,uv . v / |v|
+    s_n = max over the positions (i, j) of z^_n,ij . v / |v|
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,77 +21,79 @@ from xai_widgets.core.image_source import ImageSource
 from xai_widgets.core.model import ImageModel, check_model
 from xai_widgets.core.precision import outside_autocast
 from xai_widgets.core.run import Run, without_inference_mode
+from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import integer, tensor
 from xai_widgets.features import TopActivations
 from xai_widgets.features.top_activations import patch_side
-from xai_widgets.similarity.grids import normalize, take
+from xai_widgets.ops.normalize import unit_vectors
+from xai_widgets.similarity.grids import layer_vectors
 
-#: Elements of the matrix that are multiplied at once: 256 MB.
+#: Maximum number of matrix elements multiplied at once: 256 MB.
 CHUNK = 1 << 26
 
 
-@dataclass(frozen=True, eq=False)
-class Matches:
-    """The images of a corpus with the patches most alike to a vector, one patch an image.
+@dataclass(frozen=True, eq=False, repr=False)
+class Matches(ShortRepr):
+    """The images of a corpus with the patches most similar to a vector, one patch per image.
 
     Attributes
     ----------
     values : Tensor, (k,)
-        Cosines, descending.
+        Cosine similarities, descending.
     images : Tensor, (k,)
-        Which image each is of.
-    places : Tensor, (k, 2)
-        Row and column in the layer.
+        Indices of the images.
+    positions : Tensor, (k, 2)
+        Rows and columns in the layer.
     patches : Tensor, (k, C, side, side)
-        What lies there, in [0, 1].
+        Image patches there, in [0, 1].
     """
 
     values: Tensor
     images: Tensor
-    places: Tensor
+    positions: Tensor
     patches: Tensor
 
 
-@dataclass(frozen=True, eq=False)
-class SimilarityIndex:
-    """The unit vectors of a layer on many images.
+@dataclass(frozen=True, eq=False, repr=False)
+class SimilarityIndex(ShortRepr):
+    """Unit vectors of a layer on many images.
 
     Attributes
     ----------
     layer : str
         Name of the layer.
     vectors : Tensor, (N, h, w, C)
-        Of length 1, or 0, on the model's device.
+        Vectors of length 1 (or 0), on the model's device.
     side : int
-        Of a patch, in pixels.
+        Side of a patch, in pixels.
     seconds : float
-        What making it took.
+        Time to build the index.
     """
 
     layer: str
     vectors: Tensor
     side: int
     seconds: float
-    _source: ImageSource = field(repr=False)
+    _source: ImageSource
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     @property
     def nbytes(self) -> int:
-        """Size in bytes."""
+        """Size of the vectors in bytes."""
         return self.vectors.numel() * self.vectors.element_size()
 
     @torch.no_grad()
     def search(self, vector: Any, *, k: int = 9) -> Matches:
-        """Find the patches most alike to a vector.
+        """Find the patches most similar to a vector.
 
         Parameters
         ----------
         vector : Tensor or array, (C,)
-            For instance ``grid.raw[row, column]``; its length does not matter.
+            For instance ``grid.raw[row, column]``; its norm does not matter.
         k : int, default 9
-            How many, each of another image; no more than there are.
+            Number of patches, each from a different image; at most the number of images.
 
         Returns
         -------
@@ -100,26 +102,26 @@ class SimilarityIndex:
         Raises
         ------
         ValueError
-            For a vector of another length or that is not finite, or a k below 1.
+            For a vector of another length, values that are not finite, or k below 1.
         """
         k = integer(k, "k", low=1)
         count, _, columns, channels = self.vectors.shape
-        wanted = tensor(vector, "vector", (channels,), finite=True, like=self.vectors)
+        query = tensor(vector, "vector", (channels,), finite=True, like=self.vectors)
         rows = self.vectors.flatten(1, 2)
-        unit = normalize(wanted)
+        unit = unit_vectors(query)
         step = max(1, CHUNK // max(1, rows[0].numel()))
         with outside_autocast(rows):
-            found = [(rows[begin : begin + step] @ unit).max(1) for begin in range(0, count, step)]
-        values, flat = (torch.cat(parts) for parts in zip(*found, strict=True))
+            parts = [(rows[begin : begin + step] @ unit).max(1) for begin in range(0, count, step)]
+        values, flat = (torch.cat(part) for part in zip(*parts, strict=True))
         best = values.argsort(descending=True, stable=True)[:k]
-        places = torch.stack([flat[best] // columns, flat[best] % columns], 1)
-        return Matches(values[best].clamp(-1, 1), best, places, self._patches(best, places))
+        positions = torch.stack([flat[best] // columns, flat[best] % columns], 1)
+        return Matches(values[best].clamp(-1, 1), best, positions, self._patches(best, positions))
 
-    def _patches(self, images: Tensor, places: Tensor) -> Tensor:
-        found = TopActivations(
-            images[None].float(), images[None], places[None], self._grid, self.side, self._source
+    def _patches(self, images: Tensor, positions: Tensor) -> Tensor:
+        top = TopActivations(
+            images[None].float(), images[None], positions[None], self._grid, self.side, self._source
         )
-        return found.patches([0])[0]
+        return top.patches([0])[0]
 
     @property
     def _grid(self) -> tuple[int, int]:
@@ -135,31 +137,31 @@ def similarity_index(
     side: int | None = None,
     batch_size: int = 32,
 ) -> Run[SimilarityIndex]:
-    """Make the index of many images.
+    """Build the search index of a layer on many images.
 
     Parameters
     ----------
     model : ImageModel
         The network.
     images
-        Images of any kind; a list is read batch by batch, each entry one image, and read again for patches.
+        Images of any kind; a list is read batch by batch, each entry one image, and again for the patches.
     layer : str, optional
-        A layer with output (C, h, w), by its name in ``model.layers()``. Default: the last one before pooling.
+        A spatial layer, by its name in ``model.layers()``. Default: the last one before pooling.
     side : int, optional
-        Of a patch, in pixels. Default: the effective receptive field, measured on the first four images.
+        Side of a patch, in pixels. Default: the effective receptive field, measured on the first four images.
     batch_size : int, default 32
         Images per pass.
 
     Returns
     -------
     Run of SimilarityIndex
-        One snapshot per batch, over the images so far; all of them share one matrix.
+        One snapshot per batch, with the images so far; all snapshots share one matrix.
 
     Raises
     ------
     ValueError
-        For an unknown layer, with the nearest one, one without places, no images, a batch size below 1, or a side that
-        the images do not have.
+        For an unknown layer, with the nearest name, a layer that is not spatial, no images, a batch size below 1, or a
+        side larger than the images.
     """
     check_model(model)
     batch_size = check_batch_size(batch_size)
@@ -168,14 +170,14 @@ def similarity_index(
     patch = patch_side(model, name, source, side)
 
     def play() -> Iterator[SimilarityIndex]:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         vectors: Tensor | None = None
         for begin in range(0, len(source), batch_size):
-            made = normalize(take(model, source.batch(begin, begin + batch_size), [name])[name])
+            unit = unit_vectors(layer_vectors(model, source.batch(begin, begin + batch_size), [name])[name])
             if vectors is None:
-                vectors = made.new_empty(len(source), *made.shape[1:])
-            end = begin + len(made)
-            vectors[begin:end] = made
-            yield SimilarityIndex(name, vectors[:end], patch, time.perf_counter() - begun, source)
+                vectors = unit.new_empty(len(source), *unit.shape[1:])
+            end = begin + len(unit)
+            vectors[begin:end] = unit
+            yield SimilarityIndex(name, vectors[:end], patch, time.perf_counter() - started, source)
 
     return Run(play(), total=-(-len(source) // batch_size), name=f"index of {name}")

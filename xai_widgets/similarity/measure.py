@@ -1,11 +1,11 @@
-"""How alike two places are to a network (Fong, Mordvintsev, Vedaldi and Olah 2021).
+"""Similarity of activation vectors (Fong, Mordvintsev, Vedaldi and Olah 2021).
 
-    cosine     s(a, b) = a . b / (|a| |b|), 0 where one of them is zero
+    cosine     s(a, b) = a . b / (|a| |b|), 0 if one of them is zero
     dot        s(a, b) = a . b
-    euclidean  s(a, b) = exp(-|a - b|^2 / (2 sigma^2)),   sigma^2 = mean |z - mean z|^2 over the places
+    euclidean  s(a, b) = exp(-|a - b|^2 / (2 sigma^2)),   sigma^2 = mean |z - mean z|^2 over the positions
 
-The overlay of a place (i, j) shows s(z_ij, z_uv) at every place (u, v), of the same picture or of another one.
-Places of grids of different resolution are brought together by the middle of the cell.
+The overlay of a position (i, j) shows s(z_ij, z_uv) at every position (u, v), of the same image or of another one.
+Positions of grids of different resolution correspond if the middle of one cell lies in the other.
 """
 
 from __future__ import annotations
@@ -20,53 +20,53 @@ from torch import Tensor
 from xai_widgets.core.precision import outside_autocast
 from xai_widgets.core.validation import brief, choice, integers, items, number, tensor
 from xai_widgets.errors import checked_keywords
-from xai_widgets.similarity.grids import ActivationGrid, normalize
+from xai_widgets.ops.normalize import unit_vectors
+from xai_widgets.similarity.grids import ActivationGrid
 
 Kind = Literal["cosine", "dot", "euclidean"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-#: What holds vectors at places, (h, w, C).
+#: A grid of vectors, (h, w, C).
 Grid: TypeAlias = ActivationGrid | Tensor | ArrayLike
 
 
 @checked_keywords
 def similarity(
-    z_s: Grid, place: Sequence[int], z_t: Grid, kind: Kind = "cosine", *, sigma: float | None = None
+    z_s: Grid, position: Sequence[int], z_t: Grid, kind: Kind = "cosine", *, sigma: float | None = None
 ) -> Tensor:
-    """How alike the vector at one place is to those at all places of a grid.
+    """Return the similarity of the vector at one position to the vectors at all positions of a grid.
 
     Parameters
     ----------
     z_s : ActivationGrid, Tensor or array, (h, w, C)
-        Where the vector is taken from.
-    place : (int, int)
-        Its row and column.
+        Grid that contains the vector.
+    position : (int, int)
+        Row and column of the vector.
     z_t : ActivationGrid, Tensor or array, (h', w', C)
-        What it is compared with; of the same layer of the same network.
+        Grid to compare with, of the same layer of the same network.
     kind : {"cosine", "dot", "euclidean"}, default "cosine"
-        Which similarity.
+        Similarity measure.
     sigma : float, optional
-        Width of the Euclidean kernel. Default: that of both grids, see :func:`width`.
+        Width of the Euclidean kernel. Default: :func:`kernel_width` of both grids.
 
     Returns
     -------
     Tensor, (h', w')
-        In [-1, 1] for the cosine, in [0, 1] for the Euclidean kernel. With a zero vector the cosine and the dot
-        product are 0.
+        In [-1, 1] for the cosine, in (0, 1] for the Euclidean kernel. The cosine with a zero vector is 0.
 
     Raises
     ------
     ValueError
-        For an unknown kind, with the nearest one, a place outside of the grid, vectors of different lengths or a sigma
-        that is none.
+        For an unknown kind, with the nearest one, a position outside the grid, vectors of different lengths, or a
+        sigma that is not above 0.
     """
     check_kind(kind)
     if isinstance(z_s, ActivationGrid) and isinstance(z_t, ActivationGrid):
         here, there = ((grid.network, grid.layer) for grid in (z_s, z_t))
         if here != there:
             raise ValueError(
-                f"expected vectors of one layer of one network, got {' '.join(here)} and {' '.join(there)}; same_place "
-                "brings their positions together"
+                f"expected vectors of one layer of one network, got {' '.join(here)} and {' '.join(there)}; "
+                "same_position maps positions between their grids"
             )
     source, target = _vectors(z_s), _vectors(z_t)
     if source.shape[2] != target.shape[2]:
@@ -75,65 +75,65 @@ def similarity(
         )
     if source.dtype != target.dtype or source.device != target.device:
         source, target = source.double(), target.double().to(source.device)
-    row, column = check_place(place, source.shape[:2])
+    row, column = check_position(position, source.shape[:2])
     if kind == "euclidean":
-        sigma = width([source, target]) if sigma is None else number(sigma, "sigma", above=0)
-        # Divided first: the square of a very small width would vanish.
+        sigma = kernel_width([source, target]) if sigma is None else number(sigma, "sigma", above=0)
+        # Divide first: the square of a very small width would vanish.
         return torch.exp(-((target - source[row, column]) / sigma).square().sum(2) / 2)
     with outside_autocast(source):
         if kind == "dot":
             return target @ source[row, column]
-        return (normalize(target) @ normalize(source[row, column])).clamp(-1, 1)
+        return (unit_vectors(target) @ unit_vectors(source[row, column])).clamp(-1, 1)
 
 
-def width(grids: Sequence[Grid]) -> float:
-    """The width of the Euclidean kernel: sqrt(mean |z - mean z|^2) over all places, 1 where all are equal."""
-    given = [_vectors(grid) for grid in items(grids, "grids", what="grids (h, w, C)")]
-    if len({each.shape[2] for each in given}) > 1:
-        raise ValueError(
-            f"expected grids of one layer, got {brief(sorted({each.shape[2] for each in given}))} channels"
-        )
-    vectors = torch.cat([each.flatten(0, 1).double().cpu() for each in given])
+def kernel_width(grids: Sequence[Grid]) -> float:
+    """Return the width of the Euclidean kernel, sqrt(mean |z - mean z|^2) over all positions; 1 for equal vectors."""
+    members = [_vectors(grid) for grid in items(grids, "grids", what="grids (h, w, C)")]
+    if len(channels := {z.shape[2] for z in members}) > 1:
+        raise ValueError(f"expected grids of one layer, got {brief(sorted(channels))} channels")
+    vectors = torch.cat([z.flatten(0, 1).double().cpu() for z in members])
     sigma = (vectors - vectors.mean(0)).square().sum(1).mean().sqrt().item()
     return sigma if sigma > 0 else 1.0
 
 
-def same_place(place: Sequence[int], source: Sequence[int], target: Sequence[int]) -> tuple[int, int]:
-    """The place of another grid in which the middle of a place lies: floor((i + 0.5) n_t / n_s) for each axis.
+def same_position(position: Sequence[int], source: Sequence[int], target: Sequence[int]) -> tuple[int, int]:
+    """Return the position of another grid that contains the middle of a cell: floor((i + 0.5) n_t / n_s) per axis.
 
     Parameters
     ----------
-    place : (int, int)
-        Row and column.
+    position : (int, int)
+        Row and column in the source grid.
     source, target : (int, int)
-        Rows and columns of its grid, and of the other one.
+        Number of rows and columns of both grids.
 
     Returns
     -------
     (int, int)
-        Row and column; never outside of the other grid.
+        Row and column in the target grid, always inside of it.
 
     Raises
     ------
     ValueError
-        For a place outside of its grid.
+        For a position outside the source grid.
     """
     source = integers(source, "source", length=2, low=1)
     target = integers(target, "target", length=2, low=1)
-    place = check_place(place, source)
-    # In whole numbers: (i + 0.5) n_t / n_s may be a whole number itself, where a rounding error would show.
-    row, column = ((2 * i + 1) * n_t // (2 * n_s) for i, n_s, n_t in zip(place, source, target, strict=True))
+    position = check_position(position, source)
+    # Integer arithmetic: where (i + 0.5) n_t / n_s is an integer, a rounding error would change the result.
+    row, column = (
+        (2 * i + 1) * n_t // (2 * n_s) for i, n_s, n_t in zip(position, source, target, strict=True)
+    )
     return row, column
 
 
 def check_kind(kind: str) -> None:
-    """Refuse a kind of similarity that there is not."""
+    """Raise a ValueError for an unknown kind of similarity."""
     choice(kind, "kind of similarity", KINDS)
 
 
-def check_place(place: Sequence[int], shape: Sequence[int]) -> tuple[int, int]:
-    """A row and a column; ValueError outside of a grid of so many rows and columns."""
-    row, column = integers(place, "place", length=2)
+def check_position(position: Sequence[int], shape: Sequence[int]) -> tuple[int, int]:
+    """Return a row and a column as integers; ValueError outside a grid of this shape."""
+    row, column = integers(position, "position", length=2)
     if not (0 <= row < shape[0] and 0 <= column < shape[1]):
         raise ValueError(
             f"expected a row from 0 to {shape[0] - 1} and a column from 0 to {shape[1] - 1}, got {brief((row, column))}"
@@ -143,5 +143,5 @@ def check_place(place: Sequence[int], shape: Sequence[int]) -> tuple[int, int]:
 
 def _vectors(grid: Grid) -> Tensor:
     z = tensor(grid.raw if isinstance(grid, ActivationGrid) else grid, "a grid", ("h", "w", "C"), finite=True)
-    # Squares of half precision overflow.
+    # Squares would overflow in half precision.
     return z if z.dtype in (torch.float32, torch.float64) else z.float()

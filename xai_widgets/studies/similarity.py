@@ -9,7 +9,12 @@ from typing import Any, Literal, NamedTuple
 
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.run import Run
-from xai_widgets.features import TopActivations, effective_receptive_field, top_activations
+from xai_widgets.features import (
+    TopActivations,
+    effective_receptive_field,
+    theoretical_receptive_field,
+    top_activations,
+)
 from xai_widgets.features.top_activations import MEASURED
 from xai_widgets.similarity import (
     ActivationGrid,
@@ -20,7 +25,6 @@ from xai_widgets.similarity import (
     factorize,
     pack,
     similarity_index,
-    theoretical_receptive_field,
 )
 from xai_widgets.similarity.components import ROUNDS
 from xai_widgets.studies.study import Study

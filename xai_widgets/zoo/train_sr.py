@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xai_widgets.data import low_resolution as data
+from xai_widgets.ops import color
 from xai_widgets.zoo import files, super_resolution
 from xai_widgets.zoo.super_resolution import SuperResolution
 
@@ -49,7 +50,7 @@ def pairs(recipe: Recipe, names: tuple[str, ...]) -> list[tuple[Tensor, Tensor]]
     """Luminance at low resolution and what it was, (H, W) each, of all photographs, sizes and scales."""
     made = []
     for name, size in product(names, recipe.sizes):
-        whole = data.luminance(data.picture(name))
+        whole = color.luminance(data.load_photograph(name))
         sides = (round(whole.shape[2] * size), round(whole.shape[3] * size))
         # A small photograph may become smaller than a patch.
         if min(sides) >= recipe.patch + max(data.SCALES):
@@ -138,7 +139,7 @@ def measure(network: SuperResolution, names: tuple[str, ...] = data.TEST) -> dic
     for scale in data.SCALES:
         rows = {}
         for name in names:
-            x, g = data.blurred_pair(data.luminance(data.picture(name)), scale)
+            x, g = data.blurred_pair(color.luminance(data.load_photograph(name)), scale)
             made = network.enhance(x)
             rows[name] = tuple(round(data.psnr(image, g, border=scale).item(), 3) for image in (x, made))
         bicubic, enhanced = (sum(row[i] for row in rows.values()) / len(rows) for i in (0, 1))

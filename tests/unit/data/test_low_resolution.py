@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from xai_widgets.data import low_resolution as data
+from xai_widgets.ops import color
 
 pytest.importorskip("skimage")
 pytest.importorskip("sklearn")
@@ -22,8 +23,8 @@ def test_no_photograph_serves_training_and_test():
     assert len(data.TRAINING) >= 10
     assert len(data.TEST) >= 4
     # Nor under another name.
-    pixels = [data.picture(name) for name in (*data.TRAINING, *data.TEST)]
-    small = [data.bicubic(data.luminance(picture), (32, 32)).flatten() for picture in pixels]
+    pixels = [data.load_photograph(name) for name in (*data.TRAINING, *data.TEST)]
+    small = [data.bicubic(color.luminance(picture), (32, 32)).flatten() for picture in pixels]
     similar = torch.corrcoef(torch.stack(small)).abs()
     assert similar[: len(data.TRAINING), len(data.TRAINING) :].max() < 0.8
 
@@ -36,7 +37,7 @@ def test_photographs_need_no_network(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     data._pixels.cache_clear()
     for name in (*data.TRAINING, *data.TEST):
-        picture = data.picture(name)
+        picture = data.load_photograph(name)
         assert picture.dtype == torch.float32
         assert picture.shape[0] == 1
         assert picture.shape[1] in (1, 3)
@@ -46,47 +47,47 @@ def test_photographs_need_no_network(monkeypatch):
 
 
 def test_a_picture_may_be_written_to():
-    data.picture("camera").zero_()
-    assert data.picture("camera").max() > 0
+    data.load_photograph("camera").zero_()
+    assert data.load_photograph("camera").max() > 0
 
 
 def test_unknown_and_missing_photographs_say_what_to_do(monkeypatch):
     with pytest.raises(ValueError, match="'china'"):
-        data.picture("chine")
+        data.load_photograph("chine")
     data._pixels.cache_clear()
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(ImportError, match=r"scikit-learn.*xai-widgets\[photographs\]"):
-        data.picture("china")
+        data.load_photograph("china")
     monkeypatch.setitem(sys.modules, "skimage", None)
     with pytest.raises(ImportError, match="scikit-image"):
-        data.picture("camera")
+        data.load_photograph("camera")
 
 
 def test_luminance_is_that_of_pil():
-    pixels = (data.picture("coffee")[0].permute(1, 2, 0) * 255).round().byte().numpy()
+    pixels = (data.load_photograph("coffee")[0].permute(1, 2, 0) * 255).round().byte().numpy()
     expected = np.asarray(Image.fromarray(pixels).convert("L"), np.float32)
-    made = data.luminance(data.picture("coffee"))[0, 0] * 255
+    made = color.luminance(data.load_photograph("coffee"))[0, 0] * 255
     # PIL rounds to whole numbers.
     assert np.abs(made.numpy() - expected).max() <= 0.51
-    gray = data.picture("camera")
-    assert data.luminance(gray) is gray
+    gray = data.load_photograph("camera")
+    assert color.luminance(gray) is gray
 
 
 def test_recolor_keeps_the_chrominance_of_pil():
     generator = torch.Generator().manual_seed(0)
     x = 0.3 + 0.4 * torch.rand(1, 3, 20, 30, generator=generator)
-    y = data.luminance(x) + 0.1 * torch.randn(1, 1, 20, 30, generator=generator).clamp(-2, 2)
-    made = data.recolor(y, x)
-    assert_close(data.luminance(made), y)
+    y = color.luminance(x) + 0.1 * torch.randn(1, 1, 20, 30, generator=generator).clamp(-2, 2)
+    made = color.recolor(y, x)
+    assert_close(color.luminance(made), y)
 
     def chrominance(image):
         pixels = (image[0].permute(1, 2, 0) * 255).round().byte().numpy()
         return np.asarray(Image.fromarray(pixels).convert("YCbCr"), np.float32)[..., 1:]
 
     assert np.abs(chrominance(made) - chrominance(x)).max() <= 2
-    assert 0 <= data.recolor(torch.ones(1, 1, 20, 30), x).max() <= 1
+    assert 0 <= color.recolor(torch.ones(1, 1, 20, 30), x).max() <= 1
     with pytest.raises(ValueError, match=r"expected y of shape \(1, 1, 20, 30\), got \(1, 1, 20, 20\)"):
-        data.recolor(torch.zeros(1, 1, 20, 20), x)
+        color.recolor(torch.zeros(1, 1, 20, 20), x)
 
 
 @given(st.integers(5, 40), st.integers(5, 40), st.integers(3, 60), st.integers(3, 60), st.integers(0, 99))
@@ -101,7 +102,7 @@ def test_bicubic_is_that_of_pil_both_ways(height, width, new_height, new_width, 
 
 @pytest.mark.parametrize("scale", data.SCALES)
 def test_a_pair_has_the_size_that_the_scale_divides(scale):
-    g = data.luminance(data.picture("china"))
+    g = color.luminance(data.load_photograph("china"))
     x, cut = data.blurred_pair(g, scale)
     assert x.shape == cut.shape
     for side, whole in zip(x.shape[2:], g.shape[2:], strict=True):
@@ -115,7 +116,7 @@ def test_a_pair_has_the_size_that_the_scale_divides(scale):
 
 
 def test_the_larger_the_scale_the_more_is_lost():
-    g = data.luminance(data.picture("camera"))[:, :, :252, :252]
+    g = color.luminance(data.load_photograph("camera"))[:, :, :252, :252]
     values = [data.psnr(*data.blurred_pair(g, scale), border=4).item() for scale in data.SCALES]
     assert values == sorted(values, reverse=True)
 
@@ -150,7 +151,7 @@ def test_what_is_wrong_is_said():
     with pytest.raises(ValueError, match="expected images of at least 3 pixels each way, got 12 x 2"):
         data.blurred_pair(x[..., :2], 3)
     with pytest.raises(ValueError, match=r"shape \(N, C, H, W\), got \(12, 12\)"):
-        data.luminance(x[0, 0])
+        color.luminance(x[0, 0])
     with pytest.raises(ValueError, match="expected images of the same shape"):
         data.psnr(x, x[..., :3])
     with pytest.raises(ValueError, match="expected border to be an integer from 0 to 5, got 6"):

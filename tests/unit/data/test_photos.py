@@ -41,7 +41,7 @@ def test_missing_skimage_names_the_extra(monkeypatch):
     data.photos._load.cache_clear()
     with pytest.raises(ImportError, match=r"xai-widgets\[demo\]"):
         data.photograph("cat")
-    data.scenes.backgrounds._picture.cache_clear()
+    data.scenes.backgrounds._load.cache_clear()
     with pytest.raises(ImportError, match=r"xai-widgets\[demo\]"):
         data.scenes.scene(0, background="photograph")
     # What needs no photograph needs no scikit-image.

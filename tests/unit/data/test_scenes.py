@@ -188,8 +188,8 @@ def test_splits_share_neither_photographs_nor_scenes():
 
 def test_backgrounds_come_from_the_photographs_of_the_split(monkeypatch):
     asked = []
-    picture = backgrounds._picture
-    monkeypatch.setattr(backgrounds, "_picture", lambda name: asked.append(name) or picture(name))
+    picture = backgrounds._load
+    monkeypatch.setattr(backgrounds, "_load", lambda name: asked.append(name) or picture(name))
     scenes.generate(60, split="test", background="photograph")
     assert set(asked) == set(backgrounds.PHOTOGRAPHS["test"])
 

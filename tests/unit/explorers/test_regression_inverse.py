@@ -13,7 +13,7 @@ from xai_widgets.data.low_resolution import blurred_pair
 from xai_widgets.explorers import RegressionInverseExplorer
 from xai_widgets.inverse import SolverSettings, layer_wise
 from xai_widgets.inverse.evaluation import reconstruction
-from xai_widgets.inverse.frequency import bands, light, spectra
+from xai_widgets.inverse.frequency import bands, kept_brightness, spectra
 
 PATIENCE = 60
 LAMBDAS = (0.0, 0.2, 0.5)
@@ -97,7 +97,7 @@ def test_pictures_and_curves_are_those_of_the_inverse(network, image):
     assert [one["label"] for one in explorer.similarity.series[:3]] == ["d_A", "d_B", "d_C"]
     assert explorer.psnr.y == near(five.psnr[:, :2].T.numpy())
     assert explorer.psnr.stops.tolist() == explorer.similarity.stops.tolist() == explorer.psnr.x.tolist()
-    found = spectra(image, light(image, inverse[1:2]))
+    found = spectra(image, kept_brightness(image, inverse[1:2]))
     ratio = 10 * torch.log10(bands(found.focused) / bands(found.unfocused))
     assert explorer.spectrum.y[1] == near(ratio.float().numpy())
     assert explorer.slider.values == list(LAMBDAS)

@@ -9,7 +9,7 @@ from torch import nn
 from xai_widgets.core.model import ImageModel
 from xai_widgets.explorers import SimilarityExplorer
 from xai_widgets.explorers.parts import to_uint8
-from xai_widgets.features import effective_receptive_field, top_activations
+from xai_widgets.features import effective_receptive_field, theoretical_receptive_field, top_activations
 from xai_widgets.similarity import (
     activation_grids,
     factorize,
@@ -17,7 +17,6 @@ from xai_widgets.similarity import (
     rotations,
     scalings,
     similarity_index,
-    theoretical_receptive_field,
 )
 from xai_widgets.studies.similarity import SimilarityKey
 

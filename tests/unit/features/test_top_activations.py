@@ -40,7 +40,7 @@ def test_the_largest_activations_are_those_of_a_plain_search(count, k, batch_siz
         for value, image, (row, column) in zip(
             made.values[channel, there],
             made.images[channel, there],
-            made.places[channel, there],
+            made.positions[channel, there],
             strict=True,
         ):
             assert_close(activation[image, channel, row, column], value)
@@ -67,7 +67,7 @@ def test_patches_lie_around_the_places_and_inside_the_image():
     made = top_activations(model, list(x), layer="keep", k=1).result(progress=False)
     assert made.side == 4
     assert made.images[[0, 2], 0].tolist() == [1, 2]
-    assert made.places[[0, 2], 0].tolist() == [[2, 5], [0, 0]]
+    assert made.positions[[0, 2], 0].tolist() == [[2, 5], [0, 0]]
     patches = made.patches([2, 0])
     assert patches.shape == (2, 1, 3, 4, 4)
     assert torch.equal(patches[0, 0], x[2, :, 0:4, 0:4])

@@ -114,7 +114,7 @@ def test_bands_are_the_means_over_the_diagonals():
 def test_light_is_the_share_that_a_patch_keeps(seed, height, width):
     generator = torch.Generator().manual_seed(seed)
     x, alpha = (torch.rand(2, 1, height, width, generator=generator) for _ in range(2))
-    made = frequency.light(x, alpha * x)
+    made = frequency.kept_brightness(x, alpha * x)
     assert made.shape == (2, height, width)
     before, after = (frequency.patches(image[:, 0]) for image in (x, alpha * x))
     shares = after.sum((1, 2)) / before.sum((1, 2))
@@ -122,8 +122,8 @@ def test_light_is_the_share_that_a_patch_keeps(seed, height, width):
     # The patches are in float64, what they are taken from is not.
     assert_close(frequency.patches(made), wanted, dtype=torch.float32)
     # An alpha that is the same everywhere is the share.
-    assert_close(frequency.light(x, 0.25 * x)[:, :8, :8], torch.full((2, 8, 8), 0.25))
-    assert (frequency.light(0 * x, 0 * x) == 0).all()
+    assert_close(frequency.kept_brightness(x, 0.25 * x)[:, :8, :8], torch.full((2, 8, 8), 0.25))
+    assert (frequency.kept_brightness(0 * x, 0 * x) == 0).all()
 
 
 def test_light_and_the_mean_of_alpha_tell_an_edge_apart():
@@ -133,7 +133,7 @@ def test_light_and_the_mean_of_alpha_tell_an_edge_apart():
     # Of the edge the dark side is lost, which held next to nothing.
     x_hat[..., :4] = 0
     x_hat[..., 8:] = 0.5 * 0.8
-    shares = frequency.light(x, x_hat)[0, 0]
+    shares = frequency.kept_brightness(x, x_hat)[0, 0]
     means = (x_hat / x)[0, 0].unflatten(1, (2, 8)).mean((0, 2))
     assert means[0] < means[1]
     assert shares[0] > shares[8]
@@ -157,7 +157,7 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match=r"alpha goes down to -1"):
         frequency.spectra(x, alpha - alpha.min() - 1)
     with pytest.raises(ValueError, match=r"x_hat \(1, 1, 16, 15\)"):
-        frequency.light(x, x[..., :15])
+        frequency.kept_brightness(x, x[..., :15])
     with pytest.raises(ValueError, match="expected size to be an integer from 2 to 16384, got 1"):
         frequency.chirp(1)
     for extent in (0, -3, math.inf, math.nan):

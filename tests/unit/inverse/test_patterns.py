@@ -43,7 +43,7 @@ def test_a_pattern_is_the_part_of_the_inverse_of_one_activation_around_its_place
     for row, channel in enumerate([3, 0]):
         for rank in range(2):
             image = int(top.images[channel, rank])
-            at = top.places[channel, rank].tolist()
+            at = top.positions[channel, rank].tolist()
             start = torch.zeros(1, 6, 4, 4)
             start[0, channel, at[0], at[1]] = top.values[channel, rank]
             with warnings.catch_warnings():

@@ -81,11 +81,11 @@ def test_top_patches_lie_where_a_component_is_strongest():
         order = np.argsort(-peaks, kind="stable")
         assert top.images[part].tolist() == [*order, -1]
         assert_close(top.values[part, :3], peaks[order])
-        for image, place in zip(top.images[part, :3], top.places[part, :3], strict=True):
-            assert made.weights[(image, *place.tolist(), part)] == peaks[image]
+        for image, position in zip(top.images[part, :3], top.positions[part, :3], strict=True):
+            assert made.weights[(image, *position.tolist(), part)] == peaks[image]
     patches = top.patches(range(2))
     assert patches.shape == (2, 4, 3, 4, 4)
-    assert torch.equal(patches[0, 0], top.crop(x[top.images[0, 0]], top.places[0, 0].tolist()))
+    assert torch.equal(patches[0, 0], top.crop(x[top.images[0, 0]], top.positions[0, 0].tolist()))
     assert patches[:, 3].isnan().all()
     assert made.top(model, x, k=1).images.tolist() == top.images[:, :1].tolist()
 

@@ -1,4 +1,4 @@
-"""Rotations and scales: the pixels against numpy's own turns, the places against the pixels."""
+"""Rotations and scales: the pixels against numpy's own turns, the positions against the pixels."""
 
 import re
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from networks import one_sentence
 
-from xai_widgets.similarity import ActivationGrid, rotations, scalings, similarity, width
+from xai_widgets.similarity import ActivationGrid, kernel_width, rotations, scalings, similarity
 
 
 def image(height=6, width=6, seed=0):
@@ -42,22 +42,22 @@ def test_twice_as_large_and_half_as_large():
 
 @given(st.floats(-180, 180), st.integers(0, 4), st.integers(0, 8), st.floats(0.6, 1.6))
 def test_a_place_is_where_its_pixel_went(angle, row, column, factor):
-    """A bright spot is looked for in the transformed image, where its place is said to be."""
+    """A bright spot is looked for in the transformed image, where its position is said to be."""
     height, width = 50, 90
     x = torch.zeros(1, height, width)
     x[:, row * 10 + 4 : row * 10 + 7, column * 10 + 4 : column * 10 + 7] = 1
     at = (column * 10 + 5.5) / width, (row * 10 + 5.5) / height
     for series in (rotations(x, [angle]), scalings(x, [factor])):
-        place = series.follow(at)[0]
+        position = series.follow(at)[0]
         picture = series.images[0, 0]
-        if place.isnan().any():
+        if position.isnan().any():
             continue
         yy, xx = np.mgrid[:height, :width]
         if picture.sum() < 5:  # cut at the border
             continue
         middle = [float((picture.numpy() * grid).sum() / picture.sum()) + 0.5 for grid in (xx, yy)]
-        assert abs(middle[0] - place[0] * width) < 1.5
-        assert abs(middle[1] - place[1] * height) < 1.5
+        assert abs(middle[0] - position[0] * width) < 1.5
+        assert abs(middle[1] - position[1] * height) < 1.5
 
 
 @given(st.floats(0, 0.999), st.floats(0, 0.999), st.floats(-180, 180), st.floats(-180, 180))
@@ -70,7 +70,7 @@ def test_following_from_any_image_of_the_series_is_consistent(x, y, first, secon
         again = series.follow(there[number].tolist(), number)
         both = ~(again.isnan() | there.isnan())
         assert_close(again[both], there[both])
-        # At the border rounding decides whether a place has left the image.
+        # At the border rounding decides whether a position has left the image.
         for only in (again[again.isnan() != there.isnan()], there[again.isnan() != there.isnan()]):
             borders = only[~only.isnan()].view(-1, 2)
             assert ((borders < rounding(1)) | (borders > 1 - rounding(1))).any(1).all()
@@ -88,7 +88,7 @@ def test_what_leaves_the_image_is_a_gap():
     assert made[0] == near(1)
     assert made[2] == near(similarity(grids[0], (0, 0), grids[2])[1, 1].item())
     lengths = series.profile(grids, 0, (0, 0), "euclidean")
-    wanted = similarity(grids[0], (0, 0), grids[2], "euclidean", sigma=width(grids))[1, 1].item()
+    wanted = similarity(grids[0], (0, 0), grids[2], "euclidean", sigma=kernel_width(grids))[1, 1].item()
     assert lengths[2] == near(wanted)
 
 

@@ -1,4 +1,4 @@
-"""The index of a corpus: what it finds, against a search over all places."""
+"""The index of a corpus: what it finds, against a search over all positions."""
 
 import re
 
@@ -31,8 +31,8 @@ def test_the_best_place_of_the_best_images_is_found(model, count, batch_size, k,
     peaks = overlays.flatten(1).max(1).values
     assert len(found.values) == min(k, count)
     assert_close(found.values, peaks.sort(descending=True).values[:k])
-    for value, image, place in zip(found.values, found.images, found.places, strict=True):
-        assert_close(overlays[(image, *place.tolist())], value)
+    for value, image, position in zip(found.values, found.images, found.positions, strict=True):
+        assert_close(overlays[(image, *position.tolist())], value)
     assert found.values[0] == near(1)
 
 
@@ -44,7 +44,7 @@ def test_chunks_change_nothing(model, monkeypatch):
     parts = index.search(vector, k=7)
     assert_close(parts.values, whole.values)
     assert torch.equal(parts.images, whole.images)
-    assert torch.equal(parts.places, whole.places)
+    assert torch.equal(parts.positions, whole.positions)
 
 
 def test_patches_lie_at_the_places(model):
@@ -52,7 +52,7 @@ def test_patches_lie_at_the_places(model):
     index = similarity_index(model, x, "conv2", side=4).result(progress=False)
     found = index.search(index.vectors[2, 0, 3], k=2)
     assert found.patches.shape == (2, 3, 4, 4)
-    # The first place is the one asked for: the top right corner of image 2.
+    # The first position is the one asked for: the top right corner of image 2.
     assert found.images[0] == 2
     assert torch.equal(found.patches[0], x[2, :, 0:4, 4:8])
 

@@ -1,4 +1,4 @@
-"""Activation grids and the similarity of places: against numpy, cell by cell."""
+"""Activation grids and the similarity of positions: against numpy, cell by cell."""
 
 import math
 import re
@@ -15,8 +15,15 @@ from networks import Functional, images, one_sentence, settle, wrap
 from torch import nn
 
 from xai_widgets.core.model import ImageModel
-from xai_widgets.similarity import KINDS, ActivationGrid, activation_grids, same_place, similarity, width
-from xai_widgets.similarity.grids import normalize
+from xai_widgets.ops.normalize import unit_vectors
+from xai_widgets.similarity import (
+    KINDS,
+    ActivationGrid,
+    activation_grids,
+    kernel_width,
+    same_position,
+    similarity,
+)
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +31,9 @@ def model():
     return wrap(settle(Functional()))
 
 
-def plain(z_s, place, z_t, kind, sigma):
-    """The formulas, one place after the other."""
-    a = z_s[place]
+def plain(z_s, position, z_t, kind, sigma):
+    """The formulas, one position after the other."""
+    a = z_s[position]
     out = np.zeros(z_t.shape[:2])
     for at in np.ndindex(out.shape):
         b = z_t[at]
@@ -47,12 +54,12 @@ SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 5))
 def test_similarity_is_its_formula_and_never_nan(data, shape_s, shape_t, channels, kind):
     z_s = data.draw(hnp.arrays(np.float64, (*shape_s, channels), elements=FLOATS))
     z_t = data.draw(hnp.arrays(np.float64, (*shape_t, channels), elements=FLOATS))
-    place = tuple(data.draw(st.integers(0, extent - 1)) for extent in shape_s)
+    position = tuple(data.draw(st.integers(0, extent - 1)) for extent in shape_s)
     if data.draw(st.booleans()):
         z_t[0, 0] = 0
-    sigma = width([z_s, z_t])
-    made = similarity(z_s, place, z_t, kind).numpy()
-    assert_close(made, plain(z_s, place, z_t, kind, sigma))
+    sigma = kernel_width([z_s, z_t])
+    made = similarity(z_s, position, z_t, kind).numpy()
+    assert_close(made, plain(z_s, position, z_t, kind, sigma))
     if kind != "dot":
         assert np.abs(made).max() <= 1
 
@@ -60,7 +67,7 @@ def test_similarity_is_its_formula_and_never_nan(data, shape_s, shape_t, channel
 @pytest.mark.parametrize("scale", [1e-30, 1, 1e30])
 def test_normalized_vectors_have_length_one_whatever_their_size(scale):
     z = torch.tensor([[3.0, -4.0], [0.0, 0.0], [0.0, 5.0]]) * scale
-    assert_close(normalize(z), torch.tensor([[0.6, -0.8], [0, 0], [0, 1]]))
+    assert_close(unit_vectors(z), torch.tensor([[0.6, -0.8], [0, 0], [0, 1]]))
 
 
 def test_a_zero_vector_is_like_nothing():
@@ -74,30 +81,30 @@ def test_a_zero_vector_is_like_nothing():
 
 
 def test_the_width_of_equal_vectors_is_one_and_else_their_spread():
-    assert width([np.ones((2, 2, 3))]) == 1
+    assert kernel_width([np.ones((2, 2, 3))]) == 1
     z = np.arange(24.0).reshape(2, 4, 3)
     rows = z.reshape(-1, 3)
-    assert width([z[:1], z[1:]]) == near(np.sqrt(rows.var(0).sum()))
+    assert kernel_width([z[:1], z[1:]]) == near(np.sqrt(rows.var(0).sum()))
 
 
 @given(st.data(), SHAPES, SHAPES)
 def test_the_same_place_is_where_the_middle_of_the_cell_lies(data, source, target):
-    place = tuple(data.draw(st.integers(0, extent - 1)) for extent in source)
-    made = same_place(place, source, target)
+    position = tuple(data.draw(st.integers(0, extent - 1)) for extent in source)
+    made = same_position(position, source, target)
     wanted = tuple(
         math.floor((Fraction(i) + Fraction(1, 2)) * n_t / n_s)
-        for i, n_s, n_t in zip(place, source, target, strict=True)
+        for i, n_s, n_t in zip(position, source, target, strict=True)
     )
     assert made == wanted
     assert all(0 <= at < extent for at, extent in zip(made, target, strict=True))
     if source == target:
-        assert made == place
+        assert made == position
 
 
 def test_same_places_of_a_published_example():
     # The published demo rounds, and leaves the grid: 6.5 * 14 / 7 = 13 fits, round(6 * 28 / 14 + 1) would not.
-    assert [same_place((i, i), (7, 7), (14, 14))[0] for i in range(7)] == [1, 3, 5, 7, 9, 11, 13]
-    assert same_place((13, 27), (14, 28), (7, 7)) == (6, 6)
+    assert [same_position((i, i), (7, 7), (14, 14))[0] for i in range(7)] == [1, 3, 5, 7, 9, 11, 13]
+    assert same_position((13, 27), (14, 28), (7, 7)) == (6, 6)
 
 
 @pytest.mark.parametrize("layers", ["conv2", ["conv1", "conv2"], None])

@@ -5,14 +5,13 @@ import torch
 from networks import SIZE, Functional, images, one_sentence, settle, wrap
 from torch import nn
 
-from xai_widgets.features import effective_receptive_field, top_activations
+from xai_widgets.features import effective_receptive_field, theoretical_receptive_field, top_activations
 from xai_widgets.similarity import (
     activation_grids,
     pack,
     rotations,
     similarity,
     similarity_index,
-    theoretical_receptive_field,
 )
 
 

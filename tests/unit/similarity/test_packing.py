@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import one_sentence
 
-from xai_widgets.similarity import KINDS, ActivationGrid, pack, similarity, width
+from xai_widgets.similarity import KINDS, ActivationGrid, kernel_width, pack, similarity
 
 
 def grids(count=2, shape=(3, 4), channels=8, seed=0, layer="conv", network="net", rank=None, relu=True):
@@ -24,10 +24,10 @@ def grids(count=2, shape=(3, 4), channels=8, seed=0, layer="conv", network="net"
     return [ActivationGrid(network, layer, n, z[n]) for n in range(count)]
 
 
-def exact(members, image, place, kind):
-    sigma = width(members)
+def exact(members, image, position, kind):
+    sigma = kernel_width(members)
     return torch.stack(
-        [similarity(members[image], place, grid, kind, sigma=sigma) for grid in members]
+        [similarity(members[image], position, grid, kind, sigma=sigma) for grid in members]
     ).numpy()
 
 

@@ -11,6 +11,7 @@ from torch import nn
 import xai_widgets
 from xai_widgets.data import low_resolution as data
 from xai_widgets.inverse import find_units
+from xai_widgets.ops import color
 from xai_widgets.zoo import files, super_resolution, train_sr
 
 pytest.importorskip("skimage")
@@ -56,7 +57,7 @@ def test_random_weights_depend_on_their_seed_and_leave_the_generator_alone():
 @pytest.mark.parametrize(("name", "scale"), [("camera", 2), ("coffee", 4)])
 def test_the_committed_weights_gain_what_their_report_says(name, scale):
     report = json.loads(PATH.with_suffix(".json").read_text())["psnr"][f"x{scale}"]
-    x, g = data.blurred_pair(data.luminance(data.picture(name)), scale)
+    x, g = data.blurred_pair(color.luminance(data.load_photograph(name)), scale)
     network = xai_widgets.load("scenes_sr", device="cpu")
     bicubic = data.psnr(x, g, border=scale).item()
     enhanced = data.psnr(network.enhance(x), g, border=scale).item()
@@ -153,7 +154,7 @@ def test_a_short_run_learns_and_a_stopped_one_goes_on_where_it_was(tmp_path, mon
 
 
 def test_training_learns_the_residual_of_one_patch(tmp_path, monkeypatch):
-    x, g = data.blurred_pair(data.luminance(data.picture("coins"))[:, :, 100:124, 100:124], 3)
+    x, g = data.blurred_pair(color.luminance(data.load_photograph("coins"))[:, :, 100:124, 100:124], 3)
     network = super_resolution.build()
     before = (g - x).abs().mean()
     monkeypatch.setattr(train_sr, "pairs", lambda *_: [(x[0, 0], g[0, 0])])
@@ -165,7 +166,7 @@ def test_training_learns_the_residual_of_one_patch(tmp_path, monkeypatch):
 
 def test_inner_bfloat16_changes_the_residual_little():
     network = xai_widgets.load("scenes_sr", device="cpu")
-    x, _ = data.blurred_pair(data.luminance(data.picture("camera"))[:, :, 100:184, 200:284], 3)
+    x, _ = data.blurred_pair(color.luminance(data.load_photograph("camera"))[:, :, 100:184, 200:284], 3)
     with torch.no_grad():
         exact, fast = network(x), train_sr.residual(network, x)
     assert (exact - fast).abs().mean() < 0.1 * exact.abs().mean()

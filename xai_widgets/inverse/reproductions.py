@@ -128,7 +128,7 @@ class Reproduction:
 
 
 @without_inference_mode
-def grad_cam_setting(
+def reproduce_grad_cam(
     model: ImageModel,
     x: Any,
     target: Target = None,
@@ -197,7 +197,7 @@ def grad_cam_setting(
 
 
 @without_inference_mode
-def excitation_setting(
+def reproduce_excitation_backprop(
     model: ImageModel,
     x: Any,
     target: Target = None,
@@ -213,7 +213,7 @@ def excitation_setting(
     Parameters
     ----------
     model, x, target, settings, batch_size
-        As for :func:`grad_cam_setting`.
+        As for :func:`reproduce_grad_cam`.
     at : sequence of str, optional
         The units at whose outputs the maps are. Default: all max-pools; in a network that has none, whatever has
         fewer places at its output than at its input.
@@ -285,7 +285,7 @@ def excitation_setting(
 
 
 @without_inference_mode
-def integrated_gradients_setting(
+def reproduce_integrated_gradients(
     model: ImageModel,
     x: Any,
     target: Target = None,
@@ -300,7 +300,7 @@ def integrated_gradients_setting(
     Parameters
     ----------
     model, x, target, settings, batch_size
-        As for :func:`grad_cam_setting`.
+        As for :func:`reproduce_grad_cam`.
     l1, l2 : float, defaults 0.1 and 0.9
         As for :func:`~xai_widgets.inverse.operation_wise`.
 
@@ -326,7 +326,7 @@ def integrated_gradients_setting(
 
 
 @without_inference_mode
-def deconvolution_setting(
+def reproduce_deconvnet(
     model: ImageModel,
     x: Any,
     channel: int,
@@ -340,7 +340,7 @@ def deconvolution_setting(
     Parameters
     ----------
     model, x, settings, batch_size
-        As for :func:`grad_cam_setting`.
+        As for :func:`reproduce_grad_cam`.
     channel : int
         Of the output of ``unit``.
     unit : str, optional

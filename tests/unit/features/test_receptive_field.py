@@ -11,7 +11,7 @@ from networks import Functional, one_sentence, settle, wrap
 from torch import nn
 
 from xai_widgets.core.model import ImageModel
-from xai_widgets.similarity import theoretical_receptive_field
+from xai_widgets.features import theoretical_receptive_field
 
 LAYER = st.tuples(st.integers(1, 5), st.integers(1, 2), st.sampled_from(["conv", "max", "average"]))
 

@@ -16,12 +16,12 @@ from xai_widgets.attribution import excitation_backprop, grad_cam
 from xai_widgets.data import scenes
 from xai_widgets.inverse import (
     SolverSettings,
-    deconvolution_setting,
-    excitation_setting,
     find_units,
-    grad_cam_setting,
-    integrated_gradients_setting,
     operation_wise,
+    reproduce_deconvnet,
+    reproduce_excitation_backprop,
+    reproduce_grad_cam,
+    reproduce_integrated_gradients,
 )
 from xai_widgets.methods import METHODS
 from xai_widgets.metrics.agreement import pearson
@@ -51,7 +51,7 @@ def outputs(model, x):
 
 def test_the_weights_of_grad_cam_are_means_of_the_inverse_of_what_is_linear():
     model, x = wrap(settle(Functional())), images(2)
-    made = made_by(grad_cam_setting, model, x, [1, 3])
+    made = made_by(reproduce_grad_cam, model, x, [1, 3])
     inverse = made_by(operation_wise, model, x, [1, 3], until="relu_1").x[:, 0]
     activation = outputs(model, x)["relu_1"]
     expected = torch.zeros(2, 4, 4)
@@ -85,7 +85,7 @@ def test_where_scores_are_channels_the_setting_is_grad_cam_times_a_number():
         network.head.weight.copy_(torch.eye(4))
         network.conv.bias.fill_(0.5)
     model, x = wrap(network), images(2)
-    made = made_by(grad_cam_setting, model, x, [1, 3], settings=SolverSettings(steps=300, tolerance=1e-6))
+    made = made_by(reproduce_grad_cam, model, x, [1, 3], settings=SolverSettings(steps=300, tolerance=1e-6))
     activation = outputs(model, x)["relu"]
     for n, c in enumerate([1, 3]):
         mean = activation[n, c].mean()
@@ -96,12 +96,12 @@ def test_where_scores_are_channels_the_setting_is_grad_cam_times_a_number():
 
 def test_excitation_has_the_sums_of_the_inverse_at_each_pool():
     model, x = wrap(settle(Functional())), images(2)
-    made = made_by(excitation_setting, model, x, [1, 3])
+    made = made_by(reproduce_excitation_backprop, model, x, [1, 3])
     inverse = made_by(operation_wise, model, x, [1, 3], until="max_pool2d")
     assert list(made.maps) == ["max_pool2d"]
     assert_close(made.map, inverse.x[:, 0].sum(1))
     assert (made.map <= outputs(model, x)["max_pool2d"].sum(1) + rounding(made.map)).all()
-    several = made_by(excitation_setting, model, x, [1, 3], at=["relu", "relu_1"])
+    several = made_by(reproduce_excitation_backprop, model, x, [1, 3], at=["relu", "relu_1"])
     assert list(several.maps) == ["relu_1", "relu"]
     assert several.maps["relu"].shape == (2, 8, 8)
     assert several.maps["relu_1"].shape == (2, 4, 4)
@@ -121,14 +121,14 @@ class Strided(nn.Module):
 
 
 def test_without_max_pools_the_maps_are_where_places_become_fewer():
-    made = made_by(excitation_setting, wrap(settle(Strided())), images(1))
+    made = made_by(reproduce_excitation_backprop, wrap(settle(Strided())), images(1))
     assert {name: each.shape for name, each in made.maps.items()} == {"relu_1": (1, 4, 4)}
 
 
 def test_the_original_of_excitation_is_taken_where_the_map_is():
     """At a unit that is a module it is that of the method; a functional pool has one too."""
     model, x = wrap(settle(SharedInPlace())), images(2)
-    made = made_by(excitation_setting, model, x, [1, 3], at=["block2", "pool"])
+    made = made_by(reproduce_excitation_backprop, model, x, [1, 3], at=["block2", "pool"])
     assert list(made.maps) == ["block2", "pool"]
     for at in ("block2", "pool"):
         expected = quiet(excitation_backprop.saliency, model, x, [1, 3], layer=at)
@@ -139,7 +139,7 @@ def test_the_original_of_excitation_is_taken_where_the_map_is():
         made.correlation(at="pol")
     one_sentence(error)
     model = wrap(settle(Functional()))
-    functional = made_by(excitation_setting, model, x, [1, 3], at=["relu_1", "max_pool2d"])
+    functional = made_by(reproduce_excitation_backprop, model, x, [1, 3], at=["relu_1", "max_pool2d"])
     # What passes the ReLU is what comes to the convolution before it.
     at_conv2 = quiet(excitation_backprop.saliency, model, x, [1, 3], layer="conv2")
     assert_close(functional.original_map("relu_1"), at_conv2)
@@ -150,7 +150,7 @@ def test_the_original_of_excitation_is_taken_where_the_map_is():
 
 def test_a_correlation_with_another_map_and_of_blurred_maps():
     model, x = wrap(settle(Functional())), images(2)
-    made = made_by(integrated_gradients_setting, model, x, 1)
+    made = made_by(reproduce_integrated_gradients, model, x, 1)
     assert_close(made.correlation(3 * made.map + 1), torch.ones(2))
     other = torch.rand(2, 8, 8, generator=torch.Generator().manual_seed(0))
     blurred = [gaussian_blur(each[:, None], 1.5)[:, 0] for each in (made.map, other)]
@@ -163,7 +163,7 @@ def test_a_correlation_with_another_map_and_of_blurred_maps():
 
 def test_integrated_gradients_goes_down_to_the_image():
     model, x = wrap(settle(SharedInPlace())), images(2)
-    made = made_by(integrated_gradients_setting, model, x, [0, 2])
+    made = made_by(reproduce_integrated_gradients, model, x, [0, 2])
     inverse = made_by(operation_wise, model, x, [0, 2])
     assert list(made.maps) == ["image"]
     assert_close(made.map, inverse.x[:, 0].abs().sum(1))
@@ -181,7 +181,7 @@ def test_deconvolution_starts_from_the_largest_activation_of_a_channel():
         row, column = divmod(activation[n, channel].argmax().item(), 4)
         start[n, channel, row, column] = activation[n, channel, row, column]
     assert (start.amax((1, 2, 3)) > 0).all()
-    made = made_by(deconvolution_setting, model, x, channel)
+    made = made_by(reproduce_deconvnet, model, x, channel)
     expected = made_by(operation_wise, model, x, start=("relu_1", start), l1=0, l2=0.9)
     assert made.inverse.l1 == 0
     assert made.inverse.l2 == 0.9
@@ -192,7 +192,7 @@ def test_the_original_of_deconvolution_lets_what_is_positive_pass():
     """By hand: the ReLU passes the positive part, the pool its switches, the convolutions are transposed."""
     network = settle(Functional())
     model, x = wrap(network), images(1)
-    made = made_by(deconvolution_setting, model, x, 2)
+    made = made_by(reproduce_deconvnet, model, x, 2)
     mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in ([0.4, 0.45, 0.5], [0.25, 0.2, 0.3]))
     with torch.no_grad():
         first = F.relu(network.conv1((x - mean) / std))
@@ -211,19 +211,20 @@ def test_a_channel_that_is_0_has_a_map_of_0_and_no_correlation():
     network = settle(Functional())
     with torch.no_grad():
         network.conv2.bias[1] = -100
-    made = made_by(deconvolution_setting, wrap(network), images(1), 1)
+    made = made_by(reproduce_deconvnet, wrap(network), images(1), 1)
     assert (made.map == 0).all()
     assert math.isnan(made.correlation().item())
 
 
 @pytest.mark.parametrize("network", [Functional, SharedInPlace, Concat, Dropping])
 @pytest.mark.parametrize(
-    "method", [grad_cam_setting, excitation_setting, integrated_gradients_setting, deconvolution_setting]
+    "method",
+    [reproduce_grad_cam, reproduce_excitation_backprop, reproduce_integrated_gradients, reproduce_deconvnet],
 )
 def test_every_setting_leaves_the_network_alone_and_has_a_correlation(method, network):
     model, x = wrap(settle(network())), images(2)
     # Nothing in this one has fewer places than what it is given.
-    options = {"at": ["cat"]} if method is excitation_setting and network is Concat else {}
+    options = {"at": ["cat"]} if method is reproduce_excitation_backprop and network is Concat else {}
     before = everything(model)
     made = made_by(method, model, x, 1, **options)
     assert made.saliency().shape == (2, 8, 8)
@@ -238,12 +239,12 @@ def test_every_setting_leaves_the_network_alone_and_has_a_correlation(method, ne
 def test_on_a_trained_network_the_inverse_is_where_integrated_gradients_are(name):
     model = xw.load(name, device="cpu")
     x = model.images([scenes.scene(0, split="test").image])
-    made = made_by(integrated_gradients_setting, model, x, settings=SolverSettings(steps=20))
+    made = made_by(reproduce_integrated_gradients, model, x, settings=SolverSettings(steps=20))
     assert made.correlation(sigma=1).item() > 0.6
 
 
 def test_a_run_can_be_stopped_before_its_first_map():
-    run = grad_cam_setting(wrap(settle(Functional())), images(1), settings=QUICK)
+    run = reproduce_grad_cam(wrap(settle(Functional())), images(1), settings=QUICK)
     first = next(iter(run))
     assert not first.maps
     with pytest.raises(ValueError, match="has not come to the first map") as error:
@@ -254,21 +255,21 @@ def test_a_run_can_be_stopped_before_its_first_map():
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda model, x: grad_cam_setting(model, x, layer="rely_1"), "relu_1"),
-        (lambda model, x: grad_cam_setting(model, x, layer="relu"), "followed by a convolution"),
-        (lambda model, x: excitation_setting(model, x, at=["relo"]), "relu"),
-        (lambda model, x: excitation_setting(model, x, at=["flatten"]), "no places"),
-        (lambda model, x: excitation_setting(model, x, at=["fc"]), "no places"),
+        (lambda model, x: reproduce_grad_cam(model, x, layer="rely_1"), "relu_1"),
+        (lambda model, x: reproduce_grad_cam(model, x, layer="relu"), "followed by a convolution"),
+        (lambda model, x: reproduce_excitation_backprop(model, x, at=["relo"]), "relu"),
+        (lambda model, x: reproduce_excitation_backprop(model, x, at=["flatten"]), "no places"),
+        (lambda model, x: reproduce_excitation_backprop(model, x, at=["fc"]), "no places"),
         (
-            lambda model, x: deconvolution_setting(model, x, 8),
+            lambda model, x: reproduce_deconvnet(model, x, 8),
             "expected channel to be an integer from 0 to 7, got 8",
         ),
         (
-            lambda model, x: deconvolution_setting(model, x, -1),
+            lambda model, x: reproduce_deconvnet(model, x, -1),
             "expected channel to be an integer from 0 to 7, got -1",
         ),
-        (lambda model, x: deconvolution_setting(model, x, 0, unit="flatten"), "no places"),
-        (lambda _model, x: grad_cam_setting(wrap(settle(Linear())), x), "no unit with a convolution"),
+        (lambda model, x: reproduce_deconvnet(model, x, 0, unit="flatten"), "no places"),
+        (lambda _model, x: reproduce_grad_cam(wrap(settle(Linear())), x), "no unit with a convolution"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_sentence(ask, message):
@@ -278,14 +279,15 @@ def test_what_cannot_be_is_refused_in_a_sentence(ask, message):
 
 
 def test_a_map_of_another_number_of_images_is_refused():
-    made = made_by(grad_cam_setting, wrap(settle(Functional())), images(2))
+    made = made_by(reproduce_grad_cam, wrap(settle(Functional())), images(2))
     with pytest.raises(ValueError, match=r"wanted \(2, h, w\)") as error:
         made.correlation(torch.rand(3, 8, 8))
     one_sentence(error)
 
 
 @pytest.mark.parametrize(
-    "method", [grad_cam_setting, excitation_setting, integrated_gradients_setting, deconvolution_setting]
+    "method",
+    [reproduce_grad_cam, reproduce_excitation_backprop, reproduce_integrated_gradients, reproduce_deconvnet],
 )
 def test_a_plain_module_is_refused(method):
     with pytest.raises(TypeError, match="expected an ImageModel"):
