@@ -24,7 +24,7 @@ from xai_widgets.explorers.parts import (
 )
 from xai_widgets.explorers.position_panel import PositionPanel, PositionQuery
 from xai_widgets.similarity import GeometricSeries
-from xai_widgets.similarity.components import MOST
+from xai_widgets.similarity.components import MOST_COMPONENTS
 from xai_widgets.similarity.packing import RANK, check_rank
 from xai_widgets.studies.similarity import SimilarityKey, SimilarityResult, SimilarityStudy
 from xai_widgets.views import CurveView, GalleryView, RunBar, SimilarityView, link
@@ -121,8 +121,8 @@ class SimilarityExplorer(Explorer):
         self.panel = PositionPanel()
         self.models = _check_models(model)
         self._layers = _layers_of(self.models, layers)
-        if not 0 <= components <= MOST:
-            raise ValueError(f"components is {components}, wanted 0 to {MOST}")
+        if not 0 <= components <= MOST_COMPONENTS:
+            raise ValueError(f"components is {components}, wanted 0 to {MOST_COMPONENTS}")
         check_rank(rank)
         batch_size = check_batch_size(batch_size)
         # A chart runs from left to right, whatever the order of the list.
@@ -145,7 +145,7 @@ class SimilarityExplorer(Explorer):
         columns = [(name, layer) for name, chosen in self._layers.items() for layer in chosen]
         several = len(self.models) > 1
         heads = [f"{name} {layer}" if several else layer for name, layer in columns]
-        self.component_picker = dropdown("Components", map(str, range(MOST + 1)), str(components))
+        self.component_picker = dropdown("Components", map(str, range(MOST_COMPONENTS + 1)), str(components))
         self.layer_picker = dropdown("Layer", heads, heads[0])
         self.run_bar = RunBar()
         labels = self._series.labels if self._series and names is None else names
