@@ -1,17 +1,21 @@
 """Fixtures of the browser tests: one Chromium and one server of each kind a session, started when first used."""
 
+import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from afm import AfmPage
 from app_hosts import AppPage
 from chromium_browser import launched
+from forked_kernels import ForkServer
 from hosts import PAGE_PATIENCE, JupyterServer, NotebookHost, screenshot
 from playwright.sync_api import expect
 
 expect.set_options(timeout=PAGE_PATIENCE * 1000)
 
 OPEN_PAGES = pytest.StashKey[list]()
+PASSED = pytest.StashKey[bool]()
 
 
 @pytest.fixture(scope="session")
@@ -21,27 +25,42 @@ def chromium():
         yield browser
 
 
-def _server(kind, tmp_path_factory):
-    server = JupyterServer(kind, tmp_path_factory.mktemp(kind))
+@pytest.fixture(scope="session")
+def forks():
+    """The process that forks kernels; its socket needs a short path."""
+    # macOS forks no process that has used its frameworks.
+    if sys.platform == "darwin":
+        yield None
+        return
+    with TemporaryDirectory() as folder:
+        server = ForkServer(Path(folder))
+        yield server
+        server.stop()
+
+
+# The browser outlives the servers, which close what they hold of it.
+def _server(kind, tmp_path_factory, forks):
+    server = JupyterServer(kind, tmp_path_factory.mktemp(kind), forks)
     yield server
     server.stop()
 
 
 @pytest.fixture(scope="session")
-def lab_server(tmp_path_factory):
-    yield from _server("lab", tmp_path_factory)
+def lab_server(chromium, tmp_path_factory, forks):
+    yield from _server("lab", tmp_path_factory, forks)
 
 
 @pytest.fixture(scope="session")
-def notebook7_server(tmp_path_factory):
-    yield from _server("notebook", tmp_path_factory)
+def notebook7_server(chromium, tmp_path_factory, forks):
+    yield from _server("notebook", tmp_path_factory, forks)
 
 
 def _host(request, chromium, server):
     host = NotebookHost(chromium, server)
     request.node.stash.setdefault(OPEN_PAGES, []).append(host.pages)
     yield host
-    host.close()
+    # A test that failed may have left anything in its tab.
+    host.close(keep=request.node.stash.get(PASSED, False))
 
 
 @pytest.fixture
@@ -92,6 +111,8 @@ def app(request, chromium):
 def pytest_runtest_makereport(item, call):
     """Keep a picture of every open page of a failing test, and add what went on behind it to the report."""
     report = yield
+    if report.when == "call":
+        item.stash[PASSED] = report.passed
     if report.when == "call" and report.failed:
         pages = [page for pages in item.stash.get(OPEN_PAGES, []) for page in pages]
         for number, page in enumerate(pages):

@@ -21,6 +21,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
+from forked_kernels import DISPLAY, NAME, ForkServer
 from playwright.sync_api import Browser, Locator, Page
 
 Kind = Literal["lab", "notebook"]
@@ -34,7 +35,10 @@ THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 PATIENCE = 120
 #: Longest wait for something on the page, in seconds.
 PAGE_PATIENCE = 30
+#: Pause between two questions to a kernel, in seconds: it needs its core for what is waited for.
+PAUSE = 0.1
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+FORKED = {"display_name": DISPLAY, "language": "python", "name": NAME}
 #: No news, no question about updates: a dialog over the page would catch the clicks of a test.
 OVERRIDES = {
     "@jupyterlab/apputils-extension:notification": {
@@ -65,6 +69,17 @@ READY = """async ([path, seconds]) => {
     window.notebookPanel = panel;
   };
   await Promise.race([ready(), late]);
+}"""
+
+# Returns nothing: Playwright would copy the panel, with all that it refers to.
+OPEN = "async (path) => { await window.jupyterapp.commands.execute('docmanager:open', { path }); }"
+
+# Closes the notebook and whatever else is open, asks nothing, and brings back what a test may have put away.
+CLOSE = """() => {
+  const { shell } = window.jupyterapp;
+  for (const widget of [...shell.widgets('main')]) widget.dispose();
+  shell.expandLeft();
+  delete window.notebookPanel;
 }"""
 
 # Runs all cells and returns the error outputs. Running ends early at a failing cell, as it does for a person.
@@ -122,10 +137,15 @@ class JupyterServer:
         JupyterLab or Notebook 7.
     scratch : Path
         Empty folder for everything the server reads and writes.
+    forks : ForkServer, optional
+        Forks the kernels of notebooks that are given by their cells. Without it, and for notebooks that are given as
+        files, kernels start as a user's do.
     """
 
-    def __init__(self, kind: Kind, scratch: Path) -> None:
+    def __init__(self, kind: Kind, scratch: Path, forks: ForkServer | None = None) -> None:
         self.kind = kind
+        self.kernelspec = FORKED if forks else KERNELSPEC
+        self.tabs: list[Tab] = []
         self.files = scratch / "files"
         self.log: deque[str] = deque(maxlen=400)
         self.token = secrets.token_hex(16)
@@ -134,6 +154,9 @@ class JupyterServer:
         for name in ("files", "home", "settings"):
             (scratch / name).mkdir()
         (scratch / "settings" / "overrides.json").write_text(json.dumps(OVERRIDES))
+        folders = _own_folders(scratch / "home")
+        if forks:
+            forks.install(Path(folders["JUPYTER_DATA_DIR"]) / "kernels")
         app = "LabApp" if kind == "lab" else "JupyterNotebookApp"
         arguments = [
             *(sys.executable, "-m", "jupyterlab" if kind == "lab" else "notebook"),
@@ -147,7 +170,7 @@ class JupyterServer:
         self._process = subprocess.Popen(
             arguments,
             cwd=self.files,
-            env=os.environ | _own_folders(scratch / "home"),
+            env=os.environ | folders,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -179,7 +202,9 @@ class JupyterServer:
         """Put a notebook where the server finds it, and return its name."""
         name = f"test_{next(self._names)}.ipynb"
         content = (
-            json.loads(cells.read_text(encoding="utf-8")) if isinstance(cells, Path) else notebook(cells)
+            json.loads(cells.read_text(encoding="utf-8"))
+            if isinstance(cells, Path)
+            else notebook(cells, self.kernelspec)
         )
         (self.files / name).write_text(json.dumps(content), encoding="utf-8")
         return name
@@ -200,6 +225,8 @@ class JupyterServer:
 
     def stop(self) -> None:
         """End the server and with it its kernels."""
+        while self.tabs:
+            self.tabs.pop().close()
         self._process.terminate()
         try:
             self._process.wait(30)
@@ -221,7 +248,7 @@ def _own_folders(home: Path) -> dict[str, str]:
     return {"HOME": str(home), "JUPYTER_PREFER_ENV_PATH": "1", **folders, **lab}
 
 
-def notebook(cells: Sequence[str]) -> dict[str, Any]:
+def notebook(cells: Sequence[str], kernelspec: dict[str, str] = KERNELSPEC) -> dict[str, Any]:
     """Return a notebook of code cells; without the kernelspec Jupyter would ask for a kernel."""
     return {
         "cells": [
@@ -235,14 +262,55 @@ def notebook(cells: Sequence[str]) -> dict[str, Any]:
             }
             for index, source in enumerate(cells)
         ],
-        "metadata": {"kernelspec": KERNELSPEC},
+        "metadata": {"kernelspec": kernelspec},
         "nbformat": 4,
         "nbformat_minor": 5,
     }
 
 
+class Tab:
+    """A tab of a browser of its own, with what went on in it since :meth:`clear`.
+
+    Attributes
+    ----------
+    page : Page
+        The Playwright page.
+    console : list of str
+        Errors of the page's console, and exceptions nobody caught.
+    foreign : list of str
+        Addresses asked for outside the server.
+    """
+
+    def __init__(self, browser: Browser, server: JupyterServer) -> None:
+        self.console: list[str] = []
+        self.foreign: list[str] = []
+        self._home = (server.url, "data:", "blob:")
+        self._context = browser.new_context()
+        self._context.set_default_timeout(PAGE_PATIENCE * 1000)
+        self._context.set_default_navigation_timeout(PATIENCE * 1000)
+        self.page: Page = self._context.new_page()
+        self.page.on("console", lambda m: self.console.append(m.text) if m.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.console.append(str(error)))
+        self.page.on("request", lambda request: self._note(request.url))
+
+    def _note(self, url: str) -> None:
+        if not url.startswith(self._home):
+            self.foreign.append(url)
+
+    def clear(self) -> None:
+        """Forget what went on."""
+        self.console.clear()
+        self.foreign.clear()
+
+    def close(self) -> None:
+        """Close the tab and its browser."""
+        self._context.close()
+
+
 class NotebookPage:
     """A notebook open in a browser, with a live kernel.
+
+    JupyterLab is loaded once: a notebook that is opened after another was closed is opened in its tab.
 
     Attributes
     ----------
@@ -257,23 +325,20 @@ class NotebookPage:
     def __init__(self, browser: Browser, server: JupyterServer, name: str, width: int, height: int) -> None:
         self.server = server
         self.name = name
-        self.console: list[str] = []
-        self.foreign: list[str] = []
-        self._context = browser.new_context(viewport={"width": width, "height": height})
-        self._context.set_default_timeout(PAGE_PATIENCE * 1000)
-        self._context.set_default_navigation_timeout(PATIENCE * 1000)
-        self.page: Page = self._context.new_page()
-        self.page.on("console", lambda m: self.console.append(m.text) if m.type == "error" else None)
-        self.page.on("pageerror", lambda error: self.console.append(str(error)))
-        self.page.on("request", lambda request: self._note(request.url))
-        self.page.goto(server.address(name))
-        self.page.wait_for_function("() => window.jupyterapp?.shell", timeout=PATIENCE * 1000)
+        loaded = bool(server.tabs)
+        self._tab = server.tabs.pop() if loaded else Tab(browser, server)
+        self.page, self.console, self.foreign = self._tab.page, self._tab.console, self._tab.foreign
+        self._tab.clear()
+        self.page.set_viewport_size({"width": width, "height": height})
+        # Where the last test left it, it would hover over this notebook.
+        self.page.mouse.move(0, 0)
+        if loaded and server.kind == "lab":
+            self.page.evaluate(OPEN, name)
+        else:
+            self.page.goto(server.address(name))
+            self.page.wait_for_function("() => window.jupyterapp?.shell", timeout=PATIENCE * 1000)
         self.page.evaluate(READY, [name, PATIENCE])
         self._kernel_id = self.page.evaluate("() => window.notebookPanel.sessionContext.session.kernel.id")
-
-    def _note(self, url: str) -> None:
-        if not url.startswith((self.server.url, "data:", "blob:")):
-            self.foreign.append(url)
 
     def run_all(self, timeout: float = PATIENCE) -> None:
         """Run every cell and wait until all are done, ``timeout`` seconds at most.
@@ -318,6 +383,7 @@ class NotebookPage:
         while (value := self.kernel_eval(expression)) != expected:
             if time.monotonic() > latest:
                 raise AssertionError(f"{expression} is {value!r} in the kernel, expected {expected!r}")
+            self.page.wait_for_timeout(1000 * PAUSE)
         return value
 
     def save_with_widgets(self) -> Path:
@@ -357,9 +423,19 @@ class NotebookPage:
         errors = "\n".join(self.console) or "(none)"
         return f"errors of the page:\n{errors}\nlog of the server:\n{self.server.log_tail()}"
 
-    def close(self) -> None:
-        """Close the page and end its kernel; fails when the page asked for anything outside the server."""
-        self._context.close()
+    def close(self, keep: bool = False) -> None:
+        """Close the page and end its kernel; fails when the page asked for anything outside the server.
+
+        Parameters
+        ----------
+        keep : bool
+            Whether the tab is as good as new for another notebook.
+        """
+        if keep:
+            self.page.evaluate(CLOSE)
+            self.server.tabs.append(self._tab)
+        else:
+            self._tab.close()
         for kernel in self.server.request("GET", "api/kernels"):
             if kernel["id"] == self._kernel_id:
                 self.server.request("DELETE", f"api/sessions/{self._session_id()}")
@@ -410,10 +486,10 @@ class NotebookHost:
             page.run_all(timeout)
         return page
 
-    def close(self) -> None:
-        """Close every page that was opened here."""
+    def close(self, keep: bool = False) -> None:
+        """Close every page that was opened here; ``keep`` their tabs for the notebooks of other tests."""
         while self.pages:
-            self.pages.pop().close()
+            self.pages.pop().close(keep)
 
 
 def screenshot(page: Page, name: str) -> Path:
