@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hosts import PAGE_PATIENCE, ROOT, Theme, screenshot
-from playwright.sync_api import Browser, JSHandle, Locator, Page, Route
+from hosts import ROOT, Theme, screenshot
+from playwright.sync_api import BrowserContext, JSHandle, Locator, Page, Route
 
 STATIC = ROOT / "xai_widgets" / "static"
 HOST = Path(__file__).parent / "afm_host.js"
@@ -137,13 +137,12 @@ class AfmPage:
         Addresses asked for outside the page; closing the page fails when there is one.
     """
 
-    def __init__(self, browser: Browser, width: int = 1000, height: int = 800) -> None:
+    def __init__(self, context: BrowserContext, width: int = 1000, height: int = 800) -> None:
         self.console: list[str] = []
         self.foreign: list[str] = []
         self._scripts: dict[str, str] = {}
-        self._context = browser.new_context(viewport={"width": width, "height": height})
-        self._context.set_default_timeout(PAGE_PATIENCE * 1000)
-        self.page: Page = self._context.new_page()
+        self.page: Page = context.new_page()
+        self.page.set_viewport_size({"width": width, "height": height})
         self.page.on("console", lambda m: self.console.append(m.text) if m.type == "error" else None)
         self.page.on("pageerror", lambda error: self.console.append(str(error)))
         self.page.route("**/*", self._answer)
@@ -207,6 +206,6 @@ class AfmPage:
 
     def close(self) -> None:
         """Close the page; fails when it reported an error or asked for anything from elsewhere."""
-        self._context.close()
+        self.page.close()
         assert not self.foreign, f"the page asked for {self.foreign}"
         assert not self.console, f"the page reported {self.console}"

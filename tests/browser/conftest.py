@@ -1,6 +1,7 @@
 """Fixtures of the browser tests: one Chromium and one server of each kind a session, started when first used."""
 
 import sys
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,6 +24,48 @@ def chromium():
     """The browser of the system, without a window."""
     with launched() as browser:
         yield browser
+
+
+@pytest.fixture(scope="session")
+def offline(chromium):
+    """One context without a network: a window of its own for each test costs half a second of processor time."""
+    with closing(chromium.new_context(offline=True)) as context:
+        context.set_default_timeout(PAGE_PATIENCE * 1000)
+        yield context
+
+
+@pytest.fixture
+def file_page(offline):
+    """Open a file with the network off; fails for any request, message or error of its pages."""
+    trouble, pages = [], []
+
+    def note(message):
+        # That a canvas is read often is the doing of the test.
+        if message.type in ("error", "warning") and not message.text.startswith(
+            "Canvas2D: Multiple readback"
+        ):
+            trouble.append(message.text)
+
+    def open_page(path, scheme="light", width=1100, motion="no-preference"):
+        page = offline.new_page()
+        pages.append(page)
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme, reduced_motion=motion)
+        page.on("pageerror", lambda error: trouble.append(str(error)))
+        page.on("console", note)
+        page.on(
+            "request",
+            lambda request: (
+                None if request.url.startswith(("file:", "blob:", "data:")) else trouble.append(request.url)
+            ),
+        )
+        page.goto(path.as_uri())
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+    assert trouble == []
 
 
 @pytest.fixture(scope="session")
@@ -82,9 +125,9 @@ def jupyter(request):
 
 
 @pytest.fixture
-def afm_page(request, chromium):
+def afm_page(request, offline):
     """A page without Jupyter: ``afm_page.mount(widget)`` shows a widget, with its model open to the test."""
-    page = AfmPage(chromium)
+    page = AfmPage(offline)
     request.node.stash.setdefault(OPEN_PAGES, []).append([page])
     yield page
     page.close()

@@ -12,7 +12,7 @@ from xai_widgets.inverse import SolverSettings
 from xai_widgets.perturbation import ExtremalSettings
 
 #: Longest wait for one explorer, in seconds.
-PATIENCE = 120
+PATIENCE = 600
 AREAS = (0.05, 0.1, 0.2, 0.4)
 LAM = (0.1, 1.0, 10.0)
 QUICK = ExtremalSettings(steps=10, scan=3)

@@ -31,10 +31,10 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Screenshots, and on failure the state of every open page, land here (git ignores it).
 RESULTS = ROOT / "test-results"
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
-#: Longest wait for servers, kernels and cells, in seconds. A loaded machine is ten times slower than a quiet one.
-PATIENCE = 120
+#: Longest wait for servers, kernels and cells, in seconds. A loaded machine is twenty times slower than a quiet one.
+PATIENCE = 600
 #: Longest wait for something on the page, in seconds.
-PAGE_PATIENCE = 30
+PAGE_PATIENCE = 120
 #: Pause between two questions to a kernel, in seconds: it needs its core for what is waited for.
 PAUSE = 0.1
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}

@@ -48,28 +48,20 @@ def files(tmp_path_factory):
 
 
 @pytest.fixture
-def opened(chromium):
+def opened(file_page):
     """Open a file with the checks in it."""
     if not AXE.exists():
         pytest.fail("axe-core is missing: run npm ci in js", pytrace=False)
-    contexts = []
 
     def open_page(path, theme="light", width=WIDE, **options):
-        context = chromium.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=theme, **options
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.goto(path.as_uri())
+        page = file_page(path, theme, width, **options)
         expect(page.locator("main")).not_to_have_attribute("aria-busy", "true")
         for script in (AXE, CHECKS):
             page.evaluate(script.read_text(encoding="utf-8"))
         page.evaluate("checks.settled()")
         return page
 
-    yield open_page
-    for context in contexts:
-        context.close()
+    return open_page
 
 
 def pixels(page, clip):
@@ -203,7 +195,7 @@ def test_a_narrow_page_has_everything(files, opened, name):
 
 @every_explorer
 def test_nothing_moves_for_who_wants_it_still(files, opened, name):
-    page = opened(files(name), reduced_motion="reduce")
+    page = opened(files(name), motion="reduce")
     # What is computed just now breathes elsewhere.
     page.evaluate(
         "document.querySelectorAll('[data-state]').forEach((el) => { el.dataset.state = 'computing'; })"

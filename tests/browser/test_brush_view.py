@@ -88,8 +88,8 @@ def test_one_message_is_on_its_way_and_the_last_one_arrives(afm_page, image):
     )
 
 
-def test_a_finger_paints_and_does_not_scroll(chromium, image):
-    page = AfmPage(chromium)
+def test_a_finger_paints_and_does_not_scroll(offline, image):
+    page = AfmPage(offline)
     mounted = page.mount(BrushView(image=image, brush_size=0.25))
     stage = mounted.el.locator(".xw-stage")
     box = stage.bounding_box()

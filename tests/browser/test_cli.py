@@ -12,7 +12,7 @@ from xai_widgets.data import scenes
 
 
 @pytest.fixture
-def page(chromium, tmp_path):
+def page(file_page, tmp_path):
     """The page of two methods for a file and its class; fails for any request, message or error."""
     image = scenes.scene(2, split="test", background="texture").image
     Image.fromarray(image).save(tmp_path / "photo.png")
@@ -25,26 +25,9 @@ def page(chromium, tmp_path):
         "gradient,grad_cam",
     ]
     assert main([*words, "--title", "My network", "-o", str(tmp_path / "page.html")]) == 0
-    trouble = []
-    context = chromium.new_context(viewport={"width": 1100, "height": 900})
-    context.set_offline(True)
-    page = context.new_page()
-    page.on("pageerror", lambda error: trouble.append(str(error)))
-    page.on(
-        "console",
-        lambda message: trouble.append(message.text) if message.type in ("error", "warning") else None,
-    )
-    page.on(
-        "request",
-        lambda request: (
-            None if request.url.startswith(("file:", "blob:", "data:")) else trouble.append(request.url)
-        ),
-    )
-    page.goto((tmp_path / "page.html").as_uri())
+    page = file_page(tmp_path / "page.html")
     expect(page.locator("main")).not_to_have_attribute("aria-busy", "true")
-    yield page
-    context.close()
-    assert trouble == []
+    return page
 
 
 def test_the_page_of_the_program_answers_the_hand(page, tmp_path):

@@ -14,35 +14,15 @@ from xai_widgets.views import CurveView, HeatmapView, SliderView, link
 
 
 @pytest.fixture
-def opened(chromium, tmp_path):
-    """Export a widget, open the page with the network off, and fail for any request, message or error."""
-    trouble, contexts = [], []
+def opened(file_page, tmp_path):
+    """Export a widget, and open the page with the network off."""
 
     def open_page(widget, scheme="light", **options):
-        made = xw.export(widget, tmp_path / "page.html", **options)
-        context = chromium.new_context(viewport={"width": 1100, "height": 900}, color_scheme=scheme)
-        contexts.append(context)
-        context.set_offline(True)
-        page = context.new_page()
-        page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on(
-            "console",
-            lambda message: trouble.append(message.text) if message.type in ("error", "warning") else None,
-        )
-        page.on(
-            "request",
-            lambda request: (
-                None if request.url.startswith(("file:", "blob:", "data:")) else trouble.append(request.url)
-            ),
-        )
-        page.goto(made.path.as_uri())
+        page = file_page(xw.export(widget, tmp_path / "page.html", **options).path, scheme)
         expect(page.locator("main")).not_to_have_attribute("aria-busy", "true")
         return page
 
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert trouble == []
+    return open_page
 
 
 @pytest.fixture(scope="module")
@@ -174,11 +154,11 @@ def test_the_page_has_the_theme_of_the_system(opened, scheme, dark):
         assert (text > 0.6) == dark
 
 
-def test_a_widget_that_cannot_be_made_is_said(chromium, tmp_path):
+def test_a_widget_that_cannot_be_made_is_said(offline, tmp_path):
     path = xw.export(heatmap(), tmp_path / "page.html").path
     page_text = path.read_text(encoding="utf-8")
     path.write_text(page_text.replace('id="widgets-data">', 'id="widgets-data">!'), encoding="utf-8")
-    page = chromium.new_page()
+    page = offline.new_page()
     page.goto(path.as_uri())
     expect(page.get_by_text("This page could not be shown")).to_be_visible()
     page.close()

@@ -184,15 +184,15 @@ def test_a_bare_page_has_themes(afm_page):
     assert afm_page.page.evaluate(background) == "rgb(17, 17, 17)"
 
 
-def test_a_bare_page_hides_no_error(chromium):
-    page = AfmPage(chromium)
+def test_a_bare_page_hides_no_error(offline):
+    page = AfmPage(offline)
     page.mount(Square()).el.locator(".afm-view").dblclick()
     with pytest.raises(AssertionError, match="on purpose"):
         page.close()
 
 
-def test_a_bare_page_asks_nowhere(chromium):
-    page = AfmPage(chromium)
+def test_a_bare_page_asks_nowhere(offline):
+    page = AfmPage(offline)
     page.page.evaluate("() => fetch('https://example.invalid/x.js').catch(() => null)")
     with pytest.raises(AssertionError, match=r"example\.invalid"):
         page.close()

@@ -46,14 +46,10 @@ def colour(canvas, x, y):
     return canvas.evaluate(script, [x, y])
 
 
-def test_it_enlarges_the_place_that_another_view_marks(chromium, joined, tmp_path):
+def test_it_enlarges_the_place_that_another_view_marks(file_page, joined, tmp_path):
     image, box = joined
     made = xw.export(box, tmp_path / "page.html")
-    context = chromium.new_context(offline=True)
-    page = context.new_page()
-    trouble = []
-    page.on("pageerror", lambda error: trouble.append(str(error)))
-    page.goto(made.path.as_uri())
+    page = file_page(made.path)
     stage = page.locator(".xw-stage").first
     expect(stage).to_be_visible()
     size = stage.bounding_box()
@@ -71,5 +67,3 @@ def test_it_enlarges_the_place_that_another_view_marks(chromium, joined, tmp_pat
         "([canvas, x]) => canvas.getContext('2d').getImageData(x, 120, 1, 1).data[1] === 140",
         arg=[lens.element_handle(), SIDE // 2 + SIDE // 5],
     )
-    context.close()
-    assert trouble == []

@@ -128,10 +128,10 @@ def test_the_mouse_takes_the_cell_that_it_is_over_up_to_its_border(afm_page, vie
     expect(mounted.el.locator(".xw-cell")).to_have_text("picture 2, coarse, row 2, col 4")
 
 
-def test_a_finger_moves_and_pins(chromium, view):
+def test_a_finger_moves_and_pins(offline, view):
     from afm import AfmPage
 
-    page = AfmPage(chromium)
+    page = AfmPage(offline)
     try:
         mounted = page.mount(view)
         box = stage_of(mounted, 0, 0).bounding_box()

@@ -21,8 +21,8 @@ HEIGHT, WIDTH = 12, 20
 LOOKS = {"interpolation": "pixelated", "controls": False}
 
 
-def test_colour_tables_are_those_of_the_page_to_the_bit(chromium):
-    page = chromium.new_page()
+def test_colour_tables_are_those_of_the_page_to_the_bit(offline):
+    page = offline.new_page()
     source = (ROOT / "js" / "src" / "lib" / "colormaps.js").read_text(encoding="utf-8")
     made = page.evaluate(
         """async ([source, signs]) => {
