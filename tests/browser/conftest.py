@@ -152,7 +152,7 @@ def app(request, chromium):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """Keep a picture of every open page of a failing test, and add what went on behind it to the report."""
+    """Keep a screenshot of every open page of a failing test, and add its errors to the report."""
     report = yield
     if report.when == "call":
         item.stash[PASSED] = report.passed
@@ -160,8 +160,8 @@ def pytest_runtest_makereport(item, call):
         pages = [page for pages in item.stash.get(OPEN_PAGES, []) for page in pages]
         for number, page in enumerate(pages):
             try:
-                picture = screenshot(page.page, f"{item.name}-{number}")
-            except Exception as error:  # the picture is an extra: the failure itself is what counts
-                picture = Path(f"(no picture: {error})")
-            report.sections.append((f"page {number}, seen in {picture.name}", page.report()))
+                path = screenshot(page.page, f"{item.name}-{number}")
+            except Exception as error:  # the failure itself matters more
+                path = Path(f"(no screenshot: {error})")
+            report.sections.append((f"page {number}, seen in {path.name}", page.report()))
     return report

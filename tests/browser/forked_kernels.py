@@ -92,7 +92,7 @@ def _be_kernel(connection: socket.socket) -> None:
         os.close(output)
     os.environ.clear()
     os.environ.update(request["environment"])
-    # ipykernel watches the process of this number as its parent; the connection tells when to end here.
+    # ipykernel watches the process of this number as its parent; the kernel ends with its connection.
     os.environ.pop("JPY_PARENT_PID", None)
     os.chdir(request["directory"])
 

@@ -35,7 +35,7 @@ THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 PATIENCE = 600
 #: Longest wait for something on the page, in seconds.
 PAGE_PATIENCE = 120
-#: Pause between two questions to a kernel, in seconds: it needs its core for what is waited for.
+#: Pause between two questions to a kernel, in seconds: asked without one, it computes more slowly.
 PAUSE = 0.1
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 FORKED = {"display_name": DISPLAY, "language": "python", "name": NAME}
@@ -211,8 +211,8 @@ class JupyterServer:
 
     def address(self, name: str) -> str:
         """Return the address of a notebook; ``reset`` forgets the tabs that earlier pages left in the workspace."""
-        place = "lab/tree" if self.kind == "lab" else "notebooks"
-        return f"{self.url}/{place}/{name}?reset&token={self.token}"
+        folder = "lab/tree" if self.kind == "lab" else "notebooks"
+        return f"{self.url}/{folder}/{name}?reset&token={self.token}"
 
     def request(self, method: str, path: str) -> Any:
         """Call the server's own interface, for instance ``request("GET", "api/kernels")``."""
@@ -269,7 +269,7 @@ def notebook(cells: Sequence[str], kernelspec: dict[str, str] = KERNELSPEC) -> d
 
 
 class Tab:
-    """A tab of a browser of its own, with what went on in it since :meth:`clear`.
+    """A tab of a browser of its own, and its errors and requests since :meth:`clear`.
 
     Attributes
     ----------
@@ -298,7 +298,7 @@ class Tab:
             self.foreign.append(url)
 
     def clear(self) -> None:
-        """Forget what went on."""
+        """Forget earlier errors and requests."""
         self.console.clear()
         self.foreign.clear()
 
@@ -354,7 +354,7 @@ class NotebookPage:
             raise CellError(f"cell {number} of {self.name} failed:\n{ESCAPES.sub('', traceback)}")
         if unrun:
             raise CellError(
-                f"{unrun} cells of {self.name} did not run; the server says:\n{self.server.log_tail()}"
+                f"{unrun} cells of {self.name} did not run; the log of the server:\n{self.server.log_tail()}"
             )
 
     def kernel_exec(self, code: str, timeout: float = PATIENCE) -> None:
@@ -419,7 +419,7 @@ class NotebookPage:
         return screenshot(self.page, name)
 
     def report(self) -> str:
-        """Say what went on behind the page, for a failing test."""
+        """Return the errors of the page and the log of the server, for a failing test."""
         errors = "\n".join(self.console) or "(none)"
         return f"errors of the page:\n{errors}\nlog of the server:\n{self.server.log_tail()}"
 
@@ -480,7 +480,7 @@ class NotebookHost:
         """
         page = NotebookPage(self.browser, self.server, self.server.write(cells), width, height)
         self.pages.append(page)
-        # Said also for the light one: the server remembers what an earlier page chose.
+        # Set for the light one, too: the server remembers the choice of an earlier page.
         page.theme(theme)
         if run:
             page.run_all(timeout)
