@@ -223,7 +223,7 @@ def _titled(state: dict[str, Any]) -> dict[str, Any]:
 def _asleep(widget: DOMWidget) -> set[str]:
     """The models of the parts by which an explorer asks its kernel for something."""
     every = list(family(widget))
-    parts = [getattr(each, name) for each in every for name in getattr(each, "_asking", ())]
+    parts = [getattr(each, name) for each in every for name in getattr(each, "kernel_controls", ())]
     # Taken out of its explorer the button asks as before.
     parts += [each for each in every if isinstance(each, RunBar)]
     return {part.model_id for part in parts}

@@ -22,32 +22,32 @@ board = xw.dashboard(
 
 def test_tabs_are_opened_by_hand_and_share_image_class_and_place(lab):
     page = lab.open(CELLS, width=1300, height=1500)
-    page.wait_for_kernel("board.wait(60) and board.made['attribution'].run_bar.status", "done")
+    page.wait_for_kernel("board.wait(60) and board.explorers['attribution'].run_bar.status", "done")
     shown = page.output(1)
-    assert page.kernel_eval("list(board.made)") == ["attribution"]
+    assert page.kernel_eval("list(board.explorers)") == ["attribution"]
 
     shown.get_by_role("tab", name="Deletion").click()
     expect(shown.get_by_text("0.0 % deleted")).to_be_visible()
-    assert page.kernel_eval("list(board.made)") == ["attribution", "deletion"]
-    page.wait_for_kernel("board.made['deletion'].run_bar.status", "done")
+    assert page.kernel_eval("list(board.explorers)") == ["attribution", "deletion"]
+    page.wait_for_kernel("board.explorers['deletion'].run_bar.status", "done")
     expect(shown.get_by_text("Gradient, insertion")).to_be_visible()
 
     before = page.kernel_eval("board.target")
     shown.locator(".xw-gallery [role=option]").nth(1).click()
     page.wait_for_kernel("board.frame", 1)
-    page.wait_for_kernel("board.made['deletion'].image.equal(board.image)")
-    page.wait_for_kernel("board.made['deletion'].run_bar.status", "done")
+    page.wait_for_kernel("board.explorers['deletion'].image.equal(board.image)")
+    page.wait_for_kernel("board.explorers['deletion'].run_bar.status", "done")
     assert page.kernel_eval("board.target") != before
-    assert page.kernel_eval("board.made['deletion'].target == board.target")
+    assert page.kernel_eval("board.explorers['deletion'].target == board.target")
     expect(shown.get_by_text(page.kernel_eval("model.labels[board.target]")).first).to_be_visible()
 
     shown.get_by_role("tab", name="Brush").click()
-    page.wait_for_kernel("'brush' in board.made and board.made['brush'].image.equal(board.image)")
+    page.wait_for_kernel("'brush' in board.explorers and board.explorers['brush'].image.equal(board.image)")
 
     shown.get_by_role("tab", name="Deletion").click()
     stage = shown.locator(".xw-stage:visible").first
     stage.scroll_into_view_if_needed()
     box = stage.bounding_box()
     page.page.mouse.click(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)
-    for view in ("board.made['deletion'].heatmap", "board.made['attribution'].view"):
+    for view in ("board.explorers['deletion'].heatmap", "board.explorers['attribution'].view"):
         page.wait_for_kernel(f"{view}.position is not None and abs({view}.position[0] - 0.25) < 0.02")

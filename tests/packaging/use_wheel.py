@@ -73,7 +73,7 @@ board = xai_widgets.dashboard(
 for name in ("deletion", "similarity", "attribution"):
     board.show(name)
     assert board.wait(300), f"{name} was not computed in five minutes"
-    assert board.made[name].run_bar.error == "", f"{name}: {board.made[name].run_bar.error}"
+    assert board.explorers[name].run_bar.error == "", f"{name}: {board.explorers[name].run_bar.error}"
 slider = ipywidgets.FloatSlider(value=0.9, min=0, max=1, step=0.1, description="opacity")
 xai_widgets.link((slider, "value"), (explorer, "opacity"))
 xai_widgets.link(explorer, board, "position")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, get_args
 
 from ipywidgets import Checkbox, HBox, Layout
@@ -31,6 +31,7 @@ from xai_widgets.explorers.base import (
     stretch,
 )
 from xai_widgets.explorers.computing import Computing
+from xai_widgets.explorers.explorer import Choice
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.search import dropdown
 from xai_widgets.methods import METHODS
@@ -114,10 +115,16 @@ class AttributionExplorer(Computing):
     >>> AttributionExplorer(model, photo, across="layers", layers=["layer1", "layer4"])
     """
 
-    _asking: ClassVar[tuple[str, ...]] = (
+    kernel_controls: ClassVar[tuple[str, ...]] = (
         *("class_picker", "own_picker", "across_picker", "method_picker"),
         *("layer_slider", "image_picker", "run_bar"),
     )
+
+    shared: ClassVar[Mapping[str, str]] = {
+        "frame": "image_picker.frame",
+        "target": "target",
+        "layer": "layer",
+    }
 
     target = Int(None, allow_none=True, help="The class of all images; None: the own class of each.")
 
@@ -223,6 +230,22 @@ class AttributionExplorer(Computing):
         # After a stop the button goes on; after the end it begins anew.
         self.run_bar.on_run(lambda _bar: self.compute(again=self._worker.status == "done"))
         self.run_bar.on_cancel(lambda _bar: self.cancel())
+
+    @classmethod
+    def from_choice(cls, model: ImageModel, choice: Choice, **options: Any) -> AttributionExplorer:
+        """Return an explorer of all images of a dashboard."""
+        return cls(model, choice.images, **{"names": choice.names or None, **options})
+
+    @property
+    def layer(self) -> str:
+        """The layer of methods that take one; "" if each takes its own."""
+        stop = self.layer_slider.frame
+        return self.layer_slider.labels[stop] if stop > 0 else ""
+
+    @layer.setter
+    def layer(self, name: str) -> None:
+        if name in self.layer_slider.labels:
+            self.layer_slider.frame = self.layer_slider.labels.index(name)
 
     # -- what is chosen -------------------------------------------------------------------------------------
 

@@ -15,9 +15,10 @@ from xai_widgets.core.model import ImageModel, Target
 from xai_widgets.core.run import Run, Status, Worker
 from xai_widgets.core.validation import check_finite
 from xai_widgets.errors import as_sentence
-from xai_widgets.explorers.base import Explorer, MethodLike, picture, row_layout, stretch
-from xai_widgets.explorers.computing import wait_for
+from xai_widgets.explorers.base import MethodLike
+from xai_widgets.explorers.explorer import ImageExplorer, wait_for
 from xai_widgets.explorers.panel import closed_on_error
+from xai_widgets.explorers.parts import TOP, row_layout, stretch, to_uint8
 from xai_widgets.methods import as_method
 from xai_widgets.ops.blur import gaussian_blur
 from xai_widgets.ops.perturb import SIGMA
@@ -29,9 +30,6 @@ from xai_widgets.views import BrushView, ScoresView
 #: What painted pixels become; the last one depends on what is painted.
 FILLS = ("blur", "gray", "noise", "inpaint")
 
-#: How many classes the bars show.
-TOP = 5
-
 
 class _Seen(NamedTuple):
     """The probabilities (or scores) of all classes, the fill (1, C, H, W) and its number, and the class."""
@@ -42,11 +40,11 @@ class _Seen(NamedTuple):
     target: int
 
 
-class PerturbationBrush(Explorer):
+class PerturbationBrush(ImageExplorer):
     """Paint over the image and watch the scores of the best classes move.
 
     Each mask that the hand paints is put to the network, one pass a mask; of those that come while a pass runs only
-    the newest is, so the scores go on moving under a long stroke and end with its last mask. "Ask the optimizer"
+    the newest is, so the scores go on moving under a long stroke and end with its last mask. The button "Optimize"
     begins with what is painted and searches the mask of the same area that takes the class away best
     (:func:`~xai_widgets.perturbation.extremal`, variant "delete"), one step to undo; a stroke stops it.
 
@@ -90,7 +88,7 @@ class PerturbationBrush(Explorer):
     >>> PerturbationBrush(model, "photo.jpg", start="grad_cam")  # doctest: +SKIP
     """
 
-    _asking: ClassVar[tuple[str, ...]] = (*Explorer._asking, "brush")
+    kernel_controls: ClassVar[tuple[str, ...]] = (*ImageExplorer.kernel_controls, "brush")
 
     @closed_on_error
     def __init__(
@@ -111,10 +109,10 @@ class PerturbationBrush(Explorer):
         self._settings, self._seed = settings, seed
         self.brush = BrushView(fill_names=list(FILLS), title="Paint over the image")
         self.scores = ScoresView(labels=model.labels, title="Best classes under the paint")
-        self.run_bar.label = "Ask the optimizer"
+        self.run_bar.label = "Optimize"
         stretch((self.class_picker, "1 1 220px"), (self.brush, "0 1 400px"), (self.scores, "1 1 260px"))
         views = HBox([self.brush, self.scores], layout=row_layout())
-        self._join([HBox([self.class_picker], layout=row_layout()), self.run_bar, views])
+        self._assemble([HBox([self.class_picker], layout=row_layout()), self.run_bar, views])
         self.brush.observe(lambda _change: self._score(), ["mask", "fill"])
         # The hand and the optimizer are not to paint at once.
         self.brush.observe(lambda _change: self.cancel(), "stroke")
@@ -166,13 +164,21 @@ class PerturbationBrush(Explorer):
 
     # -- what the hand paints -------------------------------------------------------------------------------
 
+    def _take_image(self) -> None:
+        """Do nothing: what is computed depends on what is painted, so that nothing is kept."""
+
+    def _on_run(self) -> None:
+        self._scores = self.model.scores(self._x)
+        self._show_probabilities()
+        self.compute(again=True)
+
     def _show_image(self) -> None:
         self._scorer.cancel()
         with self.brush.hold_sync():
             self.brush.mask = None
-            self.brush.image = picture(self._x[0])
-            self.brush.fills = picture(torch.stack([self._fill(name, None)[0] for name in FILLS]))
-        self.scores.reference = self._values()
+            self.brush.image = to_uint8(self._x[0])
+            self.brush.fills = to_uint8(torch.stack([self._fill(name, None)[0] for name in FILLS]))
+        self.scores.reference = self._probabilities()
         self._score()
 
     def _fill(self, name: str, mask: Tensor | None) -> Tensor:
@@ -218,7 +224,7 @@ class PerturbationBrush(Explorer):
         if FILLS[index] == "inpaint" and self.brush.fills is not None:
             # The browser is to show what the network saw.
             fills = self.brush.fills.copy()
-            fills[index] = picture(fill[0])
+            fills[index] = to_uint8(fill[0])
             self.brush.fills = fills
         best = values.topk(min(TOP, len(values)))
         with self.scores.hold_sync():
@@ -260,6 +266,12 @@ class PerturbationBrush(Explorer):
         area = max(float(mask.mean()), 1 / mask.numel())
         x, target = self._x, self.target
 
+        def make_run() -> Run[Extremal]:
+            self._check()
+            return extremal(
+                self.model, x, target, areas=[area], variant="delete", start=mask, settings=self._settings
+            )
+
         def on_start() -> None:
             self.brush.step += 1
             self.brush.fill = FILLS.index("blur")
@@ -271,13 +283,7 @@ class PerturbationBrush(Explorer):
             if self.brush.mask is None or (found * 255 != self.brush.mask).any():
                 self.brush.mask = found
 
-        self._submit(
-            lambda: extremal(
-                self.model, x, target, areas=[area], variant="delete", start=mask, settings=self._settings
-            ),
-            on_start=on_start,
-            on_snapshot=on_snapshot,
-        )
+        self._submit(make_run, on_start=on_start, on_snapshot=on_snapshot)
 
 
 def inpaint(x: Tensor, mask: Tensor) -> Tensor:

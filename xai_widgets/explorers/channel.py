@@ -12,7 +12,7 @@ from ipywidgets import HBox, Layout, VBox
 
 from xai_widgets.core.model import ImageModel, Target
 from xai_widgets.core.validation import items
-from xai_widgets.explorers.explorer import SearchExplorer
+from xai_widgets.explorers.explorer import Choice, SearchExplorer
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import (
     THUMBNAIL,
@@ -178,6 +178,13 @@ class ChannelExplorer(SearchExplorer):
         self._assemble(self._layout())
         if start:
             self.compute()
+
+    @classmethod
+    def from_choice(cls, model: ImageModel, choice: Choice, **options: Any) -> ChannelExplorer:
+        """Return an explorer of what is chosen in a dashboard, in its layer."""
+        explorer = super().from_choice(model, choice, **{"layer": choice.layer or None, **options})
+        assert isinstance(explorer, ChannelExplorer)
+        return explorer
 
     def _layout(self) -> list[Any]:
         stretch((self.class_picker, "1 1 220px"), (self.curves, "3 1 320px"), (self.scores, "1 1 200px"))

@@ -1,56 +1,65 @@
-"""The explorers about one network in one, with image, class, layer, place and colors in common."""
+"""All explorers of one network in tabs, which share image, class, layer, position and colors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 from ipywidgets import HTML, Box, HBox, Layout, Tab
 from torch import Tensor
-from traitlets import Int, TraitError, Unicode, validate
+from traitlets import HasTraits, Int, TraitError, Unicode, validate
 
 from xai_widgets.core.model import ImageModel, Target, check_model
 from xai_widgets.errors import as_sentence, unknown_name
 from xai_widgets.explorers.attribution import AttributionExplorer
-from xai_widgets.explorers.base import Explorer, existing_class, picture, row_layout, stretch
 from xai_widgets.explorers.brush import PerturbationBrush
 from xai_widgets.explorers.channel import ChannelExplorer
-from xai_widgets.explorers.computing import wait_for
 from xai_widgets.explorers.deletion import DeletionExplorer
+from xai_widgets.explorers.explorer import Choice, wait_for
 from xai_widgets.explorers.extremal import ExtremalExplorer
 from xai_widgets.explorers.inverse import InverseExplorer
 from xai_widgets.explorers.joining import link
 from xai_widgets.explorers.panel import Panel, closed_on_error, with_companions
-from xai_widgets.explorers.search import dropdown, spatial_layers
+from xai_widgets.explorers.parts import dropdown, existing_class, row_layout, stretch, to_uint8
+from xai_widgets.explorers.search import spatial_layers
 from xai_widgets.explorers.similarity import SimilarityExplorer
 from xai_widgets.views import ClassPicker, GalleryView, View
 from xai_widgets.views.shown import family
 
-#: Names of explorers, what their tabs are called, and the question that each answers.
-EXPLORERS: dict[str, tuple[str, str]] = {
-    "attribution": ("Attribution", "Which pixels does the score come from?"),
-    "deletion": ("Deletion", "Which map finds the pixels that matter?"),
-    "extremal": ("Extremal", "How little of the image is enough?"),
-    "brush": ("Brush", "What happens if this is covered?"),
-    "channels": ("Channels", "Which channels are needed?"),
-    "inverse": ("Inverse", "What does the network keep of the image?"),
-    "similarity": ("Similarity", "What is alike to this place, for the network?"),
+
+class Entry(NamedTuple):
+    """An explorer of a dashboard: its class, the title of its tab, and the question that it answers."""
+
+    kind: Any
+    title: str
+    question: str
+
+
+#: Explorers of a dashboard by name.
+EXPLORERS = {
+    "attribution": Entry(AttributionExplorer, "Attribution", "Which pixels does the score come from?"),
+    "deletion": Entry(DeletionExplorer, "Deletion", "Which map finds the pixels that matter?"),
+    "extremal": Entry(ExtremalExplorer, "Extremal", "How little of the image is enough?"),
+    "brush": Entry(PerturbationBrush, "Brush", "What happens if this is covered?"),
+    "channels": Entry(ChannelExplorer, "Channels", "Which channels are needed?"),
+    "inverse": Entry(InverseExplorer, "Inverse", "What does the network keep of the image?"),
+    "similarity": Entry(
+        SimilarityExplorer, "Similarity", "What is similar to this position, for the network?"
+    ),
 }
-#: Traits of views that are joined over all explorers.
-SHARED = ("position", "colormap")
-#: How many layers the similarity is shown in.
-COLUMNS = 3
-#: Width of the pictures to choose from, CSS px.
+#: Traits of views that are linked in the browser, in all explorers.
+LINKED = ("position", "colormap")
+#: Width of the images to choose from, CSS px.
 THUMBNAIL = 72
 
 
 class Dashboard(Panel):
-    """The explorers about one network, each in a tab, that share image, class, layer, place and color map.
+    """All explorers of one network, each in a tab, which share image, class, layer, position and color map.
 
-    An explorer is made when its tab is first opened, and computes then. What was chosen above holds for it, and a class
-    or a layer that is chosen in it holds for the others. The place under the hand and the color map are joined in the
-    browser, in all of them.
+    An explorer is made when its tab is first opened, and computes then. It takes the image, the class and the layer
+    that are chosen above, and a class or a layer that is chosen in it is taken by the others. The hovered position and
+    the color map are linked in the browser.
 
     Parameters
     ----------
@@ -82,8 +91,8 @@ class Dashboard(Panel):
     class_picker : ClassPicker
     layer_picker : ipywidgets.Dropdown
     tabs : ipywidgets.Tab
-    made : dict of str to explorer
-        The explorers that were made, by name; `show` makes one.
+    explorers : dict of str to explorer
+        The explorers made so far, by name; `show` makes one.
 
     Raises
     ------
@@ -96,8 +105,8 @@ class Dashboard(Panel):
     frame = Int(0, min=0, help="Which image is shown.")
     target = Int(0, help="The class.")
     layer = Unicode("", help="The layer of everything that has one.")
-    #: Choices that explorers draw anew for; the colors and the place are joined in the browser.
-    _asking = ("image_picker", "class_picker", "layer_picker")
+    #: Controls that need a kernel; colors and the position are linked in the browser.
+    kernel_controls = ("image_picker", "class_picker", "layer_picker")
 
     @closed_on_error
     def __init__(
@@ -113,7 +122,7 @@ class Dashboard(Panel):
         **kwargs: Any,
     ) -> None:
         # First of all: a constructor that raises is closed too.
-        self.made: dict[str, Any] = {}
+        self.explorers: dict[str, Any] = {}
         check_model(model)
         chosen = list(EXPLORERS) if explorers is None else list(explorers)
         for name in [*chosen, *(options or {})]:
@@ -138,11 +147,11 @@ class Dashboard(Panel):
 
     def _make_controls(self) -> None:
         self.image_picker = GalleryView(
-            pictures=picture(self._x), captions=self._names, frame=0, size=THUMBNAIL, title="Image"
+            pictures=to_uint8(self._x), captions=self._names, frame=0, size=THUMBNAIL, title="Image"
         )
         self.class_picker = ClassPicker(labels=self.model.labels, target=self.target)
         self._show_hints()
-        self.layer_picker = dropdown("layer", self._layers or [""], self.layer)
+        self.layer_picker = dropdown("Layer", self._layers or [""], self.layer)
         self.image_picker.observe(lambda change: self._on_image(change["new"]), "frame")
         self.class_picker.observe(lambda change: setattr(self, "target", change["new"]), "target")
         self.layer_picker.observe(lambda change: setattr(self, "layer", change["new"]), "value")
@@ -150,10 +159,10 @@ class Dashboard(Panel):
         self.observe(lambda _change: self._on_choice(), ["target", "layer"])
 
     def _make_tabs(self, chosen: Sequence[str]) -> None:
-        self._pages = {name: Box([_words(EXPLORERS[name][1])], layout=_wide()) for name in chosen}
+        self._pages = {name: Box([_words(EXPLORERS[name].question)], layout=_wide()) for name in chosen}
         self.tabs = Tab(children=list(self._pages.values()), layout=_wide())
         for number, name in enumerate(chosen):
-            self.tabs.set_title(number, EXPLORERS[name][0])
+            self.tabs.set_title(number, EXPLORERS[name].title)
 
     def _lay_out(self) -> None:
         stretch((self.class_picker, "2 1 220px"), (self.image_picker, "1 1 100%"))
@@ -211,18 +220,18 @@ class Dashboard(Panel):
         if self._layers:
             self.layer_picker.value = self.layer
         shown = list(self._pages)[self.tabs.selected_index or 0]
-        for name in self.made:
+        for name in self.explorers:
             # Behind a tab nothing is computed, and nothing of the choice before is left.
             if name == shown:
                 self._bring(name)
             else:
-                self._fill(name, _words(EXPLORERS[name][1]))
+                self._fill(name, _words(EXPLORERS[name].question))
 
     def _fill(self, name: str, content: Any) -> None:
         """Show something in a tab; the words that stood there are gone for good."""
         before, self._pages[name].children = self._pages[name].children, [content]
         for one in with_companions(before):
-            if one is not content and one not in self.made.values():
+            if one is not content and one not in self.explorers.values():
                 one.close()
 
     # -- the explorers --------------------------------------------------------------------------------------
@@ -242,118 +251,81 @@ class Dashboard(Panel):
         """
         if name not in self._pages:
             raise ValueError(unknown_name("explorer", name, self._pages))
-        if name not in self.made:
+        if name not in self.explorers:
             try:
-                made = getattr(self, f"_make_{name}")(**self._options.get(name, {}))
+                made = EXPLORERS[name].kind.from_choice(
+                    self.model, self._choice(), **self._options.get(name, {})
+                )
             except Exception as error:  # an explorer that is none for this network takes no other with it
                 self._refuse(name, error)
                 return None
-            self.made[name] = made
+            self.explorers[name] = made
             made.layout.width = "100%"
             self._share(made)
         self._bring(name)
         self.tabs.selected_index = list(self._pages).index(name)
-        return self.made[name]
+        return self.explorers[name]
 
     def _refuse(self, name: str, error: Exception) -> None:
-        self._fill(name, _words(f"{EXPLORERS[name][0]}: {as_sentence(error).rstrip('.')}."))
+        self._fill(name, _words(f"{EXPLORERS[name].title}: {as_sentence(error).rstrip('.')}."))
 
-    def _share(self, made: Any) -> None:
-        """Join an explorer with those that are there."""
-        for trait in SHARED:
-            ends = [view for view in _views(made) if view.has_trait(trait)]
-            there = [
-                view
-                for other in self.made.values()
-                if other is not made
-                for view in _views(other)
-                if view.has_trait(trait)
-            ]
-            if len(there[:1] + ends) > 1:
-                link(*there[:1], *ends, trait)
-        if hasattr(made, "class_picker"):
-            # The one above holds for all.
-            made.class_picker.layout.display = "none"
-            made.observe(lambda change: self._on_class(change["new"]), "target")
-        picker = getattr(made, "layer_picker", None)
-        if picker is not None:
-            picker.observe(lambda change: self._on_layer(change["new"]), "value")
+    def _choice(self) -> Choice:
+        return Choice(self._x, self._names, self.frame, self.target, self.layer, self._layers)
 
-    def _on_class(self, target: int | None) -> None:
-        # None: each image its own.
-        if target is not None:
-            self.target = target
+    def _share(self, explorer: Any) -> None:
+        """Link the views of an explorer with those of the others, and take the class and layer chosen in it."""
+        others = [
+            view for other in self.explorers.values() if other is not explorer for view in _views(other)
+        ]
+        for trait in LINKED:
+            ends = [view for view in _views(explorer) if view.has_trait(trait)]
+            known = [view for view in others if view.has_trait(trait)]
+            if len(known[:1] + ends) > 1:
+                link(*known[:1], *ends, trait)
+        if hasattr(explorer, "class_picker"):
+            # The picker of the dashboard is used instead.
+            explorer.class_picker.layout.display = "none"
+        for name, part, attribute in _shared(explorer):
+            if name in ("target", "layer") and isinstance(part, HasTraits) and part.has_trait(attribute):
+                part.observe(lambda change, name=name: self._take(name, change["new"]), attribute)
 
-    def _on_layer(self, name: str) -> None:
-        if name in self._layers:
-            self.layer = name
+    def _take(self, name: str, value: Any) -> None:
+        """Take a class or a layer that was chosen in an explorer, unless it is one that others do not have."""
+        if value is not None if name == "target" else value in self._layers:
+            setattr(self, name, value)
 
     def _bring(self, name: str) -> None:
         """Bring an explorer to the image, the class and the layer, and show it."""
         try:
-            self._set(self.made[name])
+            self._set(self.explorers[name])
         except Exception as error:  # such as an image that its method does not take
             self._refuse(name, error)
         else:
-            self._fill(name, self.made[name])
+            self._fill(name, self.explorers[name])
 
-    def _set(self, made: Any) -> None:
-        if isinstance(made, AttributionExplorer):
-            made.image_picker.frame = self.frame
-            # As long as nothing else is chosen each image has its own class.
-            if made.target is not None or self.target != self._predicted:
-                made.target = self.target
-            stops = made.layer_slider.labels
-            if self.layer in stops and made.layer_slider.frame > 0:
-                made.layer_slider.frame = stops.index(self.layer)
-            return
-        if isinstance(made, SimilarityExplorer):
-            made.view.frame = self.frame
-        elif made.image is not self.image and not made.image.equal(self.image):
-            made.image = self.image
-        if isinstance(made, Explorer) and made.target != self.target:
-            made.target = self.target
-        picker = getattr(made, "layer_picker", None)
-        # An extremal perturbation of the image is in no layer until one is chosen.
-        if picker is not None and self.layer in picker.options and picker.value in self._layers:
-            picker.value = self.layer
-
-    def _make_attribution(self, **options: Any) -> AttributionExplorer:
-        return AttributionExplorer(self.model, self._x, **{"names": self._names or None, **options})
-
-    def _single(self, kind: Callable[..., Any], options: dict[str, Any]) -> Any:
-        return kind(self.model, self.image, target=self.target, **options)
-
-    def _make_deletion(self, **options: Any) -> DeletionExplorer:
-        return self._single(DeletionExplorer, options)
-
-    def _make_extremal(self, **options: Any) -> ExtremalExplorer:
-        return self._single(ExtremalExplorer, options)
-
-    def _make_brush(self, **options: Any) -> PerturbationBrush:
-        return self._single(PerturbationBrush, options)
-
-    def _make_channels(self, **options: Any) -> ChannelExplorer:
-        return self._single(ChannelExplorer, {"layer": self.layer or None, **options})
-
-    def _make_inverse(self, **options: Any) -> InverseExplorer:
-        return self._single(InverseExplorer, options)
-
-    def _make_similarity(self, **options: Any) -> SimilarityExplorer:
-        step = max(1, len(self._layers) // COLUMNS)
-        layers = {*self._layers[step - 1 :: step][:COLUMNS], self.layer} - {""}
-        chosen = [name for name in self._layers if name in layers] or None
-        return SimilarityExplorer(
-            self.model, self._x, **{"layers": chosen, "names": self._names or None, **options}
-        )
+    def _set(self, explorer: Any) -> None:
+        for name, part, attribute in _shared(explorer):
+            value, current = getattr(self, name), getattr(part, attribute)
+            if name == "image":
+                change = current is not value and not current.equal(value)
+            elif name == "target":
+                # An explorer of several images keeps the class of each until another class is chosen.
+                change = current != value and (current is not None or value != self._predicted)
+            elif name == "layer":
+                # An explorer in which no layer is chosen keeps that choice.
+                change = current != value and current in self._layers
+            else:
+                change = current != value
+            if change:
+                setattr(part, attribute, value)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until no explorer computes any more; False if one took longer than ``timeout`` seconds."""
-        return wait_for(timeout, *list(self.made.values()))
+        return wait_for(timeout, *list(self.explorers.values()))
 
     def close(self) -> None:
         """Stop, and close every explorer."""
-        for made in getattr(self, "made", {}).values():
+        for made in getattr(self, "explorers", {}).values():
             made.close()
         for page in getattr(self, "_pages", {}).values():
             self._adopt(*page.children)
@@ -361,12 +333,19 @@ class Dashboard(Panel):
 
 
 def dashboard(model: ImageModel, images: Any, **options: Any) -> Dashboard:
-    """All explorers about a network in one; parameters are those of :class:`Dashboard`."""
+    """Return all explorers of a network in tabs; parameters are those of :class:`Dashboard`."""
     return Dashboard(model, images, **options)
 
 
 def _wide() -> Layout:
     return Layout(width="100%", min_width="0", margin="0")
+
+
+def _shared(explorer: Any) -> Iterator[tuple[str, Any, str]]:
+    """Yield the name of each shared attribute, and the part of an explorer and its attribute that hold it."""
+    for name, path in explorer.shared.items():
+        part, _, attribute = path.rpartition(".")
+        yield name, getattr(explorer, part) if part else explorer, attribute
 
 
 def _views(widget: Any) -> list[View]:

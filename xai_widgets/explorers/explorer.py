@@ -6,8 +6,8 @@ import logging
 import math
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,17 @@ logger = logging.getLogger(__name__)
 INTERVAL = 0.25
 
 
+class Choice(NamedTuple):
+    """The images (N, C, H, W) of a dashboard with their names, and the chosen image, class and layer."""
+
+    images: Tensor
+    names: Sequence[str]
+    frame: int
+    target: int
+    layer: str
+    layers: Sequence[str]
+
+
 class Explorer(Panel):
     """A panel of controls and views whose results are computed in the background.
 
@@ -44,7 +55,8 @@ class Explorer(Panel):
 
     #: Controls that need a kernel; an exported page disables them.
     kernel_controls: ClassVar[tuple[str, ...]] = ("run_bar",)
-    #: Traits that a dashboard shares: the name of what is shared, and the trait or the ``control.trait`` that holds it.
+    #: Attributes that a dashboard keeps equal in all explorers, such as ``{"layer": "layer_picker.value"}``: "image",
+    #: "frame" (the index of the image), "target" and "layer".
     shared: ClassVar[Mapping[str, str]] = {}
 
     study: Study[Any, Any]
@@ -68,6 +80,11 @@ class Explorer(Panel):
         """Compute whenever one of these traits changes."""
         for control, trait in controls:
             control.observe(lambda _change: self.compute(), trait)
+
+    @classmethod
+    def from_choice(cls, model: ImageModel, choice: Choice, **options: Any) -> Explorer:
+        """Return an explorer of what is chosen in a dashboard."""
+        raise NotImplementedError(f"{cls.__name__} cannot be part of a dashboard")
 
     # -- defined by a subclass ------------------------------------------------------------------------------
 
@@ -276,6 +293,12 @@ class ImageExplorer(Explorer):
         self.run_bar = RunBar()
         super().__init__(**kwargs)
         self.target = index
+
+    @classmethod
+    def from_choice(cls, model: ImageModel, choice: Choice, **options: Any) -> ImageExplorer:
+        """Return an explorer of what is chosen in a dashboard."""
+        image = choice.images[choice.frame : choice.frame + 1]
+        return cls(model, image, **{"target": choice.target, **options})
 
     def _assemble(self, children: Iterable[Any]) -> None:
         super()._assemble(children)

@@ -11,7 +11,7 @@ from ipywidgets import HBox
 from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.model import ImageModel, check_model
 from xai_widgets.core.run import Status
-from xai_widgets.explorers.explorer import Explorer, wait_for
+from xai_widgets.explorers.explorer import Choice, Explorer, wait_for
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import (
     THUMBNAIL,
@@ -28,6 +28,9 @@ from xai_widgets.similarity.components import MOST_COMPONENTS
 from xai_widgets.similarity.packing import RANK, check_rank
 from xai_widgets.studies.similarity import SimilarityKey, SimilarityResult, SimilarityStudy
 from xai_widgets.views import CurveView, GalleryView, RunBar, SimilarityView, link
+
+#: Layers that are shown in a dashboard.
+COLUMNS = 3
 
 
 class SimilarityExplorer(Explorer):
@@ -97,7 +100,7 @@ class SimilarityExplorer(Explorer):
     """
 
     kernel_controls: ClassVar[tuple[str, ...]] = ("component_picker", "layer_picker", "run_bar", "panel")
-    shared: ClassVar[Mapping[str, str]] = {"frame": "view.frame"}
+    shared: ClassVar[Mapping[str, str]] = {"frame": "view.frame", "layer": "layer_picker.value"}
 
     study: SimilarityStudy
 
@@ -159,6 +162,14 @@ class SimilarityExplorer(Explorer):
         self._make_layout()
         if start:
             self.compute()
+
+    @classmethod
+    def from_choice(cls, model: ImageModel, choice: Choice, **options: Any) -> SimilarityExplorer:
+        """Return an explorer of all images of a dashboard, in some of its layers and in the chosen one."""
+        step = max(1, len(choice.layers) // COLUMNS)
+        layers = {*choice.layers[step - 1 :: step][:COLUMNS], choice.layer}
+        shown = [name for name in choice.layers if name in layers] or None
+        return cls(model, choice.images, **{"layers": shown, "names": choice.names or None, **options})
 
     def _make_curves(self, heads: Sequence[str]) -> CurveView | None:
         series = self._series

@@ -43,13 +43,13 @@ class SimilarityKey(NamedTuple):
         of the corpus in a column.
     column : int, default 0
         A layer of a network.
-    count : int, default 0
+    number : int, default 0
         The number of components.
     """
 
     part: Literal["grids", "components", "channels", "index"]
     column: int = 0
-    count: int = 0
+    number: int = 0
 
 
 class Grids(NamedTuple):
@@ -187,10 +187,10 @@ class SimilarityStudy(Study[SimilarityKey, Any]):
         }[key.part]
         return Run(make(key), total=self.steps(key), name=self.title(key))
 
-    def known(self, column: int = 0, count: int = 0) -> SimilarityResult:
+    def known(self, column: int = 0, number: int = 0) -> SimilarityResult:
         """Return all results so far, with the components that are chosen."""
         grids = self.result(SimilarityKey("grids")) or Grids((), ())
-        components = self.result(SimilarityKey("components", column, count))
+        components = self.result(SimilarityKey("components", column, number))
         channels = self.result(SimilarityKey("channels")) or ChannelPatches((), ())
         indexes = {
             each: index
@@ -198,7 +198,8 @@ class SimilarityStudy(Study[SimilarityKey, Any]):
             if (index := self.result(SimilarityKey("index", each))) is not None
         }
         return SimilarityResult(
-            *grids,
+            grids=grids.grids,
+            packed=grids.packed,
             components=components and components.components,
             top=components and components.top,
             column=column,
@@ -221,7 +222,7 @@ class SimilarityStudy(Study[SimilarityKey, Any]):
         if not known.packed:
             raise ValueError("components need the activations, which could not be computed")
         members = known.members(key.column)
-        run = factorize(members, key.count, seed=self.seed)
+        run = factorize(members, key.number, seed=self.seed)
         yield from (None for _ in run)
         assert run.latest is not None
         model = self.columns[key.column][0]

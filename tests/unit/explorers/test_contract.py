@@ -243,21 +243,20 @@ def test_an_error_in_drawing_ends_the_bar(name, monkeypatch):
     explorer = EXPLORERS[name](classifier())
     try:
         assert explorer.wait(PATIENCE)
-        drawing = "_show" if name == "similarity" else "_draw"
-        drawn = getattr(type(explorer), drawing)
+        drawn = type(explorer)._draw
         calls = []
 
         def broken(self, *args, **kwargs):
             calls.append(args)
-            if len(calls) > 1 or name == "similarity":
+            if len(calls) > 1:
                 raise ValueError("cannot draw")
             return drawn(self, *args, **kwargs)
 
-        monkeypatch.setattr(type(explorer), drawing, broken)
+        monkeypatch.setattr(type(explorer), "_draw", broken)
         explorer.compute(again=True)
         assert explorer.wait(PATIENCE)
         assert (explorer.run_bar.status, explorer.run_bar.error) == ("error", "cannot draw")
-        monkeypatch.setattr(type(explorer), drawing, drawn)
+        monkeypatch.setattr(type(explorer), "_draw", drawn)
         explorer.compute(again=True)
         assert explorer.wait(PATIENCE)
         assert (explorer.run_bar.status, explorer.run_bar.error) == ("done", "")
@@ -324,7 +323,7 @@ def test_a_dashboard_says_in_a_tab_why_an_explorer_is_none(monkeypatch):
     def broken(*args, **kwargs):
         raise RuntimeError("not for this network")
 
-    monkeypatch.setattr(module, "DeletionExplorer", broken)
+    monkeypatch.setattr(module.DeletionExplorer, "from_choice", broken)
     board = EXPLORERS["dashboard"](classifier())
     try:
         assert board.show("deletion") is None
@@ -339,15 +338,15 @@ def test_an_image_that_an_explorer_refuses_is_said_in_its_tab_and_the_next_is_sh
     board = EXPLORERS["dashboard"](classifier())
     try:
         made = board.show("deletion")
-        forget = type(made)._forget
+        take = type(made)._take_image
 
         def broken(self):
             raise RuntimeError("not of this image")
 
-        monkeypatch.setattr(type(made), "_forget", broken)
+        monkeypatch.setattr(type(made), "_take_image", broken)
         board.frame = 1
         assert "not of this image" in board._pages["deletion"].children[0].value
-        monkeypatch.setattr(type(made), "_forget", forget)
+        monkeypatch.setattr(type(made), "_take_image", take)
         board.frame = 0
         assert board._pages["deletion"].children == (made,)
         assert board.wait(PATIENCE)

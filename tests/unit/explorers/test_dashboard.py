@@ -39,15 +39,15 @@ def shown(board):
 
 
 def test_an_explorer_is_made_when_its_tab_is_opened(board):
-    assert list(board.made) == ["attribution"]
+    assert list(board.explorers) == ["attribution"]
     # As long as nothing else is chosen each image has its own class.
-    assert board.made["attribution"].target is None
+    assert board.explorers["attribution"].target is None
     board.tabs.selected_index = 1
-    assert list(board.made) == ["attribution", "deletion"]
-    assert shown(board)[1] is board.made["deletion"]
+    assert list(board.explorers) == ["attribution", "deletion"]
+    assert shown(board)[1] is board.explorers["deletion"]
     assert isinstance(shown(board)[2], widgets.HTML)
     # Opened again it is the same.
-    assert board.show("deletion") is board.made["deletion"]
+    assert board.show("deletion") is board.explorers["deletion"]
     assert board.show("similarity") is shown(board)[2]
     assert board.tabs.selected_index == 2
 
@@ -102,7 +102,7 @@ def test_place_and_colors_are_joined_over_all_explorers(board):
 
 def test_a_layer_that_is_chosen_holds_for_all(model):
     board = xw.dashboard(model, images(2), explorers=["similarity", "channels"], layer="block1")
-    assert "block1" in board.made["similarity"].layer_picker.options
+    assert "block1" in board.explorers["similarity"].layer_picker.options
     board.layer_picker.value = "block2"
     channels = board.show("channels")
     assert channels.layer_picker.value == "block2"
