@@ -286,5 +286,5 @@ def refusal(error: Exception) -> Cell:
 
 def recommended(words: str) -> str | None:
     """Return the layer that a refusal recommends."""
-    found = re.search(r"such as (?:that of )?'([^']+)'", words)
+    found = re.search(r"(?:try|such as) (?:that of )?'([^']+)'", words)
     return found[1] if found else None

@@ -1,4 +1,4 @@
-"""Plain words: for a wrong name what was given, what is wanted and the nearest valid choice; and for warnings."""
+"""Messages for unknown names, warnings about explanations, and one-line descriptions of errors."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ R = TypeVar("R")
 
 
 def unknown_name(kind: str, given: object, choices: Iterable[str]) -> str:
-    """One sentence about a name that does not exist.
+    """Return an error message for a name that does not exist, with the nearest valid names.
 
     Parameters
     ----------
     kind : str
-        What the name is for, as in "layer" or "label".
+        Kind of the name, such as "layer" or "label".
     given : object
-        What was given.
+        The unknown name.
     choices : iterable of str
-        The names that exist.
+        The valid names.
 
     Returns
     -------
@@ -44,7 +44,9 @@ def unknown_name(kind: str, given: object, choices: Iterable[str]) -> str:
     few = names[: 12 if sum(map(len, names[:12])) < 240 else 3]
     few = [name if len(name) <= 60 else f"{name[:57]}..." for name in few]
     shown = ", ".join(few) + (f", ... ({len(names)} in all)" if len(names) > len(few) else "")
-    return f"unknown {kind} {printed}; wanted one of {shown or 'none: there are none'}"
+    return f"unknown {kind} {printed}; " + (
+        f"expected one of {shown}" if shown else f"expected no {kind}: there are none"
+    )
 
 
 #: Names of parameters here, by the names that Captum, pytorch-grad-cam, zennit, TorchRay, shap, lime and others use.
@@ -181,11 +183,11 @@ def checked_keywords(function: Callable[P, R]) -> Callable[P, R]:
 
 
 class ExplanationWarning(UserWarning):
-    """What is to be known of a result that is there all the same, such as a sum that is off."""
+    """Warning about an explanation that was computed but may be wrong, such as a large completeness gap."""
 
 
 class _Collected(threading.local):
-    """The list that takes the warnings of this thread, if there is one."""
+    """The list that collects the warnings of this thread, if any."""
 
     messages: list[str] | None = None
 
@@ -193,20 +195,20 @@ class _Collected(threading.local):
 _collected = _Collected()
 
 
-class collecting:
-    """Collect the messages of :func:`warn` in this thread instead of warning, each message once.
+class collect_warnings:
+    """Collect the messages of :func:`warn` in this thread instead of issuing warnings, each message once.
 
-    The filters of :mod:`warnings` belong to the whole process, so a thread must not change them.
+    The filters of :mod:`warnings` are shared by the whole process, so a thread must not change them.
 
     Examples
     --------
-    >>> with collecting() as messages:
-    ...     tell("the sum is off")
+    >>> with collect_warnings() as messages:
+    ...     warn("incomplete")
     >>> messages
-    ['the sum is off']
+    ['incomplete']
     """
 
-    # A class and not a generator: no interrupt comes between the last line of `__enter__` and the block.
+    # A class rather than a generator, so that no interrupt can fall between `__enter__` and the block.
     def __enter__(self) -> list[str]:
         self._around = _collected.messages
         messages: list[str] = []
@@ -218,7 +220,7 @@ class collecting:
 
 
 def warn(message: str) -> None:
-    """Warn by an :class:`ExplanationWarning`, and name the line that called the package, however deep in it this is."""
+    """Issue an :class:`ExplanationWarning` that points to the line of the caller's code, outside of this package."""
     if (messages := _collected.messages) is not None:
         if message not in messages:
             messages.append(message)
@@ -230,9 +232,9 @@ def warn(message: str) -> None:
 
 
 def as_sentence(error: BaseException) -> str:
-    """Return the first line of an error, or its type if it says nothing."""
+    """Return the first line of an error's message, or the name of its type if the message is empty."""
     try:
         words = str(error).strip().partition("\n")[0]
-    except Exception:  # the error of anybody's code
+    except Exception:  # the `__str__` of a foreign exception may fail
         words = ""
     return words or type(error).__name__

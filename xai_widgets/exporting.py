@@ -18,7 +18,7 @@ from ipywidgets.embed import dependency_state
 
 from xai_widgets._version import __version__
 from xai_widgets.core.validation import brief
-from xai_widgets.core.writing import complete
+from xai_widgets.core.writing import atomic_write
 from xai_widgets.errors import warn
 from xai_widgets.views import RunBar
 from xai_widgets.views.base import STATIC
@@ -151,7 +151,7 @@ def export(widget: DOMWidget, path: str | Path, *, title: str = "") -> Exported:
         program=_base64(gzip.compress((STATIC / "page.js").read_bytes(), mtime=0)),
         data=_base64(packed),
     )
-    with complete(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(page, encoding="utf-8")
     return Exported(path, path.stat().st_size, len(packed), len(states))
 

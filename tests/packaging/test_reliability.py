@@ -182,4 +182,4 @@ def test_only_one_helpful_sentence_is_a_refusal(scripts):
     assert checks.refusal(RuntimeError("expected two, got one")).outcome == "FAULT"
     assert checks.refusal(ValueError("expected two\ngot one")).outcome == "FAULT"
     assert checks.refusal(TypeError("unsupported operand")).outcome == "FAULT"
-    assert checks.recommended("it has no positions, wanted some, such as that of 'layer.1'") == "layer.1"
+    assert checks.recommended("expected positions, got none; try 'layer.1'") == "layer.1"

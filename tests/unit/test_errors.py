@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xai_widgets.errors import ExplanationWarning, as_sentence, collecting, unknown_name, warn
+from xai_widgets.errors import ExplanationWarning, as_sentence, collect_warnings, unknown_name, warn
 
 NAMES = ["layer1", "layer2", "fc", "Norwegian elkhound"]
 
@@ -19,7 +19,7 @@ def test_the_nearest_name_is_offered_in_its_own_spelling():
 
 def test_with_nothing_near_the_choices_are_listed():
     assert unknown_name("layer", "???", NAMES) == (
-        "unknown layer '???'; wanted one of layer1, layer2, fc, Norwegian elkhound"
+        "unknown layer '???'; expected one of layer1, layer2, fc, Norwegian elkhound"
     )
 
 
@@ -50,7 +50,7 @@ def test_every_suggestion_exists(given_name, names):
 
 def test_messages_are_collected_once_and_no_filter_is_touched():
     filters, show = list(warnings.filters), warnings.showwarning
-    with collecting() as messages:
+    with collect_warnings() as messages:
         warn("the sum is off")
         warn("the sum is off")
         assert (warnings.filters, warnings.showwarning) == (filters, show)
@@ -60,8 +60,8 @@ def test_messages_are_collected_once_and_no_filter_is_touched():
 
 
 def test_an_inner_block_takes_its_own_messages_and_an_error_ends_it():
-    with collecting() as outer:
-        with pytest.raises(KeyboardInterrupt), collecting() as inner:  # noqa: PT012
+    with collect_warnings() as outer:
+        with pytest.raises(KeyboardInterrupt), collect_warnings() as inner:  # noqa: PT012
             warn("inner")
             raise KeyboardInterrupt
         warn("outer")
@@ -74,7 +74,7 @@ def test_other_threads_warn_as_ever():
     heard, inside, told = [], threading.Event(), threading.Event()
 
     def collect():
-        with collecting() as messages:
+        with collect_warnings() as messages:
             inside.set()
             assert told.wait(30)
         heard.extend(messages)

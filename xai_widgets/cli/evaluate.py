@@ -23,7 +23,7 @@ from xai_widgets.cli.inputs import Picture, knows_scenes, pictures
 from xai_widgets.cli.networks import OF_SCENES, check_layer, class_of, methods, network
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.validation import check_finite
-from xai_widgets.core.writing import complete
+from xai_widgets.core.writing import atomic_write
 from xai_widgets.explorers.attribution_table import Key, compute_cell, takes_layer
 from xai_widgets.methods import Method
 from xai_widgets.metrics import Curve, PointingTask, deletion, insertion, monotonicity, pointing_game
@@ -248,7 +248,7 @@ def spread(rows: Sequence[Row], measure: str) -> str:
 def write(path: Path, rows: Iterable[Row], measures: Sequence[str], model: ImageModel) -> None:
     """The values of each picture, class and method, in a file of comma-separated values."""
     rows = list(rows)
-    with complete(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
+    with atomic_write(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["picture", "class", "method", *measures])
         for row in rows:

@@ -21,7 +21,7 @@ from xai_widgets.cli.failures import DONE, FAILED, Failure, Mistake, sentence
 from xai_widgets.cli.inputs import Picture, pictures
 from xai_widgets.cli.networks import check_layer, class_of, methods, network
 from xai_widgets.core.model import ImageModel
-from xai_widgets.core.writing import complete
+from xai_widgets.core.writing import atomic_write
 from xai_widgets.explorers import AttributionExplorer
 from xai_widgets.exporting import export
 
@@ -128,7 +128,7 @@ def tell_notes(explorer: AttributionExplorer, quiet: bool) -> bool:
 def write_page(explorer: AttributionExplorer, path: Path, title: str) -> None:
     """One page with the table, and without the controls of the explorer, which would ask a kernel."""
     explorer.view.size = CELL
-    with complete(path) as partial:
+    with atomic_write(path) as partial:
         export(explorer.view, partial, title=title)
     outputs.tell(path, _extent(explorer))
 
@@ -139,7 +139,7 @@ def write_picture(explorer: AttributionExplorer, path: Path) -> None:
         [None if values is None else _drawn(explorer, column, values) for column, values in enumerate(row)]
         for row in _maps(explorer)
     ]
-    with complete(path) as partial:
+    with atomic_write(path) as partial:
         drawing.sheet(drawn).save(partial)
     outputs.tell(path, _extent(explorer))
 
@@ -152,7 +152,7 @@ def write_folder(explorer: AttributionExplorer, folder: Path, methods: list[str]
         for column, values in enumerate(row):
             if values is not None:
                 path = folder / f"{stems[column]}{_ending(method)}"
-                with complete(path) as partial:
+                with atomic_write(path) as partial:
                     _drawn(explorer, column, values).save(partial)
                 outputs.tell(path, f"{method}, {explorer.view.columns[column]}")
 
@@ -165,7 +165,7 @@ def write_arrays(explorer: AttributionExplorer, path: Path, methods: list[str]) 
         if shape is not None:
             stack = [np.full(shape, np.nan) if one is None else one for one in row]
             stacks[method] = np.stack(stack).astype(np.float32)
-    with complete(path) as partial:
+    with atomic_write(path) as partial:
         if path.suffix.lower() == ".npy":
             np.save(partial, next(iter(stacks.values())))
         else:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from xai_widgets.cli import outputs
 from xai_widgets.cli.failures import DONE, FAILED, Failure
-from xai_widgets.core.writing import complete
+from xai_widgets.core.writing import atomic_write
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -45,7 +45,7 @@ def copy(found: list[Path], folder: Path) -> int:
     copied = 0
     for notebook in found:
         if not (folder / notebook.name).exists():
-            with complete(folder / notebook.name) as partial:
+            with atomic_write(folder / notebook.name) as partial:
                 partial.write_bytes(notebook.read_bytes())
             copied += 1
     return copied

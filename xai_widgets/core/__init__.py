@@ -1,1 +1,1 @@
-"""The network as images in [0, 1] to class scores, its layers and hooks, checked arguments, and resumable runs."""
+"""The image model, its layers and hooks, argument validation, and resumable runs."""

@@ -1,4 +1,4 @@
-"""What a network is wrapped with and run by: device, image size, normalization, batch size, found or checked."""
+"""Defaults and checks of the arguments of a model: device, image size, normalization, batch size."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from torch import Tensor, nn
 from xai_widgets.core.validation import brief, integer, integers
 from xai_widgets.core.validation import numbers as numbers_of
 
-#: Images of a batch, at most: no more can be split off by torch, and no memory holds them.
-MOST_IMAGES = 2**31 - 1
-#: Side of an image, at most.
-MOST_PIXELS = 2**15
+#: Largest batch size; torch cannot split a batch into larger parts.
+MAX_BATCH = 2**31 - 1
+#: Largest side of an image.
+MAX_SIDE = 2**15
 
 
 def best_device() -> torch.device:
-    """The first of cuda, mps and cpu that is there."""
+    """Return the first available device of cuda, mps and cpu."""
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def device_of(module: nn.Module) -> torch.device:
-    """Where the first parameter or buffer is; the CPU if there is none."""
+    """Return the device of the first parameter or buffer; the CPU if there is none."""
     for tensor in (*module.parameters(), *module.buffers()):
         return tensor.device
     return torch.device("cpu")
 
 
 def dtype_of(module: nn.Module) -> torch.dtype:
-    """The type of the first parameter of floats; float32 if there is none."""
+    """Return the dtype of the first floating-point parameter; float32 if there is none."""
     for parameter in module.parameters():
         if parameter.is_floating_point():
             return parameter.dtype
@@ -39,29 +39,29 @@ def dtype_of(module: nn.Module) -> torch.dtype:
 
 
 def check_device(device: str | int | torch.device) -> torch.device:
-    """A device that is there, "auto" standing for the best one; ValueError for one that is not."""
+    """Return an available device, "auto" being the best one; ValueError for any other."""
     if isinstance(device, str) and device == "auto":
         return best_device()
     try:
-        # Asking for a device is no proof that it is there; a tensor on it is.
+        # torch.device() accepts unavailable devices; creating a tensor does not.
         return torch.empty(0, device=device).device
     except Exception as error:  # torch raises RuntimeError, AssertionError, TypeError and others
         raise ValueError(
-            f"device {brief(device)} is not there, wanted 'auto', 'cpu' or another that torch finds, such as "
-            f"{str(best_device())!r}"
+            f"expected an available device, got {brief(device)}; use 'auto', 'cpu' or another device that torch "
+            f"finds, such as {str(best_device())!r}"
         ) from error
 
 
 def check_size(size: int | tuple[int, int] | None) -> tuple[int, int]:
-    """Return height and width, 224 by default; ValueError for anything that is no size."""
+    """Return height and width, 224 by default; ValueError for an invalid size."""
     if size is None:
         return 224, 224
     try:
-        # One number of any library first: of a pair it is refused.
+        # A single number first; a pair raises TypeError there.
         try:
-            height = width = integer(size, "size", low=1, high=MOST_PIXELS)
+            height = width = integer(size, "size", low=1, high=MAX_SIDE)
         except TypeError:
-            height, width = integers(size, "size", length=2, low=1, high=MOST_PIXELS)
+            height, width = integers(size, "size", length=2, low=1, high=MAX_SIDE)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"expected size as a number of pixels or (height, width), got {brief(size)}"
@@ -70,17 +70,17 @@ def check_size(size: int | tuple[int, int] | None) -> tuple[int, int]:
 
 
 def check_resize(resize: int | None, size: tuple[int, int]) -> int | None:
-    """Return the short side of resized pictures; ValueError if ``size`` cannot be cropped from them."""
+    """Return the short side of resized images; ValueError if ``size`` cannot be cropped from them."""
     if resize is None:
         return None
-    made = integer(resize, "resize", low=1)
-    if made < max(size):
-        raise ValueError(f"expected resize of at least the size, {max(size)}, got {made}")
-    return made
+    side = integer(resize, "resize", low=1)
+    if side < max(size):
+        raise ValueError(f"expected resize of at least the size, {max(size)}, got {side}")
+    return side
 
 
 def check_normalization(mean: Sequence[float] | None, std: Sequence[float] | None) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation, each (1, C, 1, 1); ValueError if they do not fit each other or an image."""
+    """Return mean and standard deviation, each (1, C, 1, 1); ValueError if their lengths differ or are not 1 or 3."""
     given = {
         name: None if part is None else torch.tensor(numbers_of(part, name), dtype=torch.float32)
         for name, part in (("mean", mean), ("std", std))
@@ -96,5 +96,5 @@ def check_normalization(mean: Sequence[float] | None, std: Sequence[float] | Non
 
 
 def check_batch_size(batch_size: int) -> int:
-    """Return a batch size as an ``int``; ValueError for one below 1, with which no pass would be made."""
-    return min(integer(batch_size, "batch_size", low=1), MOST_IMAGES)
+    """Return a batch size as an ``int``; ValueError for one below 1."""
+    return min(integer(batch_size, "batch_size", low=1), MAX_BATCH)

@@ -1,7 +1,7 @@
-"""Passes with as many images at a time as fit into memory.
+"""Batches of as many images as fit into memory.
 
-How many fit is found by trying: a pass that runs out of memory is made again in halves. What fitted is kept for the
-network and the size of its images, so that the next computation begins there.
+A batch that runs out of memory is tried again in halves. The batch size that fits is cached per network and image size,
+so that the next computation starts with it.
 """
 
 from __future__ import annotations
@@ -20,83 +20,84 @@ from xai_widgets.core.validation import check_finite
 from xai_widgets.errors import warn
 
 Item = TypeVar("Item")
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
-#: Images a pass, at most, and their pixels. On a CPU larger batches are no faster.
+#: Largest number of images in a batch, and of their pixels. On a CPU larger batches are not faster.
 CPU_IMAGES, CPU_PIXELS = 16, 2**20
 OTHER_IMAGES, OTHER_PIXELS = 64, 2**22
-#: What the allocators of torch say, on a CPU, on CUDA and on MPS, and cuBLAS, in small letters.
+#: Error messages of the allocators of torch (CPU, CUDA, MPS) and of cuBLAS, in lower case.
 OUT_OF_MEMORY = ("out of memory", "allocate memory", "not enough memory", "alloc_failed")
 
-#: By network and size of its images: how many fitted after more had not.
+#: By network and image size: the batch size that fits, where a larger one did not.
 _fitting: WeakKeyDictionary[ImageModel, dict[tuple[int, ...], int]] = WeakKeyDictionary()
 
 
 def in_batches(
     model: ImageModel,
     items: Iterable[Item],
-    compute: Callable[[list[Item]], Made],
+    compute: Callable[[list[Item]], Result],
     *,
     size: Sequence[int],
     batch_size: int | None = None,
-) -> Iterator[tuple[list[Item], Made]]:
-    """Compute something of items, in their order, several at a time.
+) -> Iterator[tuple[list[Item], Result]]:
+    """Apply a function to batches of items, in their order.
 
     Parameters
     ----------
     model : ImageModel
-        The network that they go through.
+        The network that the images pass through.
     items : iterable
-        One for each image that goes through the network; drawn when their turn comes, and once.
+        One item per image, read once and as needed.
     compute : callable
-        What is made of some of them. It changes nothing but what it returns, as it is called again with fewer after
-        it ran out of memory.
+        Maps a list of items to a result. It must not have side effects, as it is called again with fewer items if it
+        runs out of memory.
     size : sequence of int
-        The height and the width of the images.
+        Height and width of the images.
     batch_size : int, optional
-        At least 1; how many at a time, exactly. Default: as many as fit, which a warning tells where that is fewer
-        than were tried.
+        Exact batch size, at least 1. Default: as many as fit, with a warning if the first batch size did not fit.
 
     Yields
     ------
-    list of items, and what was made of them
+    list of items, and their result
 
     Raises
     ------
     ValueError
         For a batch size below 1.
     RuntimeError
-        Of torch, if the memory is too small for a single item, or for a batch size that was given.
+        By torch, if the memory is too small for a single item or for the given batch size.
     """
     if batch_size is not None:
         batch_size = check_batch_size(batch_size)
     key = tuple(size)
-    number = batch_size or _fitting.get(model, {}).get(key) or first_number(model.device, key)
+    number = batch_size or _fitting.get(model, {}).get(key) or initial_batch_size(model.device, key)
     source, waiting, halved = iter(items), list[Item](), False
     while True:
         waiting.extend(islice(source, max(0, number - len(waiting))))
         if not waiting:
             return
         part = waiting[:number]
-        made = _attempt(compute, part, last=batch_size is not None or len(part) == 1)
-        if made is None:
+        result = _attempt(compute, part, last=batch_size is not None or len(part) == 1)
+        if result is None:
             number, halved = len(part) // 2, True
             continue
         if halved:
             halved = False
             _fitting.setdefault(model, {})[key] = number
             warn(
-                f"memory ran out: {number} images of {' x '.join(map(str, key))} at a time fit through {model.name}, "
-                "and from now on no more are tried; batch_size= sets another number"
+                f"out of memory: batch size reduced to {number} for images of {' x '.join(map(str, key))} through "
+                f"{model.name}; batch_size= sets another one"
             )
         del waiting[:number]
-        yield part, made[0]
+        yield part, result[0]
 
 
-def _attempt(compute: Callable[[list[Item]], Made], part: list[Item], *, last: bool) -> tuple[Made] | None:
-    """What was made; None if memory ran out, unless that was the last attempt.
+def _attempt(
+    compute: Callable[[list[Item]], Result], part: list[Item], *, last: bool
+) -> tuple[Result] | None:
+    """Return the result in a tuple; None if memory ran out, unless this is the last attempt.
 
-    It returns before another one is made: the error, as long as it lives, holds all that filled the memory.
+    The exception holds references to the tensors that filled the memory, so it must be freed before the next attempt.
     """
     try:
         return (compute(part),)
@@ -109,20 +110,20 @@ def _attempt(compute: Callable[[list[Item]], Made], part: list[Item], *, last: b
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out."""
+    """Return whether an exception was raised because memory ran out."""
     return isinstance(error, MemoryError) or any(words in str(error).lower() for words in OUT_OF_MEMORY)
 
 
-def first_number(device: torch.device, size: tuple[int, ...]) -> int:
-    """How many images (height, width) are tried at first: as many as are quick on a CPU, more elsewhere."""
+def initial_batch_size(device: torch.device, size: tuple[int, ...]) -> int:
+    """Return the batch size to try first for images of ``size`` (height, width)."""
     images, pixels = (CPU_IMAGES, CPU_PIXELS) if device.type == "cpu" else (OTHER_IMAGES, OTHER_PIXELS)
     return max(1, min(images, pixels // (size[0] * size[1])))
 
 
 @torch.no_grad()
 def scores_of(model: ImageModel, x: Tensor, batch_size: int | None = None) -> Tensor:
-    """Return the scores (N, classes) of pixels (N, C, H, W), as many at a time as fit; ValueError for NaN."""
+    """Return the scores (N, classes) of pixels (N, C, H, W), computed in batches; ValueError for NaN."""
     passes = in_batches(
         model, x, lambda part: model(torch.stack(part)), size=x.shape[2:], batch_size=batch_size
     )
-    return check_finite(torch.cat([made for _, made in passes]), model.name)
+    return check_finite(torch.cat([scores for _, scores in passes]), model.name)

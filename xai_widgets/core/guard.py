@@ -1,9 +1,9 @@
-"""Leave the thread's state of torch as it was, whatever happens, an interrupt at any moment included.
+"""Restore torch's state of the current thread after a call, even if an interrupt arrives at any moment.
 
-A ``with`` block cannot promise that by itself: Python may raise ``KeyboardInterrupt`` on the first line of an
-``__exit__``, before it does anything, and a mode or a switched-off gradient then stays for the rest of the process.
-:func:`guarded` remembers the state before a call and restores it afterwards. The restoring can itself be interrupted,
-so it is done again in that case; doing it twice is harmless.
+A ``with`` block cannot guarantee that by itself: Python may raise ``KeyboardInterrupt`` on the first line of an
+``__exit__``, before it does anything, and a mode or disabled gradients then stay for the rest of the process.
+:func:`guarded` saves the state before a call and restores it afterwards. If the restoring is interrupted, it is
+repeated, which is harmless.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ P = ParamSpec("P")
 
 
 class ThreadState(threading.local):
-    """State of the package that belongs to one thread.
+    """State of the package in one thread.
 
     Attributes
     ----------
-    watches : tuple
-        The watches on layers that are open, see :mod:`xai_widgets.core.hooks`.
+    hooks : tuple of LayerHooks
+        The active hooks on layers, see :mod:`xai_widgets.core.hooks`.
     """
 
-    watches: tuple[Any, ...] = ()
+    hooks: tuple[Any, ...] = ()
 
 
 thread_state = ThreadState()
 
 
 class _Saved:
-    """The state of torch and of the package in this thread, as it was when this was made."""
+    """Snapshot of the state of torch and of the package in this thread."""
 
-    __slots__ = ("autocast", "grad", "modes", "watches")
+    __slots__ = ("autocast", "grad", "hooks", "modes")
 
     def __init__(self) -> None:
         self.grad = torch.is_grad_enabled()
         self.autocast = {kind: torch.is_autocast_enabled(kind) for kind in ("cpu", "cuda")}
         self.modes = _modes()
-        self.watches = thread_state.watches
+        self.hooks = thread_state.hooks
 
     def restore(self) -> None:
-        thread_state.watches = self.watches
+        thread_state.hooks = self.hooks
         now = _modes()
         if now != self.modes:
             same = 0
@@ -66,14 +66,14 @@ class _Saved:
 
 
 def _modes() -> list[Any]:
-    return [torch._C._get_function_stack_at(place) for place in range(torch._C._len_torch_function_stack())]
+    return [torch._C._get_function_stack_at(index) for index in range(torch._C._len_torch_function_stack())]
 
 
 def _leave_blocks(error: BaseException) -> None:
-    """Leave the ``with`` blocks that an interrupt has left half-way.
+    """Exit the ``with`` blocks whose ``__exit__`` was interrupted.
 
-    A context manager that is a generator and whose ``__exit__`` was interrupted ends only when it is collected together
-    with the traceback: torch would put back a mode that it had taken off for a call, after everything was restored.
+    A generator-based context manager whose ``__exit__`` was interrupted ends only when it is garbage-collected with the
+    traceback: torch would then re-enter a mode that it had left for a call, after everything was restored.
     """
     chain: list[BaseException] = []
     link: BaseException | None = error
@@ -86,7 +86,7 @@ def _leave_blocks(error: BaseException) -> None:
 
 
 def guarded(function: Callable[P, T]) -> Callable[P, T]:
-    """Restore grad mode, autocast, function modes and watches of this thread after each call, even interrupted."""
+    """Decorate a function to restore grad mode, autocast, function modes and hooks of this thread after each call."""
 
     @wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -94,7 +94,7 @@ def guarded(function: Callable[P, T]) -> Callable[P, T]:
         try:
             return function(*args, **kwargs)
         except SystemError as error:
-            # A signal within a call of an autograd function comes out of torch like that.
+            # torch wraps a signal during an autograd function in a SystemError.
             if isinstance(error.__cause__, KeyboardInterrupt):
                 _leave_blocks(error)
                 raise error.__cause__ from None
@@ -113,6 +113,6 @@ def guarded(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def outside_inference() -> AbstractContextManager[Any]:
-    """Leave the caller's inference mode, where there is one: what is made in it can be part of no graph later."""
-    # Entered only where needed: an interrupt in its exit would switch gradients when the block is collected.
+    """Leave the caller's inference mode, if enabled: tensors created in it cannot be used in autograd later."""
+    # Entered only if needed: an interrupt in its exit would change the grad mode when the block is collected.
     return torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext()

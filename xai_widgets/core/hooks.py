@@ -1,8 +1,8 @@
-"""Watch the layers of a network during one pass, without a hook on the network.
+"""Forward hooks on the layers of a network during one pass, which never touch the caller's network.
 
-A pass runs on a replica of the network (:mod:`xai_widgets.core.replica`), which lives as long as the pass. The watches
-that are open in this thread when the replica is made become hooks of the replica, so there is nothing to remove from
-the caller's network afterwards.
+A pass runs on a replica of the network (:mod:`xai_widgets.core.replica`) that is discarded after the pass. The hooks
+that are active in this thread when the replica is created are registered on the replica, so nothing has to be removed
+from the caller's network afterwards.
 
 A layer is one call of a module: ``"relu"`` is the first call of the module ``relu`` in a pass, ``"relu:1"`` the second.
 """
@@ -17,31 +17,33 @@ from torch import Tensor, nn
 
 from xai_widgets.core.guard import thread_state
 
-#: Sees (name, module, output) after a layer ran; what it returns, unless None, takes the output's place.
-Watcher = Callable[[str, nn.Module, Any], Any]
-#: The number of a call for which every call is meant.
-EVERY = -1
+#: Called with (name, module, output) after a layer ran; a return value other than None replaces the output.
+ForwardHook = Callable[[str, nn.Module, Any], Any]
+#: Called with (name, inputs) before a layer runs.
+ForwardPreHook = Callable[[str, Any], None]
+#: Key of :attr:`LayerHooks.names` that stands for every call of a module.
+EVERY_CALL = -1
 
 
-class Watch(NamedTuple):
-    """Layers to watch and what to call: a watcher after a layer ran, or a receiver of its inputs before.
+class LayerHooks(NamedTuple):
+    """A forward hook or a forward pre-hook on some layers.
 
-    ``names`` has for the id of each module the names of its layers by the number of the call.
+    ``names`` maps the id of each module to the names of its layers by the number of the call.
     """
 
     names: dict[int, dict[int, str]]
-    watcher: Watcher | None = None
-    receiver: Callable[[str, Any], None] | None = None
+    forward: ForwardHook | None = None
+    forward_pre: ForwardPreHook | None = None
 
 
 def call_of(name: str) -> tuple[str, int]:
-    """Return the name of the module and the number of the call of a layer: ``"relu:1"`` is ``("relu", 1)``."""
+    """Split the name of a layer into module name and number of the call: ``"relu:1"`` is ``("relu", 1)``."""
     module, _, call = name.rpartition(":")
     return (module, int(call)) if module and call.isdigit() else (name, 0)
 
 
 def layer_name(module: str, call: int) -> str:
-    """Return the name of the layer that is this call of a module."""
+    """Return the name of the layer for a module and the number of its call."""
     return module if call == 0 else f"{module}:{call}"
 
 
@@ -53,61 +55,61 @@ def _names(layers: Mapping[str, nn.Module], call: int | None) -> dict[int, dict[
 
 
 @contextmanager
-def _open(watch: Watch) -> Iterator[None]:
-    before = thread_state.watches
-    thread_state.watches = (*before, watch)
+def _activate(hooks: LayerHooks) -> Iterator[None]:
+    before = thread_state.hooks
+    thread_state.hooks = (*before, hooks)
     try:
         yield
     finally:
-        thread_state.watches = before
+        thread_state.hooks = before
 
 
 def forward_hooks(
-    layers: Mapping[str, nn.Module], watcher: Watcher, *, every_call: bool = False
+    layers: Mapping[str, nn.Module], hook: ForwardHook, *, every_call: bool = False
 ) -> AbstractContextManager[None]:
-    """Call ``watcher`` after each of ``layers`` ran in this thread, until the block ends.
+    """Call ``hook`` after each of ``layers`` ran in this thread, until the block ends.
 
     Parameters
     ----------
     layers : mapping of str to nn.Module
         The modules of the caller's network, by the names of their layers.
-    watcher : callable
-        Gets the name, the module and the output; returns None or what takes the output's place.
+    hook : callable
+        Called with the name, the module and the output; returns None or a replacement of the output.
     every_call : bool, default False
-        Whether the watcher is called at every call of the modules, always with the name that is given.
+        Whether to call the hook at every call of the modules, always with the given name.
     """
-    return _open(Watch(_names(layers, EVERY if every_call else None), watcher=watcher))
+    return _activate(LayerHooks(_names(layers, EVERY_CALL if every_call else None), forward=hook))
 
 
 @contextmanager
 def record_outputs(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
-    """Keep the outputs of ``layers``, by name, from the pass made inside the block.
+    """Record the output of each named layer in the pass inside the block.
 
-    The network goes on with a copy, so that an in-place operation after the layer cannot change what was
-    kept, and gradients with respect to it are those of the layer's output.
+    The network continues with a copy, so that an in-place operation after the layer cannot change the recorded output,
+    and gradients with respect to it are those of the layer's output.
     """
-    kept: dict[str, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
 
-    def keep(name: str, module: nn.Module, output: Any) -> Tensor:
+    def record(name: str, module: nn.Module, output: Any) -> Tensor:
         if not isinstance(output, Tensor):
             raise ValueError(
-                f"layer {name!r} returns {type(output).__name__}, wanted a layer that returns one tensor"
+                f"expected a layer that returns one tensor, got {name!r}, which returns {type(output).__name__}"
             )
-        kept[name] = output
+        outputs[name] = output
         return output.clone()
 
-    with forward_hooks(layers, keep):
-        yield kept
+    with forward_hooks(layers, record):
+        yield outputs
 
 
 @contextmanager
 def record_inputs(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
-    """Keep the first input of ``layers``, by name, from the pass made inside the block."""
-    kept: dict[str, Tensor] = {}
+    """Record the first input of each named layer in the pass inside the block."""
+    recorded: dict[str, Tensor] = {}
 
-    def keep(name: str, inputs: Any) -> None:
-        # The layer before may go on in place with what it returned.
-        kept[name] = inputs[0].detach().clone()
+    def record(name: str, inputs: Any) -> None:
+        # An in-place operation may change the input afterwards.
+        recorded[name] = inputs[0].detach().clone()
 
-    with _open(Watch(_names(layers, None), receiver=keep)):
-        yield kept
+    with _activate(LayerHooks(_names(layers, None), forward_pre=record)):
+        yield recorded

@@ -1,4 +1,4 @@
-"""Images of any kind, read as they are needed."""
+"""Images that are read one batch at a time."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from xai_widgets.core.validation import dense
 
 
 class ImageSource:
-    """Images brought to the network a batch at a time: all of them at once may not fit.
+    """Images of any kind, read and converted one batch at a time, as not all of them may fit into memory.
 
     Parameters
     ----------
     model : ImageModel
         The network.
     images
-        Images of any kind; each entry of a list is one image, which is read whenever a batch with it is asked for.
+        Images of any kind; each entry of a list is one image, which is read whenever a batch contains it.
 
     Raises
     ------
     ValueError
-        If there are none.
+        If there is no image.
     """
 
     def __init__(self, model: ImageModel, images: Any) -> None:
@@ -40,5 +40,5 @@ class ImageSource:
         return len(self._images)
 
     def batch(self, begin: int, end: int) -> Tensor:
-        """Images (N, C, H, W) from one index up to another."""
+        """Return the images with indices from ``begin`` up to ``end``, (N, C, H, W)."""
         return self._model.images(self._images[begin:end])

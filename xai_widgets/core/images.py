@@ -1,4 +1,4 @@
-"""Images of every kind, as one tensor of pixels in [0, 1]."""
+"""Conversion of images of any kind to a tensor of pixels in [0, 1]."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from xai_widgets.core.arguments import MOST_PIXELS, check_size
+from xai_widgets.core.arguments import MAX_SIDE, check_size
 from xai_widgets.core.validation import brief, choice, dense, integer, number, tensor
 
-#: How far a float image may leave [0, 1] before it is taken for something else (rounding, resampling).
+#: How far pixels of a float image may lie outside [0, 1], because of rounding and resampling.
 TOLERANCE = 1e-3
 
 
@@ -31,45 +31,45 @@ def to_images(
     resize: int | None = None,
     interpolation: str = "bilinear",
 ) -> Tensor:
-    """Make a batch of images from whatever holds images.
+    """Convert images of any kind to a batch.
 
     Parameters
     ----------
     images : PIL image, ndarray, Tensor, path, or a list of them
-        Pictures are PIL images, paths of image files, and arrays of shape (H, W), (H, W, 1), (H, W, 3) or
-        (H, W, 4) holding uint8 in [0, 255], uint16 in [0, 65535], booleans or floats in [0, 1]. Tensors have
-        shape (3, H, W) or (N, 3, H, W), with one channel allowed for gray, and hold the same.
+        Arrays have the shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or one more dimension in front for a batch;
+        tensors have the shape (3, H, W) or (N, 3, H, W), or 1 channel for gray. Both hold uint8 in [0, 255], uint16 in
+        [0, 65535], booleans or floats in [0, 1].
     size : (int, int), optional
-        Height and width. Pictures are scaled, with antialiasing, until they cover it, and their center is cut
-        out. Tensors stay as they are: they are taken to be made for the network already.
+        Height and width. PIL images, files and arrays are resized until they cover it, and the center is cropped.
+        Tensors are not resized.
     resize : int, optional
-        Length to which the short side of a picture is scaled before ``size`` is cut out of its center. Default: the
-        picture is scaled until it just covers ``size``.
+        Length to which the short side is resized before ``size`` is cropped from the center. Default: the image is
+        resized until it just covers ``size``.
     interpolation : {"bilinear", "bicubic"}, default "bilinear"
-        How pictures are scaled, with antialiasing.
+        Interpolation of the resizing, with antialiasing.
     channels : {1, 3}, default 3
-        What the network takes. Gray is repeated to three channels, color is reduced to its luminance for one;
-        transparency is laid on white.
+        Number of channels of the result. Gray is repeated to three channels, color is converted to luminance for one;
+        transparency is composited on white.
 
     Returns
     -------
     Tensor, (N, channels, H, W)
-        float32 in [0, 1], on the device of the tensors given, else on the CPU.
+        float32 in [0, 1], on the device of the given tensors, else on the CPU.
 
     Raises
     ------
     TypeError
-        For what is no image, and for nested, sparse and meta tensors.
+        For an object of another type, and for nested, sparse and meta tensors.
     ValueError
-        For an empty batch, a wrong shape, NaN, values outside [0, 1], or images of unequal size.
+        For an empty batch, a wrong shape, NaN, values outside [0, 1], or images of different sizes.
     FileNotFoundError
-        For a path that leads to no file, or one that is too long.
+        For a path that is not a file.
     """
     size = None if size is None else check_size(size)
     channels = integer(channels, "channels", low=1, high=3)
     if channels == 2:
         raise ValueError("expected channels to be 1 or 3, got 2")
-    resize = None if resize is None else integer(resize, "resize", low=1, high=MOST_PIXELS)
+    resize = None if resize is None else integer(resize, "resize", low=1, high=MAX_SIDE)
     choice(interpolation, "interpolation", ("bilinear", "bicubic"))
     if isinstance(images, list | tuple):
         if not images:
@@ -103,14 +103,14 @@ def _open(path: Path) -> Image.Image:
     try:
         found = path.is_file()
     except OSError:
-        # A name may be too long, or in a folder that must not be read.
+        # The name may be too long, or the folder not readable.
         found = False
     if not found:
         near = _near(path)
         hint = f"; did you mean {near!r}?" if near else ""
-        # The end of a long path tells more than its beginning.
+        # The end of a long path is more informative than its beginning.
         shown = str(path) if len(str(path)) <= 200 else f"...{str(path)[-200:]}"
-        raise FileNotFoundError(f"expected the path of an image, got {shown!r}, which is no file{hint}")
+        raise FileNotFoundError(f"expected the path of an image, got {shown!r}, which is not a file{hint}")
     try:
         return Image.open(path)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
@@ -120,7 +120,7 @@ def _open(path: Path) -> Image.Image:
 
 
 def _near(path: Path) -> str | None:
-    """The name nearest to that of a path in its folder."""
+    """Return the most similar file name in the folder of a path."""
     try:
         here = [file.name for file in path.parent.iterdir()]
     except (OSError, ValueError):
@@ -130,26 +130,26 @@ def _near(path: Path) -> str | None:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """The image as its camera was held; PIL reads the pixels only here, so a broken file shows here."""
+    """Rotate an image as its EXIF orientation requires. PIL reads the pixels only now, so a broken file fails here."""
     try:
         return ImageOps.exif_transpose(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         name = Path(getattr(image, "filename", "") or "the image").name
         raise ValueError(
-            f"expected a whole image file, got {brief(name)}, which is broken or cut short"
+            f"expected a complete image file, got {brief(name)}, which is broken or truncated"
         ) from error
 
 
 def _flatten(image: Image.Image) -> Image.Image | np.ndarray:
-    """Any mode of PIL as gray or color, transparency laid on white."""
+    """Convert any mode of PIL to gray or color, transparency composited on white."""
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, image).convert("RGB")
     if image.mode.startswith("I;16") or image.mode == "I":
-        # 16-bit gray: PIL's own conversion would clip it at 255.
+        # 16-bit gray: PIL's conversion would clip it at 255.
         return (np.asarray(image, dtype=np.float32) / 65535).clip(0, 1)
-    # Floats are checked like those of any array, where PIL would take [0, 1] for nearly black.
+    # Floats are checked like those of any array; PIL would convert [0, 1] to nearly black.
     return image if image.mode in ("L", "F") else image.convert("RGB")
 
 
@@ -164,7 +164,7 @@ def _from_array(array: np.ndarray, channels: int, fit: Callable[[Tensor], Tensor
             f"expected an image array of shape (H, W), (H, W, 3) or (H, W, 4), got {array.shape}{hint}"
         )
     if array.dtype.kind == "f" or array.dtype.name == "uint16":
-        # Half, long and foreign byte orders alike; torch below 2.3 knows no uint16.
+        # For any float size and byte order; torch below 2.3 has no uint16.
         scale = np.float32(65535 if array.dtype.kind == "u" else 1)
         with np.errstate(over="ignore"):
             array = array.astype(np.float32) / scale
@@ -172,7 +172,7 @@ def _from_array(array: np.ndarray, channels: int, fit: Callable[[Tensor], Tensor
         raise ValueError(
             f"expected image pixels as uint8 in [0, 255] or floats in [0, 1], got {brief(str(array.dtype))}"
         )
-    # A copy: what PIL hands out cannot be written to, and torch warns of that.
+    # A copy: arrays of PIL are read-only, and torch warns about that.
     x = torch.from_numpy(np.array(array, order="C"))
     x = _unit_range(x.reshape(*array.shape[:2], -1).permute(2, 0, 1)[None])
     if x.shape[1] == 4:
@@ -220,7 +220,7 @@ def _match_channels(x: Tensor, channels: int) -> Tensor:
         return x
     if channels == 3:
         return x.expand(-1, 3, -1, -1).contiguous()
-    # Luminance of ITU-R BT.601, as PIL's "L".
+    # Luminance of ITU-R BT.601, like PIL's mode "L".
     weights = torch.tensor([0.299, 0.587, 0.114], dtype=x.dtype, device=x.device).view(1, 3, 1, 1)
     return (x * weights).sum(1, keepdim=True)
 
@@ -232,7 +232,7 @@ def _cover(x: Tensor, size: tuple[int, int], resize: int | None, interpolation: 
         return x
     covering = max(height / x.shape[2], width / x.shape[3])
     scale = covering if resize is None else resize / min(x.shape[2:])
-    # Of a very long image only the middle is scaled. An even number of pixels goes, so that the center stays.
+    # Resize only the middle of a very long image. An even number of pixels is dropped, so that the center stays.
     for dim, extent in ((2, height), (3, width)):
         spare = (x.shape[dim] - 4 * math.ceil(extent / scale) - 4) // 2
         if spare > 0:
@@ -240,10 +240,10 @@ def _cover(x: Tensor, size: tuple[int, int], resize: int | None, interpolation: 
     if resize is None:
         scaled = [max(height, round(x.shape[2] * scale)), max(width, round(x.shape[3] * scale))]
     else:
-        # As torchvision, which rounds the long side down.
+        # Like torchvision, which rounds the long side down.
         scaled = [int(resize * extent / min(x.shape[2:])) for extent in x.shape[2:]]
     x = F.interpolate(x, scaled, mode=interpolation, antialias=True, align_corners=False).clamp(0, 1)
-    # As torchvision's center crop, which rounds half to even.
+    # Like torchvision's center crop, which rounds half to even.
     top, left = round((scaled[0] - height) / 2), round((scaled[1] - width) / 2)
     return x[:, :, top : top + height, left : left + width].contiguous()
 
@@ -254,8 +254,8 @@ def check_baseline(baseline: Any, x: Tensor, name: str = "baseline") -> Tensor:
     Parameters
     ----------
     baseline
-        A gray value in [0, 1], or an image of any kind that :func:`to_images` takes, or one image for each of ``x``:
-        uint8 is in [0, 255], floats are in [0, 1]. A tensor may have the size 1 wherever ``x`` has another one.
+        A gray value in [0, 1], or one image, or one image for each of ``x``, of any kind that :func:`to_images` takes.
+        A tensor is broadcast to the shape of ``x``.
     x : Tensor, (N, C, H, W)
         Images.
     name : str, default "baseline"
@@ -266,7 +266,7 @@ def check_baseline(baseline: Any, x: Tensor, name: str = "baseline") -> Tensor:
     TypeError
         For anything that is neither a number nor an image.
     ValueError
-        For values outside [0, 1], NaN, or images that do not fit.
+        For values outside [0, 1], NaN, or a shape that cannot be broadcast.
     """
     x = tensor(x, "images", ("N", "C", "H", "W"))
     if _is_number(baseline):
@@ -274,22 +274,22 @@ def check_baseline(baseline: Any, x: Tensor, name: str = "baseline") -> Tensor:
     if isinstance(baseline, Tensor) and baseline.ndim == 2 and dense(baseline):
         baseline = baseline[None]
     try:
-        made = to_images(baseline, size=(x.shape[2], x.shape[3]), channels=x.shape[1]).to(x)
+        converted = to_images(baseline, size=(x.shape[2], x.shape[3]), channels=x.shape[1]).to(x)
     except FileNotFoundError as error:
         raise TypeError(
-            f"expected {name} as a gray value in [0, 1] or an image, got {brief(baseline)}, which is no file"
+            f"expected {name} as a gray value in [0, 1] or an image, got {brief(baseline)}, which is not a file"
         ) from error
     except (TypeError, ValueError) as error:
         raise type(error)(f"{name}: {error}, or a gray value in [0, 1]") from error
-    if any(given not in (1, extent) for given, extent in zip(made.shape, x.shape, strict=True)):
+    if any(size not in (1, extent) for size, extent in zip(converted.shape, x.shape, strict=True)):
         raise ValueError(
-            f"expected {name} of a shape that fits the images, {tuple(x.shape)}, got {tuple(made.shape)}"
+            f"expected {name} of a shape that fits the images, {tuple(x.shape)}, got {tuple(converted.shape)}"
         )
-    return made.expand_as(x)
+    return converted.expand_as(x)
 
 
 def _is_number(value: Any) -> bool:
-    """Whether a value is one number of Python, numpy or torch, and no image of one pixel."""
+    """Return whether a value is a single number of Python, numpy or torch rather than an image of one pixel."""
     if isinstance(value, Tensor | np.ndarray | np.generic):
         nested = isinstance(value, Tensor) and value.is_nested
         return not nested and tuple(value.shape) in ((), (1,))

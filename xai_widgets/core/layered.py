@@ -1,4 +1,4 @@
-"""The layers of an image model: listed, chosen, watched, and run from."""
+"""The layers of an image model: listing, defaults, activations, and partial forward passes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from xai_widgets.core.arguments import dtype_of
 from xai_widgets.core.guard import guarded
 from xai_widgets.core.hooks import call_of, forward_hooks, record_outputs
-from xai_widgets.core.layers import Layer, candidates, is_bottleneck, list_layers
+from xai_widgets.core.layers import Layer, is_bottleneck, list_layers, nearby_layers
 from xai_widgets.core.replica import named_parts
 from xai_widgets.core.validation import items
 from xai_widgets.errors import unknown_name
 
 
 class Layered(nn.Module):
-    """The part of :class:`~xai_widgets.core.model.ImageModel` that knows its layers.
+    """Base class of :class:`~xai_widgets.core.model.ImageModel` with the methods that concern layers.
 
     A layer is one call of a module: a module ``relu`` that runs twice is the layers "relu" and "relu:1".
     """
@@ -29,7 +29,7 @@ class Layered(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self._layers: list[Layer] | None = None
-        self._cuts: dict[str, bool | None] = {}
+        self._bottlenecks: dict[str, bool | None] = {}
 
     def _blank(self, n: int) -> Tensor:
         """Return ``n`` black images of the model's size."""
@@ -37,22 +37,19 @@ class Layered(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the network runs."""
+        """Device of the network."""
         raise NotImplementedError
 
     def images(self, images: Any) -> Tensor:
-        """Bring images of any kind to the network."""
+        """Convert images of any kind to the network's input."""
         raise NotImplementedError
 
     @guarded
     def layers(self) -> list[Layer]:
-        """The layers that run in one pass and return a tensor, in the order in which they finish.
-
-        A layer is one call of a module: a module ``relu`` that runs twice is the layers "relu" and "relu:1".
-        """
+        """Return the layers that run in one pass and return a tensor, in the order in which they finish."""
         if self._layers is None:
             noise = torch.rand(self._blank(1).shape, generator=torch.Generator().manual_seed(0))
-            # Parametrizations, as of spectral norm, make weights and no features.
+            # Parametrizations, such as spectral norm, return weights, not features.
             parts = {
                 name: part
                 for name, part in named_parts(self.module).items()
@@ -62,18 +59,18 @@ class Layered(nn.Module):
         return list(self._layers)
 
     def layer(self, name: str) -> Layer:
-        """The layer of this name; ValueError, with the nearest name, for one that never runs."""
+        """Return the layer of this name; ValueError, with the nearest name, for a name that never runs."""
         for layer in self.layers():
             if isinstance(name, str) and layer.name == name:
                 return layer
         raise ValueError(unknown_name("layer", name, [layer.name for layer in self.layers()]))
 
     def default_layer(self) -> str:
-        """The last layer on the way to the scores that still has positions of the image, before pooling.
+        """Return the last spatial layer before pooling that contributes to the scores.
 
-        It is the usual choice of Grad-CAM. If it can, it is one that everything passes through and no side branch, such
-        as an attention map that the features are multiplied by. In a ViT that reads its class token it is the last
-        block but one, since behind it the other tokens play no part.
+        It is the usual choice for Grad-CAM. A bottleneck is preferred to a side branch, such as an attention map that
+        the features are multiplied by. In a ViT that classifies by its class token it is the last block but one, since
+        the other tokens do not contribute after it.
 
         Raises
         ------
@@ -84,20 +81,20 @@ class Layered(nn.Module):
         if not spatial:
             if isinstance(self.module, torch.jit.ScriptModule):
                 raise ValueError(
-                    f"expected layers that can be watched, got scripted code in {self.name}; pass the module that was "
-                    "scripted"
+                    f"expected a network whose layers accept hooks, got a scripted module in {self.name}; pass the "
+                    "original module"
                 )
             raise ValueError(
-                f"{self.name} has no layer with an output (C, H, W), wanted a convolutional network"
+                f"expected a network with a layer of output shape (C, h, w), got {self.name}, which has no such layer"
             )
         last = spatial[-1]
-        alike = [layer for layer in spatial if _positions(layer) == _positions(last)]
-        # At most a block of a transformer: each look is a pass or two.
-        cut = next((layer for layer in alike[:-33:-1] if self._cut(layer) is not None), None)
-        return (cut or next((layer for layer in reversed(alike) if layer.shape[0] > 1), last)).name
+        same_size = [layer for layer in spatial if _positions(layer) == _positions(last)]
+        # At most the layers of one block of a transformer: each check is a pass or two.
+        found = next((layer for layer in same_size[:-33:-1] if self._bottleneck(layer) is not None), None)
+        return (found or next((layer for layer in reversed(same_size) if layer.shape[0] > 1), last)).name
 
     def _spatial_layers(self) -> list[Layer]:
-        """The layers with more than one position on the way to the scores, before pooling."""
+        """Return the layers before pooling that have more than one position and contribute to the scores."""
         return [
             layer
             for layer in self.layers()
@@ -106,7 +103,7 @@ class Layered(nn.Module):
 
     @guarded
     def find_layers(self, names: Sequence[str]) -> dict[str, nn.Module]:
-        """The modules of the layers of these names; ValueError, with the nearest name, for one that never runs."""
+        """Return the modules of layers by name; ValueError, with the nearest name, for a name that never runs."""
         valid = {layer.name for layer in self.layers()}
         for name in names:
             if not isinstance(name, str) or name not in valid:
@@ -115,44 +112,44 @@ class Layered(nn.Module):
         return {name: parts[name if name in parts else call_of(name)[0]] for name in names}
 
     def spatial(self, layer: str, activation: Tensor) -> Tensor:
-        """Return an output of a layer, (N, ...), as (N, C, h, w): channels first, one column and row a position.
+        """Return an output of a layer, (N, ...), as (N, C, h, w).
 
         Raises
         ------
         ValueError
-            For a layer without positions.
+            If the layer has no spatial positions.
         """
         grid = self.layer(layer).grid
         if grid is None:
             raise ValueError(
-                f"layer {layer!r} has an output of shape {tuple(activation.shape[1:])}, wanted positions of the image, "
-                f"(C, h, w), (h, w, C) or tokens{self._such_as()}"
+                f"expected a layer with spatial positions, (C, h, w), (h, w, C) or tokens, got {layer!r} with an "
+                f"output of shape {tuple(activation.shape[1:])}{self._suggest_layer()}"
             )
         return grid.spatial(activation)
 
-    def check_places(self, layer: str, shape: Sequence[int]) -> None:
-        """ValueError for a layer whose output for one image has another shape than (C, h, w)."""
+    def check_spatial(self, layer: str, shape: Sequence[int]) -> None:
+        """Raise ValueError unless the output of a layer for one image has the shape (C, h, w)."""
         found = next((each for each in self.layers() if each.name == layer), None)
         grid = None if found is None else found.grid
         if len(shape) != 3 or (found is not None and (grid is None or grid.layout != "channels_first")):
             raise ValueError(
-                f"layer {layer!r} has an output of shape {tuple(shape)}, wanted (C, h, w)"
-                f"{self._such_as(channels_first=True)}"
+                f"expected a layer with an output of shape (C, h, w), got {layer!r} with {tuple(shape)}"
+                f"{self._suggest_layer(channels_first=True)}"
             )
 
-    def _such_as(self, *, channels_first: bool = False) -> str:
-        """End an error with the layer that is the best choice, if there is one."""
+    def _suggest_layer(self, *, channels_first: bool = False) -> str:
+        """Return the end of an error message that names a valid layer, if there is one."""
         near = [
             layer.name
             for layer in self._spatial_layers()
             if not channels_first or (layer.grid is not None and layer.grid.layout == "channels_first")
         ]
-        return f", such as that of {near[-1]!r}" if near else f"; {self.name} has no such layer"
+        return f"; try {near[-1]!r}" if near else f"; {self.name} has no such layer"
 
     @guarded
     @torch.no_grad()
     def activations(self, images: Any, layers: str | Sequence[str]) -> dict[str, Tensor]:
-        """Outputs of layers for a batch of images.
+        """Return the outputs of layers for a batch of images.
 
         Parameters
         ----------
@@ -164,24 +161,24 @@ class Layered(nn.Module):
         Returns
         -------
         dict of str to Tensor, (N, ...)
-            By layer name, in the order asked for.
+            By layer name, in the order of ``layers``.
         """
         names = [layers] if isinstance(layers, str) else items(layers, "layers", what="names")
         x = self.images(images)
-        with record_outputs(self.find_layers(names)) as kept:
+        with record_outputs(self.find_layers(names)) as outputs:
             self(x)
-        return {name: kept[name] for name in names}
+        return {name: outputs[name] for name in names}
 
     @guarded
     def forward_from(self, layer: str, activation: Tensor) -> Tensor:
-        """Scores when ``layer`` returns ``activation``: the network from this layer on. Gradients flow.
+        """Return the scores for a given output of ``layer``: the network from this layer on. Gradients flow.
 
         Parameters
         ----------
         layer : str
-            A layer through which everything passes: a layer inside a residual block is none, the block is.
+            A bottleneck (see :meth:`is_bottleneck`), such as a residual block, but not a layer inside of one.
         activation : Tensor, (N, ...)
-            In place of the layer's output.
+            Replaces the layer's output.
 
         Returns
         -------
@@ -190,22 +187,22 @@ class Layered(nn.Module):
         Raises
         ------
         ValueError
-            If the network has paths around the layer, or the activation does not fit.
+            If the network has paths around the layer, or the activation has another shape than the layer's output.
         """
         modules = self.find_layers([layer])
         found = self.layer(layer)
         misfit = (
-            f"the activation of {layer!r} has shape {tuple(activation.shape)}, wanted (N, "
-            f"{', '.join(map(str, found.shape))})"
+            f"expected an activation of {layer!r} of shape (N, {', '.join(map(str, found.shape))}), got "
+            f"{tuple(activation.shape)}"
         )
         if activation.ndim != len(found.shape) + 1 or activation.shape[1:2] != found.shape[:1]:
             raise ValueError(misfit)
-        alike = self._check_cut(found)
-        # What comes before the layer is thrown away: one blank image is enough where the network allows it.
-        blank = self._blank(1 if alike else len(activation))
+        any_batch_size = self._check_bottleneck(found)
+        # The outputs before the layer are discarded: one blank image is enough where the network allows it.
+        blank = self._blank(1 if any_batch_size else len(activation))
         activation = activation.to(self.device, dtype_of(self.module))
         try:
-            # A clone: the network may go on with an in-place operation.
+            # A clone, as the network may continue with an in-place operation.
             with forward_hooks(modules, lambda _name, _module, _output: activation.clone()):
                 return self(blank)
         except RuntimeError as error:
@@ -214,28 +211,39 @@ class Layered(nn.Module):
             raise ValueError(misfit) from error
 
     def is_bottleneck(self, layer: str) -> bool:
-        """Whether everything passes through a layer, so that :meth:`forward_from` can begin there."""
-        return self._cut(self.layer(layer)) is not None
+        """Return whether every path from the image to the scores passes through a layer exactly once.
 
-    def _check_cut(self, layer: Layer) -> bool:
-        """Refuse a layer that does not cut the network; tell whether the batch may change at it."""
-        cut = self._cut(layer)
-        if cut is None:
+        :meth:`forward_from` can start at such a layer.
+        """
+        return self._bottleneck(self.layer(layer)) is not None
+
+    def _check_bottleneck(self, layer: Layer) -> bool:
+        """Return whether the batch size may change at a bottleneck; ValueError for any other layer."""
+        any_batch_size = self._bottleneck(layer)
+        if any_batch_size is None:
             near = next(
-                (item.name for item in candidates(layer, self.layers()) if self._cut(item) is not None), None
+                (
+                    item.name
+                    for item in nearby_layers(layer, self.layers())
+                    if self._bottleneck(item) is not None
+                ),
+                None,
             )
             raise ValueError(
-                f"layer {layer.name!r} has paths around it, wanted one that everything passes through once"
-                + (f", such as {near!r}" if near else f", and {self.name} has none")
+                f"expected a layer that every path passes through once, got {layer.name!r}, which has paths around it; "
+                + (f"try {near!r}" if near else f"{self.name} has no such layer")
             )
-        return cut
+        return any_batch_size
 
     @guarded
-    def _cut(self, layer: Layer) -> bool | None:
-        if layer.name not in self._cuts:
+    def _bottleneck(self, layer: Layer) -> bool | None:
+        """Return the cached result of :func:`~xai_widgets.core.layers.is_bottleneck`."""
+        if layer.name not in self._bottlenecks:
             module = self.find_layers([layer.name])[layer.name]
-            self._cuts[layer.name] = is_bottleneck(module, layer, self, self._blank(1), dtype_of(self.module))
-        return self._cuts[layer.name]
+            self._bottlenecks[layer.name] = is_bottleneck(
+                module, layer, self, self._blank(1), dtype_of(self.module)
+            )
+        return self._bottlenecks[layer.name]
 
 
 def _positions(layer: Layer) -> int:

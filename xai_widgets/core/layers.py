@@ -1,4 +1,4 @@
-"""The layers of a network: which there are, where their positions are, and which of them cut the network in two."""
+"""The layers of a network, the grids of their spatial positions, and the search for bottlenecks."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from xai_widgets.core.hooks import forward_hooks, layer_name
 
 Layout = Literal["channels_first", "channels_last", "tokens"]
 
-#: Tokens that stand for no position of the image (class, distillation, registers), at most.
-PREFIX = 8
-#: Modules whose four-dimensional output is (N, C, h, w) whatever its proportions.
+#: Largest number of tokens without a position in the image (class, distillation, registers).
+MAX_PREFIX = 8
+#: Modules whose four-dimensional output is (N, C, h, w), for any aspect ratio.
 _CHANNELS_FIRST = ("Conv", "BatchNorm", "Pool", "InstanceNorm", "GroupNorm", "Upsample", "PixelShuffle")
 _CHANNELS_LAST = ("LayerNorm", "RMSNorm", "Linear")
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the positions of the image are in the output of a layer for one image.
+    """Layout of the spatial positions in the output of a layer for one image.
 
     Attributes
     ----------
     layout : {"channels_first", "channels_last", "tokens"}
-        (C, h, w), (h, w, C), or (prefix + h * w, C) with the positions row by row behind the prefix.
+        (C, h, w), (h, w, C), or (prefix + h * w, C) with the positions row by row after the prefix.
     height, width : int
-        h and w, for an image of the model's own size.
+        h and w, for an image of the model's default size.
     prefix : int
-        How many tokens stand for no position.
+        Number of tokens without a position.
     """
 
     layout: Layout
@@ -56,14 +56,14 @@ class Grid:
         number = tokens.shape[1]
         height, width = self.height, self.width
         if number != height * width:
-            # An image of another size, of the same proportions.
+            # An image of another size with the same aspect ratio.
             height = max(1, round(math.sqrt(number * height / width)))
             width = number // height
         return tokens.movedim(-1, 1).unflatten(2, (height, width))
 
 
 class Layer(NamedTuple):
-    """One layer of a network, that is one call of a module, in the order in which layers finish.
+    """One layer of a network: one call of a module.
 
     Attributes
     ----------
@@ -72,11 +72,11 @@ class Layer(NamedTuple):
     shape : tuple of int
         Shape of its output for one image, without the batch.
     pools : bool
-        Whether the output comes straight from a pooling module.
+        Whether the output is that of a pooling module.
     grid : Grid or None
-        Where the positions of the image are, None for an output without any.
+        Layout of the spatial positions; None for an output without positions.
     used : bool
-        Whether the scores have a gradient at the positions of the layer, or at the layer if it has none.
+        Whether the scores have a gradient at the positions of the layer, or at the layer if it has no positions.
     """
 
     name: str
@@ -87,71 +87,71 @@ class Layer(NamedTuple):
     used: bool
 
 
-class _Noted:
-    """What is noted of one layer during the pass."""
+class _LayerRecord:
+    """One layer as recorded during the pass."""
 
     def __init__(self, module: nn.Module, output: Tensor, grid: Grid | None) -> None:
         self.module, self.shape, self.grid = module, tuple(output.shape[1:]), grid
         self.output = output
-        # Whether a gradient that comes back to the positions has values other than 0; None if none comes back.
+        # Whether the gradient at the positions has values other than 0; None if there is no gradient.
         self.gradient: bool | None = None
 
 
 def list_layers(parts: dict[str, nn.Module], run: Callable[[Tensor], Tensor], image: Tensor) -> list[Layer]:
-    """Return the layers that give a tensor in one pass, in the order in which they finish.
+    """Return the layers that return a tensor in one pass, in the order in which they finish.
 
     Parameters
     ----------
     parts : dict of str to nn.Module
         The modules of the network, by name.
     run : callable
-        From an image, (1, C, H, W), to its scores, (1, classes), by way of the network.
+        Maps an image, (1, C, H, W), to its scores, (1, classes), with the network.
     image : Tensor, (1, C, H, W)
-        One that is not the same everywhere.
+        An image that is not constant.
     """
-    noted: dict[str, _Noted] = {}
+    records: dict[str, _LayerRecord] = {}
     calls: dict[str, int] = {}
     pooled: list[Tensor] = []
     size = (image.shape[2], image.shape[3])
 
-    def note(name: str, module: nn.Module, output: Any) -> None:
+    def record(name: str, module: nn.Module, output: Any) -> None:
         number = calls[name] = calls.get(name, -1) + 1
         if not isinstance(output, Tensor):
             return
         if "Pool" in type(module).__name__:
             pooled.append(output)
-        grid = find_grid(output, type(module).__name__, size, [each.grid for each in noted.values()])
-        layer = noted[layer_name(name, number)] = _Noted(module, output, grid)
+        grid = find_grid(output, type(module).__name__, size, [layer.grid for layer in records.values()])
+        layer = records[layer_name(name, number)] = _LayerRecord(module, output, grid)
         if output.requires_grad:
-            output.register_hook(lambda gradient: _see(layer, gradient))
+            output.register_hook(lambda gradient: _record_gradient(layer, gradient))
 
-    every = {name: module for name, module in parts.items() if name}
-    with outside_inference(), torch.enable_grad(), forward_hooks(every, note, every_call=True):
+    submodules = {name: module for name, module in parts.items() if name}
+    with outside_inference(), torch.enable_grad(), forward_hooks(submodules, record, every_call=True):
         x = image.clone().requires_grad_()
         scores = run(x)
-        known = _send_back(scores, x)
-    # Of a network whose last layer is still 0 every gradient is, and it counts that one comes back at all.
-    any_gradient = any(layer.gradient for layer in noted.values() if layer.grid is not None)
+        known = _backpropagate(scores, x)
+    # If the weights of the last layer are still 0, every gradient is 0, and it counts whether there is one at all.
+    any_gradient = any(layer.gradient for layer in records.values() if layer.grid is not None)
     layers = []
-    for name, layer in noted.items():
+    for name, layer in records.items():
         pools = any(layer.output is pool for pool in pooled)
         used = not known or (bool(layer.gradient) if any_gradient else layer.gradient is not None)
         layers.append(Layer(name, type(layer.module).__name__, layer.shape, pools, layer.grid, used))
     return layers
 
 
-def _see(layer: _Noted, gradient: Tensor | None) -> None:
+def _record_gradient(layer: _LayerRecord, gradient: Tensor | None) -> None:
     if gradient is None:
         return
-    at = gradient if layer.grid is None else layer.grid.spatial(gradient)
-    layer.gradient = bool(at.ne(0).any())
+    spatial = gradient if layer.grid is None else layer.grid.spatial(gradient)
+    layer.gradient = bool(spatial.ne(0).any())
 
 
-def _send_back(scores: Tensor, x: Tensor) -> bool:
-    """Send a gradient of all scores back to the pixels; whether the network lets it pass."""
+def _backpropagate(scores: Tensor, x: Tensor) -> bool:
+    """Backpropagate all scores to the pixels; return whether the network has a backward pass."""
     if not scores.requires_grad:
         return False
-    # All different, as the scores may sum to 1 whatever the image.
+    # Distinct weights, as the sum of the scores may be constant.
     start = torch.linspace(1, 2, scores.numel(), device=scores.device).view_as(scores)
     try:
         torch.autograd.grad(scores, x, start, allow_unused=True)
@@ -163,18 +163,18 @@ def _send_back(scores: Tensor, x: Tensor) -> bool:
 def find_grid(
     output: Tensor, kind: str, image: tuple[int, int], known: Sequence[Grid | None] = ()
 ) -> Grid | None:
-    """Find where the positions of an image are in the output of a layer for one image.
+    """Find the layout of the spatial positions in the output of a layer for one image; None if it has no positions.
 
     Parameters
     ----------
     output : Tensor, (1, ...)
-        The output.
+        Output of the layer.
     kind : str
-        The class of the module.
+        Name of the class of the module.
     image : (int, int)
-        Height and width of the image: a grid has its proportions.
+        Height and width of the image, whose aspect ratio a grid must have.
     known : sequence of Grid or None
-        Grids of the layers before; tokens are laid out as one of them.
+        Grids of the layers before; tokens are laid out like one of them.
     """
     if len(output) != 1:
         return None
@@ -184,10 +184,10 @@ def find_grid(
         if any(word in kind for word in _CHANNELS_FIRST):
             return Grid("channels_first", *first)
         counts = {grid.positions + grid.prefix for grid in known if grid is not None}
-        # These work on the last dimension, whatever the proportions.
+        # These operate on the last dimension, for any aspect ratio.
         if any(word in kind for word in _CHANNELS_LAST) and _fits(last, image):
             return Grid("channels_last", *last)
-        # (heads, tokens, tokens) is what attention pays to each token for each other one.
+        # Attention weights have the shape (heads, tokens, tokens).
         if _fits(first, image) and not (first[0] == first[1] and first[0] in counts):
             return Grid("channels_first", *first)
         return Grid("channels_last", *last) if _fits(last, image) else None
@@ -195,9 +195,9 @@ def find_grid(
         sizes = [(grid.height, grid.width) for grid in reversed(known) if grid is not None]
         sizes = [size for size in dict.fromkeys(sizes) if size != (1, 1)]
         for height, width in sizes:
-            if 0 <= shape[0] - height * width <= PREFIX:
+            if 0 <= shape[0] - height * width <= MAX_PREFIX:
                 return Grid("tokens", height, width, shape[0] - height * width)
-        # Patches of tokens are merged two by two.
+        # Patch merging joins 2 x 2 tokens.
         for height, width in ((-(-size[0] // 2), -(-size[1] // 2)) for size in sizes):
             if shape[0] == height * width:
                 return Grid("tokens", height, width)
@@ -206,8 +206,8 @@ def find_grid(
 
 
 def _square_tokens(tokens: int, image: tuple[int, int]) -> Grid | None:
-    """Return the grid with the fewest tokens besides whose proportions are exactly those of the image."""
-    for prefix in range(min(PREFIX, tokens - 4) + 1):
+    """Return the grid of exactly the image's aspect ratio with the smallest prefix."""
+    for prefix in range(min(MAX_PREFIX, tokens - 4) + 1):
         number = tokens - prefix
         height = math.isqrt(number * image[0] // image[1])
         if height > 1 and number % height == 0 and height * image[1] == number // height * image[0]:
@@ -216,45 +216,48 @@ def _square_tokens(tokens: int, image: tuple[int, int]) -> Grid | None:
 
 
 def _fits(grid: tuple[int, int], image: tuple[int, int]) -> bool:
-    """Whether a grid has the proportions of the image, up to the last row or column."""
+    """Return whether a grid has the aspect ratio of the image, up to one row or column."""
     return abs(grid[0] * image[1] - grid[1] * image[0]) < max(image)
 
 
 def is_bottleneck(
     module: nn.Module, layer: Layer, scores: Callable[[Tensor], Tensor], blank: Tensor, dtype: torch.dtype
 ) -> bool | None:
-    """Whether everything passes through a layer.
+    """Return whether every path from the image to the scores passes through a layer.
 
     Parameters
     ----------
     module : nn.Module
-        The module whose call the layer is.
+        The module of the layer.
     layer : Layer
-        Which one.
+        The layer.
     scores : callable
-        From images (N, C, H, W) to scores (N, classes), by way of the network.
+        Maps images (N, C, H, W) to scores (N, classes) with the network.
     blank : Tensor, (1, C, H, W)
         One image.
     dtype : torch.dtype
-        Of the layer's output.
+        Dtype of the layer's output.
 
     Returns
     -------
     bool or None
-        None if there are paths around the layer, or none through it. Else, whether the batch may change its length at
+        None if there are paths around the layer, or none through it. Otherwise, whether the batch size may change at
         the layer.
     """
 
     def run(n: int) -> tuple[Tensor, Tensor]:
         x = blank.clone().requires_grad_()
-        stand_in = torch.zeros(n, *layer.shape, device=blank.device, dtype=dtype).requires_grad_()
-        with forward_hooks({layer.name: module}, lambda _name, _module, _output: stand_in.clone()):
+        replacement = torch.zeros(n, *layer.shape, device=blank.device, dtype=dtype).requires_grad_()
+        with forward_hooks({layer.name: module}, lambda _name, _module, _output: replacement.clone()):
             return scores(x), x
 
     with outside_inference(), torch.enable_grad():
-        made, x = run(1)
+        result, x = run(1)
         try:
-            if not made.requires_grad or torch.autograd.grad(made.sum(), x, allow_unused=True)[0] is not None:
+            if (
+                not result.requires_grad
+                or torch.autograd.grad(result.sum(), x, allow_unused=True)[0] is not None
+            ):
                 return None
         except RuntimeError:  # some networks have no backward pass
             return None
@@ -264,8 +267,8 @@ def is_bottleneck(
             return False
 
 
-def candidates(layer: Layer, layers: list[Layer]) -> list[Layer]:
-    """Where to look for a layer that cuts the network near one that does not: its parents, what follows, the rest."""
+def nearby_layers(layer: Layer, layers: list[Layer]) -> list[Layer]:
+    """Return the other layers by their distance from a layer: its parents, later layers, earlier layers."""
     names = [item.name for item in layers]
     parents = [item for item in reversed(layers) if layer.name.startswith(item.name + ".")]
     at = names.index(layer.name)

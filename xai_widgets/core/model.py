@@ -1,4 +1,4 @@
-"""A network as explainers see it: pixels in [0, 1] to class scores, with labels and named layers."""
+"""The image model: a network that maps pixels in [0, 1] to class scores, with labels and named layers."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from xai_widgets.core.arguments import (
 from xai_widgets.core.guard import guarded, outside_inference
 from xai_widgets.core.images import to_images
 from xai_widgets.core.layered import Layered
-from xai_widgets.core.model_output import as_scores, describe, ending, find_scores
+from xai_widgets.core.model_output import as_scores, describe, final_activation, find_scores
 from xai_widgets.core.replica import check_private, initialize, replica, unwrapped
 from xai_widgets.core.run import check_cancelled
 from xai_widgets.core.validation import brief, check_finite, dimensions, instance, integer, items
 from xai_widgets.errors import checked_keywords, unknown_name, warn
 
-#: What a target may be: nothing (the predicted class), a class index, a label, or one of these per image.
+#: A target: None (the predicted class), a class index, a label, or one index or label per image.
 Target = int | str | Sequence[int | str] | Tensor | None
-#: How class scores become probabilities.
+#: The function that converts class scores to probabilities.
 Activation = Literal["softmax", "sigmoid"]
 Interpolation = Literal["bilinear", "bicubic"]
 
@@ -45,49 +45,50 @@ class Prediction(NamedTuple):
 
 
 class ImageModel(Layered):
-    """A network from pixels in [0, 1] to class scores, normalization folded in.
+    """A network that maps pixels in [0, 1] to class scores, normalization included.
 
     The network itself is never changed: parameters, buffers, ``requires_grad``, hooks, train or eval mode and
-    device stay as they are, also while another thread trains it. Every pass runs on a replica of the network that is in
-    eval mode and shares its parameters (:mod:`xai_widgets.core.replica`). Wrappers that change only how a network runs
-    are left out: ``torch.compile``, ``DataParallel``.
+    device stay as they are, even while another thread trains it. Every pass runs on a replica of the network that is in
+    eval mode and shares its parameters (:mod:`xai_widgets.core.replica`). ``torch.compile`` and ``DataParallel``
+    wrappers are removed.
 
     Parameters
     ----------
     module : nn.Module
-        Takes a batch (N, C, H, W). Returns scores before softmax, (N, classes), or a tuple, dict or object
-        that holds them (see ``output``).
+        Maps a batch (N, C, H, W) to scores before softmax, (N, classes), or to a tuple, dict or object that holds them
+        (see ``output``).
     labels : sequence of str, optional
         One name per class. Default: "class 0", "class 1", ...
     mean, std : sequence of float, optional
-        Of the normalization ``(x - mean) / std`` that the network was trained with, in units of pixels in
-        [0, 1]. Their length is the number of channels, 1 or 3. Default: none, three channels.
+        Normalization ``(x - mean) / std`` that the network was trained with, for pixels in [0, 1]. Their length is the
+        number of channels, 1 or 3. Default: no normalization, three channels.
     size : int or (int, int), default 224
-        Height and width to which pictures are brought: they are resized and the center is cropped.
+        Height and width of the input. Images are resized and the center is cropped.
     resize : int, optional
-        Length to which the short side of a picture is resized before ``size`` is cropped from its center, as in the
-        presets of torchvision and timm. Default: the picture is resized until it just covers ``size``.
+        Length to which the short side of an image is resized before ``size`` is cropped from the center, as in the
+        presets of torchvision and timm. Default: the image is resized until it just covers ``size``.
     interpolation : {"bilinear", "bicubic"}, default "bilinear"
-        How pictures are resized, with antialiasing.
+        Interpolation of the resizing, with antialiasing.
     activation : {"auto", "softmax", "sigmoid"} or None, default "auto"
-        How scores become probabilities: softmax for classes that exclude each other, sigmoid for labels that do not,
-        None for outputs that are taken as they are, as of a regression. "auto" is softmax for several classes, sigmoid
-        for one, and None, with a warning, where the network ends in one of the two itself.
+        Converts scores to probabilities: softmax for mutually exclusive classes, sigmoid for independent labels, None
+        for outputs that are used as they are, such as those of a regression. "auto" is softmax for several classes,
+        sigmoid for one, and None, with a warning, if the network itself ends in softmax or sigmoid.
     device : str or torch.device, optional
-        Where to run. Default: the network's own accelerator, else "auto", the first available of cuda, mps and cpu.
+        Device to run on. Default: the network's own accelerator, else "auto", the first available of cuda, mps and cpu.
         On another device a copy of the network runs, which does not follow later changes of the network.
     output : str or int, optional
-        Which entry of a dict, object or tuple holds the scores. Default: "logits" or "out", the first of a
+        The entry of a dict, object or tuple that holds the scores. Default: "logits", "out" or "scores", the first of a
         tuple, or the only tensor of shape (N, classes).
     name : str, optional
-        What to call the network in legends. Default: the name of its class.
+        Name of the network in legends. Default: the name of its class.
 
     Raises
     ------
     TypeError
-        If ``module`` is no network.
+        If ``module`` is not an ``nn.Module``.
     ValueError
-        If the network takes no image, or returns no class scores, or the labels do not fit them.
+        If the network does not accept an image or does not return class scores, or if the number of labels differs from
+        the number of classes.
     """
 
     mean: Tensor
@@ -113,16 +114,17 @@ class ImageModel(Layered):
         super().__init__()
         if isinstance(module, ImageModel) or not isinstance(module, nn.Module):
             given = getattr(module, "__name__", type(module).__name__)
-            raise TypeError(f"module is {given}, wanted a torch.nn.Module that takes images")
+            raise TypeError(f"expected module to be a torch.nn.Module that takes images, got {given}")
         name = type(unwrapped(module)).__name__ if name is None else instance(name, "name", str)
         module = unwrapped(module)
-        home = device_of(module)
-        if home.type == "meta":
-            raise ValueError(f"expected a network with values, got {name} on the meta device")
+        current = device_of(module)
+        if current.type == "meta":
+            raise ValueError(f"expected a network with weights, got {name} on the meta device")
         if device is None:
-            device = "auto" if home.type == "cpu" else home
-        wanted = check_device(device)
-        self.module = module if wanted in (home, torch.device(home.type)) else deepcopy(module).to(wanted)
+            device = "auto" if current.type == "cpu" else current
+        target = check_device(device)
+        same_device = target in (current, torch.device(current.type))
+        self.module = module if same_device else deepcopy(module).to(target)
         self.name = name
         self.size = check_size(size)
         self.resize, self.interpolation = check_resize(resize, self.size), interpolation
@@ -131,24 +133,24 @@ class ImageModel(Layered):
         self._output = output
         self._format = torch.channels_last
         self.training = False
-        # Inside the caller's inference_mode() these would be refused by every later backward pass.
+        # Created in the caller's inference_mode(), these could not be used in a backward pass.
         with outside_inference():
-            means, stds = (part.to(wanted) for part in check_normalization(mean, std))
+            means, stds = (part.to(target) for part in check_normalization(mean, std))
         self.register_buffer("mean", means, persistent=False)
         self.register_buffer("std", stds, persistent=False)
         self._sizes = {self.size}
         initialize(self.module, self._blank(1))
-        found: list[int] = []
-        check_private(self.module, lambda: found.append(self._probe()))
-        classes = found[0]
+        counts: list[int] = []
+        check_private(self.module, lambda: counts.append(self._count_classes()))
+        classes = counts[0]
         labels = None if labels is None else items(labels, "labels", what="names")
         if labels is not None and len(labels) != classes:
-            raise ValueError(f"{len(labels)} labels were given for {classes} classes, wanted one per class")
+            raise ValueError(f"expected one label per class, {classes}, got {len(labels)}")
         self.labels = (
             [f"class {i}" for i in range(classes)] if labels is None else [str(label) for label in labels]
         )
         self.activation, self.has_probabilities = self._find_activation(activation)
-        self._check_alone()
+        self._check_independence()
 
     def __repr__(self) -> str:
         height, width = self.size
@@ -156,25 +158,25 @@ class ImageModel(Layered):
 
     @property
     def device(self) -> torch.device:
-        """Where the network runs."""
+        """Device of the network."""
         return self.mean.device
 
     @property
     def channels(self) -> int:
-        """How many channels the network takes."""
+        """Number of channels of the network's input."""
         return self.mean.shape[1]
 
     # -- from pixels to scores ------------------------------------------------------------------------------
 
     def forward(self, x: Tensor, *, frozen: bool = False) -> Tensor:
-        """Scores of a batch of pixels, as they are: nothing is checked, gradients flow.
+        """Return the scores of a batch of pixels without checking them. Gradients flow.
 
         Parameters
         ----------
         x : Tensor, (N, C, H, W)
-            Pixels; [0, 1] is expected and not checked.
+            Pixels in [0, 1], which is not checked.
         frozen : bool, default False
-            Whether parameters are constants, so that what requires a gradient depends on the pixels.
+            Whether parameters are constants, so that only tensors that depend on the pixels require a gradient.
 
         Returns
         -------
@@ -185,10 +187,10 @@ class ImageModel(Layered):
 
     @guarded
     def images(self, images: Any) -> Tensor:
-        """Bring images of any kind to the network: (N, C, H, W) in [0, 1], on its device.
+        """Convert images of any kind to (N, C, H, W) in [0, 1] on the network's device.
 
-        See :func:`xai_widgets.core.images.to_images` for what is taken and what is refused. Tensors of a size that the
-        network does not take are refused too.
+        See :func:`xai_widgets.core.images.to_images` for the accepted kinds. Raises ValueError, too, for tensors of a
+        size that the network does not accept.
         """
         x = to_images(
             images,
@@ -201,8 +203,8 @@ class ImageModel(Layered):
         if size not in self._sizes:
             self._try(
                 size,
-                f"images of {size[0]} x {size[1]} do not go through {self.name}, wanted "
-                f"{self.size[0]} x {self.size[1]}",
+                f"expected images of a size that {self.name} accepts, such as {self.size[0]} x {self.size[1]}, got "
+                f"{size[0]} x {size[1]}",
             )
             self._sizes.add(size)
         return x
@@ -210,43 +212,40 @@ class ImageModel(Layered):
     @guarded
     @torch.no_grad()
     def scores(self, images: Any) -> Tensor:
-        """Scores before softmax, (N, classes), of images of any kind."""
+        """Return the scores before softmax, (N, classes), of images of any kind."""
         return self(self.images(images))
 
     def probabilities(self, scores: Tensor) -> Tensor:
-        """Return the probabilities of scores, (..., classes), by the model's activation.
-
-        Without an activation these are the scores themselves.
-        """
+        """Apply the model's activation to scores, (..., classes); without an activation, return the scores."""
         if self.activation == "softmax":
             return scores.softmax(-1)
         return scores.sigmoid() if self.activation == "sigmoid" else scores
 
     @property
     def value_name(self) -> str:
-        """The name of what :meth:`probabilities` returns: "probability", or "score" where there is none."""
+        """Name of the values that :meth:`probabilities` returns: "probability" or "score"."""
         return "probability" if self.has_probabilities else "score"
 
     def probs(self, images: Any) -> Tensor:
-        """Probabilities, (N, classes), of images of any kind; the scores of a network without probabilities."""
+        """Return the probabilities, (N, classes), of images of any kind; without an activation, the scores."""
         return self.probabilities(self.scores(images))
 
     @guarded
     def predict(self, images: Any, k: int = 5) -> list[list[Prediction]]:
-        """The ``k`` most probable classes of each image, best first.
+        """Return the ``k`` most probable classes of each image, best first.
 
         Returns
         -------
         list of list of Prediction
-            One list per image; ``k`` is cut to the number of classes. Of a network without probabilities
-            ``probability`` is the score. Where scores are NaN a warning says so, and so are the probabilities.
+            One list per image, of at most the number of classes. If the network has no probabilities, ``probability``
+            is the score. NaN scores give NaN probabilities and a warning.
         """
         k = integer(k, "k", low=1)
         scores = self.scores(images)
-        # A class may be ruled out by a score of minus infinity.
+        # A score of minus infinity excludes a class.
         if scores.isnan().any() or scores.amax(1).isinf().any():
             warn(
-                f"{self.name} returned NaN or infinite scores, so it predicts nothing; has its training diverged?"
+                f"expected finite scores, got NaN or infinite scores from {self.name}; has its training diverged?"
             )
         top = self.probabilities(scores).topk(min(k, len(self.labels)))
         return [
@@ -259,12 +258,12 @@ class ImageModel(Layered):
 
     @guarded
     def prepare(self, images: Any, target: Target = None) -> tuple[Tensor, Tensor]:
-        """What every explainer begins with: the batch of images and one class index for each.
+        """Return the batch of images and one class index per image.
 
         Raises
         ------
         ValueError
-            As :meth:`images` and :meth:`targets`, or if the predicted class is asked for and a score is NaN.
+            See :meth:`images` and :meth:`targets`; also if ``target`` is None and a score is NaN.
         """
         x = self.images(images)
         if target is None:
@@ -276,49 +275,49 @@ class ImageModel(Layered):
 
     @guarded
     def targets(self, target: Target, x: Tensor) -> Tensor:
-        """Class indices, (N,), from an index, a label, one of these per image, or None.
+        """Return class indices, (N,), for an index, a label, one of these per image, or None.
 
-        None stands for the predicted class of each image.
+        None is the predicted class of each image.
 
         Raises
         ------
         ValueError
-            For a class that does not exist, with the nearest label, or a wrong number of targets.
+            For an unknown class, with the nearest label, or a wrong number of targets.
         """
         if target is None:
             with torch.no_grad():
                 return self(x).argmax(1)
-        one = isinstance(target, str | numbers.Number) or dimensions(target, 1) == 0
-        given = [target] if one else items(target, "target", what="class indices or labels")
-        if len(given) not in (1, len(x)):
-            raise ValueError(
-                f"{len(given)} targets were given for {len(x)} images, wanted one, or one per image"
-            )
-        indices = [self.class_index(item) for item in given]
+        single = isinstance(target, str | numbers.Number) or dimensions(target, 1) == 0
+        targets = [target] if single else items(target, "target", what="class indices or labels")
+        if len(targets) not in (1, len(x)):
+            raise ValueError(f"expected one target, or one per image, got {len(targets)} for {len(x)} images")
+        indices = [self.class_index(item) for item in targets]
         return torch.tensor(indices, device=x.device).expand(len(x))
 
     def class_index(self, target: object) -> int:
-        """The index of a class given as an index or as a label (letter case is overlooked)."""
+        """Return the index of a class for an index or a label (case-insensitive)."""
         if isinstance(target, str):
-            found = [i for i, label in enumerate(self.labels) if label == target] or [
+            matches = [i for i, label in enumerate(self.labels) if label == target] or [
                 i for i, label in enumerate(self.labels) if label.lower() == target.lower()
             ]
-            if len(found) > 1:
-                raise ValueError(f"label {brief(target)} names classes {found}, wanted one of these indices")
-            if not found:
+            if len(matches) > 1:
+                raise ValueError(
+                    f"expected a label of one class, got {brief(target)}, the label of classes {matches}; pass an index"
+                )
+            if not matches:
                 raise ValueError(unknown_name("label", target, self.labels))
-            return found[0]
+            return matches[0]
         arrays = Tensor | np.ndarray | np.generic
         kind = str(target.dtype) if isinstance(target, arrays) else type(target).__name__
         try:
-            # A float is no index, even a whole one.
+            # A float is not an index, even if it is whole.
             index = integer(None if "float" in kind else target, "target")
         except (TypeError, ValueError) as error:
             raise TypeError(
                 f"expected target as a class index, a label, or one per image, got {brief(target)}"
             ) from error
         if not 0 <= index < len(self.labels):
-            raise ValueError(f"class {brief(index)} is out of range, wanted 0 to {len(self.labels) - 1}")
+            raise ValueError(f"expected a class from 0 to {len(self.labels) - 1}, got {brief(index)}")
         return index
 
     # -- inside ---------------------------------------------------------------------------------------------
@@ -327,15 +326,15 @@ class ImageModel(Layered):
         return torch.zeros(n, self.channels, *self.size, device=self.device)
 
     def _run(self, x: Tensor, *, frozen: bool = False) -> Any:
-        """Whatever the network returns for a batch of pixels."""
+        """Return the network's output for a batch of pixels."""
         check_cancelled()
-        # channels_last is as fast or faster on every device measured, up to twice at batch 16 on a CPU.
+        # channels_last was at least as fast on every measured device, up to twice as fast for batch 16 on a CPU.
         x = x.contiguous(memory_format=self._format)
         network = replica(self.module, frozen=frozen)
         return network(((x - self.mean) / self.std).to(dtype_of(self.module)))
 
     def _try(self, size: tuple[int, int], refusal: str) -> Any:
-        """What the network returns for a blank image of this size; ``refusal``, with its reason, if it fails."""
+        """Return the network's output for a blank image of this size; ValueError with ``refusal`` if it fails."""
         blank = torch.zeros(1, self.channels, *size, device=self.device)
         try:
             with torch.no_grad():
@@ -344,39 +343,39 @@ class ImageModel(Layered):
                 except RuntimeError:
                     if self._format == torch.contiguous_format:
                         raise
-                    # Such as view(), which cannot flatten what comes out of a convolution with its channels last.
+                    # For instance, view() cannot flatten the channels-last output of a convolution.
                     self._format = torch.contiguous_format
                     return self._run(blank)
-        except Exception as error:  # a network may raise whatever it likes
+        except Exception as error:  # a network may raise any exception
             reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
             raise ValueError(f"{refusal} ({reason})") from error
 
-    def _probe(self) -> int:
-        """Run one blank image; the number of classes."""
+    def _count_classes(self) -> int:
+        """Run one blank image and return the number of classes."""
         height, width = self.size
         output = self._try(
             self.size,
-            f"{self.name} did not take an image of shape (1, {self.channels}, {height}, {width}), wanted a network "
-            "with image input, or its own size=, mean= and std=",
+            f"expected a network that takes images of shape (1, {self.channels}, {height}, {width}), got {self.name}; "
+            "size=, mean= and std= set another shape",
         )
         scores = self._pick(output, 1)
         if len(scores) != 1:
             raise ValueError(
-                f"{self.name} returned {describe(output)} for one image, wanted class scores of shape (N, classes)"
+                f"expected class scores of shape (N, classes) from {self.name}, got {describe(output)} for one image"
             )
         return scores.shape[1]
 
     def _find_activation(self, given: str | None) -> tuple[Activation | None, bool]:
-        """How scores become probabilities, and whether there are any."""
+        """Return the activation to apply to scores, and whether the result is a probability."""
         if given not in ("auto", None, *get_args(Activation)):
             raise ValueError(unknown_name("activation", given, ["auto", *get_args(Activation)]))
-        found = ending(self, self._blank(1))
+        found = final_activation(self, self._blank(1))
         if found is not None and given is not None:
             warn(
-                f"{self.name} ends in a {found}: its outputs are taken for probabilities as they are, and explainers "
-                "explain a probability, not the score before it; expected a network without its last activation"
+                f"{self.name} ends in {found}: its outputs are used as probabilities, and explainers explain a "
+                "probability instead of the score before it; pass a network without its last activation"
                 if given == "auto"
-                else f"{self.name} ends in a {found} itself, and activation={given!r} is applied on top of it"
+                else f"{self.name} ends in {found} itself, and activation={given!r} is applied on top of it"
             )
         if given == "auto":
             if found is not None:
@@ -384,7 +383,7 @@ class ImageModel(Layered):
             if len(self.labels) > 1:
                 return "softmax", True
             warn(
-                f"{self.name} returns one number for an image, which is taken for the score of one label "
+                f"{self.name} returns one number per image, which is used as the score of one label "
                 "(activation='sigmoid'); for a regression pass activation=None"
             )
             return "sigmoid", True
@@ -392,8 +391,8 @@ class ImageModel(Layered):
             return None, found is not None
         return ("softmax" if given == "softmax" else "sigmoid"), True
 
-    def _check_alone(self) -> None:
-        """Warn of scores that are not those of the image alone, or not the same twice."""
+    def _check_independence(self) -> None:
+        """Warn about scores that depend on other images of the batch, or that change between passes."""
         if self.device.type == "meta":
             return
         noise = torch.rand(self._blank(1).shape, generator=torch.Generator().manual_seed(0)).to(self.device)
@@ -403,30 +402,31 @@ class ImageModel(Layered):
                 again = self(noise)
         except (RuntimeError, ValueError, AssertionError):  # a network may take one image at a time only
             return
-        # Far above what rounding makes of another batch size.
+        # Far above the rounding differences between batch sizes.
         limit = max(1e-3, 64 * torch.finfo(dtype_of(self.module)).eps) * first.abs().amax()
         if not bool(((first - again).abs() <= limit).all()):
             if first.isfinite().all():
                 warn(
-                    f"{self.name} returns other scores for an image each time, so its explanations are random too"
+                    f"{self.name} returns different scores for the same image, so its explanations are random too"
                 )
         elif not bool(((first - both).abs() <= limit).all()) and both.isfinite().all():
             warn(
-                f"the scores of {self.name} for an image depend on the other images of the batch, as with batch "
+                f"the scores of {self.name} for an image depend on the other images of the batch, such as by batch "
                 "statistics, so explanations do too; pass batch_size=1 where a method takes it"
             )
 
     def _pick(self, output: Any, number: int) -> Tensor:
-        """The scores of this number of images in whatever the network returned."""
+        """Return the scores, (number, classes), in the network's output."""
         found = find_scores(output, self._output)
         if found is None:
             raise ValueError(
-                f"{self.name} returned {describe(output)}, wanted scores of shape (N, classes) or output= naming them"
+                f"expected scores of shape (N, classes) from {self.name}, got {describe(output)}; output= names the "
+                "entry with the scores"
             )
         scores = as_scores(found, number)
         if scores is None:
             raise ValueError(
-                f"{self.name} returned {describe(output)}, wanted class scores of shape (N, classes) as floats"
+                f"expected floating-point class scores of shape (N, classes) from {self.name}, got {describe(output)}"
             )
         classes = len(getattr(self, "labels", ())) or scores.shape[1]
         if scores.shape[1] != classes:
@@ -444,7 +444,7 @@ def check_model(model: Any) -> None:
 
 
 def prepare(model: ImageModel, x: Any, target: Target) -> tuple[Tensor, Tensor]:
-    """Return images (N, C, H, W) and classes (N,), inference tensors cloned; TypeError if ``model`` is not one."""
+    """Return images (N, C, H, W) and classes (N,), inference tensors cloned; TypeError if it is not an ImageModel."""
     check_model(model)
     x, target = model.prepare(x, target)
     return (x.clone() if x.is_inference() else x), (target.clone() if target.is_inference() else target)

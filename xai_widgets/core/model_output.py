@@ -1,4 +1,4 @@
-"""Finding the class scores in what a network returns."""
+"""Find the class scores in the output of a network, and the activation that it ends in."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from xai_widgets.core.guard import outside_inference
 
 
 def find_scores(output: Any, key: str | int | None) -> Tensor | None:
-    """The tensor of scores in a network's output, or None if it is not clear which one it is.
+    """Return the tensor of scores in a network's output, or None if it is ambiguous.
 
     Parameters
     ----------
     output
         A tensor, or a tuple, list, dict or object that holds tensors.
     key : str or int, optional
-        The entry that holds the scores. Without it: "logits", "out", the first of a tuple, or the only
+        The entry that holds the scores. Default: "logits", "out", "scores", the first entry of a tuple, or the only
         tensor of two dimensions.
     """
     if isinstance(output, Tensor):
@@ -38,7 +38,7 @@ def find_scores(output: Any, key: str | int | None) -> Tensor | None:
 
 
 def _entry(output: Any, key: str | int) -> Tensor | None:
-    """The tensor under a key, at a place, or of a name."""
+    """Return the tensor with a key, index or attribute name; None if there is none."""
     found = None
     with suppress(KeyError, IndexError):
         if isinstance(output, Mapping):
@@ -47,7 +47,7 @@ def _entry(output: Any, key: str | int) -> Tensor | None:
             found = getattr(output, key, None)
         elif isinstance(output, Sequence):
             found = output[key]
-    # A dict has methods too, such as "values", and an entry may hold something else than scores.
+    # A method of a dict, such as "values", or another entry may have the name.
     return found if isinstance(found, Tensor) else None
 
 
@@ -58,7 +58,7 @@ def _parts(output: Any) -> list[Any]:
 
 
 def describe(output: Any) -> str:
-    """What a network returned, in plain words."""
+    """Describe the output of a network for an error message."""
     if isinstance(output, Tensor):
         return f"a tensor of shape {tuple(output.shape)} and {output.dtype}"
     if isinstance(output, Mapping):
@@ -70,12 +70,12 @@ def describe(output: Any) -> str:
 
 
 def as_scores(found: Tensor, number: int) -> Tensor | None:
-    """Return scores as (N, classes), or None if they are none.
+    """Return scores as (N, classes), or None if the tensor does not hold class scores.
 
     Parameters
     ----------
     found : Tensor
-        (N, classes), (N, classes, 1, 1), or (N,), also without its one dimension for one image.
+        (N, classes), (N, classes, 1, 1), (N,), or a scalar for one image.
     number : int
         N, the number of images.
     """
@@ -89,10 +89,10 @@ def as_scores(found: Tensor, number: int) -> Tensor | None:
     return found if found.ndim == 2 else None
 
 
-#: Beginnings of the names of what torch keeps in its graph of the activations that make probabilities.
-_ENDINGS = {"Softmax": "softmax", "Sigmoid": "sigmoid", "Hardsigmoid": "sigmoid"}
-#: The same of operations that leave values as they are.
-_MOVING = (
+#: Prefixes of the names of the autograd nodes of activations that return probabilities.
+_ACTIVATIONS = {"Softmax": "softmax", "Sigmoid": "sigmoid", "Hardsigmoid": "sigmoid"}
+#: Prefixes of the names of the autograd nodes of operations that do not change values.
+_RESHAPING = (
     "ToCopy",
     "View",
     "Reshape",
@@ -106,56 +106,55 @@ _MOVING = (
 )
 
 
-def ending(scores: Callable[[Tensor], Tensor], image: Tensor) -> Literal["softmax", "sigmoid"] | None:
-    """Find the activation that a network ends in, if its outputs are probabilities already.
+def final_activation(
+    scores: Callable[[Tensor], Tensor], image: Tensor
+) -> Literal["softmax", "sigmoid"] | None:
+    """Return the activation that a network ends in; None if its outputs are not probabilities.
+
+    It is found by the last operation of the network. Otherwise it is softmax if the outputs are at least 0 and sum to
+    1, for this image and for noise.
 
     Parameters
     ----------
     scores : callable
-        From an image to the outputs of the network, (1, classes).
+        Maps an image to the outputs of the network, (1, classes).
     image : Tensor, (1, C, H, W)
         Any image.
-
-    Returns
-    -------
-    {"softmax", "sigmoid"} or None
-        Softmax where the outputs are at least 0 and sum to 1, on this image and on noise, or one of both by the last
-        operation of the network. None: outputs that are no probabilities.
     """
     if image.is_meta:
         return None
     with outside_inference(), torch.enable_grad():
         noise = torch.rand(image.shape, generator=torch.Generator().manual_seed(0)).to(image.device)
         try:
-            made = scores(noise.requires_grad_())
-        except (
-            RuntimeError
-        ):  # some networks have no backward pass: parameters made in inference mode, no derivative
+            outputs = scores(noise.requires_grad_())
+        # Some networks have no backward pass: parameters created in inference mode, or no derivative.
+        except RuntimeError:
             with torch.no_grad():
-                made = scores(noise)
-        if not _within(made):
+                outputs = scores(noise)
+        if not _in_unit_interval(outputs):
             return None
-        found = _last_operation(made)
+        found = _last_operation(outputs)
         if found is not None:
             return found
     with torch.no_grad():
         other = scores(image)
-    sums = torch.cat([made.detach(), other]).sum(1)
-    if made.shape[1] > 1 and _within(other) and bool(((sums - 1).abs() < 1e-2).all()):
+    sums = torch.cat([outputs.detach(), other]).sum(1)
+    if outputs.shape[1] > 1 and _in_unit_interval(other) and bool(((sums - 1).abs() < 1e-2).all()):
         return "softmax"
     return None
 
 
-def _within(values: Tensor) -> bool:
+def _in_unit_interval(values: Tensor) -> bool:
     return bool(((values >= 0) & (values <= 1)).all())
 
 
-def _last_operation(made: Tensor) -> Literal["softmax", "sigmoid"] | None:
-    node: Any = made.grad_fn
-    while node is not None and node.name().startswith(_MOVING) and node.next_functions:
+def _last_operation(outputs: Tensor) -> Literal["softmax", "sigmoid"] | None:
+    """Return the activation that is the last operation in the autograd graph, reshaping aside."""
+    node: Any = outputs.grad_fn
+    while node is not None and node.name().startswith(_RESHAPING) and node.next_functions:
         node = node.next_functions[0][0]
     name = "" if node is None else node.name()
-    for beginning, kind in _ENDINGS.items():
-        if name.startswith(beginning):
+    for prefix, kind in _ACTIVATIONS.items():
+        if name.startswith(prefix):
             return "softmax" if kind == "softmax" else "sigmoid"
     return None

@@ -1,4 +1,4 @@
-"""Arithmetic of the explainers in the precision of its tensors, whatever the caller's autocast."""
+"""Disable the caller's autocast, so that explainers compute in the precision of their tensors."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from torch import Tensor
 
 
 def outside_autocast(x: Tensor) -> AbstractContextManager[Any]:
-    """Leave the caller's autocast, where there is one: only the network is to run in it.
+    """Disable the caller's autocast on the device of ``x``: only the network is to run in it.
 
-    A product of two float32 matrices inside autocast is rounded to half precision, and is then no longer of one type
-    with the images.
+    Inside autocast, a product of two float32 matrices has half precision, another dtype than the images.
     """
     return no_autocast(x.device)
 
 
 def no_autocast(device: torch.device) -> AbstractContextManager[Any]:
-    """Leave the caller's autocast on a device, where there is one."""
+    """Disable the caller's autocast on a device, if it is enabled."""
     active = torch.is_autocast_enabled(device.type)
     return torch.autocast(device.type, enabled=False) if active else nullcontext()

@@ -1,15 +1,14 @@
-"""A private replica of a network in eval mode, made for one pass.
+"""A private replica of a network in eval mode, created for one pass.
 
-Explainers need a network in eval mode, while its owner may be training it in another thread, or may call ``eval()`` or
-``train()`` at any moment. Switching the shared ``training`` flags for the length of a pass takes part in that race, so
-the flags are never touched: a pass runs on a replica of the module tree. Modules are new objects with their own
-``training = False``; parameters, hooks and all other values are those of the network, so that the replica computes with
-the weights of this moment, and buffers are copies, which a forward pass may write to. It also keeps what a pass leaves
-behind away from the network: a checkpointed block that runs its forward again in the backward pass runs it on the
-replica.
+Explainers need a network in eval mode, while the user may train it in another thread, or call ``eval()`` or
+``train()`` at any moment. Switching the shared ``training`` flags during a pass would be a race, so the flags are never
+changed: a pass runs on a replica of the module tree. Its modules are new objects with their own ``training = False``;
+they share parameters, hooks and all other values with the network, so that the replica computes with the current
+weights. Buffers are copies, as a forward pass may write to them. Side effects of a pass stay on the replica, too: a
+checkpointed block that runs its forward again in the backward pass runs it on the replica.
 
-Alternatives that were weighed: a copy of the network follows no later training; ``torch.func.functional_call`` swaps
-the parameters of the shared modules; a function mode for dropout and batch-norm does not reach ``if self.training``.
+Alternatives do not work: a copy of the network does not follow later training; ``torch.func.functional_call`` swaps
+the parameters of the shared modules; a function mode for dropout and batch norm does not reach ``if self.training``.
 """
 
 from __future__ import annotations
@@ -25,21 +24,20 @@ import torch
 from torch import nn
 
 from xai_widgets.core.guard import thread_state
-from xai_widgets.core.hooks import EVERY, Watch
+from xai_widgets.core.hooks import EVERY_CALL, LayerHooks
 
-#: Attributes of every module that hold no other module.
+#: Attributes of every module that do not hold other modules.
 _PLAIN = frozenset(nn.Module().__dict__) - {"_modules"}
-#: What may hold a module.
+#: Types of values that may hold a module.
 _HOLDERS = (nn.Module, list, tuple, dict, set, FunctionType, MethodType, partial)
-#: Where a replica keeps the module that it stands for.
+#: Attribute of a replica that holds its original module.
 _ORIGINAL = "_xai_widgets_original"
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
-    """Return the module inside wrappers that change how it runs and not what it computes.
+    """Return the module inside ``torch.compile``, ``DataParallel`` and ``DistributedDataParallel`` wrappers.
 
-    These are ``torch.compile``, ``DataParallel`` and ``DistributedDataParallel``: compiled code and copies on other
-    devices can be neither watched nor given other backward rules.
+    Compiled code and copies on other devices can have neither hooks nor other backward rules.
     """
     while True:
         if type(module).__name__ == "OptimizedModule" and "_orig_mod" in module._modules:
@@ -53,7 +51,7 @@ def unwrapped(module: nn.Module) -> nn.Module:
 
 
 def named_parts(network: nn.Module) -> dict[str, nn.Module]:
-    """Return every module of a network by its name, wrappers left out, each module once."""
+    """Return every module of a network by its name, without wrappers, each module once."""
     parts: dict[str, nn.Module] = {}
     seen: set[int] = set()
 
@@ -72,27 +70,27 @@ def named_parts(network: nn.Module) -> dict[str, nn.Module]:
 
 
 def original(module: Any) -> Any:
-    """Return the module of the caller's network that a replica stands for; anything else as it is."""
+    """Return the original module of a replica; any other value is returned as it is."""
     return module.__dict__.get(_ORIGINAL, module) if isinstance(module, nn.Module) else module
 
 
 def replica(network: nn.Module, *, frozen: bool = False) -> nn.Module:
-    """Return a replica of a network in eval mode with the watches of this thread, for one pass.
+    """Return a replica of a network in eval mode with the active hooks of this thread, for one pass.
 
     Parameters
     ----------
     network : nn.Module
-        Parameters and buffers are shared with it; it is not changed.
+        The network, which is not changed.
     frozen : bool, default False
-        Whether the parameters of the replica require no gradient, so that what requires one depends on the input.
+        Whether the parameters of the replica require no gradient, so that only tensors that depend on the input do.
     """
-    return _Replicas(thread_state.watches, frozen).of(network)
+    return _Replicator(thread_state.hooks, frozen).replicate(network)
 
 
 def check_private(network: nn.Module, run: Callable[[], Any]) -> None:
-    """Run a pass; ValueError, with everything as it was, if modules of the network itself ran in it and left a trace.
+    """Run a pass; restore the buffers and raise ValueError if it changed those of the network itself.
 
-    A hook or an object of its own may hold a module where no replica can take its place.
+    A hook or a custom object may hold a module that cannot be replaced by its replica.
     """
     if not any(module.training for module in network.modules()):
         run()
@@ -110,7 +108,7 @@ def check_private(network: nn.Module, run: Callable[[], Any]) -> None:
 
 
 def initialize(network: nn.Module, image: torch.Tensor) -> None:
-    """Give lazy modules their parameters, as the first call of the network by its owner would."""
+    """Initialize lazy modules by one pass of the network."""
     if not any(isinstance(value, nn.parameter.UninitializedParameter) for value in network.parameters()):
         return
     flags = [(module, module.training) for module in network.modules()]
@@ -122,33 +120,35 @@ def initialize(network: nn.Module, image: torch.Tensor) -> None:
             module.training = training
 
 
-class _Replicas:
-    """The replicas made so far, by the id of the module that each stands for."""
+class _Replicator:
+    """Creates the replicas of the modules of one network, one per module."""
 
-    def __init__(self, watches: tuple[Watch, ...], frozen: bool) -> None:
-        self._watches = watches
+    def __init__(self, hooks: tuple[LayerHooks, ...], frozen: bool) -> None:
+        self._hooks = hooks
         self._frozen = frozen
-        self._made: dict[int, nn.Module] = {}
+        self._replicas: dict[int, nn.Module] = {}
         self._functions: dict[int, FunctionType] = {}
 
-    def of(self, module: nn.Module) -> nn.Module:
+    def replicate(self, module: nn.Module) -> nn.Module:
+        """Return the replica of a module, which is created at the first call."""
         module = unwrapped(original(module))
-        made = self._made.get(id(module))
-        if made is None:
+        replica = self._replicas.get(id(module))
+        if replica is None:
             scripted = isinstance(module, torch.jit.ScriptModule)
-            made = self._scripted(module) if scripted else self._replicate(module)
-        return made
+            replica = self._scripted(module) if scripted else self._create(module)
+        return replica
 
-    def _replicate(self, module: nn.Module) -> nn.Module:
-        made: nn.Module = object.__new__(type(module))
-        self._made[id(module)] = made
-        values = made.__dict__
+    def _create(self, module: nn.Module) -> nn.Module:
+        replica: nn.Module = object.__new__(type(module))
+        self._replicas[id(module)] = replica
+        values = replica.__dict__
         values.update(module.__dict__)
         values[_ORIGINAL] = module
         values["training"] = False
         values["_compiled_call_impl"] = None
         values["_modules"] = type(module._modules)(
-            (name, None if child is None else self.of(child)) for name, child in list(module._modules.items())
+            (name, None if child is None else self.replicate(child))
+            for name, child in list(module._modules.items())
         )
         parameters = list(module._parameters.items())
         if self._frozen or any(value is not None and value.is_inference() for _, value in parameters):
@@ -162,46 +162,50 @@ class _Replicas:
             )
         for name, value in module.__dict__.items():
             if name not in _PLAIN and name != "_modules" and isinstance(value, _HOLDERS):
-                values[name] = self._moved(value)
-        self._watch(module, made)
-        return made
+                values[name] = self._with_replicas(value)
+        self._add_hooks(module, replica)
+        return replica
 
     def _scripted(self, module: nn.Module) -> nn.Module:
-        """Return scripted code, which is in eval mode: it cannot be replicated."""
+        """Return a scripted module in eval mode as it is: it cannot be replicated."""
         if any(getattr(part, "training", False) for part in module.modules()):
             raise ValueError(
-                "expected scripted code in eval mode, got it in train mode; call its eval() first"
+                "expected a scripted module in eval mode, got one in train mode; call its eval() first"
             )
         return module
 
-    def _moved(self, value: Any) -> Any:
-        """Return a value with every module in it replaced by its replica; the value itself where there is none."""
+    def _with_replicas(self, value: Any) -> Any:
+        """Return a value with every module in it replaced by its replica; the value itself if it holds none."""
         if isinstance(value, nn.Module):
-            return self.of(value)
+            return self.replicate(value)
         if isinstance(value, FunctionType):
-            return self._rebound(value)
+            return self._rebind(value)
         if isinstance(value, MethodType):
-            return MethodType(value.__func__, self._moved(value.__self__))
+            return MethodType(value.__func__, self._with_replicas(value.__self__))
         if isinstance(value, partial):
             parts = [value.func, value.args, value.keywords]
-            moved = [self._moved(part) for part in parts]
-            same = all(one is other for one, other in zip(parts, moved, strict=True))
-            return value if same else partial(moved[0], *moved[1], **moved[2])
+            replaced = [self._with_replicas(part) for part in parts]
+            same = all(new is old for new, old in zip(replaced, parts, strict=True))
+            return value if same else partial(replaced[0], *replaced[1], **replaced[2])
         if isinstance(value, dict):
-            if not any(isinstance(each, _HOLDERS) for each in value.values()):
+            if not any(isinstance(item, _HOLDERS) for item in value.values()):
                 return value
-            made = {key: self._moved(each) for key, each in value.items()}
-            return value if all(made[key] is each for key, each in value.items()) else _alike(value, made)
+            entries = {key: self._with_replicas(item) for key, item in value.items()}
+            return (
+                value
+                if all(entries[key] is item for key, item in value.items())
+                else _rebuild(value, entries)
+            )
         if isinstance(value, list | tuple | set):
-            if not any(isinstance(each, _HOLDERS) for each in value):
+            if not any(isinstance(item, _HOLDERS) for item in value):
                 return value
-            items = [self._moved(each) for each in value]
-            same = all(one is other for one, other in zip(items, value, strict=True))
-            return value if same else _alike(value, items)
+            items = [self._with_replicas(item) for item in value]
+            same = all(new is old for new, old in zip(items, value, strict=True))
+            return value if same else _rebuild(value, items)
         return value
 
-    def _rebound(self, function: FunctionType) -> FunctionType:
-        """Return a function whose closure holds replicas in the place of modules."""
+    def _rebind(self, function: FunctionType) -> FunctionType:
+        """Return a function whose closure holds replicas instead of modules."""
         cells = function.__closure__ or ()
         held: list[Any] = []
         for cell in cells:
@@ -212,34 +216,34 @@ class _Replicas:
         if id(function) in self._functions:
             return self._functions[id(function)]
         self._functions[id(function)] = function
-        moved = [self._moved(value) if isinstance(value, _HOLDERS) else value for value in held]
-        if all(one is other for one, other in zip(held, moved, strict=True)):
+        replaced = [self._with_replicas(value) if isinstance(value, _HOLDERS) else value for value in held]
+        if all(new is old for new, old in zip(replaced, held, strict=True)):
             return function
-        made = FunctionType(
+        rebound = FunctionType(
             function.__code__, function.__globals__, function.__name__, function.__defaults__,
-            tuple(map(CellType, moved)),
+            tuple(map(CellType, replaced)),
         )  # fmt: skip
-        made.__kwdefaults__ = function.__kwdefaults__
-        self._functions[id(function)] = made
-        return made
+        rebound.__kwdefaults__ = function.__kwdefaults__
+        self._functions[id(function)] = rebound
+        return rebound
 
-    def _watch(self, module: nn.Module, made: nn.Module) -> None:
-        """Give a replica the hooks of the watches on its module."""
-        watches = [(watch, watch.names[id(module)]) for watch in self._watches if id(module) in watch.names]
-        after = [(watch.watcher, names) for watch, names in watches if watch.watcher is not None]
-        before = [(watch.receiver, names) for watch, names in watches if watch.receiver is not None]
-        if after:
-            hooks = OrderedDict(module._forward_hooks)
-            hooks[_ORIGINAL] = _after(module, after)  # type: ignore[index]
-            made.__dict__["_forward_hooks"] = hooks
-        if before:
-            hooks = OrderedDict(module._forward_pre_hooks)
-            hooks[_ORIGINAL] = _before(before)  # type: ignore[index]
-            made.__dict__["_forward_pre_hooks"] = hooks
+    def _add_hooks(self, module: nn.Module, replica: nn.Module) -> None:
+        """Register the active hooks on a module on its replica."""
+        active = [(hooks, hooks.names[id(module)]) for hooks in self._hooks if id(module) in hooks.names]
+        forward = [(hooks.forward, names) for hooks, names in active if hooks.forward is not None]
+        forward_pre = [(hooks.forward_pre, names) for hooks, names in active if hooks.forward_pre is not None]
+        if forward:
+            registered = OrderedDict(module._forward_hooks)
+            registered[_ORIGINAL] = _forward_hook(module, forward)  # type: ignore[index]
+            replica.__dict__["_forward_hooks"] = registered
+        if forward_pre:
+            registered = OrderedDict(module._forward_pre_hooks)
+            registered[_ORIGINAL] = _forward_pre_hook(forward_pre)  # type: ignore[index]
+            replica.__dict__["_forward_pre_hooks"] = registered
 
 
 def _constant(parameter: nn.Parameter | None, *, frozen: bool) -> nn.Parameter | None:
-    """Return a parameter of the same values, that requires no gradient if it is to be frozen."""
+    """Return a parameter with the same values, which requires no gradient if ``frozen``."""
     if parameter is None:
         return None
     if parameter.is_inference() and not torch.is_inference_mode_enabled():
@@ -249,49 +253,51 @@ def _constant(parameter: nn.Parameter | None, *, frozen: bool) -> nn.Parameter |
     return nn.Parameter(parameter.detach(), requires_grad=False)
 
 
-def _after(
-    module: nn.Module, watchers: list[tuple[Callable[..., Any], dict[int, str]]]
+def _forward_hook(
+    module: nn.Module, hooks: list[tuple[Callable[..., Any], dict[int, str]]]
 ) -> Callable[..., Any]:
+    """Return one hook of torch that runs all hooks on a module."""
     calls = 0
 
     def hook(_replica: nn.Module, _inputs: Any, output: Any) -> Any:
         nonlocal calls
         number, calls = calls, calls + 1
         changed = None
-        for watcher, names in watchers:
-            name = names.get(number, names.get(EVERY))
+        for layer_hook, names in hooks:
+            name = names.get(number, names.get(EVERY_CALL))
             if name is not None:
-                made = watcher(name, module, output)
-                if made is not None:
-                    changed = output = made
+                replacement = layer_hook(name, module, output)
+                if replacement is not None:
+                    changed = output = replacement
         return changed
 
     return hook
 
 
-def _before(receivers: list[tuple[Callable[..., None], dict[int, str]]]) -> Callable[..., None]:
+def _forward_pre_hook(hooks: list[tuple[Callable[..., None], dict[int, str]]]) -> Callable[..., None]:
+    """Return one pre-hook of torch that runs all pre-hooks on a module."""
     calls = 0
 
     def hook(_replica: nn.Module, inputs: Any) -> None:
         nonlocal calls
         number, calls = calls, calls + 1
-        for receiver, names in receivers:
-            name = names.get(number, names.get(EVERY))
+        for layer_hook, names in hooks:
+            name = names.get(number, names.get(EVERY_CALL))
             if name is not None:
-                receiver(name, inputs)
+                layer_hook(name, inputs)
 
     return hook
 
 
-def _alike(value: Any, items: Any) -> Any:
-    """Return a container of the kind of ``value`` with other items; a plain one where its kind takes no items."""
+def _rebuild(value: Any, items: Any) -> Any:
+    """Return a container of the type of ``value`` with other items; a plain dict or list if that fails."""
     if hasattr(value, "_fields"):
         return type(value)(*items)
     try:
-        made = copy.copy(value)
-        if isinstance(made, dict):
-            made.update(items)
-            return made
+        if isinstance(value, dict):
+            rebuilt = copy.copy(value)
+            rebuilt.update(items)
+            return rebuilt
         return type(value)(items)
-    except Exception:  # a container class of the network's own may want other arguments
+    except Exception:  # a custom container class may require other arguments
         return dict(items) if isinstance(value, dict) else list(items)

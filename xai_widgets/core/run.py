@@ -1,12 +1,12 @@
-"""Long computations that can be watched, stopped and replaced.
+"""Long computations that report snapshots and can be canceled and replaced.
 
-A :class:`Run` is a generator with a name, a length and a way to stop it. In a script ``run.result()`` drains it
-with a progress bar. A widget hands it to a :class:`Worker`, which drains it on one thread, where the latest
-request wins and nothing of an older one is ever seen again.
+A :class:`Run` is a generator with a name, a number of steps and a way to cancel it. In a script, ``run.result()``
+drains it with a progress bar. A widget passes it to a :class:`Worker`, which drains it on one thread; the latest
+request wins, and no result of an older one appears afterwards.
 
-A cancelled run stops before its next step, or, within a step, before the next pass of the network, which calls
-:func:`check_cancelled`. Threads of workers are not daemons: the interpreter joins them when it ends, and they take
-its end for a cancel, so a script that ends during a computation neither aborts nor hangs.
+A canceled run stops before its next step or, within a step, before the next pass of the network, which calls
+:func:`check_cancelled`. Threads of workers are not daemons: the interpreter joins them when it exits, and they cancel
+their runs then, so a script that ends during a computation neither aborts nor hangs.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ Status = Literal["idle", "running", "done", "cancelled", "error"]
 
 
 class RunCancelled(BaseException):
-    """Raised in a pass of the network to leave a cancelled run; no error, so no ``except Exception`` stops it."""
+    """Raised in a pass of the network to leave a canceled run; ``except Exception`` does not catch it."""
 
 
 class _Draining(threading.local):
-    """The run or job that this thread drains, and those around it, outermost first."""
+    """The nested runs and jobs that this thread drains, outermost first."""
 
     stack: tuple[Run[Any] | _Job, ...] = ()
 
@@ -44,37 +44,37 @@ _draining = _Draining()
 
 
 def check_cancelled() -> None:
-    """Raise :class:`RunCancelled` if a run that this thread drains was cancelled; elsewhere do nothing."""
+    """Raise :class:`RunCancelled` if a run that this thread drains was canceled."""
     for each in _draining.stack:
         if each.stopping:
             raise RunCancelled
 
 
 def _interpreter_ends() -> bool:
-    """Whether the main thread has ended, after which the interpreter waits for the other threads."""
+    """Return whether the main thread has ended, after which the interpreter waits for the other threads."""
     return not threading.main_thread().is_alive()
 
 
 class Run(Generic[T]):
     """A computation that yields a better result with every step.
 
-    Iterate over it for its snapshots, or take :meth:`result`. A run can be iterated once; an interrupt or
-    :meth:`cancel` keeps what was reached in :attr:`latest`.
+    Iterate over it for its snapshots, or call :meth:`result`. A run can be iterated once; after an interrupt or
+    :meth:`cancel`, :attr:`latest` is the last snapshot.
 
     Parameters
     ----------
     steps : iterator
-        Yields snapshots; the last one is the result. It is closed when the run is cancelled, so it may clean
-        up in a ``finally``.
+        Yields snapshots; the last one is the result. It is closed when the run is canceled, so it may clean up in a
+        ``finally``.
     total : int
-        How many snapshots there will be.
+        Largest number of snapshots.
     name : str
-        What the progress bar says.
+        Label of the progress bar.
 
     Attributes
     ----------
     done : int
-        Snapshots so far.
+        Number of snapshots so far.
     latest : T or None
         The last snapshot.
     """
@@ -90,7 +90,7 @@ class Run(Generic[T]):
 
     @property
     def progress(self) -> float:
-        """The share that is done, in [0, 1]."""
+        """Completed fraction, in [0, 1]."""
         return min(1.0, self.done / self.total) if self.total else 1.0
 
     @property
@@ -99,13 +99,13 @@ class Run(Generic[T]):
         return self._cancel.is_set()
 
     def cancel(self) -> None:
-        """Stop before the next step or pass of the network; may be called from any thread."""
+        """Stop before the next step or pass of the network. Thread-safe."""
         self._cancel.set()
 
     @property
     def stopping(self) -> bool:
-        """Whether the step under way is to end."""
-        # A run that has ended stops nobody, even if an interrupt left it among those that are drained.
+        """Whether the current step should end."""
+        # A run that has ended does not stop others, even if an interrupt left it in the stack of drained runs.
         return self._cancel.is_set() and not self._ended
 
     def __iter__(self) -> Iterator[T]:
@@ -134,7 +134,7 @@ class Run(Generic[T]):
         try:
             _draining.stack = (*around, self)
             check_cancelled()
-            # The caller may be in inference mode now and not at the next step, or the other way round.
+            # The caller's inference mode may change between steps.
             with outside_inference(), torch.no_grad():
                 return next(self._steps)
         finally:
@@ -151,8 +151,8 @@ class Run(Generic[T]):
         Returns
         -------
         T
-            After a cancel, what was reached until then. An interrupt goes on to the caller, as it has to stop the
-            cell too, and leaves what was reached in :attr:`latest`.
+            The last snapshot, also of a canceled run. An interrupt is raised to the caller, so that it stops the cell
+            too; the last snapshot is then in :attr:`latest`.
 
         Raises
         ------
@@ -164,15 +164,19 @@ class Run(Generic[T]):
         ) as bar:
             for _ in self:
                 bar.update(self.done - bar.n)
-            # The total is the most that there may be; a bar that ends before it would stay, in red.
+            # A run may end early, and an incomplete bar would stay, in red.
             bar.total = bar.n
         if self.latest is None:
-            raise RuntimeError(f"the run {self.name!r} was stopped before its first result; start it again")
+            raise RuntimeError(
+                f"expected a run with a result, got {self.name!r}, stopped before its first one"
+            )
         return self.latest
 
 
 def without_inference_mode(function: Callable[P, T]) -> Callable[P, T]:
-    """Call a function outside of the caller's inference mode, as the steps of a run are, and check its keywords.
+    """Decorate a function to run like a step of a run, and check its keywords.
+
+    It runs outside of the caller's inference mode and without gradients.
 
     Tensors created in inference mode cannot be used in autograd later.
     """
@@ -190,14 +194,14 @@ def without_inference_mode(function: Callable[P, T]) -> Callable[P, T]:
 class Worker:
     """Drains runs on one thread; the latest one wins.
 
-    :meth:`submit` stops the run under way and starts the new one. Callbacks are made on the worker's thread, one
-    at a time, and never for a run that was replaced or cancelled: once :meth:`submit` or :meth:`cancel` has
-    returned, no callback of an earlier run begins.
+    :meth:`submit` stops the current run and starts the new one. Callbacks run on the worker's thread, one at a time,
+    and never for a run that was replaced or canceled: after :meth:`submit` or :meth:`cancel` has returned, no callback
+    of an earlier run starts.
 
     Attributes
     ----------
     status : {"idle", "running", "done", "cancelled", "error"}
-        Of the latest run.
+        Status of the latest run.
     """
 
     def __init__(self) -> None:
@@ -223,28 +227,28 @@ class Worker:
         on_end: Callable[[Status, BaseException | None], None] = lambda status, error: None,
         replace: bool = True,
     ) -> None:
-        """Run ``make_run()`` on the worker's thread, in place of whatever runs or waits.
+        """Run ``make_run()`` on the worker's thread; it replaces the current and the waiting run.
 
         Parameters
         ----------
         make_run : callable
-            Makes the run; called on the worker's thread, so that it may be slow too.
+            Returns the run. It is called on the worker's thread, so it may be slow.
         on_start : callable
-            Called here and now, after the last callback of the run before and before the first of this one:
-            the place to wipe what the other run has drawn.
+            Called immediately on the caller's thread, after the last callback of the previous run and before the first
+            of this one, for instance to clear the previous results.
         on_snapshot : callable
-            Gets the run after every snapshot.
+            Called with the run after every snapshot.
         on_end : callable
-            Gets "done", "cancelled" or "error", and the exception for "error". A run that is replaced by
-            another ends without a call.
+            Called with "done", "cancelled" or "error", and the exception for "error". It is not called for a run that
+            is replaced by another.
         replace : bool, default True
-            Whether to stop the run under way; otherwise it ends first, and only what waits is replaced.
+            Whether to stop the current run; otherwise it ends first, and only the waiting run is replaced.
         """
         with self._lock:
             if replace:
                 self._stop_current()
             job = _Job(make_run, on_snapshot, on_end)
-            # What waits has not begun, and is replaced in any case.
+            # A waiting run has not started and is replaced in any case.
             if replace or self._current is self._job or self._current is None:
                 self._current = job
             self._job = job
@@ -262,7 +266,7 @@ class Worker:
 
     def _start(self) -> None:
         if _interpreter_ends():
-            # Nobody would wait for another thread.
+            # The interpreter does not wait for threads started now.
             self.cancel()
         elif self._thread is None:
             thread = threading.Thread(target=self._work, name="xai_widgets worker", daemon=False)
@@ -271,8 +275,8 @@ class Worker:
             self._idle.clear()
 
     def cancel(self) -> None:
-        """Stop what runs or waits; its ``on_end`` gets "cancelled", here and now."""
-        # At the very end there may be nobody left who could release the lock.
+        """Stop the current and the waiting run; ``on_end`` is called immediately with "cancelled"."""
+        # At interpreter exit there may be no thread left to release the lock.
         if not self._lock.acquire(blocking=not _interpreter_ends()):
             return
         try:
@@ -285,7 +289,7 @@ class Worker:
             self._lock.release()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Block until nothing runs or waits; False if that took longer than ``timeout`` seconds."""
+        """Block until no run is active or waiting; return False after ``timeout`` seconds."""
         return self._idle.wait(timeout)
 
     def _stop_current(self) -> _Job | None:
@@ -306,7 +310,7 @@ class Worker:
             try:
                 self._drain(job)
             except BaseException as error:
-                # An on_end that raises must not take the thread with it: the next run would wait for ever.
+                # An on_end that raises must not end the thread: the next run would wait forever.
                 kind, trace = type(error), error.__traceback__
                 threading.excepthook(threading.ExceptHookArgs((kind, error, trace, self._thread)))
 
@@ -325,16 +329,16 @@ class Worker:
                     job.on_snapshot(run)
         except RunCancelled:
             self._end(job, "cancelled", None)
-        except BaseException as error:  # a thread has nobody to raise to: whatever it is goes to the widget
+        except BaseException as error:  # a thread has no caller, so the widget shows any exception
             self._end(job, "error", error)
         else:
-            # A run can be stopped by whoever holds it, not only by way of the worker.
+            # A run can also be canceled directly, not only by the worker.
             self._end(job, "cancelled" if run.cancelled else "done", None)
         finally:
             _draining.stack = ()
 
     def _end(self, job: _Job, status: Status, error: BaseException | None) -> None:
-        # What is drawn may pass through the network, and an end is drawn in any case.
+        # The callback may run the network, and must not be canceled.
         _draining.stack = ()
         with self._lock:
             if self._current is job:
@@ -361,7 +365,7 @@ class _Job:
 
     @property
     def stopping(self) -> bool:
-        """Whether the step under way is to end."""
+        """Whether the current step should end."""
         return self._cancel.is_set() or _interpreter_ends()
 
     def cancel(self) -> None:
@@ -374,8 +378,8 @@ class _Job:
 _workers: WeakSet[Worker] = WeakSet()
 
 
-def _forget_threads() -> None:
-    """In a forked process no thread of a worker is left, nor anybody who could release its lock."""
+def _reset_workers() -> None:
+    """Reset all workers in a forked process, which has neither their threads nor the owners of their locks."""
     for worker in _workers:
         running = worker._current is not None
         worker._reset()
@@ -384,4 +388,4 @@ def _forget_threads() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_threads)
+    os.register_at_fork(after_in_child=_reset_workers)

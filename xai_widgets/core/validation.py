@@ -1,8 +1,8 @@
-"""Checks of arguments: numbers, tensors and choices of every kind that Python, numpy and torch have for them.
+"""Validation of arguments: numbers, tensors and choices of Python, numpy and torch.
 
-A number is the same number as an ``int``, a ``float``, a numpy scalar, or an array or tensor of one element. Each check
-returns the plain value or raises one sentence, ``expected <what>, got <what>``, that never prints a tensor and never
-calls the ``repr`` of an unknown object. Importing this module does not import torch: generated data needs none.
+A number may be an ``int``, a ``float``, a numpy scalar, or an array or tensor of one element. Each function returns the
+plain value or raises an error ``expected <what>, got <what>`` that never prints a tensor and never calls the ``repr``
+of an unknown object. Importing this module does not import torch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Seeds that ``torch.Generator`` takes.
+#: Range of the seeds of ``torch.Generator``.
 LOWEST_SEED, HIGHEST_SEED = -(2**63), 2**64 - 1
 
 
@@ -41,7 +41,7 @@ def number(
     Parameters
     ----------
     value
-        A number of Python, numpy or torch; an array or tensor of one element is its element.
+        A number of Python, numpy or torch, or an array or tensor of one element.
     name : str
         Name of the argument, for the error message.
     low, high : float, optional
@@ -49,7 +49,7 @@ def number(
     above, below : float, optional
         Exclusive bounds.
     hint : str, optional
-        What the error message ends with.
+        End of the error message.
 
     Raises
     ------
@@ -58,29 +58,29 @@ def number(
     ValueError
         For NaN, infinity, or a number out of range.
     """
-    wanted = _range("a number", low, high, above, below)
-    made = plain_number(value)
-    if made is None:
-        raise TypeError(_message(name, wanted, value, hint))
+    expected = _range("a number", low, high, above, below)
+    plain = plain_number(value)
+    if plain is None:
+        raise TypeError(_message(name, expected, value, hint))
     try:
-        made = float(made)
+        plain = float(plain)
     except OverflowError:
-        made = math.inf
-    if not math.isfinite(made) or _outside(made, low, high, above, below):
-        raise ValueError(_message(name, wanted, value, hint))
-    return made
+        plain = math.inf
+    if not math.isfinite(plain) or _outside(plain, low, high, above, below):
+        raise ValueError(_message(name, expected, value, hint))
+    return plain
 
 
 def integer(value: Any, name: str, *, low: int | None = None, high: int | None = None, hint: str = "") -> int:
     """Return a whole number as an ``int``; see :func:`number`. A float without a fraction is a whole number."""
-    wanted = _range("an integer", low, high, None, None)
-    made = plain_number(value)
-    if made is None:
-        raise TypeError(_message(name, wanted, value, hint))
-    # A large integer has no float that could be asked.
-    if (isinstance(made, float) and not made.is_integer()) or _outside(int(made), low, high, None, None):
-        raise ValueError(_message(name, wanted, value, hint))
-    return int(made)
+    expected = _range("an integer", low, high, None, None)
+    plain = plain_number(value)
+    if plain is None:
+        raise TypeError(_message(name, expected, value, hint))
+    # A large integer cannot be converted to a float.
+    if (isinstance(plain, float) and not plain.is_integer()) or _outside(int(plain), low, high, None, None):
+        raise ValueError(_message(name, expected, value, hint))
+    return int(plain)
 
 
 def seed(value: Any, name: str = "seed") -> int:
@@ -98,36 +98,36 @@ def numbers(
 def integers(
     values: Any, name: str, *, length: int | None = None, low: int | None = None, high: int | None = None
 ) -> list[int]:
-    """Return the whole numbers of a sequence, an array or a tensor as integers."""
+    """Return the whole numbers of a sequence, an array or a tensor as integers; see :func:`integer`."""
     return [integer(value, f"each of {name}", low=low, high=high) for value in items(values, name, length)]
 
 
 def items(values: Any, name: str, length: int | None = None, *, what: str = "numbers") -> list[Any]:
-    """Return what a sequence, an array or a tensor of one dimension holds.
+    """Return the items of a sequence, or of an array or a tensor of one dimension, as a list.
 
     Raises
     ------
     TypeError
-        For anything that has no order, such as a text, a dict, a set or a number.
+        For anything that is not ordered, such as a string, a dict, a set or a number.
     ValueError
-        For nothing, or another number of items than ``length``.
+        If it is empty, or the number of items is not ``length``.
     """
-    wanted = f"a sequence of {what}" if length is None else f"{length} {what}"
+    expected = f"a sequence of {what}" if length is None else f"{length} {what}"
     if is_tensor(values) or isinstance(values, np.ndarray):
         if (is_tensor(values) and not dense(values)) or values.ndim != 1:
-            raise TypeError(f"expected {name} to be {wanted}, got {brief(values)}")
-        made = list(values.tolist())
+            raise TypeError(f"expected {name} to be {expected}, got {brief(values)}")
+        listed = list(values.tolist())
     elif isinstance(values, str | bytes | dict | set | frozenset) or not isinstance(values, Iterable):
-        raise TypeError(f"expected {name} to be {wanted}, got {brief(values)}")
+        raise TypeError(f"expected {name} to be {expected}, got {brief(values)}")
     else:
-        made = list(values)
-    if not made or length not in (None, len(made)):
-        raise ValueError(f"expected {name} to be {wanted}, got {brief(values)}")
-    return made
+        listed = list(values)
+    if not listed or length not in (None, len(listed)):
+        raise ValueError(f"expected {name} to be {expected}, got {brief(values)}")
+    return listed
 
 
 def choice(value: Any, name: str, choices: Iterable[str]) -> None:
-    """Refuse anything that is not one of the choices, with the nearest one."""
+    """Raise TypeError or ValueError, with the nearest choice, unless the value is one of the choices."""
     names = tuple(choices)
     if not isinstance(value, str):
         raise TypeError(f"expected {name} to be one of {', '.join(map(repr, names))}, got {brief(value)}")
@@ -152,7 +152,7 @@ def instance(value: Any, name: str, kind: type[T]) -> T: ...
 @overload
 def instance(value: Any, name: str, kind: tuple[type, ...]) -> Any: ...
 def instance(value: Any, name: str, kind: Any) -> Any:
-    """Return the value if it is of a kind; TypeError otherwise."""
+    """Return the value if it is an instance of ``kind``; TypeError otherwise."""
     if not isinstance(value, kind):
         kinds = kind if isinstance(kind, tuple) else (kind,)
         raise TypeError(
@@ -164,7 +164,7 @@ def instance(value: Any, name: str, kind: Any) -> Any:
 def tensor(
     value: Any, name: str, shape: Sequence[str | int], *, finite: bool = False, like: Tensor | None = None
 ) -> Tensor:
-    """Return an array of numbers as a tensor of real numbers; a tensor stays part of its graph.
+    """Convert an array of real numbers to a tensor; a tensor keeps its autograd graph.
 
     Parameters
     ----------
@@ -173,44 +173,44 @@ def tensor(
     name : str
         Name of the argument, for the error message.
     shape : sequence of str or int
-        Sizes, or letters for sizes that may be any number above 0.
+        Sizes, or letters for any size above 0.
     finite : bool, default False
-        Whether NaN and infinity are refused.
+        Whether NaN and infinity raise an error.
     like : Tensor, optional
-        Whose dtype and device the result gets.
+        Tensor whose dtype and device the result gets.
 
     Raises
     ------
     TypeError
-        For anything that holds no real numbers, and for nested, sparse and meta tensors.
+        For anything else than real numbers, and for nested, sparse and meta tensors.
     ValueError
         For another shape, or numbers that are not finite.
     """
-    wanted = f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
-    made = _as_tensor(value)
-    if made is None:
-        raise TypeError(f"expected {name} as numbers of shape {wanted}, got {brief(value)}")
-    fits = made.ndim == len(shape) and all(
-        given == size if isinstance(size, int) else given > 0
-        for given, size in zip(made.shape, shape, strict=True)
+    expected = f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
+    converted = _as_tensor(value)
+    if converted is None:
+        raise TypeError(f"expected {name} as numbers of shape {expected}, got {brief(value)}")
+    fits = converted.ndim == len(shape) and all(
+        actual == size if isinstance(size, int) else actual > 0
+        for actual, size in zip(converted.shape, shape, strict=True)
     )
     if not fits:
-        raise ValueError(f"expected {name} of shape {wanted}, got {tuple(made.shape)}")
+        raise ValueError(f"expected {name} of shape {expected}, got {tuple(converted.shape)}")
     if like is not None:
-        made = made.to(like)
-    if finite and not bool(made.isfinite().all()):
+        converted = converted.to(like)
+    if finite and not bool(converted.isfinite().all()):
         raise ValueError(f"expected finite {name}, got NaN or infinite values")
-    return made
+    return converted
 
 
 def is_tensor(value: object) -> TypeGuard[Tensor]:
-    """Return whether a value is a tensor of torch; without torch there is none."""
+    """Return whether a value is a tensor of torch, without importing torch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
 
 
 def dense(value: Tensor) -> bool:
-    """Return whether a tensor holds real numbers in memory: no nested, sparse, meta, quantized or complex one."""
+    """Return whether a tensor is a dense one of real numbers: not nested, sparse, meta, quantized or complex."""
     return (
         not value.is_nested
         and str(value.layout) == "torch.strided"
@@ -221,18 +221,18 @@ def dense(value: Tensor) -> bool:
 
 
 def check_finite(scores: Tensor, source: str, what: str = "scores") -> Tensor:
-    """Return scores; ValueError if one is NaN or infinite.
+    """Return the output of a network; ValueError if it contains NaN or infinity.
 
     Parameters
     ----------
     scores : Tensor
-        What a network returned.
+        Output of a network.
     source : str
         Name of the network.
     what : str, default "scores"
-        What the tensor holds. A class may be ruled out by a score of minus infinity.
+        Name of the output. Scores may be minus infinity, which excludes a class.
     """
-    # One reduction and one transfer: a sum of finite numbers is finite, unless it overflows.
+    # One reduction and one transfer: a sum of finite numbers is finite unless it overflows.
     if math.isfinite(float(scores.detach().sum())):
         return scores
     allowed = scores.isfinite() | scores.isneginf() if what == "scores" else scores.isfinite()
@@ -246,21 +246,21 @@ def check_finite(scores: Tensor, source: str, what: str = "scores") -> Tensor:
 
 
 def check_fields(settings: object, check: Callable[..., Any], *names: str, **limits: Any) -> None:
-    """Check fields of a frozen dataclass, in its ``__post_init__``, and set them to the plain values."""
+    """Validate fields of a frozen dataclass in its ``__post_init__`` and set them to the plain values."""
     for name in names:
         object.__setattr__(settings, name, check(getattr(settings, name), name, **limits))
 
 
 def brief(value: object, limit: int = 60) -> str:
-    """Describe a value in a few words, for an error message.
+    """Describe a value briefly for an error message.
 
-    Numbers and texts are printed, cut at ``limit`` characters; of a tensor or an array only its shape and dtype are,
-    and of any other object only its type: its ``repr`` may be long, or fail.
+    Numbers and strings are printed, truncated to ``limit`` characters; tensors and arrays by shape and dtype; any other
+    object by its type only, as its ``repr`` may be long or fail.
     """
     if value is None or type(value) in (bool, int, float, complex, str, bytes):
-        # Python refuses to print a number of thousands of digits.
+        # Python raises an error for the repr of an integer of thousands of digits.
         huge = isinstance(value, int) and abs(value) >= 10**limit
-        return "a very large integer" if huge else _cut(repr(value), limit)
+        return "a very large integer" if huge else _truncate(repr(value), limit)
     if isinstance(value, np.generic) and value.dtype.kind in "iufb":
         return repr(value.item())
     if is_tensor(value):
@@ -269,7 +269,7 @@ def brief(value: object, limit: int = 60) -> str:
         kind = "a meta" if value.is_meta else "a" if str(value.layout) == "torch.strided" else "a sparse"
         return f"{kind} tensor of shape {tuple(value.shape)} and {value.dtype}"
     if isinstance(value, np.ndarray):
-        return _cut(f"an array of shape {value.shape} and {value.dtype}", 2 * limit)
+        return _truncate(f"an array of shape {value.shape} and {value.dtype}", 2 * limit)
     if type(value) in (list, tuple, set, frozenset, dict):
         parts = list(value)  # type: ignore[call-overload]
         plain = type(value) in (list, tuple) and all(
@@ -277,15 +277,15 @@ def brief(value: object, limit: int = 60) -> str:
         )
         printed = repr(value) if plain and len(parts) < 9 else ""
         return printed if 0 < len(printed) <= limit else f"a {type(value).__name__} of {len(parts)}"
-    return _cut(type(value).__name__, limit)
+    return _truncate(type(value).__name__, limit)
 
 
-def _cut(text: str, limit: int) -> str:
+def _truncate(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
 def plain_number(value: Any) -> float | int | None:
-    """Return a number of any library as one of Python; None for anything else."""
+    """Convert a number of numpy or torch to one of Python; None for anything else."""
     if is_tensor(value) or isinstance(value, np.ndarray | np.generic):
         if not _dense(value):
             return None
@@ -301,37 +301,37 @@ def _dense(value: Tensor | np.ndarray | np.generic) -> bool:
 
 
 def _as_tensor(value: Any) -> Tensor | None:
-    """A tensor of real numbers; None if that is impossible."""
+    """Convert a value to a tensor of real numbers; None if that is impossible."""
     import torch
 
     if is_tensor(value):
         return value if dense(value) else None
-    if isinstance(value, list | tuple) and any(is_tensor(each) for each in value):
-        parts = [_as_tensor(each) for each in value]
-        made = [part for part in parts if part is not None]
-        alike = len({(part.shape, part.dtype, part.device) for part in made}) == 1
-        return torch.stack(made) if alike and len(made) == len(parts) else None
+    if isinstance(value, list | tuple) and any(is_tensor(item) for item in value):
+        parts = [_as_tensor(item) for item in value]
+        tensors = [part for part in parts if part is not None]
+        uniform = len({(part.shape, part.dtype, part.device) for part in tensors}) == 1
+        return torch.stack(tensors) if uniform and len(tensors) == len(parts) else None
     try:
         array = np.asarray(value)
-        # Foreign byte orders, negative strides and unsigned words, which torch does not know.
+        # torch does not support other byte orders, negative strides, and large unsigned integers.
         array = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
         if array.dtype.kind == "u" and array.dtype.itemsize > 1:
             array = array.astype(np.int64)
         if array.dtype.kind == "f" and array.dtype.itemsize > 8:
             array = array.astype(np.float64)
         return torch.from_numpy(array) if array.dtype.kind in "iufb" else None
-    except Exception:  # an object may raise whatever it likes when numpy asks it for its numbers
+    except Exception:  # an object may raise any exception when numpy converts it
         return None
 
 
 def _outside(
-    made: float, low: float | None, high: float | None, above: float | None, below: float | None
+    value: float, low: float | None, high: float | None, above: float | None, below: float | None
 ) -> bool:
     return (
-        (low is not None and made < low)
-        or (high is not None and made > high)
-        or (above is not None and made <= above)
-        or (below is not None and made >= below)
+        (low is not None and value < low)
+        or (high is not None and value > high)
+        or (above is not None and value <= above)
+        or (below is not None and value >= below)
     )
 
 
@@ -346,5 +346,5 @@ def _range(kind: str, low: float | None, high: float | None, above: float | None
     return f"{kind} {' and '.join(bounds)}".strip()
 
 
-def _message(name: str, wanted: str, value: Any, hint: str) -> str:
-    return f"expected {name} to be {wanted}, got {brief(value)}" + (f"; {hint}" if hint else "")
+def _message(name: str, expected: str, value: Any, hint: str) -> str:
+    return f"expected {name} to be {expected}, got {brief(value)}" + (f"; {hint}" if hint else "")

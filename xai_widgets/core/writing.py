@@ -1,4 +1,4 @@
-"""Write files so that the one that was there survives any failure."""
+"""Atomic writing of files: an existing file survives any failure."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from uuid import uuid4
 
 
 @contextmanager
-def complete(path: Path) -> Iterator[Path]:
-    """Give a name beside ``path`` to write to, which becomes ``path`` at the end.
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in the folder of ``path``, which is renamed to ``path`` on success and removed on failure.
 
-    After an error or an interrupt nothing of it is left, and a file that was there is as before. A link stays one: its
-    file is replaced. What is no file, such as a device, is written to directly.
+    A symbolic link is kept and its target replaced. Anything that is not a regular file, such as a device, is written
+    to directly.
 
     Raises
     ------
     OSError
-        If the file cannot be written, naming ``path``.
+        If the file cannot be written; its filename is ``path``.
     """
     target = path.resolve() if path.is_symlink() else path
     if target.exists() and not target.is_file():
         yield path
         return
-    # Short, as the name may be as long as names can be; with its ending, by which libraries choose a format.
+    # Short, as the name may already have the maximum length; with its suffix, by which libraries choose a format.
     partial = target.with_name(f".{uuid4().hex[:12]}{target.suffix[:16]}")
     try:
         yield partial
         with suppress(OSError):
-            # A file that was there keeps its permissions.
+            # Keep the permissions of an existing file.
             os.chmod(partial, target.stat().st_mode & 0o7777)
         partial.replace(target)
     except OSError as error:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xai_widgets.core.model import ImageModel
-from xai_widgets.errors import as_sentence, collecting
+from xai_widgets.errors import as_sentence, collect_warnings
 from xai_widgets.explorers.search import spatial_layers
 from xai_widgets.methods import Method
 from xai_widgets.views.map_grid_view import MapCell
@@ -107,7 +107,7 @@ def compute_cell(model: ImageModel, x: Tensor, methods: Mapping[str, Method], ke
     """The map of a cell with what the method has warned of, or why there is none."""
     options = {} if key.layer is None else {"layer": key.layer}
     try:
-        with collecting() as notes:
+        with collect_warnings() as notes:
             made = methods[key.method].saliency(model, x[key.image : key.image + 1], key.target, **options)
         return MapCell("done", np.ascontiguousarray(made[0].detach().float().cpu().numpy()), "; ".join(notes))
     except Exception as error:  # a method that is none for this network takes no other with it
@@ -122,7 +122,7 @@ def check_layers(model: ImageModel, layers: str | Sequence[str] | None) -> list[
     known = {layer.name: layer for layer in model.layers()}
     model.find_layers(names)
     for name in names:
-        model.check_places(name, known[name].shape)
+        model.check_spatial(name, known[name].shape)
     return names
 
 

@@ -325,5 +325,5 @@ def _layers_of(
         known = {layer.name: layer for layer in model.layers()}
         model.find_layers(made[model.name])
         for name in made[model.name]:
-            model.check_places(name, known[name].shape)
+            model.check_spatial(name, known[name].shape)
     return made

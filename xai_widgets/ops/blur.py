@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xai_widgets.core.arguments import MOST_PIXELS
+from xai_widgets.core.arguments import MAX_SIDE
 from xai_widgets.core.precision import outside_autocast
 from xai_widgets.core.validation import integer, number, tensor
 
@@ -89,7 +89,7 @@ def truncated_blur(x: Tensor, *, kernel: int = 11, sigma: float = 5.0) -> Tensor
     """
     x = tensor(x, "x", ("N", "C", "H", "W"))
     x = x if x.is_floating_point() else x.float()
-    kernel, sigma = integer(kernel, "kernel", low=1, high=MOST_PIXELS), number(sigma, "sigma", above=0)
+    kernel, sigma = integer(kernel, "kernel", low=1, high=MAX_SIDE), number(sigma, "sigma", above=0)
     if kernel % 2 == 0:
         raise ValueError(f"expected an odd kernel, got {kernel}; the nearest one is {kernel + 1}")
     profile = gaussian_window(kernel, sigma, x)

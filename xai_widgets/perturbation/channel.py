@@ -230,7 +230,7 @@ class MaskedChannels(Masked):
             self.x, self.layer = x.clone(), layer
             self.activation = model.activations(self.x, layer)[layer].float().clone()
             if self.activation.ndim != 2:
-                model.check_places(layer, self.activation.shape[1:])
+                model.check_spatial(layer, self.activation.shape[1:])
             self.cuts = model.is_bottleneck(layer)
             ends = [self.activation.new_full(self.activation.shape[:2], end) for end in (0.0, 1.0)]
             index = torch.arange(len(x), device=x.device)

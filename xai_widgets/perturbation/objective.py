@@ -170,5 +170,5 @@ def _images_of(elements: Tensor) -> Tensor:
 def _activation(model: ImageModel, x: Tensor, layer: str) -> Tensor:
     """The activation of a layer, (N, C, h, w); ValueError if it has no places."""
     made = model.activations(x, layer)[layer].float()
-    model.check_places(layer, made.shape[1:])
+    model.check_spatial(layer, made.shape[1:])
     return made.clone()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.run import Run
-from xai_widgets.errors import as_sentence, collecting
+from xai_widgets.errors import as_sentence, collect_warnings
 from xai_widgets.inverse import (
     Inverted,
     LayerWise,
@@ -133,7 +133,7 @@ class InverseStudy(Study[InverseKey, InverseResult]):
     def _add_point(self, result: InverseResult, method: Method, target: int) -> InverseResult:
         """Return a result with the point of one more method, or with the reason why there is none."""
         try:
-            with collecting() as messages:
+            with collect_warnings() as messages:
                 saliency = method.saliency(self.model, self.x, target)
             kept = reidentification(self.model, self.x, saliency, target)
         except Exception as error:

@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from xai_widgets.core.validation import brief
-from xai_widgets.core.writing import complete
+from xai_widgets.core.writing import atomic_write
 
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
@@ -170,7 +170,7 @@ class DiskStore(MutableMapping[Key, Outcome[Any]]):
             "complete": outcome.complete,
         }
         content = save(tensors, {"key": _key_text(key), "outcome": json.dumps(header)})
-        with complete(self._path(key)) as path:
+        with atomic_write(self._path(key)) as path:
             path.write_bytes(content)
 
     def __delitem__(self, key: Key) -> None:

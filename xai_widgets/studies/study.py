@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, MutableMap
 from typing import Any, Generic, TypeVar
 
 from xai_widgets.core.run import Run
-from xai_widgets.errors import as_sentence, collecting
+from xai_widgets.errors import as_sentence, collect_warnings
 from xai_widgets.studies.store import Key, Outcome, ResultStore
 
 Result = TypeVar("Result")
@@ -139,7 +139,7 @@ class Study(ABC, Generic[Key, Result]):
             snapshots = iter(self.run(key, start))
             while True:
                 # The warnings of what draws a snapshot are not those of the computation.
-                with collecting() as messages:
+                with collect_warnings() as messages:
                     result = next(snapshots, _END)
                 warnings.update(dict.fromkeys(messages))
                 if result is _END:

@@ -157,7 +157,7 @@ BAD_IMAGES = {
     "another size": (
         torch.rand(1, 3, 5, 5),
         ValueError,
-        "images of 5 x 5 do not go through Functional, wanted 8 x 8",
+        "that Functional accepts, such as 8 x 8, got 5 x 5",
     ),
     "NaN": (NAN, ValueError, "NaN"),
     "empty batch": (torch.rand(0, 3, SIZE, SIZE), ValueError, "empty"),
@@ -167,10 +167,10 @@ BAD_IMAGES = {
     "no image": (None, TypeError, "got None"),
 }
 BAD_TARGETS = {
-    "class out of range": (4, ValueError, "class 4 is out of range, wanted 0 to 3"),
-    "negative class": (-1, ValueError, "class -1 is out of range"),
+    "class out of range": (4, ValueError, "expected a class from 0 to 3, got 4"),
+    "negative class": (-1, ValueError, "expected a class from 0 to 3, got -1"),
     "unknown label": ("hammer head", ValueError, "unknown label 'hammer head'; did you mean 'hammerhead'"),
-    "too many": ([1, 2, 3], ValueError, "3 targets were given for 2 images"),
+    "too many": ([1, 2, 3], ValueError, "expected one target, or one per image, got 3 for 2 images"),
     "a float": (1.5, TypeError, "target.*got 1.5"),
 }
 
@@ -206,11 +206,11 @@ def test_a_bare_network_is_refused(method):
 def test_bad_layers_are_refused(method, model):
     for layer, says in (
         ("blok1", "unknown layer 'blok1'; did you mean 'block1'"),
-        ("???", r"unknown layer '\?\?\?'; wanted one of conv1"),
+        ("???", r"unknown layer '\?\?\?'; expected one of conv1"),
         (3, "unknown layer 3"),
         (
             "fc",
-            r"layer 'fc' has an output of shape \(4,\), wanted positions of the image, .* such as that of .block2.",
+            r"expected a layer with spatial positions, .* got 'fc' with an output of shape \(4,\); try .block2.",
         ),
     ):
         with pytest.raises(ValueError, match=says) as error:

@@ -145,7 +145,7 @@ def test_a_folder_is_measured_but_for_what_cannot_be_read(cli, photo, corrupt):
     assert done.code == 1
     assert done.err.splitlines() == [
         "a.png, c.PNG, d.png: broken failed: this method is broken",
-        "b.png: not measured: expected a whole image file, got 'b.png', which is broken or cut short",
+        "b.png: not measured: expected a complete image file, got 'b.png', which is broken or truncated",
     ]
     assert [row["picture"] for row in rows_of("out.csv")] == ["a.png", "c.PNG", "d.png"]
     assert columns(done.out.splitlines()[2]) == ["broken", "0", "-", "-"]

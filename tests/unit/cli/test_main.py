@@ -95,14 +95,14 @@ def test_the_version(cli):
         ("explain photo.png -o a.html --model own:model --methods lrp,lrp", 2, "'lrp' was given twice"),
         ("explain photo.png -o a.html --model own:model --methods grad_camm", 2, "did you mean 'grad_cam'"),
         ("explain photo.png -o a.html --model own:model --target c", 2, "unknown label 'c'"),
-        ("explain photo.png -o a.html --model own:model --target 3", 2, "class 3 is out of range"),
+        ("explain photo.png -o a.html --model own:model --target 3", 2, "expected a class from 0 to 2, got 3"),
         ("explain photo.png -o a.html --model own:model --methods lrp --layer 1", 2, "lrp takes none"),
         (
             "explain photo.png -o a.html --model own:model --methods grad_cam --layer 9",
             2,
             "unknown layer '9'",
         ),
-        ("explain photo.png -o a.html --model own:model --methods grad_cam --layer 4", 2, "wanted (C, h, w)"),
+        ("explain photo.png -o a.html --model own:model --methods grad_cam --layer 4", 2, "of shape (C, h, w)"),
         ("explain photo.png -o a.htm1 --model own:model", 2, "did you mean '.html'"),
         ("explain photo.png -o a.npy --model own:model --methods lrp,cam", 2, "wanted .npz"),
         ("explain photo.png -o a.html --model own:modle", 2, "did you mean 'model'"),
@@ -131,7 +131,7 @@ def test_the_version(cli):
         (
             "explain corrupt.png -o a.html --model own:model",
             1,
-            "got 'corrupt.png', which is broken or cut short",
+            "got 'corrupt.png', which is broken or truncated",
         ),
         (
             "explain own.py -o a.html --model own:model",
@@ -149,13 +149,13 @@ def test_the_version(cli):
         (
             "explain photo.png -o a.html --model own:network --size 16x20 --labels own.py",
             1,
-            "labels were given",
+            "expected one label per class",
         ),
         ("explain photo.png -o a.html --model scenes_vgg --weights labels.txt", 1, "is damaged"),
         (
             "explain photo.png -o a.html --model own:network --device quantum",
             1,
-            "device 'quantum' is not there",
+            "expected an available device, got 'quantum'",
         ),
     ],
 )

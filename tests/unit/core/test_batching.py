@@ -8,7 +8,7 @@ import torch
 from closeness import assert_close
 from networks import SIZE, SharedInPlace, images, one_sentence, settle, wrap
 
-from xai_widgets.core.batching import CPU_IMAGES, first_number, in_batches, is_out_of_memory, scores_of
+from xai_widgets.core.batching import CPU_IMAGES, in_batches, initial_batch_size, is_out_of_memory, scores_of
 from xai_widgets.methods import METHODS
 
 #: What the allocators say.
@@ -53,7 +53,7 @@ def small():
 
 
 def told(caught):
-    return [str(each.message) for each in caught if "memory ran out" in str(each.message)]
+    return [str(each.message) for each in caught if "out of memory: " in str(each.message)]
 
 
 def call(method, model, x, **options):
@@ -74,7 +74,7 @@ def test_memory_that_runs_out_changes_no_result_and_is_told_once(method, small):
     assert_close(made, whole)
     assert silent == []
     assert len(words) == 1
-    assert "memory ran out: 3 images of 8 x 8 at a time fit through Small" in words[0]
+    assert "out of memory: batch size reduced to 3 for images of 8 x 8 through Small" in words[0]
     small.seen.clear()
     again, words = call(method, model, x)
     assert words == []
@@ -114,7 +114,7 @@ def test_every_allocators_words_are_known(name):
     assert is_out_of_memory(ERRORS[name])
     model = wrap(settle(Small(ERRORS[name])))
     model.module.fits = 2
-    with pytest.warns(UserWarning, match="2 images of 8 x 8 at a time"):
+    with pytest.warns(UserWarning, match="batch size reduced to 2 for images of 8 x 8"):
         assert len(scores_of(model, images(5))) == 5
 
 
@@ -153,7 +153,7 @@ def test_items_are_drawn_in_their_turn_and_once(small):
         return list(part)
 
     passes = in_batches(model, items(), compute, size=(8, 9))
-    with pytest.warns(UserWarning, match="2 images of 8 x 9"):
+    with pytest.warns(UserWarning, match="reduced to 2 for images of 8 x 9"):
         made += next(passes)[1]
     assert drawn == list(range(11))
     for part, result in passes:
@@ -167,9 +167,9 @@ def test_items_are_drawn_in_their_turn_and_once(small):
 
 def test_there_is_a_first_number_for_every_size_and_device():
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
-    assert first_number(cpu, (SIZE, SIZE)) == first_number(cpu, (224, 224)) == CPU_IMAGES
-    assert first_number(cpu, (4000, 4000)) == 1
-    assert first_number(cuda, (224, 224)) > CPU_IMAGES
+    assert initial_batch_size(cpu, (SIZE, SIZE)) == initial_batch_size(cpu, (224, 224)) == CPU_IMAGES
+    assert initial_batch_size(cpu, (4000, 4000)) == 1
+    assert initial_batch_size(cuda, (224, 224)) > CPU_IMAGES
 
 
 def test_a_batch_size_below_1_is_refused(small):

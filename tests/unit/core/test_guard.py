@@ -15,7 +15,7 @@ def test_what_is_left_behind_is_put_right(leave):
     def work():
         torch._C._set_grad_enabled(False)
         torch._C._push_on_torch_function_stack(Mode())
-        thread_state.watches = ("left",)
+        thread_state.hooks = ("left",)
         if leave == "raise":
             raise ValueError
         if leave == "interrupt":
@@ -29,7 +29,7 @@ def test_what_is_left_behind_is_put_right(leave):
                 guarded(work)()
         assert _get_current_function_mode_stack() == [outer]
         assert torch.is_grad_enabled()
-        assert thread_state.watches == ()
+        assert thread_state.hooks == ()
 
 
 def test_a_mode_that_got_lost_is_put_back():

@@ -47,7 +47,7 @@ def test_a_layer_that_returns_no_tensor_is_refused():
 
     pair = Pair()
     with (
-        pytest.raises(ValueError, match="layer 'pair' returns tuple, wanted"),
+        pytest.raises(ValueError, match="got 'pair', which returns tuple"),
         record_outputs({"pair": pair}),
     ):
         replica(pair)(images())

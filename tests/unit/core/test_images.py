@@ -239,8 +239,8 @@ REFUSED = {
     "nested": (torch.nested.nested_tensor([torch.zeros(3, 4, 4)]), TypeError, "a nested tensor"),
     "sparse": (torch.zeros(3, 4, 4).to_sparse(), TypeError, "a sparse tensor"),
     "meta": (torch.zeros(3, 4, 4, device="meta"), TypeError, "a meta tensor"),
-    "long path": ("a" * 5000, FileNotFoundError, "which is no file"),
-    "path with a null byte": ("a\0b.png", FileNotFoundError, "which is no file"),
+    "long path": ("a" * 5000, FileNotFoundError, "which is not a file"),
+    "path with a null byte": ("a\0b.png", FileNotFoundError, "which is not a file"),
     "huge": (np.full((4, 4, 3), 1e300), ValueError, "NaN or infinite"),
     "0 to 255 floats": (COLOR.astype(np.float32), ValueError, "divide by 255"),
     "0 to 255 PIL floats": (Image.fromarray(GRAY.astype(np.float32)), ValueError, "divide by 255"),
@@ -296,7 +296,9 @@ def test_a_file_cut_short_is_named(suffix, tmp_path):
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     with Image.open(cut) as lazy:
         for given_image in (cut, str(cut), lazy):
-            with pytest.raises(ValueError, match=f"expected a whole image file, got 'cut.{suffix}") as error:
+            with pytest.raises(
+                ValueError, match=f"expected a complete image file, got 'cut.{suffix}"
+            ) as error:
                 to_images(given_image)
             one_sentence(error)
 
@@ -358,7 +360,7 @@ def test_a_baseline_may_be_a_path(tmp_path):
         (torch.zeros(3, 5, 9), ValueError, r"expected fill of a shape that fits the images"),
         (torch.zeros(3, 3, 6, 9), ValueError, r"expected fill of a shape that fits the images"),
         (torch.zeros(3, 6, 9).to_sparse(), TypeError, "sparse"),
-        ("black", TypeError, "'black', which is no file"),
+        ("black", TypeError, "'black', which is not a file"),
         (None, TypeError, "got None"),
         (True, TypeError, "got True"),
         ([0.5, 0.5, 0.5], TypeError, "got 0.5"),

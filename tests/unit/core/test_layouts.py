@@ -125,7 +125,7 @@ def test_what_attention_pays_is_no_grid():
     assert model.layer("blocks.0.attention.scores").shape == (2, 18, 18)
     assert model.layer("blocks.0.attention.scores").grid is None
     with pytest.raises(
-        ValueError, match=r"shape \(2, 18, 18\), wanted positions.* such as that of 'blocks"
+        ValueError, match=r"with spatial positions, .* shape \(2, 18, 18\); try 'blocks"
     ) as error:
         METHODS["grad_cam"](model, images(1), 0, layer="blocks.0.attention.scores")
     one_sentence(error)

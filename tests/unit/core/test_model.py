@@ -253,7 +253,7 @@ def test_elsewhere_a_copy_is_made():
 def test_a_device_that_is_not_there_is_refused(device):
     with pytest.raises(ValueError, match=re.escape(str(device))) as error:
         wrap(Functional(), device=device)
-    assert "wanted 'auto', 'cpu'" in one_sentence(error)
+    assert "use 'auto', 'cpu'" in one_sentence(error)
 
 
 def test_auto_takes_a_device_that_is_there(model):
@@ -311,12 +311,12 @@ def test_no_target_is_the_predicted_class(model):
 @pytest.mark.parametrize(
     ("target", "kind", "says"),
     [
-        (4, ValueError, "class 4 is out of range, wanted 0 to 3"),
-        (-1, ValueError, "class -1 is out of range, wanted 0 to 3"),
+        (4, ValueError, "expected a class from 0 to 3, got 4"),
+        (-1, ValueError, "expected a class from 0 to 3, got -1"),
         ("goldfsh", ValueError, "unknown label 'goldfsh'; did you mean 'goldfish'"),
-        ("???", ValueError, r"unknown label '\?\?\?'; wanted one of tench, goldfish"),
-        ([0, 9, 1], ValueError, "class 9 is out of range"),
-        ([0, 1], ValueError, "2 targets were given for 3 images"),
+        ("???", ValueError, r"unknown label '\?\?\?'; expected one of tench, goldfish"),
+        ([0, 9, 1], ValueError, "expected a class from 0 to .*, got 9"),
+        ([0, 1], ValueError, "expected one target, or one per image, got 2 for 3 images"),
         ([], ValueError, "expected target to be a sequence of class indices or labels"),
         (1.0, TypeError, "expected target as a class index, a label, or one per image, got 1.0"),
         (True, TypeError, "got True"),
@@ -337,7 +337,7 @@ def test_labels_that_differ_in_case_and_labels_that_occur_twice():
     assert model.class_index("crane") == 0
     assert model.class_index("Crane") == 1
     for label, says in (("CRANE", r"\[0, 1\]"), ("drake", r"\[2, 3\]"), ("Drake", r"\[2, 3\]")):
-        with pytest.raises(ValueError, match=f"label '{label}' names classes {says}, wanted one of") as error:
+        with pytest.raises(ValueError, match=f"got '{label}', the label of classes {says}") as error:
             model.class_index(label)
         one_sentence(error)
 

@@ -78,7 +78,9 @@ def test_the_default_layer_is_the_last_with_places_before_pooling(name, layer):
 
 
 def test_a_network_without_places_has_no_default_layer():
-    with pytest.raises(ValueError, match="Linear has no layer with an output") as error:
+    with pytest.raises(
+        ValueError, match=r"expected a network with a layer of output shape .* got Linear"
+    ) as error:
         wrap(settle(Linear())).default_layer()
     one_sentence(error)
 
@@ -127,7 +129,7 @@ def test_a_layer_that_does_not_exist_is_refused_with_the_nearest(model, call):
     with pytest.raises(ValueError, match="unknown layer 'conv_1'; did you mean 'conv1'") as error:
         use("conv_1")
     one_sentence(error)
-    with pytest.raises(ValueError, match="unknown layer 'xyz'; wanted one of conv1, conv2, fc") as error:
+    with pytest.raises(ValueError, match="unknown layer 'xyz'; expected one of conv1, conv2, fc") as error:
         use("xyz")
     one_sentence(error)
 
@@ -158,9 +160,11 @@ def test_from_every_layer_that_cuts_the_network_the_scores_are_the_same(name):
             assert_close(scores, model.scores(x))
             assert torch.equal(activation, before)
         else:
-            with pytest.raises(ValueError, match="wanted one that everything passes through once") as error:
+            with pytest.raises(
+                ValueError, match="expected a layer that every path passes through once"
+            ) as error:
                 model.forward_from(layer.name, activation)
-            near = re.search(r"such as '(.*)'$", one_sentence(error)).group(1)
+            near = re.search(r"try '(.*)'$", one_sentence(error)).group(1)
             assert near in CUTS[name], "what is offered has to work"
 
 
@@ -179,7 +183,7 @@ def test_torchvision_networks_run_from_their_default_layer(name, size):
 def test_layers_inside_skips_and_shared_layers_are_refused(layer, near):
     model = wrap(settle(SharedInPlace()))
     activation = model.activations(images(), layer)[layer]
-    with pytest.raises(ValueError, match=f"layer '{layer}' .* such as '{near}'") as error:
+    with pytest.raises(ValueError, match=f"got '{layer}', which has paths around it; try '{near}'") as error:
         model.forward_from(layer, activation)
     one_sentence(error)
 
@@ -201,7 +205,7 @@ def test_gradients_flow_from_the_scores_to_the_activation():
 
 @pytest.mark.parametrize("shape", [(2, 5, 8, 8), (2, 6), (6, 8, 8), (2, 6, 3, 3)])
 def test_an_activation_that_does_not_fit_is_refused(model, shape):
-    with pytest.raises(ValueError, match=re.escape(f"{shape}, wanted (N, 6, 8, 8)")) as error:
+    with pytest.raises(ValueError, match=re.escape(f"of shape (N, 6, 8, 8), got {shape}")) as error:
         model.forward_from("conv1", torch.zeros(shape))
     one_sentence(error)
 

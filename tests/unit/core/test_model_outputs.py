@@ -29,7 +29,7 @@ class Ending(nn.Module):
 
 @pytest.mark.parametrize(
     ("end", "says"),
-    [(lambda y: y.softmax(1), "ends in a softmax"), (torch.sigmoid, "ends in a sigmoid")],
+    [(lambda y: y.softmax(1), "ends in softmax"), (torch.sigmoid, "ends in sigmoid")],
 )
 def test_a_network_that_ends_in_probabilities_is_taken_as_it_is_with_a_warning(end, says):
     network = Ending(end)
@@ -70,7 +70,7 @@ def test_an_activation_can_be_named():
     with pytest.raises(ValueError, match="unknown activation 'softmx'; did you mean 'softmax'") as error:
         wrap(network, activation="softmx")
     one_sentence(error)
-    with pytest.warns(ExplanationWarning, match="ends in a softmax itself"):
+    with pytest.warns(ExplanationWarning, match="ends in softmax itself"):
         wrap(Ending(lambda y: y.softmax(1)), activation="softmax")
 
 

@@ -41,21 +41,21 @@ class Raising(nn.Module):
 @pytest.mark.parametrize(
     ("network", "says"),
     [
-        (nn.Linear(3, 4), "Linear did not take an image"),
-        (nn.Conv2d(1, 4, 3), "Conv2d did not take an image"),
-        (nn.Embedding(3, 4), "Embedding did not take an image"),
-        (nn.Conv2d(3, 4, 30), "Conv2d did not take an image"),
+        (nn.Linear(3, 4), "got Linear; size="),
+        (nn.Conv2d(1, 4, 3), "got Conv2d; size="),
+        (nn.Embedding(3, 4), "got Embedding; size="),
+        (nn.Conv2d(3, 4, 30), "got Conv2d; size="),
         (Raising(AssertionError("wrong height")), "wrong height"),
         (Raising(KeyError("input_ids")), "input_ids"),
         (Raising(AttributeError("no shape\nsecond line")), "no shape"),
         (Raising(AssertionError()), "AssertionError"),
-        (Segmentation(), "returned a dict with 'out', 'aux', wanted class scores"),
-        (nn.Conv2d(3, 4, 3), r"returned a tensor of shape \(1, 4, 6, 6\)"),
+        (Segmentation(), "expected class scores .* got a dict with 'out', 'aux'"),
+        (nn.Conv2d(3, 4, 3), r"got a tensor of shape \(1, 4, 6, 6\)"),
         (
             Returning(lambda scores, x: {"a": scores, "b": scores}),
-            "dict with 'a', 'b', wanted scores.*output=",
+            "got a dict with 'a', 'b'; output=",
         ),
-        (Returning(lambda scores, x: None), "returned NoneType"),
+        (Returning(lambda scores, x: None), "got NoneType"),
         (Returning(lambda scores, x: scores.argmax(1)), "int64"),
         (Returning(lambda scores, x: scores.long()), "int64"),
         (Returning(lambda scores, x: scores[0]), r"shape \(4,\)"),
@@ -64,11 +64,11 @@ class Raising(nn.Module):
 def test_a_network_that_is_no_classifier_of_images_is_refused(network, says):
     with pytest.raises(ValueError, match=says) as error:
         ImageModel(network, size=SIZE)
-    assert "wanted" in one_sentence(error)
+    assert "expected" in one_sentence(error)
 
 
 def test_an_output_that_is_not_there_is_refused():
-    with pytest.raises(ValueError, match="'logits', 'input', wanted") as error:
+    with pytest.raises(ValueError, match="'logits', 'input'; output=") as error:
         wrap(Returning(lambda scores, x: {"logits": scores, "input": x}), output="scores")
     one_sentence(error)
 
@@ -84,7 +84,7 @@ def test_an_output_that_is_not_there_is_refused():
     ],
 )
 def test_what_is_no_network_is_refused(module, says):
-    with pytest.raises(TypeError, match=f"module is {says}, wanted a torch.nn.Module") as error:
+    with pytest.raises(TypeError, match=f"expected module to be a torch.nn.Module .* got {says}") as error:
         ImageModel(module)
     one_sentence(error)
 
@@ -92,7 +92,7 @@ def test_what_is_no_network_is_refused(module, says):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"labels": ["a", "b"]}, "2 labels were given for 4 classes"),
+        ({"labels": ["a", "b"]}, "expected one label per class, 4, got 2"),
         ({"mean": [0.5, 0.5]}, "got 2 and 3"),
         ({"mean": [0.5] * 3, "std": [0.5]}, "got 3 and 1"),
         ({"mean": 0.5, "std": None}, "mean.*got 0.5"),
@@ -119,9 +119,7 @@ def test_sizes_of_every_kind(size):
 
 def test_tensors_of_a_size_the_network_does_not_take_are_refused(model):
     for call in (model.scores, model.predict, model.prepare, lambda x: model.activations(x, "conv1")):
-        with pytest.raises(
-            ValueError, match="images of 5 x 6 do not go through Functional, wanted 8 x 8"
-        ) as error:
+        with pytest.raises(ValueError, match="that Functional accepts, such as 8 x 8, got 5 x 6") as error:
             call(torch.rand(1, 3, 5, 6))
         one_sentence(error)
 

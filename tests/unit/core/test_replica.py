@@ -203,7 +203,7 @@ def test_scripted_code_runs_in_eval_mode_only():
     scripted = torch.jit.script(network.eval())
     assert_close(wrap(scripted).scores(x), wrap(network).scores(x))
     before = state(scripted)
-    with pytest.raises(ValueError, match="scripted code in eval mode"):
+    with pytest.raises(ValueError, match="scripted module in eval mode"):
         wrap(scripted.train())
     assert scripted.training
     assert scripted.norm.training

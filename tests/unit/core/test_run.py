@@ -98,7 +98,9 @@ def test_cancel_from_another_thread_is_seen():
 def test_a_run_cancelled_at_once_has_no_result():
     run = counting()
     run.cancel()
-    with pytest.raises(RuntimeError, match="'count' was stopped before its first result; start it again"):
+    with pytest.raises(
+        RuntimeError, match="expected a run with a result, got 'count', stopped before its first one"
+    ):
         run.result(progress=False)
 
 

@@ -2,12 +2,12 @@ import os
 
 import pytest
 
-from xai_widgets.core.writing import complete
+from xai_widgets.core.writing import atomic_write
 
 
 def test_a_file_appears_when_it_is_complete(tmp_path):
     path = tmp_path / "map.png"
-    with complete(path) as partial:
+    with atomic_write(path) as partial:
         assert partial.suffix == ".png"
         partial.write_text("half")
         assert not path.exists()
@@ -22,7 +22,7 @@ def test_what_was_there_survives_an_error(tmp_path, error):
     path.write_text("before")
 
     def fail():
-        with complete(path) as partial:
+        with atomic_write(path) as partial:
             partial.write_text("half")
             raise error
 
@@ -37,7 +37,7 @@ def test_permissions_and_links_stay(tmp_path):
     path.write_text("before")
     path.chmod(0o640)
     link.symlink_to(path)
-    with complete(link) as partial:
+    with atomic_write(link) as partial:
         partial.write_text("after")
     assert link.is_symlink()
     assert path.read_text() == "after"
@@ -47,12 +47,12 @@ def test_permissions_and_links_stay(tmp_path):
 def test_a_device_is_written_to_and_stays_one(tmp_path):
     pipe = tmp_path / "pipe.html"
     os.mkfifo(pipe)
-    with complete(pipe) as partial:
+    with atomic_write(pipe) as partial:
         assert partial == pipe
     assert pipe.is_fifo()
 
 
 def test_a_failure_names_the_file_that_was_asked_for(tmp_path):
     path = tmp_path / "gone" / "map.png"
-    with pytest.raises(FileNotFoundError, match=r"map\.png"), complete(path) as partial:
+    with pytest.raises(FileNotFoundError, match=r"map\.png"), atomic_write(path) as partial:
         partial.write_text("nowhere")

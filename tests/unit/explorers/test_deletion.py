@@ -282,7 +282,7 @@ def test_a_class_that_does_not_exist_is_refused_and_nothing_changes(model, image
         ({"methods": ["gradient", "gradient"]}, "two methods are named 'gradient'"),
         ({"methods": [7]}, "expected each of methods to be a name, a method or a callable, got 7"),
         ({"target": "g"}, "unknown label 'g'"),
-        ({"target": 6}, "class 6 is out of range"),
+        ({"target": 6}, "expected a class from 0 to .*, got 6"),
         ({"image": np.zeros((2, 16, 16, 3), np.uint8)}, "expected one image, got 2"),
         ({"image": np.full((16, 16, 3), np.nan)}, "NaN"),
         ({"steps": 0}, "steps to be an integer from 1 to 256, got 0"),

@@ -84,7 +84,7 @@ def test_a_field_larger_than_the_image_is_measured_on_a_larger_one():
         ("conv3", "did you mean 'conv"),
         (
             "fc",
-            "layer 'fc' has an output of shape (4,), wanted positions of the image",
+            "got 'fc' with an output of shape (4,)",
         ),
     ],
 )

@@ -134,7 +134,7 @@ def test_a_map_of_a_layer_is_brought_to_the_image(model, images):
         ({"steps": 0}, "expected steps to be an integer from 1 to 144, got 0"),
         ({"steps": 145}, "expected steps to be an integer from 1 to 144, got 145"),
         ({"batch_size": 0}, "expected batch_size to be an integer of at least 1, got 0"),
-        ({"target": 7}, "class 7 is out of range, wanted 0 to 6"),
+        ({"target": 7}, "expected a class from 0 to 6, got 7"),
         ({"saliency": torch.full((1, 12, 12), torch.nan)}, "NaN"),
         ({"saliency": torch.zeros(2, 12, 12)}, "expected one saliency map for each of 1 images, got 2"),
         ({"saliency": torch.zeros(1, 1, 12, 12)}, "expected saliency of shape (N, h, w), got (1, 1, 12, 12)"),

@@ -223,7 +223,7 @@ def test_grey_networks_get_grey_natural_noise():
     [
         ({"noise": "unform"}, "unknown noise 'unform'; did you mean 'uniform'"),
         ({"layer": "conv3"}, "unknown layer 'conv3'; did you mean 'conv"),
-        ({"target": 9}, "class 9 is out of range"),
+        ({"target": 9}, "expected a class from 0 to .*, got 9"),
         ({"batch_size": 0}, "expected batch_size to be an integer of at least 1, got 0"),
         ({"every": 0}, "expected every to be an integer of at least 1, got 0"),
         ({"mean": [0.5] * 3}, "wanted noise='normal'"),

@@ -151,7 +151,7 @@ def test_a_stopped_run_keeps_what_it_has(model):
         (lambda m, z: activation_grids(m, images(1), "conv3"), "did you mean 'conv"),
         (
             lambda m, z: activation_grids(m, images(1), "fc").result(progress=False),
-            "layer 'fc' has an output of shape (4,), wanted positions of the image",
+            "got 'fc' with an output of shape (4,)",
         ),
         (lambda m, z: activation_grids(m, []), "at least one image"),
         (lambda m, z: activation_grids(m, images(1), batch_size=0), "at least 1"),

@@ -88,7 +88,7 @@ PIN = {"frame": 0, "layer": 0, "position": [0.5, 0.5]}
         ("activations", [[[1], [1, 2]]], r"activations\[0\] is no array"),
         ("scales", [np.zeros((2, 2))], "wanted numbers with 3 axes"),
         ("kind", "cosin", "did you mean 'cosine'"),
-        ("scope", "inside", "did you mean 'within'|wanted one of"),
+        ("scope", "inside", "did you mean 'within'|expected one of"),
         ("threshold", 2, r"threshold is 2, wanted a number from 0 to 1"),
         ("sigmas", [0], "wanted numbers above 0"),
         ("component_colors", ["red"], "has 'red', wanted '#rrggbb'"),
