@@ -48,41 +48,36 @@ ALLOWED: dict[str, int] = {
     "tests/conftest.py": 2,
     "tests/fuzz": 17,
     "tests/oracle": 34,
-    "tests/packaging": 53,
-    "tests/unit/attribution": 115,
-    "tests/unit/cli": 61,
-    "tests/unit/core": 70,
+    "tests/packaging": 52,
+    "tests/unit/attribution": 110,
+    "tests/unit/cli": 60,
+    "tests/unit/core": 52,
     "tests/unit/data": 14,
     "tests/unit/explorers": 86,
-    "tests/unit/features": 3,
+    "tests/unit/features": 2,
     "tests/unit/inverse": 49,
     "tests/unit/methods": 21,
-    "tests/unit/metrics": 1,
     "tests/unit/networks.py": 3,
-    "tests/unit/perturbation": 90,
+    "tests/unit/perturbation": 89,
     "tests/unit/rules": 8,
     "tests/unit/similarity": 17,
     "tests/unit/test_closeness.py": 1,
-    "tests/unit/test_errors.py": 3,
+    "tests/unit/test_errors.py": 2,
     "tests/unit/test_exit.py": 4,
     "tests/unit/test_exporting.py": 8,
     "tests/unit/tracing": 2,
-    "tests/unit/views": 143,
+    "tests/unit/views": 142,
     "tests/unit/zoo": 5,
-    "xai_widgets/_version.py": 1,
     "xai_widgets/attribution": 139,
     "xai_widgets/cli": 144,
-    "xai_widgets/core": 93,
-    "xai_widgets/errors.py": 5,
     "xai_widgets/explorers": 205,
-    "xai_widgets/exporting.py": 17,
     "xai_widgets/inverse": 128,
     "xai_widgets/methods": 32,
     "xai_widgets/ops": 10,
     "xai_widgets/perturbation": 140,
     "xai_widgets/rules": 40,
     "xai_widgets/tracing": 15,
-    "xai_widgets/views": 367,
+    "xai_widgets/views": 365,
     "xai_widgets/zoo": 16,
 }
 
@@ -133,7 +128,8 @@ PARAMETER = re.compile(r"^\s*(?:[-*] )?(?:``?[\w., *`]+``?|[\w, *]+)(?: \([^)]*\
 
 def offenses(prose, *, opens=False):
     """Yield the offenses of a piece of prose; `opens` checks the first word of it and of each parameter, too."""
-    bare = re.sub(r"\s+", " ", CODE.sub("`…`", prose))
+    # "cancelled" in quotes is the value of a status, as in concurrent.futures.
+    bare = re.sub(r"\s+", " ", CODE.sub("`…`", prose)).replace('"cancelled"', "`…`")
     for pattern, term in PATTERNS:
         for match in pattern.finditer(bare):
             yield f"{match[0]!r} ({term}) in: …{bare[max(0, match.start() - 40) : match.end() + 40]}…"

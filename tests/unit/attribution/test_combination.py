@@ -201,7 +201,7 @@ def test_without_scikit_learn_the_error_names_the_extra(model, monkeypatch):
         ({"layer": "conv1"}, "layer is 'conv1', wanted layers="),
         ({"layers": ["blok1"]}, "unknown layer 'blok1'; did you mean 'block1'"),
         ({"layers": ["blok1"], "weights": [1.0]}, "unknown layer 'blok1'; did you mean 'block1'"),
-        ({"layers": ["fc"]}, r"shape \(4,\), wanted positions of the image"),
+        ({"layers": ["fc"]}, r"with spatial positions, .* of shape \(4,\)"),
         ({"weights": "dept"}, "unknown kind of weights 'dept'; did you mean 'depth'"),
         ({"weights": "linear_probe"}, "found in images, wanted weights=layer_weights"),
         ({"weights": [1.0]}, r"expected weights to be 2 numbers, got \[1.0\]"),

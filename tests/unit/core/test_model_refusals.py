@@ -49,7 +49,7 @@ class Raising(nn.Module):
         (Raising(KeyError("input_ids")), "input_ids"),
         (Raising(AttributeError("no shape\nsecond line")), "no shape"),
         (Raising(AssertionError()), "AssertionError"),
-        (Segmentation(), "expected class scores .* got a dict with 'out', 'aux'"),
+        (Segmentation(), "class scores .* got a dict with 'out', 'aux'"),
         (nn.Conv2d(3, 4, 3), r"got a tensor of shape \(1, 4, 6, 6\)"),
         (
             Returning(lambda scores, x: {"a": scores, "b": scores}),

@@ -282,8 +282,8 @@ class Odd(Normed):
     [
         (lambda h: h - h.mean(0), "depend on the other images of the batch"),
         (lambda h: F.batch_norm(h, None, None, training=True) + h, "depend on the other images of the batch"),
-        (F.dropout, "other scores for an image each time"),
-        (lambda h: h + torch.rand_like(h), "other scores for an image each time"),
+        (F.dropout, "different scores for the same image"),
+        (lambda h: h + torch.rand_like(h), "different scores for the same image"),
     ],
 )
 def test_scores_that_are_not_those_of_the_image_alone_are_told(odd, says):

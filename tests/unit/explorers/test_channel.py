@@ -282,7 +282,7 @@ def test_numbers_above_the_channels_of_a_layer_are_left_out(model, image):
         ({"target": "g"}, "unknown label 'g'"),
         ({"variant": "presrve"}, "did you mean 'preserve'"),
         ({"layer": "nowhere"}, "nowhere"),
-        ({"layer": "5"}, "wanted positions of the image"),
+        ({"layer": "5"}, "expected a layer with spatial positions"),
         ({"channels": [9]}, "expected each of channels to be an integer from 1 to 4, got 9"),
         ({"channels": [2, 1]}, "expected ascending channels"),
         ({"rows": 0}, "rows is 0"),
