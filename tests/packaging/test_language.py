@@ -43,7 +43,6 @@ ALLOWED: dict[str, int] = {
     "js/vitest.config.js": 1,
     "notebooks": 128,
     "scripts": 179,
-    "tests/browser": 260,
     "tests/closeness.py": 3,
     "tests/conftest.py": 2,
     "tests/fuzz": 17,
