@@ -123,7 +123,7 @@ def section(group: str, method: Method) -> str:
                 f"- map: {map_[0].lower()}{map_[1:]}",
                 f"- source: {method.source}",
                 f"- cost: {cost}",
-                f"- promises: {method.promises}",
+                f"- guarantees: {method.guarantees}",
                 f"- limits: {method.limits}",
             ]
         ),

@@ -57,7 +57,7 @@ def test_the_page_has_all_facts_of_a_method(script):
         "map: signed sum over channels\n",
         "source: Sundararajan et al. 2017",
         f"cost: {method.cost}",
-        f"promises: {method.promises}",
+        f"guarantees: {method.guarantees}",
         f"limits: {method.limits}",
     ):
         assert words in text

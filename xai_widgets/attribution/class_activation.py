@@ -26,7 +26,7 @@ from xai_widgets.core.arguments import dtype_of
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.validation import number
 from xai_widgets.methods.gradients import layer_gradient, spatial_gradient
-from xai_widgets.methods.path_points import sums, whole
+from xai_widgets.methods.path_points import last, weighted_sums
 from xai_widgets.methods.registry import Cost, channel_sum, max_abs, method
 
 #: Of the largest value; two numbers that differ by less are the same to a network in single precision.
@@ -39,7 +39,7 @@ ROUNDING = 1e-4
     source="Zhou et al. 2016",
     formula="sum_k w_k^c a_k, S_c = sum_k w_k^c mean(a_k) + b_c",
     cost=Cost(note="besides one forward of a blank image, which shows what is behind the layer"),
-    promises="its mean is S_c(x) - b_c",
+    guarantees="its mean is S_c(x) - b_c",
     limits="Refuses whatever is more than a global average and one linear layer behind the layer; as coarse as "
     "that.",
 )
@@ -187,7 +187,7 @@ def smooth_grad_cam_plus_plus(
         _, gradient = spatial_gradient(model, x, target, layer)
         return torch.stack([gradient, gradient**2, gradient**3], 1)
 
-    first, second, third = whole(sums(model, x, target, copies, powers, batch_size)).unbind(1)
+    first, second, third = last(weighted_sums(model, x, target, copies, powers, batch_size)).unbind(1)
     activation = model.spatial(layer, model.activations(x, [layer])[layer].float())
     return _plus_plus(activation, first, second, third)
 
@@ -232,7 +232,7 @@ def guided_grad_cam(model: ImageModel, x: Tensor, target: Tensor, *, layer: str 
     source="Fuad et al. 2020",
     formula="sum_k mu_k 1[a_ku >= mu_k + K sigma_k], mu_k and sigma_k of channel k over its places",
     cost=Cost(1, 0),
-    promises="its largest magnitude is 1",
+    guarantees="its largest magnitude is 1",
     limits="Looks at no class: all have the same map.",
 )
 def fem(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None, k: float = 1.0) -> Tensor:

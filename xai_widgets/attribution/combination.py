@@ -47,7 +47,7 @@ WITHOUT_IMAGES = ("depth", "uniform")
     source="Rebuffi et al. 2020",
     formula="sum_j gamma_j m_j or prod_j m_j^gamma_j, m_j the map of layer j by another method",
     cost=Cost(note="for each layer, if that is what the method costs"),
-    promises="within -1 and 1",
+    guarantees="within -1 and 1",
     limits="Needs a method that takes a layer; each map counts by its proportions, however small its values.",
 )
 def combine(

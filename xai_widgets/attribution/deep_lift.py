@@ -188,7 +188,7 @@ def _scores(model: ImageModel, pixels: Tensor, layers: _Reference) -> Tensor:
     source="Shrikumar et al. 2017",
     formula="m (x - x0), m_x = w m_y through what is linear, m_x = Delta y / Delta x m_y through y = g(x)",
     cost=Cost(note="a forward pass besides, of the reference; RevealCancel passes three for each image"),
-    promises="sums to S_c(x) - S_c(x0)",
+    guarantees="sums to S_c(x) - S_c(x0)",
     limits="Refuses operations without a rule, such as softmax; depends on the reference, and rescale sees nothing of "
     "what cancels within a neuron.",
 )

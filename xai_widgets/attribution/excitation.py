@@ -110,7 +110,7 @@ def excitation_layer(model: ImageModel) -> str:
     reduce=channel_sum,
     source="Zhang et al. 2016",
     formula="P(a_j) = sum_i P(a_i) a_j w_ji^+ / sum_j a_j w_ji^+",
-    promises="at least 0, sums to 1",
+    guarantees="at least 0, sums to 1",
     limits="Refuses operations without a rule, such as GELU; weights below 0 play no part, so that it depends "
     "little on the class and the upper layers (Sixt et al. 2020).",
 )
@@ -161,7 +161,7 @@ def excitation_backprop(model: ImageModel, x: Tensor, target: Tensor, *, layer: 
     source="Zhang et al. 2016",
     formula="(P - P')_+, P' that of the dual score -S_c",
     cost=Cost(1, 2),
-    promises="at least 0, sums to at most 1",
+    guarantees="at least 0, sums to at most 1",
     limits="Refuses operations without a rule, such as GELU; what the class shares with its opposite is cut "
     "off, even where it is what decides.",
 )

@@ -25,7 +25,7 @@ from xai_widgets.core.batching import scores_of
 from xai_widgets.core.model import ImageModel
 from xai_widgets.methods.completeness import with_gap
 from xai_widgets.methods.gradients import score_gradient
-from xai_widgets.methods.path_points import Point, sums, whole
+from xai_widgets.methods.path_points import Point, last, weighted_sums
 from xai_widgets.methods.registry import Cost, channel_sum, method
 
 #: The gray values that are the references where none are given.
@@ -42,7 +42,7 @@ ROUNDING = 1e-3
     source="Erion et al. 2021",
     formula="mean over references x' and alpha in [0, 1] of (x - x') * dS_c/dx at x' + alpha (x - x')",
     cost=Cost(1, 0, "samples", 1, 1, note="besides one forward for each reference drawn"),
-    promises="sums to S_c(x) less the mean of S_c(x') over the references",
+    guarantees="sums to S_c(x) less the mean of S_c(x') over the references",
     limits="The sum is met on average only, and the gap is measured; the map depends on the references.",
 )
 def expected_gradients(
@@ -91,7 +91,7 @@ def expected_gradients(
     source="Lundberg and Lee 2017",
     formula="as expected gradients, with x + e for x, e ~ N(0, sigma^2)",
     cost=Cost(1, 0, "samples", 1, 1, note="besides one forward for each reference drawn"),
-    promises="sums to S_c(x) less the mean of S_c(x') over the references, up to what the noise changes",
+    guarantees="sums to S_c(x) less the mean of S_c(x') over the references, up to what the noise changes",
     limits="Shapley values only of a network that is linear in independent pixels; the gap is measured.",
 )
 def gradient_shap(
@@ -152,7 +152,7 @@ def _expected(
                 way = image + noise - baselines[k]
                 yield Point(n, baselines[k] + alpha * way, way / samples)
 
-    made = whole(sums(model, x, target, points(), score_gradient, batch_size))
+    made = last(weighted_sums(model, x, target, points(), score_gradient, batch_size))
     drawn, times = torch.tensor(which).unique(return_counts=True)
     shares = (times / samples).to(x.device)
     mean = shares @ scores_of(model, baselines[drawn.to(x.device)], batch_size)

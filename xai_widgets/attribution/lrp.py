@@ -212,7 +212,7 @@ def relevance(model: ImageModel, x: Tensor, target: Tensor, composite: Composite
     reduce=channel_sum,
     source="Bach et al. 2015",
     formula="R_i = sum_j a_i w_ij / z_j R_j, z_j = sum_i a_i w_ij, by the rule of each layer",
-    promises="sums to S_c(x), up to what biases and epsilon take",
+    guarantees="sums to S_c(x), up to what biases and epsilon take",
     limits="Refuses operations without a rule; under z+ and alpha-beta it depends little on the class and the "
     "upper layers (Sixt et al. 2020).",
 )

@@ -15,7 +15,7 @@ from torch import Tensor
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.validation import integer, number
 from xai_widgets.core.validation import seed as check_seed
-from xai_widgets.methods.path_points import Point, sums, whole
+from xai_widgets.methods.path_points import Point, last, weighted_sums
 from xai_widgets.methods.registry import Cost, Method, as_method, max_abs, method
 
 
@@ -68,7 +68,7 @@ def smoothgrad(
     wrapped = as_method(method)
     copies = noisy_copies(x, samples, sigma, seed)
     explain = partial(wrapped.function, **options)
-    return whole(sums(model, x, target, copies, explain, batch_size))
+    return last(weighted_sums(model, x, target, copies, explain, batch_size))
 
 
 def noisy_copies(x: Tensor, samples: int, sigma: float, seed: int) -> Iterator[Point]:

@@ -36,7 +36,7 @@ ROUNDING = 1e-3
     source="Sundararajan et al. 2017",
     formula="(x - x') * mean_k dS_c/dx at x' + (k/m) (x - x')",
     cost=Cost(1, 0, "steps", 1, 1, note="besides one forward for each baseline"),
-    promises="sums to S_c(x) - S_c(x')",
+    guarantees="sums to S_c(x) - S_c(x')",
     limits="What is like the baseline has nothing, whatever it means; too few steps leave a gap, which is "
     "measured.",
 )

@@ -155,7 +155,7 @@ def pattern_net(model: ImageModel, x: Tensor, target: Tensor, *, patterns: Any =
     source="Kindermans et al. 2018",
     formula="S_c times dS_c/dx with w a_+ for each w",
     cost=Cost(note="for patterns that are given"),
-    promises="sums to S_c(x) for linear layers without a ReLU",
+    guarantees="sums to S_c(x) for linear layers without a ReLU",
     limits="Needs patterns, estimated from hundreds of images; refuses operations without a rule.",
 )
 def pattern_attribution(model: ImageModel, x: Tensor, target: Tensor, *, patterns: Any = None) -> Tensor:

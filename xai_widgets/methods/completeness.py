@@ -1,4 +1,4 @@
-"""Promised sums, measured: the attribution carries its gap, and a large one is said."""
+"""Completeness check: measure the gap, attach it to the attribution, warn if it is large."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import Tensor
 from xai_widgets.core.validation import dimensions, tensor
 from xai_widgets.errors import warn
 
-#: What is said of a sum and of what it should be.
-Words = Callable[[str, str], str]
+#: Maps the actual and the expected sum to the text of a warning.
+WarningText = Callable[[str, str], str]
 
 
 def total(attribution: Tensor, number: int | None = None) -> Tensor:
@@ -19,48 +19,48 @@ def total(attribution: Tensor, number: int | None = None) -> Tensor:
     Parameters
     ----------
     attribution : Tensor, (N, ...)
-        What a method returned.
+        Result of a method.
     number : int, optional
-        N, which is checked.
+        Expected N.
     """
     shape = ("N", "C", "H", "W")[: max(2, dimensions(attribution, 4))]
-    made = tensor(attribution, "attribution", ("N" if number is None else number, *shape[1:]), finite=True)
-    return made.flatten(1).sum(1)
+    values = tensor(attribution, "attribution", ("N" if number is None else number, *shape[1:]), finite=True)
+    return values.flatten(1).sum(1)
 
 
 def with_gap(
-    made: Tensor,
-    wanted: Tensor,
+    attribution: Tensor,
+    expected: Tensor,
     tolerance: float,
-    words: Words,
+    warning: WarningText,
     *,
     rounding: Tensor | float = 0.0,
 ) -> Tensor:
-    """Give an attribution its ``gap``, how far it is from the sum that its method promises.
+    """Attach the completeness gap to an attribution, and warn if it is large.
 
     Parameters
     ----------
-    made : Tensor, (N, ...)
+    attribution : Tensor, (N, ...)
         The attribution.
-    wanted : Tensor, (N,)
-        What it should sum to.
+    expected : Tensor, (N,)
+        The sum that the method guarantees.
     tolerance : float
-        The share of ``wanted`` beyond which the worst of the images is said in a warning.
-    words : callable
-        ``words(sum, wanted)`` makes the warning of both numbers.
+        Fraction of ``expected`` above which the worst image is reported in a warning.
+    warning : callable
+        ``warning(total, expected)`` returns the text of the warning for both numbers.
     rounding : Tensor (N,) or float, default 0.0
-        What a sum may be off besides.
+        Additional absolute tolerance.
 
     Returns
     -------
     Tensor
-        ``made``, with ``made.gap``, (N,): its sum less what is wanted, in the unit of both.
+        ``attribution``, with the attribute ``gap``, (N,): its sum minus ``expected``.
     """
-    total = made.flatten(1).sum(1)
-    gap = total - wanted
-    excess = gap.abs() - tolerance * wanted.abs() - rounding
+    total = attribution.flatten(1).sum(1)
+    gap = total - expected
+    excess = gap.abs() - tolerance * expected.abs() - rounding
     worst = int(excess.argmax())
     if excess[worst] > 0:
-        warn(words(f"{total[worst].item():.3g}", f"{wanted[worst].item():.3g}"))
-    setattr(made, "gap", gap)  # noqa: B010 - a tensor has no such attribute of its own
-    return made
+        warn(warning(f"{total[worst].item():.3g}", f"{expected[worst].item():.3g}"))
+    setattr(attribution, "gap", gap)  # noqa: B010 - not an attribute of every tensor
+    return attribution

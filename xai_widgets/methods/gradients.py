@@ -12,39 +12,39 @@ from xai_widgets.core.validation import check_finite
 
 
 def score_gradient(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
-    """dS_c/dx for a batch of pixels (N, C, H, W) and class indices (N,).
+    """Return dS_c/dx for a batch of pixels (N, C, H, W) and class indices (N,).
 
-    Only the gradient of the pixels is computed: no parameter's ``grad`` is written.
+    Gradients of parameters are neither computed nor changed.
     """
     # The caller may be inside no_grad() or inference_mode().
     with outside_inference(), torch.enable_grad():
         x = x.clone().requires_grad_()
         score = model(x, frozen=True).gather(1, target.clone()[:, None]).sum()
-        # As a number: a mode of rules takes other operations for a part of the network.
+        # A plain number: a mode of backward rules would treat an operation on the tensor as a part of the network.
         check_finite(torch.tensor(score.item()), model.name)
         if not score.requires_grad:
-            raise no_gradient(model)
+            raise no_gradient_error(model)
         (gradient,) = torch.autograd.grad(score, x, allow_unused=True)
         if gradient is None:
-            raise no_gradient(model)
+            raise no_gradient_error(model)
     return gradient
 
 
-def no_gradient(model: ImageModel) -> ValueError:
-    """Return the error for a network through which no gradient comes."""
+def no_gradient_error(model: ImageModel) -> ValueError:
+    """Return the error for a network without a gradient of the scores with respect to the pixels."""
     return ValueError(
-        f"no gradient comes back through {model.name}, wanted a network whose scores depend on the pixels "
-        "by operations that can be differentiated"
+        "expected a network whose scores depend on the pixels by differentiable operations, got "
+        f"{model.name}, through which no gradient passes"
     )
 
 
 def layer_gradient(model: ImageModel, x: Tensor, target: Tensor, layer: str) -> tuple[Tensor, Tensor]:
-    """The activation of a layer and the gradient of the class score with respect to it, both (N, ...) in float32."""
-    with outside_inference(), torch.enable_grad(), record_outputs(model.find_layers([layer])) as kept:
-        # A gradient has to reach the layer even if every parameter of the network is frozen.
+    """Return the activation of a layer and the gradient of the class score there, both (N, ...) in float32."""
+    with outside_inference(), torch.enable_grad(), record_outputs(model.find_layers([layer])) as outputs:
+        # The input requires a gradient, so that the layer has one even if all parameters are frozen.
         score = model(x.clone().requires_grad_(), frozen=True).gather(1, target.clone()[:, None]).sum()
         check_finite(score, model.name)
-        activation = kept[layer]
+        activation = outputs[layer]
         depends = activation.requires_grad and score.requires_grad
         gradient = torch.autograd.grad(score, activation, allow_unused=True)[0] if depends else None
     if gradient is None:
@@ -55,9 +55,10 @@ def layer_gradient(model: ImageModel, x: Tensor, target: Tensor, layer: str) -> 
 def spatial_gradient(
     model: ImageModel, x: Tensor, target: Tensor, layer: str | None
 ) -> tuple[Tensor, Tensor]:
-    """Return what :func:`layer_gradient` does, both as (N, C, h, w); without a layer of the default one.
+    """Return the activation of a spatial layer and the gradient of the class score there, both (N, C, h, w).
 
-    Channels that come last are moved, and tokens are laid out on their grid: those of no position are left out.
+    Like :func:`layer_gradient`, with the channels first and tokens arranged on their grid; tokens without a position
+    are dropped. If ``layer`` is None, the default layer is used.
     """
     layer = model.default_layer() if layer is None else layer
     activation, gradient = layer_gradient(model, x, target, layer)
@@ -65,16 +66,16 @@ def spatial_gradient(
 
 
 def unreachable_layer_error(model: ImageModel, layer: str) -> ValueError:
-    """The error for a layer from which nothing comes to the scores."""
+    """Return the error for a layer that the scores do not depend on."""
     try:
         near = model.default_layer()
     except ValueError:
         near = layer
     if near == layer:
         return ValueError(
-            f"no gradient comes back to layer {layer!r} of {model.name}, wanted a network that can be differentiated "
-            "there, with no block that runs without gradients, such as a checkpoint with use_reentrant=True"
+            f"expected a network that is differentiable after layer {layer!r}, got {model.name}, whose gradient does "
+            "not reach it, for instance because of a checkpoint with use_reentrant=True"
         )
     return ValueError(
-        f"the scores do not depend on layer {layer!r}, wanted one on their way, such as {near!r}"
+        f"expected a layer that the scores depend on, got {layer!r}, which does not contribute; try {near!r}"
     )

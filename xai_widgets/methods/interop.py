@@ -1,9 +1,9 @@
-"""Objects of Captum, zennit and pytorch-grad-cam as explainers.
+"""Interop: objects of Captum, zennit and pytorch-grad-cam as explainers.
 
-They are known by where their class is from, so none of these libraries is imported. Each is called as its own
-documentation says, in eval mode and with gradients allowed, and has either pixels or normalized values for input,
-whichever the network takes that it was made for: an :class:`~xai_widgets.core.model.ImageModel`, or the module in it.
-Hooks that an object keeps on the network for as long as it lives, and random numbers that it draws, are its own.
+Objects are recognized by the package of their class, so none of these libraries is imported. Each is called as its
+documentation describes, in eval mode and with gradients enabled. The input is pixels if the object was created for an
+:class:`~xai_widgets.core.model.ImageModel`, and normalized values if it was created for the module in it. Hooks that an
+object keeps on the network, and random numbers that it draws, are not managed here.
 """
 
 from __future__ import annotations
@@ -22,47 +22,48 @@ from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.model import ImageModel
 from xai_widgets.methods.gradients import score_gradient
 
-#: Makes a map of an ImageModel, pixels (N, C, H, W) and class indices (N,).
+#: Returns a map for an ImageModel, pixels (N, C, H, W) and class indices (N,).
 Explain = Callable[..., Any]
 
-#: What people call the packages, by the names under which they are imported.
+#: Display names of the packages.
 LIBRARIES = {"captum": "Captum", "zennit": "zennit", "pytorch_grad_cam": "pytorch-grad-cam"}
 
 
 def adapt(given: Any) -> tuple[str, Explain] | None:
-    """The title and the call of an object of one of these libraries; None for what is of none of them.
+    """Return a title and an explain function for an object of one of these libraries; None for any other object.
 
     Raises
     ------
     TypeError
-        For a class in place of an object, and objects that explain no class score by a map.
+        For a class instead of an object, and for objects that do not return a map for a class score.
     """
     if isinstance(given, type):
         library = LIBRARIES.get(_package(given))
         if library is not None:
             raise TypeError(
-                f"a method is the class {given.__name__} of {library}, wanted an object: {given.__name__}(...)"
+                f"expected a method as an object, got the class {given.__name__} of {library}; try "
+                f"{given.__name__}(...)"
             )
         return None
     kinds = {(_package(kind), kind.__name__) for kind in type(given).__mro__}
     if ("captum", "NeuronAttribution") in kinds:
         raise TypeError(
-            f"a method is {type(given).__name__} of Captum, for one neuron, wanted one that explains a class, "
-            "such as Saliency"
+            f"expected a method that explains a class, such as Saliency, got {type(given).__name__} of Captum, which "
+            "explains a neuron"
         )
-    makers: dict[tuple[str, str], Callable[[Any], tuple[str, Explain]]] = {
+    adapters: dict[tuple[str, str], Callable[[Any], tuple[str, Explain]]] = {
         ("captum", "Attribution"): _captum,
         ("zennit", "Composite"): _composite,
         ("zennit", "Attributor"): _attributor,
         ("pytorch_grad_cam", "BaseCAM"): _cam,
     }
-    for kind, make in makers.items():
+    for kind, adapter in adapters.items():
         if kind in kinds:
-            return make(given)
+            return adapter(given)
     if _package(type(given)) in LIBRARIES:
         raise TypeError(
-            f"a method is {type(given).__name__} of {LIBRARIES[_package(type(given))]}, wanted an attribution of "
-            "Captum, a composite or an attributor of zennit, or a CAM of pytorch-grad-cam, such as GradCAM"
+            "expected a method as an attribution of Captum, a composite or an attributor of zennit, or a CAM of "
+            f"pytorch-grad-cam, such as GradCAM, got {type(given).__name__} of {LIBRARIES[_package(type(given))]}"
         )
     return None
 
@@ -72,7 +73,7 @@ def _package(kind: type) -> str:
 
 
 def _captum(given: Any) -> tuple[str, Explain]:
-    """``given.attribute(x, target=target)``; of a method for a layer, its own layer."""
+    """Adapt an attribution of Captum: ``given.attribute(x, target=target)``."""
     name = type(given).__name__
     inner = getattr(given, "attribution_method", None)
     title = f"{name} of {type(inner).__name__} (Captum)" if inner is not None else f"{name} (Captum)"
@@ -82,27 +83,28 @@ def _captum(given: Any) -> tuple[str, Explain]:
 
     def explain(model: ImageModel, x: Tensor, target: Tensor, **options: Any) -> Tensor:
         with _calling(model, given.forward_func, x, title) as inputs:
-            # It would do so itself, with a warning; and the others would keep a graph of all their passes.
+            # Gradient methods would set it themselves, with a warning; the others would keep a graph of all passes.
             inputs.requires_grad_(by_gradient)
-            made = given.attribute(inputs, **({"target": target.clone()} if classes else {}), **options)
-        made = made[0] if isinstance(made, tuple) and len(made) == 1 else made
-        if not isinstance(made, Tensor) or made.ndim < 3:
-            shape = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__
+            result = given.attribute(inputs, **({"target": target.clone()} if classes else {}), **options)
+        result = result[0] if isinstance(result, tuple) and len(result) == 1 else result
+        if not isinstance(result, Tensor) or result.ndim < 3:
+            shape = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
             raise ValueError(
-                f"{title} returned {shape} for {len(x)} images, wanted a map (N, C, h, w), as of a layer with places"
+                f"expected a map (N, C, h, w) of {title}, such as that of a spatial layer, got {shape} for {len(x)} "
+                "images"
             )
-        return made
+        return result
 
     return title, explain
 
 
 def _composite(given: Any) -> tuple[str, Explain]:
-    """The gradient of the score with respect to the normalized values, with the rules of the composite."""
+    """Adapt a composite of zennit: the gradient with respect to the normalized values under its rules."""
     title = f"{type(given).__name__} (zennit)"
 
     def explain(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
         if given.handles:
-            raise ValueError(f"{title} is registered to a network already, wanted one that is not in use")
+            raise ValueError(f"expected a composite that is not in use, got {title}, registered to a network already")
         with _calling(model, model.module, x, title), given.context(model.module):
             gradient = score_gradient(model, x, target)
         return gradient * model.std
@@ -111,7 +113,7 @@ def _composite(given: Any) -> tuple[str, Explain]:
 
 
 def _attributor(given: Any) -> tuple[str, Explain]:
-    """``given(x, output)``, with 1 for the class, or for an occlusion with its score."""
+    """Adapt an attributor of zennit: ``given(x, output)`` with 1 for the class, or its score for an occlusion."""
     name = type(given).__name__
     title = (
         f"{name} (zennit)"
@@ -126,41 +128,41 @@ def _attributor(given: Any) -> tuple[str, Explain]:
             return one * output if occludes else one
 
         with _calling(model, given.model, x, title) as inputs:
-            made: Tensor = given(inputs, start)[1]
-        return made
+            attribution: Tensor = given(inputs, start)[1]
+        return attribution
 
     return title, explain
 
 
 def _cam(given: Any) -> tuple[str, Explain]:
-    """``given(x, targets=[ClassifierOutputTarget(c), ...])``."""
+    """Adapt a CAM of pytorch-grad-cam: ``given(x, targets=[ClassifierOutputTarget(c), ...])``."""
     title = f"{type(given).__name__} (pytorch-grad-cam)"
 
     def explain(model: ImageModel, x: Tensor, target: Tensor, **options: Any) -> Any:
-        of_class = importlib.import_module("pytorch_grad_cam.utils.model_targets").ClassifierOutputTarget
+        class_target = importlib.import_module("pytorch_grad_cam.utils.model_targets").ClassifierOutputTarget
         with _calling(model, given.model, x, title) as inputs:
-            # A gradient has to reach the layers even if every parameter of the network is frozen.
+            # The layers need a gradient even if all parameters of the network are frozen.
             inputs.requires_grad_()
-            return given(input_tensor=inputs, targets=[of_class(each) for each in target.tolist()], **options)
+            targets = [class_target(index) for index in target.tolist()]
+            return given(input_tensor=inputs, targets=targets, **options)
 
     return title, explain
 
 
 @contextmanager
 def _calling(model: ImageModel, network: Any, x: Tensor, title: str) -> Iterator[Tensor]:
-    """What ``network``, the model or the module in it, takes for pixels; with the network left as it is at the end.
+    """Yield the input of ``network``, the model or the module in it, for pixels, and restore its state afterwards.
 
-    An object that was made for the module runs the module itself, so that it is in eval mode meanwhile.
+    An object that was created for the module runs the module itself, which is in eval mode inside the block.
     """
     if network is not model and network is not model.module:
         name = type(network).__name__ if isinstance(network, nn.Module) else f"a {type(network).__name__}"
         raise ValueError(
-            f"{title} was made for {name}, which is neither the ImageModel of {model.name} that it is asked about nor "
-            "its .module, wanted one made for one of them"
+            f"expected {title} for the ImageModel of {model.name} or its .module, got one created for {name}"
         )
     # The caller may be inside no_grad() or inference_mode().
     with outside_inference(), torch.enable_grad():
-        # Some call backward(), which writes into the gradients of the parameters.
+        # Some objects call backward(), which changes the gradients of the parameters.
         kept = [(parameter, parameter.grad) for parameter in model.module.parameters()]
         modes = [(part, part.training) for part in model.module.modules()] if network is model.module else []
         try:

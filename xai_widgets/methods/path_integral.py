@@ -12,18 +12,18 @@ from torch import Tensor
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.validation import choice, integer
 from xai_widgets.methods.gradients import score_gradient
-from xai_widgets.methods.path_points import Point, sums, whole
+from xai_widgets.methods.path_points import Point, last, weighted_sums
 
 Quadrature = Literal["right", "midpoint", "gauss_legendre"]
 
 
 def nodes(quadrature: Quadrature, steps: int) -> tuple[list[float], list[float]]:
-    """Points in [0, 1] and their weights, which add up to 1.
+    """Return the nodes in [0, 1] of a quadrature rule, and their weights, which sum to 1.
 
-    "right" is the Riemann sum at k/m, k = 1..m, of equation 3.3; "midpoint" is at (k - 1/2)/m.
+    "right" is the Riemann sum at k/m, k = 1..m (Sundararajan et al. 2017); "midpoint" is at (k - 1/2)/m.
     """
     choice(quadrature, "quadrature", get_args(Quadrature))
-    # The nodes of Gauss and Legendre are eigenvalues of a matrix of this size.
+    # Gauss-Legendre nodes are the eigenvalues of a matrix of this size.
     steps = integer(steps, "steps", low=1, high=2_000 if quadrature == "gauss_legendre" else 100_000)
     if quadrature == "gauss_legendre":
         points, weights = np.polynomial.legendre.leggauss(steps)
@@ -41,8 +41,8 @@ def path_integral(
     quadrature: Quadrature,
     batch_size: int | None,
 ) -> Tensor:
-    """(x - x') times the weighted mean of the gradients at the points of the path, (N, C, H, W)."""
-    return (x - baseline) * whole(_gradients(model, x, target, baseline, steps, quadrature, batch_size))
+    """Return x - x' times the weighted mean of the gradients on the path, (N, C, H, W)."""
+    return (x - baseline) * last(_gradients(model, x, target, baseline, steps, quadrature, batch_size))
 
 
 def path_sums(
@@ -54,9 +54,9 @@ def path_sums(
     quadrature: Quadrature,
     batch_size: int | None,
 ) -> Iterator[Tensor]:
-    """The :func:`path_integral` as far as it is summed up, after each pass; one image after the other."""
-    for so_far in _gradients(model, x, target, baseline, steps, quadrature, batch_size):
-        yield (x - baseline) * so_far
+    """Yield the partial sum of :func:`path_integral` after each batch; images are completed one after the other."""
+    for partial in _gradients(model, x, target, baseline, steps, quadrature, batch_size):
+        yield (x - baseline) * partial
 
 
 def _gradients(
@@ -68,7 +68,7 @@ def _gradients(
     quadrature: Quadrature,
     batch_size: int | None,
 ) -> Iterator[Tensor]:
-    """The weighted mean of the gradients as far as it is summed up, after each pass."""
+    """Yield the partial sum of the weighted mean of the gradients after each batch."""
     alphas, weights = (
         torch.tensor(part, dtype=x.dtype, device=x.device).view(-1, 1, 1, 1)
         for part in nodes(quadrature, steps)
@@ -78,4 +78,4 @@ def _gradients(
         for n, (start, end) in enumerate(zip(baseline, x, strict=True))
         for alpha, weight in zip(alphas, weights, strict=True)
     )
-    return sums(model, x, target, points, score_gradient, batch_size)
+    return weighted_sums(model, x, target, points, score_gradient, batch_size)

@@ -1,4 +1,4 @@
-"""Sums over points near an image: on a path to it, or noisy copies of it."""
+"""Weighted sums of explanations over points near an image, such as points on a path or noisy copies."""
 
 from __future__ import annotations
 
@@ -14,18 +14,24 @@ from xai_widgets.core.model import ImageModel
 
 
 class Point(NamedTuple):
-    """One point.
+    """One point with its weight.
 
-    ``image`` is the index of the image that it belongs to, ``pixels`` are (C, H, W), and ``factor`` is what it is
-    multiplied with: (C, H, W) or one that broadcasts to it, of the same shape for all points.
+    Attributes
+    ----------
+    image : int
+        Index of the image that the point belongs to.
+    pixels : Tensor, (C, H, W)
+        The point.
+    weight : Tensor
+        Weight of its explanation, broadcast to (C, H, W); of the same shape for all points.
     """
 
     image: int
     pixels: Tensor
-    factor: Tensor
+    weight: Tensor
 
 
-def sums(
+def weighted_sums(
     model: ImageModel,
     x: Tensor,
     target: Tensor,
@@ -33,7 +39,7 @@ def sums(
     explain: Callable[[ImageModel, Tensor, Tensor], Tensor],
     batch_size: int | None,
 ) -> Iterator[Tensor]:
-    """Sum of factor times explanation over the points of each image, as far as it is summed up, after each pass.
+    """Yield the partial sums of weight times explanation over the points of each image, after each batch.
 
     Parameters
     ----------
@@ -42,38 +48,38 @@ def sums(
     x : Tensor, (N, C, H, W)
         The images.
     target : Tensor, (N,)
-        The class of each.
+        The class of each image.
     points : iterable of Point
-        Points of several images share a pass; there is at least one.
+        At least one point. A batch may hold points of several images.
     explain : callable
-        ``explain(model, pixels, target)``, (K, C, H, W) and (K,), to (K, ...).
+        ``explain(model, pixels, target)`` maps (K, C, H, W) and (K,) to (K, ...).
     batch_size : int, optional
-        Points a pass; None for as many as fit.
+        Points per batch. Default: as many as fit.
 
     Yields
     ------
     Tensor, (N, ...)
-        The same one each time, with more in it.
+        The same tensor each time, updated in place.
     """
 
-    def compute(some: list[Point]) -> Tensor:
-        images = torch.tensor([each.image for each in some], device=target.device)
-        return explain(model, torch.stack([each.pixels for each in some]), target[images])
+    def compute(batch: list[Point]) -> Tensor:
+        images = torch.tensor([point.image for point in batch], device=target.device)
+        return explain(model, torch.stack([point.pixels for point in batch]), target[images])
 
     passes = in_batches(model, points, compute, size=x.shape[2:], batch_size=batch_size)
     total: Tensor | None = None
-    for some, made in passes:
+    for batch, explanations in passes:
         if total is None:
-            # Inside the caller's inference_mode() it could not be added to when a run goes on outside of it.
+            # A tensor created in the caller's inference_mode() could not be updated outside of it.
             with outside_inference():
-                total = made.new_zeros(len(target), *made.shape[1:])
-        # One by one, so that the sum does not hang on how many were in a pass.
-        for point, value in zip(some, made, strict=True):
-            total[point.image] += point.factor * value
+                total = explanations.new_zeros(len(target), *explanations.shape[1:])
+        # One by one, so that rounding does not depend on the batch size.
+        for point, explanation in zip(batch, explanations, strict=True):
+            total[point.image] += point.weight * explanation
         yield total
 
 
-def whole(passes: Iterable[Tensor]) -> Tensor:
-    """The last of some sums."""
-    *_, made = passes
-    return made
+def last(sums: Iterable[Tensor]) -> Tensor:
+    """Return the last of several partial sums, which is the complete one."""
+    *_, complete = sums
+    return complete

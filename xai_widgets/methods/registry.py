@@ -1,4 +1,4 @@
-"""The registry of methods, and the form in which explainers of other libraries join it."""
+"""The registry of attribution methods, and adapters that turn other explainers into methods."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from xai_widgets.core.model import ImageModel, Target, check_model
 from xai_widgets.core.run import Run
 from xai_widgets.core.validation import brief
 from xai_widgets.errors import check_keywords, checked_keywords, keywords, unknown_name
-from xai_widgets.methods.checks import check_map, refusal
+from xai_widgets.methods.checks import check_map, unsupported_error
 from xai_widgets.methods.interop import adapt
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: Makes the (N, H, W) map of an attribution (N, C, H, W).
+#: Maps an attribution (N, C, H, W) to a saliency map (N, H, W).
 Reduce = Callable[[Tensor], Tensor]
 
 
@@ -42,18 +42,21 @@ def abs_sum(attribution: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Cost:
-    """Passes of one image through the network, for a class that is given.
+    """Number of forward and backward passes for one image and a given class.
+
+    The total is ``forward + n * forward_each`` forward passes, and likewise for backward passes, where n is the value
+    of the option ``each``.
 
     Attributes
     ----------
     forward, backward : int, default 1
-        Those that are made once.
+        Passes that do not depend on an option.
     each : str, default ""
-        What others are made for: an option that says how many there are, or in words.
+        The option, or a quantity in words, that multiplies the other passes.
     forward_each, backward_each : int, default 0
-        Those that are made for each of them.
+        Passes per unit of ``each``.
     note : str, default ""
-        What it depends on besides.
+        Other facts that the cost depends on.
     """
 
     forward: int = 1
@@ -64,7 +67,7 @@ class Cost:
     note: str = field(default="", kw_only=True)
 
     def passes(self, times: int = 0) -> tuple[int, int]:
-        """Forward and backward passes, for so many of ``each``."""
+        """Return the number of forward and backward passes if ``each`` is ``times``."""
         return self.forward + times * self.forward_each, self.backward + times * self.backward_each
 
     def __str__(self) -> str:
@@ -87,27 +90,27 @@ class Method:
     Attributes
     ----------
     function : callable
-        ``function(model, x, target, **options)`` for a batch of pixels (N, C, H, W) and class indices (N,), both
-        tensors and not checked again: a tensor (N, C, H, W) in input or layer resolution.
+        ``function(model, x, target, **options)`` for tensors of pixels (N, C, H, W) and of class indices (N,), which are
+        already validated. Returns a tensor (N, C, H, W) in input or layer resolution.
     name : str
-        Its name in the registry.
+        Name in the registry.
     title : str
-        Its name as people write it.
+        Name for display.
     reduce : callable
-        Makes the (N, H, W) saliency map that the method's source draws.
+        Maps the attribution to the (N, H, W) saliency map of the method's source.
     source : str
-        Where the method is from.
+        Citation, see :ref:`references`.
     formula : str
-        What it computes, in one line: x the pixels, S_c the score of the class, x' a baseline, a and g the activation
-        of a layer and the gradient of the score there.
+        The formula in one line: x the pixels, S_c the score of the class, x' a baseline, a and g the activation of a
+        layer and the gradient of the score there.
     cost : Cost, optional
-        In passes through the network, with the default options. None: unknown.
-    promises : str
-        What its values sum to, or otherwise are held to; "none" for nothing.
+        Passes through the network with the default options. None: unknown.
+    guarantees : str
+        Properties of the values, such as their sum; "none" if there are none.
     limits : str
-        Which networks it refuses, and what it is known to get wrong.
+        Networks that raise an error, and known failures.
     family : str
-        The package that holds it, "attribution" or "perturbation"; "" for your own.
+        Package of the method, "attribution" or "perturbation"; "" for a custom method.
     """
 
     function: Callable[..., Tensor]
@@ -117,7 +120,7 @@ class Method:
     source: str = field(default="", repr=False)
     formula: str = field(default="", repr=False)
     cost: Cost | None = field(default=None, repr=False)
-    promises: str = field(default="none", repr=False)
+    guarantees: str = field(default="none", repr=False)
     limits: str = field(default="", repr=False)
     family: str = field(default="", repr=False)
 
@@ -128,7 +131,7 @@ class Method:
 
     @guarded
     def __call__(self, model: ImageModel, x: Any, target: Target = None, **options: Any) -> Tensor:
-        """Attribute the score of a class.
+        """Attribute the score of a class to pixels or to the positions of a layer.
 
         Parameters
         ----------
@@ -139,23 +142,23 @@ class Method:
         target : int, str, sequence or Tensor, optional
             A class index or label, or one per image. Default: the predicted class.
         **options
-            Those of the method.
+            Options of the method.
 
         Returns
         -------
         Tensor, (N, C, H, W)
-            Signed, in input or layer resolution, on the model's device. Of a method that promises a sum it has an
-            attribute ``gap``, (N,): its sum less what is promised.
+            Signed, in input or layer resolution, on the model's device. If the method guarantees a sum (completeness),
+            the tensor has an attribute ``gap``, (N,): the actual sum minus the guaranteed one.
         """
         self.check_options(options)
         check_model(model)
         x, target = model.prepare(x, target)
         try:
-            made = self.function(model, x, target, **options)
+            attribution = self.function(model, x, target, **options)
         except RuntimeError as error:
-            raise refusal(error, self.title, model) or error from error.__cause__
-        check_map(made, self.title, model)
-        return made
+            raise unsupported_error(error, self.title, model) or error from error.__cause__
+        check_map(attribution, self.title, model)
+        return attribution
 
     def check_options(self, options: Iterable[str]) -> None:
         """Raise a TypeError, with the nearest option, for one that the method does not have."""
@@ -164,12 +167,12 @@ class Method:
             check_keywords(self.name, options, names)
 
     def saliency(self, model: ImageModel, x: Any, target: Target = None, **options: Any) -> Tensor:
-        """The (N, H, W) map of the method, H and W those of the input or of the layer."""
+        """Return the saliency map of the method, (N, H, W), in input or layer resolution."""
         return self.reduce(self(model, x, target, **options))
 
 
-#: Packages whose methods are registered, in the order in which methods are listed. They are imported when a method is
-#: first looked up, so that a family can import this module.
+#: Packages that register methods, in the order of the listing. They are imported at the first lookup, so that they can
+#: import this module.
 FAMILIES = ("attribution", "perturbation")
 
 
@@ -208,19 +211,19 @@ def method(
     source: str = "",
     formula: str = "",
     cost: Cost = ONE_PASS,
-    promises: str = "none",
+    guarantees: str = "none",
     limits: str = "",
 ) -> Callable[[Callable[..., Tensor]], Method]:
     """Register a function ``(model, x, target, *, ...) -> (N, C, H, W)`` as a method of the same name.
 
     Parameters
     ----------
-    title, reduce, source, formula, cost, promises, limits
+    title, reduce, source, formula, cost, guarantees, limits
         Facts about the method, see :class:`Method`.
     """
 
     def register(function: Callable[..., Tensor]) -> Method:
-        made = Method(
+        registered = Method(
             checked_keywords(function),
             function.__name__,
             title,
@@ -228,12 +231,12 @@ def method(
             source,
             formula,
             cost,
-            promises,
+            guarantees,
             limits,
             _family(function),
         )
-        METHODS.add(made)
-        return made
+        METHODS.add(registered)
+        return registered
 
     return register
 
@@ -241,8 +244,8 @@ def method(
 def run_method(**facts: Any) -> Callable[[Callable[P, Run[R]]], Callable[P, Run[R]]]:
     """Register a function that returns a :class:`~xai_widgets.core.run.Run` as a method of the same name.
 
-    The method completes the run; its attribution (N, 1, H, W) is the saliency map of the result. The function itself
-    is returned unchanged.
+    The attribution of the method, (N, 1, H, W), is the saliency map of the run's result. The function itself is returned
+    unchanged.
 
     Parameters
     ----------
@@ -269,57 +272,57 @@ def _family(function: Callable[..., Any]) -> str:
 
 
 def family(name: str) -> dict[str, Method]:
-    """Return the methods of one family by name, such as those of "attribution" or "perturbation"."""
+    """Return the methods of one family, "attribution" or "perturbation", by name."""
     if name not in FAMILIES:
         raise ValueError(unknown_name("family", name, FAMILIES))
     return {key: method for key, method in METHODS.items() if method.family == name}
 
 
 def get(name: str) -> Method:
-    """Return the method of this name; ValueError, with the nearest names, if there is none."""
+    """Return the method of this name; ValueError, with the nearest names, for an unknown name."""
     if name not in METHODS:
         raise ValueError(unknown_name("method", name, METHODS))
     return METHODS[name]
 
 
 def as_method(given: Any) -> Method:
-    """Any explainer as a Method: a registered name, a Method, an object of another library, or your own.
+    """Convert a name, an object of another library or a callable to a :class:`Method`.
 
     Parameters
     ----------
     given : str, Method, object, callable or (title, object or callable)
-        An attribution of Captum, a composite or an attributor of zennit, or a CAM of pytorch-grad-cam, made for the
-        :class:`ImageModel` or its ``.module``. Your own is called ``explain(model, x, target)`` with an ImageModel, a
-        batch (N, C, H, W) in [0, 1] and class indices (N,). It returns (N, C, H, W), (N, H, W) or (H, W), as tensor or
-        array.
+        The name of a registered method; an attribution of Captum, a composite or an attributor of zennit, or a CAM of
+        pytorch-grad-cam, created for the :class:`ImageModel` or its ``.module``; or a callable ``explain(model, x,
+        target)`` for an ImageModel, a batch (N, C, H, W) in [0, 1] and class indices (N,) that returns a tensor or
+        array (N, C, H, W), (N, H, W) or (H, W).
     """
     if isinstance(given, Method):
         return given
     if isinstance(given, str):
         return get(given)
     title, explain = given if isinstance(given, tuple) and len(given) == 2 else ("", given)
-    foreign = adapt(explain)
-    if foreign is not None:
-        title, explain = title or foreign[0], foreign[1]
+    adapted = adapt(explain)
+    if adapted is not None:
+        title, explain = title or adapted[0], adapted[1]
     if not callable(explain):
-        raise TypeError(f"a method is {brief(given)}, wanted a name, or a callable (model, x, target) -> map")
+        raise TypeError(f"expected a method as a name or a callable (model, x, target) -> map, got {brief(given)}")
     name = str(title or getattr(explain, "__name__", type(explain).__name__))
 
     def call(model: ImageModel, x: Tensor, target: Tensor, **options: Any) -> Tensor:
         returned = explain(model, x, target, **options)
         try:
-            made = torch.as_tensor(returned).detach()
+            attribution = torch.as_tensor(returned).detach()
         except (TypeError, ValueError, RuntimeError) as error:
             raise TypeError(f"expected a map (N, H, W) of method {name!r}, got {brief(returned)}") from error
-        if made.ndim == 2:
-            made = made[None]
-        if made.ndim == 3:
-            made = made[:, None]
-        if made.ndim != 4 or len(made) != len(x):
+        if attribution.ndim == 2:
+            attribution = attribution[None]
+        if attribution.ndim == 3:
+            attribution = attribution[:, None]
+        if attribution.ndim != 4 or len(attribution) != len(x):
             raise ValueError(
-                f"method {name!r} returned a map of shape {tuple(made.shape)} for {len(x)} images, wanted "
-                "(N, C, H, W) or (N, H, W)"
+                f"expected a map (N, C, H, W) or (N, H, W) of method {name!r}, got one of shape "
+                f"{tuple(attribution.shape)} for {len(x)} images"
             )
-        return made.to(x.device, torch.float32)
+        return attribution.to(x.device, torch.float32)
 
     return Method(call, name, title or name.replace("_", " "))

@@ -120,7 +120,7 @@ class ChannelExtremal(ScoredMasks):
     source="Fong et al. 2019",
     formula="max over masks m of a of K channels of S_c(m * a_k), map sum_k m_k a_k",
     cost=Cost(1, 0, "steps of each number of channels", 1, 1, note="from the layer on"),
-    promises="masks of exactly so many channels",
+    guarantees="masks of exactly so many channels",
     limits="Refuses layers that not everything passes through; as coarse as its layer.",
 )
 @without_inference_mode

@@ -88,7 +88,7 @@ class Extremal(ScoredMasks):
     cost=Cost(
         1, 0, "steps of each area", 1, 1, note="and forward ones to choose a start and to score cut masks"
     ),
-    promises="masks of exactly their area",
+    guarantees="masks of exactly their area",
     limits="The search may end in a local optimum; the map sums a few areas, one mask each.",
 )
 @without_inference_mode

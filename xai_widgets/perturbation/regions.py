@@ -102,7 +102,7 @@ class GreedyRegions:
     source="Zhou et al. 2015",
     formula="delete the segment without which p_c falls least, until the network says something else",
     cost=Cost(1, 0, "sets of segments tried", 1, 0),
-    promises="what is left is still the class",
+    guarantees="what is left is still the class",
     limits="Refuses classes other than the predicted one; greedy, so that a smaller image may exist.",
 )
 @without_inference_mode

@@ -208,7 +208,7 @@ def _error(scores: Tensor, cells: Tensor, p: float) -> float:
     source="Petsiuk et al. 2018",
     formula="E[p_c(m * x) m] / E[m] over random masks m",
     cost=Cost(0, 0, "masks", 1, 0, note="fewer where the map comes to rest before"),
-    promises="unbiased: the mean probability of the class where a pixel is shown",
+    guarantees="unbiased: the mean probability of the class where a pixel is shown",
     limits="Noisy: small objects need more masks, and the map is no finer than their cells.",
 )
 @without_inference_mode

@@ -166,7 +166,7 @@ def lime(
     source="Lundberg and Lee 2017",
     formula="phi of f(0) + phi z nearest to f(z) by Shapley weights, segments z shown or not",
     cost=Cost(0, 0, "samples", 1, 0),
-    promises="its segments sum to f(all shown) - f(none shown)",
+    guarantees="its segments sum to f(all shown) - f(none shown)",
     limits="As fine as its superpixels, and it depends on them and on what fills those that are hidden.",
 )
 @without_inference_mode

@@ -116,9 +116,9 @@ def test_all_that_pass_once_pass_once():
 
 @pytest.mark.parametrize("name", EVERY)
 def test_a_method_says_what_it_is(name):
-    """If this fails for a new method: give its decorator formula=, cost=, promises= and limits=."""
+    """If this fails for a new method: give its decorator formula=, cost=, guarantees= and limits=."""
     method = EVERY[name]
-    for text in (method.title, method.source, method.formula, method.promises, method.limits):
+    for text in (method.title, method.source, method.formula, method.guarantees, method.limits):
         assert text == text.strip() != ""
         # One line of a page, as code.
         assert not re.search(r"[\n`]", text)
@@ -150,7 +150,7 @@ def test_a_cost_in_words_and_in_numbers(cost, words, passes):
 
 def test_your_own_method_says_nothing_of_its_cost():
     made = as_method(lambda model, x, target: x)
-    assert (made.cost, made.promises, made.formula) == (None, "none", "")
+    assert (made.cost, made.guarantees, made.formula) == (None, "none", "")
 
 
 @pytest.mark.parametrize(
