@@ -4,7 +4,7 @@
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
 # A stamp is newer than what decides which packages are installed, so a second run starts at once.
-DEMO := .venv/.installed-demo
+LAB := .venv/.installed-lab
 TEST := .venv/.installed-test
 NODE_MODULES := js/node_modules/.installed
 # Extra options for JupyterLab: make lab LAB_ARGS="--no-browser --port 8899"
@@ -27,7 +27,7 @@ export JUPYTER_PREFER_ENV_PATH := 1
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-lab: $(DEMO) ## open the tour in JupyterLab (LAB_ARGS="--no-browser --port 8899")
+lab: $(LAB) ## open the tour in JupyterLab (LAB_ARGS="--no-browser --port 8899")
 	.venv/bin/jupyter-lab --ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/$(TOUR) $(AS_ROOT) $(LAB_ARGS)
 
 # What sections need is made before them: two of them run at once.
@@ -92,8 +92,8 @@ clean: ## remove the environment and everything built (the committed bundles sta
 	rm -rf .venv js/node_modules build dist docs/live test-results .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(DEMO): pyproject.toml scripts/venv.sh
-	@sh scripts/venv.sh demo
+$(LAB): pyproject.toml scripts/venv.sh
+	@sh scripts/venv.sh lab
 
 $(TEST): pyproject.toml scripts/venv.sh
 	@sh scripts/venv.sh test

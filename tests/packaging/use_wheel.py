@@ -23,7 +23,7 @@ for requirement in sys.argv[1:]:
 assert Path(xai_widgets.__file__).is_relative_to(sys.prefix), (
     f"{xai_widgets.__file__} is not the installed one"
 )
-for extra in ("torchvision", "skimage", "sklearn", "captum"):
+for extra in ("torchvision", "skimage", "sklearn", "matplotlib", "captum"):
     assert importlib.util.find_spec(extra) is None, f"{extra} is here, so the environment is not clean"
 
 torch.manual_seed(0)

@@ -30,6 +30,7 @@ from torch import Tensor
 from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.image_source import ImageSource
 from xai_widgets.core.model import ImageModel, check_model
+from xai_widgets.core.optional import optional
 from xai_widgets.core.run import without_inference_mode
 from xai_widgets.core.validation import numbers
 from xai_widgets.errors import unknown_name
@@ -237,23 +238,20 @@ def _spread(pooled: Tensor) -> float:
 
 def _probed(pooled: Tensor, labels: list[Any], seed: int) -> float:
     """The share of one half of the images whose label a linear layer trained with the other half finds."""
-    try:
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.model_selection import train_test_split
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
-    except ImportError as error:
-        raise ImportError(
-            "Linear probes are trained by scikit-learn, which is missing: pip install 'xai-widgets[components]'."
-        ) from error
+    linear_model, model_selection, pipeline, preprocessing = (
+        optional(f"sklearn.{part}", "linear probes")
+        for part in ("linear_model", "model_selection", "pipeline", "preprocessing")
+    )
     names = [str(label) for label in labels]
     if len(names) != len(pooled) or len(set(names)) < 2 or min(map(names.count, set(names))) < 2:
         raise ValueError(
             f"{len(set(names))} different labels were given, {len(names)} in all for {len(pooled)} images, wanted one "
             "per image, at least two different ones and each at least twice"
         )
-    train, test, known, asked = train_test_split(
+    train, test, known, asked = model_selection.train_test_split(
         pooled.double().numpy(), names, test_size=0.5, stratify=names, random_state=seed
     )
-    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    probe = pipeline.make_pipeline(
+        preprocessing.StandardScaler(), linear_model.LogisticRegression(max_iter=1000)
+    )
     return float(probe.fit(train, known).score(test, asked))

@@ -6,11 +6,11 @@ import argparse
 import os
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 from xai_widgets.cli import outputs
 from xai_widgets.cli.failures import DONE, FAILED, Failure
+from xai_widgets.core.optional import installed, missing
 from xai_widgets.core.writing import atomic_write
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -18,8 +18,8 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 def run(options: argparse.Namespace) -> int:
     """Copy the notebooks and run JupyterLab until it is stopped; the exit code."""
-    if find_spec("jupyterlab") is None:
-        raise Failure("JupyterLab is missing: pip install 'xai-widgets[demo]'")
+    if not installed("jupyterlab"):
+        raise Failure(missing("jupyterlab", "notebooks"))
     folder = Path(options.folder)
     if folder.exists() and not folder.is_dir():
         raise Failure(f"{options.folder!r} is a file, wanted the name of a folder")

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from xai_widgets.core.optional import optional
 from xai_widgets.core.validation import choice, dimensions, integer, integers, tensor
 from xai_widgets.data.photos import _skimage_data
 from xai_widgets.ops.color import check_color
@@ -60,22 +61,13 @@ TRAINING = tuple(name for name in _SOURCES if name not in TEST)
 def _pixels(name: str) -> NDArray[np.uint8]:
     source = _SOURCES[name]
     if source.endswith(".jpg"):
-        pixels: Any = _sklearn_image(source)
+        purpose = f"photographs such as {source!r}"
+        pixels: Any = optional("sklearn.datasets", purpose).load_sample_image(source)
     else:
         pixels = getattr(_skimage_data(), source)()
     # The left image of the stereo pair; without the alpha channel.
     pixels = np.asarray(pixels[0] if isinstance(pixels, tuple) else pixels)
     return pixels[..., :3] if pixels.ndim == 3 else pixels[..., None]
-
-
-def _sklearn_image(file: str) -> Any:
-    try:
-        from sklearn.datasets import load_sample_image
-    except ImportError as error:
-        raise ImportError(
-            f"the photograph {file!r} needs scikit-learn, which is missing; pip install 'xai-widgets[photographs]'"
-        ) from error
-    return load_sample_image(file)
 
 
 def load_photograph(name: str = "astronaut") -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xai_widgets.core.optional import optional
 from xai_widgets.core.validation import choice
 
 #: Name -> (function of ``skimage.data``, tint of a gray photograph or None for a color one).
@@ -30,13 +31,7 @@ _SOURCES: dict[str, tuple[str, tuple[float, float, float] | None]] = {
 
 
 def _skimage_data() -> Any:
-    try:
-        from skimage import data
-    except ImportError as error:
-        raise ImportError(
-            "photographs need scikit-image, which is missing; pip install 'xai-widgets[demo]'"
-        ) from error
-    return data
+    return optional("skimage.data", "photographs")
 
 
 def photographs() -> list[str]:

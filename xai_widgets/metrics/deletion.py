@@ -21,6 +21,7 @@ from torch import Tensor
 from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.images import check_baseline
 from xai_widgets.core.model import ImageModel, Target, check_model
+from xai_widgets.core.optional import optional
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.validation import check_finite, integer, tensor
 from xai_widgets.errors import checked_keywords
@@ -67,6 +68,31 @@ class Curve:
         count, steps = self.scores.shape[0], len(self.fractions) - 1
         areas = ", ".join(f"{area:.3f}" for area in self.auc[:4].tolist()) + (", ..." if count > 4 else "")
         return f"Curve({self.mode}, images: {count}, steps: {steps}, auc: {areas})"
+
+    def plot(self, axes: Any = None) -> Any:
+        """Draw the curve of each image with matplotlib.
+
+        Parameters
+        ----------
+        axes : matplotlib.axes.Axes, optional
+            Where to draw. Default: a new figure.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        axes = optional("matplotlib.pyplot", "plots").figure().add_subplot() if axes is None else axes
+        for number, (scores, area) in enumerate(zip(self.scores.tolist(), self.auc.tolist(), strict=True)):
+            axes.plot(self.fractions.tolist(), scores, label=f"image {number}: AUC {area:.3f}")
+        axes.set_xlabel(f"share of pixels {'removed' if self.mode == 'deletion' else 'added'}")
+        axes.set_ylabel(self.value_name)
+        axes.legend()
+        return axes
 
 
 def default_steps(pixels: int) -> int:

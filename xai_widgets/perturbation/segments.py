@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xai_widgets.core.optional import optional
 from xai_widgets.core.validation import dimensions, integer, number, tensor
 
 #: Felzenszwalb's scales and smallest segment at 224 x 224 pixels, and by how many pixels a region is grown, as in
@@ -25,14 +26,7 @@ GROWN = 5
 
 
 def _segmentation() -> Any:
-    try:
-        from skimage import segmentation
-    except ImportError as error:
-        raise ImportError(
-            "Superpixels come from scikit-image, which is missing: pip install 'xai-widgets[segments]', or give "
-            "segments of your own."
-        ) from error
-    return segmentation
+    return optional("skimage.segmentation", "superpixels", alternative="pass your own segments")
 
 
 def superpixels(x: Tensor, count: int = COUNT, *, compactness: float = 10.0) -> Tensor:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from xai_widgets.core.image_source import ImageSource
 from xai_widgets.core.model import ImageModel
+from xai_widgets.core.optional import optional
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import integer
@@ -185,10 +186,4 @@ def _one_layer(grids: Sequence[ActivationGrid]) -> tuple[tuple[str, str], list[A
 
 
 def _solver() -> Any:
-    try:
-        from sklearn.decomposition import non_negative_factorization
-    except ImportError as error:
-        raise ImportError(
-            "components need scikit-learn, which is missing; pip install 'xai-widgets[components]'"
-        ) from error
-    return non_negative_factorization
+    return optional("sklearn.decomposition", "components").non_negative_factorization

@@ -83,7 +83,7 @@ def load(
     elif name in tv.names():
         module, facts = tv.build(name, weights)
     else:
-        tv.require()
+        tv.models()
         raise ValueError(unknown_name("network", name, available()))
     return ImageModel(module, device=device, name=name, **facts)
 

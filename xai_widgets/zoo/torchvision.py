@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from xai_widgets.core.optional import optional
 from xai_widgets.errors import unknown_name
 from xai_widgets.zoo import files
 
@@ -20,31 +21,18 @@ from xai_widgets.zoo import files
 _AUXILIARY = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}
 
 
-def _models() -> Any:
-    from torchvision import models
-
-    return models
-
-
-def require() -> None:
-    """Raise an ImportError that names the extra, if torchvision is missing."""
-    try:
-        _models()
-    except ImportError as error:
-        raise ImportError(
-            "Networks beyond the bundled ones come from torchvision, which is missing: "
-            "pip install 'xai-widgets[demo]'."
-        ) from error
+def models() -> Any:
+    """Return ``torchvision.models``; an ImportError names the extra if torchvision is not installed."""
+    return optional("torchvision.models", "other networks than the bundled ones")
 
 
 @lru_cache(maxsize=1)
 def names() -> tuple[str, ...]:
     """Names of torchvision's classification networks, none if it is not installed."""
     try:
-        models = _models()
+        return tuple(models().list_models(module=models()))
     except ImportError:
         return ()
-    return tuple(models.list_models(module=models))
 
 
 def build(name: str, weights: Any) -> tuple[nn.Module, dict[str, Any]]:
@@ -63,7 +51,7 @@ def build(name: str, weights: Any) -> tuple[nn.Module, dict[str, Any]]:
         The network, which returns plain scores, and ``labels``, ``mean``, ``std``, ``size``, ``resize`` and
         ``interpolation``, the last three as in the published preset.
     """
-    choices = _models().get_model_weights(name)
+    choices = models().get_model_weights(name)
     published = _published(weights, choices)
     if published is not None:
         network = _downloaded(name, published)
@@ -105,7 +93,7 @@ def _facts(published: Any, labels: list[str] | None) -> dict[str, Any]:
 
 def _downloaded(name: str, published: Any) -> nn.Module:
     try:
-        network: nn.Module = _models().get_model(name, weights=published)
+        network: nn.Module = models().get_model(name, weights=published)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         cached = os.path.join(torch.hub.get_dir(), "checkpoints", os.path.basename(published.url))
         remedy = f"delete the damaged file {cached!r}, or " if os.path.exists(cached) else ""
@@ -123,7 +111,7 @@ def _bare(name: str, classes: int, *, auxiliary: bool) -> nn.Module:
     if name in _AUXILIARY:
         # What torchvision's own weights are used with; the normalization of `_facts` goes with it.
         options = {"aux_logits": auxiliary, "transform_input": True, "init_weights": True}
-    network: nn.Module = _models().get_model(name, weights=None, num_classes=classes, **options)
+    network: nn.Module = models().get_model(name, weights=None, num_classes=classes, **options)
     return network
 
 

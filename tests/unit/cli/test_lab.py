@@ -31,7 +31,7 @@ class Process:
 @pytest.fixture
 def jupyter(monkeypatch):
     monkeypatch.setattr(subprocess, "Popen", Process)
-    monkeypatch.setattr(lab, "find_spec", lambda name: object())
+    monkeypatch.setattr(lab, "installed", lambda package: True)
     return Process
 
 
@@ -68,12 +68,12 @@ def test_the_code_of_jupyterlab_is_told(cli, jupyter, monkeypatch):
 
 
 def test_without_jupyterlab_one_sentence_names_the_extra(cli, monkeypatch, files):
-    monkeypatch.setattr(lab, "find_spec", lambda name: None)
+    monkeypatch.setattr(lab, "installed", lambda name: False)
     before = files()
     done = cli("lab")
     assert (done.code, done.err) == (
         1,
-        "xai-widgets: JupyterLab is missing: pip install 'xai-widgets[demo]'\n",
+        "xai-widgets: notebooks need JupyterLab, which is not installed: pip install 'xai-widgets[lab]'\n",
     )
     assert files() == before
 

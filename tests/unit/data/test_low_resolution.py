@@ -56,7 +56,7 @@ def test_unknown_and_missing_photographs_say_what_to_do(monkeypatch):
         data.load_photograph("chine")
     data._pixels.cache_clear()
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(ImportError, match=r"scikit-learn.*xai-widgets\[photographs\]"):
+    with pytest.raises(ImportError, match=r"scikit-learn.*xai-widgets\[components\]"):
         data.load_photograph("china")
     monkeypatch.setitem(sys.modules, "skimage", None)
     with pytest.raises(ImportError, match="scikit-image"):

@@ -39,10 +39,10 @@ def test_importing_data_imports_neither_skimage_nor_torch():
 def test_missing_skimage_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "skimage", None)
     data.photos._load.cache_clear()
-    with pytest.raises(ImportError, match=r"xai-widgets\[demo\]"):
+    with pytest.raises(ImportError, match=r"xai-widgets\[images\]"):
         data.photograph("cat")
     data.scenes.backgrounds._load.cache_clear()
-    with pytest.raises(ImportError, match=r"xai-widgets\[demo\]"):
+    with pytest.raises(ImportError, match=r"xai-widgets\[images\]"):
         data.scenes.scene(0, background="photograph")
     # What needs no photograph needs no scikit-image.
     assert data.scenes.scene(0, background="texture").image.any()
