@@ -149,3 +149,12 @@ def test_bad_input_is_named_in_one_sentence(model, images, options, words):
     with pytest.raises(ValueError, match=re.escape(words)) as caught:
         deletion(model, images[:1], **arguments)
     assert "\n" not in str(caught.value)
+
+
+def test_curves_are_drawn_with_their_areas(model, images, saliency):
+    curve = deletion(model, images, saliency, steps=4).result(progress=False)
+    axes = curve.plot()
+    assert [line.get_ydata().tolist() for line in axes.lines] == curve.scores.tolist()
+    assert axes.get_legend().get_texts()[1].get_text() == f"image 1: AUC {curve.auc[1].item():.3f}"
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("share of pixels removed", "probability")
+    assert curve.plot(axes) is axes
