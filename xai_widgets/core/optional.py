@@ -51,4 +51,4 @@ def missing(package: str, purpose: str, alternative: str = "") -> str:
     """Return the error message for an optional package that is not installed."""
     title, extra = EXTRAS[package]
     end = f", or {alternative}" if alternative else ""
-    return f"{purpose} need {title}, which is not installed: pip install 'xai-widgets[{extra}]'{end}"
+    return f"{purpose} need {title}, which is not installed; pip install 'xai-widgets[{extra}]'{end}"

@@ -73,7 +73,7 @@ def test_without_jupyterlab_one_sentence_names_the_extra(cli, monkeypatch, files
     done = cli("lab")
     assert (done.code, done.err) == (
         1,
-        "xai-widgets: notebooks need JupyterLab, which is not installed: pip install 'xai-widgets[lab]'\n",
+        "xai-widgets: notebooks need JupyterLab, which is not installed; pip install 'xai-widgets[lab]'\n",
     )
     assert files() == before
 

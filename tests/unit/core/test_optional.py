@@ -1,4 +1,4 @@
-"""Optional packages: imported in one place, and a missing one names the extra that installs it and nothing more."""
+"""Optional packages: one function imports them, and a missing one names the extra that installs it, nothing more."""
 
 import ast
 import re
@@ -72,7 +72,7 @@ def test_a_missing_package_names_its_extra_and_nothing_bigger(package, monkeypat
         optional(f"{package}.part", "these")
     title, extra = EXTRAS[package]
     assert str(caught.value) == (
-        f"these need {title}, which is not installed: pip install 'xai-widgets[{extra}]'"
+        f"these need {title}, which is not installed; pip install 'xai-widgets[{extra}]'"
     )
     assert str(caught.value) == missing(package, "these")
 
