@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -24,9 +23,9 @@ from xai_widgets.cli.networks import OF_SCENES, check_layer, class_of, methods, 
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.validation import check_finite
 from xai_widgets.core.writing import atomic_write
-from xai_widgets.explorers.attribution_table import Key, compute_cell, takes_layer
 from xai_widgets.methods import Method
 from xai_widgets.metrics import Curve, PointingTask, deletion, insertion, monotonicity, pointing_game
+from xai_widgets.studies import AttributionStudy
 
 #: Steps of the way on which monotonicity is tested: each shows so much more that noise is no fall.
 STAIRS = 20
@@ -99,7 +98,7 @@ def of_pointing(made: Map) -> float:
     """1 if the highest place is on the object, else 0; NaN for a class that is not in the picture."""
     if made.case.mask is None:
         return math.nan
-    task = PointingTask.of([{made.case.target: made.case.mask}])
+    task = PointingTask.from_masks([{made.case.target: made.case.mask}])
     return pointing_game(made.saliency, task, reference=REFERENCE).hits.float().item()
 
 
@@ -201,13 +200,15 @@ def measured(
     troubles: dict[str, list[str]],
 ) -> Iterator[Row]:
     """The rows of one method; what cannot be measured is noted among the troubles."""
-    layer = options.layer if takes_layer(methods[name]) else None
     for case in cases:
-        cell = compute_cell(model, case.x, methods, Key(name, 0, case.target, layer))
-        if cell.map is None:
-            troubles[f"{methods[name].title} failed: {cell.note}"].append(case.name)
+        study = AttributionStudy(model, case.x, methods[name])
+        (key,) = study.keys(case.target, options.layer)
+        list(study._compute(key, study.store, False))
+        outcome = study.outcome(key)
+        if outcome.result is None:
+            troubles[f"{methods[name].title} failed: {outcome.error}"].append(case.name)
             continue
-        made = Map(model, case, torch.from_numpy(cell.map)[None].to(model.device), options.steps)
+        made = Map(model, case, outcome.result[None].to(model.device), options.steps)
         values: dict[str, float] = {}
         for measure in measures:
             try:

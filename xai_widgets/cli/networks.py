@@ -15,9 +15,8 @@ from torch import nn
 from xai_widgets.cli.failures import Failure, Mistake, names, sentence
 from xai_widgets.core.model import ImageModel
 from xai_widgets.errors import unknown_name
-from xai_widgets.explorers.attribution_table import check_layers, takes_layer
-from xai_widgets.explorers.base import methods_by_name
-from xai_widgets.methods import Method, as_method
+from xai_widgets.methods import Method, as_method, methods_by_name
+from xai_widgets.studies.layers import check_layers
 from xai_widgets.zoo import available, load
 
 #: The network of generated scenes, if none is named.
@@ -119,7 +118,7 @@ def check_layer(model: ImageModel, chosen: dict[str, Method], layer: str | None)
         return
     with names():
         check_layers(model, layer)
-    if not any(map(takes_layer, chosen.values())):
+    if not any(method.takes_layer for method in chosen.values()):
         some = "takes" if len(chosen) == 1 else "take"
         raise Mistake(
             f"--layer was given, and {', '.join(chosen)} {some} none, wanted a method such as 'grad_cam'"

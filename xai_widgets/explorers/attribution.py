@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, Literal, get_args
 
 from ipywidgets import Checkbox, HBox, Layout
@@ -10,93 +10,80 @@ from torch import Tensor
 from traitlets import Int, validate
 
 from xai_widgets.core.model import ImageModel, Target, check_model
-from xai_widgets.core.run import Run, Status, Worker
-from xai_widgets.core.validation import check_finite
-from xai_widgets.explorers.attribution_table import (
-    LAYERS,
-    Board,
-    Column,
-    Key,
-    check_layers,
-    compute_cell,
-    spread,
-    takes_layer,
-)
-from xai_widgets.explorers.base import (
-    MethodLike,
-    existing_class,
-    methods_by_name,
-    picture,
-    row_layout,
-    stretch,
-)
-from xai_widgets.explorers.computing import Computing
-from xai_widgets.explorers.explorer import Choice
+from xai_widgets.core.run import Status
+from xai_widgets.core.validation import choice, integer
+from xai_widgets.explorers.attribution_table import Board, Cells, Column
+from xai_widgets.explorers.explorer import Choice, Explorer
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.explorers.search import dropdown
-from xai_widgets.methods import METHODS
+from xai_widgets.explorers.parts import dropdown, existing_class, fill_width, row_layout, stretch, to_uint8
+from xai_widgets.methods import MethodLike
+from xai_widgets.studies import AttributionKey, AttributionStudy
+from xai_widgets.studies.layers import check_layers, evenly
 from xai_widgets.views import ClassPicker, GalleryView, MapGridView, MethodPicker, RunBar, SliderView
-from xai_widgets.views.map_grid_view import MapCell
 from xai_widgets.views.shown import lay_out
 
 Across = Literal["images", "layers", "classes"]
 
-#: What is computed at once if no methods are named; the others wait to be chosen.
+#: The methods that are computed first if none are named; the others can be chosen.
 CHOSEN = (
     *("gradient", "guided_backprop", "integrated_gradients"),
     *("grad_cam", "excitation_backprop", "lrp"),
 )
-#: Width of the pictures to choose from, CSS px.
+#: Columns of layers if no layers are named.
+LAYERS = 6
+#: Width of the images to choose from, CSS px.
 THUMBNAIL = 64
 
 
-class AttributionExplorer(Computing):
+class AttributionExplorer(Explorer):
     """Compare attribution methods: a table of maps with methods in rows, and images, layers or classes in columns.
 
-    Maps are computed one by one in the background, that of the cell under the hand first, then those on the screen,
-    and kept: another class, layer or choice of methods shows at once what is there. A method that fails says why in its
-    cells, and the others go on. Enlarging, values under the pointer, colors and the agreement of maps need no kernel;
-    see :class:`~xai_widgets.views.MapGridView` for what the hand does.
+    Maps are computed one by one in the background: first the cell under the pointer, then the visible rows. They are
+    kept, so that a class, layer or method that was chosen before is shown at once. A method that fails shows the reason
+    in its cells, and the others continue. Enlarging, values under the pointer, colors and the agreement of maps need no
+    kernel; see :class:`~xai_widgets.views.MapGridView`.
 
     Parameters
     ----------
     model : ImageModel
-        The network; it is never changed.
+        The network; it is not changed.
     images
         One image or several, of any kind.
     methods : sequence, optional
-        What to choose from: names of registered methods, :class:`~xai_widgets.methods.Method` objects, or your own
-        ``explain(model, x, target)``, with a title as ``(title, explain)``; whatever
+        The methods to choose from: names of registered methods, :class:`~xai_widgets.methods.Method` objects, or your
+        own ``explain(model, x, target)``, with a title as ``(title, explain)``; whatever
         :func:`~xai_widgets.methods.as_method` takes. All of them are computed. Default: every registered method, a
         few of them computed at once.
     layers : str or sequence of str, optional
-        Layers to choose from, for methods that take one. Default: all blocks and their direct parts that have places;
-        as columns at most six of them, evenly.
+        Layers to choose from, for methods that take one. Default: all spatial blocks and their direct parts; at most
+        six of them, evenly spaced, as columns.
     target : int, str or sequence of these, optional
-        The class of all images, or the own class of each. Default: the predicted class of each.
+        The class of all images, or one class for each. Default: the predicted class of each.
     across : {"images", "layers", "classes"}, default "images"
-        What the columns are. Layers: the one that each method takes by itself, then those of `layers`; a method that
-        takes none stands in the first column alone. Classes: the most probable ones, and the chosen one.
+        The columns. Layers: the default layer of each method, then `layers`; a method that takes no layer has a map in
+        the first column only. Classes: the most probable ones, and the chosen one.
     top : int, default 4
-        How many of the most probable classes are columns.
+        Number of most probable classes that are columns.
     names : sequence of str, optional
-        What each image is called.
+        Names of the images.
     start : bool, default True
         Whether to compute at once; otherwise the button starts.
 
     Attributes
     ----------
     target : int or None
-        The class of all images; None: the own class of each, predicted unless given.
+        The class of all images; None for the class of each image, predicted unless given.
     view : MapGridView
         The table; its `position` may be linked to that of other views.
+    study : AttributionStudy
+        The maps.
     class_picker : ClassPicker
     own_picker : ipywidgets.Checkbox
         Whether each image has its own class.
     across_picker : ipywidgets.Dropdown
-        What the columns are.
+        The kind of columns.
     layer_slider : SliderView
-        The layer of methods that take one; at the first stop each takes its own.
+        The layer of methods that take one; the first stop is the default layer of each.
     image_picker : GalleryView
         The image whose layers or classes are shown.
     method_picker : MethodPicker
@@ -107,7 +94,7 @@ class AttributionExplorer(Computing):
     ValueError
         For an unknown method, layer or class, with the nearest one, or bad images.
     TypeError
-        If ``model`` is no ImageModel, or a method cannot be called.
+        If ``model`` is not an ImageModel, or a method cannot be called.
 
     Examples
     --------
@@ -119,14 +106,15 @@ class AttributionExplorer(Computing):
         *("class_picker", "own_picker", "across_picker", "method_picker"),
         *("layer_slider", "image_picker", "run_bar"),
     )
-
     shared: ClassVar[Mapping[str, str]] = {
         "frame": "image_picker.frame",
         "target": "target",
         "layer": "layer",
     }
 
-    target = Int(None, allow_none=True, help="The class of all images; None: the own class of each.")
+    target = Int(None, allow_none=True, help="The class of all images; None: the class of each image.")
+
+    study: AttributionStudy
 
     @closed_on_error
     def __init__(
@@ -143,54 +131,43 @@ class AttributionExplorer(Computing):
         start: bool = True,
         **kwargs: Any,
     ) -> None:
-        # First of all: a constructor that raises is closed too.
-        self._worker = Worker()
+        self._start_worker()
         check_model(model)
-        if across not in get_args(Across):
-            raise ValueError(f"across is {across!r}, wanted one of {', '.join(get_args(Across))}")
-        if top < 1:
-            raise ValueError(f"top is {top}, wanted at least 1")
+        choice(across, "across", get_args(Across))
+        self._top = integer(top, "top", low=1)
         self.model = model
-        self._methods = methods_by_name(METHODS.values() if methods is None else methods)
+        one_class = isinstance(target, str) or not (target is None or hasattr(target, "__iter__"))
+        self._take_images(images, None if one_class else target, methods)
         self._layers = check_layers(model, layers)
-        self._columns = spread(self._layers, LAYERS) if layers is None else self._layers
+        self._columns = evenly(self._layers, LAYERS) if layers is None else self._layers
         self._shapes = {layer.name: layer.shape for layer in model.layers()}
-        self._top = top
-        one = isinstance(target, str) or not (target is None or hasattr(target, "__iter__"))
-        self._take(images, None if one else target)
         super().__init__(**kwargs)
-        if one:
+        if one_class:
             self.target = model.class_index(target)
         self._names = list(names or ())
-        chosen = [name for name in self._methods if methods is not None or name in CHOSEN]
+        chosen = [name for name in self.study.methods if methods is not None or name in CHOSEN]
         self._make_views(chosen, across)
-        self._join()
+        self._connect()
         if start:
             self.compute()
 
-    def _take(self, images: Any, own: Target) -> None:
-        self._x = self.model.images(images)
-        scores = self._look()
-        best = scores.argmax(1) if own is None else self.model.targets(own, self._x)
+    def _take_images(self, images: Any, classes: Target, methods: Sequence[MethodLike] | None) -> None:
+        # A new study: a map of the earlier images that is still being computed is not kept here.
+        self.study = AttributionStudy(self.model, self.model.images(images), methods)
+        self._cells = Cells(self.study)
+        scores = self._show_scores()
+        best = scores.argmax(1) if classes is None else self.model.targets(classes, self.images)
         self._classes: list[int] = best.tolist()
-        # Another dictionary: a late map of the images before is kept nowhere.
-        self._cells: dict[Key, Any] = {}
 
-    def _look(self) -> Tensor:
-        """Ask the network for the scores of all images."""
-        scores = self.model.scores(self._x)
+    def _show_scores(self) -> Tensor:
+        """Compute the scores of all images again, and return them."""
+        self.study.renew_scores()
+        scores = self.study.all_scores()
         self._values = self.model.probabilities(scores)
-        #: Why there can be no map of an image, for those of which the network says nothing.
-        self._silent: dict[int, str] = {}
-        for image, values in enumerate(self._values):
-            try:
-                check_finite(values, self.model.name)
-            except ValueError as error:
-                self._silent[image] = str(error)
         return scores
 
     def _make_views(self, chosen: Sequence[str], across: str) -> None:
-        titles = {name: method.title for name, method in self._methods.items()}
+        titles = {name: method.title for name, method in self.study.methods.items()}
         self.class_picker = ClassPicker(labels=self.model.labels)
         self.own_picker = Checkbox(
             description="each image's own class", indent=False, layout=Layout(width="auto")
@@ -203,33 +180,26 @@ class AttributionExplorer(Computing):
         self.run_bar = RunBar()
         self.view = MapGridView()
 
-    def _join(self) -> None:
+    def _connect(self) -> None:
         stretch((self.class_picker, "2 1 220px"))
-        for part in (self.layer_slider, self.run_bar, self.image_picker, self.view):
-            lay_out(part, width="100%", min_width="0", margin="0")
-        # A catalogue of all methods is long, above all in a narrow column.
+        fill_width(self.layer_slider, self.run_bar, self.image_picker, self.view)
+        # The list of all methods is long, above all in a narrow column.
         lay_out(self.method_picker, width="100%", margin="0 0 6px", max_height="160px", overflow="auto")
         controls = [self.class_picker, self.own_picker, self.across_picker]
-        row = HBox(controls, layout=row_layout())
-        row.layout.align_items = "center"
-        below = self.method_picker, self.layer_slider, self.image_picker, self.run_bar, self.view
-        self._adopt(row, *below)
-        self.children = [row, *below]
+        row = HBox(controls, layout=row_layout(align_items="center"))
         self._show_images()
         self._show_class()
+        self._board = self._make_board()
+        self._assemble(
+            [row, self.method_picker, self.layer_slider, self.image_picker, self.run_bar, self.view]
+        )
         self.class_picker.observe(self._on_class, "target")
         self.own_picker.observe(self._on_own, "value")
         self.observe(lambda _change: self._on_choice(), "target")
         self.image_picker.observe(lambda _change: self._on_choice(), "frame")
-        for part, name in (
-            (self.across_picker, "value"),
-            (self.method_picker, "selected"),
-            (self.layer_slider, "frame"),
-        ):
-            part.observe(lambda _change: self.compute(), name)
-        # After a stop the button goes on; after the end it begins anew.
-        self.run_bar.on_run(lambda _bar: self.compute(again=self._worker.status == "done"))
-        self.run_bar.on_cancel(lambda _bar: self.cancel())
+        self._compute_on_change(
+            (self.across_picker, "value"), (self.method_picker, "selected"), (self.layer_slider, "frame")
+        )
 
     @classmethod
     def from_choice(cls, model: ImageModel, choice: Choice, **options: Any) -> AttributionExplorer:
@@ -238,7 +208,7 @@ class AttributionExplorer(Computing):
 
     @property
     def layer(self) -> str:
-        """The layer of methods that take one; "" if each takes its own."""
+        """The layer of methods that take one; "" for the default layer of each."""
         stop = self.layer_slider.frame
         return self.layer_slider.labels[stop] if stop > 0 else ""
 
@@ -247,7 +217,7 @@ class AttributionExplorer(Computing):
         if name in self.layer_slider.labels:
             self.layer_slider.frame = self.layer_slider.labels.index(name)
 
-    # -- what is chosen -------------------------------------------------------------------------------------
+    # -- the choice -----------------------------------------------------------------------------------------
 
     @validate("target")
     def _class_exists(self, proposal: dict[str, Any]) -> int:
@@ -255,28 +225,28 @@ class AttributionExplorer(Computing):
 
     @property
     def images(self) -> Tensor:
-        """The images, (N, C, H, W) in [0, 1]; assign any others to go on with them and their predicted classes."""
-        return self._x
+        """The images, (N, C, H, W) in [0, 1]; assign others to replace them, with their predicted classes."""
+        return self.study.images
 
     @images.setter
     def images(self, images: Any) -> None:
-        # Stopped first: a run of the old images must not draw on the new ones.
-        self._worker.cancel()
-        self._take(images, None)
+        # Stopped first: a run about the old images must not draw on the new ones.
+        self.cancel()
+        self._take_images(images, None, list(self.study.methods.values()))
         self._names = []
         self._show_images()
         self._on_choice()
 
     def _image(self) -> int:
-        """The image whose layers or classes are shown."""
-        return min(max(self.image_picker.frame, 0), len(self._x) - 1)
+        """Return the index of the image whose layers or classes are shown."""
+        return min(max(self.image_picker.frame, 0), len(self.images) - 1)
 
     def _on_choice(self) -> None:
         self._show_class()
         self.compute()
 
     def _on_class(self, change: dict[str, Any]) -> None:
-        # Without a class of all the picker shows that of the image, which chooses nothing.
+        # While each image has its own class, the picker shows that of the image, which is not a choice.
         if self.target is not None or change["new"] != self._classes[self._image()]:
             self.target = change["new"]
 
@@ -286,152 +256,118 @@ class AttributionExplorer(Computing):
     def _show_class(self) -> None:
         image = self._image()
         self.class_picker.hints = self._values[image].tolist()
-        # The class first: when the box is left empty, the class is that of the picker.
-        self.class_picker.target = self._classes[image] if self.target is None else self.target
+        # The class first: when the box is unchecked, the class is that of the picker.
+        self.class_picker.target = self._class_of(image)
         self.own_picker.value = self.target is None
 
     def _show_images(self) -> None:
-        self._pictures = picture(self._x)
-        # The very same arrays again and again: a table that shows one of them is not sent it at every map.
-        self._single = [self._pictures[image : image + 1] for image in range(len(self._x))]
-        self.image_picker.pictures = self._pictures
-        self.image_picker.captions = [self._name(image) for image in range(len(self._x))]
+        self._pixels = to_uint8(self.images)
+        # The same arrays every time, so that a table of one image is not sent it with every map.
+        self._single = [self._pixels[image : image + 1] for image in range(len(self.images))]
+        self.image_picker.pictures = self._pixels
+        self.image_picker.captions = [self._name(image) for image in range(len(self.images))]
 
     def _name(self, image: int) -> str:
         return str(self._names[image]) if image < len(self._names) else f"image {image + 1}"
 
+    def _class_of(self, image: int) -> int:
+        return self._classes[image] if self.target is None else self.target
+
     def _make_columns(self) -> list[Column]:
         across, image = self.across_picker.value, self._image()
 
-        def class_of(number: int) -> int:
-            return self._classes[number] if self.target is None else self.target
-
         def value(number: int, target: int) -> str:
-            made = self._values[number, target].item()
-            return f"{made:.0%}" if self.model.has_probabilities else f"{made:.3g}"
+            probability = self._values[number, target].item()
+            return f"{probability:.0%}" if self.model.has_probabilities else f"{probability:.3g}"
 
         if across == "layers":
-            target = class_of(image)
-            own = Column("own layer", "of each method", image, target)
+            target = self._class_of(image)
+            shapes = {name: " × ".join(map(str, self._shapes[name])) for name in self._columns}
             return [
-                own,
-                *(
-                    Column(name, " × ".join(map(str, self._shapes[name])), image, target, name)
-                    for name in self._columns
-                ),
+                Column("own layer", "of each method", image, target),
+                *(Column(name, shape, image, target, name) for name, shape in shapes.items()),
             ]
         if across == "classes":
             best = self._values[image].topk(min(self._top, len(self.model.labels))).indices.tolist()
-            chosen = class_of(image)
-            classes = best if chosen in best else [*best, chosen]
+            classes = dict.fromkeys([*best, self._class_of(image)])
             return [Column(self.model.labels[index], value(image, index), image, index) for index in classes]
-        made = []
-        for number in range(len(self._x)):
-            target = class_of(number)
-            words = f"{self.model.labels[target]} {value(number, target)}"
-            made.append(Column(self._name(number), words, number, target))
-        return made
+        columns = []
+        for number in range(len(self.images)):
+            target = self._class_of(number)
+            caption = f"{self.model.labels[target]} {value(number, target)}"
+            columns.append(Column(self._name(number), caption, number, target))
+        return columns
 
     def _make_board(self) -> Board:
         rows = list(self.method_picker.selected)
         columns = self._make_columns()
         by_layers = self.across_picker.value == "layers"
         stop = self.layer_slider.frame
-        slid = self._layers[stop - 1] if stop > 0 and not by_layers else None
+        chosen = self._layers[stop - 1] if stop > 0 and not by_layers else None
 
-        def key_of(name: str, column: Column) -> Key | None:
-            takes = takes_layer(self._methods[name])
-            if column.layer is not None and not takes:
+        def key_of(name: str, column: Column) -> AttributionKey | None:
+            takes_layer = self.study.methods[name].takes_layer
+            if column.layer is not None and not takes_layer:
                 return None
-            layer = column.layer or (slid if takes else None)
-            return Key(name, column.image, column.target, layer)
+            layer = column.layer or (chosen if takes_layer else None)
+            return AttributionKey(name, column.image, column.target, layer)
 
         keys = [[key_of(name, column) for column in columns] for name in rows]
         by_images = self.across_picker.value == "images"
-        pictures = self._pictures if by_images else self._single[self._image()]
-        return Board(rows, columns, keys, pictures, self._cells)
+        return Board(rows, columns, keys, self._pixels if by_images else self._single[self._image()])
 
     # -- the computation ------------------------------------------------------------------------------------
 
     def compute(self, *, again: bool = False) -> None:
-        """Compute what is chosen and missing, in the background; replaces a computation under way.
+        """Compute the missing maps in the background; replaces a computation that is running.
 
         Parameters
         ----------
         again : bool, default False
-            Whether to compute everything again, for instance after the network was trained further.
+            Whether to compute all maps again, for instance after the network was trained further.
         """
-        board = Board()
+        if again:
+            self._show_scores()
+        self._board = self._make_board()
+        self._show_controls()
+        super().compute(again=again)
 
-        def on_start() -> None:
-            nonlocal board
-            if again:
-                self._look()
-                self._cells = {}
-            board = self._make_board()
-            self._show_controls()
-            self._draw(board)
+    def _keys(self) -> Collection[AttributionKey]:
+        return self._board.positions
 
-        def on_snapshot(run: Run[str]) -> None:
-            self.run_bar.progress, self.run_bar.message = run.progress, run.latest or ""
-            self._draw(board)
+    def _choose(self, keys: Collection[AttributionKey]) -> AttributionKey:
+        # The pointer and the visible rows change meanwhile.
+        return self._board.first(keys, (self.view.row, self.view.column), self.view.seen)
 
-        def on_end(status: Status, error: BaseException | None) -> None:
-            board.computing = None
-            self._draw(board)
-            self.run_bar.label = "Compute again" if status in ("done", "error") else "Go on"
-
-        self._submit(
-            lambda: self._run(board),
-            on_start=on_start,
-            on_snapshot=on_snapshot,
-            on_end=on_end,
-            message=lambda: _refusals(board),
-        )
-
-    def _run(self, board: Board) -> Run[str]:
-        x, silent = self._x, self._silent
-
-        def steps() -> Iterator[str]:
-            # What is on the screen and under the hand changes meanwhile.
-            while (key := board.next((self.view.row, self.view.column), self.view.seen)) is not None:
-                board.computing = key
-                yield self._methods[key.method].title
-                if key.image in silent:
-                    board.cells[key] = MapCell("failed", note=silent[key.image])
-                else:
-                    board.cells[key] = compute_cell(self.model, x, self._methods, key)
-                board.computing = None
-            yield ""
-            failed = board.failed()
-            if failed and not board.done():
-                raise ValueError(failed[0].note)
-
-        return Run(steps(), total=len(board.missing()) + 1, name="attribution")
+    def _message(self, key: AttributionKey) -> str:
+        return self.study.title(key)
 
     # -- drawing --------------------------------------------------------------------------------------------
 
-    def _draw(self, board: Board) -> None:
-        """Bring the table to the board; only maps that are new are sent."""
+    def _draw(self, changed: AttributionKey | None = None) -> None:
+        """Show the board in the table; only new maps are sent."""
+        board, computing = self._board, changed
+        if changed is not None and self.study.outcome(changed).complete:
+            left = [key for key in self._keys() if not self.study.outcome(key).complete]
+            computing = self._choose(left) if left else None
         with self.view.hold_sync():
-            self.view.images = board.pictures
+            self.view.images = board.pixels
             self.view.show(
-                list(board.shown()),
-                rows=[self._methods[name].title for name in board.rows],
+                [[self._cells.cell(key, computing=key == computing) for key in row] for row in board.keys],
+                rows=[self.study.methods[name].title for name in board.rows],
                 columns=[column.name for column in board.columns],
                 captions=[column.caption for column in board.columns],
             )
 
+    def _after(self, status: Status) -> None:
+        if status == "cancelled":
+            # No map is being computed any more.
+            self._draw()
+
     def _show_controls(self) -> None:
-        """Only those that say something about what is shown."""
+        """Hide the controls that have no effect on the table."""
         across = self.across_picker.value
-        layered = any(takes_layer(self._methods[name]) for name in self.method_picker.selected)
-        several = len(self._x) > 1
-        self.layer_slider.layout.display = None if layered and across != "layers" else "none"
+        takes_layer = any(self.study.methods[name].takes_layer for name in self.method_picker.selected)
+        several = len(self.images) > 1
+        self.layer_slider.layout.display = None if takes_layer and across != "layers" else "none"
         self.image_picker.layout.display = None if several and across != "images" else "none"
-
-
-def _refusals(board: Board) -> str:
-    """What the run bar says of cells that failed; why stands in each."""
-    failed = len(board.failed())
-    return f"done, {failed} of {failed + len(board.done())} maps failed" if failed else ""

@@ -1,38 +1,22 @@
-"""What the attribution explorer shows: its columns, which map each cell wants, and the order of the computation."""
+"""The table of the attribution explorer: its columns, the map of each cell, and the order of the computation."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xai_widgets.core.model import ImageModel
-from xai_widgets.errors import as_sentence, collect_warnings
-from xai_widgets.explorers.search import spatial_layers
-from xai_widgets.methods import Method
+from xai_widgets.studies import AttributionKey, AttributionStudy, Outcome
 from xai_widgets.views.map_grid_view import MapCell
-
-#: How many columns of layers there are, if no layers are named.
-LAYERS = 6
-
-
-class Key(NamedTuple):
-    """What a map depends on; without a layer the method takes its own."""
-
-    method: str
-    image: int
-    target: int
-    layer: str | None
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its two lines of words, and what its maps are of."""
+    """One column: its two lines of text, and the image, class and layer of its maps."""
 
     name: str
     caption: str
@@ -41,93 +25,70 @@ class Column:
     layer: str | None = None
 
 
-@dataclass
+@dataclass(frozen=True)
 class Board:
-    """What is shown for one choice of methods, columns and layer, and what is computed for it.
+    """The methods in rows, the columns, and the key of each cell, for one choice of the controls.
 
-    A change of the choice begins a new board, so nothing of the old one can show; both hold the same `cells`, so
-    what the old one still finishes is kept. A change of the images begins other `cells`.
+    Attributes
+    ----------
+    rows : sequence of str
+        Names of the methods.
+    columns : sequence of Column
+    keys : sequence of sequence of AttributionKey or None
+        None for a layer of a method that takes none.
+    pixels : numpy.ndarray of uint8, shape (P, H, W, 3)
+        The image of each column, or the image of all.
     """
 
-    rows: Sequence[str] = ()
-    columns: Sequence[Column] = ()
-    keys: Sequence[Sequence[Key | None]] = ()
-    pictures: NDArray[np.uint8] | None = None
-    cells: dict[Key, MapCell] = field(default_factory=dict)
-    computing: Key | None = None
+    rows: Sequence[str]
+    columns: Sequence[Column]
+    keys: Sequence[Sequence[AttributionKey | None]]
+    pixels: NDArray[np.uint8]
 
-    def missing(self) -> dict[Key, tuple[int, int]]:
-        """The maps that are still to be computed, and the row and column in which each is wanted first."""
-        wanted: dict[Key, tuple[int, int]] = {}
+    @cached_property
+    def positions(self) -> dict[AttributionKey, tuple[int, int]]:
+        """Row and column of the first cell of each key."""
+        cells: dict[AttributionKey, tuple[int, int]] = {}
         for r, row in enumerate(self.keys):
             for c, key in enumerate(row):
-                if key is not None and key not in self.cells:
-                    wanted.setdefault(key, (r, c))
-        return wanted
+                if key is not None:
+                    cells.setdefault(key, (r, c))
+        return cells
 
-    def next(self, asked: tuple[int, int], seen: Sequence[int]) -> Key | None:
-        """The map to compute next: that of the cell under the hand, then those of the rows on the screen."""
-        missing = self.missing()
+    def first(
+        self, keys: Collection[AttributionKey], cursor: tuple[int, int], visible: Collection[int]
+    ) -> AttributionKey:
+        """Return the key to compute first: of the cell under the pointer, then of the visible rows."""
 
-        def order(key: Key) -> tuple[bool, bool, tuple[int, int]]:
-            place = missing[key]
-            return place != asked, place[0] not in seen, place
+        def order(key: AttributionKey) -> tuple[bool, bool, tuple[int, int]]:
+            position = self.positions.get(key, (-1, -1))
+            return position != cursor, position[0] not in visible, position
 
-        return min(missing, key=order, default=None)
+        return min(keys, key=order)
 
-    def done(self) -> list[MapCell]:
-        """The maps that are there."""
-        return [cell for cell in self._made() if cell.state == "done"]
 
-    def failed(self) -> list[MapCell]:
-        """The cells that say why there is no map."""
-        return [cell for cell in self._made() if cell.state == "failed"]
+class Cells:
+    """The cells of the maps of a study, each the same object until its map changes, so that it is sent once."""
 
-    def _made(self) -> list[MapCell]:
-        keys = dict.fromkeys(key for row in self.keys for key in row if key in self.cells)
-        return [self.cells[key] for key in keys if key is not None]
+    def __init__(self, study: AttributionStudy) -> None:
+        self.study = study
+        self._cells: dict[AttributionKey, tuple[Outcome[Tensor], MapCell]] = {}
 
-    def shown(self) -> Iterator[list[MapCell]]:
-        """The cells, row by row."""
-        for row in self.keys:
-            yield [self._cell(key) for key in row]
-
-    def _cell(self, key: Key | None) -> MapCell:
+    def cell(self, key: AttributionKey | None, *, computing: bool = False) -> MapCell:
+        """Return the cell of a key; ``computing`` is its state until the map is complete."""
         if key is None:
             return MapCell("absent", note="takes no layer")
-        return self.cells.get(key, MapCell("computing" if key == self.computing else "waiting"))
+        outcome = self.study.outcome(key)
+        if not outcome.complete:
+            return MapCell("computing" if computing else "waiting")
+        known = self._cells.get(key)
+        if known is None or known[0] is not outcome:
+            known = self._cells[key] = outcome, map_cell(outcome)
+        return known[1]
 
 
-def takes_layer(method: Method) -> bool:
-    """Whether a layer may be named to a method."""
-    return "layer" in inspect.signature(method.function).parameters
-
-
-def compute_cell(model: ImageModel, x: Tensor, methods: Mapping[str, Method], key: Key) -> MapCell:
-    """The map of a cell with what the method has warned of, or why there is none."""
-    options = {} if key.layer is None else {"layer": key.layer}
-    try:
-        with collect_warnings() as notes:
-            made = methods[key.method].saliency(model, x[key.image : key.image + 1], key.target, **options)
-        return MapCell("done", np.ascontiguousarray(made[0].detach().float().cpu().numpy()), "; ".join(notes))
-    except Exception as error:  # a method that is none for this network takes no other with it
-        return MapCell("failed", note=as_sentence(error))
-
-
-def check_layers(model: ImageModel, layers: str | Sequence[str] | None) -> list[str]:
-    """The layers to choose from: those named, or all blocks and their direct parts that have places."""
-    if layers is None:
-        return spatial_layers(model)
-    names = [layers] if isinstance(layers, str) else list(layers)
-    known = {layer.name: layer for layer in model.layers()}
-    model.find_layers(names)
-    for name in names:
-        model.check_spatial(name, known[name].shape)
-    return names
-
-
-def spread(names: Sequence[str], count: int) -> list[str]:
-    """At most so many of the names, evenly, with the first and the last."""
-    if len(names) <= count:
-        return list(names)
-    return [names[round(i)] for i in np.linspace(0, len(names) - 1, count)]
+def map_cell(outcome: Outcome[Tensor]) -> MapCell:
+    """Return the cell of a complete map with its warnings, or with the reason why there is none."""
+    if outcome.result is None:
+        return MapCell("failed", note=outcome.error)
+    return MapCell("done", outcome.result.numpy(), "; ".join(outcome.warnings))

@@ -16,12 +16,9 @@ from xai_widgets.core.model import ImageModel, Target, check_model
 from xai_widgets.core.run import Run, Worker
 from xai_widgets.core.validation import check_finite
 from xai_widgets.explorers.computing import Computing
-from xai_widgets.methods import METHODS, Method, as_method
+from xai_widgets.methods import MethodLike, methods_by_name  # noqa: F401
 from xai_widgets.views import ClassPicker, RunBar, View
 from xai_widgets.views.shown import lay_out
-
-#: A registered name, a method, or your own explainer, with a title if it is a pair.
-MethodLike = str | Method | Callable[..., Any] | tuple[str, Callable[..., Any]]
 
 
 class Explorer(Computing):
@@ -189,17 +186,3 @@ def picture(x: Tensor) -> NDArray[np.uint8]:
     """Images (..., C, H, W) in [0, 1] as (..., H, W, 3) uint8; gray ones become three equal channels."""
     made: NDArray[np.uint8] = (x.detach().movedim(-3, -1).clamp(0, 1) * 255).round().byte().cpu().numpy()
     return made if made.shape[-1] == 3 else made.repeat(3, axis=-1)
-
-
-def methods_by_name(methods: Any) -> dict[str, Method]:
-    """Methods by their names; ValueError for none, or two of one name."""
-    if isinstance(methods, str) or callable(methods):
-        methods = [methods]
-    made = [as_method(method) for method in methods]
-    names = [method.name for method in made]
-    if not made:
-        raise ValueError(f"no methods were given, wanted at least one, such as {next(iter(METHODS))!r}")
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"two methods are named {name!r}, wanted titles that differ: (title, method)")
-    return dict(zip(names, made, strict=True))

@@ -13,6 +13,7 @@ from ipywidgets import Dropdown, Layout
 from xai_widgets.core.model import ImageModel, Target
 from xai_widgets.core.run import Run, Status
 from xai_widgets.explorers.base import Explorer
+from xai_widgets.studies.layers import spatial_layers  # noqa: F401
 
 #: Seconds from one drawing of what is under way to the next: each sends all of it.
 INTERVAL = 0.25
@@ -122,16 +123,3 @@ def dropdown(description: str, options: Any, value: str) -> Dropdown:
         style={"description_width": "initial"},
         layout=Layout(flex="1 1 140px", min_width="0", width="auto"),
     )
-
-
-def spatial_layers(model: ImageModel) -> list[str]:
-    """Return the layers (C, h, w) on the way to the scores, blocks and their direct parts: at most one dot a name."""
-    return [
-        layer.name
-        for layer in model.layers()
-        if layer.used
-        and layer.grid is not None
-        and layer.grid.layout == "channels_first"
-        and layer.grid.positions > 1
-        and layer.name.count(".") <= 1
-    ]

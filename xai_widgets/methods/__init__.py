@@ -4,11 +4,24 @@ from xai_widgets.methods.registry import (
     METHODS,
     Cost,
     Method,
+    MethodLike,
     as_method,
     family,
     get,
     method,
+    methods_by_name,
     run_method,
 )
 
-__all__ = ["METHODS", "Cost", "Method", "as_method", "family", "get", "method", "run_method"]
+__all__ = [
+    "METHODS",
+    "Cost",
+    "Method",
+    "MethodLike",
+    "as_method",
+    "family",
+    "get",
+    "method",
+    "methods_by_name",
+    "run_method",
+]

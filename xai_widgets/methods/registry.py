@@ -129,6 +129,11 @@ class Method:
         object.__setattr__(self, "__doc__", self.function.__doc__)
         object.__setattr__(self, "__wrapped__", self.function)
 
+    @property
+    def takes_layer(self) -> bool:
+        """Whether ``layer`` is an option of the method."""
+        return "layer" in keywords(self.function)[0]
+
     @guarded
     def __call__(self, model: ImageModel, x: Any, target: Target = None, **options: Any) -> Tensor:
         """Attribute the score of a class to pixels or to the positions of a layer.
@@ -326,3 +331,24 @@ def as_method(given: Any) -> Method:
         return attribution.to(x.device, torch.float32)
 
     return Method(call, name, title or name.replace("_", " "))
+
+
+#: A registered name, a method, or an explainer of another library or your own, with a title if it is a pair.
+MethodLike = str | Method | Callable[..., Any] | tuple[str, Callable[..., Any]]
+
+
+def methods_by_name(methods: MethodLike | Iterable[MethodLike]) -> dict[str, Method]:
+    """Return methods by name; ValueError for none, or two methods of one name."""
+    if isinstance(methods, str) or callable(methods):
+        methods = [methods]
+    several = [as_method(method) for method in methods]
+    if not several:
+        raise ValueError(f"expected at least one method, got none; for example {next(iter(METHODS))!r}")
+    by_name: dict[str, Method] = {}
+    for method in several:
+        if method.name in by_name:
+            raise ValueError(
+                f"expected methods with different names, got {method.name!r} twice; a pair (title, method) renames one"
+            )
+        by_name[method.name] = method
+    return by_name

@@ -278,8 +278,8 @@ def test_a_class_that_does_not_exist_is_refused_and_nothing_changes(model, image
     ("change", "words"),
     [
         ({"methods": ["gradeint"]}, "unknown method 'gradeint'; did you mean 'gradient'"),
-        ({"methods": []}, "no methods were given"),
-        ({"methods": ["gradient", "gradient"]}, "two methods are named 'gradient'"),
+        ({"methods": []}, "expected at least one method, got none"),
+        ({"methods": ["gradient", "gradient"]}, "expected methods with different names, got 'gradient' twice"),
         ({"methods": [7]}, "expected each of methods to be a name, a method or a callable, got 7"),
         ({"target": "g"}, "unknown label 'g'"),
         ({"target": 6}, "expected a class from 0 to .*, got 6"),

@@ -160,7 +160,7 @@ def test_options_reach_their_method_and_a_refusal_stands_above_its_lane(model, i
     ("change", "words"),
     [
         ({"methods": ["gradeint"]}, "unknown method 'gradeint'"),
-        ({"methods": []}, "no methods were given"),
+        ({"methods": []}, "expected at least one method, got none"),
         ({"options": {"rise": {}}}, "options are given for 'rise'"),
         ({"areas": (0.5, 0.1)}, "expected ascending areas"),
         ({"perturbation": "blurr"}, "did you mean 'blur'"),
