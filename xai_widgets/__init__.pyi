@@ -21,7 +21,7 @@ from xai_widgets.explorers import Dashboard as Dashboard
 from xai_widgets.explorers import DeletionExplorer as DeletionExplorer
 from xai_widgets.explorers import ExtremalExplorer as ExtremalExplorer
 from xai_widgets.explorers import InverseExplorer as InverseExplorer
-from xai_widgets.explorers import MaskRace as MaskRace
+from xai_widgets.explorers import MaskComparison as MaskComparison
 from xai_widgets.explorers import PerturbationBrush as PerturbationBrush
 from xai_widgets.explorers import RegressionInverseExplorer as RegressionInverseExplorer
 from xai_widgets.explorers import SimilarityExplorer as SimilarityExplorer

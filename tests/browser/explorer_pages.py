@@ -47,7 +47,7 @@ def _attribution(model: xw.ImageModel) -> Any:
 
 
 def _race(model: xw.ImageModel) -> Any:
-    return xw.MaskRace(model, _pictures(1), ["gradient", "grad_cam"], areas=AREAS)
+    return xw.MaskComparison(model, _pictures(1), ["gradient", "grad_cam"], areas=AREAS)
 
 
 def _brush(model: xw.ImageModel) -> Any:

@@ -88,14 +88,14 @@ def done(lab):
 def test_lambda_switches_every_picture_and_plot_without_a_kernel(done):
     page = done
     maps = {
-        name: np.array(page.kernel_eval(f"explorer.pictures[{name!r}].maps.tolist()"))
+        name: np.array(page.kernel_eval(f"explorer.images[{name!r}].maps.tolist()"))
         for name in [*GREY, *OTHERS]
     }
     rows = {
         "SSIM": page.kernel_eval("explorer.similarity.y.tolist()"),
         "PSNR, dB": page.kernel_eval("explorer.psnr.y.tolist()"),
     }
-    limit = page.kernel_eval("explorer.pictures['residual'].limit")
+    limit = page.kernel_eval("explorer.images['residual'].limit")
     for name in ("x^", "result of x^", "residual of x^", "alpha"):
         assert len({one.tobytes() for one in maps[name]}) == len(LAM)
     page.shutdown_kernel()
@@ -149,7 +149,7 @@ def test_a_place_marked_in_one_is_marked_in_all(done):
     page = done
     values = {
         name: page.kernel_eval(
-            f"explorer.pictures[{name!r}].maps[min(1, len(explorer.pictures[{name!r}].maps) - 1), 20, 30].item()"
+            f"explorer.images[{name!r}].maps[min(1, len(explorer.images[{name!r}].maps) - 1), 20, 30].item()"
         )
         for name in [*GREY, *OTHERS]
     }

@@ -368,7 +368,7 @@ def _explorers() -> list[Call]:
             "target": TARGET, "lam": ("(0.0, 0.4)",), "regularizer": ("'activation'",), "methods": ("None", "['gradient']"),
             "settings": SOLVER, "batch_size": BATCH,
         }),
-        Call("xw.MaskRace", (MODEL, ("pictures()",)), start | {
+        Call("xw.MaskComparison", (MODEL, ("pictures()",)), start | {
             "methods": ("['gradient']",), "target": TARGET, "areas": ("(0.1, 0.3)",), "perturbation": ("'blur'",),
             "options": ("None",), "batch_size": BATCH,
         }),

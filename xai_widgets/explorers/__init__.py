@@ -10,7 +10,7 @@ from xai_widgets.explorers.deletion import DeletionExplorer
 from xai_widgets.explorers.extremal import ExtremalExplorer
 from xai_widgets.explorers.inverse import InverseExplorer
 from xai_widgets.explorers.joining import link
-from xai_widgets.explorers.race import MaskRace
+from xai_widgets.explorers.mask_comparison import MaskComparison
 from xai_widgets.explorers.regression_inverse import RegressionInverseExplorer
 from xai_widgets.explorers.similarity import SimilarityExplorer
 
@@ -21,7 +21,7 @@ __all__ = [
     "DeletionExplorer",
     "ExtremalExplorer",
     "InverseExplorer",
-    "MaskRace",
+    "MaskComparison",
     "PerturbationBrush",
     "RegressionInverseExplorer",
     "SimilarityExplorer",

@@ -1,4 +1,4 @@
-"""Settings of explorers as plain values, whatever library they come from; anything else is refused in one sentence."""
+"""Check and convert the arguments of explorers to plain Python values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from xai_widgets.core.validation import boolean, brief, instance, integer, items, number
 
-#: Names of settings by what they are; each explorer checks the range of its own.
+#: Names of arguments by their type; each explorer checks the range of its own.
 WHOLE = ("batch_size", "components", "patches", "rank", "rows", "scale", "seed", "size", "steps", "top")
 REAL = ("area", "tau")
 SWITCHES = ("start",)
@@ -27,16 +27,16 @@ def plain_arguments(
     Raises
     ------
     TypeError
-        For a setting of another kind, in one sentence.
+        For an argument of another type.
     """
     try:
         bound = inspect.signature(construct).bind(*args, **kwargs)
     except TypeError:
-        # The constructor says better what is missing, or too much.
+        # The error of the constructor itself is clearer.
         return args, kwargs
     for name, value in bound.arguments.items():
         default = bound.signature.parameters[name].default
-        # None is a setting of its own where it is the default, and for all channels.
+        # None is valid where it is the default, and as the rank.
         if value is not default and (value is not None or (name in WHOLE + REAL and name != "rank")):
             bound.arguments[name] = _plain(name, value, default)
     return bound.args, bound.kwargs
@@ -52,7 +52,7 @@ def _plain(name: str, value: Any, default: Any) -> Any:
     if name in TEXTS:
         return instance(value, name, str)
     if name in SEQUENCES:
-        # The letters of a text are names, too.
+        # A text is a sequence of one-letter names.
         given = list(value) if isinstance(value, str) else items(value, name, what="names")
         return [instance(each, f"each of {name}", (str, int, float)) for each in given]
     if name == "options":

@@ -1,4 +1,4 @@
-"""A brush that perturbs the image while the network looks on."""
+"""A brush that perturbs the image, with live scores."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from xai_widgets.core.model import ImageModel, Target
 from xai_widgets.core.run import Run, Status, Worker
 from xai_widgets.core.validation import check_finite
 from xai_widgets.errors import as_sentence
-from xai_widgets.explorers.base import MethodLike
 from xai_widgets.explorers.explorer import ImageExplorer, wait_for
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import TOP, row_layout, stretch, to_uint8
 from xai_widgets.methods import as_method
+from xai_widgets.methods.registry import MethodLike
 from xai_widgets.ops.blur import gaussian_blur
 from xai_widgets.ops.perturb import SIGMA
 from xai_widgets.ops.resize import resize_map
@@ -27,12 +27,12 @@ from xai_widgets.perturbation.areas import AreaSettings, cut
 from xai_widgets.perturbation.extremal import Extremal, extremal
 from xai_widgets.views import BrushView, ScoresView
 
-#: What painted pixels become; the last one depends on what is painted.
+#: Fills of painted pixels; the last one depends on the mask.
 FILLS = ("blur", "gray", "noise", "inpaint")
 
 
-class _Seen(NamedTuple):
-    """The probabilities (or scores) of all classes, the fill (1, C, H, W) and its number, and the class."""
+class _Snapshot(NamedTuple):
+    """Probabilities (or scores) of all classes, the fill (1, C, H, W) and its index, and the class."""
 
     values: Tensor
     fill: Tensor
@@ -41,12 +41,12 @@ class _Seen(NamedTuple):
 
 
 class PerturbationBrush(ImageExplorer):
-    """Paint over the image and watch the scores of the best classes move.
+    """Paint over the image and see how the scores of the best classes change.
 
-    Each mask that the hand paints is put to the network, one pass a mask; of those that come while a pass runs only
-    the newest is, so the scores go on moving under a long stroke and end with its last mask. The button "Optimize"
-    begins with what is painted and searches the mask of the same area that takes the class away best
-    (:func:`~xai_widgets.perturbation.extremal`, variant "delete"), one step to undo; a stroke stops it.
+    Each mask takes one forward pass. Of the masks painted during a pass only the newest is used, so the scores follow a
+    long stroke and end with its last mask. The button "Optimize" starts from the painted mask and searches for the mask
+    of the same area that reduces the score of the class most (:func:`~xai_widgets.perturbation.extremal`, variant
+    "delete"); it is one step to undo, and a stroke stops it.
 
     Parameters
     ----------
@@ -55,24 +55,24 @@ class PerturbationBrush(ImageExplorer):
     image
         One image of any kind.
     target : int or str, optional
-        The class that is marked, and taken away by the optimizer. Default: the predicted class.
+        The class that is marked, and whose score the optimizer reduces. Default: the predicted class.
     start : Extremal, Tensor (h, w), str, Method or callable, optional
-        What is painted at first; see :meth:`paint`.
+        The first mask; see :meth:`paint`.
     area : float, default 0.1
-        How much of a map is painted at first.
+        Share of the image that is painted of a map.
     settings : ExtremalSettings, optional
-        Of the optimizer.
+        Settings of the optimizer.
     seed : int, default 0
-        Of the noise.
+        Seed of the noise.
 
     Attributes
     ----------
     target : int
         The class; assign an index to change it.
     brush : BrushView
-        What is painted; its ``mask`` can be read and set.
+        The painted image; its ``mask`` can be read and set.
     scores : ScoresView
-        The best classes under the paint, beside what they were.
+        The best classes under the mask, with their values for the image.
     class_picker : ClassPicker
     run_bar : RunBar
 
@@ -81,7 +81,7 @@ class PerturbationBrush(ImageExplorer):
     ValueError
         For an unknown class or method, with the nearest one, or a bad image.
     TypeError
-        If ``model`` is no ImageModel.
+        If ``model`` is not an ImageModel.
 
     Examples
     --------
@@ -103,35 +103,35 @@ class PerturbationBrush(ImageExplorer):
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        # The scorer is there before the constructor can raise, as it is closed then.
+        # Made first: a constructor that raises is closed.
         self._scorer = Worker()
         super().__init__(model, image, target=target, **kwargs)
         self._settings, self._seed = settings, seed
         self.brush = BrushView(fill_names=list(FILLS), title="Paint over the image")
-        self.scores = ScoresView(labels=model.labels, title="Best classes under the paint")
+        self.scores = ScoresView(labels=model.labels, title="Best classes under the mask")
         self.run_bar.label = "Optimize"
         stretch((self.class_picker, "1 1 220px"), (self.brush, "0 1 400px"), (self.scores, "1 1 260px"))
         views = HBox([self.brush, self.scores], layout=row_layout())
         self._assemble([HBox([self.class_picker], layout=row_layout()), self.run_bar, views])
         self.brush.observe(lambda _change: self._score(), ["mask", "fill"])
-        # The hand and the optimizer are not to paint at once.
+        # A stroke stops the optimizer.
         self.brush.observe(lambda _change: self.cancel(), "stroke")
-        # Where scores are not finite nothing can be painted from them, and the run bar says so.
+        # Scores that are not finite give no mask; the run bar reports them.
         if start is not None and bool(model.scores(self._x).isfinite().all()):
             self.paint(start, area)
 
     def paint(self, mask: Extremal | Tensor | MethodLike, area: float = 0.1) -> None:
-        """Paint a mask, or the highest places of a map.
+        """Paint a mask, or the highest values of a map.
 
         Parameters
         ----------
         mask : Extremal, Tensor (h, w), str, Method or callable
-            A result, of which the mask nearest to ``area`` is taken; a map; or an attribution or perturbation method.
+            A result, whose mask nearest to ``area`` is taken; a map; or an attribution or perturbation method.
         area : float, default 0.1
-            How much of a map is painted, in (0, 1].
+            Share of the image that is painted of a map, in (0, 1].
         """
         if not 0 < area <= 1:
-            raise ValueError(f"area is {area}, wanted a share of the image above 0 and at most 1")
+            raise ValueError(f"expected area above 0 and at most 1, got {area}")
         size = (self._x.shape[2], self._x.shape[3])
         if isinstance(mask, Extremal):
             mask = mask.masks[0, int((mask.areas - area).abs().argmin())]
@@ -139,20 +139,20 @@ class PerturbationBrush(ImageExplorer):
             mask = as_method(mask).saliency(self.model, self._x, self.target)[0]
         saliency = torch.as_tensor(mask, dtype=torch.float32).detach().cpu()
         if saliency.ndim != 2:
-            raise ValueError(f"the mask has shape {tuple(saliency.shape)}, wanted (h, w)")
+            raise ValueError(f"expected a mask of shape (h, w), got {tuple(saliency.shape)}")
         saliency = resize_map(saliency[None], size)
         binary = bool(((saliency == 0) | (saliency == 1)).all())
         self.brush.mask = (saliency if binary else cut(saliency[None], [area])[0])[0]
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Block until the optimizer has ended and the scores are those of what is painted.
+        """Block until the optimizer has ended and the scores are those of the painted mask.
 
         Parameters
         ----------
         timeout : float, optional
-            False is returned if it took longer, in seconds.
+            Seconds; False is returned if it took longer.
         """
-        # What the optimizer paints is scored after it.
+        # The mask of the optimizer is scored after it.
         return wait_for(timeout, self._worker, self._scorer)
 
     def close(self) -> None:
@@ -162,10 +162,10 @@ class PerturbationBrush(ImageExplorer):
             scorer.cancel()
         super().close()
 
-    # -- what the hand paints -------------------------------------------------------------------------------
+    # -- scores of the painted mask -------------------------------------------------------------------------------
 
     def _take_image(self) -> None:
-        """Do nothing: what is computed depends on what is painted, so that nothing is kept."""
+        """Do nothing: no result is kept, as all depend on the painted mask."""
 
     def _on_run(self) -> None:
         self._scores = self.model.scores(self._x)
@@ -182,7 +182,7 @@ class PerturbationBrush(ImageExplorer):
         self._score()
 
     def _fill(self, name: str, mask: Tensor | None) -> Tensor:
-        """What painted pixels become, (1, C, H, W)."""
+        """Return the fill of painted pixels, (1, C, H, W)."""
         x = self._x
         if name == "gray":
             return torch.full_like(x, 0.5)
@@ -196,33 +196,33 @@ class PerturbationBrush(ImageExplorer):
         return gaussian_blur(x, SIGMA * min(x.shape[2:]))
 
     def _score(self) -> None:
-        """Ask the network what it sees now, after the pass under way, if there is one."""
+        """Score the painted mask, after the pass that is running, if any."""
 
-        def make_run() -> Run[_Seen]:
-            # Read when its turn comes: what the hand has painted since then needs no pass of its own.
+        def make_run() -> Run[_Snapshot]:
+            # Read when the pass begins: masks painted in between are skipped.
             x, painted, index = self._x, self.brush.mask, min(self.brush.fill, len(FILLS) - 1)
             if painted is not None and painted.shape != x.shape[2:]:
-                # Of an image of another size, that was just replaced.
+                # The mask of an image of another size, which was just replaced.
                 painted = None
             return Run(self._steps(painted, index, x, self.target), total=1, name="scores")
 
-        # Each change asks after itself, so the last scores are those of the last mask.
+        # Each change submits a pass, so the last scores are those of the last mask.
         self._scorer.submit(make_run, on_snapshot=self._show_scores, on_end=self._scored, replace=False)
 
     def _steps(
         self, painted: NDArray[np.uint8] | None, index: int, x: Tensor, target: int
-    ) -> Iterator[_Seen]:
+    ) -> Iterator[_Snapshot]:
         mask = torch.zeros(x.shape[2:]) if painted is None else torch.from_numpy(painted / np.float32(255))
         mask = mask.to(x.device)
         fill = self._fill(FILLS[index], mask)
         scores = check_finite(self.model(torch.lerp(x, fill, mask)), self.model.name)
-        yield _Seen(self.model.probabilities(scores)[0], fill, index, target)
+        yield _Snapshot(self.model.probabilities(scores)[0], fill, index, target)
 
-    def _show_scores(self, run: Run[_Seen]) -> None:
+    def _show_scores(self, run: Run[_Snapshot]) -> None:
         assert run.latest is not None
         values, fill, index, target = run.latest
         if FILLS[index] == "inpaint" and self.brush.fills is not None:
-            # The browser is to show what the network saw.
+            # The browser shows the fill that the network got.
             fills = self.brush.fills.copy()
             fills[index] = to_uint8(fill[0])
             self.brush.fills = fills
@@ -237,7 +237,7 @@ class PerturbationBrush(ImageExplorer):
         if error is None:
             return
         with self.scores.hold_sync():
-            # The scores of another mask are none of this one.
+            # Scores of another mask must not be shown.
             self.scores.indices = self.scores.values = self.scores.target_values = None
         if self._worker.status == "running":
             self.run_bar.error = as_sentence(error)
@@ -247,7 +247,7 @@ class PerturbationBrush(ImageExplorer):
     # -- the optimizer --------------------------------------------------------------------------------------
 
     def compute(self, *, again: bool = False) -> None:
-        """Ask the optimizer, if its button was pressed; a change of class stops it, and marks the class.
+        """Start the optimizer if its button was pressed; a change of class stops it and marks the class.
 
         Parameters
         ----------
@@ -260,7 +260,7 @@ class PerturbationBrush(ImageExplorer):
             return
         painted = self.brush.mask
         if painted is None or not painted.any():
-            self.run_bar.error = "nothing is painted: paint what the optimizer is to begin with"
+            self.run_bar.error = "nothing is painted: paint the mask to start from"
             return
         mask = torch.from_numpy(painted / np.float32(255))
         area = max(float(mask.mean()), 1 / mask.numel())
@@ -287,14 +287,14 @@ class PerturbationBrush(ImageExplorer):
 
 
 def inpaint(x: Tensor, mask: Tensor) -> Tensor:
-    """Fill the painted part of images from what is around it, by blurs that leave it out, the finest that reaches.
+    """Fill the painted part of images from its surroundings, by the finest blur of unpainted pixels that reaches it.
 
     Parameters
     ----------
     x : Tensor, (N, C, H, W)
         Images.
     mask : Tensor, (H, W)
-        In [0, 1], 1 where it is painted.
+        In [0, 1], 1 where the image is painted.
 
     Returns
     -------

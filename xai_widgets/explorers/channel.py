@@ -1,4 +1,4 @@
-"""The slider over the number of channels of a layer that a class needs."""
+"""Channels of a layer that a class needs, with a slider over their number."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from xai_widgets.explorers.parts import (
     stretch,
     to_uint8,
 )
-from xai_widgets.explorers.search import spatial_layers
 from xai_widgets.perturbation.areas import AreaSettings
 from xai_widgets.perturbation.channel import ChannelExtremal
 from xai_widgets.perturbation.objective import Variant
+from xai_widgets.studies.layers import spatial_layers
 from xai_widgets.studies.masks import ChannelKey, ChannelStudy, Patches
 from xai_widgets.views import CurveView, GalleryView, HeatmapView, ScoresView, SliderView, link
 
 
 class ChannelExplorer(SearchExplorer):
-    """Drag along the number of channels of a layer and see how few of them keep, or take, a class.
+    """Drag the number of channels of a layer and see how few of them keep, or remove, a class.
 
-    For each number the best set of channels is searched (:func:`~xai_widgets.perturbation.channel_extremal`). The
-    slider switches the map of their activations, the scores and which channels are lit, without a kernel; the curve
-    marks a*, the smallest number that is enough. The channels that most of the sets hold come first in the list, each
-    with the patch of the image, and those of other images, that it answers to most.
+    For each number, the best set of channels is searched (:func:`~xai_widgets.perturbation.channel_extremal`). The
+    slider switches the map of their activations, the scores and the highlighted channels, without a kernel; the curve
+    marks a*, the smallest number that is enough. The channels that are in most of the sets come first in the list, each
+    with the patch of the image, and those of other images, to which it responds most.
 
     Parameters
     ----------
@@ -49,22 +49,23 @@ class ChannelExplorer(SearchExplorer):
     target : int or str, optional
         The class. Default: the predicted class.
     layer : str, optional
-        The layer at first, one with places. Default: the last one before pooling.
+        The first layer, a spatial one. Default: the last one before pooling.
     variant : {"preserve", "delete", "hybrid"}, default "preserve"
-        What is searched at first.
+        The first objective.
     images : optional
-        Images of any kind in which the top patches of the channels are looked for. Default: there are only those of
-        the image itself.
+        Images of any kind in which top patches of the channels are searched for. Default: only those of the image
+        itself are shown.
     channels : sequence of int, optional
-        Ascending numbers of channels. Default: two per octave, and all; numbers above those of a layer are left out.
+        Ascending numbers of channels. Default: two per octave, and all; numbers above the width of a layer are left
+        out.
     rows : int, default 10
-        How many channels are listed.
+        Number of channels in the list.
     patches : int, default 5
-        How many patches of `images` each of them has.
+        Patches of `images` for each of them.
     settings : AreaSettings, optional
-        Of the search.
+        Settings of the search.
     tau : float, default 1.0
-        Which share of the score is enough for a*.
+        Share of the score that is enough for a*.
     batch_size : int, default 32
         Masked activations, or images, per pass.
     start : bool, default True
@@ -88,14 +89,14 @@ class ChannelExplorer(SearchExplorer):
     class_picker : ClassPicker
     run_bar : RunBar
     result : ChannelExtremal or None
-        What is shown.
+        The result that is shown.
 
     Raises
     ------
     ValueError
-        For an unknown class, variant or layer, a layer without places, bad numbers, or a bad image.
+        For an unknown class, variant or layer, a layer that is not spatial, bad numbers, or a bad image.
     TypeError
-        If ``model`` is no ImageModel.
+        If ``model`` is not an ImageModel.
 
     Examples
     --------
@@ -133,7 +134,7 @@ class ChannelExplorer(SearchExplorer):
         super().__init__(model, image, target=target, **kwargs)
         for name, value in (("rows", rows), ("patches", patches)):
             if value < 1:
-                raise ValueError(f"{name} is {value}, wanted at least 1")
+                raise ValueError(f"expected {name} of at least 1, got {value}")
         self._images, self._rows, self._patches = images, rows, patches
         self._channels = None if channels is None else tuple(items(channels, "channels"))
         self._settings, self._tau, self._batch_size = settings, tau, batch_size
@@ -181,7 +182,7 @@ class ChannelExplorer(SearchExplorer):
 
     @classmethod
     def from_choice(cls, model: ImageModel, choice: Choice, **options: Any) -> ChannelExplorer:
-        """Return an explorer of what is chosen in a dashboard, in its layer."""
+        """Return an explorer of the image, class and layer of a dashboard."""
         explorer = super().from_choice(model, choice, **{"layer": choice.layer or None, **options})
         assert isinstance(explorer, ChannelExplorer)
         return explorer

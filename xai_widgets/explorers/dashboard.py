@@ -22,8 +22,8 @@ from xai_widgets.explorers.inverse import InverseExplorer
 from xai_widgets.explorers.joining import link
 from xai_widgets.explorers.panel import Panel, closed_on_error, with_companions
 from xai_widgets.explorers.parts import dropdown, existing_class, row_layout, stretch, to_uint8
-from xai_widgets.explorers.search import spatial_layers
 from xai_widgets.explorers.similarity import SimilarityExplorer
+from xai_widgets.studies.layers import spatial_layers
 from xai_widgets.views import ClassPicker, GalleryView, View
 from xai_widgets.views.shown import family
 
@@ -68,25 +68,25 @@ class Dashboard(Panel):
     images
         One image or several, of any kind.
     explorers : sequence of str, optional
-        Which of "attribution", "deletion", "extremal", "brush", "channels", "inverse" and "similarity", in this order.
-        Default: all of them.
+        Explorers to include, in this order, of "attribution", "deletion", "extremal", "brush", "channels", "inverse"
+        and "similarity". Default: all of them.
     names : sequence of str, optional
-        What each image is called.
+        Names of the images.
     target : int or str, optional
         The class of the first image. Default: the predicted class, as whenever another image is chosen.
     layer : str, optional
-        A layer with places. Default: the last one of them.
+        A spatial layer. Default: the last one.
     options : dict of str to dict, optional
         Further arguments of explorers by their names, such as ``{"attribution": {"methods": ["lrp"]}}``.
 
     Attributes
     ----------
     frame : int
-        Which image is shown.
+        Index of the image that is shown.
     target : int
         The class.
     layer : str
-        The layer of everything that has one.
+        The layer.
     image_picker : GalleryView
     class_picker : ClassPicker
     layer_picker : ipywidgets.Dropdown
@@ -99,12 +99,12 @@ class Dashboard(Panel):
     ValueError
         For an unknown explorer, layer or class, with the nearest one, or bad images.
     TypeError
-        If ``model`` is no ImageModel.
+        If ``model`` is not an ImageModel.
     """
 
-    frame = Int(0, min=0, help="Which image is shown.")
+    frame = Int(0, min=0, help="Index of the image.")
     target = Int(0, help="The class.")
-    layer = Unicode("", help="The layer of everything that has one.")
+    layer = Unicode("", help="The layer.")
     #: Controls that need a kernel; colors and the position are linked in the browser.
     kernel_controls = ("image_picker", "class_picker", "layer_picker")
 
@@ -121,7 +121,7 @@ class Dashboard(Panel):
         options: dict[str, dict[str, Any]] | None = None,
         **kwargs: Any,
     ) -> None:
-        # First of all: a constructor that raises is closed too.
+        # Made first: a constructor that raises is closed.
         self.explorers: dict[str, Any] = {}
         check_model(model)
         chosen = list(EXPLORERS) if explorers is None else list(explorers)
@@ -134,7 +134,7 @@ class Dashboard(Panel):
         self._options = options or {}
         self._layers = spatial_layers(model)
         if layer is not None and layer not in self._layers:
-            raise ValueError(unknown_name("layer with places", layer, self._layers))
+            raise ValueError(unknown_name("spatial layer", layer, self._layers))
         super().__init__(**kwargs)
         self._predicted = int(model.scores(self._x[:1])[0].argmax())
         self.target = self._predicted if target is None else int(model.targets(target, self._x[:1])[0])
@@ -173,13 +173,13 @@ class Dashboard(Panel):
         self.children = [self.image_picker, row, self.tabs]
         self._adopt(self.image_picker, row, self.tabs)
 
-    # -- what is shared -------------------------------------------------------------------------------------
+    # -- shared choices -------------------------------------------------------------------------------------
 
     @validate("frame")
     def _image_exists(self, proposal: dict[str, Any]) -> int:
         number = int(proposal["value"])
         if number >= len(self._x):
-            raise TraitError(f"frame is {number}, wanted 0 to {len(self._x) - 1}")
+            raise TraitError(f"expected frame from 0 to {len(self._x) - 1}, got {number}")
         return number
 
     @validate("target")
@@ -190,7 +190,7 @@ class Dashboard(Panel):
     def _layer_exists(self, proposal: dict[str, Any]) -> str:
         name = str(proposal["value"])
         if name not in [*self._layers, ""]:
-            raise TraitError(unknown_name("layer with places", name, self._layers))
+            raise TraitError(unknown_name("spatial layer", name, self._layers))
         return name
 
     @property
@@ -199,7 +199,7 @@ class Dashboard(Panel):
         return self._x[self.frame : self.frame + 1]
 
     def _on_image(self, number: int) -> None:
-        # Escape takes the choice away: then the image stays.
+        # Escape clears the choice in the gallery: the image stays.
         if number >= 0:
             self.frame = number
 
@@ -210,7 +210,7 @@ class Dashboard(Panel):
         self._on_choice()
 
     def _show_hints(self) -> int:
-        """Show the probabilities of the image; the predicted class."""
+        """Show the probabilities of the image and return the predicted class."""
         values = self.model.probabilities(self.model.scores(self.image))[0]
         self.class_picker.hints = values.tolist()
         return int(values.argmax())
@@ -221,14 +221,14 @@ class Dashboard(Panel):
             self.layer_picker.value = self.layer
         shown = list(self._pages)[self.tabs.selected_index or 0]
         for name in self.explorers:
-            # Behind a tab nothing is computed, and nothing of the choice before is left.
+            # Hidden tabs compute nothing, and show nothing of an earlier choice.
             if name == shown:
                 self._bring(name)
             else:
                 self._fill(name, _words(EXPLORERS[name].question))
 
     def _fill(self, name: str, content: Any) -> None:
-        """Show something in a tab; the words that stood there are gone for good."""
+        """Replace the content of a tab, and close a text that was shown there."""
         before, self._pages[name].children = self._pages[name].children, [content]
         for one in with_companions(before):
             if one is not content and one not in self.explorers.values():
@@ -237,17 +237,17 @@ class Dashboard(Panel):
     # -- the explorers --------------------------------------------------------------------------------------
 
     def show(self, name: str) -> Any:
-        """Show an explorer, and make it if it is not there yet.
+        """Show an explorer, and make it first if necessary.
 
         Parameters
         ----------
         name : str
-            One of those of this dashboard.
+            Its name.
 
         Returns
         -------
         explorer
-            A network that it cannot take is said in its tab, and None returned.
+            None, with the reason in its tab, if the network or image cannot be explained by it.
         """
         if name not in self._pages:
             raise ValueError(unknown_name("explorer", name, self._pages))
@@ -256,7 +256,7 @@ class Dashboard(Panel):
                 made = EXPLORERS[name].kind.from_choice(
                     self.model, self._choice(), **self._options.get(name, {})
                 )
-            except Exception as error:  # an explorer that is none for this network takes no other with it
+            except Exception as error:  # a failure of one explorer does not stop the others
                 self._refuse(name, error)
                 return None
             self.explorers[name] = made
@@ -320,7 +320,7 @@ class Dashboard(Panel):
                 setattr(part, attribute, value)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Block until no explorer computes any more; False if one took longer than ``timeout`` seconds."""
+        """Block until all explorers have finished; False if that took longer than ``timeout`` seconds."""
         return wait_for(timeout, *list(self.explorers.values()))
 
     def close(self) -> None:

@@ -10,29 +10,29 @@ from ipywidgets import HBox
 
 from xai_widgets.core.model import ImageModel, Target
 from xai_widgets.core.run import Status
-from xai_widgets.explorers.base import MethodLike, methods_by_name
 from xai_widgets.explorers.explorer import ImageExplorer
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import TOP, fill_width, row_layout, stretch, to_uint8
 from xai_widgets.methods import METHODS
+from xai_widgets.methods.registry import MethodLike, methods_by_name
 from xai_widgets.ops.blur import truncated_blur
 from xai_widgets.studies.deletion import CURVES, DeletionKey, DeletionStudy
 from xai_widgets.views import CurveView, HeatmapView, MethodPicker, OrderedMaskView, ScoresView, link
 
-#: What is computed at once if no methods are named; the others wait to be chosen.
+#: Methods that are computed at first by default; the others can be chosen.
 CHOSEN = ("gradient", "guided_backprop", "integrated_gradients", "grad_cam")
 
-#: Methods that take the place of one of them that failed.
+#: Methods that replace one of them that failed.
 SPARE = ("gradient_x_input", "smoothgrad", "expected_gradients")
 
 
 class DeletionExplorer(ImageExplorer):
-    """Choose methods and a class, watch deletion and insertion curves grow, and drag along them.
+    """Compare deletion and insertion curves of several methods while they are computed, and drag along them.
 
-    The curves follow the protocol of RISE (:mod:`xai_widgets.metrics.deletion`). A method that is not defined for the
-    network says why in the legend, and the others go on. Dragging the cursor shows the image
-    with that share of its pixels deleted, or inserted, and the best classes there. The cursor, the opacity, the
-    color map and the choice among computed curves need no kernel.
+    The curves follow the protocol of RISE (:mod:`xai_widgets.metrics.deletion`). If a method is not defined for the
+    network, the legend shows the reason and the others continue. Dragging the cursor shows the image with that share of
+    its pixels deleted, or inserted, and the best classes there. The cursor, the opacity, the color map and the choice
+    among computed curves need no kernel.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class DeletionExplorer(ImageExplorer):
     ValueError
         For an unknown method or class, with the nearest one, or a bad image.
     TypeError
-        If ``model`` is no ImageModel, or a method cannot be called.
+        If ``model`` is not an ImageModel, or a method cannot be called.
 
     Examples
     --------

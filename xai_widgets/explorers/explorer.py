@@ -83,7 +83,7 @@ class Explorer(Panel):
 
     @classmethod
     def from_choice(cls, model: ImageModel, choice: Choice, **options: Any) -> Explorer:
-        """Return an explorer of what is chosen in a dashboard."""
+        """Return an explorer of the image and class of a dashboard."""
         raise NotImplementedError(f"{cls.__name__} cannot be part of a dashboard")
 
     # -- defined by a subclass ------------------------------------------------------------------------------
@@ -296,7 +296,7 @@ class ImageExplorer(Explorer):
 
     @classmethod
     def from_choice(cls, model: ImageModel, choice: Choice, **options: Any) -> ImageExplorer:
-        """Return an explorer of what is chosen in a dashboard."""
+        """Return an explorer of the image and class of a dashboard."""
         image = choice.images[choice.frame : choice.frame + 1]
         return cls(model, image, **{"target": choice.target, **options})
 

@@ -1,4 +1,4 @@
-"""The slider over the area of extremal perturbations."""
+"""Extremal perturbations of an image, with a slider over their area."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from xai_widgets.core.validation import numbers
 from xai_widgets.explorers.explorer import SearchExplorer
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import TOP, dropdown, fill_width, row_layout, score_name, stretch, to_uint8
-from xai_widgets.explorers.search import spatial_layers
 from xai_widgets.ops.perturb import Perturbation, perturb, pyramid
 from xai_widgets.perturbation.areas import AreaSettings
 from xai_widgets.perturbation.extremal import Extremal, Variant
+from xai_widgets.studies.layers import spatial_layers
 from xai_widgets.studies.masks import ExtremalKey, ExtremalStudy
 from xai_widgets.views import CurveView, GalleryView, MaskView, ScoresView, link
 
-#: Side of a picture of the strip, in pixels.
+#: Side of an image of the strip, in pixels.
 THUMBNAIL = 96
 
-#: The image, and not a layer, is masked.
+#: The choice of masking the image, not a layer.
 IMAGE = "the image"
 
 
 class ExtremalExplorer(SearchExplorer):
-    """Drag along the area and see what a network needs: the smallest part of the image that keeps, or takes, a class.
+    """Drag the area and see the smallest part of the image that keeps, or removes, a class.
 
-    The masks of all areas are searched at once (:func:`~xai_widgets.perturbation.extremal`) and appear while they get
-    better. The slider, the cursor of the curves and their mark a* need no kernel. The button stops the search; pressed
-    again it goes on from the masks that are there, which never get worse.
+    The masks of all areas are searched at once (:func:`~xai_widgets.perturbation.extremal`) and are shown while they
+    improve. The slider, the cursor of the curves and their mark a* need no kernel. The button stops the search and
+    resumes it from its masks, which never get worse.
 
     Parameters
     ----------
@@ -49,15 +49,15 @@ class ExtremalExplorer(SearchExplorer):
     areas : sequence of float, optional
         Ascending shares of the image below 1. Default: ten from 0.01 to 0.8, as far as there are pixels for them.
     variant : {"preserve", "delete", "hybrid"}, default "preserve"
-        What is searched at first.
+        The first objective.
     perturbation : {"blur", "fade"}, default "blur"
-        What the image becomes at first.
+        The first perturbation outside of the mask.
     layer : str, optional
-        Mask the activation of this layer at first. Default: the image.
+        Layer whose activation is masked at first. Default: the image is masked.
     settings : ExtremalSettings, optional
-        Of the search.
+        Settings of the search.
     tau : float, default 1.0
-        Which share of the score is enough for a*.
+        Share of the score that is enough for a*.
     batch_size : int, default 32
         Masked images per pass.
     start : bool, default True
@@ -70,23 +70,23 @@ class ExtremalExplorer(SearchExplorer):
     mask : MaskView
         The image under the mask of the chosen area.
     curves : CurveView
-        Score of what is preserved, and of what is left, over the area.
+        Score of the preserved part, and of the rest, over the area.
     scores : ScoresView
         The best classes there.
     strip : GalleryView
-        What is preserved, area by area.
+        The preserved part for each area.
     variant_picker, perturbation_picker, layer_picker : ipywidgets.Dropdown
     class_picker : ClassPicker
     run_bar : RunBar
     result : Extremal or None
-        What is shown.
+        The result that is shown.
 
     Raises
     ------
     ValueError
         For areas that no mask can have, an unknown class, variant, perturbation or layer, or a bad image.
     TypeError
-        If ``model`` is no ImageModel.
+        If ``model`` is not an ImageModel.
 
     Examples
     --------
@@ -201,7 +201,7 @@ class ExtremalExplorer(SearchExplorer):
     def _draw_result(self, key: ExtremalKey, result: Extremal | None) -> None:
         levels = pyramid(self._x, key.perturbation)
         self.mask.title = (
-            "What is preserved" if key.layer is None else f"The mask on {key.layer}, drawn over the image"
+            "Preserved part of the image" if key.layer is None else f"Mask on {key.layer}, over the image"
         )
         with self.mask.hold_sync():
             self.mask.masks = None
@@ -227,7 +227,7 @@ class ExtremalExplorer(SearchExplorer):
             self.strip.pictures = to_uint8(small)
             self.strip.captions = [f"{100 * area:.3g} %" for area in areas]
             self.strip.marked = -1 if math.isnan(best) else areas.index(best)
-            # As in figure 5 of the source: from the wholly perturbed image to a quarter above Phi_0.
+            # Figure 5 of the source: from the fully perturbed image to a quarter above Phi_0.
             low = result.perturbed[0]
             share = (result.scores[0] - low) / (result.tau * result.whole[0] - low).clamp(min=1e-6)
             self.strip.value_limits = [0.0, 1.25]
@@ -259,7 +259,7 @@ class ExtremalExplorer(SearchExplorer):
                     "y": float(result.tau * high),
                     "label": "\u03a6\u2080" if result.tau != 1 else "\u03a6\u2080, the image",
                 },
-                {"y": float(low), "label": "wholly perturbed"},
+                {"y": float(low), "label": "fully perturbed"},
             ]
             self.curves.marks = [] if math.isnan(best) else [{"x": best, "label": f"a* = {100 * best:.3g} %"}]
         self._draw_scores(key, result, x, inner)

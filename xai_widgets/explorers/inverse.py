@@ -1,4 +1,4 @@
-"""The slider over lambda: a simpler image of which the network still says the same, and its inverse at every depth."""
+"""Inverses of a network for one image, with sliders over lambda and depth."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xai_widgets.core.model import ImageModel, Target
-from xai_widgets.explorers.base import MethodLike, methods_by_name
 from xai_widgets.explorers.explorer import SearchExplorer
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import TOP, dropdown, fill_width, row_layout, stretch, to_uint8
 from xai_widgets.inverse import Inverted, LayerWise, SolverSettings
 from xai_widgets.inverse.chain import Chain
 from xai_widgets.inverse.layer_wise import Regularizer, check_lambda
+from xai_widgets.methods.registry import MethodLike, methods_by_name
 from xai_widgets.studies.inverse import InverseKey, InverseResult, InverseStudy
 from xai_widgets.views import CurveView, HeatmapView, ScoresView, SliderView, link
 
 #: lambda: finest where the inverse gets simple and keeps the class, and on to where a network may lose it.
 LAMBDAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 1.0, 1.5)
 
-#: What the inverse is compared with: those of the source that need a few passes.
+#: Methods of the source that need a few passes, for comparison.
 METHODS = ("gradient_x_input", "integrated_gradients", "guided_backprop", "grad_cam")
 
 #: Largest side of a map that is sent, in cells: there is one for each depth and lambda.
@@ -37,7 +37,7 @@ MAP_SIDE = 64
 
 @dataclass(frozen=True)
 class _Depth:
-    """A place in the network: its name, how many units are inverted before it is reached, and (h, w)."""
+    """A position along the network: its name, the number of units inverted before it, and its size (h, w)."""
 
     name: str
     after: int
@@ -45,20 +45,18 @@ class _Depth:
 
 
 class InverseExplorer(SearchExplorer):
-    """Drag along lambda and see what of an image is left, and for how long the network still knows it.
+    """Drag lambda and see which part of an image the inverse of a network keeps, and up to where it keeps the class.
 
     The layer-wise inverse x^ of a class (:func:`~xai_widgets.inverse.layer_wise`) is computed for all lambda at once,
-    unit by unit from the output down; the slider then switches it, its scores and its place in the plot without a
-    kernel. The plot shows the probability of the class for x^ over how much of the image x^ keeps, mean(alpha): a
-    curve over lambda, on which the cursor stands at the chosen one, and for comparison points of the operation-wise
-    inverse and of other methods, whose maps are scaled to [0, 1] and multiplied with the image (equation 5.13 of the
-    source). A second slider goes through the units and shows both inverses at the input of each, summed over
-    channels; the maps are brought to one resolution, the largest of at most 64 cells a side, larger ones by the mean.
-    A unit that did not converge says so at its stop.
+    unit by unit from the output down; the slider then switches x^, its scores and its point in the plot without a
+    kernel. The plot shows the probability of the class for x^ over the share of the image that x^ keeps, mean(alpha):
+    a curve over lambda with its cursor at the chosen one, and points of the operation-wise inverse and of other
+    methods, whose maps are scaled to [0, 1] and multiplied with the image (equation 5.13 of the source). A second
+    slider over the units shows both inverses at the input of each, summed over channels; the maps are resized to the
+    largest resolution of at most 64 cells a side. Units that did not converge are marked.
 
-    What is stopped and gone on with keeps what is done: the layer-wise inverse, the operation-wise one, and the
-    methods one by one; an inverse that was stopped half-way begins at the output again, and replaces what is shown as
-    soon as it has come farther.
+    A stopped computation keeps its complete parts: each inverse, and each method. An inverse that was stopped on its
+    way starts at the output again, and is replaced once the new one has come farther.
 
     Parameters
     ----------
@@ -71,12 +69,13 @@ class InverseExplorer(SearchExplorer):
     lam : sequence of float, default (0, 0.1, ..., 0.7, 1, 1.5)
         lambda, at least 0, ascending.
     regularizer : {"activation", "l1", "l2"}, default "activation"
-        What lambda weighs at first.
+        The first regularizer.
     methods : sequence, optional
-        What the inverse is compared with: registered names, methods, or your own callables, with a title if they are
-        pairs. Default: gradient x input, integrated gradients, guided backpropagation and Grad-CAM. May be empty.
+        Methods to compare with: registered names, methods, or your own callables, with a title as
+        ``(title, explain)``. Default: gradient x input, integrated gradients, guided backpropagation and Grad-CAM.
+        May be empty.
     settings : SolverSettings, optional
-        When a unit is done.
+        Settings of the solver.
     batch_size : int, default 64
         Inverses, or images, at once.
     start : bool, default True
@@ -87,7 +86,7 @@ class InverseExplorer(SearchExplorer):
     target : int
         The class; assign an index to change it.
     slider : SliderView
-        lambda; the star is at the largest one up to which the class is kept.
+        lambda; the star marks the largest one up to which the class is kept.
     depth : SliderView
         The units, from the image on.
     image_view, inverse_view, operation_view : HeatmapView
@@ -102,7 +101,7 @@ class InverseExplorer(SearchExplorer):
     class_picker : ClassPicker
     run_bar : RunBar
     result : InverseResult or None
-        What is shown.
+        The result that is shown.
 
     Raises
     ------
@@ -110,7 +109,7 @@ class InverseExplorer(SearchExplorer):
         For an unknown class, regularizer or method, a network that cannot be inverted, with the reason, bad numbers,
         or a bad image.
     TypeError
-        If ``model`` is no ImageModel, or the settings are none.
+        If ``model`` is not an ImageModel, or ``settings`` are not SolverSettings.
 
     Examples
     --------
@@ -140,7 +139,7 @@ class InverseExplorer(SearchExplorer):
         methods = METHODS if methods is None else methods
         self._methods = {} if isinstance(methods, list | tuple) and not methods else methods_by_name(methods)
         self._lam, self._settings, self._batch_size = lam, settings, batch_size
-        #: What of a result is drawn already, which is not sent again.
+        #: The result that is drawn already; its parts are not sent again.
         self._shown = InverseResult()
         self.study = self._make_study()
         # Bad arguments are refused here: this makes the run without a step of it.
@@ -175,7 +174,7 @@ class InverseExplorer(SearchExplorer):
         if start:
             self.compute()
 
-    def _pictures(self) -> tuple[HeatmapView, ...]:
+    def _image_views(self) -> tuple[HeatmapView, ...]:
         return (self.image_view, self.inverse_view, self.operation_view, self.layer_map, self.operation_map)
 
     def _link(self) -> None:
@@ -187,7 +186,7 @@ class InverseExplorer(SearchExplorer):
         )
         link((self.depth, "frame"), (self.layer_map, "group"), (self.operation_map, "group"))
         link((self.slider, "fraction"), (self.scores, "fraction"))
-        link(*((view, "position") for view in self._pictures()))
+        link(*((view, "position") for view in self._image_views()))
 
     def _layout(self) -> list[Any]:
         stretch(
@@ -196,7 +195,7 @@ class InverseExplorer(SearchExplorer):
             *((view, "1 1 130px") for view in (self.layer_map, self.operation_map)),
         )
         fill_width(self.slider, self.depth, self.curves, self.scores)
-        # Titles may take two lines: the pictures stand side by side all the same.
+        # Titles may take two lines; the images are still aligned.
         images = HBox([self.image_view, self.inverse_view, self.operation_view], layout=row_layout())
         maps = HBox([self.layer_map, self.operation_map], layout=row_layout())
         images.layout.align_items = maps.layout.align_items = "flex-end"
@@ -221,7 +220,7 @@ class InverseExplorer(SearchExplorer):
         """Find the depths of the network for the image."""
         chain = Chain.of(self.model, self._x)
         self._count = len(chain.units)
-        #: The inputs of units that have places, from the image on.
+        #: The spatial inputs of units, from the image on.
         self._depths = [
             _Depth(
                 "image" if index == 0 else f"input of {unit.name}",
@@ -278,7 +277,7 @@ class InverseExplorer(SearchExplorer):
         self._draw_curves(result)
 
     def _draw_maps(self, view: HeatmapView, inverse: Inverted | None) -> None:
-        """A group for each depth, with a map for each lambda; cells that are not there yet are transparent."""
+        """Draw a group for each depth, with a map for each lambda; missing cells are transparent."""
         with view.hold_sync():
             view.groups = len(self._depths)
             view.maps = None if inverse is None or not inverse.units else self._maps(inverse)
@@ -297,7 +296,7 @@ class InverseExplorer(SearchExplorer):
         return torch.cat(maps)
 
     def _draw_inverse(self, key: InverseKey, layers: LayerWise | None) -> None:
-        """x^ and its scores."""
+        """Draw x^ and its scores."""
         if layers is None or layers.output is None:
             self.inverse_view.images = self.scores.x = None
             self.scores.values = self.scores.indices = self.scores.target_values = None
@@ -316,7 +315,7 @@ class InverseExplorer(SearchExplorer):
             self.scores.target_values = probs[:, key.target].expand(1, 2, -1)
 
     def _draw_depth(self, before: InverseResult, result: InverseResult) -> None:
-        """The stops that are there; the slider follows the inverse down to the image, unless it was moved."""
+        """Show the depths that are reached; the slider follows them to the image unless the user moved it."""
         was, now = self._newest(before), self._newest(result)
         falling = {
             index
@@ -334,14 +333,14 @@ class InverseExplorer(SearchExplorer):
                 self.depth.frame = now
 
     def _newest(self, result: InverseResult) -> int | None:
-        """The depth that either of the inverses has come to, None before there is one."""
+        """Return the deepest depth reached by either inverse, None before the first."""
         done = max(
             len(inverse.units) if inverse else 0 for inverse in (result.layer_wise, result.operation_wise)
         )
         return next((index for index, depth in enumerate(self._depths) if depth.after < done), None)
 
     def _draw_curves(self, result: InverseResult) -> None:
-        """A curve over the mean of alpha, and single values on it; the slider's star and the mark of the curve."""
+        """Draw the curve over the mean of alpha, the points of other methods, and the last lambda with the class."""
         layers, operations = result.layer_wise, result.operation_wise
         if layers is None or layers.output is None:
             with self.curves.hold_sync():
@@ -354,15 +353,15 @@ class InverseExplorer(SearchExplorer):
             kept, probability = operations.mean_alpha.item(), operations.probability.item()
             points.insert(0, ("operation-wise", kept, probability))
         stops = _distinct(layers.mean_alpha[0].cpu().numpy())
-        places = np.array([place for _, place, _ in points], dtype=np.float32)
+        positions = np.array([mean for _, mean, _ in points], dtype=np.float32)
         refused = [f"{title}: {reason}" for title, reason in result.failed]
         notes = {title: [words] for title, words in result.warnings}
-        x = np.unique(np.concatenate([stops, places]))
-        # What was refused has a row of its own in the legend, without a point.
+        x = np.unique(np.concatenate([stops, positions]))
+        # A failed method has a row in the legend, without a point.
         y = np.full((1 + len(points) + len(refused), len(x)), np.nan, dtype=np.float32)
         y[0, np.searchsorted(x, stops)] = layers.probability[0].cpu().numpy()
-        for row, (place, (_, _, probability)) in enumerate(zip(places, points, strict=True), start=1):
-            y[row, np.searchsorted(x, place)] = probability
+        for row, (mean, (_, _, probability)) in enumerate(zip(positions, points, strict=True), start=1):
+            y[row, np.searchsorted(x, mean)] = probability
         # Plain numbers have no class that could be lost.
         kept_class = int(layers.reidentified[0].long().cumprod(0).sum()) if layers.has_probabilities else 0
         last = kept_class - 1
@@ -374,9 +373,9 @@ class InverseExplorer(SearchExplorer):
                 *(
                     {
                         "label": title,
-                        "note": "; ".join([f"α {place:.2f}, p {value:.2f}", *notes.get(title, [])]),
+                        "note": "; ".join([f"α {mean:.2f}, p {value:.2f}", *notes.get(title, [])]),
                     }
-                    for title, place, value in points
+                    for title, mean, value in points
                 ),
                 *({"label": words, "note": ""} for words in refused),
             ]
@@ -386,7 +385,7 @@ class InverseExplorer(SearchExplorer):
 
 
 def _distinct(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Values of which equal ones are the smallest step apart, so that each has a place of its own on an axis."""
+    """Separate equal values by the smallest step, so that each has its own position on an axis."""
     made = values.copy()
     order = np.argsort(made, kind="stable")
     for low, high in itertools.pairwise(order):

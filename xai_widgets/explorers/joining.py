@@ -7,6 +7,7 @@ from typing import Any
 
 from ipywidgets import Widget, jslink
 
+from xai_widgets.core.validation import brief
 from xai_widgets.errors import unknown_name
 from xai_widgets.views import View
 from xai_widgets.views import link as link_views
@@ -17,22 +18,22 @@ End = tuple[Widget, str]
 
 
 def link(*parts: Any) -> None:
-    """Join widgets, so that what one of them is set to the others are set to: ``link(a, b, "position")``.
+    """Link a trait of several widgets, so that all have the same value: ``link(a, b, "position")``.
 
-    It happens in the browser and needs no kernel.
+    The link runs in the browser and needs no kernel.
 
     Parameters
     ----------
     *parts : Widget, ..., str, or (Widget, str), ...
-        Two or more widgets and the name of a trait that they share, or each with a name of its own. Of an explorer, or
-        of a box of widgets, it is every view in it that has such a trait. They take the value of the first.
+        Two or more widgets and the name of a trait that they share, or pairs of a widget and a trait. For an explorer
+        or a box, every view in it with such a trait is linked. All take the value of the first.
 
     Raises
     ------
     ValueError
-        For fewer than two widgets, or one that has no such trait, with the nearest name.
+        For fewer than two widgets, or a widget without such a trait, with the nearest name.
     TypeError
-        For what is no widget.
+        For an argument that is not a widget.
 
     Examples
     --------
@@ -44,7 +45,7 @@ def link(*parts: Any) -> None:
         name = given.pop()
         given = [part if isinstance(part, tuple) else (part, name) for part in given]
     if len(given) < 2:
-        raise ValueError(f"{len(given)} widgets were given, wanted at least two and the name of a trait")
+        raise ValueError(f"expected at least two widgets and the name of a trait, got {len(given)}")
     ends = [end for part in given for end in _ends(part)]
     views = [end for end in ends if isinstance(end[0], View)]
     others = [end for end in ends if not isinstance(end[0], View)]
@@ -53,7 +54,7 @@ def link(*parts: Any) -> None:
         setattr(widget, trait, getattr(first, first_name))
     if len(views) > 1:
         link_views(*views)
-    # A chain of links, which begins with one of the views that are joined to each other.
+    # A chain that begins with one of the linked views.
     for one, other in pairwise([*views[:1], *others]):
         links.add(jslink(one, other))
 
@@ -61,11 +62,11 @@ def link(*parts: Any) -> None:
 def _ends(part: Any) -> list[End]:
     if not (isinstance(part, tuple) and len(part) == 2):
         raise TypeError(
-            f"{part!r} was given, wanted widgets and at last the name of a trait, or (widget, name)"
+            f"expected widgets followed by the name of a trait, or (widget, name), got {brief(part)}"
         )
     widget, name = part
     if not isinstance(widget, Widget):
-        raise TypeError(f"{type(widget).__name__} was given, wanted a widget")
+        raise TypeError(f"expected a widget, got {type(widget).__name__}")
     if name in widget.keys:
         return [(widget, name)]
     views = [each for each in family(widget) if isinstance(each, View)]

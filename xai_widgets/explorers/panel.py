@@ -1,4 +1,4 @@
-"""The box that explorers are: it leaves a picture in its cell, and marimo, which has no boxes, is told its layout."""
+"""The box that explorers are made of, with a static image for saved notebooks and a layout for marimo."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AnyPanel = TypeVar("AnyPanel", bound="Panel")
 
 
 class Panel(Shown, VBox):
-    """Views, controls and boxes of them, one below the other."""
+    """A vertical box of views, controls and other boxes."""
 
     _adopted: tuple[Widget, ...] = ()
 
@@ -33,11 +33,11 @@ class Panel(Shown, VBox):
         super().close()
         for part in parts:
             part.close()
-            # A part that somebody holds on to is not to hold the explorer and its network.
+            # A part that is still referenced must not keep the explorer and its network in memory.
             part.unobserve_all()
 
     def _heading(self) -> str:
-        """What it is, with the network and the class if it has them."""
+        """Return the name of the explorer, with the network and the class if it has them."""
         model, target = getattr(self, "model", None), getattr(self, "target", None)
         words = [type(self).__name__, getattr(model, "name", "")]
         if model is not None and target is not None:
@@ -45,7 +45,7 @@ class Panel(Shown, VBox):
         return " ".join(filter(None, words))
 
     def _display_(self) -> Any:
-        """What marimo shows: its own boxes and controls around the views, which are alive there."""
+        """Return the panel as marimo displays it: boxes and controls of marimo around the views."""
         return _in_marimo(self)
 
 
@@ -61,9 +61,9 @@ def with_companions(widgets: Iterable[Any]) -> Iterator[Widget]:
 def closed_on_error(
     construct: Callable[Concatenate[AnyPanel, P], None],
 ) -> Callable[Concatenate[AnyPanel, P], None]:
-    """Check the settings of a constructor, and close what it has made when it raises.
+    """Check the arguments of a constructor, and close the widgets that it made if it raises.
 
-    Nobody else could, and what is registered is never freed.
+    Widgets that stay registered are never freed.
     """
 
     @wraps(construct)
@@ -81,13 +81,13 @@ def closed_on_error(
 
 
 def _in_marimo(widget: Any) -> Any:
-    """A widget of marimo for one of ipywidgets; a view is one of marimo's already."""
+    """Convert a box or control of ipywidgets to marimo; views are returned as they are."""
     import marimo as mo
 
     if isinstance(widget, Tab):
         return _tabs_in_marimo(widget)
     if isinstance(widget, Box):
-        # Traits cannot hide a part of marimo's boxes later on: what is hidden now is left out.
+        # Parts of marimo's boxes cannot be hidden later: parts that are hidden now are left out.
         parts = [_in_marimo(child) for child in widget.children if child.layout.display != "none"]
         if isinstance(widget, HBox):
             return mo.hstack(parts, wrap=True, justify="start", align="start")
@@ -109,7 +109,7 @@ def _in_marimo(widget: Any) -> Any:
 
 
 def _tabs_in_marimo(tab: Any) -> Any:
-    """Tabs, each of which is laid out when it is first opened, as its content may be made then."""
+    """Convert tabs; each is converted when it is first opened, because its content may be made then."""
     import marimo as mo
 
     titles = [tab.get_title(number) for number in range(len(tab.children))]
@@ -133,6 +133,6 @@ def _setter(widget: Any, name: str) -> Callable[[Any], None]:
 
 
 def _kept(widget: Any, made: Any) -> Any:
-    """Keep what marimo holds by a weak reference as long as the widget that it stands for."""
+    """Keep an element, to which marimo has a weak reference only, as long as its widget."""
     vars(widget).setdefault("_of_marimo", []).append(made)
     return made

@@ -1,4 +1,4 @@
-"""The slider over lambda for a network that makes images: which pixels its output comes from."""
+"""Inverses of a super-resolution network, with a slider over lambda."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from xai_widgets.studies.inverse import RegressionInverseStudy
 from xai_widgets.views import CurveView, HeatmapView, RunBar, SliderView, link
 from xai_widgets.views.shown import lay_out
 
-#: From no weight to where the bundled network takes about half of the image; the published pictures end at 0.4.
+#: From 0 to the lambda at which the bundled network keeps about half of the image; the published figures end at 0.4.
 LAMBDAS = (0.0, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
 
-#: What the pictures show, by name.
+#: Titles of the images.
 TITLES = {
     "x": "Image x",
     "x^": "Inverse x̂ at λ",
@@ -37,41 +37,41 @@ TITLES = {
     "result of x^": "Result x + Φ(x̂)",
     "truth": "Truth g",
 }
-#: Of the image and below it of the inverse: what goes in, what comes out, and the sum.
+#: Input, output and their sum, for the image and below it for the inverse.
 ROWS = ("x", "residual", "result"), ("x^", "residual of x^", "result of x^")
 #: The pairs of table 5.2; those with the truth come last.
 PAIRS = ("x, x̂", "Φ(x), Φ(x̂)", "x + Φ(x), x + Φ(x̂)", "x + Φ(x), g", "x + Φ(x̂), g")
 
 
 class RegressionInverseExplorer(Explorer):
-    """Drag lambda and see how little of an image a super-resolution network needs for the details that it adds.
+    """Drag lambda and see which pixels a super-resolution network needs for the details that it adds.
 
     The residual Phi(x) is inverted for all lambda at once (:func:`~xai_widgets.inverse.layer_wise`). The slider
-    switches every picture without a kernel, and a place that is marked in one is marked in all. Two plots are the table
-    of distances over lambda, in which the legends are the rows of the chosen one; a third shows of which frequencies
-    the focused patches have more.
+    switches every image without a kernel, and a position that is marked in one image is marked in all. Two plots show
+    the distances between original and inverse over lambda, with the values at the chosen lambda in their legends; a
+    third one shows the frequencies that are stronger in the focused patches.
 
     Parameters
     ----------
     network : nn.Module
         From luminance (N, 1, H, W) in [0, 1] to the residual, such as ``xw.load("scenes_sr")``; it is never changed.
     image
-        One image of any kind; of color the luminance is taken.
+        One image of any kind; its luminance is used.
     scale : {2, 3, 4}, optional
-        Take the image for the ground truth, and bring it down and up again by so much. Default: the image is enlarged
-        already.
+        Use the image as the ground truth, and scale it down and up again by this factor. Default: the image is
+        enlarged already.
     truth : optional
-        What the image was at high resolution, of the same size. Default: with ``scale`` the image, else unknown.
+        The image at high resolution, of the same size. Default: with ``scale`` the image, else unknown.
     size : int, default 128
-        The middle of the image, at most so many pixels each way.
+        Side of the center of the image to use, in pixels.
     lam : sequence of float, optional
         lambda, ascending.
     regularizer : {"activation", "l1", "l2"}, default "activation"
         R of the units.
     settings : SolverSettings, optional
-        When a unit is done.
+        Settings of the solver.
     batch_size : int, default 8
-        lambda that are solved at once.
+        Values of lambda to solve at once.
     start : bool, default True
         Whether to compute at once; otherwise the button starts.
 
@@ -79,29 +79,29 @@ class RegressionInverseExplorer(Explorer):
     ----------
     slider : SliderView
         lambda.
-    pictures : dict of str to HeatmapView
+    images : dict of str to HeatmapView
         "x", "x^", "alpha", "residual", "residual of x^", "result", "result of x^", and "truth" if it is known.
     similarity : CurveView
-        How much is kept of x, mean(alpha), and the structural similarity of the pairs d_A ... d_E, over lambda; without
-        a truth there is no d_D and no d_E.
+        The share of x that is kept, mean(alpha), and the structural similarity of the pairs d_A ... d_E, over lambda;
+        d_D and d_E need the truth.
     psnr : CurveView
-        The same pairs in dB; d_C has that of d_B. A pair without a difference has none.
+        PSNR of the same pairs in dB; d_C has that of d_B. Equal pairs have none.
     spectrum : CurveView
-        Power of the focused over that of the unfocused patches, in dB, by frequency; a curve for each lambda. Focused
-        are those that keep more of their light than the mean.
+        Power of the focused over that of the other patches, in dB, by frequency; a curve for each lambda. Focused
+        patches keep more of their light than the mean.
     run_bar : RunBar
     result : LayerWise or None
-        What is shown.
+        The inverse that is shown.
     reconstruction : Reconstruction or None
-        The five distances, one row for each lambda; those to the truth say nothing if it is unknown.
+        The five distances, one row for each lambda; those to the truth are meaningless if it is unknown.
 
     Raises
     ------
     ValueError
-        For several images, an unknown scale, a truth of another size, a bad lambda, or a network that is no chain of
-        units, with the reason.
+        For several images, an unknown scale, a truth of another size, a bad lambda, or a network that is not a chain
+        of units, with the reason.
     TypeError
-        If ``network`` is no torch module.
+        If ``network`` is not a torch module.
 
     Examples
     --------
@@ -130,17 +130,17 @@ class RegressionInverseExplorer(Explorer):
     ) -> None:
         self._start_worker()
         if not isinstance(network, nn.Module):
-            raise TypeError(f"network is {type(network).__name__}, wanted a torch module")
+            raise TypeError(f"expected network to be a torch module, got {type(network).__name__}")
         if scale is not None and truth is not None:
-            raise ValueError("a scale and a truth were given, wanted one of them")
+            raise ValueError("expected scale or truth, got both")
         x = _luminance(image, size, "image")
         known = None if truth is None else _luminance(truth, size, "truth")
         if scale is not None:
             x, known = blurred_pair(x, scale)
         if known is not None and known.shape != x.shape:
             raise ValueError(
-                f"the truth has {known.shape[2]} x {known.shape[3]} pixels, wanted {x.shape[2]} x {x.shape[3]} as the "
-                "image"
+                f"expected a truth of {x.shape[2]} x {x.shape[3]} pixels, as the image, got {known.shape[2]} x "
+                f"{known.shape[3]}"
             )
         self.network, self._x, self._truth = network, x, known
         self._lam, self._regularizer = check_lambda(lam), regularizer
@@ -164,7 +164,7 @@ class RegressionInverseExplorer(Explorer):
         )
         last = ("alpha",) if self._truth is None else ("truth", "alpha")
         names = [name for k, row in enumerate(ROWS) for name in (*row, *last[k : k + 1])]
-        self.pictures = {name: _picture_view(name) for name in names}
+        self.images = {name: _image_view(name) for name in names}
         self.similarity = CurveView(x_label="λ", height=200, title="SSIM")
         self.psnr = CurveView(x_label="λ", height=200, title="PSNR, dB")
         self.spectrum = CurveView(
@@ -174,7 +174,7 @@ class RegressionInverseExplorer(Explorer):
             title="Spectrum, dB",
         )
         curves = (self.similarity, self.psnr)
-        views = list(self.pictures.values())
+        views = list(self.images.values())
         link(
             (self.slider, "frame"),
             *((view, "frame") for view in (*views, self.spectrum)),
@@ -185,7 +185,7 @@ class RegressionInverseExplorer(Explorer):
         stretch(*((view, "1 1 260px") for view in (*curves, self.spectrum)))
         fill_width(self.slider)
         lay_out(*views, width="auto", min_width="0", margin="0")
-        # As many columns as there is room for, at most four: then what belongs together stands together.
+        # At most four columns, in which an image and its inverse are aligned.
         columns = "repeat(auto-fill, minmax(max(120px, (100% - 48px) / 4), 1fr))"
         grid = Layout(
             grid_template_columns=columns, grid_gap="8px 16px", align_items="flex-end", overflow="hidden"
@@ -214,7 +214,7 @@ class RegressionInverseExplorer(Explorer):
             self._clear()
         if result is None:
             return
-        if self.pictures["residual"].maps is None:
+        if self.images["residual"].maps is None:
             self._draw_residual(result.inverse.original_output)
         if result.reconstruction is not None and result.reconstruction is not self.reconstruction:
             self._draw_result(result.inverse, result.reconstruction)
@@ -222,7 +222,7 @@ class RegressionInverseExplorer(Explorer):
     def _clear(self) -> None:
         """Clear all views but the image."""
         self.result = self.reconstruction = None
-        for name, view in self.pictures.items():
+        for name, view in self.images.items():
             if name not in ("x", "truth"):
                 view.maps = None
         for curves in (self.similarity, self.psnr, self.spectrum):
@@ -231,10 +231,10 @@ class RegressionInverseExplorer(Explorer):
                 curves.series, curves.lines = [], []
 
     def _draw_residual(self, residual: Tensor) -> None:
-        """What needs no inverse is there at once."""
+        """Draw the images that need no inverse."""
         limit = max(float(residual.abs().max()), 1e-6)
         for name in ("residual", "residual of x^"):
-            self.pictures[name].limit = limit
+            self.images[name].limit = limit
         self._show("residual", residual)
         self._show("result", self._x + residual)
 
@@ -276,10 +276,10 @@ class RegressionInverseExplorer(Explorer):
             self.spectrum.lines = [{"y": 0.0, "label": "alike"}]
 
     def _show(self, name: str, maps: Tensor) -> None:
-        self.pictures[name].maps = maps[:, 0].detach().float().cpu().numpy()
+        self.images[name].maps = maps[:, 0].detach().float().cpu().numpy()
 
 
-def _picture_view(name: str) -> HeatmapView:
+def _image_view(name: str) -> HeatmapView:
     signed = name.startswith("residual")
     return HeatmapView(
         title=TITLES[name],
@@ -294,18 +294,18 @@ def _picture_view(name: str) -> HeatmapView:
 
 
 def _pair(index: int) -> dict[str, Any]:
-    """What a curve says of a pair; its color is the same in both plots."""
+    """Return the label of a pair; its color is the same in both plots."""
     return {"label": f"d_{DISTANCES[index]}", "note": PAIRS[index], "frame": index}
 
 
 def _luminance(image: Any, size: int, name: str) -> Tensor:
-    """The luminance of the middle of one image, (1, 1, H, W) in [0, 1]."""
+    """Return the luminance of the center of one image, (1, 1, H, W) in [0, 1]."""
     if size < 16:
-        raise ValueError(f"size is {size}, wanted at least 16 pixels")
+        raise ValueError(f"expected size of at least 16 pixels, got {size}")
     gray = isinstance(image, Tensor) and image.ndim >= 3 and image.shape[-3] == 1
     x = to_images(image, channels=1 if gray else 3)
     if len(x) != 1:
-        raise ValueError(f"{len(x)} images were given as {name}, wanted one")
+        raise ValueError(f"expected one image as {name}, got {len(x)}")
     x = luminance(x)
     top, left = (max(0, (extent - size) // 2) for extent in x.shape[2:])
     return x[:, :, top : top + size, left : left + size]

@@ -1,4 +1,4 @@
-"""Hover over one patch and see it in every layer, picture and network."""
+"""Similarity of one position to all others, in every layer, image and network."""
 
 from __future__ import annotations
 
@@ -34,36 +34,36 @@ COLUMNS = 3
 
 
 class SimilarityExplorer(Explorer):
-    """Pictures by layers by networks, in which every place shows how alike it is to the one under the hand.
+    """Hover over a position of one image and see the similar positions in every image, layer and network.
 
     The similarities are computed in the browser, so that hovering needs no kernel; see
-    :class:`~xai_widgets.views.SimilarityView` for what the hand and the keys do. With components, groups of features
-    are drawn below, and the patches that each is strongest in. With a geometric series, a chart shows how alike the
-    corresponding place is in each picture. Around the hovered place its theoretical receptive field is drawn (dashed),
-    which is what it can see, and the empirical one, which is what it really looks at, measured as the effective
-    receptive field of Luo et al. 2016. The kernel tells the strongest channels of the hovered or pinned place, with the
-    patches in which they are strongest, and with a corpus the patches of all its images that are most alike to it.
+    :class:`~xai_widgets.views.SimilarityView` for mouse and keys. Components, which are groups of features, are drawn
+    over the images, with the patches in which each is strongest. For a geometric series, a chart shows the similarity
+    of the corresponding position in each image. Two boxes around the hovered position show its theoretical receptive
+    field (dashed), the pixels that can influence it, and its effective receptive field (Luo et al. 2016), the pixels
+    that do. For the hovered or pinned position the kernel shows the strongest channels, with the patches in which they
+    are strongest, and with a corpus the most similar patches of all its images.
 
     Parameters
     ----------
     model : ImageModel or sequence of ImageModel
         The networks, of different names; they are never changed.
     images : list of images, or GeometricSeries
-        The pictures: images of any kind, or those of :func:`~xai_widgets.similarity.rotations` or ``scalings``, which
-        are shown by ascending values.
+        Images of any kind, or those of :func:`~xai_widgets.similarity.rotations` or ``scalings``, which are shown by
+        ascending values.
     layers : str, sequence of str or dict of str to sequence of str, optional
-        Layers with places; for several networks by their names. Default: of each the last one before pooling.
+        Spatial layers; for several networks by their names. Default: the last one before pooling of each.
     names : sequence of str, optional
-        What each picture is called.
+        Names of the images.
     components : int, default 0
-        How many components at first, up to 12.
+        The first number of components, up to 12.
     corpus : optional
-        Images of any kind that are searched, in the layer of the hovered place; its index is made when it is first
-        hovered, and kept.
+        Images of any kind to search in the layer of the hovered position; each layer is indexed once, when it is first
+        hovered.
     seed : int, default 0
-        Of the components.
+        Seed of the components.
     rank : int or None, default 256
-        Wider layers are projected on so many directions, with the error shown; None keeps all channels.
+        Wider layers are projected to this number of directions, with the error shown; None keeps all channels.
     batch_size : int, default 32
         Images per pass.
     start : bool, default True
@@ -72,26 +72,26 @@ class SimilarityExplorer(Explorer):
     Attributes
     ----------
     view : SimilarityView
-        The pictures.
+        The images.
     curves : CurveView or None
-        The similarity at the corresponding place over the geometric series.
+        The similarity at the corresponding position over the geometric series.
     patches : GalleryView
         The top patches of each component.
     panel : PositionPanel
-        What the kernel tells of the place.
+        Details of the position.
     component_picker, layer_picker : ipywidgets.Dropdown
-        How many components, and of which column.
+        The number of components, and their layer.
     run_bar : RunBar
     result : SimilarityResult
-        What is computed.
+        All results so far.
 
     Raises
     ------
     TypeError
-        If a network is no ImageModel.
+        If a network is not an ImageModel.
     ValueError
-        For networks of one name, an unknown layer, with the nearest one, one without places, bad images, another
-        number of components, or a rank or batch size below 1.
+        For networks of one name, an unknown layer, with the nearest one, a layer that is not spatial, bad images,
+        another number of components, or a rank or batch size below 1.
 
     Examples
     --------
@@ -176,7 +176,7 @@ class SimilarityExplorer(Explorer):
         if series is None:
             return None
         self.view.transforms = series.transforms
-        # The image itself comes first, or what is nearest to it.
+        # Show the image itself first, or the one nearest to it.
         self.view.frame = int((series.transforms - torch.eye(2, 3)).abs().sum((1, 2)).argmin())
         curves = CurveView(
             x=series.values,
@@ -184,7 +184,7 @@ class SimilarityExplorer(Explorer):
             series=[{"label": head} for head in heads],
             x_label="degrees" if series.labels[0].endswith("°") else "scale",
             y_label="similarity",
-            title="Similarity at the corresponding place",
+            title="Similarity at the corresponding position",
             height=240,
         )
         link((self.view, "profile"), (curves, "y"))
@@ -304,18 +304,20 @@ def _check_models(model: ImageModel | Sequence[ImageModel]) -> list[ImageModel]:
         check_model(one)
     names = [one.name for one in models]
     if not models or len(set(names)) < len(names):
-        raise ValueError(f"the networks are named {names}, wanted names that differ: ImageModel(..., name=)")
+        raise ValueError(
+            f"expected networks of different names, got {names}; name them: ImageModel(..., name=)"
+        )
     return models
 
 
 def _layers_of(
     models: Sequence[ImageModel], layers: str | Sequence[str] | Mapping[str, Sequence[str]] | None
 ) -> dict[str, list[str]]:
-    """The layers of each network, by its name."""
+    """Return the layers of each network, by its name."""
     if isinstance(layers, Mapping):
         if set(layers) != {model.name for model in models}:
             raise ValueError(
-                f"layers are of {sorted(layers)}, wanted those of {sorted(model.name for model in models)}"
+                f"expected layers of {sorted(model.name for model in models)}, got those of {sorted(layers)}"
             )
         chosen = {model.name: layers[model.name] for model in models}
     else:

@@ -104,7 +104,9 @@ def _composite(given: Any) -> tuple[str, Explain]:
 
     def explain(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
         if given.handles:
-            raise ValueError(f"expected a composite that is not in use, got {title}, registered to a network already")
+            raise ValueError(
+                f"expected a composite that is not in use, got {title}, registered to a network already"
+            )
         with _calling(model, model.module, x, title), given.context(model.module):
             gradient = score_gradient(model, x, target)
         return gradient * model.std

@@ -310,7 +310,9 @@ def as_method(given: Any) -> Method:
     if adapted is not None:
         title, explain = title or adapted[0], adapted[1]
     if not callable(explain):
-        raise TypeError(f"expected a method as a name or a callable (model, x, target) -> map, got {brief(given)}")
+        raise TypeError(
+            f"expected a method as a name or a callable (model, x, target) -> map, got {brief(given)}"
+        )
     name = str(title or getattr(explain, "__name__", type(explain).__name__))
 
     def call(model: ImageModel, x: Tensor, target: Tensor, **options: Any) -> Tensor:

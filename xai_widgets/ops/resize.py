@@ -21,7 +21,7 @@ def resize_map(saliency: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def shrink(images: Tensor, side: int) -> Tensor:
-    """Resize square images (..., C, s, s) to (..., C, side, side) by area means; smaller ones are returned as they are."""
+    """Resize square images (..., C, s, s) to at most ``side`` pixels a side, by area means."""
     if images.shape[-1] <= side:
         return images
     small = F.interpolate(images.flatten(0, -4), (side, side), mode="area")

@@ -37,7 +37,9 @@ def imported():
                 imports |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 imports.add(node.module.partition(".")[0])
-            elif isinstance(node, ast.Call) and ast.unparse(node.func) in CALLS and path.name != "optional.py":
+            elif (
+                isinstance(node, ast.Call) and ast.unparse(node.func) in CALLS and path.name != "optional.py"
+            ):
                 requests.append([ast.unparse(each) for each in node.args])
         yield path.relative_to(PACKAGE).as_posix(), imports, requests
 

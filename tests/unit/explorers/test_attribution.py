@@ -338,7 +338,10 @@ def test_a_class_that_does_not_exist_is_refused_and_nothing_changes(model, photo
     [
         ({"methods": ["gradeint"]}, "unknown method 'gradeint'; did you mean 'gradient'"),
         ({"methods": []}, "expected at least one method, got none"),
-        ({"methods": ["gradient", "gradient"]}, "expected methods with different names, got 'gradient' twice"),
+        (
+            {"methods": ["gradient", "gradient"]},
+            "expected methods with different names, got 'gradient' twice",
+        ),
         ({"layers": ["7"]}, "unknown layer '7'"),
         ({"layers": "5"}, r"got '5' with \(6,\)"),
         ({"target": "g"}, "unknown label 'g'"),

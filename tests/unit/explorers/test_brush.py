@@ -189,7 +189,7 @@ def test_each_search_is_one_step_and_a_stroke_stops_it(brush):
 
 def test_the_optimizer_asks_for_paint(brush):
     brush.compute(again=True)
-    assert brush.run_bar.error == "nothing is painted: paint what the optimizer is to begin with"
+    assert brush.run_bar.error == "nothing is painted: paint the mask to start from"
     assert brush.run_bar.status == "idle"
 
 
@@ -209,8 +209,8 @@ def test_a_map_or_a_result_can_be_painted(brush):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((torch.zeros(3, 4, 4),), "the mask has shape (3, 4, 4), wanted (h, w)"),
-        (("gradient", 0.0), "area is 0.0, wanted a share of the image above 0 and at most 1"),
+        ((torch.zeros(3, 4, 4),), "expected a mask of shape (h, w), got (3, 4, 4)"),
+        (("gradient", 0.0), "expected area above 0 and at most 1, got 0.0"),
         (("gradientt",), "did you mean 'gradient'"),
     ],
 )

@@ -59,7 +59,7 @@ METHODS = ["gradient", "guided_backprop"]
 EXPLORERS = {
     "attribution": lambda model: xw.AttributionExplorer(model, photos(2), METHODS),
     "deletion": lambda model: xw.DeletionExplorer(model, photos(1)[0], METHODS, steps=8),
-    "race": lambda model: xw.MaskRace(model, photos(1)[0], METHODS, areas=(0.2, 0.5)),
+    "race": lambda model: xw.MaskComparison(model, photos(1)[0], METHODS, areas=(0.2, 0.5)),
     "extremal": lambda model: xw.ExtremalExplorer(model, photos(1)[0], areas=(0.2, 0.5)),
     "channel": lambda model: xw.ChannelExplorer(model, photos(1)[0]),
     "inverse": lambda model: xw.InverseExplorer(model, photos(1)[0], lam=(0.0, 0.5), methods=METHODS),
@@ -161,7 +161,7 @@ def test_a_layout_of_the_caller_is_left_alone():
     "make",
     [
         lambda model: xw.DeletionExplorer(model, photos(1)[0], steps=0),
-        lambda model: xw.MaskRace(model, photos(1)[0], METHODS, areas=(0.5, 0.2)),
+        lambda model: xw.MaskComparison(model, photos(1)[0], METHODS, areas=(0.5, 0.2)),
         lambda model: xw.ExtremalExplorer(model, photos(1)[0], layer="none"),
         lambda model: xw.ChannelExplorer(model, photos(1)[0], rows=0),
         lambda model: xw.InverseExplorer(model, photos(1)[0], lam=(1, 0)),
@@ -296,7 +296,7 @@ def test_one_refused_method_stops_no_other(name, monkeypatch):
     make = {
         "attribution": lambda model: xw.AttributionExplorer(model, photos(2), methods),
         "deletion": lambda model: xw.DeletionExplorer(model, photos(1)[0], methods, steps=8),
-        "race": lambda model: xw.MaskRace(model, photos(1)[0], methods, areas=(0.2, 0.5)),
+        "race": lambda model: xw.MaskComparison(model, photos(1)[0], methods, areas=(0.2, 0.5)),
         "inverse": lambda model: xw.InverseExplorer(model, photos(1)[0], lam=(0.0, 0.5), methods=methods),
     }[name]
     explorer = make(classifier())

@@ -178,11 +178,11 @@ def test_parts_and_other_widgets_are_joined_under_names_of_their_own():
 @pytest.mark.parametrize(
     ("parts", "kind", "message"),
     [
-        ((), ValueError, "0 widgets were given"),
-        ((HeatmapView(), "position"), ValueError, "1 widgets were given"),
+        ((), ValueError, "expected at least two widgets and the name of a trait, got 0"),
+        ((HeatmapView(), "position"), ValueError, "expected at least two widgets and the name of a trait, got 1"),
         ((HeatmapView(), HeatmapView(), "positoin"), ValueError, "did you mean 'position'"),
-        ((HeatmapView(), HeatmapView()), TypeError, "wanted widgets and at last the name of a trait"),
-        ((3, HeatmapView(), "position"), TypeError, "int was given, wanted a widget"),
+        ((HeatmapView(), HeatmapView()), TypeError, "expected widgets followed by the name of a trait"),
+        ((3, HeatmapView(), "position"), TypeError, "expected a widget, got int"),
     ],
 )
 def test_what_cannot_be_joined_is_named(parts, kind, message):

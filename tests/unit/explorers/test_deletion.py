@@ -269,7 +269,7 @@ def test_no_method_chosen_is_an_empty_plot(model, image):
 @pytest.mark.parametrize("target", [-1, 6])
 def test_a_class_that_does_not_exist_is_refused_and_nothing_changes(model, image, target):
     explorer = explorer_of(model, image, ["gradient"], target=2, start=False)
-    with pytest.raises(TraitError, match="wanted 0 to 5"):
+    with pytest.raises(TraitError, match="expected a class from 0 to 5"):
         explorer.target = target
     assert explorer.target == explorer.class_picker.target == 2
 
@@ -279,7 +279,10 @@ def test_a_class_that_does_not_exist_is_refused_and_nothing_changes(model, image
     [
         ({"methods": ["gradeint"]}, "unknown method 'gradeint'; did you mean 'gradient'"),
         ({"methods": []}, "expected at least one method, got none"),
-        ({"methods": ["gradient", "gradient"]}, "expected methods with different names, got 'gradient' twice"),
+        (
+            {"methods": ["gradient", "gradient"]},
+            "expected methods with different names, got 'gradient' twice",
+        ),
         ({"methods": [7]}, "expected each of methods to be a name, a method or a callable, got 7"),
         ({"target": "g"}, "unknown label 'g'"),
         ({"target": 6}, "expected a class from 0 to .*, got 6"),

@@ -386,5 +386,5 @@ def test_close_stops_and_closes_every_part(model, image, gated):
     explorer.close()
     gated.open()
     assert explorer.wait(PATIENCE)
-    parts = explorer.slider, explorer.depth, explorer.curves, explorer.scores, *explorer._pictures()
+    parts = explorer.slider, explorer.depth, explorer.curves, explorer.scores, *explorer._image_views()
     assert all(part.comm is None for part in (explorer, explorer.run_bar, *parts))

@@ -84,11 +84,11 @@ def test_pictures_and_curves_are_those_of_the_inverse(network, image):
         "result": image + residual,
         "result of x^": image + of_inverse,
     }
-    assert set(explorer.pictures) == set(expected)
+    assert set(explorer.images) == set(expected)
     for name, maps in expected.items():
-        assert explorer.pictures[name].maps == near(maps[:, 0].numpy()), name
-    assert explorer.pictures["residual"].limit == pytest.approx(float(residual.abs().max()))
-    assert explorer.pictures["residual of x^"].limit == explorer.pictures["residual"].limit
+        assert explorer.images[name].maps == near(maps[:, 0].numpy()), name
+    assert explorer.images["residual"].limit == pytest.approx(float(residual.abs().max()))
+    assert explorer.images["residual of x^"].limit == explorer.images["residual"].limit
     five = reconstruction(network, image.expand(3, -1, -1, -1), inverse, image.expand(3, -1, -1, -1))
     # Without a truth there is nothing to measure d_D and d_E with.
     assert explorer.similarity.x == pytest.approx(LAMBDAS)
@@ -109,8 +109,8 @@ def test_with_a_scale_the_image_is_the_truth(network):
     gray = (image / 255 @ [0.299, 0.587, 0.114])[4:36, 9:41]
     truth = torch.tensor(gray, dtype=torch.float32)[None, None]
     x, known = blurred_pair(truth, 2)
-    assert explorer.pictures["truth"].maps == near(known[0].numpy())
-    assert explorer.pictures["x"].maps == near(x[0].numpy())
+    assert explorer.images["truth"].maps == near(known[0].numpy())
+    assert explorer.images["x"].maps == near(x[0].numpy())
     assert explorer.run_bar.status == "idle"
     explorer.compute()
     assert explorer.wait(PATIENCE)
@@ -125,7 +125,7 @@ def test_with_a_scale_the_image_is_the_truth(network):
 
 def test_frames_and_places_are_joined_in_the_page(network, image):
     explorer = explorer_of(network, image, start=False)
-    views = list(explorer.pictures.values())
+    views = list(explorer.images.values())
     assert len({view.channels["frame"] for view in [explorer.slider, explorer.spectrum, *views]}) == 1
     assert len({view.channels["position"] for view in views}) == 1
     curves = [explorer.similarity, explorer.psnr]
@@ -143,35 +143,35 @@ def test_a_cancel_shows_nothing_and_the_button_starts_anew(network, hold, image)
     assert explorer.run_bar.status == "cancelled"
     hold.go.set()
     assert explorer.wait(PATIENCE)
-    assert explorer.result is explorer.pictures["x^"].maps is explorer.psnr.y is None
-    assert explorer.pictures["x"].maps is not None
+    assert explorer.result is explorer.images["x^"].maps is explorer.psnr.y is None
+    assert explorer.images["x"].maps is not None
     explorer.compute()
     assert explorer.wait(PATIENCE)
     assert explorer.run_bar.status == "done"
-    first = explorer.pictures["x^"].maps.copy()
+    first = explorer.images["x^"].maps.copy()
     hold.go.clear()
     hold.stands.clear()
     explorer.compute(again=True)
     assert hold.stands.wait(PATIENCE)
-    assert explorer.pictures["x^"].maps is explorer.spectrum.y is explorer.reconstruction is None
+    assert explorer.images["x^"].maps is explorer.spectrum.y is explorer.reconstruction is None
     hold.go.set()
     assert explorer.wait(PATIENCE)
-    assert np.array_equal(explorer.pictures["x^"].maps, first)
+    assert np.array_equal(explorer.images["x^"].maps, first)
 
 
 def test_what_needs_no_inverse_is_there_before_it(network, hold, image):
     explorer = explorer_of(network, image, start=False)
     with torch.no_grad():
         residual = network(image)
-    inverse = explorer.pictures["x^"]
+    inverse = explorer.images["x^"]
     seen = []
     explorer.run_bar.observe(lambda _change: seen.append(inverse.maps is None), "progress")
-    explorer.pictures["residual"].observe(lambda change: seen.append(change.new is not None), "maps")
+    explorer.images["residual"].observe(lambda change: seen.append(change.new is not None), "maps")
     explorer.compute()
     assert explorer.wait(PATIENCE)
     # The residual came while there was no inverse yet.
     assert seen[:3] == [True, True, True]
-    assert explorer.pictures["residual"].maps == near(residual[0].numpy())
+    assert explorer.images["residual"].maps == near(residual[0].numpy())
 
 
 def test_pairs_without_a_difference_have_no_psnr(image):
@@ -202,25 +202,25 @@ def test_an_error_is_said_and_the_next_run_starts_anew(network, image):
     assert explorer.wait(PATIENCE)
     assert explorer.run_bar.status == "error"
     assert "out of order" in explorer.run_bar.error
-    assert explorer.result is explorer.pictures["x^"].maps is explorer.similarity.y is None
+    assert explorer.result is explorer.images["x^"].maps is explorer.similarity.y is None
     network[1].forward = forward
     explorer.compute(again=True)
     assert explorer.wait(PATIENCE)
     assert (explorer.run_bar.status, explorer.run_bar.error) == ("done", "")
-    assert explorer.pictures["x^"].maps is not None
+    assert explorer.images["x^"].maps is not None
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"network": 3}, "network is int, wanted a torch module"),
+        ({"network": 3}, "expected network to be a torch module, got int"),
         ({"network": nn.Sequential(nn.Conv2d(1, 1, 3), nn.SiLU(), nn.Conv2d(1, 1, 3))}, "negative"),
-        ({"image": torch.rand(2, 1, 24, 32)}, "2 images were given as image, wanted one"),
+        ({"image": torch.rand(2, 1, 24, 32)}, "expected one image as image, got 2"),
         ({"scale": 5}, "expected scale to be an integer from 2 to 4, got 5"),
-        ({"scale": 2, "truth": torch.rand(1, 1, 24, 32)}, "wanted one of them"),
-        ({"truth": torch.rand(1, 1, 24, 24)}, "the truth has 24 x 24 pixels, wanted 24 x 32"),
+        ({"scale": 2, "truth": torch.rand(1, 1, 24, 32)}, "expected scale or truth, got both"),
+        ({"truth": torch.rand(1, 1, 24, 24)}, "expected a truth of 24 x 32 pixels, as the image, got 24 x 24"),
         ({"lam": (0.3, 0.1)}, "numbers that ascend"),
-        ({"size": 3}, "size is 3, wanted at least 16"),
+        ({"size": 3}, "expected size of at least 16 pixels, got 3"),
         ({"regularizer": "l3"}, "unknown regularizer"),
     ],
 )
@@ -238,7 +238,7 @@ def test_close_closes_every_part(network, image):
         explorer.psnr,
         explorer.spectrum,
         explorer.run_bar,
-        *explorer.pictures.values(),
+        *explorer.images.values(),
     ]
     explorer.close()
     assert all(part.comm is None for part in (explorer, *parts))

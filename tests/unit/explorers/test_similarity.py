@@ -250,8 +250,8 @@ def test_a_stopped_computation_goes_on(gate, photos):
     ("options", "words"),
     [
         ({"layers": "7x"}, "unknown layer"),
-        ({"layers": "7"}, r"wanted \(C, h, w\)"),
-        ({"layers": {"nett": ["1"]}}, r"layers are of \['nett'\], wanted those of \['net'\]"),
+        ({"layers": "7"}, r"of shape \(C, h, w\)"),
+        ({"layers": {"nett": ["1"]}}, r"expected layers of \['net'\], got those of \['nett'\]"),
         ({"components": 13}, "wanted 0 to 12"),
         ({"rank": 0}, "expected rank to be an integer"),
     ],
@@ -262,7 +262,7 @@ def test_refusals(model, photos, options, words):
 
 
 def test_refused_networks(model, photos):
-    with pytest.raises(ValueError, match="wanted names that differ"):
+    with pytest.raises(ValueError, match="expected networks of different names"):
         SimilarityExplorer([model, network()], photos)
     with pytest.raises(TypeError, match="expected an ImageModel"):
         SimilarityExplorer(nn.Identity(), photos)

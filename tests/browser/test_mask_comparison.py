@@ -1,4 +1,4 @@
-"""The race of masks as a person meets it, in JupyterLab."""
+"""The comparison of masks as a person meets it, in JupyterLab."""
 
 import numpy as np
 from playwright.sync_api import expect
@@ -15,10 +15,10 @@ def columns(model, x, target):
     return rows(model, x, target).transpose(1, 2)
 """
 SHOW = """
-race = xw.MaskRace(model, image, [rows, columns, ("A map with a long name", rows)], areas=[0.125, 0.25, 0.5])
-race
+comparison = xw.MaskComparison(model, image, [rows, columns, ("A map with a long name", rows)], areas=[0.125, 0.25, 0.5])
+comparison
 """
-#: Which pixels of a lane are white, as the rows of its mask.
+#: Which pixels of a panel are white, as the rows of its mask.
 WHITE = """(canvas, size) => {
     const small = new OffscreenCanvas(size, size), context = small.getContext("2d");
     context.imageSmoothingEnabled = false;
@@ -28,24 +28,24 @@ WHITE = """(canvas, size) => {
 SIZE = 96
 
 
-def boxes(lanes):
+def boxes(panels):
     """Left, top and width of the pictures, whole pixels."""
-    stages = (lane.locator(".xw-stage") for lane in lanes)
+    stages = (panel.locator(".xw-stage") for panel in panels)
     return [[round(box[side]) for side in ("x", "y", "width")] for box in (s.bounding_box() for s in stages)]
 
 
 def test_one_slider_moves_all_lanes_without_a_kernel_and_none_is_larger(lab):
     page = lab.open([SETUP, SHOW], width=1300, height=1600)
-    page.wait_for_kernel("race.run_bar.status", "done")
+    page.wait_for_kernel("comparison.run_bar.status", "done")
     views = page.page.locator(".xw-mask-view")
     expect(views).to_have_count(4)
-    lanes, controls = [views.nth(index) for index in range(3)], views.nth(3)
-    expect(lanes[2].locator(".xw-amount")).to_have_text("area 12.5 % preserved")
-    assert [view.get_by_label("Area", exact=True).is_visible() for view in (*lanes, controls)] == [
+    panels, controls = [views.nth(index) for index in range(3)], views.nth(3)
+    expect(panels[2].locator(".xw-amount")).to_have_text("area 12.5 % preserved")
+    assert [view.get_by_label("Area", exact=True).is_visible() for view in (*panels, controls)] == [
         False
     ] * 3 + [True]
     assert controls.locator(".xw-stage").is_hidden()
-    (left, top, width), *others = boxes(lanes)
+    (left, top, width), *others = boxes(panels)
     assert [box[1:] for box in others] == [[top, width]] * 2
     assert left < others[0][0] < others[1][0]
     page.shutdown_kernel()
@@ -60,9 +60,9 @@ def test_one_slider_moves_all_lanes_without_a_kernel_and_none_is_larger(lab):
         mouse.move(box["x"] + 8 + (box["width"] - 16) * area / 0.5, box["y"] + box["height"] / 2, steps=3)
         wanted = np.zeros((SIZE, SIZE), bool)
         wanted[: round(area * SIZE)] = True
-        for lane, mask in zip(lanes, (wanted, wanted.T, wanted), strict=True):
-            expect(lane.locator(".xw-amount")).to_have_text(f"area {100 * area:g} %")
-            shown = np.array(lane.locator(".xw-stage canvas").first.evaluate(WHITE, SIZE)).reshape(SIZE, SIZE)
+        for panel, mask in zip(panels, (wanted, wanted.T, wanted), strict=True):
+            expect(panel.locator(".xw-amount")).to_have_text(f"area {100 * area:g} %")
+            shown = np.array(panel.locator(".xw-stage canvas").first.evaluate(WHITE, SIZE)).reshape(SIZE, SIZE)
             assert ((shown > 127) == mask).mean() > 0.98
     mouse.up()
     expect(page.page.locator(".xw-curve-view .xw-cursor")).to_contain_text("0.250")
@@ -74,7 +74,7 @@ def test_one_slider_moves_all_lanes_without_a_kernel_and_none_is_larger(lab):
         "() => new Set([...document.querySelectorAll('.xw-mask-view .xw-stage')].slice(0, 3)"
         ".map((stage) => Math.round(stage.getBoundingClientRect().top))).size === 2"
     )
-    (left, top, width), second, third = boxes(lanes)
+    (left, top, width), second, third = boxes(panels)
     assert second[1:] == [top, width]
     assert (third[0], third[2]) == (left, width)
     assert third[1] > top + width

@@ -1,4 +1,4 @@
-"""A race of explanations: at equal area, whose mask keeps the score, and whose takes it away."""
+"""Masks of several methods on one image at equal area."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from ipywidgets import HBox, Layout
 
 from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.model import ImageModel, Target
-from xai_widgets.explorers.base import MethodLike, methods_by_name
+from xai_widgets.errors import unknown_name
 from xai_widgets.explorers.explorer import ImageExplorer
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import row_layout, score_name, stretch, to_uint8
+from xai_widgets.methods.registry import MethodLike, methods_by_name
 from xai_widgets.ops.perturb import Perturbation, pyramid
 from xai_widgets.perturbation.areas import check_areas
 from xai_widgets.studies.masks import MaskKey, MaskStudy
@@ -25,17 +26,17 @@ AREAS = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6)
 #: Default methods.
 METHODS = ("gradient", "grad_cam", "occlusion", "meaningful_perturbation", "extremal")
 
-#: Between two lanes, in pixels.
+#: Gap between two images, in pixels.
 GAP = 8
 
 
-class MaskRace(ImageExplorer):
-    """Explanations side by side on one image at equal area, to see which one keeps the score.
+class MaskComparison(ImageExplorer):
+    """Compare methods on one image at equal area, to see whose mask preserves the score.
 
-    Each method's map is cut at the same areas; extremal perturbations, and nobody else, have a mask made for each
-    area. What is not in a mask is blurred or faded, for all alike, and the score before softmax is read off. The area
-    is dragged in all pictures and in the curves at once, without a kernel. A method that is not defined for the network
-    says why above its picture, and the others go on.
+    The map of each method is binarized at the same areas; extremal perturbations are searched for each area. The image
+    outside of a mask is blurred or faded, in the same way for all methods, and the score before softmax is measured.
+    The area is dragged in all images and in the curves at once, without a kernel. If a method is not defined for the
+    network, the reason is shown above its image and the others continue.
 
     Parameters
     ----------
@@ -52,24 +53,24 @@ class MaskRace(ImageExplorer):
     areas : sequence of float, optional
         Ascending shares of the image, below 1. Default: eight from 0.025 to 0.6.
     perturbation : {"blur", "fade"}, default "blur"
-        What the image becomes outside of a mask.
+        The perturbation outside of a mask.
     options : dict of str to dict, optional
-        Options of methods, by their names.
+        Options of methods by name.
     batch_size : int, default 32
         Masked images per pass.
     start : bool, default True
-        Whether to begin at once; otherwise the button starts.
+        Whether to compute at once; otherwise the button starts.
 
     Attributes
     ----------
     target : int
         The class; assign an index to change it.
-    lanes : dict of str to MaskView
-        By method, the image under its mask.
+    masks : dict of str to MaskView
+        The image under the mask of each method.
     controls : MaskView
-        Slider and display of all lanes.
+        Area and display of all masks.
     curves : CurveView
-        Scores over the area, of what is preserved (solid) and of what is left (dashed).
+        Scores of the preserved part (solid) and of the rest (dashed), over the area.
     method_picker : MethodPicker
     class_picker : ClassPicker
     run_bar : RunBar
@@ -79,11 +80,11 @@ class MaskRace(ImageExplorer):
     ValueError
         For an unknown method or class, with the nearest one, areas that no mask can have, or a bad image.
     TypeError
-        If ``model`` is no ImageModel, or a method cannot be called.
+        If ``model`` is not an ImageModel, or a method cannot be called.
 
     Examples
     --------
-    >>> MaskRace(model, "photo.jpg", ["grad_cam", "rise", "extremal"])  # doctest: +SKIP
+    >>> MaskComparison(model, "photo.jpg", ["grad_cam", "rise", "extremal"])  # doctest: +SKIP
     """
 
     kernel_controls: ClassVar[tuple[str, ...]] = (*ImageExplorer.kernel_controls, "method_picker")
@@ -110,7 +111,7 @@ class MaskRace(ImageExplorer):
         self._options = options or {}
         for name in self._options:
             if name not in self._methods:
-                raise ValueError(f"options are given for {name!r}, wanted one of {list(self._methods)}")
+                raise ValueError(unknown_name("method of options", name, self._methods))
         self._areas = check_areas(areas, self._x[0, 0].numel())
         batch_size = check_batch_size(batch_size)
         self._perturbation, self._batch_size = perturbation, batch_size
@@ -119,20 +120,20 @@ class MaskRace(ImageExplorer):
         self.study = self._make_study()
         titles = {name: method.title for name, method in self._methods.items()}
         self.method_picker = MethodPicker(options=list(titles), labels=titles, selected=list(titles))
-        self.lanes = {
+        self.masks = {
             name: MaskView(title=title, width=260, area=0.1, controls=False) for name, title in titles.items()
         }
         self.controls = MaskView(picture=False, width=0, area=0.1)
         self.curves = CurveView(
             x_label="area", y_label=score_name(model), fraction=0.1, game="insertion", height=280
         )
-        masks = self.controls, *self.lanes.values()
+        masks = self.controls, *self.masks.values()
         link((self.curves, "fraction"), *((view, "area") for view in masks))
         for name in ("display", "position"):
             link(*((view, name) for view in masks))
-        # At the bottom, so that a title of two lines leaves the pictures beside each other.
+        # Aligned at the bottom, where a title of two lines does not move an image.
         row = Layout(display="grid", grid_gap=f"8px {GAP}px", align_items="flex-end", overflow="hidden")
-        self._row = HBox(list(self.lanes.values()), layout=row)
+        self._row = HBox(list(self.masks.values()), layout=row)
         self._compute_on_change((self.method_picker, "selected"))
         self._assemble(self._layout())
         if start:
@@ -140,7 +141,7 @@ class MaskRace(ImageExplorer):
 
     def _layout(self) -> list[Any]:
         stretch((self.class_picker, "1 1 220px"), (self.method_picker, "3 1 320px"))
-        lay_out(*self.lanes.values(), self.controls, self.curves, min_width="0", margin="0")
+        lay_out(*self.masks.values(), self.controls, self.curves, min_width="0", margin="0")
         return [
             HBox([self.class_picker, self.method_picker], layout=row_layout()),
             self.run_bar,
@@ -151,8 +152,8 @@ class MaskRace(ImageExplorer):
 
     def _show_image(self) -> None:
         levels = to_uint8(pyramid(self._x, self._perturbation, levels=2)[0])
-        for lane in self.lanes.values():
-            lane.masks, lane.levels = None, levels
+        for view in self.masks.values():
+            view.masks, view.levels = None, levels
 
     # -- the computation ------------------------------------------------------------------------------------
 
@@ -175,16 +176,16 @@ class MaskRace(ImageExplorer):
     def _draw(self, changed: MaskKey | None = None) -> None:
         outcomes = {key.method: self.study.outcome(key) for key in self._keys()}
         self._row.layout.grid_template_columns = _columns(len(outcomes))
-        for name, lane in self.lanes.items():
+        for name, view in self.masks.items():
             outcome = outcomes.get(name)
             result = None if outcome is None else outcome.result
-            lane.layout.display = "none" if outcome is None else None
+            view.layout.display = "none" if outcome is None else None
             title = self._methods[name].title
-            lane.title = f"{title}: {outcome.error}" if outcome is not None and outcome.error else title
-            with lane.hold_sync():
-                lane.masks = None
-                lane.areas = None if result is None else np.array(self._areas, dtype=np.float32)
-                lane.masks = None if result is None else result.masks
+            view.title = f"{title}: {outcome.error}" if outcome is not None and outcome.error else title
+            with view.hold_sync():
+                view.masks = None
+                view.areas = None if result is None else np.array(self._areas, dtype=np.float32)
+                view.masks = None if result is None else result.masks
         known = any(outcome.result is not None for outcome in outcomes.values())
         with self.controls.hold_sync():
             self.controls.areas = np.array(self._areas, dtype=np.float32)
@@ -224,6 +225,6 @@ class MaskRace(ImageExplorer):
 
 
 def _columns(count: int) -> str:
-    """Columns for pictures of one size; they become rows where each would be narrower than 130 px."""
+    """Return grid columns for images of equal size, which wrap where each would be narrower than 130 px."""
     share = f"calc((100% - {(count - 1) * GAP + 1}px) / {max(1, count)})"
     return f"repeat(auto-fill, minmax(max(130px, {share}), 1fr))"
