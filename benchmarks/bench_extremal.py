@@ -1,11 +1,11 @@
-"""Extremal perturbations: our search against the published one, in turn in one process.
+"""Extremal perturbations: our search against that of TorchRay, in turn in one process.
 
     python benchmarks/bench_extremal.py [--scenes 20] [--steps-scale 1] [--minutes 10]
 
-Compared is the score of each mask cut at exactly its area, under the same blur, on held-out scenes and both bundled
-networks. The published figures are pixels of a 224-pixel image; "scaled" are the same figures brought to the size of
-the scenes. What both searches return is the best cut mask of all their snapshots, and
-the smooth mask that it was cut from, whose area is reported too: often not the last one. All 20 scenes take hours on
+The benchmark compares the score of each mask, binarized at exactly its area, under the same blur, on held-out scenes
+and both bundled networks. The lengths of TorchRay are pixels of a 224-pixel image; "scaled" uses the same lengths in
+proportion to the size of the scenes. Both searches return the best binary mask of all their snapshots and its smooth
+mask, whose area is reported too; it is often not the last one. All 20 scenes take hours on
 two cores, hence the limit of ten minutes; ``--minutes 0`` lifts it.
 """
 
@@ -28,28 +28,28 @@ OURS = "ours"
 
 
 def rivals(size: int, scale: float) -> dict[str, object]:
-    """The searches by name, with a share of their steps."""
-    released = ExtremalSettings.released()
-    steps = max(1, round(scale * released.steps))
-    released = dataclasses.replace(released, steps=steps)
-    grid, sigma = round(released.grid * size / 224), released.sigma * size / 224
+    """Return the searches by name, with a share of their steps."""
+    torchray = ExtremalSettings.torchray()
+    steps = max(1, round(scale * torchray.steps))
+    torchray = dataclasses.replace(torchray, steps=steps)
+    grid, sigma = round(torchray.grid * size / 224), torchray.sigma * size / 224
     ours = ExtremalSettings()
     return {
         OURS: dataclasses.replace(ours, steps=max(1, round(scale * ours.steps))),
-        "published": released,
-        "scaled": dataclasses.replace(released, grid=grid, sigma=sigma),
+        "torchray": torchray,
+        "scaled": dataclasses.replace(torchray, grid=grid, sigma=sigma),
     }
 
 
 def timed(model: xw.ImageModel, x: torch.Tensor, target: int, settings: object) -> tuple[Extremal, float]:
-    """The result of a search and its seconds."""
+    """Return the result of a search and its seconds."""
     start = time.perf_counter()
     found = extremal(model, x, target, areas=AREAS, settings=settings).result(progress=False)
     return found, time.perf_counter() - start
 
 
 def compare(count: int, scale: float, minutes: float, names: list[str]) -> None:
-    """Scores and times on the scenes; the networks and the searches take turns."""
+    """Print scores and times on the scenes; networks and searches take turns."""
     models = {name: xw.load(name, device="cpu") for name in NETWORKS}
     made: dict[str, list[dict[str, tuple[Extremal, float]]]] = {name: [] for name in NETWORKS}
     begin = time.perf_counter()
@@ -79,7 +79,7 @@ def compare(count: int, scale: float, minutes: float, names: list[str]) -> None:
 
 
 def report(title: str, runs: list[dict[str, tuple[Extremal, float]]], rival: str) -> None:
-    """Per area the scores of both, then who wins, how often, and in which time."""
+    """Print the scores of both for each area, how often ours is at least as good, and the times."""
     ours, theirs = (torch.cat([run[each][0].scores for run in runs]) for each in (OURS, rival))
     smooth = torch.cat([run[rival][0].area_errors for run in runs])
     own = torch.cat([run[OURS][0].area_errors for run in runs])
@@ -88,7 +88,7 @@ def report(title: str, runs: list[dict[str, tuple[Extremal, float]]], rival: str
         print(
             f"  area {area:g}: mean {ours[:, index].mean():.3f} against {theirs[:, index].mean():.3f}, median "
             f"{ours[:, index].quantile(0.5):.3f} against {theirs[:, index].quantile(0.5):.3f}; area of the smooth "
-            f"masks before the cut off by {own[:, index].mean():+.4f} and {smooth[:, index].mean():+.4f} on average"
+            f"masks off by {own[:, index].mean():+.4f} and {smooth[:, index].mean():+.4f} on average"
         )
     pairs = (ours >= theirs).float()
     times = [run[rival][1] / run[OURS][1] for run in runs]
@@ -96,22 +96,22 @@ def report(title: str, runs: list[dict[str, tuple[Extremal, float]]], rival: str
     print(
         f"  at least as good in {pairs.mean():.0%} of {pairs.numel()} pairs of scene and area, score per pair "
         f"higher by {(ours - theirs).quantile(0.5):+.3f} in the median; {each[0]:.1f} s against {each[1]:.1f} s, the "
-        f"published search takes {statistics.median(times):.1f} times as long (median, {min(times):.1f} to "
+        f"search of TorchRay takes {statistics.median(times):.1f} times as long (median, {min(times):.1f} to "
         f"{max(times):.1f})",
         flush=True,
     )
 
 
 def steps_of_resnet50() -> None:
-    """Seconds of one step, snapshots included, on torchvision's resnet50 at 224 pixels; random weights."""
+    """Print the seconds of one step, snapshots included, on torchvision's resnet50 at 224 pixels; random weights."""
     from torchvision.models import resnet50
 
     torch.manual_seed(0)
     model = xw.ImageModel(resnet50(weights=None).eval(), size=224)
     x = torch.rand(1, 3, 224, 224)
-    ours, released = ExtremalSettings(), ExtremalSettings.released()
+    ours, torchray = ExtremalSettings(), ExtremalSettings.torchray()
     took = {}
-    for name, settings, skipped in ((OURS, ours, ours.scan), ("published", released, 0)):
+    for name, settings, skipped in ((OURS, ours, ours.scan), ("torchray", torchray, 0)):
         run = iter(extremal(model, x, 0, areas=AREAS, settings=settings))
         start = time.perf_counter()
         for _ in range(skipped):
@@ -125,8 +125,8 @@ def steps_of_resnet50() -> None:
         took[name] = (scanned, (time.perf_counter() - start) / 20)
     print(
         f"resnet50, {len(AREAS)} areas at 224 pixels: a step takes {took[OURS][1] * 1e3:.0f} ms and "
-        f"{took['published'][1] * 1e3:.0f} ms in the published search; the {ours.scan**2} starts "
-        f"{took[OURS][0]:.1f} s; steps: at most {ours.steps} against {released.steps}"
+        f"{took['torchray'][1] * 1e3:.0f} ms in the search of TorchRay; the {ours.scan**2} starts "
+        f"{took[OURS][0]:.1f} s; steps: at most {ours.steps} against {torchray.steps}"
     )
 
 
@@ -143,9 +143,7 @@ def main() -> None:
     parser.add_argument(
         "--minutes", type=float, default=10, help="begin no scene after so many (0: no limit)"
     )
-    parser.add_argument(
-        "--rivals", nargs="+", choices=["published", "scaled"], default=["published", "scaled"]
-    )
+    parser.add_argument("--rivals", nargs="+", choices=["torchray", "scaled"], default=["torchray", "scaled"])
     given = parser.parse_args()
     compare(given.scenes, given.steps_scale, given.minutes, given.rivals)
     steps_of_resnet50()

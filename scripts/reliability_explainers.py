@@ -24,7 +24,7 @@ import xai_widgets as xw
 from xai_widgets.features import top_activations
 from xai_widgets.inverse import SolverSettings, layer_wise, operation_wise
 from xai_widgets.methods import METHODS, get
-from xai_widgets.perturbation.areas import AreaSettings
+from xai_widgets.perturbation.area_search import AreaSettings
 from xai_widgets.perturbation.extremal import ExtremalSettings
 from xai_widgets.perturbation.meaningful import MeaningfulSettings
 from xai_widgets.perturbation.noise_mask import NoiseMaskSettings

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 SETUP = """
 import xai_widgets as xw
 from xai_widgets.data import scenes
-from xai_widgets.perturbation.areas import AreaSettings
+from xai_widgets.perturbation.area_search import AreaSettings
 model = xw.load("scenes_resnet")
 image = scenes.scene(3, split="test").image
 others = [scenes.scene(number, split="train").image for number in range(6)]

@@ -63,7 +63,7 @@ MAPS = (
     "np.ones((1, 16, 16))",
     "torch.ones(1, 16, 16, dtype=torch.int64)",
 )
-SETTINGS = ("P.ExtremalSettings(steps=2, scan=2, grid=4)", "P.ExtremalSettings.released()", "None")
+SETTINGS = ("P.ExtremalSettings(steps=2, scan=2, grid=4)", "P.ExtremalSettings.torchray()", "None")
 SOLVER = ("I.SolverSettings(steps=2)",)
 
 
@@ -177,7 +177,7 @@ def _perturbations() -> list[Call]:
         Call("result('rise').saliency", (("None", "1", "torch.tensor([2])"),), {}),
         Call("P.ExtremalSettings", (), {
             "steps": ("3",), "learning_rate": ("0.3",), "softness": ("(0.3, 0.1)",), "grid": ("4",), "sigma": ("0.05",),
-            "scan": ("2",), "every": ("1",), "exchange": ("1",), "patience": ("2",), "tolerance": ("0.001",),
+            "scan": ("2",), "every": ("1",), "neighbor_exchange_every": ("1",), "patience": ("2",), "tolerance": ("0.001",),
         }),
         Call("P.MeaningfulSettings", (), {
             "steps": ("3",), "learning_rate": ("0.1",), "l1": ("1e-4",), "l2": ("0.01",), "beta": ("3.0",),

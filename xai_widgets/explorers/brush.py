@@ -20,11 +20,12 @@ from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import TOP, row_layout, stretch, to_uint8
 from xai_widgets.methods import as_method
 from xai_widgets.methods.registry import MethodLike
-from xai_widgets.ops.blur import gaussian_blur
+from xai_widgets.ops.fill import fill_image, inpaint, noise_image
 from xai_widgets.ops.perturb import SIGMA
 from xai_widgets.ops.resize import resize_map
-from xai_widgets.perturbation.areas import AreaSettings, cut
+from xai_widgets.perturbation.area_search import AreaSettings
 from xai_widgets.perturbation.extremal import Extremal, extremal
+from xai_widgets.perturbation.mask_search import binarize
 from xai_widgets.views import BrushView, ScoresView
 
 #: Fills of painted pixels; the last one depends on the mask.
@@ -142,7 +143,7 @@ class PerturbationBrush(ImageExplorer):
             raise ValueError(f"expected a mask of shape (h, w), got {tuple(saliency.shape)}")
         saliency = resize_map(saliency[None], size)
         binary = bool(((saliency == 0) | (saliency == 1)).all())
-        self.brush.mask = (saliency if binary else cut(saliency[None], [area])[0])[0]
+        self.brush.mask = (saliency if binary else binarize(saliency[None], [area])[0])[0]
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until the optimizer has ended and the scores are those of the painted mask.
@@ -184,16 +185,11 @@ class PerturbationBrush(ImageExplorer):
     def _fill(self, name: str, mask: Tensor | None) -> Tensor:
         """Return the fill of painted pixels, (1, C, H, W)."""
         x = self._x
-        if name == "gray":
-            return torch.full_like(x, 0.5)
-        if name == "noise":
-            mean, spread = x.mean((2, 3), keepdim=True), x.std((2, 3), keepdim=True, unbiased=False)
-            generator = torch.Generator().manual_seed(self._seed)
-            noise = torch.randn(x.shape, generator=generator, device="cpu").to(x.device)
-            return (mean + spread * noise).clamp(0, 1)
         if name == "inpaint" and mask is not None:
             return inpaint(x, mask)
-        return gaussian_blur(x, SIGMA * min(x.shape[2:]))
+        if name == "noise":
+            return noise_image(x, self._seed)
+        return fill_image("gray" if name == "gray" else "blur", x, sigma=SIGMA * min(x.shape[2:]))
 
     def _score(self) -> None:
         """Score the painted mask, after the pass that is running, if any."""
@@ -284,28 +280,3 @@ class PerturbationBrush(ImageExplorer):
                 self.brush.mask = found
 
         self._submit(make_run, on_start=on_start, on_snapshot=on_snapshot)
-
-
-def inpaint(x: Tensor, mask: Tensor) -> Tensor:
-    """Fill the painted part of images from its surroundings, by the finest blur of unpainted pixels that reaches it.
-
-    Parameters
-    ----------
-    x : Tensor, (N, C, H, W)
-        Images.
-    mask : Tensor, (H, W)
-        In [0, 1], 1 where the image is painted.
-
-    Returns
-    -------
-    Tensor, (N, C, H, W)
-    """
-    seen = (mask < 0.5).to(x.dtype)
-    made = x.mean((2, 3), keepdim=True).expand_as(x)
-    sigma = float(max(x.shape[2:]))
-    while sigma >= 0.5:
-        weight = gaussian_blur(seen, sigma)
-        near = gaussian_blur(x * seen, sigma) / weight.clamp(min=1e-6)
-        made = torch.where(weight > 0.05, near, made)
-        sigma /= 2
-    return made

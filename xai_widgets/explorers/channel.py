@@ -24,9 +24,9 @@ from xai_widgets.explorers.parts import (
     stretch,
     to_uint8,
 )
-from xai_widgets.perturbation.areas import AreaSettings
+from xai_widgets.perturbation.area_search import AreaSettings
 from xai_widgets.perturbation.channel import ChannelExtremal
-from xai_widgets.perturbation.objective import Variant
+from xai_widgets.perturbation.scored_masks import Variant
 from xai_widgets.studies.layers import spatial_layers
 from xai_widgets.studies.masks import ChannelKey, ChannelStudy, Patches
 from xai_widgets.views import CurveView, GalleryView, HeatmapView, ScoresView, SliderView, link

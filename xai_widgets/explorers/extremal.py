@@ -18,8 +18,9 @@ from xai_widgets.explorers.explorer import SearchExplorer
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import TOP, dropdown, fill_width, row_layout, score_name, stretch, to_uint8
 from xai_widgets.ops.perturb import Perturbation, perturb, pyramid
-from xai_widgets.perturbation.areas import AreaSettings
-from xai_widgets.perturbation.extremal import Extremal, Variant
+from xai_widgets.perturbation.extremal import Extremal
+from xai_widgets.perturbation.mask_search import SearchSettings
+from xai_widgets.perturbation.scored_masks import Variant
 from xai_widgets.studies.layers import spatial_layers
 from xai_widgets.studies.masks import ExtremalKey, ExtremalStudy
 from xai_widgets.views import CurveView, GalleryView, MaskView, ScoresView, link
@@ -114,7 +115,7 @@ class ExtremalExplorer(SearchExplorer):
         variant: Variant = "preserve",
         perturbation: Perturbation = "blur",
         layer: str | None = None,
-        settings: AreaSettings | None = None,
+        settings: SearchSettings | None = None,
         tau: float = 1.0,
         batch_size: int = 32,
         start: bool = True,

@@ -16,7 +16,7 @@ from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import row_layout, score_name, stretch, to_uint8
 from xai_widgets.methods.registry import MethodLike, methods_by_name
 from xai_widgets.ops.perturb import Perturbation, pyramid
-from xai_widgets.perturbation.areas import check_areas
+from xai_widgets.perturbation.mask_search import check_areas
 from xai_widgets.studies.masks import MaskKey, MaskStudy
 from xai_widgets.views import CurveView, MaskView, MethodPicker, link
 from xai_widgets.views.shown import lay_out

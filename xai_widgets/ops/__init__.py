@@ -1,1 +1,1 @@
-"""Tensor operations that several packages use: resizing, blurring, filling and scaling of images and maps."""
+"""Tensor operations on images and maps: resize, blur, fill, perturb and normalize."""

@@ -1,4 +1,4 @@
-"""Gaussian blur, in two forms: normalized at the border of the image, or truncated with the border repeated."""
+"""Gaussian blur: normalized at the border, or with a truncated kernel and the border replicated."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from xai_widgets.core.validation import integer, number, tensor
 
 
 def gaussian_blur(x: Tensor, sigma: float) -> Tensor:
-    """Blur images by a Gaussian that is cut at the border and normalized there.
+    """Blur images by a Gaussian that ends at the border and is normalized there.
 
     Parameters
     ----------
     x : Tensor, (..., H, W)
         Images.
     sigma : float
-        Standard deviation in pixels, at least 0; 0 gives the images.
+        Standard deviation in pixels, at least 0; 0 returns the images unchanged.
 
     Returns
     -------
@@ -28,27 +28,27 @@ def gaussian_blur(x: Tensor, sigma: float) -> Tensor:
     sigma = number(sigma, "sigma", low=0, hint="in pixels")
     if sigma == 0:
         return x
-    rows, columns = (gaussian(extent, extent, sigma, x) for extent in x.shape[-2:])
+    rows, columns = (gaussian_matrix(extent, extent, sigma, x) for extent in x.shape[-2:])
     with outside_autocast(x):
         return rows @ x @ columns.T
 
 
-def gaussian(extent: int, places: int, sigma: float, like: Tensor) -> Tensor:
-    """Weights (extent, places) of a Gaussian around each pixel, over places spread evenly; rows sum to 1.
+def gaussian_matrix(extent: int, cells: int, sigma: float, like: Tensor) -> Tensor:
+    """Return weights (extent, cells) of Gaussians around each pixel over evenly spaced cells; rows sum to 1.
 
     Parameters
     ----------
     extent : int
         Pixels along one axis.
-    places : int
-        How many places the axis is divided into; ``extent`` for the pixels themselves.
+    cells : int
+        Cells that divide the axis; ``extent`` for the pixels themselves.
     sigma : float
         Standard deviation in pixels, above 0.
     like : Tensor
-        Of the dtype and on the device that are wanted.
+        Any tensor with the dtype and device of the weights.
     """
     pixels = torch.arange(extent, dtype=torch.float64, device="cpu") + 0.5
-    centers = (torch.arange(places, dtype=torch.float64, device="cpu") + 0.5) * (extent / places)
+    centers = (torch.arange(cells, dtype=torch.float64, device="cpu") + 0.5) * (extent / cells)
     # A softmax does not underflow where a Gaussian of a tenth of a pixel would.
     weights = (-((pixels[:, None] - centers) ** 2) / (2 * sigma**2)).softmax(1)
     return weights.to(like.device, like.dtype)
@@ -64,7 +64,7 @@ def gaussian_window(width: int, sigma: float, like: Tensor) -> Tensor:
     sigma : float
         Standard deviation in pixels, above 0.
     like : Tensor
-        Its dtype and device are those of the weights.
+        Any tensor with the dtype and device of the weights.
     """
     offsets = torch.arange(width, device=like.device, dtype=like.dtype) - width // 2
     # A softmax does not underflow where the Gaussian of a small sigma would.
@@ -72,16 +72,16 @@ def gaussian_window(width: int, sigma: float, like: Tensor) -> Tensor:
 
 
 def truncated_blur(x: Tensor, *, kernel: int = 11, sigma: float = 5.0) -> Tensor:
-    """Blur images by a truncated Gaussian, the border repeated.
+    """Blur images by a truncated Gaussian, with the border replicated.
 
     Parameters
     ----------
     x : Tensor, (N, C, H, W)
         Images.
     kernel : int, default 11
-        Extent of the kernel in pixels, odd.
+        Width of the kernel in pixels, odd.
     sigma : float, default 5.0
-        Its standard deviation in pixels.
+        Standard deviation in pixels.
 
     Returns
     -------

@@ -11,32 +11,33 @@ from xai_widgets.core.images import check_baseline
 from xai_widgets.core.validation import choice
 from xai_widgets.ops.blur import gaussian_blur
 
-#: What a fill may be called.
+#: Fills by name.
 FillName = Literal["gray", "mean", "blur"]
 
-#: Or it is a gray value in [0, 1], an image (C, H, W), or one per image (N, C, H, W).
+#: A name, a gray value in [0, 1], an image (C, H, W), or one per image (N, C, H, W).
 Fill = FillName | float | Tensor
 
-#: Blur of the fill "blur" as a share of the image's short side: 10 pixels at 224 (Fong, thesis, table 2 of chapter 3).
+#: Standard deviation of the fill "blur" as a share of the short side: 10 pixels at 224 (Fong's thesis, table 2 of
+#: chapter 3).
 FILL_SIGMA = 10 / 224
 
 
 def fill_image(fill: Fill, x: Tensor, *, sigma: float | None = None) -> Tensor:
-    """What shows where an image is hidden, (N, C, H, W).
+    """Return images to show where others are hidden, (N, C, H, W).
 
     Parameters
     ----------
     fill : {"gray", "mean", "blur"}, float or Tensor
-        0.5; the mean color of each image; the blurred image; a gray value; or an image, or one per image.
+        0.5; the mean color of each image; each image blurred; a gray value; or an image, or one per image.
     x : Tensor, (N, C, H, W)
         Images.
     sigma : float, optional
-        Of the blur, in pixels. Default: 10 / 224 of the short side.
+        Standard deviation of the blur, in pixels. Default: 10 / 224 of the short side.
 
     Raises
     ------
     ValueError
-        For an unknown name, or what does not fit the images.
+        For an unknown name, a gray value outside [0, 1], or images of another shape.
     """
     if not isinstance(fill, str):
         return check_baseline(fill, x, "fill")
@@ -46,3 +47,45 @@ def fill_image(fill: Fill, x: Tensor, *, sigma: float | None = None) -> Tensor:
     if fill == "mean":
         return x.mean((2, 3), keepdim=True).expand_as(x)
     return gaussian_blur(x, FILL_SIGMA * min(x.shape[2:]) if sigma is None else sigma)
+
+
+def noise_image(x: Tensor, seed: int) -> Tensor:
+    """Return Gaussian noise in [0, 1] with the mean and standard deviation of each channel of each image.
+
+    Parameters
+    ----------
+    x : Tensor, (N, C, H, W)
+        Images.
+    seed : int
+        Seed of the noise, which is drawn on the CPU and is the same for each image up to mean and deviation.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(x.shape[1:], generator=generator, dtype=x.dtype, device="cpu").to(x.device)
+    mean, std = x.mean((2, 3), keepdim=True), x.std((2, 3), keepdim=True, unbiased=False)
+    return (mean + std * noise).clamp(0, 1)
+
+
+def inpaint(x: Tensor, mask: Tensor) -> Tensor:
+    """Fill the masked part of images with the blurred rest, by the finest blur that reaches each pixel.
+
+    Parameters
+    ----------
+    x : Tensor, (N, C, H, W)
+        Images.
+    mask : Tensor, (H, W)
+        In [0, 1], 1 where the image is to be filled.
+
+    Returns
+    -------
+    Tensor, (N, C, H, W)
+        The filled images; pixels with a mask below 0.5 are blurred, too.
+    """
+    visible = (mask < 0.5).to(x.dtype)
+    filled = x.mean((2, 3), keepdim=True).expand_as(x)
+    sigma = float(max(x.shape[2:]))
+    while sigma >= 0.5:
+        weight = gaussian_blur(visible, sigma)
+        mean = gaussian_blur(x * visible, sigma) / weight.clamp(min=1e-6)
+        filled = torch.where(weight > 0.05, mean, filled)
+        sigma /= 2
+    return filled

@@ -1,12 +1,12 @@
-"""The perturbation operator m (x) x: how a mask in [0, 1] takes an image from wholly perturbed (0) to itself (1).
+"""The perturbation operator m (x) x: a mask in [0, 1] takes an image from fully perturbed (0) to unperturbed (1).
 
 Fong, Patrick and Vedaldi 2019, section 3.4 and its footnotes. With g_s a Gaussian of standard deviation s pixels over
-the places v of the image:
+the pixels v of the image:
 
     blur    (m (x) x)(u) = sum_v g_s(u - v) x(v) / sum_v g_s(u - v),   s = s_max (1 - m(u))
     fade    (m (x) x)(u) = m(u) x(u)
 
-The blur is read from a pyramid of L + 1 images blurred by s_max (1 - l / L), linearly between its levels.
+The blur is interpolated linearly in a pyramid of L + 1 images blurred by s_max (1 - l / L).
 """
 
 from __future__ import annotations
@@ -21,35 +21,35 @@ from xai_widgets.ops.blur import gaussian_blur
 
 Perturbation = Literal["blur", "fade"]
 
-#: The strongest blur as a share of the image's short side: 20 pixels at 224.
+#: The strongest blur as a share of the short side: 20 pixels at 224.
 SIGMA = 20 / 224
 
 
 def pyramid(
     x: Tensor, perturbation: Perturbation = "blur", *, levels: int = 8, sigma: float | None = None
 ) -> Tensor:
-    """The images from wholly perturbed to untouched.
+    """Return the images at each level from fully perturbed to unperturbed.
 
     Parameters
     ----------
     x : Tensor, (N, C, H, W)
         Images in [0, 1].
     perturbation : {"blur", "fade"}, default "blur"
-        What a mask does. "fade", to black, is linear in the mask and needs two levels.
+        Blurred, or faded to black, which is linear in the mask and needs two levels.
     levels : int, default 8
-        How many images the blur is read from, at least 2.
+        Number of levels of the blur, at least 2.
     sigma : float, optional
-        The strongest blur in pixels. Default: 20 / 224 of the short side.
+        Standard deviation of the strongest blur in pixels. Default: 20 / 224 of the short side.
 
     Returns
     -------
     Tensor, (N, levels, C, H, W)
-        ``[:, 0]`` is wholly perturbed, ``[:, -1]`` the images themselves.
+        ``[:, 0]`` is fully perturbed, ``[:, -1]`` the images themselves.
 
     Raises
     ------
     ValueError
-        For another perturbation, fewer than two levels or a sigma below 0.
+        For an unknown perturbation, fewer than two levels or a sigma below 0.
     """
     choice(perturbation, "perturbation", get_args(Perturbation))
     levels = integer(levels, "levels", low=2, hint="the perturbed image and the image itself")
@@ -66,9 +66,9 @@ def perturb(levels: Tensor, masks: Tensor) -> Tensor:
     Parameters
     ----------
     levels : Tensor, (N, L, C, H, W)
-        From :func:`pyramid`.
+        Levels from :func:`pyramid`.
     masks : Tensor, (N, A, H, W)
-        In [0, 1], A of them for each image; gradients flow to them.
+        A masks in [0, 1] for each image; gradients flow to them.
 
     Returns
     -------
@@ -76,8 +76,8 @@ def perturb(levels: Tensor, masks: Tensor) -> Tensor:
         The masked images.
     """
     last = levels.shape[1] - 1
-    at = masks.unsqueeze(2) * last
-    below = at.detach().floor().clamp(0, last - 1)
+    position = masks.unsqueeze(2) * last
+    below = position.detach().floor().clamp(0, last - 1)
     index = below.long().expand(-1, -1, levels.shape[2], -1, -1)
     lower, upper = levels.gather(1, index), levels.gather(1, index + 1)
-    return lower + (at - below) * (upper - lower)
+    return lower + (position - below) * (upper - lower)

@@ -1,4 +1,4 @@
-"""Resizing of maps and thumbnails."""
+"""Resizing of maps."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from xai_widgets.core.validation import integers, tensor
 
 
 def resize_map(saliency: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize maps (N, h, w) to (N, H, W), bilinearly; maps that have this size are returned as they are."""
+    """Resize maps (N, h, w) bilinearly to (N, H, W); maps of this size are returned unchanged."""
     height, width = integers(size, "size", length=2, low=1)
     saliency = tensor(saliency, "saliency", ("N", "h", "w"))
     if tuple(saliency.shape[1:]) == (height, width):
         return saliency
-    # Integers, and half precision that not every device interpolates.
+    # Integers and half precision are not interpolated on every device.
     wide = saliency if saliency.dtype in (torch.float32, torch.float64) else saliency.float()
     return F.interpolate(wide[:, None], (height, width), mode="bilinear", align_corners=False)[:, 0]
 

@@ -1,13 +1,13 @@
-"""Perturbations: what a network still sees when parts of the image, or of a layer, are taken away.
+"""Perturbation methods: hide parts of an image or of a layer, and measure how the output of the network changes.
 
 Every method is called as ``method(model, x, target, *, ...)`` and returns a :class:`~xai_widgets.core.run.Run`, whose
-snapshots have a ``saliency()`` of (N, H, W). ``xai_widgets.methods.METHODS`` holds them as
-:class:`~xai_widgets.methods.Method`, which run to the end at once and can be used like any attribution method.
+snapshots have a ``saliency()`` of shape (N, H, W). In ``xai_widgets.methods.METHODS`` each is a
+:class:`~xai_widgets.methods.Method`, which runs to the end and can be used like any attribution method.
 """
 
 from __future__ import annotations
 
-# Methods are listed to people in this order.
+# The documentation lists the methods in this order.
 # isort: off
 from xai_widgets.perturbation.occlusion import Occlusion, VariableOcclusion, occlusion, variable_occlusion
 from xai_widgets.perturbation.rise import Rise, rise
@@ -18,6 +18,9 @@ from xai_widgets.perturbation.meaningful import Meaningful, MeaningfulSettings, 
 from xai_widgets.perturbation.noise_mask import NoiseMask, NoiseMaskSettings, noise_mask
 from xai_widgets.perturbation.extremal import Extremal, ExtremalSettings, extremal
 from xai_widgets.perturbation.channel import ChannelExtremal, ClassChannels, channel_extremal, class_channels
+from xai_widgets.perturbation.objective import score_masks
+from xai_widgets.perturbation.scored_masks import ScoredMasks
+from xai_widgets.perturbation.torchray_search import TorchRaySettings
 # isort: on
 
 __all__ = [
@@ -34,7 +37,9 @@ __all__ = [
     "NoiseMaskSettings",
     "Occlusion",
     "Rise",
+    "ScoredMasks",
     "Surrogate",
+    "TorchRaySettings",
     "VariableOcclusion",
     "channel_extremal",
     "class_channels",
@@ -48,5 +53,6 @@ __all__ = [
     "occlusion",
     "prediction_difference",
     "rise",
+    "score_masks",
     "variable_occlusion",
 ]

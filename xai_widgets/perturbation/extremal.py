@@ -1,4 +1,4 @@
-"""Extremal perturbations: of all smooth masks of an area, the one that the network answers to most.
+"""Extremal perturbations: of all smooth masks of an area, the one with the largest effect on a class.
 
 Fong, Patrick and Vedaldi 2019; chapter 4 of Fong's thesis. With Phi the score of a class before softmax, m (x) x the
 perturbation operator (:mod:`~xai_widgets.ops.perturb`) and a the area of a mask m:
@@ -8,8 +8,9 @@ perturbation operator (:mod:`~xai_widgets.ops.perturb`) and a the area of a mask
     hybrid     max_m Phi(m (x) x) - Phi((1 - m) (x) x)
     a* = min {a : Phi(m_a (x) x) >= Phi_0},   Phi_0 = tau Phi(x)                       equation 3
 
-The search is our own (:mod:`~xai_widgets.perturbation.areas`): masks of exactly the area, from the best of a set of
-discs. ``ExtremalSettings.released()`` is the published one (:mod:`~xai_widgets.perturbation.max_convolution`).
+The default search is our own (:mod:`~xai_widgets.perturbation.area_search`): masks of exactly the area, starting from
+the best of a set of discs. ``ExtremalSettings.torchray()`` selects that of TorchRay, the authors' implementation
+(:mod:`~xai_widgets.perturbation.torchray_search`).
 """
 
 from __future__ import annotations
@@ -19,66 +20,61 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.run import Run, without_inference_mode
-from xai_widgets.core.validation import brief, dimensions, number, tensor
+from xai_widgets.core.validation import brief, number
 from xai_widgets.methods import Cost, run_method
 from xai_widgets.ops.blur import gaussian_blur
 from xai_widgets.ops.perturb import Perturbation
-from xai_widgets.perturbation.areas import AreaSettings, Found, check_areas, search
-from xai_widgets.perturbation.max_convolution import ReleasedSettings, released_search
-from xai_widgets.perturbation.objective import MaskedImages, Variant
-from xai_widgets.perturbation.scored import ScoredMasks
+from xai_widgets.ops.resize import resize_map
+from xai_widgets.perturbation.area_search import AreaSettings
+from xai_widgets.perturbation.mask_search import SearchSettings, check_areas
+from xai_widgets.perturbation.objective import ImageObjective
+from xai_widgets.perturbation.scored_masks import SearchResult, Variant
+from xai_widgets.perturbation.torchray_search import TorchRaySettings
 
-#: The areas whose masks make the published saliency map.
+#: The areas whose masks make up the published saliency map.
 AREAS = (0.025, 0.05, 0.1, 0.2)
 
 
 @dataclass(frozen=True)
 class ExtremalSettings(AreaSettings):
-    """Settings of :func:`extremal`; :meth:`released` are the published ones."""
+    """Settings of :func:`extremal` for our search; :meth:`torchray` returns those for the search of TorchRay."""
 
     @staticmethod
-    def released() -> ReleasedSettings:
-        """The figures of the authors' released implementation, and its way to search."""
-        return ReleasedSettings()
+    def torchray() -> TorchRaySettings:
+        """Return the settings of TorchRay, and with them its search."""
+        return TorchRaySettings()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Extremal(ScoredMasks):
-    """The best masks so far, (N, A, H, W), and what :class:`ScoredMasks` says of them.
+class Extremal(SearchResult):
+    """The best masks so far, (N, A, H, W), and their scores; see :class:`SearchResult` for the other attributes.
 
     Attributes
     ----------
-    areas : Tensor, (A,)
-        Shares of the image, ascending. With ``layer`` the masks have its resolution.
     size : (int, int)
-        H and W of the images.
+        H and W of the images; with ``layer`` the masks have the resolution of the layer.
     """
 
-    areas: Tensor
     size: tuple[int, int]
 
     @property
     def area_errors(self) -> Tensor:
-        """How far the area of each smooth mask is from a, (N, A); that of the cut ones is less than one pixel."""
+        """Area of each smooth mask minus a, (N, A); the binary masks are exact to less than one pixel."""
         return self.smooth.mean((2, 3)) - self.areas
 
     @property
     def best_area(self) -> Tensor:
-        """a*, (N,), the smallest area that is enough; NaN where none is (equation 3)."""
+        """a*, (N,), the smallest sufficient area; NaN where none is (equation 3)."""
         return self._smallest(self.areas)
 
     def saliency(self) -> Tensor:
         """Sum of the masks over the areas, blurred by 9 % of the short side: (N, H, W) (section 4.2)."""
-        summed = self.masks.sum(1)
-        if tuple(summed.shape[1:]) != self.size:
-            summed = F.interpolate(summed[:, None], self.size, mode="bilinear", align_corners=False)[:, 0]
-        return gaussian_blur(summed, 0.09 * min(self.size))
+        return gaussian_blur(resize_map(self.masks.sum(1), self.size), 0.09 * min(self.size))
 
 
 @run_method(
@@ -86,7 +82,7 @@ class Extremal(ScoredMasks):
     source="Fong et al. 2019",
     formula="max over smooth masks m of area a of S_c(m (x) x)",
     cost=Cost(
-        1, 0, "steps of each area", 1, 1, note="and forward ones to choose a start and to score cut masks"
+        1, 0, "steps of each area", 1, 1, note="and forward ones to choose a start and to score binary masks"
     ),
     guarantees="masks of exactly their area",
     limits="The search may end in a local optimum; the map sums a few areas, one mask each.",
@@ -101,14 +97,14 @@ def extremal(
     variant: Variant = "preserve",
     perturbation: Perturbation = "blur",
     layer: str | None = None,
-    settings: AreaSettings | ReleasedSettings | None = None,
+    settings: SearchSettings | None = None,
     start: Extremal | Tensor | None = None,
     tau: float = 1.0,
     batch_size: int = 32,
 ) -> Run[Extremal]:
-    """Find the mask of each area that preserves, or deletes, the score of a class best.
+    """Find the mask of each area that best preserves, or deletes, the score of a class.
 
-    Nothing in the search is random: on one device the same call gives the same masks.
+    The search is deterministic: on one device the same call gives the same masks.
 
     Parameters
     ----------
@@ -121,19 +117,19 @@ def extremal(
     areas : sequence of float, default (0.025, 0.05, 0.1, 0.2)
         Ascending shares of the image, each above 0 and at most 1, at least a pixel apart.
     variant : {"preserve", "delete", "hybrid"}, default "preserve"
-        What a good mask does.
+        Whether the mask keeps the score high where it is preserved, low where it is deleted, or both.
     perturbation : {"blur", "fade"}, default "blur"
-        What the image becomes where it is not preserved.
+        Perturbation of the image where it is not preserved: blurred, or faded to black.
     layer : str, optional
-        Mask the activation of this layer, all channels alike, in place of the image. One that everything passes
-        through once, by its name in ``model.layers()``.
-    settings : ExtremalSettings or ReleasedSettings, optional
-        Default: ``ExtremalSettings()``; ``ExtremalSettings.released()`` for the published search.
+        Mask the activation of this layer, all channels alike, instead of the image. Every path through the network
+        must pass it exactly once; its name is one of ``model.layers()``.
+    settings : ExtremalSettings or TorchRaySettings, optional
+        Default: ``ExtremalSettings()``; ``ExtremalSettings.torchray()`` for the search of TorchRay.
     start : Extremal or Tensor (h, w) or (N, h, w), optional
-        An earlier result, to go on from, or a mask or map to begin with, higher inside; a constant one says nothing,
-        and the search begins in the middle.
+        An earlier result to resume from, or a mask or map to begin with, higher inside; a constant one is replaced by
+        a disc in the middle. Not with ``ExtremalSettings.torchray()``.
     tau : float, default 1.0
-        Of a*: which share of the score is enough.
+        Share of the score that is sufficient, for a*.
     batch_size : int, default 32
         Masked images per pass.
 
@@ -145,88 +141,39 @@ def extremal(
     Raises
     ------
     TypeError
-        If ``model`` is no ImageModel, or ``settings`` are none.
+        If ``model`` is not an ImageModel, or ``settings`` are of another kind.
     ValueError
         For areas that no mask can have, an unknown variant, perturbation or layer, with the nearest one, or a start
         that does not fit.
     """
     settings = ExtremalSettings() if settings is None else settings
-    if not isinstance(settings, AreaSettings | ReleasedSettings):
+    if not isinstance(settings, SearchSettings):
         raise TypeError(
-            f"expected settings to be ExtremalSettings() or ExtremalSettings.released(), got {brief(settings)}"
+            f"expected settings to be ExtremalSettings() or ExtremalSettings.torchray(), got {brief(settings)}"
         )
     batch_size, tau = check_batch_size(batch_size), number(tau, "tau")
     x, target = prepare(model, x, target)
-    objective = MaskedImages(model, x, target, variant, perturbation, layer, settings, batch_size)
+    objective = ImageObjective(model, x, target, variant, perturbation, layer, batch_size)
     height, width = objective.size
     shares = check_areas(areas, height * width)
-    lead = (len(x), len(shares))
-    if isinstance(settings, ReleasedSettings):
-        if start is not None:
-            raise ValueError(
-                "a start was given with the released settings, which begin at all ones; leave it out"
-            )
-        found = released_search(objective, shares, settings, x.new_empty(1).expand(*lead, height, width))
-        snapshots = -(-settings.steps // settings.every)
-    else:
-        starts = discs(objective, lead, settings.scan) if start is None else [_given(objective, lead, start)]
-        found = search(objective, shares, settings, starts, _earlier(objective, shares, start))
-        snapshots = -(-len(starts) // settings.scan) + -(-settings.steps // settings.every)
+    search = settings.image_search(shares, x.new_empty(1).expand(len(x), len(shares), height, width), start)
 
-    def play() -> Iterator[Extremal]:
-        made = Extremal(
+    def steps() -> Iterator[Extremal]:
+        empty = x.new_empty(0)
+        result = Extremal(
             areas=torch.tensor(shares, device=x.device),
-            masks=x.new_empty(0),
-            smooth=x.new_empty(0),
-            class_scores=x.new_empty(0),
+            masks=empty,
+            smooth=empty,
+            class_scores=empty,
             target=target,
             end_scores=objective.end_scores,
             variant=variant,
             tau=tau,
             size=(x.shape[2], x.shape[3]),
-            fields=x.new_empty(0),
+            parameters=empty,
         )
-        for best in found:
+        for best in search.run(objective):
             objective.complete(best)
-            yield made.found(best)
+            yield result.with_best(best)
 
-    return Run(play(), total=snapshots, name=f"extremal perturbation, {variant}")
-
-
-def discs(objective: MaskedImages, lead: tuple[int, int], scan: int) -> list[Tensor]:
-    """Coarse fields (N, A, h, w) whose level sets are discs around ``scan`` x ``scan`` places spread over the image."""
-    down, right = (
-        (torch.arange(cells, device=objective.levels.device) + 0.5) / cells for cells in objective.grid
-    )
-    places = [(i + 0.5) / scan for i in range(scan)]
-    return [
-        torch.exp(-8 * ((down[:, None] - y) ** 2 + (right - x) ** 2)).expand(*lead, -1, -1)
-        for y in places
-        for x in places
-    ]
-
-
-def _given(objective: MaskedImages, lead: tuple[int, int], start: Extremal | Tensor) -> Tensor:
-    """Coarse fields (N, A, h, w) of an earlier result, or of a mask or map."""
-    if isinstance(start, Extremal):
-        if tuple(start.fields.shape) != (*lead, *objective.grid):
-            raise ValueError(
-                f"expected a start with fields of shape {(*lead, *objective.grid)}, a result for the same images, "
-                f"areas, layer and grid, got {tuple(start.fields.shape)}"
-            )
-        return start.fields
-    shape = ("h", "w") if dimensions(start, 3) == 2 else ("N", "h", "w")
-    given = tensor(start, "start", shape, finite=True, like=objective.levels)
-    given = given[None] if given.ndim == 2 else given
-    if len(given) not in (1, lead[0]):
-        raise ValueError(f"expected a start (h, w), or one for each of {lead[0]} images, got {len(given)}")
-    coarse = F.adaptive_avg_pool2d(given[:, None], objective.grid).expand(*lead, -1, -1)
-    low, high = coarse.amin((2, 3), keepdim=True), coarse.amax((2, 3), keepdim=True)
-    return torch.where(high > low, (coarse - low) / (high - low), discs(objective, lead, 1)[0])
-
-
-def _earlier(objective: MaskedImages, shares: list[float], start: Extremal | Tensor | None) -> Found | None:
-    """The masks of an earlier result, judged anew, as its class or variant may have been another; None if none fit."""
-    if not isinstance(start, Extremal) or start.areas.tolist() != torch.tensor(shares).tolist():
-        return None
-    return Found(start.masks, objective.judge(start.masks), start.smooth, start.fields)
+    return Run(steps(), total=search.snapshots, name=f"extremal perturbation, {variant}")

@@ -30,7 +30,7 @@ from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.validation import check_fields, check_finite, choice, instance, integer, number
 from xai_widgets.core.validation import seed as check_seed
 from xai_widgets.methods import Cost, run_method
-from xai_widgets.ops.blur import gaussian
+from xai_widgets.ops.blur import gaussian_matrix
 from xai_widgets.ops.perturb import perturb, pyramid
 from xai_widgets.perturbation.adam import Adam
 from xai_widgets.perturbation.masking import check_probabilities
@@ -227,7 +227,7 @@ class _Objective:
         cells = [max(1, min(extent, round(extent / (settings.cell * scale)))) for extent in size]
         sigma = settings.smoothing * scale
         self.rows, self.columns = (
-            gaussian(extent, n, sigma, x) for extent, n in zip(size, cells, strict=True)
+            gaussian_matrix(extent, n, sigma, x) for extent, n in zip(size, cells, strict=True)
         )
         self.reach = max(1, round(settings.jitter * scale)) - 1
         levels = _levels(x, perturbation, settings.sigma * scale, seed)

@@ -1,4 +1,4 @@
-"""What a network says of masked images or activations: what extremal perturbations maximize.
+"""Objectives of extremal perturbations: scores of a network under masks on images or activations.
 
 Fong, Patrick and Vedaldi 2019, sections 3.2 and 5; the formulas are in :mod:`~xai_widgets.perturbation.extremal` and
 :mod:`~xai_widgets.perturbation.channel`.
@@ -7,112 +7,106 @@ Fong, Patrick and Vedaldi 2019, sections 3.2 and 5; the formulas are in :mod:`~x
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
+from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.guard import outside_inference
-from xai_widgets.core.model import ImageModel
-from xai_widgets.core.precision import outside_autocast
-from xai_widgets.core.validation import check_finite, choice
-from xai_widgets.ops.blur import gaussian
+from xai_widgets.core.model import ImageModel, Target, prepare
+from xai_widgets.core.run import without_inference_mode
+from xai_widgets.core.validation import check_finite, choice, tensor
 from xai_widgets.ops.perturb import Perturbation, perturb, pyramid
-from xai_widgets.perturbation.areas import AreaSettings, Found, MakeMasks, Verdict
-from xai_widgets.perturbation.max_convolution import ReleasedSettings
-
-Variant = Literal["preserve", "delete", "hybrid"]
+from xai_widgets.perturbation.mask_search import MakeMasks
+from xai_widgets.perturbation.scored_masks import BestMasks, MaskScores, ScoredMasks, Variant
 
 
-class Masked(ABC):
-    """The objective of a mask: the score of the class where it is preserved, where it is deleted, or their difference.
+class ScoreObjective(ABC):
+    """The score of a class where a mask is preserved, minus where it is deleted, or their difference.
 
-    A subclass says what a mask does to the network, in :meth:`masked`, and sets ``end_scores``.
+    A subclass applies masks to the network, in :meth:`masked_scores`, and sets ``end_scores``.
     """
 
-    #: Scores (N, 2, classes) of what is wholly perturbed, and of what is not at all.
+    #: Scores (N, 2, classes) of the fully perturbed and of the original images.
     end_scores: Tensor
 
     def __init__(self, model: ImageModel, target: Tensor, variant: Variant, batch_size: int) -> None:
         choice(variant, "variant", get_args(Variant))
         self.model, self.variant, self.batch_size = model, variant, batch_size
-        # Inside the caller's inference_mode() nothing made could be part of a graph later.
+        # Tensors created in the caller's inference mode could not be part of a graph later.
         with outside_inference():
             self.target = target.clone()
 
     @abstractmethod
-    def masked(self, masks: Tensor, index: Tensor, step: int | None = None) -> Tensor:
-        """Scores (E, classes) of masks (E, ...) on the images of that index (E,).
+    def masked_scores(self, masks: Tensor, index: Tensor, step: int | None = None) -> Tensor:
+        """Return scores (E, classes) of masks (E, ...), each on the image of that index (E,).
 
-        Masks of a step of the search lie in [0, 1] and gradients flow; without a step they are 0 or 1.
+        Masks of a step of a search lie in [0, 1] and gradients flow to them; without a step they are binary.
         """
 
-    @abstractmethod
-    def smooth(self, coarse: Tensor) -> Tensor:
-        """Fields (N, A, ...) over all places of coarse ones."""
-
     @property
-    def spread(self) -> Tensor:
-        """How far the perturbation moves the score of the class, (N,)."""
+    def score_range(self) -> Tensor:
+        """Difference that the perturbation makes to the score of the class, (N,)."""
         index = self.target.view(-1, 1, 1).expand(-1, 2, 1)
         ends = self.end_scores.gather(2, index)[..., 0]
         return (ends[:, 1] - ends[:, 0]).abs()
 
-    def judge(self, masks: Tensor) -> Verdict:
-        """Scores where masks (N, A, ...) of 0 and 1 are preserved or deleted, as far as the variant needs them."""
+    def score(self, masks: Tensor) -> MaskScores:
+        """Score binary masks (N, A, ...) where they are preserved or deleted, as the variant requires."""
         every = torch.ones(masks.shape[:2], dtype=torch.bool, device=masks.device)
-        nothing = torch.full((*masks.shape[:2], self.end_scores.shape[2]), torch.nan, device=masks.device)
-        inside = nothing if self.variant == "delete" else self._of_chosen(masks, every).view_as(nothing)
+        missing = torch.full((*masks.shape[:2], self.end_scores.shape[2]), torch.nan, device=masks.device)
+        inside = missing if self.variant == "delete" else self._scores_of(masks, every).view_as(missing)
         outside = (
-            nothing if self.variant == "preserve" else self._of_chosen(1 - masks, every).view_as(nothing)
+            missing if self.variant == "preserve" else self._scores_of(1 - masks, every).view_as(missing)
         )
         index = self.target.view(-1, 1, 1).expand(*masks.shape[:2], 1)
         of_target = (scores.gather(2, index)[..., 0] for scores in (inside, outside))
-        return Verdict(self._value(*of_target), inside.clone(), outside.clone())
+        return MaskScores(self._value(*of_target), inside.clone(), outside.clone())
 
-    def complete(self, found: Found) -> None:
-        """Ask for the scores that the values did not need, in place, so that it is done once for each mask."""
-        for scores, masks in ((found.verdict.inside, found.masks), (found.verdict.outside, 1 - found.masks)):
+    def complete(self, best: BestMasks) -> None:
+        """Compute the scores that the variant does not require, in place, so that each mask needs it only once."""
+        for scores, masks in ((best.scores.inside, best.masks), (best.scores.outside, 1 - best.masks)):
             missing = scores[..., 0].isnan()
             if bool(missing.any()):
-                scores[missing] = self._of_chosen(masks, missing)
+                scores[missing] = self._scores_of(masks, missing)
 
-    def gradient(self, coarse: Tensor, make_masks: MakeMasks, step: int) -> Tensor:
-        """The gradient of the values with respect to coarse fields (N, A, ...)."""
-        flat, index = coarse.flatten(0, 1), _images_of(coarse)
+    def gradient(self, parameters: Tensor, make_masks: MakeMasks, step: int) -> Tensor:
+        """Return the gradient of the values with respect to the parameters (N, A, ...) of the masks."""
+        flat, index = parameters.flatten(0, 1), _image_index(parameters)
         gradients = []
         for begin in range(0, len(flat), self.batch_size):
             some = slice(begin, begin + self.batch_size)
             with outside_inference(), torch.enable_grad():
                 moved = flat[some].detach().clone().requires_grad_()
-                masks = make_masks(self.smooth(moved[:, None]), some)[:, 0]
+                masks = make_masks(moved[:, None], some)[:, 0]
                 sides = [masks] if self.variant != "delete" else []
                 sides += [1 - masks] if self.variant != "preserve" else []
-                scores = self.masked(torch.cat(sides), index[some].repeat(len(sides)), step)
+                scores = self.masked_scores(torch.cat(sides), index[some].repeat(len(sides)), step)
                 target = self.target[index[some], None].repeat(len(sides), 1)
                 of_target = scores.gather(1, target)[:, 0].chunk(len(sides))
                 gradients.append(
                     torch.autograd.grad(self._value(of_target[0], of_target[-1]).sum(), moved)[0]
                 )
-        return torch.cat(gradients).view_as(coarse)
+        return torch.cat(gradients).view_as(parameters)
 
     def _value(self, inside: Tensor, outside: Tensor) -> Tensor:
-        """What is to be large."""
+        """Return the value to maximize."""
         if self.variant == "preserve":
             return inside
         return -outside if self.variant == "delete" else inside - outside
 
-    def _of_chosen(self, masks: Tensor, which: Tensor) -> Tensor:
-        """Scores (E, classes) of the masks (N, A, ...) that are chosen, (N, A) of booleans with E of them true."""
-        chosen, index = masks[which], _images_of(masks)[which.flatten()]
-        # In this order: the first would switch gradients on again.
+    def _scores_of(self, masks: Tensor, which: Tensor) -> Tensor:
+        """Return scores (E, classes) of those masks (N, A, ...) for which ``which`` (N, A) is true, E of them."""
+        chosen, index = masks[which], _image_index(masks)[which.flatten()]
+        # In this order: outside_inference() would switch gradients on again.
         with outside_inference(), torch.no_grad():
             batches = zip(chosen.split(self.batch_size), index.split(self.batch_size), strict=True)
-            return torch.cat([self.masked(some, images) for some, images in batches])
+            return torch.cat([self.masked_scores(some, images) for some, images in batches])
 
 
-class MaskedImages(Masked):
-    """Masks on images, or on the activations of a layer, all channels alike: (N, A, H, W)."""
+class ImageObjective(ScoreObjective):
+    """Masks (N, A, H, W) on images, or on the activations of a layer, all channels alike."""
 
     def __init__(
         self,
@@ -122,7 +116,6 @@ class MaskedImages(Masked):
         variant: Variant,
         perturbation: Perturbation,
         layer: str | None,
-        settings: AreaSettings | ReleasedSettings,
         batch_size: int,
     ) -> None:
         super().__init__(model, target, variant, batch_size)
@@ -134,41 +127,87 @@ class MaskedImages(Masked):
             self.ends = self.levels[:, [0, -1]]
             self.size = (source.shape[2], source.shape[3])
             self.end_scores = torch.stack([self._scores(self.ends[:, end]) for end in (0, 1)], dim=1)
-            if isinstance(settings, AreaSettings):
-                self.grid = (min(self.size[0], settings.grid), min(self.size[1], settings.grid))
-                self.rows, self.columns = (
-                    gaussian(extent, cells, settings.sigma * extent, source)
-                    for extent, cells in zip(self.size, self.grid, strict=True)
-                )
 
-    def smooth(self, coarse: Tensor) -> Tensor:
-        """Fields (N, A, H, W) of coarse ones (N, A, h, w); the published search, which makes its own, has none."""
-        if not hasattr(self, "rows"):
-            return coarse
-        with outside_autocast(coarse):
-            return self.rows @ coarse @ self.columns.T
-
-    def masked(self, masks: Tensor, index: Tensor, step: int | None = None) -> Tensor:
-        """Scores (E, classes) of masks (E, H, W); on every other step the images are mirrored."""
+    def masked_scores(self, masks: Tensor, index: Tensor, step: int | None = None) -> Tensor:
+        """Return scores (E, classes) of masks (E, H, W); in every other step the images are mirrored."""
         levels = self.ends if step is None else self.levels
         levels = levels.expand(len(index), *levels.shape[1:]) if len(levels) == 1 else levels[index]
         shown = perturb(levels, masks[:, None])[:, 0]
-        # A layer that was trained on images knows nothing of its own mirror image.
+        # Mirrored activations are not those of a mirrored image.
         mirrored = step is not None and step % 2 == 1 and self.layer is None
         return check_finite(self._scores(shown.flip(-1) if mirrored else shown), self.model.name)
 
     def _scores(self, shown: Tensor) -> Tensor:
-        """Scores of all classes, (E, classes), of images or activations."""
+        """Return scores (E, classes) of images or activations."""
         return self.model(shown) if self.layer is None else self.model.forward_from(self.layer, shown)
 
 
-def _images_of(elements: Tensor) -> Tensor:
-    """The image of each of the elements (N, A, ...), flattened."""
+@without_inference_mode
+def score_masks(
+    model: ImageModel,
+    x: Any,
+    masks: Tensor,
+    target: Target = None,
+    *,
+    perturbation: Perturbation = "blur",
+    layer: str | None = None,
+    batch_size: int = 32,
+) -> ScoredMasks:
+    """Score images where binary masks are preserved, and where they are deleted.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network.
+    x
+        Images of any kind, N of them.
+    masks : Tensor, (N, A, H, W)
+        0 or 1, A masks for each image; with ``layer`` in its resolution.
+    target : int, str, sequence or Tensor, optional
+        The class, or one per image. Default: the predicted class.
+    perturbation : {"blur", "fade"}, default "blur"
+        Perturbation of the image where the mask is not preserved.
+    layer : str, optional
+        Mask the activation of this layer instead of the image, as in :func:`~xai_widgets.perturbation.extremal`.
+    batch_size : int, default 32
+        Masked images per pass.
+
+    Returns
+    -------
+    ScoredMasks
+
+    Raises
+    ------
+    ValueError
+        For masks of another shape or with other values, an unknown class, perturbation or layer.
+
+    Examples
+    --------
+    >>> masks = torch.rand(1, 3, 224, 224).round()
+    >>> score_masks(model, image, masks, "corgi").scores  # doctest: +SKIP
+    """
+    batch_size = check_batch_size(batch_size)
+    x, target = prepare(model, x, target)
+    objective = ImageObjective(model, x, target, "hybrid", perturbation, layer, batch_size)
+    masks = tensor(masks, "masks", (len(x), "A", *objective.size), like=objective.levels)
+    if not bool(((masks == 0) | (masks == 1)).all()):
+        raise ValueError("expected masks of 0 and 1, got other values; threshold them, such as masks > 0.5")
+    scores = objective.score(masks)
+    return ScoredMasks(
+        masks=masks,
+        class_scores=torch.stack([scores.inside, scores.outside], dim=2),
+        end_scores=objective.end_scores,
+        target=target,
+    )
+
+
+def _image_index(elements: Tensor) -> Tensor:
+    """Return the index of the image of each of the elements (N, A, ...), flattened."""
     return torch.arange(len(elements), device=elements.device).repeat_interleave(elements.shape[1])
 
 
 def _activation(model: ImageModel, x: Tensor, layer: str) -> Tensor:
-    """The activation of a layer, (N, C, h, w); ValueError if it has no places."""
-    made = model.activations(x, layer)[layer].float()
-    model.check_spatial(layer, made.shape[1:])
-    return made.clone()
+    """Return the activation of a layer, (N, C, h, w); ValueError if it is not spatial."""
+    activation = model.activations(x, layer)[layer].float()
+    model.check_spatial(layer, activation.shape[1:])
+    return activation.clone()

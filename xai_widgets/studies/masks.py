@@ -14,10 +14,12 @@ from xai_widgets.features import TopActivations, effective_receptive_field, top_
 from xai_widgets.methods import METHODS, Method
 from xai_widgets.ops.perturb import Perturbation
 from xai_widgets.ops.resize import resize_map, shrink
-from xai_widgets.perturbation.areas import AreaSettings, counts_of, cut
+from xai_widgets.perturbation.area_search import AreaSettings
 from xai_widgets.perturbation.channel import ChannelExtremal, channel_extremal, octaves
-from xai_widgets.perturbation.extremal import Extremal, ExtremalSettings, extremal
-from xai_widgets.perturbation.objective import MaskedImages, Variant
+from xai_widgets.perturbation.extremal import Extremal, extremal
+from xai_widgets.perturbation.mask_search import SearchSettings, binarize, pixel_count
+from xai_widgets.perturbation.objective import score_masks
+from xai_widgets.perturbation.scored_masks import Variant
 from xai_widgets.studies.study import Study
 
 #: Areas of the image, dense where most networks change their prediction.
@@ -56,7 +58,7 @@ class ExtremalStudy(Study[ExtremalKey, Extremal]):
         x: Tensor,
         *,
         areas: Sequence[float] | None = None,
-        settings: AreaSettings | None = None,
+        settings: SearchSettings | None = None,
         tau: float = 1.0,
         batch_size: int = 32,
     ) -> None:
@@ -88,7 +90,7 @@ class ExtremalStudy(Study[ExtremalKey, Extremal]):
             height, width = shapes.get(layer, (0, height, width))[-2:]
         positions = height * width
         # The smallest area of each number of positions.
-        areas = {counts_of(area, positions): area for area in reversed(AREAS) if area * positions >= 1}
+        areas = {pixel_count(area, positions): area for area in reversed(AREAS) if area * positions >= 1}
         return tuple(sorted(areas.values()))
 
 
@@ -297,16 +299,19 @@ class MaskStudy(Study[MaskKey, MaskScores]):
         """Return the computation of the masks and scores of a method."""
 
         def steps() -> Iterator[MaskScores]:
-            target = torch.tensor([key.target], device=self.x.device)
-            settings = (None, ExtremalSettings(), self.batch_size)
-            masked = MaskedImages(self.model, self.x, target, "hybrid", self.perturbation, *settings)
             masks = self._masks(key)
-            scores = masked.judge(masks[None])
-            low, high = masked.end_scores[0, :, key.target].split(1)
+            scored = score_masks(
+                self.model,
+                self.x,
+                masks[None],
+                key.target,
+                perturbation=self.perturbation,
+                batch_size=self.batch_size,
+            )
             yield MaskScores(
                 masks,
-                preserved=torch.cat([low, scores.inside[0, :, key.target], high]),
-                deleted=torch.cat([high, scores.outside[0, :, key.target], low]),
+                preserved=torch.cat([scored.perturbed, scored.scores[0], scored.whole]),
+                deleted=torch.cat([scored.whole, scored.complement_scores[0], scored.perturbed]),
             )
 
         return Run(steps(), total=1, name=self.title(key))
@@ -321,4 +326,4 @@ class MaskStudy(Study[MaskKey, MaskScores]):
             return run.result(progress=False).masks[0]
         saliency = method.saliency(self.model, self.x, key.target, **options)
         saliency = resize_map(saliency, (self.x.shape[2], self.x.shape[3])).to(self.x.device)
-        return cut(saliency[:, None].expand(-1, len(self.areas), -1, -1), self.areas)[0]
+        return binarize(saliency[:, None].expand(-1, len(self.areas), -1, -1), self.areas)[0]

@@ -11,8 +11,9 @@ from torch import nn
 
 from xai_widgets.attribution import gradient
 from xai_widgets.core.model import ImageModel
-from xai_widgets.explorers.brush import FILLS, PerturbationBrush, inpaint
+from xai_widgets.explorers.brush import FILLS, PerturbationBrush
 from xai_widgets.ops.blur import gaussian_blur
+from xai_widgets.ops.fill import inpaint
 from xai_widgets.perturbation import ExtremalSettings, extremal
 
 PATIENCE = 60

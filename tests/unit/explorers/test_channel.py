@@ -12,12 +12,12 @@ from torch import nn
 from xai_widgets.explorers import ChannelExplorer
 from xai_widgets.explorers.parts import to_uint8
 from xai_widgets.features import effective_receptive_field, top_activations
-from xai_widgets.perturbation.areas import AreaSettings
+from xai_widgets.perturbation.area_search import AreaSettings
 from xai_widgets.perturbation.channel import channel_extremal
-from xai_widgets.perturbation.objective import Variant
+from xai_widgets.perturbation.scored_masks import Variant
 
 PATIENCE = 60
-QUICK = AreaSettings(steps=8, every=2, exchange=2)
+QUICK = AreaSettings(steps=8, every=2, neighbor_exchange_every=2)
 
 
 @pytest.fixture(autouse=True)

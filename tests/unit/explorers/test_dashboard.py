@@ -179,7 +179,11 @@ def test_parts_and_other_widgets_are_joined_under_names_of_their_own():
     ("parts", "kind", "message"),
     [
         ((), ValueError, "expected at least two widgets and the name of a trait, got 0"),
-        ((HeatmapView(), "position"), ValueError, "expected at least two widgets and the name of a trait, got 1"),
+        (
+            (HeatmapView(), "position"),
+            ValueError,
+            "expected at least two widgets and the name of a trait, got 1",
+        ),
         ((HeatmapView(), HeatmapView(), "positoin"), ValueError, "did you mean 'position'"),
         ((HeatmapView(), HeatmapView()), TypeError, "expected widgets followed by the name of a trait"),
         ((3, HeatmapView(), "position"), TypeError, "expected a widget, got int"),

@@ -13,11 +13,12 @@ from xai_widgets.explorers import ExtremalExplorer
 from xai_widgets.explorers import extremal as module
 from xai_widgets.explorers.parts import to_uint8
 from xai_widgets.ops.perturb import perturb, pyramid
-from xai_widgets.perturbation.extremal import ExtremalSettings, Variant, extremal
+from xai_widgets.perturbation.extremal import ExtremalSettings, extremal
+from xai_widgets.perturbation.scored_masks import Variant
 
 PATIENCE = 60
 AREAS = (0.1, 0.25, 0.5)
-QUICK = ExtremalSettings(steps=8, every=2, exchange=2, scan=2)
+QUICK = ExtremalSettings(steps=8, every=2, neighbor_exchange_every=2, scan=2)
 
 
 @pytest.fixture(autouse=True)

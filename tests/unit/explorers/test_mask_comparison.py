@@ -8,12 +8,12 @@ from torch import nn
 
 from xai_widgets.explorers import MaskComparison
 from xai_widgets.ops.perturb import perturb, pyramid
-from xai_widgets.perturbation.areas import counts_of
 from xai_widgets.perturbation.extremal import ExtremalSettings, extremal
+from xai_widgets.perturbation.mask_search import pixel_count
 
 PATIENCE = 60
 AREAS = (0.1, 0.25, 0.5)
-QUICK = ExtremalSettings(steps=4, every=2, exchange=2, scan=2)
+QUICK = ExtremalSettings(steps=4, every=2, neighbor_exchange_every=2, scan=2)
 
 
 def mine(model, x, target):
@@ -40,7 +40,7 @@ def test_every_lane_has_exactly_the_area_and_the_same_judge(model, image, pertur
     wholly, whole = model.scores(levels[0, [0, -1]])[:, 2].tolist()
     rows = []
     for panel in comparison.masks.values():
-        assert (panel.masks == 255).sum((1, 2)).tolist() == [counts_of(area, 256) for area in AREAS]
+        assert (panel.masks == 255).sum((1, 2)).tolist() == [pixel_count(area, 256) for area in AREAS]
         assert set(np.unique(panel.masks)) == {0, 255}
         masks = torch.from_numpy(panel.masks // 255).float()[None]
         for part, ends in ((masks, (wholly, whole)), (1 - masks, (whole, wholly))):

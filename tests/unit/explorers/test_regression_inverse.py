@@ -218,7 +218,10 @@ def test_an_error_is_said_and_the_next_run_starts_anew(network, image):
         ({"image": torch.rand(2, 1, 24, 32)}, "expected one image as image, got 2"),
         ({"scale": 5}, "expected scale to be an integer from 2 to 4, got 5"),
         ({"scale": 2, "truth": torch.rand(1, 1, 24, 32)}, "expected scale or truth, got both"),
-        ({"truth": torch.rand(1, 1, 24, 24)}, "expected a truth of 24 x 32 pixels, as the image, got 24 x 24"),
+        (
+            {"truth": torch.rand(1, 1, 24, 24)},
+            "expected a truth of 24 x 32 pixels, as the image, got 24 x 24",
+        ),
         ({"lam": (0.3, 0.1)}, "numbers that ascend"),
         ({"size": 3}, "expected size of at least 16 pixels, got 3"),
         ({"regularizer": "l3"}, "unknown regularizer"),

@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from networks import CLASSES, Concat, Functional, SharedInPlace, images, one_sentence, settle, wrap
 
-from xai_widgets.perturbation.areas import AreaSettings
+from xai_widgets.perturbation.area_search import AreaSettings
 from xai_widgets.perturbation.channel import (
     ChannelExtremal,
     channel_extremal,
@@ -21,7 +21,7 @@ from xai_widgets.perturbation.channel import (
     octaves,
 )
 
-QUICK = AreaSettings(steps=8, every=2, exchange=2)
+QUICK = AreaSettings(steps=8, every=2, neighbor_exchange_every=2)
 VARIANTS = ["preserve", "delete", "hybrid"]
 COUNTS = (1, 3, 5)
 
@@ -107,7 +107,9 @@ def test_a_layer_without_places_has_masks_but_no_map():
     made = run(model, images(1), 0, layer="fc", channels=[1, 2])
     # The class score is one of the channels: keeping it is keeping the score.
     assert made.masks[0, 0].tolist() == [1.0, 0.0, 0.0, 0.0] or made.whole[0] < 0
-    with pytest.raises(ValueError, match="a layer with places has a map") as error:
+    with pytest.raises(
+        ValueError, match=r"expected a layer with an output of shape \(C, h, w\) for a map, got 'fc'"
+    ) as error:
         made.saliency()
     one_sentence(error)
 
@@ -146,8 +148,9 @@ def result(masks, scores, whole, *, target=0, variant="preserve", tau=1.0, layer
         target=torch.tensor([target]),
         variant=variant,
         tau=tau,
-        fields=masks,
+        parameters=masks,
         channels=masks[0].sum(1).long(),
+        areas=masks[0].mean(1),
         layer=layer,
         activation=torch.ones(1, masks.shape[2], 2, 2),
         size=(4, 4),

@@ -6,7 +6,7 @@ import torch
 from attribution.test_untouched import Broken, everything
 from networks import LABELS, SIZE, Functional, images, settle, wrap
 
-from xai_widgets.perturbation.areas import AreaSettings
+from xai_widgets.perturbation.area_search import AreaSettings
 from xai_widgets.perturbation.channel import channel_extremal
 from xai_widgets.perturbation.difference import prediction_difference
 from xai_widgets.perturbation.extremal import ExtremalSettings, extremal

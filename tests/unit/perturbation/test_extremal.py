@@ -17,12 +17,12 @@ from torch import nn
 from xai_widgets.core.model import ImageModel
 from xai_widgets.ops.blur import gaussian_blur
 from xai_widgets.ops.perturb import perturb, pyramid
-from xai_widgets.perturbation.areas import cut
 from xai_widgets.perturbation.extremal import Extremal, ExtremalSettings, extremal
+from xai_widgets.perturbation.mask_search import binarize
 
 #: Quick, and with all there is: several snapshots of starts, steps and an exchange.
-QUICK = ExtremalSettings(steps=8, every=2, exchange=2, scan=2)
-RELEASED = dataclasses.replace(ExtremalSettings.released(), steps=4, grid=2, sigma=3.0, every=2)
+QUICK = ExtremalSettings(steps=8, every=2, neighbor_exchange_every=2, scan=2)
+TORCHRAY = dataclasses.replace(ExtremalSettings.torchray(), steps=4, grid=2, sigma=3.0, every=2)
 AREAS = (0.1, 0.25, 0.5)
 VARIANTS = ["preserve", "delete", "hybrid"]
 SIDE = 32
@@ -88,11 +88,11 @@ def test_a_disc_is_beaten(hills):
     for row in range(0, SIDE, 2):
         for column in range(0, SIDE, 2):
             near = -((index[:, None] - row) ** 2 + (index - column) ** 2)
-            scores.append((cut(near[None, None], [0.1])[0, 0] * weights).sum().item())
+            scores.append((binarize(near[None, None], [0.1])[0, 0] * weights).sum().item())
     assert made.scores.item() > max(scores) + 0.05
 
 
-@pytest.mark.parametrize("settings", [QUICK, RELEASED], ids=["ours", "released"])
+@pytest.mark.parametrize("settings", [QUICK, TORCHRAY], ids=["ours", "torchray"])
 @pytest.mark.parametrize("perturbation", ["blur", "fade"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_scores_are_those_of_the_masks_and_the_masks_have_their_area(
@@ -171,7 +171,7 @@ def test_going_on_from_a_result_is_never_worse(model, variant):
 def test_the_masks_of_a_result_are_kept_even_where_its_fields_lead_elsewhere(model):
     options = dataclasses.replace(QUICK, steps=1, learning_rate=1e-9)
     first = run(model, images(1))
-    lost = dataclasses.replace(first, fields=-first.fields)
+    lost = dataclasses.replace(first, parameters=-first.parameters)
     made = run(model, images(1), first.target, settings=options, start=lost)
     assert torch.equal(made.masks, first.masks)
 
@@ -203,7 +203,7 @@ def test_a_constant_mask_says_nothing_and_the_search_still_finds(value):
     x = torch.ones(1, 3, SIDE, SIDE) / 3
     made = extremal(model, x, 0, areas=[0.1], start=torch.full((SIDE, SIDE), value), perturbation="fade")
     found = made.result(progress=False)
-    assert torch.isfinite(found.fields).all()
+    assert torch.isfinite(found.parameters).all()
     assert found.scores.item() > 0.97 * best_sum(weights, 0.1)
 
 
@@ -227,7 +227,7 @@ def test_a_result_that_does_not_fit_is_refused(model):
         run(model, images(2), start=run(model, images(1)))
     one_sentence(error)
     with pytest.raises(ValueError, match="leave it out") as error:
-        run(model, images(1), start=torch.ones(8, 8), settings=RELEASED)
+        run(model, images(1), start=torch.ones(8, 8), settings=TORCHRAY)
 
 
 def result(scores, outside, *, whole, perturbed, tau=1.0, variant="preserve"):
@@ -244,7 +244,7 @@ def result(scores, outside, *, whole, perturbed, tau=1.0, variant="preserve"):
         variant=variant,
         tau=tau,
         size=(4, 4),
-        fields=torch.zeros(1, count, 4, 4),
+        parameters=torch.zeros(1, count, 4, 4),
     )
 
 
@@ -285,7 +285,7 @@ def test_an_area_of_everything_and_one_of_a_pixel(model):
     assert torch.equal(made.masks.sum((2, 3)), torch.tensor([[1.0, SIZE**2]] * 2))
     assert_close(made.scores[:, 1], made.whole)
     assert_close(made.complement_scores[:, 1], made.perturbed)
-    assert torch.isfinite(made.fields).all()
+    assert torch.isfinite(made.parameters).all()
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -302,7 +302,7 @@ def test_an_image_that_is_blurred_already_ends_early(model, variant):
 
 
 @pytest.mark.parametrize("layer", [None, "conv2"])
-@pytest.mark.parametrize("settings", [QUICK, RELEASED], ids=["ours", "released"])
+@pytest.mark.parametrize("settings", [QUICK, TORCHRAY], ids=["ours", "torchray"])
 def test_the_same_call_gives_the_same_bits_in_any_mode(model, settings, layer):
     x = images(2)
     expected = run(model, x, settings=settings, layer=layer)
@@ -318,7 +318,7 @@ def test_the_same_call_gives_the_same_bits_in_any_mode(model, settings, layer):
     for _ in steps:
         pass
     for one in (*made, begun.latest):
-        for name in ("masks", "smooth", "class_scores", "fields", "whole", "perturbed"):
+        for name in ("masks", "smooth", "class_scores", "parameters", "whole", "perturbed"):
             assert torch.equal(getattr(one, name), getattr(expected, name)), name
 
 
@@ -328,7 +328,7 @@ def test_a_result_of_inference_mode_is_a_start_outside_of_it(model):
     assert torch.isfinite(run(model, images(1), start=first).scores).all()
 
 
-@pytest.mark.parametrize("settings", [QUICK, RELEASED], ids=["ours", "released"])
+@pytest.mark.parametrize("settings", [QUICK, TORCHRAY], ids=["ours", "torchray"])
 def test_an_image_alone_is_as_in_a_batch_and_the_size_of_passes_means_nothing(model, settings):
     x = images(3)
     together = run(model, x, settings=settings)
@@ -357,7 +357,7 @@ def test_grey_images_that_are_not_square_and_pictures_are_taken(model):
     network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
     gray = wrap(settle(network), mean=[0.5], std=[0.25], size=(10, 7), labels=None)
     x = torch.rand(2, 1, 10, 7, generator=torch.Generator().manual_seed(0))
-    for settings in (QUICK, RELEASED):
+    for settings in (QUICK, TORCHRAY):
         made = run(gray, x, settings=settings)
         assert made.masks.shape == (2, 3, 10, 7)
         assert torch.equal(made.masks.sum((2, 3)), torch.tensor([[7.0, 18.0, 35.0]] * 2))
@@ -366,7 +366,7 @@ def test_grey_images_that_are_not_square_and_pictures_are_taken(model):
 
 
 @pytest.mark.parametrize("event", ["normal", "forward", "backward", "interrupted"])
-@pytest.mark.parametrize("settings", [QUICK, RELEASED], ids=["ours", "released"])
+@pytest.mark.parametrize("settings", [QUICK, TORCHRAY], ids=["ours", "torchray"])
 def test_the_callers_network_is_untouched_and_what_was_found_is_kept(settings, event):
     network = settle(Broken())
     model, x = wrap(network), images(2)
@@ -403,7 +403,7 @@ def test_a_cancel_keeps_what_was_found(model):
 
 
 def test_the_total_is_the_number_of_snapshots(model):
-    for settings, count in ((dataclasses.replace(QUICK, patience=99, steps=7), 2 + 4), (RELEASED, 2)):
+    for settings, count in ((dataclasses.replace(QUICK, patience=99, steps=7), 2 + 4), (TORCHRAY, 2)):
         begun = extremal(model, images(1), areas=AREAS, settings=settings)
         begun.result(progress=False)
         assert begun.done == begun.total == count

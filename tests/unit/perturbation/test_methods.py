@@ -8,7 +8,7 @@ from xai_widgets import perturbation
 from xai_widgets.methods import family
 from xai_widgets.methods.registry import Method, as_method, get
 from xai_widgets.perturbation import ExtremalSettings, MeaningfulSettings, NoiseMaskSettings
-from xai_widgets.perturbation.areas import AreaSettings
+from xai_widgets.perturbation.area_search import AreaSettings
 
 METHODS = family("perturbation")
 

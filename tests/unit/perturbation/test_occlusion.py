@@ -170,7 +170,7 @@ def test_variable_occlusion_has_a_result_after_every_batch(model):
         ({"window": 0}, "expected window to be an integer from 1 to 8, got 0"),
         ({"window": 2, "stride": 3}, "expected stride to be an integer from 1 to 2"),
         ({"window": 4, "stride": 3, "shape": "disc"}, "expected stride to be an integer from 1 to 2"),
-        ({"fill": "gray"}, "did you mean 'gray'"),
+        ({"fill": "grey"}, "did you mean 'gray'"),
         ({"fill": 2.0}, "expected fill to be a number from 0 to 1, got 2.0"),
         ({"shape": "disk"}, "did you mean 'disc'"),
         ({"output": "scores"}, "did you mean 'score'"),

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import images, one_sentence
 
-from xai_widgets.ops.blur import gaussian, gaussian_blur
+from xai_widgets.ops.blur import gaussian_blur, gaussian_matrix
 from xai_widgets.ops.perturb import SIGMA, perturb, pyramid
 
 
@@ -57,7 +57,7 @@ def test_no_blur_gives_the_images_and_the_strongest_their_mean():
 
 
 def test_a_coarse_grid_reaches_the_pixels_by_weights_around_the_middles_of_its_cells():
-    made = gaussian(6, 3, 1.5, torch.empty(0, dtype=torch.float64))
+    made = gaussian_matrix(6, 3, 1.5, torch.empty(0, dtype=torch.float64))
     for pixel in range(6):
         weights = [math.exp(-((pixel + 0.5 - middle) ** 2) / (2 * 1.5**2)) for middle in (1, 3, 5)]
         expected = torch.tensor([weight / sum(weights) for weight in weights], dtype=torch.float64)

@@ -12,10 +12,10 @@ from networks import Functional, images, one_sentence, settle, wrap
 
 from xai_widgets.ops.perturb import perturb, pyramid
 from xai_widgets.perturbation.extremal import ExtremalSettings, extremal
-from xai_widgets.perturbation.max_convolution import MaxConvolution, ReleasedSettings
+from xai_widgets.perturbation.torchray_search import MaxConvolution, TorchRaySettings
 
 #: Cells of two pixels and a kernel that reaches two of them.
-SETTINGS = ReleasedSettings(steps=4, grid=2, sigma=3.0, every=1)
+SETTINGS = TorchRaySettings(steps=4, grid=2, sigma=3.0, every=1)
 SIZE = (6, 4)
 
 
@@ -46,22 +46,25 @@ def random(make, seed=0):
 
 @settings(max_examples=4)
 @given(st.integers(0, 99), st.sampled_from([1.0, 20.0, 200.0]))
-def test_masks_are_the_smooth_maximum_of_the_formula(seed, coldness):
-    options = dataclasses.replace(SETTINGS, coldness=coldness)
+def test_masks_are_the_smooth_maximum_of_the_formula(seed, inverse_temperature):
+    options = dataclasses.replace(SETTINGS, inverse_temperature=inverse_temperature)
     make = MaxConvolution(SIZE, options, torch.empty(0, dtype=torch.float64))
     parameters = random(make, seed)
     values = reached(parameters, make, options)
-    weights = torch.exp(coldness * values)
+    weights = torch.exp(inverse_temperature * values)
     assert_close(make(parameters[None])[0], (values * weights).sum(2) / weights.sum(2))
 
 
 def test_a_smooth_maximum_is_a_mean_when_hot_and_the_maximum_when_cold():
-    for coldness, expected in ((1e-9, lambda values: values.mean(2)), (1e7, lambda values: values.amax(2))):
-        options = dataclasses.replace(SETTINGS, coldness=coldness)
+    for inverse_temperature, expected in (
+        (1e-9, lambda values: values.mean(2)),
+        (1e7, lambda values: values.amax(2)),
+    ):
+        options = dataclasses.replace(SETTINGS, inverse_temperature=inverse_temperature)
         make = MaxConvolution(SIZE, options, torch.empty(0, dtype=torch.float64))
         parameters = random(make)
         values = reached(parameters, make, options)
-        # In float64, so rounding counts for nothing; a coldness is not yet its limit.
+        # In float64, so rounding counts for nothing; a inverse_temperature is not yet its limit.
         torch.testing.assert_close(make(parameters[None])[0], expected(values), atol=1e-6, rtol=1e-6)
 
 
@@ -69,7 +72,7 @@ def test_a_smooth_maximum_is_a_mean_when_hot_and_the_maximum_when_cold():
 @given(st.integers(0, 99))
 def test_lemma_1_holds_for_the_maximum(seed):
     """m is between the parameters and 1 where they are, and changes no faster than the kernel."""
-    options = dataclasses.replace(SETTINGS, coldness=1e7, grid=1, sigma=2.0)
+    options = dataclasses.replace(SETTINGS, inverse_temperature=1e7, grid=1, sigma=2.0)
     make = MaxConvolution((5, 5), options, torch.empty(0, dtype=torch.float64))
     parameters = random(make, seed)
     made = make(parameters[None])[0]
@@ -86,7 +89,7 @@ def test_lemma_1_holds_for_the_maximum(seed):
 
 
 def test_a_disc_of_ones_is_one_within_half_a_sigma():
-    options = dataclasses.replace(SETTINGS, coldness=1e7, grid=1, sigma=4.0)
+    options = dataclasses.replace(SETTINGS, inverse_temperature=1e7, grid=1, sigma=4.0)
     make = MaxConvolution((9, 9), options, torch.empty(0, dtype=torch.float64))
     parameters = torch.zeros(make.cells, dtype=torch.float64)
     middle = make.cells[0] // 2
@@ -99,7 +102,7 @@ def test_a_disc_of_ones_is_one_within_half_a_sigma():
 
 
 def test_the_crop_is_the_middle_and_the_margin_is_beyond_the_image():
-    make = MaxConvolution((7, 4), ReleasedSettings(grid=3, sigma=4.0), torch.empty(0))
+    make = MaxConvolution((7, 4), TorchRaySettings(grid=3, sigma=4.0), torch.empty(0))
     assert make.margin == 1 + 2
     assert make.cells == (3 + 6, 2 + 6)
     masks = torch.arange(27 * 24.0).view(1, 27, 24)
@@ -110,7 +113,7 @@ def test_the_crop_is_the_middle_and_the_margin_is_beyond_the_image():
 
 
 @pytest.mark.parametrize("size", [8, 24])
-def test_the_released_search_steps_as_torchs_sgd(size):
+def test_the_torchray_search_steps_as_torchs_sgd(size):
     """Equation 4 written out again: mirrored every other step, sorted against zeros and ones, clamped."""
     model = wrap(settle(torch.nn.Sequential(*pooled())), size=size)
     x, areas = images(2, size=size), [0.1, 0.3]
@@ -137,10 +140,10 @@ def test_the_released_search_steps_as_torchs_sgd(size):
                 with torch.no_grad():
                     parameters.clamp_(0, 1)
                 # A snapshot holds what scored best so far; what came last is it unless something before was better.
-                if torch.equal(shot.fields[image, row], shots[step - 1].fields[image, row]) and step:
+                if torch.equal(shot.parameters[image, row], shots[step - 1].parameters[image, row]) and step:
                     continue
-                assert_close(shot.fields[image, row], parameters[0].detach())
-    assert any(not torch.equal(shot.fields, shots[0].fields) for shot in shots)
+                assert_close(shot.parameters[image, row], parameters[0].detach())
+    assert any(not torch.equal(shot.parameters, shots[0].parameters) for shot in shots)
 
 
 def pooled():
@@ -154,7 +157,7 @@ def pooled():
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
-def test_the_released_search_gives_the_same_bits_in_any_mode(mode):
+def test_the_torchray_search_gives_the_same_bits_in_any_mode(mode):
     model = wrap(settle(Functional()))
     expected = extremal(model, images(1), areas=[0.2], settings=SETTINGS).result(progress=False)
     with mode():
@@ -166,17 +169,23 @@ def test_the_released_search_gives_the_same_bits_in_any_mode(mode):
         pass
     for one in (made, begun.latest):
         assert torch.equal(one.masks, expected.masks)
-        assert torch.equal(one.fields, expected.fields)
+        assert torch.equal(one.parameters, expected.parameters)
 
 
-def test_the_released_figures_are_those_of_the_publication():
-    made = ExtremalSettings.released()
+def test_the_torchray_settings_are_those_of_torchray():
+    made = ExtremalSettings.torchray()
     assert (made.steps, made.learning_rate, made.momentum, made.dampening) == (800, 0.01, 0.9, 0.9)
-    assert (made.weight, made.growth, made.grid, made.sigma, made.coldness) == (300, 1.0035, 7, 21, 20)
+    assert (made.weight, made.growth, made.grid, made.sigma, made.inverse_temperature) == (
+        300,
+        1.0035,
+        7,
+        21,
+        20,
+    )
 
 
-@pytest.mark.parametrize("name", ["steps", "grid", "every", "learning_rate", "sigma", "coldness"])
+@pytest.mark.parametrize("name", ["steps", "grid", "every", "learning_rate", "sigma", "inverse_temperature"])
 def test_figures_without_a_meaning_are_refused(name):
     with pytest.raises(ValueError, match=f"expected {name} to be .*, got 0") as error:
-        ReleasedSettings(**{name: 0})
+        TorchRaySettings(**{name: 0})
     one_sentence(error)
