@@ -156,7 +156,7 @@ def _perturbations() -> list[Call]:
             "references": ("None", "pictures(2)"), "trained": ("100", "100000"), "seed": SEED, "batch_size": BATCH,
         }),
         Call("P.meaningful_perturbation", common, {
-            "game": ("'deletion'", "'preservation'"), "perturbation": ("'blur'", "'constant'", "'noise'"),
+            "mode": ("'deletion'", "'preservation'"), "perturbation": ("'blur'", "'constant'", "'noise'"),
             "settings": ("P.MeaningfulSettings(steps=2)", "None"), "seed": SEED, "batch_size": BATCH,
         }),
         Call("P.noise_mask", common, {

@@ -1,1 +1,1 @@
-"""Tensor operations on images and maps: resize, blur, fill, perturb and normalize."""
+"""Tensor operations on images and maps: resize, blur, fill, perturb, normalize and convert colors."""

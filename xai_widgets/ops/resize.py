@@ -1,4 +1,4 @@
-"""Resizing of maps."""
+"""Resizing of maps and patches."""
 
 from __future__ import annotations
 

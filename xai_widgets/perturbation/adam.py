@@ -1,7 +1,7 @@
 """Adam on one tensor of variables, Kingma and Ba 2015, algorithm 1.
 
-Of its own, as ``torch.optim.Adam`` imports torch's compiler when it is first made (a second in which a widget would
-stand still), and keeps its moments where the rows of a batch that are done cannot leave it.
+``torch.optim.Adam`` is not used because it imports torch's compiler at its first use, which blocks a widget for a
+second, and because finished rows of a batch could not be removed from its moments.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from torch import Tensor
 
 
 class Adam:
-    """The moments of a gradient, and the steps that follow from them.
+    """Moments of a gradient, and the steps computed from them.
 
     Parameters
     ----------
     learning_rate : float
-        Length of a step; the first one has it in every variable.
+        Length of a step: the first step changes every variable by it.
     betas : (float, float), default (0.9, 0.999)
-        Decay of the first and of the second moment.
+        Decay rates of the first and second moment.
     epsilon : float, default 1e-8
-        Keeps the division finite.
+        Added to the denominator.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Adam:
 
     @torch.no_grad()
     def step(self, gradient: Tensor) -> Tensor:
-        """What to add to the variables, of the shape of their gradient, so that the objective falls."""
+        """Return the step that decreases the objective: add it to the variables."""
         if self._mean is None or self._square is None:
             self._mean, self._square = torch.zeros_like(gradient), torch.zeros_like(gradient)
         first, second = self.betas
@@ -47,6 +47,6 @@ class Adam:
         return -self.learning_rate * mean / (square.sqrt() + self.epsilon)
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with these rows of the batch alone, a mask (N,) of booleans."""
+        """Keep only these rows of the batch, a boolean mask (N,)."""
         if self._mean is not None and self._square is not None:
             self._mean, self._square = self._mean[rows], self._square[rows]

@@ -27,6 +27,7 @@ from xai_widgets.core.hooks import forward_hooks
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.precision import outside_autocast
 from xai_widgets.core.run import Run, without_inference_mode
+from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import brief, check_finite, instance, integer, integers, items, number
 from xai_widgets.methods import Cost, run_method
 from xai_widgets.ops.resize import resize_map
@@ -41,7 +42,7 @@ PUBLISHED_COUNTS = (1, 5, 10, 20, 25, 35, 40, 50, 60, 70, 80, 90, 100, 150, 200,
 POINTS = 8
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ChannelExtremal(SearchResult):
     """The best sets of channels so far, masks (N, A, K); see :class:`SearchResult` for the other attributes.
 
@@ -299,8 +300,8 @@ def _check_start(start: object, shape: tuple[int, ...]) -> ChannelExtremal:
     return start
 
 
-@dataclass(frozen=True)
-class ClassChannels:
+@dataclass(frozen=True, repr=False)
+class ClassChannels(ShortRepr):
     """Channels that the images of each class need.
 
     Attributes

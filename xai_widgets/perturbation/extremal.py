@@ -50,7 +50,7 @@ class ExtremalSettings(AreaSettings):
         return TorchRaySettings()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Extremal(SearchResult):
     """The best masks so far, (N, A, H, W), and their scores; see :class:`SearchResult` for the other attributes.
 

@@ -70,13 +70,13 @@ class SearchSettings(Protocol):
         """
 
 
-def check_areas(areas: Iterable[float], positions: int, what: str = "pixels") -> list[float]:
+def check_areas(areas: Iterable[float], positions: int) -> list[float]:
     """Return the areas as floats; ValueError unless they ascend and masks of ``positions`` pixels can have them."""
     shares = numbers(areas, "areas", above=0, high=1, hint="shares of the image such as [0.05, 0.1, 0.2]")
     for area in shares:
         if area * positions < 0.5:
             raise ValueError(
-                f"expected areas of at least {1 / positions:.2g}, one of {positions} {what}, got {area:g}"
+                f"expected areas of at least {1 / positions:.2g}, one of {positions} pixels, got {area:g}"
             )
     if shares != sorted(shares):
         raise ValueError(
@@ -87,7 +87,7 @@ def check_areas(areas: Iterable[float], positions: int, what: str = "pixels") ->
         if first == second:
             raise ValueError(
                 f"expected areas at least {1 / positions:.2g} apart, got two near {area:g} that are the same {first} "
-                f"of {positions} {what}"
+                f"of {positions} pixels"
             )
     return shares
 

@@ -1,14 +1,14 @@
-"""Meaningful perturbation: the smallest region whose deletion takes the class away, or that alone keeps it.
+"""Meaningful perturbation: the smallest region whose deletion removes the class, or that alone preserves it.
 
 Fong and Vedaldi 2017; chapter 3 of Fong's thesis, equation 4 and its implementation details. With m a coarse mask in
-[0, 1], M(v) = sum_u g_s(v / d - u) m(u) that mask brought to the image (d pixels a cell), f_c the probability:
+[0, 1], M(v) = sum_u g_s(v / d - u) m(u) the mask upsampled to the image (d pixels per cell), f_c the probability:
 
     deletion       min_m  l1 sum |1 - m| + l2 sum |grad m|^beta + E_tau f_c(M (x) x(. - tau))
     preservation   min_m  l1 sum |m|     + l2 sum |grad m|^beta - E_tau f_c(M (x) x(. - tau))
 
-Both norms are sums over the cells of m, not means: only so do the published weights balance a probability.
-The published lengths are those at 224 pixels. Here they scale with the short side of the image, so that it always
-has 28 cells and the weights mean the same in images of any size.
+Both norms are sums over the cells of m, not means: otherwise the published weights do not balance a probability. The
+published lengths hold for 224 pixels. Here they scale with the short side of the image, so that it always has 28 cells
+and the weights have the same effect at any size.
 """
 
 from __future__ import annotations
@@ -27,15 +27,17 @@ from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.precision import outside_autocast
 from xai_widgets.core.run import Run, without_inference_mode
+from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import check_fields, check_finite, choice, instance, integer, number
 from xai_widgets.core.validation import seed as check_seed
 from xai_widgets.methods import Cost, run_method
 from xai_widgets.ops.blur import gaussian_matrix
+from xai_widgets.ops.fill import fill_image, noise_image
 from xai_widgets.ops.perturb import perturb, pyramid
 from xai_widgets.perturbation.adam import Adam
 from xai_widgets.perturbation.masking import check_probabilities
 
-MeaningfulGame = Literal["deletion", "preservation"]
+MeaningfulMode = Literal["deletion", "preservation"]
 MeaningfulPerturbation = Literal["blur", "constant", "noise"]
 
 
@@ -48,24 +50,24 @@ class MeaningfulSettings:
     Attributes
     ----------
     steps : int, default 300
-        Of Adam, at least 1.
+        Steps of Adam, at least 1.
     learning_rate : float, default 0.1
-        Of Adam, above 0.
+        Learning rate of Adam, above 0.
     l1, l2 : float, default 1e-4 and 1e-2
-        Weight of the area, per cell, and of the roughness; at least 0.
+        Weights of the area, per cell, and of the roughness; at least 0.
     beta : float, default 3.0
         Exponent of the gradient of the mask, at least 1.
     cell : float, default 8.0
         Side of a cell of the coarse mask; 28 cells along the short side.
     smoothing : float, default 5.0
-        Standard deviation of the Gaussian by which the coarse mask is brought to the image.
+        Standard deviation of the Gaussian that upsamples the coarse mask.
     jitter : int, default 4
-        The image is shifted down and right by 0 to ``jitter`` - 1, drawn anew at each step; its edges are repeated.
+        At each step the image is shifted down and right by random 0 to ``jitter`` - 1 pixels; its border is replicated.
     sigma : float, default 10.0
-        The strongest blur, of the perturbation "blur".
+        Standard deviation of the strongest blur, for the perturbation "blur".
     suppression : float, default 0.99
-        The start is the smallest centered disc that takes (deletion), or keeps (preservation), this share of the
-        difference between the score of the image and that of the wholly perturbed one.
+        The search starts from the smallest centered disc that removes (deletion), or preserves (preservation), this
+        share of the difference between the scores of the image and of the fully perturbed one.
     """
 
     steps: int = 300
@@ -86,29 +88,30 @@ class MeaningfulSettings:
         check_fields(self, number, "learning_rate", "smoothing", above=0)
 
 
-@dataclass(frozen=True)
-class Meaningful:
-    """Masks as they are at one step.
+@dataclass(frozen=True, repr=False)
+class Meaningful(ShortRepr):
+    """Masks at one step.
 
     Attributes
     ----------
-    game : {"deletion", "preservation"}
-        Which one.
+    mode : {"deletion", "preservation"}
+        Whether the masks delete or preserve the class.
     step : int
-        How many steps of Adam made the masks.
+        Number of steps so far.
     masks : Tensor, (N, H, W)
-        M in [0, 1]: 1 keeps a pixel, 0 perturbs it.
+        M in [0, 1]: 1 preserves a pixel, 0 perturbs it.
     coarse : Tensor, (N, h, w)
-        m, what is optimized.
+        m, the variables of the optimization.
     scores : Tensor, (N,)
-        Probability of the class in the masked image, shifted by this step's jitter; in the last snapshot, not shifted.
+        Probability of the class for the masked image, shifted by the jitter of this step; not shifted in the last
+        snapshot.
     areas : Tensor, (N,)
-        The first term, l1 times the sum of what is deleted, or preserved.
+        The first term, l1 times the deleted, or preserved, area.
     roughnesses : Tensor, (N,)
         The second term, l2 sum |grad m|^beta.
     """
 
-    game: MeaningfulGame
+    mode: MeaningfulMode
     step: int
     masks: Tensor
     coarse: Tensor
@@ -118,20 +121,20 @@ class Meaningful:
 
     @property
     def losses(self) -> Tensor:
-        """The objective, (N,), which is minimized."""
-        return self.areas + self.roughnesses + (self.scores if self.game == "deletion" else -self.scores)
+        """Objective, (N,), which is minimized."""
+        return self.areas + self.roughnesses + (self.scores if self.mode == "deletion" else -self.scores)
 
     def saliency(self) -> Tensor:
-        """What is deleted, 1 - M, or preserved, M: (N, H, W) in [0, 1]."""
-        return 1 - self.masks if self.game == "deletion" else self.masks
+        """Return the deleted region, 1 - M, or the preserved one, M: (N, H, W) in [0, 1]."""
+        return 1 - self.masks if self.mode == "deletion" else self.masks
 
 
 @run_method(
     title="Meaningful perturbation",
     source="Fong and Vedaldi 2017",
     formula="min over m of l1 sum |1 - m| + l2 sum |grad m|^beta + p_c(m (x) x)",
-    cost=Cost(0, 0, "steps", 1, 1, note="and a few forward ones for the disc that it starts with"),
-    limits="The balance of its three terms decides the size of the region; an optimum may be a local one.",
+    cost=Cost(0, 0, "steps", 1, 1, note="and a few forward ones for the disc that it starts from"),
+    limits="The balance of its three terms determines the size of the region; the optimum may be a local one.",
 )
 @without_inference_mode
 def meaningful_perturbation(
@@ -139,31 +142,31 @@ def meaningful_perturbation(
     x: Any,
     target: Target = None,
     *,
-    game: MeaningfulGame = "deletion",
+    mode: MeaningfulMode = "deletion",
     perturbation: MeaningfulPerturbation = "blur",
     settings: MeaningfulSettings | None = None,
     seed: int = 0,
     batch_size: int = 32,
 ) -> Run[Meaningful]:
-    """Learn the smallest mask that deletes, or preserves, the probability of a class.
+    """Learn the smallest region whose deletion removes, or that alone preserves, the probability of a class.
 
     Parameters
     ----------
     model : ImageModel
         The network.
     x
-        Images of any kind, N of them, which are optimized together and do not influence each other.
+        Images of any kind, N of them, optimized together but independently.
     target : int, str, sequence or Tensor, optional
         The class, or one per image. Default: the predicted class.
-    game : {"deletion", "preservation"}, default "deletion"
-        Equation 3 and what follows it.
+    mode : {"deletion", "preservation"}, default "deletion"
+        Minimize the probability without the region (equation 3), or maximize that of the region alone.
     perturbation : {"blur", "constant", "noise"}, default "blur"
-        What the image turns into where the mask is 0: itself blurred; its mean color; or Gaussian noise of the mean
-        and the standard deviation of each of its channels, drawn once and cut to [0, 1].
+        Image where the mask is 0: blurred; its mean color; or Gaussian noise with the mean and standard deviation of
+        each of its channels, drawn once and clamped to [0, 1].
     settings : MeaningfulSettings, optional
-        Default: the published ones.
+        Default: ``MeaningfulSettings()``.
     seed : int, default 0
-        Of jitter and noise, which are drawn on the CPU and are the same for each image.
+        Seed of jitter and noise, which are drawn on the CPU and are the same for each image.
     batch_size : int, default 32
         Images per pass.
 
@@ -175,55 +178,57 @@ def meaningful_perturbation(
     Raises
     ------
     TypeError
-        If ``model`` is no ImageModel.
+        If ``model`` is not an ImageModel.
     ValueError
-        For another game or perturbation, and what the model refuses.
+        For an unknown mode or perturbation, invalid images or classes, or a network without probabilities.
     """
-    choice(game, "game", get_args(MeaningfulGame))
+    choice(mode, "mode", get_args(MeaningfulMode))
     choice(perturbation, "perturbation", get_args(MeaningfulPerturbation))
     batch_size, seed = check_batch_size(batch_size), check_seed(seed)
-    made = MeaningfulSettings() if settings is None else instance(settings, "settings", MeaningfulSettings)
+    settings = (
+        MeaningfulSettings() if settings is None else instance(settings, "settings", MeaningfulSettings)
+    )
     x, target = prepare(model, x, target)
     check_probabilities(model, "meaningful_perturbation", "extremal")
 
     def optimize() -> Iterator[Meaningful]:
         with outside_inference():
             objective = _Objective(
-                model, x.clone(), target.clone(), game, perturbation, made, seed, batch_size
+                model, x.clone(), target.clone(), mode, perturbation, settings, seed, batch_size
             )
             coarse = objective.start()
-        adam = Adam(made.learning_rate)
+        adam = Adam(settings.learning_rate)
         generator = torch.Generator().manual_seed(seed)
-        for step in range(made.steps):
+        for step in range(settings.steps):
             shift = torch.randint(objective.reach + 1, (2,), generator=generator).tolist()
-            found, gradient = objective.at(step, coarse, shift)
-            yield found
+            snapshot, gradient = objective.at(step, coarse, shift)
+            yield snapshot
             with outside_inference():
                 coarse = (coarse + adam.step(gradient)).clamp(0, 1)
-        yield objective.at(made.steps, coarse, [0, 0])[0]
+        yield objective.at(settings.steps, coarse, [0, 0])[0]
 
-    return Run(optimize(), total=made.steps + 1, name=f"meaningful perturbation, {game}")
+    return Run(optimize(), total=settings.steps + 1, name=f"meaningful perturbation, {mode}")
 
 
 class _Objective:
-    """Equation 4 for a batch of images, with all that does not change from step to step."""
+    """Equation 4 for a batch of images."""
 
     def __init__(
         self,
         model: ImageModel,
         x: Tensor,
         target: Tensor,
-        game: MeaningfulGame,
+        mode: MeaningfulMode,
         perturbation: MeaningfulPerturbation,
         settings: MeaningfulSettings,
         seed: int,
         batch_size: int,
     ) -> None:
-        self.model, self.target, self.game, self.settings = model, target, game, settings
+        self.model, self.target, self.mode, self.settings = model, target, mode, settings
         self.batch_size = batch_size
         size = (x.shape[2], x.shape[3])
         scale = min(size) / 224
-        # Never finer than the pixels.
+        # At most one cell per pixel.
         cells = [max(1, min(extent, round(extent / (settings.cell * scale)))) for extent in size]
         sigma = settings.smoothing * scale
         self.rows, self.columns = (
@@ -235,13 +240,13 @@ class _Objective:
         self.levels = flat.unflatten(0, levels.shape[:2])
 
     def masks(self, coarse: Tensor) -> Tensor:
-        """M of m: (..., h, w) to (..., H, W), in [0, 1]."""
+        """Return M (..., H, W) of m (..., h, w), in [0, 1]."""
         with outside_autocast(coarse):
             return self.rows @ coarse @ self.columns.T
 
     def scores(self, some: slice, masks: Tensor, shift: list[int]) -> Tensor:
-        """Probabilities (n, A) of masks (n, A, H, W) on some of the images, shifted down and right."""
-        down, right = (self.reach - by for by in shift)
+        """Return probabilities (n, A) of some of the images, shifted down and right, under masks (n, A, H, W)."""
+        down, right = (self.reach - pixels for pixels in shift)
         height, width = masks.shape[2:]
         levels = self.levels[some, ..., down : down + height, right : right + width]
         scores = check_finite(self.model(perturb(levels, masks).flatten(0, 1)), self.model.name)
@@ -250,27 +255,26 @@ class _Objective:
 
     @torch.no_grad()
     def start(self) -> Tensor:
-        """The smallest centered disc, (N, h, w), that is enough on its own; all radii are tried."""
+        """Return the smallest centered disc, (N, h, w), that is sufficient on its own, of all radii."""
         height, width = len(self.rows[0]), len(self.columns[0])
         down, right = (torch.arange(n, device=self.rows.device) - (n - 1) / 2 for n in (height, width))
         distance = (down[:, None] ** 2 + right**2).sqrt()
         radii = torch.arange(math.ceil(float(distance.max())) + 2, device=distance.device)
-        # The first disc is empty, the last one everything.
+        # The first disc is empty, the last one covers everything.
         inside = (distance < radii.view(-1, 1, 1)).to(self.rows.dtype)
-        discs = 1 - inside if self.game == "deletion" else inside
+        discs = 1 - inside if self.mode == "deletion" else inside
         starts = []
         for n in range(len(self.target)):
-            one = slice(n, n + 1)
+            image = slice(n, n + 1)
             masks = self.masks(discs).split(self.batch_size)
-            score = torch.cat([self.scores(one, part[None], [0, 0])[0] for part in masks])
-            gone = score[0] - score if self.game == "deletion" else score - score[0]
-            whole = gone[-1]
-            enough = (gone >= self.settings.suppression * whole).nonzero()
-            starts.append(discs[int(enough[0]) if len(enough) else -1])
+            scores = torch.cat([self.scores(image, batch[None], [0, 0])[0] for batch in masks])
+            change = scores[0] - scores if self.mode == "deletion" else scores - scores[0]
+            sufficient = (change >= self.settings.suppression * change[-1]).nonzero()
+            starts.append(discs[int(sufficient[0]) if len(sufficient) else -1])
         return torch.stack(starts)
 
     def at(self, step: int, coarse: Tensor, shift: list[int]) -> tuple[Meaningful, Tensor]:
-        """The snapshot at coarse masks (N, h, w), and the gradient of the objective there."""
+        """Return the snapshot at coarse masks (N, h, w), and the gradient of the objective there."""
         gradients, parts = [], []
         for start in range(0, len(coarse), self.batch_size):
             some = slice(start, start + self.batch_size)
@@ -278,26 +282,21 @@ class _Objective:
                 m = coarse[some].detach().requires_grad_()
                 masks = self.masks(m)
                 score = self.scores(some, masks[:, None], shift)[:, 0]
-                counted = 1 - m if self.game == "deletion" else m
+                counted = 1 - m if self.mode == "deletion" else m
                 area = self.settings.l1 * counted.sum((1, 2))
                 down, right = (m.diff(dim=dim).abs().pow(self.settings.beta).sum((1, 2)) for dim in (1, 2))
                 roughness = self.settings.l2 * (down + right)
-                loss = area + roughness + (score if self.game == "deletion" else -score)
+                loss = area + roughness + (score if self.mode == "deletion" else -score)
                 gradients.append(torch.autograd.grad(loss.sum(), m)[0])
-            # Rounding may leave [0, 1]; within the graph a clamp there would have no gradient.
+            # Rounding may leave [0, 1]; a clamp within the graph would have no gradient there.
             parts.append([part.detach() for part in (masks.clamp(0, 1), m, score, area, roughness)])
-        made = [torch.cat(part) for part in zip(*parts, strict=True)]
-        return Meaningful(self.game, step, *made), torch.cat(gradients)
+        terms = [torch.cat(batches) for batches in zip(*parts, strict=True)]
+        return Meaningful(self.mode, step, *terms), torch.cat(gradients)
 
 
 def _levels(x: Tensor, perturbation: MeaningfulPerturbation, sigma: float, seed: int) -> Tensor:
-    """The images from wholly perturbed to untouched, (N, L, C, H, W), as :func:`perturb` reads them."""
+    """Return the levels of the images, (N, L, C, H, W), for :func:`~xai_widgets.ops.perturb.perturb`."""
     if perturbation == "blur":
         return pyramid(x, sigma=sigma)
-    mean = x.mean((2, 3), keepdim=True).expand_as(x)
-    if perturbation == "constant":
-        return torch.stack([mean, x], dim=1)
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(x.shape[1:], generator=generator, dtype=x.dtype, device="cpu").to(x.device)
-    spread = x.std((2, 3), keepdim=True, unbiased=False)
-    return torch.stack([(mean + spread * noise).clamp(0, 1), x], dim=1)
+    perturbed = fill_image("mean", x) if perturbation == "constant" else noise_image(x, seed)
+    return torch.stack([perturbed, x], dim=1)

@@ -1,13 +1,13 @@
-"""Noise mask: the pixels that have to stay if noise covers all others and a layer is to return what it did.
+"""Noise mask: the pixels that a layer needs to keep its output while noise covers all others.
 
-Liao's thesis, chapter 3. With V one variable per pixel, U_t noise that is drawn anew at each step t, and F the scores
-before softmax, or the output of any layer:
+Liao's thesis, chapter 3. With V one variable per pixel, U_t noise drawn at each step t, and F the scores before
+softmax, or the output of any layer:
 
     m = sigmoid(V),   x^ = m x + (1 - m) U_t                                                            (3)
     min_V  mean m + beta mean (F(x) - F(x^))^2                                                          (5)
     beta_0 = 1 / mean (F(x) - F(U))^2
 
-With beta = beta_0 both terms are 1 at their worst, so that the second one is a percentage (figure 9).
+With beta = beta_0 both terms are 1 at their worst, so that the second one can be read as a percentage (figure 9).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.hooks import record_outputs
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.run import Run, without_inference_mode
+from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import check_fields, check_finite, choice, instance, integer, number, numbers
 from xai_widgets.core.validation import seed as check_seed
 from xai_widgets.methods import Cost, run_method
@@ -32,7 +33,7 @@ from xai_widgets.perturbation.adam import Adam
 
 Noise = Literal["uniform", "normal"]
 
-#: Steps of Adam, at most: areas and losses of all of them are kept.
+#: Maximum number of steps; areas and losses of all of them are stored.
 MOST_STEPS = 10_000_000
 
 #: Mean and standard deviation of red, green and blue in natural images, in [0, 255] (appendix A).
@@ -41,21 +42,21 @@ _MEAN, _STD = (122.46, 114.26, 101.374), (70.63, 68.61, 71.93)
 
 @dataclass(frozen=True)
 class NoiseMaskSettings:
-    """Settings of :func:`noise_mask`; the document's where it names one.
+    """Settings of :func:`noise_mask`; the defaults are those of the thesis unless noted.
 
     Attributes
     ----------
     learning_rate : float, default 0.015
-        Of Adam, above 0.
+        Learning rate of Adam, above 0.
     beta : float, default 1.0
         In units of beta_0, at least 0.
     start : float, default 0.98
-        Of every m, in (0, 1): near 1, as an image that is covered tells nothing of where it was.
+        Initial value of every m, in (0, 1); near 1, because a covered image has no gradient that points back to it.
     max_steps : int, default 15000
-        The most steps of Adam, at least 1. The document needs 5000 to 15000.
+        Maximum number of steps, at least 1. The thesis needs 5000 to 15000.
     window : int, default 250
-        The objective of an image is flat when its mean over this many steps is no lower, by the share
-        ``tolerance``, than over as many steps before. The document says only "until flat".
+        An image has converged when the mean of its objective over this many steps is not lower, by the share
+        ``tolerance``, than over as many steps before. The thesis has only "until flat".
     tolerance : float, default 0.002
         At least 0.
     """
@@ -75,24 +76,24 @@ class NoiseMaskSettings:
         check_fields(self, number, "start", above=0, below=1)
 
 
-@dataclass(frozen=True)
-class NoiseMask:
-    """Masks as they are at one step.
+@dataclass(frozen=True, repr=False)
+class NoiseMask(ShortRepr):
+    """Masks at one step.
 
     Attributes
     ----------
     step : int
-        How many steps of Adam made the masks of the images that are not flat yet.
+        Number of steps so far, for images that have not converged.
     masks : Tensor, (N, 1, H, W)
         m in (0, 1): 1 keeps a pixel, 0 covers it with noise.
     flat : Tensor, (N,)
-        Whether an image has ended.
+        Whether an image has converged.
     areas : Tensor, (T, N)
-        Mean of the mask at each step so far; NaN after the end of an image.
+        Mean of the mask at each step so far; NaN after an image has converged.
     losses : Tensor, (T, N)
-        The second term in units of its value at pure noise, so that beta_0 = 1, each under the noise of its step.
+        The second term at each step so far, in units of its value at pure noise (so that beta_0 = 1).
     window : int
-        Over how many steps :attr:`loss_percent` is the mean.
+        Number of steps over which :attr:`loss_percent` is the mean.
     """
 
     step: int
@@ -104,11 +105,13 @@ class NoiseMask:
 
     @property
     def loss_percent(self) -> Tensor:
-        """What is lost of the layer's output, (N,), in percent of what pure noise loses: the mean of the last steps."""
-        return torch.stack([100 * each[each.isfinite()][-self.window :].mean() for each in self.losses.T])
+        """Loss as a percentage of that of pure noise, (N,), the mean of the last steps."""
+        return torch.stack(
+            [100 * losses[losses.isfinite()][-self.window :].mean() for losses in self.losses.T]
+        )
 
     def saliency(self) -> Tensor:
-        """The masks, (N, H, W), in (0, 1)."""
+        """Return the masks, (N, H, W), in (0, 1)."""
         return self.masks[:, 0]
 
 
@@ -116,8 +119,8 @@ class NoiseMask:
     title="Noise mask",
     source="Liao 2018",
     formula="min over m of mean m + beta mean (F(x) - F(m x + (1 - m) U))^2, U noise",
-    cost=Cost(1, 0, "steps", 1, 1, note="as many as the loss takes to be flat; besides one of noise"),
-    limits="Looks at no class: what is kept is all that the scores, or a layer, tell of the image.",
+    cost=Cost(1, 0, "steps", 1, 1, note="until the loss is flat; and one pass for noise"),
+    limits="Ignores the class: it keeps all pixels that the scores, or a layer, depend on.",
 )
 @without_inference_mode
 def noise_mask(
@@ -134,26 +137,26 @@ def noise_mask(
     batch_size: int = 32,
     every: int = 10,
 ) -> Run[NoiseMask]:
-    """Learn which pixels a layer needs to return what it returns, noise covering all others.
+    """Learn which pixels a layer needs to keep its output while noise covers all others.
 
     Parameters
     ----------
     model : ImageModel
         The network.
     x
-        Images of any kind, N of them, which are optimized together and do not influence each other.
+        Images of any kind, N of them, optimized together but independently.
     target : int, str, sequence or Tensor, optional
-        Checked, and without influence: all scores, or all outputs of the layer, are to stay.
+        Checked but ignored: all scores, or all outputs of the layer, are preserved.
     layer : str, optional
         F, by its name in ``model.layers()``. Default: the scores before softmax.
     noise : {"uniform", "normal"}, default "uniform"
-        Independent in every pixel and channel: uniform in [0, 1], or normal, not cut to [0, 1].
+        Independent for every pixel and channel: uniform in [0, 1], or normal, not clamped to [0, 1].
     mean, std : sequence of float, optional
-        Of normal noise, for each channel, of pixels in [0, 1]. Default: those of natural images, appendix A.
+        Mean and standard deviation of normal noise for each channel. Default: those of natural images, appendix A.
     settings : NoiseMaskSettings, optional
-        Default: the document's.
+        Default: ``NoiseMaskSettings()``.
     seed : int, default 0
-        Of the noise, which is drawn on the CPU and is the same for each image.
+        Seed of the noise, which is drawn on the CPU and is the same for each image.
     batch_size : int, default 32
         Images per pass.
     every : int, default 10
@@ -162,16 +165,16 @@ def noise_mask(
     Returns
     -------
     Run of NoiseMask
-        A snapshot after every ``every`` steps and one at the end, which comes before the last if all images are flat.
+        A snapshot every ``every`` steps, and one at the end, which comes early if all images have converged.
 
     Raises
     ------
     TypeError
-        If ``model`` is no ImageModel.
+        If ``model`` is not an ImageModel.
     ValueError
-        For another noise, a layer that does not exist, with the nearest name, and what the model refuses.
+        For an unknown noise or layer, with the nearest name, or invalid images or classes.
     """
-    made = NoiseMaskSettings() if settings is None else instance(settings, "settings", NoiseMaskSettings)
+    settings = NoiseMaskSettings() if settings is None else instance(settings, "settings", NoiseMaskSettings)
     x, _ = prepare(model, x, 0 if target is None else target)
     batch_size, every, seed = check_batch_size(batch_size), integer(every, "every", low=1), check_seed(seed)
     draw = _source(noise, mean, std, x, seed)
@@ -179,20 +182,20 @@ def noise_mask(
         model.find_layers([layer])
 
     def optimize() -> Iterator[NoiseMask]:
-        fit = _Fit(model, x, layer, draw(), made, batch_size)
-        for step in range(1, made.max_steps + 1):
+        fit = _Fit(model, x, layer, draw(), settings, batch_size)
+        for step in range(1, settings.max_steps + 1):
             fit.advance(draw())
-            ended = bool(fit.flat.all()) or step == made.max_steps
+            ended = bool(fit.flat.all()) or step == settings.max_steps
             if ended or step % every == 0:
                 yield fit.snapshot()
             if ended:
                 return
 
-    return Run(optimize(), total=math.ceil(made.max_steps / every), name="noise mask")
+    return Run(optimize(), total=math.ceil(settings.max_steps / every), name="noise mask")
 
 
 class _Fit:
-    """The variables of a batch of images on their way, and what was measured of them."""
+    """Variables of a batch of images during the optimization, with their areas and losses."""
 
     def __init__(
         self,
@@ -207,9 +210,9 @@ class _Fit:
         with outside_inference(), torch.no_grad():
             self.x = x.clone()
             batches = self.x.split(batch_size)
-            self.wanted = torch.cat([self.features(some) for some in batches])
-            worst = (self.wanted - self.features(noise[None])).square().mean(1)
-            # An image that the layer cannot tell from noise loses nothing, whatever is covered.
+            self.original = torch.cat([self.features(batch) for batch in batches])
+            worst = (self.original - self.features(noise[None])).square().mean(1)
+            # An image that the layer does not distinguish from noise has no loss, whatever is covered.
             self.beta_0 = torch.where(worst > 0, 1 / worst, 0)
             start = math.log(settings.start / (1 - settings.start))
             self.v = torch.full((len(x), 1, *x.shape[2:]), start, dtype=x.dtype, device=x.device)
@@ -221,26 +224,26 @@ class _Fit:
         self.step = 0
 
     def features(self, x: Tensor) -> Tensor:
-        """F, (N, ...) with all but the first dimension made one."""
+        """Return F, with all dimensions but the first flattened."""
         if self.layer is None:
             return check_finite(self.model(x), self.model.name)
-        with record_outputs(self.model.find_layers([self.layer])) as kept:
+        with record_outputs(self.model.find_layers([self.layer])) as outputs:
             self.model(x)
         return check_finite(
-            kept[self.layer].float().flatten(1), self.model.name, f"outputs of {self.layer!r}"
+            outputs[self.layer].float().flatten(1), self.model.name, f"outputs of {self.layer!r}"
         )
 
     def advance(self, noise: Tensor) -> None:
-        """One step of Adam for the images that are not flat, and a look at whether they are after each window."""
+        """Make one step for the images that have not converged, and check convergence after each window."""
         gradients = []
         active = (~self.flat).nonzero()[:, 0]
         for rows in active.split(self.batch_size):
             with outside_inference(), torch.enable_grad():
                 v = self.v[rows].requires_grad_()
                 m = v.sigmoid()
-                found = self.features(m * self.x[rows] + (1 - m) * noise)
+                masked = self.features(m * self.x[rows] + (1 - m) * noise)
                 area = m.mean((1, 2, 3))
-                loss = self.beta_0[rows] * (self.wanted[rows] - found).square().mean(1)
+                loss = self.beta_0[rows] * (self.original[rows] - masked).square().mean(1)
                 objective = (area + self.settings.beta * loss).sum()
                 gradients.append(torch.autograd.grad(objective, v)[0])
             self.areas[self.step, rows], self.losses[self.step, rows] = area.detach(), loss.detach()
@@ -251,12 +254,12 @@ class _Fit:
         if self.step % window == 0 and self.step >= 2 * window:
             objectives = (self.areas + self.settings.beta * self.losses)[self.step - 2 * window : self.step]
             before, now = objectives[:window].mean(0), objectives[window:].mean(0)
-            # Not a number after the end: such an image is flat already.
+            # NaN compares as False: an image that has converged before stays so.
             self.flat = self.flat | (now > (1 - self.settings.tolerance) * before)
             self.adam.keep(~self.flat[active])
 
     def snapshot(self) -> NoiseMask:
-        """What is reached."""
+        """Return a copy of the present state."""
         areas, losses = self.areas[: self.step].clone(), self.losses[: self.step].clone()
         return NoiseMask(self.step, self.v.sigmoid(), self.flat.clone(), areas, losses, self.settings.window)
 
@@ -264,32 +267,34 @@ class _Fit:
 def _source(
     noise: Noise, mean: Sequence[float] | None, std: Sequence[float] | None, x: Tensor, seed: int
 ) -> Callable[[], Tensor]:
-    """Something that draws one image (C, H, W) of noise after the other."""
+    """Return a function that draws the next image (C, H, W) of noise."""
     generator = torch.Generator().manual_seed(seed)
     shape, dtype = x.shape[1:], x.dtype
     choice(noise, "noise", get_args(Noise))
     if noise == "uniform" and (mean is not None or std is not None):
-        raise ValueError("mean and std were given with uniform noise, wanted noise='normal' with them")
+        raise ValueError("expected noise='normal' with mean or std, got 'uniform'; leave mean and std out")
     means, stds = (
-        _per_channel(name, given, natural, shape[0]).to(dtype)
-        for name, given, natural in (("mean", mean, _MEAN), ("std", std, _STD))
+        _per_channel(name, values, natural, shape[0]).to(dtype)
+        for name, values, natural in (("mean", mean, _MEAN), ("std", std, _STD))
     )
 
     def draw() -> Tensor:
-        # Inside the caller's inference_mode() autograd would refuse what is drawn.
+        # Tensors created in the caller's inference mode could not be part of a graph later.
         with outside_inference():
             if noise == "uniform":
-                made = torch.rand(shape, generator=generator, dtype=dtype, device="cpu")
+                image = torch.rand(shape, generator=generator, dtype=dtype, device="cpu")
             else:
-                made = means + stds * torch.randn(shape, generator=generator, dtype=dtype, device="cpu")
-            return made.to(x.device)
+                image = means + stds * torch.randn(shape, generator=generator, dtype=dtype, device="cpu")
+            return image.to(x.device)
 
     return draw
 
 
-def _per_channel(name: str, given: Sequence[float] | None, natural: Sequence[float], channels: int) -> Tensor:
-    """One number for each channel, (C, 1, 1); those of natural images, in color or gray, by default."""
-    if given is not None:
-        return torch.tensor(numbers(given, name, length=channels), device="cpu").view(-1, 1, 1)
-    made = torch.tensor(natural, device="cpu") / 255
-    return (made.mean(0, keepdim=True) if channels == 1 else made).view(-1, 1, 1)
+def _per_channel(
+    name: str, values: Sequence[float] | None, natural: Sequence[float], channels: int
+) -> Tensor:
+    """Return one number for each channel, (C, 1, 1), by default that of natural images in color or gray."""
+    if values is not None:
+        return torch.tensor(numbers(values, name, length=channels), device="cpu").view(-1, 1, 1)
+    default = torch.tensor(natural, device="cpu") / 255
+    return (default.mean(0, keepdim=True) if channels == 1 else default).view(-1, 1, 1)

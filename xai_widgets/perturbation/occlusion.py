@@ -4,9 +4,9 @@ Zeiler and Fergus 2014, with w_i the windows, as masks that are 1 where the imag
 
     d_i = S_c(x) - S_c((1 - w_i) x + w_i b),   map(u) = sum_i w_i(u) d_i / sum_i w_i(u)
 
-Fong's thesis, table 2 of chapter 3: discs of radius 35 / 2 softened by a Gaussian of sigma 10 hide a part of a
-224-pixel image by a blur of sigma 10; and with discs of several radii, the smallest among the tenth that suppress
-most is chosen, its center being the place that the network looks at.
+Fong's thesis, table 2 of chapter 3: discs of radius 35 / 2, softened by a Gaussian of sigma 10, hide a part of a
+224-pixel image by a blur of sigma 10. With discs of several radii, the smallest among the tenth that suppress the score
+most is chosen; its center is the position that the network depends on.
 """
 
 from __future__ import annotations
@@ -23,35 +23,36 @@ from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.precision import outside_autocast
 from xai_widgets.core.run import Run, without_inference_mode
+from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import choice, integer, number, numbers
 from xai_widgets.methods import Cost, run_method
 from xai_widgets.ops.blur import gaussian_blur
 from xai_widgets.ops.fill import Fill, fill_image
-from xai_widgets.perturbation.masking import Output, Outputs, value_name
+from xai_widgets.perturbation.masking import MaskedOutputs, Output, value_name
 
 Shape = Literal["patch", "disc"]
 
-#: Extent of a window as a share of the short side: 32 pixels at 224 for patches, the thesis's 35 for discs.
+#: Width of a window as a share of the short side: 32 pixels at 224 for patches, the thesis's 35 for discs.
 _EXTENT = {"patch": 1 / 7, "disc": 35 / 224}
 
 #: Softness of a disc as a share of its diameter.
 _SOFTNESS = 10 / 35
 
 
-@dataclass(frozen=True)
-class Occlusion:
-    """Drops of the score under a sliding window, as far as they are computed.
+@dataclass(frozen=True, repr=False)
+class Occlusion(ShortRepr):
+    """Drops of the score under a sliding window so far.
 
     Attributes
     ----------
     map : Tensor, (N, H, W)
-        Mean drop over the windows that cover a pixel, weighted by how much they cover it; 0 where none did yet.
+        Mean drop over the windows that cover a pixel, weighted by how much they cover it; 0 where none is computed yet.
     drops : Tensor, (N, rows, columns)
-        Drop of the score under each window; NaN where it is not computed yet.
+        Drop of the score under each window; NaN where none is computed yet.
     scores : Tensor, (N,)
-        What the untouched images have.
+        Scores of the images themselves.
     value_name : {"probability", "score"}
-        What the scores are; networks without probabilities have only scores.
+        Kind of the scores; a network without probabilities has only scores.
     """
 
     map: Tensor
@@ -60,13 +61,13 @@ class Occlusion:
     value_name: str = "score"
 
     def saliency(self) -> Tensor:
-        """The map, (N, H, W), signed; positive where the score needs the pixel."""
+        """Return the map, (N, H, W), signed; positive where the score depends on the pixel."""
         return self.map
 
 
-@dataclass(frozen=True)
-class VariableOcclusion:
-    """Drops under discs of several radii, and the smallest disc among those that suppress most.
+@dataclass(frozen=True, repr=False)
+class VariableOcclusion(ShortRepr):
+    """Drops under discs of several radii, and the smallest disc among those that suppress the score most.
 
     Attributes
     ----------
@@ -75,15 +76,15 @@ class VariableOcclusion:
     radii : Tensor, (N,)
         Its radius in pixels.
     masks : Tensor, (N, H, W)
-        The chosen disc, in [0, 1], 1 where the image is hidden; 0 for images that are not begun.
+        The chosen disc, in [0, 1], 1 where the image is hidden; 0 for images that have not started.
     suppressions : Tensor, (N,)
-        Drop of the score under it; 0 for images that are not begun, whose point and radius are NaN.
+        Drop of the score under it; 0 for images that have not started, whose point and radius are NaN.
     drops : Tensor, (N, radii, rows, columns)
-        Drop of the score under each disc; NaN where it is not computed yet.
+        Drop of the score under each disc; NaN where none is computed yet.
     scores : Tensor, (N,)
-        What the untouched images have.
+        Scores of the images themselves.
     value_name : {"probability", "score"}
-        What the scores are; networks without probabilities have only scores.
+        Kind of the scores; a network without probabilities has only scores.
     """
 
     points: Tensor
@@ -95,35 +96,35 @@ class VariableOcclusion:
     value_name: str = "score"
 
     def saliency(self) -> Tensor:
-        """The chosen disc, (N, H, W), times the drop of the score under it."""
+        """Return the chosen disc, (N, H, W), times the drop of the score under it."""
         return self.masks * self.suppressions[:, None, None]
 
 
 class _Windows:
-    """All windows of one shape: one template, over twice as large as the image, of which each window is a cut-out."""
+    """All windows of one shape, cropped from one template that is over twice as large as the image."""
 
     def __init__(self, x: Tensor, shape: Shape, diameter: float, stride: int, softness: float) -> None:
         height, width = self.size = (x.shape[2], x.shape[3])
         extent = math.ceil(diameter)
-        # Room for the blur, which would feel the border of the template.
+        # A margin for the blur, which is normalized at the border of the template.
         self.margin = [side + math.ceil(5 * softness) for side in self.size]
-        at = [torch.arange(2 * room + extent, device=x.device) - room for room in self.margin]
+        pixels = [torch.arange(2 * margin + extent, device=x.device) - margin for margin in self.margin]
         if shape == "patch":
             starts = [[k * stride for k in range(-(-(side - extent) // stride) + 1)] for side in self.size]
-            inside = [(place >= 0) & (place < extent) for place in at]
+            inside = [(along >= 0) & (along < extent) for along in pixels]
             template = (inside[0][:, None] & inside[1]).to(x.dtype)
         else:
-            # Spread about the middle, the outermost centers near the border, so that the corners are covered too.
+            # Centered, with the outermost discs near the border, so that the corners are covered too.
             counts = [-(-side // stride) for side in self.size]
             starts = [
                 [(side - extent - (count - 1) * stride) // 2 + k * stride for k in range(count)]
                 for side, count in zip(self.size, counts, strict=True)
             ]
             center = (extent - 1) / 2
-            distance = torch.hypot(at[0][:, None] - center, at[1] - center)
+            distance = torch.hypot(pixels[0][:, None] - center, pixels[1] - center)
             template = (distance <= diameter / 2).to(x.dtype)
         template = gaussian_blur(template, softness)
-        self.cuts = template.unfold(0, height, 1).unfold(1, width, 1)
+        self.crops = template.unfold(0, height, 1).unfold(1, width, 1)
         self.rows, self.columns = (len(part) for part in starts)
         self.starts = torch.cartesian_prod(*(torch.tensor(part, device="cpu") for part in starts)).to(
             x.device
@@ -134,9 +135,9 @@ class _Windows:
         return len(self.starts)
 
     def __getitem__(self, some: slice) -> Tensor:
-        """Windows as masks (B, H, W), 1 where the image is hidden."""
+        """Return windows as masks (B, H, W), 1 where the image is hidden."""
         rows, columns = self.starts[some].T
-        return self.cuts[self.margin[0] - rows, self.margin[1] - columns]
+        return self.crops[self.margin[0] - rows, self.margin[1] - columns]
 
 
 @run_method(
@@ -144,7 +145,7 @@ class _Windows:
     source="Zeiler and Fergus 2014",
     formula="mean over the windows w that cover a pixel of S_c(x) - S_c(x with w filled)",
     cost=Cost(1, 0, "windows", 1, 0),
-    limits="As coarse as its window; what two distant parts show alike is found by hiding neither alone.",
+    limits="As coarse as its window; misses evidence that occurs twice, because it hides one part at a time.",
 )
 @without_inference_mode
 def occlusion(
@@ -160,10 +161,10 @@ def occlusion(
     output: Output = "score",
     batch_size: int = 32,
 ) -> Run[Occlusion]:
-    """Slide a window over the image and measure how much the score drops where it hides the image.
+    """Slide a window over the image and measure how much the score drops where the window hides the image.
 
-    The defaults make 169 windows at 224 pixels and about as many at every other size: a window of a seventh of the
-    side, as fine as the last layer of most networks, and half of it as the stride, so that a place is seen by four.
+    The defaults make 169 windows at 224 pixels and about as many at every other size: the window is a seventh of the
+    side, as fine as the last layer of most networks, and the stride is half of it, so that four windows cover a pixel.
 
     Parameters
     ----------
@@ -180,22 +181,23 @@ def occlusion(
         Step in pixels, at most ``window`` (for a disc, at most 0.7 of it), so that every pixel is covered. Default:
         half the window.
     fill : {"gray", "mean", "blur"}, float or Tensor, default "gray"
-        What hides the image: 0.5, the image's mean color, the image blurred by 10/224 of its short side, a gray
-        value, an image, or one per image.
+        Fill of the hidden part: 0.5, the mean color of the image, the image blurred by 10/224 of its short side, a
+        gray value, an image, or one per image.
     shape : {"patch", "disc"}, default "patch"
-        Of the window. A patch begins at each multiple of the stride and is cut off at the right and lower border.
+        Shape of the window. Patches start at each multiple of the stride and are cropped at the right and lower
+        border.
     softness : float, optional
         Standard deviation, in pixels, of the Gaussian that softens the window. Default: 0 for a patch, 10/35 of the
         diameter for a disc.
     output : {"score", "probability"}, default "score"
-        What drops: the score before softmax, or the probability.
+        Measure the drop of the score before softmax, or of the probability.
     batch_size : int, default 32
         Windows per pass.
 
     Returns
     -------
     Run of Occlusion
-        One snapshot a batch.
+        One snapshot per batch.
 
     Raises
     ------
@@ -213,15 +215,15 @@ def occlusion(
     batch_size = check_batch_size(batch_size)
     windows = _Windows(x, shape, window, stride, softness)
     hidden = fill_image(fill, x)
-    outputs = Outputs(model, x.shape, batch_size, output)
-    points = [(n, at) for n in range(len(x)) for at in range(0, len(windows), batch_size)]
+    outputs = MaskedOutputs(model, x.shape, batch_size, output)
+    batches = [(n, start) for n in range(len(x)) for start in range(0, len(windows), batch_size)]
 
     def slide() -> Iterator[Occlusion]:
         scores = outputs.of(x).gather(1, target[:, None])[:, 0]
         total, cover = torch.zeros_like(x[:, 0]), torch.zeros_like(x[:, 0])
         drops = x.new_full((len(x), len(windows)), torch.nan)
-        for n, at in points:
-            some = slice(at, at + batch_size)
+        for n, start in batches:
+            some = slice(start, start + batch_size)
             masks = windows[some]
             drop = scores[n] - outputs.masked(x[n], hidden[n], 1 - masks)[:, target[n]]
             with outside_autocast(masks):
@@ -232,7 +234,7 @@ def occlusion(
             table = drops.view(len(x), windows.rows, windows.columns).clone()
             yield Occlusion(mean, table, scores, value_name(model, output))
 
-    return Run(slide(), total=len(points), name="occlusion")
+    return Run(slide(), total=len(batches), name="occlusion")
 
 
 @run_method(
@@ -240,7 +242,7 @@ def occlusion(
     source="Fong and Vedaldi 2017",
     formula="the center of the smallest disc among the tenth that lower S_c most",
     cost=Cost(1, 0, "discs", 1, 0),
-    limits="Draws one place, not the extent of an object.",
+    limits="Marks one position, not the extent of an object.",
 )
 @without_inference_mode
 def variable_occlusion(
@@ -263,19 +265,19 @@ def variable_occlusion(
         As for :func:`occlusion`.
     radii : sequence of float, optional
         In pixels. Default: 1/2, 1, 3/2 and 2 times 35/2 pixels at 224, in proportion to the short side; the thesis
-        does not give them.
+        does not name them.
     stride : int, optional
         Step between centers in pixels. Default: 1/14 of the short side; 784 discs at 224 pixels.
     share : float, default 0.1
-        Which of the occlusions, those that suppress most, the smallest is chosen from. Among discs of one radius, the
-        one that suppresses most is chosen.
+        Share of the discs, those that suppress the score most, of which the smallest is chosen. Among discs of one
+        radius, the one that suppresses the score most is chosen.
     fill : {"gray", "mean", "blur"}, float or Tensor, default "blur"
-        What hides the image.
+        Fill of the hidden part, as for :func:`occlusion`.
 
     Returns
     -------
     Run of VariableOcclusion
-        One snapshot a batch.
+        One snapshot per batch.
 
     Raises
     ------
@@ -291,29 +293,29 @@ def variable_occlusion(
     )
     stride = max(1, round(short / 14)) if stride is None else integer(stride, "stride", low=1)
     share, batch_size = number(share, "share", above=0, high=1), check_batch_size(batch_size)
-    families = [_Windows(x, "disc", 2 * radius, stride, 2 * radius * _SOFTNESS) for radius in sizes]
+    discs = [_Windows(x, "disc", 2 * radius, stride, 2 * radius * _SOFTNESS) for radius in sizes]
     hidden = fill_image(fill, x)
-    outputs = Outputs(model, x.shape, batch_size, output)
-    points = [
-        (n, r, at)
+    outputs = MaskedOutputs(model, x.shape, batch_size, output)
+    batches = [
+        (n, r, start)
         for n in range(len(x))
         for r in range(len(sizes))
-        for at in range(0, len(families[r]), batch_size)
+        for start in range(0, len(discs[r]), batch_size)
     ]
 
     def slide() -> Iterator[VariableOcclusion]:
         scores = outputs.of(x).gather(1, target[:, None])[:, 0]
-        drops = x.new_full((len(x), len(sizes), len(families[0])), torch.nan)
+        drops = x.new_full((len(x), len(sizes), len(discs[0])), torch.nan)
         centers, radius = x.new_full((len(x), 2), torch.nan), x.new_full((len(x),), torch.nan)
         masks, drop = torch.zeros_like(x[:, 0]), x.new_zeros(len(x))
-        for n, r, at in points:
-            some = slice(at, at + batch_size)
-            shown = 1 - families[r][some]
+        for n, r, start in batches:
+            some = slice(start, start + batch_size)
+            shown = 1 - discs[r][some]
             drops[n, r, some] = scores[n] - outputs.masked(x[n], hidden[n], shown)[:, target[n]]
-            chosen, place = smallest(drops[n], sizes, share)
-            centers[n], radius[n] = families[chosen].centers[place], sizes[chosen]
-            masks[n], drop[n] = families[chosen][place : place + 1][0], drops[n, chosen, place]
-            table = drops.view(*drops.shape[:2], families[0].rows, families[0].columns)
+            best, position = smallest_disc(drops[n], sizes, share)
+            centers[n], radius[n] = discs[best].centers[position], sizes[best]
+            masks[n], drop[n] = discs[best][position : position + 1][0], drops[n, best, position]
+            table = drops.view(*drops.shape[:2], discs[0].rows, discs[0].columns)
             yield VariableOcclusion(
                 centers.clone(),
                 radius.clone(),
@@ -324,21 +326,21 @@ def variable_occlusion(
                 value_name(model, output),
             )
 
-    return Run(slide(), total=len(points), name="variable occlusion")
+    return Run(slide(), total=len(batches), name="variable occlusion")
 
 
-def smallest(drops: Tensor, radii: Sequence[float], share: float) -> tuple[int, int]:
-    """Radius and place, as indices, of the smallest disc among the share of (radii, places) with the largest drops.
+def smallest_disc(drops: Tensor, radii: Sequence[float], share: float) -> tuple[int, int]:
+    """Return the indices (radius, position) of the smallest disc among the share with the largest drops.
 
-    Drops that are NaN are not counted.
+    Drops (radii, positions) that are NaN are ignored.
     """
     known = drops.flatten().nan_to_num(nan=-math.inf)
     count = max(1, round(share * int(drops.isfinite().sum())))
     best = known.topk(count).indices.tolist()
-    places = drops.shape[1]
-    # topk gives the largest drop first, and min the first of equals.
-    found = min(best, key=lambda index: radii[index // places])
-    return found // places, found % places
+    positions = drops.shape[1]
+    # topk sorts by descending drop, and min returns the first of equal radii.
+    chosen = min(best, key=lambda index: radii[index // positions])
+    return chosen // positions, chosen % positions
 
 
 def _check_stride(stride: int, window: int, shape: Shape) -> int:

@@ -1,13 +1,13 @@
-"""Regions taken one by one: deleted until the label changes, or added by the attribution they hold.
+"""Regions deleted one by one until the label changes, or added one by one by their attribution.
 
-Minimal image, Zhou et al. 2015: of the segments that are left, delete the one without which the probability of the
-class falls least; repeat until the network says something else.
+Minimal image, Zhou et al. 2015: of the remaining segments, delete the one whose deletion lowers the probability of the
+class least; repeat until the network would predict another class.
 
-XRAI, Kapishnikov et al. 2019: of overlapping regions R of several sizes, add to what is chosen, M, the one of
+XRAI, Kapishnikov et al. 2019: of overlapping regions R of several sizes, add to the chosen ones, M, the region
 
     argmax over R of   sum over u in R - M of A(u) / |R - M|
 
-with A the attribution of the pixels; its new pixels get this gain. Repeat until the image is covered.
+with A the attribution of the pixels; its new pixels get this gain as their value. Repeat until the image is covered.
 """
 
 from __future__ import annotations
@@ -25,30 +25,31 @@ from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.images import check_baseline
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.run import Run, without_inference_mode
+from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import brief, check_finite, dimensions, integer, tensor
 from xai_widgets.errors import check_keywords
 from xai_widgets.methods import Cost, Method, as_method, run_method
 from xai_widgets.methods.path_integral import path_sums
 from xai_widgets.ops.fill import Fill, fill_image
-from xai_widgets.perturbation.masking import Outputs, check_probabilities
-from xai_widgets.perturbation.segments import as_segments, counts, oversegmentations, paint
+from xai_widgets.perturbation.masking import MaskedOutputs, check_probabilities
+from xai_widgets.perturbation.segments import as_segments, oversegmentations, paint, segment_counts
 
-#: Of the integrated gradients, if they are not given.
+#: Options of the default attribution, integrated gradients.
 PATH: dict[str, Any] = {"steps": 50, "quadrature": "right", "batch_size": 16}
 
 
-@dataclass(frozen=True)
-class MinimalImage:
-    """What is left of each image, as far as segments are deleted.
+@dataclass(frozen=True, repr=False)
+class MinimalImage(ShortRepr):
+    """The remaining part of each image so far.
 
     Attributes
     ----------
     segments : Tensor, (N, H, W)
         Labels 0, 1, ... of the segments.
     masks : Tensor, (N, H, W)
-        True where the image is left.
+        True where the image remains.
     images : Tensor, (N, C, H, W)
-        What is left, the fill elsewhere. The network still says the class.
+        The remaining part, the fill elsewhere. The network still predicts the class.
     order : Tensor, (N, S)
         The segments in the order of their deletion; -1 after the last one.
     scores : Tensor, (N, S + 1)
@@ -62,29 +63,29 @@ class MinimalImage:
     scores: Tensor
 
     def saliency(self) -> Tensor:
-        """Share of the segments deleted before, (N, H, W), in [0, 1]; 1 for what is left."""
-        own = torch.tensor(counts(self.segments), device=self.order.device)[:, None]
-        places = torch.arange(self.order.shape[1], device=self.order.device)
-        # What is not deleted writes to one place more, which is thrown away.
+        """Return the share of the segments that are deleted before a pixel, (N, H, W); 1 where the image remains."""
+        own = torch.tensor(segment_counts(self.segments), device=self.order.device)[:, None]
+        ranks = torch.arange(self.order.shape[1], device=self.order.device)
+        # Segments that are not deleted write to a spare column, which is dropped.
         spare = self.order.shape[1]
         values = torch.ones(len(own), spare + 1, device=self.order.device)
-        at = torch.where(self.order < 0, spare, self.order)
-        values.scatter_(1, at, (places / own).to(values.dtype))
+        index = torch.where(self.order < 0, spare, self.order)
+        values.scatter_(1, index, (ranks / own).to(values.dtype))
         return paint(values, self.segments)
 
 
-@dataclass(frozen=True)
-class GreedyRegions:
-    """The image as far as it is covered by regions.
+@dataclass(frozen=True, repr=False)
+class GreedyRegions(ShortRepr):
+    """The regions added so far.
 
     Attributes
     ----------
     map : Tensor, (N, H, W)
-        Mean attribution of the new pixels of the region with which a pixel came; 0 where none did yet.
+        Mean attribution of the new pixels of the region that added a pixel; 0 where none did yet.
     order : Tensor, (N, H, W)
-        Which region it came with, from 0; -1 where none did yet.
+        Rank of this region, from 0; -1 where none did yet.
     attribution : Tensor, (N, H, W)
-        What the regions are ranked by; before the first region, as far as it is summed up.
+        Attribution that ranks the regions; before the first region, the sum so far.
     """
 
     map: Tensor
@@ -92,7 +93,7 @@ class GreedyRegions:
     attribution: Tensor
 
     def saliency(self) -> Tensor:
-        """The map, (N, H, W), signed. While it is incomplete, what is not covered has the lowest value."""
+        """Return the map, (N, H, W), signed. Pixels that no region has added yet have the lowest value."""
         low = self.map.flatten(1).amin(1)[:, None, None]
         return torch.where(self.order < 0, low, self.map)
 
@@ -100,9 +101,9 @@ class GreedyRegions:
 @run_method(
     title="Minimal image",
     source="Zhou et al. 2015",
-    formula="delete the segment without which p_c falls least, until the network says something else",
+    formula="delete the segment without which p_c falls least, until the network would predict another class",
     cost=Cost(1, 0, "sets of segments tried", 1, 0),
-    guarantees="what is left is still the class",
+    guarantees="the remaining image is still classified alike",
     limits="Refuses classes other than the predicted one; greedy, so that a smaller image may exist.",
 )
 @without_inference_mode
@@ -115,9 +116,9 @@ def minimal_image(
     fill: Fill = "blur",
     batch_size: int = 32,
 ) -> Run[MinimalImage]:
-    """Delete the segment that the probability of the class needs least, until the network says another class.
+    """Delete the segment that lowers the probability of the class least, until the network would predict another class.
 
-    The source deletes in the gradient domain, which leaves no edges; the blur does that here.
+    The paper deletes in the gradient domain, which leaves no edges; here the blur serves this purpose.
 
     Parameters
     ----------
@@ -126,20 +127,21 @@ def minimal_image(
     x
         Images of any kind, N of them.
     target : int, str, sequence or Tensor, optional
-        The class, or one per image, which has to be the predicted one. Default: the predicted class.
+        The class, or one per image; it must be the predicted one. Default: the predicted class.
     segments : int or Tensor, optional
-        About how many superpixels, or your own labels (H, W) or (N, H, W). Default: 50, which take up to 1275 images.
+        Approximate number of superpixels, or your own labels (H, W) or (N, H, W). Default: 50, which take up to 1275
+        passes.
     fill : {"gray", "mean", "blur"}, float or Tensor, default "blur"
-        What is left of a deleted segment: 0.5, the image's mean color, the image blurred by 10/224 of its short side,
-        a gray value, an image, or one per image.
+        Fill of a deleted segment: 0.5, the mean color of the image, the image blurred by 10/224 of its short side, a
+        gray value, an image, or one per image.
     batch_size : int, default 32
-        Images per pass. All candidates of a step are one batch, cut where it is longer than this.
+        Images per pass.
 
     Returns
     -------
     Run of MinimalImage
-        The whole image, then one snapshot for each deletion. The deletion that would change the label is not made;
-        where the fill itself has the label, nothing is left.
+        The whole image, then one snapshot for each deletion. The deletion that would change the label is not made; if
+        the fill itself has the label, nothing remains.
 
     Raises
     ------
@@ -153,47 +155,47 @@ def minimal_image(
     check_probabilities(model, "minimal_image", "greedy_regions")
     labels = as_segments(segments, x)
     hidden = fill_image(fill, x)
-    outputs = Outputs(model, x.shape, batch_size, "probability")
+    outputs = MaskedOutputs(model, x.shape, batch_size, "probability")
     whole = outputs.of(x)
-    for said, wanted in zip(predicted(whole).tolist(), target.tolist(), strict=True):
-        if said != wanted:
-            names = [brief(model.labels[index]) for index in (said, wanted)]
-            instead = "no class" if said < 0 else f"class {said}, {names[0]}"
+    for prediction, label in zip(predicted(whole).tolist(), target.tolist(), strict=True):
+        if prediction != label:
+            names = [brief(model.labels[index]) for index in (prediction, label)]
+            instead = "no class" if prediction < 0 else f"class {prediction}, {names[0]}"
             raise ValueError(
-                f"expected the predicted class as target, got class {wanted}, {names[1]}; the network "
-                f"predicts {instead}, so that there is nothing to keep"
+                f"expected the predicted class as target, got class {label}, {names[1]}; the network "
+                f"predicts {instead}"
             )
-    sizes = counts(labels)
+    sizes = segment_counts(labels)
 
     def delete() -> Iterator[MinimalImage]:
         order = torch.full((len(x), max(sizes)), -1, device=x.device)
         scores = x.new_full((len(x), max(sizes) + 1), torch.nan)
         scores[:, 0] = whole.gather(1, target[:, None])[:, 0]
-        masks, left_images = torch.ones_like(labels, dtype=torch.bool), x.clone()
-        yield MinimalImage(labels, masks.clone(), left_images.clone(), order.clone(), scores.clone())
+        masks, remaining = torch.ones_like(labels, dtype=torch.bool), x.clone()
+        yield MinimalImage(labels, masks.clone(), remaining.clone(), order.clone(), scores.clone())
         for n in range(len(x)):
             shown = torch.ones(sizes[n], dtype=torch.bool, device=x.device)
             for step in range(sizes[n]):
-                left = shown.nonzero()[:, 0]
-                # One row for each candidate: all that is shown but itself.
-                rows = shown & ~torch.eye(sizes[n], dtype=torch.bool, device=x.device)[left]
+                candidates = shown.nonzero()[:, 0]
+                # One row for each candidate: all segments that are shown but itself.
+                rows = shown & ~torch.eye(sizes[n], dtype=torch.bool, device=x.device)[candidates]
                 probs = outputs.masked(x[n], hidden[n], rows[:, labels[n]])
                 best = int(probs[:, target[n]].argmax())
                 if predicted(probs[best : best + 1])[0] != target[n]:
                     break
                 shown = rows[best]
-                order[n, step], scores[n, step + 1] = left[best], probs[best, target[n]]
+                order[n, step], scores[n, step + 1] = candidates[best], probs[best, target[n]]
                 masks[n] = shown[labels[n]]
-                left_images[n] = torch.where(masks[n], x[n], hidden[n])
-                yield MinimalImage(labels, masks.clone(), left_images.clone(), order.clone(), scores.clone())
+                remaining[n] = torch.where(masks[n], x[n], hidden[n])
+                yield MinimalImage(labels, masks.clone(), remaining.clone(), order.clone(), scores.clone())
 
     return Run(delete(), total=1 + sum(sizes), name="minimal image")
 
 
 def predicted(probs: Tensor) -> Tensor:
-    """Return the class of each row of probabilities (N, classes), (N,).
+    """Return the predicted class, (N,), of probabilities (N, classes).
 
-    A network of one class says it from 1/2 on, else no class, -1.
+    A network of one class predicts it from a probability of 1/2 on, else no class, -1.
     """
     return probs.argmax(1) if probs.shape[1] > 1 else torch.where(probs[:, 0] >= 0.5, 0, -1)
 
@@ -201,9 +203,9 @@ def predicted(probs: Tensor) -> Tensor:
 @run_method(
     title="Greedy regions (XRAI)",
     source="Kapishnikov et al. 2019",
-    formula="the next region R to M has the largest sum of A(u) over u in R - M by |R - M|",
+    formula="add to M the region R with the largest sum of A(u) over u in R - M, divided by |R - M|",
     cost=Cost(0, 0, "steps", 2, 2, note="for integrated gradients from black and white, else that of A"),
-    limits="Its edges are those of the regions, whatever the network sees.",
+    limits="Its edges are those of the regions, whatever the network uses.",
 )
 @without_inference_mode
 def greedy_regions(
@@ -215,7 +217,7 @@ def greedy_regions(
     regions: Tensor | None = None,
     **options: Any,
 ) -> Run[GreedyRegions]:
-    """Cover the image with regions, those of the highest mean attribution first.
+    """Cover the image with regions in the order of their mean attribution.
 
     Parameters
     ----------
@@ -226,21 +228,21 @@ def greedy_regions(
     target : int, str, sequence or Tensor, optional
         The class, or one per image. Default: the predicted class.
     attribution : Tensor (N, H, W), str, Method or callable, optional
-        A saliency map, or the method that makes it. Default: the mean of integrated gradients from black and from
+        A saliency map, or the method that computes it. Default: the mean of integrated gradients from black and from
         white, as in XRAI, so that neither black nor white pixels are without attribution.
     regions : Tensor, (R, H, W) or (N, R, H, W), optional
-        Booleans, regions that may overlap and have to cover the image. Default: Felzenszwalb's segments at six scales,
+        Boolean regions that may overlap and must cover the image. Default: Felzenszwalb's segments at six scales,
         see :func:`~xai_widgets.perturbation.segments.oversegmentations`.
     **options
-        Of the attribution method; of the default ``steps``, ``quadrature`` and ``batch_size``, as for integrated
-        gradients.
+        Options of the attribution method; for the default one ``steps``, ``quadrature`` and ``batch_size``, as for
+        integrated gradients.
 
     Returns
     -------
     Run of GreedyRegions
-        A snapshot after each pass of the default attribution (two times 50 images forward and back), whenever a further
-        twentieth of an image is covered, and at the end of each image. A method of your choice is one step, in which
-        no cancel is seen. Beyond the attribution no pass through the network is made.
+        A snapshot after each pass of the default attribution (50 images, twice), whenever another twentieth of an
+        image is covered, and at the end of each image. A method of your choice is one step. The network runs for
+        the attribution only.
 
     Raises
     ------
@@ -255,9 +257,9 @@ def greedy_regions(
         attribution = tensor(attribution, "attribution", size, finite=True, like=x)
     if isinstance(attribution, Tensor) and options:
         raise TypeError(
-            f"attribution is a map and {', '.join(options)} was given, wanted options with a method only"
+            f"expected options only with a method, got {', '.join(options)} with a map; leave them out"
         )
-    given = None if regions is None else _check_regions(regions, x)
+    own_regions = None if regions is None else _check_regions(regions, x)
     explain = None if attribution is None or isinstance(attribution, Tensor) else as_method(attribution)
     if explain is not None:
         explain.check_options(options)
@@ -275,16 +277,16 @@ def greedy_regions(
         if isinstance(attribution, Tensor):
             return attribution
         assert explain is not None
-        made = explain.saliency(model, x, target, **options)
-        if tuple(made.shape) != size:
+        maps = explain.saliency(model, x, target, **options)
+        if tuple(maps.shape) != size:
             raise ValueError(
                 f"expected a method with maps in the resolution of the images, {size[1:]}, such as "
-                f"'integrated_gradients', got {brief(explain.name)} with maps of {tuple(made.shape[1:])}"
+                f"'integrated_gradients', got {brief(explain.name)} with maps of {tuple(maps.shape[1:])}"
             )
-        return check_finite(made, model.name, "attributions")
+        return check_finite(maps, model.name, "attributions")
 
     def grow() -> Iterator[GreedyRegions]:
-        # Inside the caller's inference_mode() they could not be written to when the run goes on outside of it.
+        # Tensors created in the caller's inference mode could not be written to outside of it.
         with outside_inference():
             map, order = x.new_zeros(size), torch.full(size, -1, device=x.device)
         values = torch.zeros_like(map) if attribution is None else attribute()
@@ -293,35 +295,35 @@ def greedy_regions(
                 check_finite(values, model.name, "attributions")
                 yield GreedyRegions(map.clone(), order.clone(), values)
         for n in range(len(x)):
-            masks = oversegmentations(x[n]) if given is None else given[n]
-            shown = 0.0
-            for place, (new, gain) in enumerate(greedy_order(masks.flatten(1), values[n].flatten())):
+            masks = oversegmentations(x[n]) if own_regions is None else own_regions[n]
+            reported = 0.0
+            for rank, (new, gain) in enumerate(greedy_order(masks.flatten(1), values[n].flatten())):
                 fresh = new.to(x.device)
-                map[n].view(-1)[fresh], order[n].view(-1)[fresh] = gain, place
+                map[n].view(-1)[fresh], order[n].view(-1)[fresh] = gain, rank
                 covered = (order[n] >= 0).float().mean().item()
-                if covered >= min(1.0, shown + 0.05):
-                    shown = covered
+                if covered >= min(1.0, reported + 0.05):
+                    reported = covered
                     yield GreedyRegions(map.clone(), order.clone(), values)
 
     return Run(grow(), total=passes + 20 * len(x), name="greedy regions")
 
 
 def _from_both_ends(model: ImageModel, x: Tensor, target: Tensor, path: dict[str, Any]) -> Iterator[Tensor]:
-    """The mean of integrated gradients from black and from white, (N, H, W), as far as it is summed up."""
+    """Yield the mean of integrated gradients from black and from white, (N, H, W), summed so far."""
     before = torch.zeros_like(x)
     for end in (0.0, 1.0):
-        made = before
+        total = before
         for so_far in path_sums(model, x, target, check_baseline(end, x), **path):
-            made = before + so_far / 2
-            yield made.sum(1)
-        before = made
+            total = before + so_far / 2
+            yield total.sum(1)
+        before = total
 
 
 def greedy_order(masks: Tensor, values: Tensor) -> Iterator[tuple[Tensor, float]]:
-    """The new pixels (indices) of each region (R, P) in greedy order, and the mean of the values (P,) over them.
+    """Yield the new pixels (indices) of each region (R, P) in greedy order, and the mean of the values (P,) over them.
 
-    The sums are kept up to date by the new pixels alone: each pixel is taken away from all regions once. All of it is
-    on the CPU, in double precision.
+    The sums are updated by the new pixels only: each pixel is removed from all regions once. The computation runs on
+    the CPU in double precision.
     """
     masks = masks.cpu().clone()
     weights = torch.stack([values, torch.ones_like(values)], 1).cpu().double()
@@ -336,11 +338,13 @@ def greedy_order(masks: Tensor, values: Tensor) -> Iterator[tuple[Tensor, float]
 
 
 def _check_regions(regions: Tensor, x: Tensor) -> Tensor:
-    """Regions as booleans (N, R, H, W) that cover every image."""
+    """Return regions as booleans (N, R, H, W); ValueError unless they cover every image."""
     lead = (len(x),) if dimensions(regions, 3) == 4 else ()
     masks = tensor(regions, "regions", (*lead, "R", *x.shape[2:])).to(x.device)
     masks = masks.bool().expand(len(x), *masks.shape[-3:])
-    missed = int((~masks.any(1)).sum())
-    if missed:
-        raise ValueError(f"expected every pixel in at least one of the regions, got {missed} pixels in none")
+    uncovered = int((~masks.any(1)).sum())
+    if uncovered:
+        raise ValueError(
+            f"expected every pixel in at least one of the regions, got {uncovered} pixels in none"
+        )
     return masks

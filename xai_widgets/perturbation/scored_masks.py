@@ -8,6 +8,8 @@ from typing import Literal, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
+from xai_widgets.core.short_repr import ShortRepr
+
 Variant = Literal["preserve", "delete", "hybrid"]
 
 AnyResult = TypeVar("AnyResult", bound="SearchResult")
@@ -50,8 +52,8 @@ class BestMasks(NamedTuple):
     parameters: Tensor
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScoredMasks:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ScoredMasks(ShortRepr):
     """Binary masks, A for each of N images, and the scores of all classes under them, before softmax.
 
     Attributes
@@ -96,7 +98,7 @@ class ScoredMasks:
         return scores.gather(2, self.target.view(-1, 1, 1).expand(*scores.shape[:2], 1))[..., 0]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class SearchResult(ScoredMasks):
     """The best masks of a search so far, each binarized at exactly its area.
 
@@ -124,8 +126,8 @@ class SearchResult(ScoredMasks):
     def sufficient(self) -> Tensor:
         """Whether each area is sufficient, (N, A) booleans.
 
-        It is if Phi(m_a (x) x) >= tau Phi(x), equations 3 and 10. For the variant "delete", where the mask shows what
-        is deleted, it is if Phi((1 - m_a) (x) x) is at most the score of the fully perturbed image.
+        The criterion is Phi(m_a (x) x) >= tau Phi(x), equations 3 and 10. For the variant "delete", where the mask is
+        the deleted part, Phi((1 - m_a) (x) x) must be at most the score of the fully perturbed image.
         """
         if self.variant == "delete":
             return self.complement_scores <= self.perturbed[:, None]

@@ -1,7 +1,7 @@
-"""Segments: regions of an image that are hidden or shown as one.
+"""Segments: regions of an image that are hidden or shown as a whole.
 
-Superpixels by SLIC (Achanta et al. 2012), regions of several sizes by Felzenszwalb and Huttenlocher (2004), both from
-scikit-image, or your own.
+They are superpixels by SLIC (Achanta et al. 2012), regions of several sizes by Felzenszwalb and Huttenlocher (2004),
+both from scikit-image, or your own.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from torch import Tensor
 from xai_widgets.core.optional import optional
 from xai_widgets.core.validation import dimensions, integer, number, tensor
 
-#: Felzenszwalb's scales and smallest segment at 224 x 224 pixels, and by how many pixels a region is grown, as in
-#: XRAI (Kapishnikov et al. 2019).
+#: Felzenszwalb's scales, pixels of the smallest segment and margin by which a region is grown, at 224 x 224 pixels, as
+#: in XRAI (Kapishnikov et al. 2019).
 SCALES = (50, 100, 150, 250, 500, 1200)
 SMALLEST = 150
-#: About how many superpixels an image has by default.
+MARGIN = 5
+#: Approximate number of superpixels by default.
 COUNT = 50
-GROWN = 5
 
 
 def _segmentation() -> Any:
@@ -30,91 +30,91 @@ def _segmentation() -> Any:
 
 
 def superpixels(x: Tensor, count: int = COUNT, *, compactness: float = 10.0) -> Tensor:
-    """Superpixels of each image by SLIC.
+    """Compute superpixels of each image by SLIC.
 
     Parameters
     ----------
     x : Tensor, (N, C, H, W)
         Images in [0, 1].
     count : int, default 50
-        About how many, at least 1; there may be fewer.
+        Approximate number, at least 1; there may be fewer.
     compactness : float, default 10.0
-        Above 0; the higher it is, the squarer they are.
+        Above 0; higher values make squarer superpixels.
 
     Returns
     -------
     Tensor, (N, H, W)
-        int64, on the device of the images: in each image 0, 1, ... without a gap.
+        Labels 0, 1, ... of each image without a gap, int64, on the device of the images.
 
     Raises
     ------
     ImportError
-        Without scikit-image, with what to install.
+        Without scikit-image.
     """
     count = integer(count, "segments", low=1, high=x.shape[2] * x.shape[3], hint="the number of pixels")
     compactness = number(compactness, "compactness", above=0)
     slic = _segmentation().slic
-    made = []
+    maps = []
     for image in x.detach().cpu():
-        # Colors are compared in Lab, which runs to 100, gray values as they are.
+        # SLIC compares colors in Lab, which ranges to 100, but gray values as they are.
         gray = image.shape[0] == 1
         pixels = image[0].numpy() if gray else image.permute(1, 2, 0).numpy()
         labels = slic(
             pixels, n_segments=count, compactness=compactness / 100 if gray else compactness,
             start_label=0, channel_axis=None if gray else -1,
         )  # fmt: skip
-        made.append(torch.as_tensor(labels, dtype=torch.int64))
-    return as_segments(torch.stack(made), x)
+        maps.append(torch.as_tensor(labels, dtype=torch.int64))
+    return as_segments(torch.stack(maps), x)
 
 
 def as_segments(segments: Any, x: Tensor) -> Tensor:
-    """Segments of any kind as one map of labels for each image.
+    """Return segments of any kind as one map of labels for each image.
 
     Parameters
     ----------
     segments : int, Tensor, ndarray or None
-        About how many superpixels to make, 50 for None; or your own labels, integers of shape (H, W) for all images
-        or (N, H, W).
+        Approximate number of superpixels, 50 for None; or your own labels, integers of shape (H, W) for all images or
+        (N, H, W).
     x : Tensor, (N, C, H, W)
         Images.
 
     Returns
     -------
     Tensor, (N, H, W)
-        int64, on the device of the images, numbered 0, 1, ... in each image in the order of your labels.
+        Labels 0, 1, ... of each image in the order of your labels, int64, on the device of the images.
 
     Raises
     ------
     TypeError
-        For labels that are no integers.
+        For labels that are not integers.
     ValueError
         For labels that do not fit the images.
     """
     if segments is None:
         return superpixels(x, min(COUNT, x.shape[2] * x.shape[3]))
-    # An image of one pixel has labels of its own, but no array of one dimension.
+    # Labels have at least two dimensions.
     if isinstance(segments, numbers.Number) or dimensions(segments, 3) < 2:
         return superpixels(x, segments)
-    wanted = (len(x), *x.shape[2:])
-    shape = wanted[1:] if dimensions(segments, 3) == 2 else ("N", *wanted[1:])
+    expected = (len(x), *x.shape[2:])
+    shape = expected[1:] if dimensions(segments, 3) == 2 else ("N", *expected[1:])
     labels = tensor(segments, "segments", shape).cpu()
     if labels.is_floating_point():
         raise TypeError(
             f"expected segments as integers (N, H, W), one label for each pixel, got {labels.dtype}"
         )
     if labels.ndim == 3 and len(labels) not in (1, len(x)):
-        raise ValueError(f"expected segments of shape (N, H, W), {wanted}, got {tuple(labels.shape)}")
-    numbered = [each.unique(return_inverse=True)[1] for each in labels.long().expand(wanted)]
+        raise ValueError(f"expected segments of shape (N, H, W), {expected}, got {tuple(labels.shape)}")
+    numbered = [image.unique(return_inverse=True)[1] for image in labels.long().expand(expected)]
     return torch.stack(numbered).to(x.device)
 
 
-def counts(segments: Tensor) -> list[int]:
-    """How many segments each image has."""
+def segment_counts(segments: Tensor) -> list[int]:
+    """Return the number of segments of each image."""
     return [last + 1 for last in segments.flatten(1).amax(1).tolist()]
 
 
 def segment_means(x: Tensor, segments: Tensor) -> Tensor:
-    """Each image with every segment in its mean color, (N, C, H, W)."""
+    """Return the images with every segment in its mean color, (N, C, H, W)."""
     labels = segments.flatten(1)[:, None].expand(-1, x.shape[1], -1)
     sums = x.new_zeros(*x.shape[:2], int(segments.max()) + 1)
     area = sums.scatter_add(2, labels, torch.ones_like(x).flatten(2))
@@ -123,25 +123,25 @@ def segment_means(x: Tensor, segments: Tensor) -> Tensor:
 
 
 def paint(values: Tensor, segments: Tensor) -> Tensor:
-    """The map (N, H, W) that has in each pixel the value (N, S) of its segment."""
+    """Return the map (N, H, W) that has the value (N, S) of its segment in each pixel."""
     return values.gather(1, segments.flatten(1)).view(segments.shape)
 
 
 def oversegmentations(image: Tensor) -> Tensor:
-    """Overlapping regions of several sizes that together cover an image, as XRAI has them.
+    """Compute overlapping regions of several sizes that together cover an image, as in XRAI.
 
-    Felzenszwalb's segments at six scales, equal ones counted once, each grown by a margin. Sizes are in proportion to
-    the image: 5 pixels of margin at 224.
+    They are Felzenszwalb's segments at six scales, without duplicates, each grown by a margin. Sizes scale with the
+    image; the margin is 5 pixels at 224.
 
     Parameters
     ----------
     image : Tensor, (C, H, W)
-        In [0, 1].
+        Pixels in [0, 1].
 
     Returns
     -------
     Tensor, (R, H, W)
-        Booleans, on the device of the image.
+        Boolean regions, on the device of the image.
     """
     felzenszwalb = _segmentation().felzenszwalb
     height, width = image.shape[1:]
@@ -155,6 +155,6 @@ def oversegmentations(image: Tensor) -> Tensor:
         )  # fmt: skip
         regions.append(F.one_hot(torch.as_tensor(labels, dtype=torch.int64)).permute(2, 0, 1))
     distinct = torch.cat(regions).unique(dim=0).float()
-    margin = round(GROWN * min(height, width) / 224)
+    margin = round(MARGIN * min(height, width) / 224)
     grown = F.max_pool2d(distinct[:, None], 2 * margin + 1, stride=1, padding=margin)[:, 0]
     return (grown > 0).to(image.device)

@@ -25,3 +25,14 @@ def test_arrays_are_shown_by_shape_and_long_values_are_shortened():
         f"Result(name='{'a' * 36}..., values=Tensor(2, 300), table=ndarray(3, 4), share=0.1235, names=('x', 'y'), "
         "images=<3 items>)"
     )
+
+
+def test_the_values_of_a_short_array_are_shown():
+    @dataclass(frozen=True, repr=False)
+    class Areas(ShortRepr):
+        areas: torch.Tensor
+        target: np.ndarray
+        none: torch.Tensor
+
+    result = Areas(torch.tensor([0.1, 0.25, torch.nan]), np.array([3]), torch.ones(0))
+    assert repr(result) == "Areas(areas=[0.1, 0.25, nan], target=[3], none=Tensor(0,))"

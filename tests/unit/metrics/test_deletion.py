@@ -1,7 +1,6 @@
 """Deletion and insertion against the protocol, spelled out pixel by pixel."""
 
 import itertools
-import math
 import re
 
 import numpy as np
@@ -109,16 +108,6 @@ def test_ranks_are_a_permutation_and_sort_the_map(height, width, seed):
             for i in range(len(positions) - 1)
             if in_order[i] == in_order[i + 1]
         )
-
-
-def test_blur_is_the_truncated_gaussian_and_keeps_a_constant():
-    x = torch.zeros(1, 1, 21, 21)
-    x[0, 0, 10, 10] = 1
-    profile = [math.exp(-(k**2) / 50) for k in range(-5, 6)]
-    expected = np.outer(profile, profile) / sum(profile) ** 2
-    assert truncated_blur(x)[0, 0, 5:16, 5:16].numpy() == near(expected)
-    assert truncated_blur(x).sum().item() == near(1)
-    assert truncated_blur(torch.full((1, 3, 8, 9), 0.3)).flatten().tolist() == near([0.3] * 216)
 
 
 def test_a_map_of_a_layer_is_brought_to_the_image(model, images):

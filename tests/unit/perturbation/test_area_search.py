@@ -1,4 +1,4 @@
-"""Masks of exact area against an independent solution, and the search against objectives whose best is known."""
+"""Masks of exact area against an independent solution, and the search on objectives with known optimum."""
 
 import dataclasses
 import math
@@ -206,7 +206,7 @@ def test_earlier_masks_are_replaced_by_better_ones_only():
 
 
 def test_an_area_takes_over_the_field_of_its_neighbor():
-    """Of two starts by area, one best and one worst, the exchange brings the best to both."""
+    """One area starts with the best field and one with the worst; the exchange gives both the best."""
     weights = torch.randn(6, 6, generator=torch.Generator().manual_seed(4))
     start = torch.stack([weights, -weights])[None]
     options = AreaSettings(steps=1, every=1, neighbor_exchange_every=1, learning_rate=1e-9)

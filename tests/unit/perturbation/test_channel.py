@@ -1,4 +1,4 @@
-"""Extremal channels against all sets of channels, and what holds for every search."""
+"""Extremal channels against all sets of channels, and properties of every search."""
 
 import itertools
 import math
@@ -57,7 +57,7 @@ def values_of(inside, outside, variant):
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("layer", ["conv1", "conv2"])
 def test_the_best_of_all_sets_is_found(model, layer, variant):
-    """Every set of 1, 3 or 5 channels, tried one by one; at most one in a hundred is better than what is found."""
+    """Every set of 1, 3 or 5 channels, tried one by one; at most one in a hundred is better than the result."""
     x, target = images(1), 2
     made = run(model, x, target, layer=layer, variant=variant, settings=AreaSettings())
     width = made.masks.shape[2]
@@ -102,7 +102,7 @@ def test_the_scores_are_those_of_the_masks_on_any_layer(network, layer, variant)
         assert not torch.isnan(shot.class_scores).any()
 
 
-def test_a_layer_without_places_has_masks_but_no_map():
+def test_a_layer_that_is_not_spatial_has_masks_but_no_map():
     model = wrap(settle(Functional()))
     made = run(model, images(1), 0, layer="fc", channels=[1, 2])
     # The class score is one of the channels: keeping it is keeping the score.
@@ -128,8 +128,10 @@ def test_the_map_is_the_sum_of_the_activations_of_the_best_channels(model):
         best = made.best_channels[n].item()
         chosen = 2 if math.isnan(best) else counts.index(best)
         assert torch.equal(made.best_masks[n], made.masks[n, chosen])
-        wanted = torch.nn.functional.interpolate(expected[n, chosen][None, None], (8, 8), mode="bilinear")
-        assert_close(made.saliency()[n], wanted[0, 0])
+        expected_map = torch.nn.functional.interpolate(
+            expected[n, chosen][None, None], (8, 8), mode="bilinear"
+        )
+        assert_close(made.saliency()[n], expected_map[0, 0])
 
 
 def result(masks, scores, whole, *, target=0, variant="preserve", tau=1.0, layer="conv2"):
@@ -170,7 +172,7 @@ NESTED = [[0, 0, 1, 0], [0, 1, 1, 0], [1, 1, 1, 0]]
         ([1.0, -2.0, 3.0], 1.0, "delete", 2.0),
     ],
 )
-def test_a_star_is_the_smallest_number_that_is_enough(scores, tau, variant, best):
+def test_a_star_is_the_smallest_sufficient_number(scores, tau, variant, best):
     made = result(NESTED, scores, 2.0, tau=tau, variant=variant)
     assert made.best_channels[0].item() == near(best)
 
@@ -214,7 +216,7 @@ def test_octaves_end_with_all_and_never_jump_by_more_than_a_half(width):
 
 
 @given(st.sets(st.integers(1, 40), min_size=1))
-def test_ascending_numbers_are_taken(counts):
+def test_ascending_numbers_are_accepted(counts):
     assert check_channels(sorted(counts), 40) == sorted(counts)
 
 
@@ -232,13 +234,13 @@ def test_ascending_numbers_are_taken(counts):
         ([math.nan], "integer from 1 to 8, got nan"),
     ],
 )
-def test_numbers_of_channels_that_cannot_be_are_refused(model, channels, message):
+def test_bad_numbers_of_channels_are_refused(model, channels, message):
     with pytest.raises((TypeError, ValueError), match=message) as error:
         run(model, images(1), channels=channels)
     one_sentence(error)
 
 
-def test_what_cannot_be_is_refused_in_a_sentence(model):
+def test_bad_arguments_are_refused(model):
     x = images(1)
     for options, kind, message in [
         ({"layer": "conv3"}, ValueError, "conv2"),
@@ -262,12 +264,12 @@ def test_a_call_of_a_shared_module_is_a_layer():
     assert not torch.equal(made.class_scores[:, 0, 0], model.scores(x))
 
 
-def test_it_goes_on_from_an_earlier_result_and_never_gets_worse(model):
+def test_it_resumes_from_an_earlier_result_and_never_gets_worse(model):
     x = images(2)
     first = run(model, x, 1, settings=AreaSettings(steps=2, every=1))
     second = run(model, x, 1, start=first)
     assert (second.scores >= first.scores - rounding(first.scores)).all()
-    # For another class the masks are judged anew.
+    # For another class the masks are scored anew.
     other = run(model, x, 2, start=first, settings=AreaSettings(steps=1))
     expected = scores_of(model, x[:1], "conv2", other.masks[0])[:, 2]
     assert_close(other.scores[0], expected)
@@ -288,7 +290,7 @@ def test_the_same_call_gives_the_same_bits_in_any_grad_mode_and_batch(model):
 
 @pytest.mark.parametrize("event", ["normal", "forward", "backward", "interrupted"])
 @pytest.mark.parametrize("layer", ["block1", "block1.conv2"])
-def test_the_callers_network_is_untouched_and_what_was_found_is_kept(layer, event):
+def test_the_network_of_the_caller_is_unchanged_and_the_latest_result_is_kept(layer, event):
     network = settle(Broken())
     model, x = wrap(network), images(2)
     model.layers()

@@ -1,4 +1,4 @@
-"""What holds for every explainer that hides parts of an image: its call, its snapshots, a network left as it was."""
+"""Contract of every method that hides parts of an image: its call, its snapshots, an unchanged network."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from xai_widgets.perturbation.surrogate import kernel_shap, lime
 
 GRID = (torch.arange(SIZE)[:, None] // 2 * 4 + torch.arange(SIZE) // 2).long()
 
-#: Each with options that make it quick: several batches, and several snapshots, on each of two images.
+#: Methods with quick options: several batches, and several snapshots, on each of two images.
 EXPLAINERS = {
     "occlusion": (occlusion, {"window": 2, "stride": 2, "batch_size": 4}),
     "variable_occlusion": (variable_occlusion, {"radii": (1, 2), "stride": 4, "batch_size": 4}),
@@ -70,7 +70,7 @@ def test_the_same_call_gives_the_same_bits_in_any_mode(name, model):
         assert torch.equal(made, expected)
 
 
-#: Those that optimize, too.
+#: All methods, including those that optimize.
 EVERY = EXPLAINERS | {
     "extremal": (extremal, {"areas": [0.1, 0.3], "settings": ExtremalSettings(steps=4, every=2, scan=2)}),
     "channel_extremal": (channel_extremal, {"channels": [1, 3], "settings": AreaSettings(steps=4, every=2)}),
@@ -98,18 +98,19 @@ def test_a_run_may_be_made_begun_and_ended_in_different_modes(name, begun, model
 
 
 @pytest.mark.parametrize("name", EXPLAINERS)
-def test_pictures_and_labels_are_taken(name, model):
+def test_arrays_and_labels_are_accepted(name, model):
     explain, options = EXPLAINERS[name]
-    picture = np.random.default_rng(3).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
-    said = int(model.scores(picture).argmax())
+    image = np.random.default_rng(3).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+    predicted = int(model.scores(image).argmax())
     one, other = (
-        explain(model, picture, target, **options).result(progress=False) for target in (said, LABELS[said])
+        explain(model, image, target, **options).result(progress=False)
+        for target in (predicted, LABELS[predicted])
     )
     assert torch.equal(one.saliency(), other.saliency())
 
 
 @pytest.mark.parametrize("name", EXPLAINERS)
-def test_grey_images_that_are_not_square_are_taken(name):
+def test_gray_images_that_are_not_square_are_accepted(name):
     explain, options = EXPLAINERS[name]
     network = torch.nn.Sequential(
         torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten()
@@ -126,7 +127,7 @@ def test_grey_images_that_are_not_square_are_taken(name):
 @pytest.mark.parametrize("event", ["normal", "raising", "interrupted"])
 @pytest.mark.parametrize("train", [False, True])
 @pytest.mark.parametrize("name", EXPLAINERS)
-def test_the_callers_network_is_untouched(name, train, event):
+def test_the_network_of_the_caller_is_unchanged(name, train, event):
     explain, options = EXPLAINERS[name]
     network = settle(Broken())
     model, x = wrap(network), images(2)
@@ -140,7 +141,7 @@ def test_the_callers_network_is_untouched(name, train, event):
         network.fuse[:] = ["forward", error, 2]
         with pytest.raises(type(error)):
             run.result(progress=False)
-        # What was reached until then is kept.
+        # The latest snapshot is kept.
         assert run.latest is not None
         network.fuse[:] = [None, None, 0]
     else:
@@ -162,7 +163,7 @@ def test_a_cancel_stops_before_the_next_batch(name, model):
 
 
 @pytest.mark.parametrize("name", EXPLAINERS)
-def test_what_is_no_image_model_is_refused(name):
+def test_a_bare_network_is_refused(name):
     explain, options = EXPLAINERS[name]
     with pytest.raises(TypeError, match="expected an ImageModel"):
         explain(Functional(), images(1), **options)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from networks import SIZE, Functional, Linear, images, settle, wrap
 
-from xai_widgets.perturbation.difference import SHRINKAGE, Patches, evidence, prediction_difference
+from xai_widgets.perturbation.difference import SHRINKAGE, ConditionalPatches, evidence, prediction_difference
 
 
 @pytest.fixture(scope="module")
@@ -19,16 +19,16 @@ def model():
 
 
 def smooth(n, size=SIZE, seed=3):
-    """Images whose pixels tell of their neighbors."""
+    """Images whose pixels are correlated with their neighbors."""
     coarse = torch.rand(n, 3, 3, 3, generator=torch.Generator().manual_seed(seed))
     return torch.nn.functional.interpolate(coarse, (size, size), mode="bilinear", align_corners=True)
 
 
-@pytest.mark.parametrize("place", [(1, 1), (0, 2), (2, 0)])
-def test_draws_follow_the_precision_matrix_of_all_windows(place):
+@pytest.mark.parametrize("position", [(1, 1), (0, 2), (2, 0)])
+def test_draws_follow_the_precision_matrix_of_all_windows(position):
     """The conditional mean and covariance by blocks of the inverse covariance, a second way to them."""
     x, patch, extent = smooth(4), 2, 4
-    patches = Patches(x, patch, 1, torch.Generator().manual_seed(0))
+    patches = ConditionalPatches(x, patch, 1, torch.Generator().manual_seed(0))
     windows = torch.stack(
         [
             image[:, row : row + extent, column : column + extent].flatten()
@@ -40,11 +40,11 @@ def test_draws_follow_the_precision_matrix_of_all_windows(place):
     covariance = torch.cov(windows.T)
     covariance += torch.eye(len(covariance)) * (SHRINKAGE * covariance.diagonal().mean() + 1e-8)
     inside = torch.zeros(3, extent, extent, dtype=torch.bool)
-    inside[:, place[0] : place[0] + patch, place[1] : place[1] + patch] = True
+    inside[:, position[0] : position[0] + patch, position[1] : position[1] + patch] = True
     own, others = inside.flatten(), ~inside.flatten()
     precision = torch.linalg.inv(covariance)
     narrow = torch.linalg.inv(precision[own][:, own])
-    made_own, made_others, regression, root = patches.conditional(*place)
+    made_own, made_others, regression, root = patches.conditional(*position)
     assert torch.equal(made_own, own.nonzero()[:, 0])
     assert torch.equal(made_others, others.nonzero()[:, 0])
     # In float64: the condition of the covariance, 1e4, costs digits on both ways.
@@ -55,7 +55,7 @@ def test_draws_follow_the_precision_matrix_of_all_windows(place):
 
 def test_many_draws_have_the_conditional_mean_and_covariance():
     x = 0.4 + 0.2 * smooth(30, size=12)
-    patches = Patches(x, 2, 2, torch.Generator().manual_seed(0))
+    patches = ConditionalPatches(x, 2, 2, torch.Generator().manual_seed(0))
     image, row, column = x[0], 5, 4
     drawn = patches.draw(image, row, column, 4000).flatten(1).double()
     own, others, regression, root = patches.conditional(2, 2)
@@ -66,14 +66,14 @@ def test_many_draws_have_the_conditional_mean_and_covariance():
     assert torch.allclose(drawn.std(0), deviation, rtol=0.1)
 
 
-def test_what_the_surroundings_tell_is_drawn_as_it_is():
+def test_pixels_that_the_surroundings_determine_are_drawn_as_they_are():
     """On images of one color each the patch is known from around it: nothing is lost, whatever the network."""
     flat = torch.rand(40, 3, 1, 1, generator=torch.Generator().manual_seed(2)).expand(40, 3, SIZE, SIZE)
     x = flat[:1]
-    patches = Patches(flat, 2, 1, torch.Generator().manual_seed(0))
+    patches = ConditionalPatches(flat, 2, 1, torch.Generator().manual_seed(0))
     assert (patches.draw(x[0], 3, 3, 20) - x[0, :, :2, :2]).abs().max() < 0.1
     noise = torch.rand(40, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(2))
-    free = Patches(noise, 2, 1, torch.Generator().manual_seed(0))
+    free = ConditionalPatches(noise, 2, 1, torch.Generator().manual_seed(0))
     assert (free.draw(x[0], 3, 3, 20) - x[0, :, :2, :2]).abs().max() > 0.3
 
 
@@ -87,7 +87,7 @@ def test_every_patch_is_the_equations_spelled_out(model, options):
     starts = sorted({*range(0, SIZE - patch + 1, stride), SIZE - patch})
     assert made.evidence.shape == (2, len(starts), len(starts))
     generator = torch.Generator().manual_seed(7)
-    patches = Patches(x, patch, 1, generator)
+    patches = ConditionalPatches(x, patch, 1, generator)
     for n in range(2):
         generator.manual_seed(7)
         whole = model.probs(x)[n, target[n]].item()
@@ -161,7 +161,7 @@ def test_each_snapshot_is_a_valid_part_and_is_not_changed_later(model):
     for shot, (map, table) in zip(shots, copies, strict=True):
         assert torch.equal(shot.map, map)
         assert torch.equal(shot.evidence.nan_to_num(nan=7.0), table.nan_to_num(nan=7.0))
-        # Patches do not overlap: 4 pixels each.
+        # ConditionalPatches do not overlap: 4 pixels each.
         assert int((shot.map != 0).sum()) <= 4 * int(table.isfinite().sum())
 
 

@@ -1,4 +1,4 @@
-"""Extremal perturbations on networks whose best masks are known, and what holds for every search."""
+"""Extremal perturbations on networks whose best masks are known, and properties of every search."""
 
 import dataclasses
 import math
@@ -20,7 +20,7 @@ from xai_widgets.ops.perturb import perturb, pyramid
 from xai_widgets.perturbation.extremal import Extremal, ExtremalSettings, extremal
 from xai_widgets.perturbation.mask_search import binarize
 
-#: Quick, and with all there is: several snapshots of starts, steps and an exchange.
+#: Quick, with several snapshots of starts and steps and an exchange.
 QUICK = ExtremalSettings(steps=8, every=2, neighbor_exchange_every=2, scan=2)
 TORCHRAY = dataclasses.replace(ExtremalSettings.torchray(), steps=4, grid=2, sigma=3.0, every=2)
 AREAS = (0.1, 0.25, 0.5)
@@ -129,14 +129,14 @@ def test_the_scores_are_those_of_the_masks_and_the_masks_have_their_area(
     assert not torch.isnan(shot.class_scores).any()
 
 
-def test_smooth_masks_of_ours_have_the_area_before_the_cut(model):
+def test_smooth_masks_of_our_search_have_their_area(model):
     assert run(model, images(2)).area_errors.abs().max() < 1e-3
 
 
 def test_the_default_is_the_predicted_class_and_a_label_names_one(model):
     x = images(2)
-    said = model(x).argmax(1)
-    assert torch.equal(run(model, x).target, said)
+    predicted = model(x).argmax(1)
+    assert torch.equal(run(model, x).target, predicted)
     assert torch.equal(run(model, x, LABELS[2]).masks, run(model, x, 2).masks)
 
 
@@ -157,7 +157,7 @@ def test_a_layer_is_masked_in_its_own_resolution(variant):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_going_on_from_a_result_is_never_worse(model, variant):
+def test_resuming_from_a_result_is_never_worse(model, variant):
     first = run(model, images(2), variant=variant)
     for settings in (QUICK, dataclasses.replace(QUICK, steps=1, softness=(0.3, 0.3))):
         more = run(model, images(2), variant=variant, settings=settings, start=first)
@@ -168,7 +168,7 @@ def test_going_on_from_a_result_is_never_worse(model, variant):
         assert (value >= -rounding(first.scores, first.complement_scores)).all()
 
 
-def test_the_masks_of_a_result_are_kept_even_where_its_fields_lead_elsewhere(model):
+def test_the_masks_of_a_result_are_kept_even_if_its_parameters_lead_elsewhere(model):
     options = dataclasses.replace(QUICK, steps=1, learning_rate=1e-9)
     first = run(model, images(1))
     lost = dataclasses.replace(first, parameters=-first.parameters)
@@ -176,14 +176,14 @@ def test_the_masks_of_a_result_are_kept_even_where_its_fields_lead_elsewhere(mod
     assert torch.equal(made.masks, first.masks)
 
 
-def test_a_result_for_other_areas_is_a_start_alone(model):
+def test_a_result_for_other_areas_gives_only_the_start(model):
     first = run(model, images(1))
     made = run(model, images(1), start=first, areas=(0.2, 0.4, 0.6))
     assert torch.equal(made.masks.sum((2, 3)), torch.tensor([[13.0, 26.0, 38.0]]))
 
 
 def test_a_mask_is_a_start(hills):
-    """With no time to walk, the search stays where it was put."""
+    """Without steps the search stays at its start."""
     _, model = hills
     x = torch.ones(1, 3, SIDE, SIDE) / 3
     mask = torch.zeros(SIDE, SIDE)
@@ -196,7 +196,7 @@ def test_a_mask_is_a_start(hills):
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
-def test_a_constant_mask_says_nothing_and_the_search_still_finds(value):
+def test_a_constant_mask_is_replaced_by_a_disc(value):
     index = (torch.arange(SIDE) + 0.5) / SIDE
     weights = torch.exp(-((index[:, None] - 0.4) ** 2) / 0.0128 - (index - 0.5) ** 2 / 0.18)
     model = ImageModel(Weighted(weights), size=SIDE)
@@ -208,7 +208,7 @@ def test_a_constant_mask_says_nothing_and_the_search_still_finds(value):
 
 
 @pytest.mark.parametrize(
-    ("start", "kind", "said"),
+    ("start", "kind", "message"),
     [
         (torch.zeros(3, 8, 8), ValueError, r"expected a start \(h, w\), or one for each of 2 images, got 3"),
         (torch.full((8, 8), math.nan), ValueError, "expected finite start, got NaN or infinite values"),
@@ -216,8 +216,8 @@ def test_a_constant_mask_says_nothing_and_the_search_still_finds(value):
         ("mask", TypeError, r"expected start as numbers of shape \(N, h, w\), got 'mask'"),
     ],
 )
-def test_a_start_that_does_not_fit_is_refused(model, start, kind, said):
-    with pytest.raises(kind, match=said) as error:
+def test_a_start_that_does_not_fit_is_refused(model, start, kind, message):
+    with pytest.raises(kind, match=message) as error:
         run(model, images(2), start=start)
     one_sentence(error)
 
@@ -261,7 +261,7 @@ def result(scores, outside, *, whole, perturbed, tau=1.0, variant="preserve"):
         (9.0, "delete", 0.8),
     ],
 )
-def test_the_best_area_is_the_smallest_that_is_enough(tau, variant, expected):
+def test_the_best_area_is_the_smallest_sufficient_one(tau, variant, expected):
     made = result(
         [1.0, 5.0, 8.0, 9.0], [7.0, 3.0, 2.0, 1.0], whole=8.0, perturbed=1.5, tau=tau, variant=variant
     )
@@ -271,8 +271,8 @@ def test_the_best_area_is_the_smallest_that_is_enough(tau, variant, expected):
 @given(st.lists(st.floats(-10, 10, width=32), min_size=4, max_size=4), st.floats(-10, 10, width=32))
 def test_the_best_area_is_equation_3(scores, whole):
     made = result(scores, scores, whole=whole, perturbed=0.0)
-    enough = [area for area, score in zip((0.1, 0.2, 0.4, 0.8), scores, strict=True) if score >= whole]
-    assert made.best_area.item() == near(min(enough, default=math.nan))
+    sufficient = [area for area, score in zip((0.1, 0.2, 0.4, 0.8), scores, strict=True) if score >= whole]
+    assert made.best_area.item() == near(min(sufficient, default=math.nan))
 
 
 def test_the_saliency_is_the_blurred_sum_of_the_masks(model):
@@ -289,7 +289,7 @@ def test_an_area_of_everything_and_one_of_a_pixel(model):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_an_image_that_is_blurred_already_ends_early(model, variant):
+def test_an_image_that_the_blur_does_not_change_ends_early(model, variant):
     options = ExtremalSettings(steps=400, scan=2, patience=3)
     begun = extremal(
         model, torch.full((1, 3, SIZE, SIZE), 0.5), variant=variant, areas=AREAS, settings=options
@@ -322,14 +322,14 @@ def test_the_same_call_gives_the_same_bits_in_any_mode(model, settings, layer):
             assert torch.equal(getattr(one, name), getattr(expected, name)), name
 
 
-def test_a_result_of_inference_mode_is_a_start_outside_of_it(model):
+def test_a_result_of_inference_mode_can_be_resumed_outside_of_it(model):
     with torch.inference_mode():
         first = run(model, images(1))
     assert torch.isfinite(run(model, images(1), start=first).scores).all()
 
 
 @pytest.mark.parametrize("settings", [QUICK, TORCHRAY], ids=["ours", "torchray"])
-def test_an_image_alone_is_as_in_a_batch_and_the_size_of_passes_means_nothing(model, settings):
+def test_results_do_not_depend_on_the_batch(model, settings):
     x = images(3)
     together = run(model, x, settings=settings)
     for size in (1, 4):
@@ -342,7 +342,7 @@ def test_an_image_alone_is_as_in_a_batch_and_the_size_of_passes_means_nothing(mo
 
 @hypothesis_settings(max_examples=6)
 @given(st.floats(1e-2, 1e3))
-def test_the_scale_of_the_scores_means_nothing(scale):
+def test_results_do_not_depend_on_the_scale_of_the_scores(scale):
     network = settle(Functional())
     expected = run(wrap(network), images(1), 1)
     other = settle(Functional())
@@ -353,7 +353,7 @@ def test_the_scale_of_the_scores_means_nothing(scale):
     torch.testing.assert_close(made.scores / scale, expected.scores, atol=5e-2, rtol=1e-2)
 
 
-def test_grey_images_that_are_not_square_and_pictures_are_taken(model):
+def test_gray_images_that_are_not_square_and_arrays_are_accepted(model):
     network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
     gray = wrap(settle(network), mean=[0.5], std=[0.25], size=(10, 7), labels=None)
     x = torch.rand(2, 1, 10, 7, generator=torch.Generator().manual_seed(0))
@@ -361,13 +361,13 @@ def test_grey_images_that_are_not_square_and_pictures_are_taken(model):
         made = run(gray, x, settings=settings)
         assert made.masks.shape == (2, 3, 10, 7)
         assert torch.equal(made.masks.sum((2, 3)), torch.tensor([[7.0, 18.0, 35.0]] * 2))
-    picture = np.random.default_rng(3).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
-    assert run(model, picture).saliency().shape == (1, SIZE, SIZE)
+    array = np.random.default_rng(3).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+    assert run(model, array).saliency().shape == (1, SIZE, SIZE)
 
 
 @pytest.mark.parametrize("event", ["normal", "forward", "backward", "interrupted"])
 @pytest.mark.parametrize("settings", [QUICK, TORCHRAY], ids=["ours", "torchray"])
-def test_the_callers_network_is_untouched_and_what_was_found_is_kept(settings, event):
+def test_the_network_of_the_caller_is_unchanged_and_the_latest_result_is_kept(settings, event):
     network = settle(Broken())
     model, x = wrap(network), images(2)
     model.layers()
@@ -393,7 +393,7 @@ def test_the_callers_network_is_untouched_and_what_was_found_is_kept(settings, e
     assert torch.equal(x, pixels)
 
 
-def test_a_cancel_keeps_what_was_found(model):
+def test_a_cancelled_search_keeps_its_latest_result(model):
     begun = extremal(model, images(2), areas=AREAS, settings=QUICK)
     for _ in begun:
         begun.cancel()
@@ -410,7 +410,7 @@ def test_the_total_is_the_number_of_snapshots(model):
 
 
 @pytest.mark.parametrize(
-    ("options", "kind", "said"),
+    ("options", "kind", "message"),
     [
         ({"variant": "preserved"}, ValueError, "preserve"),
         ({"perturbation": "blurr"}, ValueError, "blur"),
@@ -426,12 +426,12 @@ def test_the_total_is_the_number_of_snapshots(model):
         ({"batch_size": 0}, ValueError, "batch_size"),
     ],
 )
-def test_what_cannot_be_searched_is_refused(model, options, kind, said):
-    with pytest.raises(kind, match=said) as error:
+def test_bad_arguments_are_refused(model, options, kind, message):
+    with pytest.raises(kind, match=message) as error:
         run(model, images(1), **options)
     one_sentence(error)
 
 
-def test_what_is_no_image_model_is_refused():
+def test_a_bare_network_is_refused():
     with pytest.raises(TypeError, match="expected an ImageModel"):
         extremal(Concat(), images(1))

@@ -21,7 +21,7 @@ def test_a_binary_mask_has_exactly_the_rounded_count_and_holds_the_highest_value
     for mask, chosen in zip(masks[:, 0], binary[:, 0], strict=True):
         if count < pixels:
             assert mask[chosen == 1].min() >= mask[chosen == 0].max()
-        # Of equal values the first are inside.
+        # If values are equal, the first are inside.
         edge = mask[chosen == 1].min()
         equal = chosen[mask == edge]
         assert torch.equal(equal, equal.sort(descending=True).values)

@@ -1,4 +1,4 @@
-"""The explainers that try many perturbed images, as attribution methods."""
+"""Perturbation methods as attribution methods."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ METHODS = family("perturbation")
 
 GRID = (torch.arange(SIZE)[:, None] // 2 * 4 + torch.arange(SIZE) // 2).long()
 
-#: With options that make them quick.
+#: Quick options of each method.
 OPTIONS = {
     "occlusion": {"window": 4, "stride": 4},
     "rise": {"masks": 8, "cells": 2},
@@ -44,16 +44,16 @@ def test_every_method_is_tried_here():
 def test_a_method_is_the_map_of_the_finished_run(name, model):
     x = images(2)
     # The minimal image is one of the predicted class.
-    said, options = model(x).argmax(1), OPTIONS[name]
-    expected = getattr(perturbation, name)(model, x, said, **options).result(progress=False)
-    made = METHODS[name](model, x, said, **options)
+    predicted, options = model(x).argmax(1), OPTIONS[name]
+    expected = getattr(perturbation, name)(model, x, predicted, **options).result(progress=False)
+    made = METHODS[name](model, x, predicted, **options)
     assert made.shape == (2, 1, SIZE, SIZE)
     assert torch.equal(made[:, 0], expected.saliency())
-    assert torch.equal(METHODS[name].saliency(model, x, said, **options), expected.saliency())
+    assert torch.equal(METHODS[name].saliency(model, x, predicted, **options), expected.saliency())
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_a_method_has_a_name_a_title_a_source_and_the_words_of_its_explainer(name):
+def test_a_method_has_a_name_a_title_a_source_and_a_docstring(name):
     made = METHODS[name]
     assert isinstance(made, Method)
     assert made.name == name

@@ -1,4 +1,4 @@
-"""Every explainer on networks of other types, outputs and health: a finite map, or a refusal by name."""
+"""Every method on networks of other dtypes and outputs: a finite map, or a refusal by name."""
 
 from copy import deepcopy
 
@@ -82,14 +82,14 @@ def test_frozen_parameters_change_nothing(name):
     assert torch.equal(finite(explain(wrap(network), images(2), **options).result(progress=False)), expected)
 
 
-@pytest.mark.parametrize(("bad", "says"), [(float("nan"), "NaN"), (float("inf"), "NaN|infinite")])
+@pytest.mark.parametrize(("bad", "message"), [(float("nan"), "NaN"), (float("inf"), "NaN|infinite")])
 @pytest.mark.parametrize("target", [None, 1])
 @pytest.mark.parametrize("name", EVERY)
-def test_scores_that_are_not_finite_are_refused_in_one_sentence(name, target, bad, says):
+def test_scores_that_are_not_finite_are_refused_in_one_sentence(name, target, bad, message):
     explain, options = EVERY[name]
     network = settle(Functional())
     network.fc.weight.data.fill_(bad)
-    with pytest.raises(ValueError, match=f"expected finite .*({says})") as error:
+    with pytest.raises(ValueError, match=f"expected finite .*({message})") as error:
         explain(wrap(network), images(2), target, **options).result(progress=False)
     assert "Functional" in one_sentence(error)
 
@@ -160,12 +160,12 @@ def test_networks_without_probabilities_give_scores_or_are_refused_by_name(name)
         finite(explain(model, images(2), **options).result(progress=False))
 
 
-def test_results_say_what_they_measure():
+def test_results_name_their_value():
     x, plain = images(1), ImageModel(settle(Functional()), size=SIZE, activation=None, device="cpu")
     some = {"segments": torch.arange(SIZE * SIZE).view(SIZE, SIZE) // 8, "samples": 8}
-    for model, said in ((wrap(settle(Functional())), "probability"), (plain, "score")):
-        assert rise(model, x, masks=8).result(progress=False).value_name == said
-        assert lime(model, x, **some).result(progress=False).value_name == said
+    for model, expected in ((wrap(settle(Functional())), "probability"), (plain, "score")):
+        assert rise(model, x, masks=8).result(progress=False).value_name == expected
+        assert lime(model, x, **some).result(progress=False).value_name == expected
         assert lime(model, x, output="score", **some).result(progress=False).value_name == "score"
 
 

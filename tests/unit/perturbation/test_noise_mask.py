@@ -1,4 +1,4 @@
-"""The noise mask against equations 3 to 5 written out again, and what makes it end."""
+"""The noise mask against equations 3 to 5 written out again, and its convergence."""
 
 import re
 
@@ -17,7 +17,7 @@ SHORT = NoiseMaskSettings(max_steps=6, window=3, tolerance=0)
 
 
 class Quarter(nn.Module):
-    """Looks at the upper left quarter only."""
+    """Depends on the upper left quarter only."""
 
     def __init__(self):
         super().__init__()
@@ -28,7 +28,7 @@ class Quarter(nn.Module):
 
 
 class Blind(nn.Module):
-    """Returns the same whatever it is shown."""
+    """Returns the same for every image."""
 
     def forward(self, x):
         return torch.stack([x.sum((1, 2, 3)) * 0, torch.ones(len(x))], 1)
@@ -62,14 +62,14 @@ def test_every_step_is_adam_on_equation_5(layer, noise):
                 return torch.rand(3, 8, 8, generator=generator)
             return mean + std * torch.randn(3, 8, 8, generator=generator)
 
-        wanted = features(model, layer, x[n : n + 1]).detach()
-        worst = ((wanted - features(model, layer, draw()[None]).detach()) ** 2).mean()
+        original = features(model, layer, x[n : n + 1]).detach()
+        worst = ((original - features(model, layer, draw()[None]).detach()) ** 2).mean()
         v = torch.logit(torch.full((8, 8), 0.98)).requires_grad_()
         optimizer = torch.optim.Adam([v], lr=0.015)
         for snapshot in snapshots:
             m = v.sigmoid()
             loss = (
-                (wanted - features(model, layer, (m * x[n] + (1 - m) * draw())[None])) ** 2
+                (original - features(model, layer, (m * x[n] + (1 - m) * draw())[None])) ** 2
             ).mean() / worst
             assert snapshot.areas[-1, n].item() == near(m.mean().item())
             assert snapshot.losses[-1, n].item() == near(loss.item(), scale=1)
@@ -104,7 +104,7 @@ def test_the_loss_in_percent_is_the_mean_of_the_last_window():
     assert_close(first.loss_percent, 100 * first.losses[0])
 
 
-def test_it_ends_when_all_images_are_flat_and_each_at_its_own_time():
+def test_each_image_converges_on_its_own_and_the_run_ends_when_all_have():
     model, x = wrap(settle(Functional())), images(3)
     soon = NoiseMaskSettings(max_steps=1000, learning_rate=0.3, window=15, tolerance=0.05)
     run = noise_mask(model, x, settings=soon, every=7)
@@ -119,7 +119,7 @@ def test_it_ends_when_all_images_are_flat_and_each_at_its_own_time():
         alone = noise_mask(model, x[n], settings=soon).result(progress=False)
         assert alone.step == ends[n]
         assert_close(alone.masks[0], together.masks[n])
-        # Flat: the last window is no lower than the one before, and every earlier one was.
+        # Converged: the last window is not lower than the one before, but every earlier one was.
         windows = (alone.areas + alone.losses)[:, 0].unflatten(0, (-1, 15)).mean(1)
         falls = windows[1:] <= 0.95 * windows[:-1]
         assert falls.tolist() == [True] * (len(falls) - 1) + [False]
@@ -138,7 +138,7 @@ def test_batches_and_targets_have_no_influence_and_the_seed_decides():
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
-def test_it_works_where_the_caller_wants_no_gradients(mode):
+def test_it_works_inside_no_grad_and_inference_mode(mode):
     model, x = wrap(settle(Functional())), images(2)
     expected = noise_mask(model, x, settings=SHORT).result(progress=False)
     with mode():
@@ -189,7 +189,7 @@ def test_an_earlier_snapshot_is_not_changed_by_later_steps():
     assert torch.equal(first.areas, areas)
 
 
-def test_a_layer_that_cannot_tell_the_image_from_noise_loses_nothing():
+def test_a_layer_that_does_not_distinguish_the_image_from_noise_has_no_loss():
     model = ImageModel(Blind(), size=8)
     found = noise_mask(model, images(1), settings=SHORT).result(progress=False)
     assert found.loss_percent.tolist() == [0]
@@ -198,7 +198,7 @@ def test_a_layer_that_cannot_tell_the_image_from_noise_loses_nothing():
 
 @settings(max_examples=20)
 @given(st.floats(0.01, 0.99), st.integers(0, 99))
-def test_normal_noise_has_the_mean_and_the_deviation_that_are_asked_for(level, seed):
+def test_normal_noise_has_the_given_mean_and_deviation(level, seed):
     network = nn.Flatten()
     model = ImageModel(network, mean=[0.0], std=[1.0], size=30)
     nothing = NoiseMaskSettings(max_steps=1, start=1e-9)
@@ -223,10 +223,10 @@ def test_grey_networks_get_grey_natural_noise():
     [
         ({"noise": "unform"}, "unknown noise 'unform'; did you mean 'uniform'"),
         ({"layer": "conv3"}, "unknown layer 'conv3'; did you mean 'conv"),
-        ({"target": 9}, "expected a class from 0 to .*, got 9"),
+        ({"target": 9}, "expected a class from 0 to "),
         ({"batch_size": 0}, "expected batch_size to be an integer of at least 1, got 0"),
         ({"every": 0}, "expected every to be an integer of at least 1, got 0"),
-        ({"mean": [0.5] * 3}, "wanted noise='normal'"),
+        ({"mean": [0.5] * 3}, "expected noise='normal' with mean or std"),
         ({"noise": "normal", "std": [0.5]}, "expected std to be 3 numbers, got [0.5]"),
     ],
 )

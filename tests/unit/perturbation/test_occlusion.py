@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from networks import SIZE, Functional, Linear, images, settle, wrap
 
 from xai_widgets.ops.blur import gaussian_blur
-from xai_widgets.perturbation.occlusion import occlusion, smallest, variable_occlusion
+from xai_widgets.perturbation.occlusion import occlusion, smallest_disc, variable_occlusion
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_a_soft_disc_is_a_disc_blurred_by_a_gaussian_far_from_any_border(model):
     assert_close(made.map[0], expected, scale=size)
 
 
-def test_the_fills_are_what_they_are_called(model):
+def test_the_fills_are_those_of_their_names(model):
     x = images(1)
     own = images(1, seed=9)
     for fill, expected in {
@@ -125,14 +125,14 @@ def test_the_smallest_disc_is_chosen_among_the_most_suppressive():
     drops = torch.tensor([[0.1, 0.8, 0.2, 0.3], [0.9, 0.7, 0.0, 0.1], [1.0, 0.95, 0.9, torch.nan]])
     radii = [1.0, 2.0, 3.0]
     # The best 1 of 11; the best 3; the best 6, in which the smallest radius has one disc.
-    assert smallest(drops, radii, 0.1) == (2, 0)
-    assert smallest(drops, radii, 0.37) == (1, 0)
-    assert smallest(drops, radii, 0.55) == (0, 1)
-    assert smallest(drops, radii, 1.0) == (0, 1)
+    assert smallest_disc(drops, radii, 0.1) == (2, 0)
+    assert smallest_disc(drops, radii, 0.37) == (1, 0)
+    assert smallest_disc(drops, radii, 0.55) == (0, 1)
+    assert smallest_disc(drops, radii, 1.0) == (0, 1)
 
 
 def test_variable_occlusion_finds_a_small_spot():
-    """A network that looks at one place: the smallest disc over it suppresses as much as larger ones."""
+    """The network depends on one position: the smallest disc over it suppresses the score as much as larger ones."""
     network = Linear()
     with torch.no_grad():
         network.fc.weight.zero_()
@@ -178,7 +178,7 @@ def test_variable_occlusion_has_a_result_after_every_batch(model):
         ({"batch_size": 0}, "expected batch_size to be an integer of at least 1, got 0"),
     ],
 )
-def test_bad_options_are_refused_plainly(model, options, words):
+def test_bad_options_are_refused(model, options, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         occlusion(model, images(1), **options)
 
@@ -193,7 +193,7 @@ def test_bad_options_are_refused_plainly(model, options, words):
         ({"share": 1.1}, "expected share to be a number above 0 and at most 1, got 1.1"),
     ],
 )
-def test_bad_options_of_variable_occlusion_are_refused_plainly(model, options, words):
+def test_bad_options_of_variable_occlusion_are_refused(model, options, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         variable_occlusion(model, images(1), **options)
 

@@ -25,7 +25,7 @@ def model():
 
 
 def deleted_one_by_one(model, image, fill, target):
-    """The source's rule: which segments go, and the probabilities on the way."""
+    """Delete by the rule of the paper: the order of the segments, the probabilities, and the segments left."""
     left, order = set(range(16)), []
     scores = [model.probs(image[None])[0, target].item()]
     while left:
@@ -60,12 +60,12 @@ def test_segments_go_by_the_rule_until_the_label_changes(model, fill):
         assert torch.equal(made.masks[n], mask)
         assert torch.equal(made.images[n], torch.where(mask, x[n], hidden[n]))
         assert model.probs(made.images)[n].argmax() == targets[n]
-        # What went first is least, what is left most.
+        # Segments that are deleted first have the lowest values, those that remain the highest.
         saliency = made.saliency()[n]
-        for place, segment in enumerate(order):
-            assert (saliency[segment == GRID] == place / 16).all()
+        for rank, segment in enumerate(order):
+            assert (saliency[segment == GRID] == rank / 16).all()
         assert (saliency[mask] == 1).all()
-    # Not all of them end by having nothing left, as those do of which the fill has the label.
+    # Nothing remains only if the fill has the label; this holds for some images at most.
     assert fill != 0.0 or min(lengths) < 16
 
 
@@ -118,8 +118,8 @@ def test_the_map_has_the_mean_attribution_of_what_came_together(model):
     regions = torch.stack([segment == GRID for segment in range(16)] + [GRID < 8, GRID >= 4])
     made = greedy_regions(model, x, attribution=values, regions=regions).result(progress=False)
     for n in range(2):
-        for place in range(int(made.order[n].max()) + 1):
-            inside = made.order[n] == place
+        for rank in range(int(made.order[n].max()) + 1):
+            inside = made.order[n] == rank
             assert inside.any()
             density = values[n][inside].mean().item()
             assert made.map[n][inside].tolist() == near([density] * int(inside.sum()), scale=values)
@@ -149,7 +149,7 @@ def test_the_default_is_integrated_gradients_from_black_and_white_on_regions_of_
 
 @pytest.mark.parametrize("stop", [1, 3, 5, 8])
 def test_a_cancel_during_the_attribution_stops_before_the_next_pass(model, stop):
-    """Of black and white, each five passes of 2 points for two images of 5."""
+    """Black and white each take five passes: 2 of the 5 points of two images."""
     passes = []
     handle = model.module.register_forward_hook(lambda _module, given, _made: passes.append(len(given[0])))
     x, regions = images(2), torch.stack([segment == GRID for segment in range(16)])
@@ -187,14 +187,14 @@ def test_a_run_begun_in_inference_mode_goes_on_outside_of_it(model):
 
 
 @pytest.mark.parametrize("method", ["gradient", lambda model, x, target: x.sum(1)])
-def test_any_method_in_the_resolution_of_the_image_will_do(model, method):
+def test_any_method_in_the_resolution_of_the_image_is_accepted(model, method):
     x = images(1)
     made = greedy_regions(model, x, 0, attribution=method, regions=GRID[None] >= 0).result(progress=False)
     expected = METHODS["gradient"].saliency(model, x, 0) if method == "gradient" else x.sum(1)
     assert_close(made.saliency(), expected.mean().expand(1, SIZE, SIZE))
 
 
-def test_what_is_not_covered_yet_is_lowest_and_no_snapshot_changes_later(model):
+def test_uncovered_pixels_are_lowest_and_no_snapshot_changes_later(model):
     x, values = images(2), torch.randn(2, SIZE, SIZE, generator=torch.Generator().manual_seed(3))
     regions = torch.stack([segment == GRID for segment in range(16)])
     run = greedy_regions(model, x, 0, attribution=values, regions=regions)
@@ -221,7 +221,11 @@ def test_what_is_not_covered_yet_is_lowest_and_no_snapshot_changes_later(model):
             "expected attribution of shape (1, 8, 8), got (1, 4, 4)",
         ),
         ({"attribution": "integrated"}, ValueError, "unknown method"),
-        ({"attribution": torch.zeros(1, 8, 8), "steps": 3}, TypeError, "steps was given"),
+        (
+            {"attribution": torch.zeros(1, 8, 8), "steps": 3},
+            TypeError,
+            "expected options only with a method, got steps with a map",
+        ),
         ({"step": 3}, TypeError, "unexpected keyword argument 'step'; did you mean 'steps'"),
         ({"batch_size": 0}, ValueError, "expected batch_size to be an integer of at least 1, got 0"),
         ({"regions": torch.ones(2, 4, 4)}, ValueError, "expected regions of shape (R, 8, 8), got (2, 4, 4)"),
@@ -232,12 +236,12 @@ def test_what_is_not_covered_yet_is_lowest_and_no_snapshot_changes_later(model):
         ),
     ],
 )
-def test_bad_maps_and_regions_are_refused_plainly(model, options, error, words):
+def test_bad_maps_and_regions_are_refused(model, options, error, words):
     with pytest.raises(error, match=re.escape(words)):
         greedy_regions(model, images(1), **options)
 
 
-def test_a_map_of_a_layer_is_refused_with_what_to_take(model):
+def test_a_map_of_a_layer_is_refused_with_an_alternative(model):
     run = greedy_regions(model, images(1), attribution="grad_cam", layer="conv2", regions=GRID[None] >= 0)
     with pytest.raises(
         ValueError,

@@ -59,7 +59,7 @@ def test_masks_are_grids_upsampled_and_cut(cells, height, width, seed):
         assert 0 <= row < -(-height // cells)
         assert 0 <= column < -(-width // cells)
         assert_close(made[k], upsampled(masks.grids[k], (height, width), row, column))
-    # What makes the mean of every pixel the mean of the cells, for any p.
+    # Then the mean of every pixel is the mean of the cells, for any p.
     assert_close(masks.rows.sum(-1), torch.tensor(1.0))
     assert_close(masks.columns.sum(-1), torch.tensor(1.0))
 
@@ -77,7 +77,7 @@ def test_cells_are_seen_at_their_middle():
     assert torch.equal(masks.at_cells(slice(None)), masks[0:5][:, 1::3, 2::4])
 
 
-def test_as_many_cells_are_shown_as_p_says():
+def test_the_share_of_cells_shown_is_p():
     grids = random_masks((8, 8), 4000, cells=4, p=0.2, like=torch.zeros(())).grids
     assert grids.mean().item() == pytest.approx(0.2, abs=5 * (0.16 / grids.numel()) ** 0.5)
 
@@ -88,32 +88,32 @@ def test_many_masks_come_to_the_expectation_for_all_classes(model, output):
     made = rise(model, x, 0, cells=2, masks=40000, tolerance=0, output=output, batch_size=500).result(
         progress=False
     )
-    wanted = expected(model, x[0], output)
+    exact_map = expected(model, x[0], output)
     sample = made.scores[0]
     for c in range(CLASSES):
-        # Of one place, with masks in [0, 1]: at most the deviation of the scores, over p and the root of K.
+        # At one position, with masks in [0, 1]: at most the deviation of the scores, over p and the root of K.
         bound = 5 * sample[:, c].std() / 0.5 / 40000**0.5
-        assert (made.saliency(c)[0] - wanted[c]).abs().max() < bound
-        assert bound < 0.25 * (wanted[c].max() - wanted[c].min())
+        assert (made.saliency(c)[0] - exact_map[c]).abs().max() < bound
+        assert bound < 0.25 * (exact_map[c].max() - exact_map[c].min())
 
 
 def test_of_few_masks_the_mean_over_seeds_is_the_expectation_and_less_noisy_than_the_published_estimate(
     model,
 ):
     x = images(1)
-    wanted = expected(model, x[0], "probability")[2]
+    exact_map = expected(model, x[0], "probability")[2]
     runs = [rise(model, x, 2, cells=2, masks=3, seed=seed).result(progress=False) for seed in range(600)]
     ours = torch.stack([made.saliency()[0] for made in runs])
     published = torch.stack([made.masks.weighted_sum(made.scores[0][:, 2]) / (3 * 0.5) for made in runs])
     for estimates in (ours, published):
-        z = (estimates.mean(0) - wanted) / (estimates.std(0) / len(runs) ** 0.5)
-        # 64 places, which all but move together.
+        z = (estimates.mean(0) - exact_map) / (estimates.std(0) / len(runs) ** 0.5)
+        # 64 positions, which are almost fully correlated.
         assert z.abs().max() < 4
     assert ours.var(0).mean() < 0.5 * published.var(0).mean()
 
 
 def test_of_a_linear_network_the_map_follows_the_attribution_of_the_cells():
-    """A network that looks at one cell: the map is highest there and flat elsewhere."""
+    """The network depends on one cell: the map is highest there and flat elsewhere."""
     network = Linear()
     with torch.no_grad():
         network.fc.weight.zero_()
@@ -169,26 +169,29 @@ def test_it_stops_when_the_error_is_small_enough(model):
     assert run.done < run.total
 
 
-def test_the_error_says_how_far_the_map_is_off(model):
-    """Root mean square over seeds of the true error at the cells, against the mean of what the runs say of it."""
+def test_the_error_is_the_deviation_of_the_map(model):
+    """Compare the root mean square of the true error at the cells, over seeds, with the errors that the runs report."""
     x = images(1)
     # The mean score is left aside: it shifts the whole map.
-    wanted = expected(model, x[0], "probability")[0][2::4, 2::4]
+    exact_map = expected(model, x[0], "probability")[0][2::4, 2::4]
     runs = [rise(model, x, 0, cells=2, masks=300, tolerance=0, seed=s, batch_size=300) for s in range(30)]
     made = [run.result(progress=False) for run in runs]
     maps = [shot.saliency()[0, 2::4, 2::4] for shot in made]
     exact = mean_score(model, x[0])[0]
     off = torch.stack(
-        [map - shot.scores[0][:, 0].mean() - (wanted - exact) for map, shot in zip(maps, made, strict=True)]
+        [
+            map - shot.scores[0][:, 0].mean() - (exact_map - exact)
+            for map, shot in zip(maps, made, strict=True)
+        ]
     )
-    said = torch.stack(
+    reported = torch.stack(
         [shot.errors[0] * (map.max() - map.min()) for map, shot in zip(maps, made, strict=True)]
     )
-    off, said = (part.square().mean().sqrt() for part in (off, said))
-    assert 0.8 < (off / said).item() < 1.25
+    off, reported = (part.square().mean().sqrt() for part in (off, reported))
+    assert 0.8 < (off / reported).item() < 1.25
 
 
-def test_a_network_that_says_always_the_same_has_a_flat_map_and_ends():
+def test_a_constant_network_has_a_constant_map():
     network = Linear()
     torch.nn.init.zeros_(network.fc.weight)
     torch.nn.init.zeros_(network.fc.bias)
@@ -221,6 +224,6 @@ def test_each_snapshot_is_a_valid_part_and_is_not_changed_later(model):
         ({"batch_size": 0}, "expected batch_size to be an integer of at least 1, got 0"),
     ],
 )
-def test_bad_options_are_refused_plainly(model, options, words):
+def test_bad_options_are_refused(model, options, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         rise(model, images(1), **options)

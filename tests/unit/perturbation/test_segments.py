@@ -1,4 +1,4 @@
-"""Segments: what any kind of them is brought to, and what is done with it."""
+"""Segments: labels of any kind, their means and maps, and overlapping regions."""
 
 import re
 import sys
@@ -15,16 +15,16 @@ from xai_widgets.core.images import to_images
 from xai_widgets.data import scenes
 from xai_widgets.perturbation.segments import (
     as_segments,
-    counts,
     oversegmentations,
     paint,
+    segment_counts,
     segment_means,
     superpixels,
 )
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def x():
     return to_images([scenes.scene(i, size=48).image for i in range(2)])
 
 
@@ -33,14 +33,12 @@ def labels_of(segments):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("wanted", [1, 10, 40])
-def test_superpixels_are_numbered_without_a_gap_and_are_about_as_many_as_asked_for(
-    pictures, wanted, channels
-):
-    segments = superpixels(pictures[:, :channels], wanted)
+@pytest.mark.parametrize("count_asked", [1, 10, 40])
+def test_superpixels_are_numbered_without_a_gap_and_are_about_as_many_as_asked_for(x, count_asked, channels):
+    segments = superpixels(x[:, :channels], count_asked)
     assert segments.shape == (2, 48, 48)
-    assert labels_of(segments) == [list(range(count)) for count in counts(segments)]
-    assert all(wanted / 2 <= count <= 1.5 * wanted for count in counts(segments))
+    assert labels_of(segments) == [list(range(count)) for count in segment_counts(segments)]
+    assert all(count_asked / 2 <= count <= 1.5 * count_asked for count in segment_counts(segments))
 
 
 def test_superpixels_keep_to_edges():
@@ -51,9 +49,9 @@ def test_superpixels_keep_to_edges():
     assert_close(means, x)
 
 
-def test_a_number_or_nothing_makes_superpixels(pictures):
-    assert torch.equal(as_segments(None, pictures), superpixels(pictures, 50))
-    assert torch.equal(as_segments(12, pictures), superpixels(pictures, 12))
+def test_a_number_or_nothing_makes_superpixels(x):
+    assert torch.equal(as_segments(None, x), superpixels(x, 50))
+    assert torch.equal(as_segments(12, x), superpixels(x, 12))
 
 
 @given(st.integers(0, 2**31), st.sampled_from([torch.int16, torch.int64, torch.uint8]))
@@ -63,7 +61,7 @@ def test_own_labels_are_renumbered_in_their_order(seed, dtype):
     made = as_segments(own, torch.zeros(2, 3, 4, 5))
     assert made.dtype == torch.int64
     for n in range(2):
-        assert made[n].unique().tolist() == list(range(counts(made)[n]))
+        assert made[n].unique().tolist() == list(range(segment_counts(made)[n]))
         a, b = own[n].flatten().long(), made[n].flatten()
         assert torch.equal((a[:, None] < a), (b[:, None] < b))
 
@@ -79,18 +77,18 @@ def test_means_and_paint_are_those_of_the_segments(seed):
     x = images(2, seed=seed % 1000)
     own = torch.randint(0, 5, (2, 8, 8), generator=torch.Generator().manual_seed(seed))
     segments = as_segments(own, x)
-    values = torch.randn(2, max(counts(segments)), generator=torch.Generator().manual_seed(seed))
+    values = torch.randn(2, max(segment_counts(segments)), generator=torch.Generator().manual_seed(seed))
     means, painted = segment_means(x, segments), paint(values, segments)
     for n in range(2):
-        for s in range(counts(segments)[n]):
+        for s in range(segment_counts(segments)[n]):
             inside = segments[n] == s
             mean = x[n][:, inside].mean(1, keepdim=True)
             assert_close(means[n][:, inside], mean.expand(-1, int(inside.sum())), scale=1)
             assert (painted[n][inside] == values[n, s]).all()
 
 
-def test_oversegmentations_cover_the_image_in_several_sizes(pictures):
-    for image in (pictures[0], pictures[1], pictures[0, :1]):
+def test_oversegmentations_cover_the_image_in_several_sizes(x):
+    for image in (x[0], x[1], x[0, :1]):
         regions = oversegmentations(image)
         assert regions.dtype == torch.bool
         assert regions.shape[1:] == (48, 48)
@@ -121,12 +119,12 @@ def test_oversegmentations_cover_the_image_in_several_sizes(pictures):
         (0, ValueError, "expected segments to be an integer from 1 to 64, got 0"),
     ],
 )
-def test_bad_segments_are_refused_plainly(segments, error, words):
+def test_bad_segments_are_refused(segments, error, words):
     with pytest.raises(error, match=re.escape(words)):
         as_segments(segments, images(2))
 
 
-def test_without_scikit_image_the_error_says_what_to_install(monkeypatch):
+def test_without_scikit_image_the_error_names_the_package_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "skimage", None)
     x = images(1)
     with pytest.raises(ImportError, match=re.escape("pip install 'xai-widgets[images]'")):

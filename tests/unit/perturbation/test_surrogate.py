@@ -29,7 +29,7 @@ def model():
 
 
 def value(model, image, fill, segments, target, output="probability"):
-    """The game: what the network says of an image that shows the segments of a coalition."""
+    """Return a function of coalitions: the output for the image that shows the segments of a coalition."""
 
     @cache
     def play(coalition):
@@ -41,7 +41,7 @@ def value(model, image, fill, segments, target, output="probability"):
 
 
 def shapley(play, players):
-    """By definition: the mean over all orders of what a player adds to those before it."""
+    """Shapley values by definition: the mean contribution of a player to those before it, over all orders."""
     count = len(players)
     values = []
     for player in players:
@@ -225,13 +225,13 @@ def test_the_seed_decides(model, explain):
         ),
     ],
 )
-def test_bad_options_are_refused_plainly(model, explain, options, words):
+def test_bad_options_are_refused(model, explain, options, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         explain(model, images(1), 0, **{"segments": SIX, **options})
 
 
 @pytest.mark.parametrize("explain", [lime, kernel_shap])
-def test_a_network_that_says_the_same_of_every_coalition_has_weights_of_0(explain):
+def test_a_network_with_equal_outputs_for_all_coalitions_has_weights_of_0(explain):
     """A network that is sure of a class, whose probabilities differ in their last digit alone."""
     network = settle(Functional())
     with torch.no_grad():

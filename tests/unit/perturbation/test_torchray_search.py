@@ -1,4 +1,4 @@
-"""Smooth masks against equations 6 and 7 place by place, and the published search against torch's own SGD."""
+"""Smooth masks against equations 6 and 7 pixel by pixel, and the search of TorchRay against torch's SGD."""
 
 import dataclasses
 import math
@@ -55,7 +55,7 @@ def test_masks_are_the_smooth_maximum_of_the_formula(seed, inverse_temperature):
     assert_close(make(parameters[None])[0], (values * weights).sum(2) / weights.sum(2))
 
 
-def test_a_smooth_maximum_is_a_mean_when_hot_and_the_maximum_when_cold():
+def test_a_smooth_maximum_is_a_mean_at_a_high_temperature_and_the_maximum_at_a_low_one():
     for inverse_temperature, expected in (
         (1e-9, lambda values: values.mean(2)),
         (1e7, lambda values: values.amax(2)),
@@ -64,7 +64,7 @@ def test_a_smooth_maximum_is_a_mean_when_hot_and_the_maximum_when_cold():
         make = MaxConvolution(SIZE, options, torch.empty(0, dtype=torch.float64))
         parameters = random(make)
         values = reached(parameters, make, options)
-        # In float64, so rounding counts for nothing; a inverse_temperature is not yet its limit.
+        # In float64, so rounding counts for nothing; an inverse temperature is not yet its limit.
         torch.testing.assert_close(make(parameters[None])[0], expected(values), atol=1e-6, rtol=1e-6)
 
 
@@ -82,7 +82,7 @@ def test_lemma_1_holds_for_the_maximum(seed):
     profile = torch.exp(-2 * (radii / options.sigma - 0.5).clamp(min=0) ** 2)
     steepest = (profile.diff().abs() / radii.diff()).max()
     reach = made[1:-1, 1:-1]
-    # One pixel away nothing is steeper; places at the very edge of the kernel's window add what was cut there.
+    # No difference of neighbors is steeper, except for the tail of the kernel beyond its window.
     tail = math.exp(-2 * (make.margin / options.sigma - 0.5) ** 2)
     assert reach.diff(dim=0).abs().max() <= steepest + tail
     assert reach.diff(dim=1).abs().max() <= steepest + tail
@@ -131,15 +131,15 @@ def test_the_torchray_search_steps_as_torchs_sgd(size):
                 shown = perturb(levels[image : image + 1], make.crop(padded)[None])[:, 0]
                 score = model(shown.flip(-1) if step % 2 else shown)[0, target[image]]
                 ranked = padded.flatten().sort().values
-                wanted = torch.zeros_like(ranked)
-                wanted[len(ranked) - int(area * len(ranked)) :] = 1
-                loss = -score + 300 * 1.5**step * ((ranked - wanted) ** 2).mean()
+                expected = torch.zeros_like(ranked)
+                expected[len(ranked) - int(area * len(ranked)) :] = 1
+                loss = -score + 300 * 1.5**step * ((ranked - expected) ** 2).mean()
                 sgd.zero_grad()
                 loss.backward()
                 sgd.step()
                 with torch.no_grad():
                     parameters.clamp_(0, 1)
-                # A snapshot holds what scored best so far; what came last is it unless something before was better.
+                # A snapshot holds the parameters with the best score so far, which need not be the last ones.
                 if torch.equal(shot.parameters[image, row], shots[step - 1].parameters[image, row]) and step:
                     continue
                 assert_close(shot.parameters[image, row], parameters[0].detach())
@@ -185,7 +185,7 @@ def test_the_torchray_settings_are_those_of_torchray():
 
 
 @pytest.mark.parametrize("name", ["steps", "grid", "every", "learning_rate", "sigma", "inverse_temperature"])
-def test_figures_without_a_meaning_are_refused(name):
+def test_settings_out_of_range_are_refused(name):
     with pytest.raises(ValueError, match=f"expected {name} to be .*, got 0") as error:
         TorchRaySettings(**{name: 0})
     one_sentence(error)
