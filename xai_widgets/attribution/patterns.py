@@ -37,6 +37,7 @@ from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.image_source import ImageSource
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.run import Run, without_inference_mode
+from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.methods.registry import Cost, channel_sum, max_abs, method
 from xai_widgets.rules import (
     Operation,
@@ -52,8 +53,8 @@ from xai_widgets.rules import (
 START = 1e-30
 
 
-@dataclass(frozen=True, eq=False)
-class Patterns:
+@dataclass(frozen=True, eq=False, repr=False)
+class Patterns(ShortRepr):
     """Patterns of a network's convolutions and linear layers.
 
     Attributes

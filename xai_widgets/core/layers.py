@@ -86,6 +86,11 @@ class Layer(NamedTuple):
     grid: Grid | None
     used: bool
 
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.shape))
+        positions = f", {self.grid.height}x{self.grid.width} positions" if self.grid else ""
+        return f"Layer({self.name!r}, {self.type}, {shape}{positions}{'' if self.used else ', unused'})"
+
 
 class _LayerRecord:
     """One layer as recorded during the pass."""

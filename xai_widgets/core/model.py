@@ -5,7 +5,7 @@ from __future__ import annotations
 import numbers
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from xai_widgets.core.arguments import (
 from xai_widgets.core.guard import guarded, outside_inference
 from xai_widgets.core.images import to_images
 from xai_widgets.core.layered import Layered
-from xai_widgets.core.model_output import as_scores, describe, final_activation, find_scores
+from xai_widgets.core.model_output import Prediction, as_scores, describe, final_activation, find_scores
 from xai_widgets.core.replica import check_private, initialize, replica, unwrapped
 from xai_widgets.core.run import check_cancelled
 from xai_widgets.core.validation import brief, check_finite, dimensions, instance, integer, items
@@ -33,15 +33,6 @@ Target = int | str | Sequence[int | str] | Tensor | None
 #: The function that converts class scores to probabilities.
 Activation = Literal["softmax", "sigmoid"]
 Interpolation = Literal["bilinear", "bicubic"]
-
-
-class Prediction(NamedTuple):
-    """One class of a prediction."""
-
-    label: str
-    probability: float
-    score: float
-    target: int
 
 
 class ImageModel(Layered):

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from xai_widgets.core.guard import outside_inference
+
+
+class Prediction(NamedTuple):
+    """One class of a prediction."""
+
+    label: str
+    probability: float
+    score: float
+    target: int
+
+    def __repr__(self) -> str:
+        numbers = f"probability {self.probability:.3g}, score {self.score:.4g}, target {self.target}"
+        return f"Prediction({self.label!r}, {numbers})"
 
 
 def find_scores(output: Any, key: str | int | None) -> Tensor | None:

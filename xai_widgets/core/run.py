@@ -83,10 +83,30 @@ class Run(Generic[T]):
         self._steps = steps
         self._cancel = threading.Event()
         self._ended = False
+        self._complete = False
         self.total = total
         self.name = name
         self.done = 0
         self.latest: T | None = None
+
+    def __repr__(self) -> str:
+        steps = f"{self.total} step{'s' if self.total != 1 else ''}"
+        return f"Run({self.name!r}, {steps}, {self._state()})"
+
+    def _state(self) -> str:
+        """Describe how far the run is and what :meth:`result` will do."""
+        if self._complete and self.latest is not None:
+            return f"complete; result() returns {type(self.latest).__name__}"
+        if self._ended or self.cancelled:
+            end = (
+                "returns the last snapshot"
+                if self.latest is not None
+                else "raises an error: start the run again"
+            )
+            return f"{'canceled' if self.cancelled else 'stopped'} at {self.progress:.0%}; result() {end}"
+        if self.done:
+            return f"{self.progress:.0%} done; result() computes the rest"
+        return "not started; result() computes it"
 
     @property
     def progress(self) -> float:
@@ -114,6 +134,8 @@ class Run(Generic[T]):
                 try:
                     snapshot = self._step()
                 except StopIteration:
+                    # A closed generator is exhausted too.
+                    self._complete = self._complete or not self._ended
                     return
                 except RunCancelled:
                     if self.cancelled:

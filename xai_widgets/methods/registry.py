@@ -78,6 +78,9 @@ class Cost:
         forward, backward = words(self.forward, self.forward_each), words(self.backward, self.backward_each)
         return f"{forward} forward, {backward} backward" + (f"; {self.note}" if self.note else "")
 
+    def __repr__(self) -> str:
+        return f"Cost({self})"
+
 
 #: One forward and one backward pass.
 ONE_PASS = Cost()
@@ -113,16 +116,16 @@ class Method:
         Package of the method, "attribution" or "perturbation"; "" for a custom method.
     """
 
-    function: Callable[..., Tensor]
+    function: Callable[..., Tensor] = field(repr=False)
     name: str
     title: str
-    reduce: Reduce = channel_sum
+    reduce: Reduce = field(default=channel_sum, repr=False)
     source: str = field(default="", repr=False)
     formula: str = field(default="", repr=False)
     cost: Cost | None = field(default=None, repr=False)
     guarantees: str = field(default="none", repr=False)
     limits: str = field(default="", repr=False)
-    family: str = field(default="", repr=False)
+    family: str = ""
 
     def __post_init__(self) -> None:
         # The instance is frozen; help() and inspect.signature() are to show the function.
@@ -189,6 +192,10 @@ class _Registry(Mapping[str, Method]):
 
     def add(self, method: Method) -> None:
         self._methods[method.name] = method
+
+    def __repr__(self) -> str:
+        names = list(self)
+        return f"<{len(names)} methods: {', '.join(names[:3])}, ..., {names[-1]}>"
 
     def _all(self) -> dict[str, Method]:
         for family in FAMILIES:

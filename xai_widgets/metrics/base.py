@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple
 from torch import Tensor
 
 from xai_widgets.core.model import ImageModel
+from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.errors import check_keywords, unknown_name
 from xai_widgets.methods import Method
 
@@ -27,8 +28,8 @@ Direction = Literal["higher", "lower"]
 Need = Literal["mask", "method", "reference"]
 
 
-@dataclass(frozen=True)
-class Explanation:
+@dataclass(frozen=True, repr=False)
+class Explanation(ShortRepr):
     """One saliency map, with everything that a metric may need to score it.
 
     Attributes

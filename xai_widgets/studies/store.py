@@ -17,6 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import brief
 from xai_widgets.core.writing import atomic_write
 
@@ -27,8 +28,8 @@ Result = TypeVar("Result")
 MAX_BYTES = 2**30
 
 
-@dataclasses.dataclass(frozen=True)
-class Outcome(Generic[Result]):
+@dataclasses.dataclass(frozen=True, repr=False)
+class Outcome(ShortRepr, Generic[Result]):
     """The result of one key so far, or the reason why there is none.
 
     Attributes

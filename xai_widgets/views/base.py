@@ -79,6 +79,9 @@ class View(Shown, anywidget.AnyWidget):
         held = describe_arrays(self)
         return f"{self._heading()}: {held}" if held else ""
 
+    def __repr__(self) -> str:
+        return f"<{self.summary() or self._heading()}>"
+
     def _heading(self) -> str:
         return f"{type(self).__name__} {self.title}".strip()
 

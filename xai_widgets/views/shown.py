@@ -66,6 +66,9 @@ class Shown(DOMWidget):
         parts = [words for part in _visible(self) if (words := part.summary())]
         return "\n".join([self._heading(), *(indent(words, "  ") for words in parts)])
 
+    def __repr__(self) -> str:
+        return f"<{self._heading()}>"
+
     def _heading(self) -> str:
         """What it is."""
         return type(self).__name__

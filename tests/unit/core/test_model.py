@@ -26,7 +26,8 @@ from networks import (
 )
 from PIL import Image
 
-from xai_widgets.core.model import ImageModel, Prediction
+from xai_widgets.core.model import ImageModel
+from xai_widgets.core.model_output import Prediction
 
 MEAN, STD = torch.tensor([0.4, 0.45, 0.5]).view(1, 3, 1, 1), torch.tensor([0.25, 0.2, 0.3]).view(1, 3, 1, 1)
 
