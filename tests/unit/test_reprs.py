@@ -16,15 +16,6 @@ from xai_widgets.views import View
 
 LONGEST = 300
 PACKAGES = ["attribution", "similarity", "features", "metrics", "methods", "studies"]
-    "attribution",
-    "perturbation",
-    "inverse",
-    "similarity",
-    "features",
-    "metrics",
-    "methods",
-    "studies",
-]
 
 
 def result_classes():
@@ -150,7 +141,7 @@ def counted(total):
     return Run(iter(range(1, total + 1)), total=total, name="RISE")
 
 
-def test_a_run_says_what_its_result_will_do():
+def test_a_run_describes_its_state():
     run = counted(4)
     assert check_short(run) == "Run('RISE', 4 steps, not started; result() computes it)"
     snapshots = iter(run)
@@ -169,7 +160,7 @@ def test_a_run_that_ends_early_is_complete():
     assert repr(run) == "Run('RISE', 4 steps, complete; result() returns int)"
 
 
-def test_a_stopped_run_says_so():
+def test_a_stopped_run_is_marked():
     run = counted(4)
     for _ in run:
         break
@@ -177,7 +168,7 @@ def test_a_stopped_run_says_so():
     assert run.result(progress=False) >= 1
 
 
-def test_a_canceled_run_says_so():
+def test_a_canceled_run_is_marked():
     run = counted(1)
     run.cancel()
     assert repr(run) == "Run('RISE', 1 step, canceled at 0%; result() raises an error: start the run again)"

@@ -94,7 +94,7 @@ class Run(Generic[T]):
         return f"Run({self.name!r}, {steps}, {self._state()})"
 
     def _state(self) -> str:
-        """Describe how far the run is and what :meth:`result` will do."""
+        """Describe the progress of the run and the effect of :meth:`result`."""
         if self._complete and self.latest is not None:
             return f"complete; result() returns {type(self.latest).__name__}"
         if self._ended or self.cancelled:
