@@ -35,8 +35,8 @@ from torch import Tensor, nn
 import xai_widgets as xw
 from xai_widgets.data import scenes
 from xai_widgets.inverse import SolverSettings, layer_wise
-from xai_widgets.inverse.chain import EXACT, START_SIGMA, Chain, length
-from xai_widgets.inverse.layer_wise import LAMBDAS, LayerWise, _Step
+from xai_widgets.inverse.chain import EXACT, START_SIGMA, Chain, norms
+from xai_widgets.inverse.layer_wise import LAMBDAS, LayerWise, _UnitStep
 from xai_widgets.inverse.solver import Cost, minimize
 from xai_widgets.ops.blur import gaussian_blur
 
@@ -79,7 +79,7 @@ class Trace:
     seconds: float
 
 
-def problem(model: xw.ImageModel, step: _Step) -> Problem:
+def problem(model: xw.ImageModel, step: _UnitStep) -> Problem:
     """The cost of a unit, and what is needed of its Hessian."""
     unit, image, start = step.unit, step.image, step.x_bar
     if start.ndim == 4:
@@ -90,9 +90,7 @@ def problem(model: xw.ImageModel, step: _Step) -> Problem:
             unit.name, cost, start[image], step.x_bar[image],
             lambda x: scores_diagonal(unit.run, last_linear(model), step.target[image], x), lambda _x, d, _g: d,
         )  # fmt: skip
-    y = step.y * (step.y_bar[image].flatten(1).norm(dim=1) / length(step.y)).view(
-        -1, *[1] * (step.y.ndim - 1)
-    )
+    y = step.y * (step.y_bar[image].flatten(1).norm(dim=1) / norms(step.y)).view(-1, *[1] * (step.y.ndim - 1))
     weight = step._outside(y)
 
     def diagonal(x: Tensor) -> Tensor:
@@ -101,8 +99,8 @@ def problem(model: xw.ImageModel, step: _Step) -> Problem:
     def curvature(x: Tensor, d: Tensor, gradient: Tensor) -> Tensor:
         wide = [-1, *[1] * (x.ndim - 1)]
         lam, w = step.lam.view(wide), torch.ones_like(x) if weight is None else weight.expand_as(x)
-        size = length(w * x).clamp(min=1e-12).view(wide)
-        off = length(unit.run(x) - y).clamp(min=1e-12).view(wide)
+        size = norms(w * x).clamp(min=1e-12).view(wide)
+        off = norms(unit.run(x) - y).clamp(min=1e-12).view(wide)
         # The gradient of J, less that of R, is g.
         g = gradient - lam * w**2 * x / size
         return (d - g**2) / off + lam * (w**2 - w**4 * x**2 / size**2) / size
@@ -305,7 +303,7 @@ def compare(name: str, count: int, constant: int, given: argparse.Namespace) -> 
                 continue
             above = made.units[len(chain.units) - 2 - index].x if index + 1 < len(chain.units) else None
             y = chain.output[:, None].expand(-1, len(LAMBDAS), -1) if above is None else above
-            each = problem(model, _Step(chain, index, y, made, SolverSettings(), 64))
+            each = problem(model, _UnitStep(chain, index, y, made, SolverSettings(), 64))
             trace = (
                 best_constant(each, given.limit, given.tau, window)
                 if few

@@ -27,7 +27,7 @@ from torch import Tensor
 import xai_widgets
 from xai_widgets import inverse
 from xai_widgets.data import scenes
-from xai_widgets.inverse.chain import EXACT, Chain, begin_at, exact_inverse, length, solve
+from xai_widgets.inverse.chain import EXACT, Chain, exact_inverse, norms, solve, starting_point
 from xai_widgets.inverse.operation_wise import _derivative, _squares
 from xai_widgets.inverse.reproductions import Reproduction, one_hot
 from xai_widgets.inverse.solver import Cost
@@ -178,7 +178,7 @@ def inverted(chain: Chain, first: int, y: Tensor, reading: Reading, l1: float, l
         counts = activation > 0 if placed and not reading.off else torch.ones_like(activation)
         cost = cost_of(unit, x_bar, y, counts, reading, *((l1, l2) if placed else (0.0, 0.0)))
         # Plain norms have no gradient at 0: there they begin as algorithm 1 does.
-        start = begin_at(x_bar) if reading.plain else torch.zeros_like(x_bar)
+        start = starting_point(x_bar) if reading.plain else torch.zeros_like(x_bar)
         for solution in solve(cost, start, x_bar, SOLVER, 64):
             if solution is not None:
                 y = solution.x
@@ -189,7 +189,7 @@ def cost_of(
     unit: Unit, x_bar: Tensor, y: Tensor, counts: Tensor, reading: Reading, l1: float, l2: float
 ) -> Cost:
     """What is minimized in a reading."""
-    size = length if reading.plain else _squares
+    size = norms if reading.plain else _squares
     with torch.no_grad():
         if unit.affine:
             constant = unit.before_relu(torch.zeros_like(x_bar))

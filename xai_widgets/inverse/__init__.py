@@ -1,7 +1,11 @@
-"""Inverses: which activations, and at last which pixels, made a network say what it says.
+"""Inverses of networks: the part of the activations, and finally of the pixels, that produces a given output.
 
-Both inverses are called as ``method(model, x, target, *, ...)`` and return a :class:`~xai_widgets.core.run.Run`. They
-need activations of at least 0: see :func:`~xai_widgets.inverse.find_units` for what a network is cut into.
+The methods are those of Hyuk Jin Kwon, "Inverse-Based Approach to Explaining and Visualizing Convolutional Neural
+Networks", Ph.D. dissertation, Seoul National University, 2021, cited as Kwon 2021.
+
+The two inverses, :func:`~xai_widgets.inverse.operation_wise` (chapter 4) and :func:`~xai_widgets.inverse.layer_wise`
+(chapter 5), are called as ``method(model, x, target, *, ...)`` and return a :class:`~xai_widgets.core.run.Run`. They
+divide a network into units with non-negative activations at both ends; see :func:`~xai_widgets.inverse.find_units`.
 """
 
 from __future__ import annotations

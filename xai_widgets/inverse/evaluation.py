@@ -1,15 +1,15 @@
-"""What an inverse is worth: whether the simpler input gives the same output.
+"""Evaluation of inverses: whether the simpler input produces the same output (Kwon 2021, sections 5.4.1 and 5.5.3).
 
-Of a network from images to images, section 5.5.3 of the source, in five distances (table 5.2) with g the ground truth:
+For a network from images to images, five distances (table 5.2), with g the ground truth:
 
     d_A (x, x^)    d_B (Phi(x), Phi(x^))    d_C (x + Phi(x), x + Phi(x^))    d_D (x + Phi(x), g)    d_E (x + Phi(x^), g)
 
-each as MSE, PSNR = -10 log10 MSE, and SSIM, for values in [0, 1]. Nothing is cut to [0, 1], so that the MSE of d_B and
-d_C is the same. Of a classifier, section 5.4.1, for attributions of any kind:
+each as MSE, PSNR = -10 log10 MSE, and SSIM, for values in [0, 1]. Values are not clipped, so the MSE of d_B and d_C are
+equal. For a classifier and attributions of any kind, with alpha scaled linearly to [0, 1] (eq. 5.13):
 
-    x~ = alpha x                                                                              equation 5.13
+    x~ = alpha x
 
-with alpha scaled linearly to [0, 1]: whether x~ is still of the class, against how much of x it keeps, mean(alpha).
+Reported are whether x~ keeps the class, and how much of x it keeps, mean(alpha).
 """
 
 from __future__ import annotations
@@ -26,29 +26,31 @@ from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.model import ImageModel, Target, check_model
 from xai_widgets.core.replica import replica
 from xai_widgets.core.run import without_inference_mode
+from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import tensor
 from xai_widgets.metrics.agreement import structural_similarity
+from xai_widgets.ops.normalize import unit_range
 
-#: The distances of table 5.2 in their order.
+#: Names of the distances, in the order of table 5.2.
 DISTANCES = ("A", "B", "C", "D", "E")
 
 
-@dataclass(frozen=True)
-class Reconstruction:
-    """The five distances of table 5.2, for each of N images.
+@dataclass(frozen=True, repr=False)
+class Reconstruction(ShortRepr):
+    """The five distances of table 5.2 for each of N images.
 
     Attributes
     ----------
     mse : Tensor, (N, 5)
-        Mean squared difference; the columns are d_A ... d_E.
+        Mean squared error; the columns are d_A ... d_E.
     psnr : Tensor, (N, 5)
-        In dB; infinite where there is no difference.
+        Peak signal-to-noise ratio in dB; infinite for equal images.
     ssim : Tensor, (N, 5)
         Structural similarity, at most 1.
     residual : Tensor, (N, 1, H, W)
-        Phi(x).
+        Output Phi(x) for the image.
     residual_of_inverse : Tensor, (N, 1, H, W)
-        Phi(x^).
+        Output Phi(x^) for the inverse.
     """
 
     mse: Tensor
@@ -58,7 +60,7 @@ class Reconstruction:
     residual_of_inverse: Tensor
 
     def table(self) -> dict[str, dict[str, float]]:
-        """Means over the images, as in table 5.3: ``table()["A"]["psnr"]``."""
+        """Return the means over the images (table 5.3), for instance ``table()["A"]["psnr"]``."""
         means = {name: getattr(self, name).double().mean(0).tolist() for name in ("mse", "psnr", "ssim")}
         return {
             distance: {name: values[i] for name, values in means.items()}
@@ -76,20 +78,20 @@ def reconstruction(
     border: int = 0,
     batch_size: int = 8,
 ) -> Reconstruction:
-    """How near the output of the inverse is to that of the image, and both to the ground truth.
+    """Compare the output for the inverse with the output for the image, and both with the ground truth.
 
     Parameters
     ----------
     phi : nn.Module or callable
-        From luminance (B, 1, H, W) to the residual, of the same shape; a module is run in eval mode.
+        Network from luminance (B, 1, H, W) to a residual of the same shape; a module is run in eval mode.
     x : Tensor, (N, 1, H, W)
-        Luminance at low resolution, enlarged, in [0, 1].
+        Luminance in [0, 1], upsampled from low resolution.
     x_hat : Tensor, (N, 1, H, W)
-        Its inverse.
+        Inverse of x.
     truth : Tensor, (N, 1, H, W)
-        What it was at high resolution.
+        Luminance at high resolution.
     border : int, default 0
-        How many pixels are left out at each side of every image that is compared.
+        Number of pixels to exclude at each side of the compared images.
     batch_size : int, default 8
         Images per pass.
 
@@ -100,23 +102,26 @@ def reconstruction(
     Raises
     ------
     ValueError
-        For images, or residuals, of another shape, or a border that leaves nothing.
+        For images or residuals of another shape, or a border that leaves no pixels.
     """
     batch_size = check_batch_size(batch_size)
-    for name, given in (("x", x), ("x_hat", x_hat), ("truth", truth)):
-        if given.ndim != 4 or given.shape[1] != 1 or given.shape != x.shape:
+    for name, image in (("x", x), ("x_hat", x_hat), ("truth", truth)):
+        if image.ndim != 4 or image.shape[1] != 1 or image.shape != x.shape:
             raise ValueError(
-                f"{name} has shape {tuple(given.shape)}, wanted luminance (N, 1, H, W), the same for all three"
+                f"expected x, x_hat and truth as luminance of one shape (N, 1, H, W), got {name} of shape "
+                f"{tuple(image.shape)}"
             )
     height, width = x.shape[2:]
     if border < 0 or 2 * border >= min(height, width):
-        raise ValueError(f"border is {border}, wanted 0 or more and less than half of {height} x {width}")
+        raise ValueError(f"expected a border from 0 to less than half of {height} x {width}, got {border}")
     run = replica(phi) if isinstance(phi, nn.Module) else phi
     residual, of_inverse = (
         torch.cat([run(part) for part in images.split(batch_size)]) for images in (x, x_hat)
     )
     if residual.shape != x.shape:
-        raise ValueError(f"phi returns shape {tuple(residual.shape)}, wanted that of x, {tuple(x.shape)}")
+        raise ValueError(
+            f"expected phi to return the shape of x, {tuple(x.shape)}, got {tuple(residual.shape)}"
+        )
     whole, from_inverse = x + residual, x + of_inverse
     measured = [
         _distances(a[:, 0, border : height - border, border : width - border],
@@ -130,28 +135,28 @@ def reconstruction(
 
 
 def _distances(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """MSE and SSIM of (N, H, W), each (N,)."""
+    """Return MSE and SSIM of images (N, H, W), each (N,)."""
     mse = (a.double() - b.double()).square().mean((1, 2)).float()
     return mse, structural_similarity(a, b)
 
 
-@dataclass(frozen=True)
-class Reidentification:
-    """Whether what an attribution keeps of N images is still of their class.
+@dataclass(frozen=True, repr=False)
+class Reidentification(ShortRepr):
+    """Whether N images weighted by an attribution keep their class.
 
     Attributes
     ----------
     target : Tensor, (N,)
-        The class.
+        The classes.
     alpha : Tensor, (N, H, W)
-        The attribution, scaled to [0, 1], in the size of the images.
+        The attributions, scaled to [0, 1] and resized to the images.
     mean_alpha : Tensor, (N,)
-        How much of the image is kept, in [0, 1].
+        Share of the image that is kept, in [0, 1].
     probability : Tensor, (N,)
-        Probability of the class for x~; its score where outputs are plain numbers.
+        Probability of the class for x~; its score if the outputs are plain numbers.
     top1, top5 : Tensor, (N,)
-        Whether the class is the best one of x~, or one of the five best; of labels whether it has a probability
-        above 0.5. Plain numbers have no best one.
+        Whether the class has the highest score for x~, or one of the five highest; for independent labels whether its
+        probability is above 0.5. False for plain numbers.
     """
 
     target: Tensor
@@ -162,7 +167,7 @@ class Reidentification:
     top5: Tensor
 
     def point(self) -> tuple[float, float, float]:
-        """Means over the images of ``mean_alpha``, ``top1`` and ``top5``: where a method stands in figure 5.6."""
+        """Return the means of ``mean_alpha``, ``top1`` and ``top5`` over the images, a point of fig. 5.6."""
         return (
             self.mean_alpha.mean().item(),
             self.top1.double().mean().item(),
@@ -170,32 +175,28 @@ class Reidentification:
         )
 
 
-def scaled(attribution: Tensor) -> Tensor:
-    """Maps (N, h, w) scaled linearly so that each runs from 0 to 1.
-
-    A constant map tells no pixel from another: it keeps all of them if it is above 0, and none otherwise.
-    """
-    low, high = (attribution.flatten(1).aminmax(dim=1)[i].view(-1, 1, 1) for i in (0, 1))
-    constant = (high > 0).to(attribution.dtype).expand_as(attribution)
-    return torch.where(high > low, (attribution - low) / (high - low), constant).clamp(0, 1)
+def scale_alpha(attribution: Tensor) -> Tensor:
+    """Scale each map (N, h, w) linearly to [0, 1]; a constant map becomes 1 if it is above 0, and else 0."""
+    low, high = attribution.amin((1, 2), keepdim=True), attribution.amax((1, 2), keepdim=True)
+    return torch.where((low == high) & (high > 0), 1.0, unit_range(attribution))
 
 
 @without_inference_mode
 def reidentification(
     model: ImageModel, x: Any, alpha: Tensor, target: Target = None, *, batch_size: int = 32
 ) -> Reidentification:
-    """Whether an image weighted by its attribution, x~ = alpha x, is still of its class.
+    """Check whether images weighted by their attributions, x~ = alpha x, keep their class.
 
     Parameters
     ----------
     model : ImageModel
         The network.
     x
-        Images of any kind, N of them.
+        N images of any kind.
     alpha : Tensor, (N, h, w)
-        Attributions of any range; brought to the size of the images by the nearest neighbor, as in section 5.4.4,
-        and scaled to [0, 1] each. For an inverse take its own ``mean_alpha`` and ``reidentified``, whose x^ is no
-        alpha x for images in color.
+        Attributions of any range. Each is resized to the images by nearest-neighbor interpolation (section 5.4.4) and
+        scaled to [0, 1]. For an inverse, use its own ``mean_alpha`` and ``reidentified``: for color images its x^
+        differs from alpha x.
     target : int, str, sequence or Tensor, optional
         The class, or one per image. Default: the predicted class of x.
     batch_size : int, default 32
@@ -208,9 +209,9 @@ def reidentification(
     Raises
     ------
     TypeError
-        For what is no ImageModel.
+        If `model` is not an ImageModel.
     ValueError
-        For attributions of another shape, or that are not finite.
+        For attributions of another shape, or values that are not finite.
     """
     check_model(model)
     batch_size = check_batch_size(batch_size)
@@ -218,7 +219,7 @@ def reidentification(
     maps = tensor(alpha, "alpha", (len(images), "h", "w"), finite=True, like=images).detach()
     if maps.shape[1:] != images.shape[2:]:
         maps = F.interpolate(maps[:, None], tuple(images.shape[2:]), mode="nearest")[:, 0]
-    maps = scaled(maps)
+    maps = scale_alpha(maps)
     weighted = maps[:, None] * images
     scores = torch.cat([model(part) for part in weighted.split(batch_size)])
     probability = model.probabilities(scores).gather(1, classes[:, None])[:, 0]
@@ -236,14 +237,14 @@ def reidentification(
 def _among_the_best(
     model: ImageModel, scores: Tensor, classes: Tensor, probability: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return whether each class is the best one, and whether it is among the five best ones."""
+    """Return whether each class has the highest score, and whether it has one of the five highest."""
     if not model.has_probabilities:
         return torch.zeros_like(classes, dtype=torch.bool), torch.zeros_like(classes, dtype=torch.bool)
     if model.activation == "sigmoid" or scores.shape[1] == 1:
-        # Labels do not exclude each other.
+        # Independent labels.
         return probability > 0.5, probability > 0.5
     own = scores.gather(1, classes[:, None])
-    # As argmax breaks ties: of equal scores the first class is the better one.
+    # Like argmax: among equal scores, the first class ranks first.
     earlier = torch.arange(scores.shape[1], device=scores.device) < classes[:, None]
     better = ((scores > own) | ((scores == own) & earlier)).sum(1)
     return better < 1, better < 5

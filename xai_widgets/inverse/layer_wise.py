@@ -1,16 +1,16 @@
-"""The layer-wise inverse: which activations of a unit, and at last which pixels, give the output of the next one.
+"""Layer-wise inverse (Kwon 2021, chapter 5): the activations of each unit that produce the inverse of the next one.
 
-Chapter 5 of the source. From the output down to the image, unit by unit, with x_bar the activation of the forward pass:
+From the output to the image, unit by unit, with x_bar the activations of the forward pass:
 
-    x^_i = argmin_x |phi_i(x) - x^_(i+1)|_2 + lambda R(x),   0 <= x <= x_bar_i                 equation 5.5
-    R(x) = |x (1 - r)|_2,   r = sum over channels of x^_(i+1), divided by its maximum             equation 5.6
-    R(x) = |x|_2                                                          linear units, equation 5.10
-    x^_i = M^+ x^_(i+1)                                                   max-pools, equation 5.9
-    x^_n = argmin_x log sum_(i != c) exp(w^i - w^c)                       scores w of class c, equation 5.12
+    x^_i = argmin_x |phi_i(x) - x^_(i+1)|_2 + lambda R(x),   0 <= x <= x_bar_i     eq. 5.5
+    R(x) = |x (1 - r)|_2,   r = sum over channels of x^_(i+1), divided by its maximum     eq. 5.6
+    R(x) = |x|_2                                         for linear units, eq. 5.10
+    x^_i = M^+ x^_(i+1)                                  for max-pools, eq. 5.9
+    x^_n = argmin_x log sum_(i != c) exp(w^i - w^c)      for the scores w of class c, eq. 5.12
 
-Of the forms of equation 5.12 this is the smooth one, of which the largest of w^i - w^c is an approximation. A unit with
-a bias first brings its target to the length of the forward activation, |x_bar_(i+1)| (line 3 of algorithm 2, where the
-indices are misprinted). Norms are plain, not squared: so the support of the inverse falls with lambda as it is shown.
+This is the smooth form of eq. 5.12; the dissertation also approximates it by the largest w^i - w^c. A unit with a bias
+first scales its target to the norm of the forward activation, |x_bar_(i+1)| (algorithm 2, line 3, where the indices are
+misprinted). Norms are not squared, so that the support of the inverse shrinks with lambda as in the dissertation.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xai_widgets.core.arguments import check_batch_size
@@ -33,37 +32,37 @@ from xai_widgets.inverse.chain import (
     Chain,
     Inverted,
     UnitInverse,
-    begin_at,
-    beside,
     check_output,
     check_settings,
-    classes_of,
     exact_inverse,
-    exactly,
-    kind_of,
-    length,
+    exact_unit_inverse,
+    from_solution,
+    norms,
+    probability_fields,
     solve,
-    solved,
+    starting_point,
+    target_classes,
 )
-from xai_widgets.inverse.solver import Cost, SolverSettings
+from xai_widgets.inverse.solver import Cost, SolverSettings, broadcast_like
 from xai_widgets.inverse.units import units_after
+from xai_widgets.ops.resize import resize_map
 
 Regularizer = Literal["activation", "l1", "l2"]
 
-#: From no weight to where the published inverses begin to lose the class.
+#: From no regularization to the point where the published inverses begin to lose the class.
 LAMBDAS = (0.0, 0.2, 0.4, 0.7)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class LayerWise(Inverted):
-    """The inverses so far, one for each lambda, from the output down; see :class:`Inverted`.
+    """Layer-wise inverses so far, one for each lambda; see :class:`Inverted`.
 
     Attributes
     ----------
     lam : Tensor, (L,)
-        lambda, ascending.
+        Values of lambda, ascending.
     regularizer : {"activation", "l1", "l2"}
-        R of the units with places.
+        Regularizer R of the spatial units.
     """
 
     lam: Tensor
@@ -83,55 +82,55 @@ def layer_wise(
     settings: SolverSettings | None = None,
     batch_size: int = 64,
 ) -> Run[LayerWise]:
-    """Invert a network unit by unit, for several lambda at once.
+    """Invert a network unit by unit, for several values of lambda at once.
 
     Parameters
     ----------
     model : ImageModel or nn.Module
-        A classifier; or, as a plain module, a network that takes images in [0, 1].
+        A classifier, or a plain module that takes images in [0, 1].
     x
-        Images of any kind, N of them; for a plain module as tensors.
+        N images of any kind; for a plain module as tensors.
     target : int, str, sequence or Tensor, optional
-        The class, or one per image. Default: the predicted class; a plain module has none.
+        The class, or one per image. Default: the predicted class. Not available for a plain module.
     output : Tensor, (N, ...), optional
-        What is inverted in place of a class. Default for a plain module: its own output.
+        Output to invert in place of a class. Default for a plain module: its own output.
     lam : float or sequence of float, default (0, 0.2, 0.4, 0.7)
-        lambda, at least 0, ascending.
+        Values of lambda, at least 0, ascending.
     regularizer : {"activation", "l1", "l2"}, default "activation"
-        R of the units with places; linear units have |x|_2, with "l1" |x|_1.
+        Regularizer R of the spatial units. Linear units use |x|_2, or |x|_1 with "l1".
     until : str, optional
-        End at the output of this unit. Default: at the image.
+        Name of the unit at whose output the inverse ends. Default: the image.
     settings : SolverSettings, optional
-        When a unit is done.
+        Iterations and tolerance of the solver.
     batch_size : int, default 64
-        Images times lambda that are solved at once.
+        Number of inverses, images times lambdas, to solve at once.
 
     Returns
     -------
     Run of LayerWise
-        A snapshot for each unit, and others under way, so that it can be stopped. A warning names the units that did
-        not converge.
+        Snapshots after each unit and while one is solved, so that the run can be stopped at any time. A warning names
+        the units that did not converge.
 
     Raises
     ------
     TypeError
-        For what is no network, or settings that are none.
+        If `model` is not a module, or `settings` not a SolverSettings.
     ValueError
-        For a network that is no chain of units, a lambda below 0, an unknown regularizer, unit or class, with the
+        For a network that is not a chain of units, a lambda below 0, an unknown regularizer, unit or class, with the
         nearest one, both a target and an output, or an output of another shape.
     """
     settings = check_settings(settings)
     choice(regularizer, "regularizer", get_args(Regularizer))
     if target is not None and output is not None:
-        raise ValueError("a target and an output were given, wanted one of them")
+        raise ValueError("expected a target or an output, got both; omit one of them")
     batch_size = check_batch_size(batch_size)
     weights = check_lambda(lam)
     chain = Chain.of(model, x)
     inverted = units_after(chain.units, until)
-    classes = classes_of(model, chain, target) if output is None else None
-    wanted = chain.output if output is None else check_output(output, chain)
+    classes = target_classes(model, chain, target) if output is None else None
+    goal = chain.output if output is None else check_output(output, chain)
     image = chain.inputs[0]
-    made = LayerWise(
+    initial = LayerWise(
         lam=torch.tensor(weights, device=image.device),
         regularizer=regularizer,
         units=(),
@@ -139,14 +138,14 @@ def layer_wise(
         target=classes,
         original_output=chain.output,
         notes=chain.notes(),
-        **kind_of(model),
+        **probability_fields(model),
     )
 
     def play() -> Iterator[LayerWise]:
-        latest = made
-        y = wanted[:, None].expand(-1, len(weights), *wanted.shape[1:])
+        latest = initial
+        y = goal[:, None].expand(-1, len(weights), *goal.shape[1:])
         for index in reversed(range(len(chain.units) - inverted, len(chain.units))):
-            step = _Step(chain, index, y, latest, settings, batch_size)
+            step = _UnitStep(chain, index, y, latest, settings, batch_size)
             for inverse in step.invert():
                 if inverse is None:
                     yield latest
@@ -164,8 +163,8 @@ def layer_wise(
     return Run(play(), total=inverted + searched * parts * rounds, name="layer-wise inverse")
 
 
-class _Step:
-    """One unit, inverted for all images and lambda."""
+class _UnitStep:
+    """Inverse of one unit for all images and lambdas."""
 
     def __init__(
         self,
@@ -181,61 +180,61 @@ class _Step:
         self.settings, self.batch_size, self.regularizer = settings, batch_size, so_far.regularizer
         self.lead = (len(self.x_bar), len(so_far.lam))
         self.lam = so_far.lam.repeat(self.lead[0])
-        #: Of each element, its image.
+        #: Index of the image of each element.
         self.image = torch.arange(self.lead[0], device=y.device).repeat_interleave(self.lead[1])
         self.y = y.flatten(0, 1)
         self.target = so_far.target if self.unit.kind == "scores" else None
         self.numbers = not so_far.has_probabilities
-        #: Whether the other classes are no alternatives to a class.
+        #: Whether the classes are independent labels, so that the others are not alternatives.
         self.labels = so_far.activation == "sigmoid" or self.y_bar.shape[1] == 1
 
     def invert(self) -> Iterator[UnitInverse | None]:
-        """None under way, and the inverse at last."""
+        """Yield None while in progress and finally the inverse."""
         if self.unit.kind in EXACT:
             x = exact_inverse(self.unit, self.x_bar[self.image], self.y)
-            yield exactly(self.unit, x.unflatten(0, self.lead), self.x_bar)
+            yield exact_unit_inverse(self.unit, x.unflatten(0, self.lead), self.x_bar)
             return
         cost = self._scores_cost(self.target) if self.target is not None else self._cost()
-        start = begin_at(self.x_bar)
+        start = starting_point(self.x_bar)
         for solution in solve(
             cost, start[self.image], self.x_bar[self.image], self.settings, self.batch_size
         ):
-            yield None if solution is None else solved(self.unit, solution, self.x_bar)
+            yield None if solution is None else from_solution(self.unit, solution, self.x_bar)
 
     def _cost(self) -> Cost:
-        """Equation 5.5, with the target as long as the forward activation."""
+        """Return the cost of eq. 5.5, with the target scaled to the norm of the forward activation."""
         y = self.y
         if self.unit.bias:
-            y = y * beside(length(self.y_bar)[self.image] / length(y).clamp(min=1e-12), y)
+            y = y * broadcast_like(norms(self.y_bar)[self.image] / norms(y).clamp(min=1e-12), y)
         outside = self._outside(y)
 
         def cost(x: Tensor, index: Tensor) -> Tensor:
-            off = length(self.unit.run(x) - y[index])
+            off = norms(self.unit.run(x) - y[index])
             if self.regularizer == "l1":
                 return off + self.lam[index] * x.flatten(1).abs().sum(1)
             weighted = x if outside is None else x * outside[index]
-            return off + self.lam[index] * length(weighted)
+            return off + self.lam[index] * norms(weighted)
 
         return cost
 
     def _outside(self, y: Tensor) -> Tensor | None:
-        """1 - r, (B, 1, h, w) in the places of the input; None where there are no places to tell apart."""
+        """Return 1 - r, (B, 1, h, w), in the resolution of the input; None if the unit is not spatial."""
         if self.regularizer != "activation" or y.ndim < 4 or self.x_bar.ndim < 4:
             return None
-        # Only the output of a network can be negative, such as a residual: what is large there counts.
-        summed = y.abs().sum(1, keepdim=True)
-        r = summed / summed.amax((2, 3), keepdim=True).clamp(min=1e-12)
-        return 1 - F.interpolate(r, tuple(self.x_bar.shape[2:]), mode="bilinear", align_corners=False)
+        # Only the output of a network, such as a residual, can be negative; large magnitudes count.
+        summed = y.abs().sum(1)
+        r = summed / summed.amax((1, 2), keepdim=True).clamp(min=1e-12)
+        return 1 - resize_map(r, (self.x_bar.shape[2], self.x_bar.shape[3]))[:, None]
 
     def _scores_cost(self, target: Tensor) -> Cost:
-        """Equation 5.12; of a label the only alternative is its absence, and a plain number is to stay as it is."""
+        """Return the cost of eq. 5.12; for independent labels the negative score, for plain numbers the deviation."""
 
         def cost(x: Tensor, index: Tensor) -> Tensor:
             scores, own = self.unit.run(x), target[self.image[index], None]
             score = scores.gather(1, own)[:, 0]
             if self.numbers:
                 off = (score - self.y_bar[self.image[index]].gather(1, own)[:, 0]).abs()
-                return off + self.lam[index] * length(x)
+                return off + self.lam[index] * norms(x)
             if self.labels:
                 return -score
             return scores.scatter(1, own, -torch.inf).logsumexp(1) - score
@@ -244,23 +243,20 @@ class _Step:
 
 
 def check_lambda(lam: float | Sequence[float]) -> list[float]:
-    """The weights as numbers; ValueError unless they are ascending and at least 0."""
+    """Return the values of lambda as floats; ValueError unless they are ascending and at least 0."""
+    refusal = f"expected lam as finite numbers of at least 0, got {brief(lam)}; use for example [0, 0.4]"
     try:
         weights = [float(lam)] if isinstance(lam, int | float) else numbers(lam, "lam")
     except TypeError:
-        # A number of another library, or nothing of the kind.
+        # A number of another library, or not a number.
         try:
             weights = [number(lam, "lam")]
         except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"lam is {brief(lam)}, wanted finite numbers of at least 0 such as [0, 0.4]"
-            ) from error
+            raise ValueError(refusal) from error
     except ValueError as error:
-        raise ValueError(
-            f"lam is {brief(lam)}, wanted finite numbers of at least 0 such as [0, 0.4]"
-        ) from error
+        raise ValueError(refusal) from error
     if any(not (weight >= 0 and math.isfinite(weight)) for weight in weights):
-        raise ValueError(f"lam is {weights}, wanted finite numbers of at least 0 such as [0, 0.4]")
+        raise ValueError(refusal)
     if weights != sorted(set(weights)):
-        raise ValueError(f"lam is {weights}, wanted different numbers that ascend: {sorted(set(weights))}")
+        raise ValueError(f"expected lam as ascending numbers, got {weights}; use {sorted(set(weights))}")
     return weights

@@ -1,8 +1,8 @@
-"""Feature patterns: what in the images a channel answers to, by the inverse of its largest activations.
+"""Feature patterns (Kwon 2021, section 4.4.1, fig. 4.2): the image parts that activate a channel most.
 
-Section 4.4.1 and figure 4.2 of the source: of a channel the largest activations over many images, one for each image,
-are inverted one at a time, each alone in its place (l1 = 0, l2 = 0.9), down to the image. Drawn is the part of the
-inverse around that place, beside the same patch of the image.
+The largest activations of a channel over many images, one per image, are inverted one at a time to the image by the
+operation-wise inverse, with l1 = 0 and l2 = 0.9 and all other activations 0. The pattern is the part of the inverse
+around the position of the activation.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from torch import Tensor
 from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.model import ImageModel, check_model
 from xai_widgets.core.run import Run, without_inference_mode
+from xai_widgets.core.short_repr import ShortRepr
+from xai_widgets.core.validation import brief
 from xai_widgets.errors import unknown_name
 from xai_widgets.features import TopActivations, top_activations
 from xai_widgets.inverse.chain import EXACT, check_settings
@@ -26,21 +28,21 @@ from xai_widgets.inverse.solver import SolverSettings
 from xai_widgets.inverse.units import find_units
 
 
-@dataclass(frozen=True)
-class FeaturePatterns:
-    """The patterns so far.
+@dataclass(frozen=True, repr=False)
+class FeaturePatterns(ShortRepr):
+    """Feature patterns so far.
 
     Attributes
     ----------
     unit : str
-        Whose channels they are.
+        Name of the unit.
     channels : tuple of int
-        Which ones, K of them.
+        Indices of the K channels.
     top : TopActivations
-        Where they are largest; of all channels.
+        Largest activations of all channels of the unit.
     patterns : Tensor, (K, k, C, side, side)
-        What is left of each patch, in [0, 1] and nowhere above it; NaN where it is not inverted yet, or where there
-        are fewer images or the channel is 0 everywhere.
+        Inverse of each patch, in [0, 1] and at most the patch; NaN if not inverted yet, if there are fewer images, or
+        if the channel is 0 everywhere.
     """
 
     unit: str
@@ -50,12 +52,12 @@ class FeaturePatterns:
 
     @property
     def patches(self) -> Tensor:
-        """The same patches of the images, (K, k, C, side, side)."""
+        """Image patches of the patterns, (K, k, C, side, side)."""
         return self.top.patches(self.channels)
 
     @property
     def values(self) -> Tensor:
-        """The activations, (K, k), descending."""
+        """Inverted activations, (K, k), descending."""
         return self.top.values[list(self.channels)]
 
 
@@ -71,7 +73,7 @@ def feature_patterns(
     settings: SolverSettings | None = None,
     batch_size: int = 32,
 ) -> Run[FeaturePatterns]:
-    """Find the patterns of the images to which some channels answer most.
+    """Find the image patterns that activate some channels most.
 
     Parameters
     ----------
@@ -80,30 +82,30 @@ def feature_patterns(
     images
         Images of any kind; a list is read batch by batch, each entry one image.
     unit : str
-        A unit whose output is (C, h, w), by its name in :func:`~xai_widgets.inverse.find_units`; the name has to be
-        one of ``model.layers()`` too, as that of a ReLU or block that is a module.
+        A unit with output (C, h, w), by its name in :func:`~xai_widgets.inverse.find_units`, which must also be a name
+        in ``model.layers()``, such as that of a ReLU module or a block.
     channels : int or sequence of int
-        Of that unit.
+        Channels of the unit.
     k : int, default 9
-        How many images for each channel.
+        Number of images per channel.
     side : int, optional
-        Of a patch, in pixels. Default: as :func:`~xai_widgets.features.top_activations`.
+        Side of a patch, in pixels. Default: that of :func:`~xai_widgets.features.top_activations`.
     settings : SolverSettings, optional
-        When an operation is done.
+        Iterations and tolerance of the solver.
     batch_size : int, default 32
-        Images per pass, and inverses that are solved at once.
+        Images per pass, and number of inverses to solve at once.
 
     Returns
     -------
     Run of FeaturePatterns
-        A snapshot for each batch of images, then for each batch of inverses, and others under way.
+        Snapshots after each batch of images, then after each batch of inverses and while one is solved.
 
     Raises
     ------
     TypeError
-        If ``model`` is no ImageModel, or ``settings`` are none.
+        If `model` is not an ImageModel, or `settings` not a SolverSettings.
     ValueError
-        For a unit that is unknown, with the nearest one, or no layer, a channel that it does not have, or as
+        For a unit that is unknown, with the nearest one, or not a layer, an unknown channel, or the reasons of
         :func:`~xai_widgets.features.top_activations`.
     """
     check_model(model)
@@ -111,29 +113,31 @@ def feature_patterns(
     batch_size = check_batch_size(batch_size)
     layers = {layer.name: layer for layer in model.layers()}
     units = find_units(model)
-    # Only what has places has patches.
-    there = [each.name for each in units[:-1] if each.name in layers and len(layers[each.name].shape) == 3]
-    if unit not in there:
-        raise ValueError(unknown_name("unit", unit, there))
+    # Patches need positions.
+    spatial = [each.name for each in units[:-1] if each.name in layers and len(layers[each.name].shape) == 3]
+    if unit not in spatial:
+        raise ValueError(unknown_name("unit", unit, spatial))
     chosen = _channels(channels, layers[unit].shape[0])
     search = top_activations(model, images, layer=unit, k=k, side=side, batch_size=batch_size)
 
     def play() -> Iterator[FeaturePatterns]:
-        made: FeaturePatterns | None = None
+        latest: FeaturePatterns | None = None
         for top in search:
-            made = made or FeaturePatterns(unit, chosen, top, _nothing(top, chosen, model.channels))
-            made = replace(made, top=top)
-            yield made
-        assert made is not None
-        patterns = made.patterns.clone()
-        values = made.values
-        # A channel that is 0 everywhere has nothing to invert; what is missing is NaN, and not above 0.
+            latest = latest or FeaturePatterns(
+                unit, chosen, top, _empty_patterns(top, chosen, model.channels)
+            )
+            latest = replace(latest, top=top)
+            yield latest
+        assert latest is not None
+        patterns = latest.patterns.clone()
+        values = latest.values
+        # A channel that is 0 everywhere has no inverse; missing values are NaN, which is not above 0.
         for part in (values > 0).nonzero().split(batch_size):
-            for inverse in _inverses(model, made, part, settings, batch_size):
+            for inverse in _inverses(model, latest, part, settings, batch_size):
                 if inverse is not None:
-                    _put(patterns, made, part, inverse)
-                    made = replace(made, patterns=patterns.clone())
-                yield made
+                    _insert(patterns, latest, part, inverse)
+                    latest = replace(latest, patterns=patterns.clone())
+                yield latest
 
     below = units[: [each.name for each in units].index(unit) + 1]
     rounds = -(-limits.steps // limits.window) * sum(each.kind not in EXACT for each in below)
@@ -143,14 +147,14 @@ def feature_patterns(
 
 def _inverses(
     model: ImageModel,
-    made: FeaturePatterns,
+    found: FeaturePatterns,
     part: Tensor,
     settings: SolverSettings | None,
     batch_size: int,
 ) -> Iterator[Tensor | None]:
-    """None under way, and at last the inverses (B, C, H, W) of some activations, given by channel and rank."""
-    top = made.top
-    channels = torch.tensor(made.channels, device=part.device)[part[:, 0]]
+    """Yield None while in progress, then the inverses (B, C, H, W) of activations, given by channel and rank."""
+    top = found.top
+    channels = torch.tensor(found.channels, device=part.device)[part[:, 0]]
     ranks = part[:, 1]
     x = torch.stack([top.image(index) for index in top.images[channels, ranks].tolist()])
     rows, columns = top.positions[channels, ranks].T
@@ -158,7 +162,7 @@ def _inverses(
     start[torch.arange(len(x)), channels, rows, columns] = top.values[channels, ranks].to(x)
     inverse = None
     for inverse in operation_wise(
-        model, x, start=(made.unit, start), l1=0.0, l2=0.9, settings=settings, batch_size=batch_size
+        model, x, start=(found.unit, start), l1=0.0, l2=0.9, settings=settings, batch_size=batch_size
     ):
         if inverse.output is None:
             yield None
@@ -166,31 +170,32 @@ def _inverses(
     yield inverse.x[:, 0]
 
 
-def _put(patterns: Tensor, made: FeaturePatterns, part: Tensor, inverse: Tensor) -> None:
-    """The parts of the inverses around their places."""
+def _insert(patterns: Tensor, found: FeaturePatterns, part: Tensor, inverse: Tensor) -> None:
+    """Write the parts of the inverses around their positions into `patterns`."""
     for (row, rank), x in zip(part.tolist(), inverse, strict=True):
-        place = made.top.positions[made.channels[row], rank].tolist()
-        patterns[row, rank] = made.top.crop(x, place)
+        position = found.top.positions[found.channels[row], rank].tolist()
+        patterns[row, rank] = found.top.crop(x, position)
 
 
-def _nothing(top: TopActivations, channels: tuple[int, ...], colors: int) -> Tensor:
-    """Patterns that are not there yet."""
+def _empty_patterns(top: TopActivations, channels: tuple[int, ...], colors: int) -> Tensor:
+    """Return patterns of NaN."""
     shape = (len(channels), top.values.shape[1], colors, top.side, top.side)
     return torch.full(shape, torch.nan, device=top.values.device)
 
 
 def _channels(channels: int | Sequence[int], count: int) -> tuple[int, ...]:
+    """Return channels as a tuple of indices below `count`; ValueError for other values."""
     try:
-        made = (
+        chosen = (
             tuple(map(operator.index, channels))
             if isinstance(channels, Sequence | Tensor)
             else (operator.index(channels),)
         )
     except TypeError as error:
-        raise ValueError(f"channels is {channels!r}, wanted numbers such as [0, 5]") from error
-    if not made:
-        raise ValueError("no channel is given, wanted at least one")
-    wrong = [channel for channel in made if not 0 <= channel < count]
+        raise ValueError(f"expected channels as integers such as [0, 5], got {brief(channels)}") from error
+    if not chosen:
+        raise ValueError("expected at least one channel, got none")
+    wrong = [channel for channel in chosen if not 0 <= channel < count]
     if wrong:
-        raise ValueError(f"channels has {wrong[0]}, wanted 0 to {count - 1}")
-    return made
+        raise ValueError(f"expected channels from 0 to {count - 1}, got {wrong[0]}")
+    return chosen

@@ -1,25 +1,25 @@
-"""Settings of the operation-wise inverse that reproduce other methods, each beside its original.
+"""Reproductions of other methods by the operation-wise inverse, with the originals (Kwon 2021, section 4.4.1).
 
-Section 4.4.1 of the source, with x^ the inverse, x_bar the activations and e_c the unit vector of a class:
+With x^ the inverse, x_bar the activations and e_c the unit vector of a class:
 
-    Grad-CAM               relu(sum_k a_k A^k),  a_k = mean over places of x^_k,  x^ the inverse of S_c e_c by
-                           what comes after the last convolution, A its activation      equation 4.9
-    Excitation backprop    sum over the channels of x^ at each max-pool, as of P        figure 4.4
-    Integrated gradients   sum over the channels of |x^| at the image                   figure 4.5
+    Grad-CAM               relu(sum_k a_k A^k),   a_k = mean over the positions of x^_k,   x^ the inverse of S_c e_c by
+                           the layers after the last convolution, A its activation                         eq. 4.9
+    Excitation backprop    sum over the channels of x^ at each max-pool                                    fig. 4.4
+    Integrated gradients   sum over the channels of |x^| at the image                                      fig. 4.5
     DeconvNet              the same, from the largest activation of a channel alone, with l1 = 0
 
-Where there is an average before the scores, as in residual networks, its inverse x_bar y / y_bar has the mean y: then
-a_k is the inverse of the scores itself. Since 0 <= x^ <= x_bar, a_k is at least 0 and the relu never acts, unlike that
-of the original, whose weights are gradients of both signs.
+In networks with an average before the scores, such as residual networks, the inverse of the average, x_bar y / y_bar,
+has the mean y, so a_k is the inverse of the scores themselves. Since 0 <= x^ <= x_bar, a_k is at least 0 and the relu
+has no effect, unlike in Grad-CAM, whose weights are gradients of both signs.
 
-The source compares by eye. What the inverse and an original have in common is where they are, less their finest grain:
-correlations are given of maps as they are, or blurred alike (docs/results/settings.md has both).
+The dissertation compares by eye. Inverse and original agree in their coarse structure more than in their details, so
+correlations are available with and without blurring both maps (docs/results/settings.md lists both).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -30,6 +30,7 @@ from torch import Tensor
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.run import Run, without_inference_mode
+from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import integer, items
 from xai_widgets.errors import unknown_name
 from xai_widgets.inverse.chain import Chain
@@ -43,85 +44,84 @@ from xai_widgets.ops.resize import resize_map
 from xai_widgets.rules import deconv_relu, relu_rules
 from xai_widgets.rules.excitation import redistribute
 
-#: Units with work between places; all others of a network are what Grad-CAM calls its linear layers.
-PLACED = "convolution"
+#: Kind of the spatial units; Grad-CAM calls all others the linear layers of a network.
+SPATIAL = "convolution"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reproduction:
-    """What the operation-wise inverse makes of another method so far.
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Reproduction(ShortRepr):
+    """Reproduction of another method by the operation-wise inverse so far.
 
     Attributes
     ----------
     original : str
-        The name of the method that it reproduces, as in ``xai_widgets.methods.METHODS``.
+        Name of the reproduced method in ``xai_widgets.methods.METHODS``.
     inverse : OperationWise
-        How far the inverse has come.
+        Inverse so far.
     maps : dict of str to Tensor, (N, h, w)
-        By the unit at whose output they are, or "image", each in its own resolution, the last of the network first;
-        at least 0. Empty until the first one is reached.
+        Non-negative maps by the unit at whose output they are, or "image", each in its own resolution, the last of the
+        network first. Empty until the first one is reached.
     """
 
     original: str
     inverse: OperationWise
     maps: dict[str, Tensor]
-    _original_map: Callable[[str], Tensor] = field(repr=False)
+    _original_map: Callable[[str], Tensor]
 
     @property
     def map(self) -> Tensor:
-        """The map furthest down, (N, h, w); ValueError before the first one."""
-        return self.maps[self._place(None)]
+        """Map closest to the image, (N, h, w); ValueError before the first one."""
+        return self.maps[self._map_name(None)]
 
     def saliency(self) -> Tensor:
-        """The map furthest down in the resolution of the images, (N, H, W)."""
+        """Return the map closest to the image, resized to the images, (N, H, W)."""
         return resize_map(self.map, (self.inverse.image.shape[2], self.inverse.image.shape[3]))
 
     def original_map(self, at: str | None = None) -> Tensor:
-        """What the original draws, (N, h, w), without its signs.
+        """Return the absolute map of the original method, (N, h, w).
 
         Parameters
         ----------
         at : str, optional
-            Beside which of ``maps``. Default: the one furthest down.
+            Name in ``maps`` of the map to compare with. Default: the one closest to the image.
         """
-        return self._original_map(self._place(at)).abs()
+        return self._original_map(self._map_name(at)).abs()
 
     def correlation(
         self, original: Tensor | None = None, *, at: str | None = None, sigma: float = 0.0
     ) -> Tensor:
-        """Pearson's correlation of a map and of the original's, (N,); NaN where one is constant.
+        """Return the Pearson correlation of a map with the original's, (N,); NaN if one of them is constant.
 
         Parameters
         ----------
         original : Tensor, (N, h, w), optional
-            The map of the original, where you have it from elsewhere. Default: :meth:`original_map`. The coarser of
-            both is brought to the resolution of the finer one.
+            Map of the original method. Default: :meth:`original_map`. The coarser map is resized to the finer one.
         at : str, optional
-            Which of ``maps``. Default: the one furthest down.
+            Name in ``maps``. Default: the map closest to the image.
         sigma : float, default 0.0
-            Of a Gaussian by which both are blurred first, in places of the finer one.
+            Standard deviation of a Gaussian that blurs both maps first, in positions of the finer map.
 
         Raises
         ------
         ValueError
-            Before the first map, for an unknown one, with the nearest, for another number of maps, or a sigma below 0.
+            Before the first map, for an unknown map, with the nearest one, another number of maps, or sigma below 0.
         """
-        place = self._place(at)
-        own = self.maps[place]
-        other = self.original_map(place) if original is None else original.to(own)
+        name = self._map_name(at)
+        own = self.maps[name]
+        other = self.original_map(name) if original is None else original.to(own)
         if other.ndim != 3 or len(other) != len(own):
-            raise ValueError(f"the original has shape {tuple(other.shape)}, wanted ({len(own)}, h, w)")
+            raise ValueError(f"expected an original of shape ({len(own)}, h, w), got {tuple(other.shape)}")
         if not sigma >= 0:
-            raise ValueError(f"sigma is {sigma}, wanted at least 0")
+            raise ValueError(f"expected sigma of at least 0, got {sigma}")
         size = (max(own.shape[1], other.shape[1]), max(own.shape[2], other.shape[2]))
         maps = [resize_map(each, size) for each in (own, other)]
         if sigma > 0:
             maps = [gaussian_blur(each[:, None], sigma)[:, 0] for each in maps]
         return pearson(*maps)
 
-    def _place(self, at: str | None) -> str:
+    def _map_name(self, at: str | None) -> str:
         if not self.maps:
-            raise ValueError("the inverse has not come to the first map, wanted a run that has gone further")
+            raise ValueError("expected at least one map, got none; continue the run")
         if at is not None and at not in self.maps:
             raise ValueError(unknown_name("map", at, list(self.maps)))
         return list(self.maps)[-1] if at is None else at
@@ -137,59 +137,59 @@ def reproduce_grad_cam(
     settings: SolverSettings | None = None,
     batch_size: int = 64,
 ) -> Run[Reproduction]:
-    """Grad-CAM by inverting what comes after the convolutions: linear layers, averages, and pools on the way.
+    """Reproduce Grad-CAM by inverting the layers after the convolutions.
 
     Parameters
     ----------
     model : ImageModel
         The network.
     x
-        Images of any kind, N of them.
+        N images of any kind.
     target : int, str, sequence or Tensor, optional
         The class, or one per image. Default: the predicted class.
     layer : str, optional
-        The unit whose output is A, by its name in :func:`~xai_widgets.inverse.find_units`; no convolution may follow.
-        Default: the last convolution or block.
+        The unit whose output is A, by its name in :func:`~xai_widgets.inverse.find_units`, without a convolution
+        behind it. Default: the last convolution or block.
     settings : SolverSettings, optional
-        When an operation is done.
+        Iterations and tolerance of the solver.
     batch_size : int, default 64
-        Images that are solved at once.
+        Number of images to solve at once.
 
     Returns
     -------
     Run of Reproduction
-        With one map, at ``layer``. The original is taken there too, if that is a layer of ``model.layers()``, else at
-        its default one.
+        One map, at `layer`. The original uses the same layer if it is in ``model.layers()``, else its default layer.
 
     Raises
     ------
     TypeError
-        If ``model`` is no ImageModel.
+        If `model` is not an ImageModel.
     ValueError
-        For a network without convolutions, a layer that is unknown or that a convolution follows, with the nearest
-        one, or as :func:`~xai_widgets.inverse.operation_wise`.
+        For a network without convolutions, a layer that is unknown, with the nearest one, or followed by a
+        convolution, or the reasons of :func:`~xai_widgets.inverse.operation_wise`.
     """
     image, classes = prepare(model, x, target)
     units = find_units(model)
-    last = _last_placed(model, units)
+    last = _last_spatial(model, units)
     chosen = _unit_index(units, layer, last)
     if chosen < last:
         raise ValueError(
-            f"the unit {layer!r} is followed by a convolution, wanted one of which only linear layers follow, such as "
-            f"{units[last].name!r}"
+            f"expected a unit behind the last convolution, got {layer!r}; the nearest one is {units[last].name!r}"
         )
     name = units[chosen].name
     run = operation_wise(model, image, classes, until=name, settings=settings, batch_size=batch_size)
 
-    def weighted(made: OperationWise) -> dict[str, Tensor]:
-        if len(made.units) < len(units) - 1 - chosen:
+    def weighted(inverse: OperationWise) -> dict[str, Tensor]:
+        if len(inverse.units) < len(units) - 1 - chosen:
             return {}
-        weights, activation = made.x[:, 0], made.units[-1].x_bar
+        weights, activation = inverse.x[:, 0], inverse.units[-1].x_bar
         if activation.ndim != 4:
-            raise ValueError(f"the output of {name!r} has no places, wanted {units[last].name!r}")
+            raise ValueError(
+                f"expected a unit with a spatial output, got {name!r}; the nearest one is {units[last].name!r}"
+            )
         return {name: (weights.mean((2, 3), keepdim=True) * activation).sum(1).relu()}
 
-    def original(_place: str) -> Tensor:
+    def original(_name: str) -> Tensor:
         own = name if name in {each.name for each in model.layers()} else None
         return METHODS["grad_cam"].saliency(model, image, classes, layer=own)
 
@@ -208,47 +208,43 @@ def reproduce_excitation_backprop(
     settings: SolverSettings | None = None,
     batch_size: int = 64,
 ) -> Run[Reproduction]:
-    """Excitation backprop by the inverse at each max-pool, summed over the channels.
+    """Reproduce excitation backprop by the inverse at each max-pool, summed over the channels.
 
     Parameters
     ----------
     model, x, target, settings, batch_size
-        As for :func:`reproduce_grad_cam`.
+        See :func:`reproduce_grad_cam`.
     at : sequence of str, optional
-        The units at whose outputs the maps are. Default: all max-pools; in a network that has none, whatever has
-        fewer places at its output than at its input.
+        Units at whose outputs the maps are. Default: all max-pools, or in a network without them all units that reduce
+        the resolution.
     l1, l2 : float, defaults 0.1 and 0.9
-        As for :func:`~xai_widgets.inverse.operation_wise`.
+        See :func:`~xai_widgets.inverse.operation_wise`.
 
     Returns
     -------
     Run of Reproduction
-        With a map for each unit of ``at``, down to the lowest of them. The original is the probability there, summed
-        over the channels.
+        A map for each unit in `at`. The original is the probability there, summed over the channels.
 
     Raises
     ------
     TypeError
-        If ``model`` is no ImageModel.
+        If `model` is not an ImageModel.
     ValueError
-        For an unknown unit, with the nearest one, one without places, or as
+        For a unit that is unknown, with the nearest one, or not spatial, or the reasons of
         :func:`~xai_widgets.inverse.operation_wise`.
     """
     image, classes = prepare(model, x, target)
     chain = Chain.of(model, image[:1])
     names = [unit.name for unit in chain.units]
-    placed = [after.ndim == 4 for after in chain.inputs[1:]]
+    spatial = [name for name, output in zip(names[:-1], chain.inputs[1:], strict=True) if output.ndim == 4]
     chosen = (
-        _coarser(chain)
+        _downsampling_units(chain)
         if at is None
         else [_unit_index(chain.units, name, 0) for name in items(at, "at", what="names of units")]
     )
-    wrong = [names[index] for index in chosen if index + 1 == len(names) or not placed[index]]
+    wrong = [names[index] for index in chosen if names[index] not in spatial]
     if wrong or not chosen:
-        raise ValueError(
-            f"the outputs of {wrong} have no places, wanted some of "
-            f"{[name for name, there in zip(names[:-1], placed, strict=True) if there]}"
-        )
+        raise ValueError(f"expected units with a spatial output, got {wrong}; choose from {spatial}")
     run = operation_wise(
         model,
         image,
@@ -260,21 +256,21 @@ def reproduce_excitation_backprop(
         batch_size=batch_size,
     )
 
-    def maps(made: OperationWise) -> dict[str, Tensor]:
+    def maps(inverse: OperationWise) -> dict[str, Tensor]:
         # The inverse at the output of a unit is that at the input of the next one.
-        there = {names.index(each.unit) - 1: each for each in made.units}
+        at_output = {names.index(unit.unit) - 1: unit for unit in inverse.units}
         return {
-            names[index]: there[index].map[:, 0]
+            names[index]: at_output[index].map[:, 0]
             for index in sorted(set(chosen), reverse=True)
-            if index in there
+            if index in at_output
         }
 
-    def original(place: str) -> Tensor:
+    def original(name: str) -> Tensor:
         def run(pixels: Tensor) -> tuple[Tensor, Tensor]:
-            passed = [pixels]
+            activations = [pixels]
             for unit in chain.units:
-                passed.append(unit.run(passed[-1]))
-            return passed[-1], passed[names.index(place) + 1]
+                activations.append(unit.run(activations[-1]))
+            return activations[-1], activations[names.index(name) + 1]
 
         start = F.one_hot(classes, len(model.labels)).to(image)
         probability = redistribute(model.module, run, image, start)
@@ -295,34 +291,34 @@ def reproduce_integrated_gradients(
     settings: SolverSettings | None = None,
     batch_size: int = 64,
 ) -> Run[Reproduction]:
-    """Integrated gradients by the inverse of a class down to the image.
+    """Reproduce integrated gradients by the inverse of a class at the image.
 
     Parameters
     ----------
     model, x, target, settings, batch_size
-        As for :func:`reproduce_grad_cam`.
+        See :func:`reproduce_grad_cam`.
     l1, l2 : float, defaults 0.1 and 0.9
-        As for :func:`~xai_widgets.inverse.operation_wise`.
+        See :func:`~xai_widgets.inverse.operation_wise`.
 
     Returns
     -------
     Run of Reproduction
-        With one map, at the "image". It has no signs, so its original is taken without them.
+        One map, at the "image". It is non-negative, so the original is its absolute value.
 
     Raises
     ------
     TypeError
-        If ``model`` is no ImageModel.
+        If `model` is not an ImageModel.
     ValueError
-        As :func:`~xai_widgets.inverse.operation_wise`.
+        See :func:`~xai_widgets.inverse.operation_wise`.
     """
     image, classes = prepare(model, x, target)
     run = operation_wise(model, image, classes, l1=l1, l2=l2, settings=settings, batch_size=batch_size)
 
-    def original(_place: str) -> Tensor:
+    def original(_name: str) -> Tensor:
         return METHODS["integrated_gradients"].saliency(model, image, classes)
 
-    return _reproduction(run, "integrated_gradients", _at_the_image, original)
+    return _reproduction(run, "integrated_gradients", _image_map, original)
 
 
 @without_inference_mode
@@ -335,72 +331,76 @@ def reproduce_deconvnet(
     settings: SolverSettings | None = None,
     batch_size: int = 64,
 ) -> Run[Reproduction]:
-    """DeconvNet by the inverse of a channel's largest activation down to the image, with l1 = 0 and l2 = 0.9.
+    """Reproduce DeconvNet by the inverse of a channel's largest activation at the image, with l1 = 0 and l2 = 0.9.
 
     Parameters
     ----------
     model, x, settings, batch_size
-        As for :func:`reproduce_grad_cam`.
+        See :func:`reproduce_grad_cam`.
     channel : int
-        Of the output of ``unit``.
+        Channel of the output of `unit`.
     unit : str, optional
-        By its name in :func:`~xai_widgets.inverse.find_units`. Default: the last convolution or block.
+        A unit by its name in :func:`~xai_widgets.inverse.find_units`. Default: the last convolution or block.
 
     Returns
     -------
     Run of Reproduction
-        With one map, at the "image": 0 where the channel is 0 everywhere. The original is the same activation, brought
-        back by the rules of ``xai_widgets.attribution.deconvnet``, and the largest absolute value of its channels.
+        One map, at the "image"; 0 if the channel is 0 everywhere. The original propagates the same activation to the
+        image by the rules of ``xai_widgets.attribution.deconvnet`` and takes the maximum of its absolute values.
 
     Raises
     ------
     TypeError
-        If ``model`` is no ImageModel.
+        If `model` is not an ImageModel.
     ValueError
-        For an unknown unit, with the nearest one, one without places, or a channel that it does not have.
+        For a unit that is unknown, with the nearest one, or not spatial, or an unknown channel.
     """
     image, _ = prepare(model, x, None)
     chain = Chain.of(model, image)
-    index = _unit_index(chain.units, unit, _last_placed(model, chain.units))
+    index = _unit_index(chain.units, unit, _last_spatial(model, chain.units))
     name = chain.units[index].name
     start = one_hot([*chain.inputs[1:], chain.output][index], channel, name)
     run = operation_wise(
         model, image, start=(name, start), l1=0.0, l2=0.9, settings=settings, batch_size=batch_size
     )
 
-    def original(_place: str) -> Tensor:
+    def original(_name: str) -> Tensor:
         with (
             outside_inference(),
             torch.enable_grad(),
             relu_rules(model, "DeconvNet", relu=deconv_relu),
         ):
-            given = image.clone().requires_grad_()
-            passed = given
+            pixels = image.clone().requires_grad_()
+            activation = pixels
             for each in chain.units[: index + 1]:
-                passed = each.run(passed)
-            (gradient,) = torch.autograd.grad(passed, given, (start > 0).to(passed))
+                activation = each.run(activation)
+            (gradient,) = torch.autograd.grad(activation, pixels, (start > 0).to(activation))
         return METHODS["deconvnet"].reduce(gradient)
 
-    return _reproduction(run, "deconvnet", _at_the_image, original)
+    return _reproduction(run, "deconvnet", _image_map, original)
 
 
 def one_hot(activation: Tensor, channel: int, name: str) -> Tensor:
-    """The largest value of a channel in its place, and 0 elsewhere, for each activation (N, C, h, w).
+    """Keep the largest value of one channel of each activation (N, C, h, w) and set all others to 0.
 
     Raises
     ------
     ValueError
-        For an activation without places, or a channel that it does not have; ``name`` says whose.
+        For an activation of the unit `name` that is not spatial, or an unknown channel.
     """
     if activation.ndim != 4:
-        raise ValueError(f"the output of {name!r} has no places, wanted a unit whose output is (C, h, w)")
+        raise ValueError(
+            f"expected a unit with output (C, h, w), got {name!r} with {tuple(activation.shape[1:])}"
+        )
     channel = integer(
         channel, "channel", low=0, high=activation.shape[1] - 1, hint=f"the channels of {name!r}"
     )
-    values, places = activation[:, channel].flatten(1).max(1, keepdim=True)
-    made = torch.zeros_like(activation)
-    made[:, channel] = made[:, channel].flatten(1).scatter(1, places, values).view_as(made[:, channel])
-    return made
+    values, positions = activation[:, channel].flatten(1).max(1, keepdim=True)
+    result = torch.zeros_like(activation)
+    result[:, channel] = (
+        result[:, channel].flatten(1).scatter(1, positions, values).view_as(result[:, channel])
+    )
+    return result
 
 
 def _reproduction(
@@ -410,27 +410,29 @@ def _reproduction(
     original_map: Callable[[str], Tensor],
 ) -> Run[Reproduction]:
     def play() -> Iterator[Reproduction]:
-        for made in run:
-            yield Reproduction(original=original, inverse=made, maps=maps(made), _original_map=original_map)
+        for inverse in run:
+            yield Reproduction(
+                original=original, inverse=inverse, maps=maps(inverse), _original_map=original_map
+            )
 
     return Run(play(), total=run.total, name=f"{original} by the inverse")
 
 
-def _at_the_image(made: OperationWise) -> dict[str, Tensor]:
-    return {} if made.output is None else {"image": made.saliency()}
+def _image_map(inverse: OperationWise) -> dict[str, Tensor]:
+    """Return the map at the image, once it is reached."""
+    return {} if inverse.output is None else {"image": inverse.saliency()}
 
 
-def _last_placed(model: ImageModel, units: Sequence[Unit]) -> int:
-    """The index of the last convolution or block."""
-    found = [index for index, unit in enumerate(units) if unit.kind == PLACED]
-    if not found:
-        raise ValueError(
-            f"{model.name} has no unit with a convolution, wanted one whose activations have places"
-        )
-    return found[-1]
+def _last_spatial(model: ImageModel, units: Sequence[Unit]) -> int:
+    """Return the index of the last convolution or block."""
+    indices = [index for index, unit in enumerate(units) if unit.kind == SPATIAL]
+    if not indices:
+        raise ValueError(f"expected a network with convolutions, got {model.name} without any")
+    return indices[-1]
 
 
 def _unit_index(units: Sequence[Unit], name: str | None, default: int) -> int:
+    """Return the index of the unit of this name, or `default` for None."""
     names = [unit.name for unit in units]
     if name is None:
         return default
@@ -439,8 +441,8 @@ def _unit_index(units: Sequence[Unit], name: str | None, default: int) -> int:
     return names.index(name)
 
 
-def _coarser(chain: Chain) -> list[int]:
-    """The units that are max-pools, or else those that leave fewer places, but more than one."""
+def _downsampling_units(chain: Chain) -> list[int]:
+    """Return the indices of the max-pools, or else of the units that reduce the resolution, except to one position."""
     pools = [index for index, unit in enumerate(chain.units) if unit.kind == "pool"]
-    places = [each.shape[2:].numel() for each in chain.inputs if each.ndim == 4]
-    return pools or [index for index, (at, after) in enumerate(pairwise(places)) if 1 < after < at]
+    sizes = [each.shape[2:].numel() for each in chain.inputs if each.ndim == 4]
+    return pools or [index for index, (before, after) in enumerate(pairwise(sizes)) if 1 < after < before]

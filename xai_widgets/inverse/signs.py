@@ -1,4 +1,4 @@
-"""The signs of activations: which calls of a trace give at least 0, which may not, and which are rectifiers."""
+"""Signs of activations: which calls of a trace return non-negative values, and which ones are rectifiers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ POOLS = frozenset(
 AVERAGES = frozenset(
     {"avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "mean"}
 )
-#: Calls that keep every value in its order.
+#: Calls that keep all values in their order.
 RESHAPES = frozenset(
     {"dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout", "feature_alpha_dropout",
      "flatten", "unflatten", "reshape", "view", "reshape_as", "view_as", "squeeze", "unsqueeze", "contiguous", "clone",
@@ -27,7 +27,7 @@ CONVOLUTIONS = frozenset(
 )
 _DENSE = frozenset({"linear", "matmul", "mm", "bmm", "baddbmm", "addmm", "einsum", "bilinear"})
 _ATTENTION = frozenset({"scaled_dot_product_attention", "multi_head_attention_forward"})
-#: Calls that move, repeat or pick values, or join tensors.
+#: Calls that move, repeat or select values, or concatenate tensors.
 _MOVING = frozenset(
     {"cat", "concat", "concatenate", "stack", "hstack", "vstack", "permute", "transpose", "movedim", "moveaxis",
      "swapaxes", "swapdims", "t", "T", "mT", "getitem", "chunk", "split", "split_with_sizes", "tensor_split", "unbind",
@@ -35,29 +35,29 @@ _MOVING = frozenset(
      "repeat_interleave", "roll", "flip", "rot90", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "unfold",
      "fold", "setitem"}
 )  # fmt: skip
-#: Of these, those that keep each value once.
+#: Those of `_MOVING` that keep each value exactly once.
 PERMUTATIONS = frozenset(
     {"permute", "transpose", "movedim", "moveaxis", "swapaxes", "swapdims", "t", "T", "mT", "roll", "flip", "rot90",
      "pixel_shuffle", "pixel_unshuffle", "channel_shuffle"}
 )  # fmt: skip
 _SUMS = frozenset({"sum", "nansum", "cumsum"})
-#: Calls that give at least 0 if all that they are given is.
+#: Calls that return non-negative values for non-negative arguments.
 _KEEPING = (
     POOLS | AVERAGES | RESHAPES | _MOVING | _SUMS | _DENSE
     | {"add", "radd", "mul", "multiply", "rmul", "div", "divide", "true_divide", "truediv", "rdiv", "rtruediv", "amax",
        "amin", "max", "min", "minimum", "fmin", "maximum", "fmax", "pow", "lp_pool2d", "addcmul"}
 )  # fmt: skip
-_POSITIVE = frozenset(
+_NONNEGATIVE = frozenset(
     {"relu", "relu6", "sigmoid", "softmax", "softplus", "hardsigmoid", "abs", "absolute", "square", "exp", "sqrt",
      "norm", "linalg_vector_norm", "vector_norm", "gt", "ge", "lt", "le", "eq", "ne", "gumbel_softmax", "expit"}
 )  # fmt: skip
-#: Of what keeps or makes at least 0, what a unit may end with.
+#: Calls with non-negative results at which a unit can end.
 _ENDS = (
     POOLS | AVERAGES | RESHAPES
     | {"relu", "relu6", "sigmoid", "softmax", "softplus", "hardsigmoid", "abs", "square", "add", "radd", "mul", "rmul",
        "multiply", "cat", "concat", "concatenate", "interpolate", "upsample"}
 ) - {"clone", "detach", "alias", "to", "float", "double", "half", "bfloat16", "type", "type_as", "data"}  # fmt: skip
-#: Activations with negative values, and the names by which they are known.
+#: Activation functions with negative values, and their usual names.
 _NEGATIVE = {
     "silu": "SiLU", "gelu": "GELU", "hardswish": "Hardswish", "leaky_relu": "LeakyReLU", "elu": "ELU", "selu": "SELU",
     "celu": "CELU", "prelu": "PReLU", "mish": "Mish", "tanh": "Tanh", "hardtanh": "Hardtanh", "softsign": "Softsign",
@@ -67,13 +67,14 @@ _NEGATIVE = {
 
 
 class Signs:
-    """Which results of a trace are at least 0, whatever the image is.
+    """The results of a trace that are non-negative for every image.
 
     Parameters
     ----------
     traced : Trace
+        Trace of a network.
     image : bool
-        Whether the image is at least 0 as the network takes it, after normalization.
+        Whether the normalized image is non-negative.
     """
 
     def __init__(self, traced: Trace, *, image: bool) -> None:
@@ -82,31 +83,31 @@ class Signs:
         for call in traced.calls:
             for value in call.values():
                 self._users.setdefault(value.call, []).append(call)
-        self._positive: set[int] = {0} if image else set()
+        self._nonnegative: set[int] = {0} if image else set()
         for index in range(1, len(traced.calls)):
-            if self._is_positive(index):
-                self._positive.add(index)
+            if self._gives_nonnegative(index):
+                self._nonnegative.add(index)
 
     def ends(self, index: int) -> bool:
-        """Return whether a unit may end with the result of a call."""
-        call, made = self._traced.calls[index], self._traced.results[index]
+        """Return whether a unit can end at the result of a call."""
+        call, results = self._traced.calls[index], self._traced.results[index]
         if index == 0:
             return True
         known = call.name in _ENDS or self.rectified(index) is not None or self._bounded(call)
         return (
             known
-            and index in self._positive
-            and len(made) == 1
-            and made[0].is_floating_point()
-            and 2 <= made[0].ndim <= 4
-            # A batch that is folded into other dimensions has no images to be inverted one by one.
-            and len(made[0]) == len(self._traced.results[0][0])
+            and index in self._nonnegative
+            and len(results) == 1
+            and results[0].is_floating_point()
+            and 2 <= results[0].ndim <= 4
+            # If the batch is folded into other dimensions, images cannot be inverted one by one.
+            and len(results[0]) == len(self._traced.results[0][0])
         )
 
     def negative(self, index: int) -> str | None:
-        """Return the name of an activation with negative values; None for every other call."""
+        """Return the name of an activation function with negative values; None for every other call."""
         call = self._traced.calls[index]
-        # What the scores themselves are, such as log-softmax, is no activation.
+        # The scores themselves, such as those of log-softmax, can be negative.
         last = isinstance(self._traced.output, Value) and index == self._traced.output.call
         if not call.depends or last or (call.name not in _NEGATIVE and call.name not in ("mul", "multiply")):
             return None
@@ -114,12 +115,12 @@ class Signs:
             return "SiLU" if self._gates_itself(call) else None
         return (
             None
-            if index in self._positive or (call.name == "hardtanh" and self._bounded(call))
+            if index in self._nonnegative or (call.name == "hardtanh" and self._bounded(call))
             else _NEGATIVE[call.name]
         )
 
     def rectified(self, index: int) -> Value | None:
-        """Return what a call is the ReLU of, with or without an upper end; None for every other call."""
+        """Return the input of a call that computes a ReLU, clipped from above or not; None for every other call."""
         call = self._traced.calls[index]
         first = call.argument(0, "input")
         if call.name in ("maximum", "max", "fmax"):
@@ -138,27 +139,31 @@ class Signs:
             return first if zero else None
         return self._masked(call)
 
-    # -- inside ---------------------------------------------------------------------------------------------
+    # -- helpers --------------------------------------------------------------------------------------------
 
-    def _is_positive(self, index: int) -> bool:
-        call, made = self._traced.calls[index], self._traced.results[index]
+    def _gives_nonnegative(self, index: int) -> bool:
+        call, results = self._traced.calls[index], self._traced.results[index]
         if not call.depends:
-            # Not what it is now, but what it will be: only shapes and other constants of the network's own code.
-            return all(self._is_high(each) for each in made)
-        if call.name in _POSITIVE or self._bounded(call) or self.rectified(index) is not None:
+            # Independent of the image, so the recorded values hold for every image.
+            return all(self._is_nonnegative(each) for each in results)
+        if call.name in _NONNEGATIVE or self._bounded(call) or self.rectified(index) is not None:
             return True
         if call.name == "pow" and call.argument(1, "exponent") in (2, 4):
             return True
-        if call.name in ("maximum", "fmax") or (call.name == "max" and len(call.args) > 1 and len(made) == 1):
+        if call.name in ("maximum", "fmax") or (
+            call.name == "max" and len(call.args) > 1 and len(results) == 1
+        ):
             return any(
-                self._at_least_0(call.argument(place, key)) for place, key in ((0, "input"), (1, "other"))
+                self._at_least_0(call.argument(position, key))
+                for position, key in ((0, "input"), (1, "other"))
             )
         if call.name == "where":
             return all(
-                self._at_least_0(call.argument(place, key)) for place, key in ((1, "input"), (2, "other"))
+                self._at_least_0(call.argument(position, key))
+                for position, key in ((1, "input"), (2, "other"))
             )
         if is_pad(call):
-            return self._at_least_0(call.argument(0, "input")) and self._pads_high(index, call)
+            return self._at_least_0(call.argument(0, "input")) and self._pads_nonnegative(index, call)
         if call.name in ("interpolate", "upsample"):
             smooth = str(call.argument(3, "mode", "nearest")) in ("bicubic", "lanczos")
             return self._at_least_0(call.argument(0, "input")) and not smooth
@@ -170,20 +175,20 @@ class Signs:
 
     def _at_least_0(self, operand: Any) -> bool:
         if isinstance(operand, Value):
-            return operand.call in self._positive
+            return operand.call in self._nonnegative
         if isinstance(operand, Tensor):
-            return self._is_high(operand)
+            return self._is_nonnegative(operand)
         if isinstance(operand, Affine):
             return operand.base >= 0 and operand.step >= 0
         return not isinstance(operand, bool | int | float) or operand >= 0
 
     @staticmethod
-    def _is_high(tensor: Tensor) -> bool:
+    def _is_nonnegative(tensor: Tensor) -> bool:
         return tensor.is_complex() is False and (tensor.numel() == 0 or bool((tensor >= 0).all()))
 
     @staticmethod
     def _bounded(call: Call) -> bool:
-        """Return whether a call clamps at a number of at least 0."""
+        """Return whether a call clamps its input from below at a non-negative number."""
         if call.name in ("clamp", "clip", "clamp_min"):
             low = call.argument(1, "min")
         elif call.name == "hardtanh":
@@ -193,11 +198,11 @@ class Signs:
         else:
             return False
         if isinstance(low, Tensor):
-            return Signs._is_high(low)
+            return Signs._is_nonnegative(low)
         return isinstance(low, int | float) and low >= 0
 
-    def _pads_high(self, index: int, call: Call) -> bool:
-        """Return whether a pad adds nothing below 0, or lowest values that a max-pool never picks."""
+    def _pads_nonnegative(self, index: int, call: Call) -> bool:
+        """Return whether padding adds no negative values, except for a max-pool, which never selects them."""
         if str(call.argument(2, "mode", "constant")) != "constant":
             return True
         value = call.argument(3, "value") or 0
@@ -206,21 +211,21 @@ class Signs:
 
     def _is_zero(self, operand: Any) -> bool:
         if isinstance(operand, Value):
-            call, (made, *_) = self._traced.calls[operand.call], self._traced.results[operand.call]
-            # Zeros like an activation are zeros, whatever it is.
-            return (not call.depends or call.name in ("zeros_like", "new_zeros")) and not made.any()
+            call, (result, *_) = self._traced.calls[operand.call], self._traced.results[operand.call]
+            # zeros_like of an activation is zero for every image.
+            return (not call.depends or call.name in ("zeros_like", "new_zeros")) and not result.any()
         if isinstance(operand, Tensor):
             return not operand.is_complex() and not operand.any()
         return isinstance(operand, int | float) and operand == 0
 
     def _maximum(self, x: Any, other: Any) -> Value | None:
-        """Return x of the maximum of x, which depends on the image, and 0."""
+        """Return x if it depends on the image and `other` is 0, so that their maximum is a ReLU."""
         depends = isinstance(x, Value) and self._traced.calls[x.call].depends
-        # A number in the place of a tensor is the dimension of a maximum over places.
+        # A number instead of a tensor is the dimension of a maximum over positions.
         return x if depends and isinstance(other, Value | Tensor) and self._is_zero(other) else None
 
     def _masked(self, call: Call) -> Value | None:
-        """Return x of ``x * (x > 0)``, ``where(x > 0, x, 0)`` and ``x.masked_fill(x < 0, 0)``."""
+        """Return x for ``x * (x > 0)``, ``where(x > 0, x, 0)`` and ``x.masked_fill(x < 0, 0)``, else None."""
         if call.name in ("mul", "multiply"):
             operands = [call.argument(0, "input"), call.argument(1, "other")]
             for x, mask in (operands, operands[::-1]):
@@ -241,15 +246,17 @@ class Signs:
         return None
 
     def _compares(self, mask: Any, x: Value, *, above: bool) -> bool:
-        """Return whether a mask is x > 0 or x >= 0, or what is left by it."""
+        """Return whether a mask is x > 0 or x >= 0, or with ``above=False`` x < 0 or x <= 0."""
         while isinstance(mask, Value) and self._traced.calls[mask.call].name in ("to", "float", "type_as"):
             mask = self._traced.calls[mask.call].argument(0, "input")
         if not isinstance(mask, Value):
             return False
         call = self._traced.calls[mask.call]
-        wanted = ("gt", "ge", "greater", "greater_equal") if above else ("lt", "le", "less", "less_equal")
+        comparisons = (
+            ("gt", "ge", "greater", "greater_equal") if above else ("lt", "le", "less", "less_equal")
+        )
         return (
-            call.name in wanted
+            call.name in comparisons
             and call.argument(0, "input") == x
             and self._is_zero(call.argument(1, "other"))
         )
@@ -258,25 +265,25 @@ class Signs:
         """Return whether a call is x * sigmoid(x)."""
         operands = [call.argument(0, "input"), call.argument(1, "other")]
         for x, gate in (operands, operands[::-1]):
-            if isinstance(x, Value) and isinstance(gate, Value) and x.call not in self._positive:
-                made = self._traced.calls[gate.call]
-                if made.name in ("sigmoid", "hardsigmoid") and made.argument(0, "input") == x:
+            if isinstance(x, Value) and isinstance(gate, Value) and x.call not in self._nonnegative:
+                source = self._traced.calls[gate.call]
+                if source.name in ("sigmoid", "hardsigmoid") and source.argument(0, "input") == x:
                     return True
         return False
 
 
 def is_pad(call: Call) -> bool:
-    """Return whether a call pads."""
+    """Return whether a call pads its input."""
     return call.name in ("pad", "constant_pad_nd")
 
 
-def weighs(call: Call) -> int:
-    """Return 1 for an operation with weights or one that mixes places, such as attention, 0 for every other one."""
+def has_weights(call: Call) -> int:
+    """Return 1 for a weighted operation on the image, such as a convolution or attention, else 0."""
     return int(call.depends and call.name in CONVOLUTIONS | _DENSE | _ATTENTION)
 
 
 def is_linear(traced: Trace, index: int) -> bool:
-    """Return whether a call is a matrix and a bias of what depends on the image."""
+    """Return whether a call is an affine function of its arguments that depend on the image."""
     call = traced.calls[index]
     depending = [value for value in call.values() if traced.calls[value.call].depends]
     if call.name in CONVOLUTIONS | _DENSE | {
@@ -295,13 +302,13 @@ def is_linear(traced: Trace, index: int) -> bool:
     if call.name == "batch_norm":
         return not call.argument(5, "training", False)
     if call.name in RESHAPES | AVERAGES | _MOVING | _SUMS | {"add", "radd", "sub", "subtract", "rsub", "neg"}:
-        # An index that depends on the image is no matrix.
+        # Indexing by values that depend on the image is not linear.
         return call.name != "getitem" or len(depending) == 1
     return is_pad(call) or call.name in ("interpolate", "upsample")
 
 
 def _operands(call: Call) -> list[Any]:
-    """Return the tensors and numbers that a call computes with: not the dimensions and sizes of what moves values."""
+    """Return the tensors and numbers that a call computes with, without dimensions, sizes and indices."""
     if call.name in ("add", "radd", "mul", "multiply", "rmul", "div", "divide", "true_divide", "truediv", "rdiv",
                      "rtruediv", "minimum", "fmin", "addcmul"):  # fmt: skip
         return [*call.args, *(call.kwargs[key] for key in ("input", "other", "value") if key in call.kwargs)]

@@ -1,16 +1,16 @@
-"""Minimize a cost over 0 <= x <= x_bar: an accelerated projected gradient that never lets the cost rise.
+"""Minimize a cost over 0 <= x <= x_bar by an accelerated projected gradient method with a monotone cost.
 
-Algorithm 2 of the source is the projected gradient with Nesterov's momentum and a step that can diverge. Here each
-element of the batch has a step t of its own, found by backtracking, so that the bound of Beck and Teboulle 2009 holds:
+Algorithm 2 of Kwon 2021 is a projected gradient method with Nesterov momentum and a step size that can diverge. Here
+each element of the batch has its own step size t, found by backtracking, such that (Beck and Teboulle 2009, eq. 2.5)
 
     z = x + beta (x - x_before),   p = clip(z - t grad J(z), 0, x_bar)
-    J(p) <= J(z) + <grad J(z), p - z> + |p - z|^2 / (2 t)                       (their equation 2.5)
+    J(p) <= J(z) + <grad J(z), p - z> + |p - z|^2 / (2 t)
 
-The first t leads as far as the bounds are wide. One for which the bound is broken becomes the one for which it would
-hold if J were quadratic along p - z: so the scale of the cost takes a few passes, and no iterations.
+The first t spans the box of the bounds. If the inequality fails, t is set to the value for which it would hold if J
+were quadratic along p - z, so adapting to the scale of the cost takes a few passes and no iterations.
 
-A p with a higher cost than x is not taken, and the momentum starts anew (O'Donoghue and Candes 2015), from where the
-next step must lower the cost. What has converged leaves the batch.
+If p has a higher cost than x, it is rejected and the momentum is restarted (O'Donoghue and Candes 2015), so that the
+next step lowers the cost. Converged elements are removed from the batch.
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ from torch import Tensor
 
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.precision import no_autocast
+from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import check_fields, integer, number
 
-#: J of some elements of the batch: x (E, ...) and their index (E,), to (E,).
+#: Function from some elements x (E, ...) of the batch and their indices (E,) to their costs (E,).
 Cost = Callable[[Tensor, Tensor], Tensor]
 
-#: A step grows by this factor where the bound held at once.
+#: Growth of the step size if the inequality holds at the first try.
 GROWTH = 1.25
-#: Where it did not, the step shrinks at most by the first factor and at least by the second one.
+#: Otherwise the step size is multiplied by a factor between these two.
 SHRINKAGE = (1e-3, 0.8)
-#: Of the step that would do if the cost were quadratic.
+#: Share of the step size that a quadratic cost would allow.
 SAFETY = 0.95
-#: How often a step may shrink in one iteration; after that nothing near x is better.
+#: Maximum number of reductions of the step size in one iteration.
 TRIES = 30
 
 
@@ -45,11 +46,11 @@ class SolverSettings:
     Attributes
     ----------
     steps : int, default 100
-        Iterations at most.
+        Maximum number of iterations.
     tolerance : float, default 1e-3
-        An element has converged when in ``window`` iterations its cost fell by less than this share of it.
+        An element has converged if its cost decreases by less than this share in ``window`` iterations.
     window : int, default 5
-        Iterations.
+        Number of iterations between checks for convergence, and between snapshots.
     """
 
     steps: int = 100
@@ -61,22 +62,22 @@ class SolverSettings:
         check_fields(self, number, "tolerance", low=0)
 
 
-@dataclass(frozen=True)
-class Solution:
-    """The best so far.
+@dataclass(frozen=True, repr=False)
+class Solution(ShortRepr):
+    """Best solution so far.
 
     Attributes
     ----------
     x : Tensor, (B, ...)
-        Within its bounds.
+        Minimizer, within its bounds.
     cost : Tensor, (B,)
-        J(x); it never rises from one snapshot to the next.
+        Cost J(x); it never increases from one snapshot to the next.
     iterations : Tensor, (B,)
-        How many each element took.
+        Number of iterations of each element.
     change : Tensor, (B,)
-        By which share of it the cost fell in the last ``window`` iterations.
+        Relative decrease of the cost in the last ``window`` iterations.
     converged : Tensor, (B,)
-        Whether that is below the tolerance.
+        Whether `change` is below the tolerance.
     """
 
     x: Tensor
@@ -87,23 +88,23 @@ class Solution:
 
 
 def minimize(cost: Cost, start: Tensor, upper: Tensor, settings: SolverSettings) -> Iterator[Solution]:
-    """Minimize a cost of each element of a batch over 0 <= x <= upper.
+    """Minimize the cost of each element of a batch over 0 <= x <= upper.
 
     Parameters
     ----------
     cost : callable
-        Differentiable.
+        Differentiable cost of some elements.
     start : Tensor, (B, ...)
-        Where to begin; it is clipped to the bounds.
+        Starting point; it is clipped to the bounds.
     upper : Tensor, (B, ...)
-        x_bar, at least 0.
+        Upper bound x_bar, at least 0.
     settings : SolverSettings
-        When to end.
+        Number of iterations and tolerance.
 
     Yields
     ------
     Solution
-        After every ``settings.window`` iterations, and at the end.
+        After every ``settings.window`` iterations and at the end.
     """
     count, device = len(start), start.device
     x = torch.minimum(start.clamp(min=0), upper)
@@ -125,16 +126,16 @@ def minimize(cost: Cost, start: Tensor, upper: Tensor, settings: SolverSettings)
         following = (1 + (1 + 4 * momentum[index] ** 2).sqrt()) / 2
         beta = (momentum[index] - 1) / following
         at = x[index]
-        # The momentum may lead out of the bounds, where nothing is known of the cost.
-        z = _clip(at + _wide(beta, at) * (at - before[index]), upper[index])
+        # Momentum may leave the bounds, where the cost need not be defined.
+        z = _clip(at + broadcast_like(beta, at) * (at - before[index]), upper[index])
         p, lower, step[index] = _descend(cost, z, upper[index], index, step[index])
-        taken = lower <= value[index]
-        # Where the gradient and the way gone point against each other the momentum has overshot.
+        accepted = lower <= value[index]
+        # Momentum has overshot if the gradient step and the movement point in opposite directions.
         overshot = ((z - p) * (p - at)).flatten(1).sum(1) > 0
         before[index] = at
-        x[index] = torch.where(_wide(taken, at), p, at)
-        value[index] = torch.where(taken, lower, value[index])
-        momentum[index] = torch.where(taken & ~overshot, following, torch.ones_like(following))
+        x[index] = torch.where(broadcast_like(accepted, at), p, at)
+        value[index] = torch.where(accepted, lower, value[index])
+        momentum[index] = torch.where(accepted & ~overshot, following, torch.ones_like(following))
         iterations[index] = iteration
         if iteration % settings.window == 0:
             change[index] = (marked[index] - value[index]) / marked[index].abs().clamp(min=1e-12)
@@ -149,8 +150,8 @@ def minimize(cost: Cost, start: Tensor, upper: Tensor, settings: SolverSettings)
 def _descend(
     cost: Cost, z: Tensor, upper: Tensor, index: Tensor, step: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The projected gradient steps p from z, their costs, and the steps that held."""
-    # A backward pass in the caller's autocast would multiply in its precision.
+    """Return the projected gradient steps p from z, their costs, and their step sizes."""
+    # In the caller's autocast the backward pass would run in low precision.
     with outside_inference(), torch.enable_grad(), no_autocast(z.device):
         moved = z.detach().clone().requires_grad_()
         costs = cost(moved, index)
@@ -162,12 +163,12 @@ def _descend(
     with torch.no_grad():
         for attempt in range(TRIES):
             t = step[left]
-            trial = _clip(z[left] - _wide(t, z) * gradient[left], upper[left])
+            trial = _clip(z[left] - broadcast_like(t, z) * gradient[left], upper[left])
             reached = cost(trial, index[left])
-            way = (trial - z[left]).flatten(1)
-            squared = way.square().sum(1)
-            line = at[left] + (gradient[left].flatten(1) * way).sum(1)
-            # Rounding of single precision must not look like a broken bound.
+            move = (trial - z[left]).flatten(1)
+            squared = move.square().sum(1)
+            line = at[left] + (gradient[left].flatten(1) * move).sum(1)
+            # Tolerate rounding errors of single precision.
             held = reached <= line + squared / (2 * t) + 1e-6 * at[left].abs()
             done = left[held]
             p[done], lower[done] = trial[held], reached[held]
@@ -182,9 +183,10 @@ def _descend(
 
 
 def _clip(x: Tensor, upper: Tensor) -> Tensor:
+    """Clip x to [0, upper]."""
     return torch.minimum(x.clamp(min=0), upper)
 
 
-def _wide(values: Tensor, like: Tensor) -> Tensor:
-    """Values (B,) beside a tensor (B, ...)."""
+def broadcast_like(values: Tensor, like: Tensor) -> Tensor:
+    """Reshape values (B,) so that they broadcast over a tensor (B, ...)."""
     return values.view(-1, *[1] * (like.ndim - 1))

@@ -1,9 +1,9 @@
-"""A network as a chain of units, each with activations of at least 0 at both ends.
+"""Divide a network into a chain of units with non-negative activations at both ends.
 
-Section 5.2: y = (phi_1 ... phi_n)(x). The chain is read off the calls of a pass (:mod:`xai_widgets.tracing`): a unit
-ends at a tensor that everything passes through and that cannot be negative. So a convolution with its ReLU is a unit,
-a max-pool is one, and residual, inception and dense blocks are, as wholes, since their ends are at least 0.
-Normalization belongs to the first unit: it begins with the image in [0, 1].
+Kwon 2021, section 5.2: y = (phi_1 ... phi_n)(x). The chain is found from the recorded calls of a forward pass
+(:mod:`xai_widgets.tracing`). A unit ends at a tensor that is never negative and that every path from the image to the
+output passes through. A convolution with its ReLU is a unit, and so are a max-pool and a whole residual, inception or
+dense block. The first unit includes the normalization, so its input is the image in [0, 1].
 """
 
 from __future__ import annotations
@@ -29,43 +29,43 @@ from xai_widgets.inverse.signs import (
     POOLS,
     RESHAPES,
     Signs,
+    has_weights,
     is_linear,
     is_pad,
-    weighs,
 )
 from xai_widgets.tracing import Call, Scope, Trace, Untraceable, Value, trace, used_last
 
-#: "scores" is the last one, "reshape" moves values without changing them.
+#: Kinds of units: "scores" is the last unit, "reshape" moves values without changing them.
 Kind = Literal["convolution", "linear", "pool", "reshape", "average", "scores"]
 
-#: Sides of the images on which a plain module is tried, in pixels.
+#: Sides in pixels of the images to try on a plain module.
 SIDES = (64, 224, 32, 96, 128, 256, 299, 384, 28, 16, 8)
-#: A unit with this many weighted operations in a row, and half of those of the network, dominates it.
+#: A unit dominates a network if it has at least this many weighted operations in a row, and half of all.
 DEEP = 3
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A part of the network with activations of at least 0 at its ends.
+    """A part of a network with non-negative activations at both ends.
 
     Attributes
     ----------
     name : str
-        The layer that it ends with, or the block that it is; "relu:1" is the second call of "relu".
+        Name of the last layer of the unit, or of the block; "relu:1" is the second call of "relu".
     kind : {"convolution", "linear", "pool", "reshape", "average", "scores"}
-        How it is inverted; a block is a "convolution".
+        Kind of the unit, which determines its inverse; a block is a "convolution".
     run : callable
-        From its input (B, ...) to its output; gradients flow.
+        Function from the input (B, ...) to the output, differentiable.
     bias : bool
-        Whether something is added on the way, so that its output is not proportional to its input.
+        Whether the unit can add a bias, so that its output is not proportional to its input.
     relu : bool
-        Whether it ends with a ReLU.
+        Whether the unit ends with a ReLU.
     before_relu : callable
         The unit without that ReLU.
     affine : bool
-        Whether ``before_relu`` is a matrix and a bias; not so for a block with a ReLU or a max-pool inside.
+        Whether `before_relu` is affine; False for a block that contains a ReLU or a max-pool.
     depth : int
-        The number of weighted operations, such as convolutions, on its longest path.
+        Number of weighted operations, such as convolutions, on the longest path.
     """
 
     name: str
@@ -81,29 +81,29 @@ class Unit:
 @checked_keywords
 @guarded
 def find_units(model: ImageModel | nn.Module, x: Tensor | None = None) -> list[Unit]:
-    """Return the chain of units of a network, from the image to the output.
+    """Divide a network into units, from the image to the output.
 
     Parameters
     ----------
     model : ImageModel or nn.Module
-        A classifier, or a network from images in [0, 1] to images. A network in another precision than float32 is
-        taken as a copy in float32, which does not follow later changes of its parameters.
+        A classifier, or a plain module that takes images in [0, 1]. A network whose precision is not float32 is copied
+        to float32; the copy does not follow later changes of the parameters.
     x : Tensor, (N, C, H, W), optional
         Images in [0, 1] of the size that the units are for; the first one is passed through the network. Default:
-        noise of the size of an ImageModel; for a plain module of a size that it takes.
+        noise of the size of the ImageModel, or of a size that the plain module accepts.
 
     Returns
     -------
     list of Unit
-        In the order in which they run.
+        Units in order of execution.
 
     Raises
     ------
     TypeError
-        For what is no network.
+        If `model` is not a module.
     ValueError
-        For a network whose pass cannot be replayed, that is a single unit, or that has an activation that can be
-        negative, with the reason.
+        For a network whose forward pass cannot be replayed, that is a single unit, or that has activation functions
+        with negative values; the message gives the reason.
     """
     check_network(model)
     x = None if x is None else tensor(x, "x", ("N", "C", "H", "W"), finite=True)
@@ -111,41 +111,42 @@ def find_units(model: ImageModel | nn.Module, x: Tensor | None = None) -> list[U
     traced = _traced(model, name, x)
     if not isinstance(traced.output, Value):
         raise ValueError(
-            f"{name} returns {type(traced.output).__name__}, wanted a network that returns one tensor"
+            f"expected a network that returns one tensor, got {name}, which returns {type(traced.output).__name__}"
         )
     signs = Signs(traced, image=not isinstance(model, ImageModel) or bool((model.mean <= 0).all()))
     for index, call in enumerate(traced.calls):
         title = signs.negative(index)
         if title:
             raise ValueError(
-                f"{name} has {title} in {call.layer!r}, whose output can be negative, wanted activations of at least "
-                "0, such as those of ReLU"
+                f"expected activations of at least 0, such as those of ReLU, got {title} in {call.layer!r} of {name}, "
+                "whose output can be negative"
             )
     ends = [*_ends(traced, signs), traced.output]
-    made = [_unit(traced, signs, begin, end) for begin, end in pairwise(ends)]
-    if len(made) == 1 and made[0].depth > 1:
+    units = [_unit(traced, signs, begin, end) for begin, end in pairwise(ends)]
+    if len(units) == 1 and units[0].depth > 1:
         raise ValueError(
-            "expected a network with activations of at least 0 that everything passes through, got "
-            f"{name}: a single unit of {made[0].depth} weighted operations"
+            "expected a network with non-negative activations that every path passes through, got "
+            f"{name}: a single unit of {units[0].depth} weighted operations"
         )
     if isinstance(model, ImageModel):
-        made[0] = replace(
-            made[0],
-            run=_normalized(model, made[0].run),
-            before_relu=_normalized(model, made[0].before_relu),
+        first = units[0]
+        units[0] = replace(
+            first,
+            run=_normalized(model, first.run),
+            before_relu=_normalized(model, first.before_relu),
             bias=True,
         )
-    return _told_apart(made)
+    return _with_unique_names(units)
 
 
 def check_network(model: object) -> None:
-    """Refuse anything that is no network; TypeError."""
+    """Raise a TypeError for a model that is not a module."""
     if not isinstance(model, nn.Module):
-        raise TypeError(f"model is {type(model).__name__}, wanted an ImageModel or a torch module")
+        raise TypeError(f"expected an ImageModel or a torch module, got {type(model).__name__}")
 
 
 def units_after(units: Sequence[Unit], until: str | None) -> int:
-    """How many units lie between the output and the output of the unit ``until``; all of them for None, the image."""
+    """Return the number of units after the unit `until`; all units for None."""
     names = [unit.name for unit in units]
     if until is None:
         return len(names)
@@ -155,7 +156,7 @@ def units_after(units: Sequence[Unit], until: str | None) -> int:
 
 
 def dominating(units: Sequence[Unit]) -> Unit | None:
-    """Return the unit that spans most of the network, such as a U-Net with its skips; None where there is none."""
+    """Return the unit that spans most of the network, for instance in a U-Net; None if there is none."""
     deepest = max(units, key=lambda unit: unit.depth)
     return (
         deepest if deepest.depth >= DEEP and 2 * deepest.depth >= sum(unit.depth for unit in units) else None
@@ -163,28 +164,28 @@ def dominating(units: Sequence[Unit]) -> Unit | None:
 
 
 def _traced(model: ImageModel | nn.Module, name: str, x: Tensor | None) -> Trace:
-    """Return the trace of a network; ValueError, with the reason, for one that has none."""
+    """Trace a network; ValueError with the reason if that is not possible."""
     failure: Exception | None = None
-    for given in _examples(model) if x is None else [x[:1]]:
+    for image in _examples(model) if x is None else [x[:1]]:
         try:
             if isinstance(model, ImageModel):
-                return trace(model.module, (given - model.mean) / model.std, model._pick)
-            return trace(model, given)
+                return trace(model.module, (image - model.mean) / model.std, model._pick)
+            return trace(model, image)
         except Untraceable as error:
             raise ValueError(
                 f"expected a network whose pass can be replayed on other activations, got {name}: {error}"
             ) from error
-        except Exception as error:  # a network may raise whatever it likes
+        except Exception as error:  # a network can raise any exception
             failure = failure or error
     reason = str(failure).strip().partition("\n")[0].rstrip(".") or type(failure).__name__
     raise ValueError(
-        f"expected images that {name} takes in float32, got an error from its pass ({reason}); pass images of its size "
-        "as x"
+        f"expected float32 images that {name} accepts, got an error from its forward pass ({reason}); pass images of "
+        "the right size as x"
     ) from failure
 
 
 def _examples(model: ImageModel | nn.Module) -> list[Tensor]:
-    """Return an image of noise for each size that a network may take."""
+    """Return a noise image for each size that a network might accept."""
     device = device_of(model)
     generator = torch.Generator().manual_seed(0)
     if isinstance(model, ImageModel):
@@ -197,15 +198,15 @@ def _examples(model: ImageModel | nn.Module) -> list[Tensor]:
 
 
 def _ends(traced: Trace, signs: Signs) -> list[Value]:
-    """Return the tensors that everything passes through and that are at least 0; the image is the first."""
+    """Return the non-negative tensors that every path passes through; the first is the image."""
     last = used_last(traced)
     ends, open_until = [], 0
     for index, call in enumerate(traced.calls):
         if not call.depends:
             continue
-        # Nothing made before is used after this call, but by way of it; the output is an end anyway.
-        whole = open_until <= index < len(traced.calls) and last[index] < len(traced.calls)
-        if whole and signs.ends(index):
+        # No earlier result is used after this call; the output is an end in any case.
+        bottleneck = open_until <= index < len(traced.calls) and last[index] < len(traced.calls)
+        if bottleneck and signs.ends(index):
             ends.append(Value(index))
         open_until = max(open_until, last[index])
     return ends
@@ -250,16 +251,16 @@ def _kind(calls: list[Call], *, last: bool) -> Kind:
 
 
 def _depth(traced: Trace, indices: list[int]) -> int:
-    """Return the number of weighted operations on the longest path through some calls."""
+    """Return the number of weighted operations on the longest path through the calls of a unit."""
     depth: dict[int, int] = {}
     for index in indices:
         before = [depth.get(value.call, 0) for value in traced.calls[index].values()]
-        depth[index] = max(before, default=0) + weighs(traced.calls[index])
+        depth[index] = max(before, default=0) + has_weights(traced.calls[index])
     return max(depth.values(), default=0)
 
 
 def _layer(traced: Trace, indices: list[int], end: Value) -> str:
-    """Return the outermost layer in which just these calls are made, else the layer that returns their result."""
+    """Return the outermost layer that makes exactly these calls, else the layer that returns their result, by name."""
     scopes = traced.calls[end.call].scopes
     scope: Scope | None = next((each for each in scopes if traced.made_in(each) == indices), None)
     scope = scope or traced.returned.get(end)
@@ -271,8 +272,8 @@ def _layer(traced: Trace, indices: list[int], end: Value) -> str:
     return f"{scopes[-1].name}.{number}" if scopes else number
 
 
-def _told_apart(units: list[Unit]) -> list[Unit]:
-    """Return units with names of their own: a function may be called like a layer."""
+def _with_unique_names(units: list[Unit]) -> list[Unit]:
+    """Return the units with unique names: a function can have the same name as a layer."""
     names = [unit.name for unit in units]
     return [
         replace(unit, name=f"{unit.name}#{names[:index].count(unit.name)}")

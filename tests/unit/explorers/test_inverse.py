@@ -362,7 +362,7 @@ def test_a_refused_method_says_why_in_the_legend_and_the_others_go_on(model, ima
         ({"lam": [1, 0]}, "that ascend"),
         ({"lam": []}, "wanted finite numbers"),
         ({"methods": ["gradeint_x_input"]}, "did you mean 'gradient_x_input'"),
-        ({"settings": 7}, "settings is int"),
+        ({"settings": 7}, "expected settings as SolverSettings"),
         ({"batch_size": 0}, "expected batch_size to be"),
         ({"image": np.zeros((2, 16, 16, 3), np.uint8)}, "expected one image, got 2"),
         ({"model": nn.Linear(2, 2)}, "expected an ImageModel"),

@@ -84,17 +84,17 @@ def test_a_module_is_run_in_eval_mode_and_left_as_it_was():
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
 
-def test_distances_say_what_does_not_fit():
+def test_distances_refuse_other_shapes():
     x, x_hat, truth = images(5)
-    with pytest.raises(ValueError, match=r"x_hat has shape \(3, 1, 20, 23\)"):
+    with pytest.raises(ValueError, match=r"got x_hat of shape \(3, 1, 20, 23\)"):
         evaluation.reconstruction(blur, x, x_hat[..., :23], truth)
-    with pytest.raises(ValueError, match="truth has shape"):
+    with pytest.raises(ValueError, match="got truth of shape"):
         evaluation.reconstruction(blur, x, x_hat, truth[:2])
-    with pytest.raises(ValueError, match=r"x has shape \(3, 3, 20, 24\)"):
+    with pytest.raises(ValueError, match=r"got x of shape \(3, 3, 20, 24\)"):
         evaluation.reconstruction(blur, x.expand(-1, 3, -1, -1), x_hat, truth)
-    with pytest.raises(ValueError, match="phi returns shape"):
+    with pytest.raises(ValueError, match="expected phi to return the shape of x"):
         evaluation.reconstruction(lambda part: part[..., :5], x, x_hat, truth)
-    with pytest.raises(ValueError, match="border is 10"):
+    with pytest.raises(ValueError, match="expected a border .* got 10"):
         evaluation.reconstruction(blur, x, x_hat, truth, border=10)
     with pytest.raises(ValueError, match="batch_size to be an integer of at least 1, got 0"):
         evaluation.reconstruction(blur, x, x_hat, truth, batch_size=0)
@@ -105,7 +105,7 @@ def test_distances_say_what_does_not_fit():
 
 @pytest.fixture(scope="module")
 def model():
-    """Seven classes, each a part of the picture: the class is the brightest seventh of the columns."""
+    """Seven classes, each a part of the image: the class is the brightest seventh of the columns."""
 
     class Brightest(nn.Module):
         def forward(self, x):
@@ -123,17 +123,17 @@ def pictures(n=4, seed=0):
 def test_scaled_maps_run_from_0_to_1_whatever_their_scale_was(seed):
     generator = torch.Generator().manual_seed(seed)
     maps = torch.randn(3, 4, 5, generator=generator)
-    made = evaluation.scaled(maps)
+    made = evaluation.scale_alpha(maps)
     assert_close(made.amin((1, 2)), torch.zeros(3))
     assert_close(made.amax((1, 2)), torch.ones(3))
     factor, offset = torch.rand(3, 1, 1, generator=generator) + 0.1, torch.randn(3, 1, 1, generator=generator)
-    assert_close(evaluation.scaled(factor * maps + offset), made)
+    assert_close(evaluation.scale_alpha(factor * maps + offset), made)
     np.testing.assert_array_equal(made.flatten(1).argsort(1), maps.flatten(1).argsort(1))
 
 
 def test_constant_maps_keep_all_or_nothing():
     maps = torch.tensor([2.0, 0.0, -1.0]).view(3, 1, 1).expand(3, 4, 4)
-    assert evaluation.scaled(maps).mean((1, 2)).tolist() == [1, 0, 0]
+    assert evaluation.scale_alpha(maps).mean((1, 2)).tolist() == [1, 0, 0]
 
 
 def test_an_attribution_that_keeps_everything_keeps_the_class(model):
@@ -167,14 +167,14 @@ def test_the_formula_batch_by_batch(model):
     assert torch.equal(made.top1, expected.argmax(1) == torch.arange(7))
     best = expected.topk(5).indices
     assert torch.equal(made.top5, (best == torch.arange(7)[:, None]).any(1))
-    assert_close(made.alpha, evaluation.scaled(attribution))
+    assert_close(made.alpha, evaluation.scale_alpha(attribution))
     assert_close(made.mean_alpha, made.alpha.mean((1, 2)))
 
 
 def test_a_coarse_attribution_is_brought_to_the_images_by_the_nearest_neighbor(model):
     coarse = torch.rand(4, 7, 2, generator=torch.Generator().manual_seed(2))
     made = evaluation.reidentification(model, pictures(), coarse)
-    assert_close(made.alpha, evaluation.scaled(coarse).repeat_interleave(2, 1).repeat_interleave(7, 2))
+    assert_close(made.alpha, evaluation.scale_alpha(coarse).repeat_interleave(2, 1).repeat_interleave(7, 2))
 
 
 def test_of_three_classes_all_are_among_the_five_best():
@@ -184,7 +184,7 @@ def test_of_three_classes_all_are_among_the_five_best():
     assert made.top5.all()
 
 
-def test_reidentification_says_what_does_not_fit(model):
+def test_reidentification_refuses_other_shapes(model):
     x = pictures()
     with pytest.raises(TypeError, match="Linear"):
         evaluation.reidentification(nn.Linear(2, 2), x, torch.ones(4, 14, 14))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from xai_widgets.inverse import frequency
 
-# ITU-T T.81, figure A.6: the place in the sequence of each coefficient.
+# ITU-T T.81, figure A.6: the index in the sequence of each coefficient.
 JPEG = [
     [0, 1, 5, 6, 14, 15, 27, 28],
     [2, 4, 7, 13, 16, 26, 29, 42],
@@ -48,7 +48,7 @@ def test_patches_tile_the_image():
     assert torch.equal(made[6 + 5], x[1, 8:16, 16:24])
 
 
-def test_a_basis_function_has_power_at_its_place_only():
+def test_a_basis_function_has_power_at_its_index_only():
     place = torch.arange(8, dtype=torch.float64)
 
     def wave(k):
@@ -126,7 +126,7 @@ def test_light_is_the_share_that_a_patch_keeps(seed, height, width):
     assert (frequency.kept_brightness(0 * x, 0 * x) == 0).all()
 
 
-def test_light_and_the_mean_of_alpha_tell_an_edge_apart():
+def test_brightness_and_the_mean_of_alpha_differ_at_an_edge():
     x = torch.full((1, 1, 8, 16), 0.5)
     x[..., :4] = 0.01
     x_hat = x * 0.9
@@ -154,9 +154,9 @@ def test_what_does_not_fit_is_refused():
         frequency.spectra(x, [alpha, alpha])
     with pytest.raises(ValueError, match="at least 8"):
         frequency.spectra(x[..., :7], alpha[..., :7])
-    with pytest.raises(ValueError, match=r"alpha goes down to -1"):
+    with pytest.raises(ValueError, match="expected alpha of at least 0, got -1"):
         frequency.spectra(x, alpha - alpha.min() - 1)
-    with pytest.raises(ValueError, match=r"x_hat \(1, 1, 16, 15\)"):
+    with pytest.raises(ValueError, match=r"x_hat of \(1, 1, 16, 15\)"):
         frequency.kept_brightness(x, x[..., :15])
     with pytest.raises(ValueError, match="expected size to be an integer from 2 to 16384, got 1"):
         frequency.chirp(1)

@@ -272,7 +272,7 @@ def test_an_activation_twice_as_large_has_the_same_inverse():
     assert_close(whole, half)
 
 
-def test_an_activation_can_be_inverted_in_place_of_a_class():
+def test_an_activation_can_be_inverted_instead_of_a_class():
     model, x = wrap(settle(Functional())), images(2)
     units = find_units(model)
     name = units[2].name
@@ -282,7 +282,7 @@ def test_an_activation_can_be_inverted_in_place_of_a_class():
     made = operations(model, x, start=(name, one))
     assert [unit.unit for unit in made.units] == [unit.name for unit in units[2::-1]]
     assert made.target is None
-    with pytest.raises(ValueError, match="no class was inverted"):
+    with pytest.raises(ValueError, match="expected the inverse of a class"):
         _ = made.probability
     assert made.saliency().shape == (2, 8, 8)
 
@@ -295,10 +295,10 @@ def test_a_part_of_the_way_has_maps_of_its_own():
     assert made.units[-1].map.shape == (1, 1, 8, 8)
     assert made.output is None
     for what in ("alpha", "mean_alpha", "reidentified", "probability"):
-        with pytest.raises(ValueError, match="has not come to the image") as error:
+        with pytest.raises(ValueError, match="expected an inverse that reached the image") as error:
             getattr(made, what)
         one_sentence(error)
-    with pytest.raises(ValueError, match="only what has places has a map"):
+    with pytest.raises(ValueError, match="a map needs positions"):
         _ = made.units[0].map
 
 
@@ -316,10 +316,10 @@ def test_a_network_that_makes_images_is_inverted_from_its_own_output():
     assert half.output is not None
 
 
-def test_what_does_not_converge_says_so_with_its_last_change():
+def test_units_that_do_not_converge_are_named_with_their_last_change():
     model, x = wrap(settle(Functional())), images(1)
     run = layer_wise(model, x, 1, lam=(0.0, 0.4), settings=SolverSettings(steps=2, window=2, tolerance=0.0))
-    with pytest.warns(UserWarning, match=r"units did not converge: .*still falling by"):
+    with pytest.warns(UserWarning, match=r"units did not converge: .*cost still decreasing"):
         made = run.result(progress=False)
     assert made.unconverged
     for unit in made.units:
@@ -411,7 +411,7 @@ def test_an_image_of_zeros_keeps_nothing():
     assert torch.isfinite(made.output).all()
 
 
-def test_an_inverse_that_leaves_nothing_is_told_with_the_unit():
+def test_an_inverse_that_leaves_nothing_warns_with_the_unit():
     """All weights of one class are negative: nothing that the rectifier lets through speaks for it."""
     network = settle(Functional())
     with torch.no_grad():
@@ -419,11 +419,11 @@ def test_an_inverse_that_leaves_nothing_is_told_with_the_unit():
         network.fc.bias[1] = 100
     model = wrap(network)
     with pytest.warns(
-        ExplanationWarning, match="is 0 everywhere from the input of 'fc' on: nothing of the image"
+        ExplanationWarning, match="is 0 everywhere from the input of 'fc' on, so nothing of the image"
     ):
         made = operation_wise(model, images(2), 1).result(progress=False)
     assert not made.x.any()
-    with pytest.warns(ExplanationWarning, match="on, for image 2 of 2: nothing of the image"):
+    with pytest.warns(ExplanationWarning, match="on, for image 2 of 2, so nothing of the image"):
         operation_wise(model, images(2), [2, 1]).result(progress=False)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -33,7 +33,7 @@ def found(*arguments, **options):
         return feature_patterns(*arguments, **{"settings": QUICK, **options}).result(progress=False)
 
 
-def test_a_pattern_is_the_part_of_the_inverse_of_one_activation_around_its_place():
+def test_a_pattern_is_the_part_of_the_inverse_of_one_activation_around_its_position():
     model, x = model_of(), images(5)
     made = found(model, x, "4", [3, 0], k=2, side=4, batch_size=3)
     top = top_activations(model, x, layer="4", k=2, side=4).result(progress=False)
@@ -107,10 +107,10 @@ def test_one_channel_is_a_number():
         ({"unit": "6"}, "'6'"),
         ({"unit": "5"}, "'5'"),
         ({"unit": "0"}, "'0'"),
-        ({"channels": [0, 6]}, "channels has 6, wanted 0 to 5"),
-        ({"channels": -1}, "channels has -1"),
+        ({"channels": [0, 6]}, "expected channels from 0 to 5, got 6"),
+        ({"channels": -1}, "from 0 to 5, got -1"),
         ({"channels": []}, "at least one"),
-        ({"channels": "red"}, "wanted numbers"),
+        ({"channels": "red"}, "expected channels as integers"),
         ({"k": 0}, "expected k to be an integer from 1"),
         ({"side": 9}, "expected side to be an integer from 1 to 8, got 9"),
         ({"batch_size": 0}, "batch_size"),
@@ -130,5 +130,5 @@ def test_a_plain_module_is_refused():
 
 
 def test_settings_are_settings():
-    with pytest.raises(TypeError, match="wanted SolverSettings"):
+    with pytest.raises(TypeError, match="expected settings as SolverSettings"):
         feature_patterns(model_of(), images(1), "4", 0, settings=10)

@@ -1,4 +1,4 @@
-"""What the inverses refuse, and in which words."""
+"""Inputs that the inverses refuse, and their messages."""
 
 import math
 
@@ -12,20 +12,20 @@ from xai_widgets.inverse import layer_wise, operation_wise
 @pytest.mark.parametrize(
     ("options", "kind", "message"),
     [
-        ({"lam": -0.1}, ValueError, r"lam is \[-0.1\], wanted finite numbers of at least 0"),
-        ({"lam": [0.4, 0.2]}, ValueError, r"numbers that ascend: \[0.2, 0.4\]"),
-        ({"lam": [0.2, 0.2]}, ValueError, r"numbers that ascend: \[0.2\]"),
-        ({"lam": []}, ValueError, "lam is"),
-        ({"lam": math.inf}, ValueError, "wanted finite numbers"),
-        ({"lam": "0.4"}, ValueError, "lam is"),
-        ({"lam": None}, ValueError, "lam is None"),
+        ({"lam": -0.1}, ValueError, "expected lam as finite numbers of at least 0, got -0.1"),
+        ({"lam": [0.4, 0.2]}, ValueError, r"ascending numbers, got \[0.4, 0.2\]; use \[0.2, 0.4\]"),
+        ({"lam": [0.2, 0.2]}, ValueError, r"ascending numbers, got \[0.2, 0.2\]; use \[0.2\]"),
+        ({"lam": []}, ValueError, "expected lam as"),
+        ({"lam": math.inf}, ValueError, "expected lam as finite numbers of at least 0, got inf"),
+        ({"lam": "0.4"}, ValueError, "got '0.4'"),
+        ({"lam": None}, ValueError, "of at least 0, got None"),
         ({"regularizer": "l3"}, ValueError, "unknown regularizer 'l3'"),
         ({"until": "con1"}, ValueError, "unknown unit"),
         ({"target": "tenhc"}, ValueError, "tench"),
-        ({"settings": 3}, TypeError, "settings is int"),
+        ({"settings": 3}, TypeError, r"expected settings as SolverSettings\(...\), got int"),
         ({"batch_size": 0}, ValueError, "batch_size to be an integer of at least 1, got 0"),
         ({"output": torch.ones(1, 3)}, ValueError, r"expected output of shape \(1, 4\), got \(1, 3\)"),
-        ({"target": 1, "output": torch.ones(1, 4)}, ValueError, "wanted one of them"),
+        ({"target": 1, "output": torch.ones(1, 4)}, ValueError, "got both; omit one of them"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_sentence(options, kind, message):
@@ -40,15 +40,15 @@ def test_what_cannot_be_is_refused_in_a_sentence(options, kind, message):
     [
         ({"l1": -1}, ValueError, "expected l1 to be a number of at least 0, got -1"),
         ({"l2": math.nan}, ValueError, "expected l2 to be a number of at least 0, got nan"),
-        ({"start": torch.ones(3)}, TypeError, "start is Tensor, wanted a pair"),
+        ({"start": torch.ones(3)}, TypeError, "expected start as a pair .*, got Tensor"),
         ({"start": ("nowhere", torch.ones(1))}, ValueError, "unknown unit 'nowhere'"),
         (
             {"start": ("flatten", torch.ones(1, 3))},
             ValueError,
             r"expected start at 'flatten' of shape \(1, 128\)",
         ),
-        ({"start": ("flatten", torch.ones(1, 128)), "target": 1}, ValueError, "wanted one of them"),
-        ({"settings": 3}, TypeError, "settings is int"),
+        ({"start": ("flatten", torch.ones(1, 128)), "target": 1}, ValueError, "got both; omit one of them"),
+        ({"settings": 3}, TypeError, r"expected settings as SolverSettings\(...\), got int"),
         ({"batch_size": 0}, ValueError, "batch_size to be an integer of at least 1, got 0"),
         ({"until": "con1"}, ValueError, "unknown unit"),
     ],
@@ -64,8 +64,8 @@ def test_networks_that_are_no_chain_are_refused():
         with pytest.raises(ValueError, match="whose output can be negative") as error:
             method(wrap(settle(Smooth())), images(1))
         one_sentence(error)
-        with pytest.raises(TypeError, match="model is int"):
+        with pytest.raises(TypeError, match="expected an ImageModel or a torch module, got int"):
             method(3, images(1))
-    with pytest.raises(ValueError, match="the network a plain module") as error:
+    with pytest.raises(ValueError, match="got a plain module") as error:
         layer_wise(settle(Residual()), torch.rand(1, 1, 8, 8), 3)
     one_sentence(error)

@@ -1,4 +1,4 @@
-"""What the settings draw, by their formulas, and what they are compared with."""
+"""Reproductions of other methods: their formulas, and the originals to compare with."""
 
 import math
 import warnings
@@ -65,7 +65,7 @@ def test_the_weights_of_grad_cam_are_means_of_the_inverse_of_what_is_linear():
 
 
 class Averaged(nn.Module):
-    """A convolution, an average of all places and scores that are the channels."""
+    """A convolution, an average of all positions and scores that are the channels."""
 
     def __init__(self):
         super().__init__()
@@ -120,7 +120,7 @@ class Strided(nn.Module):
         return self.head(F.relu(self.second(F.relu(self.first(x)))).mean((2, 3)))
 
 
-def test_without_max_pools_the_maps_are_where_places_become_fewer():
+def test_without_max_pools_the_maps_are_where_the_resolution_falls():
     made = made_by(reproduce_excitation_backprop, wrap(settle(Strided())), images(1))
     assert {name: each.shape for name, each in made.maps.items()} == {"relu_1": (1, 4, 4)}
 
@@ -140,7 +140,7 @@ def test_the_original_of_excitation_is_taken_where_the_map_is():
     one_sentence(error)
     model = wrap(settle(Functional()))
     functional = made_by(reproduce_excitation_backprop, model, x, [1, 3], at=["relu_1", "max_pool2d"])
-    # What passes the ReLU is what comes to the convolution before it.
+    # The ReLU passes its gradient unchanged to the convolution before it.
     at_conv2 = quiet(excitation_backprop.saliency, model, x, [1, 3], layer="conv2")
     assert_close(functional.original_map("relu_1"), at_conv2)
     at_conv1 = quiet(excitation_backprop.saliency, model, x, [1, 3], layer="conv1")
@@ -155,7 +155,10 @@ def test_a_correlation_with_another_map_and_of_blurred_maps():
     other = torch.rand(2, 8, 8, generator=torch.Generator().manual_seed(0))
     blurred = [gaussian_blur(each[:, None], 1.5)[:, 0] for each in (made.map, other)]
     assert_close(made.correlation(other, sigma=1.5), pearson(*blurred))
-    for options, message in (({"sigma": -1}, "sigma is -1"), ({"original": other[:1]}, "wanted .2, h, w.")):
+    for options, message in (
+        ({"sigma": -1}, "expected sigma of at least 0, got -1"),
+        ({"original": other[:1]}, "expected an original of shape .2, h, w."),
+    ):
         with pytest.raises(ValueError, match=message) as error:
             made.correlation(**options)
         one_sentence(error)
@@ -223,7 +226,7 @@ def test_a_channel_that_is_0_has_a_map_of_0_and_no_correlation():
 )
 def test_every_setting_leaves_the_network_alone_and_has_a_correlation(method, network):
     model, x = wrap(settle(network())), images(2)
-    # Nothing in this one has fewer places than what it is given.
+    # Nothing in this one reduces the resolution.
     options = {"at": ["cat"]} if method is reproduce_excitation_backprop and network is Concat else {}
     before = everything(model)
     made = made_by(method, model, x, 1, **options)
@@ -247,7 +250,7 @@ def test_a_run_can_be_stopped_before_its_first_map():
     run = reproduce_grad_cam(wrap(settle(Functional())), images(1), settings=QUICK)
     first = next(iter(run))
     assert not first.maps
-    with pytest.raises(ValueError, match="has not come to the first map") as error:
+    with pytest.raises(ValueError, match="expected at least one map, got none") as error:
         first.saliency()
     one_sentence(error)
 
@@ -256,10 +259,16 @@ def test_a_run_can_be_stopped_before_its_first_map():
     ("ask", "message"),
     [
         (lambda model, x: reproduce_grad_cam(model, x, layer="rely_1"), "relu_1"),
-        (lambda model, x: reproduce_grad_cam(model, x, layer="relu"), "followed by a convolution"),
+        (
+            lambda model, x: reproduce_grad_cam(model, x, layer="relu"),
+            "behind the last convolution, got 'relu'",
+        ),
         (lambda model, x: reproduce_excitation_backprop(model, x, at=["relo"]), "relu"),
-        (lambda model, x: reproduce_excitation_backprop(model, x, at=["flatten"]), "no places"),
-        (lambda model, x: reproduce_excitation_backprop(model, x, at=["fc"]), "no places"),
+        (
+            lambda model, x: reproduce_excitation_backprop(model, x, at=["flatten"]),
+            "with a spatial output, got",
+        ),
+        (lambda model, x: reproduce_excitation_backprop(model, x, at=["fc"]), "with a spatial output, got"),
         (
             lambda model, x: reproduce_deconvnet(model, x, 8),
             "expected channel to be an integer from 0 to 7, got 8",
@@ -268,8 +277,14 @@ def test_a_run_can_be_stopped_before_its_first_map():
             lambda model, x: reproduce_deconvnet(model, x, -1),
             "expected channel to be an integer from 0 to 7, got -1",
         ),
-        (lambda model, x: reproduce_deconvnet(model, x, 0, unit="flatten"), "no places"),
-        (lambda _model, x: reproduce_grad_cam(wrap(settle(Linear())), x), "no unit with a convolution"),
+        (
+            lambda model, x: reproduce_deconvnet(model, x, 0, unit="flatten"),
+            r"output \(C, h, w\), got 'flatten'",
+        ),
+        (
+            lambda _model, x: reproduce_grad_cam(wrap(settle(Linear())), x),
+            "expected a network with convolutions",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_sentence(ask, message):
@@ -280,7 +295,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(ask, message):
 
 def test_a_map_of_another_number_of_images_is_refused():
     made = made_by(reproduce_grad_cam, wrap(settle(Functional())), images(2))
-    with pytest.raises(ValueError, match=r"wanted \(2, h, w\)") as error:
+    with pytest.raises(ValueError, match=r"expected an original of shape \(2, h, w\)") as error:
         made.correlation(torch.rand(3, 8, 8))
     one_sentence(error)
 

@@ -128,13 +128,13 @@ def test_other_threads_run_networks_while_one_is_traced():
     other, x, seen = settle(Functional()), images(2), []
     expected = other(x)
 
-    class Tells(nn.Module):
+    class Threaded(nn.Module):
         def forward(self, x):
             with ThreadPoolExecutor(1) as thread:
                 seen.append(thread.submit(other, images(2)).result())
             return x.relu()
 
-    assert [unit.relu for unit in find_units(Tells())] == [True]
+    assert [unit.relu for unit in find_units(Threaded())] == [True]
     assert_close(seen[0], expected)
 
 
@@ -171,7 +171,7 @@ class Two(nn.Module):
     [
         (Smooth(), "whose output can be negative"),
         (Data(), "its path depends on values, read by 'bool'"),
-        (Two(), "wanted a network that returns one tensor"),
+        (Two(), "expected a network that returns one tensor"),
     ],
 )
 def test_what_is_no_chain_is_refused_with_the_reason(network, message):
@@ -183,10 +183,10 @@ def test_what_is_no_chain_is_refused_with_the_reason(network, message):
 def test_modern_activations_are_named():
     torch.manual_seed(0)
     network = torchvision.models.efficientnet_b0(weights=None).eval()
-    with pytest.raises(ValueError, match=r"EfficientNet has SiLU in 'features.0.2'") as error:
+    with pytest.raises(ValueError, match=r"got SiLU in 'features.0.2' of EfficientNet") as error:
         find_units(network)
     one_sentence(error)
-    with pytest.raises(TypeError, match="model is int, wanted an ImageModel or a torch module"):
+    with pytest.raises(TypeError, match="expected an ImageModel or a torch module, got int"):
         find_units(3)
 
 
