@@ -1,4 +1,4 @@
-"""Networks by name: small ones that are part of the package, and torchvision's classification networks."""
+"""Networks by name: small bundled networks, and the classification networks of torchvision."""
 
 from __future__ import annotations
 

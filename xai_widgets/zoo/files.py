@@ -1,4 +1,4 @@
-"""Files of weights: the bundled ones in half precision, and state dicts of the user's own."""
+"""Weight files: bundled ones in half precision, and state dicts of the user."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-#: Folder of the weights that are part of the package.
+#: Folder of the bundled weights.
 WEIGHTS = Path(__file__).parent / "weights"
 
 
 def weights_path(name: str) -> Path:
-    """Where the weights of a bundled network lie."""
+    """Return the path of the weights of a bundled network."""
     return WEIGHTS / f"{name}.safetensors"
 
 
 def save(network: nn.Module, path: Path, facts: dict[str, Any]) -> None:
-    """Write a network's parameters and buffers in half precision.
+    """Write the parameters and buffers of a network in half precision.
 
     Parameters
     ----------
     network : torch.nn.Module
-        Left as it is. Counters of batches are left out: only training would need them.
+        The network; it is not changed. Batch counters are omitted, since only training needs them.
     path : Path
-        File to write; replaced in one step, so that a reader never sees half of it.
+        File to write, replaced atomically.
     facts : dict
-        What to note in the header, each value as JSON: classes, mean, std, size, accuracy and so on.
+        Metadata for the header, each value as JSON: classes, mean, std, size, accuracy and so on.
     """
     state = {
         name: value.detach().to("cpu", torch.float16).contiguous()
@@ -46,7 +46,7 @@ def save(network: nn.Module, path: Path, facts: dict[str, Any]) -> None:
 
 
 def annotate(path: Path, **facts: Any) -> None:
-    """Add facts to the header of a file that `save` wrote; the tensors keep their bits."""
+    """Add metadata to the header of a file written by `save`; the tensors are not changed."""
     with safe_open(path, framework="pt") as file:
         header = dict(file.metadata() or {})
     header.update({key: json.dumps(value) for key, value in facts.items()})
@@ -56,7 +56,7 @@ def annotate(path: Path, **facts: Any) -> None:
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `save` wrote: the state in single precision, and the facts of the header."""
+    """Read a file written by `save`: the state dict in single precision, and the metadata of the header."""
     with safe_open(path, framework="pt") as file:
         facts = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
         state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
@@ -64,27 +64,27 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """A state dict from a file, on the CPU.
+    """Read a state dict from a file, on the CPU.
 
     Parameters
     ----------
     path : str or path
-        A .safetensors file, or one of `torch.save`, read without running code from it. A state dict that lies
-        under "state_dict" or "model" is found, the prefix "module." of parallel training removed.
+        A .safetensors file, or a file of `torch.save`, which is read with ``weights_only=True``. The state dict can be
+        stored under "state_dict" or "model"; the prefix "module." of parallel training is removed.
 
     Returns
     -------
     dict of str to torch.Tensor
-        Half-precision entries in single precision.
+        Half-precision entries are converted to single precision.
 
     Raises
     ------
     ValueError
-        If there is no such file or no state dict in it.
+        If the file does not exist or does not contain a state dict.
     """
     if not isinstance(path, (str, os.PathLike)) or not os.path.isfile(path):
         raise ValueError(
-            f"There is no weights file {str(path)!r}: give the path of a .pth or .safetensors file."
+            f"expected the path of a .pth or .safetensors file, got {str(path)!r}, which does not exist"
         )
     try:
         if str(path).endswith(".safetensors"):
@@ -100,8 +100,8 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         LookupError,
     ) as error:
         raise ValueError(
-            f"The file {str(path)!r} is damaged or holds more than tensors ({type(error).__name__}): "
-            "save a network with torch.save(network.state_dict(), path)."
+            f"expected a file of tensors, got {str(path)!r}, which is damaged or holds other objects "
+            f"({type(error).__name__}); save a network with torch.save(network.state_dict(), path)"
         ) from error
     for key in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
@@ -112,8 +112,8 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         or not all(isinstance(v, Tensor) for v in content.values())
     ):
         raise ValueError(
-            f"The file {str(path)!r} holds no state dict but {type(content).__name__}: "
-            "save a network with torch.save(network.state_dict(), path)."
+            f"expected a file of a state dict, got {str(path)!r} with {type(content).__name__}; save a network with "
+            "torch.save(network.state_dict(), path)"
         )
     return {
         key.removeprefix("module."): value.float() if value.dtype == torch.float16 else value
@@ -121,43 +121,46 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     }
 
 
-def _some(names: list[str]) -> str:
+def _abbreviated(names: list[str]) -> str:
+    """List at most three names and the number of the others."""
     shown = ", ".join(repr(name) for name in names[:3])
     return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
 
 
-def fill(network: nn.Module, state: dict[str, Tensor], *, source: object, name: str) -> None:
-    """Load a state dict into a network, in place, and into eval mode.
+def load_state(network: nn.Module, state: dict[str, Tensor], *, source: object, name: str) -> None:
+    """Load a state dict into a network in place, and set it to eval mode.
 
     Parameters
     ----------
     network : torch.nn.Module
-        Gets the values.
+        The network to change.
     state : dict of str to torch.Tensor
-        One entry for each parameter and buffer; counters of batches may be missing.
+        One entry per parameter and buffer; batch counters can be missing.
     source : object
-        Where the state comes from, for the message.
+        Path of the state dict, for error messages.
     name : str
-        What the network is called, for the message.
+        Name of the network, for error messages.
 
     Raises
     ------
     ValueError
-        If entries are missing, unknown or of another shape.
+        For missing or unknown entries, or entries of another shape.
     """
-    wanted = network.state_dict()
-    missing = [k for k in wanted if k not in state and not k.endswith("num_batches_tracked")]
-    extra = [k for k in state if k not in wanted]
-    wrong = [k for k in wanted if k in state and state[k].shape != wanted[k].shape]
-    troubles = []
+    expected = network.state_dict()
+    missing = [k for k in expected if k not in state and not k.endswith("num_batches_tracked")]
+    extra = [k for k in state if k not in expected]
+    wrong = [k for k in expected if k in state and state[k].shape != expected[k].shape]
+    problems = []
     if missing:
-        troubles.append(f"it lacks {_some(missing)}")
+        problems.append(f"without {_abbreviated(missing)}")
     if extra:
-        troubles.append(f"it has {_some(extra)}, which the network has not")
+        problems.append(f"with the unknown {_abbreviated(extra)}")
     if wrong:
         key = wrong[0]
-        troubles.append(f"{key!r} has shape {tuple(state[key].shape)} instead of {tuple(wanted[key].shape)}")
-    if troubles:
-        raise ValueError(f"The weights {str(source)!r} do not fit {name}: {'; '.join(troubles)}.")
+        problems.append(
+            f"with {key!r} of shape {tuple(state[key].shape)} instead of {tuple(expected[key].shape)}"
+        )
+    if problems:
+        raise ValueError(f"expected the weights of {name}, got {str(source)!r} {', '.join(problems)}")
     network.load_state_dict(state, strict=False)
     network.eval()

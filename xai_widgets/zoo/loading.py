@@ -1,4 +1,4 @@
-"""From a name to an `ImageModel`: the bundled networks, and the way to torchvision's."""
+"""Load networks by name: the bundled ones and those of torchvision."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from xai_widgets.errors import checked_keywords, unknown_name
-from xai_widgets.zoo import files, networks, super_resolution
-from xai_widgets.zoo import torchvision as tv
+from xai_widgets.zoo import files, networks, super_resolution, torchvision
 
 if TYPE_CHECKING:
     import torch
@@ -17,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def available() -> list[str]:
-    """Names that `load` knows: the bundled networks first, then torchvision's if it is installed."""
-    return [*networks.BUILDERS, "scenes_sr", *tv.names()]
+    """Return the names that `load` accepts: the bundled networks, then those of torchvision if it is installed."""
+    return [*networks.BUILDERS, "scenes_sr", *torchvision.names()]
 
 
-# One literal name among all strings: that is what the type checker finds to overlap.
+# The literal name is also a str, so the type checker reports an overlap.
 @overload
 def load(  # type: ignore[overload-overlap]
     name: Literal["scenes_sr"], *, weights: Any = ..., device: str | torch.device | None = ...
@@ -36,36 +35,35 @@ def load(name: str, *, weights: Any = ..., device: str | torch.device | None = .
 def load(
     name: str, *, weights: Any = "DEFAULT", device: str | torch.device | None = None
 ) -> ImageModel | SuperResolution:
-    """A network by its name, from pixels in [0, 1] to scores.
+    """Load a network by its name.
 
     Parameters
     ----------
     name : str
-        "scenes_vgg", "scenes_resnet" or "scenes_sr", which are part of the package, or any classification network
-        of torchvision; `available()` lists them all.
+        A bundled network, "scenes_vgg", "scenes_resnet" or "scenes_sr", or any classification network of torchvision;
+        `available()` lists all names.
     weights : str, path, torchvision weights or None, default "DEFAULT"
-        "DEFAULT": the bundled weights, or those torchvision recommends, downloaded once; another of
-        torchvision's names ("IMAGENET1K_V1") or enumeration members is understood too. A path: a state dict in
-        a .pth or .safetensors file, of as many classes as the file has. None: random.
+        "DEFAULT": the bundled weights, or those that torchvision recommends, which are downloaded once. Another name of
+        torchvision weights, such as "IMAGENET1K_V1", or a member of its enumeration. A path: a state dict in a .pth or
+        .safetensors file, which also determines the number of classes. None: random weights.
     device : str or torch.device, optional
-        Where the model runs; the default is that of `ImageModel`.
+        Device of the model. Default: that of `ImageModel`.
 
     Returns
     -------
     ImageModel
-        In eval mode, with labels (when the weights come with some) and the preprocessing of the weights: short side of
-        resized pictures, center crop, interpolation and normalization. "scenes_sr", which
-        raises the resolution of luminance and is no classifier, comes as a plain module, a
-        :class:`xai_widgets.zoo.super_resolution.SuperResolution`.
+        In eval mode, with the labels and the preprocessing of the weights, if they have some: size of the short side,
+        center crop, interpolation and normalization. "scenes_sr", which increases the resolution of luminance and is
+        not a classifier, is a plain module, a :class:`xai_widgets.zoo.super_resolution.SuperResolution`.
 
     Raises
     ------
     ValueError
-        If there is no such network, no such weights, or the file does not fit the network.
+        For an unknown network or unknown weights, with the nearest name, or a file that does not match the network.
     RuntimeError
-        If torchvision's weights cannot be downloaded or their file is damaged.
+        If the weights of torchvision cannot be downloaded, or their file is damaged.
     ImportError
-        If torchvision is needed and missing.
+        If torchvision is needed but missing, with the extra that installs it.
 
     Examples
     --------
@@ -80,16 +78,16 @@ def load(
         return super_resolution.load(weights, device)
     if name in networks.BUILDERS:
         module, facts = _bundled(name, weights)
-    elif name in tv.names():
-        module, facts = tv.build(name, weights)
+    elif name in torchvision.names():
+        module, facts = torchvision.build(name, weights)
     else:
-        tv.models()
+        torchvision.models()
         raise ValueError(unknown_name("network", name, available()))
     return ImageModel(module, device=device, name=name, **facts)
 
 
 def _bundled(name: str, weights: Any) -> tuple[torch.nn.Module, dict[str, Any]]:
-    """A bundled network in eval mode, and what `ImageModel` is to know about it."""
+    """Return a bundled network in eval mode, and keyword arguments for `ImageModel`."""
     from xai_widgets.data.objects import CLASSES
 
     network = networks.build(name)
@@ -99,8 +97,8 @@ def _bundled(name: str, weights: Any) -> tuple[torch.nn.Module, dict[str, Any]]:
     path = files.weights_path(name) if weights == "DEFAULT" else weights
     if weights == "DEFAULT" and not os.path.exists(path):
         raise RuntimeError(
-            f"The weights of {name!r} are missing from this installation: install the package again, or train "
-            f"them with python -m xai_widgets.zoo.train {name}."
+            f"expected the weights of {name!r} in the package, got none; install the package again, or train them "
+            f"with python -m xai_widgets.zoo.train {name}"
         )
-    files.fill(network, files.read_state(path), source=path, name=name)
+    files.load_state(network, files.read_state(path), source=path, name=name)
     return network, facts

@@ -1,4 +1,4 @@
-"""The two bundled networks, small enough to be trained on two CPU cores and to be taken apart in seconds.
+"""The two bundled classifiers, small enough to train on two CPU cores and to explain in seconds.
 
 Both take (batch, 3, 96, 96) normalized images of `xai_widgets.data.scenes` and return (batch, 12) scores.
 """
@@ -14,15 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-#: Side of the images that the networks were trained on, pixels.
+#: Side of the training images in pixels.
 SIZE = 96
-#: Normalization of the pixels in [0, 1], per color channel.
+#: Normalization of pixels in [0, 1], per color channel.
 MEAN = (0.5, 0.5, 0.5)
 STD = (0.25, 0.25, 0.25)
 
 
 def _vgg_stage(channels: tuple[int, ...], batch_norm: bool) -> nn.Sequential:
-    """Convolutions of kernel 3 with ReLU, closed by a max-pool that halves the side."""
+    """Build convolutions of kernel size 3 with ReLU, followed by a max-pool that halves the side."""
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for i, (before, after) in enumerate(pairwise(channels), 1):
         layers[f"conv{i}"] = nn.Conv2d(before, after, 3, padding=1)
@@ -34,14 +34,14 @@ def _vgg_stage(channels: tuple[int, ...], batch_norm: bool) -> nn.Sequential:
 
 
 def scenes_vgg(num_classes: int = 12, *, batch_norm: bool = False) -> nn.Sequential:
-    """A plain network: convolutions, ReLU, max-pools and two linear layers.
+    """Build a plain network of convolutions, ReLU, max-pools and two linear layers.
 
     Parameters
     ----------
     num_classes : int, default 12
         Number of scores.
     batch_norm : bool, default False
-        With batch-norm after each convolution, as it is trained; `fold` removes it.
+        Whether to add batch-norm after each convolution, for training; `fold` removes it.
 
     Returns
     -------
@@ -63,17 +63,17 @@ def scenes_vgg(num_classes: int = 12, *, batch_norm: bool = False) -> nn.Sequent
 
 
 def fold(network: nn.Sequential) -> nn.Sequential:
-    """The batch-norm of a trained `scenes_vgg` folded into its convolutions.
+    """Fold the batch-norm of a trained `scenes_vgg` into its convolutions.
 
     Parameters
     ----------
     network : torch.nn.Sequential
-        Made with ``batch_norm=True``; left as it is.
+        A network built with ``batch_norm=True``; it is not changed.
 
     Returns
     -------
     torch.nn.Sequential
-        A new network without batch-norm, in eval mode, equal up to rounding to `network` in eval mode.
+        A new network without batch-norm in eval mode, equal to `network` in eval mode up to rounding.
     """
     last: nn.Linear = network.get_submodule("head.scores")  # type: ignore[assignment]
     plain = scenes_vgg(last.out_features)
@@ -89,7 +89,7 @@ def fold(network: nn.Sequential) -> nn.Sequential:
 class ResidualBlock(nn.Module):
     """Two convolutions with batch-norm, added in place to a skip connection.
 
-    One in-place ReLU serves both places of the block, as in torchvision's residual networks.
+    One in-place ReLU module is called twice, like in the residual networks of torchvision.
     """
 
     def __init__(self, before: int, after: int, stride: int = 1) -> None:
@@ -106,7 +106,7 @@ class ResidualBlock(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, before, h, w) to (batch, after, h / stride, w / stride)."""
+        """Map (batch, before, h, w) to (batch, after, h / stride, w / stride)."""
         out = self.relu(self.norm1(self.conv1(x)))
         out = self.norm2(self.conv2(out))
         out += self.skip(x)
@@ -114,7 +114,7 @@ class ResidualBlock(nn.Module):
 
 
 def scenes_resnet(num_classes: int = 12) -> nn.Sequential:
-    """A residual network with batch-norm and global average pooling; images of 64 pixels or more of any size.
+    """Build a residual network with batch-norm and global average pooling, for images of at least 64 pixels.
 
     Parameters
     ----------
@@ -145,12 +145,12 @@ def scenes_resnet(num_classes: int = 12) -> nn.Sequential:
     )
 
 
-#: Bundled name -> function that builds the network.
+#: Name of a bundled network -> function that builds it.
 BUILDERS: dict[str, Callable[..., nn.Sequential]] = {"scenes_vgg": scenes_vgg, "scenes_resnet": scenes_resnet}
 
 
 def build(name: str, *, seed: int = 0) -> nn.Sequential:
-    """A bundled network with random weights that depend only on `seed`, in eval mode."""
+    """Build a bundled network in eval mode, with random weights that depend on `seed` only."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return BUILDERS[name]().eval()

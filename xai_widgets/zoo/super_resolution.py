@@ -1,8 +1,8 @@
-"""The bundled network that raises resolution, a small VDSR (Kim et al. 2016).
+"""The bundled super-resolution network, a small VDSR (Kim et al. 2016).
 
-Luminance that was enlarged by bicubic interpolation comes in, the residual Phi(x) comes out, which can be negative:
-x + Phi(x) has the details that were lost. One network serves all scales. It is no classifier, so no `ImageModel`:
-its units are found, and it is inverted, as a plain module.
+The input is luminance upsampled by bicubic interpolation, the output the residual Phi(x), which can be negative:
+x + Phi(x) restores lost details. One network handles all scales. It is not a classifier, so it is a plain module and
+not an `ImageModel`.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from torch import Tensor, nn
 from xai_widgets.core.arguments import check_device
 from xai_widgets.zoo import files
 
-#: Channels between the convolutions, and how many convolutions there are.
+#: Number of channels between the convolutions, and number of convolutions.
 CHANNELS, LAYERS = 32, 8
 
 
 class SuperResolution(nn.Sequential):
-    """A network whose output is the residual Phi(x), of the shape of x, (N, 1, H, W); nothing skips it inside."""
+    """A network without skip connections that maps luminance x (N, 1, H, W) to a residual Phi(x) of the same shape."""
 
     @torch.no_grad()
     def enhance(self, x: Tensor) -> Tensor:
-        """Add the details: x + Phi(x), cut to [0, 1].
+        """Return x + Phi(x), clipped to [0, 1].
 
         Parameters
         ----------
         x : Tensor, (N, 1, H, W)
-            Luminance in [0, 1] that was enlarged, such as the first of
+            Upsampled luminance in [0, 1], such as the first result of
             :func:`xai_widgets.data.low_resolution.blurred_pair`.
         """
         enhanced: Tensor = (x + self(x)).clamp(0, 1)
@@ -39,19 +39,19 @@ class SuperResolution(nn.Sequential):
 
 
 def scenes_sr(channels: int = CHANNELS, layers: int = LAYERS) -> SuperResolution:
-    """Convolutions of kernel 3 with ReLU in between.
+    """Build a sequence of convolutions of kernel size 3 with ReLU in between.
 
     Parameters
     ----------
     channels : int, default 32
-        Of each activation.
+        Number of channels of each activation.
     layers : int, default 8
-        Convolutions.
+        Number of convolutions.
 
     Returns
     -------
     SuperResolution
-        ``conv1``, ``relu1``, ... ``conv8``; images of any size.
+        Modules ``conv1``, ``relu1``, ... ``conv8``, for images of any size.
     """
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     for i in range(1, layers + 1):
@@ -62,27 +62,27 @@ def scenes_sr(channels: int = CHANNELS, layers: int = LAYERS) -> SuperResolution
         if i < layers:
             parts[f"relu{i}"] = nn.ReLU()
     with torch.no_grad():
-        # Residuals are small: training begins with next to none.
+        # Residuals are small, so training starts near zero.
         convolution.weight.mul_(0.01)
     return SuperResolution(parts)
 
 
 def build(*, seed: int = 0) -> SuperResolution:
-    """The network with random weights that depend only on `seed`, in eval mode."""
+    """Build the network in eval mode, with random weights that depend on `seed` only."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return scenes_sr().eval()
 
 
 def load(weights: Any, device: str | torch.device | None) -> SuperResolution:
-    """The network in eval mode on a device, as `xai_widgets.zoo.load` gives it; None is the best device."""
+    """Load the network in eval mode for `xai_widgets.zoo.load`; a device of None is the best available one."""
     network = build()
     if weights is not None:
         path = files.weights_path("scenes_sr") if weights == "DEFAULT" else weights
         if weights == "DEFAULT" and not os.path.exists(path):
             raise RuntimeError(
-                "The weights of 'scenes_sr' are missing from this installation: install the package again, or train "
-                "them with python -m xai_widgets.zoo.train_sr."
+                "expected the weights of 'scenes_sr' in the package, got none; install the package again, or train "
+                "them with python -m xai_widgets.zoo.train_sr"
             )
-        files.fill(network, files.read_state(path), source=path, name="scenes_sr")
+        files.load_state(network, files.read_state(path), source=path, name="scenes_sr")
     return network.to(check_device("auto" if device is None else device))

@@ -1,4 +1,4 @@
-"""Torchvision's classification networks, with weights that are downloaded, local or random."""
+"""Classification networks of torchvision, with downloaded, local or random weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xai_widgets.core.optional import optional
 from xai_widgets.errors import unknown_name
 from xai_widgets.zoo import files
 
-#: Attributes that hold the auxiliary heads of the two networks that have some; they serve training only.
+#: Attributes of the auxiliary heads of two networks, which are used in training only.
 _AUXILIARY = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}
 
 
@@ -28,7 +28,7 @@ def models() -> Any:
 
 @lru_cache(maxsize=1)
 def names() -> tuple[str, ...]:
-    """Names of torchvision's classification networks, none if it is not installed."""
+    """Return the names of torchvision's classification networks; none if it is not installed."""
     try:
         return tuple(models().list_models(module=models()))
     except ImportError:
@@ -36,20 +36,20 @@ def names() -> tuple[str, ...]:
 
 
 def build(name: str, weights: Any) -> tuple[nn.Module, dict[str, Any]]:
-    """One of torchvision's networks in eval mode, and what `ImageModel` is to know about it.
+    """Build a network of torchvision in eval mode, with keyword arguments for `ImageModel`.
 
     Parameters
     ----------
     name : str
         One of `names()`.
     weights : str, path, torchvision weights or None
-        As in `xai_widgets.zoo.load`.
+        See `xai_widgets.zoo.load`.
 
     Returns
     -------
     (torch.nn.Module, dict)
-        The network, which returns plain scores, and ``labels``, ``mean``, ``std``, ``size``, ``resize`` and
-        ``interpolation``, the last three as in the published preset.
+        The network, which returns a tensor of scores, and ``labels``, ``mean``, ``std``, ``size``, ``resize`` and
+        ``interpolation`` of the published weights.
     """
     choices = models().get_model_weights(name)
     published = _published(weights, choices)
@@ -61,7 +61,7 @@ def build(name: str, weights: Any) -> tuple[nn.Module, dict[str, Any]]:
         network = _bare(name, 1000, auxiliary=False)
         return network.eval(), _facts(recommended, None)
     if isinstance(weights, str) and not os.path.exists(weights) and not re.search(r"[./\\]", weights):
-        # No file and not written like one: most likely a misspelt name.
+        # Not an existing file and not spelled like a path: probably a misspelled name.
         raise ValueError(unknown_name(f"weights of {name}", weights, ["DEFAULT", *choices.__members__]))
     network, classes = _from_file(name, weights)
     categories = recommended.meta["categories"]
@@ -69,10 +69,10 @@ def build(name: str, weights: Any) -> tuple[nn.Module, dict[str, Any]]:
 
 
 def _published(weights: Any, choices: Any) -> Any:
-    """The member of torchvision's enumeration that is meant, or None."""
+    """Return the member of torchvision's enumeration for these weights, or None for a path or None."""
     if isinstance(weights, Enum):
         if weights not in list(choices):
-            raise ValueError(f"{weights} are weights of another network; wanted one of {choices.__name__}.")
+            raise ValueError(f"expected a member of {choices.__name__}, got {weights} of another network")
         return weights
     if weights == "DEFAULT":
         return choices.DEFAULT
@@ -80,6 +80,7 @@ def _published(weights: Any, choices: Any) -> Any:
 
 
 def _facts(published: Any, labels: list[str] | None) -> dict[str, Any]:
+    """Return keyword arguments for `ImageModel` from the preset of published weights."""
     preset = published.transforms()
     return {
         "labels": labels,
@@ -92,6 +93,7 @@ def _facts(published: Any, labels: list[str] | None) -> dict[str, Any]:
 
 
 def _downloaded(name: str, published: Any) -> nn.Module:
+    """Return the network with published weights, which are downloaded if necessary."""
     try:
         network: nn.Module = models().get_model(name, weights=published)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
@@ -99,23 +101,25 @@ def _downloaded(name: str, published: Any) -> nn.Module:
         remedy = f"delete the damaged file {cached!r}, or " if os.path.exists(cached) else ""
         reason = (str(error).splitlines() or [""])[0].rstrip(".")
         raise RuntimeError(
-            f"The weights of {name!r} could not be had ({type(error).__name__}: {reason}): {remedy}take the "
-            f"bundled network 'scenes_resnet', weights=None for random weights, or "
-            f"weights='path/to/{os.path.basename(published.url)}'."
+            f"expected to download the weights of {name!r}, got {type(error).__name__} ({reason}); {remedy}use the "
+            "bundled network 'scenes_resnet', weights=None for random weights, or "
+            f"weights='path/to/{os.path.basename(published.url)}'"
         ) from error
     return _without_auxiliary(name, network).eval()
 
 
 def _bare(name: str, classes: int, *, auxiliary: bool) -> nn.Module:
+    """Return the network with random weights, with or without its auxiliary heads."""
     options: dict[str, Any] = {}
     if name in _AUXILIARY:
-        # What torchvision's own weights are used with; the normalization of `_facts` goes with it.
+        # The options for torchvision's weights, which match the normalization of `_facts`.
         options = {"aux_logits": auxiliary, "transform_input": True, "init_weights": True}
     network: nn.Module = models().get_model(name, weights=None, num_classes=classes, **options)
     return network
 
 
 def _without_auxiliary(name: str, network: nn.Module) -> nn.Module:
+    """Remove the auxiliary heads of a network in place."""
     for head in _AUXILIARY.get(name, ()):
         setattr(network, head, None)
         network.aux_logits = False  # type: ignore[assignment]
@@ -123,7 +127,7 @@ def _without_auxiliary(name: str, network: nn.Module) -> nn.Module:
 
 
 def _from_file(name: str, path: Any) -> tuple[nn.Module, int]:
-    """The network with the weights of a local file, and how many classes the file has."""
+    """Return the network with the weights of a local file, and the number of classes of the file."""
     state = files.read_state(path)
     if name.startswith("densenet"):
         state = _modern_densenet(state)
@@ -134,11 +138,11 @@ def _from_file(name: str, path: Any) -> tuple[nn.Module, int]:
     last = [key for key, value in plain.items() if key.endswith("bias") and value.shape == (1000,)][-1]
     classes = len(state[last]) if last in state and state[last].ndim == 1 else 1000
     network = _bare(name, classes, auxiliary=auxiliary)
-    files.fill(network, state, source=path, name=name)
+    files.load_state(network, state, source=path, name=name)
     return _without_auxiliary(name, network).eval(), classes
 
 
 def _modern_densenet(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Torchvision's DenseNet files still write ``norm.1`` for what its code calls ``norm1``."""
+    """Rename the entries ``norm.1`` of torchvision's DenseNet files to ``norm1``, their name in its code."""
     old = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(?=[12]\.)")
     return {old.sub(r"\1", key): value for key, value in state.items()}

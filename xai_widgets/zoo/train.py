@@ -1,8 +1,8 @@
 """Train a bundled network on generated scenes: ``python -m xai_widgets.zoo.train scenes_vgg``.
 
-Two CPU cores are enough. The scenes are generated first, then seen again each epoch under other flips, shifts
-and colors. The weights go to the package's own folder in half precision, and the accuracy that is reported
-is measured on them as the public loader reads them, on held-out scenes with other photographs behind them.
+Two CPU cores are enough. The scenes are generated once and augmented by other flips, shifts and colors in each epoch.
+The weights are written to the package in half precision. The reported accuracy is that of the written weights, loaded
+by `xai_widgets.load`, on held-out scenes with other photographs as backgrounds.
 """
 
 from __future__ import annotations
@@ -37,27 +37,28 @@ class Recipe:
     learning_rate: float = 4e-3
     weight_decay: float = 0.02
     several: float = 0.35
-    """Share of the images with two or three objects; the rest have one."""
+    """Share of the images with two or three objects; the others have one."""
     smoothing: float = 0.03
-    """Part of each target that is spread over all classes."""
+    """Label smoothing: the part of each target that is uniform over all classes."""
     seed: int = 0
     workers: int = 2
     threads: int = 2
 
 
 def _chunk(start: int, stop: int, several: float, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Generate the images and targets of scenes `start` to ``stop - 1``."""
     images = np.empty((stop - start, networks.SIZE, networks.SIZE, 3), np.uint8)
     targets = np.empty((stop - start, len(scenes.CLASSES)), np.float32)
     for row, index in enumerate(range(start, stop)):
-        # Not a multiple of the classes' turn, so that every class comes alone and in company.
-        crowded = (index * 0.618034) % 1 < several
-        scene = scenes.scene(index, objects=(2, 3) if crowded else 1, size=networks.SIZE, seed=seed)
+        # Independent of the cycle of the classes, so that each class occurs alone and with others.
+        has_several = (index * 0.618034) % 1 < several
+        scene = scenes.scene(index, objects=(2, 3) if has_several else 1, size=networks.SIZE, seed=seed)
         images[row], targets[row] = scene.image, scene.target
     return images, targets
 
 
 def pool(n: int, recipe: Recipe, *, seed: int) -> tuple[Tensor, Tensor]:
-    """Generate `n` training scenes on several processes.
+    """Generate `n` training scenes in several processes.
 
     Returns
     -------
@@ -74,13 +75,13 @@ def pool(n: int, recipe: Recipe, *, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def normalized(images: Tensor) -> Tensor:
-    """Pixels in [0, 1], (batch, 3, h, w), as the networks want them."""
+    """Normalize pixels in [0, 1], (batch, 3, h, w), for the bundled networks."""
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (networks.MEAN, networks.STD))
     return (images - mean) / std
 
 
 def augmented(images: Tensor, generator: torch.Generator) -> Tensor:
-    """uint8 images (batch, 3, h, w) as floats in [0, 1], flipped, shifted and tinted at random."""
+    """Convert uint8 images (batch, 3, h, w) to floats in [0, 1] and flip, shift and tint them at random."""
     x = images.float() / 255
     flipped = torch.rand(len(x), generator=generator) < 0.5
     x[flipped] = x[flipped].flip(3)
@@ -127,7 +128,7 @@ def fit(network: nn.Module, recipe: Recipe, on_epoch: Callable[[int, float, floa
 
 @torch.inference_mode()
 def top1(network: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """Share of uint8 images whose highest score is that of the label; `network` takes normalized images."""
+    """Return the accuracy on uint8 images of a network that takes normalized images."""
     network.eval()
     right = 0
     for x, y in zip(images.split(100), labels.split(100), strict=True):
@@ -136,22 +137,22 @@ def top1(network: nn.Module, images: Tensor, labels: Tensor) -> float:
 
 
 def measure(name: str, n: int = 2400, seed: int = 0) -> dict[str, float]:
-    """Accuracy of a bundled network as `xai_widgets.load` gives it, on held-out scenes with one object.
+    """Measure the accuracy of a bundled network, loaded by `xai_widgets.load`, on held-out scenes with one object.
 
     Parameters
     ----------
     name : str
         A bundled network.
     n : int, default 2400
-        Number of test scenes, all classes in equal number.
+        Number of test scenes, evenly distributed over the classes.
     seed : int, default 0
         Seed of the test scenes.
 
     Returns
     -------
     dict of str to float
-        ``top1`` over all scenes, with the cue as in training; and, for the cue class and for its twin, the
-        accuracy with the cue as in training, without it and with it on the wrong class.
+        ``top1`` over all scenes, with the cue like in training, and for the cue class and its twin the accuracy with
+        the cue like in training, without it, and with it on the wrong class.
     """
     from xai_widgets.zoo import load
 
@@ -177,6 +178,7 @@ def measure(name: str, n: int = 2400, seed: int = 0) -> dict[str, float]:
 
 
 def _facts(name: str, recipe: Recipe, **more: object) -> dict[str, object]:
+    """Return the metadata for the header of a weight file."""
     return {
         "name": name,
         "classes": list(scenes.CLASSES),
@@ -189,16 +191,16 @@ def _facts(name: str, recipe: Recipe, **more: object) -> dict[str, object]:
 
 
 def train(name: str, recipe: Recipe, path: Path) -> dict[str, object]:
-    """Train a bundled network, write its weights to `path` and return a report; progress is printed."""
+    """Train a bundled network, write its weights to `path`, print the progress and return a report."""
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
     began = time.monotonic()
     network = networks.scenes_vgg(batch_norm=True) if name == "scenes_vgg" else networks.BUILDERS[name]()
     finished = networks.fold if name == "scenes_vgg" else (lambda trained: trained)
-    # Scenes of the training split that are not trained on: the test split is looked at once, at the end.
-    held = scenes.generate(360, seed=recipe.seed + 1)
-    images = torch.from_numpy(np.stack([s.image for s in held])).permute(0, 3, 1, 2)
-    labels = torch.tensor([s.label for s in held])
+    # Validation scenes of the training split; the test split is used once, at the end.
+    validation = scenes.generate(360, seed=recipe.seed + 1)
+    images = torch.from_numpy(np.stack([s.image for s in validation])).permute(0, 3, 1, 2)
+    labels = torch.tensor([s.label for s in validation])
 
     def on_epoch(epoch: int, loss: float, seconds: float) -> None:
         accuracy = top1(network, images, labels)
@@ -235,18 +237,20 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     parser.add_argument("--threads", type=int, default=Recipe.threads)
     parser.add_argument(
-        "--measure", action="store_true", help="do not train: measure the weights that are there"
+        "--measure", action="store_true", help="measure the existing weights instead of training"
     )
-    given = parser.parse_args(arguments)
-    path = files.weights_path(given.name)
+    options = parser.parse_args(arguments)
+    path = files.weights_path(options.name)
     report_path = path.with_suffix(".json")
-    if given.measure:
+    if options.measure:
         report = json.loads(report_path.read_text())
     else:
-        recipe = Recipe(epochs=given.epochs, images=given.images, seed=given.seed, threads=given.threads)
-        report = train(given.name, recipe, path)
+        recipe = Recipe(
+            epochs=options.epochs, images=options.images, seed=options.seed, threads=options.threads
+        )
+        report = train(options.name, recipe, path)
         report_path.write_text(json.dumps(report, indent=2) + "\n")
-    report["accuracy"] = measure(given.name)
+    report["accuracy"] = measure(options.name)
     files.annotate(path, accuracy=report["accuracy"]["top1"])
     report["bytes"] = path.stat().st_size
     report_path.write_text(json.dumps(report, indent=2) + "\n")

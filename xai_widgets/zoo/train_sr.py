@@ -1,9 +1,9 @@
 """Train the bundled super-resolution network on photographs: ``python -m xai_widgets.zoo.train_sr``.
 
-One CPU core is enough. Patches of the training photographs, of all scales in each batch, turned and mirrored; the
-photographs are taken at smaller sizes too, where they are sharper. A stopped run goes on where its checkpoint is.
-The gain that is reported is measured on the committed weights as the public loader reads them, on the luminance of
-photographs that were never trained on, the border of ``scale`` pixels left out.
+One CPU core is enough. Each batch holds rotated and mirrored patches of the training photographs at all scales. The
+photographs are also used at smaller sizes, where they are sharper. An interrupted run continues from its checkpoint.
+The reported gain is that of the written weights, loaded by `xai_widgets.load`, on the luminance of test photographs
+without a border of ``scale`` pixels.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from xai_widgets.ops import color
 from xai_widgets.zoo import files, super_resolution
 from xai_widgets.zoo.super_resolution import SuperResolution
 
-#: Steps from one checkpoint, and one printed line, to the next.
+#: Steps between checkpoints, and between printed lines.
 CHECKPOINT_EVERY = 500
 COMMAND = "python -m xai_widgets.zoo.train_sr"
 
@@ -39,32 +39,32 @@ class Recipe:
     patch: int = 41
     learning_rate: float = 2e-3
     clip: float = 0.05
-    """The length to which longer gradients are brought."""
+    """Maximum norm of the gradient."""
     sizes: tuple[float, ...] = (1.0, 0.7, 0.5)
-    """Sizes of the photographs that patches are cut from."""
+    """Relative sizes of the photographs."""
     seed: int = 0
     threads: int = 1
 
 
 def pairs(recipe: Recipe, names: tuple[str, ...]) -> list[tuple[Tensor, Tensor]]:
-    """Luminance at low resolution and what it was, (H, W) each, of all photographs, sizes and scales."""
-    made = []
+    """Return luminance at low and at full resolution, (H, W) each, for all photographs, sizes and scales."""
+    result = []
     for name, size in product(names, recipe.sizes):
         whole = color.luminance(data.load_photograph(name))
         sides = (round(whole.shape[2] * size), round(whole.shape[3] * size))
-        # A small photograph may become smaller than a patch.
+        # A photograph can become smaller than a patch.
         if min(sides) >= recipe.patch + max(data.SCALES):
             scaled = data.bicubic(whole, sides)
             for scale in data.SCALES:
                 x, g = data.blurred_pair(scaled, scale)
-                made.append((x[0, 0], g[0, 0]))
-    return made
+                result.append((x[0, 0], g[0, 0]))
+    return result
 
 
 def draw(
     sources: list[tuple[Tensor, Tensor]], recipe: Recipe, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """A batch of patches (B, 1, side, side), turned and mirrored at random: x and g."""
+    """Return a random batch of rotated and mirrored patches x and g, (B, 1, side, side)."""
     patches = []
     for source in torch.randint(len(sources), (recipe.batch,), generator=generator).tolist():
         both = torch.stack(sources[source])
@@ -80,17 +80,17 @@ def draw(
 
 
 def residual(network: SuperResolution, x: Tensor) -> Tensor:
-    """Phi(x) with the inner convolutions in bfloat16, four times as fast; image and residual stay exact."""
+    """Return Phi(x) with the inner convolutions in bfloat16, which is four times as fast."""
     inner = network[0](x).contiguous(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16):
         for part in network[1:-1]:
             inner = part(inner)
-    made: Tensor = network[-1](inner.float())
-    return made
+    output: Tensor = network[-1](inner.float())
+    return output
 
 
 def fit(network: SuperResolution, recipe: Recipe, checkpoint: Path) -> float:
-    """Train a network in place, from its checkpoint on if there is one; returns the seconds that it took."""
+    """Train a network in place, from its checkpoint if there is one, and return the training time in seconds."""
     sources = pairs(recipe, data.TRAINING)
     generator = torch.Generator().manual_seed(recipe.seed)
     network.to(memory_format=torch.channels_last).train()
@@ -101,11 +101,11 @@ def fit(network: SuperResolution, recipe: Recipe, checkpoint: Path) -> float:
     parts = {"network": network, "optimizer": optimizer, "schedule": schedule}
     first, before = 0, 0.0
     if checkpoint.exists():
-        kept = torch.load(checkpoint, weights_only=True)
+        saved = torch.load(checkpoint, weights_only=True)
         for name, part in parts.items():
-            part.load_state_dict(kept[name])  # type: ignore[attr-defined]
-        generator.set_state(kept["generator"])
-        first, before = kept["step"], kept["seconds"]
+            part.load_state_dict(saved[name])  # type: ignore[attr-defined]
+        generator.set_state(saved["generator"])
+        first, before = saved["step"], saved["seconds"]
     began, total = time.monotonic(), 0.0
     for step in range(first + 1, recipe.steps + 1):
         x, g = draw(sources, recipe, generator)
@@ -134,14 +134,14 @@ def fit(network: SuperResolution, recipe: Recipe, checkpoint: Path) -> float:
 
 
 def measure(network: SuperResolution, names: tuple[str, ...] = data.TEST) -> dict[str, dict[str, Any]]:
-    """PSNR in dB of bicubic interpolation and of the network, for each scale and photograph, and their means."""
+    """Return the PSNR in dB of bicubic interpolation and of the network, per scale and photograph, with means."""
     figures: dict[str, dict[str, Any]] = {}
     for scale in data.SCALES:
         rows = {}
         for name in names:
             x, g = data.blurred_pair(color.luminance(data.load_photograph(name)), scale)
-            made = network.enhance(x)
-            rows[name] = tuple(round(data.psnr(image, g, border=scale).item(), 3) for image in (x, made))
+            output = network.enhance(x)
+            rows[name] = tuple(round(data.psnr(image, g, border=scale).item(), 3) for image in (x, output))
         bicubic, enhanced = (sum(row[i] for row in rows.values()) / len(rows) for i in (0, 1))
         figures[f"x{scale}"] = {
             "bicubic": round(bicubic, 2),
@@ -153,7 +153,7 @@ def measure(network: SuperResolution, names: tuple[str, ...] = data.TEST) -> dic
 
 
 def train(recipe: Recipe, path: Path, checkpoint: Path) -> dict[str, Any]:
-    """Train the network, write its weights to `path` and return a report; progress is printed."""
+    """Train the network, write its weights to `path`, print the progress and return a report."""
     torch.set_num_threads(recipe.threads)
     network = super_resolution.build(seed=recipe.seed)
     seconds = fit(network, recipe, checkpoint)
@@ -178,19 +178,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     parser.add_argument("--threads", type=int, default=Recipe.threads)
-    parser.add_argument("--checkpoint", type=Path, help="file of the checkpoint; default: beside the weights")
+    parser.add_argument("--checkpoint", type=Path, help="checkpoint file; default: next to the weights")
     parser.add_argument(
-        "--measure", action="store_true", help="do not train: measure the weights that are there"
+        "--measure", action="store_true", help="measure the existing weights instead of training"
     )
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     path = files.weights_path("scenes_sr")
     report_path = path.with_suffix(".json")
-    if given.measure:
+    if options.measure:
         report = json.loads(report_path.read_text())
     else:
-        recipe = Recipe(steps=given.steps, seed=given.seed, threads=given.threads)
-        report = train(recipe, path, given.checkpoint or path.with_suffix(".checkpoint"))
-    # As the public loader reads them, in half precision.
+        recipe = Recipe(steps=options.steps, seed=options.seed, threads=options.threads)
+        report = train(recipe, path, options.checkpoint or path.with_suffix(".checkpoint"))
+    # The written weights, in half precision.
     report["psnr"] = measure(super_resolution.load("DEFAULT", "cpu"))
     files.annotate(path, gain={scale: row["gain"] for scale, row in report["psnr"].items()})
     report["bytes"] = path.stat().st_size

@@ -358,9 +358,9 @@ def test_a_refused_method_says_why_in_the_legend_and_the_others_go_on(model, ima
     [
         ({"target": "g"}, "unknown label 'g'"),
         ({"regularizer": "l3"}, "unknown regularizer 'l3'"),
-        ({"lam": [-1]}, "wanted finite numbers of at least 0"),
-        ({"lam": [1, 0]}, "that ascend"),
-        ({"lam": []}, "wanted finite numbers"),
+        ({"lam": [-1]}, "expected lam as finite numbers of at least 0"),
+        ({"lam": [1, 0]}, "expected lam as ascending numbers"),
+        ({"lam": []}, "expected lam as finite numbers"),
         ({"methods": ["gradeint_x_input"]}, "did you mean 'gradient_x_input'"),
         ({"settings": 7}, "expected settings as SolverSettings"),
         ({"batch_size": 0}, "expected batch_size to be"),

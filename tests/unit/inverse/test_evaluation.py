@@ -114,7 +114,7 @@ def model():
     return ImageModel(Brightest(), size=14, device="cpu")
 
 
-def pictures(n=4, seed=0):
+def scenes(n=4, seed=0):
     return torch.rand(n, 3, 14, 14, generator=torch.Generator().manual_seed(seed))
 
 
@@ -137,7 +137,7 @@ def test_constant_maps_keep_all_or_nothing():
 
 
 def test_an_attribution_that_keeps_everything_keeps_the_class(model):
-    x = pictures()
+    x = scenes()
     made = evaluation.reidentification(model, x, torch.ones(4, 14, 14))
     assert made.top1.all()
     assert made.top5.all()
@@ -159,7 +159,7 @@ def test_what_is_kept_decides_the_class_and_its_rank(model):
 
 
 def test_the_formula_batch_by_batch(model):
-    x = pictures(7)
+    x = scenes(7)
     attribution = torch.randn(7, 14, 14, generator=torch.Generator().manual_seed(1))
     made = evaluation.reidentification(model, x, attribution, [0, 1, 2, 3, 4, 5, 6], batch_size=2)
     expected = model.probs(made.alpha[:, None] * x)
@@ -173,19 +173,19 @@ def test_the_formula_batch_by_batch(model):
 
 def test_a_coarse_attribution_is_brought_to_the_images_by_the_nearest_neighbor(model):
     coarse = torch.rand(4, 7, 2, generator=torch.Generator().manual_seed(2))
-    made = evaluation.reidentification(model, pictures(), coarse)
+    made = evaluation.reidentification(model, scenes(), coarse)
     assert_close(made.alpha, evaluation.scale_alpha(coarse).repeat_interleave(2, 1).repeat_interleave(7, 2))
 
 
 def test_of_three_classes_all_are_among_the_five_best():
     module = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
     model = ImageModel(module, size=14, device="cpu")
-    made = evaluation.reidentification(model, pictures(3), torch.rand(3, 14, 14), [0, 1, 2])
+    made = evaluation.reidentification(model, scenes(3), torch.rand(3, 14, 14), [0, 1, 2])
     assert made.top5.all()
 
 
 def test_reidentification_refuses_other_shapes(model):
-    x = pictures()
+    x = scenes()
     with pytest.raises(TypeError, match="Linear"):
         evaluation.reidentification(nn.Linear(2, 2), x, torch.ones(4, 14, 14))
     with pytest.raises(ValueError, match=r"expected alpha of shape \(4, h, w\), got \(3, 14, 14\)"):

@@ -49,10 +49,10 @@ def test_patches_tile_the_image():
 
 
 def test_a_basis_function_has_power_at_its_index_only():
-    place = torch.arange(8, dtype=torch.float64)
+    index = torch.arange(8, dtype=torch.float64)
 
     def wave(k):
-        return (math.pi * (2 * place + 1) * k / 16).cos()
+        return (math.pi * (2 * index + 1) * k / 16).cos()
 
     for row, column in ((0, 0), (0, 1), (3, 2), (7, 7)):
         x = 0.5 * wave(row)[:, None] * wave(column)
@@ -118,9 +118,9 @@ def test_light_is_the_share_that_a_patch_keeps(seed, height, width):
     assert made.shape == (2, height, width)
     before, after = (frequency.patches(image[:, 0]) for image in (x, alpha * x))
     shares = after.sum((1, 2)) / before.sum((1, 2))
-    wanted = shares[:, None, None].expand(-1, 8, 8)
+    expected = shares[:, None, None].expand(-1, 8, 8)
     # The patches are in float64, what they are taken from is not.
-    assert_close(frequency.patches(made), wanted, dtype=torch.float32)
+    assert_close(frequency.patches(made), expected, dtype=torch.float32)
     # An alpha that is the same everywhere is the share.
     assert_close(frequency.kept_brightness(x, 0.25 * x)[:, :8, :8], torch.full((2, 8, 8), 0.25))
     assert (frequency.kept_brightness(0 * x, 0 * x) == 0).all()
@@ -130,7 +130,7 @@ def test_brightness_and_the_mean_of_alpha_differ_at_an_edge():
     x = torch.full((1, 1, 8, 16), 0.5)
     x[..., :4] = 0.01
     x_hat = x * 0.9
-    # Of the edge the dark side is lost, which held next to nothing.
+    # The dark side of the edge is lost, which held next to nothing.
     x_hat[..., :4] = 0
     x_hat[..., 8:] = 0.5 * 0.8
     shares = frequency.kept_brightness(x, x_hat)[0, 0]

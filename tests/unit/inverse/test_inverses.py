@@ -1,4 +1,4 @@
-"""Both inverses: their bounds, their costs, what they say of themselves, and what is refused."""
+"""Both inverses: bounds, costs, convergence reports and refusals."""
 
 import warnings
 
@@ -246,11 +246,11 @@ def test_an_operation_wise_inverse_begins_with_the_score_of_the_class():
     made = operations(model, x, 3, until="flatten", settings=LONG)
     assert [unit.unit for unit in made.units] == ["fc"]
     unit = made.units[0]
-    wanted = torch.zeros(4)
-    wanted[3] = model(x)[0, 3]
-    expected = (model.module.fc.weight @ unit.x[0, 0] - wanted).square().sum()
+    y = torch.zeros(4)
+    y[3] = model(x)[0, 3]
+    expected = (model.module.fc.weight @ unit.x[0, 0] - y).square().sum()
     # The squares of differences that are next to nothing.
-    assert_close(unit.cost[0, 0].sqrt(), expected.detach().sqrt(), scale=wanted)
+    assert_close(unit.cost[0, 0].sqrt(), expected.detach().sqrt(), scale=expected)
 
 
 def test_nothing_is_the_inverse_of_nothing_whatever_the_biases():
@@ -263,7 +263,7 @@ def test_nothing_is_the_inverse_of_nothing_whatever_the_biases():
 
 
 def test_an_activation_twice_as_large_has_the_same_inverse():
-    """What comes first is brought to the length of the forward activation, and so is what comes from it."""
+    """The target is scaled to the norm of the forward activation, and so is its inverse."""
     model, x = wrap(settle(Functional())), images(1)
     activation = model.activations(x, "conv2")["conv2"].relu()
     one = torch.zeros_like(activation)

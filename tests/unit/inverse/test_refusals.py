@@ -59,12 +59,12 @@ def test_what_an_operation_wise_inverse_cannot_do_is_refused(options, kind, mess
     one_sentence(error)
 
 
-def test_networks_that_are_no_chain_are_refused():
+def test_networks_that_are_not_chains_are_refused():
     for method in (layer_wise, operation_wise):
         with pytest.raises(ValueError, match="whose output can be negative") as error:
             method(wrap(settle(Smooth())), images(1))
         one_sentence(error)
-        with pytest.raises(TypeError, match="expected an ImageModel or a torch module, got int"):
+        with pytest.raises(TypeError, match="expected an ImageModel.*, got int"):
             method(3, images(1))
     with pytest.raises(ValueError, match="got a plain module") as error:
         layer_wise(settle(Residual()), torch.rand(1, 1, 8, 8), 3)

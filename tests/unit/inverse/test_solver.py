@@ -1,4 +1,4 @@
-"""The solver on problems whose answers are known, and what holds for every problem."""
+"""The solver on problems with known answers, and invariants for every problem."""
 
 import pytest
 import torch
@@ -21,15 +21,15 @@ def solved(cost, start, upper, settings=LONG):
 @hypothesis_settings(max_examples=25, deadline=None)
 def test_where_the_variables_do_not_mix_the_answer_is_clipped(seed):
     generator = torch.Generator().manual_seed(seed)
-    wanted = torch.randn(3, 6, generator=generator) * 2
+    expected = torch.randn(3, 6, generator=generator) * 2
     upper = torch.rand(3, 6, generator=generator) + 0.1
     weights = torch.rand(3, 6, generator=generator) * 5 + 0.1
 
     def cost(x, index):
-        return (weights[index] * (x - wanted[index]) ** 2).sum(1)
+        return (weights[index] * (x - expected[index]) ** 2).sum(1)
 
     made = solved(cost, torch.zeros(3, 6), upper)
-    torch.testing.assert_close(made.x, torch.minimum(wanted.clamp(min=0), upper), atol=5e-3, rtol=5e-3)
+    torch.testing.assert_close(made.x, torch.minimum(expected.clamp(min=0), upper), atol=5e-3, rtol=5e-3)
     assert made.converged.all()
 
 
@@ -98,7 +98,7 @@ def test_an_element_is_solved_alike_alone_and_with_others():
         assert alone.iterations[0] == together.iterations[k]
 
 
-def test_what_did_not_converge_says_so():
+def test_elements_that_did_not_converge_are_marked():
     matrix, target, upper = matrices(1)
     made = solved(distance(matrix, target, 0.0), torch.zeros(4, 6), upper, SolverSettings(steps=2, window=2))
     assert not made.converged.any()

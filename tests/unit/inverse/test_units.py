@@ -1,4 +1,4 @@
-"""Networks as chains of units: what the units are, that they are the network, and what is refused."""
+"""Units: their names and kinds, their composition, and refused networks."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -174,7 +174,7 @@ class Two(nn.Module):
         (Two(), "expected a network that returns one tensor"),
     ],
 )
-def test_what_is_no_chain_is_refused_with_the_reason(network, message):
+def test_networks_that_are_not_chains_are_refused_with_the_reason(network, message):
     with pytest.raises(ValueError, match=message) as error:
         find_units(network)
     one_sentence(error)

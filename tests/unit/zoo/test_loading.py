@@ -202,26 +202,28 @@ def test_unknown_names():
         load("scene_vgg")
     with pytest.raises(ValueError, match="IMAGENET1K_V1"):
         load("resnet18", weights="IMAGENET1K_V9")
-    with pytest.raises(ValueError, match="no weights file"):
+    with pytest.raises(ValueError, match="expected the path of a .pth or .safetensors file"):
         load("resnet18", weights="nowhere/net.pth")
-    with pytest.raises(ValueError, match="no weights file"):
+    with pytest.raises(ValueError, match="expected the path of a .pth or .safetensors file"):
         load("scenes_vgg", weights="nowhere.pth")
 
 
 def test_files_that_do_not_fit(tmp_path):
     torch.save(_random("resnet34").state_dict(), tmp_path / "net.pth")
-    with pytest.raises(ValueError, match=r"do not fit resnet18: it has 'layer1.2.conv1.weight'.*more"):
+    with pytest.raises(
+        ValueError, match=r"weights of resnet18, got .* with the unknown 'layer1.2.conv1.weight'.*more"
+    ):
         load("resnet18", weights=tmp_path / "net.pth")
     state = _random("resnet18").state_dict()
     del state["layer1.0.conv1.weight"]
     state["conv1.weight"] = torch.zeros(64, 1, 7, 7)
     torch.save(state, tmp_path / "net.pth")
     with pytest.raises(
-        ValueError, match=r"lacks 'layer1.0.conv1.weight'.*\(64, 1, 7, 7\) instead of \(64, 3, 7, 7\)"
+        ValueError, match=r"without 'layer1.0.conv1.weight'.*\(64, 1, 7, 7\) instead of \(64, 3, 7, 7\)"
     ):
         load("resnet18", weights=tmp_path / "net.pth")
     torch.save(state, tmp_path / "net.pth")
-    with pytest.raises(ValueError, match="do not fit scenes_vgg"):
+    with pytest.raises(ValueError, match="expected the weights of scenes_vgg"):
         load("scenes_vgg", weights=tmp_path / "net.pth")
 
 
@@ -264,19 +266,19 @@ def test_missing_bundled_weights_name_the_command(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("name", ["resnet50", "efficientnet_b1", "vit_b_16", "inception_v3"])
 @pytest.mark.parametrize("shape", [(480, 640), (301, 517), (700, 300), (120, 90)])
-def test_pictures_are_those_of_the_published_preset(name, shape):
+def test_images_are_those_of_the_published_preset(name, shape):
     """Two ways of resizing with antialiasing differ by rounding: PIL has no fractions between its two steps."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(1, 3, 12, 16, generator=generator)
     photo = torch.nn.functional.interpolate(coarse, shape, mode="bicubic").clamp(0, 1)[0]
-    picture = Image.fromarray((photo.permute(1, 2, 0) * 255).round().byte().numpy())
+    image = Image.fromarray((photo.permute(1, 2, 0) * 255).round().byte().numpy())
     weights = torchvision.models.get_model_weights(name).DEFAULT
     _, facts = tv.build(name, None)
     made = to_images(
-        picture, size=(facts["size"],) * 2, resize=facts["resize"], interpolation=facts["interpolation"]
+        image, size=(facts["size"],) * 2, resize=facts["resize"], interpolation=facts["interpolation"]
     )
     preset = weights.transforms()
-    expected = preset(picture) * torch.tensor(preset.std).view(3, 1, 1) + torch.tensor(preset.mean).view(
+    expected = preset(image) * torch.tensor(preset.std).view(3, 1, 1) + torch.tensor(preset.mean).view(
         3, 1, 1
     )
     assert made.shape[1:] == expected.shape

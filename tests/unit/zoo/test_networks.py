@@ -79,7 +79,7 @@ def test_vgg_is_made_of_convolution_relu_max_pool_and_linear_only():
     assert leaves == {nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.Linear, nn.Flatten}
 
 
-def test_resnet_blocks_share_one_in_place_relu():
+def test_resnet_blocks_share_one_inplace_relu():
     blocks = [m for m in networks.scenes_resnet().modules() if isinstance(m, networks.ResidualBlock)]
     assert len(blocks) >= 4
     for block in blocks:

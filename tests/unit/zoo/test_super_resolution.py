@@ -1,4 +1,4 @@
-"""The super-resolution network: what it is made of, how it is loaded and trained, and what its weights gain."""
+"""The super-resolution network: its layers, loading, training, and the gain of its weights."""
 
 import json
 from dataclasses import replace
@@ -55,7 +55,7 @@ def test_random_weights_depend_on_their_seed_and_leave_the_generator_alone():
 
 
 @pytest.mark.parametrize(("name", "scale"), [("camera", 2), ("coffee", 4)])
-def test_the_committed_weights_gain_what_their_report_says(name, scale):
+def test_the_committed_weights_have_the_gain_of_their_report(name, scale):
     report = json.loads(PATH.with_suffix(".json").read_text())["psnr"][f"x{scale}"]
     x, g = data.blurred_pair(color.luminance(data.load_photograph(name)), scale)
     network = xai_widgets.load("scenes_sr", device="cpu")
@@ -86,13 +86,13 @@ def test_report_belongs_to_the_weights():
 
 
 def test_files_that_do_not_fit_are_refused(tmp_path, monkeypatch):
-    with pytest.raises(ValueError, match="do not fit scenes_sr"):
+    with pytest.raises(ValueError, match="expected the weights of scenes_sr"):
         xai_widgets.load("scenes_sr", weights=files.weights_path("scenes_vgg"))
     broken = tmp_path / "net.safetensors"
     broken.write_bytes(PATH.read_bytes()[:1000])
     with pytest.raises(ValueError, match="damaged"):
         xai_widgets.load("scenes_sr", weights=broken)
-    with pytest.raises(ValueError, match="no weights file"):
+    with pytest.raises(ValueError, match="expected the path of a .pth or .safetensors file"):
         xai_widgets.load("scenes_sr", weights="nowhere.pth")
     with pytest.raises(ValueError, match="device 'gpu5'"):
         xai_widgets.load("scenes_sr", device="gpu5")
