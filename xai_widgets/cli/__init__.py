@@ -1,7 +1,7 @@
-"""The command line: maps of pictures as a page, a picture or arrays, measures of methods, and the notebooks.
+"""The command line: maps of images as a page, images or arrays, scores of methods, and the notebooks.
 
-``xai-widgets --help`` teaches it. Results go to the standard output, progress and what went wrong to the standard
-error. Exit codes: 0 done, 1 could not be done, 2 wrong usage, 130 interrupted.
+``xai-widgets --help`` explains it. Results go to the standard output, progress and errors to the standard error. Exit
+codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from xai_widgets.cli.failures import DONE, FAILED, INTERRUPTED, Failure, sentence
+from xai_widgets.cli.errors import DONE, FAILED, INTERRUPTED, CommandError, message
 from xai_widgets.cli.parsing import PROGRAM, parse
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the arguments ask for.
+    """Run a command.
 
     Parameters
     ----------
     arguments : sequence of str, optional
-        Without the name of the program. Default: those of this process.
+        The arguments without the name of the program. Default: those of this process.
 
     Returns
     -------
     int
         The exit code.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = _run(given)
-        # Here and not at the very end, where nobody would be told that it could not be written.
+        code = _run(arguments)
+        # Here and not at exit, where an error of the output would not change the exit code.
         if sys.stdout is not None:
             sys.stdout.flush()
         return code
@@ -41,30 +41,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{PROGRAM}: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has seen enough, as `head` has; nothing more can be said to it.
+        # The reader of the output has stopped, as `head` does; nothing more can be written to it.
         with contextlib.suppress(OSError, ValueError, AttributeError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception as error:
-        if "--debug" in given:
+        if "--debug" in arguments:
             traceback.print_exc()
-        print(f"{PROGRAM}: {sentence(error)}", file=sys.stderr)
-        return error.code if isinstance(error, Failure) else FAILED
+        print(f"{PROGRAM}: {message(error)}", file=sys.stderr)
+        return error.code if isinstance(error, CommandError) else FAILED
 
 
-def _run(given: Sequence[str]) -> int:
+def _run(arguments: Sequence[str]) -> int:
     try:
-        options = parse(given)
-    except SystemExit as asked:
-        # Help and version end like this.
-        return int(asked.code or DONE)
-    # Here and not above: what a command needs is imported when it runs, so that help is there at once.
+        options = parse(arguments)
+    except SystemExit as exit:
+        # Raised by --help and --version.
+        return int(exit.code or DONE)
+    # Imported here, so that help needs none of the imports of a command.
     run = importlib.import_module(f"xai_widgets.cli.{options.module}").run
     return int(run(options))
 
 
 def keep_descriptors() -> None:
-    """Occupy the numbers of standard streams that are closed, so that no file of ours is written to as one of them."""
+    """Open the standard streams that are closed, so that no other file gets one of their numbers."""
     with contextlib.suppress(OSError):
         number = os.open(os.devnull, os.O_RDWR)
         while number <= 2:
@@ -73,20 +73,13 @@ def keep_descriptors() -> None:
 
 
 def script() -> None:
-    """The program ``xai-widgets``."""
+    """Run the program ``xai-widgets``."""
     keep_descriptors()
     if sys.stderr is None:
-        # Nobody listens, and `print` would take the standard output for it.
+        # With a closed standard error, `print` would write to the standard output.
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
-        # A terminal that lacks a letter, as in a label, shows another one for it.
+        # A terminal that cannot show a character, for instance of a label, shows a replacement.
         with contextlib.suppress(AttributeError):
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
-    code = main()
-    if code == INTERRUPTED:
-        # The thread of an explorer may be in the midst of a pass: an orderly exit would wait for it or break it.
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, AttributeError):
-                stream.flush()
-        os._exit(code)
-    sys.exit(code)
+    sys.exit(main())

@@ -1,259 +1,155 @@
-"""``xai-widgets evaluate``: how well the maps of methods tell what a network looks at."""
+"""``xai-widgets evaluate``: scores of methods by metrics."""
 
 from __future__ import annotations
 
 import argparse
 import csv
 import math
-import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from torch import Tensor
-from tqdm import tqdm
+from typing import NamedTuple
 
 from xai_widgets.cli import outputs
-from xai_widgets.cli.failures import DONE, FAILED, Failure, Mistake, sentence
-from xai_widgets.cli.inputs import Picture, knows_scenes, pictures
-from xai_widgets.cli.networks import OF_SCENES, check_layer, class_of, methods, network
+from xai_widgets.cli.errors import DONE, FAILED, CommandError, UsageError
+from xai_widgets.cli.inputs import knows_scenes, read_examples
+from xai_widgets.cli.networks import DEFAULT_NETWORK, check_layer, class_index, read_methods, read_network
+from xai_widgets.cli.progress import compute
 from xai_widgets.core.model import ImageModel
-from xai_widgets.core.validation import check_finite
 from xai_widgets.core.writing import atomic_write
-from xai_widgets.methods import Method
-from xai_widgets.metrics import Curve, PointingTask, deletion, insertion, monotonicity, pointing_game
-from xai_widgets.studies import AttributionStudy
-
-#: Steps of the way on which monotonicity is tested: each shows so much more that noise is no fall.
-STAIRS = 20
-#: The side of the images that the tolerance of the pointing game is meant for.
-REFERENCE = 224
+from xai_widgets.data import Example
+from xai_widgets.metrics import METRICS, Metric, Summary
+from xai_widgets.studies import Cell, EvaluationStudy, Score
 
 
-@dataclass(frozen=True)
-class Case:
-    """One picture, and one class in it.
+class Row(NamedTuple):
+    """The scores of one map by the names of the metrics; metrics that do not apply are missing."""
 
-    Attributes
-    ----------
-    name : str
-        Of the picture.
-    x : Tensor, (1, C, H, W)
-        Its pixels.
-    target : int
-        The class.
-    mask : Tensor of bool, (H, W), or None
-        Where the class is, if that is known.
-    """
-
-    name: str
-    x: Tensor
+    image: int
     target: int
-    mask: Tensor | None
-
-
-@dataclass(frozen=True)
-class Map:
-    """The map (1, h, w) of a method for a case, the network, and the steps of the curves."""
-
-    model: ImageModel
-    case: Case
-    saliency: Tensor
-    steps: int | None
-
-
-@dataclass(frozen=True)
-class Row:
-    """What was measured of a method for a case, by the names of the measures; NaN where it makes no sense."""
-
-    case: Case
     method: str
-    values: dict[str, float]
-
-
-# -- the measures -----------------------------------------------------------------------------------------------
-
-
-def of_deletion(made: Map) -> float:
-    """Area under the deletion curve."""
-    run = deletion(made.model, made.case.x, made.saliency, made.case.target, steps=made.steps)
-    return run.result(progress=False).auc.item()
-
-
-def of_insertion(made: Map) -> float:
-    """Area under the insertion curve."""
-    return _inserted(made, made.steps).auc.item()
-
-
-def of_monotonicity(made: Map) -> float:
-    """1 if the probability does not fall on the way to that of the whole image, else 0."""
-    curve = _inserted(made, min(STAIRS, made.case.x[0, 0].numel()))
-    return monotonicity(curve.fractions[1:], curve.scores[:, 1:], curve.scores[:, -1]).share
-
-
-def of_pointing(made: Map) -> float:
-    """1 if the highest place is on the object, else 0; NaN for a class that is not in the picture."""
-    if made.case.mask is None:
-        return math.nan
-    task = PointingTask.from_masks([{made.case.target: made.case.mask}])
-    return pointing_game(made.saliency, task, reference=REFERENCE).hits.float().item()
-
-
-def _inserted(made: Map, steps: int | None) -> Curve:
-    return insertion(made.model, made.case.x, made.saliency, made.case.target, steps=steps).result(
-        progress=False
-    )
-
-
-MEASURES: dict[str, Callable[[Map], float]] = {
-    "deletion": of_deletion,
-    "insertion": of_insertion,
-    "monotonicity": of_monotonicity,
-    "pointing": of_pointing,
-}
-#: Those that are 0 or 1, of which a spread says nothing.
-SHARES = ("monotonicity", "pointing")
-
-
-# -- the command ------------------------------------------------------------------------------------------------
+    scores: dict[str, float]
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure, print the table and write the file; the exit code."""
+    """Compute the scores, print the table, write the file, and return the exit code."""
     if options.csv is not None:
         outputs.check_parent(Path(options.csv))
     else:
         outputs.check_open()
-    given = pictures(options)
-    chosen = methods(options.methods)
-    model = network(options)
-    measures = check_measures(options.metrics, pointing=options.scenes is not None and knows_scenes(model))
-    target = class_of(model, options.target)
-    check_layer(model, chosen, options.layer)
+    examples = read_examples(options)
+    methods = read_methods(options.methods)
+    model = read_network(options)
+    with_masks = options.scenes is not None and knows_scenes(model)
+    metrics = choose_metrics(options.metrics, masks=with_masks)
+    target = class_index(model, options.target)
+    check_layer(model, methods, options.layer)
     check_steps(model, options.steps)
-    troubles: dict[str, list[str]] = defaultdict(list)
-    rows: list[Row] = []
-    # None: only where somebody is looking, at a terminal.
-    with tqdm(total=len(given) * len(chosen), unit="map", leave=False, disable=options.quiet or None) as bar:
-        for picture in given:
-            try:
-                cases = cases_of(model, picture, target)
-            except Exception as error:  # one picture takes no other with it
-                troubles[f"not measured: {sentence(error)}"].append(picture.name)
-                bar.update(len(chosen))
-                continue
-            for name in chosen:
-                bar.set_description_str(f"{picture.name}, {chosen[name].title}", refresh=False)
-                rows += measured(model, cases, chosen, name, measures, options, troubles)
-                bar.update()
-    for words, where in troubles.items():
-        outputs.note(f"{', '.join(dict.fromkeys(where))}: {words}")
+    if options.steps is not None:
+        metrics = [
+            metric.with_options(steps=options.steps) if "steps" in metric.option_names else metric
+            for metric in metrics
+        ]
+    study = EvaluationStudy(
+        model,
+        examples if with_masks else [example.image for example in examples],
+        list(methods.values()),
+        metrics,
+        targets=target,
+        layers=None if options.layer is None else [options.layer],
+    )
+
+    def describe(cell: Cell) -> str:
+        return f"{examples[cell.image].name}, {study.title(cell)}"
+
+    compute(study, study.cells(), unit="score", quiet=options.quiet, describe=describe)
+    failures = describe_failures(study, examples)
+    for text, names in failures.items():
+        outputs.note(f"{', '.join(names)}: {text}")
+    rows = list(score_rows(study))
     if not rows:
-        raise Failure("nothing could be measured")
-    print(outputs.table(summary(rows, list(chosen), measures)))
+        raise CommandError("nothing could be measured")
+    print(outputs.table(summarize(study, rows)))
     if options.csv is not None:
-        write(Path(options.csv), rows, measures, model)
-    return FAILED if troubles else DONE
+        write(Path(options.csv), rows, study, examples)
+    return FAILED if failures else DONE
 
 
-def check_measures(given: Sequence[str] | None, *, pointing: bool) -> list[str]:
-    """The measures that are named, or those that take least; `pointing` tells whether it is known what is where."""
-    if given is None:
-        return ["deletion", "insertion", *(["pointing"] if pointing else [])]
-    if "pointing" in given and not pointing:
-        raise Mistake(
-            "pointing has to know what is where, wanted --scenes N and a network that knows their classes, such as "
-            f"{OF_SCENES!r}"
-        )
-    return list(given)
+def choose_metrics(names: Sequence[str] | None, *, masks: bool) -> list[Metric]:
+    """Return the named metrics, or the quickest ones; ``masks`` is whether the masks of objects are known."""
+    if names is None:
+        names = ["deletion", "insertion", *(["pointing"] if masks else [])]
+    for name in names:
+        if "mask" in METRICS[name].needs and not masks:
+            raise UsageError(
+                f"expected images with masks of their objects for {name}, got none; use --scenes N and a network of "
+                f"their classes, such as {DEFAULT_NETWORK!r}"
+            )
+    return [METRICS[name] for name in names]
 
 
 def check_steps(model: ImageModel, steps: int | None) -> None:
-    """Refuse more steps than a picture has pixels."""
+    """Raise UsageError for more steps than an image has pixels."""
     pixels = model.size[0] * model.size[1]
     if steps is not None and steps > pixels:
-        raise Mistake(f"--steps is {steps}, wanted at most {pixels}, the number of pixels")
+        raise UsageError(f"expected --steps of at most {pixels}, the number of pixels, got {steps}")
 
 
-def cases_of(model: ImageModel, picture: Picture, target: int | None) -> list[Case]:
-    """The picture with the class that is named; else with each that is known to be in it, or the predicted one."""
-    x = model.images(picture.image)
-    known = picture.classes if knows_scenes(model) else {}
-    masks = {
-        k: model.images(np.where(mask, 255, 0).astype(np.uint8))[0, 0] > 0.5 for k, mask in known.items()
-    }
-    scores = check_finite(model.scores(x), model.name)
-    targets = [target] if target is not None else list(known) or scores.argmax(1).tolist()
-    return [Case(picture.name, x, k, masks.get(k)) for k in targets]
+def describe_failures(study: EvaluationStudy, examples: Sequence[Example]) -> dict[str, list[str]]:
+    """Return what failed, with the names of the images."""
+    failures: dict[str, dict[str, None]] = defaultdict(dict)
+    for cell, error in study.failures(study.cells()).items():
+        title = study.title(cell)
+        if cell.image in study.unreadable:
+            text = f"not measured: {error}"
+        elif study.maps.outcome(study.map_key(cell)).error:
+            text = f"{title} failed: {error}"
+        else:
+            text = f"{title} could not be measured: {error}"
+        failures[text][examples[cell.image].name] = None
+    return {text: list(names) for text, names in failures.items()}
 
 
-def measured(
-    model: ImageModel,
-    cases: Sequence[Case],
-    methods: dict[str, Method],
-    name: str,
-    measures: Sequence[str],
-    options: argparse.Namespace,
-    troubles: dict[str, list[str]],
-) -> Iterator[Row]:
-    """The rows of one method; what cannot be measured is noted among the troubles."""
-    for case in cases:
-        study = AttributionStudy(model, case.x, methods[name])
-        (key,) = study.keys(case.target, options.layer)
-        list(study._compute(key, study.store, False))
-        outcome = study.outcome(key)
-        if outcome.result is None:
-            troubles[f"{methods[name].title} failed: {outcome.error}"].append(case.name)
-            continue
-        made = Map(model, case, outcome.result[None].to(model.device), options.steps)
-        values: dict[str, float] = {}
-        for measure in measures:
-            try:
-                values[measure] = MEASURES[measure](made)
-            except Exception as error:  # one measure takes no other with it
-                troubles[f"{methods[name].title} could not be measured: {sentence(error)}"].append(case.name)
-        if values:
-            yield Row(case, name, {measure: values.get(measure, math.nan) for measure in measures})
+def score_rows(study: EvaluationStudy) -> Iterator[Row]:
+    """Yield the scores of each map that has any."""
+    rows: dict[Cell, list[tuple[Cell, Score]]] = defaultdict(list)
+    for cell, score in study.scores():
+        rows[cell._replace(metric="")].append((cell, score))
+    for key, scores in rows.items():
+        values = {cell.metric: score.value for cell, score in scores}
+        yield Row(key.image, scores[0][1].target, key.method, values)
 
 
-# -- what is told of it -----------------------------------------------------------------------------------------
-
-
-def summary(rows: Sequence[Row], methods: Sequence[str], measures: Sequence[str]) -> list[list[str]]:
-    """The table: of each method how many maps were measured, and mean and deviation of each measure."""
-    made = [["method", "maps", *(f"{name} (best {int(name != 'deletion')})" for name in measures)]]
-    for method in methods:
+def summarize(study: EvaluationStudy, rows: Sequence[Row]) -> list[list[str]]:
+    """Return the rows of the table: the number of maps of each method, and mean and spread of each metric."""
+    metrics = study.metrics.values()
+    table = [["method", "maps", *(f"{metric.name} (best {metric.best:g})" for metric in metrics)]]
+    for method in study.maps.methods:
         own = [row for row in rows if row.method == method]
-        made.append([method, str(len(own)), *(spread(own, name) for name in measures)])
-    return made
+        summaries = [
+            metric.summarize(
+                [row.scores.get(metric.name, math.nan) for row in own], [row.target for row in own]
+            )
+            for metric in metrics
+        ]
+        table.append([method, str(len(own)), *map(format_summary, summaries)])
+    return table
 
 
-def spread(rows: Sequence[Row], measure: str) -> str:
-    """Mean and sample standard deviation; of a share the mean, that of pointing over the classes."""
-    values = [(row.case.target, row.values[measure]) for row in rows if not math.isnan(row.values[measure])]
-    if not values:
+def format_summary(summary: Summary) -> str:
+    """Return a mean with its spread, if it has one."""
+    if summary.n == 0:
         return "-"
-    if measure == "pointing":
-        classes = defaultdict(list)
-        for target, value in values:
-            classes[target].append(value)
-        return f"{statistics.fmean(map(statistics.fmean, classes.values())):.3f}"
-    plain = [value for _, value in values]
-    mean = f"{statistics.fmean(plain):.3f}"
-    return mean if measure in SHARES or len(plain) < 2 else f"{mean} ± {statistics.stdev(plain):.3f}"
+    return f"{summary.mean:.3f}" + ("" if math.isnan(summary.spread) else f" ± {summary.spread:.3f}")
 
 
-def write(path: Path, rows: Iterable[Row], measures: Sequence[str], model: ImageModel) -> None:
-    """The values of each picture, class and method, in a file of comma-separated values."""
-    rows = list(rows)
+def write(path: Path, rows: Sequence[Row], study: EvaluationStudy, examples: Sequence[Example]) -> None:
+    """Write the scores of each image, class and method as comma-separated values."""
     with atomic_write(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["picture", "class", "method", *measures])
+        writer.writerow(["image", "class", "method", *study.metrics])
         for row in rows:
-            values: list[Any] = [row.values[name] for name in measures]
-            shown = ["" if math.isnan(value) else f"{value:.6g}" for value in values]
-            writer.writerow([row.case.name, model.labels[row.case.target], row.method, *shown])
-    outputs.tell(path, outputs.counted(len(rows), "row"))
+            scores = [row.scores.get(name, math.nan) for name in study.metrics]
+            shown = ["" if math.isnan(score) else f"{score:.6g}" for score in scores]
+            writer.writerow([examples[row.image].name, study.model.labels[row.target], row.method, *shown])
+    outputs.report(path, outputs.count(len(rows), "row"))

@@ -1,11 +1,12 @@
-"""``xai-widgets explain``: the maps of methods for pictures, as a page, pictures or arrays."""
+"""``xai-widgets explain``: saliency maps of images, as a page, images or arrays."""
 
 from __future__ import annotations
 
 import argparse
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,206 +15,208 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
 from xai_widgets.cli import drawing, outputs
-from xai_widgets.cli.failures import DONE, FAILED, Failure, Mistake, sentence
-from xai_widgets.cli.inputs import Picture, pictures
-from xai_widgets.cli.networks import check_layer, class_of, methods, network
+from xai_widgets.cli.errors import DONE, FAILED, CommandError, UsageError, message
+from xai_widgets.cli.inputs import read_examples
+from xai_widgets.cli.networks import check_layer, class_index, read_methods, read_network
+from xai_widgets.cli.progress import compute
+from xai_widgets.core.images import to_uint8
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.writing import atomic_write
-from xai_widgets.explorers import AttributionExplorer
-from xai_widgets.exporting import export
+from xai_widgets.data import Example
+from xai_widgets.studies import AttributionKey, AttributionStudy
 
-#: Seconds between two looks at how far the computation is.
-INTERVAL = 0.1
-#: Largest width of a map in a page, CSS px.
-CELL = 240
+
+@dataclass(frozen=True)
+class Maps:
+    """The maps of a study with the names of its images.
+
+    Attributes
+    ----------
+    study : AttributionStudy
+    keys : list of list of AttributionKey
+        One row for each method, one column for each image.
+    names : list of str
+        Names of the images.
+    captions : list of str
+        Class and probability of each image.
+    pixels : numpy.ndarray of uint8, shape (N, H, W, 3)
+        The images.
+    """
+
+    study: AttributionStudy
+    keys: list[list[AttributionKey]]
+    names: list[str]
+    captions: list[str]
+    pixels: NDArray[np.uint8]
+
+    def map(self, key: AttributionKey) -> NDArray[np.float32] | None:
+        """Return a map (h, w), or None if its method failed."""
+        result = self.study.result(key)
+        return None if result is None else result.numpy()
+
+    def drawing(self, key: AttributionKey) -> Image.Image | None:
+        """Return a map on its image, or None if its method failed."""
+        values = self.map(key)
+        return None if values is None else drawing.overlay(self.pixels[key.image], values)
+
+    def __str__(self) -> str:
+        return f"{outputs.count(len(self.keys), 'method')}, {outputs.count(len(self.names), 'image')}"
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compute the maps and write them; the exit code."""
+    """Compute the maps, write them, and return the exit code."""
     kind = outputs.kind_of(options.output)
-    given = pictures(options)
+    examples = read_examples(options)
     if kind == "array" and len(options.methods) > 1:
-        raise Mistake("-o ends in .npy, which holds the maps of one method, wanted .npz for several")
-    chosen = methods(options.methods)
-    model = network(options)
-    target = class_of(model, options.target)
-    check_layer(model, chosen, options.layer)
-    x, names = readable(model, given)
-    broken = len(names) < len(given)
-    explorer = AttributionExplorer(
-        model, x, list(chosen.values()), options.layer, target=target, names=names, start=False
-    )
-    try:
-        compute(explorer, options)
-        failed = tell_notes(explorer, options.quiet)
-        if not any("done" in row for row in explorer.view.states):
-            raise Failure("no map could be computed, so nothing was written")
-        for name, caption in zip(names, explorer.view.captions, strict=True):
-            print(f"{name}: {caption}")
-        path = Path(options.output)
-        if kind == "page":
-            write_page(explorer, path, options.title or f"What {model.name} looks at")
-        elif kind == "folder":
-            write_folder(explorer, path, list(chosen))
-        elif kind == "picture":
-            write_picture(explorer, path)
-        else:
-            write_arrays(explorer, path, list(chosen))
-    finally:
-        explorer.close()
-    return FAILED if failed or broken else DONE
-
-
-def readable(model: ImageModel, given: Sequence[Picture]) -> tuple[Tensor, list[str]]:
-    """The pictures that can be read, and their names; of the others it is told why not."""
-    read: list[Tensor] = []
-    names: list[str] = []
-    troubles: dict[str, list[str]] = defaultdict(list)
-    for each in given:
-        try:
-            read.append(model.images(each.image))
-            names.append(each.name)
-        except Exception as error:  # one picture takes no other with it
-            if len(given) == 1:
-                raise
-            troubles[sentence(error)].append(each.name)
-    for words, where in troubles.items():
-        outputs.note(f"{', '.join(where)}: not read: {words}")
-    if not read:
-        raise Failure("no picture could be read, so nothing was written")
-    return torch.cat(read), names
-
-
-def compute(explorer: AttributionExplorer, options: argparse.Namespace) -> None:
-    """Let the explorer compute, in the background, and show how far it is."""
-    if options.layer is None:
-        explorer.compute()
+        raise UsageError("expected one method for .npy, got several; use .npz")
+    methods = read_methods(options.methods)
+    model = read_network(options)
+    target = class_index(model, options.target)
+    check_layer(model, methods, options.layer)
+    x, names = read_images(model, examples)
+    study = AttributionStudy(model, x, list(methods.values()))
+    maps = arrange(study, target, options.layer, names)
+    every = [key for row in maps.keys for key in row]
+    compute(study, every, unit="map", quiet=options.quiet, describe=study.title)
+    failed = report_notes(maps, quiet=options.quiet)
+    if all(study.result(key) is None for key in every):
+        raise CommandError("no map could be computed, so nothing was written")
+    for name, caption in zip(names, maps.captions, strict=True):
+        print(f"{name}: {caption}")
+    path = Path(options.output)
+    if kind == "folder":
+        write_folder(maps, path)
     else:
-        # The first stop is each method's own layer; another one begins the computation.
-        explorer.layer_slider.frame = 1
-    total = len(explorer.view.rows) * len(explorer.view.columns)
-    # None: only where somebody is looking, at a terminal.
-    with tqdm(total=total, unit="map", leave=False, disable=options.quiet or None) as bar:
-        ended = False
-        while not ended:
-            ended = explorer.wait(INTERVAL)
-            bar.set_description_str(explorer.run_bar.message, refresh=False)
-            bar.update(
-                sum(state in ("done", "failed") for row in explorer.view.states for state in row) - bar.n
-            )
-    # Of cells that failed it is told with the others; here nothing can be said of any cell.
-    if explorer.run_bar.status != "done" and not any("failed" in row for row in explorer.view.states):
-        raise Failure(explorer.run_bar.error or "the computation was stopped")
+        with atomic_write(path) as partial:
+            if kind == "page":
+                # Imported here: only a page needs the widget libraries.
+                from xai_widgets.cli.page import write_page
+
+                rows = [study.title(row[0]) for row in maps.keys]
+                labels = {"rows": rows, "columns": names, "captions": maps.captions}
+                title = options.title or f"Attribution maps of {model.name}"
+                write_page(partial, study, maps.keys, maps.pixels, title=title, **labels)
+            elif kind == "image":
+                drawing.sheet([[maps.drawing(key) for key in row] for row in maps.keys]).save(partial)
+            else:
+                write_arrays(maps, partial)
+        outputs.report(path, str(maps))
+    return FAILED if failed or len(names) < len(examples) else DONE
 
 
-def tell_notes(explorer: AttributionExplorer, quiet: bool) -> bool:
-    """Say why maps could not be had, and what is to be known of others; whether there were any failures."""
-    view = explorer.view
-    said: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for title, states, notes in zip(view.rows, view.states, view.notes, strict=True):
-        for column, state, words in zip(view.columns, states, notes, strict=True):
-            if words:
-                said[title, state, words].append(column)
-    for (title, state, words), columns in said.items():
-        if state == "failed":
-            outputs.note(f"{title} failed for {', '.join(columns)}: {words}")
-        elif not quiet:
-            outputs.note(f"{title}, {', '.join(columns)}: {words}")
-    return any(state == "failed" for _, state, _ in said)
+def read_images(model: ImageModel, examples: Sequence[Example]) -> tuple[Tensor, list[str]]:
+    """Return the images that can be read and their names, and report the others."""
+    images: list[Tensor] = []
+    names: list[str] = []
+    errors: dict[str, list[str]] = defaultdict(list)
+    for example in examples:
+        try:
+            images.append(model.images(example.image))
+            names.append(example.name)
+        except Exception as error:  # a failure of one image does not stop the others
+            if len(examples) == 1:
+                raise
+            errors[message(error)].append(example.name)
+    for text, unread in errors.items():
+        outputs.note(f"{', '.join(unread)}: not read: {text}")
+    if not images:
+        raise CommandError("no image could be read, so nothing was written")
+    return torch.cat(images), names
 
 
-def write_page(explorer: AttributionExplorer, path: Path, title: str) -> None:
-    """One page with the table, and without the controls of the explorer, which would ask a kernel."""
-    explorer.view.size = CELL
-    with atomic_write(path) as partial:
-        export(explorer.view, partial, title=title)
-    outputs.tell(path, _extent(explorer))
-
-
-def write_picture(explorer: AttributionExplorer, path: Path) -> None:
-    """One picture with methods in rows and pictures in columns."""
-    drawn = [
-        [None if values is None else _drawn(explorer, column, values) for column, values in enumerate(row)]
-        for row in _maps(explorer)
+def arrange(study: AttributionStudy, target: int | None, layer: str | None, names: list[str]) -> Maps:
+    """Return the maps to compute, of one class or of the predicted class of each image."""
+    model = study.model
+    scores = study.all_scores()
+    classes = scores.argmax(1).tolist() if target is None else [target] * len(names)
+    keys = [
+        [
+            AttributionKey(name, image, classes[image], layer if method.takes_layer else None)
+            for image in range(len(names))
+        ]
+        for name, method in study.methods.items()
     ]
-    with atomic_write(path) as partial:
-        drawing.sheet(drawn).save(partial)
-    outputs.tell(path, _extent(explorer))
+    captions = []
+    for values, index in zip(model.probabilities(scores), classes, strict=True):
+        value = values[index].item()
+        captions.append(
+            f"{model.labels[index]} " + (f"{value:.0%}" if model.has_probabilities else f"{value:.3g}")
+        )
+    return Maps(study, keys, names, captions, to_uint8(study.images))
 
 
-def write_folder(explorer: AttributionExplorer, folder: Path, methods: list[str]) -> None:
-    """A picture for each map, called by its picture and its method."""
+def report_notes(maps: Maps, *, quiet: bool) -> bool:
+    """Print why maps failed and the warnings of others; return whether any map failed."""
+    notes: dict[tuple[str, bool, str], list[str]] = defaultdict(list)
+    for row in maps.keys:
+        for key in row:
+            outcome = maps.study.outcome(key)
+            failed = bool(outcome.error)
+            if text := outcome.error or "; ".join(outcome.warnings):
+                notes[maps.study.title(key), failed, text].append(maps.names[key.image])
+    for (title, failed, text), names in notes.items():
+        if failed:
+            outputs.note(f"{title} failed for {', '.join(names)}: {text}")
+        elif not quiet:
+            outputs.note(f"{title}, {', '.join(names)}: {text}")
+    return any(failed for _, failed, _ in notes)
+
+
+def write_folder(maps: Maps, folder: Path) -> None:
+    """Write an image file for each map, named by its image and method."""
     folder.mkdir(parents=True, exist_ok=True)
-    stems = _stems(folder, explorer.view.columns, methods)
-    for method, row in zip(methods, _maps(explorer), strict=True):
-        for column, values in enumerate(row):
-            if values is not None:
-                path = folder / f"{stems[column]}{_ending(method)}"
+    stems = file_stems(folder, maps.names, list(maps.study.methods))
+    for row in maps.keys:
+        for key in row:
+            if (image := maps.drawing(key)) is not None:
+                path = folder / f"{stems[key.image]}{_ending(key.method)}"
                 with atomic_write(path) as partial:
-                    _drawn(explorer, column, values).save(partial)
-                outputs.tell(path, f"{method}, {explorer.view.columns[column]}")
+                    image.save(partial)
+                outputs.report(path, f"{key.method}, {maps.names[key.image]}")
 
 
-def write_arrays(explorer: AttributionExplorer, path: Path, methods: list[str]) -> None:
-    """The raw maps, (pictures, height, width) of each method; NaN where a map could not be had."""
+def write_arrays(maps: Maps, path: Path) -> None:
+    """Write the maps as arrays (images, height, width) of each method; a map that failed is NaN."""
     stacks: dict[str, Any] = {}
-    for method, row in zip(methods, _maps(explorer), strict=True):
-        shape = next((values.shape for values in row if values is not None), None)
+    for row in maps.keys:
+        values = [maps.map(key) for key in row]
+        shape = next((one.shape for one in values if one is not None), None)
         if shape is not None:
-            stack = [np.full(shape, np.nan) if one is None else one for one in row]
-            stacks[method] = np.stack(stack).astype(np.float32)
-    with atomic_write(path) as partial:
-        if path.suffix.lower() == ".npy":
-            np.save(partial, next(iter(stacks.values())))
-        else:
-            np.savez_compressed(partial, **stacks)
-    outputs.tell(path, _extent(explorer))
-
-
-def _maps(explorer: AttributionExplorer) -> Iterator[list[NDArray[Any] | None]]:
-    """The maps of each method, one for each picture."""
-    view = explorer.view
-    for row in range(len(view.rows)):
-        yield [view.map_at(row, column) for column in range(len(view.columns))]
-
-
-def _drawn(explorer: AttributionExplorer, column: int, values: NDArray[Any]) -> Image.Image:
-    return drawing.overlay(explorer.view.images[column], values)
-
-
-def _extent(explorer: AttributionExplorer) -> str:
-    methods, images = len(explorer.view.rows), len(explorer.view.columns)
-    return f"{outputs.counted(methods, 'method')}, {outputs.counted(images, 'picture')}"
+            filled = [np.full(shape, np.nan) if one is None else one for one in values]
+            stacks[row[0].method] = np.stack(filled).astype(np.float32)
+    if path.suffix.lower() == ".npy":
+        np.save(path, next(iter(stacks.values())))
+    else:
+        np.savez_compressed(path, **stacks)
 
 
 def _ending(method: str) -> str:
-    """How the name of the picture of a method ends."""
-    return f"_{_as_file(method)}.png"
+    return f"_{_as_file_name(method)}.png"
 
 
-def _stems(folder: Path, names: Sequence[str], methods: Sequence[str]) -> list[str]:
-    """How the names of files of pictures begin: all differ, and none is longer than the folder takes, in bytes."""
+def file_stems(folder: Path, names: Sequence[str], methods: Sequence[str]) -> list[str]:
+    """Return how the file names of images begin: all different, and short enough for the folder."""
     longest = max(len(_ending(method).encode()) for method in methods)
-    # A number may be put behind a name that was met before.
+    # With room for the number of a repeated name.
     room = max(1, outputs.longest_name(folder) - longest - 8)
-    return _distinct([_as_file(Path(name).stem).encode()[:room].decode(errors="ignore") for name in names])
+    stems = [_as_file_name(Path(name).stem).encode()[:room].decode(errors="ignore") for name in names]
+    return _number_repeats(stems)
 
 
-def _as_file(name: str) -> str:
-    """A name without what names of files may not hold."""
+def _as_file_name(name: str) -> str:
+    """Replace characters that a file name may not have."""
     return re.sub(r"[^\w-]+", "_", name)
 
 
-def _distinct(names: list[str]) -> list[str]:
-    """Names of which those that were met before are numbered."""
-    made: list[str] = []
+def _number_repeats(names: Sequence[str]) -> list[str]:
+    """Make names different by numbering repeats."""
+    different: list[str] = []
     for name in names:
-        number, one = 1, name
-        while one in made:
+        number, candidate = 1, name
+        while candidate in different:
             number += 1
-            one = f"{name}_{number}"
-        made.append(one)
-    return made
+            candidate = f"{name}_{number}"
+        different.append(candidate)
+    return different

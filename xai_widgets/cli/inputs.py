@@ -1,108 +1,77 @@
-"""The pictures of a command: files, folders of them, and generated scenes with what is known of them."""
+"""The images of a command: files, folders of files, and generated scenes with the masks of their objects."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from xai_widgets.cli.failures import Failure, Mistake
+from xai_widgets.cli.errors import CommandError, UsageError
 from xai_widgets.core.model import ImageModel
-from xai_widgets.data import scenes
+from xai_widgets.data import Example, scenes
 from xai_widgets.errors import unknown_name
 
-#: Files of a folder that are taken for pictures; one that is named is taken whatever it is called.
+#: The files of a folder that are read as images; a file that is named is read whatever its ending.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A picture, not read yet if it is a file.
-
-    Attributes
-    ----------
-    name : str
-        What it is called.
-    image : Path or numpy.ndarray
-        What `ImageModel.images` takes.
-    classes : dict of int to numpy.ndarray, shape (H, W), bool
-        Where the objects of the classes are that are known to be in it.
-    """
-
-    name: str
-    image: Path | NDArray[Any]
-    classes: dict[int, NDArray[np.bool_]]
-
-
-def pictures(options: argparse.Namespace) -> list[Picture]:
-    """The files of folders and those that are named, or the scenes; at least one."""
+def read_examples(options: argparse.Namespace) -> list[Example]:
+    """Return the named files and those of named folders, or the scenes; at least one."""
     if options.scenes is not None and options.images:
-        raise Mistake("--scenes was given beside files, wanted one of both")
+        raise UsageError("expected files or --scenes, got both; leave one out")
     if options.scenes is not None:
-        return generated(options.scenes, options.seed)
+        return generate_scenes(options.scenes, options.seed)
     if not options.images:
-        raise Mistake("no picture was given, wanted files, folders, or --scenes N to try it without any")
-    paths = files(options.images)
-    return [Picture(name, path, {}) for name, path in zip(distinct(paths), paths, strict=True)]
+        raise UsageError("expected images, got none; name files or folders, or try --scenes N without any")
+    paths = list_files(options.images)
+    return [Example(path, name) for name, path in zip(distinct(paths), paths, strict=True)]
 
 
 def distinct(paths: Sequence[Path]) -> list[str]:
-    """Names of files; of those that share one, with as much of their folders as tells them apart."""
-    # The same file given twice is one.
-    unlike = list(dict.fromkeys(paths))
-    made: dict[Path, str] = {}
-    for path in unlike:
+    """Return names of files, with as many of their folders as it takes to make them different."""
+    # A file that is named twice is one file.
+    unique = list(dict.fromkeys(paths))
+    names: dict[Path, str] = {}
+    for path in unique:
         parts = [part for part in path.parts if part != path.anchor]
-        names = (str(Path(*parts[-count:])) for count in range(1, len(parts) + 1))
-        alike = [other for other in unlike if other is not path and other.name == path.name]
-        made[path] = next(
-            (name for name in names if not any(_ends_with(other, Path(name)) for other in alike)), str(path)
+        ends = (str(Path(*parts[-count:])) for count in range(1, len(parts) + 1))
+        same = [other for other in unique if other is not path and other.name == path.name]
+        names[path] = next(
+            (end for end in ends if not any(_ends_with(other, Path(end)) for other in same)), str(path)
         )
-    return [made[path] for path in paths]
+    return [names[path] for path in paths]
 
 
 def _ends_with(path: Path, end: Path) -> bool:
     return path.parts[-len(end.parts) :] == end.parts
 
 
-def files(given: Sequence[str]) -> list[Path]:
-    """The files, and in the place of folders those in them, in the order of their names."""
-    found: list[Path] = []
-    for path in map(Path, given):
+def list_files(names: Sequence[str]) -> list[Path]:
+    """Return the named files, and the image files of named folders in the order of their names."""
+    paths: list[Path] = []
+    for path in map(Path, names):
         if path.is_dir():
-            inside = sorted(each for each in path.iterdir() if each.suffix.lower() in SUFFIXES)
+            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
             if not inside:
-                raise Failure(
-                    f"there is no picture in the folder {str(path)!r}, wanted one of {' '.join(SUFFIXES)}"
+                raise CommandError(
+                    f"expected an image in the folder {str(path)!r}, got none; the endings are {' '.join(SUFFIXES)}"
                 )
-            found += inside
+            paths += inside
         elif path.is_file():
-            found.append(path)
+            paths.append(path)
         else:
-            beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
-            raise Failure(unknown_name("file or folder", str(path), near(path, beside)))
-    return found
+            siblings = path.parent.iterdir() if path.parent.is_dir() else []
+            nearby = [str(path.parent / sibling.name) for sibling in siblings]
+            raise CommandError(unknown_name("file or folder", str(path), nearby))
+    return paths
 
 
-def near(path: Path, beside: Sequence[str]) -> list[str]:
-    """The files beside one that is not there, written as it was."""
-    return [str(path.parent / name) for name in beside]
-
-
-def generated(count: int, seed: int) -> list[Picture]:
-    """Scenes with two objects each."""
-    made = scenes.generate(count, objects=2, split="test", seed=seed, background="texture")
-    return [
-        Picture(f"scene {number}", each.image, {k: each.category == k for k in each.labels})
-        for number, each in enumerate(made)
-    ]
+def generate_scenes(count: int, seed: int) -> list[Example]:
+    """Return generated scenes with two objects each."""
+    some = scenes.generate(count, objects=2, split="test", seed=seed, background="texture")
+    return [Example(scene.image, f"scene {number}", scene.masks) for number, scene in enumerate(some)]
 
 
 def knows_scenes(model: ImageModel) -> bool:
-    """Whether the classes of a network are those of the scenes."""
+    """Return whether the classes of a network are those of the scenes."""
     return list(model.labels) == list(scenes.CLASSES)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -286,6 +287,12 @@ def check_baseline(baseline: Any, x: Tensor, name: str = "baseline") -> Tensor:
             f"expected {name} of a shape that fits the images, {tuple(x.shape)}, got {tuple(converted.shape)}"
         )
     return converted.expand_as(x)
+
+
+def to_uint8(x: Tensor) -> NDArray[np.uint8]:
+    """Return images (..., C, H, W) in [0, 1] as (..., H, W, 3) uint8; gray ones get three equal channels."""
+    pixels: NDArray[np.uint8] = (x.detach().movedim(-3, -1).clamp(0, 1) * 255).round().byte().cpu().numpy()
+    return pixels if pixels.shape[-1] == 3 else pixels.repeat(3, axis=-1)
 
 
 def _is_number(value: Any) -> bool:

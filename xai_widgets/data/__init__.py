@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xai_widgets.data import scenes
+from xai_widgets.data.base import Example
 from xai_widgets.data.photos import photograph, photographs
 
-__all__ = ["photograph", "photographs", "scenes"]
+__all__ = ["Example", "photograph", "photographs", "scenes"]

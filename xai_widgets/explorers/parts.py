@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from ipywidgets import Dropdown, Layout
-from numpy.typing import NDArray
 from torch import Tensor
 from traitlets import TraitError
 
+from xai_widgets.core.images import to_uint8
 from xai_widgets.core.model import ImageModel
 from xai_widgets.ops.resize import shrink
 from xai_widgets.views import GalleryView, View
@@ -75,12 +74,6 @@ def one_image(model: ImageModel, image: Any) -> Tensor:
 def score_name(model: ImageModel) -> str:
     """Return the name of the outputs of a network on an axis."""
     return f"score before {model.activation}" if model.activation else model.value_name
-
-
-def to_uint8(x: Tensor) -> NDArray[np.uint8]:
-    """Return images (..., C, H, W) in [0, 1] as (..., H, W, 3) uint8; gray ones get three equal channels."""
-    pixels: NDArray[np.uint8] = (x.detach().movedim(-3, -1).clamp(0, 1) * 255).round().byte().cpu().numpy()
-    return pixels if pixels.shape[-1] == 3 else pixels.repeat(3, axis=-1)
 
 
 def show_patches(gallery: GalleryView, patches: Tensor) -> None:

@@ -145,11 +145,21 @@ class AttributionStudy(Study[AttributionKey, Tensor]):
         # Name the map before it is computed, as a method may take minutes.
         yield key
         # In one step: a map that is finished after a cancel is kept.
+        store[key] = self._outcome(key)
+        yield key
+
+    def explain(self, key: AttributionKey) -> Outcome[Tensor]:
+        """Return the outcome of a key, which is computed unless it is known."""
+        outcome = self.outcome(key)
+        if not outcome.complete:
+            outcome = self.store[key] = self._outcome(key)
+        return outcome
+
+    def _outcome(self, key: AttributionKey) -> Outcome[Tensor]:
         result, error = None, ""
         with collect_warnings() as warnings:
             try:
                 result = self._map(key)
             except Exception as failure:  # a failure of one key does not stop the others
                 error = as_sentence(failure)
-        store[key] = Outcome(result, error, tuple(warnings), complete=True)
-        yield key
+        return Outcome(result, error, tuple(warnings), complete=True)

@@ -1,23 +1,20 @@
-"""`evaluate`: what the table and the file say is what the measures return."""
+"""`evaluate`: the table and the file hold the scores of the metrics."""
 
 import csv
-import math
 import re
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from closeness import near
 from networks import one_sentence
 
-from xai_widgets import load, metrics
+from xai_widgets import metrics
 from xai_widgets.cli import evaluate
-from xai_widgets.cli.evaluate import MEASURES, Case, Map, Row, cases_of, spread
-from xai_widgets.cli.failures import Mistake
-from xai_widgets.cli.inputs import generated
-from xai_widgets.cli.parsing import METRICS
+from xai_widgets.cli.errors import UsageError
 from xai_widgets.methods import get
+from xai_widgets.metrics import METRICS
 
 OWN = ("--model", "own:model")
 
@@ -31,16 +28,7 @@ def columns(line):
     return re.split(r"  +", line)
 
 
-@pytest.fixture(scope="module")
-def scenes_vgg():
-    return load("scenes_vgg", device="cpu")
-
-
-def test_help_and_program_know_the_same_measures():
-    assert list(MEASURES) == list(METRICS)
-
-
-def test_the_file_holds_the_measures_and_the_table_their_mean_and_deviation(cli, photo):
+def test_the_file_holds_the_scores_and_the_table_their_mean_and_deviation(cli, photo):
     paths = [photo(f"{name}.png", seed) for seed, name in enumerate("abc")]
     words = ("--methods", "gradient,grad_cam", "--steps", 16, "--metrics", "deletion,insertion,monotonicity")
     done = cli("evaluate", *paths, *OWN, *words, "--csv", "out.csv")
@@ -50,11 +38,11 @@ def test_the_file_holds_the_measures_and_the_table_their_mean_and_deviation(cli,
     for row, (path, name) in zip(
         rows_of("out.csv"), ((p, n) for p in paths for n in ("gradient", "grad_cam")), strict=True
     ):
-        assert (row["picture"], row["method"]) == (path.name, name)
+        assert (row["image"], row["method"]) == (path.name, name)
         assert row["class"] == model.predict(path, 1)[0][0].label
         saliency = get(name).saliency(model, path)
-        for measure, game in (("deletion", metrics.deletion), ("insertion", metrics.insertion)):
-            auc = game(model, path, saliency, steps=16).result(progress=False).auc.item()
+        for measure, function in (("deletion", metrics.deletion), ("insertion", metrics.insertion)):
+            auc = function(model, path, saliency, steps=16).result(progress=False).auc.item()
             assert float(row[measure]) == near(auc)
             values.setdefault((name, measure), []).append(auc)
         assert row["monotonicity"] in ("0", "1")
@@ -74,7 +62,7 @@ def test_scenes_are_measured_for_each_class_that_is_in_them(cli):
     done = cli("evaluate", "--scenes", 2, *words, "--csv", "out.csv")
     assert done.code == 0
     rows = rows_of("out.csv")
-    assert [row["picture"] for row in rows] == ["scene 0", "scene 0", "scene 1", "scene 1"]
+    assert [row["image"] for row in rows] == ["scene 0", "scene 0", "scene 1", "scene 1"]
     assert len({row["class"] for row in rows}) > 2
     assert {row["pointing"] for row in rows} <= {"0", "1"}
     assert "pointing (best 1)" in done.out
@@ -82,56 +70,14 @@ def test_scenes_are_measured_for_each_class_that_is_in_them(cli):
     assert other.out.splitlines()[1] != done.out.splitlines()[1]
 
 
-def test_a_mask_lies_where_its_class_is_in_the_picture_as_the_network_sees_it(scenes_vgg):
-    (scene,) = generated(1, 0)
-    first, second = cases_of(scenes_vgg, scene, None)
-    for case, (k, mask) in zip((first, second), scene.classes.items(), strict=True):
-        assert case.target == k
-        assert (case.mask.numpy() == mask).all()
-    (absent,) = cases_of(scenes_vgg, scene, next(k for k in range(12) if k not in scene.classes))
-    assert absent.mask is None
-
-
-def test_pointing_is_a_hit_on_the_object_alone(scenes_vgg):
-    (scene,) = generated(1, 0)
-    case = cases_of(scenes_vgg, scene, None)[0]
-    on = case.mask.float()[None]
-    far = torch.zeros_like(on)
-    rows, cells = torch.where(case.mask)
-    far[0, 95 if rows.float().mean() < 48 else 0, 95 if cells.float().mean() < 48 else 0] = 1
-    assert MEASURES["pointing"](Map(scenes_vgg, case, on, None)) == 1
-    assert MEASURES["pointing"](Map(scenes_vgg, case, far, None)) == 0
-    nowhere = Case(case.name, case.x, case.target, None)
-    assert math.isnan(MEASURES["pointing"](Map(scenes_vgg, nowhere, on, None)))
-
-
-@pytest.mark.parametrize(
-    ("scores", "wanted"), [([0.1, 0.3, 0.5, 0.5], 1), ([0.1, 0.3, 0.2, 0.5], 0), ([0.1, 0.6, 0.2, 0.5], 1)]
-)
-def test_monotonicity_ends_where_the_whole_image_is_reached(monkeypatch, scores, wanted):
-    # From no pixel, which does not count, in three steps to all of them.
-    curve = metrics.Curve("insertion", torch.arange(4) / 3, torch.tensor([scores]), None, None)
-    monkeypatch.setattr(evaluate, "_inserted", lambda made, steps: curve)
-    case = Case("a", torch.zeros(1, 3, 2, 2), 0, None)
-    assert MEASURES["monotonicity"](Map(None, case, None, None)) == wanted
-
-
-def test_the_mean_of_pointing_is_over_classes_and_without_deviation():
-    def row(target, value):
-        return Row(Case("a", None, target, None), "gradient", {"pointing": value, "deletion": value})
-
-    rows = [row(0, 1.0), row(0, 1.0), row(0, 0.0), row(5, 0.0), row(5, math.nan)]
-    assert spread(rows, "pointing") == f"{(2 / 3 + 0) / 2:.3f}"
-    assert spread(rows, "deletion") == "0.500 ± 0.577"
-    assert spread(rows[:1], "deletion") == "1.000"
-    assert spread(rows[-1:], "pointing") == "-"
-
-
 def test_pointing_needs_to_know_what_is_where():
-    assert evaluate.check_measures(None, pointing=True) == ["deletion", "insertion", "pointing"]
-    assert evaluate.check_measures(None, pointing=False) == ["deletion", "insertion"]
-    with pytest.raises(Mistake) as error:
-        evaluate.check_measures(["pointing"], pointing=False)
+    def names(given, masks):
+        return [metric.name for metric in evaluate.choose_metrics(given, masks=masks)]
+
+    assert names(None, True) == ["deletion", "insertion", "pointing"]
+    assert names(None, False) == ["deletion", "insertion"]
+    with pytest.raises(UsageError) as error:
+        names(["pointing"], False)
     assert "scenes_resnet" in one_sentence(error)
 
 
@@ -139,7 +85,7 @@ def test_a_folder_is_measured_but_for_what_cannot_be_read(cli, photo, corrupt):
     photo("photos/a.png", 1)
     corrupt("photos/b.png")
     photo("photos/c.PNG", 2)
-    (photo("photos/d.png").parent / "notes.txt").write_text("no picture", encoding="utf-8")
+    (photo("photos/d.png").parent / "notes.txt").write_text("not an image", encoding="utf-8")
     words = ("--methods", "gradient,own:broken", "--steps", 4, "--csv", "out.csv")
     done = cli("evaluate", "photos", *OWN, *words)
     assert done.code == 1
@@ -147,7 +93,7 @@ def test_a_folder_is_measured_but_for_what_cannot_be_read(cli, photo, corrupt):
         "a.png, c.PNG, d.png: broken failed: this method is broken",
         "b.png: not measured: expected a complete image file, got 'b.png', which is broken or truncated",
     ]
-    assert [row["picture"] for row in rows_of("out.csv")] == ["a.png", "c.PNG", "d.png"]
+    assert [row["image"] for row in rows_of("out.csv")] == ["a.png", "c.PNG", "d.png"]
     assert columns(done.out.splitlines()[2]) == ["broken", "0", "-", "-"]
 
 
@@ -174,10 +120,10 @@ def test_an_interrupt_leaves_no_file(cli, photo, files, monkeypatch):
     photo()
     before = files()
 
-    def stop(made):
+    def stop(explanation, steps=None):
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(MEASURES, "insertion", stop)
+    monkeypatch.setitem(METRICS, "insertion", replace(METRICS["insertion"], function=stop))
     done = cli("evaluate", "photo.png", *OWN, "--methods", "gradient", "--steps", 4, "--csv", "out.csv")
     assert (done.code, done.out, done.err) == (130, "", "xai-widgets: interrupted\n")
     assert files() == before
@@ -188,17 +134,25 @@ def test_files_of_one_name_are_told_apart(cli, photo):
         photo(name, number)
     words = ("--methods", "gradient", "--metrics", "deletion", "--steps", 4, "--csv", "out.csv")
     assert cli("evaluate", "a", "b", *OWN, *words).code == 0
-    assert [row["picture"] for row in rows_of("out.csv")] == ["a/x.png", "b/x.png", "y.png"]
+    assert [row["image"] for row in rows_of("out.csv")] == ["a/x.png", "b/x.png", "y.png"]
 
 
 def test_one_measure_takes_no_other_with_it(cli, photo, monkeypatch):
-    def broken(made):
+    def broken(explanation, steps=None):
         raise RuntimeError("cannot be measured today")
 
-    monkeypatch.setitem(MEASURES, "insertion", broken)
+    monkeypatch.setitem(METRICS, "insertion", replace(METRICS["insertion"], function=broken))
     photo()
     done = cli("evaluate", "photo.png", *OWN, "--methods", "gradient", "--steps", 4)
     assert done.code == 1
     assert "cannot be measured today" in done.err
     assert columns(done.out.splitlines()[1])[2:] != ["-", "-"]
     assert columns(done.out.splitlines()[1])[3] == "-"
+
+
+def test_every_metric_of_one_map_is_offered(cli):
+    words = ("--model", "scenes_vgg", "--methods", "grad_cam", "--metrics", "randomization,pointing")
+    done = cli("evaluate", "--scenes", 1, *words, "--csv", "out.csv")
+    assert (done.code, done.err) == (0, "")
+    assert columns(done.out.splitlines()[0])[2:] == ["randomization (best 0)", "pointing (best 1)"]
+    assert all(0 <= float(row["randomization"]) <= 1 for row in rows_of("out.csv"))

@@ -10,7 +10,7 @@ import pytest
 from closeness import assert_close
 from PIL import Image
 
-from xai_widgets.cli import drawing, explain
+from xai_widgets.cli import drawing, explain, page
 from xai_widgets.methods import get
 
 OWN = ("--model", "own:model")
@@ -28,14 +28,14 @@ def expected(method, path, target=None, **options):
 def test_a_page_holds_the_table_and_is_told(cli, photo, tmp_path):
     photo("a & b.png")
     done = cli("explain", "a & b.png", *OWN, "--methods", "gradient,grad_cam", "-o", "page.html")
-    page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "<title>What Sequential looks at</title>" in page
-    assert page.rstrip().endswith("</html>")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<title>Attribution maps of Sequential</title>" in text
+    assert text.rstrip().endswith("</html>")
     assert (done.code, done.err) == (0, "")
     caption, wrote = done.out.splitlines()
     best = own().predict(tmp_path / "a & b.png", 1)[0][0]
     assert caption == f"a & b.png: {best.label} {best.probability:.0%}"
-    assert re.fullmatch(r"wrote page\.html \(2 methods, 1 picture, \d+ kB\)", wrote)
+    assert re.fullmatch(r"wrote page\.html \(2 methods, 1 image, \d+ kB\)", wrote)
 
 
 def test_the_title_may_be_chosen(cli, photo, tmp_path):
@@ -173,7 +173,7 @@ def test_half_a_file_is_never_there(cli, photo, files, tmp_path, monkeypatch, ou
             file.write("half")
         raise raised
 
-    monkeypatch.setattr(explain, "export", lambda widget, path, **options: half(path))
+    monkeypatch.setattr(page, "export", lambda widget, path, **options: half(path))
     monkeypatch.setattr(np, "save", half)
     monkeypatch.setattr(np, "savez_compressed", half)
     monkeypatch.setattr(Image.Image, "save", lambda picture, path: half(path))
@@ -187,13 +187,13 @@ def test_half_a_file_is_never_there(cli, photo, files, tmp_path, monkeypatch, ou
 def test_a_module_of_ones_own_is_told_its_facts(cli, photo, monkeypatch):
     photo()
     made = []
-    load = explain.network
+    load = explain.read_network
 
     def network(options):
         made.append(load(options))
         return made[0]
 
-    monkeypatch.setattr(explain, "network", network)
+    monkeypatch.setattr(explain, "read_network", network)
     words = ("--model", "own:network", "--mean", "0.1,0.2,0.3", "--std", "1,2,4", "--size", "16x20")
     done = cli(
         "explain",
@@ -222,7 +222,7 @@ def test_a_picture_that_cannot_be_read_stops_no_other(cli, photo, corrupt):
     photo("photos/c.png", 2)
     done = cli("explain", "photos", *OWN, "--methods", "gradient", "-o", "maps.npy")
     assert done.code == 1
-    assert done.err.startswith("b.png: not read: expected a whole image file")
+    assert done.err.startswith("b.png: not read: expected a complete image file")
     assert [line.partition(":")[0] for line in done.out.splitlines()[:2]] == ["a.png", "c.png"]
     assert np.load("maps.npy").shape == (2, 16, 16)
 

@@ -56,7 +56,7 @@ def test_what_is_there_is_left(cli, jupyter, tmp_path):
     (folder / "00_tour.ipynb").write_text("mine", encoding="utf-8")
     done = cli("lab")
     assert (folder / "00_tour.ipynb").read_text(encoding="utf-8") == "mine"
-    assert done.err.endswith(", 1 there already and left as they are\n")
+    assert done.err.endswith(", 1 existing not changed\n")
     first = {path.name for path in folder.iterdir()}
     assert cli("lab").err.startswith("0 notebooks copied")
     assert {path.name for path in folder.iterdir()} == first
@@ -81,13 +81,16 @@ def test_without_jupyterlab_one_sentence_names_the_extra(cli, monkeypatch, files
 def test_a_file_is_no_folder(cli, jupyter, photo):
     photo()
     done = cli("lab", "photo.png")
-    assert (done.code, done.err) == (1, "xai-widgets: 'photo.png' is a file, wanted the name of a folder\n")
+    assert (done.code, done.err) == (
+        1,
+        "xai-widgets: expected a name for a folder, got 'photo.png', which is a file\n",
+    )
 
 
 def test_notebooks_of_an_installed_package_are_found_first(monkeypatch, tmp_path):
     package = tmp_path / "site" / "xai_widgets"
     monkeypatch.setattr(lab, "PACKAGE", package)
-    with pytest.raises(lab.Failure, match="install the package again"):
+    with pytest.raises(lab.CommandError, match="install the package again"):
         lab.notebooks()
     for folder, name in ((tmp_path / "site", "beside"), (package, "inside")):
         (folder / "notebooks").mkdir(parents=True)

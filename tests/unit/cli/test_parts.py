@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from xai_widgets.cli import drawing, listing, outputs
-from xai_widgets.cli.failures import Failure, Mistake
+from xai_widgets.cli.errors import CommandError, UsageError
 from xai_widgets.methods import METHODS
 from xai_widgets.views.colors import color_table
 
@@ -22,7 +22,7 @@ def test_every_method_is_listed_with_title_cost_and_a_line(cli):
         assert line.startswith(f"{method.name} ")
         assert f" {method.title} " in line
         assert re.search(
-            rf"  {re.escape(listing.counted(method.cost.forward, method.cost.forward_each))}  ", line
+            rf"  {re.escape(listing.pass_count(method.cost.forward, method.cost.forward_each))}  ", line
         )
         assert line.endswith(method.__doc__.strip().partition("\n\n")[0].split()[-1])
 
@@ -31,7 +31,7 @@ def test_every_method_is_listed_with_title_cost_and_a_line(cli):
     ("once", "each", "told"), [(1, 0, "1"), (0, 0, "0"), (0, 1, "n"), (1, 1, "n + 1"), (1, 2, "2n + 1")]
 )
 def test_passes_in_words(once, each, told):
-    assert listing.counted(once, each) == told
+    assert listing.pass_count(once, each) == told
 
 
 def test_networks_are_listed_that_tell_classes(cli):
@@ -70,7 +70,7 @@ def test_sizes_in_words(count, told):
     ("output", "kind"),
     [
         ("a.html", "page"),
-        ("a.PNG", "picture"),
+        ("a.PNG", "image"),
         ("a.npy", "array"),
         ("a.npz", "arrays"),
         ("new", "folder"),
@@ -80,14 +80,14 @@ def test_sizes_in_words(count, told):
 def test_the_name_tells_what_is_written(output, kind, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert outputs.kind_of(output) == kind
-    with pytest.raises(Mistake):
+    with pytest.raises(UsageError):
         outputs.kind_of("a.jpg")
 
 
 def test_a_folder_that_may_not_be_written_to_is_refused_before(tmp_path, monkeypatch):
     # Not by the modes of a real folder, which a superuser may write to all the same.
     monkeypatch.setattr(outputs.os, "access", lambda path, mode: False)
-    with pytest.raises(Failure, match="nothing may be written"):
+    with pytest.raises(CommandError, match="a writable folder"):
         outputs.kind_of(str(tmp_path / "a.html"))
 
 

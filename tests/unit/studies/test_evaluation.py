@@ -1,0 +1,184 @@
+"""Evaluation of methods on a data set: cells, shared maps, resuming, failures, masks and the table."""
+
+import csv
+import json
+import math
+import statistics
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from closeness import assert_close, near
+from networks import Functional, images, settle, wrap
+
+from xai_widgets import load
+from xai_widgets.core.images import to_uint8
+from xai_widgets.data import Example, scenes
+from xai_widgets.errors import warn
+from xai_widgets.methods import METHODS
+from xai_widgets.metrics import METRICS, deletion
+from xai_widgets.studies import Cell, DiskStore, EvaluationStudy
+
+QUICK = METRICS["deletion"].with_options(steps=4)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return wrap(settle(Functional()))
+
+
+def test_scores_are_those_of_the_metrics_for_the_predicted_class(model):
+    study = EvaluationStudy(model, images(2), ["gradient", "grad_cam"], [QUICK, "monotonicity"])
+    study.compute(study.cells(), progress=False)
+    scores = dict(study.scores())
+    assert len(scores) == 8
+    for image, target in enumerate(model.scores(images(2)).argmax(1).tolist()):
+        x = images(2)[image : image + 1]
+        saliency = METHODS["gradient"].saliency(model, x, target)
+        value, explained = scores[Cell("gradient", None, image, None, "deletion")]
+        assert value == near(deletion(model, x, saliency, target, steps=4).result(progress=False).auc.item())
+        assert explained == target
+
+
+def test_classes_and_layers_may_be_chosen(model):
+    study = EvaluationStudy(
+        model, images(2), ["gradient", "grad_cam"], QUICK, targets=[1, 2], layers=["conv1", "conv2"]
+    )
+    assert [(cell.method, cell.layer, cell.image, cell.target) for cell in study.cells()] == [
+        (name, layer, image, image + 1)
+        for image in range(2)
+        for name, layer in (("gradient", None), ("grad_cam", "conv1"), ("grad_cam", "conv2"))
+    ]
+    study.compute(study.cells(), progress=False)
+    assert [(entry.method, entry.layer, entry.n) for entry in study.table()] == [
+        ("gradient", None, 2),
+        ("grad_cam", "conv1", 2),
+        ("grad_cam", "conv2", 2),
+    ]
+
+
+def test_one_map_serves_all_metrics_and_its_warning_reaches_each(model):
+    calls = []
+
+    def mine(model, x, target):
+        calls.append(int(target[0]))
+        warn("doubtful")
+        return x.mean(1)
+
+    study = EvaluationStudy(model, images(1), mine, [QUICK, "monotonicity"], targets=1)
+    outcomes = study.compute(study.cells(), progress=False)
+    assert calls == [1]
+    assert [outcome.warnings for outcome in outcomes.values()] == [("doubtful",)] * 2
+
+
+def test_an_evaluation_on_disk_continues_where_it_ended(model, tmp_path):
+    calls = []
+
+    def mine(model, x, target):
+        calls.append(len(calls))
+        return x.mean(1)
+
+    def study():
+        return EvaluationStudy(model, images(3), mine, QUICK, targets=1, store=DiskStore(tmp_path))
+
+    first = study()
+    run = first.missing(first.cells())
+    for _ in run:
+        if len(calls) == 2:
+            run.cancel()
+    whole = study()
+    whole.compute(whole.cells(), progress=False)
+    assert len(calls) <= 4
+    uninterrupted = EvaluationStudy(model, images(3), mine, QUICK, targets=1)
+    uninterrupted.compute(uninterrupted.cells(), progress=False)
+    assert whole.table() == uninterrupted.table()
+    count = len(calls)
+    study().compute(study().cells(), progress=False)
+    assert len(calls) == count
+
+
+def test_failures_of_images_methods_and_metrics_stop_no_other(model):
+    def broken(model, x, target):
+        raise RuntimeError("no map today")
+
+    def failing(explanation):
+        raise RuntimeError("no score today")
+
+    some = [to_uint8(images(1))[0], "nowhere.png"]
+    metrics = [QUICK, replace(METRICS["monotonicity"], function=failing)]
+    study = EvaluationStudy(model, some, [broken, "gradient"], metrics)
+    study.compute(study.cells(), progress=False)
+    errors = {
+        (cell.image, cell.method, cell.metric): error for cell, error in study.failures(study.cells()).items()
+    }
+    assert errors[0, "broken", "deletion"] == "no map today"
+    assert errors[0, "gradient", "monotonicity"] == "no score today"
+    assert (0, "gradient", "deletion") not in errors
+    assert set(study.unreadable) == {1}
+    assert "nowhere.png" in study.unreadable[1]
+    assert [(entry.n, entry.failed) for entry in study.table()] == [(0, 2), (0, 2), (1, 1), (0, 2)]
+
+
+def test_masks_give_the_classes_and_are_cropped_like_the_image():
+    network = load("scenes_vgg", device="cpu")
+    scene = scenes.scene(2, split="test", background="texture")
+    study = EvaluationStudy(network, [Example(scene.image, "scene", scene.masks)], "gradient", "pointing")
+    assert [cell.target for cell in study.cells()] == list(scene.labels)
+    for label in scene.labels:
+        assert (study._mask(0, label).numpy() == (scene.category == label)).all()
+    absent = next(k for k in range(12) if k not in scene.labels)
+    assert EvaluationStudy(network, [scene.image], "gradient", "pointing").cells() == []
+    without = EvaluationStudy(
+        network, [Example(scene.image, "scene", scene.masks)], "gradient", "pointing", targets=absent
+    )
+    assert without.cells() == []
+    explicit = EvaluationStudy(network, [scene.image], "gradient", "pointing", masks=[scene.masks])
+    assert explicit.cells() == study.cells()
+    study.compute(study.cells(), progress=False)
+    assert {score.value for _, score in study.scores()} <= {0.0, 1.0}
+
+
+def test_the_table_is_written_as_csv_and_json(model, tmp_path):
+    study = EvaluationStudy(model, images(3), ["gradient"], [QUICK, "monotonicity"], targets=1)
+    study.compute(study.cells(), progress=False)
+    table = study.table()
+    values = [score.value for cell, score in study.scores() if cell.metric == "deletion"]
+    assert table[0].mean == near(statistics.fmean(values))
+    assert table[0].spread == near(statistics.stdev(values))
+    assert math.isnan(table[1].spread)
+    table.to_csv(tmp_path / "table.csv")
+    rows = list(csv.DictReader((tmp_path / "table.csv").read_text().splitlines()))
+    assert float(rows[0]["mean"]) == table[0].mean
+    assert (rows[1]["spread"], rows[1]["layer"], rows[1]["n"]) == ("", "", "3")
+    table.to_json(tmp_path / "table.json")
+    assert json.loads((tmp_path / "table.json").read_text())[1]["spread"] is None
+    assert repr(table).startswith("Table:\n  gradient, deletion: 0.")
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"metrics": ["delition"]}, "did you mean 'deletion'"),
+        ({"metrics": ["ssim"]}, "'ssim', which compares two maps"),
+        ({"methods": ["gradeint"]}, "did you mean 'gradient'"),
+        ({"targets": [1]}, "expected targets for each of 2 images, got 1"),
+        ({"masks": []}, "expected masks for each of 2 images, got 0"),
+    ],
+)
+def test_bad_arguments_are_named(model, change, text):
+    arguments = {"images": images(2), "methods": ["gradient"], "metrics": ["deletion"], **change}
+    with pytest.raises(ValueError, match=text):
+        EvaluationStudy(model, **arguments)
+
+
+def test_a_map_at_a_layer_is_randomized_at_that_layer(model):
+    metric = METRICS["randomization"].with_options(layers=["fc"])
+    study = EvaluationStudy(model, images(1), "grad_cam", metric, targets=1, layers=["conv1"])
+    study.compute(study.cells(), progress=False)
+    ((_, score),) = study.scores()
+    assert 0 <= score.value <= 1
+    assert np.isfinite(score.value)
+    assert_close(
+        study.maps.result(study.map_key(study.cells()[0])),
+        METHODS["grad_cam"].saliency(model, images(1), 1, layer="conv1")[0],
+    )

@@ -1,0 +1,36 @@
+"""The page of ``xai-widgets explain``: the table of maps as a widget, exported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai_widgets.explorers.attribution_table import map_cell
+from xai_widgets.exporting import export
+from xai_widgets.studies import AttributionKey, AttributionStudy
+from xai_widgets.views import MapGridView
+
+#: Largest width of a map in a page, CSS px.
+CELL = 240
+
+
+def write_page(
+    path: Path,
+    study: AttributionStudy,
+    keys: Sequence[Sequence[AttributionKey]],
+    pixels: NDArray[np.uint8],
+    *,
+    title: str,
+    **labels: Any,
+) -> None:
+    """Write a page with the table of maps; ``labels`` are the rows, columns and captions of the table."""
+    view = MapGridView(images=pixels, size=CELL)
+    try:
+        view.show([[map_cell(study.outcome(key)) for key in row] for row in keys], **labels)
+        export(view, path, title=title)
+    finally:
+        view.close()

@@ -1,0 +1,276 @@
+"""Scores of methods by metrics on a data set: one for each method, layer, image and class, and their table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from xai_widgets.core.model import ImageModel
+from xai_widgets.core.run import Run
+from xai_widgets.core.writing import atomic_write
+from xai_widgets.data.base import Example
+from xai_widgets.errors import as_sentence, warn
+from xai_widgets.methods import MethodLike
+from xai_widgets.metrics import Explanation, Metric, metrics_by_name
+from xai_widgets.studies.attribution import AttributionKey, AttributionStudy
+from xai_widgets.studies.store import Outcome
+from xai_widgets.studies.study import Study
+
+
+class Cell(NamedTuple):
+    """The choices that a score depends on; target None is the predicted class, layer None the default of the method."""
+
+    method: str
+    layer: str | None
+    image: int
+    target: int | None
+    metric: str
+
+
+class Score(NamedTuple):
+    """The score of one explanation, and the class that is explained."""
+
+    value: float
+    target: int
+
+
+class Entry(NamedTuple):
+    """One line of a :class:`Table`: the scores of a method, at a layer, by a metric."""
+
+    method: str
+    layer: str | None
+    metric: str
+    mean: float
+    spread: float
+    n: int
+    failed: int
+
+
+class Table(tuple[Entry, ...]):
+    """Mean and spread of the scores of each method, layer and metric, with the numbers of scores and failures."""
+
+    __slots__ = ()
+
+    def to_csv(self, path: str | Path | None = None) -> str:
+        """Return the table as comma-separated values, and write them to a file if one is named."""
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(Entry._fields)
+        writer.writerows(["" if _empty(value) else value for value in entry] for entry in self)
+        return _written(file.getvalue(), path)
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """Return the table as a list of objects in JSON, NaN as null, and write it to a file if one is named."""
+        rows = [
+            {key: None if _empty(value) else value for key, value in entry._asdict().items()}
+            for entry in self
+        ]
+        return _written(json.dumps(rows, indent=1) + "\n", path)
+
+    def __repr__(self) -> str:
+        lines = [
+            f"  {entry.method}{f' at {entry.layer}' if entry.layer else ''}, {entry.metric}: {entry.mean:.3f}"
+            + ("" if math.isnan(entry.spread) else f" ± {entry.spread:.3f}")
+            + f" (n = {entry.n})"
+            for entry in self[:20]
+        ]
+        more = [f"  ... ({len(self)} entries)"] if len(self) > 20 else []
+        return "\n".join(["Table:", *lines, *more])
+
+
+def _empty(value: object) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _written(text: str, path: str | Path | None) -> str:
+    if path is not None:
+        with atomic_write(Path(path)) as partial:
+            partial.write_text(text, encoding="utf-8")
+    return text
+
+
+class EvaluationStudy(Study[Cell, Score]):
+    """Scores of methods by metrics on a data set.
+
+    Each cell has its own score, error and warnings. With a :class:`DiskStore` an evaluation continues where it was
+    interrupted; use one folder for each network, data set and choice of options.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network; it is not changed.
+    images : sequence
+        Images of any kind, or :class:`~xai_widgets.data.base.Example` objects with masks of their classes. Each is read
+        when it is needed.
+    methods : sequence
+        Methods to compare; see :class:`AttributionStudy`.
+    metrics : sequence of str or Metric
+        Names in :data:`xai_widgets.metrics.METRICS`, or metrics of your own.
+    targets : int or sequence of int, optional
+        The class of all images, or one for each. Default: every class that has a mask, or else the predicted class.
+    masks : sequence of mapping, optional
+        For each image, class index to mask (H, W). Default: those of the examples.
+    layers : sequence of str, optional
+        Layers of methods that take one. Default: the default layer of each method.
+    store : mutable mapping, optional
+        See :class:`Study`.
+
+    Attributes
+    ----------
+    maps : AttributionStudy
+        The maps that are scored.
+    metrics : dict of str to Metric
+    unreadable : dict of int to str
+        Images that could not be read, or whose scores are not finite, with the reasons.
+
+    Examples
+    --------
+    >>> study = EvaluationStudy(model, photos, ["gradient", "grad_cam"], ["deletion", "insertion"])
+    >>> study.compute(study.cells())
+    >>> study.table().to_csv("table.csv")
+    """
+
+    def __init__(
+        self,
+        model: ImageModel,
+        images: Sequence[Any],
+        methods: MethodLike | Sequence[MethodLike],
+        metrics: str | Metric | Sequence[str | Metric],
+        *,
+        targets: int | Sequence[int] | None = None,
+        masks: Sequence[Mapping[int, NDArray[Any]]] | None = None,
+        layers: Sequence[str] | None = None,
+        store: MutableMapping[Cell, Outcome[Score]] | None = None,
+    ) -> None:
+        super().__init__(store)
+        self.model = model
+        self.metrics = metrics_by_name(metrics)
+        for metric in self.metrics.values():
+            if "reference" in metric.needs:
+                raise ValueError(f"expected metrics of one map, got {metric.name!r}, which compares two maps")
+        for name, several in (("targets", targets), ("masks", masks)):
+            if several is not None and not isinstance(several, int) and len(several) != len(images):
+                raise ValueError(f"expected {name} for each of {len(images)} images, got {len(several)}")
+        self._examples, self._targets, self._masks = images, targets, masks
+        self._layers: Sequence[str | None] | None = layers
+        self._cells: list[Cell] | None = None
+        self.maps = AttributionStudy(model, _Images(images), methods)
+        self.unreadable: dict[int, str] = {}
+
+    def cells(self) -> list[Cell]:
+        """Return all cells; metrics that need a mask are left out where there is none."""
+        if self._cells is None:
+            self._cells = [cell for image in range(len(self._examples)) for cell in self._cells_of(image)]
+        return list(self._cells)
+
+    def _cells_of(self, image: int) -> Iterator[Cell]:
+        masks, targets = self.masks(image), self.targets(image)
+        for name, method in self.maps.methods.items():
+            for layer in self._layers if self._layers and method.takes_layer else [None]:
+                for target in targets:
+                    for metric in self.metrics.values():
+                        if "mask" not in metric.needs or target in masks:
+                            yield Cell(name, layer, image, target, metric.name)
+
+    def masks(self, image: int) -> Mapping[int, NDArray[Any]]:
+        """Return the known masks of an image, by class."""
+        if self._masks is not None:
+            return self._masks[image]
+        example = self._examples[image]
+        return example.masks if isinstance(example, Example) else {}
+
+    def targets(self, image: int) -> list[int | None]:
+        """Return the classes of an image that are explained; None is the predicted class."""
+        if self._targets is None:
+            return list(self.masks(image)) or [None]
+        return [self._targets if isinstance(self._targets, int) else self._targets[image]]
+
+    def title(self, key: Cell) -> str:
+        """Return the title of the method."""
+        return self.maps.methods[key.method].title
+
+    def map_key(self, cell: Cell) -> AttributionKey:
+        """Return the key of the map that a cell scores."""
+        return AttributionKey(cell.method, cell.image, cell.target, cell.layer)
+
+    def run(self, key: Cell, start: Score | None = None) -> Run[Score]:
+        """Return the computation of one score, in a single step; cells of one map share it."""
+        return Run((self._score(key) for _ in range(1)), total=1, name=self.title(key))
+
+    def _score(self, cell: Cell) -> Score:
+        try:
+            self.maps.scores(cell.image)
+            self.unreadable.pop(cell.image, None)
+        except Exception as error:
+            self.unreadable[cell.image] = as_sentence(error)
+            raise
+        key = self.map_key(cell)
+        outcome = self.maps.explain(key)
+        for message in outcome.warnings:
+            warn(message)
+        if outcome.result is None:
+            raise ValueError(outcome.error)
+        target = self.maps.class_of(key)
+        explanation = Explanation(
+            self.model,
+            self.maps.image(cell.image),
+            target,
+            outcome.result[None].to(self.model.device),
+            mask=self._mask(cell.image, target),
+            method=self.maps.methods[cell.method],
+            options={} if cell.layer is None else {"layer": cell.layer},
+        )
+        return Score(self.metrics[cell.metric](explanation), target)
+
+    def _mask(self, image: int, target: int) -> Tensor | None:
+        """Return the mask of a class, resized and cropped like the image; None if it is unknown."""
+        mask = self.masks(image).get(target)
+        if mask is None:
+            return None
+        pixels = np.where(np.asarray(mask), 255, 0).astype(np.uint8)
+        return self.model.images(pixels)[0, 0] > 0.5
+
+    def scores(self) -> Iterator[tuple[Cell, Score]]:
+        """Yield the scores that are known."""
+        for cell in self.cells():
+            if (result := self.outcome(cell).result) is not None:
+                # A store on disk returns a plain tuple.
+                yield cell, Score(*result)
+
+    def table(self) -> Table:
+        """Return the mean and spread of the scores that are known."""
+        scores = dict(self.scores())
+        groups: dict[tuple[str, str | None, str], list[Cell]] = {}
+        for cell in self.cells():
+            groups.setdefault((cell.method, cell.layer, cell.metric), []).append(cell)
+        entries = []
+        for (method, layer, name), cells in groups.items():
+            known = [scores[cell] for cell in cells if cell in scores]
+            values, targets = [score.value for score in known], [score.target for score in known]
+            summary = self.metrics[name].summarize(values, targets)
+            failed = sum(bool(self.outcome(cell).error) for cell in cells)
+            entries.append(Entry(method, layer, name, *summary, failed))
+        return Table(entries)
+
+
+class _Images(Sequence[Any]):
+    """The images of a data set, each read when it is needed."""
+
+    def __init__(self, examples: Sequence[Any]) -> None:
+        self._examples = examples
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __getitem__(self, index: Any) -> Any:
+        example = self._examples[index]
+        return example.image if isinstance(example, Example) else example
