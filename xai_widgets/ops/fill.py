@@ -17,8 +17,8 @@ FillName = Literal["gray", "mean", "blur"]
 #: A name, a gray value in [0, 1], an image (C, H, W), or one per image (N, C, H, W).
 Fill = FillName | float | Tensor
 
-#: Standard deviation of the fill "blur" as a share of the short side: 10 pixels at 224 (Fong's thesis, table 2 of
-#: chapter 3).
+#: Standard deviation of the fill "blur" as a share of the short side: 10 pixels at 224 (Fong, "Understanding
+#: Convolutional Neural Networks", 2020, table 2 of chapter 3).
 FILL_SIGMA = 10 / 224
 
 

@@ -1,7 +1,7 @@
 """Prediction difference: the evidence for a class that is lost if a patch is sampled from its surroundings.
 
-Zintgraf et al. 2017 (equations 2 to 4); Liao's thesis, 2.2.2. For each patch w of k x k pixels, in a window of l x l
-around it, with the class c:
+Zintgraf et al. 2017, equations 2 to 4; Liao, "Uncovering What Network Sees by Noise Covering", 2018, section 2.2.2. For
+each patch w of k x k pixels, in a window of l x l around it, with the class c:
 
     p(c | x without w) = mean of p(c | x with w ~ p(w | rest of the window))                           (2, 5)
     WE_w = log2 odds(c | x) - log2 odds(c | x without w),   odds = p / (1 - p)                          (3)

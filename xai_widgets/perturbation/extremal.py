@@ -1,7 +1,8 @@
 """Extremal perturbations: of all smooth masks of an area, the one with the largest effect on a class.
 
-Fong, Patrick and Vedaldi 2019; chapter 4 of Fong's thesis. With Phi the score of a class before softmax, m (x) x the
-perturbation operator (:mod:`~xai_widgets.ops.perturb`) and a the area of a mask m:
+Fong, Patrick and Vedaldi 2019; Fong, "Understanding Convolutional Neural Networks", 2020, chapter 4. With Phi the score
+of a class before softmax, m (x) x the perturbation operator (:mod:`~xai_widgets.ops.perturb`) and a the area of a mask
+m:
 
     preserve   max_m Phi(m (x) x)                            equation 2
     delete     min_m Phi((1 - m) (x) x)

@@ -1,7 +1,8 @@
 """Meaningful perturbation: the smallest region whose deletion removes the class, or that alone preserves it.
 
-Fong and Vedaldi 2017; chapter 3 of Fong's thesis, equation 4 and its implementation details. With m a coarse mask in
-[0, 1], M(v) = sum_u g_s(v / d - u) m(u) the mask upsampled to the image (d pixels per cell), f_c the probability:
+Fong and Vedaldi 2017; Fong, "Understanding Convolutional Neural Networks", 2020, equation 4 of chapter 3 and its
+implementation details. With m a coarse mask in [0, 1], M(v) = sum_u g_s(v / d - u) m(u) the mask upsampled to the image
+(d pixels per cell), and f_c the probability:
 
     deletion       min_m  l1 sum |1 - m| + l2 sum |grad m|^beta + E_tau f_c(M (x) x(. - tau))
     preservation   min_m  l1 sum |m|     + l2 sum |grad m|^beta - E_tau f_c(M (x) x(. - tau))

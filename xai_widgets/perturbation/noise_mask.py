@@ -1,7 +1,7 @@
 """Noise mask: the pixels that a layer needs to keep its output while noise covers all others.
 
-Liao's thesis, chapter 3. With V one variable per pixel, U_t noise drawn at each step t, and F the scores before
-softmax, or the output of any layer:
+Liao, "Uncovering What Network Sees by Noise Covering", 2018, chapter 3. With V one variable per pixel, U_t noise drawn
+at each step t, and F the scores before softmax, or the output of any layer:
 
     m = sigmoid(V),   x^ = m x + (1 - m) U_t                                                            (3)
     min_V  mean m + beta mean (F(x) - F(x^))^2                                                          (5)

@@ -4,9 +4,10 @@ Zeiler and Fergus 2014, with w_i the windows, as masks that are 1 where the imag
 
     d_i = S_c(x) - S_c((1 - w_i) x + w_i b),   map(u) = sum_i w_i(u) d_i / sum_i w_i(u)
 
-Fong's thesis, table 2 of chapter 3: discs of radius 35 / 2, softened by a Gaussian of sigma 10, hide a part of a
-224-pixel image by a blur of sigma 10. With discs of several radii, the smallest among the tenth that suppress the score
-most is chosen; its center is the position that the network depends on.
+Fong, "Understanding Convolutional Neural Networks", 2020, table 2 of chapter 3: discs of radius 35 / 2,
+softened by a Gaussian of sigma 10, hide a part of a 224-pixel image by a blur of sigma 10. With discs of several radii,
+the smallest among the tenth that suppress the score most is chosen; its center is the position that the network depends
+on.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from xai_widgets.perturbation.masking import MaskedOutputs, Output, value_name
 
 Shape = Literal["patch", "disc"]
 
-#: Width of a window as a share of the short side: 32 pixels at 224 for patches, the thesis's 35 for discs.
+#: Width of a window as a share of the short side: 32 pixels at 224 for patches, 35 for discs as in the thesis.
 _EXTENT = {"patch": 1 / 7, "disc": 35 / 224}
 
 #: Softness of a disc as a share of its diameter.

@@ -129,8 +129,8 @@ def minimal_image(
     target : int, str, sequence or Tensor, optional
         The class, or one per image; it must be the predicted one. Default: the predicted class.
     segments : int or Tensor, optional
-        Approximate number of superpixels, or your own labels (H, W) or (N, H, W). Default: 50, which take up to 1275
-        passes.
+        Approximate number of superpixels, or your own labels (H, W) or (N, H, W). Default: 50, which take at
+        most 1275 masked images.
     fill : {"gray", "mean", "blur"}, float or Tensor, default "blur"
         Fill of a deleted segment: 0.5, the mean color of the image, the image blurred by 10/224 of its short side, a
         gray value, an image, or one per image.
@@ -149,7 +149,7 @@ def minimal_image(
         For a class that is not the predicted one, segments that do not fit the images, or a network without
         probabilities. A network of one class predicts it from a probability of 1/2 on.
     ImportError
-        Without scikit-image, if superpixels have to be made.
+        Without scikit-image, if superpixels are needed.
     """
     x, target = prepare(model, x, target)
     check_probabilities(model, "minimal_image", "greedy_regions")
@@ -249,7 +249,7 @@ def greedy_regions(
     ValueError
         For a map or regions that do not fit the images, or regions that leave pixels uncovered.
     ImportError
-        Without scikit-image, if regions have to be made.
+        Without scikit-image, if regions are needed.
     """
     x, target = prepare(model, x, target)
     size = (len(x), *x.shape[2:])

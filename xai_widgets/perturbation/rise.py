@@ -126,7 +126,7 @@ def random_masks(
 
 
 def _lines(extent: int, cells: int) -> Tensor:
-    """Return bilinear weights (shifts, extent, cells): cells upsampled to one more than the image has, then cropped."""
+    """Return bilinear weights (shifts, extent, cells): cells upsampled to the image and one cell more, then cropped."""
     cell = -(-extent // cells)
     unit = torch.eye(cells, device="cpu")[None]
     weights = F.interpolate(unit, size=(cells + 1) * cell, mode="linear", align_corners=False)[0].T

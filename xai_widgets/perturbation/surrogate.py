@@ -13,7 +13,7 @@ Kernel SHAP, Lundberg and Lee 2017 (theorem 2):
     pi(z) = (S - 1) / (binom(S, |z|) |z| (S - |z|))
     minimize over phi   sum_z pi(z) (f(z) - f(0) - phi z)^2   with   sum phi = f(1) - f(0)
 
-whose solution over all coalitions is the Shapley values.
+whose solution over all coalitions consists of the Shapley values.
 """
 
 from __future__ import annotations

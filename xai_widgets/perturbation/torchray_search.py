@@ -6,9 +6,9 @@ Fong, Patrick and Vedaldi 2019. With p a grid of parameters in [0, 1] and k a ra
     max_p  Phi(m (x) x) - lambda R_a(m),   R_a(m) = |vecsort(m) - r_a|^2               equation 4
 
 r_a holds (1 - a) n zeros, then a n ones, for n positions of the padded mask; R_a is the mean over them. The default
-settings are those of TorchRay, the authors' implementation. Fong's thesis has others: 1600 iterations, lambda 300
-doubled at a third and at two thirds of them, and a kernel exp(max(0, z - 1)^2 / 4), whose exponent must be negative
-for it to fall.
+settings are those of TorchRay, the authors' implementation. Fong, "Understanding Convolutional Neural Networks", 2020,
+has others: 1600 iterations, lambda 300 doubled at a third and at two thirds of them, and a kernel
+exp(max(0, z - 1)^2 / 4), whose exponent must be negative for it to fall.
 """
 
 from __future__ import annotations

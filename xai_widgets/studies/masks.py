@@ -237,7 +237,7 @@ class MaskKey(NamedTuple):
     target: int
 
 
-class MaskScores(NamedTuple):
+class MethodMasks(NamedTuple):
     """Masks of one method, and the scores of the class under them.
 
     Attributes
@@ -253,7 +253,7 @@ class MaskScores(NamedTuple):
     deleted: Tensor
 
 
-class MaskStudy(Study[MaskKey, MaskScores]):
+class MaskStudy(Study[MaskKey, MethodMasks]):
     """Masks of several methods on one image at equal areas.
 
     The map of a method is binarized at each area; extremal perturbations are searched for each area.
@@ -295,10 +295,10 @@ class MaskStudy(Study[MaskKey, MaskScores]):
         """Return the title of the method."""
         return self.methods[key.method].title
 
-    def run(self, key: MaskKey, start: MaskScores | None = None) -> Run[MaskScores]:
+    def run(self, key: MaskKey, start: MethodMasks | None = None) -> Run[MethodMasks]:
         """Return the computation of the masks and scores of a method."""
 
-        def steps() -> Iterator[MaskScores]:
+        def steps() -> Iterator[MethodMasks]:
             masks = self._masks(key)
             scored = score_masks(
                 self.model,
@@ -308,7 +308,7 @@ class MaskStudy(Study[MaskKey, MaskScores]):
                 perturbation=self.perturbation,
                 batch_size=self.batch_size,
             )
-            yield MaskScores(
+            yield MethodMasks(
                 masks,
                 preserved=torch.cat([scored.perturbed, scored.scores[0], scored.whole]),
                 deleted=torch.cat([scored.whole, scored.complement_scores[0], scored.perturbed]),
