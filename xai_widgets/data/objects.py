@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from xai_widgets.core.short_repr import ShortRepr
+
 Array = NDArray[np.float32]
 
 SHAPES = ("disc", "kite", "dome", "rectangle", "oval")
@@ -35,8 +37,8 @@ RGB: dict[str, tuple[float, float, float]] = {
 _PART_COLOR = {"ring": "brown", "string": "black", "stick": "brown", "stalk": "white"}
 
 
-@dataclass(frozen=True)
-class Layer:
+@dataclass(frozen=True, repr=False)
+class Layer(ShortRepr):
     """One part of an object: name, signed distance and, if it differs from the default, color."""
 
     part: str
@@ -44,8 +46,8 @@ class Layer:
     color: str | None = None
 
 
-@dataclass(frozen=True)
-class Kind:
+@dataclass(frozen=True, repr=False)
+class Kind(ShortRepr):
     """A class of objects: a combination of shape, parts, texture, two colors, texture angle and drawing function."""
 
     name: str
@@ -212,8 +214,8 @@ def _pattern(kind: Kind, x: Array, y: Array, pixels: float, rng: np.random.Gener
     return np.clip(np.float32(0.5) - distance * np.float32(pixels), 0, 1)
 
 
-@dataclass(frozen=True)
-class Maps:
+@dataclass(frozen=True, repr=False)
+class Maps(ShortRepr):
     """Ground truth of a scene in progress: int8 maps (height, width), -1 in the background."""
 
     instance: NDArray[np.int8]

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import choice, integer, integers
 from xai_widgets.data import backgrounds, objects
 from xai_widgets.data.objects import CLASSES, COLORS, CUE_CLASS, CUE_TWIN, KINDS, PARTS, SHAPES, TEXTURES
@@ -46,8 +47,8 @@ _SPLITS = {"train": 0, "test": 1}
 _BACKGROUNDS = ("mixed", "texture", "photograph")
 
 
-@dataclass(frozen=True)
-class Scene:
+@dataclass(frozen=True, repr=False)
+class Scene(ShortRepr):
     """A generated image with per-pixel ground truth.
 
     Attributes

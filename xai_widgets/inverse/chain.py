@@ -196,8 +196,8 @@ class Inverted(ShortRepr):
             )
 
 
-@dataclass(frozen=True)
-class Chain:
+@dataclass(frozen=True, repr=False)
+class Chain(ShortRepr):
     """A network as a chain of units, with the activations of a forward pass.
 
     Attributes

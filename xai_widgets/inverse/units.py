@@ -20,6 +20,7 @@ from xai_widgets.core.arguments import device_of
 from xai_widgets.core.guard import guarded
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.replica import unwrapped
+from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import tensor
 from xai_widgets.errors import checked_keywords, unknown_name
 from xai_widgets.inverse.signs import (
@@ -44,8 +45,8 @@ SIDES = (64, 224, 32, 96, 128, 256, 299, 384, 28, 16, 8)
 DEEP = 3
 
 
-@dataclass(frozen=True)
-class Unit:
+@dataclass(frozen=True, repr=False)
+class Unit(ShortRepr):
     """A part of a network with non-negative activations at both ends.
 
     Attributes
