@@ -96,12 +96,12 @@ function createExchange(model, painting, history, isDown, signal) {
 		model.set("mask", own);
 	};
 	const sender = createSender(() => {
-		const stroke = model.get("stroke") + 1;
+		const stroke = model.get("_stroke") + 1;
 		put();
-		update(model, { stroke });
+		update(model, { _stroke: stroke });
 		return stroke;
 	}, signal);
-	observe(model, ["seen"], () => sender.seen(model.get("seen")), signal);
+	observe(model, ["_seen"], () => sender.seen(model.get("_seen")), signal);
 	/** The paint has changed. */
 	const push = () => {
 		newer = true;
@@ -132,7 +132,7 @@ function createExchange(model, painting, history, isDown, signal) {
 			if (!known && !first) {
 				// A mask that crossed one of ours: the kernel, which has ours as the newest, is to have what is drawn.
 				if (given && sender.busy()) push();
-				return painting.change(values, model.get("step"));
+				return painting.change(values, model.get("_step"));
 			}
 			// What was done while no view was there cannot be undone.
 			if (!known) history.clear();
@@ -279,7 +279,7 @@ function build(figure, history) {
 		tools: tools.node,
 		label: "Image to paint a mask on",
 		stage: stage.node,
-		traits: [...PICTURE, "fill_names", "interpolation"],
+		traits: [...PICTURE, "fill_labels", "interpolation"],
 		refresh() {
 			picture.fills();
 			take();

@@ -61,7 +61,7 @@ export default view("xw-class-picker", ({ model, title, refresh, signal }) => {
 	function fill() {
 		const query = typed ? input.value : "";
 		const target = model.get("target");
-		options = search(model.get("labels"), query, model.get("hints"));
+		options = search(model.get("labels"), query, model.get("probabilities"));
 		const shown = options.slice(0, LISTED);
 		list.replaceChildren(
 			...shown.map((option, at) => optionRow(option, `${id}-${at}`, option.index === target)),
@@ -166,10 +166,10 @@ export default view("xw-class-picker", ({ model, title, refresh, signal }) => {
 		head: element("label", { for: `${id}-input` }, [title]),
 		content: [element("div", { class: "xw-class-main" }, [field, list, hint])],
 		label: "class",
-		traits: ["labels", "target", "hints"],
+		traits: ["labels", "target", "probabilities"],
 		refresh() {
 			const target = model.get("target");
-			const own = model.get("hints")[target];
+			const own = model.get("probabilities")[target];
 			input.setAttribute("aria-label", model.get("title") || "class");
 			chosen.textContent = `#${target}${own === undefined || own === null ? "" : ` · ${readable(own)}`}`;
 			if (!typed) input.value = model.get("labels")[target] ?? `class ${target}`;

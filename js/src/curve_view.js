@@ -15,7 +15,7 @@ import {
 	positionOf,
 	readCurves,
 	shareOf,
-	stopAt,
+	stepAt,
 	toCsv,
 } from "./lib/curves.js";
 import { download, element } from "./lib/dom.js";
@@ -96,7 +96,7 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 		const handle = new CurveCursor(
 			made.over,
 			() => shareOf(data, model.get("fraction")),
-			(share) => moveTo(tidied(fractionAt(data, share)), model.get("stop")),
+			(share) => moveTo(tidied(fractionAt(data, share)), model.get("step")),
 			signal,
 		);
 		cursor = handle;
@@ -133,26 +133,26 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 		cursor.place(plot, data, fraction, step, { xLabel, width: plot.plotWidth });
 	}
 
-	/** Where a stop is set, the cursor stands at it. */
-	function chooseStop() {
-		const { x, stops } = data;
-		const position = stops[model.get("stop")];
+	/** Puts the cursor at the step, if there is one. */
+	function chooseStep() {
+		const { x, steps } = data;
+		const position = steps[model.get("step")];
 		const fraction = position === undefined ? model.get("fraction") : clamp(shareBetween(x, position));
 		if (fraction !== model.get("fraction")) set({ fraction });
 	}
 
-	/** The stop is the one nearest to the fraction; of several at one position the one that was set. */
+	/** Sets the step nearest to the fraction; of several at one position the one that was set stays. */
 	function followFraction() {
-		const { x, stops } = data;
-		const stop = stopAt(stops, positionOf(x, model.get("fraction")));
-		if (stops[stop] !== stops[model.get("stop")]) set({ stop });
-		else chooseStop();
+		const { x, steps } = data;
+		const step = stepAt(steps, positionOf(x, model.get("fraction")));
+		if (steps[step] !== steps[model.get("step")]) set({ step });
+		else chooseStep();
 	}
 
-	/** @param {number} fraction @param {number} [from]  the stop to leave, if only for the next one */
+	/** @param {number} fraction @param {number} [from]  the step to leave, if only for the next one */
 	function moveTo(fraction, from) {
-		const { x, stops } = data;
-		set(stops.length ? { stop: stopAt(stops, positionOf(x, fraction), from) } : { fraction });
+		const { x, steps } = data;
+		set(steps.length ? { step: stepAt(steps, positionOf(x, fraction), from) } : { fraction });
 	}
 
 	/** @param {CurvePlot} plot @param {number} left @returns {number} */
@@ -172,8 +172,8 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 
 	/** @param {number} row */
 	function activate(row) {
-		const { frame, game } = data.curves[row];
-		update(model, game ? { frame, game } : { frame });
+		const { frame, mode } = data.curves[row];
+		update(model, mode ? { frame, mode } : { frame });
 	}
 
 	/** @param {number} row @param {boolean} hidden */
@@ -277,7 +277,7 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 		observer.disconnect();
 		dropPlot();
 	});
-	observe(model, ["stop"], chooseStop, signal);
+	observe(model, ["step"], chooseStep, signal);
 	observe(model, ["fraction"], followFraction, signal);
 	observe(model, ["fraction"], moveCursor, signal);
 	onThemeChange(() => {
@@ -289,7 +289,7 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 		content: [element("div", { class: "xw-curve-stage" }, [host, message]), legend.element],
 		label: "curves",
 		traits: [
-			...["x", "y", "series", "lines", "marks", "stops", "hidden", "frame", "game"],
+			...["x", "y", "series", "lines", "marks", "steps", "hidden", "frame", "mode"],
 			...["height", "x_label", "y_label", "x_scale"],
 		],
 		refresh() {
@@ -304,7 +304,7 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 					lines.map(({ label, y }) => `${label}: ${readable(y)}`).join(", "),
 				);
 				legend.draw(curves);
-				chooseStop();
+				chooseStep();
 				if (width > 0) drawPlot();
 				place();
 			}

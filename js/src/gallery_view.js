@@ -23,7 +23,7 @@ export default view("xw-figure xw-gallery-view", ({ model, set, signal }) => {
 	const items = [];
 	/** Each picture on its own; the very same as long as the message is. */
 	const decode = cached((/** @type {Message} */ message) => {
-		const all = bytes("pictures", message, [null, null, null, 3]);
+		const all = bytes("images", message, [null, null, null, 3]);
 		return all ? Array.from({ length: all.shape[0] }, (_, index) => slice(all, index)) : [];
 	});
 	/** Which pictures are lit at each stop. @type {Bytes | null} */
@@ -33,9 +33,9 @@ export default view("xw-figure xw-gallery-view", ({ model, set, signal }) => {
 	function fill(pictures) {
 		const count = pictures.length;
 		const values = floats("values", model.get("values"), [count || null]);
-		lit = bytes("lit", model.get("lit"), [null, count || null]);
+		lit = bytes("active", model.get("active"), [null, count || null]);
 		const columns = model.get("columns");
-		const heads = columns ? model.get("heads") : [];
+		const heads = columns ? model.get("row_labels") : [];
 		while (items.length > count) items.pop();
 		while (items.length < count) items.push(createItem(`${id}-${items.length}`));
 		items.forEach((item, index) => {
@@ -44,7 +44,7 @@ export default view("xw-figure xw-gallery-view", ({ model, set, signal }) => {
 				size: model.get("size"),
 			});
 			item.describe({
-				caption: model.get("captions")[index] ?? "",
+				caption: model.get("labels")[index] ?? "",
 				number: 1 + (columns ? index % columns : index),
 				head: columns ? (heads[Math.floor(index / columns)] ?? "") : "",
 				value: values ? values.data[index] : null,
@@ -59,7 +59,7 @@ export default view("xw-figure xw-gallery-view", ({ model, set, signal }) => {
 	/** Dims what is not lit at the stop. */
 	function light() {
 		const [stops, count] = lit?.shape ?? [0, 0];
-		const stop = model.get("stop");
+		const stop = model.get("step");
 		const row = stop >= 0 && stop < stops ? lit?.data.subarray(stop * count, (stop + 1) * count) : null;
 		for (const [index, item] of items.entries()) item.light(!row || row[index] > 0);
 		const shining = row?.reduce((sum, value) => sum + (value > 0 ? 1 : 0), 0);
@@ -142,7 +142,7 @@ export default view("xw-figure xw-gallery-view", ({ model, set, signal }) => {
 	}
 
 	list.addEventListener("click", pick, { signal });
-	observe(model, ["stop"], onFrame(light, signal), signal);
+	observe(model, ["step"], onFrame(light, signal), signal);
 	observe(
 		model,
 		["frame"],
@@ -158,12 +158,12 @@ export default view("xw-figure xw-gallery-view", ({ model, set, signal }) => {
 		label: "images",
 		stage: list,
 		traits: [
-			...["pictures", "captions", "columns", "heads", "marked", "values", "value_limits", "lit"],
+			...["images", "labels", "columns", "row_labels", "marked", "values", "value_limits", "active"],
 			...["size", "interpolation"],
 		],
 		refresh() {
 			const before = items.length;
-			fill(decode(model.get("pictures")));
+			fill(decode(model.get("images")));
 			choose();
 			if (items.length !== before) reveal();
 			return items.length ? "" : "No images yet.";

@@ -27,7 +27,7 @@ const KEYS = [
 ];
 
 const TRAITS = [
-	...["image", "images", "maps", "names", "frame", "groups", "group"],
+	...["image", "images", "maps", "labels", "frame", "groups", "group"],
 	...["colormap", "opacity", "sign", "percentile", "limit", "fade", "gray", "interpolation"],
 ];
 

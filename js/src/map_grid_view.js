@@ -18,7 +18,7 @@ import { hoverer, observe, onFrame } from "./lib/state.js";
 
 /** What `refresh` depends on; the maps have traits of their own. */
 const TRAITS = [
-	...["images", "rows", "columns", "captions", "states", "notes", "enlarged"],
+	...["images", "row_labels", "column_labels", "column_captions", "states", "notes", "enlarged"],
 	...["scale", "percentile", "sign", "colormap", "opacity", "fade", "gray", "interpolation", "size"],
 ];
 /** For so long, in ms, agreements are computed within one frame. */
@@ -105,7 +105,7 @@ function build(figure) {
 				if (isIntersecting) seen.add(row);
 				else seen.delete(row);
 			}
-			set({ seen: [...seen].filter((row) => row < table.height()).sort(ascending) });
+			set({ _visible_rows: [...seen].filter((row) => row < table.height()).sort(ascending) });
 		});
 		signal.addEventListener("abort", () => observer.disconnect());
 		return () => {
@@ -119,7 +119,7 @@ function build(figure) {
 		const rows = Array.from({ length: table.height() }, (_, row) => table.rowName(row));
 		const columns = Array.from({ length: table.width() }, (_, column) => ({
 			name: table.columnName(column),
-			caption: model.get("captions")[column] ?? "",
+			caption: model.get("column_captions")[column] ?? "",
 		}));
 		if (!cells.arrange(rows, columns)) return;
 		watching.abort();

@@ -65,10 +65,16 @@ function createPicture(model) {
 	const outline = cached(contour);
 	const raster = new Raster();
 	const stopsOf = cached(
-		(/** @type {Message} */ areas, /** @type {Message} */ masks, /** @type {boolean[]} */ ready) => {
+		(
+			/** @type {Message} */ areas,
+			/** @type {Message} */ masks,
+			/** @type {boolean[]} */ ready,
+			/** @type {boolean} */ drawn,
+		) => {
 			const given = decodeAreas(areas);
 			if (!given) return [];
-			const there = decodeMasks(masks, given.shape[0]) !== null;
+			// Without the image no mask is drawn: `ready` alone decides.
+			const there = !drawn || decodeMasks(masks, given.shape[0]) !== null;
 			return Array.from(given.data, (area, index) => ({
 				// Six decimals, so that a float32 of 0.1 is 0.1.
 				area: Math.round(area * 1e6) / 1e6,
@@ -79,7 +85,8 @@ function createPicture(model) {
 
 	const levels = () => decodeLevels(model.get("levels"));
 	/** @returns {Stop[]} */
-	const stops = () => stopsOf(model.get("areas"), model.get("masks"), model.get("ready"));
+	const stops = () =>
+		stopsOf(model.get("areas"), model.get("masks"), model.get("ready"), model.get("show_image"));
 	const chosen = () => nearestReady(stops(), model.get("area"));
 	/** @returns {Bytes | null} in the size of the image */
 	const mask = () => {
@@ -221,10 +228,10 @@ export default view("xw-figure xw-mask-view", (figure) => {
 		tools: element("div", { class: "xw-tools" }, [slider.node, displays]),
 		label: "Image under a mask",
 		stage: stage.node,
-		traits: ["levels", "masks", "areas", "ready", "best", "picture", "interpolation"],
+		traits: ["levels", "masks", "areas", "ready", "best", "show_image", "interpolation"],
 		refresh() {
-			stage.node.hidden = readout.node.hidden = !model.get("picture");
-			figure.root.classList.toggle("xw-alone", !model.get("picture"));
+			stage.node.hidden = readout.node.hidden = !model.get("show_image");
+			figure.root.classList.toggle("xw-alone", !model.get("show_image"));
 			follow();
 			return stage.show(picture.shape(), "No image yet.");
 		},

@@ -25,7 +25,7 @@ const KEYS = [
 	["m", "next ordering"],
 	["Esc", "remove the mark"],
 ];
-const GAMES = [
+const MODES = [
 	{ value: "deletion", text: "Deletion" },
 	{ value: "insertion", text: "Insertion" },
 ];
@@ -87,7 +87,7 @@ function createPicture(model) {
 			if (order && both) {
 				const [gone, start] = packBaselines(both);
 				const { replaced } = this.replaced();
-				if (model.get("game") === "deletion") choose(order.data, replaced, gone, pixels, raster.words);
+				if (model.get("mode") === "deletion") choose(order.data, replaced, gone, pixels, raster.words);
 				else choose(order.data, replaced, pixels, start, raster.words);
 			} else raster.words.set(pixels);
 			raster.flush();
@@ -119,7 +119,7 @@ function createReadout({ model, announce }, picture) {
 		show() {
 			const ranks = picture.ranks();
 			const { total, replaced } = picture.replaced();
-			const verb = model.get("game") === "deletion" ? "deleted" : "inserted";
+			const verb = model.get("mode") === "deletion" ? "deleted" : "inserted";
 			amount.textContent = ranks
 				? `${percent(model.get("fraction"))} ${verb} (${replaced} of ${total} px)`
 				: "no ordering yet";
@@ -161,7 +161,7 @@ function onKey({ key, shiftKey }, model, count) {
 	if (key === "Home") return { fraction: 0 };
 	if (key === "End") return { fraction: 1 };
 	if (key === "Escape") return { position: null };
-	if (key === "g") return { game: model.get("game") === "deletion" ? "insertion" : "deletion" };
+	if (key === "g") return { mode: model.get("mode") === "deletion" ? "insertion" : "deletion" };
 	if (key === "m" && count > 1) return { frame: (frameOf(model, count) + 1) % count };
 	return null;
 }
@@ -185,16 +185,16 @@ export default view("xw-figure xw-ordered-mask-view", (figure) => {
 	});
 	const fraction = rangeControl(bind("fraction", "Fraction"), { min: 0, max: 1, step: 0.001, text: percent });
 	fraction.classList.add("xw-fraction");
-	const games = toggleControl(bind("game", "Game"), GAMES);
-	games.classList.add("xw-games");
-	observe(model, ["fraction", "game"], stage.repaint, signal);
+	const modes = toggleControl(bind("mode", "Mode"), MODES);
+	modes.classList.add("xw-modes");
+	observe(model, ["fraction", "mode"], stage.repaint, signal);
 	return {
 		head: head.node,
 		content: [stage.node, readout.node],
-		tools: element("div", { class: "xw-tools" }, [fraction, games]),
+		tools: element("div", { class: "xw-tools" }, [fraction, modes]),
 		label: "Image with pixels deleted or inserted",
 		stage: stage.node,
-		traits: ["image", "baselines", "ranks", "frame", "names", "interpolation"],
+		traits: ["image", "baselines", "ranks", "frame", "labels", "interpolation"],
 		refresh() {
 			picture.baselines();
 			head.show();

@@ -31,7 +31,7 @@ export default view("xw-run-bar", ({ model, root, title, refresh, signal }) => {
 	const alertText = element("span");
 	const dismiss = element("button", { type: "button", "aria-label": "dismiss the error" }, ["×"]);
 	const alert = element("div", { class: "xw-alert", role: "alert", hidden: true }, [alertText, dismiss]);
-	/** @type {number | null} number of the click that no kernel has acknowledged yet */
+	/** @type {number | null} number of the click that no kernel has _acknowledged yet */
 	let waiting = null;
 	let silent = false;
 	let timer = 0;
@@ -41,7 +41,7 @@ export default view("xw-run-bar", ({ model, root, title, refresh, signal }) => {
 		// The second half of a double click would cancel what the first one began.
 		if (waiting !== null || event.detail > 1) return;
 		const type = model.get("status") === "running" ? "cancel" : "run";
-		const id = model.get("acknowledged") + 1;
+		const id = model.get("_acknowledged") + 1;
 		waiting = id;
 		silent = false;
 		timer = setTimeout(() => {
@@ -70,7 +70,7 @@ export default view("xw-run-bar", ({ model, root, title, refresh, signal }) => {
 	button.addEventListener("click", click, { signal });
 	dismiss.addEventListener("click", forgive, { signal });
 	signal.addEventListener("abort", () => clearTimeout(timer));
-	observe(model, ["acknowledged"], heard, signal);
+	observe(model, ["_acknowledged"], heard, signal);
 	return {
 		head: element("div", { class: "xw-bar" }, [title, button, progress, message]),
 		content: [alert],

@@ -23,9 +23,8 @@ export default view("xw-scores-view", ({ model, title, message, announce }) => {
 	const slots = new Map();
 
 	/** Which step is shown. @param {import("./lib/scores.js").Scores} scores @returns {string} */
-	function where({ at, counted }) {
-		const word = model.get("words")[model.get("game") === "insertion" ? 1 : 0];
-		return `${counted ? at : readable(at)} ${word}`;
+	function where({ at, counted, label }) {
+		return `${counted ? at : readable(at)} ${label}`.trim();
 	}
 
 	/** @param {import("./lib/scores.js").Scores} scores */
@@ -66,7 +65,7 @@ export default view("xw-scores-view", ({ model, title, message, announce }) => {
 		label: "class scores",
 		traits: [
 			...["x", "values", "indices", "target_values", "reference"],
-			...["labels", "target", "frame", "game", "fraction", "words", "value_limits"],
+			...["labels", "target", "frame", "mode", "fraction", "series", "value_limits"],
 		],
 		refresh() {
 			place.textContent = "";

@@ -28,7 +28,7 @@ import { hoverer, observe, onFrame } from "./lib/state.js";
 
 /** What `refresh` depends on; a hover draws less. */
 const TRAITS = [
-	...["images", "names", "layers", "activations", "scales", "norms", "sigmas", "transforms", "gray"],
+	...["images", "labels", "layer_labels", "activations", "scales", "norms", "sigmas", "transforms", "gray"],
 	...["components", "component_layer", "component_colors", "component_opacity", "hidden"],
 	...["columns", "size"],
 ];
@@ -63,7 +63,7 @@ function build(figure) {
 
 	function layOut() {
 		const { images, spaces, pictures, components } = similarity;
-		const layers = spaces().map((_, index) => model.get("layers")[index] || `layer ${index + 1}`);
+		const layers = spaces().map((_, index) => model.get("layer_labels")[index] || `layer ${index + 1}`);
 		cells.arrange(pictures(), layers.length, {
 			columns: model.get("columns"),
 			size: model.get("size"),
@@ -95,7 +95,7 @@ function build(figure) {
 
 	/** @param {number} picture @returns {string} */
 	function nameOf(picture) {
-		return model.get("names")[picture] || `picture ${picture + 1}`;
+		return model.get("labels")[picture] || `picture ${picture + 1}`;
 	}
 
 	/** Overlays, marks, values: what a hover changes. */
@@ -173,20 +173,20 @@ function build(figure) {
 	/** @param {Place} place */
 	function where(place) {
 		const cell = similarity.cellOf(place);
-		const layer = similarity.spaces().length > 1 ? (model.get("layers")[place.layer] ?? "") : "";
+		const layer = similarity.spaces().length > 1 ? (model.get("layer_labels")[place.layer] ?? "") : "";
 		return [nameOf(place.frame), layer, `row ${cell?.row}, col ${cell?.column}`].filter(Boolean).join(", ");
 	}
 
 	/** Sets the trait `profile`, if it is another. @param {Float32Array} values @param {number} layers */
 	function tell(values, layers) {
-		const before = model.get("profile");
+		const before = model.get("_profile");
 		const bytes = new DataView(values.buffer);
 		if (before?.data.byteLength === bytes.byteLength) {
 			let same = true;
 			for (let i = 0; i < bytes.byteLength && same; i++) same = bytes.getUint8(i) === before.data.getUint8(i);
 			if (same) return;
 		}
-		set({ profile: { dtype: "float32", shape: [layers, values.length / layers], data: bytes } });
+		set({ _profile: { dtype: "float32", shape: [layers, values.length / layers], data: bytes } });
 	}
 
 	return {

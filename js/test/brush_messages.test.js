@@ -3,7 +3,7 @@ import { drag, mask, pixels, pointer, result, set, show, view } from "./brush.js
 import { painted } from "./model.js";
 
 /** The numbers of the masks that were sent. */
-const sent = () => view.model.saved.filter((one) => "mask" in one).map((one) => one.stroke);
+const sent = () => view.model.saved.filter((one) => "mask" in one).map((one) => one._stroke);
 
 beforeEach(() => {
 	vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
@@ -21,13 +21,13 @@ describe("what is sent", () => {
 		for (let x = 4; x < 9; x++) pointer("pointermove", x, 3);
 		vi.advanceTimersByTime(200);
 		expect(sent()).toEqual([1]);
-		view.model.set("seen", 1);
+		view.model.set("_seen", 1);
 		expect(sent()).toEqual([1, 2]);
 		const now = mask();
 		pointer("pointermove", 14, 10);
 		// What is in flight is not what is painted now.
 		expect(mask()).toEqual(now);
-		view.model.set("seen", 2);
+		view.model.set("_seen", 2);
 		vi.advanceTimersByTime(60);
 		expect(sent()).toEqual([1, 2, 3]);
 		expect(mask()).not.toEqual(now);
@@ -41,14 +41,14 @@ describe("what is sent", () => {
 			[12, 3],
 		]);
 		expect(sent()).toEqual([1]);
-		view.model.set("seen", 1);
+		view.model.set("_seen", 1);
 		vi.advanceTimersByTime(60);
 		expect(sent()).toEqual([1, 2]);
 		vi.useRealTimers();
 		await painted();
 		expect(pixels()).toEqual(result(mask()));
 		vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
-		view.model.set("seen", 2);
+		view.model.set("_seen", 2);
 		vi.advanceTimersByTime(5000);
 		expect(sent()).toEqual([1, 2]);
 	});
@@ -68,7 +68,7 @@ describe("what is sent", () => {
 		expect(sent()).toEqual([1, 2, 3]);
 		pointer("pointerup", 9, 3);
 		// A late answer to an older one frees nothing.
-		view.model.set("seen", 1);
+		view.model.set("_seen", 1);
 		vi.advanceTimersByTime(100);
 		expect(sent()).toEqual([1, 2, 3]);
 	});
@@ -78,7 +78,7 @@ describe("what is sent", () => {
 		pointer("pointerdown", 3, 3);
 		for (let i = 0; i < 100; i++) {
 			pointer("pointermove", 3 + i / 10, 3);
-			view.model.set("seen", view.model.get("stroke"));
+			view.model.set("_seen", view.model.get("_stroke"));
 			vi.advanceTimersByTime(10);
 		}
 		expect(sent().length).toBeGreaterThan(15);
@@ -86,7 +86,7 @@ describe("what is sent", () => {
 	});
 
 	test("numbers go on from those of an earlier view", async () => {
-		await show({ stroke: 41, seen: 41 });
+		await show({ _stroke: 41, _seen: 41 });
 		drag([[3, 3]]);
 		expect(sent()).toEqual([42]);
 	});

@@ -34,7 +34,7 @@ describe("masks from Python", () => {
 	test("those of one number are one step, whatever part of the mask they change", async () => {
 		drag([[3, 3]]);
 		const first = mask();
-		await set({ step: 7 });
+		await set({ _step: 7 });
 		for (const make of SEARCH) await set({ mask: message(make) });
 		expect(pixels()).toEqual(result(values(SEARCH[2])));
 		await userEvent.click(named("Undo"));
@@ -46,12 +46,12 @@ describe("masks from Python", () => {
 	});
 
 	test("a stroke between them, and another number, begin another step", async () => {
-		await set({ step: 1, mask: message(SEARCH[0]) });
+		await set({ _step: 1, mask: message(SEARCH[0]) });
 		drag([[3, 3]]);
 		const stroke = mask();
-		view.model.set("seen", 1);
+		view.model.set("_seen", 1);
 		await set({ mask: message(SEARCH[1]) });
-		await set({ step: 2, mask: message(SEARCH[2]) });
+		await set({ _step: 2, mask: message(SEARCH[2]) });
 		for (const want of [values(SEARCH[1]), stroke, values(SEARCH[0]), values(() => 0)]) {
 			await userEvent.click(named("Undo"));
 			await painted();
@@ -67,8 +67,8 @@ describe("masks from Python", () => {
 		pointer("pointerup", 3, 3);
 		expect(mask()).toEqual(before);
 		expect(pixels()).toEqual(result(before));
-		view.model.set("seen", 1);
-		await vi.waitUntil(() => view.model.saved.filter((one) => "stroke" in one).length === 2);
+		view.model.set("_seen", 1);
+		await vi.waitUntil(() => view.model.saved.filter((one) => "_stroke" in one).length === 2);
 		expect(mask()).toEqual(before);
 	});
 
@@ -76,9 +76,9 @@ describe("masks from Python", () => {
 		drag([[3, 3]]);
 		const saved = view.model.saved.length;
 		await set({ mask: message(SEARCH[0]) });
-		view.model.set("seen", 1);
+		view.model.set("_seen", 1);
 		await vi.waitUntil(() => view.model.saved.length > saved);
-		expect(view.model.saved.at(-1).stroke).toBe(2);
+		expect(view.model.saved.at(-1)._stroke).toBe(2);
 		expect(mask()).toEqual(values(SEARCH[0]));
 		expect(pixels()).toEqual(result(mask()));
 	});

@@ -169,7 +169,7 @@ describe("displays", () => {
 		expect(view.model.get("fill")).toBe(1);
 		await painted();
 		expect(pixels()).toEqual(result(PAINT, 1));
-		await set({ fill_names: [] });
+		await set({ fill_labels: [] });
 		expect(find(".xw-fill").checkVisibility()).toBe(false);
 	});
 
@@ -304,7 +304,7 @@ describe("keys", () => {
 		);
 		// Held, it was one step.
 		await userEvent.click(named("Undo"));
-		await vi.waitUntil(() => view.model.get("stroke") > 0);
+		await vi.waitUntil(() => view.model.get("_stroke") > 0);
 		await painted();
 		expect(pixels()).toEqual(result(dab));
 	});

@@ -18,11 +18,11 @@ function born(state) {
 	return { model, end };
 }
 
-describe("channels", () => {
+describe("_channels", () => {
 	test("joined traits follow at once, others do not", () => {
-		const { model: a } = born({ fraction: 0, frame: 0, channels: { fraction: "f" } });
-		const { model: b } = born({ fraction: 0, frame: 0, channels: { fraction: "f" } });
-		const { model: c } = born({ fraction: 0, channels: { fraction: "other" } });
+		const { model: a } = born({ fraction: 0, frame: 0, _channels: { fraction: "f" } });
+		const { model: b } = born({ fraction: 0, frame: 0, _channels: { fraction: "f" } });
+		const { model: c } = born({ fraction: 0, _channels: { fraction: "other" } });
 		a.set("fraction", 0.5);
 		a.set("frame", 2);
 		expect([b.get("fraction"), b.get("frame"), c.get("fraction")]).toEqual([0.5, 0, 0]);
@@ -31,8 +31,8 @@ describe("channels", () => {
 	});
 
 	test("traits of different names join, and lists are compared by content", () => {
-		const { model: a } = born({ position: null, channels: { position: "p" } });
-		const { model: b } = born({ place: null, channels: { place: "p" } });
+		const { model: a } = born({ position: null, _channels: { position: "p" } });
+		const { model: b } = born({ place: null, _channels: { place: "p" } });
 		let changes = 0;
 		b.on("change:place", () => changes++);
 		a.set("position", [0.5, 0.25]);
@@ -45,8 +45,8 @@ describe("channels", () => {
 
 	test("followers tell the kernel once, when the hand rests", () => {
 		vi.useFakeTimers();
-		const { model: a } = born({ fraction: 0, channels: { fraction: "f" } });
-		const { model: b } = born({ fraction: 0, channels: { fraction: "f" } });
+		const { model: a } = born({ fraction: 0, _channels: { fraction: "f" } });
+		const { model: b } = born({ fraction: 0, _channels: { fraction: "f" } });
 		for (const fraction of [0.1, 0.2, 0.3]) {
 			a.set("fraction", fraction);
 			vi.advanceTimersByTime(50);
@@ -58,11 +58,11 @@ describe("channels", () => {
 	});
 
 	test("channels change with the trait, and end with the model", () => {
-		const { model: a } = born({ frame: 0, channels: {} });
-		const { model: b, end } = born({ frame: 0, channels: { frame: "x" } });
+		const { model: a } = born({ frame: 0, _channels: {} });
+		const { model: b, end } = born({ frame: 0, _channels: { frame: "x" } });
 		a.set("frame", 1);
 		expect(b.get("frame")).toBe(0);
-		a.set("channels", { frame: "x" });
+		a.set("_channels", { frame: "x" });
 		a.set("frame", 2);
 		expect(b.get("frame")).toBe(2);
 		end();

@@ -13,7 +13,7 @@ async function show(over = {}) {
 	view = await mount(classPicker, {
 		labels: LABELS,
 		target: 2,
-		hints: [],
+		probabilities: [],
 		title: "Class",
 		width: 0,
 		...over,
@@ -57,7 +57,7 @@ describe("the search", () => {
 
 describe("the field", () => {
 	test("it shows the chosen class with its number and probability, and follows a linked change", async () => {
-		await show({ hints: [0, 0, 0.25, 0.5, 0, 0, 0] });
+		await show({ probabilities: [0, 0, 0.25, 0.5, 0, 0, 0] });
 		expect(input().value).toBe("tabby cat");
 		expect(find(".xw-class-chosen").textContent).toBe("#2 · 0.250");
 		view.model.set("target", 3);

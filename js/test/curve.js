@@ -8,9 +8,9 @@ export const X = Array.from({ length: T }, (_, step) => step / (T - 1));
 export const FALL = X.map((x) => 1 - x);
 export const RISE = X;
 export const SERIES = [
-	{ label: "gradient", note: "AUC 0.500", frame: 0, game: "deletion" },
-	{ label: "gradient", note: "AUC 0.500", frame: 0, game: "insertion" },
-	{ label: "Grad-CAM", note: "", frame: 1, game: "insertion" },
+	{ label: "gradient deletion", note: "AUC 0.500", frame: 0, mode: "deletion", style: "dashed" },
+	{ label: "gradient insertion", note: "AUC 0.500", frame: 0, mode: "insertion" },
+	{ label: "Grad-CAM insertion", note: "", frame: 1, mode: "insertion" },
 ];
 export const FLAT = X.map(() => 0.1);
 
@@ -21,12 +21,12 @@ export function state(over = {}) {
 		series: SERIES,
 		lines: [],
 		marks: [],
-		stops: null,
-		stop: -1,
+		steps: null,
+		step: -1,
 		hidden: [],
 		fraction: 0.25,
 		frame: 0,
-		game: "deletion",
+		mode: "deletion",
 		x_scale: "linear",
 		x_label: "fraction",
 		y_label: "score",

@@ -181,14 +181,3 @@ describe("few samples", () => {
 		expect(await dotted(41)).toBe(false);
 	});
 });
-
-test("a name that says its game is left as it is", async () => {
-	const y = array("float32", [3, T], [...RISE, ...RISE, ...RISE]);
-	const series = [
-		{ label: "preserved", game: "insertion" },
-		{ label: "Deleted", game: "deletion" },
-		{ label: "LIME", game: "deletion" },
-	];
-	await show({ y, series });
-	expect(texts(".xw-legend-label")).toEqual(["preserved", "Deleted", "LIME deletion"]);
-});

@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from "vitest";
 import { userEvent } from "vitest/browser";
-import { stopAt } from "../src/lib/curves.js";
+import { stepAt } from "../src/lib/curves.js";
 import { all, find, pointer, show, view } from "./curve.js";
 import { array, painted } from "./model.js";
 
@@ -9,7 +9,7 @@ afterEach(async () => {
 });
 
 const STOPS = [0.8, 0.75, 0.2, 0.5];
-const stopped = (over = {}) => show({ stops: array("float32", [4], STOPS), stop: 2, fraction: 0.9, ...over });
+const stopped = (over = {}) => show({ steps: array("float32", [4], STOPS), step: 2, fraction: 0.9, ...over });
 const handle = () => find(".xw-cursor-handle");
 
 /** Where the line stands, in parts of the plotting area. */
@@ -23,20 +23,20 @@ test("the cursor stands at the chosen stop, and follows it", async () => {
 	await stopped();
 	expect(place()).toBeCloseTo(0.2, 2);
 	expect(handle().getAttribute("aria-valuenow")).toMatch(/^0\.2/);
-	view.model.set("stop", 0);
+	view.model.set("step", 0);
 	await painted();
 	expect(place()).toBeCloseTo(0.8, 2);
-	view.model.set("stops", array("float32", [2], [0.1, 0.3]));
+	view.model.set("steps", array("float32", [2], [0.1, 0.3]));
 	await painted();
 	expect(place()).toBeCloseTo(0.1, 2);
 	// Where there is no such stop the fraction stays.
-	view.model.set("stop", -1);
+	view.model.set("step", -1);
 	await painted();
 	expect(place()).toBeCloseTo(0.1, 2);
 	// A fraction that is set chooses the nearest stop.
 	view.model.set("fraction", 0.9);
 	await painted();
-	expect(view.model.get("stop")).toBe(1);
+	expect(view.model.get("step")).toBe(1);
 	expect(place()).toBeCloseTo(0.3, 2);
 });
 
@@ -45,14 +45,14 @@ test("a drag goes to the nearest stop, and the fraction with it", async () => {
 	pointer("pointerdown", 0.1, 0.5);
 	pointer("pointermove", 0.46, 0.5);
 	await painted();
-	expect([view.model.get("stop"), view.model.get("fraction")]).toEqual([3, 0.5]);
+	expect([view.model.get("step"), view.model.get("fraction")]).toEqual([3, 0.5]);
 	pointer("pointermove", 0.79, 0.5);
 	pointer("pointerup", 0.79, 0.5);
 	await painted();
-	expect(view.model.get("stop")).toBe(0);
+	expect(view.model.get("step")).toBe(0);
 	await expect
 		.poll(() => Object.assign({}, ...view.model.saved))
-		.toEqual({ stop: 0, fraction: Math.fround(0.8) });
+		.toEqual({ step: 0, fraction: Math.fround(0.8) });
 });
 
 test("keys go to the next stop along x, whatever their order", async () => {
@@ -62,7 +62,7 @@ test("keys go to the next stop along x, whatever their order", async () => {
 	for (const key of ["ArrowRight", "ArrowRight", "ArrowRight", "ArrowRight", "ArrowLeft", "Home", "End"]) {
 		await userEvent.keyboard(`{${key}}`);
 		await painted();
-		reached.push(STOPS[view.model.get("stop")]);
+		reached.push(STOPS[view.model.get("step")]);
 	}
 	expect(reached).toEqual([0.5, 0.75, 0.8, 0.8, 0.75, 0.2, 0.8]);
 });
@@ -70,15 +70,15 @@ test("keys go to the next stop along x, whatever their order", async () => {
 test("a mark leads to the nearest stop", async () => {
 	await stopped({ marks: [{ x: 0.74, label: "here" }] });
 	await userEvent.click(all(".xw-mark")[0]);
-	expect(view.model.get("stop")).toBe(1);
+	expect(view.model.get("step")).toBe(1);
 });
 
 test("of equal stops the first counts; without any there is none", () => {
 	const stops = new Float32Array([0.5, 0.5, 0.75]);
-	expect(stopAt(stops, 0.4)).toBe(0);
-	expect(stopAt(stops, 0.51, 1)).toBe(2);
-	expect(stopAt(stops, 0.4, 1)).toBe(1);
-	expect(stopAt(new Float32Array(0), 0.4)).toBe(-1);
+	expect(stepAt(stops, 0.4)).toBe(0);
+	expect(stepAt(stops, 0.51, 1)).toBe(2);
+	expect(stepAt(stops, 0.4, 1)).toBe(1);
+	expect(stepAt(new Float32Array(0), 0.4)).toBe(-1);
 });
 
 test("the place of the cursor is read whole at both ends, however long it is", async () => {

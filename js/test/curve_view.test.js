@@ -32,7 +32,7 @@ describe("drawing", () => {
 
 	test("nothing is drawn for NaN, and values appear as they arrive, on the same canvas", async () => {
 		const half = RISE.map((value, step) => (step < 50 ? value : Number.NaN));
-		await show({ y: array("float32", [1, T], half), series: SERIES.slice(1, 2), game: "insertion" });
+		await show({ y: array("float32", [1, T], half), series: SERIES.slice(1, 2), mode: "insertion" });
 		const canvas = find("canvas");
 		expect(ink(0.3, 0.3)).toBeGreaterThan(60);
 		expect(ink(0.75, 0.75)).toBeLessThan(10);
@@ -47,18 +47,18 @@ describe("drawing", () => {
 		expect(ink(0.4, 0.5)).toBeGreaterThan(60);
 	});
 
-	test("deletion is dashed, insertion solid", async () => {
-		const gaps = async (game) => {
+	test("a curve is solid or dashed", async () => {
+		const gaps = async (style) => {
 			const level = X.map(() => 0.55);
-			await show({ y: array("float32", [1, T], level), series: [{ label: "a", game }], frame: 9 });
+			await show({ y: array("float32", [1, T], level), series: [{ label: "a", style }], frame: 9 });
 			let empty = 0;
 			for (let x = 0.1; x < 0.9; x += 0.002) if (ink(x, 0.55, 1) < 30) empty++;
 			return empty / 400;
 		};
-		expect(await gaps("insertion")).toBe(0);
+		expect(await gaps("solid")).toBe(0);
 		await view.unmount();
 		// Of each 10 px 4 are empty, less what the soft ends and the reach of the look take.
-		expect(await gaps("deletion")).toBeGreaterThan(0.08);
+		expect(await gaps("dashed")).toBeGreaterThan(0.08);
 	});
 
 	test("one frame has one colour, other frames another", async () => {
@@ -166,7 +166,7 @@ describe("cursor", () => {
 		expect(await press("{Home}")).toBe(0);
 		await painted();
 		expect(handle.getAttribute("aria-valuenow")).toBe("0");
-		expect(handle.getAttribute("aria-valuetext")).toBe("fraction 0.000, gradient 1.000");
+		expect(handle.getAttribute("aria-valuetext")).toBe("fraction 0.000, gradient deletion 1.000");
 	});
 
 	test("a linked change of fraction moves it; a value that is not computed is a dash", async () => {
@@ -201,7 +201,7 @@ describe("cursor", () => {
 
 describe("active and hidden curves", () => {
 	test("a click on a name makes it active and thicker", async () => {
-		await show({ frame: 1, game: "insertion" });
+		await show({ frame: 1, mode: "insertion" });
 		/** How far up from the rising curve there is ink, CSS px. */
 		const thickness = () => {
 			const height = find(".u-over").clientHeight;
@@ -211,7 +211,7 @@ describe("active and hidden curves", () => {
 		};
 		const thin = thickness();
 		all(".xw-legend-name")[1].click();
-		expect([view.model.get("frame"), view.model.get("game")]).toEqual([0, "insertion"]);
+		expect([view.model.get("frame"), view.model.get("mode")]).toEqual([0, "insertion"]);
 		await painted();
 		expect(thickness()).toBeGreaterThan(thin);
 		expect(all(".xw-legend-name").map((node) => node.getAttribute("aria-pressed"))).toEqual([
@@ -225,10 +225,10 @@ describe("active and hidden curves", () => {
 		await show();
 		pointer("pointerdown", 0.8, 0.12);
 		pointer("pointerup", 0.8, 0.12);
-		expect([view.model.get("frame"), view.model.get("game")]).toEqual([1, "insertion"]);
+		expect([view.model.get("frame"), view.model.get("mode")]).toEqual([1, "insertion"]);
 		pointer("pointerdown", 0.8, 0.5);
 		pointer("pointerup", 0.8, 0.5);
-		expect([view.model.get("frame"), view.model.get("game")]).toEqual([1, "insertion"]);
+		expect([view.model.get("frame"), view.model.get("mode")]).toEqual([1, "insertion"]);
 	});
 
 	test("a check box hides its curve and shows it again", async () => {

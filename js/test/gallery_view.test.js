@@ -10,16 +10,16 @@ const PICTURES = Array.from({ length: COUNT }, (_, m) =>
 );
 
 const STATE = {
-	pictures: array("uint8", [COUNT, 2, 2, 3], PICTURES.flat(2)),
-	captions: ["5 %", "10 %", "20 %", "30 %", "40 %", "50 %"],
+	images: array("uint8", [COUNT, 2, 2, 3], PICTURES.flat(2)),
+	labels: ["5 %", "10 %", "20 %", "30 %", "40 %", "50 %"],
 	columns: 0,
-	heads: [],
+	row_labels: [],
 	frame: -1,
 	marked: -1,
 	values: null,
 	value_limits: [0, 1],
-	lit: null,
-	stop: 0,
+	active: null,
+	step: 0,
 	size: 64,
 	interpolation: "pixelated",
 	width: 0,
@@ -53,32 +53,32 @@ function pixels(canvas) {
 	return Array.from({ length: data.length / 4 }, (_, i) => [...data.subarray(4 * i, 4 * i + 3)]);
 }
 
-describe("pictures", () => {
+describe("images", () => {
 	test("they are what was given, and change with it", async () => {
 		const { $$, set } = await show();
 		expect($$("canvas").map(pixels)).toEqual(PICTURES);
-		expect($$(".xw-caption").map((node) => node.textContent)).toEqual(STATE.captions);
+		expect($$(".xw-caption").map((node) => node.textContent)).toEqual(STATE.labels);
 		const two = PICTURES.slice(3, 5);
-		await set({ pictures: array("uint8", [2, 2, 2, 3], two.flat(2)) });
+		await set({ images: array("uint8", [2, 2, 2, 3], two.flat(2)) });
 		expect($$("canvas").map(pixels)).toEqual(two);
-		await set({ pictures: STATE.pictures });
+		await set({ images: STATE.images });
 		expect($$("canvas").map(pixels)).toEqual(PICTURES);
 	});
 
 	test("a picture that is made smaller is smoothed", async () => {
 		const large = array("uint8", [1, 200, 200, 3], new Uint8Array(120000));
-		const { $, set } = await show({ pictures: large });
+		const { $, set } = await show({ images: large });
 		expect($("canvas").style.imageRendering).toBe("auto");
-		await set({ pictures: STATE.pictures });
+		await set({ images: STATE.images });
 		expect($("canvas").style.imageRendering).toBe("pixelated");
 		await set({ interpolation: "smooth" });
 		expect($("canvas").style.imageRendering).toBe("auto");
 	});
 
 	test("none yet: words; values of another length: an error, and the view recovers", async () => {
-		const { $, set } = await show({ pictures: null });
+		const { $, set } = await show({ images: null });
 		expect($(".xw-message").textContent).toBe("No images yet.");
-		await set({ pictures: STATE.pictures, values: array("float32", [2], [0, 1]) });
+		await set({ images: STATE.images, values: array("float32", [2], [0, 1]) });
 		expect($(".xw-message").textContent).toMatch(/values .* shape \[2\], wanted .* \[6\]/);
 		await set({ values: null });
 		expect($(".xw-message").checkVisibility()).toBe(false);
@@ -164,7 +164,7 @@ describe("choosing", () => {
 });
 
 test("a grid has rows with heads; each picture's name begins with that of its row", async () => {
-	const { $$ } = await show({ columns: 3, heads: ["channel 17", "channel 2"] });
+	const { $$ } = await show({ columns: 3, row_labels: ["channel 17", "channel 2"] });
 	const top = (node) => Math.round(node.getBoundingClientRect().top);
 	const tops = $$("canvas").map(top);
 	expect(new Set(tops.slice(0, 3)).size).toBe(1);
@@ -176,7 +176,7 @@ test("a grid has rows with heads; each picture's name begins with that of its ro
 
 test.each([0, 3])("nothing overflows a column of 280 px (%i columns)", async (columns) => {
 	const { el, $ } = await show(
-		{ columns, heads: ["a long name of a channel", "b"], size: 200 },
+		{ columns, row_labels: ["a long name of a channel", "b"], size: 200 },
 		{ width: 280 },
 	);
 	expect(el.scrollWidth).toBeLessThanOrEqual(280);
@@ -197,32 +197,32 @@ describe("what is lit", () => {
 	const names = ($$) => $$("[role=option]").map((node) => node.ariaLabel);
 	const dim = ($$) => $$("[role=option]").map((node) => node.querySelector(".xw-veil").checkVisibility());
 
-	test("follows the stop; the rest is veiled, and says so", async () => {
-		const { $$, list, set } = await show({ lit: LIT, marked: 1 });
+	test("follows the step; the rest is veiled, and says so", async () => {
+		const { $$, list, set } = await show({ active: LIT, marked: 1 });
 		expect(dim($$)).toEqual([false, true, true, false, true, true]);
 		expect(names($$).slice(0, 2)).toEqual(["5 %", "10 %, marked, dimmed"]);
 		expect(list.getAttribute("aria-description")).toBe("2 of 6 lit");
-		await set({ stop: 1 });
+		await set({ step: 1 });
 		expect(dim($$)).toEqual([false, false, false, false, false, true]);
 		expect(names($$)).toEqual(["5 %", "10 %, marked", "20 %", "30 %", "40 %", "50 %, dimmed"]);
 		expect(list.getAttribute("aria-description")).toBe("5 of 6 lit");
 	});
 
-	test.each([-1, 2, 100])("stop %i is out of range: all are lit", async (stop) => {
-		const { $$, list, set } = await show({ lit: LIT });
-		await set({ stop });
+	test.each([-1, 2, 100])("step %i is out of range: all are lit", async (step) => {
+		const { $$, list, set } = await show({ active: LIT });
+		await set({ step });
 		expect(dim($$)).not.toContain(true);
-		expect(names($$)).toEqual(STATE.captions);
+		expect(names($$)).toEqual(STATE.labels);
 		expect(list.hasAttribute("aria-description")).toBe(false);
-		await set({ stop: 0 });
+		await set({ step: 0 });
 		expect(dim($$)).toContain(true);
-		await set({ lit: null });
+		await set({ active: null });
 		expect(dim($$)).not.toContain(true);
 	});
 
 	test("captions that change keep it, pictures stay as they are, and what is dimmed can be chosen", async () => {
-		const { $$, set, chosen, model } = await show({ lit: LIT });
-		await set({ captions: ["a", "b"] });
+		const { $$, set, chosen, model } = await show({ active: LIT });
+		await set({ labels: ["a", "b"] });
 		expect(names($$).slice(0, 3)).toEqual(["a", "b, dimmed", "picture 3, dimmed"]);
 		expect($$("canvas").map(pixels)).toEqual(PICTURES);
 		await userEvent.click($$("canvas")[1]);
@@ -230,19 +230,19 @@ describe("what is lit", () => {
 	});
 
 	test("of another number than the pictures it is an error, until it fits", async () => {
-		const { $, $$, set } = await show({ lit: array("uint8", [1, 2], [1, 0]) });
-		expect($(".xw-message").textContent).toMatch(/lit .* shape \[1, 2\], wanted .*\[any, 6\]/);
-		await set({ lit: LIT });
+		const { $, $$, set } = await show({ active: array("uint8", [1, 2], [1, 0]) });
+		expect($(".xw-message").textContent).toMatch(/active .* shape \[1, 2\], wanted .*\[any, 6\]/);
+		await set({ active: LIT });
 		expect($(".xw-message").checkVisibility()).toBe(false);
 		expect(dim($$)[1]).toBe(true);
 	});
 
 	test("a drag elsewhere sets no listener to work but its own: no picture is drawn again", async () => {
-		const { $$, set } = await show({ lit: LIT });
+		const { $$, set } = await show({ active: LIT });
 		const [canvas] = $$("canvas");
 		canvas.getContext("2d").fillRect(0, 0, 1, 1);
 		const before = pixels(canvas);
-		await set({ stop: 1 });
+		await set({ step: 1 });
 		expect(pixels(canvas)).toEqual(before);
 	});
 });

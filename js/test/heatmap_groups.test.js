@@ -12,7 +12,7 @@ const STATE = {
 	image: array("uint8", [1, 1, 3], [10, 20, 30]),
 	images: null,
 	maps: null,
-	names: [],
+	labels: [],
 	frame: 0,
 	groups: 1,
 	group: 0,
@@ -69,7 +69,7 @@ test("the list of maps has those of one group", async () => {
 	await show({
 		maps: array("float32", [4, 1, 1], [1, 2, 3, 4]),
 		groups: 2,
-		names: ["a", "b"],
+		labels: ["a", "b"],
 		controls: true,
 	});
 	const options = [...view.el.querySelectorAll(".xw-head option")].map((option) => option.textContent);

@@ -22,7 +22,7 @@ const STATE = {
 	image: plain(4, 4, RED),
 	images: null,
 	maps: MAP,
-	names: [],
+	labels: [],
 	frame: 0,
 	groups: 1,
 	group: 0,
@@ -161,7 +161,7 @@ describe("the picture", () => {
 
 	test("frame chooses the map, and beyond the last shows the last", async () => {
 		const maps = array("float32", [2, 1, 2], [1, 0, 0, 1]);
-		const { model, pixel } = await show({ maps, names: ["first"] });
+		const { model, pixel } = await show({ maps, labels: ["first"] });
 		expect(pixel(0.25, 0.5)).toEqual(color("blue_orange", "both", 1));
 		model.set("frame", 7);
 		await painted();
@@ -357,7 +357,7 @@ describe("controls", () => {
 
 	test("several maps can be chosen by name; without controls the name is text", async () => {
 		const maps = array("float32", [3, 1, 1], [1, 2, 3]);
-		const { model, $ } = await show({ maps, names: ["one", "two"], title: "Maps" });
+		const { model, $ } = await show({ maps, labels: ["one", "two"], title: "Maps" });
 		expect([...$(".xw-head select").options].map((option) => option.text)).toEqual(["one", "two", "map 3"]);
 		await userEvent.selectOptions($(".xw-head select"), "map 3");
 		expect(model.get("frame")).toBe(2);

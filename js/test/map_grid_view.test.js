@@ -12,10 +12,10 @@ afterEach(async () => {
 
 // Two methods by two pictures of 2 x 4 pixels: coarse and fine maps, of one sign and of both.
 const MAPS = {
-	map_0_0: array("float32", [1, 2], [0, 2]),
-	map_0_1: array("float32", [2, 4], [1, 2, 3, 4, 5, 6, 7, 8]),
-	map_1_0: array("float32", [2, 2], [-1, 0.5, 0, 0.25]),
-	map_1_1: null,
+	_map_0_0: array("float32", [1, 2], [0, 2]),
+	_map_0_1: array("float32", [2, 4], [1, 2, 3, 4, 5, 6, 7, 8]),
+	_map_1_0: array("float32", [2, 2], [-1, 0.5, 0, 0.25]),
+	_map_1_1: null,
 };
 const STATE = {
 	...MAPS,
@@ -24,9 +24,9 @@ const STATE = {
 		[2, 2, 4, 3],
 		Array.from({ length: 48 }, (_, i) => 5 * i),
 	),
-	rows: ["Grad-CAM", "LRP"],
-	columns: ["cat", "dog"],
-	captions: ["tabby 90%", ""],
+	row_labels: ["Grad-CAM", "LRP"],
+	column_labels: ["cat", "dog"],
+	column_captions: ["tabby 90%", ""],
 	states: [
 		["done", "done"],
 		["done", "failed"],
@@ -49,7 +49,7 @@ const STATE = {
 	fade: false,
 	gray: true,
 	interpolation: "pixelated",
-	seen: [],
+	_visible_rows: [],
 	size: 160,
 	controls: true,
 	width: 0,
@@ -135,8 +135,8 @@ test("a row or the whole table may share a scale, and its sign", async () => {
 	// As many maps as before, or fewer: no limit of a group that is gone stays.
 	await set({
 		states: [["done"], ["done"]],
-		columns: ["cat"],
-		map_0_1: null,
+		column_labels: ["cat"],
+		_map_0_1: null,
 	});
 	expect(words(0, 0)).toEqual(colors([0, 2], 2, "both"));
 	await set({ scale: "row" });
@@ -145,7 +145,7 @@ test("a row or the whole table may share a scale, and its sign", async () => {
 
 test("a new map is drawn alone, without another state", async () => {
 	await show();
-	await set({ map_0_0: array("float16", [1, 2], [0xc000, 0x3c00]) });
+	await set({ _map_0_0: array("float16", [1, 2], [0xc000, 0x3c00]) });
 	expect(words(0, 0)).toEqual(colors([-2, 1], 2, "both"));
 	expect(words(1, 0)).toEqual(colors([-1, 0.5, 0, 0.25], 1, "both"));
 });
@@ -156,8 +156,8 @@ test("a cell without a map says why, and one with a warning has a sign", async (
 			["waiting", "computing"],
 			["done", "failed"],
 		],
-		map_0_0: null,
-		map_0_1: null,
+		_map_0_0: null,
+		_map_0_1: null,
 	});
 	expect(texts(".xw-words")).toEqual(["waiting", "computing …", "", "no rule for 'tan'"]);
 	expect(seen(".xw-words")).toBe(3);
@@ -278,7 +278,7 @@ test("to a pinned cell all others show their agreement; of two all measures are 
 		`A Grad-CAM · cat, B Grad-CAM · dog: Pearson ${of("pearson")}, Spearman ${of("spearman")}, SSIM ${of("ssim")}`,
 	);
 	// A pin of a cell that is gone counts for nothing.
-	await set({ states: [["done"]], columns: ["cat"], rows: ["Grad-CAM"] });
+	await set({ states: [["done"]], column_labels: ["cat"], row_labels: ["Grad-CAM"] });
 	expect(find(".xw-agreement").textContent).toContain("each map says");
 	await press("Escape");
 	expect(get("pins")).toEqual([[]]);
@@ -287,15 +287,15 @@ test("to a pinned cell all others show their agreement; of two all measures are 
 
 test("rows on the screen are told", async () => {
 	await show();
-	await expect.poll(() => view.model.get("seen")).toEqual([0, 1]);
-	await set({ states: [["done", "done"]], rows: ["Grad-CAM"] });
-	await expect.poll(() => view.model.get("seen")).toEqual([0]);
+	await expect.poll(() => view.model.get("_visible_rows")).toEqual([0, 1]);
+	await set({ states: [["done", "done"]], row_labels: ["Grad-CAM"] });
+	await expect.poll(() => view.model.get("_visible_rows")).toEqual([0]);
 });
 
 test("what cannot be drawn is said, and drawn again when it can be", async () => {
-	await show({ map_0_0: array("float32", [4], [1, 2, 3, 4]) });
+	await show({ _map_0_0: array("float32", [4], [1, 2, 3, 4]) });
 	expect(find(".xw-message").textContent).toContain("This view cannot be drawn: a map is");
-	await set({ map_0_0: MAPS.map_0_0 });
+	await set({ _map_0_0: MAPS._map_0_0 });
 	expect(find(".xw-message").hidden).toBe(true);
 	expect(words(0, 0)).toEqual(colors([0, 2], 2, "positive"));
 	await set({ states: [] });

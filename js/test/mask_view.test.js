@@ -33,7 +33,7 @@ const STATE = {
 	display: "preserved",
 	interpolation: "pixelated",
 	position: null,
-	picture: true,
+	show_image: true,
 	controls: true,
 	width: 300,
 	title: "",
@@ -268,9 +268,9 @@ test("in a column of 146 px it still says what is shown", async () => {
 });
 
 test("controls stand alone, in a row where there is room, and move what is joined to them", async () => {
-	const channels = { area: "areas", display: "displays" };
-	const lane = await show({ channels, controls: false });
-	const bar = await show({ channels, levels: null, picture: false, width: 0 });
+	const _channels = { area: "areas", display: "displays" };
+	const lane = await show({ _channels, controls: false });
+	const bar = await show({ _channels, levels: null, show_image: false, width: 0 });
 	expect(bar.stage.checkVisibility()).toBe(false);
 	expect(bar.$(".xw-readout").checkVisibility()).toBe(false);
 	const [area, displays] = [bar.$(".xw-area"), bar.$(".xw-segments")].map((node) =>
@@ -285,7 +285,7 @@ test("controls stand alone, in a row where there is room, and move what is joine
 	await userEvent.click(deleted);
 	await painted();
 	expect(lane.pixels()).toEqual(expected(MASKS[2].map((value) => 255 - value)));
-	await bar.set({ picture: true, levels: STATE.levels });
+	await bar.set({ show_image: true, levels: STATE.levels });
 	expect(bar.pixels()).toEqual(lane.pixels());
 });
 
@@ -338,22 +338,22 @@ describe("the frame", () => {
 });
 
 describe("the frame joined to others", () => {
-	const channels = { frame: "strip" };
+	const _channels = { frame: "strip" };
 
 	test("Escape in a gallery leaves the mask that is drawn chosen there too", async () => {
-		const mask = await show({ channels });
-		const pictures = array("uint8", [4, 1, 1, 3], new Uint8Array(12));
+		const mask = await show({ _channels });
+		const images = array("uint8", [4, 1, 1, 3], new Uint8Array(12));
 		const state = {
-			captions: [],
+			labels: [],
 			columns: 0,
-			heads: [],
+			row_labels: [],
 			frame: 1,
 			marked: -1,
 			values: null,
 			value_limits: [0, 1],
 		};
 		const look = { size: 64, interpolation: "pixelated", width: 0, title: "" };
-		const strip = await mount(gallery, { pictures, ...state, ...look, channels });
+		const strip = await mount(gallery, { images, ...state, ...look, _channels });
 		mounted.push(strip.unmount);
 		await painted();
 		const chosen = () =>
@@ -371,8 +371,8 @@ describe("the frame joined to others", () => {
 	});
 
 	test("two views that have no mask in common come to rest", async () => {
-		const first = await show({ channels, ready: [true, false, false, false] });
-		const second = await show({ channels, ready: [false, true, false, false] });
+		const first = await show({ _channels, ready: [true, false, false, false] });
+		const second = await show({ _channels, ready: [false, true, false, false] });
 		await first.set({ frame: 3 });
 		expect([first.model.get("frame"), second.model.get("frame")]).toEqual([0, 1]);
 		expect(first.pixels()).toEqual(expected(MASKS[0]));

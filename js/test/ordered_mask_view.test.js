@@ -16,9 +16,9 @@ const STATE = {
 	image: array("uint8", [HEIGHT, WIDTH, 3], IMAGE.flat()),
 	baselines: array("uint8", [2, HEIGHT, WIDTH, 3], [...GONE, ...START].flat()),
 	ranks: array("int32", [1, HEIGHT, WIDTH], RANKS),
-	names: [],
+	labels: [],
 	frame: 0,
-	game: "deletion",
+	mode: "deletion",
 	fraction: 0,
 	interpolation: "pixelated",
 	position: null,
@@ -50,28 +50,28 @@ async function show(state = {}, options) {
 	return { ...view, $, pixels, stage: $(".xw-stage") };
 }
 
-/** The definition, pixel by pixel. @param {string} game @param {number} fraction @param {number[]} ranks */
-function expected(game, fraction, ranks = RANKS) {
+/** The definition, pixel by pixel. @param {string} mode @param {number} fraction @param {number[]} ranks */
+function expected(mode, fraction, ranks = RANKS) {
 	const n = Math.round(fraction * TOTAL);
-	if (game === "deletion") return ranks.map((rank, i) => (rank < n ? GONE[i] : IMAGE[i]));
+	if (mode === "deletion") return ranks.map((rank, i) => (rank < n ? GONE[i] : IMAGE[i]));
 	return ranks.map((rank, i) => (rank < n ? IMAGE[i] : START[i]));
 }
 
 describe("the picture", () => {
-	test.each(["deletion", "insertion"])("%s is its definition at every fraction", async (game) => {
-		const { model, pixels } = await show({ game });
+	test.each(["deletion", "insertion"])("%s is its definition at every fraction", async (mode) => {
+		const { model, pixels } = await show({ mode });
 		for (const fraction of [0, 0.04, 0.05, 0.1, 0.3, 0.55, 0.999, 1]) {
 			model.set("fraction", fraction);
 			await painted();
-			expect(pixels()).toEqual(expected(game, fraction));
+			expect(pixels()).toEqual(expected(mode, fraction));
 		}
 	});
 
-	test("game and ordering can change", async () => {
+	test("mode and ordering can change", async () => {
 		const other = [...RANKS].reverse();
 		const ranks = array("int32", [2, HEIGHT, WIDTH], [...RANKS, ...other]);
 		const { model, pixels } = await show({ ranks, fraction: 0.4 });
-		model.set("game", "insertion");
+		model.set("mode", "insertion");
 		await painted();
 		expect(pixels()).toEqual(expected("insertion", 0.4));
 		model.set("frame", 1);
@@ -116,7 +116,7 @@ describe("the picture", () => {
 });
 
 describe("the hand", () => {
-	test("the slider and the buttons set fraction and game", async () => {
+	test("the slider and the buttons set fraction and mode", async () => {
 		const { model, el, pixels, $ } = await show();
 		const slider = $("input[type=range]");
 		slider.value = "0.3";
@@ -126,7 +126,7 @@ describe("the hand", () => {
 		expect(pixels()).toEqual(expected("deletion", 0.3));
 		const [deletion, insertion] = el.querySelectorAll("button");
 		await userEvent.click(insertion);
-		expect(model.get("game")).toBe("insertion");
+		expect(model.get("mode")).toBe("insertion");
 		expect([deletion.ariaPressed, insertion.ariaPressed]).toEqual(["false", "true"]);
 		model.set("fraction", 0.8);
 		expect(slider.value).toBe("0.8");
@@ -146,7 +146,7 @@ describe("the hand", () => {
 		await userEvent.keyboard("{Home}{ArrowDown}");
 		expect(model.get("fraction")).toBe(0);
 		await userEvent.keyboard("g");
-		expect(model.get("game")).toBe("insertion");
+		expect(model.get("mode")).toBe("insertion");
 	});
 
 	test("the readout counts pixels and tells when the pixel under the mark goes", async () => {

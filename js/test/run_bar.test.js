@@ -5,7 +5,7 @@ import { mount, painted } from "./model.js";
 /** @type {{model: import("./model.js").Model, el: HTMLElement, unmount: () => Promise<void>}} */
 let view;
 async function show(over = {}) {
-	const state = { status: "idle", progress: 0, message: "", error: "", label: "Compute", acknowledged: 0 };
+	const state = { status: "idle", progress: 0, message: "", error: "", label: "Compute", _acknowledged: 0 };
 	view = await mount(runBar, { ...state, title: "", width: 0, ...over }, { width: 400 });
 	await painted();
 }
@@ -29,11 +29,11 @@ describe("clicks", () => {
 		expect(button().textContent).toBe("Compute");
 		button().click();
 		expect(sent()).toEqual([{ type: "run", id: 1 }]);
-		await set({ acknowledged: 1, status: "running" });
+		await set({ _acknowledged: 1, status: "running" });
 		expect(button().textContent).toBe("Cancel");
 		button().click();
 		expect(sent()[1]).toEqual({ type: "cancel", id: 2 });
-		await set({ acknowledged: 2, status: "cancelled" });
+		await set({ _acknowledged: 2, status: "cancelled" });
 		expect(button().textContent).toBe("Compute");
 	});
 
@@ -44,7 +44,7 @@ describe("clicks", () => {
 		expect(button().getAttribute("aria-disabled")).toBe("true");
 		button().click();
 		expect(sent()).toHaveLength(1);
-		await set({ acknowledged: 1, status: "running" });
+		await set({ _acknowledged: 1, status: "running" });
 		expect(button().getAttribute("aria-disabled")).toBe("false");
 		button().dispatchEvent(new MouseEvent("click", { detail: 2 }));
 		expect(sent()).toHaveLength(1);
@@ -65,14 +65,14 @@ describe("a kernel that does not answer", () => {
 		button().click();
 		expect(sent()).toHaveLength(2);
 		// The answer comes after all.
-		await set({ acknowledged: 1 });
+		await set({ _acknowledged: 1 });
 		expect(find("[role=alert]").hidden).toBe(true);
 	});
 
 	test("one that answers in time is not accused", async () => {
 		await show();
 		button().click();
-		await set({ acknowledged: 1 });
+		await set({ _acknowledged: 1 });
 		vi.advanceTimersByTime(10000);
 		await painted();
 		expect(find("[role=alert]").hidden).toBe(true);

@@ -3,23 +3,29 @@ import scoresView from "../src/scores_view.js";
 import { array, mount, painted } from "./model.js";
 
 const NAN = Number.NaN;
-// One method, both games, three steps, two best classes.
+// One method, both modes, three steps, two best classes.
 const VALUES = [0.7, 0.2, 0.5, 0.4, NAN, NAN, 0.1, 0.3, 0.6, 0.2, 0.9, 0.05];
 const INDICES = [0, 1, 1, 0, 0, 0, 0, 2, 2, 0, 2, 1];
+
+/** @param {string} deleted @param {string} inserted */
+const series = (deleted, inserted) => [
+	{ label: deleted, frame: 0, mode: "deletion" },
+	{ label: inserted, frame: 0, mode: "insertion" },
+];
 
 function state(over = {}) {
 	return {
 		x: array("float32", [3], [0, 0.5, 1]),
-		values: array("float32", [1, 2, 3, 2], VALUES),
-		indices: array("int32", [1, 2, 3, 2], INDICES),
-		target_values: array("float32", [1, 2, 3], [0.05, 0.06, NAN, 0.3, 0.6, 0.9]),
+		values: array("float32", [2, 3, 2], VALUES),
+		indices: array("int32", [2, 3, 2], INDICES),
+		target_values: array("float32", [2, 3], [0.05, 0.06, NAN, 0.3, 0.6, 0.9]),
 		reference: null,
 		labels: ["cat", "dog", "fox"],
 		target: 2,
 		frame: 0,
-		game: "deletion",
+		mode: "deletion",
 		fraction: 0,
-		words: ["deleted", "inserted"],
+		series: series("deleted", "inserted"),
 		title: "Scores",
 		width: 0,
 		...over,
@@ -67,8 +73,8 @@ describe("bars", () => {
 	});
 
 	test("of plain numbers are full and empty at the limits", async () => {
-		const values = array("float32", [1, 2, 1, 2], [6, -2, 6, -2]);
-		const indices = array("int32", [1, 2, 1, 2], [0, 1, 0, 1]);
+		const values = array("float32", [2, 1, 2], [6, -2, 6, -2]);
+		const indices = array("int32", [2, 1, 2], [0, 1, 0, 1]);
 		await show({ x: null, values, indices, target_values: null, target: -1, value_limits: [-2, 8] });
 		expect(filled()[0]).toBeCloseTo(0.8);
 		expect(filled()[1]).toBe(0);
@@ -85,7 +91,7 @@ describe("rows", () => {
 	});
 
 	test("they are sorted by score, whatever the order in the array", async () => {
-		await show({ game: "insertion" });
+		await show({ mode: "insertion" });
 		expect(read()).toEqual(["fox 0.300", "cat 0.100"]);
 		expect(rows()[0]).toMatchObject({ target: true, extra: false });
 	});
@@ -110,18 +116,18 @@ describe("rows", () => {
 		expect(find(".xw-muted").textContent).toBe("0.500 deleted");
 		await set({ fraction: 1 });
 		expect(find(".xw-muted").textContent).toBe("0.500 deleted");
-		await set({ game: "insertion" });
+		await set({ mode: "insertion" });
 		expect(find(".xw-muted").textContent).toBe("1.000 inserted");
 		expect(read()[0]).toBe("fox 0.900");
 	});
 
 	test("a step has its own words, and whole numbers of something stay whole", async () => {
 		const x = array("float32", [3], [1, 4, 16]);
-		await show({ x, fraction: 0.3, words: ["channels deleted", "channels alone"] });
+		await show({ x, fraction: 0.3, series: series("channels deleted", "channels alone") });
 		expect(find(".xw-muted").textContent).toBe("4 channels deleted");
-		await set({ game: "insertion", fraction: 1 });
+		await set({ mode: "insertion", fraction: 1 });
 		expect(find(".xw-muted").textContent).toBe("16 channels alone");
-		await set({ words: ["gone", "kept"] });
+		await set({ series: series("gone", "kept") });
 		expect(find(".xw-muted").textContent).toBe("16 kept");
 	});
 
@@ -134,7 +140,7 @@ describe("rows", () => {
 		expect(read()).toEqual(["dog 0.500", "cat 0.400", "fox 0.060"]);
 		expect(cat.isConnected).toBe(true);
 		expect(cat.querySelector(".xw-score-fill").style.getPropertyValue("--xw-bar")).toBe(color);
-		await set({ game: "insertion" });
+		await set({ mode: "insertion" });
 		expect(find(".xw").clientHeight).toBe(height);
 	});
 
@@ -170,8 +176,8 @@ describe("a reference", () => {
 		vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
 		await show({
 			x: null,
-			values: array("float32", [1, 2, 1, 2], [0.7, 0.2, NAN, NAN]),
-			indices: array("int32", [1, 2, 1, 2], [0, 1, 0, 0]),
+			values: array("float32", [2, 1, 2], [0.7, 0.2, NAN, NAN]),
+			indices: array("int32", [2, 1, 2], [0, 1, 0, 0]),
 			target_values: null,
 			reference: REFERENCE,
 		});
@@ -189,7 +195,7 @@ describe("without data", () => {
 		await set({
 			values: array(
 				"float32",
-				[1, 2, 3, 2],
+				[2, 3, 2],
 				VALUES.map(() => NAN),
 			),
 		});
@@ -203,9 +209,9 @@ describe("without data", () => {
 	});
 
 	test("arrays that do not belong together are said plainly", async () => {
-		await show({ indices: array("int32", [1, 2, 3, 1], [0, 0, 0, 0, 0, 0]) });
+		await show({ indices: array("int32", [2, 3, 1], [0, 0, 0, 0, 0, 0]) });
 		expect(find(".xw-message").textContent).toBe(
-			"This view cannot be drawn: values has shape [1,2,3,2], indices [1,2,3,1]: wanted the same.",
+			"This view cannot be drawn: values has shape [2,3,2], indices [2,3,1]: wanted the same.",
 		);
 	});
 });

@@ -13,8 +13,8 @@ afterEach(async () => {
 const FIRST = [...[1, 0, 0, 1, -1, 0], ...[3, 4, 0, 5, 1, 1], ...[2, 0, 0, 0, 0, -3], ...[1, 0, -4, 3, 0, 2]];
 const STATE = {
 	images: array("uint8", [2, 2, 3, 3], new Array(36).fill(128)),
-	names: ["cat", "dog"],
-	layers: ["conv1"],
+	labels: ["cat", "dog"],
+	layer_labels: ["conv1"],
 	activations: [array("float32", [2, 2, 3, 2], FIRST)],
 	scales: [],
 	norms: [],
@@ -40,7 +40,7 @@ const STATE = {
 	component_opacity: 0.6,
 	hidden: [],
 	fields: [],
-	profile: null,
+	_profile: null,
 	columns: 2,
 	size: 200,
 	controls: true,
@@ -112,7 +112,7 @@ test("the place under the pointer is compared with all places of all pictures", 
 	await painted();
 	expect(view.model.get("frame")).toBe(1);
 	expect(words(0)).toEqual(new Array(6).fill(color(0)));
-	const { data, shape } = view.model.get("profile");
+	const { data, shape } = view.model.get("_profile");
 	expect(shape).toEqual([1, 2]);
 	expect([data.getFloat32(0, true), data.getFloat32(4, true)]).toEqual([0, 0]);
 });
@@ -206,7 +206,7 @@ test("another layer shows the same place by the middle of the cell", async () =>
 	);
 	await show({
 		activations: [STATE.activations[0], other],
-		layers: ["conv1", "conv2"],
+		layer_labels: ["conv1", "conv2"],
 		position: [0.4, 0.9],
 	});
 	// Row 1 of 2 is row 3 of 4, column 1 of 3 is column 3 of 6: there the vector is zero, at row 2 it is not.
@@ -248,7 +248,7 @@ test("places that leave a picture are gaps", async () => {
 	});
 	expect(texts(".xw-patch-value")).toEqual(["1.00", "—"]);
 	expect(words(1)).toEqual(new Array(6).fill(0));
-	expect(view.model.get("profile").data.getFloat32(4, true)).toBe(Number.NaN);
+	expect(view.model.get("_profile").data.getFloat32(4, true)).toBe(Number.NaN);
 	await set({ scope: "across" });
 	expect(words(1)[0]).toBe(color(1));
 	expect(texts(".xw-patch-value")).toEqual(["1.00", "—"]);

@@ -246,9 +246,9 @@ describe("the hand", () => {
 
 describe("joined to others", () => {
 	test("by the fraction: a follower of other stops leaves it alone, and both come to rest", async () => {
-		const channels = { fraction: "joined" };
-		const first = await show({ values: [0, 1, 2], channels });
-		const second = await show({ values: [0, 3, 4, 10], channels });
+		const _channels = { fraction: "joined" };
+		const first = await show({ values: [0, 1, 2], _channels });
+		const second = await show({ values: [0, 3, 4, 10], _channels });
 		second.model.set("frame", 1);
 		expect([...first.chosen(), ...second.chosen()]).toEqual([1, 0.3, 1, 0.3]);
 		first.drag(2);
@@ -256,9 +256,9 @@ describe("joined to others", () => {
 	});
 
 	test("by the frame: two that have no stop in common come to rest, and each shows one of its own", async () => {
-		const channels = { frame: "joined" };
-		const first = await show({ ready: [true, false, false, false, false], channels });
-		const second = await show({ ready: [false, true, false, false, false], channels });
+		const _channels = { frame: "joined" };
+		const first = await show({ ready: [true, false, false, false, false], _channels });
+		const second = await show({ ready: [false, true, false, false, false], _channels });
 		first.model.set("frame", 3);
 		expect([first.model.get("frame"), second.model.get("frame")]).toEqual([0, 1]);
 		expect([first.text(), second.text()]).toEqual(["1", "2"]);

@@ -125,8 +125,8 @@ def test_the_state_alone_draws_the_table_as_in_a_notebook_that_is_opened_again(a
     view = MapGridView.of(
         [[ramp, 1 - ramp.astype(np.float16)], [ramp[:2], None]],
         images=np.full((6, 8, 3), 128, np.uint8),
-        rows=["a", "b"],
-        columns=["x", "y"],
+        row_labels=["a", "b"],
+        column_labels=["x", "y"],
         interpolation="pixelated",
         fade=False,
         percentile=100,

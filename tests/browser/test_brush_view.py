@@ -120,7 +120,7 @@ rng = np.random.default_rng(0)
 image = rng.integers(0, 256, (48, 48, 3)).astype("uint8")
 brush = BrushView(image=image, fills=[255 - image], brush_size=0.25)
 heard = []
-brush.observe(lambda change: heard.append((brush.stroke, change.new)), "mask")
+brush.observe(lambda change: heard.append((brush._stroke, change.new)), "mask")
 brush
 """,
     "b = 2",
@@ -132,10 +132,10 @@ def test_the_way_of_a_mask_to_python_and_back(lab, image):
     stage = page.output(0).locator(".xw-stage")
     expect(stage).to_be_visible()
     paint(page.page, stage, [(10, 12), (34, 30), (20, 40)])
-    # The last message is taken up and acknowledged, whatever came between.
-    page.wait_for_kernel("brush.seen == brush.stroke > 0")
+    # The last message is taken up and _acknowledged, whatever came between.
+    page.wait_for_kernel("brush._seen == brush._stroke > 0")
     settle(page.page)
-    page.wait_for_kernel("brush.seen == brush.stroke > 0")
+    page.wait_for_kernel("brush._seen == brush._stroke > 0")
     painted = page.output(0).locator(".xw-amount").inner_text()
     page.wait_for_kernel("f'{round(100 * brush.mask.mean() / 255, 1):g} % painted'", painted)
     mask = np.array(page.kernel_eval("brush.mask.tolist()"), float)
@@ -149,11 +149,11 @@ def test_the_way_of_a_mask_to_python_and_back(lab, image):
     # Python replaces the paint; that is one step, and undoing it comes back to Python.
     page.kernel_exec("brush.mask = np.eye(48)")
     expect(page.output(0).locator(".xw-amount")).to_have_text("2.1 % painted")
-    before = page.kernel_eval("brush.stroke")
+    before = page.kernel_eval("brush._stroke")
     stage.focus()
     page.page.keyboard.press("Control+z")
     expect(page.output(0).locator(".xw-amount")).to_have_text(painted)
-    page.wait_for_kernel(f"brush.seen > {before}")
+    page.wait_for_kernel(f"brush._seen > {before}")
     assert np.array_equal(page.kernel_eval("brush.mask.tolist()"), mask)
     # The notebook heard nothing of it.
     assert page.page.evaluate("() => window.notebookPanel.content.widgets.length") == 2

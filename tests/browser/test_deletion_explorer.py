@@ -115,7 +115,7 @@ def test_the_hand_needs_no_kernel(jupyter):
             lambda: page.page.locator(".xw-heatmap-view input[type=range]").first.fill("0.2"),
             "xw-heatmap-view",
         ),
-        (lambda: page.page.get_by_label("Colours").select_option("magma"), "xw-heatmap-view"),
+        (lambda: page.page.get_by_label("Colors").select_option("magma"), "xw-heatmap-view"),
     ):
         before = picture(page, view)
         change()

@@ -40,7 +40,7 @@ def heatmap(**options):
     return HeatmapView(
         image=generator.integers(0, 255, (20, 30, 3), dtype=np.uint8),
         maps=generator.normal(size=(3, 4, 6)).astype(np.float32),
-        names=["one", "two", "three"],
+        labels=["one", "two", "three"],
         interpolation="pixelated",
         **options,
     )

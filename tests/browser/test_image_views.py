@@ -100,7 +100,7 @@ def test_everything_works_without_a_kernel(lab):
         expect_repaint(view, picture)
     expect(output.locator(".xw-amount")).to_have_text("50.0 % deleted (4608 of 9216 px)")
     picture = digest(heat)
-    output.get_by_label("Colours").select_option("magma")
+    output.get_by_label("Colors").select_option("magma")
     expect_repaint(heat, picture)
     heat.hover()
     expect(output.locator(".xw-place")).to_contain_text("row 48, col 48")

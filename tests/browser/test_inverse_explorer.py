@@ -78,7 +78,7 @@ def test_lambda_and_depth_switch_everything_without_a_kernel(done):
     single = np.array(page.kernel_eval("explorer.operation_view.image.tolist()"), dtype=np.uint8)
     maps = np.array(page.kernel_eval("explorer.layer_map.maps.tolist()"))
     others = np.array(page.kernel_eval("explorer.operation_map.maps.tolist()"))
-    kept = page.kernel_eval("explorer.curves.stops.tolist()")
+    kept = page.kernel_eval("explorer.curves.steps.tolist()")
     depths = len(others)
     assert maps.shape == (depths * len(LAM), *others.shape[1:])
     assert len({image.tobytes() for image in images}) == len(LAM)

@@ -123,7 +123,7 @@ def test_the_cursor_of_a_curve_moves_the_slider_and_the_slider_the_cursor(afm_pa
     curve = CurveView(
         x=x,
         y=[x**0.5],
-        series=[{"label": "preserved", "game": "insertion"}],
+        series=[{"label": "preserved"}],
         marks=[{"x": 0.1, "label": "a* = 10 %"}],
         lines=[{"y": 0.5, "label": "half"}],
     )
@@ -169,7 +169,7 @@ def test_the_downloaded_values_are_a_plain_table(afm_page):
 def test_a_gallery_shows_its_pictures_and_one_is_chosen(afm_page, family):
     levels, masks = family
     pictures = np.stack([seen(levels, mask) for mask in masks]).astype("uint8")
-    mounted = afm_page.mount(GalleryView(pictures=pictures, captions=[f"{100 * area:g} %" for area in AREAS]))
+    mounted = afm_page.mount(GalleryView(images=pictures, labels=[f"{100 * area:g} %" for area in AREAS]))
     settle(afm_page.page)
     for picture, canvas in zip(pictures, mounted.el.locator("canvas").element_handles(), strict=True):
         drawn = np.array(afm_page.page.evaluate(PIXELS, [canvas, SIZE])).reshape(picture.shape)
@@ -183,7 +183,7 @@ def test_a_gallery_shows_its_pictures_and_one_is_chosen(afm_page, family):
 
 def test_escape_in_a_strip_leaves_the_mask_that_is_drawn_chosen(afm_page, family):
     view = mask_view(family)
-    strip = GalleryView(pictures=np.zeros((len(AREAS), 8, 8, 3), "uint8"), captions=[f"{a:g}" for a in AREAS])
+    strip = GalleryView(images=np.zeros((len(AREAS), 8, 8, 3), "uint8"), labels=[f"{a:g}" for a in AREAS])
     link((strip, "frame"), (view, "frame"))
     gallery, mask = afm_page.mount(strip), afm_page.mount(view)
     gallery.wait_for("frame", 2)

@@ -35,7 +35,7 @@ def expected():
     return [model.labels[i] for i in shown], [round(float(probs[i]), 3) for i in shown]
 
 def resting():
-    return explorer.brush.seen == explorer.brush.stroke and explorer._scorer.status != "running"
+    return explorer.brush._seen == explorer.brush._stroke and explorer._scorer.status != "running"
 """
 SHOW = "explorer = xw.PerturbationBrush(model, image, settings=settings)\nexplorer"
 
@@ -183,7 +183,7 @@ def test_a_finger_paints(hand):
     for y in range(35, 75, 5):
         touch("touchMove", (0.3, y / 100))
     touch("touchEnd")
-    hand.page.wait_for_kernel("explorer.brush.stroke > 0")
+    hand.page.wait_for_kernel("explorer.brush._stroke > 0")
     hand.rest()
     wanted = stroke_of([(0.3, 0.3), (0.3, 0.7)], hand.size, 0.15 * hand.size / 2, 0.5)
     np.testing.assert_allclose(hand.mask(), wanted, atol=0.1)
@@ -229,9 +229,9 @@ explorer.scores.observe(lambda change: shown.append(float(change.new[0, 0, 0])),
     for line in lines:
         hand.paint(*line)
         # Each stroke is in the kernel while the pass of the first still stands.
-        hand.page.wait_for_kernel("explorer.brush.seen == explorer.brush.stroke > 0")
+        hand.page.wait_for_kernel("explorer.brush._seen == explorer.brush._stroke > 0")
         settle(hand.page.page)
-    hand.page.wait_for_kernel("explorer.brush.seen == explorer.brush.stroke > 0")
+    hand.page.wait_for_kernel("explorer.brush._seen == explorer.brush._stroke > 0")
     assert hand.page.kernel_eval("len(masks)") >= len(lines)
     assert hand.page.kernel_eval("len(shown)") == 0
     hand.page.kernel_exec("permits.release(2)")

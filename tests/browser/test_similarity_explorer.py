@@ -55,7 +55,7 @@ def test_pictures_layers_networks_components_and_corpus(done):
     page.wait_for_kernel(
         "(made := explorer.panel.details.matches) is not None and bool((made.values == found.values).all())"
     )
-    best = page.kernel_eval("explorer.panel.matches.captions[0]")
+    best = page.kernel_eval("explorer.panel.matches.labels[0]")
     expect(page.page.locator(".xw-gallery-view .xw-caption").first).to_have_text(best)
 
     expect(page.page.locator(".xw-gallery-view .xw-title").nth(1)).to_contain_text("stage3 at row 3, col 8")

@@ -208,6 +208,7 @@ from ipywidgets import HBox, VBox
 from xai_widgets.data import scenes
 from xai_widgets.similarity import activation_grids, pack, rotations
 from xai_widgets.views import CurveView, HeatmapView, SimilarityView, link
+from xai_widgets.views.linking import join
 model = xw.load("scenes_resnet")
 photo = scenes.scene(2, split="test").image
 series = rotations(model.images(photo), [-40, -20, 0, 20, 40])
@@ -216,12 +217,12 @@ packed = pack(grids)
 """,
     """
 view = SimilarityView.of(
-    packed, images=series.images.permute(0, 2, 3, 1), names=list(series.labels), transforms=series.transforms, size=150
+    packed, images=series.images.permute(0, 2, 3, 1), labels=list(series.labels), transforms=series.transforms, size=150
 )
-curves = CurveView(x=series.values, stops=series.values, series=[{"label": "stage3"}], x_label="degrees", width=500)
+curves = CurveView(x=series.values, steps=series.values, series=[{"label": "stage3"}], x_label="degrees", width=500)
 other = HeatmapView(image=photo, width=200)
-link((view, "profile"), (curves, "y"))
-link((view, "marked"), (curves, "stop"))
+join((view, "_profile"), (curves, "y"))
+link((view, "marked"), (curves, "step"))
 link((view, "position"), (other, "position"))
 VBox([view, HBox([curves, other])])
 """,
@@ -266,7 +267,7 @@ def test_a_series_in_a_notebook_with_its_chart_with_and_without_a_kernel(lab):
         wait_for_value(page, number, value)
     # The kernel hears of it too, and the views that are linked.
     page.wait_for_kernel("[view.frame, [int(12 * part) for part in view.position or ()]]", [2, [6, 4]])
-    page.wait_for_kernel("other.position == view.position and curves.stop == 2")
+    page.wait_for_kernel("other.position == view.position and curves.step == 2")
     page.wait_for_kernel(
         "bool(np.allclose(curves.y, series.profile(grids, 2, (4, 6)), atol=packed[0].bound, equal_nan=True))"
     )

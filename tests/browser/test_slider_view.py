@@ -86,7 +86,7 @@ def rail(mounted):
 def test_the_mouse_drags_to_stops_that_are_ready(afm_page, spacing):
     values = [0, 1, 2, 4, 10]
     view = SliderView(values=values, ready=[True, True, False, True, True], spacing=spacing)
-    strip = GalleryView(pictures=np.zeros((5, 8, 8, 3), "uint8"), captions=list("abcde"))
+    strip = GalleryView(images=np.zeros((5, 8, 8, 3), "uint8"), labels=list("abcde"))
     link((view, "frame"), (strip, "frame"))
     slider, gallery = afm_page.mount(view), afm_page.mount(strip)
     start, length, y = rail(slider)
@@ -149,9 +149,9 @@ def test_a_strip_is_lit_where_the_slider_says(afm_page):
     lit = np.array([[1, 0, 0], [1, 0, 1], [1, 1, 1]], "uint8")
     view = SliderView(values=[1, 2, 3])
     strip = GalleryView(
-        pictures=np.full((3, 8, 8, 3), (255, 0, 0), "uint8"), captions=list("abc"), lit=lit, frame=1
+        images=np.full((3, 8, 8, 3), (255, 0, 0), "uint8"), labels=list("abc"), active=lit, frame=1
     )
-    link((view, "frame"), (strip, "stop"))
+    link((view, "frame"), (strip, "step"))
     slider, gallery = afm_page.mount(view), afm_page.mount(strip)
     for frame, names in enumerate(
         (["a", "b, dimmed", "c, dimmed"], ["a", "b, dimmed", "c"], ["a", "b", "c"])

@@ -82,7 +82,7 @@ VIEWS = {
         image=IMAGE, baselines=[IMAGE // 9, IMAGE // 2], ranks=ORDER, fraction=0.3, **LOOKS
     ),
     "insertion": OrderedMaskView(
-        image=IMAGE, baselines=[IMAGE // 9, IMAGE // 2], ranks=ORDER, fraction=0.3, game="insertion", **LOOKS
+        image=IMAGE, baselines=[IMAGE // 9, IMAGE // 2], ranks=ORDER, fraction=0.3, mode="insertion", **LOOKS
     ),
     "brush": BrushView(image=IMAGE, fills=[IMAGE // 4], mask=MASKS[0], **LOOKS),
 }

@@ -303,24 +303,24 @@ def _views() -> list[Call]:
     image = "np.zeros((4, 6, 3), np.uint8)"
     traits: dict[str, dict[str, Values]] = {
         "BrushView": {
-            "image": (image,), "fills": (f"np.stack([{image}] * 2)",), "fill_names": ("['a', 'b']",), "fill": ("0",),
+            "image": (image,), "fills": (f"np.stack([{image}] * 2)",), "fill_labels": ("['a', 'b']",), "fill": ("0",),
             "brush_size": ("0.1",), "softness": ("0.5",), "opacity": ("0.5",), "tool": ("'erase'",), "width": ("300",),
         },
-        "ClassPicker": {"labels": ("['a', 'b']",), "hints": ("['.5', '.5']",), "target": ("0", "1")},
+        "ClassPicker": {"labels": ("['a', 'b']",), "probabilities": ("['.5', '.5']",), "target": ("0", "1")},
         "CurveView": {
             "x": ("np.linspace(0, 1, 5)",), "y": ("np.ones((2, 5))",), "series": ("['a', 'b']",), "fraction": ("0.5",),
             "x_label": ("'x'",), "hidden": ("[]",), "height": ("200",), "x_scale": ("'linear'",),
         },
         "GalleryView": {
-            "pictures": (f"np.stack([{image}] * 3)",), "captions": ("['a', 'b', 'c']",), "columns": ("2",), "size": ("48",),
+            "images": (f"np.stack([{image}] * 3)",), "labels": ("['a', 'b', 'c']",), "columns": ("2",), "size": ("48",),
         },
         "HeatmapView": {
-            "image": (image,), "maps": ("np.ones((2, 2, 3))",), "names": ("['a', 'b']",), "opacity": ("0.5",),
+            "image": (image,), "maps": ("np.ones((2, 2, 3))",), "labels": ("['a', 'b']",), "opacity": ("0.5",),
             "percentile": ("99.0",), "limit": ("None", "2.0"), "colormap": ("'viridis'",), "position": ("(0.5, 0.5)",),
             "frame": ("1",), "sign": ("'signed'",), "width": ("300",),
         },
         "MapGridView": {
-            "images": (f"np.stack([{image}] * 2)",), "rows": ("['r']",), "columns": ("['a', 'b']",), "opacity": ("0.5",),
+            "images": (f"np.stack([{image}] * 2)",), "row_labels": ("['r']",), "column_labels": ("['a', 'b']",), "opacity": ("0.5",),
             "size": ("96",), "row": ("0",), "percentile": ("99",),
         },
         "MaskView": {
@@ -329,17 +329,17 @@ def _views() -> list[Call]:
         },
         "MethodPicker": {"options": ("['gradient', 'lrp']",), "selected": ("['lrp']",), "labels": ("{'lrp': 'LRP'}",)},
         "OrderedMaskView": {
-            "image": (image,), "ranks": ("np.arange(24).reshape(1, 4, 6)",), "fraction": ("0.5",), "game": ("'deletion'",),
-            "names": ("['a']",),
+            "image": (image,), "ranks": ("np.arange(24).reshape(1, 4, 6)",), "fraction": ("0.5",), "mode": ("'deletion'",),
+            "labels": ("['a']",),
         },
         "RunBar": {"progress": ("0.5",), "status": ("'running'", "'done'"), "label": ("'run'",), "error": ("''",)},
         "ScoresView": {
-            "labels": ("['a', 'b']",), "x": ("np.linspace(0, 1, 3)",), "values": ("np.ones((3, 2))",),
-            "indices": ("np.zeros((3, 2), np.int32)",), "fraction": ("0.5",), "target": ("0",),
+            "labels": ("['a', 'b']",), "x": ("np.linspace(0, 1, 3)",), "values": ("np.ones((1, 3, 2))",),
+            "indices": ("np.zeros((1, 3, 2), np.int32)",), "fraction": ("0.5",), "target": ("0",),
         },
         "SimilarityView": {
-            "images": (f"np.stack([{image}] * 2)",), "layers": ("[]",), "position": ("(0.5, 0.5)",), "threshold": ("0.5",),
-            "kind": ("'cosine'",), "names": ("['a', 'b']",), "columns": ("2",),
+            "images": (f"np.stack([{image}] * 2)",), "layer_labels": ("[]",), "position": ("(0.5, 0.5)",), "threshold": ("0.5",),
+            "kind": ("'cosine'",), "labels": ("['a', 'b']",), "columns": ("2",),
         },
         "SliderView": {"values": ("[0.1, 0.2]",), "fraction": ("0.5",), "label": ("'lambda'",), "marked": ("0",)},
     }  # fmt: skip

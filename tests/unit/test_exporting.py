@@ -145,11 +145,11 @@ def test_tabs_of_ipywidgets_7_keep_their_titles():
 
 
 def test_nan_and_infinite_numbers_become_none(tmp_path):
-    picker = ClassPicker(labels=["a", "b", "c"], hints=[math.nan, 0.5, math.inf])
+    picker = ClassPicker(labels=["a", "b", "c"], probabilities=[math.nan, 0.5, math.inf])
     slider = widgets.FloatSlider()
     box = widgets.HBox([picker, slider])
     header, _ = unpacked(xw.export(box, tmp_path / "page.html").path)
-    assert header["models"][picker.model_id]["state"]["hints"] == [None, 0.5, None]
+    assert header["models"][picker.model_id]["state"]["probabilities"] == [None, 0.5, None]
 
 
 def test_the_page_that_was_there_survives_a_failure(heatmap, tmp_path, monkeypatch):

@@ -225,9 +225,9 @@ class PerturbationBrush(ImageExplorer):
         best = values.topk(min(TOP, len(values)))
         with self.scores.hold_sync():
             self.scores.target, self.scores.value_limits = target, self._limits(best.values.cpu())
-            self.scores.indices = best.indices.view(1, 1, 1, -1).expand(1, 2, 1, -1).int()
-            self.scores.values = best.values.view(1, 1, 1, -1).expand(1, 2, 1, -1)
-            self.scores.target_values = values[target].view(1, 1, 1).expand(1, 2, 1)
+            self.scores.indices = best.indices.view(1, 1, -1).int()
+            self.scores.values = best.values.view(1, 1, -1)
+            self.scores.target_values = values[target].view(1, 1)
 
     def _scored(self, _status: Status, error: BaseException | None) -> None:
         if error is None:
@@ -269,7 +269,7 @@ class PerturbationBrush(ImageExplorer):
             )
 
         def on_start() -> None:
-            self.brush.step += 1
+            self.brush._step += 1
             self.brush.fill = FILLS.index("blur")
 
         def on_snapshot(run: Run[Extremal]) -> None:

@@ -159,14 +159,12 @@ class ChannelExplorer(SearchExplorer):
             x_label="number of channels",
             y_label=score_name(model),
             x_scale="log",
-            game="insertion",
             height=240,
         )
         self.scores = ScoresView(
             labels=model.labels,
             target=self.target,
-            game="insertion",
-            words=["channels deleted", "channels preserved"],
+            series=[{"label": "channels preserved"}, {"label": "channels deleted"}],
             title="Best classes",
         )
         self.gallery = GalleryView(
@@ -263,28 +261,28 @@ class ChannelExplorer(SearchExplorer):
             self.curves.x = x
             self.curves.y = torch.stack([result.scores[0], result.complement_scores[0]])
             self.curves.series = [
-                {"label": "channels preserved", "game": "insertion", "frame": 0},
-                {"label": "channels deleted", "game": "deletion", "frame": 1},
+                {"label": "channels preserved"},
+                {"label": "channels deleted", "style": "dashed"},
             ]
             self.curves.lines = [
                 {"y": result.tau * whole, "label": "\u03a6\u2080" + (", all" if result.tau == 1 else "")},
                 {"y": perturbed, "label": "none"},
             ]
             self.curves.marks = [] if math.isnan(best) else [{"x": best, "label": f"a* = {best:.0f}"}]
-        probs = self.model.probabilities(result.class_scores[0].flip(1).movedim(1, 0))
+        probs = self.model.probabilities(result.class_scores[0].movedim(1, 0))
         top = probs.topk(min(TOP, probs.shape[-1]), dim=-1)
         with self.scores.hold_sync():
             self.scores.target = key.target
             self.scores.value_limits = self._limits(top.values.cpu(), probs[..., key.target].cpu())
             self.scores.x = x
-            self.scores.indices, self.scores.values = top.indices[None].int(), top.values[None]
-            self.scores.target_values = probs[None, :, :, key.target]
+            self.scores.indices, self.scores.values = top.indices.int(), top.values
+            self.scores.target_values = probs[:, :, key.target]
 
     def _draw_gallery(self, key: ChannelKey, result: ChannelExtremal | None) -> None:
         if result is None:
             with self.gallery.hold_sync():
-                self.gallery.lit, self.gallery.pictures = None, None
-                self.gallery.captions, self.gallery.heads = [], []
+                self.gallery.active, self.gallery.images = None, None
+                self.gallery.labels, self.gallery.row_labels = [], []
             return
         listed = result.order[0, : self._rows]
         inside = result.masks[0][:, listed] > 0

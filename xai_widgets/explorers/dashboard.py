@@ -212,7 +212,7 @@ class Dashboard(Panel):
     def _show_hints(self) -> int:
         """Show the probabilities of the image and return the predicted class."""
         values = self.model.probabilities(self.model.scores(self.image))[0]
-        self.class_picker.hints = values.tolist()
+        self.class_picker.probabilities = values.tolist()
         return int(values.argmax())
 
     def _on_choice(self) -> None:

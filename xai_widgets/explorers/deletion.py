@@ -108,12 +108,21 @@ class DeletionExplorer(ImageExplorer):
         self._default: list[str] | None = chosen if methods is None else None
 
         self.method_picker = MethodPicker(options=list(titles), labels=titles, selected=chosen)
-        self.heatmap = HeatmapView(names=list(titles.values()), fade=True, opacity=0.9, width=400)
+        self.heatmap = HeatmapView(labels=list(titles.values()), fade=True, opacity=0.9, width=400)
         self.masked = OrderedMaskView(width=400, title="Image at the cursor")
-        self.scores = ScoresView(labels=model.labels, target=self.target, title="Best classes at the cursor")
-        self.curves = CurveView(x_label="share of pixels", y_label=model.value_name)
+        self.scores = ScoresView(
+            labels=model.labels,
+            target=self.target,
+            series=[
+                {"label": label, "frame": frame, "mode": mode}
+                for frame in range(len(titles))
+                for mode, label in (("deletion", "deleted"), ("insertion", "inserted"))
+            ],
+            title="Best classes at the cursor",
+        )
+        self.curves = CurveView(x_label="share of pixels", y_label=model.value_name, mode="deletion")
         views = self.curves, self.heatmap, self.masked, self.scores
-        for name in ("frame", "game", "fraction", "position"):
+        for name in ("frame", "mode", "fraction", "position"):
             link(*[(view, name) for view in views if view.has_trait(name)])
         self._assemble(self._layout())
         self.method_picker.observe(lambda _change: self._on_methods(), "selected")

@@ -134,20 +134,17 @@ class ExtremalExplorer(SearchExplorer):
         layers += [layer] if layer is not None and layer not in layers else []
         self.layer_picker = dropdown("Layer", (IMAGE, *layers), layer or IMAGE)
         self.mask = MaskView(width=400, area=0.1)
-        self.curves = CurveView(
-            x_label="area", y_label=score_name(model), fraction=0.1, game="insertion", height=240
-        )
+        self.curves = CurveView(x_label="area", y_label=score_name(model), fraction=0.1, height=240)
         self.scores = ScoresView(
             labels=model.labels,
             target=self.target,
             fraction=0.1,
-            game="insertion",
-            words=["deleted", "preserved"],
+            series=[{"label": "preserved"}, {"label": "deleted"}],
             title="Best classes",
         )
         self.strip = GalleryView(title="Area growth", size=THUMBNAIL)
         link((self.curves, "fraction"), (self.scores, "fraction"), (self.mask, "area"))
-        link((self.curves, "game"), (self.scores, "game"))
+        link((self.curves, "frame"), (self.scores, "frame"))
         link((self.strip, "frame"), (self.mask, "frame"))
         pickers = self.variant_picker, self.perturbation_picker, self.layer_picker
         self._compute_on_change(*((picker, "value") for picker in pickers))
@@ -216,7 +213,7 @@ class ExtremalExplorer(SearchExplorer):
     def _draw_strip(self, levels: torch.Tensor, result: Extremal | None) -> None:
         with self.strip.hold_sync():
             if result is None:
-                self.strip.pictures, self.strip.values, self.strip.captions = None, None, []
+                self.strip.images, self.strip.values, self.strip.labels = None, None, []
                 self.strip.marked = -1
                 return
             masks = F.interpolate(result.masks, result.size, mode="nearest-exact")
@@ -252,8 +249,8 @@ class ExtremalExplorer(SearchExplorer):
             self.curves.x = x
             self.curves.y = torch.stack([preserved, left])
             self.curves.series = [
-                {"label": "mask preserved", "game": "insertion", "frame": 0},
-                {"label": "mask deleted", "game": "deletion", "frame": 1},
+                {"label": "mask preserved"},
+                {"label": "mask deleted", "style": "dashed"},
             ]
             self.curves.lines = [
                 {
@@ -272,11 +269,11 @@ class ExtremalExplorer(SearchExplorer):
         scores = result.class_scores[0, inner]
         deleted = torch.cat([high, scores[:, 1], low])
         preserved = torch.cat([low, scores[:, 0], high])
-        probs = self.model.probabilities(torch.stack([deleted, preserved]))
+        probs = self.model.probabilities(torch.stack([preserved, deleted]))
         best = probs.topk(min(TOP, probs.shape[-1]), dim=-1)
         with self.scores.hold_sync():
             self.scores.target = key.target
             self.scores.value_limits = self._limits(best.values.cpu(), probs[..., key.target].cpu())
             self.scores.x = x
-            self.scores.indices, self.scores.values = best.indices[None].int(), best.values[None]
-            self.scores.target_values = probs[None, :, :, key.target]
+            self.scores.indices, self.scores.values = best.indices.int(), best.values
+            self.scores.target_values = probs[:, :, key.target]

@@ -165,7 +165,7 @@ class InverseExplorer(SearchExplorer):
             title="Output reconstruction over input simplicity",
         )
         self.scores = ScoresView(
-            labels=model.labels, target=self.target, words=["= λ", "= λ"], title="Best classes of x̂"
+            labels=model.labels, target=self.target, series=[{"label": "= λ"}], title="Best classes of x̂"
         )
         self._draw_depth(self._shown, self._shown)
         self._link()
@@ -182,7 +182,7 @@ class InverseExplorer(SearchExplorer):
             (self.slider, "frame"),
             (self.inverse_view, "frame"),
             (self.layer_map, "frame"),
-            (self.curves, "stop"),
+            (self.curves, "step"),
         )
         link((self.depth, "frame"), (self.layer_map, "group"), (self.operation_map, "group"))
         link((self.slider, "fraction"), (self.scores, "fraction"))
@@ -308,11 +308,8 @@ class InverseExplorer(SearchExplorer):
             self.scores.target = key.target
             self.scores.value_limits = self._limits(best.values.cpu(), probs[:, key.target].cpu())
             self.scores.x = layers.lam
-            # The bars know two games, of which there are none here: the same for both.
-            self.scores.values, self.scores.indices = (
-                values.expand(1, 2, *values.shape) for values in (best.values, best.indices.int())
-            )
-            self.scores.target_values = probs[:, key.target].expand(1, 2, -1)
+            self.scores.values, self.scores.indices = best.values[None], best.indices[None].int()
+            self.scores.target_values = probs[None, :, key.target]
 
     def _draw_depth(self, before: InverseResult, result: InverseResult) -> None:
         """Show the depths that are reached; the slider follows them to the image unless the user moved it."""
@@ -344,7 +341,7 @@ class InverseExplorer(SearchExplorer):
         layers, operations = result.layer_wise, result.operation_wise
         if layers is None or layers.output is None:
             with self.curves.hold_sync():
-                self.curves.x = self.curves.y = self.curves.stops = None
+                self.curves.x = self.curves.y = self.curves.steps = None
                 self.curves.series, self.curves.marks = [], []
             self.slider.marked, self.slider.mark_label = -1, ""
             return
@@ -367,7 +364,7 @@ class InverseExplorer(SearchExplorer):
         last = kept_class - 1
         label = "" if last < 0 else f"kept up to λ = {layers.lam[last].item():.4g}"
         with self.curves.hold_sync():
-            self.curves.x, self.curves.y, self.curves.stops = x, y, stops
+            self.curves.x, self.curves.y, self.curves.steps = x, y, stops
             self.curves.series = [
                 {"label": "layer-wise, over λ", "note": "the cursor is at the chosen λ"},
                 *(

@@ -123,9 +123,9 @@ class MaskComparison(ImageExplorer):
         self.masks = {
             name: MaskView(title=title, width=260, area=0.1, controls=False) for name, title in titles.items()
         }
-        self.controls = MaskView(picture=False, width=0, area=0.1)
+        self.controls = MaskView(show_image=False, width=0, area=0.1)
         self.curves = CurveView(
-            x_label="area", y_label=score_name(model), fraction=0.1, game="insertion", height=280
+            x_label="area", y_label=score_name(model), fraction=0.1, mode="preserved", height=280
         )
         masks = self.controls, *self.masks.values()
         link((self.curves, "fraction"), *((view, "area") for view in masks))

@@ -178,7 +178,7 @@ class RegressionInverseExplorer(Explorer):
         link(
             (self.slider, "frame"),
             *((view, "frame") for view in (*views, self.spectrum)),
-            *((view, "stop") for view in curves),
+            *((view, "step") for view in curves),
         )
         link(*((view, "position") for view in views))
         link(*((view, "frame") for view in curves))
@@ -227,7 +227,7 @@ class RegressionInverseExplorer(Explorer):
                 view.maps = None
         for curves in (self.similarity, self.psnr, self.spectrum):
             with curves.hold_sync():
-                curves.x = curves.y = curves.stops = None
+                curves.x = curves.y = curves.steps = None
                 curves.series, curves.lines = [], []
 
     def _draw_residual(self, residual: Tensor) -> None:
@@ -261,7 +261,7 @@ class RegressionInverseExplorer(Explorer):
         with view.hold_sync():
             # A pair without a difference has no dB.
             view.x, view.y = self._lam, y.where(y.isfinite(), torch.nan)
-            view.series, view.stops = series, self._lam
+            view.series, view.steps = series, self._lam
 
     def _draw_spectrum(self, result: LayerWise) -> None:
         ratios = []

@@ -187,8 +187,8 @@ class SimilarityExplorer(Explorer):
             title="Similarity at the corresponding position",
             height=240,
         )
-        link((self.view, "profile"), (curves, "y"))
-        link((self.view, "marked"), (curves, "stop"))
+        join((self.view, "_profile"), (curves, "y"))
+        link((self.view, "marked"), (curves, "step"))
         return curves
 
     def _make_layout(self) -> None:

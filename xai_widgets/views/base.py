@@ -22,14 +22,6 @@ class View(Shown, anywidget.AnyWidget):
     A subclass names its bundle, ``_bundle = "heatmap_view"``, which is ``static/heatmap_view.js`` with
     ``static/heatmap_view.css``, built from ``js/src/heatmap_view.js``. One that shows pictures makes a `still` one too.
 
-    Attributes
-    ----------
-    title : str
-        A heading above the view, and its accessible name.
-    channels : dict of str to str
-        Trait by trait, the channel in which it is joined to other views of the page; set by
-        :func:`~xai_widgets.views.link`.
-
     Raises
     ------
     TypeError
@@ -37,7 +29,7 @@ class View(Shown, anywidget.AnyWidget):
     """
 
     title = Unicode("", help="A heading above the view, and its accessible name.").tag(sync=True)
-    channels: Dict[str, str] = Dict(
+    _channels: Dict[str, str] = Dict(
         key_trait=Unicode(),
         value_trait=Unicode(),
         help="Trait by trait, the channel in which it is joined to other views; set by `link`.",
@@ -57,6 +49,7 @@ class View(Shown, anywidget.AnyWidget):
                 # The newest value is in the browser: the echo of an older one would pull a drag back.
                 trait.tag(echo_update=False)
         super().__init_subclass__(**kwargs)
+        cls.__doc__ = document(cls, View)
 
     def __init__(self, **kwargs: Any) -> None:
         own = sorted(set(self.trait_names()) - set(anywidget.AnyWidget.class_trait_names()))

@@ -26,48 +26,6 @@ class BrushView(View):
     (with Shift by ten pixels), Space paints there and, held, along the way; [ and ] change the size, x the tool, f
     the fill, d the display; Ctrl or Cmd with Z undoes, with Shift and Z, or with Y, redoes.
 
-    Attributes
-    ----------
-    image : numpy.ndarray of uint8, shape (H, W, 3), or None
-        The whole image. Floats in [0, 1] and grey images of shape (H, W) are converted. Default None.
-    fills : numpy.ndarray of uint8, shape (F, H, W, 3), or None
-        What painted pixels become. Floats in [0, 1] are converted. Default None: the paint is shown as a tint.
-    fill_names : list of str
-        A name for each fill, to choose from; empty, the default: no choice.
-    fill : int
-        Which fill is used, from 0; beyond the last, the last is. Default 0.
-    mask : numpy.ndarray of uint8, shape (H, W), or None
-        255 where the image is perturbed. Floats in [0, 1] and booleans are converted. Assigning it replaces what is
-        painted, in one step that can be undone. Default None, nothing painted; an image of another size makes it
-        None again.
-    step : int
-        Masks assigned while this number stays the same, and is not 0, are one step together, such as those of a
-        search. Default 0, each is a step of its own.
-    tool : {"paint", "erase"}
-        What the brush does. Default "paint".
-    brush_size : float in [0, 1]
-        Diameter of the brush as a share of the short side of the image. Default 0.15.
-    softness : float in [0, 1]
-        The part of the radius over which the brush fades out. Default 0.5.
-    display : {"result", "tint", "outline"}
-        The perturbed image, the image with the paint in colour over it, or with the line at which m is a half.
-        Default "result".
-    opacity : float in [0, 1]
-        Of the colour in the display "tint". Default 0.6.
-    stroke : int
-        Number of the last mask that the browser sent. Default 0.
-    seen : int
-        Number of the last one that Python took up; set by the class once the observers of `mask` have run.
-        Default 0.
-    interpolation : {"pixelated", "smooth"}
-        How the image is enlarged; pixelated shows what the network sees. Default "pixelated".
-    controls : bool
-        Whether the view has its own controls. Default True.
-    width : int
-        Largest width in CSS px, 0 for the width of the column. Default 400.
-    title : str
-        A heading, also the accessible name.
-
     Raises
     ------
     TypeError
@@ -77,28 +35,58 @@ class BrushView(View):
 
     Examples
     --------
-    >>> view = BrushView(image=x, fills=[blurred, grey], fill_names=["blur", "grey"])  # doctest: +SKIP
+    >>> view = BrushView(image=x, fills=[blurred, grey], fill_labels=["blur", "grey"])  # doctest: +SKIP
     >>> view.observe(lambda change: print(change.new.mean() / 255), "mask")  # doctest: +SKIP
     """
 
     _bundle = "brush_view"
 
-    image = Image(help="The whole image, shape (H, W, 3).")
-    fills = Bytes((None, None, None, 3), help="What painted pixels become, shape (F, H, W, 3).")
-    fill_names: List[str] = List(Unicode(), help="A name for each fill.").tag(sync=True)
-    fill = Int(0, min=0, help="Which fill is used.").tag(sync=True)
-    mask = Bytes((None, None), help="255 where the image is perturbed, shape (H, W).")
-    step = Int(0, help="Masks assigned under one number, but 0, are undone together.").tag(sync=True)
+    image = Image(
+        help=(
+            "The whole image, shape (H, W, 3). Floats in [0, 1] and grey images of shape (H, W) are "
+            "converted."
+        )
+    )
+    fills = Bytes(
+        (None, None, None, 3),
+        help=(
+            "What painted pixels become, shape (F, H, W, 3). Floats in [0, 1] are converted. Default "
+            "None: the paint is shown as a tint."
+        ),
+    )
+    fill_labels: List[str] = List(
+        Unicode(), help="A name for each fill, to choose from; empty, the default: no choice."
+    ).tag(sync=True)
+    fill = Int(0, min=0, help="Which fill is used, from 0; beyond the last, the last is.").tag(sync=True)
+    mask = Bytes(
+        (None, None),
+        help=(
+            "255 where the image is perturbed, shape (H, W). Floats in [0, 1] and booleans are converted. "
+            "Assigning it replaces what is painted, in one step that can be undone. Default None, nothing "
+            "painted; an image of another size makes it None again."
+        ),
+    )
+    _step = Int(
+        0, help="Masks assigned while this number, if not 0, stays the same are undone together."
+    ).tag(sync=True)
     tool = Choice(("paint", "erase"), help="What the brush does.")
-    brush_size = Unit(0.15, help="Diameter of the brush, a share of the short side.")
+    brush_size = Unit(0.15, help=("Diameter of the brush as a share of the short side of the image."))
     softness = Unit(0.5, help="The part of the radius over which the brush fades out.")
-    display = Choice(("result", "tint", "outline"), help="How the paint is shown.")
-    opacity = Unit(0.6, help="Opacity of the colour in the display tint.")
-    stroke = Int(0, help="Number of the last mask that the browser sent.").tag(sync=True)
-    seen = Int(0, help="Number of the last mask that Python took up.").tag(sync=True)
-    interpolation = Choice(("pixelated", "smooth"), help="How the image is enlarged.")
+    display = Choice(
+        ("result", "tint", "outline"),
+        help=(
+            "The perturbed image, the image with the paint in colour over it, or with the line at which m "
+            "is a half."
+        ),
+    )
+    opacity = Unit(0.6, help='Of the colour in the display "tint".')
+    _stroke = Int(0, help="Number of the last mask that the browser sent.").tag(sync=True)
+    _seen = Int(0, help="Number of the last mask that Python took up.").tag(sync=True)
+    interpolation = Choice(
+        ("pixelated", "smooth"), help="How the image is enlarged; pixelated shows what the network sees."
+    )
     controls = Bool(True, help="Whether the view has its own controls.").tag(sync=True)
-    width = Int(400, min=0, help="Largest width, CSS px; 0: that of the column.").tag(sync=True)
+    width = Int(400, min=0, help="Largest width in CSS px, 0 for the width of the column.").tag(sync=True)
 
     @validate("mask")
     def _of_the_image(self, proposal: dict[str, Any]) -> NDArray[np.uint8]:
@@ -118,8 +106,8 @@ class BrushView(View):
             super().set_state(sync_data)
         finally:
             # After the observers of `mask`: the next message is not to come before they are done with this one.
-            if "stroke" in sync_data:
-                self.seen = self.stroke
+            if "_stroke" in sync_data:
+                self._seen = self._stroke
 
     @observe("image")
     def _forget_mask(self, _change: object) -> None:

@@ -12,20 +12,7 @@ from xai_widgets.views.base import View
 class ClassPicker(View):
     """A search field for one class.
 
-    An empty field offers the ten classes with the highest hints, if `hints` are given; typing filters all labels.
-
-    Attributes
-    ----------
-    labels : list of str
-        The name of each class.
-    target : int
-        The chosen class, from 0 to ``len(labels) - 1``. Default 0.
-    hints : list of float
-        The probability of each class, or its score where there is none; or empty (the default).
-    width : int
-        Largest width in CSS px, 0 for the width of the column. Default 0.
-    title : str
-        A heading, also the accessible name. Default "Class".
+    An empty field offers the ten classes with the highest probabilities, if there are any; typing filters all labels.
 
     Raises
     ------
@@ -37,9 +24,12 @@ class ClassPicker(View):
 
     title = Unicode("Class", help="A heading, also the accessible name.").tag(sync=True)
     labels: List[str] = List(Unicode(), help="The name of each class.").tag(sync=True)
-    target = Int(0, help="The chosen class.").tag(sync=True)
-    hints: List[float] = List(Float(), help="The probability of each class, or empty.").tag(sync=True)
-    width = Int(0, min=0, help="Largest width, CSS px; 0: that of the column.").tag(sync=True)
+    target = Int(0, help="The chosen class, from 0 to ``len(labels) - 1``.").tag(sync=True)
+    probabilities: List[float] = List(
+        Float(),
+        help=("The probability of each class, or its score where there is none; or empty (the default)."),
+    ).tag(sync=True)
+    width = Int(0, min=0, help="Largest width in CSS px, 0 for the width of the column.").tag(sync=True)
 
     @validate("target")
     def _is_class(self, proposal: dict[str, Any]) -> int:

@@ -16,10 +16,19 @@ from xai_widgets.views import plot, preview
 from xai_widgets.views.arrays import Array
 from xai_widgets.views.base import View
 from xai_widgets.views.steps import nearest_ready
-from xai_widgets.views.traits import GAMES, Choice, Unit
+from xai_widgets.views.traits import Choice, Unit
 
 #: What one entry of ``CurveView.series`` may hold, with the type of each.
-SERIES_KEYS: dict[str, type] = {"label": str, "note": str, "frame": int, "game": str, "color": str}
+SERIES_KEYS: dict[str, type] = {
+    "label": str,
+    "note": str,
+    "frame": int,
+    "mode": str,
+    "style": str,
+    "color": str,
+}
+#: How a curve may be drawn.
+STYLES = ("solid", "dashed")
 #: How the x axis may be drawn.
 X_SCALES = ("linear", "log")
 
@@ -31,54 +40,7 @@ MARK_KEYS: dict[str, type] = {"x": float, "label": str}
 class CurveView(View):
     """Several curves over one x, drawn live.
 
-    Assign `y` again as values arrive: zoom, cursor and hidden curves stay as they are. A curve of the
-    game "insertion" is drawn solid, one of "deletion" dashed, and curves of one `frame` share a colour.
-
-    Attributes
-    ----------
-    x : numpy.ndarray of float32, shape (T,), or None
-        Where the curves are sampled: finite, strictly ascending. Default None.
-    y : numpy.ndarray of float32, shape (S, T), or None
-        One row a curve; NaN where nothing is computed yet. Computed neighbours are joined by a line.
-        Default None.
-    series : list of dict
-        One entry a row of `y`, each with any of ``label`` (str), ``note`` (str, shown after the label, for
-        instance ``"AUC 0.123"``), ``frame`` (int, default the row), ``game`` ("deletion", "insertion" or
-        "", the default) and ``color`` (a CSS colour, default that of `frame`). Missing entries are filled
-        with the defaults. Default empty.
-    lines : list of dict
-        Horizontal lines to compare with, each with ``y`` (float), ``label`` (str) and, if wanted, ``color`` (a
-        CSS colour). The y axis makes room for them. Default empty.
-    marks : list of dict
-        Places on x that are marked, each with ``x`` (float) and ``label`` (str), for instance
-        ``{"x": 0.1, "label": "a* = 10 %"}``. A click on one, or Enter, sets `fraction` to it. Default empty.
-    hidden : list of int
-        The rows of `y` that are not drawn; the person changes it with the check boxes of the legend.
-    fraction : float in [0, 1]
-        Where the cursor stands between the first and the last `x`. Default 0.
-    stops : numpy.ndarray of float32, shape (P,), or None
-        Places on x, in any order, at which alone the cursor stands: a drag goes from one to the nearest, a key to the
-        next. Default None: it stands anywhere.
-    stop : int
-        Which of `stops` the cursor stands at: the one nearest to `fraction`. Setting it, as by
-        ``link((slider, "frame"), (curves, "stop"))``, sets `fraction`. -1 for none, the default.
-    frame, game : int, {"deletion", "insertion"}
-        The active curve, drawn thicker: a click on a curve or on its name makes it active. A curve whose
-        ``game`` is "" is active for either game. Defaults 0, "deletion".
-    x_scale : {"linear", "log"}
-        How the x axis is drawn; for "log" every `x` must be above 0. `fraction` stays linear in x; the keys move the
-        cursor by equal steps of the axis. Default "linear".
-    x_label, y_label : str
-        What the axes show. Defaults "fraction", "".
-    height : int
-        Height of the plot in CSS px, at least 80; the legend comes on top of it. Default 260.
-    width : int
-        Largest width in CSS px, 0 for the width of the column. Default 0.
-    controls : bool
-        Whether the small bar (zoom, reset, CSV, PNG) is shown. The CSV has a column for each curve and each line,
-        and, if there are marks, one with their names. Default True.
-    title : str
-        A heading, also the accessible name and the name of downloaded files.
+    Assign `y` again as values arrive: zoom, cursor and hidden curves stay as they are.
 
     Raises
     ------
@@ -92,25 +54,90 @@ class CurveView(View):
 
     _bundle = "curve_view"
 
-    x = Array("float32", (None,), help="Where the curves are sampled, shape (T,).")
-    y = Array("float32", (None, None), help="One row a curve, shape (S, T); NaN: not computed yet.")
-    series: List[dict[str, Any]] = List(Dict(), help="One dict a row: label, note, frame, game, color.").tag(
-        sync=True
+    x = Array(
+        "float32", (None,), help="Where the curves are sampled, shape (T,): finite, strictly ascending."
     )
-    lines: List[dict[str, Any]] = List(Dict(), help="Horizontal lines: y, label, color.").tag(sync=True)
-    marks: List[dict[str, Any]] = List(Dict(), help="Marked places on x: x, label.").tag(sync=True)
-    hidden: List[int] = List(Int(), help="Rows that are not drawn.").tag(sync=True)
-    fraction = Unit(help="Where the cursor stands, from the first x (0) to the last (1).")
-    stops = Array("float32", (None,), help="Places on x at which alone the cursor stands, shape (P,).")
-    stop = Int(-1, min=-1, help="Which of the stops the cursor stands at.").tag(sync=True)
-    frame = Int(0, help="The frame of the active curve.").tag(sync=True)
-    game = Choice(GAMES, help="The game of the active curve.")
-    x_scale = Choice(X_SCALES, help="How the x axis is drawn.")
+    y = Array(
+        "float32",
+        (None, None),
+        help=(
+            "One row a curve, shape (S, T); NaN where nothing is computed yet. Computed neighbours are "
+            "joined by a line."
+        ),
+    )
+    series: List[dict[str, Any]] = List(
+        Dict(),
+        help=(
+            "One entry a row of `y`, each with any of ``label`` (str), ``note`` (str, shown after the "
+            'label, for instance ``"AUC 0.123"``), ``frame`` (int, default the row), ``mode`` (str, '
+            'default ""), ``style`` ("solid", the default, or "dashed") and ``color`` (a CSS color; '
+            "curves of one frame share the default). Missing entries are filled with the defaults."
+        ),
+    ).tag(sync=True)
+    lines: List[dict[str, Any]] = List(
+        Dict(),
+        help=(
+            "Horizontal lines to compare with, each with ``y`` (float), ``label`` (str) and, if wanted, "
+            "``color`` (a CSS colour). The y axis makes room for them."
+        ),
+    ).tag(sync=True)
+    marks: List[dict[str, Any]] = List(
+        Dict(),
+        help=(
+            "Places on x that are marked, each with ``x`` (float) and ``label`` (str), for instance "
+            '``{"x": 0.1, "label": "a* = 10 %"}``. A click on one, or Enter, sets `fraction` to it.'
+        ),
+    ).tag(sync=True)
+    hidden: List[int] = List(
+        Int(),
+        help=(
+            "The rows of `y` that are not drawn; the person changes it with the check boxes of the legend."
+        ),
+    ).tag(sync=True)
+    fraction = Unit(help="Where the cursor stands between the first and the last `x`.")
+    steps = Array(
+        "float32",
+        (None,),
+        help=(
+            "Places on x, in any order, at which alone the cursor stands, shape (P,): a drag goes from "
+            "one to the nearest, a key to the next. Default None: it stands anywhere."
+        ),
+    )
+    step = Int(
+        -1,
+        min=-1,
+        help=(
+            "Which of `steps` the cursor stands at: the one nearest to `fraction`. Setting it, as by "
+            '``link((slider, "frame"), (curves, "step"))``, sets `fraction`. -1 for none, the default.'
+        ),
+    ).tag(sync=True)
+    frame = Int(
+        0,
+        help="The ``frame`` of the active curve, which is drawn thicker; a click on a curve or its name sets it.",
+    ).tag(sync=True)
+    mode = Unicode(
+        "", help="The ``mode`` of the active curve; one without a mode is active in every mode."
+    ).tag(sync=True)
+    x_scale = Choice(
+        X_SCALES,
+        help=(
+            'How the x axis is drawn; for "log" every `x` must be above 0. `fraction` stays linear in x; '
+            "the keys move the cursor by equal steps of the axis."
+        ),
+    )
     x_label = Unicode("fraction", help="Label of the x axis.").tag(sync=True)
     y_label = Unicode("", help="Label of the y axis.").tag(sync=True)
-    height = Int(260, min=80, help="Height of the plot, CSS px.").tag(sync=True)
-    width = Int(0, min=0, help="Largest width, CSS px; 0: that of the column.").tag(sync=True)
-    controls = Bool(True, help="Whether the bar with zoom and downloads is shown.").tag(sync=True)
+    height = Int(
+        260, min=80, help=("Height of the plot in CSS px, at least 80; the legend comes on top of it.")
+    ).tag(sync=True)
+    width = Int(0, min=0, help="Largest width in CSS px, 0 for the width of the column.").tag(sync=True)
+    controls = Bool(
+        True,
+        help=(
+            "Whether the small bar (zoom, reset, CSV, PNG) is shown. The CSV has a column for each curve "
+            "and each line, and, if there are marks, one with their names."
+        ),
+    ).tag(sync=True)
 
     @validate("x")
     def _ascending(self, proposal: dict[str, Any]) -> NDArray[np.float32]:
@@ -123,12 +150,12 @@ class CurveView(View):
             check_above_zero(x)
         return x
 
-    @validate("stops")
+    @validate("steps")
     def _finite(self, proposal: dict[str, Any]) -> NDArray[np.float32]:
-        stops: NDArray[np.float32] = proposal["value"]
-        if not np.isfinite(stops).all():
-            raise TraitError("CurveView.stops is not finite, wanted places on x")
-        return stops
+        steps: NDArray[np.float32] = proposal["value"]
+        if not np.isfinite(steps).all():
+            raise TraitError("CurveView.steps is not finite, wanted places on x")
+        return steps
 
     @validate("x_scale")
     def _drawable(self, proposal: dict[str, Any]) -> str:
@@ -142,8 +169,8 @@ class CurveView(View):
         entries: list[dict[str, Any]] = proposal["value"]
         for row, entry in enumerate(entries):
             check_entry(f"CurveView.series[{row}]", entry, SERIES_KEYS)
-            if entry.get("game", "") not in ("", *GAMES):
-                raise TraitError(f"CurveView.series[{row}]: {unknown_name('game', entry['game'], GAMES)}")
+            if entry.get("style", "solid") not in STYLES:
+                raise TraitError(f"CurveView.series[{row}]: {unknown_name('style', entry['style'], STYLES)}")
         return entries
 
     @validate("lines", "marks")
@@ -158,28 +185,28 @@ class CurveView(View):
             for entry in proposal["value"]
         ]
 
-    @observe("stop", "stops", "x")
-    def _choose_stop(self, _change: object) -> None:
-        """Set the fraction to that of the stop."""
-        stops = self._stop_fractions()
-        if 0 <= self.stop < len(stops):
-            self.fraction = min(max(stops[self.stop], 0.0), 1.0)
+    @observe("step", "steps", "x")
+    def _choose_step(self, _change: object) -> None:
+        """Set the fraction to that of the step."""
+        steps = self._step_fractions()
+        if 0 <= self.step < len(steps):
+            self.fraction = min(max(steps[self.step], 0.0), 1.0)
 
     @observe("fraction")
     def _follow(self, change: object) -> None:
-        """Set the stop to the one nearest to the fraction; of several at one position the one that was set."""
-        stops = self._stop_fractions()
-        nearest = nearest_ready(stops, self.fraction)
-        if nearest >= 0 and stops[nearest] not in stops[max(self.stop, 0) : self.stop + 1]:
-            self.stop = nearest
+        """Set the step to the one nearest to the fraction; of several at one position the one that was set."""
+        steps = self._step_fractions()
+        nearest = nearest_ready(steps, self.fraction)
+        if nearest >= 0 and steps[nearest] not in steps[max(self.step, 0) : self.step + 1]:
+            self.step = nearest
         else:
-            self._choose_stop(change)
+            self._choose_step(change)
 
-    def _stop_fractions(self) -> list[float]:
-        if self.stops is None or self.x is None or len(self.x) < 2:
+    def _step_fractions(self) -> list[float]:
+        if self.steps is None or self.x is None or len(self.x) < 2:
             return []
         first, last = float(self.x[0]), float(self.x[-1])
-        return [(float(stop) - first) / (last - first) for stop in self.stops]
+        return [(float(step) - first) / (last - first) for step in self.steps]
 
     def still(self) -> preview.Pixels | None:
         """The curves, without the cursor."""

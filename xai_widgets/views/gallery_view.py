@@ -17,39 +17,6 @@ class GalleryView(View):
 
     With the gallery focused, the arrows choose the next picture, Home and End the first and the last, Escape none.
 
-    Attributes
-    ----------
-    pictures : numpy.ndarray of uint8, shape (M, h, w, 3), or None
-        The pictures. Floats in [0, 1] are converted. Default None.
-    captions : list of str
-        What stands under each picture; a missing one is empty. Default empty.
-    columns : int
-        How many pictures stand in a row; 0, the default: all in one row that scrolls.
-    heads : list of str
-        A name for each row, if there are columns: beside it, or above it where the view is narrow. Default empty.
-    frame : int
-        The chosen picture, -1 for none, the default.
-    marked : int
-        A picture with a star, -1 for none, the default.
-    values : numpy.ndarray of float32, shape (M,), or None
-        A number for each picture, drawn as a thin bar under it; NaN draws none. Default None.
-    value_limits : list [low, high] of float
-        The values of an empty and of a full bar; where they have different signs bars begin at 0. Default [0, 1].
-    lit : numpy.ndarray of uint8, shape (F, M), or None
-        Which of the M pictures are lit at each of F stops, 0 where one is not: those are dimmed, and may be chosen all
-        the same. Booleans are converted. A single stop may be given as (M,). Default None: all are lit.
-    stop : int
-        Which row of `lit` applies, as by ``link((slider, "frame"), (gallery, "stop"))``; out of range: all are lit.
-        Default 0.
-    size : int
-        Largest width of a picture in CSS px. Default 96.
-    interpolation : {"pixelated", "smooth"}
-        How pictures are enlarged. Default "pixelated".
-    width : int
-        Largest width in CSS px, 0 for the width of the column. Default 0.
-    title : str
-        A heading, also the accessible name.
-
     Raises
     ------
     TypeError
@@ -59,26 +26,57 @@ class GalleryView(View):
 
     Examples
     --------
-    >>> view = GalleryView(pictures=growth, captions=["5 %", "10 %", "20 %"], marked=1)  # doctest: +SKIP
+    >>> view = GalleryView(images=growth, labels=["5 %", "10 %", "20 %"], marked=1)  # doctest: +SKIP
     """
 
     _bundle = "gallery_view"
 
-    pictures = Bytes((None, None, None, 3), help="The pictures, shape (M, h, w, 3).")
-    captions: List[str] = List(Unicode(), help="What stands under each picture.").tag(sync=True)
-    columns = Int(0, min=0, help="Pictures in a row; 0: all in one row that scrolls.").tag(sync=True)
-    heads: List[str] = List(Unicode(), help="A name for each row, if there are columns.").tag(sync=True)
-    frame = Int(-1, min=-1, help="The chosen picture; -1: none.").tag(sync=True)
-    marked = Int(-1, min=-1, help="The picture with a star; -1: none.").tag(sync=True)
-    values = Array("float32", (None,), help="A number for each picture, drawn as a bar, shape (M,).")
-    value_limits: List[float] = List(
-        Float(), [0.0, 1.0], minlen=2, maxlen=2, help="The values of an empty and of a full bar."
+    images = Bytes(
+        (None, None, None, 3), help="The pictures, shape (M, h, w, 3). Floats in [0, 1] are converted."
+    )
+    labels: List[str] = List(Unicode(), help="What stands under each picture; a missing one is empty.").tag(
+        sync=True
+    )
+    columns = Int(
+        0, min=0, help=("How many pictures stand in a row; 0, the default: all in one row that scrolls.")
     ).tag(sync=True)
-    lit = Bytes((None, None), stack=True, help="Which pictures are lit at each stop, shape (F, M).")
-    stop = Int(0, help="Which row of lit applies; out of range: all are lit.").tag(sync=True)
-    size = Int(96, min=16, help="Largest width of a picture, CSS px.").tag(sync=True)
+    row_labels: List[str] = List(
+        Unicode(),
+        help=("A name for each row, if there are columns: beside it, or above it where the view is narrow."),
+    ).tag(sync=True)
+    frame = Int(-1, min=-1, help="The chosen picture, -1 for none, the default.").tag(sync=True)
+    marked = Int(-1, min=-1, help="A picture with a star, -1 for none, the default.").tag(sync=True)
+    values = Array(
+        "float32",
+        (None,),
+        help=("A number for each picture, drawn as a thin bar under it, shape (M,); NaN draws none."),
+    )
+    value_limits: List[float] = List(
+        Float(),
+        [0.0, 1.0],
+        minlen=2,
+        maxlen=2,
+        help=("The values of an empty and of a full bar; where they have different signs bars begin at 0."),
+    ).tag(sync=True)
+    active = Bytes(
+        (None, None),
+        stack=True,
+        help=(
+            "Which of the M pictures are lit at each of F stops, 0 where one is not, shape (F, M): those "
+            "are dimmed, and may be chosen all the same. Booleans are converted. A single stop may be "
+            "given as (M,). Default None: all are lit."
+        ),
+    )
+    step = Int(
+        0,
+        help=(
+            'Which row of `active` applies, as by ``link((slider, "frame"), (gallery, "step"))``; out of '
+            "range: all are lit."
+        ),
+    ).tag(sync=True)
+    size = Int(96, min=16, help="Largest width of a picture in CSS px.").tag(sync=True)
     interpolation = Choice(("pixelated", "smooth"), help="How pictures are enlarged.")
-    width = Int(0, min=0, help="Largest width, CSS px; 0: that of the column.").tag(sync=True)
+    width = Int(0, min=0, help="Largest width in CSS px, 0 for the width of the column.").tag(sync=True)
 
     @validate("value_limits")
     def _low_below_high(self, proposal: dict[str, Any]) -> list[float]:
@@ -86,5 +84,5 @@ class GalleryView(View):
 
     def still(self) -> preview.Pixels | None:
         """The first pictures."""
-        pictures = () if self.pictures is None else self.pictures
+        pictures = () if self.images is None else self.images
         return preview.table(pictures, self.columns, cell=self.size, smooth=self.interpolation == "smooth")

@@ -26,59 +26,6 @@ class HeatmapView(View):
     arrows move the place by one cell of the map (with Shift by ten), + and - change the opacity, c the colour
     map, s the sign, m the map, and Escape takes the mark away. All of it works without a kernel.
 
-    Attributes
-    ----------
-    image : numpy.ndarray of uint8, shape (H, W, 3), or None
-        The image below. Floats in [0, 1] and grey images of shape (H, W) are converted. Default None.
-    images : numpy.ndarray of uint8, shape (F, H, W, 3), or None
-        An image for each frame, in place of `image`; beyond the last, the last. Floats in [0, 1] are converted.
-        Default None.
-    maps : numpy.ndarray of float32, shape (M, h, w), or None
-        M maps of any resolution, stretched over the image; a single one may be given as (h, w). Cells that
-        are NaN or infinite are transparent. Default None.
-    names : list of str
-        A name for each map, shown above it, in a list to choose from; empty, the default: no list.
-    frame : int
-        Which map of the group is shown, from 0; beyond the last, the last is. Default 0.
-    groups : int
-        Into how many groups of equally many maps `maps` falls: with M maps each begins M / groups after the one
-        before. So two sliders choose a map, one by `frame` and one by `group`. Default 1.
-    group : int
-        Which group is shown, from 0; beyond the last, the last is. Default 0.
-    colormap : str
-        "blue_orange", "red_blue" or "purple_green", which are neutral at zero; "viridis", "inferno",
-        "magma", "cividis" or "gray"; or "auto": "blue_orange" for both signs, "inferno" for one. All but
-        "gray" can be read with every common colour blindness. Default "auto".
-    opacity : float in [0, 1]
-        How much the map covers the image. Default 0.7.
-    fade : bool
-        Whether small values are more transparent, so that the image shows where the map is near zero.
-        Default False.
-    gray : bool
-        Whether the image loses its own colours as far as the map covers it, so that none of them is taken
-        for a value. Default True.
-    sign : {"auto", "both", "positive", "negative", "absolute"}
-        Which values are shown: all of them on a scale symmetric about zero, those of one sign (the others
-        take the colour of zero), or magnitudes. "auto", the default, is "both" for a map with values below
-        zero, else "positive".
-    percentile : float in (0, 100]
-        The scale ends at this percentile of the map's magnitudes; larger ones have its last colour. Where
-        it is zero, as in a map with few non-zero cells, the scale ends at the largest. Default 99.
-    limit : float or None
-        The magnitude at which the scale ends, above 0, in place of the percentile: so several views have one scale,
-        and with "gray", a limit of 1 and opacity 1 a map is a picture. Default None.
-    interpolation : {"smooth", "pixelated"}
-        How image and map are enlarged: values are interpolated, then coloured; or every cell is a
-        rectangle. Default "smooth".
-    position : list [x, y] of float in [0, 1], or None
-        The marked place, from the top left corner. Default None.
-    controls : bool
-        Whether the view has its own controls. Default True.
-    width : int
-        Largest width in CSS px, 0 for the width of the column. Default 400.
-    title : str
-        A heading, also the accessible name.
-
     Raises
     ------
     TypeError
@@ -93,24 +40,96 @@ class HeatmapView(View):
 
     _bundle = "heatmap_view"
 
-    image = Image(help="The image below, shape (H, W, 3).")
-    images = Bytes((None, None, None, 3), help="An image for each frame, shape (F, H, W, 3).")
-    maps = Array("float32", (None, None, None), stack=True, help="Maps of any resolution, shape (M, h, w).")
-    names: List[str] = List(Unicode(), help="A name for each map.").tag(sync=True)
-    frame = Int(0, min=0, help="Which map of the group is shown.").tag(sync=True)
-    groups = Int(1, min=1, help="Into how many groups of equally many the maps fall.").tag(sync=True)
-    group = Int(0, min=0, help="Which group of maps is shown.").tag(sync=True)
-    colormap = Choice(("auto", *DIVERGING, *SEQUENTIAL), help="The colours of the values.")
+    image = Image(
+        help=(
+            "The image below, shape (H, W, 3). Floats in [0, 1] and grey images of shape (H, W) are "
+            "converted."
+        )
+    )
+    images = Bytes(
+        (None, None, None, 3),
+        help=(
+            "An image for each frame, in place of `image`; beyond the last, the last, shape (F, H, W, 3). "
+            "Floats in [0, 1] are converted."
+        ),
+    )
+    maps = Array(
+        "float32",
+        (None, None, None),
+        stack=True,
+        help=(
+            "M maps of any resolution, stretched over the image, shape (M, h, w); a single one may be "
+            "given as (h, w). Cells that are NaN or infinite are transparent."
+        ),
+    )
+    labels: List[str] = List(Unicode(), help="A name for each map.").tag(sync=True)
+    frame = Int(0, min=0, help="Which map of the group is shown, from 0; beyond the last, the last is.").tag(
+        sync=True
+    )
+    groups = Int(
+        1,
+        min=1,
+        help=(
+            "Into how many groups of equally many maps `maps` falls: with M maps each begins M / groups "
+            "after the one before. So two sliders choose a map, one by `frame` and one by `group`."
+        ),
+    ).tag(sync=True)
+    group = Int(0, min=0, help="Which group is shown, from 0; beyond the last, the last is.").tag(sync=True)
+    colormap = Choice(
+        ("auto", *DIVERGING, *SEQUENTIAL),
+        help=(
+            '"blue_orange", "red_blue" or "purple_green", which are neutral at zero; "viridis", '
+            '"inferno", "magma", "cividis" or "gray"; or "auto": "blue_orange" for both signs, "inferno" '
+            'for one. All but "gray" can be read with every common colour blindness.'
+        ),
+    )
     opacity = Unit(0.7, help="How much the map covers the image.")
-    fade = Bool(False, help="Whether small values are more transparent.").tag(sync=True)
-    gray = Bool(True, help="Whether the image is grey under the map.").tag(sync=True)
-    sign = Choice(("auto", "both", "positive", "negative", "absolute"), help="Which values are shown.")
-    percentile = Float(99.0, help="Where the scale ends, in percent of the magnitudes.").tag(sync=True)
-    limit = Float(None, allow_none=True, help="Where the scale ends; None: at the percentile.").tag(sync=True)
-    interpolation = Choice(("smooth", "pixelated"), help="How image and map are enlarged.")
-    position = Position(help="The marked place [x, y], or None.")
+    fade = Bool(
+        False,
+        help=(
+            "Whether small values are more transparent, so that the image shows where the map is near zero."
+        ),
+    ).tag(sync=True)
+    gray = Bool(
+        True,
+        help=(
+            "Whether the image loses its own colours as far as the map covers it, so that none of them is "
+            "taken for a value."
+        ),
+    ).tag(sync=True)
+    sign = Choice(
+        ("auto", "both", "positive", "negative", "absolute"),
+        help=(
+            "Which values are shown: all of them on a scale symmetric about zero, those of one sign (the "
+            'others take the colour of zero), or magnitudes. "auto", the default, is "both" for a map '
+            'with values below zero, else "positive".'
+        ),
+    )
+    percentile = Float(
+        99.0,
+        help=(
+            "The scale ends at this percentile of the map's magnitudes; larger ones have its last colour. "
+            "Where it is zero, as in a map with few non-zero cells, the scale ends at the largest."
+        ),
+    ).tag(sync=True)
+    limit = Float(
+        None,
+        allow_none=True,
+        help=(
+            "The magnitude at which the scale ends, above 0, in place of the percentile: so several views "
+            'have one scale, and with "gray", a limit of 1 and opacity 1 a map is a picture.'
+        ),
+    ).tag(sync=True)
+    interpolation = Choice(
+        ("smooth", "pixelated"),
+        help=(
+            "How image and map are enlarged: values are interpolated, then coloured; or every cell is a "
+            "rectangle."
+        ),
+    )
+    position = Position(help="The marked place, from the top left corner.")
     controls = Bool(True, help="Whether the view has its own controls.").tag(sync=True)
-    width = Int(400, min=0, help="Largest width, CSS px; 0: that of the column.").tag(sync=True)
+    width = Int(400, min=0, help="Largest width in CSS px, 0 for the width of the column.").tag(sync=True)
 
     @validate("limit")
     def _check_limit(self, proposal: dict[str, Any]) -> float:

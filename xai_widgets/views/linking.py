@@ -36,13 +36,18 @@ def link(*ends: tuple[View, str]) -> None:
         if name not in view.keys or name.startswith("_"):
             public = sorted(key for key in view.keys if not key.startswith("_"))
             raise ValueError(f"{type(view).__name__}: {unknown_name('synced trait', name, public)}")
-    known = [view.channels[name] for view, name in ends if name in view.channels]
+    join(*ends)
+
+
+def join(*ends: tuple[View, str]) -> None:
+    """Join traits like :func:`link`, private ones included."""
+    known = [view._channels[name] for view, name in ends if name in view._channels]
     channel = known[0] if known else uuid4().hex
     joined = [*ends, *(end for other in dict.fromkeys(known[1:]) for end in _members(other))]
     first, first_name = ends[0]
     for view, name in joined:
         setattr(view, name, getattr(first, first_name))
-        view.channels = {**view.channels, name: channel}
+        view._channels = {**view._channels, name: channel}
         _linked.add(view)
 
 
@@ -52,4 +57,4 @@ _linked: WeakSet[View] = WeakSet()
 
 def _members(channel: str) -> list[tuple[View, str]]:
     """The traits that are joined in a channel."""
-    return [(view, name) for view in list(_linked) for name, own in view.channels.items() if own == channel]
+    return [(view, name) for view in list(_linked) for name, own in view._channels.items() if own == channel]

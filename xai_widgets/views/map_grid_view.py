@@ -50,60 +50,9 @@ class MapGridView(View):
     far it agrees; with a second one, B, all three measures are read out. + and - change the opacity, c the colours, s
     the sign, l the scale, m the measure, i smooth or pixelated. All of it works without a kernel.
 
-    Maps are set by :meth:`show`, and each is a trait of its own, ``map_ROW_COLUMN``, so that only new ones are sent.
-
-    Attributes
-    ----------
-    images : numpy.ndarray of uint8, shape (P, H, W, 3), or None
-        The picture of each column, or the one of all. Floats in [0, 1] are converted. Default None.
-    rows, columns : list of str
-        What they are called. Default empty.
-    captions : list of str
-        A second line for each column. Default empty.
-    states : list of list of {"waiting", "computing", "done", "failed", "absent"}
-        Of each row the states of its cells; set by :meth:`show`.
-    notes : list of list of str
-        Of each row and cell why there is no map, or what is to be known of it; set by :meth:`show`.
-    row, column : int
-        The cell under the hand; -1, the default, for none.
-    enlarged : bool
-        Whether this cell is shown alone. Default False.
-    position : list [x, y] of float in [0, 1], or None
-        The marked place, from the top left corner. Default None.
-    pins : list of list [row, column] of int
-        Up to two cells, A and B, whose agreement is asked for. Default empty.
-    measure : {"pearson", "spearman", "ssim"}
-        The agreement with A that the cells show: that of :mod:`xai_widgets.metrics`, after the smaller map was brought
-        to the resolution of the larger. Default "pearson".
-    scale : {"cell", "row", "all"}
-        Whether each cell, each row, or the whole table has a scale of its own: of several maps the colours end where
-        those of the largest do. Default "cell".
-    percentile : float in (0, 100]
-        Colours end at this percentile of the magnitudes of a map. Where it is zero they end at the largest. Default 99.
-    sign : {"auto", "both", "positive", "negative", "absolute"}
-        Which values are shown, as in :class:`HeatmapView`. "auto", the default, is "both" if the cell, the row, or any
-        cell, after `scale`, has values below zero, else "positive".
-    colormap : str
-        As in :class:`HeatmapView`; "auto", the default, is "blue_orange" for both signs, "inferno" for one.
-    opacity : float in [0, 1]
-        How much the maps cover the pictures. Default 1.
-    fade : bool
-        Whether small values are more transparent. Default True.
-    gray : bool
-        Whether the pictures are grey. Default True.
-    interpolation : {"smooth", "pixelated"}
-        Whether values are interpolated between the middles of the cells of a map, or each is a rectangle. Default
-        "smooth".
-    seen : list of int
-        The rows that are on the screen, set by the view: they may be computed first.
-    size : int
-        Largest width of a cell in CSS px. Default 160.
-    controls : bool
-        Whether the view has its own controls. Default True.
-    width : int
-        Largest width in CSS px, 0 for the width of the column. Default 0.
-    title : str
-        A heading, also the accessible name.
+    Maps are set by :meth:`show`. Each is a private trait, ``_map_ROW_COLUMN``: a trait is always sent whole, so one list
+    of all maps would be sent again for each map that is computed; and custom messages would be missing in saved
+    notebooks and exported pages, which hold traits only.
 
     Raises
     ------
@@ -114,39 +63,87 @@ class MapGridView(View):
 
     Examples
     --------
-    >>> MapGridView.of([[relevance, gradient]], images=photo, columns=["LRP", "gradient"])  # doctest: +SKIP
+    >>> MapGridView.of([[relevance, gradient]], images=photo, column_labels=["LRP", "gradient"])  # doctest: +SKIP
     """
 
     _bundle = "map_grid_view"
 
-    images = Bytes((None, None, None, 3), stack=True, help="The picture of each column, or of all.")
-    rows: List[str] = List(Unicode(), help="What each row is called.").tag(sync=True)
-    columns: List[str] = List(Unicode(), help="What each column is called.").tag(sync=True)
-    captions: List[str] = List(Unicode(), help="A second line for each column.").tag(sync=True)
-    states: List[list[str]] = List(List(Unicode()), help="Of each row the states of its cells.").tag(
-        sync=True
+    images = Bytes(
+        (None, None, None, 3),
+        stack=True,
+        help=(
+            "The picture of each column, or the one of all, shape (P, H, W, 3). Floats in [0, 1] are "
+            "converted."
+        ),
     )
-    notes: List[list[str]] = List(List(Unicode()), help="What is to be known of each cell.").tag(sync=True)
-    row = Int(-1, min=-1, help="The row of the cell under the hand; -1: none.").tag(sync=True)
-    column = Int(-1, min=-1, help="The column of the cell under the hand; -1: none.").tag(sync=True)
-    enlarged = Bool(False, help="Whether the cell under the hand is shown alone.").tag(sync=True)
-    position = Position(help="The marked place [x, y], or None.")
-    pins: List[list[int]] = List(
-        List(Int(min=0), minlen=2, maxlen=2), maxlen=2, help="Up to two cells [row, column] to compare."
+    row_labels: List[str] = List(Unicode(), help="The name of each row.").tag(sync=True)
+    column_labels: List[str] = List(Unicode(), help="The name of each column.").tag(sync=True)
+    column_captions: List[str] = List(Unicode(), help="A second line for each column.").tag(sync=True)
+    states: List[list[str]] = List(
+        List(Unicode()), help="Of each row the states of its cells; set by :meth:`show`."
     ).tag(sync=True)
-    measure = Choice(("pearson", "spearman", "ssim"), help="The agreement that the cells show.")
-    scale = Choice(("cell", "row", "all"), help="Which cells share a scale.")
-    percentile = Float(99.0, help="Where the colours end, in percent of the magnitudes.").tag(sync=True)
-    sign = Choice(("auto", "both", "positive", "negative", "absolute"), help="Which values are shown.")
-    colormap = Choice(("auto", *DIVERGING, *SEQUENTIAL), help="The colours of the values.")
+    notes: List[list[str]] = List(
+        List(Unicode()),
+        help=("Of each row and cell why there is no map, or what is to be known of it; set by :meth:`show`."),
+    ).tag(sync=True)
+    row = Int(-1, min=-1, help="The row of the active cell; -1 for none.").tag(sync=True)
+    column = Int(-1, min=-1, help="The column of the active cell; -1 for none.").tag(sync=True)
+    enlarged = Bool(False, help="Whether this cell is shown alone.").tag(sync=True)
+    position = Position(help="The marked place, from the top left corner.")
+    pins: List[list[int]] = List(
+        List(Int(min=0), minlen=2, maxlen=2),
+        maxlen=2,
+        help="Up to two cells, A and B, whose agreement is asked for.",
+    ).tag(sync=True)
+    measure = Choice(
+        ("pearson", "spearman", "ssim"),
+        help=(
+            "The agreement with A that the cells show: that of :mod:`xai_widgets.metrics`, after the "
+            "smaller map was brought to the resolution of the larger."
+        ),
+    )
+    scale = Choice(
+        ("cell", "row", "all"),
+        help=(
+            "Whether each cell, each row, or the whole table has a scale of its own: of several maps the "
+            "colours end where those of the largest do."
+        ),
+    )
+    percentile = Float(
+        99.0,
+        help=(
+            "Colours end at this percentile of the magnitudes of a map. Where it is zero they end at the "
+            "largest."
+        ),
+    ).tag(sync=True)
+    sign = Choice(
+        ("auto", "both", "positive", "negative", "absolute"),
+        help=(
+            'Which values are shown, as in :class:`HeatmapView`. "auto", the default, is "both" if the '
+            'cell, the row, or any cell, after `scale`, has values below zero, else "positive".'
+        ),
+    )
+    colormap = Choice(
+        ("auto", *DIVERGING, *SEQUENTIAL),
+        help=(
+            'As in :class:`HeatmapView`; "auto", the default, is "blue_orange" for both signs, "inferno" '
+            "for one."
+        ),
+    )
     opacity = Unit(1.0, help="How much the maps cover the pictures.")
     fade = Bool(True, help="Whether small values are more transparent.").tag(sync=True)
     gray = Bool(True, help="Whether the pictures are grey.").tag(sync=True)
-    interpolation = Choice(("smooth", "pixelated"), help="How the maps are enlarged.")
-    seen: List[int] = List(Int(), help="The rows on the screen, set by the view.").tag(sync=True)
-    size = Int(160, min=16, help="Largest width of a cell, CSS px.").tag(sync=True)
+    interpolation = Choice(
+        ("smooth", "pixelated"),
+        help=(
+            "Whether values are interpolated between the middles of the cells of a map, or each is a "
+            "rectangle."
+        ),
+    )
+    _visible_rows: List[int] = List(Int(), help="The rows on the screen, set by the view.").tag(sync=True)
+    size = Int(160, min=16, help="Largest width of a cell in CSS px.").tag(sync=True)
     controls = Bool(True, help="Whether the view has its own controls.").tag(sync=True)
-    width = Int(0, min=0, help="Largest width, CSS px; 0: that of the column.").tag(sync=True)
+    width = Int(0, min=0, help="Largest width in CSS px, 0 for the width of the column.").tag(sync=True)
 
     @classmethod
     def of(cls, maps: Sequence[Sequence[Any]], **traits: Any) -> MapGridView:
@@ -157,7 +154,7 @@ class MapGridView(View):
         maps : sequence of sequence of arrays (h, w), or None
             The maps of each row.
         **traits
-            Of the view, such as ``images``, ``rows`` and ``columns``.
+            Of the view, such as ``images``, ``row_labels`` and ``column_labels``.
 
         Returns
         -------
@@ -171,9 +168,9 @@ class MapGridView(View):
         self,
         cells: Sequence[Sequence[MapCell]],
         *,
-        rows: Sequence[str] | None = None,
-        columns: Sequence[str] | None = None,
-        captions: Sequence[str] | None = None,
+        row_labels: Sequence[str] | None = None,
+        column_labels: Sequence[str] | None = None,
+        column_captions: Sequence[str] | None = None,
     ) -> None:
         """Show other cells, in one message that holds the maps which are new.
 
@@ -181,20 +178,25 @@ class MapGridView(View):
         ----------
         cells : sequence of sequence of xai_widgets.views.map_grid_view.MapCell
             The cells of each row; a cell with the very array that stood at its place sends nothing.
-        rows, columns, captions : sequence of str, optional
+        row_labels, column_labels, column_captions : sequence of str, optional
             As the traits. Default: as before.
         """
         lengths = {len(row) for row in cells}
         if len(lengths) > 1:
             raise ValueError(f"the rows have {sorted(lengths)} cells, wanted as many in each")
         maps = {_name(r, c): cell.map for r, row in enumerate(cells) for c, cell in enumerate(row)}
+        labels = {
+            "row_labels": row_labels,
+            "column_labels": column_labels,
+            "column_captions": column_captions,
+        }
         with self.hold_sync():
             self._grow([name for name in maps if not self.has_trait(name)])
             # What lies outside of a smaller table is not kept, nor sent with its state.
-            for name in [key for key in self.keys if key.startswith("map_")]:
+            for name in [key for key in self.keys if key.startswith("_map_")]:
                 if maps.get(name) is not getattr(self, name):
                     self.set_trait(name, maps.get(name))
-            for trait, words in (("rows", rows), ("columns", columns), ("captions", captions)):
+            for trait, words in labels.items():
                 if words is not None:
                     self.set_trait(trait, list(words))
             self.states = [[cell.state for cell in row] for row in cells]
@@ -283,4 +285,4 @@ def _largest(maps: list[list[Any]]) -> Sequence[int]:
 
 
 def _name(row: int, column: int) -> str:
-    return f"map_{row}_{column}"
+    return f"_map_{row}_{column}"

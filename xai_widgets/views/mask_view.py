@@ -31,44 +31,6 @@ class MaskView(View):
     `area` is any number: drawing takes the nearest area that is ready, so ``link((curve, "fraction"), (view, "area"))``
     joins the slider to the cursor of a curve over areas from 0 to 1.
 
-    Attributes
-    ----------
-    levels : numpy.ndarray of uint8, shape (L, H, W, 3), or None
-        The image from wholly perturbed, ``levels[0]``, to untouched, ``levels[-1]``; at least two. Floats in
-        [0, 1] are converted. Default None.
-    masks : numpy.ndarray of uint8, shape (A, h, w), or None
-        One mask for each area, 255 where the image is preserved. Floats in [0, 1] and booleans are converted. Masks
-        of another size than the image are enlarged bilinearly. A single one may be given as (h, w). Default None:
-        the image is shown whole.
-    areas : numpy.ndarray of float32, shape (A,), or None
-        The area of each mask, ascending in (0, 1]. Default None.
-    area : float in [0, 1]
-        The chosen area. Default 0.1.
-    frame : int
-        Index of the mask that is drawn, -1 for none: the nearest area that is ready. Setting it, as by
-        ``link((gallery, "frame"), (view, "frame"))``, sets `area`, if that mask is ready. Default -1.
-    ready : list of bool
-        Which masks are there yet; those that are not are dimmed on the slider and passed over. Missing entries,
-        and so the empty list, the default, mean ready.
-    best : float or None
-        The area a* that is marked by a star on the slider; NaN becomes None. Default None.
-    display : {"preserved", "deleted", "outline", "mask"}
-        The image under m, under 1 - m, with the line at which m is a half (dimmed outside it), or m itself in grey.
-        Default "preserved".
-    interpolation : {"pixelated", "smooth"}
-        How the image is enlarged; pixelated shows what the network sees. Default "pixelated".
-    position : list [x, y] of float in [0, 1], or None
-        The marked place, from the top left corner; the value of the mask there is written below the image.
-        Default None.
-    picture : bool
-        Whether the picture is shown; without it the controls stand alone, for other views joined to them. Default True.
-    controls : bool
-        Whether the view has its own controls. Default True.
-    width : int
-        Largest width in CSS px, 0 for the width of the column. Default 400.
-    title : str
-        A heading, also the accessible name.
-
     Raises
     ------
     TypeError
@@ -83,19 +45,67 @@ class MaskView(View):
 
     _bundle = "mask_view"
 
-    levels = Bytes((None, None, None, 3), help="The image from perturbed to untouched, (L, H, W, 3).")
-    masks = Bytes((None, None, None), stack=True, help="One mask for each area, shape (A, h, w).")
-    areas = Array("float32", (None,), help="The area of each mask, ascending in (0, 1], shape (A,).")
+    levels = Bytes(
+        (None, None, None, 3),
+        help=(
+            "The image from wholly perturbed, ``levels[0]``, to untouched, ``levels[-1]``; at least two, "
+            "shape (L, H, W, 3). Floats in [0, 1] are converted."
+        ),
+    )
+    masks = Bytes(
+        (None, None, None),
+        stack=True,
+        help=(
+            "One mask for each area, 255 where the image is preserved, shape (A, h, w). Floats in [0, 1] "
+            "and booleans are converted. Masks of another size than the image are enlarged bilinearly. A "
+            "single one may be given as (h, w). Default None: the image is shown whole."
+        ),
+    )
+    areas = Array("float32", (None,), help="The area of each mask, ascending in (0, 1]. Shape (A,).")
     area = Unit(0.1, help="The chosen area.")
-    frame = Int(-1, min=-1, help="Index of the mask that is drawn; -1: none.").tag(sync=True)
-    ready: List[bool] = List(Bool(), help="Which masks are there yet; empty: all.").tag(sync=True)
-    best = Float(None, allow_none=True, help="The area that is marked by a star, or None.").tag(sync=True)
-    display = Choice(DISPLAYS, help="What of the image the mask shows.")
-    interpolation = Choice(("pixelated", "smooth"), help="How the image is enlarged.")
-    position = Position(help="The marked place [x, y], or None.")
-    picture = Bool(True, help="Whether the picture is shown, or the controls alone.").tag(sync=True)
+    frame = Int(
+        -1,
+        min=-1,
+        help=(
+            "Index of the mask that is drawn, -1 for none: the nearest area that is ready. Setting it, as "
+            'by ``link((gallery, "frame"), (view, "frame"))``, sets `area`, if that mask is ready.'
+        ),
+    ).tag(sync=True)
+    ready: List[bool] = List(
+        Bool(),
+        help=(
+            "Which masks are there yet; those that are not are dimmed on the slider and passed over. "
+            "Missing entries, and so the empty list, the default, mean ready."
+        ),
+    ).tag(sync=True)
+    best = Float(
+        None, allow_none=True, help="The area a* that is marked by a star on the slider; NaN becomes None."
+    ).tag(sync=True)
+    display = Choice(
+        DISPLAYS,
+        help=(
+            "The image under m, under 1 - m, with the line at which m is a half (dimmed outside it), or m "
+            "itself in grey."
+        ),
+    )
+    interpolation = Choice(
+        ("pixelated", "smooth"), help="How the image is enlarged; pixelated shows what the network sees."
+    )
+    position = Position(
+        help=(
+            "The marked place, from the top left corner; the value of the mask there is written below the "
+            "image."
+        )
+    )
+    show_image = Bool(
+        True,
+        help=(
+            "Whether the image is shown; without it the controls stand alone, for other views joined to "
+            "them, need no masks, and offer the areas that are `ready`."
+        ),
+    ).tag(sync=True)
     controls = Bool(True, help="Whether the view has its own controls.").tag(sync=True)
-    width = Int(400, min=0, help="Largest width, CSS px; 0: that of the column.").tag(sync=True)
+    width = Int(400, min=0, help="Largest width in CSS px, 0 for the width of the column.").tag(sync=True)
 
     @validate("levels")
     def _at_least_two(self, proposal: dict[str, Any]) -> NDArray[np.uint8]:
@@ -128,7 +138,7 @@ class MaskView(View):
 
     def still(self) -> preview.Pixels | None:
         """The image under the mask that is drawn; one with its outline is shown as preserved."""
-        if not self.picture or self.levels is None:
+        if not self.show_image or self.levels is None:
             return None
         pixels, mask = self.levels[-1], self._drawn()
         if mask is not None:
@@ -155,7 +165,9 @@ class MaskView(View):
 
     def _nearest(self) -> int:
         """Return the mask of the nearest area that is ready, or -1 if there is none."""
-        if self.masks is None or self.areas is None or len(self.masks) != len(self.areas):
+        if self.areas is None:
+            return -1
+        if self.show_image and (self.masks is None or len(self.masks) != len(self.areas)):
             return -1
         # Six decimals, so that a float32 of 0.1 is 0.1, as in the browser.
         return nearest_ready((round(float(area), 6) for area in self.areas), self.area, self.ready)

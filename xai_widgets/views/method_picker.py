@@ -15,19 +15,6 @@ class MethodPicker(View):
 
     The chip of option i has the colour that `CurveView` gives to frame i.
 
-    Attributes
-    ----------
-    options : list of str
-        The names to choose from.
-    labels : dict of str to str
-        What a chip says instead of its option. Default empty.
-    selected : list of str
-        The chosen options, kept in the order of `options` without repetition.
-    width : int
-        Largest width in CSS px, 0 for the width of the column. Default 0.
-    title : str
-        A heading, also the accessible name. Default "Methods".
-
     Raises
     ------
     traitlets.TraitError
@@ -41,8 +28,10 @@ class MethodPicker(View):
     labels: Dict[str, str] = Dict(
         value_trait=Unicode(), key_trait=Unicode(), help="What a chip says instead of its option."
     ).tag(sync=True)
-    selected: List[str] = List(Unicode(), help="The chosen options, in the order of options.").tag(sync=True)
-    width = Int(0, min=0, help="Largest width, CSS px; 0: that of the column.").tag(sync=True)
+    selected: List[str] = List(
+        Unicode(), help="The chosen options, kept in the order of `options` without repetition."
+    ).tag(sync=True)
+    width = Int(0, min=0, help="Largest width in CSS px, 0 for the width of the column.").tag(sync=True)
 
     @validate("selected")
     def _are_options(self, proposal: dict[str, Any]) -> list[str]:

@@ -115,11 +115,11 @@ def curves(
         _stroke(pen, (LEFT, level), (RIGHT, level), _css(line.get("color", ""), TEXT))
     for row in rows:
         points = [(axes.across(a), axes.down(b)) for a, b in zip(places, y[row, :count], strict=True)]
-        _draw_curve(pen, points, colors[row], dashed=entries[row].get("game") == "deletion")
+        _draw_curve(pen, points, colors[row], dashed=entries[row].get("style") == "dashed")
     for number, row in enumerate(rows):
         down = BOTTOM + 43.0 + LINE * number
         sample = [(LEFT + across, down) for across in (0.0, 16.0)]
-        _draw_curve(pen, sample, colors[row], dashed=entries[row].get("game") == "deletion")
+        _draw_curve(pen, sample, colors[row], dashed=entries[row].get("style") == "dashed")
     small = canvas.resize((WIDTH, canvas.height // OVER), Image.Resampling.BOX)
     _write_axes(small, axes, x_label, y_label)
     for number, row in enumerate(rows):

@@ -21,37 +21,19 @@ class RunBar(View):
 
     The bar computes nothing: register what is to happen with `on_run` and `on_cancel`, and set `status`,
     `progress`, `message` and `error` as the computation goes.
-
-    Attributes
-    ----------
-    status : {"idle", "running", "done", "cancelled", "error"}
-        What the computation does. Default "idle".
-    progress : float in [0, 1]
-        The part that is done. Default 0.
-    message : str
-        A few words beside the bar, for instance ``"batch 3 of 14"``.
-    error : str
-        Shown in an alert box until it is dismissed or emptied; the button stays usable.
-    label : str
-        What the button says. Default "Compute".
-    acknowledged : int
-        Number of the last click that reached Python; set by the class. When a click stays without it
-        for five seconds the bar says that no kernel answered.
-    width : int
-        Largest width in CSS px, 0 for the width of the column. Default 0.
-    title : str
-        A heading, also the accessible name.
     """
 
     _bundle = "run_bar"
 
     status = Choice(("idle", "running", "done", "cancelled", "error"), help="What the computation does.")
     progress = Unit(help="The part that is done.")
-    message = Unicode("", help="A few words beside the bar.").tag(sync=True)
-    error = Unicode("", help="Shown in an alert box until dismissed.").tag(sync=True)
+    message = Unicode("", help='A few words beside the bar, for instance ``"batch 3 of 14"``.').tag(sync=True)
+    error = Unicode(
+        "", help=("Shown in an alert box until it is dismissed or emptied; the button stays usable.")
+    ).tag(sync=True)
     label = Unicode("Compute", help="What the button says.").tag(sync=True)
-    acknowledged = Int(0, help="Number of the last click that reached Python.").tag(sync=True)
-    width = Int(0, min=0, help="Largest width, CSS px; 0: that of the column.").tag(sync=True)
+    _acknowledged = Int(0, help="Number of the last click that reached Python.").tag(sync=True)
+    width = Int(0, min=0, help="Largest width in CSS px, 0 for the width of the column.").tag(sync=True)
 
     def __init__(self, **kwargs: Any) -> None:
         # Before anything that may raise: what raised is closed too.
@@ -110,7 +92,7 @@ class RunBar(View):
         if kind not in self._callbacks:
             return
         # First of all: the click has arrived, whatever the callbacks take or raise.
-        self.acknowledged = int(content.get("id", 0))
+        self._acknowledged = int(content.get("id", 0))
         for callback in list(self._callbacks[kind].callbacks):
             try:
                 callback(self)

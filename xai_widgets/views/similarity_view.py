@@ -31,87 +31,6 @@ class SimilarityView(View):
     the next layer, Enter pins, Escape takes all pins and the mark away, + and - change the opacity, t and T the
     threshold, k the kind, w where the vectors come from, c the colours, s smooth or pixelated.
 
-    Attributes
-    ----------
-    images : numpy.ndarray of uint8, shape (P, H, W, 3), or None
-        The P pictures. Floats in [0, 1] are converted. Default None.
-    names : list of str
-        What each picture is called. Default empty.
-    layers : list of str
-        What each of the K columns is called. Default empty.
-    activations : tuple of numpy.ndarray, K of shape (P, h, w, C), int8, float16 or float32
-        The vectors of each column: activations as they are, or coded with `scales`. Default empty.
-    scales : tuple of numpy.ndarray of float32, K of shape (P, h, w)
-        What makes each vector of `activations` one of length 1; 0 for a zero vector. Empty, the default: 1 over its
-        length.
-    norms : tuple of numpy.ndarray of float32, K of shape (P, h, w)
-        The lengths of the activations, for dot product and Euclidean kernel. Empty, the default: those of
-        `activations`.
-    sigmas : list of float
-        The width of the Euclidean kernel in each column. Missing ones are 1.
-    errors : list of float
-        By how much a cosine is off at most in each column; said beside the value. Default empty.
-    transforms : numpy.ndarray of float32, shape (P, 2, 3), or None
-        For pictures of one thing, from a place (x, y, 1) of it to its place (x, y) in each picture: what corresponds to
-        the hovered place is looked for there. Default None: at the same place.
-    frame, layer : int
-        The picture and the column in which the place is hovered, from 0. Defaults 0.
-    position : list [x, y] of float in [0, 1], or None
-        The hovered place, from the top left corner. Default None.
-    pins : list of dict
-        Up to two pinned places, each with ``frame`` (int), ``layer`` (int) and ``position`` ([x, y]). Default empty.
-    marked : int
-        A picture that stands out, -1, the default, for none: a hover marks the picture that it is in, a chart another
-        one, as by ``link((pictures, "marked"), (curves, "stop"))``.
-    scope : {"across", "within"}
-        Whether all pictures are compared with the place itself, or each with its own vector at the corresponding
-        place. Default "across".
-    kind : {"cosine", "dot", "euclidean"}
-        The similarity: cosine, dot product, or exp(-|a - b|^2 / (2 sigma^2)). Default "cosine".
-    colormap : str
-        As in :class:`HeatmapView`; "auto", the default, is "blue_orange". The scale ends at 1, for the dot product at
-        the largest magnitude that is shown in the column.
-    opacity : float in [0, 1]
-        How much the overlay covers the picture. Default 0.75.
-    threshold : float in [0, 1]
-        Smaller magnitudes are left out, as a share of the scale. Default 0.
-    fade : bool
-        Whether small magnitudes are more transparent. Default True.
-    gray : bool
-        Whether the pictures are grey. Default True.
-    interpolation : {"smooth", "pixelated"}
-        Whether values are interpolated between the middles of the cells, or every cell is a rectangle. Default
-        "smooth".
-    components : numpy.ndarray of uint8, shape (P, h, w, M), or None
-        M groups of features, drawn in colours below the overlay: how much of each there is. Floats in [0, 1] are
-        converted. Default None.
-    component_layer : int
-        The column that they are of and drawn in. Default 0.
-    component_colors : list of str
-        A colour "#rrggbb" for each; missing ones are chosen. Default empty.
-    component_opacity : float in [0, 1]
-        How much they cover the picture. Default 0.6.
-    hidden : list of int
-        The components that are not drawn.
-    fields : list of list of list [right, down, width, height] of float
-        The theoretical receptive field of a place of each column, which is what it can see, and the empirical one,
-        which is what it really looks at: the shift of the middle of a box from that of the cell, and its size, as
-        shares of the picture. Drawn around the hovered place, the first dashed. Default empty.
-    profile : numpy.ndarray of float32, shape (K, P), or None
-        Set by the view: in each column, the value at the corresponding place of each picture, NaN where there is none;
-        as by ``link((pictures, "profile"), (curves, "y"))``.
-    columns : int
-        Pictures in a row where there is one layer, or layers in a row where there is one picture; 0, the default: as
-        many as fit.
-    size : int
-        Largest width of a picture in CSS px. Default 200.
-    controls : bool
-        Whether the view has its own controls. Default True.
-    width : int
-        Largest width in CSS px, 0 for the width of the column. Default 0.
-    title : str
-        A heading, also the accessible name.
-
     Raises
     ------
     TypeError
@@ -121,47 +40,135 @@ class SimilarityView(View):
 
     Examples
     --------
-    >>> SimilarityView(images=photos, activations=[features], layers=["layer3"])  # doctest: +SKIP
+    >>> SimilarityView(images=photos, activations=[features], layer_labels=["layer3"])  # doctest: +SKIP
     >>> SimilarityView.of(similarity.pack(grids), images=photos)  # doctest: +SKIP
     """
 
     _bundle = "similarity_view"
 
-    images = Bytes((None, None, None, 3), help="The pictures, shape (P, H, W, 3).")
-    names: List[str] = List(Unicode(), help="What each picture is called.").tag(sync=True)
-    layers: List[str] = List(Unicode(), help="What each column is called.").tag(sync=True)
-    activations = Arrays(("int8", "float16", "float32"), 4, help="The vectors of each column, (P, h, w, C).")
-    scales = Arrays(("float32",), 3, help="What makes each vector one of length 1, (P, h, w).")
-    norms = Arrays(("float32",), 3, help="The lengths of the activations, (P, h, w).")
-    sigmas: List[float] = List(Float(), help="Width of the Euclidean kernel in each column.").tag(sync=True)
-    errors: List[float] = List(Float(), help="By how much a cosine may be off in each column.").tag(sync=True)
-    transforms = Array("float32", (None, 2, 3), help="From a place to that in each picture, shape (P, 2, 3).")
-    frame = Int(0, min=0, help="The picture in which the place is hovered.").tag(sync=True)
-    layer = Int(0, min=0, help="The column in which the place is hovered.").tag(sync=True)
-    position = Position(help="The hovered place [x, y], or None.")
-    pins: List[dict[str, Any]] = List(Dict(), maxlen=2, help="Up to two pinned places.").tag(sync=True)
-    marked = Int(-1, min=-1, help="A picture that stands out; -1: none.").tag(sync=True)
-    scope = Choice(("across", "within"), help="Whose vector the pictures are compared with.")
-    kind = Choice(("cosine", "dot", "euclidean"), help="The similarity.")
-    colormap = Choice(("auto", *DIVERGING, *SEQUENTIAL), help="The colours of the values.")
+    images = Bytes(
+        (None, None, None, 3), help="The P pictures, shape (P, H, W, 3). Floats in [0, 1] are converted."
+    )
+    labels: List[str] = List(Unicode(), help="What each picture is called.").tag(sync=True)
+    layer_labels: List[str] = List(Unicode(), help="What each of the K columns is called.").tag(sync=True)
+    activations = Arrays(
+        ("int8", "float16", "float32"),
+        4,
+        help=(
+            "The vectors of each column, shape (P, h, w, C): activations as they are, or coded with `scales`."
+        ),
+    )
+    scales = Arrays(
+        ("float32",),
+        3,
+        help=(
+            "What makes each vector of `activations` one of length 1; 0 for a zero vector, shape (P, h, "
+            "w). Empty, the default: 1 over its length."
+        ),
+    )
+    norms = Arrays(
+        ("float32",),
+        3,
+        help=(
+            "The lengths of the activations, for dot product and Euclidean kernel, shape (P, h, w). "
+            "Empty, the default: those of `activations`."
+        ),
+    )
+    sigmas: List[float] = List(
+        Float(), help="The width of the Euclidean kernel in each column. Missing ones are 1."
+    ).tag(sync=True)
+    errors: List[float] = List(
+        Float(), help=("By how much a cosine is off at most in each column; said beside the value.")
+    ).tag(sync=True)
+    transforms = Array(
+        "float32",
+        (None, 2, 3),
+        help=(
+            "For pictures of one thing, from a place (x, y, 1) of it to its place (x, y) in each picture, "
+            "shape (P, 2, 3): what corresponds to the hovered place is looked for there. Default None: at "
+            "the same place."
+        ),
+    )
+    frame = Int(0, min=0, help="The image of the hovered position.").tag(sync=True)
+    layer = Int(0, min=0, help="The layer of the hovered position.").tag(sync=True)
+    position = Position(help="The hovered place, from the top left corner.")
+    pins: List[dict[str, Any]] = List(
+        Dict(),
+        maxlen=2,
+        help=(
+            "Up to two pinned places, each with ``frame`` (int), ``layer`` (int) and ``position`` ([x, y])."
+        ),
+    ).tag(sync=True)
+    marked = Int(
+        -1,
+        min=-1,
+        help=(
+            "A picture that stands out, -1, the default, for none: a hover marks the picture that it is "
+            'in, a chart another one, as by ``link((pictures, "marked"), (curves, "stop"))``.'
+        ),
+    ).tag(sync=True)
+    scope = Choice(
+        ("across", "within"),
+        help=(
+            "Whether all pictures are compared with the place itself, or each with its own vector at the "
+            "corresponding place."
+        ),
+    )
+    kind = Choice(
+        ("cosine", "dot", "euclidean"),
+        help="The similarity: cosine, dot product, or exp(-|a - b|^2 / (2 sigma^2)).",
+    )
+    colormap = Choice(
+        ("auto", *DIVERGING, *SEQUENTIAL),
+        help=(
+            'As in :class:`HeatmapView`; "auto", the default, is "blue_orange". The scale ends at 1, for '
+            "the dot product at the largest magnitude that is shown in the column."
+        ),
+    )
     opacity = Unit(0.75, help="How much the overlay covers the picture.")
     threshold = Unit(0.0, help="Smaller magnitudes are left out, as a share of the scale.")
     fade = Bool(True, help="Whether small magnitudes are more transparent.").tag(sync=True)
     gray = Bool(True, help="Whether the pictures are grey.").tag(sync=True)
-    interpolation = Choice(("smooth", "pixelated"), help="How the values are enlarged.")
-    components = Bytes((None, None, None, None), help="Groups of features, shape (P, h, w, M).")
-    component_layer = Int(0, min=0, help="The column of the components.").tag(sync=True)
-    component_colors: List[str] = List(Unicode(), help="A colour for each component.").tag(sync=True)
-    component_opacity = Unit(0.6, help="How much the components cover the picture.")
+    interpolation = Choice(
+        ("smooth", "pixelated"),
+        help=(
+            "Whether values are interpolated between the middles of the cells, or every cell is a rectangle."
+        ),
+    )
+    components = Bytes(
+        (None, None, None, None),
+        help=(
+            "M groups of features, drawn in colours below the overlay, shape (P, h, w, M): how much of "
+            "each there is. Floats in [0, 1] are converted."
+        ),
+    )
+    component_layer = Int(0, min=0, help="The column that they are of and drawn in.").tag(sync=True)
+    component_colors: List[str] = List(
+        Unicode(), help='A colour "#rrggbb" for each; missing ones are chosen.'
+    ).tag(sync=True)
+    component_opacity = Unit(0.6, help="How much they cover the picture.")
     hidden: List[int] = List(Int(), help="The components that are not drawn.").tag(sync=True)
     fields: List[list[list[float]]] = List(
-        List(List(Float(), minlen=4, maxlen=4), maxlen=2), help="What a place of each column sees, as boxes."
+        List(List(Float(), minlen=4, maxlen=4), maxlen=2),
+        help=(
+            "The theoretical receptive field of a place of each column, which is what it can see, and the "
+            "empirical one, which is what it really looks at: the shift of the middle of a box from that "
+            "of the cell, and its size, as shares of the picture. Drawn around the hovered place, the "
+            "first dashed."
+        ),
     ).tag(sync=True)
-    profile = Array("float32", (None, None), help="Values at the corresponding places, set by the view.")
-    columns = Int(0, min=0, help="Pictures in a row; 0: as many as fit.").tag(sync=True)
-    size = Int(200, min=16, help="Largest width of a picture, CSS px.").tag(sync=True)
+    _profile = Array("float32", (None, None), help="Values at the corresponding places, set by the view.")
+    columns = Int(
+        0,
+        min=0,
+        help=(
+            "Pictures in a row where there is one layer, or layers in a row where there is one picture; "
+            "0, the default: as many as fit."
+        ),
+    ).tag(sync=True)
+    size = Int(200, min=16, help="Largest width of a picture in CSS px.").tag(sync=True)
     controls = Bool(True, help="Whether the view has its own controls.").tag(sync=True)
-    width = Int(0, min=0, help="Largest width, CSS px; 0: that of the column.").tag(sync=True)
+    width = Int(0, min=0, help="Largest width in CSS px, 0 for the width of the column.").tag(sync=True)
 
     @classmethod
     def of(cls, packed: Iterable[Any], **traits: Any) -> SimilarityView:
@@ -172,7 +179,7 @@ class SimilarityView(View):
         packed : iterable of Packed
             A column each.
         **traits
-            Of the view, such as ``images`` and ``names``.
+            Of the view, such as ``images`` and ``labels``.
 
         Returns
         -------
@@ -198,7 +205,7 @@ class SimilarityView(View):
             self.norms = [one.norms for one in columns]
             self.sigmas = [one.sigma for one in columns]
             self.errors = [one.bound for one in columns]
-            self.layers = [f"{one.network} {one.layer}" if several else one.layer for one in columns]
+            self.layer_labels = [f"{one.network} {one.layer}" if several else one.layer for one in columns]
 
     @validate("pins")
     def _check_pins(self, proposal: dict[str, Any]) -> list[dict[str, Any]]:

@@ -47,37 +47,6 @@ class SliderView(View):
     With the slider focused, the arrows go to the next stop that is ready, Page Up and Page Down farther, Home and End
     to the first and the last, and b to the marked one.
 
-    Attributes
-    ----------
-    values : list of float
-        The stops, ascending. Arrays and ranges are converted. Default empty.
-    labels : list of str
-        What each stop is called; a missing one is called by its number. Default empty.
-    label : str
-        What is chosen, for instance "Channels". Default "".
-    frame : int
-        The chosen stop; -1 only as long as there is none. A stop that is not ready, or not there, cannot be chosen:
-        the frame goes back to the stop of `fraction`. As long as none is ready all count. Default the first stop.
-    fraction : float in [0, 1]
-        How far the chosen value lies between the first and the last: (values[frame] - values[0]) /
-        (values[-1] - values[0]). It follows the frame. Set, as by ``link((curve, "fraction"), (slider, "fraction"))``,
-        it chooses the nearest stop that is ready, the smaller of two, and itself stays where it is. Default 0.
-    ready : list of bool
-        Which stops are there yet; those that are not are dimmed and passed over. Missing entries, and so the empty
-        list, the default, mean ready.
-    marked : int
-        A stop with a star that leads there, -1 for none, the default.
-    mark_label : str
-        What the star says, for instance "a* = 12". Default "": the name of its stop.
-    spacing : {"even", "proportional"}
-        Whether the stops stand at equal distances, or where their values lie. Default "even".
-    unit : str
-        What stands after the chosen stop, for instance "channels". Default "".
-    width : int
-        Largest width in CSS px, 0 for the width of the column. Default 0.
-    title : str
-        A heading, also the accessible name.
-
     Raises
     ------
     TypeError
@@ -95,17 +64,47 @@ class SliderView(View):
 
     _bundle = "slider_view"
 
-    values = Ascending(help="The stops, ascending.")
-    labels: List[str] = List(Unicode(), help="What each stop is called; missing: its number.").tag(sync=True)
-    label = Unicode("", help="What is chosen.").tag(sync=True)
-    frame = Int(-1, min=-1, help="The chosen stop; -1: there is none.").tag(sync=True)
-    fraction = Unit(help="How far the chosen value lies between the first and the last.")
-    ready: List[bool] = List(Bool(), help="Which stops are there yet; missing: ready.").tag(sync=True)
-    marked = Int(-1, min=-1, help="The stop with a star; -1: none.").tag(sync=True)
-    mark_label = Unicode("", help="What the star says.").tag(sync=True)
-    spacing = Choice(("even", "proportional"), help="Where the stops stand on the rail.")
-    unit = Unicode("", help="What stands after the chosen stop.").tag(sync=True)
-    width = Int(0, min=0, help="Largest width, CSS px; 0: that of the column.").tag(sync=True)
+    values = Ascending(help="The stops, ascending. Arrays and ranges are converted.")
+    labels: List[str] = List(
+        Unicode(), help="What each stop is called; a missing one is called by its number."
+    ).tag(sync=True)
+    label = Unicode("", help='What is chosen, for instance "Channels".').tag(sync=True)
+    frame = Int(
+        -1,
+        min=-1,
+        help=(
+            "The chosen stop; -1 only as long as there is none. A stop that is not ready, or not there, "
+            "cannot be chosen: the frame goes back to the stop of `fraction`. As long as none is ready "
+            "all count. Default the first stop."
+        ),
+    ).tag(sync=True)
+    fraction = Unit(
+        help=(
+            "How far the chosen value lies between the first and the last: (values[frame] - values[0]) / "
+            '(values[-1] - values[0]). It follows the frame. Set, as by ``link((curve, "fraction"), '
+            '(slider, "fraction"))``, it chooses the nearest stop that is ready, the smaller of two, and '
+            "itself stays where it is."
+        )
+    )
+    ready: List[bool] = List(
+        Bool(),
+        help=(
+            "Which stops are there yet; those that are not are dimmed and passed over. Missing entries, "
+            "and so the empty list, the default, mean ready."
+        ),
+    ).tag(sync=True)
+    marked = Int(-1, min=-1, help="A stop with a star that leads there, -1 for none, the default.").tag(
+        sync=True
+    )
+    mark_label = Unicode(
+        "", help=('What the star says, for instance "a* = 12". Default "": the name of its stop.')
+    ).tag(sync=True)
+    spacing = Choice(
+        ("even", "proportional"),
+        help="Whether the stops stand at equal distances, or where their values lie.",
+    )
+    unit = Unicode("", help='What stands after the chosen stop, for instance "channels".').tag(sync=True)
+    width = Int(0, min=0, help="Largest width in CSS px, 0 for the width of the column.").tag(sync=True)
 
     @observe("values", "frame")
     def _choose(self, _change: object) -> None:

@@ -11,8 +11,8 @@ from traitlets import Float, HasTraits, TraitError, Unicode
 from xai_widgets.core.validation import brief
 from xai_widgets.errors import unknown_name
 
-#: The two games of a perturbation curve: pixels leave the image, or come back into it.
-GAMES = ("deletion", "insertion")
+#: Pixels are deleted from the image, or inserted into its perturbation.
+MODES = ("deletion", "insertion")
 
 
 def owner(obj: HasTraits, name: str | None) -> str:

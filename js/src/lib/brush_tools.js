@@ -74,7 +74,7 @@ export function createBrushTools({ model, bind, signal }, { act, fills }) {
 		} catch {
 			// The view says what is wrong.
 		}
-		const texts = model.get("fill_names").slice(0, count);
+		const texts = model.get("fill_labels").slice(0, count);
 		if (texts.join("\n") !== names) {
 			names = texts.join("\n");
 			listening.abort();

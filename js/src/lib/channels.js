@@ -28,7 +28,7 @@ function same(a, b) {
 }
 
 /**
- * Joins a model to its channels, trait `channels`, for as long as it lives.
+ * Joins a model to its channels, trait `_channels`, for as long as it lives.
  *
  * @param {Model} model
  * @param {AbortSignal} signal
@@ -45,7 +45,7 @@ export function joinChannels(model, signal) {
 	const join = () => {
 		joined.abort();
 		joined = new AbortController();
-		for (const [name, channel] of Object.entries(model.get("channels") ?? {})) {
+		for (const [name, channel] of Object.entries(model.get("_channels") ?? {})) {
 			const members = membersOf(channel);
 			/** @type {Member} */
 			const self = {
@@ -72,6 +72,6 @@ export function joinChannels(model, signal) {
 		}
 	};
 	join();
-	observe(model, ["channels"], join, signal);
+	observe(model, ["_channels"], join, signal);
 	signal.addEventListener("abort", () => joined.abort());
 }

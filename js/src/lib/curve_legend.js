@@ -1,7 +1,5 @@
-import { fullName } from "./curves.js";
 import { element, setText } from "./dom.js";
 import { readable } from "./format.js";
-import { gameDash } from "./palette.js";
 
 /** @typedef {import("./curves.js").Curve} Curve */
 
@@ -74,7 +72,7 @@ class Entry {
 
 	/** @param {Curve} curve */
 	draw(curve) {
-		const name = fullName(curve);
+		const name = curve.label;
 		setText(this.#label, name);
 		setText(this.#note, curve.note);
 		this.#box.checked = !curve.hidden;
@@ -101,7 +99,7 @@ function swatch() {
 		draw(curve) {
 			line.style.stroke = curve.color;
 			line.style.strokeWidth = curve.active ? "3.5" : "2";
-			line.style.strokeDasharray = gameDash(curve.game).length ? "5 3.5" : "";
+			line.style.strokeDasharray = curve.dashed ? "5 3.5" : "";
 		},
 	};
 }

@@ -1,6 +1,5 @@
-import { fullName } from "./curves.js";
 import { readable } from "./format.js";
-import { gameDash } from "./palette.js";
+import { dashOf } from "./palette.js";
 
 const LINE = 18;
 const MARGIN = 12;
@@ -66,14 +65,14 @@ export function picture(plot, curves, { title, place, step, width, resolve }) {
 function entry(context, curve, { left, top, width, step, resolve }) {
 	context.strokeStyle = resolve(curve.color);
 	context.lineWidth = curve.active ? 3 : 1.75;
-	context.setLineDash(gameDash(curve.game));
+	context.setLineDash(dashOf(curve));
 	context.beginPath();
 	context.moveTo(left, top);
 	context.lineTo(left + SWATCH, top);
 	context.stroke();
 	context.textAlign = "left";
 	context.fillStyle = resolve("var(--xw-fg)");
-	const name = fullName(curve);
+	const name = curve.label;
 	const text = left + SWATCH + 8;
 	context.fillText(name, text, top);
 	context.fillStyle = resolve("var(--xw-muted)");

@@ -3,7 +3,7 @@ import "uplot/dist/uPlot.min.css";
 import { MARK_ROOM } from "./curve_guides.js";
 import { logText, logTicks } from "./curve_ticks.js";
 import { positionOf } from "./curves.js";
-import { gameDash } from "./palette.js";
+import { dashOf } from "./palette.js";
 
 /** @typedef {import("./curves.js").Curves} Curves */
 /** @typedef {[min: number, max: number]} Range */
@@ -179,7 +179,7 @@ export class CurvePlot {
 			series.show = !curve.hidden;
 			series.stroke = () => this.#resolve(curve.color);
 			series.width = curve.active ? 2.75 : 1.5;
-			series.dash = gameDash(curve.game);
+			series.dash = dashOf(curve);
 			series.alpha = curve.active || !someActive ? 1 : 0.75;
 			const points = /** @type {uPlot.Series.Points} */ (series.points);
 			// One value alone is no curve: it is to be found among the others.

@@ -10,7 +10,8 @@ import { seriesColor } from "./palette.js";
  * @property {string} label
  * @property {string} note
  * @property {number} frame
- * @property {string} game  "deletion", "insertion" or ""
+ * @property {string} mode  the curve is active only in this mode; empty for all of them
+ * @property {boolean} dashed
  * @property {string} color  CSS colour, variables allowed
  * @property {boolean} hidden
  * @property {boolean} active
@@ -20,15 +21,15 @@ import { seriesColor } from "./palette.js";
 
 /** @typedef {import("./curve_guides.js").Guides} Guides */
 /**
- * `log`: how x is drawn; `stops`: where alone the cursor stands, if there are any.
- * @typedef {{x: Float32Array, log: boolean, stops: Float32Array, curves: Curve[]} & Guides} Curves
+ * `log`: how x is drawn; `steps`: the only positions of the cursor, if there are any.
+ * @typedef {{x: Float32Array, log: boolean, steps: Float32Array, curves: Curve[]} & Guides} Curves
  */
 
 /** @type {Curves} nothing to draw */
 export const NO_CURVES = {
 	x: new Float32Array(0),
 	log: false,
-	stops: new Float32Array(0),
+	steps: new Float32Array(0),
 	curves: [],
 	lines: [],
 	marks: [],
@@ -47,9 +48,9 @@ export function readCurves(model) {
 	/** @type {import("./arrays.js").NDArray<Float32Array> | null} */
 	const y = decode(model.get("y"));
 	if (!x || !y) return NO_CURVES;
-	const [rows, steps] = y.shape;
-	if (steps !== x.data.length) {
-		throw new RangeError(`y has ${steps} steps, x has ${x.data.length}: wanted as many`);
+	const [rows, count] = y.shape;
+	if (count !== x.data.length) {
+		throw new RangeError(`y has ${count} steps, x has ${x.data.length}: wanted as many`);
 	}
 	const log = model.get("x_scale") === "log";
 	if (log && x.data.some((place) => !(place > 0))) {
@@ -58,16 +59,16 @@ export function readCurves(model) {
 	const series = model.get("series") ?? [];
 	const hidden = new Set(model.get("hidden"));
 	const curves = Array.from({ length: rows }, (_, row) => {
-		const values = y.data.subarray(row * steps, (row + 1) * steps);
+		const values = y.data.subarray(row * count, (row + 1) * count);
 		return describe(row, series[row] ?? {}, values, hidden.has(row));
 	});
-	markActive(curves, model.get("frame"), model.get("game"));
+	markActive(curves, model.get("frame"), model.get("mode"));
 	/** @type {import("./arrays.js").NDArray<Float32Array> | null} */
-	const stops = decode(model.get("stops"));
+	const steps = decode(model.get("steps"));
 	return {
 		x: x.data,
 		log,
-		stops: stops?.data ?? NO_CURVES.stops,
+		steps: steps?.data ?? NO_CURVES.steps,
 		curves,
 		lines: model.get("lines") ?? [],
 		marks: model.get("marks") ?? [],
@@ -90,7 +91,8 @@ function describe(row, given, values, hidden) {
 		label: given.label || `series ${row + 1}`,
 		note: given.note ?? "",
 		frame,
-		game: given.game ?? "",
+		mode: given.mode ?? "",
+		dashed: given.style === "dashed",
 		color: given.color || seriesColor(frame),
 		hidden,
 		active: false,
@@ -102,11 +104,11 @@ function describe(row, given, values, hidden) {
 /**
  * @param {Curve[]} curves
  * @param {number} frame
- * @param {string} game
+ * @param {string} mode
  */
-function markActive(curves, frame, game) {
+function markActive(curves, frame, mode) {
 	for (const curve of curves) {
-		curve.active = curve.frame === frame && (curve.game === "" || curve.game === game);
+		curve.active = curve.frame === frame && (curve.mode === "" || curve.mode === mode);
 	}
 }
 
@@ -177,27 +179,27 @@ export function decimalsOf({ x, log }) {
 }
 
 /**
- * The stop nearest to a position on x, the first of several; the next one in that direction if it would stay where it is.
+ * The step nearest to a position on x, the first of several; the next one in that direction if it would stay where it is.
  *
- * @param {Float32Array} stops  in any order
+ * @param {Float32Array} steps  in any order
  * @param {number} position
- * @param {number} [from]  the stop to leave, if there is another
- * @returns {number} -1 without stops
+ * @param {number} [from]  the step to leave, if there is another
+ * @returns {number} -1 without steps
  */
-export function stopAt(stops, position, from = -1) {
+export function stepAt(steps, position, from = -1) {
 	/** @param {Iterable<number>} some */
 	const nearestOf = (some) => {
 		let best = -1;
 		for (const index of some) {
-			const closer = Math.abs(stops[index] - position) < Math.abs(stops[best] - position);
+			const closer = Math.abs(steps[index] - position) < Math.abs(steps[best] - position);
 			if (best < 0 || closer) best = index;
 		}
 		return best;
 	};
-	const found = nearestOf(stops.keys());
-	const by = position - stops[from];
-	if (found < 0 || !by || stops[found] !== stops[from]) return found;
-	const ahead = nearestOf([...stops.keys()].filter((index) => (stops[index] - stops[from]) * by > 0));
+	const found = nearestOf(steps.keys());
+	const by = position - steps[from];
+	if (found < 0 || !by || steps[found] !== steps[from]) return found;
+	const ahead = nearestOf([...steps.keys()].filter((index) => (steps[index] - steps[from]) * by > 0));
 	return ahead < 0 ? from : ahead;
 }
 
@@ -213,19 +215,6 @@ export function placeText({ x, log }, position) {
 	return readable(position, x.length > 1 ? x[x.length - 1] - x[0] : 1);
 }
 
-/** Words that say which game a curve is of. @type {Record<string, RegExp>} */
-const SAID = { deletion: /delet/i, insertion: /insert|preserv/i };
-
-/**
- * The name of a curve with its game, unless the name says it.
- *
- * @param {Curve} curve
- * @returns {string}
- */
-export function fullName({ label, game }) {
-	return game && !SAID[game]?.test(label) ? `${label} ${game}` : label;
-}
-
 /**
  * The curves as comma-separated values in full precision; an empty field where nothing is computed. Each line is a column
  * of one number. Marks are a column of names, each in the row of its x; where no curve is sampled there, in a row of its
@@ -236,7 +225,7 @@ export function fullName({ label, game }) {
  * @returns {string}
  */
 export function toCsv({ x, curves, lines, marks }, xLabel) {
-	const head = [xLabel || "x", ...curves.map(fullName)];
+	const head = [xLabel || "x", ...curves.map(({ label }) => label)];
 	head.push(...lines.map(({ label }, index) => label || `line ${index + 1}`));
 	const constants = lines.map(({ y }) => float32Text(Math.fround(y)));
 	/** @type {Map<number, string[]>} */

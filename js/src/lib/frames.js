@@ -22,10 +22,10 @@ export function createHead({ model, title, set, signal }, count) {
 	return {
 		node: element("div", { class: "xw-head" }, [title, name, select]),
 		show() {
-			const given = model.get("names");
+			const given = model.get("labels");
 			const names = Array.from({ length: count() }, (_, index) => given[index] || `map ${index + 1}`);
 			const frame = frameOf(model, names.length);
-			// Options are replaced only for other names: a list that is open stays open.
+			// Options are replaced only for other labels: a list that is open stays open.
 			if (names.join("\n") !== [...select.options].map((option) => option.text).join("\n")) {
 				select.replaceChildren(...names.map((text) => element("option", {}, [text])));
 			}

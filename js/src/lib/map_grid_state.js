@@ -18,7 +18,7 @@ import { magnitudeLimit } from "./heat.js";
 import { bytes, floats, pack, packGray } from "./image.js";
 
 /** The trait of a map. @param {number} row @param {number} column */
-export const mapTrait = (row, column) => `map_${row}_${column}`;
+export const mapTrait = (row, column) => `_map_${row}_${column}`;
 
 /** @param {Model} model */
 export function createTable(model) {
@@ -86,9 +86,9 @@ export function createTable(model) {
 			return all[Math.min(column, all.length - 1)] ?? null;
 		},
 		/** @param {number} row @returns {string} */
-		rowName: (row) => model.get("rows")[row] || `row ${row + 1}`,
+		rowName: (row) => model.get("row_labels")[row] || `row ${row + 1}`,
 		/** @param {number} column @returns {string} */
-		columnName: (column) => model.get("columns")[column] || `column ${column + 1}`,
+		columnName: (column) => model.get("column_labels")[column] || `column ${column + 1}`,
 		/** @param {number} row @param {number} column @returns {string} */
 		note: (row, column) => model.get("notes")[row]?.[column] ?? "",
 		/** Whether there is such a cell. @param {number} row @param {number} column */

@@ -14,12 +14,5 @@ export function seriesColor(index) {
 	return `var(--xw-series-${slot})`;
 }
 
-/**
- * The dash pattern of a game, in CSS px: deletion differs from insertion without its colour too.
- *
- * @param {string} game
- * @returns {number[]}
- */
-export function gameDash(game) {
-	return game === "deletion" ? [6, 4] : [];
-}
+/** The dash pattern of a curve, CSS px. @param {{dashed: boolean}} curve @returns {number[]} */
+export const dashOf = ({ dashed }) => (dashed ? [6, 4] : []);

@@ -10,6 +10,7 @@ import { positionOf } from "./curves.js";
  * The scores of one step, best first.
  * @typedef {object} Scores
  * @property {Score[]} rows  the target comes last, as `extra`, when it is not among the best
+ * @property {string} label  of the series
  * @property {number} at  x of the step
  * @property {number} top  how many rows there are at most, the extra one left out
  * @property {number} steps  how many there are to choose from, computed or not
@@ -26,11 +27,10 @@ import { positionOf } from "./curves.js";
 export function readScores(model) {
 	const { x, values, indices, targets, reference } = arrays(model);
 	if (!x || !values || !indices) return null;
-	const [methods, games, steps, top] = values.shape;
-	const frame = model.get("frame");
-	if (frame < 0 || frame >= methods || top === 0) return null;
-	const game = model.get("game") === "insertion" ? 1 : 0;
-	const first = (frame * games + game) * steps;
+	const [count, steps, top] = values.shape;
+	const { series, label } = seriesOf(model);
+	if (series < 0 || series >= count || top === 0) return null;
+	const first = series * steps;
 	const step = nearestComputed(x.data, positionOf(x.data, model.get("fraction")), (at) =>
 		Number.isNaN(values.data[(first + at) * top]),
 	);
@@ -52,7 +52,22 @@ export function readScores(model) {
 	const own = targets ? targets.data[first + step] : Number.NaN;
 	if (target >= 0 && !Number.isNaN(own) && !rows.some((score) => score.target))
 		rows.push(row(target, own, true));
-	return { rows, at: x.data[step], top, steps, counted: x.data.every(Number.isInteger) };
+	return { rows, label, at: x.data[step], top, steps, counted: x.data.every(Number.isInteger) };
+}
+
+/**
+ * The series of the frame and the mode; without descriptions, the frame is its index.
+ *
+ * @param {import("@anywidget/types").AnyModel} model
+ */
+function seriesOf(model) {
+	const all = /** @type {{label?: string, frame?: number, mode?: string}[]} */ (model.get("series"));
+	const [shown, now] = [model.get("frame"), model.get("mode")];
+	if (all.length === 0) return { series: shown, label: "" };
+	const series = all.findIndex(
+		({ frame, mode }, index) => (frame ?? index) === shown && (!mode || mode === now),
+	);
+	return { series, label: all[series]?.label ?? "" };
 }
 
 /** @param {import("@anywidget/types").AnyModel} model */
@@ -62,21 +77,21 @@ function arrays(model) {
 	/** @type {import("./arrays.js").NDArray<Float32Array> | null} */
 	const given = decode(model.get("x"));
 	// A single step is nowhere on x.
-	const x = given ?? (values?.shape[2] === 1 ? { shape: [1], data: new Float32Array(1) } : null);
+	const x = given ?? (values?.shape[1] === 1 ? { shape: [1], data: new Float32Array(1) } : null);
 	/** @type {import("./arrays.js").NDArray<Float32Array> | null} */
 	const reference = decode(model.get("reference"));
 	/** @type {import("./arrays.js").NDArray<Int32Array> | null} */
 	const indices = decode(model.get("indices"));
 	/** @type {import("./arrays.js").NDArray<Float32Array> | null} */
 	const targets = decode(model.get("target_values"));
-	if (x && values && values.shape[2] !== x.data.length) {
-		throw new RangeError(`values has ${values.shape[2]} steps, x has ${x.data.length}: wanted as many`);
+	if (x && values && values.shape[1] !== x.data.length) {
+		throw new RangeError(`values has ${values.shape[1]} steps, x has ${x.data.length}: wanted as many`);
 	}
 	if (values && indices && String(values.shape) !== String(indices.shape)) {
 		throw new RangeError(`values has shape [${values.shape}], indices [${indices.shape}]: wanted the same`);
 	}
-	if (values && targets && String(values.shape.slice(0, 3)) !== String(targets.shape)) {
-		throw new RangeError(`target_values has shape [${targets.shape}], wanted [${values.shape.slice(0, 3)}]`);
+	if (values && targets && String(values.shape.slice(0, 2)) !== String(targets.shape)) {
+		throw new RangeError(`target_values has shape [${targets.shape}], wanted [${values.shape.slice(0, 2)}]`);
 	}
 	return { x, values, indices, targets, reference };
 }

@@ -45,9 +45,9 @@ def test_methods_by_images_each_for_its_predicted_class(model, photos):
         expect_map(explorer, (0, image), "gradient", image, target)
         expect_map(explorer, (1, image), "grad_cam", image, target)
         label, probability = model.labels[target], model.probs(photos)[image, target].item()
-        assert explorer.view.captions[image] == f"{label} {probability:.0%}"
+        assert explorer.view.column_captions[image] == f"{label} {probability:.0%}"
     assert states_of(explorer) == ["done done done"] * 2
-    assert (explorer.view.rows, explorer.view.columns[1]) == (["Gradient", "Grad-CAM"], "image 2")
+    assert (explorer.view.row_labels, explorer.view.column_labels[1]) == (["Gradient", "Grad-CAM"], "image 2")
     assert (explorer.view.images == photos).all()
     assert explorer.target is None
     assert explorer.own_picker.value
@@ -63,8 +63,8 @@ def test_one_class_of_all_or_one_of_each(model, photos):
     assert explorer.target is None
     for image, target in enumerate((0, 1, 5)):
         expect_map(explorer, (0, image), "gradient", image, target)
-    assert [words.split()[0] for words in explorer.view.captions] == ["a", "b", "f"]
-    assert explorer.view.columns == ["x", "y", "z"]
+    assert [words.split()[0] for words in explorer.view.column_captions] == ["a", "b", "f"]
+    assert explorer.view.column_labels == ["x", "y", "z"]
 
 
 def test_the_class_is_chosen_by_the_picker_the_box_or_the_trait(model, photos):
@@ -87,8 +87,8 @@ def test_columns_may_be_layers(model, photos):
     explorer = finished(model, photos, ["grad_cam", "gradient"], ["1", "2"], across="layers", target=3)
     explorer.image_picker.frame = 1
     assert explorer.wait(PATIENCE)
-    assert explorer.view.columns == ["own layer", "1", "2"]
-    assert explorer.view.captions[1] == "4 × 16 × 16"
+    assert explorer.view.column_labels == ["own layer", "1", "2"]
+    assert explorer.view.column_captions[1] == "4 × 16 × 16"
     expect_map(explorer, (0, 0), "grad_cam", 1, 3)
     expect_map(explorer, (0, 1), "grad_cam", 1, 3, layer="1")
     expect_map(explorer, (1, 0), "gradient", 1, 3)
@@ -102,11 +102,11 @@ def test_columns_may_be_layers(model, photos):
 def test_columns_may_be_classes_the_best_and_the_chosen(model, photos):
     explorer = finished(model, photos[0], ["gradient"], across="classes", top=3)
     best = model.probs(photos[0])[0].topk(3).indices.tolist()
-    assert explorer.view.columns == [model.labels[index] for index in best]
+    assert explorer.view.column_labels == [model.labels[index] for index in best]
     other = model.probs(photos[0])[0].argmin().item()
     explorer.target = other
     assert explorer.wait(PATIENCE)
-    assert explorer.view.columns == [model.labels[index] for index in [*best, other]]
+    assert explorer.view.column_labels == [model.labels[index] for index in [*best, other]]
     for column, target in enumerate([*best, other]):
         expect_map(explorer, (0, column), "gradient", 0, target)
     assert explorer.image_picker.layout.display == "none"
@@ -167,7 +167,7 @@ def test_the_cell_under_the_hand_comes_first_then_rows_on_the_screen(model, gate
         )
 
     explorer.view.observe(note, "states")
-    explorer.view.seen = [1, 2]
+    explorer.view._visible_rows = [1, 2]
     gate.shut = True
     explorer.compute()
     gate.stopped()
@@ -194,7 +194,7 @@ def test_what_is_known_is_shown_at_once_and_not_computed_again(model, photos):
     assert explorer.view.map_at(0, 0) is first
     explorer.method_picker.selected = ["gradient"]
     explorer.method_picker.selected = ["gradient", "mine"]
-    assert explorer.view.rows == ["mine", "Gradient"]
+    assert explorer.view.row_labels == ["mine", "Gradient"]
     assert explorer.wait(PATIENCE)
     assert calls == [0, 1]
     explorer.compute(again=True)
@@ -292,14 +292,14 @@ def test_your_own_methods_stand_beside_ours(model, photos):
 
     methods = [("mean of colors", mine), Method(layered, "layered", "My layers"), METHODS["gradient"]]
     explorer = finished(model, photos[0], methods, ["1", "2"], across="layers")
-    assert explorer.view.rows == ["mean of colors", "My layers", "Gradient"]
+    assert explorer.view.row_labels == ["mean of colors", "My layers", "Gradient"]
     assert explorer.view.map_at(0, 0) == near(photos[0].mean(-1) / 255)
     assert [explorer.view.map_at(1, column)[0, 0] for column in range(3)] == [3, 3, 7]
 
 
 def test_an_object_of_captum_stands_beside_ours(model, photos):
     explorer = finished(model, photos, [Saliency(model), "gradient"], target=1)
-    assert explorer.view.rows == ["Saliency (Captum)", "Gradient"]
+    assert explorer.view.row_labels == ["Saliency (Captum)", "Gradient"]
     for image in range(3):
         expect_map(explorer, (1, image), "gradient", image, 1)
         gradient = METHODS["gradient"](model, photos[image], 1)
@@ -310,7 +310,7 @@ def test_other_images_begin_anew(model, photos):
     explorer = finished(model, photos[0], ["gradient"], target=2, across="classes")
     explorer.images = 255 - photos
     assert explorer.wait(PATIENCE)
-    assert (explorer.image_picker.pictures == 255 - photos).all()
+    assert (explorer.image_picker.images == 255 - photos).all()
     explorer.across_picker.value = "images"
     assert explorer.wait(PATIENCE)
     for image in range(3):

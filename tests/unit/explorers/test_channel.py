@@ -69,7 +69,7 @@ def test_maps_curves_and_bars_are_the_networks(model, image, variant):
     assert explorer.curves.y == near(torch.stack([inside, outside])[..., 2].numpy())
     whole, none = float(model.scores(image)[0, 2]), model.forward_from("2", 0 * activation)[0, 2].item()
     assert [line["y"] for line in explorer.curves.lines] == near([whole, none])
-    assert [(s["game"], s["frame"]) for s in explorer.curves.series] == [("insertion", 0), ("deletion", 1)]
+    assert [s.get("style", "solid") for s in explorer.curves.series] == ["solid", "dashed"]
     probs = torch.stack([outside, inside]).softmax(-1)
     assert explorer.scores.target == 2
     assert explorer.scores.target_values[0] == near(probs[..., 2].numpy())
@@ -90,17 +90,17 @@ def test_channels_are_listed_in_order_with_patches_of_the_image_and_of_others(mo
     assert gallery.columns == 3
     assert np.array_equal(gallery.pictures, to_uint8(patches.flatten(0, 1)))
     values = torch.cat([own.values[listed], top.values[listed]], 1)
-    assert gallery.captions[0] == f"here {values[0, 0]:.3g}"
-    assert gallery.captions[1:3] == [f"{value:.3g}" for value in values[0, 1:].tolist()]
+    assert gallery.labels[0] == f"here {values[0, 0]:.3g}"
+    assert gallery.labels[1:3] == [f"{value:.3g}" for value in values[0, 1:].tolist()]
     first = [
         next(count for count, held in zip([1, 2, 3, 4], made.masks[0, :, channel], strict=True) if held)
         for channel in listed
     ]
-    assert gallery.heads == [
+    assert gallery.row_labels == [
         f"channel {channel}, from {count}" for channel, count in zip(listed.tolist(), first, strict=True)
     ]
     assert np.array_equal(
-        gallery.lit.astype(bool), (made.masks[0][:, listed] > 0).repeat_interleave(3, 1).numpy()
+        gallery.active.astype(bool), (made.masks[0][:, listed] > 0).repeat_interleave(3, 1).numpy()
     )
 
 
@@ -108,7 +108,7 @@ def test_without_other_images_there_is_one_patch_for_each_channel(model, image):
     explorer = explorer_of(model, image, target=2)
     assert explorer.wait(PATIENCE)
     assert explorer.gallery.columns == 1
-    assert len(explorer.gallery.pictures) == len(explorer.gallery.heads) == 4
+    assert len(explorer.gallery.images) == len(explorer.gallery.row_labels) == 4
 
 
 def test_the_smallest_number_that_is_enough_is_marked(model, image):
@@ -140,9 +140,9 @@ def test_where_no_number_is_enough_nothing_is_marked(model, image):
 def test_slider_cursor_bars_map_and_channels_are_joined_in_the_page(model, image):
     explorer = explorer_of(model, image, start=False)
     ends = (explorer.curves, "fraction"), (explorer.scores, "fraction"), (explorer.slider, "fraction")
-    assert len({view.channels[name] for view, name in ends}) == 1
+    assert len({view._channels[name] for view, name in ends}) == 1
     ends = (explorer.slider, "frame"), (explorer.heatmap, "frame"), (explorer.gallery, "stop")
-    assert len({view.channels[name] for view, name in ends}) == 1
+    assert len({view._channels[name] for view, name in ends}) == 1
 
 
 def test_sets_appear_while_they_are_searched_and_never_get_worse(model, image):
@@ -205,10 +205,10 @@ def test_a_change_in_mid_run_empties_the_views(model, gate, image, change):
 
 def assert_empty(explorer):
     views = explorer.heatmap, explorer.curves, explorer.gallery, explorer.scores
-    arrays = "maps", "y", "pictures", "values"
+    arrays = "maps", "y", "images", "values"
     assert [getattr(view, name) for view, name in zip(views, arrays, strict=True)] == [None] * 4
-    assert explorer.result is explorer.gallery.lit is None
-    assert explorer.curves.marks == explorer.curves.lines == explorer.gallery.heads == []
+    assert explorer.result is explorer.gallery.active is None
+    assert explorer.curves.marks == explorer.curves.lines == explorer.gallery.row_labels == []
     assert explorer.slider.marked == -1
 
 

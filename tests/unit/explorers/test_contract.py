@@ -373,7 +373,7 @@ def test_what_the_browser_gets_is_json_even_with_nan_scores(name, tmp_path):
 
 @pytest.mark.parametrize("name", ["deletion", "extremal", "channel", "inverse", "brush"])
 def test_a_network_without_probabilities_is_shown_by_its_scores(name):
-    """Bars, hints and the names of axes; a regression of several numbers, some of them negative."""
+    """Bars, probabilities and the names of axes; a regression of several numbers, some of them negative."""
     network = Network().eval()
     network.classes.bias.data = torch.tensor([-30.0, 10, 20, 3, 4, 5])
     model = xw.ImageModel(network, size=16, activation=None)
@@ -382,7 +382,7 @@ def test_a_network_without_probabilities_is_shown_by_its_scores(name):
         assert explorer.wait(PATIENCE)
         assert explorer.run_bar.error == ""
         scores = model.scores(explorer.image)[0]
-        assert_close(explorer.class_picker.hints, scores)
+        assert_close(explorer.class_picker.probabilities, scores)
         low, high = explorer.scores.value_limits
         assert low <= scores.min()
         assert high >= scores.max()

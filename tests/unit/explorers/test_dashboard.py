@@ -94,7 +94,7 @@ def test_place_and_colors_are_joined_over_all_explorers(board):
         board.show(name)
     views = [view for view in family(board) if isinstance(view, View)]
     for trait in ("position", "colormap"):
-        joined = [view.channels.get(trait) for view in views if view.has_trait(trait)]
+        joined = [view._channels.get(trait) for view in views if view.has_trait(trait)]
         assert len(joined) > 2
         assert len(set(joined)) == 1
         assert joined[0] is not None
@@ -162,7 +162,7 @@ def test_two_explorers_are_joined_by_the_name_of_a_trait(model):
     first.heatmap.position = [0.25, 0.5]
     xw.link(first, second, "position")
     assert second.masked.position == [0.25, 0.5]
-    channels = {view.channels["position"] for view in (first.heatmap, first.masked, second.heatmap)}
+    channels = {view._channels["position"] for view in (first.heatmap, first.masked, second.heatmap)}
     assert len(channels) == 1
 
 
@@ -172,7 +172,7 @@ def test_parts_and_other_widgets_are_joined_under_names_of_their_own():
     assert view.opacity == pytest.approx(0.2)
     stops = SliderView(values=[1, 2])
     xw.link((view, "frame"), (stops, "frame"))
-    assert stops.channels["frame"] == view.channels["frame"]
+    assert stops.channels["frame"] == view._channels["frame"]
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_views_get_curves_maps_orders_and_scores(model, image):
     expected = np.stack([*curves_of(model, image, "gradient", 2), *curves_of(model, image, "grad_cam", 2)])
     assert explorer.curves.y == near(expected)
     assert [s["label"] for s in explorer.curves.series][:3:2] == ["Gradient, deletion", "Grad-CAM, deletion"]
-    assert [(s["frame"], s["game"]) for s in explorer.curves.series] == [
+    assert [(s["frame"], s["mode"]) for s in explorer.curves.series] == [
         (0, "deletion"), (0, "insertion"), (1, "deletion"), (1, "insertion"),
     ]  # fmt: skip
     area = np.trapezoid(expected[0], explorer.curves.x)
@@ -61,7 +61,7 @@ def test_default_class_is_the_predicted_one_and_labels_are_the_models(model, ima
     explorer = explorer_of(model, image, ["gradient"], start=False)
     assert explorer.target == model.scores(image).argmax().item()
     assert explorer.class_picker.labels == list("abcdef")
-    assert explorer.class_picker.hints == pytest.approx(model.probs(image)[0].tolist())
+    assert explorer.class_picker.probabilities == pytest.approx(model.probs(image)[0].tolist())
     assert explorer.run_bar.status == "idle"
 
 
@@ -213,7 +213,7 @@ def test_a_network_without_probabilities_has_score_curves(image):
     assert explorer.wait(PATIENCE)
     assert explorer.curves.y_label == "score"
     scores = model.scores(image)[0]
-    assert_close(explorer.class_picker.hints, scores)
+    assert_close(explorer.class_picker.probabilities, scores)
     assert_close(explorer.curves.y[0, 0], scores.max())
 
 

@@ -65,7 +65,7 @@ def test_masks_levels_curves_and_bars_are_the_networks(model, image, variant, pe
     assert explorer.curves.x == pytest.approx([0, *AREAS, 1])
     assert explorer.curves.y == near(torch.stack([preserved, deleted])[..., 2].numpy())
     assert [line["y"] for line in explorer.curves.lines] == near([float(whole[2]), float(wholly[2])])
-    assert [(s["game"], s["frame"]) for s in explorer.curves.series] == [("insertion", 0), ("deletion", 1)]
+    assert [s.get("style", "solid") for s in explorer.curves.series] == ["solid", "dashed"]
     probs = torch.stack([deleted, preserved]).softmax(-1)
     assert explorer.scores.target == 2
     assert explorer.scores.target_values[0] == near(probs[..., 2].numpy())
@@ -152,7 +152,7 @@ def test_where_no_area_is_enough_nothing_is_marked(model, image):
 def test_slider_cursor_bars_and_strip_are_joined_in_the_page(model, image):
     explorer = explorer_of(model, image, start=False)
     ends = (explorer.mask, "area"), (explorer.curves, "fraction"), (explorer.scores, "fraction")
-    assert len({view.channels[name] for view, name in ends}) == 1
+    assert len({view._channels[name] for view, name in ends}) == 1
     assert explorer.strip.channels["frame"] == explorer.mask.channels["frame"]
 
 
@@ -231,10 +231,10 @@ def test_a_change_in_mid_run_empties_the_views(model, gate, image, change):
 
 def assert_empty(explorer):
     views = explorer.mask, explorer.curves, explorer.strip, explorer.scores
-    arrays = "masks", "y", "pictures", "values"
+    arrays = "masks", "y", "images", "values"
     assert [getattr(view, name) for view, name in zip(views, arrays, strict=True)] == [None] * 4
     assert explorer.mask.areas is explorer.mask.best is explorer.result is None
-    assert explorer.curves.marks == explorer.curves.lines == explorer.strip.captions == []
+    assert explorer.curves.marks == explorer.curves.lines == explorer.strip.labels == []
     assert explorer.strip.marked == -1
 
 

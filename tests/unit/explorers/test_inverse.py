@@ -107,7 +107,7 @@ def test_pictures_scores_and_plot_are_those_of_the_inverses(model, image, regula
 
     method = get("gradient")
     kept = reidentification(model, image, method.saliency(model, image, 2), 2)
-    assert explorer.curves.stops == near(made.mean_alpha[0].numpy())
+    assert explorer.curves.steps == near(made.mean_alpha[0].numpy())
     assert [entry["label"] for entry in explorer.curves.series] == [
         "layer-wise, over λ",
         "operation-wise",
@@ -168,7 +168,7 @@ def test_the_star_is_at_the_last_lambda_up_to_which_the_class_is_kept(model, ima
         last = next((i for i, index in enumerate(best) if index != target), len(best)) - 1
         label = f"kept up to λ = {LAM[last]:g}" if last >= 0 else ""
         assert (explorer.slider.marked, explorer.slider.mark_label) == (last, label)
-        places = [] if last < 0 else [{"x": float(explorer.curves.stops[last]), "label": label}]
+        places = [] if last < 0 else [{"x": float(explorer.curves.steps[last]), "label": label}]
         assert explorer.curves.marks == places
         seen.add(last)
         if len(seen) > 1:
@@ -188,7 +188,7 @@ def test_sliders_pictures_maps_plot_and_bars_are_joined_in_the_page(model, image
         [(explorer.depth, "frame"), (explorer.layer_map, "group"), (explorer.operation_map, "group")],
         [(explorer.slider, "fraction"), (explorer.scores, "fraction")],
     ]
-    channels = [{view.channels[name] for view, name in ends} for ends in joined]
+    channels = [{view._channels[name] for view, name in ends} for ends in joined]
     assert [len(names) for names in channels] == [1, 1, 1]
     assert len(set.union(*channels)) == 3
 
@@ -306,7 +306,7 @@ def assert_empty(explorer):
     views = explorer.layer_map, explorer.operation_map, explorer.inverse_view, explorer.operation_view
     arrays = "maps", "maps", "images", "image"
     assert [getattr(view, name) for view, name in zip(views, arrays, strict=True)] == [None] * 4
-    assert explorer.result is explorer.scores.values is explorer.curves.y is explorer.curves.stops is None
+    assert explorer.result is explorer.scores.values is explorer.curves.y is explorer.curves.steps is None
     assert explorer.curves.marks == explorer.curves.series == []
     assert explorer.slider.marked == -1
     assert not any(explorer.depth.ready)
@@ -332,8 +332,8 @@ def test_an_image_of_zeros_has_one_place_for_all_lambda(model):
     assert explorer.run_bar.error == ""
     assert not explorer.inverse_view.images.any()
     # Nothing is kept of nothing: the stops are apart by less than can be seen.
-    assert len(set(explorer.curves.stops.tolist())) == len(LAM)
-    assert explorer.curves.stops == pytest.approx(0, abs=1e-30)
+    assert len(set(explorer.curves.steps.tolist())) == len(LAM)
+    assert explorer.curves.steps == pytest.approx(0, abs=1e-30)
 
 
 def test_a_refused_method_says_why_in_the_legend_and_the_others_go_on(model, image):

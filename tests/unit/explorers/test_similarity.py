@@ -91,7 +91,7 @@ def test_components_are_found_shown_and_taken_away(model, photos):
     scaled = np.round(255 * wanted.weights / wanted.weights.max((0, 1, 2)))
     assert np.abs(explorer.view.components.astype(int) - scaled).max() <= 1
     assert (explorer.view.component_layer, explorer.patches.columns) == (0, 4)
-    assert explorer.patches.pictures.shape[0] == 8
+    assert explorer.patches.images.shape[0] == 8
     assert f"error {wanted.error:.1%}" in explorer.patches.title
     codes = explorer.view.activations
     explorer.layer_picker.value = "4"
@@ -121,14 +121,14 @@ def test_a_series_has_a_chart(model, photos):
     series = rotations(photos[0], [-30, 0, 45])
     explorer = done(SimilarityExplorer(model, series, layers=["1", "4"]))
     curves = explorer.curves
-    assert curves.x.tolist() == curves.stops.tolist() == [-30, 0, 45]
+    assert curves.x.tolist() == curves.steps.tolist() == [-30, 0, 45]
     assert [entry["label"] for entry in curves.series] == ["1", "4"]
     assert curves.x_label == "degrees"
-    assert explorer.view.names == ["−30°", "0°", "45°"]
+    assert explorer.view.labels == ["−30°", "0°", "45°"]
     assert_close(explorer.view.transforms, series.transforms)
     assert explorer.view.frame == 1
-    assert explorer.view.channels["profile"] == curves.channels["y"]
-    assert explorer.view.channels["marked"] == curves.channels["stop"]
+    assert explorer.view._channels["profile"] == curves.channels["y"]
+    assert explorer.view._channels["marked"] == curves.channels["stop"]
     explorer.close()
     assert done(SimilarityExplorer(model, scalings(photos[0], [0.5, 1]))).curves.x_label == "scale"
 
@@ -212,14 +212,14 @@ def test_a_place_has_its_strongest_channels_and_its_fields(model, photos):
     told = explorer.panel.details
     assert_close(told.values, vector[order])
     heads = [f"channel {channel}: {vector[channel]:.3g}" for channel in told.channels.tolist()]
-    assert explorer.panel.channels.heads == heads
+    assert explorer.panel.channels.row_labels == heads
     top = top_activations(model, photos, layer="4", k=6).result(progress=False)
     patches = top.patches(told.channels).flatten(0, 1)
     np.testing.assert_array_equal(explorer.panel.channels.pictures, to_uint8(patches.nan_to_num(0.5)))
     # Four images have no six places: what is missing is dimmed.
     missing = patches.isnan().flatten(1).all(1)
     assert missing.any()
-    np.testing.assert_array_equal(explorer.panel.channels.lit > 0, [~missing.numpy()])
+    np.testing.assert_array_equal(explorer.panel.channels.active > 0, [~missing.numpy()])
     assert "of 4 at row 2, col 7" in explorer.panel.channels.title
     explorer.close()
 
@@ -272,7 +272,7 @@ def test_a_series_in_any_order_is_shown_by_ascending_values(model, photos):
     given = rotations(photos[0], [10, -20, 10, 0])
     explorer = SimilarityExplorer(model, given, start=False)
     np.testing.assert_array_equal(explorer.curves.x, [-20, 0, 10])
-    assert explorer.view.names == ["−20°", "0°", "10°"]
+    assert explorer.view.labels == ["−20°", "0°", "10°"]
     assert explorer.view.frame == 1
     assert_close(explorer.view.transforms, given.transforms[[1, 3, 0]])
     images = model.images(given.images)[[1, 3, 0]].permute(0, 2, 3, 1).numpy()

@@ -27,7 +27,7 @@ def test_arrays_are_sent_as_the_browser_reads_them():
 
 def test_defaults():
     view = BrushView()
-    assert (view.tool, view.display, view.fill, view.stroke, view.seen) == ("paint", "result", 0, 0, 0)
+    assert (view.tool, view.display, view.fill, view._stroke, view._seen) == ("paint", "result", 0, 0, 0)
     assert view.image is view.fills is view.mask is None
 
 
@@ -35,11 +35,11 @@ def test_a_mask_from_the_browser_is_taken_up_before_it_is_acknowledged():
     view = BrushView(image=IMAGE)
     mask = np.arange(24).reshape(4, 6)
     heard = []
-    view.observe(lambda change: heard.append((change.new.copy(), view.seen)), "mask")
-    view.set_state({"stroke": 3, "mask": message(mask)})
+    view.observe(lambda change: heard.append((change.new.copy(), view._seen)), "mask")
+    view.set_state({"_stroke": 3, "mask": message(mask)})
     [(taken, seen)] = heard
     np.testing.assert_array_equal(taken, mask)
-    assert (seen, view.seen) == (0, 3)
+    assert (seen, view._seen) == (0, 3)
     # What came from the browser can be worked on like any other array.
     view.mask[0, 0] = 255
     assert view.mask[0, 0] == 255
@@ -53,16 +53,16 @@ def test_a_mask_is_acknowledged_even_when_an_observer_fails():
 
     view.observe(fail, "mask")
     with pytest.raises(RuntimeError, match="no network"):
-        view.set_state({"stroke": 1, "mask": message(np.ones((4, 6)))})
-    assert view.seen == 1
+        view.set_state({"_stroke": 1, "mask": message(np.ones((4, 6)))})
+    assert view._seen == 1
 
 
 def test_a_mask_that_was_painted_on_the_image_before_is_passed_over():
     view = BrushView(image=IMAGE)
     view.image = np.zeros((8, 8, 3))
-    view.set_state({"stroke": 1, "mask": message(np.ones((4, 6)))})
+    view.set_state({"_stroke": 1, "mask": message(np.ones((4, 6)))})
     assert view.mask is None
-    assert view.seen == 1
+    assert view._seen == 1
 
 
 def test_an_image_of_another_size_forgets_the_mask_and_one_of_the_same_does_not():

@@ -22,7 +22,7 @@ def test_nothing_is_needed_to_begin():
     view = CurveView()
     assert view.x is None
     assert view.y is None
-    assert (view.fraction, view.frame, view.game, view.hidden) == (0.0, 0, "deletion", [])
+    assert (view.fraction, view.frame, view.mode, view.hidden) == (0.0, 0, "", [])
 
 
 @pytest.mark.parametrize(
@@ -30,12 +30,11 @@ def test_nothing_is_needed_to_begin():
     [
         ({"series": [{"labl": "a"}]}, "unknown key 'labl'; did you mean 'label'"),
         (
-            {"series": [{}, {"game": "insert"}]},
-            r"series\[1\]: unknown game 'insert'; did you mean 'insertion'",
+            {"series": [{}, {"style": "dotted"}]},
+            r"series\[1\]: unknown style 'dotted'; did you mean 'dashed'",
         ),
         ({"series": [{"frame": "0"}]}, r"series\[0\]\['frame'\] is '0', wanted int"),
         ({"series": [{"frame": True}]}, "is True, wanted int"),
-        ({"game": "delete"}, "unknown choice 'delete'; did you mean 'deletion'"),
         ({"fraction": 1.5}, "CurveView.fraction is 1.5, wanted a number from 0 to 1"),
         ({"fraction": float("nan")}, "wanted a number from 0 to 1"),
         ({"fraction": "half"}, "wanted a number from 0 to 1"),
@@ -118,33 +117,33 @@ def test_closing_releases_it():
 
 
 def test_stops_are_places_in_any_order():
-    view = CurveView(stops=[0.5, 0.25], stop=1)
-    assert view.get_state("stops")["stops"]["dtype"] == "float32"
-    assert view.stops.tolist() == [0.5, 0.25]
-    with pytest.raises(TraitError, match="stops is not finite, wanted places on x"):
-        view.stops = [0.5, np.nan]
+    view = CurveView(steps=[0.5, 0.25], step=1)
+    assert view.get_state("steps")["steps"]["dtype"] == "float32"
+    assert view.steps.tolist() == [0.5, 0.25]
+    with pytest.raises(TraitError, match="steps is not finite, wanted places on x"):
+        view.steps = [0.5, np.nan]
     with pytest.raises(TraitError, match="should not be less than -1"):
-        view.stop = -2
-    assert (view.stops.tolist(), view.stop) == ([0.5, 0.25], 1)
-    view.stops = None
-    assert view.stops is None
+        view.step = -2
+    assert (view.steps.tolist(), view.step) == ([0.5, 0.25], 1)
+    view.steps = None
+    assert view.steps is None
 
 
 def test_a_stop_sets_the_fraction_and_a_fraction_the_stop():
-    view = CurveView(x=[0, 4], y=[[0, 1]], stops=[3, 1, 3], stop=1)
-    assert (view.stop, view.fraction) == (1, 0.25)
+    view = CurveView(x=[0, 4], y=[[0, 1]], steps=[3, 1, 3], step=1)
+    assert (view.step, view.fraction) == (1, 0.25)
     view.fraction = 0.6
-    assert (view.stop, view.fraction) == (0, 0.75)
-    view.stop = 2
-    assert (view.stop, view.fraction) == (2, 0.75)
+    assert (view.step, view.fraction) == (0, 0.75)
+    view.step = 2
+    assert (view.step, view.fraction) == (2, 0.75)
     view.fraction = 0.7
-    assert (view.stop, view.fraction) == (2, 0.75)
-    view.stop = -1
-    assert (view.stop, view.fraction) == (-1, 0.75)
+    assert (view.step, view.fraction) == (2, 0.75)
+    view.step = -1
+    assert (view.step, view.fraction) == (-1, 0.75)
 
 
 def test_a_stop_waits_for_its_curve():
-    view = CurveView(stops=[0.5, 1.0], stop=1)
-    assert (view.stop, view.fraction) == (1, 0)
+    view = CurveView(steps=[0.5, 1.0], step=1)
+    assert (view.step, view.fraction) == (1, 0)
     view.x = [0.0, 1.0]
-    assert (view.stop, view.fraction) == (1, 1)
+    assert (view.step, view.fraction) == (1, 1)

@@ -9,9 +9,9 @@ from xai_widgets.views import GalleryView, SliderView, link
 
 def test_arrays_are_sent_as_the_browser_reads_them():
     pictures = np.random.default_rng(0).random((3, 4, 5, 3))
-    state = GalleryView(pictures=pictures, values=[0.1, np.nan, 1]).get_state()
-    assert (state["pictures"]["dtype"], state["pictures"]["shape"]) == ("uint8", [3, 4, 5, 3])
-    sent = np.frombuffer(state["pictures"]["data"], "uint8").reshape(pictures.shape)
+    state = GalleryView(images=pictures, values=[0.1, np.nan, 1]).get_state()
+    assert (state["images"]["dtype"], state["images"]["shape"]) == ("uint8", [3, 4, 5, 3])
+    sent = np.frombuffer(state["images"]["data"], "uint8").reshape(pictures.shape)
     np.testing.assert_array_equal(sent, np.round(255 * pictures))
     assert (state["values"]["dtype"], state["values"]["shape"]) == ("float32", [3])
 
@@ -19,32 +19,32 @@ def test_arrays_are_sent_as_the_browser_reads_them():
 def test_defaults():
     view = GalleryView()
     assert (view.frame, view.marked, view.columns, view.value_limits) == (-1, -1, 0, [0.0, 1.0])
-    assert view.pictures is view.values is view.lit is None
-    assert view.stop == 0
+    assert view.images is view.values is view.active is None
+    assert view.step == 0
 
 
 def test_which_are_lit_is_sent_as_bytes_that_are_0_where_one_is_not():
     lit = np.array([[True, False, False], [True, True, False]])
     for given in (lit, lit.astype("uint8"), lit.astype(float), lit.tolist()):
-        state = GalleryView(lit=given).get_state()["lit"]
+        state = GalleryView(active=given).get_state()["active"]
         assert (state["dtype"], state["shape"]) == ("uint8", [2, 3])
         np.testing.assert_array_equal(np.frombuffer(state["data"], "uint8").reshape(2, 3) > 0, lit)
-    np.testing.assert_array_equal(GalleryView(lit=lit[0]).lit, [[255, 0, 0]])
+    np.testing.assert_array_equal(GalleryView(active=lit[0]).active, [[255, 0, 0]])
 
 
 def test_a_slider_chooses_what_is_lit():
-    slider, view = SliderView(values=[1, 2, 4], frame=1), GalleryView(lit=np.eye(3))
-    link((slider, "frame"), (view, "stop"))
-    assert view.stop == 1
-    view.stop = -1
-    assert view.stop == -1
+    slider, view = SliderView(values=[1, 2, 4], frame=1), GalleryView(active=np.eye(3))
+    link((slider, "frame"), (view, "step"))
+    assert view.step == 1
+    view.step = -1
+    assert view.step == -1
 
 
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("pictures", np.zeros((4, 4, 3)), r"GalleryView\.pictures has shape \(4, 4, 3\), wanted"),
-        ("pictures", np.full((1, 2, 2, 3), -1.0), "wanted floats from 0 to 1, or uint8"),
+        ("images", np.zeros((4, 4, 3)), r"GalleryView\.images has shape \(4, 4, 3\), wanted"),
+        ("images", np.full((1, 2, 2, 3), -1.0), "wanted floats from 0 to 1, or uint8"),
         ("values", np.zeros((2, 2)), r"values has shape \(2, 2\), wanted \(any\)"),
         (
             "value_limits",
@@ -54,9 +54,9 @@ def test_a_slider_chooses_what_is_lit():
         ("value_limits", [0, float("inf")], "finite"),
         ("value_limits", [0.0], "value_limits"),
         ("frame", -2, "frame"),
-        ("lit", np.zeros((2, 2, 2)), r"lit has shape \(2, 2, 2\), wanted \(any, any\)"),
-        ("lit", [[0.0, -1.0]], "wanted floats from 0 to 1"),
-        ("stop", 0.5, "stop"),
+        ("active", np.zeros((2, 2, 2)), r"active has shape \(2, 2, 2\), wanted \(any, any\)"),
+        ("active", [[0.0, -1.0]], "wanted floats from 0 to 1"),
+        ("step", 0.5, "step"),
         ("columns", -1, "columns"),
         ("interpolation", "nearest", "unknown choice 'nearest'"),
     ],

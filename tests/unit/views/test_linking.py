@@ -8,7 +8,7 @@ from xai_widgets.views import CurveView, OrderedMaskView, ScoresView, link
 def test_ends_share_a_channel_and_the_value_of_the_first():
     a, b, c = CurveView(fraction=0.5), OrderedMaskView(), ScoresView(fraction=0.25)
     link((a, "fraction"), (b, "fraction"), (c, "fraction"))
-    assert a.channels["fraction"] == b.channels["fraction"] == c.channels["fraction"]
+    assert a._channels["fraction"] == b._channels["fraction"] == c._channels["fraction"]
     assert (b.fraction, c.fraction) == (0.5, 0.5)
 
 
@@ -17,11 +17,11 @@ def test_links_are_apart_unless_an_end_is_in_both():
     link((views[0], "frame"), (views[1], "frame"))
     link((views[0], "fraction"), (views[1], "fraction"))
     link((views[2], "frame"), (views[3], "frame"))
-    assert len({view.channels["frame"] for view in views}) == 2
-    assert views[0].channels["frame"] != views[0].channels["fraction"]
+    assert len({view._channels["frame"] for view in views}) == 2
+    assert views[0]._channels["frame"] != views[0]._channels["fraction"]
     other = CurveView()
     link((views[1], "frame"), (other, "frame"))
-    assert other.channels == {"frame": views[0].channels["frame"]}
+    assert other._channels == {"frame": views[0]._channels["frame"]}
 
 
 def test_two_links_become_one():
@@ -29,7 +29,7 @@ def test_two_links_become_one():
     link((views[0], "frame"), (views[1], "frame"))
     link((views[2], "frame"), (views[3], "frame"))
     link((views[1], "frame"), (views[2], "frame"))
-    assert len({view.channels["frame"] for view in views}) == 1
+    assert len({view._channels["frame"] for view in views}) == 1
     assert [view.frame for view in views] == [0] * 4
 
 

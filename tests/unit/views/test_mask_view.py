@@ -70,7 +70,7 @@ def test_the_slider_is_joined_to_the_cursor_of_a_curve():
     view, curve = MaskView(areas=[0.1, 0.5]), CurveView(fraction=0.3)
     link((curve, "fraction"), (view, "area"))
     assert view.area == 0.3
-    assert view.channels["area"] == curve.channels["fraction"]
+    assert view._channels["area"] == curve._channels["fraction"]
 
 
 def test_the_area_chooses_the_frame_and_a_frame_the_area():

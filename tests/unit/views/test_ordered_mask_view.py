@@ -20,14 +20,14 @@ def test_arrays_are_sent_as_the_browser_reads_them():
 
 def test_defaults():
     view = OrderedMaskView()
-    assert (view.game, view.fraction, view.frame, view.interpolation) == ("deletion", 0.0, 0, "pixelated")
+    assert (view.mode, view.fraction, view.frame, view.interpolation) == ("deletion", 0.0, 0, "pixelated")
     assert view.image is view.baselines is view.ranks is view.position is None
 
 
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("game", "deleted", r"OrderedMaskView\.game: unknown choice 'deleted'; did you mean 'deletion'"),
+        ("mode", "deleted", r"OrderedMaskView\.mode: unknown choice 'deleted'; did you mean 'deletion'"),
         ("fraction", -0.1, r"fraction is -0\.1, wanted a number from 0 to 1"),
         ("fraction", "half", "wanted a number from 0 to 1"),
         ("ranks", np.full((2, 2), 0.5), "wanted whole numbers"),

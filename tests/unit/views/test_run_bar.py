@@ -17,13 +17,13 @@ def test_clicks_reach_their_callbacks():
     click(bar, "run", 1)
     click(bar, "cancel", 2)
     assert calls == [("run", bar), ("cancel", bar)]
-    assert bar.acknowledged == 2
+    assert bar._acknowledged == 2
 
 
 def test_a_click_is_acknowledged_before_its_callback_runs():
     bar = RunBar()
     seen = []
-    bar.on_run(lambda it: seen.append(it.acknowledged))
+    bar.on_run(lambda it: seen.append(it._acknowledged))
     click(bar, "run", 7)
     assert seen == [7]
 
@@ -51,14 +51,14 @@ def test_what_a_callback_raises_is_shown_and_the_others_still_run(caplog):
     assert calls == [bar]
     assert "no such layer" in caplog.text
     click(bar, "run", 2)
-    assert bar.acknowledged == 2
+    assert bar._acknowledged == 2
 
 
 @pytest.mark.parametrize("content", [{"type": "dance", "id": 3}, {}])
 def test_other_messages_are_left_alone(content):
     bar = RunBar()
     bar._handle_custom_msg(content, [])
-    assert bar.acknowledged == 0
+    assert bar._acknowledged == 0
 
 
 @pytest.mark.parametrize(

@@ -8,27 +8,28 @@ from xai_widgets.views import ScoresView
 def test_arrays_travel_with_their_types_and_shapes():
     view = ScoresView(
         x=[0, 1],
-        values=np.zeros((3, 2, 2, 5)),
-        indices=np.arange(60).reshape(3, 2, 2, 5),
-        target_values=np.zeros((3, 2, 2)),
+        values=np.zeros((6, 2, 5)),
+        indices=np.arange(60).reshape(6, 2, 5),
+        target_values=np.zeros((6, 2)),
         reference=np.linspace(0, 1, 7),
     )
     state = view.get_state()
     assert state["indices"]["dtype"] == "int32"
-    assert state["indices"]["shape"] == [3, 2, 2, 5]
+    assert state["indices"]["shape"] == [6, 2, 5]
     np.testing.assert_array_equal(np.frombuffer(state["indices"]["data"], "int32"), np.arange(60))
     assert (state["reference"]["dtype"], state["reference"]["shape"]) == ("float32", [7])
-    assert (state["values"]["dtype"], state["target_values"]["shape"]) == ("float32", [3, 2, 2])
+    assert (state["values"]["dtype"], state["target_values"]["shape"]) == ("float32", [6, 2])
 
 
 @pytest.mark.parametrize(
     ("kwargs", "words"),
     [
-        ({"values": np.zeros((3, 1, 2, 5))}, r"has shape \(3, 1, 2, 5\), wanted \(any, 2, any, any\)"),
-        ({"indices": np.full((1, 2, 1, 1), 0.5)}, "wanted whole numbers"),
-        ({"target_values": np.zeros((3, 2))}, r"wanted \(any, 2, any\)"),
+        ({"values": np.zeros((3, 1, 2, 5))}, r"has shape \(3, 1, 2, 5\), wanted \(any, any, any\)"),
+        ({"indices": np.full((2, 1, 1), 0.5)}, "wanted whole numbers"),
+        ({"target_values": np.zeros((3, 2, 2))}, r"wanted \(any, any\)"),
         ({"reference": np.zeros((1, 5))}, r"has shape \(1, 5\), wanted \(any\)"),
-        ({"game": "insertio"}, "did you mean 'insertion'"),
+        ({"series": [{"mod": "deletion"}]}, "did you mean 'mode'"),
+        ({"series": [{"frame": "0"}]}, r"series\[0\]\['frame'\] is '0', wanted int"),
         ({"fraction": -0.1}, "ScoresView.fraction is -0.1, wanted a number from 0 to 1"),
     ],
 )

@@ -85,7 +85,7 @@ def test_a_failing_picture_is_told_and_breaks_nothing(caplog):
 
 def test_a_box_shows_its_largest_picture_and_names_its_parts():
     small = HeatmapView(image=PIXELS, width=60)
-    large = GalleryView(pictures=[PIXELS] * 3, title="three")
+    large = GalleryView(images=[PIXELS] * 3, title="three")
     hidden = HeatmapView(image=PIXELS, title="hidden")
     hidden.layout.display = "none"
     box = Panel([HBox([small, IntSlider(), hidden]), large, RunBar()])
@@ -93,14 +93,14 @@ def test_a_box_shows_its_largest_picture_and_names_its_parts():
     assert box.summary().splitlines() == [
         "Panel",
         "  HeatmapView: image 12 × 20",
-        "  GalleryView three: pictures 3 × 12 × 20",
+        "  GalleryView three: images 3 × 12 × 20",
     ]
-    large.pictures = None
+    large.images = None
     assert np.array_equal(box.still(), small.still())
 
 
 def test_white_around_a_picture_does_not_make_it_larger():
-    white = GalleryView(pictures=[np.full_like(PIXELS, 255)] * 4 + [PIXELS])
+    white = GalleryView(images=[np.full_like(PIXELS, 255)] * 4 + [PIXELS])
     assert np.array_equal(
         Panel([white, HeatmapView(image=PIXELS)]).still(), HeatmapView(image=PIXELS).still()
     )
@@ -119,7 +119,7 @@ def test_a_table_has_a_picture_for_each_cell_and_shares_its_scale():
 
 
 def test_curves_are_drawn_where_they_are():
-    look = {"x_label": "", "series": [{"color": "#ff0000"}, {"color": "#0000ff", "game": "deletion"}]}
+    look = {"x_label": "", "series": [{"color": "#ff0000"}, {"color": "#0000ff", "style": "dashed"}]}
     view = CurveView(x=[0, 1], y=[[0, 1], [1, 0]], **look)
     still = view.still().astype(int)
     red = (still[..., 0] > 200) & (still[..., 1:].max(-1) < 80)

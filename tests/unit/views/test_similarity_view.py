@@ -11,7 +11,7 @@ from xai_widgets.views import SimilarityView
 
 def test_defaults():
     view = SimilarityView()
-    assert view.images is view.transforms is view.components is view.profile is view.position is None
+    assert view.images is view.transforms is view.components is view._profile is view.position is None
     assert view.activations == view.scales == view.norms == ()
     assert (view.scope, view.kind, view.colormap, view.interpolation) == (
         "across",
@@ -38,14 +38,14 @@ def test_what_the_browser_sends_back_is_read():
     view = SimilarityView()
     view.set_state(
         {
-            "profile": {
+            "_profile": {
                 "dtype": "float32",
                 "shape": [1, 2],
                 "data": memoryview(np.array([1, np.nan], "<f4")).cast("B"),
             }
         }
     )
-    np.testing.assert_array_equal(view.profile, [[1, np.nan]])
+    np.testing.assert_array_equal(view._profile, [[1, np.nan]])
     view.set_state({"pins": [{"frame": 1, "layer": 0, "position": [0.5, 1]}], "position": [0, 1]})
     assert view.pins == [{"frame": 1, "layer": 0, "position": [0.5, 1.0]}]
 
@@ -64,14 +64,14 @@ def test_a_view_of_packed_activations():
     grids = [ActivationGrid("net", layer, n, z[n]) for layer in ("a", "b") for n in range(2)]
     packed = pack(grids)
     view = SimilarityView.of(packed, title="two layers")
-    assert view.layers == ["a", "b"]
+    assert view.layer_labels == ["a", "b"]
     assert view.errors == [one.bound for one in packed]
     assert view.sigmas == [one.sigma for one in packed]
     assert [codes.shape for codes in view.activations] == [(2, 3, 4, 5)] * 2
     np.testing.assert_array_equal(view.scales[1], packed[1].scales)
     np.testing.assert_array_equal(view.norms[0], packed[0].norms)
     view.show(pack([*grids[:2], *(ActivationGrid("other", "a", g.image, g.raw) for g in grids[:2])]))
-    assert view.layers == ["net a", "other a"]
+    assert view.layer_labels == ["net a", "other a"]
     assert view.title == "two layers"
 
 
