@@ -50,7 +50,7 @@ def painting(seed=0):
 def shown(brush):
     """The probability that is shown of each of the best classes."""
     return dict(
-        zip(brush.scores.indices[0, 0, 0].tolist(), brush.scores.values[0, 0, 0].tolist(), strict=True)
+        zip(brush.scores.indices[0, 0].tolist(), brush.scores.values[0, 0].tolist(), strict=True)
     )
 
 
@@ -95,7 +95,7 @@ def test_a_pass_under_way_is_shown_and_then_the_newest_mask(brush):
         passes.release()
         assert permits.acquire(timeout=PATIENCE)
 
-    brush.scores.observe(lambda change: seen.append(float(change.new[0, 0, 0])), "target_values")
+    brush.scores.observe(lambda change: seen.append(float(change.new[0, 0])), "target_values")
     gate = brush.model.module.register_forward_pre_hook(stand)
     brush.brush.mask = painting(0)
     assert passes.acquire(timeout=PATIENCE)
@@ -137,7 +137,7 @@ def test_another_image_forgets_the_paint(brush):
     settle(brush)
     assert brush.brush.mask is None
     probs = brush.model.probs(other)[0]
-    assert_close(brush.scores.values[0, 0, 0], probs.topk(5).values)
+    assert_close(brush.scores.values[0, 0], probs.topk(5).values)
     assert_close(brush.scores.reference, probs)
     assert brush.scores.target == brush.target == int(probs.argmax())
 
@@ -147,12 +147,12 @@ def test_the_optimizer_keeps_the_area_and_lowers_the_score(brush):
     start[:4, :8] = 255
     brush.brush.mask = start
     settle(brush)
-    before = float(brush.scores.target_values[0, 0, 0])
+    before = float(brush.scores.target_values[0, 0])
     brush.compute(again=True)
     settle(brush)
     assert brush.run_bar.status == "done"
     assert (brush.brush.mask == 255).sum() == 32
-    assert float(brush.scores.target_values[0, 0, 0]) < before
+    assert float(brush.scores.target_values[0, 0]) < before
 
 
 def test_each_search_is_one_step_and_a_stroke_stops_it(brush):
@@ -236,7 +236,7 @@ def test_after_many_changes_the_scores_are_those_of_the_last(brush):
     x, mask = brush.image, torch.from_numpy(brush.brush.mask / np.float32(255))
     fill = brush._fill(FILLS[brush.brush.fill], mask)
     probs = brush.model.probs(torch.lerp(x, fill, mask))[0]
-    assert_close(brush.scores.values[0, 0, 0], probs.topk(5).values)
+    assert_close(brush.scores.values[0, 0], probs.topk(5).values)
 
 
 def test_wait_ends_with_the_scores_of_what_is_painted(brush):

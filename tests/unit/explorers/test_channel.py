@@ -70,10 +70,10 @@ def test_maps_curves_and_bars_are_the_networks(model, image, variant):
     whole, none = float(model.scores(image)[0, 2]), model.forward_from("2", 0 * activation)[0, 2].item()
     assert [line["y"] for line in explorer.curves.lines] == near([whole, none])
     assert [s.get("style", "solid") for s in explorer.curves.series] == ["solid", "dashed"]
-    probs = torch.stack([outside, inside]).softmax(-1)
+    probs = torch.stack([inside, outside]).softmax(-1)
     assert explorer.scores.target == 2
-    assert explorer.scores.target_values[0] == near(probs[..., 2].numpy())
-    assert explorer.scores.values[0] == near(probs.topk(5).values.numpy())
+    assert explorer.scores.target_values == near(probs[..., 2].numpy())
+    assert explorer.scores.values == near(probs.topk(5).values.numpy())
     assert explorer.scores.reference == near(model.probs(image)[0].numpy())
 
 
@@ -141,7 +141,7 @@ def test_slider_cursor_bars_map_and_channels_are_joined_in_the_page(model, image
     explorer = explorer_of(model, image, start=False)
     ends = (explorer.curves, "fraction"), (explorer.scores, "fraction"), (explorer.slider, "fraction")
     assert len({view._channels[name] for view, name in ends}) == 1
-    ends = (explorer.slider, "frame"), (explorer.heatmap, "frame"), (explorer.gallery, "stop")
+    ends = (explorer.slider, "frame"), (explorer.heatmap, "frame"), (explorer.gallery, "step")
     assert len({view._channels[name] for view, name in ends}) == 1
 
 

@@ -172,7 +172,7 @@ def test_parts_and_other_widgets_are_joined_under_names_of_their_own():
     assert view.opacity == pytest.approx(0.2)
     stops = SliderView(values=[1, 2])
     xw.link((view, "frame"), (stops, "frame"))
-    assert stops.channels["frame"] == view._channels["frame"]
+    assert stops._channels["frame"] == view._channels["frame"]
 
 
 @pytest.mark.parametrize(

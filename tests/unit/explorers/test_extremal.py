@@ -66,10 +66,10 @@ def test_masks_levels_curves_and_bars_are_the_networks(model, image, variant, pe
     assert explorer.curves.y == near(torch.stack([preserved, deleted])[..., 2].numpy())
     assert [line["y"] for line in explorer.curves.lines] == near([float(whole[2]), float(wholly[2])])
     assert [s.get("style", "solid") for s in explorer.curves.series] == ["solid", "dashed"]
-    probs = torch.stack([deleted, preserved]).softmax(-1)
+    probs = torch.stack([preserved, deleted]).softmax(-1)
     assert explorer.scores.target == 2
-    assert explorer.scores.target_values[0] == near(probs[..., 2].numpy())
-    assert explorer.scores.values[0] == near(probs.topk(5).values.numpy())
+    assert explorer.scores.target_values == near(probs[..., 2].numpy())
+    assert explorer.scores.values == near(probs.topk(5).values.numpy())
     assert explorer.scores.reference == near(model.probs(image)[0].numpy())
 
     shown = perturb(levels, masks)[0]
@@ -94,8 +94,8 @@ def test_with_a_layer_the_bars_of_every_class_end_where_the_activation_does(
     of_image = model.probs(pyramid(model.images(image), perturbation)[0, :1])[0].numpy()
     assert np.abs(wholly - of_image).max() > 1e-3
     shown = np.zeros((2, len(AREAS) + 2, 6), np.float32)
-    np.put_along_axis(shown, explorer.scores.indices[0], explorer.scores.values[0], axis=2)
-    deleted, preserved = shown
+    np.put_along_axis(shown, explorer.scores.indices, explorer.scores.values, axis=2)
+    preserved, deleted = shown
     assert preserved[0] == near(wholly)
     assert preserved[-1] == near(whole)
     assert deleted[0] == near(whole)
@@ -104,7 +104,7 @@ def test_with_a_layer_the_bars_of_every_class_end_where_the_activation_does(
     masks = found(model, image, 2, layer="2", perturbation=perturbation).masks
     inside = model.forward_from("2", perturb(levels, masks)[0]).softmax(1).detach().numpy()
     assert preserved[1:-1] == near(inside)
-    assert explorer.scores.target_values[0] == near(shown[..., 2])
+    assert explorer.scores.target_values == near(shown[..., 2])
 
 
 @pytest.mark.parametrize("layer", [None, "2"])
@@ -153,7 +153,7 @@ def test_slider_cursor_bars_and_strip_are_joined_in_the_page(model, image):
     explorer = explorer_of(model, image, start=False)
     ends = (explorer.mask, "area"), (explorer.curves, "fraction"), (explorer.scores, "fraction")
     assert len({view._channels[name] for view, name in ends}) == 1
-    assert explorer.strip.channels["frame"] == explorer.mask.channels["frame"]
+    assert explorer.strip._channels["frame"] == explorer.mask._channels["frame"]
 
 
 def test_masks_appear_while_they_are_searched_and_never_get_worse(model, image):

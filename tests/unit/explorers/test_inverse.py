@@ -100,9 +100,8 @@ def test_pictures_scores_and_plot_are_those_of_the_inverses(model, image, regula
     probs = model.scores(made.x[0]).softmax(-1)
     assert explorer.scores.target == 2
     assert explorer.scores.x == pytest.approx(LAM)
-    for game in range(2):
-        assert explorer.scores.values[0, game] == near(probs.topk(5).values.numpy())
-        assert explorer.scores.target_values[0, game] == near(probs[:, 2].numpy())
+    assert explorer.scores.values[0] == near(probs.topk(5).values.numpy())
+    assert explorer.scores.target_values[0] == near(probs[:, 2].numpy())
     assert explorer.scores.reference == near(model.probs(image)[0].numpy())
 
     method = get("gradient")
@@ -183,7 +182,7 @@ def test_sliders_pictures_maps_plot_and_bars_are_joined_in_the_page(model, image
             (explorer.slider, "frame"),
             (explorer.inverse_view, "frame"),
             (explorer.layer_map, "frame"),
-            (explorer.curves, "stop"),
+            (explorer.curves, "step"),
         ],
         [(explorer.depth, "frame"), (explorer.layer_map, "group"), (explorer.operation_map, "group")],
         [(explorer.slider, "fraction"), (explorer.scores, "fraction")],

@@ -129,9 +129,9 @@ def test_frames_and_places_are_joined_in_the_page(network, image):
     assert len({view.channels["frame"] for view in [explorer.slider, explorer.spectrum, *views]}) == 1
     assert len({view.channels["position"] for view in views}) == 1
     curves = [explorer.similarity, explorer.psnr]
-    assert {view._channels["stop"] for view in curves} == {explorer.slider._channels["frame"]}
-    assert explorer.similarity.channels["frame"] == explorer.psnr.channels["frame"]
-    assert explorer.psnr.channels["frame"] != explorer.slider._channels["frame"]
+    assert {view._channels["step"] for view in curves} == {explorer.slider._channels["frame"]}
+    assert explorer.similarity._channels["frame"] == explorer.psnr._channels["frame"]
+    assert explorer.psnr._channels["frame"] != explorer.slider._channels["frame"]
 
 
 def test_a_cancel_shows_nothing_and_the_button_starts_anew(network, hold, image):

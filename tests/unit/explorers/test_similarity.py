@@ -127,8 +127,8 @@ def test_a_series_has_a_chart(model, photos):
     assert explorer.view.labels == ["−30°", "0°", "45°"]
     assert_close(explorer.view.transforms, series.transforms)
     assert explorer.view.frame == 1
-    assert explorer.view._channels["profile"] == curves.channels["y"]
-    assert explorer.view._channels["marked"] == curves.channels["stop"]
+    assert explorer.view._channels["_profile"] == curves._channels["y"]
+    assert explorer.view._channels["marked"] == curves._channels["step"]
     explorer.close()
     assert done(SimilarityExplorer(model, scalings(photos[0], [0.5, 1]))).curves.x_label == "scale"
 
