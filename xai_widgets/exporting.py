@@ -47,7 +47,7 @@ PAGE = """<!DOCTYPE html>
 <body>
 <header><h1>{title}</h1></header>
 <main id="widgets" aria-busy="true"><p id="state">Opening.</p></main>
-<footer>Made with xai_widgets {version}. What needs a running network is shown, but asleep.</footer>
+<footer>Made with xai_widgets {version}. Controls that need a kernel are disabled.</footer>
 <noscript>This page shows interactive pictures of a network, and needs JavaScript.</noscript>
 <script type="application/gzip" id="program">{program}</script>
 <script type="application/gzip" id="widgets-data">{data}</script>
@@ -104,7 +104,7 @@ def export(widget: DOMWidget, path: str | Path, *, title: str = "") -> Exported:
     """Write a widget as one self-contained page, that opens from disk.
 
     Views, sliders, hover, cursors and links work as in a notebook: they compute in the browser, from arrays that are in
-    the page. What asks the kernel for something, such as the button that computes, is shown asleep, with a note.
+    the page. Controls that need a kernel, such as the button that computes, are disabled, with a note.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def _pack(widget: DOMWidget, states: dict[str, dict[str, Any]]) -> bytes:
     """The models of a page: a header in JSON behind its length, then the bytes of arrays, each kept once."""
     blobs: dict[bytes, tuple[int, bytes]] = {}
     texts: dict[str, int] = {}
-    places: list[tuple[str, list[Any], int]] = []
+    positions: list[tuple[str, list[Any], int]] = []
     spoken: list[tuple[str, str, int]] = []
     models: dict[str, dict[str, Any]] = {}
     for name, given in states.items():
@@ -193,7 +193,7 @@ def _pack(widget: DOMWidget, states: dict[str, dict[str, Any]]) -> bytes:
         for buffer in given.get("buffers", ()):
             data = base64.b64decode(buffer["data"])
             index, _ = blobs.setdefault(hashlib.sha256(data).digest(), (len(blobs), data))
-            places.append((name, buffer["path"], index))
+            positions.append((name, buffer["path"], index))
         for key, value in list(state.items()):
             if isinstance(value, str) and len(value) >= SHARED:
                 spoken.append((name, key, texts.setdefault(value, len(texts))))
@@ -201,11 +201,11 @@ def _pack(widget: DOMWidget, states: dict[str, dict[str, Any]]) -> bytes:
         models[name] = {**{key: given[key] for key in given if key.startswith("model_")}, "state": state}
     header = {
         "shown": [widget.model_id],
-        "asleep": sorted(_asleep(widget)),
+        "disabled": sorted(_disabled(widget)),
         "models": models,
         "texts": list(texts),
         "blobs": [len(data) for _, data in blobs.values()],
-        "places": places,
+        "positions": positions,
         "spoken": spoken,
     }
     head = json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
@@ -220,7 +220,7 @@ def _titled(state: dict[str, Any]) -> dict[str, Any]:
     return state
 
 
-def _asleep(widget: DOMWidget) -> set[str]:
+def _disabled(widget: DOMWidget) -> set[str]:
     """The models of the parts by which an explorer asks its kernel for something."""
     every = list(family(widget))
     parts = [getattr(each, name) for each in every for name in getattr(each, "kernel_controls", ())]

@@ -21,18 +21,18 @@ import { observe, update } from "./lib/state.js";
  * @typedef {import("./lib/painting.js").Point} Point
  */
 
-/** The colour of the paint in the display "tint": in few photographs, and told from them with every colour blindness. */
+/** The color of the paint in the display "tint": in few photographs, and distinguished from them with every color blindness. */
 const TINT = 0xff8000ff;
-/** What the picture depends on, the paint left out. */
+/** The traits that the drawing depends on, besides the paint. */
 const PICTURE = ["image", "fills", "fill", "display", "opacity"];
 
 /**
- * The picture under the paint; only what has changed is drawn again.
+ * The drawing under the paint; only what has changed is drawn again.
  *
  * @param {Model} model
  * @param {Painting} painting
  */
-function createPicture(model, painting) {
+function createDrawing(model, painting) {
 	const decodeImage = cached((/** @type {Message} */ message) => bytes("image", message, [null, null, 3]));
 	const decodeFills = cached((/** @type {Message} */ message, /** @type {number[]} */ [height, width]) =>
 		bytes("fills", message, [null, height, width, 3]),
@@ -77,7 +77,7 @@ function createPicture(model, painting) {
  * @param {Model} model
  * @param {Painting} painting
  * @param {History} history
- * @param {() => boolean} isDown  whether the hand is painting
+ * @param {() => boolean} isDown  whether the user is painting
  * @param {AbortSignal} signal
  */
 function createExchange(model, painting, history, isDown, signal) {
@@ -109,14 +109,14 @@ function createExchange(model, painting, history, isDown, signal) {
 	};
 	return {
 		push,
-		/** The hand rests: the page, if not yet the kernel, has the mask. */
+		/** The pointer rests: the page, if not yet the kernel, has the mask. */
 		settle: put,
 		/** Takes up a mask that Python, or another view, has set. @returns {boolean} whether there was one */
 		receive() {
 			const message = model.get("mask");
 			if (message === own) return false;
 			if (isDown()) {
-				// The hand wins; where the mask came from is to hear of it.
+				// The user wins; where the mask came from is to hear of it.
 				push();
 				return false;
 			}
@@ -134,7 +134,7 @@ function createExchange(model, painting, history, isDown, signal) {
 				if (given && sender.busy()) push();
 				return painting.change(values, model.get("_step"));
 			}
-			// What was done while no view was there cannot be undone.
+			// Changes made while no view was shown cannot be undone.
 			if (!known) history.clear();
 			first = false;
 			painting.follow(values);
@@ -151,12 +151,12 @@ function createExchange(model, painting, history, isDown, signal) {
 function build(figure, history) {
 	const { model, root, signal } = figure;
 	const painting = new Painting(history);
-	const picture = createPicture(model, painting);
+	const drawing = createDrawing(model, painting);
 	const exchange = createExchange(model, painting, history, () => tip !== null, signal);
 	const outline = createOutline(painting);
 	const amount = element("span", { class: "xw-amount" });
 
-	/** Where the brush is, in pixels of the picture; null: nowhere. @type {Point | null} */
+	/** Where the brush is, in pixels of the drawing; null: nowhere. @type {Point | null} */
 	let cursor = null;
 	/** Whether this stroke erases whatever the tool. */
 	let erasing = false;
@@ -171,7 +171,7 @@ function build(figure, history) {
 	const stage = createStage(figure, {
 		attributes: { role: "application", "aria-roledescription": "painting" },
 		paint(context, width, height) {
-			const canvas = picture.canvas();
+			const canvas = drawing.canvas();
 			if (!canvas) return;
 			drawLayers(context, width, height, [{ canvas, alpha: 1 }], model.get("interpolation") === "smooth");
 			if (model.get("display") !== "outline") return;
@@ -214,7 +214,7 @@ function build(figure, history) {
 		exchange.settle();
 		changed();
 	};
-	/** What a button or a key does to the whole mask. @param {string} name */
+	/** Changes the whole mask, for a button or a key. @param {string} name */
 	const act = (name) => {
 		end();
 		const deeds = /** @type {Record<string, () => boolean>} */ ({
@@ -230,11 +230,11 @@ function build(figure, history) {
 		changed();
 	};
 
-	const fills = () => picture.fills()?.shape[0] ?? 0;
+	const fills = () => drawing.fills()?.shape[0] ?? 0;
 	const tools = createBrushTools(figure, { act, fills });
 	// At once: a mask that comes along with its image is taken up in the size of that image.
 	const take = () => {
-		const shape = picture.image()?.shape;
+		const shape = drawing.image()?.shape;
 		painting.resize(shape?.[0] ?? 0, shape?.[1] ?? 0);
 		return exchange.receive();
 	};
@@ -243,7 +243,7 @@ function build(figure, history) {
 	observe(model, ["tool", "brush_size", "softness"], stage.remark, signal);
 	history.addEventListener("change", () => tools.show(painting), { signal });
 
-	/** From parts of the picture to its pixels. @param {Point} part */
+	/** From parts of the drawing to its pixels. @param {Point} part */
 	const inPixels = ({ x, y }) => ({ x: x * painting.width, y: y * painting.height });
 	listenToBrush(
 		stage.node,
@@ -281,12 +281,12 @@ function build(figure, history) {
 		stage: stage.node,
 		traits: [...PICTURE, "fill_labels", "interpolation"],
 		refresh() {
-			picture.fills();
+			drawing.fills();
 			take();
 			painting.touch();
 			outline.forget();
 			tools.show(painting);
-			return stage.show(picture.image()?.shape, "No image yet.");
+			return stage.show(drawing.image()?.shape, "No image yet.");
 		},
 		fail: stage.fail,
 		keys: KEYS,

@@ -67,12 +67,12 @@ export default view("xw-class-picker", ({ model, title, refresh, signal }) => {
 			...shown.map((option, at) => optionRow(option, `${id}-${at}`, option.index === target)),
 		);
 		const more = options.length - shown.length;
-		const note = more > 0 ? `and ${more} more: type to narrow` : "no class has this in its name";
+		const note = more > 0 ? `and ${more} more: type to narrow` : "no class matches";
 		if (more > 0 || shown.length === 0) {
 			list.append(element("li", { class: "xw-muted xw-option-note", role: "presentation" }, [note]));
 		}
 		options = shown;
-		// What Enter would take is always marked.
+		// The option that Enter would take is always marked.
 		mark(query.trim() && shown.length > 0 ? 0 : Math.min(active, shown.length - 1));
 	}
 
@@ -125,7 +125,7 @@ export default view("xw-class-picker", ({ model, title, refresh, signal }) => {
 		refresh();
 	}
 
-	/** What stands in the field counts if it names a class; otherwise the old one stays. */
+	/** The text in the field counts if it names a class; otherwise the old one stays. */
 	function leave() {
 		const text = input.value.trim();
 		const labels = model.get("labels");

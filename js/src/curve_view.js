@@ -3,8 +3,8 @@ import "./curve_view.css";
 import { CurveCursor, tidy } from "./lib/curve_cursor.js";
 import { listen } from "./lib/curve_gestures.js";
 import { CurveGuides } from "./lib/curve_guides.js";
+import { curveImage } from "./lib/curve_image.js";
 import { CurveLegend } from "./lib/curve_legend.js";
-import { picture } from "./lib/curve_picture.js";
 import { CurvePlot } from "./lib/curve_plot.js";
 import {
 	decimalsOf,
@@ -62,7 +62,7 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 	let plotLife = new AbortController();
 	/** @type {CurveCursor | null} */
 	let cursor = null;
-	/** What is drawn. @type {import("./lib/curves.js").Curves} */
+	/** The drawn curves. @type {import("./lib/curves.js").Curves} */
 	let data = NO_CURVES;
 	let zooming = false;
 	let width = 0;
@@ -248,12 +248,12 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 		if (!plot) return;
 		const { x, curves } = data;
 		const position = positionOf(x, model.get("fraction"));
-		const canvas = picture(
+		const canvas = curveImage(
 			plot.canvas,
 			curves.filter(({ hidden }) => !hidden),
 			{
 				title: model.get("title"),
-				place: `${model.get("x_label") || "x"} = ${placeText(data, position)}`,
+				where: `${model.get("x_label") || "x"} = ${placeText(data, position)}`,
 				step: nearest(x, position),
 				width,
 				resolve: colors.resolve,

@@ -21,25 +21,25 @@ export default view("xw-figure xw-gallery-view", ({ model, set, signal }) => {
 	const list = element("div", { class: "xw-gallery", role: "listbox", tabindex: 0 });
 	/** @type {ReturnType<typeof createItem>[]} */
 	const items = [];
-	/** Each picture on its own; the very same as long as the message is. */
+	/** Each image on its own; the very same as long as the message is. */
 	const decode = cached((/** @type {Message} */ message) => {
 		const all = bytes("images", message, [null, null, null, 3]);
 		return all ? Array.from({ length: all.shape[0] }, (_, index) => slice(all, index)) : [];
 	});
-	/** Which pictures are lit at each stop. @type {Bytes | null} */
-	let lit = null;
+	/** The active images of each step. @type {Bytes | null} */
+	let active = null;
 
-	/** @param {Bytes[]} pictures */
-	function fill(pictures) {
-		const count = pictures.length;
+	/** @param {Bytes[]} images */
+	function fill(images) {
+		const count = images.length;
 		const values = floats("values", model.get("values"), [count || null]);
-		lit = bytes("active", model.get("active"), [null, count || null]);
+		active = bytes("active", model.get("active"), [null, count || null]);
 		const columns = model.get("columns");
 		const heads = columns ? model.get("row_labels") : [];
 		while (items.length > count) items.pop();
 		while (items.length < count) items.push(createItem(`${id}-${items.length}`));
 		items.forEach((item, index) => {
-			item.paint(pictures[index], {
+			item.paint(images[index], {
 				pixelated: model.get("interpolation") === "pixelated",
 				size: model.get("size"),
 			});
@@ -58,12 +58,12 @@ export default view("xw-figure xw-gallery-view", ({ model, set, signal }) => {
 
 	/** Dims what is not lit at the stop. */
 	function light() {
-		const [stops, count] = lit?.shape ?? [0, 0];
+		const [stops, count] = active?.shape ?? [0, 0];
 		const stop = model.get("step");
-		const row = stop >= 0 && stop < stops ? lit?.data.subarray(stop * count, (stop + 1) * count) : null;
+		const row = stop >= 0 && stop < stops ? active?.data.subarray(stop * count, (stop + 1) * count) : null;
 		for (const [index, item] of items.entries()) item.light(!row || row[index] > 0);
 		const shining = row?.reduce((sum, value) => sum + (value > 0 ? 1 : 0), 0);
-		if (row) list.setAttribute("aria-description", `${shining} of ${count} lit`);
+		if (row) list.setAttribute("aria-description", `${shining} of ${count} active`);
 		else list.removeAttribute("aria-description");
 	}
 
@@ -77,7 +77,7 @@ export default view("xw-figure xw-gallery-view", ({ model, set, signal }) => {
 		list.style.setProperty("--xw-size", `${model.get("size")}px`);
 		const nodes = items.flatMap(({ node }, index) => {
 			if (!heads.length || index % columns) return [node];
-			// What a head says, the name of each picture of its row says too.
+			// The name of each image of the row contains this label.
 			const head = element("div", { class: "xw-gallery-head", "aria-hidden": "true" }, [
 				heads[index / columns] ?? "",
 			]);
@@ -91,7 +91,7 @@ export default view("xw-figure xw-gallery-view", ({ model, set, signal }) => {
 		if (!same) list.replaceChildren(...nodes);
 	}
 
-	/** Marks the chosen picture: this runs at every step of a drag elsewhere. */
+	/** Marks the chosen image: this runs at every step of a drag elsewhere. */
 	function choose() {
 		const frame = model.get("frame");
 		const active = items[Math.max(frame, 0)];
@@ -100,7 +100,7 @@ export default view("xw-figure xw-gallery-view", ({ model, set, signal }) => {
 		else list.removeAttribute("aria-activedescendant");
 	}
 
-	/** Scrolls the row, and nothing else of the page, until the chosen picture is seen. */
+	/** Scrolls the row, and nothing else of the page, until the chosen image is seen. */
 	function reveal() {
 		const node = items[model.get("frame")]?.node;
 		if (!node || model.get("columns")) return;
@@ -173,7 +173,7 @@ export default view("xw-figure xw-gallery-view", ({ model, set, signal }) => {
 });
 
 /**
- * One picture with what stands under it.
+ * An image with its label and its bar.
  *
  * @param {string} id
  */
@@ -199,19 +199,19 @@ function createItem(id) {
 	);
 	return {
 		node,
-		/** @param {Bytes} picture @param {{pixelated: boolean, size: number}} look */
+		/** @param {Bytes} image @param {{pixelated: boolean, size: number}} look */
 		paint({ shape: [height, width], data }, { pixelated, size }) {
 			draw(data, width, height);
-			// Made smaller, a picture without smoothing loses lines.
+			// Made smaller, a image without smoothing loses lines.
 			const enlarged = width <= size * window.devicePixelRatio;
 			canvas.style.imageRendering = pixelated && enlarged ? "pixelated" : "auto";
 		},
 		/**
 		 * @param {{
 		 *   caption: string, number: number, head: string, value: number | null, limits: number[], marked: boolean
-		 * }} told
+		 * }} description
 		 */
-		describe({ caption, number: place, head, value, limits, marked }) {
+		describe({ caption, number: index, head, value, limits, marked }) {
 			text.textContent = caption;
 			text.hidden = !caption;
 			star.hidden = !marked;
@@ -219,7 +219,7 @@ function createItem(id) {
 			const number = value === null || Number.isNaN(value) ? "" : readable(value, limits[1] - limits[0]);
 			bar.title = number;
 			fill.style.transform = barOf(value ?? Number.NaN, limits);
-			const called = caption || `picture ${place}`;
+			const called = caption || `image ${index}`;
 			words = [head, called, number, marked ? "marked" : ""].filter(Boolean).join(", ");
 			name();
 		},

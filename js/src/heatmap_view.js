@@ -3,16 +3,16 @@ import { createColorControls, createScale, nextSign, opacityByKey } from "./lib/
 import { DIVERGING_NAMES, resolveColormap, SEQUENTIAL_NAMES } from "./lib/colormaps.js";
 import { digits } from "./lib/digits.js";
 import { element } from "./lib/dom.js";
+import { createDrawing } from "./lib/drawing.js";
 import { view } from "./lib/figure.js";
 import { createHead, frameOf } from "./lib/frames.js";
 import { ARROWS } from "./lib/keys.js";
 import { next } from "./lib/numbers.js";
-import { createPicture } from "./lib/picture.js";
 import { cellAt, createImageStage, stepPosition } from "./lib/stage.js";
 
 /**
- * @typedef {import("./lib/picture.js").FloatMap} FloatMap
- * @typedef {import("./lib/picture.js").Bytes} Bytes
+ * @typedef {import("./lib/drawing.js").FloatMap} FloatMap
+ * @typedef {import("./lib/drawing.js").Bytes} Bytes
  * @typedef {import("@anywidget/types").AnyModel} Model
  */
 
@@ -67,38 +67,38 @@ function createReadout({ model, announce }) {
  *
  * @param {KeyboardEvent} event
  * @param {Model} model
- * @param {ReturnType<typeof createPicture>} picture
+ * @param {ReturnType<typeof createDrawing>} drawing
  */
-function onKey({ key, shiftKey }, model, picture) {
+function onKey({ key, shiftKey }, model, drawing) {
 	if (key in ARROWS) {
-		const shape = (picture.map() ?? picture.image())?.shape ?? [1, 1];
+		const shape = (drawing.map() ?? drawing.image())?.shape ?? [1, 1];
 		const shift = ARROWS[key].map((cells) => cells * (shiftKey ? 10 : 1));
 		return { position: stepPosition(model.get("position"), shape, shift) };
 	}
 	if (key === "Escape") return { position: null };
 	if (key === "s") return nextSign(model);
 	if (key === "c") {
-		const sign = picture.sign();
+		const sign = drawing.sign();
 		const names = sign === "both" ? DIVERGING_NAMES : SEQUENTIAL_NAMES;
 		return { colormap: next(names, resolveColormap(model.get("colormap"), sign)) };
 	}
-	const count = picture.count();
+	const count = drawing.count();
 	if (key === "m" && count > 1) return { frame: (frameOf(model, count) + 1) % count };
 	return opacityByKey(key, model);
 }
 
 export default view("xw-figure xw-heatmap-view", (figure) => {
 	const { model } = figure;
-	const picture = createPicture(model);
+	const drawing = createDrawing(model);
 	const readout = createReadout(figure);
 	const scale = createScale();
 	const stage = createImageStage(figure, {
 		attributes: { role: "application", "aria-roledescription": "heat map" },
-		layers: picture.layers,
-		shape: () => (picture.map() ?? picture.image())?.shape,
-		read: () => readout.show(picture.map(), picture.image()),
+		layers: drawing.layers,
+		shape: () => (drawing.map() ?? drawing.image())?.shape,
+		read: () => readout.show(drawing.map(), drawing.image()),
 	});
-	const head = createHead(figure, picture.count);
+	const head = createHead(figure, drawing.count);
 	const controls = createColorControls(figure);
 	return {
 		head: head.node,
@@ -117,19 +117,19 @@ export default view("xw-figure xw-heatmap-view", (figure) => {
 		traits: TRAITS,
 		refresh() {
 			scale.node.hidden = true;
-			const [map, limit, sign] = [picture.map(), picture.limit(), picture.sign()];
+			const [map, limit, sign] = [drawing.map(), drawing.limit(), drawing.sign()];
 			const end = digits(sign === "negative" ? -limit : limit);
-			scale.show(picture.table(), sign === "both", limit ? end : "");
+			scale.show(drawing.table(), sign === "both", limit ? end : "");
 			scale.node.title =
 				model.get("limit") === null
 					? `colors end at percentile ${model.get("percentile")} of the magnitudes`
 					: "colors end at the limit that was set";
 			scale.node.hidden = !map;
 			head.show();
-			return stage.show((picture.image() ?? map)?.shape, "No image and no map yet.");
+			return stage.show((drawing.image() ?? map)?.shape, "No image and no map yet.");
 		},
 		fail: stage.fail,
 		keys: KEYS,
-		onKey: (event) => onKey(event, model, picture),
+		onKey: (event) => onKey(event, model, drawing),
 	};
 });

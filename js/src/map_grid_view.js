@@ -16,7 +16,7 @@ import { hoverer, observe, onFrame } from "./lib/state.js";
  * @typedef {import("./lib/map_grid_state.js").Look} Look
  */
 
-/** What `refresh` depends on; the maps have traits of their own. */
+/** The traits that `refresh` depends on; the maps have traits of their own. */
 const TRAITS = [
 	...["images", "row_labels", "column_labels", "column_captions", "states", "notes", "enlarged"],
 	...["scale", "percentile", "sign", "colormap", "opacity", "fade", "gray", "interpolation", "size"],
@@ -140,7 +140,7 @@ function build(figure) {
 			const { row, column } = box;
 			const [map, image] = [table.map(row, column), table.image(column)];
 			paintBase(box, image, (image ?? map)?.shape ?? [1, 1]);
-			// Without a picture there is nothing to see through to.
+			// Without a image there is nothing to see through to.
 			box.node.classList.toggle("xw-bare", !image);
 			paintMap(box, map, looks[row][column], { smooth, alone: alone === box });
 			sayState(box, table.states()[row][column], table.note(row, column));
@@ -152,7 +152,7 @@ function build(figure) {
 		return model.get("enlarged") ? cells.box(model.get("row"), model.get("column")) : null;
 	}
 
-	/** The place in all cells, with its values: what a hover changes. */
+	/** The position in all cells, with its values: what a hover changes. */
 	function place() {
 		const position = model.get("position");
 		const grid = cells.node;
@@ -163,7 +163,7 @@ function build(figure) {
 		read();
 	}
 
-	/** The cell under the hand, and pins. */
+	/** The cell under the pointer, and pins. */
 	function mark() {
 		const alone = boxAlone();
 		cells.node.classList.toggle("xw-alone", Boolean(alone));
@@ -181,7 +181,7 @@ function build(figure) {
 			box.pin.setAttribute("aria-pressed", String(pin >= 0));
 			box.pin.setAttribute("aria-label", `pin ${nameOf([box.row, box.column])}`);
 		}
-		// What was painted for a place among others is too coarse for one alone.
+		// A map painted among others is too coarse for one alone.
 		if (alone && alone.painted.map.at(-1) === false) refresh();
 		showScale(row, column);
 		compare();
@@ -193,7 +193,7 @@ function build(figure) {
 		return model.get("pins").filter((/** @type {number[]} */ [row, column]) => table.has(row, column));
 	}
 
-	/** The value of a cell at the place, in words. @param {{row: number, column: number}} box */
+	/** The value of a cell at the position, in words. @param {{row: number, column: number}} box */
 	function valueAt({ row, column }) {
 		const map = table.map(row, column);
 		const at = map && cellAt(model.get("position"), map.shape);
@@ -205,7 +205,7 @@ function build(figure) {
 		return `${table.rowName(row)} · ${table.columnName(column)}`;
 	}
 
-	/** The colours of the cell under the hand, or those of all. @param {number} row @param {number} column */
+	/** The colors of the cell under the pointer, or those of all. @param {number} row @param {number} column */
 	function showScale(row, column) {
 		const all = model.get("scale") === "all";
 		const look = looks[row]?.[column] ?? looks[0]?.[0];
@@ -232,7 +232,7 @@ function build(figure) {
 		if (late && first) compareMore();
 	}
 
-	/** What is under the hand and pinned, in words. */
+	/** Describes the position under the pointer and the pins. */
 	function read() {
 		const [first, second] = currentPins();
 		const [row, column] = [model.get("row"), model.get("column")];
@@ -250,7 +250,7 @@ function build(figure) {
 			words = `A ${nameOf(first)}, B ${nameOf(second)}: ${numbers.join(", ")}`;
 		} else if (first) {
 			const { text } = MEASURES.find(({ value }) => value === model.get("measure")) ?? MEASURES[0];
-			words = `A ${nameOf(first)}: each map says its agreement with it (${text})`;
+			words = `A ${nameOf(first)}: each map shows its agreement with it (${text})`;
 		}
 		readout.show(where, there ? valueAt({ row, column }) : "", words);
 	}

@@ -44,10 +44,10 @@ const WORDS = /** @type {Record<string, string>} */ ({
  *
  * @param {Model} model
  */
-function createPicture(model) {
+function createDrawing(model) {
 	const decodeLevels = cached((/** @type {Message} */ message) => {
 		const levels = bytes("levels", message, [null, null, null, 3]);
-		if (levels && levels.shape[0] < 2) throw new RangeError("levels has 1 image, wanted at least 2");
+		if (levels && levels.shape[0] < 2) throw new RangeError("levels has 1 image, expected at least 2");
 		return levels;
 	});
 	const decodeAreas = cached((/** @type {Message} */ message) => floats("areas", message, [null]));
@@ -122,19 +122,19 @@ function createPicture(model) {
 	};
 }
 
-/** @param {import("./lib/figure.js").Figure} figure @param {ReturnType<typeof createPicture>} picture */
-function createReadout({ model, announce }, picture) {
+/** @param {import("./lib/figure.js").Figure} figure @param {ReturnType<typeof createDrawing>} drawing */
+function createReadout({ model, announce }, drawing) {
 	const amount = element("span", { class: "xw-amount" });
-	const place = element("span", { class: "xw-place xw-muted" });
+	const place = element("span", { class: "xw-position xw-muted" });
 	return {
 		node: element("div", { class: "xw-readout" }, [amount, place]),
 		/** @returns {string} the text for the amount */
 		show() {
-			const [mask, at] = [picture.mask(), picture.chosen()];
+			const [mask, at] = [drawing.mask(), drawing.chosen()];
 			amount.textContent = mask
-				? `area ${percentOf(picture.stops()[at].area)} ${WORDS[model.get("display")]}`.trim()
+				? `area ${percentOf(drawing.stops()[at].area)} ${WORDS[model.get("display")]}`.trim()
 				: "no mask yet";
-			const shape = picture.shape();
+			const shape = drawing.shape();
 			const cell = shape ? cellAt(model.get("position"), shape) : null;
 			const value = mask && cell ? (mask.data[cell.row * cell.columns + cell.column] / 255).toFixed(2) : "";
 			place.textContent = cell ? `row ${cell.row}, col ${cell.column}${value && `: mask ${value}`}` : "";
@@ -146,7 +146,7 @@ function createReadout({ model, announce }, picture) {
 }
 
 /**
- * What a key sets, or null where it does nothing.
+ * The traits that a key sets, or null.
  *
  * @param {KeyboardEvent} event
  * @param {Model} model
@@ -171,19 +171,19 @@ function onKey(event, model, stops) {
 
 export default view("xw-figure xw-mask-view", (figure) => {
 	const { model, set, signal } = figure;
-	const picture = createPicture(model);
-	const readout = createReadout(figure, picture);
+	const drawing = createDrawing(model);
+	const readout = createReadout(figure, drawing);
 	const stage = createImageStage(figure, {
 		attributes: { role: "slider", "aria-valuemin": 0, "aria-valuemax": 1 },
 		layers() {
-			const canvas = picture.canvas();
+			const canvas = drawing.canvas();
 			return canvas ? [{ canvas, alpha: 1 }] : [];
 		},
 		over(context, width, height) {
-			const [line, shape] = [picture.outline(), picture.shape()];
+			const [line, shape] = [drawing.outline(), drawing.shape()];
 			if (line && shape) strokeContour(context, line, width, height, shape);
 		},
-		shape: picture.shape,
+		shape: drawing.shape,
 		read() {
 			stage.node.setAttribute("aria-valuenow", String(model.get("area")));
 			stage.node.setAttribute("aria-valuetext", readout.show());
@@ -195,8 +195,8 @@ export default view("xw-figure xw-mask-view", (figure) => {
 
 	/** Shows the mask of the area: `frame` is its index. */
 	const follow = () => {
-		const frame = picture.chosen();
-		slider.show(picture.stops(), frame, model.get("best"));
+		const frame = drawing.chosen();
+		slider.show(drawing.stops(), frame, model.get("best"));
 		if (frame !== model.get("frame")) set({ frame });
 	};
 	observe(
@@ -215,9 +215,9 @@ export default view("xw-figure xw-mask-view", (figure) => {
 		() => {
 			if (figure.failed()) return;
 			const frame = model.get("frame");
-			const stop = picture.stops()[frame];
+			const stop = drawing.stops()[frame];
 			// The area may lie beside that of its mask.
-			if (stop?.ready && frame !== picture.chosen()) set({ area: stop.area });
+			if (stop?.ready && frame !== drawing.chosen()) set({ area: stop.area });
 			else follow();
 		},
 		signal,
@@ -233,10 +233,10 @@ export default view("xw-figure xw-mask-view", (figure) => {
 			stage.node.hidden = readout.node.hidden = !model.get("show_image");
 			figure.root.classList.toggle("xw-alone", !model.get("show_image"));
 			follow();
-			return stage.show(picture.shape(), "No image yet.");
+			return stage.show(drawing.shape(), "No image yet.");
 		},
 		fail: stage.fail,
 		keys: KEYS,
-		onKey: (event) => onKey(event, model, picture.stops()),
+		onKey: (event) => onKey(event, model, drawing.stops()),
 	};
 });

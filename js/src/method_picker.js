@@ -42,7 +42,7 @@ export default view("xw-method-picker", ({ model, title }) => {
 });
 
 /**
- * A check box in the shape of a chip, with the colour of its curves.
+ * A check box in the shape of a chip, with the color of its curves.
  *
  * @param {string} name
  * @param {number} index  among the options

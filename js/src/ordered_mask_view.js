@@ -38,7 +38,7 @@ const percent = (fraction) => `${(100 * fraction).toFixed(1)} %`;
  *
  * @param {Model} model
  */
-function createPicture(model) {
+function createDrawing(model) {
 	const decodeImage = cached((/** @type {Message} */ message) => bytes("image", message, [null, null, 3]));
 	const decodeRanks = cached((/** @type {Message} */ message, /** @type {number[]} */ [height, width]) =>
 		expectArray(Int32Array, "ranks", message, [null, height, width]),
@@ -109,21 +109,21 @@ function choose(ranks, count, first, rest, out) {
 	for (let i = 0; i < out.length; i++) out[i] = ranks[i] < count ? first[i] : rest[i];
 }
 
-/** @param {import("./lib/figure.js").Figure} figure @param {ReturnType<typeof createPicture>} picture */
-function createReadout({ model, announce }, picture) {
+/** @param {import("./lib/figure.js").Figure} figure @param {ReturnType<typeof createDrawing>} drawing */
+function createReadout({ model, announce }, drawing) {
 	const amount = element("span", { class: "xw-amount" });
-	const place = element("span", { class: "xw-place xw-muted" });
+	const place = element("span", { class: "xw-position xw-muted" });
 	return {
 		node: element("div", { class: "xw-readout" }, [amount, place]),
 		/** @returns {string} the text for the amount */
 		show() {
-			const ranks = picture.ranks();
-			const { total, replaced } = picture.replaced();
+			const ranks = drawing.ranks();
+			const { total, replaced } = drawing.replaced();
 			const verb = model.get("mode") === "deletion" ? "deleted" : "inserted";
 			amount.textContent = ranks
 				? `${percent(model.get("fraction"))} ${verb} (${replaced} of ${total} px)`
 				: "no ordering yet";
-			const shape = (ranks ?? picture.image())?.shape;
+			const shape = (ranks ?? drawing.image())?.shape;
 			const at = shape ? cellAt(model.get("position"), shape) : null;
 			const rank = ranks && at ? ranks.data[at.row * at.columns + at.column] : null;
 			place.textContent = at
@@ -137,7 +137,7 @@ function createReadout({ model, announce }, picture) {
 }
 
 /**
- * What a key sets, or null where it does nothing.
+ * The traits that a key sets, or null.
  *
  * @param {KeyboardEvent} event
  * @param {Model} model
@@ -168,16 +168,16 @@ function onKey({ key, shiftKey }, model, count) {
 
 export default view("xw-figure xw-ordered-mask-view", (figure) => {
 	const { model, bind, signal } = figure;
-	const picture = createPicture(model);
-	const readout = createReadout(figure, picture);
-	const head = createHead(figure, picture.count);
+	const drawing = createDrawing(model);
+	const readout = createReadout(figure, drawing);
+	const head = createHead(figure, drawing.count);
 	const stage = createImageStage(figure, {
 		attributes: { role: "slider", "aria-valuemin": 0, "aria-valuemax": 1 },
 		layers() {
-			const canvas = picture.canvas();
+			const canvas = drawing.canvas();
 			return canvas ? [{ canvas, alpha: 1 }] : [];
 		},
-		shape: () => picture.image()?.shape,
+		shape: () => drawing.image()?.shape,
 		read() {
 			stage.node.setAttribute("aria-valuenow", String(model.get("fraction")));
 			stage.node.setAttribute("aria-valuetext", readout.show());
@@ -196,12 +196,12 @@ export default view("xw-figure xw-ordered-mask-view", (figure) => {
 		stage: stage.node,
 		traits: ["image", "baselines", "ranks", "frame", "labels", "interpolation"],
 		refresh() {
-			picture.baselines();
+			drawing.baselines();
 			head.show();
-			return stage.show(picture.image()?.shape, "No image yet.");
+			return stage.show(drawing.image()?.shape, "No image yet.");
 		},
 		fail: stage.fail,
 		keys: KEYS,
-		onKey: (event) => onKey(event, model, picture.count()),
+		onKey: (event) => onKey(event, model, drawing.count()),
 	};
 });

@@ -4,7 +4,7 @@ import { element, setText } from "./lib/dom.js";
 import { view } from "./lib/figure.js";
 import { observe, update } from "./lib/state.js";
 
-/** How long a kernel may take to say that it heard a click, ms. */
+/** A kernel must acknowledge a click within this time, ms. */
 const PATIENCE = 5000;
 const SILENCE = "No kernel answered: run the cell again, or wait if it is busy with another one.";
 const WORDS = /** @type {Record<string, string>} */ ({

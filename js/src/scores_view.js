@@ -14,7 +14,7 @@ const ROW = 24;
 /** Room between the best rows and that of the target. */
 const GAP = 7;
 export default view("xw-scores-view", ({ model, title, message, announce }) => {
-	const place = element("span", { class: "xw-muted" });
+	const where = element("span", { class: "xw-muted" });
 	/** Its order in the document is not that of the scores: screen readers get the announcement. */
 	const list = element("div", { class: "xw-scores", "aria-hidden": "true" });
 	/** @type {Map<number, ReturnType<typeof bar>>} class -> its bar */
@@ -23,7 +23,7 @@ export default view("xw-scores-view", ({ model, title, message, announce }) => {
 	const slots = new Map();
 
 	/** Which step is shown. @param {import("./lib/scores.js").Scores} scores @returns {string} */
-	function where({ at, counted, label }) {
+	function stepText({ at, counted, label }) {
 		return `${counted ? at : readable(at)} ${label}`.trim();
 	}
 
@@ -59,7 +59,7 @@ export default view("xw-scores-view", ({ model, title, message, announce }) => {
 	}
 
 	return {
-		head: element("div", { class: "xw-bar xw-top" }, [title, place]),
+		head: element("div", { class: "xw-bar xw-top" }, [title, where]),
 		content: [list, message],
 		drawing: [list],
 		label: "class scores",
@@ -68,12 +68,12 @@ export default view("xw-scores-view", ({ model, title, message, announce }) => {
 			...["labels", "target", "frame", "mode", "fraction", "series", "value_limits"],
 		],
 		refresh() {
-			place.textContent = "";
+			where.textContent = "";
 			const scores = readScores(model);
-			if (scores && scores.steps > 1) place.textContent = where(scores);
+			if (scores && scores.steps > 1) where.textContent = stepText(scores);
 			if (scores) arrange(scores);
-			const said = (scores?.rows ?? []).map((row) => `${row.label} ${changeOf(row).join(" to ")}`).join(", ");
-			announce(said && place.textContent ? `${place.textContent}: ${said}` : said);
+			const text = (scores?.rows ?? []).map((row) => `${row.label} ${changeOf(row).join(" to ")}`).join(", ");
+			announce(text && where.textContent ? `${where.textContent}: ${text}` : text);
 			return scores ? "" : "not computed yet";
 		},
 	};

@@ -22,11 +22,11 @@ import { hoverer, observe, onFrame } from "./lib/state.js";
 
 /**
  * @typedef {import("./lib/similarity_cells.js").Box} Box
- * @typedef {import("./lib/similarity_state.js").Place} Place
+ * @typedef {import("./lib/similarity_state.js").Location} Location
  * @typedef {import("./lib/similarity_math.js").Space} Space
  */
 
-/** What `refresh` depends on; a hover draws less. */
+/** The traits that `refresh` depends on; a hover draws less. */
 const TRAITS = [
 	...["images", "labels", "layer_labels", "activations", "scales", "norms", "sigmas", "transforms", "gray"],
 	...["components", "component_layer", "component_colors", "component_opacity", "hidden"],
@@ -51,7 +51,7 @@ function build(figure) {
 	const cells = createCells({
 		attributes: { role: "application", "aria-roledescription": "similarity of positions" },
 		// The hovered position stays when the pointer leaves: it goes on to a control or a chart.
-		hover: ({ picture, layer }, position) => set({ frame: picture, marked: picture, layer, position }),
+		hover: ({ frame, layer }, position) => set({ frame: frame, marked: frame, layer, position }),
 		pin() {
 			const values = pinned(model, similarity);
 			if (values) set(values);
@@ -62,9 +62,9 @@ function build(figure) {
 	observe(model, HOVER_TRAITS, draw, signal);
 
 	function layOut() {
-		const { images, spaces, pictures, components } = similarity;
+		const { images, spaces, frameCount, components } = similarity;
 		const layers = spaces().map((_, index) => model.get("layer_labels")[index] || `layer ${index + 1}`);
-		cells.arrange(pictures(), layers.length, {
+		cells.arrange(frameCount(), layers.length, {
 			columns: model.get("columns"),
 			size: model.get("size"),
 			heads: layers,
@@ -82,57 +82,57 @@ function build(figure) {
 			const [height, width] = all ? all.shape.slice(1) : [rows, columns];
 			box.stage.style.aspectRatio = `${width} / ${height}`;
 			box.base.resize(width, height);
-			if (all) box.base.words.set(words(slice(all, box.picture).data));
+			if (all) box.base.words.set(words(slice(all, box.frame).data));
 			box.base.flush();
-			box.name.textContent = pictures() > 1 || layers.length === 1 ? nameOf(box.picture) : layers[box.layer];
+			box.name.textContent = frameCount() > 1 || layers.length === 1 ? nameOf(box.frame) : layers[box.layer];
 			const drawn = made && box.layer === model.get("component_layer");
 			box.components.canvas.hidden = !drawn;
 			box.components.canvas.style.opacity = model.get("component_opacity");
-			if (drawn) paintComponents(box.components, slice(made, box.picture), colors);
+			if (drawn) paintComponents(box.components, slice(made, box.frame), colors);
 		}
 		chips.show(count);
 	}
 
-	/** @param {number} picture @returns {string} */
-	function nameOf(picture) {
-		return model.get("labels")[picture] || `picture ${picture + 1}`;
+	/** @param {number} frame @returns {string} */
+	function nameOf(frame) {
+		return model.get("labels")[frame] || `image ${frame + 1}`;
 	}
 
 	/** Overlays, marks, values: what a hover changes. */
 	function show() {
 		const spaces = similarity.spaces();
-		const places = similarity.places();
-		const overlays = similarity.overlays(places);
-		const look = lookOf(overlays, places.length > 1);
+		const locations = similarity.locations();
+		const overlays = similarity.overlays(locations);
+		const look = lookOf(overlays, locations.length > 1);
 		const hovered = similarity.hovered();
 		const pins = similarity.pins();
-		const profile = new Float32Array(spaces.length * similarity.pictures()).fill(Number.NaN);
+		const profile = new Float32Array(spaces.length * similarity.frameCount()).fill(Number.NaN);
 		for (const box of cells.boxes()) {
 			const space = spaces[box.layer];
 			const size = space.rows * space.columns;
-			const values = overlays[box.layer]?.subarray(box.picture * size, (box.picture + 1) * size) ?? null;
+			const values = overlays[box.layer]?.subarray(box.frame * size, (box.frame + 1) * size) ?? null;
 			paintBox(box, space, overlays[box.layer], values, { ...look, limit: look.limits[box.layer] });
-			const at = hovered ?? places[0];
-			const cell = at ? similarity.follow(at, box.picture, space) : null;
-			const fields = box.picture === hovered?.frame ? model.get("fields")[box.layer] : [];
+			const at = hovered ?? locations[0];
+			const cell = at ? similarity.follow(at, box.frame, space) : null;
+			const fields = box.frame === hovered?.frame ? model.get("fields")[box.layer] : [];
 			for (const [index, node] of box.fields.entries()) placeField(node, fields?.[index], cell, space);
 			markBox(box, space, hovered && cell, hovered, (index) => {
 				const pin = pins[index];
-				const own = pin?.frame === box.picture && pin.layer === box.layer;
+				const own = pin?.frame === box.frame && pin.layer === box.layer;
 				return own ? similarity.cellOf(pin) : null;
 			});
-			box.node.classList.toggle("xw-marked", box.picture === model.get("marked"));
+			box.node.classList.toggle("xw-marked", box.frame === model.get("marked"));
 			const value = cell && values ? values[cell.row * space.columns + cell.column] : Number.NaN;
-			profile[box.layer * similarity.pictures() + box.picture] = value;
+			profile[box.layer * similarity.frameCount() + box.frame] = value;
 			setText(box.value, at ? shown(value) : "");
 		}
 		const several = look.limits.some((limit) => limit !== look.limits[0]);
 		scale.show(look.table, look.sign === "both", several ? "largest" : shown(look.limits[0] ?? 1));
-		read(places);
+		read(locations);
 		tell(profile, spaces.length);
 	}
 
-	/** How values become colours. @param {(Float32Array | null)[]} overlays @param {boolean} compared */
+	/** How values become colors. @param {(Float32Array | null)[]} overlays @param {boolean} compared */
 	function lookOf(overlays, compared) {
 		const kind = model.get("kind");
 		const signed = compared || (kind !== "euclidean" && anySigned(similarity.spaces()));
@@ -149,32 +149,34 @@ function build(figure) {
 		};
 	}
 
-	/** @param {Place[]} places */
-	function read(places) {
+	/** @param {Location[]} locations */
+	function read(locations) {
 		const { hovered, cellOf, between } = similarity;
-		const place = hovered();
-		const cell = place && cellOf(place);
-		const [a, b] = places;
+		const location = hovered();
+		const cell = location && cellOf(location);
+		const [a, b] = locations;
 		const pins = similarity.pins();
-		/** @param {Place} pin @param {Place} to */
+		/** @param {Location} pin @param {Location} to */
 		const number = (pin, to) => shown(between(pin, to));
 		let value = "";
-		if (place && pins.length === 1) value = number(a, place);
-		if (place && pins.length === 2) {
-			value = `${number(a, place)} − ${number(b, place)} = ${shown(between(a, place) - between(b, place))}`;
+		if (location && pins.length === 1) value = number(a, location);
+		if (location && pins.length === 2) {
+			value = `${number(a, location)} − ${number(b, location)} = ${shown(between(a, location) - between(b, location))}`;
 		}
-		const error = model.get("kind") === "cosine" ? model.get("errors")[place?.layer ?? 0] : 0;
+		const error = model.get("kind") === "cosine" ? model.get("errors")[location?.layer ?? 0] : 0;
 		const notes = pins.map((pin, index) => `${PINS[index]}: ${where(pin)}`);
 		if (pins.length === 2) notes.push(`A and B: ${number(a, b)}`);
 		if (error > 0) notes.push(`±\u00a0${shown(error)} at most`);
-		readout.show(place && cell ? where(place) : "", value, notes.join(" · "));
+		readout.show(location && cell ? where(location) : "", value, notes.join(" · "));
 	}
 
-	/** @param {Place} place */
-	function where(place) {
-		const cell = similarity.cellOf(place);
-		const layer = similarity.spaces().length > 1 ? (model.get("layer_labels")[place.layer] ?? "") : "";
-		return [nameOf(place.frame), layer, `row ${cell?.row}, col ${cell?.column}`].filter(Boolean).join(", ");
+	/** @param {Location} location */
+	function where(location) {
+		const cell = similarity.cellOf(location);
+		const layer = similarity.spaces().length > 1 ? (model.get("layer_labels")[location.layer] ?? "") : "";
+		return [nameOf(location.frame), layer, `row ${cell?.row}, col ${cell?.column}`]
+			.filter(Boolean)
+			.join(", ");
 	}
 
 	/** Sets the trait `profile`, if it is another. @param {Float32Array} values @param {number} layers */
@@ -211,7 +213,7 @@ function build(figure) {
  * @param {Box} box
  * @param {Space} space
  * @param {Float32Array | null} whole  the values of the column: the very same array as long as nothing changes
- * @param {Float32Array | null} values  those of the picture
+ * @param {Float32Array | null} values  those of the image
  * @param {{
  *   limit: number, sign: import("./lib/colormaps.js").Sign, table: Uint32Array,
  *   threshold: number, opacity: number, smooth: boolean,
@@ -232,13 +234,13 @@ function paintBox(box, space, whole, values, { limit, sign, table, threshold, op
 /**
  * @param {Box} box
  * @param {Space} space
- * @param {import("./lib/similarity_math.js").Cell | null} cell  what corresponds to the hovered place
- * @param {Place | null} hovered
+ * @param {import("./lib/similarity_math.js").Cell | null} cell  what corresponds to the hovered position
+ * @param {Location | null} hovered
  * @param {(index: number) => import("./lib/similarity_math.js").Cell | null} pinAt
  */
 function markBox(box, space, cell, hovered, pinAt) {
 	placeMark(box.mark, cell, space);
-	const here = hovered?.frame === box.picture && hovered.layer === box.layer;
+	const here = hovered?.frame === box.frame && hovered.layer === box.layer;
 	box.mark.classList.toggle("xw-here", here);
 	for (const [index, node] of box.pins.entries()) placeMark(node, pinAt(index), space);
 }

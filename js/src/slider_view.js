@@ -20,7 +20,7 @@ function numberText(value) {
 }
 
 /**
- * What the traits say the stops are; the very same as long as they do.
+ * The stops; the same object as long as the traits are.
  *
  * @param {Model} model
  */
@@ -38,7 +38,7 @@ function createStops(model) {
 			return values.map((value, index) => {
 				const tick = labels[index] ?? numberText(value);
 				return {
-					place: spacing === "even" ? index : value,
+					position: spacing === "even" ? index : value,
 					ready: ready[index] !== false,
 					tick,
 					text: unit ? `${tick} ${unit}` : tick,
@@ -52,7 +52,7 @@ function createStops(model) {
 			const stop = stops[marked];
 			if (!stop) return null;
 			const name = label || `${stop.text}, marked`;
-			return { place: stop.place, ready: stop.ready, name, title: name };
+			return { position: stop.position, ready: stop.ready, name, title: name };
 		},
 	);
 	/** @returns {Stop[]} */
@@ -100,8 +100,8 @@ export default view("xw-figure xw-slider-view", ({ model, set, signal }) => {
 		slider.show({
 			label: model.get("label"),
 			stops: all,
-			start: all[0]?.place ?? 0,
-			end: all.at(-1)?.place ?? 1,
+			start: all[0]?.position ?? 0,
+			end: all.at(-1)?.position ?? 1,
 			at: stops.has(frame) ? frame : stops.nearest(),
 			star: stops.star(),
 		});

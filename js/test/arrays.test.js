@@ -60,10 +60,10 @@ describe("decode", () => {
 	test("what is no array message is refused in plain words", () => {
 		const data = new DataView(new ArrayBuffer(8));
 		expect(() => decode({ dtype: "uint8", shape: [8], data: new ArrayBuffer(8) })).toThrow(
-			/wanted a DataView/,
+			/expected a DataView/,
 		);
-		expect(() => decode({ dtype: "float64", shape: [1], data })).toThrow(/float64, wanted one of uint8/);
-		expect(() => decode({ dtype: "float32", shape: [3], data })).toThrow(/has 8 bytes, wanted 12/);
+		expect(() => decode({ dtype: "float64", shape: [1], data })).toThrow(/float64, expected one of uint8/);
+		expect(() => decode({ dtype: "float32", shape: [3], data })).toThrow(/has 8 bytes, expected 12/);
 	});
 });
 

@@ -179,7 +179,7 @@ describe("displays", () => {
 		pointer("pointerdown", 3, 3);
 		pointer("pointerup", 3, 3);
 		await set({ image: array("uint8", [4, 4, 3], new Uint8Array(48)) });
-		expect(find("[role=alert]").textContent).toMatch(/fills is .* wanted .* \[any, 4, 4, 3\]/);
+		expect(find("[role=alert]").textContent).toMatch(/fills is .* expected .* \[any, 4, 4, 3\]/);
 		await set({ fills: null });
 		expect(find("[role=alert]")).toBeNull();
 	});

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { userEvent } from "vitest/browser";
-import { all, canvasBytes, find, ink, pointer, RISE, show, T, texts, view, X } from "./curve.js";
+import { all, canvasBytes, find, ink, pointer, RISE, show, T, view, X } from "./curve.js";
 import { array, painted } from "./model.js";
 
 beforeEach(() => document.body.style.setProperty("--jp-layout-color0", "white"));

@@ -135,7 +135,7 @@ describe("a logarithmic axis", () => {
 	test("x that it cannot show is said plainly, and forgotten", async () => {
 		await show({ ...LOG, x: array("float32", [STEPS], SHARES) });
 		expect(find(".xw-message").textContent).toBe(
-			"This view cannot be drawn: x goes down to 0: a logarithmic axis wants values above 0.",
+			"This view cannot be drawn: x goes down to 0: a logarithmic axis needs values above 0.",
 		);
 		view.model.set("x", LOG.x);
 		await vi.waitUntil(() => find(".xw-message").textContent === "" && ink(0.3, 0.3) > 60);

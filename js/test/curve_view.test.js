@@ -106,7 +106,7 @@ describe("without data", () => {
 	test("arrays that do not belong together are said plainly, and forgotten when they do", async () => {
 		await show({ x: array("float32", [3], [0, 0.5, 1]) });
 		expect(find(".xw-message").textContent).toBe(
-			"This view cannot be drawn: y has 101 steps, x has 3: wanted as many.",
+			"This view cannot be drawn: y has 101 steps, x has 3: expected as many.",
 		);
 		view.model.set("x", state().x);
 		await vi.waitUntil(() => find(".xw-message").textContent === "");

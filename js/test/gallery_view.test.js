@@ -79,7 +79,7 @@ describe("images", () => {
 		const { $, set } = await show({ images: null });
 		expect($(".xw-message").textContent).toBe("No images yet.");
 		await set({ images: STATE.images, values: array("float32", [2], [0, 1]) });
-		expect($(".xw-message").textContent).toMatch(/values .* shape \[2\], wanted .* \[6\]/);
+		expect($(".xw-message").textContent).toMatch(/values .* shape \[2\], expected .* \[6\]/);
 		await set({ values: null });
 		expect($(".xw-message").checkVisibility()).toBe(false);
 	});
@@ -201,11 +201,11 @@ describe("what is lit", () => {
 		const { $$, list, set } = await show({ active: LIT, marked: 1 });
 		expect(dim($$)).toEqual([false, true, true, false, true, true]);
 		expect(names($$).slice(0, 2)).toEqual(["5 %", "10 %, marked, dimmed"]);
-		expect(list.getAttribute("aria-description")).toBe("2 of 6 lit");
+		expect(list.getAttribute("aria-description")).toBe("2 of 6 active");
 		await set({ step: 1 });
 		expect(dim($$)).toEqual([false, false, false, false, false, true]);
 		expect(names($$)).toEqual(["5 %", "10 %, marked", "20 %", "30 %", "40 %", "50 %, dimmed"]);
-		expect(list.getAttribute("aria-description")).toBe("5 of 6 lit");
+		expect(list.getAttribute("aria-description")).toBe("5 of 6 active");
 	});
 
 	test.each([-1, 2, 100])("step %i is out of range: all are lit", async (step) => {
@@ -223,7 +223,7 @@ describe("what is lit", () => {
 	test("captions that change keep it, pictures stay as they are, and what is dimmed can be chosen", async () => {
 		const { $$, set, chosen, model } = await show({ active: LIT });
 		await set({ labels: ["a", "b"] });
-		expect(names($$).slice(0, 3)).toEqual(["a", "b, dimmed", "picture 3, dimmed"]);
+		expect(names($$).slice(0, 3)).toEqual(["a", "b, dimmed", "image 3, dimmed"]);
 		expect($$("canvas").map(pixels)).toEqual(PICTURES);
 		await userEvent.click($$("canvas")[1]);
 		expect([chosen(), model.get("frame")]).toEqual([1, 1]);
@@ -231,7 +231,7 @@ describe("what is lit", () => {
 
 	test("of another number than the pictures it is an error, until it fits", async () => {
 		const { $, $$, set } = await show({ active: array("uint8", [1, 2], [1, 0]) });
-		expect($(".xw-message").textContent).toMatch(/active .* shape \[1, 2\], wanted .*\[any, 6\]/);
+		expect($(".xw-message").textContent).toMatch(/active .* shape \[1, 2\], expected .*\[any, 6\]/);
 		await set({ active: LIT });
 		expect($(".xw-message").checkVisibility()).toBe(false);
 		expect(dim($$)[1]).toBe(true);

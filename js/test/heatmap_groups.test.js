@@ -78,7 +78,7 @@ test("the list of maps has those of one group", async () => {
 
 test("maps that do not fall into the groups are named", async () => {
 	await show({ maps: array("float32", [3, 1, 1], [1, 2, 3]), groups: 2 });
-	expect(view.el.textContent).toContain("maps has 3 maps, wanted a multiple of 2");
+	expect(view.el.textContent).toContain("maps has 3 maps, expected a multiple of 2");
 	await set({ groups: 3, group: 2 });
 	expect(Number(value())).toBe(3);
 });

@@ -208,7 +208,7 @@ describe("what comes late or wrong", () => {
 		const { model, $, pixel } = await show();
 		model.set("maps", array("float32", [2, 2], [1, 2, 3, 4]));
 		await painted();
-		expect($("[role=alert]").textContent).toMatch(/maps is a Float32Array of shape \[2, 2\], wanted/);
+		expect($("[role=alert]").textContent).toMatch(/maps is a Float32Array of shape \[2, 2\], expected/);
 		await userEvent.click($(".xw-stage"));
 		await userEvent.keyboard("{ArrowLeft}c");
 		model.set("maps", MAP);
@@ -220,7 +220,7 @@ describe("what comes late or wrong", () => {
 
 	test("a broken array at the start does not keep the view from appearing", async () => {
 		const { model, $ } = await show({ image: { dtype: "uint8", shape: [1, 1, 3], data: "text" } });
-		expect($("[role=alert]").textContent).toMatch(/wanted a DataView/);
+		expect($("[role=alert]").textContent).toMatch(/expected a DataView/);
 		model.set("image", STATE.image);
 		await painted();
 		expect($("[role=alert]")).toBeNull();

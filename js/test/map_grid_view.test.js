@@ -279,7 +279,7 @@ test("to a pinned cell all others show their agreement; of two all measures are 
 	);
 	// A pin of a cell that is gone counts for nothing.
 	await set({ states: [["done"]], column_labels: ["cat"], row_labels: ["Grad-CAM"] });
-	expect(find(".xw-agreement").textContent).toContain("each map says");
+	expect(find(".xw-agreement").textContent).toContain("each map shows");
 	await press("Escape");
 	expect(get("pins")).toEqual([[]]);
 	expect(seen(".xw-agreement")).toBe(0);

@@ -126,7 +126,7 @@ describe("the picture", () => {
 		const { set, $, pixels } = await show({ levels: null });
 		expect($(".xw-message").textContent).toMatch(/No image yet/);
 		await set({ levels: STATE.levels, masks: array("uint8", [1, 1, 1], [0]) });
-		expect($("[role=alert]").textContent).toMatch(/masks .* shape \[1, 1, 1\], wanted .*\[4, any, any\]/);
+		expect($("[role=alert]").textContent).toMatch(/masks .* shape \[1, 1, 1\], expected .*\[4, any, any\]/);
 		await set({ masks: STATE.masks });
 		expect($("[role=alert]")).toBeNull();
 		expect(pixels()).toEqual(expected(MASKS[1]));
@@ -209,7 +209,7 @@ describe("the hand", () => {
 		const { $, set, stage } = await show();
 		expect(stage.getAttribute("aria-valuetext")).toBe("area 20 % preserved");
 		await set({ position: [0.3, 0.1], area: 0.21 });
-		expect($(".xw-place").textContent).toBe("row 0, col 1: mask 0.50");
+		expect($(".xw-position").textContent).toBe("row 0, col 1: mask 0.50");
 		await set({ display: "deleted" });
 		expect($(".xw-amount").textContent).toBe("area 20 % deleted");
 	});

@@ -106,7 +106,7 @@ describe("the picture", () => {
 		model.set("ranks", array("int32", [1, 3, 3], [0, 1, 2, 3, 4, 5, 6, 7, 8]));
 		await painted();
 		expect($("[role=alert]").textContent).toMatch(
-			/ranks is a Int32Array of shape \[1, 3, 3\], wanted .* \[any, 2, 5\]/,
+			/ranks is a Int32Array of shape \[1, 3, 3\], expected .* \[any, 2, 5\]/,
 		);
 		model.set("ranks", STATE.ranks);
 		await painted();
@@ -156,7 +156,7 @@ describe("the hand", () => {
 		expect(stage.getAttribute("aria-valuenow")).toBe("0.37");
 		model.set("position", [0.7, 0.1]);
 		await painted();
-		expect($(".xw-place").textContent).toBe("row 0, col 3: deleted at 10.0 %");
+		expect($(".xw-position").textContent).toBe("row 0, col 3: deleted at 10.0 %");
 	});
 
 	test("hovering moves the position", async () => {

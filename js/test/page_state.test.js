@@ -20,7 +20,7 @@ test("arrays and texts come to their places, shared ones to each of them", () =>
 			{
 				models,
 				blobs: [2, 3],
-				places: [
+				positions: [
 					["a", ["maps", "data"], 0],
 					["b", ["maps", "data"], 0],
 					["a", ["nested", 1, "deep", "data"], 1],
@@ -46,7 +46,7 @@ test("what is cut short is an error, not a wrong array", () => {
 	const header = {
 		models: { a: { state: {} } },
 		blobs: [4],
-		places: [["a", ["x"], 0]],
+		positions: [["a", ["x"], 0]],
 		texts: [],
 		spoken: [],
 	};

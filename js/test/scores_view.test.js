@@ -211,7 +211,7 @@ describe("without data", () => {
 	test("arrays that do not belong together are said plainly", async () => {
 		await show({ indices: array("int32", [2, 3, 1], [0, 0, 0, 0, 0, 0]) });
 		expect(find(".xw-message").textContent).toBe(
-			"This view cannot be drawn: values has shape [2,3,2], indices [2,3,1]: wanted the same.",
+			"This view cannot be drawn: values has shape [2,3,2], indices [2,3,1]: expected the same.",
 		);
 	});
 });

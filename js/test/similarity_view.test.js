@@ -314,10 +314,10 @@ test("what a place sees is drawn around it, as far as the picture reaches", asyn
 test("what does not fit together is said, and the view recovers", async () => {
 	await show({ activations: [array("float32", [3, 1, 1, 1], [1, 2, 3])] });
 	expect(view.el.querySelector("[role=alert]").textContent).toContain(
-		"activations[0] are of 3 pictures, wanted 2",
+		"activations[0] are of 3 images, expected 2",
 	);
 	await set({ activations: [array("uint8", [2, 1, 1, 1], [1, 2])] });
-	expect(view.el.querySelector("[role=alert]").textContent).toContain("wanted int8 or floats");
+	expect(view.el.querySelector("[role=alert]").textContent).toContain("expected int8 or floats");
 	await set({ activations: STATE.activations, scales: [array("float32", [2, 2, 2], new Array(8).fill(1))] });
 	expect(view.el.querySelector("[role=alert]").textContent).toContain("scales[0]");
 	await set({ scales: [], position: [0.1, 0.9] });

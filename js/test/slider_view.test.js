@@ -161,7 +161,7 @@ describe("the rail", () => {
 
 	test("labels stand where there is room, both ends first, and none leaves the rail", async () => {
 		const stops = Array.from({ length: 40 }, (_, index) => ({
-			place: index,
+			position: index,
 			ready: true,
 			tick: `layer ${index}`,
 			text: "",

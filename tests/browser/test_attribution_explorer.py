@@ -139,7 +139,7 @@ def test_the_state_alone_draws_the_table_as_in_a_notebook_that_is_opened_again(a
     assert np.abs(drawn - wanted).max() < 8
     expect(mounted.el.locator(".xw-badge").nth(1)).to_have_text("−1.00")
     # A map that comes alone is drawn; and a table that shrinks and grows again has its cells.
-    mounted.update(map_0_0=ramp[::-1].copy())
+    mounted.update(_map_0_0=ramp[::-1].copy())
     expect(mounted.el.locator(".xw-badge").nth(1)).not_to_have_text("−1.00")
     mounted.update(states=[["done"]])
     expect(mounted.el.locator(".xw-map-cell")).to_have_count(1)

@@ -1,4 +1,4 @@
-"""Exported pages in Chromium, opened from disk with the network off: the hand works, what needs a kernel is asleep."""
+"""Exported pages in Chromium, opened from disk with the network off: everything works except the controls that need a kernel."""
 
 import re
 
@@ -82,7 +82,7 @@ def test_widgets_of_ipywidgets_work_beside_views(opened):
     joined.close()
 
 
-def test_the_deletion_explorer_is_scrubbed_and_its_kernel_parts_are_asleep(opened, model, pictures):
+def test_the_deletion_explorer_is_scrubbed_and_its_kernel_controls_are_disabled(opened, model, pictures):
     explorer = xw.DeletionExplorer(model, pictures[0], ["gradient", "grad_cam"], steps=8)
     assert explorer.wait(120)
     page = opened(explorer)
@@ -91,19 +91,19 @@ def test_the_deletion_explorer_is_scrubbed_and_its_kernel_parts_are_asleep(opene
     page.get_by_role("slider", name=re.compile("fraction", re.IGNORECASE)).first.focus()
     page.keyboard.press("ArrowRight")
     expect(page.get_by_text("0.0 % deleted")).to_have_count(0)
-    asleep = page.locator("[inert]")
-    expect(asleep).to_have_count(3)
-    expect(asleep.filter(has=page.get_by_text("Compute"))).to_have_count(1)
-    # Of neighbours the last one says it: of the row of both pickers, and the bar.
-    notes = [part.evaluate("(el) => getComputedStyle(el, '::after').content") for part in asleep.all()]
-    assert notes == ["none", '"needs a running kernel"', '"needs a running kernel"']
+    disabled = page.locator("[inert]")
+    expect(disabled).to_have_count(3)
+    expect(disabled.filter(has=page.get_by_text("Compute"))).to_have_count(1)
+    # The last of several neighbors has the note: of the row of both pickers, and the bar.
+    notes = [part.evaluate("(el) => getComputedStyle(el, '::after').content") for part in disabled.all()]
+    assert notes == ["none", '"Disabled: needs a kernel."', '"Disabled: needs a kernel."']
 
 
 def test_the_similarity_explorer_answers_the_pointer(opened, model, pictures):
     explorer = xw.SimilarityExplorer([model], pictures, layers={"scenes_resnet": "stage3"}, components=2)
     assert explorer.wait(120)
     page = opened(explorer)
-    cell = page.locator("[data-picture] > .xw-patch-stage").first
+    cell = page.locator("[data-frame] > .xw-patch-stage").first
     box = cell.bounding_box()
     page.mouse.move(box["x"] + 5, box["y"] + 5)
     expect(page.get_by_text("picture 1, row 0, col 0")).to_be_visible()

@@ -67,7 +67,7 @@ def test_linked_views_by_pointer_and_key(jupyter):
     box = heat.bounding_box()
     heat.click(position={"x": box["width"] * 40.5 / 96, "y": box["height"] * 20.5 / 96})
     expect(output.locator(".xw-cell")).to_have_text("row 20, col 40")
-    expect(output.locator(".xw-place")).to_contain_text("row 20, col 40: deleted at")
+    expect(output.locator(".xw-position")).to_contain_text("row 20, col 40: deleted at")
     page.wait_for_kernel("[int(part * 96) for part in heat.position]", [40, 20])
     value = float(output.locator(".xw-value").inner_text())
     assert abs(value - page.kernel_eval("float(relevance[20, 40])")) < 0.005
@@ -103,7 +103,7 @@ def test_everything_works_without_a_kernel(lab):
     output.get_by_label("Colors").select_option("magma")
     expect_repaint(heat, picture)
     heat.hover()
-    expect(output.locator(".xw-place")).to_contain_text("row 48, col 48")
+    expect(output.locator(".xw-position")).to_contain_text("row 48, col 48")
 
 
 def test_a_row_of_views_fits_a_narrow_window(lab):

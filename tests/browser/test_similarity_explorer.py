@@ -32,7 +32,7 @@ def done(lab):
 
 
 def box_of(page, picture, layer):
-    return page.page.locator(f'[data-picture="{picture}"][data-layer="{layer}"]')
+    return page.page.locator(f'[data-frame="{picture}"][data-layer="{layer}"]')
 
 
 def hover(page, picture, layer, x, y):

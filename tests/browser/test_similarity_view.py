@@ -44,7 +44,7 @@ def grays(values, signed):
 
 
 def stage_of(mounted, picture, layer):
-    return mounted.el.locator(f'[data-picture="{picture}"][data-layer="{layer}"] > .xw-patch-stage')
+    return mounted.el.locator(f'[data-frame="{picture}"][data-layer="{layer}"] > .xw-patch-stage')
 
 
 def expect_drawn(stage, values, *, signed=True):

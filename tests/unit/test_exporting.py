@@ -1,4 +1,4 @@
-"""Exported pages: what is packed, what is asleep, what is refused."""
+"""Exported pages: what is packed, disabled controls, and errors."""
 
 import base64
 import errno
@@ -48,10 +48,10 @@ def test_a_page_holds_the_state_and_every_array_once(heatmap, tmp_path):
     header, blobs = unpacked(made.path)
     assert set(header["models"]) >= {heatmap.model_id, other.model_id}
     assert header["models"][heatmap.model_id]["state"]["opacity"] == 0.7
-    found = {(model, *path): blobs[blob] for model, path, blob in header["places"]}
+    found = {(model, *path): blobs[blob] for model, path, blob in header["positions"]}
     assert found[heatmap.model_id, "image", "data"] == heatmap.image.tobytes()
     assert found[other.model_id, "maps", "data"] == other.maps.tobytes()
-    assert len(header["places"]) == 4
+    assert len(header["positions"]) == 4
     assert len(blobs) == 3
     # The program and the stylesheet of both.
     assert len(header["texts"]) == 2
@@ -76,19 +76,19 @@ def test_a_page_loads_nothing(heatmap, tmp_path):
     assert re.findall(r'(?:src|href)="?[^"]*', frame) == []
 
 
-def test_what_asks_the_kernel_is_asleep_and_nothing_else(tmp_path):
+def test_controls_that_need_the_kernel_are_disabled_and_nothing_else(tmp_path):
     explorer = xw.DeletionExplorer(
         wrap(settle(SharedInPlace())), images(1), ["gradient"], steps=2, start=False
     )
     header, _ = unpacked(xw.export(widgets.VBox([explorer]), tmp_path / "page.html").path)
     asking = (explorer.class_picker, explorer.run_bar, explorer.method_picker)
-    assert header["asleep"] == sorted(part.model_id for part in asking)
+    assert header["disabled"] == sorted(part.model_id for part in asking)
     assert explorer.curves.model_id in header["models"]
     # Taken out of its explorer a part is itself.
     header, _ = unpacked(xw.export(explorer.method_picker, tmp_path / "page.html").path)
-    assert header["asleep"] == []
+    assert header["disabled"] == []
     header, _ = unpacked(xw.export(widgets.HBox([explorer.run_bar]), tmp_path / "page.html").path)
-    assert header["asleep"] == [explorer.run_bar.model_id]
+    assert header["disabled"] == [explorer.run_bar.model_id]
 
 
 def test_a_computation_under_way_is_told(tmp_path):

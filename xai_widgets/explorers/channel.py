@@ -171,8 +171,8 @@ class ChannelExplorer(SearchExplorer):
             title="The channels that are needed most", columns=1 + patches, size=THUMBNAIL
         )
         link((self.slider, "fraction"), (self.curves, "fraction"), (self.scores, "fraction"))
-        link((self.curves, "game"), (self.scores, "game"))
-        link((self.slider, "frame"), (self.heatmap, "frame"), (self.gallery, "stop"))
+        link((self.curves, "frame"), (self.scores, "frame"))
+        link((self.slider, "frame"), (self.heatmap, "frame"), (self.gallery, "step"))
         self._compute_on_change((self.variant_picker, "value"), (self.layer_picker, "value"))
         self._assemble(self._layout())
         if start:
@@ -301,10 +301,10 @@ class ChannelExplorer(SearchExplorer):
         ]
         with self.gallery.hold_sync():
             self.gallery.columns = pictures.shape[1]
-            self.gallery.pictures = to_uint8(pictures.flatten(0, 1).nan_to_num(0.5))
-            self.gallery.captions = captions
-            self.gallery.heads = [
+            self.gallery.images = to_uint8(pictures.flatten(0, 1).nan_to_num(0.5))
+            self.gallery.labels = captions
+            self.gallery.row_labels = [
                 f"channel {channel}" + ("" if count is None else f", from {count}")
                 for channel, count in zip(listed.tolist(), first, strict=True)
             ]
-            self.gallery.lit = inside.repeat_interleave(pictures.shape[1], dim=1).byte().cpu().numpy()
+            self.gallery.active = inside.repeat_interleave(pictures.shape[1], dim=1).byte().cpu().numpy()

@@ -232,12 +232,13 @@ class DeletionExplorer(ImageExplorer):
                     if not np.isnan(auc := curve.auc.item()):
                         note = "; ".join([f"AUC {auc:.3f}", *outcome.warnings])
                 label = f"{self._methods[name].title}, {metric}"
-                series.append({"label": label, "note": note, "frame": row, "game": metric})
+                style = "dashed" if metric == "deletion" else "solid"
+                series.append({"label": label, "note": note, "frame": row, "mode": metric, "style": style})
                 y.append(target_values[row, column])
         # A failed method has a row in the legend, without a curve.
         for name, error in failed.items():
             label = f"{self._methods[name].title}: {error}"
-            series.append({"label": label, "note": "", "frame": methods.index(name), "game": ""})
+            series.append({"label": label, "note": "", "frame": methods.index(name)})
             y.append(np.full(len(fractions), np.nan, dtype=np.float32))
         # Hidden curves are given by row: with other rows the same curves stay hidden.
         hidden = {entry["label"] for row, entry in enumerate(self.curves.series) if row in self.curves.hidden}
@@ -249,8 +250,9 @@ class DeletionExplorer(ImageExplorer):
         with self.scores.hold_sync():
             self.scores.target, self.scores.value_limits = self.target, self._limits(values, target_values)
             self.scores.x = fractions
-            self.scores.indices, self.scores.values = indices, values
-            self.scores.target_values = target_values
+            self.scores.indices = indices.reshape(-1, len(fractions), top)
+            self.scores.values = values.reshape(-1, len(fractions), top)
+            self.scores.target_values = target_values.reshape(-1, len(fractions))
 
     def _draw_maps(self, failed: Iterable[str]) -> None:
         methods, names = list(self._methods), self._names()

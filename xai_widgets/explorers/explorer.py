@@ -365,7 +365,7 @@ class ImageExplorer(Explorer):
         return [float(every.min()), float(every.max() if every.max() > every.min() else every.min() + 1)]
 
     def _show_probabilities(self) -> None:
-        self.class_picker.hints = self._probabilities().tolist()
+        self.class_picker.probabilities = self._probabilities().tolist()
 
     def _on_run(self) -> None:
         # The network may have been trained further.

@@ -222,8 +222,8 @@ class ExtremalExplorer(SearchExplorer):
             small = F.interpolate(shown, scale_factor=side, mode="area") if side < 1 else shown
             areas = result.areas.tolist()
             best = float(result.best_area[0])
-            self.strip.pictures = to_uint8(small)
-            self.strip.captions = [f"{100 * area:.3g} %" for area in areas]
+            self.strip.images = to_uint8(small)
+            self.strip.labels = [f"{100 * area:.3g} %" for area in areas]
             self.strip.marked = -1 if math.isnan(best) else areas.index(best)
             # Figure 5 of the source: from the fully perturbed image to a quarter above Phi_0.
             low = result.perturbed[0]

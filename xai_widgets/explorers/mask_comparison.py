@@ -189,8 +189,7 @@ class MaskComparison(ImageExplorer):
         known = any(outcome.result is not None for outcome in outcomes.values())
         with self.controls.hold_sync():
             self.controls.areas = np.array(self._areas, dtype=np.float32)
-            # The controls show no mask; that there are some is all they have to know.
-            self.controls.masks = np.ones((len(self._areas), 1, 1)) if known else None
+            self.controls.ready = [known] * len(self._areas)
         self._draw_curves()
 
     def _draw_curves(self) -> None:
@@ -205,13 +204,14 @@ class MaskComparison(ImageExplorer):
         for key, outcome in outcomes.items():
             if outcome.error:
                 continue
-            for game, part in (("insertion", "preserved"), ("deletion", "deleted")):
-                label = f"{self._methods[key.method].title}, {part}"
-                note = "; ".join(outcome.warnings) if game == "insertion" else ""
-                series.append({"label": label, "note": note, "game": game, "frame": frames[key.method]})
+            for mode, style in (("preserved", "solid"), ("deleted", "dashed")):
+                label = f"{self._methods[key.method].title}, {mode}"
+                note = "; ".join(outcome.warnings) if mode == "preserved" else ""
+                frame = frames[key.method]
+                series.append({"label": label, "note": note, "frame": frame, "mode": mode, "style": style})
                 scores = [np.nan] * len(x)
                 if outcome.result is not None:
-                    scores = getattr(outcome.result, part)[columns].tolist()
+                    scores = getattr(outcome.result, mode)[columns].tolist()
                 rows.append(scores)
         lines = [
             {"y": float(result.preserved[end]), "label": label}

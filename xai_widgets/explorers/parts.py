@@ -81,5 +81,5 @@ def show_patches(gallery: GalleryView, patches: Tensor) -> None:
     small = shrink(patches, THUMBNAIL).flatten(0, 1)
     present = ~small.isnan().flatten(1).all(1)
     gallery.columns = patches.shape[1]
-    gallery.pictures = to_uint8(small.nan_to_num(0.5))
-    gallery.lit = None if present.all() else present.numpy()
+    gallery.images = to_uint8(small.nan_to_num(0.5))
+    gallery.active = None if present.all() else present.numpy()

@@ -104,7 +104,7 @@ class PositionPanel(Panel):
             if error is not None:
                 self.details = None
                 self.channels.title = f"No details of this position: {as_sentence(error)}"
-                self.channels.pictures = None
+                self.channels.images = None
                 self.channels.layout.display = None
 
         self._worker.submit(
@@ -125,7 +125,7 @@ class PositionPanel(Panel):
             with self.channels.hold_sync():
                 self.channels.title = details.title
                 show_patches(self.channels, details.patches)
-                self.channels.heads = [
+                self.channels.row_labels = [
                     f"channel {channel}: {value:.3g}"
                     for channel, value in zip(details.channels.tolist(), details.values.tolist(), strict=True)
                 ]
@@ -139,8 +139,8 @@ class PositionPanel(Panel):
                 self.matches.title = (
                     f"Most similar of {len(index)} images in {result.label(details.column)} ({size})"
                 )
-                self.matches.pictures = to_uint8(shrink(details.matches.patches, THUMBNAIL))
-                self.matches.captions = [f"{value:.3f}" for value in details.matches.values.tolist()]
+                self.matches.images = to_uint8(shrink(details.matches.patches, THUMBNAIL))
+                self.matches.labels = [f"{value:.3f}" for value in details.matches.values.tolist()]
             self.matches.layout.display = None
 
 

@@ -28,6 +28,7 @@ from xai_widgets.similarity.components import MOST_COMPONENTS
 from xai_widgets.similarity.packing import RANK, check_rank
 from xai_widgets.studies.similarity import SimilarityKey, SimilarityResult, SimilarityStudy
 from xai_widgets.views import CurveView, GalleryView, RunBar, SimilarityView, link
+from xai_widgets.views.linking import join
 
 #: Layers that are shown in a dashboard.
 COLUMNS = 3
@@ -154,7 +155,7 @@ class SimilarityExplorer(Explorer):
         labels = self._series.labels if self._series and names is None else names
         self.view = SimilarityView(
             images=to_uint8(self.models[0].images(self._images)),
-            names=[str(label) for label in labels or ()],
+            labels=[str(label) for label in labels or ()],
             position=[0.5, 0.5],
         )
         self.patches = GalleryView(title="Top patches of the components", columns=1, size=THUMBNAIL)
@@ -180,7 +181,7 @@ class SimilarityExplorer(Explorer):
         self.view.frame = int((series.transforms - torch.eye(2, 3)).abs().sum((1, 2)).argmin())
         curves = CurveView(
             x=series.values,
-            stops=series.values,
+            steps=series.values,
             series=[{"label": head} for head in heads],
             x_label="degrees" if series.labels[0].endswith("°") else "scale",
             y_label="similarity",
@@ -248,7 +249,7 @@ class SimilarityExplorer(Explorer):
         components, top = result.components, result.top
         self.patches.layout.display = "none" if components is None else None
         if components is None or top is None:
-            self.view.components = self.patches.pictures = None
+            self.view.components = self.patches.images = None
             return
         count = len(components.directions)
         peak = components.weights.max((0, 1, 2))
@@ -260,7 +261,7 @@ class SimilarityExplorer(Explorer):
             label = result.label(result.column)
             self.patches.title = f"Top patches of the components of {label}, error {components.error:.1%}"
             show_patches(self.patches, top.patches(range(count)))
-            self.patches.heads = [str(part + 1) for part in range(count)]
+            self.patches.row_labels = [str(part + 1) for part in range(count)]
 
     def _follow(self) -> None:
         self.look()

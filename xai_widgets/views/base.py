@@ -9,6 +9,7 @@ import anywidget
 from traitlets import Dict, TraitType, Unicode
 
 from xai_widgets.errors import check_keywords, unknown_name
+from xai_widgets.views.documentation import document
 from xai_widgets.views.plain import make_plain
 from xai_widgets.views.shown import Shown, describe_arrays
 from xai_widgets.views.traits import finite

@@ -15,7 +15,7 @@ export const MEASURES = [
 	{ value: "spearman", text: "Spearman" },
 	{ value: "ssim", text: "SSIM" },
 ];
-/** Widest window of the structural similarity, its standard deviation, and what keeps its fractions finite. */
+/** Widest window of the structural similarity, its standard deviation, and the constants that keep its fractions finite. */
 const [SIDE, SIGMA, C1, C2] = [11, 1.5, 0.01 ** 2, 0.03 ** 2];
 
 /**

@@ -6,7 +6,7 @@ import { createSlider, nearestReady as nearest, stopByKey } from "./slider.js";
  * @typedef {{area: number, ready: boolean}} Stop
  */
 
-/** A share in percent, with one decimal only where it says something. @param {number} share */
+/** A share in percent, with one decimal only where it is not zero. @param {number} share */
 export function percentOf(share) {
 	return `${Number((100 * share).toFixed(1))} %`;
 }
@@ -55,13 +55,13 @@ export function createAreaSlider({ set, signal }) {
 	const stopsOf = cached((/** @type {Stop[]} */ given) =>
 		given.map(({ area, ready }) => {
 			const text = percentOf(area);
-			return { place: area, ready, tick: text.replace(" %", ""), text };
+			return { position: area, ready, tick: text.replace(" %", ""), text };
 		}),
 	);
 	const starOf = cached((/** @type {number | null} */ best) => {
 		if (best === null) return null;
 		const text = percentOf(best);
-		return { place: best, ready: true, name: `Best area, ${text}`, title: `a* = ${text}: the best area` };
+		return { position: best, ready: true, name: `Best area, ${text}`, title: `a* = ${text}: the best area` };
 	});
 
 	return {

@@ -18,22 +18,22 @@ const ITEMSIZE = { uint8: 1, int8: 1, int32: 4, float16: 2, float32: 4 };
  * @template {Values} T
  * @param {ArrayMessage | null | undefined} message
  * @returns {NDArray<T> | null}
- * @throws {TypeError} for anything that is no such message: an array drawn wrong is worse than none.
+ * @throws {TypeError} for any other message: an array drawn wrong is worse than none.
  */
 export function decode(message) {
 	if (message === null || message === undefined) return null;
 	const { dtype, shape, data } = message;
 	if (!(data instanceof DataView)) {
-		throw new TypeError(`array data is ${Object.prototype.toString.call(data)}, wanted a DataView`);
+		throw new TypeError(`array data is ${Object.prototype.toString.call(data)}, expected a DataView`);
 	}
 	const itemsize = ITEMSIZE[dtype];
 	if (!itemsize) {
-		throw new TypeError(`array dtype is ${dtype}, wanted one of ${Object.keys(ITEMSIZE).join(", ")}`);
+		throw new TypeError(`array dtype is ${dtype}, expected one of ${Object.keys(ITEMSIZE).join(", ")}`);
 	}
 	const size = shape.reduce((product, extent) => product * extent, 1);
 	if (size * itemsize !== data.byteLength) {
 		throw new TypeError(
-			`array of shape [${shape}] and ${dtype} has ${data.byteLength} bytes, wanted ${size * itemsize}`,
+			`array of shape [${shape}] and ${dtype} has ${data.byteLength} bytes, expected ${size * itemsize}`,
 		);
 	}
 	return { shape, data: /** @type {T} */ (view(dtype, data, size)) };

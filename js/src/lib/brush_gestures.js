@@ -1,7 +1,7 @@
 /**
  * @typedef {import("./painting.js").Point} Point
  * @typedef {object} Actions
- * @property {(at: Point, erase: boolean) => void} begin  places are parts of the picture, from 0 to 1
+ * @property {(at: Point, erase: boolean) => void} begin  positions are parts of the image, from 0 to 1
  * @property {(points: Point[]) => void} move
  * @property {() => void} end
  * @property {(at: Point | null) => void} hover  null: the pointer has left
@@ -51,7 +51,7 @@ export function listenToBrush(node, actions, signal) {
 			const at = place(event, rect);
 			actions.hover(at);
 			if (event.pointerId !== press) return;
-			// All that the hand did since the last frame: fast strokes stay round.
+			// All that the user did since the last frame: fast strokes stay round.
 			const all = event.getCoalescedEvents?.() ?? [];
 			actions.move(all.length ? all.map((one) => place(one, rect)) : [at]);
 		},
@@ -73,12 +73,12 @@ export function listenToBrush(node, actions, signal) {
 }
 
 /**
- * Draws the outline of the brush, light within dark so that it shows on any picture; a second circle where the soft
+ * Draws the outline of the brush, light within dark so that it shows on any image; a second circle where the soft
  * border begins, and a cross or, erasing, a bar in the middle.
  *
  * @param {CanvasRenderingContext2D} context
  * @param {Point} at  pixels of the canvas
- * @param {number} scale  pixels of the canvas for one of the picture
+ * @param {number} scale  pixels of the canvas for one of the image
  * @param {import("./painting.js").Brush} brush
  */
 export function drawRing(context, at, scale, { radius, softness, erase }) {

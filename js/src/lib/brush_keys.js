@@ -33,7 +33,7 @@ export const isChord = (event) => chordOf(event) !== null;
  * Painting by keys.
  *
  * @param {HTMLElement} root
- * @param {HTMLElement} node  the picture
+ * @param {HTMLElement} node  the image
  * @param {Hand} hand
  * @returns {(event: KeyboardEvent) => Record<string, unknown> | null} the traits that a plain key sets
  */

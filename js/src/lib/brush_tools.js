@@ -72,7 +72,7 @@ export function createBrushTools({ model, bind, signal }, { act, fills }) {
 		try {
 			count = fills();
 		} catch {
-			// The view says what is wrong.
+			// The view shows the error.
 		}
 		const texts = model.get("fill_labels").slice(0, count);
 		if (texts.join("\n") !== names) {

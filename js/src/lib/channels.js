@@ -1,13 +1,13 @@
 /**
- * Traits of several views joined in the page: what one of them says, the others of its channel are told in the same
- * frame. No kernel is needed, and no message is sent for it until the hand rests.
+ * Traits of several views joined in the page: a value set in one of them is set in the others of its channel in the
+ * same frame. No kernel is needed, and no message is sent for it until the pointer rests.
  *
  * @typedef {import("@anywidget/types").AnyModel} Model
- * @typedef {{telling: boolean, tell: (value: unknown) => void}} Member
+ * @typedef {{following: boolean, follow: (value: unknown) => void}} Member
  */
 import { observe } from "./state.js";
 
-/** Followers tell the kernel what they were told once nothing has changed for so long, in ms. */
+/** Followers are saved when nothing has changed for this time, ms. */
 const REST = 250;
 
 /** Each view is a bundle of its own: they meet at the page. @type {{xaiWidgetsChannels?: Map<string, Set<Member>>}} */
@@ -49,22 +49,22 @@ export function joinChannels(model, signal) {
 			const members = membersOf(channel);
 			/** @type {Member} */
 			const self = {
-				telling: false,
-				tell(value) {
-					// A view that answers by another value is not asked again: two that disagree come to rest.
-					if (self.telling || same(model.get(name), value)) return;
-					self.telling = true;
+				following: false,
+				follow(value) {
+					// A view that sets another value in reply is left alone: two that disagree come to rest.
+					if (self.following || same(model.get(name), value)) return;
+					self.following = true;
 					model.set(name, value);
-					self.telling = false;
+					self.following = false;
 					clearTimeout(timer);
 					timer = setTimeout(save, REST);
 				},
 			};
 			members.add(self);
-			const say = () => {
-				for (const member of members) if (member !== self) member.tell(model.get(name));
+			const lead = () => {
+				for (const member of members) if (member !== self) member.follow(model.get(name));
 			};
-			observe(model, [name], say, joined.signal);
+			observe(model, [name], lead, joined.signal);
 			joined.signal.addEventListener("abort", () => {
 				members.delete(self);
 				if (members.size === 0) page.xaiWidgetsChannels?.delete(channel);

@@ -1,9 +1,9 @@
 /**
- * Colour maps as evenly spaced knots, RRGGBB each, joined by straight lines.
+ * Color maps as evenly spaced knots, RRGGBB each, joined by straight lines.
  *
- * viridis, inferno, magma and cividis are matplotlib's (CC0), every fifth of their 256 colours: between the knots
+ * viridis, inferno, magma and cividis are matplotlib's (CC0), every fifth of their 256 colors: between the knots
  * they are off by at most 1/255 a channel, cividis by 4/255. The diverging ones were made for this file in OKLab:
- * the same lightness on both sides, neutral in the middle, told apart with every common colour blindness.
+ * the same lightness on both sides, neutral in the middle, distinguished with every common color blindness.
  */
 const SEQUENTIAL = {
 	viridis:
@@ -28,7 +28,7 @@ const SEQUENTIAL = {
 		"f0d846f6dd3ffce236fee838",
 	gray: "000000ffffff",
 };
-/** The first colour in the name of a diverging map is not its sign: blue and purple are below zero. */
+/** The first color in the name of a diverging map is not its sign: blue and purple are below zero. */
 const DIVERGING = {
 	blue_orange:
 		"0b6cb20f7dcc128ee732a0f961b2fb87c3fcaad4fccee4faf3f3f3f7dacbf6c2a6f3aa80ee915ae8772ad46610bb590d" +
@@ -40,7 +40,7 @@ const DIVERGING = {
 		"7b2da88e41bca155d1af70dabd8be2cba5e9d9bfeee7d9f3f3f3f3cee7d2aad9b386ca945fbb762dab581297470e823c" +
 		"096d31",
 };
-/** Of Python's pictures too: the build writes them beside the bundles. @type {Record<string, string>} */
+/** Also used by Python: the build writes them beside the bundles. @type {Record<string, string>} */
 export const KNOTS = { ...SEQUENTIAL, ...DIVERGING };
 
 /** @typedef {"both" | "positive" | "negative" | "absolute"} Sign */
@@ -52,7 +52,7 @@ export const DIVERGING_NAMES = Object.keys(DIVERGING);
 export const STEPS = 257;
 
 /**
- * The colour map that "auto" stands for.
+ * The color map that "auto" stands for.
  *
  * @param {string} name
  * @param {Sign} sign
@@ -63,7 +63,7 @@ export function resolveColormap(name, sign) {
 }
 
 /**
- * The colours of the steps from the low to the high end of what `sign` shows, as RGBA words (little-endian).
+ * The colors of the steps from the low to the high end of the scale of `sign`, as RGBA words (little-endian).
  *
  * A diverging map shows one sign by the half that belongs to it; a sequential map shows both by its whole length.
  *
@@ -93,7 +93,7 @@ function parse(hex) {
 	);
 }
 
-/** The colour at `u` in [0, 1] as a word without alpha. @param {number[][]} knots @param {number} u */
+/** The color at `u` in [0, 1] as a word without alpha. @param {number[][]} knots @param {number} u */
 function mix(knots, u) {
 	const place = u * (knots.length - 1);
 	const below = Math.min(Math.floor(place), knots.length - 2);

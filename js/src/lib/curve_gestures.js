@@ -7,7 +7,7 @@ const CLICK = 4;
 const THIN = 24;
 
 /**
- * What the gestures on a plot mean.
+ * The actions of gestures on a plot.
  * @typedef {object} Actions
  * @property {(left: number) => void} drag  the cursor is dragged here
  * @property {(left: number, top: number) => void} click

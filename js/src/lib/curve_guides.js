@@ -1,10 +1,10 @@
 import uPlot from "uplot";
-import { freePlace } from "./curve_labels.js";
+import { freeBox } from "./curve_labels.js";
 import { element } from "./dom.js";
 
 /**
  * @typedef {{y: number, label: string, color?: string}} Line  a horizontal line to compare with
- * @typedef {{x: number, label: string}} Mark  a marked place on x
+ * @typedef {{x: number, label: string}} Mark  a marked position on x
  * @typedef {{lines: Line[], marks: Mark[]}} Guides
  */
 
@@ -15,7 +15,7 @@ export const MARK_ROOM = 24;
 /** Between two labels, CSS px. */
 const GAP = 6;
 
-/** Lines and marks on a plot: drawn on its canvas, so that a picture holds them too; a mark is a button as well. */
+/** Lines and marks on a plot: drawn on its canvas, so that a image holds them too; a mark is a button as well. */
 export class CurveGuides {
 	/** @type {Guides} */
 	#guides = { lines: [], marks: [] };
@@ -30,7 +30,7 @@ export class CurveGuides {
 	constructor(jump, resolve) {
 		this.#jump = jump;
 		this.#resolve = resolve;
-		// A press on a mark is no press on the plot.
+		// A press on a mark must not reach the plot.
 		for (const type of ["pointerdown", "mousedown", "dblclick"]) {
 			this.#buttons.addEventListener(type, (event) => event.stopPropagation());
 		}
@@ -97,7 +97,7 @@ export class CurveGuides {
 			const others = placed.filter((line) => line.top !== top);
 			const lines = others.map((line) => pathAlong(line.top, bbox.left, right));
 			const places = placesAlong(top, ctx.measureText(label).width, bbox);
-			const place = freePlace(places, [...curves, ...lines], taken);
+			const place = freeBox(places, [...curves, ...lines], taken);
 			taken.push(place);
 			this.#write(plot, label, place.right, (place.top + place.bottom) / 2, ink);
 		}
@@ -180,7 +180,7 @@ function pathsOf(plot) {
 }
 
 /**
- * Places for the name of a line, from the right end to the left, above it and below.
+ * Positions for the name of a line, from the right end to the left, above it and below.
  *
  * @param {number} line  px from the top
  * @param {number} width  of the name

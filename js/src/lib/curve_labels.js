@@ -29,14 +29,14 @@ function overlap(a, b) {
 }
 
 /**
- * The first of some places that hides no curve and no other name; failing that, no other name; failing that, the first.
+ * The first of some positions that hides no curve and no other name; failing that, no other name; failing that, the first.
  *
- * @param {Box[]} places
+ * @param {Box[]} boxes
  * @param {Path[]} paths
  * @param {Box[]} taken
  * @returns {Box}
  */
-export function freePlace(places, paths, taken) {
-	const apart = places.filter((place) => !taken.some((other) => overlap(place, other)));
-	return apart.find((place) => !paths.some((path) => crosses(path, place))) ?? apart[0] ?? places[0];
+export function freeBox(boxes, paths, taken) {
+	const apart = boxes.filter((box) => !taken.some((other) => overlap(box, other)));
+	return apart.find((box) => !paths.some((path) => crosses(path, box))) ?? apart[0] ?? boxes[0];
 }

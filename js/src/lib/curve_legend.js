@@ -84,7 +84,7 @@ class Entry {
 	}
 }
 
-/** A short piece of the curve: its colour and its dashes. */
+/** A short piece of the curve: its color and its dashes. */
 function swatch() {
 	const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
 	const line = document.createElementNS("http://www.w3.org/2000/svg", "path");

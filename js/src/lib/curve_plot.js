@@ -16,7 +16,7 @@ const LABEL = 18;
 const TICKS = 46;
 /** Up to this many values a curve shows its points, so that the first ones are seen at all. */
 const FEW = 3;
-/** Diameter of a point of a curve, and of a value that has no neighbours, CSS px. */
+/** Diameter of a point of a curve, and of a value that has no neighbors, CSS px. */
 const POINT = 5;
 const LONE = 9;
 /** A curve of so few samples shows its points throughout: what lies between them is not computed. */
@@ -24,7 +24,7 @@ const SPARSE = 30;
 
 /**
  * A uPlot that is made once and then only changed: data, styles, labels, size and zoom are set in one
- * batch, so that a curve may grow under the hand.
+ * batch, so that a curve may grow under the pointer.
  */
 export class CurvePlot {
 	/** @type {{x: Range | null, y: Range | null}} what the person has zoomed to */
@@ -43,7 +43,7 @@ export class CurvePlot {
 	 * @param {HTMLElement} host
 	 * @param {number} width  CSS px
 	 * @param {number} height  CSS px
-	 * @param {(color: string) => string} resolve  turns a CSS colour into one for the canvas
+	 * @param {(color: string) => string} resolve  turns a CSS color into one for the canvas
 	 * @param {import("./curve_guides.js").CurveGuides} guides
 	 * @param {boolean} log  how x is drawn; another needs another plot
 	 */
@@ -107,7 +107,7 @@ export class CurvePlot {
 	}
 
 	/**
-	 * What is left of the whole plot, axes and all, at both sides of a place.
+	 * The room in the whole plot, axes included, at both sides of a position.
 	 *
 	 * @param {number} left  CSS px from the left of the plotting area
 	 * @returns {{before: number, after: number}} CSS px
@@ -182,7 +182,7 @@ export class CurvePlot {
 			series.dash = dashOf(curve);
 			series.alpha = curve.active || !someActive ? 1 : 0.75;
 			const points = /** @type {uPlot.Series.Points} */ (series.points);
-			// One value alone is no curve: it is to be found among the others.
+			// A single value must be visible among the curves.
 			points.size = curve.computed === 1 ? LONE : POINT;
 			points.show = () => curve.computed <= FEW || x.length <= SPARSE;
 			points.stroke = () => color;
@@ -191,7 +191,7 @@ export class CurvePlot {
 	}
 
 	/**
-	 * What the axes show: the zoom, else all x, and [0, 1] for y unless a visible curve or a line leaves it.
+	 * The ranges of the axes: the zoom, else all x, and [0, 1] for y unless a visible curve or a line leaves it.
 	 *
 	 * @param {Curves} data
 	 * @returns {[Range, Range]}
@@ -259,11 +259,11 @@ function xScale(log) {
 	return log ? { time: false, distr: 3, range: (_plot, min, max) => [min, max] } : { time: false };
 }
 
-/** What a logarithmic axis has of its own. @param {boolean} log @returns {uPlot.Axis} */
+/** The options of a logarithmic axis. @param {boolean} log @returns {uPlot.Axis} */
 function xAxis(log) {
 	if (!log) return {};
 	return {
-		// Of so many px an axis of equal steps would be.
+		// The width that equal steps would have.
 		splits: (_plot, _axis, low, high, step, space) =>
 			logTicks(low, high, (space * (high - low)) / step, TICKS),
 		filter: (_plot, splits) => splits,

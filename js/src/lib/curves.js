@@ -12,7 +12,7 @@ import { seriesColor } from "./palette.js";
  * @property {number} frame
  * @property {string} mode  the curve is active only in this mode; empty for all of them
  * @property {boolean} dashed
- * @property {string} color  CSS colour, variables allowed
+ * @property {string} color  CSS color, variables allowed
  * @property {boolean} hidden
  * @property {boolean} active
  * @property {number} computed  how many values there are
@@ -50,11 +50,11 @@ export function readCurves(model) {
 	if (!x || !y) return NO_CURVES;
 	const [rows, count] = y.shape;
 	if (count !== x.data.length) {
-		throw new RangeError(`y has ${count} steps, x has ${x.data.length}: wanted as many`);
+		throw new RangeError(`y has ${count} steps, x has ${x.data.length}: expected as many`);
 	}
 	const log = model.get("x_scale") === "log";
 	if (log && x.data.some((place) => !(place > 0))) {
-		throw new RangeError(`x goes down to ${Math.min(...x.data)}: a logarithmic axis wants values above 0`);
+		throw new RangeError(`x goes down to ${Math.min(...x.data)}: a logarithmic axis needs values above 0`);
 	}
 	const series = model.get("series") ?? [];
 	const hidden = new Set(model.get("hidden"));

@@ -43,7 +43,7 @@ const CLOSE = 0x0b;
 const whileBelow = (a, b) => [...get(a), ...get(b), 0x49, 0x0d, 0, CLOSE];
 const LOAD = [...simd(0), 0, 0];
 const ZEROS = [...simd(12), ...Array(16).fill(0)];
-// The lower, the higher eight bytes of two vectors multiplied; neighbours added, to four words; four words added.
+// The lower, the higher eight bytes of two vectors multiplied; neighbors added, to four words; four words added.
 const [LOW, HIGH, PAIRS, ADD_WORDS] = [156, 157, 126, 174].map(simd);
 /** @param {number} index */
 const sumAt = (index) => [...get(SUMS), ...simd(27), index];

@@ -1,5 +1,5 @@
 /**
- * What every view repeats: its life, title, width, accessible name, message, announcer, key help and guarded refresh.
+ * The parts that every view has: its life, title, width, accessible name, message, announcer, key help and guarded refresh.
  * A view is a function that builds its stage and its tools.
  */
 import { joinChannels } from "./channels.js";
@@ -15,7 +15,7 @@ import { observe, onFrame, updater } from "./state.js";
  */
 
 /**
- * What a view is given.
+ * The argument of the function that builds a view.
  *
  * @typedef {object} Figure
  * @property {Model} model
@@ -32,7 +32,7 @@ import { observe, onFrame, updater } from "./state.js";
  */
 
 /**
- * What a view returns.
+ * The result of the function that builds a view.
  *
  * @typedef {object} Parts
  * @property {Node[]} content  from top to bottom; tools excluded

@@ -1,5 +1,5 @@
 /**
- * From the values of a map to colours.
+ * From the values of a map to colors.
  *
  * @typedef {import("./arrays.js").NDArray<Float32Array>} FloatMap
  * @typedef {import("./colormaps.js").Sign} Sign
@@ -68,12 +68,12 @@ function select(values, rank) {
 }
 
 /**
- * Writes the colour of every value.
+ * Writes the color of every value.
  *
  * @param {Float32Array} values
- * @param {number} limit  the magnitude at the end of the scale; 0 gives the colour of zero everywhere
+ * @param {number} limit  the magnitude at the end of the scale; 0 gives the color of zero everywhere
  * @param {Sign} sign
- * @param {Uint32Array} table  STEPS colours
+ * @param {Uint32Array} table  STEPS colors
  * @param {Uint32Array} out  one word a value; transparent where the value is not finite
  */
 export function shade(values, limit, sign, table, out) {
@@ -93,8 +93,8 @@ export function shade(values, limit, sign, table, out) {
 }
 
 /**
- * A map enlarged by a whole factor, bilinear between the centres of its cells. Values are interpolated before they
- * are coloured: mixing colours instead leaves the colour map.
+ * A map enlarged by a whole factor, bilinear between the centers of its cells. Values are interpolated before they
+ * are colored: mixing colors instead leaves the color map.
  *
  * @param {FloatMap} map  of shape [h, w]
  * @param {number} factor
@@ -105,7 +105,7 @@ export function enlarge(map, factor) {
 }
 
 /**
- * A map in another resolution, not below its own: bilinear between the centres of its cells, as torch's `interpolate`.
+ * A map in another resolution, not below its own: bilinear between the centers of its cells, as torch's `interpolate`.
  *
  * @param {FloatMap} map  of shape [h, w]
  * @param {number[]} shape  rows and columns

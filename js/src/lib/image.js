@@ -22,7 +22,7 @@ export function pack(rgb) {
 }
 
 /**
- * The words of an image without its colours.
+ * The words of an image without its colors.
  *
  * @param {Uint8Array} rgb  three bytes a pixel
  * @returns {Uint32Array}
@@ -84,7 +84,7 @@ export function expectArray(type, name, message, shape) {
 	if (!fits || !(array.data instanceof type)) {
 		const want = shape.map((extent) => extent ?? "any").join(", ");
 		throw new TypeError(
-			`${name} is a ${array.data.constructor.name} of shape [${have.join(", ")}], wanted a ${type.name} of [${want}]`,
+			`${name} is a ${array.data.constructor.name} of shape [${have.join(", ")}], expected a ${type.name} of [${want}]`,
 		);
 	}
 	return have.includes(0) ? null : array;

@@ -1,6 +1,6 @@
 /**
- * The cells of a table of maps, in a grid with the names of rows and columns. A canvas has the pixels of what it shows
- * and the browser stretches it; the place under the hand is one variable of the grid, which all cells follow.
+ * The cells of a table of maps, in a grid with the names of rows and columns. A canvas has the pixels of its map or image
+ * and the browser stretches it; the position under the pointer is one variable of the grid, which all cells follow.
  *
  * @typedef {import("./map_grid_state.js").Look} Look
  * @typedef {import("./image.js").FloatMap} FloatMap
@@ -12,7 +12,7 @@ import { pointerPosition } from "./stage.js";
 
 /** The names of the pins. */
 export const PINS = ["A", "B"];
-/** Smooth maps are enlarged to about so many pixels before they are coloured, alone and among others. */
+/** Smooth maps are enlarged to about so many pixels before they are colored, alone and among others. */
 const SMOOTH_SIZE = { alone: 448, among: 160 };
 
 /** @param {number} row @param {number} column */
@@ -23,7 +23,7 @@ function createBox(row, column) {
 	const words = element("div", { class: "xw-words", hidden: true });
 	const cross = element("div", { class: "xw-cross" });
 	const badge = element("div", { class: "xw-badge", hidden: true });
-	// By keyboard it is p: a hundred cells are no hundred stops of the tab key.
+	// The key is p: the tab key need not stop at a hundred cells.
 	const pin = element("button", { type: "button", class: "xw-pin", tabindex: -1 });
 	const stage = element("div", { class: "xw-map-stage" }, [base.canvas, map.canvas, cross, words]);
 	const value = element("span", { class: "xw-map-value" });
@@ -39,7 +39,7 @@ function createBox(row, column) {
 		value,
 		alert,
 		stage,
-		/** What the canvases were painted from. @type {{base: unknown, map: unknown[]}} */
+		/** The arguments that the canvases were painted from. @type {{base: unknown, map: unknown[]}} */
 		painted: { base: null, map: [] },
 		node: element("div", { class: "xw-map-cell", "data-row": row, "data-column": column }, [
 			stage,
@@ -55,7 +55,7 @@ function createBox(row, column) {
 /**
  * @param {Box} box
  * @param {{shape: number[], words: Uint32Array} | null} image
- * @param {number[]} shape  of what is seen, rows and columns
+ * @param {number[]} shape  rows and columns of the visible image
  */
 export function paintBase(box, image, [height, width]) {
 	box.stage.style.aspectRatio = `${width} / ${height}`;
@@ -88,7 +88,7 @@ export function paintMap(box, map, { limit, sign, table }, { smooth, alone }) {
 }
 
 /**
- * What a cell says in place of its map, or beside it.
+ * Shows the state of a cell in place of its map, and its note.
  *
  * @param {Box} box
  * @param {string} state
@@ -150,7 +150,7 @@ export function createCells({ attributes, hover, leave, click, pin, signal }) {
 		/** @param {number} row @param {number} column */
 		box: (row, column) => boxes.find((box) => box.row === row && box.column === column) ?? null,
 		/**
-		 * Makes the cells and the names around them, if there are others than before; tells whether.
+		 * Makes the cells and the names around them, if there are others than before; returns whether it did.
 		 *
 		 * @param {string[]} rows
 		 * @param {{name: string, caption: string}[]} columns

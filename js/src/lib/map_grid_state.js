@@ -1,5 +1,5 @@
 /**
- * What the traits of a table of maps say: its cells, their maps and pictures, how values become colours, and how far
+ * The traits of a table of maps, read: its cells, their maps and images, the colors of values, and how far
  * two cells agree.
  *
  * @typedef {import("@anywidget/types").AnyModel} Model
@@ -63,14 +63,14 @@ export function createTable(model) {
 	const limitOf = remembered((/** @type {FloatMap} */ { data }) =>
 		cached((/** @type {number} */ percentile) => magnitudeLimit(data, percentile)),
 	);
-	/** How the values of maps of one scale become colours. @param {(FloatMap | null)[]} maps @returns {Look} */
+	/** How the values of maps of one scale become colors. @param {(FloatMap | null)[]} maps @returns {Look} */
 	const lookOf = (maps) => {
 		const chosen = /** @type {Sign | "auto"} */ (model.get("sign"));
 		const auto = maps.some((one) => one && negative(one)) ? "both" : "positive";
 		const sign = chosen === "auto" ? auto : chosen;
 		const table = tables[sign](model.get("colormap"), sign, model.get("fade"));
 		const percentile = model.get("percentile");
-		// Of all maps the largest end: pooled, the many values of fine maps would outvote a coarse one.
+		// The largest end of all maps: pooled, the many values of fine maps would outvote a coarse one.
 		const limit = Math.max(0, ...maps.map((one) => (one ? limitOf(one)(percentile) : 0)));
 		return { sign, limit, table };
 	};
@@ -80,7 +80,7 @@ export function createTable(model) {
 		height,
 		width,
 		map,
-		/** The picture of a column. @param {number} column */
+		/** The image of a column. @param {number} column */
 		image(column) {
 			const all = decodeImages(model.get("images"), model.get("gray"));
 			return all[Math.min(column, all.length - 1)] ?? null;
@@ -93,7 +93,7 @@ export function createTable(model) {
 		note: (row, column) => model.get("notes")[row]?.[column] ?? "",
 		/** Whether there is such a cell. @param {number} row @param {number} column */
 		has: (row, column) => row >= 0 && column >= 0 && row < height() && column < width(),
-		/** How the values of each cell become colours. @returns {Look[][]} */
+		/** How the values of each cell become colors. @returns {Look[][]} */
 		looks() {
 			const maps = states().map((row, r) => row.map((_, c) => map(r, c)));
 			const scale = model.get("scale");

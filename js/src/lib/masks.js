@@ -55,13 +55,13 @@ export function dim(rgb, mask, out) {
 	}
 }
 
-/** The mask in grey. @param {Uint8Array} mask @param {Uint32Array} out  RGBA words */
+/** The mask in gray. @param {Uint8Array} mask @param {Uint32Array} out  RGBA words */
 export function gray(mask, out) {
 	for (let i = 0; i < out.length; i++) out[i] = (mask[i] * 0x010101) | 0xff000000;
 }
 
 /**
- * A mask in another size, bilinearly, values at the centres of the pixels.
+ * A mask in another size, bilinearly, values at the centers of the pixels.
  *
  * @param {Bytes} mask  (h, w)
  * @param {number} height
@@ -98,7 +98,7 @@ function places(extent, count) {
 }
 
 /**
- * The line at which a mask is a half, by marching squares; around the picture the mask counts as 0, so that the line
+ * The line at which a mask is a half, by marching squares; around the image the mask counts as 0, so that the line
  * closes at its border.
  *
  * @param {Bytes} mask  (H, W)
@@ -178,13 +178,13 @@ const SEGMENTS = [
 ];
 
 /**
- * Draws a line that shows on any picture: light within dark.
+ * Draws a line that shows on any image: light within dark.
  *
  * @param {CanvasRenderingContext2D} context
- * @param {Path2D} path  in pixels of the picture
+ * @param {Path2D} path  in pixels of the image
  * @param {number} width  of the canvas
  * @param {number} height
- * @param {number[]} shape  [rows, columns] of the picture
+ * @param {number[]} shape  [rows, columns] of the image
  */
 export function strokeContour(context, path, width, height, [rows, columns]) {
 	const scaled = new Path2D();

@@ -1,10 +1,10 @@
 import { clamp } from "./numbers.js";
 
 /**
- * A mask of bytes that is painted: strokes, steps to undo, and what has changed since it was last drawn.
+ * A mask of bytes that is painted: strokes, steps to undo, and the part that has changed since it was last drawn.
  *
  * @typedef {{left: number, top: number, right: number, bottom: number}} Rect  right and bottom are outside
- * @typedef {{x: number, y: number}} Point  in pixels, from the top left corner of the picture
+ * @typedef {{x: number, y: number}} Point  in pixels, from the top left corner of the image
  * @typedef {{radius: number, softness: number, erase: boolean}} Brush  radius in pixels, softness in [0, 1]
  * @typedef {{rect: Rect, before: Uint8Array, after: Uint8Array, group: number}} Step
  */
@@ -12,7 +12,7 @@ import { clamp } from "./numbers.js";
 /** So many steps can be undone. */
 const STEPS = 200;
 
-/** The steps of a mask, which all paintings of it share; its event "change" tells of a new one. */
+/** The steps of a mask, which all paintings of it share; its event "change" is a new one. */
 export class History extends EventTarget {
 	/** @type {Step[]} */
 	undo = [];
@@ -86,7 +86,7 @@ export class Painting {
 		return this.mask.length ? sum / (255 * this.mask.length) : 0;
 	}
 
-	/** A picture of another size: nothing is painted, nothing can be undone. @param {number} height @param {number} width */
+	/** An image of another size: nothing is painted, nothing can be undone. @param {number} height @param {number} width */
 	resize(height, width) {
 		if (height === this.height && width === this.width) return;
 		this.height = height;
@@ -102,7 +102,7 @@ export class Painting {
 		this.#dirty = { left: 0, top: 0, right: this.width, bottom: this.height };
 	}
 
-	/** What has changed since the last call. @returns {Rect | null} */
+	/** The part that has changed since the last call. @returns {Rect | null} */
 	takeDirty() {
 		const dirty = this.#dirty;
 		this.#dirty = null;
@@ -131,7 +131,7 @@ export class Painting {
 
 	/**
 	 * Paints from one point to another: the mask becomes at least, erasing at most, what the brush is there; to go
-	 * over a place twice changes nothing more.
+	 * over a position twice changes nothing more.
 	 *
 	 * @param {Point} from
 	 * @param {Point} to

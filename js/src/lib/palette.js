@@ -1,10 +1,10 @@
 import "./palette.css";
 
-/** How many colours there are before they repeat. */
+/** How many colors there are before they repeat. */
 export const PALETTE_SIZE = 8;
 
 /**
- * The CSS colour of method, map or frame `index`: the one palette of curves, chips and bars.
+ * The CSS color of method, map or frame `index`: the one palette of curves, chips and bars.
  *
  * @param {number} index
  * @returns {string}

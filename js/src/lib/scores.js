@@ -2,7 +2,7 @@ import { decode } from "./arrays.js";
 import { positionOf } from "./curves.js";
 
 /**
- * The score of one class; `before` is what it is compared with, NaN for nothing.
+ * The score of one class; `before` is the score to compare with, NaN for nothing.
  * @typedef {{label: string, index: number, score: number, before: number, target: boolean, extra: boolean}} Score
  */
 
@@ -85,13 +85,15 @@ function arrays(model) {
 	/** @type {import("./arrays.js").NDArray<Float32Array> | null} */
 	const targets = decode(model.get("target_values"));
 	if (x && values && values.shape[1] !== x.data.length) {
-		throw new RangeError(`values has ${values.shape[1]} steps, x has ${x.data.length}: wanted as many`);
+		throw new RangeError(`values has ${values.shape[1]} steps, x has ${x.data.length}: expected as many`);
 	}
 	if (values && indices && String(values.shape) !== String(indices.shape)) {
-		throw new RangeError(`values has shape [${values.shape}], indices [${indices.shape}]: wanted the same`);
+		throw new RangeError(`values has shape [${values.shape}], indices [${indices.shape}]: expected the same`);
 	}
 	if (values && targets && String(values.shape.slice(0, 2)) !== String(targets.shape)) {
-		throw new RangeError(`target_values has shape [${targets.shape}], wanted [${values.shape.slice(0, 2)}]`);
+		throw new RangeError(
+			`target_values has shape [${targets.shape}], expected [${values.shape.slice(0, 2)}]`,
+		);
 	}
 	return { x, values, indices, targets, reference };
 }

@@ -1,6 +1,6 @@
 /** Two messages are at least so far apart, ms: each costs the page about as much as a frame. */
 const INTERVAL = 50;
-/** A kernel that has not said so long that it has seen the last message is busy or gone, ms. */
+/** A kernel that has not acknowledged the last message after this time is busy or gone, ms. */
 const PATIENCE = 500;
 
 /**

@@ -1,6 +1,6 @@
 /**
- * The pictures of a similarity view: a grid of boxes, each with a picture, components, an overlay and marks. A canvas
- * has the pixels of what it shows and the browser stretches it, so a hover writes few of them.
+ * The images of a similarity view: a grid of boxes, each with a image, components, an overlay and marks. A canvas
+ * has the pixels of its image and the browser stretches it, so a hover writes few of them.
  *
  * @typedef {import("./similarity_math.js").Cell} Cell
  * @typedef {{rows: number, columns: number}} Grid
@@ -13,8 +13,8 @@ import { pointerPosition } from "./stage.js";
 /** The names of the pins. */
 export const PINS = ["A", "B"];
 
-/** @param {number} picture @param {number} layer */
-function createBox(picture, layer) {
+/** @param {number} frame @param {number} layer */
+function createBox(frame, layer) {
 	const [base, components, overlay] = [new Raster(), new Raster(), new Raster()];
 	base.canvas.className = "xw-base";
 	components.canvas.className = "xw-components";
@@ -33,7 +33,7 @@ function createBox(picture, layer) {
 	const name = element("span", { class: "xw-patch-name" });
 	const value = element("span", { class: "xw-patch-value" });
 	return {
-		picture,
+		frame,
 		layer,
 		base,
 		components,
@@ -44,9 +44,9 @@ function createBox(picture, layer) {
 		mark,
 		pins,
 		fields,
-		/** What the overlay was painted from. @type {unknown[]} */
+		/** The arguments that the overlay was painted from. @type {unknown[]} */
 		painted: [],
-		node: element("div", { class: "xw-patch", "data-picture": picture, "data-layer": layer }, [
+		node: element("div", { class: "xw-patch", "data-frame": frame, "data-layer": layer }, [
 			stage,
 			element("div", { class: "xw-caption" }, [name, value]),
 		]),
@@ -55,7 +55,7 @@ function createBox(picture, layer) {
 
 /** @typedef {ReturnType<typeof createBox>} Box */
 
-/** @param {HTMLElement} node @param {number[]} box  left, top, width and height as shares of the picture */
+/** @param {HTMLElement} node @param {number[]} box  left, top, width and height as shares of the image */
 function placeBox(node, [left, top, width, height]) {
 	node.style.left = `${100 * left}%`;
 	node.style.top = `${100 * top}%`;
@@ -76,10 +76,10 @@ export function placeMark(node, cell, { rows, columns }) {
 }
 
 /**
- * Lays what a cell sees around it, as far as the picture reaches, or takes it away.
+ * Lays what a cell sees around it, as far as the image reaches, or takes it away.
  *
  * @param {HTMLElement} node
- * @param {number[] | undefined} field  the shift of its middle, right and down, and its size, as shares of the picture
+ * @param {number[] | undefined} field  the shift of its middle, right and down, and its size, as shares of the image
  * @param {Cell | null} cell
  * @param {Grid} grid
  */
@@ -102,7 +102,7 @@ export function placeField(node, field, cell, { rows, columns }) {
  *   hover: (box: Box, position: number[]) => void,
  *   pin: () => void,
  *   signal: AbortSignal,
- * }} options  `pin` is called for the place that was hovered last
+ * }} options  `pin` is called for the position that was hovered last
  */
 export function createCells({ attributes, hover, pin, signal }) {
 	const node = element("div", { class: "xw-patches", tabindex: 0, ...attributes });
@@ -128,35 +128,32 @@ export function createCells({ attributes, hover, pin, signal }) {
 		boxes: () => boxes,
 		/**
 		 * Makes the boxes, if there are others than before: of several layers a column each, or, of fewer than there
-		 * are pictures, a row each.
+		 * are images, a row each.
 		 *
-		 * @param {number} pictures
+		 * @param {number} frames
 		 * @param {number} layers
 		 * @param {{columns: number, size: number, heads: string[]}} layout  `columns` is 0 for as many as fit
 		 */
-		arrange(pictures, layers, { columns, size, heads }) {
-			if (boxes.length !== pictures * layers || boxes.some(({ layer }) => layer >= layers)) {
-				boxes = Array.from({ length: pictures * layers }, (_, index) =>
+		arrange(frames, layers, { columns, size, heads }) {
+			if (boxes.length !== frames * layers || boxes.some(({ layer }) => layer >= layers)) {
+				boxes = Array.from({ length: frames * layers }, (_, index) =>
 					createBox(Math.floor(index / layers), index % layers),
 				);
 			}
-			const table = pictures > 1 && layers >= pictures;
+			const table = frames > 1 && layers >= frames;
 			const fixed = table ? layers : columns;
 			node.classList.toggle("xw-fixed", fixed > 0);
 			node.style.setProperty("--xw-columns", String(fixed));
-			node.style.setProperty(
-				"--xw-count",
-				String(fixed || (layers > 1 ? Math.max(pictures, layers) : pictures)),
-			);
+			node.style.setProperty("--xw-count", String(fixed || (layers > 1 ? Math.max(frames, layers) : frames)));
 			node.style.setProperty("--xw-size", `${size}px`);
 			/** @param {string} kind @param {Node[]} children */
 			const row = (kind, children) => element("div", { class: `xw-patch-${kind}` }, children);
 			/** @param {string} name */
 			const head = (name) => element("div", { class: "xw-patch-head", "aria-hidden": "true" }, [name]);
-			/** @param {number} wanted */
-			const of = (wanted) => boxes.filter(({ layer }) => layer === wanted).map((box) => box.node);
+			/** @param {number} chosen */
+			const of = (chosen) => boxes.filter(({ layer }) => layer === chosen).map((box) => box.node);
 			const rows =
-				pictures === 1 || table || layers === 1
+				frames === 1 || table || layers === 1
 					? [row("list", [...(table ? heads.map(head) : []), ...boxes.map((box) => box.node)])]
 					: heads.flatMap((name, layer) => [head(name), row("list", of(layer))]);
 			node.replaceChildren(...rows);

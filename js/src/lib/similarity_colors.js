@@ -1,15 +1,15 @@
 /**
- * From the values of a picture to the pixels of its overlay, and from components to theirs.
+ * From the values of a image to the pixels of its overlay, and from components to theirs.
  *
  * @typedef {import("./colormaps.js").Sign} Sign
  * @typedef {import("./image.js").FloatMap} FloatMap
  */
 import { enlarge, shade } from "./heat.js";
 
-/** Smooth overlays are enlarged to about so many pixels before they are coloured; the browser does the rest. */
+/** Smooth overlays are enlarged to about so many pixels before they are colored; the browser does the rest. */
 const SMOOTH_SIZE = 56;
 
-/** Colours of components: those of Okabe and Ito, then of Tol, all told apart with every common colour blindness. */
+/** Colors of components: those of Okabe and Ito, then of Tol, all distinguished with every common color blindness. */
 export const COLORS = [
 	"#009e73",
 	"#cc79a7",
@@ -44,7 +44,7 @@ export function paintOverlay(raster, map, { limit, sign, table, threshold, smoot
 }
 
 /**
- * Each place has the colours of its components, mixed by how much of each there is, and is as opaque as the largest.
+ * Each position has the colors of its components, mixed by how much of each there is, and is as opaque as the largest.
  *
  * @param {import("./image.js").Raster} raster
  * @param {{shape: number[], data: Uint8Array}} weights  of shape [h, w, M]
@@ -52,12 +52,12 @@ export function paintOverlay(raster, map, { limit, sign, table, threshold, smoot
  */
 export function paintComponents(raster, { shape: [rows, columns, count], data }, colors) {
 	raster.resize(columns, rows);
-	for (let place = 0; place < rows * columns; place++) {
+	for (let location = 0; location < rows * columns; location++) {
 		const mixed = [0, 0, 0];
 		let sum = 0;
 		let most = 0;
 		for (let part = 0; part < count; part++) {
-			const weight = data[place * count + part];
+			const weight = data[location * count + part];
 			const color = colors[part];
 			if (!color || weight === 0) continue;
 			sum += weight;
@@ -65,7 +65,7 @@ export function paintComponents(raster, { shape: [rows, columns, count], data },
 			for (let channel = 0; channel < 3; channel++) mixed[channel] += weight * color[channel];
 		}
 		const [r, g, b] = mixed.map((value) => (sum ? Math.round(value / sum) : 0));
-		raster.words[place] = r | (g << 8) | (b << 16) | (most << 24);
+		raster.words[location] = r | (g << 8) | (b << 16) | (most << 24);
 	}
 	raster.flush();
 }

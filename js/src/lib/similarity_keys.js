@@ -1,8 +1,8 @@
 /**
- * What a key does in a similarity view.
+ * The keys of a similarity view.
  *
  * @typedef {import("@anywidget/types").AnyModel} Model
- * @typedef {import("./similarity_state.js").Place} Place
+ * @typedef {import("./similarity_state.js").Location} Location
  * @typedef {ReturnType<typeof import("./similarity_state.js").createSimilarity>} Similarity
  */
 import { COLORMAPS, nextInterpolation, opacityByKey } from "./color_tools.js";
@@ -47,7 +47,7 @@ function moveOf(key, far, model, similarity) {
 	const by = /** @type {Record<string, number>} */ ({ PageUp: -1, PageDown: 1, ",": -1, ".": 1 })[key];
 	if (by) {
 		const pages = key.startsWith("Page");
-		const [trait, count] = pages ? ["frame", similarity.pictures()] : ["layer", spaces.length];
+		const [trait, count] = pages ? ["frame", similarity.frameCount()] : ["layer", spaces.length];
 		const index = clamp(model.get(trait) + by, 0, Math.max(count - 1, 0));
 		return pages ? { frame: index, marked: index } : { layer: index };
 	}
@@ -58,20 +58,20 @@ function moveOf(key, far, model, similarity) {
 }
 
 /**
- * The pins after the hovered place was pinned: a pin in its cell is taken away, and of two the second is replaced.
+ * The pins after the hovered position was pinned: a pin in its cell is taken away, and of two the second is replaced.
  *
  * @param {Model} model
  * @param {Similarity} similarity
  */
 export function pinned(model, similarity) {
-	const place = similarity.hovered();
-	if (!place) return null;
-	const cell = similarity.cellOf(place);
-	const pins = /** @type {Place[]} */ (model.get("pins"));
+	const location = similarity.hovered();
+	if (!location) return null;
+	const cell = similarity.cellOf(location);
+	const pins = /** @type {Location[]} */ (model.get("pins"));
 	const others = pins.filter((pin) => {
 		const at = similarity.cellOf(pin);
 		const same = at?.row === cell?.row && at?.column === cell?.column;
-		return !(same && pin.frame === place.frame && pin.layer === place.layer);
+		return !(same && pin.frame === location.frame && pin.layer === location.layer);
 	});
-	return { pins: others.length < pins.length ? others : [...pins.slice(0, 1), place] };
+	return { pins: others.length < pins.length ? others : [...pins.slice(0, 1), location] };
 }

@@ -1,5 +1,5 @@
 /**
- * How alike places are: vectors of a layer over P pictures, in a grid of h x w places each.
+ * How alike positions are: vectors of a layer over P images, in a grid of h x w positions each.
  *
  * With codes q and scales t, so that t q is a vector of length 1, and the lengths n that the vectors had:
  *
@@ -10,10 +10,10 @@
  * @typedef {"cosine" | "dot" | "euclidean"} Kind
  * @typedef {Int8Array | Float32Array} Codes
  * @typedef {{
- *   pictures: number, rows: number, columns: number, channels: number,
+ *   frameCount: number, rows: number, columns: number, channels: number,
  *   codes: Codes, scales: Float32Array, norms: Float32Array, sigma: number,
  *   products: (source: number, first: number, out: Float32Array) => void,
- * }} Space  places are numbered through: (picture * rows + row) * columns + column
+ * }} Space  positions are numbered through: (image * rows + row) * columns + column
  * @typedef {{row: number, column: number}} Cell
  */
 
@@ -28,11 +28,11 @@ import { clamp } from "./numbers.js";
  * @returns {Space}
  */
 export function createSpace({ shape, data }, scales, norms, sigma) {
-	const [pictures, rows, columns, channels] = shape;
-	const count = pictures * rows * columns;
+	const [frameCount, rows, columns, channels] = shape;
+	const count = frameCount * rows * columns;
 	const lengths = scales && norms ? null : lengthsOf(data, count, channels);
 	return {
-		pictures,
+		frameCount,
 		rows,
 		columns,
 		channels,
@@ -51,13 +51,13 @@ export function createSpace({ shape, data }, scales, norms, sigma) {
 /** @param {Codes} codes @param {number} count @param {number} channels */
 function lengthsOf(codes, count, channels) {
 	const lengths = new Float32Array(count);
-	for (let place = 0, at = 0; place < count; place++) {
+	for (let location = 0, at = 0; location < count; location++) {
 		// By the largest element first, as squares of large ones overflow and those of small ones vanish.
 		let peak = 0;
 		for (let c = 0; c < channels; c++) peak = Math.max(peak, Math.abs(codes[at + c]));
 		let sum = 0;
 		for (let c = 0; c < channels; c++) sum += peak ? (codes[at + c] / peak) ** 2 : 0;
-		lengths[place] = peak * Math.sqrt(sum);
+		lengths[location] = peak * Math.sqrt(sum);
 		at += channels;
 	}
 	return lengths;
@@ -85,12 +85,12 @@ function productsOfFloats(a, b, first, out) {
 }
 
 /**
- * How alike one place is to a run of places.
+ * How alike one position is to a run of positions.
  *
  * @param {Space} space
- * @param {number} source  the place
+ * @param {number} source  the position
  * @param {Kind} kind
- * @param {number} first  the first of the places it is compared with
+ * @param {number} first  the first of the positions it is compared with
  * @param {Float32Array} out  as many as there are
  */
 export function similarities(space, source, kind, first, out) {
@@ -126,12 +126,12 @@ export function sameCell({ row, column }, from, to) {
 }
 
 /**
- * Where the middle of a cell of one picture lies in another picture of the same thing; null where it has left it.
+ * Where the middle of a cell of one image lies in another image of the same thing; null where it has left it.
  *
  * @param {Cell} cell
  * @param {{rows: number, columns: number}} from
  * @param {{rows: number, columns: number}} to
- * @param {ArrayLike<number>} here  the six numbers of the picture's transform, row by row
+ * @param {ArrayLike<number>} here  the six numbers of the image's transform, row by row
  * @param {ArrayLike<number>} there  those of the other one
  * @returns {Cell | null}
  */
@@ -150,25 +150,25 @@ export function followCell({ row, column }, from, to, here, there) {
 }
 
 /**
- * What is shown in a column: how alike every place is to the source of its picture, NaN in pictures without one; with
+ * The values of a column: how alike every position is to the source of its image, NaN in images without one; with
  * other sources, less how alike it is to those.
  *
  * @param {Space} space
  * @param {Kind} kind
- * @param {number[][]} sources  one list, or two; for each picture the number of a place, -1 for none
- * @returns {Float32Array} one value a place
+ * @param {number[][]} sources  one list, or two; for each image the number of a position, -1 for none
+ * @returns {Float32Array} one value a position
  */
 export function overlay(space, kind, sources) {
 	const size = space.rows * space.columns;
-	const values = new Float32Array(space.pictures * size);
+	const values = new Float32Array(space.frameCount * size);
 	const part = new Float32Array(size);
 	for (const [index, list] of sources.entries()) {
-		for (const [picture, source] of list.entries()) {
-			const out = values.subarray(picture * size, (picture + 1) * size);
+		for (const [frame, source] of list.entries()) {
+			const out = values.subarray(frame * size, (frame + 1) * size);
 			if (source < 0) out.fill(Number.NaN);
-			else if (index === 0) similarities(space, source, kind, picture * size, out);
+			else if (index === 0) similarities(space, source, kind, frame * size, out);
 			else {
-				similarities(space, source, kind, picture * size, part);
+				similarities(space, source, kind, frame * size, part);
 				for (let i = 0; i < size; i++) out[i] -= part[i];
 			}
 		}

@@ -1,11 +1,11 @@
 /**
- * What the traits of a similarity view say: the columns, the places, and what is shown for them.
+ * The traits of a similarity view, read: its columns, its locations, and the values to show for them.
  *
  * @typedef {import("@anywidget/types").AnyModel} Model
  * @typedef {import("./image.js").Message} Message
  * @typedef {import("./similarity_math.js").Space} Space
  * @typedef {import("./similarity_math.js").Cell} Cell
- * @typedef {{frame: number, layer: number, position: number[]}} Place
+ * @typedef {{frame: number, layer: number, position: number[]}} Location
  * @typedef {Float32Array | null} Floats
  */
 import { decode } from "./arrays.js";
@@ -31,83 +31,83 @@ export function createSimilarity(model) {
 	const spaces = () =>
 		decodeSpaces(model.get("activations"), model.get("scales"), model.get("norms"), model.get("sigmas"));
 	const transforms = () => decodeTransforms(model.get("transforms"));
-	const pictures = () => images()?.shape[0] ?? spaces()[0]?.pictures ?? 0;
+	const frameCount = () => images()?.shape[0] ?? spaces()[0]?.frameCount ?? 0;
 
-	/** The cell of a place in the picture and the column that it is of. @param {Place} place */
+	/** The cell of a location in its image and layer. @param {Location} location */
 	const cellOf = ({ layer, position }) => {
 		const space = spaces()[layer];
 		return space ? cellAt(position, [space.rows, space.columns]) : null;
 	};
 	/**
-	 * The cell that corresponds to a place in another picture or column.
+	 * The cell that corresponds to a position in another image or column.
 	 *
-	 * @param {Place} place
-	 * @param {number} picture
+	 * @param {Location} location
+	 * @param {number} frame
 	 * @param {Space} to
 	 * @returns {Cell | null}
 	 */
-	const follow = (place, picture, to) => {
-		const cell = cellOf(place);
-		if (!cell || place.frame >= to.pictures) return null;
+	const follow = (location, frame, to) => {
+		const cell = cellOf(location);
+		if (!cell || location.frame >= to.frameCount) return null;
 		const all = transforms();
-		if (!all || picture === place.frame) return sameCell(cell, cell, to);
+		if (!all || frame === location.frame) return sameCell(cell, cell, to);
 		/** @param {number} index */
 		const of = (index) => all.subarray(6 * index, 6 * index + 6);
-		return followCell(cell, cell, to, of(place.frame), of(picture));
+		return followCell(cell, cell, to, of(location.frame), of(frame));
 	};
-	/** The places whose vectors a column is compared with, one a picture. @param {Place} place @param {Space} space */
-	const sourcesOf = (place, space) => {
+	/** The locations whose vectors a column is compared with, one for each image. @param {Location} location @param {Space} space */
+	const sourcesOf = (location, space) => {
 		const across = model.get("scope") === "across";
-		return Array.from({ length: space.pictures }, (_, picture) => {
-			const home = across ? place.frame : picture;
-			const cell = follow(place, home, space);
+		return Array.from({ length: space.frameCount }, (_, frame) => {
+			const home = across ? location.frame : frame;
+			const cell = follow(location, home, space);
 			return cell ? (home * space.rows + cell.row) * space.columns + cell.column : -1;
 		});
 	};
 	const single = new Float32Array(1);
 	/** @type {{key: string, space: Space, values: Float32Array}[]} */
 	const known = [];
-	/** What a column shows for some places; the very same array as long as nothing changes. */
-	const valuesOf = (/** @type {number} */ index, /** @type {Place[]} */ places) => {
+	/** The values of a column for some locations; the same array as long as nothing changes. */
+	const valuesOf = (/** @type {number} */ index, /** @type {Location[]} */ locations) => {
 		const space = spaces()[index];
 		const kind = model.get("kind");
-		const sources = places.map((place) => sourcesOf(place, space));
+		const sources = locations.map((location) => sourcesOf(location, space));
 		const key = `${kind};${sources.join(";")}`;
 		if (known[index]?.key !== key || known[index].space !== space) {
 			known[index] = { key, space, values: overlay(space, kind, sources) };
 		}
 		return known[index].values;
 	};
-	/** @returns {Place | null} */
+	/** @returns {Location | null} */
 	const hovered = () => {
 		const position = model.get("position");
-		const place = { frame: model.get("frame"), layer: model.get("layer"), position };
-		return position && cellOf(place) && place.frame < pictures() ? place : null;
+		const location = { frame: model.get("frame"), layer: model.get("layer"), position };
+		return position && cellOf(location) && location.frame < frameCount() ? location : null;
 	};
-	/** @returns {Place[]} */
+	/** @returns {Location[]} */
 	const pins = () =>
 		model
 			.get("pins")
-			.filter((/** @type {Place} */ pin) => pin.layer < spaces().length && pin.frame < pictures());
+			.filter((/** @type {Location} */ pin) => pin.layer < spaces().length && pin.frame < frameCount());
 	return {
 		images,
 		spaces,
-		pictures,
+		frameCount,
 		cellOf,
 		follow,
 		hovered,
 		pins,
-		/** What the pictures are compared with: the pins, or else the hovered place. */
-		places() {
+		/** The locations to compare with: the pins, or else the hovered one. */
+		locations() {
 			const pinned = pins();
-			const place = hovered();
-			return pinned.length || !place ? pinned : [place];
+			const location = hovered();
+			return pinned.length || !location ? pinned : [location];
 		},
 		/**
-		 * How alike a place is to another, in the column of the latter; NaN where the former has no vector there.
+		 * How alike a position is to another, in the column of the latter; NaN where the former has no vector there.
 		 *
-		 * @param {Place} from
-		 * @param {Place} to
+		 * @param {Location} from
+		 * @param {Location} to
 		 */
 		between(from, to) {
 			const space = spaces()[to.layer];
@@ -118,25 +118,26 @@ export function createSimilarity(model) {
 			similarities(space, source, model.get("kind"), at, single);
 			return single[0];
 		},
-		/** What each column shows; null where there is no place to compare with. @param {Place[]} places */
-		overlays: (places) => spaces().map((_, index) => (places.length ? valuesOf(index, places) : null)),
+		/** The values of each column; null where there is nothing to compare with. @param {Location[]} locations */
+		overlays: (locations) =>
+			spaces().map((_, index) => (locations.length ? valuesOf(index, locations) : null)),
 		components() {
 			const made = decodeComponents(model.get("components"));
-			if (made && made.shape[0] !== pictures()) {
-				throw new RangeError(`components are of ${made.shape[0]} pictures, wanted ${pictures()}`);
+			if (made && made.shape[0] !== frameCount()) {
+				throw new RangeError(`components are of ${made.shape[0]} images, expected ${frameCount()}`);
 			}
 			return made;
 		},
 		/** Refuses what does not fit together, in words for the person who looks at the view. */
 		check() {
-			const wanted = pictures();
-			for (const [index, { pictures: count }] of spaces().entries()) {
-				if (count !== wanted)
-					throw new RangeError(`activations[${index}] are of ${count} pictures, wanted ${wanted}`);
+			const expected = frameCount();
+			for (const [index, { frameCount: count }] of spaces().entries()) {
+				if (count !== expected)
+					throw new RangeError(`activations[${index}] are of ${count} images, expected ${expected}`);
 			}
 			const moved = transforms()?.length;
-			if (moved !== undefined && moved !== 6 * wanted)
-				throw new RangeError(`transforms are of ${moved / 6} pictures, wanted ${wanted}`);
+			if (moved !== undefined && moved !== 6 * expected)
+				throw new RangeError(`transforms are of ${moved / 6} images, expected ${expected}`);
 			this.components();
 		},
 	};
@@ -155,7 +156,7 @@ function spacesOf(activations, scales, norms, sigmas) {
 		const data = made?.data;
 		if (made?.shape.length !== 4 || !(data instanceof Int8Array || data instanceof Float32Array)) {
 			throw new TypeError(
-				`activations[${index}] are of shape [${made?.shape}], wanted int8 or floats of [P, h, w, C]`,
+				`activations[${index}] are of shape [${made?.shape}], expected int8 or floats of [P, h, w, C]`,
 			);
 		}
 		/** @param {string} name @param {Message[]} list */

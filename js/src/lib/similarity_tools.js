@@ -1,5 +1,5 @@
 /**
- * The controls of a similarity view, its readout and its colour bar.
+ * The controls of a similarity view, its readout and its color bar.
  *
  * @typedef {import("@anywidget/types").AnyModel} Model
  * @typedef {import("./figure.js").Figure} Figure
@@ -17,23 +17,23 @@ export const KINDS = [
 	{ value: "euclidean", text: "Euclidean kernel" },
 ];
 export const SCOPES = [
-	{ value: "across", text: "with the hovered place" },
-	{ value: "within", text: "each with its own place" },
+	{ value: "across", text: "with the hovered position" },
+	{ value: "within", text: "each with its own position" },
 ];
 /** @type {import("./figure.js").Keys} */
 export const KEYS = [
 	["← ↑ ↓ →", "move by one cell, with Shift by ten"],
-	["PgUp PgDn", "picture before, next picture"],
-	[", .", "layer before, next layer"],
-	["Enter or click", "pin the place, or take its pin away"],
-	["Esc", "take pins and mark away"],
+	["PgUp PgDn", "previous, next image"],
+	[", .", "previous, next layer"],
+	["Enter or click", "pin the position, or remove its pin"],
+	["Esc", "remove pins and mark"],
 	["− + or [ ]", "opacity"],
 	["t, Shift t", "threshold up, down"],
 	["k", "next similarity"],
-	["w", "with the hovered place, or each with its own"],
-	["c", "next colours"],
+	["w", "with the hovered position, or each with its own"],
+	["c", "next colors"],
 	["s", "smooth or pixelated"],
-	["dashed box", "theoretical receptive field: all that the hovered place can see"],
+	["dashed box", "theoretical receptive field: all that the hovered position can see"],
 	["box", "effective receptive field: what it really looks at, on average"],
 ];
 
@@ -52,14 +52,14 @@ export function createTools(figure) {
 	]);
 }
 
-/** The colours of `count` components, with those chosen in place of ours. @param {Model} model @param {number} count */
+/** The colors of `count` components, with those chosen in location of ours. @param {Model} model @param {number} count */
 export function componentColors(model, count) {
 	const chosen = model.get("component_colors");
 	return Array.from({ length: count }, (_, part) => chosen[part] ?? COLORS[part % COLORS.length]);
 }
 
 /**
- * A box for each component: whether it is drawn, and its colour.
+ * A box for each component: whether it is drawn, and its color.
  *
  * @param {Figure} figure
  */
@@ -78,7 +78,7 @@ export function createChips({ model, set, bind, signal }) {
 	/** @param {number} part */
 	const createChip = (part) => {
 		const check = element("input", { type: "checkbox", "aria-label": `show component ${part + 1}` });
-		const color = element("input", { type: "color", "aria-label": `colour of component ${part + 1}` });
+		const color = element("input", { type: "color", "aria-label": `color of component ${part + 1}` });
 		check.addEventListener(
 			"change",
 			() => {
@@ -115,14 +115,14 @@ export function createChips({ model, set, bind, signal }) {
 
 /** The value at the pointer. @param {Figure} figure */
 export function createReadout({ announce }) {
-	const place = element("span", { class: "xw-cell" });
+	const location = element("span", { class: "xw-cell" });
 	const value = element("span", { class: "xw-value" });
 	const note = element("span", { class: "xw-note xw-muted" });
 	return {
-		node: element("div", { class: "xw-readout" }, [place, value, note]),
+		node: element("div", { class: "xw-readout" }, [location, value, note]),
 		/** @param {string} where @param {string} number @param {string} more */
 		show(where, number, more) {
-			setText(place, where);
+			setText(location, where);
 			setText(value, number);
 			setText(note, more);
 			announce([where, number, more].filter(Boolean).join(": "));

@@ -2,12 +2,12 @@ import { element } from "./dom.js";
 import { clamp } from "./numbers.js";
 
 /**
- * One stop of a slider: its place in any unit, whether it can be chosen, what stands under its tick if there is room,
- * and what is read out.
- * @typedef {{place: number, ready: boolean, tick: string, text: string}} Stop
+ * One stop of a slider: its position in any unit, whether it can be chosen, what stands under its tick if there is room,
+ * and the text that is read out.
+ * @typedef {{position: number, ready: boolean, tick: string, text: string}} Stop
  *
  * A star on the rail, which need not be at a stop.
- * @typedef {{place: number, ready: boolean, name: string, title: string}} Star
+ * @typedef {{position: number, ready: boolean, name: string, title: string}} Star
  *
  * @typedef {{label: string, stops: Stop[], start: number, end: number, at: number, star: Star | null}} Look
  *     `at` is the stop that is shown, -1 for none
@@ -79,14 +79,14 @@ export function createSlider({ choose, chooseStar, signal }) {
 	let width = 0;
 
 	const sync = () => {
-		// Where the hand has the knob it stays only if there is a stop.
-		input.value = String(look.at < 0 ? look.start : look.stops[look.at].place);
+		// Where the user drags the knob it stays only if there is a stop.
+		input.value = String(look.at < 0 ? look.start : look.stops[look.at].position);
 	};
 	input.addEventListener(
 		"input",
 		() => {
-			const place = input.valueAsNumber;
-			const at = nearestReady(look.stops, (stop) => Math.abs(stop.place - place));
+			const position = input.valueAsNumber;
+			const at = nearestReady(look.stops, (stop) => Math.abs(stop.position - position));
 			if (at >= 0) choose(at);
 			sync();
 		},
@@ -124,11 +124,11 @@ export function createSlider({ choose, chooseStar, signal }) {
 	return {
 		node: element("div", { class: "xw-slider" }, [name, rail, output]),
 		input,
-		/** Cheap where only `at` has changed: it runs at every step of a drag. @param {Look} wanted */
-		show(wanted) {
-			const { stops, start, end, at } = wanted;
-			const moved = stops !== look.stops || end !== look.end || wanted.star !== look.star;
-			look = wanted;
+		/** Cheap where only `at` has changed: it runs at every step of a drag. @param {Look} next */
+		show(next) {
+			const { stops, start, end, at } = next;
+			const moved = stops !== look.stops || end !== look.end || next.star !== look.star;
+			look = next;
 			input.min = String(start);
 			input.max = String(end);
 			input.disabled = !stops.some(({ ready }) => ready);
@@ -138,11 +138,11 @@ export function createSlider({ choose, chooseStar, signal }) {
 			output.textContent = stops[at]?.text ?? "—";
 			input.setAttribute("aria-valuetext", output.textContent);
 			if (!moved) return;
-			ticks.replaceChildren(...stops.map((stop) => tickOf(stop, shareOf(look, stop.place))));
+			ticks.replaceChildren(...stops.map((stop) => tickOf(stop, shareOf(look, stop.position))));
 			star.hidden = !look.star;
 			if (look.star) {
 				star.disabled = !look.star.ready;
-				star.style.setProperty("--xw-at", String(shareOf(look, look.star.place)));
+				star.style.setProperty("--xw-at", String(shareOf(look, look.star.position)));
 				star.title = look.star.title;
 				star.setAttribute("aria-label", look.star.name);
 			}
@@ -151,9 +151,9 @@ export function createSlider({ choose, chooseStar, signal }) {
 	};
 }
 
-/** How far along the rail a place is, from 0 to 1. @param {Look} look @param {number} place */
-function shareOf({ start, end }, place) {
-	return end > start ? (place - start) / (end - start) : 0;
+/** How far along the rail a position is, from 0 to 1. @param {Look} look @param {number} position */
+function shareOf({ start, end }, position) {
+	return end > start ? (position - start) / (end - start) : 0;
 }
 
 /** @param {Stop} stop @param {number} share */
@@ -185,19 +185,19 @@ function widthOf(text) {
  * @returns {(number | null)[]} CSS px; null where there is no room
  */
 export function roomFor(look, width) {
-	/** @param {number} place */
-	const leftOf = (place) => KNOB + shareOf(look, place) * (width - 2 * KNOB);
+	/** @param {number} position */
+	const leftOf = (position) => KNOB + shareOf(look, position) * (width - 2 * KNOB);
 	const { stops, star } = look;
 	/** @type {(number | null)[]} */
 	const shifts = stops.map(() => null);
 	/** @type {[left: number, right: number][]} */
-	const taken = star ? [[leftOf(star.place) - STAR, leftOf(star.place) + STAR]] : [];
+	const taken = star ? [[leftOf(star.position) - STAR, leftOf(star.position) + STAR]] : [];
 	const inner = Array.from({ length: Math.max(stops.length - 2, 0) }, (_, index) => index + 1);
 	for (const index of new Set([0, stops.length - 1, ...inner])) {
 		const stop = stops[index];
 		const size = stop ? widthOf(stop.tick) : 0;
 		if (size === 0 || size > width) continue;
-		const middle = leftOf(stop.place);
+		const middle = leftOf(stop.position);
 		const left = clamp(middle - size / 2, 0, width - size);
 		if (taken.some(([from, to]) => left < to + GAP && left + size > from - GAP)) continue;
 		taken.push([left, left + size]);

@@ -200,7 +200,7 @@ export function pointerPosition({ clientX, clientY }, node) {
 }
 
 /**
- * Outlines a cell, light within dark so that it shows on any picture, at least large enough to be found, with hair
+ * Outlines a cell, light within dark so that it shows on any image, at least large enough to be found, with hair
  * lines that lead to it.
  *
  * @param {CanvasRenderingContext2D} context

@@ -1,7 +1,7 @@
 import { element } from "./dom.js";
 
 /**
- * Turns CSS colours, variables included, into what a canvas understands, under the theme that is on.
+ * Turns CSS colors, variables included, into colors for a canvas, under the theme that is on.
  *
  * @param {HTMLElement} root  the `.xw` element
  * @returns {{resolve: (color: string) => string, forget: () => void}} `forget` after a change of theme

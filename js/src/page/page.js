@@ -19,25 +19,25 @@ const MODULES = {
 
 /** Makes the widgets of a page from their states alone: nothing is loaded, and there is no kernel. */
 class PageManager extends ManagerBase {
-	/** @param {Set<string>} asleep  models whose controls ask a kernel */
-	constructor(asleep) {
+	/** @param {Set<string>} disabled  models whose controls ask a kernel */
+	constructor(disabled) {
 		super();
-		this.asleep = asleep;
+		this.disabled = disabled;
 	}
 
 	/** @param {string} className @param {string} moduleName */
 	async loadClass(className, moduleName) {
 		const found = MODULES[moduleName]?.[className];
-		if (!found) throw new Error(`${moduleName}.${className} is no widget that an exported page can show`);
+		if (!found) throw new Error(`${moduleName}.${className} cannot be shown in an exported page`);
 		return found;
 	}
 
 	/** @param {any} model @param {any} [options] */
 	async create_view(model, options) {
 		const view = await super.create_view(model, options);
-		if (this.asleep.has(model.model_id)) {
+		if (this.disabled.has(model.model_id)) {
 			view.el.inert = true;
-			view.el.classList.add("page-asleep");
+			view.el.classList.add("page-disabled");
 		}
 		return /** @type {any} */ (view);
 	}
@@ -57,11 +57,11 @@ class PageManager extends ManagerBase {
  * Shows the widgets of a page.
  *
  * @param {ArrayBuffer} packed  what `xai_widgets.export` packed
- * @param {HTMLElement} place
+ * @param {HTMLElement} parent
  */
-export async function show(packed, place) {
-	const { models, shown, asleep } = unpack(packed);
-	const manager = new PageManager(new Set(asleep));
+export async function show(packed, parent) {
+	const { models, shown, disabled } = unpack(packed);
+	const manager = new PageManager(new Set(disabled));
 	await Promise.all(
 		Object.entries(models).map(([model_id, { state, ...options }]) =>
 			manager.new_model(/** @type {any} */ ({ ...options, model_id }), state),
@@ -69,6 +69,6 @@ export async function show(packed, place) {
 	);
 	for (const id of shown) {
 		const view = await manager.create_view(await manager.get_model(id));
-		Widget.attach(/** @type {any} */ (view).luminoWidget, place);
+		Widget.attach(/** @type {any} */ (view).luminoWidget, parent);
 	}
 }

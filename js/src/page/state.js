@@ -1,16 +1,16 @@
 /**
- * What an exported page holds: a header in JSON, and behind it the bytes of the arrays.
+ * The content of an exported page: a header in JSON, and behind it the bytes of the arrays.
  *
  * @typedef {{model_name: string, model_module: string, model_module_version: string, state: Record<string, any>}} Saved
  * @typedef {{
  *   shown: string[],
- *   asleep: string[],
+ *   disabled: string[],
  *   models: Record<string, Saved>,
  *   texts: string[],
  *   blobs: number[],
- *   places: [model: string, path: (string | number)[], blob: number][],
+ *   positions: [model: string, path: (string | number)[], blob: number][],
  *   spoken: [model: string, name: string, text: number][],
- * }} Header  `blobs` are lengths, `places` where they belong, `spoken` long texts that several models share
+ * }} Header  `blobs` are lengths, `positions` where they belong, `spoken` long texts that several models share
  */
 
 /** The header begins behind its length, four bytes with the lowest first. */
@@ -20,7 +20,7 @@ const START = 4;
  * Unpacks what `xai_widgets.export` packed.
  *
  * @param {ArrayBuffer} packed
- * @returns {Header}  with arrays and texts in their places
+ * @returns {Header}  with arrays and texts in their positions
  */
 export function unpack(packed) {
 	const length = new DataView(packed).getUint32(0, true);
@@ -32,7 +32,7 @@ export function unpack(packed) {
 		at += size;
 		return view;
 	});
-	for (const [model, path, blob] of header.places) {
+	for (const [model, path, blob] of header.positions) {
 		/** @type {any} */
 		let holder = header.models[model]?.state;
 		for (const key of path.slice(0, -1)) holder = holder[key];

@@ -138,7 +138,7 @@ def test_cells_come_one_by_one_and_only_new_maps_are_sent(model, photos):
     shown, sent = [], []
     explorer.view.observe(lambda change: shown.append(" ".join(change["new"][0])), "states")
     explorer.view.comm.send = lambda data=None, buffers=None, **_rest: sent.append(
-        [name for name in data["state"] if name.startswith("map_")]
+        [name for name in data["state"] if name.startswith("_map_")]
     )
     explorer.compute()
     assert explorer.wait(PATIENCE)
@@ -149,7 +149,7 @@ def test_cells_come_one_by_one_and_only_new_maps_are_sent(model, photos):
         "done done computing",
         "done done done",
     ]
-    assert [names for names in sent if names] == [["map_0_0"], ["map_0_1"], ["map_0_2"]]
+    assert [names for names in sent if names] == [["_map_0_0"], ["_map_0_1"], ["_map_0_2"]]
 
 
 def test_the_cell_under_the_hand_comes_first_then_rows_on_the_screen(model, gate, photos):

@@ -49,9 +49,7 @@ def painting(seed=0):
 
 def shown(brush):
     """The probability that is shown of each of the best classes."""
-    return dict(
-        zip(brush.scores.indices[0, 0].tolist(), brush.scores.values[0, 0].tolist(), strict=True)
-    )
+    return dict(zip(brush.scores.indices[0, 0].tolist(), brush.scores.values[0, 0].tolist(), strict=True))
 
 
 @pytest.mark.parametrize("name", FILLS)

@@ -88,7 +88,7 @@ def test_channels_are_listed_in_order_with_patches_of_the_image_and_of_others(mo
     patches = torch.cat([own.patches(listed), top.patches(listed)], 1)
     gallery = explorer.gallery
     assert gallery.columns == 3
-    assert np.array_equal(gallery.pictures, to_uint8(patches.flatten(0, 1)))
+    assert np.array_equal(gallery.images, to_uint8(patches.flatten(0, 1)))
     values = torch.cat([own.values[listed], top.values[listed]], 1)
     assert gallery.labels[0] == f"here {values[0, 0]:.3g}"
     assert gallery.labels[1:3] == [f"{value:.3g}" for value in values[0, 1:].tolist()]
@@ -229,7 +229,7 @@ def test_a_new_image_in_mid_run_begins_anew(model, gate, image, others):
         model, 255 - image, layer="2", k=1, side=explorer.study.patches("2")[0].top.side
     ).result(progress=False)
     patch = to_uint8(own.patches(expected.order[0, :1]))[0, 0]
-    assert np.array_equal(explorer.gallery.pictures[0], patch)
+    assert np.array_equal(explorer.gallery.images[0], patch)
 
 
 def test_every_choice_keeps_its_result_and_the_other_images_are_looked_through_once(

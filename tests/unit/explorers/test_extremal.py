@@ -73,8 +73,8 @@ def test_masks_levels_curves_and_bars_are_the_networks(model, image, variant, pe
     assert explorer.scores.reference == near(model.probs(image)[0].numpy())
 
     shown = perturb(levels, masks)[0]
-    assert np.array_equal(explorer.strip.pictures, to_uint8(shown))
-    assert explorer.strip.captions == ["10 %", "25 %", "50 %"]
+    assert np.array_equal(explorer.strip.images, to_uint8(shown))
+    assert explorer.strip.labels == ["10 %", "25 %", "50 %"]
     # A share of the change of a probability: its rounding is larger by as much as the change is small.
     change = max(float(whole[2] - wholly[2]), 1e-6)
     share = (inside[:, 2] - wholly[2]) / change

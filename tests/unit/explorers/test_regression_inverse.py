@@ -96,7 +96,7 @@ def test_pictures_and_curves_are_those_of_the_inverse(network, image):
     assert explorer.similarity.y[3:] == near(made.mean_alpha.numpy())
     assert [one["label"] for one in explorer.similarity.series[:3]] == ["d_A", "d_B", "d_C"]
     assert explorer.psnr.y == near(five.psnr[:, :2].T.numpy())
-    assert explorer.psnr.stops.tolist() == explorer.similarity.stops.tolist() == explorer.psnr.x.tolist()
+    assert explorer.psnr.steps.tolist() == explorer.similarity.steps.tolist() == explorer.psnr.x.tolist()
     found = spectra(image, kept_brightness(image, inverse[1:2]))
     ratio = 10 * torch.log10(bands(found.focused) / bands(found.unfocused))
     assert explorer.spectrum.y[1] == near(ratio.float().numpy())

@@ -67,7 +67,7 @@ def test_the_view_has_every_layer_of_every_network(model, photos):
     )
     view = explorer.view
     assert view.layers == ["net 1", "net 4", "other 4"]
-    assert view.names == ["a", "b", "c", "d"]
+    assert view.labels == ["a", "b", "c", "d"]
     np.testing.assert_array_equal(view.images, to_uint8(torch.stack(photos)))
     grids = [
         *activation_grids(model, photos, ["1", "4"]).result(progress=False),
@@ -153,8 +153,8 @@ def test_the_corpus_is_searched_for_the_hovered_and_the_pinned_place(model, phot
     found = wanted(2, "4", (5, 2))
     assert_close(explorer.panel.details.matches.values, found.values)
     assert torch.equal(explorer.panel.details.matches.images, found.images)
-    assert explorer.panel.matches.captions[0] == f"{found.values[0]:.3f}"
-    np.testing.assert_array_equal(explorer.panel.matches.pictures, to_uint8(found.patches))
+    assert explorer.panel.matches.labels[0] == f"{found.values[0]:.3f}"
+    np.testing.assert_array_equal(explorer.panel.matches.images, to_uint8(found.patches))
     assert "7 images in 4" in explorer.panel.matches.title
     assert explorer.view.activations is codes
     explorer.view.pins = [{"frame": 1, "layer": 0, "position": [1, 0]}]
@@ -215,7 +215,7 @@ def test_a_place_has_its_strongest_channels_and_its_fields(model, photos):
     assert explorer.panel.channels.row_labels == heads
     top = top_activations(model, photos, layer="4", k=6).result(progress=False)
     patches = top.patches(told.channels).flatten(0, 1)
-    np.testing.assert_array_equal(explorer.panel.channels.pictures, to_uint8(patches.nan_to_num(0.5)))
+    np.testing.assert_array_equal(explorer.panel.channels.images, to_uint8(patches.nan_to_num(0.5)))
     # Four images have no six places: what is missing is dimmed.
     missing = patches.isnan().flatten(1).all(1)
     assert missing.any()

@@ -12,15 +12,15 @@ import { bytes, floats, pack, packGray, Raster } from "./image.js";
  * @typedef {import("@anywidget/types").AnyModel} Model
  */
 
-/** A map is enlarged to about so many pixels before it is coloured. */
+/** A map is enlarged to about so many pixels before it is colored. */
 const SMOOTH_SIZE = 384;
 
 /**
- * What is to be drawn, worked out from the traits; every step is remembered until what it depends on changes.
+ * The layers to draw, computed from the traits; every step is remembered until what it depends on changes.
  *
  * @param {Model} model
  */
-export function createPicture(model) {
+export function createDrawing(model) {
 	const decodeImage = cached((/** @type {Message} */ message) => bytes("image", message, [null, null, 3]));
 	const decodeImages = cached((/** @type {Message} */ message) =>
 		bytes("images", message, [null, null, null, 3]),
@@ -61,7 +61,7 @@ export function createPicture(model) {
 		const all = maps()?.shape[0] ?? 0;
 		const groups = model.get("groups");
 		if (all % groups)
-			throw new RangeError(`maps has ${all} maps, wanted a multiple of ${groups}, the groups`);
+			throw new RangeError(`maps has ${all} maps, expected a multiple of ${groups}, the groups`);
 		return all / groups;
 	};
 	const map = () => {
@@ -91,7 +91,7 @@ export function createPicture(model) {
 		table,
 		/** How many there are to choose from. */
 		count: () => size() || (images()?.shape[0] ?? 0),
-		/** What lies one on the other, from below. */
+		/** The layers, from below. */
 		layers() {
 			const [base, shown] = [image(), map()];
 			const smoothed = model.get("interpolation") === "smooth";
@@ -99,7 +99,7 @@ export function createPicture(model) {
 			const alpha = base ? model.get("opacity") : 1;
 			const layers = [];
 			if (base) layers.push({ canvas: inColor(base), alpha: 1 });
-			// The image loses its own colours as far as the map covers it: none is taken for a value.
+			// The image loses its own colors as far as the map covers it: none is taken for a value.
 			if (base && shown && model.get("gray")) layers.push({ canvas: inGray(base), alpha });
 			if (shown) {
 				const cells = smoothed ? smooth(shown) : shown;

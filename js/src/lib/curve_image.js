@@ -10,19 +10,19 @@ const COLUMN = 270;
 const FONT = "12px system-ui, sans-serif";
 
 /**
- * A picture of the plot as it is shown, with its title and its legend in words.
+ * A image of the plot as it is shown, with its title and its legend in words.
  *
  * @param {HTMLCanvasElement} plot
  * @param {import("./curves.js").Curve[]} curves  the visible ones
  * @param {object} options
  * @param {string} options.title
- * @param {string} options.place  where the cursor is, in words
+ * @param {string} options.where  where the cursor is, in words
  * @param {number} options.step  index on x of the values, -1 for none
  * @param {number} options.width  of the plot, CSS px
  * @param {(color: string) => string} options.resolve
  * @returns {HTMLCanvasElement}
  */
-export function picture(plot, curves, { title, place, step, width, resolve }) {
+export function curveImage(plot, curves, { title, where, step, width, resolve }) {
 	const scale = plot.width / width;
 	const head = title ? LINE + MARGIN : MARGIN;
 	const columns = width >= 2 * COLUMN + GUTTER ? 2 : 1;
@@ -45,7 +45,7 @@ export function picture(plot, curves, { title, place, step, width, resolve }) {
 	if (step >= 0) {
 		context.fillStyle = resolve("var(--xw-muted)");
 		context.textAlign = "right";
-		context.fillText(place, MARGIN + width, top);
+		context.fillText(where, MARGIN + width, top);
 		top += LINE;
 	}
 	const column = (width - GUTTER * (columns - 1)) / columns;
