@@ -255,7 +255,7 @@ class AttributionExplorer(Explorer):
 
     def _show_class(self) -> None:
         image = self._image()
-        self.class_picker.hints = self._values[image].tolist()
+        self.class_picker.probabilities = self._values[image].tolist()
         # The class first: when the box is unchecked, the class is that of the picker.
         self.class_picker.target = self._class_of(image)
         self.own_picker.value = self.target is None
@@ -264,8 +264,8 @@ class AttributionExplorer(Explorer):
         self._pixels = to_uint8(self.images)
         # The same arrays every time, so that a table of one image is not sent it with every map.
         self._single = [self._pixels[image : image + 1] for image in range(len(self.images))]
-        self.image_picker.pictures = self._pixels
-        self.image_picker.captions = [self._name(image) for image in range(len(self.images))]
+        self.image_picker.images = self._pixels
+        self.image_picker.labels = [self._name(image) for image in range(len(self.images))]
 
     def _name(self, image: int) -> str:
         return str(self._names[image]) if image < len(self._names) else f"image {image + 1}"
@@ -337,7 +337,7 @@ class AttributionExplorer(Explorer):
 
     def _choose(self, keys: Collection[AttributionKey]) -> AttributionKey:
         # The pointer and the visible rows change meanwhile.
-        return self._board.first(keys, (self.view.row, self.view.column), self.view.seen)
+        return self._board.first(keys, (self.view.row, self.view.column), self.view._visible_rows)
 
     def _message(self, key: AttributionKey) -> str:
         return self.study.title(key)
@@ -354,9 +354,9 @@ class AttributionExplorer(Explorer):
             self.view.images = board.pixels
             self.view.show(
                 [[self._cells.cell(key, computing=key == computing) for key in row] for row in board.keys],
-                rows=[self.study.methods[name].title for name in board.rows],
-                columns=[column.name for column in board.columns],
-                captions=[column.caption for column in board.columns],
+                row_labels=[self.study.methods[name].title for name in board.rows],
+                column_labels=[column.name for column in board.columns],
+                column_captions=[column.caption for column in board.columns],
             )
 
     def _after(self, status: Status) -> None:

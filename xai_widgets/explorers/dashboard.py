@@ -147,7 +147,7 @@ class Dashboard(Panel):
 
     def _make_controls(self) -> None:
         self.image_picker = GalleryView(
-            pictures=to_uint8(self._x), captions=self._names, frame=0, size=THUMBNAIL, title="Image"
+            images=to_uint8(self._x), labels=self._names, frame=0, size=THUMBNAIL, title="Image"
         )
         self.class_picker = ClassPicker(labels=self.model.labels, target=self.target)
         self._show_hints()

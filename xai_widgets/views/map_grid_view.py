@@ -50,7 +50,7 @@ class MapGridView(View):
     far it agrees; with a second one, B, all three measures are read out. + and - change the opacity, c the colours, s
     the sign, l the scale, m the measure, i smooth or pixelated. All of it works without a kernel.
 
-    Maps are set by :meth:`show`. Each is a private trait, ``_map_ROW_COLUMN``: a trait is always sent whole, so one list
+    Maps are set by :meth:`show`. Each is a private trait, ``_map_ROW_COLUMN``: a trait is always sent whole, so a list
     of all maps would be sent again for each map that is computed; and custom messages would be missing in saved
     notebooks and exported pages, which hold traits only.
 

@@ -165,7 +165,7 @@ def test_each_search_is_one_step_and_a_stroke_stops_it(brush):
 
     gate = brush.model.module.register_forward_pre_hook(stand)
     steps = []
-    brush.brush.observe(lambda _change: steps.append(brush.brush.step), "mask")
+    brush.brush.observe(lambda _change: steps.append(brush.brush._step), "mask")
     brush.compute(again=True)
     assert passes.acquire(timeout=PATIENCE)
     assert brush.run_bar.status == "running"
@@ -173,7 +173,7 @@ def test_each_search_is_one_step_and_a_stroke_stops_it(brush):
     mine = np.zeros((16, 16), dtype=np.uint8)
     mine[2:5] = 255
     brush.brush.set_state(
-        {"mask": {"dtype": "uint8", "shape": [16, 16], "data": mine.tobytes()}, "stroke": 1}
+        {"mask": {"dtype": "uint8", "shape": [16, 16], "data": mine.tobytes()}, "_stroke": 1}
     )
     assert brush.run_bar.status == "cancelled"
     permits.release(1000)

@@ -66,7 +66,7 @@ def test_the_view_has_every_layer_of_every_network(model, photos):
         )
     )
     view = explorer.view
-    assert view.layers == ["net 1", "net 4", "other 4"]
+    assert view.layer_labels == ["net 1", "net 4", "other 4"]
     assert view.labels == ["a", "b", "c", "d"]
     np.testing.assert_array_equal(view.images, to_uint8(torch.stack(photos)))
     grids = [
@@ -75,7 +75,7 @@ def test_the_view_has_every_layer_of_every_network(model, photos):
     ]
     for made, wanted in zip(view.activations, pack(grids), strict=True):
         np.testing.assert_array_equal(made, wanted.codes)
-    assert [explorer.result.label(column) for column in range(3)] == view.layers
+    assert [explorer.result.label(column) for column in range(3)] == view.layer_labels
     assert explorer.panel.channels.title.startswith("Strongest channels of net 1 at row 8, col 8")
     assert explorer.curves is None
     assert explorer.panel.matches.layout.display == "none"
