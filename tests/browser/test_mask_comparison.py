@@ -62,7 +62,9 @@ def test_one_slider_moves_all_lanes_without_a_kernel_and_none_is_larger(lab):
         wanted[: round(area * SIZE)] = True
         for panel, mask in zip(panels, (wanted, wanted.T, wanted), strict=True):
             expect(panel.locator(".xw-amount")).to_have_text(f"area {100 * area:g} %")
-            shown = np.array(panel.locator(".xw-stage canvas").first.evaluate(WHITE, SIZE)).reshape(SIZE, SIZE)
+            shown = np.array(panel.locator(".xw-stage canvas").first.evaluate(WHITE, SIZE)).reshape(
+                SIZE, SIZE
+            )
             assert ((shown > 127) == mask).mean() > 0.98
     mouse.up()
     expect(page.page.locator(".xw-curve-view .xw-cursor")).to_contain_text("0.250")

@@ -108,7 +108,7 @@ class PerturbationBrush(ImageExplorer):
         self._scorer = Worker()
         super().__init__(model, image, target=target, **kwargs)
         self._settings, self._seed = settings, seed
-        self.brush = BrushView(fill_names=list(FILLS), title="Paint over the image")
+        self.brush = BrushView(fill_labels=list(FILLS), title="Paint over the image")
         self.scores = ScoresView(labels=model.labels, title="Best classes under the mask")
         self.run_bar.label = "Optimize"
         stretch((self.class_picker, "1 1 220px"), (self.brush, "0 1 400px"), (self.scores, "1 1 260px"))
@@ -116,7 +116,7 @@ class PerturbationBrush(ImageExplorer):
         self._assemble([HBox([self.class_picker], layout=row_layout()), self.run_bar, views])
         self.brush.observe(lambda _change: self._score(), ["mask", "fill"])
         # A stroke stops the optimizer.
-        self.brush.observe(lambda _change: self.cancel(), "stroke")
+        self.brush.observe(lambda _change: self.cancel(), "_stroke")
         # Scores that are not finite give no mask; the run bar reports them.
         if start is not None and bool(model.scores(self._x).isfinite().all()):
             self.paint(start, area)

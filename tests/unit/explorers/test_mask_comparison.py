@@ -48,8 +48,8 @@ def test_every_lane_has_exactly_the_area_and_the_same_judge(model, image, pertur
             rows.append([ends[0], *scores, ends[1]])
     assert comparison.curves.x == pytest.approx([0, *AREAS, 1])
     assert comparison.curves.y == near(np.array(rows))
-    assert [(s["frame"], s["game"]) for s in comparison.curves.series] == [
-        (frame, game) for frame in range(3) for game in ("insertion", "deletion")
+    assert [(s["frame"], s["mode"]) for s in comparison.curves.series] == [
+        (frame, mode) for frame in range(3) for mode in ("preserved", "deleted")
     ]
     expected = extremal(model, image, 2, areas=AREAS, perturbation=perturbation, settings=QUICK).result(
         progress=False
@@ -63,24 +63,24 @@ def test_lanes_and_cursor_are_joined_to_controls_of_their_own(model, image):
     comparison = comparison_of(model, image, ["gradient", mine], start=False)
     gradient, own = comparison.masks.values()
     views = gradient, own, comparison.controls
-    assert len({*(view.channels["area"] for view in views), comparison.curves.channels["fraction"]}) == 1
+    assert len({*(view._channels["area"] for view in views), comparison.curves._channels["fraction"]}) == 1
     for name in ("display", "position"):
-        assert len({view.channels[name] for view in views}) == 1
-    assert [(view.picture, view.controls) for view in views] == [(True, False), (True, False), (False, True)]
+        assert len({view._channels[name] for view in views}) == 1
+    assert [(view.show_image, view.controls) for view in views] == [(True, False), (True, False), (False, True)]
     comparison.compute()
     assert comparison.wait(PATIENCE)
     assert comparison.controls.areas == pytest.approx(AREAS)
-    assert len(comparison.controls.masks) == 3
+    assert comparison.controls.ready == [True] * 3
     comparison.method_picker.selected = ["mine"]
     assert comparison.wait(PATIENCE)
     assert (gradient.layout.display, own.layout.display) == ("none", None)
     assert gradient.masks is None
-    assert comparison.controls.masks is not None
+    assert all(comparison.controls.ready)
     assert len(comparison.curves.y) == 2
     assert {s["frame"] for s in comparison.curves.series} == {1}
     comparison.method_picker.selected = []
     assert comparison.wait(PATIENCE)
-    assert comparison.controls.masks is None
+    assert not any(comparison.controls.ready)
     assert comparison.run_bar.error == ""
 
 

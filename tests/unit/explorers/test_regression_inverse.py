@@ -126,8 +126,8 @@ def test_with_a_scale_the_image_is_the_truth(network):
 def test_frames_and_places_are_joined_in_the_page(network, image):
     explorer = explorer_of(network, image, start=False)
     views = list(explorer.images.values())
-    assert len({view.channels["frame"] for view in [explorer.slider, explorer.spectrum, *views]}) == 1
-    assert len({view.channels["position"] for view in views}) == 1
+    assert len({view._channels["frame"] for view in [explorer.slider, explorer.spectrum, *views]}) == 1
+    assert len({view._channels["position"] for view in views}) == 1
     curves = [explorer.similarity, explorer.psnr]
     assert {view._channels["step"] for view in curves} == {explorer.slider._channels["frame"]}
     assert explorer.similarity._channels["frame"] == explorer.psnr._channels["frame"]
