@@ -8,11 +8,22 @@ globalThis.checks = (() => {
 	const settled = () =>
 		new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))));
 
+	const slept = [];
+
 	/** Parts that ask a kernel, as they are where there is one. */
 	function wake() {
 		for (const el of document.querySelectorAll("[inert]")) {
 			el.inert = false;
 			el.classList.remove("page-asleep");
+			slept.push(el);
+		}
+	}
+
+	/** The same parts as they are where there is none. */
+	function sleep() {
+		for (const el of slept.splice(0)) {
+			el.inert = true;
+			el.classList.add("page-asleep");
 		}
 	}
 
@@ -164,5 +175,5 @@ globalThis.checks = (() => {
 		return made;
 	}
 
-	return { settled, wake, controls, focused, around, said, cut, overlaps, small, moves, colors };
+	return { settled, wake, sleep, controls, focused, around, said, cut, overlaps, small, moves, colors };
 })();

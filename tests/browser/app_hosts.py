@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hosts import PAGE_PATIENCE, PATIENCE, Theme, _own_folders, notebook, screenshot
+from chromium_browser import PAGE_PATIENCE
+from hosts import PATIENCE, Theme, _own_folders, notebook, screenshot
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 

@@ -8,12 +8,9 @@ from tempfile import TemporaryDirectory
 import pytest
 from afm import AfmPage
 from app_hosts import AppPage
-from chromium_browser import launched
+from chromium_browser import PAGE_PATIENCE, launched, open_file
 from forked_kernels import ForkServer
-from hosts import PAGE_PATIENCE, JupyterServer, NotebookHost, screenshot
-from playwright.sync_api import expect
-
-expect.set_options(timeout=PAGE_PATIENCE * 1000)
+from hosts import JupyterServer, NotebookHost, screenshot
 
 OPEN_PAGES = pytest.StashKey[list]()
 PASSED = pytest.StashKey[bool]()
@@ -39,28 +36,9 @@ def file_page(offline):
     """Open a file with the network off; fails for any request, message or error of its pages."""
     trouble, pages = [], []
 
-    def note(message):
-        # That a canvas is read often is the doing of the test.
-        if message.type in ("error", "warning") and not message.text.startswith(
-            "Canvas2D: Multiple readback"
-        ):
-            trouble.append(message.text)
-
-    def open_page(path, scheme="light", width=1100, motion="no-preference"):
-        page = offline.new_page()
-        pages.append(page)
-        page.set_viewport_size({"width": width, "height": 900})
-        page.emulate_media(color_scheme=scheme, reduced_motion=motion)
-        page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on("console", note)
-        page.on(
-            "request",
-            lambda request: (
-                None if request.url.startswith(("file:", "blob:", "data:")) else trouble.append(request.url)
-            ),
-        )
-        page.goto(path.as_uri())
-        return page
+    def open_page(path, scheme="light"):
+        pages.append(open_file(offline, path, trouble, color_scheme=scheme))
+        return pages[-1]
 
     yield open_page
     for page in pages:

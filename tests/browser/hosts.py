@@ -21,6 +21,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
+from chromium_browser import PAGE_PATIENCE
 from forked_kernels import DISPLAY, NAME, ForkServer
 from playwright.sync_api import Browser, Locator, Page
 
@@ -33,8 +34,6 @@ RESULTS = ROOT / "test-results"
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 #: Longest wait for servers, kernels and cells, in seconds. A loaded machine is twenty times slower than a quiet one.
 PATIENCE = 600
-#: Longest wait for something on the page, in seconds.
-PAGE_PATIENCE = 120
 #: Pause between two questions to a kernel, in seconds: asked without one, it computes more slowly.
 PAUSE = 0.1
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}

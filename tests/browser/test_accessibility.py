@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from chromium_browser import open_file
 from explorer_pages import EXPLORERS, export
 from hosts import ROOT
 from playwright.sync_api import expect
@@ -47,21 +48,47 @@ def files(tmp_path_factory):
     return page_of
 
 
+@pytest.fixture(scope="module")
+def kept():
+    """The pages that are open, by their files, and what went wrong in them."""
+    pages, trouble = {}, []
+    yield pages, trouble
+    for page in pages.values():
+        page.close()
+
+
 @pytest.fixture
-def opened(file_page):
-    """Open a file with the checks in it."""
+def opened(offline, kept):
+    """Open a file with the checks in it; its page stays open for other tests unless it is to be ``fresh``."""
     if not AXE.exists():
         pytest.fail("axe-core is missing: run npm ci in js", pytrace=False)
+    pages, trouble = kept
+    own = []
 
-    def open_page(path, theme="light", width=WIDE, **options):
-        page = file_page(path, theme, width, **options)
-        expect(page.locator("main")).not_to_have_attribute("aria-busy", "true")
-        for script in (AXE, CHECKS):
-            page.evaluate(script.read_text(encoding="utf-8"))
+    def open_page(path, theme="light", *, fresh=False, motion="no-preference"):
+        if fresh or path not in pages:
+            page = open_file(offline, path, trouble, color_scheme=theme, reduced_motion=motion)
+            expect(page.locator("main")).not_to_have_attribute("aria-busy", "true")
+            for script in (AXE, CHECKS):
+                page.evaluate(script.read_text(encoding="utf-8"))
+            if fresh:
+                own.append(page)
+            else:
+                pages[path] = page
+        page = own[-1] if fresh else pages[path]
+        page.set_viewport_size({"width": WIDE, "height": 900})
+        page.emulate_media(color_scheme=theme, reduced_motion=motion)
+        page.bring_to_front()
+        page.mouse.move(0, 0)
+        page.evaluate("() => { checks.sleep(); document.activeElement.blur(); scrollTo(0, 0); }")
         page.evaluate("checks.settled()")
         return page
 
-    return open_page
+    yield open_page
+    for page in own:
+        page.close()
+    found = [trouble.pop() for _ in trouble[:]]
+    assert found == []
 
 
 def pixels(page, clip):
@@ -182,7 +209,7 @@ def test_text_that_canvases_draw_is_read(files, opened, name, theme):
 
 @every_explorer
 def test_a_narrow_page_has_everything(files, opened, name):
-    page = opened(files(name))
+    page = opened(files(name), fresh=True)
     page.evaluate("checks.wake()")
     for width in NARROW:
         page.set_viewport_size({"width": width, "height": 900})
@@ -195,7 +222,7 @@ def test_a_narrow_page_has_everything(files, opened, name):
 
 @every_explorer
 def test_nothing_moves_for_who_wants_it_still(files, opened, name):
-    page = opened(files(name), motion="reduce")
+    page = opened(files(name), fresh=True, motion="reduce")
     # What is computed just now breathes elsewhere.
     page.evaluate(
         "document.querySelectorAll('[data-state]').forEach((el) => { el.dataset.state = 'computing'; })"
@@ -208,7 +235,7 @@ def test_nothing_moves_for_who_wants_it_still(files, opened, name):
 
 def test_something_moves_for_others(files, opened):
     """The check sees what moves."""
-    page = opened(files("attribution"))
+    page = opened(files("attribution"), fresh=True)
     assert page.evaluate("checks.moves(0.01)") != []
 
 
@@ -225,7 +252,7 @@ def test_curves_stay_apart_without_a_kind_of_cones(opened, tmp_path, theme):
         series=[{"label": str(n)} for n in range(8)],
         title="all colours",
     )
-    page = opened(xw.export(view, tmp_path / "page.html").path, theme)
+    page = opened(xw.export(view, tmp_path / "page.html").path, theme, fresh=True)
     background = page.evaluate("checks.colors('--xw-bg')")[0]
     # The pieces of the legend, drawn thick enough that a pixel in their middle is all theirs.
     page.add_style_tag(content=".xw-swatch * { stroke-width: 10px !important; }")
@@ -254,7 +281,7 @@ def scale(page, kind):
 
 def test_the_two_signs_of_a_map_stay_apart(opened, tmp_path):
     view = HeatmapView(maps=np.linspace(-1, 1, 48).reshape(1, 6, 8), width=400)
-    page = opened(xw.export(view, tmp_path / "page.html").path)
+    page = opened(xw.export(view, tmp_path / "page.html").path, fresh=True)
     for kind in DEFICIENCIES:
         line = scale(page, kind)
         low, middle, high = line[0], line[len(line) // 2], line[-1]
@@ -265,7 +292,7 @@ def test_the_two_signs_of_a_map_stay_apart(opened, tmp_path):
 
 def test_the_values_of_a_map_of_one_sign_are_read_by_their_lightness(opened, tmp_path):
     view = HeatmapView(maps=np.linspace(0, 1, 48).reshape(1, 6, 8), width=400)
-    page = opened(xw.export(view, tmp_path / "page.html").path)
+    page = opened(xw.export(view, tmp_path / "page.html").path, fresh=True)
     for kind in (*DEFICIENCIES, "achromatopsia"):
         lightness = scale(page, kind)[:, 0]
         assert np.ptp(lightness) > 80, kind

@@ -22,7 +22,7 @@ board = xw.dashboard(
 
 def test_tabs_are_opened_by_hand_and_share_image_class_and_place(lab):
     page = lab.open(CELLS, width=1300, height=1500)
-    page.wait_for_kernel("board.wait(60) and board.explorers['attribution'].run_bar.status", "done")
+    page.wait_for_kernel("board.wait(600) and board.explorers['attribution'].run_bar.status", "done")
     shown = page.output(1)
     assert page.kernel_eval("list(board.explorers)") == ["attribution"]
 

@@ -145,7 +145,7 @@ def test_cancel_and_error_in_the_widget(lab):
 import threading
 gate = threading.Event()
 def slow(model, x, target):
-    gate.wait(60)
+    gate.wait(600)
     return x.mean(1)
 def broken(model, x, target):
     raise ValueError("this map cannot be made")

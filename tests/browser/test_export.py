@@ -84,7 +84,7 @@ def test_widgets_of_ipywidgets_work_beside_views(opened):
 
 def test_the_deletion_explorer_is_scrubbed_and_its_kernel_controls_are_disabled(opened, model, pictures):
     explorer = xw.DeletionExplorer(model, pictures[0], ["gradient", "grad_cam"], steps=8)
-    assert explorer.wait(120)
+    assert explorer.wait(600)
     page = opened(explorer)
     expect(page.locator("h1")).to_have_text("Deletion explorer")
     expect(page.get_by_text("0.0 % deleted")).to_be_visible()
@@ -101,7 +101,7 @@ def test_the_deletion_explorer_is_scrubbed_and_its_kernel_controls_are_disabled(
 
 def test_the_similarity_explorer_answers_the_pointer(opened, model, pictures):
     explorer = xw.SimilarityExplorer([model], pictures, layers={"scenes_resnet": "stage3"}, components=2)
-    assert explorer.wait(120)
+    assert explorer.wait(600)
     page = opened(explorer)
     cell = page.locator("[data-frame] > .xw-patch-stage").first
     box = cell.bounding_box()
@@ -118,7 +118,7 @@ def test_a_dashboard_has_its_tabs(opened, model, pictures):
     }
     board = xw.dashboard(model, pictures, explorers=["attribution", "deletion", "inverse"], options=options)
     board.show("deletion")
-    assert board.wait(120)
+    assert board.wait(600)
     page = opened(board, title="Is it the object?")
     expect(page.locator("h1")).to_have_text("Is it the object?")
     expect(page.get_by_text("0.0 % deleted")).to_be_visible()
@@ -179,7 +179,7 @@ def test_a_page_opens_with_nan_scores_in_it(opened, pictures, name):
     }[name]
     explorer = make()
     try:
-        assert explorer.wait(60)
+        assert explorer.wait(600)
         page = opened(explorer)
         expect(page.locator("main")).to_contain_text("got NaN")
         expect(page.locator(".xw-class-picker").first).to_contain_text("#2")

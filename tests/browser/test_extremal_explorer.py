@@ -30,7 +30,7 @@ permits, stands = threading.Semaphore(0), []
 def stand(module, given):
     if given[0].requires_grad:
         stands.append(len(given[0]))
-        assert permits.acquire(timeout=120)
+        assert permits.acquire(timeout=600)
 model.module.register_forward_pre_hook(stand)
 explorer = xw.ExtremalExplorer(
     model, image, areas=[0.1, 0.3], settings=ExtremalSettings(steps=6, every=1, scan=2)

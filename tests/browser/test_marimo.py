@@ -37,7 +37,7 @@ def test_a_view_lives_and_outlives_its_kernel(app, tmp_path):
 def test_a_view_has_the_theme_of_marimo_and_not_that_of_the_system(app, tmp_path, theme):
     opened = app(marimo(VIEW_CELLS, tmp_path, theme), scheme="light" if theme == "dark" else "dark")
     view = opened.page.locator(".xw-heatmap-view").first
-    expect(view).to_be_visible(timeout=60_000)
+    expect(view).to_be_visible(timeout=600_000)
     colours = view.evaluate("(el) => [getComputedStyle(el).backgroundColor, getComputedStyle(el).color]")
     background, text = (sum(map(int, re.findall(r"\d+", colour)[:3])) / 765 for colour in colours)
     assert (background < 0.2) == (theme == "dark")
@@ -73,7 +73,7 @@ def test_a_dashboard_opens_its_tabs(app, tmp_path):
     ]
     opened = app(marimo(cells, tmp_path))
     page = opened.page
-    expect(page.locator(".xw-curve-view").first).to_contain_text(re.compile(r"AUC \d"), timeout=60_000)
+    expect(page.locator(".xw-curve-view").first).to_contain_text(re.compile(r"AUC \d"), timeout=600_000)
     page.get_by_role("tab", name="Attribution").click()
     expect(page.locator(".xw-map-grid-view").first).to_contain_text("Grad-CAM")
     opened.screenshot("marimo-dashboard")

@@ -220,7 +220,7 @@ def test_while_the_network_is_slow_strokes_are_merged_and_the_last_one_wins(hand
     hand.page.kernel_exec("""
 permits, shown, masks = threading.Semaphore(0), [], []
 def stand(module, given):
-    assert permits.acquire(timeout=120)
+    assert permits.acquire(timeout=600)
 gate = model.module.register_forward_pre_hook(stand)
 explorer.brush.observe(lambda change: masks.append(change.new), "mask")
 explorer.scores.observe(lambda change: shown.append(float(change.new[0, 0, 0])), "target_values")
@@ -252,7 +252,7 @@ permits, stands = threading.Semaphore(0), []
 def stand(module, given):
     if given[0].requires_grad:
         stands.append(explorer.brush.mask.copy())
-        assert permits.acquire(timeout=120)
+        assert permits.acquire(timeout=600)
 gate = model.module.register_forward_pre_hook(stand)
 """
 

@@ -158,7 +158,7 @@ def test_an_explorer_lives_on_in_a_page_that_has_nothing_but_its_state(afm_page)
     with contextlib.closing(
         SimilarityExplorer(load("scenes_resnet"), series, layers="stage3", components=2)
     ) as made:
-        assert made.wait(120)
+        assert made.wait(600)
         assert made.run_bar.error == ""
         look = {"opacity": 1, "fade": False, "interpolation": "pixelated", "colormap": "gray"}
         view, curves = afm_page.mount(made.view, look), afm_page.mount(made.curves)

@@ -28,7 +28,7 @@ def check_all(folder, *arguments):
     (folder / "Makefile").write_text(MAKEFILE)
     return subprocess.run(
         [sys.executable, ROOT / "scripts" / "check_all.py", *arguments],
-        cwd=folder, capture_output=True, text=True, timeout=60,
+        cwd=folder, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
 
 

@@ -81,7 +81,7 @@ def test_the_command_tries_two_networks(tmp_path):
     names = ["half", "Flatten and Linear"]
     methods = ["gradient", "grad_cam", "guided_backprop", "rise"]
     done = subprocess.run(
-        [*command, "--networks", *names, "--methods", *methods], capture_output=True, text=True, timeout=300
+        [*command, "--networks", *names, "--methods", *methods], capture_output=True, text=True, timeout=1800
     )
     assert done.returncode == 0, done.stdout + done.stderr
     made = json.loads((tmp_path / "reliability.json").read_text(encoding="utf-8"))

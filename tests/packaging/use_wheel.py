@@ -56,7 +56,7 @@ heatmap = views.HeatmapView(image=torch.rand(8, 8, 3).numpy(), maps=torch.randn(
 assert heatmap.get_state()["maps"]["shape"] == [1, 4, 4]
 
 explorer = xai_widgets.DeletionExplorer(model, torch.rand(3, *model.size), methods=["gradient"], steps=8)
-assert explorer.wait(300), "the curves were not computed in five minutes"
+assert explorer.wait(1800), "the curves were not computed in half an hour"
 assert explorer.run_bar.status == "done", f"{explorer.run_bar.status}: {explorer.run_bar.error}"
 assert explorer.curves.y.shape == (2, 9), explorer.curves.y.shape
 assert torch.isfinite(torch.from_numpy(explorer.curves.y)).all(), "a curve has gaps"
@@ -72,7 +72,7 @@ board = xai_widgets.dashboard(
 )
 for name in ("deletion", "similarity", "attribution"):
     board.show(name)
-    assert board.wait(300), f"{name} was not computed in five minutes"
+    assert board.wait(1800), f"{name} was not computed in half an hour"
     assert board.explorers[name].run_bar.error == "", f"{name}: {board.explorers[name].run_bar.error}"
 slider = ipywidgets.FloatSlider(value=0.9, min=0, max=1, step=0.1, description="opacity")
 xai_widgets.link((slider, "value"), (explorer, "opacity"))
