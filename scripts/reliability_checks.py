@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from xai_widgets import ImageModel
 from xai_widgets.errors import ExplanationWarning
+from xai_widgets.methods import METHODS
 
-#: Explainers that look at no class, as their documentation says.
-CLASS_BLIND = ("fem", "noise_mask")
+#: Methods whose result does not depend on the class.
+CLASS_BLIND = tuple(name for name, method in METHODS.items() if not method.uses_class)
 #: Those that choose among few masks or discs, where two classes may have the same, and those that know of the class
 #: the length of its gradient alone, which is the same for all where one linear layer is left.
 ALIKE = (
@@ -29,7 +30,7 @@ ALIKE = (
     "combine",
 )
 #: Those that explain the predicted class alone.
-PREDICTED_ONLY = ("minimal_image",)
+PREDICTED_ONLY = tuple(name for name, method in METHODS.items() if "predicted_class" in method.requires)
 #: Rules of ReLU: a result that is the plain gradient is one whose rule never met a ReLU.
 GUIDED = ("guided_backprop", "deconvnet", "feedback_layers")
 LONGEST = 400

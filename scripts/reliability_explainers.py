@@ -24,10 +24,6 @@ import xai_widgets as xw
 from xai_widgets.features import top_activations
 from xai_widgets.inverse import SolverSettings, layer_wise, operation_wise
 from xai_widgets.methods import METHODS, get
-from xai_widgets.perturbation.area_search import AreaSettings
-from xai_widgets.perturbation.extremal import ExtremalSettings
-from xai_widgets.perturbation.meaningful import MeaningfulSettings
-from xai_widgets.perturbation.noise_mask import NoiseMaskSettings
 from xai_widgets.similarity import activation_grids
 
 #: Seconds for an explorer.
@@ -63,36 +59,26 @@ EVERY = tuple(name for names in GROUPS.values() for name in names)
 
 
 def options_of(name: str, size: tuple[int, int], pictures: Tensor) -> dict[str, Any]:
-    """Return the options that make a method quick."""
+    """Return the options that make a method quick on images of a size."""
     height, width = size
     cells = torch.arange(height)[:, None] * 3 // height * 3 + torch.arange(width) * 3 // width
-    quick: dict[str, dict[str, Any]] = {
+    here: dict[str, dict[str, Any]] = {
         "integrated_gradients": {"steps": 8, "baseline": 0.5, "quadrature": "midpoint"},
         "guided_nonlinearity": {"steps": 8, "baseline": 0.5},
-        "smoothgrad": {"samples": 3},
-        "expected_gradients": {"samples": 5},
-        "gradient_shap": {"samples": 5},
-        "smooth_grad_cam_plus_plus": {"samples": 3},
-        "meta_saliency": {"method": "gradient"},
         "deep_lift": {"baseline": 0.5},
         "pattern_net": {"patterns": pictures},
         "pattern_attribution": {"patterns": pictures},
         "occlusion": {"window": height // 3, "stride": height // 3},
         "variable_occlusion": {"radii": (height // 8, height // 4), "stride": height // 3},
-        "rise": {"masks": 16, "cells": 4},
-        "lime": {"segments": cells, "samples": 16},
-        "kernel_shap": {"segments": cells, "samples": 16},
+        "lime": {"segments": cells},
+        "kernel_shap": {"segments": cells},
         "minimal_image": {"segments": cells},
-        "greedy_regions": {"regions": torch.arange(9)[:, None, None] == cells},
-        "prediction_difference": {"patch": height // 3, "stride": height // 3, "samples": 1},
-        "meaningful_perturbation": {"settings": MeaningfulSettings(steps=8)},
-        "noise_mask": {"settings": NoiseMaskSettings(max_steps=8)},
-        "extremal": {"areas": [0.1, 0.3], "settings": ExtremalSettings(steps=3, every=3, scan=2)},
-        "channel_extremal": {"channels": [1, 3], "settings": AreaSettings(steps=3, every=3)},
+        "greedy_regions": {"regions": torch.arange(9)[:, None, None] == cells, "attribution": "gradient"},
+        "prediction_difference": {"patch": height // 3, "stride": height // 3},
     }
-    if name == "greedy_regions":
-        quick[name]["attribution"] = "gradient"
-    return quick.get(name, {})
+    # The quick options of greedy regions are those of integrated gradients.
+    quick = {} if name == "greedy_regions" else get(name).quick
+    return {**quick, **here.get(name, {})}
 
 
 def explain(trial: Trial, name: str, pictures: Tensor) -> Cell:

@@ -64,11 +64,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "rise": {"masks": 1000},
 }
 
-#: CAM is for networks with a global average alone, and patterns are estimated from data first.
-SPECIAL = {"cam", "pattern_net", "pattern_attribution"}
-
-#: Methods that explain the predicted class alone: fewer rows, and no sanity, as randomized networks predict others.
-PREDICTED = {"minimal_image"}
+#: Methods that require one of these are left out: other networks, or patterns estimated first.
+SPECIAL = {"global_average", "patterns"}
+#: Methods of the predicted class alone: fewer rows, and no sanity, as randomized networks predict other classes.
+PREDICTED = {name for name, method in METHODS.items() if "predicted_class" in method.requires}
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ def explainers() -> dict[str, Explainer]:
     """Every method that is for all networks, and the center as the baseline that needs none."""
     made = {"center": Explainer("center", "Center", "baseline", center, {})}
     for name, method in METHODS.items():
-        if name not in SPECIAL:
+        if not SPECIAL & set(method.requires):
             made[name] = Explainer(name, method.title, method.family, method.saliency, OPTIONS.get(name, {}))
     return made
 

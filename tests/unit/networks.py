@@ -1,11 +1,13 @@
 """Tiny networks, one for every way in which people write them; 8-pixel images, 4 classes."""
 
+import inspect
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from xai_widgets import perturbation
 from xai_widgets.core.model import ImageModel
 
 SIZE = 8
@@ -223,6 +225,30 @@ def wrap(network, **options):
 
 def images(n=2, seed=1, channels=3, size=SIZE):
     return torch.rand(n, channels, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+#: 16 segments of an image.
+GRID = (torch.arange(SIZE)[:, None] // 2 * 4 + torch.arange(SIZE) // 2).long()
+#: Options whose values depend on the size of the images.
+SIZED = {
+    "patterns": images(6, seed=5),
+    "segments": GRID,
+    "regions": torch.arange(16)[:, None, None] == GRID,
+    "window": 4,
+    "stride": 4,
+    "patch": 4,
+    "radii": (1, 2),
+}
+
+
+def quick(method, **options):
+    """Return options that make a registered method quick, and those of ``options`` that it takes."""
+    # The functions of perturbations return runs; their methods hide the signature.
+    function = getattr(perturbation, method.name, method.function)
+    options = {**SIZED, **options}
+    return {name: options[name] for name in inspect.signature(function).parameters if name in options} | dict(
+        method.quick
+    )
 
 
 #: The networks with ReLU, on which every method works.

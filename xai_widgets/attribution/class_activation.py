@@ -42,6 +42,7 @@ ROUNDING = 1e-4
     guarantees="its mean is S_c(x) - b_c",
     limits="Refuses whatever is more than a global average and one linear layer behind the layer; as coarse as "
     "that.",
+    requires=("global_average",),
 )
 def cam(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None) -> Tensor:
     """Class activation map: the channels before a global average, weighted as the linear layer after it does.
@@ -149,6 +150,7 @@ def _plus_plus(activation: Tensor, first: Tensor, second: Tensor, third: Tensor)
     cost=Cost(1, 0, "samples", 1, 1),
     limits="As Grad-CAM++; the activation is that of the clean image, while the gradients are those of noisy "
     "ones.",
+    quick={"samples": 4},
 )
 def smooth_grad_cam_plus_plus(
     model: ImageModel,
@@ -200,6 +202,7 @@ def smooth_grad_cam_plus_plus(
     cost=Cost(2, 2),
     limits="Refuses networks without ReLU; its detail is that of guided backprop, which depends little on the "
     "class.",
+    requires=("relu",),
 )
 def guided_grad_cam(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None) -> Tensor:
     """Guided backprop times Grad-CAM, which is enlarged bilinearly.
@@ -234,6 +237,7 @@ def guided_grad_cam(model: ImageModel, x: Tensor, target: Tensor, *, layer: str 
     cost=Cost(1, 0),
     guarantees="its largest magnitude is 1",
     limits="Looks at no class: all have the same map.",
+    uses_class=False,
 )
 def fem(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None, k: float = 1.0) -> Tensor:
     """Feature explanation method: where the channels of a layer are unusually large, whatever the class.

@@ -191,6 +191,7 @@ def _scores(model: ImageModel, pixels: Tensor, layers: _Reference) -> Tensor:
     guarantees="sums to S_c(x) - S_c(x0)",
     limits="Refuses operations without a rule, such as softmax; depends on the reference, and rescale sees nothing of "
     "what cancels within a neuron.",
+    requires=("rules",),
 )
 def deep_lift(
     model: ImageModel,

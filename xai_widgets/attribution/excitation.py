@@ -113,6 +113,7 @@ def excitation_layer(model: ImageModel) -> str:
     guarantees="at least 0, sums to 1",
     limits="Refuses operations without a rule, such as GELU; weights below 0 play no part, so that it depends "
     "little on the class and the upper layers (Sixt et al. 2020).",
+    requires=("rules", "piecewise_linear"),
 )
 def excitation_backprop(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None) -> Tensor:
     """Excitation backprop: the probability with which each neuron of a layer wins, given the class.
@@ -164,6 +165,7 @@ def excitation_backprop(model: ImageModel, x: Tensor, target: Tensor, *, layer: 
     guarantees="at least 0, sums to at most 1",
     limits="Refuses operations without a rule, such as GELU; what the class shares with its opposite is cut "
     "off, even where it is what decides.",
+    requires=("rules", "piecewise_linear"),
 )
 def contrastive_excitation_backprop(
     model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None

@@ -44,6 +44,7 @@ ROUNDING = 1e-3
     cost=Cost(1, 0, "samples", 1, 1, note="besides one forward for each reference drawn"),
     guarantees="sums to S_c(x) less the mean of S_c(x') over the references",
     limits="The sum is met on average only, and the gap is measured; the map depends on the references.",
+    quick={"samples": 4},
 )
 def expected_gradients(
     model: ImageModel,
@@ -93,6 +94,7 @@ def expected_gradients(
     cost=Cost(1, 0, "samples", 1, 1, note="besides one forward for each reference drawn"),
     guarantees="sums to S_c(x) less the mean of S_c(x') over the references, up to what the noise changes",
     limits="Shapley values only of a network that is linear in independent pixels; the gap is measured.",
+    quick={"samples": 4},
 )
 def gradient_shap(
     model: ImageModel,

@@ -40,6 +40,7 @@ Gates = dict[int, Tensor]
     formula="a * dS_c/da with gates z in {0, 1} behind every ReLU that make S_c large",
     cost=Cost(2, 1, "iterations", 1, 1, note="at most"),
     limits="Refuses networks without ReLU; the score that is explained is that of the gated network.",
+    requires=("relu",),
 )
 def feedback_layers(
     model: ImageModel, x: Tensor, target: Tensor, *, layer: str = IMAGE, iterations: int = 10

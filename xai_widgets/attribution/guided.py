@@ -25,6 +25,7 @@ from xai_widgets.rules import deconv_relu, guided_relu, relu_rules
     formula="dS_c/dx with relu(g) for g * 1[z > 0] on the way back through every ReLU of z",
     limits="Refuses networks without ReLU; draws edges of the image, depends little on the class and on the "
     "weights of upper layers (Nie et al. 2018, Sixt et al. 2020).",
+    requires=("relu",),
 )
 def deconvnet(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     """DeconvNet: ReLU lets the positive part of the gradient pass, whatever its input was.
@@ -63,6 +64,7 @@ def deconvnet(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     formula="dS_c/dx with relu(g) * 1[z > 0] on the way back through every ReLU of z",
     limits="Refuses networks without ReLU; fails the sanity checks: nearly the same map when upper layers have "
     "random weights (Adebayo et al. 2018).",
+    requires=("relu",),
 )
 def guided_backprop(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     """Guided backprop: ReLU lets the positive part of the gradient pass where its input was positive.

@@ -215,6 +215,7 @@ def relevance(model: ImageModel, x: Tensor, target: Tensor, composite: Composite
     guarantees="sums to S_c(x), up to what biases and epsilon take",
     limits="Refuses operations without a rule; under z+ and alpha-beta it depends little on the class and the "
     "upper layers (Sixt et al. 2020).",
+    requires=("rules",),
 )
 def lrp(
     model: ImageModel,

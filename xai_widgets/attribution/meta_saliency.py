@@ -34,6 +34,7 @@ from xai_widgets.methods.registry import Cost, Method, as_method, channel_sum, m
     cost=Cost(2, 2, note="of which one of each is for the method"),
     limits="Needs a copy of the network, and parameters through which a gradient comes; where the network is sure "
     "of the class the step is near 0 and changes nothing.",
+    quick={"method": "gradient"},
 )
 def meta_saliency(
     model: ImageModel,

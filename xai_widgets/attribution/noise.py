@@ -27,6 +27,7 @@ from xai_widgets.methods.registry import Cost, Method, as_method, max_abs, metho
     cost=Cost(0, 0, "samples", 1, 1, note="for the gradient, else samples times the cost of the method"),
     limits="Smooths the map and not the network: it keeps what is wrong with the method, and its noisy images "
     "are none that the network was trained on.",
+    quick={"samples": 4},
 )
 def smoothgrad(
     model: ImageModel,

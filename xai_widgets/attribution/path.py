@@ -39,6 +39,7 @@ ROUNDING = 1e-3
     guarantees="sums to S_c(x) - S_c(x')",
     limits="What is like the baseline has nothing, whatever it means; too few steps leave a gap, which is "
     "measured.",
+    quick={"steps": 5},
 )
 def integrated_gradients(
     model: ImageModel,
@@ -94,6 +95,8 @@ def integrated_gradients(
     cost=Cost(0, 0, "steps", 1, 1),
     limits="Refuses networks without ReLU; completeness is given up, and as guided backprop it changes little "
     "when upper layers have random weights.",
+    requires=("relu",),
+    quick={"steps": 5},
 )
 def guided_nonlinearity(
     model: ImageModel,

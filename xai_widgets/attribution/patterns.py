@@ -117,6 +117,7 @@ def estimate_patterns(model: ImageModel, images: Any, *, batch_size: int = 16) -
     cost=Cost(note="for patterns that are given"),
     limits="Needs patterns, estimated from hundreds of images; refuses operations without a rule; only the "
     "proportions of its values mean something.",
+    requires=("rules", "piecewise_linear", "patterns"),
 )
 def pattern_net(model: ImageModel, x: Tensor, target: Tensor, *, patterns: Any = None) -> Tensor:
     """PatternNet: the signal in the pixels that makes the score, by patterns in the place of weights.
@@ -158,6 +159,7 @@ def pattern_net(model: ImageModel, x: Tensor, target: Tensor, *, patterns: Any =
     cost=Cost(note="for patterns that are given"),
     guarantees="sums to S_c(x) for linear layers without a ReLU",
     limits="Needs patterns, estimated from hundreds of images; refuses operations without a rule.",
+    requires=("rules", "piecewise_linear", "patterns"),
 )
 def pattern_attribution(model: ImageModel, x: Tensor, target: Tensor, *, patterns: Any = None) -> Tensor:
     """PatternAttribution: how much the signal in each pixel adds to the score.

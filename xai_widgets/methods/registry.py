@@ -114,6 +114,19 @@ class Method:
         Networks that raise an error, and known failures.
     family : str
         Package of the method, "attribution" or "perturbation"; "" for a custom method.
+    requires : tuple of str
+        Conditions without which the method raises an error or needs other data:
+
+        * "relu": the network has a ReLU.
+        * "rules": every operation of the network has a backward rule.
+        * "piecewise_linear": no activation is smooth, such as GELU.
+        * "global_average": the network ends with a global average and a linear layer.
+        * "patterns": patterns of the network are estimated from images first.
+        * "predicted_class": the class is the predicted one.
+    uses_class : bool, default True
+        Whether the result depends on the class.
+    quick : mapping
+        Options that reduce the number of passes, for tests and trials where the quality of the map does not matter.
     """
 
     function: Callable[..., Tensor] = field(repr=False)
@@ -126,6 +139,9 @@ class Method:
     guarantees: str = field(default="none", repr=False)
     limits: str = field(default="", repr=False)
     family: str = ""
+    requires: tuple[str, ...] = field(default=(), repr=False)
+    uses_class: bool = field(default=True, repr=False)
+    quick: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False, compare=False)
 
     def __post_init__(self) -> None:
         # The instance is frozen; help() and inspect.signature() are to show the function.
@@ -225,12 +241,15 @@ def method(
     cost: Cost = ONE_PASS,
     guarantees: str = "none",
     limits: str = "",
+    requires: tuple[str, ...] = (),
+    uses_class: bool = True,
+    quick: Mapping[str, Any] | None = None,
 ) -> Callable[[Callable[..., Tensor]], Method]:
     """Register a function ``(model, x, target, *, ...) -> (N, C, H, W)`` as a method of the same name.
 
     Parameters
     ----------
-    title, reduce, source, formula, cost, guarantees, limits
+    title, reduce, source, formula, cost, guarantees, limits, requires, uses_class, quick
         Facts about the method, see :class:`Method`.
     """
 
@@ -246,6 +265,9 @@ def method(
             guarantees,
             limits,
             _family(function),
+            requires,
+            uses_class,
+            quick or {},
         )
         METHODS.add(registered)
         return registered

@@ -123,6 +123,7 @@ class ChannelExtremal(SearchResult):
     cost=Cost(1, 0, "steps of each number of channels", 1, 1, note="from the layer on"),
     guarantees="masks of exactly the numbers of channels",
     limits="Refuses layers that not everything passes through; as coarse as its layer.",
+    quick={"channels": (1, 3), "settings": AreaSettings(steps=4, every=2)},
 )
 @without_inference_mode
 def channel_extremal(

@@ -134,6 +134,7 @@ def evidence(probability: Tensor, classes: int, trained: int) -> Tensor:
     formula="log2 odds(c given x) - log2 odds(c given x without a patch), the patch sampled from its window",
     cost=Cost(1, 0, "samples of each patch", 1, 0),
     limits="Small patches hardly change the output of a network; patches are drawn as if pixels were jointly normal.",
+    quick={"samples": 2},
 )
 @without_inference_mode
 def prediction_difference(

@@ -136,6 +136,7 @@ class Meaningful(ShortRepr):
     formula="min over m of l1 sum |1 - m| + l2 sum |grad m|^beta + p_c(m (x) x)",
     cost=Cost(0, 0, "steps", 1, 1, note="and a few forward ones for the disc that it starts from"),
     limits="The balance of its three terms determines the size of the region; the optimum may be a local one.",
+    quick={"settings": MeaningfulSettings(steps=4)},
 )
 @without_inference_mode
 def meaningful_perturbation(

@@ -121,6 +121,8 @@ class NoiseMask(ShortRepr):
     formula="min over m of mean m + beta mean (F(x) - F(m x + (1 - m) U))^2, U noise",
     cost=Cost(1, 0, "steps", 1, 1, note="until the loss is flat; and one pass for noise"),
     limits="Ignores the class: it keeps all pixels that the scores, or a layer, depend on.",
+    uses_class=False,
+    quick={"settings": NoiseMaskSettings(max_steps=4)},
 )
 @without_inference_mode
 def noise_mask(

@@ -105,6 +105,7 @@ class GreedyRegions(ShortRepr):
     cost=Cost(1, 0, "sets of segments tried", 1, 0),
     guarantees="the remaining image is still classified alike",
     limits="Refuses classes other than the predicted one; greedy, so that a smaller image may exist.",
+    requires=("predicted_class",),
 )
 @without_inference_mode
 def minimal_image(
@@ -206,6 +207,7 @@ def predicted(probs: Tensor) -> Tensor:
     formula="add to M the region R with the largest sum of A(u) over u in R - M, divided by |R - M|",
     cost=Cost(0, 0, "steps", 2, 2, note="for integrated gradients from black and white, else that of A"),
     limits="Its edges are those of the regions, whatever the network uses.",
+    quick={"steps": 2, "batch_size": 1},
 )
 @without_inference_mode
 def greedy_regions(

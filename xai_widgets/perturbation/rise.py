@@ -214,6 +214,7 @@ def _error(scores: Tensor, cells: Tensor, p: float) -> float:
     cost=Cost(0, 0, "masks", 1, 0, note="fewer if the map converges before"),
     guarantees="unbiased: the mean probability of the class where a pixel is shown",
     limits="Noisy: small objects need more masks, and the map is as coarse as their cells.",
+    quick={"masks": 16, "cells": 4},
 )
 @without_inference_mode
 def rise(

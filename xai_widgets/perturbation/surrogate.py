@@ -83,6 +83,7 @@ class Surrogate(ShortRepr):
     formula="w of the linear model w_0 + w z of f(z), segments z shown or not, weighted by nearness to all shown",
     cost=Cost(0, 0, "samples", 1, 0),
     limits="As fine as its superpixels, and depends on them and on the fill.",
+    quick={"samples": 16},
 )
 @without_inference_mode
 def lime(
@@ -169,6 +170,7 @@ def lime(
     cost=Cost(0, 0, "samples", 1, 0),
     guarantees="its segments sum to f(all shown) - f(none shown)",
     limits="As fine as its superpixels, and depends on them and on the fill.",
+    quick={"samples": 16},
 )
 @without_inference_mode
 def kernel_shap(

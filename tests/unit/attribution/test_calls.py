@@ -16,6 +16,7 @@ from networks import (
     Smooth,
     images,
     one_sentence,
+    quick,
     settle,
     wrap,
 )
@@ -25,32 +26,27 @@ from xai_widgets.methods import Method, as_method, family, get
 
 METHODS = family("attribution")
 
-OPTIONS = {
-    "smoothgrad": {"samples": 5, "batch_size": 2},
-    "integrated_gradients": {"steps": 5, "batch_size": 2},
-    "guided_nonlinearity": {"steps": 5, "batch_size": 2},
-    "smooth_grad_cam_plus_plus": {"samples": 5, "batch_size": 2},
-    "meta_saliency": {"method": "gradient"},
-    "expected_gradients": {"samples": 5, "batch_size": 2},
-    "gradient_shap": {"samples": 5, "batch_size": 2},
-    "pattern_net": {"patterns": images(6, seed=5)},
-    "pattern_attribution": {"patterns": images(6, seed=5)},
-}
-WITH_LAYER = [name for name, method in METHODS.items() if "layer" in inspect.signature(method).parameters]
-#: Those that are made of methods with a layer.
-LAYERWISE = [*WITH_LAYER, "combine"]
-NEED_RELU = ["deconvnet", "guided_backprop", "guided_nonlinearity", "guided_grad_cam", "feedback_layers"]
-#: Those that refuse what is more than a global average and a linear layer.
-NEED_AVERAGE = ["cam"]
-ANYWHERE = [name for name in METHODS if name not in NEED_AVERAGE]
-#: Those that look at no score.
-CLASSLESS = ["fem"]
-#: Those that refuse an operation that they have no rule for.
-NEED_RULES = [
-    "excitation_backprop", "contrastive_excitation_backprop", "pattern_net", "pattern_attribution", "lrp", "deep_lift",
-]  # fmt: skip
-#: Of those the ones that have rules for what is no ReLU.
-ANY_ACTIVATION = ["lrp", "deep_lift"]
+EVERY = METHODS | family("perturbation")
+#: Several batches.
+OPTIONS = {name: quick(method, batch_size=2) for name, method in EVERY.items()}
+
+
+def parameters(method):
+    return set(inspect.signature(METHODS[method]).parameters)
+
+
+def needing(*facts):
+    """Return the methods that require any of these."""
+    return [name for name, method in METHODS.items() if set(facts) & set(method.requires)]
+
+
+def not_needing(*facts):
+    return [name for name in METHODS if name not in needing(*facts)]
+
+
+WITH_LAYER = [name for name in METHODS if "layer" in parameters(name)]
+IN_PIXELS = [name for name in METHODS if not {"layer", "layers"} & parameters(name)]
+ANYWHERE = not_needing("global_average")
 
 
 @pytest.fixture
@@ -59,7 +55,7 @@ def model():
 
 
 def run(method, model, x, target=1, **options):
-    return METHODS[method](model, x, target, **OPTIONS.get(method, {}), **options)
+    return EVERY[method](model, x, target, **OPTIONS[method], **options)
 
 
 # -- what is returned -------------------------------------------------------------------------------------
@@ -74,13 +70,13 @@ def test_a_batch_is_its_images_one_by_one(method, network):
     assert not batch.requires_grad
     assert batch.abs().sum() > 0
     assert batch.ndim == 4
-    if method not in LAYERWISE:
+    if method in IN_PIXELS:
         assert batch.shape == x.shape
     # In float64: Grad-CAM++ divides by sums that cancel, so float32 shows rounding alone.
     model, x = wrap(settle(RELU_NETWORKS[network]()).double()), x.double()
     options = {
         name: value.double() if isinstance(value, torch.Tensor) else value
-        for name, value in OPTIONS.get(method, {}).items()
+        for name, value in OPTIONS[method].items()
     }
 
     def precise(numbers):
@@ -98,13 +94,13 @@ def test_targets_are_indices_labels_or_the_predicted_class(method, model):
     assert torch.equal(run(method, model, x, predicted.tolist()), expected)
     assert torch.equal(run(method, model, x, [LABELS[i] for i in predicted]), expected)
     assert torch.equal(run(method, model, x, LABELS[2].upper()), run(method, model, x, 2))
-    assert torch.equal(run(method, model, x, 0), run(method, model, x, 1)) == (method in CLASSLESS)
+    assert torch.equal(run(method, model, x, 0), run(method, model, x, 1)) == (not METHODS[method].uses_class)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_saliency_map_is_one_number_a_place(method, model):
     attribution = run(method, model, images(2))
-    made = METHODS[method].saliency(model, images(2), 1, **OPTIONS.get(method, {}))
+    made = METHODS[method].saliency(model, images(2), 1, **OPTIONS[method])
     assert made.shape == (2, *attribution.shape[2:])
     assert torch.equal(made, METHODS[method].reduce(attribution))
 
@@ -175,31 +171,52 @@ BAD_TARGETS = {
 }
 
 
+@pytest.fixture(scope="module")
+def stub():
+    """Return a method whose function no bad call reaches."""
+
+    def function(model, x, target):
+        raise AssertionError("it was called")
+
+    return Method(function, "stub", "Stub")
+
+
 @pytest.mark.parametrize("case", BAD_IMAGES)
-@pytest.mark.parametrize("method", ANYWHERE)
-def test_bad_images_are_refused(method, case):
+def test_bad_images_are_refused(stub, case):
     x, kind, says = BAD_IMAGES[case]
     with pytest.raises(kind, match=says) as error:
-        run(method, wrap(settle(Functional())), x)
+        stub(wrap(settle(Functional())), x)
     one_sentence(error)
 
 
 @pytest.mark.parametrize("case", BAD_TARGETS)
-@pytest.mark.parametrize("method", METHODS)
-def test_bad_targets_are_refused(method, case, model):
+def test_bad_targets_are_refused(stub, case, model):
     target, kind, says = BAD_TARGETS[case]
     with pytest.raises(kind, match=says) as error:
-        run(method, model, images(2), target)
+        stub(model, images(2), target)
     one_sentence(error)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_bare_network_is_refused(method):
-    with pytest.raises(
-        TypeError, match=r"expected an ImageModel\(module, mean=, std=\), got Functional"
-    ) as error:
-        run(method, Functional(), images(1))
-    one_sentence(error)
+@pytest.mark.parametrize("method", EVERY)
+def test_every_method_refuses_a_bad_call(method):
+    """Each goes through the checks of ``Method``, which the tests above take apart."""
+    assert type(EVERY[method]) is Method
+    model = wrap(settle(Functional()))
+    cases = [
+        (model, NAN, 1, ValueError, "NaN"),
+        (model, images(2), 4, ValueError, "expected a class from 0 to 3, got 4"),
+        (
+            Functional(),
+            images(1),
+            1,
+            TypeError,
+            r"expected an ImageModel\(module, mean=, std=\), got Functional",
+        ),
+    ]
+    for network, x, target, kind, says in cases:
+        with pytest.raises(kind, match=says) as error:
+            run(method, network, x, target)
+        one_sentence(error)
 
 
 @pytest.mark.parametrize("method", WITH_LAYER)
@@ -218,7 +235,7 @@ def test_bad_layers_are_refused(method, model):
         one_sentence(error)
 
 
-@pytest.mark.parametrize("method", sorted(set(WITH_LAYER) - set(CLASSLESS)))
+@pytest.mark.parametrize("method", [name for name in WITH_LAYER if METHODS[name].uses_class])
 def test_a_layer_off_the_way_to_the_scores_is_refused(method):
     class Aside(Functional):
         def __init__(self):
@@ -238,7 +255,7 @@ def test_a_layer_off_the_way_to_the_scores_is_refused(method):
         one_sentence(error)
 
 
-@pytest.mark.parametrize("method", NEED_RELU)
+@pytest.mark.parametrize("method", needing("relu"))
 @pytest.mark.parametrize("network", [Smooth, Linear])
 def test_a_network_without_relu_is_refused_by_what_changes_relu(method, network):
     with pytest.raises(ValueError, match=f"met none in {network.__name__}, wanted .* 'gradient'") as error:
@@ -262,8 +279,8 @@ class Attending(nn.Module):
 
 @pytest.mark.parametrize(
     ("method", "network", "operation", "layer"),
-    [(method, Attending, "softmax", "weigh") for method in NEED_RULES]
-    + [(method, Smooth, "gelu", "Smooth") for method in NEED_RULES if method not in ANY_ACTIVATION],
+    [(method, Attending, "softmax", "weigh") for method in needing("rules")]
+    + [(method, Smooth, "gelu", "Smooth") for method in needing("piecewise_linear")],
 )
 def test_an_operation_without_a_rule_is_refused_by_its_name_and_that_of_its_layer(
     method, network, operation, layer
@@ -273,14 +290,12 @@ def test_an_operation_without_a_rule_is_refused_by_its_name_and_that_of_its_laye
     one_sentence(error)
 
 
-@pytest.mark.parametrize(
-    "method", sorted(set(ANYWHERE) - set(NEED_RELU) - (set(NEED_RULES) - set(ANY_ACTIVATION)))
-)
+@pytest.mark.parametrize("method", not_needing("relu", "piecewise_linear", "global_average"))
 def test_a_network_without_relu_is_fine_for_the_others(method):
     assert run(method, wrap(settle(Smooth())), images(1)).abs().sum() > 0
 
 
-@pytest.mark.parametrize("method", sorted(set(METHODS) - set(LAYERWISE)))
+@pytest.mark.parametrize("method", IN_PIXELS)
 def test_a_network_that_stops_the_gradient_is_refused(method):
     class Stopped(Functional):
         def forward(self, x):

@@ -110,15 +110,11 @@ def test_rules_of_relu_say_what_keeps_its_own(model, method):
 
 def test_all_others_work(model):
     """Those that need no data of their own, nor a network of one average and one layer."""
-    refused = {
-        "excitation_backprop", "contrastive_excitation_backprop", "deconvnet", "guided_backprop", "guided_grad_cam",
-        "guided_nonlinearity", "feedback_layers", "cam", "pattern_net", "pattern_attribution",
-    }  # fmt: skip
-    short = {"steps": 2, "samples": 2}
+    needs = {"relu", "piecewise_linear", "global_average", "patterns"}
     for name, method in METHODS.items():
-        if name in refused:
+        if needs & set(method.requires):
             continue
-        options = {key: value for key, value in short.items() if method.cost.each == key}
+        options = {method.cost.each: 2} if method.cost.each in method.quick else {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             made = method(model, images(1, size=64), 1, **options)

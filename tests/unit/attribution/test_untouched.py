@@ -4,105 +4,19 @@ Every registered method is tested: a new one joins by being registered.
 """
 
 import copy
-import random
+import itertools
 
-import numpy as np
 import pytest
 import torch
-from networks import SharedInPlace, images, settle, wrap
+from networks import SharedInPlace, images, quick, settle, wrap
+from snapshot import Broken, everything
 from torch import nn
 from torch.nn.modules import module as torch_module
-from torch.overrides import _get_current_function_mode_stack
 
 import xai_widgets.attribution as attribution
 from xai_widgets.methods import Method, family
 
 METHODS = family("attribution")
-
-
-def hooks_of(module):
-    """Every dict of hooks of a module, and what is in it."""
-    return {
-        key: list(value.items())
-        for key, value in vars(module).items()
-        if "hooks" in key and hasattr(value, "items")
-    }
-
-
-def bits(tensor):
-    return (
-        tensor.dtype,
-        tensor.device,
-        tuple(tensor.shape),
-        tensor.stride(),
-        tensor.detach().numpy().tobytes(),
-    )
-
-
-def everything(network):
-    """All that the caller can see of a network and of torch."""
-    tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    return {
-        "hooks": {name: hooks_of(part) for name, part in network.named_modules()},
-        "attributes": {name: list(vars(part)) for name, part in network.named_modules()},
-        "classes": {name: type(part) for name, part in network.named_modules()},
-        "training": {name: part.training for name, part in network.named_modules()},
-        "identity": {name: id(tensor) for name, tensor in tensors.items()},
-        "bits": {name: bits(tensor) for name, tensor in tensors.items()},
-        "requires_grad": {name: tensor.requires_grad for name, tensor in tensors.items()},
-        "grad": {name: None if p.grad is None else bits(p.grad) for name, p in network.named_parameters()},
-        "versions": {name: tensor._version for name, tensor in tensors.items()},
-        "global hooks": {
-            key: list(value.items())
-            for key, value in vars(torch_module).items()
-            if key.startswith("_global") and hasattr(value, "items")
-        },
-        "modes": (
-            torch.is_grad_enabled(),
-            torch.is_inference_mode_enabled(),
-            torch.get_default_dtype(),
-            torch.get_num_threads(),
-            torch.are_deterministic_algorithms_enabled(),
-            len(_get_current_function_mode_stack()),
-        ),
-        "random numbers": (
-            torch.get_rng_state().numpy().tobytes(),
-            random.getstate(),
-            np.random.get_state()[1].tobytes(),  # noqa: NPY002
-        ),
-    }
-
-
-def failing(x, countdown):
-    """Return x with a gradient that raises at the n-th time."""
-    x = x.view_as(x)
-    if x.requires_grad:
-        x.register_hook(lambda grad: countdown())
-    return x
-
-
-class Broken(SharedInPlace):
-    """The shared in-place network, which can be made to raise in the middle of a pass."""
-
-    def __init__(self):
-        super().__init__()
-        # In a list, so that counting down is no change of the module's attributes.
-        self.fuse = [None, None, 0]
-
-    def _burn(self):
-        self.fuse[2] -= 1
-        if self.fuse[2] < 0:
-            raise self.fuse[1]
-
-    def forward(self, x):
-        x = self.pool(self.relu(self.conv1(x)))
-        x = self.block2(self.block1(x))
-        # Here, so that what goes back to the last layer with places, as Grad-CAM does, comes by.
-        if self.fuse[0] == "forward":
-            self._burn()
-        elif self.fuse[0] == "backward":
-            x = failing(x, self._burn)
-        return self.fc(self.average(x).flatten(1))
 
 
 def set_up_eval(network):
@@ -152,24 +66,26 @@ EVENTS = {
     "interrupted in backward": ("backward", KeyboardInterrupt(), 0),
 }
 #: Enough passes for a later one to break, few enough to be quick.
-OPTIONS = {
-    "smoothgrad": {"samples": 4, "batch_size": 2},
-    "integrated_gradients": {"steps": 4, "batch_size": 2},
-    "guided_nonlinearity": {"steps": 4, "batch_size": 2},
-    "smooth_grad_cam_plus_plus": {"samples": 4, "batch_size": 2},
-    "meta_saliency": {"method": "gradient"},
-    "expected_gradients": {"samples": 4, "batch_size": 2},
-    "gradient_shap": {"samples": 4, "batch_size": 2},
-    "pattern_net": {"patterns": images(6, seed=5)},
-    "pattern_attribution": {"patterns": images(6, seed=5)},
-}
-#: Those that have no backward pass.
-FORWARD_ONLY = ["fem"]
+OPTIONS = {name: quick(method, batch_size=2) for name, method in METHODS.items()}
+FORWARD_ONLY = [
+    name for name, method in METHODS.items() if not method.cost.backward + method.cost.backward_each
+]
+#: One method of each mechanism that touches a network: hooks on layers, rules of ReLU, rules of all operations,
+#: passes over many points, gradients of parameters.
+MECHANISMS = ["grad_cam", "guided_backprop", "lrp", "integrated_gradients", "norm_grad_convolution"]
 
 
-@pytest.mark.parametrize("set_up", SET_UPS)
-@pytest.mark.parametrize("event", EVENTS)
-@pytest.mark.parametrize("method", METHODS)
+def cases():
+    """Yield every method with every event, the set-ups taking turns, and every mechanism with all of both."""
+    turns = itertools.cycle(SET_UPS)
+    for method, event in itertools.product(METHODS, EVENTS):
+        turn = next(turns)
+        for set_up in SET_UPS:
+            if method in MECHANISMS or set_up == turn:
+                yield method, event, set_up
+
+
+@pytest.mark.parametrize(("method", "event", "set_up"), list(cases()))
 def test_the_callers_network_is_untouched(method, event, set_up):
     network = settle(Broken())
     model = wrap(network)
@@ -181,10 +97,10 @@ def test_the_callers_network_is_untouched(method, event, set_up):
     network.fuse[:] = EVENTS[event]
     where, error, _ = EVENTS[event]
     if where is None:
-        METHODS[method](model, x, 1, **OPTIONS.get(method, {}))
+        METHODS[method](model, x, 1, **OPTIONS[method])
     else:
         try:
-            METHODS[method](model, x, 1, **OPTIONS.get(method, {}))
+            METHODS[method](model, x, 1, **OPTIONS[method])
         except type(error) as raised:
             broke = raised is error or str(error) in str(raised)
         else:
@@ -210,7 +126,7 @@ def test_the_callers_network_is_untouched(method, event, set_up):
 def test_a_method_works_after_it_was_broken_off(method, event):
     network = settle(Broken())
     model, x = wrap(network), images(2)
-    options = OPTIONS.get(method, {})
+    options = OPTIONS[method]
     expected = METHODS[method](model, x, 1, **options)
     network.fuse[:] = EVENTS[event]
     with pytest.raises(type(EVENTS[event][1])):

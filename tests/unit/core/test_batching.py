@@ -9,7 +9,7 @@ from closeness import assert_close
 from networks import SIZE, SharedInPlace, images, one_sentence, settle, wrap
 
 from xai_widgets.core.batching import CPU_IMAGES, in_batches, initial_batch_size, is_out_of_memory, scores_of
-from xai_widgets.methods import METHODS
+from xai_widgets.methods import METHODS, family
 
 #: What the allocators say.
 ERRORS = {
@@ -22,15 +22,8 @@ ERRORS = {
     "MPS": RuntimeError("MPS backend out of memory (MPS allocated: 1 GB)"),
     "Python": MemoryError(),
 }
-#: Methods that ask for many points of an image, with few of them.
-MANY = {
-    "integrated_gradients": {"steps": 5},
-    "guided_nonlinearity": {"steps": 5},
-    "expected_gradients": {"samples": 5},
-    "gradient_shap": {"samples": 5},
-    "smoothgrad": {"samples": 5},
-    "smooth_grad_cam_plus_plus": {"samples": 5},
-}
+#: Methods that ask for many points of an image.
+MANY = [name for name, method in family("attribution").items() if method.cost.each and method.quick]
 
 
 class Small(SharedInPlace):
@@ -60,7 +53,7 @@ def call(method, model, x, **options):
     """Its result, and what was told about memory."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        made = METHODS[method](model, x, [0, 1, 2], **MANY[method], **options)
+        made = METHODS[method](model, x, [0, 1, 2], **METHODS[method].quick, **options)
     return made, told(caught)
 
 

@@ -6,9 +6,9 @@ import warnings
 import pytest
 import torch
 import torch.nn.functional as F
-from attribution.test_untouched import everything
 from closeness import assert_close
 from networks import Functional, SharedInPlace, images, one_sentence, settle, wrap
+from snapshot import everything
 from torch import nn
 
 from xai_widgets.core.model import ImageModel

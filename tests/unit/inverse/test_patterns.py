@@ -4,9 +4,9 @@ import warnings
 
 import pytest
 import torch
-from attribution.test_untouched import everything
 from closeness import assert_close, rounding
 from networks import CLASSES, images, one_sentence, settle, wrap
+from snapshot import everything
 from torch import nn
 
 from xai_widgets.features import top_activations

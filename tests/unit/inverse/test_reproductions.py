@@ -6,9 +6,9 @@ import warnings
 import pytest
 import torch
 import torch.nn.functional as F
-from attribution.test_untouched import everything
 from closeness import assert_close, rounding
 from networks import Concat, Dropping, Functional, Linear, SharedInPlace, images, one_sentence, settle, wrap
+from snapshot import everything
 from torch import nn
 
 import xai_widgets as xw

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 import torchvision
-from attribution.test_untouched import everything
 from closeness import assert_close
 from networks import Concat, Functional, SharedInPlace, Smooth, images, one_sentence, settle, wrap
+from snapshot import everything
 from torch import nn
 
 import xai_widgets as xw

@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 import torch
-from networks import SIZE, SharedInPlace, images, settle, wrap
+from networks import GRID, SharedInPlace, images, settle, wrap
 
 from xai_widgets.attribution import estimate_patterns
 from xai_widgets.errors import ExplanationWarning
@@ -75,8 +75,6 @@ def test_a_method_makes_as_many_passes_as_it_says(name, n):
     assert (name in BESIDES) == ("besides" in METHODS[name].cost.note)
 
 
-#: 16 segments.
-GRID = (torch.arange(SIZE)[:, None] // 2 * 4 + torch.arange(SIZE) // 2).long()
 #: What makes loops of perturbations short, and how often they run then.
 LOOPS = {
     "occlusion": ({"window": 4, "stride": 2}, 9),

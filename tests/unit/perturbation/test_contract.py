@@ -3,36 +3,19 @@
 import numpy as np
 import pytest
 import torch
-from attribution.test_untouched import Broken, everything
-from networks import LABELS, SIZE, Functional, images, settle, wrap
+from networks import LABELS, SIZE, Functional, images, quick, settle, wrap
+from snapshot import Broken, everything
 
-from xai_widgets.perturbation.area_search import AreaSettings
-from xai_widgets.perturbation.channel import channel_extremal
-from xai_widgets.perturbation.difference import prediction_difference
-from xai_widgets.perturbation.extremal import ExtremalSettings, extremal
-from xai_widgets.perturbation.meaningful import MeaningfulSettings, meaningful_perturbation
-from xai_widgets.perturbation.noise_mask import NoiseMaskSettings, noise_mask
-from xai_widgets.perturbation.occlusion import occlusion, variable_occlusion
-from xai_widgets.perturbation.regions import greedy_regions, minimal_image
-from xai_widgets.perturbation.rise import rise
-from xai_widgets.perturbation.surrogate import kernel_shap, lime
-
-GRID = (torch.arange(SIZE)[:, None] // 2 * 4 + torch.arange(SIZE) // 2).long()
+from xai_widgets import perturbation
+from xai_widgets.methods import family
 
 #: Methods with quick options: several batches, and several snapshots, on each of two images.
-EXPLAINERS = {
-    "occlusion": (occlusion, {"window": 2, "stride": 2, "batch_size": 4}),
-    "variable_occlusion": (variable_occlusion, {"radii": (1, 2), "stride": 4, "batch_size": 4}),
-    "rise": (rise, {"masks": 24, "cells": 3, "batch_size": 8}),
-    "lime": (lime, {"segments": GRID, "samples": 24, "batch_size": 8}),
-    "kernel_shap": (kernel_shap, {"segments": GRID, "samples": 24, "batch_size": 8}),
-    "minimal_image": (minimal_image, {"segments": GRID, "batch_size": 8}),
-    "greedy_regions": (
-        greedy_regions,
-        {"regions": torch.arange(16)[:, None, None] == GRID, "steps": 2, "batch_size": 1},
-    ),
-    "prediction_difference": (prediction_difference, {"patch": 2, "samples": 2, "batch_size": 8}),
+EVERY = {
+    name: (getattr(perturbation, name), quick(method, batch_size=2))
+    for name, method in family("perturbation").items()
 }
+#: Those that do not optimize.
+EXPLAINERS = {name: each for name, each in EVERY.items() if "settings" not in each[1]}
 
 
 @pytest.fixture(scope="module")
@@ -68,15 +51,6 @@ def test_the_same_call_gives_the_same_bits_in_any_mode(name, model):
         with mode():
             made = explain(model, images(2), **options).result(progress=False).saliency()
         assert torch.equal(made, expected)
-
-
-#: All methods, including those that optimize.
-EVERY = EXPLAINERS | {
-    "extremal": (extremal, {"areas": [0.1, 0.3], "settings": ExtremalSettings(steps=4, every=2, scan=2)}),
-    "channel_extremal": (channel_extremal, {"channels": [1, 3], "settings": AreaSettings(steps=4, every=2)}),
-    "meaningful_perturbation": (meaningful_perturbation, {"settings": MeaningfulSettings(steps=4)}),
-    "noise_mask": (noise_mask, {"settings": NoiseMaskSettings(max_steps=4)}),
-}
 
 
 @pytest.mark.parametrize("begun", [torch.inference_mode, torch.enable_grad])

@@ -7,7 +7,7 @@ import torch
 from closeness import assert_close, near
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import SIZE, Functional, images, settle, wrap
+from networks import GRID, SIZE, Functional, images, settle, wrap
 
 from xai_widgets.core.images import to_images
 from xai_widgets.data import scenes
@@ -15,8 +15,6 @@ from xai_widgets.methods import METHODS
 from xai_widgets.ops.blur import gaussian_blur
 from xai_widgets.perturbation.regions import greedy_order, greedy_regions, minimal_image
 from xai_widgets.perturbation.segments import oversegmentations
-
-GRID = (torch.arange(SIZE)[:, None] // 2 * 4 + torch.arange(SIZE) // 2).long()
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import torch
 from closeness import assert_close, near
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import SIZE, Functional, Linear, images, settle, wrap
+from networks import GRID, SIZE, Functional, Linear, images, settle, wrap
 
 from xai_widgets.errors import ExplanationWarning
 from xai_widgets.methods import METHODS
@@ -20,7 +20,6 @@ from xai_widgets.perturbation.surrogate import all_coalitions, kernel_shap, lime
 
 #: Six segments of unequal size, in an image of 8 x 8.
 SIX = (torch.arange(SIZE)[:, None] // 4 * 3 + torch.tensor([0, 0, 0, 1, 1, 2, 2, 2])).long()
-GRID = (torch.arange(SIZE)[:, None] // 2 * 4 + torch.arange(SIZE) // 2).long()
 
 
 @pytest.fixture(scope="module")
