@@ -38,8 +38,8 @@ from world import NAMES
 from xai_widgets.core.run import Run
 
 PLAIN = (TypeError, ValueError, TraitError, FileNotFoundError)
-#: Longest message, and longest time of a call, in seconds.
-LONGEST, PATIENCE = 400, 20
+#: Longest message, and the seconds after which a call is taken to hang, on a busy machine too.
+LONGEST, PATIENCE = 400, 120
 #: Snapshots of a run, and seconds for them, after which it is canceled.
 SNAPSHOTS, SECONDS = 3, 0.3
 #: Results that are not a number by definition, as where two maps are constant or a value is not computed yet.

@@ -7,15 +7,12 @@ are a few instructions wide, so few signals find them. To send more:
 
 import gc
 import os
-import random
-import signal
-import threading
-import time
 import warnings
 
 import pytest
 import torch
-from networks import SIZE, Functional, SharedInPlace, images, settle, wrap
+from alarm import alarm
+from networks import SIZE, Functional, SharedInPlace, images, quick, settle, wrap
 from torch import nn
 from torch.nn.modules import module as modules
 from torch.overrides import _get_current_function_mode_stack
@@ -29,21 +26,10 @@ from xai_widgets.perturbation import ExtremalSettings, extremal, occlusion, rise
 METHODS = family("attribution")
 
 SIGNALS = int(os.environ.get("XAI_WIDGETS_SIGNALS", "60"))
-QUICK = {
-    "smoothgrad": {"samples": 3},
-    "integrated_gradients": {"steps": 3},
-    "guided_nonlinearity": {"steps": 3},
-    "smooth_grad_cam_plus_plus": {"samples": 3},
-    "meta_saliency": {"method": "gradient"},
-    "expected_gradients": {"samples": 3},
-    "gradient_shap": {"samples": 3},
-    "pattern_net": {"patterns": images(4, seed=5)},
-    "pattern_attribution": {"patterns": images(4, seed=5)},
-}
 
 
 def attribution(name):
-    return lambda model, x: METHODS[name](model, x, 1, **QUICK.get(name, {}))
+    return lambda model, x: METHODS[name](model, x, 1, **quick(METHODS[name]))
 
 
 def searched(model, x):
@@ -97,59 +83,9 @@ def everything(network):
     }
 
 
-class Alarm:
-    """Raises KeyboardInterrupt once in the main thread, some time after it was set."""
-
-    def __init__(self):
-        self.set = False
-        self.before = signal.signal(signal.SIGALRM, self.ring)
-
-    def ring(self, *_):
-        if self.set:
-            self.set = False
-            raise KeyboardInterrupt
-
-    def interrupts(self, call, delay):
-        """Return whether the signal met the call."""
-        self.set = True
-        try:
-            signal.setitimer(signal.ITIMER_REAL, delay)
-            call()
-            self.set = False
-        except KeyboardInterrupt:
-            return True
-        except SystemError as error:
-            # torch says so of a function of its own in C that a signal met: "returned a result with an exception set".
-            if not isinstance(error.__cause__, KeyboardInterrupt):
-                raise
-            return True
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-        return False
-
-    def close(self):
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, self.before)
-
-
-@pytest.fixture
-def alarm():
-    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
-        pytest.skip("no timer, or no main thread to interrupt")
-    made = Alarm()
-    yield made
-    made.close()
-
-
-def duration(call):
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
-
-
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", CALLS)
-def test_a_signal_at_any_moment_leaves_everything_as_it_was(name, alarm):
+def test_a_signal_at_any_moment_leaves_everything_as_it_was(name):
     network = settle(Functional() if name in CHAINS else SharedInPlace())
     # Whatever the caller's flags are, they stay.
     network.train()
@@ -157,14 +93,14 @@ def test_a_signal_at_any_moment_leaves_everything_as_it_was(name, alarm):
     model, x = wrap(network), images(1, size=SIZE)
     call = lambda: CALLS[name](model, x)
     expected = call()
-    took = min(duration(call) for _ in range(2))
-    before, draw = everything(network), random.Random(name)
+    before = everything(network)
     wanted, met = -(-SIGNALS // len(CALLS)), 0
-    for _ in range(4 * wanted + 8):
-        met += alarm.interrupts(call, draw.uniform(1e-5, took))
-        assert everything(network) == before
-        if met == wanted:
-            break
+    with alarm(name, call) as signals:
+        for _ in range(4 * wanted + 8):
+            met += signals.interrupts(call)
+            assert everything(network) == before
+            if met == wanted:
+                break
     assert met > 0, "no signal met the call"
     # An iterator that was left in the middle is closed when it is collected.
     gc.collect()

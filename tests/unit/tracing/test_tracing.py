@@ -1,16 +1,16 @@
 """Traces of real passes: what a replay gives, for which batches, and what cannot be replayed."""
 
 import random
-import signal
 import threading
 import warnings
 
 import pytest
 import torch
 import torch.nn.functional as F
-from attribution.test_untouched import everything
+from alarm import alarm
 from closeness import assert_close
 from networks import Functional, SharedInPlace, images, settle
+from snapshot import everything
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
@@ -283,32 +283,17 @@ def test_other_threads_are_not_recorded():
     assert not failures
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers on this system")
 def test_an_interrupt_at_any_moment_leaves_nothing_behind():
     network, x = settle(SharedInPlace()), images(1)
-    trace(network, x)
+    call = lambda: trace(network, x)
+    call()
     before, filters = everything(network), list(warnings.filters)
-    draws, hits = random.Random(0), 0
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        for _ in range(300):
-            try:
-                try:
-                    signal.setitimer(signal.ITIMER_REAL, draws.uniform(1e-4, 1.5e-2))
-                    trace(network, x)
-                finally:
-                    signal.setitimer(signal.ITIMER_REAL, 0)
-            except KeyboardInterrupt:
-                hits += 1
-            signal.setitimer(signal.ITIMER_REAL, 0)
+    hits = 0
+    with alarm(0, call) as signals:
+        for _ in range(150):
+            hits += signals.interrupts(call)
             assert torch.overrides._get_current_function_mode_stack() == []
             assert torch.is_grad_enabled()
-    finally:
-        signal.signal(signal.SIGALRM, previous)
     assert hits > 30
     assert everything(network) == before
     assert warnings.filters == filters
