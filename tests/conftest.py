@@ -1,5 +1,6 @@
 """What holds for every test: fixed threads and seeds, and nothing read from or left in the user's home."""
 
+import gc
 import os
 import random
 import sys
@@ -7,7 +8,7 @@ import tempfile
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 #: One thread: beside other work a second one waits for its core, and small operations take fifty times as long.
 #: scripts/other_cpus.py runs the tests with two as well, since these add up in another order.
@@ -21,8 +22,11 @@ _scratch = tempfile.TemporaryDirectory(prefix="xai-widgets-tests-", ignore_clean
 for _name in ("TORCH_HOME", "MPLCONFIGDIR", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR"):
     os.environ[_name] = os.path.join(_scratch.name, _name.lower())
 
-# The same examples on every run, and no deadline: the machines that run this are shared and slow by turns.
-settings.register_profile("ci", deadline=None, derandomize=True)
+# Machines that run this are shared and slow by turns: neither a deadline nor a complaint about slow draws. "ci" tries
+# the same few examples on every run, `--hypothesis-profile nightly` many and others each time.
+_patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", _patient, derandomize=True, max_examples=25)
+settings.register_profile("nightly", _patient, max_examples=200)
 settings.load_profile("ci")
 
 
@@ -38,6 +42,16 @@ def pytest_collection_modifyitems(config, items):
     chosen = [item for item in items if _names(_code(item.function)) & {"assert_close", "near", "rounding"}]
     config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
     items[:] = chosen
+
+
+def pytest_collection_finish():
+    """Keep what is imported by now out of garbage collection, which would take a second with torch."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure():
+    gc.unfreeze()
 
 
 def _code(function):

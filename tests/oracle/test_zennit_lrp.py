@@ -8,7 +8,7 @@ import pytest
 import torch
 from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule
 from torch import nn
-from twins import BUILDERS, calibrated, photographs, twin_of
+from twins import BUILDERS, CLASSES, calibrated, photographs, twin_of
 from zennit import composites as zennit
 from zennit import rules as their
 from zennit.torchvision import ResNetCanonizer, VGGCanonizer
@@ -28,7 +28,7 @@ CANONIZERS = {"vgg11_bn": VGGCanonizer, "resnet": ResNetCanonizer, "bottleneck":
 
 @cache
 def model_of(name):
-    network = calibrated(BUILDERS[name](), SIZE).double()
+    network = calibrated(BUILDERS[name](CLASSES), SIZE).double()
     for part in network.modules():
         if isinstance(part, nn.BatchNorm2d):
             # zennit's canonizer leaves it in the batch-norm that it makes the identity.

@@ -7,9 +7,8 @@ from functools import cache
 import skimage.data
 import torch
 import torch.nn.functional as F
-import torchvision
 from torch import fx, nn
-from torchvision.models import resnet
+from torchvision_networks import BUILDERS
 
 import xai_widgets
 from xai_widgets.core.images import to_images
@@ -27,36 +26,12 @@ def photographs(size):
     return to_images([skimage.data.astronaut()[:256, 100:356], skimage.data.cat()], size=(size, size))
 
 
-def narrow_vgg():
-    """VGG of 11 layers. Its own linear layers have a hundred million weights."""
-    network = torchvision.models.vgg11_bn(weights=None, init_weights=False)
-    wide = network.classifier
-    network.classifier = nn.Sequential(
-        nn.Linear(512 * 49, 64), *wide[1:3], nn.Linear(64, 64), *wide[4:6], nn.Linear(64, CLASSES)
-    )
-    return network
-
-
-def short_resnet(block, layers):
-    """A ResNet with fewer blocks a stage than those that have a name; the first stage has a skip without a layer."""
-    return torchvision.models.ResNet(block, layers, num_classes=CLASSES)
-
-
-#: Of the kinds that torchvision has, as small as their kind allows. Their own way to draw weights takes long.
-BUILDERS = {
-    "vgg11_bn": narrow_vgg,
-    "resnet": lambda: short_resnet(resnet.BasicBlock, [1, 1, 1, 1]),
-    "bottleneck": lambda: short_resnet(resnet.Bottleneck, [2, 1, 1, 1]),
-    "googlenet": lambda: torchvision.models.googlenet(weights=None, num_classes=CLASSES, init_weights=False),
-}
-
-
 @cache
 def model_of(name):
     """One of NETWORKS as an ImageModel."""
     if name in BUNDLED:
         return xai_widgets.load(name)
-    network = BUILDERS[name]()
+    network = BUILDERS[name](CLASSES)
     return ImageModel(
         calibrated(network, RANDOM[name]),
         size=RANDOM[name],

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from closeness import assert_close, rounding
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from networks import Functional, SharedInPlace, Smooth, images, one_sentence, settle, wrap
 from torch import nn
@@ -45,7 +45,6 @@ def test_sum_and_product_by_their_formulas(method, model):
 
 
 @given(st.integers(0, 10_000), st.lists(st.floats(0.01, 10), min_size=3, max_size=3))
-@settings(max_examples=20, deadline=None)
 def test_the_product_is_at_most_the_sum_and_both_are_within_the_maps(seed, weights):
     """The geometric mean and the arithmetic one, of maps that are not negative."""
     model, x = wrap(settle(SharedInPlace(), seed)), images(2, seed)

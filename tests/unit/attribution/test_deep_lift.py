@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-import torchvision
 from closeness import assert_close, near
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from networks import CLASSES, KINDS, SMOOTH_KINDS, Drawn, SharedInPlace, images, one_sentence, settle, wrap
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torchvision_networks import BUILDERS
 
 from xai_widgets.attribution import completeness_gap, deep_lift, gradient
 from xai_widgets.core.model import ImageModel
@@ -151,7 +150,6 @@ def reveal_cancel(layers, x, x0, target):
 
 
 @given(st.integers(0, 10_000))
-@hypothesis_settings(max_examples=60, deadline=None)
 def test_reveal_cancel_follows_its_equations(seed):
     generator = np.random.default_rng(seed)
     sizes = [3, 5, 4, 3]
@@ -194,7 +192,6 @@ def test_batch_norm_is_part_of_the_layer_before_it():
     st.lists(st.sampled_from(KINDS + SMOOTH_KINDS), min_size=1, max_size=4),
     st.sampled_from(RULES),
 )
-@hypothesis_settings(max_examples=80, deadline=None)
 def test_contributions_sum_to_the_change_of_the_score(seed, kinds, rule):
     model = wrap(settle(Drawn(kinds), seed).double())
     x, baseline = images(2, seed).double(), images(2, seed + 1).double()
@@ -207,14 +204,11 @@ def test_contributions_sum_to_the_change_of_the_score(seed, kinds, rule):
     assert_close(made.sum((1, 2, 3)), change, scale=magnitude, dtype=torch.float32)
 
 
-@pytest.mark.parametrize("name", ["resnet50", "densenet121", "googlenet", "vgg11_bn", "mobilenet_v2"])
+@pytest.mark.parametrize("name", ["bottleneck", "densenet", "googlenet", "vgg11_bn", "mobilenet_v2"])
 def test_contributions_sum_on_torchvisions_networks(name):
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        options = {"init_weights": False} if name in ("googlenet", "vgg11_bn") else {}
-        network = getattr(torchvision.models, name)(weights=None, num_classes=10, **options)
-        if name == "vgg11_bn":
-            network.classifier = nn.Linear(512 * 49, 10)
+        network = BUILDERS[name](10)
         for part in network.modules():
             if isinstance(part, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(part.weight)

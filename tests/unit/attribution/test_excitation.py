@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from closeness import assert_close, near, rounding
+from examples import fewer_examples
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from networks import CLASSES, RELU_NETWORKS, Functional, SharedInPlace, images, one_sentence, settle, wrap
 from torch import nn
@@ -118,7 +118,6 @@ def test_batch_norm_is_that_of_the_convolution_before_it(seed):
 
 
 @given(st.integers(0, 10_000), st.sampled_from(sorted(RELU_NETWORKS)))
-@hypothesis_settings(max_examples=30, deadline=None)
 def test_probabilities_sum_to_1_where_no_neuron_is_on_by_its_bias_alone(seed, name):
     """With biases of at most 0 whatever is on was excited; a score that nothing excites has no winner."""
     network = settle(RELU_NETWORKS[name](), seed)
@@ -143,7 +142,7 @@ def test_probabilities_sum_to_1_where_no_neuron_is_on_by_its_bias_alone(seed, na
 
 
 @given(st.integers(0, 10_000), st.sampled_from(sorted(RELU_NETWORKS)))
-@hypothesis_settings(max_examples=15, deadline=None)
+@fewer_examples(2)
 def test_whatever_the_biases_no_more_than_1_is_shared_out(seed, name):
     made = quietly(wrap(settle(RELU_NETWORKS[name](), seed)), images(2, seed), seed % CLASSES, layer="image")
     assert (made >= 0).all()

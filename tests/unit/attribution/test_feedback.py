@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from closeness import assert_close, near, rounding
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from networks import CLASSES, RELU_NETWORKS, Functional, SharedInPlace, images, one_sentence, settle, wrap
 from torch import nn
@@ -38,7 +38,6 @@ def test_without_iterations_it_is_the_linear_approximation(network):
 
 
 @given(st.integers(0, 10_000), st.sampled_from(sorted(RELU_NETWORKS)))
-@settings(max_examples=30, deadline=None)
 def test_the_score_never_falls_and_more_iterations_never_lower_it(seed, name):
     model = wrap(without_biases(settle(RELU_NETWORKS[name](), seed)), **PLAIN)
     x = images(2, seed)

@@ -5,10 +5,8 @@ import warnings
 import pytest
 import torch
 import torch.nn.functional as F
-import torchvision
 from closeness import assert_close, near, rounding
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from networks import (
     CLASSES,
@@ -24,6 +22,7 @@ from networks import (
 )
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torchvision_networks import BUILDERS
 
 from xai_widgets.attribution import COMPOSITES, Composite, conservation_gap, gradient, lrp
 from xai_widgets.attribution.lrp_rules import (
@@ -302,13 +301,11 @@ NETWORKS = st.one_of(
 
 
 @given(st.integers(0, 10_000), NETWORKS, st.sampled_from(CONSERVING))
-@hypothesis_settings(max_examples=80, deadline=None)
 def test_relevance_sums_to_the_score_without_biases(seed, make, composite):
     check_sum(seed, make, composite)
 
 
 @given(st.integers(0, 10_000), drawn(RECTIFIED), st.sampled_from(CONSERVING_BEHIND_RELU))
-@hypothesis_settings(max_examples=40, deadline=None)
 def test_relevance_by_z_plus_sums_to_the_score_where_every_convolution_has_a_relu(seed, make, composite):
     check_sum(seed, make, composite)
 
@@ -333,7 +330,6 @@ def check_sum(seed, make, composite):
 
 
 @given(st.integers(0, 10_000), st.sampled_from(sorted(RELU_NETWORKS)))
-@hypothesis_settings(max_examples=30, deadline=None)
 def test_z_plus_has_the_sign_of_the_score_and_no_more_than_it(seed, name):
     model, x = wrap(settle(RELU_NETWORKS[name](), seed)), images(2, seed)
     score = model.scores(x)[:, 1].view(2, 1, 1, 1)
@@ -376,17 +372,12 @@ def test_no_warning_where_nothing_is_lost():
 # -- networks of torchvision ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "name", ["resnet18", "resnet50", "densenet121", "googlenet", "vgg11_bn", "mobilenet_v2"]
-)
+@pytest.mark.parametrize("name", BUILDERS)
 def test_relevance_of_torchvisions_networks_is_of_the_order_of_the_score(name):
     """Known peers return 1e15 for the sum on residual networks."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        options = {"init_weights": False} if name in ("googlenet", "vgg11_bn") else {}
-        network = getattr(torchvision.models, name)(weights=None, num_classes=10, **options)
-        if name == "vgg11_bn":
-            network.classifier = nn.Linear(512 * 49, 10)
+        network = BUILDERS[name](10)
         for part in network.modules():
             if isinstance(part, nn.Conv2d):
                 nn.init.kaiming_normal_(part.weight)

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from closeness import assert_close
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from networks import (
     CLASSES,
@@ -63,7 +63,6 @@ def toy(seed):
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=20, deadline=None)
 def test_the_pattern_of_a_linear_neuron_is_the_direction_of_the_signal_whatever_disturbs(seed):
     w, signal, distractor = toy(seed)
     network = nn.Sequential(nn.Flatten(), nn.Linear(PIXELS, CLASSES))
@@ -240,7 +239,6 @@ NETWORKS = st.one_of(
 
 
 @given(st.integers(0, 10_000), NETWORKS)
-@settings(max_examples=50, deadline=None)
 def test_patterns_of_ones_make_of_pattern_attribution_the_gradient(seed, make):
     """w * 1 is w, batch-norm and all; the values behind the normalization pass on what they get."""
     model, x = wrap(settle(make(), seed)), images(2, seed)
@@ -251,7 +249,6 @@ def test_patterns_of_ones_make_of_pattern_attribution_the_gradient(seed, make):
 
 
 @given(st.integers(0, 10_000), st.sampled_from(["functional", "concat"]), st.floats(0.2, 3))
-@settings(max_examples=20, deadline=None)
 def test_the_weights_as_patterns_make_of_pattern_net_the_gradient(seed, name, length):
     model, x = wrap(settle(RELU_NETWORKS[name](), seed), **PLAIN), images(2, seed)
     layers = [part for part in model.module.modules() if isinstance(part, nn.Conv2d | nn.Linear)]

@@ -2,7 +2,6 @@ import re
 
 import pytest
 import torch
-import torchvision
 from closeness import assert_close
 from networks import (
     CLASSES,
@@ -17,6 +16,7 @@ from networks import (
     wrap,
 )
 from torch import nn
+from torchvision_networks import BUILDERS
 
 from xai_widgets.core.layers import Grid
 from xai_widgets.core.model import ImageModel
@@ -64,16 +64,14 @@ def test_layers_that_never_run_or_return_no_tensor_are_not_listed():
 @pytest.mark.parametrize(
     ("name", "layer"),
     [
-        ("resnet18", "layer4"),
+        ("resnet", "layer4"),
         ("vgg11_bn", "features.27"),
         ("googlenet", "inception5b"),
-        ("densenet121", "features"),
+        ("densenet", "features"),
     ],
 )
 def test_the_default_layer_is_the_last_with_places_before_pooling(name, layer):
-    # Its own way to draw random weights takes seconds and changes nothing here.
-    options = {"init_weights": False} if name in ("googlenet", "vgg11_bn") else {}
-    model = ImageModel(getattr(torchvision.models, name)(weights=None, **options), size=64)
+    model = ImageModel(BUILDERS[name](10), size=64)
     assert model.default_layer() == layer
 
 
@@ -168,11 +166,9 @@ def test_from_every_layer_that_cuts_the_network_the_scores_are_the_same(name):
             assert near in CUTS[name], "what is offered has to work"
 
 
-@pytest.mark.parametrize(("name", "size"), [("resnet18", 64), ("vgg11_bn", 32), ("googlenet", 64)])
+@pytest.mark.parametrize(("name", "size"), [("resnet", 64), ("vgg11_bn", 32), ("googlenet", 64)])
 def test_torchvision_networks_run_from_their_default_layer(name, size):
-    # Its own way to draw random weights takes seconds and changes nothing here.
-    options = {"init_weights": False} if name in ("googlenet", "vgg11_bn") else {}
-    model = ImageModel(getattr(torchvision.models, name)(weights=None, **options), size=size)
+    model = ImageModel(BUILDERS[name](10), size=size)
     x, layer = images(2, size=size), model.default_layer()
     assert_close(model.forward_from(layer, model.activations(x, layer)[layer]), model.scores(x))
 

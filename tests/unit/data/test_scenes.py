@@ -1,11 +1,11 @@
-"""The generated scenes: their images, their ground-truth maps, and the planted cue."""
+"""Generated scenes: what is drawn, what the maps say of it, and where the planted cue is."""
 
 import itertools
 
 import numpy as np
 import pytest
 from closeness import assert_close
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from xai_widgets.data import backgrounds, scenes
@@ -25,7 +25,6 @@ arguments = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None)
 @given(arguments)
 def test_same_arguments_same_bits(kwargs):
     first, again = scenes.scene(**kwargs), scenes.scene(**kwargs)
@@ -34,7 +33,6 @@ def test_same_arguments_same_bits(kwargs):
         np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
 
 
-@settings(max_examples=60, deadline=None)
 @given(arguments)
 def test_maps_agree_with_one_another_and_with_the_labels(kwargs):
     scene = scenes.scene(**kwargs)
@@ -175,8 +173,8 @@ def test_stamp_is_small_and_near_a_corner():
         if scene.mark.any():
             rows, columns = np.nonzero(scene.mark)
             assert scene.mark.sum() <= 0.015 * scene.mark.size
-            for positions in (rows, columns):
-                assert positions.max() < 20 or positions.min() > 75
+            for places in (rows, columns):
+                assert places.max() < 20 or places.min() > 75
 
 
 def test_splits_share_neither_photographs_nor_scenes():
@@ -188,8 +186,8 @@ def test_splits_share_neither_photographs_nor_scenes():
 
 def test_backgrounds_come_from_the_photographs_of_the_split(monkeypatch):
     asked = []
-    load = backgrounds._load
-    monkeypatch.setattr(backgrounds, "_load", lambda name: asked.append(name) or load(name))
+    picture = backgrounds._load
+    monkeypatch.setattr(backgrounds, "_load", lambda name: asked.append(name) or picture(name))
     scenes.generate(60, split="test", background="photograph")
     assert set(asked) == set(backgrounds.PHOTOGRAPHS["test"])
 

@@ -5,7 +5,8 @@ import re
 import pytest
 import torch
 from closeness import near
-from hypothesis import given, settings
+from examples import fewer_examples
+from hypothesis import given
 from hypothesis import strategies as st
 from networks import Functional, one_sentence, settle, wrap
 from torch import nn
@@ -17,7 +18,7 @@ LAYER = st.tuples(st.integers(1, 5), st.integers(1, 2), st.sampled_from(["conv",
 
 
 @given(st.lists(LAYER, min_size=1, max_size=3), st.booleans())
-@settings(max_examples=12)
+@fewer_examples(2)
 def test_it_is_that_of_kernels_strides_and_padding(kinds, dead):
     height, width = 40, 48
     parts, channels = [], 3
@@ -63,7 +64,7 @@ def test_a_field_larger_than_the_image_is_measured_on_a_larger_one():
         def forward(self, x):
             return self.conv(x * self.weights).mean((2, 3))
 
-    # Modules before it do too: no more is seen than an image holds.
+    # What comes before it does too: no more is seen than an image holds.
     assert theoretical_receptive_field(ImageModel(Narrow(), size=8), "conv").size == (8, 8)
 
     class Everywhere(nn.Module):

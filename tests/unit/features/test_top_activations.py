@@ -4,7 +4,6 @@ import pytest
 import torch
 from closeness import assert_close
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from networks import Functional, one_sentence, settle, wrap
 from torch import nn
@@ -23,7 +22,6 @@ def some(count, seed=0):
 
 
 @given(st.integers(1, 7), st.integers(1, 5), st.integers(1, 7), st.integers(0, 50))
-@hypothesis_settings(max_examples=25, deadline=None)
 def test_the_largest_activations_are_those_of_a_plain_search(count, k, batch_size, seed):
     model = wrap(settle(Functional()))
     x = some(count, seed)
@@ -59,7 +57,7 @@ class Finder(nn.Module):
         return self.keep(self.cells(x))[:, [0, 2]].mean((2, 3))
 
 
-def test_patches_lie_around_the_positions_and_inside_the_image():
+def test_patches_lie_around_the_places_and_inside_the_image():
     model = ImageModel(Finder(), size=(16, 24))
     x = torch.zeros(3, 3, 16, 24)
     x[1, 0, 8:12, 20:24] = 0.8
@@ -74,7 +72,7 @@ def test_patches_lie_around_the_positions_and_inside_the_image():
     assert torch.equal(patches[1, 0], x[1, :, 8:12, 20:24])
 
 
-def test_fewer_images_than_k_leave_empty_patches(model):
+def test_fewer_images_than_wanted_leave_empty_patches(model):
     made = top_activations(model, some(2), layer="conv1", k=3).result(progress=False)
     patches = made.patches([0, 5])
     assert patches.shape[:3] == (2, 3, 3)

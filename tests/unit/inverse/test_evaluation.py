@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 from closeness import assert_close, near
-from hypothesis import given, settings
+from examples import fewer_examples
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -25,7 +26,7 @@ def blur(x):
 
 
 @given(st.integers(0, 99), st.integers(0, 4))
-@settings(max_examples=15, deadline=None)
+@fewer_examples(2)
 def test_distances_are_those_of_scikit_image(seed, border):
     metrics = pytest.importorskip("skimage.metrics")
     x, x_hat, truth = images(seed)
@@ -119,7 +120,6 @@ def scenes(n=4, seed=0):
 
 
 @given(st.integers(0, 200))
-@settings(max_examples=25, deadline=None)
 def test_scaled_maps_run_from_0_to_1_whatever_their_scale_was(seed):
     generator = torch.Generator().manual_seed(seed)
     maps = torch.randn(3, 4, 5, generator=generator)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from closeness import assert_close, near, rounding
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from xai_widgets.inverse import frequency
@@ -28,7 +28,6 @@ def test_zigzag_is_that_of_jpeg():
 
 
 @given(st.integers(0, 99))
-@settings(max_examples=20, deadline=None)
 def test_the_transform_is_that_of_scipy_and_keeps_the_energy(seed):
     fft = pytest.importorskip("scipy.fft")
     x = torch.rand(5, 8, 8, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
@@ -62,7 +61,6 @@ def test_a_basis_function_has_power_at_its_index_only():
 
 
 @given(st.integers(0, 99))
-@settings(max_examples=20, deadline=None)
 def test_all_patches_are_the_groups_weighted_by_their_numbers(seed):
     generator = torch.Generator().manual_seed(seed)
     x, alpha = torch.rand(2, 1, 33, 40, generator=generator), torch.rand(2, 33, 40, generator=generator)
@@ -110,7 +108,6 @@ def test_bands_are_the_means_over_the_diagonals():
 
 
 @given(st.integers(0, 99), st.integers(8, 20), st.integers(8, 20))
-@settings(max_examples=20, deadline=None)
 def test_light_is_the_share_that_a_patch_keeps(seed, height, width):
     generator = torch.Generator().manual_seed(seed)
     x, alpha = (torch.rand(2, 1, height, width, generator=generator) for _ in range(2))

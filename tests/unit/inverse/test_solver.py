@@ -4,7 +4,6 @@ import pytest
 import torch
 from closeness import assert_close, rounding
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from xai_widgets.inverse.solver import SolverSettings, minimize
@@ -18,7 +17,6 @@ def solved(cost, start, upper, settings=LONG):
 
 
 @given(st.integers(0, 200))
-@hypothesis_settings(max_examples=25, deadline=None)
 def test_where_the_variables_do_not_mix_the_answer_is_clipped(seed):
     generator = torch.Generator().manual_seed(seed)
     expected = torch.randn(3, 6, generator=generator) * 2
@@ -71,7 +69,6 @@ def test_norms_are_minimized_as_well_as_by_very_small_steps(weight, seed):
 
 
 @given(st.integers(0, 200), st.floats(0, 2))
-@hypothesis_settings(max_examples=25, deadline=None)
 def test_the_cost_never_rises_the_bounds_hold_and_the_cost_is_that_of_x(seed, weight):
     matrix, target, upper = matrices(seed)
     upper[:, 0] = 0

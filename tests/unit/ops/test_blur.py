@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from closeness import assert_close, near, rounding
-from hypothesis import given, settings
+from examples import fewer_examples
+from hypothesis import given
 from hypothesis import strategies as st
 from networks import images, one_sentence
 
@@ -29,7 +30,7 @@ def blurred(x, sigma):
     return made
 
 
-@settings(max_examples=15)
+@fewer_examples(2)
 @given(st.floats(0.3, 20), st.integers(1, 6), st.integers(1, 6), st.integers(0, 99))
 def test_the_blur_is_the_normalized_sum(sigma, height, width, seed):
     x = torch.rand(height, width, generator=torch.Generator().manual_seed(seed)).double()

@@ -6,7 +6,8 @@ import math
 import pytest
 import torch
 from closeness import assert_close
-from hypothesis import assume, given, settings
+from examples import fewer_examples
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from networks import one_sentence
 
@@ -48,7 +49,6 @@ def test_a_mask_has_its_area_and_is_the_sigmoid_of_the_shifted_field(seed, area,
     assert ((made >= 0) & (made <= 1)).all()
 
 
-@settings(max_examples=20)
 @given(st.integers(0, 999), st.floats(0.1, 0.9), st.floats(0.2, 1))
 def test_the_gradient_includes_that_of_the_shift(seed, area, softness):
     field = fields(seed).requires_grad_()
@@ -157,7 +157,7 @@ def result(best, areas):
     )  # fmt: skip
 
 
-@settings(max_examples=8)
+@fewer_examples(3)
 @given(st.integers(0, 99))
 def test_the_search_finds_the_best_mask_where_it_is_known(seed):
     generator = torch.Generator().manual_seed(seed)

@@ -5,12 +5,11 @@ import math
 
 import pytest
 import torch
-from attribution.test_untouched import Broken, everything
 from closeness import assert_close, near, rounding
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from networks import CLASSES, Concat, Functional, SharedInPlace, images, one_sentence, settle, wrap
+from snapshot import Broken, everything
 
 from xai_widgets.perturbation.area_search import AreaSettings
 from xai_widgets.perturbation.channel import (
@@ -327,7 +326,6 @@ def test_a_cancel_keeps_what_was_found_and_the_total_is_the_number_of_snapshots(
     assert begun.done == begun.total == 1 + 4
 
 
-@hypothesis_settings(max_examples=20, deadline=None)
 @given(st.integers(0, 1000), st.sampled_from(VARIANTS))
 def test_all_channels_are_the_image_itself(seed, variant):
     model = wrap(settle(Functional(), seed))

@@ -6,12 +6,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from attribution.test_untouched import Broken, everything
 from closeness import assert_close, near, rounding
+from examples import fewer_examples
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from networks import CLASSES, LABELS, SIZE, Concat, Functional, images, one_sentence, settle, wrap
+from snapshot import Broken, everything
 from torch import nn
 
 from xai_widgets.core.model import ImageModel
@@ -340,7 +340,7 @@ def test_results_do_not_depend_on_the_batch(model, settings):
         assert_close(alone.scores[0], together.scores[index])
 
 
-@hypothesis_settings(max_examples=6)
+@fewer_examples(4)
 @given(st.floats(1e-2, 1e3))
 def test_results_do_not_depend_on_the_scale_of_the_scores(scale):
     network = settle(Functional())

@@ -7,7 +7,8 @@ import re
 import pytest
 import torch
 from closeness import assert_close, near
-from hypothesis import given, settings
+from examples import fewer_examples
+from hypothesis import given
 from hypothesis import strategies as st
 from networks import Dropping, images, settle, wrap
 from torch import nn
@@ -245,7 +246,7 @@ def test_a_score_that_a_blur_does_not_lower_has_a_finite_mask(model):
         assert ((found.saliency() >= 0) & (found.saliency() <= 1)).all()
 
 
-@settings(max_examples=12)
+@fewer_examples(2)
 @given(st.integers(5, 60), st.integers(5, 60))
 def test_there_are_28_cells_along_the_short_side_or_one_a_pixel(height, width):
     net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))

@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 from closeness import assert_close, near, rounding
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from networks import Dropping, Functional, SharedInPlace, images, one_sentence, settle, wrap
 from torch import nn
@@ -196,7 +196,6 @@ def test_a_layer_that_does_not_distinguish_the_image_from_noise_has_no_loss():
     assert (found.masks < 0.98).all()
 
 
-@settings(max_examples=20)
 @given(st.floats(0.01, 0.99), st.integers(0, 99))
 def test_normal_noise_has_the_given_mean_and_deviation(level, seed):
     network = nn.Flatten()

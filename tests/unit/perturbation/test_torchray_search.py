@@ -6,7 +6,8 @@ import math
 import pytest
 import torch
 from closeness import assert_close, rounding
-from hypothesis import given, settings
+from examples import fewer_examples
+from hypothesis import given
 from hypothesis import strategies as st
 from networks import Functional, images, one_sentence, settle, wrap
 
@@ -44,7 +45,7 @@ def random(make, seed=0):
     return torch.rand(make.cells, generator=torch.Generator().manual_seed(seed)).double()
 
 
-@settings(max_examples=4)
+@fewer_examples(6)
 @given(st.integers(0, 99), st.sampled_from([1.0, 20.0, 200.0]))
 def test_masks_are_the_smooth_maximum_of_the_formula(seed, inverse_temperature):
     options = dataclasses.replace(SETTINGS, inverse_temperature=inverse_temperature)
@@ -68,7 +69,7 @@ def test_a_smooth_maximum_is_a_mean_at_a_high_temperature_and_the_maximum_at_a_l
         torch.testing.assert_close(make(parameters[None])[0], expected(values), atol=1e-6, rtol=1e-6)
 
 
-@settings(max_examples=10)
+@fewer_examples(3)
 @given(st.integers(0, 99))
 def test_lemma_1_holds_for_the_maximum(seed):
     """m is between the parameters and 1 where they are, and changes no faster than the kernel."""

@@ -8,7 +8,8 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import fewer_examples
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 from ipywidgets import HBox, IntSlider
@@ -30,7 +31,7 @@ def opened(bundle):
     st.tuples(*[st.integers(1, 500)] * 2),
     st.sampled_from(["noise", "flat"]),
 )
-@settings(max_examples=12, deadline=None)
+@fewer_examples(2)
 def test_every_file_is_small_and_of_its_shape(shape, kind):
     noise = np.random.default_rng(1).integers(0, 256, (*shape, 3)).astype(np.uint8)
     pixels = noise if kind == "noise" else np.full_like(noise, 7)

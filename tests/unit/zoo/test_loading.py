@@ -273,7 +273,7 @@ def test_images_are_those_of_the_published_preset(name, shape):
     photo = torch.nn.functional.interpolate(coarse, shape, mode="bicubic").clamp(0, 1)[0]
     image = Image.fromarray((photo.permute(1, 2, 0) * 255).round().byte().numpy())
     weights = torchvision.models.get_model_weights(name).DEFAULT
-    _, facts = tv.build(name, None)
+    facts = tv._facts(weights, weights.meta["categories"])
     made = to_images(
         image, size=(facts["size"],) * 2, resize=facts["resize"], interpolation=facts["interpolation"]
     )

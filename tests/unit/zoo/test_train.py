@@ -39,18 +39,32 @@ def test_normalization_is_that_of_the_model():
     assert train.normalized(x).flatten().tolist() == [-2, 0, 2]
 
 
+@pytest.fixture
+def few_scenes(monkeypatch):
+    """Make the pool in this process, and validate on a few scenes."""
+    generate = scenes.generate
+
+    def pool(n, recipe, *, seed):
+        images, targets = train._chunk(0, n, recipe.several, seed)
+        return torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(targets)
+
+    monkeypatch.setattr(train, "pool", pool)
+    monkeypatch.setattr(scenes, "generate", lambda count, **options: generate(count // 10, **options))
+
+
+@pytest.mark.usefixtures("few_scenes")
 @pytest.mark.parametrize("name", sorted(networks.BUILDERS))
 def test_a_short_run_learns_and_writes_a_file_the_loader_reads(name, tmp_path):
     path = tmp_path / f"{name}.safetensors"
     # A run sets the number of threads of the whole process: leave it as it is for the other tests.
     threads = torch.get_num_threads()
-    recipe = train.Recipe(epochs=2, images=512, batch=32, workers=1, threads=threads)
+    recipe = train.Recipe(epochs=2, images=256, batch=16, workers=1, threads=threads)
     report = train.train(name, recipe, path)
     assert report["bytes"] == path.stat().st_size
     from xai_widgets.zoo import load
 
     model = load(name, weights=path, device="cpu")
-    images, targets = train.pool(96, recipe, seed=0)
+    images, targets = train.pool(48, recipe, seed=0)
     with torch.inference_mode():
         loss = torch.nn.functional.cross_entropy(model.scores(images.float() / 255), targets)
     untrained = load(name, weights=None, device="cpu")
