@@ -1,6 +1,6 @@
 """What runs the checks: all sections at once and one summary, and the tests as other processors run them."""
 
-import importlib.util
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -52,11 +52,7 @@ def test_two_sections_run_at_once(tmp_path):
 
 @pytest.fixture(scope="module")
 def other_cpus():
-    spec = importlib.util.spec_from_file_location("other_cpus", ROOT / "scripts" / "other_cpus.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("other_cpus")
 
 
 def test_tests_run_as_three_processors_and_with_one_and_two_threads(other_cpus):

@@ -1,7 +1,6 @@
 """The documentation site: it builds without a warning, tells of every public name, and loads nothing from elsewhere."""
 
 import importlib
-import importlib.util
 import inspect
 import json
 import os
@@ -26,10 +25,7 @@ LOADING = {"script": "src", "img": "src", "link": "href", "iframe": "src", "sour
 
 @pytest.fixture(scope="module")
 def live():
-    spec = importlib.util.spec_from_file_location("live_script", ROOT / "scripts" / "live.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("live")
 
 
 @pytest.fixture(scope="module")
@@ -193,10 +189,7 @@ def test_a_failed_computation_fails(live):
 
 @pytest.fixture(scope="module")
 def hooks():
-    spec = importlib.util.spec_from_file_location("docs_script", ROOT / "scripts" / "docs.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("docs")
 
 
 def test_outputs_stand_behind_their_cells(hooks):

@@ -1,7 +1,7 @@
 """The page of the methods says what the registry says, and shows a picture of each."""
 
 import dataclasses
-import importlib.util
+import importlib
 import re
 import sys
 from pathlib import Path
@@ -16,17 +16,7 @@ RUN = "run `python scripts/methods.py`, or with --only NAME for a new method, an
 
 @pytest.fixture(scope="module")
 def script():
-    folder = str(ROOT / "scripts")
-    sys.path.insert(0, folder)
-    try:
-        spec = importlib.util.spec_from_file_location("methods_script", ROOT / "scripts" / "methods.py")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["methods_script"] = module
-        spec.loader.exec_module(module)
-        yield module
-    finally:
-        sys.path.remove(folder)
-        sys.modules.pop("methods_script", None)
+    return importlib.import_module("methods")
 
 
 def test_the_committed_page_says_what_the_registry_says(script):

@@ -1,20 +1,15 @@
 """Committed notebooks open without a question and hold no outputs."""
 
 import copy
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
 
+import notebooks as script
+
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-
-_spec = importlib.util.spec_from_file_location("notebooks_script", ROOT / "scripts" / "notebooks.py")
-assert _spec is not None
-assert _spec.loader is not None
-script = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(script)
 
 
 def test_the_tour_is_there():

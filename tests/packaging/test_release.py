@@ -1,23 +1,17 @@
 """The way to a release: its workflows, the check of its tag, the citation."""
 
 import datetime
-import importlib.util
 import re
 from pathlib import Path
 
 import pytest
+import release as script
 import yaml
 
 import xai_widgets
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = ROOT / ".github" / "workflows"
-
-_spec = importlib.util.spec_from_file_location("release_script", ROOT / "scripts" / "release.py")
-assert _spec is not None
-assert _spec.loader is not None
-script = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(script)
 
 
 def workflow(name):

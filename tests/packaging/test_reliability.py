@@ -1,6 +1,6 @@
 """The page that tells how every explainer ends on many networks, and the command that writes it."""
 
-import importlib.util
+import importlib
 import json
 import re
 import subprocess
@@ -15,25 +15,11 @@ SCRIPTS = ROOT / "scripts"
 OUTCOMES = {"ok", "warned", "refused"}
 
 
-def module(name):
-    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
-    made = importlib.util.module_from_spec(spec)
-    sys.modules[name] = made
-    spec.loader.exec_module(made)
-    return made
-
-
 @pytest.fixture(scope="module")
 def scripts():
     """The modules of the command, by the last part of their names."""
     names = ["networks", "unusual", "checks", "explainers", "page"]
-    sys.path.insert(0, str(SCRIPTS))
-    try:
-        yield {name: module(f"reliability_{name}") for name in names}
-    finally:
-        sys.path.remove(str(SCRIPTS))
-        for name in names:
-            sys.modules.pop(f"reliability_{name}", None)
+    return {name: importlib.import_module(f"reliability_{name}") for name in names}
 
 
 @pytest.fixture(scope="module")

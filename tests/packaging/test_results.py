@@ -1,6 +1,6 @@
 """The command that writes docs/results, on few scenes: every line and the page are made."""
 
-import importlib.util
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -12,17 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def script():
-    folder = str(ROOT / "scripts")
-    sys.path.insert(0, folder)
-    try:
-        spec = importlib.util.spec_from_file_location("results_script", ROOT / "scripts" / "results.py")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["results_script"] = module
-        spec.loader.exec_module(module)
-        yield module
-    finally:
-        sys.path.remove(folder)
-        sys.modules.pop("results_script", None)
+    return importlib.import_module("results")
 
 
 def test_numbers_page_and_pictures_are_written(script, tmp_path, monkeypatch):

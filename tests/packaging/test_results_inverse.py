@@ -1,7 +1,7 @@
 """The command that writes the results of the inverses, on few scenes: every line and the page are made."""
 
 import functools
-import importlib.util
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -16,10 +16,7 @@ COMMITTED = ROOT / "docs" / "results"
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("results_inverse", ROOT / "scripts" / "results_inverse.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("results_inverse")
 
 
 def test_numbers_page_and_pictures_are_written(script, tmp_path, monkeypatch):

@@ -1,6 +1,6 @@
 """The command that writes docs/results/settings, on few scenes: every line, the page and the pictures are made."""
 
-import importlib.util
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -14,14 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("settings_script", ROOT / "scripts" / "results_settings.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["settings_script"] = module
-    try:
-        spec.loader.exec_module(module)
-        yield module
-    finally:
-        sys.modules.pop("settings_script", None)
+    return importlib.import_module("results_settings")
 
 
 def test_numbers_page_and_pictures_are_written(script, tmp_path, monkeypatch):

@@ -1,6 +1,6 @@
 """The command that writes docs/results/super_resolution, on a small piece of one photograph."""
 
-import importlib.util
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -15,19 +15,7 @@ PICTURES = ("curves", "inverses", "spectra", "chirp")
 
 @pytest.fixture(scope="module")
 def script():
-    folder = str(ROOT / "scripts")
-    sys.path.insert(0, folder)
-    try:
-        path = ROOT / "scripts" / "results_super_resolution.py"
-        spec = importlib.util.spec_from_file_location("results_super_resolution", path)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["results_super_resolution"] = module
-        spec.loader.exec_module(module)
-        yield module
-    finally:
-        sys.path.remove(folder)
-        sys.modules.pop("results_super_resolution", None)
-        sys.modules.pop("results_super_resolution_page", None)
+    return importlib.import_module("results_super_resolution")
 
 
 def test_numbers_page_and_pictures_are_written(script, tmp_path, monkeypatch):

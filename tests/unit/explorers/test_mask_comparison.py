@@ -66,7 +66,11 @@ def test_lanes_and_cursor_are_joined_to_controls_of_their_own(model, image):
     assert len({*(view._channels["area"] for view in views), comparison.curves._channels["fraction"]}) == 1
     for name in ("display", "position"):
         assert len({view._channels[name] for view in views}) == 1
-    assert [(view.show_image, view.controls) for view in views] == [(True, False), (True, False), (False, True)]
+    assert [(view.show_image, view.controls) for view in views] == [
+        (True, False),
+        (True, False),
+        (False, True),
+    ]
     comparison.compute()
     assert comparison.wait(PATIENCE)
     assert comparison.controls.areas == pytest.approx(AREAS)
