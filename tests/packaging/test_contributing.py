@@ -31,10 +31,10 @@ CONTRACTS = {
         "tests/unit/attribution",
         "tests/unit/methods",
         "tests/unit/test_keywords.py",
-        "tests/unit/test_reprs.py",
+        "tests/unit/test_printing.py",
     ],
     "metric": ["tests/unit/metrics"],
-    "view": ["tests/unit/views", "tests/unit/test_keywords.py", "tests/unit/test_reprs.py"],
+    "view": ["tests/unit/views", "tests/unit/test_keywords.py", "tests/unit/test_printing.py"],
     "explorer": ["tests/unit/explorers", "tests/unit/test_keywords.py"],
     "data set": ["tests/unit/data"],
 }
@@ -126,7 +126,7 @@ def run(copy, *command):
 
 @pytest.fixture(scope="module")
 def passed(copy):
-    """The names of the tests that passed in the copy: one process runs those of all kinds, as torch is slow to import."""
+    """The names of the tests that passed in the copy; one process runs those of all kinds."""
     paths = sorted({path for paths in CONTRACTS.values() for path in paths})
     rules = ["tests/packaging/test_repository.py::test_each_module_keeps_to_its_floor"]
     options = ["-q", "-rA", "-p", "no:cacheprovider", "-k", " or ".join(WORDS.values())]
