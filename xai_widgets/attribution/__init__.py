@@ -1,12 +1,12 @@
-"""Attribution: which pixels, or which places of a layer, a class score comes from.
+"""Attribution methods: the contribution of pixels, or of the positions of a layer, to a class score.
 
 Every method is called as ``method(model, x, target, *, ...)`` and returns a signed tensor, in input or layer
-resolution; ``method.saliency(model, x, target, ...)`` is the (N, H, W) map that its source draws.
+resolution; ``method.saliency(model, x, target, ...)`` returns the (N, H, W) saliency map of its source.
 """
 
 from __future__ import annotations
 
-# Methods are registered, and listed to people, in the order in which they are imported.
+# Methods are registered and listed in the order of these imports.
 # isort: off
 from xai_widgets.attribution.gradient import gradient, gradient_x_input
 from xai_widgets.attribution.guided import deconvnet, guided_backprop

@@ -1,10 +1,10 @@
-"""Multipliers of DeepLIFT: operations that give what the network computes, and on the way back m = R / Delta.
+"""DeepLIFT rules: autograd functions that compute the operations of a network and backpropagate multipliers.
 
-The equations are those of :mod:`xai_widgets.attribution.deep_lift`. x and y are of the image, x0 and y0 of
-the reference. For RevealCancel x and its Delta+ and Delta- are three parts of one batch.
+The equations are those of :mod:`xai_widgets.attribution.deep_lift`. x and y are values for the image, x0 and y0 for the
+reference. For RevealCancel, a batch consists of x, Delta+ and Delta-.
 """
 
-# ruff: noqa: D102 - a function of autograd is explained as a whole, and not its forward and its backward
+# ruff: noqa: D102 - the docstring of an autograd function describes its forward and its backward
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from torch import Tensor
 
 from xai_widgets.rules import Norm, Operation
 
-#: In units of the activation; the slope over a shorter way is the derivative, since rounding would spoil it.
-SHORT = 1e-6
+#: For a smaller difference of activations the derivative is used as the slope, because of rounding.
+SMALLEST_DIFFERENCE = 1e-6
 
 
 def slope(x: Tensor, x0: Tensor, y: Tensor, y0: Tensor, run: Callable[..., Tensor]) -> Tensor:
-    """(y - y0) / (x - x0), and where there is no way between them the derivative of ``run`` at x."""
-    way = x - x0
-    short = way.abs() <= SHORT
-    steep = (y - y0) / way.masked_fill(short, 1)
-    return torch.where(short, _derivative(x, run), steep) if short.any() else steep
+    """Return (y - y0) / (x - x0), or the derivative of ``run`` at x where x is close to x0."""
+    difference = x - x0
+    close = difference.abs() <= SMALLEST_DIFFERENCE
+    quotient = (y - y0) / difference.masked_fill(close, 1)
+    return torch.where(close, _derivative(x, run), quotient) if close.any() else quotient
 
 
 def _derivative(x: Tensor, run: Callable[..., Tensor]) -> Tensor:
@@ -34,8 +34,8 @@ def _derivative(x: Tensor, run: Callable[..., Tensor]) -> Tensor:
         return torch.autograd.grad(run(x).sum(), x)[0]
 
 
-class Times(torch.autograd.Function):
-    """What was computed, and a multiplier that is the one of the output times ``factor``."""
+class Scaled(torch.autograd.Function):
+    """A computed output y; the multiplier of the input is that of the output times ``factor``."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, factor: Tensor) -> Tensor:
@@ -48,7 +48,7 @@ class Times(torch.autograd.Function):
 
 
 class Product(torch.autograd.Function):
-    """x * z, each with the mean of what the other is in the image and in the reference."""
+    """x * z; the multiplier of each factor is the mean of the other one for the image and for the reference."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, z: Tensor, x0: Tensor, z0: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ class Product(torch.autograd.Function):
 
 
 class Pooled(torch.autograd.Function):
-    """Max-pooling: what is above the reference is from the winner of the image, what is below from the other's."""
+    """Max-pooling: the gain is attributed to the largest input of the image, the loss to that of the reference."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, x0: Tensor, run: Callable[..., Tensor]) -> Tensor:
@@ -77,42 +77,42 @@ class Pooled(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, multiplier: Tensor) -> tuple[Tensor | None, ...]:
-        both, (y, y0), way = ctx.graph
-        most = torch.maximum(y, y0).detach()
-        gained = torch.autograd.grad(y, both[0], multiplier * (most - y0))[0]
-        lost = torch.autograd.grad(y0, both[1], multiplier * (y - most))[0]
-        given = gained + lost
-        return torch.where(given == 0, 0, given / way.masked_fill(way == 0, 1)), None, None
+        both, (y, y0), difference = ctx.graph
+        largest = torch.maximum(y, y0).detach()
+        gain = torch.autograd.grad(y, both[0], multiplier * (largest - y0))[0]
+        loss = torch.autograd.grad(y0, both[1], multiplier * (y - largest))[0]
+        total = gain + loss
+        return torch.where(total == 0, 0, total / difference.masked_fill(difference == 0, 1)), None, None
 
 
 def rescaled(x: Tensor, x0: Tensor, y0: Tensor, run: Callable[..., Tensor]) -> Tensor:
-    """The function of one number, y = g(x), by the rescale rule."""
+    """Compute an elementwise function y = g(x) with the rescale rule."""
     with torch.no_grad():
         y = run(x)
         factor = slope(x, x0, y, y0, run)
-    made: Tensor = Times.apply(x, y, factor)
-    return made
+    result: Tensor = Scaled.apply(x, y, factor)
+    return result
 
 
 def normed(x: Tensor, x0: Tensor, norm: Norm) -> Tensor:
-    """Layer-norm, made of averages, a square, a root and a product."""
+    """Compute layer norm as a composition of averages, a square, a root and a product."""
 
-    def root(given: Tensor) -> Tensor:
-        return (given + norm.eps).rsqrt()
+    def root(variance: Tensor) -> Tensor:
+        return (variance + norm.eps).rsqrt()
 
-    centered, centred0 = (part - part.mean(norm.dims, keepdim=True) for part in (x, x0))
+    centered, centered0 = (part - part.mean(norm.dims, keepdim=True) for part in (x, x0))
     with torch.no_grad():
-        square, double = centered.square(), centered + centred0
-        variance0 = centred0.square().mean(norm.dims, keepdim=True)
+        square, double = centered.square(), centered + centered0
+        variance0 = centered0.square().mean(norm.dims, keepdim=True)
         root0 = root(variance0)
-    square = Times.apply(centered, square, double)
+    square = Scaled.apply(centered, square, double)
     scale = rescaled(square.mean(norm.dims, keepdim=True), variance0, root0, root)
-    made: Tensor = Product.apply(centered, scale, centred0, root0) * norm.weight + norm.bias
-    return made
+    result: Tensor = Product.apply(centered, scale, centered0, root0) * norm.weight + norm.bias
+    return result
 
 
 class Join(torch.autograd.Function):
-    """x alone; its multiplier is that of both parts."""
+    """Returns x of a RevealCancel batch; its multiplier is that of Delta+ and of Delta-."""
 
     @staticmethod
     def forward(ctx: Any, parts: Tensor) -> Tensor:
@@ -124,7 +124,7 @@ class Join(torch.autograd.Function):
 
 
 class Split(torch.autograd.Function):
-    """Beside y its Delta, in the part of its sign; it has the multiplier of that part."""
+    """Splits Delta y into its positive and negative part (RevealCancel); Delta y has the multiplier of its part."""
 
     @staticmethod
     def forward(ctx: Any, y: Tensor, y0: Tensor) -> Tensor:
@@ -134,17 +134,17 @@ class Split(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, multipliers: Tensor) -> tuple[Tensor | None, ...]:
-        return _of_its_sign(ctx.saved_tensors[0], multipliers), None
+        return _by_sign(ctx.saved_tensors[0], multipliers), None
 
 
-def _of_its_sign(change: Tensor, multipliers: Tensor) -> Tensor:
-    """The multiplier of the part that a change is in; the mean of both for none."""
+def _by_sign(change: Tensor, multipliers: Tensor) -> Tensor:
+    """Return the multiplier of Delta+ or Delta- by the sign of a change; the mean of both for no change."""
     _, positive, negative = multipliers.chunk(3)
     return torch.where(change > 0, positive, torch.where(change < 0, negative, (positive + negative) / 2))
 
 
-class SharedBySign(torch.autograd.Function):
-    """A layer with weights: w_i Delta x_i goes to the part of its sign, and has the multiplier of that part."""
+class LinearBySign(torch.autograd.Function):
+    """Linear layer of RevealCancel: w_i Delta x_i is added to Delta+ or Delta- by its sign and has its multiplier."""
 
     @staticmethod
     def forward(ctx: Any, parts: Tensor, weight: Tensor, f: Operation) -> Tensor:
@@ -169,17 +169,18 @@ class SharedBySign(torch.autograd.Function):
                 return torch.autograd.grad([ctx.layer(a, up), ctx.layer(a, down)], a, [of_up, of_down])[0]
 
         rising, falling = back(positive, negative), back(negative, positive)
-        found = torch.where(change > 0, rising, torch.where(change < 0, falling, (rising + falling) / 2))
-        return torch.cat([torch.zeros_like(found), found, found]), None, None
+        mean = (rising + falling) / 2
+        multiplier = torch.where(change > 0, rising, torch.where(change < 0, falling, mean))
+        return torch.cat([torch.zeros_like(multiplier), multiplier, multiplier]), None, None
 
 
 def _halves(change: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
-    """What of weights, and of changes, is above 0 and below."""
+    """Return the positive and the negative part of weights and of changes."""
     return weight.clamp(min=0), weight.clamp(max=0), change.clamp(min=0), change.clamp(max=0)
 
 
 class Revealed(torch.autograd.Function):
-    """y = g(x) by equations 23 to 25."""
+    """Elementwise function y = g(x) with the RevealCancel rule, equations 23 to 25."""
 
     @staticmethod
     def forward(ctx: Any, parts: Tensor, x0: Tensor, y0: Tensor, run: Callable[..., Tensor]) -> Tensor:
@@ -189,11 +190,11 @@ class Revealed(torch.autograd.Function):
         lost = (low - y0 + y - high) / 2
         factors = [
             torch.where(
-                part.abs() <= SHORT,
+                part.abs() <= SMALLEST_DIFFERENCE,
                 (_derivative(x0.expand_as(part), run) + _derivative(x0 + other, run)) / 2,
-                made / part.masked_fill(part.abs() <= SHORT, 1),
+                delta / part.masked_fill(part.abs() <= SMALLEST_DIFFERENCE, 1),
             )
-            for part, other, made in ((positive, negative, gained), (negative, positive, lost))
+            for part, other, delta in ((positive, negative, gained), (negative, positive, lost))
         ]
         change = y - y0
         ctx.save_for_backward(change, *factors)
@@ -202,7 +203,7 @@ class Revealed(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, multipliers: Tensor) -> tuple[Tensor | None, ...]:
         change, rising, falling = ctx.saved_tensors
-        multiplier = _of_its_sign(change, multipliers)
+        multiplier = _by_sign(change, multipliers)
         return (
             torch.cat([torch.zeros_like(multiplier), multiplier * rising, multiplier * falling]),
             None,

@@ -1,19 +1,19 @@
-"""Excitation backprop: with which probability a neuron wins when each one passes its share on to what excites it.
+"""Excitation backprop: marginal winning probabilities of neurons, propagated along excitatory connections.
 
-Zhang et al. 2016; equation 4.11 of Kwon's dissertation. For a neuron a_i = relu(sum_j w_ji a_j + b_i) that won:
+Zhang et al. 2016; equation 4.11 of Kwon 2021. For a winning neuron a_i = relu(sum_j w_ji a_j + b_i):
 
-    P(a_j | a_i) = Z_i a_j w_ji   where w_ji >= 0, else 0,   Z_i so that they sum to 1
+    P(a_j | a_i) = Z_i a_j w_ji   where w_ji >= 0, else 0,   Z_i normalizes the sum to 1
     P(a_j)       = sum_i P(a_j | a_i) P(a_i),   P = 1 for the score of the class
 
-An addition is such a neuron with weights 1, so is an average. The ReLU passes P on; so do a concatenation, which hands
-each part its own, and a max-pool, to the one that won it. Batch-norm belongs to the convolution before it: where its
-factor is below 0, what excites is what the convolution's weights below 0 are for.
+Additions and averages are such neurons with equal weights. ReLU passes P unchanged, a concatenation splits it, and
+max-pooling passes it to the largest input. Batch norm is folded into the convolution before it: where its factor is
+negative, the negative weights of the convolution are the excitatory ones.
 
-Where values below 0 are not cut off by a ReLU at once, as in the normalized image, the share of a_j is its positive
-part of the sum, (w_ji a_j)_+: the same for a_j >= 0. P then bears the sign of a_j: in which direction it excites.
+For activations of either sign, as in the normalized image, the contribution of a_j is (w_ji a_j)_+, which is the same
+for a_j >= 0, and P has the sign of a_j.
 
-The contrastive form asks what excites the class and not its opposite, the dual score -S_c with weights of the opposite
-signs. With P and P' the probabilities that begin with the score and with its dual, each summing to 1 at the layer:
+The contrastive form subtracts the evidence for the opposite of the class, the dual score -S_c with negated weights.
+With P and P' the probabilities for the score and for its dual, each normalized to sum to 1 at the layer:
 
     C(a_j) = (P(a_j) - P'(a_j))+
 """
@@ -32,14 +32,14 @@ from xai_widgets.methods.gradients import unreachable_layer_error
 from xai_widgets.methods.registry import Cost, channel_sum, method
 from xai_widgets.rules.excitation import redistribute_all
 
-#: The layer that stands for the pixels.
+#: Name of the layer of the pixels.
 IMAGE = "image"
-#: Of the probability; more than this missing from 1 is said in a warning.
+#: Largest probability that may be missing from 1 without a warning.
 TOLERANCE = 0.01
 
 
 def winning_probability(model: ImageModel, x: Tensor, start: Tensor, layer: str) -> Tensor:
-    """P at a layer, or at the image, when it begins with ``start`` at the scores.
+    """Return P at a layer, or at the image, for given probabilities of the scores.
 
     Parameters
     ----------
@@ -48,9 +48,9 @@ def winning_probability(model: ImageModel, x: Tensor, start: Tensor, layer: str)
     x : Tensor, (N, C, H, W)
         Pixels.
     start : Tensor, (N, classes)
-        P of the scores. Below 0 it is that of the dual score, whose weights have the opposite signs.
+        P of the scores; negative values stand for the dual score, which has negated weights.
     layer : str
-        By its name in ``model.layers()``, or "image".
+        Name from ``model.layers()``, or "image".
 
     Returns
     -------
@@ -60,32 +60,32 @@ def winning_probability(model: ImageModel, x: Tensor, start: Tensor, layer: str)
     Raises
     ------
     ValueError
-        For an unknown layer, with the nearest name, one on which the scores do not depend, or an operation that has no
-        rule, with its name and that of its layer.
+        For an unknown layer, with the nearest name, a layer that the scores do not depend on, or an operation without a
+        rule, with its name and layer.
     """
     return _winning(model, x, [start], layer)[0]
 
 
 def _winning(model: ImageModel, x: Tensor, starts: Sequence[Tensor], layer: str) -> list[Tensor]:
-    """P at a layer for each start, by one forward pass."""
+    """Return P at a layer for each of ``starts``, by one forward pass."""
     names = [] if _is_image(model, layer) else [layer]
 
     def run(pixels: Tensor) -> tuple[Tensor, Tensor]:
-        with record_outputs(model.find_layers(names)) as kept:
+        with record_outputs(model.find_layers(names)) as outputs:
             scores = model(pixels)
-        return scores, kept[layer] if names else pixels
+        return scores, outputs[layer] if names else pixels
 
-    made = redistribute_all(model.module, run, x, starts)
-    if made is None:
+    result = redistribute_all(model.module, run, x, starts)
+    if result is None:
         raise unreachable_layer_error(model, layer)
-    return made
+    return result
 
 
 def excitation_layer(model: ImageModel) -> str:
-    """The layer at which maps are drawn: where the resolution of the last convolutions begins.
+    """Return the default layer of the maps: the one with which the resolution of the last convolutions starts.
 
-    That is the pool that leads to it, as pool4 of VGG16, or else the last layer before, as the third stage of a
-    residual network.
+    This is the pooling layer before them, such as pool4 of VGG16, or otherwise the last layer of the previous
+    resolution, such as the third stage of a residual network.
     """
     last = model.layer(model.default_layer())
     assert last.grid is not None
@@ -100,9 +100,9 @@ def excitation_layer(model: ImageModel) -> str:
         for each in following
         if each.pools and each.grid is not None and each.grid.positions == positions
     ]
-    # A pool of a shortcut sees only what goes by the shortcut.
-    whole = (each.name for each in [*pools, *reversed(before)] if model.is_bottleneck(each.name))
-    return next(whole, before[-1].name)
+    # A pooling layer in a shortcut is not a bottleneck.
+    bottlenecks = (each.name for each in [*pools, *reversed(before)] if model.is_bottleneck(each.name))
+    return next(bottlenecks, before[-1].name)
 
 
 @method(
@@ -111,91 +111,89 @@ def excitation_layer(model: ImageModel) -> str:
     source="Zhang et al. 2016",
     formula="P(a_j) = sum_i P(a_i) a_j w_ji^+ / sum_j a_j w_ji^+",
     guarantees="at least 0, sums to 1",
-    limits="Refuses operations without a rule, such as GELU; weights below 0 play no part, so that it depends "
-    "little on the class and the upper layers (Sixt et al. 2020).",
+    limits="Raises an error for operations without a rule, such as GELU; ignores negative weights, so that it "
+    "depends little on the class and the upper layers (Sixt et al. 2020).",
     requires=("rules", "piecewise_linear"),
 )
 def excitation_backprop(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None) -> Tensor:
-    """Excitation backprop: the probability with which each neuron of a layer wins, given the class.
+    """Excitation backprop: the marginal winning probability of each neuron of a layer, given the class.
 
-    A winner passes its share on to the neurons below by their activation times their weight, where that is above 0. A
-    neuron that is on by its bias alone has none to pass it on to: a warning tells the share that is lost so, if it is
-    more than 0.01.
+    A winning neuron distributes its probability over its inputs in proportion to activation times weight, where that is
+    positive. The probability of a neuron that is active by its bias alone is lost; a loss above 0.01 gives a warning.
 
     Parameters
     ----------
     model, x, target
-        As for every :class:`~xai_widgets.methods.Method`.
+        See :class:`~xai_widgets.methods.Method`.
     layer : str, optional
-        A layer with output (C, h, w), by its name in ``model.layers()``, or "image" for the pixels. Default: the pool
-        that leads to the resolution of the last convolutions, or else the last layer before.
+        A layer with output (C, h, w), by its name in ``model.layers()``, or "image" for the pixels. Default: see
+        :func:`~xai_widgets.attribution.excitation.excitation_layer`.
 
     Returns
     -------
     Tensor, (N, C, h, w)
-        At least 0; it sums to 1 where everything passes through the layer, up to its ``gap``, (N,). Its saliency map is
-        the sum over channels.
+        At least 0. At a bottleneck it sums to 1, up to its ``gap``, (N,). Its saliency map is the sum over channels.
 
     Raises
     ------
     ValueError
-        For a layer that does not exist, with the nearest name, or whose output has no places, or a network with an
-        operation that has no rule, such as GELU.
+        For an unknown layer, with the nearest name, or one without spatial positions, or a network with an operation
+        without a rule, such as GELU.
     """
     layer = excitation_layer(model) if layer is None else layer
-    made = _spatial(model, winning_probability(model, x, _one_hot(model, x, target), layer), layer)
+    result = _spatial(model, winning_probability(model, x, _one_hot(model, x, target), layer), layer)
     if not _is_image(model, layer) and not model.is_bottleneck(layer):
-        return made
+        return result
 
-    def words(total: str, wanted: str) -> str:
+    def warning(total: str, expected: str) -> str:
         return (
-            f"the probabilities of excitation backprop at {layer!r} of {model.name} sum to {total}, wanted {wanted}: "
-            "the rest came to neurons that are on by their bias alone"
+            f"excitation backprop at {layer!r} of {model.name} is incomplete (sum {total}, expected {expected}): the "
+            "rest is lost at neurons that are active by their bias alone"
         )
 
-    return with_gap(made, made.new_ones(len(made)), TOLERANCE, words)
+    return with_gap(result, result.new_ones(len(result)), TOLERANCE, warning)
 
 
 @method(
     title="Contrastive excitation backprop",
     reduce=channel_sum,
     source="Zhang et al. 2016",
-    formula="(P - P')_+, P' that of the dual score -S_c",
+    formula="(P - P')_+, P' the probabilities for the dual score -S_c",
     cost=Cost(1, 2),
     guarantees="at least 0, sums to at most 1",
-    limits="Refuses operations without a rule, such as GELU; what the class shares with its opposite is cut "
-    "off, even where it is what decides.",
+    limits="Raises an error for operations without a rule, such as GELU; removes evidence that the class shares "
+    "with its opposite, even if it is decisive.",
     requires=("rules", "piecewise_linear"),
 )
 def contrastive_excitation_backprop(
     model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None
 ) -> Tensor:
-    """Contrastive excitation backprop: which neurons of a layer win more often for the class than for its opposite.
+    """Contrastive excitation backprop: neurons of a layer that win more often for the class than for its opposite.
 
-    C = (P - P')+, P the probabilities of :data:`excitation_backprop` and P' those that begin with the dual of the
-    score, whose weights have the opposite signs. Each is divided by its sum first, so that what neurons that are on by
-    their bias alone have lost of one is no contrast. One forward and two backward passes.
+    C = (P - P')+, P the probabilities of :data:`excitation_backprop` and P' those for the dual score, which has negated
+    weights. Both are normalized to sum to 1, so that probability lost at neurons that are active by their bias alone
+    does not appear as a contrast. One forward and two backward passes.
 
     Parameters
     ----------
     model, x, target, layer
-        As for :data:`excitation_backprop`.
+        See :data:`excitation_backprop`.
 
     Returns
     -------
     Tensor, (N, C, h, w)
-        At least 0; its sum, at most 1, is the share of P that P' has elsewhere. Its saliency map is the sum
-        over channels.
+        At least 0; its sum is at most 1, the total variation distance of P and P'. Its saliency map is the sum over
+        channels.
 
     Raises
     ------
     ValueError
-        As for :data:`excitation_backprop`.
+        See :data:`excitation_backprop`.
     """
     layer = excitation_layer(model) if layer is None else layer
     start = _one_hot(model, x, target)
-    made, dual = (_spatial(model, each, layer) for each in _winning(model, x, [start, -start], layer))
-    return (_summing_to_1(made) - _summing_to_1(dual)).clamp(min=0)
+    result, dual = (_spatial(model, each, layer) for each in _winning(model, x, [start, -start], layer))
+    return (_normalized(result) - _normalized(dual)).clamp(min=0)
 
 
 def _one_hot(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
@@ -203,19 +201,19 @@ def _one_hot(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     return scores.scatter(1, target.clone()[:, None], 1.0)
 
 
-def _summing_to_1(p: Tensor) -> Tensor:
-    """P divided by its sum, image by image; 0 where nothing was excited."""
+def _normalized(p: Tensor) -> Tensor:
+    """Divide P by its sum for each image; 0 if the sum is 0."""
     total = p.flatten(1).sum(1).view(-1, *[1] * (p.ndim - 1))
     return torch.where(total > 0, p / total, 0)
 
 
 def probability_gap(attribution: Tensor) -> Tensor:
-    """What probabilities (N, ...) lack of 1, (N,)."""
+    """Return 1 minus the sum of probabilities (N, ...), (N,)."""
     return 1 - total(attribution)
 
 
-def _spatial(model: ImageModel, made: Tensor, layer: str) -> Tensor:
-    return made if _is_image(model, layer) else model.spatial(layer, made)
+def _spatial(model: ImageModel, result: Tensor, layer: str) -> Tensor:
+    return result if _is_image(model, layer) else model.spatial(layer, result)
 
 
 def _is_image(model: ImageModel, layer: str) -> bool:

@@ -1,8 +1,8 @@
-"""Maps made of the activations of one layer.
+"""Grad-CAM, Selvaraju et al. 2017.
 
-Grad-CAM, Selvaraju et al. 2017. With a_k the channels of a layer and g_k = dS_c/da_k:
+With a_k the channels of a layer and g_k = dS_c/da_k:
 
-    w_k = mean over places of g_k,   L = relu(sum_k w_k a_k)
+    w_k = mean over positions of g_k,   L = relu(sum_k w_k a_k)
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from xai_widgets.methods.registry import channel_sum, method
     title="Grad-CAM",
     reduce=channel_sum,
     source="Selvaraju et al. 2017",
-    formula="relu(sum_k w_k a_k), w_k = mean over places of dS_c/da_k",
-    limits="As coarse as its layer, and at layers far from the last one the weights lose their meaning.",
+    formula="relu(sum_k w_k a_k), w_k = mean over positions of dS_c/da_k",
+    limits="Has the low resolution of its layer, and in early layers the weights are not meaningful.",
 )
 def grad_cam(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None) -> Tensor:
     """Grad-CAM, relu(sum_k w_k a_k) with w_k the mean gradient of channel k.
@@ -27,7 +27,7 @@ def grad_cam(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None 
     Parameters
     ----------
     model, x, target
-        As for every :class:`~xai_widgets.methods.Method`.
+        See :class:`~xai_widgets.methods.Method`.
     layer : str, optional
         A layer with output (C, h, w), by its name in ``model.layers()``. Default: the last one before pooling.
 
@@ -39,7 +39,7 @@ def grad_cam(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None 
     Raises
     ------
     ValueError
-        For a layer that does not exist, with the nearest name, or whose output has no places.
+        For an unknown layer, with the nearest name, or one without spatial positions.
     """
     activation, gradient = spatial_gradient(model, x, target, layer)
     weights = gradient.mean((2, 3), keepdim=True)

@@ -1,6 +1,6 @@
 """Gradients of a class score with respect to the pixels.
 
-Simonyan, Vedaldi and Zisserman 2014; Shrikumar et al. 2016 (gradient x input).
+Simonyan et al. 2014; Shrikumar et al. 2016 (gradient x input).
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from xai_widgets.methods.registry import channel_sum, max_abs, method
     reduce=max_abs,
     source="Simonyan et al. 2014",
     formula="dS_c/dx",
-    limits="Tells what a small change of a pixel does, not what the pixel adds to the score: near 0 where the "
-    "score is saturated.",
+    limits="Local sensitivity, not the contribution of a pixel to the score: near 0 where the score is saturated.",
 )
 def gradient(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     """Gradient of the class score, dS_c/dx.
@@ -26,7 +25,7 @@ def gradient(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     Parameters
     ----------
     model, x, target
-        As for every :class:`~xai_widgets.methods.Method`.
+        See :class:`~xai_widgets.methods.Method`.
 
     Returns
     -------
@@ -41,7 +40,7 @@ def gradient(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     reduce=channel_sum,
     source="Shrikumar et al. 2016",
     formula="x * dS_c/dx",
-    limits="Misses what is saturated, and a black pixel has nothing whatever it shows.",
+    limits="Near 0 where the score is saturated; black pixels always get 0.",
 )
 def gradient_x_input(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     """Gradient times input, x * dS_c/dx: the linear approximation of the score at the input.
@@ -49,7 +48,7 @@ def gradient_x_input(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     Parameters
     ----------
     model, x, target
-        As for every :class:`~xai_widgets.methods.Method`.
+        See :class:`~xai_widgets.methods.Method`.
 
     Returns
     -------

@@ -1,6 +1,6 @@
-"""Gradients whose way back through ReLU is changed: DeconvNet and guided backprop.
+"""Gradients with another backward rule for ReLU: DeconvNet and guided backprop.
 
-Zeiler and Fergus 2014; Springenberg et al. 2015. With g the gradient that comes back to a ReLU of input z:
+Zeiler and Fergus 2014; Springenberg et al. 2015. With g the gradient at the output of a ReLU of input z:
 
     gradient          g * 1[z > 0]
     DeconvNet         relu(g)
@@ -22,20 +22,20 @@ from xai_widgets.rules import deconv_relu, guided_relu, relu_rules
     title="DeconvNet",
     reduce=max_abs,
     source="Zeiler and Fergus 2014",
-    formula="dS_c/dx with relu(g) for g * 1[z > 0] on the way back through every ReLU of z",
-    limits="Refuses networks without ReLU; draws edges of the image, depends little on the class and on the "
-    "weights of upper layers (Nie et al. 2018, Sixt et al. 2020).",
+    formula="dS_c/dx with relu(g) for g * 1[z > 0] in the backward pass of every ReLU of z",
+    limits="Requires a network with ReLU; shows edges of the image, and depends little on the class and on the "
+    "weights of the upper layers (Nie et al. 2018, Sixt et al. 2020).",
     requires=("relu",),
 )
 def deconvnet(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
-    """DeconvNet: ReLU lets the positive part of the gradient pass, whatever its input was.
+    """DeconvNet: ReLU backpropagates the positive part of the gradient, regardless of its input.
 
-    Max-pooling goes back through its switches, convolutions through their transposes, as in the gradient.
+    Max-pooling and convolutions are backpropagated as in the gradient, by switches and transposed convolutions.
 
     Parameters
     ----------
     model, x, target
-        As for every :class:`~xai_widgets.methods.Method`.
+        See :class:`~xai_widgets.methods.Method`.
 
     Returns
     -------
@@ -47,32 +47,32 @@ def deconvnet(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
         If the network has no ReLU.
     """
     with relu_rules(model, "DeconvNet", relu=deconv_relu) as mode:
-        made = score_gradient(model, x, target)
+        result = score_gradient(model, x, target)
     if not mode.switching:
-        # Nie et al. 2018: only the switches of max-pooling know of the image.
+        # Nie et al. 2018: only the switches of max-pooling depend on the image.
         warn(
             f"{model.name} has no max-pooling, so its DeconvNet is the same for all images; the nearest method that "
             "depends on the image is 'guided_backprop'"
         )
-    return made
+    return result
 
 
 @method(
     title="Guided backprop",
     reduce=max_abs,
     source="Springenberg et al. 2015",
-    formula="dS_c/dx with relu(g) * 1[z > 0] on the way back through every ReLU of z",
-    limits="Refuses networks without ReLU; fails the sanity checks: nearly the same map when upper layers have "
-    "random weights (Adebayo et al. 2018).",
+    formula="dS_c/dx with relu(g) * 1[z > 0] in the backward pass of every ReLU of z",
+    limits="Requires a network with ReLU; fails the sanity checks: the map hardly changes if the weights of the "
+    "upper layers are randomized (Adebayo et al. 2018).",
     requires=("relu",),
 )
 def guided_backprop(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
-    """Guided backprop: ReLU lets the positive part of the gradient pass where its input was positive.
+    """Guided backprop: ReLU backpropagates the positive part of the gradient where its input was positive.
 
     Parameters
     ----------
     model, x, target
-        As for every :class:`~xai_widgets.methods.Method`.
+        See :class:`~xai_widgets.methods.Method`.
 
     Returns
     -------

@@ -1,20 +1,20 @@
-"""Layer-wise relevance propagation: the score of a class, shared out layer by layer down to the pixels.
+"""Layer-wise relevance propagation: redistribute the score of a class layer by layer down to the pixels.
 
-Bach et al. 2015; equation 11 of Ayyar et al.'s survey. What comes to a neuron is shared out among its inputs by the
-rule of its layer (:mod:`xai_widgets.attribution.lrp_rules`), so that in every layer
+Bach et al. 2015; equation 11 of Ayyar et al. 2021. The relevance of a neuron is redistributed to its inputs by the rule
+of its layer (:mod:`xai_widgets.attribution.lrp_rules`), so that in every layer
 
     sum_i R_i = S_c(x)                                                                    conservation (11)
 
-up to what biases and epsilon take. ReLU, and any layer that has one input for each output, passes relevance on as it
-is; max-pooling to the input that won. Batch-norm belongs to the convolution or linear layer before it: w and b of
-both are those of one layer. Where none is before it, as in DenseNet, it passes relevance on as it is too, but under
-LRP-0 and epsilon it has a factor and a bias like any layer: their relevance is that of no neuron that is near 0.
+up to the relevance absorbed by biases and epsilon. ReLU and other elementwise layers pass relevance unchanged;
+max-pooling passes it to the largest input. Batch norm is folded into the convolution or linear layer before it. Without
+such a layer, as in DenseNet, it passes relevance unchanged, too, except under LRP-0 and epsilon, where it is treated as
+a layer with a weight and a bias.
 
-Of a product the factor with fewer values is a gate, as in a squeeze-and-excitation block, and the other one takes all
-(Arras et al. 2017); two of one size take half each (Achtibat et al. 2024). Layer-norm is to an image what batch-norm is
-to all of them, with the statistics of the image as constants (Ali et al. 2022).
+In a product, the smaller factor is a gate, as in a squeeze-and-excitation block, and the larger factor gets all
+relevance (Arras et al. 2017); two factors of the same size get half each (Achtibat et al. 2024). Layer norm is treated
+like batch norm, with the statistics of the image as constants (Ali et al. 2022).
 
-For LRP-0 this makes R = a dS_c/da at every layer of a network of ReLUs (Shrikumar et al. 2016).
+With LRP-0, R = a dS_c/da at every layer of a ReLU network (Shrikumar et al. 2016).
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ from xai_widgets.rules import (
 )
 
 TITLE = "layer-wise relevance propagation"
-#: Of the score; a sum of relevances that is farther from it is said in a warning.
+#: Largest gap between the sum of relevances and the score without a warning, relative to the score.
 TOLERANCE = 0.1
 
 
-class _Shared(torch.autograd.Function):
-    """y = f(a, w) + bias, on whose way back the rule of the layer shares relevance out among a."""
+class _RelevanceRule(torch.autograd.Function):
+    """y = f(a, w) + bias, with an LRP rule as its backward."""
 
     @staticmethod
     def forward(
@@ -64,11 +64,11 @@ class _Shared(torch.autograd.Function):
         a, weight = map(at_least_float32, ctx.saved_tensors)
         f, rule = ctx.layer
         f = f if f.bias is None else replace(f, bias=at_least_float32(f.bias))
-        return rule.share(a, weight, f, relevance.to(a)).to(relevance), None, None, None, None
+        return rule.redistribute(a, weight, f, relevance.to(a)).to(relevance), None, None, None, None
 
 
-class _Passed(torch.autograd.Function):
-    """One output for each input, which gets its relevance."""
+class _Identity(torch.autograd.Function):
+    """An elementwise function with the identity as its backward."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, run: Callable[[], Tensor]) -> Tensor:
@@ -80,8 +80,8 @@ class _Passed(torch.autograd.Function):
         return relevance.sum_to_size(ctx.shape), None
 
 
-class _Gated(torch.autograd.Function):
-    """A product, whose relevance goes to the factor with more values; half to each of two of one size."""
+class _GatedProduct(torch.autograd.Function):
+    """Elementwise product: relevance goes to the larger operand, or half to each if both have the same size."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, other: Tensor, run: Callable[[], Tensor]) -> Tensor:
@@ -91,17 +91,17 @@ class _Gated(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, relevance: Tensor) -> tuple[Tensor | None, ...]:
         sizes = [shape.numel() for shape in ctx.shapes]
-        most = max(sizes)
-        part = relevance / sizes.count(most)
-        taken = [
-            part.sum_to_size(shape) if size == most else None
+        largest = max(sizes)
+        part = relevance / sizes.count(largest)
+        parts = [
+            part.sum_to_size(shape) if size == largest else None
             for shape, size in zip(ctx.shapes, sizes, strict=True)
         ]
-        return *taken, None
+        return *parts, None
 
 
-def _sees_pixels(x: Tensor) -> bool:
-    """Whether no layer is between the pixels and x."""
+def _is_input(x: Tensor) -> bool:
+    """Return whether there is no layer between the pixels and x."""
     nodes = [x.grad_fn]
     while nodes:
         node = nodes.pop()
@@ -112,41 +112,41 @@ def _sees_pixels(x: Tensor) -> bool:
 
 
 class _Layers:
-    """What :class:`~xai_widgets.rules.PropagationRules` does with each operation under a composite."""
+    """Callbacks of :class:`~xai_widgets.rules.PropagationRules` for a composite."""
 
     def __init__(self, composite: Composite) -> None:
         self._composite = composite
 
     def linear(self, a: Tensor, weight: Tensor, f: Operation, run: Callable[[], Tensor]) -> Tensor:
-        rule = self._composite.rule(f.kind, first=_sees_pixels(a))
-        made: Tensor = _Shared.apply(a, weight, f, rule, run)
-        return made
+        rule = self._composite.rule(f.kind, first=_is_input(a))
+        result: Tensor = _RelevanceRule.apply(a, weight, f, rule, run)
+        return result
 
     def scale(self, x: Tensor, factor: Tensor, shift: Tensor, run: Callable[[], Tensor]) -> Tensor:
-        made: Tensor
+        result: Tensor
         layer = producer_node(x)
         if hasattr(layer, "layer"):
             (f, rule), (a, weight) = layer.layer, layer.saved_tensors
             folded = fold(weight, f, x, factor, shift)
             if folded is not None:
-                # Beside the layer that made x, which other operations may use as it is.
-                made = _Shared.apply(a, *folded, rule, run)
-                return made
-        if isinstance(self._composite.convolution, Epsilon) and not _sees_pixels(x):
+                # In addition to the layer that produced x, which other operations may use, too.
+                result = _RelevanceRule.apply(a, *folded, rule, run)
+                return result
+        if isinstance(self._composite.convolution, Epsilon) and not _is_input(x):
             alone = Operation(lambda a, w: a * w, bias=shift)
-            # The network may go on to write into x.
-            made = _Shared.apply(x.clone(), factor, alone, self._composite.convolution, run)
-            return made
-        made = _Passed.apply(x, run)
-        return made
+            # The network may change x in place afterwards.
+            result = _RelevanceRule.apply(x.clone(), factor, alone, self._composite.convolution, run)
+            return result
+        result = _Identity.apply(x, run)
+        return result
 
     def rectifier(self, x: Tensor, run: Callable[[], Tensor]) -> Tensor:
-        made: Tensor = _Passed.apply(x, run)
-        return made
+        result: Tensor = _Identity.apply(x, run)
+        return result
 
     def product(self, x: Tensor, other: Tensor, run: Callable[[], Tensor]) -> Tensor:
-        made: Tensor = _Gated.apply(x, other, run)
-        return made
+        result: Tensor = _GatedProduct.apply(x, other, run)
+        return result
 
     def norm(self, x: Tensor, norm: Norm, run: Callable[[], Tensor]) -> Tensor:
         with torch.no_grad():
@@ -156,32 +156,32 @@ class _Layers:
         return self.scale(x, factor, shift, run)
 
 
-class _Reached(Exception):
-    """The layer that sees the pixels was reached."""
+class _FirstLayerReached(Exception):
+    """Raised at the first layer, with its input."""
 
 
 def _with_bounds(model: ImageModel, x: Tensor, box: ZBox) -> ZBox:
-    """The bounds of the pixels brought to the layer that sees them, by whatever the network does before it."""
+    """Convert the bounds of the pixels to bounds of the first layer's input, by the operations before it."""
 
     def reach(a: Tensor, weight: Tensor, f: Operation, run: Callable[[], Tensor]) -> Tensor:
-        raise _Reached(a.detach())
+        raise _FirstLayerReached(a.detach())
 
     def plain(x: Tensor, *rest: Any) -> Tensor:
-        made: Tensor = _Passed.apply(x, rest[-1])
-        return made
+        result: Tensor = _Identity.apply(x, rest[-1])
+        return result
 
     ends = [torch.as_tensor(bound).to(x).expand(x.shape[1:]) for bound in (box.low, box.high)]
     try:
         with PropagationRules(TITLE, model.module, linear=reach, scale=plain, rectifier=plain):
             model(torch.stack(ends).requires_grad_())
-    except _Reached as reached:
+    except _FirstLayerReached as reached:
         low, high = reached.args[0]
         return ZBox(torch.minimum(low, high), torch.maximum(low, high))
     return box
 
 
 def relevance(model: ImageModel, x: Tensor, target: Tensor, composite: Composite) -> tuple[Tensor, Tensor]:
-    """Relevance of pixels, (N, C, H, W), and the scores from which it comes, (N,)."""
+    """Return the relevance of pixels, (N, C, H, W), and the scores that are redistributed, (N,)."""
     # The caller may be inside no_grad() or inference_mode().
     with outside_inference(), torch.enable_grad():
         x, target = x.clone(), target.clone()
@@ -203,18 +203,18 @@ def relevance(model: ImageModel, x: Tensor, target: Tensor, composite: Composite
         check_reached(scores, model.name)
         score = scores.detach().gather(1, target[:, None])
         start = torch.zeros_like(scores).scatter(1, target[:, None], score)
-        (found,) = torch.autograd.grad(scores, pixels, start)
-    return found, score[:, 0]
+        (relevances,) = torch.autograd.grad(scores, pixels, start)
+    return relevances, score[:, 0]
 
 
 @method(
     title="Layer-wise relevance propagation",
     reduce=channel_sum,
     source="Bach et al. 2015",
-    formula="R_i = sum_j a_i w_ij / z_j R_j, z_j = sum_i a_i w_ij, by the rule of each layer",
-    guarantees="sums to S_c(x), up to what biases and epsilon take",
-    limits="Refuses operations without a rule; under z+ and alpha-beta it depends little on the class and the "
-    "upper layers (Sixt et al. 2020).",
+    formula="R_i = sum_j a_i w_ij / z_j R_j, z_j = sum_i a_i w_ij, modified by the rule of each layer",
+    guarantees="sums to S_c(x), up to the relevance absorbed by biases and epsilon",
+    limits="Raises an error for operations without a rule; with z+ and alpha-beta it depends little on the class and "
+    "the upper layers (Sixt et al. 2020).",
     requires=("rules",),
 )
 def lrp(
@@ -224,55 +224,54 @@ def lrp(
     *,
     composite: str | Rule | Composite = "epsilon_plus",
 ) -> Tensor:
-    """Layer-wise relevance propagation: the score, shared out layer by layer down to the pixels.
+    """Layer-wise relevance propagation (LRP): redistribute the score layer by layer down to the pixels.
 
-    The normalization is part of the network: bounds of z^B are those of pixels, and a pixel has the relevance of the
-    value that the normalization makes of it, so that under LRP-0 and epsilon one of the mean color has none.
+    The normalization is part of the network: the bounds of z^B are those of pixels, and a pixel has the relevance of
+    its normalized value, which is 0 for the mean color with LRP-0 and epsilon.
 
     Parameters
     ----------
     model, x, target
-        As for every :class:`~xai_widgets.methods.Method`.
+        See :class:`~xai_widgets.methods.Method`.
     composite : str, Rule or Composite, default "epsilon_plus"
         A name in ``COMPOSITES``: "epsilon_gamma_box", "epsilon_plus", "epsilon_plus_flat", "epsilon_alpha2_beta1",
         "epsilon_alpha2_beta1_flat", "deep_taylor", "deep_taylor_unbounded", "zero", "epsilon", "gamma", "alpha_beta" or
-        "z_plus". Or one rule for every layer, such as ``Epsilon(0.01)``, or a composite of your own. Deep Taylor
-        decomposition is made for scores above 0 and biases of at most 0.
+        "z_plus". Or one rule for every layer, such as ``Epsilon(0.01)``, or a custom composite. Deep Taylor
+        decomposition requires positive scores and biases of at most 0.
 
     Returns
     -------
     Tensor, (N, C, H, W)
-        In units of the score; it sums to the score up to its ``gap``, (N,), which biases and epsilon take. A
-        warning tells the sum where it is off by more than 0.1 of the score.
+        In units of the score; it sums to the score up to its ``gap``, (N,), the relevance absorbed by biases and
+        epsilon. A gap above 10 % of the score gives a warning.
 
     Raises
     ------
     ValueError
-        For an unknown composite, with the nearest name, or a network with an operation that has no rule, such as
-        softmax.
+        For an unknown composite, with the nearest name, or a network with an operation without a rule, such as softmax.
     """
-    made, score = relevance(model, x, target, as_composite(composite))
+    result, score = relevance(model, x, target, as_composite(composite))
 
-    def words(total: str, wanted: str) -> str:
+    def warning(total: str, expected: str) -> str:
         return (
-            f"the relevance of the pixels by {TITLE} sums to {total} for a score of {model.name} of {wanted}, wanted "
-            "the score: the rest is taken by biases and epsilon"
+            f"the relevance of {TITLE} for {model.name} is incomplete (sum {total}, expected {expected}): the rest is "
+            "absorbed by biases and epsilon"
         )
 
-    return with_gap(made, score, TOLERANCE, words)
+    return with_gap(result, score, TOLERANCE, warning)
 
 
 @torch.no_grad()
 @checked_keywords
 def conservation_gap(model: ImageModel, attribution: Tensor, x: Any, target: Target = None) -> Tensor:
-    """How far an attribution is from summing to the score, (N,): sum_i R_i - S_c(x), equation 11.
+    """Return the difference between the sum of an attribution and the score, sum_i R_i - S_c(x), (N,); equation 11.
 
     Parameters
     ----------
     model, x, target
-        What the attribution was made with.
+        The arguments that the attribution was computed with.
     attribution : Tensor, (N, C, H, W)
-        What a method returned.
+        Result of a method.
 
     Returns
     -------

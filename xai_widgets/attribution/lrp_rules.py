@@ -1,8 +1,8 @@
-"""Rules by which one layer shares relevance out, and composites that say which layer has which.
+"""LRP rules, which redistribute the relevance of one layer, and composites, which assign rules to layers.
 
-Bach et al. 2015; Montavon et al. 2017 (z+, z^B, w^2) and 2019 (gamma, composites); Lapuschkin et al. 2019 (flat);
-equations 12 to 15 of Ayyar et al.'s survey. For a layer z_j = sum_i a_i w_ij + b_j, with (.)+ and (.)- what is above
-and below 0:
+Bach et al. 2015; Montavon et al. 2017 (z+, z^B, w^2); Montavon et al. 2019 (gamma, composites); Lapuschkin et al. 2019
+(flat); equations 12 to 15 of Ayyar et al. 2021. For a layer z_j = sum_i a_i w_ij + b_j, with (.)+ and (.)- the positive
+and the negative part:
 
     LRP-0        R_i = sum_j a_i w_ij / z_j R_j                                                          (12)
     epsilon      R_i = sum_j a_i w_ij / (z_j + epsilon sign z_j) R_j                                     (13)
@@ -13,8 +13,7 @@ and below 0:
     w^2          R_i = sum_j w_ij^2 / sum_q w_qj^2 R_j
     flat         R_i = sum_j 1 / sum_q 1 R_j
 
-In equations 12 to 15 the sums over q have the bias in them, as a neuron with a = 1: it takes its part of the relevance
-and hands it to nobody.
+In equations 12 to 15 the sums over q include the bias as a neuron with a = 1, which absorbs its part of the relevance.
 """
 
 from __future__ import annotations
@@ -30,17 +29,17 @@ from xai_widgets.core.validation import brief
 from xai_widgets.errors import unknown_name
 from xai_widgets.rules import Operation
 
-#: Activations and weights whose products add up to z.
+#: Activations and weights whose products sum to z.
 Part = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
 class Rule(ABC):
-    """How a layer shares relevance out."""
+    """Redistributes the relevance of the outputs of a layer to its inputs."""
 
     @abstractmethod
-    def share(self, a: Tensor, weight: Tensor, f: Operation, relevance: Tensor) -> Tensor:
-        """R of the inputs ``a``, in their shape, when the outputs f(a, weight) + bias have ``relevance``."""
+    def redistribute(self, a: Tensor, weight: Tensor, f: Operation, relevance: Tensor) -> Tensor:
+        """Return the relevance of the inputs ``a`` for the relevance of the outputs f(a, weight) + bias."""
 
 
 @dataclass(frozen=True)
@@ -50,41 +49,41 @@ class Epsilon(Rule):
     Parameters
     ----------
     epsilon : float, default 1e-6
-        In units of the activation, at least 0: how much of it takes relevance and hands it to nobody.
+        Stabilizer in units of the activation, which absorbs relevance; at least 0.
     """
 
     epsilon: float = 1e-6
 
     def __post_init__(self) -> None:
         if not self.epsilon >= 0:
-            raise ValueError(f"epsilon is {self.epsilon}, wanted at least 0")
+            raise ValueError(f"expected epsilon of at least 0, got {self.epsilon}")
 
-    def share(self, a: Tensor, weight: Tensor, f: Operation, relevance: Tensor) -> Tensor:
-        """By a_i w_ij."""
-        return _share([(a, weight)], f, f.bias, relevance, self.epsilon)
+    def redistribute(self, a: Tensor, weight: Tensor, f: Operation, relevance: Tensor) -> Tensor:
+        """Redistribute in proportion to a_i w_ij."""
+        return _redistribute([(a, weight)], f, f.bias, relevance, self.epsilon)
 
 
 @dataclass(frozen=True)
 class Gamma(Rule):
     """LRP-gamma, equation 14, in the form of Andeol et al. 2021 for activations and outputs of either sign.
 
-    An output above 0 favors what is above 0 of a_i w_ij, one below 0 what is below. For a and z of at least 0, as
-    after and before a ReLU that is on, it is equation 14.
+    Positive outputs favor positive a_i w_ij, negative outputs negative ones. For a and z of at least 0, as after and
+    before an active ReLU, it is equation 14.
 
     Parameters
     ----------
     gamma : float, default 0.25
-        At least 0, by how much it is favored.
+        Additional weight of the favored contributions; at least 0.
     """
 
     gamma: float = 0.25
 
     def __post_init__(self) -> None:
         if not self.gamma >= 0:
-            raise ValueError(f"gamma is {self.gamma}, wanted at least 0")
+            raise ValueError(f"expected gamma of at least 0, got {self.gamma}")
 
-    def share(self, a: Tensor, weight: Tensor, f: Operation, relevance: Tensor) -> Tensor:
-        """By a_i (w_ij + gamma w_ij+)."""
+    def redistribute(self, a: Tensor, weight: Tensor, f: Operation, relevance: Tensor) -> Tensor:
+        """Redistribute in proportion to a_i (w_ij + gamma w_ij+)."""
         with torch.no_grad():
             z = f(a, weight) if f.bias is None else f(a, weight) + f.bias
         total = torch.zeros_like(a)
@@ -95,18 +94,18 @@ class Gamma(Rule):
                     (half, weight + self.gamma * _part(weight, sign * side)) for half, side in _halves(a)
                 ]
                 bias = None if f.bias is None else f.bias + self.gamma * _part(f.bias, sign)
-                total += _share(parts, f, bias, favored)
+                total += _redistribute(parts, f, bias, favored)
         return total
 
 
 @dataclass(frozen=True)
 class AlphaBeta(Rule):
-    """LRP-alpha-beta, equation 15: what speaks for and what speaks against an output are shared out apart.
+    """LRP-alpha-beta, equation 15: redistribute by positive and negative contributions separately.
 
     Parameters
     ----------
     alpha, beta : float, default 2 and 1
-        Weights of both, at least 0, alpha = beta + 1.
+        Weights of the positive and the negative contributions, at least 0, alpha = beta + 1.
     """
 
     alpha: float = 2.0
@@ -115,17 +114,17 @@ class AlphaBeta(Rule):
     def __post_init__(self) -> None:
         if not (self.beta >= 0 and abs(self.alpha - self.beta - 1) < 1e-6):
             raise ValueError(
-                f"alpha is {self.alpha} and beta {self.beta}, wanted beta of at least 0 and alpha = beta + 1"
+                f"expected beta of at least 0 and alpha = beta + 1, got alpha {self.alpha} and beta {self.beta}"
             )
 
-    def share(self, a: Tensor, weight: Tensor, f: Operation, relevance: Tensor) -> Tensor:
-        """By (a_i w_ij)+ and (a_i w_ij)-."""
+    def redistribute(self, a: Tensor, weight: Tensor, f: Operation, relevance: Tensor) -> Tensor:
+        """Redistribute in proportion to (a_i w_ij)+ and (a_i w_ij)-."""
         total = torch.zeros_like(a)
         for sign, factor in ((1, self.alpha), (-1, -self.beta)):
             if factor:
                 parts = [(half, _part(weight, sign * side)) for half, side in _halves(a)]
                 bias = None if f.bias is None else _part(f.bias, sign)
-                total += factor * _share(parts, f, bias, relevance)
+                total += factor * _redistribute(parts, f, bias, relevance)
         return total
 
 
@@ -139,54 +138,54 @@ class ZPlus(AlphaBeta):
 
 @dataclass(frozen=True)
 class ZBox(Rule):
-    """The z^B rule, for a layer whose inputs lie between two bounds: the one that sees the pixels.
+    """The z^B rule, for a layer whose inputs have bounds: the first layer.
 
     Parameters
     ----------
     low, high : float or Tensor, default 0 and 1
-        The bounds; in a composite those of the pixels, which are brought to the layer with the normalization.
+        The bounds. In a composite, the bounds of the pixels, which are normalized like the pixels.
     """
 
     low: float | Tensor = 0.0
     high: float | Tensor = 1.0
 
-    def share(self, a: Tensor, weight: Tensor, f: Operation, relevance: Tensor) -> Tensor:
-        """By a_i w_ij - l_i w_ij+ - h_i w_ij-."""
+    def redistribute(self, a: Tensor, weight: Tensor, f: Operation, relevance: Tensor) -> Tensor:
+        """Redistribute in proportion to a_i w_ij - l_i w_ij+ - h_i w_ij-."""
         low, high = (torch.as_tensor(bound).to(a).expand_as(a) for bound in (self.low, self.high))
         parts = [(a, weight), (-low, _part(weight, 1)), (-high, _part(weight, -1))]
-        return _share(parts, f, None, relevance)
+        return _redistribute(parts, f, None, relevance)
 
 
 @dataclass(frozen=True)
 class WSquare(Rule):
-    """The w^2 rule, for a layer whose inputs have no bounds."""
+    """The w^2 rule, for a first layer with unbounded inputs."""
 
-    def share(self, a: Tensor, weight: Tensor, f: Operation, relevance: Tensor) -> Tensor:
-        """By w_ij^2."""
-        return _share([(torch.ones_like(a), weight**2)], f, None, relevance)
+    def redistribute(self, a: Tensor, weight: Tensor, f: Operation, relevance: Tensor) -> Tensor:
+        """Redistribute in proportion to w_ij^2."""
+        return _redistribute([(torch.ones_like(a), weight**2)], f, None, relevance)
 
 
 @dataclass(frozen=True)
 class Flat(Rule):
-    """The flat rule: equal shares."""
+    """The flat rule: redistribute equally."""
 
-    def share(self, a: Tensor, weight: Tensor, f: Operation, relevance: Tensor) -> Tensor:
-        """By 1."""
-        return _share([(torch.ones_like(a), torch.ones_like(weight))], f, None, relevance)
+    def redistribute(self, a: Tensor, weight: Tensor, f: Operation, relevance: Tensor) -> Tensor:
+        """Redistribute equally to all inputs of a neuron."""
+        return _redistribute([(torch.ones_like(a), torch.ones_like(weight))], f, None, relevance)
 
 
 @dataclass(frozen=True)
 class Composite:
-    """Which layer has which rule.
+    """Assigns a rule to each layer.
 
     Parameters
     ----------
     dense, convolution : Rule
-        For linear layers and for convolutions, each with the batch-norm that follows it.
+        Rules of linear layers and of convolutions, each with the batch norm after it.
     first : Rule, optional
-        For those of both that see the pixels. Default: as the others.
+        Rule of the first layer. Default: the same rule as for the other layers.
     addition : Rule, default LRP-0
-        For additions and averages, whose weights are 1.
+        Rule of additions and averages.
     """
 
     dense: Rule
@@ -195,7 +194,7 @@ class Composite:
     addition: Rule = Epsilon(0.0)
 
     def rule(self, kind: str, first: bool) -> Rule:
-        """The rule of an :class:`~xai_widgets.rules.Operation` of this kind, and whether it sees the pixels."""
+        """Return the rule for an :class:`~xai_widgets.rules.Operation` of this kind, in the first layer or not."""
         if kind == "sum":
             return self.addition
         if first and self.first is not None:
@@ -204,14 +203,14 @@ class Composite:
 
 
 def _uniform(rule: Rule) -> Composite:
-    """One rule for all; z+ for additions too, of which one part may be below 0, so that no relevance is."""
+    """Return a composite of one rule. z+ is also the rule of additions, so that all relevances stay at least 0."""
     return Composite(rule, rule, addition=rule if isinstance(rule, ZPlus) else Epsilon(0.0))
 
 
-#: Rules for every layer, and composites, by name.
+#: Composites by name; the last five have one rule for all layers.
 #:
-#: Those that begin with epsilon and name a second rule are of Montavon et al. 2019 and Kohlbrenner et al. 2020: epsilon
-#: for linear layers, gamma, z+ or alpha-beta for convolutions, z^B or flat for the first layer.
+#: Composites that start with "epsilon" and name a second rule are those of Montavon et al. 2019 and Kohlbrenner et al.
+#: 2020: epsilon for linear layers, gamma, z+ or alpha-beta for convolutions, z^B or flat for the first layer.
 COMPOSITES: dict[str, Composite] = {
     "epsilon_gamma_box": Composite(Epsilon(), Gamma(), first=ZBox()),
     "epsilon_plus": Composite(Epsilon(), ZPlus()),
@@ -229,51 +228,52 @@ COMPOSITES: dict[str, Composite] = {
 
 
 def as_composite(given: str | Rule | Composite) -> Composite:
-    """A composite by its name, or of one rule for every layer, or as given.
+    """Return the composite for a name, a single rule or a composite.
 
     Raises
     ------
     ValueError
         For an unknown name, with the nearest one, or z^B for every layer.
     TypeError
-        For what is none of them.
+        For any other type.
     """
     if isinstance(given, str):
         if given not in COMPOSITES:
             raise ValueError(unknown_name("composite", given, COMPOSITES))
         return COMPOSITES[given]
     if isinstance(given, Composite):
-        made = given
+        result = given
     elif isinstance(given, Rule):
-        made = _uniform(given)
+        result = _uniform(given)
     else:
-        raise TypeError(f"composite is {brief(given)}, wanted a name, a Rule or a Composite")
-    if any(isinstance(rule, ZBox) for rule in (made.dense, made.convolution, made.addition)):
-        raise ValueError("ZBox is a rule for inputs with bounds, wanted it as first= of a Composite only")
-    return made
+        raise TypeError(f"expected composite to be a name, a Rule or a Composite, got {brief(given)}")
+    if any(isinstance(rule, ZBox) for rule in (result.dense, result.convolution, result.addition)):
+        raise ValueError("expected ZBox, a rule for inputs with bounds, only as first= of a Composite")
+    return result
 
 
-def _share(
+def _redistribute(
     parts: Sequence[Part], f: Operation, bias: Tensor | None, relevance: Tensor, epsilon: float = 0.0
 ) -> Tensor:
-    """sum_j a_i w_ij / z_j R_j, a and w those of each part, z_j the sum over parts, the bias and epsilon in it."""
+    """Return sum_j a_i w_ij / z_j R_j summed over parts, with z_j the sum over parts plus bias and epsilon."""
     with torch.enable_grad():
-        given = [a.detach().requires_grad_() for a, _ in parts]
-        z: Tensor = sum(f(a, weight) for a, (_, weight) in zip(given, parts, strict=True))  # type: ignore[assignment]
+        inputs = [a.detach().requires_grad_() for a, _ in parts]
+        z: Tensor = sum(f(a, weight) for a, (_, weight) in zip(inputs, parts, strict=True))  # type: ignore[assignment]
         full = z.detach() if bias is None else z.detach() + bias
         full = full + epsilon * torch.where(full < 0, -1.0, 1.0).to(full)
-        # What nothing came to has nothing to share out.
+        # Avoid a division by 0.
         ratio = torch.where(full.abs() > torch.finfo(full.dtype).tiny, relevance / full, 0)
-        back = torch.autograd.grad(z, given, ratio)
-    return sum((a.detach() * part for a, part in zip(given, back, strict=True)), torch.zeros_like(given[0]))
+        gradients = torch.autograd.grad(z, inputs, ratio)
+    products = (a.detach() * gradient for a, gradient in zip(inputs, gradients, strict=True))
+    return sum(products, torch.zeros_like(inputs[0]))
 
 
 def _part(values: Tensor, sign: int) -> Tensor:
-    """What is above 0, or for a sign below 0 what is below."""
+    """Return the positive part, or the negative part for a negative sign."""
     return values.clamp(min=0) if sign > 0 else values.clamp(max=0)
 
 
 def _halves(a: Tensor) -> list[tuple[Tensor, int]]:
-    """What of activations is above 0 and what is below, each with its sign; after a ReLU there is one half."""
+    """Return the positive and the negative part of activations with their signs; only the first if none is negative."""
     signs = (1, -1) if (a < 0).any() else (1,)
     return [(_part(a, sign), sign) for sign in signs]

@@ -1,11 +1,11 @@
-"""Meta-saliency: any method, after one step of learning the class.
+"""Meta-saliency: any method, applied after one gradient step on the loss of the class.
 
-Rebuffi et al. 2020 (CVPR), section 4.4. With l the cross entropy of the class,
+Rebuffi et al. 2020, section 4.4. With l the cross entropy of the class,
 
     theta' = theta - 2 epsilon grad_theta l(theta, x)
 
-A network that is asked for a class that is not in the image then looks elsewhere, so that maps of different classes are
-less alike. The step is taken on a copy of the parameters, for each image anew.
+The step changes the map more for a class that is not in the image, so that maps of different classes are less similar.
+It is taken on a copy of the parameters, separately for each image.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from xai_widgets.methods.registry import Cost, Method, as_method, channel_sum, m
     reduce=channel_sum,
     source="Rebuffi et al. 2020",
     formula="A of the network with theta - 2 epsilon grad_theta l(theta, x) for theta, A another method",
-    cost=Cost(2, 2, note="of which one of each is for the method"),
-    limits="Needs a copy of the network, and parameters through which a gradient comes; where the network is sure "
-    "of the class the step is near 0 and changes nothing.",
+    cost=Cost(2, 2, note="including one of each for the method"),
+    limits="Requires a copy of the network and gradients of its parameters; if the network is certain of the class, "
+    "the step is near 0 and has no effect.",
     quick={"method": "gradient"},
 )
 def meta_saliency(
@@ -45,68 +45,67 @@ def meta_saliency(
     epsilon: float = 0.001,
     **options: Any,
 ) -> Tensor:
-    """A method on the network after a step of gradient descent on the loss of the class.
+    """Meta-saliency: apply a method to the network after a gradient descent step on the loss of the class.
 
     Parameters
     ----------
     model, x, target
-        As for every :class:`~xai_widgets.methods.Method`.
+        See :class:`~xai_widgets.methods.Method`.
     method : str, Method or callable, default "selective_norm_grad"
-        What is asked after the step.
+        The method that is applied after the step.
     epsilon : float, default 0.001
-        Half the learning rate; below 0 it is a step of gradient ascent, and 0 is the method itself.
+        Half the learning rate. Negative values are gradient ascent; 0 is the method itself.
     **options
-        Passed on to the method.
+        Options of the method.
 
     Returns
     -------
     Tensor, (N, C, H, W)
-        What the method returns.
+        The attribution of the method.
 
     Raises
     ------
     ValueError
-        For an epsilon that is not finite, a network through which no gradient comes, or as the method.
+        For an epsilon that is not finite, or a network without gradients of its parameters; see also the method.
     """
     epsilon = number(epsilon, "epsilon", hint="such as 0.001")
     wrapped = as_method(method)
     if options.get("layer") is None and "layer" in inspect.signature(wrapped).parameters:
-        # Found once on the network, the copy knows it.
+        # The model caches its layers, and the copy gets the cache.
         with suppress(ValueError):
             model.default_layer()
-    # Copied inside the caller's inference_mode() the parameters could not learn.
+    # Parameters copied inside the caller's inference_mode() could not have gradients.
     with outside_inference():
         try:
             learner = deepcopy(model)
         except (RuntimeError, TypeError) as error:
             raise ValueError(
-                f"expected a network that can be copied, to learn a step, got {model.name}, whose copy raises "
-                f"{type(error).__name__}"
+                f"expected a network that can be copied, got {model.name}, whose copy raises {type(error).__name__}"
             ) from error
         parameters = [each.requires_grad_() for each in learner.parameters() if each.is_floating_point()]
         before = [each.detach().clone() for each in parameters]
-    made = []
+    result = []
     for image, label in zip(x, target, strict=True):
         with outside_inference(), torch.enable_grad():
             loss = _loss(learner, learner(image[None].clone()), label[None].clone())
             if not loss.requires_grad:
                 raise ValueError(
-                    f"no gradient comes back through {model.name}, wanted a network whose scores depend on its "
-                    "parameters by operations that can be differentiated"
+                    "expected a network whose scores depend on its parameters by differentiable operations, got "
+                    f"{model.name}, through which no gradient passes"
                 )
             steps = torch.autograd.grad(loss, parameters, allow_unused=True)
         with torch.no_grad():
             for each, kept, step in zip(parameters, before, steps, strict=True):
                 each.copy_(kept if step is None else kept - 2 * epsilon * step)
-        made.append(wrapped.function(learner, image[None], label[None], **options))
+        result.append(wrapped.function(learner, image[None], label[None], **options))
         with torch.no_grad():
             for each, kept in zip(parameters, before, strict=True):
                 each.copy_(kept)
-    return torch.cat(made)
+    return torch.cat(result)
 
 
 def _loss(model: ImageModel, scores: Tensor, target: Tensor) -> Tensor:
-    """Return -log p of the class, by the activation of the network."""
+    """Return -log p of the class, with the activation of the model."""
     if model.activation == "softmax":
         return F.cross_entropy(scores, target)
     score = scores.gather(1, target[:, None]).mean()
@@ -114,6 +113,6 @@ def _loss(model: ImageModel, scores: Tensor, target: Tensor) -> Tensor:
         return -F.logsigmoid(score)
     if not model.has_probabilities:
         raise ValueError(
-            f"meta-saliency learns from the probability of a class, which {model.name} has not; expected a classifier"
+            f"expected a classifier, as meta-saliency needs the probability of a class, got {model.name}"
         )
     return -score.clamp(min=torch.finfo(score.dtype).tiny).log()

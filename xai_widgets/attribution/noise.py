@@ -24,9 +24,9 @@ from xai_widgets.methods.registry import Cost, Method, as_method, max_abs, metho
     reduce=max_abs,
     source="Smilkov et al. 2017",
     formula="mean_k A(x + e_k), e_k ~ N(0, sigma^2), A another method",
-    cost=Cost(0, 0, "samples", 1, 1, note="for the gradient, else samples times the cost of the method"),
-    limits="Smooths the map and not the network: it keeps what is wrong with the method, and its noisy images "
-    "are none that the network was trained on.",
+    cost=Cost(0, 0, "samples", 1, 1, note="for the gradient, otherwise samples times the cost of the method"),
+    limits="Smooths the map, not the network: errors of the method remain, and the network was not trained on "
+    "noisy images.",
     quick={"samples": 4},
 )
 def smoothgrad(
@@ -41,30 +41,30 @@ def smoothgrad(
     batch_size: int | None = None,
     **options: Any,
 ) -> Tensor:
-    """Mean of a method over noisy copies of each image.
+    """SmoothGrad: mean of a method over noisy copies of each image.
 
     Parameters
     ----------
     model, x, target
-        As for every :class:`~xai_widgets.methods.Method`. The default target is the predicted class
+        See :class:`~xai_widgets.methods.Method`. The default target is the predicted class
         of the clean image.
     method : str, Method or callable, default "gradient"
-        What is averaged.
+        The method that is averaged.
     samples : int, default 25
         n, the number of noisy copies.
     sigma : float, default 0.15
-        At least 0; standard deviation of the noise, as a share of the image's own range (max x - min x).
+        Standard deviation of the noise relative to the range of the image (max x - min x); at least 0.
     seed : int, default 0
-        Of the noise, which is drawn on the CPU: the same for each image, on every device and in every batch.
+        Seed of the noise, which is drawn on the CPU: the same for each image, on every device and in every batch.
     batch_size : int, optional
         Copies per pass, of all images. Default: as many as fit into memory.
     **options
-        Passed on to the method.
+        Options of the method.
 
     Returns
     -------
     Tensor, (N, C, H, W)
-        What the method returns, averaged. Noisy pixels may leave [0, 1], as published.
+        Mean attribution. Noisy pixels may lie outside [0, 1], as published.
     """
     wrapped = as_method(method)
     copies = noisy_copies(x, samples, sigma, seed)
@@ -73,23 +73,23 @@ def smoothgrad(
 
 
 def noisy_copies(x: Tensor, samples: int, sigma: float, seed: int) -> Iterator[Point]:
-    """Copies of images (N, C, H, W) with noise, each with its share of the mean; the rest as for :func:`smoothgrad`."""
+    """Yield noisy copies of images (N, C, H, W) with weight 1/n; see :func:`smoothgrad` for the parameters."""
     samples, sigma, seed = check_sampling(samples, sigma, seed)
-    share = torch.tensor(1 / samples, device=x.device)
+    weight = torch.tensor(1 / samples, device=x.device)
     spreads = sigma * (x.amax((1, 2, 3), keepdim=True) - x.amin((1, 2, 3), keepdim=True))
     generator = torch.Generator().manual_seed(seed)
     for _ in range(samples):
         noise = normal(x[0], generator)
         for n, (image, spread) in enumerate(zip(x, spreads, strict=True)):
-            yield Point(n, image + spread * noise, share)
+            yield Point(n, image + spread * noise, weight)
 
 
 def check_sampling(samples: int, sigma: float, seed: int) -> tuple[int, float, int]:
-    """Return a number of samples, a standard deviation and a seed as plain numbers."""
+    """Validate a number of samples, a standard deviation and a seed."""
     most = 10**6
     return integer(samples, "samples", low=1, high=most), number(sigma, "sigma", low=0), check_seed(seed)
 
 
 def normal(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Noise like an image, drawn on the CPU."""
+    """Draw standard normal noise of the shape of an image, on the CPU."""
     return torch.randn(image.shape, generator=generator, dtype=image.dtype, device="cpu").to(image.device)

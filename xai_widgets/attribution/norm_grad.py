@@ -1,16 +1,17 @@
-"""How much each place would change the weights that it shares with all others: NormGrad, and the linear approximation.
+"""NormGrad and linear approximation: the contribution of each position to the gradient of shared weights.
 
-Rebuffi et al. 2020 (CVPR), tables 1 and 2. The gradient of weights that are shared by all places u of a layer is a sum
-over these; with a the activations there and g = dS_c / da, the summands of the weights of an identity layer behind it:
+Rebuffi et al. 2020, tables 1 and 2. The gradient of weights that are shared by all positions u of a layer is a sum over
+the positions. With a the activations and g = dS_c / da, the summands for the weights of an identity layer inserted
+after the layer are
 
     bias      g_u            scaling   g_u * a_u            N x N convolution   g_u a_(u, N x N)^T
 
-a_(u, N x N) is the vector of the N x N patch around u, with zeros beyond the border. Made one number a place by
+a_(u, N x N) is the vector of the N x N patch around u, zero-padded. They are reduced to one number per position by
 
-    linear approximation        sum_k g_ku a_ku                     (of the scaling; at the pixels: gradient x input)
-    NormGrad                    the norm; of a convolution |g_u| |a_(u, N x N)|
-    selective NormGrad          |(g_u * a_u)_+|                     (of the scaling)
-    NormGrad of a convolution   |g_u^out| |a^in_(u, N x N)|         (of a convolution that is there)
+    linear approximation        sum_k g_ku a_ku                     (scaling; for pixels: gradient x input)
+    NormGrad                    the norm; for a convolution |g_u| |a_(u, N x N)|
+    selective NormGrad          |(g_u * a_u)_+|                     (scaling)
+    NormGrad of a convolution   |g_u^out| |a^in_(u, N x N)|         (a convolution of the network)
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ from xai_widgets.core.validation import choice
 from xai_widgets.methods.gradients import spatial_gradient
 from xai_widgets.methods.registry import channel_sum, method
 
-#: Which layer is thought of behind another one.
+#: The identity layer that is inserted after a layer.
 Identity = Literal["bias", "scaling", "1x1", "3x3"]
 
 
 def _norm(summands: Tensor) -> Tensor:
-    """Over the channels, (N, 1, h, w)."""
+    """Return the norm over the channels, (N, 1, h, w)."""
     return summands.norm(dim=1, keepdim=True)
 
 
@@ -40,16 +41,16 @@ def _norm(summands: Tensor) -> Tensor:
     title="Linear approximation",
     reduce=channel_sum,
     source="Rebuffi et al. 2020",
-    formula="g_ku a_ku at each place u and channel k",
-    limits="To first order only: it misses what is saturated.",
+    formula="g_ku a_ku at each position u and channel k",
+    limits="First order only: near 0 where the score is saturated.",
 )
 def linear_approximation(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None) -> Tensor:
-    """Gradient times activation, g * a: by how much the score would fall, to first order, without a place.
+    """Gradient times activation, g * a: to first order, the drop of the score if a position were set to 0.
 
     Parameters
     ----------
     model, x, target
-        As for every :class:`~xai_widgets.methods.Method`.
+        See :class:`~xai_widgets.methods.Method`.
     layer : str, optional
         A layer with output (C, h, w). Default: the last one before pooling.
 
@@ -61,7 +62,7 @@ def linear_approximation(model: ImageModel, x: Tensor, target: Tensor, *, layer:
     Raises
     ------
     ValueError
-        For a layer that does not exist, with the nearest name, or whose output has no places.
+        For an unknown layer, with the nearest name, or one without spatial positions.
     """
     activation, gradient = spatial_gradient(model, x, target, layer)
     return gradient * activation
@@ -72,17 +73,17 @@ def linear_approximation(model: ImageModel, x: Tensor, target: Tensor, *, layer:
     reduce=channel_sum,
     source="Rebuffi et al. 2020",
     formula="|g_u| |a_u|, or |g_u|, |g_u * a_u|, |g_u| |a_(3x3 around u)| by the identity layer",
-    limits="Has no sign: what speaks against the class is as bright; maps of different classes are much alike.",
+    limits="Unsigned: evidence for and against the class look the same; maps of different classes are similar.",
 )
 def norm_grad(
     model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None, identity: Identity = "1x1"
 ) -> Tensor:
-    """NormGrad: the norm of what each place adds to the gradient of an identity layer behind a layer.
+    """NormGrad: the norm of the contribution of each position to the gradient of an inserted identity layer.
 
     Parameters
     ----------
     model, x, target
-        As for every :class:`~xai_widgets.methods.Method`.
+        See :class:`~xai_widgets.methods.Method`.
     layer : str, optional
         A layer with output (C, h, w). Default: the last one before pooling.
     identity : {"bias", "scaling", "1x1", "3x3"}, default "1x1"
@@ -96,7 +97,7 @@ def norm_grad(
     Raises
     ------
     ValueError
-        For a layer that does not exist, with the nearest name, whose output has no places, or another identity.
+        For an unknown layer or identity, with the nearest name, or a layer without spatial positions.
     """
     choice(identity, "identity", get_args(Identity))
     activation, gradient = spatial_gradient(model, x, target, layer)
@@ -116,12 +117,12 @@ def norm_grad(
     limits="As coarse as its layer; maps of different classes are alike where they share channels.",
 )
 def selective_norm_grad(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None) -> Tensor:
-    """The norm of the positive part of gradient times activation: of what speaks for the class.
+    """Selective NormGrad: the norm of the positive part of gradient times activation, the evidence for the class.
 
     Parameters
     ----------
     model, x, target, layer
-        As for :func:`linear_approximation`.
+        See :func:`linear_approximation`.
 
     Returns
     -------
@@ -131,7 +132,7 @@ def selective_norm_grad(model: ImageModel, x: Tensor, target: Tensor, *, layer: 
     Raises
     ------
     ValueError
-        As :func:`linear_approximation`.
+        See :func:`linear_approximation`.
     """
     activation, gradient = spatial_gradient(model, x, target, layer)
     return _norm((gradient * activation).relu())
@@ -142,19 +143,19 @@ def selective_norm_grad(model: ImageModel, x: Tensor, target: Tensor, *, layer: 
     reduce=channel_sum,
     source="Rebuffi et al. 2020",
     formula="|g_u^out| |a^in_(N x N around u)| of a convolution",
-    limits="Refuses layers that are no nn.Conv2d; has no sign, and maps of different classes are much alike.",
+    limits="Requires an nn.Conv2d; unsigned, and maps of different classes are similar.",
 )
 def norm_grad_convolution(
     model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None
 ) -> Tensor:
-    """NormGrad of a convolution of the network: how much each of its places adds to the gradient of its weights.
+    """NormGrad of a convolution: the norm of the contribution of each position to the gradient of its weights.
 
     Parameters
     ----------
     model, x, target
-        As for every :class:`~xai_widgets.methods.Method`.
+        See :class:`~xai_widgets.methods.Method`.
     layer : str, optional
-        An ``nn.Conv2d``. Default: the last one on the way to the scores with more than one position.
+        An ``nn.Conv2d``. Default: the last one with more than one position that contributes to the scores.
 
     Returns
     -------
@@ -164,37 +165,38 @@ def norm_grad_convolution(
     Raises
     ------
     ValueError
-        For a layer that does not exist or is no convolution, with the nearest one.
+        For a layer that does not exist or is not a convolution, with the nearest one.
     """
     spatial = [
         each for each in model.layers() if each.grid is not None and each.grid.positions > 1 and each.used
     ]
     modules = model.find_layers([each.name for each in spatial])
-    there = [name for name, module in modules.items() if isinstance(module, nn.Conv2d)]
-    if not there:
+    convolutions = [name for name, module in modules.items() if isinstance(module, nn.Conv2d)]
+    if not convolutions:
         raise ValueError(
-            f"{model.name} has no nn.Conv2d, wanted a network with one; the nearest method is 'norm_grad'"
+            f"expected a network with an nn.Conv2d, got {model.name}; the nearest method is 'norm_grad'"
         )
-    layer = there[-1] if layer is None else layer
+    layer = convolutions[-1] if layer is None else layer
     convolution = model.find_layers([layer])[layer]
-    with record_inputs({layer: convolution}) as kept:
+    with record_inputs({layer: convolution}) as inputs:
         _, gradient = spatial_gradient(model, x, target, layer)
     if not isinstance(convolution, nn.Conv2d):
         raise ValueError(
-            f"layer {layer!r} is a {type(convolution).__name__}, wanted an nn.Conv2d, such as {there[-1]!r}"
+            f"expected layer to be an nn.Conv2d, got {layer!r}, a {type(convolution).__name__}; try "
+            f"{convolutions[-1]!r}"
         )
-    given = kept[layer].float()
+    padded = inputs[layer].float()
     groups = convolution.groups
     if isinstance(convolution.padding, str) or convolution.padding_mode != "zeros":
-        # As the convolution itself does it, whatever its mode; what is left has no padding.
+        # Pad like the convolution itself, in any mode.
         mode = "constant" if convolution.padding_mode == "zeros" else convolution.padding_mode
-        given = F.pad(given, convolution._reversed_padding_repeated_twice, mode=mode)
+        padded = F.pad(padded, convolution._reversed_padding_repeated_twice, mode=mode)
         padding: tuple[int, ...] = (0, 0)
     else:
         padding = convolution.padding
     norms = [
         _norm(g) * _patch_norm(a, convolution.kernel_size, padding, convolution.stride, convolution.dilation)
-        for g, a in zip(gradient.chunk(groups, 1), given.chunk(groups, 1), strict=True)
+        for g, a in zip(gradient.chunk(groups, 1), padded.chunk(groups, 1), strict=True)
     ]
     return _norm(torch.cat(norms, 1))
 
@@ -206,7 +208,7 @@ def _patch_norm(
     stride: tuple[int, ...] = (1, 1),
     dilation: tuple[int, ...] = (1, 1),
 ) -> Tensor:
-    """The norm of the patch that a convolution sees at each of its places, (N, 1, h, w)."""
+    """Return the norm of the input patch of a convolution at each position, (N, 1, h, w)."""
     squares = activation.square().sum(1, keepdim=True)
     ones = squares.new_ones(1, 1, *size)
     return F.conv2d(squares, ones, stride=stride, padding=padding, dilation=dilation).sqrt()

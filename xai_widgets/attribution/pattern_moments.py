@@ -1,4 +1,4 @@
-"""Patterns from the means and the covariance of what neurons get and give, batch by batch (Chan et al. 1983).
+"""Patterns from the means and the covariance of the inputs and outputs of neurons, batch by batch (Chan et al. 1983).
 
 For two batches of n and m inputs, with dx and dy the differences of their means,
 
@@ -14,31 +14,31 @@ from torch import Tensor
 
 from xai_widgets.rules import Operation
 
-#: Of a sum, next to that of its magnitudes: what is less is the rounding of single precision.
+#: Relative to the sum of magnitudes; a smaller sum is rounding of single precision.
 ROUNDING = 1e-6
 
 
 class Moments:
-    """Of the neurons of one layer, in float64 on the CPU: not every device has it.
+    """Moments of the neurons of one layer, in float64 on the CPU, as not every device supports float64.
 
     Parameters
     ----------
     weight : Tensor
-        Of the layer.
+        Weight of the layer.
     f : Operation
-        What it does with its input and its weight.
+        The operation of the layer on its input and its weight.
 
     Raises
     ------
     ValueError
-        For a weight of which no dimension numbers the neurons.
+        For a weight without a dimension for the neurons.
     """
 
     def __init__(self, weight: Tensor, f: Operation) -> None:
         if f.channels is None:
             raise ValueError(
-                f"PatternNet has no patterns for a weight of shape {tuple(weight.shape)} of which no dimension numbers "
-                "the neurons, as that of a transposed convolution, wanted convolutions and linear layers"
+                "expected convolutions and linear layers for PatternNet, got a weight of shape "
+                f"{tuple(weight.shape)} without a dimension for the neurons, as in a transposed convolution"
             )
         self._weight = weight.detach()
         self._of_weight, self._of_output = f.channels
@@ -48,7 +48,7 @@ class Moments:
         self._count = self._mean_y = self._column(weight.new_zeros(weight.shape[self._of_weight]))
 
     def add(self, a: Tensor, f: Operation, rectified: bool) -> None:
-        """Observe y = f(a, weight) + bias, of a neuron with a ReLU only where it is on."""
+        """Add a batch of y = f(a, weight) + bias; for a neuron with a ReLU, only where it is active."""
         with torch.enable_grad():
             weight = self._weight.clone().requires_grad_()
             z = f(a.detach(), weight)
@@ -57,13 +57,13 @@ class Moments:
         others = [each for each in range(y.ndim) if each != y.ndim + self._of_output]
         count = on.sum(others, keepdim=True)
         mean_y = (on * y).sum(others, keepdim=True) / count.clamp(min=1)
-        # The sum over patches of x times a number of each place is what the gradient of the weight is.
+        # The gradient of the weight is the sum over patches of x times a number per position.
         (comoment,) = torch.autograd.grad(z, weight, on * (y - mean_y), retain_graph=True)
         (sum_x,) = torch.autograd.grad(z, weight, on)
         self._join(self._column(count), self._column(mean_y), sum_x, comoment)
 
     def _join(self, count: Tensor, mean_y: Tensor, sum_x: Tensor, comoment: Tensor) -> None:
-        # In place: the weight of one linear layer may fill a gigabyte of float64.
+        # In place, as the weight of one linear layer may need a gigabyte in float64.
         total = (self._count + count).clamp(min=1)
         dx = sum_x.cpu().double().div_(count.clamp(min=1)).sub_(self._mean_x)
         dy = mean_y - self._mean_y
@@ -73,14 +73,14 @@ class Moments:
         self._count = self._count + count
 
     def _column(self, numbers: Tensor) -> Tensor:
-        """One number a neuron, along the dimension of the weight that numbers them."""
+        """Return one number per neuron along the dimension of the neurons in the weight."""
         shape = [1] * self._weight.ndim
         shape[self._of_weight] = -1
         return numbers.cpu().double().reshape(shape)
 
     def pattern(self) -> Tensor:
-        """C / (w^T C) in the shape of the weight, float32; 0 for a neuron that never differed."""
-        shares = self._comoment * self._weight.cpu()
-        below = shares.sum(self._others, keepdim=True)
-        sound = below.abs() > ROUNDING * shares.abs_().sum(self._others, keepdim=True)
-        return (self._comoment * torch.where(sound, 1 / below, 0)).float()
+        """Return C / (w^T C) in the shape of the weight, float32; 0 for a constant neuron."""
+        products = self._comoment * self._weight.cpu()
+        denominator = products.sum(self._others, keepdim=True)
+        valid = denominator.abs() > ROUNDING * products.abs_().sum(self._others, keepdim=True)
+        return (self._comoment * torch.where(valid, 1 / denominator, 0)).float()

@@ -1,25 +1,26 @@
-"""PatternNet and PatternAttribution: what in the input makes a neuron fire, learnt from data.
+"""PatternNet and PatternAttribution: estimate the signal in the input of each neuron from data.
 
-Kindermans et al. 2018. A weight w also filters what disturbs, so it does not say where the signal is. For a neuron
-y = w^T x + b its signal is taken to be a w^T x, with the pattern a such that what is left does not covary with y:
+Kindermans et al. 2018. A weight w also suppresses distractors, so it does not show the direction of the signal. The
+signal of a neuron y = w^T x + b is estimated as a w^T x, with a pattern a such that the residual is uncorrelated with
+y:
 
     a  = cov[x, y] / (w^T cov[x, y])                                                              linear (4)
     a+ = (E+[x y] - E+[x] E+[y]) / (w^T E+[x y] - w^T E+[x] E+[y])                         two-component (8)
 
-E+ is the mean over the inputs for which the neuron is on, y > 0. A neuron before a ReLU has a+, any other one a; for
-both w^T a = 1. Equation 8 is printed with the mean E[y] over all inputs in the place of E+[y]. They agree where what
-disturbs has mean 0 while the neuron is on, as after a centring; but with biases and behind a ReLU, where nothing is
-centered, the printed denominator comes near to 0 and below it, where the one here is a variance.
+E+ is the mean over the inputs for which the neuron is active, y > 0. A neuron before a ReLU has a+, any other neuron a;
+for both w^T a = 1. Equation 8 is printed with the mean E[y] over all inputs instead of E+[y]. The two agree if the
+distractor has mean 0 while the neuron is active, as for centered data. With biases and after a ReLU, where data is not
+centered, the printed denominator may be close to 0 or negative, while the one here is a variance.
 
-The patch that a convolution sees at each of its places, zeros beyond the border, is one x; batch-norm belongs to the
-convolution or linear layer before it.
+The input patch of a convolution at each position, zero-padded, is one x; batch norm is folded into the convolution or
+linear layer before it.
 
-    PatternNet           the gradient with a in the place of w: the signal in the pixels
-    PatternAttribution   the gradient with w * a in the place of w: what the signal adds to the score
+    PatternNet           the gradient with a instead of w: the signal in the pixels
+    PatternAttribution   the gradient with w * a instead of w: the contribution of the signal to the score
 
-The second begins with the score, the first with its sign. What has one input for each output, as the normalization of
-the image, has the pattern 1 / w. Sums and averages, so skip connections and pools, pass on what they pass on in the
-gradient; ReLU as well.
+PatternAttribution starts with the score, PatternNet with its sign. Elementwise scaling, such as the normalization of
+the image, has the pattern 1 / w. Sums, averages (skip connections, pooling) and ReLU are backpropagated as in the
+gradient.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ from xai_widgets.rules import (
     producer_node,
 )
 
-#: With what PatternNet begins, in the place of the score: in deep networks the signal grows by more than 38 orders of
-#: magnitude, to which the exponents of single precision reach.
+#: Initial value of the backward pass of PatternNet: in deep networks the signal grows by more than 38 orders of
+#: magnitude, the range of single precision.
 START = 1e-30
 
 
@@ -60,10 +61,10 @@ class Patterns(ShortRepr):
     Attributes
     ----------
     layers : tuple of Tensor
-        One for each of these layers, in the order in which they run, in the shape of its weight, float32 on the CPU. A
-        neuron that was never on, or always the same, has a pattern of zeros.
+        One pattern per layer, in the order in which layers run, in the shape of the weight, float32 on the CPU. The
+        pattern of a neuron that was never active, or constant, is 0.
     images : int
-        How many they are estimated from.
+        Number of images that the patterns are estimated from.
     """
 
     layers: tuple[Tensor, ...]
@@ -72,14 +73,14 @@ class Patterns(ShortRepr):
 
 @without_inference_mode
 def estimate_patterns(model: ImageModel, images: Any, *, batch_size: int = 16) -> Run[Patterns]:
-    """Estimate the patterns of a network, equations 4 and 8, from images like those that it was made for.
+    """Estimate the patterns of a network, equations 4 and 8, from images like those that it was trained on.
 
     Parameters
     ----------
     model : ImageModel
         The network.
     images
-        Images of any kind, at least 2; each is looked at once. The patterns of a layer without places need many
+        Images of any kind, at least 2, each used once. The patterns of layers without spatial positions need many
         hundreds.
     batch_size : int, default 16
         Images per pass.
@@ -87,26 +88,26 @@ def estimate_patterns(model: ImageModel, images: Any, *, batch_size: int = 16) -
     Returns
     -------
     Run of Patterns
-        One snapshot a batch, estimated from the images until then.
+        One snapshot per batch, estimated from the images so far.
 
     Raises
     ------
     ValueError
-        For fewer than 2 images, a batch size below 1, or a network with an operation that has no rule.
+        For fewer than 2 images, a batch size below 1, or a network with an operation without a rule.
     """
     batch_size = check_batch_size(batch_size)
     source = ImageSource(model, images)
     if len(source) < 2:
-        raise ValueError("patterns were asked of 1 image, wanted at least 2")
+        raise ValueError("expected at least 2 images to estimate patterns, got 1")
 
-    def play() -> Iterator[Patterns]:
+    def estimate() -> Iterator[Patterns]:
         moments: list[Moments] = []
         for begin in range(0, len(source), batch_size):
             x = source.batch(begin, begin + batch_size)
             _observe(model, x, moments)
             yield Patterns(tuple(each.pattern() for each in moments), min(begin + batch_size, len(source)))
 
-    return Run(play(), total=-(-len(source) // batch_size), name="patterns")
+    return Run(estimate(), total=-(-len(source) // batch_size), name="patterns")
 
 
 @method(
@@ -114,38 +115,37 @@ def estimate_patterns(model: ImageModel, images: Any, *, batch_size: int = 16) -
     reduce=max_abs,
     source="Kindermans et al. 2018",
     formula="sign S_c times dS_c/dx with a_+ for each w, a_+ = cov_+[x, y] / (w^T cov_+[x, y])",
-    cost=Cost(note="for patterns that are given"),
-    limits="Needs patterns, estimated from hundreds of images; refuses operations without a rule; only the "
-    "proportions of its values mean something.",
+    cost=Cost(note="for given patterns"),
+    limits="Requires patterns, estimated from hundreds of images; raises an error for operations without a rule; the "
+    "scale of its values is arbitrary.",
     requires=("rules", "piecewise_linear", "patterns"),
 )
 def pattern_net(model: ImageModel, x: Tensor, target: Tensor, *, patterns: Any = None) -> Tensor:
-    """PatternNet: the signal in the pixels that makes the score, by patterns in the place of weights.
+    """PatternNet: the signal in the pixels that causes the score, by a backward pass with patterns instead of weights.
 
     Parameters
     ----------
     model, x, target
-        As for every :class:`~xai_widgets.methods.Method`.
+        See :class:`~xai_widgets.methods.Method`.
     patterns : Patterns or images of any kind
-        What :func:`estimate_patterns` found. Or the images for it, from which they are estimated in every call.
+        Result of :func:`estimate_patterns`, or images from which patterns are estimated in every call.
 
     Returns
     -------
     Tensor, (N, C, H, W)
-        Divided by its largest magnitude: the signal grows with every layer, as each of the many neurons that see a
-        pixel adds its own estimate of what is there, and only its proportions matter.
+        Divided by its largest magnitude, as the signal grows with every layer and its scale is arbitrary.
 
     Raises
     ------
     ValueError
-        Without patterns, or for those of another network, a network with an operation that has no rule, or one with so
-        many layers that the signal grows beyond single precision.
+        Without patterns, or for patterns of another network, a network with an operation without a rule, or one with so
+        many layers that the signal overflows single precision.
     """
     made = _by_patterns(_SIGNAL, model, x, target, patterns)
     if not torch.isfinite(made).all():
         raise ValueError(
-            f"the signal of PatternNet grows beyond single precision on its way through {model.name}, wanted a network "
-            "of fewer layers; the nearest method is 'pattern_attribution'"
+            f"expected a network with fewer layers, got {model.name}, in which the signal of PatternNet overflows "
+            "single precision; the nearest method is 'pattern_attribution'"
         )
     largest = made.abs().amax((1, 2, 3), keepdim=True)
     return torch.where(largest > 0, made / largest, 0)
@@ -156,39 +156,39 @@ def pattern_net(model: ImageModel, x: Tensor, target: Tensor, *, patterns: Any =
     reduce=channel_sum,
     source="Kindermans et al. 2018",
     formula="S_c times dS_c/dx with w a_+ for each w",
-    cost=Cost(note="for patterns that are given"),
+    cost=Cost(note="for given patterns"),
     guarantees="sums to S_c(x) for linear layers without a ReLU",
-    limits="Needs patterns, estimated from hundreds of images; refuses operations without a rule.",
+    limits="Requires patterns, estimated from hundreds of images; raises an error for operations without a rule.",
     requires=("rules", "piecewise_linear", "patterns"),
 )
 def pattern_attribution(model: ImageModel, x: Tensor, target: Tensor, *, patterns: Any = None) -> Tensor:
-    """PatternAttribution: how much the signal in each pixel adds to the score.
+    """PatternAttribution: the contribution of the signal in each pixel to the score.
 
     Parameters
     ----------
     model, x, target, patterns
-        As for :data:`pattern_net`.
+        See :data:`pattern_net`.
 
     Returns
     -------
     Tensor, (N, C, H, W)
-        In units of the score. Each neuron that is on hands on all that came to it, but for what falls beyond the
-        border; one that is off, nothing.
+        In units of the score. An active neuron passes on its whole attribution, except for the part in the padding; an
+        inactive one passes on none.
 
     Raises
     ------
     ValueError
-        As for :data:`pattern_net`.
+        See :data:`pattern_net`.
     """
-    return _by_patterns(_SHARE, model, x, target, patterns)
+    return _by_patterns(_ATTRIBUTION, model, x, target, patterns)
 
 
-# -- the way back -----------------------------------------------------------------------------------------
+# -- the backward rules -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class _Way:
-    """A way back: what stands for the weight of a layer with its pattern, and for a factor, and how it begins."""
+class _Rule:
+    """Backward rule of PatternNet or PatternAttribution: replacements of weights and factors, and the initial value."""
 
     title: str
     weight: Callable[[Tensor, Tensor], Tensor]
@@ -196,22 +196,22 @@ class _Way:
     start: Callable[[Tensor], Tensor]
 
 
-_SIGNAL = _Way("PatternNet", lambda w, a: a, torch.reciprocal, lambda score: START * score.sign())
-_SHARE = _Way("PatternAttribution", lambda w, a: w * a, torch.ones_like, lambda score: score)
+_SIGNAL = _Rule("PatternNet", lambda w, a: a, torch.reciprocal, lambda score: START * score.sign())
+_ATTRIBUTION = _Rule("PatternAttribution", lambda w, a: w * a, torch.ones_like, lambda score: score)
 
 
 @dataclass
 class _Layer:
-    """A linear layer of one pass, whose output may be rectified, and what stands for its weight on the way back."""
+    """A linear layer of one pass, whether a ReLU follows, and the weight of its backward."""
 
     number: int
     f: Operation
     rectified: bool = False
-    instead: Tensor | None = None
+    backward_weight: Tensor | None = None
 
 
 class _Linear(torch.autograd.Function):
-    """y = f(a, w) + bias, with another weight on the way back."""
+    """y = f(a, w) + bias, with another weight in the backward."""
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, weight: Tensor, layer: _Layer, run: Callable[[], Tensor]) -> Tensor:
@@ -223,13 +223,13 @@ class _Linear(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         a, layer = at_least_float32(ctx.saved_tensors[0]), ctx.layer
         with torch.enable_grad():
-            given = a.detach().requires_grad_()
-            (made,) = torch.autograd.grad(layer.f(given, layer.instead), given, grad.to(a))
-        return made.to(grad), None, None, None
+            a = a.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(layer.f(a, layer.backward_weight), a, grad.to(a))
+        return gradient.to(grad), None, None, None
 
 
 class _Scaled(torch.autograd.Function):
-    """y = factor * x + shift, with another factor on the way back."""
+    """y = factor * x + shift, with another factor in the backward."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, factor: Tensor, run: Callable[[], Tensor]) -> Tensor:
@@ -243,10 +243,10 @@ class _Scaled(torch.autograd.Function):
 
 
 class _Layers:
-    """What :class:`~xai_widgets.rules.PropagationRules` does with each operation."""
+    """Callbacks of :class:`~xai_widgets.rules.PropagationRules` for a backward rule."""
 
-    def __init__(self, way: _Way) -> None:
-        self._way = way
+    def __init__(self, rule: _Rule) -> None:
+        self._rule = rule
         self._number = 0
 
     def linear(self, a: Tensor, weight: Tensor, f: Operation, run: Callable[[], Tensor]) -> Tensor:
@@ -258,10 +258,10 @@ class _Layers:
             a, weight = before.saved_tensors
             folded = fold(weight, before.layer.f, x, factor, shift)
             if folded is not None:
-                # Beside the layer that made x, which other operations may use as it is.
+                # In addition to the layer that produced x, which other operations may use, too.
                 return self._layer(a, *folded, run)
-        instead = torch.where(factor == 0, 0, self._way.factor(factor))
-        made: Tensor = _Scaled.apply(x, instead, run)
+        backward_factor = torch.where(factor == 0, 0, self._rule.factor(factor))
+        made: Tensor = _Scaled.apply(x, backward_factor, run)
         return made
 
     def rectifier(self, x: Tensor, run: Callable[[], Tensor]) -> Tensor:
@@ -276,61 +276,61 @@ class _Layers:
         return made
 
 
-def _pass(way: _Way, model: ImageModel, x: Tensor) -> tuple[Tensor, Tensor, list[Any]]:
-    """Pixels, scores, and the nodes of the linear layers on the way, in the order in which they ran."""
-    layers = _Layers(way)
+def _pass(rule: _Rule, model: ImageModel, x: Tensor) -> tuple[Tensor, Tensor, list[Any]]:
+    """Return pixels, scores, and the autograd nodes of the linear layers in the order in which they ran."""
+    layers = _Layers(rule)
     pixels = x.clone().requires_grad_()
     with PropagationRules(
-        way.title, model.module, linear=layers.linear, scale=layers.scale, rectifier=layers.rectifier
+        rule.title, model.module, linear=layers.linear, scale=layers.scale, rectifier=layers.rectifier
     ):
         scores = model(pixels)
     check_reached(scores, model.name)
     nodes, seen = [scores.grad_fn], set()
-    found = []
+    linear = []
     while nodes:
         node = nodes.pop()
         if node is None or node in seen:
             continue
         seen.add(node)
         if hasattr(node, "layer"):
-            found.append(node)
+            linear.append(node)
         nodes.extend(before for before, _ in node.next_functions)
-    return pixels, scores, sorted(found, key=lambda node: node.layer.number)
+    return pixels, scores, sorted(linear, key=lambda node: node.layer.number)
 
 
-def _by_patterns(way: _Way, model: ImageModel, x: Tensor, target: Tensor, patterns: Any) -> Tensor:
-    """The gradient of the score, times what the way begins with, with the way's weights in the place of the layers'."""
+def _by_patterns(rule: _Rule, model: ImageModel, x: Tensor, target: Tensor, patterns: Any) -> Tensor:
+    """Return the gradient of the score, times the rule's initial value, with its weights replacing those of the layers."""
     if patterns is None:
         raise ValueError(
-            f"{way.title} was given no patterns, wanted patterns=estimate_patterns(model, images).result(), or the "
-            "images"
+            f"expected patterns for {rule.title}, got none; pass patterns=estimate_patterns(model, images).result(), "
+            "or the images"
         )
     if not isinstance(patterns, Patterns):
         patterns = estimate_patterns(model, patterns).result(progress=False)
     # The caller may be inside no_grad() or inference_mode().
     with outside_inference(), torch.enable_grad():
         target = target.clone()
-        pixels, scores, nodes = _pass(way, model, x)
+        pixels, scores, nodes = _pass(rule, model, x)
         weights = [at_least_float32(node.saved_tensors[1]) for node in nodes]
-        given, wanted = [each.shape for each in patterns.layers], [each.shape for each in weights]
-        if given != wanted:
+        given, expected = [layer.shape for layer in patterns.layers], [weight.shape for weight in weights]
+        if given != expected:
             raise ValueError(
-                f"the patterns are of {len(given)} layers, others than the {len(wanted)} of {model.name}, wanted "
-                "those of estimate_patterns(model, images)"
+                f"expected patterns of the {len(expected)} layers of {model.name}, got those of {len(given)} other "
+                "layers; pass estimate_patterns(model, images).result()"
             )
         for node, weight, pattern in zip(nodes, weights, patterns.layers, strict=True):
-            node.layer.instead = way.weight(weight, pattern.to(weight))
+            node.layer.backward_weight = rule.weight(weight, pattern.to(weight))
         score = scores.detach().gather(1, target[:, None])
-        start = torch.zeros_like(scores).scatter(1, target[:, None], way.start(score))
-        (found,) = torch.autograd.grad(scores, pixels, start)
-    return found
+        start = torch.zeros_like(scores).scatter(1, target[:, None], rule.start(score))
+        (gradient,) = torch.autograd.grad(scores, pixels, start)
+    return gradient
 
 
-# -- the estimates ----------------------------------------------------------------------------------------
+# -- estimation -------------------------------------------------------------------------------------------
 
 
 def _observe(model: ImageModel, x: Tensor, moments: list[Moments]) -> None:
-    """Add the activations of a batch to the moments, one for each layer; none yet are made."""
+    """Add the activations of a batch to the moments, one per layer, which are created for the first batch."""
     with torch.enable_grad():
         _, _, nodes = _pass(_SIGNAL, model, x)
         if not moments:

@@ -93,8 +93,8 @@ class Method:
     Attributes
     ----------
     function : callable
-        ``function(model, x, target, **options)`` for tensors of pixels (N, C, H, W) and of class indices (N,), which are
-        already validated. Returns a tensor (N, C, H, W) in input or layer resolution.
+        ``function(model, x, target, **options)`` for tensors of pixels (N, C, H, W) and of class indices (N,), which
+        are already validated. Returns a tensor (N, C, H, W) in input or layer resolution.
     name : str
         Name in the registry.
     title : str
@@ -102,7 +102,7 @@ class Method:
     reduce : callable
         Maps the attribution to the (N, H, W) saliency map of the method's source.
     source : str
-        Citation, see :ref:`references`.
+        Citation; the complete entries are in ``docs/references.bib``.
     formula : str
         The formula in one line: x the pixels, S_c the score of the class, x' a baseline, a and g the activation of a
         layer and the gradient of the score there.
@@ -278,8 +278,8 @@ def method(
 def run_method(**facts: Any) -> Callable[[Callable[P, Run[R]]], Callable[P, Run[R]]]:
     """Register a function that returns a :class:`~xai_widgets.core.run.Run` as a method of the same name.
 
-    The attribution of the method, (N, 1, H, W), is the saliency map of the run's result. The function itself is returned
-    unchanged.
+    The attribution of the method, (N, 1, H, W), is the saliency map of the run's result. The function itself is
+    returned unchanged.
 
     Parameters
     ----------

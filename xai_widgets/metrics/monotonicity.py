@@ -1,6 +1,6 @@
 """Monotonicity of evidence: whether the score rises with the area that is shown, up to the sufficient area.
 
-Fong, Patrick and Vedaldi 2019; chapter 4 of Fong's thesis, equation 8. With m_a the best mask of area a:
+Fong et al. 2019; chapter 4 of Fong 2020, equation 8. With m_a the best mask of area a:
 
     a_1 <= a_2  =>  Phi(m_a1 (x) x) <= Phi(m_a2 (x) x)   for all a_1, a_2 up to a*
     a* = min {a : Phi(m_a (x) x) >= Phi_0}

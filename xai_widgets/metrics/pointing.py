@@ -1,6 +1,6 @@
 """The pointing game: whether the maximum of a map lies on an object of the class that it explains.
 
-Zhang et al. 2016; Fong's thesis, section 4.2 and table 2 of chapter 3. There is one map for each class that is present
+Zhang et al. 2016; Fong 2020, section 4.2 and table 2 of chapter 3. There is one map for each class that is present
 in an image. It is a hit if its maximum is at most a tolerance, 15 pixels, away from the class:
 
     accuracy of a class = hits / (hits + misses),   accuracy = mean over the classes

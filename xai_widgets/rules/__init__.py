@@ -1,6 +1,7 @@
-"""The same forward pass, another backward pass, for the length of one block.
+"""Backward rules: replace the backward pass of operations, and keep the forward pass, inside a ``with`` block.
 
-:class:`BackwardRules` give ReLU and max-pooling another backward; :class:`PropagationRules` every operation on the way.
+:class:`BackwardRules` replaces the backward of ReLU and max-pooling; :class:`PropagationRules` that of every operation
+between the pixels and the scores.
 """
 
 from xai_widgets.rules.backward import BackwardRules, deconv_relu, guided_relu, positive_gradient

@@ -1,9 +1,9 @@
-"""Backward rules: the same forward pass, another backward pass, for the length of one block.
+"""Backward rules for ReLU and max-pooling.
 
-A :class:`torch.overrides.TorchFunctionMode` sees every call of a torch function made inside the block, whether it
-comes from a module, a functional call, a method or an in-place operator, and puts an autograd function with
-another backward in its place. The network is not touched: there is no hook to leave behind, and modules
-that are shared or run in place need no rewriting. The mode belongs to the thread, so other threads see nothing.
+A :class:`torch.overrides.TorchFunctionMode` intercepts every call of a torch function inside the block, from a module,
+a functional call, a method or an in-place operator, and replaces it by an autograd function with another backward. The
+network is not changed: there are no hooks to remove, and shared or in-place modules are supported. The mode is local to
+the thread.
 
     with BackwardRules(relu=guided_relu):
         score = model(x)[:, target].sum()
@@ -39,14 +39,14 @@ from xai_widgets.rules.operations import (
     is_relu,
     name_of,
     rectified,
-    upper_end,
+    upper_bound,
 )
 
-#: A rule for ReLU takes the input and gives the output with its own backward.
+#: A ReLU rule maps the input to the output of ReLU, with another backward.
 ReluRule = Callable[[Tensor], Tensor]
-#: A rule for max-pooling takes the pooled output and gives it on with its own backward before the switches.
+#: A max-pool rule wraps the pooled output in an autograd function that overrides the backward pass.
 PoolRule = Callable[[Tensor], Tensor]
-#: Operations whose backward pass is the same for every input, if only one operand depends on the pixels.
+#: Operations whose gradient does not depend on the input, if only one operand depends on the pixels.
 _LINEAR = {
     name.strip("_")
     for names in (ADD, AVERAGE, CONVOLUTION, DENSE, INTERPOLATE, MOVING, MULTIPLY, NEGATE, SUBTRACT)
@@ -56,36 +56,36 @@ _LINEAR = {
 
 
 class BackwardRules(RulesMode):
-    """Give ReLU and max-pooling another backward pass while the block runs.
+    """Replace the backward pass of ReLU and max-pooling inside the block.
 
     Parameters
     ----------
     title : str, default "the rule"
-        The method, as errors say it.
+        Name of the method in errors.
     network : nn.Module, optional
-        Whose layers errors name.
+        The network whose layers are named in errors.
     relu : callable, optional
-        ``relu(x) -> max(x, 0)`` with its own backward; in place of ``F.relu``, ``torch.relu``,
-        ``Tensor.relu``, clamping at zero from below, their in-place forms, and of whatever else computes max(x, 0):
-        see :func:`~xai_widgets.rules.operations.rectified`. The upper end of ReLU6 and its like keeps its own backward.
+        ``relu(x) -> max(x, 0)`` with another backward. Replaces ``F.relu``, ``torch.relu``, ``Tensor.relu``, clamping
+        at a minimum of 0, their in-place forms, and other expressions for max(x, 0), see
+        :func:`~xai_widgets.rules.operations.rectified`. The upper bound of ReLU6 and similar functions keeps its own
+        backward.
     max_pool : callable, optional
-        ``max_pool(y) -> y`` with its own backward; applied to what the pooling returns, so that the gradient
-        passes it before it goes through the switches.
+        ``max_pool(y) -> y`` with another backward. Applied to the pooled output, before the gradient passes the
+        switches.
 
     Attributes
     ----------
     met : dict of str to int
-        How often each rule was used: a rule that met nothing has changed nothing.
+        Number of calls of each rule.
     switching : bool
-        Whether an operation was met, ReLU with a rule aside, whose backward pass depends on its input.
+        Whether there was an operation, other than ReLU with a rule, whose gradient depends on its input.
     others : set of str
-        The activations and functions with a kink that were met and are no ReLU, but for those of gates: they keep
-        their own backward.
+        Activations other than ReLU, and functions with a kink, that kept their own backward; without gates.
 
     Raises
     ------
     ValueError
-        For an operation on the way from the pixels that the mode cannot see, with its name.
+        For an operation that the mode cannot intercept, with its name.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class BackwardRules(RulesMode):
         self.switching = False
 
     def call(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Return what the function returns, with the rule's backward pass; see :class:`RulesMode`."""
+        """Return the result of the function, with the backward pass of its rule; see :class:`RulesMode`."""
         if not _any_depends((*args, *kwargs.values())):
             return func(*args, **kwargs)
         if self._relu is not None:
@@ -116,8 +116,8 @@ class BackwardRules(RulesMode):
                 y = self._relu(x)
                 if bounded:
                     self.switching = True
-                    y = y.clamp(max=upper_end(func, args, kwargs))
-                # The caller may go on with x instead of what is returned, so x has to become the result.
+                    y = y.clamp(max=upper_bound(func, args, kwargs))
+                # The caller may use x instead of the returned value, so x has to be changed.
                 in_place = is_in_place(func, name_of(func), args, kwargs)
                 return assign_in_graph(x, y) if in_place else y
         if self._max_pool is not None and func in MAX_POOL:
@@ -133,7 +133,7 @@ class BackwardRules(RulesMode):
         if (name in ELEMENTWISE and name not in GATES) or name in KINKED or _is_setting(func):
             self.others.add(name.strip("_"))
         result = func(*args, **kwargs)
-        # What is no tensor, such as a size, is a constant of the network.
+        # A result that is not a tensor, such as a size, is a constant of the network.
         if isinstance(result, Tensor | list | tuple) and not _is_linear(name.strip("_"), args, kwargs):
             self.switching = True
         return result
@@ -149,9 +149,9 @@ def _any_depends(values: Iterable[Any]) -> bool:
 
 
 def _is_linear(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether the gradient of what depends on the pixels is the same whatever the pixels are."""
+    """Return whether the gradient of an operation is independent of the pixels."""
     if name == "detach":
-        # Of parameters when they are made constants; of activations what follows may depend on the pixels, unseen.
+        # Parameters are detached to make them constants; results of detached activations may depend on the pixels.
         return isinstance(args[0], nn.Parameter)
     products = name in MULTIPLY or name in DENSE or name in CONVOLUTION
     factors = sum(_any_depends([value]) for value in (*args, *kwargs.values()))
@@ -162,7 +162,7 @@ def _is_setting(func: Callable[..., Any]) -> bool:
     return getattr(func, "__name__", "") == "__setitem__"
 
 
-class _Become(torch.autograd.Function):
+class _Assign(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:
         ctx.mark_dirty(x)
@@ -174,16 +174,16 @@ class _Become(torch.autograd.Function):
 
 
 def assign_in_graph(x: Tensor, y: Tensor) -> Tensor:
-    """Write y into x, in the graph too.
+    """Assign y to x in place, also in the autograd graph.
 
-    As ``x.copy_(y)``, whose backward also makes a gradient of zeros for what x was, and adds it on the way.
+    Equivalent to ``x.copy_(y)``, without its gradient of zeros for the previous value of x.
     """
-    # Of a view, the rest of its base has a gradient, which only the operation of torch passes on.
-    return x.copy_(y) if x._is_view() else _Become.apply(x, y)
+    # If x is a view, the rest of its base has a gradient, which only copy_() handles.
+    return x.copy_(y) if x._is_view() else _Assign.apply(x, y)
 
 
 def _positive(grad: Tensor) -> Tensor:
-    # relu() would be seen, and counted, by the mode itself where the backward pass runs inside its block.
+    # The mode itself would intercept relu() if the backward pass runs inside the block.
     made: Tensor = torch.ops.aten.clamp_min.default(grad, 0)
     return made
 
@@ -198,7 +198,7 @@ class _GuidedRelu(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         (y,) = ctx.saved_tensors
-        # As ReLU's own backward does it, in one pass over the values.
+        # The fused operation of ReLU's own backward.
         made: Tensor = torch.ops.aten.threshold_backward.default(_positive(grad), y, 0)
         return made
 
@@ -229,10 +229,10 @@ def guided_relu(x: Tensor) -> Tensor:
 
 
 def deconv_relu(x: Tensor) -> Tensor:
-    """ReLU whose backward is relu(g), whatever the forward pass was (Zeiler and Fergus 2014)."""
+    """ReLU whose backward is relu(g), independent of x (Zeiler and Fergus 2014)."""
     return _DeconvRelu.apply(x)
 
 
 def positive_gradient(y: Tensor) -> Tensor:
-    """Identity whose backward is relu(g): what comes back from above loses its negative part."""
+    """Identity whose backward is relu(g)."""
     return _PositiveGradient.apply(y)

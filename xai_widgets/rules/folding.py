@@ -1,4 +1,4 @@
-"""Batch-norm as part of the layer before it, while the network runs."""
+"""Folding of batch norm into the layer before it while the network runs."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from xai_widgets.rules.propagation import Operation
 
 
 def at_least_float32(values: Tensor) -> Tensor:
-    """Values in single precision at least."""
+    """Convert half-precision values to float32."""
     return values.float() if values.element_size() < 4 else values
 
 
 def producer_node(x: Tensor) -> Any:
-    """The node of the graph that made x, or what an in-place operation wrote into it."""
+    """Return the autograd node that produced x, or the value that an in-place operation assigned to it."""
     node: Any = x.grad_fn
-    written = node is not None and node.name().endswith(("CopyBackwards", "_BecomeBackward"))
-    return node.next_functions[1][0] if written else node
+    assigned = node is not None and node.name().endswith(("CopyBackwards", "_AssignBackward"))
+    return node.next_functions[1][0] if assigned else node
 
 
 def fold(
     weight: Tensor, f: Operation, y: Tensor, factor: Tensor, shift: Tensor
 ) -> tuple[Tensor, Operation] | None:
-    """Weight and operation of factor * y + shift, y the output of a layer; None if it is not one a channel."""
+    """Return weight and operation of factor * y + shift, y the output of a layer; None if it varies in a channel."""
     if f.channels is None:
         return None
     of_weight, of_output = f.channels

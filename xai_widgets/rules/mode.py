@@ -1,9 +1,9 @@
-"""What every rules mode shares: it notices the operations that it cannot see, and leaves checkpointing out.
+"""Base class of the rule modes: detects operations that a mode cannot intercept, and disables checkpointing.
 
-A :class:`torch.overrides.TorchFunctionMode` sees the calls that Python makes. It does not see the body of a custom
-:class:`torch.autograd.Function`, or scripted and compiled code, whose backward pass no rule replaces: a method that
-went on would silently give the plain gradient there. So every tensor that enters a call and depends on the pixels has
-to have come out of a call before; one that did not was made by an operation that is hidden, and is refused by its name.
+A :class:`torch.overrides.TorchFunctionMode` intercepts calls from Python. It does not intercept the body of a custom
+:class:`torch.autograd.Function`, or scripted and compiled code, where a method would silently use the plain gradient.
+So every tensor that enters a call and depends on the pixels must be the result of an earlier call. Otherwise it is the
+result of a hidden operation, which raises an error with the name of the operation.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from torch.overrides import TorchFunctionMode
 
 from xai_widgets.core.replica import named_parts, original
 
-#: Nodes that torch makes when a view or its base was written to, or a module has backward hooks: what they are made of
-#: counts.
+#: Autograd nodes that torch creates for in-place changes of views and for backward hooks: their inputs are checked
+#: instead.
 _REWRITTEN = (
     "BackwardHookFunction", "CopySlices", "AsStrided", "View", "Select", "Slice", "Alias", "Unsqueeze", "Squeeze",
     "Permute", "Transpose", "TBackward", "Expand", "Split", "Unbind", "Chunk", "UnsafeView", "Diagonal",
@@ -29,14 +29,14 @@ _REWRITTEN = (
 
 
 class RulesMode(TorchFunctionMode):
-    """A mode that sees every torch function between the pixels and the scores.
+    """A mode that intercepts every torch function between the pixels and the scores.
 
     Parameters
     ----------
     title : str
-        The method, as errors say it.
+        Name of the method in errors.
     network : nn.Module, optional
-        Whose layers errors name.
+        The network whose layers are named in errors.
     """
 
     def __init__(self, title: str, network: nn.Module | None = None) -> None:
@@ -44,7 +44,7 @@ class RulesMode(TorchFunctionMode):
         self._title = title
         self._network = network
         self._seen: set[Any] = set()
-        # The count of nodes at the first call: what is older was there before the pass.
+        # The sequence number at the first call: nodes with a smaller one are older than the pass.
         self._start: int | None = None
 
     def __torch_function__(
@@ -55,7 +55,7 @@ class RulesMode(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        # Without gradients there is no backward pass to change; the backward pass itself runs like that too.
+        # Without gradients there is no backward pass to replace; the backward pass itself runs without gradients, too.
         if not torch.is_grad_enabled():
             return func(*args, **kwargs)
         if self._start is None:
@@ -69,14 +69,14 @@ class RulesMode(TorchFunctionMode):
         return result
 
     def __exit__(self, *error: object) -> None:
-        # An interrupt may have hit torch while it had taken the mode off for a call.
+        # An interrupt may arrive while torch has disabled the mode for a call.
         top = torch._C._len_torch_function_stack() - 1
         if top >= 0 and torch._C._get_function_stack_at(top) is self:
             torch._C._pop_torch_function_stack()
 
     @abstractmethod
     def call(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Return what ``func(*args, **kwargs)`` returns, with the backward pass of its rule."""
+        """Return the result of ``func(*args, **kwargs)``, with the backward pass of its rule."""
 
     def layer_here(self) -> str:
         """Return the name of the innermost layer whose code is running."""
@@ -95,13 +95,13 @@ class RulesMode(TorchFunctionMode):
         for tensor in _tensors(values):
             if tensor.requires_grad and (hidden := self._hidden(tensor.grad_fn)) is not None:
                 raise ValueError(
-                    f"{self._title} cannot replace the backward pass of {_operation(hidden)!r}, met in "
-                    f"{self.layer_here()!r}: it runs in a custom autograd function, or in scripted or compiled code; "
-                    "expected a network of ordinary torch functions, got one with hidden operations"
+                    f"expected a network of torch functions for {self._title}, got {_operation(hidden)!r} in "
+                    f"{self.layer_here()!r}, whose backward pass cannot be replaced: it runs in a custom autograd "
+                    "function, or in scripted or compiled code"
                 )
 
     def _hidden(self, node: Any) -> Any:
-        """Return the node of an operation that was not seen, or None."""
+        """Return the node of an operation that was not intercepted, or None."""
         assert self._start is not None
         nodes = [node]
         while nodes:
@@ -115,14 +115,14 @@ class RulesMode(TorchFunctionMode):
 
 
 def _is_known(node: Any) -> bool:
-    """Whether a node is a leaf, or made by a rule of this package in a mode further in."""
+    """Return whether a node is a leaf, or belongs to a rule of this package in an inner mode."""
     function = getattr(type(node), "_forward_cls", None)
     ours = function is not None and function.__module__.partition(".")[0] == __name__.partition(".")[0]
     return ours or node.name().endswith("AccumulateGrad")
 
 
 def _node_count() -> int:
-    """Return a number that the nodes of the graph made from now on in this thread are not below."""
+    """Return a lower bound of the sequence numbers of autograd nodes created from now on in this thread."""
     with torch.enable_grad():
         node: Any = torch.zeros((), requires_grad=True).view(1).grad_fn
     count: int = node._sequence_nr()
@@ -144,7 +144,7 @@ def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
 
 
 def _without_checkpointing() -> AbstractContextManager[Any]:
-    """Keep what a checkpointed block computes: computed again in the backward pass it would have no rules."""
+    """Disable checkpointing: a block that is recomputed in the backward pass would not use the rules."""
     top = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
     hooks = None if top is None else top(False)
     if not hooks or getattr(hooks[0], "__module__", "") != "torch.utils.checkpoint":

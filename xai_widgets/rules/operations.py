@@ -1,4 +1,4 @@
-"""Which torch functions are which operation, and what they were called with."""
+"""Classification of torch functions into operations, and access to their arguments."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_POOL = {
     F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d,
     torch.max_pool1d, torch.max_pool2d, torch.max_pool3d,
 }  # fmt: skip
-#: The forms that return the pooled output and its switches.
+#: Forms that return the pooled output and its switches.
 MAX_POOL_WITH_SWITCHES = {
     F.max_pool1d_with_indices, F.max_pool2d_with_indices, F.max_pool3d_with_indices,
     F.adaptive_max_pool1d_with_indices, F.adaptive_max_pool2d_with_indices, F.adaptive_max_pool3d_with_indices,
@@ -38,35 +38,35 @@ MULTIPLY = {
     "mul", "mul_", "multiply", "multiply_", "div", "div_", "divide", "divide_", "true_divide", "true_divide_",
 }  # fmt: skip
 NEGATE = {"neg", "neg_", "negative", "negative_"}
-#: Rectifiers with an upper end are found by :func:`is_bounded`.
+#: Rectifiers with an upper bound, see :func:`is_bounded`.
 BOUNDED = {F.relu6, F.hardtanh, F.hardtanh_}
-#: Functions of one number: f(x) has as many values as x, and each depends on one of them.
+#: Elementwise functions.
 ELEMENTWISE = {
     "celu", "celu_", "elu", "elu_", "gelu", "hardsigmoid", "hardswish", "hardtanh", "hardtanh_", "leaky_relu",
     "leaky_relu_", "logsigmoid", "mish", "prelu", "selu", "selu_", "sigmoid", "sigmoid_", "silu", "softplus",
     "softsign", "tanh", "tanh_",
 }  # fmt: skip
-#: Those of them that weigh what other layers say.
+#: Elementwise functions that are used as gates of other activations.
 GATES = {"hardsigmoid", "sigmoid", "tanh"}
-#: What may be a rectifier in other words, or another function with a kink: found by its values.
+#: Functions that may be another expression for ReLU, which is checked by their values.
 RECTIFYING = {
     "__setitem__", "clamp", "clamp_max", "clamp_min", "clip", "fmax", "hardtanh", "index_put", "leaky_relu",
     "masked_fill", "max", "maximum", "mul", "multiply", "prelu", "rrelu", "threshold", "where",
 }  # fmt: skip
-#: Those that are no rectifier by chance.
+#: Those that are not equal to ReLU by chance.
 _CERTAIN = {"clamp", "clamp_min", "clip", "fmax", "leaky_relu", "maximum", "prelu", "rrelu", "threshold"}
-#: Functions with a kink, of which a rectifier can be made: |x| + x, for instance.
+#: Functions with a kink, which may be part of an expression for ReLU, such as |x| + x.
 KINKED = {
     "abs", "clamp", "clamp_max", "clamp_min", "clip", "fmax", "fmin", "hardshrink", "heaviside", "masked_fill",
     "maximum", "minimum", "relu", "rrelu", "sign", "softshrink", "threshold", "where", "masked_scatter",
     "logaddexp", "logsumexp", "sqrt", "pow", "square", "exp", "expm1", "log", "log1p", "erf",
 }  # fmt: skip
-#: Where each of them takes ``inplace``.
+#: Index of the argument ``inplace``.
 _INPLACE_AT = {
     F.relu: 1, F.relu6: 1, F.hardtanh: 3, F.hardsigmoid: 1, F.hardswish: 1, F.silu: 1, F.mish: 1, F.elu: 2, F.celu: 2,
     F.selu: 1, F.leaky_relu: 2, F.threshold: 3, F.rrelu: 4,
 }  # fmt: skip
-#: What only moves values, or passes on one of several: its own backward is right under any rule.
+#: Operations that only move or select values: their own backward is correct under any rule.
 MOVING = {
     "__getitem__", "adaptive_max_pool1d", "alpha_dropout", "cat", "channel_shuffle", "chunk", "clone", "concat",
     "concatenate", "contiguous", "cpu", "cuda", "dropout", "dropout1d", "dropout2d", "dropout3d", "dropout_", "double",
@@ -77,28 +77,28 @@ MOVING = {
 }  # fmt: skip
 
 
-def argument(args: tuple[Any, ...], kwargs: dict[str, Any], place: int, name: str, default: Any) -> Any:
-    """What a function was called with at this place, or by this name."""
-    return args[place] if len(args) > place else kwargs.get(name, default)
+def argument(args: tuple[Any, ...], kwargs: dict[str, Any], index: int, name: str, default: Any) -> Any:
+    """Return an argument by its index or its name."""
+    return args[index] if len(args) > index else kwargs.get(name, default)
 
 
 def name_of(func: Callable[..., Any]) -> str:
-    """Return the name of a torch function, of ``torch.ops.aten.relu.default`` for instance "relu"."""
+    """Return the name of a torch function, such as "relu" for ``torch.ops.aten.relu.default``."""
     name = str(getattr(func, "__name__", ""))
     name = name.partition(".")[0] if isinstance(func, torch._ops.OpOverload) else name
-    # torch.nn.functional gives some of its functions away by a private name.
+    # Some functions of torch.nn.functional have a private name.
     return name if name.startswith("__") else name.lstrip("_")
 
 
 def is_zero(value: Any) -> bool:
-    """Whether a bound or another constant is 0, as a number or as a tensor of zeros that no gradient goes through."""
+    """Return whether a constant is 0, as a number or as a tensor of zeros without a gradient."""
     if isinstance(value, Tensor):
         return not value.requires_grad and not bool(value.any())
     return isinstance(value, int | float) and value == 0
 
 
 def is_relu(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether it is ReLU of its first argument in one of its ordinary spellings."""
+    """Return whether a call is a standard form of ReLU of its first argument."""
     if func in RELU or (isinstance(func, torch._ops.OpOverload) and name_of(func) in ("relu", "relu_")):
         return True
     if func not in CLAMP_MIN and func not in CLAMP:
@@ -109,9 +109,9 @@ def is_relu(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, A
 
 
 def rectified(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
-    """Return x if a call computes max(x, 0) in other words than ReLU, else None.
+    """Return x if a call computes max(x, 0) by another expression than ReLU, otherwise None.
 
-    Such as ``threshold(x, 0, 0)``, ``maximum(x, 0)``, ``where(x > 0, x, 0)``, ``x * (x > 0)``, ``x[x < 0] = 0``.
+    For example ``threshold(x, 0, 0)``, ``maximum(x, 0)``, ``where(x > 0, x, 0)``, ``x * (x > 0)``, ``x[x < 0] = 0``.
     """
     name = name_of(func)
     name = name if name == "__setitem__" else name.rstrip("_")
@@ -128,14 +128,14 @@ def rectified(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
     with torch.no_grad():
         expected = x.clamp(min=0)
         if name == "__setitem__":
-            made = x.detach().clone()
-            func(made, *args[1:], **kwargs)
+            actual = x.detach().clone()
+            func(actual, *args[1:], **kwargs)
         else:
             copied = [value.clone() if value is x else value for value in args]
             named = {key: value.clone() if value is x else value for key, value in kwargs.items()}
-            made = func(*copied, **named)
-    same = isinstance(made, Tensor) and made.shape == expected.shape and torch.equal(made, expected)
-    # Where nothing is below 0, a mask of ones tells nothing.
+            actual = func(*copied, **named)
+    same = isinstance(actual, Tensor) and actual.shape == expected.shape and torch.equal(actual, expected)
+    # Without negative values, a mask of ones looks like ReLU.
     return x if same and (name in _CERTAIN or bool((x < 0).any())) else None
 
 
@@ -147,27 +147,27 @@ def _is_mask(others: list[Any], x: Tensor) -> bool:
 
 
 def is_in_place(func: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether it writes into what it is given."""
+    """Return whether a call changes its first argument in place."""
     if name == "__setitem__":
         return True
-    place = _INPLACE_AT.get(func)
-    if place is not None:
-        return bool(argument(args, kwargs, place, "inplace", False))
+    index = _INPLACE_AT.get(func)
+    if index is not None:
+        return bool(argument(args, kwargs, index, "inplace", False))
     return name.endswith("_") and not name.endswith("__")
 
 
 def is_bounded(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether it clamps at zero from below, and somewhere above."""
+    """Return whether a call clamps to a minimum of 0 and a maximum."""
     if func is F.relu6:
         return True
     low = "min_val" if func in BOUNDED else "min"
     if not (func in BOUNDED or func in CLAMP) or not is_zero(argument(args, kwargs, 1, low, None)):
         return False
-    return upper_end(func, args, kwargs) is not None
+    return upper_bound(func, args, kwargs) is not None
 
 
-def upper_end(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Where a rectifier clamps from above."""
+def upper_bound(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return the upper bound of a rectifier."""
     if func is F.relu6:
         return 6.0
     name, default = ("max_val", 1.0) if func in BOUNDED else ("max", None)
@@ -175,5 +175,5 @@ def upper_end(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
 
 
 def is_average(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether an interpolation has no negative weight."""
+    """Return whether an interpolation has only weights of at least 0."""
     return argument(args, kwargs, 3, "mode", "nearest") != "bicubic"

@@ -1,4 +1,4 @@
-"""Rules for everything on the way: every operation between the pixels and the scores has a backward of its own."""
+"""Backward rules for every operation between the pixels and the scores."""
 
 from __future__ import annotations
 
@@ -44,12 +44,11 @@ class Operation:
     function : callable
         f.
     kind : {"convolution", "dense", "sum"}
-        What it is; a sum, or an average, has no weights but 1.
+        Kind of operation; "sum" includes averages, and has the weight 1.
     bias : Tensor, optional
-        What comes from no activation, like y or broadcast to it. None: nothing.
+        Bias, broadcast to y. Default: no bias.
     channels : (int, int), optional
-        The dimension of w, and the one of y counted from its end, that number the channels of y. None: w has no such
-        dimension.
+        The dimension of the channels of y in w, and in y counted from its end. None: w has no such dimension.
     """
 
     function: Callable[[Tensor, Tensor], Tensor]
@@ -58,7 +57,7 @@ class Operation:
     channels: tuple[int, int] | None = None
 
     def __call__(self, a: Tensor, weight: Tensor) -> Tensor:
-        """f(a, w), without the bias."""
+        """Return f(a, w), without the bias."""
         return self.function(a, weight)
 
 
@@ -69,10 +68,10 @@ class Norm:
     Attributes
     ----------
     dims : tuple of int
-        Those dimensions, counted from the end.
+        The last dimensions, counted from the end.
     eps : float
     weight, bias : Tensor
-        Like y or broadcast to it.
+        Broadcast to y.
     """
 
     dims: tuple[int, ...]
@@ -81,9 +80,9 @@ class Norm:
     bias: Tensor
 
 
-#: What the network computes; of another tensor in place of the first one, if one is given.
+#: Computes the original operation, optionally with another tensor as the first argument.
 Compute = Callable[..., Tensor]
-#: A rule gives what ``run()`` gives, with a backward of its own.
+#: A rule returns the result of ``run()``, with another backward.
 LinearRule = Callable[[Tensor, Tensor, Operation, Compute], Tensor]
 ScaleRule = Callable[[Tensor, Tensor, Tensor, Compute], Tensor]
 FunctionRule = Callable[[Tensor, Compute], Tensor]
@@ -92,32 +91,32 @@ NormRule = Callable[[Tensor, "Norm", Compute], Tensor]
 
 
 class PropagationRules(RulesMode):
-    """Give every operation between the pixels and the scores a backward pass of its own while the block runs.
+    """Replace the backward pass of every operation between the pixels and the scores inside the block.
 
-    What only moves values (concatenation, reshaping, dropout in eval mode) or picks them (max-pooling) keeps its own.
-    What has no rule is refused by its name and that of its layer. Parameters are constants: a tensor that requires a
-    gradient is one that depends on the pixels. The backward pass has to run after the block.
+    Operations that only move values (concatenation, reshaping, dropout in eval mode) or select them (max-pooling) keep
+    their own backward. An operation without a rule raises ValueError with its name and layer. Parameters are constants:
+    a tensor requires a gradient only if it depends on the pixels. The backward pass must run after the block.
 
     Parameters
     ----------
     title : str
-        The method, as errors say it.
+        Name of the method in errors.
     network : nn.Module
-        Whose layers errors name.
+        The network whose layers are named in errors.
     linear : callable
         ``linear(a, w, f, run)`` for y = f(a, w) + bias, f an :class:`Operation`: convolutions and linear layers;
         averages, interpolation and sums, whose w is 1; and additions, as the sum of a stack.
     scale : callable
-        ``scale(x, factor, shift, run)`` for y = factor * x + shift, both like y or broadcast to it: batch-norm in
-        eval mode, and a constant that is multiplied, added or subtracted.
+        ``scale(x, factor, shift, run)`` for y = factor * x + shift, both broadcast to y: batch norm in eval mode, and
+        multiplication, addition or subtraction of a constant.
     rectifier : callable
-        ``rectifier(x, run)`` for ReLU in all its forms, and ReLU with an upper end.
+        ``rectifier(x, run)`` for ReLU in all its forms, with or without an upper bound.
     activation : callable, optional
-        ``activation(x, run)`` for the other functions of one number, such as SiLU, GELU, sigmoid. Default: refused.
+        ``activation(x, run)`` for other elementwise functions, such as SiLU, GELU, sigmoid. Default: no rule.
     product : callable, optional
-        ``product(x, other, run)`` for x * other, both of which depend on the pixels. Default: refused.
+        ``product(x, other, run)`` for x * other, both of which depend on the pixels. Default: no rule.
     norm : callable, optional
-        ``norm(x, n, run)`` for layer-norm, n a :class:`Norm`. Default: refused.
+        ``norm(x, n, run)`` for layer norm, n a :class:`Norm`. Default: no rule.
     max_pool : callable, optional
         ``max_pool(x, run)`` for max-pooling. Default: its own backward.
     """
@@ -145,18 +144,17 @@ class PropagationRules(RulesMode):
         self._max_pool = max_pool
 
     def call(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Return what the function returns, with the backward pass of its rule; see :class:`RulesMode`."""
+        """Return the result of the function, with the backward pass of its rule; see :class:`RulesMode`."""
         kwargs = {key: _constant(value) for key, value in kwargs.items()}
         args = tuple(_constant(value) for value in args)
-        on_the_way = [index for index, value in enumerate(args) if _depends(value)]
         name = name_of(func)
-        if not (on_the_way or any(map(_depends, kwargs.values()))) or name in MOVING:
+        if not (any(map(_depends, args)) or any(map(_depends, kwargs.values()))) or name in MOVING:
             return func(*args, **kwargs)
         x: Any = args[0] if args else kwargs.get("input")
         in_place = is_in_place(func, name, args, kwargs)
 
-        def run(given: Tensor | None = None) -> Any:
-            first = given if given is not None else x
+        def run(replacement: Tensor | None = None) -> Any:
+            first = replacement if replacement is not None else x
             first = first.clone() if in_place else first
             return func(first, *args[1:], **kwargs) if args else func(**{**kwargs, "input": first})
 
@@ -167,10 +165,10 @@ class PropagationRules(RulesMode):
             return (
                 y if self._max_pool is None else self._max_pool(x, lambda *given: run(*given)[0])
             ), switches
-        found = None if is_relu(func, args, kwargs) else rectified(func, args, kwargs)
-        if found is not None:
-            # In other words than ReLU: with masks and zeros that are of no use for other values.
-            x = found
+        rectified_input = None if is_relu(func, args, kwargs) else rectified(func, args, kwargs)
+        if rectified_input is not None:
+            # Another expression for ReLU, whose masks and zeros are valid for these values only.
+            x = rectified_input
             y = self._rectifier(x, lambda *given: (given[0] if given else x).clamp(min=0))
         else:
             y = self._apply(func, name, args, kwargs, run) if isinstance(x, Tensor) else None
@@ -178,8 +176,8 @@ class PropagationRules(RulesMode):
             result = func(*args, **kwargs)
             if _depends(result) or (in_place and _depends(x)):
                 raise ValueError(
-                    f"{self._title} has no rule for {name!r}, met in {self.layer_here()!r}, wanted a network "
-                    "of convolutions, linear layers, batch-norm, ReLU, pooling, additions and concatenations"
+                    "expected a network of convolutions, linear layers, batch norm, ReLU, pooling, additions and "
+                    f"concatenations, got {name!r} in {self.layer_here()!r}, for which {self._title} has no rule"
                 )
             return result
         return assign_in_graph(x, y) if in_place else y
@@ -192,7 +190,7 @@ class PropagationRules(RulesMode):
         kwargs: dict[str, Any],
         run: Compute,
     ) -> Tensor | None:
-        """The output with the backward of its rule; None for an operation that has none."""
+        """Return the output with the backward of its rule; None for an operation without a rule."""
         x, other = args[0] if args else kwargs["input"], argument(args, kwargs, 1, "other", None)
         if is_relu(func, args, kwargs) or is_bounded(func, args, kwargs):
             return self._rectifier(x, run)
@@ -204,7 +202,7 @@ class PropagationRules(RulesMode):
             weight = argument(args, kwargs, 1, "weight", other)
             if _depends(weight) or not _depends(x):
                 return None
-            # Without the bias, which is third.
+            # Without the bias, which is the third argument.
             rest = (None, *args[3:]) if len(args) > 3 else ()
             named = _without(kwargs, "input", "weight", "other", "mat2", "bias")
             bias = argument(args, kwargs, 2, "bias", None)
@@ -232,7 +230,7 @@ class PropagationRules(RulesMode):
         return None
 
     def _add(self, x: Tensor, other: Any, sign: int, run: Compute) -> Tensor:
-        """The sum or the difference, where one of both may be a constant."""
+        """Return the sum or the difference of two values, one of which may be a constant."""
         if not _depends(other):
             return self._scale(x, _one(x), sign * _tensor(other, x), run)
         if sign < 0:
@@ -245,21 +243,21 @@ class PropagationRules(RulesMode):
 
 
 def check_reached(scores: Tensor, name: str) -> None:
-    """ValueError for scores of a network that no gradient comes back from."""
+    """Raise ValueError for scores without a gradient."""
     if not scores.requires_grad:
         raise ValueError(
-            f"no gradient comes back through {name}, wanted a network whose scores depend on the pixels by operations "
-            "that have a rule"
+            f"expected a network whose scores depend on the pixels by operations with a rule, got {name}, through "
+            "which no gradient passes"
         )
 
 
 def _with_weight(
     name: str, weight: Tensor, bias: Tensor | None, function: Callable[[Tensor, Tensor], Tensor]
 ) -> Operation:
-    """A convolution or a linear layer."""
+    """Return the operation of a convolution or a linear layer."""
     if name in DENSE:
-        places = {"linear": (0, -1)}.get(name, (1, -1))
-        return Operation(function, "dense", bias, places if weight.ndim == 2 else None)
+        channels = {"linear": (0, -1)}.get(name, (1, -1))
+        return Operation(function, "dense", bias, channels if weight.ndim == 2 else None)
     spatial = weight.ndim - 2
     if bias is not None:
         bias = bias.view(-1, *[1] * spatial)
@@ -267,14 +265,14 @@ def _with_weight(
 
 
 def _batch_norm(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor, Tensor]:
-    """Factor and shift of a batch-norm, each (1, C, 1, ...)."""
+    """Return factor and shift of a batch norm, each (1, C, 1, ...)."""
     x = args[0] if args else kwargs["input"]
     mean, variance, weight, bias = (
-        argument(args, kwargs, place, name, None)
-        for place, name in enumerate(("running_mean", "running_var", "weight", "bias"), 1)
+        argument(args, kwargs, index, name, None)
+        for index, name in enumerate(("running_mean", "running_var", "weight", "bias"), 1)
     )
     if mean is None or variance is None:
-        # Without running statistics it takes those of the batch.
+        # Without running statistics, those of the batch are used.
         over = [0, *range(2, x.ndim)]
         variance, mean = torch.var_mean(x.detach(), over, correction=0)
     factor = (variance + argument(args, kwargs, 7, "eps", 1e-5)).rsqrt()
@@ -297,14 +295,14 @@ def _layer_norm(x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Nor
 
 
 def _constant(value: Any) -> Any:
-    """Parameters without their gradient."""
+    """Detach parameters."""
     if isinstance(value, nn.Parameter):
         return value.detach()
     return type(value)(map(_constant, value)) if type(value) in (list, tuple) else value
 
 
 def _depends(value: Any) -> bool:
-    """Whether a tensor, or one of several, depends on the pixels."""
+    """Return whether a tensor, or any tensor of a list, depends on the pixels."""
     if isinstance(value, list | tuple):
         return any(map(_depends, value))
     return isinstance(value, Tensor) and value.requires_grad

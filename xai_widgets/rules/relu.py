@@ -1,4 +1,4 @@
-"""Backward rules for ReLU, refused for networks without ReLU."""
+"""Backward rules for ReLU that require a network with ReLU."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from xai_widgets.rules.backward import BackwardRules
 
 @contextmanager
 def relu_rules(model: ImageModel, title: str, **rules: Callable[[Tensor], Tensor]) -> Iterator[BackwardRules]:
-    """:class:`~xai_widgets.rules.BackwardRules` that have to meet a ReLU.
+    """Apply :class:`~xai_widgets.rules.BackwardRules` and check that the network has a ReLU.
 
-    A network in which they met none is refused: its result would be the plain gradient, unsaid. One that has other
-    activations too is warned of.
+    Raises ValueError for a network without ReLU, for which the result would silently be the plain gradient, and warns
+    if the network has other activations, too.
     """
     with BackwardRules(title, model.module, **rules) as mode:
         yield mode
     if not mode.met["relu"]:
         raise ValueError(
-            f"{title} changes the backward pass of ReLU and met none in {model.name}, wanted a network with ReLU; "
-            "the nearest method is 'gradient'"
+            f"expected a network with ReLU, whose backward pass {title} replaces, got {model.name}; the nearest method "
+            "is 'gradient'"
         )
     if mode.others:
         warn(
-            f"{title} changes the backward pass of ReLU, and {model.name} has {' and '.join(sorted(mode.others))} too, "
-            "which keep their own: in part this is the plain gradient"
+            f"{title} replaces the backward pass of ReLU only, and {model.name} also has "
+            f"{' and '.join(sorted(mode.others))}: the result is in part the plain gradient"
         )

@@ -1,13 +1,13 @@
 """Record the calls of torch functions in real passes of a network, and replay parts of them on other tensors.
 
-Two passes with different numbers of images are recorded by a function mode of this thread and aligned call by call: an
-integer that differs between them is a multiple of the number of images plus a constant, so that
-``x.view(x.size(0), -1)`` replays for any batch. Everything else that Python decided in the pass, such as paddings
-computed from shapes, is a constant of the recording. Nothing outside the call is patched: the passes run on replicas of
-the network (:mod:`xai_widgets.core.replica`), whose modules say in which layer a call was made.
+Passes with different batch sizes are recorded by a torch function mode and aligned call by call: an integer that
+differs between them is an affine function of the batch size, so that ``x.view(x.size(0), -1)`` replays for any batch.
+Everything else that Python computes in a pass, such as paddings from shapes, is a constant of the trace. Nothing is
+patched: the passes run on replicas of the network (:mod:`xai_widgets.core.replica`), whose modules record the layer of
+each call.
 
-What cannot be replayed is refused by its name: values that Python read from activations, custom autograd functions,
-scripted code, and a network whose scores of an image depend on the other images of the batch.
+Passes that cannot be replayed raise an error with the reason: values that Python reads from activations, custom
+autograd functions, scripted modules, and scores that depend on the other images of the batch.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ def trace(network: nn.Module, x: Tensor, pick: Callable[[Any, int], Any] | None 
     Parameters
     ----------
     network : nn.Module
-        It is not changed. Where it is not in single precision, a copy of its parameters is.
+        The network, which is not changed. If it is not in single precision, copies of its parameters are.
     x : Tensor, (1, C, H, W)
-        What it takes, float32.
+        Input of the network, float32.
     pick : callable, optional
-        From what it returns for a number of images to the tensor that is meant; its calls belong to the trace.
+        Maps the output of the network and the number of images to a tensor. Its calls belong to the trace.
 
     Raises
     ------
@@ -46,29 +46,29 @@ def trace(network: nn.Module, x: Tensor, pick: Callable[[Any, int], Any] | None 
         For passes that cannot be replayed.
     """
     casts: dict[int, Tensor] = {}
-    # A pass of one image may take a path of its own, as by squeeze() or ``if len(x) > 1``.
+    # A pass of one image may differ, for instance by squeeze() or ``if len(x) > 1``.
     one = Recorder(network, _batch(x, 1), pick, casts)
     two = Recorder(network, _batch(x, 2), pick, casts)
     _refuse_other_scores(one, two, x.dtype)
     try:
-        made = aligned(one, two, 1, 2)
+        result = aligned(one, two, 1, 2)
     except Unlike:
         three = Recorder(network, _batch(x, 3), pick, casts)
         try:
-            made = aligned(two, three, 2, 3)
+            result = aligned(two, three, 2, 3)
         except Unlike as unlike:
-            raise Untraceable(f"its calls depend on the number of images, as of {unlike}") from None
-    _verify(made, one)
-    return made
+            raise Untraceable(f"its calls depend on the number of images from {unlike} on") from None
+    _verify(result, one)
+    return result
 
 
 def _batch(x: Tensor, count: int) -> Tensor:
-    """Return the image first, then others: itself at lower contrast, with other statistics, and mirrored."""
+    """Return a batch of the image, a copy with lower contrast, and a mirrored copy."""
     return torch.cat([x, x / 2, x.flip(3)][:count])
 
 
 def _refuse_other_scores(one: Recorder, two: Recorder, dtype: torch.dtype) -> None:
-    """Refuse a network whose scores of an image differ from pass to pass, or with the other images."""
+    """Raise an error if the scores of an image change from pass to pass, or with the other images."""
     alone, beside = (
         each.results[each.output.call][each.output.item] if isinstance(each.output, Value) else None
         for each in (one, two)
@@ -84,32 +84,32 @@ def _refuse_other_scores(one: Recorder, two: Recorder, dtype: torch.dtype) -> No
         )
 
 
-def _verify(made: Trace, one: Recorder) -> None:
-    """Refuse a trace that does not give the output of the network."""
-    if not isinstance(made.output, Value) or not made.calls[made.output.call].depends:
+def _verify(result: Trace, one: Recorder) -> None:
+    """Raise an error if the trace does not reproduce the output of the network."""
+    if not isinstance(result.output, Value) or not result.calls[result.output.call].depends:
         return
     expected = one.results[one.output.call][one.output.item]
     with outside_inference(), torch.enable_grad():
-        found = made.segment(Value(0), made.output)(one.x.clone().requires_grad_())
-    if not found.requires_grad:
-        raise Untraceable(f"{_without_gradient(made)} has no gradient")
+        replayed = result.segment(Value(0), result.output)(one.x.clone().requires_grad_())
+    if not replayed.requires_grad:
+        raise Untraceable(f"{_without_gradient(result)} has no gradient")
     if not expected.isfinite().all():
         return
-    off = _difference(found, expected) if found.shape == expected.shape else float("inf")
+    off = _difference(replayed, expected) if replayed.shape == expected.shape else float("inf")
     if not off <= torch.finfo(expected.dtype).eps ** 0.5:
         raise Untraceable(f"a replay of its calls gives another output (by {off:.1%})")
 
 
-def _without_gradient(made: Trace) -> str:
-    """Return the name of the first call whose result has no gradient although what it was given has."""
-    for call, results in zip(made.calls, made.results, strict=True):
-        before = any(made.results[value.call][value.item].requires_grad for value in call.values())
+def _without_gradient(result: Trace) -> str:
+    """Return the description of the first call whose result has no gradient although an argument has one."""
+    for call, results in zip(result.calls, result.results, strict=True):
+        before = any(result.results[value.call][value.item].requires_grad for value in call.values())
         if before and call.depends and results[0].is_floating_point() and not results[0].requires_grad:
-            return call.place
+            return call.description
     return "the network"
 
 
-def _difference(found: Tensor, expected: Tensor) -> float:
+def _difference(actual: Tensor, expected: Tensor) -> float:
     """Return the largest difference, relative to the largest value."""
-    found, expected = found.detach().double(), expected.detach().double()
-    return ((found - expected).abs().max() / expected.abs().max().clamp(min=1e-30)).item()
+    actual, expected = actual.detach().double(), expected.detach().double()
+    return ((actual - expected).abs().max() / expected.abs().max().clamp(min=1e-30)).item()

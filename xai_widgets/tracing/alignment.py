@@ -1,4 +1,4 @@
-"""Two passes with different numbers of images, as one trace for any number."""
+"""Align two passes with different numbers of images to one trace for any number."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from xai_widgets.tracing.segments import Trace
 
 
 class Unlike(Exception):
-    """Two passes that differ, from the call of this name on."""
+    """Two passes that differ from the call with this description on."""
 
 
 def aligned(one: Recorder, other: Recorder, n: int, m: int) -> Trace:
-    """Return the calls of passes of n and m images, as those of any number."""
+    """Merge the calls of passes of n and m images into a trace for any number of images."""
     calls: list[Call] = []
     for a, b in zip(one.calls, other.calls, strict=False):
         if a.function != b.function and a.name != "input":
-            raise Unlike(b.place)
-        unlike = a.place
+            raise Unlike(b.description)
+        unlike = a.description
 
         def hidden(tensor: Tensor, call: Call = a) -> str:
             return one.hidden(tensor, call)
@@ -37,14 +37,14 @@ def aligned(one: Recorder, other: Recorder, n: int, m: int) -> Trace:
     if len(one.calls) != len(other.calls) or type(one.output) is not type(other.output):
         longer = max(one.calls, other.calls, key=len)
         call = longer[min(len(calls), len(longer) - 1)]
-        raise Unlike(call.place)
+        raise Unlike(call.description)
     if isinstance(one.output, Value) and one.output != other.output:
         raise Unlike("the output")
     return Trace(calls, one.output, one.results, one.returned, one.sized or other.sized)
 
 
 def _merged(a: Any, b: Any, n: int, m: int, unlike: str, hidden: Callable[[Tensor], str]) -> Any:
-    """Return an argument of both passes, as that of any number of images."""
+    """Merge an argument of both passes into one for any number of images."""
     if isinstance(a, Value) or isinstance(b, Value):
         if a != b:
             raise Unlike(unlike)

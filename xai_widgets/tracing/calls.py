@@ -1,4 +1,4 @@
-"""Calls of torch functions, and their arguments with placeholders for what differs from replay to replay."""
+"""Calls of torch functions, and their arguments with placeholders for values that differ between replays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xai_widgets.core.hooks import layer_name
 
 
 class Scope(NamedTuple):
-    """One call of a module: its name, which call it is, and a number of its own."""
+    """One call of a module: the module's name, the index of its call, and a unique number."""
 
     module: str
     call: int
@@ -21,12 +21,12 @@ class Scope(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name of the layer."""
+        """Name of the layer."""
         return layer_name(self.module, self.call)
 
 
 class Value(NamedTuple):
-    """A tensor that a call returned: which call, and which of its tensors."""
+    """Reference to a tensor that a call returned, by the index of the call and of the tensor."""
 
     call: int
     item: int = 0
@@ -47,20 +47,20 @@ class Call:
     ----------
     function : callable
     args, kwargs
-        Its arguments, with :class:`Value` for tensors that were returned by other calls and :class:`Affine` for
-        integers that depend on the number of images.
+        Arguments, with :class:`Value` for tensors that other calls returned and :class:`Affine` for integers that
+        depend on the number of images.
     name : str
-        Of the function, without underscores.
+        Name of the function, without underscores.
     scopes : tuple of Scope
-        The calls of modules in which it was made, the outermost first.
+        The enclosing calls of modules, the outermost first.
     depends : bool
-        Whether its result depends on the image.
+        Whether the result depends on the image.
     mutates : bool
-        Whether it changes a tensor of the network.
+        Whether the call changes a tensor of the network.
     shape : tuple of int
-        Of the first tensor that it returned.
+        Shape of the first returned tensor.
     autocast : torch.dtype, optional
-        The type of the autocast in which it was made.
+        Dtype of the enclosing autocast.
     """
 
     function: Callable[..., Any]
@@ -75,17 +75,17 @@ class Call:
 
     @property
     def layer(self) -> str:
-        """The name of the innermost layer in which it was made; that of the function outside of all."""
+        """Name of the innermost layer; the name of the function outside of all layers."""
         return self.scopes[-1].name if self.scopes else self.name
 
     @property
-    def place(self) -> str:
-        """The name of the function and that of the layer, for error messages."""
+    def description(self) -> str:
+        """Name of the function and of the layer, for error messages."""
         return f"{self.name!r}" + (f" in {self.layer!r}" if self.scopes else "")
 
-    def argument(self, place: int, keyword: str, default: Any = None) -> Any:
-        """Return an argument by its place or its keyword."""
-        return self.args[place] if len(self.args) > place else self.kwargs.get(keyword, default)
+    def argument(self, index: int, keyword: str, default: Any = None) -> Any:
+        """Return an argument by its index or its keyword."""
+        return self.args[index] if len(self.args) > index else self.kwargs.get(keyword, default)
 
     def values(self) -> list[Value]:
         """Return the results of other calls among the arguments."""
@@ -115,19 +115,19 @@ def leaves(given: Any) -> list[Any]:
     return found
 
 
-def filled(given: Any, made: dict[int, list[Tensor]], images: int) -> Any:
-    """Return an argument for a replay."""
+def filled(given: Any, results: dict[int, list[Tensor]], images: int) -> Any:
+    """Return an argument for a replay with the results of other calls and the number of images."""
     if isinstance(given, Value):
-        return made[given.call][given.item]
+        return results[given.call][given.item]
     if isinstance(given, Affine):
         return given.base + given.step * images
     if isinstance(given, tuple | list | dict | slice):
-        return mapped(given, lambda leaf: filled(leaf, made, images))
+        return mapped(given, lambda leaf: filled(leaf, results, images))
     return given
 
 
 def tensors_in(result: Any) -> list[Tensor]:
-    """Return the tensors in what a function returned."""
+    """Return the tensors in the result of a function."""
     if isinstance(result, Tensor):
         return [result]
     if isinstance(result, tuple | list | dict):
@@ -136,7 +136,7 @@ def tensors_in(result: Any) -> list[Tensor]:
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """Return the name of a torch function in whatever form it is called, such as "relu" for ``torch.relu_``."""
+    """Return the name of a torch function without the form of its call, such as "relu" for ``torch.relu_``."""
     name = str(getattr(function, "__name__", type(function).__name__))
     if name in ("__get__", "__set__"):
         own = getattr(getattr(function, "__self__", None), "__name__", "")

@@ -1,4 +1,4 @@
-"""One pass of a network, and the calls of torch functions made in it."""
+"""Record the calls of torch functions in one pass of a network."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from xai_widgets.core.precision import no_autocast
 from xai_widgets.core.replica import named_parts, original, replica
 from xai_widgets.tracing.calls import Call, Scope, Value, in_place, leaves, mapped, name_of, tensors_in
 
-#: Functions by which Python reads what is in a tensor.
+#: Functions with which Python reads the values of a tensor.
 _READING = frozenset(
     {"item", "tolist", "numpy", "bool", "int", "float", "complex", "index", "array", "contains", "equal", "allclose",
      "is_nonzero", "dlpack", "set"}
 )  # fmt: skip
-#: Functions by which Python reads sizes that may depend on those of the image.
+#: Functions with which Python reads sizes that may depend on the size of the image.
 _SIZES = frozenset({"shape", "size", "numel", "nelement", "stride"})
-#: Conversions that return the tensor itself where there is nothing to convert.
+#: Conversions that return the tensor itself if there is nothing to convert.
 _CONVERSIONS = frozenset({"to", "float", "double", "half", "bfloat16", "type", "type_as", "cpu", "cuda"})
 
 
 class Untraceable(ValueError):
-    """A network whose passes cannot be replayed; the message says why, as the end of a sentence."""
+    """A network whose passes cannot be replayed; the message is the reason, as the end of a sentence."""
 
 
 class Recorder(TorchFunctionMode):
-    """One pass, and the calls made in it."""
+    """One pass of a network with the recorded calls."""
 
     def __init__(
         self, network: nn.Module, x: Tensor, pick: Callable[[Any, int], Any] | None, casts: dict[int, Tensor]
@@ -41,12 +41,12 @@ class Recorder(TorchFunctionMode):
         self.results: list[list[Tensor]] = []
         self.returned: dict[Value, Scope] = {}
         self.sized = False
-        #: Of every tensor that is known, by its id, the latest call that returned it.
+        #: By the id of a tensor, the latest call that returned it.
         self._known: dict[int, Value] = {}
         self._scopes: list[Scope] = []
         self._numbers: dict[str, int] = {}
         self._count = 0
-        #: How many hooks of the network are running.
+        #: Number of hooks of the network that are running.
         self._hooks = 0
         self._custom: dict[str, str] = {}
         self._scripted = [
@@ -66,10 +66,10 @@ class Recorder(TorchFunctionMode):
                     _cast(part, casts)
                 self._scope(part, names.get(id(original(part)), ""))
         with outside_inference(), torch.enable_grad(), no_autocast(self.x.device):
-            # No leaf, so that the network may begin with an operation in place.
-            given = self.x.detach().clone().requires_grad_().clone()
-            self._keep("input", lambda: None, (), {}, [given], True, False)
-            output = self._pass(made, given, pick)
+            # Not a leaf, so that the network may start with an in-place operation.
+            x = self.x.detach().clone().requires_grad_().clone()
+            self._add_call("input", lambda: None, (), {}, [x], True, False)
+            output = self._pass(made, x, pick)
         self.output: Any = self._value(output) if isinstance(output, Tensor) else output
         if isinstance(self.output, Tensor):
             raise Untraceable(self._hidden(self.output, "the output"))
@@ -77,20 +77,20 @@ class Recorder(TorchFunctionMode):
             self._refuse_custom(output)
 
     @guarded
-    def _pass(self, network: nn.Module, given: Tensor, pick: Callable[[Any, int], Any] | None) -> Any:
+    def _pass(self, network: nn.Module, x: Tensor, pick: Callable[[Any, int], Any] | None) -> Any:
         """Run a network in this mode.
 
-        :func:`guarded` leaves the mode: where an interrupt hits torch while it has taken the mode off for a call, the
-        end of a ``with`` block would raise instead of the interrupt.
+        :func:`guarded` exits the mode: if an interrupt arrives while torch has disabled the mode for a call, the exit
+        of a ``with`` block would raise another error.
         """
         self.__enter__()
-        output = network(given)
+        output = network(x)
         return output if pick is None else pick(output, len(self.x))
 
-    # -- which layer a call is made in ----------------------------------------------------------------------
+    # -- scopes of calls ------------------------------------------------------------------------------------
 
     def _scope(self, part: nn.Module, name: str) -> None:
-        """Note the calls of a module of the replica."""
+        """Record the calls of a module of the replica."""
         for kind in ("_forward_hooks", "_forward_pre_hooks"):
             hooks = part.__dict__[kind]
             if hooks:
@@ -119,7 +119,7 @@ class Recorder(TorchFunctionMode):
         part.__dict__["forward"] = called
 
     def _aside(self, hook: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a hook of the network that may read values, as for a log: it decides nothing of the pass."""
+        """Wrap a hook of the network, which may read values, for instance for a log: they do not affect the pass."""
 
         def called(*args: Any, **kwargs: Any) -> Any:
             self._hooks += 1
@@ -157,7 +157,7 @@ class Recorder(TorchFunctionMode):
         if not tensors:
             if depends and name in _READING and not self._hooks:
                 raise Untraceable(f"its path depends on values, read by {name!r}{self._here()}")
-            # The number of images, of a tensor without places the size, is no size of the image.
+            # The number of images, and sizes of tensors without positions, are not sizes of the image.
             whole = name != "size" or self._dim(args, kwargs) != 0
             self.sized |= depends and name in _SIZES and whole and any(each.ndim > 2 for each in given)
             return
@@ -165,13 +165,13 @@ class Recorder(TorchFunctionMode):
             return
         changed = [each for each in tensors if any(each is other for other in given)]
         mutates = in_place(func, kwargs) and any(id(each) not in self._known for each in changed)
-        self._keep(name, func, self._template(args), self._template(kwargs), tensors, depends, mutates)
+        self._add_call(name, func, self._template(args), self._template(kwargs), tensors, depends, mutates)
 
     @staticmethod
     def _dim(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return args[1] if len(args) > 1 else kwargs.get("dim")
 
-    def _keep(
+    def _add_call(
         self,
         name: str,
         func: Callable[..., Any],
@@ -195,7 +195,7 @@ class Recorder(TorchFunctionMode):
                 autocast=torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None,
             )
         )
-        # They live as long as the pass, so that no other tensor gets their ids.
+        # Kept for the whole pass, so that no other tensor gets their ids.
         self.results.append(tensors)
         for item, tensor in enumerate(tensors):
             self._known[id(tensor)] = Value(len(self.calls) - 1, item)
@@ -209,26 +209,30 @@ class Recorder(TorchFunctionMode):
     def _here(self) -> str:
         return f" in {self._scopes[-1].name!r}" if self._scopes else ""
 
-    # -- what is not seen -----------------------------------------------------------------------------------
+    # -- hidden operations ----------------------------------------------------------------------------------
 
     def _hidden(self, tensor: Tensor, where: str) -> str:
-        """Say what made a tensor that no recorded call returned."""
+        """Describe the origin of a tensor that no recorded call returned."""
         if self._scripted:
-            return f"{self._scripted[0]!r} is scripted code" if self._scripted[0] else "it is scripted code"
+            return (
+                f"{self._scripted[0]!r} is a scripted module"
+                if self._scripted[0]
+                else "it is a scripted module"
+            )
         kind = type(tensor.grad_fn).__name__.rstrip("0123456789").removesuffix("Backward")
         made = f"the operation {kind!r}" if tensor.grad_fn is not None else "an operation"
         return f"{made} that gives {where} is hidden from torch's function modes"
 
     def hidden(self, tensor: Tensor, call: Call) -> str:
-        """Say what made an argument of a call that no recorded call returned."""
-        return self._hidden(tensor, f"an input of {call.place}")
+        """Describe the origin of an argument that no recorded call returned."""
+        return self._hidden(tensor, f"an input of {call.description}")
 
     def _refuse_custom(self, output: Tensor) -> None:
-        """Refuse custom autograd functions, whose backward a replay would not have, and functions that have none."""
+        """Raise an error for custom autograd functions, which a replay bypasses, and functions without a gradient."""
         for call, results in zip(self.calls, self.results, strict=True):
             node = results[0].grad_fn
             if node is not None and node.name().endswith("NotImplemented"):
-                raise Untraceable(f"{call.place} has no gradient")
+                raise Untraceable(f"{call.description} has no gradient")
         for node in _graph(output):
             kind = type(node)
             if not isinstance(node, torch.autograd.function.BackwardCFunction):
@@ -253,7 +257,7 @@ def _graph(output: Tensor) -> Iterator[Any]:
 
 
 def _cast(part: nn.Module, casts: dict[int, Tensor]) -> None:
-    """Give a module of a replica its parameters, buffers and other tensors in single precision."""
+    """Convert the parameters, buffers and other tensors of a module of a replica to single precision."""
 
     def single(value: Any) -> Any:
         if not isinstance(value, Tensor) or not value.is_floating_point() or value.dtype == torch.float32:

@@ -1,4 +1,4 @@
-"""A trace, and the parts of it as functions."""
+"""A trace, and its segments as functions."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class Trace:
     Attributes
     ----------
     calls : list of Call
-        In the order in which they were made. The image is the result of the first one, which is made by nobody.
+        The calls in their order. The first one is a placeholder whose result is the image.
     output : Value, or anything else
-        What the network returned.
+        Output of the network.
     results : list of list of Tensor
         The tensors that each call returned in the first pass, of one image.
     returned : dict of Value to Scope
-        The innermost call of a module that returned a tensor.
+        By tensor, the innermost call of a module that returned it.
     sized : bool
-        Whether sizes of the image may be among the arguments, so that the trace holds for images of this size only.
+        Whether arguments may depend on the size of the image, so that the trace is valid for this size only.
     """
 
     calls: list[Call]
@@ -51,11 +51,11 @@ class Trace:
     def segment(self, begin: Value, end: Value) -> Callable[[Tensor], Tensor]:
         """Return the part of the network from the result of one call to that of a later one, as a function.
 
-        Everything between them has to pass through ``begin``. The function shares the parameters of the network,
-        takes any number of images, does not change what it is given, and lets gradients flow.
+        Every path between them must pass through ``begin``. The function shares the parameters of the network, accepts
+        any number of images, does not change its input, and is differentiable.
         """
         chosen = {index for index in range(begin.call + 1, end.call + 1) if self.calls[index].depends}
-        # What does not depend on the image is computed anew, with the parameters of that moment.
+        # Calls that do not depend on the image are replayed with the current parameters.
         waiting = list(chosen)
         while waiting:
             for value in self.calls[waiting.pop()].values():
@@ -64,7 +64,7 @@ class Trace:
                     waiting.append(value.call)
         for index in chosen:
             if self.calls[index].mutates:
-                raise Untraceable(f"{self.calls[index].place} changes a tensor of the network")
+                raise Untraceable(f"{self.calls[index].description} changes a tensor of the network")
         steps = [(index, self.calls[index]) for index in sorted(chosen)]
         at = self.results[begin.call][begin.item]
         shape, fixed = tuple(at.shape[1:]), self.sized
@@ -79,25 +79,27 @@ class Trace:
                     f"expected an input of shape (N, {', '.join(map(str, shape))}), got {tuple(x.shape)}"
                 )
             check_cancelled()
-            # A copy: the first operation may work in place.
-            made: dict[int, list[Tensor]] = {begin.call: [x.clone(memory_format=layout)] * (begin.item + 1)}
+            # A copy, as the first operation may be in place.
+            results: dict[int, list[Tensor]] = {
+                begin.call: [x.clone(memory_format=layout)] * (begin.item + 1)
+            }
             with no_autocast(x.device):
                 for index, call in steps:
-                    args = [filled(each, made, len(x)) for each in call.args]
-                    kwargs = {key: filled(each, made, len(x)) for key, each in call.kwargs.items()}
+                    args = [filled(each, results, len(x)) for each in call.args]
+                    kwargs = {key: filled(each, results, len(x)) for key, each in call.kwargs.items()}
                     if call.autocast is None:
                         result = call.function(*args, **kwargs)
                     else:
                         with torch.autocast(x.device.type, dtype=call.autocast):
                             result = call.function(*args, **kwargs)
-                    made[index] = [args[0]] if result is None else tensors_in(result)
-            return made[end.call][end.item]
+                    results[index] = [args[0]] if result is None else tensors_in(result)
+            return results[end.call][end.item]
 
         return run
 
 
 def used_last(trace: Trace) -> Sequence[int]:
-    """Return for each call the last call that uses its result and depends on the image; -1 where none does."""
+    """Return for each call the index of the last call that uses its result and depends on the image, or -1."""
     last = [-1] * len(trace.calls)
     for index, call in enumerate(trace.calls):
         for value in call.values() if call.depends else ():

@@ -49,7 +49,7 @@ def test_cam_weights_channels_as_the_linear_layer_does(network, layer):
 def test_cam_is_refused_where_more_follows(network, layer):
     model = wrap(settle(network()))
     with pytest.raises(
-        ValueError, match=r"is followed by more, wanted just a global average .* 'grad_cam'"
+        ValueError, match=r"that only a global average and a linear layer follow, got .* 'grad_cam'"
     ) as error:
         attribution.cam(model, images(2), TARGET, layer=layer)
     one_sentence(error)
@@ -229,8 +229,6 @@ def test_norm_grad_of_a_convolution_takes_the_last_one_and_nothing_else(model):
     x = images(2)
     made = attribution.norm_grad_convolution(model, x, TARGET)
     assert torch.equal(made, attribution.norm_grad_convolution(model, x, TARGET, layer="block2.conv2"))
-    with pytest.raises(
-        ValueError, match=r"layer 'block1' is a Block, wanted an nn\.Conv2d, such as"
-    ) as error:
+    with pytest.raises(ValueError, match=r"to be an nn\.Conv2d, got 'block1', a Block; try") as error:
         attribution.norm_grad_convolution(model, x, TARGET, layer="block1")
     one_sentence(error)

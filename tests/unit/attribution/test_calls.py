@@ -250,7 +250,9 @@ def test_a_layer_off_the_way_to_the_scores_is_refused(method):
 
     model = wrap(settle(Aside()))
     for layer in ("aside", "constant"):
-        with pytest.raises(ValueError, match=f"the scores do not depend on layer '{layer}', wanted") as error:
+        with pytest.raises(
+            ValueError, match=f"expected a layer that the scores depend on, got '{layer}'"
+        ) as error:
             run(method, model, images(1), layer=layer)
         one_sentence(error)
 
@@ -258,7 +260,9 @@ def test_a_layer_off_the_way_to_the_scores_is_refused(method):
 @pytest.mark.parametrize("method", needing("relu"))
 @pytest.mark.parametrize("network", [Smooth, Linear])
 def test_a_network_without_relu_is_refused_by_what_changes_relu(method, network):
-    with pytest.raises(ValueError, match=f"met none in {network.__name__}, wanted .* 'gradient'") as error:
+    with pytest.raises(
+        ValueError, match=f"expected a network with ReLU, .* got {network.__name__}; .* 'gradient'"
+    ) as error:
         run(method, wrap(settle(network())), images(1))
     one_sentence(error)
 
@@ -285,7 +289,9 @@ class Attending(nn.Module):
 def test_an_operation_without_a_rule_is_refused_by_its_name_and_that_of_its_layer(
     method, network, operation, layer
 ):
-    with pytest.raises(ValueError, match=f"no rule for '{operation}', met in '{layer}', wanted") as error:
+    with pytest.raises(
+        ValueError, match=f"got '{operation}' in '{layer}', for which .* has no rule"
+    ) as error:
         run(method, wrap(settle(network())), images(1))
     one_sentence(error)
 
@@ -301,7 +307,7 @@ def test_a_network_that_stops_the_gradient_is_refused(method):
         def forward(self, x):
             return super().forward(x).detach()
 
-    with pytest.raises(ValueError, match="no gradient comes back through Stopped, wanted") as error:
+    with pytest.raises(ValueError, match="got Stopped, through which no gradient passes") as error:
         run(method, wrap(settle(Stopped())), images(1))
     one_sentence(error)
 
@@ -319,13 +325,13 @@ def test_a_network_that_stops_the_gradient_is_refused(method):
             ValueError,
             "unknown method 'guided_backprob'; did you mean",
         ),
-        ("smoothgrad", {"method": 3}, TypeError, "a method is 3"),
+        ("smoothgrad", {"method": 3}, TypeError, "expected a method as a name .* got 3"),
         ("expected_gradients", {"samples": 0}, ValueError, "expected samples to be an integer"),
         (
             "expected_gradients",
             {"references": torch.zeros(2, 3, 5, 5)},
             ValueError,
-            "the references have shape",
+            "expected references of shape",
         ),
         (
             "gradient_shap",
@@ -406,14 +412,14 @@ def test_your_own_method_has_a_name_and_gets_indices(model):
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (8,), (2, 1, 1, 8, 8)])
 def test_a_map_of_the_wrong_shape_is_refused(shape, model):
-    with pytest.raises(ValueError, match=r"returned a map of shape .* for 2 images, wanted") as error:
+    with pytest.raises(ValueError, match=r"got one of shape .* for 2 images") as error:
         as_method(lambda model, x, target: torch.zeros(shape))(model, images(2))
     one_sentence(error)
 
 
 def test_what_is_no_method_is_refused():
     for given in (3, None, ("title", 3)):
-        with pytest.raises(TypeError, match="wanted a name, or a callable") as error:
+        with pytest.raises(TypeError, match="expected a method as a name or a callable") as error:
             as_method(given)
         one_sentence(error)
 

@@ -155,12 +155,12 @@ def test_a_share_that_is_lost_is_told_with_the_sum():
         network.conv2.weight.copy_(-network.conv2.weight.abs())
         network.conv2.bias.fill_(1000.0)
     with pytest.warns(
-        UserWarning, match=r"at 'conv1' of Functional sum to .*, wanted 1: the rest came to"
+        UserWarning, match=r"at 'conv1' of Functional is incomplete .sum .*, expected 1.: the rest is lost"
     ) as told:
         made = excitation_backprop(wrap(network), images(1), 1, layer="conv1")
     total = made.sum().item()
     assert total < 0.01
-    assert f"sum to {total:.3g}," in str(told[0].message)
+    assert f"(sum {total:.3g}," in str(told[0].message)
 
 
 def test_no_warning_where_nothing_is_lost_or_a_layer_has_paths_around_it():
@@ -377,7 +377,7 @@ def test_a_scale_of_each_channel_is_that_of_the_convolution_before_it():
 )
 def test_what_has_no_rule_is_refused_by_its_name(name, operation):
     with pytest.raises(
-        ValueError, match=f"excitation backprop has no rule for '{name}', met in 'After'"
+        ValueError, match=f"got '{name}' in 'After', for which excitation backprop has no rule"
     ) as error:
         at_image(operation)
     one_sentence(error)
@@ -388,5 +388,5 @@ def test_a_layer_inside_is_named():
         nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Sequential(nn.SiLU()), nn.Flatten(), nn.LazyLinear(CLASSES)
     )
     network(images(1))
-    with pytest.raises(ValueError, match=r"no rule for 'silu', met in '2\.0', wanted"):
+    with pytest.raises(ValueError, match=r"got 'silu' in '2\.0', for which"):
         excitation_backprop(wrap(settle(network)), images(1), 1, layer="0")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from networks import Linear, SharedInPlace, images, settle, wrap
 
 from xai_widgets import attribution
-from xai_widgets.attribution.expected import GREYS, TOLERANCE, draws
+from xai_widgets.attribution.expected import GRAYS, TOLERANCE, draws
 from xai_widgets.methods import METHODS
 
 
@@ -39,7 +39,7 @@ def test_many_draws_from_one_reference_are_integrated_gradients():
 def test_the_sum_is_the_score_less_that_of_the_references():
     model, x = wrap(settle(SharedInPlace())), images(2)
     made = attribution.expected_gradients(model, x, 1, samples=2048, batch_size=256)
-    grays = torch.tensor(GREYS).view(-1, 1, 1, 1).expand(-1, *x.shape[1:])
+    grays = torch.tensor(GRAYS).view(-1, 1, 1, 1).expand(-1, *x.shape[1:])
     change = (model.scores(x) - model.scores(grays).mean(0))[:, 1]
     drawn = (model.scores(x)[:, None] - model.scores(grays)[None])[..., 1].abs().max()
     assert ((made.sum((1, 2, 3)) - change).abs() < 0.1 * drawn).all()
@@ -106,14 +106,14 @@ def test_every_reference_and_every_place_on_the_way_are_as_likely():
 def test_a_sum_that_is_off_is_told_with_both_numbers(method):
     model, x = wrap(settle(SharedInPlace())), images(2)
     reference = images(1, seed=5)
-    with pytest.warns(UserWarning, match="for a change of the score") as caught:
+    with pytest.warns(UserWarning, match="is incomplete") as caught:
         made = METHODS[method](model, x, 1, references=reference, samples=1)
     change = (model.scores(x) - model.scores(reference))[:, 1]
     gap = made.sum((1, 2, 3)) - change
     worst = int((gap.abs() - TOLERANCE * change.abs()).argmax())
     words = str(caught[0].message)
-    assert f"sum to {made[worst].sum().item():.3g} for" in words
-    assert f"of {change[worst].item():.3g}, wanted the same: more than 1 samples" in words
+    assert f"(sum {made[worst].sum().item():.3g}, expected {change[worst].item():.3g})" in words
+    assert "increase samples=1" in words
     assert caught[0].filename == __file__
 
 

@@ -77,14 +77,14 @@ W = torch.tensor([[3.0, -4.0]])
     ],
 )
 def test_rules_by_hand(rule, a, expected):
-    made = rule.share(a[None], W, DENSE, torch.tensor([[10.0]]))
+    made = rule.redistribute(a[None], W, DENSE, torch.tensor([[10.0]]))
     assert_close(made[0], 10 * torch.tensor(expected))
 
 
 @pytest.mark.parametrize("rule", [Epsilon(0.0), Gamma(), AlphaBeta(), ZPlus(), ZBox(), WSquare(), Flat()])
 def test_what_nothing_came_to_shares_nothing_out(rule):
     nothing = Operation(F.linear, "dense", None, (0, -1))
-    made = rule.share(torch.zeros(1, 2), torch.zeros(1, 2), nothing, torch.ones(1, 1))
+    made = rule.redistribute(torch.zeros(1, 2), torch.zeros(1, 2), nothing, torch.ones(1, 1))
     assert torch.isfinite(made).all()
     assert made.sum() == (1 if isinstance(rule, Flat) else 0)
 
@@ -344,14 +344,10 @@ def test_a_sum_that_is_not_the_score_is_told_with_both():
     with torch.no_grad():
         network.fc.bias.fill_(100.0)
     model, x = wrap(network), images(1)
-    with pytest.warns(
-        UserWarning, match=r"relevance of the pixels .* sums to .* for a score of .*, wanted"
-    ) as told:
+    with pytest.warns(UserWarning, match=r"relevance of .* is incomplete .sum .*, expected") as told:
         made = lrp(model, x, 1)
     score = model.scores(x)[0, 1].item()
-    assert f"sums to {made.sum().item():.3g} for a score of Functional of {score:.3g}," in str(
-        told[0].message
-    )
+    assert f"(sum {made.sum().item():.3g}, expected {score:.3g})" in str(told[0].message)
     assert conservation_gap(model, made, x, 1).item() == near(
         made.sum().item() - score, scale=made.abs().sum() + abs(score)
     )

@@ -85,7 +85,7 @@ def test_relevance_sums_to_the_score_without_biases(model, composite):
 
 @pytest.mark.parametrize("method", ["excitation_backprop", "contrastive_excitation_backprop"])
 def test_what_has_no_rule_is_refused(model, method):
-    wanted = re.escape(f"no rule for '{ACTIVATION[model.name]}', met in 'features.0.")
+    wanted = re.escape(f"got '{ACTIVATION[model.name]}' in 'features.0.")
     with pytest.raises(ValueError, match=wanted) as error:
         METHODS[method](model, images(1, size=64), 1)
     one_sentence(error)
@@ -95,7 +95,7 @@ def test_what_has_no_rule_is_refused(model, method):
 def test_rules_of_relu_are_refused_where_there_is_none(model, method):
     if any(isinstance(part, nn.ReLU) for part in model.module.modules()):
         pytest.skip(f"{model.name} has a ReLU")
-    with pytest.raises(ValueError, match="met none") as error:
+    with pytest.raises(ValueError, match="expected a network with ReLU") as error:
         METHODS[method](model, images(1, size=64), 1)
     one_sentence(error)
 
@@ -104,7 +104,7 @@ def test_rules_of_relu_are_refused_where_there_is_none(model, method):
 def test_rules_of_relu_say_what_keeps_its_own(model, method):
     if not any(isinstance(part, nn.ReLU) for part in model.module.modules()):
         pytest.skip(f"{model.name} has no ReLU")
-    with pytest.warns(ExplanationWarning, match="has hardswish too, which keep their own"):
+    with pytest.warns(ExplanationWarning, match="also has hardswish: the result is in part"):
         METHODS[method](model, images(1, size=64), 1)
 
 

@@ -312,7 +312,7 @@ def test_a_signal_that_grows_by_more_orders_of_magnitude_than_numbers_have_is_fo
     made = pattern_net(model, images(2), 1, patterns=large)
     assert (made.abs().amax((1, 2, 3)) == 1).all()
     monkeypatch.setattr("xai_widgets.attribution.patterns.START", 1.0)
-    with pytest.raises(ValueError, match="beyond single precision"):
+    with pytest.raises(ValueError, match="overflows single precision"):
         pattern_net(model, images(2), 1, patterns=large)
 
 
@@ -352,7 +352,7 @@ def test_an_interrupted_estimate_keeps_what_was_reached():
 @pytest.mark.parametrize("method", [pattern_net, pattern_attribution])
 def test_without_patterns_the_error_says_where_they_come_from(method):
     with pytest.raises(
-        ValueError, match=r"was given no patterns, wanted patterns=estimate_patterns\(model"
+        ValueError, match=r"expected patterns for .*, got none; pass patterns=estimate_patterns\(model"
     ) as error:
         method(wrap(settle(Functional())), images(1), 1)
     one_sentence(error)
@@ -360,7 +360,7 @@ def test_without_patterns_the_error_says_where_they_come_from(method):
 
 def test_patterns_of_another_network_are_refused():
     patterns = estimated(wrap(settle(SharedInPlace())), images(4))
-    with pytest.raises(ValueError, match="others than the 3 of Functional, wanted") as error:
+    with pytest.raises(ValueError, match="expected patterns of the 3 layers of Functional") as error:
         pattern_net(wrap(settle(Functional())), images(1), 1, patterns=patterns)
     one_sentence(error)
 
@@ -374,10 +374,15 @@ class Transposed(Functional):
 @pytest.mark.parametrize(
     ("network", "x", "options", "says"),
     [
-        (Functional, images(1), {}, "asked of 1 image, wanted at least 2"),
+        (Functional, images(1), {}, "expected at least 2 images .* got 1"),
         (Functional, images(2), {"batch_size": 0}, "batch_size.*got 0"),
-        (Smooth, images(2), {}, "no rule for 'gelu'"),
-        (Transposed, images(2), {}, r"shape \(6, 8, 3, 3\) .* transposed convolution, wanted"),
+        (Smooth, images(2), {}, "got 'gelu' in .*, for which PatternNet has no rule"),
+        (
+            Transposed,
+            images(2),
+            {},
+            r"expected convolutions .* shape \(6, 8, 3, 3\) .* transposed convolution",
+        ),
     ],
 )
 def test_what_patterns_are_not_estimated_from(network, x, options, says):
@@ -389,6 +394,6 @@ def test_what_patterns_are_not_estimated_from(network, x, options, says):
 def test_a_signal_beyond_single_precision_is_refused():
     model = wrap(settle(Functional()))
     huge = Patterns(tuple(torch.full(shape, 1e30) for shape in shapes_of(model.module)), 0)
-    with pytest.raises(ValueError, match=r"beyond single precision .* 'pattern_attribution'") as error:
+    with pytest.raises(ValueError, match=r"overflows single precision; .* 'pattern_attribution'") as error:
         pattern_net(model, images(1), 1, patterns=huge)
     one_sentence(error)

@@ -59,7 +59,9 @@ def scripted_relu(x):
 )
 def test_an_operation_that_cannot_be_seen_is_refused_by_its_name(method, act, name):
     network = settle(Acting(act))
-    with pytest.raises(ValueError, match=f"cannot replace the backward pass of '{name}', met in") as error:
+    with pytest.raises(
+        ValueError, match=f"got '{name}' in .*, whose backward pass cannot be replaced"
+    ) as error:
         METHODS[method](wrap(network), images(1), 1)
     one_sentence(error)
     assert METHODS["gradient"](wrap(network), images(1), 1).any()

@@ -241,7 +241,7 @@ def test_what_cannot_be_replayed_is_refused_by_name(name):
 def test_scripted_code_is_refused_by_its_layer():
     script = torch.jit.script(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()))
     network = nn.Sequential(script, nn.Flatten(), nn.Linear(144, 4)).eval()
-    with pytest.raises(Untraceable, match="'0' is scripted code"):
+    with pytest.raises(Untraceable, match="'0' is a scripted module"):
         trace(network, images(1))
 
 
