@@ -22,9 +22,10 @@ _spec.loader.exec_module(script)
 ENTRIES = script.entries(BIBLIOGRAPHY)
 NAME = r"[A-Z][\w'-]+"
 CITATION = re.compile(rf"({NAME}(?:, {NAME})*(?: and {NAME}| et al\.)?),?\s+\(?((?:19|20)\d\d)\b")
-MONTHS = {
+#: Capitalized words before a year that are not authors.
+OTHERS = {
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
-    "December",
+    "December", "University",
 }  # fmt: skip
 
 
@@ -46,7 +47,7 @@ def unresolved(text):
     missing = []
     for names, year in CITATION.findall(text):
         authors = [plain(name) for name in re.findall(NAME, names.removesuffix(" et al."))]
-        if not any((author, year) in SOURCES for author in authors) and not MONTHS & set(authors):
+        if not any((author, year) in SOURCES for author in authors) and not OTHERS & set(authors):
             missing.append(f"{names} {year}")
     return missing
 

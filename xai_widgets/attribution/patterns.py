@@ -299,7 +299,7 @@ def _pass(rule: _Rule, model: ImageModel, x: Tensor) -> tuple[Tensor, Tensor, li
 
 
 def _by_patterns(rule: _Rule, model: ImageModel, x: Tensor, target: Tensor, patterns: Any) -> Tensor:
-    """Return the gradient of the score, times the rule's initial value, with its weights replacing those of the layers."""
+    """Return the gradient of the score, with the rule's weights replacing those of the layers."""
     if patterns is None:
         raise ValueError(
             f"expected patterns for {rule.title}, got none; pass patterns=estimate_patterns(model, images).result(), "
