@@ -122,7 +122,7 @@ class ChannelExtremal(SearchResult):
     formula="max over masks m of a of K channels of S_c(m * a_k), map sum_k m_k a_k",
     cost=Cost(1, 0, "steps of each number of channels", 1, 1, note="from the layer on"),
     guarantees="masks of exactly the numbers of channels",
-    limits="Refuses layers that not everything passes through; as coarse as its layer.",
+    limits="As coarse as its layer; slower on layers that some path through the network bypasses.",
     quick={"channels": (1, 3), "settings": AreaSettings(steps=4, every=2)},
 )
 @without_inference_mode
