@@ -18,7 +18,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +34,17 @@ import xai_widgets
 from xai_widgets import metrics, perturbation
 from xai_widgets.data import scenes
 from xai_widgets.errors import unknown_name
-from xai_widgets.methods import METHODS
+from xai_widgets.methods import METHODS, Method, as_method
 from xai_widgets.perturbation.meaningful import MeaningfulSettings
 from xai_widgets.perturbation.noise_mask import NoiseMaskSettings
+from xai_widgets.studies import Cell, EvaluationStudy
 
 ROOT = Path(__file__).resolve().parent.parent
 NETWORKS = ("scenes_vgg", "scenes_resnet")
 #: Of the test split, whose scenes no network was trained on. One object or more: with two, all rows are difficult.
 SCENES, SCENE_SEED = 24, 1
-#: Rows per call, and rows on which weights are randomized.
-CHUNK, SANE = 20, 3
+#: Rows on which weights are randomized.
+SANE = 3
 #: What is randomized, from the output to the input: the parts that people name.
 CASCADE = {
     "scenes_vgg": ("head", "stage5", "stage4", "stage3", "stage2", "stage1"),
@@ -72,36 +74,37 @@ PREDICTED = {name for name, method in METHODS.items() if "predicted_class" in me
 
 @dataclass(frozen=True)
 class Explainer:
-    """A line of the tables."""
+    """One line of the tables: a method with its options set."""
 
-    name: str
-    title: str
+    method: Method
     group: str
-    saliency: Callable[..., Tensor]
     options: dict[str, Any]
 
 
 def explainers() -> dict[str, Explainer]:
-    """Every method that is for all networks, and the center as the baseline that needs none."""
-    made = {"center": Explainer("center", "Center", "baseline", center, {})}
+    """Return every method that is for all networks, and the center as a baseline without a network."""
+    found = {"center": Explainer(replace(as_method(("Center", center)), name="center"), "baseline", {})}
     for name, method in METHODS.items():
         if not SPECIAL & set(method.requires):
-            made[name] = Explainer(name, method.title, method.family, method.saliency, OPTIONS.get(name, {}))
-    return made
+            options = OPTIONS.get(name, {})
+            function = partial(method.function, **options) if options else method.function
+            found[name] = Explainer(replace(method, function=function), method.family, options)
+    return found
 
 
 def center(model: Any, x: Tensor, target: Tensor) -> Tensor:
-    """Highest in the middle of the image."""
+    """Return a map with its maximum in the center of the image."""
     rows, columns = (torch.arange(n) - (n - 1) / 2 for n in x.shape[2:])
     return -(rows[:, None] ** 2 + columns**2).expand(len(x), -1, -1)
 
 
 @dataclass(frozen=True)
 class Bench:
-    """One network, and the rows on which everything is measured: one per scene and class that is seen in it."""
+    """One network, and the rows on which everything is measured: one for each scene and class that is visible in it."""
 
     name: str
     model: Any
+    study: EvaluationStudy
     task: metrics.PointingTask
     x: Tensor
     stamped: Tensor
@@ -110,62 +113,78 @@ class Bench:
 
     @classmethod
     def of(cls, name: str, count: int, sane: int) -> Bench:
-        """The network, on the first `count` scenes; weights are randomized on the first `sane` rows."""
+        """Return the network on the first `count` scenes; weights are randomized on the first `sane` rows."""
         model = xai_widgets.load(name, device="cpu")
         some = scenes.generate(count, objects=(1, 3), split="test", seed=SCENE_SEED)
-        task = metrics.PointingTask.from_masks([each.masks for each in some])
+        visible = [{k: mask for k, mask in each.masks.items() if mask.any()} for each in some]
+        task = metrics.PointingTask.from_masks(visible)
+        images = model.images([each.image for each in some])
+        study = EvaluationStudy(
+            model,
+            images,
+            [one.method for one in explainers().values()],
+            "pointing",
+            masks=visible,
+        )
+        # Not part of the seconds of a map.
+        study.maps.all_scores()
         marks = torch.from_numpy(np.stack([each.mark for each in some]))[task.image]
         stamped = (task.target == scenes.CUE_CLASS) & marks.flatten(1).any(1)
-        x = model.images([each.image for each in some])[task.image]
-        return cls(name, model, task, x, stamped, marks, min(sane, len(task)))
+        return cls(name, model, study, task, images[task.image], stamped, marks, min(sane, len(task)))
 
-    def rows(self, explainer: Explainer) -> Tensor:
-        """Which rows a method is measured on."""
-        if explainer.name not in PREDICTED:
+    def rows(self, name: str) -> Tensor:
+        """Return the rows that a method is measured on."""
+        if name not in PREDICTED:
             return torch.arange(len(self.task))
         return (self.model.targets(None, self.x) == self.task.target).nonzero()[:, 0]
 
-    def maps(self, explainer: Explainer, rows: Tensor) -> Tensor:
-        """The maps of some rows."""
-        return torch.cat(
-            [
-                explainer.saliency(
-                    self.model, self.x[some], self.task.target[some], **explainer.options
-                ).detach()
-                for some in rows.split(CHUNK)
-            ]
-        )
+    def cells(self, name: str, rows: Tensor) -> list[Cell]:
+        """Return the cells of some rows."""
+        pairs = zip(self.task.image[rows].tolist(), self.task.target[rows].tolist(), strict=True)
+        return [Cell(name, None, image, target, "pointing") for image, target in pairs]
+
+    def maps(self, cells: list[Cell]) -> Tensor:
+        """Return the maps of some cells."""
+        keys = [self.study.map_key(cell) for cell in cells]
+        outcomes = self.study.maps.compute(keys, progress=False)
+        return torch.stack([outcome.result for outcome in outcomes.values()])
 
 
 def measured(bench: Bench, explainer: Explainer) -> dict[str, Any]:
-    """Pointing game and sanity of one method on one network."""
-    rows = bench.rows(explainer)
+    """Return pointing game and sanity of one method on one network."""
+    name, study = explainer.method.name, bench.study
+    rows = bench.rows(name)
     if not len(rows):
-        raise ValueError("no row is of the class that the network predicts, wanted more scenes")
+        raise ValueError("expected rows of the class that the network predicts, got none; use more scenes")
+    cells = bench.cells(name, rows)
     began = time.monotonic()
-    maps = bench.maps(explainer, rows)
+    outcomes = study.compute(cells, progress=False)
     seconds = (time.monotonic() - began) / len(rows)
-    whole = bench.task
-    task = metrics.PointingTask(
-        whole.image[rows], whole.target[rows], whole.masks[rows], whole.difficult[rows]
+    if failures := study.failures(cells):
+        raise ValueError(next(iter(failures.values())))
+    hits = torch.tensor([outcome.result[0] for outcome in outcomes.values() if outcome.result])
+    pointing, target, difficult = (
+        study.metrics["pointing"],
+        bench.task.target[rows],
+        bench.task.difficult[rows],
     )
-    game = metrics.pointing_game(maps, task, reference=REFERENCE)
     found: dict[str, Any] = {
-        "title": explainer.title,
+        "title": explainer.method.title,
         "group": explainer.group,
         "options": {key: shown(value) for key, value in explainer.options.items()},
-        "all": game.accuracy,
-        "difficult": game.difficult_accuracy,
-        "error": standard_error(game.hits),
+        "all": pointing.summarize(hits.tolist(), target.tolist()).mean,
+        "difficult": pointing.summarize(hits[difficult].tolist(), target[difficult].tolist()).mean,
+        "error": standard_error(hits),
         "rows": len(rows),
         "seconds": seconds,
     }
     stamped = bench.stamped[rows]
     if stamped.any():
+        maps = bench.maps([cell for cell, chosen in zip(cells, stamped.tolist(), strict=True) if chosen])
         stamps = metrics.PointingTask.from_masks([{0: mark} for mark in bench.marks[rows][stamped]])
-        found["stamp"] = metrics.pointing_game(maps[stamped], stamps, reference=REFERENCE).accuracy
-    if explainer.group != "baseline" and explainer.name not in PREDICTED:
-        found["sanity"] = sanity(bench, explainer)
+        found["stamp"] = metrics.pointing_game(maps, stamps, reference=REFERENCE).accuracy
+    if explainer.group != "baseline" and name not in PREDICTED:
+        found["sanity"] = sanity(bench, explainer.method)
     return found
 
 
@@ -183,15 +202,14 @@ def standard_error(hits: Tensor) -> float:
     return (p * (1 - p) / len(hits)) ** 0.5
 
 
-def sanity(bench: Bench, explainer: Explainer) -> dict[str, Any]:
-    """Mean agreement with the map of the trained network after each part of the cascade."""
+def sanity(bench: Bench, method: Method) -> dict[str, Any]:
+    """Return the mean agreement with the map of the trained network after each part of the cascade."""
     run = metrics.weight_randomization(
         bench.model,
         bench.x[: bench.sane],
         bench.task.target[: bench.sane],
-        explain=(explainer.title, explainer.saliency),
+        explain=method,
         layers=CASCADE[bench.name],
-        **explainer.options,
     )
     found = run.result(progress=False)
     # No correlation with a map that has become constant: it says nothing, and agrees with nothing.
@@ -231,13 +249,13 @@ def picture(bench: Bench, chosen: dict[str, Explainer]) -> Image.Image:
         (", ".join(bench.model.labels[k] for k in bench.task.target[rows]), bench.x[rows].permute(0, 2, 3, 1))
     ]
     for explainer in chosen.values():
-        if explainer.group == "baseline" or explainer.name in PREDICTED:
+        if explainer.group == "baseline" or explainer.method.name in PREDICTED:
             continue
-        maps = metrics.resize_map(bench.maps(explainer, rows).float(), size)
+        maps = metrics.resize_map(bench.maps(bench.cells(explainer.method.name, rows)), size)
         # Signed maps by what speaks for the class; a few pixels may be cut so that one does not darken all others.
         low, high = maps.amin((1, 2)).clamp(min=0), maps.flatten(1).quantile(0.999, dim=1)
         units = (maps - low[:, None, None]) / (high - low).clamp(min=1e-12)[:, None, None]
-        tiles.append((explainer.title, units.clamp(0, 1)))
+        tiles.append((explainer.method.title, units.clamp(0, 1)))
     return contact_sheet([(title, [part.numpy() for part in parts]) for title, parts in tiles])
 
 

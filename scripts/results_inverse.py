@@ -17,6 +17,7 @@ import platform
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ import xai_widgets
 from xai_widgets import metrics
 from xai_widgets.data import scenes
 from xai_widgets.inverse import layer_wise, reidentification
-from xai_widgets.methods import get
+from xai_widgets.methods import MethodLike, get
+from xai_widgets.studies import AttributionKey, EvaluationStudy
 
 ROOT = Path(__file__).resolve().parent.parent
 NETWORKS = ("scenes_vgg", "scenes_resnet")
@@ -35,7 +37,7 @@ SCENES = 200
 LAMBDAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.2, 1.5)
 #: Norms of another size need weights of another size: these span about the same shares of the image.
 ABLATION = {"l1": (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3), "l2": (0.0, 0.1, 0.2, 0.4, 0.7, 1.0, 1.5)}
-#: The ablation, the games and the table are made on the first scenes.
+#: The ablation, the curves and the table are made on the first scenes.
 FEWER = 40
 #: Scenes at once.
 CHUNK = 8
@@ -84,32 +86,38 @@ def by_lambda(model: Any, x: Tensor, lam: tuple[float, ...], regularizer: str) -
     return {"lam": list(lam), "images": len(x), **means, "unconverged": unconverged}
 
 
-def games(model: Any, x: Tensor, target: Tensor, saliency: Tensor) -> dict[str, float]:
-    """Mean areas under the deletion and insertion curves."""
-    return {
-        name: float(game(model, x, saliency, target).result(progress=False).auc.mean())
-        for name, game in (("deletion", metrics.deletion), ("insertion", metrics.insertion))
-    }
-
-
-def inverse_games(model: Any, x: Tensor, target: Tensor, lam: Sequence[float]) -> list[dict[str, float]]:
-    """Deletion and insertion by alpha, for each lambda; and the seconds of an inverse."""
-    made = []
-    for weight in lam:
+def curves(
+    model: Any, x: Tensor, target: Tensor, methods: Sequence[MethodLike]
+) -> tuple[dict[str, dict[str, float]], dict[str, Tensor]]:
+    """Return seconds of a map and mean areas under both curves of each method, and its maps (N, H, W)."""
+    study = EvaluationStudy(model, x, methods, ["deletion", "insertion"], targets=target.tolist())
+    found: dict[str, dict[str, float]] = {}
+    maps: dict[str, Tensor] = {}
+    for name in study.maps.methods:
+        keys = [AttributionKey(name, image, index) for image, index in enumerate(target.tolist())]
         start = time.perf_counter()
-        alpha = torch.cat([inverted(model, some, target[at], weight) for at, some in chunks(x)])
-        seconds = (time.perf_counter() - start) / len(x)
-        made.append({"lam": weight, "seconds": seconds, **games(model, x, target, alpha)})
-    return made
+        results = [outcome.result for outcome in study.maps.compute(keys, progress=False).values()]
+        found[name] = {"seconds": (time.perf_counter() - start) / len(x)}
+        maps[name] = torch.stack(results)
+    cells = study.cells()
+    study.compute(cells, progress=False)
+    for reason in study.failures(cells).values():
+        raise RuntimeError(reason)
+    for entry in study.table():
+        found[entry.method][entry.metric] = entry.mean
+    return found, maps
 
 
-def chunks(x: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Indices and images, some at a time."""
-    return [(at, x[at]) for at in torch.arange(len(x)).split(CHUNK)]
+def inverse_curves(model: Any, x: Tensor, target: Tensor, lam: Sequence[float]) -> list[dict[str, float]]:
+    """Return deletion and insertion by alpha for each lambda, and the seconds of an inverse."""
+    names = [f"lambda {weight}" for weight in lam]
+    methods = [(name, partial(inverted, lam=weight)) for name, weight in zip(names, lam, strict=True)]
+    found, _ = curves(model, x, target, methods)
+    return [{"lam": weight, **found[name]} for name, weight in zip(names, lam, strict=True)]
 
 
 def inverted(model: Any, x: Tensor, target: Tensor, lam: float) -> Tensor:
-    """The share that is left with one lambda, (N, H, W)."""
+    """Return the share that is left with one lambda, (N, H, W)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         alpha: Tensor = layer_wise(model, x, target, lam=lam).result(progress=False).alpha[:, 0]
@@ -117,21 +125,17 @@ def inverted(model: Any, x: Tensor, target: Tensor, lam: float) -> Tensor:
 
 
 def other_methods(model: Any, x: Tensor, target: Tensor) -> dict[str, dict[str, Any]]:
-    """The methods of the table: games, and what is left if the image is multiplied by the map scaled to [0, 1]."""
-    made = {}
-    for name in METHODS:
-        method = get(name)
-        start = time.perf_counter()
-        saliency = torch.cat([method.saliency(model, some, target[at]).detach() for at, some in chunks(x)])
-        seconds = (time.perf_counter() - start) / len(x)
-        full = metrics.resize_map(saliency.float(), (x.shape[2], x.shape[3]))
-        made[name] = {
-            "title": method.title,
-            "seconds": seconds,
-            **games(model, x, target, full),
-            **reidentified(model, x, target, full),
+    """Return curves of the methods of the table, and what is left of the image times the map scaled to [0, 1]."""
+    found, maps = curves(model, x, target, METHODS)
+    size = (x.shape[2], x.shape[3])
+    return {
+        name: {
+            "title": get(name).title,
+            **scores,
+            **reidentified(model, x, target, metrics.resize_map(maps[name], size)),
         }
-    return made
+        for name, scores in found.items()
+    }
 
 
 def reidentified(model: Any, x: Tensor, target: Tensor, saliency: Tensor) -> dict[str, float]:
@@ -157,9 +161,9 @@ def measure(count: int, say: Callable[[str], None]) -> dict[str, Any]:
         say(f"{name}: other regularizers")
         # The table compares the inverse at its drop.
         played = sorted({*LAMBDAS[::2], LAMBDAS[drop(found["by_lambda"])]})
-        found["games"] = inverse_games(model, some, few, played)
+        found["curves"] = inverse_curves(model, some, few, played)
         found["methods"] = other_methods(model, some, few)
-        say(f"{name}: games and methods")
+        say(f"{name}: curves and methods")
         results["networks"][name] = found
     results["header"] = {
         "scenes": count,
@@ -186,7 +190,7 @@ def page(results: dict[str, Any]) -> str:
         "# The layer-wise inverse on generated scenes\n",
         f"`python scripts/results_inverse.py` ({head['minutes']:.0f} minutes, threads: {head['threads']}, "
         f"{head['machine']}), with torch {head['torch']}. {head['scenes']} scenes of the test split, each inverted "
-        f"from the class that the network says; ablation, games and methods on the first {head['fewer']}.\n",
+        f"from the class that the network says; ablation, curves and methods on the first {head['fewer']}.\n",
         "- **left**: mean of alpha = x^ / x; **half, most**: shares of the pixels of which more than "
         f"{100 * SUPPORTS[0]:g} %, or {100 * SUPPORTS[1]:g} %, is left: the support of alpha.\n"
         "- **same class, among five**: the network says of x^ what it says of x, or has it among its best five of "
@@ -196,7 +200,7 @@ def page(results: dict[str, Any]) -> str:
     for name, found in results["networks"].items():
         own = found["by_lambda"]
         at = drop(own)
-        played = {one["lam"]: one for one in found["games"]}
+        played = {one["lam"]: one for one in found["curves"]}
         rows = [
             f"## {name}\n",
             f"![Same class against what is left, and both against lambda](inverse_{name}.png)\n",
@@ -204,8 +208,8 @@ def page(results: dict[str, Any]) -> str:
             "|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
         ]
         for k, lam in enumerate(own["lam"]):
-            game = played.get(lam)
-            curves = f"{game['deletion']:.3f} | {game['insertion']:.3f}" if game else " | "
+            scores = played.get(lam)
+            curves = f"{scores['deletion']:.3f} | {scores['insertion']:.3f}" if scores else " | "
             star = "**" if k == at else ""
             rows.append(
                 f"| {star}{lam:g}{star} | {own['alpha'][k]:.2f} | {own['half'][k]:.2f} | {own['most'][k]:.2f} | "
@@ -220,10 +224,10 @@ def page(results: dict[str, Any]) -> str:
             "| method | left | same class | among five | deletion | insertion | s an image |",
             "|---|---:|---:|---:|---:|---:|---:|",
         ]
-        game = played[own["lam"][at]]
+        scores = played[own["lam"][at]]
         rows.append(
             f"| layer-wise inverse, lambda {own['lam'][at]:g} | {own['alpha'][at]:.2f} | {own['top1'][at]:.0%} | "
-            f"{own['top5'][at]:.0%} | {game['deletion']:.3f} | {game['insertion']:.3f} | {game['seconds']:.2f} |"
+            f"{own['top5'][at]:.0%} | {scores['deletion']:.3f} | {scores['insertion']:.3f} | {scores['seconds']:.2f} |"
         )
         rows += [
             f"| {one['title']} | {one['alpha']:.2f} | {one['top1']:.0%} | {one['top5']:.0%} | {one['deletion']:.3f} | "
@@ -236,12 +240,12 @@ def page(results: dict[str, Any]) -> str:
 
 def otherwise(found: dict[str, Any]) -> list[str]:
     """What is otherwise than in the source, in sentences made of the numbers."""
-    own, games = found["by_lambda"], found["games"]
+    own, scores_by_lambda = found["by_lambda"], found["curves"]
     at = drop(own)
-    played = {one["lam"]: one for one in games}[own["lam"][at]]
+    played = {one["lam"]: one for one in scores_by_lambda}[own["lam"][at]]
     lowest, highest = (
-        min(games, key=lambda one: one["deletion"]),
-        max(games, key=lambda one: one["insertion"]),
+        min(scores_by_lambda, key=lambda one: one["deletion"]),
+        max(scores_by_lambda, key=lambda one: one["insertion"]),
     )
     better = [
         one["title"] for one in found["methods"].values()

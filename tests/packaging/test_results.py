@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -60,3 +62,16 @@ def test_the_committed_page_is_made_of_the_committed_numbers(script):
         # Methods that came later are in the next run of the command.
         assert set(numbers["networks"][network]["methods"]) <= set(script.explainers())
         assert (folder / f"perturbation_{network}.png").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["results", "results_inverse", "results_settings", "results_super_resolution"]
+)
+def test_scripts_stand_on_studies_without_widget_libraries(name):
+    code = f"import sys, json; sys.path.insert(0, {str(ROOT / 'scripts')!r}); import {name}; "
+    code += "print(json.dumps(sorted(sys.modules)))"
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    loaded = json.loads(done.stdout.splitlines()[-1])
+    assert {module.partition(".")[0] for module in loaded} & {"ipywidgets", "anywidget", "traitlets"} == set()
+    assert not any(module.startswith("xai_widgets.explorers") for module in loaded)

@@ -34,7 +34,7 @@ def test_numbers_page_and_pictures_are_written(script, tmp_path, monkeypatch):
     assert all(most <= half for half, most in zip(own["half"], own["most"], strict=True))
     # What the table compares is measured, whichever lambda the drop is at.
     drop = own["lam"][script.drop(own)]
-    assert drop in {one["lam"] for one in found["games"]}
+    assert drop in {one["lam"] for one in found["curves"]}
     page = (tmp_path / "inverse.md").read_text()
     assert f"| layer-wise inverse, lambda {drop:g} |" in page
     for words in ("Gradient x input", "Grad-CAM", "falls most steeply"):

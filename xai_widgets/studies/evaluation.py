@@ -108,9 +108,9 @@ class EvaluationStudy(Study[Cell, Score]):
     ----------
     model : ImageModel
         The network; it is not changed.
-    images : sequence
-        Images of any kind, or :class:`~xai_widgets.data.base.Example` objects with masks of their classes. Each is read
-        when it is needed.
+    images : Tensor, (N, C, H, W), or sequence
+        Images of any kind, or :class:`~xai_widgets.data.Example` objects with masks of their classes. Those of a
+        sequence are read when they are needed.
     methods : sequence
         Methods to compare; see :class:`AttributionStudy`.
     metrics : sequence of str or Metric
@@ -142,7 +142,7 @@ class EvaluationStudy(Study[Cell, Score]):
     def __init__(
         self,
         model: ImageModel,
-        images: Sequence[Any],
+        images: Tensor | Sequence[Any],
         methods: MethodLike | Sequence[MethodLike],
         metrics: str | Metric | Sequence[str | Metric],
         *,
@@ -160,10 +160,13 @@ class EvaluationStudy(Study[Cell, Score]):
         for name, several in (("targets", targets), ("masks", masks)):
             if several is not None and not isinstance(several, int) and len(several) != len(images):
                 raise ValueError(f"expected {name} for each of {len(images)} images, got {len(several)}")
-        self._examples, self._targets, self._masks = images, targets, masks
+        self._examples: Any = images
+        self._targets, self._masks = targets, masks
         self._layers: Sequence[str | None] | None = layers
         self._cells: list[Cell] | None = None
-        self.maps = AttributionStudy(model, _Images(images), methods)
+        self.maps = AttributionStudy(
+            model, images if isinstance(images, Tensor) else _Images(images), methods
+        )
         self.unreadable: dict[int, str] = {}
 
     def cells(self) -> list[Cell]:
