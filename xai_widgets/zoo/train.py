@@ -57,7 +57,7 @@ def _chunk(start: int, stop: int, several: float, seed: int) -> tuple[NDArray[np
     return images, targets
 
 
-def pool(n: int, recipe: Recipe, *, seed: int) -> tuple[Tensor, Tensor]:
+def generate_pool(n: int, recipe: Recipe, *, seed: int) -> tuple[Tensor, Tensor]:
     """Generate `n` training scenes in several processes.
 
     Returns
@@ -95,7 +95,7 @@ def augmented(images: Tensor, generator: torch.Generator) -> Tensor:
 
 def fit(network: nn.Module, recipe: Recipe, on_epoch: Callable[[int, float, float], None]) -> nn.Module:
     """Train a network in place; `on_epoch(epoch, loss, seconds)` is called after each epoch."""
-    images, targets = pool(recipe.images, recipe, seed=recipe.seed)
+    images, targets = generate_pool(recipe.images, recipe, seed=recipe.seed)
     generator = torch.Generator().manual_seed(recipe.seed)
     network.to(memory_format=torch.channels_last)
     steps = recipe.epochs * (len(images) // recipe.batch)

@@ -10,7 +10,7 @@ from xai_widgets.zoo import files, networks, train
 
 def test_pool_holds_the_scenes_in_order_whatever_the_workers():
     recipe = train.Recipe(workers=1)
-    images, targets = train.pool(30, recipe, seed=4)
+    images, targets = train.generate_pool(30, recipe, seed=4)
     assert images.shape == (30, 3, 96, 96)
     assert images.dtype == torch.uint8
     counts = (targets > 0).sum(1)
@@ -64,7 +64,7 @@ def test_a_short_run_learns_and_writes_a_file_the_loader_reads(name, tmp_path):
     from xai_widgets.zoo import load
 
     model = load(name, weights=path, device="cpu")
-    images, targets = train.pool(48, recipe, seed=0)
+    images, targets = train.generate_pool(48, recipe, seed=0)
     with torch.inference_mode():
         loss = torch.nn.functional.cross_entropy(model.scores(images.float() / 255), targets)
     untrained = load(name, weights=None, device="cpu")
