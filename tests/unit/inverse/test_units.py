@@ -84,14 +84,14 @@ def test_before_its_relu_a_unit_is_itself(network):
 )
 def test_the_networks_of_torchvision_are_chains(name, options, some, count):
     torch.manual_seed(0)
-    model = ImageModel(getattr(torchvision.models, name)(weights=None, **options).eval(), size=224)
+    model = ImageModel(getattr(torchvision.models, name)(weights=None, **options).eval(), size=64)
     before = everything(model.module)
     units = find_units(model)
     assert everything(model.module) == before
     assert len(units) == count
     assert set(some) <= {unit.name for unit in units}
     assert len({unit.name for unit in units}) == count
-    x = torch.rand(1, 3, 224, 224)
+    x = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         made = passes(units, x)
         assert_close(made[-1], model(x))

@@ -49,6 +49,7 @@ def test_a_mask_has_its_area_and_is_the_sigmoid_of_the_shifted_field(seed, area,
     assert ((made >= 0) & (made <= 1)).all()
 
 
+@fewer_examples(3)
 @given(st.integers(0, 999), st.floats(0.1, 0.9), st.floats(0.2, 1))
 def test_the_gradient_includes_that_of_the_shift(seed, area, softness):
     field = fields(seed).requires_grad_()
