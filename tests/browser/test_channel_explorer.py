@@ -87,7 +87,7 @@ def test_slider_curve_and_mark_switch_map_scores_and_channels_without_a_kernel(l
 def test_another_class_and_layer_are_searched(lab):
     page = lab.open([SETUP, SHOW], width=1400, height=1400)
     page.wait_for_kernel("explorer.run_bar.status", "done")
-    page.page.get_by_label("layer").select_option("stage2")
+    page.page.get_by_label("Layer").select_option("stage2")
     page.wait_for_kernel(
         "[explorer.run_bar.status, explorer.result and explorer.result.layer]", ["done", "stage2"]
     )

@@ -93,7 +93,7 @@ def test_the_deletion_explorer_is_scrubbed_and_its_kernel_controls_are_disabled(
     expect(page.get_by_text("0.0 % deleted")).to_have_count(0)
     disabled = page.locator("[inert]")
     expect(disabled).to_have_count(3)
-    expect(disabled.filter(has=page.get_by_text("Compute"))).to_have_count(1)
+    expect(disabled.filter(has=page.get_by_text("Run again"))).to_have_count(1)
     # The last of several neighbors has the note: of the row of both pickers, and the bar.
     notes = [part.evaluate("(el) => getComputedStyle(el, '::after').content") for part in disabled.all()]
     assert notes == ["none", '"Disabled: needs a kernel."', '"Disabled: needs a kernel."']
@@ -106,9 +106,9 @@ def test_the_similarity_explorer_answers_the_pointer(opened, model, pictures):
     cell = page.locator("[data-frame] > .xw-patch-stage").first
     box = cell.bounding_box()
     page.mouse.move(box["x"] + 5, box["y"] + 5)
-    expect(page.get_by_text("picture 1, row 0, col 0")).to_be_visible()
+    expect(page.get_by_text("image 1, row 0, col 0")).to_be_visible()
     page.mouse.move(box["x"] + box["width"] - 5, box["y"] + 5)
-    expect(page.get_by_text(re.compile(r"picture 1, row 0, col [1-9]"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"image 1, row 0, col [1-9]"))).to_be_visible()
 
 
 def test_a_dashboard_has_its_tabs(opened, model, pictures):

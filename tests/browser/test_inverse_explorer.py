@@ -129,7 +129,7 @@ def test_lambda_and_depth_switch_everything_without_a_kernel(done):
 
 def test_another_class_and_penalty_are_inverted(done):
     page = done
-    page.page.get_by_label("penalty").select_option("l2")
+    page.page.get_by_label("Regularizer").select_option("l2")
     page.wait_for_kernel(
         "[explorer.run_bar.status, explorer.result.layer_wise.regularizer] if explorer.result else None",
         ["done", "l2"],

@@ -134,7 +134,7 @@ def test_paint_every_fill_erase_undo_and_softness(hand):
     np.testing.assert_allclose(hand.mask(), stroke_of(LINE, hand.size, radius, 0.5), atol=0.1)
     first = hand.mask()
     seen = []
-    for name in ("blur", "grey", "noise", "inpaint"):
+    for name in ("blur", "gray", "noise", "inpaint"):
         hand.el.locator(".xw-fill select").select_option(name)
         hand.page.wait_for_kernel("FILLS[explorer.brush.fill]", name)
         hand.rest()

@@ -170,7 +170,7 @@ def test_an_error_is_read_and_the_button_computes_anew(done):
         "forward = network[0].forward\ndef fail(x):\n    raise RuntimeError('out of order')\n"
         "network[0].forward = fail"
     )
-    button = page.page.locator(".xw-run-bar").get_by_role("button", name="Invert")
+    button = page.page.locator(".xw-run-bar button.xw-run")
     button.click()
     page.wait_for_kernel("explorer.run_bar.status", "error")
     expect(page.page.locator(".xw-run-bar")).to_contain_text("out of order")

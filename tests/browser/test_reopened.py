@@ -74,5 +74,5 @@ def test_a_dashboard(reopened):
     expect(stage).to_be_visible()
     box = stage.bounding_box()
     page.page.mouse.move(box["x"] + 1, box["y"] + 1)
-    expect(page.page.locator(".xw-similarity-view .xw-cell")).to_have_text("picture 1, stem, row 0, col 0")
+    expect(page.page.locator(".xw-similarity-view .xw-cell")).to_have_text("image 1, stem, row 0, col 0")
     page.screenshot("reopened-dashboard")

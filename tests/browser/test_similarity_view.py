@@ -141,7 +141,7 @@ def test_a_finger_moves_and_pins(offline, view):
         touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [center]})
         touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
         expect(mounted.el.locator(".xw-pin-A:visible")).to_have_count(1)
-        expect(mounted.el.locator(".xw-cell")).to_have_text("picture 1, coarse, row 1, col 2")
+        expect(mounted.el.locator(".xw-cell")).to_have_text("image 1, coarse, row 1, col 2")
         assert [(pin["frame"], pin["layer"]) for pin in mounted.get("pins")] == [(0, 0)]
     finally:
         page.close()
