@@ -254,7 +254,7 @@ def lrp(
 
     def warning(total: str, expected: str) -> str:
         return (
-            f"the relevance of {TITLE} for {model.name} is incomplete (sum {total}, expected {expected}): the rest is "
+            f"the relevance of the pixels for {model.name} is incomplete (sum {total}, expected {expected}): the rest is "
             "absorbed by biases and epsilon"
         )
 

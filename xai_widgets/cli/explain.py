@@ -95,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
                 from xai_widgets.cli.page import write_page
 
                 rows = [study.title(row[0]) for row in maps.keys]
-                labels = {"rows": rows, "columns": names, "captions": maps.captions}
+                labels = {"row_labels": rows, "column_labels": names, "column_captions": maps.captions}
                 title = options.title or f"Attribution maps of {model.name}"
                 write_page(partial, study, maps.keys, maps.pixels, title=title, **labels)
             elif kind == "image":

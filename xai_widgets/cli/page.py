@@ -27,7 +27,7 @@ def write_page(
     title: str,
     **labels: Any,
 ) -> None:
-    """Write a page with the table of maps; ``labels`` are the rows, columns and captions of the table."""
+    """Write a page with the table of maps; ``labels`` are those of :meth:`~xai_widgets.views.MapGridView.show`."""
     view = MapGridView(images=pixels, size=CELL)
     try:
         view.show([[map_cell(study.outcome(key)) for key in row] for row in keys], **labels)
