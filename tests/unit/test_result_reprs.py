@@ -26,7 +26,7 @@ def dataclasses_with_arrays():
         for module in pkgutil.iter_modules(path, f"{xai_widgets.__name__}.{package}."):
             for _, cls in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
                 if cls.__module__ == module.name and dataclasses.is_dataclass(cls):
-                    types = " ".join(str(field.type) for field in dataclasses.fields(cls))
+                    types = " ".join(str(field.type) for field in dataclasses.fields(cls) if field.repr)
                     if any(name in types for name in ("Tensor", "NDArray", "Array", "Callable")):
                         yield cls
 

@@ -24,7 +24,7 @@ def test_no_photograph_serves_training_and_test():
     assert len(data.TEST) >= 4
     # Nor under another name.
     pixels = [data.load_photograph(name) for name in (*data.TRAINING, *data.TEST)]
-    small = [data.bicubic(color.luminance(picture), (32, 32)).flatten() for picture in pixels]
+    small = [data.bicubic(color.luminance(image), (32, 32)).flatten() for image in pixels]
     similar = torch.corrcoef(torch.stack(small)).abs()
     assert similar[: len(data.TRAINING), len(data.TRAINING) :].max() < 0.8
 
@@ -37,21 +37,21 @@ def test_photographs_need_no_network(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     data._pixels.cache_clear()
     for name in (*data.TRAINING, *data.TEST):
-        picture = data.load_photograph(name)
-        assert picture.dtype == torch.float32
-        assert picture.shape[0] == 1
-        assert picture.shape[1] in (1, 3)
-        assert min(picture.shape[2:]) >= 150
-        assert 0 <= picture.min() <= picture.max() <= 1
-        assert picture.max() - picture.min() > 0.5
+        image = data.load_photograph(name)
+        assert image.dtype == torch.float32
+        assert image.shape[0] == 1
+        assert image.shape[1] in (1, 3)
+        assert min(image.shape[2:]) >= 150
+        assert 0 <= image.min() <= image.max() <= 1
+        assert image.max() - image.min() > 0.5
 
 
-def test_a_picture_may_be_written_to():
+def test_an_image_can_be_written_to():
     data.load_photograph("camera").zero_()
     assert data.load_photograph("camera").max() > 0
 
 
-def test_unknown_and_missing_photographs_say_what_to_do(monkeypatch):
+def test_unknown_and_missing_photographs_name_a_remedy(monkeypatch):
     with pytest.raises(ValueError, match="'china'"):
         data.load_photograph("chine")
     data._pixels.cache_clear()
@@ -109,7 +109,7 @@ def test_a_pair_has_the_size_that_the_scale_divides(scale):
         assert 0 <= whole - side < scale
     assert torch.equal(cut, g[:, :, : x.shape[2], : x.shape[3]])
     assert 0 <= x.min() <= x.max() <= 1
-    # What is lost is detail, not brightness; no rounding, so the bound is one of the method.
+    # Detail is lost, not brightness; no rounding, so the bound is one of the method.
     torch.testing.assert_close(x.mean(), cut.mean(), atol=2e-3, rtol=0)
     assert x.diff(dim=3).abs().mean() < cut.diff(dim=3).abs().mean()
 
@@ -142,7 +142,7 @@ def test_psnr_of_what_is_equal_is_infinite():
     assert torch.isinf(data.psnr(x, x)).all()
 
 
-def test_what_is_wrong_is_said():
+def test_wrong_arguments_are_named():
     x = torch.rand(1, 1, 12, 12)
     with pytest.raises(ValueError, match=r"expected scale to be an integer from 2 to 4, got 5"):
         data.blurred_pair(x, 5)

@@ -1,4 +1,4 @@
-"""Photographs that need no download, and what is imported for them."""
+"""Photographs that need no download, and the imports they need."""
 
 import subprocess
 import sys
@@ -10,18 +10,18 @@ from xai_widgets import data
 
 
 @pytest.mark.parametrize("name", data.photographs())
-def test_photographs_are_color_pictures(name):
-    picture = data.photograph(name)
-    assert picture.dtype == np.uint8
-    assert picture.ndim == 3
-    assert picture.shape[2] == 3
-    assert min(picture.shape[:2]) >= 300
-    assert picture.std() > 5
+def test_photographs_are_color_images(name):
+    image = data.photograph(name)
+    assert image.dtype == np.uint8
+    assert image.ndim == 3
+    assert image.shape[2] == 3
+    assert min(image.shape[:2]) >= 300
+    assert image.std() > 5
 
 
 def test_a_photograph_may_be_written_to():
-    picture = data.photograph("cat")
-    picture[:] = 0
+    image = data.photograph("cat")
+    image[:] = 0
     assert data.photograph("cat").max() > 0
 
 
@@ -44,5 +44,5 @@ def test_missing_skimage_names_the_extra(monkeypatch):
     data.scenes.backgrounds._load.cache_clear()
     with pytest.raises(ImportError, match=r"xai-widgets\[images\]"):
         data.scenes.scene(0, background="photograph")
-    # What needs no photograph needs no scikit-image.
+    # Scenes without a photograph do not need scikit-image.
     assert data.scenes.scene(0, background="texture").image.any()

@@ -1,4 +1,4 @@
-"""Generated scenes: what is drawn, what the maps say of it, and where the planted cue is."""
+"""The generated scenes: their images, their ground-truth maps, and the planted cue."""
 
 import itertools
 
@@ -173,8 +173,8 @@ def test_stamp_is_small_and_near_a_corner():
         if scene.mark.any():
             rows, columns = np.nonzero(scene.mark)
             assert scene.mark.sum() <= 0.015 * scene.mark.size
-            for places in (rows, columns):
-                assert places.max() < 20 or places.min() > 75
+            for positions in (rows, columns):
+                assert positions.max() < 20 or positions.min() > 75
 
 
 def test_splits_share_neither_photographs_nor_scenes():
@@ -186,8 +186,8 @@ def test_splits_share_neither_photographs_nor_scenes():
 
 def test_backgrounds_come_from_the_photographs_of_the_split(monkeypatch):
     asked = []
-    picture = backgrounds._load
-    monkeypatch.setattr(backgrounds, "_load", lambda name: asked.append(name) or picture(name))
+    load = backgrounds._load
+    monkeypatch.setattr(backgrounds, "_load", lambda name: asked.append(name) or load(name))
     scenes.generate(60, split="test", background="photograph")
     assert set(asked) == set(backgrounds.PHOTOGRAPHS["test"])
 

@@ -64,7 +64,7 @@ def test_a_field_larger_than_the_image_is_measured_on_a_larger_one():
         def forward(self, x):
             return self.conv(x * self.weights).mean((2, 3))
 
-    # What comes before it does too: no more is seen than an image holds.
+    # Modules before it do too: no more is seen than an image holds.
     assert theoretical_receptive_field(ImageModel(Narrow(), size=8), "conv").size == (8, 8)
 
     class Everywhere(nn.Module):

@@ -57,7 +57,7 @@ class Finder(nn.Module):
         return self.keep(self.cells(x))[:, [0, 2]].mean((2, 3))
 
 
-def test_patches_lie_around_the_places_and_inside_the_image():
+def test_patches_lie_around_the_positions_and_inside_the_image():
     model = ImageModel(Finder(), size=(16, 24))
     x = torch.zeros(3, 3, 16, 24)
     x[1, 0, 8:12, 20:24] = 0.8
@@ -72,7 +72,7 @@ def test_patches_lie_around_the_places_and_inside_the_image():
     assert torch.equal(patches[1, 0], x[1, :, 8:12, 20:24])
 
 
-def test_fewer_images_than_wanted_leave_empty_patches(model):
+def test_fewer_images_than_k_leave_empty_patches(model):
     made = top_activations(model, some(2), layer="conv1", k=3).result(progress=False)
     patches = made.patches([0, 5])
     assert patches.shape[:3] == (2, 3, 3)

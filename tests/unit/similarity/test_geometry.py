@@ -41,21 +41,21 @@ def test_twice_as_large_and_half_as_large():
 
 
 @given(st.floats(-180, 180), st.integers(0, 4), st.integers(0, 8), st.floats(0.6, 1.6))
-def test_a_place_is_where_its_pixel_went(angle, row, column, factor):
-    """A bright spot is looked for in the transformed image, where its position is said to be."""
+def test_a_point_follows_its_pixel(angle, row, column, factor):
+    """A bright spot is looked for in the transformed image, at its computed position."""
     height, width = 50, 90
     x = torch.zeros(1, height, width)
     x[:, row * 10 + 4 : row * 10 + 7, column * 10 + 4 : column * 10 + 7] = 1
     at = (column * 10 + 5.5) / width, (row * 10 + 5.5) / height
     for series in (rotations(x, [angle]), scalings(x, [factor])):
         position = series.follow(at)[0]
-        picture = series.images[0, 0]
+        transformed = series.images[0, 0]
         if position.isnan().any():
             continue
         yy, xx = np.mgrid[:height, :width]
-        if picture.sum() < 5:  # cut at the border
+        if transformed.sum() < 5:  # cut at the border
             continue
-        middle = [float((picture.numpy() * grid).sum() / picture.sum()) + 0.5 for grid in (xx, yy)]
+        middle = [float((transformed.numpy() * grid).sum() / transformed.sum()) + 0.5 for grid in (xx, yy)]
         assert abs(middle[0] - position[0] * width) < 1.5
         assert abs(middle[1] - position[1] * height) < 1.5
 
@@ -88,8 +88,8 @@ def test_what_leaves_the_image_is_a_gap():
     assert made[0] == near(1)
     assert made[2] == near(similarity(grids[0], (0, 0), grids[2])[1, 1].item())
     lengths = series.profile(grids, 0, (0, 0), "euclidean")
-    wanted = similarity(grids[0], (0, 0), grids[2], "euclidean", sigma=kernel_width(grids))[1, 1].item()
-    assert lengths[2] == near(wanted)
+    expected = similarity(grids[0], (0, 0), grids[2], "euclidean", sigma=kernel_width(grids))[1, 1].item()
+    assert lengths[2] == near(expected)
 
 
 @pytest.mark.parametrize(

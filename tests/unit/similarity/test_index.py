@@ -21,7 +21,7 @@ def model():
 
 @given(st.integers(1, 9), st.integers(1, 4), st.integers(1, 12), st.integers(0, 20))
 @fewer_examples(2)
-def test_the_best_place_of_the_best_images_is_found(model, count, batch_size, k, seed):
+def test_the_best_position_of_the_best_images_is_found(model, count, batch_size, k, seed):
     x = images(count, seed=seed)
     run = similarity_index(model, list(x), "conv2", batch_size=batch_size)
     index = run.result(progress=False)
@@ -48,7 +48,7 @@ def test_chunks_change_nothing(model, monkeypatch):
     assert torch.equal(parts.positions, whole.positions)
 
 
-def test_patches_lie_at_the_places(model):
+def test_patches_lie_at_the_positions(model):
     x = images(4)
     index = similarity_index(model, x, "conv2", side=4).result(progress=False)
     found = index.search(index.vectors[2, 0, 3], k=2)
@@ -58,7 +58,7 @@ def test_patches_lie_at_the_places(model):
     assert torch.equal(found.patches[0], x[2, :, 0:4, 4:8])
 
 
-def test_size_and_time_are_told_and_snapshots_are_usable(model):
+def test_size_and_time_are_recorded_and_snapshots_are_usable(model):
     run = similarity_index(model, images(6), "conv2", batch_size=2)
     sizes = []
     for snapshot in run:

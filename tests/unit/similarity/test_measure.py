@@ -88,20 +88,20 @@ def test_the_width_of_equal_vectors_is_one_and_else_their_spread():
 
 
 @given(st.data(), SHAPES, SHAPES)
-def test_the_same_place_is_where_the_middle_of_the_cell_lies(data, source, target):
+def test_the_same_position_is_where_the_middle_of_the_cell_lies(data, source, target):
     position = tuple(data.draw(st.integers(0, extent - 1)) for extent in source)
     made = same_position(position, source, target)
-    wanted = tuple(
+    expected = tuple(
         math.floor((Fraction(i) + Fraction(1, 2)) * n_t / n_s)
         for i, n_s, n_t in zip(position, source, target, strict=True)
     )
-    assert made == wanted
+    assert made == expected
     assert all(0 <= at < extent for at, extent in zip(made, target, strict=True))
     if source == target:
         assert made == position
 
 
-def test_same_places_of_a_published_example():
+def test_same_positions_of_a_published_example():
     # The published demo rounds, and leaves the grid: 6.5 * 14 / 7 = 13 fits, round(6 * 28 / 14 + 1) would not.
     assert [same_position((i, i), (7, 7), (14, 14))[0] for i in range(7)] == [1, 3, 5, 7, 9, 11, 13]
     assert same_position((13, 27), (14, 28), (7, 7)) == (6, 6)
@@ -116,9 +116,9 @@ def test_grids_are_the_activations_channels_last(model, layers):
     names = [layers] if isinstance(layers, str) else layers or [model.default_layer()]
     assert [(grid.image, grid.layer) for grid in grids] == [(n, name) for n in range(5) for name in names]
     for grid in grids:
-        wanted = model.activations(x[grid.image : grid.image + 1], grid.layer)[grid.layer][0]
-        assert_close(grid.raw, wanted.permute(1, 2, 0))
-        assert grid.shape == tuple(wanted.shape[1:])
+        expected = model.activations(x[grid.image : grid.image + 1], grid.layer)[grid.layer][0]
+        assert_close(grid.raw, expected.permute(1, 2, 0))
+        assert grid.shape == tuple(expected.shape[1:])
         assert_close(grid.normalized, torch.nn.functional.normalize(grid.raw, dim=2))
 
 

@@ -16,7 +16,7 @@ from xai_widgets.similarity import (
 
 
 def everything(model, layer="conv1"):
-    """What each function says of a layer."""
+    """Return the results of each function for a layer."""
     x = images(3)
     grids = activation_grids(model, x, layer).result(progress=False)
     index = similarity_index(model, x, layer, side=2).result(progress=False)

@@ -1,4 +1,4 @@
-"""What is sent to the browser: how far it is from the vectors themselves, and that the stated errors hold."""
+"""Compressed vectors for the browser: their error, and its bound."""
 
 import re
 
@@ -59,13 +59,13 @@ def test_no_cosine_is_off_by_more_than_the_bound(seed, channels, dtype, rank, re
 def test_every_kind_follows_from_codes_and_lengths(kind, dtype):
     members = grids(count=3, channels=64)
     (made,) = pack(members, dtype=dtype)
-    wanted = exact(members, 1, (2, 3), kind)
-    scale = max(1, np.abs(wanted).max())
-    np.testing.assert_allclose(made.similarity(1, (2, 3), kind), wanted, atol=made.bound * scale)
+    expected = exact(members, 1, (2, 3), kind)
+    scale = max(1, np.abs(expected).max())
+    np.testing.assert_allclose(made.similarity(1, (2, 3), kind), expected, atol=made.bound * scale)
     assert made.bound < (0.05 if dtype == "int8" else 0.002)
 
 
-def test_a_place_is_wholly_like_itself_and_a_zero_vector_like_nothing():
+def test_a_position_equals_itself_and_a_zero_vector_nothing():
     (made,) = pack(grids(channels=20))
     assert made.similarity(1, (1, 1))[1, 1, 1] == near(1)
     assert np.array_equal(made.similarity(0, (0, 0)), np.zeros((2, 3, 4)))
