@@ -95,7 +95,7 @@ def test_distances_refuse_other_shapes():
         evaluation.reconstruction(blur, x.expand(-1, 3, -1, -1), x_hat, truth)
     with pytest.raises(ValueError, match="expected phi to return the shape of x"):
         evaluation.reconstruction(lambda part: part[..., :5], x, x_hat, truth)
-    with pytest.raises(ValueError, match="expected a border .* got 10"):
+    with pytest.raises(ValueError, match=r"expected a border .* got 10"):
         evaluation.reconstruction(blur, x, x_hat, truth, border=10)
     with pytest.raises(ValueError, match="batch_size to be an integer of at least 1, got 0"):
         evaluation.reconstruction(blur, x, x_hat, truth, batch_size=0)

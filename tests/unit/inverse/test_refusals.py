@@ -64,7 +64,7 @@ def test_networks_that_are_not_chains_are_refused():
         with pytest.raises(ValueError, match="whose output can be negative") as error:
             method(wrap(settle(Smooth())), images(1))
         one_sentence(error)
-        with pytest.raises(TypeError, match="expected an ImageModel.*, got int"):
+        with pytest.raises(TypeError, match=r"expected an ImageModel.*, got int"):
             method(3, images(1))
     with pytest.raises(ValueError, match="got a plain module") as error:
         layer_wise(settle(Residual()), torch.rand(1, 1, 8, 8), 3)

@@ -202,9 +202,9 @@ def test_unknown_names():
         load("scene_vgg")
     with pytest.raises(ValueError, match="IMAGENET1K_V1"):
         load("resnet18", weights="IMAGENET1K_V9")
-    with pytest.raises(ValueError, match="expected the path of a .pth or .safetensors file"):
+    with pytest.raises(ValueError, match=r"expected the path of a \.pth or \.safetensors file"):
         load("resnet18", weights="nowhere/net.pth")
-    with pytest.raises(ValueError, match="expected the path of a .pth or .safetensors file"):
+    with pytest.raises(ValueError, match=r"expected the path of a \.pth or \.safetensors file"):
         load("scenes_vgg", weights="nowhere.pth")
 
 

@@ -92,7 +92,7 @@ def test_files_that_do_not_fit_are_refused(tmp_path, monkeypatch):
     broken.write_bytes(PATH.read_bytes()[:1000])
     with pytest.raises(ValueError, match="damaged"):
         xai_widgets.load("scenes_sr", weights=broken)
-    with pytest.raises(ValueError, match="expected the path of a .pth or .safetensors file"):
+    with pytest.raises(ValueError, match=r"expected the path of a \.pth or \.safetensors file"):
         xai_widgets.load("scenes_sr", weights="nowhere.pth")
     with pytest.raises(ValueError, match="device 'gpu5'"):
         xai_widgets.load("scenes_sr", device="gpu5")

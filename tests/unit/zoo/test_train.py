@@ -48,7 +48,7 @@ def few_scenes(monkeypatch):
         images, targets = train._chunk(0, n, recipe.several, seed)
         return torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(targets)
 
-    monkeypatch.setattr(train, "pool", pool)
+    monkeypatch.setattr(train, "generate_pool", pool)
     monkeypatch.setattr(scenes, "generate", lambda count, **options: generate(count // 10, **options))
 
 
