@@ -94,7 +94,7 @@ def test_files_that_do_not_fit_are_refused(tmp_path, monkeypatch):
         xai_widgets.load("scenes_sr", weights=broken)
     with pytest.raises(ValueError, match=r"expected the path of a \.pth or \.safetensors file"):
         xai_widgets.load("scenes_sr", weights="nowhere.pth")
-    with pytest.raises(ValueError, match="device 'gpu5'"):
+    with pytest.raises(ValueError, match="expected an available device, got 'gpu5'"):
         xai_widgets.load("scenes_sr", device="gpu5")
     with pytest.raises(ValueError, match="'scenes_sr'"):
         xai_widgets.load("scene_sr")
