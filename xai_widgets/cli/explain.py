@@ -94,10 +94,15 @@ def run(options: argparse.Namespace) -> int:
                 # Imported here: only a page needs the widget libraries.
                 from xai_widgets.cli.page import write_page
 
-                rows = [study.title(row[0]) for row in maps.keys]
-                labels = {"row_labels": rows, "column_labels": names, "column_captions": maps.captions}
-                title = options.title or f"Attribution maps of {model.name}"
-                write_page(partial, study, maps.keys, maps.pixels, title=title, **labels)
+                write_page(
+                    partial,
+                    study,
+                    maps.keys,
+                    maps.pixels,
+                    title=options.title or f"Attribution maps of {model.name}",
+                    columns=names,
+                    captions=maps.captions,
+                )
             elif kind == "image":
                 drawing.sheet([[maps.drawing(key) for key in row] for row in maps.keys]).save(partial)
             else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +24,18 @@ def write_page(
     pixels: NDArray[np.uint8],
     *,
     title: str,
-    **labels: Any,
+    columns: Sequence[str],
+    captions: Sequence[str],
 ) -> None:
-    """Write a page with the table of maps; ``labels`` are those of :meth:`~xai_widgets.views.MapGridView.show`."""
+    """Write a page with the table of maps, methods in rows and images in columns."""
     view = MapGridView(images=pixels, size=CELL)
     try:
-        view.show([[map_cell(study.outcome(key)) for key in row] for row in keys], **labels)
+        view.show(
+            [[map_cell(study.outcome(key)) for key in row] for row in keys],
+            row_labels=[study.title(row[0]) for row in keys],
+            column_labels=columns,
+            column_captions=captions,
+        )
         export(view, path, title=title)
     finally:
         view.close()

@@ -245,7 +245,7 @@ class MethodMasks(NamedTuple):
     masks : Tensor, (A, H, W)
         The masks, by area.
     preserved, deleted : Tensor, (A + 2,)
-        Scores of what is inside, and of what is outside, of an empty mask, of each mask, and of a full mask.
+        Scores of the inside and of the outside of an empty mask, of each mask, and of a full mask.
     """
 
     masks: Tensor

@@ -34,7 +34,7 @@ PATCHES = 6
 
 
 class SimilarityKey(NamedTuple):
-    """One part of what is known about the images.
+    """One part of the results for the images.
 
     Attributes
     ----------

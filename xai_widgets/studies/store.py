@@ -130,7 +130,7 @@ def nbytes(value: Any) -> int:
 class DiskStore(MutableMapping[Key, Outcome[Any]]):
     """Results in a folder, one file for each key, written beside and renamed.
 
-    An evaluation that was interrupted goes on from what is there, and several processes may share a folder. Results
+    An evaluation that was interrupted continues from its results, and several processes may share a folder. Results
     consist of numbers, strings, arrays, tensors, and of tuples, lists and dicts of these; nothing is pickled.
 
     Parameters

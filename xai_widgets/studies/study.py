@@ -58,7 +58,7 @@ class Study(ABC, Generic[Key, Result]):
         return ""
 
     def outcome(self, key: Key) -> Outcome[Result]:
-        """Return what is known for a key; an empty outcome if nothing is."""
+        """Return the outcome of a key; an empty one if it was never computed."""
         return self.store.get(key) or Outcome()
 
     def result(self, key: Key) -> Result | None:
@@ -70,7 +70,7 @@ class Study(ABC, Generic[Key, Result]):
         return {key: error for key in dict.fromkeys(keys) if (error := self.outcome(key).error)}
 
     def forget(self, keys: Iterable[Key]) -> None:
-        """Drop what is known for some keys."""
+        """Drop the outcomes of some keys."""
         for key in keys:
             self.store.pop(key, None)
 
@@ -138,7 +138,7 @@ class Study(ABC, Generic[Key, Result]):
         try:
             snapshots = iter(self.run(key, start))
             while True:
-                # The warnings of what draws a snapshot are not those of the computation.
+                # Warnings while a snapshot is drawn are not those of the computation.
                 with collect_warnings() as messages:
                     result = next(snapshots, _END)
                 warnings.update(dict.fromkeys(messages))

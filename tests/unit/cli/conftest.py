@@ -1,4 +1,4 @@
-"""The program in this process, in an empty folder, with what it says."""
+"""The program in this process, in an empty folder, with its output."""
 
 import sys
 from types import SimpleNamespace
@@ -39,7 +39,7 @@ number = 3
 
 @pytest.fixture
 def cli(tmp_path, monkeypatch, capsys):
-    """Calls the program with words; its exit code and what it wrote to both streams."""
+    """Call the program with arguments; its exit code and the output of both streams."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "own.py").write_text(OWN, encoding="utf-8")
@@ -57,7 +57,7 @@ def cli(tmp_path, monkeypatch, capsys):
 
 @pytest.fixture
 def files(tmp_path):
-    """Tells what is in the folder: the names of files, hidden ones too, and their bytes."""
+    """List the folder: the names of files, hidden ones too, and their bytes."""
 
     def contents():
         return {
@@ -71,7 +71,7 @@ def files(tmp_path):
 
 @pytest.fixture
 def photo(tmp_path):
-    """Writes a small picture of noise into the folder; its path."""
+    """Write a small image of noise into the folder; its path."""
 
     def make(name="photo.png", seed=0, size=(16, 16)):
         pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
@@ -85,7 +85,7 @@ def photo(tmp_path):
 
 @pytest.fixture
 def corrupt(photo):
-    """Writes the first half of a picture; its path."""
+    """Write the first half of an image file; its path."""
 
     def make(name="corrupt.png"):
         path = photo(name)
@@ -97,7 +97,7 @@ def corrupt(photo):
 
 @pytest.fixture
 def scene_file(tmp_path):
-    """A picture that the bundled networks know, as JPEG."""
+    """An image that the bundled networks know, as JPEG."""
 
     def make(name="photo.jpg"):
         path = tmp_path / name

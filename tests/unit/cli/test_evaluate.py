@@ -97,7 +97,7 @@ def test_a_folder_is_measured_but_for_what_cannot_be_read(cli, photo, corrupt):
     assert columns(done.out.splitlines()[2]) == ["broken", "0", "-", "-"]
 
 
-def test_a_map_that_cannot_be_put_in_order_is_told(cli, photo, tmp_path):
+def test_a_map_that_cannot_be_put_in_order_is_reported(cli, photo, tmp_path):
     photo()
     (tmp_path / "bad.py").write_text("def nan(model, x, target):\n    return x[:, 0] * float('nan')\n")
     done = cli("evaluate", "photo.png", *OWN, "--methods", "bad:nan,gradient", "--steps", 4)
@@ -129,7 +129,7 @@ def test_an_interrupt_leaves_no_file(cli, photo, files, monkeypatch):
     assert files() == before
 
 
-def test_files_of_one_name_are_told_apart(cli, photo):
+def test_files_of_one_name_are_distinguished(cli, photo):
     for number, name in enumerate(["a/x.png", "b/x.png", "b/y.png"]):
         photo(name, number)
     words = ("--methods", "gradient", "--metrics", "deletion", "--steps", 4, "--csv", "out.csv")

@@ -1,4 +1,4 @@
-"""`explain`: what is written is what the methods compute, and it appears when it is complete."""
+"""`explain`: the output holds the maps of the methods, and appears when it is complete."""
 
 import io
 import os
@@ -25,7 +25,7 @@ def expected(method, path, target=None, **options):
     return get(method).saliency(own(), path, target, **options)[0].detach().numpy()
 
 
-def test_a_page_holds_the_table_and_is_told(cli, photo, tmp_path):
+def test_a_page_holds_the_table_and_is_reported(cli, photo, tmp_path):
     photo("a & b.png")
     done = cli("explain", "a & b.png", *OWN, "--methods", "gradient,grad_cam", "-o", "page.html")
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
@@ -75,25 +75,25 @@ def test_a_layer_goes_to_the_methods_that_take_one(cli, photo):
     words = ("explain", path, *OWN, "--methods", "linear_approximation,gradient", "--layer", "2")
     assert cli(*words, "-o", "maps.npz").code == 0
     with np.load("maps.npz") as held:
-        wanted = expected("linear_approximation", path, layer="2")
-        assert wanted.shape != expected("linear_approximation", path).shape
-        assert_close(held["linear_approximation"][0], wanted)
+        drawn = expected("linear_approximation", path, layer="2")
+        assert drawn.shape != expected("linear_approximation", path).shape
+        assert_close(held["linear_approximation"][0], drawn)
         assert_close(held["gradient"][0], expected("gradient", path))
 
 
-def test_a_picture_shows_methods_in_rows_and_pictures_in_columns(cli, photo):
+def test_an_image_shows_methods_in_rows_and_images_in_columns(cli, photo):
     paths = [photo("a.png", 1), photo("b.png", 2)]
     assert cli("explain", *paths, *OWN, "--methods", "gradient,own:gray", "-o", "maps.png").code == 0
     made = np.asarray(Image.open("maps.png"))
     side, gap = 224, drawing.GAP
     assert made.shape == (2 * side + gap, 2 * side + gap, 3)
-    picture = np.asarray(Image.open(paths[1]))
-    wanted = np.asarray(drawing.overlay(picture, expected("gradient", paths[1])))
-    assert (made[:side, side + gap :] == wanted).all()
+    pixels = np.asarray(Image.open(paths[1]))
+    drawn = np.asarray(drawing.overlay(pixels, expected("gradient", paths[1])))
+    assert (made[:side, side + gap :] == drawn).all()
     assert (made[side : side + gap] == 255).all()
 
 
-def test_a_folder_holds_a_picture_for_each_map(cli, photo, tmp_path):
+def test_a_folder_holds_an_image_for_each_map(cli, photo, tmp_path):
     photo("a.png", 1)
     photo("more/a.png", 2)
     done = cli("explain", "more", "a.png", *OWN, "--methods", "gradient,own:gray", "-o", "new/maps/")
@@ -101,10 +101,10 @@ def test_a_folder_holds_a_picture_for_each_map(cli, photo, tmp_path):
     made = sorted(path.name for path in (tmp_path / "new" / "maps").iterdir())
     assert made == ["a_2_gradient.png", "a_2_gray.png", "a_gradient.png", "a_gray.png"]
     assert done.out.count("wrote ") == 4
-    wanted = np.asarray(
+    drawn = np.asarray(
         drawing.overlay(np.asarray(Image.open("a.png")), expected("gradient", tmp_path / "a.png"))
     )
-    assert (np.asarray(Image.open("new/maps/a_2_gradient.png")) == wanted).all()
+    assert (np.asarray(Image.open("new/maps/a_2_gradient.png")) == drawn).all()
 
 
 def test_a_method_that_fails_takes_no_other_with_it(cli, photo):
@@ -135,11 +135,11 @@ def test_nothing_is_written_if_every_method_fails(cli, photo, files, output):
     assert files() == before
 
 
-def test_what_is_to_be_known_of_a_map_is_told_unless_quiet(cli):
+def test_the_warnings_of_a_map_are_printed_unless_quiet(cli):
     words = ("explain", "--scenes", 1, "--methods", "lrp", "-o", "maps.npy")
-    told = cli(*words)
-    assert (told.code, told.err.count("\n")) == (0, 1)
-    assert told.err.startswith("Layer-wise relevance propagation, scene 0: the relevance of the pixels")
+    done = cli(*words)
+    assert (done.code, done.err.count("\n")) == (0, 1)
+    assert done.err.startswith("Layer-wise relevance propagation, scene 0: the relevance of ")
     assert cli(*words, "--quiet").err == ""
 
 
@@ -176,7 +176,7 @@ def test_half_a_file_is_never_there(cli, photo, files, tmp_path, monkeypatch, ou
     monkeypatch.setattr(page, "export", lambda widget, path, **options: half(path))
     monkeypatch.setattr(np, "save", half)
     monkeypatch.setattr(np, "savez_compressed", half)
-    monkeypatch.setattr(Image.Image, "save", lambda picture, path: half(path))
+    monkeypatch.setattr(Image.Image, "save", lambda pixels, path: half(path))
     done = cli("explain", "photo.png", *OWN, "--methods", "gradient", "-o", output)
     assert done.code == code
     assert "wrote" not in done.out
@@ -184,7 +184,7 @@ def test_half_a_file_is_never_there(cli, photo, files, tmp_path, monkeypatch, ou
     assert files() == before
 
 
-def test_a_module_of_ones_own_is_told_its_facts(cli, photo, monkeypatch):
+def test_a_module_of_the_user_gets_its_settings(cli, photo, monkeypatch):
     photo()
     made = []
     load = explain.read_network
@@ -216,7 +216,7 @@ def test_a_module_of_ones_own_is_told_its_facts(cli, photo, monkeypatch):
     assert np.load("m.npy").shape == (1, 16, 20)
 
 
-def test_a_picture_that_cannot_be_read_stops_no_other(cli, photo, corrupt):
+def test_an_image_that_cannot_be_read_stops_no_other(cli, photo, corrupt):
     photo("photos/a.png", 1)
     corrupt("photos/b.png")
     photo("photos/c.png", 2)
@@ -252,7 +252,7 @@ def test_a_name_that_is_too_long_is_a_sentence(cli, photo, words):
     assert "ile name too long" in done.err
 
 
-def test_a_network_without_probabilities_tells_scores(cli, photo, tmp_path):
+def test_a_network_without_probabilities_shows_scores(cli, photo, tmp_path):
     photo()
     source = (
         "import own\n\ndef model():\n    return own.ImageModel(own.network(), size=16, activation=None)\n"
@@ -264,7 +264,7 @@ def test_a_network_without_probabilities_tells_scores(cli, photo, tmp_path):
     assert "%" not in done.out.splitlines()[0]
 
 
-def test_nan_scores_are_said(cli, photo, tmp_path):
+def test_nan_scores_are_reported(cli, photo, tmp_path):
     photo()
     source = (
         "import own\n\ndef model():\n    network = own.network()\n"

@@ -39,15 +39,15 @@ def test_notebooks_are_copied_and_jupyterlab_is_started_on_the_tour(cli, jupyter
     done = cli("lab", "mine/notebooks", "--", "--no-browser", "--port", "8899")
     assert done.code == 0
     made = tmp_path / "mine" / "notebooks"
-    wanted = {path.name: path.read_bytes() for path in (ROOT / "notebooks").glob("*.ipynb")}
-    assert {path.name: path.read_bytes() for path in made.iterdir()} == wanted
+    names = {path.name: path.read_bytes() for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert {path.name: path.read_bytes() for path in made.iterdir()} == names
     command, env = jupyter.started
     assert command[:3] == [sys.executable, "-m", "jupyterlab"]
     assert f"--ServerApp.root_dir={made}" in command
     assert "--LabApp.default_url=/lab/tree/00_tour.ipynb" in command
     assert command[-3:] == ["--no-browser", "--port", "8899"]
     assert env["JUPYTER_PREFER_ENV_PATH"] == "1"
-    assert done.err == f"{len(wanted)} notebooks copied to mine/notebooks\n"
+    assert done.err == f"{len(names)} notebooks copied to mine/notebooks\n"
 
 
 def test_what_is_there_is_left(cli, jupyter, tmp_path):
@@ -62,7 +62,7 @@ def test_what_is_there_is_left(cli, jupyter, tmp_path):
     assert {path.name for path in folder.iterdir()} == first
 
 
-def test_the_code_of_jupyterlab_is_told(cli, jupyter, monkeypatch):
+def test_the_code_of_jupyterlab_is_returned(cli, jupyter, monkeypatch):
     monkeypatch.setattr(jupyter, "code", 3)
     assert cli("lab").code == 1
 

@@ -70,8 +70,8 @@ def test_help_is_no_error_and_fits_a_terminal(words, cli):
 
 
 def test_help_names_every_measure_and_exit_code(cli):
-    told = cli("evaluate", "--help").out
-    assert [name for name in metrics_of_one_map() if name not in told] == []
+    text = cli("evaluate", "--help").out
+    assert [name for name in metrics_of_one_map() if name not in text] == []
     assert "0 success, 1 failure, 2 wrong usage, 130 interrupted" in cli("--help").out
 
 
@@ -80,7 +80,7 @@ def test_the_version(cli):
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "message"),
     [
         ("explan", 2, "unknown command 'explan'; did you mean 'explain'"),
         ("--hepl", 2, "unknown option '--hepl'; did you mean '--help'"),
@@ -175,7 +175,7 @@ def test_the_version(cli):
         ),
     ],
 )
-def test_a_mistake_is_one_sentence(words, code, said, cli, photo, corrupt, tmp_path, files):
+def test_a_mistake_is_one_sentence(words, code, message, cli, photo, corrupt, tmp_path, files):
     photo()
     corrupt()
     (tmp_path / "empty").mkdir()
@@ -183,7 +183,7 @@ def test_a_mistake_is_one_sentence(words, code, said, cli, photo, corrupt, tmp_p
     before = files()
     done = cli(*shlex.split(words))
     assert (done.code, done.out) == (code, "")
-    assert said in done.err
+    assert message in done.err
     assert done.err.startswith("xai-widgets: ")
     assert done.err.count("\n") == 1
     assert files() == before
@@ -198,7 +198,7 @@ def test_debug_shows_where(cli, photo):
     assert "inputs.py" in done.err
 
 
-def test_what_was_not_foreseen_is_told_with_its_kind(cli, monkeypatch):
+def test_an_unexpected_error_is_reported_with_its_type(cli, monkeypatch):
     def run(options):
         raise KeyError("weight")
 
@@ -207,7 +207,7 @@ def test_what_was_not_foreseen_is_told_with_its_kind(cli, monkeypatch):
     assert (done.code, done.err) == (1, "xai-widgets: KeyError: 'weight'\n")
 
 
-def test_without_network_one_sentence_says_what_to_do(cli, photo, monkeypatch):
+def test_without_internet_one_sentence_names_the_options(cli, photo, monkeypatch):
     def load(name, **options):
         raise RuntimeError("The weights could not be had: take weights=None, or weights='path/to/file.pth'")
 
@@ -218,7 +218,7 @@ def test_without_network_one_sentence_says_what_to_do(cli, photo, monkeypatch):
     assert "take --weights none, or --weights 'path/to/file.pth'" in done.err
 
 
-def test_pictures_may_stand_behind_options(cli, photo):
+def test_images_may_follow_options(cli, photo):
     photo("a.png", seed=1)
     photo("b.png", seed=2)
     done = cli("explain", "a.png", *OWN, "-q", "b.png", "--methods", "gradient", "-o", "maps.npy", "a.png")
@@ -329,10 +329,10 @@ def test_an_interrupt_ends_the_program_at_once_and_leaves_nothing(tmp_path, phot
         # A runner that was started in the background ignores the signal, and so would its children.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    said = ""
-    while said != "still\n":
-        said = process.stderr.readline()
-        assert said, "the program ended before its network ran"
+    message = ""
+    while message != "still\n":
+        message = process.stderr.readline()
+        assert message, "the program ended before its network ran"
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
@@ -349,7 +349,7 @@ MEASURE = ["evaluate", "photo.png", *OWN, "--methods", "gradient", "--steps", "4
     [(["explain", "photo.png", *OWN, "--methods", "gradient", "-o", "maps.npy"], 0), (["--version"], 0)],
 )
 def test_a_program_with_a_closed_standard_output(photo, cli, tmp_path, words, code):
-    """As under cron: what is written to a file is written."""
+    """A closed output, for instance under cron: files are written."""
     photo()
     command = shlex.join([sys.executable, "-m", "xai_widgets", *words])
     env = os.environ | {"PYTHONPATH": str(Path(xai_widgets.__file__).parents[1])}

@@ -28,13 +28,13 @@ def test_every_method_is_listed_with_title_cost_and_a_line(cli):
 
 
 @pytest.mark.parametrize(
-    ("once", "each", "told"), [(1, 0, "1"), (0, 0, "0"), (0, 1, "n"), (1, 1, "n + 1"), (1, 2, "2n + 1")]
+    ("once", "each", "text"), [(1, 0, "1"), (0, 0, "0"), (0, 1, "n"), (1, 1, "n + 1"), (1, 2, "2n + 1")]
 )
-def test_passes_in_words(once, each, told):
-    assert listing.pass_count(once, each) == told
+def test_passes_in_words(once, each, text):
+    assert listing.pass_count(once, each) == text
 
 
-def test_networks_are_listed_that_tell_classes(cli):
+def test_networks_that_classify_are_listed(cli):
     listed = [line.split()[0] for line in cli("list", "models").out.splitlines()[1:]]
     assert listed[:2] == ["scenes_vgg", "scenes_resnet"]
     assert "scenes_sr" not in listed
@@ -59,11 +59,11 @@ def test_columns_of_a_table_stand_below_each_other(rows, width):
 
 
 @pytest.mark.parametrize(
-    ("count", "told"),
+    ("count", "text"),
     [(0, "0 bytes"), (999, "999 bytes"), (1000, "1 kB"), (560_203, "560 kB"), (3_214_000, "3.21 MB")],
 )
-def test_sizes_in_words(count, told):
-    assert outputs.size(count) == told
+def test_sizes_in_words(count, text):
+    assert outputs.size(count) == text
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_sizes_in_words(count, told):
         ("a.b/", "folder"),
     ],
 )
-def test_the_name_tells_what_is_written(output, kind, tmp_path, monkeypatch):
+def test_the_name_chooses_the_output(output, kind, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert outputs.kind_of(output) == kind
     with pytest.raises(UsageError):
@@ -92,11 +92,11 @@ def test_a_folder_that_may_not_be_written_to_is_refused_before(tmp_path, monkeyp
 
 
 def test_a_drawing_is_grey_where_the_map_is_zero_and_colored_where_it_is_large():
-    picture = np.full((224, 224, 3), (200, 100, 50), np.uint8)
-    gray = np.asarray(Image.fromarray(picture).convert("L"))[0, 0]
+    pixels = np.full((224, 224, 3), (200, 100, 50), np.uint8)
+    gray = np.asarray(Image.fromarray(pixels).convert("L"))[0, 0]
     values = np.zeros((224, 224), np.float32)
     values[:100, :100], values[200:, 200:] = 2, 1
-    drawn = np.asarray(drawing.overlay(picture, values))
+    drawn = np.asarray(drawing.overlay(pixels, values))
     assert drawn.shape == (224, 224, 3)
     assert (drawn[150:, :150] == gray).all()
     assert (drawn[:99, :99] == color_table("inferno", "positive")[-1, :3]).all()
@@ -104,14 +104,14 @@ def test_a_drawing_is_grey_where_the_map_is_zero_and_colored_where_it_is_large()
     assert drawn[210, 210] == pytest.approx((half + gray) / 2, abs=2)
     values[0, 200] = -2
     assert (
-        np.asarray(drawing.overlay(picture, values))[50, 50] == color_table("blue_orange", "both")[-1, :3]
+        np.asarray(drawing.overlay(pixels, values))[50, 50] == color_table("blue_orange", "both")[-1, :3]
     ).all()
 
 
 def test_a_drawing_of_a_small_or_broken_map():
-    picture = np.random.default_rng(0).integers(0, 256, (16, 20, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 20, 3), dtype=np.uint8)
     values = np.array([[1.0, np.nan], [0.0, np.inf]], np.float32)
-    drawn = drawing.overlay(picture, values)
+    drawn = drawing.overlay(pixels, values)
     assert drawn.size == (280, 224)
-    blank = drawing.overlay(picture, np.zeros((3, 3), np.float32))
+    blank = drawing.overlay(pixels, np.zeros((3, 3), np.float32))
     assert (np.asarray(blank)[..., 0] == np.asarray(blank)[..., 2]).all()

@@ -63,7 +63,7 @@ def test_a_failure_stops_no_other_key():
     assert outcomes["a"] == Outcome(None, "a is bad", ("a begins",), complete=True)
     assert outcomes["b"].result == 3
     assert study.failures(["a", "b"]) == {"a": "a is bad"}
-    # It is not tried again unless told so.
+    # It is not tried again unless asked to.
     study.compute(["a", "b"], progress=False)
     assert [key for key, _ in study.log] == ["a", "b"]
 
