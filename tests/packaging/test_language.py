@@ -40,7 +40,6 @@ ALLOWED: dict[str, int] = {
     "tests/oracle": 25,
     "tests/packaging": 52,
     "tests/unit/attribution": 78,
-    "tests/unit/cli": 40,
     "tests/unit/core": 51,
     "tests/unit/explorers": 63,
     "tests/unit/methods": 21,
