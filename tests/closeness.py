@@ -43,7 +43,7 @@ def _precision(*values: Any) -> torch.dtype:
 
 
 def rounding(*terms: Any, steps: float = STEPS, dtype: torch.dtype | None = None) -> float:
-    """Return the error that rounding may leave in what is computed from ``terms``, the largest of which counts.
+    """Return the largest rounding error of a result computed from ``terms``, the largest of which counts.
 
     ``dtype`` is the precision of the computation, by default the lowest among the terms.
     """
@@ -71,9 +71,9 @@ def assert_close(
     bound = rounding(
         expected if scale is None else scale, steps=steps, dtype=dtype or _precision(actual, expected)
     )
-    made, wanted = _tensor(actual), _tensor(expected)
-    wanted = wanted.to(made).expand_as(made) if wanted.ndim == 0 else wanted
-    torch.testing.assert_close(made, wanted, rtol=0, atol=bound, msg=msg)
+    made, target_value = _tensor(actual), _tensor(expected)
+    target_value = target_value.to(made).expand_as(made) if target_value.ndim == 0 else target_value
+    torch.testing.assert_close(made, target_value, rtol=0, atol=bound, msg=msg)
 
 
 def near(

@@ -1,4 +1,4 @@
-"""What holds for every test: fixed threads and seeds, and nothing read from or left in the user's home."""
+"""Fixed threads and seeds for every test; no file in the user's home is read or written."""
 
 import gc
 import os
@@ -55,7 +55,7 @@ def pytest_unconfigure():
 
 
 def _code(function):
-    """Return the code of a test, inside of what Hypothesis makes of it."""
+    """Return the code of a test, inside of the wrapper of Hypothesis."""
     handle = getattr(function, "hypothesis", None)
     return (handle.inner_test if handle else function).__code__
 

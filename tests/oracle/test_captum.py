@@ -19,7 +19,7 @@ STEPS = 7
 SAMPLES = 4
 SIGMA = 0.15
 
-# Captum tells that it sets hooks, of which it removes all, and that it asks for gradients.
+# Captum warns that it sets hooks, all of which it removes, and that it requires gradients.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Setting backward hooks on ReLU"),
     pytest.mark.filterwarnings("ignore:Input Tensor 0 did not already require gradients"),
@@ -140,7 +140,7 @@ def linear_approximation(model, twin, x, target):
 
 
 def guided_grad_cam(model, twin, x, target):
-    # What captum.attr.GuidedGradCam does; the last layer of the twin is another one where branches are joined.
+    # Like captum.attr.GuidedGradCam; the last layer of the twin is another one where branches are joined.
     where = captum.attr.LayerAttribution.interpolate(
         grad_cam(model, twin, x, target), tuple(x.shape[2:]), interpolate_mode="bilinear"
     )
@@ -187,7 +187,7 @@ def lrp(model, twin, x, target):
     return zennit_twins.lrp(twin, x, target)
 
 
-#: Of every registered method: the other implementation, and the options with which ours does the same.
+#: By method: the other implementation, and the options for which ours is equal.
 ORACLES = {
     "gradient": (saliency, {}),
     "gradient_x_input": (input_x_gradient, {}),
@@ -230,7 +230,7 @@ def setting(name, dtype=torch.float32):
 
 
 def checked(expected):
-    """What another implementation returns, which is something."""
+    """Check that the result of another implementation is not 0 and return it."""
     assert expected.abs().max() > 0
     return expected.detach()
 

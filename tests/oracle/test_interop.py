@@ -1,4 +1,4 @@
-"""Objects of Captum, zennit and pytorch-grad-cam as methods say what they say when they are called directly."""
+"""Objects of Captum, zennit and pytorch-grad-cam return the same as methods and when called directly."""
 
 import copy
 
@@ -19,7 +19,7 @@ from xai_widgets.attribution import smoothgrad
 from xai_widgets.core.model import ImageModel
 from xai_widgets.methods import as_method
 
-# Captum tells that it sets hooks, of which it removes all, and zennit's hooks and pytorch-grad-cam's meet.
+# Captum warns that it sets hooks, all of which it removes, and zennit's hooks and pytorch-grad-cam's meet.
 pytestmark = pytest.mark.filterwarnings("ignore:Setting backward hooks on ReLU")
 
 SIZE = (12, 16)
@@ -72,7 +72,7 @@ def normalized(model, x):
 
 
 def inside(model, of_module):
-    """The network that an object is made for, and what makes its input of pixels."""
+    """Return the network that an object is created for, and the function from pixels to its input."""
     return (model.module, lambda x: normalized(model, x)) if of_module else (model, lambda x: x.clone())
 
 
@@ -111,12 +111,12 @@ def test_captum(name, of_module, model, x):
     network, inputs = inside(model, of_module)
     directly = {} if name == "LayerActivation" else {"target": TARGET}
     torch.manual_seed(0)
-    wanted = make(network).attribute(inputs(x), **directly, **options)
-    wanted = wanted[0] if isinstance(wanted, tuple) else wanted
+    reference = make(network).attribute(inputs(x), **directly, **options)
+    reference = reference[0] if isinstance(reference, tuple) else reference
     method = as_method(make(network))
     torch.manual_seed(0)
     made = method(model, x, TARGET, **options)
-    assert_close(made, wanted.detach().float())
+    assert_close(made, reference.detach().float())
     assert method.title == f"{name} (Captum)"
     assert made.abs().sum() > 0
 
@@ -126,7 +126,7 @@ def test_a_network_without_its_own_gradients_gives_no_warning(model, x, recwarn)
     assert not [each for each in recwarn if "gradient" in str(each.message)]
 
 
-def test_a_layer_without_places_is_refused_by_what_came_back(model, x):
+def test_a_layer_without_positions_is_refused(model, x):
     method = as_method(captum.attr.LayerActivation(model, model.module.fc))
     with pytest.raises(ValueError, match=r"of LayerActivation \(Captum\), .* got \(3, 5\) for 3 images"):
         method(model, x, TARGET)
@@ -161,13 +161,13 @@ NAMES = ["EpsilonPlusFlat", "EpsilonGammaBox", "GuidedBackprop"]
 def test_a_composite_of_zennit(name, model, x):
     inputs = normalized(model, x).requires_grad_()
     with composites(model)[name].context(model.module) as modified:
-        (wanted,) = torch.autograd.grad(modified(inputs), inputs, torch.eye(CLASSES)[TARGET])
+        (reference,) = torch.autograd.grad(modified(inputs), inputs, torch.eye(CLASSES)[TARGET])
     composite = composites(model)[name]
     method = as_method(composite)
-    assert_close(method(model, x, TARGET), wanted)
+    assert_close(method(model, x, TARGET), reference)
     assert method.title == f"{name} (zennit)"
     # Once more: nothing of the first time is left on it.
-    assert_close(method(model, x, TARGET), wanted)
+    assert_close(method(model, x, TARGET), reference)
     assert not composite.handles
 
 
@@ -188,17 +188,17 @@ def test_an_attributor_of_zennit(name, of_module, model, x):
     network, inputs = inside(model, of_module)
     composite = None if name is None else composites(model)[name]
     attributor = zennit.attribution.Gradient(network, composite)
-    _, wanted = attributor(inputs(x), torch.eye(CLASSES)[TARGET])
+    _, reference = attributor(inputs(x), torch.eye(CLASSES)[TARGET])
     method = as_method(attributor)
-    assert_close(method(model, x, TARGET), wanted)
+    assert_close(method(model, x, TARGET), reference)
     assert method.title == ("Gradient (zennit)" if name is None else f"Gradient by {name} (zennit)")
 
 
 def test_an_occlusion_of_zennit_is_of_the_score_of_the_class(model, x):
     attributor = zennit.attribution.Occlusion(model, window=(4, 4), stride=(4, 4))
-    _, wanted = attributor(x.clone(), lambda output: output * torch.eye(CLASSES)[TARGET])
+    _, reference = attributor(x.clone(), lambda output: output * torch.eye(CLASSES)[TARGET])
     made = as_method(attributor)(model, x, TARGET)
-    assert_close(made, wanted.detach())
+    assert_close(made, reference.detach())
     assert made[0].std() > 0
 
 
@@ -213,19 +213,19 @@ CAMS = ["GradCAM", "GradCAMPlusPlus", "HiResCAM", "EigenCAM", "LayerCAM", "Score
 def test_a_cam_of_pytorch_grad_cam(name, of_module, model, x):
     network, inputs = inside(model, of_module)
     with getattr(pytorch_grad_cam, name)(network, [model.module.block]) as cam:
-        wanted = cam(inputs(x), targets=[ClassifierOutputTarget(each) for each in TARGET.tolist()])
+        reference = cam(inputs(x), targets=[ClassifierOutputTarget(each) for each in TARGET.tolist()])
         method = as_method(cam)
         made = method(model, x, TARGET)
-    assert_close(made[:, 0], torch.from_numpy(wanted))
+    assert_close(made[:, 0], torch.from_numpy(reference))
     assert made.shape == (3, 1, *SIZE)
     assert method.title == f"{name} (pytorch-grad-cam)"
 
 
 def test_a_frozen_network_has_a_cam_too(model, x):
     with pytorch_grad_cam.GradCAM(model, [model.module.block]) as cam:
-        wanted = as_method(cam)(model, x, TARGET)
+        reference = as_method(cam)(model, x, TARGET)
         model.module.requires_grad_(False)
-        assert torch.equal(as_method(cam)(model, x, TARGET), wanted)
+        assert torch.equal(as_method(cam)(model, x, TARGET), reference)
 
 
 # -- what is left -----------------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ OBJECTS = ["Saliency", "GuidedBackprop", "DeepLift", "EpsilonPlusFlat", "Gradien
 
 
 def all_of(network):
-    """What the caller can see of a network: hooks, modes, numbers and their gradients."""
+    """Return the visible state of a network: hooks, modes, values and their gradients."""
     return {
         "hooks": {
             name: {key: list(value) for key, value in vars(part).items() if "hooks" in key and value}
@@ -297,12 +297,12 @@ def test_the_network_is_left_as_it_was(name, broken, model, x, monkeypatch):
 @pytest.mark.parametrize("name", OBJECTS)
 def test_the_callers_grad_mode_does_not_matter(name, mode, model, x):
     method = as_method(objects(model)[name])
-    wanted = method(model, x, TARGET)
+    reference = method(model, x, TARGET)
     with mode():
         torch.testing.assert_close(method(model, x.clone(), None), method(model, x, None), rtol=0, atol=0)
-        assert_close(method(model, x.clone(), TARGET.clone()), wanted)
-    assert not wanted.requires_grad
-    assert wanted.dtype == torch.float32
+        assert_close(method(model, x.clone(), TARGET.clone()), reference)
+    assert not reference.requires_grad
+    assert reference.dtype == torch.float32
 
 
 @pytest.mark.parametrize("name", [each for each in OBJECTS if each != "EpsilonPlusFlat"])
@@ -321,7 +321,7 @@ def test_a_function_inside_is_refused_by_its_kind(model, x):
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("given", "message"),
     [
         (captum.attr.Saliency, r"the class Saliency of Captum; try Saliency\(\.\.\.\)"),
         (
@@ -335,8 +335,8 @@ def test_a_function_inside_is_refused_by_its_kind(model, x):
         (Epsilon(), "expected a method as an attribution of Captum, a composite .* got Epsilon of zennit"),
     ],
 )
-def test_what_is_no_explainer_is_refused(given, says):
-    with pytest.raises(TypeError, match=says):
+def test_what_is_no_explainer_is_refused(given, message):
+    with pytest.raises(TypeError, match=message):
         as_method(given)
 
 

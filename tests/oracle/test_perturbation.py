@@ -24,7 +24,7 @@ def setting(name):
 
 
 def checked(expected):
-    """What another implementation returns, which is something."""
+    """Check that the result of another implementation is not 0 and return it."""
     assert expected.abs().max() > 0
     return expected
 
@@ -43,7 +43,7 @@ def test_occlusion_equals_captums(name, part, step):
         baselines=0.5,
         perturbations_per_eval=16,
     )
-    # What is hidden counts by a difference of scores.
+    # Occlusion is measured by a difference of scores.
     assert_close(made.saliency(), checked(expected[:, 0]), scale=model.scores(x), dtype=torch.float32)
 
 
@@ -58,7 +58,7 @@ def test_kernel_shap_equals_captums_shapley_values(name):
     model, x, target = setting(name)
     segments = cells(x, 2, 2)
     made = kernel_shap(model, x, target, segments=segments, fill=0.5, output="score").result(progress=False)
-    # Over all orders of four segments, the mean of what a segment adds to those before it.
+    # Over all orders of four segments, the mean contribution of a segment.
     expected = captum.attr.ShapleyValues(model).attribute(
         x, target=target, feature_mask=segments[None, None], baselines=0.5, perturbations_per_eval=16
     )

@@ -84,7 +84,7 @@ class MaxPool(nn.Module):
 
 
 def _replacement(node, network):
-    """The module that takes the place of a call, or None for a call that stays as it is."""
+    """Return the module that replaces a call, or None."""
     if node.op == "call_module":
         module = network.get_submodule(node.target)
         if isinstance(module, nn.ReLU):

@@ -24,7 +24,7 @@ class Plus(nn.Module):
 
 
 class PositiveShares(BasicHook):
-    """zennit's Norm of what is above 0: its own divides what is below 0 too, and gives no probabilities."""
+    """zennit's Norm of the positive part: its own also divides the negative part, and is not a probability."""
 
     def __init__(self):
         super().__init__(
@@ -82,7 +82,7 @@ def excitation_backprop(twin, x, target, sign=1):
 
 
 def contrastive_excitation_backprop(twin, x, target):
-    """What P of the score, summing to 1, is above that of the dual score. zennit's P has the sign of its pixel."""
+    """Return the positive part of normalized P minus that of the dual score. zennit's P has the sign of its pixel."""
     both = [excitation_backprop(twin, x, target, sign).abs() for sign in (1, -1)]
     p, dual = (each / each.sum((1, 2, 3), keepdim=True) for each in both)
     return (p - dual).relu()

@@ -73,7 +73,7 @@ WORDS = {
 }
 OPENINGS = re.compile(r"(?:What|Of|As)\b(?![^.]*\?)")
 NAMES = re.compile(
-    r"(?<!pointing)(?:^|_)(?:(?<!in_)places?|pictures?|games?|asleep|alive|told|tells?|said|says?|wanted)(?:_|$)", re.I
+    r"(?<!pointing)(?:^|_)(?:(?<!in_)places?|pictures?|games?|asleep|(?<!is_)alive|told|tells?|said|says?|wanted)(?:_|$)", re.I
 )
 
 #: British spellings, by their stems.

@@ -38,7 +38,7 @@ class Alarm:
         except KeyboardInterrupt:
             return True
         except SystemError as error:
-            # torch says so of a function of its own in C that a signal met: "returned a result with an exception set".
+            # torch raises it if a signal arrives in a C function: "returned a result with an exception set".
             if not isinstance(error.__cause__, KeyboardInterrupt):
                 raise
             return True

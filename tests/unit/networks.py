@@ -132,7 +132,7 @@ class Drawn(nn.Module):
 
 
 KINDS = ["chain", "skip", "skip in place", "dense", "branches", "average", "max"]
-#: Of those that excitation backprop refuses.
+#: Kinds for which excitation backprop has no rule.
 SMOOTH_KINDS = ["gelu", "gate", "layer norm"]
 
 
@@ -173,7 +173,7 @@ class Linear(nn.Module):
 
 
 class Segmentation(nn.Module):
-    """One score per place: no class scores."""
+    """One score per position instead of class scores."""
 
     def __init__(self):
         super().__init__()

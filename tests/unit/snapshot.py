@@ -10,7 +10,7 @@ from torch.overrides import _get_current_function_mode_stack
 
 
 def hooks_of(module):
-    """Every dict of hooks of a module, and what is in it."""
+    """Return every dict of hooks of a module with its items."""
     return {
         key: list(value.items())
         for key, value in vars(module).items()
@@ -75,7 +75,7 @@ class Broken(SharedInPlace):
 
     def __init__(self):
         super().__init__()
-        # In a list, so that counting down is no change of the module's attributes.
+        # In a list, so that counting down does not change the module's attributes.
         self.fuse = [None, None, 0]
 
     def _burn(self):
@@ -86,7 +86,7 @@ class Broken(SharedInPlace):
     def forward(self, x):
         x = self.pool(self.relu(self.conv1(x)))
         x = self.block2(self.block1(x))
-        # Here, so that what goes back to the last layer with places, as Grad-CAM does, comes by.
+        # Here, so that a backward pass to the last spatial layer, as in Grad-CAM, passes it.
         if self.fuse[0] == "forward":
             self._burn()
         elif self.fuse[0] == "backward":

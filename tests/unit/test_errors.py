@@ -29,7 +29,7 @@ def test_a_long_list_is_cut_and_counted():
     assert len(text) < 250
 
 
-def test_no_choice_is_said():
+def test_without_choices():
     assert "there are none" in unknown_name("layer", "conv1", [])
 
 
@@ -71,12 +71,12 @@ def test_an_inner_block_takes_its_own_messages_and_an_error_ends_it():
 
 
 def test_other_threads_warn_as_ever():
-    heard, inside, told = [], threading.Event(), threading.Event()
+    heard, inside, caught = [], threading.Event(), threading.Event()
 
     def collect():
         with collect_warnings() as messages:
             inside.set()
-            assert told.wait(30)
+            assert caught.wait(30)
         heard.extend(messages)
 
     thread = threading.Thread(target=collect)
@@ -84,7 +84,7 @@ def test_other_threads_warn_as_ever():
     assert inside.wait(30)
     with pytest.warns(ExplanationWarning, match="of this thread"):
         warn("of this thread")
-    told.set()
+    caught.set()
     thread.join(30)
     assert heard == []
 

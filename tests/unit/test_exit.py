@@ -68,7 +68,7 @@ def test_a_worker_takes_the_end_of_the_main_thread_for_a_cancel(monkeypatch):
 
 
 def test_a_run_of_a_thread_of_the_caller_outlives_the_main_thread(monkeypatch):
-    """The interpreter waits for threads of the caller, and what they compute is wanted."""
+    """The interpreter waits for threads of the caller, whose results are needed."""
 
     class Main:
         def is_alive(self):

@@ -23,8 +23,8 @@ def at(model, x, layer):
     return activation.double(), gradient.double()
 
 
-def close(made, wanted):
-    assert_close(made, wanted, dtype=torch.float32)
+def close(made, expected):
+    assert_close(made, expected, dtype=torch.float32)
 
 
 # -- CAM --------------------------------------------------------------------------------------------------
@@ -59,7 +59,7 @@ def test_cam_is_refused_where_more_follows(network, layer):
 
 
 def plus_plus(activation, first, second, third):
-    """Equations 10 and 19 of the paper, place by place."""
+    """Equations 10 and 19 of the paper, position by position."""
     made = torch.zeros_like(activation[:, :1])
     for n in range(len(activation)):
         for k in range(activation.shape[1]):
@@ -78,9 +78,9 @@ def plus_plus(activation, first, second, third):
 def test_grad_cam_plus_plus_is_its_formula(model, layer):
     x = images(2)
     activation, gradient = at(model, x, layer)
-    wanted = plus_plus(activation, gradient, gradient**2, gradient**3)
-    assert wanted.max() > 0
-    close(attribution.grad_cam_plus_plus(model, x, TARGET, layer=layer), wanted)
+    expected = plus_plus(activation, gradient, gradient**2, gradient**3)
+    assert expected.max() > 0
+    close(attribution.grad_cam_plus_plus(model, x, TARGET, layer=layer), expected)
 
 
 def test_smooth_grad_cam_plus_plus_averages_the_derivatives_of_noisy_copies(model):
@@ -112,9 +112,9 @@ def test_guided_grad_cam_is_both_multiplied(model):
     x = images(2)
     where = attribution.grad_cam(model, x, TARGET, layer="block1")
     where = nn.functional.interpolate(where, x.shape[2:], mode="bilinear", align_corners=False)
-    wanted = attribution.guided_backprop(model, x, TARGET) * where
-    assert wanted.abs().max() > 0
-    close(attribution.guided_grad_cam(model, x, TARGET, layer="block1"), wanted.double())
+    expected = attribution.guided_backprop(model, x, TARGET) * where
+    assert expected.abs().max() > 0
+    close(attribution.guided_grad_cam(model, x, TARGET, layer="block1"), expected.double())
 
 
 # -- FEM --------------------------------------------------------------------------------------------------
@@ -124,16 +124,16 @@ def test_guided_grad_cam_is_both_multiplied(model):
 def test_fem_counts_where_channels_are_rare(model, k):
     x = images(2)
     activation = model.activations(x, ["block1"])["block1"].double()
-    wanted = torch.zeros_like(activation[:, :1])
+    expected = torch.zeros_like(activation[:, :1])
     for n, image in enumerate(activation):
         for channel in image:
             mu = channel.mean()
             sigma = ((channel - mu) ** 2).mean().sqrt()
             if sigma > 0:
-                wanted[n, 0] += mu * (channel >= mu + k * sigma)
+                expected[n, 0] += mu * (channel >= mu + k * sigma)
     made = attribution.fem(model, x, TARGET, layer="block1", k=k)
-    assert wanted.amax((1, 2, 3)).min() > 0
-    close(made, wanted / wanted.amax((1, 2, 3), keepdim=True))
+    assert expected.amax((1, 2, 3)).min() > 0
+    close(made, expected / expected.amax((1, 2, 3), keepdim=True))
     assert made.amax((1, 2, 3)).eq(1).all()
 
 
@@ -148,7 +148,7 @@ def test_fem_of_channels_that_are_the_same_everywhere_is_zero(model):
 
 
 def contributions(activation, gradient, side):
-    """Norms of the outer products g a^T of each place, summed over all of its entries."""
+    """Norms of the outer products g a^T of each position, summed over all of its entries."""
     count, _, height, width = activation.shape
     patches = nn.functional.unfold(activation, side, padding=side // 2).unflatten(2, (height, width))
     made = torch.zeros(count, 1, height, width, dtype=activation.dtype)
@@ -160,7 +160,7 @@ def contributions(activation, gradient, side):
 
 
 @pytest.mark.parametrize(("identity", "side"), [("1x1", 1), ("3x3", 3)])
-def test_norm_grad_is_the_norm_of_what_each_place_adds(model, identity, side):
+def test_norm_grad_is_the_norm_of_the_contribution_of_each_position(model, identity, side):
     x = images(2)
     made = attribution.norm_grad(model, x, TARGET, layer="block1", identity=identity)
     close(made, contributions(*at(model, x, "block1"), side))
@@ -176,17 +176,17 @@ def test_norm_grad_of_bias_and_scaling_and_the_selective_one(model):
         attribution.linear_approximation(model, x, TARGET, layer="block1"),
     ]
     product = gradient * activation
-    wanted = [
+    expected = [
         gradient.square().sum(1, keepdim=True).sqrt(),
         product.square().sum(1, keepdim=True).sqrt(),
         product.clamp(min=0).square().sum(1, keepdim=True).sqrt(),
         product,
     ]
-    for one, other in zip(made, wanted, strict=True):
+    for one, other in zip(made, expected, strict=True):
         close(one, other)
 
 
-def test_the_default_identity_is_a_convolution_of_one_place(model):
+def test_the_default_identity_is_a_1x1_convolution(model):
     made = attribution.norm_grad(model, images(2), TARGET)
     assert torch.equal(made, attribution.norm_grad(model, images(2), TARGET, identity="1x1"))
     with pytest.raises(ValueError, match="unknown identity '3X3'; did you mean '3x3'") as error:
@@ -206,7 +206,7 @@ CONVOLUTIONS = {
 
 @pytest.mark.parametrize("options", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
 def test_norm_grad_of_a_convolution_is_that_of_the_gradient_of_its_weights(options):
-    """The gradient of the weights from one place alone: the others' way back is cut."""
+    """The gradient of the weights from one position alone; that of the others is set to 0."""
     convolution = nn.Conv2d(6, 9, 3, **options)
     network = nn.Sequential(
         nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), convolution, nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1),

@@ -1,4 +1,4 @@
-"""What holds for every registered method: what it takes, what it refuses, and where it may be called from."""
+"""Contract of every registered method: accepted arguments, errors, and contexts of calls."""
 
 import inspect
 
@@ -98,7 +98,7 @@ def test_targets_are_indices_labels_or_the_predicted_class(method, model):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_saliency_map_is_one_number_a_place(method, model):
+def test_the_saliency_map_is_one_number_per_position(method, model):
     attribution = run(method, model, images(2))
     made = METHODS[method].saliency(model, images(2), 1, **OPTIONS[method])
     assert made.shape == (2, *attribution.shape[2:])
@@ -183,16 +183,16 @@ def stub():
 
 @pytest.mark.parametrize("case", BAD_IMAGES)
 def test_bad_images_are_refused(stub, case):
-    x, kind, says = BAD_IMAGES[case]
-    with pytest.raises(kind, match=says) as error:
+    x, kind, message = BAD_IMAGES[case]
+    with pytest.raises(kind, match=message) as error:
         stub(wrap(settle(Functional())), x)
     one_sentence(error)
 
 
 @pytest.mark.parametrize("case", BAD_TARGETS)
 def test_bad_targets_are_refused(stub, case, model):
-    target, kind, says = BAD_TARGETS[case]
-    with pytest.raises(kind, match=says) as error:
+    target, kind, message = BAD_TARGETS[case]
+    with pytest.raises(kind, match=message) as error:
         stub(model, images(2), target)
     one_sentence(error)
 
@@ -213,15 +213,15 @@ def test_every_method_refuses_a_bad_call(method):
             r"expected an ImageModel\(module, mean=, std=\), got Functional",
         ),
     ]
-    for network, x, target, kind, says in cases:
-        with pytest.raises(kind, match=says) as error:
+    for network, x, target, kind, message in cases:
+        with pytest.raises(kind, match=message) as error:
             run(method, network, x, target)
         one_sentence(error)
 
 
 @pytest.mark.parametrize("method", WITH_LAYER)
 def test_bad_layers_are_refused(method, model):
-    for layer, says in (
+    for layer, message in (
         ("blok1", "unknown layer 'blok1'; did you mean 'block1'"),
         ("???", r"unknown layer '\?\?\?'; expected one of conv1"),
         (3, "unknown layer 3"),
@@ -230,7 +230,7 @@ def test_bad_layers_are_refused(method, model):
             r"expected a layer with spatial positions, .* got 'fc' with an output of shape \(4,\); try .block2.",
         ),
     ):
-        with pytest.raises(ValueError, match=says) as error:
+        with pytest.raises(ValueError, match=message) as error:
             run(method, model, images(1), layer=layer)
         one_sentence(error)
 
@@ -268,7 +268,7 @@ def test_a_network_without_relu_is_refused_by_what_changes_relu(method, network)
 
 
 class Attending(nn.Module):
-    """Weights places by a softmax over them."""
+    """Weights positions by a softmax over them."""
 
     def __init__(self):
         super().__init__()
@@ -313,7 +313,7 @@ def test_a_network_that_stops_the_gradient_is_refused(method):
 
 
 @pytest.mark.parametrize(
-    ("method", "options", "kind", "says"),
+    ("method", "options", "kind", "message"),
     [
         ("smoothgrad", {"samples": 0}, ValueError, "expected samples to be an integer"),
         ("smoothgrad", {"sigma": -0.1}, ValueError, "expected sigma to be a number of at least 0, got -0.1"),
@@ -341,9 +341,9 @@ def test_a_network_that_stops_the_gradient_is_refused(method):
         ),
         ("gradient_shap", {"batch_size": 0}, ValueError, "batch_size.*got 0"),
         *(
-            (method, options, kind, says)
+            (method, options, kind, message)
             for method in ("integrated_gradients", "guided_nonlinearity")
-            for options, kind, says in (
+            for options, kind, message in (
                 ({"steps": 0}, ValueError, "expected steps to be an integer"),
                 ({"batch_size": 0}, ValueError, "batch_size.*got 0"),
                 ({"quadrature": "left"}, ValueError, "unknown quadrature 'left'"),
@@ -359,8 +359,8 @@ def test_a_network_that_stops_the_gradient_is_refused(method):
         ),
     ],
 )
-def test_settings_out_of_range_are_refused(method, options, kind, says, model):
-    with pytest.raises(kind, match=says) as error:
+def test_settings_out_of_range_are_refused(method, options, kind, message, model):
+    with pytest.raises(kind, match=message) as error:
         METHODS[method](model, images(1), 1, **options)
     one_sentence(error)
 

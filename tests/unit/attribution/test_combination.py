@@ -123,7 +123,7 @@ def test_the_default_is_all_depths_alike(model):
 
 def test_weights_by_depth_and_uniform_ones(model):
     assert_close(layer_weights(model, LAYERS, "depth"), torch.tensor([1.0, 2, 3]) / 6)
-    # By the place in the network, not in the list.
+    # By the order in the network, not in the list.
     assert_close(layer_weights(model, LAYERS[::-1], "depth"), torch.tensor([3.0, 2, 1]) / 6)
     assert_close(layer_weights(model, LAYERS, "uniform"), torch.full((3,), 1 / 3))
     x = images(1)
@@ -141,13 +141,13 @@ def test_weights_by_the_spread_of_features(model):
         middle = [sum(column) / 7 for column in zip(*means, strict=True)]
         far = [sum((a - b) ** 2 for a, b in zip(row, middle, strict=True)) ** 0.5 for row in means]
         spreads.append(sum(far) / 7)
-    wanted = torch.tensor(spreads) / sum(spreads)
+    reference = torch.tensor(spreads) / sum(spreads)
     made = layer_weights(model, LAYERS, "feature_spread", images=x, batch_size=3)
-    assert_close(made, wanted)
+    assert_close(made, reference)
 
 
 class Telling(nn.Module):
-    """The first layer tells the labels, bright or dark; the second one says the same of every image."""
+    """The first layer separates the labels, bright and dark; the second one is constant."""
 
     def __init__(self):
         super().__init__()
@@ -193,7 +193,7 @@ def test_without_scikit_learn_the_error_names_the_extra(model, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"how": "produkt"}, "unknown way to combine 'produkt'; did you mean 'product'"),
         ({"method": "gradient"}, "with a layer option, such as 'norm_grad', got 'gradient'"),
@@ -208,14 +208,14 @@ def test_without_scikit_learn_the_error_names_the_extra(model, monkeypatch):
         ({"weights": [0.0, 0.0]}, "expected a weight above 0"),
     ],
 )
-def test_what_does_not_combine(options, says, model):
-    with pytest.raises(ValueError, match=says) as error:
+def test_what_does_not_combine(options, message, model):
+    with pytest.raises(ValueError, match=message) as error:
         combine(model, images(1), 1, **options)
     one_sentence(error)
 
 
 @pytest.mark.parametrize(
-    ("kind", "options", "says"),
+    ("kind", "options", "message"),
     [
         ("spread", {}, "unknown kind of weights 'spread'; did you mean 'feature_spread'"),
         ("feature_spread", {}, "expected images of all classes"),
@@ -227,8 +227,8 @@ def test_what_does_not_combine(options, says, model):
         ("linear_probe", {"images": images(4), "labels": [0] * 4}, "at least two different ones"),
     ],
 )
-def test_what_weights_are_not_found_from(kind, options, says, model):
-    with pytest.raises(ValueError, match=says) as error:
+def test_what_weights_are_not_found_from(kind, options, message, model):
+    with pytest.raises(ValueError, match=message) as error:
         layer_weights(model, LAYERS, kind, **options)
     one_sentence(error)
 

@@ -70,7 +70,7 @@ class Largest(nn.Module):
 @pytest.mark.parametrize(
     ("x", "baseline", "expected"),
     [
-        # The winner rises from what the reference's was: M = 0.9.
+        # The winner rises above the reference's maximum: M = 0.9.
         ([0.9, 0.1], [0.2, 0.5], [0.4, 0.0]),
         # It falls, M = 0.9: the loss is that of the winner of the reference.
         ([0.2, 0.5], [0.9, 0.1], [-0.4, 0.0]),
@@ -172,7 +172,7 @@ def test_reveal_cancel_follows_its_equations(seed):
 
 def test_batch_norm_is_part_of_the_layer_before_it():
     network = settle(SharedInPlace())
-    # A factor below 0 turns what is positive into what is negative.
+    # A negative factor swaps the positive and the negative part.
     network.block1.bn1.weight.data[::2] *= -1
     fused = settle(SharedInPlace())
     fused.load_state_dict(network.state_dict())
@@ -250,7 +250,7 @@ def test_one_reference_for_all_is_one_for_each():
         assert not torch.allclose(one[1:], other[1:], atol=1e-3)
 
 
-def test_a_sum_that_is_off_is_told_with_both_numbers():
+def test_a_gap_gives_a_warning_with_both_numbers():
     # Without running statistics the reference, in a batch of its own, is normalized otherwise.
     network = nn.Sequential(
         nn.Conv2d(3, 4, 3),

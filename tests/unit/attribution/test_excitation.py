@@ -1,4 +1,4 @@
-"""Excitation backprop: by hand on small networks, its sums, and what it does with every operation."""
+"""Excitation backprop: values by hand on small networks, sums, and every operation."""
 
 import warnings
 
@@ -149,18 +149,18 @@ def test_whatever_the_biases_no_more_than_1_is_shared_out(seed, name):
     assert (probability_gap(made) >= -rounding(1)).all()
 
 
-def test_a_share_that_is_lost_is_told_with_the_sum():
+def test_lost_probability_gives_a_warning_with_the_sum():
     network = settle(Functional())
     with torch.no_grad():
         network.conv2.weight.copy_(-network.conv2.weight.abs())
         network.conv2.bias.fill_(1000.0)
     with pytest.warns(
         UserWarning, match=r"at 'conv1' of Functional is incomplete .sum .*, expected 1.: the rest is lost"
-    ) as told:
+    ) as caught:
         made = excitation_backprop(wrap(network), images(1), 1, layer="conv1")
     total = made.sum().item()
     assert total < 0.01
-    assert f"(sum {total:.3g}," in str(told[0].message)
+    assert f"(sum {total:.3g}," in str(caught[0].message)
 
 
 def test_no_warning_where_nothing_is_lost_or_a_layer_has_paths_around_it():

@@ -1,4 +1,4 @@
-"""Expected gradients and gradient SHAP, by what they are the mean of."""
+"""Expected gradients and gradient SHAP, against the means that define them."""
 
 import warnings
 
@@ -88,7 +88,7 @@ def test_draws_are_spread_evenly(count, samples, seed):
         assert len(own) >= samples // count
 
 
-def test_every_reference_and_every_place_on_the_way_are_as_likely():
+def test_references_and_path_positions_are_uniform():
     generator = torch.Generator().manual_seed(0)
     made = [draws(3, 5, generator) for _ in range(4000)]
     pairs = [pair for which, alphas in made for pair in zip(which, alphas, strict=True)]
@@ -103,7 +103,7 @@ def test_every_reference_and_every_place_on_the_way_are_as_likely():
 
 
 @pytest.mark.parametrize("method", ["expected_gradients", "gradient_shap"])
-def test_a_sum_that_is_off_is_told_with_both_numbers(method):
+def test_a_gap_gives_a_warning_with_both_numbers(method):
     model, x = wrap(settle(SharedInPlace())), images(2)
     reference = images(1, seed=5)
     with pytest.warns(UserWarning, match="is incomplete") as caught:
@@ -117,7 +117,7 @@ def test_a_sum_that_is_off_is_told_with_both_numbers(method):
     assert caught[0].filename == __file__
 
 
-def test_a_sum_that_is_right_is_not_told():
+def test_a_complete_attribution_gives_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         attribution.expected_gradients(wrap(settle(Linear())), images(2), 1, samples=10)
@@ -137,8 +137,8 @@ def test_the_attribution_carries_its_gap():
     references = images(3, seed=5)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # As many samples as references twice over: each of them is drawn twice.
+        # Twice as many samples as references: each reference is drawn twice.
         made = attribution.expected_gradients(model, x, [1, 2], references=references, samples=6)
     change = model.scores(x) - model.scores(references).mean(0)
-    wanted = torch.stack([change[0, 1], change[1, 2]])
-    assert_close(made.gap, made.sum((1, 2, 3)) - wanted)
+    target_value = torch.stack([change[0, 1], change[1, 2]])
+    assert_close(made.gap, made.sum((1, 2, 3)) - target_value)

@@ -69,12 +69,12 @@ def test_of_one_layer_the_gates_are_open_where_the_weight_of_the_class_is_above_
     weight = network.fc.weight[2].detach().clamp(min=0).view(5, 8, 8)
     with torch.no_grad():
         z = network.conv(x)
-        wanted = z.relu() * weight
+        reference = z.relu() * weight
         pixels = x * F.conv_transpose2d(weight * (z > 0), network.conv.weight, padding=1)
     assert_close(feedback_layers(model, x, 2), pixels)
     at_conv = feedback_layers(model, x, 2, layer="conv")
-    assert_close(at_conv, wanted)
-    highest = wanted.sum((1, 2, 3)) + network.fc.bias[2]
+    assert_close(at_conv, reference)
+    highest = reference.sum((1, 2, 3)) + network.fc.bias[2]
     assert (highest > model.scores(x)[:, 2]).all()
 
 
@@ -102,10 +102,10 @@ def test_gates_are_set_from_the_scores_down_and_again_with_what_they_let_through
         pooled, switches = F.max_pool2d(network.conv1(x).relu() * best[0], 2, return_indices=True)
         back = network.fc.weight[3].view(1, 8, 4, 4) * best[1] * (network.conv2(pooled) > 0)
         back = F.max_unpool2d(F.conv_transpose2d(back, network.conv2.weight, padding=1), switches, 2)
-        wanted = x * F.conv_transpose2d(
+        reference = x * F.conv_transpose2d(
             back * best[0] * (network.conv1(x) > 0), network.conv1.weight, padding=1
         )
-    assert_close(made, wanted)
+    assert_close(made, reference)
 
 
 @pytest.mark.parametrize("layer", ["image", "block1"])

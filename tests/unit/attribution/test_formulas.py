@@ -44,12 +44,12 @@ def test_gradient_x_input_is_the_product():
 def test_saliency_maps_are_those_of_the_sources():
     values = torch.tensor([[-3.0, 1.0], [2.0, -1.0], [0.5, -4.0]]).view(1, 3, 1, 2)
     largest, total, size = [3, 4], [-0.5, -4], [0.5, 4]
-    wanted = {
+    reference = {
         "gradient": largest, "gradient_x_input": total, "deconvnet": largest, "guided_backprop": largest,
         "integrated_gradients": total, "guided_nonlinearity": size, "smoothgrad": largest, "grad_cam": total,
         "excitation_backprop": total, "contrastive_excitation_backprop": total, "lrp": total,
     }  # fmt: skip
-    assert {name: METHODS[name].reduce(values).flatten().tolist() for name in wanted} == wanted
+    assert {name: METHODS[name].reduce(values).flatten().tolist() for name in reference} == reference
 
 
 # -- a network of two ReLUs, by hand ----------------------------------------------------------------------
@@ -158,15 +158,15 @@ def test_the_gap_of_integrated_gradients_goes_with_the_steps(network):
     assert gaps[1] < gaps[0]
 
 
-def test_a_sum_that_is_far_from_the_change_of_the_score_is_said_with_both_numbers():
+def test_a_gap_gives_a_warning_with_both_numbers():
     model, x = wrap(settle(Concat())), images(1)
     # The network is steep far from its kinks: one point at the end of the path is not enough.
     with torch.no_grad():
         model.module.stem.bias -= 2
     change = (model.scores(x) - model.scores(torch.zeros_like(x)))[0, 1].item()
-    with pytest.warns(UserWarning, match="increase steps=1") as said:
+    with pytest.warns(UserWarning, match="increase steps=1") as caught:
         made = attribution.integrated_gradients(model, x, 1, steps=1)
-    assert f"(sum {made.sum().item():.3g}, expected {change:.3g})" in str(said[0].message)
+    assert f"(sum {made.sum().item():.3g}, expected {change:.3g})" in str(caught[0].message)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         attribution.integrated_gradients(model, x, 1, steps=400, quadrature="midpoint")

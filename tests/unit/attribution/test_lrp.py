@@ -1,4 +1,4 @@
-"""Layer-wise relevance propagation: by hand, its sums, batch-norm, skips, and what it is on torchvision's networks."""
+"""Layer-wise relevance propagation: values by hand, sums, batch norm, skips, and torchvision's networks."""
 
 import warnings
 
@@ -61,7 +61,7 @@ W = torch.tensor([[3.0, -4.0]])
         (Epsilon(1.0), A, [6 / 4, -4 / 4]),
         # z = -9: epsilon goes away from 0.
         (Epsilon(1.0), torch.tensor([-2.0, 1.0]), [-6 / -10, -4 / -10]),
-        # Of w + gamma w+ and of the bias, 1 + gamma 1.
+        # In proportion to w + gamma w+, with the bias 1 + gamma 1.
         (Gamma(0.5), A, [9 / 6.5, -4 / 6.5]),
         # z = -9, which favors what is below 0: -6 and -4; the bias speaks against it.
         (Gamma(0.5), torch.tensor([-2.0, 1.0]), [-9 / -14, -6 / -14]),
@@ -339,15 +339,15 @@ def test_z_plus_has_the_sign_of_the_score_and_no_more_than_it(seed, name):
         assert (share.sum((1, 2, 3)) <= 1 + rounding(share.abs().sum((1, 2, 3)))).all()
 
 
-def test_a_sum_that_is_not_the_score_is_told_with_both():
+def test_a_gap_gives_a_warning_with_both_numbers():
     network = settle(Functional())
     with torch.no_grad():
         network.fc.bias.fill_(100.0)
     model, x = wrap(network), images(1)
-    with pytest.warns(UserWarning, match=r"relevance of .* is incomplete .sum .*, expected") as told:
+    with pytest.warns(UserWarning, match=r"relevance of .* is incomplete .sum .*, expected") as caught:
         made = lrp(model, x, 1)
     score = model.scores(x)[0, 1].item()
-    assert f"(sum {made.sum().item():.3g}, expected {score:.3g})" in str(told[0].message)
+    assert f"(sum {made.sum().item():.3g}, expected {score:.3g})" in str(caught[0].message)
     assert conservation_gap(model, made, x, 1).item() == near(
         made.sum().item() - score, scale=made.abs().sum() + abs(score)
     )

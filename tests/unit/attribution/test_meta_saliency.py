@@ -23,8 +23,8 @@ def test_it_is_the_method_after_the_optimizer_of_torch_took_a_step(method, epsil
         normalized = (x[number : number + 1] - model.mean.view(1, -1, 1, 1)) / model.std.view(1, -1, 1, 1)
         F.cross_entropy(network(normalized), target[number : number + 1]).backward()
         optimizer.step()
-        wanted = METHODS[method](wrap(network), x[number : number + 1], int(target[number]))
-        assert_close(made[number : number + 1], wanted)
+        reference = METHODS[method](wrap(network), x[number : number + 1], int(target[number]))
+        assert_close(made[number : number + 1], reference)
 
 
 def test_without_a_step_it_is_the_method_itself_and_options_are_passed_on():
@@ -32,8 +32,8 @@ def test_without_a_step_it_is_the_method_itself_and_options_are_passed_on():
     made = attribution.meta_saliency(
         model, x, 1, method="norm_grad", epsilon=0, layer="block1", identity="3x3"
     )
-    wanted = attribution.norm_grad(model, x, 1, layer="block1", identity="3x3")
-    assert_close(made, wanted)
+    reference = attribution.norm_grad(model, x, 1, layer="block1", identity="3x3")
+    assert_close(made, reference)
 
 
 def test_a_step_makes_a_difference():

@@ -57,7 +57,7 @@ def test_deep_lift_sums_to_the_change_of_the_score(model, rule):
     made = deep_lift(model, x, [1, 2], baseline=0.5, rule=rule)
     change = (model(x) - model(torch.full_like(x, 0.5))).detach()[[0, 1], [1, 2]]
     assert_close(made.sum((1, 2, 3)), change, scale=made.abs().sum((1, 2, 3)))
-    # What rounding may hide is no change of a score.
+    # The change of the score is larger than rounding.
     assert change.abs().min() > rounding(made.abs().sum((1, 2, 3)))
 
 
@@ -85,8 +85,8 @@ def test_relevance_sums_to_the_score_without_biases(model, composite):
 
 @pytest.mark.parametrize("method", ["excitation_backprop", "contrastive_excitation_backprop"])
 def test_what_has_no_rule_is_refused(model, method):
-    wanted = re.escape(f"got '{ACTIVATION[model.name]}' in 'features.0.")
-    with pytest.raises(ValueError, match=wanted) as error:
+    reference = re.escape(f"got '{ACTIVATION[model.name]}' in 'features.0.")
+    with pytest.raises(ValueError, match=reference) as error:
         METHODS[method](model, images(1, size=64), 1)
     one_sentence(error)
 
@@ -101,7 +101,7 @@ def test_rules_of_relu_are_refused_where_there_is_none(model, method):
 
 
 @pytest.mark.parametrize("method", ["deconvnet", "guided_backprop", "guided_grad_cam", "feedback_layers"])
-def test_rules_of_relu_say_what_keeps_its_own(model, method):
+def test_rules_of_relu_warn_about_other_activations(model, method):
     if not any(isinstance(part, nn.ReLU) for part in model.module.modules()):
         pytest.skip(f"{model.name} has no ReLU")
     with pytest.warns(ExplanationWarning, match="also has hardswish: the result is in part"):

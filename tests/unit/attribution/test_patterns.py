@@ -1,4 +1,4 @@
-"""Patterns are those of equations 4 and 8, and the way back by them is the gradient's."""
+"""Patterns are those of equations 4 and 8, and the backward pass with them is the gradient's."""
 
 import copy
 
@@ -41,7 +41,7 @@ def estimated(model, x, **options):
 
 
 def proportions(signal):
-    """What PatternNet gives of it."""
+    """Scale a signal like PatternNet."""
     return signal / signal.abs().amax((1, 2, 3), keepdim=True)
 
 
@@ -58,7 +58,7 @@ def toy(seed):
     signal = w + vector(seed + 1)
     signal = signal / (w @ signal)
     distractor = distractor - (w @ distractor) * signal
-    # Of the size of the signal: it is to be seen next to what disturbs in single precision.
+    # A distractor of the magnitude of the signal, because of single precision.
     return w, signal, distractor * signal.norm() / distractor.norm()
 
 
@@ -115,7 +115,7 @@ class Unlike(nn.Module):
 
 
 def by_hand(patches, weight, bias, rectified):
-    """Equations 4 and 8 for patches (places, numbers) and the weight (numbers,) of one neuron."""
+    """Equations 4 and 8 for patches (positions, numbers) and the weight (numbers,) of one neuron."""
     y = patches @ weight + bias
     on = y > 0 if rectified else torch.ones_like(y, dtype=torch.bool)
     x, y = patches[on], y[on]
@@ -149,16 +149,16 @@ def test_patterns_of_convolutions_are_those_of_their_patches_in_any_number_of_ba
         ):
             for neuron in range(layer.out_channels):
                 group = neuron // (layer.out_channels // layer.groups)
-                wanted = by_hand(
+                reference = by_hand(
                     patches_of(given_, layer, group), layer.weight[neuron].flatten(), layer.bias[neuron],
                     rectified,
                 )  # fmt: skip
-                assert_close(pattern[neuron].flatten(), wanted, dtype=torch.float32)
+                assert_close(pattern[neuron].flatten(), reference, dtype=torch.float32)
         for neuron in range(CLASSES):
-            wanted = by_hand(
+            reference = by_hand(
                 dilated.relu().flatten(1), network.fc.weight[neuron], network.fc.bias[neuron], False
             )
-            assert_close(found[3][neuron], wanted, dtype=torch.float32)
+            assert_close(found[3][neuron], reference, dtype=torch.float32)
 
 
 @pytest.mark.parametrize("network", RELU_NETWORKS.values())
@@ -215,21 +215,21 @@ def test_batch_norm_is_part_of_the_convolution_before_it(method):
     both = [estimated(wrap(network), x) for network in (apart, folded)]
     for first, second in zip(*(each.layers for each in both), strict=True):
         assert_close(first, second)
-    made, wanted = (
+    made, reference = (
         method(wrap(network), x, 1, patterns=patterns)
         for network, patterns in zip((apart, folded), both, strict=True)
     )
-    assert_close(made, wanted)
+    assert_close(made, reference)
 
 
-# -- the way back -----------------------------------------------------------------------------------------
+# -- the backward rules -----------------------------------------------------------------------------------
 
 
 def shapes_of(network):
     return [part.weight.shape for part in network.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
 
 
-#: But for batch-norms that no convolution is before, which pass on what they get.
+#: Without batch norms that do not follow a convolution, which have no pattern.
 NETWORKS = st.one_of(
     st.sampled_from(sorted(RELU_NETWORKS)).map(lambda name: RELU_NETWORKS[name]),
     st.lists(st.sampled_from([kind for kind in KINDS if kind != "dense"]), min_size=1, max_size=4).map(
@@ -240,12 +240,12 @@ NETWORKS = st.one_of(
 
 @given(st.integers(0, 10_000), NETWORKS)
 def test_patterns_of_ones_make_of_pattern_attribution_the_gradient(seed, make):
-    """w * 1 is w, batch-norm and all; the values behind the normalization pass on what they get."""
+    """w * 1 is w, batch-norm and all; elementwise scaling has the factor 1."""
     model, x = wrap(settle(make(), seed)), images(2, seed)
     ones = Patterns(tuple(torch.ones_like(each) for each in estimated(model, x).layers), 0)
     made = pattern_attribution(model, x, 1, patterns=ones)
-    wanted = gradient(model, x, 1) * model.std * model.scores(x)[:, 1].view(2, 1, 1, 1)
-    assert_close(made, wanted)
+    reference = gradient(model, x, 1) * model.std * model.scores(x)[:, 1].view(2, 1, 1, 1)
+    assert_close(made, reference)
 
 
 @given(st.integers(0, 10_000), st.sampled_from(["functional", "concat"]), st.floats(0.2, 3))
@@ -255,8 +255,8 @@ def test_the_weights_as_patterns_make_of_pattern_net_the_gradient(seed, name, le
     made = pattern_net(
         model, x, 1, patterns=Patterns(tuple(length * each.weight.detach() for each in layers), 0)
     )
-    wanted = proportions(gradient(model, x, 1) * model.scores(x)[:, 1].view(2, 1, 1, 1))
-    assert_close(made, wanted)
+    reference = proportions(gradient(model, x, 1) * model.scores(x)[:, 1].view(2, 1, 1, 1))
+    assert_close(made, reference)
 
 
 @pytest.mark.parametrize("method", [pattern_net, pattern_attribution])
@@ -273,9 +273,9 @@ def test_the_way_back_by_hand(method):
         instead = [of_weight(layer.weight, a) for layer, a in zip(layers, patterns.layers, strict=True)]
         back = (instead[2][1] * model.scores(x)[:, 1:2]).view(3, 8, 4, 4) * (z2 > 0)
         back = F.max_unpool2d(F.conv_transpose2d(back, instead[1], padding=1), switches, 2) * (z1 > 0)
-        wanted = F.conv_transpose2d(back, instead[0], padding=1)
-        wanted = proportions(wanted * model.std) if method is pattern_net else wanted
-    assert_close(method(model, x, 1, patterns=patterns), wanted)
+        reference = F.conv_transpose2d(back, instead[0], padding=1)
+        reference = proportions(reference * model.std) if method is pattern_net else reference
+    assert_close(method(model, x, 1, patterns=patterns), reference)
 
 
 def test_pattern_attribution_of_linear_layers_sums_to_the_score():
@@ -306,7 +306,7 @@ class Averaged(nn.Sequential):
 
 
 def test_a_signal_that_grows_by_more_orders_of_magnitude_than_numbers_have_is_found_too(monkeypatch):
-    """As that of ResNet-50 does."""
+    """Such as the signal of ResNet-50."""
     model = wrap(settle(Drawn(["skip", "chain"] * 12)))
     large = Patterns(tuple(torch.full_like(each, 3.0) for each in estimated(model, images(4)).layers), 0)
     made = pattern_net(model, images(2), 1, patterns=large)
@@ -316,7 +316,7 @@ def test_a_signal_that_grows_by_more_orders_of_magnitude_than_numbers_have_is_fo
         pattern_net(model, images(2), 1, patterns=large)
 
 
-def test_images_in_the_place_of_patterns_are_what_they_are_estimated_from():
+def test_patterns_are_estimated_from_given_images():
     model, x, others = wrap(settle(SharedInPlace())), images(2), images(8, seed=3)
     made = pattern_net(model, x, 1, patterns=others)
     assert torch.equal(made, pattern_net(model, x, 1, patterns=estimated(model, others)))
@@ -330,9 +330,9 @@ def test_each_snapshot_is_of_the_images_until_then():
     run = estimate_patterns(model, x, batch_size=4)
     counts = []
     for snapshot in run:
-        wanted = estimated(model, x[: snapshot.images])
+        reference = estimated(model, x[: snapshot.images])
         counts.append(snapshot.images)
-        for each, other in zip(snapshot.layers, wanted.layers, strict=True):
+        for each, other in zip(snapshot.layers, reference.layers, strict=True):
             assert_close(each, other)
     assert counts == [4, 8, 10]
     assert run.total == 3
@@ -350,7 +350,7 @@ def test_an_interrupted_estimate_keeps_what_was_reached():
 
 
 @pytest.mark.parametrize("method", [pattern_net, pattern_attribution])
-def test_without_patterns_the_error_says_where_they_come_from(method):
+def test_without_patterns_the_error_names_the_function(method):
     with pytest.raises(
         ValueError, match=r"expected patterns for .*, got none; pass patterns=estimate_patterns\(model"
     ) as error:
@@ -372,7 +372,7 @@ class Transposed(Functional):
 
 
 @pytest.mark.parametrize(
-    ("network", "x", "options", "says"),
+    ("network", "x", "options", "message"),
     [
         (Functional, images(1), {}, "expected at least 2 images .* got 1"),
         (Functional, images(2), {"batch_size": 0}, "batch_size.*got 0"),
@@ -385,8 +385,8 @@ class Transposed(Functional):
         ),
     ],
 )
-def test_what_patterns_are_not_estimated_from(network, x, options, says):
-    with pytest.raises(ValueError, match=says) as error:
+def test_what_patterns_are_not_estimated_from(network, x, options, message):
+    with pytest.raises(ValueError, match=message) as error:
         estimated(wrap(settle(network())), x, **options)
     one_sentence(error)
 

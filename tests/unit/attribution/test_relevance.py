@@ -1,4 +1,4 @@
-"""What rules and composites of relevance refuse."""
+"""Invalid rules and composites of LRP."""
 
 import pytest
 from networks import one_sentence
@@ -7,15 +7,15 @@ from xai_widgets.attribution.lrp_rules import AlphaBeta, Epsilon, Gamma, ZBox, a
 
 
 @pytest.mark.parametrize(
-    ("given", "kind", "says"),
+    ("given", "kind", "message"),
     [
         ("epsilon_pluss", ValueError, "unknown composite 'epsilon_pluss'; did you mean 'epsilon_plus'"),
         (3, TypeError, "expected composite to be a name, a Rule or a Composite, got 3"),
         (ZBox(), ValueError, "only as first= of a Composite"),
     ],
 )
-def test_what_is_no_composite_is_refused(given, kind, says):
-    with pytest.raises(kind, match=says) as error:
+def test_what_is_no_composite_is_refused(given, kind, message):
+    with pytest.raises(kind, match=message) as error:
         as_composite(given)
     one_sentence(error)
 

@@ -56,7 +56,7 @@ SET_UPS = {
     name.removeprefix("set_up_"): f for name, f in list(globals().items()) if name.startswith("set_up_")
 }
 
-#: What happens: where it breaks, with what, and in which pass.
+#: Events: the hook that raises, the exception, and the number of the pass.
 EVENTS = {
     "normal": (None, None, 0),
     "raising in forward": ("forward", RuntimeError("forward broke"), 0),

@@ -1,4 +1,4 @@
-"""As many images at a time as fit: what is computed hangs neither on the number nor on memory that ran out."""
+"""Batches of as many images as fit: results depend neither on the batch size nor on memory that ran out."""
 
 import itertools
 import warnings
@@ -11,7 +11,7 @@ from networks import SIZE, SharedInPlace, images, one_sentence, settle, wrap
 from xai_widgets.core.batching import CPU_IMAGES, in_batches, initial_batch_size, is_out_of_memory, scores_of
 from xai_widgets.methods import METHODS, family
 
-#: What the allocators say.
+#: Error messages of allocators.
 ERRORS = {
     "CPU": RuntimeError(
         "[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried"
@@ -27,7 +27,7 @@ MANY = [name for name, method in family("attribution").items() if method.cost.ea
 
 
 class Small(SharedInPlace):
-    """A network through which no more than ``fits`` images go at a time, on the way back or forth."""
+    """A network through which no more than ``fits`` images go at a time, forward or backward."""
 
     def __init__(self, error=ERRORS["CPU"]):
         super().__init__()
@@ -45,20 +45,20 @@ def small():
     return settle(Small())
 
 
-def told(caught):
+def memory_warnings(caught):
     return [str(each.message) for each in caught if "out of memory: " in str(each.message)]
 
 
 def call(method, model, x, **options):
-    """Its result, and what was told about memory."""
+    """Return the result of a method and its warnings about memory."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         made = METHODS[method](model, x, [0, 1, 2], **METHODS[method].quick, **options)
-    return made, told(caught)
+    return made, memory_warnings(caught)
 
 
 @pytest.mark.parametrize("method", MANY)
-def test_memory_that_runs_out_changes_no_result_and_is_told_once(method, small):
+def test_memory_that_runs_out_changes_no_result_and_warns_once(method, small):
     x = images(3)
     whole, silent = call(method, wrap(small), x)
     model = wrap(small)
@@ -84,7 +84,7 @@ def test_results_do_not_hang_on_the_batch_size(method, batch_size, small):
 
 
 @pytest.mark.parametrize("method", MANY)
-def test_a_single_image_that_does_not_fit_raises_what_the_allocator_says(method, small):
+def test_a_single_image_that_does_not_fit_raises_the_allocators_error(method, small):
     model = wrap(small)
     small.fits = 0
     with pytest.raises(RuntimeError, match="can't allocate memory"):
@@ -153,7 +153,7 @@ def test_items_are_drawn_in_their_turn_and_once(small):
         assert part == result
         made += result
     assert made == drawn == list(range(11))
-    # What fits is known of this size only.
+    # The batch size is cached for this image size only.
     assert [len(part) for part, _ in in_batches(model, items(), list, size=(8, 8))] == [11]
     assert [len(part) for part, _ in in_batches(model, items(), list, size=(8, 9))] == [2, 2, 2, 2, 2, 1]
 
@@ -174,12 +174,12 @@ def test_a_batch_size_below_1_is_refused(small):
 
 
 def test_items_are_drawn_when_their_turn_comes(small):
-    # Of endlessly many.
+    # An endless iterator.
     passes = in_batches(wrap(small), itertools.count(), list, size=(8, 8))
     assert [next(passes)[1][0] for _ in range(3)] == [0, CPU_IMAGES, 2 * CPU_IMAGES]
 
 
-def test_what_the_allocator_of_this_machine_says_is_known():
+def test_the_allocators_error_on_this_machine_is_known():
     with pytest.raises(RuntimeError) as error:
         torch.empty(2**58)
     assert is_out_of_memory(error.value)

@@ -12,8 +12,8 @@ from xai_widgets.core.images import check_baseline, to_images
 RNG = np.random.default_rng(0)
 COLOR = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)
 GRAY = RNG.integers(0, 256, (6, 9), dtype=np.uint8)
-WANTED = torch.from_numpy(COLOR.copy()).permute(2, 0, 1)[None].float() / 255
-WANTED_GREY = torch.from_numpy(GRAY.copy())[None, None].float().expand(1, 3, 6, 9) / 255
+EXPECTED = torch.from_numpy(COLOR.copy()).permute(2, 0, 1)[None].float() / 255
+EXPECTED_GRAY = torch.from_numpy(GRAY.copy())[None, None].float().expand(1, 3, 6, 9) / 255
 # A file left open and a read-only array handed to torch are warnings.
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -40,11 +40,11 @@ KINDS_OF_COLOR = {
     "array with opaque alpha": lambda tmp: rgba(COLOR, 255),
     "array not contiguous": lambda tmp: COLOR[::-1, ::-1].copy()[::-1, ::-1],
     "array read-only": lambda tmp: np.frombuffer(COLOR.tobytes(), np.uint8).reshape(COLOR.shape),
-    "tensor CHW": lambda tmp: WANTED[0],
-    "tensor NCHW": lambda tmp: WANTED,
+    "tensor CHW": lambda tmp: EXPECTED[0],
+    "tensor NCHW": lambda tmp: EXPECTED,
     "tensor uint8": lambda tmp: torch.from_numpy(COLOR.copy()).permute(2, 0, 1),
-    "tensor float64": lambda tmp: WANTED.double(),
-    "tensor with gradient": lambda tmp: WANTED.clone().requires_grad_(),
+    "tensor float64": lambda tmp: EXPECTED.double(),
+    "tensor with gradient": lambda tmp: EXPECTED.clone().requires_grad_(),
     "PIL RGB": lambda tmp: Image.fromarray(COLOR),
     "PIL RGBA": lambda tmp: Image.fromarray(rgba(COLOR, 255)),
     "PIL read lazily": lambda tmp: Image.open(saved(tmp, Image.fromarray(COLOR), "a.png")),
@@ -52,7 +52,7 @@ KINDS_OF_COLOR = {
     "path as text": lambda tmp: str(saved(tmp, Image.fromarray(COLOR), "a.png")),
     "list": lambda tmp: [COLOR],
     "tuple": lambda tmp: (Image.fromarray(COLOR),),
-    "nested list": lambda tmp: [[WANTED]],
+    "nested list": lambda tmp: [[EXPECTED]],
 }
 KINDS_OF_GREY = {
     "array HW": lambda tmp: GRAY,
@@ -75,18 +75,18 @@ def test_every_kind_of_color_image_agrees(kind, tmp_path):
     made = to_images(KINDS_OF_COLOR[kind](tmp_path))
     assert made.dtype == torch.float32
     assert not made.requires_grad
-    torch.testing.assert_close(made, WANTED, rtol=0, atol=1e-6)
+    torch.testing.assert_close(made, EXPECTED, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS_OF_GREY)
 def test_every_kind_of_grey_image_agrees(kind, tmp_path):
-    torch.testing.assert_close(to_images(KINDS_OF_GREY[kind](tmp_path)), WANTED_GREY, rtol=0, atol=1e-6)
+    torch.testing.assert_close(to_images(KINDS_OF_GREY[kind](tmp_path)), EXPECTED_GRAY, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS_OF_GREY)
 def test_grey_stays_grey_for_one_channel(kind, tmp_path):
     made = to_images(KINDS_OF_GREY[kind](tmp_path), channels=1)
-    torch.testing.assert_close(made, WANTED_GREY[:, :1], rtol=0, atol=1e-6)
+    torch.testing.assert_close(made, EXPECTED_GRAY[:, :1], rtol=0, atol=1e-6)
 
 
 def test_palette_and_booleans():
@@ -108,7 +108,7 @@ def test_transparency_is_laid_on_white(make, alpha):
     share = alpha / 255
     made = to_images(make(rgba(COLOR, alpha)))
     # PIL works in whole 255ths.
-    assert (made - (WANTED * share + 1 - share)).abs().max() <= 1.01 / 255
+    assert (made - (EXPECTED * share + 1 - share)).abs().max() <= 1.01 / 255
 
 
 def test_a_transparent_palette_is_laid_on_white(tmp_path):
@@ -136,8 +136,8 @@ def test_photographs_are_turned_as_the_camera_was_held(orientation, tmp_path):
 
 
 def test_a_list_keeps_its_order(tmp_path):
-    made = to_images([COLOR, [GRAY, WANTED], saved(tmp_path, Image.fromarray(GRAY), "b.png")])
-    torch.testing.assert_close(made, torch.cat([WANTED, WANTED_GREY, WANTED, WANTED_GREY]))
+    made = to_images([COLOR, [GRAY, EXPECTED], saved(tmp_path, Image.fromarray(GRAY), "b.png")])
+    torch.testing.assert_close(made, torch.cat([EXPECTED, EXPECTED_GRAY, EXPECTED, EXPECTED_GRAY]))
 
 
 @given(hnp.arrays(np.float32, (2, 3, 4, 5), elements=st.floats(0, 1, width=32)))
@@ -146,15 +146,15 @@ def test_tensors_in_range_pass_bit_for_bit(array):
 
 
 def test_nothing_given_is_changed_or_shared():
-    tensor, array = WANTED.clone() * 1.0005, COLOR / 255
+    tensor, array = EXPECTED.clone() * 1.0005, COLOR / 255
     before = tensor.clone(), array.copy()
     to_images(tensor).zero_()
     to_images(array).zero_()
-    same = WANTED.clone()
+    same = EXPECTED.clone()
     to_images(same).zero_()
     assert torch.equal(tensor, before[0])
     assert np.array_equal(array, before[1])
-    assert torch.equal(same, WANTED)
+    assert torch.equal(same, EXPECTED)
 
 
 def test_rounding_outside_the_range_is_cut():
@@ -167,7 +167,7 @@ def test_the_default_dtype_of_torch_does_not_matter(default):
     torch.set_default_dtype(default)
     try:
         assert to_images(COLOR, channels=1, size=(4, 4)).dtype == torch.float32
-        assert to_images(WANTED.float(), channels=1).dtype == torch.float32
+        assert to_images(EXPECTED.float(), channels=1).dtype == torch.float32
     finally:
         torch.set_default_dtype(torch.float32)
 
@@ -180,13 +180,13 @@ def test_the_default_dtype_of_torch_does_not_matter(default):
     size=st.tuples(st.integers(1, 24), st.integers(1, 24)),
     value=st.floats(0, 1, width=32),
 )
-def test_pictures_are_brought_to_the_size_asked_for(shape, size, value):
+def test_images_are_resized_to_the_given_size(shape, size, value):
     made = to_images(np.full((*shape, 3), value, np.float32), size=size)
     assert made.shape == (1, 3, *size)
     torch.testing.assert_close(made, torch.full_like(made, value))
 
 
-def test_the_picture_covers_the_size_and_its_centre_is_cut_out():
+def test_the_image_covers_the_size_and_its_center_is_cropped():
     # Three squares side by side; only the middle one fits.
     strip = np.zeros((8, 24, 3), np.uint8)
     strip[:, 8:16] = 255
@@ -201,22 +201,22 @@ def test_scaling_down_is_antialiased():
     assert (inner - 0.5).abs().max() < 0.05
 
 
-def test_a_picture_of_the_right_size_is_not_touched():
-    assert torch.equal(to_images(COLOR, size=(6, 9)), WANTED)
+def test_an_image_of_the_right_size_is_not_changed():
+    assert torch.equal(to_images(COLOR, size=(6, 9)), EXPECTED)
 
 
 def test_tensors_keep_their_size():
-    assert to_images(WANTED, size=(4, 4)).shape == WANTED.shape
+    assert to_images(EXPECTED, size=(4, 4)).shape == EXPECTED.shape
 
 
-def test_pictures_of_many_sizes_make_one_batch():
+def test_images_of_many_sizes_make_one_batch():
     many = [COLOR, Image.new("L", (30, 20)), RNG.random((50, 10, 4))]
     assert to_images(many, size=(5, 7)).shape == (3, 3, 5, 7)
 
 
 # -- refusals ---------------------------------------------------------------------------------------------
 
-NAN = WANTED.clone()
+NAN = EXPECTED.clone()
 NAN[0, 1, 2, 3] = float("nan")
 REFUSED = {
     "empty list": ([], ValueError, "empty"),
@@ -244,7 +244,7 @@ REFUSED = {
     "huge": (np.full((4, 4, 3), 1e300), ValueError, "NaN or infinite"),
     "0 to 255 floats": (COLOR.astype(np.float32), ValueError, "divide by 255"),
     "0 to 255 PIL floats": (Image.fromarray(GRAY.astype(np.float32)), ValueError, "divide by 255"),
-    "normalized": ((WANTED - 0.45) / 0.22, ValueError, "normalization is part of the model"),
+    "normalized": ((EXPECTED - 0.45) / 0.22, ValueError, "normalization is part of the model"),
     "integers": (torch.zeros(3, 4, 4, dtype=torch.int64), ValueError, "torch.int64"),
     "integer array": (np.zeros((4, 4, 3), np.int32), ValueError, "int32"),
     "complex": (torch.zeros(3, 4, 4, dtype=torch.complex64), ValueError, "torch.complex64"),
@@ -261,8 +261,8 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_no_image_is_refused_in_one_sentence(case):
-    given_images, kind, says = REFUSED[case]
-    with pytest.raises(kind, match=says) as error:
+    given_images, kind, message = REFUSED[case]
+    with pytest.raises(kind, match=message) as error:
         to_images(given_images)
     assert one_sentence(error).startswith("expected")
 
@@ -281,7 +281,7 @@ def test_a_file_that_is_not_there_is_named_with_the_nearest(tmp_path):
 
 
 def test_a_file_that_is_no_image_is_named(tmp_path):
-    (tmp_path / "notes.png").write_text("no picture")
+    (tmp_path / "notes.png").write_text("no image")
     with pytest.raises(
         ValueError, match=r"expected a readable image file such as PNG or JPEG, got 'notes\.png'"
     ) as error:
@@ -345,7 +345,7 @@ def test_a_baseline_may_be_a_path(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("baseline", "kind", "says"),
+    ("baseline", "kind", "message"),
     [
         (128, ValueError, "expected fill to be a number from 0 to 1, got 128"),
         (np.float32(128), ValueError, "expected fill to be a number from 0 to 1, got 128.0"),
@@ -366,8 +366,8 @@ def test_a_baseline_may_be_a_path(tmp_path):
         ([0.5, 0.5, 0.5], TypeError, "got 0.5"),
     ],
 )
-def test_what_is_no_baseline_is_refused_in_one_sentence(baseline, kind, says):
-    with pytest.raises(kind, match=says) as error:
+def test_what_is_no_baseline_is_refused_in_one_sentence(baseline, kind, message):
+    with pytest.raises(kind, match=message) as error:
         check_baseline(baseline, X, "fill")
     assert "fill" in one_sentence(error)
 

@@ -1,6 +1,6 @@
 """An interrupt at any moment leaves torch, the caller's network and the warnings of the process as they were.
 
-A real signal raises KeyboardInterrupt at a random moment of a call, also inside of what cleans up. Some moments
+A real signal raises KeyboardInterrupt at a random moment of a call, also in cleanup code. Some moments
 are a few instructions wide, so few signals find them. To send more:
 ``XAI_WIDGETS_SIGNALS=1000 pytest tests/unit/core/test_interrupts.py``
 """
@@ -42,7 +42,7 @@ def inverted(model, x):
     return layer_wise(model, x, 1, lam=0.1, settings=settings).result(progress=False).output
 
 
-#: What is called with a model and an image, and returns a tensor.
+#: Functions of a model and an image that return a tensor.
 CALLS = {
     **{name: attribution(name) for name in METHODS if name != "cam"},
     "scores": lambda model, x: model.scores(x),
@@ -60,7 +60,7 @@ CHAINS = ["find_units", "layer_wise"]
 
 
 def everything(network):
-    """What an interrupt may leave behind: of torch, of the process, and of the caller's network."""
+    """Return the state of torch, of the process and of the caller's network that an interrupt may change."""
     return {
         "function modes": _get_current_function_mode_stack(),
         "grad mode": torch.is_grad_enabled(),
@@ -94,12 +94,12 @@ def test_a_signal_at_any_moment_leaves_everything_as_it_was(name):
     call = lambda: CALLS[name](model, x)
     expected = call()
     before = everything(network)
-    wanted, met = -(-SIGNALS // len(CALLS)), 0
+    reference, met = -(-SIGNALS // len(CALLS)), 0
     with alarm(name, call) as signals:
-        for _ in range(4 * wanted + 8):
+        for _ in range(4 * reference + 8):
             met += signals.interrupts(call)
             assert everything(network) == before
-            if met == wanted:
+            if met == reference:
                 break
     assert met > 0, "no signal met the call"
     # An iterator that was left in the middle is closed when it is collected.

@@ -1,4 +1,4 @@
-"""Layers whose positions are not (C, h, w), and layers that are no good default."""
+"""Layers whose positions are not (C, h, w), and layers that are unsuitable defaults."""
 
 import pytest
 import torch
@@ -165,4 +165,4 @@ def test_merged_patches_have_half_the_grid():
     known = [Grid("tokens", 8, 8, 0)]
     assert find_grid(torch.zeros(1, 16, 32), "Block", (32, 32), known) == Grid("tokens", 4, 4)
     assert find_grid(torch.zeros(1, 20, 32), "Block", (32, 32), known) is None
-    assert find_grid(torch.zeros(4, 16, 32), "Block", (32, 32), known) is None, "windows are no images"
+    assert find_grid(torch.zeros(4, 16, 32), "Block", (32, 32), known) is None, "windows are not images"

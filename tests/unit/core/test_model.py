@@ -91,7 +91,7 @@ def test_gradients_flow_through_a_call_and_not_through_scores(model):
     assert not model.scores(x).requires_grad
 
 
-def test_it_says_what_it_is(model):
+def test_its_repr(model):
     assert repr(model) == "ImageModel(Functional: 3x8x8 -> 4 classes, cpu)"
     assert wrap(model.module, name="mine").name == "mine"
 
@@ -261,7 +261,7 @@ def test_auto_takes_a_device_that_is_there(model):
     assert wrap(settle(Functional()), device="auto").scores(images()).shape == (2, CLASSES)
 
 
-def test_a_network_on_the_cpu_goes_to_the_best_device_unless_told_otherwise(monkeypatch):
+def test_a_network_on_the_cpu_goes_to_the_best_device_by_default(monkeypatch):
     # The device without memory stands for a GPU: shapes are worked out on it.
     monkeypatch.setattr("xai_widgets.core.arguments.best_device", lambda: torch.device("meta"))
     network = settle(Functional())
@@ -310,7 +310,7 @@ def test_no_target_is_the_predicted_class(model):
 
 
 @pytest.mark.parametrize(
-    ("target", "kind", "says"),
+    ("target", "kind", "message"),
     [
         (4, ValueError, "expected a class from 0 to 3, got 4"),
         (-1, ValueError, "expected a class from 0 to 3, got -1"),
@@ -327,8 +327,8 @@ def test_no_target_is_the_predicted_class(model):
         (object, TypeError, "got type"),
     ],
 )
-def test_a_target_that_does_not_exist_is_refused(model, target, kind, says):
-    with pytest.raises(kind, match=says) as error:
+def test_a_target_that_does_not_exist_is_refused(model, target, kind, message):
+    with pytest.raises(kind, match=message) as error:
         model.targets(target, images(3))
     one_sentence(error)
 
@@ -337,8 +337,8 @@ def test_labels_that_differ_in_case_and_labels_that_occur_twice():
     model = wrap(settle(Functional()), labels=["crane", "Crane", "drake", "drake"])
     assert model.class_index("crane") == 0
     assert model.class_index("Crane") == 1
-    for label, says in (("CRANE", r"\[0, 1\]"), ("drake", r"\[2, 3\]"), ("Drake", r"\[2, 3\]")):
-        with pytest.raises(ValueError, match=f"got '{label}', the label of classes {says}") as error:
+    for label, message in (("CRANE", r"\[0, 1\]"), ("drake", r"\[2, 3\]"), ("Drake", r"\[2, 3\]")):
+        with pytest.raises(ValueError, match=f"got '{label}', the label of classes {message}") as error:
             model.class_index(label)
         one_sentence(error)
 

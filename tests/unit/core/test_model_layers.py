@@ -70,12 +70,12 @@ def test_layers_that_never_run_or_return_no_tensor_are_not_listed():
         ("densenet", "features"),
     ],
 )
-def test_the_default_layer_is_the_last_with_places_before_pooling(name, layer):
+def test_the_default_layer_is_the_last_spatial_one_before_pooling(name, layer):
     model = ImageModel(BUILDERS[name](10), size=64)
     assert model.default_layer() == layer
 
 
-def test_a_network_without_places_has_no_default_layer():
+def test_a_network_without_positions_has_no_default_layer():
     with pytest.raises(
         ValueError, match=r"expected a network with a layer of output shape .* got Linear"
     ) as error:

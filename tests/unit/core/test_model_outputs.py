@@ -1,4 +1,4 @@
-"""What a model makes of outputs of other kinds than class scores, and of networks of other kinds."""
+"""Models whose outputs are not class scores, and of networks of other kinds."""
 
 import warnings
 
@@ -28,12 +28,12 @@ class Ending(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("end", "says"),
+    ("end", "message"),
     [(lambda y: y.softmax(1), "ends in softmax"), (torch.sigmoid, "ends in sigmoid")],
 )
-def test_a_network_that_ends_in_probabilities_is_taken_as_it_is_with_a_warning(end, says):
+def test_a_network_that_ends_in_probabilities_is_taken_as_it_is_with_a_warning(end, message):
     network = Ending(end)
-    with pytest.warns(ExplanationWarning, match=says):
+    with pytest.warns(ExplanationWarning, match=message):
         model = wrap(network)
     assert (model.activation, model.has_probabilities, model.value_name) == (None, True, "probability")
     scores = network((images(2) - model.mean) / model.std)
@@ -80,7 +80,7 @@ def test_logits_that_happen_to_lie_in_the_unit_interval_are_logits():
         assert wrap(Ending(lambda y: y * 1e-3 + 0.5)).activation == "softmax"
 
 
-def test_nan_scores_predict_nothing_and_say_so():
+def test_nan_scores_give_a_warning():
     model = wrap(Ending(lambda y: y * float("nan")))
     with pytest.warns(ExplanationWarning, match="NaN or infinite scores"):
         assert np.isnan(model.predict(images(1))[0][0].probability)
@@ -104,12 +104,12 @@ def test_a_network_that_flattens_by_view_runs_with_its_channels_first():
 
 def test_the_resize_of_a_preset_belongs_to_the_model():
     network = settle(Functional())
-    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8))
-    assert torch.equal(wrap(network, resize=SIZE).images(picture), wrap(network).images(picture))
-    assert not torch.equal(wrap(network, resize=12).images(picture), wrap(network).images(picture))
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8))
+    assert torch.equal(wrap(network, resize=SIZE).images(image), wrap(network).images(image))
+    assert not torch.equal(wrap(network, resize=12).images(image), wrap(network).images(image))
     assert not torch.equal(
-        wrap(network, resize=12, interpolation="bicubic").images(picture),
-        wrap(network, resize=12).images(picture),
+        wrap(network, resize=12, interpolation="bicubic").images(image),
+        wrap(network, resize=12).images(image),
     )
     for options in ({"resize": 4}, {"interpolation": "linear"}):
         with pytest.raises(ValueError, match=r"expected resize|unknown interpolation") as error:

@@ -39,7 +39,7 @@ class Raising(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("network", "says"),
+    ("network", "message"),
     [
         (nn.Linear(3, 4), "got Linear; size="),
         (nn.Conv2d(1, 4, 3), "got Conv2d; size="),
@@ -61,8 +61,8 @@ class Raising(nn.Module):
         (Returning(lambda scores, x: scores[0]), r"shape \(4,\)"),
     ],
 )
-def test_a_network_that_is_no_classifier_of_images_is_refused(network, says):
-    with pytest.raises(ValueError, match=says) as error:
+def test_a_network_that_is_no_classifier_of_images_is_refused(network, message):
+    with pytest.raises(ValueError, match=message) as error:
         ImageModel(network, size=SIZE)
     assert "expected" in one_sentence(error)
 
@@ -74,7 +74,7 @@ def test_an_output_that_is_not_there_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("module", "says"),
+    ("module", "message"),
     [
         (torchvision.models.resnet18, "resnet18"),
         (nn.Linear, "Linear"),
@@ -83,14 +83,14 @@ def test_an_output_that_is_not_there_is_refused():
         (wrap(settle(Functional())), "ImageModel"),
     ],
 )
-def test_what_is_no_network_is_refused(module, says):
-    with pytest.raises(TypeError, match=f"expected module to be a torch.nn.Module .* got {says}") as error:
+def test_what_is_no_network_is_refused(module, message):
+    with pytest.raises(TypeError, match=f"expected module to be a torch.nn.Module .* got {message}") as error:
         ImageModel(module)
     one_sentence(error)
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"labels": ["a", "b"]}, "expected one label per class, 4, got 2"),
         ({"mean": [0.5, 0.5]}, "got 2 and 3"),
@@ -106,8 +106,8 @@ def test_what_is_no_network_is_refused(module, says):
         ({"size": "8"}, "size.*got '8'"),
     ],
 )
-def test_settings_that_do_not_fit_are_refused(options, says):
-    with pytest.raises((ValueError, TypeError), match=says) as error:
+def test_settings_that_do_not_fit_are_refused(options, message):
+    with pytest.raises((ValueError, TypeError), match=message) as error:
         wrap(settle(Functional()), **options)
     assert re.search("expected|wanted", one_sentence(error))
 

@@ -42,7 +42,7 @@ class Checkpointed(Normed):
 
 
 class Holding(nn.Module):
-    """Modules in every place where people put them besides attributes."""
+    """Modules in every kind of container besides attributes."""
 
     def __init__(self):
         super().__init__()
@@ -278,7 +278,7 @@ class Odd(Normed):
 
 
 @pytest.mark.parametrize(
-    ("odd", "says"),
+    ("odd", "message"),
     [
         (lambda h: h - h.mean(0), "depend on the other images of the batch"),
         (lambda h: F.batch_norm(h, None, None, training=True) + h, "depend on the other images of the batch"),
@@ -286,6 +286,6 @@ class Odd(Normed):
         (lambda h: h + torch.rand_like(h), "different scores for the same image"),
     ],
 )
-def test_scores_that_are_not_those_of_the_image_alone_are_told(odd, says):
-    with pytest.warns(ExplanationWarning, match=says):
+def test_scores_that_are_not_those_of_the_image_alone_give_a_warning(odd, message):
+    with pytest.warns(ExplanationWarning, match=message):
         wrap(settle(Odd(odd)))

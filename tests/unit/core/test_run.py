@@ -36,7 +36,7 @@ def test_result_is_the_last_snapshot():
     assert closed == [True]
 
 
-def test_the_bar_says_what_runs_and_how_far(capsys):
+def test_the_bar_shows_name_and_progress(capsys):
     counting(3).result()
     assert "count" in capsys.readouterr().err
     counting(3).result(progress=False)

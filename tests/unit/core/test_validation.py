@@ -107,7 +107,7 @@ def test_integers_are_whole(value):
 
 
 @pytest.mark.parametrize(
-    ("limits", "valid", "invalid", "said"),
+    ("limits", "valid", "invalid", "caught"),
     [
         ({"low": 0}, 0, -1e-9, "of at least 0"),
         ({"high": 1}, 1, 1.5, "at most 1"),
@@ -118,9 +118,9 @@ def test_integers_are_whole(value):
         ({"above": 0, "high": 1}, 1, 0, "above 0 and at most 1"),
     ],
 )
-def test_limits_are_named(limits, valid, invalid, said):
+def test_limits_are_named(limits, valid, invalid, caught):
     assert number(valid, "share", **limits) == valid
-    with pytest.raises(ValueError, match=f"expected share to be a number.* {said}, got {invalid}") as error:
+    with pytest.raises(ValueError, match=f"expected share to be a number.* {caught}, got {invalid}") as error:
         number(invalid, "share", **limits)
     sentence(error)
 
@@ -223,7 +223,7 @@ def test_choices_name_the_nearest_one():
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "caught"),
     [
         (10**2000, "a very large integer"),
         ("x" * 1000, "x" * 50),
@@ -240,9 +240,9 @@ def test_choices_name_the_nearest_one():
         (Silent(), "Silent"),
     ],
 )
-def test_descriptions_are_short_and_never_fail(value, said):
+def test_descriptions_are_short_and_never_fail(value, caught):
     made = brief(value)
-    assert said in made
+    assert caught in made
     assert len(made) <= 120
     assert "\n" not in made
 

@@ -48,7 +48,7 @@ def worker():
 
 
 class Gate:
-    """A run whose every step waits to be let through; tells when it waits."""
+    """A run whose every step waits to be let through, and sets an event meanwhile."""
 
     def __init__(self, n=3):
         self.waiting, self.open, self.n, self.closed = (
@@ -84,7 +84,7 @@ def test_a_run_is_drained_on_one_other_thread(worker):
     assert log.events[-2:] == [("b", 1), ("b", "done")]
 
 
-def test_wait_tells_when_time_is_up(worker):
+def test_wait_returns_false_after_its_timeout(worker):
     gate = Gate()
     worker.submit(gate.make)
     assert worker.status == "running"
@@ -167,7 +167,7 @@ def test_cancel_ends_the_run_here_and_now(worker):
     assert log.events == [("a", "cancelled")], "there was nothing left to cancel"
 
 
-def test_cancel_without_a_run_says_nothing(worker):
+def test_cancel_without_a_run_does_nothing(worker):
     worker.cancel()
     assert worker.status == "idle"
 
@@ -236,7 +236,7 @@ def test_an_error_in_on_end_is_reported_and_the_worker_lives_on(worker, monkeypa
     assert log.events == [("b", 1), ("b", "done")]
 
 
-def test_the_error_of_a_replaced_run_is_not_told(worker):
+def test_the_error_of_a_replaced_run_is_not_reported(worker):
     log, failing, resume = Log(), threading.Event(), threading.Event()
 
     def steps():
@@ -279,7 +279,7 @@ def test_a_callback_may_cancel(worker):
 
 @pytest.fixture
 def eager_threads():
-    """Threads change places as often as they can, so that every window between two lines is met."""
+    """Threads switch as often as possible, so that every window between two lines is met."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield

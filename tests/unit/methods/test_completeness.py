@@ -1,4 +1,4 @@
-"""An attribution of a method that promises a sum carries its gap."""
+"""An attribution of a method that guarantees a sum has a gap."""
 
 import warnings
 
@@ -20,7 +20,7 @@ MEASURED = {
 
 
 @pytest.mark.parametrize("method", MEASURED)
-def test_the_gap_is_the_sum_less_what_is_promised(method):
+def test_the_gap_is_the_sum_minus_the_guaranteed_one(method):
     model, x = wrap(settle(SharedInPlace())), images(3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
@@ -30,29 +30,29 @@ def test_the_gap_is_the_sum_less_what_is_promised(method):
     assert_close(made.gap, gap, scale=made.abs().sum((1, 2, 3)), dtype=torch.float32)
 
 
-def test_where_nothing_is_promised_there_is_no_gap():
+def test_without_a_guarantee_there_is_no_gap():
     model, x = wrap(settle(SharedInPlace())), images(1)
     assert not hasattr(METHODS["gradient"](model, x, 1), "gap")
     # Beside the skip.
     assert not hasattr(excitation_backprop(model, x, 1, layer="block1.conv1"), "gap")
 
 
-def test_the_worst_image_is_said_where_it_is_beyond_the_tolerance_and_rounding():
-    made, wanted = torch.tensor([[1.0, 1.0], [3.0, -1.0], [4.0, 1.0]]), torch.tensor([2.0, 2.1, 4.0])
-    with pytest.warns(UserWarning, match="^5 for 4$") as told:
-        with_gap(made, wanted, 0.1, lambda total, wanted: f"{total} for {wanted}")
-    assert told[0].filename == __file__
+def test_the_worst_image_gives_a_warning_beyond_the_tolerance():
+    made, expected = torch.tensor([[1.0, 1.0], [3.0, -1.0], [4.0, 1.0]]), torch.tensor([2.0, 2.1, 4.0])
+    with pytest.warns(UserWarning, match="^5 for 4$") as caught:
+        with_gap(made, expected, 0.1, lambda total, expected: f"{total} for {expected}")
+    assert caught[0].filename == __file__
     assert made.gap.tolist() == near([0.0, -0.1, 1.0])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with_gap(made, wanted, 0.25, lambda total, wanted: "")
-        with_gap(made, wanted, 0.1, lambda total, wanted: "", rounding=torch.tensor([0.0, 0.0, 0.6]))
+        with_gap(made, expected, 0.25, lambda total, expected: "")
+        with_gap(made, expected, 0.1, lambda total, expected: "", rounding=torch.tensor([0.0, 0.0, 0.6]))
 
 
 def test_a_warning_names_the_line_of_the_caller():
     network = settle(SharedInPlace())
     network.fc.bias.data.fill_(100.0)
     for call in (METHODS["lrp"], METHODS["lrp"].saliency):
-        with pytest.warns(UserWarning, match="relevance") as told:
+        with pytest.warns(UserWarning, match="relevance") as caught:
             call(wrap(network), images(1), 1)
-        assert told[0].filename == __file__
+        assert caught[0].filename == __file__

@@ -1,4 +1,4 @@
-"""What a method says of itself: complete, and as dear as it says."""
+"""The facts of methods are complete, and their costs are true."""
 
 import inspect
 import re
@@ -15,9 +15,9 @@ from xai_widgets.methods import Cost, as_method, family
 from xai_widgets.methods.registry import check_map
 
 METHODS = family("attribution")
-#: So that loops are short: how many of what the cost names.
+#: Value of the option that the cost names, so that loops are short.
 FEW = 3
-#: Passes of other images than those that are explained, such as references: the note of the cost tells them.
+#: Passes of other images than the explained ones, such as references, which the note of the cost names.
 BESIDES = {"cam": 1, "integrated_gradients": 1, "expected_gradients": 3, "gradient_shap": 3, "deep_lift": 1}
 
 
@@ -51,7 +51,7 @@ def counted(name, n, **options):
     """Passes of a call for ``n`` images, when all that is found once about the network is known."""
     network = settle(Counting())
     model, method = wrap(network), EVERY[name]
-    # As a copy of the network finds it anew.
+    # Before counting, as the first call runs the network.
     model.layers()
     if "patterns" in inspect.signature(method).parameters:
         options["patterns"] = estimate_patterns(model, images(4)).result(progress=False)
@@ -69,13 +69,13 @@ def counted(name, n, **options):
 
 @pytest.mark.parametrize("n", [1, 3])
 @pytest.mark.parametrize("name", METHODS)
-def test_a_method_makes_as_many_passes_as_it_says(name, n):
+def test_a_method_makes_as_many_passes_as_its_cost(name, n):
     forward, backward = METHODS[name].cost.passes(FEW)
     assert counted(name, n) == (n * forward + BESIDES.get(name, 0), n * backward)
     assert (name in BESIDES) == METHODS[name].cost.note.startswith("plus ")
 
 
-#: What makes loops of perturbations short, and how often they run then.
+#: Options that make loops of perturbations short, and the number of masks.
 LOOPS = {
     "occlusion": ({"window": 4, "stride": 2}, 9),
     "variable_occlusion": ({"radii": [1.0, 2.0], "stride": 4}, 8),
@@ -88,7 +88,7 @@ LOOPS = {
 
 
 @pytest.mark.parametrize("name", LOOPS)
-def test_a_perturbation_makes_as_many_passes_as_it_says(name):
+def test_a_perturbation_makes_as_many_passes_as_its_cost(name):
     options, times = LOOPS[name]
     assert counted(name, 2, **options) == tuple(2 * each for each in EVERY[name].cost.passes(times))
 
@@ -99,7 +99,6 @@ def test_another_method_inside_costs_its_own():
 
 
 def test_all_that_pass_once_pass_once():
-    """What issue 6 asks of them."""
     many = {name for name in METHODS if METHODS[name].cost.each}
     single = (
         set(METHODS)
@@ -113,7 +112,7 @@ def test_all_that_pass_once_pass_once():
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_a_method_says_what_it_is(name):
+def test_a_method_has_all_facts(name):
     """If this fails for a new method: give its decorator formula=, cost=, guarantees= and limits=."""
     method = EVERY[name]
     for text in (method.title, method.source, method.formula, method.guarantees, method.limits):
@@ -146,7 +145,7 @@ def test_a_cost_in_words_and_in_numbers(cost, words, passes):
     assert cost.passes(5) == passes
 
 
-def test_your_own_method_says_nothing_of_its_cost():
+def test_a_custom_method_has_no_cost():
     made = as_method(lambda model, x, target: x)
     assert (made.cost, made.guarantees, made.formula) == (None, "none", "")
 
@@ -160,12 +159,12 @@ def test_your_own_method_says_nothing_of_its_cost():
         (torch.rand(2, 4, 1, 1), "has a single position"),
     ],
 )  # fmt: skip
-def test_a_map_that_shows_nothing_is_told_image_by_image(maps, words):
+def test_a_constant_map_gives_a_warning_for_its_image(maps, words):
     with pytest.warns(ExplanationWarning, match=words):
         check_map(maps, "my map", wrap(settle(SharedInPlace())))
 
 
-def test_a_map_that_shows_something_is_not_told():
+def test_a_valid_map_gives_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_map(torch.rand(2, 1, 3, 3), "my map", wrap(settle(SharedInPlace())))

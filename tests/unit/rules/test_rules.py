@@ -74,7 +74,7 @@ BOUNDED = {
     "hardtanh by keyword, in place": lambda x: F.hardtanh(x, min_val=0.0, max_val=2.5, inplace=True),
 }
 
-#: What looks like ReLU and is none.
+#: Functions that resemble ReLU.
 OTHERS = {
     "clamp(max=0)": lambda x: x.clamp(max=0),
     "clamp(min=1)": lambda x: x.clamp(min=1),
@@ -93,7 +93,7 @@ OTHERS = {
 
 
 def forward_and_back(function, rule, z=Z, g=G):
-    """The output, and what comes back to z when g comes back to the output."""
+    """Return the output, and the gradient of z for the gradient g of the output."""
     leaf = z.clone().requires_grad_()
     with BackwardRules(relu=rule) as rules:
         y = function(leaf * 1)
@@ -237,7 +237,7 @@ def pool_back(z, g, kernel, stride):
 @pytest.mark.parametrize("seed", range(3))
 def test_max_pool_is_equation_3_9(pool, kernel, stride, seed):
     generator = torch.Generator().manual_seed(seed)
-    # A permutation: no two values are equal, so that the largest of a window is one place.
+    # A permutation: no two values are equal, so that the largest of a window is unique.
     z = torch.randperm(2 * 3 * 7 * 7, generator=generator).view(2, 3, 7, 7).float().requires_grad_()
     with BackwardRules(max_pool=positive_gradient) as rules:
         y = pool(z)
@@ -249,7 +249,7 @@ def test_max_pool_is_equation_3_9(pool, kernel, stride, seed):
     assert_close(back, pool_back(z.detach(), g, kernel, stride))
 
 
-def test_max_pool_keeps_positive_windows_where_one_place_wins_in_two():
+def test_max_pool_keeps_positive_windows_where_one_input_wins_in_two():
     z = torch.tensor([[0.0, 1, 5, 2, 3]]).requires_grad_()
     with BackwardRules(max_pool=positive_gradient):
         y = F.max_pool1d(z, 3, 2)
@@ -281,7 +281,7 @@ def test_average_pooling_is_no_max_pooling():
 
 
 def gradient_here():
-    """What comes back through relu for Z and G under whatever rules hold now."""
+    """Return the gradient of relu for Z and G under the current rules."""
     leaf = Z.clone().requires_grad_()
     (back,) = torch.autograd.grad(torch.relu(leaf * 1), leaf, G)
     return back
@@ -385,7 +385,7 @@ def pooled(pool, gate=False):
         (lambda: pooled(nn.AvgPool2d(2), gate=True), False),
     ],
 )
-def test_deconvnet_says_where_it_is_the_same_for_all_images(model, same):
+def test_deconvnet_warns_if_it_is_the_same_for_all_images(model, same):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         made = METHODS["deconvnet"](model(), images(2), 1)

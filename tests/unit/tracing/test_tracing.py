@@ -1,4 +1,4 @@
-"""Traces of real passes: what a replay gives, for which batches, and what cannot be replayed."""
+"""Traces of real passes: results of replays for any batch, and passes that cannot be replayed."""
 
 import random
 import threading
