@@ -32,7 +32,6 @@ ALLOWED: dict[str, int] = {
     "js/build.mjs": 4,
     "js/test": 152,
     "js/vitest.config.js": 1,
-    "notebooks": 128,
     "scripts": 142,
     "tests/browser": 247,
     "tests/fuzz": 17,
