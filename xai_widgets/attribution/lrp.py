@@ -254,8 +254,8 @@ def lrp(
 
     def warning(total: str, expected: str) -> str:
         return (
-            f"the relevance of the pixels for {model.name} is incomplete (sum {total}, expected {expected}): the rest is "
-            "absorbed by biases and epsilon"
+            f"the relevance of the pixels for {model.name} is incomplete (sum {total}, expected {expected}): the rest "
+            "is absorbed by biases and epsilon"
         )
 
     return with_gap(result, score, TOLERANCE, warning)
