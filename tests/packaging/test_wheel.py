@@ -102,6 +102,7 @@ def test_the_wheel_holds_the_networks(names):
 def test_the_wheel_holds_every_module_and_nothing_else(names):
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "xai_widgets").rglob("*.py")}
     assert {name for name in names if name.endswith(".py")} == modules
+    assert {"xai_widgets/py.typed", "xai_widgets/__init__.pyi"} <= names
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"xai_widgets"}
     assert any(name.endswith("/LICENSE") for name in names)
