@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 #: Offenses that each part may still have; a part that is not listed may have none.
 ALLOWED: dict[str, int] = {
-    "CHANGELOG.md": 10,
+    "CHANGELOG.md": 8,
     "benchmarks": 23,
     "docs/api": 4,
     "docs/assets": 1,
