@@ -14,7 +14,7 @@ globalThis.checks = (() => {
 	function wake() {
 		for (const el of document.querySelectorAll("[inert]")) {
 			el.inert = false;
-			el.classList.remove("page-asleep");
+			el.classList.remove("page-disabled");
 			slept.push(el);
 		}
 	}
@@ -23,7 +23,7 @@ globalThis.checks = (() => {
 	function sleep() {
 		for (const el of slept.splice(0)) {
 			el.inert = true;
-			el.classList.add("page-asleep");
+			el.classList.add("page-disabled");
 		}
 	}
 

@@ -47,7 +47,7 @@ def test_slider_curve_and_mark_switch_map_scores_and_channels_without_a_kernel(l
     inside = page.kernel_eval("(explorer.result.masks[0][:, explorer.result.order[0, :5]] > 0).tolist()")
     maps = np.array(page.kernel_eval("explorer.result.maps()[0].tolist()"))
     best = page.kernel_eval("float(explorer.result.best_channels[0])")
-    top = page.kernel_eval("[model.labels[k] for k in explorer.scores.indices[0, 1, :, 0]]")
+    top = page.kernel_eval("[model.labels[k] for k in explorer.scores.indices[0, :, 0]]")
     # The middle of one cell of the map, where its value is not interpolated.
     row, column = maps.shape[1] // 2, maps.shape[2] // 2
     place = [(column + 0.5) / maps.shape[2], (row + 0.5) / maps.shape[1]]

@@ -223,7 +223,7 @@ def stand(module, given):
     assert permits.acquire(timeout=600)
 gate = model.module.register_forward_pre_hook(stand)
 explorer.brush.observe(lambda change: masks.append(change.new), "mask")
-explorer.scores.observe(lambda change: shown.append(float(change.new[0, 0, 0])), "target_values")
+explorer.scores.observe(lambda change: shown.append(float(change.new[0, 0])), "target_values")
 """)
     lines = [[(0.1, y), (0.9, y)] for y in (0.2, 0.4, 0.6, 0.8)]
     for line in lines:
@@ -264,7 +264,7 @@ def test_the_optimiser_goes_on_from_the_paint_and_is_one_step(hand):
     hand.rest()
     painted = hand.mask()
     area = painted.mean()
-    hand.page.kernel_exec("before = float(explorer.scores.target_values[0, 0, 0]); snapshots = []")
+    hand.page.kernel_exec("before = float(explorer.scores.target_values[0, 0]); snapshots = []")
     hand.page.kernel_exec("explorer.brush.observe(lambda change: snapshots.append(change.new), 'mask')")
     ask.click()
     expect(bar).to_contain_text("done")
@@ -272,7 +272,7 @@ def test_the_optimiser_goes_on_from_the_paint_and_is_one_step(hand):
     hand.rest()
     assert hand.page.kernel_eval("len(snapshots)") > 1
     assert abs(hand.mask().mean() - area) <= 1 / hand.size**2
-    assert hand.page.kernel_eval("float(explorer.scores.target_values[0, 0, 0]) < before")
+    assert hand.page.kernel_eval("float(explorer.scores.target_values[0, 0]) < before")
     hand.check_scores()
     hand.check_picture()
     hand.el.get_by_role("button", name="Undo").click()
