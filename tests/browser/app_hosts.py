@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 from chromium_browser import PAGE_PATIENCE
-from hosts import PATIENCE, Theme, _own_folders, notebook, screenshot
+from hosts import Theme, screenshot
+from notebook_server import PATIENCE, notebook, own_folders
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
@@ -58,7 +59,7 @@ class AppServer:
             [sys.executable, "-m", *(part.format(port=port) for part in command)],
             cwd=scratch,
             env=os.environ
-            | _own_folders(home)
+            | own_folders(home)
             | {"XDG_STATE_HOME": str(home / "state"), "MARIMO_SKIP_UPDATE_CHECK": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

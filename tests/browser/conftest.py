@@ -10,7 +10,8 @@ from afm import AfmPage
 from app_hosts import AppPage
 from chromium_browser import PAGE_PATIENCE, launched, open_file
 from forked_kernels import ForkServer
-from hosts import JupyterServer, NotebookHost, screenshot
+from hosts import NotebookHost, screenshot
+from notebook_server import JupyterServer
 
 OPEN_PAGES = pytest.StashKey[list]()
 PASSED = pytest.StashKey[bool]()

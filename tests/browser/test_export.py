@@ -1,4 +1,4 @@
-"""Exported pages in Chromium, opened from disk with the network off: everything works except the controls that need a kernel."""
+"""Exported pages in Chromium, opened from disk with the network off: all works but the controls that need a kernel."""
 
 import re
 

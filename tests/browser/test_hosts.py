@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import traitlets
 from afm import AfmPage
-from hosts import CellError, NotebookHost, notebook
+from hosts import CellError, NotebookHost
+from notebook_server import notebook
 from playwright.sync_api import expect
 
 SLIDER = """

@@ -15,7 +15,8 @@ def columns(model, x, target):
     return rows(model, x, target).transpose(1, 2)
 """
 SHOW = """
-comparison = xw.MaskComparison(model, image, [rows, columns, ("A map with a long name", rows)], areas=[0.125, 0.25, 0.5])
+methods = [rows, columns, ("A map with a long name", rows)]
+comparison = xw.MaskComparison(model, image, methods, areas=[0.125, 0.25, 0.5])
 comparison
 """
 #: Which pixels of a panel are white, as the rows of its mask.

@@ -7,8 +7,9 @@ import nbclient
 import nbformat
 import numpy as np
 import pytest
-from hosts import ROOT, notebook
+from hosts import ROOT
 from nbconvert import HTMLExporter, MarkdownExporter
+from notebook_server import notebook
 from playwright.sync_api import expect
 
 from xai_widgets.views import BrushView, HeatmapView, MaskView, OrderedMaskView
