@@ -1,4 +1,4 @@
-"""A widget, or a whole dashboard, as one page that needs no kernel, no server and no network."""
+"""Export of widgets and dashboards as self-contained HTML pages, which need neither a kernel nor a server."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from xai_widgets.core.writing import atomic_write
 from xai_widgets.errors import warn
 from xai_widgets.views import RunBar
 from xai_widgets.views.base import STATIC
-from xai_widgets.views.shown import family
+from xai_widgets.views.static_repr import walk_widgets
 from xai_widgets.views.traits import finite
 
-#: Texts of traits, such as the programs of views, that are kept once however many models have them, from this length.
+#: Texts of traits of at least this length, such as the programs of views, are stored once for all models.
 SHARED = 512
 
-#: What a page may do: run what is in it. It cannot load anything.
+#: Content security policy: a page can run its own scripts, but cannot load anything.
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval' blob:; style-src 'unsafe-inline' blob:; "
     "img-src data: blob:; font-src data:; connect-src data: blob:"
@@ -48,7 +48,7 @@ PAGE = """<!DOCTYPE html>
 <header><h1>{title}</h1></header>
 <main id="widgets" aria-busy="true"><p id="state">Opening.</p></main>
 <footer>Made with xai_widgets {version}. Controls that need a kernel are disabled.</footer>
-<noscript>This page shows interactive pictures of a network, and needs JavaScript.</noscript>
+<noscript>This page shows interactive views of a network, which need JavaScript.</noscript>
 <script type="application/gzip" id="program">{program}</script>
 <script type="application/gzip" id="widgets-data">{data}</script>
 <script type="module">
@@ -56,18 +56,18 @@ async function unzip(id) {{
   const bytes = Uint8Array.from(atob(document.getElementById(id).textContent), (c) => c.charCodeAt(0));
   return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip")));
 }}
-const place = document.getElementById("widgets");
+const root = document.getElementById("widgets");
 try {{
   const program = new Blob([await (await unzip("program")).text()], {{ type: "text/javascript" }});
   const {{ show }} = await import(URL.createObjectURL(program));
   const data = await (await unzip("widgets-data")).arrayBuffer();
   document.getElementById("state").remove();
-  await show(data, place);
+  await show(data, root);
 }} catch (error) {{
-  place.prepend(`This page could not be shown: ${{error}}`);
+  root.prepend(`This page could not be shown: ${{error}}`);
   throw error;
 }} finally {{
-  place.removeAttribute("aria-busy");
+  root.removeAttribute("aria-busy");
 }}
 </script>
 </body>
@@ -77,18 +77,18 @@ try {{
 
 @dataclass(frozen=True)
 class Exported:
-    """A page that was written.
+    """Path and size of an exported page.
 
     Attributes
     ----------
     path : Path
-        The file.
+        File of the page.
     size : int
-        In bytes.
+        Size in bytes.
     data : int
-        How many of them are states and arrays, compressed; the rest is the program and the frame of the page.
+        Size of the compressed states and arrays in bytes; the rest is the program and the HTML of the page.
     widgets : int
-        How many widgets it holds, boxes and controls among them.
+        Number of widgets, including boxes and controls.
     """
 
     path: Path
@@ -97,51 +97,53 @@ class Exported:
     widgets: int
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.size / 1e6:.2f} MB, of which data {self.data / 1e6:.2f} MB"
+        return f"{self.path}: {self.size / 1e6:.2f} MB, including {self.data / 1e6:.2f} MB of data"
 
 
 def export(widget: DOMWidget, path: str | Path, *, title: str = "") -> Exported:
-    """Write a widget as one self-contained page, that opens from disk.
+    """Export a widget as a self-contained HTML page, which opens from disk.
 
-    Views, sliders, hover, cursors and links work as in a notebook: they compute in the browser, from arrays that are in
-    the page. Controls that need a kernel, such as the button that computes, are disabled, with a note.
+    Views, sliders, hover, cursors and links work as in a notebook, because they run in the browser on arrays that the
+    page contains. Controls that need a kernel, such as the Run button, are disabled, with a note.
 
     Parameters
     ----------
     widget : ipywidgets.DOMWidget
         A view, an explorer, a dashboard, or any box of widgets of ``ipywidgets`` and ``anywidget``.
     path : str or Path
-        The file, such as "page.html"; its folder has to exist. A file of that name is replaced.
+        File to write, such as "page.html"; its folder must exist. An existing file is replaced.
     title : str, optional
-        Of the page. Default: that of the widget, or its kind.
+        Title of the page. Default: the title of the widget, or the name of its class.
 
     Returns
     -------
     Exported
-        The path, and the size in bytes. What is computed by then is in the page; a warning tells of a computation under
-        way.
+        Path and size of the page. It contains the results computed so far; a warning names computations that are
+        running.
 
     Raises
     ------
     TypeError
-        If ``widget`` is none.
+        If ``widget`` is not a widget.
     ValueError
-        If it holds a widget of another library, by its name, or the path is no file in an existing folder.
+        If it contains a widget of another library, or if the path is not a file in an existing folder.
     OSError
-        If the page cannot be written, as on a full disk; a file that was there is as before then.
+        If the page cannot be written, for instance on a full disk; an existing file is kept.
     """
     if not isinstance(widget, DOMWidget):
-        raise TypeError(f"widget is {type(widget).__name__}, wanted a view, an explorer or a box of widgets")
+        raise TypeError(
+            f"expected widget to be a view, an explorer or a box of widgets, got {type(widget).__name__}"
+        )
     path = _file(path)
-    running = [part for part in family(widget) if isinstance(part, RunBar) and part.status == "running"]
+    running = [part for part in walk_widgets(widget) if isinstance(part, RunBar) and part.status == "running"]
     if running:
         warn(
-            f"{len(running)} of the computations still run: the page holds what is there, wait() for all of it"
+            f"expected finished computations, got {len(running)} running: the page contains their results so far"
         )
     states = dependency_state([widget], drop_defaults=False)
     packed = gzip.compress(_pack(widget, states), mtime=0)
     title = title or getattr(widget, "title", "") or _words(type(widget).__name__)
-    # A name of a file that is no UTF-8 has letters that cannot be written.
+    # A file name that is not valid UTF-8 contains characters that cannot be written.
     title = title.encode("utf-8", "replace").decode("utf-8")
     page = PAGE.format(
         version=__version__,
@@ -157,48 +159,50 @@ def export(widget: DOMWidget, path: str | Path, *, title: str = "") -> Exported:
 
 
 def _file(path: str | Path) -> Path:
-    """The path of a page; ValueError if no file can be there."""
+    """Return the path of a page; raise ValueError if no file can be written there."""
     try:
-        made = Path(path)
-        fits = made.name and not made.is_dir() and made.parent.is_dir()
+        file = Path(path)
+        valid = file.name and not file.is_dir() and file.parent.is_dir()
     except OSError as error:
         raise ValueError(
-            f"path is {brief(str(path))}, wanted a name that a file can have ({error.strerror})"
+            f"expected path to be a valid file name, got {brief(str(path))} ({error.strerror})"
         ) from error
-    if not fits:
-        raise ValueError(f"path is {str(path)!r}, wanted a file in a folder that exists, such as 'page.html'")
-    return made
+    if not valid:
+        raise ValueError(
+            f"expected path to be a file in an existing folder, such as 'page.html', got {str(path)!r}"
+        )
+    return file
 
 
 def _words(name: str) -> str:
-    """The name of a class as people write it: "DeletionExplorer" is "Deletion explorer"."""
+    """Return the name of a class in words, such as "Deletion explorer" for "DeletionExplorer"."""
     return re.sub(r"(?<=[a-z])[A-Z]", lambda letter: f" {letter[0].lower()}", name)
 
 
 def _pack(widget: DOMWidget, states: dict[str, dict[str, Any]]) -> bytes:
-    """The models of a page: a header in JSON behind its length, then the bytes of arrays, each kept once."""
+    """Pack the models of a page: the length of a JSON header, the header, and the bytes of each distinct array."""
     blobs: dict[bytes, tuple[int, bytes]] = {}
     texts: dict[str, int] = {}
     positions: list[tuple[str, list[Any], int]] = []
-    spoken: list[tuple[str, str, int]] = []
+    long_texts: list[tuple[str, str, int]] = []
     models: dict[str, dict[str, Any]] = {}
-    for name, given in states.items():
-        if given["model_module"] not in ("anywidget", "@jupyter-widgets/base", "@jupyter-widgets/controls"):
+    for name, source in states.items():
+        if source["model_module"] not in ("anywidget", "@jupyter-widgets/base", "@jupyter-widgets/controls"):
             raise ValueError(
-                f"the page would hold {given['model_name']} of {given['model_module']}, wanted widgets of ipywidgets "
-                "and anywidget only"
+                "expected only widgets of ipywidgets and anywidget, "
+                f"got {source['model_name']} of {source['model_module']}"
             )
-        # Widgets of other libraries may hold numbers that JSON does not know.
-        state = finite(_titled(dict(given["state"])))
-        for buffer in given.get("buffers", ()):
+        # Widgets of ipywidgets may hold NaN, which JSON does not have.
+        state = finite(_titled(dict(source["state"])))
+        for buffer in source.get("buffers", ()):
             data = base64.b64decode(buffer["data"])
             index, _ = blobs.setdefault(hashlib.sha256(data).digest(), (len(blobs), data))
             positions.append((name, buffer["path"], index))
         for key, value in list(state.items()):
             if isinstance(value, str) and len(value) >= SHARED:
-                spoken.append((name, key, texts.setdefault(value, len(texts))))
+                long_texts.append((name, key, texts.setdefault(value, len(texts))))
                 del state[key]
-        models[name] = {**{key: given[key] for key in given if key.startswith("model_")}, "state": state}
+        models[name] = {**{key: source[key] for key in source if key.startswith("model_")}, "state": state}
     header = {
         "shown": [widget.model_id],
         "disabled": sorted(_disabled(widget)),
@@ -206,14 +210,14 @@ def _pack(widget: DOMWidget, states: dict[str, dict[str, Any]]) -> bytes:
         "texts": list(texts),
         "blobs": [len(data) for _, data in blobs.values()],
         "positions": positions,
-        "spoken": spoken,
+        "long_texts": long_texts,
     }
     head = json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
     return b"".join([struct.pack("<I", len(head)), head, *(data for _, data in blobs.values())])
 
 
 def _titled(state: dict[str, Any]) -> dict[str, Any]:
-    """A state with the titles of its tabs as a list: ipywidgets 7 has them by number, the page is that of 8."""
+    """Return a state with the titles of tabs as a list, as in ipywidgets 8; ipywidgets 7 has a dictionary by index."""
     if "_titles" in state and "titles" not in state:
         titles = state.pop("_titles")
         state["titles"] = [titles.get(str(number), "") for number in range(len(state["children"]))]
@@ -221,10 +225,10 @@ def _titled(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _disabled(widget: DOMWidget) -> set[str]:
-    """The models of the parts by which an explorer asks its kernel for something."""
-    every = list(family(widget))
+    """Return the ids of the models that need a kernel."""
+    every = list(walk_widgets(widget))
     parts = [getattr(each, name) for each in every for name in getattr(each, "kernel_controls", ())]
-    # Taken out of its explorer the button asks as before.
+    # A run bar outside of its explorer needs the kernel, too.
     parts += [each for each in every if isinstance(each, RunBar)]
     return {part.model_id for part in parts}
 

@@ -31,14 +31,14 @@ export default view("xw-run-bar", ({ model, root, title, refresh, signal }) => {
 	const alertText = element("span");
 	const dismiss = element("button", { type: "button", "aria-label": "dismiss the error" }, ["×"]);
 	const alert = element("div", { class: "xw-alert", role: "alert", hidden: true }, [alertText, dismiss]);
-	/** @type {number | null} number of the click that no kernel has _acknowledged yet */
+	/** @type {number | null} number of the click that no kernel has acknowledged yet */
 	let waiting = null;
 	let silent = false;
 	let timer = 0;
 
 	/** @param {MouseEvent} event */
 	function click(event) {
-		// The second half of a double click would cancel what the first one began.
+		// The second half of a double click would stop the computation that the first half started.
 		if (waiting !== null || event.detail > 1) return;
 		const type = model.get("status") === "running" ? "cancel" : "run";
 		const id = model.get("_acknowledged") + 1;
@@ -81,7 +81,7 @@ export default view("xw-run-bar", ({ model, root, title, refresh, signal }) => {
 			const running = status === "running";
 			const percent = Math.round(model.get("progress") * 100);
 			root.dataset.status = status;
-			button.textContent = running ? "Cancel" : model.get("label");
+			button.textContent = running ? "Stop" : model.get("label");
 			// aria-disabled, not disabled: the focus stays on the button.
 			button.setAttribute("aria-disabled", String(waiting !== null));
 			fill.style.transform = `scaleX(${percent / 100})`;

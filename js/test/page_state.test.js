@@ -26,7 +26,7 @@ test("arrays and texts come to their places, shared ones to each of them", () =>
 					["a", ["nested", 1, "deep", "data"], 1],
 				],
 				texts: ["programme ü"],
-				spoken: [
+				long_texts: [
 					["a", "_esm", 0],
 					["b", "_esm", 0],
 				],
@@ -48,7 +48,7 @@ test("what is cut short is an error, not a wrong array", () => {
 		blobs: [4],
 		positions: [["a", ["x"], 0]],
 		texts: [],
-		spoken: [],
+		long_texts: [],
 	};
 	expect(() => unpack(packed(header, [1, 2]))).toThrow();
 });

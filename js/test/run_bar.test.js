@@ -5,7 +5,7 @@ import { mount, painted } from "./model.js";
 /** @type {{model: import("./model.js").Model, el: HTMLElement, unmount: () => Promise<void>}} */
 let view;
 async function show(over = {}) {
-	const state = { status: "idle", progress: 0, message: "", error: "", label: "Compute", _acknowledged: 0 };
+	const state = { status: "idle", progress: 0, message: "", error: "", label: "Run", _acknowledged: 0 };
 	view = await mount(runBar, { ...state, title: "", width: 0, ...over }, { width: 400 });
 	await painted();
 }
@@ -26,15 +26,15 @@ afterEach(() => {
 describe("clicks", () => {
 	test("run, then cancel, each with a number of its own", async () => {
 		await show();
-		expect(button().textContent).toBe("Compute");
+		expect(button().textContent).toBe("Run");
 		button().click();
 		expect(sent()).toEqual([{ type: "run", id: 1 }]);
 		await set({ _acknowledged: 1, status: "running" });
-		expect(button().textContent).toBe("Cancel");
+		expect(button().textContent).toBe("Stop");
 		button().click();
 		expect(sent()[1]).toEqual({ type: "cancel", id: 2 });
 		await set({ _acknowledged: 2, status: "cancelled" });
-		expect(button().textContent).toBe("Compute");
+		expect(button().textContent).toBe("Run");
 	});
 
 	test("a second click waits for the answer to the first; the second half of a double click counts not", async () => {

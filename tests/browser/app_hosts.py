@@ -189,7 +189,7 @@ def expect_map_drawn(page: Page) -> None:
     """Check that the middle of every cell on the screen has the colour that Python gives it."""
     made: dict[str, Any] = {}
     exec(VIEW, made)
-    still = made["view"].still()
+    still = made["view"].static_image()
     stage = page.locator(".xw-heatmap-view .xw-stage").first
     expect(stage).to_be_visible(timeout=PATIENCE * 1000)
     # It is drawn in the frame after it is laid out.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from xai_widgets.views.preview import heat, scale_of
+from xai_widgets.views.preview import draw_heatmap, scale_of
 
 #: Minimum of the smaller side of an image, and the gap between two images, in pixels.
 SIDE, GAP = 224, 4
@@ -32,7 +32,7 @@ def overlay(pixels: NDArray[np.uint8], values: NDArray[Any]) -> Image.Image:
     size = (height * factor, width * factor)
     scale = scale_of([values], sign="auto", percentile=PERCENTILE)
     style: dict[str, Any] = {"colormap": "auto", "opacity": 1, "fade": True, "gray": True, "smooth": True}
-    return Image.fromarray(heat(pixels, values, size, **scale, **style))
+    return Image.fromarray(draw_heatmap(pixels, values, size, **scale, **style))
 
 
 def sheet(rows: Sequence[Sequence[Image.Image | None]]) -> Image.Image:

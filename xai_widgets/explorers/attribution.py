@@ -20,7 +20,7 @@ from xai_widgets.methods import MethodLike
 from xai_widgets.studies import AttributionKey, AttributionStudy
 from xai_widgets.studies.layers import check_layers, evenly
 from xai_widgets.views import ClassPicker, GalleryView, MapGridView, MethodPicker, RunBar, SliderView
-from xai_widgets.views.shown import lay_out
+from xai_widgets.views.static_repr import set_layout
 
 Across = Literal["images", "layers", "classes"]
 
@@ -184,7 +184,7 @@ class AttributionExplorer(Explorer):
         stretch((self.class_picker, "2 1 220px"))
         fill_width(self.layer_slider, self.run_bar, self.image_picker, self.view)
         # The list of all methods is long, above all in a narrow column.
-        lay_out(self.method_picker, width="100%", margin="0 0 6px", max_height="160px", overflow="auto")
+        set_layout(self.method_picker, width="100%", margin="0 0 6px", max_height="160px", overflow="auto")
         controls = [self.class_picker, self.own_picker, self.across_picker]
         row = HBox(controls, layout=row_layout(align_items="center"))
         self._show_images()

@@ -25,7 +25,7 @@ from xai_widgets.explorers.parts import dropdown, existing_class, row_layout, st
 from xai_widgets.explorers.similarity import SimilarityExplorer
 from xai_widgets.studies.layers import spatial_layers
 from xai_widgets.views import ClassPicker, GalleryView, View
-from xai_widgets.views.shown import family
+from xai_widgets.views.static_repr import walk_widgets
 
 
 class Entry(NamedTuple):
@@ -349,7 +349,7 @@ def _shared(explorer: Any) -> Iterator[tuple[str, Any, str]]:
 
 
 def _views(widget: Any) -> list[View]:
-    return [part for part in family(widget) if isinstance(part, View)]
+    return [part for part in walk_widgets(widget) if isinstance(part, View)]
 
 
 def _words(text: str) -> HTML:

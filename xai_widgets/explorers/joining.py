@@ -11,7 +11,7 @@ from xai_widgets.core.validation import brief
 from xai_widgets.errors import unknown_name
 from xai_widgets.views import View
 from xai_widgets.views import link as link_views
-from xai_widgets.views.shown import family, links
+from xai_widgets.views.static_repr import browser_links, walk_widgets
 
 #: A widget and the name of a trait of it.
 End = tuple[Widget, str]
@@ -56,7 +56,7 @@ def link(*parts: Any) -> None:
         link_views(*views)
     # A chain that begins with one of the linked views.
     for one, other in pairwise([*views[:1], *others]):
-        links.add(jslink(one, other))
+        browser_links.add(jslink(one, other))
 
 
 def _ends(part: Any) -> list[End]:
@@ -69,7 +69,7 @@ def _ends(part: Any) -> list[End]:
         raise TypeError(f"expected a widget, got {type(widget).__name__}")
     if name in widget.keys:
         return [(widget, name)]
-    views = [each for each in family(widget) if isinstance(each, View)]
+    views = [each for each in walk_widgets(widget) if isinstance(each, View)]
     found: list[End] = [(view, name) for view in views if name in view.keys]
     if not found:
         public = sorted({key for each in [*views, widget] for key in each.keys if not key.startswith("_")})

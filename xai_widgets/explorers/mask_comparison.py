@@ -19,7 +19,7 @@ from xai_widgets.ops.perturb import Perturbation, pyramid
 from xai_widgets.perturbation.mask_search import check_areas
 from xai_widgets.studies.masks import MaskKey, MaskStudy
 from xai_widgets.views import CurveView, MaskView, MethodPicker, link
-from xai_widgets.views.shown import lay_out
+from xai_widgets.views.static_repr import set_layout
 
 AREAS = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6)
 
@@ -141,7 +141,7 @@ class MaskComparison(ImageExplorer):
 
     def _layout(self) -> list[Any]:
         stretch((self.class_picker, "1 1 220px"), (self.method_picker, "3 1 320px"))
-        lay_out(*self.masks.values(), self.controls, self.curves, min_width="0", margin="0")
+        set_layout(*self.masks.values(), self.controls, self.curves, min_width="0", margin="0")
         return [
             HBox([self.class_picker, self.method_picker], layout=row_layout()),
             self.run_bar,

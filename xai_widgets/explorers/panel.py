@@ -10,13 +10,13 @@ from ipywidgets import HTML, Box, Checkbox, Dropdown, HBox, Tab, VBox, Widget
 
 from xai_widgets.errors import check_keywords, keywords
 from xai_widgets.explorers.arguments import plain_arguments
-from xai_widgets.views.shown import Shown, family
+from xai_widgets.views.static_repr import StaticRepr, walk_widgets
 
 P = ParamSpec("P")
 AnyPanel = TypeVar("AnyPanel", bound="Panel")
 
 
-class Panel(Shown, VBox):
+class Panel(StaticRepr, VBox):
     """A vertical box of views, controls and other boxes."""
 
     _adopted: tuple[Widget, ...] = ()
@@ -24,7 +24,9 @@ class Panel(Shown, VBox):
     def _adopt(self, *widgets: Widget) -> None:
         """Make widgets and all inside them parts of this panel, which are closed with it."""
         known = set(map(id, self._adopted))
-        found = [one for widget in widgets for one in with_companions(family(widget)) if id(one) not in known]
+        found = [
+            one for widget in widgets for one in with_companions(walk_widgets(widget)) if id(one) not in known
+        ]
         self._adopted = (*self._adopted, *found)
 
     def close(self) -> None:
@@ -53,7 +55,7 @@ def with_companions(widgets: Iterable[Any]) -> Iterator[Widget]:
     """Yield widgets, and the layout and style of those that do not close their own."""
     for widget in widgets:
         yield widget
-        if not isinstance(widget, Shown):
+        if not isinstance(widget, StaticRepr):
             beside = (getattr(widget, name, None) for name in ("layout", "style"))
             yield from (one for one in beside if isinstance(one, Widget))
 

@@ -12,7 +12,7 @@ from xai_widgets.core.images import to_uint8
 from xai_widgets.core.model import ImageModel
 from xai_widgets.ops.resize import shrink
 from xai_widgets.views import GalleryView, View
-from xai_widgets.views.shown import lay_out
+from xai_widgets.views.static_repr import set_layout
 
 #: Classes in the bars of scores.
 TOP = 5
@@ -36,12 +36,12 @@ def row_layout(**settings: Any) -> Layout:
 def stretch(*parts: tuple[View, str]) -> None:
     """Give views their share of a row, as in ``(view, "2 1 240px")``."""
     for part, flex in parts:
-        lay_out(part, flex=flex, min_width="0", margin="0")
+        set_layout(part, flex=flex, min_width="0", margin="0")
 
 
 def fill_width(*parts: Any) -> None:
     """Let views take the whole width of their column."""
-    lay_out(*parts, width="100%", min_width="0", margin="0")
+    set_layout(*parts, width="100%", min_width="0", margin="0")
 
 
 def dropdown(description: str, options: Any, value: str) -> Dropdown:

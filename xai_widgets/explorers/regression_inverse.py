@@ -21,7 +21,7 @@ from xai_widgets.inverse.layer_wise import Regularizer, check_lambda
 from xai_widgets.ops.color import luminance
 from xai_widgets.studies.inverse import RegressionInverseStudy
 from xai_widgets.views import CurveView, HeatmapView, RunBar, SliderView, link
-from xai_widgets.views.shown import lay_out
+from xai_widgets.views.static_repr import set_layout
 
 #: From 0 to the lambda at which the bundled network keeps about half of the image; the published figures end at 0.4.
 LAMBDAS = (0.0, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
@@ -184,7 +184,7 @@ class RegressionInverseExplorer(Explorer):
         link(*((view, "frame") for view in curves))
         stretch(*((view, "1 1 260px") for view in (*curves, self.spectrum)))
         fill_width(self.slider)
-        lay_out(*views, width="auto", min_width="0", margin="0")
+        set_layout(*views, width="auto", min_width="0", margin="0")
         # At most four columns, in which an image and its inverse are aligned.
         columns = "repeat(auto-fill, minmax(max(120px, (100% - 48px) / 4), 1fr))"
         grid = Layout(

@@ -1,4 +1,4 @@
-"""The trait of several arrays that differ in size, such as one for each layer."""
+"""A trait that holds several arrays of different sizes, such as one for each layer."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ import numpy as np
 from numpy.typing import NDArray
 from traitlets import HasTraits, TraitError, TraitType
 
+from xai_widgets.core.validation import brief
 from xai_widgets.views.arrays import deserialize, serialize, without_torch
 from xai_widgets.views.traits import owner
 
 
 class Arrays(TraitType):
-    """A trait that holds a tuple of arrays, sent as a list of messages.
+    """A trait that holds a tuple of arrays.
 
     Parameters
     ----------
     dtypes : iterable of str
-        Arrays of these types stay as they are; others are cast to the last one.
+        Types that are kept; arrays of other types are cast to the last one.
     axes : int
-        How many axes each array has.
+        Number of axes of each array.
     help : str, default ""
-        What the arrays are.
+        Documentation of the trait.
     **metadata
-        Passed on to the trait.
+        Metadata of the trait.
 
     Notes
     -----
-    Takes any sequence of what ``numpy.asarray`` reads, and of tensors. Editing an array in place sends nothing: call
-    ``view.refresh(name)`` after it.
+    Accepts a sequence of tensors or of anything that ``numpy.asarray`` reads. After editing an array in place, call
+    ``view.refresh(name)`` to send it.
     """
 
     info_text = "a list of arrays"
@@ -47,20 +48,23 @@ class Arrays(TraitType):
         )
 
     def validate(self, obj: HasTraits, value: Any) -> tuple[NDArray[Any], ...]:
-        """Read each as an array; refuse another number of axes or what is no number."""
+        """Convert each item to an array; raise TraitError for one that is not numeric or has another number of axes."""
         if isinstance(value, str) or not isinstance(value, Iterable):
-            raise TraitError(f"{owner(obj, self.name)} is a {type(value).__name__}, wanted a list of arrays")
-        return tuple(self._read(obj, number, one) for number, one in enumerate(value))
+            raise TraitError(f"expected {owner(obj, self.name)} to be a list of arrays, got {brief(value)}")
+        return tuple(self._read(obj, index, item) for index, item in enumerate(value))
 
-    def _read(self, obj: HasTraits, number: int, value: Any) -> NDArray[Any]:
-        name = f"{owner(obj, self.name)}[{number}]"
+    def _read(self, obj: HasTraits, index: int, value: Any) -> NDArray[Any]:
+        name = f"{owner(obj, self.name)}[{index}]"
         try:
             array = np.asarray(without_torch(value))
         except ValueError as error:
-            raise TraitError(f"{name} is no array, wanted one with {self.axes} axes") from error
+            raise TraitError(
+                f"expected {name} to be an array with {self.axes} axes, got {brief(value)}"
+            ) from error
         if array.dtype.kind not in "biuf" or array.ndim != self.axes:
             raise TraitError(
-                f"{name} is an array of {array.dtype} and shape {array.shape}, wanted numbers with {self.axes} axes"
+                f"expected {name} to be an array of numbers with {self.axes} axes, "
+                f"got {array.dtype} of shape {array.shape}"
             )
         dtype = array.dtype.name if array.dtype.name in self.dtypes else self.dtypes[-1]
         return np.ascontiguousarray(array, dtype=dtype)

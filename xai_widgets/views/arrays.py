@@ -1,7 +1,7 @@
-"""The array traits: how every array travels from Python to the browser.
+"""Traits that hold arrays, and the messages that send them to the browser.
 
 An array is sent as ``{"dtype": str, "shape": list[int], "data": memoryview}``, C-contiguous and
-little-endian; ``js/src/lib/arrays.js`` is the one decoder.
+little-endian; ``js/src/lib/arrays.js`` decodes it.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from traitlets import HasTraits, TraitError, TraitType
 
-#: What the decoder in the browser knows.
+#: Types that the decoder in the browser reads.
 DTYPES = ("uint8", "int8", "int32", "float16", "float32")
 
 
 def without_torch(value: Any) -> Any:
-    """Return a tensor in a form that numpy reads, anything else as it is.
+    """Convert a tensor so that numpy can read it; return anything else unchanged.
 
-    Views import no torch and know a tensor by its ways: it may lie on a GPU, carry a gradient, or be of a precision
-    that numpy does not have.
+    Views do not import torch, so a tensor is recognized by its methods. It may be on a GPU, require a gradient, or be
+    a bfloat16 tensor, a type that numpy does not have.
     """
     if hasattr(value, "detach") and hasattr(value, "cpu"):
         value = value.detach().cpu()
@@ -29,22 +29,22 @@ def without_torch(value: Any) -> Any:
 
 
 def serialize(array: NDArray[Any] | None, _widget: object = None) -> dict[str, Any] | None:
-    """Make the message of an array; None stays None."""
+    """Return the message of an array; None for None."""
     if array is None:
         return None
     array = np.ascontiguousarray(array)
     if array.dtype.name not in DTYPES:
-        raise TypeError(f"arrays of {array.dtype.name} cannot be sent, wanted one of {', '.join(DTYPES)}")
+        raise TypeError(f"expected an array of type {', '.join(DTYPES)}, got {array.dtype.name}")
     # A memoryview of an empty array cannot be cast to bytes.
     data = memoryview(array.data).cast("B") if array.size else memoryview(b"")
     return {"dtype": array.dtype.name, "shape": list(array.shape), "data": data}
 
 
 def deserialize(message: dict[str, Any] | None, _widget: object = None) -> NDArray[Any] | None:
-    """Make the array of a message; None stays None."""
+    """Return the array of a message; None for None."""
     if message is None:
         return None
-    # A copy that can be written to, as an array from anywhere else can.
+    # A copy, because the buffer of a message is read-only.
     return np.frombuffer(bytearray(message["data"]), dtype=message["dtype"]).reshape(message["shape"])
 
 
@@ -54,21 +54,21 @@ class Array(TraitType):
     Parameters
     ----------
     dtype : {"uint8", "int32", "float16", "float32"}
-        What the values are cast to.
+        Type to which the values are cast.
     shape : tuple of (int or None)
-        The wanted shape; None stands for any extent.
+        Expected shape; None stands for any size.
     stack : bool, default False
-        Whether one part alone, an array without the first axis, is taken for a stack of one.
+        Whether an array without the first axis is accepted as a stack of one.
     help : str, default ""
-        What the array is, for whoever reads the trait.
+        Documentation of the trait.
     **metadata
-        Passed on to the trait.
+        Metadata of the trait.
 
     Notes
     -----
-    Takes whatever ``numpy.asarray`` reads, and tensors, from any device. Assigning notifies (and sends)
-    unless the very same object is assigned again. Editing the array in place does neither: call
-    ``view.refresh(name)`` after it.
+    Accepts anything that ``numpy.asarray`` reads, and tensors on any device. An assignment notifies observers and
+    sends the array, unless the same object is assigned again. After editing an array in place, call
+    ``view.refresh(name)`` to send it.
     """
 
     info_text = "an array"
@@ -89,7 +89,7 @@ class Array(TraitType):
         self.tag(sync=True, to_json=serialize, from_json=deserialize, **metadata)
 
     def validate(self, obj: HasTraits, value: Any) -> NDArray[Any]:
-        """Cast to the trait's dtype; refuse another shape or values that the cast would change."""
+        """Cast to the type of the trait; raise TraitError for another shape or values that it cannot hold."""
         array = self.read(obj, value)
         if self.stack and array.ndim == len(self.shape) - 1:
             array = array[None]
@@ -97,34 +97,32 @@ class Array(TraitType):
             want in (None, have) for want, have in zip(self.shape, array.shape, strict=True)
         )
         if not fits:
-            raise self.error_of(obj, f"has shape {tuple(array.shape)}, wanted {self.wanted()}")
+            raise self.error_of(obj, f"of shape {self.expected_shape()}", f"shape {tuple(array.shape)}")
         return np.ascontiguousarray(self.cast_array(obj, array))
 
-    def wanted(self) -> str:
-        """The wanted shape in words."""
+    def expected_shape(self) -> str:
+        """Return the expected shape in words."""
         return "(" + ", ".join("any" if extent is None else str(extent) for extent in self.shape) + ")"
 
-    def error_of(self, obj: HasTraits, words: str) -> TraitError:
-        """Make the error of a bad value: the trait's name and what is wrong."""
-        return TraitError(f"{type(obj).__name__}.{self.name} {words}")
+    def error_of(self, obj: HasTraits, expected: str, got: str) -> TraitError:
+        """Return the error of an invalid value."""
+        return TraitError(f"expected {type(obj).__name__}.{self.name} to be {expected}, got {got}")
 
     def read(self, obj: HasTraits, value: Any) -> NDArray[Any]:
-        """Read a value as an array of numbers."""
+        """Convert a value to an array of numbers."""
         try:
             array = np.asarray(without_torch(value))
         except Exception as error:
             reason = str(error).strip().split("\n")[0].rstrip(".")
             raise self.error_of(
-                obj, f"is no array: numpy cannot read {type(value).__name__}: {reason}"
+                obj, "an array", f"{type(value).__name__}, which numpy cannot read: {reason}"
             ) from None
         if array.dtype.kind not in "biuf":
-            raise self.error_of(
-                obj, f"is a {type(value).__name__} of {array.dtype}, wanted an array of numbers"
-            )
+            raise self.error_of(obj, "an array of numbers", f"{type(value).__name__} of {array.dtype}")
         return array
 
     def cast_array(self, obj: HasTraits, array: NDArray[Any]) -> NDArray[Any]:
-        """Cast, unless that would change the values by more than rounding."""
+        """Cast an array; raise TraitError if that would change the values by more than rounding."""
         if array.dtype == self.dtype or not array.size:
             return array.astype(self.dtype, copy=False)
         if self.dtype.kind in "iu":
@@ -133,8 +131,8 @@ class Array(TraitType):
             if not whole or array.min() < limits.min or array.max() > limits.max:
                 raise self.error_of(
                     obj,
-                    f"has {array.dtype} values from {array.min():g} to {array.max():g}, "
-                    f"wanted whole numbers from {limits.min} to {limits.max}",
+                    f"an array of integers from {limits.min} to {limits.max}",
+                    f"{array.dtype} values from {array.min():g} to {array.max():g}",
                 )
             return array.astype(self.dtype)
         with np.errstate(over="ignore"):
@@ -142,12 +140,12 @@ class Array(TraitType):
         if np.isinf(cast).sum() > np.isinf(array).sum():
             largest = np.abs(array[np.isfinite(array)]).max()
             raise self.error_of(
-                obj, f"has values up to {largest:g}, wanted at most {np.finfo(self.dtype).max:g} in magnitude"
+                obj, f"an array of magnitudes up to {np.finfo(self.dtype).max:g}", f"values up to {largest:g}"
             )
         return cast
 
     def set(self, obj: HasTraits, value: Any) -> None:
-        """Assign and notify, unless it is the very same object (arrays are not compared by value)."""
+        """Assign and notify, unless it is the same object (arrays are not compared by value)."""
         name = str(self.name)
         old = obj._trait_values.get(name)
         if value is old and name in obj._trait_values:
@@ -158,18 +156,18 @@ class Array(TraitType):
 
 
 class Bytes(Array):
-    """A trait that holds an array of shares as bytes: uint8 from 0 to 255, floats from 0 to 1, or booleans.
+    """A trait that holds an array of uint8; floats from 0 to 1 and booleans are scaled to 0 to 255.
 
     Parameters
     ----------
     shape : tuple of (int or None)
-        The wanted shape; None stands for any extent.
+        Expected shape; None stands for any size.
     stack : bool, default False
-        Whether one part alone, an array without the first axis, is taken for a stack of one.
+        Whether an array without the first axis is accepted as a stack of one.
     help : str, default ""
-        What the array is.
+        Documentation of the trait.
     **metadata
-        Passed on to the trait.
+        Metadata of the trait.
     """
 
     info_text = "an array of bytes"
@@ -180,7 +178,7 @@ class Bytes(Array):
         super().__init__("uint8", shape, stack=stack, help=help, **metadata)
 
     def cast_array(self, obj: HasTraits, array: NDArray[Any]) -> NDArray[Any]:
-        """Cast to bytes, floats by 255."""
+        """Cast to uint8; floats and booleans are multiplied by 255."""
         if array.dtype.kind != "f":
             if array.dtype.kind == "b":
                 return array.astype(np.uint8) * np.uint8(255)
@@ -188,8 +186,8 @@ class Bytes(Array):
         if array.size and not (array.min() >= 0 and array.max() <= 1):
             raise self.error_of(
                 obj,
-                f"has {array.dtype} values from {array.min():g} to {array.max():g}, "
-                "wanted floats from 0 to 1, or uint8 from 0 to 255",
+                "an array of floats from 0 to 1, or of uint8 from 0 to 255",
+                f"{array.dtype} values from {array.min():g} to {array.max():g}",
             )
         return np.round(array * 255).astype(np.uint8)
 
@@ -197,17 +195,17 @@ class Bytes(Array):
 class Image(Bytes):
     """A trait that holds an image of shape (H, W, 3) and uint8, or None.
 
-    Takes bytes (0 to 255) or floats (0 to 1), with three channels last; one image also grey, as (H, W) or
-    (H, W, 1).
+    Accepts uint8 from 0 to 255 or floats from 0 to 1, channels last. Without `count`, gray images of shape (H, W) or
+    (H, W, 1) are accepted, too.
 
     Parameters
     ----------
     count : int, optional
-        Hold so many images of one size instead, shape (count, H, W, 3).
+        Number of images; the trait holds an array of shape (count, H, W, 3) then.
     help : str, default ""
-        What the image is.
+        Documentation of the trait.
     **metadata
-        Passed on to the trait.
+        Metadata of the trait.
     """
 
     info_text = "an image"
@@ -218,7 +216,7 @@ class Image(Bytes):
         self.count = count
 
     def read(self, obj: HasTraits, value: Any) -> NDArray[Any]:
-        """Read a value as an image; grey becomes three equal channels."""
+        """Convert a value to an array; a gray image gets three equal channels."""
         array = super().read(obj, value)
         if self.count is not None:
             return array
@@ -228,12 +226,12 @@ class Image(Bytes):
             array = array.repeat(3, axis=2)
         if array.ndim == 3 and array.shape[2] != 3 and array.shape[0] in (1, 3):
             raise self.error_of(
-                obj, f"has shape {tuple(array.shape)}, wanted channels last: .transpose(1, 2, 0) moves them"
+                obj, "an image with channels last", f"shape {tuple(array.shape)}; use .transpose(1, 2, 0)"
             )
         return array
 
-    def wanted(self) -> str:
-        """The wanted shape in words."""
+    def expected_shape(self) -> str:
+        """Return the expected shape in words."""
         if self.count is not None:
             return f"({self.count}, height, width, 3)"
-        return "(height, width, 3), or (height, width) for grey"
+        return "(height, width, 3), or (height, width) for gray"

@@ -1,4 +1,4 @@
-"""What all views share: their bundle, their stylesheet, plain errors, ``refresh``, and what stands in for them."""
+"""The base class of views: bundle, stylesheet, errors of traits, ``refresh`` and text summary."""
 
 from __future__ import annotations
 
@@ -10,44 +10,45 @@ from traitlets import Dict, TraitType, Unicode
 
 from xai_widgets.errors import check_keywords, unknown_name
 from xai_widgets.views.documentation import document
-from xai_widgets.views.plain import make_plain
-from xai_widgets.views.shown import Shown, describe_arrays
+from xai_widgets.views.static_repr import StaticRepr, describe_arrays
+from xai_widgets.views.trait_errors import patch_trait
 from xai_widgets.views.traits import finite
 
 STATIC = Path(__file__).parent.parent / "static"
 
 
-class View(Shown, anywidget.AnyWidget):
+class View(StaticRepr, anywidget.AnyWidget):
     """A widget that draws arrays in the browser.
 
-    A subclass names its bundle, ``_bundle = "heatmap_view"``, which is ``static/heatmap_view.js`` with
-    ``static/heatmap_view.css``, built from ``js/src/heatmap_view.js``. One that shows pictures makes a `still` one too.
+    A subclass names its bundle: with ``_bundle = "heatmap_view"`` it loads ``static/heatmap_view.js`` and
+    ``static/heatmap_view.css``, which are built from ``js/src/heatmap_view.js``. A view that shows images also
+    overrides `static_image`.
 
     Raises
     ------
     TypeError
-        For a keyword that is no trait of the view, with the nearest one that is.
+        For a keyword that is not a trait of the view; the message names the nearest trait.
     """
 
     title = Unicode("", help="A heading above the view, and its accessible name.").tag(sync=True)
     _channels: Dict[str, str] = Dict(
         key_trait=Unicode(),
         value_trait=Unicode(),
-        help="Trait by trait, the channel in which it is joined to other views; set by `link`.",
+        help="The channel of each linked trait, by the name of the trait; set by `link`.",
     ).tag(sync=True)
 
     _bundle: ClassVar[str]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        # No keyword of the class statement: the metaclass of the oldest supported traitlets refuses any.
+        # An attribute, not a keyword of the class statement, which the oldest supported traitlets refuses.
         if bundle := cls.__dict__.get("_bundle"):
-            # Strings, not Paths: anywidget watches a Path and keeps every instance alive for it.
+            # Strings, not Paths: anywidget watches a Path and keeps a reference to every instance.
             cls._esm = (STATIC / f"{bundle}.js").read_text(encoding="utf-8")
             cls._css = (STATIC / f"{bundle}.css").read_text(encoding="utf-8")
         for trait in vars(cls).values():
             if isinstance(trait, TraitType) and trait.metadata.get("sync"):
-                make_plain(trait)
-                # The newest value is in the browser: the echo of an older one would pull a drag back.
+                patch_trait(trait)
+                # The browser has the newest value: an echo of an older one would undo a part of a drag.
                 trait.tag(echo_update=False)
         super().__init_subclass__(**kwargs)
         cls.__doc__ = document(cls, View)
@@ -55,21 +56,21 @@ class View(Shown, anywidget.AnyWidget):
     def __init__(self, **kwargs: Any) -> None:
         own = sorted(set(self.trait_names()) - set(anywidget.AnyWidget.class_trait_names()))
         check_keywords(type(self).__name__, kwargs, own, self.trait_names())
-        # Only in a constructor do validators see None; where it is the default it says nothing.
-        said = {
+        # Validators see None only in a constructor; leave it out where it is the default.
+        given = {
             name: value
             for name, value in kwargs.items()
             if value is not None or self.traits()[name].default_value is not None
         }
-        super().__init__(**said)
+        super().__init__(**given)
 
     @staticmethod
     def _trait_to_json(x: Any, self: Any) -> Any:
-        # NaN is no JSON: neither a page nor a kernel's message can hold it.
+        # JSON has no NaN.
         return finite(x)
 
     def summary(self) -> str:
-        """What the view shows, and the size of each array; empty for one without any."""
+        """Return the name of the view and the size of each array; an empty string for a view without arrays."""
         held = describe_arrays(self)
         return f"{self._heading()}: {held}" if held else ""
 

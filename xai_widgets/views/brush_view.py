@@ -1,4 +1,4 @@
-"""A mask painted on an image by hand."""
+"""A view to paint a mask on an image."""
 
 from __future__ import annotations
 
@@ -15,27 +15,26 @@ from xai_widgets.views.traits import Choice, Unit
 
 
 class BrushView(View):
-    """A brush that paints or erases a mask on an image, by mouse, pen, finger or key.
+    """A brush that paints or erases a mask on an image, with mouse, pen, touch or keyboard.
 
-    Where the mask m is painted the image becomes its fill: image + m (fill - image), pixel by pixel, drawn in the
-    browser. The mask comes to Python while the hand moves: the browser sends the newest one as soon as the one
-    before is `seen`, so nothing queues up and the last one always arrives. Without a kernel it paints on all the
-    same.
+    The browser draws image + m (fill - image) for the mask m, pixel by pixel, with or without a kernel. While the
+    user paints, it sends the newest mask to Python as soon as the previous one has been processed, so masks do not
+    queue up and the last one always arrives.
 
-    The right button, Alt, and the other end of a pen erase. With the picture focused, the arrows move a crosshair
-    (with Shift by ten pixels), Space paints there and, held, along the way; [ and ] change the size, x the tool, f
-    the fill, d the display; Ctrl or Cmd with Z undoes, with Shift and Z, or with Y, redoes.
+    The right button, Alt, and the eraser of a pen erase. With the image focused, the arrow keys move a crosshair
+    (by ten pixels with Shift), Space paints there and, while it is held, along the path; [ and ] change the size, x
+    the tool, f the fill and d the display. Ctrl+Z or Cmd+Z undoes; with Shift, or with Y in place of Z, it redoes.
 
     Raises
     ------
     TypeError
-        For a keyword that is no trait of the view.
+        For a keyword that is not a trait of the view.
     traitlets.TraitError
-        For a value that does not fit, in one sentence.
+        For an invalid value.
 
     Examples
     --------
-    >>> view = BrushView(image=x, fills=[blurred, grey], fill_labels=["blur", "grey"])  # doctest: +SKIP
+    >>> view = BrushView(image=x, fills=[blurred, gray], fill_labels=["blur", "gray"])  # doctest: +SKIP
     >>> view.observe(lambda change: print(change.new.mean() / 255), "mask")  # doctest: +SKIP
     """
 
@@ -43,69 +42,71 @@ class BrushView(View):
 
     image = Image(
         help=(
-            "The whole image, shape (H, W, 3). Floats in [0, 1] and grey images of shape (H, W) are "
+            "The original image, shape (H, W, 3). Floats in [0, 1] and gray images of shape (H, W) are "
             "converted."
         )
     )
     fills = Bytes(
         (None, None, None, 3),
         help=(
-            "What painted pixels become, shape (F, H, W, 3). Floats in [0, 1] are converted. Default "
-            "None: the paint is shown as a tint."
+            "Images that painted pixels are replaced by, shape (F, H, W, 3). Floats in [0, 1] are "
+            "converted. Without fills, the mask is shown as a tint."
         ),
     )
     fill_labels: List[str] = List(
-        Unicode(), help="A name for each fill, to choose from; empty, the default: no choice."
+        Unicode(), help="The name of each fill, in a list to choose from; an empty list shows no choice."
     ).tag(sync=True)
-    fill = Int(0, min=0, help="Which fill is used, from 0; beyond the last, the last is.").tag(sync=True)
+    fill = Int(0, min=0, help="Index of the fill; an index beyond the last one selects the last.").tag(
+        sync=True
+    )
     mask = Bytes(
         (None, None),
         help=(
             "255 where the image is perturbed, shape (H, W). Floats in [0, 1] and booleans are converted. "
-            "Assigning it replaces what is painted, in one step that can be undone. Default None, nothing "
-            "painted; an image of another size makes it None again."
+            "An assignment replaces the painted mask, in one step that can be undone. None where nothing "
+            "is painted; an image of another size resets it."
         ),
     )
     _step = Int(
-        0, help="Masks assigned while this number, if not 0, stays the same are undone together."
+        0,
+        help="Masks that are assigned while this number stays the same are undone together, unless it is 0.",
     ).tag(sync=True)
-    tool = Choice(("paint", "erase"), help="What the brush does.")
+    tool = Choice(("paint", "erase"), help="Whether the brush paints or erases.")
     brush_size = Unit(0.15, help=("Diameter of the brush as a share of the short side of the image."))
-    softness = Unit(0.5, help="The part of the radius over which the brush fades out.")
+    softness = Unit(0.5, help="The share of the radius over which the brush fades out.")
     display = Choice(
         ("result", "tint", "outline"),
         help=(
-            "The perturbed image, the image with the paint in colour over it, or with the line at which m "
-            "is a half."
+            "The perturbed image, the image tinted by the mask, or the image with the outline where m is 0.5."
         ),
     )
-    opacity = Unit(0.6, help='Of the colour in the display "tint".')
+    opacity = Unit(0.6, help='Opacity of the mask in the display "tint".')
     _stroke = Int(0, help="Number of the last mask that the browser sent.").tag(sync=True)
-    _seen = Int(0, help="Number of the last mask that Python took up.").tag(sync=True)
+    _seen = Int(0, help="Number of the last mask that Python processed.").tag(sync=True)
     interpolation = Choice(
-        ("pixelated", "smooth"), help="How the image is enlarged; pixelated shows what the network sees."
+        ("pixelated", "smooth"), help='How the image is enlarged; "pixelated" shows the pixels of the input.'
     )
-    controls = Bool(True, help="Whether the view has its own controls.").tag(sync=True)
-    width = Int(400, min=0, help="Largest width in CSS px, 0 for the width of the column.").tag(sync=True)
+    controls = Bool(True, help="Whether the view shows its controls.").tag(sync=True)
+    width = Int(400, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
 
     @validate("mask")
-    def _of_the_image(self, proposal: dict[str, Any]) -> NDArray[np.uint8]:
+    def _check_mask(self, proposal: dict[str, Any]) -> NDArray[np.uint8]:
         mask: NDArray[np.uint8] = proposal["value"]
         if self.image is not None and mask.shape != self.image.shape[:2]:
             raise TraitError(
-                f"BrushView.mask has shape {mask.shape}, wanted that of the image, {self.image.shape[:2]}"
+                f"expected BrushView.mask to be of shape {self.image.shape[:2]}, as the image, got shape {mask.shape}"
             )
         return mask
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
-        """Take up what the browser sent; a mask painted before the image changed its size means nothing any more."""
+        """Set the traits that the browser sent, except a mask that was painted on an image of another size."""
         shape = None if self.image is None else list(self.image.shape[:2])
         if shape and (sync_data.get("mask") or {}).get("shape", shape) != shape:
             sync_data = {name: value for name, value in sync_data.items() if name != "mask"}
         try:
             super().set_state(sync_data)
         finally:
-            # After the observers of `mask`: the next message is not to come before they are done with this one.
+            # After the observers of `mask`, so that the next mask is sent when they have finished.
             if "_stroke" in sync_data:
                 self._seen = self._stroke
 
@@ -115,13 +116,13 @@ class BrushView(View):
         if not fits:
             self.mask = None
 
-    def still(self) -> preview.Pixels | None:
-        """The image with its fill where it is painted; without fills the image alone."""
+    def static_image(self) -> preview.Pixels | None:
+        """Return the perturbed image; without fills the original one."""
         pixels = self.image
         if pixels is None:
             return None
         if self.mask is not None and self.fills is not None and len(self.fills):
             fill = self.fills[min(self.fill, len(self.fills) - 1)]
-            pixels = preview.blended(pixels, fill, self.mask / 255)
-        size = preview.fitting(pixels.shape, self.width)
-        return preview.resized(pixels, size, smooth=self.interpolation == "smooth")
+            pixels = preview.blend(pixels, fill, self.mask / 255)
+        size = preview.fit_size(pixels.shape, self.width)
+        return preview.resize(pixels, size, smooth=self.interpolation == "smooth")

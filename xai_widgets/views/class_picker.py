@@ -1,4 +1,4 @@
-"""One class out of many, found by typing."""
+"""A search field for one of many classes."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from xai_widgets.views.base import View
 class ClassPicker(View):
     """A search field for one class.
 
-    An empty field offers the ten classes with the highest probabilities, if there are any; typing filters all labels.
+    An empty field offers the ten classes with the highest probabilities, if they are set; typing filters all labels.
 
     Raises
     ------
     traitlets.TraitError
-        For a target that is no class.
+        For a target that is not a class.
     """
 
     _bundle = "class_picker"
 
-    title = Unicode("Class", help="A heading, also the accessible name.").tag(sync=True)
+    title = Unicode("Class", help="A heading above the view, and its accessible name.").tag(sync=True)
     labels: List[str] = List(Unicode(), help="The name of each class.").tag(sync=True)
     target = Int(0, help="The chosen class, from 0 to ``len(labels) - 1``.").tag(sync=True)
     probabilities: List[float] = List(
         Float(),
-        help=("The probability of each class, or its score where there is none; or empty (the default)."),
+        help=("The probability of each class, or its score for a network without probabilities."),
     ).tag(sync=True)
-    width = Int(0, min=0, help="Largest width in CSS px, 0 for the width of the column.").tag(sync=True)
+    width = Int(0, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
 
     @validate("target")
     def _is_class(self, proposal: dict[str, Any]) -> int:
         target: int = proposal["value"]
-        # Without labels yet nothing is known about the number of classes.
+        # The number of classes is unknown before the labels are set.
         if target < 0 or (self.labels and target >= len(self.labels)):
-            last = f" to {len(self.labels) - 1}" if self.labels else " on"
-            raise TraitError(f"ClassPicker.target is {target}, wanted a class from 0{last}")
+            classes = f"from 0 to {len(self.labels) - 1}" if self.labels else "of at least 0"
+            raise TraitError(f"expected ClassPicker.target to be a class {classes}, got {target}")
         return target

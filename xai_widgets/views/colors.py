@@ -1,6 +1,6 @@
-"""The colours of values as the views have them: the same maps, the same steps, the same end of the scale.
+"""Color maps and scales, equal to those of the browser.
 
-The maps are those of ``js/src/lib/colormaps.js``, written beside the bundles by their build.
+The color maps are defined in ``js/src/lib/colormaps.js``; the build of the bundles writes them to a file beside them.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from numpy.typing import NDArray
 
 STATIC = Path(__file__).parent.parent / "static"
 
-#: Values are shown in so many steps; odd, so that zero has a step of its own.
+#: Number of steps of a color map; odd, so that zero has its own step.
 STEPS = 257
 
 
 @cache
 def color_table(name: str, sign: str, fade: bool = False) -> NDArray[np.uint8]:
-    """The colours of the steps from the low to the high end of what is shown.
+    """Return the color of each step, from the low to the high end of the scale.
 
     Parameters
     ----------
     name : str
-        A colour map, or "auto": "blue_orange" for both signs, "inferno" for one.
+        Name of a color map, or "auto": "blue_orange" for both signs, "inferno" for one.
     sign : {"both", "positive", "negative", "absolute"}
-        A diverging map shows one sign by the half that belongs to it.
+        Sign of the values; for one sign, a diverging map uses one half.
     fade : bool, default False
         Whether alpha grows from 0 at zero to 255 at the ends.
 
@@ -41,13 +41,13 @@ def color_table(name: str, sign: str, fade: bool = False) -> NDArray[np.uint8]:
     if name not in maps["knots"]:
         name = "blue_orange" if sign == "both" else "inferno"
     t = np.arange(STEPS) / (STEPS - 1)
-    place = t
+    position = t
     if name in maps["diverging"] and sign != "both":
-        place = (1 - t) / 2 if sign == "negative" else (1 + t) / 2
+        position = (1 - t) / 2 if sign == "negative" else (1 + t) / 2
     knots = np.frombuffer(bytes.fromhex(maps["knots"][name]), np.uint8).reshape(-1, 3).astype(float)
-    place = place * (len(knots) - 1)
-    low = np.minimum(np.floor(place).astype(int), len(knots) - 2)
-    mixed = knots[low] + (place - low)[:, None] * (knots[low + 1] - knots[low])
+    position = position * (len(knots) - 1)
+    low = np.minimum(np.floor(position).astype(int), len(knots) - 2)
+    mixed = knots[low] + (position - low)[:, None] * (knots[low + 1] - knots[low])
     strength = np.abs(2 * t - 1) if sign == "both" else t
     alpha = 255 * strength if fade else np.full(STEPS, 255.0)
     return np.floor(np.column_stack([mixed, alpha]) + 0.5).astype(np.uint8)
@@ -60,14 +60,14 @@ def _maps() -> dict[str, Any]:
 
 
 def resolve_sign(sign: str, *maps: NDArray[Any]) -> str:
-    """What "auto" stands for: "both" if any map has values below zero, else "positive"."""
+    """Replace "auto" by "both" if any map has values below zero, else by "positive"."""
     if sign != "auto":
         return sign
     return "both" if any((map < 0).any() for map in maps) else "positive"
 
 
 def magnitude_limit(values: NDArray[Any], percentile: float) -> float:
-    """The magnitude that a percentage of the values do not exceed; the largest where that is zero."""
+    """Return the percentile of the magnitudes of finite values; the largest magnitude if it is zero."""
     magnitudes = np.abs(values[np.isfinite(values)]).astype(float)
     if not magnitudes.size:
         return 0.0
@@ -75,18 +75,18 @@ def magnitude_limit(values: NDArray[Any], percentile: float) -> float:
 
 
 def shade(values: NDArray[Any], limit: float, sign: str, table: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The colour of every value.
+    """Return the color of every value.
 
     Parameters
     ----------
     values : numpy.ndarray of float, shape (h, w)
-        What is not finite becomes transparent.
+        Values; those that are not finite become transparent.
     limit : float
-        The magnitude at the end of the scale; 0 gives the colour of zero everywhere.
+        The magnitude at the end of the scale; with 0, every value has the color of zero.
     sign : {"both", "positive", "negative", "absolute"}
         Which values are shown.
     table : numpy.ndarray of uint8, shape (257, 4)
-        Of :func:`color_table`.
+        Colors of the steps, from :func:`color_table`.
 
     Returns
     -------

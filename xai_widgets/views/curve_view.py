@@ -1,4 +1,4 @@
-"""Curves that grow while they are computed, with a cursor to drag."""
+"""A plot of curves with a cursor, which grows while values are computed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from traitlets import Bool, Dict, Int, List, TraitError, Unicode, observe, validate
 
+from xai_widgets.core.validation import brief
 from xai_widgets.errors import unknown_name
 from xai_widgets.views import plot, preview
 from xai_widgets.views.arrays import Array
@@ -18,7 +19,7 @@ from xai_widgets.views.base import View
 from xai_widgets.views.steps import nearest_ready
 from xai_widgets.views.traits import Choice, Unit
 
-#: What one entry of ``CurveView.series`` may hold, with the type of each.
+#: Keys of an entry of ``CurveView.series``, with the type of each.
 SERIES_KEYS: dict[str, type] = {
     "label": str,
     "note": str,
@@ -27,20 +28,20 @@ SERIES_KEYS: dict[str, type] = {
     "style": str,
     "color": str,
 }
-#: How a curve may be drawn.
+#: Line styles of a curve.
 STYLES = ("solid", "dashed")
-#: How the x axis may be drawn.
+#: Scales of the x axis.
 X_SCALES = ("linear", "log")
 
-#: What one entry of ``CurveView.lines`` and of ``CurveView.marks`` must hold, and may hold.
+#: Keys of an entry of ``CurveView.lines`` and of ``CurveView.marks``; the first two are required.
 LINE_KEYS: dict[str, type] = {"y": float, "label": str, "color": str}
 MARK_KEYS: dict[str, type] = {"x": float, "label": str}
 
 
 class CurveView(View):
-    """Several curves over one x, drawn live.
+    """Several curves over one x.
 
-    Assign `y` again as values arrive: zoom, cursor and hidden curves stay as they are.
+    `y` can be assigned again as values arrive: zoom, cursor and hidden curves are kept.
 
     Raises
     ------
@@ -54,22 +55,20 @@ class CurveView(View):
 
     _bundle = "curve_view"
 
-    x = Array(
-        "float32", (None,), help="Where the curves are sampled, shape (T,): finite, strictly ascending."
-    )
+    x = Array("float32", (None,), help="The x of each value, finite and strictly ascending, shape (T,).")
     y = Array(
         "float32",
         (None, None),
         help=(
-            "One row a curve, shape (S, T); NaN where nothing is computed yet. Computed neighbours are "
+            "One row for each curve, shape (S, T); NaN where nothing is computed yet. Computed neighbors are "
             "joined by a line."
         ),
     )
     series: List[dict[str, Any]] = List(
         Dict(),
         help=(
-            "One entry a row of `y`, each with any of ``label`` (str), ``note`` (str, shown after the "
-            'label, for instance ``"AUC 0.123"``), ``frame`` (int, default the row), ``mode`` (str, '
+            "One entry for each row of `y`, each with any of ``label`` (str), ``note`` (str, shown after the "
+            'label, such as ``"AUC 0.123"``), ``frame`` (int, default the row), ``mode`` (str, '
             'default ""), ``style`` ("solid", the default, or "dashed") and ``color`` (a CSS color; '
             "curves of one frame share the default). Missing entries are filled with the defaults."
         ),
@@ -77,65 +76,63 @@ class CurveView(View):
     lines: List[dict[str, Any]] = List(
         Dict(),
         help=(
-            "Horizontal lines to compare with, each with ``y`` (float), ``label`` (str) and, if wanted, "
-            "``color`` (a CSS colour). The y axis makes room for them."
+            "Horizontal lines to compare with, each with ``y`` (float), ``label`` (str) and "
+            "optionally ``color`` (a CSS color). The y axis makes room for them."
         ),
     ).tag(sync=True)
     marks: List[dict[str, Any]] = List(
         Dict(),
         help=(
-            "Places on x that are marked, each with ``x`` (float) and ``label`` (str), for instance "
+            "Marked positions on x, each with ``x`` (float) and ``label`` (str), such as "
             '``{"x": 0.1, "label": "a* = 10 %"}``. A click on one, or Enter, sets `fraction` to it.'
         ),
     ).tag(sync=True)
     hidden: List[int] = List(
         Int(),
-        help=(
-            "The rows of `y` that are not drawn; the person changes it with the check boxes of the legend."
-        ),
+        help=("The rows of `y` that are not drawn; the check boxes of the legend set it."),
     ).tag(sync=True)
-    fraction = Unit(help="Where the cursor stands between the first and the last `x`.")
+    fraction = Unit(help="Position of the cursor between the first (0) and the last (1) `x`.")
     steps = Array(
         "float32",
         (None,),
         help=(
-            "Places on x, in any order, at which alone the cursor stands, shape (P,): a drag goes from "
-            "one to the nearest, a key to the next. Default None: it stands anywhere."
+            "Positions on x, in any order, at which the cursor stops, shape (P,): a drag moves it to the "
+            "nearest one, a key to the next. Without steps, it can stand anywhere."
         ),
     )
     step = Int(
         -1,
         min=-1,
         help=(
-            "Which of `steps` the cursor stands at: the one nearest to `fraction`. Setting it, as by "
-            '``link((slider, "frame"), (curves, "step"))``, sets `fraction`. -1 for none, the default.'
+            "Index of the step that is nearest to `fraction`; -1 for none. Setting it, for instance by "
+            '``link((slider, "frame"), (curves, "step"))``, sets `fraction`.'
         ),
     ).tag(sync=True)
     frame = Int(
         0,
-        help="The ``frame`` of the active curve, which is drawn thicker; a click on a curve or its name sets it.",
+        help="The ``frame`` of the active curve, which is drawn thicker; a click on a curve or on its name sets it.",
     ).tag(sync=True)
     mode = Unicode(
-        "", help="The ``mode`` of the active curve; one without a mode is active in every mode."
+        "", help="The ``mode`` of the active curve; a curve without a mode is active in every mode."
     ).tag(sync=True)
     x_scale = Choice(
         X_SCALES,
         help=(
-            'How the x axis is drawn; for "log" every `x` must be above 0. `fraction` stays linear in x; '
-            "the keys move the cursor by equal steps of the axis."
+            'Scale of the x axis; for "log" every `x` must be above 0. `fraction` stays linear in x; the '
+            "keys move the cursor by equal steps of the axis."
         ),
     )
     x_label = Unicode("fraction", help="Label of the x axis.").tag(sync=True)
     y_label = Unicode("", help="Label of the y axis.").tag(sync=True)
-    height = Int(
-        260, min=80, help=("Height of the plot in CSS px, at least 80; the legend comes on top of it.")
-    ).tag(sync=True)
-    width = Int(0, min=0, help="Largest width in CSS px, 0 for the width of the column.").tag(sync=True)
+    height = Int(260, min=80, help=("Height of the plot in CSS px, without the legend; at least 80.")).tag(
+        sync=True
+    )
+    width = Int(0, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
     controls = Bool(
         True,
         help=(
-            "Whether the small bar (zoom, reset, CSV, PNG) is shown. The CSV has a column for each curve "
-            "and each line, and, if there are marks, one with their names."
+            "Whether the toolbar (zoom, reset, CSV, PNG) is shown. The CSV file has a column for each curve "
+            "and each line, and one for the names of the marks, if any."
         ),
     ).tag(sync=True)
 
@@ -144,7 +141,7 @@ class CurveView(View):
         x: NDArray[np.float32] = proposal["value"]
         if not (np.isfinite(x).all() and (np.diff(x) > 0).all()):
             raise TraitError(
-                "CurveView.x is not finite and ascending, wanted each value above the one before"
+                "expected CurveView.x to be finite and strictly ascending, got a value that is not above the one before"
             )
         if self.x_scale == "log":
             check_above_zero(x)
@@ -154,7 +151,7 @@ class CurveView(View):
     def _finite(self, proposal: dict[str, Any]) -> NDArray[np.float32]:
         steps: NDArray[np.float32] = proposal["value"]
         if not np.isfinite(steps).all():
-            raise TraitError("CurveView.steps is not finite, wanted places on x")
+            raise TraitError("expected CurveView.steps to be finite positions on x, got NaN or infinity")
         return steps
 
     @validate("x_scale")
@@ -179,7 +176,7 @@ class CurveView(View):
         keys = LINE_KEYS if name == "lines" else MARK_KEYS
         for row, entry in enumerate(proposal["value"]):
             check_entry(f"CurveView.{name}[{row}]", entry, keys, required=list(keys)[:2])
-        # Plain floats: what numpy computed cannot be sent.
+        # Plain floats: numbers of numpy cannot be sent.
         return [
             {key: float(value) if keys[key] is float else value for key, value in entry.items()}
             for entry in proposal["value"]
@@ -187,14 +184,14 @@ class CurveView(View):
 
     @observe("step", "steps", "x")
     def _choose_step(self, _change: object) -> None:
-        """Set the fraction to that of the step."""
+        """Set the fraction to the position of the step."""
         steps = self._step_fractions()
         if 0 <= self.step < len(steps):
             self.fraction = min(max(steps[self.step], 0.0), 1.0)
 
     @observe("fraction")
     def _follow(self, change: object) -> None:
-        """Set the step to the one nearest to the fraction; of several at one position the one that was set."""
+        """Set the step to the one nearest to the fraction; keep it if it is at the same position."""
         steps = self._step_fractions()
         nearest = nearest_ready(steps, self.fraction)
         if nearest >= 0 and steps[nearest] not in steps[max(self.step, 0) : self.step + 1]:
@@ -208,8 +205,8 @@ class CurveView(View):
         first, last = float(self.x[0]), float(self.x[-1])
         return [(float(step) - first) / (last - first) for step in self.steps]
 
-    def still(self) -> preview.Pixels | None:
-        """The curves, without the cursor."""
+    def static_image(self) -> preview.Pixels | None:
+        """Return a plot of the curves, without the cursor."""
         if self.x is None or self.y is None or not self.x.size:
             return None
         return plot.curves(
@@ -225,35 +222,37 @@ class CurveView(View):
 
 
 def check_above_zero(x: NDArray[np.float32]) -> None:
-    """Refuse an x that no logarithmic axis can show."""
+    """Raise TraitError for an x that a logarithmic axis cannot show."""
     if x.size and x[0] <= 0:
-        raise TraitError(f"CurveView.x begins at {x[0]:g}, wanted values above 0 for x_scale 'log'")
+        raise TraitError(f"expected CurveView.x to be above 0 for x_scale 'log', got {x[0]:g}")
 
 
 def check_entry(
     owner: str, entry: Mapping[str, Any], keys: Mapping[str, type], *, required: list[str] | None = None
 ) -> None:
-    """Refuse an entry with an unknown key, a value of another type, or without what is required.
+    """Raise TraitError for an unknown key, a value of the wrong type, or a missing key.
 
     Parameters
     ----------
     owner : str
-        What the entry is, for the error.
+        Name of the entry, for the error.
     entry : mapping
-        The entry.
+        Entry to check.
     keys : mapping of str to type
-        What it may hold; a float is any finite number.
+        Type of each valid key; float stands for any finite number.
     required : list of str, optional
-        What it must hold.
+        Required keys.
     """
     for key, value in entry.items():
         if key not in keys:
             raise TraitError(f"{owner}: {unknown_name('key', key, keys)}")
         if keys[key] is float:
             if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-                raise TraitError(f"{owner}['{key}'] is {value!r}, wanted a finite number")
+                raise TraitError(f"expected {owner}['{key}'] to be a finite number, got {brief(value)}")
         elif not isinstance(value, keys[key]) or isinstance(value, bool):
-            raise TraitError(f"{owner}['{key}'] is {value!r}, wanted {keys[key].__name__}")
+            raise TraitError(f"expected {owner}['{key}'] to be {keys[key].__name__}, got {brief(value)}")
     for key in required or []:
         if key not in entry:
-            raise TraitError(f"{owner} has no {key!r}, wanted {' and '.join(map(repr, required or []))}")
+            raise TraitError(
+                f"expected {owner} to have {' and '.join(map(repr, required or []))}, got no {key!r}"
+            )

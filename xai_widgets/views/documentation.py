@@ -13,7 +13,7 @@ from xai_widgets.views.arrays import Array
 from xai_widgets.views.position import Position
 from xai_widgets.views.traits import Choice, Unit
 
-#: The type of a trait's value, more special traits first.
+#: Types of the values of traits; subclasses come before their bases.
 TYPES: list[tuple[type[TraitType[Any, Any]], str]] = [
     (Arrays, "tuple of numpy.ndarray"),
     (Position, "list [x, y] of float in [0, 1]"),
@@ -27,7 +27,7 @@ TYPES: list[tuple[type[TraitType[Any, Any]], str]] = [
 
 
 def type_of(trait: TraitType[Any, Any]) -> str:
-    """Return the type of a trait's value in words."""
+    """Return the type of the value of a trait in words."""
     if isinstance(trait, Array):
         text = f"numpy.ndarray of {trait.dtype}"
     elif isinstance(trait, Choice):
@@ -45,12 +45,12 @@ def attributes(cls: type[HasTraits], base: type[HasTraits]) -> str:
     Parameters
     ----------
     cls : type
-        The class.
+        View class.
     base : type
         The base class of all views, whose traits come last.
     """
     lines = ["Attributes", "----------"]
-    # Not by `class_traits`: the class is still being made.
+    # `class_traits` is not available yet while the class is created.
     defined = [item for each in cls.__mro__ if issubclass(each, base) for item in vars(each).items()]
     traits = {name: value for name, value in reversed(defined) if isinstance(value, TraitType)}
     for name in dict.fromkeys(name for name, _ in defined if name in traits):

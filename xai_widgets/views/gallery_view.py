@@ -1,4 +1,4 @@
-"""Small pictures with captions, one of them chosen."""
+"""A strip or grid of small images with captions."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from xai_widgets.views.traits import Choice, low_below_high
 
 
 class GalleryView(View):
-    """A strip or a grid of small pictures of which one may be chosen.
+    """A strip or grid of small images, from which the user may choose one.
 
-    With the gallery focused, the arrows choose the next picture, Home and End the first and the last, Escape none.
+    With the gallery focused, the arrow keys choose the previous or next image, Home and End the first and last, and
+    Escape none.
 
     Raises
     ------
     TypeError
-        For a keyword that is no trait of the view.
+        For a keyword that is not a trait of the view.
     traitlets.TraitError
-        For a value that does not fit, in one sentence.
+        For an invalid value.
 
     Examples
     --------
@@ -32,57 +33,55 @@ class GalleryView(View):
     _bundle = "gallery_view"
 
     images = Bytes(
-        (None, None, None, 3), help="The pictures, shape (M, h, w, 3). Floats in [0, 1] are converted."
+        (None, None, None, 3), help="M images, shape (M, h, w, 3). Floats in [0, 1] are converted."
     )
-    labels: List[str] = List(Unicode(), help="What stands under each picture; a missing one is empty.").tag(
-        sync=True
-    )
-    columns = Int(
-        0, min=0, help=("How many pictures stand in a row; 0, the default: all in one row that scrolls.")
-    ).tag(sync=True)
+    labels: List[str] = List(Unicode(), help="The caption of each image.").tag(sync=True)
+    columns = Int(0, min=0, help="Number of images in a row; 0 for one row that scrolls.").tag(sync=True)
     row_labels: List[str] = List(
         Unicode(),
-        help=("A name for each row, if there are columns: beside it, or above it where the view is narrow."),
+        help="The name of each row, if `columns` is set; beside the row, or above it in a narrow view.",
     ).tag(sync=True)
-    frame = Int(-1, min=-1, help="The chosen picture, -1 for none, the default.").tag(sync=True)
-    marked = Int(-1, min=-1, help="A picture with a star, -1 for none, the default.").tag(sync=True)
+    frame = Int(-1, min=-1, help="Index of the chosen image; -1 for none.").tag(sync=True)
+    marked = Int(-1, min=-1, help="Index of the image with a star; -1 for none.").tag(sync=True)
     values = Array(
         "float32",
         (None,),
-        help=("A number for each picture, drawn as a thin bar under it, shape (M,); NaN draws none."),
+        help="A value for each image, shown as a thin bar below it, shape (M,); NaN for no bar.",
     )
     value_limits: List[float] = List(
         Float(),
         [0.0, 1.0],
         minlen=2,
         maxlen=2,
-        help=("The values of an empty and of a full bar; where they have different signs bars begin at 0."),
+        help="The values of an empty and of a full bar; bars start at 0 if it lies between them.",
     ).tag(sync=True)
     active = Bytes(
         (None, None),
         stack=True,
         help=(
-            "Which of the M pictures are lit at each of F stops, 0 where one is not, shape (F, M): those "
-            "are dimmed, and may be chosen all the same. Booleans are converted. A single stop may be "
-            "given as (M,). Default None: all are lit."
+            "Which of the M images are active at each of F steps, shape (F, M): 0 for inactive images, "
+            "which are dimmed but can be chosen. Booleans are converted. A single step may be given as "
+            "(M,). Without it, all images are active."
         ),
     )
     step = Int(
         0,
         help=(
-            'Which row of `active` applies, as by ``link((slider, "frame"), (gallery, "step"))``; out of '
-            "range: all are lit."
+            'Index of the row of `active`, set for instance by ``link((slider, "frame"), (gallery, "step"))``; '
+            "if it is out of range, all images are active."
         ),
     ).tag(sync=True)
-    size = Int(96, min=16, help="Largest width of a picture in CSS px.").tag(sync=True)
-    interpolation = Choice(("pixelated", "smooth"), help="How pictures are enlarged.")
-    width = Int(0, min=0, help="Largest width in CSS px, 0 for the width of the column.").tag(sync=True)
+    size = Int(96, min=16, help="Maximum width of an image in CSS px.").tag(sync=True)
+    interpolation = Choice(("pixelated", "smooth"), help="How images are enlarged.")
+    width = Int(0, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
 
     @validate("value_limits")
     def _low_below_high(self, proposal: dict[str, Any]) -> list[float]:
         return low_below_high("GalleryView.value_limits", proposal["value"])
 
-    def still(self) -> preview.Pixels | None:
-        """The first pictures."""
-        pictures = () if self.images is None else self.images
-        return preview.table(pictures, self.columns, cell=self.size, smooth=self.interpolation == "smooth")
+    def static_image(self) -> preview.Pixels | None:
+        """Return a table of the first images."""
+        images = () if self.images is None else self.images
+        return preview.image_table(
+            images, self.columns, cell=self.size, smooth=self.interpolation == "smooth"
+        )

@@ -1,4 +1,4 @@
-"""Joining traits of views in the browser."""
+"""Links between traits of views, in the browser."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from xai_widgets.views.base import View
 
 
 def link(*ends: tuple[View, str]) -> None:
-    """Join traits of views: what one of them is set to, the others are set to in the same frame.
+    """Link traits of views: if one of them changes, the others are set to its value in the same frame.
 
-    It happens in the browser and needs no kernel, like ``ipywidgets.jslink``, with which any two widgets can be
-    joined. Between views this is the better way: a drag sends no message for each follower and frame.
+    Like ``ipywidgets.jslink``, which links any two widgets, it works in the browser and needs no kernel. For views it
+    is faster, because a drag does not send a message for each linked view and frame.
 
     Parameters
     ----------
     *ends : (View, str)
-        Two or more views with the name of a synced trait each. They take the value of the first. Traits that are
-        linked already bring those that they are linked with.
+        Two or more pairs of a view and the name of a synced trait. All are set to the value of the first. Existing
+        links of the traits are kept, and joined to the new one.
 
     Raises
     ------
     ValueError
-        For fewer than two ends, or a name that is no synced trait.
+        For fewer than two ends, or a name that is not a synced trait.
 
     Examples
     --------
     >>> link((curves, "fraction"), (masked, "fraction"))  # doctest: +SKIP
     """
     if len(ends) < 2:
-        raise ValueError(f"{len(ends)} ends were given, wanted at least two: (view, trait), (view, trait)")
+        raise ValueError(f"expected at least two ends, (view, trait), (view, trait), got {len(ends)}")
     for view, name in ends:
         if name not in view.keys or name.startswith("_"):
             public = sorted(key for key in view.keys if not key.startswith("_"))
@@ -40,7 +40,7 @@ def link(*ends: tuple[View, str]) -> None:
 
 
 def join(*ends: tuple[View, str]) -> None:
-    """Join traits like :func:`link`, private ones included."""
+    """Link traits like :func:`link`, including private ones."""
     known = [view._channels[name] for view, name in ends if name in view._channels]
     channel = known[0] if known else uuid4().hex
     joined = [*ends, *(end for other in dict.fromkeys(known[1:]) for end in _members(other))]
@@ -51,10 +51,10 @@ def join(*ends: tuple[View, str]) -> None:
         _linked.add(view)
 
 
-#: Every view that has been linked, as long as it lives.
+#: Views that have been linked.
 _linked: WeakSet[View] = WeakSet()
 
 
 def _members(channel: str) -> list[tuple[View, str]]:
-    """The traits that are joined in a channel."""
+    """Return the traits of a channel, each with its view."""
     return [(view, name) for view in list(_linked) for name, own in view._channels.items() if own == channel]

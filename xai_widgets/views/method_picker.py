@@ -1,4 +1,4 @@
-"""Methods to choose from, as chips in the colours of their curves."""
+"""A choice of methods, as chips in the colors of their curves."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ from xai_widgets.views.base import View
 
 
 class MethodPicker(View):
-    """Any number of options, chosen by chips.
+    """A choice of any number of options, as chips.
 
-    The chip of option i has the colour that `CurveView` gives to frame i.
+    The chip of option i has the color of frame i in `CurveView`.
 
     Raises
     ------
     traitlets.TraitError
-        For a selected name that is no option, with the nearest one that is.
+        For a selected name that is not an option; the message gives the nearest option.
     """
 
     _bundle = "method_picker"
 
-    title = Unicode("Methods", help="A heading, also the accessible name.").tag(sync=True)
+    title = Unicode("Methods", help="A heading above the view, and its accessible name.").tag(sync=True)
     options: List[str] = List(Unicode(), help="The names to choose from.").tag(sync=True)
     labels: Dict[str, str] = Dict(
-        value_trait=Unicode(), key_trait=Unicode(), help="What a chip says instead of its option."
+        value_trait=Unicode(),
+        key_trait=Unicode(),
+        help="The labels of chips, by option, where they differ from the options.",
     ).tag(sync=True)
     selected: List[str] = List(
-        Unicode(), help="The chosen options, kept in the order of `options` without repetition."
+        Unicode(), help="The selected options, without repetition, in the order of `options`."
     ).tag(sync=True)
-    width = Int(0, min=0, help="Largest width in CSS px, 0 for the width of the column.").tag(sync=True)
+    width = Int(0, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
 
     @validate("selected")
     def _are_options(self, proposal: dict[str, Any]) -> list[str]:
@@ -46,7 +48,7 @@ class MethodPicker(View):
         options: list[str] = proposal["value"]
         for name in options:
             if options.count(name) > 1:
-                raise TraitError(f"MethodPicker.options has {name!r} twice, wanted each name once")
+                raise TraitError(f"expected MethodPicker.options to have each name once, got {name!r} twice")
         return options
 
     @observe("options")

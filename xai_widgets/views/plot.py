@@ -1,4 +1,4 @@
-"""Curves as a still picture, drawn by Pillow."""
+"""Static plots of curves, drawn by Pillow."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw
 
-from xai_widgets.views.preview import LINE, Pixels, write
+from xai_widgets.views.preview import LINE_HEIGHT, Pixels, write_text
 
 Color = tuple[int, ...]
 
-#: The colours of curves, those of ``js/src/lib/palette.css``: a base, and how many percent of it; the rest is text.
+#: Colors of curves, as in ``js/src/lib/palette.css``: a base, and its share in percent; the rest is the color of text.
 PALETTE = (
     ("#0072b2", 77),
     ("#d55e00", 70),
@@ -27,27 +27,27 @@ PALETTE = (
     ("#f0e442", 52),
 )
 TEXT, GRID = (33, 33, 33), (224, 224, 224)
-#: The plotting area, px.
+#: Edges of the plotting area, px.
 LEFT, TOP, RIGHT, BOTTOM = 44, 22, 388, 210
 WIDTH = 400
-#: Lines are drawn so much larger and then made smaller, which makes them smooth.
-OVER = 3
-#: A dash and the gap behind it, px.
+#: Lines are drawn larger by this factor, and the plot is reduced afterwards, for smooth lines.
+OVERSAMPLING = 3
+#: Length of a dash and of the gap after it, px.
 DASH = (6, 4)
-#: Rounding of float32 that still counts as inside [0, 1].
+#: Tolerance for the rounding of float32 at the ends of [0, 1].
 SLACK = 1e-4
 
 
 @dataclass(frozen=True)
 class Axes:
-    """From values to places in the picture.
+    """Axes that map values to pixels.
 
     Attributes
     ----------
     x, y : (float, float)
-        The values at the ends; those of x after the logarithm, if it is one.
+        Values at the ends; logarithms of x if `log`.
     log : bool
-        Whether x is a logarithm.
+        Whether the x axis is logarithmic.
     """
 
     x: tuple[float, float]
@@ -55,19 +55,19 @@ class Axes:
     log: bool
 
     def across(self, x: float) -> float:
-        """The place of an x, in px from the left."""
+        """Return the position of an x, in px from the left."""
         return LEFT + (x - self.x[0]) / (self.x[1] - self.x[0]) * (RIGHT - LEFT)
 
     def down(self, y: float) -> float:
-        """The place of a y, in px from the top."""
+        """Return the position of a y, in px from the top."""
         return BOTTOM - (y - self.y[0]) / (self.y[1] - self.y[0]) * (BOTTOM - TOP)
 
     def x_ticks(self) -> list[tuple[float, str]]:
-        """Places on x with their words."""
+        """Return the positions and labels of the ticks of x."""
         return [(self.across(at), f"{10**at if self.log else at:g}") for at in ticks(*self.x)]
 
     def y_ticks(self) -> list[tuple[float, str]]:
-        """Places on y with their words."""
+        """Return the positions and labels of the ticks of y."""
         return [(self.down(at), f"{at:g}") for at in ticks(*self.y)]
 
 
@@ -82,56 +82,58 @@ def curves(
     x_label: str = "",
     y_label: str = "",
 ) -> Pixels | None:
-    """Draw curves over one x, with their names below; None if nothing is there to draw.
+    """Draw curves over one x, with a legend below; return None if there is nothing to draw.
 
     Parameters
     ----------
     x : numpy.ndarray of float, shape (T,)
     y : numpy.ndarray of float, shape (S, T)
-        NaN where nothing is known.
+        NaN for missing values.
     series, lines, hidden, x_label, y_label
-        As the traits of ``CurveView``; missing entries of `series` are empty.
+        Traits of ``CurveView``; missing entries of `series` are empty.
     log : bool, default False
-        Whether x is drawn by its logarithm.
+        Whether the x axis is logarithmic.
     """
     count = min(y.shape[1], len(x))
     entries = [*series, *({} for _ in range(len(y) - len(series)))]
     rows = [row for row in range(len(y)) if row not in hidden and np.isfinite(y[row, :count]).any()]
     if not rows:
         return None
-    places = np.log10(x[:count].astype(float)) if log else x[:count].astype(float)
+    positions = np.log10(x[:count].astype(float)) if log else x[:count].astype(float)
     known = y[rows, :count][np.isfinite(y[rows, :count])]
-    axes = Axes(_span(places), _y_span([*known.tolist(), *(line["y"] for line in lines)]), log)
-    colors = {row: color_of(entries[row], row) for row in rows}
+    axes = Axes(_span(positions), _y_span([*known.tolist(), *(line["y"] for line in lines)]), log)
+    colors = {row: curve_color(entries[row], row) for row in rows}
 
-    canvas = Image.new("RGB", (WIDTH * OVER, (BOTTOM + 40 + LINE * len(rows)) * OVER), "white")
+    canvas = Image.new(
+        "RGB", (WIDTH * OVERSAMPLING, (BOTTOM + 40 + LINE_HEIGHT * len(rows)) * OVERSAMPLING), "white"
+    )
     pen = ImageDraw.Draw(canvas)
-    for place, _ in axes.x_ticks():
-        _stroke(pen, (place, TOP), (place, BOTTOM), GRID)
-    for place, _ in axes.y_ticks():
-        _stroke(pen, (LEFT, place), (RIGHT, place), GRID)
+    for position, _ in axes.x_ticks():
+        _stroke(pen, (position, TOP), (position, BOTTOM), GRID)
+    for position, _ in axes.y_ticks():
+        _stroke(pen, (LEFT, position), (RIGHT, position), GRID)
     for line in lines:
         level = axes.down(line["y"])
         _stroke(pen, (LEFT, level), (RIGHT, level), _css(line.get("color", ""), TEXT))
     for row in rows:
-        points = [(axes.across(a), axes.down(b)) for a, b in zip(places, y[row, :count], strict=True)]
+        points = [(axes.across(a), axes.down(b)) for a, b in zip(positions, y[row, :count], strict=True)]
         _draw_curve(pen, points, colors[row], dashed=entries[row].get("style") == "dashed")
     for number, row in enumerate(rows):
-        down = BOTTOM + 43.0 + LINE * number
+        down = BOTTOM + 43.0 + LINE_HEIGHT * number
         sample = [(LEFT + across, down) for across in (0.0, 16.0)]
         _draw_curve(pen, sample, colors[row], dashed=entries[row].get("style") == "dashed")
-    small = canvas.resize((WIDTH, canvas.height // OVER), Image.Resampling.BOX)
+    small = canvas.resize((WIDTH, canvas.height // OVERSAMPLING), Image.Resampling.BOX)
     _write_axes(small, axes, x_label, y_label)
     for number, row in enumerate(rows):
         words = " ".join(
             filter(None, [entries[row].get("label") or f"curve {row + 1}", entries[row].get("note")])
         )
-        write(small, (LEFT + 22, BOTTOM + 36 + LINE * number), words, colors[row], "l")
+        write_text(small, (LEFT + 22, BOTTOM + 36 + LINE_HEIGHT * number), words, colors[row], "l")
     return np.asarray(small)
 
 
-def color_of(entry: dict[str, Any], row: int) -> Color:
-    """The colour of a curve: its own, or that of its frame."""
+def curve_color(entry: dict[str, Any], row: int) -> Color:
+    """Return the color of a curve: its own, or that of its frame."""
     base, share = PALETTE[entry.get("frame", row) % len(PALETTE)]
     parts = zip(ImageColor.getrgb(base), TEXT, strict=True)
     mixed = tuple(round((share * part + (100 - share) * text) / 100) for part, text in parts)
@@ -139,7 +141,7 @@ def color_of(entry: dict[str, Any], row: int) -> Color:
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Round numbers from `low` to `high`, at most about `count`."""
+    """Return about `count` round numbers from `low` to `high`."""
     raw = (high - low) / count
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * part for part in (1, 2, 5, 10) if power * part >= raw * 0.999)
@@ -151,7 +153,7 @@ def _css(color: str, default: Color) -> Color:
     try:
         return ImageColor.getrgb(color)[:3]
     except ValueError:
-        # None is given, or one that only a browser knows.
+        # Empty, or a color that only a browser knows.
         return default
 
 
@@ -170,26 +172,26 @@ def _draw_curve(
     pen: ImageDraw.ImageDraw, points: list[tuple[float, float]], color: Color, dashed: bool
 ) -> None:
     known = [math.isfinite(down) for _, down in points]
-    travelled = 0.0
+    offset = 0.0
     for index, here in enumerate(points):
         before = index > 0 and known[index - 1]
         if known[index] and before:
             start = points[index - 1]
-            for part, to in _dashes(math.dist(start, here), travelled) if dashed else [(0.0, 1.0)]:
+            for part, to in _dashes(math.dist(start, here), offset) if dashed else [(0.0, 1.0)]:
                 _stroke(pen, _between(start, here, part), _between(start, here, to), color, 2)
-            travelled += math.dist(start, here)
+            offset += math.dist(start, here)
         elif known[index] and not any(known[index + 1 : index + 2]):
-            # A value without neighbours would not be seen.
-            (left, top), (right, bottom) = ([OVER * (part + by) for part in here] for by in (-3, 3))
+            # A value without neighbors would be invisible as a line.
+            (left, top), (right, bottom) = ([OVERSAMPLING * (part + by) for part in here] for by in (-3, 3))
             pen.ellipse([left, top, right, bottom], fill=color)
 
 
-def _dashes(length: float, travelled: float) -> list[tuple[float, float]]:
-    """Where dashes begin and end on a piece of a line, as shares of it; `travelled` px of the line lie before it."""
+def _dashes(length: float, offset: float) -> list[tuple[float, float]]:
+    """Return the start and end of each dash, as shares of the length of a segment that starts at `offset` px."""
     period = sum(DASH)
-    first = math.floor(travelled / period)
-    last = math.floor((travelled + length) / period)
-    starts = [period * number - travelled for number in range(first, last + 1)]
+    first = math.floor(offset / period)
+    last = math.floor((offset + length) / period)
+    starts = [period * number - offset for number in range(first, last + 1)]
     ends = [(max(start, 0) / length, min(start + DASH[0], length) / length) for start in starts if length]
     return [(start, end) for start, end in ends if start < end]
 
@@ -205,13 +207,13 @@ def _stroke(
     color: Color,
     width: int = 1,
 ) -> None:
-    pen.line([OVER * part for part in (*start, *end)], fill=color, width=OVER * width)
+    pen.line([OVERSAMPLING * part for part in (*start, *end)], fill=color, width=OVERSAMPLING * width)
 
 
 def _write_axes(canvas: Image.Image, axes: Axes, x_label: str, y_label: str) -> None:
-    for place, words in axes.x_ticks():
-        write(canvas, (place, BOTTOM + 4), words, TEXT, "m")
-    for place, words in axes.y_ticks():
-        write(canvas, (LEFT - 5, place - 6), words, TEXT, "r")
-    write(canvas, ((LEFT + RIGHT) / 2, BOTTOM + 19), x_label, TEXT, "m")
-    write(canvas, (LEFT, TOP - 18), y_label, TEXT, "l")
+    for position, words in axes.x_ticks():
+        write_text(canvas, (position, BOTTOM + 4), words, TEXT, "m")
+    for position, words in axes.y_ticks():
+        write_text(canvas, (LEFT - 5, position - 6), words, TEXT, "r")
+    write_text(canvas, ((LEFT + RIGHT) / 2, BOTTOM + 19), x_label, TEXT, "m")
+    write_text(canvas, (LEFT, TOP - 18), y_label, TEXT, "l")

@@ -1,4 +1,4 @@
-"""The trait of a place in an image."""
+"""A trait that holds a position in an image."""
 
 from __future__ import annotations
 
@@ -11,29 +11,31 @@ from xai_widgets.core.validation import brief
 
 
 class Position(TraitType):
-    """A place in an image as a list [x, y], or None for no place.
+    """A position in an image as a list [x, y], or None.
 
-    x runs from 0 at the left edge to 1 at the right, y from 0 at the top to 1 at the bottom, whatever the
-    size of the image: so it means the same place in a photograph and in a coarse map of it.
+    x runs from 0 at the left edge to 1 at the right one, y from 0 at the top to 1 at the bottom, for any size of the
+    image. A position therefore means the same in an image and in a coarse map of it.
 
     Parameters
     ----------
     **metadata
-        Passed on to the trait.
+        Metadata of the trait.
     """
 
-    info_text = "a place [x, y] with both from 0 to 1, or None"
+    info_text = "a position [x, y] with both from 0 to 1, or None"
 
     def __init__(self, **metadata: Any) -> None:
         super().__init__(default_value=None, allow_none=True, **metadata)
         self.tag(sync=True)
 
     def validate(self, obj: HasTraits, value: Any) -> list[float]:
-        """Refuse what is no pair of numbers from 0 to 1."""
+        """Convert to a list of two floats; raise TraitError if they are not numbers from 0 to 1."""
         try:
             x, y = (float(part) for part in value)
-        except Exception:  # an object may raise whatever it likes when it is asked for its numbers
+        except Exception:  # the conversion of an object may raise anything
             x = y = math.nan
         if not (0 <= x <= 1 and 0 <= y <= 1):
-            raise TraitError(f"{type(obj).__name__}.{self.name} is {brief(value)}, wanted {self.info_text}")
+            raise TraitError(
+                f"expected {type(obj).__name__}.{self.name} to be {self.info_text}, got {brief(value)}"
+            )
         return [x, y]

@@ -1,7 +1,4 @@
-"""Still pictures of views, for where no widget can be shown: GitHub, nbviewer, a PDF, a mail.
-
-A view that has a picture gives it by `View.still`, made with the functions below of the arrays that it holds.
-"""
+"""Drawing functions for the static images of views, for GitHub, nbviewer and PDF files, which show no widgets."""
 
 from __future__ import annotations
 
@@ -18,37 +15,37 @@ from PIL import Image, ImageDraw, ImageFont
 
 from xai_widgets.views.colors import color_table, magnitude_limit, resolve_sign, shade
 
-#: Pixels of a picture, (H, W, 3).
+#: Pixels of an image, shape (H, W, 3).
 Pixels = NDArray[np.uint8]
 
-#: Largest width and height of one picture, and of a table of pictures, px.
-SIZE, WIDE = 320, 400
-#: Largest file, in bytes, 60 kB in base64: it is kept in every saved notebook, beside the widget.
-LARGEST = 45_000
+#: Maximum width and height of an image, and of a table of images, px.
+MAX_SIZE, MAX_TABLE_SIZE = 320, 400
+#: Maximum size of a file in bytes, 60 kB in base64; every saved notebook stores it beside the widget.
+MAX_BYTES = 45_000
 #: Height of a line of text, px.
-LINE = 15
-#: With so many colours a picture is still a good one.
-FEW = 64
-#: Between two pictures of a table, px.
+LINE_HEIGHT = 15
+#: An image reduced to so many colors still looks good.
+FEW_COLORS = 64
+#: Gap between two images of a table, px.
 GAP = 4
-#: No more rows or columns of pictures than these are in a still picture.
-MOST = 6
+#: Maximum number of rows and of columns in a table of images.
+MAX_CELLS = 6
 
-#: How letters are written with which Pillow's own font has not come.
-SPELT = str.maketrans({"λ": "lambda", "α": "alpha", "×": "x", "−": "-", "→": "->", "—": "-"})
+#: Replacements for characters that the font of Pillow lacks.
+SPELLED_OUT = str.maketrans({"λ": "lambda", "α": "alpha", "×": "x", "−": "-", "→": "->", "—": "-"})
 
 NEAREST, BILINEAR, BOX = Image.Resampling.NEAREST, Image.Resampling.BILINEAR, Image.Resampling.BOX
 
 
-def png(pixels: Pixels) -> str:
-    """The file of a picture in base64, of at most 60 kB: with fewer colours, and smaller, if it has to be."""
+def encode_png(pixels: Pixels) -> str:
+    """Encode an image as PNG in base64, of at most 60 kB: with fewer colors, and smaller, if necessary."""
     whole = Image.fromarray(pixels)
     data, width, colors = _file(whole), whole.width, 256
-    while len(data) > LARGEST:
+    while len(data) > MAX_BYTES:
         height = max(1, round(whole.height * width / whole.width))
         data = _file(whole.resize((width, height), BOX).quantize(colors, dither=Image.Dither.NONE))
-        width = width if colors > FEW else int(width * 0.85)
-        colors = FEW
+        width = width if colors > FEW_COLORS else int(width * 0.85)
+        colors = FEW_COLORS
     return base64.b64encode(data).decode("ascii")
 
 
@@ -58,62 +55,64 @@ def _file(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def captioned(pixels: Pixels, *lines: str) -> Pixels:
-    """A picture with lines of text below it, which a narrow picture gets room for."""
-    sheet = Image.new("RGB", (max(pixels.shape[1], SIZE), pixels.shape[0] + LINE * len(lines)), "white")
+def add_captions(pixels: Pixels, *lines: str) -> Pixels:
+    """Add lines of text below an image; a narrow image is padded."""
+    sheet = Image.new(
+        "RGB", (max(pixels.shape[1], MAX_SIZE), pixels.shape[0] + LINE_HEIGHT * len(lines)), "white"
+    )
     sheet.paste(Image.fromarray(pixels))
     for number, words in enumerate(lines):
-        write(sheet, (2, pixels.shape[0] + LINE * number + 1), words, (33, 33, 33))
+        write_text(sheet, (2, pixels.shape[0] + LINE_HEIGHT * number + 1), words, (33, 33, 33))
     return np.asarray(sheet)
 
 
-def write(
+def write_text(
     canvas: Image.Image, at: tuple[float, float], words: str, color: tuple[int, ...], end: str = "l"
 ) -> None:
-    """Write a line of text; `at` is its left end, its middle or its right end: l, m or r."""
+    """Write a line of text; `at` is its left end, middle or right end for `end` "l", "m" or "r"."""
     pen, font = ImageDraw.Draw(canvas), ImageFont.load_default()
-    # What Pillow's own font has, in every version: no Greek, and no marks above letters.
-    words = unicodedata.normalize("NFD", words.translate(SPELT))
-    words = words.translate(SPELT).encode("latin-1", "ignore").decode("latin-1")
+    # The font of Pillow has neither Greek letters nor accents in every version.
+    words = unicodedata.normalize("NFD", words.translate(SPELLED_OUT))
+    words = words.translate(SPELLED_OUT).encode("latin-1", "ignore").decode("latin-1")
     width = pen.textlength(words, font=font)
     left = min(at[0] - {"l": 0, "m": width / 2, "r": width}[end], max(at[0], canvas.width - width))
     pen.text((left, at[1]), words, fill=color, font=font)
 
 
 def drawn_area(pixels: Pixels) -> int:
-    """How many pixels a picture has within its white border."""
+    """Return the area of an image within its white border, in pixels."""
     drawn = pixels.min(2) < 250
     rows, columns = np.flatnonzero(drawn.any(1)), np.flatnonzero(drawn.any(0))
     return int(np.ptp(rows) + 1) * int(np.ptp(columns) + 1) if rows.size else 0
 
 
-def fitting(shape: Sequence[int], width: int = 0, *, most: int = SIZE) -> tuple[int, int]:
-    """The size (height, width) in px at which a picture of `shape` is drawn; a `width` of 0 is the largest."""
+def fit_size(shape: Sequence[int], width: int = 0, *, most: int = MAX_SIZE) -> tuple[int, int]:
+    """Return the size (height, width) in px at which an image of `shape` is drawn; a `width` of 0 means the maximum."""
     height, columns = shape[:2]
     scale = min(min(width or most, most) / columns, most / height)
     return max(1, round(height * scale)), max(1, round(columns * scale))
 
 
-def resized(pixels: Pixels, size: tuple[int, int], *, smooth: bool = True) -> Pixels:
-    """A picture in another size: smaller by means, larger by means between pixels or each a rectangle."""
+def resize(pixels: Pixels, size: tuple[int, int], *, smooth: bool = True) -> Pixels:
+    """Resize an image: by area averages to a smaller size, bilinearly or by the nearest pixel to a larger one."""
     larger = BILINEAR if smooth else NEAREST
     height, width = size
-    made = Image.fromarray(pixels).resize((width, height), larger if height >= pixels.shape[0] else BOX)
-    return np.asarray(made)
+    method = larger if height >= pixels.shape[0] else BOX
+    return np.asarray(Image.fromarray(pixels).resize((width, height), method))
 
 
-def stretched(values: NDArray[Any], size: tuple[int, int], *, smooth: bool) -> NDArray[np.float32]:
-    """A map in another size; between the middles of its cells if `smooth`, and the nearest where one is not finite."""
+def resize_map(values: NDArray[Any], size: tuple[int, int], *, smooth: bool) -> NDArray[np.float32]:
+    """Resize a map: bilinearly if `smooth`, except near values that are not finite; else by the nearest value."""
     height, width = size
-    given = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
-    near = np.asarray(given.resize((width, height), NEAREST))
+    source = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
+    near = np.asarray(source.resize((width, height), NEAREST))
     if not smooth:
         return near
-    between = np.asarray(given.resize((width, height), BILINEAR))
+    between = np.asarray(source.resize((width, height), BILINEAR))
     return np.where(np.isfinite(between), between, near)
 
 
-def heat(
+def draw_heatmap(
     image: Pixels | None,
     values: NDArray[Any] | None,
     size: tuple[int, int],
@@ -126,60 +125,60 @@ def heat(
     gray: bool,
     smooth: bool,
 ) -> Pixels:
-    """A map in its colours on an image, either of which may be missing; settings as in ``HeatmapView``."""
+    """Draw a map on an image, either of which may be None; the settings are those of ``HeatmapView``."""
     if image is None:
         opacity = 1
         below = np.full((*size, 3), 255.0)
     else:
-        below = resized(image, size, smooth=smooth).astype(float)
+        below = resize(image, size, smooth=smooth).astype(float)
     if values is not None:
         if gray and image is not None:
             luma = np.round(below @ [0.299, 0.587, 0.114])[..., None]
             below = below + opacity * (luma - below)
         table = color_table(colormap, sign, fade)
-        colors = shade(stretched(values, size, smooth=smooth), limit, sign, table).astype(float)
+        colors = shade(resize_map(values, size, smooth=smooth), limit, sign, table).astype(float)
         below = below + opacity * colors[..., 3:] / 255 * (colors[..., :3] - below)
-    made: Pixels = np.round(below).astype(np.uint8)
-    return made
+    pixels: Pixels = np.round(below).astype(np.uint8)
+    return pixels
 
 
 def scale_of(maps: Sequence[NDArray[Any]], *, sign: str, percentile: float) -> dict[str, Any]:
-    """The end of the scale and the sign of maps that share one, for :func:`heat`."""
+    """Return the limit and the sign of maps that share a scale, for :func:`draw_heatmap`."""
     ends = [magnitude_limit(one, percentile) for one in maps]
     return {"limit": max(ends, default=0.0), "sign": resolve_sign(sign, *maps)}
 
 
-def table(pictures: Sequence[Pixels], columns: int, *, cell: int, smooth: bool) -> Pixels | None:
-    """Pictures of one shape side by side, row by row, each at most `cell` px wide; None if there is none."""
-    if not len(pictures):
+def image_table(images: Sequence[Pixels], columns: int, *, cell: int, smooth: bool) -> Pixels | None:
+    """Arrange images of one shape in a table, row by row, each at most `cell` px wide; return None without images."""
+    if not len(images):
         return None
-    columns = min(columns, MOST, len(pictures)) if columns else min(len(pictures), MOST)
-    rows = min(math.ceil(len(pictures) / columns), MOST)
-    cell = min(cell, (WIDE + GAP) // columns - GAP)
-    size = fitting(pictures[0].shape, cell, most=(WIDE + GAP) // max(rows, columns) - GAP)
+    columns = min(columns, MAX_CELLS, len(images)) if columns else min(len(images), MAX_CELLS)
+    rows = min(math.ceil(len(images) / columns), MAX_CELLS)
+    cell = min(cell, (MAX_TABLE_SIZE + GAP) // columns - GAP)
+    size = fit_size(images[0].shape, cell, most=(MAX_TABLE_SIZE + GAP) // max(rows, columns) - GAP)
     sheet = np.full((rows * (size[0] + GAP) - GAP, columns * (size[1] + GAP) - GAP, 3), 255, np.uint8)
-    for number, one in enumerate(pictures[: rows * columns]):
+    for number, one in enumerate(images[: rows * columns]):
         top, left = (number // columns) * (size[0] + GAP), (number % columns) * (size[1] + GAP)
-        sheet[top : top + size[0], left : left + size[1]] = resized(one, size, smooth=smooth)
+        sheet[top : top + size[0], left : left + size[1]] = resize(one, size, smooth=smooth)
     return sheet
 
 
-def blended(below: Pixels, above: Pixels, weight: NDArray[Any]) -> Pixels:
-    """One picture over another, by a weight of 0 to 1 for each pixel."""
+def blend(below: Pixels, above: Pixels, weight: NDArray[Any]) -> Pixels:
+    """Blend two images by a weight from 0 to 1 for each pixel."""
     share = np.asarray(weight, dtype=float)[..., None]
-    made: Pixels = np.floor(below + share * (above.astype(float) - below) + 0.5).astype(np.uint8)
-    return made
+    pixels: Pixels = np.floor(below + share * (above.astype(float) - below) + 0.5).astype(np.uint8)
+    return pixels
 
 
-def mask_in(mask: NDArray[np.uint8], shape: Sequence[int]) -> NDArray[np.float64]:
-    """A mask in the size of an image, from 0 to 1."""
+def resize_mask(mask: NDArray[np.uint8], shape: Sequence[int]) -> NDArray[np.float64]:
+    """Resize a mask to an image, and scale it to [0, 1]."""
     height, width = shape[:2]
     return np.asarray(Image.fromarray(mask).resize((width, height), BILINEAR)) / 255
 
 
-def between_levels(levels: NDArray[np.uint8], m: NDArray[np.float64]) -> Pixels:
-    """The levels of a pyramid at place m (L - 1), pixel by pixel, linearly between two of them."""
-    place = m * (len(levels) - 1)
-    low = np.minimum(place.astype(int), len(levels) - 2)
+def blend_levels(levels: NDArray[np.uint8], m: NDArray[np.float64]) -> Pixels:
+    """Interpolate linearly between levels, at index m (L - 1) of each pixel."""
+    index = m * (len(levels) - 1)
+    low = np.minimum(index.astype(int), len(levels) - 2)
     rows, columns = np.indices(m.shape)
-    return blended(levels[low, rows, columns], levels[low + 1, rows, columns], place - low)
+    return blend(levels[low, rows, columns], levels[low + 1, rows, columns], index - low)

@@ -1,4 +1,4 @@
-"""A button that starts and cancels a computation, with its progress and its error."""
+"""A button that starts and cancels a computation, with progress and errors."""
 
 from __future__ import annotations
 
@@ -17,53 +17,53 @@ logger = logging.getLogger(__name__)
 
 
 class RunBar(View):
-    """Run and cancel, progress, message and error of one computation.
+    """Run and Stop button, progress, message and error of a computation.
 
-    The bar computes nothing: register what is to happen with `on_run` and `on_cancel`, and set `status`,
-    `progress`, `message` and `error` as the computation goes.
+    The bar does not compute anything: register callbacks with `on_run` and `on_cancel`, and update `status`,
+    `progress`, `message` and `error` during the computation.
     """
 
     _bundle = "run_bar"
 
-    status = Choice(("idle", "running", "done", "cancelled", "error"), help="What the computation does.")
-    progress = Unit(help="The part that is done.")
-    message = Unicode("", help='A few words beside the bar, for instance ``"batch 3 of 14"``.').tag(sync=True)
+    status = Choice(("idle", "running", "done", "cancelled", "error"), help="State of the computation.")
+    progress = Unit(help="The share of the computation that is done.")
+    message = Unicode("", help='Text beside the bar, such as ``"batch 3 of 14"``.').tag(sync=True)
     error = Unicode(
-        "", help=("Shown in an alert box until it is dismissed or emptied; the button stays usable.")
+        "", help="Error message, shown until the user dismisses it; the button stays enabled."
     ).tag(sync=True)
-    label = Unicode("Compute", help="What the button says.").tag(sync=True)
+    label = Unicode("Run", help="Label of the button while nothing is computed.").tag(sync=True)
     _acknowledged = Int(0, help="Number of the last click that reached Python.").tag(sync=True)
-    width = Int(0, min=0, help="Largest width in CSS px, 0 for the width of the column.").tag(sync=True)
+    width = Int(0, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
 
     def __init__(self, **kwargs: Any) -> None:
-        # Before anything that may raise: what raised is closed too.
+        # Before anything that may raise, because `close` uses it.
         self._callbacks = {"run": CallbackDispatcher(), "cancel": CallbackDispatcher()}
         super().__init__(**kwargs)
         self.on_msg(self._handle)
 
     def begin(self) -> None:
-        """Show that a computation begins: nothing is done yet, and no error stands."""
+        """Set status, progress and error at the start of a computation."""
         self.set_trait("error", "")
         self.status, self.progress = "running", 0.0
 
     def close(self) -> None:
-        """Close the bar, and forget its callbacks."""
-        # An interrupt may have come before there were any.
+        """Close the bar and remove its callbacks."""
+        # A constructor that was interrupted may have set none.
         for dispatcher in getattr(self, "_callbacks", {}).values():
             dispatcher.callbacks = []
         super().close()
 
     def end(self, status: str, error: BaseException | None, message: str = "") -> None:
-        """Show how a computation has ended.
+        """Set status, message, progress and error at the end of a computation.
 
         Parameters
         ----------
         status : {"done", "cancelled", "error"}
-            How.
+            How the computation ended.
         error : BaseException or None
-            What was raised, if it failed.
+            The exception, if it failed.
         message : str, optional
-            A few words beside the bar, such as how many methods were refused.
+            Text beside the bar, such as the number of methods that failed.
         """
         self.status, self.message = status, message
         if status == "done":
@@ -72,26 +72,26 @@ class RunBar(View):
             self.error = as_sentence(error)
 
     def on_run(self, callback: Callable[[RunBar], object], remove: bool = False) -> None:
-        """Call `callback(bar)` at each click on run.
+        """Call `callback(bar)` at each click on the Run button.
 
         Parameters
         ----------
         callback : callable
-            Called with this bar. What it raises is shown as the bar's `error`.
+            Called with this bar; an exception is shown as `error`.
         remove : bool, default False
-            Whether to forget the callback instead.
+            Whether to remove the callback instead.
         """
         self._callbacks["run"].register_callback(callback, remove=remove)
 
     def on_cancel(self, callback: Callable[[RunBar], object], remove: bool = False) -> None:
-        """Call `callback(bar)` at each click on cancel; parameters as for `on_run`."""
+        """Call `callback(bar)` at each click on the Stop button; parameters as for `on_run`."""
         self._callbacks["cancel"].register_callback(callback, remove=remove)
 
     def _handle(self, _widget: object, content: dict[str, Any], _buffers: object) -> None:
         kind = content.get("type")
         if kind not in self._callbacks:
             return
-        # First of all: the click has arrived, whatever the callbacks take or raise.
+        # Before the callbacks, which may take long or raise.
         self._acknowledged = int(content.get("id", 0))
         for callback in list(self._callbacks[kind].callbacks):
             try:

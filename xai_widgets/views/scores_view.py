@@ -1,4 +1,4 @@
-"""The best classes at one point of a curve, as bars."""
+"""Bars of the highest class scores at one step of a curve."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from xai_widgets.views.traits import Unit, low_below_high
 
 
 class ScoresView(View):
-    """Bars of the top-K class scores at one step of one series.
+    """Bars of the K highest class scores at one step of a series.
 
-    All scores are sent once, so the bars follow `fraction` without a kernel. The step shown is the
-    computed one nearest to `fraction`; its own `x` is written above the bars, unless there is one step only.
+    All scores are sent once, so the bars follow `fraction` without a kernel. The computed step nearest to `fraction` is
+    shown, with its `x` above the bars if there are several steps.
     """
 
     _bundle = "scores_view"
@@ -24,26 +24,26 @@ class ScoresView(View):
     x = Array(
         "float32",
         (None,),
-        help=("The steps, ascending, for instance as fractions, shape (T,); a single step needs none."),
+        help="The x of each step, ascending, shape (T,); not needed for a single step.",
     )
     values = Array(
         "float32",
         (None, None, None),
         help=(
-            "Scores of the K best classes, for S series and T steps, shape (S, T, K); NaN where nothing "
-            "is computed yet."
+            "Scores of the K best classes for S series and T steps, shape (S, T, K); NaN where nothing is "
+            "computed yet."
         ),
     )
-    indices = Array("int32", (None, None, None), help="The classes of `values`. Shape (S, T, K).")
+    indices = Array("int32", (None, None, None), help="The classes of `values`, shape (S, T, K).")
     target_values = Array(
         "float32",
         (None, None),
-        help=("Scores of `target`, shown in a row of its own when it is not among the best, shape (S, T)."),
+        help="Scores of `target`, which has its own row when it is not among the best, shape (S, T).",
     )
     series: List[dict[str, Any]] = List(
         Dict(),
         help=(
-            'One entry a series, each with any of ``label`` (str, shown after the step, as in "0.1 '
+            'One entry for each series, each with any of ``label`` (str, shown after the step, as in "0.1 '
             'deleted"), ``frame`` (int, default the row) and ``mode`` (str, default ""), as in '
             ":class:`CurveView`."
         ),
@@ -52,23 +52,23 @@ class ScoresView(View):
         "float32",
         (None,),
         help=(
-            "A score of each class to compare with, by its index, for instance that of the image before "
-            "it was perturbed, shape (C,): a tick on each bar, and the change in words; NaN for none."
+            "A score of each class to compare with, such as that of the original image, shape (C,): shown "
+            "as a tick on each bar, with the change; NaN for none."
         ),
     )
     labels: List[str] = List(
-        Unicode(), help="The name of each class; a class without one is shown by its number."
+        Unicode(), help="The name of each class; a class without a name is shown by its index."
     ).tag(sync=True)
-    target = Int(-1, help="The class that is marked; -1 for none.").tag(sync=True)
+    target = Int(-1, help="The marked class; -1 for none.").tag(sync=True)
     frame = Int(0, help="The ``frame`` of the series that is shown.").tag(sync=True)
     mode = Unicode(
-        "", help="The ``mode`` of the series that is shown; one without a mode is shown in every mode."
+        "", help="The ``mode`` of the series that is shown; a series without a mode is shown in every mode."
     ).tag(sync=True)
-    fraction = Unit(help="The step that is shown, from the first (0) to the last `x` (1).")
+    fraction = Unit(help="Position of the step between the first (0) and the last (1) `x`.")
     value_limits: List[float] = List(
         Float(), [0.0, 1.0], minlen=2, maxlen=2, help="The scores of an empty and of a full bar."
     ).tag(sync=True)
-    width = Int(0, min=0, help="Largest width in CSS px, 0 for the width of the column.").tag(sync=True)
+    width = Int(0, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
 
     @validate("value_limits")
     def _limits_are_a_range(self, proposal: dict[str, Any]) -> list[float]:

@@ -1,4 +1,4 @@
-"""Pictures in which every place shows how alike it is to the one under the hand."""
+"""Images with the similarity of every position to the hovered one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from traitlets import Bool, Dict, Float, Int, List, TraitError, Unicode, validate
 
+from xai_widgets.core.validation import brief
 from xai_widgets.views import preview
 from xai_widgets.views.array_list import Arrays
 from xai_widgets.views.arrays import Array, Bytes
@@ -19,24 +20,24 @@ from xai_widgets.views.traits import Choice, Unit
 
 
 class SimilarityView(View):
-    """Pictures by layers, and in each how alike every place is to the place that is hovered.
+    """A table of images by layers that shows the similarity of every position to the hovered one.
 
-    The similarities are computed in the browser, from activations that are sent once, so nothing needs a kernel.
-    A column is one layer of one network: its vectors live in a space of their own, and with other columns it shares the
-    place only, that in which the middle of the hovered cell lies.
+    The browser computes the similarities from activations that are sent once, so no kernel is needed. A column is one
+    layer of one network. Vectors are compared within a column; the other columns use their own vectors at the same
+    position, the middle of the hovered cell.
 
-    A click pins the place: the pictures stay with it, and the value under the pointer is read out. With a second pin
-    they show the difference of the similarities to the first and to the second. A click on a pin takes it away. With
-    the pictures focused, the arrows move the place by one cell, Page Up and Page Down to the next picture, , and . to
-    the next layer, Enter pins, Escape takes all pins and the mark away, + and - change the opacity, t and T the
-    threshold, k the kind, w where the vectors come from, c the colours, s smooth or pixelated.
+    A click pins the position, and the value under the pointer is shown from then on. With a second pin, the images show
+    the difference of the similarities to the first and to the second. A click on a pin removes it. With the images
+    focused, the arrow keys move the position by one cell, Page Up and Page Down go to the previous or next image, comma
+    and period to the previous or next layer. Enter pins, Escape removes all pins and the mark, + and - change the
+    opacity, t and T the threshold, k the kind, w the scope, c the color map and s the interpolation.
 
     Raises
     ------
     TypeError
-        For a keyword that is no trait of the view.
+        For a keyword that is not a trait of the view.
     traitlets.TraitError
-        For a value that does not fit, in one sentence.
+        For an invalid value.
 
     Examples
     --------
@@ -47,71 +48,69 @@ class SimilarityView(View):
     _bundle = "similarity_view"
 
     images = Bytes(
-        (None, None, None, 3), help="The P pictures, shape (P, H, W, 3). Floats in [0, 1] are converted."
+        (None, None, None, 3), help="P images, shape (P, H, W, 3). Floats in [0, 1] are converted."
     )
-    labels: List[str] = List(Unicode(), help="What each picture is called.").tag(sync=True)
-    layer_labels: List[str] = List(Unicode(), help="What each of the K columns is called.").tag(sync=True)
+    labels: List[str] = List(Unicode(), help="The name of each image.").tag(sync=True)
+    layer_labels: List[str] = List(Unicode(), help="The name of each of the K columns.").tag(sync=True)
     activations = Arrays(
         ("int8", "float16", "float32"),
         4,
-        help=(
-            "The vectors of each column, shape (P, h, w, C): activations as they are, or coded with `scales`."
-        ),
+        help=("The vectors of each column, shape (P, h, w, C): activations, or integers with `scales`."),
     )
     scales = Arrays(
         ("float32",),
         3,
         help=(
-            "What makes each vector of `activations` one of length 1; 0 for a zero vector, shape (P, h, "
-            "w). Empty, the default: 1 over its length."
+            "The factor that gives each vector of `activations` length 1, 0 for a zero vector, shape (P, "
+            "h, w). If empty, the reciprocal of its length."
         ),
     )
     norms = Arrays(
         ("float32",),
         3,
         help=(
-            "The lengths of the activations, for dot product and Euclidean kernel, shape (P, h, w). "
-            "Empty, the default: those of `activations`."
+            "The lengths of the vectors, for the dot product and the Euclidean kernel, shape (P, h, w). "
+            "If empty, they are computed from `activations`."
         ),
     )
     sigmas: List[float] = List(
-        Float(), help="The width of the Euclidean kernel in each column. Missing ones are 1."
+        Float(), help="The width of the Euclidean kernel in each column; 1 where it is missing."
     ).tag(sync=True)
     errors: List[float] = List(
-        Float(), help=("By how much a cosine is off at most in each column; said beside the value.")
+        Float(), help="The largest error of a cosine in each column, shown beside the value."
     ).tag(sync=True)
     transforms = Array(
         "float32",
         (None, 2, 3),
         help=(
-            "For pictures of one thing, from a place (x, y, 1) of it to its place (x, y) in each picture, "
-            "shape (P, 2, 3): what corresponds to the hovered place is looked for there. Default None: at "
-            "the same place."
+            "For several images of one object: the matrix from a position (x, y, 1) on the object to its "
+            "position (x, y) in each image, shape (P, 2, 3), which gives the position that corresponds to "
+            "the hovered one. Without it, it is the same position."
         ),
     )
-    frame = Int(0, min=0, help="The image of the hovered position.").tag(sync=True)
-    layer = Int(0, min=0, help="The layer of the hovered position.").tag(sync=True)
-    position = Position(help="The hovered place, from the top left corner.")
+    frame = Int(0, min=0, help="Index of the image of the hovered position.").tag(sync=True)
+    layer = Int(0, min=0, help="Index of the layer of the hovered position.").tag(sync=True)
+    position = Position(help="The hovered position, from the top left corner.")
     pins: List[dict[str, Any]] = List(
         Dict(),
         maxlen=2,
         help=(
-            "Up to two pinned places, each with ``frame`` (int), ``layer`` (int) and ``position`` ([x, y])."
+            "Up to two pinned positions, each with ``frame`` (int), ``layer`` (int) and ``position`` ([x, y])."
         ),
     ).tag(sync=True)
     marked = Int(
         -1,
         min=-1,
         help=(
-            "A picture that stands out, -1, the default, for none: a hover marks the picture that it is "
-            'in, a chart another one, as by ``link((pictures, "marked"), (curves, "stop"))``.'
+            "Index of a highlighted image; -1 for none. Hovering sets it to the hovered image, and a plot "
+            'can set it, as by ``link((view, "marked"), (curves, "step"))``.'
         ),
     ).tag(sync=True)
     scope = Choice(
         ("across", "within"),
         help=(
-            "Whether all pictures are compared with the place itself, or each with its own vector at the "
-            "corresponding place."
+            "Whether all images are compared with the vector at the hovered position, or each with its own "
+            "vector at the corresponding position."
         ),
     )
     kind = Choice(
@@ -121,65 +120,64 @@ class SimilarityView(View):
     colormap = Choice(
         ("auto", *DIVERGING, *SEQUENTIAL),
         help=(
-            'As in :class:`HeatmapView`; "auto", the default, is "blue_orange". The scale ends at 1, for '
+            'Color map, as in :class:`HeatmapView`; "auto" is "blue_orange". The scale ends at 1, or for '
             "the dot product at the largest magnitude that is shown in the column."
         ),
     )
-    opacity = Unit(0.75, help="How much the overlay covers the picture.")
-    threshold = Unit(0.0, help="Smaller magnitudes are left out, as a share of the scale.")
+    opacity = Unit(0.75, help="Opacity of the similarities.")
+    threshold = Unit(0.0, help="Smaller magnitudes are not drawn; a share of the scale.")
     fade = Bool(True, help="Whether small magnitudes are more transparent.").tag(sync=True)
-    gray = Bool(True, help="Whether the pictures are grey.").tag(sync=True)
+    gray = Bool(True, help="Whether the images are shown in gray.").tag(sync=True)
     interpolation = Choice(
         ("smooth", "pixelated"),
-        help=(
-            "Whether values are interpolated between the middles of the cells, or every cell is a rectangle."
-        ),
+        help=('How values are enlarged: "smooth" interpolates; "pixelated" draws each cell as a rectangle.'),
     )
     components = Bytes(
         (None, None, None, None),
         help=(
-            "M groups of features, drawn in colours below the overlay, shape (P, h, w, M): how much of "
-            "each there is. Floats in [0, 1] are converted."
+            "The strength of M components, drawn in colors below the similarities, shape (P, h, w, M). "
+            "Floats in [0, 1] are converted."
         ),
     )
-    component_layer = Int(0, min=0, help="The column that they are of and drawn in.").tag(sync=True)
+    component_layer = Int(0, min=0, help="Index of the column of the components.").tag(sync=True)
     component_colors: List[str] = List(
-        Unicode(), help='A colour "#rrggbb" for each; missing ones are chosen.'
+        Unicode(), help='The color "#rrggbb" of each component; missing ones are chosen.'
     ).tag(sync=True)
-    component_opacity = Unit(0.6, help="How much they cover the picture.")
-    hidden: List[int] = List(Int(), help="The components that are not drawn.").tag(sync=True)
+    component_opacity = Unit(0.6, help="Opacity of the components.")
+    hidden: List[int] = List(Int(), help="Indices of the components that are not drawn.").tag(sync=True)
     fields: List[list[list[float]]] = List(
         List(List(Float(), minlen=4, maxlen=4), maxlen=2),
         help=(
-            "The theoretical receptive field of a place of each column, which is what it can see, and the "
-            "empirical one, which is what it really looks at: the shift of the middle of a box from that "
-            "of the cell, and its size, as shares of the picture. Drawn around the hovered place, the "
-            "first dashed."
+            "The theoretical and the empirical receptive field of a position in each column, each as the "
+            "offset of the middle of a box from that of the cell and the size of the box, in shares of "
+            "the image. They are drawn around the hovered position, the first one dashed."
         ),
     ).tag(sync=True)
-    _profile = Array("float32", (None, None), help="Values at the corresponding places, set by the view.")
+    _profile = Array(
+        "float32", (None, None), help="Values at the corresponding positions, set by the browser."
+    )
     columns = Int(
         0,
         min=0,
         help=(
-            "Pictures in a row where there is one layer, or layers in a row where there is one picture; "
-            "0, the default: as many as fit."
+            "Number of images in a row if there is one layer, or of layers in a row if there is one image; "
+            "0 for as many as fit."
         ),
     ).tag(sync=True)
-    size = Int(200, min=16, help="Largest width of a picture in CSS px.").tag(sync=True)
-    controls = Bool(True, help="Whether the view has its own controls.").tag(sync=True)
-    width = Int(0, min=0, help="Largest width in CSS px, 0 for the width of the column.").tag(sync=True)
+    size = Int(200, min=16, help="Maximum width of an image in CSS px.").tag(sync=True)
+    controls = Bool(True, help="Whether the view shows its controls.").tag(sync=True)
+    width = Int(0, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
 
     @classmethod
     def of(cls, packed: Iterable[Any], **traits: Any) -> SimilarityView:
-        """Make a view of what :func:`xai_widgets.similarity.pack` returns.
+        """Create a view from the result of :func:`xai_widgets.similarity.pack`.
 
         Parameters
         ----------
         packed : iterable of Packed
-            A column each.
+            Vectors of each column.
         **traits
-            Of the view, such as ``images`` and ``labels``.
+            Traits of the view, such as ``images`` and ``labels``.
 
         Returns
         -------
@@ -190,12 +188,12 @@ class SimilarityView(View):
         return view
 
     def show(self, packed: Iterable[Any]) -> None:
-        """Show other columns.
+        """Replace the columns.
 
         Parameters
         ----------
         packed : iterable of Packed
-            As :func:`xai_widgets.similarity.pack` returns them, a column each.
+            Vectors of each column, from :func:`xai_widgets.similarity.pack`.
         """
         columns = list(packed)
         several = len({one.network for one in columns}) > 1
@@ -215,25 +213,27 @@ class SimilarityView(View):
     def _check_sigmas(self, proposal: dict[str, Any]) -> list[float]:
         sigmas = [float(sigma) for sigma in proposal["value"]]
         if not all(0 < sigma < math.inf for sigma in sigmas):
-            raise TraitError(f"SimilarityView.sigmas is {sigmas}, wanted numbers above 0")
+            raise TraitError(f"expected SimilarityView.sigmas to be numbers above 0, got {brief(sigmas)}")
         return sigmas
 
     @validate("component_colors")
     def _check_colors(self, proposal: dict[str, Any]) -> list[str]:
         for color in proposal["value"]:
             if not re.fullmatch("#[0-9a-fA-F]{6}", color):
-                raise TraitError(f"SimilarityView.component_colors has {color!r}, wanted '#rrggbb'")
+                raise TraitError(
+                    f"expected SimilarityView.component_colors to be of the form '#rrggbb', got {color!r}"
+                )
         return list(proposal["value"])
 
-    def still(self) -> preview.Pixels | None:
-        """The first pictures, for a similarity needs a hand."""
-        return preview.table(
+    def static_image(self) -> preview.Pixels | None:
+        """Return a table of the first images."""
+        return preview.image_table(
             () if self.images is None else self.images, self.columns, cell=self.size, smooth=True
         )
 
 
 def _pin(pin: dict[str, Any]) -> dict[str, Any]:
-    """A pinned place, checked."""
+    """Check a pinned position."""
     try:
         x, y = (float(part) for part in pin["position"])
         frame, layer = int(pin["frame"]), int(pin["layer"])
@@ -242,6 +242,7 @@ def _pin(pin: dict[str, Any]) -> dict[str, Any]:
         fits = False
     if not fits or frame < 0 or layer < 0:
         raise TraitError(
-            f"SimilarityView.pins has {pin!r}, wanted frame and layer from 0, and position [x, y] from 0 to 1"
+            "expected SimilarityView.pins to have frame and layer from 0 and position [x, y] from 0 to 1, "
+            f"got {pin!r}"
         )
     return {"frame": frame, "layer": layer, "position": [x, y]}

@@ -15,12 +15,12 @@ from xai_widgets.views.traits import Choice, Unit, owner
 
 
 class Ascending(List):
-    """Finite numbers, each larger than the one before: a list, a tuple, an array or a range.
+    """A trait that holds finite numbers in strictly ascending order, from a list, tuple, array or range.
 
     Parameters
     ----------
     **metadata
-        Passed on to the trait.
+        Metadata of the trait.
     """
 
     def __init__(self, **metadata: Any) -> None:
@@ -28,31 +28,33 @@ class Ascending(List):
         self.tag(sync=True)
 
     def validate(self, obj: HasTraits, value: Any) -> list[float]:
-        """Make plain floats, which can be sent, of whatever numbers are given."""
+        """Convert numbers to floats, which can be sent; raise TraitError for any other value."""
         try:
             numbers = [float(number) for number in value]
-        except Exception:  # an object may raise whatever it likes when it is asked for its numbers
-            raise TraitError(f"{owner(obj, self.name)} is {brief(value)}, wanted a list of numbers") from None
+        except Exception:  # the conversion of an object may raise anything
+            raise TraitError(
+                f"expected {owner(obj, self.name)} to be a list of numbers, got {brief(value)}"
+            ) from None
         finite = all(map(math.isfinite, numbers))
         if not (finite and all(low < high for low, high in itertools.pairwise(numbers))):
             raise TraitError(
-                f"{owner(obj, self.name)} is {brief(numbers)}, wanted finite numbers, each larger than the one before"
+                f"expected {owner(obj, self.name)} to be finite and strictly ascending, got {brief(numbers)}"
             )
         return numbers
 
 
 class SliderView(View):
-    """A slider that stops at given values: of a count, a weight, a layer.
+    """A slider that stops at given values, such as counts, weights or layers.
 
-    With the slider focused, the arrows go to the next stop that is ready, Page Up and Page Down farther, Home and End
-    to the first and the last, and b to the marked one.
+    With the slider focused, the arrow keys go to the next stop that is ready, Page Up and Page Down move by several
+    stops, Home and End go to the first and last one, and b to the marked one.
 
     Raises
     ------
     TypeError
-        For a keyword that is no trait of the view.
+        For a keyword that is not a trait of the view.
     traitlets.TraitError
-        For a value that does not fit, in one sentence.
+        For an invalid value.
 
     Examples
     --------
@@ -66,49 +68,46 @@ class SliderView(View):
 
     values = Ascending(help="The stops, ascending. Arrays and ranges are converted.")
     labels: List[str] = List(
-        Unicode(), help="What each stop is called; a missing one is called by its number."
+        Unicode(), help="The name of each stop; a stop without a name is shown by its value."
     ).tag(sync=True)
-    label = Unicode("", help='What is chosen, for instance "Channels".').tag(sync=True)
+    label = Unicode("", help='Label of the slider, such as "Channels".').tag(sync=True)
     frame = Int(
         -1,
         min=-1,
         help=(
-            "The chosen stop; -1 only as long as there is none. A stop that is not ready, or not there, "
-            "cannot be chosen: the frame goes back to the stop of `fraction`. As long as none is ready "
-            "all count. Default the first stop."
+            "Index of the chosen stop, at first the first one; -1 without stops. A stop that is not ready "
+            "or does not exist cannot be chosen: the frame is reset to the stop of `fraction`. If no stop "
+            "is ready, all can be chosen."
         ),
     ).tag(sync=True)
     fraction = Unit(
         help=(
-            "How far the chosen value lies between the first and the last: (values[frame] - values[0]) / "
-            '(values[-1] - values[0]). It follows the frame. Set, as by ``link((curve, "fraction"), '
-            '(slider, "fraction"))``, it chooses the nearest stop that is ready, the smaller of two, and '
-            "itself stays where it is."
+            "Position of the chosen value between the first and the last: (values[frame] - values[0]) / "
+            "(values[-1] - values[0]). It follows the frame. Setting it, for instance by ``link((curve, "
+            '"fraction"), (slider, "fraction"))``, chooses the nearest stop that is ready, the smaller of '
+            "two; it is not rounded to that stop."
         )
     )
     ready: List[bool] = List(
         Bool(),
-        help=(
-            "Which stops are there yet; those that are not are dimmed and passed over. Missing entries, "
-            "and so the empty list, the default, mean ready."
-        ),
+        help=("Which stops are ready; the others are dimmed and skipped. Missing entries mean ready."),
     ).tag(sync=True)
-    marked = Int(-1, min=-1, help="A stop with a star that leads there, -1 for none, the default.").tag(
-        sync=True
-    )
+    marked = Int(
+        -1, min=-1, help="Index of the stop that is marked by a star, which is a button; -1 for none."
+    ).tag(sync=True)
     mark_label = Unicode(
-        "", help=('What the star says, for instance "a* = 12". Default "": the name of its stop.')
+        "", help='Label of the star, such as "a* = 12"; if empty, the name of its stop.'
     ).tag(sync=True)
     spacing = Choice(
         ("even", "proportional"),
-        help="Whether the stops stand at equal distances, or where their values lie.",
+        help="Whether stops are spaced evenly, or in proportion to their values.",
     )
-    unit = Unicode("", help='What stands after the chosen stop, for instance "channels".').tag(sync=True)
-    width = Int(0, min=0, help="Largest width in CSS px, 0 for the width of the column.").tag(sync=True)
+    unit = Unicode("", help='Text after the chosen stop, such as "channels".').tag(sync=True)
+    width = Int(0, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
 
     @observe("values", "frame")
     def _choose(self, _change: object) -> None:
-        """Set the fraction to that of the frame."""
+        """Set the fraction to the position of the frame."""
         nearest = self._nearest()
         if self.frame not in self._available():
             self.frame = nearest

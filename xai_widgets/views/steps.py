@@ -1,4 +1,4 @@
-"""The step that belongs to a value."""
+"""The nearest step to a value."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 def nearest_ready(positions: Iterable[float], value: float, ready: Sequence[bool] = ()) -> int:
     """Return the index of the position nearest to a value, among those that are ready.
 
-    A view holds its choice as a value (`area`, `fraction`), and the index is derived from it by this function, in
-    Python and, by ``nearestReady`` in ``js/src/lib/slider.js``, in the browser. Setting the index sets the value.
+    A view stores its choice as a value (`area`, `fraction`) and derives the index from it, by this function in Python
+    and by ``nearestReady`` of ``js/src/lib/slider.js`` in the browser. Setting the index sets the value.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def nearest_ready(positions: Iterable[float], value: float, ready: Sequence[bool
     Returns
     -------
     int
-        The first of equally near ones; -1 if none is ready.
+        Index of the first of the nearest steps; -1 if none is ready.
     """
     distances = {
         index: abs(position - value)

@@ -1,4 +1,4 @@
-"""Traits that several views share, with errors in one plain sentence."""
+"""Traits that several views share."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from traitlets import Float, HasTraits, TraitError, Unicode
 from xai_widgets.core.validation import brief
 from xai_widgets.errors import unknown_name
 
-#: Pixels are deleted from the image, or inserted into its perturbation.
+#: Pixels are deleted from the image, or inserted into the perturbed image.
 MODES = ("deletion", "insertion")
 
 
 def owner(obj: HasTraits, name: str | None) -> str:
-    """Name a trait as its user wrote it, for instance ``CurveView.fraction``."""
+    """Return the qualified name of a trait, such as ``CurveView.fraction``."""
     return f"{type(obj).__name__}.{name}"
 
 
 def low_below_high(name: str, value: Iterable[float]) -> list[float]:
-    """Return two finite numbers, the first below the second; TraitError for anything else."""
+    """Return the limits as floats; raise TraitError unless they are finite and low < high."""
     low, high = limits = [float(limit) for limit in value]
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise TraitError(f"{name} is {limits}, wanted [low, high], finite and low below high")
+        raise TraitError(f"expected {name} to be [low, high], finite and low below high, got {limits}")
     return limits
 
 
 def finite(value: Any) -> Any:
-    """Return what JSON can hold of a value: None for each NaN or infinite number in it, however deep."""
+    """Return a value with None for each NaN or infinite number in it, at any depth, because JSON has neither."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -40,14 +40,14 @@ def finite(value: Any) -> Any:
 
 
 class Choice(Unicode):
-    """One of a few words.
+    """A trait that holds one of several strings.
 
     Parameters
     ----------
     choices : iterable of str
-        The words; the first is the default.
+        Valid strings; the first is the default.
     **metadata
-        Passed on to the trait.
+        Metadata of the trait.
     """
 
     def __init__(self, choices: Iterable[str], **metadata: Any) -> None:
@@ -56,21 +56,21 @@ class Choice(Unicode):
         self.tag(sync=True)
 
     def validate(self, obj: HasTraits, value: Any) -> str:
-        """Refuse what is none of the words, with the nearest that is."""
+        """Raise TraitError for an unknown string; the message gives the nearest valid one."""
         if not isinstance(value, str) or value not in self.choices:
             raise TraitError(f"{owner(obj, self.name)}: {unknown_name('choice', value, self.choices)}")
         return str(value)
 
 
 class Unit(Float):
-    """A number in [0, 1].
+    """A trait that holds a float in [0, 1].
 
     Parameters
     ----------
     default_value : float, default 0.0
-        The value at the start.
+        Default value.
     **metadata
-        Passed on to the trait.
+        Metadata of the trait.
     """
 
     def __init__(self, default_value: float = 0.0, **metadata: Any) -> None:
@@ -78,11 +78,13 @@ class Unit(Float):
         self.tag(sync=True)
 
     def validate(self, obj: HasTraits, value: Any) -> float:
-        """Refuse what lies outside; the rounding of a sum of steps is forgiven."""
+        """Convert to a float; raise TraitError if it is outside of [0, 1] by more than rounding."""
         try:
             number = float(value)
-        except Exception:  # an object may raise whatever it likes when it is asked for its number
+        except Exception:  # the conversion of an object may raise anything
             number = math.nan
         if not -1e-6 <= number <= 1 + 1e-6:
-            raise TraitError(f"{owner(obj, self.name)} is {brief(value)}, wanted a number from 0 to 1")
+            raise TraitError(
+                f"expected {owner(obj, self.name)} to be a number from 0 to 1, got {brief(value)}"
+            )
         return min(max(number, 0.0), 1.0)

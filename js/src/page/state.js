@@ -9,8 +9,8 @@
  *   texts: string[],
  *   blobs: number[],
  *   positions: [model: string, path: (string | number)[], blob: number][],
- *   spoken: [model: string, name: string, text: number][],
- * }} Header  `blobs` are lengths, `positions` where they belong, `spoken` long texts that several models share
+ *   long_texts: [model: string, name: string, text: number][],
+ * }} Header  `blobs` are lengths, `positions` where they belong, `long_texts` texts that several models share
  */
 
 /** The header begins behind its length, four bytes with the lowest first. */
@@ -38,7 +38,7 @@ export function unpack(packed) {
 		for (const key of path.slice(0, -1)) holder = holder[key];
 		holder[path[path.length - 1] ?? ""] = blobs[blob];
 	}
-	for (const [model, name, text] of header.spoken) {
+	for (const [model, name, text] of header.long_texts) {
 		const state = header.models[model]?.state;
 		if (state) state[name] = header.texts[text];
 	}

@@ -18,7 +18,7 @@ from traitlets import TraitError
 import xai_widgets as xw
 from xai_widgets.explorers import joining
 from xai_widgets.views import RunBar
-from xai_widgets.views.shown import family
+from xai_widgets.views.static_repr import walk_widgets
 
 PATIENCE = 120
 REGISTERED = ipywidgets.widgets.widget._instances
@@ -124,7 +124,7 @@ def test_a_closed_regression_explorer_frees_everything(when):
 def test_a_part_that_somebody_holds_does_not_hold_the_network():
     network = Network()
     explorer = EXPLORERS["deletion"](classifier(network))
-    held = [part for part in family(explorer) if part is not explorer]
+    held = [part for part in walk_widgets(explorer) if part is not explorer]
     assert explorer.wait(PATIENCE)
     explorer.close()
     assert explorer.wait(PATIENCE)
@@ -187,7 +187,7 @@ def test_a_constructor_that_raises_leaves_nothing_behind(make):
 
 
 def bars(explorer):
-    return [part for part in family(explorer) if isinstance(part, RunBar)]
+    return [part for part in walk_widgets(explorer) if isinstance(part, RunBar)]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -304,7 +304,7 @@ def test_one_refused_method_stops_no_other(name, monkeypatch):
         assert explorer.wait(PATIENCE)
         assert (explorer.run_bar.status, explorer.run_bar.error) == ("done", "")
         assert "refused" in explorer.run_bar.message or "failed" in explorer.run_bar.message
-        text = json.dumps([_words(part) for part in family(explorer)])
+        text = json.dumps([_words(part) for part in walk_widgets(explorer)])
         assert "the map is upside down" in text
         assert "radient" in text
     finally:
@@ -361,7 +361,7 @@ def test_what_the_browser_gets_is_json_even_with_nan_scores(name, tmp_path):
     explorer = EXPLORERS[name](classifier(network))
     try:
         explorer.wait(PATIENCE)
-        for part in family(explorer):
+        for part in walk_widgets(explorer):
             state = {key: value for key, value in part.get_state().items() if not isinstance(value, dict)}
             json.dump(state, io.StringIO(), allow_nan=False, default=str)
         path = tmp_path / "page.html"

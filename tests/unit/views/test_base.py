@@ -1,4 +1,4 @@
-"""What all views share."""
+"""The base class of views."""
 
 import gc
 import math
@@ -49,12 +49,12 @@ def test_the_documentation_is_made_from_the_help_of_the_traits(view):
 
 
 @pytest.mark.parametrize("view", ALL)
-def test_every_default_can_be_said(view):
+def test_every_default_can_be_passed(view):
     one = view()
     for name in view.class_traits(sync=True).keys() - View.__mro__[1].class_traits().keys():
         value = getattr(one, name)
-        said = getattr(view(**{name: value}), name)
-        assert said is value is None or said == value, name
+        given = getattr(view(**{name: value}), name)
+        assert given is value is None or given == value, name
 
 
 @pytest.mark.parametrize("view", VIEWS)

@@ -10,7 +10,7 @@ IMAGE = np.random.default_rng(0).random((4, 6, 3))
 
 
 def message(mask):
-    """What the browser sends for a mask: its bytes lie somewhere in a larger buffer."""
+    """Return the message of a mask from the browser; its bytes are a part of a larger buffer."""
     mask = np.ascontiguousarray(mask, dtype="uint8")
     data = memoryview(b"\0\0\0" + mask.tobytes())[3:]
     return {"dtype": "uint8", "shape": list(mask.shape), "data": data}
@@ -40,7 +40,7 @@ def test_a_mask_from_the_browser_is_taken_up_before_it_is_acknowledged():
     [(taken, seen)] = heard
     np.testing.assert_array_equal(taken, mask)
     assert (seen, view._seen) == (0, 3)
-    # What came from the browser can be worked on like any other array.
+    # An array from the browser can be edited like any other array.
     view.mask[0, 0] = 255
     assert view.mask[0, 0] == 255
 
@@ -76,13 +76,17 @@ def test_an_image_of_another_size_forgets_the_mask_and_one_of_the_same_does_not(
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("mask", np.zeros((4, 5)), r"BrushView\.mask has shape \(4, 5\), wanted that of the image, \(4, 6\)"),
-        ("mask", np.full((4, 6), -1.0), "wanted floats from 0 to 1, or uint8"),
-        ("mask", np.zeros((1, 4, 6)), r"wanted \(any, any\)"),
-        ("fills", IMAGE, r"fills has shape \(4, 6, 3\), wanted"),
+        (
+            "mask",
+            np.zeros((4, 5)),
+            r"expected BrushView\.mask to be of shape \(4, 6\), as the image, got shape \(4, 5\)",
+        ),
+        ("mask", np.full((4, 6), -1.0), "floats from 0 to 1, or of uint8"),
+        ("mask", np.zeros((1, 4, 6)), r"\(any, any\)"),
+        ("fills", IMAGE, r"fills to be of shape .*, got shape \(4, 6, 3\)"),
         ("tool", "eraser", "unknown choice 'eraser'; did you mean 'erase'"),
         ("display", "overlay", "unknown choice 'overlay'"),
-        ("brush_size", 2, r"brush_size is 2, wanted a number from 0 to 1"),
+        ("brush_size", 2, r"brush_size to be a number from 0 to 1, got 2"),
         ("fill", -1, "fill"),
     ],
 )

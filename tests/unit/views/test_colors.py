@@ -1,4 +1,4 @@
-"""Colours of values; tests/browser/test_stills.py compares them with those of the page."""
+"""Colors of values; tests/browser/test_static_images.py compares them with those of the page."""
 
 import re
 from pathlib import Path
@@ -31,8 +31,8 @@ def test_zero_has_the_middle_and_the_ends_have_the_ends(values):
     if limit > 0:
         largest = np.abs(values) == np.float32(limit)
         assert largest.any()
-        wanted = np.where((values[largest] > 0)[:, None], table[-1], table[0])
-        assert np.array_equal(colors[largest], wanted)
+        expected = np.where((values[largest] > 0)[:, None], table[-1], table[0])
+        assert np.array_equal(colors[largest], expected)
 
 
 @given(MAPS, st.floats(1, 100))

@@ -33,23 +33,26 @@ def test_nothing_is_needed_to_begin():
             {"series": [{}, {"style": "dotted"}]},
             r"series\[1\]: unknown style 'dotted'; did you mean 'dashed'",
         ),
-        ({"series": [{"frame": "0"}]}, r"series\[0\]\['frame'\] is '0', wanted int"),
-        ({"series": [{"frame": True}]}, "is True, wanted int"),
-        ({"fraction": 1.5}, "CurveView.fraction is 1.5, wanted a number from 0 to 1"),
-        ({"fraction": float("nan")}, "wanted a number from 0 to 1"),
-        ({"fraction": "half"}, "wanted a number from 0 to 1"),
-        ({"x": [0, 0.5, 0.5]}, "wanted each value above the one before"),
-        ({"x": [0, np.nan]}, "not finite and ascending"),
-        ({"x": [[0, 1]]}, r"CurveView.x has shape \(1, 2\), wanted \(any\)"),
-        ({"y": [0, 1]}, r"CurveView.y has shape \(2,\), wanted \(any, any\)"),
+        ({"series": [{"frame": "0"}]}, r"series\[0\]\['frame'\] to be int, got '0'"),
+        ({"series": [{"frame": True}]}, "int, got True"),
+        ({"fraction": 1.5}, "expected CurveView.fraction to be a number from 0 to 1, got 1.5"),
+        ({"fraction": float("nan")}, "a number from 0 to 1"),
+        ({"fraction": "half"}, "a number from 0 to 1"),
+        ({"x": [0, 0.5, 0.5]}, "strictly ascending"),
+        ({"x": [0, np.nan]}, "finite and strictly ascending"),
+        ({"x": [[0, 1]]}, r"expected CurveView.x to be of shape \(any\), got shape \(1, 2\)"),
+        ({"y": [0, 1]}, r"expected CurveView.y to be of shape \(any, any\), got shape \(2,\)"),
         ({"height": 10}, "height"),
-        ({"lines": [{"y": 0.5}]}, r"lines\[0\] has no 'label', wanted 'y' and 'label'"),
-        ({"lines": [{"y": "0.5", "label": "a"}]}, r"lines\[0\]\['y'\] is '0.5', wanted a finite number"),
-        ({"lines": [{"y": float("nan"), "label": "a"}]}, "is nan, wanted a finite number"),
-        ({"lines": [{"y": True, "label": "a"}]}, "is True, wanted a finite number"),
-        ({"lines": [{"y": 1, "label": "a", "colour": "red"}]}, "unknown key 'colour'; did you mean 'color'"),
-        ({"marks": [{"x": 1, "label": 3}]}, r"marks\[0\]\['label'\] is 3, wanted str"),
-        ({"marks": [{}, {"y": 1, "label": "a"}]}, r"marks\[0\] has no 'x'"),
+        ({"lines": [{"y": 0.5}]}, r"lines\[0\] to have 'y' and 'label', got no 'label'"),
+        (
+            {"lines": [{"y": "0.5", "label": "a"}]},
+            r"lines\[0\]\['y'\] to be a finite number, got '0.5'",
+        ),
+        ({"lines": [{"y": float("nan"), "label": "a"}]}, "a finite number, got nan"),
+        ({"lines": [{"y": True, "label": "a"}]}, "a finite number, got True"),
+        ({"lines": [{"y": 1, "label": "a", "colr": "red"}]}, "unknown key 'colr'; did you mean 'color'"),
+        ({"marks": [{"x": 1, "label": 3}]}, r"marks\[0\]\['label'\] to be str, got 3"),
+        ({"marks": [{}, {"y": 1, "label": "a"}]}, r"marks\[0\] to have 'x' and 'label', got no 'x'"),
     ],
 )
 def test_bad_values_are_refused_in_one_sentence(kwargs, words):
@@ -63,14 +66,14 @@ def test_a_refused_value_leaves_the_old_one():
     with pytest.raises(TraitError):
         view.fraction = 2
     with pytest.raises(TraitError):
-        view.series = [{"colour": "red"}]
+        view.series = [{"colr": "red"}]
     assert view.fraction == 0.25
     assert view.series == [{"label": "a"}]
 
 
 @pytest.mark.parametrize("first", [0, -1, 1e-60])
 def test_a_logarithmic_axis_wants_x_above_zero(first):
-    words = r"CurveView\.x begins at (0|-1), wanted values above 0 for x_scale 'log'"
+    words = r"expected CurveView\.x to be above 0 for x_scale 'log', got (0|-1)"
     with pytest.raises(TraitError, match=words):
         CurveView(x=[first, 1], x_scale="log")
     view = CurveView(x=[first, 1])
@@ -116,11 +119,11 @@ def test_closing_releases_it():
     assert gone() is None
 
 
-def test_stops_are_places_in_any_order():
+def test_steps_may_be_in_any_order():
     view = CurveView(steps=[0.5, 0.25], step=1)
     assert view.get_state("steps")["steps"]["dtype"] == "float32"
     assert view.steps.tolist() == [0.5, 0.25]
-    with pytest.raises(TraitError, match="steps is not finite, wanted places on x"):
+    with pytest.raises(TraitError, match="steps to be finite positions on x, got NaN"):
         view.steps = [0.5, np.nan]
     with pytest.raises(TraitError, match="should not be less than -1"):
         view.step = -2

@@ -8,11 +8,11 @@ from xai_widgets.views import GalleryView, SliderView, link
 
 
 def test_arrays_are_sent_as_the_browser_reads_them():
-    pictures = np.random.default_rng(0).random((3, 4, 5, 3))
-    state = GalleryView(images=pictures, values=[0.1, np.nan, 1]).get_state()
+    thumbnails = np.random.default_rng(0).random((3, 4, 5, 3))
+    state = GalleryView(images=thumbnails, values=[0.1, np.nan, 1]).get_state()
     assert (state["images"]["dtype"], state["images"]["shape"]) == ("uint8", [3, 4, 5, 3])
-    sent = np.frombuffer(state["images"]["data"], "uint8").reshape(pictures.shape)
-    np.testing.assert_array_equal(sent, np.round(255 * pictures))
+    sent = np.frombuffer(state["images"]["data"], "uint8").reshape(thumbnails.shape)
+    np.testing.assert_array_equal(sent, np.round(255 * thumbnails))
     assert (state["values"]["dtype"], state["values"]["shape"]) == ("float32", [3])
 
 
@@ -43,19 +43,23 @@ def test_a_slider_chooses_what_is_lit():
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("images", np.zeros((4, 4, 3)), r"GalleryView\.images has shape \(4, 4, 3\), wanted"),
-        ("images", np.full((1, 2, 2, 3), -1.0), "wanted floats from 0 to 1, or uint8"),
-        ("values", np.zeros((2, 2)), r"values has shape \(2, 2\), wanted \(any\)"),
+        ("images", np.zeros((4, 4, 3)), r"GalleryView\.images to be of shape .*, got shape \(4, 4, 3\)"),
+        ("images", np.full((1, 2, 2, 3), -1.0), "floats from 0 to 1, or of uint8"),
+        ("values", np.zeros((2, 2)), r"values to be of shape \(any\), got shape \(2, 2\)"),
         (
             "value_limits",
             [1, 1],
-            r"value_limits is \[1\.0, 1\.0\], wanted \[low, high\], finite and low below",
+            r"value_limits to be \[low, high\], finite and low below high, got \[1\.0, 1\.0\]",
         ),
         ("value_limits", [0, float("inf")], "finite"),
         ("value_limits", [0.0], "value_limits"),
         ("frame", -2, "frame"),
-        ("active", np.zeros((2, 2, 2)), r"active has shape \(2, 2, 2\), wanted \(any, any\)"),
-        ("active", [[0.0, -1.0]], "wanted floats from 0 to 1"),
+        (
+            "active",
+            np.zeros((2, 2, 2)),
+            r"active to be of shape \(any, any\), got shape \(2, 2, 2\)",
+        ),
+        ("active", [[0.0, -1.0]], "floats from 0 to 1"),
         ("step", 0.5, "step"),
         ("columns", -1, "columns"),
         ("interpolation", "nearest", "unknown choice 'nearest'"),

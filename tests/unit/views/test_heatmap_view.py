@@ -1,4 +1,4 @@
-"""HeatmapView: traits, errors, and that its colours are matplotlib's."""
+"""HeatmapView: traits, errors, and that its colors are matplotlib's."""
 
 import re
 from pathlib import Path
@@ -36,25 +36,25 @@ def test_one_map_is_a_stack_of_one_and_is_sent_as_floats():
         ("colormap", "virdis", r"HeatmapView\.colormap: unknown choice 'virdis'; did you mean 'viridis'"),
         ("sign", "postive", "did you mean 'positive'"),
         ("interpolation", "smoth", "did you mean 'smooth'"),
-        ("percentile", 0, r"percentile is 0, wanted more than 0 and at most 100"),
-        ("percentile", float("nan"), "wanted more than 0"),
+        ("percentile", 0, r"percentile to be above 0 and at most 100, got 0"),
+        ("percentile", float("nan"), "above 0"),
         ("percentile", 100.1, "at most 100"),
-        ("limit", 0, "limit is 0, wanted a number above 0, or None"),
-        ("limit", float("inf"), "wanted a number above 0"),
-        ("limit", float("nan"), "wanted a number above 0"),
-        ("opacity", 1.1, r"opacity is 1\.1, wanted a number from 0 to 1"),
-        ("position", [0.5], r"position is \[0\.5\], wanted a place \[x, y\]"),
+        ("limit", 0, "limit to be a number above 0, or None, got 0"),
+        ("limit", float("inf"), "a number above 0"),
+        ("limit", float("nan"), "a number above 0"),
+        ("opacity", 1.1, r"opacity to be a number from 0 to 1, got 1\.1"),
+        ("position", [0.5], r"position to be a position \[x, y\] .*, got \[0\.5\]"),
         ("position", [0.5, 1.5], "both from 0 to 1, or None"),
-        ("position", "ab", "wanted a place"),
+        ("position", "ab", "a position"),
         ("frame", -1, "should not be less than 0"),
         ("groups", 0, "should not be less than 1"),
         ("group", -1, "should not be less than 0"),
         (
             "images",
             np.zeros((4, 4, 3), np.uint8),
-            r"images has shape \(4, 4, 3\), wanted \(any, any, any, 3\)",
+            r"images to be of shape \(any, any, any, 3\), got shape \(4, 4, 3\)",
         ),
-        ("maps", np.zeros(4), r"maps has shape \(4,\), wanted \(any, any, any\)"),
+        ("maps", np.zeros(4), r"maps to be of shape \(any, any, any\), got shape \(4,\)"),
     ],
 )
 def test_bad_values_are_refused_and_the_view_stays_usable(name, value, words):
@@ -69,8 +69,8 @@ def test_images_of_frames_are_sent_as_bytes():
     view = HeatmapView(images=np.linspace(0, 1, 24).reshape(2, 2, 2, 3), groups=3, group=2)
     message = view.get_state("images")["images"]
     assert (message["dtype"], message["shape"]) == ("uint8", [2, 2, 2, 3])
-    wanted = np.round(np.linspace(0, 255, 24))
-    np.testing.assert_array_equal(np.frombuffer(message["data"], np.uint8), wanted)
+    expected = np.round(np.linspace(0, 255, 24))
+    np.testing.assert_array_equal(np.frombuffer(message["data"], np.uint8), expected)
     assert (view.groups, view.group) == (3, 2)
 
 
@@ -82,7 +82,7 @@ def test_positions_are_lists_of_floats(value):
 
 
 def knots() -> dict[str, np.ndarray]:
-    """Read the colour maps of the browser's table."""
+    """Read the color maps of the browser's table."""
     text = COLORMAPS.read_text(encoding="utf-8")
     found = re.findall(r'(\w+):\s*((?:"[0-9a-f]{6,}"[\s+]*)+),', text)
     return {
@@ -102,13 +102,13 @@ def test_colors_are_those_of_matplotlib(name, error):
     matplotlib = pytest.importorskip("matplotlib")
     want = np.round(matplotlib.colormaps[name](np.arange(256))[:, :3] * 255)
     table = knots()[name]
-    places = np.linspace(0, 255, len(table))
-    np.testing.assert_array_equal(want[places.round().astype(int)], table)
-    have = np.stack([np.interp(np.arange(256), places, table[:, channel]) for channel in range(3)], axis=1)
+    positions = np.linspace(0, 255, len(table))
+    np.testing.assert_array_equal(want[positions.round().astype(int)], table)
+    have = np.stack([np.interp(np.arange(256), positions, table[:, channel]) for channel in range(3)], axis=1)
     assert np.abs(have.round() - want).max() <= error
 
 
-#: What a person with a full colour blindness sees, in linear sRGB (Machado, Oliveira and Fernandes, 2009).
+#: Colors as seen with a full color blindness, in linear sRGB (Machado, Oliveira and Fernandes, 2009).
 BLINDNESS = {
     "protanopia": [
         [0.152286, 1.052583, -0.204868],

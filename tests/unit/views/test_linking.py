@@ -39,7 +39,7 @@ def test_what_cannot_be_linked_is_named():
         ValueError, match="CurveView: unknown synced trait 'fractoin'; did you mean 'fraction'"
     ):
         link((views[0], "fractoin"), (views[1], "fraction"))
-    with pytest.raises(ValueError, match="1 ends were given, wanted at least two"):
+    with pytest.raises(ValueError, match=r"expected at least two ends, .*, got 1"):
         link((views[0], "fraction"))
 
 

@@ -1,4 +1,4 @@
-"""MapGridView: what is sent, cell by cell, and what is refused."""
+"""MapGridView: the message of each cell, and errors."""
 
 import numpy as np
 import pytest
@@ -72,7 +72,7 @@ def test_the_state_alone_holds_every_map_and_none_of_a_table_that_is_gone(view):
     view.show([[done(maps[1][0])]], row_labels=["b"])
     state = view.get_state()
     assert {name for name, value in state.items() if name.startswith("_map_") and value} == {"_map_0_0"}
-    # A table that grows again has its places.
+    # A table that grows again has all traits.
     view.show([[done(one) for one in row] for row in maps])
     assert sum(name.startswith("_map_") for name in view.keys) == 6
     assert view.map_at(1, 2)[0, 0] == 12
@@ -96,7 +96,7 @@ def test_a_view_of_maps_takes_whatever_is_an_array():
     assert dtypes == [np.float32, np.float32, np.float16]
 
 
-def test_the_place_is_joined_to_other_views():
+def test_the_position_is_linked_to_other_views():
     view, heat = MapGridView(position=[0.2, 0.3]), HeatmapView()
     link((view, "position"), (heat, "position"))
     assert heat.position == [0.2, 0.3]
@@ -108,11 +108,11 @@ def test_the_place_is_joined_to_other_views():
         ("states", [["don"]], "unknown state 'don'; did you mean 'done'"),
         ("scale", "rows", "did you mean 'row'"),
         ("measure", "pearsons", "did you mean 'pearson'"),
-        ("percentile", 0, "wanted more than 0 and at most 100"),
-        ("opacity", 2, "wanted a number from 0 to 1"),
+        ("percentile", 0, "above 0 and at most 100"),
+        ("opacity", 2, "a number from 0 to 1"),
         ("pins", [[0, 0]] * 3, "pins"),
         ("pins", [[0]], "pins"),
-        ("position", [2, 0], "a place"),
+        ("position", [2, 0], "a position"),
         ("row", -2, "should not be less than -1"),
     ],
 )
@@ -126,9 +126,9 @@ def test_bad_values_are_refused_and_the_view_stays_usable(name, value, words):
 
 def test_bad_maps_are_refused_in_words():
     view = MapGridView()
-    with pytest.raises(TraitError, match=r"_map_0_0 has shape \(3,\), wanted \(any, any\)"):
+    with pytest.raises(TraitError, match=r"_map_0_0 to be of shape \(any, any\), got shape \(3,\)"):
         view.show([[done([1, 2, 3])]])
-    with pytest.raises(ValueError, match=r"the rows have \[1, 2\] cells, wanted as many in each"):
+    with pytest.raises(ValueError, match=r"expected as many cells in each row, got \[1, 2\]"):
         view.show([[MapCell()], [MapCell(), MapCell()]])
     with pytest.raises(TypeError, match="did you mean 'row_labels'"):
         MapGridView(row_names=["a"])

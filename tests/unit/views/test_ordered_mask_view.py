@@ -28,12 +28,12 @@ def test_defaults():
     ("name", "value", "words"),
     [
         ("mode", "deleted", r"OrderedMaskView\.mode: unknown choice 'deleted'; did you mean 'deletion'"),
-        ("fraction", -0.1, r"fraction is -0\.1, wanted a number from 0 to 1"),
-        ("fraction", "half", "wanted a number from 0 to 1"),
-        ("ranks", np.full((2, 2), 0.5), "wanted whole numbers"),
-        ("ranks", np.zeros(4), r"ranks has shape \(4,\), wanted"),
-        ("baselines", np.zeros((3, 2, 2, 3)), r"wanted \(2, height, width, 3\)"),
-        ("baselines", np.full((2, 2, 2, 3), 1.5), "wanted floats from 0 to 1, or uint8"),
+        ("fraction", -0.1, r"fraction to be a number from 0 to 1, got -0\.1"),
+        ("fraction", "half", "a number from 0 to 1"),
+        ("ranks", np.full((2, 2), 0.5), "integers from"),
+        ("ranks", np.zeros(4), r"ranks to be of shape .*, got shape \(4,\)"),
+        ("baselines", np.zeros((3, 2, 2, 3)), r"\(2, height, width, 3\)"),
+        ("baselines", np.full((2, 2, 2, 3), 1.5), "floats from 0 to 1, or of uint8"),
         ("interpolation", "nearest", "unknown choice 'nearest'"),
     ],
 )

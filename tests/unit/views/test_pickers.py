@@ -22,7 +22,7 @@ def test_other_options_keep_what_is_still_there():
             {"options": ["gradient"], "selected": ["gradiant"]},
             "unknown option 'gradiant'; did you mean 'gradient'",
         ),
-        ({"options": ["a", "b", "a"]}, "has 'a' twice, wanted each name once"),
+        ({"options": ["a", "b", "a"]}, "to have each name once, got 'a' twice"),
     ],
 )
 def test_bad_methods_are_refused(kwargs, words):
@@ -39,8 +39,11 @@ def test_a_class_within_the_labels():
 @pytest.mark.parametrize(
     ("kwargs", "words"),
     [
-        ({"labels": ["cat", "dog"], "target": 2}, "ClassPicker.target is 2, wanted a class from 0 to 1"),
-        ({"target": -1}, "ClassPicker.target is -1, wanted a class from 0 on"),
+        (
+            {"labels": ["cat", "dog"], "target": 2},
+            "expected ClassPicker.target to be a class from 0 to 1, got 2",
+        ),
+        ({"target": -1}, "expected ClassPicker.target to be a class of at least 0, got -1"),
     ],
 )
 def test_a_class_outside_of_them_is_refused(kwargs, words):

@@ -5,7 +5,7 @@ from xai_widgets.views import RunBar
 
 
 def click(bar, kind, number):
-    """What arrives from the browser."""
+    """Handle a message from the browser."""
     bar._handle_custom_msg({"type": kind, "id": number}, [])
 
 
@@ -65,7 +65,7 @@ def test_other_messages_are_left_alone(content):
     ("kwargs", "words"),
     [
         ({"status": "runing"}, "unknown choice 'runing'; did you mean 'running'"),
-        ({"progress": 50}, "RunBar.progress is 50, wanted a number from 0 to 1"),
+        ({"progress": 50}, "expected RunBar.progress to be a number from 0 to 1, got 50"),
     ],
 )
 def test_bad_values_are_refused(kwargs, words):

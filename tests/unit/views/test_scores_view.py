@@ -24,13 +24,13 @@ def test_arrays_travel_with_their_types_and_shapes():
 @pytest.mark.parametrize(
     ("kwargs", "words"),
     [
-        ({"values": np.zeros((3, 1, 2, 5))}, r"has shape \(3, 1, 2, 5\), wanted \(any, any, any\)"),
-        ({"indices": np.full((2, 1, 1), 0.5)}, "wanted whole numbers"),
-        ({"target_values": np.zeros((3, 2, 2))}, r"wanted \(any, any\)"),
-        ({"reference": np.zeros((1, 5))}, r"has shape \(1, 5\), wanted \(any\)"),
+        ({"values": np.zeros((3, 1, 2, 5))}, r"\(any, any, any\), got shape \(3, 1, 2, 5\)"),
+        ({"indices": np.full((2, 1, 1), 0.5)}, "integers from"),
+        ({"target_values": np.zeros((3, 2, 2))}, r"\(any, any\)"),
+        ({"reference": np.zeros((1, 5))}, r"\(any\), got shape \(1, 5\)"),
         ({"series": [{"mod": "deletion"}]}, "did you mean 'mode'"),
-        ({"series": [{"frame": "0"}]}, r"series\[0\]\['frame'\] is '0', wanted int"),
-        ({"fraction": -0.1}, "ScoresView.fraction is -0.1, wanted a number from 0 to 1"),
+        ({"series": [{"frame": "0"}]}, r"series\[0\]\['frame'\] to be int, got '0'"),
+        ({"fraction": -0.1}, "expected ScoresView.fraction to be a number from 0 to 1, got -0.1"),
     ],
 )
 def test_bad_values_are_refused_in_one_sentence(kwargs, words):

@@ -1,4 +1,4 @@
-"""SimilarityView: what is sent, and what is refused."""
+"""SimilarityView: messages and errors."""
 
 import numpy as np
 import pytest
@@ -81,22 +81,30 @@ PIN = {"frame": 0, "layer": 0, "position": [0.5, 0.5]}
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("activations", np.zeros((2, 2, 2)), r"activations\[0\] is an array of float64 and shape \(2, 2\)"),
-        ("activations", 3, "is a int, wanted a list of arrays"),
-        ("activations", "ab", "is a str, wanted a list of arrays"),
-        ("activations", [[["a"]]], "wanted numbers with 4 axes"),
-        ("activations", [[[1], [1, 2]]], r"activations\[0\] is no array"),
-        ("scales", [np.zeros((2, 2))], "wanted numbers with 3 axes"),
+        (
+            "activations",
+            np.zeros((2, 2, 2)),
+            r"activations\[0\] to be an array of numbers with 4 axes, got float64 of shape \(2, 2\)",
+        ),
+        ("activations", 3, "a list of arrays, got 3"),
+        ("activations", "ab", "a list of arrays, got 'ab'"),
+        ("activations", [[["a"]]], "numbers with 4 axes"),
+        ("activations", [[[1], [1, 2]]], r"activations\[0\] to be an array"),
+        ("scales", [np.zeros((2, 2))], "numbers with 3 axes"),
         ("kind", "cosin", "did you mean 'cosine'"),
         ("scope", "inside", "did you mean 'within'|expected one of"),
-        ("threshold", 2, r"threshold is 2, wanted a number from 0 to 1"),
-        ("sigmas", [0], "wanted numbers above 0"),
-        ("component_colors", ["red"], "has 'red', wanted '#rrggbb'"),
-        ("transforms", np.zeros((2, 3, 3)), r"transforms has shape \(2, 3, 3\), wanted \(any, 2, 3\)"),
-        ("components", np.full((1, 1, 1, 1), 2.0), "wanted floats from 0 to 1"),
+        ("threshold", 2, r"threshold to be a number from 0 to 1, got 2"),
+        ("sigmas", [0], "numbers above 0"),
+        ("component_colors", ["red"], "'#rrggbb', got 'red'"),
+        (
+            "transforms",
+            np.zeros((2, 3, 3)),
+            r"transforms to be of shape \(any, 2, 3\), got shape \(2, 3, 3\)",
+        ),
+        ("components", np.full((1, 1, 1, 1), 2.0), "floats from 0 to 1"),
         ("pins", [PIN | {"position": [0.5, 2]}], r"position \[x, y\] from 0 to 1"),
         ("pins", [PIN | {"frame": -1}], "frame and layer from 0"),
-        ("pins", [{"frame": 0}], "wanted frame and layer"),
+        ("pins", [{"frame": 0}], "frame and layer"),
         ("pins", [PIN] * 3, "pins"),
         ("fields", [[[0, 0, 1]]], "fields"),
         ("fields", [[[0, 0, 1, 1]] * 3], "fields"),

@@ -95,7 +95,7 @@ def test_a_still_picture_is_what_the_view_draws(afm_page, name):
     mounted = afm_page.mount(view)
     canvas = mounted.el.locator("canvas").first
     expect(canvas).to_be_visible()
-    still = view.still()
+    still = view.static_image()
     # The middles of the pixels, or of the cells where there is no image.
     rows, columns = (HEIGHT, WIDTH) if name != "no image" else (4, 5)
     read = """([canvas, rows, columns]) => {

@@ -1,4 +1,4 @@
-"""Errors of traits in one plain sentence, and numbers of any library for them."""
+"""One-sentence errors of traits, and conversion of numbers of numpy and torch."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from traitlets import Float, HasTraits, Int, TraitError, TraitType
 from xai_widgets.core.validation import brief, plain_number
 
 
-def make_plain(trait: TraitType[Any, Any]) -> None:
-    """Let a trait of a view refuse in one sentence, and take a number of numpy or torch like one of Python.
+def patch_trait(trait: TraitType[Any, Any]) -> None:
+    """Make a trait raise one-sentence errors, and accept numbers of numpy and torch like those of Python.
 
-    The message of traitlets prints the value, which may be a whole array, or has a ``repr`` that fails.
+    The messages of traitlets print the value, which may be a large array, or an object whose ``repr`` fails.
     """
     trait.error = MethodType(_error, trait)  # type: ignore[method-assign]
     if isinstance(trait, Int | Float):
@@ -28,20 +28,20 @@ def _error(
     error: Exception | None = None,
     info: str | None = None,
 ) -> NoReturn:
-    """Stand in for :meth:`traitlets.TraitType.error`; see there."""
+    """Replace :meth:`traitlets.TraitType.error`, with the same arguments."""
     name = str(trait.name) if obj is None else f"{type(obj).__name__}.{trait.name}"
-    wanted = info or trait.info()
+    expected = info or trait.info()
     if error is not None:
-        # Of an item: either a sentence, or its value and what was expected.
+        # The error of an item holds either a sentence, or the value and its expected type.
         if len(error.args) < 2 or not isinstance(error.args[1], str):
             text = str(error.args[0]).partition("\n")[0]
             raise TraitError(f"{name}: {text if len(text) <= 200 else text[:197] + '...'}")
-        value, wanted = error.args[0], f"{wanted} of {error.args[1]}"
-    raise TraitError(f"expected {name} to be {wanted}, got {brief(value)}")
+        value, expected = error.args[0], f"{expected} of {error.args[1]}"
+    raise TraitError(f"expected {name} to be {expected}, got {brief(value)}")
 
 
 def _with_numbers(validate: Callable[..., Any], *, whole: bool) -> Callable[..., Any]:
-    """The check of a trait, given plain numbers."""
+    """Return a validator that converts a number to a plain one first."""
 
     def check(obj: HasTraits, value: Any) -> Any:
         number = plain_number(value)

@@ -1,4 +1,4 @@
-"""Words and pictures that a notebook keeps of a widget."""
+"""The text and the static image that a notebook stores for a widget."""
 
 import base64
 import io
@@ -17,8 +17,8 @@ from PIL import Image
 
 from xai_widgets.explorers.panel import Panel
 from xai_widgets.views import CurveView, GalleryView, HeatmapView, MapGridView, RunBar, SimilarityView
-from xai_widgets.views.preview import LARGEST, SIZE, WIDE, captioned, fitting, png
-from xai_widgets.views.shown import WIDGET
+from xai_widgets.views.preview import MAX_BYTES, MAX_SIZE, MAX_TABLE_SIZE, add_captions, encode_png, fit_size
+from xai_widgets.views.static_repr import WIDGET
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 20, 3)).astype(np.uint8)
 
@@ -35,10 +35,10 @@ def opened(bundle):
 def test_every_file_is_small_and_of_its_shape(shape, kind):
     noise = np.random.default_rng(1).integers(0, 256, (*shape, 3)).astype(np.uint8)
     pixels = noise if kind == "noise" else np.full_like(noise, 7)
-    text = png(pixels)
+    text = encode_png(pixels)
     made = Image.open(io.BytesIO(base64.b64decode(text)))
     assert len(text) <= 60_000
-    assert len(base64.b64decode(text)) <= LARGEST
+    assert len(base64.b64decode(text)) <= MAX_BYTES
     assert made.width <= shape[1]
     assert made.height == max(1, round(shape[0] * made.width / shape[1]))
     if kind == "flat":
@@ -47,21 +47,24 @@ def test_every_file_is_small_and_of_its_shape(shape, kind):
 
 @given(array_shapes(min_dims=2, max_dims=2, max_side=2000), st.integers(0, 3000))
 def test_a_fitting_size_keeps_the_shape_and_the_bounds(shape, width):
-    made = fitting(shape, width)
-    assert max(made) <= SIZE
-    assert made[1] <= (width or SIZE)
+    made = fit_size(shape, width)
+    assert max(made) <= MAX_SIZE
+    assert made[1] <= (width or MAX_SIZE)
     scale = made[1] / shape[1] if made[1] > 1 else made[0] / shape[0]
     assert abs(made[0] - max(1, shape[0] * scale)) <= 1 + shape[0] / shape[1]
 
 
-def test_a_bundle_holds_widget_words_and_picture():
+def test_a_bundle_holds_widget_text_and_image():
     view = HeatmapView(image=PIXELS, maps=np.ones((2, 3, 4)), title="a map")
     data, metadata = view._repr_mimebundle_()
     assert data[WIDGET]["model_id"] == view.model_id
     assert data["text/plain"].startswith("HeatmapView a map: image 12 × 20, maps 2 × 3 × 4\n")
     made = opened((data, metadata))
-    assert (made.width, made.height) == (metadata["image/png"]["width"], metadata["image/png"]["height"])
-    assert made.width <= WIDE
+    assert (made.width, made.height) == (
+        metadata["image/png"]["width"],
+        metadata["image/png"]["height"],
+    )
+    assert made.width <= MAX_TABLE_SIZE
     assert metadata["image/png"]["alt"] == view.summary()
 
 
@@ -72,9 +75,9 @@ def test_a_view_of_nothing_has_words_alone(view):
     assert data["text/plain"].startswith(view.__name__)
 
 
-def test_a_failing_picture_is_told_and_breaks_nothing(caplog):
+def test_a_failing_image_is_logged_and_breaks_nothing(caplog):
     class Broken(HeatmapView):
-        def still(self):
+        def static_image(self):
             raise RuntimeError("no ink")
 
     with caplog.at_level(logging.WARNING):
@@ -84,36 +87,36 @@ def test_a_failing_picture_is_told_and_breaks_nothing(caplog):
     assert "no ink" in caplog.text
 
 
-def test_a_box_shows_its_largest_picture_and_names_its_parts():
+def test_a_box_shows_its_largest_image_and_names_its_parts():
     small = HeatmapView(image=PIXELS, width=60)
     large = GalleryView(images=[PIXELS] * 3, title="three")
     hidden = HeatmapView(image=PIXELS, title="hidden")
     hidden.layout.display = "none"
     box = Panel([HBox([small, IntSlider(), hidden]), large, RunBar()])
-    assert np.array_equal(box.still(), large.still())
+    assert np.array_equal(box.static_image(), large.static_image())
     assert box.summary().splitlines() == [
         "Panel",
         "  HeatmapView: image 12 × 20",
         "  GalleryView three: images 3 × 12 × 20",
     ]
     large.images = None
-    assert np.array_equal(box.still(), small.still())
+    assert np.array_equal(box.static_image(), small.static_image())
 
 
-def test_white_around_a_picture_does_not_make_it_larger():
+def test_white_around_an_image_does_not_make_it_larger():
     white = GalleryView(images=[np.full_like(PIXELS, 255)] * 4 + [PIXELS])
     assert np.array_equal(
-        Panel([white, HeatmapView(image=PIXELS)]).still(), HeatmapView(image=PIXELS).still()
+        Panel([white, HeatmapView(image=PIXELS)]).static_image(), HeatmapView(image=PIXELS).static_image()
     )
 
 
-def test_a_table_has_a_picture_for_each_cell_and_shares_its_scale():
+def test_a_table_has_an_image_for_each_cell_and_shares_its_scale():
     maps = [[np.full((2, 2), 1.0), np.full((2, 2), 4.0)], [None, np.full((2, 2), 2.0)]]
     look = {"opacity": 1, "fade": False, "gray": False, "percentile": 100, "colormap": "gray", "size": 40}
     images = np.full((1, 4, 4, 3), 30, np.uint8)
     middles = {}
     for scale in ("cell", "row", "all"):
-        still = MapGridView.of(maps, images=images, scale=scale, **look).still()
+        still = MapGridView.of(maps, images=images, scale=scale, **look).static_image()
         step = (still.shape[0] + 4) // 2
         middles[scale] = [int(still[r * step + 20, c * step + 20, 0]) for r in range(2) for c in range(2)]
     assert middles == {"cell": [255, 255, 30, 255], "row": [64, 255, 30, 255], "all": [64, 255, 30, 128]}
@@ -122,7 +125,7 @@ def test_a_table_has_a_picture_for_each_cell_and_shares_its_scale():
 def test_curves_are_drawn_where_they_are():
     look = {"x_label": "", "series": [{"color": "#ff0000"}, {"color": "#0000ff", "style": "dashed"}]}
     view = CurveView(x=[0, 1], y=[[0, 1], [1, 0]], **look)
-    still = view.still().astype(int)
+    still = view.static_image().astype(int)
     red = (still[..., 0] > 200) & (still[..., 1:].max(-1) < 80)
     blue = (still[..., 2] > 200) & (still[..., :2].max(-1) < 80)
     area = slice(22, 210), slice(44, 388)
@@ -133,7 +136,7 @@ def test_curves_are_drawn_where_they_are():
     # Dashes leave gaps.
     assert 0.4 < blue[area].any(0).mean() < 0.8 < red[area].any(0).mean()
     view.hidden = [0, 1]
-    assert view.still() is None
+    assert view.static_image() is None
 
 
 def test_curves_with_gaps_one_point_logarithms_and_odd_words_can_be_drawn():
@@ -142,20 +145,20 @@ def test_curves_with_gaps_one_point_logarithms_and_odd_words_can_be_drawn():
         CurveView(x=[2], y=[[5]], lines=[{"y": 5, "label": "same"}]),
         CurveView(x=[0, 1, 2], y=[[1, 1]], series=[{"color": "var(--unknown)"}]),
     ):
-        still = view.still()
-        assert still.shape[1] == WIDE
+        still = view.static_image()
+        assert still.shape[1] == MAX_TABLE_SIZE
         assert (still.min(2) < 200).sum() > 50
-    assert CurveView(x=[0, 1], y=[[np.nan, np.nan]]).still() is None
+    assert CurveView(x=[0, 1], y=[[np.nan, np.nan]]).static_image() is None
 
 
-def test_a_caption_stands_below_the_picture():
-    made = captioned(PIXELS, "words", "ᾱ × λ")
+def test_a_caption_is_below_the_image():
+    made = add_captions(PIXELS, "words", "ᾱ × λ")
     assert np.array_equal(made[:12, :20], PIXELS)
-    assert made.shape[1] >= SIZE
+    assert made.shape[1] >= MAX_SIZE
     assert all((made[12 + 15 * line : 27 + 15 * line] < 128).any() for line in range(2))
 
 
-def test_colab_is_told_where_its_widget_manager_is_for_boxes_too(monkeypatch):
+def test_colab_gets_the_url_of_its_widget_manager_for_boxes_too(monkeypatch):
     url = "https://example.invalid/manager.js"
     output = ModuleType("google.colab.output")
     output._widgets = SimpleNamespace(_installed_url=None)
