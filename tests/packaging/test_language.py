@@ -38,11 +38,7 @@ ALLOWED: dict[str, int] = {
     "tests/packaging": 52,
     "tests/unit/explorers": 63,
     "tests/unit/test_closeness.py": 1,
-    "tests/unit/test_exporting.py": 6,
-    "tests/unit/views": 138,
     "xai_widgets/explorers": 3,
-    "xai_widgets/exporting.py": 13,
-    "xai_widgets/views": 274,
 }
 
 #: Words to avoid, with the terms to use in their place.

@@ -312,8 +312,8 @@ def test_one_refused_method_stops_no_other(name, monkeypatch):
 
 
 def _words(part):
-    """The texts that a view shows, as the browser gets them."""
-    names = ("title", "series", "notes", "message", "rows")
+    """Return the texts that a view shows."""
+    names = ("title", "series", "notes", "message", "row_labels")
     return {name: getattr(part, name) for name in names if part.has_trait(name)}
 
 
