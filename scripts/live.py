@@ -86,7 +86,7 @@ EXPLORERS: dict[str, Callable[[xw.ImageModel], widgets.DOMWidget]] = {
         images=[scenes.scene(n, background="texture").image for n in range(40)],
         layer="stage3",
     ),
-    "mask_race": lambda model: xw.MaskComparison(
+    "mask_comparison": lambda model: xw.MaskComparison(
         model,
         _photo(),
         ["gradient", "integrated_gradients", "grad_cam", "extremal"],

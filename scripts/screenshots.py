@@ -61,7 +61,7 @@ PICTURES = {
         "explorer.view.pins = [[0, 1], [5, 1]]; explorer.view.row, explorer.view.column = 3, 1; "
         "explorer.view.position = [0.72, 0.31]",
     ),
-    "MaskComparison": ("mask_race", "explorer.curves.fraction = 0.05"),
+    "MaskComparison": ("mask_comparison", "explorer.curves.fraction = 0.05"),
     "InverseExplorer": ("inverse_explorer", "explorer.slider.frame = 8"),
     "RegressionInverseExplorer": ("regression_inverse_explorer", "explorer.slider.frame = 6"),
     "SimilarityExplorer": (
