@@ -1,6 +1,6 @@
 // Bundles every view in src/*.js to one minified ES module (and one stylesheet) of the same name, and the program of
-// exported pages, src/page/page.js; beside them the licences of what is bundled, which minifying drops, and the colour
-// maps, with which Python draws what stands in for a view.
+// exported pages, src/page/page.js; beside them the licenses of the bundled packages, which minifying drops, and the
+// color maps, with which Python draws the static images of views.
 // `node build.mjs [folder]`: the folder defaults to the package's static/, which is committed.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
@@ -40,7 +40,7 @@ const packages = new Set(
 const notices = [...packages].sort().map((folder) => {
 	const { name, version, license } = JSON.parse(readFileSync(join(here, folder, "package.json"), "utf-8"));
 	const file = readdirSync(join(here, folder)).find((entry) => /^licen[cs]e/i.test(entry));
-	const text = file ? readFileSync(join(here, folder, file), "utf-8").trim() : `Licence: ${license}`;
+	const text = file ? readFileSync(join(here, folder, file), "utf-8").trim() : `License: ${license}`;
 	return `${name} ${version}\n\n${text}`;
 });
 const rule = `\n\n${"-".repeat(80)}\n\n`;

@@ -24,7 +24,7 @@ function chromium() {
 		const found = NAMES.map((name) => join(folder, name)).find((path) => existsSync(path));
 		if (found) return found;
 	}
-	throw new Error(`no browser: wanted one of ${NAMES.join(", ")} on the PATH, or its path in CHROMIUM`);
+	throw new Error(`expected a browser on the PATH, one of ${NAMES.join(", ")}, or its path in CHROMIUM`);
 }
 
 export default defineConfig({

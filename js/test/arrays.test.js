@@ -42,7 +42,7 @@ describe("decode", () => {
 		]);
 	});
 
-	test("a view in the middle of a larger buffer is read at its place, aligned or not", () => {
+	test("a view in the middle of a larger buffer is read at its offset, aligned or not", () => {
 		for (const offset of [4, 5]) {
 			const buffer = new ArrayBuffer(20);
 			new DataView(buffer).setFloat32(offset, 0.25, true);
@@ -57,7 +57,7 @@ describe("decode", () => {
 		expect(decode(array("float32", [0, 3], [])).data).toHaveLength(0);
 	});
 
-	test("what is no array message is refused in plain words", () => {
+	test("a message that is not an array is refused in one sentence", () => {
 		const data = new DataView(new ArrayBuffer(8));
 		expect(() => decode({ dtype: "uint8", shape: [8], data: new ArrayBuffer(8) })).toThrow(
 			/expected a DataView/,

@@ -1,4 +1,4 @@
-// What the tests of the brush share: a small picture to paint on, and hands.
+// Helpers of the brush tests: a small image and pointer events.
 import brushView from "../src/brush_view.js";
 import { array, mount, painted } from "./model.js";
 
@@ -14,7 +14,7 @@ export const FILLS = [
 export const STATE = {
 	image: array("uint8", [HEIGHT, WIDTH, 3], IMAGE.flat()),
 	fills: array("uint8", [2, HEIGHT, WIDTH, 3], FILLS.flat(2)),
-	fill_labels: ["grey", "noise"],
+	fill_labels: ["gray", "noise"],
 	fill: 0,
 	mask: null,
 	tool: "paint",
@@ -49,7 +49,7 @@ export const set = async (/** @type {Record<string, unknown>} */ values) => {
 	await painted();
 };
 
-/** A pointer event at a place in pixels of the picture. */
+/** A pointer event at a position in pixels of the image. */
 export function pointer(type, x, y, options = {}) {
 	const node = find(".xw-stage");
 	const rect = node.getBoundingClientRect();
@@ -79,7 +79,7 @@ export function mask() {
 	return [...new Uint8Array(data.buffer, data.byteOffset, data.byteLength)];
 }
 
-/** The colours at the centres of all pixels of the picture. */
+/** The colors at the centers of all pixels of the image. */
 export function pixels() {
 	const canvas = find(".xw-stage > canvas");
 	return Array.from({ length: TOTAL }, (_, i) => {
@@ -89,7 +89,7 @@ export function pixels() {
 	});
 }
 
-/** What a stroke along points paints on nothing: the brush at the distance from the nearest of its segments. */
+/** The mask of a stroke along points on an empty mask: the brush at the distance from the nearest of its segments. */
 export function strokeOf(points, { size = 0.5, softness = 0.5 } = {}) {
 	const radius = (size * Math.min(WIDTH, HEIGHT)) / 2;
 	const border = Math.max(radius * softness, 1);

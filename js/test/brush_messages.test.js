@@ -13,7 +13,7 @@ afterEach(async () => {
 	await view.unmount();
 });
 
-describe("what is sent", () => {
+describe("messages", () => {
 	test("one message at a time, the next when the kernel has seen the last", async () => {
 		await show();
 		pointer("pointerdown", 3, 3);
@@ -25,7 +25,7 @@ describe("what is sent", () => {
 		expect(sent()).toEqual([1, 2]);
 		const now = mask();
 		pointer("pointermove", 14, 10);
-		// What is in flight is not what is painted now.
+		// The mask in flight differs from the present one.
 		expect(mask()).toEqual(now);
 		view.model.set("_seen", 2);
 		vi.advanceTimersByTime(60);
@@ -53,7 +53,7 @@ describe("what is sent", () => {
 		expect(sent()).toEqual([1, 2]);
 	});
 
-	test("a kernel that is silent for half a second is not waited for", async () => {
+	test("a kernel that is silent for half a second does not block messages", async () => {
 		await show();
 		pointer("pointerdown", 3, 3);
 		pointer("pointermove", 8, 3);
@@ -91,7 +91,7 @@ describe("what is sent", () => {
 		expect(sent()).toEqual([42]);
 	});
 
-	test("a view that goes away sends what is still to be sent", async () => {
+	test("a view that is removed sends the pending mask", async () => {
 		await show();
 		drag([
 			[3, 3],

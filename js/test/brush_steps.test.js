@@ -60,7 +60,7 @@ describe("masks from Python", () => {
 		expect(named("Undo").ariaDisabled).toBe("true");
 	});
 
-	test("one that comes in mid-stroke gives way to the hand, and Python hears so", async () => {
+	test("one that comes in mid-stroke is overridden by the stroke, and Python is notified", async () => {
 		pointer("pointerdown", 3, 3);
 		const before = mask();
 		await set({ mask: message(SEARCH[0]) });
@@ -72,7 +72,7 @@ describe("masks from Python", () => {
 		expect(mask()).toEqual(before);
 	});
 
-	test("one that crossed a message of ours is drawn, and Python gets what is drawn", async () => {
+	test("one that crossed a message of the view is drawn, and Python gets the result", async () => {
 		drag([[3, 3]]);
 		const saved = view.model.saved.length;
 		await set({ mask: message(SEARCH[0]) });
@@ -108,7 +108,7 @@ describe("two views of one model", () => {
 		}
 	});
 
-	test("have the same steps: what one has done the other undoes, once", async () => {
+	test("share the undo steps: each undoes a step of the other, once", async () => {
 		await showBoth();
 		button(0, "Fill all").click();
 		button(1, "Invert").click();

@@ -25,7 +25,7 @@ const LINE = [
 	[12, 2],
 ];
 
-/** A pixel may be off by one: a place on the screen is no exact number. */
+/** A pixel may be off by one, because positions on the screen are rounded. */
 function expectClose(have, want) {
 	const worst = Math.max(...have.flat().map((value, i) => Math.abs(value - want.flat()[i])));
 	expect(worst).toBeLessThanOrEqual(2);
@@ -34,7 +34,7 @@ function expectClose(have, want) {
 afterEach(() => view.unmount());
 
 describe("painting", () => {
-	test("a stroke is the brush along its way, and the picture its definition", async () => {
+	test("a stroke is the brush along its path, and the image follows its definition", async () => {
 		await show();
 		expect(pixels()).toEqual(IMAGE);
 		drag(LINE);
@@ -52,7 +52,7 @@ describe("painting", () => {
 		expectClose(mask(), strokeOf([[8, 6]], { softness }));
 	});
 
-	test("to go over a place twice paints it once; another size paints more", async () => {
+	test("painting over a position twice paints it once; another size paints more", async () => {
 		await show();
 		drag([[8, 6]]);
 		const once = mask();
@@ -79,7 +79,7 @@ describe("painting", () => {
 		expect(pixels()).toEqual(result(mask()));
 	});
 
-	test("every point that the hand passed between two frames counts", async () => {
+	test("every pointer event between two frames counts", async () => {
 		await show();
 		pointer("pointerdown", 3, 3);
 		const rect = find(".xw-stage").getBoundingClientRect();
@@ -164,7 +164,7 @@ describe("displays", () => {
 	test("the list of fills is there when there is a choice", async () => {
 		await show({ mask: message });
 		const select = find(".xw-fill select");
-		expect([...select.options].map((option) => option.text)).toEqual(["grey", "noise"]);
+		expect([...select.options].map((option) => option.text)).toEqual(["gray", "noise"]);
 		await userEvent.selectOptions(select, "noise");
 		expect(view.model.get("fill")).toBe(1);
 		await painted();
@@ -276,7 +276,7 @@ describe("steps", () => {
 		const saved = view.model.saved.length;
 		await set({ mask: array("uint8", [HEIGHT, WIDTH], given) });
 		expect(pixels()).toEqual(result(given));
-		// What comes from the kernel is not sent back.
+		// Values from the kernel are not sent back.
 		expect(view.model.saved).toHaveLength(saved);
 		await userEvent.click(named("Undo"));
 		await painted();

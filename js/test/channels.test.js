@@ -32,18 +32,18 @@ describe("_channels", () => {
 
 	test("traits of different names join, and lists are compared by content", () => {
 		const { model: a } = born({ position: null, _channels: { position: "p" } });
-		const { model: b } = born({ place: null, _channels: { place: "p" } });
+		const { model: b } = born({ position: null, _channels: { position: "p" } });
 		let changes = 0;
-		b.on("change:place", () => changes++);
+		b.on("change:position", () => changes++);
 		a.set("position", [0.5, 0.25]);
 		a.set("position", [0.5, 0.25]);
-		expect(b.get("place")).toEqual([0.5, 0.25]);
+		expect(b.get("position")).toEqual([0.5, 0.25]);
 		expect(changes).toBe(1);
 		a.set("position", null);
-		expect(b.get("place")).toBe(null);
+		expect(b.get("position")).toBe(null);
 	});
 
-	test("followers tell the kernel once, when the hand rests", () => {
+	test("followers notify the kernel once, when the pointer rests", () => {
 		vi.useFakeTimers();
 		const { model: a } = born({ fraction: 0, _channels: { fraction: "f" } });
 		const { model: b } = born({ fraction: 0, _channels: { fraction: "f" } });

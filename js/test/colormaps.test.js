@@ -12,7 +12,7 @@ const MIDDLE = (STEPS - 1) / 2;
 /** @param {number} word */
 const rgba = (word) => [word & 255, (word >> 8) & 255, (word >> 16) & 255, word >>> 24];
 
-/** CIE lightness of a colour, 0 to 100. @param {number} word */
+/** CIE lightness of a color, 0 to 100. @param {number} word */
 function lightness(word) {
 	const [r, g, b] = rgba(word).map((byte) => {
 		const c = byte / 255;
@@ -27,7 +27,7 @@ describe("sequential maps", () => {
 		for (let i = 8; i < STEPS; i += 8) expect(table[i]).toBeGreaterThan(table[i - 8]);
 	});
 
-	test("viridis and inferno have matplotlib's colours at their ends and knots", () => {
+	test("viridis and inferno have matplotlib's colors at their ends and knots", () => {
 		const viridis = colorTable("viridis", "absolute");
 		expect(rgba(viridis[0])).toEqual([68, 1, 84, 255]);
 		expect(rgba(viridis[STEPS - 1])).toEqual([253, 231, 37, 255]);

@@ -1,4 +1,4 @@
-// What the tests of the curve view share: three curves on show, and ways to look at them and to touch them.
+// Helpers of the curve tests: a view of three curves, its pixels and pointer events.
 import { vi } from "vitest";
 import curveView from "../src/curve_view.js";
 import { array, mount, painted } from "./model.js";
@@ -53,14 +53,14 @@ export const all = (/** @type {string} */ selector) => [...view.el.querySelector
 export const texts = (/** @type {string} */ selector) => all(selector).map((node) => node.textContent);
 export const named = (/** @type {string} */ text) => all("button").find((node) => node.textContent === text);
 
-/** A pointer event at a place of the plotting area, in parts of its size from the bottom left. */
+/** A pointer event at a position in the plotting area, in shares of its size from the bottom left. */
 export function pointer(type, x, y, options = {}) {
 	const over = find(".u-over");
 	const rect = over.getBoundingClientRect();
-	const place = { clientX: rect.left + x * rect.width, clientY: rect.bottom - y * rect.height };
+	const position = { clientX: rect.left + x * rect.width, clientY: rect.bottom - y * rect.height };
 	const Type = type === "wheel" ? WheelEvent : type.startsWith("pointer") ? PointerEvent : MouseEvent;
 	const event = new Type(type, {
-		...place,
+		...position,
 		bubbles: true,
 		cancelable: true,
 		isPrimary: true,
@@ -71,7 +71,7 @@ export function pointer(type, x, y, options = {}) {
 	return event;
 }
 
-/** Colour distance of a spot from the background: how much ink is there. */
+/** Color distance of a spot from the background: how much ink is there. */
 export function ink(x, y, reach = 3) {
 	const canvas = find("canvas");
 	const frame = canvas.getBoundingClientRect();
@@ -84,7 +84,7 @@ export function ink(x, y, reach = 3) {
 		.getImageData(left - reach, top - reach, 2 * reach + 1, 2 * reach + 1);
 	let most = 0;
 	for (let i = 0; i < data.length; i += 4) {
-		// Grid lines are grey: colour is what tells a curve.
+		// Grid lines are gray; only curves have a color.
 		const spread = Math.max(data[i], data[i + 1], data[i + 2]) - Math.min(data[i], data[i + 1], data[i + 2]);
 		most = Math.max(most, (spread * data[i + 3]) / 255);
 	}

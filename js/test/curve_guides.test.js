@@ -37,7 +37,7 @@ describe("lines", () => {
 		pointer("pointermove", 0.7, 0.5);
 		pointer("pointerup", 0.7, 0.5);
 		await painted();
-		// 0.4 lies below what is shown now.
+		// 0.4 is below the present range.
 		for (let y = 0; y < 1; y += 0.05) expect(redAt(y)).toBe(false);
 	});
 
@@ -53,7 +53,7 @@ describe("lines", () => {
 		expect(ink(0.93, 0.53, 6)).toBeGreaterThan(100);
 	});
 
-	/** A curve without a colour, so that all ink is of the line and its name. */
+	/** A curve without a color, so that all ink is of the line and its name. */
 	const beside = async (curve, options = {}) =>
 		await show({
 			y: array("float32", [1, T], X.map(curve)),
@@ -103,7 +103,7 @@ describe("lines", () => {
 		expect(names(0.95)).toEqual([true, false]);
 	});
 
-	test("a screen reader is told of them", async () => {
+	test("a screen reader announces them", async () => {
 		await show({ lines: [{ y: 0.5, label: "Φ₀" }] });
 		expect(find(".xw").getAttribute("aria-description")).toBe("Φ₀: 0.500");
 	});

@@ -22,7 +22,7 @@ const LOG = {
 	x_scale: "log",
 	fraction: 0,
 };
-/** The fraction of a place on x. */
+/** The fraction of a position on x. */
 const of = (/** @type {number} */ x) => (x - 1) / 999;
 /** Where the cursor is drawn, as a part of the plotting area. */
 const drawn = () => {
@@ -55,7 +55,7 @@ describe("a logarithmic axis", () => {
 		expect(find(".xw-cursor-handle").textContent).toBe("500.5");
 	});
 
-	test("a drag sets the fraction of the x under the hand, and what is small as finely as what is large", async () => {
+	test("a drag sets the fraction of the x under the pointer, with the same resolution for small and large x", async () => {
 		await show(LOG);
 		find(".u-over").setPointerCapture = () => {};
 		const width = find(".u-over").clientWidth;
@@ -122,7 +122,7 @@ describe("a logarithmic axis", () => {
 		for (let i = 0; i < 3; i++) pointer("wheel", 0.5, 0.5, { deltaY: -200 });
 		await vi.waitUntil(() => !named("Reset").disabled);
 		await painted();
-		// The wheel keeps what is under the pointer in its place, and it widens evenly on both sides.
+		// The wheel keeps the x under the pointer fixed, and the range widens evenly on both sides.
 		expect(drawn()).toBeCloseTo(0.5, 1);
 		const seen = 1.0015 ** -600;
 		expect(ink(0.02, 0.5 - 0.48 * seen)).toBeGreaterThan(60);
@@ -132,7 +132,7 @@ describe("a logarithmic axis", () => {
 		expect(ink(0.1, 0.1)).toBeGreaterThan(60);
 	});
 
-	test("x that it cannot show is said plainly, and forgotten", async () => {
+	test("an invalid x shows an error, until x is valid", async () => {
 		await show({ ...LOG, x: array("float32", [STEPS], SHARES) });
 		expect(find(".xw-message").textContent).toBe(
 			"This view cannot be drawn: x goes down to 0: a logarithmic axis needs values above 0.",
@@ -141,7 +141,7 @@ describe("a logarithmic axis", () => {
 		await vi.waitUntil(() => find(".xw-message").textContent === "" && ink(0.3, 0.3) > 60);
 	});
 
-	test("one x has its place in the middle", async () => {
+	test("a single x is in the middle", async () => {
 		await show({
 			...LOG,
 			x: array("float32", [1], [8]),
@@ -187,8 +187,8 @@ describe("ticks", () => {
 		[20, 41, 500, [20, 25, 30, 35, 40]],
 		[1e-12, 1, 250, [1e-12, 1e-9, 1e-6, 1e-3, 1]],
 		[Math.fround(0.1), 10, 150, [0.1, 1, 10]],
-	])("from %d to %d on %d px", (low, high, width, wanted) => {
-		expect(logTicks(low, high, width, 46)).toEqual(wanted);
+	])("from %d to %d on %d px", (low, high, width, expected) => {
+		expect(logTicks(low, high, width, 46)).toEqual(expected);
 	});
 
 	test("never nearer than they may be, never none", () => {

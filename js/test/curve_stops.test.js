@@ -13,7 +13,7 @@ const stopped = (over = {}) => show({ steps: array("float32", [4], STOPS), step:
 const handle = () => find(".xw-cursor-handle");
 
 /** Where the line stands, in parts of the plotting area. */
-function place() {
+function position() {
 	const over = find(".u-over").getBoundingClientRect();
 	const line = find(".xw-cursor").getBoundingClientRect();
 	return (line.left + line.width / 2 - over.left) / over.width;
@@ -21,23 +21,23 @@ function place() {
 
 test("the cursor stands at the chosen stop, and follows it", async () => {
 	await stopped();
-	expect(place()).toBeCloseTo(0.2, 2);
+	expect(position()).toBeCloseTo(0.2, 2);
 	expect(handle().getAttribute("aria-valuenow")).toMatch(/^0\.2/);
 	view.model.set("step", 0);
 	await painted();
-	expect(place()).toBeCloseTo(0.8, 2);
+	expect(position()).toBeCloseTo(0.8, 2);
 	view.model.set("steps", array("float32", [2], [0.1, 0.3]));
 	await painted();
-	expect(place()).toBeCloseTo(0.1, 2);
+	expect(position()).toBeCloseTo(0.1, 2);
 	// Where there is no such stop the fraction stays.
 	view.model.set("step", -1);
 	await painted();
-	expect(place()).toBeCloseTo(0.1, 2);
+	expect(position()).toBeCloseTo(0.1, 2);
 	// A fraction that is set chooses the nearest stop.
 	view.model.set("fraction", 0.9);
 	await painted();
 	expect(view.model.get("step")).toBe(1);
-	expect(place()).toBeCloseTo(0.3, 2);
+	expect(position()).toBeCloseTo(0.3, 2);
 });
 
 test("a drag goes to the nearest stop, and the fraction with it", async () => {
@@ -81,7 +81,7 @@ test("of equal stops the first counts; without any there is none", () => {
 	expect(stepAt(new Float32Array(0), 0.4)).toBe(-1);
 });
 
-test("the place of the cursor is read whole at both ends, however long it is", async () => {
+test("the text of the cursor is fully visible at both ends, however long it is", async () => {
 	const x = [1234.5678, 1235.5678];
 	await show({ x: array("float32", [2], x), y: array("float32", [1, 2], [0, 1]), series: [], fraction: 1 });
 	const plot = () => find(".xw-plot").getBoundingClientRect();

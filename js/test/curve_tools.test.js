@@ -149,21 +149,21 @@ describe("downloads", () => {
 		await show({ title: "" });
 		const { blob, name } = await caught(() => named("PNG").click());
 		expect(name).toBe("curves.png");
-		const picture = await createImageBitmap(blob);
+		const bitmap = await createImageBitmap(blob);
 		const plot = find("canvas");
-		expect(picture.width).toBeGreaterThan(plot.width);
-		expect(picture.height).toBeGreaterThan(plot.height + 2 * 18 * devicePixelRatio);
-		const canvas = new OffscreenCanvas(picture.width, picture.height);
+		expect(bitmap.width).toBeGreaterThan(plot.width);
+		expect(bitmap.height).toBeGreaterThan(plot.height + 2 * 18 * devicePixelRatio);
+		const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
 		const context = canvas.getContext("2d");
-		context.drawImage(picture, 0, 0);
+		context.drawImage(bitmap, 0, 0);
 		expect([...context.getImageData(1, 1, 1, 1).data]).toEqual([17, 34, 51, 255]);
 		// Letters of the legend: something is drawn in its last line.
-		const { data } = context.getImageData(12, picture.height - 30, 240, 18);
+		const { data } = context.getImageData(12, bitmap.height - 30, 240, 18);
 		expect(data.some((value, i) => i % 4 === 0 && value !== 17)).toBe(true);
 	});
 });
 
-describe("its place", () => {
+describe("its position", () => {
 	test("it follows the width of its column, down to 280 px", async () => {
 		await show();
 		const wide = find("canvas").width;
@@ -185,7 +185,7 @@ describe("its place", () => {
 		expect(find(".u-over").clientHeight).toBe(before + 18);
 	});
 
-	test("a change of theme redraws the axes in its colours", async () => {
+	test("a change of theme redraws the axes in its colors", async () => {
 		await show({ y: array("float32", [0, T], []), series: [] });
 		const light = canvasBytes();
 		document.body.setAttribute("data-jp-theme-light", "false");

@@ -57,11 +57,11 @@ describe("drawing", () => {
 		};
 		expect(await gaps("solid")).toBe(0);
 		await view.unmount();
-		// Of each 10 px 4 are empty, less what the soft ends and the reach of the look take.
+		// 4 of each 10 px are empty, minus the soft ends and the size of the probe.
 		expect(await gaps("dashed")).toBeGreaterThan(0.08);
 	});
 
-	test("one frame has one colour, other frames another", async () => {
+	test("one frame has one color, other frames another", async () => {
 		await show();
 		const strokes = all(".xw-swatch path").map((path) => getComputedStyle(path).stroke);
 		expect(strokes[0]).toBe(strokes[1]);
@@ -103,7 +103,7 @@ describe("without data", () => {
 		await vi.waitUntil(() => find(".xw-message").textContent === "" && ink(0.3, 0.3) > 60);
 	});
 
-	test("arrays that do not belong together are said plainly, and forgotten when they do", async () => {
+	test("arrays that do not fit together show an error, until they do", async () => {
 		await show({ x: array("float32", [3], [0, 0.5, 1]) });
 		expect(find(".xw-message").textContent).toBe(
 			"This view cannot be drawn: y has 101 steps, x has 3: expected as many.",
@@ -113,7 +113,7 @@ describe("without data", () => {
 		expect(all(".xw-legend li")).toHaveLength(3);
 	});
 
-	test("a broken message is said plainly", async () => {
+	test("a broken message shows an error", async () => {
 		await show({ y: { dtype: "float64", shape: [1], data: new DataView(new ArrayBuffer(8)) } });
 		expect(find(".xw-message").textContent).toMatch(/array dtype is float64/);
 	});

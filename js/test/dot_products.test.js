@@ -19,7 +19,7 @@ describe.each(["WebAssembly", "JavaScript"])("%s", (by) => {
 	test.each([1, 15, 16, 17, 64, 129])("products of %d channels", (channels) => {
 		const compiled = vi.spyOn(WebAssembly, "Module");
 		if (by === "JavaScript") {
-			// As where the page's policy forbids it.
+			// Like a page whose policy forbids it.
 			compiled.mockImplementation(function refuse() {
 				throw new WebAssembly.CompileError("refused");
 			});

@@ -4,7 +4,7 @@ import widget from "../src/gallery_view.js";
 import { array, mount, painted } from "./model.js";
 
 const COUNT = 6;
-/** Pictures of 2 x 2, each pixel another colour. */
+/** Images of 2 x 2, each pixel another color. */
 const PICTURES = Array.from({ length: COUNT }, (_, m) =>
 	Array.from({ length: 4 }, (_, i) => [40 * m, 60 * i, 255 - 10 * m]),
 );
@@ -47,14 +47,14 @@ async function show(state = {}, options) {
 	return { ...view, $, $$, set, chosen, list: $("[role=listbox]") };
 }
 
-/** The colours of all pixels of a canvas. */
+/** The colors of all pixels of a canvas. */
 function pixels(canvas) {
 	const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
 	return Array.from({ length: data.length / 4 }, (_, i) => [...data.subarray(4 * i, 4 * i + 3)]);
 }
 
 describe("images", () => {
-	test("they are what was given, and change with it", async () => {
+	test("they show the given arrays, and follow them", async () => {
 		const { $$, set } = await show();
 		expect($$("canvas").map(pixels)).toEqual(PICTURES);
 		expect($$(".xw-caption").map((node) => node.textContent)).toEqual(STATE.labels);
@@ -65,7 +65,7 @@ describe("images", () => {
 		expect($$("canvas").map(pixels)).toEqual(PICTURES);
 	});
 
-	test("a picture that is made smaller is smoothed", async () => {
+	test("an image that is reduced is smoothed", async () => {
 		const large = array("uint8", [1, 200, 200, 3], new Uint8Array(120000));
 		const { $, set } = await show({ images: large });
 		expect($("canvas").style.imageRendering).toBe("auto");
@@ -97,7 +97,7 @@ describe("images", () => {
 		expect(bars()).toEqual(["none", [25, 31], [25, 50], [25, 75], "none", [0, 25]]);
 	});
 
-	test("the marked one has a star, and its name says so", async () => {
+	test("the marked one has a star, also in its accessible name", async () => {
 		const { $$, set } = await show({ marked: 1, values: array("float32", [6], [0, 0.25, 0, 0, 0, 0]) });
 		const stars = () => $$(".xw-star").map((star) => star.checkVisibility());
 		expect(stars()).toEqual([false, true, false, false, false, false]);
@@ -146,7 +146,7 @@ describe("choosing", () => {
 		expect(model.get("frame")).toBe(2);
 	});
 
-	test("the row scrolls to what is chosen elsewhere, and the page stays", async () => {
+	test("the row scrolls to an image chosen elsewhere, and the page does not", async () => {
 		const { list, $$, set } = await show({}, { width: 200 });
 		expect(list.scrollLeft).toBe(0);
 		await set({ frame: 5 });
@@ -157,13 +157,13 @@ describe("choosing", () => {
 		expect(list.scrollLeft).toBeLessThan(8);
 	});
 
-	test("what is chosen from the start is seen", async () => {
+	test("an image chosen from the start is visible", async () => {
 		const { list } = await show({ frame: 5 }, { width: 200 });
 		expect(list.scrollLeft).toBeGreaterThan(100);
 	});
 });
 
-test("a grid has rows with heads; each picture's name begins with that of its row", async () => {
+test("a grid has rows with heads; each image's name begins with that of its row", async () => {
 	const { $$ } = await show({ columns: 3, row_labels: ["channel 17", "channel 2"] });
 	const top = (node) => Math.round(node.getBoundingClientRect().top);
 	const tops = $$("canvas").map(top);
@@ -191,13 +191,13 @@ test("the cleanup leaves no listener and no element behind", async () => {
 	expect(el.childElementCount).toBe(0);
 });
 
-describe("what is lit", () => {
+describe("active images", () => {
 	/** Two stops. */
 	const LIT = array("uint8", [2, COUNT], [255, 0, 0, 1, 0, 0, 255, 255, 255, 255, 255, 0]);
 	const names = ($$) => $$("[role=option]").map((node) => node.ariaLabel);
 	const dim = ($$) => $$("[role=option]").map((node) => node.querySelector(".xw-veil").checkVisibility());
 
-	test("follows the step; the rest is veiled, and says so", async () => {
+	test("follows the step; the others are dimmed, also in their accessible names", async () => {
 		const { $$, list, set } = await show({ active: LIT, marked: 1 });
 		expect(dim($$)).toEqual([false, true, true, false, true, true]);
 		expect(names($$).slice(0, 2)).toEqual(["5 %", "10 %, marked, dimmed"]);
@@ -220,7 +220,7 @@ describe("what is lit", () => {
 		expect(dim($$)).not.toContain(true);
 	});
 
-	test("captions that change keep it, pictures stay as they are, and what is dimmed can be chosen", async () => {
+	test("new captions keep it, images are not redrawn, and dimmed ones can be chosen", async () => {
 		const { $$, set, chosen, model } = await show({ active: LIT });
 		await set({ labels: ["a", "b"] });
 		expect(names($$).slice(0, 3)).toEqual(["a", "b, dimmed", "image 3, dimmed"]);
@@ -229,7 +229,7 @@ describe("what is lit", () => {
 		expect([chosen(), model.get("frame")]).toEqual([1, 1]);
 	});
 
-	test("of another number than the pictures it is an error, until it fits", async () => {
+	test("another number than that of the images shows an error, until it fits", async () => {
 		const { $, $$, set } = await show({ active: array("uint8", [1, 2], [1, 0]) });
 		expect($(".xw-message").textContent).toMatch(/active .* shape \[1, 2\], expected .*\[any, 6\]/);
 		await set({ active: LIT });
@@ -237,7 +237,7 @@ describe("what is lit", () => {
 		expect(dim($$)[1]).toBe(true);
 	});
 
-	test("a drag elsewhere sets no listener to work but its own: no picture is drawn again", async () => {
+	test("a drag elsewhere sets no listener to work but its own: no image is drawn again", async () => {
 		const { $$, set } = await show({ active: LIT });
 		const [canvas] = $$("canvas");
 		canvas.getContext("2d").fillRect(0, 0, 1, 1);

@@ -12,13 +12,13 @@ function randoms(seed) {
 	};
 }
 
-/** As numpy's default percentile, by sorting. @param {number[]} values @param {number} percentile */
+/** The default percentile of numpy, by sorting. @param {number[]} values @param {number} percentile */
 function sortedPercentile(values, percentile) {
 	const sorted = values.map((value) => Math.fround(Math.abs(value))).sort((a, b) => a - b);
-	const place = (percentile / 100) * (sorted.length - 1);
-	const low = Math.floor(place);
+	const position = (percentile / 100) * (sorted.length - 1);
+	const low = Math.floor(position);
 	const high = Math.min(low + 1, sorted.length - 1);
-	return sorted[low] + (place - low) * (sorted[high] - sorted[low]);
+	return sorted[low] + (position - low) * (sorted[high] - sorted[low]);
 }
 
 describe("magnitudeLimit", () => {
@@ -60,7 +60,7 @@ describe("magnitudeLimit", () => {
 });
 
 describe("shade", () => {
-	// A table whose colour is its step, so that steps can be read off.
+	// A table whose color is its step, so that steps can be read off.
 	const table = Uint32Array.from({ length: STEPS }, (_, step) => step);
 	const values = Float32Array.from([-4, -2, -1, 0, 1, 2, 4]);
 	const top = STEPS - 1;
@@ -76,7 +76,7 @@ describe("shade", () => {
 		expect([...out]).toEqual(steps);
 	});
 
-	test("what is not finite is transparent, also at limit 0, where the rest has the colour of zero", () => {
+	test("values that are not finite are transparent, also at limit 0, where the rest has the color of zero", () => {
 		const out = new Uint32Array(4).fill(99);
 		const holes = Float32Array.from([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0]);
 		shade(holes, 0, "both", table, out);
@@ -84,7 +84,7 @@ describe("shade", () => {
 	});
 });
 
-test("values far beyond the scale have its last colours", () => {
+test("values far beyond the scale have its last colors", () => {
 	const table = Uint32Array.from({ length: STEPS }, (_, step) => step);
 	const out = new Uint32Array(2);
 	shade(Float32Array.from([-3e38, 3e38]), 1e-30, "both", table, out);
@@ -92,7 +92,7 @@ test("values far beyond the scale have its last colours", () => {
 });
 
 describe("enlarge", () => {
-	test("interpolates between the centres of cells (torch: bilinear, align_corners=False)", () => {
+	test("interpolates between the centers of cells (torch: bilinear, align_corners=False)", () => {
 		const { shape, data } = enlarge({ shape: [1, 2], data: Float32Array.from([0, 1]) }, 2);
 		expect(shape).toEqual([2, 4]);
 		expect([...data]).toEqual([0, 0.25, 0.75, 1, 0, 0.25, 0.75, 1]);

@@ -11,7 +11,7 @@ afterEach(async () => {
 	for (const unmount of mounted.splice(0)) await unmount();
 });
 
-/** An image of one colour. @param {number} height @param {number} width @param {number[]} color */
+/** An image of one color. @param {number} height @param {number} width @param {number[]} color */
 function plain(height, width, color) {
 	return array("uint8", [height, width, 3], Array.from({ length: height * width }, () => color).flat());
 }
@@ -46,15 +46,15 @@ async function show(state = {}, options) {
 	mounted.push(view.unmount);
 	await painted();
 	const $ = (/** @type {string} */ selector) => view.el.querySelector(selector);
-	const [picture, marks] = view.el.querySelectorAll(".xw-stage > canvas");
-	/** The colour at [x, y] in [0, 1]. @param {number} x @param {number} y @param {HTMLCanvasElement} [canvas] */
-	const pixel = (x, y, canvas = picture) => {
-		const place = [Math.floor(x * canvas.width), Math.floor(y * canvas.height)];
-		return [...canvas.getContext("2d").getImageData(...place, 1, 1).data];
+	const [imageCanvas, marks] = view.el.querySelectorAll(".xw-stage > canvas");
+	/** The color at [x, y] in [0, 1]. @param {number} x @param {number} y @param {HTMLCanvasElement} [canvas] */
+	const pixel = (x, y, canvas = imageCanvas) => {
+		const position = [Math.floor(x * canvas.width), Math.floor(y * canvas.height)];
+		return [...canvas.getContext("2d").getImageData(...position, 1, 1).data];
 	};
 	const marked = () =>
 		marks.getContext("2d").getImageData(0, 0, marks.width, marks.height).data.some(Boolean);
-	return { ...view, $, picture, marks, pixel, marked, stage: $(".xw-stage") };
+	return { ...view, $, imageCanvas, marks, pixel, marked, stage: $(".xw-stage") };
 }
 
 /** @param {string} name @param {"both" | "positive" | "negative" | "absolute"} sign @param {number} t  0 to 1 */
@@ -73,8 +73,8 @@ function point(node, type, x, y, init) {
 	);
 }
 
-describe("the picture", () => {
-	test("each cell has the colour of its value", async () => {
+describe("the image", () => {
+	test("each cell has the color of its value", async () => {
 		const { pixel } = await show();
 		expect(pixel(0.25, 0.25)).toEqual(color("blue_orange", "both", 0));
 		expect(pixel(0.75, 0.25)).toEqual(color("blue_orange", "both", 0.75));
@@ -93,7 +93,7 @@ describe("the picture", () => {
 		expect($(".xw-ends").textContent).toBe("02.00");
 	});
 
-	test("sign, colour map and percentile change it", async () => {
+	test("sign, color map and percentile change it", async () => {
 		const { model, pixel } = await show();
 		model.set("sign", "negative");
 		model.set("colormap", "viridis");
@@ -132,7 +132,7 @@ describe("the picture", () => {
 		expect(pixel(0.75, 0.75)).toEqual([...RED, 255]);
 	});
 
-	test("fading leaves the image where the map is zero, in grey if wanted", async () => {
+	test("fading leaves the image where the map is zero, in gray on request", async () => {
 		const { model, pixel } = await show({ fade: true });
 		expect(pixel(0.25, 0.75)).toEqual([...RED, 255]);
 		expect(pixel(0.75, 0.75)).toEqual(color("blue_orange", "both", 1));
@@ -142,7 +142,7 @@ describe("the picture", () => {
 		expect(pixel(0.25, 0.75)).toEqual([luma, luma, luma, 255]);
 	});
 
-	test("cells that are not finite show the image, and all zeros the neutral colour", async () => {
+	test("cells that are not finite show the image, and all zeros the neutral color", async () => {
 		const { model, pixel } = await show({ maps: array("float32", [1, 1, 2], [Number.NaN, 1]) });
 		expect(pixel(0.25, 0.5)).toEqual([...RED, 255]);
 		model.set("maps", array("float32", [1, 1, 2], [0, 0]));
@@ -150,7 +150,7 @@ describe("the picture", () => {
 		expect(pixel(0.25, 0.5)).toEqual(color("blue_orange", "both", 0.5));
 	});
 
-	test("smooth interpolates values, not colours", async () => {
+	test("smooth interpolates values, not colors", async () => {
 		const maps = array("float32", [1, 1, 2], [-1, 1]);
 		const { pixel } = await show({ maps, interpolation: "smooth", colormap: "red_blue" });
 		const middle = pixel(0.5, 0.5);
@@ -170,16 +170,16 @@ describe("the picture", () => {
 	});
 
 	test("is as sharp as the screen and keeps the shape of the image", async () => {
-		const { picture, stage } = await show({ image: plain(2, 6, RED) });
+		const { imageCanvas, stage } = await show({ image: plain(2, 6, RED) });
 		const { width, height } = stage.getBoundingClientRect();
 		expect(width / height).toBeCloseTo(3, 1);
-		expect(Math.abs(picture.width - width * devicePixelRatio)).toBeLessThanOrEqual(1);
-		expect(Math.abs(picture.height - height * devicePixelRatio)).toBeLessThanOrEqual(1);
+		expect(Math.abs(imageCanvas.width - width * devicePixelRatio)).toBeLessThanOrEqual(1);
+		expect(Math.abs(imageCanvas.height - height * devicePixelRatio)).toBeLessThanOrEqual(1);
 	});
 });
 
-describe("what comes late or wrong", () => {
-	test("nothing: words in place of a picture, gone when an image comes, then a map of another size", async () => {
+describe("late or invalid values", () => {
+	test("an empty view shows a text until an image arrives, then a map of another size", async () => {
 		const { model, $, pixel } = await show({ image: null, maps: null });
 		expect($(".xw-message").textContent).toMatch(/No image and no map/);
 		expect($(".xw-scale").hidden).toBe(true);
@@ -198,7 +198,7 @@ describe("what comes late or wrong", () => {
 		expect(pixel(0.75, 0.75)).toEqual(color("blue_orange", "both", 1));
 	});
 
-	test("an empty stack of maps is no map", async () => {
+	test("an empty stack of maps shows no map", async () => {
 		const { pixel, $ } = await show({ maps: array("float32", [0, 4, 4], []) });
 		expect(pixel(0.5, 0.5)).toEqual([...RED, 255]);
 		expect($(".xw-error")).toBeNull();
@@ -227,7 +227,7 @@ describe("what comes late or wrong", () => {
 	});
 });
 
-describe("the hand", () => {
+describe("pointer and keys", () => {
 	test("hovering reads the exact value and the image; leaving takes the mark back", async () => {
 		const { model, $, stage, marked } = await show();
 		point(stage, "pointerenter", 0.75, 0.25);
@@ -245,7 +245,7 @@ describe("the hand", () => {
 		expect(marked()).toBe(false);
 	});
 
-	test("a click keeps the place when the pointer leaves, Escape gives it up", async () => {
+	test("a click keeps the position when the pointer leaves, Escape clears it", async () => {
 		const { model, stage } = await show();
 		point(stage, "pointerenter", 0.5, 0.5);
 		point(stage, "pointerdown", 0.2, 0.2, { buttons: 1 });
@@ -257,9 +257,9 @@ describe("the hand", () => {
 		expect(model.get("position")).toBeNull();
 	});
 
-	test("a hover paints marks only, and tells the kernel of its first place and its last", async () => {
-		const { model, stage, picture } = await show();
-		const draw = vi.spyOn(picture.getContext("2d"), "drawImage");
+	test("a hover draws marks only, and sends its first and last position to the kernel", async () => {
+		const { model, stage, imageCanvas } = await show();
+		const draw = vi.spyOn(imageCanvas.getContext("2d"), "drawImage");
 		for (let i = 0; i < 20; i++) point(stage, "pointermove", i / 20, 0.5);
 		await painted();
 		expect(draw).not.toHaveBeenCalled();
@@ -302,7 +302,7 @@ describe("keys", () => {
 		expect(model.get("position")).toEqual([19.5 / 20, 18.5 / 20]);
 	});
 
-	test("opacity, colour map, sign and map", async () => {
+	test("opacity, color map, sign and map", async () => {
 		const maps = array("float32", [2, 1, 1], [1, 2]);
 		const { model, stage } = await show({ maps, colormap: "auto", opacity: 0.7 });
 		stage.focus();
@@ -323,7 +323,7 @@ describe("keys", () => {
 		expect(model.get("frame")).toBe(1);
 		await userEvent.keyboard("m");
 		expect(model.get("frame")).toBe(0);
-		// Saves wait for each other; the last one tells the last value.
+		// Saves wait for each other; the last one holds the last value.
 		await expect.poll(() => Object.assign({}, ...model.saved).sign).toBe("both");
 	});
 });
@@ -401,7 +401,7 @@ describe("controls", () => {
 	});
 });
 
-test("has names for assistive technology, and speaks the value once the hand rests", async () => {
+test("has names for assistive technology, and announces the value when the pointer rests", async () => {
 	const { $, stage, model, el } = await show({ title: "Relevance" });
 	expect(stage.getAttribute("aria-label")).toBe("Relevance");
 	expect(stage.getAttribute("aria-description")).toMatch(/Shift by ten/);

@@ -11,7 +11,7 @@ function setUp() {
 	return { controller, model, set: hoverer(model, controller.signal) };
 }
 
-test("the page has every place at once, the kernel the one at which the hand rests", () => {
+test("the page gets every position at once, the kernel the one at which the pointer rests", () => {
 	const { model, set } = setUp();
 	for (let x = 0; x < 20; x++) {
 		set({ position: [x / 20, 0.5] });

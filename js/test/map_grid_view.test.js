@@ -10,7 +10,7 @@ afterEach(async () => {
 	await view.unmount();
 });
 
-// Two methods by two pictures of 2 x 4 pixels: coarse and fine maps, of one sign and of both.
+// Two methods by two images of 2 x 4 pixels: coarse and fine maps, of one sign and of both.
 const MAPS = {
 	_map_0_0: array("float32", [1, 2], [0, 2]),
 	_map_0_1: array("float32", [2, 4], [1, 2, 3, 4, 5, 6, 7, 8]),
@@ -75,7 +75,7 @@ const cell = (row, column) => find(`.xw-map-cell[data-row="${row}"][data-column=
 const stage = (row, column) => cell(row, column).querySelector(".xw-map-stage");
 const seen = (selector) =>
 	[...view.el.querySelectorAll(selector)].filter((node) => node.checkVisibility()).length;
-/** The words of a canvas of a cell. */
+/** The text of a canvas of a cell. */
 function words(row, column, name = "map") {
 	const canvas = /** @type {HTMLCanvasElement} */ (cell(row, column).querySelector(`.xw-${name}`));
 	const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -109,7 +109,7 @@ async function press(...keys) {
 
 const get = (...names) => names.map((name) => view.model.get(name));
 
-test("each cell has its map in its own colours, on its picture", async () => {
+test("each cell has its map in its own colors, on its image", async () => {
 	await show();
 	expect(words(0, 0)).toEqual(colors([0, 2], 2, "positive"));
 	expect(words(0, 1)).toEqual(colors([1, 2, 3, 4, 5, 6, 7, 8], 8, "positive"));
@@ -132,7 +132,7 @@ test("a row or the whole table may share a scale, and its sign", async () => {
 	expect(words(0, 0)).toEqual(colors([0, 2], 8, "both"));
 	expect(words(1, 0)).toEqual(colors([-1, 0.5, 0, 0.25], 8, "both"));
 	expect(texts(".xw-ends > span")).toEqual(["−8.00", "0", "8.00"]);
-	// As many maps as before, or fewer: no limit of a group that is gone stays.
+	// With as many maps as before or fewer, the limits of removed groups are removed.
 	await set({
 		states: [["done"], ["done"]],
 		column_labels: ["cat"],
@@ -150,7 +150,7 @@ test("a new map is drawn alone, without another state", async () => {
 	expect(words(1, 0)).toEqual(colors([-1, 0.5, 0, 0.25], 1, "both"));
 });
 
-test("a cell without a map says why, and one with a warning has a sign", async () => {
+test("a cell without a map shows the reason, and one with a warning has a sign", async () => {
 	await show({
 		states: [
 			["waiting", "computing"],
@@ -168,7 +168,7 @@ test("a cell without a map says why, and one with a warning has a sign", async (
 	expect(find(".xw-alone-bar").textContent).toContain("sums to 1.4");
 });
 
-test("the place under the pointer is shared, and goes back when the pointer leaves", async () => {
+test("the position under the pointer is shared, and is reset when the pointer leaves", async () => {
 	await show({ position: [0.9, 0.9] });
 	await point("pointermove", 0, 1, 0.3, 0.6);
 	expect(get("row", "column")).toEqual([0, 1]);
@@ -177,7 +177,7 @@ test("the place under the pointer is shared, and goes back when the pointer leav
 	expect(texts(".xw-map-value")).toEqual(["0", "6.00", "0", ""]);
 	expect(texts(".xw-readout > .xw-cell")).toEqual(["Grad-CAM · dog at row 1, col 1"]);
 	expect(texts(".xw-readout > .xw-value")).toEqual(["6.00"]);
-	// In the cells that have a map the cross stands at the place.
+	// Cells with a map show a cross at the position.
 	expect(seen(".xw-cross")).toBe(3);
 	expect(Number(grid().style.getPropertyValue("--xw-x"))).toBeCloseTo(0.3, 2);
 	grid().dispatchEvent(new PointerEvent("pointerleave"));
@@ -187,7 +187,7 @@ test("the place under the pointer is shared, and goes back when the pointer leav
 	expect(seen(".xw-cross")).toBe(0);
 });
 
-test("a click enlarges, the next keeps the place, Escape goes back", async () => {
+test("a click enlarges, the next marks the position, Escape goes back", async () => {
 	await show();
 	await point("click", 1, 0, 0.5, 0.5);
 	expect(get("row", "column", "enlarged")).toEqual([1, 0, true]);
@@ -223,7 +223,7 @@ test("an enlarged smooth map is painted finer than one among others, and coarse 
 	expect(size()).toEqual([160, 160]);
 });
 
-test("keys go from cell to cell, move the place and change the looks", async () => {
+test("keys go from cell to cell, move the position and change the display", async () => {
 	await show();
 	await press("ArrowDown");
 	expect(get("row", "column")).toEqual([0, 0]);
@@ -285,14 +285,14 @@ test("to a pinned cell all others show their agreement; of two all measures are 
 	expect(seen(".xw-agreement")).toBe(0);
 });
 
-test("rows on the screen are told", async () => {
+test("the visible rows are sent to Python", async () => {
 	await show();
 	await expect.poll(() => view.model.get("_visible_rows")).toEqual([0, 1]);
 	await set({ states: [["done", "done"]], row_labels: ["Grad-CAM"] });
 	await expect.poll(() => view.model.get("_visible_rows")).toEqual([0]);
 });
 
-test("what cannot be drawn is said, and drawn again when it can be", async () => {
+test("an error is shown for invalid values, until they are valid", async () => {
 	await show({ _map_0_0: array("float32", [4], [1, 2, 3, 4]) });
 	expect(find(".xw-message").textContent).toContain("This view cannot be drawn: a map is");
 	await set({ _map_0_0: MAPS._map_0_0 });
@@ -302,13 +302,13 @@ test("what cannot be drawn is said, and drawn again when it can be", async () =>
 	expect(find(".xw-message").textContent).toBe("No maps yet.");
 });
 
-test("without a picture the map alone is drawn, in its own proportions", async () => {
+test("without a image the map alone is drawn, in its own proportions", async () => {
 	await show({ images: null, opacity: 0.2 });
 	expect(stage(0, 0).style.aspectRatio).toBe("2 / 1");
 	expect(getComputedStyle(cell(0, 0).querySelector(".xw-map")).opacity).toBe("1");
 });
 
-test("one picture stands in every column", async () => {
+test("one image is shown in every column", async () => {
 	await show({ images: array("uint8", [1, 1, 1, 3], [10, 20, 30]), gray: false });
 	for (const column of [0, 1])
 		expect(words(0, column, "base")[0] & 0xffffff).toBe(10 | (20 << 8) | (30 << 16));

@@ -8,7 +8,7 @@ import { array, mount, painted } from "./model.js";
 const HEIGHT = 2;
 const WIDTH = 4;
 const TOTAL = HEIGHT * WIDTH;
-/** Three levels: grey, darker, and the image. */
+/** Three levels: gray, darker, and the image. */
 const LEVELS = [
 	Array.from({ length: TOTAL }, () => [120, 120, 120]),
 	Array.from({ length: TOTAL }, (_, i) => [60, 10 * i, 200]),
@@ -51,13 +51,13 @@ async function show(state = {}, options) {
 	mounted.push(view.unmount);
 	await painted();
 	const $ = (/** @type {string} */ selector) => view.el.querySelector(selector);
-	const picture = $(".xw-stage > canvas");
-	/** The colours at the centres of all pixels of the image. */
+	const imageCanvas = $(".xw-stage > canvas");
+	/** The colors at the centers of all pixels of the image. */
 	const pixels = () =>
 		Array.from({ length: TOTAL }, (_, i) => {
-			const x = Math.floor((((i % WIDTH) + 0.5) / WIDTH) * picture.width);
-			const y = Math.floor(((Math.floor(i / WIDTH) + 0.5) / HEIGHT) * picture.height);
-			return [...picture.getContext("2d").getImageData(x, y, 1, 1).data.subarray(0, 3)];
+			const x = Math.floor((((i % WIDTH) + 0.5) / WIDTH) * imageCanvas.width);
+			const y = Math.floor(((Math.floor(i / WIDTH) + 0.5) / HEIGHT) * imageCanvas.height);
+			return [...imageCanvas.getContext("2d").getImageData(x, y, 1, 1).data.subarray(0, 3)];
 		});
 	const set = async (/** @type {Record<string, unknown>} */ values) => {
 		for (const [name, value] of Object.entries(values)) view.model.set(name, value);
@@ -69,13 +69,13 @@ async function show(state = {}, options) {
 /** The definition: the levels at m (L - 1), linearly. @param {number[]} mask */
 function expected(mask) {
 	return mask.map((value, i) => {
-		const place = (value / 255) * (LEVELS.length - 1);
-		const low = Math.min(Math.floor(place), LEVELS.length - 2);
-		return LEVELS[low][i].map((c, k) => Math.round(c + (place - low) * (LEVELS[low + 1][i][k] - c)));
+		const position = (value / 255) * (LEVELS.length - 1);
+		const low = Math.min(Math.floor(position), LEVELS.length - 2);
+		return LEVELS[low][i].map((c, k) => Math.round(c + (position - low) * (LEVELS[low + 1][i][k] - c)));
 	});
 }
 
-describe("the picture", () => {
+describe("the image", () => {
 	test("preserved, deleted and the mask are their definitions at every area", async () => {
 		const { pixels, set } = await show();
 		for (const [index, area] of AREAS.entries()) {
@@ -88,7 +88,7 @@ describe("the picture", () => {
 		}
 	});
 
-	test("the outline leaves what is preserved as it is and dims the rest", async () => {
+	test("the outline keeps the preserved part and dims the rest", async () => {
 		const { pixels, set } = await show({ area: 1, display: "outline" });
 		expect(pixels()).toEqual(LEVELS[2]);
 		await set({ area: 0.05 });
@@ -142,7 +142,7 @@ describe("the picture", () => {
 	});
 });
 
-describe("the hand", () => {
+describe("pointer and keys", () => {
 	test("the slider stops at the areas that are ready", async () => {
 		const { model, slider, $ } = await show({ ready: [true, true, false, true] });
 		for (const [value, area] of [
@@ -160,7 +160,7 @@ describe("the hand", () => {
 		expect(model.saved).not.toHaveLength(0);
 	});
 
-	test("keys on the picture and on the slider", async () => {
+	test("keys on the image and on the slider", async () => {
 		const { model, stage, slider } = await show({ area: 0.06, ready: [true, true, false, true], best: 0.2 });
 		for (const node of [stage, slider]) {
 			node.focus();
@@ -205,7 +205,7 @@ describe("the hand", () => {
 		expect(absent()).toEqual([false, false, false, false]);
 	});
 
-	test("the readout tells the mask under the mark; the stage speaks the area", async () => {
+	test("the readout shows the mask at the mark; a screen reader announces the area", async () => {
 		const { $, set, stage } = await show();
 		expect(stage.getAttribute("aria-valuetext")).toBe("area 20 % preserved");
 		await set({ position: [0.3, 0.1], area: 0.21 });
@@ -216,14 +216,14 @@ describe("the hand", () => {
 });
 
 describe("the line", () => {
-	/** Whether a place, in pixels of the mask, is on the line. */
+	/** Whether a position, in pixels of the mask, is on the line. */
 	const on = (path, x, y) => {
 		const context = new OffscreenCanvas(1, 1).getContext("2d");
 		context.lineWidth = 0.02;
 		return context.isPointInStroke(path, x, y);
 	};
 
-	test("it lies where the mask is a half between the centres of pixels", () => {
+	test("it lies where the mask is a half between the centers of pixels", () => {
 		// 255 in the first two columns, 0 in the other two, and a ramp in the last row.
 		const data = Uint8Array.from([255, 255, 0, 0, 255, 255, 0, 0, 255, 255, 51, 0]);
 		const path = contour({ shape: [3, 4], data });
@@ -257,7 +257,7 @@ test("nothing overflows a column of 280 px, and controls can be left out", async
 	expect($(".xw-tools").checkVisibility()).toBe(false);
 });
 
-test("in a column of 146 px it still says what is shown", async () => {
+test("in a column of 146 px it still shows its description", async () => {
 	const { $ } = await show(
 		{ width: 260, area: 0.05, areas: array("float32", [4], [0.025, 0.2, 0.5, 1]) },
 		{ width: 146 },
@@ -267,7 +267,7 @@ test("in a column of 146 px it still says what is shown", async () => {
 	expect(words.right).toBeLessThanOrEqual(row.right);
 });
 
-test("controls stand alone, in a row where there is room, and move what is joined to them", async () => {
+test("controls stand alone, in a row where there is room, and move the linked views", async () => {
 	const _channels = { area: "areas", display: "displays" };
 	const lane = await show({ _channels, controls: false });
 	const bar = await show({ _channels, levels: null, show_image: false, width: 0 });

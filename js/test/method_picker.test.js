@@ -47,7 +47,7 @@ test("by keyboard", async () => {
 	expect(view.model.get("selected")).toEqual(["a"]);
 });
 
-test("the colour is that of the index among the options, chosen or not", async () => {
+test("the color is that of the index among the options, chosen or not", async () => {
 	await show();
 	expect(all(".xw-chip").map((chip) => chip.style.getPropertyValue("--xw-chip"))).toEqual(
 		[0, 1, 2].map(seriesColor),
@@ -59,7 +59,7 @@ test("the colour is that of the index among the options, chosen or not", async (
 	expect(fill).toBe(getComputedStyle(all(".xw-chip-color")[2]).borderColor);
 });
 
-test("other options replace the chips; none is said", async () => {
+test("other options replace the chips; an empty choice is announced", async () => {
 	await show();
 	view.model.set("options", ["x", "b"]);
 	await painted();

@@ -8,9 +8,9 @@
 
 /** @implements {Omit<import("@anywidget/types").AnyModel, "widget_manager">} */
 export class Model {
-	/** @type {State[]} what each `save_changes` sent to the kernel */
+	/** @type {State[]} the state that each `save_changes` sent to the kernel */
 	saved = [];
-	/** @type {{content: unknown, buffers: unknown}[]} what `send` sent to the kernel */
+	/** @type {{content: unknown, buffers: unknown}[]} the messages of `send` to the kernel */
 	sent = [];
 	/** @type {State} */
 	#state;

@@ -6,7 +6,7 @@ import { array, mount, painted } from "./model.js";
 const HEIGHT = 2;
 const WIDTH = 5;
 const TOTAL = HEIGHT * WIDTH;
-/** Which pixel is replaced when: a permutation that is not its own inverse. */
+/** The rank of each pixel: a permutation that is not its own inverse. */
 const RANKS = [3, 1, 4, 0, 5, 9, 2, 6, 8, 7];
 const IMAGE = Array.from({ length: TOTAL }, (_, i) => [10 + i, 100, 50]);
 const GONE = Array.from({ length: TOTAL }, () => [0, 0, 0]);
@@ -39,13 +39,13 @@ async function show(state = {}, options) {
 	mounted.push(view.unmount);
 	await painted();
 	const $ = (/** @type {string} */ selector) => view.el.querySelector(selector);
-	const picture = $(".xw-stage > canvas");
-	/** The colours at the centres of all pixels of the image. */
+	const imageCanvas = $(".xw-stage > canvas");
+	/** The colors at the centers of all pixels of the image. */
 	const pixels = () =>
 		Array.from({ length: TOTAL }, (_, i) => {
-			const x = Math.floor((((i % WIDTH) + 0.5) / WIDTH) * picture.width);
-			const y = Math.floor(((Math.floor(i / WIDTH) + 0.5) / HEIGHT) * picture.height);
-			return [...picture.getContext("2d").getImageData(x, y, 1, 1).data.subarray(0, 3)];
+			const x = Math.floor((((i % WIDTH) + 0.5) / WIDTH) * imageCanvas.width);
+			const y = Math.floor(((Math.floor(i / WIDTH) + 0.5) / HEIGHT) * imageCanvas.height);
+			return [...imageCanvas.getContext("2d").getImageData(x, y, 1, 1).data.subarray(0, 3)];
 		});
 	return { ...view, $, pixels, stage: $(".xw-stage") };
 }
@@ -57,7 +57,7 @@ function expected(mode, fraction, ranks = RANKS) {
 	return ranks.map((rank, i) => (rank < n ? IMAGE[i] : START[i]));
 }
 
-describe("the picture", () => {
+describe("the image", () => {
 	test.each(["deletion", "insertion"])("%s is its definition at every fraction", async (mode) => {
 		const { model, pixels } = await show({ mode });
 		for (const fraction of [0, 0.04, 0.05, 0.1, 0.3, 0.55, 0.999, 1]) {
@@ -115,7 +115,7 @@ describe("the picture", () => {
 	});
 });
 
-describe("the hand", () => {
+describe("pointer and keys", () => {
 	test("the slider and the buttons set fraction and mode", async () => {
 		const { model, el, pixels, $ } = await show();
 		const slider = $("input[type=range]");
@@ -134,7 +134,7 @@ describe("the hand", () => {
 		expect(model.saved).not.toHaveLength(0);
 	});
 
-	test("keys on the picture", async () => {
+	test("keys on the image", async () => {
 		const { model, stage } = await show();
 		stage.focus();
 		await userEvent.keyboard("{ArrowRight}{ArrowUp}{ArrowRight}{ArrowLeft}");
@@ -149,7 +149,7 @@ describe("the hand", () => {
 		expect(model.get("mode")).toBe("insertion");
 	});
 
-	test("the readout counts pixels and tells when the pixel under the mark goes", async () => {
+	test("the readout shows the number of pixels and the fraction of the marked pixel", async () => {
 		const { model, $, stage } = await show({ fraction: 0.37 });
 		expect($(".xw-amount").textContent).toBe("37.0 % deleted (4 of 10 px)");
 		expect(stage.getAttribute("aria-valuetext")).toBe("37.0 % deleted (4 of 10 px)");

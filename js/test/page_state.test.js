@@ -10,7 +10,7 @@ function packed(header, bytes) {
 	return made.buffer;
 }
 
-test("arrays and texts come to their places, shared ones to each of them", () => {
+test("arrays and texts are restored, shared ones in each model", () => {
 	const models = {
 		a: { state: { maps: { shape: [2] }, nested: [{}, { deep: {} }] } },
 		b: { state: { maps: { shape: [2] } } },
@@ -42,7 +42,7 @@ test("arrays and texts come to their places, shared ones to each of them", () =>
 	expect([made.a.state._esm, made.b.state._esm]).toEqual(["programme ü", "programme ü"]);
 });
 
-test("what is cut short is an error, not a wrong array", () => {
+test("truncated data raises an error", () => {
 	const header = {
 		models: { a: { state: {} } },
 		blobs: [4],

@@ -9,7 +9,7 @@ function luminance(rgb) {
 	return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 }
 
-/** What a canvas paints with a colour, from 0 to 1. @param {string} color */
+/** The color that a canvas paints, from 0 to 1. @param {string} color */
 function painted(color) {
 	const context = new OffscreenCanvas(1, 1).getContext("2d");
 	context.fillStyle = color;
@@ -39,13 +39,13 @@ describe.each([
 	["light", "#ffffff", "rgba(0, 0, 0, 0.87)"],
 	["dark", "#111111", "rgb(255, 255, 255)"],
 ])("%s", (_name, background, text) => {
-	test("every colour has 3:1 against the background", () => {
+	test("every color has 3:1 against the background", () => {
 		for (const color of resolved(background, text)) {
 			expect(contrast(color, painted(background))).toBeGreaterThanOrEqual(3);
 		}
 	});
 
-	test("no two colours are alike", () => {
+	test("no two colors are alike", () => {
 		const colors = resolved(background, text);
 		for (const [i, a] of colors.entries()) {
 			for (const b of colors.slice(i + 1)) {
@@ -55,7 +55,7 @@ describe.each([
 	});
 });
 
-test("colours repeat after the last", () => {
+test("colors repeat after the last", () => {
 	root = document.createElement("div");
 	expect(seriesColor(PALETTE_SIZE + 2)).toBe(seriesColor(2));
 	expect(seriesColor(-1)).toBe(seriesColor(PALETTE_SIZE - 1));

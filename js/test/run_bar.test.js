@@ -52,7 +52,7 @@ describe("clicks", () => {
 });
 
 describe("a kernel that does not answer", () => {
-	test("is told after five seconds, and the button stays usable", async () => {
+	test("shows an error after five seconds, and the button stays usable", async () => {
 		await show();
 		button().click();
 		vi.advanceTimersByTime(4900);
@@ -69,7 +69,7 @@ describe("a kernel that does not answer", () => {
 		expect(find("[role=alert]").hidden).toBe(true);
 	});
 
-	test("one that answers in time is not accused", async () => {
+	test("one that answers in time shows no error", async () => {
 		await show();
 		button().click();
 		await set({ _acknowledged: 1 });
@@ -79,7 +79,7 @@ describe("a kernel that does not answer", () => {
 	});
 });
 
-describe("what it shows", () => {
+describe("display", () => {
 	test("progress, for eyes and for screen readers", async () => {
 		await show({ status: "running", progress: 0.25 });
 		const bar = find("[role=progressbar]");

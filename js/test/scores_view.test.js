@@ -39,7 +39,7 @@ async function show(over) {
 	await painted();
 }
 const find = (/** @type {string} */ selector) => view.el.querySelector(selector);
-/** What is read from top to bottom. */
+/** The visible texts from top to bottom. */
 function rows() {
 	return [...view.el.querySelectorAll(".xw-score")]
 		.map((node) => ({
@@ -131,7 +131,7 @@ describe("rows", () => {
 		expect(find(".xw-muted").textContent).toBe("16 kept");
 	});
 
-	test("a class keeps its element and its colour, and the view its height", async () => {
+	test("a class keeps its element and its color, and the view its height", async () => {
 		await show();
 		const cat = [...view.el.querySelectorAll(".xw-score")].find((node) => node.textContent.startsWith("cat"));
 		const color = cat.querySelector(".xw-score-fill").style.getPropertyValue("--xw-bar");
@@ -172,7 +172,7 @@ describe("a reference", () => {
 		expect(find(".xw-score-tick").checkVisibility()).toBe(false);
 	});
 
-	test("one step without x: nothing is said of a fraction, and the change is read out", async () => {
+	test("one step without x: no fraction is shown, and the change is announced", async () => {
 		vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
 		await show({
 			x: null,
@@ -208,7 +208,7 @@ describe("without data", () => {
 		expect(read()[0]).toBe("cat 0.700");
 	});
 
-	test("arrays that do not belong together are said plainly", async () => {
+	test("arrays that do not fit together show an error", async () => {
 		await show({ indices: array("int32", [2, 3, 1], [0, 0, 0, 0, 0, 0]) });
 		expect(find(".xw-message").textContent).toBe(
 			"This view cannot be drawn: values has shape [2,3,2], indices [2,3,1]: expected the same.",
@@ -216,7 +216,7 @@ describe("without data", () => {
 	});
 });
 
-test("a screen reader hears the scores once the hand rests", async () => {
+test("a screen reader announces the scores when the pointer rests", async () => {
 	vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
 	await show();
 	const spoken = find("[aria-live]");

@@ -16,14 +16,14 @@ function make(seed, shape, int8) {
 	const size = shape.reduce((a, b) => a * b, 1);
 	const values = Array.from({ length: size }, () => (next() < 0.3 ? 0 : (next() - 0.4) * 200));
 	const data = int8 ? Int8Array.from(values, Math.round) : Float32Array.from(values);
-	// The first place is zero.
+	// The first vector is zero.
 	data.fill(0, 0, shape[3]);
 	return { shape, data };
 }
 
 /** The formulas, one number after the other. */
 function plain({ shape: [, rows, columns, channels], data }, a, b, kind, sigma) {
-	const at = (place) => [...data.subarray(place * channels, (place + 1) * channels)];
+	const at = (index) => [...data.subarray(index * channels, (index + 1) * channels)];
 	const [u, v] = [at(a), at(b)];
 	const dot = u.reduce((sum, x, c) => sum + x * v[c], 0);
 	const length = (w) => Math.sqrt(w.reduce((sum, x) => sum + x * x, 0));
@@ -49,8 +49,8 @@ describe.each([true, false])("int8: %s", (int8) => {
 				const out = new Float32Array(15);
 				similarities(space, source, kind, 9, out);
 				for (const [index, value] of out.entries()) {
-					const wanted = plain(array, source, 9 + index, kind, 90);
-					expect(Math.abs(value - wanted)).toBeLessThanOrEqual(2e-6 * Math.max(1, Math.abs(wanted)));
+					const expected = plain(array, source, 9 + index, kind, 90);
+					expect(Math.abs(value - expected)).toBeLessThanOrEqual(2e-6 * Math.max(1, Math.abs(expected)));
 				}
 			}
 		}
@@ -97,7 +97,7 @@ test("the same cell is where the middle lies, in whole numbers", () => {
 	}
 });
 
-test("a place is followed from one picture to another, and out of it", () => {
+test("a position is mapped from one image to another, and out of it", () => {
 	const grid = { rows: 4, columns: 4 };
 	const still = [1, 0, 0, 0, 1, 0];
 	// A quarter turn against the clock about the middle: (x, y) goes to (y, 1 - x).
@@ -113,7 +113,7 @@ test("a place is followed from one picture to another, and out of it", () => {
 	});
 });
 
-test("an overlay compares with the source of each picture, and with a second one by the difference", () => {
+test("an overlay compares with the source of each image, and with a second one by the difference", () => {
 	const array = make(7, [3, 2, 2, 5], true);
 	const space = createSpace(array, null, null, 1);
 	const [a, b] = [
@@ -122,15 +122,15 @@ test("an overlay compares with the source of each picture, and with a second one
 	];
 	const one = overlay(space, "cosine", [a]);
 	const two = overlay(space, "cosine", [a, b]);
-	for (let place = 0; place < 12; place++) {
-		const picture = Math.floor(place / 4);
-		if (picture === 2) {
-			expect([one[place], two[place]]).toEqual([Number.NaN, Number.NaN]);
+	for (let index = 0; index < 12; index++) {
+		const imageIndex = Math.floor(index / 4);
+		if (imageIndex === 2) {
+			expect([one[index], two[index]]).toEqual([Number.NaN, Number.NaN]);
 			continue;
 		}
-		const first = plain(array, 5, place, "cosine", 1);
-		const second = plain(array, b[picture], place, "cosine", 1);
-		expect(one[place]).toBeCloseTo(first, 5);
-		expect(two[place]).toBeCloseTo(first - second, 5);
+		const first = plain(array, 5, index, "cosine", 1);
+		const second = plain(array, b[imageIndex], index, "cosine", 1);
+		expect(one[index]).toBeCloseTo(first, 5);
+		expect(two[index]).toBeCloseTo(first - second, 5);
 	}
 });

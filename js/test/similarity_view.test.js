@@ -9,7 +9,7 @@ afterEach(async () => {
 	await view.unmount();
 });
 
-// Two pictures of 2 x 3 places: in the first they point along the axes, in the second one is zero.
+// Two images of 2 x 3 vectors: in the first they are along the axes, in the second one of them is zero.
 const FIRST = [...[1, 0, 0, 1, -1, 0], ...[3, 4, 0, 5, 1, 1], ...[2, 0, 0, 0, 0, -3], ...[1, 0, -4, 3, 0, 2]];
 const STATE = {
 	images: array("uint8", [2, 2, 3, 3], new Array(36).fill(128)),
@@ -63,7 +63,7 @@ async function set(state) {
 const stages = () => [...view.el.querySelectorAll(".xw-patch-stage")];
 const grid = () => /** @type {HTMLElement} */ (view.el.querySelector(".xw-patches"));
 const texts = (selector) => [...view.el.querySelectorAll(selector)].map((node) => node.textContent);
-/** The words of a canvas of a picture. @param {number} index @param {string} [name] */
+/** The text of a canvas of a image. @param {number} index @param {string} [name] */
 function words(index, name = "overlay") {
 	const canvas = /** @type {HTMLCanvasElement} */ (stages()[index].querySelector(`.xw-${name}`));
 	const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -94,7 +94,7 @@ async function press(...keys) {
 	}
 }
 
-test("the place under the pointer is compared with all places of all pictures", async () => {
+test("the position under the pointer is compared with all positions of all images", async () => {
 	await show();
 	expect(stages().every((stage) => stage.querySelector(".xw-overlay").checkVisibility())).toBe(false);
 	point("pointermove", 0, 0.17, 0.75);
@@ -117,13 +117,13 @@ test("the place under the pointer is compared with all places of all pictures", 
 	expect([data.getFloat32(0, true), data.getFloat32(4, true)]).toEqual([0, 0]);
 });
 
-test("each picture may be compared with its own place", async () => {
+test("each image may be compared with its own vector", async () => {
 	await show({ scope: "within", position: [0.1, 0.1] });
 	expect(words(0)).toEqual([1, 0, -1, 0.6, 0, 1 / Math.SQRT2].map((value) => color(value)));
 	expect(words(1)).toEqual([1, 0, 0, 1, -0.8, 0].map((value) => color(value)));
 });
 
-test("what was hovered stays when the pointer leaves, and its picture is marked", async () => {
+test("the hovered position stays when the pointer leaves, and its image is marked", async () => {
 	await show();
 	point("pointermove", 1, 0.1, 0.1);
 	await painted();
@@ -133,7 +133,7 @@ test("what was hovered stays when the pointer leaves, and its picture is marked"
 	const marked = () =>
 		[...view.el.querySelectorAll(".xw-patch")].map((box) => box.classList.contains("xw-marked"));
 	expect(marked()).toEqual([false, true]);
-	// As a chart that is linked does: the place stays.
+	// Set by a linked plot, the position stays.
 	await set({ marked: 0 });
 	expect([marked(), view.model.get("frame")]).toEqual([[true, false], 1]);
 	await press("PageUp");
@@ -147,7 +147,7 @@ test("a click pins, a second one compares, a click on a pin takes it away", asyn
 	expect(view.model.get("pins")).toEqual([{ frame: 0, layer: 0, position: view.model.get("position") }]);
 	point("pointermove", 0, 0.1, 0.9);
 	await painted();
-	// The pictures stay with the pin: (1, 0); under the pointer is (3, 4).
+	// The images stay with the pin: (1, 0); under the pointer is (3, 4).
 	expect(words(0)[0]).toBe(color(1));
 	expect(texts(".xw-value")).toEqual(["0.600"]);
 	point("click", 1, 0.5, 0.9);
@@ -169,7 +169,7 @@ test("a click pins, a second one compares, a click on a pin takes it away", asyn
 	expect([view.model.get("pins"), view.model.get("position")]).toEqual([[], null]);
 });
 
-test("a third pin takes the place of the second", async () => {
+test("a third pin replaces the second", async () => {
 	await show();
 	for (const x of [0.1, 0.5, 0.9]) point("click", 0, x, 0.1);
 	expect(view.model.get("pins").map(({ position }) => Math.floor(position[0] * 3))).toEqual([0, 2]);
@@ -198,7 +198,7 @@ test("keys move, pin and change the look", async () => {
 	expect([view.model.get("frame"), view.model.get("layer")]).toEqual([0, 0]);
 });
 
-test("another layer shows the same place by the middle of the cell", async () => {
+test("another layer shows the same position by the middle of the cell", async () => {
 	const other = array(
 		"float32",
 		[2, 4, 6, 1],
@@ -239,7 +239,7 @@ test("small magnitudes are left out below the threshold", async () => {
 	expect(words(0).length).toBeGreaterThan(6);
 });
 
-test("places that leave a picture are gaps", async () => {
+test("positions outside of an image are gaps", async () => {
 	const large = [2, 0, -0.5, 0, 2, -0.5];
 	await show({
 		transforms: array("float32", [2, 2, 3], [1, 0, 0, 0, 1, 0, ...large]),
@@ -288,7 +288,7 @@ test("components are mixed by their weights, hidden ones left out", async () => 
 	expect(words(0, "components")[1]).toBe(0xff00ff00);
 });
 
-test("what a place sees is drawn around it, as far as the picture reaches", async () => {
+test("the receptive fields of a position are drawn around it, within the image", async () => {
 	await show({
 		position: [0.5, 0.1],
 		fields: [
@@ -298,9 +298,9 @@ test("what a place sees is drawn around it, as far as the picture reaches", asyn
 			],
 		],
 	});
-	/** @param {number} picture @param {number} index */
-	const field = (picture, index) => {
-		const { hidden, style } = stages()[picture].querySelector(`.xw-field-${index}`);
+	/** @param {number} imageIndex @param {number} index */
+	const field = (imageIndex, index) => {
+		const { hidden, style } = stages()[imageIndex].querySelector(`.xw-field-${index}`);
 		return hidden ? null : ["left", "top", "width", "height"].map((side) => Number.parseFloat(style[side]));
 	};
 	// The middle of row 0 and column 1 is at (0.5, 0.25).
@@ -311,7 +311,7 @@ test("what a place sees is drawn around it, as far as the picture reaches", asyn
 	expect(field(0, 0)).toBe(null);
 });
 
-test("what does not fit together is said, and the view recovers", async () => {
+test("arrays that do not fit together show an error, and the view recovers", async () => {
 	await show({ activations: [array("float32", [3, 1, 1, 1], [1, 2, 3])] });
 	expect(view.el.querySelector("[role=alert]").textContent).toContain(
 		"activations[0] are of 3 images, expected 2",
@@ -325,7 +325,7 @@ test("what does not fit together is said, and the view recovers", async () => {
 	expect(words(0)[3]).toBe(color(1));
 });
 
-test("a view without anything says so, and one that is gone leaves nothing behind", async () => {
+test("an empty view shows a text, and a removed one leaves nothing behind", async () => {
 	await show({ images: null, activations: [] });
 	expect(view.el.textContent).toContain("No images and no activations yet");
 	await view.unmount();

@@ -72,7 +72,7 @@ describe("stops", () => {
 		}
 	});
 
-	test("what is not ready is passed over, dimmed, and chosen by nobody", async () => {
+	test("stops that are not ready are dimmed, skipped and cannot be chosen", async () => {
 		const ready = [true, false, true, true, false];
 		const { model, chosen, drag, el } = await show({ ready, frame: 2 });
 		expect(chosen()).toEqual([2, 3 / 16]);
@@ -88,7 +88,7 @@ describe("stops", () => {
 		expect(absent).toEqual(ready.map((there) => !there));
 	});
 
-	test("what arrives does not move what is chosen, what goes does", async () => {
+	test("new stops keep the choice, removed ones change it", async () => {
 		const { model, chosen } = await show({ ready: [true, true, false, true, true] });
 		model.set("fraction", 0.2);
 		expect(chosen()).toEqual([1, 0.2]);
@@ -125,15 +125,15 @@ describe("the rail", () => {
 	test.each([
 		["even", [0, 1, 2, 3, 4], 4],
 		["proportional", VALUES.map((value) => value - 1), 16],
-	])("%s stops are where they should, and the knob stands there", async (spacing, places, end) => {
+	])("%s stops are where they should, and the knob stands there", async (spacing, positions, end) => {
 		const { el, drag, model, input } = await show({ spacing });
 		const ticks = [...el.querySelectorAll(".xw-tick")].map(middle);
 		const [first, length] = [ticks[0], ticks[4] - ticks[0]];
 		// The middle of the knob stops half its width before the ends of the rail.
 		expect(first).toBeCloseTo(input.getBoundingClientRect().left + 8, 1);
-		for (const [index, place] of places.entries()) {
-			expect((ticks[index] - first) / length).toBeCloseTo(place / end, 3);
-			const value = Number(input.min) + place;
+		for (const [index, position] of positions.entries()) {
+			expect((ticks[index] - first) / length).toBeCloseTo(position / end, 3);
+			const value = Number(input.min) + position;
 			drag(value + 0.01);
 			expect([model.get("frame"), input.valueAsNumber]).toEqual([index, value]);
 		}
@@ -191,7 +191,7 @@ describe("the rail", () => {
 	});
 });
 
-describe("the hand", () => {
+describe("pointer and keys", () => {
 	test("keys", async () => {
 		const ready = VALUES.map((_, index) => index !== 2);
 		const { model, input, chosen } = await show({ ready, marked: 3 });

@@ -121,11 +121,11 @@ def test_the_mouse_takes_the_cell_that_it_is_over_up_to_its_border(afm_page, vie
             x = box["x"] + column * box["width"] / columns + shift
             afm_page.page.mouse.move(x, box["y"] + 2 * box["height"] / rows + shift)
             expect(mounted.el.locator(".xw-cell")).to_have_text(
-                f"picture 2, coarse, row {1 if shift < 0 else 2}, col {wanted}"
+                f"image 2, coarse, row {1 if shift < 0 else 2}, col {wanted}"
             )
     # Beside the pictures it takes none, and the last one stays.
     afm_page.page.mouse.move(1, 1)
-    expect(mounted.el.locator(".xw-cell")).to_have_text("picture 2, coarse, row 2, col 4")
+    expect(mounted.el.locator(".xw-cell")).to_have_text("image 2, coarse, row 2, col 4")
 
 
 def test_a_finger_moves_and_pins(offline, view):
