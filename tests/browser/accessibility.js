@@ -1,4 +1,4 @@
-// What the accessibility tests ask of a page; evaluated once, it leaves `checks` there.
+// Functions of the accessibility tests; evaluated once, it leaves `checks` there.
 globalThis.checks = (() => {
 	const CONTROLS = "a[href], button, input, select, textarea, summary, [tabindex], [contenteditable]";
 	const visible = (el) => el.checkVisibility({ visibilityProperty: true }) && !el.closest("[inert]");
@@ -27,7 +27,7 @@ globalThis.checks = (() => {
 		}
 	}
 
-	/** Everything that Tab is to reach, numbered in the order of the page, with the name a screen reader says. */
+	/** Everything that Tab is to reach, numbered in the order of the page, with the accessible name. */
 	function controls() {
 		axe.setup(document.body);
 		const found = [...document.querySelectorAll(CONTROLS)].filter(reachable).map((el, index) => {
@@ -57,7 +57,7 @@ globalThis.checks = (() => {
 		return { x, y, width: Math.min(right + 8, innerWidth) - x, height: Math.min(bottom + 8, innerHeight) - y };
 	}
 
-	/** What is said of the focused control: its value, or the text of the live regions of its view. */
+	/** The text that a screen reader announces for the focused control: its value, or the text of the live regions of its view. */
 	function said() {
 		const el = document.activeElement;
 		const value = el.getAttribute("aria-valuetext") ?? el.getAttribute("aria-activedescendant");
@@ -87,7 +87,7 @@ globalThis.checks = (() => {
 			for (let el = parent; el !== document.body; el = el.parentElement) {
 				const { overflowX, overflowY } = getComputedStyle(el);
 				const clips = [overflowX, overflowY].some((value) => value === "hidden" || value === "clip");
-				// What scrolls is no loss.
+				// Text that scrolls is not lost.
 				if (overflowX === "auto" || overflowX === "scroll") break;
 				const rect = el.getBoundingClientRect();
 				const beyond = box.right > rect.right + 1 || box.left < rect.left - 1 || box.bottom > rect.bottom + 2;
@@ -142,7 +142,7 @@ globalThis.checks = (() => {
 			.map((el) => el.outerHTML.slice(0, 120));
 	}
 
-	/** What moves by itself for longer than `seconds`. */
+	/** Elements that move by themselves for longer than `seconds`. */
 	function moves(seconds) {
 		const long = (list) => list.split(",").some((time) => Number.parseFloat(time) > seconds);
 		const found = [];
@@ -158,7 +158,7 @@ globalThis.checks = (() => {
 		return found;
 	}
 
-	/** Colours of the theme of a view as sRGB bytes: names of variables to [r, g, b]. */
+	/** Colors of the theme of a view as sRGB bytes: names of variables to [r, g, b]. */
 	function colors(...names) {
 		const probe = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
 		const swatch = document.querySelector(".xw").appendChild(document.createElement("span"));

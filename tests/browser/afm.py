@@ -40,7 +40,7 @@ DOCUMENT = f"""<!doctype html><html><head><meta charset="utf-8"><title>views</ti
 
 
 def encode(value: Any) -> Any:
-    """Turn traits into what JSON can hold: bytes as ``{"__bytes__": base64}``, arrays as the wire has them."""
+    """Convert traits to JSON values: bytes as ``{"__bytes__": base64}``, arrays as the wire has them."""
     if isinstance(value, (bytes, bytearray, memoryview)):
         return {"__bytes__": base64.b64encode(bytes(value)).decode()}
     if isinstance(value, np.ndarray):
@@ -101,7 +101,7 @@ class Mounted:
 
     @property
     def saved(self) -> list[dict[str, Any]]:
-        """What each ``save_changes`` sent to the kernel, oldest first."""
+        """The state that each ``save_changes`` sent to the kernel, oldest first."""
         value: list[dict[str, Any]] = decode(self._handle.evaluate("(mount) => mount.saved()"))
         return value
 
@@ -201,7 +201,7 @@ class AfmPage:
         return screenshot(self.page, name)
 
     def report(self) -> str:
-        """Say what went on behind the page, for a failing test."""
+        """Describe the messages of the page, for a failing test."""
         return "errors of the page:\n" + ("\n".join(self.console) or "(none)")
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 // A small host of anywidget front-end modules: a model, and the calls of `initialize` and `render`.
 // It offers what the oldest supported anywidget offers and nothing more, so no view can lean on the rest.
 
-// What comes from Python: bytes as {__bytes__: base64}. Like a message of a real kernel, each buffer is a
+// Decode values from Python: bytes as {__bytes__: base64}. Like a message of a real kernel, each buffer is a
 // DataView somewhere inside a larger one, at an offset no typed array would accept.
 function decode(value) {
   if (value === null || typeof value !== "object") return value;
@@ -15,7 +15,7 @@ function decode(value) {
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, decode(item)]));
 }
 
-// What goes to Python: binary of any kind as {__bytes__: base64}.
+// Encode values for Python: binary of any kind as {__bytes__: base64}.
 function encode(value) {
   if (value === undefined) return null;
   if (value === null || typeof value !== "object") return value;
@@ -48,7 +48,7 @@ class Model {
     return this.#state[name];
   }
 
-  // As Backbone has it: events come at once, and none for a value that is the same.
+  // Like Backbone: events come at once, and none for a value that is the same.
   set(name, value) {
     const given = typeof name === "object" ? name : { [name]: value };
     const changed = Object.keys(given).filter((key) => this.#state[key] !== given[key]);
@@ -79,7 +79,7 @@ class Model {
     );
   }
 
-  /** What the kernel does: new values, which are not to be saved back. */
+  /** New values from the kernel, which are not to be saved back. */
   update(state) {
     this.set(state);
     for (const key of Object.keys(state)) delete this.#unsaved[key];
@@ -134,7 +134,7 @@ export class Mount {
     this.views.push({ el, cleanup });
   }
 
-  // What a test in Python asks and tells; values cross as JSON.
+  // Functions for tests in Python; values cross as JSON.
   get(name) {
     return encode(this.model.get(name));
   }

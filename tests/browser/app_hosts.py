@@ -159,7 +159,7 @@ class AppPage:
         return screenshot(self.page, name)
 
     def report(self) -> str:
-        """Say what went on behind the page, for a failing test."""
+        """Describe the messages of the page, for a failing test."""
         errors = "\n".join(self.console) or "(none)"
         return f"errors of the page:\n{errors}\nlog of the server:\n{self.server.log_tail()}"
 
@@ -169,7 +169,7 @@ class AppPage:
         assert not self.foreign, f"the page asked for {self.foreign}"
 
 
-#: A map of 4 x 6 values on a black image, each a rectangle in its colour.
+#: A map of 4 x 6 values on a black image, each a rectangle in its color.
 VIEW = """
 import numpy as np
 import xai_widgets as xw
@@ -186,7 +186,7 @@ explorer = xw.DeletionExplorer(model, scenes.scene(2, split="test").image, metho
 
 
 def expect_map_drawn(page: Page) -> None:
-    """Check that the middle of every cell on the screen has the colour that Python gives it."""
+    """Check that the middle of every cell on the screen has the color that Python gives it."""
     made: dict[str, Any] = {}
     exec(VIEW, made)
     still = made["view"].static_image()
@@ -209,7 +209,7 @@ def expect_map_drawn(page: Page) -> None:
 
 
 def hover(page: Page, row: int, column: int) -> Locator:
-    """Move the mouse to a cell of the map, and return the readout, which tells it."""
+    """Move the mouse to a cell of the map, and return the readout of the value."""
     stage = page.locator(".xw-heatmap-view .xw-stage").first
     stage.scroll_into_view_if_needed()
     box = stage.bounding_box()
@@ -234,7 +234,7 @@ def choose_class(page: Page, name: str) -> None:
 
 
 def drag_cursor(page: Page, share: float) -> None:
-    """Drag the cursor of the curves to a share of their width; the picture beside it follows."""
+    """Drag the cursor of the curves to a share of their width; the image beside it follows."""
     plot = page.locator(".xw-curve-view .u-over").first
     plot.scroll_into_view_if_needed()
     box = plot.bounding_box()

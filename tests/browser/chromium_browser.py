@@ -19,7 +19,7 @@ CHROMIUM_NAMES = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
 )
-#: What keeps Chromium quiet and lets it run as root and in a container.
+#: Arguments that keep Chromium quiet and let it run as root and in a container.
 CHROMIUM_ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
@@ -43,7 +43,7 @@ def launched() -> Iterator[Browser]:
 def open_file(context: BrowserContext, path: Path, trouble: list[str], **media: Any) -> Page:
     """Open a file in a page 1100 px wide; its errors, warnings and requests are appended to ``trouble``.
 
-    ``media`` is what Playwright's ``emulate_media`` takes.
+    ``media`` is the argument of Playwright's ``emulate_media`` takes.
     """
 
     def note(message: ConsoleMessage) -> None:

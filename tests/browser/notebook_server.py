@@ -1,4 +1,4 @@
-"""JupyterLab and Notebook 7 servers of their own, with what they serve and the tabs that are open in them."""
+"""JupyterLab and Notebook 7 servers of their own, with their pages and the tabs that are open in them."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class JupyterServer:
 
 
 def own_folders(home: Path) -> dict[str, str]:
-    """Return the variables that keep Jupyter, IPython and what notebooks import inside ``home``."""
+    """Return the variables that keep Jupyter, IPython and imported modules inside ``home``."""
     names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "XDG_CACHE_HOME")
     folders = {
         name: str(home / name.lower())

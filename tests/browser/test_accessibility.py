@@ -1,4 +1,4 @@
-"""Every explorer for every hand and eye: axe-core, the keyboard, both themes, narrow pages, colours without cones."""
+"""Every explorer for every hand and eye: axe-core, the keyboard, both themes, narrow pages, colors without cones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from xai_widgets.views import CurveView, HeatmapView
 
 AXE = ROOT / "js" / "node_modules" / "axe-core" / "axe.min.js"
 CHECKS = ROOT / "tests" / "browser" / "accessibility.js"
-#: Rules of WCAG 2.0 to 2.2, A and AA, and what axe-core calls best practice.
+#: Rules of WCAG 2.0 to 2.2, A and AA, and the best practices of axe-core.
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 RUN_AXE = """async (rules) => {
   const {violations} = await axe.run(document, {runOnly: {type: 'tag', values: rules}, resultTypes: ['violations']});
@@ -26,7 +26,7 @@ RUN_AXE = """async (rules) => {
 }"""
 THEMES = ("light", "dark")
 WIDE = 1200
-#: What Colab leaves beside an open panel, and a window of 640 px at 200 %.
+#: The width that Colab leaves beside an open panel, and a window of 640 px at 200 %.
 NARROW = (480, 380, 320)
 #: Least contrast of text, and of lines, marks and rings, after WCAG 2.2.
 TEXT, MARK = 4.5, 3
@@ -50,7 +50,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def kept():
-    """The pages that are open, by their files, and what went wrong in them."""
+    """The pages that are open, by their files, and their errors."""
     pages, trouble = {}, []
     yield pages, trouble
     for page in pages.values():
@@ -102,7 +102,7 @@ def luminance(rgb):
 
 
 def contrast(one, other):
-    """Of sRGB bytes (..., 3), after WCAG 2.2."""
+    """Contrast of sRGB bytes (..., 3), after WCAG 2.2."""
     high, low = np.maximum(luminance(one), luminance(other)), np.minimum(luminance(one), luminance(other))
     return (high + 0.05) / (low + 0.05)
 
@@ -139,7 +139,7 @@ def test_tab_reaches_every_control_in_order_and_each_has_a_name(files, opened, n
             page.locator(f"[data-walk='{len(controls) - 1}']").focus()
 
 
-# What the dark theme changes is the colour, which all rings have in common.
+# The dark theme changes only the color, which all rings have in common.
 @pytest.mark.parametrize(("theme", "names"), [("light", list(EXPLORERS)), ("dark", ["brush", "dashboard"])])
 def test_the_focus_is_seen(files, opened, theme, names):
     """Pixels change by 3:1 or more around what has the focus, as many as a line along two of its sides has."""
@@ -166,7 +166,7 @@ def test_the_focus_is_seen(files, opened, theme, names):
 
 @every_explorer
 def test_what_a_key_does_is_said(files, opened, name):
-    """A slider, a cursor, a place in a picture and a choice of a list say their new value after an arrow key."""
+    """A slider, a cursor, a position in an image and a choice of a list announce their new value after an arrow key."""
     page = opened(files(name))
     places = page.locator("main :is([role=slider], [role=application], [role=listbox], input[type=range])")
     count = 0
@@ -202,7 +202,7 @@ def test_text_that_canvases_draw_is_read(files, opened, name, theme):
             continue
         plot.scroll_into_view_if_needed()
         box = plot.bounding_box()
-        # The numbers along the y axis; the thin strokes of letters reach their colour somewhere.
+        # The numbers along the y axis; the thin strokes of letters reach their color somewhere.
         drawn = pixels(page, {"x": box["x"] + 14, "y": box["y"], "width": 24, "height": box["height"]})
         assert contrast(drawn, background).max() >= TEXT
 
@@ -223,7 +223,7 @@ def test_a_narrow_page_has_everything(files, opened, name):
 @every_explorer
 def test_nothing_moves_for_who_wants_it_still(files, opened, name):
     page = opened(files(name), fresh=True, motion="reduce")
-    # What is computed just now breathes elsewhere.
+    # The animation of a running computation is tested elsewhere.
     page.evaluate(
         "document.querySelectorAll('[data-state]').forEach((el) => { el.dataset.state = 'computing'; })"
     )
@@ -250,7 +250,7 @@ def test_curves_stay_apart_without_a_kind_of_cones(opened, tmp_path, theme):
         x=[0, 1],
         y=np.arange(16).reshape(8, 2),
         series=[{"label": str(n)} for n in range(8)],
-        title="all colours",
+        title="all colors",
     )
     page = opened(xw.export(view, tmp_path / "page.html").path, theme, fresh=True)
     background = page.evaluate("checks.colors('--xw-bg')")[0]
@@ -272,7 +272,7 @@ def test_curves_stay_apart_without_a_kind_of_cones(opened, tmp_path, theme):
 
 
 def scale(page, kind):
-    """The colours along the scale of a heat map, as the emulated eye sees them, in Lab."""
+    """The colors along the scale of a heat map, as the emulated eye sees them, in Lab."""
     deficiency(page, kind)
     box = page.locator(".xw-scale canvas").bounding_box()
     clip = {"x": box["x"] + 2, "y": box["y"] + 4, "width": box["width"] - 4, "height": 1}

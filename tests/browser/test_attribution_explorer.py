@@ -30,7 +30,7 @@ heat = xw.HeatmapView(image=photos[1], width=200)
 xw.views.link((explorer.view, "position"), (heat, "position"))
 heat
 """
-#: The colours of a canvas, one for each of its pixels.
+#: The colors of a canvas, one for each of its pixels.
 PIXELS = """canvas => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]"""
 
 
@@ -59,7 +59,7 @@ def number(text):
 
 
 def expect_colors(page, row, column, limit, name="inferno"):
-    """The pixels of a cell are the colours of its map, as matplotlib has them."""
+    """The pixels of a cell are the colors of its map, as matplotlib has them."""
     values = map_of(page, row, column)
     canvas = cell_of(page, row, column).locator(".xw-map")
     page.page.wait_for_function(
@@ -73,14 +73,14 @@ def expect_colors(page, row, column, limit, name="inferno"):
     assert drawn[..., 0].std() > 5
 
 
-def test_maps_colours_place_class_and_layer(done):
+def test_maps_colors_place_class_and_layer(done):
     page = done
     expect(page.page.locator('.xw-map-cell[data-state="done"]')).to_have_count(9)
     expect(cell_of(page, 3, 1).locator(".xw-words")).to_have_text("this one needs another network")
     for row in (0, 1):
         expect_colors(page, row, 1, np.percentile(np.abs(map_of(page, row, 1)), 99))
 
-    # One place in all cells, with its value, and in the view that is linked.
+    # One position in all cells, with its value, and in the view that is linked.
     hover(page, 1, 0, 0.7, 0.4)
     page.wait_for_kernel("explorer.view.position is not None and heat.position == explorer.view.position")
     x, y = page.kernel_eval("heat.position")
@@ -169,7 +169,7 @@ def test_the_hand_needs_no_kernel(done):
         arg=[canvas.element_handle(), wanted],
     )
 
-    # A click enlarges; in the large cell the hand reads values.
+    # A click enlarges; in the large cell hovering shows values.
     cell_of(page, 1, 1).locator(".xw-map-stage").click()
     expect(page.page.locator(".xw-map-cell:visible")).to_have_count(1)
     expect(page.page.locator(".xw-alone-name")).to_have_text("Grad-CAM · image 2")

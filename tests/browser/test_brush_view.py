@@ -49,15 +49,15 @@ def pixels(mounted):
 
 
 def test_a_stroke_and_its_picture(afm_page, image):
-    grey = np.full_like(image, 128)
-    mounted = afm_page.mount(BrushView(image=image, fills=[255 - image, grey], brush_size=0.25))
+    gray = np.full_like(image, 128)
+    mounted = afm_page.mount(BrushView(image=image, fills=[255 - image, gray], brush_size=0.25))
     stage = mounted.el.locator(".xw-stage")
     paint(afm_page.page, stage, [(10, 12), (34, 30)])
     settle(afm_page.page)
     mask = mask_of(mounted)
     # A mouse stops at whole pixels of the screen: an eighth of one of the image.
     np.testing.assert_allclose(mask, stroke_of((10, 12), (34, 30), 6, 0.5), atol=16)
-    for fill, other in enumerate([255 - image, grey]):
+    for fill, other in enumerate([255 - image, gray]):
         mounted.update(fill=fill)
         settle(afm_page.page)
         wanted = image + mask[..., None] / 255 * (other.astype(float) - image)

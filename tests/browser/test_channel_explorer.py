@@ -24,7 +24,7 @@ explorer
 
 
 def lit_rows(page):
-    """Which of the listed channels are lit, by their pictures."""
+    """Which of the listed channels are lit, by their images."""
     options = page.page.locator(".xw-gallery-view [role=option]")
     dark = options.evaluate_all("nodes => nodes.map((node) => node.matches('.xw-dim'))")
     return [not dark[index] for index in range(0, len(dark), 3)]

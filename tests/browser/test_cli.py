@@ -1,4 +1,4 @@
-"""A page that the program has written, opened from disk with the network off: the table answers the hand."""
+"""A page that the program has written, opened from disk with the network off: the table reacts to pointer and keys."""
 
 import re
 

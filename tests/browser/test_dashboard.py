@@ -1,4 +1,4 @@
-"""The dashboard in JupyterLab: tabs are opened by hand, image and class hold for all, the place is one."""
+"""The dashboard in JupyterLab: tabs are opened by hand, image, class and position are shared."""
 
 from playwright.sync_api import expect
 

@@ -24,7 +24,7 @@ def opened(host, *cells, **options):
 
 
 def picture(page, view):
-    """The canvas of a view, and what it shows."""
+    """The canvas of a view, and its content."""
     return page.page.locator(f".{view} .xw-stage canvas").first.evaluate(PIXELS)
 
 
@@ -49,17 +49,17 @@ def test_curves_are_drawn_and_the_cursor_changes_the_image(jupyter):
     assert page.kernel_eval("int(__import__('numpy').isfinite(explorer.curves.y).sum(1).min())") == 33
     legend = page.page.locator(".xw-curve-view")
     expect(legend).to_contain_text(re.compile(r"Grad-CAM, insertion\s*AUC 0\.\d{3}"))
-    colours = page.page.locator(".xw-curve-view .u-wrap canvas").evaluate(
+    colors = page.page.locator(".xw-curve-view .u-wrap canvas").evaluate(
         """canvas => {
             const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-            let coloured = 0;
+            let colored = 0;
             for (let i = 0; i < data.length; i += 4)
                 if (data[i + 3] > 200 && Math.max(...data.slice(i, i + 3)) - Math.min(...data.slice(i, i + 3)) > 60)
-                    coloured += 1;
-            return coloured;
+                    colored += 1;
+            return colored;
         }"""
     )
-    assert colours > 300, "the plot holds no coloured lines"
+    assert colors > 300, "the plot holds no colored lines"
 
     whole = picture(page, "xw-ordered-mask-view")
     drag_cursor(page, 0.4)
@@ -182,9 +182,9 @@ def test_it_fits_its_column_in_both_themes(lab):
             "node => node.scrollWidth - node.clientWidth <= 1", arg=output.element_handle()
         )
         for view in output.locator(".xw").all():
-            colours = view.evaluate(
+            colors = view.evaluate(
                 "node => [getComputedStyle(node).color, getComputedStyle(node).backgroundColor]"
             )
-            foreground, background = (sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in colours)
+            foreground, background = (sum(map(int, re.findall(r"\d+", color)[:3])) for color in colors)
             assert (foreground > background) == (theme == "dark")
         page.screenshot(f"explorer-{theme}-{width}")

@@ -143,12 +143,12 @@ def test_curves_and_their_download_need_no_kernel(opened):
 def test_the_page_has_the_theme_of_the_system(opened, scheme, dark):
     page = opened(widgets.VBox([heatmap(), widgets.IntSlider(description="a slider")]), scheme)
     for part in ("body", ".xw", ".widget-label"):
-        colours = page.locator(part).first.evaluate(
+        colors = page.locator(part).first.evaluate(
             "(el) => [getComputedStyle(el).backgroundColor, getComputedStyle(el).color]"
         )
         background, text = (
-            sum(map(int, re.findall(r"\d+", colour)[:3])) / 765 if "rgba(0, 0, 0, 0)" not in colour else None
-            for colour in colours
+            sum(map(int, re.findall(r"\d+", color)[:3])) / 765 if "rgba(0, 0, 0, 0)" not in color else None
+            for color in colors
         )
         assert background is None or (background < 0.3) == dark
         assert (text > 0.6) == dark

@@ -37,7 +37,7 @@ explorer = xw.ExtremalExplorer(
 )
 explorer
 """
-#: Whether a picture shows these colours, pixel by pixel but for one in a hundred.
+#: Whether a canvas shows these colors, pixel by pixel but for one in a hundred.
 SHOWN = """([canvas, size, wanted]) => {
     const small = new OffscreenCanvas(size, size), context = small.getContext("2d");
     context.imageSmoothingEnabled = false;
@@ -51,7 +51,7 @@ SHOWN = """([canvas, size, wanted]) => {
 
 
 def wait_until_shown(page, mask, levels):
-    """Wait until the picture is the image where the mask is, and the wholly perturbed one elsewhere."""
+    """Wait until the canvas shows the image where the mask is, and the wholly perturbed one elsewhere."""
     wanted = np.where(mask[..., None] == 255, levels[1], levels[0])
     canvas = page.page.locator(".xw-mask-view .xw-stage canvas").first.element_handle()
     page.page.wait_for_function(SHOWN, arg=[canvas, len(mask), wanted.flatten().tolist()])
@@ -116,7 +116,7 @@ def test_the_slider_is_dragged_without_a_kernel(lab):
     wait_until_shown(page, masks[1], levels)
     mouse.move(place(0.1), middle)
     mouse.down()
-    # What is beside an area shows the nearest one, while the button is still down.
+    # A value beside an area shows the nearest one, while the button is still down.
     for at, area, index in ((0.19, 20, 2), (0.39, 40, 3), (0.01, 5, 0), (0.22, 20, 2)):
         mouse.move(place(at), middle, steps=4)
         expect(amount).to_have_text(f"area {area} % preserved")
@@ -135,7 +135,7 @@ def test_masks_appear_while_they_are_searched(lab):
         page.wait_for_kernel("len(stands)", step)
         assert page.kernel_eval("explorer.run_bar.status") == "running"
         masks, levels = arrays(page)
-        # What the browser shows is what was found so far, and no more.
+        # The browser shows the results so far, and no more.
         wait_until_shown(page, masks[0], levels)
         expect(bar).to_contain_text("2 areas")
         seen.append(masks[0].tobytes())

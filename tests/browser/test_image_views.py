@@ -39,7 +39,7 @@ def stage(output: Locator, view: str) -> Locator:
 
 
 def digest(stage: Locator) -> int:
-    """A number that changes with the picture."""
+    """A number that changes with the image."""
     return stage.locator("canvas").first.evaluate(DIGEST)
 
 
@@ -63,7 +63,7 @@ def test_linked_views_by_pointer_and_key(jupyter):
     expect(heat).to_be_visible()
     expect(mask).to_be_visible()
 
-    # A click on the heat map marks the same place in both, here and in the kernel.
+    # A click on the heat map marks the same position in both, here and in the kernel.
     box = heat.bounding_box()
     heat.click(position={"x": box["width"] * 40.5 / 96, "y": box["height"] * 20.5 / 96})
     expect(output.locator(".xw-cell")).to_have_text("row 20, col 40")

@@ -22,7 +22,7 @@ explorer = xw.InverseExplorer(
 explorer
 """
 
-#: The colours in the middle of every pixel of an image of so many rows and columns, as it is drawn.
+#: The colors in the middle of every pixel of an image of so many rows and columns, as it is drawn.
 PIXELS = """(canvas, [rows, columns]) => {
     const context = canvas.getContext('2d');
     const at = (index, count, size) => Math.floor(((index + 0.5) * size) / count);
@@ -46,7 +46,7 @@ def slider_of(page, label):
 
 
 def wait_for_pixels(page, title, wanted):
-    """Wait until the picture of a view is an image, pixel by pixel."""
+    """Wait until the canvas of a view shows an image, pixel by pixel."""
     canvas = view_of(page, title).locator(".xw-stage > canvas").first
     page.page.wait_for_function(
         f"([canvas, size, wanted]) => String(({PIXELS})(canvas, size)) === wanted",
@@ -55,7 +55,7 @@ def wait_for_pixels(page, title, wanted):
 
 
 def wait_for_value(page, title, wanted):
-    """Wait until the value at the marked place is this one, as precisely as it is written."""
+    """Wait until the value at the marked position is this one, as precisely as it is written."""
     page.page.wait_for_function(
         """([node, wanted]) => {
             const value = Number(node.textContent.replace('−', '-'));
@@ -82,7 +82,7 @@ def test_lambda_and_depth_switch_everything_without_a_kernel(done):
     depths = len(others)
     assert maps.shape == (depths * len(LAM), *others.shape[1:])
     assert len({image.tobytes() for image in images}) == len(LAM)
-    # The place where the maps that are to be told apart differ most, and none is 0.
+    # The position where the maps differ most, and none is 0.
     row, column = np.unravel_index(maps.min(0).argmax(), maps.shape[1:])
     place = [(column + 0.5) / maps.shape[2], (row + 0.5) / maps.shape[1]]
     page.kernel_exec(f"explorer.layer_map.position = {place}")

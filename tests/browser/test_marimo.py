@@ -14,7 +14,7 @@ def body(text):
 VIEW_CELLS = [
     f"def _():\n{body(VIEW)}    return np, view, xw",
     "def _(view):\n    import marimo as mo\n    shown = mo.ui.anywidget(view)\n    shown\n    return mo, shown",
-    # A cell that names it runs again when the hand has moved.
+    # A cell that names it runs again when the pointer has moved.
     """def _(mo, shown):
     at = shown.value.get("position") or []
     mo.md(f"kernel: {[round(part, 2) for part in at]}")
@@ -38,8 +38,8 @@ def test_a_view_has_the_theme_of_marimo_and_not_that_of_the_system(app, tmp_path
     opened = app(marimo(VIEW_CELLS, tmp_path, theme), scheme="light" if theme == "dark" else "dark")
     view = opened.page.locator(".xw-heatmap-view").first
     expect(view).to_be_visible(timeout=600_000)
-    colours = view.evaluate("(el) => [getComputedStyle(el).backgroundColor, getComputedStyle(el).color]")
-    background, text = (sum(map(int, re.findall(r"\d+", colour)[:3])) / 765 for colour in colours)
+    colors = view.evaluate("(el) => [getComputedStyle(el).backgroundColor, getComputedStyle(el).color]")
+    background, text = (sum(map(int, re.findall(r"\d+", color)[:3])) / 765 for color in colors)
     assert (background < 0.2) == (theme == "dark")
     assert abs(background - text) > 0.7
 

@@ -30,7 +30,7 @@ SIZE = 96
 
 
 def boxes(panels):
-    """Left, top and width of the pictures, whole pixels."""
+    """Left, top and width of the images, whole pixels."""
     stages = (panel.locator(".xw-stage") for panel in panels)
     return [[round(box[side]) for side in ("x", "y", "width")] for box in (s.bounding_box() for s in stages)]
 

@@ -11,7 +11,7 @@ from xai_widgets.views import CurveView, GalleryView, MaskView, link
 AREAS = [0.05, 0.1, 0.2, 0.4, 0.8]
 SIZE = 48
 
-#: The colours at the middles of all pixels of a picture that is shown larger.
+#: The colors at the middles of all pixels of an image that is shown larger.
 PIXELS = """([canvas, size]) => {
   const context = canvas.getContext('2d');
   const found = [];

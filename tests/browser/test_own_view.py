@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 import xai_widgets as xw
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "05_dashboards.ipynb"
-#: Side of its canvas, and the place in the middle of it.
+#: Side of its canvas, and the position in the middle of it.
 SIDE = 240
 
 
@@ -28,7 +28,7 @@ def lens_class():
 
 @pytest.fixture
 def joined(lens_class):
-    """A heatmap, a slider of ipywidgets and the lens, joined; every pixel of the image has a colour of its own."""
+    """A heatmap, a slider of ipywidgets and the lens, joined; every pixel of the image has a color of its own."""
     image = np.zeros((25, 25, 3), np.uint8)
     image[..., 0] = np.arange(25)[:, None] * 10
     image[..., 1] = np.arange(25) * 10
@@ -40,7 +40,7 @@ def joined(lens_class):
     return image, widgets.HBox([heatmap, lens, zoom])
 
 
-def colour(canvas, x, y):
+def color(canvas, x, y):
     """Red, green and blue of a pixel of the canvas."""
     script = "(canvas, [x, y]) => [...canvas.getContext('2d').getImageData(x, y, 1, 1).data].slice(0, 3)"
     return canvas.evaluate(script, [x, y])
@@ -57,9 +57,9 @@ def test_it_enlarges_the_place_that_another_view_marks(file_page, joined, tmp_pa
     stage.click(position={"x": size["width"] * 14.5 / 25, "y": size["height"] * 4.5 / 25})
     lens = page.locator("canvas[role=img][aria-label^='enlarged']")
     expect(lens).to_have_attribute("aria-label", "enlarged at 58 %, 18 %")
-    assert colour(lens, SIDE // 2, SIDE // 2) == image[4, 14].tolist()
+    assert color(lens, SIDE // 2, SIDE // 2) == image[4, 14].tolist()
     # At five times a fifth of the width is one pixel.
-    assert colour(lens, SIDE // 2 + SIDE // 5, SIDE // 2) == image[4, 15].tolist()
+    assert color(lens, SIDE // 2 + SIDE // 5, SIDE // 2) == image[4, 15].tolist()
     page.locator(".noUi-handle").focus()
     page.keyboard.press("End")
     # At twenty-five times all of it is one.

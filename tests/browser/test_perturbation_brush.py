@@ -24,7 +24,7 @@ def painted():
     return np.zeros(explorer.image.shape[2:], "f4") if mask is None else mask / np.float32(255)
 
 def expected():
-    "What the network gives for what is drawn: the image and the fill as the kernel has them, mixed by the mask."
+    "The output of the network for the drawn image: the image and the fill as the kernel has them, mixed by the mask."
     x, mask = explorer.image, torch.from_numpy(painted())
     fill = explorer._fill(FILLS[explorer.brush.fill], mask)
     with torch.no_grad():
@@ -41,7 +41,7 @@ SHOW = "explorer = xw.PerturbationBrush(model, image, settings=settings)\nexplor
 
 
 class Hand:
-    """What a hand does to the brush, and what it sees."""
+    """Pointer events on the brush, and the displayed values."""
 
     def __init__(self, page):
         self.page, self.mouse = page, page.page.mouse
@@ -51,7 +51,7 @@ class Hand:
         self.size = page.kernel_eval("explorer.image.shape[-1]")
 
     def place(self, x, y):
-        """From shares of the sides to a place on the screen, wherever the page is scrolled to now."""
+        """From shares of the sides to a position on the screen, wherever the page is scrolled to now."""
         self.stage.scroll_into_view_if_needed()
         box = self.stage.bounding_box()
         return box["x"] + x * box["width"], box["y"] + y * box["height"]
@@ -93,10 +93,10 @@ class Hand:
         np.testing.assert_allclose(self.pixels(), wanted, atol=1)
 
     def check_scores(self):
-        """The bars say what the network gives for exactly what is drawn."""
+        """The bars show the output of the network for exactly what is drawn."""
         names, values = self.page.kernel_eval("expected()")
         rows = self.el.locator(".xw-score")
-        # Bars that change places are moved on the screen, not in the page: each is found by its name.
+        # Bars that change their order are moved on the screen, not in the page: each is found by its name.
         for name, value in zip(names, values, strict=True):
             row = rows.filter(has_text=name)
             expect(row.locator(".xw-score-number")).to_have_text(f"{value:.3f}")
@@ -164,7 +164,7 @@ def test_paint_every_fill_erase_undo_and_softness(hand):
     hand.paint(*LINE)
     hand.rest()
     hard = stroke_of(LINE, hand.size, radius, 0)
-    # Steep: a place on the screen moves its edge by a part of a pixel.
+    # Steep: a position on the screen moves its edge by a part of a pixel.
     assert np.abs(hand.mask() - hard).mean() < 0.005
     assert ((hand.mask() > 0) & (hand.mask() < 1)).sum() < ((first > 0) & (first < 1)).sum() / 2
     hand.check_scores()
@@ -303,7 +303,7 @@ def test_the_optimiser_is_stopped_by_its_button_or_by_a_stroke(hand):
         hand.page.kernel_exec("permits.release(1000); gate.remove()")
         hand.rest()
         hand.page.wait_for_kernel("explorer._worker.wait(0)")
-        # What was reached stays, with the stroke on it, and the scores are those of what is drawn.
+        # The progress stays, with the stroke on it, and the scores are those of the drawn image.
         assert hand.mask().sum() > 0
         hand.check_scores()
         hand.check_picture()

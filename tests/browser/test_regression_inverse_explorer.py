@@ -30,7 +30,7 @@ GREY = {
 RESIDUALS = {"residual": "Residual Φ(x)", "residual of x^": "Residual Φ(x̂)"}
 OTHERS = {**RESIDUALS, "alpha": "Kept: α = x̂ / x"}
 
-#: The colours in the middle of every cell of a map of so many rows and columns, as it is drawn.
+#: The colors in the middle of every cell of a map of so many rows and columns, as it is drawn.
 CELLS = """(canvas, [rows, columns]) => {
     const context = canvas.getContext('2d');
     const at = (index, count, size) => Math.floor(((index + 0.5) * size) / count);
@@ -58,23 +58,23 @@ def canvas_of(page, title):
 
 
 def cells(page, title, shape):
-    """What is drawn, (rows, columns, 3)."""
+    """The drawn pixels, (rows, columns, 3)."""
     return np.array(canvas_of(page, title).evaluate(CELLS, list(shape))).reshape(*shape, 3)
 
 
-def grey(values):
+def gray(values):
     return np.clip(values, 0, 1) * 255
 
 
-def wait_for_grey(page, title, wanted):
-    """Wait until a picture is an image, pixel by pixel, within the rounding of its 256 greys."""
+def wait_for_gray(page, title, wanted):
+    """Wait until a canvas shows an image, pixel by pixel, within the rounding of its 256 grays."""
     page.page.wait_for_function(
         f"""([canvas, size, wanted]) => {{
             const found = ({CELLS})(canvas, size);
             return found.length === 3 * wanted.length
                 && found.every((value, index) => Math.abs(value - wanted[Math.floor(index / 3)]) <= 1.5);
         }}""",
-        arg=[canvas_of(page, title).element_handle(), list(wanted.shape), grey(wanted).ravel().tolist()],
+        arg=[canvas_of(page, title).element_handle(), list(wanted.shape), gray(wanted).ravel().tolist()],
     )
 
 
@@ -104,7 +104,7 @@ def test_lambda_switches_every_picture_and_plot_without_a_kernel(done):
 
     def shown(stop):
         for name, title in GREY.items():
-            wait_for_grey(page, title, maps[name][min(stop, len(maps[name]) - 1)])
+            wait_for_gray(page, title, maps[name][min(stop, len(maps[name]) - 1)])
         for title, values in rows.items():
             handle = curves_of(page, title).locator(".xw-cursor-handle")
             expect(handle).to_have_text(re.compile(rf"^{LAM[stop]:g}(\.?0*)$"))
@@ -130,7 +130,7 @@ def test_lambda_switches_every_picture_and_plot_without_a_kernel(done):
     handle.focus()
     handle.press("ArrowRight")
     shown(1)
-    # What has colours: one colour for one value, at whatever lambda, and the sign in it.
+    # Colors: one color for one value, at whatever lambda, and the sign in it.
     for stop in range(len(LAM)):
         assert np.array_equal(drawn["residual", stop], drawn["residual", 0])
         values, colors = maps["residual of x^"][stop], drawn["residual of x^", stop]

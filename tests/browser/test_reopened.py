@@ -39,7 +39,7 @@ def reopened(lab):
 
 
 def scrub(page):
-    """Drag the cursor of the curves: the picture beside them loses its pixels."""
+    """Drag the cursor of the curves: the image beside them loses its pixels."""
     plot = page.page.locator(".xw-curve-view .u-over")
     plot.scroll_into_view_if_needed()
     box = plot.bounding_box()

@@ -44,12 +44,12 @@ def test_pictures_layers_networks_components_and_corpus(done):
     page = done
     expect(page.page.locator(".xw-patch-stage")).to_have_count(9)
     hover(page, 1, 1, 0.7, 0.3)
-    # In its own column the place is wholly like itself; the value in another picture is the kernel's.
+    # In its own column the position has similarity 1; the value in another image is the kernel's.
     expect(box_of(page, 1, 1).locator(".xw-patch-value")).to_have_text("1.00")
     exact = page.kernel_eval("float(explorer.result.packed[1].similarity(1, (3, 8))[0, 3, 8])")
     shown = float(box_of(page, 0, 1).locator(".xw-patch-value").inner_text().replace("−", "-"))
     assert abs(shown - exact) < 0.006
-    # The kernel indexes the corpus in this layer, and searches it for the place.
+    # The kernel indexes the corpus in this layer, and searches it for the position.
     page.wait_for_kernel("1 in explorer.result.indexes")
     page.kernel_exec("found = explorer.result.indexes[1].search(explorer.result.members(1)[1].raw[3, 8])")
     page.wait_for_kernel(
@@ -87,7 +87,7 @@ def test_hand_and_controls_work_without_a_kernel(done):
     page = done
     page.shutdown_kernel()
     hover(page, 2, 0, 0.5, 0.5)
-    # The column of the other network follows by the place.
+    # The column of the other network follows by the position.
     expect(box_of(page, 2, 2).locator(".xw-patch-value")).to_have_text("1.00")
     before = box_of(page, 0, 2).locator(".xw-patch-value").inner_text()
     page.page.get_by_label("Compare").select_option("within")

@@ -1,4 +1,4 @@
-"""The similarity view in Chromium: what is drawn against numpy's answer, by the hand, linked, and without a kernel."""
+"""The similarity view in Chromium, compared with numpy: pointer and keys, links, and no kernel."""
 
 import contextlib
 import io
@@ -15,7 +15,7 @@ from xai_widgets.data import scenes
 from xai_widgets.similarity import ActivationGrid, pack, rotations, same_position, similarity
 from xai_widgets.views import SimilarityView
 
-#: Images of 24 x 40, a layer of 4 x 5 cells and one of 6 x 8, the first place of the first image is a zero vector.
+#: Images of 24 x 40, a layer of 4 x 5 cells and one of 6 x 8, the first vector of the first image is a zero vector.
 PICTURES, SHAPES, CHANNELS = 3, {"coarse": (4, 5), "fine": (6, 8)}, 12
 
 
@@ -38,7 +38,7 @@ def view(grids):
 
 
 def grays(values, signed):
-    """What the colour map "gray" makes of values from -1 to 1, or from 0: 257 steps, the middle or first one for 0."""
+    """The grays of the color map "gray" for values from -1 to 1, or from 0, in 257 steps."""
     steps = 128.5 + 128 * np.clip(values, -1, 1) if signed else 0.5 + 256 * np.clip(values, 0, 1)
     return np.floor(255 * np.floor(steps) / 256 + 0.5)
 
@@ -87,7 +87,7 @@ def _covers(mark, place):
 def test_the_pixels_are_those_of_numpy(afm_page, view, grids, scope, picture, layer, place):
     shapes = list(SHAPES.values())
     rows, columns = shapes[layer]
-    # The very corner of the cell that is nearest to the middle of the picture.
+    # The very corner of the cell that is nearest to the middle of the image.
     position = [
         (place[1] + (0.001 if place[1] else 0.999)) / columns,
         (place[0] + (0.001 if place[0] else 0.999)) / rows,
@@ -123,7 +123,7 @@ def test_the_mouse_takes_the_cell_that_it_is_over_up_to_its_border(afm_page, vie
             expect(mounted.el.locator(".xw-cell")).to_have_text(
                 f"image 2, coarse, row {1 if shift < 0 else 2}, col {wanted}"
             )
-    # Beside the pictures it takes none, and the last one stays.
+    # Beside the images it takes none, and the last one stays.
     afm_page.page.mouse.move(1, 1)
     expect(mounted.el.locator(".xw-cell")).to_have_text("image 2, coarse, row 2, col 4")
 
@@ -172,7 +172,7 @@ def test_an_explorer_lives_on_in_a_page_that_has_nothing_but_its_state(afm_page)
         afm_page.page.mouse.move(box["x"] + x, box["y"] + y)
         expect(view.el.locator(".xw-cell")).to_have_text(re.compile(f"row {row}, col {column}$"))
 
-    # Around the hovered place its fields are drawn; the other pictures show nothing but similarities and a mark.
+    # Around the hovered position its fields are drawn; the other images show nothing but similarities and a mark.
     move(1, 4, 7)
     answer = packed.similarity(1, (4, 7))
     for picture in (0, 2):
@@ -180,7 +180,7 @@ def test_an_explorer_lives_on_in_a_page_that_has_nothing_but_its_state(afm_page)
     profile = series.profile(result.grids, 1, (4, 7)).numpy()
     values = np.frombuffer(curves.get("y")["data"], np.float32)
     np.testing.assert_allclose(values, profile, atol=packed.bound)
-    # Two pins compare, and the hand reads a value.
+    # Two pins compare, and hovering shows a value.
     afm_page.page.mouse.down()
     afm_page.page.mouse.up()
     move(1, 8, 2)
@@ -230,7 +230,7 @@ VBox([view, HBox([curves, other])])
 
 
 def wait_for_value(page, picture, wanted):
-    """Wait until the value of a picture is this one, NaN for a gap."""
+    """Wait until the value of an image is this one, NaN for a gap."""
     text = page.page.locator(".xw-patch-value").nth(picture)
     page.page.wait_for_function(
         """([node, wanted]) => wanted === null
@@ -252,7 +252,7 @@ def test_a_series_in_a_notebook_with_its_chart_with_and_without_a_kernel(lab):
         )
 
     def profile(picture, row, column):
-        # NaN is no JSON.
+        # JSON has no NaN.
         values = page.kernel_eval(
             f"[None if v != v else v for v in series.profile(grids, {picture}, ({row}, {column})).tolist()]"
         )
@@ -279,7 +279,7 @@ def test_a_series_in_a_notebook_with_its_chart_with_and_without_a_kernel(lab):
     hover(2, 0, 0)
     for number, value in enumerate(corner):
         wait_for_value(page, number, value)
-    # The chart has followed, and leads: its cursor marks a picture, and the place stays.
+    # The chart has followed, and leads: its cursor marks an image, and the position stays.
     handle = page.page.locator(".xw-curve-view .xw-cursor-handle")
     hover(1, 5, 7)
     for number, value in enumerate(turned):

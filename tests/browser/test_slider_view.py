@@ -55,7 +55,7 @@ def test_a_heat_map_and_a_curve_follow_in_the_page_without_a_kernel(lab):
     output.get_by_role("button", name="a* = 8").click()
     expect_state(page, "8", "8.00", "0")
 
-    # The cursor chooses the nearest stop and stays where the hand has put it.
+    # The cursor chooses the nearest stop and stays where the user has put it.
     plot = output.locator(".u-over")
     plot.scroll_into_view_if_needed()
     box = plot.bounding_box()
@@ -159,7 +159,7 @@ def test_a_strip_is_lit_where_the_slider_says(afm_page):
         slider.update(frame=frame)
         for option, name in zip(gallery.el.get_by_role("option").all(), names, strict=True):
             expect(option).to_have_attribute("aria-label", name)
-            # As it is seen: red, or a light grey.
+            # As displayed: red, or a light gray.
             seen = io.imread(BytesIO(option.locator("canvas").screenshot()))[20, 20, :3].astype(int)
             assert np.ptp(seen) == (0 if "dimmed" in name else 255)
     assert gallery.get("frame") == 1

@@ -1,4 +1,4 @@
-"""What stands in for a widget where none can live: the same picture as on the page, and it never covers the widget."""
+"""The static image and text of a widget: the same image as on the page, and it never covers the widget."""
 
 import json
 import re
@@ -17,12 +17,12 @@ from xai_widgets.views.colors import STEPS, color_table
 from xai_widgets.views.heatmap_view import DIVERGING, SEQUENTIAL
 
 SIGNS = ["both", "positive", "negative", "absolute"]
-#: Images of 12 x 20, each pixel a rectangle on the screen and in the still picture.
+#: Images of 12 x 20, each pixel a rectangle on the screen and in the static image.
 HEIGHT, WIDTH = 12, 20
 LOOKS = {"interpolation": "pixelated", "controls": False}
 
 
-def test_colour_tables_are_those_of_the_page_to_the_bit(offline):
+def test_color_tables_are_those_of_the_page_to_the_bit(offline):
     page = offline.new_page()
     source = (ROOT / "js" / "src" / "lib" / "colormaps.js").read_text(encoding="utf-8")
     made = page.evaluate(
@@ -144,12 +144,12 @@ def test_a_notebook_converted_without_widgets_shows_pictures_and_words():
         page, _ = HTMLExporter(template_name=template).from_notebook_node(book)
         assert len(re.findall(r'<img[^>]*src="data:image/png;base64,', page)) == 2
         assert "widget-view+json" not in page
-    # One of the two has words for those who do not see the picture.
+    # One of the two has words for those who do not see the image.
     assert 'alt="HeatmapView a map: image 96 × 96, maps 1 × 6 × 6"' in page
     assert 'alt="DeletionExplorer scenes_resnet for' in page
     text, resources = MarkdownExporter().from_notebook_node(book)
     assert text.count(".png)") == len(resources["outputs"]) == 2
-    # What a terminal says, or a page without pictures.
+    # The text in a terminal, or on a page without images.
     assert outputs[0].data["text/plain"].startswith("HeatmapView a map")
     assert "xai_widgets.export" in outputs[0].data["text/plain"]
 

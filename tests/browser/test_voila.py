@@ -5,7 +5,7 @@ from playwright.sync_api import expect
 
 CELLS = [
     VIEW,
-    # What the kernel has heard is written below the view, by the kernel.
+    # The position that the kernel received is written below the view, by the kernel.
     """
 from ipywidgets import Label, VBox
 said = Label("kernel: nothing")
