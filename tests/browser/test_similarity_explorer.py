@@ -73,7 +73,7 @@ def test_pictures_layers_networks_components_and_corpus(done):
         page.page.get_by_label(f"show component {part}").uncheck()
     page.page.wait_for_function(f"canvas => !({drawn})(canvas)", arg=layer.element_handle())
     page.wait_for_kernel("explorer.view.hidden", [0, 1, 2])
-    page.page.get_by_label("Components", exact=True).select_option("5")
+    page.page.get_by_role("combobox", name="Components", exact=True).select_option("5")
     page.wait_for_kernel(
         "[explorer.run_bar.status, (made := explorer.result.components) and len(made.directions)]",
         ["done", 5],
