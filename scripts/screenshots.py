@@ -46,7 +46,7 @@ ARGUMENTS = {
     "components=3, corpus=[scenes.scene(n).image for n in range(200)]",
 }
 #: The explorer, or those that a dashboard has made, have computed; the brush computes nothing before it is asked.
-DONE = "all(one.run_bar.status in ('idle', 'done') for one in getattr(explorer, 'made', {'': explorer}).values())"
+DONE = "all(one.run_bar.status in ('idle', 'done') for one in getattr(explorer, 'explorers', {'': explorer}).values())"
 #: Explorer by explorer: the name of its pictures, and what is done before they are taken.
 PICTURES = {
     "DeletionExplorer": (

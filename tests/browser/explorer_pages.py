@@ -19,49 +19,49 @@ QUICK = ExtremalSettings(steps=10, scan=3)
 SOLVER = SolverSettings(steps=10)
 
 
-def _pictures(number: int, split: str = "test") -> list[Any]:
+def _images(number: int, split: str = "test") -> list[Any]:
     return [scenes.scene(n, split=split, background="photograph").image for n in range(number)]
 
 
 def _deletion(model: xw.ImageModel) -> Any:
-    return xw.DeletionExplorer(model, _pictures(1), ["gradient", "grad_cam", "guided_backprop"], steps=8)
+    return xw.DeletionExplorer(model, _images(1), ["gradient", "grad_cam", "guided_backprop"], steps=8)
 
 
 def _extremal(model: xw.ImageModel) -> Any:
-    return xw.ExtremalExplorer(model, _pictures(1), areas=AREAS, settings=QUICK)
+    return xw.ExtremalExplorer(model, _images(1), areas=AREAS, settings=QUICK)
 
 
 def _inverse(model: xw.ImageModel) -> Any:
     return xw.InverseExplorer(
-        model, _pictures(1), lam=LAM, settings=SOLVER, methods=["gradient", "guided_backprop"]
+        model, _images(1), lam=LAM, settings=SOLVER, methods=["gradient", "guided_backprop"]
     )
 
 
 def _regression_inverse(_model: xw.ImageModel) -> Any:
-    picture = low_resolution.load_photograph("astronaut")[:, :, 60:124, 160:224]
-    return xw.RegressionInverseExplorer(xw.load("scenes_sr"), picture, scale=2, lam=LAM, settings=SOLVER)
+    image = low_resolution.load_photograph("astronaut")[:, :, 60:124, 160:224]
+    return xw.RegressionInverseExplorer(xw.load("scenes_sr"), image, scale=2, lam=LAM, settings=SOLVER)
 
 
 def _attribution(model: xw.ImageModel) -> Any:
-    return xw.AttributionExplorer(model, _pictures(3), ["gradient", "guided_backprop", "grad_cam"])
+    return xw.AttributionExplorer(model, _images(3), ["gradient", "guided_backprop", "grad_cam"])
 
 
-def _race(model: xw.ImageModel) -> Any:
-    return xw.MaskComparison(model, _pictures(1), ["gradient", "grad_cam"], areas=AREAS)
+def _mask_comparison(model: xw.ImageModel) -> Any:
+    return xw.MaskComparison(model, _images(1), ["gradient", "grad_cam"], areas=AREAS)
 
 
 def _brush(model: xw.ImageModel) -> Any:
-    return xw.PerturbationBrush(model, _pictures(1), start="grad_cam", settings=QUICK)
+    return xw.PerturbationBrush(model, _images(1), start="grad_cam", settings=QUICK)
 
 
 def _channel(model: xw.ImageModel) -> Any:
-    images = _pictures(12, "train")
-    return xw.ChannelExplorer(model, _pictures(1), layer="stage3", images=images, settings=QUICK, rows=6)
+    images = _images(12, "train")
+    return xw.ChannelExplorer(model, _images(1), layer="stage3", images=images, settings=QUICK, rows=6)
 
 
 def _similarity(model: xw.ImageModel) -> Any:
     return xw.SimilarityExplorer(
-        model, _pictures(4), layers=["stage2", "stage3"], components=3, corpus=_pictures(12, "train")
+        model, _images(4), layers=["stage2", "stage3"], components=3, corpus=_images(12, "train")
     )
 
 
@@ -70,7 +70,7 @@ def _dashboard(model: xw.ImageModel) -> Any:
         "attribution": {"methods": ["gradient", "grad_cam"]},
         "deletion": {"methods": ["gradient"], "steps": 8},
     }
-    board = xw.dashboard(model, _pictures(3), options=options)
+    board = xw.dashboard(model, _images(3), options=options)
     board.show("deletion")
     board.wait(PATIENCE)
     board.show("attribution")
@@ -83,7 +83,7 @@ EXPLORERS: dict[str, Callable[[xw.ImageModel], Any]] = {
     "inverse": _inverse,
     "regression_inverse": _regression_inverse,
     "attribution": _attribution,
-    "race": _race,
+    "mask_comparison": _mask_comparison,
     "brush": _brush,
     "channel": _channel,
     "similarity": _similarity,
