@@ -75,10 +75,10 @@ def test_the_command_tries_two_networks(tmp_path):
     outcomes = {name: made["networks"][name]["cells"] for name in names}
     assert outcomes["half"]["grad_cam"] == ["ok", ""]
     assert outcomes["Flatten and Linear"]["grad_cam"][0] == "refused"
-    assert "no layer with an output" in outcomes["Flatten and Linear"]["grad_cam"][1]
+    assert "a layer of output shape" in outcomes["Flatten and Linear"]["grad_cam"][1]
     page = (tmp_path / "reliability.md").read_text(encoding="utf-8")
     assert "| half |" in page
-    assert "no layer with an output" in page
+    assert "a layer of output shape" in page
 
 
 # -- the checks themselves: each can fail -----------------------------------------------------------------------
