@@ -29,8 +29,8 @@ import torch
 import xai_widgets as xw
 from xai_widgets.data import low_resolution, scenes
 from xai_widgets.errors import unknown_name
-from xai_widgets.explorers.joining import family
 from xai_widgets.views import RunBar
+from xai_widgets.views.static_repr import walk_widgets
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
@@ -125,7 +125,9 @@ def _each(values: Any) -> Iterator[Any]:
 
 def finished(*given: Any) -> None:
     """Wait for every explorer in or among what is given; RuntimeError for one that failed or takes too long."""
-    parts = [part for value in _each(given) if isinstance(value, widgets.Widget) for part in family(value)]
+    parts = [
+        part for value in _each(given) if isinstance(value, widgets.Widget) for part in walk_widgets(value)
+    ]
     for part in parts:
         if hasattr(part, "wait") and not part.wait(PATIENCE):
             raise RuntimeError(f"{type(part).__name__} still computes after {PATIENCE} s")

@@ -6,8 +6,8 @@ from networks import CLASSES, Concat, SharedInPlace, Smooth, images, one_sentenc
 from traitlets import TraitError
 
 import xai_widgets as xw
-from xai_widgets.explorers.joining import family
 from xai_widgets.views import HeatmapView, SliderView, View
+from xai_widgets.views.static_repr import walk_widgets
 
 OPTIONS = {
     "attribution": {"methods": ["gradient", "grad_cam"]},
@@ -92,7 +92,7 @@ def test_escape_in_the_gallery_leaves_the_image(board):
 def test_place_and_colors_are_joined_over_all_explorers(board):
     for name in ("deletion", "similarity"):
         board.show(name)
-    views = [view for view in family(board) if isinstance(view, View)]
+    views = [view for view in walk_widgets(board) if isinstance(view, View)]
     for trait in ("position", "colormap"):
         joined = [view._channels.get(trait) for view in views if view.has_trait(trait)]
         assert len(joined) > 2
