@@ -77,11 +77,11 @@ def test_one_message_is_on_its_way_and_the_last_one_arrives(afm_page, image):
     stage = mounted.el.locator(".xw-stage")
     paint(afm_page.page, stage, [(5, 5), (40, 40), (5, 40)])
     afm_page.page.wait_for_function(
-        "([mount]) => mount.model.saved.filter((one) => 'mask' in one || 'stroke' in one).length === 2",
+        "([mount]) => mount.model.saved.filter((one) => 'mask' in one || '_stroke' in one).length === 2",
         arg=[mounted._handle],
     )
-    assert [one["stroke"] for one in mounted.saved] == [1, 2]
-    mounted.update(seen=2)
+    assert [one["_stroke"] for one in mounted.saved] == [1, 2]
+    mounted.update(_seen=2)
     last = next(one["mask"] for one in reversed(mounted.saved) if "mask" in one)
     np.testing.assert_array_equal(
         np.frombuffer(decode(last["data"]), "uint8").reshape(SIZE, SIZE), mask_of(mounted)
