@@ -222,7 +222,7 @@ def test_an_error_is_said_and_the_next_run_starts_anew(network, image):
             {"truth": torch.rand(1, 1, 24, 24)},
             "expected a truth of 24 x 32 pixels, as the image, got 24 x 24",
         ),
-        ({"lam": (0.3, 0.1)}, "numbers that ascend"),
+        ({"lam": (0.3, 0.1)}, "ascending numbers"),
         ({"size": 3}, "expected size of at least 16 pixels, got 3"),
         ({"regularizer": "l3"}, "unknown regularizer"),
     ],
