@@ -119,8 +119,8 @@ def _attributions() -> list[Call]:
         Call("A.completeness_gap", (MODEL, ("pictures()",), ("pictures()",), TARGET), {"baseline": BASELINE}),
         Call("A.conservation_gap", (MODEL, ("pictures()",), ("pictures()",), TARGET), {}),
         Call("A.probability_gap", (("pictures()",),), {}),
-        Call("A.get", (("'gradient'", "'lrp'"),), {}),
-        Call("A.as_method", (("'gradient'", "A.gradient", "len"),), {}),
+        Call("methods.get", (("'gradient'", "'lrp'"),), {}),
+        Call("methods.as_method", (("'gradient'", "A.gradient", "len"),), {}),
         Call("A.depths", (MODEL,), {}),
     ]
 
@@ -204,14 +204,14 @@ def _metrics() -> list[Call]:
         Call("M.spearman", (MAPS, MAPS[:1]), {}),
         Call("M.ssim", (MAPS, MAPS[:1]), {"sigma": ("1.5", "0.1")}),
         Call("M.structural_similarity", (MAPS, MAPS[:1]), {"sigma": ("1.5",)}),
-        Call("M.blur", (TENSOR,), {"kernel": ("11", "1"), "sigma": ("5.0", "0.01")}),
+        Call("blur.truncated_blur", (TENSOR,), {"kernel": ("11", "1"), "sigma": ("5.0", "0.01")}),
         Call("M.resize_map", (MAPS, ("(8, 8)", "[16, 16]", "torch.Size([4, 4])")), {}),
         Call("M.ordering", (MAPS, ("None", "(8, 8)")), {}),
         Call("M.default_steps", (("256", "1"),), {}),
         Call("M.monotonicity", (("[0.1, 0.2]",), ("torch.rand(3, 2)",), ("torch.zeros(3)",)), {"tolerance": ("0", "0.1")}),
         Call("M.pointing_game", (MAPS, ("TASK()",)), {"tolerance": ("15.0", "0"), "reference": ("None", "224")}),
-        Call("M.PointingTask.of", ((masks,),), {}),
-        Call("M.PointingTask.from_scenes", (("[scenes.scene(0, size=32, background='texture')]",),), {}),
+        Call("M.PointingTask.from_masks", ((masks,),), {}),
+        Call("M.get", (("'deletion'", "'pointing'"),), {}),
         Call("M.PointingTask.from_boxes", (("[[(0, (1, 1, 8, 8), False)]]",), ("(16, 16)",)), {}),
     ]  # fmt: skip
 

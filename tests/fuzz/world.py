@@ -21,6 +21,7 @@ from xai_widgets import (
     explorers,
     features,
     inverse,
+    methods,
     metrics,
     perturbation,
     similarity,
@@ -28,7 +29,7 @@ from xai_widgets import (
 )
 from xai_widgets.core import images
 from xai_widgets.data import low_resolution, scenes
-from xai_widgets.ops import color
+from xai_widgets.ops import blur, color
 
 SIZE = 16
 CLASSES = 4
@@ -123,12 +124,14 @@ def result(name: str) -> Any:
 
 SERIES = cache(lambda: similarity.rotations(pictures(), [0.0, 90.0]))
 PACKED = cache(lambda: similarity.pack(grids())[0])
-TASK = cache(lambda: metrics.PointingTask.of([{0: torch.ones(SIZE, SIZE)}]))
+TASK = cache(lambda: metrics.PointingTask.from_masks([{0: torch.ones(SIZE, SIZE)}]))
 PATTERNS = cache(lambda: attribution.estimate_patterns(network(), pictures(2)).result(progress=False))
 
 #: Names of the expressions.
 NAMES: dict[str, Any] = {
     "A": attribution,
+    "blur": blur,
+    "methods": methods,
     "C": color,
     "D": data,
     "E": explorers,

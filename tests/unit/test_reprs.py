@@ -106,7 +106,7 @@ def test_a_model_its_layers_and_predictions():
 
 @pytest.mark.parametrize(
     "kind",
-    [each for each in vars(importlib.import_module("xai_widgets.views")).values() if isinstance(each, type)],
+    [each for name in xw.views.__all__ if isinstance(each := getattr(xw.views, name), type)],
     ids=lambda kind: kind.__name__,
 )
 def test_views(kind):
