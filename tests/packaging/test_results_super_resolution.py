@@ -21,7 +21,7 @@ def script():
 def test_numbers_page_and_pictures_are_written(script, tmp_path, monkeypatch):
     # A piece of the first photograph, with eyes in it, in its place.
     piece = script.data.load_photograph(script.data.TEST[0])[:, :, 80:144, 190:254]
-    monkeypatch.setattr(script.data, "picture", lambda name: piece)
+    monkeypatch.setattr(script.data, "load_photograph", lambda name: piece)
     monkeypatch.setattr(script, "SIZE", 32)
     monkeypatch.setattr(script, "LAMBDAS", (0.15, 0.5))
     monkeypatch.setattr(script, "SolverSettings", lambda: SolverSettings(steps=1))
