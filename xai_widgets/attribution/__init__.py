@@ -34,10 +34,16 @@ from xai_widgets.attribution.patterns import (
 from xai_widgets.attribution.feedback import feedback_layers
 from xai_widgets.attribution.meta_saliency import meta_saliency
 from xai_widgets.attribution.combination import combine, depths, layer_weights
+
 # isort: on
+from xai_widgets.methods import METHODS as _ALL
+
+#: The methods of this family by name; :data:`xai_widgets.methods.METHODS` holds all.
+METHODS = _ALL.registered("attribution")
 
 __all__ = [
     "COMPOSITES",
+    "METHODS",
     "Composite",
     "Patterns",
     "cam",

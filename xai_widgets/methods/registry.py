@@ -216,7 +216,13 @@ class _Registry(Mapping[str, Method]):
     def _all(self) -> dict[str, Method]:
         for family in FAMILIES:
             importlib.import_module(f"xai_widgets.{family}")
-        return dict(sorted(self._methods.items(), key=lambda item: FAMILIES.index(item[1].family)))
+        # Your own methods come last.
+        order = {family: index for index, family in enumerate(FAMILIES)}
+        return dict(sorted(self._methods.items(), key=lambda item: order.get(item[1].family, len(order))))
+
+    def registered(self, family: str) -> dict[str, Method]:
+        """Return the methods of a family that are registered so far."""
+        return {name: method for name, method in self._methods.items() if method.family == family}
 
     def __getitem__(self, name: str) -> Method:
         return self._all()[name]
@@ -301,8 +307,9 @@ def run_method(**facts: Any) -> Callable[[Callable[P, Run[R]]], Callable[P, Run[
 
 
 def _family(function: Callable[..., Any]) -> str:
-    """Return the package below ``xai_widgets`` that holds a function."""
-    return function.__module__.split(".")[1]
+    """Return the package below ``xai_widgets`` that holds a function; "" for a function of your own."""
+    package, _, rest = function.__module__.partition(".")
+    return rest.partition(".")[0] if package == "xai_widgets" else ""
 
 
 def family(name: str) -> dict[str, Method]:

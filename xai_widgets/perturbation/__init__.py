@@ -21,9 +21,15 @@ from xai_widgets.perturbation.channel import ChannelExtremal, ClassChannels, cha
 from xai_widgets.perturbation.objective import score_masks
 from xai_widgets.perturbation.scored_masks import ScoredMasks
 from xai_widgets.perturbation.torchray_search import TorchRaySettings
+
 # isort: on
+from xai_widgets.methods import METHODS as _ALL
+
+#: The methods of this family by name; :data:`xai_widgets.methods.METHODS` holds all.
+METHODS = _ALL.registered("perturbation")
 
 __all__ = [
+    "METHODS",
     "ChannelExtremal",
     "ClassChannels",
     "Difference",

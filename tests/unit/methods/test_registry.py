@@ -8,10 +8,11 @@ import pytest
 import torch
 from networks import GRID, SharedInPlace, images, settle, wrap
 
+from xai_widgets import attribution, perturbation
 from xai_widgets.attribution import estimate_patterns
 from xai_widgets.errors import ExplanationWarning
 from xai_widgets.methods import METHODS as EVERY
-from xai_widgets.methods import Cost, as_method, family
+from xai_widgets.methods import Cost, as_method, family, method
 from xai_widgets.methods.registry import check_map
 
 METHODS = family("attribution")
@@ -168,3 +169,19 @@ def test_a_valid_map_gives_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_map(torch.rand(2, 1, 3, 3), "my map", wrap(settle(SharedInPlace())))
+
+
+def test_a_family_lists_its_methods():
+    assert dict(attribution.METHODS) == family("attribution")
+    assert dict(perturbation.METHODS) == family("perturbation")
+
+
+def test_your_own_method_is_registered_behind_the_others(monkeypatch):
+    monkeypatch.setattr(EVERY, "_methods", dict(EVERY._methods))
+
+    @method(title="Mine")
+    def mine(model, x, target):
+        return x
+
+    assert list(EVERY)[-1] == "mine"
+    assert EVERY["mine"].family == ""
