@@ -27,7 +27,7 @@ def results():
 
 
 def test_every_result_class_is_tried(results):
-    public = {getattr(perturbation, name) for name in perturbation.__all__}
+    public = [getattr(perturbation, name) for name in perturbation.__all__]
     classes = {
         each for each in public if isinstance(each, type) and dataclasses.is_dataclass(each)
         and not each.__name__.endswith("Settings")
