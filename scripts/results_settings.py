@@ -188,7 +188,7 @@ def inverted(chain: Chain, first: int, y: Tensor, reading: Reading, l1: float, l
 def cost_of(
     unit: Unit, x_bar: Tensor, y: Tensor, counts: Tensor, reading: Reading, l1: float, l2: float
 ) -> Cost:
-    """What is minimized in a reading."""
+    """Return the objective that a reading minimizes."""
     size = norms if reading.plain else _squares
     with torch.no_grad():
         if unit.affine:

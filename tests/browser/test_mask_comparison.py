@@ -59,9 +59,9 @@ def test_one_slider_moves_all_lanes_without_a_kernel_and_none_is_larger(lab):
     mouse.down()
     for area in (0.5, 0.25):
         mouse.move(box["x"] + 8 + (box["width"] - 16) * area / 0.5, box["y"] + box["height"] / 2, steps=3)
-        wanted = np.zeros((SIZE, SIZE), bool)
-        wanted[: round(area * SIZE)] = True
-        for panel, mask in zip(panels, (wanted, wanted.T, wanted), strict=True):
+        expected = np.zeros((SIZE, SIZE), bool)
+        expected[: round(area * SIZE)] = True
+        for panel, mask in zip(panels, (expected, expected.T, expected), strict=True):
             expect(panel.locator(".xw-amount")).to_have_text(f"area {100 * area:g} %")
             shown = np.array(panel.locator(".xw-stage canvas").first.evaluate(WHITE, SIZE)).reshape(
                 SIZE, SIZE

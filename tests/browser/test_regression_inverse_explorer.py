@@ -66,15 +66,15 @@ def gray(values):
     return np.clip(values, 0, 1) * 255
 
 
-def wait_for_gray(page, title, wanted):
+def wait_for_gray(page, title, expected):
     """Wait until a canvas shows an image, pixel by pixel, within the rounding of its 256 grays."""
     page.page.wait_for_function(
-        f"""([canvas, size, wanted]) => {{
+        f"""([canvas, size, expected]) => {{
             const found = ({CELLS})(canvas, size);
-            return found.length === 3 * wanted.length
-                && found.every((value, index) => Math.abs(value - wanted[Math.floor(index / 3)]) <= 1.5);
+            return found.length === 3 * expected.length
+                && found.every((value, index) => Math.abs(value - expected[Math.floor(index / 3)]) <= 1.5);
         }}""",
-        arg=[canvas_of(page, title).element_handle(), list(wanted.shape), gray(wanted).ravel().tolist()],
+        arg=[canvas_of(page, title).element_handle(), list(expected.shape), gray(expected).ravel().tolist()],
     )
 
 

@@ -54,7 +54,7 @@ def expect_drawn(stage, values, *, signed=True):
     left, top = box["x"] - np.floor(box["x"]), box["y"] - np.floor(box["y"])
     seen = np.zeros(values.shape, int)
     marks = [mark.bounding_box() for mark in stage.locator(".xw-mark:visible").all()]
-    wanted = grays(values, signed)
+    expected = grays(values, signed)
     for (y, x), _ in np.ndenumerate(pixels[..., 0]):
         # The middle of the pixel, in cells; one on the border of two may be of either.
         row = (y + 0.5 - top) / box["height"] * values.shape[0]
@@ -66,7 +66,7 @@ def expect_drawn(stage, values, *, signed=True):
         if any(_covers(mark, place) for mark in marks):
             continue
         at = int(row), int(column)
-        assert np.abs(pixels[y, x] - wanted[at]).max() <= 1, (at, pixels[y, x], wanted[at])
+        assert np.abs(pixels[y, x] - expected[at]).max() <= 1, (at, pixels[y, x], expected[at])
         seen[at] += 1
     assert (seen > 0).sum() >= values.size - len(marks)
 
@@ -117,11 +117,11 @@ def test_the_mouse_takes_the_cell_that_it_is_over_up_to_its_border(afm_page, vie
     box = stage.bounding_box()
     rows, columns = SHAPES["coarse"]
     for column in range(1, columns):
-        for shift, wanted in ((-1, column - 1), (1, column)):
+        for shift, expected in ((-1, column - 1), (1, column)):
             x = box["x"] + column * box["width"] / columns + shift
             afm_page.page.mouse.move(x, box["y"] + 2 * box["height"] / rows + shift)
             expect(mounted.el.locator(".xw-cell")).to_have_text(
-                f"image 2, coarse, row {1 if shift < 0 else 2}, col {wanted}"
+                f"image 2, coarse, row {1 if shift < 0 else 2}, col {expected}"
             )
     # Beside the images it takes none, and the last one stays.
     afm_page.page.mouse.move(1, 1)
@@ -195,7 +195,7 @@ def test_an_explorer_lives_on_in_a_page_that_has_nothing_but_its_state(afm_page)
     assert drawn.evaluate(ALPHAS) == weights[0].max(-1).ravel().tolist()
     view.el.get_by_label("show component 1").uncheck()
     afm_page.page.wait_for_function(
-        f"([canvas, wanted]) => String(({ALPHAS})(canvas)) === String(wanted)",
+        f"([canvas, expected]) => String(({ALPHAS})(canvas)) === String(expected)",
         arg=[drawn.element_handle(), weights[0, ..., 1].ravel().tolist()],
     )
 
@@ -229,14 +229,14 @@ VBox([view, HBox([curves, other])])
 ]
 
 
-def wait_for_value(page, picture, wanted):
+def wait_for_value(page, picture, expected):
     """Wait until the value of an image is this one, NaN for a gap."""
     text = page.page.locator(".xw-patch-value").nth(picture)
     page.page.wait_for_function(
-        """([node, wanted]) => wanted === null
+        """([node, expected]) => expected === null
             ? node.textContent === '—'
-            : Math.abs(Number(node.textContent.replace('−', '-')) - wanted) < 0.006""",
-        arg=[text.element_handle(), None if np.isnan(wanted) else float(wanted)],
+            : Math.abs(Number(node.textContent.replace('−', '-')) - expected) < 0.006""",
+        arg=[text.element_handle(), None if np.isnan(expected) else float(expected)],
     )
 
 
@@ -258,12 +258,12 @@ def test_a_series_in_a_notebook_with_its_chart_with_and_without_a_kernel(lab):
         )
         return [np.nan if value is None else value for value in values]
 
-    wanted = profile(2, 4, 6)
+    expected = profile(2, 4, 6)
     corner = profile(2, 0, 0)
     turned = profile(1, 5, 7)
     assert np.isnan(corner).any()
     hover(2, 4, 6)
-    for number, value in enumerate(wanted):
+    for number, value in enumerate(expected):
         wait_for_value(page, number, value)
     # The kernel hears of it too, and the views that are linked.
     page.wait_for_kernel("[view.frame, [int(12 * part) for part in view.position or ()]]", [2, [6, 4]])
@@ -296,12 +296,12 @@ def test_a_series_in_a_notebook_with_its_chart_with_and_without_a_kernel(lab):
 
 def test_a_saved_notebook_is_opened_again_and_answers_the_hand(lab):
     page = lab.open(CELLS, width=1200, height=1100)
-    wanted = page.kernel_eval("[None if v != v else v for v in series.profile(grids, 3, (6, 6)).tolist()]")
+    expected = page.kernel_eval("[None if v != v else v for v in series.profile(grids, 3, (6, 6)).tolist()]")
     again = lab.open(page.save_with_widgets(), run=False, width=1200, height=1100)
     stages = again.page.locator(".xw-patch-stage")
     expect(stages).to_have_count(5)
     again.shutdown_kernel()
     box = stages.nth(3).bounding_box()
     again.page.mouse.move(box["x"] + 6.5 / 12 * box["width"], box["y"] + 6.5 / 12 * box["height"])
-    for number, value in enumerate(wanted):
+    for number, value in enumerate(expected):
         wait_for_value(again, number, np.nan if value is None else value)

@@ -31,10 +31,10 @@ CONTRACTS = {
         "tests/unit/attribution",
         "tests/unit/methods",
         "tests/unit/test_keywords.py",
-        "tests/unit/test_printing.py",
+        "tests/unit/test_reprs.py",
     ],
     "metric": ["tests/unit/metrics"],
-    "view": ["tests/unit/views", "tests/unit/test_keywords.py", "tests/unit/test_printing.py"],
+    "view": ["tests/unit/views", "tests/unit/test_keywords.py", "tests/unit/test_reprs.py"],
     "explorer": ["tests/unit/explorers", "tests/unit/test_keywords.py"],
     "data set": ["tests/unit/data"],
 }
