@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from xai_widgets.metrics.agreement import pearson, spearman, ssim, structural_similarity
 from xai_widgets.metrics.base import METRICS, Explanation, Metric, Summary, get, metric, metrics_by_name
-from xai_widgets.metrics.deletion import Curve, default_steps, deletion, insertion, ordering
+from xai_widgets.metrics.deletion import (
+    Curve,
+    default_steps,
+    deletion,
+    insertion,
+    ordering,
+    random_maps,
+    random_order,
+)  # fmt: skip
 from xai_widgets.metrics.monotonicity import Monotonicity, monotonicity
 from xai_widgets.metrics.pointing import Pointing, PointingTask, pointing_game
 from xai_widgets.metrics.sanity import Sanity, weight_randomization
@@ -30,6 +38,8 @@ __all__ = [
     "ordering",
     "pearson",
     "pointing_game",
+    "random_maps",
+    "random_order",
     "resize_map",
     "spearman",
     "ssim",

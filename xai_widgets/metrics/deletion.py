@@ -6,14 +6,15 @@ The protocol of RISE (Petsiuk et al. 2018). At 224 x 224 pixels, 224 pixels at a
     insertion    from the blurred image (Gaussian, 11 x 11, sigma 5) to the image; a high area is good
 
 The score is the probability of the class, or its score if the network has no probabilities. The area under the curve is
-the trapezoid sum over [0, 1].
+the trapezoid sum over [0, 1]. A curve is judged beside that of a random order (:func:`random_order`), which not every
+method beats.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -23,13 +24,17 @@ from xai_widgets.core.images import check_baseline
 from xai_widgets.core.model import ImageModel, Target, check_model
 from xai_widgets.core.optional import optional
 from xai_widgets.core.run import Run, without_inference_mode
-from xai_widgets.core.validation import check_finite, integer, tensor
+from xai_widgets.core.validation import check_finite, choice, integer, tensor
+from xai_widgets.core.validation import seed as check_seed
 from xai_widgets.errors import checked_keywords
 from xai_widgets.metrics.base import Explanation, metric
 from xai_widgets.ops.blur import truncated_blur
 from xai_widgets.ops.resize import resize_map
 
 Mode = Literal["deletion", "insertion"]
+
+#: Default number of steps of the curve of a random order.
+RANDOM_STEPS = 28
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,24 @@ class Curve:
     def auc(self) -> Tensor:
         """Area under the curve, (N,), by the trapezoid rule; NaN until the curve is complete."""
         return torch.trapezoid(self.scores, self.fractions)
+
+    def resampled(self, steps: int) -> Curve:
+        """Return the curve at ``steps`` + 1 evenly spaced fractions.
+
+        Scores are interpolated linearly; the highest classes are those of the nearest fraction.
+        """
+        fractions = torch.linspace(0, 1, integer(steps, "steps", low=1) + 1)
+        right = torch.searchsorted(self.fractions, fractions).clamp(1, len(self.fractions) - 1)
+        low, high = self.fractions[right - 1], self.fractions[right]
+        weight = ((fractions - low) / (high - low)).clamp(0, 1)
+        nearest = torch.where(weight < 0.5, right - 1, right)
+        return replace(
+            self,
+            fractions=fractions,
+            scores=torch.lerp(self.scores[:, right - 1], self.scores[:, right], weight),
+            top_scores=self.top_scores[:, nearest],
+            top_classes=self.top_classes[:, nearest],
+        )
 
     def __repr__(self) -> str:
         count, steps = self.scores.shape[0], len(self.fractions) - 1
@@ -198,6 +221,68 @@ def insertion(
     x, target = model.prepare(x, target)
     start = truncated_blur(x) if baseline is None else check_baseline(baseline, x)
     return _curve("insertion", model, start, x, saliency, target, steps, batch_size, top)
+
+
+@without_inference_mode
+def random_order(
+    model: ImageModel,
+    x: Any,
+    target: Target = None,
+    *,
+    mode: Mode = "deletion",
+    orders: int = 4,
+    seed: int = 0,
+    steps: int | None = None,
+    **options: Any,
+) -> Run[Curve]:
+    """Remove or add pixels in random order: the curve that a useful saliency map has to beat.
+
+    Parameters
+    ----------
+    model, x, target
+        See :func:`deletion`.
+    mode : {"deletion", "insertion"}, default "deletion"
+        The kind of the curve.
+    orders : int, default 4
+        Number of random orders; the curve is the mean of theirs.
+    seed : int, default 0
+        Seed of the orders, which are drawn on the CPU.
+    steps : int, optional
+        Steps of the curve. Default: 28, or the number of pixels if that is less; the curve of a random order is smooth,
+        and :meth:`Curve.resampled` returns it at other fractions.
+    **options
+        Other options of :func:`deletion` or :func:`insertion`.
+
+    Returns
+    -------
+    Run of Curve
+        One complete snapshot for each order: the mean of the scores so far, and the highest classes of the first order.
+    """
+    choice(mode, "mode", get_args(Mode))
+    check_model(model)
+    x, target = model.prepare(x, target)
+    pixels = x.shape[2] * x.shape[3]
+    steps = min(RANDOM_STEPS, pixels) if steps is None else steps
+    maps = random_maps(x, integer(orders, "orders", low=1), seed)
+    function = deletion if mode == "deletion" else insertion
+    runs = [function(model, x, saliency, target, steps=steps, **options) for saliency in maps]
+
+    def snapshots() -> Iterator[Curve]:
+        first: Curve | None = None
+        total = torch.zeros(())
+        for number, run in enumerate(runs, 1):
+            curve = run.result(progress=False)
+            first = curve if first is None else first
+            total = total + curve.scores
+            yield replace(first, scores=total / number)
+
+    return Run(snapshots(), total=len(maps), name=f"random order: {mode}")
+
+
+def random_maps(x: Tensor, orders: int, seed: int = 0) -> Tensor:
+    """Return maps whose pixels are in random order, (orders, N, H, W), in [0, 1)."""
+    generator = torch.Generator().manual_seed(check_seed(seed))
+    return torch.rand(orders, len(x), *x.shape[2:], generator=generator).to(x.device)
 
 
 def _curve(

@@ -1,4 +1,4 @@
-"""Deletion and insertion curves of several methods on one image."""
+"""Deletion and insertion curves of several methods on one image, and those of a random order to compare with."""
 
 from __future__ import annotations
 
@@ -12,7 +12,16 @@ from xai_widgets.core.model import ImageModel
 from xai_widgets.core.run import Run
 from xai_widgets.core.validation import check_finite
 from xai_widgets.methods import Method
-from xai_widgets.metrics import Curve, default_steps, deletion, insertion, ordering
+from xai_widgets.metrics import (
+    Curve,
+    default_steps,
+    deletion,
+    insertion,
+    ordering,
+    random_maps,
+    random_order,
+)  # fmt: skip
+from xai_widgets.metrics.deletion import RANDOM_STEPS
 from xai_widgets.ops.resize import resize_map
 from xai_widgets.studies.study import Study
 
@@ -20,8 +29,16 @@ from xai_widgets.studies.study import Study
 CURVES: dict[str, Callable[..., Run[Curve]]] = {"deletion": deletion, "insertion": insertion}
 
 
+#: Name of the baseline in keys: pixels in random order.
+RANDOM = "random_order"
+#: Title of the baseline.
+RANDOM_TITLE = "Random order"
+#: Number of random orders whose curves are averaged.
+RANDOM_ORDERS = 4
+
+
 class DeletionKey(NamedTuple):
-    """A method and the class that it explains."""
+    """A method and the class that it explains; the method ``RANDOM`` is the baseline."""
 
     method: str
     target: int
@@ -87,27 +104,55 @@ class DeletionStudy(Study[DeletionKey, DeletionResult]):
         deletion(model, x, x.mean(1), 0, **self.options)
 
     def steps(self, key: DeletionKey) -> int:
-        """Return the number of snapshots: the map, and each batch of both curves."""
+        """Return the number of snapshots: the map, and each batch, or each random order, of both curves."""
+        if key.method == RANDOM:
+            return 1 + len(CURVES) * RANDOM_ORDERS
         return 1 + len(CURVES) * -(-(self.curve_steps + 1) // self.options["batch_size"])
 
     def title(self, key: DeletionKey) -> str:
         """Return the title of the method."""
+        if key.method == RANDOM:
+            return RANDOM_TITLE
         return self.methods[key.method].title
 
     def run(self, key: DeletionKey, start: DeletionResult | None = None) -> Run[DeletionResult]:
-        """Return the computation of the map and both curves."""
+        """Return the computation of the map and both curves.
+
+        The baseline ``RANDOM`` has the mean curves of some random orders, at the fractions of the other curves, and the
+        map of the first order.
+        """
 
         def steps() -> Iterator[DeletionResult]:
-            saliency = self.methods[key.method].saliency(self.model, self.x, key.target)
+            if key.method == RANDOM:
+                saliency = random_maps(self.x, 1)[0]
+            else:
+                saliency = self.methods[key.method].saliency(self.model, self.x, key.target)
             full = resize_map(saliency, (self.x.shape[2], self.x.shape[3]))
             result = DeletionResult(
                 full[0].detach().float().cpu().numpy(), ordering(full)[0].cpu().numpy(), curves={}
             )
             yield result
-            for name, metric in CURVES.items():
-                for curve in metric(self.model, self.x, saliency, key.target, **self.options):
+            for name in CURVES:
+                for curve in self._curves(key, name, saliency):
                     result = result._replace(curves={**result.curves, name: curve})
                     yield result
                 check_finite(curve.scores, self.model.name)
 
         return Run(steps(), total=self.steps(key), name=self.title(key))
+
+    def _curves(self, key: DeletionKey, name: str, saliency: Tensor) -> Iterator[Curve]:
+        """Yield the snapshots of a curve, all with the same fractions."""
+        if key.method != RANDOM:
+            yield from CURVES[name](self.model, self.x, saliency, key.target, **self.options)
+            return
+        options = {option: value for option, value in self.options.items() if option != "steps"}
+        for curve in random_order(
+            self.model,
+            self.x,
+            key.target,
+            mode=name,  # type: ignore[arg-type]
+            orders=RANDOM_ORDERS,
+            steps=min(RANDOM_STEPS, self.curve_steps),
+            **options,
+        ):
+            yield curve.resampled(self.curve_steps)
