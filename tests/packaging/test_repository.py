@@ -34,7 +34,10 @@ VIEWS = RANK["views"]
 WIDGET_LIBRARIES = {"ipywidgets", "anywidget", "traitlets", "IPython", "ipykernel", "comm"}
 NETWORK_LIBRARIES = {"torch", "torchvision", "safetensors"}
 #: What is installed by an extra, or is heavy and used seldom: imported when first used.
-OPTIONAL = {"torchvision", "skimage", "sklearn", "scipy", "matplotlib", "captum", "pandas", "plotly", "dask"}
+OPTIONAL = {
+    *("torchvision", "timm", "transformers", "skimage", "sklearn", "scipy", "matplotlib", "captum"),
+    *("pandas", "plotly", "dask"),
+}
 LONGEST_FILE = 450
 
 

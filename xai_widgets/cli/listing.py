@@ -11,7 +11,7 @@ from xai_widgets.cli.errors import DONE, UsageError
 from xai_widgets.cli.networks import read_network
 from xai_widgets.errors import unknown_name
 from xai_widgets.methods import METHODS, Method
-from xai_widgets.zoo import available
+from xai_widgets.zoo import available, imagenet
 from xai_widgets.zoo.networks import BUILDERS
 
 
@@ -60,6 +60,8 @@ def list_models(options: argparse.Namespace) -> list[list[str]]:
     for name in available():
         if name in BUILDERS:
             rows.append([name, "bundled, for the twelve classes of generated scenes"])
+        elif name == imagenet.NAME:
+            rows.append([name, "installed, for the 1000 classes of ImageNet"])
         elif name != "scenes_sr":
             rows.append([name, "torchvision, downloaded once"])
     return rows

