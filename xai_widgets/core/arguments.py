@@ -69,30 +69,30 @@ def check_size(size: int | tuple[int, int] | None) -> tuple[int, int]:
     return height, width
 
 
-def check_resize(resize: int | None, size: tuple[int, int]) -> int | None:
-    """Return the short side of resized images; ValueError if ``size`` cannot be cropped from them."""
-    if resize is None:
-        return None
-    side = integer(resize, "resize", low=1)
-    if side < max(size):
-        raise ValueError(f"expected resize of at least the size, {max(size)}, got {side}")
-    return side
+def check_normalization(
+    mean: Sequence[float] | None, std: Sequence[float] | None, channels: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation, each (1, C, 1, 1); ValueError if their lengths are not those of the channels.
 
-
-def check_normalization(mean: Sequence[float] | None, std: Sequence[float] | None) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation, each (1, C, 1, 1); ValueError if their lengths differ or are not 1 or 3."""
+    One number stands for all ``channels``. Without ``channels``, their number is that of ``mean`` or ``std``, or 3.
+    """
     given = {
         name: None if part is None else torch.tensor(numbers_of(part, name), dtype=torch.float32)
         for name, part in (("mean", mean), ("std", std))
     }
-    count = next((len(part) for part in given.values() if part is not None), 3)
+    lengths = [len(part) for part in given.values() if part is not None]
+    count = integer(max(lengths, default=3) if channels is None else channels, "channels", low=1)
     means = torch.zeros(count) if given["mean"] is None else given["mean"]
     stds = torch.ones(count) if given["std"] is None else given["std"]
-    if len(means) != len(stds) or len(means) not in (1, 3):
-        raise ValueError(f"expected 1 or 3 numbers in both mean and std, got {len(means)} and {len(stds)}")
+    if any(length not in (1, count) for length in lengths) or (channels is None and len(set(lengths)) > 1):
+        raise ValueError(
+            f"expected one number per channel, {count}, in mean and std, got {' and '.join(map(str, lengths))}"
+        )
     if not (stds > 0).all():
         raise ValueError(f"expected std above 0, got {brief(stds.tolist())}")
-    return means.view(1, -1, 1, 1), stds.view(1, -1, 1, 1)
+    return means.repeat(count // len(means)).view(1, -1, 1, 1), stds.repeat(count // len(stds)).view(
+        1, -1, 1, 1
+    )
 
 
 def check_batch_size(batch_size: int) -> int:

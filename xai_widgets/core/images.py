@@ -6,19 +6,17 @@ import difflib
 import math
 import numbers
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from xai_widgets.core.arguments import MAX_SIDE, check_size
-from xai_widgets.core.validation import brief, choice, dense, integer, number, tensor
+from xai_widgets.core.resizing import Resizing
+from xai_widgets.core.validation import brief, dense, integer, number, tensor
 
 #: How far pixels of a float image may lie outside [0, 1], because of rounding and resampling.
 TOLERANCE = 1e-3
@@ -29,7 +27,7 @@ def to_images(
     *,
     size: tuple[int, int] | None = None,
     channels: int = 3,
-    resize: int | None = None,
+    resize: int | tuple[int, int] | None = None,
     interpolation: str = "bilinear",
 ) -> Tensor:
     """Convert images of any kind to a batch.
@@ -37,20 +35,17 @@ def to_images(
     Parameters
     ----------
     images : PIL image, ndarray, Tensor, path, or a list of them
-        Arrays have the shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or one more dimension in front for a batch;
-        tensors have the shape (3, H, W) or (N, 3, H, W), or 1 channel for gray. Both hold uint8 in [0, 255], uint16 in
-        [0, 65535], booleans or floats in [0, 1].
+        Arrays have the shape (H, W), (H, W, 1), (H, W, 3), (H, W, 4) or (H, W, channels), or one more dimension in
+        front for a batch; tensors have the shape (channels, H, W) or (N, channels, H, W), or 1 or 3 channels. Both hold
+        uint8 in [0, 255], uint16 in [0, 65535], booleans or floats in [0, 1].
     size : (int, int), optional
         Height and width. PIL images, files and arrays are resized until they cover it, and the center is cropped.
         Tensors are not resized.
-    resize : int, optional
-        Length to which the short side is resized before ``size`` is cropped from the center. Default: the image is
-        resized until it just covers ``size``.
-    interpolation : {"bilinear", "bicubic"}, default "bilinear"
-        Interpolation of the resizing, with antialiasing.
-    channels : {1, 3}, default 3
+    resize, interpolation
+        See :class:`xai_widgets.core.resizing.Resizing`.
+    channels : int, default 3
         Number of channels of the result. Gray is repeated to three channels, color is converted to luminance for one;
-        transparency is composited on white.
+        transparency is composited on white, unless there are four channels.
 
     Returns
     -------
@@ -66,19 +61,15 @@ def to_images(
     FileNotFoundError
         For a path that is not a file.
     """
-    size = None if size is None else check_size(size)
-    channels = integer(channels, "channels", low=1, high=3)
-    if channels == 2:
-        raise ValueError("expected channels to be 1 or 3, got 2")
-    resize = None if resize is None else integer(resize, "resize", low=1, high=MAX_SIDE)
-    choice(interpolation, "interpolation", ("bilinear", "bicubic"))
+    resizing = None if size is None else Resizing(size, resize, interpolation)
+    return _converted(images, resizing, integer(channels, "channels", low=1))
+
+
+def _converted(images: Any, resizing: Resizing | None, channels: int) -> Tensor:
     if isinstance(images, list | tuple):
         if not images:
             raise ValueError("expected at least one image, got an empty batch")
-        batches = [
-            to_images(image, size=size, channels=channels, resize=resize, interpolation=interpolation)
-            for image in images
-        ]
+        batches = [_converted(image, resizing, channels) for image in images]
         shapes = sorted({tuple(batch.shape[2:]) for batch in batches})
         if len(shapes) > 1:
             raise ValueError(f"expected images of one size in a batch, got {shapes[0]} and {shapes[1]}")
@@ -87,13 +78,11 @@ def to_images(
         return _from_tensor(images, channels)
     if isinstance(images, str | os.PathLike):
         with _open(Path(images)) as image:
-            return to_images(image, size=size, channels=channels, resize=resize, interpolation=interpolation)
+            return _converted(image, resizing, channels)
     if isinstance(images, Image.Image):
-        images = np.asarray(_flatten(_upright(images)))
+        images = np.asarray(_flatten(_upright(images), channels))
     if isinstance(images, np.ndarray):
-        return _from_array(
-            images, channels, lambda x: x if size is None else _cover(x, size, resize, interpolation)
-        )
+        return _from_array(images, channels, resizing)
     raise TypeError(
         f"expected a PIL image, an array (H, W, 3), a tensor (3, H, W), a path, or a list of them, got "
         f"{brief(images)}"
@@ -141,8 +130,10 @@ def _upright(image: Image.Image) -> Image.Image:
         ) from error
 
 
-def _flatten(image: Image.Image) -> Image.Image | np.ndarray:
-    """Convert any mode of PIL to gray or color, transparency composited on white."""
+def _flatten(image: Image.Image, channels: int) -> Image.Image | np.ndarray:
+    """Convert any mode of PIL to gray or color, transparency composited on white; keep four expected channels."""
+    if channels == 4 and len(image.getbands()) == 4:
+        return image
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
@@ -154,16 +145,18 @@ def _flatten(image: Image.Image) -> Image.Image | np.ndarray:
     return image if image.mode in ("L", "F") else image.convert("RGB")
 
 
-def _from_array(array: np.ndarray, channels: int, fit: Callable[[Tensor], Tensor]) -> Tensor:
+def _from_array(array: np.ndarray, channels: int, resizing: Resizing | None) -> Tensor:
     if array.ndim == 4:
         if not len(array):
             raise ValueError("expected at least one image, got an empty batch")
-        return torch.cat([_from_array(image, channels, fit) for image in array])
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)) or 0 in array.shape:
-        hint = "; channels come last in arrays" if array.ndim == 3 and array.shape[0] in (1, 3, 4) else ""
-        raise ValueError(
-            f"expected an image array of shape (H, W), (H, W, 3) or (H, W, 4), got {array.shape}{hint}"
-        )
+        return torch.cat([_from_array(image, channels, resizing) for image in array])
+    accepted = (1, 3, 4) if channels in (1, 3) else (channels,)
+    if array.ndim == 2 and 1 in accepted:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[2] not in accepted or 0 in array.shape:
+        hint = "; channels come last in arrays" if array.ndim == 3 and array.shape[0] in accepted else ""
+        shapes = "(H, W), (H, W, 3) or (H, W, 4)" if channels in (1, 3) else f"(H, W, {channels})"
+        raise ValueError(f"expected an image array of shape {shapes}, got {array.shape}{hint}")
     if array.dtype.kind == "f" or array.dtype.name == "uint16":
         # For any float size and byte order; torch below 2.3 has no uint16.
         scale = np.float32(65535 if array.dtype.kind == "u" else 1)
@@ -175,10 +168,11 @@ def _from_array(array: np.ndarray, channels: int, fit: Callable[[Tensor], Tensor
         )
     # A copy: arrays of PIL are read-only, and torch warns about that.
     x = torch.from_numpy(np.array(array, order="C"))
-    x = _unit_range(x.reshape(*array.shape[:2], -1).permute(2, 0, 1)[None])
-    if x.shape[1] == 4:
+    x = _unit_range(x.permute(2, 0, 1)[None])
+    if x.shape[1] == 4 != channels:
         x = x[:, :3] * x[:, 3:] + (1 - x[:, 3:])
-    return fit(_match_channels(x, channels))
+    x = _match_channels(x, channels)
+    return x if resizing is None else resizing(x)
 
 
 def _from_tensor(x: Tensor, channels: int) -> Tensor:
@@ -189,9 +183,13 @@ def _from_tensor(x: Tensor, channels: int) -> Tensor:
         x = x[None]
     if x.ndim == 4 and x.shape[0] == 0:
         raise ValueError("expected at least one image, got an empty batch")
-    if x.ndim != 4 or x.shape[1] not in (1, 3) or 0 in x.shape:
-        hint = "; channels come first in tensors" if x.ndim == 4 and x.shape[-1] in (1, 3, 4) else ""
-        raise ValueError(f"expected an image tensor of shape (3, H, W) or (N, 3, H, W), got {given}{hint}")
+    accepted = (1, 3) if channels in (1, 3) else (channels,)
+    if x.ndim != 4 or x.shape[1] not in accepted or 0 in x.shape:
+        hint = "; channels come first in tensors" if x.ndim == 4 and x.shape[-1] in (*accepted, 4) else ""
+        count = 3 if channels == 1 else channels
+        raise ValueError(
+            f"expected an image tensor of shape ({count}, H, W) or (N, {count}, H, W), got {given}{hint}"
+        )
     return _match_channels(_unit_range(x.detach()), channels)
 
 
@@ -224,29 +222,6 @@ def _match_channels(x: Tensor, channels: int) -> Tensor:
     # Luminance of ITU-R BT.601, like PIL's mode "L".
     weights = torch.tensor([0.299, 0.587, 0.114], dtype=x.dtype, device=x.device).view(1, 3, 1, 1)
     return (x * weights).sum(1, keepdim=True)
-
-
-def _cover(x: Tensor, size: tuple[int, int], resize: int | None, interpolation: str) -> Tensor:
-    """Resize an image to the given short side, or until it just covers ``size``, and crop the center."""
-    height, width = size
-    if resize is None and tuple(x.shape[2:]) == size:
-        return x
-    covering = max(height / x.shape[2], width / x.shape[3])
-    scale = covering if resize is None else resize / min(x.shape[2:])
-    # Resize only the middle of a very long image. An even number of pixels is dropped, so that the center stays.
-    for dim, extent in ((2, height), (3, width)):
-        spare = (x.shape[dim] - 4 * math.ceil(extent / scale) - 4) // 2
-        if spare > 0:
-            x = x.narrow(dim, spare, x.shape[dim] - 2 * spare)
-    if resize is None:
-        scaled = [max(height, round(x.shape[2] * scale)), max(width, round(x.shape[3] * scale))]
-    else:
-        # Like torchvision, which rounds the long side down.
-        scaled = [int(resize * extent / min(x.shape[2:])) for extent in x.shape[2:]]
-    x = F.interpolate(x, scaled, mode=interpolation, antialias=True, align_corners=False).clamp(0, 1)
-    # Like torchvision's center crop, which rounds half to even.
-    top, left = round((scaled[0] - height) / 2), round((scaled[1] - width) / 2)
-    return x[:, :, top : top + height, left : left + width].contiguous()
 
 
 def check_baseline(baseline: Any, x: Tensor, name: str = "baseline") -> Tensor:
@@ -290,8 +265,14 @@ def check_baseline(baseline: Any, x: Tensor, name: str = "baseline") -> Tensor:
 
 
 def to_uint8(x: Tensor) -> NDArray[np.uint8]:
-    """Return images (..., C, H, W) in [0, 1] as (..., H, W, 3) uint8; gray ones get three equal channels."""
-    pixels: NDArray[np.uint8] = (x.detach().movedim(-3, -1).clamp(0, 1) * 255).round().byte().cpu().numpy()
+    """Return images (..., C, H, W) in [0, 1] as (..., H, W, 3) uint8.
+
+    Gray is repeated, two channels are averaged, and the first three of more channels are shown as red, green and blue.
+    """
+    if x.shape[-3] == 2:
+        x = x.mean(-3, keepdim=True)
+    x = x.detach().narrow(-3, 0, min(3, x.shape[-3]))
+    pixels: NDArray[np.uint8] = (x.movedim(-3, -1).clamp(0, 1) * 255).round().byte().cpu().numpy()
     return pixels if pixels.shape[-1] == 3 else pixels.repeat(3, axis=-1)
 
 

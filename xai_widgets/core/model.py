@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any, Literal, get_args
 
@@ -11,20 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xai_widgets.core.arguments import (
-    check_device,
-    check_normalization,
-    check_resize,
-    check_size,
-    device_of,
-    dtype_of,
-)
-from xai_widgets.core.guard import guarded, outside_inference
-from xai_widgets.core.images import to_images
-from xai_widgets.core.layered import Layered
+from xai_widgets.core.arguments import check_device, check_size, device_of, dtype_of
+from xai_widgets.core.fixed_inputs import FixedInputs
+from xai_widgets.core.guard import guarded
 from xai_widgets.core.model_output import Prediction, as_scores, describe, final_activation, find_scores
-from xai_widgets.core.replica import check_private, initialize, replica, unwrapped
-from xai_widgets.core.run import check_cancelled
+from xai_widgets.core.pixels import Display, PixelInput
+from xai_widgets.core.replica import check_private, unwrapped
+from xai_widgets.core.resizing import Interpolation, Resizing
 from xai_widgets.core.validation import brief, check_finite, dimensions, instance, integer, items
 from xai_widgets.errors import checked_keywords, unknown_name, warn
 
@@ -32,10 +25,9 @@ from xai_widgets.errors import checked_keywords, unknown_name, warn
 Target = int | str | Sequence[int | str] | Tensor | None
 #: The function that converts class scores to probabilities.
 Activation = Literal["softmax", "sigmoid"]
-Interpolation = Literal["bilinear", "bicubic"]
 
 
-class ImageModel(Layered):
+class ImageModel(PixelInput):
     """A network that maps pixels in [0, 1] to class scores, normalization included.
 
     The network itself is never changed: parameters, buffers, ``requires_grad``, hooks, train or eval mode and
@@ -51,15 +43,22 @@ class ImageModel(Layered):
     labels : sequence of str, optional
         One name per class. Default: "class 0", "class 1", ...
     mean, std : sequence of float, optional
-        Normalization ``(x - mean) / std`` that the network was trained with, for pixels in [0, 1]. Their length is the
-        number of channels, 1 or 3. Default: no normalization, three channels.
+        Normalization ``(x - mean) / std`` that the network was trained with, for pixels in [0, 1], one number per
+        channel. Default: no normalization.
+    channels : int, optional
+        Number of channels of the input. Default: that of ``mean`` and ``std``; without them three or, if the network
+        does not accept three, the number of its first convolution.
+    display : sequence of int or callable, optional
+        Three channels that are displayed as red, green and blue, or a function that maps images (N, C, H, W) to
+        (N, 3, H, W), both in [0, 1]. Default: the first three channels; gray for one channel, and for the mean of two.
     size : int or (int, int), default 224
         Height and width of the input. Images are resized and the center is cropped.
-    resize : int, optional
+    resize : int or (int, int), optional
         Length to which the short side of an image is resized before ``size`` is cropped from the center, as in the
-        presets of torchvision and timm. Default: the image is resized until it just covers ``size``.
-    interpolation : {"bilinear", "bicubic"}, default "bilinear"
-        Interpolation of the resizing, with antialiasing.
+        presets of torchvision and timm; or the height and width of the resized image, whose aspect ratio changes then.
+        Default: the image is resized until it just covers ``size``.
+    interpolation : {"bilinear", "bicubic", "nearest"}, default "bilinear"
+        Interpolation of the resizing, with antialiasing except for "nearest".
     activation : {"auto", "softmax", "sigmoid"} or None, default "auto"
         Converts scores to probabilities: softmax for mutually exclusive classes, sigmoid for independent labels, None
         for outputs that are used as they are, such as those of a regression. "auto" is softmax for several classes,
@@ -70,6 +69,11 @@ class ImageModel(Layered):
     output : str or int, optional
         The entry of a dict, object or tuple that holds the scores. Default: "logits", "out" or "scores", the first of a
         tuple, or the only tensor of shape (N, classes).
+    inputs : mapping of str to Any, optional
+        Further keyword arguments of the network, the same in every pass. Tensors are moved to the device; one whose
+        first dimension is 1 is repeated for each image.
+    image_argument : str, optional
+        Name of the argument that takes the images, such as "pixel_values". Default: the first one.
     name : str, optional
         Name of the network in legends. Default: the name of its class.
 
@@ -82,9 +86,6 @@ class ImageModel(Layered):
         the number of classes.
     """
 
-    mean: Tensor
-    std: Tensor
-
     @checked_keywords
     @guarded
     def __init__(
@@ -94,12 +95,16 @@ class ImageModel(Layered):
         labels: Sequence[str] | None = None,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
+        channels: int | None = None,
+        display: Display | None = None,
         size: int | tuple[int, int] | None = None,
-        resize: int | None = None,
+        resize: int | tuple[int, int] | None = None,
         interpolation: Interpolation = "bilinear",
         activation: Activation | Literal["auto"] | None = "auto",
         device: str | torch.device | None = None,
         output: str | int | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        image_argument: str | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__()
@@ -108,6 +113,8 @@ class ImageModel(Layered):
             raise TypeError(f"expected module to be a torch.nn.Module that takes images, got {given}")
         name = type(unwrapped(module)).__name__ if name is None else instance(name, "name", str)
         module = unwrapped(module)
+        if inputs is not None or image_argument is not None:
+            module = FixedInputs(module, inputs, image_argument)
         current = device_of(module)
         if current.type == "meta":
             raise ValueError(f"expected a network with weights, got {name} on the meta device")
@@ -117,20 +124,10 @@ class ImageModel(Layered):
         same_device = target in (current, torch.device(current.type))
         self.module = module if same_device else deepcopy(module).to(target)
         self.name = name
-        self.size = check_size(size)
-        self.resize, self.interpolation = check_resize(resize, self.size), interpolation
-        if interpolation not in get_args(Interpolation):
-            raise ValueError(unknown_name("interpolation", interpolation, get_args(Interpolation)))
         self._output = output
-        self._format = torch.channels_last
         self.training = False
-        # Created in the caller's inference_mode(), these could not be used in a backward pass.
-        with outside_inference():
-            means, stds = (part.to(target) for part in check_normalization(mean, std))
-        self.register_buffer("mean", means, persistent=False)
-        self.register_buffer("std", stds, persistent=False)
-        self._sizes = {self.size}
-        initialize(self.module, self._blank(1))
+        resizing = Resizing(check_size(size), resize, interpolation)
+        self._configure_input(resizing, mean, std, channels, display, target)
         counts: list[int] = []
         check_private(self.module, lambda: counts.append(self._count_classes()))
         classes = counts[0]
@@ -146,16 +143,6 @@ class ImageModel(Layered):
     def __repr__(self) -> str:
         height, width = self.size
         return f"ImageModel({self.name}: {self.channels}x{height}x{width} -> {len(self.labels)} classes, {self.device})"
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the network."""
-        return self.mean.device
-
-    @property
-    def channels(self) -> int:
-        """Number of channels of the network's input."""
-        return self.mean.shape[1]
 
     # -- from pixels to scores ------------------------------------------------------------------------------
 
@@ -175,30 +162,6 @@ class ImageModel(Layered):
             Scores before softmax, float32.
         """
         return self._pick(self._run(x, frozen=frozen), len(x))
-
-    @guarded
-    def images(self, images: Any) -> Tensor:
-        """Convert images of any kind to (N, C, H, W) in [0, 1] on the network's device.
-
-        See :func:`xai_widgets.core.images.to_images` for the accepted kinds. Raises ValueError, too, for tensors of a
-        size that the network does not accept.
-        """
-        x = to_images(
-            images,
-            size=self.size,
-            resize=self.resize,
-            interpolation=self.interpolation,
-            channels=self.channels,
-        ).to(self.device)
-        size = (x.shape[2], x.shape[3])
-        if size not in self._sizes:
-            self._try(
-                size,
-                f"expected images of a size that {self.name} accepts, such as {self.size[0]} x {self.size[1]}, got "
-                f"{size[0]} x {size[1]}",
-            )
-            self._sizes.add(size)
-        return x
 
     @guarded
     @torch.no_grad()
@@ -313,41 +276,13 @@ class ImageModel(Layered):
 
     # -- inside ---------------------------------------------------------------------------------------------
 
-    def _blank(self, n: int) -> Tensor:
-        return torch.zeros(n, self.channels, *self.size, device=self.device)
-
-    def _run(self, x: Tensor, *, frozen: bool = False) -> Any:
-        """Return the network's output for a batch of pixels."""
-        check_cancelled()
-        # channels_last was at least as fast on every measured device, up to twice as fast for batch 16 on a CPU.
-        x = x.contiguous(memory_format=self._format)
-        network = replica(self.module, frozen=frozen)
-        return network(((x - self.mean) / self.std).to(dtype_of(self.module)))
-
-    def _try(self, size: tuple[int, int], refusal: str) -> Any:
-        """Return the network's output for a blank image of this size; ValueError with ``refusal`` if it fails."""
-        blank = torch.zeros(1, self.channels, *size, device=self.device)
-        try:
-            with torch.no_grad():
-                try:
-                    return self._run(blank)
-                except RuntimeError:
-                    if self._format == torch.contiguous_format:
-                        raise
-                    # For instance, view() cannot flatten the channels-last output of a convolution.
-                    self._format = torch.contiguous_format
-                    return self._run(blank)
-        except Exception as error:  # a network may raise any exception
-            reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
-            raise ValueError(f"{refusal} ({reason})") from error
-
     def _count_classes(self) -> int:
         """Run one blank image and return the number of classes."""
         height, width = self.size
         output = self._try(
             self.size,
             f"expected a network that takes images of shape (1, {self.channels}, {height}, {width}), got {self.name}; "
-            "size=, mean= and std= set another shape",
+            "size= and channels= set another shape",
         )
         scores = self._pick(output, 1)
         if len(scores) != 1:

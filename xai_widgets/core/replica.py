@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from xai_widgets.core.fixed_inputs import FixedInputs
 from xai_widgets.core.guard import thread_state
 from xai_widgets.core.hooks import EVERY_CALL, LayerHooks
 
@@ -65,7 +66,7 @@ def named_parts(network: nn.Module) -> dict[str, nn.Module]:
             if child is not None:
                 visit(child, f"{name}.{child_name}" if name else child_name)
 
-    visit(network, "")
+    visit(network.network if isinstance(network, FixedInputs) else network, "")
     return parts
 
 

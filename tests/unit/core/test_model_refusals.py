@@ -42,7 +42,7 @@ class Raising(nn.Module):
     ("network", "message"),
     [
         (nn.Linear(3, 4), "got Linear; size="),
-        (nn.Conv2d(1, 4, 3), "got Conv2d; size="),
+        (nn.Conv2d(1, 4, 3), r"got a tensor of shape \(1, 4, 6, 6\)"),
         (nn.Embedding(3, 4), "got Embedding; size="),
         (nn.Conv2d(3, 4, 30), "got Conv2d; size="),
         (Raising(AssertionError("wrong height")), "wrong height"),
