@@ -67,6 +67,13 @@ def with_box(canonizers=None):
     return zennit.EpsilonGammaBox(low.double(), high.double(), stabilizer=never_0, canonizers=canonizers)
 
 
+def gamma_without_bias():
+    """Return their gamma rule, whose decision for one sign is by the output without the bias, too."""
+    rule = their.Gamma(0.25, never_0, zero_params="bias")
+    rule.param_modifiers[-1] = their.NoMod(zero_params="bias")
+    return rule
+
+
 #: Ours, and theirs with a canonizer. zennit shares an addition out by LRP-0 under every rule.
 PAIRS = {
     "zero": (COMPOSITES["zero"], uniform(lambda: their.Epsilon(never_0))),
@@ -105,6 +112,19 @@ PAIRS = {
         COMPOSITES["epsilon_alpha2_beta1_flat"],
         special(lambda: their.AlphaBeta(2.0, 1.0, never_0), their.Epsilon, lambda: their.Flat(never_0)),
     ),
+    "epsilon without bias": (
+        Composite(Epsilon(0.1), Epsilon(0.1)).without_bias(),
+        uniform(lambda: their.Epsilon(0.1, zero_params="bias")),
+    ),
+    "epsilon_plus without bias": (
+        COMPOSITES["epsilon_plus"].without_bias(),
+        lambda **options: zennit.EpsilonPlus(stabilizer=never_0, zero_params="bias", **options),
+    ),
+    "epsilon_alpha2_beta1 without bias": (
+        COMPOSITES["epsilon_alpha2_beta1"].without_bias(),
+        lambda **options: zennit.EpsilonAlpha2Beta1(stabilizer=never_0, zero_params="bias", **options),
+    ),
+    "gamma without bias": (COMPOSITES["gamma"].without_bias(), uniform(gamma_without_bias)),
 }
 
 

@@ -5,10 +5,12 @@ of its layer (:mod:`xai_widgets.attribution.lrp_rules`), so that in every layer
 
     sum_i R_i = S_c(x)                                                                    conservation (11)
 
-up to the relevance absorbed by biases and epsilon. ReLU and other elementwise layers pass relevance unchanged;
-max-pooling passes it to the largest input. Batch norm is folded into the convolution or linear layer before it. Without
-such a layer, as in DenseNet, it passes relevance unchanged, too, except under LRP-0 and epsilon, where it is treated as
-a layer with a weight and a bias.
+up to the relevance absorbed by biases and epsilon, which is nearly all of it in some deep networks with batch norm,
+such as EfficientNet. The composite "conserving" loses none.
+
+ReLU and other elementwise layers pass relevance unchanged; max-pooling passes it to the largest input. Batch norm is
+folded into the convolution or linear layer before it. Without such a layer, as in DenseNet, it passes relevance
+unchanged, too, except under LRP-0 and epsilon, where it is treated as a layer with a weight and a bias.
 
 In a product, the smaller factor is a gate, as in a squeeze-and-excitation block, and the larger factor gets all
 relevance (Arras et al. 2017); two factors of the same size get half each (Achtibat et al. 2024). Layer norm is treated
@@ -212,7 +214,8 @@ def relevance(model: ImageModel, x: Tensor, target: Tensor, composite: Composite
     reduce=channel_sum,
     source="Bach et al. 2015",
     formula="R_i = sum_j a_i w_ij / z_j R_j, z_j = sum_i a_i w_ij, modified by the rule of each layer",
-    guarantees="sums to S_c(x), up to the relevance absorbed by biases and epsilon",
+    guarantees="sums to S_c(x) with the default composite; with others up to the relevance that biases and epsilon "
+    "absorb, which is measured",
     limits="Raises an error for operations without a rule; with z+ and alpha-beta it depends little on the class and "
     "the upper layers (Sixt et al. 2020).",
     requires=("rules",),
@@ -222,7 +225,8 @@ def lrp(
     x: Tensor,
     target: Tensor,
     *,
-    composite: str | Rule | Composite = "epsilon_plus",
+    composite: str | Rule | Composite = "conserving",
+    bias: bool = True,
 ) -> Tensor:
     """Layer-wise relevance propagation (LRP): redistribute the score layer by layer down to the pixels.
 
@@ -233,29 +237,36 @@ def lrp(
     ----------
     model, x, target
         See :class:`~xai_widgets.methods.Method`.
-    composite : str, Rule or Composite, default "epsilon_plus"
-        A name in ``COMPOSITES``: "epsilon_gamma_box", "epsilon_plus", "epsilon_plus_flat", "epsilon_alpha2_beta1",
-        "epsilon_alpha2_beta1_flat", "deep_taylor", "deep_taylor_unbounded", "zero", "epsilon", "gamma", "alpha_beta" or
-        "z_plus". Or one rule for every layer, such as ``Epsilon(0.01)``, or a custom composite. Deep Taylor
-        decomposition requires positive scores and biases of at most 0.
+    composite : str, Rule or Composite, default "conserving"
+        A name in ``COMPOSITES``: "conserving", "epsilon_gamma_box", "epsilon_plus", "epsilon_plus_flat",
+        "epsilon_alpha2_beta1", "epsilon_alpha2_beta1_flat", "deep_taylor", "deep_taylor_unbounded", "zero", "epsilon",
+        "gamma", "alpha_beta" or "z_plus". Or one rule for every layer, such as ``Epsilon(0.01)``, or a custom
+        composite. Deep Taylor decomposition requires positive scores and biases of at most 0. All but "conserving" are
+        those of the literature.
+    bias : bool, default True
+        Whether biases absorb their part of the relevance, as in equations 12 to 15; "conserving" has no biases in any
+        case. In deep networks with batch norm nearly all relevance may be absorbed.
 
     Returns
     -------
     Tensor, (N, C, H, W)
-        In units of the score; it sums to the score up to its ``gap``, (N,), the relevance absorbed by biases and
-        epsilon. A gap above 10 % of the score gives a warning.
+        In units of the score; it sums to the score up to its ``gap``, (N,): relevance that biases and epsilon absorb,
+        or that has no input to go to. A gap above 10 % of the score gives a warning.
 
     Raises
     ------
     ValueError
         For an unknown composite, with the nearest name, or a network with an operation without a rule, such as softmax.
     """
-    result, score = relevance(model, x, target, as_composite(composite))
+    chosen = as_composite(composite)
+    result, score = relevance(model, x, target, chosen if bias else chosen.without_bias())
 
     def warning(total: str, expected: str) -> str:
+        rest = "absorbed by biases and epsilon" if bias else "absorbed by epsilon, or has no input to go to"
+        hint = "" if composite == "conserving" else "; the nearest composite that keeps it is 'conserving'"
         return (
             f"the relevance of the pixels for {model.name} is incomplete (sum {total}, expected {expected}): the rest "
-            "is absorbed by biases and epsilon"
+            f"is {rest}{hint}"
         )
 
     return with_gap(result, score, TOLERANCE, warning)

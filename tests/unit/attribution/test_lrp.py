@@ -30,6 +30,7 @@ from xai_widgets.attribution.lrp_rules import (
     Epsilon,
     Flat,
     Gamma,
+    WithoutBias,
     WSquare,
     ZBox,
     ZPlus,
@@ -74,6 +75,14 @@ W = torch.tensor([[3.0, -4.0]])
         (ZBox(0.0, 4.0), A, [6 / 18, 12 / 18]),
         (WSquare(), A, [9 / 25, 16 / 25]),
         (Flat(), A, [1 / 2, 1 / 2]),
+        (WithoutBias(Epsilon(0.0)), A, [6 / 2, -4 / 2]),
+        # 6 and -4 without the bias, of which 6 is favored.
+        (WithoutBias(Gamma(0.5)), A, [9 / 5, -4 / 5]),
+        (WithoutBias(ZPlus()), A, [1.0, 0]),
+        # -6 and -4: nothing is positive.
+        (WithoutBias(ZPlus()), torch.tensor([-2.0, 1.0]), [0.0, 0.0]),
+        (WithoutBias(ZPlus(), fallback=WSquare()), torch.tensor([-2.0, 1.0]), [9 / 25, 16 / 25]),
+        (WithoutBias(Gamma(), fallback=WSquare()), torch.tensor([0.0, 0.0]), [9 / 25, 16 / 25]),
     ],
 )
 def test_rules_by_hand(rule, a, expected):
@@ -345,12 +354,44 @@ def test_a_gap_gives_a_warning_with_both_numbers():
         network.fc.bias.fill_(100.0)
     model, x = wrap(network), images(1)
     with pytest.warns(UserWarning, match=r"relevance of .* is incomplete .sum .*, expected") as caught:
-        made = lrp(model, x, 1)
+        made = lrp(model, x, 1, composite="epsilon")
     score = model.scores(x)[0, 1].item()
     assert f"(sum {made.sum().item():.3g}, expected {score:.3g})" in str(caught[0].message)
     assert conservation_gap(model, made, x, 1).item() == near(
         made.sum().item() - score, scale=made.abs().sum() + abs(score)
     )
+
+
+@pytest.mark.parametrize("network", RELU_NETWORKS.values())
+def test_the_conserving_composite_sums_to_the_score_with_biases_too(network):
+    model, x = wrap(settle(network()).double()), images(2).double()
+    target = torch.tensor([1, 0])
+    made = lrp.function(model, x, target)
+    score = model(x).detach().gather(1, target[:, None])[:, 0]
+    # Epsilon absorbs a little.
+    assert_close(made.sum((1, 2, 3)), score.double(), dtype=torch.float32, scale=made.abs().sum())
+    biased = quietly(model, x, [1, 0], composite="epsilon_gamma_box")
+    assert (biased.gap.abs() > 1e-3 * score.abs()).any()
+
+
+def test_biases_can_be_left_out_of_any_composite():
+    model, x = wrap(settle(Functional())), images(2)
+    made = quietly(model, x, 1, composite="epsilon_plus", bias=False)
+    by_hand = Composite(
+        WithoutBias(Epsilon()),
+        WithoutBias(ZPlus()),
+        addition=WithoutBias(COMPOSITES["epsilon_plus"].addition),
+    )
+    assert torch.equal(made, quietly(model, x, 1, composite=by_hand))
+    assert not torch.allclose(made, quietly(model, x, 1, composite="epsilon_plus"))
+
+
+def test_a_gap_names_the_composite_that_conserves():
+    network = settle(Functional())
+    with torch.no_grad():
+        network.fc.bias.fill_(100.0)
+    with pytest.warns(UserWarning, match="the nearest composite that keeps it is 'conserving'"):
+        lrp(wrap(network), images(1), 1, composite="epsilon_plus")
 
 
 def test_no_warning_where_nothing_is_lost():

@@ -54,5 +54,5 @@ def test_a_warning_names_the_line_of_the_caller():
     network.fc.bias.data.fill_(100.0)
     for call in (METHODS["lrp"], METHODS["lrp"].saliency):
         with pytest.warns(UserWarning, match="relevance") as caught:
-            call(wrap(network), images(1), 1)
+            call(wrap(network), images(1), 1, composite="epsilon")
         assert caught[0].filename == __file__
