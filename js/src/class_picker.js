@@ -11,6 +11,8 @@ import { update } from "./lib/state.js";
 
 /** More options than this are not listed: nobody reads them, and typing narrows them. */
 const LISTED = 100;
+/** Most probable classes that stand apart at the top of an empty search. */
+const TOP = 5;
 
 let pickers = 0;
 
@@ -63,9 +65,11 @@ export default view("xw-class-picker", ({ model, title, refresh, signal }) => {
 		const target = model.get("target");
 		options = search(model.get("labels"), query, model.get("probabilities"));
 		const shown = options.slice(0, LISTED);
+		const apart = !query.trim() && shown.length > TOP && shown[0].hint !== null;
 		list.replaceChildren(
 			...shown.map((option, at) => optionRow(option, `${id}-${at}`, option.index === target)),
 		);
+		if (apart) list.children[TOP - 1].classList.add("xw-option-last");
 		const more = options.length - shown.length;
 		const note = more > 0 ? `and ${more} more: type to narrow` : "no class matches";
 		if (more > 0 || shown.length === 0) {

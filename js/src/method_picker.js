@@ -23,7 +23,7 @@ export default view("xw-method-picker", ({ model, title }) => {
 		head: title,
 		content: [chips],
 		label: "methods",
-		traits: ["options", "labels", "selected"],
+		traits: ["options", "labels", "selected", "notes"],
 		refresh() {
 			const now = JSON.stringify(model.get("options"));
 			if (now !== options) {
@@ -36,7 +36,9 @@ export default view("xw-method-picker", ({ model, title }) => {
 					chips.append(element("span", { class: "xw-muted" }, ["nothing to choose from"]));
 			}
 			const selected = new Set(model.get("selected"));
-			for (const one of shown) one.draw(selected.has(one.name), model.get("labels")?.[one.name] ?? one.name);
+			for (const { name, draw } of shown) {
+				draw(selected.has(name), model.get("labels")?.[name] ?? name, model.get("notes")?.[name] ?? "");
+			}
 		},
 	};
 });
@@ -61,10 +63,14 @@ function chip(name, index, choose) {
 	return {
 		name,
 		element: root,
-		/** @param {boolean} chosen @param {string} label */
-		draw(chosen, label) {
+		/** @param {boolean} chosen @param {string} label @param {string} note  why it has no map, if it has none */
+		draw(chosen, label, note) {
 			box.checked = chosen;
 			text.textContent = label;
+			root.title = note;
+			root.classList.toggle("xw-chip-noted", note !== "");
+			if (note) box.setAttribute("aria-description", note);
+			else box.removeAttribute("aria-description");
 		},
 	};
 }

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { userEvent } from "vitest/browser";
 import classPicker from "../src/class_picker.js";
-import { closest, search } from "../src/lib/labels.js";
+import { closest, errorsIn, search } from "../src/lib/labels.js";
 import { mount, painted } from "./model.js";
 
 const LABELS = ["tench", "tiger shark", "tabby cat", "tiger cat", "Egyptian cat", "crane", "crane"];
@@ -39,13 +39,44 @@ describe("the search", () => {
 		expect(found("zebra")).toEqual([]);
 	});
 
-	test("empty: the ten most probable with their numbers, then all others in order", () => {
-		const hints = MANY.map((_, i) => (i % 100 === 7 ? 1 - i / 1000 : 0.001));
+	test("empty: all classes, the most probable first", () => {
+		const hints = MANY.map((_, i) => (i % 100 === 7 ? 1 - i / 1000 : i / 1e6));
 		const indices = search(MANY, " ", hints).map(({ index }) => index);
 		expect(indices.slice(0, 10)).toEqual([7, 107, 207, 307, 407, 507, 607, 707, 807, 907]);
-		expect(indices.slice(10, 14)).toEqual([0, 1, 2, 3]);
+		expect(indices.slice(10, 13)).toEqual([999, 998, 997]);
 		expect(new Set(indices).size).toBe(1000);
 		expect(found("")).toEqual([0, 1, 2, 3, 4, 5, 6]);
+		expect(found("", [null, 0.1, 0.2])).toEqual([2, 1, 0, 3, 4, 5, 6]);
+	});
+
+	test("of labels that match equally well the most probable comes first, with its own number", () => {
+		expect(found("crane", [0, 0, 0, 0, 0, 0.1, 0.6])).toEqual([6, 5]);
+		expect(found("tiger", [0, 0.1, 0, 0.2])).toEqual([3, 1]);
+	});
+
+	test("words in any order, with a typing error, and without accents", () => {
+		expect(found("cat egyptian")).toEqual([4]);
+		expect(found("egyptain")).toEqual([4]);
+		expect(found("tigr shark")).toEqual([1]);
+		expect(found("sharrk")).toEqual([1]);
+		expect(found("taby")).toEqual([2]);
+		expect(found("xat")).toEqual([]);
+		expect(search(["Löwchen", "café"], "lowchen", []).map(({ index }) => index)).toEqual([0]);
+	});
+
+	test("typing errors in the middle of a text", () => {
+		expect(errorsIn("shark", "great white shark, man-eater")).toBe(0);
+		expect(errorsIn("shrak", "great white shark")).toBe(1);
+		expect(errorsIn("espreso", "espresso maker")).toBe(1);
+	});
+
+	test("a typing error is found among twenty thousand labels", () => {
+		const animals = ["Egyptian cat", "great white shark", "bald eagle", "American alligator"];
+		const huge = Array.from({ length: 22000 }, (_, i) => `${animals[i % 4]} ${i}`);
+		const hints = huge.map((_, i) => i / 22000);
+		const indices = search(huge, "egyptain", hints).map(({ index }) => index);
+		expect(indices).toHaveLength(5500);
+		expect(indices.slice(0, 2)).toEqual([21996, 21992]);
 	});
 
 	test("the closest label of a wrong one", () => {
@@ -92,10 +123,17 @@ describe("the field", () => {
 		expect(view.model.get("target")).toBe(6);
 	});
 
+	test("Enter takes the class of a name with a typing error", async () => {
+		await show();
+		await userEvent.click(input());
+		await userEvent.keyboard("Egyptain{Enter}");
+		expect(view.model.get("target")).toBe(4);
+	});
+
 	test("a wrong name keeps the old class and offers the nearest", async () => {
 		await show();
 		await userEvent.click(input());
-		await userEvent.keyboard("Egyptain cat{Enter}");
+		await userEvent.keyboard("Egyptain cat{Tab}");
 		await painted();
 		expect(view.model.get("target")).toBe(2);
 		expect(input().value).toBe("tabby cat");
@@ -132,6 +170,15 @@ describe("the field", () => {
 		await userEvent.click(input());
 		expect(options()).toHaveLength(100);
 		expect(find("[role=listbox]").textContent).toContain("and 900 more");
+	});
+
+	test("the five most probable classes stand apart at the top of an empty search", async () => {
+		await show({ probabilities: [0.1, 0.2, 0.3, 0.05, 0.05, 0.2, 0.1] });
+		await userEvent.click(input());
+		expect(names().slice(0, 2)).toEqual(["tabby cat", "tiger shark"]);
+		expect(options().findIndex((row) => row.classList.contains("xw-option-last"))).toBe(4);
+		await userEvent.keyboard("c");
+		expect(find(".xw-option-last")).toBe(null);
 	});
 
 	test("the list lies under the field, inside the window", async () => {

@@ -69,6 +69,16 @@ test("other options replace the chips; an empty choice is announced", async () =
 	expect(view.el.textContent).toContain("nothing to choose from");
 });
 
+test("a remark is shown under the pointer, and read out", async () => {
+	await show({ notes: { c: "expected a network with ReLU" } });
+	const [, , noted] = all(".xw-chip");
+	expect(noted.title).toBe("expected a network with ReLU");
+	expect(noted.querySelector("input").getAttribute("aria-description")).toBe(noted.title);
+	view.model.set("notes", {});
+	await painted();
+	expect([noted.title, noted.classList.contains("xw-chip-noted")]).toEqual(["", false]);
+});
+
 test("after its cleanup nothing listens and nothing is left", async () => {
 	await show();
 	await view.unmount();

@@ -12,7 +12,8 @@ from xai_widgets.views.base import View
 class ClassPicker(View):
     """A search field for one class.
 
-    An empty field offers the ten classes with the highest probabilities, if they are set; typing filters all labels.
+    An empty field offers all classes, the most probable ones first if their probabilities are set. Typing filters the
+    labels: any part of a label, in any case, words in any order, and with a typing error.
 
     Raises
     ------

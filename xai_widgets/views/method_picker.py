@@ -33,6 +33,11 @@ class MethodPicker(View):
     selected: List[str] = List(
         Unicode(), help="The selected options, without repetition, in the order of `options`."
     ).tag(sync=True)
+    notes: Dict[str, str] = Dict(
+        value_trait=Unicode(),
+        key_trait=Unicode(),
+        help="Remarks about options, such as why a method has no result; shown under the pointer.",
+    ).tag(sync=True)
     width = Int(0, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
 
     @validate("selected")

@@ -1,12 +1,31 @@
-/** How many of the most probable classes an empty search offers first. */
-const PROBABLE = 10;
+/** Places of a label in the list: as typed, at its beginning, at a word, inside, all words, words with typing errors. */
+const RANK = { same: 0, begins: 1, word: 2, inside: 3, words: 4, similar: 5 };
+const NOT_FOUND = 6;
 
 /** @typedef {{index: number, label: string, hint: number | null}} Option */
 
+/** The labels without case and accents, made once for each list. @type {WeakMap<string[], string[]>} */
+const plainLabels = new WeakMap();
+
+/** @param {string} text @returns {string} without case and accents */
+function plain(text) {
+	return text.trim().toLowerCase().normalize("NFD").replace(/\p{M}/gu, "");
+}
+
+/** @param {string[]} labels @returns {string[]} */
+function plainOf(labels) {
+	const known = plainLabels.get(labels);
+	if (known) return known;
+	const made = labels.map(plain);
+	plainLabels.set(labels, made);
+	return made;
+}
+
 /**
- * The classes that a search finds. Labels that begin with the words come before those with a word that does,
- * and these before the others; a number finds the class of that number first. An empty search gives the
- * probable classes and then all others.
+ * The classes that a search finds, the most probable first where they match equally well. Labels that begin with
+ * the words come before those with a word that does, and these before the others; then labels that have all words
+ * in another order, and those that have them with a typing error. A number finds the class of that number first.
+ * An empty search gives all classes.
  *
  * @param {string[]} labels
  * @param {string} query
@@ -14,37 +33,76 @@ const PROBABLE = 10;
  * @returns {Option[]}
  */
 export function search(labels, query, hints) {
-	const words = query.trim().toLowerCase();
-	/** @param {number} index @returns {Option} */
-	const option = (index) => ({ index, label: labels[index], hint: hints[index] ?? null });
-	const all = labels.map((_, index) => index);
-	if (!words) {
-		const probable = all
-			.filter((index) => typeof hints[index] === "number")
-			.sort((a, b) => Number(hints[b]) - Number(hints[a]) || a - b)
-			.slice(0, PROBABLE);
-		const first = new Set(probable);
-		return [...probable, ...all.filter((index) => !first.has(index))].map(option);
+	const text = plain(query);
+	const words = text.split(/\s+/).filter(Boolean);
+	const texts = plainOf(labels);
+	/** @type {{index: number, rank: number, hint: number}[]} */
+	const found = [];
+	for (let index = 0; index < labels.length; index++) {
+		const rank = text ? rankOf(texts[index], text, words, index) : RANK.same;
+		if (rank < NOT_FOUND) found.push({ index, rank, hint: hints[index] ?? Number.NEGATIVE_INFINITY });
 	}
-	return all
-		.map((index) => ({ index, rank: rank(labels[index].toLowerCase(), words, index) }))
-		.filter((found) => found.rank < 4)
-		.sort((a, b) => a.rank - b.rank || a.index - b.index)
-		.map(({ index }) => option(index));
+	return found
+		.sort((a, b) => a.rank - b.rank || (a.hint === b.hint ? a.index - b.index : b.hint - a.hint))
+		.map(({ index }) => ({ index, label: labels[index], hint: hints[index] ?? null }));
 }
 
 /**
  * @param {string} label
- * @param {string} words
+ * @param {string} text  what is searched for
+ * @param {string[]} words  its words
  * @param {number} index
- * @returns {number} 0 is best, 4 is not found
+ * @returns {number} one of RANK, or NOT_FOUND
  */
-function rank(label, words, index) {
-	if (label === words || String(index) === words) return 0;
-	const at = label.indexOf(words);
-	if (at < 0) return 4;
-	if (at === 0) return 1;
-	return /[\s,\-_(/]/.test(label[at - 1]) ? 2 : 3;
+function rankOf(label, text, words, index) {
+	if (label === text || String(index) === text) return RANK.same;
+	const at = label.indexOf(text);
+	if (at === 0) return RANK.begins;
+	if (at > 0) return /[\s,\-_(/]/.test(label[at - 1]) ? RANK.word : RANK.inside;
+	let rank = RANK.words;
+	for (const word of words) {
+		if (label.includes(word)) continue;
+		if (errorsIn(word, label) > allowed(word)) return NOT_FOUND;
+		rank = RANK.similar;
+	}
+	return rank;
+}
+
+/** How many typing errors a word may have. @param {string} word @returns {number} */
+function allowed(word) {
+	return word.length >= 8 ? 2 : word.length >= 4 ? 1 : 0;
+}
+
+/**
+ * The fewest typing errors with which a word is somewhere in a text: a wrong, missing or additional letter, or two
+ * letters in the wrong order (Sellers' algorithm with transpositions).
+ *
+ * @param {string} word
+ * @param {string} text
+ * @returns {number}
+ */
+export function errorsIn(word, text) {
+	const width = text.length + 1;
+	let before = new Uint8Array(width);
+	let last = new Uint8Array(width);
+	let row = new Uint8Array(width);
+	const most = allowed(word);
+	for (let i = 1; i <= word.length; i++) {
+		row[0] = i;
+		let least = i;
+		for (let j = 1; j < width; j++) {
+			const same = word[i - 1] === text[j - 1] ? 0 : 1;
+			let errors = Math.min(last[j - 1] + same, last[j] + 1, row[j - 1] + 1);
+			if (i > 1 && j > 1 && word[i - 1] === text[j - 2] && word[i - 2] === text[j - 1])
+				errors = Math.min(errors, before[j - 2] + 1);
+			row[j] = errors;
+			least = Math.min(least, errors);
+		}
+		// One more row may still save an error by a transposition.
+		if (least > most + 1) return least;
+		[before, last, row] = [last, row, before];
+	}
+	return Math.min(...last);
 }
 
 /**
