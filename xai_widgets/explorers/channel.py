@@ -144,7 +144,8 @@ class ChannelExplorer(SearchExplorer):
         layer = model.default_layer() if layer is None else layer
         # Bad arguments are refused here: this makes the run without a step of it.
         self._if_finite(lambda: self.study.run(ChannelKey(self.target, variant, layer)))
-        self.study.patches(layer)
+        # A layer without positions is refused, too.
+        model.spatial(layer, torch.empty(1, *model.layer(layer).shape, device="meta"))
 
         layers = spatial_layers(model)
         layers += [layer] if layer not in layers else []

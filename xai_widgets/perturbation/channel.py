@@ -15,7 +15,8 @@ published search: 300 iterations, learning rate 0.01, lambda from 0 to 1500 over
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -40,6 +41,9 @@ PUBLISHED_COUNTS = (1, 5, 10, 20, 25, 35, 40, 50, 60, 70, 80, 90, 100, 150, 200,
 
 #: Steps of the integrated gradient over the mask, from no activation to all of it, by which a start is chosen.
 POINTS = 8
+
+#: Estimates of the contribution of each channel: the gradient at m = 1, at a small m, and its mean over m from 0 to 1.
+ESTIMATES = ("whole", "small", "mean")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -191,13 +195,14 @@ def channel_extremal(
     shape = (len(x), len(counts), width)
     # Masks of these shares are binarized at exactly these numbers.
     shares = [count / width for count in counts]
-    if start is None:
-        starts = [contribution[:, None].expand(shape) for contribution in objective.contributions()]
-    else:
-        starts = [_check_start(start, shape).parameters]
-    search = AreaSearch(shares, settings, starts, smooth=lambda fields: fields, earlier=start)
+    like = objective.activation.new_empty(1).expand(shape)
+    # Estimates of the contributions take passes, which belong to the first step.
+    starts = [like] * len(ESTIMATES) if start is None else [_check_start(start, shape).parameters]
+    blank = AreaSearch(shares, settings, starts, smooth=lambda fields: fields, earlier=start)
 
     def steps() -> Iterator[ChannelExtremal]:
+        estimated = () if start is not None else objective.contributions()
+        search = replace(blank, starts=[each[:, None].expand(shape) for each in estimated] or starts)
         empty = objective.activation.new_empty(0)
         result = ChannelExtremal(
             areas=torch.tensor(shares, device=x.device),
@@ -218,7 +223,7 @@ def channel_extremal(
             objective.complete(best)
             yield result.with_best(best)
 
-    return Run(steps(), total=search.snapshots, name=f"channels of {layer}, {variant}")
+    return Run(steps(), total=blank.snapshots, name=f"channels of {layer}, {variant}")
 
 
 class ChannelObjective(ScoreObjective):
@@ -233,10 +238,19 @@ class ChannelObjective(ScoreObjective):
             self.activation = model.activations(self.x, layer)[layer].float().clone()
             if self.activation.ndim != 2:
                 model.check_spatial(layer, self.activation.shape[1:])
-            self.is_bottleneck = model.is_bottleneck(layer)
+
+    @cached_property
+    def is_bottleneck(self) -> bool:
+        """Whether only the rest of the network from the layer on has to run."""
+        return self.model.is_bottleneck(self.layer)
+
+    @cached_property
+    def end_scores(self) -> Tensor:  # type: ignore[override]
+        """Scores (N, 2, classes) without any channel, and with all of them; computed by the first step of a run."""
+        with outside_inference(), torch.no_grad():
             ends = [self.activation.new_full(self.activation.shape[:2], end) for end in (0.0, 1.0)]
-            index = torch.arange(len(x), device=x.device)
-            self.end_scores = torch.stack([self._scores(end, index) for end in ends], dim=1)
+            index = torch.arange(len(self.x), device=self.x.device)
+            return torch.stack([self._scores(end, index) for end in ends], dim=1)
 
     def masked_scores(self, masks: Tensor, index: Tensor, step: int | None = None) -> Tensor:
         """Return scores (E, classes) of masks (E, K)."""

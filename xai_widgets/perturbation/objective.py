@@ -7,6 +7,7 @@ Fong, Patrick and Vedaldi 2019, sections 3.2 and 5; the formulas are in :mod:`~x
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 from typing import Any, get_args
 
 import torch
@@ -120,13 +121,31 @@ class ImageObjective(ScoreObjective):
     ) -> None:
         super().__init__(model, target, variant, batch_size)
         self.layer = layer
+        choice(perturbation, "perturbation", get_args(Perturbation))
+        self.perturbation = perturbation
         with outside_inference(), torch.no_grad():
             x = x.clone()
-            source = x if layer is None else _activation(model, x, layer)
-            self.levels = pyramid(source, perturbation)
-            self.ends = self.levels[:, [0, -1]]
-            self.size = (source.shape[2], source.shape[3])
-            self.end_scores = torch.stack([self._scores(self.ends[:, end]) for end in (0, 1)], dim=1)
+            self.source = x if layer is None else _activation(model, x, layer)
+        self.size = (self.source.shape[2], self.source.shape[3])
+
+    # The first step of a run computes these: an explorer is shown before.
+
+    @cached_property
+    def levels(self) -> Tensor:
+        """The image, or the activation, from fully perturbed to original."""
+        with outside_inference(), torch.no_grad():
+            return pyramid(self.source, self.perturbation)
+
+    @property
+    def ends(self) -> Tensor:
+        """The fully perturbed and the original image, or activation."""
+        return self.levels[:, [0, -1]]
+
+    @cached_property
+    def end_scores(self) -> Tensor:  # type: ignore[override]
+        """Scores (N, 2, classes) of both ends."""
+        with outside_inference(), torch.no_grad():
+            return torch.stack([self._scores(self.ends[:, end]) for end in (0, 1)], dim=1)
 
     def masked_scores(self, masks: Tensor, index: Tensor, step: int | None = None) -> Tensor:
         """Return scores (E, classes) of masks (E, H, W); in every other step the images are mirrored."""
