@@ -54,7 +54,8 @@ g the gradient of S_c there; k is a channel and u a position. Costs are forward 
 given class, with the default options. Sources are listed in [References](../references.md).
 
 The images show maps of the `{network}` network for the {label} in a scene with two objects: blue is evidence for the
-class and red against it; in maps without a sign, brighter is larger.
+class and red against it; in maps without a sign, brighter is larger. Methods that require attention have no image, as
+no bundled network has attention.
 
 ![The scene](scene.png)
 
@@ -93,6 +94,11 @@ def call(group: str, method: Method) -> str:
     return f"{group}.{method.name}({', '.join(shown)})"
 
 
+def has_image(method: Method) -> bool:
+    """Return whether the method works on a bundled network."""
+    return "attention" not in method.requires
+
+
 def default(value: Any) -> str:
     """A default as people would type it."""
     return str(value) if isinstance(value, int | float | tuple) else repr(value)
@@ -113,7 +119,7 @@ def section(group: str, method: Method) -> str:
     cost = str(method.cost) if method.cost else "unknown"
     lines = [
         f"### {method.title}",
-        f"![{method.title}]({method.name}.png)",
+        *([f"![{method.title}]({method.name}.png)"] if has_image(method) else []),
         first_sentence(method.__doc__),
         "\n".join(
             [
@@ -238,7 +244,11 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "README.md").write_text(page())
     torch.manual_seed(0)
-    failed = [] if given.text else draw(given.only or list(every()), given.out)
+    failed = (
+        []
+        if given.text
+        else draw([name for name in given.only or every() if has_image(every()[name])], given.out)
+    )
     if failed:
         sys.exit("\n".join(["these failed, and keep their old image:", *failed]))
 

@@ -67,7 +67,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 #: Methods that require one of these are left out: other networks, or patterns estimated first.
-SPECIAL = {"global_average", "patterns"}
+SPECIAL = {"global_average", "patterns", "attention"}
 #: Methods of the predicted class alone: fewer rows, and no sanity, as randomized networks predict other classes.
 PREDICTED = {name for name, method in METHODS.items() if "predicted_class" in method.requires}
 

@@ -33,8 +33,8 @@ for name in ("scenes_vgg", "scenes_resnet"):
     image = torch.rand(1, 3, *model.size)
     assert torch.isfinite(model.scores(image)).all()
     for key, method in methods.family("attribution").items():
-        if key == "cam" and name == "scenes_vgg":
-            # It is defined for networks with a global average alone.
+        if (key == "cam" and name == "scenes_vgg") or "attention" in method.requires:
+            # They are defined for other networks: with a global average alone, with attention.
             continue
         patterns = {"patterns": torch.rand(4, 3, *model.size)} if key.startswith("pattern") else {}
         result = method(model, image, **patterns)

@@ -4,6 +4,7 @@ import random
 
 import numpy as np
 import torch
+from attending import Transformer
 from networks import SharedInPlace
 from torch.nn.modules import module as torch_module
 from torch.overrides import _get_current_function_mode_stack
@@ -70,25 +71,38 @@ def failing(x, countdown):
     return x
 
 
-class Broken(SharedInPlace):
-    """The shared in-place network, which can be made to raise in the middle of a pass."""
+class Fuse:
+    """Can be made to raise in the middle of a pass."""
 
     def __init__(self):
         super().__init__()
         # In a list, so that counting down does not change the module's attributes.
         self.fuse = [None, None, 0]
 
+    def _pass(self, x):
+        """Return an activation, or raise in the forward or the backward pass."""
+        if self.fuse[0] == "forward":
+            self._burn()
+        return failing(x, self._burn) if self.fuse[0] == "backward" else x
+
     def _burn(self):
         self.fuse[2] -= 1
         if self.fuse[2] < 0:
             raise self.fuse[1]
 
+
+class Broken(Fuse, SharedInPlace):
+    """The shared in-place network with a fuse."""
+
     def forward(self, x):
         x = self.pool(self.relu(self.conv1(x)))
-        x = self.block2(self.block1(x))
         # Here, so that a backward pass to the last spatial layer, as in Grad-CAM, passes it.
-        if self.fuse[0] == "forward":
-            self._burn()
-        elif self.fuse[0] == "backward":
-            x = failing(x, self._burn)
+        x = self._pass(self.block2(self.block1(x)))
         return self.fc(self.average(x).flatten(1))
+
+
+class BrokenTransformer(Fuse, Transformer):
+    """The transformer with a fuse."""
+
+    def forward(self, x):
+        return self.head(self._pass(self.tokens(x)))

@@ -27,6 +27,7 @@ from xai_widgets.attribution.excitation import (
 )
 from xai_widgets.attribution.lrp import conservation_gap, lrp
 from xai_widgets.attribution.lrp_rules import COMPOSITES, Composite
+from xai_widgets.attribution.attention import attention_rollout, gradient_x_attention, legrad
 from xai_widgets.attribution.deep_lift import deep_lift
 from xai_widgets.attribution.patterns import (
     Patterns, estimate_patterns, pattern_attribution, pattern_net,
@@ -46,6 +47,7 @@ __all__ = [
     "METHODS",
     "Composite",
     "Patterns",
+    "attention_rollout",
     "cam",
     "combine",
     "completeness_gap",
@@ -63,12 +65,14 @@ __all__ = [
     "grad_cam_plus_plus",
     "gradient",
     "gradient_shap",
+    "gradient_x_attention",
     "gradient_x_input",
     "guided_backprop",
     "guided_grad_cam",
     "guided_nonlinearity",
     "integrated_gradients",
     "layer_weights",
+    "legrad",
     "linear_approximation",
     "lrp",
     "meta_saliency",

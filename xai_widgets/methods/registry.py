@@ -121,6 +121,7 @@ class Method:
         * "rules": every operation of the network has a backward rule.
         * "piecewise_linear": no activation is smooth, such as GELU.
         * "global_average": the network ends with a global average and a linear layer.
+        * "attention": every block of the network has attention between all patches.
         * "patterns": patterns of the network are estimated from images first.
         * "predicted_class": the class is the predicted one.
     uses_class : bool, default True

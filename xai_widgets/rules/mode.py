@@ -63,7 +63,7 @@ class RulesMode(TorchFunctionMode):
         self._check_seen((*args, *kwargs.values()))
         with _without_checkpointing():
             result = self.call(func, args, kwargs)
-        for tensor in _tensors((result, *args[:1])):
+        for tensor in tensors_in((result, *args[:1])):
             if tensor.grad_fn is not None:
                 self._seen.add(tensor.grad_fn)
         return result
@@ -92,7 +92,7 @@ class RulesMode(TorchFunctionMode):
         return type(self._network).__name__
 
     def _check_seen(self, values: Iterable[Any]) -> None:
-        for tensor in _tensors(values):
+        for tensor in tensors_in(values):
             if tensor.requires_grad and (hidden := self._hidden(tensor.grad_fn)) is not None:
                 raise ValueError(
                     f"expected a network of torch functions for {self._title}, got {_operation(hidden)!r} in "
@@ -135,12 +135,13 @@ def _operation(node: Any) -> str:
     return name.removesuffix("Backward") if "Backward" in name[-8:] else name.partition("Backward")[0].lower()
 
 
-def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
+def tensors_in(values: Iterable[Any]) -> Iterator[Tensor]:
+    """Yield the tensors among values, and those in lists and tuples."""
     for value in values:
         if isinstance(value, Tensor):
             yield value
         elif isinstance(value, list | tuple):
-            yield from _tensors(value)
+            yield from tensors_in(value)
 
 
 def _without_checkpointing() -> AbstractContextManager[Any]:

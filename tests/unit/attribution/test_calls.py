@@ -5,6 +5,7 @@ import inspect
 import numpy as np
 import pytest
 import torch
+from attending import Transformer, attends
 from closeness import assert_close
 from networks import (
     LABELS,
@@ -45,13 +46,17 @@ def not_needing(*facts):
 
 
 WITH_LAYER = [name for name in METHODS if "layer" in parameters(name)]
-IN_PIXELS = [name for name in METHODS if not {"layer", "layers"} & parameters(name)]
-ANYWHERE = not_needing("global_average")
+ANYWHERE = not_needing("global_average", "attention")
+IN_PIXELS = [name for name in ANYWHERE if not {"layer", "layers"} & parameters(name)]
 
 
 @pytest.fixture
-def model():
-    return wrap(settle(SharedInPlace()))
+def model(request):
+    """Return a network on which the method of a test works."""
+    method = METHODS.get(
+        getattr(request.node, "callspec", None) and request.node.callspec.params.get("method")
+    )
+    return wrap(settle(Transformer() if method and attends(method) else SharedInPlace()))
 
 
 def run(method, model, x, target=1, **options):
@@ -296,7 +301,7 @@ def test_an_operation_without_a_rule_is_refused_by_its_name_and_that_of_its_laye
     one_sentence(error)
 
 
-@pytest.mark.parametrize("method", not_needing("relu", "piecewise_linear", "global_average"))
+@pytest.mark.parametrize("method", not_needing("relu", "piecewise_linear", "global_average", "attention"))
 def test_a_network_without_relu_is_fine_for_the_others(method):
     assert run(method, wrap(settle(Smooth())), images(1)).abs().sum() > 0
 

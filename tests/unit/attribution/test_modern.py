@@ -110,7 +110,7 @@ def test_rules_of_relu_warn_about_other_activations(model, method):
 
 def test_all_others_work(model):
     """Those that need no data of their own, nor a network of one average and one layer."""
-    needs = {"relu", "piecewise_linear", "global_average", "patterns"}
+    needs = {"relu", "piecewise_linear", "global_average", "patterns", "attention"}
     for name, method in METHODS.items():
         if needs & set(method.requires):
             continue

@@ -8,8 +8,9 @@ import itertools
 
 import pytest
 import torch
+from attending import attends
 from networks import SharedInPlace, images, quick, settle, wrap
-from snapshot import Broken, everything
+from snapshot import Broken, BrokenTransformer, everything
 from torch import nn
 from torch.nn.modules import module as torch_module
 
@@ -71,8 +72,13 @@ FORWARD_ONLY = [
     name for name, method in METHODS.items() if not method.cost.backward + method.cost.backward_each
 ]
 #: One method of each mechanism that touches a network: hooks on layers, rules of ReLU, rules of all operations,
-#: passes over many points, gradients of parameters.
-MECHANISMS = ["grad_cam", "guided_backprop", "lrp", "integrated_gradients", "norm_grad_convolution"]
+#: passes over many points, gradients of parameters, attention matrices.
+MECHANISMS = ["grad_cam", "legrad", "guided_backprop", "lrp", "integrated_gradients", "norm_grad_convolution"]
+
+
+def broken(method):
+    """Return a network with a fuse, on which the method works."""
+    return settle(BrokenTransformer() if attends(METHODS[method]) else Broken())
 
 
 def cases():
@@ -87,7 +93,7 @@ def cases():
 
 @pytest.mark.parametrize(("method", "event", "set_up"), list(cases()))
 def test_the_callers_network_is_untouched(method, event, set_up):
-    network = settle(Broken())
+    network = broken(method)
     model = wrap(network)
     model.layers()
     SET_UPS[set_up](network)
@@ -124,7 +130,7 @@ def test_the_callers_network_is_untouched(method, event, set_up):
     ],
 )
 def test_a_method_works_after_it_was_broken_off(method, event):
-    network = settle(Broken())
+    network = broken(method)
     model, x = wrap(network), images(2)
     options = OPTIONS[method]
     expected = METHODS[method](model, x, 1, **options)

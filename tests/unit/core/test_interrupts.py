@@ -12,6 +12,7 @@ import warnings
 import pytest
 import torch
 from alarm import alarm
+from attending import Transformer, attends
 from networks import SIZE, Functional, SharedInPlace, images, quick, settle, wrap
 from torch import nn
 from torch.nn.modules import module as modules
@@ -86,7 +87,9 @@ def everything(network):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", CALLS)
 def test_a_signal_at_any_moment_leaves_everything_as_it_was(name):
-    network = settle(Functional() if name in CHAINS else SharedInPlace())
+    attending = name in METHODS and attends(METHODS[name])
+    network = Transformer() if attending else Functional() if name in CHAINS else SharedInPlace()
+    settle(network)
     # Whatever the caller's flags are, they stay.
     network.train()
     network.conv1.eval()

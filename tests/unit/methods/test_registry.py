@@ -6,6 +6,7 @@ import warnings
 
 import pytest
 import torch
+from attending import Transformer, attends
 from networks import GRID, SharedInPlace, images, settle, wrap
 
 from xai_widgets import attribution, perturbation
@@ -19,7 +20,14 @@ METHODS = family("attribution")
 #: Value of the option that the cost names, so that loops are short.
 FEW = 3
 #: Passes of other images than the explained ones, such as references, which the note of the cost names.
-BESIDES = {"cam": 1, "integrated_gradients": 1, "expected_gradients": 3, "gradient_shap": 3, "deep_lift": 1}
+BESIDES = {
+    "cam": 1,
+    "integrated_gradients": 1,
+    "expected_gradients": 3,
+    "gradient_shap": 3,
+    "deep_lift": 1,
+    "legrad": 2,
+}
 
 
 class Counter:
@@ -35,7 +43,9 @@ class Counter:
         self.backward += len(gradient)
 
 
-class Counting(SharedInPlace):
+class Counting:
+    """Counts passes."""
+
     def __init__(self):
         super().__init__()
         self.counter = Counter()
@@ -48,9 +58,17 @@ class Counting(SharedInPlace):
         return scores
 
 
+class CountingNetwork(Counting, SharedInPlace):
+    pass
+
+
+class CountingTransformer(Counting, Transformer):
+    pass
+
+
 def counted(name, n, **options):
     """Passes of a call for ``n`` images, when all that is found once about the network is known."""
-    network = settle(Counting())
+    network = settle(CountingTransformer() if attends(EVERY[name]) else CountingNetwork())
     model, method = wrap(network), EVERY[name]
     # Before counting, as the first call runs the network.
     model.layers()
