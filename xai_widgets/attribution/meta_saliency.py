@@ -82,6 +82,9 @@ def meta_saliency(
             raise ValueError(
                 f"expected a network that can be copied, got {model.name}, whose copy raises {type(error).__name__}"
             ) from error
+        # See `pattern_moments` for the crash of gradients of weights in the channels-last format.
+        learner._format = torch.contiguous_format
+        learner.module.to(memory_format=torch.contiguous_format)
         parameters = [each.requires_grad_() for each in learner.parameters() if each.is_floating_point()]
         before = [each.detach().clone() for each in parameters]
     result = []

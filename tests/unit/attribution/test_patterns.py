@@ -1,6 +1,8 @@
 """Patterns are those of equations 4 and 8, and the backward pass with them is the gradient's."""
 
 import copy
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -397,3 +399,28 @@ def test_a_signal_beyond_single_precision_is_refused():
     with pytest.raises(ValueError, match=r"overflows single precision; .* 'pattern_attribution'") as error:
         pattern_net(model, images(1), 1, patterns=huge)
     one_sentence(error)
+
+
+STRIDED = """
+import torch
+from torch import nn
+from xai_widgets import ImageModel
+from xai_widgets.methods import get
+
+torch.manual_seed(0)
+pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+network = nn.Sequential(nn.Conv2d(3, 16, 1, stride=2), nn.ReLU(), *pool, nn.Linear(16, 4)).eval()
+network = network.to(memory_format=torch.channels_last)
+model = ImageModel(network, size=(64, 96))
+x = torch.rand(8, 3, 64, 96)
+for _ in range(20):
+    get("pattern_net")(model, x[:1], 0, patterns=x)
+    get("meta_saliency")(model, x[:1], 0, method="gradient")
+print("alive")
+"""
+
+
+def test_a_strided_convolution_of_one_pixel_does_not_crash_the_process():
+    # oneDNN writes past the memory of this gradient of the weight if the input is channels-last.
+    done = subprocess.run([sys.executable, "-c", STRIDED], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr[-2000:]
