@@ -10,6 +10,7 @@ from xai_widgets import metrics as metrics
 from xai_widgets import perturbation as perturbation
 from xai_widgets import similarity as similarity
 from xai_widgets import studies as studies
+from xai_widgets import targets as targets
 from xai_widgets import views as views
 from xai_widgets import zoo as zoo
 from xai_widgets._version import __version__ as __version__

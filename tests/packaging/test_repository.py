@@ -19,7 +19,7 @@ PACKAGE = ROOT / "xai_widgets"
 FLOORS = [
     {"errors", "_version"},
     {"core"},
-    {"ops", "rules", "tracing"},
+    {"ops", "rules", "targets", "tracing"},
     {"zoo", "data"},
     {"methods"},
     {"metrics", "features"},

@@ -30,7 +30,7 @@ from torch import Tensor
 
 from xai_widgets.attribution.lrp_rules import Composite, Epsilon, Rule, ZBox, as_composite
 from xai_widgets.core.guard import outside_inference
-from xai_widgets.core.model import ImageModel, Target, check_model
+from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.validation import check_finite
 from xai_widgets.errors import checked_keywords
 from xai_widgets.methods.completeness import total, with_gap
@@ -289,6 +289,5 @@ def conservation_gap(model: ImageModel, attribution: Tensor, x: Any, target: Tar
     Tensor, (N,)
         In units of the score.
     """
-    check_model(model)
-    x, target = model.prepare(x, target)
+    model, x, target = prepare(model, x, target)
     return total(attribution, len(x)) - check_finite(model(x), model.name).gather(1, target[:, None])[:, 0]

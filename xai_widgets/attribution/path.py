@@ -17,7 +17,7 @@ from torch import Tensor
 
 from xai_widgets.core.batching import scores_of
 from xai_widgets.core.images import check_baseline
-from xai_widgets.core.model import ImageModel, Target, check_model
+from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.errors import checked_keywords
 from xai_widgets.methods.completeness import total, with_gap
 from xai_widgets.methods.path_integral import Quadrature, path_integral
@@ -156,8 +156,7 @@ def completeness_gap(
     Tensor, (N,)
         In units of the score.
     """
-    check_model(model)
-    x, target = model.prepare(x, target)
+    model, x, target = prepare(model, x, target)
     change = score_change(model, x, target, check_baseline(baseline, x))
     return total(attribution, len(x)) - change
 

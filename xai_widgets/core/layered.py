@@ -29,6 +29,9 @@ class Layered(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self._layers: list[Layer] | None = None
+        self._map_channels = 0
+        #: Whether a bottleneck can be expected among the last layers.
+        self._searches = True
         self._bottlenecks: dict[str, bool | None] = {}
 
     def _blank(self, n: int) -> Tensor:
@@ -87,11 +90,19 @@ class Layered(nn.Module):
             raise ValueError(
                 f"expected a network with a layer of output shape (C, h, w), got {self.name}, which has no such layer"
             )
+        # A layer with the scores of each position is no evidence for them.
+        spatial = [layer for layer in spatial if not self._is_map(layer)] or spatial
         last = spatial[-1]
         same_size = [layer for layer in spatial if _positions(layer) == _positions(last)]
         # At most the layers of one block of a transformer: each check is a pass or two.
-        found = next((layer for layer in same_size[:-33:-1] if self._bottleneck(layer) is not None), None)
+        nearest = same_size[:-33:-1] if self._searches else []
+        found = next((layer for layer in nearest if self._bottleneck(layer) is not None), None)
         return (found or next((layer for layer in reversed(same_size) if layer.shape[0] > 1), last)).name
+
+    def _is_map(self, layer: Layer) -> bool:
+        """Return whether a layer has the channels of the dense output of the network."""
+        first = layer.grid is not None and layer.grid.layout == "channels_first"
+        return first and layer.shape[0] == self._map_channels
 
     def _spatial_layers(self) -> list[Layer]:
         """Return the layers before pooling that have more than one position and contribute to the scores."""

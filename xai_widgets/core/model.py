@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
-from typing import Any, Literal, get_args
+from copy import copy, deepcopy
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xai_widgets.core.arguments import check_device, check_size, device_of, dtype_of
+from xai_widgets.core.arguments import check_device, check_size, device_of
 from xai_widgets.core.fixed_inputs import FixedInputs
 from xai_widgets.core.guard import guarded
-from xai_widgets.core.model_output import Prediction, as_scores, describe, final_activation, find_scores
-from xai_widgets.core.pixels import Display, PixelInput
+from xai_widgets.core.model_output import Prediction
+from xai_widgets.core.pixels import Display
 from xai_widgets.core.replica import check_private, unwrapped
 from xai_widgets.core.resizing import Interpolation, Resizing
+from xai_widgets.core.scored import Activation, Scored
+from xai_widgets.core.target_scores import TargetFunction, TargetScores, target_functions
 from xai_widgets.core.validation import brief, check_finite, dimensions, instance, integer, items
 from xai_widgets.errors import checked_keywords, unknown_name, warn
 
-#: A target: None (the predicted class), a class index, a label, or one index or label per image.
-Target = int | str | Sequence[int | str] | Tensor | None
-#: The function that converts class scores to probabilities.
-Activation = Literal["softmax", "sigmoid"]
+#: A target: None (the predicted class), a class index, a label, or a callable on the raw output of the network (see
+#: :mod:`xai_widgets.targets`); or one index, label or callable per image.
+Target = int | str | TargetFunction | Sequence[int | str] | Sequence[TargetFunction] | Tensor | None
+#: Number of models for recent targets that a model keeps.
+RECENT = 8
 
 
-class ImageModel(PixelInput):
+class ImageModel(Scored):
     """A network that maps pixels in [0, 1] to class scores, normalization included.
 
     The network itself is never changed: parameters, buffers, ``requires_grad``, hooks, train or eval mode and
@@ -39,9 +42,9 @@ class ImageModel(PixelInput):
     ----------
     module : nn.Module
         Maps a batch (N, C, H, W) to scores before softmax, (N, classes), or to a tuple, dict or object that holds them
-        (see ``output``).
+        (see ``output``); with ``targets`` to anything.
     labels : sequence of str, optional
-        One name per class. Default: "class 0", "class 1", ...
+        One name per class. Default: "class 0", "class 1", ..., or the labels of the targets.
     mean, std : sequence of float, optional
         Normalization ``(x - mean) / std`` that the network was trained with, for pixels in [0, 1], one number per
         channel. Default: no normalization.
@@ -74,6 +77,11 @@ class ImageModel(PixelInput):
         first dimension is 1 is repeated for each image.
     image_argument : str, optional
         Name of the argument that takes the images, such as "pixel_values". Default: the first one.
+    targets : callable, or mapping of str to callable, optional
+        Scores to explain in place of class scores, for segmentations, detectors, embeddings and regressions: callables
+        on the raw output of the network that return one score per image, (N,), by label; or one callable, which may
+        return the scores (N, T) of several targets. Ready ones are in :mod:`xai_widgets.targets`. Their scores are no
+        probabilities, unless ``activation`` is given.
     name : str, optional
         Name of the network in legends. Default: the name of its class.
 
@@ -84,6 +92,11 @@ class ImageModel(PixelInput):
     ValueError
         If the network does not accept an image or does not return class scores, or if the number of labels differs from
         the number of classes.
+
+    Examples
+    --------
+    >>> ImageModel(resnet50(), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    >>> ImageModel(lraspp_mobilenet_v3_large(), targets=xw.targets.ClassAreas(), labels=categories)
     """
 
     @checked_keywords
@@ -105,6 +118,7 @@ class ImageModel(PixelInput):
         output: str | int | None = None,
         inputs: Mapping[str, Any] | None = None,
         image_argument: str | None = None,
+        targets: TargetFunction | Mapping[str, TargetFunction] | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__()
@@ -125,24 +139,28 @@ class ImageModel(PixelInput):
         self.module = module if same_device else deepcopy(module).to(target)
         self.name = name
         self._output = output
+        self.target_scores = None if targets is None else TargetScores(targets, name)
+        self._derived: dict[tuple[int, ...], ImageModel] = {}
         self.training = False
         resizing = Resizing(check_size(size), resize, interpolation)
         self._configure_input(resizing, mean, std, channels, display, target)
         counts: list[int] = []
         check_private(self.module, lambda: counts.append(self._count_classes()))
         classes = counts[0]
-        labels = None if labels is None else items(labels, "labels", what="names")
-        if labels is not None and len(labels) != classes:
-            raise ValueError(f"expected one label per class, {classes}, got {len(labels)}")
-        self.labels = (
-            [f"class {i}" for i in range(classes)] if labels is None else [str(label) for label in labels]
-        )
+        self.labels = self._find_labels(labels, classes)
         self.activation, self.has_probabilities = self._find_activation(activation)
+        #: Whether the scores of a mirrored image mean the same: those of classes do, those of a pixel or a box do not.
+        self.mirrors = self.target_scores is None and self.has_probabilities
         self._check_independence()
 
     def __repr__(self) -> str:
         height, width = self.size
-        return f"ImageModel({self.name}: {self.channels}x{height}x{width} -> {len(self.labels)} classes, {self.device})"
+        kind = "classes" if self.target_scores is None else "target" if len(self.labels) == 1 else "targets"
+        return f"ImageModel({self.name}: {self.channels}x{height}x{width} -> {len(self.labels)} {kind}, {self.device})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Callables that were passed as a target may not be picklable.
+        return {**self.__dict__, "_derived": {}}
 
     # -- from pixels to scores ------------------------------------------------------------------------------
 
@@ -161,7 +179,7 @@ class ImageModel(PixelInput):
         Tensor, (N, classes)
             Scores before softmax, float32.
         """
-        return self._pick(self._run(x, frozen=frozen), len(x))
+        return self._pick(self._run(x, frozen=frozen), x)
 
     @guarded
     @torch.no_grad()
@@ -169,16 +187,56 @@ class ImageModel(PixelInput):
         """Return the scores before softmax, (N, classes), of images of any kind."""
         return self(self.images(images))
 
-    def probabilities(self, scores: Tensor) -> Tensor:
-        """Apply the model's activation to scores, (..., classes); without an activation, return the scores."""
-        if self.activation == "softmax":
-            return scores.softmax(-1)
-        return scores.sigmoid() if self.activation == "sigmoid" else scores
+    @guarded
+    @torch.no_grad()
+    def raw_output(self, images: Any) -> Any:
+        """Return what the network itself returns for images of any kind, which is the argument of a target."""
+        return self._run(self.images(images))
 
-    @property
-    def value_name(self) -> str:
-        """Name of the values that :meth:`probabilities` returns: "probability" or "score"."""
-        return "probability" if self.has_probabilities else "score"
+    @guarded
+    def with_target(
+        self, target: TargetFunction | Mapping[str, TargetFunction] | Sequence[TargetFunction]
+    ) -> ImageModel:
+        """Return a model of the same network whose only scores are those of the given targets.
+
+        ``method(model, x, target=callable)`` is ``method(model.with_target(callable), x, target=0)``. The models of
+        recent callables are kept.
+
+        Parameters
+        ----------
+        target : callable, or mapping of str to callable, or sequence of callables
+            See ``targets`` of :class:`ImageModel`.
+
+        Raises
+        ------
+        TypeError
+            If a target is not a callable.
+        ValueError
+            If a target does not return one score per image.
+        """
+        targets = TargetScores(target, self.name)
+        key = tuple(map(id, targets.functions))
+        derived = self._derived.pop(key, None)
+        if derived is None or (isinstance(target, Mapping) and derived.labels != targets.labels):
+            derived = copy(self)
+            # Attributes of the copy only; it shares the network.
+            values = derived.__dict__
+            values |= {
+                "target_scores": targets,
+                "_derived": {},
+                "_layers": None,
+                "_bottlenecks": {},
+                "labels": [],
+            }
+            classes = derived._count_classes()
+            derived.labels = derived._find_labels(None, classes)
+            derived.activation, derived.has_probabilities = None, False
+            derived.mirrors = self.mirrors and derived._is_tensor
+        # The most recent one is the last.
+        self._derived[key] = derived
+        while len(self._derived) > RECENT:
+            self._derived.pop(next(iter(self._derived)), None)
+        return derived
 
     def probs(self, images: Any) -> Tensor:
         """Return the probabilities, (N, classes), of images of any kind; without an activation, the scores."""
@@ -231,7 +289,7 @@ class ImageModel(PixelInput):
     def targets(self, target: Target, x: Tensor) -> Tensor:
         """Return class indices, (N,), for an index, a label, one of these per image, or None.
 
-        None is the predicted class of each image.
+        None is the predicted class of each image. A callable is a target of another model, see :meth:`with_target`.
 
         Raises
         ------
@@ -241,6 +299,11 @@ class ImageModel(PixelInput):
         if target is None:
             with torch.no_grad():
                 return self(x).argmax(1)
+        if target_functions(target) is not None:
+            raise TypeError(
+                "expected target as a class index, a label, or one per image, got a callable; its scores are those of "
+                "model.with_target(callable)"
+            )
         single = isinstance(target, str | numbers.Number) or dimensions(target, 1) == 0
         targets = [target] if single else items(target, "target", what="class indices or labels")
         if len(targets) not in (1, len(x)):
@@ -274,94 +337,6 @@ class ImageModel(PixelInput):
             raise ValueError(f"expected a class from 0 to {len(self.labels) - 1}, got {brief(index)}")
         return index
 
-    # -- inside ---------------------------------------------------------------------------------------------
-
-    def _count_classes(self) -> int:
-        """Run one blank image and return the number of classes."""
-        height, width = self.size
-        output = self._try(
-            self.size,
-            f"expected a network that takes images of shape (1, {self.channels}, {height}, {width}), got {self.name}; "
-            "size= and channels= set another shape",
-        )
-        scores = self._pick(output, 1)
-        if len(scores) != 1:
-            raise ValueError(
-                f"expected class scores of shape (N, classes) from {self.name}, got {describe(output)} for one image"
-            )
-        return scores.shape[1]
-
-    def _find_activation(self, given: str | None) -> tuple[Activation | None, bool]:
-        """Return the activation to apply to scores, and whether the result is a probability."""
-        if given not in ("auto", None, *get_args(Activation)):
-            raise ValueError(unknown_name("activation", given, ["auto", *get_args(Activation)]))
-        found = final_activation(self, self._blank(1))
-        if found is not None and given is not None:
-            warn(
-                f"{self.name} ends in {found}: its outputs are used as probabilities, and explainers explain a "
-                "probability instead of the score before it; pass a network without its last activation"
-                if given == "auto"
-                else f"{self.name} ends in {found} itself, and activation={given!r} is applied on top of it"
-            )
-        if given == "auto":
-            if found is not None:
-                return None, True
-            if len(self.labels) > 1:
-                return "softmax", True
-            warn(
-                f"{self.name} returns one number per image, which is used as the score of one label "
-                "(activation='sigmoid'); for a regression pass activation=None"
-            )
-            return "sigmoid", True
-        if given is None:
-            return None, found is not None
-        return ("softmax" if given == "softmax" else "sigmoid"), True
-
-    def _check_independence(self) -> None:
-        """Warn about scores that depend on other images of the batch, or that change between passes."""
-        if self.device.type == "meta":
-            return
-        noise = torch.rand(self._blank(1).shape, generator=torch.Generator().manual_seed(0)).to(self.device)
-        try:
-            with torch.no_grad():
-                first, both = self(noise), self(torch.cat([noise, self._blank(1)]))[:1]
-                again = self(noise)
-        except (RuntimeError, ValueError, AssertionError):  # a network may take one image at a time only
-            return
-        # Far above the rounding differences between batch sizes.
-        limit = max(1e-3, 64 * torch.finfo(dtype_of(self.module)).eps) * first.abs().amax()
-        if not bool(((first - again).abs() <= limit).all()):
-            if first.isfinite().all():
-                warn(
-                    f"{self.name} returns different scores for the same image, so its explanations are random too"
-                )
-        elif not bool(((first - both).abs() <= limit).all()) and both.isfinite().all():
-            warn(
-                f"the scores of {self.name} for an image depend on the other images of the batch, such as by batch "
-                "statistics, so explanations do too; pass batch_size=1 where a method takes it"
-            )
-
-    def _pick(self, output: Any, number: int) -> Tensor:
-        """Return the scores, (number, classes), in the network's output."""
-        found = find_scores(output, self._output)
-        if found is None:
-            raise ValueError(
-                f"expected scores of shape (N, classes) from {self.name}, got {describe(output)}; output= names the "
-                "entry with the scores"
-            )
-        scores = as_scores(found, number)
-        if scores is None:
-            raise ValueError(
-                f"expected floating-point class scores of shape (N, classes) from {self.name}, got {describe(output)}"
-            )
-        classes = len(getattr(self, "labels", ())) or scores.shape[1]
-        if scores.shape[1] != classes:
-            raise ValueError(
-                f"expected {classes} scores from {self.name}, as when it was wrapped, got {scores.shape[1]}; wrap the "
-                "changed network in a new ImageModel"
-            )
-        return scores.to(torch.float32)
-
 
 def check_model(model: Any) -> None:
     """Raise TypeError if ``model`` is not an ImageModel."""
@@ -369,8 +344,29 @@ def check_model(model: Any) -> None:
         raise TypeError(f"expected an ImageModel(module, mean=, std=), got {type(model).__name__}")
 
 
-def prepare(model: ImageModel, x: Any, target: Target) -> tuple[Tensor, Tensor]:
-    """Return images (N, C, H, W) and classes (N,), inference tensors cloned; TypeError if it is not an ImageModel."""
+def targeted(model: ImageModel, target: Target) -> tuple[ImageModel, Any]:
+    """Return the model that has the scores of a target, and the target as classes of this model.
+
+    A callable becomes the only score of a model of the same network; callables, one per image, become its scores.
+    """
     check_model(model)
+    functions = target_functions(target)
+    if functions is None:
+        return model, target
+    classes = 0 if len(functions) == 1 else list(range(len(functions)))
+    return model.with_target(functions if len(functions) > 1 else functions[0]), classes
+
+
+def prepare(model: ImageModel, x: Any, target: Target) -> tuple[ImageModel, Tensor, Tensor]:
+    """Return the model with the scores of the target, the images (N, C, H, W) and the classes (N,).
+
+    The model is the given one unless the target is a callable. Inference tensors are cloned. Raises TypeError if the
+    model is not an ImageModel.
+    """
+    model, target = targeted(model, target)
     x, target = model.prepare(x, target)
-    return (x.clone() if x.is_inference() else x), (target.clone() if target.is_inference() else target)
+    return (
+        model,
+        (x.clone() if x.is_inference() else x),
+        (target.clone() if target.is_inference() else target),
+    )

@@ -39,9 +39,9 @@ def find_scores(output: Any, key: str | int | None) -> Tensor | None:
     if isinstance(output, Tensor):
         return output
     if key is not None:
-        return _entry(output, key)
+        return entry_of(output, key)
     for name in ("logits", "out", "scores"):
-        if (found := _entry(output, name)) is not None:
+        if (found := entry_of(output, name)) is not None:
             return found
     parts = _parts(output)
     if isinstance(output, tuple) and parts and isinstance(parts[0], Tensor) and parts[0].ndim == 2:
@@ -50,7 +50,7 @@ def find_scores(output: Any, key: str | int | None) -> Tensor | None:
     return flat[0] if len(flat) == 1 else None
 
 
-def _entry(output: Any, key: str | int) -> Tensor | None:
+def entry_of(output: Any, key: str | int) -> Tensor | None:
     """Return the tensor with a key, index or attribute name; None if there is none."""
     found = None
     with suppress(KeyError, IndexError):

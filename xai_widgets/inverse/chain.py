@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from xai_widgets.core.arguments import device_of
 from xai_widgets.core.guard import guarded, outside_inference
 from xai_widgets.core.images import to_images
-from xai_widgets.core.model import ImageModel, Target
+from xai_widgets.core.model import ImageModel, Target, targeted
 from xai_widgets.core.precision import no_autocast
 from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import brief, check_finite, tensor
@@ -255,6 +255,11 @@ class Chain(ShortRepr):
                     part = unit.run(part)
                 outputs.append(part)
         return torch.cat(outputs)
+
+
+def resolved(model: ImageModel | nn.Module, target: Target) -> tuple[ImageModel | nn.Module, Any]:
+    """Return the model that has the scores of a target, and the target as a class of it."""
+    return targeted(model, target) if isinstance(model, ImageModel) else (model, target)
 
 
 def target_classes(model: ImageModel | nn.Module, chain: Chain, target: Target) -> Tensor | None:

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xai_widgets.core.arguments import check_batch_size
-from xai_widgets.core.model import ImageModel, Target, check_model
+from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.replica import replica
 from xai_widgets.core.run import without_inference_mode
 from xai_widgets.core.short_repr import ShortRepr
@@ -213,9 +213,8 @@ def reidentification(
     ValueError
         For attributions of another shape, or values that are not finite.
     """
-    check_model(model)
     batch_size = check_batch_size(batch_size)
-    images, classes = model.prepare(x, target)
+    model, images, classes = prepare(model, x, target)
     maps = tensor(alpha, "alpha", (len(images), "h", "w"), finite=True, like=images).detach()
     if maps.shape[1:] != images.shape[2:]:
         maps = F.interpolate(maps[:, None], tuple(images.shape[2:]), mode="nearest")[:, 0]

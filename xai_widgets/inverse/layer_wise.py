@@ -39,6 +39,7 @@ from xai_widgets.inverse.chain import (
     from_solution,
     norms,
     probability_fields,
+    resolved,
     solve,
     starting_point,
     target_classes,
@@ -125,6 +126,7 @@ def layer_wise(
         raise ValueError("expected a target or an output, got both; omit one of them")
     batch_size = check_batch_size(batch_size)
     weights = check_lambda(lam)
+    model, target = resolved(model, target)
     chain = Chain.of(model, x)
     inverted = units_after(chain.units, until)
     classes = target_classes(model, chain, target) if output is None else None

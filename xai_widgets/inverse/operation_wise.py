@@ -37,7 +37,7 @@ import torch
 from torch import Tensor
 
 from xai_widgets.core.arguments import check_batch_size
-from xai_widgets.core.model import ImageModel, Target, prepare
+from xai_widgets.core.model import ImageModel, Target, prepare, targeted
 from xai_widgets.core.precision import no_autocast
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.validation import number, tensor
@@ -137,7 +137,8 @@ def operation_wise(
     if target is not None and start is not None:
         raise ValueError("expected a target or a start, got both; omit one of them")
     batch_size = check_batch_size(batch_size)
-    image, _ = prepare(model, x, None)
+    model, target = targeted(model, target)
+    _, image, _ = prepare(model, x, None)
     chain = Chain.of(model, image)
     last = len(chain.units) - units_after(chain.units, until)
     if start is None:

@@ -168,7 +168,7 @@ def reproduce_grad_cam(
         For a network without convolutions, a layer that is unknown, with the nearest one, or followed by a
         convolution, or the reasons of :func:`~xai_widgets.inverse.operation_wise`.
     """
-    image, classes = prepare(model, x, target)
+    model, image, classes = prepare(model, x, target)
     units = find_units(model)
     last = _last_spatial(model, units)
     chosen = _unit_index(units, layer, last)
@@ -233,7 +233,7 @@ def reproduce_excitation_backprop(
         For a unit that is unknown, with the nearest one, or not spatial, or the reasons of
         :func:`~xai_widgets.inverse.operation_wise`.
     """
-    image, classes = prepare(model, x, target)
+    model, image, classes = prepare(model, x, target)
     chain = Chain.of(model, image[:1])
     names = [unit.name for unit in chain.units]
     spatial = [name for name, output in zip(names[:-1], chain.inputs[1:], strict=True) if output.ndim == 4]
@@ -312,7 +312,7 @@ def reproduce_integrated_gradients(
     ValueError
         See :func:`~xai_widgets.inverse.operation_wise`.
     """
-    image, classes = prepare(model, x, target)
+    model, image, classes = prepare(model, x, target)
     run = operation_wise(model, image, classes, l1=l1, l2=l2, settings=settings, batch_size=batch_size)
 
     def original(_name: str) -> Tensor:
@@ -355,7 +355,7 @@ def reproduce_deconvnet(
     ValueError
         For a unit that is unknown, with the nearest one, or not spatial, or an unknown channel.
     """
-    image, _ = prepare(model, x, None)
+    model, image, _ = prepare(model, x, None)
     chain = Chain.of(model, image)
     index = _unit_index(chain.units, unit, _last_spatial(model, chain.units))
     name = chain.units[index].name

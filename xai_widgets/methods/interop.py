@@ -107,7 +107,7 @@ def _composite(given: Any) -> tuple[str, Explain]:
             raise ValueError(
                 f"expected a composite that is not in use, got {title}, registered to a network already"
             )
-        with _calling(model, model.module, x, title), given.context(model.module):
+        with _calling(model, model.module, x, title, direct=False), given.context(model.module):
             gradient = score_gradient(model, x, target)
         return gradient * model.std
 
@@ -152,15 +152,23 @@ def _cam(given: Any) -> tuple[str, Explain]:
 
 
 @contextmanager
-def _calling(model: ImageModel, network: Any, x: Tensor, title: str) -> Iterator[Tensor]:
+def _calling(
+    model: ImageModel, network: Any, x: Tensor, title: str, *, direct: bool = True
+) -> Iterator[Tensor]:
     """Yield the input of ``network``, the model or the module in it, for pixels, and restore its state afterwards.
 
-    An object that was created for the module runs the module itself, which is in eval mode inside the block.
+    An object that was created for the module runs the module itself, which is in eval mode inside the block. With
+    ``direct`` it selects the class in the output of the module, which has no scores of targets.
     """
     if network is not model and network is not model.module:
         name = type(network).__name__ if isinstance(network, nn.Module) else f"a {type(network).__name__}"
         raise ValueError(
             f"expected {title} for the ImageModel of {model.name} or its .module, got one created for {name}"
+        )
+    if model.target_scores is not None and network is model.module and direct:
+        raise ValueError(
+            f"expected {title} created for an ImageModel with targets, which returns their scores, got one created for "
+            f"the module of {model.name}; for a callable create it for model.with_target(callable)"
         )
     # The caller may be inside no_grad() or inference_mode().
     with outside_inference(), torch.enable_grad():

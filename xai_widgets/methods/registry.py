@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from xai_widgets.core.guard import guarded
-from xai_widgets.core.model import ImageModel, Target, check_model
+from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.run import Run
 from xai_widgets.core.validation import brief
 from xai_widgets.errors import check_keywords, checked_keywords, keywords, unknown_name
@@ -176,8 +176,7 @@ class Method:
             the tensor has an attribute ``gap``, (N,): the actual sum minus the guaranteed one.
         """
         self.check_options(options)
-        check_model(model)
-        x, target = model.prepare(x, target)
+        model, x, target = prepare(model, x, target)
         try:
             attribution = self.function(model, x, target, **options)
         except RuntimeError as error:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.images import check_baseline
-from xai_widgets.core.model import ImageModel, Target, check_model
+from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.optional import optional
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.validation import check_finite, choice, integer, tensor
@@ -186,8 +186,7 @@ def deletion(
     Run of Curve
         One snapshot for each batch; ``deletion(...).result()`` is the whole curve.
     """
-    check_model(model)
-    x, target = model.prepare(x, target)
+    model, x, target = prepare(model, x, target)
     return _curve("deletion", model, x, check_baseline(baseline, x), saliency, target, steps, batch_size, top)
 
 
@@ -217,8 +216,7 @@ def insertion(
     Run of Curve
         One snapshot for each batch.
     """
-    check_model(model)
-    x, target = model.prepare(x, target)
+    model, x, target = prepare(model, x, target)
     start = truncated_blur(x) if baseline is None else check_baseline(baseline, x)
     return _curve("insertion", model, start, x, saliency, target, steps, batch_size, top)
 

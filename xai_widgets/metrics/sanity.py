@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from xai_widgets.core.guard import outside_inference
-from xai_widgets.core.model import ImageModel, Target, check_model
+from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.validation import check_finite, choice, items
 from xai_widgets.core.validation import seed as check_seed
@@ -118,8 +118,7 @@ def weight_randomization(
         For an unknown mode, a layer that does not exist or has no weights, and whatever the method rejects.
     """
     choice(mode, "mode", get_args(Randomization))
-    check_model(model)
-    x, target = model.prepare(x, target)
+    model, x, target = prepare(model, x, target)
     seed = check_seed(seed)
     if isinstance(explain, str | Method):
         as_method(explain).check_options(options)

@@ -187,7 +187,7 @@ def channel_extremal(
     """
     settings = AreaSettings() if settings is None else instance(settings, "settings", AreaSettings)
     batch_size, tau = check_batch_size(batch_size), number(tau, "tau")
-    x, target = prepare(model, x, target)
+    model, x, target = prepare(model, x, target)
     layer = model.default_layer() if layer is None else layer
     objective = ChannelObjective(model, x, target, variant, layer, batch_size)
     width = objective.activation.shape[1]

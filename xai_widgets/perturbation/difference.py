@@ -192,7 +192,7 @@ def prediction_difference(
         For patches and surroundings that do not fit the image, a stride that leaves pixels uncovered, numbers below 1,
         or a network without probabilities.
     """
-    x, target = prepare(model, x, target)
+    model, x, target = prepare(model, x, target)
     check_probabilities(model, "prediction_difference", "occlusion")
     # A sigmoid has two outcomes: the class, or not.
     classes = len(model.labels) if model.activation == "softmax" else 2

@@ -154,7 +154,7 @@ def extremal(
             f"expected settings to be ExtremalSettings() or ExtremalSettings.torchray(), got {brief(settings)}"
         )
     batch_size, tau = check_batch_size(batch_size), number(tau, "tau")
-    x, target = prepare(model, x, target)
+    model, x, target = prepare(model, x, target)
     objective = ImageObjective(model, x, target, variant, perturbation, layer, batch_size)
     height, width = objective.size
     shares = check_areas(areas, height * width)

@@ -190,7 +190,7 @@ def meaningful_perturbation(
     settings = (
         MeaningfulSettings() if settings is None else instance(settings, "settings", MeaningfulSettings)
     )
-    x, target = prepare(model, x, target)
+    model, x, target = prepare(model, x, target)
     check_probabilities(model, "meaningful_perturbation", "extremal")
 
     def optimize() -> Iterator[Meaningful]:

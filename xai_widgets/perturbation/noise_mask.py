@@ -177,7 +177,7 @@ def noise_mask(
         For an unknown noise or layer, with the nearest name, or invalid images or classes.
     """
     settings = NoiseMaskSettings() if settings is None else instance(settings, "settings", NoiseMaskSettings)
-    x, _ = prepare(model, x, 0 if target is None else target)
+    model, x, _ = prepare(model, x, 0 if target is None else target)
     batch_size, every, seed = check_batch_size(batch_size), integer(every, "every", low=1), check_seed(seed)
     draw = _source(noise, mean, std, x, seed)
     if layer is not None:

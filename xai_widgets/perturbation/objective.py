@@ -148,12 +148,12 @@ class ImageObjective(ScoreObjective):
             return torch.stack([self._scores(self.ends[:, end]) for end in (0, 1)], dim=1)
 
     def masked_scores(self, masks: Tensor, index: Tensor, step: int | None = None) -> Tensor:
-        """Return scores (E, classes) of masks (E, H, W); in every other step the images are mirrored."""
+        """Return scores (E, classes) of masks (E, H, W); classes are searched for on mirrored images, too."""
         levels = self.ends if step is None else self.levels
         levels = levels.expand(len(index), *levels.shape[1:]) if len(levels) == 1 else levels[index]
         shown = perturb(levels, masks[:, None])[:, 0]
-        # Mirrored activations are not those of a mirrored image.
-        mirrored = step is not None and step % 2 == 1 and self.layer is None
+        # Mirrored activations are not those of a mirrored image, nor is a box or a pixel where it was.
+        mirrored = step is not None and step % 2 == 1 and self.layer is None and self.model.mirrors
         return check_finite(self._scores(shown.flip(-1) if mirrored else shown), self.model.name)
 
     def _scores(self, shown: Tensor) -> Tensor:
@@ -206,7 +206,7 @@ def score_masks(
     >>> score_masks(model, image, masks, "corgi").scores  # doctest: +SKIP
     """
     batch_size = check_batch_size(batch_size)
-    x, target = prepare(model, x, target)
+    model, x, target = prepare(model, x, target)
     objective = ImageObjective(model, x, target, "hybrid", perturbation, layer, batch_size)
     masks = tensor(masks, "masks", (len(x), "A", *objective.size), like=objective.levels)
     if not bool(((masks == 0) | (masks == 1)).all()):

@@ -205,7 +205,7 @@ def occlusion(
     ValueError
         For a window larger than the image, a stride that leaves pixels uncovered, an unknown fill or shape.
     """
-    x, target = prepare(model, x, target)
+    model, x, target = prepare(model, x, target)
     choice(shape, "shape", get_args(Shape))
     short = min(x.shape[2:])
     window = max(1, round(_EXTENT[shape] * short)) if window is None else window
@@ -285,7 +285,7 @@ def variable_occlusion(
     ValueError
         For radii that are not above 0, a stride below 1 or a share outside (0, 1].
     """
-    x, target = prepare(model, x, target)
+    model, x, target = prepare(model, x, target)
     short = min(x.shape[2:])
     sizes = (
         [part * _EXTENT["disc"] * short / 2 for part in (0.5, 1, 1.5, 2)]

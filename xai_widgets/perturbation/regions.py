@@ -152,7 +152,7 @@ def minimal_image(
     ImportError
         Without scikit-image, if superpixels are needed.
     """
-    x, target = prepare(model, x, target)
+    model, x, target = prepare(model, x, target)
     check_probabilities(model, "minimal_image", "greedy_regions")
     labels = as_segments(segments, x)
     hidden = fill_image(fill, x)
@@ -253,7 +253,7 @@ def greedy_regions(
     ImportError
         Without scikit-image, if regions are needed.
     """
-    x, target = prepare(model, x, target)
+    model, x, target = prepare(model, x, target)
     size = (len(x), *x.shape[2:])
     if isinstance(attribution, Tensor | np.ndarray):
         attribution = tensor(attribution, "attribution", size, finite=True, like=x)

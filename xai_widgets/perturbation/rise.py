@@ -271,7 +271,7 @@ def rise(
     ValueError
         For fewer than two masks, more cells than pixels, p outside (0, 1) or a negative tolerance.
     """
-    x, target = prepare(model, x, target)
+    model, x, target = prepare(model, x, target)
     masks, tolerance, p = (
         integer(masks, "masks", low=2, high=MOST_SAMPLES),
         number(tolerance, "tolerance", low=0),

@@ -279,7 +279,7 @@ def _explain(
     first: int = 1,
 ) -> Run[Surrogate]:
     """Return a run that evaluates coalitions batch by batch, at least ``first`` in each, and fits those so far."""
-    x, target = prepare(model, x, target)
+    model, x, target = prepare(model, x, target)
     batch_size = check_batch_size(batch_size)
     labels = as_segments(segments, x)
     hidden = segment_means(x, labels) if isinstance(fill, str) and fill == "segments" else fill_image(fill, x)

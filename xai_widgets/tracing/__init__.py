@@ -28,7 +28,7 @@ __all__ = ["Affine", "Call", "Scope", "Trace", "Untraceable", "Value", "trace", 
 
 
 @guarded
-def trace(network: nn.Module, x: Tensor, pick: Callable[[Any, int], Any] | None = None) -> Trace:
+def trace(network: nn.Module, x: Tensor, pick: Callable[[Any, Tensor], Any] | None = None) -> Trace:
     """Record passes of a network in eval mode.
 
     Parameters
@@ -38,7 +38,7 @@ def trace(network: nn.Module, x: Tensor, pick: Callable[[Any, int], Any] | None 
     x : Tensor, (1, C, H, W)
         Input of the network, float32.
     pick : callable, optional
-        Maps the output of the network and the number of images to a tensor. Its calls belong to the trace.
+        Maps the output of the network and its input to a tensor. Its calls belong to the trace.
 
     Raises
     ------

@@ -33,7 +33,11 @@ class Recorder(TorchFunctionMode):
     """One pass of a network with the recorded calls."""
 
     def __init__(
-        self, network: nn.Module, x: Tensor, pick: Callable[[Any, int], Any] | None, casts: dict[int, Tensor]
+        self,
+        network: nn.Module,
+        x: Tensor,
+        pick: Callable[[Any, Tensor], Any] | None,
+        casts: dict[int, Tensor],
     ) -> None:
         super().__init__()
         self.x = x
@@ -55,7 +59,7 @@ class Recorder(TorchFunctionMode):
         self._run(network, pick, casts)
 
     def _run(
-        self, network: nn.Module, pick: Callable[[Any, int], Any] | None, casts: dict[int, Tensor]
+        self, network: nn.Module, pick: Callable[[Any, Tensor], Any] | None, casts: dict[int, Tensor]
     ) -> None:
         made = replica(network)
         names = {id(part): name for name, part in named_parts(network).items()}
@@ -77,7 +81,7 @@ class Recorder(TorchFunctionMode):
             self._refuse_custom(output)
 
     @guarded
-    def _pass(self, network: nn.Module, x: Tensor, pick: Callable[[Any, int], Any] | None) -> Any:
+    def _pass(self, network: nn.Module, x: Tensor, pick: Callable[[Any, Tensor], Any] | None) -> Any:
         """Run a network in this mode.
 
         :func:`guarded` exits the mode: if an interrupt arrives while torch has disabled the mode for a call, the exit
@@ -85,7 +89,7 @@ class Recorder(TorchFunctionMode):
         """
         self.__enter__()
         output = network(x)
-        return output if pick is None else pick(output, len(self.x))
+        return output if pick is None else pick(output, self.x)
 
     # -- scopes of calls ------------------------------------------------------------------------------------
 
