@@ -9,7 +9,7 @@ from ipywidgets import Checkbox, HBox, Layout
 from torch import Tensor
 from traitlets import Int, validate
 
-from xai_widgets.core.model import ImageModel, Target, check_model
+from xai_widgets.core.model import ImageModel, Target, targeted
 from xai_widgets.core.run import Status
 from xai_widgets.core.validation import choice, integer
 from xai_widgets.explorers.attribution_table import Board, Cells, Column
@@ -132,7 +132,7 @@ class AttributionExplorer(Explorer):
         **kwargs: Any,
     ) -> None:
         self._start_worker()
-        check_model(model)
+        model, target = targeted(model, target)
         choice(across, "across", get_args(Across))
         self._top = integer(top, "top", low=1)
         self.model = model

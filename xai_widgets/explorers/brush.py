@@ -109,7 +109,7 @@ class PerturbationBrush(ImageExplorer):
         super().__init__(model, image, target=target, **kwargs)
         self._settings, self._seed = settings, seed
         self.brush = BrushView(fill_labels=list(FILLS), title="Paint over the image")
-        self.scores = ScoresView(labels=model.labels, title="Best classes under the mask")
+        self.scores = ScoresView(labels=self.model.labels, title="Best classes under the mask")
         self.run_bar.label = "Optimize"
         stretch((self.class_picker, "1 1 220px"), (self.brush, "0 1 400px"), (self.scores, "1 1 260px"))
         views = HBox([self.brush, self.scores], layout=row_layout())
@@ -118,7 +118,7 @@ class PerturbationBrush(ImageExplorer):
         # A stroke stops the optimizer.
         self.brush.observe(lambda _change: self.cancel(), "_stroke")
         # Scores that are not finite give no mask; the run bar reports them.
-        if start is not None and bool(model.scores(self._x).isfinite().all()):
+        if start is not None and bool(self.model.scores(self._x).isfinite().all()):
             self.paint(start, area)
 
     def paint(self, mask: Extremal | Tensor | MethodLike, area: float = 0.1) -> None:

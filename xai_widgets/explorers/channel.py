@@ -141,13 +141,13 @@ class ChannelExplorer(SearchExplorer):
         #: Patches of `images` by layer, which serve every image and class.
         self._other_patches: dict[str, Patches] = {}
         self.study = self._make_study()
-        layer = model.default_layer() if layer is None else layer
+        layer = self.model.default_layer() if layer is None else layer
         # Bad arguments are refused here: this makes the run without a step of it.
         self._if_finite(lambda: self.study.run(ChannelKey(self.target, variant, layer)))
         # A layer without positions is refused, too.
         model.spatial(layer, torch.empty(1, *model.layer(layer).shape, device="meta"))
 
-        layers = spatial_layers(model)
+        layers = spatial_layers(self.model)
         layers += [layer] if layer not in layers else []
         self.layer_picker = dropdown("Layer", layers, layer)
         self.variant_picker = dropdown("Objective", get_args(Variant), variant)
@@ -158,12 +158,12 @@ class ChannelExplorer(SearchExplorer):
         )
         self.curves = CurveView(
             x_label="number of channels",
-            y_label=score_name(model),
+            y_label=score_name(self.model),
             x_scale="log",
             height=240,
         )
         self.scores = ScoresView(
-            labels=model.labels,
+            labels=self.model.labels,
             target=self.target,
             series=[{"label": "channels preserved"}, {"label": "channels deleted"}],
             title="Best classes",

@@ -10,7 +10,7 @@ from ipywidgets import HTML, Box, HBox, Layout, Tab
 from torch import Tensor
 from traitlets import HasTraits, Int, TraitError, Unicode, validate
 
-from xai_widgets.core.model import ImageModel, Target, check_model
+from xai_widgets.core.model import ImageModel, Target, targeted
 from xai_widgets.errors import as_sentence, unknown_name
 from xai_widgets.explorers.attribution import AttributionExplorer
 from xai_widgets.explorers.brush import PerturbationBrush
@@ -123,7 +123,7 @@ class Dashboard(Panel):
     ) -> None:
         # Made first: a constructor that raises is closed.
         self.explorers: dict[str, Any] = {}
-        check_model(model)
+        model, target = targeted(model, target)
         chosen = list(EXPLORERS) if explorers is None else list(explorers)
         for name in [*chosen, *(options or {})]:
             if name not in EXPLORERS:

@@ -111,7 +111,7 @@ class DeletionExplorer(ImageExplorer):
         self.heatmap = HeatmapView(labels=list(titles.values()), fade=True, opacity=0.9, width=400)
         self.masked = OrderedMaskView(width=400, title="Image at the cursor")
         self.scores = ScoresView(
-            labels=model.labels,
+            labels=self.model.labels,
             target=self.target,
             series=[
                 {"label": label, "frame": frame, "mode": mode}
@@ -120,7 +120,7 @@ class DeletionExplorer(ImageExplorer):
             ],
             title="Best classes at the cursor",
         )
-        self.curves = CurveView(x_label="share of pixels", y_label=model.value_name, mode="deletion")
+        self.curves = CurveView(x_label="share of pixels", y_label=self.model.value_name, mode="deletion")
         views = self.curves, self.heatmap, self.masked, self.scores
         for name in ("frame", "mode", "fraction", "position"):
             link(*[(view, name) for view in views if view.has_trait(name)])

@@ -15,7 +15,7 @@ from torch import Tensor
 from traitlets import Int, validate
 from traitlets import link as link_in_python
 
-from xai_widgets.core.model import ImageModel, Target, check_model
+from xai_widgets.core.model import ImageModel, Target, targeted
 from xai_widgets.core.run import Run, Status, Worker
 from xai_widgets.core.validation import check_finite
 from xai_widgets.explorers.panel import Panel
@@ -284,7 +284,7 @@ class ImageExplorer(Explorer):
 
     def __init__(self, model: ImageModel, image: Any, *, target: Target = None, **kwargs: Any) -> None:
         self._start_worker()
-        check_model(model)
+        model, target = targeted(model, target)
         self.model = model
         self._x = one_image(model, image)
         self._scores = model.scores(self._x)

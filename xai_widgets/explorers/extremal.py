@@ -130,13 +130,13 @@ class ExtremalExplorer(SearchExplorer):
 
         self.variant_picker = dropdown("Objective", get_args(Variant), variant)
         self.perturbation_picker = dropdown("Outside the mask", get_args(Perturbation), perturbation)
-        layers = spatial_layers(model)
+        layers = spatial_layers(self.model)
         layers += [layer] if layer is not None and layer not in layers else []
         self.layer_picker = dropdown("Layer", (IMAGE, *layers), layer or IMAGE)
         self.mask = MaskView(width=400, area=0.1)
-        self.curves = CurveView(x_label="area", y_label=score_name(model), fraction=0.1, height=240)
+        self.curves = CurveView(x_label="area", y_label=score_name(self.model), fraction=0.1, height=240)
         self.scores = ScoresView(
-            labels=model.labels,
+            labels=self.model.labels,
             target=self.target,
             fraction=0.1,
             series=[{"label": "preserved"}, {"label": "deleted"}],

@@ -160,12 +160,12 @@ class InverseExplorer(SearchExplorer):
         )
         self.curves = CurveView(
             x_label="what is kept of the image: mean α",
-            y_label=f"{model.value_name} of the class",
+            y_label=f"{self.model.value_name} of the class",
             height=280,
             title="Output reconstruction over input simplicity",
         )
         self.scores = ScoresView(
-            labels=model.labels, target=self.target, series=[{"label": "= λ"}], title="Best classes of x̂"
+            labels=self.model.labels, target=self.target, series=[{"label": "= λ"}], title="Best classes of x̂"
         )
         self._draw_depth(self._shown, self._shown)
         self._link()

@@ -125,7 +125,7 @@ class MaskComparison(ImageExplorer):
         }
         self.controls = MaskView(show_image=False, width=0, area=0.1)
         self.curves = CurveView(
-            x_label="area", y_label=score_name(model), fraction=0.1, mode="preserved", height=280
+            x_label="area", y_label=score_name(self.model), fraction=0.1, mode="preserved", height=280
         )
         masks = self.controls, *self.masks.values()
         link((self.curves, "fraction"), *((view, "area") for view in masks))

@@ -257,8 +257,7 @@ def random_order(
         One complete snapshot for each order: the mean of the scores so far, and the highest classes of the first order.
     """
     choice(mode, "mode", get_args(Mode))
-    check_model(model)
-    x, target = model.prepare(x, target)
+    model, x, target = prepare(model, x, target)
     pixels = x.shape[2] * x.shape[3]
     steps = min(RANDOM_STEPS, pixels) if steps is None else steps
     maps = random_maps(x, integer(orders, "orders", low=1), seed)
