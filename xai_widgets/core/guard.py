@@ -28,9 +28,12 @@ class ThreadState(threading.local):
     ----------
     hooks : tuple of LayerHooks
         The active hooks on layers, see :mod:`xai_widgets.core.hooks`.
+    in_target : bool
+        Whether a target computes scores from the output of a network, see :mod:`xai_widgets.core.target_scores`.
     """
 
     hooks: tuple[Any, ...] = ()
+    in_target: bool = False
 
 
 thread_state = ThreadState()
@@ -39,16 +42,18 @@ thread_state = ThreadState()
 class _Saved:
     """Snapshot of the state of torch and of the package in this thread."""
 
-    __slots__ = ("autocast", "grad", "hooks", "modes")
+    __slots__ = ("autocast", "grad", "hooks", "in_target", "modes")
 
     def __init__(self) -> None:
         self.grad = torch.is_grad_enabled()
         self.autocast = {kind: torch.is_autocast_enabled(kind) for kind in ("cpu", "cuda")}
         self.modes = _modes()
         self.hooks = thread_state.hooks
+        self.in_target = thread_state.in_target
 
     def restore(self) -> None:
         thread_state.hooks = self.hooks
+        thread_state.in_target = self.in_target
         now = _modes()
         if now != self.modes:
             same = 0

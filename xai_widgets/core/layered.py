@@ -90,7 +90,7 @@ class Layered(nn.Module):
             raise ValueError(
                 f"expected a network with a layer of output shape (C, h, w), got {self.name}, which has no such layer"
             )
-        # A layer with the scores of each position is no evidence for them.
+        # A layer that holds the scores themselves explains nothing.
         spatial = [layer for layer in spatial if not self._is_map(layer)] or spatial
         last = spatial[-1]
         same_size = [layer for layer in spatial if _positions(layer) == _positions(last)]

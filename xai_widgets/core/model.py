@@ -80,7 +80,7 @@ class ImageModel(Scored):
     targets : callable, or mapping of str to callable, optional
         Scores to explain in place of class scores, for segmentations, detectors, embeddings and regressions: callables
         on the raw output of the network that return one score per image, (N,), by label; or one callable, which may
-        return the scores (N, T) of several targets. Ready ones are in :mod:`xai_widgets.targets`. Their scores are no
+        return the scores (N, T) of several targets. Ready ones are in :mod:`xai_widgets.targets`. Their scores are not
         probabilities, unless ``activation`` is given.
     name : str, optional
         Name of the network in legends. Default: the name of its class.

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from xai_widgets.core.guard import thread_state
 from xai_widgets.core.model_output import describe
 from xai_widgets.core.validation import brief
 
@@ -104,7 +105,11 @@ class TargetScores:
         size : (int, int)
             Height and width of the images.
         """
-        return torch.cat([self._score(function, output, size) for function in self.functions], dim=1)
+        around, thread_state.in_target = thread_state.in_target, True
+        try:
+            return torch.cat([self._score(function, output, size) for function in self.functions], dim=1)
+        finally:
+            thread_state.in_target = around
 
     def _score(self, function: TargetFunction, output: Any, size: tuple[int, int]) -> Tensor:
         name = label_of(function)

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from xai_widgets.core.guard import thread_state
 from xai_widgets.rules.mode import RulesMode
 from xai_widgets.rules.operations import (
     ADD,
@@ -107,7 +108,9 @@ class BackwardRules(RulesMode):
         """Return the result of the function, with the backward pass of its rule; see :class:`RulesMode`."""
         if not _any_depends((*args, *kwargs.values())):
             return func(*args, **kwargs)
-        if self._relu is not None:
+        # A target that computes the score is not a part of the network.
+        replaces = not thread_state.in_target
+        if replaces and self._relu is not None:
             bounded = is_bounded(func, args, kwargs)
             plain = bounded or is_relu(func, args, kwargs)
             x = (args[0] if args else kwargs["input"]) if plain else rectified(func, args, kwargs)
@@ -120,17 +123,18 @@ class BackwardRules(RulesMode):
                 # The caller may use x instead of the returned value, so x has to be changed.
                 in_place = is_in_place(func, name_of(func), args, kwargs)
                 return assign_in_graph(x, y) if in_place else y
-        if self._max_pool is not None and func in MAX_POOL:
+        if replaces and self._max_pool is not None and func in MAX_POOL:
             self.switching = True
             self.met["max_pool"] += 1
             return self._max_pool(func(*args, **kwargs))
-        if self._max_pool is not None and func in MAX_POOL_WITH_SWITCHES:
+        if replaces and self._max_pool is not None and func in MAX_POOL_WITH_SWITCHES:
             self.switching = True
             self.met["max_pool"] += 1
             y, switches = func(*args, **kwargs)
             return self._max_pool(y), switches
         name = name_of(func).rstrip("_")
-        if (name in ELEMENTWISE and name not in GATES) or name in KINKED or _is_setting(func):
+        kinked = (name in ELEMENTWISE and name not in GATES) or name in KINKED or _is_setting(func)
+        if replaces and kinked:
             self.others.add(name.strip("_"))
         result = func(*args, **kwargs)
         # A result that is not a tensor, such as a size, is a constant of the network.

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from xai_widgets.core.replica import named_parts, original
+from xai_widgets.core.target_scores import TargetScores, label_of
 
 #: Autograd nodes that torch creates for in-place changes of views and for backward hooks: their inputs are checked
 #: instead.
@@ -85,7 +86,10 @@ class RulesMode(TorchFunctionMode):
         names = {id(module): name for name, module in named_parts(self._network).items()}
         frame = inspect.currentframe()
         while frame is not None:
-            name = names.get(id(original(frame.f_locals.get("self"))))
+            caller = frame.f_locals.get("self")
+            if isinstance(caller, TargetScores) and "function" in frame.f_locals:
+                return f"the target {label_of(frame.f_locals['function'])}"
+            name = names.get(id(original(caller)))
             if name is not None:
                 return name or type(self._network).__name__
             frame = frame.f_back
@@ -108,7 +112,7 @@ class RulesMode(TorchFunctionMode):
             node = nodes.pop()
             if node is None or node in self._seen or node._sequence_nr() < self._start or _is_known(node):
                 continue
-            if not node.name().startswith(_REWRITTEN):
+            if not node.name().rpartition("::")[2].startswith(_REWRITTEN):
                 return node
             nodes.extend(before for before, _ in node.next_functions)
         return None

@@ -9,7 +9,7 @@ A target is a callable that takes the raw output of a network and returns one sc
 
 The callable sees the whole batch and keeps its dimension. It should be differentiable for methods that use gradients. A
 callable with the attribute ``takes_size = True`` is called as ``target(output, size=(height, width))`` with the size of
-the images. The scores are no probabilities unless ``activation`` says so.
+the images. The scores are not probabilities, unless the model has an ``activation``.
 """
 
 from xai_widgets.targets.detection import BoxScore, DetectedClasses

@@ -1,0 +1,141 @@
+"""Every method with a callable on the raw output as its target."""
+
+import pytest
+import torch
+from closeness import assert_close
+from networks import SIZE, Functional, images, quick, settle
+from raw_networks import CLASSES, Detector, Embedder, Regression, Segmenter, box_detector, seeded, wrapped
+
+from xai_widgets.core.model import ImageModel
+from xai_widgets.inverse import layer_wise, operation_wise, reproduce_integrated_gradients
+from xai_widgets.methods import METHODS
+from xai_widgets.metrics.deletion import deletion, insertion
+from xai_widgets.metrics.sanity import weight_randomization
+from xai_widgets.perturbation import extremal, score_masks
+from xai_widgets.targets import BoxScore, ClassAreas, DetectedClasses, Output, Pixel, Region, Similarity
+
+#: Methods that need the probability of a class, and refuse plain numbers.
+PROBABILISTIC = {"meta_saliency", "minimal_image", "prediction_difference", "meaningful_perturbation"}
+
+
+def third(output):
+    return output[:, 3]
+
+
+def plain_classifier():
+    """A classifier whose scores are used as they are, like those of a callable."""
+    return ImageModel(settle(Functional()), size=SIZE, activation=None)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, method in METHODS.items() if name not in PROBABILISTIC and method.uses_class]
+)
+def test_a_callable_that_picks_a_class_is_the_class_bit_for_bit(name):
+    model, method = plain_classifier(), METHODS[name]
+    options = quick(method, batch_size=2)
+    for number in (3, third):
+        try:
+            found = method(model, images(), number, **options)
+        except ValueError as error:
+            # CAM needs a network that ends in a global average.
+            found = str(error)
+            assert "global average" in found
+        if number == 3:
+            expected = found
+    if name == "rise":
+        # One product for all classes adds in another order.
+        assert_close(found, expected)
+    else:
+        assert torch.equal(found, expected) if isinstance(found, torch.Tensor) else found == expected
+
+
+def test_the_search_of_a_class_uses_mirrored_images_with_a_callable_too():
+    model = ImageModel(settle(Functional()), size=SIZE)
+    options = quick(METHODS["extremal"], batch_size=2)
+    by_index = extremal(model, images(), 3, **options).result(progress=False)
+    by_callable = extremal(model, images(), third, **options).result(progress=False)
+    assert torch.equal(by_index.saliency(), by_callable.saliency())
+    unmirrored = extremal(plain_classifier(), images(), 3, **options).result(progress=False)
+    assert not torch.equal(by_index.scores, unmirrored.scores)
+
+
+CASES = {
+    "pixel": (lambda: wrapped(seeded(Segmenter), ClassAreas()), Pixel(3, 4, 2)),
+    "region": (lambda: wrapped(seeded(Segmenter), ClassAreas()), Region(torch.eye(SIZE), 1)),
+    "class area": (lambda: wrapped(seeded(Segmenter), ClassAreas()), 1),
+    "box": (lambda: wrapped(seeded(Detector), DetectedClasses(CLASSES)), BoxScore((1, 1, 6, 6), 2)),
+    "regression": (lambda: ImageModel(seeded(Regression), size=SIZE, activation=None), Output(1)),
+    "embedding": (lambda: wrapped(seeded(Embedder), Similarity(torch.tensor([1.0, -2, 3, 0, 1]))), 0),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_method_explains_it_or_refuses_with_a_reason(case):
+    make, target = CASES[case]
+    model, refused = make(), {}
+    for name, method in METHODS.items():
+        try:
+            saliency = method.saliency(model, images(), target, **quick(method, batch_size=2))
+        except ValueError as error:
+            refused[name] = str(error)
+        else:
+            assert len(saliency) == 2
+            assert saliency.isfinite().all(), name
+    assert all("expected" in message and "\n" not in message for message in refused.values())
+    assert set(refused) >= PROBABILISTIC
+    others = {name for name in refused if name not in PROBABILISTIC | {"cam"}}
+    # A softmax, the best box and a cosine have no backward rule; the pixels of a map do.
+    with_rules = {name for name, method in METHODS.items() if "rules" in method.requires}
+    assert others == (set() if case in ("pixel", "region", "regression") else with_rules)
+    if case == "embedding":
+        assert all("in 'the target similarity to the vector'" in refused[name] for name in others)
+
+
+def test_a_detector_of_torchvision_is_explained_whatever_number_of_boxes_it_finds():
+    model = wrapped(seeded(box_detector), DetectedClasses(CLASSES), size=32)
+    x = images(2, size=32)
+    target = BoxScore.detected(model, x[:1])[0]
+    assert model.with_target(target).scores(x[:1]).item() == pytest.approx(model.scores(x[:1]).max().item())
+    for name in ("gradient", "grad_cam", "guided_backprop", "rise", "occlusion", "extremal"):
+        options = {"masks": 4} if name == "rise" else quick(METHODS[name], batch_size=2)
+        options = {
+            key: value for key, value in options.items() if key not in ("segments", "window", "stride")
+        }
+        saliency = METHODS[name].saliency(model, x, target, **options)
+        assert saliency.isfinite().all()
+        assert (saliency != 0).any()
+
+
+def test_the_layer_of_a_segmentation_is_not_its_map():
+    assert CASES["pixel"][0]().default_layer() == "relu"
+
+
+def test_metrics_and_masks_take_callables():
+    model = CASES["pixel"][0]()
+    x, target = images(), Pixel(3, 4, 2)
+    derived = model.with_target(target)
+    saliency = METHODS["gradient"].saliency(model, x, target)
+    for curve in (deletion, insertion):
+        made = curve(model, x, saliency, target, steps=4).result(progress=False)
+        assert made.value_name == "score"
+        assert torch.equal(made.scores, curve(derived, x, saliency, 0, steps=4).result(progress=False).scores)
+    masks = torch.ones(2, 1, SIZE, SIZE)
+    assert torch.equal(score_masks(model, x, masks, target).whole, derived.scores(x)[:, 0])
+    checked = weight_randomization(model, x[:1], target, layers=["head"]).result(progress=False)
+    assert torch.equal(checked.maps[0], METHODS["gradient"].saliency(model, x[:1], target))
+
+
+@pytest.mark.parametrize("invert", [layer_wise, operation_wise])
+def test_an_output_of_a_regression_is_inverted(invert):
+    model = CASES["regression"][0]()
+    by_callable = invert(model, images(1), Output(1)).result(progress=False)
+    assert by_callable.output.shape[-1] == 1
+    assert ((by_callable.alpha >= 0) & (by_callable.alpha <= 1)).all()
+    assert reproduce_integrated_gradients(model, images(1), Output(1)).result(progress=False) is not None
+
+
+def test_an_inverse_without_a_chain_is_refused_with_a_reason():
+    model = wrapped(seeded(box_detector), DetectedClasses(CLASSES), size=32)
+    with pytest.raises(ValueError, match="expected a network whose pass can be replayed") as error:
+        layer_wise(model, images(1, size=32), BoxScore((1, 1, 6, 6), 2))
+    assert "\n" not in str(error.value)
