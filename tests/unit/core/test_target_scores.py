@@ -171,7 +171,7 @@ def test_what_is_no_target_is_refused(dense, targets, kind, message):
     assert "\n" not in str(error.value)
 
 
-def test_a_network_without_class_scores_is_told_which_targets_make_some(dense):
+def test_the_refusal_of_a_network_without_class_scores_names_fitting_targets(dense):
     class Boxes(nn.Module):
         def forward(self, x):
             return [{"boxes": x.new_zeros(0, 4), "labels": x.new_zeros(0).long(), "scores": x.new_zeros(0)}]

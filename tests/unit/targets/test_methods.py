@@ -14,6 +14,8 @@ from xai_widgets.metrics.sanity import weight_randomization
 from xai_widgets.perturbation import extremal, score_masks
 from xai_widgets.targets import BoxScore, ClassAreas, DetectedClasses, Output, Pixel, Region, Similarity
 
+#: Methods of attention, which these networks do not have.
+ATTENTION = {name for name, method in METHODS.items() if "attention" in method.requires}
 #: Methods that need the probability of a class, and refuse plain numbers.
 PROBABILISTIC = {"meta_saliency", "minimal_image", "prediction_difference", "meaningful_perturbation"}
 
@@ -28,7 +30,8 @@ def plain_classifier():
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, method in METHODS.items() if name not in PROBABILISTIC and method.uses_class]
+    "name",
+    [name for name, method in METHODS.items() if name not in PROBABILISTIC | ATTENTION and method.uses_class],
 )
 def test_a_callable_that_picks_a_class_is_the_class_bit_for_bit(name):
     model, method = plain_classifier(), METHODS[name]
@@ -82,8 +85,8 @@ def test_every_method_explains_it_or_refuses_with_a_reason(case):
             assert len(saliency) == 2
             assert saliency.isfinite().all(), name
     assert all("expected" in message and "\n" not in message for message in refused.values())
-    assert set(refused) >= PROBABILISTIC
-    others = {name for name in refused if name not in PROBABILISTIC | {"cam"}}
+    assert set(refused) >= PROBABILISTIC | ATTENTION
+    others = {name for name in refused if name not in PROBABILISTIC | ATTENTION | {"cam"}}
     # A softmax, the best box and a cosine have no backward rule; the pixels of a map do.
     with_rules = {name for name, method in METHODS.items() if "rules" in method.requires}
     assert others == (set() if case in ("pixel", "region", "regression") else with_rules)

@@ -150,7 +150,7 @@ def test_boxes_of_a_transformer_are_relative_to_the_image(activation):
     assert_close(target(output, size=(10, 20)), expected[:1, 1])
 
 
-def test_the_name_of_an_output_says_whether_its_logits_have_no_object():
+def test_the_class_of_an_output_decides_between_softmax_and_sigmoid():
     made = type("DeformableDetrObjectDetectionOutput", (SimpleNamespace,), {})
     output = made(logits=torch.zeros(1, 2, 3), pred_boxes=torch.rand(1, 2, 4))
     assert detections(output, (8, 8))[0].scores.shape == (2, 3)
