@@ -14,7 +14,7 @@ the parameters of the shared modules; a function mode for dropout and batch norm
 from __future__ import annotations
 
 import copy
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from functools import partial
 from types import CellType, FunctionType, MethodType
@@ -31,6 +31,8 @@ from xai_widgets.core.hooks import EVERY_CALL, LayerHooks
 _PLAIN = frozenset(nn.Module().__dict__) - {"_modules"}
 #: Types of values that may hold a module.
 _HOLDERS = (nn.Module, list, tuple, dict, set, FunctionType, MethodType, partial)
+#: Types of containers that a pass may write to.
+_MUTABLE = frozenset((dict, list, set, OrderedDict, defaultdict, deque))
 #: Attribute of a replica that holds its original module.
 _ORIGINAL = "_xai_widgets_original"
 
@@ -163,7 +165,9 @@ class _Replicator:
             )
         for name, value in module.__dict__.items():
             if name not in _PLAIN and name != "_modules" and isinstance(value, _HOLDERS):
-                values[name] = self._with_replicas(value)
+                replaced = self._with_replicas(value)
+                # A copy: a module may keep results of a pass in a container, such as a cache.
+                values[name] = copy.copy(value) if replaced is value and type(value) in _MUTABLE else replaced
         self._add_hooks(module, replica)
         return replica
 

@@ -289,3 +289,37 @@ class Odd(Normed):
 def test_scores_that_are_not_those_of_the_image_alone_give_a_warning(odd, message):
     with pytest.warns(ExplanationWarning, match=message):
         wrap(settle(Odd(odd)))
+
+
+class Caching(nn.Module):
+    """Keeps a product of its parameters in eval mode, as LeViT does, and a list of what it has computed."""
+
+    def __init__(self):
+        super().__init__()
+        self.bias = nn.Parameter(torch.randn(CLASSES))
+        self.cache = {}
+        self.outputs = []
+        self.head = nn.Linear(3, CLASSES)
+
+    def forward(self, x):
+        if "bias" not in self.cache:
+            self.cache["bias"] = self.bias * 2
+        y = self.head(x.mean((2, 3))) + self.cache["bias"]
+        self.outputs.append(y)
+        return y
+
+
+def test_containers_that_a_pass_writes_to_are_those_of_the_replica():
+    torch.manual_seed(0)
+    network = Caching().eval()
+    model = wrap(network)
+    x = images(2)
+    before = model.scores(x)
+    for name in ("gradient", "meta_saliency"):
+        options = {"method": "gradient"} if name == "meta_saliency" else {}
+        METHODS[name](model, x, 0, **options)
+    assert (network.cache, network.outputs) == ({}, [])
+    # The next pass computes with the current weights.
+    with torch.no_grad():
+        network.bias.add_(1)
+    assert_close(model.scores(x), before + 2)
