@@ -164,7 +164,7 @@ class ImageModel(Scored):
 
     # -- from pixels to scores ------------------------------------------------------------------------------
 
-    def forward(self, x: Tensor, *, frozen: bool = False) -> Tensor:
+    def forward(self, x: Tensor, *, frozen: bool = False, folded: bool = False) -> Tensor:
         """Return the scores of a batch of pixels without checking them. Gradients flow.
 
         Parameters
@@ -173,12 +173,17 @@ class ImageModel(Scored):
             Pixels in [0, 1], which is not checked.
         frozen : bool, default False
             Whether parameters are constants, so that only tensors that depend on the pixels require a gradient.
+        folded : bool, default False
+            Whether to fold batch norm into convolutions where that is safe and saves time, which changes the scores by
+            rounding (:mod:`xai_widgets.core.folding`).
 
         Returns
         -------
         Tensor, (N, classes)
             Scores before softmax, float32.
         """
+        if folded:
+            return self._pick(self._run(x, frozen=frozen, folded=lambda output: self._pick(output, x[:1])), x)
         return self._pick(self._run(x, frozen=frozen), x)
 
     @guarded

@@ -331,7 +331,7 @@ def _curve(
                 batch = shown[: some.stop - some.start]
                 replaced = ranks[image] < counts[some].view(-1, 1, 1, 1)
                 torch.where(replaced, last[image : image + 1], first[image : image + 1], out=batch)
-                probs = model.probabilities(check_finite(model(batch), model.name))
+                probs = model.probabilities(check_finite(model(batch, folded=True), model.name))
             best = probs.topk(top, dim=1)
             scores[image, some] = probs[:, target[image]].cpu()
             values[image, some], classes[image, some] = best.values.cpu(), best.indices.cpu()

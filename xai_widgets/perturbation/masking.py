@@ -64,7 +64,7 @@ class MaskedOutputs:
     def of(self, images: Tensor) -> Tensor:
         """Return probabilities or scores, (B, classes), of any number of images (B, C, H, W)."""
         with outside_inference(), torch.no_grad():
-            scores = torch.cat([self.model(batch) for batch in images.split(self.batch_size)])
+            scores = torch.cat([self.model(batch, folded=True) for batch in images.split(self.batch_size)])
             check_finite(scores, self.model.name)
             return self.model.probabilities(scores) if self.output == "probability" else scores
 

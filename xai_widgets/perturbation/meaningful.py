@@ -251,7 +251,9 @@ class _Objective:
         down, right = (self.reach - pixels for pixels in shift)
         height, width = masks.shape[2:]
         levels = self.levels[some, ..., down : down + height, right : right + width]
-        scores = check_finite(self.model(perturb(levels, masks).flatten(0, 1)), self.model.name)
+        scores = check_finite(
+            self.model(perturb(levels, masks).flatten(0, 1), frozen=True, folded=True), self.model.name
+        )
         probs = self.model.probabilities(scores).unflatten(0, masks.shape[:2])
         return probs.gather(2, self.target[some, None, None].expand(-1, masks.shape[1], 1))[..., 0]
 

@@ -228,9 +228,9 @@ class _Fit:
     def features(self, x: Tensor) -> Tensor:
         """Return F, with all dimensions but the first flattened."""
         if self.layer is None:
-            return check_finite(self.model(x), self.model.name)
+            return check_finite(self.model(x, frozen=True, folded=True), self.model.name)
         with record_outputs(self.model.find_layers([self.layer])) as outputs:
-            self.model(x)
+            self.model(x, frozen=True)
         return check_finite(
             outputs[self.layer].float().flatten(1), self.model.name, f"outputs of {self.layer!r}"
         )

@@ -158,7 +158,9 @@ class ImageObjective(ScoreObjective):
 
     def _scores(self, shown: Tensor) -> Tensor:
         """Return scores (E, classes) of images or activations."""
-        return self.model(shown) if self.layer is None else self.model.forward_from(self.layer, shown)
+        if self.layer is None:
+            return self.model(shown, frozen=True, folded=True)
+        return self.model.forward_from(self.layer, shown)
 
 
 @without_inference_mode

@@ -1,0 +1,380 @@
+"""Passes in which batch norm is folded into the convolution before it.
+
+In eval mode batch norm is an affine map of each channel, y = g (z - mean) / sqrt(var + eps) + b. If z = W * x + c is
+the output of a convolution that nothing else uses, then
+
+    y = (s W) * x + s (c - mean) + b,   s = g / sqrt(var + eps)
+
+up to rounding. The pass saves the work and, with gradients, the memory of batch norm.
+
+The convolutions are found as the network runs: a first pass of one image records the calls of torch functions, and a
+second one checks that folding leaves the scores as they are. Only this structure is kept. Weights are
+folded anew in every pass, so that a pass always computes with the current values of the network. A pass whose calls are
+not those that were recorded is run again without folding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary, ref
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules import module as torch_modules
+from torch.overrides import TorchFunctionMode
+
+from xai_widgets.core.guard import outside_inference, thread_state
+from xai_widgets.core.replica import replica
+
+#: Fewest images in a folded pass without gradients: it reads all weights once more, which pays for several images only.
+LEAST_IMAGES = 4
+#: Time to fold one weight, in units of the time that batch norm takes for one value.
+PER_WEIGHT = 2
+#: Time of batch norm forward and backward, in units of the time forward.
+WITH_GRADIENT = 3
+#: How often the calls of a network are recorded, if later passes differ.
+ATTEMPTS = 3
+#: Largest difference that folding may make to the scores, as a share of the largest score.
+TOLERANCE = 1e-4
+
+#: Functions that read the shape or the type of a tensor, but none of its values.
+_SHAPES = frozenset(
+    {"dim", "size", "numel", "nelement", "stride", "is_contiguous", "is_floating_point", "__len__"}
+)
+#: Attributes of a tensor that do not depend on its values.
+_ATTRIBUTES = (
+    Tensor.shape, Tensor.ndim, Tensor.dtype, Tensor.device, Tensor.layout, Tensor.requires_grad, Tensor.is_cuda,
+)  # fmt: skip
+
+
+class _Deviation(BaseException):
+    """Raised inside a pass whose calls are not the recorded ones; ``except Exception`` does not catch it."""
+
+
+class _Name(NamedTuple):
+    """A parameter or buffer of a network by the path of its module."""
+
+    path: str
+    name: str
+    buffer: bool
+
+    def find(self, network: nn.Module) -> Tensor:
+        """Return the tensor in a replica."""
+        module = network.get_submodule(self.path)
+        found = (module._buffers if self.buffer else module._parameters).get(self.name)
+        if found is None:
+            raise AttributeError(self.name)
+        return found
+
+
+class _Site(NamedTuple):
+    """A convolution and the batch norm that follows it, by the names of their tensors."""
+
+    weight: _Name
+    bias: _Name | None
+    mean: _Name
+    variance: _Name
+    factor: _Name | None
+    shift: _Name | None
+    eps: float
+
+    def find(self, network: nn.Module) -> list[Tensor | None]:
+        """Return the tensors in a replica."""
+        return [None if name is None else name.find(network) for name in self[:-1]]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The calls of torch functions in a pass, and the convolutions to fold by the number of their call.
+
+    ``weights`` and ``outputs`` count the values in the weights of these convolutions, and in their outputs for one
+    image.
+    """
+
+    calls: tuple[Any, ...] = ()
+    sites: dict[int, _Site] | None = None
+    weights: int = 0
+    outputs: int = 0
+
+
+#: By network: its plan, None if it is to be recorded again, and how often it was recorded.
+_plans: WeakKeyDictionary[nn.Module, tuple[_Plan | None, int]] = WeakKeyDictionary()
+
+
+def folded_pass(
+    network: nn.Module, inputs: Tensor, scores: Callable[[Any], Tensor], *, frozen: bool = False
+) -> Any:
+    """Return the output of a network in eval mode, with batch norm folded where that is safe and saves time.
+
+    Parameters
+    ----------
+    network : nn.Module
+        The network, which is not changed.
+    inputs : Tensor, (N, C, H, W)
+        Its input.
+    scores : callable
+        Returns the scores in the output for one image.
+    frozen : bool, default False
+        See :func:`~xai_widgets.core.replica.replica`. A pass with gradients of parameters is not folded.
+    """
+    gradient = torch.is_grad_enabled() and inputs.requires_grad
+    if len(inputs) >= (1 if gradient else LEAST_IMAGES) and _may_fold(network, inputs, frozen):
+        plan, attempts = _plans.get(network, (None, 0))
+        if plan is None and attempts < ATTEMPTS:
+            plan = _make_plan(network, inputs[:1].detach(), scores)
+            attempts += 1
+            _plans[network] = plan, attempts
+        saved = 0 if plan is None else len(inputs) * plan.outputs * (WITH_GRADIENT if gradient else 1)
+        if plan is not None and saved > PER_WEIGHT * plan.weights:
+            made = _run(network, inputs, plan, frozen)
+            if made is not None:
+                return made[0]
+            _plans[network] = None, attempts
+    return replica(network, frozen=frozen)(inputs)
+
+
+def _may_fold(network: nn.Module, inputs: Tensor, frozen: bool) -> bool:
+    """Return whether nothing outside of the network would notice that the output of a convolution is another one."""
+    if inputs.element_size() < 4 or (torch.is_grad_enabled() and not frozen):
+        return False
+    if (
+        thread_state.hooks
+        or torch._C._len_torch_function_stack()
+        or torch.is_autocast_enabled(inputs.device.type)
+    ):
+        return False
+    if torch_modules._global_forward_hooks or torch_modules._global_forward_pre_hooks:
+        return False
+    return not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
+
+
+def _run(network: nn.Module, inputs: Tensor, plan: _Plan, frozen: bool) -> tuple[Any] | None:
+    """Return the output of a folded pass in a tuple; None if its calls are not the recorded ones."""
+    copy = replica(network, frozen=frozen)
+    mode = _Folding(plan, copy)
+    try:
+        with mode:
+            output = copy(inputs)
+    except _Deviation:
+        return None
+    return None if mode.deviated or mode.pending or mode.at != len(plan.calls) else (output,)
+
+
+def _make_plan(network: nn.Module, image: Tensor, scores: Callable[[Any], Tensor]) -> _Plan:
+    """Return the plan of a network; an empty one if nothing can be folded, or folding changes the scores."""
+    with outside_inference(), torch.no_grad():
+        image = image.clone()
+        copy = replica(network)
+        recorder = _Recorder(copy)
+        try:
+            with recorder:
+                output = copy(image)
+            expected = scores(output).clone()
+            del output
+            plan = recorder.plan()
+            if not plan.sites:
+                return _Plan()
+            made = _run(network, image, plan, False)
+            if made is None:
+                return _Plan()
+            error = (scores(made[0]) - expected).abs().amax()
+        except Exception:  # a network may refuse a single image; the pass itself reports its errors
+            return _Plan()
+        return plan if bool(error <= TOLERANCE * expected.abs().amax()) else _Plan()
+
+
+class _Mode(TorchFunctionMode):
+    """A mode whose exit is safe if an interrupt arrives while torch has disabled it for a call."""
+
+    def __exit__(self, *error: object) -> None:
+        top = torch._C._len_torch_function_stack() - 1
+        if top >= 0 and torch._C._get_function_stack_at(top) is self:
+            torch._C._pop_torch_function_stack()
+
+
+class _Recorder(_Mode):
+    """Records the calls of a pass, and which convolutions are followed by batch norm only."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self._names = {
+            id(tensor): _Name(path, name, buffer)
+            for path, module in network.named_modules()
+            for buffer, group in ((False, module._parameters), (True, module._buffers))
+            for name, tensor in group.items()
+            if tensor is not None
+        }
+        self._calls: list[Any] = []
+        #: By the id of its output, the number of the call of each convolution.
+        self._numbers: dict[int, int] = {}
+        #: By number: the output, which is kept so that its id stays its own, and weight and bias.
+        self._convolutions: dict[int, tuple[Tensor, Tensor, Tensor | None]] = {}
+        self._sites: dict[int, _Site] = {}
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        number = len(self._calls)
+        self._calls.append(func)
+        if self._numbers and not _reads_shape(func):
+            self._use(func, args, kwargs)
+        result = func(*args, **kwargs)
+        if func is F.conv2d and isinstance(result, Tensor):
+            weight, bias = _argument(args, kwargs, 1, "weight"), _argument(args, kwargs, 2, "bias")
+            self._numbers[id(result)] = number
+            self._convolutions[number] = result, weight, bias
+        return result
+
+    def _use(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Note what uses the output of a convolution: its first use must be batch norm, and its only one."""
+        for tensor in _tensors((args, kwargs)):
+            number = self._numbers.get(id(tensor))
+            if number is None:
+                continue
+            site = None
+            if func is F.batch_norm and number not in self._sites and args and tensor is args[0]:
+                site = self._site(number, args, kwargs)
+            self._sites.pop(number, None)
+            if site is None:
+                del self._numbers[id(tensor)]
+            else:
+                self._sites[number] = site
+
+    def _site(self, number: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Site | None:
+        """Return the names of the tensors of a convolution and its batch norm; None if it cannot be folded."""
+        output, weight, bias = self._convolutions[number]
+        if _argument(args, kwargs, 5, "training", False):
+            return None
+        tensors = [weight, bias, *_statistics(args, kwargs)]
+        if any(tensor is not None and tensor.dtype != output.dtype for tensor in tensors):
+            return None
+        names = [None if tensor is None else self._names.get(id(tensor)) for tensor in tensors]
+        if any(name is None and tensor is not None for name, tensor in zip(names, tensors, strict=True)):
+            return None
+        weight_name, bias_name, mean, variance, factor, shift = names
+        if weight_name is None or mean is None or variance is None:
+            return None
+        eps = _argument(args, kwargs, 7, "eps", 1e-5)
+        return _Site(weight_name, bias_name, mean, variance, factor, shift, eps)
+
+    def plan(self) -> _Plan:
+        """Return the plan, without convolutions whose output is still in use after the pass."""
+        outputs = {number: self._convolutions[number][0].numel() for number in self._sites}
+        weights = {number: self._convolutions[number][1].numel() for number in self._sites}
+        alive = {number: ref(output) for number, (output, *_) in self._convolutions.items()}
+        self._convolutions.clear()
+        sites = {number: site for number, site in self._sites.items() if alive[number]() is None}
+        return _Plan(
+            tuple(self._calls),
+            sites,
+            sum(weights[number] for number in sites),
+            sum(outputs[number] for number in sites),
+        )
+
+
+class _Folding(_Mode):
+    """Folds batch norm into the planned convolutions, and compares all calls to the recorded ones."""
+
+    def __init__(self, plan: _Plan, network: nn.Module) -> None:
+        super().__init__()
+        self._plan = plan
+        self._network = network
+        self.at = 0
+        self.deviated = False
+        #: By the id of the output: the output of a folded convolution, the tensors of its site, and eps.
+        self.pending: dict[int, tuple[Tensor, list[Tensor | None], float]] = {}
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        at, calls = self.at, self._plan.calls
+        if at >= len(calls) or calls[at] != func:
+            self._deviate()
+        self.at = at + 1
+        if func is F.batch_norm and args and id(args[0]) in self.pending:
+            return self._normalized(args, kwargs)
+        assert self._plan.sites is not None
+        site = self._plan.sites.get(at)
+        return func(*args, **kwargs) if site is None else self._convolved(site, args, kwargs)
+
+    def _convolved(self, site: _Site, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        """Return the output of a convolution with the batch norm after it."""
+        try:
+            tensors = site.find(self._network)
+        except AttributeError:
+            self._deviate()
+        weight, bias, mean, variance, factor, shift = tensors
+        if weight is not _argument(args, kwargs, 1, "weight") or bias is not _argument(
+            args, kwargs, 2, "bias"
+        ):
+            self._deviate()
+        assert weight is not None
+        assert mean is not None
+        assert variance is not None
+        scale = (variance + site.eps).rsqrt()
+        scale = scale if factor is None else scale * factor
+        offset = -mean * scale if bias is None else (bias - mean) * scale
+        offset = offset if shift is None else offset + shift
+        rest = {key: value for key, value in kwargs.items() if key not in ("input", "weight", "bias")}
+        x = args[0] if args else kwargs["input"]
+        output = F.conv2d(x, weight * scale.view(-1, 1, 1, 1), offset, *args[3:], **rest)
+        self.pending[id(output)] = output, tensors, site.eps
+        return output
+
+    def _normalized(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        """Return the output of a folded convolution, to which batch norm has nothing to add."""
+        output, tensors, eps = self.pending.pop(id(args[0]))
+        same = all(own is now for own, now in zip(tensors[2:], _statistics(args, kwargs), strict=True))
+        if (
+            not same
+            or _argument(args, kwargs, 5, "training", False)
+            or _argument(args, kwargs, 7, "eps", 1e-5) != eps
+        ):
+            self._deviate()
+        return output
+
+    def _deviate(self) -> Any:
+        self.deviated = True
+        raise _Deviation
+
+
+def _statistics(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor | None]:
+    """Return mean, variance, factor and shift of a call of ``batch_norm``."""
+    names = ("running_mean", "running_var", "weight", "bias")
+    return [_argument(args, kwargs, index, name) for index, name in enumerate(names, 1)]
+
+
+def _argument(
+    args: tuple[Any, ...], kwargs: dict[str, Any], index: int, name: str, default: Any = None
+) -> Any:
+    return args[index] if len(args) > index else kwargs.get(name, default)
+
+
+def _reads_shape(func: Any) -> bool:
+    """Return whether a function does not depend on the values of its tensors."""
+    name = getattr(func, "__name__", "")
+    return name in _SHAPES or (name == "__get__" and getattr(func, "__self__", None) in _ATTRIBUTES)
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    """Return the tensors in nested arguments."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = value.values()
+    if isinstance(value, list | tuple | type({}.values())):
+        return [tensor for each in value for tensor in _tensors(each)]
+    return []
