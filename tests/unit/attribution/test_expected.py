@@ -8,10 +8,10 @@ import torch
 from closeness import assert_close
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import Linear, SharedInPlace, images, settle, wrap
+from networks import CLASSES, Linear, SharedInPlace, images, settle, wrap
 
 from xai_widgets import attribution
-from xai_widgets.attribution.expected import GRAYS, TOLERANCE, draws
+from xai_widgets.attribution.expected import GRAYS, INTERVALS, TOLERANCE, draws, stratified
 from xai_widgets.methods import METHODS
 
 
@@ -99,6 +99,57 @@ def test_references_and_path_positions_are_uniform():
         assert np.abs(shares / len(own) - 0.2).max() < 0.02
 
 
+@given(count=st.integers(1, 9), samples=st.integers(1, 40), seed=st.integers(0, 99))
+def test_without_a_density_every_sample_is_where_it_was_drawn_and_has_the_same_weight(count, samples, seed):
+    _, positions = draws(count, samples, torch.Generator().manual_seed(seed))
+    for group in {1, min(count, samples)}:
+        alphas, weights = stratified(positions, None, group)
+        np.testing.assert_allclose(alphas, positions, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(weights, 1 / samples, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("samples", "group"), [(40, 1), (40, 5), (42, 5)])
+def test_weighted_means_are_unbiased_for_any_density(samples, group):
+    density = torch.tensor([0.3, 0.02, 0.2, *[0.48 / (INTERVALS - 3)] * (INTERVALS - 3)], dtype=torch.float64)
+    generator, estimates = torch.Generator().manual_seed(0), []
+    for _ in range(400):
+        which, positions = draws(5, samples, generator)
+        alphas, weights = stratified(positions, density, group)
+        assert sum(weights) == pytest.approx(1)
+        assert all(0 <= alpha <= 1 for alpha in alphas)
+        # A steep part near 0, and another function for each reference.
+        estimates.append(
+            sum(w * (1 + k) * np.exp(-20 * a) for k, a, w in zip(which, alphas, weights, strict=True))
+        )
+        if group == 5 and samples == 40:
+            shares = np.bincount(which, weights=weights)
+            np.testing.assert_allclose(shares, 1 / 5, rtol=1e-12)
+    mean, error = np.mean(estimates), np.std(estimates) / 20
+    assert abs(mean - 3 * (1 - np.exp(-20)) / 20) < 5 * error
+
+
+class Steep(torch.nn.Module):
+    """tanh(30 mean(x)), whose score is saturated on most of the path from black."""
+
+    def forward(self, x):
+        return (30 * x.mean((1, 2, 3), keepdim=True)).tanh().flatten(1).expand(-1, CLASSES)
+
+
+def test_more_samples_lie_where_the_score_changes():
+    model, x = wrap(Steep(), mean=[0.0] * 3, std=[1.0] * 3), images(1)
+    black = torch.zeros_like(x)
+    gaps = {}
+    for sampling in ("importance", "uniform"):
+        made = [
+            attribution.expected_gradients(
+                model, x, 1, references=black, samples=20, sampling=sampling, seed=seed
+            )
+            for seed in range(20)
+        ]
+        gaps[sampling] = torch.cat([each.gap for each in made]).square().mean().sqrt()
+    assert gaps["importance"] < 0.3 * gaps["uniform"]
+
+
 # -- the gap ----------------------------------------------------------------------------------------------
 
 
@@ -138,7 +189,9 @@ def test_the_attribution_carries_its_gap():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # Twice as many samples as references: each reference is drawn twice.
-        made = attribution.expected_gradients(model, x, [1, 2], references=references, samples=6)
+        made = attribution.expected_gradients(
+            model, x, [1, 2], references=references, samples=6, sampling="uniform"
+        )
     change = model.scores(x) - model.scores(references).mean(0)
     target_value = torch.stack([change[0, 1], change[1, 2]])
     assert_close(made.gap, made.sum((1, 2, 3)) - target_value)
