@@ -14,6 +14,7 @@ from xai_widgets import targets as targets
 from xai_widgets import views as views
 from xai_widgets import zoo as zoo
 from xai_widgets._version import __version__ as __version__
+from xai_widgets.core.grids import Grid as Grid
 from xai_widgets.core.model import ImageModel as ImageModel
 from xai_widgets.core.run import Run as Run
 from xai_widgets.explorers import AttributionExplorer as AttributionExplorer

@@ -7,7 +7,7 @@ import { setText } from "./lib/dom.js";
 import { view } from "./lib/figure.js";
 import { pack, packGray } from "./lib/image.js";
 import { createCells, PINS, placeField, placeMark } from "./lib/similarity_cells.js";
-import { largest, paintComponents, paintOverlay, rgbOf } from "./lib/similarity_colors.js";
+import { largest, paintColors, paintComponents, paintOverlay, rgbOf } from "./lib/similarity_colors.js";
 import { onKey, pinned } from "./lib/similarity_keys.js";
 import { createSimilarity } from "./lib/similarity_state.js";
 import {
@@ -29,11 +29,13 @@ import { hoverer, observe, onFrame } from "./lib/state.js";
 /** The traits that `refresh` depends on; a hover draws less. */
 const TRAITS = [
 	...["images", "labels", "layer_labels", "activations", "scales", "norms", "sigmas", "transforms", "gray"],
+	...["tokens", "token_scales", "token_norms", "token_names"],
 	...["components", "component_layer", "component_colors", "component_opacity", "hidden"],
+	...["component_names", "component_mode"],
 	...["columns", "size"],
 ];
 const HOVER_TRAITS = [
-	...["frame", "layer", "position", "pins", "marked", "fields", "scope", "kind", "errors"],
+	...["frame", "layer", "position", "source", "pins", "marked", "fields", "scope", "kind", "errors"],
 	...["colormap", "opacity", "threshold", "fade", "interpolation"],
 ];
 
@@ -88,7 +90,12 @@ function build(figure) {
 			const drawn = made && box.layer === model.get("component_layer");
 			box.components.canvas.hidden = !drawn;
 			box.components.canvas.style.opacity = model.get("component_opacity");
-			if (drawn) paintComponents(box.components, slice(made, box.frame), colors);
+			if (!drawn) continue;
+			// Colors that cover an image lie above the similarities.
+			const covers = model.get("component_mode") === "rgb";
+			box.components.canvas.style.zIndex = covers ? "1" : "";
+			if (covers) paintColors(box.components, slice(made, box.frame));
+			else paintComponents(box.components, slice(made, box.frame), colors);
 		}
 		chips.show(count);
 	}
@@ -112,7 +119,7 @@ function build(figure) {
 			const size = space.rows * space.columns;
 			const values = overlays[box.layer]?.subarray(box.frame * size, (box.frame + 1) * size) ?? null;
 			paintBox(box, space, overlays[box.layer], values, { ...look, limit: look.limits[box.layer] });
-			const at = hovered ?? locations[0];
+			const at = hovered ?? locations.find(({ token }) => !token);
 			const cell = at ? similarity.follow(at, box.frame, space) : null;
 			const fields = box.frame === hovered?.frame ? model.get("fields")[box.layer] : [];
 			for (const [index, node] of box.fields.entries()) placeField(node, fields?.[index], cell, space);
@@ -155,16 +162,18 @@ function build(figure) {
 		const location = hovered();
 		const cell = location && cellOf(location);
 		const [a, b] = locations;
-		const pins = similarity.pins();
+		const token = similarity.tokenSource();
+		const pins = token ? [] : similarity.pins();
 		/** @param {Location} pin @param {Location} to */
 		const number = (pin, to) => shown(between(pin, to));
-		let value = "";
+		let value = token && location ? number(token, location) : "";
 		if (location && pins.length === 1) value = number(a, location);
 		if (location && pins.length === 2) {
 			value = `${number(a, location)} − ${number(b, location)} = ${shown(between(a, location) - between(b, location))}`;
 		}
 		const error = model.get("kind") === "cosine" ? model.get("errors")[location?.layer ?? 0] : 0;
 		const notes = pins.map((pin, index) => `${PINS[index]}: ${where(pin)}`);
+		if (token) notes.push(`${token.token} of ${nameOf(token.frame)}`);
 		if (pins.length === 2) notes.push(`A and B: ${number(a, b)}`);
 		if (error > 0) notes.push(`±\u00a0${shown(error)} at most`);
 		readout.show(location && cell ? where(location) : "", value, notes.join(" · "));
@@ -193,7 +202,7 @@ function build(figure) {
 
 	return {
 		content: [cells.node, readout.node, scale.node, chips.node],
-		tools: createTools(figure),
+		tools: createTools(figure, similarity.tokenNames),
 		drawing: [cells.node, readout.node, scale.node],
 		label: "Similarity of positions",
 		stage: cells.node,

@@ -38,6 +38,13 @@ const STATE = {
 	component_layer: 0,
 	component_colors: [],
 	component_opacity: 0.6,
+	component_names: [],
+	component_mode: "mix",
+	tokens: [],
+	token_scales: [],
+	token_norms: [],
+	token_names: [],
+	source: "position",
 	hidden: [],
 	fields: [],
 	_profile: null,
@@ -286,6 +293,47 @@ test("components are mixed by their weights, hidden ones left out", async () => 
 	await painted();
 	expect(view.model.get("component_colors")).toEqual(["#ff0000", "#00ff00"]);
 	expect(words(0, "components")[1]).toBe(0xff00ff00);
+});
+
+test("a token of the hovered image may be the source, in layers that have it", async () => {
+	await show({
+		// The class token of the first image is (0, 2), that of the second (-1, 0).
+		tokens: [array("float32", [2, 1, 2], [0, 2, -1, 0])],
+		token_names: [["class token"]],
+		position: [0.1, 0.9],
+	});
+	const options = () => [...view.el.querySelectorAll(".xw-tools select")[0].options].map(({ text }) => text);
+	expect(options()).toEqual(["hovered position", "class token"]);
+	await press("p");
+	expect(view.model.get("source")).toBe("class token");
+	const withFirst = [0, 1, 0, 0.8, 1, 1 / Math.SQRT2];
+	expect(words(0)).toEqual(withFirst.map((value) => color(value)));
+	// A value is read at the hovered position: (3, 4) / 5.
+	expect(texts(".xw-value")).toEqual(["0.800"]);
+	expect(texts(".xw-note")[0]).toContain("class token of cat");
+	await set({ frame: 1 });
+	expect(words(0)).toEqual([-1, 0, 1, -0.6, 0, -1 / Math.SQRT2].map((value) => color(value)));
+	await set({ frame: 0, scope: "within" });
+	expect(words(0)).toEqual(withFirst.map((value) => color(value)));
+	expect(words(1)).toEqual([-1, 0, 0, -1, 0.8, 0].map((value) => color(value)));
+	await set({ kind: "dot", scope: "across" });
+	expect(words(0)).toEqual([0, 2, 0, 8, 10, 2].map((value) => color(value, 10)));
+	// Without tokens, positions are compared again.
+	await set({ kind: "cosine", tokens: [], token_names: [] });
+	expect(words(0)[3]).toBe(color(1));
+	expect(view.el.querySelector(".xw-tools label").hidden).toBe(true);
+});
+
+test("three components may be red, green and blue", async () => {
+	const values = Array.from({ length: 18 }, (_, index) => 10 * index);
+	await show({
+		components: array("uint8", [2, 2, 3, 3], [...values, ...values]),
+		component_mode: "rgb",
+		component_names: ["1", "2", "3"],
+	});
+	const made = words(0, "components");
+	expect(made[1]).toBe(((255 << 24) | (50 << 16) | (40 << 8) | 30) >>> 0);
+	expect(view.el.querySelector(".xw-chips").hidden).toBe(true);
 });
 
 test("the receptive fields of a position are drawn around it, within the image", async () => {

@@ -81,22 +81,35 @@ def forward_hooks(
     return _activate(LayerHooks(_names(layers, EVERY_CALL if every_call else None), forward=hook))
 
 
+def main_tensor(output: Any) -> Tensor | None:
+    """Return the output of a layer if it is a tensor, or the first of a tuple that begins with one; None otherwise."""
+    if type(output) is tuple and output:
+        output = output[0]
+    return output if isinstance(output, Tensor) else None
+
+
+def with_main_tensor(output: Any, tensor: Tensor) -> Any:
+    """Return the output of a layer with :func:`main_tensor` replaced by a tensor."""
+    return (tensor, *output[1:]) if type(output) is tuple else tensor
+
+
 @contextmanager
 def record_outputs(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
-    """Record the output of each named layer in the pass inside the block.
+    """Record the output of each named layer in the pass inside the block; of a tuple, its first tensor.
 
     The network continues with a copy, so that an in-place operation after the layer cannot change the recorded output,
     and gradients with respect to it are those of the layer's output.
     """
     outputs: dict[str, Tensor] = {}
 
-    def record(name: str, module: nn.Module, output: Any) -> Tensor:
-        if not isinstance(output, Tensor):
+    def record(name: str, module: nn.Module, output: Any) -> Any:
+        tensor = main_tensor(output)
+        if tensor is None:
             raise ValueError(
                 f"expected a layer that returns one tensor, got {name!r}, which returns {type(output).__name__}"
             )
-        outputs[name] = output
-        return output.clone()
+        outputs[name] = tensor
+        return with_main_tensor(output, tensor.clone())
 
     with forward_hooks(layers, record):
         yield outputs

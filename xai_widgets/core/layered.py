@@ -9,12 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from xai_widgets.core.arguments import dtype_of
+from xai_widgets.core.grids import Grid, Grids
 from xai_widgets.core.guard import guarded
-from xai_widgets.core.hooks import call_of, forward_hooks, record_outputs
+from xai_widgets.core.hooks import call_of, forward_hooks, record_outputs, with_main_tensor
 from xai_widgets.core.layers import Layer, is_bottleneck, list_layers, nearby_layers
 from xai_widgets.core.replica import named_parts
 from xai_widgets.core.validation import items
 from xai_widgets.errors import unknown_name
+
+#: Number of the last layers of tokens, of which one may be returned by the network itself.
+FINAL = 8
 
 
 class Layered(nn.Module):
@@ -32,6 +36,7 @@ class Layered(nn.Module):
         self._map_channels = 0
         #: Whether a bottleneck can be expected among the last layers.
         self._searches = True
+        self._grids: Grids | None = None
         self._bottlenecks: dict[str, bool | None] = {}
 
     def _blank(self, n: int) -> Tensor:
@@ -58,7 +63,9 @@ class Layered(nn.Module):
                 for name, part in named_parts(self.module).items()
                 if "parametrizations" not in name.split(".")
             }
-            self._layers = list_layers(parts, lambda x: self(x, frozen=True), noise.to(self.device))
+            self._layers = list_layers(
+                parts, lambda x: self(x, frozen=True), noise.to(self.device), self._grids
+            )
         return list(self._layers)
 
     def layer(self, name: str) -> Layer:
@@ -72,8 +79,8 @@ class Layered(nn.Module):
         """Return the last spatial layer before pooling that contributes to the scores.
 
         It is the usual choice for Grad-CAM. A bottleneck is preferred to a side branch, such as an attention map that
-        the features are multiplied by. In a ViT that classifies by its class token it is the last block but one, since
-        the other tokens do not contribute after it.
+        the features are multiplied by, and a layer outside of attention modules to their keys and values. In a ViT that
+        classifies by its class token it is the last block but one, since the other tokens do not contribute after it.
 
         Raises
         ------
@@ -88,10 +95,12 @@ class Layered(nn.Module):
                     "original module"
                 )
             raise ValueError(
-                f"expected a network with a layer of output shape (C, h, w), got {self.name}, which has no such layer"
+                "expected a network with a layer of output shape (C, h, w), (h, w, C) or (tokens, C), got "
+                f"{self.name}, which has no such layer"
             )
         # A layer that holds the scores themselves explains nothing.
         spatial = [layer for layer in spatial if not self._is_map(layer)] or spatial
+        spatial = _outside_attention(spatial, named_parts(self.module)) or spatial
         last = spatial[-1]
         same_size = [layer for layer in spatial if _positions(layer) == _positions(last)]
         # At most the layers of one block of a transformer: each check is a pass or two.
@@ -103,6 +112,27 @@ class Layered(nn.Module):
         """Return whether a layer has the channels of the dense output of the network."""
         first = layer.grid is not None and layer.grid.layout == "channels_first"
         return first and layer.shape[0] == self._map_channels
+
+    @guarded
+    @torch.no_grad()
+    def feature_layer(self) -> str:
+        """Return the layer whose vectors are compared by default.
+
+        It is the last layer of tokens if the network returns their class token itself, as DINO without a head, and
+        the :meth:`default_layer` otherwise.
+        """
+        default = self.default_layer()
+        grid = self.layer(default).grid
+        tokens = [layer.name for layer in self.layers() if layer.grid == grid and len(layer.shape) == 2]
+        if grid is None or not grid.prefix or not tokens:
+            return default
+        noise = torch.rand(self._blank(1).shape, generator=torch.Generator().manual_seed(0)).to(self.device)
+        with record_outputs(self.find_layers(tokens[-FINAL:])) as outputs:
+            scores = self(noise)
+        for name, output in outputs.items():
+            if torch.equal(output[:, 0].to(scores.dtype), scores):
+                return name
+        return default
 
     def _spatial_layers(self) -> list[Layer]:
         """Return the layers before pooling that have more than one position and contribute to the scores."""
@@ -130,31 +160,40 @@ class Layered(nn.Module):
         ValueError
             If the layer has no spatial positions.
         """
-        grid = self.layer(layer).grid
-        if grid is None:
+        return self.grid(layer).spatial(activation)
+
+    def with_spatial(self, layer: str, activation: Tensor, spatial: Tensor) -> Tensor:
+        """Return an output of a layer whose positions have other values; the inverse of :meth:`spatial`.
+
+        Parameters
+        ----------
+        layer : str
+            A spatial layer, by its name in :meth:`layers`.
+        activation : Tensor, (N, ...)
+            An output of the layer; tokens without a position are kept.
+        spatial : Tensor, (N, C, h, w)
+            The values at the positions.
+
+        Raises
+        ------
+        ValueError
+            If the layer has no spatial positions.
+        """
+        return self.grid(layer).with_spatial(activation, spatial)
+
+    def grid(self, layer: str) -> Grid:
+        """Return the layout of the positions of a layer; ValueError, with a valid layer, if it has none."""
+        found = self.layer(layer)
+        if found.grid is None:
             raise ValueError(
                 f"expected a layer with spatial positions, (C, h, w), (h, w, C) or tokens, got {layer!r} with an "
-                f"output of shape {tuple(activation.shape[1:])}{self._suggest_layer()}"
+                f"output of shape {found.shape}{self._suggest_layer()}"
             )
-        return grid.spatial(activation)
+        return found.grid
 
-    def check_spatial(self, layer: str, shape: Sequence[int]) -> None:
-        """Raise ValueError unless the output of a layer for one image has the shape (C, h, w)."""
-        found = next((each for each in self.layers() if each.name == layer), None)
-        grid = None if found is None else found.grid
-        if len(shape) != 3 or (found is not None and (grid is None or grid.layout != "channels_first")):
-            raise ValueError(
-                f"expected a layer with an output of shape (C, h, w), got {layer!r} with {tuple(shape)}"
-                f"{self._suggest_layer(channels_first=True)}"
-            )
-
-    def _suggest_layer(self, *, channels_first: bool = False) -> str:
+    def _suggest_layer(self) -> str:
         """Return the end of an error message that names a valid layer, if there is one."""
-        near = [
-            layer.name
-            for layer in self._spatial_layers()
-            if not channels_first or (layer.grid is not None and layer.grid.layout == "channels_first")
-        ]
+        near = [layer.name for layer in self._spatial_layers()]
         return f"; try {near[-1]!r}" if near else f"; {self.name} has no such layer"
 
     @guarded
@@ -214,7 +253,9 @@ class Layered(nn.Module):
         activation = activation.to(self.device, dtype_of(self.module))
         try:
             # A clone, as the network may continue with an in-place operation.
-            with forward_hooks(modules, lambda _name, _module, _output: activation.clone()):
+            with forward_hooks(
+                modules, lambda _name, _module, output: with_main_tensor(output, activation.clone())
+            ):
                 return self(blank)
         except RuntimeError as error:
             if activation.shape[1:] == found.shape:
@@ -255,6 +296,16 @@ class Layered(nn.Module):
                 module, layer, self, self._blank(1), dtype_of(self.module)
             )
         return self._bottlenecks[layer.name]
+
+
+def _outside_attention(layers: list[Layer], parts: dict[str, nn.Module]) -> list[Layer]:
+    """Return the layers that are not inside of an attention module, such as keys and values."""
+    attention = tuple(
+        f"{name}."
+        for name, part in parts.items()
+        if name and "Att" in type(part).__name__ and "Block" not in type(part).__name__
+    )
+    return [layer for layer in layers if not layer.name.startswith(attention)]
 
 
 def _positions(layer: Layer) -> int:

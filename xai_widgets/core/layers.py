@@ -1,65 +1,18 @@
-"""The layers of a network, the grids of their spatial positions, and the search for bottlenecks."""
+"""The layers of a network, and the search for bottlenecks."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from xai_widgets.core.grids import Grid, Grids, find_grid, name_prefix
 from xai_widgets.core.guard import outside_inference
-from xai_widgets.core.hooks import forward_hooks, layer_name
-
-Layout = Literal["channels_first", "channels_last", "tokens"]
-
-#: Largest number of tokens without a position in the image (class, distillation, registers).
-MAX_PREFIX = 8
-#: Modules whose four-dimensional output is (N, C, h, w), for any aspect ratio.
-_CHANNELS_FIRST = ("Conv", "BatchNorm", "Pool", "InstanceNorm", "GroupNorm", "Upsample", "PixelShuffle")
-_CHANNELS_LAST = ("LayerNorm", "RMSNorm", "Linear")
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Layout of the spatial positions in the output of a layer for one image.
-
-    Attributes
-    ----------
-    layout : {"channels_first", "channels_last", "tokens"}
-        (C, h, w), (h, w, C), or (prefix + h * w, C) with the positions row by row after the prefix.
-    height, width : int
-        h and w, for an image of the model's default size.
-    prefix : int
-        Number of tokens without a position.
-    """
-
-    layout: Layout
-    height: int
-    width: int
-    prefix: int = 0
-
-    @property
-    def positions(self) -> int:
-        """The number of positions."""
-        return self.height * self.width
-
-    def spatial(self, activation: Tensor) -> Tensor:
-        """Return an output of the layer, (N, ...), as (N, C, h, w)."""
-        if self.layout == "channels_first":
-            return activation
-        if self.layout == "channels_last":
-            return activation.movedim(-1, 1)
-        tokens = activation[:, self.prefix :]
-        number = tokens.shape[1]
-        height, width = self.height, self.width
-        if number != height * width:
-            # An image of another size with the same aspect ratio.
-            height = max(1, round(math.sqrt(number * height / width)))
-            width = number // height
-        return tokens.movedim(-1, 1).unflatten(2, (height, width))
+from xai_widgets.core.hooks import forward_hooks, layer_name, main_tensor, with_main_tensor
+from xai_widgets.errors import unknown_name
 
 
 class Layer(NamedTuple):
@@ -88,7 +41,7 @@ class Layer(NamedTuple):
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.shape))
-        positions = f", {self.grid.height}x{self.grid.width} positions" if self.grid else ""
+        positions = f", {self.grid}" if self.grid else ""
         return f"Layer({self.name!r}, {self.type}, {shape}{positions}{'' if self.used else ', unused'})"
 
 
@@ -102,8 +55,13 @@ class _LayerRecord:
         self.gradient: bool | None = None
 
 
-def list_layers(parts: dict[str, nn.Module], run: Callable[[Tensor], Tensor], image: Tensor) -> list[Layer]:
-    """Return the layers that return a tensor in one pass, in the order in which they finish.
+def list_layers(
+    parts: dict[str, nn.Module],
+    run: Callable[[Tensor], Tensor],
+    image: Tensor,
+    grids: Grids | None = None,
+) -> list[Layer]:
+    """Return the layers that return a tensor, or a tuple that begins with one, in the order in which they finish.
 
     Parameters
     ----------
@@ -113,6 +71,8 @@ def list_layers(parts: dict[str, nn.Module], run: Callable[[Tensor], Tensor], im
         Maps an image, (1, C, H, W), to its scores, (1, classes), with the network.
     image : Tensor, (1, C, H, W)
         An image that is not constant.
+    grids : mapping or callable, optional
+        Layouts given by the user.
     """
     records: dict[str, _LayerRecord] = {}
     calls: dict[str, int] = {}
@@ -121,14 +81,18 @@ def list_layers(parts: dict[str, nn.Module], run: Callable[[Tensor], Tensor], im
 
     def record(name: str, module: nn.Module, output: Any) -> None:
         number = calls[name] = calls.get(name, -1) + 1
-        if not isinstance(output, Tensor):
+        tensor = main_tensor(output)
+        if tensor is None:
             return
         if "Pool" in type(module).__name__:
-            pooled.append(output)
-        grid = find_grid(output, type(module).__name__, size, [layer.grid for layer in records.values()])
-        layer = records[layer_name(name, number)] = _LayerRecord(module, output, grid)
-        if output.requires_grad:
-            output.register_hook(lambda gradient: _record_gradient(layer, gradient))
+            pooled.append(tensor)
+        grid = find_grid(tensor, type(module).__name__, size, [layer.grid for layer in records.values()])
+        name = layer_name(name, number)
+        if grids is not None:
+            grid = _given_grid(grids, name, tuple(tensor.shape[1:]), grid)
+        layer = records[name] = _LayerRecord(module, tensor, grid)
+        if tensor.requires_grad:
+            tensor.register_hook(lambda gradient: _record_gradient(layer, gradient))
 
     submodules = {name: module for name, module in parts.items() if name}
     with outside_inference(), torch.enable_grad(), forward_hooks(submodules, record, every_call=True):
@@ -142,7 +106,31 @@ def list_layers(parts: dict[str, nn.Module], run: Callable[[Tensor], Tensor], im
         pools = any(layer.output is pool for pool in pooled)
         used = not known or (bool(layer.gradient) if any_gradient else layer.gradient is not None)
         layers.append(Layer(name, type(layer.module).__name__, layer.shape, pools, layer.grid, used))
-    return layers
+    if grids is not None and not callable(grids):
+        for name in grids:
+            if name not in records:
+                raise ValueError(unknown_name("layer", name, list(records)))
+    return _with_prefix_names(layers, parts)
+
+
+def _given_grid(grids: Grids, name: str, shape: tuple[int, ...], found: Grid | None) -> Grid | None:
+    """Return the user's layout of a layer; ValueError if it does not fit the output."""
+    grid = grids(name, shape, found) if callable(grids) else grids.get(name, found)
+    if grid is not None and (not isinstance(grid, Grid) or not grid.fits(shape)):
+        raise ValueError(f"expected a Grid that fits the output of {name!r}, {shape}, got {grid!r}")
+    return grid
+
+
+def _with_prefix_names(layers: list[Layer], parts: dict[str, nn.Module]) -> list[Layer]:
+    """Name the tokens without a position after the parameters of the network, unless the user named them."""
+    parameters = [name for part in parts.values() for name, _ in part.named_parameters(recurse=False)]
+    named = []
+    for layer in layers:
+        grid = layer.grid
+        if grid is not None and grid.prefix and grid.prefix_names == name_prefix(grid.prefix, ()):
+            layer = layer._replace(grid=replace(grid, prefix_names=name_prefix(grid.prefix, parameters)))
+        named.append(layer)
+    return named
 
 
 def _record_gradient(layer: _LayerRecord, gradient: Tensor | None) -> None:
@@ -163,66 +151,6 @@ def _backpropagate(scores: Tensor, x: Tensor) -> bool:
     except RuntimeError:  # some operations of torch have no derivative
         return False
     return True
-
-
-def find_grid(
-    output: Tensor, kind: str, image: tuple[int, int], known: Sequence[Grid | None] = ()
-) -> Grid | None:
-    """Find the layout of the spatial positions in the output of a layer for one image; None if it has no positions.
-
-    Parameters
-    ----------
-    output : Tensor, (1, ...)
-        Output of the layer.
-    kind : str
-        Name of the class of the module.
-    image : (int, int)
-        Height and width of the image, whose aspect ratio a grid must have.
-    known : sequence of Grid or None
-        Grids of the layers before; tokens are laid out like one of them.
-    """
-    if len(output) != 1:
-        return None
-    shape = output.shape[1:]
-    if len(shape) == 3:
-        first, last = (shape[1], shape[2]), (shape[0], shape[1])
-        if any(word in kind for word in _CHANNELS_FIRST):
-            return Grid("channels_first", *first)
-        counts = {grid.positions + grid.prefix for grid in known if grid is not None}
-        # These operate on the last dimension, for any aspect ratio.
-        if any(word in kind for word in _CHANNELS_LAST) and _fits(last, image):
-            return Grid("channels_last", *last)
-        # Attention weights have the shape (heads, tokens, tokens).
-        if _fits(first, image) and not (first[0] == first[1] and first[0] in counts):
-            return Grid("channels_first", *first)
-        return Grid("channels_last", *last) if _fits(last, image) else None
-    if len(shape) == 2:
-        sizes = [(grid.height, grid.width) for grid in reversed(known) if grid is not None]
-        sizes = [size for size in dict.fromkeys(sizes) if size != (1, 1)]
-        for height, width in sizes:
-            if 0 <= shape[0] - height * width <= MAX_PREFIX:
-                return Grid("tokens", height, width, shape[0] - height * width)
-        # Patch merging joins 2 x 2 tokens.
-        for height, width in ((-(-size[0] // 2), -(-size[1] // 2)) for size in sizes):
-            if shape[0] == height * width:
-                return Grid("tokens", height, width)
-        return None if sizes else _square_tokens(shape[0], image)
-    return None
-
-
-def _square_tokens(tokens: int, image: tuple[int, int]) -> Grid | None:
-    """Return the grid of exactly the image's aspect ratio with the smallest prefix."""
-    for prefix in range(min(MAX_PREFIX, tokens - 4) + 1):
-        number = tokens - prefix
-        height = math.isqrt(number * image[0] // image[1])
-        if height > 1 and number % height == 0 and height * image[1] == number // height * image[0]:
-            return Grid("tokens", height, number // height, prefix)
-    return None
-
-
-def _fits(grid: tuple[int, int], image: tuple[int, int]) -> bool:
-    """Return whether a grid has the aspect ratio of the image, up to one row or column."""
-    return abs(grid[0] * image[1] - grid[1] * image[0]) < max(image)
 
 
 def is_bottleneck(
@@ -253,7 +181,9 @@ def is_bottleneck(
     def run(n: int) -> tuple[Tensor, Tensor]:
         x = blank.clone().requires_grad_()
         replacement = torch.zeros(n, *layer.shape, device=blank.device, dtype=dtype).requires_grad_()
-        with forward_hooks({layer.name: module}, lambda _name, _module, _output: replacement.clone()):
+        with forward_hooks(
+            {layer.name: module}, lambda _name, _module, output: with_main_tensor(output, replacement.clone())
+        ):
             return scores(x), x
 
     with outside_inference(), torch.enable_grad():

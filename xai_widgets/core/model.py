@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from xai_widgets.core.arguments import check_device, check_size, device_of
 from xai_widgets.core.fixed_inputs import FixedInputs
+from xai_widgets.core.grids import Grids
 from xai_widgets.core.guard import guarded
 from xai_widgets.core.model_output import Prediction
 from xai_widgets.core.pixels import Display
@@ -84,6 +85,11 @@ class ImageModel(Scored):
         probabilities, unless ``activation`` is given.
     name : str, optional
         Name of the network in legends. Default: the name of its class.
+    grids : mapping of str to Grid, or callable, optional
+        Layouts of layers whose positions are not found, or found wrong: by layer name, such as
+        ``{"blocks.11": Grid("tokens", 14, 14, 1)}`` (:class:`~xai_widgets.core.grids.Grid`), or a function of the
+        layer's name, the shape of its output for one image and the layout that was found, which returns a Grid. None
+        instead of a Grid stands for a layer without positions.
 
     Raises
     ------
@@ -120,8 +126,10 @@ class ImageModel(Scored):
         image_argument: str | None = None,
         targets: TargetFunction | Mapping[str, TargetFunction] | None = None,
         name: str | None = None,
+        grids: Grids | None = None,
     ) -> None:
         super().__init__()
+        self._grids = grids if grids is None or callable(grids) else dict(grids)
         if isinstance(module, ImageModel) or not isinstance(module, nn.Module):
             given = getattr(module, "__name__", type(module).__name__)
             raise TypeError(f"expected module to be a torch.nn.Module that takes images, got {given}")

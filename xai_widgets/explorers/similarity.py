@@ -11,6 +11,7 @@ from ipywidgets import HBox
 from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.model import ImageModel, check_model
 from xai_widgets.core.run import Status
+from xai_widgets.core.validation import choice
 from xai_widgets.explorers.explorer import Choice, Explorer, wait_for
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import (
@@ -23,7 +24,7 @@ from xai_widgets.explorers.parts import (
     to_uint8,
 )
 from xai_widgets.explorers.position_panel import PositionPanel, PositionQuery
-from xai_widgets.similarity import GeometricSeries
+from xai_widgets.similarity import Components, GeometricSeries
 from xai_widgets.similarity.components import MOST_COMPONENTS
 from xai_widgets.similarity.packing import RANK, check_rank
 from xai_widgets.studies.similarity import SimilarityKey, SimilarityResult, SimilarityStudy
@@ -32,6 +33,15 @@ from xai_widgets.views.linking import join
 
 #: Layers that are shown in a dashboard.
 COLUMNS = 3
+#: The first three components of PCA as red, green and blue.
+COLORS = "colors"
+COMPONENT_KINDS = (
+    ("NMF, or PCA if negative", "auto"),
+    ("NMF", "nmf"),
+    ("PCA", "pca"),
+    ("PCA as colors", COLORS),
+    ("k-means", "kmeans"),
+)
 
 
 class SimilarityExplorer(Explorer):
@@ -53,11 +63,14 @@ class SimilarityExplorer(Explorer):
         Images of any kind, or those of :func:`~xai_widgets.similarity.rotations` or ``scalings``, which are shown by
         ascending values.
     layers : str, sequence of str or dict of str to sequence of str, optional
-        Spatial layers; for several networks by their names. Default: the last one before pooling of each.
+        Spatial layers; for several networks by their names. Default: ``feature_layer()`` of each.
     names : sequence of str, optional
         Names of the images.
     components : int, default 0
         The first number of components, up to 12.
+    component_kind : {"auto", "nmf", "pca", "colors", "kmeans"}, default "auto"
+        The first factorization, see :func:`~xai_widgets.similarity.factorize`. "colors" shows the first three
+        components of PCA as red, green and blue.
     corpus : optional
         Images of any kind to search in the layer of the hovered position; each layer is indexed once, when it is first
         hovered.
@@ -80,8 +93,8 @@ class SimilarityExplorer(Explorer):
         The top patches of each component.
     panel : PositionPanel
         Details of the position.
-    component_picker, layer_picker : ipywidgets.Dropdown
-        The number of components, and their layer.
+    component_picker, kind_picker, layer_picker : ipywidgets.Dropdown
+        The number of components, their factorization, and their layer.
     run_bar : RunBar
     result : SimilarityResult
         All results so far.
@@ -98,9 +111,16 @@ class SimilarityExplorer(Explorer):
     --------
     >>> SimilarityExplorer(model, photos, layers=["stage3", "stage4"], components=4)  # doctest: +SKIP
     >>> SimilarityExplorer(model, rotations(photo, range(-90, 91, 15)))  # doctest: +SKIP
+    >>> SimilarityExplorer(dino, photos, component_kind="colors").view.source = "class token"  # doctest: +SKIP
     """
 
-    kernel_controls: ClassVar[tuple[str, ...]] = ("component_picker", "layer_picker", "run_bar", "panel")
+    kernel_controls: ClassVar[tuple[str, ...]] = (
+        "component_picker",
+        "kind_picker",
+        "layer_picker",
+        "run_bar",
+        "panel",
+    )
     shared: ClassVar[Mapping[str, str]] = {"frame": "view.frame", "layer": "layer_picker.value"}
 
     study: SimilarityStudy
@@ -114,6 +134,7 @@ class SimilarityExplorer(Explorer):
         layers: str | Sequence[str] | Mapping[str, Sequence[str]] | None = None,
         names: Sequence[str] | None = None,
         components: int = 0,
+        component_kind: str = "auto",
         corpus: Any = None,
         seed: int = 0,
         rank: int | None = RANK,
@@ -144,12 +165,15 @@ class SimilarityExplorer(Explorer):
         )
         #: The results that are drawn already, which are not sent again.
         self._drawn = SimilarityResult()
+        self._drawn_components: tuple[Components | None, bool] = (None, False)
         super().__init__(**kwargs)
 
         columns = [(name, layer) for name, chosen in self._layers.items() for layer in chosen]
         several = len(self.models) > 1
         heads = [f"{name} {layer}" if several else layer for name, layer in columns]
         self.component_picker = dropdown("Components", map(str, range(MOST_COMPONENTS + 1)), str(components))
+        choice(component_kind, "component_kind", [value for _, value in COMPONENT_KINDS])
+        self.kind_picker = dropdown("by", COMPONENT_KINDS, component_kind)
         self.layer_picker = dropdown("Layer", heads, heads[0])
         self.run_bar = RunBar()
         labels = self._series.labels if self._series and names is None else names
@@ -197,8 +221,9 @@ class SimilarityExplorer(Explorer):
         fill_width(*views)
         self.patches.layout.display = "none"
         stretch((self.run_bar, "3 1 240px"))
-        pickers = HBox([self.component_picker, self.layer_picker, self.run_bar], layout=row_layout())
-        self._compute_on_change((self.component_picker, "value"), (self.layer_picker, "value"))
+        chosen = [self.component_picker, self.kind_picker, self.layer_picker]
+        pickers = HBox([*chosen, self.run_bar], layout=row_layout())
+        self._compute_on_change(*((picker, "value") for picker in chosen))
         self._assemble([pickers, *views[:-1], self.panel, self.patches])
         self.view.observe(lambda _change: self._follow(), ["position", "frame", "layer", "pins"])
 
@@ -207,12 +232,20 @@ class SimilarityExplorer(Explorer):
     @property
     def result(self) -> SimilarityResult:
         """All results so far."""
-        return self.study.known(self.layer_picker.index, int(self.component_picker.value))
+        key = self._component_key()
+        return self.study.known(*key[1:]) if key else self.study.known(self.layer_picker.index)
+
+    def _component_key(self) -> SimilarityKey | None:
+        """Return the key of the chosen components; None for no components."""
+        count, kind = int(self.component_picker.value), self.kind_picker.value
+        if kind == COLORS:
+            count, kind = 3, "pca"
+        return SimilarityKey("components", self.layer_picker.index, count, kind) if count else None
 
     def _keys(self) -> list[SimilarityKey]:
         keys = [SimilarityKey("grids")]
-        if count := int(self.component_picker.value):
-            keys.append(SimilarityKey("components", self.layer_picker.index, count))
+        if key := self._component_key():
+            keys.append(key)
         keys.append(SimilarityKey("channels"))
         if self.study.corpus is not None:
             keys.append(SimilarityKey("index", min(self._at()["layer"], len(self.study.columns) - 1)))
@@ -238,30 +271,35 @@ class SimilarityExplorer(Explorer):
         self._drawn = result
         if result.packed is not before.packed:
             self.view.show(result.packed)
-        if result.components is not before.components:
-            self._draw_components(result)
+        colors = self.kind_picker.value == COLORS
+        if (result.components, colors) != self._drawn_components:
+            self._drawn_components = (result.components, colors)
+            self._draw_components(result, colors)
         if result.fields is not before.fields:
             self.view.fields = list(result.fields)
         if result.indexes.keys() != before.indexes.keys() or result.channels is not before.channels:
             self.look()
 
-    def _draw_components(self, result: SimilarityResult) -> None:
+    def _draw_components(self, result: SimilarityResult, colors: bool) -> None:
         components, top = result.components, result.top
         self.patches.layout.display = "none" if components is None else None
         if components is None or top is None:
             self.view.components = self.patches.images = None
             return
-        count = len(components.directions)
-        peak = components.weights.max((0, 1, 2))
+        names = components.part_names
         with self.view.hold_sync():
             self.view.component_layer = result.column
-            self.view.components = components.weights / (peak + (peak == 0))
+            self.view.components = components.colors() if colors else components.shades
+            self.view.component_names = [] if colors else names
+            if colors != (self.view.component_mode == "rgb"):
+                self.view.component_mode = "rgb" if colors else "mix"
+                self.view.component_opacity = 1 if colors else SimilarityView.component_opacity.default_value
             self.view.hidden = []
         with self.patches.hold_sync():
             label = result.label(result.column)
-            self.patches.title = f"Top patches of the components of {label}, error {components.error:.1%}"
-            show_patches(self.patches, top.patches(range(count)))
-            self.patches.row_labels = [str(part + 1) for part in range(count)]
+            self.patches.title = f"Top patches of the components of {label} ({components.summary})"
+            show_patches(self.patches, top.patches(range(len(names))))
+            self.patches.row_labels = names
 
     def _follow(self) -> None:
         self.look()
@@ -322,11 +360,9 @@ def _layers_of(
             )
         chosen = {model.name: layers[model.name] for model in models}
     else:
-        chosen = {model.name: [model.default_layer()] if layers is None else layers for model in models}
+        chosen = {model.name: [model.feature_layer()] if layers is None else layers for model in models}
     made = {name: [some] if isinstance(some, str) else list(some) for name, some in chosen.items()}
     for model in models:
-        known = {layer.name: layer for layer in model.layers()}
-        model.find_layers(made[model.name])
         for name in made[model.name]:
-            model.check_spatial(name, known[name].shape)
+            model.grid(name)
     return made

@@ -2,13 +2,18 @@
 
 The *effective* receptive field (Luo, Li, Urtasun and Zemel 2016) is the region in which the gradient of a position with
 respect to the image is large. It is a small part of the theoretical one and grows with the square root of the depth.
-With y the sum over the channels at the middle position of the layer, for images x_n:
+With y = sum_k w_k a_k the channels at the middle position of the layer, each with a random weight of the standard
+normal distribution, for images x_n:
 
     e(u) = sum_n sum_c (dy / dx_n,c(u))^2,   r = min {r : sum_(|u - middle| <= r) e >= share sum e}
 
+The expectation of e over the weights is the sum of the squared gradients of all channels. The plain sum of the channels
+would be constant after layer normalization.
+
 The *theoretical* receptive field is the rectangle of all pixels that can reach a position, whatever the weights are. It
 is measured with NaN pixels, since every position that a NaN reaches becomes NaN. If all columns left of c are NaN, the
-middle position stays finite up to c = left; each of the four sides is found by bisection, in log2(extent) passes.
+middle position stays finite up to c = left; each of the four sides is found by bisection, in log2(extent) passes. A
+layer whose corners see the opposite corners of the image, as with attention, needs one pass.
 """
 
 from __future__ import annotations
@@ -84,7 +89,9 @@ def _middle_gradient(model: ImageModel, x: Tensor, layer: str) -> tuple[Tensor, 
         moved = x.clone().requires_grad_()
         model(moved)
         activation = model.spatial(layer, kept[layer])
-        middle = activation[:, :, activation.shape[2] // 2, activation.shape[3] // 2].sum()
+        vectors = activation[:, :, activation.shape[2] // 2, activation.shape[3] // 2]
+        weights = torch.randn(vectors.shape[1:], generator=torch.Generator().manual_seed(0))
+        middle = (vectors * weights.to(vectors)).sum()
         gradient = torch.autograd.grad(middle, moved, allow_unused=True)[0] if middle.requires_grad else None
     return activation.detach(), torch.zeros_like(x) if gradient is None else gradient
 
@@ -120,7 +127,7 @@ def theoretical_receptive_field(model: ImageModel, layer: str) -> ReceptiveField
     -------
     ReceptiveField
         A field larger than the network's images is measured on images of twice their size, and cut to them. If the
-        network accepts one size only, it is cut to that size.
+        network accepts one size only, it is cut to that size, unless every position sees the whole image.
 
     Raises
     ------
@@ -130,14 +137,30 @@ def theoretical_receptive_field(model: ImageModel, layer: str) -> ReceptiveField
     check_model(model)
     model.layer(layer)
     height, width = model.size
+    if _sees_opposite_corners(model, layer):
+        # A position in a corner sees as far as the image reaches, to both sides of it.
+        return ReceptiveField((0.0, 0.0), (2 * width, 2 * height))
     field, cut = _measure_field(model, layer, height, width)
     if cut:
         try:
             field, _ = _measure_field(model, layer, 2 * height, 2 * width)
-        except RuntimeError:
-            # A module before the layer accepts images of one size only.
+        except Exception:
+            # A module before the layer accepts images of one size only; libraries raise different exceptions.
             return field
     return field
+
+
+def _sees_opposite_corners(model: ImageModel, layer: str) -> bool:
+    """Return whether the first and the last position depend on the pixels of each other's cell."""
+    height, width = model.size
+    grid = model.grid(layer)
+    rows, columns = -(-height // grid.height), -(-width // grid.width)
+    x = torch.full((2, model.channels, height, width), 0.5, device=model.device)
+    x[0, :, -rows:, -columns:] = torch.nan
+    x[1, :, :rows, :columns] = torch.nan
+    activation = _activation(model, layer, x)
+    far = torch.stack([activation[0, :, 0, 0], activation[-1, :, -1, -1]])
+    return grid.positions > 1 and bool(far.isnan().any(1).all())
 
 
 def _measure_field(model: ImageModel, layer: str, height: int, width: int) -> tuple[ReceptiveField, bool]:
@@ -167,13 +190,18 @@ def _measure_field(model: ImageModel, layer: str, height: int, width: int) -> tu
 
 def _middle_is_nan(model: ImageModel, layer: str, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
     """Return whether the middle position is NaN, for each image, and the rows and columns of the layer."""
+    activation = _activation(model, layer, x)
+    rows, columns = activation.shape[2:]
+    return activation[:, :, rows // 2, columns // 2].isnan().any(1), (rows, columns)
+
+
+def _activation(model: ImageModel, layer: str, x: Tensor) -> Tensor:
+    """Return the spatial output of a layer for images of any size that the modules before it accept."""
     with record_outputs(model.find_layers([layer])) as kept:
         try:
             model(x)
-        except RuntimeError:
+        except Exception:
             # Modules behind the layer need not accept images of this size.
             if layer not in kept:
                 raise
-    activation = model.spatial(layer, kept[layer])
-    rows, columns = activation.shape[2:]
-    return activation[:, :, rows // 2, columns // 2].isnan().any(1), (rows, columns)
+    return model.spatial(layer, kept[layer])

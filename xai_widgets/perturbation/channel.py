@@ -24,7 +24,7 @@ from torch import Tensor
 
 from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.guard import outside_inference
-from xai_widgets.core.hooks import forward_hooks
+from xai_widgets.core.hooks import forward_hooks, main_tensor, with_main_tensor
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.precision import outside_autocast
 from xai_widgets.core.run import Run, without_inference_mode
@@ -56,8 +56,8 @@ class ChannelExtremal(SearchResult):
         Numbers of channels, ascending; ``areas`` are their shares of K.
     layer : str
         Name of the layer.
-    activation : Tensor, (N, K, ...)
-        Activation of the layer.
+    activation : Tensor, (N, K, h, w) or (N, K)
+        Activation of the layer, of tokens those with a position.
     size : (int, int)
         H and W of the images.
     """
@@ -114,7 +114,7 @@ class ChannelExtremal(SearchResult):
     def _spatial(self) -> Tensor:
         if self.activation.ndim != 4:
             raise ValueError(
-                f"expected a layer with an output of shape (C, h, w) for a map, got {self.layer!r} with "
+                f"expected a layer with spatial positions for a map, got {self.layer!r} with "
                 f"{tuple(self.activation.shape[1:])}; its masks need no map"
             )
         return self.activation
@@ -156,7 +156,8 @@ def channel_extremal(
     target : int, str, sequence or Tensor, optional
         The class, or one per image. Default: the predicted class.
     layer : str, optional
-        Any layer with an output (C, h, w) or (C,), by its name in ``model.layers()``. It is faster if every path
+        Any layer with spatial positions or an output (C,), by its name in ``model.layers()``; the mask applies to all
+        tokens. It is faster if every path
         through the network passes it exactly once: then only the rest of the network runs. Default: the last one
         before pooling.
     channels : sequence of int, optional
@@ -235,9 +236,10 @@ class ChannelObjective(ScoreObjective):
         super().__init__(model, target, variant, batch_size)
         with outside_inference(), torch.no_grad():
             self.x, self.layer = x.clone(), layer
-            self.activation = model.activations(self.x, layer)[layer].float().clone()
-            if self.activation.ndim != 2:
-                model.check_spatial(layer, self.activation.shape[1:])
+            self.output = model.activations(self.x, layer)[layer].float().clone()
+            spatial = self.output.ndim != 2
+            self.dimension = model.grid(layer).channel_dimension if spatial else 1
+            self.activation = model.spatial(layer, self.output) if spatial else self.output
 
     @cached_property
     def is_bottleneck(self) -> bool:
@@ -258,12 +260,14 @@ class ChannelObjective(ScoreObjective):
 
     def _scores(self, masks: Tensor, index: Tensor) -> Tensor:
         """Return the same, unchecked: the run raises the error if scores are not finite, not the constructor."""
-        wide = masks.view(*masks.shape, *[1] * (self.activation.ndim - 2))
+        shape = [len(masks), *[1] * (self.output.ndim - 1)]
+        shape[self.dimension] = masks.shape[1]
+        wide = masks.view(shape)
         if self.is_bottleneck:
-            return self.model.forward_from(self.layer, wide * self.activation[index])
+            return self.model.forward_from(self.layer, wide * self.output[index])
         # Some path bypasses the layer: run the whole network and mask the output of the layer by a hook.
         layers = self.model.find_layers([self.layer])
-        with forward_hooks(layers, lambda _name, _module, output: output * wide.to(output.dtype)):
+        with forward_hooks(layers, lambda _name, _module, output: _masked(output, wide)):
             return self.model(self.x[index])
 
     def contributions(self) -> list[Tensor]:
@@ -287,6 +291,13 @@ class ChannelObjective(ScoreObjective):
                 )
             gradients.append(gradient)
         return [gradients[-1], gradients[0], torch.stack(gradients).mean(0)]
+
+
+def _masked(output: Any, wide: Tensor) -> Any:
+    """Return the output of a layer times a mask."""
+    tensor = main_tensor(output)
+    assert tensor is not None
+    return with_main_tensor(output, tensor * wide.to(tensor.dtype))
 
 
 def octaves(width: int) -> list[int]:

@@ -124,8 +124,10 @@ class ImageObjective(ScoreObjective):
         choice(perturbation, "perturbation", get_args(Perturbation))
         self.perturbation = perturbation
         with outside_inference(), torch.no_grad():
-            x = x.clone()
-            self.source = x if layer is None else _activation(model, x, layer)
+            self.source = x.clone()
+            if layer is not None:
+                self.output = model.activations(self.source, layer)[layer].float()
+                self.source = model.spatial(layer, self.output).clone()
         self.size = (self.source.shape[2], self.source.shape[3])
 
     # The first step of a run computes these: an explorer is shown before.
@@ -145,7 +147,8 @@ class ImageObjective(ScoreObjective):
     def end_scores(self) -> Tensor:  # type: ignore[override]
         """Scores (N, 2, classes) of both ends."""
         with outside_inference(), torch.no_grad():
-            return torch.stack([self._scores(self.ends[:, end]) for end in (0, 1)], dim=1)
+            index = torch.arange(len(self.source), device=self.source.device)
+            return torch.stack([self._scores(self.ends[:, end], index) for end in (0, 1)], dim=1)
 
     def masked_scores(self, masks: Tensor, index: Tensor, step: int | None = None) -> Tensor:
         """Return scores (E, classes) of masks (E, H, W); classes are searched for on mirrored images, too."""
@@ -154,13 +157,14 @@ class ImageObjective(ScoreObjective):
         shown = perturb(levels, masks[:, None])[:, 0]
         # Mirrored activations are not those of a mirrored image, nor is a box or a pixel where it was.
         mirrored = step is not None and step % 2 == 1 and self.layer is None and self.model.mirrors
-        return check_finite(self._scores(shown.flip(-1) if mirrored else shown), self.model.name)
+        return check_finite(self._scores(shown.flip(-1) if mirrored else shown, index), self.model.name)
 
-    def _scores(self, shown: Tensor) -> Tensor:
-        """Return scores (E, classes) of images or activations."""
+    def _scores(self, shown: Tensor, index: Tensor) -> Tensor:
+        """Return scores (E, classes) of images or activations; tokens without a position stay those of the image."""
         if self.layer is None:
             return self.model(shown, frozen=True, folded=True)
-        return self.model.forward_from(self.layer, shown)
+        output = self.model.with_spatial(self.layer, self.output[index], shown)
+        return self.model.forward_from(self.layer, output)
 
 
 @without_inference_mode
@@ -225,10 +229,3 @@ def score_masks(
 def _image_index(elements: Tensor) -> Tensor:
     """Return the index of the image of each of the elements (N, A, ...), flattened."""
     return torch.arange(len(elements), device=elements.device).repeat_interleave(elements.shape[1])
-
-
-def _activation(model: ImageModel, x: Tensor, layer: str) -> Tensor:
-    """Return the activation of a layer, (N, C, h, w); ValueError if it is not spatial."""
-    activation = model.activations(x, layer)[layer].float()
-    model.check_spatial(layer, activation.shape[1:])
-    return activation.clone()

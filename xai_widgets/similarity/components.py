@@ -1,31 +1,44 @@
-"""Components of activations by non-negative matrix factorization (Lee and Seung 1999).
+"""Components of activations: directions, and their weights at every position.
 
-Used for overlays by Olah et al. 2018 and Fong et al. 2021. With the vectors at all positions as the rows of X (n, C):
+With the vectors at all positions as the rows of X (n, C), and m a row that is added to all of them:
 
-    X ~ W H,   W (n, M) >= 0,   H (M, C) >= 0,   minimizing |X - W H|^2
+    X ~ m + W H,   W (n, M),   H (M, C) with rows of length 1
 
-Each row of H is the direction of a component, scaled to length 1, and each column of W its weights at all positions.
+    NMF       W >= 0, H >= 0, m = 0, minimizing |X - W H|^2                          Lee and Seung 1999
+    PCA       m the mean of the rows, H the leading eigenvectors of the covariance   Hotelling 1933
+    k-means   m = 0, one component per position: the rows of H are the means of M groups of directions x / |x|, and
+              W the products x . h with that of the own group                        Dhillon and Modha 2001
+
+Non-negative factors are used for overlays by Olah et al. 2018 and Fong et al. 2021; they require activations of at
+least 0. Tokens of a transformer have negative values, so their components are those of PCA or k-means (Oquab et al.
+2024 show the first three of PCA as colors).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from xai_widgets.core.image_source import ImageSource
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.optional import optional
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.short_repr import ShortRepr
-from xai_widgets.core.validation import integer
+from xai_widgets.core.validation import choice, integer
 from xai_widgets.features import TopActivations
 from xai_widgets.features.top_activations import MOST_IMAGES, patch_side
+from xai_widgets.ops.normalize import unit_vectors
 from xai_widgets.similarity.grids import ActivationGrid, group_by_layer
+from xai_widgets.similarity.packing import leading_directions
+
+FactorKind = Literal["nmf", "pca", "kmeans"]
+KIND_NAMES: dict[FactorKind, str] = {"nmf": "NMF", "pca": "PCA", "kmeans": "k-means"}
 
 #: Maximum number of components.
 MOST_COMPONENTS = 12
@@ -33,6 +46,10 @@ MOST_COMPONENTS = 12
 ROUND, ROUNDS = 20, 20
 #: The search stops when a round lowers the error by less than this share.
 TOLERANCE = 1e-3
+#: Starts of k-means, of which the best is taken.
+STARTS = 4
+#: Percentage of the values of a component, at each end, that have the darkest and the brightest color.
+CLIPPED = 1
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -44,13 +61,18 @@ class Components(ShortRepr):
     layer : str
         Name of the layer.
     weights : numpy.ndarray of float32, (P, h, w, M)
-        Weight of each component at each position, in units of the activations; ordered by descending sum.
+        Weight of each component at each position, in units of the activations; ordered by descending sum, or for PCA
+        by descending variance. Those of PCA are signed: the largest magnitude of each component is positive.
     directions : numpy.ndarray of float32, (M, C)
         Direction of each component, of length 1.
     error : float
-        Relative error |X - W H| / |X|; 0 for activations that are all zero.
+        Relative error |X - m - W H| / |X - m|; 0 for activations that are all m.
     images : tuple of int
         Indices of the P images.
+    kind : {"nmf", "pca", "kmeans"}
+        The factorization.
+    mean : numpy.ndarray of float32, (C,), or None
+        m; None for 0.
     """
 
     layer: str
@@ -58,6 +80,60 @@ class Components(ShortRepr):
     directions: NDArray[np.float32]
     error: float
     images: tuple[int, ...]
+    kind: FactorKind = "nmf"
+    mean: NDArray[np.float32] | None = None
+
+    @property
+    def parts(self) -> NDArray[np.float32]:
+        """The weights without signs, (P, h, w, K): for PCA, the positive and the negative part of each component."""
+        if self.kind != "pca":
+            return self.weights
+        both = np.stack([self.weights, -self.weights], axis=-1).clip(min=0)
+        return np.ascontiguousarray(both.reshape(*self.weights.shape[:3], -1))
+
+    @property
+    def part_names(self) -> list[str]:
+        """The names of the K :attr:`parts`: "1", "2", ... or "1+", "1−", ..."""
+        signs = ("+", "−") if self.kind == "pca" else ("",)
+        return [f"{number + 1}{sign}" for number in range(len(self.directions)) for sign in signs]
+
+    @property
+    def shades(self) -> NDArray[np.float32]:
+        """The :attr:`parts` as shares of the largest magnitude of their component, in [0, 1]: (P, h, w, K)."""
+        peak = np.abs(self.weights).max((0, 1, 2))
+        parts = self.parts
+        return np.asarray(parts / np.repeat(np.where(peak > 0, peak, 1), parts.shape[-1] // len(peak)))
+
+    @property
+    def explained(self) -> NDArray[np.float64]:
+        """Share of |X - m|^2 that each component of PCA explains, (M,); 0 for activations that are all m."""
+        if self.kind != "pca":
+            raise ValueError(f"expected components of PCA, got those of {KIND_NAMES[self.kind]}")
+        squares = np.square(self.weights, dtype=np.float64).sum((0, 1, 2))
+        total = squares.sum() / (1 - self.error**2) if self.error < 1 else 0.0
+        return np.asarray(squares / total if total > 0 else squares)
+
+    @property
+    def summary(self) -> str:
+        """The factorization and its error, such as "PCA, 42% of the variance: 23%, 12%, 7%"."""
+        name = KIND_NAMES[self.kind]
+        if self.kind != "pca":
+            return f"{name}, error {self.error:.1%}"
+        shares = self.explained
+        return f"{name}, {shares.sum():.0%} of the variance: {', '.join(f'{share:.0%}' for share in shares)}"
+
+    def colors(self) -> NDArray[np.float32]:
+        """Return the first three components of PCA as red, green and blue, (P, h, w, 3) in [0, 1].
+
+        Each component is scaled from its first to its last percentile over all images.
+        """
+        if self.kind != "pca" or len(self.directions) < 3:
+            raise ValueError(
+                f"expected three components of PCA, got {len(self.directions)} of {KIND_NAMES[self.kind]}"
+            )
+        low, high = np.percentile(self.weights[..., :3], [CLIPPED, 100 - CLIPPED], axis=(0, 1, 2))
+        scaled = (self.weights[..., :3] - low) / np.where(high > low, high - low, 1)
+        return np.asarray(scaled.clip(0, 1), np.float32)
 
     def top(self, model: ImageModel, images: Any, *, k: int = 9, side: int | None = None) -> TopActivations:
         """Return the k images in which each component is strongest, with one position each.
@@ -76,13 +152,13 @@ class Components(ShortRepr):
         Returns
         -------
         TopActivations
-            Components take the role of channels; ``top.patches(range(M))`` are the patches.
+            The K :attr:`parts` take the role of channels; ``top.patches(range(K))`` are the patches.
         """
         k = integer(k, "k", low=1, high=MOST_IMAGES)
         source = ImageSource(model, images)
         side = patch_side(model, self.layer, source, side)
         height, columns = self.weights.shape[1:3]
-        values, flat = torch.from_numpy(self.weights).flatten(1, 2).max(1)
+        values, flat = torch.from_numpy(self.parts).flatten(1, 2).max(1)
         best = values.T.argsort(dim=1, descending=True, stable=True)[:, :k]
         kept, at = values.T.gather(1, best), flat.T.gather(1, best)
         which = torch.tensor(self.images)[best]
@@ -95,8 +171,14 @@ class Components(ShortRepr):
 
 
 @without_inference_mode
-def factorize(grids: Sequence[ActivationGrid], count: int = 4, *, seed: int = 0) -> Run[Components]:
-    """Factorize the activations of a layer into non-negative components.
+def factorize(
+    grids: Sequence[ActivationGrid],
+    count: int = 4,
+    *,
+    kind: FactorKind | Literal["auto"] = "auto",
+    seed: int = 0,
+) -> Run[Components]:
+    """Factorize the activations of a layer into components.
 
     Parameters
     ----------
@@ -104,21 +186,24 @@ def factorize(grids: Sequence[ActivationGrid], count: int = 4, *, seed: int = 0)
         Activations of one layer of one network, on any number of images.
     count : int, default 4
         Number of components, 1 to 12.
+    kind : {"auto", "nmf", "pca", "kmeans"}, default "auto"
+        The factorization; "auto" is NMF for activations of at least 0, and PCA otherwise.
     seed : int, default 0
-        Seed of scikit-learn's initialization.
+        Seed of scikit-learn's initialization of NMF and k-means.
 
     Returns
     -------
     Run of Components
-        One snapshot every 20 iterations, until 20 iterations lower the error by less than 0.1 %.
+        For NMF one snapshot every 20 iterations, until 20 iterations lower the error by less than 0.1 %; for the others
+        one snapshot.
 
     Raises
     ------
     ValueError
         For a number of components that is out of range or larger than the number of channels or positions, grids of
-        several layers, or negative activations.
+        several layers, an unknown kind, with the nearest one, or negative activations for NMF.
     ImportError
-        If scikit-learn is missing, with the extra that installs it.
+        If scikit-learn is missing for NMF or k-means, with the extra that installs it.
     """
     (network, layer), members = _one_layer(grids)
     x = torch.stack([grid.raw.cpu() for grid in members]).double()
@@ -129,51 +214,110 @@ def factorize(grids: Sequence[ActivationGrid], count: int = 4, *, seed: int = 0)
         integer(count, "count", low=1, high=most, hint=has),
         integer(seed, "seed", low=0, high=2**32 - 1),
     )
-    if (low := x.min().item()) < 0:
+    choice(kind, "kind", ("auto", *get_args(FactorKind)))
+    low = x.min().item()
+    if kind == "nmf" and low < 0:
         raise ValueError(
             f"expected activations of at least 0, such as those behind a ReLU, got {low:.3g} in layer {layer!r} of "
-            f"{network}"
+            f"{network}; try kind='pca'"
         )
-    solve = _solver()
-    flat = x.reshape(-1, channels).numpy()
-
-    def play() -> Iterator[Components]:
-        length = np.linalg.norm(flat)
-        weights, directions = np.zeros((len(flat), count)), np.zeros((count, channels))
-        before = np.inf
-        for number in range(ROUNDS if length > 0 else 1):
-            if length > 0:
-                # Convergence is checked per round; with tol=0 scikit-learn does not warn that it has not converged.
-                start = (
-                    {"init": "nndsvda", "random_state": seed}
-                    if number == 0
-                    else {"init": "custom", "W": weights, "H": directions}
-                )
-                weights, directions, _ = solve(flat, n_components=count, max_iter=ROUND, tol=0, **start)
-            error = float(np.linalg.norm(flat - weights @ directions) / length) if length > 0 else 0.0
-            yield _components(members, weights, directions, error)
-            if before - error <= TOLERANCE * before:
-                return
-            before = error
-
-    return Run(play(), total=ROUNDS, name=f"components of {layer}")
+    flat = x.reshape(-1, channels)
+    name = f"components of {layer}"
+    if kind == "pca" or (kind == "auto" and low < 0):
+        return Run(_pca(members, flat, count), total=1, name=name)
+    if kind == "kmeans":
+        return Run(_kmeans(members, flat, _scikit_learn("cluster").KMeans, count, seed), total=1, name=name)
+    solve = _scikit_learn("decomposition").non_negative_factorization
+    return Run(_nmf(members, flat.numpy(), solve, count, seed), total=ROUNDS, name=name)
 
 
-def _components(
-    grids: Sequence[ActivationGrid], weights: NDArray[Any], directions: NDArray[Any], error: float
+def _nmf(
+    members: Sequence[ActivationGrid], flat: NDArray[Any], solve: Any, count: int, seed: int
+) -> Iterator[Components]:
+    length = np.linalg.norm(flat)
+    weights, directions = np.zeros((len(flat), count)), np.zeros((count, flat.shape[1]))
+    before = np.inf
+    for number in range(ROUNDS if length > 0 else 1):
+        if length > 0:
+            # Convergence is checked per round; with tol=0 scikit-learn does not warn that it has not converged.
+            start = (
+                {"init": "nndsvda", "random_state": seed}
+                if number == 0
+                else {"init": "custom", "W": weights, "H": directions}
+            )
+            weights, directions, _ = solve(flat, n_components=count, max_iter=ROUND, tol=0, **start)
+        error = float(np.linalg.norm(flat - weights @ directions) / length) if length > 0 else 0.0
+        yield _by_weight(members, weights, directions, error, "nmf")
+        if before - error <= TOLERANCE * before:
+            return
+        before = error
+
+
+def _pca(members: Sequence[ActivationGrid], flat: Tensor, count: int) -> Iterator[Components]:
+    mean = flat.mean(0)
+    centered = flat - mean
+    directions = leading_directions(centered, count).T
+    weights = centered @ directions.T
+    # The sign of an eigenvector is arbitrary.
+    peaks = weights.gather(0, weights.abs().argmax(0, keepdim=True))
+    signs = torch.where(peaks < 0, -1.0, 1.0)
+    weights, directions = weights * signs, directions * signs.T
+    error = _relative_error(centered, weights, directions)
+    made = _components(members, weights.numpy(), directions.numpy(), error, "pca")
+    yield replace(made, mean=mean.float().numpy())
+
+
+def _kmeans(
+    members: Sequence[ActivationGrid], flat: Tensor, cluster: Any, count: int, seed: int
+) -> Iterator[Components]:
+    unit = unit_vectors(flat)
+    distinct = len(torch.unique(unit, dim=0))
+    found = cluster(min(count, distinct), n_init=STARTS, random_state=seed).fit(unit.numpy())
+    centers = torch.zeros(count, flat.shape[1], dtype=flat.dtype)
+    centers[: len(found.cluster_centers_)] = torch.from_numpy(found.cluster_centers_)
+    directions = unit_vectors(centers)
+    groups = torch.from_numpy(found.labels_).long()
+    weights = torch.zeros(len(flat), count, dtype=flat.dtype)
+    weights.scatter_(1, groups[:, None], (flat * directions[groups]).sum(1, keepdim=True).clamp(min=0))
+    error = _relative_error(flat, weights, directions)
+    yield _by_weight(members, weights.numpy(), directions.numpy(), error, "kmeans")
+
+
+def _relative_error(x: Tensor, weights: Tensor, directions: Tensor) -> float:
+    length = x.norm()
+    return ((x - weights @ directions).norm() / length).item() if length > 0 else 0.0
+
+
+def _by_weight(
+    grids: Sequence[ActivationGrid],
+    weights: NDArray[Any],
+    directions: NDArray[Any],
+    error: float,
+    kind: FactorKind,
 ) -> Components:
     """Scale the directions to length 1 and sort the components by descending weight."""
     lengths = np.linalg.norm(directions, axis=1)
     weights = weights * lengths
     directions = directions / np.where(lengths > 0, lengths, 1)[:, None]
     order = np.argsort(-weights.sum(0), kind="stable")
-    shape = (len(grids), *grids[0].shape, len(lengths))
+    return _components(grids, weights[:, order], directions[order], error, kind)
+
+
+def _components(
+    grids: Sequence[ActivationGrid],
+    weights: NDArray[Any],
+    directions: NDArray[Any],
+    error: float,
+    kind: FactorKind,
+) -> Components:
+    shape = (len(grids), *grids[0].shape, len(directions))
     return Components(
         grids[0].layer,
-        np.ascontiguousarray(weights[:, order].reshape(shape), np.float32),
-        np.ascontiguousarray(directions[order], np.float32),
+        np.ascontiguousarray(weights.reshape(shape), np.float32),
+        np.ascontiguousarray(directions, np.float32),
         error,
         tuple(grid.image for grid in grids),
+        kind,
     )
 
 
@@ -185,5 +329,5 @@ def _one_layer(grids: Sequence[ActivationGrid]) -> tuple[tuple[str, str], list[A
     return next(iter(by_layer.items()))
 
 
-def _solver() -> Any:
-    return optional("sklearn.decomposition", "components").non_negative_factorization
+def _scikit_learn(part: str) -> Any:
+    return optional(f"sklearn.{part}", "components")

@@ -1,4 +1,7 @@
-"""Activations of a layer as one vector per position, z = f_l(x) of shape (h, w, C) (Fong et al. 2021)."""
+"""Activations of a layer as one vector per position, z = f_l(x) of shape (h, w, C) (Fong et al. 2021).
+
+The class token and the registers of a transformer have a vector but no position; they are kept by name.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from xai_widgets.core.image_source import ImageSource
 from xai_widgets.core.model import ImageModel, check_model
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.short_repr import ShortRepr
-from xai_widgets.core.validation import check_finite, instance, items
+from xai_widgets.core.validation import brief, check_finite, choice, instance, integers, items
 from xai_widgets.ops.normalize import unit_vectors
 
 
@@ -31,12 +34,18 @@ class ActivationGrid(ShortRepr):
         Index of the image.
     raw : Tensor, (h, w, C)
         Activations, channels last, float32.
+    tokens : Tensor, (T, C), or None
+        Vectors of the tokens without a position, such as the class token; None is none.
+    token_names : tuple of str
+        Their T names.
     """
 
     network: str
     layer: str
     image: int
     raw: Tensor
+    tokens: Tensor | None = None
+    token_names: tuple[str, ...] = ()
 
     @property
     def normalized(self) -> Tensor:
@@ -47,6 +56,21 @@ class ActivationGrid(ShortRepr):
     def shape(self) -> tuple[int, int]:
         """Number of rows and columns."""
         return self.raw.shape[0], self.raw.shape[1]
+
+    def vector(self, position: str | Sequence[int]) -> Tensor:
+        """Return the vector (C,) at a row and column, or of a token by its name.
+
+        Raises
+        ------
+        ValueError
+            For a token that the layer does not have, with the nearest name, or a position outside the grid.
+        """
+        if isinstance(position, str):
+            choice(position, "token", self.token_names)
+            assert self.tokens is not None
+            return self.tokens[self.token_names.index(position)]
+        row, column = check_position(position, self.shape)
+        return self.raw[row, column]
 
 
 @without_inference_mode
@@ -62,7 +86,7 @@ def activation_grids(
     images
         Images of any kind; a list is read batch by batch, each entry one image.
     layers : str or sequence of str, optional
-        Spatial layers, by their names in ``model.layers()``. Default: the last one before pooling.
+        Spatial layers, by their names in ``model.layers()``. Default: ``model.feature_layer()``.
     batch_size : int, default 32
         Images per pass.
 
@@ -78,18 +102,27 @@ def activation_grids(
     """
     check_model(model)
     batch_size = check_batch_size(batch_size)
-    chosen = [model.default_layer()] if layers is None else [layers] if isinstance(layers, str) else layers
+    chosen = [model.feature_layer()] if layers is None else [layers] if isinstance(layers, str) else layers
     names = [model.layer(name).name for name in items(chosen, "layers", what="names")]
     source = ImageSource(model, images)
 
     def play() -> Iterator[tuple[ActivationGrid, ...]]:
         grids: tuple[ActivationGrid, ...] = ()
         for begin in range(0, len(source), batch_size):
-            outputs = layer_vectors(model, source.batch(begin, begin + batch_size), names)
-            count = len(outputs[names[0]])
+            outputs = model.activations(source.batch(begin, begin + batch_size), names)
+            vectors = {name: _vectors(model, name, output) for name, output in outputs.items()}
+            layouts = {name: model.grid(name) for name in names}
+            tokens = {name: layouts[name].prefix_tokens(outputs[name]).float() for name in names}
             grids += tuple(
-                ActivationGrid(model.name, name, begin + n, outputs[name][n])
-                for n in range(count)
+                ActivationGrid(
+                    model.name,
+                    name,
+                    begin + n,
+                    vectors[name][n],
+                    tokens[name][n] if layouts[name].prefix else None,
+                    layouts[name].prefix_names,
+                )
+                for n in range(len(vectors[names[0]]))
                 for name in names
             )
             yield grids
@@ -100,10 +133,22 @@ def activation_grids(
 
 def layer_vectors(model: ImageModel, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
     """Return the outputs of layers for a batch of images, each (N, h, w, C); ValueError for one without positions."""
-    outputs = {name: model.spatial(name, out).float() for name, out in model.activations(x, names).items()}
-    for name, out in outputs.items():
-        check_finite(out, model.name, f"outputs of {name!r}")
-    return {name: out.permute(0, 2, 3, 1).contiguous() for name, out in outputs.items()}
+    return {name: _vectors(model, name, output) for name, output in model.activations(x, names).items()}
+
+
+def _vectors(model: ImageModel, layer: str, output: Tensor) -> Tensor:
+    check_finite(output, model.name, f"outputs of {layer!r}")
+    return model.spatial(layer, output).float().permute(0, 2, 3, 1).contiguous()
+
+
+def check_position(position: Sequence[int], shape: Sequence[int]) -> tuple[int, int]:
+    """Return a row and a column as integers; ValueError outside a grid of this shape."""
+    row, column = integers(position, "position", length=2)
+    if not (0 <= row < shape[0] and 0 <= column < shape[1]):
+        raise ValueError(
+            f"expected a row from 0 to {shape[0] - 1} and a column from 0 to {shape[1] - 1}, got {brief((row, column))}"
+        )
+    return row, column
 
 
 def group_by_layer(grids: Sequence[ActivationGrid]) -> dict[tuple[str, str], list[ActivationGrid]]:

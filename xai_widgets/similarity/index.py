@@ -146,7 +146,7 @@ def similarity_index(
     images
         Images of any kind; a list is read batch by batch, each entry one image, and again for the patches.
     layer : str, optional
-        A spatial layer, by its name in ``model.layers()``. Default: the last one before pooling.
+        A spatial layer, by its name in ``model.layers()``. Default: ``model.feature_layer()``.
     side : int, optional
         Side of a patch, in pixels. Default: the effective receptive field, measured on the first four images.
     batch_size : int, default 32
@@ -165,7 +165,7 @@ def similarity_index(
     """
     check_model(model)
     batch_size = check_batch_size(batch_size)
-    name = model.default_layer() if layer is None else model.layer(layer).name
+    name = model.feature_layer() if layer is None else model.layer(layer).name
     source = ImageSource(model, images)
     patch = patch_side(model, name, source, side)
 

@@ -18,10 +18,10 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from xai_widgets.core.precision import outside_autocast
-from xai_widgets.core.validation import brief, choice, integers, items, number, tensor
+from xai_widgets.core.validation import brief, choice, instance, integers, items, number, tensor
 from xai_widgets.errors import checked_keywords
 from xai_widgets.ops.normalize import unit_vectors
-from xai_widgets.similarity.grids import ActivationGrid
+from xai_widgets.similarity.grids import ActivationGrid, check_position
 
 Kind = Literal["cosine", "dot", "euclidean"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -32,7 +32,7 @@ Grid: TypeAlias = ActivationGrid | Tensor | ArrayLike
 
 @checked_keywords
 def similarity(
-    z_s: Grid, position: Sequence[int], z_t: Grid, kind: Kind = "cosine", *, sigma: float | None = None
+    z_s: Grid, position: str | Sequence[int], z_t: Grid, kind: Kind = "cosine", *, sigma: float | None = None
 ) -> Tensor:
     """Return the similarity of the vector at one position to the vectors at all positions of a grid.
 
@@ -40,8 +40,8 @@ def similarity(
     ----------
     z_s : ActivationGrid, Tensor or array, (h, w, C)
         Grid that contains the vector.
-    position : (int, int)
-        Row and column of the vector.
+    position : (int, int) or str
+        Row and column of the vector, or the name of a token of an ActivationGrid, such as "class token".
     z_t : ActivationGrid, Tensor or array, (h', w', C)
         Grid to compare with, of the same layer of the same network.
     kind : {"cosine", "dot", "euclidean"}, default "cosine"
@@ -75,15 +75,19 @@ def similarity(
         )
     if source.dtype != target.dtype or source.device != target.device:
         source, target = source.double(), target.double().to(source.device)
-    row, column = check_position(position, source.shape[:2])
+    if isinstance(position, str):
+        vector = instance(z_s, "z_s with a named token", ActivationGrid).vector(position).to(source)
+    else:
+        row, column = check_position(position, source.shape[:2])
+        vector = source[row, column]
     if kind == "euclidean":
         sigma = kernel_width([source, target]) if sigma is None else number(sigma, "sigma", above=0)
         # Divide first: the square of a very small width would vanish.
-        return torch.exp(-((target - source[row, column]) / sigma).square().sum(2) / 2)
+        return torch.exp(-((target - vector) / sigma).square().sum(2) / 2)
     with outside_autocast(source):
         if kind == "dot":
-            return target @ source[row, column]
-        return (unit_vectors(target) @ unit_vectors(source[row, column])).clamp(-1, 1)
+            return target @ vector
+        return (unit_vectors(target) @ unit_vectors(vector)).clamp(-1, 1)
 
 
 def kernel_width(grids: Sequence[Grid]) -> float:
@@ -129,16 +133,6 @@ def same_position(position: Sequence[int], source: Sequence[int], target: Sequen
 def check_kind(kind: str) -> None:
     """Raise a ValueError for an unknown kind of similarity."""
     choice(kind, "kind of similarity", KINDS)
-
-
-def check_position(position: Sequence[int], shape: Sequence[int]) -> tuple[int, int]:
-    """Return a row and a column as integers; ValueError outside a grid of this shape."""
-    row, column = integers(position, "position", length=2)
-    if not (0 <= row < shape[0] and 0 <= column < shape[1]):
-        raise ValueError(
-            f"expected a row from 0 to {shape[0] - 1} and a column from 0 to {shape[1] - 1}, got {brief((row, column))}"
-        )
-    return row, column
 
 
 def _vectors(grid: Grid) -> Tensor:

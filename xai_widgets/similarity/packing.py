@@ -30,8 +30,8 @@ from xai_widgets.core.run import without_inference_mode
 from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import brief, choice, integer
 from xai_widgets.ops.normalize import unit_vectors
-from xai_widgets.similarity.grids import ActivationGrid, group_by_layer
-from xai_widgets.similarity.measure import Kind, check_kind, check_position, kernel_width
+from xai_widgets.similarity.grids import ActivationGrid, check_position, group_by_layer
+from xai_widgets.similarity.measure import Kind, check_kind, kernel_width
 
 DType = Literal["int8", "float16"]
 #: Default maximum number of dimensions.
@@ -62,6 +62,10 @@ class Packed(ShortRepr):
         Upper bound on the error of the cosine of any two positions.
     error : float
         Largest error over all pairs of at most 512 evenly spaced vectors.
+    token_codes, token_scales, token_norms : numpy.ndarray, (P, T, R), (P, T) and (P, T)
+        The same of the T tokens without a position.
+    token_names : tuple of str
+        Their names.
     """
 
     network: str
@@ -73,21 +77,28 @@ class Packed(ShortRepr):
     channels: int
     bound: float
     error: float
+    token_codes: NDArray[Any]
+    token_scales: NDArray[np.float32]
+    token_norms: NDArray[np.float32]
+    token_names: tuple[str, ...]
 
     @property
     def nbytes(self) -> int:
         """Size of all arrays in bytes."""
-        return self.codes.nbytes + self.scales.nbytes + self.norms.nbytes
+        arrays = (self.codes, self.scales, self.norms, self.token_codes, self.token_scales, self.token_norms)
+        return sum(array.nbytes for array in arrays)
 
-    def similarity(self, image: int, position: Sequence[int], kind: Kind = "cosine") -> NDArray[np.float64]:
+    def similarity(
+        self, image: int, position: str | Sequence[int], kind: Kind = "cosine"
+    ) -> NDArray[np.float64]:
         """Return the similarity of a position of one image to all positions of all images, like the browser does.
 
         Parameters
         ----------
         image : int
             Index of the image.
-        position : (int, int)
-            Row and column.
+        position : (int, int) or str
+            Row and column, or the name of a token.
         kind : {"cosine", "dot", "euclidean"}, default "cosine"
             Similarity measure.
 
@@ -97,16 +108,35 @@ class Packed(ShortRepr):
         """
         check_kind(kind)
         image = integer(image, "image", low=0, high=len(self.codes) - 1)
-        at = (image, *check_position(position, self.norms.shape[1:]))
         scales, norms = self.scales.astype(np.float64), self.norms.astype(np.float64)
-        cosine = self.codes.astype(np.float64) @ self.codes[at].astype(np.float64) * scales * scales[at]
+        code, scale, norm = self._vector(image, position)
+        cosine = self.codes.astype(np.float64) @ code * scales * scale
         if kind == "cosine":
             return np.asarray(np.clip(cosine, -1, 1))
-        dot = cosine * norms * norms[at]
+        dot = cosine * norms * norm
         if kind == "dot":
             return np.asarray(dot)
-        distance = np.maximum(norms**2 + norms[at] ** 2 - 2 * dot, 0)
+        distance = np.maximum(norms**2 + norm**2 - 2 * dot, 0)
         return np.asarray(np.exp(-distance / (2 * self.sigma**2)))
+
+    def _vector(
+        self, image: int, position: str | Sequence[int]
+    ) -> tuple[NDArray[np.float64], np.float64, np.float64]:
+        """Return code, scale and norm of a position or a token."""
+        at: tuple[int, ...]
+        if isinstance(position, str):
+            choice(position, "token", self.token_names)
+            at, arrays = (
+                (image, self.token_names.index(position)),
+                (self.token_codes, self.token_scales, self.token_norms),
+            )
+        else:
+            at, arrays = (
+                (image, *check_position(position, self.norms.shape[1:])),
+                (self.codes, self.scales, self.norms),
+            )
+        code, scale, norm = (array[at].astype(np.float64) for array in arrays)
+        return code, scale, norm
 
 
 @without_inference_mode
@@ -156,9 +186,12 @@ def check_rank(rank: int | None) -> int | None:
 
 
 def _pack(grids: Sequence[ActivationGrid], dtype: DType, rank: int | None) -> Packed:
-    raw = torch.stack([grid.raw for grid in grids])
-    unit = unit_vectors(raw).flatten(0, 2)
-    basis = leading_directions(unit, rank) if rank is not None and rank < raw.shape[3] else None
+    shape, channels = (len(grids), *grids[0].shape), grids[0].raw.shape[2]
+    tokens = [grid.raw[0, :0] if grid.tokens is None else grid.tokens for grid in grids]
+    vectors = [torch.stack([grid.raw for grid in grids]).flatten(0, 2), torch.cat(tokens)]
+    raw = torch.cat(vectors)
+    unit = unit_vectors(raw)
+    basis = leading_directions(unit, rank) if rank is not None and rank < channels else None
     kept = unit if basis is None else unit @ basis
     codes = _round(kept, dtype)
     lengths = codes.norm(dim=1)
@@ -168,17 +201,29 @@ def _pack(grids: Sequence[ActivationGrid], dtype: DType, rank: int | None) -> Pa
     moved = (kept - rounded).norm(dim=1).max().item()
     some = torch.linspace(0, len(unit) - 1, min(MEASURED, len(unit)), device=unit.device).round().long()
     exact, approximate = unit[some], rounded[some]
-    shape = raw.shape[:3]
+    norms = raw.double().norm(dim=1) if raw.device.type != "mps" else raw.norm(dim=1)
+    arrays = [_array(codes, dtype), _array(scales, "float32"), _array(norms, "float32")]
+    positions = len(vectors[0])
+    grid_codes, grid_scales, grid_norms = (
+        array[:positions].reshape(*shape, *array.shape[1:]) for array in arrays
+    )
+    token_codes, token_scales, token_norms = (
+        array[positions:].reshape(len(grids), -1, *array.shape[1:]) for array in arrays
+    )
     return Packed(
-        grids[0].network,
-        grids[0].layer,
-        _array(codes.view(*shape, -1), dtype),
-        _array(scales.view(shape), "float32"),
-        _array(raw.double().norm(dim=3) if raw.device.type != "mps" else raw.norm(dim=3), "float32"),
-        kernel_width([grid.raw for grid in grids]),
-        raw.shape[3],
-        lost**2 + 2 * moved + moved**2,
-        (exact @ exact.T - approximate @ approximate.T).abs().max().item(),
+        network=grids[0].network,
+        layer=grids[0].layer,
+        codes=grid_codes,
+        scales=grid_scales,
+        norms=grid_norms,
+        sigma=kernel_width([grid.raw for grid in grids]),
+        channels=channels,
+        bound=lost**2 + 2 * moved + moved**2,
+        error=(exact @ exact.T - approximate @ approximate.T).abs().max().item(),
+        token_codes=token_codes,
+        token_scales=token_scales,
+        token_norms=token_norms,
+        token_names=grids[0].token_names,
     )
 
 

@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 
 from xai_widgets.core.model import ImageModel
 
+#: Modules that return their input in eval mode.
+UNCHANGED = ("Identity", "Dropout", "Dropout2d", "DropPath", "PatchDropout")
+#: The part of a name that is the number of a block, such as "3" or "encoder_layer_3".
+NUMBER = re.compile(r"(.*_)?\d+")
+
 
 def spatial_layers(model: ImageModel) -> list[str]:
-    """Return the used layers of shape (C, h, w): blocks and their direct parts, whose names have at most one dot."""
+    """Return the used layers with more than one position: blocks and their direct parts.
+
+    These are the layers whose names have at most one dot, and the outermost numbered ones, such as
+    "vision_model.encoder.layers.3". Modules that return their input are omitted.
+    """
+    default = model.default_layer()
     return [
         layer.name
         for layer in model.layers()
-        if layer.used
-        and layer.grid is not None
-        and layer.grid.layout == "channels_first"
-        and layer.grid.positions > 1
-        and layer.name.count(".") <= 1
+        if layer.name == default
+        or (
+            layer.used
+            and layer.grid is not None
+            and layer.grid.positions > 1
+            and layer.type not in UNCHANGED
+            and (layer.name.count(".") <= 1 or _is_outermost_block(layer.name))
+        )
     ]
+
+
+def _is_outermost_block(name: str) -> bool:
+    """Return whether the number of a block is at the end of a name and nowhere else."""
+    *outer, last = name.split(".")
+    return NUMBER.fullmatch(last) is not None and not any(map(NUMBER.fullmatch, outer))
 
 
 def check_layers(model: ImageModel, layers: str | Sequence[str] | None) -> list[str]:
@@ -27,10 +47,8 @@ def check_layers(model: ImageModel, layers: str | Sequence[str] | None) -> list[
     if layers is None:
         return spatial_layers(model)
     names = [layers] if isinstance(layers, str) else list(layers)
-    known = {layer.name: layer for layer in model.layers()}
-    model.find_layers(names)
     for name in names:
-        model.check_spatial(name, known[name].shape)
+        model.grid(name)
     return names
 
 

@@ -45,11 +45,14 @@ class SimilarityKey(NamedTuple):
         A layer of a network.
     number : int, default 0
         The number of components.
+    kind : str, default "auto"
+        The factorization, as of :func:`~xai_widgets.similarity.factorize`.
     """
 
     part: Literal["grids", "components", "channels", "index"]
     column: int = 0
     number: int = 0
+    kind: str = "auto"
 
 
 class Grids(NamedTuple):
@@ -187,10 +190,10 @@ class SimilarityStudy(Study[SimilarityKey, Any]):
         }[key.part]
         return Run(make(key), total=self.steps(key), name=self.title(key))
 
-    def known(self, column: int = 0, number: int = 0) -> SimilarityResult:
+    def known(self, column: int = 0, number: int = 0, kind: str = "auto") -> SimilarityResult:
         """Return all results so far, with the components that are chosen."""
         grids = self.result(SimilarityKey("grids")) or Grids((), ())
-        components = self.result(SimilarityKey("components", column, number))
+        components = self.result(SimilarityKey("components", column, number, kind))
         channels = self.result(SimilarityKey("channels")) or ChannelPatches((), ())
         indexes = {
             each: index
@@ -222,7 +225,8 @@ class SimilarityStudy(Study[SimilarityKey, Any]):
         if not known.packed:
             raise ValueError("components need the activations, which could not be computed")
         members = known.members(key.column)
-        run = factorize(members, key.number, seed=self.seed)
+        kind: Any = key.kind
+        run = factorize(members, key.number, kind=kind, seed=self.seed)
         yield from (None for _ in run)
         assert run.latest is not None
         model = self.columns[key.column][0]

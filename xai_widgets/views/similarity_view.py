@@ -18,6 +18,9 @@ from xai_widgets.views.heatmap_view import DIVERGING, SEQUENTIAL
 from xai_widgets.views.position import Position
 from xai_widgets.views.traits import Choice, Unit
 
+#: The source that is the hovered position.
+POSITION = "position"
+
 
 class SimilarityView(View):
     """A table of images by layers that shows the similarity of every position to the hovered one.
@@ -30,7 +33,7 @@ class SimilarityView(View):
     the difference of the similarities to the first and to the second. A click on a pin removes it. With the images
     focused, the arrow keys move the position by one cell, Page Up and Page Down go to the previous or next image, comma
     and period to the previous or next layer. Enter pins, Escape removes all pins and the mark, + and - change the
-    opacity, t and T the threshold, k the kind, w the scope, c the color map and s the interpolation.
+    opacity, t and T the threshold, k the kind, w the scope, c the color map, s the interpolation, and p the source.
 
     Raises
     ------
@@ -78,6 +81,25 @@ class SimilarityView(View):
     ).tag(sync=True)
     errors: List[float] = List(
         Float(), help="The largest error of a cosine in each column, shown beside the value."
+    ).tag(sync=True)
+    tokens = Arrays(
+        ("int8", "float16", "float32"),
+        3,
+        help=(
+            "For each column the vectors of the tokens without a position, like `activations`, shape (P, T, C)."
+        ),
+    )
+    token_scales = Arrays(("float32",), 2, help="The same as `scales` for `tokens`, shape (P, T).")
+    token_norms = Arrays(("float32",), 2, help="The same as `norms` for `tokens`, shape (P, T).")
+    token_names: List[list[str]] = List(
+        List(Unicode()), help='The names of the tokens of each column, such as "class token".'
+    ).tag(sync=True)
+    source = Unicode(
+        POSITION,
+        help=(
+            'The vector that all positions are compared with: "position", the hovered one, or the name of a token of '
+            'the hovered image, such as "class token".'
+        ),
     ).tag(sync=True)
     transforms = Array(
         "float32",
@@ -137,6 +159,16 @@ class SimilarityView(View):
         help=(
             "The strength of M components, drawn in colors below the similarities, shape (P, h, w, M). "
             "Floats in [0, 1] are converted."
+        ),
+    )
+    component_names: List[str] = List(
+        Unicode(), help="The name of each component; its number where it is missing."
+    ).tag(sync=True)
+    component_mode = Choice(
+        ("mix", "rgb"),
+        help=(
+            'How components become colors: "mix" mixes a color for each; "rgb" takes three components as red, green '
+            "and blue."
         ),
     )
     component_layer = Int(0, min=0, help="Index of the column of the components.").tag(sync=True)
@@ -204,6 +236,12 @@ class SimilarityView(View):
             self.sigmas = [one.sigma for one in columns]
             self.errors = [one.bound for one in columns]
             self.layer_labels = [f"{one.network} {one.layer}" if several else one.layer for one in columns]
+            self.tokens = [one.token_codes for one in columns]
+            self.token_scales = [one.token_scales for one in columns]
+            self.token_norms = [one.token_norms for one in columns]
+            self.token_names = [list(one.token_names) for one in columns]
+            if self.source not in {POSITION, *(name for one in columns for name in one.token_names)}:
+                self.source = POSITION
 
     @validate("pins")
     def _check_pins(self, proposal: dict[str, Any]) -> list[dict[str, Any]]:

@@ -16,8 +16,9 @@ import { observe } from "./state.js";
 /**
  * @param {Binding} binding
  * @param {() => {value: string, text: string}[]} options
+ * @param {string[]} [depends]  the other traits that the options depend on
  */
-export function selectControl({ model, trait, label, set, signal }, options) {
+export function selectControl({ model, trait, label, set, signal }, options, depends = []) {
 	const select = element("select");
 	const sync = () => {
 		select.replaceChildren(...options().map(({ value, text }) => element("option", { value }, [text])));
@@ -31,7 +32,7 @@ export function selectControl({ model, trait, label, set, signal }, options) {
 		},
 		{ signal },
 	);
-	observe(model, [trait], sync, signal);
+	observe(model, [trait, ...depends], sync, signal);
 	sync();
 	return element("label", { class: "xw-control" }, [element("span", {}, [label]), select]);
 }

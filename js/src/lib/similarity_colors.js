@@ -70,6 +70,21 @@ export function paintComponents(raster, { shape: [rows, columns, count], data },
 	raster.flush();
 }
 
+/**
+ * Each position has three components as its red, green and blue.
+ *
+ * @param {import("./image.js").Raster} raster
+ * @param {{shape: number[], data: Uint8Array}} weights  of shape [h, w, M], M at least 3
+ */
+export function paintColors(raster, { shape: [rows, columns, count], data }) {
+	raster.resize(columns, rows);
+	for (let at = 0; at < rows * columns; at++) {
+		const [r, g, b] = data.subarray(at * count, at * count + 3);
+		raster.words[at] = r | (g << 8) | (b << 16) | (255 << 24);
+	}
+	raster.flush();
+}
+
 /** @param {string} hex  "#rrggbb" */
 export function rgbOf(hex) {
 	return [1, 3, 5].map((start) => Number.parseInt(hex.slice(start, start + 2), 16));

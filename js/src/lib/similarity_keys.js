@@ -8,7 +8,7 @@
 import { COLORMAPS, nextInterpolation, opacityByKey } from "./color_tools.js";
 import { ARROWS } from "./keys.js";
 import { clamp, next } from "./numbers.js";
-import { KINDS } from "./similarity_tools.js";
+import { KINDS, POSITION } from "./similarity_tools.js";
 import { stepPosition } from "./stage.js";
 
 /**
@@ -33,6 +33,7 @@ export function onKey({ key, shiftKey }, model, similarity) {
 	if (key === "w") return { scope: next(["across", "within"], model.get("scope")) };
 	if (key === "c") return { colormap: next(COLORMAPS, model.get("colormap").replace("auto", COLORMAPS[0])) };
 	if (key === "s") return nextInterpolation(model);
+	if (key === "p") return { source: next([POSITION, ...similarity.tokenNames()], model.get("source")) };
 	return opacityByKey(key, model);
 }
 

@@ -10,10 +10,12 @@
  * @typedef {"cosine" | "dot" | "euclidean"} Kind
  * @typedef {Int8Array | Float32Array} Codes
  * @typedef {{
- *   frameCount: number, rows: number, columns: number, channels: number,
+ *   frameCount: number, rows: number, columns: number, channels: number, tokens: string[],
  *   codes: Codes, scales: Float32Array, norms: Float32Array, sigma: number,
  *   products: (source: number, first: number, out: Float32Array) => void,
- * }} Space  positions are numbered through: (image * rows + row) * columns + column
+ * }} Space  positions are numbered through: (image * rows + row) * columns + column; the tokens without a position follow
+ *     them, image by image
+ * @typedef {{names: string[], data: Codes, scales: Float32Array | null, norms: Float32Array | null}} Tokens
  * @typedef {{row: number, column: number}} Cell
  */
 
@@ -25,17 +27,25 @@ import { clamp } from "./numbers.js";
  * @param {Float32Array | null} scales  null: 1 over the length of the codes
  * @param {Float32Array | null} norms  null: the lengths of the codes
  * @param {number} sigma
+ * @param {Tokens | null} tokens  their scales and norms are null if those of the activations are
  * @returns {Space}
  */
-export function createSpace({ shape, data }, scales, norms, sigma) {
+export function createSpace({ shape, data: codes }, scales, norms, sigma, tokens = null) {
 	const [frameCount, rows, columns, channels] = shape;
-	const count = frameCount * rows * columns;
+	const names = tokens?.names ?? [];
+	const data = tokens && names.length > 0 ? joined(codes, tokens.data) : codes;
+	const count = frameCount * (rows * columns + names.length);
+	if (tokens && names.length > 0) {
+		scales = scales && tokens.scales && joined(scales, tokens.scales);
+		norms = norms && tokens.norms && joined(norms, tokens.norms);
+	}
 	const lengths = scales && norms ? null : lengthsOf(data, count, channels);
 	return {
 		frameCount,
 		rows,
 		columns,
 		channels,
+		tokens: names,
 		codes: data,
 		scales: scales ?? /** @type {Float32Array} */ (lengths).map((length) => (length > 0 ? 1 / length : 0)),
 		norms: norms ?? /** @type {Float32Array} */ (lengths),
@@ -46,6 +56,30 @@ export function createSpace({ shape, data }, scales, norms, sigma) {
 				: (source, first, out) =>
 						productsOfFloats(data, data.slice(source * channels, (source + 1) * channels), first, out),
 	};
+}
+
+/**
+ * One array after the other, of the type of the first.
+ *
+ * @template {Codes} T
+ * @param {T} first
+ * @param {Codes} second
+ * @returns {T}
+ */
+function joined(first, second) {
+	const length = first.length + second.length;
+	const both = /** @type {T} */ (
+		first instanceof Int8Array ? new Int8Array(length) : new Float32Array(length)
+	);
+	both.set(first);
+	both.set(second, first.length);
+	return both;
+}
+
+/** @param {Space} space @param {number} frame @param {string} name  the number of a token of an image, -1 for none */
+export function tokenIndex({ frameCount, rows, columns, tokens }, frame, name) {
+	const index = tokens.indexOf(name);
+	return index < 0 ? -1 : frameCount * rows * columns + frame * tokens.length + index;
 }
 
 /** @param {Codes} codes @param {number} count @param {number} channels */

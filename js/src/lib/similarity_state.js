@@ -5,13 +5,14 @@
  * @typedef {import("./image.js").Message} Message
  * @typedef {import("./similarity_math.js").Space} Space
  * @typedef {import("./similarity_math.js").Cell} Cell
- * @typedef {{frame: number, layer: number, position: number[]}} Location
+ * @typedef {{frame: number, layer: number, position: number[], token?: string}} Location  `token` is the name of a token
+ *     that is used instead of the position
  * @typedef {Float32Array | null} Floats
  */
 import { decode } from "./arrays.js";
 import { cached } from "./cached.js";
 import { bytes, floats } from "./image.js";
-import { createSpace, followCell, overlay, sameCell, similarities } from "./similarity_math.js";
+import { createSpace, followCell, overlay, sameCell, similarities, tokenIndex } from "./similarity_math.js";
 import { cellAt } from "./stage.js";
 
 /** @param {Model} model */
@@ -29,7 +30,7 @@ export function createSimilarity(model) {
 
 	const images = () => decodeImages(model.get("images"));
 	const spaces = () =>
-		decodeSpaces(model.get("activations"), model.get("scales"), model.get("norms"), model.get("sigmas"));
+		decodeSpaces(.../** @type {Parameters<typeof spacesOf>} */ (SPACE_TRAITS.map((name) => model.get(name))));
 	const transforms = () => decodeTransforms(model.get("transforms"));
 	const frameCount = () => images()?.shape[0] ?? spaces()[0]?.frameCount ?? 0;
 
@@ -60,6 +61,7 @@ export function createSimilarity(model) {
 		const across = model.get("scope") === "across";
 		return Array.from({ length: space.frameCount }, (_, frame) => {
 			const home = across ? location.frame : frame;
+			if (location.token) return tokenIndex(space, home, location.token);
 			const cell = follow(location, home, space);
 			return cell ? (home * space.rows + cell.row) * space.columns + cell.column : -1;
 		});
@@ -89,16 +91,28 @@ export function createSimilarity(model) {
 		model
 			.get("pins")
 			.filter((/** @type {Location} */ pin) => pin.layer < spaces().length && pin.frame < frameCount());
+	/** The names of the tokens that can be compared with, in any column. @returns {string[]} */
+	const tokenNames = () => [...new Set(spaces().flatMap(({ tokens }) => tokens))];
+	/** The chosen token of the hovered image; null if positions are compared. @returns {Location | null} */
+	const tokenSource = () => {
+		const token = model.get("source");
+		const location = { frame: model.get("frame"), layer: model.get("layer"), position: [0.5, 0.5], token };
+		return location.frame < frameCount() && tokenNames().includes(token) ? location : null;
+	};
 	return {
 		images,
 		spaces,
+		tokenNames,
+		tokenSource,
 		frameCount,
 		cellOf,
 		follow,
 		hovered,
 		pins,
-		/** The locations to compare with: the pins, or else the hovered one. */
+		/** The locations to compare with: the chosen token, or the pins, or else the hovered one. */
 		locations() {
+			const token = tokenSource();
+			if (token) return [token];
 			const pinned = pins();
 			const location = hovered();
 			return pinned.length || !location ? pinned : [location];
@@ -143,14 +157,24 @@ export function createSimilarity(model) {
 	};
 }
 
+/** The traits that hold the vectors. */
+const SPACE_TRAITS = [
+	...["activations", "scales", "norms", "sigmas"],
+	...["tokens", "token_scales", "token_norms", "token_names"],
+];
+
 /**
  * @param {Message[]} activations
  * @param {Message[]} scales
  * @param {Message[]} norms
  * @param {number[]} sigmas
+ * @param {Message[]} tokens
+ * @param {Message[]} tokenScales
+ * @param {Message[]} tokenNorms
+ * @param {string[][]} tokenNames
  * @returns {Space[]}
  */
-function spacesOf(activations, scales, norms, sigmas) {
+function spacesOf(activations, scales, norms, sigmas, tokens, tokenScales, tokenNorms, tokenNames) {
 	return activations.map((message, index) => {
 		const made = decode(message);
 		const data = made?.data;
@@ -159,14 +183,26 @@ function spacesOf(activations, scales, norms, sigmas) {
 				`activations[${index}] are of shape [${made?.shape}], expected int8 or floats of [P, h, w, C]`,
 			);
 		}
-		/** @param {string} name @param {Message[]} list */
-		const beside = (name, list) =>
-			list.length ? (floats(`${name}[${index}]`, list[index], made.shape.slice(0, 3))?.data ?? null) : null;
+		/** @param {string} name @param {Message[]} list @param {number[]} [shape] */
+		const beside = (name, list, shape = made.shape.slice(0, 3)) =>
+			list.length ? (floats(`${name}[${index}]`, list[index], shape)?.data ?? null) : null;
+		const names = tokenNames[index] ?? [];
+		const beyond = names.length > 0 ? decode(tokens[index]) : null;
+		const expected = [made.shape[0], names.length, made.shape[3]];
+		if (names.length > 0 && String(beyond?.shape) !== String(expected)) {
+			throw new TypeError(`tokens[${index}] are of shape [${beyond?.shape}], expected [${expected}]`);
+		}
 		return createSpace(
 			{ shape: made.shape, data },
 			beside("scales", scales),
 			beside("norms", norms),
 			sigmas[index] ?? 1,
+			beyond && {
+				names,
+				data: /** @type {import("./similarity_math.js").Codes} */ (beyond.data),
+				scales: beside("token_scales", tokenScales, expected.slice(0, 2)),
+				norms: beside("token_norms", tokenNorms, expected.slice(0, 2)),
+			},
 		);
 	});
 }

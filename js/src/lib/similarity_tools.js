@@ -10,6 +10,7 @@ import { digits } from "./digits.js";
 import { element, setText } from "./dom.js";
 import { ascending, percent } from "./numbers.js";
 import { COLORS } from "./similarity_colors.js";
+import { observe } from "./state.js";
 
 export const KINDS = [
 	{ value: "cosine", text: "cosine" },
@@ -33,14 +34,32 @@ export const KEYS = [
 	["w", "with the hovered position, or each with its own"],
 	["c", "next colors"],
 	["s", "smooth or pixelated"],
+	["p", "compare with the hovered position, the class token or a register"],
 	["dashed box", "theoretical receptive field: all that the hovered position can see"],
 	["box", "effective receptive field: what it really looks at, on average"],
 ];
 
-/** @param {Figure} figure */
-export function createTools(figure) {
+/** The source that is the hovered position. */
+export const POSITION = "position";
+
+/** @param {Figure} figure @param {() => string[]} tokenNames  those of the tokens that can be compared with */
+export function createTools(figure, tokenNames) {
 	const controls = createColorControls(figure);
+	const source = selectControl(
+		figure.bind("source", "Source"),
+		() => [
+			{ value: POSITION, text: "hovered position" },
+			...tokenNames().map((name) => ({ value: name, text: name })),
+		],
+		["token_names"],
+	);
+	const sync = () => {
+		source.hidden = tokenNames().length === 0;
+	};
+	observe(figure.model, ["token_names"], sync, figure.signal);
+	sync();
 	return element("div", { class: "xw-tools" }, [
+		source,
 		selectControl(figure.bind("scope", "Compare"), () => SCOPES),
 		selectControl(figure.bind("kind", "Similarity"), () => KINDS),
 		controls.share("opacity", "Opacity"),
@@ -64,6 +83,8 @@ export function componentColors(model, count) {
  * @param {Figure} figure
  */
 export function createChips({ model, set, bind, signal }) {
+	/** @param {number} part @returns {string} */
+	const nameOf = (part) => model.get("component_names")[part] || String(part + 1);
 	const opacity = rangeControl(bind("component_opacity", "Components"), {
 		min: 0,
 		max: 1,
@@ -74,11 +95,12 @@ export function createChips({ model, set, bind, signal }) {
 	const node = element("div", { class: "xw-component-bar", hidden: true }, [opacity, list]);
 	/** @type {{check: HTMLInputElement, color: HTMLInputElement}[]} */
 	let chips = [];
+	let shownNames = "";
 
 	/** @param {number} part */
 	const createChip = (part) => {
-		const check = element("input", { type: "checkbox", "aria-label": `show component ${part + 1}` });
-		const color = element("input", { type: "color", "aria-label": `color of component ${part + 1}` });
+		const check = element("input", { type: "checkbox", "aria-label": `show component ${nameOf(part)}` });
+		const color = element("input", { type: "color", "aria-label": `color of component ${nameOf(part)}` });
 		check.addEventListener(
 			"change",
 			() => {
@@ -92,7 +114,7 @@ export function createChips({ model, set, bind, signal }) {
 			() => set({ component_colors: componentColors(model, chips.length).with(part, color.value) }),
 			{ signal },
 		);
-		list.append(element("span", { class: "xw-chip" }, [check, color, String(part + 1)]));
+		list.append(element("span", { class: "xw-chip" }, [check, color, nameOf(part)]));
 		return { check, color };
 	};
 	return {
@@ -100,7 +122,10 @@ export function createChips({ model, set, bind, signal }) {
 		/** @param {number} count */
 		show(count) {
 			node.hidden = count === 0 || !model.get("controls");
-			if (chips.length !== count) {
+			list.hidden = model.get("component_mode") === "rgb";
+			const names = Array.from({ length: count }, (_, part) => nameOf(part)).join();
+			if (chips.length !== count || names !== shownNames) {
+				shownNames = names;
 				list.replaceChildren();
 				chips = Array.from({ length: count }, (_, part) => createChip(part));
 			}

@@ -109,7 +109,7 @@ def test_the_version(cli):
         (
             "explain photo.png -o a.html --model own:model --methods grad_cam --layer 4",
             2,
-            "of shape (C, h, w)",
+            "with spatial positions",
         ),
         ("explain photo.png -o a.htm1 --model own:model", 2, "did you mean '.html'"),
         ("explain photo.png -o a.npy --model own:model --methods lrp,cam", 2, "use .npz"),

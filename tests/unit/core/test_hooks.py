@@ -7,7 +7,15 @@ from networks import Functional, SharedInPlace, images, settle
 from torch import nn
 from torch.nn.modules import module as torch_module
 
-from xai_widgets.core.hooks import call_of, forward_hooks, layer_name, record_inputs, record_outputs
+from xai_widgets.core.hooks import (
+    call_of,
+    forward_hooks,
+    layer_name,
+    main_tensor,
+    record_inputs,
+    record_outputs,
+    with_main_tensor,
+)
 from xai_widgets.core.replica import replica
 
 
@@ -43,14 +51,29 @@ def test_gradients_reach_what_was_recorded():
 def test_a_layer_that_returns_no_tensor_is_refused():
     class Pair(nn.Module):
         def forward(self, x):
-            return x, x
+            return {"x": x}
 
     pair = Pair()
     with (
-        pytest.raises(ValueError, match="got 'pair', which returns tuple"),
+        pytest.raises(ValueError, match="got 'pair', which returns dict"),
         record_outputs({"pair": pair}),
     ):
         replica(pair)(images())
+
+
+def test_of_a_tuple_the_first_tensor_is_recorded_and_the_rest_stays():
+    class Pair(nn.Module):
+        def forward(self, x):
+            return 2 * x, "rest"
+
+    pair, x = Pair(), images()
+    with record_outputs({"pair": pair}) as kept:
+        first, rest = replica(pair)(x)
+    assert torch.equal(kept["pair"], 2 * x)
+    assert torch.equal(first, 2 * x)
+    assert rest == "rest"
+    assert with_main_tensor((x, 1, 2), x + 1)[1:] == (1, 2)
+    assert main_tensor([x]) is main_tensor(()) is None
 
 
 def test_every_call_of_a_module_is_a_layer():

@@ -7,7 +7,7 @@ from closeness import assert_close
 from networks import CLASSES, images, one_sentence, settle, wrap
 from torch import nn
 
-from xai_widgets.core.layers import Grid, find_grid
+from xai_widgets.core.grids import Grid, find_grid
 from xai_widgets.methods import METHODS
 
 CAMS = ["grad_cam", "grad_cam_plus_plus", "fem", "norm_grad", "selective_norm_grad", "linear_approximation"]

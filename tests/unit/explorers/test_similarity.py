@@ -107,13 +107,29 @@ def test_components_are_found_shown_and_taken_away(model, photos):
     explorer.close()
 
 
-def test_a_layer_with_negative_values_has_no_components_and_says_so(model, photos):
-    explorer = SimilarityExplorer(model, photos, layers="3", components=2)
+def test_a_layer_with_negative_values_has_components_of_pca_or_colors(model, photos):
+    explorer = done(SimilarityExplorer(model, photos, layers="3", components=2))
+    made = explorer.result.components
+    assert made.kind == "pca"
+    assert explorer.view.component_names == ["1+", "1\N{MINUS SIGN}", "2+", "2\N{MINUS SIGN}"]
+    assert explorer.patches.row_labels == explorer.view.component_names
+    assert made.summary in explorer.patches.title
+    assert "of the variance" in made.summary
+    assert np.abs(explorer.view.components.astype(int) - np.round(255 * made.shades)).max() <= 1
+    explorer.kind_picker.value = "colors"
+    done(explorer)
+    colors = explorer.result.components.colors()
+    assert np.abs(explorer.view.components.astype(int) - np.round(255 * colors)).max() <= 1
+    assert (explorer.view.component_mode, explorer.view.component_opacity) == ("rgb", 1)
+    explorer.kind_picker.value = "pca"
+    explorer.component_picker.value = "3"
+    done(explorer)
+    # The same components, drawn in another way.
+    assert (explorer.view.component_mode, explorer.view.components.shape[-1]) == ("mix", 6)
+    explorer.kind_picker.value = "nmf"
     assert explorer.wait(PATIENCE)
     assert "components (expected activations of at least 0" in explorer.run_bar.message
     assert len(explorer.view.activations) == 1
-    explorer.component_picker.value = "0"
-    done(explorer)
     explorer.close()
 
 
@@ -250,7 +266,7 @@ def test_a_stopped_computation_goes_on(gate, photos):
     ("options", "words"),
     [
         ({"layers": "7x"}, "unknown layer"),
-        ({"layers": "7"}, r"of shape \(C, h, w\)"),
+        ({"layers": "7"}, "with spatial positions"),
         ({"layers": {"nett": ["1"]}}, r"expected layers of \['net'\], got those of \['nett'\]"),
         ({"components": 13}, "wanted 0 to 12"),
         ({"rank": 0}, "expected rank to be an integer"),

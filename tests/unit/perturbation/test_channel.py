@@ -107,7 +107,7 @@ def test_a_layer_that_is_not_spatial_has_masks_but_no_map():
     # The class score is one of the channels: keeping it is keeping the score.
     assert made.masks[0, 0].tolist() == [1.0, 0.0, 0.0, 0.0] or made.whole[0] < 0
     with pytest.raises(
-        ValueError, match=r"expected a layer with an output of shape \(C, h, w\) for a map, got 'fc'"
+        ValueError, match="expected a layer with spatial positions for a map, got 'fc'"
     ) as error:
         made.saliency()
     one_sentence(error)

@@ -418,7 +418,7 @@ def test_the_total_is_the_number_of_snapshots(model):
         (
             {"layer": "fc"},
             ValueError,
-            r"of shape \(C, h, w\), got 'fc' with \(4,\); try 'conv2'",
+            r"with spatial positions, .* got 'fc' with an output of shape \(4,\); try 'conv2'",
         ),
         ({"areas": [0.2, 0.1]}, ValueError, r"expected ascending areas, got \[0\.2, 0\.1\]"),
         ({"areas": [0.001]}, ValueError, "one of 64 pixels"),

@@ -105,7 +105,7 @@ def test_top_patches_lie_where_a_component_is_strongest():
 )
 def test_refusals(x, count, words):
     with pytest.raises(ValueError, match=re.escape(words)) as error:
-        factorize(grids(x), count)
+        factorize(grids(x), count, kind="nmf")
     one_sentence(error)
 
 
