@@ -54,14 +54,7 @@ FOLLOWING = 0.7
     reduce=channel_sum,
     source="Erion et al. 2021",
     formula="mean over references x' and alpha in [0, 1] of (x - x') * dS_c/dx at x' + alpha (x - x')",
-    cost=Cost(
-        1,
-        0,
-        "samples",
-        1,
-        1,
-        note="plus one forward for each sampled reference, and 13 for up to five of them",
-    ),
+    cost=Cost(66, 0, "samples", 1, 1, note="plus one forward for each sampled reference"),
     guarantees="sums to S_c(x) minus the mean of S_c(x') over the references",
     limits="Complete only on average over the samples, and the gap is measured; the map depends on the references.",
     quick={"samples": 4},
@@ -89,6 +82,7 @@ def expected_gradients(
         Number of pairs of a reference and a point on the path from it for each image (stratified, see :func:`draws`).
     sampling : {"importance", "uniform"}, default "importance"
         Whether there are more samples where the score changes, or equally many everywhere on the path, as published.
+        The change is measured by 13 forward passes on the path from each of the first five references.
     seed : int, default 0
         Seed of the samples, which are drawn on the CPU.
     batch_size : int, optional
@@ -115,14 +109,7 @@ def expected_gradients(
     reduce=channel_sum,
     source="Lundberg and Lee 2017",
     formula="expected gradients with x + e for x, e ~ N(0, sigma^2)",
-    cost=Cost(
-        1,
-        0,
-        "samples",
-        1,
-        1,
-        note="plus one forward for each sampled reference, and 13 for up to five of them",
-    ),
+    cost=Cost(66, 0, "samples", 1, 1, note="plus one forward for each sampled reference"),
     guarantees="sums to S_c(x) minus the mean of S_c(x') over the references, up to the effect of the noise",
     limits="Equals Shapley values only for a network that is linear in independent pixels; the completeness gap is "
     "measured.",
@@ -183,7 +170,7 @@ def _expected(
     which, positions = draws(len(baselines), samples, generator)
     density = None
     if sampling == "importance":
-        density = _density(model, x, target, baselines[sorted(set(which))[:MEASURED]], batch_size)
+        density = _density(model, x, target, baselines[:MEASURED], batch_size)
     group = len(baselines) if 16 * len(baselines) <= samples else 1
     strata = [stratified(positions, None if density is None else density[n], group) for n in range(len(x))]
 

@@ -34,7 +34,7 @@ from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.validation import check_finite
 from xai_widgets.errors import checked_keywords
 from xai_widgets.methods.completeness import total, with_gap
-from xai_widgets.methods.registry import channel_sum, method
+from xai_widgets.methods.registry import Cost, channel_sum, method
 from xai_widgets.rules import (
     Norm,
     Operation,
@@ -214,6 +214,7 @@ def relevance(model: ImageModel, x: Tensor, target: Tensor, composite: Composite
     reduce=channel_sum,
     source="Bach et al. 2015",
     formula="R_i = sum_j a_i w_ij / z_j R_j, z_j = sum_i a_i w_ij, modified by the rule of each layer",
+    cost=Cost(note="plus the first layer for the two bounds of the pixels"),
     guarantees="sums to S_c(x) with the default composite; with others up to the relevance that biases and epsilon "
     "absorb, which is measured",
     limits="Raises an error for operations without a rule; with z+ and alpha-beta it depends little on the class and "

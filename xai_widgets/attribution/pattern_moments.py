@@ -49,8 +49,8 @@ class Moments:
 
     def add(self, a: Tensor, f: Operation, rectified: bool) -> None:
         """Add a batch of y = f(a, weight) + bias; for a neuron with a ReLU, only where it is active."""
-        # Contiguous: for a channels-last input, oneDNN's gradient of the weight of a strided 1 x 1 convolution writes past
-        # its memory and crashes the process.
+        # Contiguous: for a channels-last input, oneDNN's gradient of the weight of a strided 1 x 1 convolution writes
+        # past its memory and crashes the process.
         with torch.enable_grad():
             weight = self._weight.clone(memory_format=torch.contiguous_format).requires_grad_()
             z = f(a.detach().contiguous(), weight)

@@ -26,6 +26,7 @@ BESIDES = {
     "expected_gradients": 3,
     "gradient_shap": 3,
     "deep_lift": 1,
+    "lrp": 2,
     "legrad": 2,
 }
 
