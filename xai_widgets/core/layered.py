@@ -109,9 +109,10 @@ class Layered(nn.Module):
         return (found or next((layer for layer in reversed(same_size) if layer.shape[0] > 1), last)).name
 
     def _is_map(self, layer: Layer) -> bool:
-        """Return whether a layer has the channels of the dense output of the network."""
+        """Return whether a layer has the channels of the dense output of the network, or no channels."""
         first = layer.grid is not None and layer.grid.layout == "channels_first"
-        return first and layer.shape[0] == self._map_channels
+        blank = self._blank(1).shape
+        return layer.shape == tuple(blank[2:]) or (first and layer.shape[0] == self._map_channels)
 
     @guarded
     @torch.no_grad()

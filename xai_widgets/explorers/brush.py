@@ -55,7 +55,7 @@ class PerturbationBrush(ImageExplorer):
         The network; it is never changed.
     image
         One image of any kind.
-    target : int or str, optional
+    target : int, str or callable, optional
         The class that is marked, and whose score the optimizer reduces. Default: the predicted class.
     start : Extremal, Tensor (h, w), str, Method or callable, optional
         The first mask; see :meth:`paint`.

@@ -46,8 +46,8 @@ class ChannelExplorer(SearchExplorer):
         The network; it is never changed.
     image
         One image of any kind.
-    target : int or str, optional
-        The class. Default: the predicted class.
+    target : int, str or callable, optional
+        The class or a target (see :mod:`xai_widgets.targets`). Default: the predicted class.
     layer : str, optional
         The first layer, a spatial one. Default: the last one before pooling.
     variant : {"preserve", "delete", "hybrid"}, default "preserve"

@@ -72,7 +72,7 @@ class Dashboard(Panel):
         and "similarity". Default: all of them.
     names : sequence of str, optional
         Names of the images.
-    target : int or str, optional
+    target : int, str or callable, optional
         The class of the first image. Default: the predicted class, as whenever another image is chosen.
     layer : str, optional
         A spatial layer. Default: the last one.

@@ -44,8 +44,8 @@ class DeletionExplorer(ImageExplorer):
         What to choose from: names of registered methods, :class:`~xai_widgets.methods.Method` objects, or your
         own ``explain(model, x, target)``, with a title as ``(title, explain)``. All of them are computed.
         Default: every registered method, a few of them computed at once, those that the network allows.
-    target : int or str, optional
-        The class. Default: the predicted class.
+    target : int, str or callable, optional
+        The class or a target (see :mod:`xai_widgets.targets`). Default: the predicted class.
     steps : int, optional
         Steps of a curve. Default: 224, or the number of pixels if that is less.
     batch_size : int, default 32

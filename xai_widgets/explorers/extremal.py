@@ -45,8 +45,8 @@ class ExtremalExplorer(SearchExplorer):
         The network; it is never changed.
     image
         One image of any kind.
-    target : int or str, optional
-        The class. Default: the predicted class.
+    target : int, str or callable, optional
+        The class or a target (see :mod:`xai_widgets.targets`). Default: the predicted class.
     areas : sequence of float, optional
         Ascending shares of the image below 1. Default: ten from 0.01 to 0.8, as far as there are pixels for them.
     variant : {"preserve", "delete", "hybrid"}, default "preserve"

@@ -64,8 +64,8 @@ class InverseExplorer(SearchExplorer):
         The network; it is never changed.
     image
         One image of any kind.
-    target : int or str, optional
-        The class. Default: the predicted class.
+    target : int, str or callable, optional
+        The class or a target (see :mod:`xai_widgets.targets`). Default: the predicted class.
     lam : sequence of float, default (0, 0.1, ..., 0.7, 1, 1.5)
         lambda, at least 0, ascending.
     regularizer : {"activation", "l1", "l2"}, default "activation"

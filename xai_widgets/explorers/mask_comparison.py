@@ -48,8 +48,8 @@ class MaskComparison(ImageExplorer):
         Names of attribution or perturbation methods, :class:`~xai_widgets.methods.Method` objects, or your own
         ``explain(model, x, target)``, with a title as ``(title, explain)``. Default: gradient, Grad-CAM, occlusion,
         meaningful and extremal perturbation.
-    target : int or str, optional
-        The class. Default: the predicted class.
+    target : int, str or callable, optional
+        The class or a target (see :mod:`xai_widgets.targets`). Default: the predicted class.
     areas : sequence of float, optional
         Ascending shares of the image, below 1. Default: eight from 0.025 to 0.6.
     perturbation : {"blur", "fade"}, default "blur"

@@ -197,7 +197,7 @@ def reidentification(
         Attributions of any range. Each is resized to the images by nearest-neighbor interpolation (section 5.4.4) and
         scaled to [0, 1]. For an inverse, use its own ``mean_alpha`` and ``reidentified``: for color images its x^
         differs from alpha x.
-    target : int, str, sequence or Tensor, optional
+    target : int, str, callable, sequence or Tensor, optional
         The class, or one per image. Default: the predicted class of x.
     batch_size : int, default 32
         Images per pass.

@@ -91,7 +91,7 @@ def layer_wise(
         A classifier, or a plain module that takes images in [0, 1].
     x
         N images of any kind; for a plain module as tensors.
-    target : int, str, sequence or Tensor, optional
+    target : int, str, callable, sequence or Tensor, optional
         The class, or one per image. Default: the predicted class. Not available for a plain module.
     output : Tensor, (N, ...), optional
         Output to invert in place of a class. Default for a plain module: its own output.

@@ -104,8 +104,8 @@ def operation_wise(
         The network.
     x
         N images of any kind.
-    target : int, str, sequence or Tensor, optional
-        The class, or one per image. Default: the predicted class.
+    target : int, str, callable, sequence or Tensor, optional
+        The class or a target (see :mod:`xai_widgets.targets`), or one per image. Default: the predicted class.
     start : (str, Tensor), optional
         Name of a unit, and the part of its output to invert in place of a class, (N, ...), between 0 and the
         activation.

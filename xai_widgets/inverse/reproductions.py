@@ -145,8 +145,8 @@ def reproduce_grad_cam(
         The network.
     x
         N images of any kind.
-    target : int, str, sequence or Tensor, optional
-        The class, or one per image. Default: the predicted class.
+    target : int, str, callable, sequence or Tensor, optional
+        The class or a target (see :mod:`xai_widgets.targets`), or one per image. Default: the predicted class.
     layer : str, optional
         The unit whose output is A, by its name in :func:`~xai_widgets.inverse.find_units`, without a convolution
         behind it. Default: the last convolution or block.

@@ -164,8 +164,9 @@ class Method:
             The network; it is never changed.
         x
             Images of any kind, N of them; see :func:`xai_widgets.core.images.to_images`.
-        target : int, str, sequence or Tensor, optional
-            A class index or label, or one per image. Default: the predicted class.
+        target : int, str, callable, sequence or Tensor, optional
+            A class index or label, a target (see :mod:`xai_widgets.targets`), or one per image. Default: the predicted
+            class.
         **options
             Options of the method.
 

@@ -170,7 +170,7 @@ def deletion(
         Images of any kind, N of them.
     saliency : Tensor, (N, h, w)
         Higher is more important, as from ``method.saliency``; resized to the images.
-    target : int, str, sequence or Tensor, optional
+    target : int, str, callable, sequence or Tensor, optional
         The class, or one for each image. Default: the predicted class.
     steps : int, optional
         T - 1, from 1 to the number of pixels. Default: 224 as in RISE, or the number of pixels if that is less.

@@ -90,7 +90,7 @@ def weight_randomization(
         The trained network; it is not changed.
     x
         Images of any kind, N of them.
-    target : int, str, sequence or Tensor, optional
+    target : int, str, callable, sequence or Tensor, optional
         The class, or one for each image. Default: the class that the trained network predicts.
     explain : str, Method or callable, default "gradient"
         The name of a method, an object with ``saliency(model, x, target)``, or your own function

@@ -153,8 +153,8 @@ def channel_extremal(
         The network.
     x
         Images of any kind, N of them, searched at once.
-    target : int, str, sequence or Tensor, optional
-        The class, or one per image. Default: the predicted class.
+    target : int, str, callable, sequence or Tensor, optional
+        The class or a target (see :mod:`xai_widgets.targets`), or one per image. Default: the predicted class.
     layer : str, optional
         Any layer with spatial positions or an output (C,), by its name in ``model.layers()``; the mask applies to all
         tokens. It is faster if every path

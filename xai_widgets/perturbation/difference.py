@@ -159,8 +159,8 @@ def prediction_difference(
         The network.
     x
         Images of any kind, N of them.
-    target : int, str, sequence or Tensor, optional
-        The class, or one per image. Default: the predicted class.
+    target : int, str, callable, sequence or Tensor, optional
+        The class or a target (see :mod:`xai_widgets.targets`), or one per image. Default: the predicted class.
     patch : int, optional
         k, in pixels. Default: 1/14 of the short side, 16 at 224; the paper uses 10 at 224.
     surround : int, optional

@@ -114,8 +114,8 @@ def extremal(
         The network.
     x
         Images of any kind, N of them, searched at once.
-    target : int, str, sequence or Tensor, optional
-        The class, or one per image. Default: the predicted class.
+    target : int, str, callable, sequence or Tensor, optional
+        The class or a target (see :mod:`xai_widgets.targets`), or one per image. Default: the predicted class.
     areas : sequence of float, default (0.025, 0.05, 0.1, 0.2)
         Ascending shares of the image, each above 0 and at most 1, at least a pixel apart.
     variant : {"preserve", "delete", "hybrid"}, default "preserve"

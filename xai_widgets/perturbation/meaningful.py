@@ -158,8 +158,8 @@ def meaningful_perturbation(
         The network.
     x
         Images of any kind, N of them, optimized together but independently.
-    target : int, str, sequence or Tensor, optional
-        The class, or one per image. Default: the predicted class.
+    target : int, str, callable, sequence or Tensor, optional
+        The class or a target (see :mod:`xai_widgets.targets`), or one per image. Default: the predicted class.
     mode : {"deletion", "preservation"}, default "deletion"
         Minimize the probability without the region (equation 3), or maximize that of the region alone.
     perturbation : {"blur", "constant", "noise"}, default "blur"

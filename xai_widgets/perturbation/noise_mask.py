@@ -147,7 +147,7 @@ def noise_mask(
         The network.
     x
         Images of any kind, N of them, optimized together but independently.
-    target : int, str, sequence or Tensor, optional
+    target : int, str, callable, sequence or Tensor, optional
         Checked but ignored: all scores, or all outputs of the layer, are preserved.
     layer : str, optional
         F, by its name in ``model.layers()``. Default: the scores before softmax.

@@ -188,8 +188,8 @@ def score_masks(
         Images of any kind, N of them.
     masks : Tensor, (N, A, H, W)
         0 or 1, A masks for each image; with ``layer`` in its resolution.
-    target : int, str, sequence or Tensor, optional
-        The class, or one per image. Default: the predicted class.
+    target : int, str, callable, sequence or Tensor, optional
+        The class or a target (see :mod:`xai_widgets.targets`), or one per image. Default: the predicted class.
     perturbation : {"blur", "fade"}, default "blur"
         Perturbation of the image where the mask is not preserved.
     layer : str, optional

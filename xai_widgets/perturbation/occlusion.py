@@ -173,8 +173,8 @@ def occlusion(
         The network.
     x
         Images of any kind, N of them.
-    target : int, str, sequence or Tensor, optional
-        The class, or one per image. Default: the predicted class.
+    target : int, str, callable, sequence or Tensor, optional
+        The class or a target (see :mod:`xai_widgets.targets`), or one per image. Default: the predicted class.
     window : int, optional
         Side of the patch or diameter of the disc in pixels. Default: 1/7 of the short side for a patch, 35/224 for a
         disc.

@@ -127,7 +127,7 @@ def minimal_image(
         The network.
     x
         Images of any kind, N of them.
-    target : int, str, sequence or Tensor, optional
+    target : int, str, callable, sequence or Tensor, optional
         The class, or one per image; it must be the predicted one. Default: the predicted class.
     segments : int or Tensor, optional
         Approximate number of superpixels, or your own labels (H, W) or (N, H, W). Default: 50, which take at
@@ -227,8 +227,8 @@ def greedy_regions(
         The network.
     x
         Images of any kind, N of them.
-    target : int, str, sequence or Tensor, optional
-        The class, or one per image. Default: the predicted class.
+    target : int, str, callable, sequence or Tensor, optional
+        The class or a target (see :mod:`xai_widgets.targets`), or one per image. Default: the predicted class.
     attribution : Tensor (N, H, W), str, Method or callable, optional
         A saliency map, or the method that computes it. Default: the mean of integrated gradients from black and from
         white, as in XRAI, so that neither black nor white pixels are without attribution.

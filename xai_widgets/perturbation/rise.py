@@ -239,7 +239,7 @@ def rise(
         The network.
     x
         Images of any kind, N of them.
-    target : int, str, sequence or Tensor, optional
+    target : int, str, callable, sequence or Tensor, optional
         The class, or one per image. Default: the predicted class. The result has the maps of all classes, see
         :meth:`Rise.saliency`; their scores take 32 MB per image for 8000 masks and 1000 classes.
     masks : int, default 8000

@@ -108,8 +108,8 @@ def lime(
         The network.
     x
         Images of any kind, N of them.
-    target : int, str, sequence or Tensor, optional
-        The class, or one per image. Default: the predicted class.
+    target : int, str, callable, sequence or Tensor, optional
+        The class or a target (see :mod:`xai_widgets.targets`), or one per image. Default: the predicted class.
     segments : int or Tensor, optional
         Approximate number of superpixels, or your own labels (H, W) or (N, H, W). Default: 50.
     samples : int, default 1000

@@ -114,8 +114,10 @@ class BoxScore:
             check_index(class_index, max(table.shape[1], class_index + 1), "class_index")
             scores = _column(table, class_index)
             classes = torch.full_like(scores, class_index, dtype=torch.long)
-        order = scores.argsort(descending=True)[: integer(count, "count", low=1)]
-        order = order[scores[order] > 0]
+        order = scores.argsort(descending=True)
+        # Untrained detectors return empty boxes.
+        valid = (scores > 0) & (boxes[:, 2:] > boxes[:, :2]).all(1)
+        order = order[valid[order]][: integer(count, "count", low=1)]
         if not len(order):
             raise ValueError(f"expected an image with detections of {model.name}, got one without")
         return [

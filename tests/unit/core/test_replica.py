@@ -323,3 +323,23 @@ def test_containers_that_a_pass_writes_to_are_those_of_the_replica():
     with torch.no_grad():
         network.bias.add_(1)
     assert_close(model.scores(x), before + 2)
+
+
+def test_hooks_that_a_network_registers_in_its_pass_stay_on_the_replica():
+    """Networks of transformers register hooks that collect hidden states in their first pass."""
+
+    class Collecting(Functional):
+        def forward(self, x):
+            if not getattr(self, "collecting", False):
+                self.collecting = True
+                self.conv1.register_forward_hook(lambda module, inputs, output: collected.append(output))
+            return super().forward(x)
+
+    collected = []
+    network = settle(Collecting())
+    model = wrap(network)
+    collected.clear()
+    for _ in range(3):
+        model.scores(images(1))
+    assert len(collected) == 3
+    assert not network.conv1._forward_hooks
