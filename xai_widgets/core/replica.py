@@ -29,8 +29,8 @@ from xai_widgets.core.hooks import EVERY_CALL, LayerHooks
 
 #: Attributes of every module that do not hold other modules.
 _PLAIN = frozenset(nn.Module().__dict__) - {"_modules"}
-#: Attributes of a module with its hooks. Some networks register hooks of their own in the first pass.
-_HOOKS = tuple(name for name in nn.Module().__dict__ if "hooks" in name)
+#: Attributes with the forward hooks of a module. Some networks register hooks of their own in their first pass.
+_HOOKS = tuple(name for name in nn.Module().__dict__ if name.startswith("_forward") and "hooks" in name)
 #: Types of values that may hold a module.
 _HOLDERS = (nn.Module, list, tuple, dict, set, FunctionType, MethodType, partial)
 #: Types of containers that a pass may write to.
@@ -150,7 +150,8 @@ class _Replicator:
         values.update(module.__dict__)
         values[_ORIGINAL] = module
         values["training"] = False
-        values.update((name, copy.copy(values[name])) for name in _HOOKS if values.get(name) is not None)
+        for name in _HOOKS:
+            values[name] = OrderedDict(values.get(name) or ())
         values["_compiled_call_impl"] = None
         values["_modules"] = type(module._modules)(
             (name, None if child is None else self.replicate(child))
