@@ -40,4 +40,6 @@ from xai_widgets.views import OrderedMaskView as OrderedMaskView
 from xai_widgets.views import ScoresView as ScoresView
 from xai_widgets.views import SimilarityView as SimilarityView
 from xai_widgets.views import SliderView as SliderView
+from xai_widgets.zoo import from_hugging_face as from_hugging_face
+from xai_widgets.zoo import from_timm as from_timm
 from xai_widgets.zoo import load as load

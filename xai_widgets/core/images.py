@@ -62,14 +62,15 @@ def to_images(
         For a path that is not a file.
     """
     resizing = None if size is None else Resizing(size, resize, interpolation)
-    return _converted(images, resizing, integer(channels, "channels", low=1))
+    return convert(images, resizing, integer(channels, "channels", low=1))
 
 
-def _converted(images: Any, resizing: Resizing | None, channels: int) -> Tensor:
+def convert(images: Any, resizing: Resizing | None, channels: int) -> Tensor:
+    """Convert images of any kind to a batch with this number of channels, see :func:`to_images`."""
     if isinstance(images, list | tuple):
         if not images:
             raise ValueError("expected at least one image, got an empty batch")
-        batches = [_converted(image, resizing, channels) for image in images]
+        batches = [convert(image, resizing, channels) for image in images]
         shapes = sorted({tuple(batch.shape[2:]) for batch in batches})
         if len(shapes) > 1:
             raise ValueError(f"expected images of one size in a batch, got {shapes[0]} and {shapes[1]}")
@@ -78,7 +79,7 @@ def _converted(images: Any, resizing: Resizing | None, channels: int) -> Tensor:
         return _from_tensor(images, channels)
     if isinstance(images, str | os.PathLike):
         with _open(Path(images)) as image:
-            return _converted(image, resizing, channels)
+            return convert(image, resizing, channels)
     if isinstance(images, Image.Image):
         images = np.asarray(_flatten(_upright(images), channels))
     if isinstance(images, np.ndarray):

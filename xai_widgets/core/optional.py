@@ -13,8 +13,9 @@ EXTRAS = {
     "matplotlib": ("matplotlib", "plot"),
     "skimage": ("scikit-image", "images"),
     "sklearn": ("scikit-learn", "components"),
-    "timm": ("timm", "imagenet"),
+    "timm": ("timm", "timm"),
     "torchvision": ("torchvision", "vision"),
+    "transformers": ("transformers", "transformers"),
 }
 
 

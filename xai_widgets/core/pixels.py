@@ -14,7 +14,7 @@ from xai_widgets.core.arguments import check_normalization, dtype_of
 from xai_widgets.core.fixed_inputs import FixedInputs
 from xai_widgets.core.folding import folded_pass
 from xai_widgets.core.guard import guarded, outside_inference
-from xai_widgets.core.images import to_images, to_uint8
+from xai_widgets.core.images import convert, to_uint8
 from xai_widgets.core.layered import Layered
 from xai_widgets.core.replica import check_private, initialize, replica
 from xai_widgets.core.resizing import Resizing
@@ -70,13 +70,7 @@ class PixelInput(Layered):
         See :func:`xai_widgets.core.images.to_images` for the accepted kinds. Raises ValueError, too, for tensors of a
         size that the network does not accept.
         """
-        x = to_images(
-            images,
-            size=self.size,
-            resize=self.resize,
-            interpolation=self.interpolation,
-            channels=self.channels,
-        ).to(self.device)
+        x = convert(images, self.resizing, self.channels).to(self.device)
         size = (x.shape[2], x.shape[3])
         if size not in self._sizes:
             self._try(

@@ -29,6 +29,9 @@ class Resizing:
         aspect ratio changes. Default: the image is resized until it just covers ``size``.
     interpolation : {"bilinear", "bicubic", "nearest"}, default "bilinear"
         Interpolation of the resizing, with antialiasing except for "nearest".
+    rounding : {"even", "down"}, default "even"
+        Rounding of the position of the crop if it is between two pixels: to the even one, as in torchvision and timm,
+        or down, as in Hugging Face.
 
     Raises
     ------
@@ -39,11 +42,13 @@ class Resizing:
     size: tuple[int, int]
     resize: int | tuple[int, int] | None = None
     interpolation: str = "bilinear"
+    rounding: str = "even"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", check_size(self.size))
         object.__setattr__(self, "resize", _check_resize(self.resize, self.size))
         choice(self.interpolation, "interpolation", INTERPOLATIONS)
+        choice(self.rounding, "rounding", ("even", "down"))
 
     def __str__(self) -> str:
         height, width = self.size
@@ -60,13 +65,13 @@ class Resizing:
         height, width = self.size
         if self.resize in (None, self.size) and tuple(x.shape[2:]) == self.size:
             return x
-        x, scaled = self._scaled(x)
-        # Like torchvision's center crop, which rounds half to even.
-        top, left = round((scaled[0] - height) / 2), round((scaled[1] - width) / 2)
+        x, scaled = self.scaled(x)
+        halves = ((extent - side) / 2 for extent, side in zip(scaled, self.size, strict=True))
+        top, left = (round(half) if self.rounding == "even" else int(half) for half in halves)
         x = interpolate(x, scaled, self.interpolation)
         return x[:, :, top : top + height, left : left + width].contiguous()
 
-    def _scaled(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    def scaled(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Return the part of the images that is needed, and its height and width after resizing."""
         if isinstance(self.resize, tuple):
             return x, self.resize

