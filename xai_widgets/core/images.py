@@ -20,6 +20,8 @@ from xai_widgets.core.validation import brief, dense, integer, number, tensor
 
 #: How far pixels of a float image may lie outside [0, 1], because of rounding and resampling.
 TOLERANCE = 1e-3
+#: Number of pixels above which images of 8 bits are resized in 8 bits.
+LARGE = 2**21
 
 
 def to_images(
@@ -169,8 +171,13 @@ def _from_array(array: np.ndarray, channels: int, resizing: Resizing | None) -> 
         )
     # A copy: arrays of PIL are read-only, and torch warns about that.
     x = torch.from_numpy(np.array(array, order="C"))
-    x = _unit_range(x.permute(2, 0, 1)[None])
-    if x.shape[1] == 4 != channels:
+    x = x.permute(2, 0, 1)[None]
+    transparent = x.shape[1] == 4 != channels
+    if resizing is not None and x.dtype == torch.uint8 and x[0, 0].numel() > LARGE and not transparent:
+        # Faster by ten times, with a fourth of the memory, and like PIL rounded to 8 bits.
+        x, resizing = resizing(x), None
+    x = _unit_range(x)
+    if transparent:
         x = x[:, :3] * x[:, 3:] + (1 - x[:, 3:])
     x = _match_channels(x, channels)
     return x if resizing is None else resizing(x)

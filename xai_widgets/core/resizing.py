@@ -61,7 +61,7 @@ class Resizing:
         return resized if self.resize == self.size else f"{resized}, {crop}"
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Map images (N, C, h, w) in [0, 1] to (N, C, H, W)."""
+        """Map images (N, C, h, w), floats in [0, 1] or uint8, to (N, C, H, W)."""
         height, width = self.size
         if self.resize in (None, self.size) and tuple(x.shape[2:]) == self.size:
             return x
@@ -91,12 +91,13 @@ class Resizing:
 
 
 def interpolate(x: Tensor, size: tuple[int, int], interpolation: str) -> Tensor:
-    """Resize images (N, C, h, w) in [0, 1] to another height and width, with antialiasing except for "nearest"."""
+    """Resize images (N, C, h, w), floats in [0, 1] or uint8, with antialiasing except for "nearest"."""
     if tuple(x.shape[2:]) == size:
         return x
     if interpolation == "nearest":
         return F.interpolate(x, size, mode="nearest-exact")
-    return F.interpolate(x, size, mode=interpolation, antialias=True, align_corners=False).clamp(0, 1)
+    resized = F.interpolate(x, size, mode=interpolation, antialias=True, align_corners=False)
+    return resized.clamp(0, 1) if resized.is_floating_point() else resized
 
 
 def _check_resize(

@@ -8,7 +8,7 @@ from networks import SIZE, Functional, settle, wrap
 from PIL import Image
 from torch import nn
 
-from xai_widgets.core.images import to_images, to_uint8
+from xai_widgets.core.images import LARGE, to_images, to_uint8
 from xai_widgets.core.model import ImageModel
 
 COUNTS = [1, 2, 4, 5, 13]
@@ -135,3 +135,17 @@ def test_an_image_is_resized_to_a_height_and_width():
     assert (to_uint8(near)[0] == expected).all()
     with pytest.raises(ValueError, match=r"expected resize of at least the size, \(8, 8\)"):
         to_images(image, size=(8, 8), resize=(8, 7))
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "nearest"])
+def test_a_large_image_is_resized_in_8_bits(interpolation):
+    side = int(LARGE**0.5) + 1
+    coarse = torch.rand(1, 3, 20, 30, generator=torch.Generator().manual_seed(0))
+    whole = torch.nn.functional.interpolate(coarse, (side, side + 300), mode="bicubic").clamp(0, 1)
+    array = (whole[0].permute(1, 2, 0) * 255).round().byte().numpy()
+    options = {"size": (50, 60), "resize": 64, "interpolation": interpolation}
+    for given, expected in ((array, array / 255), (array[..., 0], array[..., 0] / 255)):
+        difference = to_images(given, **options) - to_images(expected, **options)
+        # Two steps of rounding.
+        assert difference.abs().max() <= 1.5 / 255
+    assert to_images(np.dstack([array] * 2), channels=6, **options).shape == (1, 6, 50, 60)
