@@ -127,6 +127,11 @@ class _GatedReLU:
     def __call__(self, x: Tensor) -> Tensor:
         number, self._number = self._number, self._number + 1
         gate = self._gates.get(number)
+        if gate is not None and gate.shape != x.shape:
+            raise ValueError(
+                f"expected a network whose ReLUs see activations of the same shape in every pass, got {tuple(x.shape)} "
+                f"after {tuple(gate.shape)}, as in a detector, whose number of boxes varies"
+            )
         result: Tensor = (
             _FixedGate.apply(x, gate)
             if self._updated is None

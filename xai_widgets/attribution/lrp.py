@@ -177,7 +177,13 @@ def _with_bounds(model: ImageModel, x: Tensor, box: ZBox) -> ZBox:
         with PropagationRules(TITLE, model.module, linear=reach, scale=plain, rectifier=plain):
             model(torch.stack(ends).requires_grad_())
     except _FirstLayerReached as reached:
-        low, high = reached.args[0]
+        bounds = reached.args[0]
+        if len(bounds) != 2:
+            raise ValueError(
+                f"expected a network that passes all images to its first layer in one call, got {model.name}; use a "
+                "composite without z^B, such as 'epsilon_plus'"
+            ) from None
+        low, high = bounds
         return ZBox(torch.minimum(low, high), torch.maximum(low, high))
     return box
 
