@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from ipywidgets import HBox
+from numpy.typing import NDArray
 
 from xai_widgets.core.model import ImageModel, Target
 from xai_widgets.core.run import Status
 from xai_widgets.explorers.explorer import ImageExplorer
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import TOP, fill_width, row_layout, stretch, to_uint8
-from xai_widgets.methods import METHODS
+from xai_widgets.methods import METHODS, Method
 from xai_widgets.methods.registry import MethodLike, methods_by_name
+from xai_widgets.metrics import Curve
 from xai_widgets.ops.blur import truncated_blur
-from xai_widgets.studies.deletion import CURVES, DeletionKey, DeletionStudy
+from xai_widgets.studies.deletion import CURVES, RANDOM, RANDOM_TITLE, DeletionKey, DeletionStudy
 from xai_widgets.views import CurveView, HeatmapView, MethodPicker, OrderedMaskView, ScoresView, link
 
 #: Methods that are computed at first by default; the others can be chosen.
@@ -25,14 +27,21 @@ CHOSEN = ("gradient", "guided_backprop", "integrated_gradients", "grad_cam")
 #: Methods that replace one of them that failed.
 SPARE = ("gradient_x_input", "smoothgrad", "expected_gradients")
 
+#: Default steps of a curve: half of those of RISE, in half of the time.
+STEPS = 112
+
+#: Color of the curves of a random order, which has 3:1 against both themes.
+RANDOM_COLOR = "#808080"
+
 
 class DeletionExplorer(ImageExplorer):
     """Compare deletion and insertion curves of several methods while they are computed, and drag along them.
 
-    The curves follow the protocol of RISE (:mod:`xai_widgets.metrics.deletion`). If a method is not defined for the
-    network, the legend shows the reason and the others continue. Dragging the cursor shows the image with that share of
-    its pixels deleted, or inserted, and the best classes there. The cursor, the opacity, the color map and the choice
-    among computed curves need no kernel.
+    The curves follow the protocol of RISE (:mod:`xai_widgets.metrics.deletion`) and are drawn from coarse to fine. Gray
+    curves show pixels in random order, the mean of some orders, which not every method beats. If a method is not
+    defined for the network, the legend shows the reason and the others continue. Dragging the cursor shows the image
+    with that share of its pixels deleted, or inserted, and the best classes there. The cursor, the opacity, the color
+    map and the choice among computed curves need no kernel.
 
     Parameters
     ----------
@@ -47,7 +56,7 @@ class DeletionExplorer(ImageExplorer):
     target : int, str or callable, optional
         The class or a target (see :mod:`xai_widgets.targets`). Default: the predicted class.
     steps : int, optional
-        Steps of a curve. Default: 224, or the number of pixels if that is less.
+        Steps of a curve, 224 in RISE. Default: 112, or the number of pixels if that is less.
     batch_size : int, default 32
         Images per pass of the network.
     start : bool, default True
@@ -99,8 +108,9 @@ class DeletionExplorer(ImageExplorer):
         **kwargs: Any,
     ) -> None:
         super().__init__(model, image, target=target, **kwargs)
-        self._methods = methods_by_name(METHODS.values() if methods is None else methods)
-        self._steps, self._batch_size = steps, batch_size
+        self._methods = methods_by_name(_default_first() if methods is None else methods)
+        self._steps = min(STEPS, self._x[0, 0].numel()) if steps is None else steps
+        self._batch_size = batch_size
         self.study = self._make_study()
         titles = {name: method.title for name, method in self._methods.items()}
         chosen = [name for name in self._methods if methods is not None or name in CHOSEN]
@@ -115,7 +125,7 @@ class DeletionExplorer(ImageExplorer):
             target=self.target,
             series=[
                 {"label": label, "frame": frame, "mode": mode}
-                for frame in range(len(titles))
+                for frame in range(len(titles) + 1)
                 for mode, label in (("deletion", "deleted"), ("insertion", "inserted"))
             ],
             title="Best classes at the cursor",
@@ -162,7 +172,15 @@ class DeletionExplorer(ImageExplorer):
         return DeletionKey(name, self.target)
 
     def _keys(self) -> list[DeletionKey]:
-        return [self._key(name) for name in self._names()]
+        # In the order of the legend, but methods of many passes come last.
+        return sorted(
+            self._shown_keys(), key=lambda key: key.method != RANDOM and _is_slow(self._methods[key.method])
+        )
+
+    def _shown_keys(self) -> list[DeletionKey]:
+        """Return the keys of the chosen methods, followed by the random order."""
+        names = self._names()
+        return [self._key(name) for name in [*names, *([RANDOM] if names else [])]]
 
     def _names(self) -> list[str]:
         """Return the chosen methods; of a default choice those that failed are replaced by others."""
@@ -203,7 +221,7 @@ class DeletionExplorer(ImageExplorer):
 
     def _draw(self, changed: DeletionKey | None = None) -> None:
         """Draw all arrays anew; a value that is not known is NaN."""
-        outcomes = {name: self.study.outcome(self._key(name)) for name in self._names()}
+        outcomes = {key.method: self.study.outcome(key) for key in self._shown_keys()}
         failed = {name: outcome.error for name, outcome in outcomes.items() if outcome.error}
         # The maps are large: they are sent when one of them is new.
         known = (
@@ -211,34 +229,32 @@ class DeletionExplorer(ImageExplorer):
         )
         if known is None or not known.curves:
             self._draw_maps(failed)
-        methods = list(self._methods)
+        self.method_picker.notes = {
+            name: outcome.error
+            for name in self._methods
+            if (outcome := self.study.outcome(self._key(name))).error
+        }
+        rows = [*self._methods, RANDOM]
         fractions = np.linspace(0, 1, self.study.curve_steps + 1, dtype=np.float32)
-        shape = (len(methods), len(CURVES), len(fractions))
-        top = min(TOP, len(self.model.labels))
-        target_values = np.full(shape, np.nan, dtype=np.float32)
-        values = np.full((*shape, top), np.nan, dtype=np.float32)
-        indices = np.zeros((*shape, top), dtype=np.int32)
+        best = _Best.empty((len(rows), len(CURVES), len(fractions)), min(TOP, len(self.model.labels)))
         series, y = [], []
         for name, outcome in outcomes.items():
-            row = methods.index(name)
+            row = rows.index(name)
             curves = outcome.result.curves if outcome.result is not None else {}
             for column, metric in enumerate(CURVES if name not in failed else ()):
                 note = ""
                 if curve := curves.get(metric):
-                    fractions = curve.fractions.numpy()
-                    target_values[row, column] = curve.scores[0].numpy()
-                    values[row, column] = curve.top_scores[0].numpy()
-                    indices[row, column] = curve.top_classes[0].clamp_min(0).numpy()
+                    # Those of the random order differ by less than a pixel.
+                    fractions = fractions if name == RANDOM else curve.fractions.numpy()
+                    best.take(row, column, curve)
                     if not np.isnan(auc := curve.auc.item()):
                         note = "; ".join([f"AUC {auc:.3f}", *outcome.warnings])
-                label = f"{self._methods[name].title}, {metric}"
-                style = "dashed" if metric == "deletion" else "solid"
-                series.append({"label": label, "note": note, "frame": row, "mode": metric, "style": style})
-                y.append(target_values[row, column])
+                series.append(self._series(name, row, metric, note))
+                y.append(best.target_values[row, column].copy())
         # A failed method has a row in the legend, without a curve.
         for name, error in failed.items():
-            label = f"{self._methods[name].title}: {error}"
-            series.append({"label": label, "note": "", "frame": methods.index(name)})
+            label = f"{self._title(name)}: {error}"
+            series.append({"label": label, "note": "", "frame": rows.index(name)})
             y.append(np.full(len(fractions), np.nan, dtype=np.float32))
         # Hidden curves are given by row: with other rows the same curves stay hidden.
         hidden = {entry["label"] for row, entry in enumerate(self.curves.series) if row in self.curves.hidden}
@@ -247,25 +263,88 @@ class DeletionExplorer(ImageExplorer):
             self.curves.hidden = [row for row, entry in enumerate(series) if entry["label"] in hidden]
             self.curves.x = fractions
             self.curves.y = np.stack(y) if y else np.zeros((0, len(fractions)), dtype=np.float32)
+        best.take_image(self._probabilities(), self.target)
         with self.scores.hold_sync():
-            self.scores.target, self.scores.value_limits = self.target, self._limits(values, target_values)
+            limits = self._limits(best.values, best.target_values)
+            self.scores.target, self.scores.value_limits = self.target, limits
             self.scores.x = fractions
-            self.scores.indices = indices.reshape(-1, len(fractions), top)
-            self.scores.values = values.reshape(-1, len(fractions), top)
-            self.scores.target_values = target_values.reshape(-1, len(fractions))
+            self.scores.indices = best.indices.reshape(-1, *best.indices.shape[2:])
+            self.scores.values = best.values.reshape(-1, *best.values.shape[2:])
+            self.scores.target_values = best.target_values.reshape(-1, len(fractions))
+
+    def _title(self, name: str) -> str:
+        return RANDOM_TITLE if name == RANDOM else self._methods[name].title
+
+    def _series(self, name: str, row: int, metric: str, note: str) -> dict[str, Any]:
+        """Return the entry of a curve in the legend."""
+        style = "dashed" if metric == "deletion" else "solid"
+        color = {"color": RANDOM_COLOR} if name == RANDOM else {}
+        label = f"{self._title(name)}, {metric}"
+        return {"label": label, "note": note, "frame": row, "mode": metric, "style": style, **color}
 
     def _draw_maps(self, failed: Iterable[str]) -> None:
-        methods, names = list(self._methods), self._names()
+        methods = list(self._methods)
+        results = {key.method: self.study.result(key) for key in self._shown_keys()}
+        # Maps after the last known one are not sent, and the last row is the random order: a view shows its last row
+        # for any later frame.
+        known = [
+            methods.index(name) for name, result in results.items() if result is not None and name != RANDOM
+        ]
+        rows = [*methods[: max(known, default=-1) + 1], RANDOM]
         height, width = self._x.shape[2:]
-        maps = np.full((len(methods), height, width), np.nan, dtype=np.float32)
+        maps = np.full((len(rows), height, width), np.nan, dtype=np.float32)
         # A rank that no fraction reaches: a method without a map deletes nothing.
-        ranks = np.full((len(methods), height, width), height * width, dtype=np.int32)
-        for name in names:
-            if (result := self.study.result(self._key(name))) is not None:
-                maps[methods.index(name)], ranks[methods.index(name)] = result.saliency, result.ranks
-        self.heatmap.maps = maps
+        ranks = np.full((len(rows), height, width), height * width, dtype=np.int32)
+        for name, result in results.items():
+            if result is not None:
+                maps[rows.index(name)], ranks[rows.index(name)] = result.saliency, result.ranks
+        with self.heatmap.hold_sync():
+            self.heatmap.labels = [self._title(name) for name in rows]
+            self.heatmap.maps = maps
         self.masked.ranks = ranks
-        active = [methods.index(name) for name in names if name not in failed]
-        if active and self.curves.frame not in active:
+        active = [methods.index(name) for name in results if name not in failed and name != RANDOM]
+        if active and self.curves.frame not in [*active, len(methods)]:
             for part in (self.curves, self.heatmap, self.masked, self.scores):
                 part.frame = active[0]
+
+
+class _Best(NamedTuple):
+    """The best classes and the explained class of each method, mode and fraction; NaN where they are not known."""
+
+    values: NDArray[np.float32]
+    indices: NDArray[np.int32]
+    target_values: NDArray[np.float32]
+
+    @classmethod
+    def empty(cls, shape: tuple[int, int, int], top: int) -> _Best:
+        return cls(
+            np.full((*shape, top), np.nan, dtype=np.float32),
+            np.zeros((*shape, top), dtype=np.int32),
+            np.full(shape, np.nan, dtype=np.float32),
+        )
+
+    def take(self, row: int, column: int, curve: Curve) -> None:
+        """Take the values of a curve."""
+        self.values[row, column] = curve.top_scores[0].numpy()
+        self.indices[row, column] = curve.top_classes[0].clamp_min(0).numpy()
+        self.target_values[row, column] = curve.scores[0].numpy()
+
+    def take_image(self, values: NDArray[np.float32], target: int) -> None:
+        """Take the values of the image, at which deletion begins and insertion ends, where they are missing."""
+        indices = np.argsort(-values, kind="stable")[: self.indices.shape[-1]]
+        for column, at in enumerate((0, -1)):
+            missing = np.isnan(self.target_values[:, column, at])
+            self.values[missing, column, at] = values[indices]
+            self.indices[missing, column, at] = indices
+            self.target_values[missing, column, at] = values[target]
+
+
+def _default_first() -> list[Method]:
+    """Return all registered methods, those that are computed by default first."""
+    first = [METHODS[name] for name in (*CHOSEN, *SPARE)]
+    return [*first, *(method for method in METHODS.values() if method not in first)]
+
+
+def _is_slow(method: Method) -> bool:
+    """Return whether a method takes a number of passes that an option sets."""
+    return method.cost is not None and bool(method.cost.each)

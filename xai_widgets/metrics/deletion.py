@@ -184,7 +184,7 @@ def deletion(
     Returns
     -------
     Run of Curve
-        One snapshot for each batch; ``deletion(...).result()`` is the whole curve.
+        One snapshot for each batch, from coarse to fine; ``deletion(...).result()`` is the whole curve.
     """
     model, x, target = prepare(model, x, target)
     return _curve("deletion", model, x, check_baseline(baseline, x), saliency, target, steps, batch_size, top)
@@ -306,7 +306,9 @@ def _curve(
     counts = torch.tensor(
         [round(k * pixels / steps) for k in range(steps + 1)], device=start.device, dtype=torch.int32
     )
-    points = [(image, at) for image in range(n) for at in range(0, steps + 1, batch_size)]
+    batches = -(-(steps + 1) // batch_size)
+    # A batch has fractions from all parts of the curve: the first one gives a coarse curve, which the others refine.
+    points = [(image, slice(first, steps + 1, batches)) for image in range(n) for first in range(batches)]
     top = min(top, len(model.labels))
     curve = Curve(
         mode,
@@ -325,11 +327,10 @@ def _curve(
         first, last = (images.contiguous(memory_format=layout) for images in (start, end))
         size = (min(batch_size, steps + 1), *start.shape[1:])
         shown = torch.empty(size, dtype=start.dtype, device=start.device, memory_format=layout)
-        for image, at in points:
-            some = slice(at, min(at + batch_size, steps + 1))
+        for image, some in points:
             with torch.no_grad():
-                batch = shown[: some.stop - some.start]
                 replaced = ranks[image] < counts[some].view(-1, 1, 1, 1)
+                batch = shown[: len(replaced)]
                 torch.where(replaced, last[image : image + 1], first[image : image + 1], out=batch)
                 probs = model.probabilities(check_finite(model(batch, folded=True), model.name))
             best = probs.topk(top, dim=1)

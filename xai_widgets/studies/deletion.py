@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +23,7 @@ from xai_widgets.metrics import (
 )  # fmt: skip
 from xai_widgets.metrics.deletion import RANDOM_STEPS
 from xai_widgets.ops.resize import resize_map
+from xai_widgets.studies.store import Outcome
 from xai_widgets.studies.study import Study
 
 #: The two metrics by name, in the order of the arrays of views.
@@ -139,6 +140,12 @@ class DeletionStudy(Study[DeletionKey, DeletionResult]):
                 check_finite(curve.scores, self.model.name)
 
         return Run(steps(), total=self.steps(key), name=self.title(key))
+
+    def _check_some(
+        self, store: MutableMapping[DeletionKey, Outcome[DeletionResult]], keys: Iterable[DeletionKey]
+    ) -> None:
+        """Raise ValueError if every method failed, whether or not the baseline did."""
+        super()._check_some(store, [key for key in keys if key.method != RANDOM])
 
     def _curves(self, key: DeletionKey, name: str, saliency: Tensor) -> Iterator[Curve]:
         """Yield the snapshots of a curve, all with the same fractions."""

@@ -13,7 +13,7 @@ from xai_widgets.core.model import ImageModel
 from xai_widgets.errors import warn
 from xai_widgets.explorers import DeletionExplorer
 from xai_widgets.methods import METHODS
-from xai_widgets.metrics import deletion, insertion, ordering
+from xai_widgets.metrics import deletion, insertion, ordering, random_order
 
 PATIENCE = 60
 
@@ -41,20 +41,53 @@ def test_views_get_curves_maps_orders_and_scores(model, image):
     assert explorer.wait(PATIENCE)
     assert (explorer.run_bar.status, explorer.run_bar.error, explorer.run_bar.progress) == ("done", "", 1.0)
     expected = np.stack([*curves_of(model, image, "gradient", 2), *curves_of(model, image, "grad_cam", 2)])
-    assert explorer.curves.y == near(expected)
+    assert explorer.curves.y[:4] == near(expected)
     assert [s["label"] for s in explorer.curves.series][:3:2] == ["Gradient, deletion", "Grad-CAM, deletion"]
     assert [(s["frame"], s["mode"]) for s in explorer.curves.series] == [
-        (0, "deletion"), (0, "insertion"), (1, "deletion"), (1, "insertion"),
+        (0, "deletion"), (0, "insertion"), (1, "deletion"), (1, "insertion"), (2, "deletion"), (2, "insertion"),
     ]  # fmt: skip
     area = np.trapezoid(expected[0], explorer.curves.x)
     assert explorer.curves.series[0]["note"] == f"AUC {area:.3f}"
-    assert explorer.scores.target_values == near(expected)
+    assert explorer.scores.target_values[:4] == near(expected)
     assert explorer.scores.values[0, 0] == near(model.probs(image)[0].topk(5).values.numpy())
     saliency = gradient.saliency(model, image, 2)
     assert explorer.heatmap.maps[0] == near(saliency[0].numpy())
     assert (explorer.masked.ranks[0] == ordering(saliency)[0].numpy()).all()
     assert (explorer.masked.image == image).all()
     assert (explorer.masked.baselines[0] == 0).all()
+
+
+def test_a_random_order_is_drawn_in_gray_beside_the_methods(model, image):
+    explorer = explorer_of(model, image, ["gradient"], target=2)
+    assert explorer.wait(PATIENCE)
+    for row, mode in ((2, "deletion"), (3, "insertion")):
+        curve = random_order(model, image, 2, mode=mode, steps=20).result(progress=False)
+        assert explorer.curves.y[row] == near(curve.resampled(20).scores[0].numpy())
+        series = explorer.curves.series[row]
+        assert series["label"] == f"Random order, {mode}"
+        assert series["color"] == "#808080"
+        assert series["note"].startswith("AUC ")
+    # Its image is the last row, whatever the number of maps that are sent.
+    assert explorer.masked.ranks.shape[0] == len(explorer.heatmap.labels) == 2
+    assert sorted(explorer.masked.ranks[1].ravel().tolist()) == list(range(256))
+
+
+def test_of_all_methods_only_the_computed_maps_are_sent(model, image):
+    explorer = explorer_of(model, image)
+    assert explorer.wait(PATIENCE)
+    assert len(explorer.method_picker.options) > 30
+    assert len(explorer.heatmap.maps) == len(explorer.masked.ranks) == 5
+
+
+def test_the_best_classes_of_the_image_are_shown_before_anything_is_computed(model, gate, image):
+    explorer = explorer_of(model, image, ["gradient"], target=2, start=False)
+    gate.shut = True
+    explorer.compute()
+    gate.stopped()
+    assert explorer.scores.values[0, 0] == near(model.probs(image)[0].topk(5).values.numpy())
+    assert explorer.scores.indices[0, 0].tolist() == model.probs(image)[0].topk(5).indices.tolist()
+    gate.open()
+    assert explorer.wait(PATIENCE)
 
 
 def test_default_class_is_the_predicted_one_and_labels_are_the_models(model, image):
@@ -72,8 +105,10 @@ def test_curves_grow_batch_by_batch(model, image):
     explorer.compute()
     assert explorer.wait(PATIENCE)
     assert known == sorted(known)
-    # Nothing, the map, batches of 6, 6, 6 and 3 points of both curves, and once more with the notes.
-    assert known == [0, 0, 6, 12, 18, 21, 27, 33, 39, 42, 42]
+    # Nothing, the map, batches of 6, 5, 5 and 5 points of both curves, and once more with the notes; then the map of
+    # the random order, four orders of both curves, and the end.
+    batches = [0, 0, 6, 11, 16, 21, 27, 32, 37, 42, 42]
+    assert known == [*batches, 42, 63, 63, 63, 63, 84, 84, 84, 84, 84]
 
 
 def test_change_of_class_in_mid_run_leaves_no_stale_point(model, gate, image):
@@ -92,10 +127,11 @@ def test_change_of_class_in_mid_run_leaves_no_stale_point(model, gate, image):
     assert explorer.wait(PATIENCE)
     expected = {target: np.stack(curves_of(model, image, "gradient", target)) for target in (0, 3)}
     assert {target for target, _ in drawn} == {0, 3}
-    for target, y in drawn:
+    for target, drawn_curves in drawn:
+        y = drawn_curves[:2]
         at = np.isfinite(y)
         assert y[at] == near(expected[target][at])
-    assert explorer.curves.y == near(expected[3])
+    assert explorer.curves.y[:2] == near(expected[3])
     assert explorer.scores.target == 3
 
 
@@ -130,7 +166,7 @@ def test_a_known_result_is_not_computed_again_unless_asked(model, image):
     assert explorer.wait(PATIENCE)
     explorer.method_picker.selected = ["gradient"]
     assert explorer.wait(PATIENCE)
-    assert len(explorer.curves.y) == 2
+    assert len(explorer.curves.y) == 4
     explorer.method_picker.selected = ["gradient", "mine"]
     explorer.target = 1
     explorer.target = 0
@@ -155,9 +191,11 @@ def test_a_refused_method_says_why_in_the_legend_and_the_others_go_on(model, ima
     assert (explorer.run_bar.status, explorer.run_bar.error) == ("done", "")
     assert explorer.run_bar.message == "done, 1 failed: mine"
     labels = [entry["label"] for entry in explorer.curves.series]
-    assert labels == ["Gradient, deletion", "Gradient, insertion", "mine: the map is upside down"]
-    assert np.isfinite(explorer.curves.y[:2]).all()
-    assert np.isnan(explorer.curves.y[2]).all()
+    assert labels[:2] == ["Gradient, deletion", "Gradient, insertion"]
+    assert labels[4:] == ["mine: the map is upside down"]
+    assert explorer.method_picker.notes == {"mine": "the map is upside down"}
+    assert np.isfinite(explorer.curves.y[:4]).all()
+    assert np.isnan(explorer.curves.y[4]).all()
     assert explorer.curves.frame == 1, "the active method is one that has a map"
     wrong = False
     explorer.compute(again=True)
@@ -182,11 +220,12 @@ def test_a_default_that_the_network_does_not_allow_is_replaced(image):
     explorer = explorer_of(ImageModel(smooth.eval(), size=16), image, None)
     assert explorer.wait(PATIENCE)
     assert explorer.run_bar.status == "done"
-    chosen = ["gradient", "gradient_x_input", "integrated_gradients", "grad_cam"]
+    chosen = ["gradient", "integrated_gradients", "grad_cam", "gradient_x_input"]
     assert explorer.method_picker.selected == chosen
     assert explorer.run_bar.message == "done, 1 failed: Guided backprop"
     assert np.isfinite(explorer.curves.y).all()
-    assert explorer.curves.y.shape[0] == 2 * len(chosen)
+    assert explorer.curves.y.shape[0] == 2 * (len(chosen) + 1)
+    assert list(explorer.method_picker.notes) == ["guided_backprop"]
     # A user who chooses it sees the reason.
     explorer.method_picker.selected = ["guided_backprop", "gradient"]
     assert explorer.wait(PATIENCE)
@@ -201,7 +240,7 @@ def test_a_warning_of_a_method_stands_behind_its_curves(model, image):
 
     explorer = explorer_of(model, image, [mine], target=0)
     assert explorer.wait(PATIENCE)
-    assert all(entry["note"].endswith("; the sum is off by 3") for entry in explorer.curves.series)
+    assert all(entry["note"].endswith("; the sum is off by 3") for entry in explorer.curves.series[:2])
 
 
 def test_a_network_without_probabilities_has_score_curves(image):
@@ -224,7 +263,8 @@ def test_a_new_image_begins_anew(model, image):
     assert explorer.wait(PATIENCE)
     assert (explorer.masked.image == 255 - image).all()
     assert explorer.target == model.scores(255 - image).argmax().item()
-    assert explorer.curves.y == near(np.stack(curves_of(model, 255 - image, "gradient", explorer.target)))
+    expected = np.stack(curves_of(model, 255 - image, "gradient", explorer.target))
+    assert explorer.curves.y[:2] == near(expected)
 
 
 def test_a_run_of_the_old_image_draws_nothing_on_the_new_one(model, gate, image):
