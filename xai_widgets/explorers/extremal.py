@@ -16,7 +16,16 @@ from xai_widgets.core.model import ImageModel, Target
 from xai_widgets.core.validation import numbers
 from xai_widgets.explorers.explorer import SearchExplorer
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.explorers.parts import TOP, dropdown, fill_width, row_layout, score_name, stretch, to_uint8
+from xai_widgets.explorers.parts import (
+    TOP,
+    dropdown,
+    fill_width,
+    row_layout,
+    score_name,
+    search_settings,
+    stretch,
+    to_uint8,
+)
 from xai_widgets.ops.perturb import Perturbation, perturb, pyramid
 from xai_widgets.perturbation.extremal import Extremal
 from xai_widgets.perturbation.mask_search import SearchSettings
@@ -56,7 +65,8 @@ class ExtremalExplorer(SearchExplorer):
     layer : str, optional
         Layer whose activation is masked at first. Default: the image is masked.
     settings : ExtremalSettings, optional
-        Settings of the search.
+        Settings of the search. Default: ``ExtremalSettings()``, with ``steps=60, scan=5`` for an image of more than
+        128 x 128 pixels; the button continues the search.
     tau : float, default 1.0
         Share of the score that is enough for a*.
     batch_size : int, default 32
@@ -176,7 +186,7 @@ class ExtremalExplorer(SearchExplorer):
             self.model,
             self._x,
             areas=self._areas,
-            settings=self._settings,
+            settings=search_settings(self._x) if self._settings is None else self._settings,
             tau=self._tau,
             batch_size=self._batch_size,
         )

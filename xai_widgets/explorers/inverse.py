@@ -17,7 +17,7 @@ from torch import Tensor
 from xai_widgets.core.model import ImageModel, Target
 from xai_widgets.explorers.explorer import SearchExplorer
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.explorers.parts import TOP, dropdown, fill_width, row_layout, stretch, to_uint8
+from xai_widgets.explorers.parts import TOP, dropdown, fill_width, is_large, row_layout, stretch, to_uint8
 from xai_widgets.inverse import Inverted, LayerWise, SolverSettings
 from xai_widgets.inverse.chain import Chain
 from xai_widgets.inverse.layer_wise import Regularizer, check_lambda
@@ -27,6 +27,8 @@ from xai_widgets.views import CurveView, HeatmapView, ScoresView, SliderView, li
 
 #: lambda: finest where the inverse gets simple and keeps the class, and on to where a network may lose it.
 LAMBDAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 1.0, 1.5)
+#: Those for large images, which take half of the time.
+FEW_LAMBDAS = (0.0, 0.2, 0.4, 0.7, 1.5)
 
 #: Methods of the source that need a few passes, for comparison.
 METHODS = ("gradient_x_input", "integrated_gradients", "guided_backprop", "grad_cam")
@@ -66,8 +68,9 @@ class InverseExplorer(SearchExplorer):
         One image of any kind.
     target : int, str or callable, optional
         The class or a target (see :mod:`xai_widgets.targets`). Default: the predicted class.
-    lam : sequence of float, default (0, 0.1, ..., 0.7, 1, 1.5)
-        lambda, at least 0, ascending.
+    lam : sequence of float, optional
+        lambda, at least 0, ascending. Default: (0, 0.1, ..., 0.7, 1, 1.5), and (0, 0.2, 0.4, 0.7, 1.5) for images of
+        more than 128 x 128 pixels.
     regularizer : {"activation", "l1", "l2"}, default "activation"
         The first regularizer.
     methods : sequence, optional
@@ -127,7 +130,7 @@ class InverseExplorer(SearchExplorer):
         image: Any,
         *,
         target: Target = None,
-        lam: Sequence[float] = LAMBDAS,
+        lam: Sequence[float] | None = None,
         regularizer: Regularizer = "activation",
         methods: Sequence[MethodLike] | None = None,
         settings: SolverSettings | None = None,
@@ -138,6 +141,7 @@ class InverseExplorer(SearchExplorer):
         super().__init__(model, image, target=target, **kwargs)
         methods = METHODS if methods is None else methods
         self._methods = {} if isinstance(methods, list | tuple) and not methods else methods_by_name(methods)
+        lam = (FEW_LAMBDAS if is_large(self._x) else LAMBDAS) if lam is None else lam
         self._lam, self._settings, self._batch_size = lam, settings, batch_size
         #: The result that is drawn already; its parts are not sent again.
         self._shown = InverseResult()
@@ -218,7 +222,7 @@ class InverseExplorer(SearchExplorer):
 
     def _find_depths(self) -> None:
         """Find the depths of the network for the image."""
-        chain = Chain.of(self.model, self._x)
+        chain = self.study.chain or Chain.of(self.model, self._x)
         self._count = len(chain.units)
         #: The spatial inputs of units, from the image on.
         self._depths = [

@@ -13,7 +13,7 @@ from xai_widgets.core.model import ImageModel, Target
 from xai_widgets.errors import unknown_name
 from xai_widgets.explorers.explorer import ImageExplorer
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.explorers.parts import row_layout, score_name, stretch, to_uint8
+from xai_widgets.explorers.parts import row_layout, score_name, search_settings, stretch, to_uint8
 from xai_widgets.methods.registry import MethodLike, methods_by_name
 from xai_widgets.ops.perturb import Perturbation, pyramid
 from xai_widgets.perturbation.mask_search import check_areas
@@ -108,10 +108,15 @@ class MaskComparison(ImageExplorer):
     ) -> None:
         super().__init__(model, image, target=target, **kwargs)
         self._methods = methods_by_name(METHODS if methods is None else methods)
-        self._options = options or {}
+        self._options = dict(options or {})
         for name in self._options:
             if name not in self._methods:
                 raise ValueError(unknown_name("method of options", name, self._methods))
+        if "extremal" in self._methods:
+            self._options["extremal"] = {
+                "settings": search_settings(self._x),
+                **self._options.get("extremal", {}),
+            }
         self._areas = check_areas(areas, self._x[0, 0].numel())
         batch_size = check_batch_size(batch_size)
         self._perturbation, self._batch_size = perturbation, batch_size

@@ -11,11 +11,14 @@ from traitlets import TraitError
 from xai_widgets.core.images import to_uint8
 from xai_widgets.core.model import ImageModel
 from xai_widgets.ops.resize import shrink
+from xai_widgets.perturbation.extremal import ExtremalSettings
 from xai_widgets.views import GalleryView, View
 from xai_widgets.views.static_repr import set_layout
 
 #: Classes in the bars of scores.
 TOP = 5
+#: Pixels above which an image is large: searches have smaller budgets by default.
+LARGE = 128 * 128
 #: Largest side of a patch that is sent to a view, in pixels.
 THUMBNAIL = 64
 
@@ -61,6 +64,16 @@ def existing_class(model: ImageModel, value: Any) -> int:
         return model.class_index(value)
     except ValueError as error:
         raise TraitError(str(error)) from error
+
+
+def is_large(x: Tensor) -> bool:
+    """Return whether images (N, C, H, W) are so large that defaults of searches are reduced."""
+    return x.shape[2] * x.shape[3] > LARGE
+
+
+def search_settings(x: Tensor) -> ExtremalSettings:
+    """Return the settings of a search of masks on an image: fewer steps where each takes longer."""
+    return ExtremalSettings(steps=60, scan=5) if is_large(x) else ExtremalSettings()
 
 
 def one_image(model: ImageModel, image: Any) -> Tensor:

@@ -217,7 +217,9 @@ class Chain(ShortRepr):
     @classmethod
     @guarded
     def of(cls, model: ImageModel | nn.Module, x: Any) -> Chain:
-        """Find the units of a network and run them on images of any kind."""
+        """Find the units of a network and run them on images of any kind; a chain is returned as it is."""
+        if isinstance(x, Chain):
+            return x
         if isinstance(model, ImageModel):
             image = model.images(x)
         else:

@@ -37,7 +37,7 @@ import torch
 from torch import Tensor
 
 from xai_widgets.core.arguments import check_batch_size
-from xai_widgets.core.model import ImageModel, Target, prepare, targeted
+from xai_widgets.core.model import ImageModel, Target, targeted
 from xai_widgets.core.precision import no_autocast
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.validation import number, tensor
@@ -138,8 +138,7 @@ def operation_wise(
         raise ValueError("expected a target or a start, got both; omit one of them")
     batch_size = check_batch_size(batch_size)
     model, target = targeted(model, target)
-    _, image, _ = prepare(model, x, None)
-    chain = Chain.of(model, image)
+    chain = Chain.of(model, x)
     last = len(chain.units) - units_after(chain.units, until)
     if start is None:
         classes = target_classes(model, chain, target)
@@ -180,7 +179,7 @@ def operation_wise(
         latest.warn()
 
     searched = sum(unit.kind not in EXACT for unit in chain.units[last : first + 1])
-    parts = -(-len(image) // batch_size)
+    parts = -(-len(chain.inputs[0]) // batch_size)
     rounds = -(-settings.steps // settings.window)
     return Run(play(), total=first + 1 - last + searched * parts * rounds, name="operation-wise inverse")
 

@@ -22,6 +22,7 @@ from xai_widgets.inverse import (
     reconstruction,
     reidentification,
 )
+from xai_widgets.inverse.chain import Chain
 from xai_widgets.inverse.layer_wise import Regularizer
 from xai_widgets.methods import Method
 from xai_widgets.studies.study import Study
@@ -95,14 +96,18 @@ class InverseStudy(Study[InverseKey, InverseResult]):
         super().__init__()
         self.model, self.x, self.lam, self.methods = model, x, lam, methods
         self.settings, self.batch_size = settings, batch_size
+        #: The units of the network and their activations in the latest run.
+        self.chain: Chain | None = None
 
     def run(self, key: InverseKey, start: InverseResult | None = None) -> Run[InverseResult]:
         """Return the computation for a key: a snapshot for each unit and method, and some in between."""
         options: dict[str, Any] = {"settings": self.settings, "batch_size": self.batch_size}
+        # Traced anew for each run, as the network may have been trained further, and once for both inverses.
+        chain = self.chain = Chain.of(self.model, self.x)
         layers = layer_wise(
-            self.model, self.x, key.target, lam=self.lam, regularizer=key.regularizer, **options
+            self.model, chain, key.target, lam=self.lam, regularizer=key.regularizer, **options
         )
-        operations = operation_wise(self.model, self.x, key.target, **options)
+        operations = operation_wise(self.model, chain, key.target, **options)
 
         def steps() -> Iterator[InverseResult]:
             latest = start or InverseResult()

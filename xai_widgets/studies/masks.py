@@ -19,7 +19,7 @@ from xai_widgets.perturbation.channel import ChannelExtremal, channel_extremal, 
 from xai_widgets.perturbation.extremal import Extremal, extremal
 from xai_widgets.perturbation.mask_search import SearchSettings, binarize, pixel_count
 from xai_widgets.perturbation.objective import score_masks
-from xai_widgets.perturbation.scored_masks import Variant
+from xai_widgets.perturbation.scored_masks import ScoredMasks, Variant
 from xai_widgets.studies.study import Study
 
 #: Areas of the image, dense where most networks change their prediction.
@@ -297,6 +297,8 @@ class MaskStudy(Study[MaskKey, MethodMasks]):
 
     def run(self, key: MaskKey, start: MethodMasks | None = None) -> Run[MethodMasks]:
         """Return the computation of the masks and scores of a method."""
+        if self.methods[key.method] is METHODS["extremal"]:
+            return self._search(key)
 
         def steps() -> Iterator[MethodMasks]:
             masks = self._masks(key)
@@ -308,22 +310,40 @@ class MaskStudy(Study[MaskKey, MethodMasks]):
                 perturbation=self.perturbation,
                 batch_size=self.batch_size,
             )
-            yield MethodMasks(
-                masks,
-                preserved=torch.cat([scored.perturbed, scored.scores[0], scored.whole]),
-                deleted=torch.cat([scored.whole, scored.complement_scores[0], scored.perturbed]),
-            )
+            yield _method_masks(masks, scored)
 
         return Run(steps(), total=1, name=self.title(key))
+
+    def steps(self, key: MaskKey) -> int:
+        """Return the number of snapshots: one, or those of a search."""
+        return self.run(key).total if self.methods[key.method] is METHODS["extremal"] else 1
+
+    def _search(self, key: MaskKey) -> Run[MethodMasks]:
+        """Return the search for extremal perturbations, with its best masks so far."""
+        search = extremal(
+            self.model,
+            self.x,
+            key.target,
+            areas=self.areas,
+            perturbation=self.perturbation,
+            **{"batch_size": self.batch_size, **self.options.get(key.method, {})},
+        )
+        return Run(
+            (_method_masks(each.masks[0], each) for each in search), total=search.total, name=search.name
+        )
 
     def _masks(self, key: MaskKey) -> Tensor:
         """Return the masks (A, H, W) of a method."""
         method, options = self.methods[key.method], self.options.get(key.method, {})
-        if method is METHODS["extremal"]:
-            run = extremal(
-                self.model, self.x, key.target, areas=self.areas, perturbation=self.perturbation, **options
-            )
-            return run.result(progress=False).masks[0]
         saliency = method.saliency(self.model, self.x, key.target, **options)
         saliency = resize_map(saliency, (self.x.shape[2], self.x.shape[3])).to(self.x.device)
         return binarize(saliency[:, None].expand(-1, len(self.areas), -1, -1), self.areas)[0]
+
+
+def _method_masks(masks: Tensor, scored: ScoredMasks) -> MethodMasks:
+    """Return the masks (A, H, W) of a method with their scores, between those of both ends."""
+    return MethodMasks(
+        masks,
+        preserved=torch.cat([scored.perturbed, scored.scores[0], scored.whole]),
+        deleted=torch.cat([scored.whole, scored.complement_scores[0], scored.perturbed]),
+    )
