@@ -21,7 +21,6 @@ from xai_widgets.cli.errors import DONE, FAILED, CommandError, UsageError, messa
 from xai_widgets.cli.inputs import read_examples
 from xai_widgets.cli.networks import check_layer, class_index, read_methods, read_network
 from xai_widgets.cli.progress import compute
-from xai_widgets.core.images import to_uint8
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.writing import atomic_write
 from xai_widgets.data import Example
@@ -149,7 +148,7 @@ def arrange(study: AttributionStudy, target: int | None, layer: str | None, name
         captions.append(
             f"{model.labels[index]} " + (f"{value:.0%}" if model.has_probabilities else f"{value:.3g}")
         )
-    return Maps(study, keys, names, captions, to_uint8(study.images))
+    return Maps(study, keys, names, captions, study.model.to_rgb(study.images))
 
 
 def report_notes(maps: Maps, *, quiet: bool) -> bool:

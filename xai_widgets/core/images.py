@@ -80,10 +80,10 @@ def convert(images: Any, resizing: Resizing | None, channels: int) -> Tensor:
     if isinstance(images, Tensor):
         return _from_tensor(images, channels)
     if isinstance(images, str | os.PathLike):
-        with _open(Path(images)) as image:
+        with open_image(Path(images)) as image:
             return convert(image, resizing, channels)
     if isinstance(images, Image.Image):
-        images = np.asarray(_flatten(_upright(images), channels))
+        images = np.asarray(_flatten(upright(images), channels))
     if isinstance(images, np.ndarray):
         return _from_array(images, channels, resizing)
     raise TypeError(
@@ -92,7 +92,8 @@ def convert(images: Any, resizing: Resizing | None, channels: int) -> Tensor:
     )
 
 
-def _open(path: Path) -> Image.Image:
+def open_image(path: Path) -> Image.Image:
+    """Open an image file; FileNotFoundError, with the nearest name, if there is none, ValueError for another file."""
     try:
         found = path.is_file()
     except OSError:
@@ -122,7 +123,7 @@ def _near(path: Path) -> str | None:
     return near[0] if near and near[0] != path.name else None
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def upright(image: Image.Image) -> Image.Image:
     """Rotate an image as its EXIF orientation requires. PIL reads the pixels only now, so a broken file fails here."""
     try:
         return ImageOps.exif_transpose(image)

@@ -71,6 +71,23 @@ class Resizing:
         x = interpolate(x, scaled, self.interpolation)
         return x[:, :, top : top + height, left : left + width].contiguous()
 
+    def scale(self, size: tuple[int, int]) -> float:
+        """Return the factor by which an image of this height and width is enlarged, that of the finer side."""
+        if isinstance(self.resize, int):
+            return self.resize / min(size)
+        factors = [new / old for new, old in zip(self.resize or self.size, size, strict=True)]
+        return max(factors) if self.resize is None else min(factors)
+
+    def enlarged(self, factor: float) -> Resizing:
+        """Return a resizing to the same part of an image, with the sides multiplied by a factor."""
+        height, width = (round(factor * side) for side in self.size)
+        resize = self.resize
+        if isinstance(resize, int):
+            resize = max(round(factor * resize), height, width)
+        elif resize is not None:
+            resize = (max(round(factor * resize[0]), height), max(round(factor * resize[1]), width))
+        return Resizing((height, width), resize, self.interpolation)
+
     def scaled(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Return the part of the images that is needed, and its height and width after resizing."""
         if isinstance(self.resize, tuple):

@@ -9,13 +9,23 @@ from ipywidgets import Checkbox, HBox, Layout
 from torch import Tensor
 from traitlets import Int, validate
 
+from xai_widgets.core.display import display_images
 from xai_widgets.core.model import ImageModel, Target, targeted
 from xai_widgets.core.run import Status
 from xai_widgets.core.validation import choice, integer
 from xai_widgets.explorers.attribution_table import Board, Cells, Column
+from xai_widgets.explorers.default_methods import DefaultMethods, is_slow
 from xai_widgets.explorers.explorer import Choice, Explorer
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.explorers.parts import dropdown, existing_class, fill_width, row_layout, stretch, to_uint8
+from xai_widgets.explorers.parts import (
+    caption,
+    dropdown,
+    existing_class,
+    fill_width,
+    row_layout,
+    show_note,
+    stretch,
+)
 from xai_widgets.methods import MethodLike
 from xai_widgets.studies import AttributionKey, AttributionStudy
 from xai_widgets.studies.layers import check_layers, evenly
@@ -24,10 +34,10 @@ from xai_widgets.views.static_repr import set_layout
 
 Across = Literal["images", "layers", "classes"]
 
-#: The methods that are computed first if none are named; the others can be chosen.
-CHOSEN = (
-    *("gradient", "guided_backprop", "integrated_gradients"),
-    *("grad_cam", "excitation_backprop", "lrp"),
+#: The methods that are computed if none are named; the others can be chosen.
+DEFAULTS = DefaultMethods(
+    ("gradient", "guided_backprop", "integrated_gradients", "grad_cam", "excitation_backprop", "lrp"),
+    spare=("attention_rollout", "gradient_x_attention", "gradient_x_input", "norm_grad", "smoothgrad"),
 )
 #: Columns of layers if no layers are named.
 LAYERS = 6
@@ -38,7 +48,8 @@ THUMBNAIL = 64
 class AttributionExplorer(Explorer):
     """Compare attribution methods: a table of maps with methods in rows, and images, layers or classes in columns.
 
-    Maps are computed one by one in the background: first the cell under the pointer, then the visible rows. They are
+    Maps are computed one by one in the background: first the cell under the pointer, then the visible rows, those of
+    many passes last. They are
     kept, so that a class, layer or method that was chosen before is shown at once. A method that fails shows the reason
     in its cells, and the others continue. Enlarging, values under the pointer, colors and the agreement of maps need no
     kernel; see :class:`~xai_widgets.views.MapGridView`.
@@ -132,12 +143,14 @@ class AttributionExplorer(Explorer):
         **kwargs: Any,
     ) -> None:
         self._start_worker()
+        self.caption = caption()
         model, target = targeted(model, target)
         choice(across, "across", get_args(Across))
         self._top = integer(top, "top", low=1)
         self.model = model
         one_class = isinstance(target, str) or not (target is None or hasattr(target, "__iter__"))
-        self._take_images(images, None if one_class else target, methods)
+        options = DEFAULTS.options() if methods is None else methods
+        self._take_images(images, None if one_class else target, options)
         self._layers = check_layers(model, layers)
         self._columns = evenly(self._layers, LAYERS) if layers is None else self._layers
         self._shapes = {layer.name: layer.shape for layer in model.layers()}
@@ -145,7 +158,9 @@ class AttributionExplorer(Explorer):
         if one_class:
             self.target = model.class_index(target)
         self._names = list(names or ())
-        chosen = [name for name in self.study.methods if methods is not None or name in CHOSEN]
+        chosen = [name for name in self.study.methods if methods is not None or name in DEFAULTS.names]
+        #: The choice as long as the user has made none.
+        self._default: list[str] | None = chosen if methods is None else None
         self._make_views(chosen, across)
         self._connect()
         if start:
@@ -153,6 +168,8 @@ class AttributionExplorer(Explorer):
 
     def _take_images(self, images: Any, classes: Target, methods: Sequence[MethodLike] | None) -> None:
         # A new study: a map of the earlier images that is still being computed is not kept here.
+        self._display, notes = display_images(self.model, images)
+        show_note(self.caption, notes)
         self.study = AttributionStudy(self.model, self.model.images(images), methods)
         self._cells = Cells(self.study)
         scores = self._show_scores()
@@ -191,7 +208,10 @@ class AttributionExplorer(Explorer):
         self._show_class()
         self._board = self._make_board()
         self._assemble(
-            [row, self.method_picker, self.layer_slider, self.image_picker, self.run_bar, self.view]
+            [
+                *(row, self.method_picker, self.layer_slider, self.image_picker),
+                *(self.run_bar, self.view, self.caption),
+            ]
         )
         self.class_picker.observe(self._on_class, "target")
         self.own_picker.observe(self._on_own, "value")
@@ -261,7 +281,7 @@ class AttributionExplorer(Explorer):
         self.own_picker.value = self.target is None
 
     def _show_images(self) -> None:
-        self._pixels = to_uint8(self.images)
+        self._pixels = self._display
         # The same arrays every time, so that a table of one image is not sent it with every map.
         self._single = [self._pixels[image : image + 1] for image in range(len(self.images))]
         self.image_picker.images = self._pixels
@@ -336,8 +356,9 @@ class AttributionExplorer(Explorer):
         return self._board.positions
 
     def _choose(self, keys: Collection[AttributionKey]) -> AttributionKey:
+        slow = {name for name in self._board.rows if is_slow(self.study.methods[name])}
         # The pointer and the visible rows change meanwhile.
-        return self._board.first(keys, (self.view.row, self.view.column), self.view._visible_rows)
+        return self._board.first(keys, (self.view.row, self.view.column), self.view._visible_rows, slow)
 
     def _message(self, key: AttributionKey) -> str:
         return self.study.title(key)
@@ -350,6 +371,8 @@ class AttributionExplorer(Explorer):
         if changed is not None and self.study.outcome(changed).complete:
             left = [key for key in self._keys() if not self.study.outcome(key).complete]
             computing = self._choose(left) if left else None
+        errors = {name: self._error(name) for name in self.study.methods}
+        self.method_picker.notes = {name: error for name, error in errors.items() if error}
         with self.view.hold_sync():
             self.view.images = board.pixels
             self.view.show(
@@ -363,6 +386,16 @@ class AttributionExplorer(Explorer):
         if status == "cancelled":
             # No map is being computed any more.
             self._draw()
+        if status == "done" and self._default == self.method_picker.selected:
+            replaced = DEFAULTS.replaced(self._error)
+            self._default = [name for name in self.study.methods if name in replaced]
+            self.method_picker.selected = self._default
+
+    def _error(self, name: str) -> str:
+        """Return the reason why a method has no map of any image; "" if it has one or was not tried."""
+        outcomes = [outcome for key, outcome in self.study.store.items() if key.method == name]
+        complete = outcomes and all(outcome.complete and outcome.error for outcome in outcomes)
+        return outcomes[0].error if complete else ""
 
     def _show_controls(self) -> None:
         """Hide the controls that have no effect on the table."""

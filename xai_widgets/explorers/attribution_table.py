@@ -56,13 +56,20 @@ class Board:
         return cells
 
     def first(
-        self, keys: Collection[AttributionKey], cursor: tuple[int, int], visible: Collection[int]
+        self,
+        keys: Collection[AttributionKey],
+        cursor: tuple[int, int],
+        visible: Collection[int],
+        slow: Collection[str] = (),
     ) -> AttributionKey:
-        """Return the key to compute first: of the cell under the pointer, then of the visible rows."""
+        """Return the key to compute first: of the cell under the pointer, then of the visible rows.
 
-        def order(key: AttributionKey) -> tuple[bool, bool, tuple[int, int]]:
+        Methods that are ``slow`` come last, so that most of the table is there at once.
+        """
+
+        def order(key: AttributionKey) -> tuple[bool, bool, bool, tuple[int, int]]:
             position = self.positions.get(key, (-1, -1))
-            return position != cursor, position[0] not in visible, position
+            return position != cursor, key.method in slow, position[0] not in visible, position
 
         return min(keys, key=order)
 

@@ -17,7 +17,7 @@ from xai_widgets.core.validation import check_finite
 from xai_widgets.errors import as_sentence
 from xai_widgets.explorers.explorer import ImageExplorer, wait_for
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.explorers.parts import TOP, row_layout, stretch, to_uint8
+from xai_widgets.explorers.parts import TOP, row_layout, stretch
 from xai_widgets.methods import as_method
 from xai_widgets.methods.registry import MethodLike
 from xai_widgets.ops.fill import fill_image, inpaint, noise_image
@@ -177,8 +177,8 @@ class PerturbationBrush(ImageExplorer):
         self._scorer.cancel()
         with self.brush.hold_sync():
             self.brush.mask = None
-            self.brush.image = to_uint8(self._x[0])
-            self.brush.fills = to_uint8(torch.stack([self._fill(name, None)[0] for name in FILLS]))
+            self.brush.image = self.model.to_rgb(self._x[0])
+            self.brush.fills = self.model.to_rgb(torch.stack([self._fill(name, None)[0] for name in FILLS]))
         self.scores.reference = self._probabilities()
         self._score()
 
@@ -220,7 +220,7 @@ class PerturbationBrush(ImageExplorer):
         if FILLS[index] == "inpaint" and self.brush.fills is not None:
             # The browser shows the fill that the network got.
             fills = self.brush.fills.copy()
-            fills[index] = to_uint8(fill[0])
+            fills[index] = self.model.to_rgb(fill[0])
             self.brush.fills = fills
         best = values.topk(min(TOP, len(values)))
         with self.scores.hold_sync():

@@ -22,7 +22,6 @@ from xai_widgets.explorers.parts import (
     row_layout,
     score_name,
     stretch,
-    to_uint8,
 )
 from xai_widgets.perturbation.area_search import AreaSettings
 from xai_widgets.perturbation.channel import ChannelExtremal
@@ -204,7 +203,7 @@ class ChannelExplorer(SearchExplorer):
         ]
 
     def _show_image(self) -> None:
-        self.heatmap.image = to_uint8(self._x[0])
+        self.heatmap.image = self._display
         self.scores.reference = self._probabilities()
 
     def _make_study(self) -> ChannelStudy:
@@ -302,7 +301,7 @@ class ChannelExplorer(SearchExplorer):
         ]
         with self.gallery.hold_sync():
             self.gallery.columns = pictures.shape[1]
-            self.gallery.images = to_uint8(pictures.flatten(0, 1).nan_to_num(0.5))
+            self.gallery.images = self.model.to_rgb(pictures.flatten(0, 1).nan_to_num(0.5))
             self.gallery.labels = captions
             self.gallery.row_labels = [
                 f"channel {channel}" + ("" if count is None else f", from {count}")

@@ -21,7 +21,7 @@ from xai_widgets.explorers.extremal import ExtremalExplorer
 from xai_widgets.explorers.inverse import InverseExplorer
 from xai_widgets.explorers.joining import link
 from xai_widgets.explorers.panel import Panel, closed_on_error, with_companions
-from xai_widgets.explorers.parts import dropdown, existing_class, row_layout, stretch, to_uint8
+from xai_widgets.explorers.parts import dropdown, existing_class, row_layout, stretch
 from xai_widgets.explorers.similarity import SimilarityExplorer
 from xai_widgets.studies.layers import spatial_layers
 from xai_widgets.views import ClassPicker, GalleryView, View
@@ -147,7 +147,7 @@ class Dashboard(Panel):
 
     def _make_controls(self) -> None:
         self.image_picker = GalleryView(
-            images=to_uint8(self._x), labels=self._names, frame=0, size=THUMBNAIL, title="Image"
+            images=self.model.to_rgb(self._x), labels=self._names, frame=0, size=THUMBNAIL, title="Image"
         )
         self.class_picker = ClassPicker(labels=self.model.labels, target=self.target)
         self._show_hints()

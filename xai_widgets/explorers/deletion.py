@@ -11,21 +11,21 @@ from numpy.typing import NDArray
 
 from xai_widgets.core.model import ImageModel, Target
 from xai_widgets.core.run import Status
+from xai_widgets.explorers.default_methods import DefaultMethods, is_slow
 from xai_widgets.explorers.explorer import ImageExplorer
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.explorers.parts import TOP, fill_width, row_layout, stretch, to_uint8
-from xai_widgets.methods import METHODS, Method
+from xai_widgets.explorers.parts import TOP, fill_width, row_layout, stretch
 from xai_widgets.methods.registry import MethodLike, methods_by_name
 from xai_widgets.metrics import Curve
 from xai_widgets.ops.blur import truncated_blur
 from xai_widgets.studies.deletion import CURVES, RANDOM, RANDOM_TITLE, DeletionKey, DeletionStudy
 from xai_widgets.views import CurveView, HeatmapView, MethodPicker, OrderedMaskView, ScoresView, link
 
-#: Methods that are computed at first by default; the others can be chosen.
-CHOSEN = ("gradient", "guided_backprop", "integrated_gradients", "grad_cam")
-
-#: Methods that replace one of them that failed.
-SPARE = ("gradient_x_input", "smoothgrad", "expected_gradients")
+#: Methods that are computed by default; the others can be chosen.
+DEFAULTS = DefaultMethods(
+    ("gradient", "guided_backprop", "integrated_gradients", "grad_cam"),
+    spare=("gradient_x_attention", "gradient_x_input", "smoothgrad", "expected_gradients"),
+)
 
 #: Default steps of a curve: half of those of RISE, in half of the time.
 STEPS = 112
@@ -108,12 +108,12 @@ class DeletionExplorer(ImageExplorer):
         **kwargs: Any,
     ) -> None:
         super().__init__(model, image, target=target, **kwargs)
-        self._methods = methods_by_name(_default_first() if methods is None else methods)
+        self._methods = methods_by_name(DEFAULTS.options() if methods is None else methods)
         self._steps = min(STEPS, self._x[0, 0].numel()) if steps is None else steps
         self._batch_size = batch_size
         self.study = self._make_study()
         titles = {name: method.title for name, method in self._methods.items()}
-        chosen = [name for name in self._methods if methods is not None or name in CHOSEN]
+        chosen = [name for name in self._methods if methods is not None or name in DEFAULTS.names]
         #: The choice as long as the user has made none.
         self._default: list[str] | None = chosen if methods is None else None
 
@@ -150,11 +150,13 @@ class DeletionExplorer(ImageExplorer):
         return [controls, self.run_bar, pictures, self.curves]
 
     def _show_image(self) -> None:
-        shown = to_uint8(self._x[0])
+        shown = self.model.to_rgb(self._x[0])
         with self.heatmap.hold_sync(), self.masked.hold_sync():
-            self.heatmap.image = shown
+            self.heatmap.image = self._display
             self.masked.image = shown
-            self.masked.baselines = np.stack([np.zeros_like(shown), to_uint8(truncated_blur(self._x)[0])])
+            self.masked.baselines = np.stack(
+                [np.zeros_like(shown), self.model.to_rgb(truncated_blur(self._x)[0])]
+            )
 
     # -- the computation ------------------------------------------------------------------------------------
 
@@ -174,7 +176,7 @@ class DeletionExplorer(ImageExplorer):
     def _keys(self) -> list[DeletionKey]:
         # In the order of the legend, but methods of many passes come last.
         return sorted(
-            self._shown_keys(), key=lambda key: key.method != RANDOM and _is_slow(self._methods[key.method])
+            self._shown_keys(), key=lambda key: key.method != RANDOM and is_slow(self._methods[key.method])
         )
 
     def _shown_keys(self) -> list[DeletionKey]:
@@ -187,11 +189,7 @@ class DeletionExplorer(ImageExplorer):
         names = list(self.method_picker.selected)
         if names != self._default:
             return names
-        spare = [name for name in SPARE if name in self._methods and name not in names]
-        while spare and (failed := [name for name in names if self.study.outcome(self._key(name)).error]):
-            names.remove(failed[0])
-            names.append(spare.pop(0))
-        return names
+        return DEFAULTS.replaced(lambda name: self.study.outcome(self._key(name)).error)
 
     def _replacements(self, key: DeletionKey) -> Iterable[DeletionKey]:
         return self._keys()
@@ -337,14 +335,3 @@ class _Best(NamedTuple):
             self.values[missing, column, at] = values[indices]
             self.indices[missing, column, at] = indices
             self.target_values[missing, column, at] = values[target]
-
-
-def _default_first() -> list[Method]:
-    """Return all registered methods, those that are computed by default first."""
-    first = [METHODS[name] for name in (*CHOSEN, *SPARE)]
-    return [*first, *(method for method in METHODS.values() if method not in first)]
-
-
-def _is_slow(method: Method) -> bool:
-    """Return whether a method takes a number of passes that an option sets."""
-    return method.cost is not None and bool(method.cost.each)

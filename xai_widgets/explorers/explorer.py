@@ -15,11 +15,12 @@ from torch import Tensor
 from traitlets import Int, validate
 from traitlets import link as link_in_python
 
+from xai_widgets.core.display import display_images
 from xai_widgets.core.model import ImageModel, Target, targeted
 from xai_widgets.core.run import Run, Status, Worker
 from xai_widgets.core.validation import check_finite
 from xai_widgets.explorers.panel import Panel
-from xai_widgets.explorers.parts import existing_class, one_image
+from xai_widgets.explorers.parts import caption, existing_class, one_image, show_note
 from xai_widgets.studies import Study
 from xai_widgets.views import ClassPicker, RunBar
 
@@ -275,6 +276,8 @@ class ImageExplorer(Explorer):
         The class; assign an index to change it.
     class_picker : ClassPicker
     run_bar : RunBar
+    caption : ipywidgets.HTML
+        How the image was resized for the network.
     """
 
     kernel_controls: ClassVar[tuple[str, ...]] = ("class_picker", "run_bar")
@@ -286,7 +289,8 @@ class ImageExplorer(Explorer):
         self._start_worker()
         model, target = targeted(model, target)
         self.model = model
-        self._x = one_image(model, image)
+        self.caption = caption()
+        self._x, self._display = self._take(image)
         self._scores = model.scores(self._x)
         index = self._predicted() if target is None else int(model.targets(target, self._x)[0])
         self.class_picker = ClassPicker(labels=model.labels, target=index)
@@ -301,7 +305,7 @@ class ImageExplorer(Explorer):
         return cls(model, image, **{"target": choice.target, **options})
 
     def _assemble(self, children: Iterable[Any]) -> None:
-        super()._assemble(children)
+        super()._assemble([*children, self.caption])
         link_in_python((self, "target"), (self.class_picker, "target"))
         self._show_probabilities()
         self._show_image()
@@ -318,11 +322,11 @@ class ImageExplorer(Explorer):
 
     @image.setter
     def image(self, image: Any) -> None:
-        x = one_image(self.model, image)
+        x, display = self._take(image)
         scores = self.model.scores(x)
         # Stopped first: a run about the old image must not draw on the new one.
         self.cancel()
-        self._x, self._scores = x, scores
+        self._x, self._display, self._scores = x, display, scores
         self._take_image()
         self._show_probabilities()
         self._show_image()
@@ -330,6 +334,13 @@ class ImageExplorer(Explorer):
             self.target = self._predicted()
         else:
             self.compute()
+
+    def _take(self, image: Any) -> tuple[Tensor, NDArray[np.uint8]]:
+        """Return the network's pixels of an image and the same part of it in its own resolution; show the caption."""
+        x = one_image(self.model, image)
+        display, notes = display_images(self.model, image)
+        show_note(self.caption, notes)
+        return x, display[0]
 
     def _take_image(self) -> None:
         """Replace the study by one of the new image."""

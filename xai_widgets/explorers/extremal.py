@@ -24,7 +24,6 @@ from xai_widgets.explorers.parts import (
     score_name,
     search_settings,
     stretch,
-    to_uint8,
 )
 from xai_widgets.ops.perturb import Perturbation, perturb, pyramid
 from xai_widgets.perturbation.extremal import Extremal
@@ -213,7 +212,7 @@ class ExtremalExplorer(SearchExplorer):
         )
         with self.mask.hold_sync():
             self.mask.masks = None
-            self.mask.levels = to_uint8(levels[0])
+            self.mask.levels = self.model.to_rgb(levels[0])
             self.mask.areas = None if result is None else result.areas.cpu().numpy()
             self.mask.masks = None if result is None else result.masks[0].cpu().numpy()
             self.mask.best = None if result is None else float(result.best_area[0])
@@ -232,7 +231,7 @@ class ExtremalExplorer(SearchExplorer):
             small = F.interpolate(shown, scale_factor=side, mode="area") if side < 1 else shown
             areas = result.areas.tolist()
             best = float(result.best_area[0])
-            self.strip.images = to_uint8(small)
+            self.strip.images = self.model.to_rgb(small)
             self.strip.labels = [f"{100 * area:.3g} %" for area in areas]
             self.strip.marked = -1 if math.isnan(best) else areas.index(best)
             # Figure 5 of the source: from the fully perturbed image to a quarter above Phi_0.

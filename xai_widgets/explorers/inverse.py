@@ -17,7 +17,7 @@ from torch import Tensor
 from xai_widgets.core.model import ImageModel, Target
 from xai_widgets.explorers.explorer import SearchExplorer
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.explorers.parts import TOP, dropdown, fill_width, is_large, row_layout, stretch, to_uint8
+from xai_widgets.explorers.parts import TOP, dropdown, fill_width, is_large, row_layout, stretch
 from xai_widgets.inverse import Inverted, LayerWise, SolverSettings
 from xai_widgets.inverse.chain import Chain
 from xai_widgets.inverse.layer_wise import Regularizer, check_lambda
@@ -236,9 +236,8 @@ class InverseExplorer(SearchExplorer):
         ]
 
     def _show_image(self) -> None:
-        image = to_uint8(self._x[0])
         for view in (self.image_view, self.layer_map, self.operation_map):
-            view.image = image
+            view.image = self._display
         self.scores.reference = self._probabilities()
 
     def _make_study(self) -> InverseStudy:
@@ -276,7 +275,9 @@ class InverseExplorer(SearchExplorer):
         if operations is not before.operation_wise:
             self._draw_maps(self.operation_map, operations)
             reached = operations is not None and operations.output is not None
-            self.operation_view.image = to_uint8(operations.x[0, 0]) if operations and reached else None
+            self.operation_view.image = (
+                self.model.to_rgb(operations.x[0, 0]) if operations and reached else None
+            )
         self._draw_depth(before, result)
         self._draw_curves(result)
 
@@ -305,7 +306,7 @@ class InverseExplorer(SearchExplorer):
             self.inverse_view.images = self.scores.x = None
             self.scores.values = self.scores.indices = self.scores.target_values = None
             return
-        self.inverse_view.images = to_uint8(layers.x[0])
+        self.inverse_view.images = self.model.to_rgb(layers.x[0])
         probs = self.model.probabilities(layers.output[0])
         best = probs.topk(min(TOP, probs.shape[-1]), dim=-1)
         with self.scores.hold_sync():

@@ -13,7 +13,7 @@ from xai_widgets.core.model import ImageModel, Target
 from xai_widgets.errors import unknown_name
 from xai_widgets.explorers.explorer import ImageExplorer
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.explorers.parts import row_layout, score_name, search_settings, stretch, to_uint8
+from xai_widgets.explorers.parts import row_layout, score_name, search_settings, stretch
 from xai_widgets.methods.registry import MethodLike, methods_by_name
 from xai_widgets.ops.perturb import Perturbation, pyramid
 from xai_widgets.perturbation.mask_search import check_areas
@@ -156,7 +156,7 @@ class MaskComparison(ImageExplorer):
         ]
 
     def _show_image(self) -> None:
-        levels = to_uint8(pyramid(self._x, self._perturbation, levels=2)[0])
+        levels = self.model.to_rgb(pyramid(self._x, self._perturbation, levels=2)[0])
         for view in self.masks.values():
             view.masks, view.levels = None, levels
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from html import escape
 from typing import Any
 
-from ipywidgets import Dropdown, Layout
+from ipywidgets import HTML, Dropdown, Layout
 from torch import Tensor
 from traitlets import TraitError
 
-from xai_widgets.core.images import to_uint8
 from xai_widgets.core.model import ImageModel
 from xai_widgets.ops.resize import shrink
 from xai_widgets.perturbation.extremal import ExtremalSettings
@@ -89,10 +90,24 @@ def score_name(model: ImageModel) -> str:
     return f"score before {model.activation}" if model.activation else model.value_name
 
 
-def show_patches(gallery: GalleryView, patches: Tensor) -> None:
+def caption() -> HTML:
+    """Return an empty line for remarks below an explorer."""
+    return HTML(layout=Layout(margin="0", display="none"))
+
+
+def show_note(line: HTML, notes: Sequence[str]) -> None:
+    """Show how images were resized, once if all in the same way; nothing if none was."""
+    given = list(dict.fromkeys(filter(None, notes)))
+    words = "Image" if len(notes) == 1 else "Images"
+    text = f"{words}: {'; '.join(given[:3])}{'; ...' if len(given) > 3 else ''}"
+    line.value = f"<small>{escape(text)}</small>" if given else ""
+    line.layout.display = None if given else "none"
+
+
+def show_patches(model: ImageModel, gallery: GalleryView, patches: Tensor) -> None:
     """Show patches (M, k, C, s, s) in M rows of k; a missing one, all NaN, is gray and dimmed."""
     small = shrink(patches, THUMBNAIL).flatten(0, 1)
     present = ~small.isnan().flatten(1).all(1)
     gallery.columns = patches.shape[1]
-    gallery.images = to_uint8(small.nan_to_num(0.5))
+    gallery.images = model.to_rgb(small.nan_to_num(0.5))
     gallery.active = None if present.all() else present.numpy()

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from xai_widgets.core.model import ImageModel
 from xai_widgets.core.run import Run, Status, Worker
 from xai_widgets.errors import as_sentence
 from xai_widgets.explorers.panel import Panel
-from xai_widgets.explorers.parts import THUMBNAIL, show_patches, to_uint8
+from xai_widgets.explorers.parts import THUMBNAIL, show_patches
 from xai_widgets.ops.resize import shrink
 from xai_widgets.similarity import Matches
 from xai_widgets.studies.similarity import SimilarityResult
@@ -50,8 +51,9 @@ class PositionDetails:
 
 
 class PositionQuery(NamedTuple):
-    """A position to describe: the results so far, the image, the column, and the row and column of the cell."""
+    """A position to describe: network, results so far, image, column, and row and column of the cell."""
 
+    model: ImageModel
     result: SimilarityResult
     frame: int
     column: int
@@ -98,7 +100,7 @@ class PositionPanel(Panel):
         def on_snapshot(run: Run[PositionDetails]) -> None:
             self.details = run.latest
             if run.latest is not None:
-                self._draw(run.latest, queries[0].result)
+                self._draw(run.latest, queries[0])
 
         def on_end(_status: Status, error: BaseException | None) -> None:
             if error is not None:
@@ -120,11 +122,12 @@ class PositionPanel(Panel):
         self._worker.cancel()
         super().close()
 
-    def _draw(self, details: PositionDetails, result: SimilarityResult) -> None:
+    def _draw(self, details: PositionDetails, query: PositionQuery) -> None:
+        result, model = query.result, query.model
         if details.patches is not None:
             with self.channels.hold_sync():
                 self.channels.title = details.title
-                show_patches(self.channels, details.patches)
+                show_patches(model, self.channels, details.patches)
                 self.channels.row_labels = [
                     f"channel {channel}: {value:.3g}"
                     for channel, value in zip(details.channels.tolist(), details.values.tolist(), strict=True)
@@ -139,7 +142,7 @@ class PositionPanel(Panel):
                 self.matches.title = (
                     f"Most similar of {len(index)} images in {result.label(details.column)} ({size})"
                 )
-                self.matches.images = to_uint8(shrink(details.matches.patches, THUMBNAIL))
+                self.matches.images = model.to_rgb(shrink(details.matches.patches, THUMBNAIL))
                 self.matches.labels = [f"{value:.3f}" for value in details.matches.values.tolist()]
             self.matches.layout.display = None
 
@@ -149,7 +152,7 @@ def _hidden() -> dict[str, str]:
 
 
 def _details(query: PositionQuery) -> PositionDetails:
-    result, frame, column, cell = query
+    _, result, frame, column, cell = query
     vector = result.members(column)[frame].raw[cell]
     values, channels = vector.topk(min(CHANNELS, len(vector)))
     patches = result.channels[column].patches(channels) if result.channels else None

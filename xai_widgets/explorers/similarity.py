@@ -21,7 +21,6 @@ from xai_widgets.explorers.parts import (
     row_layout,
     show_patches,
     stretch,
-    to_uint8,
 )
 from xai_widgets.explorers.position_panel import PositionPanel, PositionQuery
 from xai_widgets.similarity import Components, GeometricSeries
@@ -178,7 +177,7 @@ class SimilarityExplorer(Explorer):
         self.run_bar = RunBar()
         labels = self._series.labels if self._series and names is None else names
         self.view = SimilarityView(
-            images=to_uint8(self.models[0].images(self._images)),
+            images=self.models[0].to_rgb(self.models[0].images(self._images)),
             labels=[str(label) for label in labels or ()],
             position=[0.5, 0.5],
         )
@@ -298,7 +297,7 @@ class SimilarityExplorer(Explorer):
         with self.patches.hold_sync():
             label = result.label(result.column)
             self.patches.title = f"Top patches of the components of {label} ({components.summary})"
-            show_patches(self.patches, top.patches(range(len(names))))
+            show_patches(self.models[0], self.patches, top.patches(range(len(names))))
             self.patches.row_labels = names
 
     def _follow(self) -> None:
@@ -327,7 +326,7 @@ class SimilarityExplorer(Explorer):
         _, rows, columns = result.packed[at["layer"]].norms.shape
         x, y = at["position"]
         cell = min(int(y * rows), rows - 1), min(int(x * columns), columns - 1)
-        return PositionQuery(result, at["frame"], at["layer"], cell)
+        return PositionQuery(self.models[0], result, at["frame"], at["layer"], cell)
 
     def _at(self) -> dict[str, Any]:
         """Return the first pin, or the hovered position."""

@@ -9,9 +9,10 @@ from closeness import near
 from torch import nn
 from traitlets import TraitError
 
+from xai_widgets.core.model import ImageModel
 from xai_widgets.errors import warn
 from xai_widgets.explorers import AttributionExplorer
-from xai_widgets.explorers.attribution import CHOSEN
+from xai_widgets.explorers.attribution import DEFAULTS
 from xai_widgets.methods import METHODS, Method
 
 PATIENCE = 60
@@ -128,9 +129,35 @@ def test_default_methods_are_few_of_all_that_are_registered(model, photos):
     explorer = AttributionExplorer(model, photos[0], start=False)
     assert set(METHODS) == set(explorer.method_picker.options)
     assert "rise" in explorer.method_picker.options
-    assert set(explorer.method_picker.selected) == set(CHOSEN)
+    assert set(explorer.method_picker.selected) == set(DEFAULTS.names)
     assert explorer.run_bar.status == "idle"
     assert "1" in explorer.layer_slider.labels
+
+
+def test_defaults_that_the_network_does_not_allow_are_replaced_with_the_reasons_on_demand(photos):
+    smooth = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 6)
+    )
+    explorer = AttributionExplorer(ImageModel(smooth.eval(), size=16), photos)
+    while explorer.wait(PATIENCE) and explorer.run_bar.status == "running":
+        pass
+    chosen = explorer.method_picker.selected
+    assert not {"guided_backprop", "excitation_backprop", "attention_rollout"} & set(chosen)
+    assert {"gradient", "integrated_gradients", "grad_cam", "gradient_x_input"} <= set(chosen)
+    assert len(chosen) == len(DEFAULTS.names)
+    states = {state for row in explorer.view.states for state in row}
+    assert states == {"done"}
+    notes = explorer.method_picker.notes
+    assert {"guided_backprop", "attention_rollout"} <= set(notes)
+    assert "ReLU" in notes["guided_backprop"]
+
+
+def test_methods_of_many_passes_come_last(model, photos):
+    explorer = AttributionExplorer(model, photos[:1], ["integrated_gradients", "gradient"], start=False)
+    slow = {"integrated_gradients"}
+    keys = explorer._keys()
+    assert explorer._board.first(keys, (-1, -1), (), slow).method == "gradient"
+    assert explorer._board.first(keys, (0, 0), (), slow).method == "integrated_gradients"
 
 
 def test_cells_come_one_by_one_and_only_new_maps_are_sent(model, photos):

@@ -9,8 +9,8 @@ import torch
 from closeness import near, rounding
 from torch import nn
 
+from xai_widgets.core.images import to_uint8
 from xai_widgets.explorers import ChannelExplorer
-from xai_widgets.explorers.parts import to_uint8
 from xai_widgets.features import effective_receptive_field, top_activations
 from xai_widgets.perturbation.area_search import AreaSettings
 from xai_widgets.perturbation.channel import channel_extremal

@@ -9,9 +9,9 @@ import torch
 from closeness import near, rounding
 from torch import nn
 
+from xai_widgets.core.images import to_uint8
 from xai_widgets.explorers import ExtremalExplorer
 from xai_widgets.explorers import extremal as module
-from xai_widgets.explorers.parts import to_uint8
 from xai_widgets.ops.perturb import perturb, pyramid
 from xai_widgets.perturbation.extremal import ExtremalSettings, extremal
 from xai_widgets.perturbation.scored_masks import Variant

@@ -9,11 +9,11 @@ import torch
 from closeness import near
 from torch import nn
 
+from xai_widgets.core.images import to_uint8
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.run import Run
 from xai_widgets.explorers import InverseExplorer
 from xai_widgets.explorers import inverse as module
-from xai_widgets.explorers.parts import to_uint8
 from xai_widgets.inverse import SolverSettings, layer_wise, operation_wise, reidentification
 from xai_widgets.inverse.layer_wise import Regularizer
 from xai_widgets.methods import METHODS, get

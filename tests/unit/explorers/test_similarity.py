@@ -6,9 +6,9 @@ import torch
 from closeness import assert_close
 from torch import nn
 
+from xai_widgets.core.images import to_uint8
 from xai_widgets.core.model import ImageModel
 from xai_widgets.explorers import SimilarityExplorer
-from xai_widgets.explorers.parts import to_uint8
 from xai_widgets.features import effective_receptive_field, theoretical_receptive_field, top_activations
 from xai_widgets.similarity import (
     activation_grids,

@@ -1,0 +1,89 @@
+"""Images as they are displayed: what the network sees of them, in their own resolution."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from xai_widgets.core.images import open_image, to_images, upright
+from xai_widgets.core.model import ImageModel
+
+#: Longest side of an image on a page, and of each of several images, in pixels.
+LONGEST, LONGEST_OF_SEVERAL = 1024, 512
+
+
+def display_images(
+    model: ImageModel, images: Any, *, longest: int | None = None
+) -> tuple[NDArray[np.uint8], list[str]]:
+    """Return the part of each image that the network sees, in the resolution of the images as far as possible.
+
+    Tensors are not resized for a network, and not here.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network.
+    images
+        Images of any kind, as for ``model.images``.
+    longest : int, optional
+        Longest side of the results, which have one size for all images: that of the image of the highest resolution.
+        Default: 1024 pixels, 512 for several images.
+
+    Returns
+    -------
+    ndarray, (N, h, w, 3)
+        uint8; at least the size of the network's input.
+    list of str
+        How each image was resized, such as "4000 x 3000, short side resized to 256, ..."; "" for one that was not.
+    """
+    images = list(_each(images))
+    if any(isinstance(image, Tensor) for image in images):
+        x = model.images(images)
+        return model.to_rgb(x), [""] * len(x)
+    if longest is None:
+        longest = LONGEST if len(images) == 1 else LONGEST_OF_SEVERAL
+    sizes = [_size(image) for image in images]
+    finer = max(1.0, *(1 / model.resizing.scale(size) for size in sizes))
+    finer = min(finer, max(1.0, longest / max(model.size)))
+    resizing = model.resizing.enlarged(finer)
+    shown = [
+        model.to_rgb(
+            to_images(
+                image,
+                size=resizing.size,
+                resize=resizing.resize,
+                interpolation=resizing.interpolation,
+                channels=model.channels,
+            )
+        )
+        for image in images
+    ]
+    notes = ["" if size == model.size else f"{size[1]} x {size[0]}, {model.preprocessing}" for size in sizes]
+    return np.concatenate(shown), notes
+
+
+def _each(images: Any) -> Iterator[Any]:
+    """Yield single images: arrays, upright PIL images, and tensors as they are."""
+    if isinstance(images, list | tuple) or (isinstance(images, np.ndarray) and images.ndim == 4):
+        for image in images:
+            yield from _each(image)
+    elif isinstance(images, str | os.PathLike):
+        with open_image(Path(images)) as image:
+            yield upright(image)
+    else:
+        yield upright(images) if isinstance(images, Image.Image) else images
+
+
+def _size(image: Any) -> tuple[int, int]:
+    """Return the height and width of an array or a PIL image."""
+    if isinstance(image, Image.Image):
+        return image.height, image.width
+    shape = np.shape(image)
+    return shape[0], shape[1]
