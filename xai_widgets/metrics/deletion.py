@@ -276,6 +276,7 @@ def random_order(
     return Run(snapshots(), total=len(maps), name=f"random order: {mode}")
 
 
+@checked_keywords
 def random_maps(x: Tensor, orders: int, seed: int = 0) -> Tensor:
     """Return maps whose pixels are in random order, (orders, N, H, W), in [0, 1)."""
     generator = torch.Generator().manual_seed(check_seed(seed))

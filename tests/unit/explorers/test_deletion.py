@@ -225,7 +225,7 @@ def test_a_default_that_the_network_does_not_allow_is_replaced(image):
     assert explorer.run_bar.message == "done, 1 failed: Guided backprop"
     assert np.isfinite(explorer.curves.y).all()
     assert explorer.curves.y.shape[0] == 2 * (len(chosen) + 1)
-    assert list(explorer.method_picker.notes) == ["guided_backprop"]
+    assert list(explorer.method_picker.notes) == ["guided_backprop", "gradient_x_attention"]
     # A user who chooses it sees the reason.
     explorer.method_picker.selected = ["guided_backprop", "gradient"]
     assert explorer.wait(PATIENCE)
