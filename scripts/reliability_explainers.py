@@ -32,8 +32,8 @@ PATIENCE = 90
 GROUPS: dict[str, tuple[str, ...]] = {
     "model": ("ImageModel", "predict"),
     "gradients": (
-        "gradient", "gradient_x_input", "integrated_gradients", "smoothgrad", "expected_gradients", "gradient_shap",
-        "meta_saliency",
+        "gradient", "gradient_x_input", "integrated_gradients", "smoothgrad", "smoothgrad_squared",
+        "expected_gradients", "gradient_shap", "meta_saliency",
     ),
     "rules of ReLU": (
         "deconvnet", "guided_backprop", "guided_nonlinearity", "guided_grad_cam", "feedback_layers",

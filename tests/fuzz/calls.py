@@ -74,7 +74,7 @@ def _attributions() -> list[Call]:
         "grad_cam_plus_plus", "smooth_grad_cam_plus_plus", "guided_grad_cam", "fem", "linear_approximation",
         "norm_grad", "selective_norm_grad", "norm_grad_convolution", "excitation_backprop",
         "contrastive_excitation_backprop", "pattern_net", "pattern_attribution", "feedback_layers", "meta_saliency",
-        "combine",
+        "combine", "smoothgrad_squared",
     ]  # fmt: skip
     layered = {name: {"layer": LAYER} for name in plain[11:23]}
     path = {
@@ -90,6 +90,7 @@ def _attributions() -> list[Call]:
         "deep_lift": {"baseline": BASELINE, "rule": ("'rescale'", "'reveal_cancel'")},
         "lrp": {"composite": ("'epsilon_plus'", "'zero'", "'gamma'")},
         "smoothgrad": noise | {"method": ("'gradient'", "'grad_cam'")},
+        "smoothgrad_squared": noise | {"method": ("'gradient'",)},
         "smooth_grad_cam_plus_plus": noise | {"layer": LAYER},
         "expected_gradients": {"references": ("None", "pictures(2)"), "samples": ("3",), "seed": SEED},
         "gradient_shap": {"references": ("None", "pictures(2)"), "samples": ("3",), "sigma": ("0.05",), "seed": SEED},

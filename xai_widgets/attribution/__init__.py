@@ -12,7 +12,7 @@ from xai_widgets.attribution.gradient import gradient, gradient_x_input
 from xai_widgets.attribution.guided import deconvnet, guided_backprop
 from xai_widgets.attribution.path import completeness_gap, guided_nonlinearity, integrated_gradients
 from xai_widgets.attribution.expected import expected_gradients, gradient_shap
-from xai_widgets.attribution.noise import smoothgrad
+from xai_widgets.attribution.noise import smoothgrad, smoothgrad_squared
 from xai_widgets.attribution.grad_cam import grad_cam
 from xai_widgets.attribution.class_activation import (
     cam, fem, grad_cam_plus_plus, guided_grad_cam, smooth_grad_cam_plus_plus,
@@ -84,4 +84,5 @@ __all__ = [
     "selective_norm_grad",
     "smooth_grad_cam_plus_plus",
     "smoothgrad",
+    "smoothgrad_squared",
 ]

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from xai_widgets.attribution.grad_cam import grad_cam
 from xai_widgets.attribution.guided import guided_backprop
-from xai_widgets.attribution.noise import noisy_copies
+from xai_widgets.attribution.noise import SIGMA, noisy_copies
 from xai_widgets.core.arguments import dtype_of
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.validation import number
@@ -159,7 +159,7 @@ def smooth_grad_cam_plus_plus(
     *,
     layer: str | None = None,
     samples: int = 25,
-    sigma: float = 0.15,
+    sigma: float = SIGMA,
     seed: int = 0,
     batch_size: int | None = None,
 ) -> Tensor:

@@ -23,8 +23,8 @@ from xai_widgets.rules import deconv_relu, guided_relu, relu_rules
     reduce=max_abs,
     source="Zeiler and Fergus 2014",
     formula="dS_c/dx with relu(g) for g * 1[z > 0] in the backward pass of every ReLU of z",
-    limits="Requires a network with ReLU; shows edges of the image, and depends little on the class and on the "
-    "weights of the upper layers (Nie et al. 2018, Sixt et al. 2020).",
+    limits="Requires a network with ReLU; stripes without max-pooling, whose switches hold positions; depends little "
+    "on the class and the upper layers (Nie et al. 2018, Sixt et al. 2020).",
     requires=("relu",),
 )
 def deconvnet(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
@@ -46,13 +46,19 @@ def deconvnet(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     ValueError
         If the network has no ReLU.
     """
-    with relu_rules(model, "DeconvNet", relu=deconv_relu) as mode:
+    # Only to count max-poolings, which keep their own backward.
+    with relu_rules(model, "DeconvNet", relu=deconv_relu, max_pool=lambda y: y) as mode:
         result = score_gradient(model, x, target)
     if not mode.switching:
         # Nie et al. 2018: only the switches of max-pooling depend on the image.
         warn(
             f"{model.name} has no max-pooling, so its DeconvNet is the same for all images; the nearest method that "
             "depends on the image is 'guided_backprop'"
+        )
+    elif not mode.met["max_pool"]:
+        warn(
+            f"{model.name} has no max-pooling, whose switches hold the positions of the image, so its DeconvNet shows "
+            "the stripes of strided convolutions; the nearest method that shows the image is 'guided_backprop'"
         )
     return result
 

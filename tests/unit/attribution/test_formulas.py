@@ -8,10 +8,22 @@ import torch
 from closeness import assert_close, near
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import RELU_NETWORKS, SIZE, Concat, Functional, Linear, SharedInPlace, images, settle, wrap
+from networks import (
+    CLASSES,
+    RELU_NETWORKS,
+    SIZE,
+    Concat,
+    Functional,
+    Linear,
+    SharedInPlace,
+    images,
+    settle,
+    wrap,
+)
 from torch import nn
 
 import xai_widgets.attribution as attribution
+from xai_widgets.attribution.noise import noisy_copies
 from xai_widgets.core.model import ImageModel
 from xai_widgets.methods import METHODS, as_method
 from xai_widgets.methods.path_integral import nodes
@@ -46,7 +58,8 @@ def test_saliency_maps_are_those_of_the_sources():
     largest, total, size = [3, 4], [-0.5, -4], [0.5, 4]
     reference = {
         "gradient": largest, "gradient_x_input": total, "deconvnet": largest, "guided_backprop": largest,
-        "integrated_gradients": total, "guided_nonlinearity": size, "smoothgrad": largest, "grad_cam": total,
+        "integrated_gradients": total, "guided_nonlinearity": size, "smoothgrad": largest, "smoothgrad_squared": total,
+        "grad_cam": total,
         "excitation_backprop": total, "contrastive_excitation_backprop": total, "lrp": total,
     }  # fmt: skip
     assert {name: METHODS[name].reduce(values).flatten().tolist() for name in reference} == reference
@@ -307,6 +320,41 @@ def test_smoothgrad_draws_normal_noise_by_the_range_of_each_image():
         assert noise.std().item() == pytest.approx(spread.item(), rel=0.02)
         assert abs(noise.mean().item()) < 0.01 * spread
         assert len({copy.sum().item() for copy in noise}) == 400, "every copy has noise of its own"
+
+
+def test_smoothgrad_squared_is_the_mean_of_the_squares():
+    model, x = wrap(settle(Linear())), images(2)
+    # The gradient of a linear network is the same everywhere.
+    made = attribution.smoothgrad_squared(model, x, 1, samples=3)
+    assert_close(made, attribution.gradient(model, x, 1).square())
+    model = wrap(settle(SharedInPlace()))
+    copies = [point.pixels for point in noisy_copies(x[:1], 4, 0.3, 2)]
+    squares = attribution.gradient.function(
+        model, torch.stack(copies), torch.ones(4, dtype=torch.long)
+    ).square()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = attribution.smoothgrad_squared(model, x[:1], 1, samples=4, sigma=0.3, seed=2)
+    assert_close(made, squares.mean(0, keepdim=True))
+
+
+def test_noise_in_which_the_class_is_lost_gives_a_warning():
+    class Smooth(nn.Module):
+        """Class 1 is a smooth image."""
+
+        def forward(self, x):
+            rough = (x[..., 1:] - x[..., :-1]).abs().mean((1, 2, 3))
+            return torch.stack([rough * 100, 10 - rough * 100, *[0 * rough] * (CLASSES - 2)], 1)
+
+    model, x = wrap(Smooth()), torch.linspace(0, 1, 8).expand(1, 3, 8, 8) * 0.1
+    for name in ("smoothgrad", "smoothgrad_squared"):
+        with pytest.warns(
+            UserWarning, match=r"probability of the class for Smooth falls from 1 to .*decrease sigma"
+        ):
+            METHODS[name](model, x, 1, samples=2, sigma=20)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            METHODS[name](model, x, 1, samples=2, sigma=0.001)
 
 
 def test_smoothgrad_hangs_on_its_seed_alone():
