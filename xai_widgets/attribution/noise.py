@@ -4,8 +4,8 @@
     SmoothGrad-Squared   1/n sum_k A(x + e_k)^2                                     Hooker et al. 2019
 
 Published is a sigma of 10 to 20 % of (max x - min x), with which a network may no longer recognize its class: the noise
-must leave the image plausible. The default is 5 %, and if the probability of the class falls below half, a warning says
-so.
+must leave the image plausible. The default is 5 %, and there is a warning if the probability of the class falls below
+half.
 """
 
 from __future__ import annotations
