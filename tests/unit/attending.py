@@ -1,5 +1,7 @@
 """A tiny vision transformer, with its attention written in the ways in which people write it."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from networks import CLASSES
@@ -89,6 +91,43 @@ class Transformer(nn.Module):
 
     def forward(self, x):
         return self.head(self.tokens(x))
+
+
+def looking_at(patch):
+    """Return a transformer in which the class token attends to one patch, and each patch to itself.
+
+    Tokens have angles as positions, in channels 0 and 1, and look at the angle in channels 2 and 3. Channel 4 is the
+    brightness of a patch, which attention writes to channel 5, and which is the score of class 1.
+    """
+    network = Transformer("multi_head").eval()
+    angles = torch.arange(1 + SIDE**2) * (2 * math.pi / (1 + SIDE**2))
+    looks = angles.clone()
+    looks[0] = angles[1 + patch]
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+        network.conv1.weight[4] = 1 / 12
+        position = [angles.cos(), angles.sin(), looks.cos(), looks.sin()]
+        network.position[0, :, :4] = torch.stack(position, 1)
+        for block in (network.block1, network.block2, network.block3):
+            block.norm1 = block.norm2 = nn.Identity()
+            query, key, value = block.attention.inner.in_proj_weight.chunk(3)
+            for head in range(HEADS):
+                first = head * WIDTH // HEADS
+                query[first : first + 2, 2:4] = 60 * torch.eye(2)
+                key[first : first + 2, 0:2] = 60 * torch.eye(2)
+                value[first, 4] = 1.0
+                block.attention.inner.out_proj.weight[5, first] = 0.5
+        network.norm = nn.Identity()
+        network.fc.weight[1, 5] = 1.0
+    return network
+
+
+def only(patch):
+    """Return a map of 1 at one patch and 0 at all others."""
+    made = torch.zeros(SIDE**2)
+    made[patch] = 1.0
+    return made.view(1, 1, SIDE, SIDE)
 
 
 def attends(method):

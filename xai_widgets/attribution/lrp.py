@@ -13,8 +13,15 @@ folded into the convolution or linear layer before it. Without such a layer, as 
 unchanged, too, except under LRP-0 and epsilon, where it is treated as a layer with a weight and a bias.
 
 In a product, the smaller factor is a gate, as in a squeeze-and-excitation block, and the larger factor gets all
-relevance (Arras et al. 2017); two factors of the same size get half each (Achtibat et al. 2024). Layer norm is treated
-like batch norm, with the statistics of the image as constants (Ali et al. 2022).
+relevance (Arras et al. 2017); two factors of the same size, and those of a matrix product, get half each (Achtibat et
+al. 2024, propositions 3.2 and 3.3). Norms, standard deviations and other denominators are constants, so that layer norm
+passes relevance by its subtraction of the mean alone, or unchanged (Ali et al. 2022; proposition 3.4). Weights of
+attention are constants, too, and all relevance goes to the values; or half of it goes through the softmax s of x by
+
+    R_i = x_i (R_i - s_i sum_j R_j)                                                      proposition 3.1
+
+which absorbs relevance, as a layer with a bias does. The composite chooses. Constants that are added to or joined with
+activations, such as positions and the class token, keep the relevance that reaches them.
 
 With LRP-0, R = a dS_c/da at every layer of a ReLU network (Shrikumar et al. 2016).
 """
@@ -102,6 +109,46 @@ class _GatedProduct(torch.autograd.Function):
         return *parts, None
 
 
+class _Bilinear(torch.autograd.Function):
+    """Product f(x, other) of two activations: each gets half of the relevance by a rule (Achtibat et al. 2024, 3.3)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, other: Tensor, f: Operation, rule: Rule, run: Callable[[], Tensor]
+    ) -> Tensor:
+        ctx.save_for_backward(x, other)
+        ctx.layer = f, rule
+        return run()
+
+    @staticmethod
+    def backward(ctx: Any, relevance: Tensor) -> tuple[Tensor | None, ...]:
+        x, other = map(at_least_float32, ctx.saved_tensors)
+        f, rule = ctx.layer
+        half = relevance.to(x) / 2
+        swapped = replace(f, function=lambda a, w: f(w, a))
+        parts = rule.redistribute(x, other, f, half), rule.redistribute(other, x, swapped, half)
+        return *(part.to(relevance) for part in parts), None, None, None
+
+
+class _Softmax(torch.autograd.Function):
+    """Softmax s of x with R_i = x_i (R_i - s_i sum_j R_j), the first order of Taylor (Achtibat et al. 2024, 3.1)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, dim: int, run: Callable[[], Tensor]) -> Tensor:
+        y = run()
+        ctx.save_for_backward(x, y)
+        ctx.dim = dim
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, relevance: Tensor) -> tuple[Tensor | None, ...]:
+        x, y = map(at_least_float32, ctx.saved_tensors)
+        relevance = relevance.to(y)
+        change = relevance - y * relevance.sum(ctx.dim, keepdim=True)
+        # A mask is minus infinity.
+        return torch.where(x.isinf(), 0, x * change).to(ctx.saved_tensors[0]), None, None
+
+
 def _is_input(x: Tensor) -> bool:
     """Return whether there is no layer between the pixels and x."""
     nodes = [x.grad_fn]
@@ -120,7 +167,7 @@ class _Layers:
         self._composite = composite
 
     def linear(self, a: Tensor, weight: Tensor, f: Operation, run: Callable[[], Tensor]) -> Tensor:
-        rule = self._composite.rule(f.kind, first=_is_input(a))
+        rule = self._composite.rule(f.kind, first=_is_input(a), tokens=a.ndim > 2)
         result: Tensor = _RelevanceRule.apply(a, weight, f, rule, run)
         return result
 
@@ -151,11 +198,29 @@ class _Layers:
         return result
 
     def norm(self, x: Tensor, norm: Norm, run: Callable[[], Tensor]) -> Tensor:
+        result: Tensor
+        if self._composite.normalization is None:
+            result = _Identity.apply(x, run)
+            return result
         with torch.no_grad():
-            variance, mean = torch.var_mean(x, norm.dims, correction=0, keepdim=True)
+            variance = x.var(norm.dims, correction=0, keepdim=True)
             factor = norm.weight / (variance + norm.eps).sqrt()
-            shift = norm.bias - mean * factor
-        return self.scale(x, factor, shift, run)
+        f = Operation(lambda a, w: (a - a.mean(norm.dims, keepdim=True)) * w, "norm", norm.bias)
+        # The network may change x in place afterwards.
+        result = _RelevanceRule.apply(x.clone(), factor, f, self._composite.normalization, run)
+        return result
+
+    def bilinear(self, x: Tensor, other: Tensor, f: Operation, run: Callable[[], Tensor]) -> Tensor:
+        result: Tensor = _Bilinear.apply(x, other, f, self._composite.addition, run)
+        return result
+
+    def gate(self, name: str, x: Tensor, dim: int | None, run: Callable[[], Any]) -> Any:
+        if name == "softmax" and self._composite.attention == "softmax":
+            # The default of torch.
+            default = 0 if x.ndim in (0, 1, 3) else 1
+            return _Softmax.apply(x, default if dim is None else dim, run)
+        result = run()
+        return tuple(each.detach() for each in result) if isinstance(result, tuple) else result.detach()
 
 
 class _FirstLayerReached(Exception):
@@ -206,6 +271,8 @@ def relevance(model: ImageModel, x: Tensor, target: Tensor, composite: Composite
             activation=layers.rectifier,
             product=layers.product,
             norm=layers.norm,
+            bilinear=layers.bilinear,
+            gate=layers.gate,
         ):
             scores = model(pixels)
         check_reached(scores, model.name)
@@ -221,8 +288,8 @@ def relevance(model: ImageModel, x: Tensor, target: Tensor, composite: Composite
     source="Bach et al. 2015",
     formula="R_i = sum_j a_i w_ij / z_j R_j, z_j = sum_i a_i w_ij, modified by the rule of each layer",
     cost=Cost(note="plus the first layer for the two bounds of the pixels"),
-    guarantees="sums to S_c(x) with the default composite; with others up to the relevance that biases and epsilon "
-    "absorb, which is measured",
+    guarantees="sums to S_c(x) with the default composite, except for relevance that reaches a class token; with "
+    "others up to the relevance that biases and epsilon absorb, which is measured",
     limits="Raises an error for operations without a rule; with z+ and alpha-beta it depends little on the class and "
     "the upper layers (Sixt et al. 2020).",
     requires=("rules",),
@@ -246,10 +313,10 @@ def lrp(
         See :class:`~xai_widgets.methods.Method`.
     composite : str, Rule or Composite, default "conserving"
         A name in ``COMPOSITES``: "conserving", "epsilon_gamma_box", "epsilon_plus", "epsilon_plus_flat",
-        "epsilon_alpha2_beta1", "epsilon_alpha2_beta1_flat", "deep_taylor", "deep_taylor_unbounded", "zero", "epsilon",
-        "gamma", "alpha_beta" or "z_plus". Or one rule for every layer, such as ``Epsilon(0.01)``, or a custom
-        composite. Deep Taylor decomposition requires positive scores and biases of at most 0. All but "conserving" are
-        those of the literature.
+        "epsilon_alpha2_beta1", "epsilon_alpha2_beta1_flat", "deep_taylor", "deep_taylor_unbounded", "attn_lrp",
+        "cp_lrp_gamma", "zero", "epsilon", "gamma", "alpha_beta" or "z_plus". Or one rule for every layer, such as
+        ``Epsilon(0.01)``, or a custom composite. Deep Taylor decomposition requires positive scores and biases of at
+        most 0. All but "conserving" are those of the literature. For vision transformers see "cp_lrp_gamma".
     bias : bool, default True
         Whether biases absorb their part of the relevance, as in equations 12 to 15; "conserving" has no biases in any
         case. In deep networks with batch norm nearly all relevance may be absorbed.
@@ -258,18 +325,23 @@ def lrp(
     -------
     Tensor, (N, C, H, W)
         In units of the score; it sums to the score up to its ``gap``, (N,): relevance that biases and epsilon absorb,
-        or that has no input to go to. A gap above 10 % of the score gives a warning.
+        that reaches a constant, such as the class token of a transformer, or that has no input to go to. A gap above
+        10 % of the score gives a warning.
 
     Raises
     ------
     ValueError
-        For an unknown composite, with the nearest name, or a network with an operation without a rule, such as softmax.
+        For an unknown composite, with the nearest name, or a network with an operation without a rule, such as cumsum.
     """
     chosen = as_composite(composite)
     result, score = relevance(model, x, target, chosen if bias else chosen.without_bias())
 
     def warning(total: str, expected: str) -> str:
-        rest = "absorbed by biases and epsilon" if bias else "absorbed by epsilon, or has no input to go to"
+        rest = (
+            "absorbed by biases, other constants and epsilon"
+            if bias
+            else "absorbed by epsilon, or has no input to go to"
+        )
         hint = "" if composite == "conserving" else "; the nearest composite that keeps it is 'conserving'"
         return (
             f"the relevance of the pixels for {model.name} is incomplete (sum {total}, expected {expected}): the rest "

@@ -23,6 +23,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -229,21 +230,50 @@ class Composite:
     first : Rule, optional
         Rule of the first layer. Default: the same rule as for the other layers.
     addition : Rule, default LRP-0
-        Rule of additions and averages.
+        Rule of additions and averages, also by attention, and of each factor of products of two activations.
+    tokens : Rule, optional
+        Rule of linear layers that are applied at each position, as in transformers, like convolutions of 1 x 1.
+        Default: the rule of linear layers.
+    attention : {"constant", "softmax"}, default "constant"
+        Whether the weights of attention are constants, so that all relevance goes to the values, as in CP-LRP (Ali et
+        al. 2022), which Achtibat et al. 2024 recommend for vision transformers; or half of it goes through the softmax
+        to queries and keys, as in AttnLRP. The softmax absorbs relevance.
+    normalization : Rule, optional
+        Rule of the subtraction of the mean in layer norm, and of its scale and bias. Default: relevance passes
+        unchanged.
     """
 
     dense: Rule
     convolution: Rule
     first: Rule | None = None
     addition: Rule = Epsilon(0.0)
+    tokens: Rule | None = None
+    attention: Literal["constant", "softmax"] = "constant"
+    normalization: Rule | None = None
 
-    def rule(self, kind: str, first: bool) -> Rule:
-        """Return the rule for an :class:`~xai_widgets.rules.Operation` of this kind, in the first layer or not."""
+    def __post_init__(self) -> None:
+        if self.attention not in ("constant", "softmax"):
+            raise ValueError(f"expected attention to be 'constant' or 'softmax', got {brief(self.attention)}")
+
+    def rule(self, kind: str, first: bool, tokens: bool = False) -> Rule:
+        """Return the rule for an :class:`~xai_widgets.rules.Operation`.
+
+        Parameters
+        ----------
+        kind : str
+            Its kind.
+        first : bool
+            Whether it is the first layer.
+        tokens : bool, default False
+            Whether its input has more dimensions than images and features.
+        """
         if kind == "sum":
             return self.addition
         if first and self.first is not None:
             return self.first
-        return self.dense if kind == "dense" else self.convolution
+        if kind == "dense":
+            return self.tokens if tokens and self.tokens is not None else self.dense
+        return self.convolution
 
     def without_bias(self) -> Composite:
         """Return the composite with biases left out of every rule."""
@@ -251,13 +281,21 @@ class Composite:
         def without(rule: Rule) -> Rule:
             return rule if isinstance(rule, ZBox | WithoutBias) else WithoutBias(rule)
 
-        first = None if self.first is None else without(self.first)
-        return Composite(without(self.dense), without(self.convolution), first, without(self.addition))
+        return replace(
+            self,
+            dense=without(self.dense),
+            convolution=without(self.convolution),
+            first=None if self.first is None else without(self.first),
+            addition=without(self.addition),
+            tokens=None if self.tokens is None else without(self.tokens),
+            normalization=None if self.normalization is None else without(self.normalization),
+        )
 
 
 def _uniform(rule: Rule) -> Composite:
     """Return a composite of one rule. z+ is also the rule of additions, so that all relevances stay at least 0."""
-    return Composite(rule, rule, addition=rule if isinstance(rule, ZPlus) else Epsilon(0.0))
+    addition = rule if isinstance(rule, ZPlus) else Epsilon(0.0)
+    return Composite(rule, rule, addition=addition, normalization=rule if isinstance(rule, Epsilon) else None)
 
 
 def _conserving() -> Composite:
@@ -268,7 +306,8 @@ def _conserving() -> Composite:
     at all in practice; with 0.25 the factor is 9, and deep networks have noisy maps.
     """
     gamma = WithoutBias(Gamma(1.0), fallback=WSquare())
-    return Composite(WithoutBias(Epsilon(), fallback=WSquare()), gamma, first=ZBox(), addition=gamma)
+    epsilon = WithoutBias(Epsilon(), fallback=WSquare())
+    return Composite(epsilon, gamma, first=ZBox(), addition=gamma, tokens=gamma)
 
 
 #: Composites by name; the last five have one rule for all layers.
@@ -278,6 +317,10 @@ def _conserving() -> Composite:
 #:
 #: Composites that start with "epsilon" and name a second rule are those of Montavon et al. 2019 and Kohlbrenner et al.
 #: 2020: epsilon for linear layers, gamma, z+ or alpha-beta for convolutions, z^B or flat for the first layer.
+#:
+#: "attn_lrp" is AttnLRP with epsilon for every layer (Achtibat et al. 2024); "cp_lrp_gamma" is the variant for vision
+#: transformers of the same authors' code, with constant attention, gamma = 0.05 for linear layers and 0.25 for
+#: convolutions, of the values that it searches. Epsilon amplifies relevance in vision transformers; gamma does not.
 COMPOSITES: dict[str, Composite] = {
     "conserving": _conserving(),
     "epsilon_gamma_box": Composite(Epsilon(), Gamma(), first=ZBox()),
@@ -287,6 +330,8 @@ COMPOSITES: dict[str, Composite] = {
     "epsilon_alpha2_beta1_flat": Composite(Epsilon(), AlphaBeta(), first=Flat()),
     "deep_taylor": Composite(ZPlus(), ZPlus(), first=ZBox(), addition=ZPlus()),
     "deep_taylor_unbounded": Composite(ZPlus(), ZPlus(), first=WSquare(), addition=ZPlus()),
+    "attn_lrp": Composite(Epsilon(), Epsilon(), attention="softmax", normalization=Epsilon()),
+    "cp_lrp_gamma": Composite(Gamma(0.05), Gamma(0.25), normalization=Epsilon()),
     "zero": _uniform(Epsilon(0.0)),
     "epsilon": _uniform(Epsilon()),
     "gamma": _uniform(Gamma()),

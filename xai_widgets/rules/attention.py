@@ -18,10 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xai_widgets.rules.mode import RulesMode, tensors_in
-from xai_widgets.rules.operations import name_of
+from xai_widgets.rules.operations import PRODUCT, name_of
 
-#: Functions of products of two tensors.
-_PRODUCTS = {"matmul", "bmm", "einsum"}
 _MULTI_HEAD = inspect.signature(F.multi_head_attention_forward)
 
 
@@ -157,17 +155,17 @@ class AttentionRecorder(RulesMode):
             # The mode is disabled inside a call.
             with self:
                 return expanded(*args, **kwargs)
-        if name_of(func) in _PRODUCTS:
+        if name_of(func) in PRODUCT:
             factors = list(tensors_in((*args, *kwargs.values())))
             for factor in factors if name_of(func) == "einsum" else factors[:1]:
-                if _are_probabilities(factor):
+                if factor.requires_grad and are_probabilities(factor):
                     self.attentions.append(Attention(self.layer_here(), factor))
         return func(*args, **kwargs)
 
 
-def _are_probabilities(weights: Tensor) -> bool:
-    """Return whether the rows of a matrix that depends on the pixels are at least 0 and sum to 1."""
-    if not (weights.requires_grad and weights.ndim in (3, 4) and weights.is_floating_point()):
+def are_probabilities(weights: Tensor) -> bool:
+    """Return whether the rows of several matrices are at least 0 and sum to 1."""
+    if weights.ndim not in (3, 4) or not weights.is_floating_point():
         return False
     values = weights.detach().float()
     rounding = weights.shape[-1] * torch.finfo(weights.dtype).eps

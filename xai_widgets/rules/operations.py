@@ -26,7 +26,15 @@ MAX_POOL_WITH_SWITCHES = {
 }  # fmt: skip
 
 
-DENSE = {"linear", "matmul", "mm"}
+DENSE = {"linear", "matmul", "mm", "bmm"}
+#: Products of two tensors, linear in each.
+PRODUCT = {"matmul", "mm", "bmm", "einsum"}
+#: Results by which other activations are scaled: weights of attention, and norms.
+GATING = {
+    "softmax", "norm", "vector_norm", "linalg_vector_norm", "linalg_norm", "std", "var", "std_mean", "var_mean",
+}  # fmt: skip
+#: Powers, which occur in normalizations and in activations such as StarReLU.
+POWER = {"pow", "square", "sqrt", "rsqrt"}
 CONVOLUTION = {"conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"}
 AVERAGE = {
     "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
@@ -70,10 +78,11 @@ _INPLACE_AT = {
 MOVING = {
     "__getitem__", "adaptive_max_pool1d", "alpha_dropout", "cat", "channel_shuffle", "chunk", "clone", "concat",
     "concatenate", "contiguous", "cpu", "cuda", "dropout", "dropout1d", "dropout2d", "dropout3d", "dropout_", "double",
-    "expand", "expand_as", "feature_alpha_dropout", "feature_dropout", "flatten", "flip", "float", "index_select",
-    "movedim", "narrow", "pad", "permute", "pixel_shuffle", "pixel_unshuffle", "reshape", "reshape_as", "roll",
-    "select", "split", "squeeze", "squeeze_", "stack", "swapaxes", "t", "tensor_split", "to", "transpose", "type",
-    "type_as", "unbind", "unflatten", "unsqueeze", "unsqueeze_", "view", "view_as", "__get__",
+    "broadcast_to", "expand", "expand_as", "feature_alpha_dropout", "feature_dropout", "flatten", "flip", "float",
+    "hstack", "index_select", "moveaxis", "movedim", "narrow", "pad", "permute", "pixel_shuffle", "pixel_unshuffle",
+    "repeat", "repeat_interleave", "reshape", "reshape_as", "roll", "rot90", "select", "split", "split_with_sizes",
+    "squeeze", "squeeze_", "stack", "swapaxes", "t", "tensor_split", "tile", "to", "transpose", "type", "type_as",
+    "unbind", "unflatten", "unfold", "unsqueeze", "unsqueeze_", "view", "view_as", "vstack", "__get__",
 }  # fmt: skip
 
 

@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xai_widgets.rules.attention import are_probabilities
 from xai_widgets.rules.backward import assign_in_graph
+from xai_widgets.rules.expansion import expanded
 from xai_widgets.rules.mode import RulesMode
 from xai_widgets.rules.operations import (
     ADD,
@@ -18,12 +20,15 @@ from xai_widgets.rules.operations import (
     CONVOLUTION,
     DENSE,
     ELEMENTWISE,
+    GATING,
     INTERPOLATE,
     MAX_POOL,
     MAX_POOL_WITH_SWITCHES,
     MOVING,
     MULTIPLY,
     NEGATE,
+    POWER,
+    PRODUCT,
     SUBTRACT,
     argument,
     is_average,
@@ -43,8 +48,8 @@ class Operation:
     ----------
     function : callable
         f.
-    kind : {"convolution", "dense", "sum"}
-        Kind of operation; "sum" includes averages, and has the weight 1.
+    kind : {"convolution", "dense", "sum", "norm"}
+        Kind of operation; "sum" includes averages, also with weights of attention; otherwise its weight is 1.
     bias : Tensor, optional
         Bias, broadcast to y. Default: no bias.
     channels : (int, int), optional
@@ -88,14 +93,18 @@ ScaleRule = Callable[[Tensor, Tensor, Tensor, Compute], Tensor]
 FunctionRule = Callable[[Tensor, Compute], Tensor]
 ProductRule = Callable[[Tensor, Tensor, Compute], Tensor]
 NormRule = Callable[[Tensor, "Norm", Compute], Tensor]
+BilinearRule = Callable[[Tensor, Tensor, "Operation", Compute], Tensor]
+GateRule = Callable[[str, Tensor, Any, Compute], Any]
 
 
 class PropagationRules(RulesMode):
     """Replace the backward pass of every operation between the pixels and the scores inside the block.
 
     Operations that only move values (concatenation, reshaping, dropout in eval mode) or select them (max-pooling) keep
-    their own backward. An operation without a rule raises ValueError with its name and layer. Parameters are constants:
-    a tensor requires a gradient only if it depends on the pixels. The backward pass must run after the block.
+    their own backward. Fused operations, such as attention, group norm or addmm, are replaced by elementary ones, see
+    :mod:`xai_widgets.rules.expansion`. An operation without a rule raises ValueError with its name and layer.
+    Parameters are constants: a tensor requires a gradient only if it depends on the pixels. The backward pass must run
+    after the block.
 
     Parameters
     ----------
@@ -105,7 +114,8 @@ class PropagationRules(RulesMode):
         The network whose layers are named in errors.
     linear : callable
         ``linear(a, w, f, run)`` for y = f(a, w) + bias, f an :class:`Operation`: convolutions and linear layers;
-        averages, interpolation and sums, whose w is 1; and additions, as the sum of a stack.
+        averages, interpolation and sums, whose w is 1; and additions, as the sum of a stack. A constant first factor of
+        a matrix product is w, too.
     scale : callable
         ``scale(x, factor, shift, run)`` for y = factor * x + shift, both broadcast to y: batch norm in eval mode, and
         multiplication, addition or subtraction of a constant.
@@ -119,6 +129,13 @@ class PropagationRules(RulesMode):
         ``norm(x, n, run)`` for layer norm, n a :class:`Norm`. Default: no rule.
     max_pool : callable, optional
         ``max_pool(x, run)`` for max-pooling. Default: its own backward.
+    bilinear : callable, optional
+        ``bilinear(x, other, f, run)`` for a matrix product f(x, other), both factors of which depend on the pixels.
+        Default: no rule.
+    gate : callable, optional
+        ``gate(name, x, dim, run)`` for results by which other activations are scaled: "softmax", norms and standard
+        deviations. With it, the denominator of a quotient is a constant, powers are activations, and selections by a
+        mask keep their own backward. Default: no rule.
     """
 
     def __init__(
@@ -133,6 +150,8 @@ class PropagationRules(RulesMode):
         product: ProductRule | None = None,
         norm: NormRule | None = None,
         max_pool: FunctionRule | None = None,
+        bilinear: BilinearRule | None = None,
+        gate: GateRule | None = None,
     ) -> None:
         super().__init__(title, network)
         self._linear = linear
@@ -142,6 +161,8 @@ class PropagationRules(RulesMode):
         self._product = product
         self._norm = norm
         self._max_pool = max_pool
+        self._bilinear = bilinear
+        self._gate = gate
 
     def call(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return the result of the function, with the backward pass of its rule; see :class:`RulesMode`."""
@@ -150,6 +171,17 @@ class PropagationRules(RulesMode):
         name = name_of(func)
         if not (any(map(_depends, args)) or any(map(_depends, kwargs.values()))) or name in MOVING:
             return func(*args, **kwargs)
+        elementary = expanded(func)
+        if elementary is not None:
+            # The mode is disabled inside a call.
+            with self:
+                return elementary(*([kwargs.pop("input")] if "input" in kwargs else []), *args, **kwargs)
+        if name in GATING and self._gate is not None:
+            dim = argument(args, kwargs, 1, "dim", None)
+            return self._gate(name, args[0] if args else kwargs["input"], dim, lambda: func(*args, **kwargs))
+        if name == "einsum":
+            y = self._einsum(func, *args)
+            return self._without_rule(func, name, args, kwargs) if y is None else y
         x: Any = args[0] if args else kwargs.get("input")
         in_place = is_in_place(func, name, args, kwargs)
 
@@ -173,14 +205,20 @@ class PropagationRules(RulesMode):
         else:
             y = self._apply(func, name, args, kwargs, run) if isinstance(x, Tensor) else None
         if y is None:
-            result = func(*args, **kwargs)
-            if _depends(result) or (in_place and _depends(x)):
-                raise ValueError(
-                    "expected a network of convolutions, linear layers, batch norm, ReLU, pooling, additions and "
-                    f"concatenations, got {name!r} in {self.layer_here()!r}, for which {self._title} has no rule"
-                )
-            return result
+            return self._without_rule(func, name, args, kwargs)
         return assign_in_graph(x, y) if in_place else y
+
+    def _without_rule(
+        self, func: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Return a result that does not depend on the pixels; ValueError for any other."""
+        result = func(*args, **kwargs)
+        if _depends(result) or (is_in_place(func, name, args, kwargs) and _depends(args[0])):
+            raise ValueError(
+                "expected a network of convolutions, linear layers, batch norm, ReLU, pooling, additions and "
+                f"concatenations, got {name!r} in {self.layer_here()!r}, for which {self._title} has no rule"
+            )
+        return result
 
     def _apply(
         self,
@@ -199,7 +237,9 @@ class PropagationRules(RulesMode):
         if name in ADD | SUBTRACT and kwargs.get("alpha", 1) == 1:
             return self._add(x, other, -1 if name in SUBTRACT else 1, run)
         if name in DENSE | CONVOLUTION:
-            weight = argument(args, kwargs, 1, "weight", other)
+            weight = argument(args, kwargs, 1, "weight", argument(args, kwargs, 1, "mat2", other))
+            if name in PRODUCT and _depends(weight):
+                return self._product_of(x, weight, func)
             if _depends(weight) or not _depends(x):
                 return None
             # Without the bias, which is the third argument.
@@ -227,7 +267,56 @@ class PropagationRules(RulesMode):
             return self._scale(x, -_one(x), _zero(x), run)
         if name == "__rsub__" and not _depends(other):
             return self._scale(x, -_one(x), _tensor(other, x), run)
+        return None if self._gate is None else self._apply_gated(func, name, args, kwargs, run)
+
+    def _apply_gated(
+        self,
+        func: Callable[..., Any],
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        run: Compute,
+    ) -> Tensor | None:
+        """Return the output of an operation that occurs in normalizations and masks; None for any other."""
+        x, other = args[0] if args else kwargs["input"], argument(args, kwargs, 1, "other", None)
+        if name in MULTIPLY and "div" in name and _depends(x) and kwargs.get("rounding_mode") is None:
+            return self._scale(x, 1 / other.detach(), _zero(x), run)
+        if name in POWER and self._activation is not None and _depends(x):
+            return self._activation(x, run)
+        if name.rstrip("_") in ("amax", "masked_fill", "where"):
+            selected: Tensor = run()
+            return selected
         return None
+
+    def _product_of(
+        self, first: Tensor, second: Tensor, multiply: Callable[[Tensor, Tensor], Tensor]
+    ) -> Tensor | None:
+        """Return a product of two tensors, the second of which depends on the pixels; None without a rule."""
+        if not _depends(first):
+            kind = "sum" if are_probabilities(first) else "dense"
+            f = Operation(lambda a, w: multiply(w, a), kind)
+            return self._linear(
+                second, first, f, lambda *given: multiply(first, given[0] if given else second)
+            )
+        if self._bilinear is None:
+            return None
+        return self._bilinear(
+            first, second, Operation(multiply), lambda *given: multiply(given[0] if given else first, second)
+        )
+
+    def _einsum(self, func: Callable[..., Any], equation: Any, *operands: Any) -> Tensor | None:
+        """Return a product of two tensors in Einstein notation; None without a rule."""
+        if len(operands) == 1 and isinstance(operands[0], list | tuple):
+            operands = tuple(operands[0])
+        if len(operands) != 2 or not isinstance(equation, str):
+            return None
+        first, second = operands
+        if _depends(second):
+            return self._product_of(first, second, lambda a, w: func(equation, a, w))
+        f = Operation(lambda a, w: func(equation, a, w), "dense")
+        return self._linear(
+            first, second, f, lambda *given: func(equation, given[0] if given else first, second)
+        )
 
     def _add(self, x: Tensor, other: Any, sign: int, run: Compute) -> Tensor:
         """Return the sum or the difference of two values, one of which may be a constant."""

@@ -288,7 +288,7 @@ class Attending(nn.Module):
 
 @pytest.mark.parametrize(
     ("method", "network", "operation", "layer"),
-    [(method, Attending, "softmax", "weigh") for method in needing("rules")]
+    [(method, Attending, "softmax", "weigh") for method in needing("rules") if method != "lrp"]
     + [(method, Smooth, "gelu", "Smooth") for method in needing("piecewise_linear")],
 )
 def test_an_operation_without_a_rule_is_refused_by_its_name_and_that_of_its_layer(
