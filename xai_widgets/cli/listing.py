@@ -8,7 +8,7 @@ import sys
 
 from xai_widgets.cli import outputs
 from xai_widgets.cli.errors import DONE, UsageError
-from xai_widgets.cli.networks import read_network
+from xai_widgets.cli.networks import LIBRARIES, read_network
 from xai_widgets.errors import unknown_name
 from xai_widgets.methods import METHODS, Method
 from xai_widgets.zoo import available, imagenet
@@ -64,6 +64,9 @@ def list_models(options: argparse.Namespace) -> list[list[str]]:
             rows.append([name, "installed, for the 1000 classes of ImageNet"])
         elif name != "scenes_sr":
             rows.append([name, "torchvision, downloaded once"])
+    rows += [
+        [f"{prefix}:NAME", f"any of {title}, downloaded once"] for prefix, (title, _) in LIBRARIES.items()
+    ]
     return rows
 
 

@@ -6,7 +6,7 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,17 @@ from xai_widgets.core.model import ImageModel
 from xai_widgets.errors import unknown_name
 from xai_widgets.methods import Method, as_method, methods_by_name
 from xai_widgets.studies.layers import check_layers
-from xai_widgets.zoo import available, load
+from xai_widgets.zoo import available, from_hugging_face, from_timm, load
 
 #: The network for generated scenes if none is named.
 DEFAULT_NETWORK = "scenes_resnet"
 #: Options of a torch module of the user; a named network has its own.
 MODULE_OPTIONS = ("mean", "std", "size", "labels")
+#: Prefix of a network of a library -> name of the library, and the function that loads it.
+LIBRARIES: dict[str, tuple[str, Callable[..., ImageModel]]] = {
+    "timm": ("timm", from_timm),
+    "hf": ("Hugging Face", from_hugging_face),
+}
 
 
 def read_network(options: argparse.Namespace) -> ImageModel:
@@ -30,7 +35,36 @@ def read_network(options: argparse.Namespace) -> ImageModel:
     name = options.model or (DEFAULT_NETWORK if getattr(options, "scenes", None) else None)
     if name is None:
         raise UsageError("expected --model NAME, got none; `list models` lists the networks")
+    library, _, rest = name.partition(":")
+    if library in LIBRARIES:
+        return _of_library(library, rest, options)
     return _own(name, options) if ":" in name else _named(name, options)
+
+
+def _of_library(library: str, name: str, options: argparse.Namespace) -> ImageModel:
+    """Return a network of timm or Hugging Face; the options of a module replace those of the library."""
+    title, load_from = LIBRARIES[library]
+    given = _module_options(options)
+    weights = options.weights.lower()
+    if weights not in ("default", "none") or (weights == "none" and library != "timm"):
+        choices = "DEFAULT or none" if library == "timm" else "DEFAULT"
+        raise UsageError(f"expected --weights {choices} for a network of {title}, got {options.weights!r}")
+    if weights == "none":
+        given["pretrained"] = False
+    try:
+        return load_from(name, **given)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    except RuntimeError as error:
+        raise CommandError(str(error).replace("pretrained=False gives", "--weights none gives")) from error
+
+
+def _module_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the given ones of the options for a module, and the device."""
+    given = {option: getattr(options, option) for option in ("mean", "std", "size", "device")}
+    if options.labels is not None:
+        given["labels"] = Path(options.labels).read_text(encoding="utf-8").splitlines()
+    return {option: value for option, value in given.items() if value is not None}
 
 
 def _named(name: str, options: argparse.Namespace) -> ImageModel:
@@ -79,11 +113,7 @@ def _own(name: str, options: argparse.Namespace) -> ImageModel:
         raise CommandError(
             f"expected {name!r} to return an ImageModel or a torch module, got {type(network).__name__}"
         )
-    labels = None
-    if options.labels is not None:
-        labels = Path(options.labels).read_text(encoding="utf-8").splitlines()
-    settings = {option: getattr(options, option) for option in ("mean", "std", "size", "device")}
-    return ImageModel(network, labels=labels, name=name.partition(":")[2], **settings)
+    return ImageModel(network, name=name.partition(":")[2], **_module_options(options))
 
 
 def import_attribute(name: str) -> Any:

@@ -254,8 +254,8 @@ def _network(parser: Parser) -> None:
     parser.add_argument(
         "--model",
         metavar="NAME",
-        help="a network of `list models`, or your own, package.module:function, which returns an ImageModel or a torch "
-        "module (for --scenes: scenes_resnet)",
+        help="a network of `list models`, such as efficientnet_lite0, timm:NAME or hf:NAME, or your own, "
+        "package.module:function, which returns an ImageModel or a torch module (for --scenes: scenes_resnet)",
     )
     parser.add_argument(
         "--weights",

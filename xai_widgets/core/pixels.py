@@ -171,9 +171,7 @@ class PixelInput(Layered):
     def _blank(self, n: int) -> Tensor:
         return torch.zeros(n, self.channels, *self.size, device=self.device)
 
-    def _run(
-        self, x: Tensor, *, frozen: bool = False, folded: Callable[[Any], Tensor] | None = None
-    ) -> Any:
+    def _run(self, x: Tensor, *, frozen: bool = False, folded: Callable[[Any], Tensor] | None = None) -> Any:
         """Return the network's output for a batch of pixels.
 
         With ``folded``, which returns the scores in the output for the first image, batch norm is folded.

@@ -38,6 +38,39 @@ def test_networks_that_classify_are_listed(cli):
     listed = [line.split()[0] for line in cli("list", "models").out.splitlines()[1:]]
     assert listed[:2] == ["scenes_vgg", "scenes_resnet"]
     assert "scenes_sr" not in listed
+    assert "efficientnet_lite0" in listed
+    assert listed[-2:] == ["timm:NAME", "hf:NAME"]
+
+
+def test_a_network_of_timm_is_named_with_a_prefix(cli):
+    done = cli("list", "layers", "--model", "timm:test_resnet", "--weights", "none")
+    assert done.code == 0
+    assert done.out.splitlines()[1].split() == ["conv1.0", "Conv2d", "16", "x", "80", "x", "80"]
+    for words, message in (
+        (["timm:test_resnett", "--weights", "none"], "did you mean 'test_resnet'"),
+        (
+            ["timm:test_resnet", "--weights", "own.pth"],
+            "expected --weights DEFAULT or none for a network of timm",
+        ),
+        (["hf:any", "--weights", "none"], "expected --weights DEFAULT for a network of Hugging Face"),
+    ):
+        refused = cli("list", "layers", "--model", *words)
+        assert refused.code == 2
+        assert message in refused.err
+
+
+def test_a_network_of_hugging_face_is_named_with_a_prefix(cli, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.ResNetConfig(
+        embedding_size=8, hidden_sizes=[8], depths=[1], layer_type="basic", num_labels=3
+    )
+    transformers.ResNetForImageClassification(config).save_pretrained(tmp_path / "net")
+    transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path / "net")
+    done = cli("list", "layers", "--model", "hf:net")
+    assert done.code == 0
+    assert done.out.splitlines()[1].split() == [
+        *("resnet.embedder.embedder.convolution", "Conv2d", "8", "x", "16", "x", "16")
+    ]
 
 
 def test_layers_are_listed_with_type_and_shape(cli):
