@@ -37,6 +37,7 @@ class Layered(nn.Module):
         #: Whether a bottleneck can be expected among the last layers.
         self._searches = True
         self._grids: Grids | None = None
+        self._feature_layer: str | None = None
         self._bottlenecks: dict[str, bool | None] = {}
 
     def _blank(self, n: int) -> Tensor:
@@ -122,18 +123,28 @@ class Layered(nn.Module):
         It is the last layer of tokens if the network returns their class token itself, as DINO without a head, and
         the :meth:`default_layer` otherwise.
         """
-        default = self.default_layer()
-        grid = self.layer(default).grid
-        tokens = [layer.name for layer in self.layers() if layer.grid == grid and len(layer.shape) == 2]
-        if grid is None or not grid.prefix or not tokens:
-            return default
+        if self._feature_layer is None:
+            self._feature_layer = self._returned_tokens() or self.default_layer()
+        return self._feature_layer
+
+    def _returned_tokens(self) -> str | None:
+        """Return the first layer of tokens whose class token is the output of the network, if there is one."""
+        tokens = [
+            layer.name
+            for layer in self.layers()
+            if layer.grid is not None and layer.grid.prefix and layer.grid.positions > 1
+        ]
+        if not tokens:
+            return None
         noise = torch.rand(self._blank(1).shape, generator=torch.Generator().manual_seed(0)).to(self.device)
         with record_outputs(self.find_layers(tokens[-FINAL:])) as outputs:
             scores = self(noise)
-        for name, output in outputs.items():
-            if torch.equal(output[:, 0].to(scores.dtype), scores):
-                return name
-        return default
+        returned = (
+            name
+            for name, output in outputs.items()
+            if output[:, 0].shape == scores.shape and torch.equal(output[:, 0].to(scores.dtype), scores)
+        )
+        return next(returned, None)
 
     def _spatial_layers(self) -> list[Layer]:
         """Return the layers before pooling that have more than one position and contribute to the scores."""

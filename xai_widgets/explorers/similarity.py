@@ -32,6 +32,8 @@ from xai_widgets.views.linking import join
 
 #: Layers that are shown in a dashboard.
 COLUMNS = 3
+#: Number of boxes that are drawn large, and their width in CSS px.
+FEW, LARGE = 3, 320
 #: The first three components of PCA as red, green and blue.
 COLORS = "colors"
 COMPONENT_KINDS = (
@@ -75,7 +77,7 @@ class SimilarityExplorer(Explorer):
         hovered.
     seed : int, default 0
         Seed of the components.
-    rank : int or None, default 256
+    rank : int or None, default 384
         Wider layers are projected to this number of directions, with the error shown; None keeps all channels.
     batch_size : int, default 32
         Images per pass.
@@ -171,6 +173,7 @@ class SimilarityExplorer(Explorer):
         several = len(self.models) > 1
         heads = [f"{name} {layer}" if several else layer for name, layer in columns]
         self.component_picker = dropdown("Components", map(str, range(MOST_COMPONENTS + 1)), str(components))
+        self.component_picker.layout.flex = "1 1 180px"
         choice(component_kind, "component_kind", [value for _, value in COMPONENT_KINDS])
         self.kind_picker = dropdown("by", COMPONENT_KINDS, component_kind)
         self.layer_picker = dropdown("Layer", heads, heads[0])
@@ -180,6 +183,7 @@ class SimilarityExplorer(Explorer):
             images=self.models[0].to_rgb(self.models[0].images(self._images)),
             labels=[str(label) for label in labels or ()],
             position=[0.5, 0.5],
+            size=LARGE if len(self._images) * len(columns) <= FEW else SimilarityView.size.default_value,
         )
         self.patches = GalleryView(title="Top patches of the components", columns=1, size=THUMBNAIL)
         self.curves = self._make_curves(heads)
@@ -281,11 +285,13 @@ class SimilarityExplorer(Explorer):
 
     def _draw_components(self, result: SimilarityResult, colors: bool) -> None:
         components, top = result.components, result.top
-        self.patches.layout.display = "none" if components is None else None
+        self.patches.layout.display = "none" if components is None or colors else None
         if components is None or top is None:
             self.view.components = self.patches.images = None
+            self.view.title = ""
             return
         names = components.part_names
+        label = result.label(result.column)
         with self.view.hold_sync():
             self.view.component_layer = result.column
             self.view.components = components.colors() if colors else components.shades
@@ -294,8 +300,9 @@ class SimilarityExplorer(Explorer):
                 self.view.component_mode = "rgb" if colors else "mix"
                 self.view.component_opacity = 1 if colors else SimilarityView.component_opacity.default_value
             self.view.hidden = []
+            what = "The first three components as red, green and blue" if colors else "Components"
+            self.view.title = f"{what}, {label} ({components.summary})"
         with self.patches.hold_sync():
-            label = result.label(result.column)
             self.patches.title = f"Top patches of the components of {label} ({components.summary})"
             show_patches(self.models[0], self.patches, top.patches(range(len(names))))
             self.patches.row_labels = names

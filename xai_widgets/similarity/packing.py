@@ -35,7 +35,7 @@ from xai_widgets.similarity.measure import Kind, check_kind, kernel_width
 
 DType = Literal["int8", "float16"]
 #: Default maximum number of dimensions.
-RANK = 256
+RANK = 384
 #: Maximum number of vectors whose pairs measure the error.
 MEASURED = 512
 
@@ -151,7 +151,7 @@ def pack(
         Activations of any number of layers and networks, for the same images.
     dtype : {"int8", "float16"}, default "int8"
         Data type of the compressed vectors.
-    rank : int or None, default 256
+    rank : int or None, default 384
         Layers with more channels are projected to this number of dimensions; None keeps all channels. The projection
         is exact if the vectors span no more dimensions.
 

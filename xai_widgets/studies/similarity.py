@@ -235,8 +235,9 @@ class SimilarityStudy(Study[SimilarityKey, Any]):
 
     def _channels(self, key: SimilarityKey) -> Iterator[ChannelPatches | None]:
         images = self.images if self.corpus is None else self.corpus
+        count = min(PATCHES, len(images)) if hasattr(images, "__len__") else PATCHES
         runs = [
-            top_activations(model, images, layer=layer, k=PATCHES, batch_size=self.batch_size)
+            top_activations(model, images, layer=layer, k=count, batch_size=self.batch_size)
             for model, layer in self.columns
         ]
         fields = tuple(_fields(model, self.images, layer) for model, layer in self.columns)

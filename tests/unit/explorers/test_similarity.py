@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from closeness import assert_close
+from networks import Tokens, images, settle, wrap
 from torch import nn
 
 from xai_widgets.core.images import to_uint8
@@ -229,13 +230,10 @@ def test_a_place_has_its_strongest_channels_and_its_fields(model, photos):
     assert_close(told.values, vector[order])
     heads = [f"channel {channel}: {vector[channel]:.3g}" for channel in told.channels.tolist()]
     assert explorer.panel.channels.row_labels == heads
-    top = top_activations(model, photos, layer="4", k=6).result(progress=False)
+    # Four images have four patches of a channel.
+    top = top_activations(model, photos, layer="4", k=4).result(progress=False)
     patches = top.patches(told.channels).flatten(0, 1)
-    np.testing.assert_array_equal(explorer.panel.channels.images, to_uint8(patches.nan_to_num(0.5)))
-    # Four images have no six places: what is missing is dimmed.
-    missing = patches.isnan().flatten(1).all(1)
-    assert missing.any()
-    np.testing.assert_array_equal(explorer.panel.channels.active > 0, [~missing.numpy()])
+    np.testing.assert_array_equal(explorer.panel.channels.images, to_uint8(patches))
     assert "of 4 at row 2, col 7" in explorer.panel.channels.title
     explorer.close()
 
@@ -293,4 +291,27 @@ def test_a_series_in_any_order_is_shown_by_ascending_values(model, photos):
     assert_close(explorer.view.transforms, given.transforms[[1, 3, 0]])
     images = model.images(given.images)[[1, 3, 0]].permute(0, 2, 3, 1).numpy()
     np.testing.assert_allclose(explorer.view.images, 255 * images, atol=1)
+    explorer.close()
+
+
+def test_class_token_and_registers_are_sources():
+    torch.manual_seed(0)
+    model = wrap(settle(Tokens(3)))
+    x = [image.permute(1, 2, 0).numpy() for image in images(2)]
+    explorer = done(SimilarityExplorer(model, x, layers=["patch", "blocks.1"]))
+    view = explorer.view
+    names = ["class token", "register 1", "register 2"]
+    assert view.token_names == [[], names]
+    (_, packed) = explorer.result.packed
+    np.testing.assert_array_equal(view.tokens[1], packed.token_codes)
+    assert [array.shape for array in view.tokens] == [(2, 0, 8), (2, 3, 8)]
+    assert [array.shape for array in view.token_scales] == [(2, 0), (2, 3)]
+    assert view.source == "position"
+    view.source = "register 1"
+    view.show(explorer.result.packed)
+    assert view.source == "register 1"
+    # Other columns have no such token.
+    view.show(explorer.result.packed[:1])
+    assert view.source == "position"
+    assert explorer.view.fields[1][0] == [0, 0, 2, 2], "every position sees the whole image"
     explorer.close()

@@ -7,6 +7,7 @@ import pytest
 import torch
 from closeness import assert_close, near, rounding
 from networks import Functional, images, one_sentence, settle, wrap
+from sklearn import decomposition
 
 from xai_widgets.similarity import ActivationGrid, activation_grids, factorize
 
@@ -122,3 +123,90 @@ def test_a_missing_library_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "sklearn.decomposition", None)
     with pytest.raises(ImportError, match=r"pip install 'xai-widgets\[components\]'"):
         factorize(grids(torch.rand(1, 2, 2, 3)), 1)
+
+
+def signed(images=2, shape=(4, 5), channels=7, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    scales = torch.linspace(3, 0.2, channels)
+    return torch.randn(images, *shape, channels, generator=generator) * scales + torch.linspace(
+        -1, 1, channels
+    )
+
+
+def test_negative_activations_have_the_components_of_scikit_learn():
+    x = signed()
+    made = factorize(grids(x), 3).result(progress=False)
+    assert made.kind == "pca"
+    flat = x.flatten(0, 2).double().numpy()
+    expected = decomposition.PCA(3, svd_solver="full").fit(flat)
+    weights = expected.transform(flat)
+    signs = np.sign(weights[np.abs(weights).argmax(0), range(3)])
+    assert_close(made.weights.reshape(-1, 3), weights * signs)
+    assert_close(made.directions, expected.components_ * signs[:, None])
+    assert_close(made.mean, expected.mean_)
+    assert_close(made.explained, expected.explained_variance_ratio_, dtype=torch.float32)
+    residual = flat - made.mean - made.weights.reshape(-1, 3) @ made.directions
+    assert made.error == near(np.linalg.norm(residual) / np.linalg.norm(flat - made.mean), scale=1)
+    shares = ", ".join(f"{share:.0%}" for share in expected.explained_variance_ratio_)
+    assert made.summary == f"PCA, {expected.explained_variance_ratio_.sum():.0%} of the variance: {shares}"
+
+
+def test_a_signed_component_has_a_positive_and_a_negative_part():
+    made = factorize(grids(signed()), 2).result(progress=False)
+    assert made.part_names == ["1+", "1\N{MINUS SIGN}", "2+", "2\N{MINUS SIGN}"]
+    assert made.parts.min() == 0
+    assert_close(made.parts[..., 0] - made.parts[..., 1], made.weights[..., 0])
+    assert_close(made.shades.max((0, 1, 2))[[0, 2]], 1)
+    assert made.shades.max() <= 1
+    top = made.top(wrap(settle(Functional())), images(2), k=1, side=2)
+    assert top.values.shape == (4, 1)
+    assert top.values[3, 0] == near(-made.weights[..., 1].min())
+
+
+def test_three_components_are_colors():
+    x = signed(seed=1)
+    made = factorize(grids(x), 3, kind="pca").result(progress=False)
+    colors = made.colors()
+    assert colors.shape == (2, 4, 5, 3)
+    assert (colors.min(), colors.max()) == (0, 1)
+    order = made.weights[..., 1].flatten().argsort()
+    assert (np.diff(colors[..., 1].flatten()[order]) >= 0).all(), "more of a component is more of its color"
+    with pytest.raises(ValueError, match="expected three components of PCA, got 2 of PCA") as error:
+        factorize(grids(x), 2).result(progress=False).colors()
+    one_sentence(error)
+    with pytest.raises(ValueError, match="expected components of PCA, got those of k-means") as error:
+        _ = factorize(grids(x), 2, kind="kmeans").result(progress=False).explained
+    one_sentence(error)
+
+
+def test_k_means_gives_each_position_the_component_of_its_group():
+    directions = torch.nn.functional.normalize(signed(1, (1, 3), 7, seed=4)[0, 0], dim=1)
+    generator = torch.Generator().manual_seed(5)
+    groups = torch.randint(0, 3, (2, 4, 5), generator=generator)
+    lengths = torch.rand(2, 4, 5, 1, generator=generator) + 0.5
+    made = factorize(grids(directions[groups] * lengths), 3, kind="kmeans").result(progress=False)
+    assert made.kind == "kmeans"
+    assert made.error == near(0, scale=1)
+    assert ((made.weights > 0).sum(-1) == 1).all()
+    found = torch.from_numpy(made.directions) @ directions.T
+    assert_close(found.max(1).values, torch.ones(3))
+    assert torch.equal(found.argmax(1)[torch.from_numpy(made.weights).argmax(-1)], groups)
+    assert_close(made.weights.sum(-1), lengths[..., 0])
+    assert made.summary == f"k-means, error {made.error:.1%}"
+    assert (made.part_names, made.mean) == (["1", "2", "3"], None)
+
+
+def test_fewer_different_vectors_than_groups_leave_empty_ones():
+    made = factorize(grids(-torch.ones(1, 2, 2, 3)), 2, kind="kmeans").result(progress=False)
+    assert made.error == near(0, scale=1)
+    assert not made.weights[..., 1].any()
+    flat = factorize(grids(-torch.ones(1, 2, 2, 3)), 2).result(progress=False)
+    assert (flat.kind, flat.error) == ("pca", 0)
+    assert not flat.weights.any()
+    assert flat.explained.tolist() == [0, 0]
+
+
+def test_an_unknown_kind_is_refused():
+    with pytest.raises(ValueError, match="did you mean 'pca'") as error:
+        factorize(grids(signed()), 2, kind="pcaa")
+    one_sentence(error)
