@@ -20,6 +20,7 @@ from xai_widgets.metrics import Curve
 from xai_widgets.ops.blur import truncated_blur
 from xai_widgets.studies.deletion import CURVES, RANDOM, RANDOM_TITLE, DeletionKey, DeletionStudy
 from xai_widgets.views import CurveView, HeatmapView, MethodPicker, OrderedMaskView, ScoresView, link
+from xai_widgets.views.static_repr import set_layout
 
 #: Methods that are computed by default; the others can be chosen.
 DEFAULTS = DefaultMethods(
@@ -145,6 +146,8 @@ class DeletionExplorer(ImageExplorer):
             (self.heatmap, "2 1 240px"), (self.masked, "2 1 240px"), (self.scores, "1 1 200px"),
         )  # fmt: skip
         fill_width(self.curves)
+        # The list of all methods is long; those of the default choice come first.
+        set_layout(self.method_picker, max_height="110px", overflow="auto")
         controls = HBox([self.class_picker, self.method_picker], layout=row_layout())
         pictures = HBox([self.heatmap, self.masked, self.scores], layout=row_layout())
         return [controls, self.run_bar, pictures, self.curves]

@@ -30,6 +30,9 @@ LAMBDAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 1.0, 1.5)
 #: Those for large images, which take half of the time.
 FEW_LAMBDAS = (0.0, 0.2, 0.4, 0.7, 1.5)
 
+#: Settings of the solver for large images.
+QUICK = SolverSettings(steps=50)
+
 #: Methods of the source that need a few passes, for comparison.
 METHODS = ("gradient_x_input", "integrated_gradients", "guided_backprop", "grad_cam")
 
@@ -78,7 +81,8 @@ class InverseExplorer(SearchExplorer):
         ``(title, explain)``. Default: gradient x input, integrated gradients, guided backpropagation and Grad-CAM.
         May be empty.
     settings : SolverSettings, optional
-        Settings of the solver.
+        Settings of the solver. Default: ``SolverSettings()``, with ``steps=50`` for an image of more than 128 x 128
+        pixels.
     batch_size : int, default 64
         Inverses, or images, at once.
     start : bool, default True
@@ -141,7 +145,10 @@ class InverseExplorer(SearchExplorer):
         super().__init__(model, image, target=target, **kwargs)
         methods = METHODS if methods is None else methods
         self._methods = {} if isinstance(methods, list | tuple) and not methods else methods_by_name(methods)
-        lam = (FEW_LAMBDAS if is_large(self._x) else LAMBDAS) if lam is None else lam
+        if lam is None:
+            lam = FEW_LAMBDAS if is_large(self._x) else LAMBDAS
+        if settings is None and is_large(self._x):
+            settings = QUICK
         self._lam, self._settings, self._batch_size = lam, settings, batch_size
         #: The result that is drawn already; its parts are not sent again.
         self._shown = InverseResult()

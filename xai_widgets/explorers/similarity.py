@@ -26,6 +26,7 @@ from xai_widgets.explorers.position_panel import PositionPanel, PositionQuery
 from xai_widgets.similarity import Components, GeometricSeries
 from xai_widgets.similarity.components import MOST_COMPONENTS
 from xai_widgets.similarity.packing import RANK, check_rank
+from xai_widgets.studies.layers import fine_and_deep
 from xai_widgets.studies.similarity import SimilarityKey, SimilarityResult, SimilarityStudy
 from xai_widgets.views import CurveView, GalleryView, RunBar, SimilarityView, link
 from xai_widgets.views.linking import join
@@ -64,7 +65,8 @@ class SimilarityExplorer(Explorer):
         Images of any kind, or those of :func:`~xai_widgets.similarity.rotations` or ``scalings``, which are shown by
         ascending values.
     layers : str, sequence of str or dict of str to sequence of str, optional
-        Spatial layers; for several networks by their names. Default: ``feature_layer()`` of each.
+        Spatial layers; for several networks by their names. Default: ``feature_layer()`` of each; if it is coarse, with
+        the last layer of a finer grid, see :func:`~xai_widgets.studies.layers.fine_and_deep`.
     names : sequence of str, optional
         Names of the images.
     components : int, default 0
@@ -366,7 +368,7 @@ def _layers_of(
             )
         chosen = {model.name: layers[model.name] for model in models}
     else:
-        chosen = {model.name: [model.feature_layer()] if layers is None else layers for model in models}
+        chosen = {model.name: fine_and_deep(model) if layers is None else layers for model in models}
     made = {name: [some] if isinstance(some, str) else list(some) for name, some in chosen.items()}
     for model in models:
         for name in made[model.name]:

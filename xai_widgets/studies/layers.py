@@ -36,6 +36,25 @@ def spatial_layers(model: ImageModel) -> list[str]:
     ]
 
 
+def fine_and_deep(model: ImageModel) -> list[str]:
+    """Return the layers whose positions are compared by default: the deepest, and a finer one if it is coarse.
+
+    On images of more than 128 x 128 pixels, a grid of less than 10 x 10 positions is preceded by the last layer of at
+    least twice its resolution.
+    """
+    deep = model.feature_layer()
+    positions = model.grid(deep).positions
+    if model.size[0] * model.size[1] <= 128 * 128 or positions >= 100:
+        return [deep]
+    grids = {layer.name: layer.grid for layer in model.layers()}
+    finer = [
+        name
+        for name in spatial_layers(model)
+        if (grid := grids[name]) is not None and grid.positions >= 4 * positions
+    ]
+    return [*finer[-1:], deep]
+
+
 def _is_outermost_block(name: str) -> bool:
     """Return whether the number of a block is at the end of a name and nowhere else."""
     *outer, last = name.split(".")

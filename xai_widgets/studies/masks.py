@@ -168,7 +168,8 @@ class ChannelStudy(Study[ChannelKey, ChannelExtremal]):
             self.model,
             self.images,
             layer=key.layer,
-            k=self.count,
+            # No more than there are images: each gives one patch.
+            k=min(self.count, len(self.images)) if hasattr(self.images, "__len__") else self.count,
             side=self.patches(key.layer)[0].top.side,
             batch_size=self.batch_size,
         )
