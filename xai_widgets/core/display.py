@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from xai_widgets.core.images import open_image, to_images, upright
+from xai_widgets.core.images import open_image, to_images
 from xai_widgets.core.model import ImageModel
 
 #: Longest side of an image on a page, and of each of several images, in pixels.
 LONGEST, LONGEST_OF_SEVERAL = 1024, 512
+#: EXIF tag whose values from 5 on exchange height and width.
+ORIENTATION = 0x0112
 
 
 def display_images(
@@ -43,7 +45,7 @@ def display_images(
     list of str
         How each image was resized, such as "4000 x 3000, short side resized to 256, ..."; "" for one that was not.
     """
-    images = list(_each(images))
+    images = list(single_images(images))
     if any(isinstance(image, Tensor) for image in images):
         x = model.images(images)
         return model.to_rgb(x), [""] * len(x)
@@ -69,21 +71,23 @@ def display_images(
     return np.concatenate(shown), notes
 
 
-def _each(images: Any) -> Iterator[Any]:
-    """Yield single images: arrays, upright PIL images, and tensors as they are."""
-    if isinstance(images, list | tuple) or (isinstance(images, np.ndarray) and images.ndim == 4):
+def single_images(images: Any) -> Iterator[Any]:
+    """Yield the images of a list or a batch one by one; files are not read."""
+    batch = isinstance(images, np.ndarray | Tensor) and images.ndim == 4
+    if batch or isinstance(images, list | tuple):
         for image in images:
-            yield from _each(image)
-    elif isinstance(images, str | os.PathLike):
-        with open_image(Path(images)) as image:
-            yield upright(image)
+            yield from single_images(image)
     else:
-        yield upright(images) if isinstance(images, Image.Image) else images
+        yield images
 
 
 def _size(image: Any) -> tuple[int, int]:
-    """Return the height and width of an array or a PIL image."""
+    """Return the height and width of an array, a PIL image or a file, turned upright."""
+    if isinstance(image, str | os.PathLike):
+        with open_image(Path(image)) as opened:
+            return _size(opened)
     if isinstance(image, Image.Image):
-        return image.height, image.width
+        turned = image.getexif().get(ORIENTATION, 1) >= 5
+        return (image.width, image.height) if turned else (image.height, image.width)
     shape = np.shape(image)
     return shape[0], shape[1]

@@ -83,7 +83,7 @@ def convert(images: Any, resizing: Resizing | None, channels: int) -> Tensor:
         with open_image(Path(images)) as image:
             return convert(image, resizing, channels)
     if isinstance(images, Image.Image):
-        images = np.asarray(_flatten(upright(images), channels))
+        images = np.asarray(_flatten(_upright(images), channels))
     if isinstance(images, np.ndarray):
         return _from_array(images, channels, resizing)
     raise TypeError(
@@ -123,7 +123,7 @@ def _near(path: Path) -> str | None:
     return near[0] if near and near[0] != path.name else None
 
 
-def upright(image: Image.Image) -> Image.Image:
+def _upright(image: Image.Image) -> Image.Image:
     """Rotate an image as its EXIF orientation requires. PIL reads the pixels only now, so a broken file fails here."""
     try:
         return ImageOps.exif_transpose(image)

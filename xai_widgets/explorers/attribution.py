@@ -224,7 +224,7 @@ class AttributionExplorer(Explorer):
     @classmethod
     def from_choice(cls, model: ImageModel, choice: Choice, **options: Any) -> AttributionExplorer:
         """Return an explorer of all images of a dashboard."""
-        return cls(model, choice.images, **{"names": choice.names or None, **options})
+        return cls(model, choice.originals, **{"names": choice.names or None, **options})
 
     @property
     def layer(self) -> str:

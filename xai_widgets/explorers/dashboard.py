@@ -10,6 +10,7 @@ from ipywidgets import HTML, Box, HBox, Layout, Tab
 from torch import Tensor
 from traitlets import HasTraits, Int, TraitError, Unicode, validate
 
+from xai_widgets.core.display import single_images
 from xai_widgets.core.model import ImageModel, Target, targeted
 from xai_widgets.errors import as_sentence, unknown_name
 from xai_widgets.explorers.attribution import AttributionExplorer
@@ -129,6 +130,7 @@ class Dashboard(Panel):
             if name not in EXPLORERS:
                 raise ValueError(unknown_name("explorer", name, EXPLORERS))
         self.model = model
+        self._originals = list(single_images(images))
         self._x = model.images(images)
         self._names = [str(name) for name in names or ()]
         self._options = options or {}
@@ -270,7 +272,9 @@ class Dashboard(Panel):
         self._fill(name, _words(f"{EXPLORERS[name].title}: {as_sentence(error).rstrip('.')}."))
 
     def _choice(self) -> Choice:
-        return Choice(self._x, self._names, self.frame, self.target, self.layer, self._layers)
+        return Choice(
+            self._x, self._names, self.frame, self.target, self.layer, self._layers, self._originals
+        )
 
     def _share(self, explorer: Any) -> None:
         """Link the views of an explorer with those of the others, and take the class and layer chosen in it."""
@@ -307,7 +311,8 @@ class Dashboard(Panel):
         for name, part, attribute in _shared(explorer):
             value, current = getattr(self, name), getattr(part, attribute)
             if name == "image":
-                change = current is not value and not current.equal(value)
+                change = not current.equal(value)
+                value = self._originals[self.frame]
             elif name == "target":
                 # An explorer of several images keeps the class of each until another class is chosen.
                 change = current != value and (current is not None or value != self._predicted)

@@ -31,7 +31,10 @@ INTERVAL = 0.25
 
 
 class Choice(NamedTuple):
-    """The images (N, C, H, W) of a dashboard with their names, and the chosen image, class and layer."""
+    """The images of a dashboard and their names, and the chosen image, class and layer.
+
+    The images are given as pixels (N, C, H, W) of the network, and as they were given to the dashboard.
+    """
 
     images: Tensor
     names: Sequence[str]
@@ -39,6 +42,7 @@ class Choice(NamedTuple):
     target: int
     layer: str
     layers: Sequence[str]
+    originals: Sequence[Any]
 
 
 class Explorer(Panel):
@@ -301,7 +305,7 @@ class ImageExplorer(Explorer):
     @classmethod
     def from_choice(cls, model: ImageModel, choice: Choice, **options: Any) -> ImageExplorer:
         """Return an explorer of the image and class of a dashboard."""
-        image = choice.images[choice.frame : choice.frame + 1]
+        image = choice.originals[choice.frame]
         return cls(model, image, **{"target": choice.target, **options})
 
     def _assemble(self, children: Iterable[Any]) -> None:
