@@ -28,7 +28,7 @@ from xai_widgets.explorers.parts import (
 )
 from xai_widgets.methods import MethodLike
 from xai_widgets.studies import AttributionKey, AttributionStudy
-from xai_widgets.studies.layers import check_layers, evenly
+from xai_widgets.studies.layers import channels_of, check_layers, evenly
 from xai_widgets.views import ClassPicker, GalleryView, MapGridView, MethodPicker, RunBar, SliderView
 from xai_widgets.views.static_repr import set_layout
 
@@ -153,7 +153,11 @@ class AttributionExplorer(Explorer):
         self._take_images(images, None if one_class else target, options)
         self._layers = check_layers(model, layers)
         self._columns = evenly(self._layers, LAYERS) if layers is None else self._layers
-        self._shapes = {layer.name: layer.shape for layer in model.layers()}
+        self._shapes = {
+            layer.name: (channels_of(layer), layer.grid.height, layer.grid.width)
+            for layer in model.layers()
+            if layer.grid is not None
+        }
         super().__init__(**kwargs)
         if one_class:
             self.target = model.class_index(target)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from xai_widgets.core.layers import Layer
 from xai_widgets.core.model import ImageModel
 
 #: Modules that return their input in eval mode.
@@ -34,6 +35,11 @@ def spatial_layers(model: ImageModel) -> list[str]:
             and (layer.name.count(".") <= 1 or _is_outermost_block(layer.name))
         )
     ]
+
+
+def channels_of(layer: Layer) -> int:
+    """Return the number of channels of a layer."""
+    return layer.shape[0 if layer.grid is None or layer.grid.channel_dimension == 1 else -1]
 
 
 def fine_and_deep(model: ImageModel) -> list[str]:

@@ -20,6 +20,7 @@ from xai_widgets.perturbation.extremal import Extremal, extremal
 from xai_widgets.perturbation.mask_search import SearchSettings, binarize, pixel_count
 from xai_widgets.perturbation.objective import score_masks
 from xai_widgets.perturbation.scored_masks import ScoredMasks, Variant
+from xai_widgets.studies.layers import channels_of
 from xai_widgets.studies.study import Study
 
 #: Areas of the image, dense where most networks change their prediction.
@@ -84,11 +85,9 @@ class ExtremalStudy(Study[ExtremalKey, Extremal]):
 
     def _areas(self, layer: str | None) -> tuple[float, ...]:
         """Return the default areas that differ by at least one position of the image or the layer."""
-        height, width = self.x.shape[2:]
-        if layer is not None:
-            shapes = {each.name: each.shape for each in self.model.layers()}
-            height, width = shapes.get(layer, (0, height, width))[-2:]
-        positions = height * width
+        grids = {each.name: each.grid for each in self.model.layers()} if layer is not None else {}
+        grid = grids.get(layer or "")
+        positions = self.x.shape[2] * self.x.shape[3] if grid is None else grid.positions
         # The smallest area of each number of positions.
         areas = {pixel_count(area, positions): area for area in reversed(AREAS) if area * positions >= 1}
         return tuple(sorted(areas.values()))
@@ -190,7 +189,7 @@ class ChannelStudy(Study[ChannelKey, ChannelExtremal]):
 
     def counts(self, layer: str) -> Sequence[int] | None:
         """Return the numbers of channels to search in a layer; None for a layer that does not exist."""
-        width = next((each.shape[0] for each in self.model.layers() if each.name == layer), None)
+        width = next((channels_of(each) for each in self.model.layers() if each.name == layer), None)
         if width is None or self.channels is None:
             return None if width is None else octaves(width)
         # If none fits, the search refuses them.

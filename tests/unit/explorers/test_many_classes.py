@@ -110,6 +110,27 @@ def test_a_coarse_layer_is_compared_beside_a_finer_one(model, photo):
     assert {top.values.shape[1] for top in explorer.result.channels} == {2}
 
 
+def test_channels_and_positions_of_tokens_are_counted_as_such(photo):
+    class Tokens(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.patches = nn.Conv2d(3, 8, 16, stride=16)
+            self.norm = nn.LayerNorm(8)
+            self.head = nn.Linear(8, 1000)
+
+        def forward(self, x):
+            return self.head(self.norm(self.patches(x).flatten(2).transpose(1, 2)).mean(1))
+
+    torch.manual_seed(0)
+    model = xw.ImageModel(Tokens().eval(), size=32)
+    study = xw.ChannelExplorer(model, photo, layer="norm", start=False).study
+    assert study.counts("norm") == [1, 2, 3, 4, 6, 8]
+    explorer = xw.ExtremalExplorer(model, photo, layer="norm", settings=QUICK)
+    assert explorer.wait(PATIENCE)
+    # One, two or three of the four positions: smaller areas have no position.
+    assert (explorer.result.areas * 4).round().int().tolist() == [1, 2, 3]
+
+
 def test_a_dashboard_shows_images_in_their_own_resolution(model, photo):
     board = xw.dashboard(model, [photo, photo[::-1]], explorers=["brush", "channels"], options={})
     board.frame = 1
