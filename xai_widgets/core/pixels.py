@@ -215,5 +215,5 @@ def _warn_of_published(module: nn.Module, name: str) -> None:
         return
     warn(
         f"{name} gets pixels in [0, 1], without the normalization of its training, as mean= and std= are not given; "
-        f"{source}, and mean=(0, 0, 0), std=(1, 1, 1) is none"
+        f"{source}, and mean=(0, 0, 0), std=(1, 1, 1) leaves pixels as they are"
     )

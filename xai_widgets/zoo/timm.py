@@ -98,7 +98,7 @@ def _wrapped(network: nn.Module, published: dict[str, Any], given: dict[str, Any
         if channels != len(facts["mean"]) and not {"mean", "std"} <= given.keys():
             raise ValueError(
                 f"expected mean= and std= for a network with {channels} channels, got those of timm for "
-                f"{len(facts['mean'])}; mean=[0] * {channels}, std=[1] * {channels} is no normalization"
+                f"{len(facts['mean'])}; mean=[0] * {channels}, std=[1] * {channels} leaves pixels as they are"
             )
     features = _is_headless(network, published)
     if not features and "targets" not in given:

@@ -1,4 +1,4 @@
-"""Presets of transforms are measured: what `ImageModel` does with an image is what the transform does."""
+"""Presets of transforms are measured: `ImageModel` makes the same pixels of an image as the transform."""
 
 import pytest
 import torch
