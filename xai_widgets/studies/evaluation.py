@@ -16,6 +16,7 @@ from torch import Tensor
 
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.run import Run
+from xai_widgets.core.target_scores import target_functions
 from xai_widgets.core.writing import atomic_write
 from xai_widgets.data.base import Example
 from xai_widgets.errors import as_sentence, warn
@@ -152,6 +153,11 @@ class EvaluationStudy(Study[Cell, Score]):
         store: MutableMapping[Cell, Outcome[Score]] | None = None,
     ) -> None:
         super().__init__(store)
+        if target_functions(targets) is not None:
+            raise TypeError(
+                "expected targets as class indices, by which masks are found, got a callable; pass "
+                "model.with_target(callable)"
+            )
         self.model = model
         self.metrics = metrics_by_name(metrics)
         for metric in self.metrics.values():

@@ -1,5 +1,6 @@
 """Every method with a callable on the raw output as its target."""
 
+import captum.attr
 import pytest
 import torch
 from closeness import assert_close
@@ -8,10 +9,11 @@ from raw_networks import CLASSES, Detector, Embedder, Regression, Segmenter, box
 
 from xai_widgets.core.model import ImageModel
 from xai_widgets.inverse import layer_wise, operation_wise, reproduce_integrated_gradients
-from xai_widgets.methods import METHODS
+from xai_widgets.methods import METHODS, as_method
 from xai_widgets.metrics.deletion import deletion, insertion
 from xai_widgets.metrics.sanity import weight_randomization
 from xai_widgets.perturbation import extremal, score_masks
+from xai_widgets.studies import EvaluationStudy
 from xai_widgets.targets import BoxScore, ClassAreas, DetectedClasses, Output, Pixel, Region, Similarity
 
 #: Methods of attention, which these networks do not have.
@@ -142,3 +144,25 @@ def test_an_inverse_without_a_chain_is_refused_with_a_reason():
     with pytest.raises(ValueError, match="expected a network whose pass can be replayed") as error:
         layer_wise(model, images(1, size=32), BoxScore((1, 1, 6, 6), 2))
     assert "\n" not in str(error.value)
+
+
+def test_an_evaluation_takes_the_model_of_a_callable():
+    model, x, target = CASES["pixel"][0](), images(), Pixel(3, 4, 2)
+    study = EvaluationStudy(model.with_target(target), x, ["gradient"], ["deletion"])
+    study.compute(study.cells())
+    saliency = METHODS["gradient"].saliency(model, x, target)
+    expected = deletion(model, x, saliency, target).result(progress=False).auc
+    assert_close([score.value for _, score in study.scores()], expected)
+    with pytest.raises(TypeError, match=r"pass model.with_target\(callable\)"):
+        EvaluationStudy(model, x, ["gradient"], ["deletion"], targets=target)
+
+
+def test_an_object_of_another_library_is_created_for_the_model_with_the_targets():
+    model, x, target = CASES["regression"][0](), images(), Output(1)
+    derived = model.with_target(target)
+    method = as_method(captum.attr.Saliency(derived))
+    options = {"abs": False}
+    assert_close(method(model, x, target, **options), METHODS["gradient"](model, x, target))
+    # The module itself returns both outputs, whose first one is not the target.
+    with pytest.raises(ValueError, match="created for an ImageModel with targets"):
+        as_method(captum.attr.Saliency(model.module))(model, x, target, **options)
