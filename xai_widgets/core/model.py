@@ -82,7 +82,7 @@ class ImageModel(Scored):
         Scores to explain in place of class scores, for segmentations, detectors, embeddings and regressions: callables
         on the raw output of the network that return one score per image, (N,), by label; or one callable, which may
         return the scores (N, T) of several targets. Ready ones are in :mod:`xai_widgets.targets`. Their scores are not
-        probabilities, unless ``activation`` is given.
+        probabilities, unless ``activation`` is given. The predicted class is the target with the highest score.
     name : str, optional
         Name of the network in legends. Default: the name of its class.
     grids : mapping of str to Grid, or callable, optional

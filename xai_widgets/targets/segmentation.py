@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 class Pixel:
     """The score of a class at one pixel.
 
+    Grad-CAM averages the gradient over the positions of its layer: if only a linear layer and resizing follow, its map
+    is the same for every pixel. Methods that keep positions, such as ``linear_approximation``, tell pixels apart.
+
     Attributes
     ----------
     row, column : int
