@@ -26,7 +26,7 @@ class Pixel:
     """The score of a class at one pixel.
 
     Grad-CAM averages the gradient over the positions of its layer: if only a linear layer and resizing follow, its map
-    is the same for every pixel. Methods that keep positions, such as ``linear_approximation``, tell pixels apart.
+    is the same for every pixel. Methods that keep positions, such as ``linear_approximation``, distinguish pixels.
 
     Attributes
     ----------
