@@ -149,6 +149,30 @@ def test_the_default_conserves_with_biases_where_no_constant_is_a_token():
     assert_close(made.sum((1, 2, 3)), score, scale=made.abs().sum((1, 2, 3)), dtype=torch.float32)
 
 
+def test_a_linear_layer_on_tokens_has_a_rule_of_its_own():
+    class Pointwise(nn.Module):
+        """A convolution of 1 x 1, or the same weights on tokens, between two layers."""
+
+        def __init__(self, tokens):
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(3, 6, 3), nn.Linear(6, CLASSES)
+            self.inner, self.tokens = nn.Conv2d(6, 6, 1), tokens
+
+        def forward(self, x):
+            x = self.conv(x).relu()
+            if self.tokens:
+                weight = self.inner.weight.flatten(1)
+                x = F.linear(x.flatten(2).transpose(1, 2), weight, self.inner.bias)
+                return self.fc(x.relu().mean(1))
+            return self.fc(self.inner(x).relu().mean((2, 3)))
+
+    networks = [settle(Pointwise(tokens)) for tokens in (False, True)]
+    convolution, tokens = (relevance(each, images(2), 1, "conserving") for each in networks)
+    assert_close(tokens, convolution, scale=convolution.abs().sum(), dtype=torch.float32)
+    convolution, tokens = (relevance(each, images(2), 1, "epsilon_plus") for each in networks)
+    assert not torch.allclose(tokens, convolution, rtol=0.01)
+
+
 def test_what_softmax_and_tokens_absorb_is_measured():
     model = wrap(Transformer().eval())
     with pytest.warns(
