@@ -161,6 +161,7 @@ class SimilarityStudy(Study[SimilarityKey, Any]):
         self.models, self.images, self.layers, self.corpus = models, images, layers, corpus
         self.seed, self.rank, self.batch_size = seed, rank, batch_size
         self.columns = [(model, layer) for model in models for layer in layers[model.name]]
+        self._sides: dict[int, int] = {}
 
     def title(self, key: SimilarityKey) -> str:
         """Return the title of a part."""
@@ -211,6 +212,13 @@ class SimilarityStudy(Study[SimilarityKey, Any]):
             indexes=indexes,
         )
 
+    def _side(self, column: int) -> int:
+        """Return the effective receptive field of a column, in pixels, which is measured once."""
+        if column not in self._sides:
+            model, layer = self.columns[column]
+            self._sides[column] = effective_receptive_field(model, layer, self.images[:MEASURED])
+        return self._sides[column]
+
     def _grids(self, key: SimilarityKey) -> Iterator[Grids | None]:
         runs = [
             activation_grids(model, self.images, self.layers[model.name], batch_size=self.batch_size)
@@ -230,32 +238,37 @@ class SimilarityStudy(Study[SimilarityKey, Any]):
         yield from (None for _ in run)
         assert run.latest is not None
         model = self.columns[key.column][0]
-        top = run.latest.top(model, self.images, k=min(PATCHES, len(members)))
+        top = run.latest.top(model, self.images, k=min(PATCHES, len(members)), side=self._side(key.column))
         yield ComponentPatches(run.latest, top)
 
     def _channels(self, key: SimilarityKey) -> Iterator[ChannelPatches | None]:
         images = self.images if self.corpus is None else self.corpus
         count = min(PATCHES, len(images)) if hasattr(images, "__len__") else PATCHES
         runs = [
-            top_activations(model, images, layer=layer, k=count, batch_size=self.batch_size)
-            for model, layer in self.columns
+            top_activations(
+                model, images, layer=layer, k=count, side=self._side(column), batch_size=self.batch_size
+            )
+            for column, (model, layer) in enumerate(self.columns)
         ]
-        fields = tuple(_fields(model, self.images, layer) for model, layer in self.columns)
+        fields = tuple(
+            _fields(model, layer, self._side(column)) for column, (model, layer) in enumerate(self.columns)
+        )
         yield from (None for _ in chain.from_iterable(runs))
         yield ChannelPatches(fields, tuple(run.latest for run in runs if run.latest is not None))
 
     def _index(self, key: SimilarityKey) -> Iterator[SimilarityIndex | None]:
         model, layer = self.columns[key.column]
-        run = similarity_index(model, self.corpus, layer, batch_size=self.batch_size)
+        run = similarity_index(
+            model, self.corpus, layer, side=self._side(key.column), batch_size=self.batch_size
+        )
         yield from (None for _ in run)
         yield run.latest
 
 
-def _fields(model: ImageModel, images: Any, layer: str) -> list[list[float]]:
+def _fields(model: ImageModel, layer: str, side: int) -> list[list[float]]:
     """Return the theoretical and the effective receptive field as shares of the image."""
     height, width = model.size
     seen = theoretical_receptive_field(model, layer)
-    side = effective_receptive_field(model, layer, images[:MEASURED])
     return [
         [seen.offset[0] / width, seen.offset[1] / height, seen.size[0] / width, seen.size[1] / height],
         [0.0, 0.0, side / width, side / height],
