@@ -71,13 +71,17 @@ def failing(x, countdown):
     return x
 
 
+class Shared(list):
+    """A list that a network shares with its replicas, which have their own plain lists."""
+
+
 class Fuse:
     """Can be made to raise in the middle of a pass."""
 
     def __init__(self):
         super().__init__()
         # In a list, so that counting down does not change the module's attributes.
-        self.fuse = [None, None, 0]
+        self.fuse = Shared([None, None, 0])
 
     def _pass(self, x):
         """Return an activation, or raise in the forward or the backward pass."""
