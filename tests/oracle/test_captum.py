@@ -203,7 +203,10 @@ ORACLES = {
     "guided_grad_cam": (guided_grad_cam, {}),
     "linear_approximation": (linear_approximation, {}),
     "excitation_backprop": (excitation_backprop, {"layer": "image"}),
-    "contrastive_excitation_backprop": (contrastive_excitation_backprop, {"layer": "image"}),
+    "contrastive_excitation_backprop": (
+        contrastive_excitation_backprop,
+        {"layer": "image", "contrast_layer": "image"},
+    ),
     "lrp": (lrp, {"composite": "epsilon_plus"}),
 }
 

@@ -13,9 +13,13 @@ For activations of either sign, as in the normalized image, the contribution of 
 for a_j >= 0, and P has the sign of a_j.
 
 The contrastive form subtracts the evidence for the opposite of the class, the dual score -S_c with negated weights.
-With P and P' the probabilities for the score and for its dual, each normalized to sum to 1 at the layer:
+With P and P' the probabilities for the score and for its dual, each normalized to sum to 1 at a layer:
 
     C(a_j) = (P(a_j) - P'(a_j))+
+
+From there C is propagated like P. At an early layer, P and P' differ little, and C may leave out a part of the image by
+a hard edge; after the last convolution they have no neuron in common, and C = P. The default is between: the input of
+the last convolution.
 """
 
 from __future__ import annotations
@@ -23,14 +27,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from xai_widgets.core.hooks import record_outputs
 from xai_widgets.core.model import ImageModel
 from xai_widgets.methods.completeness import total, with_gap
 from xai_widgets.methods.gradients import unreachable_layer_error
 from xai_widgets.methods.registry import Cost, channel_sum, method
-from xai_widgets.rules.excitation import redistribute_all
+from xai_widgets.rules.excitation import contrast, redistribute_all
 
 #: Name of the layer of the pixels.
 IMAGE = "image"
@@ -101,8 +105,31 @@ def excitation_layer(model: ImageModel) -> str:
         if each.pools and each.grid is not None and each.grid.positions == positions
     ]
     # A pooling layer in a shortcut is not a bottleneck.
-    bottlenecks = (each.name for each in [*pools, *reversed(before)] if model.is_bottleneck(each.name))
+    # The same network with other names of its modules has the same layer: the outputs of outer modules come first.
+    end = before[-1].grid
+    same = [
+        each
+        for each in before
+        if each.grid is not None and end is not None and each.grid.positions == end.positions
+    ]
+    stages = sorted(reversed(same), key=lambda each: each.name.count("."))
+    bottlenecks = (each.name for each in [*pools, *stages] if model.is_bottleneck(each.name))
     return next(bottlenecks, before[-1].name)
+
+
+def contrast_layer_of(model: ImageModel, layer: str) -> str:
+    """Return the default layer of the contrast: the input of the last convolution, or ``layer`` if that comes later."""
+    layers = [
+        each for each in model.layers() if each.grid is not None and each.grid.positions > 1 and each.used
+    ]
+    modules = model.find_layers([each.name for each in layers])
+    names = [each.name for each in layers]
+    convolutions = [name for name in names if isinstance(modules[name], nn.Conv2d)]
+    if not convolutions:
+        return layer
+    first = names.index(layer) + 1 if layer in names else 0
+    earlier = names[first : names.index(convolutions[-1])]
+    return next(filter(model.is_bottleneck, reversed(earlier)), layer)
 
 
 @method(
@@ -158,7 +185,7 @@ def excitation_backprop(model: ImageModel, x: Tensor, target: Tensor, *, layer: 
     title="Contrastive excitation backprop",
     reduce=channel_sum,
     source="Zhang et al. 2016",
-    formula="(P - P')_+, P' the probabilities for the dual score -S_c",
+    formula="(P - P')_+ at a layer, propagated to an earlier one, P' the probabilities for the dual score -S_c",
     cost=Cost(1, 2),
     guarantees="at least 0, sums to at most 1",
     limits="Raises an error for operations without a rule, such as GELU; removes evidence that the class shares "
@@ -166,7 +193,12 @@ def excitation_backprop(model: ImageModel, x: Tensor, target: Tensor, *, layer: 
     requires=("rules", "piecewise_linear"),
 )
 def contrastive_excitation_backprop(
-    model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None
+    model: ImageModel,
+    x: Tensor,
+    target: Tensor,
+    *,
+    layer: str | None = None,
+    contrast_layer: str | None = None,
 ) -> Tensor:
     """Contrastive excitation backprop: neurons of a layer that win more often for the class than for its opposite.
 
@@ -178,6 +210,9 @@ def contrastive_excitation_backprop(
     ----------
     model, x, target, layer
         See :data:`excitation_backprop`.
+    contrast_layer : str, optional
+        The layer at which P' is subtracted, ``layer`` or a later one; from there the contrast is propagated to
+        ``layer``. Default: the input of the last convolution.
 
     Returns
     -------
@@ -191,20 +226,23 @@ def contrastive_excitation_backprop(
         See :data:`excitation_backprop`.
     """
     layer = excitation_layer(model) if layer is None else layer
-    start = _one_hot(model, x, target)
-    result, dual = (_spatial(model, each, layer) for each in _winning(model, x, [start, -start], layer))
-    return (_normalized(result) - _normalized(dual)).clamp(min=0)
+    later = contrast_layer_of(model, layer) if contrast_layer is None else contrast_layer
+    names = [each for each in {layer, later} if not _is_image(model, each)]
+
+    def run(pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        with record_outputs(model.find_layers(names)) as outputs:
+            scores = model(pixels)
+        return scores, outputs.get(later, pixels), outputs.get(layer, pixels)
+
+    result = contrast(model.module, run, x, _one_hot(model, x, target))
+    if result is None:
+        raise unreachable_layer_error(model, layer)
+    return _spatial(model, result, layer)
 
 
 def _one_hot(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     scores = torch.zeros(len(x), len(model.labels), device=x.device)
     return scores.scatter(1, target.clone()[:, None], 1.0)
-
-
-def _normalized(p: Tensor) -> Tensor:
-    """Divide P by its sum for each image; 0 if the sum is 0."""
-    total = p.flatten(1).sum(1).view(-1, *[1] * (p.ndim - 1))
-    return torch.where(total > 0, p / total, 0)
 
 
 def probability_gap(attribution: Tensor) -> Tensor:

@@ -110,12 +110,9 @@ def redistribute_all(
     starts: Sequence[Tensor],
 ) -> list[Tensor] | None:
     """Return the result of :func:`redistribute` for each of ``starts``, by one forward pass."""
-    rules = PropagationRules(
-        "excitation backprop", network, linear=_Linear.apply, scale=_Scaled.apply, rectifier=_Rectified.apply
-    )
     with outside_inference(), torch.enable_grad():
         pixels = x.clone().requires_grad_()
-        with rules:
+        with _rules(network):
             scores, at = run(pixels)
         if not (at.requires_grad and scores.requires_grad):
             return None
@@ -128,3 +125,60 @@ def redistribute_all(
                 return None
             result.append(p.to(torch.promote_types(p.dtype, torch.float32)).abs())
     return result
+
+
+def contrast(
+    network: nn.Module,
+    run: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]],
+    x: Tensor,
+    start: Tensor,
+) -> Tensor | None:
+    """Return (P - P')+ of an activation, P' that of the dual scores, propagated to an earlier activation.
+
+    Parameters
+    ----------
+    network : nn.Module
+        The network whose layers are named in errors.
+    run : callable
+        Maps pixels (N, C, H, W) to scores (N, classes), to the activation (N, ...) at which P and P', each with the sum
+        1, are subtracted, and to the earlier activation, or the same.
+    x : Tensor, (N, C, H, W)
+        Pixels.
+    start : Tensor, (N, classes)
+        P of the scores.
+
+    Returns
+    -------
+    Tensor, (N, ...), or None
+        At least 0; None if there is no way from the scores to the activations.
+    """
+    with outside_inference(), torch.enable_grad():
+        pixels = x.clone().requires_grad_()
+        with _rules(network):
+            scores, contrasted, at = run(pixels)
+        if not (at.requires_grad and contrasted.requires_grad and scores.requires_grad):
+            return None
+        both = []
+        for each in (start.clone(), -start):
+            # The graph is needed again.
+            (p,) = torch.autograd.grad(scores, contrasted, each, allow_unused=True, retain_graph=True)
+            if p is None:
+                return None
+            p = p.to(torch.promote_types(p.dtype, torch.float32)).abs()
+            total = p.flatten(1).sum(1).view(-1, *[1] * (p.ndim - 1))
+            both.append(torch.where(total > 0, p / total, 0))
+        result = (both[0] - both[1]).clamp(min=0)
+        if contrasted is at:
+            return result
+        # P has the sign of its activation.
+        signed = torch.where(contrasted < 0, -result, result).to(contrasted.dtype)
+        (earlier,) = torch.autograd.grad(contrasted, at, signed, allow_unused=True)
+        return (
+            None if earlier is None else earlier.to(torch.promote_types(earlier.dtype, torch.float32)).abs()
+        )
+
+
+def _rules(network: nn.Module) -> PropagationRules:
+    return PropagationRules(
+        "excitation backprop", network, linear=_Linear.apply, scale=_Scaled.apply, rectifier=_Rectified.apply
+    )

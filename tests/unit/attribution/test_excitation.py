@@ -5,6 +5,7 @@ import warnings
 import pytest
 import torch
 import torch.nn.functional as F
+import torchvision
 from closeness import assert_close, near, rounding
 from examples import fewer_examples
 from hypothesis import given
@@ -15,8 +16,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 import xai_widgets
 from xai_widgets.attribution import contrastive_excitation_backprop, excitation_backprop, probability_gap
-from xai_widgets.attribution.excitation import excitation_layer, winning_probability
+from xai_widgets.attribution.excitation import contrast_layer_of, excitation_layer, winning_probability
+from xai_widgets.core.hooks import record_outputs
 from xai_widgets.core.model import ImageModel
+from xai_widgets.rules.excitation import redistribute
 
 
 def quietly(*arguments, **options):
@@ -204,14 +207,74 @@ def test_the_opposite_of_a_class_is_the_contrast_of_the_opposite_weights():
     start = torch.eye(CLASSES)[[1, 2]]
     p, dual = (winning_probability(wrap(network), x, sign * start, "block1") for sign in (1, -1))
     p, dual = (each / each.sum((1, 2, 3), keepdim=True) for each in (p, dual))
-    made = contrastive_excitation_backprop(wrap(network), x, [1, 2], layer="block1")
+    made = contrastive_excitation_backprop(wrap(network), x, [1, 2], layer="block1", contrast_layer="block1")
     assert_close(made, (p - dual).relu())
     with torch.no_grad():
         network.fc.weight.neg_()
-    opposite = contrastive_excitation_backprop(wrap(network), x, [1, 2], layer="block1")
+    opposite = contrastive_excitation_backprop(
+        wrap(network), x, [1, 2], layer="block1", contrast_layer="block1"
+    )
     assert_close(made - opposite, p - dual)
     assert_close(made.sum((1, 2, 3)), opposite.sum((1, 2, 3)))
     assert ((made.sum((1, 2, 3)) > 0) & (made.sum((1, 2, 3)) < 1)).all()
+
+
+def test_a_contrast_is_propagated_like_a_probability():
+    """Each neuron of the layer of the contrast distributes its C as it distributes its P."""
+    model, x = wrap(settle(SharedInPlace())), images(2)
+    later = contrastive_excitation_backprop(model, x, [1, 2], layer="block2", contrast_layer="block2")
+    made = contrastive_excitation_backprop(model, x, [1, 2], layer="block1", contrast_layer="block2")
+    assert (later > 0).any()
+    _, below = redistribute_from(model, x, "block2", "block1", later)
+    assert_close(made, below)
+
+
+def quietly_by(method, *arguments):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return method(*arguments)
+
+
+def redistribute_from(model, x, later, earlier, p):
+    """Return P at an earlier layer for P at a later one, with the later layer as the last of a network."""
+
+    def run(pixels):
+        with record_outputs(model.find_layers([later, earlier])) as outputs:
+            model(pixels)
+        return outputs[later], outputs[earlier]
+
+    return p, redistribute(model.module, run, x, p)
+
+
+@pytest.mark.parametrize(("name", "layer"), [("scenes_vgg", "stage4"), ("scenes_resnet", "stage3")])
+def test_the_contrast_is_at_the_input_of_the_last_convolution(name, layer):
+    model = xai_widgets.load(name, device="cpu")
+    # The last convolution, or block, is the only one of its resolution.
+    assert contrast_layer_of(model, excitation_layer(model)) == layer
+
+
+def test_the_contrast_of_a_deeper_network_is_later_than_its_map():
+    network = torchvision.models.resnet18(weights=None, num_classes=CLASSES).eval()
+    model = ImageModel(network, size=64)
+    assert (excitation_layer(model), contrast_layer_of(model, "layer3")) == ("layer3", "layer4.0")
+    assert contrast_layer_of(model, "layer4") == "layer4"
+
+
+def test_other_names_of_modules_change_neither_layer():
+    """The same network in blocks, and as one chain."""
+
+    def layers():
+        return [
+            nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 6, 3, stride=2, padding=1), nn.ReLU(),
+            nn.Conv2d(6, 6, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, CLASSES),
+        ]  # fmt: skip
+
+    chain = settle(nn.Sequential(*layers()))
+    parts = list(chain)
+    blocks = nn.Sequential(nn.Sequential(*parts[:2]), nn.Sequential(*parts[2:6]), *parts[6:])
+    for method in (excitation_backprop, contrastive_excitation_backprop):
+        first, second = (quietly_by(method, wrap(each), images(1), 1) for each in (chain, blocks))
+        assert_close(first, second)
 
 
 def test_contrast_takes_one_forward_and_two_backward_passes(monkeypatch):
@@ -233,7 +296,7 @@ def test_contrast_takes_one_forward_and_two_backward_passes(monkeypatch):
         return plain(outputs, *rest, **options)
 
     monkeypatch.setattr(torch.autograd, "grad", grad)
-    contrastive_excitation_backprop(model, x, 1, layer="block1")
+    contrastive_excitation_backprop(model, x, 1, layer="block1", contrast_layer="block1")
     assert (Counting.passes, len(backward)) == (1, 2)
 
 
