@@ -125,7 +125,7 @@ def contrast_layer_of(model: ImageModel, layer: str) -> str:
     modules = model.find_layers([each.name for each in layers])
     names = [each.name for each in layers]
     convolutions = [name for name in names if isinstance(modules[name], nn.Conv2d)]
-    if not convolutions:
+    if not convolutions or not (layer in names or _is_image(model, layer)):
         return layer
     first = names.index(layer) + 1 if layer in names else 0
     earlier = names[first : names.index(convolutions[-1])]
