@@ -163,8 +163,12 @@ class ImageModel(Scored):
 
     def __repr__(self) -> str:
         height, width = self.size
-        kind = "classes" if self.target_scores is None else "target" if len(self.labels) == 1 else "targets"
-        return f"ImageModel({self.name}: {self.channels}x{height}x{width} -> {len(self.labels)} {kind}, {self.device})"
+        count = len(self.labels)
+        if self.target_scores is None and self.has_probabilities:
+            outputs = f"{count} classes"
+        else:
+            outputs = f"{count} {'output' if self.target_scores is None else 'target'}{'s' * (count != 1)}"
+        return f"ImageModel({self.name}: {self.channels}x{height}x{width} -> {outputs}, {self.device})"
 
     def __getstate__(self) -> dict[str, Any]:
         # Callables that were passed as a target may not be picklable.

@@ -142,6 +142,8 @@ def test_errors(monkeypatch, tmp_path):
         ValueError, match="expected the image processor of ViTForImageClassification, got NoneType"
     ):
         xw.from_hugging_face(_vit())
+    model = xw.from_hugging_face(_vit(), mean=[0.5] * 3, std=[0.5] * 3, size=64, device="cpu")
+    assert model.labels == ["cat", "dog", "cup"]
     with pytest.raises(RuntimeError, match=r"expected to download .*got OSError") as caught:
         xw.from_hugging_face(str(tmp_path))
     assert "\n" not in str(caught.value)

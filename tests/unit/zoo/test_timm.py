@@ -77,6 +77,7 @@ def test_a_network_without_a_classifier_has_features():
     model = xw.from_timm("vit_small_patch14_dinov2", pretrained=False, depth=1, img_size=98, device="cpu")
     assert model.labels[:2] == ["feature 0", "feature 1"]
     assert (len(model.labels), model.value_name) == (384, "score")
+    assert repr(model) == "ImageModel(vit_small_patch14_dinov2: 3x98x98 -> 384 outputs, cpu)"
     x = torch.rand(1, 3, 98, 98)
     assert torch.equal(model.probs(x), model.scores(x))
 
