@@ -251,7 +251,10 @@ def _rows(gradient: Tensor, grid: Grid, number: int) -> Tensor:
 
 
 def _blocks(model: ImageModel, attentions: list[str]) -> list[str]:
-    """Return for each attention layer the largest layer around it that holds no other and returns all tokens."""
+    """Return for each attention layer the largest layer around it that holds no other and returns all tokens.
+
+    Each path goes through its output, or it would not be the tokens, but a summand of them.
+    """
     tokens = {
         layer.name for layer in model.layers() if layer.grid is not None and layer.grid.layout == "tokens"
     }
@@ -260,7 +263,7 @@ def _blocks(model: ImageModel, attentions: list[str]) -> list[str]:
         parts = name.split(".")
         around = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
         own = [each for each in around if each in tokens and _inside(each, attentions) == 1]
-        if not own:
+        if not own or not model.is_bottleneck(own[0]):
             raise ValueError(
                 f"expected a block around each attention layer, whose output are the tokens, for LeGrad, got none "
                 f"around {name!r} in {model.name}; the nearest method is 'gradient_x_attention'"
