@@ -40,7 +40,8 @@ ROUNDING = 1e-4
     formula="sum_k w_k^c a_k, S_c = sum_k w_k^c mean(a_k) + b_c",
     cost=Cost(note="plus one forward of a blank image, which checks the layers after the chosen one"),
     guarantees="its mean is S_c(x) - b_c",
-    limits="Requires a global average and one linear layer after the chosen layer; has its low resolution.",
+    limits="Requires a global average and one linear layer after the chosen layer, with or without a ReLU; has its low "
+    "resolution, for which 'combine' is an alternative; equals Grad-CAM there, but for its ReLU.",
     requires=("global_average",),
 )
 def cam(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None) -> Tensor:
@@ -52,6 +53,11 @@ def cam(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = Non
         See :class:`~xai_widgets.methods.Method`.
     layer : str, optional
         The layer with output (C, h, w) before the global average. Default: the last one before pooling.
+
+    Notes
+    -----
+    For such a network, CAM, Grad-CAM and the linear approximation at this layer are the same up to a factor and the
+    ReLU of Grad-CAM. For a finer map see :data:`combine`, or an earlier ``layer`` of Grad-CAM.
 
     Returns
     -------
@@ -71,9 +77,14 @@ def cam(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = Non
     weights = gradient.mean((2, 3), keepdim=True)
     spread = (gradient - weights).abs().amax()
     # The tolerance follows from the precision of the network.
-    if spread > _rounding(model) * gradient.abs().amax() or not _is_affine(
-        model, layer, result, back, target
-    ):
+    limit = _rounding(model) * gradient.abs().amax()
+    if spread > limit:
+        # A ReLU that is not a layer, as in the DenseNet of torchvision: the gradient is 0 where it is inactive.
+        active = activation > 0
+        weights = gradient.sum((2, 3), keepdim=True) / active.sum((2, 3), keepdim=True).clamp(min=1)
+        spread = (gradient - weights * active).abs().amax()
+        activation = activation.relu()
+    if spread > limit or not _is_affine(model, layer, result, back, target):
         raise ValueError(
             f"expected a layer that only a global average and a linear layer follow, got {layer!r} of {model.name}, "
             "for which CAM is not defined; the nearest method is 'grad_cam'"

@@ -33,12 +33,13 @@ import torch
 from torch import Tensor
 
 from xai_widgets.attribution.pattern_moments import Moments
-from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.arguments import check_batch_size, dtype_of
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.image_source import ImageSource
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.short_repr import ShortRepr
+from xai_widgets.errors import warn
 from xai_widgets.methods.registry import Cost, channel_sum, max_abs, method
 from xai_widgets.rules import (
     Operation,
@@ -52,6 +53,8 @@ from xai_widgets.rules import (
 #: Initial value of the backward pass of PatternNet: in deep networks the signal grows by more than 38 orders of
 #: magnitude, the range of single precision.
 START = 1e-30
+#: Least number of images without a warning.
+FEW = 32
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -138,9 +141,19 @@ def pattern_net(model: ImageModel, x: Tensor, target: Tensor, *, patterns: Any =
     Raises
     ------
     ValueError
-        Without patterns, or for patterns of another network, a network with an operation without a rule, or one with so
-        many layers that the signal overflows single precision.
+        Without patterns, or for patterns of another network, a network with an operation without a rule, one with so
+        many layers that the signal overflows single precision, or one in float16.
+
+    Warns
+    -----
+    ExplanationWarning
+        For patterns from fewer than 32 images.
     """
+    if dtype_of(model.module) == torch.float16:
+        raise ValueError(
+            f"expected a network in float32 or bfloat16 for PatternNet, got {model.name} in float16, in whose "
+            "range the signal is 0; the nearest method is 'pattern_attribution'"
+        )
     made = _by_patterns(_SIGNAL, model, x, target, patterns)
     if not torch.isfinite(made).all():
         raise ValueError(
@@ -307,6 +320,11 @@ def _by_patterns(rule: _Rule, model: ImageModel, x: Tensor, target: Tensor, patt
         )
     if not isinstance(patterns, Patterns):
         patterns = estimate_patterns(model, patterns).result(progress=False)
+    if patterns.images < FEW:
+        warn(
+            f"the patterns of {rule.title} for {model.name} are estimated from {patterns.images} images, which is too "
+            "few for layers without positions; estimate them from hundreds"
+        )
     # The caller may be inside no_grad() or inference_mode().
     with outside_inference(), torch.enable_grad():
         target = target.clone()

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from closeness import assert_close
 from networks import CLASSES, Concat, Functional, SharedInPlace, images, one_sentence, settle, wrap
 from torch import nn
@@ -44,7 +45,7 @@ def test_cam_weights_channels_as_the_linear_layer_does(network, layer):
 
 @pytest.mark.parametrize(
     ("network", "layer"),
-    [(Functional, "conv2"), (SharedInPlace, "block1"), (SharedInPlace, "block2.conv2"), (Concat, "stem")],
+    [(Functional, "conv1"), (SharedInPlace, "block1"), (SharedInPlace, "block2.conv2"), (Concat, "stem")],
 )
 def test_cam_is_refused_where_more_follows(network, layer):
     model = wrap(settle(network()))
@@ -53,6 +54,25 @@ def test_cam_is_refused_where_more_follows(network, layer):
     ) as error:
         attribution.cam(model, images(2), TARGET, layer=layer)
     one_sentence(error)
+
+
+def test_cam_of_a_layer_before_a_relu_that_is_no_module_is_that_after_it():
+    """The DenseNet of torchvision, which the reference code of CAM explains, is such a network."""
+
+    class Behind(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.features, self.fc = nn.Conv2d(3, 6, 3, padding=1), nn.Linear(6, CLASSES)
+
+        def forward(self, x):
+            return self.fc(F.adaptive_avg_pool2d(F.relu(self.features(x)), 1).flatten(1))
+
+    network, x = settle(Behind()), images(2)
+    model = wrap(network)
+    made = attribution.cam(model, x, 1, layer="features")
+    activation = model.activations(x, "features")["features"].relu()
+    assert_close(made[:, 0], torch.einsum("k,nkhw->nhw", network.fc.weight[1].detach(), activation))
+    assert_close(made.mean((1, 2, 3)), model.scores(x)[:, 1] - network.fc.bias[1].detach(), scale=1)
 
 
 # -- Grad-CAM++ -------------------------------------------------------------------------------------------

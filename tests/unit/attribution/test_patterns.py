@@ -424,3 +424,16 @@ def test_a_strided_convolution_of_one_pixel_does_not_crash_the_process():
     # oneDNN writes past the memory of this gradient of the weight if the input is channels-last.
     done = subprocess.run([sys.executable, "-c", STRIDED], capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr[-2000:]
+
+
+def test_patterns_from_few_images_give_a_warning():
+    model = wrap(settle(SharedInPlace()))
+    for method in (pattern_net, pattern_attribution):
+        with pytest.warns(UserWarning, match="estimated from 8 images, which is too few"):
+            method(model, images(1), 1, patterns=images(8))
+
+
+def test_half_precision_has_no_range_for_pattern_net():
+    model = wrap(settle(SharedInPlace()).half())
+    with pytest.raises(ValueError, match="in float16, in whose range the signal is 0"):
+        pattern_net(model, images(1), 1, patterns=images(8))
