@@ -110,6 +110,40 @@ def test_the_pixels_are_those_of_numpy(afm_page, view, grids, scope, picture, la
         expect(mounted.el.locator(".xw-patch-value").first).to_have_text("0")
 
 
+def test_a_class_token_is_chosen_as_the_source_and_compared_with_every_patch(afm_page):
+    names = ("class token", "register 1")
+    generator = torch.Generator().manual_seed(1)
+    tokens = [
+        ActivationGrid(
+            "net",
+            "blocks.11",
+            n,
+            torch.randn(4, 5, CHANNELS, generator=generator),
+            torch.randn(2, CHANNELS, generator=generator),
+            names,
+        )
+        for n in range(PICTURES)
+    ]
+    (packed,) = pack(tokens)
+    images = np.zeros((PICTURES, 24, 40, 3), np.uint8)
+    look = {"opacity": 1, "fade": False, "interpolation": "pixelated", "colormap": "gray"}
+    mounted = afm_page.mount(
+        SimilarityView.of([packed], images=images, size=260, position=[0.5, 0.5], frame=1, **look)
+    )
+    source = mounted.el.get_by_label("Source")
+    assert source.locator("option").all_inner_texts() == ["hovered position", *names]
+    for name in names:
+        source.select_option(name)
+        expect(mounted.el.locator(".xw-note")).to_contain_text(f"{name} of image 2")
+        values = packed.similarity(1, name)
+        for number in range(PICTURES):
+            expect_drawn(stage_of(mounted, number, 0), values[number])
+            assert (
+                np.abs(values[number] - similarity(tokens[1], name, tokens[number]).numpy()).max()
+                <= packed.bound
+            )
+
+
 def test_the_mouse_takes_the_cell_that_it_is_over_up_to_its_border(afm_page, view):
     mounted = afm_page.mount(view)
     stage = stage_of(mounted, 1, 0)
