@@ -96,10 +96,11 @@ def caption() -> HTML:
 
 
 def show_note(line: HTML, notes: Sequence[str]) -> None:
-    """Show how images were resized, once if all in the same way; nothing if none was."""
+    """Show the sizes of images and how all of them were resized; nothing if none was."""
     given = list(dict.fromkeys(filter(None, notes)))
-    words = "Image" if len(notes) == 1 else "Images"
-    text = f"{words}: {'; '.join(given[:3])}{'; ...' if len(given) > 3 else ''}"
+    sizes, ways = ([note.partition(", ")[part] for note in given] for part in (0, 2))
+    shown = f"{' and '.join(sizes[:3])}{' and others' if len(sizes) > 3 else ''}"
+    text = f"{'Image' if len(notes) == 1 else 'Images'}: {shown}, {ways[0] if ways else ''}"
     line.value = f"<small>{escape(text)}</small>" if given else ""
     line.layout.display = None if given else "none"
 

@@ -131,6 +131,13 @@ def test_channels_and_positions_of_tokens_are_counted_as_such(photo):
     assert (explorer.result.areas * 4).round().int().tolist() == [1, 2, 3]
 
 
+def test_the_sizes_of_several_images_are_named_once(model, photo):
+    explorer = xw.AttributionExplorer(model, [photo, photo[:280], photo], ["gradient"], start=False)
+    assert "Images: 400 x 300 and 400 x 280, resized until it covers 224 x 224" in explorer.caption.value
+    explorer.images = torch.rand(1, 3, 224, 224)
+    assert (explorer.caption.value, explorer.caption.layout.display) == ("", "none")
+
+
 def test_a_dashboard_shows_images_in_their_own_resolution(model, photo):
     board = xw.dashboard(model, [photo, photo[::-1]], explorers=["brush", "channels"], options={})
     board.frame = 1
