@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.cost import pass_cost
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.validation import check_finite
 from xai_widgets.errors import warn
@@ -25,6 +26,10 @@ Result = TypeVar("Result")
 #: Largest number of images in a batch, and of their pixels. On a CPU larger batches are not faster.
 CPU_IMAGES, CPU_PIXELS = 16, 2**20
 OTHER_IMAGES, OTHER_PIXELS = 64, 2**22
+#: Memory that a batch with gradients should take: bytes on a CPU, a share of the free memory on a GPU.
+CPU_MEMORY, GPU_SHARE = 400_000_000, 0.25
+#: Images of fewer pixels are not worth a pass to estimate their memory.
+SMALL = 128 * 128
 #: Error messages of the allocators of torch (CPU, CUDA, MPS) and of cuBLAS, in lower case.
 OUT_OF_MEMORY = ("out of memory", "allocate memory", "not enough memory", "alloc_failed")
 
@@ -70,7 +75,7 @@ def in_batches(
     if batch_size is not None:
         batch_size = check_batch_size(batch_size)
     key = tuple(size)
-    number = batch_size or _fitting.get(model, {}).get(key) or initial_batch_size(model.device, key)
+    number = batch_size or _fitting.get(model, {}).get(key) or initial_batch_size(model, key)
     source, waiting, halved = iter(items), list[Item](), False
     while True:
         waiting.extend(islice(source, max(0, number - len(waiting))))
@@ -114,10 +119,18 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(words in str(error).lower() for words in OUT_OF_MEMORY)
 
 
-def initial_batch_size(device: torch.device, size: tuple[int, ...]) -> int:
-    """Return the batch size to try first for images of ``size`` (height, width)."""
-    images, pixels = (CPU_IMAGES, CPU_PIXELS) if device.type == "cpu" else (OTHER_IMAGES, OTHER_PIXELS)
-    return max(1, min(images, pixels // (size[0] * size[1])))
+def initial_batch_size(model: ImageModel, size: tuple[int, ...]) -> int:
+    """Return the batch size to try first for images of ``size`` (height, width).
+
+    It is such that a pass with gradients takes about :data:`CPU_MEMORY`, or :data:`GPU_SHARE` of a GPU's free memory.
+    """
+    device, pixels = model.device, size[0] * size[1]
+    images, most = (CPU_IMAGES, CPU_PIXELS) if device.type == "cpu" else (OTHER_IMAGES, OTHER_PIXELS)
+    number = min(images, most // pixels)
+    if number > 1 and pixels >= SMALL:
+        free = GPU_SHARE * torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else CPU_MEMORY
+        number = min(number, int(free / pass_cost(model, size).memory))
+    return max(1, number)
 
 
 @torch.no_grad()

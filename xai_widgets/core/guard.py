@@ -16,6 +16,7 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import torch
+from torch.utils._python_dispatch import _pop_mode
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -42,12 +43,13 @@ thread_state = ThreadState()
 class _Saved:
     """Snapshot of the state of torch and of the package in this thread."""
 
-    __slots__ = ("autocast", "grad", "hooks", "in_target", "modes")
+    __slots__ = ("autocast", "dispatch", "grad", "hooks", "in_target", "modes")
 
     def __init__(self) -> None:
         self.grad = torch.is_grad_enabled()
         self.autocast = {kind: torch.is_autocast_enabled(kind) for kind in ("cpu", "cuda")}
         self.modes = _modes()
+        self.dispatch = torch._C._len_torch_dispatch_stack()
         self.hooks = thread_state.hooks
         self.in_target = thread_state.in_target
 
@@ -63,6 +65,8 @@ class _Saved:
                 torch._C._pop_torch_function_stack()
             for mode in self.modes[same:]:
                 torch._C._push_on_torch_function_stack(mode)
+        while torch._C._len_torch_dispatch_stack() > self.dispatch:
+            _pop_mode()
         if torch.is_grad_enabled() != self.grad:
             torch._C._set_grad_enabled(self.grad)
         for kind, enabled in self.autocast.items():

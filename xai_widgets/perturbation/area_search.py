@@ -13,12 +13,14 @@ choose, and Adam does not depend on the scale of the scores: the same settings s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xai_widgets.core.cost import GRADIENT
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.precision import outside_autocast
 from xai_widgets.core.validation import check_fields, dimensions, integer, number, numbers, tensor
@@ -26,6 +28,8 @@ from xai_widgets.ops.blur import gaussian_matrix
 from xai_widgets.perturbation.adam import Adam
 from xai_widgets.perturbation.mask_search import MOST_CELLS, MakeMasks, MaskObjective, keep_best
 from xai_widgets.perturbation.scored_masks import BestMasks, SearchResult
+
+AnySettings = TypeVar("AnySettings", bound="AreaSettings")
 
 #: Decay rates of Adam: short memories, because earlier gradients are those of softer masks.
 BETAS = (0.5, 0.9)
@@ -79,6 +83,21 @@ class AreaSettings:
         if first < last:
             raise ValueError(f"expected softness as two numbers that do not rise, got {(first, last)}")
         object.__setattr__(self, "softness", (first, last))
+
+    def within(self: AnySettings, passes: float) -> AnySettings:
+        """Return settings that take at most so many passes for each mask, but at least 40 steps from 5 x 5 discs.
+
+        Parameters
+        ----------
+        passes : float
+            Forward passes; one with a gradient counts as three.
+        """
+        each = GRADIENT + 2 / self.every
+        if self.scan**2 + each * self.steps <= passes:
+            return self
+        scan = min(self.scan, 5)
+        steps = max(40, int((passes - scan**2) / each))
+        return replace(self, scan=scan, steps=min(self.steps, steps))
 
     def image_search(
         self, areas: list[float], like: Tensor, start: SearchResult | Tensor | None = None

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.cost import affordable
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.short_repr import ShortRepr
@@ -29,6 +30,9 @@ from xai_widgets.core.validation import integer
 from xai_widgets.core.validation import seed as check_seed
 from xai_widgets.methods import Cost, run_method
 from xai_widgets.perturbation.masking import MOST_SAMPLES, MaskedOutputs, check_probabilities
+
+#: Default number of samples of a patch.
+SAMPLES = 10
 
 #: Maximum number of windows from which the normal distribution is estimated.
 WINDOWS = 10_000
@@ -145,7 +149,7 @@ def prediction_difference(
     patch: int | None = None,
     surround: int | None = None,
     stride: int | None = None,
-    samples: int = 10,
+    samples: int | None = None,
     references: Any = None,
     trained: int = 100_000,
     seed: int = 0,
@@ -167,10 +171,10 @@ def prediction_difference(
         Pixels of the window on each side of a patch, at least 1; l = k + 2 surround. Default: 1/112 of the short side,
         2 at 224 as in the paper.
     stride : int, optional
-        Step in pixels, at most ``patch``. Default: half the patch, which makes 729 patches at 224 pixels and ten
-        passes for each; the paper uses 1.
-    samples : int, default 10
-        Samples of each patch.
+        Step in pixels, at most ``patch``. Default: half the patch, which makes 729 patches at 224 pixels, or the whole
+        patch if ten passes for each of these exceed the budget of :mod:`xai_widgets.core.cost`; the paper uses 1.
+    samples : int, optional
+        Samples of each patch. Default: 10 as in the paper, or as many as fit the budget, at least 4.
     references
         Images of any kind, from whose windows the normal distribution is estimated, preferably a few dozen training
         images. Default: the images themselves.
@@ -205,20 +209,22 @@ def prediction_difference(
             f"{surround}"
         )
     covering = "patches have to cover every pixel"
-    stride = (
-        (patch + 1) // 2 if stride is None else integer(stride, "stride", low=1, high=patch, hint=covering)
-    )
-    samples, trained = (
-        integer(samples, "samples", low=1, high=MOST_SAMPLES),
-        integer(trained, "trained", low=1),
-    )
+    if samples is not None:
+        samples = integer(samples, "samples", low=1, high=MOST_SAMPLES)
+    passes = affordable(model, x.shape[2:], least=1, most=MOST_SAMPLES) if None in (stride, samples) else 0
+    if stride is None:
+        half = (patch + 1) // 2
+        wanted = SAMPLES if samples is None else samples
+        stride = half if wanted * len(_corners(x, patch, half)) <= passes else patch
+    stride = integer(stride, "stride", low=1, high=patch, hint=covering)
+    corners = _corners(x, patch, stride)
+    count = max(4, min(SAMPLES, passes // len(corners))) if samples is None else samples
+    trained = integer(trained, "trained", low=1)
     seed, batch_size = check_seed(seed), check_batch_size(batch_size)
     references = x if references is None else model.images(references)
     outputs = MaskedOutputs(model, x.shape, batch_size, "probability")
-    # The last patch is moved inwards, so that no patch is cut.
-    starts = [[*range(0, side - patch, stride), side - patch] for side in x.shape[2:]]
-    corners = [(row, column) for row in starts[0] for column in starts[1]]
-    group = max(1, batch_size // samples)
+    shape = (len(x), *(len({corner[axis] for corner in corners}) for axis in (0, 1)))
+    group = max(1, batch_size // count)
     points = [(n, at) for n in range(len(x)) for at in range(0, len(corners), group)]
 
     def compare() -> Iterator[Difference]:
@@ -232,18 +238,24 @@ def prediction_difference(
                 generator.manual_seed(seed)
                 pixels = x[n].cpu()
             batch = corners[at : at + group]
-            drawn = x[n].repeat(len(batch), samples, 1, 1, 1)
+            drawn = x[n].repeat(len(batch), count, 1, 1, 1)
             for copies, (row, column) in zip(drawn, batch, strict=True):
                 copies[..., row : row + patch, column : column + patch] = patches.draw(
-                    pixels, row, column, samples
+                    pixels, row, column, count
                 ).to(x.device)
-            probs = outputs.of(drawn.flatten(0, 1))[:, target[n]].view(-1, samples).mean(1)
+            probs = outputs.of(drawn.flatten(0, 1))[:, target[n]].view(-1, count).mean(1)
             lost = whole[n] - evidence(probs, classes, trained)
             table[n, at : at + group] = lost
             for (row, column), bits in zip(batch, lost, strict=True):
                 total[n, row : row + patch, column : column + patch] += bits
                 cover[n, row : row + patch, column : column + patch] += 1
-            shape = (len(x), len(starts[0]), len(starts[1]))
             yield Difference(total / cover.clamp(min=1), table.view(shape).clone())
 
-    return Run(compare(), total=len(points), name="prediction difference")
+    name = f"prediction difference, {len(corners)} patches, {count} samples each"
+    return Run(compare(), total=len(points), name=name)
+
+
+def _corners(x: Tensor, patch: int, stride: int) -> list[tuple[int, int]]:
+    """Return row and column of each patch; the last ones are moved inwards, so that no patch is cut."""
+    rows, columns = ([*range(0, side - patch, stride), side - patch] for side in x.shape[2:])
+    return [(row, column) for row in rows for column in columns]

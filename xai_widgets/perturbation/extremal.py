@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.cost import affordable
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.validation import brief, number
@@ -126,7 +127,9 @@ def extremal(
         Mask the activation of this layer, all channels alike, instead of the image. Every path through the network
         must pass it exactly once; its name is one of ``model.layers()``.
     settings : ExtremalSettings or TorchRaySettings, optional
-        Default: ``ExtremalSettings()``; ``ExtremalSettings.torchray()`` for the search of TorchRay.
+        Default: ``ExtremalSettings()``, with fewer steps for a network whose passes are expensive, see
+        :meth:`ExtremalSettings.within` and :mod:`xai_widgets.core.cost`; ``ExtremalSettings.torchray()`` for the
+        search of TorchRay.
     start : Extremal or Tensor (h, w) or (N, h, w), optional
         An earlier result to resume from, or a mask or map to begin with, higher inside; a constant one is replaced by
         a disc in the middle. Not with ``ExtremalSettings.torchray()``.
@@ -148,8 +151,7 @@ def extremal(
         For areas that no mask can have, an unknown variant, perturbation or layer, with the nearest one, or a start
         that does not fit.
     """
-    settings = ExtremalSettings() if settings is None else settings
-    if not isinstance(settings, SearchSettings):
+    if settings is not None and not isinstance(settings, SearchSettings):
         raise TypeError(
             f"expected settings to be ExtremalSettings() or ExtremalSettings.torchray(), got {brief(settings)}"
         )
@@ -158,6 +160,9 @@ def extremal(
     objective = ImageObjective(model, x, target, variant, perturbation, layer, batch_size)
     height, width = objective.size
     shares = check_areas(areas, height * width)
+    if settings is None:
+        passes = affordable(model, x.shape[2:], least=1, most=10**6, each=len(shares))
+        settings = ExtremalSettings().within(passes)
     search = settings.image_search(shares, x.new_empty(1).expand(len(x), len(shares), height, width), start)
 
     def steps() -> Iterator[Extremal]:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.cost import affordable
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.hooks import record_outputs
 from xai_widgets.core.model import ImageModel, Target, prepare
@@ -33,6 +34,9 @@ from xai_widgets.perturbation.adam import Adam
 
 Noise = Literal["uniform", "normal"]
 
+#: Number of steps that the thesis needs at least.
+FEWEST_STEPS = 5000
+
 #: Maximum number of steps; areas and losses of all of them are stored.
 MOST_STEPS = 10_000_000
 
@@ -43,6 +47,8 @@ _MEAN, _STD = (122.46, 114.26, 101.374), (70.63, 68.61, 71.93)
 @dataclass(frozen=True)
 class NoiseMaskSettings:
     """Settings of :func:`noise_mask`; the defaults are those of the thesis unless noted.
+
+    :meth:`within` returns settings for fewer steps.
 
     Attributes
     ----------
@@ -74,6 +80,18 @@ class NoiseMaskSettings:
         check_fields(self, number, "beta", "tolerance", low=0)
         check_fields(self, number, "learning_rate", above=0)
         check_fields(self, number, "start", above=0, below=1)
+
+    @staticmethod
+    def within(steps: int) -> NoiseMaskSettings:
+        """Return settings that get near to the mask of the thesis in fewer steps, by a higher learning rate.
+
+        Parameters
+        ----------
+        steps : int
+            Maximum number of steps; with 5000 or more, the learning rate is that of the thesis.
+        """
+        steps = integer(steps, "steps", low=1, high=MOST_STEPS)
+        return NoiseMaskSettings(max_steps=steps, learning_rate=0.015 if steps >= FEWEST_STEPS else 0.1)
 
 
 @dataclass(frozen=True, repr=False)
@@ -156,7 +174,9 @@ def noise_mask(
     mean, std : sequence of float, optional
         Mean and standard deviation of normal noise for each channel. Default: those of natural images, appendix A.
     settings : NoiseMaskSettings, optional
-        Default: ``NoiseMaskSettings()``.
+        Default: ``NoiseMaskSettings()``, those of the thesis; for a network with expensive passes
+        ``NoiseMaskSettings.within(steps)`` with as many steps as fit the budget of :mod:`xai_widgets.core.cost`, at
+        least 600.
     seed : int, default 0
         Seed of the noise, which is drawn on the CPU and is the same for each image.
     batch_size : int, default 32
@@ -176,8 +196,8 @@ def noise_mask(
     ValueError
         For an unknown noise or layer, with the nearest name, or invalid images or classes.
     """
-    settings = NoiseMaskSettings() if settings is None else instance(settings, "settings", NoiseMaskSettings)
     model, x, _ = prepare(model, x, 0 if target is None else target)
+    settings = _default(model, x) if settings is None else instance(settings, "settings", NoiseMaskSettings)
     batch_size, every, seed = check_batch_size(batch_size), integer(every, "every", low=1), check_seed(seed)
     draw = _source(noise, mean, std, x, seed)
     if layer is not None:
@@ -193,7 +213,14 @@ def noise_mask(
             if ended:
                 return
 
-    return Run(optimize(), total=math.ceil(settings.max_steps / every), name="noise mask")
+    name = f"noise mask, at most {settings.max_steps} steps"
+    return Run(optimize(), total=math.ceil(settings.max_steps / every), name=name)
+
+
+def _default(model: ImageModel, x: Tensor) -> NoiseMaskSettings:
+    """Return the settings of the thesis, or those of fewer steps if its least number of them is too expensive."""
+    steps = affordable(model, x.shape[2:], least=600, most=FEWEST_STEPS, gradient=True)
+    return NoiseMaskSettings() if steps == FEWEST_STEPS else NoiseMaskSettings.within(steps)
 
 
 class _Fit:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.batching import initial_batch_size
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.run import without_inference_mode
@@ -76,8 +77,10 @@ class ScoreObjective(ABC):
         """Return the gradient of the values with respect to the parameters (N, A, ...) of the masks."""
         flat, index = parameters.flatten(0, 1), _image_index(parameters)
         gradients = []
-        for begin in range(0, len(flat), self.batch_size):
-            some = slice(begin, begin + self.batch_size)
+        # A pass with gradients takes several times the memory of one without.
+        number = min(self.batch_size, initial_batch_size(self.model, self.model.size))
+        for begin in range(0, len(flat), number):
+            some = slice(begin, begin + number)
             with outside_inference(), torch.enable_grad():
                 moved = flat[some].detach().clone().requires_grad_()
                 masks = make_masks(moved[:, None], some)[:, 0]

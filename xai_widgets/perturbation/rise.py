@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.cost import affordable
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.precision import outside_autocast
 from xai_widgets.core.run import Run, without_inference_mode
@@ -34,6 +35,8 @@ from xai_widgets.methods import Cost, run_method
 from xai_widgets.ops.fill import Fill, fill_image
 from xai_widgets.perturbation.masking import MOST_SAMPLES, MaskedOutputs, Output, value_name
 
+#: Default number of masks.
+MASKS = 8000
 #: Minimum number of masks before convergence is checked: the estimated error of few masks may be small by chance.
 LEAST = 256
 
@@ -222,7 +225,7 @@ def rise(
     x: Any,
     target: Target = None,
     *,
-    masks: int = 8000,
+    masks: int | None = None,
     cells: int = 7,
     p: float = 0.5,
     tolerance: float = 0.04,
@@ -242,8 +245,9 @@ def rise(
     target : int, str, callable, sequence or Tensor, optional
         The class, or one per image. Default: the predicted class. The result has the maps of all classes, see
         :meth:`Rise.saliency`; their scores take 32 MB per image for 8000 masks and 1000 classes.
-    masks : int, default 8000
-        Maximum number of masks per image.
+    masks : int, optional
+        Maximum number of masks per image. Default: 8000; for a network whose passes are expensive as many as fit the
+        budget of :mod:`xai_widgets.core.cost`, at least 1000.
     cells : int, default 7
         Cells along each side of a mask.
     p : float, default 0.5
@@ -272,8 +276,9 @@ def rise(
         For fewer than two masks, more cells than pixels, p outside (0, 1) or a negative tolerance.
     """
     model, x, target = prepare(model, x, target)
+    most = affordable(model, x.shape[2:], least=1000, most=MASKS) if masks is None else masks
     masks, tolerance, p = (
-        integer(masks, "masks", low=2, high=MOST_SAMPLES),
+        integer(most, "masks", low=2, high=MOST_SAMPLES),
         number(tolerance, "tolerance", low=0),
         number(p, "p", above=0, below=1),
     )
@@ -301,4 +306,4 @@ def rise(
                     break
             finished.append(rows[:end])
 
-    return Run(sample(), total=len(x) * -(-masks // batch_size), name="RISE")
+    return Run(sample(), total=len(x) * -(-masks // batch_size), name=f"RISE, at most {masks} masks")

@@ -27,7 +27,8 @@ import torch
 from torch import Tensor
 
 from xai_widgets.core.arguments import check_batch_size
-from xai_widgets.core.model import ImageModel, Target, prepare
+from xai_widgets.core.cost import affordable
+from xai_widgets.core.model import ImageModel, Target, check_model, prepare
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import integer, number
@@ -92,7 +93,7 @@ def lime(
     target: Target = None,
     *,
     segments: int | Tensor | None = None,
-    samples: int = 1000,
+    samples: int | None = None,
     width: float = 0.25,
     ridge: float = 1.0,
     fill: Fill | Literal["segments"] = "segments",
@@ -112,8 +113,9 @@ def lime(
         The class or a target (see :mod:`xai_widgets.targets`), or one per image. Default: the predicted class.
     segments : int or Tensor, optional
         Approximate number of superpixels, or your own labels (H, W) or (N, H, W). Default: 50.
-    samples : int, default 1000
-        Coalitions per image.
+    samples : int, optional
+        Coalitions per image. Default: 1000; for a network whose passes are expensive as many as fit the budget of
+        :mod:`xai_widgets.core.cost`, at least 512.
     width : float, default 0.25
         Width of the kernel, in units of the cosine distance, which ranges from 0 to 1.
     ridge : float, default 1.0
@@ -141,7 +143,7 @@ def lime(
         Without scikit-image, if superpixels are needed.
     """
     width, ridge = number(width, "width", above=0), number(ridge, "ridge", low=0)
-    samples, seed = _check_samples(samples), check_seed(seed)
+    samples, seed = _check_samples(model, samples), check_seed(seed)
 
     def draw(size: int) -> tuple[Tensor, Tensor]:
         generator = torch.Generator().manual_seed(seed)
@@ -179,7 +181,7 @@ def kernel_shap(
     target: Target = None,
     *,
     segments: int | Tensor | None = None,
-    samples: int = 1000,
+    samples: int | None = None,
     fill: Fill | Literal["segments"] = "segments",
     output: Output = "probability",
     seed: int = 0,
@@ -194,8 +196,9 @@ def kernel_shap(
     ----------
     model, x, target, segments, fill, output, batch_size
         As for :func:`lime`.
-    samples : int, default 1000
-        Maximum number of coalitions per image, at least 2; the default suffices for all 2^S of up to 9 segments.
+    samples : int, optional
+        Maximum number of coalitions per image, at least 2. Default: as for :func:`lime`, which suffices for all 2^S of
+        up to 9 segments.
     seed : int, default 0
         Seed of the coalitions, which are drawn on the CPU and are the same for images with as many segments.
 
@@ -212,7 +215,7 @@ def kernel_shap(
     ImportError
         Without scikit-image, if superpixels are needed.
     """
-    samples, seed = _check_samples(samples), check_seed(seed)
+    samples, seed = _check_samples(model, samples), check_seed(seed)
 
     def draw(size: int) -> tuple[Tensor, Tensor]:
         inner, weights = all_coalitions(size) if 2**size <= samples else _pairs(size, samples - 2, seed)
@@ -319,7 +322,10 @@ def _explain(
     return Run(learn(), total=len(batches), name=name)
 
 
-def _check_samples(samples: int) -> int:
+def _check_samples(model: ImageModel, samples: int | None) -> int:
+    if samples is None:
+        check_model(model)
+        return affordable(model, model.size, least=512, most=1000)
     return integer(samples, "samples", low=2, high=MOST_SAMPLES)
 
 

@@ -2,11 +2,13 @@
 
 import itertools
 import warnings
+from collections import UserList
 
 import pytest
 import torch
 from closeness import assert_close
-from networks import SIZE, SharedInPlace, images, one_sentence, settle, wrap
+from networks import CLASSES, SIZE, SharedInPlace, images, one_sentence, settle, wrap
+from torch import nn
 
 from xai_widgets.core.batching import CPU_IMAGES, in_batches, initial_batch_size, is_out_of_memory, scores_of
 from xai_widgets.methods import METHODS, family
@@ -31,7 +33,8 @@ class Small(SharedInPlace):
 
     def __init__(self, error=ERRORS["CPU"]):
         super().__init__()
-        self.fits, self.error, self.seen = 1000, error, []
+        # A list would be that of the replica.
+        self.fits, self.error, self.seen = 1000, error, UserList()
 
     def forward(self, x):
         self.seen.append(len(x))
@@ -158,11 +161,22 @@ def test_items_are_drawn_in_their_turn_and_once(small):
     assert [len(part) for part, _ in in_batches(model, items(), list, size=(8, 9))] == [2, 2, 2, 2, 2, 1]
 
 
-def test_there_is_a_first_number_for_every_size_and_device():
-    cpu, cuda = torch.device("cpu"), torch.device("cuda")
-    assert initial_batch_size(cpu, (SIZE, SIZE)) == initial_batch_size(cpu, (224, 224)) == CPU_IMAGES
-    assert initial_batch_size(cpu, (4000, 4000)) == 1
-    assert initial_batch_size(cuda, (224, 224)) > CPU_IMAGES
+def test_the_first_batch_size_follows_from_the_memory_of_an_image(small):
+    model = wrap(small)
+    assert initial_batch_size(model, (SIZE, SIZE)) == CPU_IMAGES
+    assert initial_batch_size(model, (4000, 4000)) == 1
+    wide = wrap(nn.Sequential(nn.Conv2d(3, 64, 3, padding=1), nn.Flatten(), nn.LazyLinear(CLASSES)), size=224)
+    number = initial_batch_size(wide, (224, 224))
+    assert 1 < number < CPU_IMAGES
+    # An image of half the side takes a quarter of the memory.
+    assert initial_batch_size(wide, (128, 128)) > number
+
+
+def test_a_small_image_is_not_worth_a_pass(small):
+    model = wrap(small)
+    small.seen.clear()
+    initial_batch_size(model, (SIZE, SIZE))
+    assert small.seen == []
 
 
 def test_a_batch_size_below_1_is_refused(small):

@@ -1,5 +1,7 @@
 """Passes with folded batch norm: the scores of the plain pass, always with the current weights."""
 
+from collections import UserList
+
 import pytest
 import timm
 import torch
@@ -166,7 +168,7 @@ class Reused(nn.Module):
 
     def __init__(self, use):
         super().__init__()
-        self.use, self.kept = use, []
+        self.use, self.kept = use, UserList()
         self.conv = nn.Conv2d(3, 6, 3, padding=1)
         self.norm, self.other = nn.BatchNorm2d(6), nn.BatchNorm2d(6)
         self.fc = nn.Linear(6, CLASSES)
