@@ -124,7 +124,7 @@ def _count(model: ImageModel) -> PassCost:
         try:
             with counter:
                 model(blank)
-        except Exception:  # the cost is no reason to refuse a network; what ran until then is counted
+        except Exception:  # the cost does not refuse networks; operations until the error are counted
             pass
     if not counter.values:
         return PassCost(_UNKNOWN.multiply_adds * height * width, _UNKNOWN.values * height * width)

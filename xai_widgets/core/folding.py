@@ -269,9 +269,9 @@ class _Recorder(_Mode):
         """Return the plan, without convolutions whose output is still in use after the pass."""
         outputs = {number: self._convolutions[number][0].numel() for number in self._sites}
         weights = {number: self._convolutions[number][1].numel() for number in self._sites}
-        alive = {number: ref(output) for number, (output, *_) in self._convolutions.items()}
+        kept = {number: ref(output) for number, (output, *_) in self._convolutions.items()}
         self._convolutions.clear()
-        sites = {number: site for number, site in self._sites.items() if alive[number]() is None}
+        sites = {number: site for number, site in self._sites.items() if kept[number]() is None}
         return _Plan(
             tuple(self._calls),
             sites,

@@ -214,8 +214,8 @@ def prediction_difference(
     passes = affordable(model, x.shape[2:], least=1, most=MOST_SAMPLES) if None in (stride, samples) else 0
     if stride is None:
         half = (patch + 1) // 2
-        wanted = SAMPLES if samples is None else samples
-        stride = half if wanted * len(_corners(x, patch, half)) <= passes else patch
+        times = SAMPLES if samples is None else samples
+        stride = half if times * len(_corners(x, patch, half)) <= passes else patch
     stride = integer(stride, "stride", low=1, high=patch, hint=covering)
     corners = _corners(x, patch, stride)
     count = max(4, min(SAMPLES, passes // len(corners))) if samples is None else samples
