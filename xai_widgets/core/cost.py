@@ -23,7 +23,7 @@ from xai_widgets.core.guard import guarded, outside_inference, thread_state
 from xai_widgets.core.model import ImageModel
 
 #: Operations that a default may take on a CPU, about 40 s on one thread, and on other devices.
-CPU_BUDGET, OTHER_BUDGET = 6e12, 3e14
+CPU_BUDGET, OTHER_BUDGET = 5e12, 3e14
 #: Time of one returned value, in multiply-adds.
 PER_VALUE = 400
 #: Cost of a pass with gradients, in passes without.

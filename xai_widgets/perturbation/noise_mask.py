@@ -176,7 +176,7 @@ def noise_mask(
     settings : NoiseMaskSettings, optional
         Default: ``NoiseMaskSettings()``, those of the thesis; for a network with expensive passes
         ``NoiseMaskSettings.within(steps)`` with as many steps as fit the budget of :mod:`xai_widgets.core.cost`, at
-        least 600.
+        least 500.
     seed : int, default 0
         Seed of the noise, which is drawn on the CPU and is the same for each image.
     batch_size : int, default 32
@@ -219,7 +219,7 @@ def noise_mask(
 
 def _default(model: ImageModel, x: Tensor) -> NoiseMaskSettings:
     """Return the settings of the thesis, or those of fewer steps if its least number of them is too expensive."""
-    steps = affordable(model, x.shape[2:], least=600, most=FEWEST_STEPS, gradient=True)
+    steps = affordable(model, x.shape[2:], least=500, most=FEWEST_STEPS, gradient=True)
     return NoiseMaskSettings() if steps == FEWEST_STEPS else NoiseMaskSettings.within(steps)
 
 

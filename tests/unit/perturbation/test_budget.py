@@ -35,7 +35,7 @@ RUNS = {
     "lime": (lambda model, x: lime(model, x, 1, segments=SEGMENTS), 32, 16),
     "kernel_shap": (lambda model, x: kernel_shap(model, x, 1, segments=SEGMENTS), 32, 16),
     "prediction_difference": (lambda model, x: prediction_difference(model, x, 1, patch=4), 3, 1),
-    "noise_mask": (lambda model, x: noise_mask(model, x), 1500, 60),
+    "noise_mask": (lambda model, x: noise_mask(model, x), 1500, 50),
     "extremal": (lambda model, x: extremal(model, x, 1, areas=[0.5]), 7 + 30, 5 + 8),
 }
 
