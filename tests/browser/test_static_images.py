@@ -138,8 +138,8 @@ def test_a_notebook_converted_without_widgets_shows_pictures_and_words():
     nbclient.NotebookClient(book, store_widget_state=False, kernel_name="python3").execute()
     outputs = [cell.outputs[0] for cell in book.cells]
     for output in outputs:
-        assert len(output.data["image/png"]) <= 60_000
-        assert output.metadata["image/png"]["width"] <= 400
+        assert len(output.data["image/png"]) <= 120_000
+        assert output.metadata["image/png"]["width"] <= 820
     for template in ("lab", "classic"):
         page, _ = HTMLExporter(template_name=template).from_notebook_node(book)
         assert len(re.findall(r'<img[^>]*src="data:image/png;base64,', page)) == 2

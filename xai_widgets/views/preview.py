@@ -20,8 +20,10 @@ Pixels = NDArray[np.uint8]
 
 #: Maximum width and height of an image, and of a table of images, px.
 MAX_SIZE, MAX_TABLE_SIZE = 320, 400
-#: Maximum size of a file in bytes, 60 kB in base64; every saved notebook stores it beside the widget.
-MAX_BYTES = 45_000
+#: Maximum width of the static image of several views, px, and the gap between them.
+MAX_SHEET_WIDTH, SHEET_GAP = 820, 12
+#: Maximum size of a file in bytes, 120 kB in base64; every saved notebook stores it beside the widget.
+MAX_BYTES = 90_000
 #: Height of a line of text, px.
 LINE_HEIGHT = 15
 #: An image reduced to so many colors still looks good.
@@ -38,12 +40,14 @@ NEAREST, BILINEAR, BOX = Image.Resampling.NEAREST, Image.Resampling.BILINEAR, Im
 
 
 def encode_png(pixels: Pixels) -> str:
-    """Encode an image as PNG in base64, of at most 60 kB: with fewer colors, and smaller, if necessary."""
+    """Encode an image as PNG in base64, of at most 120 kB: with fewer colors, and smaller, if necessary."""
     whole = Image.fromarray(pixels)
     data, width, colors = _file(whole), whole.width, 256
     while len(data) > MAX_BYTES:
         height = max(1, round(whole.height * width / whole.width))
-        data = _file(whole.resize((width, height), BOX).quantize(colors, dither=Image.Dither.NONE))
+        resized = whole.resize((width, height), BOX)
+        # This method keeps rare colors, such as those of curves beside a photograph.
+        data = _file(resized.quantize(colors, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE))
         width = width if colors > FEW_COLORS else int(width * 0.85)
         colors = FEW_COLORS
     return base64.b64encode(data).decode("ascii")
@@ -79,11 +83,29 @@ def write_text(
     pen.text((left, at[1]), words, fill=color, font=font)
 
 
-def drawn_area(pixels: Pixels) -> int:
-    """Return the area of an image within its white border, in pixels."""
-    drawn = pixels.min(2) < 250
-    rows, columns = np.flatnonzero(drawn.any(1)), np.flatnonzero(drawn.any(0))
-    return int(np.ptp(rows) + 1) * int(np.ptp(columns) + 1) if rows.size else 0
+def sheet(images: Sequence[Pixels]) -> Pixels | None:
+    """Arrange images of any shapes in rows of at most `MAX_SHEET_WIDTH` px; return None without images."""
+    rows: list[list[Pixels]] = []
+    for image in images:
+        if rows and sum(each.shape[1] + SHEET_GAP for each in rows[-1]) + image.shape[1] <= MAX_SHEET_WIDTH:
+            rows[-1].append(image)
+        else:
+            rows.append([image])
+    strips = [_joined(row, axis=1) for row in rows]
+    return _joined(strips, axis=0) if strips else None
+
+
+def _joined(images: Sequence[Pixels], *, axis: int) -> Pixels:
+    """Join images along an axis, with a gap between them; white fills the rest."""
+    other = 1 - axis
+    longest = max(image.shape[other] for image in images)
+    parts = []
+    for number, image in enumerate(images):
+        after = [(0, 0), (0, 0), (0, 0)]
+        after[axis] = (0, SHEET_GAP if number < len(images) - 1 else 0)
+        after[other] = (0, longest - image.shape[other])
+        parts.append(np.pad(image, after, constant_values=255))
+    return np.concatenate(parts, axis=axis)
 
 
 def fit_size(shape: Sequence[int], width: int = 0, *, most: int = MAX_SIZE) -> tuple[int, int]:

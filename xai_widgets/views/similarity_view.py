@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from traitlets import Bool, Dict, Float, Int, List, TraitError, Unicode, validate
 
 from xai_widgets.core.validation import brief
@@ -264,10 +266,59 @@ class SimilarityView(View):
         return list(proposal["value"])
 
     def static_image(self) -> preview.Pixels | None:
-        """Return a table of the first images."""
-        return preview.image_table(
-            () if self.images is None else self.images, self.columns, cell=self.size, smooth=True
+        """Return a table of the first images, with the cosine to the position if one is set: a row per image."""
+        if self.images is None:
+            return None
+        if self.position is None or self.kind != "cosine" or not self.activations:
+            return preview.image_table(self.images, self.columns, cell=self.size, smooth=True)
+        layers = range(min(len(self.activations), preview.MAX_CELLS))
+        maps = [self._cosines(layer) for layer in layers]
+        size = preview.fit_size(self.images.shape[1:], self.size)
+        drawn = [
+            self._draw_cell(image, maps[layer][number], size, marked=number == self.frame)
+            for number, image in enumerate(self.images[: preview.MAX_CELLS])
+            for layer in layers
+        ]
+        columns = self.columns if len(layers) == 1 else len(layers)
+        return preview.image_table(drawn, columns, cell=self.size, smooth=True)
+
+    def _cosines(self, layer: int) -> NDArray[np.float32]:
+        """Return the cosine of each vector of a layer with that at the position, shape (P, h, w)."""
+        vectors = np.asarray(self.activations[layer], np.float32)
+        vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+        x, y = self.position
+        height, width = vectors.shape[1:3]
+        row, column = min(int(y * height), height - 1), min(int(x * width), width - 1)
+        at = vectors[:, row, column]
+        if self.scope == "across":
+            at = at[[min(self.frame, len(at) - 1)]]
+        cosines: NDArray[np.float32] = (vectors * at[:, None, None]).sum(-1)
+        return cosines
+
+    def _draw_cell(
+        self, image: preview.Pixels, cosines: NDArray[np.float32], size: tuple[int, int], *, marked: bool
+    ) -> preview.Pixels:
+        """Draw the cosines on an image, and a frame around the position if it is in this image."""
+        pixels = preview.draw_heatmap(
+            image,
+            cosines,
+            size,
+            limit=1.0,
+            sign="both",
+            colormap=self.colormap,
+            opacity=self.opacity,
+            fade=self.fade,
+            gray=self.gray,
+            smooth=self.interpolation == "smooth",
         )
+        if marked:
+            row, column = (
+                min(int(share * side), side - 1)
+                for share, side in zip(self.position[::-1], size, strict=True)
+            )
+            pixels[max(row - 5, 0) : row + 6, max(column - 5, 0) : column + 6] = 0
+            pixels[max(row - 4, 0) : row + 5, max(column - 4, 0) : column + 5] = 255
+        return pixels
 
 
 def _pin(pin: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from xai_widgets.views.array_list import Arrays
 from xai_widgets.views.arrays import Array
-from xai_widgets.views.preview import Pixels, add_captions, drawn_area, encode_png
+from xai_widgets.views.preview import Pixels, add_captions, encode_png, sheet
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +59,8 @@ class StaticRepr(DOMWidget):
         self.unobserve_all()
 
     def static_image(self) -> Pixels | None:
-        """Return a static image, uint8 of shape (H, W, 3), or None; for a box, the largest image of its children."""
-        images = [image for part in _visible(self) if (image := part.static_image()) is not None]
-        return max(images, key=drawn_area, default=None)
+        """Return a static image, uint8 of shape (H, W, 3), or None; for a box, those of its children in rows."""
+        return sheet([image for part in _visible(self) if (image := part.static_image()) is not None])
 
     def summary(self) -> str:
         """Describe the parts of the widget and the sizes of their arrays; return an empty string for a control."""

@@ -17,7 +17,17 @@ from PIL import Image
 
 from xai_widgets.explorers.panel import Panel
 from xai_widgets.views import CurveView, GalleryView, HeatmapView, MapGridView, RunBar, SimilarityView
-from xai_widgets.views.preview import MAX_BYTES, MAX_SIZE, MAX_TABLE_SIZE, add_captions, encode_png, fit_size
+from xai_widgets.views.preview import (
+    MAX_BYTES,
+    MAX_SHEET_WIDTH,
+    MAX_SIZE,
+    MAX_TABLE_SIZE,
+    SHEET_GAP,
+    add_captions,
+    encode_png,
+    fit_size,
+    sheet,
+)
 from xai_widgets.views.static_repr import WIDGET
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 20, 3)).astype(np.uint8)
@@ -37,7 +47,7 @@ def test_every_file_is_small_and_of_its_shape(shape, kind):
     pixels = noise if kind == "noise" else np.full_like(noise, 7)
     text = encode_png(pixels)
     made = Image.open(io.BytesIO(base64.b64decode(text)))
-    assert len(text) <= 60_000
+    assert len(text) <= 120_000
     assert len(base64.b64decode(text)) <= MAX_BYTES
     assert made.width <= shape[1]
     assert made.height == max(1, round(shape[0] * made.width / shape[1]))
@@ -87,27 +97,59 @@ def test_a_failing_image_is_logged_and_breaks_nothing(caplog):
     assert "no ink" in caplog.text
 
 
-def test_a_box_shows_its_largest_image_and_names_its_parts():
+def test_a_box_shows_the_images_of_its_parts_in_rows():
     small = HeatmapView(image=PIXELS, width=60)
     large = GalleryView(images=[PIXELS] * 3, title="three")
     hidden = HeatmapView(image=PIXELS, title="hidden")
     hidden.layout.display = "none"
     box = Panel([HBox([small, IntSlider(), hidden]), large, RunBar()])
-    assert np.array_equal(box.static_image(), large.static_image())
+    left, right, both = small.static_image(), large.static_image(), box.static_image()
+    assert both.shape[1] == left.shape[1] + SHEET_GAP + right.shape[1]
+    assert np.array_equal(both[: left.shape[0], : left.shape[1]], left)
+    assert np.array_equal(both[: right.shape[0], -right.shape[1] :], right)
+    assert (both[:, left.shape[1] : -right.shape[1]] == 255).all()
     assert box.summary().splitlines() == [
         "Panel",
         "  HeatmapView: image 12 × 20",
         "  GalleryView three: images 3 × 12 × 20",
     ]
     large.images = None
-    assert np.array_equal(box.static_image(), small.static_image())
+    assert np.array_equal(box.static_image(), left)
+    small.image = None
+    assert box.static_image() is None
 
 
-def test_white_around_an_image_does_not_make_it_larger():
-    white = GalleryView(images=[np.full_like(PIXELS, 255)] * 4 + [PIXELS])
-    assert np.array_equal(
-        Panel([white, HeatmapView(image=PIXELS)]).static_image(), HeatmapView(image=PIXELS).static_image()
+@given(st.lists(st.tuples(*[st.integers(1, 500)] * 2), min_size=1, max_size=6))
+@fewer_examples(2)
+def test_a_sheet_holds_every_image_once(shapes):
+    made = sheet([np.full((*shape, 3), 1 + number, np.uint8) for number, shape in enumerate(shapes)])
+    assert made.shape[1] <= MAX_SHEET_WIDTH
+    for number, shape in enumerate(shapes):
+        assert (made == 1 + number).all(2).sum() == shape[0] * shape[1]
+
+
+def test_the_similarity_to_a_position_is_drawn():
+    vectors = np.zeros((2, 2, 2, 3), np.float32)
+    vectors[..., 0] = 1
+    vectors[1, 1, 1] = [0, 1, 0]
+    view = SimilarityView(
+        images=np.full((2, 8, 8, 3), 90, np.uint8),
+        activations=[vectors],
+        columns=1,
+        size=80,
+        interpolation="pixelated",
     )
+    plain = view.static_image()
+    view.position = [0.25, 0.25]
+    still = view.static_image()
+    assert still.shape == plain.shape
+    # Orange where the vectors are the same, and the gray of the image where they are orthogonal.
+    first, second = still[:80].astype(int), still[-80:].astype(int)
+    assert first[60, 60, 0] > first[60, 60, 2] + 50
+    assert second[20, 20, 0] > second[20, 20, 2] + 50
+    assert np.ptp(second[60, 60]) <= 1
+    # The frame around the position is in its own image only.
+    assert first[20, 20].tolist() == [255, 255, 255]
 
 
 def test_a_table_has_an_image_for_each_cell_and_shares_its_scale():
