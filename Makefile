@@ -22,7 +22,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # The kernel is the environment's own, whatever kernels the user has installed.
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: help lab test lint types js unit oracle cpus browser notebooks wheel build docs format bench results system clean
+.PHONY: help lab test lint types js unit oracle cpus browser notebooks wheel build docs format outputs bench results system clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -72,10 +72,12 @@ docs: $(TEST) ## the documentation site with its live pages, in build/site (some
 	OMP_NUM_THREADS=1 $(PY) scripts/live.py
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 
-format: $(TEST) ## put Python files in style, and notebooks without their outputs
+format: $(TEST) ## put Python files and notebooks in style
 	$(PY) -m ruff check --fix
 	$(PY) -m ruff format
-	$(PY) scripts/notebooks.py --clean
+
+outputs: $(TEST) ## run the notebooks that were edited, and store their outputs
+	OMP_NUM_THREADS=1 $(PY) scripts/notebooks.py --write
 
 bench: $(TEST) ## the benchmarks, one after the other
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done

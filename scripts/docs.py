@@ -1,12 +1,13 @@
-"""What MkDocs does for this site beyond its plugins: the hooks that ``mkdocs.yml`` names.
+"""Hooks of MkDocs that ``mkdocs.yml`` names.
 
-Notebooks become pages, with what ``scripts/live.py`` kept of their outputs; the changelog becomes a page; headings have
-the anchors that GitHub gives them, so that links work in both places; links of docstrings that are written for other
-tools become plain code.
+Notebooks become pages, with the outputs that ``scripts/live.py`` wrote, or else with those that are stored in them.
+The changelog becomes a page. Headings have the anchors that GitHub gives them, so that links work on both sites. Links
+of docstrings that are written for other tools become plain code.
 """
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 import re
@@ -20,24 +21,26 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
-#: What notebooks printed and showed, as `scripts/live.py` wrote it.
+#: The outputs of notebooks, as `scripts/live.py` wrote them.
 OUTPUTS = ROOT / "docs" / "live" / "outputs.json"
 #: ``:class:`~xai_widgets.views.View``` after Markdown made code of its second half.
 ROLE = re.compile(r":(?:func|meth|class|mod|attr|data|exc):<code>~?([^<]*)</code>")
-#: A heading, or the edge of a block of code, in which no line is a heading.
+#: A heading, or the edge of a block of code, whose lines are never headings.
 HEADING = re.compile(r"^(#{2,6}) (.*\S)\s*$|^(```)", re.MULTILINE)
 #: A link from a notebook or the changelog to a file of the repository.
 LINK = re.compile(r"\]\((?:\.\./)?docs/([^)\s]+)\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the notebooks, as pages and as files to take home, and the changelog."""
+    """Add the notebooks, as pages and as files to download, and the changelog."""
     outputs = json.loads(OUTPUTS.read_text(encoding="utf-8")) if OUTPUTS.exists() else {}
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
-        text = notebook_page(
-            json.loads(path.read_text(encoding="utf-8")), path.name, outputs.get(path.stem, {})
-        )
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        text = notebook_page(notebook, path.name, outputs.get(path.stem) or stored(notebook, path.stem))
         files.append(File.generated(config, f"notebooks/{path.stem}.md", content=text))
+        for name, image in images(notebook, path.stem).items():
+            if f"({name})" in text:
+                files.append(File.generated(config, f"notebooks/{name}", content=image))
         files.append(File.generated(config, f"notebooks/{path.name}", abs_src_path=str(path)))
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     files.append(File.generated(config, "changelog.md", content=LINK.sub(r"](\1)", changes)))
@@ -47,17 +50,49 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def stored(notebook: dict[str, Any], stem: str) -> dict[str, dict[str, str]]:
+    """Return the outputs that a notebook holds: by the id of a cell, its ``text`` and the name of its ``image``."""
+    found: dict[str, dict[str, str]] = {}
+    for cell in notebook["cells"]:
+        shown, texts = {}, []
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {})
+            if "image/png" in data:
+                shown["image"] = image_name(stem, cell)
+            texts += output.get("text", () if "image/png" in data else data.get("text/plain", ()))
+        if "".join(texts).strip():
+            shown["text"] = "".join(texts).rstrip()
+        if shown:
+            found[cell["id"]] = shown
+    return found
+
+
+def image_name(stem: str, cell: dict[str, Any]) -> str:
+    """Return the name of the file of the image of a cell."""
+    return f"{stem}-{cell['id']}.png"
+
+
+def images(notebook: dict[str, Any], stem: str) -> dict[str, bytes]:
+    """Return the stored images of a notebook by the names of their files."""
+    return {
+        image_name(stem, cell): base64.b64decode(output["data"]["image/png"])
+        for cell in notebook["cells"]
+        for output in cell.get("outputs", ())
+        if "image/png" in output.get("data", {})
+    }
+
+
 def notebook_page(notebook: dict[str, Any], name: str, outputs: dict[str, dict[str, str]]) -> str:
-    """A notebook in Markdown.
+    """Return a notebook as Markdown.
 
     Parameters
     ----------
     notebook : dict
         The parsed ``.ipynb``.
     name : str
-        Its file name, for those who want to run it.
+        Its file name, for the link that downloads it.
     outputs : dict of str to dict
-        By the id of a cell, the ``text`` that it printed and the ``page`` of the widget that it showed.
+        By the id of a cell, the ``text`` that it printed, and the ``page`` or the ``image`` of its widget.
     """
     parts = []
     for cell in notebook["cells"]:
@@ -71,6 +106,8 @@ def notebook_page(notebook: dict[str, Any], name: str, outputs: dict[str, dict[s
             parts.append(f'<pre class="printed">{html.escape(shown["text"])}</pre>')
         if "page" in shown:
             parts.append(frame(f"../live/{shown['page']}", f"Output of cell {cell['id']}"))
+        if "image" in shown:
+            parts.append(f"![Output of cell {cell['id']}]({shown['image']})")
     title, *rest = parts
     heading, _, introduction = title.partition("\n")
     note = f"[Download this notebook]({name}){{ .download download }}"
@@ -78,11 +115,11 @@ def notebook_page(notebook: dict[str, Any], name: str, outputs: dict[str, dict[s
 
 
 def frame(address: str, title: str) -> str:
-    """A live page inside another, loaded when it comes near."""
+    """Return a frame with a live page, which is loaded when the reader comes near."""
     return (
         f'<iframe class="live" src="{address}" title="{html.escape(title)}" loading="lazy"></iframe>\n'
         f'<p class="live-note"><a href="{address}">Open it alone</a>. It runs in this browser; '
-        "what needs the network is asleep.</p>"
+        "controls that need the network are disabled.</p>"
     )
 
 

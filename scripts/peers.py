@@ -1,6 +1,6 @@
 """What others return where a network is not as they expect it, beside ours.
 
-The table of the README, by ``python scripts/peers.py``: torchvision's resnet18 and a small network, both with random
+The table of docs/topics.md, by ``python scripts/peers.py``: torchvision's resnet18 and a small network, both with random
 weights, and a photograph.
 """
 

@@ -1,4 +1,4 @@
-"""The tour, as a newcomer meets it: run all cells, look at the curve, drag the cursor."""
+"""The tour, for a newcomer: run all cells, drag the area on the cat, hover over a patch, drag along the curves."""
 
 from pathlib import Path
 
@@ -7,25 +7,49 @@ from playwright.sync_api import expect
 TOUR = Path(__file__).parents[2] / "notebooks" / "00_tour.ipynb"
 
 
-def test_the_tour_runs_and_its_explorer_answers_the_hand(jupyter):
+def drag(page, track, start, end):
+    """Drag with the mouse from one share of the width of an element to another."""
+    track.scroll_into_view_if_needed()
+    box = track.bounding_box()
+    height = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * start, height)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * end, height, steps=5)
+    page.mouse.up()
+
+
+def test_the_tour_runs_and_its_explorers_respond_to_the_mouse(jupyter):
     page = jupyter.open(TOUR, width=1400, height=1200)
-    page.wait_for_kernel("explorer.run_bar.status", "done")
-    assert page.kernel_eval("int(__import__('numpy').isfinite(explorer.curves.y).sum(1).min())") >= 100
-    assert page.kernel_eval("explorer.run_bar.error") == ""
-    # The explorer of the third chapter; others follow below it.
-    views = page.page.locator(".xw-ordered-mask-view")
-    views.first.scroll_into_view_if_needed()
-    expect(views.first).to_contain_text("10.0 % deleted")  # the last cell has set it
-    picture = views.first.locator(".xw-stage canvas").first
-    before = picture.evaluate("canvas => canvas.toDataURL()")
-    plot = page.page.locator(".xw-curve-view .u-over").first
-    plot.scroll_into_view_if_needed()
-    box = plot.bounding_box()
-    page.page.mouse.move(box["x"] + box["width"] * 0.1, box["y"] + box["height"] / 2)
-    page.page.mouse.down()
-    page.page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] / 2, steps=5)
-    page.page.mouse.up()
+    for name in ("area", "alike", "explorer"):
+        page.wait_for_kernel(f"{name}.run_bar.status", "done")
+        assert page.kernel_eval(f"{name}.run_bar.error") == ""
+    assert page.kernel_eval("int(__import__('numpy').isfinite(explorer.curves.y).sum(1).min())") >= 25
+
+    # The area of the mask on the cat.
+    before = page.kernel_eval("area.mask.area")
+    slider = page.page.locator(".xw-mask-view [role=slider]").first
+    slider.scroll_into_view_if_needed()
+    slider.focus()
+    page.page.keyboard.press("End")
+    page.wait_for_kernel(f"area.mask.area != {before}")
+
+    # Hover over a patch of the coffee, then of the cat.
+    image = page.page.locator(".xw-similarity-view canvas").first
+    image.scroll_into_view_if_needed()
+    image.hover(position={"x": 20, "y": 30})
+    first = page.kernel_eval("alike.view.position")
+    image.hover(position={"x": 60, "y": 60})
+    page.wait_for_kernel(f"alike.view.position != {first}")
+
+    # The cursor of the curves.
+    masked = page.page.locator(".xw-ordered-mask-view").first
+    masked.scroll_into_view_if_needed()
+    expect(masked).to_contain_text("10.0 % deleted")  # set by a cell of the tour
+    canvas = masked.locator(".xw-stage canvas").first
+    before = canvas.evaluate("canvas => canvas.toDataURL()")
+    # The curves of the first explorer are those of the areas.
+    drag(page.page, page.page.locator(".xw-curve-view .u-over").nth(1), 0.1, 0.6)
     page.page.wait_for_function(
-        "([canvas, before]) => canvas.toDataURL() !== before", arg=[picture.element_handle(), before]
+        "([canvas, before]) => canvas.toDataURL() !== before", arg=[canvas.element_handle(), before]
     )
     page.wait_for_kernel("abs(explorer.masked.fraction - 0.6) < 0.02")

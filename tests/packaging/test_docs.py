@@ -1,5 +1,6 @@
 """The documentation site: it builds without a warning, tells of every public name, and loads nothing from elsewhere."""
 
+import base64
 import importlib
 import inspect
 import json
@@ -210,6 +211,19 @@ def test_outputs_stand_behind_their_cells(hooks):
     ]
     places = [text.index(part) for part in order]
     assert places == sorted(places)
+
+
+def test_stored_outputs_stand_in_for_live_pages(hooks):
+    given = notebook("print('one')", "view")
+    png = {"image/png": base64.b64encode(b"pixels").decode(), "text/plain": ["View"]}
+    given["cells"][0]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": ["one\n"]}]
+    given["cells"][1]["outputs"] = [{"output_type": "execute_result", "data": png}]
+    outputs = hooks.stored(given, "one")
+    assert outputs == {"cell-0": {"text": "one"}, "cell-1": {"image": "one-cell-1.png"}}
+    assert hooks.images(given, "one") == {"one-cell-1.png": b"pixels"}
+    title = {"cell_type": "markdown", "id": "t", "metadata": {}, "source": "# Title"}
+    given["cells"].insert(0, title)
+    assert "(one-cell-1.png)" in hooks.notebook_page(given, "one.ipynb", outputs)
 
 
 def test_anchors_are_those_of_github(hooks):
