@@ -1,7 +1,7 @@
-"""What others return where a network is not as they expect it, beside ours.
+"""Results of other libraries where a network is not as they expect it, beside ours.
 
-The table of docs/topics.md, by ``python scripts/peers.py``: torchvision's resnet18 and a small network, both with random
-weights, and a photograph.
+The table of docs/topics.md, by ``python scripts/peers.py``: torchvision's resnet18 and a small network, both with
+random weights, and a photograph.
 """
 
 from __future__ import annotations
