@@ -1,4 +1,4 @@
-/** Places of a label in the list: as typed, at its beginning, at a word, inside, all words, words with typing errors. */
+/** Ranks of a label in the list: as typed, at its beginning, at a word, inside, all words, words with typing errors. */
 const RANK = { same: 0, begins: 1, word: 2, inside: 3, words: 4, similar: 5 };
 const NOT_FOUND = 6;
 

@@ -26,9 +26,9 @@ def gradient(height, width):
 @pytest.mark.parametrize("size", [(300, 400), (500, 330), (256, 256)])
 def test_the_displayed_part_is_the_one_that_the_network_sees(size, resize):
     model = model_of(resize=resize)
-    picture = gradient(*size)
-    shown, _ = display_images(model, picture)
-    seen = model.images(picture)[0].permute(1, 2, 0).numpy()
+    image = gradient(*size)
+    shown, _ = display_images(model, image)
+    seen = model.images(image)[0].permute(1, 2, 0).numpy()
     assert min(shown.shape[1:3]) > 2 * 32
     # A pixel of the network covers this much of both slopes.
     step = 1 / 32

@@ -292,7 +292,7 @@ def test_scores_that_are_not_those_of_the_image_alone_give_a_warning(odd, messag
 
 
 class Caching(nn.Module):
-    """Keeps a product of its parameters in eval mode, as LeViT does, and a list of what it has computed."""
+    """Keeps a product of its parameters in eval mode, as LeViT does, and a list of its outputs."""
 
     def __init__(self):
         super().__init__()
