@@ -5,7 +5,6 @@ import warnings
 import pytest
 import torch
 import torch.nn.functional as F
-import torchvision
 from closeness import assert_close, near, rounding
 from examples import fewer_examples
 from hypothesis import given
@@ -229,12 +228,6 @@ def test_a_contrast_is_propagated_like_a_probability():
     assert_close(made, below)
 
 
-def quietly_by(method, *arguments):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return method(*arguments)
-
-
 def redistribute_from(model, x, later, earlier, p):
     """Return P at an earlier layer for P at a later one, with the later layer as the last of a network."""
 
@@ -251,30 +244,6 @@ def test_the_contrast_is_at_the_input_of_the_last_convolution(name, layer):
     model = xai_widgets.load(name, device="cpu")
     # The last convolution, or block, is the only one of its resolution.
     assert contrast_layer_of(model, excitation_layer(model)) == layer
-
-
-def test_the_contrast_of_a_deeper_network_is_later_than_its_map():
-    network = torchvision.models.resnet18(weights=None, num_classes=CLASSES).eval()
-    model = ImageModel(network, size=64)
-    assert (excitation_layer(model), contrast_layer_of(model, "layer3")) == ("layer3", "layer4.0")
-    assert contrast_layer_of(model, "layer4") == "layer4"
-
-
-def test_other_names_of_modules_change_neither_layer():
-    """The same network in blocks, and as one chain."""
-
-    def layers():
-        return [
-            nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 6, 3, stride=2, padding=1), nn.ReLU(),
-            nn.Conv2d(6, 6, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, CLASSES),
-        ]  # fmt: skip
-
-    chain = settle(nn.Sequential(*layers()))
-    parts = list(chain)
-    blocks = nn.Sequential(nn.Sequential(*parts[:2]), nn.Sequential(*parts[2:6]), *parts[6:])
-    for method in (excitation_backprop, contrastive_excitation_backprop):
-        first, second = (quietly_by(method, wrap(each), images(1), 1) for each in (chain, blocks))
-        assert_close(first, second)
 
 
 def test_contrast_takes_one_forward_and_two_backward_passes(monkeypatch):
