@@ -106,7 +106,7 @@ def test_a_coarse_layer_is_compared_beside_a_finer_one(model, photo):
     explorer = xw.SimilarityExplorer(model, [photo, photo])
     assert explorer.wait(PATIENCE)
     assert [packed.norms.shape[1:] for packed in explorer.result.packed] == [(14, 14), (7, 7)]
-    # As many patches as images.
+    # One patch for each image.
     assert {top.values.shape[1] for top in explorer.result.channels} == {2}
 
 

@@ -55,7 +55,7 @@ def test_every_lane_has_exactly_the_area_and_the_same_judge(model, image, pertur
         progress=False
     )
     assert np.array_equal(comparison.masks["extremal"].masks, (255 * expected.masks[0]).byte().numpy())
-    # The highest values first: the last places of the image.
+    # The highest values first: the last positions of the image.
     assert (comparison.masks["mine"].masks[0].reshape(-1)[-26:] == 255).all()
 
 
