@@ -65,8 +65,9 @@ class SimilarityExplorer(Explorer):
         Images of any kind, or those of :func:`~xai_widgets.similarity.rotations` or ``scalings``, which are shown by
         ascending values.
     layers : str, sequence of str or dict of str to sequence of str, optional
-        Spatial layers; for several networks by their names. Default: ``feature_layer()`` of each; if it is coarse, with
-        the last layer of a finer grid, see :func:`~xai_widgets.studies.layers.fine_and_deep`.
+        Spatial layers; for several networks by their names. Default: ``feature_layer()`` of each; for a
+        transformer after an inner block, whose positions distinguish parts; for a coarse layer after the last layer of
+        a finer grid, see :func:`~xai_widgets.studies.layers.fine_and_deep`.
     names : sequence of str, optional
         Names of the images.
     components : int, default 0

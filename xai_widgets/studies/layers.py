@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -14,6 +15,8 @@ from xai_widgets.core.model import ImageModel
 UNCHANGED = ("Identity", "Dropout", "Dropout2d", "DropPath", "PatchDropout")
 #: The part of a name that is the number of a block, such as "3" or "encoder_layer_3".
 NUMBER = re.compile(r"(.*_)?\d+")
+#: Networks with so many blocks of one grid, such as vision transformers, are compared in an inner block, too.
+MANY_BLOCKS = 8
 
 
 def spatial_layers(model: ImageModel) -> list[str]:
@@ -43,21 +46,27 @@ def channels_of(layer: Layer) -> int:
 
 
 def fine_and_deep(model: ImageModel) -> list[str]:
-    """Return the layers whose positions are compared by default: the deepest, and a finer one if it is coarse.
+    """Return the layers whose positions are compared by default: the deepest, and one that distinguishes parts.
 
-    On images of more than 128 x 128 pixels, a grid of less than 10 x 10 positions is preceded by the last layer of at
+    In a network of at least 8 blocks of one grid, such as a vision transformer, the last layer distinguishes objects,
+    and the block at three quarters of the depth their parts (Amir et al. 2021); both are returned. In other networks,
+    on images of more than 128 x 128 pixels, a grid of less than 10 x 10 positions is preceded by the last layer of at
     least twice its resolution.
     """
     deep = model.feature_layer()
+    layers = {layer.name: layer for layer in model.layers()}
+    grids = {name: layers[name].grid for name in spatial_layers(model)}
     positions = model.grid(deep).positions
+    blocks = [
+        name
+        for name, grid in grids.items()
+        if _is_outermost_block(name) and grid is not None and grid.positions == positions
+    ]
+    if len(blocks) >= MANY_BLOCKS:
+        return list(dict.fromkeys([blocks[math.ceil(0.75 * len(blocks)) - 1], deep]))
     if model.size[0] * model.size[1] <= 128 * 128 or positions >= 100:
         return [deep]
-    grids = {layer.name: layer.grid for layer in model.layers()}
-    finer = [
-        name
-        for name in spatial_layers(model)
-        if (grid := grids[name]) is not None and grid.positions >= 4 * positions
-    ]
+    finer = [name for name, grid in grids.items() if grid is not None and grid.positions >= 4 * positions]
     return [*finer[-1:], deep]
 
 

@@ -110,6 +110,33 @@ def test_a_coarse_layer_is_compared_beside_a_finer_one(model, photo):
     assert {top.values.shape[1] for top in explorer.result.channels} == {2}
 
 
+def test_a_deep_transformer_is_compared_in_the_block_that_distinguishes_parts_and_in_the_last_one():
+    class Residual(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mix = nn.Linear(8, 8)
+
+        def forward(self, tokens):
+            return tokens + self.mix(tokens)
+
+    class Transformer(nn.Module):
+        def __init__(self, depth):
+            super().__init__()
+            self.patches = nn.Conv2d(3, 8, 8, 8)
+            self.blocks = nn.ModuleList(Residual() for _ in range(depth))
+            self.head = nn.Linear(8, 5)
+
+        def forward(self, x):
+            tokens = self.patches(x).flatten(2).transpose(1, 2)
+            for block in self.blocks:
+                tokens = block(tokens)
+            return self.head(tokens.mean(1))
+
+    torch.manual_seed(0)
+    assert fine_and_deep(xw.ImageModel(Transformer(12).eval(), size=32)) == ["blocks.8", "blocks.11"]
+    assert fine_and_deep(xw.ImageModel(Transformer(4).eval(), size=32)) == ["blocks.3"]
+
+
 def test_channels_and_positions_of_tokens_are_counted_as_such(photo):
     class Tokens(nn.Module):
         def __init__(self):
