@@ -355,6 +355,17 @@ test("the receptive fields of a position are drawn around it, within the image",
 	expect(field(0, 0).map(Math.round)).toEqual([35, 0, 50, 100]);
 	expect(field(0, 1).map(Math.round)).toEqual([40, 20, 20, 10]);
 	expect([field(1, 0), field(1, 1)]).toEqual([null, null]);
+	// A field of the whole image has no frame.
+	await set({
+		fields: [
+			[
+				[0, 0, 2, 2],
+				[0, 0, 0.2, 0.1],
+			],
+		],
+	});
+	expect(field(0, 0)).toBe(null);
+	expect(field(0, 1).map(Math.round)).toEqual([40, 20, 20, 10]);
 	await set({ fields: [] });
 	expect(field(0, 0)).toBe(null);
 });

@@ -151,7 +151,7 @@ class SimilarityExplorer(Explorer):
         self.models = _check_models(model)
         self._layers = _layers_of(self.models, layers)
         if not 0 <= components <= MOST_COMPONENTS:
-            raise ValueError(f"components is {components}, wanted 0 to {MOST_COMPONENTS}")
+            raise ValueError(f"expected components from 0 to {MOST_COMPONENTS}, got {components}")
         check_rank(rank)
         batch_size = check_batch_size(batch_size)
         # A chart runs from left to right, whatever the order of the list.

@@ -93,6 +93,8 @@ export function placeField(node, field, cell, { rows, columns }) {
 	};
 	const [left, width] = within((cell.column + 0.5) / columns + field[0], field[2]);
 	const [top, height] = within((cell.row + 0.5) / rows + field[1], field[3]);
+	// A frame around the whole image, as of every layer behind global attention, shows nothing.
+	node.hidden = width === 1 && height === 1;
 	placeBox(node, [left, top, width, height]);
 }
 
