@@ -8,9 +8,10 @@ the output of a convolution that nothing else uses, then
 up to rounding. The pass saves the work and, with gradients, the memory of batch norm.
 
 The convolutions are found as the network runs: a first pass of one image records the calls of torch functions, and a
-second one checks that folding leaves the scores as they are. Only this structure is kept. Weights are
-folded anew in every pass, so that a pass always computes with the current values of the network. A pass whose calls are
-not those that were recorded is run again without folding.
+second one checks that folding leaves the scores, and their gradient if it is needed, as they are. Only this structure
+is kept. Weights are folded anew in every pass, so that a pass always computes with the current values of the network. A
+pass whose calls are not those that were recorded, or in which anything else uses the output of a folded convolution, is
+run again without folding.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ WITH_GRADIENT = 3
 ATTEMPTS = 3
 #: Largest difference that folding may make to the scores, as a share of the largest score.
 TOLERANCE = 1e-4
+#: Largest norm of the difference that folding may make to the gradient of the scores, as a share of the norm of the
+#: gradient. Rounding changes which of nearly equal values a ReLU or max-pooling passes on.
+GRADIENT_TOLERANCE = 1e-2
 
 #: Functions that read the shape or the type of a tensor, but none of its values.
 _SHAPES = frozenset(
@@ -100,8 +104,9 @@ class _Plan:
     outputs: int = 0
 
 
-#: By network: its plan, None if it is to be recorded again, and how often it was recorded.
-_plans: WeakKeyDictionary[nn.Module, tuple[_Plan | None, int]] = WeakKeyDictionary()
+#: By network, and whether the pass has gradients: its plan, None if it is to be recorded again, and how often it was
+#: recorded.
+_plans: WeakKeyDictionary[nn.Module, dict[bool, tuple[_Plan | None, int]]] = WeakKeyDictionary()
 
 
 def folded_pass(
@@ -122,17 +127,18 @@ def folded_pass(
     """
     gradient = torch.is_grad_enabled() and inputs.requires_grad
     if len(inputs) >= (1 if gradient else LEAST_IMAGES) and _may_fold(network, inputs, frozen):
-        plan, attempts = _plans.get(network, (None, 0))
+        plans = _plans.setdefault(network, {})
+        plan, attempts = plans.get(gradient, (None, 0))
         if plan is None and attempts < ATTEMPTS:
-            plan = _make_plan(network, inputs[:1].detach(), scores)
+            plan = _make_plan(network, inputs[:1].detach(), scores, gradient)
             attempts += 1
-            _plans[network] = plan, attempts
+            plans[gradient] = plan, attempts
         saved = 0 if plan is None else len(inputs) * plan.outputs * (WITH_GRADIENT if gradient else 1)
         if plan is not None and saved > PER_WEIGHT * plan.weights:
             made = _run(network, inputs, plan, frozen)
             if made is not None:
                 return made[0]
-            _plans[network] = None, attempts
+            plans[gradient] = None, attempts
     return replica(network, frozen=frozen)(inputs)
 
 
@@ -160,30 +166,53 @@ def _run(network: nn.Module, inputs: Tensor, plan: _Plan, frozen: bool) -> tuple
             output = copy(inputs)
     except _Deviation:
         return None
-    return None if mode.deviated or mode.pending or mode.at != len(plan.calls) else (output,)
+    return (output,) if mode.is_complete() else None
 
 
-def _make_plan(network: nn.Module, image: Tensor, scores: Callable[[Any], Tensor]) -> _Plan:
-    """Return the plan of a network; an empty one if nothing can be folded, or folding changes the scores."""
-    with outside_inference(), torch.no_grad():
-        image = image.clone()
-        copy = replica(network)
-        recorder = _Recorder(copy)
+def _make_plan(network: nn.Module, image: Tensor, scores: Callable[[Any], Tensor], gradient: bool) -> _Plan:
+    """Return the plan of a network; an empty one if nothing can be folded, or folding changes the scores.
+
+    With ``gradient``, also if folding changes the gradient of the scores, as in a checkpoint, which computes a part of
+    the network again. Random numbers of the network are drawn as if there were no such pass.
+    """
+    devices = [image.device] if image.device.type == "cuda" else []
+    with outside_inference(), torch.random.fork_rng(devices):
         try:
-            with recorder:
-                output = copy(image)
-            expected = scores(output).clone()
-            del output
+            copy, own = replica(network, frozen=True), image.clone()
+            recorder = _Recorder(copy)
+            with torch.no_grad(), recorder:
+                copy(own)
             plan = recorder.plan()
-            if not plan.sites:
-                return _Plan()
-            made = _run(network, image, plan, False)
-            if made is None:
-                return _Plan()
-            error = (scores(made[0]) - expected).abs().amax()
+            if plan.sites and _keeps_scores(network, image, scores, plan, gradient):
+                return plan
         except Exception:  # a network may refuse a single image; the pass itself reports its errors
-            return _Plan()
-        return plan if bool(error <= TOLERANCE * expected.abs().amax()) else _Plan()
+            pass
+    return _Plan()
+
+
+def _keeps_scores(
+    network: nn.Module, image: Tensor, scores: Callable[[Any], Tensor], plan: _Plan, gradient: bool
+) -> bool:
+    """Return whether folding keeps the scores of an image, and, if asked for, their gradient."""
+    with torch.set_grad_enabled(gradient):
+        image = image.clone().requires_grad_(gradient)
+        plain = scores(replica(network, frozen=True)(image)).clone()
+        made = _run(network, image, plan, True)
+        if made is None:
+            return False
+        folded = scores(made[0])
+        if not bool((folded - plain).abs().amax() <= TOLERANCE * plain.abs().amax()):
+            return False
+        if not gradient:
+            return True
+        expected, got = _gradient(plain, image), _gradient(folded, image)
+        return bool((got - expected).norm() <= GRADIENT_TOLERANCE * expected.norm())
+
+
+def _gradient(scores: Tensor, image: Tensor) -> Tensor:
+    """Return the gradient of all scores at the image, with distinct weights, as their sum may be constant."""
+    start = torch.linspace(1, 2, scores.numel(), device=scores.device, dtype=scores.dtype)
+    return torch.autograd.grad(scores, image, start.view_as(scores))[0]
 
 
 class _Mode(TorchFunctionMode):
@@ -288,9 +317,18 @@ class _Folding(_Mode):
         self._plan = plan
         self._network = network
         self.at = 0
-        self.deviated = False
-        #: By the id of the output: the output of a folded convolution, the tensors of its site, and eps.
-        self.pending: dict[int, tuple[Tensor, list[Tensor | None], float]] = {}
+        self._deviated = False
+        #: By the id of a view of it, which the network gets before batch norm: the output of a folded convolution, the
+        #: tensors of its site, and eps.
+        self._pending: dict[int, tuple[Tensor, list[Tensor | None], float]] = {}
+        #: By id: the views.
+        self._views: dict[int, ref[Tensor]] = {}
+
+    def is_complete(self) -> bool:
+        """Return whether the calls were the recorded ones, and nothing but batch norm has the output of a site."""
+        if self._deviated or self._pending or self.at != len(self._plan.calls):
+            return False
+        return all(view() is None for view in self._views.values())
 
     def __torch_function__(
         self,
@@ -304,8 +342,10 @@ class _Folding(_Mode):
         if at >= len(calls) or calls[at] != func:
             self._deviate()
         self.at = at + 1
-        if func is F.batch_norm and args and id(args[0]) in self.pending:
+        if func is F.batch_norm and args and id(args[0]) in self._pending:
             return self._normalized(args, kwargs)
+        if self._views and not _reads_shape(func) and any(map(self._is_view, _tensors((args, kwargs)))):
+            self._deviate()
         assert self._plan.sites is not None
         site = self._plan.sites.get(at)
         return func(*args, **kwargs) if site is None else self._convolved(site, args, kwargs)
@@ -331,12 +371,19 @@ class _Folding(_Mode):
         rest = {key: value for key, value in kwargs.items() if key not in ("input", "weight", "bias")}
         x = args[0] if args else kwargs["input"]
         output = F.conv2d(x, weight * scale.view(-1, 1, 1, 1), offset, *args[3:], **rest)
-        self.pending[id(output)] = output, tensors, site.eps
-        return output
+        view = output.view_as(output)
+        self._pending[id(view)] = output, tensors, site.eps
+        self._views[id(view)] = ref(view)
+        return view
+
+    def _is_view(self, tensor: Tensor) -> bool:
+        """Return whether a tensor is the output of a folded convolution as the network knows it."""
+        view = self._views.get(id(tensor))
+        return view is not None and view() is tensor
 
     def _normalized(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
         """Return the output of a folded convolution, to which batch norm has nothing to add."""
-        output, tensors, eps = self.pending.pop(id(args[0]))
+        output, tensors, eps = self._pending.pop(id(args[0]))
         same = all(own is now for own, now in zip(tensors[2:], _statistics(args, kwargs), strict=True))
         if (
             not same
@@ -347,7 +394,7 @@ class _Folding(_Mode):
         return output
 
     def _deviate(self) -> Any:
-        self.deviated = True
+        self._deviated = True
         raise _Deviation
 
 

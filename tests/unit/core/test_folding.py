@@ -1,5 +1,6 @@
 """Passes with folded batch norm: the scores of the plain pass, always with the current weights."""
 
+import warnings
 from collections import UserList
 
 import pytest
@@ -10,6 +11,7 @@ from closeness import assert_close
 from networks import CLASSES, KINDS, SIZE, Drawn, Dropping, SharedInPlace, images, settle, wrap
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.checkpoint import checkpoint
 from torchvision_networks import BUILDERS
 
 from xai_widgets.core import folding
@@ -216,6 +218,65 @@ def test_a_pass_that_takes_another_path_is_run_without_folding():
     assert batch_norms(model, bright) < batch_norms(model, bright, folded=False) + 1
     for x in (bright, dark, bright, dark, bright):
         assert_close(scores(model, x, folded=True), scores(model, x, folded=False))
+
+
+class Checkpointed(Reused):
+    """The backward pass computes convolution and batch norm again."""
+
+    def forward(self, x):
+        y = checkpoint(lambda x: F.relu(self.norm(self.conv(x))), x, use_reentrant=False)
+        return self.fc(y.mean((2, 3)))
+
+
+class Detached(Reused):
+    """Batch norm lets no gradient pass, but a path beside it does."""
+
+    def forward(self, x):
+        z = self.conv(x)
+        with torch.no_grad():
+            y = self.norm(z)
+        return self.fc(torch.cat([y, x], 1)[:, 1:7].relu().mean((2, 3)))
+
+
+@pytest.mark.parametrize("kind", [Checkpointed, Detached])
+def test_gradients_are_the_plain_ones_where_the_network_computes_its_own(kind):
+    model, x = wrap(settled(kind("none"))), images(4)
+    gradients = []
+    for folded in (True, False):
+        own = x.clone().requires_grad_()
+        gradients += torch.autograd.grad(model(own, frozen=True, folded=folded)[:, 0].sum(), own)
+    assert_close(*gradients)
+
+
+class Exchanging(Reused):
+    """The same functions for every image, but dark images add the convolution in place of the pixels."""
+
+    def forward(self, x):
+        z = self.conv(x)
+        y = self.norm(z)
+        return self.fc((y + (x.repeat(1, 2, 1, 1) if x.mean() > 0 else z.repeat(1, 1, 1, 1))).mean((2, 3)))
+
+
+def test_a_pass_in_which_the_same_functions_get_other_tensors_is_run_without_folding():
+    model = ImageModel(settled(Exchanging("none")), size=SIZE, mean=[0.5] * 3, std=[0.5] * 3, device="cpu")
+    for x in (images(64) / 4 + 0.7, images(64) / 4):
+        assert_close(scores(model, x, folded=True), scores(model, x, folded=False))
+
+
+def test_recording_a_network_draws_no_random_numbers():
+    class Noisy(Reused):
+        def forward(self, x):
+            return super().forward(x + 1e-6 * torch.randn_like(x))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = wrap(settled(Noisy("none")))
+    drawn = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        scores(model, images(64), folded=True)
+        drawn.append(torch.rand(1))
+    assert torch.equal(*drawn)
 
 
 def test_hooks_see_the_output_of_the_convolution():
