@@ -35,6 +35,18 @@ class SelfAttention(nn.Module):
         elif self.form == "einsum":
             weights = torch.softmax(torch.einsum("bhid,bhjd->bhij", q, k) * scale, -1)
             y = torch.einsum("bhij,bhjd->bhid", weights, v)
+        elif self.form == "talking":
+            weights = (q @ k.transpose(2, 3) * scale).softmax(-1)
+            y = torch.einsum("bhij,hg->bgij", weights, torch.eye(HEADS) - 0.2) @ v
+        elif self.form == "transposed":
+            y = (v.transpose(2, 3) @ (k @ q.transpose(2, 3) * scale).softmax(-2)).transpose(2, 3)
+        elif self.form == "heads first":
+            q, k, v = (part.transpose(0, 1).flatten(0, 1) for part in (q, k, v))
+            weights = torch.softmax(torch.bmm(q * scale, k.transpose(1, 2)), -1)
+            y = torch.bmm(weights, v).unflatten(0, (HEADS, len(x))).transpose(0, 1)
+        elif self.form == "relative":
+            weights = (q @ k.transpose(2, 3) * scale).softmax(-1)
+            y = weights @ v + weights @ torch.zeros_like(v[0, 0])
         else:
             q, k, v = (part.flatten(0, 1) for part in (q, k, v))
             weights = F.softmax(torch.bmm(q * scale, k.transpose(1, 2)), dim=-1)

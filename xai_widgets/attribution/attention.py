@@ -213,7 +213,37 @@ def _attention_pass(model: ImageModel, x: Tensor, title: str) -> tuple[Tensor, l
                 f"expected attention between all tokens in every block for {title}, got weights of shape "
                 f"{tuple(weights.shape)} in {name!r} of {model.name}; the nearest method is 'grad_cam'"
             )
+    _check_all_found(model, [each.layer for each in recorder.attentions], title)
+    if len(x) > 1:
+        _check_order(scores, recorder.attentions[-1], title, model.name)
     return scores, recorder.attentions, _grid(model, number, title)
+
+
+def _check_all_found(model: ImageModel, found: list[str], title: str) -> None:
+    """Raise an error if a layer of the same class as one around a found attention holds none."""
+    layers = {layer.name: layer for layer in model.layers()}
+    types = {layers[name].type for name in layers if _inside(name, found)} - {"Sequential"}
+    for name, layer in layers.items():
+        if layer.used and layer.type in types and not _inside(name.partition(":")[0], found):
+            raise ValueError(
+                f"expected attention in every layer of the class {layer.type} for {title}, got none in {name!r} of "
+                f"{model.name}, in which no matrix of weights that sum to 1 is multiplied with values; the nearest "
+                "method is 'grad_cam'"
+            )
+
+
+def _check_order(scores: Tensor, attention: Attention, title: str, name: str) -> None:
+    """Raise an error if the matrices of an image do not follow each other."""
+    number = len(scores)
+    start = torch.linspace(1, 2, scores.shape[1], device=scores.device, dtype=scores.dtype)
+    (gradient,) = torch.autograd.grad(
+        scores[0], attention.weights, start, retain_graph=True, materialize_grads=True
+    )
+    if _heads(gradient, number)[1:].any():
+        raise ValueError(
+            f"expected the attention of each image in successive matrices for {title}, got those of several images in "
+            f"turn in {attention.layer!r} of {name}; explain one image at a time"
+        )
 
 
 def _heads(matrices: Tensor, number: int) -> Tensor:

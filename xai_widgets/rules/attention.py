@@ -157,10 +157,22 @@ class AttentionRecorder(RulesMode):
                 return expanded(*args, **kwargs)
         if name_of(func) in PRODUCT:
             factors = list(tensors_in((*args, *kwargs.values())))
-            for factor in factors if name_of(func) == "einsum" else factors[:1]:
-                if factor.requires_grad and are_probabilities(factor):
+            for factor in _averaging(args, factors) if name_of(func) == "einsum" else factors[:1]:
+                # A matrix may be multiplied with values and with embeddings of relative positions.
+                known = any(factor is attention.weights for attention in self.attentions[-1:])
+                if factor.requires_grad and not known and are_probabilities(factor):
                     self.attentions.append(Attention(self.layer_here(), factor))
         return func(*args, **kwargs)
+
+
+def _averaging(args: tuple[Any, ...], factors: list[Tensor]) -> list[Tensor]:
+    """Return the factors of ``einsum`` over whose last dimension it sums."""
+    equation = args[0] if args and isinstance(args[0], str) else ""
+    inputs, arrow, output = equation.replace(" ", "").partition("->")
+    terms = inputs.split(",")
+    if not arrow or len(terms) != len(factors):
+        return factors
+    return [factor for term, factor in zip(terms, factors, strict=True) if term[-1:] not in output]
 
 
 def are_probabilities(weights: Tensor) -> bool:

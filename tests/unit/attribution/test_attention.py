@@ -45,6 +45,10 @@ def unrolled(network, x):
     return matrices, outputs, network.head(tokens)
 
 
+def attributed(method, model, x):
+    return method(model, x, torch.ones(len(x), dtype=torch.long))
+
+
 def on_grid(rows, prefix):
     """Return rows of values of the tokens, (N, T), as maps."""
     return rows[:, prefix:].view(len(rows), 1, SIDE, SIDE)
@@ -308,3 +312,31 @@ def test_a_network_that_stops_the_gradient_is_refused(method):
     with pytest.raises(ValueError, match="got Stopped, through which no gradient passes") as error:
         method(wrap(Stopped().eval()), images(1), 1)
     one_sentence(error)
+
+
+@pytest.mark.parametrize("form", ["talking", "transposed"])
+@pytest.mark.parametrize("method", [attention_rollout, gradient_x_attention, legrad])
+def test_a_network_is_refused_if_the_attention_of_one_block_is_not_found(method, form):
+    network = Transformer("explicit")
+    network.block2.attention.form = form
+    with pytest.raises(ValueError, match="expected attention in every layer") as caught:
+        attributed(method, wrap(network), images(1))
+    one_sentence(caught)
+
+
+@pytest.mark.parametrize("method", [attention_rollout, gradient_x_attention, legrad])
+def test_matrices_of_several_images_in_turn_are_refused(method):
+    model = wrap(Transformer("heads first"))
+    assert_close(
+        attributed(method, model, images(1)), attributed(method, wrap(Transformer("explicit")), images(1))
+    )
+    with pytest.raises(ValueError, match="one image at a time") as caught:
+        attributed(method, model, images(2))
+    one_sentence(caught)
+
+
+def test_a_matrix_that_is_multiplied_twice_counts_once():
+    one, two = (
+        attributed(attention_rollout, wrap(Transformer(form)), images(1)) for form in ("explicit", "relative")
+    )
+    assert_close(one, two)
