@@ -142,6 +142,8 @@ class ChannelStudy(Study[ChannelKey, ChannelExtremal]):
     ) -> None:
         super().__init__()
         self.model, self.x, self.channels, self.images = model, x, channels, images
+        if hasattr(images, "__len__") and not len(images):
+            raise ValueError("expected at least one image to search for patches, got an empty batch")
         self.count, self.patch_size = patches, patch_size
         self.settings, self.tau, self.batch_size = settings, tau, batch_size
         self.other_patches = {} if other_patches is None else other_patches

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from xai_widgets.core.guard import guarded, outside_inference
 from xai_widgets.tracing.alignment import Unlike, aligned
 from xai_widgets.tracing.calls import Affine, Call, Scope, Value
-from xai_widgets.tracing.recorder import Recorder, Untraceable
+from xai_widgets.tracing.recorder import Casts, Recorder, Untraceable
 from xai_widgets.tracing.segments import Trace, used_last
 
 __all__ = ["Affine", "Call", "Scope", "Trace", "Untraceable", "Value", "trace", "used_last"]
@@ -45,7 +45,7 @@ def trace(network: nn.Module, x: Tensor, pick: Callable[[Any, Tensor], Any] | No
     Untraceable
         For passes that cannot be replayed.
     """
-    casts: dict[int, Tensor] = {}
+    casts: Casts = {}
     # A pass of one image may differ, for instance by squeeze() or ``if len(x) > 1``.
     one = Recorder(network, _batch(x, 1), pick, casts)
     two = Recorder(network, _batch(x, 2), pick, casts)

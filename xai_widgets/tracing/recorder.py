@@ -14,6 +14,9 @@ from xai_widgets.core.precision import no_autocast
 from xai_widgets.core.replica import named_parts, original, replica
 from xai_widgets.tracing.calls import Call, Scope, Value, in_place, leaves, mapped, name_of, tensors_in
 
+#: Tensors and their copies in single precision, by the id of the tensor. It is kept, as another tensor may get the id of
+#: one that is freed, such as a buffer of the replica of an earlier pass.
+Casts = dict[int, tuple[Tensor, Tensor]]
 #: Functions with which Python reads the values of a tensor.
 _READING = frozenset(
     {"item", "tolist", "numpy", "bool", "int", "float", "complex", "index", "array", "contains", "equal", "allclose",
@@ -37,7 +40,7 @@ class Recorder(TorchFunctionMode):
         network: nn.Module,
         x: Tensor,
         pick: Callable[[Any, Tensor], Any] | None,
-        casts: dict[int, Tensor],
+        casts: Casts,
     ) -> None:
         super().__init__()
         self.x = x
@@ -58,9 +61,7 @@ class Recorder(TorchFunctionMode):
         ]
         self._run(network, pick, casts)
 
-    def _run(
-        self, network: nn.Module, pick: Callable[[Any, Tensor], Any] | None, casts: dict[int, Tensor]
-    ) -> None:
+    def _run(self, network: nn.Module, pick: Callable[[Any, Tensor], Any] | None, casts: Casts) -> None:
         made = replica(network)
         names = {id(part): name for name, part in named_parts(network).items()}
         single = all(p.dtype == torch.float32 for p in network.parameters() if p.is_floating_point())
@@ -260,18 +261,19 @@ def _graph(output: Tensor) -> Iterator[Any]:
         waiting.extend(each for each, _ in node.next_functions)
 
 
-def _cast(part: nn.Module, casts: dict[int, Tensor]) -> None:
+def _cast(part: nn.Module, casts: Casts) -> None:
     """Convert the parameters, buffers and other tensors of a module of a replica to single precision."""
 
     def single(value: Any) -> Any:
         if not isinstance(value, Tensor) or not value.is_floating_point() or value.dtype == torch.float32:
             return value
         if id(value) not in casts:
-            made = value.detach().to(torch.float32)
+            cast = value.detach().to(torch.float32)
             casts[id(value)] = (
-                nn.Parameter(made, value.requires_grad) if isinstance(value, nn.Parameter) else made
+                value,
+                nn.Parameter(cast, value.requires_grad) if isinstance(value, nn.Parameter) else cast,
             )
-        return casts[id(value)]
+        return casts[id(value)][1]
 
     for key in ("_parameters", "_buffers"):
         part.__dict__[key] = {name: single(value) for name, value in part.__dict__[key].items()}

@@ -346,7 +346,7 @@ def test_noise_in_which_the_class_is_lost_gives_a_warning():
             rough = (x[..., 1:] - x[..., :-1]).abs().mean((1, 2, 3))
             return torch.stack([rough * 100, 10 - rough * 100, *[0 * rough] * (CLASSES - 2)], 1)
 
-    model, x = wrap(Smooth()), torch.linspace(0, 1, 8).expand(1, 3, 8, 8) * 0.1
+    model, x = wrap(Smooth()), torch.linspace(0, 1, 8).expand(1, 3, 8, 8) * 0.01
     for name in ("smoothgrad", "smoothgrad_squared"):
         with pytest.warns(
             UserWarning, match=r"probability of the class for Smooth falls from 1 to .*decrease sigma"

@@ -136,10 +136,10 @@ def test_nothing_is_written_if_every_method_fails(cli, photo, files, output):
 
 
 def test_the_warnings_of_a_map_are_printed_unless_quiet(cli):
-    words = ("explain", "--scenes", 1, "--methods", "lrp", "-o", "maps.npy")
+    words = ("explain", "--scenes", 1, "--methods", "deconvnet", "-o", "maps.npy")
     done = cli(*words)
     assert (done.code, done.err.count("\n")) == (0, 1)
-    assert done.err.startswith("Layer-wise relevance propagation, scene 0: the relevance of ")
+    assert done.err.startswith("DeconvNet, scene 0: scenes_resnet has no max-pooling")
     assert cli(*words, "--quiet").err == ""
 
 

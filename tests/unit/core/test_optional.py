@@ -64,7 +64,8 @@ def test_every_extra_is_used_and_all_holds_them():
     assert used == set(EXTRAS)
     extras = {extra for _, extra in EXTRAS.values()}
     (everything,) = re.findall(r'^all = \["xai-widgets\[(.*)\]"\]$', PROJECT, re.M)
-    assert set(everything.split(",")) == extras
+    (in_lab,) = re.findall(r'^lab = \[\n(?:  .*\n)*  "xai-widgets\[(.*)\]",\n\]$', PROJECT, re.M)
+    assert {*everything.split(","), *in_lab.split(",")} == extras
 
 
 @pytest.mark.parametrize("package", EXTRAS)

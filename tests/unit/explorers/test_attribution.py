@@ -370,7 +370,7 @@ def test_a_class_that_does_not_exist_is_refused_and_nothing_changes(model, photo
             "expected methods with different names, got 'gradient' twice",
         ),
         ({"layers": ["7"]}, "unknown layer '7'"),
-        ({"layers": "5"}, r"got '5' with \(6,\)"),
+        ({"layers": "5"}, r"got '5' with an output of shape \(6,\)"),
         ({"target": "g"}, "unknown label 'g'"),
         ({"target": [0, 1]}, "expected one target, or one per image, got 2 for 3 images"),
         ({"across": "rows"}, "unknown across 'rows'; .* images, layers, classes"),

@@ -36,6 +36,18 @@ def curves_of(model, image, method, target):
     return [curve.scores[0].numpy() for curve in games]
 
 
+def known_points(explorer):
+    return int(np.isfinite(explorer.curves.y).sum())
+
+
+def let_pass_until(explorer, gate, count):
+    """Let the network run pass by pass until so many points of the curves are known."""
+    gate.stopped()
+    while known_points(explorer) < count:
+        gate.permits.release()
+        gate.stopped()
+
+
 def test_views_get_curves_maps_orders_and_scores(model, image):
     explorer = explorer_of(model, image, ["gradient", "grad_cam"], target="c")
     assert explorer.wait(PATIENCE)
@@ -139,10 +151,7 @@ def test_cancel_keeps_what_is_there_and_nothing_comes_after(model, gate, image):
     explorer = explorer_of(model, image, ["gradient"], target=0, start=False)
     gate.shut = True
     explorer.compute()
-    for _ in range(2):
-        gate.stopped()
-        gate.permits.release()
-    gate.stopped()
+    let_pass_until(explorer, gate, 6)
     explorer.cancel()
     before = explorer.curves.y.copy()
     assert explorer.run_bar.status == "cancelled"
@@ -271,10 +280,7 @@ def test_a_run_of_the_old_image_draws_nothing_on_the_new_one(model, gate, image)
     explorer = explorer_of(model, image, ["gradient"], target=0, start=False)
     gate.shut = True
     explorer.compute()
-    for _ in range(2):
-        gate.stopped()
-        gate.permits.release()
-    gate.stopped()
+    let_pass_until(explorer, gate, 6)
     known = []
 
     def let_the_old_run_end(_change):

@@ -15,6 +15,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from xai_widgets.tracing import Affine, Untraceable, Value, trace
+from xai_widgets.tracing.recorder import _cast
 
 
 def replay(network, x, **options):
@@ -144,6 +145,16 @@ def test_other_precisions_are_replayed_in_float32(dtype):
         after[name].dtype == value.dtype and torch.equal(after[name], value) for name, value in before.items()
     )
     assert_close(found, network.float()(images(2)))
+
+
+def test_casts_of_freed_buffers_are_not_those_of_later_ones():
+    casts = {}
+    for number in range(50):
+        # Each is freed before the next one is created, which may get its id.
+        norm = nn.BatchNorm2d(3).half()
+        norm.running_mean.fill_(number)
+        _cast(norm, casts)
+        assert torch.equal(norm.running_mean, torch.full((3,), float(number)))
 
 
 def test_autocast_of_the_caller_is_left_alone_and_not_used():
