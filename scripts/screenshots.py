@@ -1,8 +1,8 @@
-"""Take the pictures of the docs: explorers in a real JupyterLab, in both themes.
+"""Save the images of the docs: explorers in JupyterLab, in the light and the dark theme.
 
     python scripts/screenshots.py [folder [explorer ...]]
 
-The folder defaults to ``docs/images``, whose pictures are committed; the explorers to all of them.
+The folder defaults to ``docs/images``, and the explorers to all.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from PIL import Image
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "browser"))
 import hosts  # noqa: E402
@@ -18,71 +20,82 @@ from chromium_browser import launched  # noqa: E402
 
 #: Longest wait for an explorer to compute, seconds.
 PATIENCE = 900
+#: Largest size of a PNG file, bytes; a larger one is reduced to 256 colors.
+SIZE = 600_000
 CELLS = [
     """
 import xai_widgets as xw
-from xai_widgets.data import low_resolution, scenes
+from xai_widgets.data import low_resolution, photograph
 
-model = xw.load("scenes_resnet")
-scene = scenes.scene(2, split="test", background="photograph")
+model = xw.load("efficientnet_lite0")
+cat, coffee, rocket, astronaut = (photograph(name) for name in ("cat", "coffee", "rocket", "astronaut"))
 """,
     """
 explorer = xw.{name}({arguments})
 explorer
 """,
 ]
-#: What an explorer is given, if not just the network and the image.
+#: Arguments of explorers, if not the network and the cat.
 ARGUMENTS = {
-    "AttributionExplorer": 'model, [scenes.scene(n, split="test", background="photograph").image for n in range(5)]',
-    "ChannelExplorer": 'model, scene.image, images=[scenes.scene(n, split="train", background="texture").image '
-    'for n in range(60)], layer="stage3"',
-    "Dashboard": 'model, [scenes.scene(n, split="test", background="photograph").image for n in range(8)], '
+    "AttributionExplorer": 'model, [cat, coffee, astronaut], ["grad_cam", "lrp", "guided_backprop"], '
+    'names=["cat", "coffee", "astronaut"]',
+    "ChannelExplorer": 'model, cat, images=[cat, coffee, rocket, astronaut], layer="blocks.4", rows=6, patches=4',
+    "Dashboard": 'model, [cat, coffee, rocket, astronaut], names=["cat", "coffee", "rocket", "astronaut"], '
     'options={"attribution": {"methods": ["guided_backprop", "grad_cam"]}, '
-    '"deletion": {"methods": ["gradient", "guided_backprop", "grad_cam"]}}',
+    '"deletion": {"methods": ["gradient", "guided_backprop", "grad_cam"], "steps": 56}}',
+    "DeletionExplorer": 'model, coffee, ["grad_cam", "gradient", "guided_backprop"], steps=56',
+    "ExtremalExplorer": "model, cat, areas=[0.02, 0.05, 0.1, 0.15, 0.2, 0.3]",
+    "InverseExplorer": "model, coffee, lam=(0, 0.2, 0.5), methods=['grad_cam', 'guided_backprop']",
+    "MaskComparison": 'model, cat, ["extremal", "grad_cam", "guided_backprop"]',
     "RegressionInverseExplorer": 'xw.load("scenes_sr"), '
     'low_resolution.load_photograph("astronaut")[:, :, 60:188, 160:288], scale=2',
-    "SimilarityExplorer": '[model, xw.load("scenes_vgg")], [scenes.scene(n, split="test", '
-    'background="photograph").image for n in range(5)], layers={"scenes_resnet": "stage3", "scenes_vgg": "stage3"}, '
-    "components=3, corpus=[scenes.scene(n).image for n in range(200)]",
+    "SimilarityExplorer": 'model, [cat, coffee, astronaut], names=["cat", "coffee", "astronaut"], '
+    'layers=["blocks.2", "blocks.4"]',
 }
-#: The explorer, or those that a dashboard has made, have computed; the brush computes nothing before it is asked.
+#: Condition in the kernel: the explorer, or each one of a dashboard, has computed.
 DONE = "all(one.run_bar.status in ('idle', 'done') for one in getattr(explorer, 'explorers', {'': explorer}).values())"
-#: Explorer by explorer: the name of its pictures, and what is done before they are taken.
-PICTURES = {
+#: Name of the files of each explorer, and the code that sets its state.
+IMAGES = {
     "DeletionExplorer": (
         "deletion_explorer",
-        "explorer.curves.frame = explorer.method_picker.options.index('guided_backprop'); "
-        "explorer.curves.fraction = 0.06",
+        "explorer.curves.frame = explorer.method_picker.options.index('grad_cam'); "
+        "explorer.curves.fraction = 0.15",
     ),
-    "ExtremalExplorer": ("extremal_explorer", "explorer.curves.fraction = 0.05"),
+    "ExtremalExplorer": ("extremal_explorer", "explorer.curves.fraction = 0.15"),
     "ChannelExplorer": ("channel_explorer", "explorer.slider.frame = 6"),
     "AttributionExplorer": (
         "attribution_explorer",
-        "explorer.view.pins = [[0, 1], [5, 1]]; explorer.view.row, explorer.view.column = 3, 1; "
-        "explorer.view.position = [0.72, 0.31]",
+        "explorer.view.pins = [[0, 1], [2, 1]]; explorer.view.row, explorer.view.column = 0, 1; "
+        "explorer.view.position = [0.5, 0.4]",
     ),
     "MaskComparison": ("mask_comparison", "explorer.curves.fraction = 0.05"),
-    "InverseExplorer": ("inverse_explorer", "explorer.slider.frame = 8"),
+    "InverseExplorer": ("inverse_explorer", "explorer.slider.frame = 1"),
     "RegressionInverseExplorer": ("regression_inverse_explorer", "explorer.slider.frame = 6"),
     "SimilarityExplorer": (
         "similarity_explorer",
-        "explorer.view.frame = explorer.view.marked = 4; "
-        "explorer.view.position = [0.73, 0.35]; explorer.wait(60)",
+        "explorer.view.position = [0.28, 0.37]; explorer.wait(60)",
     ),
     "Dashboard": (
         "dashboard",
-        "explorer.frame = 2; deletion = explorer.show('deletion'); explorer.wait(100); "
-        "deletion.curves.fraction = 0.06",
+        "deletion = explorer.show('deletion'); explorer.wait(300); deletion.curves.fraction = 0.06",
     ),
-    # Painted over the object, softly, as by hand.
+    # A soft disc over an eye of the cat.
     "PerturbationBrush": (
         "perturbation_brush",
         "import torch; height, width = explorer.image.shape[2:]; "
         "row, column = torch.arange(height)[:, None] / height, torch.arange(width) / width; "
-        "explorer.brush.mask = ((0.19 - torch.hypot(row - 0.3, column - 0.65)) / 0.05).clamp(0, 1).numpy(); "
+        "explorer.brush.mask = ((0.3 - torch.hypot(row - 0.4, column - 0.4)) / 0.05).clamp(0, 1).numpy(); "
         "explorer._scorer.wait(60)",
     ),
 }
+
+
+def shrink(path: Path) -> None:
+    """Reduce a PNG file larger than ``SIZE`` to 256 colors."""
+    if path.stat().st_size > SIZE:
+        Image.open(path).convert("RGB").quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(
+            path, optimize=True
+        )
 
 
 def main() -> None:
@@ -92,22 +105,23 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch, launched() as browser:
         server = hosts.JupyterServer("lab", Path(scratch))
         try:
-            for name in sys.argv[2:] or PICTURES:
-                picture, prepare = PICTURES[name]
-                given = ARGUMENTS.get(name, "model, scene.image")
+            for name in sys.argv[2:] or IMAGES:
+                file, prepare = IMAGES[name]
+                given = ARGUMENTS.get(name, "model, cat")
                 cells = [cell.replace("{name}", name).replace("{arguments}", given) for cell in CELLS]
                 page = hosts.NotebookHost(browser, server).open(cells, width=1500, height=1800)
                 page.wait_for_kernel(DONE, timeout=PATIENCE)
                 page.kernel_exec(prepare)
                 for theme in ("light", "dark"):
                     page.theme(theme)
-                    # What Python has set is on the screen when the page has answered once more.
+                    # One more answer and two frames: the state set from Python is drawn.
                     page.page.mouse.move(2, 2)
                     page.kernel_eval("1")
                     page.page.evaluate(
                         "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
                     )
-                    page.output(1).screenshot(path=folder / f"{picture}_{theme}.png")
+                    page.output(1).screenshot(path=folder / f"{file}_{theme}.png")
+                    shrink(folder / f"{file}_{theme}.png")
                 page.close()
         finally:
             server.stop()
