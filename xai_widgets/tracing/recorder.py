@@ -14,8 +14,8 @@ from xai_widgets.core.precision import no_autocast
 from xai_widgets.core.replica import named_parts, original, replica
 from xai_widgets.tracing.calls import Call, Scope, Value, in_place, leaves, mapped, name_of, tensors_in
 
-#: Tensors and their copies in single precision, by the id of the tensor. It is kept, as another tensor may get the id of
-#: one that is freed, such as a buffer of the replica of an earlier pass.
+#: Tensors and their copies in single precision, by the id of the tensor. The tensor is kept, as another one may get the
+#: id of one that is freed, such as a buffer of the replica of an earlier pass.
 Casts = dict[int, tuple[Tensor, Tensor]]
 #: Functions with which Python reads the values of a tensor.
 _READING = frozenset(
