@@ -46,6 +46,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "lrp", "deep_lift", "excitation_backprop", "contrastive_excitation_backprop", "pattern_net",
         "pattern_attribution",
     ),
+    "attention": ("attention_rollout", "gradient_x_attention", "legrad"),
     "perturbations": (
         "occlusion", "variable_occlusion", "rise", "lime", "kernel_shap", "minimal_image", "greedy_regions",
         "prediction_difference",
