@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
+import reliability_explorers as explorers
 import torch
 from reliability_checks import (
     PREDICTED_ONLY,
@@ -18,16 +18,14 @@ from reliability_checks import (
     method_faults,
     recommended,
 )
+from reliability_explorers import Call, Faults
 from torch import Tensor
 
-import xai_widgets as xw
 from xai_widgets.features import top_activations
 from xai_widgets.inverse import SolverSettings, layer_wise, operation_wise
 from xai_widgets.methods import METHODS, get
 from xai_widgets.similarity import activation_grids
 
-#: Seconds for an explorer.
-PATIENCE = 90
 #: Explainers by the column of the page that they are in.
 GROUPS: dict[str, tuple[str, ...]] = {
     "model": ("ImageModel", "predict"),
@@ -54,7 +52,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "optimized masks": ("meaningful_perturbation", "noise_mask", "extremal", "channel_extremal"),
     "inverses": ("layer_wise", "operation_wise"),
     "similarity, features": ("activation_grids", "top_activations"),
-    "explorers": ("DeletionExplorer", "AttributionExplorer"),
+    "explorers": tuple(explorers.CALLS),
 }  # fmt: skip
 EVERY = tuple(name for names in GROUPS.values() for name in names)
 
@@ -110,10 +108,6 @@ def _method(trial: Trial, name: str, pictures: Tensor) -> Cell:
         if again.outcome in ("refused", "FAULT"):
             return Cell("FAULT", f"{cell.words}; and that fails: {again.words}")
     return cell
-
-
-Faults = Iterator[tuple[str, str]]
-Call = tuple[Callable[[], Any], Callable[[Any], Faults]]
 
 
 def _predict(trial: Trial) -> Call:
@@ -186,62 +180,11 @@ def _top(trial: Trial) -> Call:
     return lambda: top_activations(trial.model, trial.images[[0, 2]], k=2).result(progress=False), check
 
 
-def _explorer(make: Callable[[Trial], Any], check: Callable[[Trial, Any], Faults]) -> Callable[[Trial], Call]:
-    def call(trial: Trial) -> Call:
-        def run() -> Any:
-            explorer = make(trial)
-            try:
-                ended = explorer.wait(PATIENCE)
-                bar = explorer.run_bar
-                if not ended or bar.status not in ("done", "error"):
-                    return [("end", f"it did not end: {bar.status}")]
-                if bar.status == "error":
-                    return [("end", f"it ended with an error: {bar.message}")]
-                return list(check(trial, explorer))
-            finally:
-                explorer.close()
-
-        return run, iter
-
-    return call
-
-
-def _deletion(trial: Trial, explorer: Any) -> Faults:
-    y = np.asarray(explorer.curves.y)
-    # Of each computed curve one end is the whole image, whose value is known.
-    known = trial.model.probabilities(trial.model.scores(trial.images[:1]))[0, explorer.target].item()
-    drawn = [row for row in y if np.isfinite(row).all()]
-    if not drawn:
-        yield "value", "it shows no curve"
-    for row in drawn:
-        if min(abs(row[0] - known), abs(row[-1] - known)) > 1e-3 * max(1.0, abs(known)):
-            yield "value", f"a curve has {row[0]:.3g} and {row[-1]:.3g} at its ends, the image {known:.3g}"
-    if drawn and all(np.ptp(row) == 0 for row in drawn):
-        yield "constant", "its curves are flat"
-
-
-def _attribution(trial: Trial, explorer: Any) -> Faults:
-    states, notes = explorer.view.states, explorer.view.notes
-    if not any(state == "done" for row in states for state in row):
-        yield "value", "it shows no map"
-    for row, (line, said) in enumerate(zip(states, notes, strict=True)):
-        for column, (state, note) in enumerate(zip(line, said, strict=True)):
-            if state not in ("done", "failed", "absent") or (state == "failed" and not note):
-                yield "end", f"a cell stays {state}"
-            if state == "done" and not np.isfinite(explorer.view.map_at(row, column)).all():
-                yield "finite", "a map is not finite"
-
-
 CALLS: dict[str, Callable[[Trial], Call]] = {
     "predict": _predict,
     "layer_wise": _inverse(layer_wise, "layer_wise", lam=(0.0, 0.5)),
     "operation_wise": _inverse(operation_wise, "operation_wise"),
     "activation_grids": _grids,
     "top_activations": _top,
-    "DeletionExplorer": _explorer(
-        lambda trial: xw.DeletionExplorer(trial.model, trial.images[0], steps=8), _deletion
-    ),
-    "AttributionExplorer": _explorer(
-        lambda trial: xw.AttributionExplorer(trial.model, trial.images[:1]), _attribution
-    ),
+    **explorers.CALLS,
 }

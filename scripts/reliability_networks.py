@@ -189,41 +189,85 @@ def _timm(name: str, *, size: tuple[int, int] = SIZE, **options: Any) -> None:
     NETWORKS[f"timm {name}"] = Entry("timm", make, size)
 
 
-for _name in ("ghostnetv2_100", "mobilenetv4_conv_small", "regnety_002", "tf_efficientnet_lite0"):
+for _name in (
+    "ghostnetv2_100", "mobilenetv4_conv_small", "regnety_002", "tf_efficientnet_lite0", "efficientnet_b0",
+    "rexnet_100", "repvgg_a0", "repvit_m0_9", "hgnetv2_b0", "starnet_s1",
+):  # fmt: skip
     _timm(_name)
 _timm("mobilevit_xxs", size=(64, 64))
+_timm("nf_resnet26", size=(64, 64))
 # The others with fewer layers than published.
 for _name in ("resnet18d", "seresnet18", "skresnet18", "resnetv2_18"):
     _timm(_name, layers=(1, 1, 1, 1))
-for _name in ("convnextv2_atto", "edgenext_xx_small", "pvt_v2_b0"):
+for _name in ("convnextv2_atto", "edgenext_xx_small", "inception_next_atto", "pvt_v2_b0"):
     _timm(_name, depths=(1, 1, 1, 1))
+_timm("densenet121", block_config=(2, 2, 2), growth_rate=12)
+_timm("davit_tiny", depths=(1, 1), embed_dims=(24, 48), num_heads=(2, 4))
 _timm("fastvit_t8", layers=(1, 1, 1, 1), embed_dims=(24, 48, 96, 192))
 _timm("dla34", levels=[1, 1, 1, 1, 1, 1], channels=[16, 32, 32, 48, 64, 96])
 _timm("xcit_nano_12_p8_224", depth=2)
-for _name in ("vit_tiny_patch16_224", "deit_tiny_distilled_patch16_224", "vit_small_patch14_dinov2"):
+for _name in (
+    "vit_tiny_patch16_224", "deit_tiny_distilled_patch16_224", "deit3_small_patch16_224", "vit_small_patch14_dinov2",
+    "vit_small_patch14_reg4_dinov2", "vit_small_patch16_dinov3", "vit_base_patch16_clip_224",
+    "vit_base_patch16_siglip_224", "eva02_tiny_patch14_224",
+):  # fmt: skip
     _grid = (56, 84) if "14" in _name else SIZE
-    _timm(_name, size=_grid, img_size=_grid, embed_dim=96, depth=3)
-_timm("mixer_s16_224", size=(64, 64), img_size=64)
+    _timm(_name, size=_grid, img_size=_grid, embed_dim=96, depth=3, num_heads=3)
+_timm("beit_base_patch16_224", size=(64, 64), img_size=64, depth=3, embed_dim=48, num_heads=3)
+_timm("cait_xxs24_224", size=(64, 64), img_size=64, depth=2, embed_dim=48, num_heads=3)
 _timm(
-    "swin_tiny_patch4_window7_224", size=(56, 56), img_size=56, embed_dim=24, depths=(2, 2), num_heads=(2, 4)
+    "levit_128s",
+    size=(64, 64),
+    img_size=64,
+    embed_dim=(32, 48, 64),
+    num_heads=(2, 3, 4),
+    key_dim=16,
+    depth=(1, 1, 1),
 )
+_timm("coatnet_nano_rw_224", size=(64, 64), img_size=64)
+_timm("mixer_s16_224", size=(64, 64), img_size=64)
+_SWIN: dict[str, Any] = {"embed_dim": 24, "depths": (2, 2), "num_heads": (2, 4)}
+_timm("swin_tiny_patch4_window7_224", size=(56, 56), img_size=56, **_SWIN)
+_timm("swinv2_tiny_window8_256", size=(64, 64), img_size=64, window_size=4, **_SWIN)
 
 
 # -- transformers -----------------------------------------------------------------------------------------------
 
 _PARTS = {"hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 96}
+_DINO = {
+    "hidden_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "image_size": 64,
+    "patch_size": 8,
+}
+_SWINS = {
+    "image_size": 64, "patch_size": 4, "embed_dim": 24, "depths": [2, 2], "num_heads": [2, 4], "window_size": 4
+}  # fmt: skip
+_PYRAMID = {"hidden_sizes": [16, 32, 40, 48], "depths": [1, 1, 1, 1]}
 _CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "ViT": {**_PARTS, "image_size": 64, "patch_size": 8},
     "DeiT": {**_PARTS, "image_size": 64, "patch_size": 8},
     "Beit": {**_PARTS, "image_size": 64, "patch_size": 8, "use_relative_position_bias": True},
-    "Dinov2": {
-        "hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4, "image_size": 64, "patch_size": 8
-    },
-    "Swin": {
-        "image_size": 64, "patch_size": 4, "embed_dim": 24, "depths": [2, 2], "num_heads": [2, 4], "window_size": 4
-    },
+    "Dinov2": _DINO,
+    "Dinov2WithRegisters": {**_DINO, "num_register_tokens": 4},
+    "CLIP": {"vision_config": {**_PARTS, "image_size": 64, "patch_size": 8}},
+    "Siglip": {"vision_config": {**_PARTS, "image_size": 64, "patch_size": 8}},
+    "Swin": _SWINS,
+    "Swinv2": _SWINS,
     "ConvNext": {"num_stages": 2, "hidden_sizes": [24, 48], "depths": [2, 2]},
+    "ConvNextV2": {"num_stages": 2, "hidden_sizes": [24, 48], "depths": [2, 2]},
     "ResNet": {"embedding_size": 16, "hidden_sizes": [16, 32], "depths": [1, 1], "layer_type": "basic"},
+    "RegNet": {"embedding_size": 16, "hidden_sizes": [16, 32], "depths": [1, 1], "groups_width": 8},
+    "MobileNetV2": {"depth_multiplier": 0.35},
+    "MobileViT": {"image_size": 64, "hidden_sizes": [24, 32, 40], "neck_hidden_sizes": [8, 16, 24, 32, 40, 40, 80]},
+    "PvtV2": {"image_size": 64, **_PYRAMID, "num_attention_heads": [1, 2, 4, 4]},
+    "Segformer": {**_PYRAMID, "num_attention_heads": [1, 2, 4, 4]},
+    "PoolFormer": _PYRAMID,
+    "FocalNet": {
+        "image_size": 64, "embed_dim": 24, "depths": [1, 1], "hidden_sizes": [24, 48], "focal_levels": [2, 2],
+        "focal_windows": [3, 3],
+    },
 }  # fmt: skip
 
 
@@ -231,11 +275,13 @@ def _transformers(name: str, values: dict[str, Any]) -> None:
     def make() -> nn.Module:
         import transformers
 
-        config = getattr(transformers, f"{name}Config")(num_labels=CLASSES, **values)
+        config = getattr(transformers, f"{name}Config")(**values)
+        config.num_labels = CLASSES
         made: nn.Module = getattr(transformers, f"{name}ForImageClassification")(config)
         return made
 
-    size = (64, 64) if "image_size" in values else SIZE
+    square = "image_size" in values or "vision_config" in values
+    size = (64, 64) if square else SIZE
     NETWORKS[f"transformers {name} (small)"] = Entry("transformers", make, size)
 
 

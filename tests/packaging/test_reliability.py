@@ -18,7 +18,7 @@ OUTCOMES = {"ok", "warned", "refused"}
 @pytest.fixture(scope="module")
 def scripts():
     """The modules of the command, by the last part of their names."""
-    names = ["networks", "unusual", "checks", "explainers", "page"]
+    names = ["networks", "unusual", "checks", "explainers", "explorers", "page"]
     return {name: importlib.import_module(f"reliability_{name}") for name in names}
 
 
