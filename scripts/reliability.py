@@ -27,16 +27,17 @@ from typing import Any
 import torch
 from reliability_checks import Cell, Reference, Trial, attempt, changes, state
 from reliability_explainers import EVERY, explain
-from reliability_networks import MEAN, STD, build, pictures
+from reliability_networks import MEAN, STD, build, photographs
 from reliability_networks import NETWORKS as LIBRARIES
 from reliability_page import page
+from reliability_targets import NETWORKS as TARGETS
 from reliability_unusual import NETWORKS as UNUSUAL
 
 from xai_widgets import ImageModel
 
 ROOT = Path(__file__).resolve().parent.parent
 JSON, PAGE = ROOT / "docs" / "reliability.json", ROOT / "docs" / "reliability.md"
-NETWORKS = {**LIBRARIES, **UNUSUAL}
+NETWORKS = {**LIBRARIES, **UNUSUAL, **TARGETS}
 #: Seconds for one network.
 LIMIT = 900
 PRELOADED = (
@@ -55,13 +56,12 @@ def try_network(name: str, methods: tuple[str, ...], sender: Connection) -> None
     torch.set_num_threads(1)
     entry = NETWORKS[name]
     network = build(entry)
-    every = pictures(entry.size)
+    options = {"mean": MEAN, "std": STD, **entry.options}
+    every = photographs(entry.size, len(options["mean"]))
     holder: list[ImageModel] = []
 
     def wrap() -> ImageModel:
-        made = ImageModel(
-            network, size=entry.size, mean=MEAN, std=STD, name=name, device="cpu", **entry.options
-        )
+        made = ImageModel(network, size=entry.size, name=name, device="cpu", **options)
         holder.append(made)
         return made
 
@@ -82,7 +82,9 @@ def try_network(name: str, methods: tuple[str, ...], sender: Connection) -> None
     dtype = next((each.dtype for each in network.parameters()), torch.float32)
     epsilon = max(torch.finfo(dtype).eps, torch.finfo(torch.float32).eps)
     targets = torch.stack([best[0, 0], best[0, -1], best[2, 0]])
-    trial = Trial(network, model, x, targets, epsilon, Reference(model))
+    # The scores of targets and the pass with further inputs are not those of plain torch.
+    plain = not {"targets", "inputs"} & options.keys()
+    trial = Trial(network, model, x, targets, epsilon, Reference(model) if plain else None)
     for method in methods:
         if method != "ImageModel":
             began = time.process_time()

@@ -57,7 +57,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 EVERY = tuple(name for names in GROUPS.values() for name in names)
 
 
-def options_of(name: str, size: tuple[int, int], pictures: Tensor) -> dict[str, Any]:
+def options_of(name: str, size: tuple[int, int], photographs: Tensor) -> dict[str, Any]:
     """Return the options that make a method quick on images of a size."""
     height, width = size
     cells = torch.arange(height)[:, None] * 3 // height * 3 + torch.arange(width) * 3 // width
@@ -65,8 +65,8 @@ def options_of(name: str, size: tuple[int, int], pictures: Tensor) -> dict[str, 
         "integrated_gradients": {"steps": 8, "baseline": 0.5, "quadrature": "midpoint"},
         "guided_nonlinearity": {"steps": 8, "baseline": 0.5},
         "deep_lift": {"baseline": 0.5},
-        "pattern_net": {"patterns": pictures},
-        "pattern_attribution": {"patterns": pictures},
+        "pattern_net": {"patterns": photographs},
+        "pattern_attribution": {"patterns": photographs},
         "occlusion": {"window": height // 3, "stride": height // 3},
         "variable_occlusion": {"radii": (height // 8, height // 4), "stride": height // 3},
         "lime": {"segments": cells},
@@ -80,18 +80,18 @@ def options_of(name: str, size: tuple[int, int], pictures: Tensor) -> dict[str, 
     return {**quick, **here.get(name, {})}
 
 
-def explain(trial: Trial, name: str, pictures: Tensor) -> Cell:
+def explain(trial: Trial, name: str, photographs: Tensor) -> Cell:
     """Try one explainer."""
     if name in METHODS:
-        return _method(trial, name, pictures)
+        return _method(trial, name, photographs)
     cell, _ = attempt(trial, *CALLS[name](trial))
     return cell
 
 
-def _method(trial: Trial, name: str, pictures: Tensor) -> Cell:
+def _method(trial: Trial, name: str, photographs: Tensor) -> Cell:
     method = get(name)
     size = (trial.images.shape[2], trial.images.shape[3])
-    options = options_of(name, size, pictures)
+    options = options_of(name, size, photographs)
     x, targets = trial.images, trial.targets
     if name in PREDICTED_ONLY:
         x, targets = x[[0, 2]], targets[[0, 2]]

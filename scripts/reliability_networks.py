@@ -28,26 +28,43 @@ PHOTOGRAPHS = ("cat", "coffee", "rocket", "astronaut", "motorcycle", "retina", "
 
 @dataclass(frozen=True)
 class Entry:
-    """A network to be tried: its group, how it is made, the size of its images, and options of ``ImageModel``."""
+    """A network to be tried.
+
+    Attributes
+    ----------
+    group : str
+        Its table on the page.
+    make : callable
+        Returns the network.
+    size : (int, int)
+        Height and width of its images.
+    options : dict
+        Options of ``ImageModel``.
+    package : str or None
+        The package that it comes from; None for one of the name of the group, "" for none.
+    """
 
     group: str
     make: Callable[[], nn.Module]
     size: tuple[int, int] = SIZE
     options: dict[str, Any] = field(default_factory=dict)
+    package: str | None = None
 
     @property
     def missing(self) -> bool:
         """Whether the package that the network comes from is not installed."""
-        return self.group != "unusual" and importlib.util.find_spec(self.group) is None
+        package = self.group if self.package is None else self.package
+        return bool(package) and importlib.util.find_spec(package) is None
 
 
 #: Those of libraries, by name.
 NETWORKS: dict[str, Entry] = {}
 
 
-def pictures(size: tuple[int, int]) -> Tensor:
-    """Return eight photographs, (8, 3, H, W) in [0, 1]."""
-    return torch.cat([to_images(photograph(name), size=size) for name in PHOTOGRAPHS])
+def photographs(size: tuple[int, int], channels: int = 3) -> Tensor:
+    """Return eight photographs, (8, C, H, W) in [0, 1]; further channels repeat the colors in another order."""
+    colors = torch.cat([to_images(photograph(name), size=size) for name in PHOTOGRAPHS])
+    return colors[:, [(channel + channel // 3) % 3 for channel in range(channels)]]
 
 
 def enliven(network: nn.Module, size: tuple[int, int]) -> nn.Module:
@@ -68,7 +85,7 @@ def enliven(network: nn.Module, size: tuple[int, int]) -> nn.Module:
         for part in norms:
             part.train().momentum = None
             part.reset_running_stats()
-        x = (pictures(size) - torch.tensor(MEAN).view(1, 3, 1, 1)) / torch.tensor(STD).view(1, 3, 1, 1)
+        x = (photographs(size) - torch.tensor(MEAN).view(1, 3, 1, 1)) / torch.tensor(STD).view(1, 3, 1, 1)
         network(x)
         for part in norms:
             part.eval().momentum = 0.1
@@ -105,7 +122,7 @@ def build(entry: Entry) -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         network = entry.make()
-        return network if entry.group == "unusual" else enliven(network, entry.size)
+        return network if entry.group in ("unusual", "targets") else enliven(network, entry.size)
 
 
 # -- torchvision ------------------------------------------------------------------------------------------------

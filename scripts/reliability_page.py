@@ -10,6 +10,7 @@ from reliability_explainers import GROUPS
 OUTCOMES = ("ok", "warned", "refused", "FAULT")
 LIBRARIES = {
     "torchvision": "torchvision", "timm": "timm", "transformers": "transformers", "unusual": "written in unusual ways",
+    "targets": "other outputs and inputs",
 }  # fmt: skip
 
 

@@ -236,4 +236,4 @@ _UNUSUAL: dict[str, tuple[Callable[[], nn.Module], dict[str, Any]]] = {
     "traced": (lambda: torch.jit.trace(alive(Usual()), torch.rand(2, 3, *SIZE)), {}),
 }
 #: Each by the name of what is unusual.
-NETWORKS = {name: Entry("unusual", make, SIZE, options) for name, (make, options) in _UNUSUAL.items()}
+NETWORKS = {name: Entry("unusual", make, SIZE, options, "") for name, (make, options) in _UNUSUAL.items()}

@@ -18,7 +18,7 @@ OUTCOMES = {"ok", "warned", "refused"}
 @pytest.fixture(scope="module")
 def scripts():
     """The modules of the command, by the last part of their names."""
-    names = ["networks", "unusual", "checks", "explainers", "explorers", "page"]
+    names = ["networks", "unusual", "targets", "checks", "explainers", "explorers", "page"]
     return {name: importlib.import_module(f"reliability_{name}") for name in names}
 
 
@@ -34,7 +34,13 @@ def test_the_page_is_made_of_the_outcomes(scripts, found):
 def test_every_explainer_was_tried_on_forty_networks_without_a_fault(scripts, found):
     networks = found["networks"]
     assert len(networks) >= 40
-    assert {each["group"] for each in networks.values()} == {"torchvision", "timm", "transformers", "unusual"}
+    assert {each["group"] for each in networks.values()} == {
+        "torchvision",
+        "timm",
+        "transformers",
+        "unusual",
+        "targets",
+    }
     for name, each in networks.items():
         cells = each["cells"]
         assert {outcome for outcome, _ in cells.values()} <= OUTCOMES, name
@@ -50,7 +56,7 @@ def test_every_method_is_among_the_explainers(scripts):
 
 
 def test_the_networks_of_the_page_are_those_of_the_command(scripts, found):
-    known = {**scripts["networks"].NETWORKS, **scripts["unusual"].NETWORKS}
+    known = {**scripts["networks"].NETWORKS, **scripts["unusual"].NETWORKS, **scripts["targets"].NETWORKS}
     assert {*found["networks"], *found["skipped"]} == set(known)
 
 
