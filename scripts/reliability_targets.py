@@ -123,7 +123,9 @@ _TARGETS: dict[str, tuple[str, Callable[[], nn.Module], tuple[int, int], dict[st
     ),
     "CLIP, similarities": (
         "transformers",
-        partial(_transformers, "CLIPVisionModelWithProjection", **_HIDDEN, image_size=64, patch_size=8, projection_dim=24),
+        partial(
+            _transformers, "CLIPVisionModelWithProjection", **_HIDDEN, image_size=64, patch_size=8, projection_dim=24
+        ),
         _SQUARE,
         {"targets": targets.Similarities({"a cat": _vector(0, 24), "a cup": _vector(1, 24)})},
     ),
