@@ -49,11 +49,7 @@ class Moments:
 
     def add(self, a: Tensor, f: Operation, rectified: bool) -> None:
         """Add a batch of y = f(a, weight) + bias; for a neuron with a ReLU, only where it is active."""
-<<<<<<< HEAD
         # Contiguous: for a channels-last input, oneDNN's gradient of the weight of a strided 1 x 1 convolution writes
-=======
-        # Contiguous: for channels-last inputs, oneDNN's gradient of the weight of a strided 1 x 1 convolution writes
->>>>>>> 24c21d6 (Break a line of a comment)
         # past its memory and crashes the process.
         with torch.enable_grad():
             weight = self._weight.clone(memory_format=torch.contiguous_format).requires_grad_()
