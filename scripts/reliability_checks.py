@@ -38,7 +38,7 @@ LONGEST = 400
 EXCUSES = {
     "constant": r"0 everywhere|same at every position|single position",
     "images": r"0 everywhere|same at every position|single position|same for all images",
-    "classes": r"0 everywhere|same at every position|single position",
+    "classes": r"0 everywhere|same at every position|single position|did not converge",
     "sum": r"\bsums? to\b|\bsums?\b|probability",
     "units": r"unit",
 }
@@ -257,6 +257,7 @@ def attempt(
         try:
             made = call()
             told = [str(each.message) for each in caught if issubclass(each.category, ExplanationWarning)]
+            told = list(dict.fromkeys(told))
             with torch.inference_mode(False), torch.enable_grad():
                 cell = judged(list(check(made)), told)
         except Exception as error:

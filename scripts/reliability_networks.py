@@ -277,7 +277,6 @@ _CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "ResNet": {"embedding_size": 16, "hidden_sizes": [16, 32], "depths": [1, 1], "layer_type": "basic"},
     "RegNet": {"embedding_size": 16, "hidden_sizes": [16, 32], "depths": [1, 1], "groups_width": 8},
     "MobileNetV2": {"depth_multiplier": 0.35},
-    "MobileViT": {"image_size": 64, "hidden_sizes": [24, 32, 40], "neck_hidden_sizes": [8, 16, 24, 32, 40, 40, 80]},
     "PvtV2": {"image_size": 64, **_PYRAMID, "num_attention_heads": [1, 2, 4, 4]},
     "Segformer": {**_PYRAMID, "num_attention_heads": [1, 2, 4, 4]},
     "PoolFormer": _PYRAMID,
