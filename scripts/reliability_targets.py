@@ -59,6 +59,8 @@ class WithMetadata(nn.Module):
         super().__init__()
         self.image, self.table = _convolutions(), nn.Linear(4, 32)
         self.head = nn.Linear(32, CLASSES)
+        # Scores that differ between images as those of a trained network do.
+        nn.init.normal_(self.head.weight, std=3)
 
     def forward(self, metadata: Tensor, pixels: Tensor) -> Tensor:
         """Return scores."""
@@ -94,11 +96,18 @@ def _vector(seed: int, length: int) -> Tensor:
     return torch.randn(length, generator=torch.Generator().manual_seed(seed))
 
 
+def _middle() -> Tensor:
+    """Return a mask of the middle of an image."""
+    mask = torch.zeros(SIZE)
+    mask[16:48, 24:72] = 1
+    return mask
+
+
 _AREAS = {"targets": targets.ClassAreas()}
 _IN_PIXELS = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
 _TARGETS: dict[str, tuple[str, Callable[[], nn.Module], tuple[int, int], dict[str, Any]]] = {
     "U-net, class areas": ("", Unet, SIZE, _AREAS),
-    "U-net, one pixel": ("", Unet, SIZE, {"targets": {"middle": targets.Pixel(32, 48, 2)}}),
+    "U-net, one region": ("", Unet, SIZE, {"targets": {"middle": targets.Region(_middle(), 2)}}),
     "LR-ASPP, class areas": ("torchvision", partial(_segmentation, "lraspp_mobilenet_v3_large"), SIZE, _AREAS),
     "SegFormer, class areas": (
         "transformers",
