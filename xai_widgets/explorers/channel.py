@@ -152,9 +152,7 @@ class ChannelExplorer(SearchExplorer):
         self.variant_picker = dropdown("Objective", get_args(Variant), variant)
         counts = list(self.study.counts(layer) or [])
         self.slider = SliderView(label="Channels", values=counts, frame=len(counts) // 2)
-        self.heatmap = HeatmapView(
-            width=400, colormap="inferno", controls=False, title="What these channels see"
-        )
+        self.heatmap = HeatmapView(width=400, controls=False, title="What these channels see")
         self.curves = CurveView(
             x_label="number of channels",
             y_label=score_name(self.model),
