@@ -214,7 +214,9 @@ def _attention_pass(model: ImageModel, x: Tensor, title: str) -> tuple[Tensor, l
                 f"{tuple(weights.shape)} in {name!r} of {model.name}; the nearest method is 'grad_cam'"
             )
     _check_all_found(model, [each.layer for each in recorder.attentions], title)
-    if len(x) > 1:
+    shape = recorder.attentions[-1].weights.shape
+    # Matrices (N, heads, T, T) are in order; those in one dimension, or of as many heads as images, may not be.
+    if len(x) > 1 and (len(shape) == 3 or shape[0] != len(x) or shape[1] == len(x)):
         _check_order(scores, recorder.attentions[-1], title, model.name)
     return scores, recorder.attentions, _grid(model, number, title)
 

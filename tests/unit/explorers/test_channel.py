@@ -30,8 +30,10 @@ def others():
     return list(np.random.default_rng(1).integers(0, 256, (5, 16, 16, 3), dtype=np.uint8))
 
 
-def explorer_of(*arguments, **options):
-    return ChannelExplorer(*arguments, **{"settings": QUICK, "batch_size": 6, **options})
+def explorer_of(model, *arguments, **options):
+    # The layers are known before a gate can stop the pass that lists them.
+    model.layers()
+    return ChannelExplorer(model, *arguments, **{"settings": QUICK, "batch_size": 6, **options})
 
 
 def found(model, image, target, layer="2", **options):

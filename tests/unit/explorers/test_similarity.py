@@ -266,7 +266,7 @@ def test_a_stopped_computation_goes_on(gate, photos):
         ({"layers": "7x"}, "unknown layer"),
         ({"layers": "7"}, "with spatial positions"),
         ({"layers": {"nett": ["1"]}}, r"expected layers of \['net'\], got those of \['nett'\]"),
-        ({"components": 13}, "wanted 0 to 12"),
+        ({"components": 13}, "expected components from 0 to 12, got 13"),
         ({"rank": 0}, "expected rank to be an integer"),
     ],
 )
