@@ -304,7 +304,7 @@ def test_deletion_has_dashes_and_insertion_has_none(files, opened):
     page = opened(files("deletion"))
     for game, dashed in (("deletion", True), ("insertion", False)):
         rows = page.locator(".xw-legend li").filter(has_text=game)
-        assert rows.count() == 3
+        assert rows.count() == 4
         for row in rows.all():
             dash = row.locator(".xw-swatch *").first.evaluate("(el) => getComputedStyle(el).strokeDasharray")
             assert (dash != "none") == dashed
