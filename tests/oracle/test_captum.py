@@ -174,8 +174,9 @@ def grad_cam_plus_plus(model, twin, x, target):
 #: Those that nobody else has in this form; tests/unit holds them to their formulas. CAM is for some networks only, and
 #: DeepLIFT has a file of its own.
 NO_ORACLE = {
-    "cam", "combine", "deep_lift", "feedback_layers", "fem", "meta_saliency", "norm_grad", "norm_grad_convolution",
-    "pattern_attribution", "pattern_net", "selective_norm_grad", "smooth_grad_cam_plus_plus",
+    "attention_rollout", "cam", "combine", "deep_lift", "feedback_layers", "fem", "gradient_x_attention", "legrad",
+    "meta_saliency", "norm_grad", "norm_grad_convolution", "pattern_attribution", "pattern_net", "selective_norm_grad",
+    "smooth_grad_cam_plus_plus", "smoothgrad_squared",
 }  # fmt: skip
 
 
