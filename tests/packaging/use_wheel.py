@@ -58,7 +58,7 @@ assert heatmap.get_state()["maps"]["shape"] == [1, 4, 4]
 explorer = xai_widgets.DeletionExplorer(model, torch.rand(3, *model.size), methods=["gradient"], steps=8)
 assert explorer.wait(1800), "the curves were not computed in half an hour"
 assert explorer.run_bar.status == "done", f"{explorer.run_bar.status}: {explorer.run_bar.error}"
-assert explorer.curves.y.shape == (2, 9), explorer.curves.y.shape
+assert explorer.curves.y.shape == (4, 9), explorer.curves.y.shape
 assert torch.isfinite(torch.from_numpy(explorer.curves.y)).all(), "a curve has gaps"
 
 # What a person composes of it, and the page that is made of that: test_wheel.py opens it.
