@@ -163,8 +163,14 @@ class ChannelStudy(Study[ChannelKey, ChannelExtremal]):
             tau=self.tau,
             batch_size=self.batch_size,
         )
+
+        def with_own_patches() -> Iterator[ChannelExtremal]:
+            # Before the first result, as drawing, which locks the worker, must not wait for a pass of the network.
+            self.patches(key.layer)
+            yield from search
+
         if self.images is None or key.layer in self.other_patches:
-            return search
+            return Run(with_own_patches(), total=search.total, name=search.name)
         collect = top_activations(
             self.model,
             self.images,
