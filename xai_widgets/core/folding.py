@@ -25,9 +25,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_modules
-from torch.overrides import TorchFunctionMode
 
-from xai_widgets.core.guard import outside_inference, thread_state
+from xai_widgets.core.guard import FunctionMode, outside_inference, thread_state
 from xai_widgets.core.replica import replica
 
 #: Fewest images in a folded pass without gradients: it reads all weights once more, which pays for several images only.
@@ -215,16 +214,7 @@ def _gradient(scores: Tensor, image: Tensor) -> Tensor:
     return torch.autograd.grad(scores, image, start.view_as(scores))[0]
 
 
-class _Mode(TorchFunctionMode):
-    """A mode whose exit is safe if an interrupt arrives while torch has disabled it for a call."""
-
-    def __exit__(self, *error: object) -> None:
-        top = torch._C._len_torch_function_stack() - 1
-        if top >= 0 and torch._C._get_function_stack_at(top) is self:
-            torch._C._pop_torch_function_stack()
-
-
-class _Recorder(_Mode):
+class _Recorder(FunctionMode):
     """Records the calls of a pass, and which convolutions are followed by batch norm only."""
 
     def __init__(self, network: nn.Module) -> None:
@@ -309,7 +299,7 @@ class _Recorder(_Mode):
         )
 
 
-class _Folding(_Mode):
+class _Folding(FunctionMode):
     """Folds batch norm into the planned convolutions, and compares all calls to the recorded ones."""
 
     def __init__(self, plan: _Plan, network: nn.Module) -> None:

@@ -16,6 +16,7 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import _pop_mode
 
 T = TypeVar("T")
@@ -38,6 +39,15 @@ class ThreadState(threading.local):
 
 
 thread_state = ThreadState()
+
+
+class FunctionMode(TorchFunctionMode):
+    """A mode whose exit is safe if an interrupt arrives while torch has disabled it for a call."""
+
+    def __exit__(self, *error: object) -> None:
+        top = torch._C._len_torch_function_stack() - 1
+        if top >= 0 and torch._C._get_function_stack_at(top) is self:
+            torch._C._pop_torch_function_stack()
 
 
 class _Saved:

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
+from xai_widgets.core.guard import FunctionMode
 from xai_widgets.core.replica import named_parts, original
 from xai_widgets.core.target_scores import TargetScores, label_of
 
@@ -29,7 +29,7 @@ _REWRITTEN = (
 )  # fmt: skip
 
 
-class RulesMode(TorchFunctionMode):
+class RulesMode(FunctionMode):
     """A mode that intercepts every torch function between the pixels and the scores.
 
     Parameters
@@ -68,12 +68,6 @@ class RulesMode(TorchFunctionMode):
             if tensor.grad_fn is not None:
                 self._seen.add(tensor.grad_fn)
         return result
-
-    def __exit__(self, *error: object) -> None:
-        # An interrupt may arrive while torch has disabled the mode for a call.
-        top = torch._C._len_torch_function_stack() - 1
-        if top >= 0 and torch._C._get_function_stack_at(top) is self:
-            torch._C._pop_torch_function_stack()
 
     @abstractmethod
     def call(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
