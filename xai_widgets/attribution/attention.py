@@ -23,6 +23,7 @@ from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.hooks import record_outputs
 from xai_widgets.core.layers import Grid
 from xai_widgets.core.model import ImageModel
+from xai_widgets.core.model_output import distinct_weights
 from xai_widgets.core.validation import brief, check_finite, integer
 from xai_widgets.methods.gradients import no_gradient_error
 from xai_widgets.methods.registry import Cost, channel_sum, method
@@ -65,8 +66,7 @@ def attention_rollout(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     """
     with outside_inference(), torch.enable_grad():
         scores, attentions, grid = _attention_pass(model, x, "attention rollout")
-        # Distinct weights, as the sum of the scores may be constant.
-        start = torch.linspace(1, 2, scores.numel(), device=scores.device).view_as(scores)
+        start = distinct_weights(scores)
         (gradient,) = torch.autograd.grad(scores, attentions[-1].weights, start, materialize_grads=True)
     result = _rows(gradient, grid, len(x))
     for attention in reversed(attentions):
@@ -237,7 +237,7 @@ def _check_all_found(model: ImageModel, found: list[str], title: str) -> None:
 def _check_order(scores: Tensor, attention: Attention, title: str, name: str) -> None:
     """Raise an error if the matrices of an image do not follow each other."""
     number = len(scores)
-    start = torch.linspace(1, 2, scores.shape[1], device=scores.device, dtype=scores.dtype)
+    start = distinct_weights(scores[0])
     (gradient,) = torch.autograd.grad(
         scores[0], attention.weights, start, retain_graph=True, materialize_grads=True
     )

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_modules
 
 from xai_widgets.core.guard import FunctionMode, outside_inference, thread_state
+from xai_widgets.core.model_output import distinct_weights
 from xai_widgets.core.replica import replica
 
 #: Fewest images in a folded pass without gradients: it reads all weights once more, which pays for several images only.
@@ -209,9 +210,8 @@ def _keeps_scores(
 
 
 def _gradient(scores: Tensor, image: Tensor) -> Tensor:
-    """Return the gradient of all scores at the image, with distinct weights, as their sum may be constant."""
-    start = torch.linspace(1, 2, scores.numel(), device=scores.device, dtype=scores.dtype)
-    return torch.autograd.grad(scores, image, start.view_as(scores))[0]
+    """Return the gradient of all scores at the image."""
+    return torch.autograd.grad(scores, image, distinct_weights(scores))[0]
 
 
 class _Recorder(FunctionMode):

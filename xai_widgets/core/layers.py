@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from xai_widgets.core.grids import Grid, Grids, find_grid, name_prefix
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.hooks import forward_hooks, layer_name, main_tensor, with_main_tensor
+from xai_widgets.core.model_output import distinct_weights
 from xai_widgets.errors import unknown_name
 
 
@@ -144,10 +145,8 @@ def _backpropagate(scores: Tensor, x: Tensor) -> bool:
     """Backpropagate all scores to the pixels; return whether the network has a backward pass."""
     if not scores.requires_grad:
         return False
-    # Distinct weights, as the sum of the scores may be constant.
-    start = torch.linspace(1, 2, scores.numel(), device=scores.device).view_as(scores)
     try:
-        torch.autograd.grad(scores, x, start, allow_unused=True)
+        torch.autograd.grad(scores, x, distinct_weights(scores), allow_unused=True)
     except RuntimeError:  # some operations of torch have no derivative
         return False
     return True

@@ -102,6 +102,11 @@ def as_scores(found: Tensor, number: int) -> Tensor | None:
     return found if found.ndim == 2 else None
 
 
+def distinct_weights(scores: Tensor) -> Tensor:
+    """Return weights from 1 to 2 of the shape of scores, for a gradient of all of them: their sum may be constant."""
+    return torch.linspace(1, 2, scores.numel(), device=scores.device, dtype=scores.dtype).view_as(scores)
+
+
 #: Prefixes of the names of the autograd nodes of activations that return probabilities.
 _ACTIVATIONS = {"Softmax": "softmax", "Sigmoid": "sigmoid", "Hardsigmoid": "sigmoid"}
 #: Prefixes of the names of the autograd nodes of operations that do not change values.
