@@ -114,6 +114,8 @@ def main() -> None:
                 page.kernel_exec(prepare)
                 for theme in ("light", "dark"):
                     page.theme(theme)
+                    # JupyterLab covers the page while it loads a theme.
+                    page.page.wait_for_function("() => !document.querySelector('#jupyterlab-splash')")
                     # One more answer and two frames: the state set from Python is drawn.
                     page.page.mouse.move(2, 2)
                     page.kernel_eval("1")
