@@ -15,6 +15,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,15 @@ FAILURE = re.compile(r"^(FAILED|ERROR) ")
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 #: Of the names of sections.
 WIDTH = 10
+#: Held while a line is written: two sections write at the same time, and ``print`` writes the end of a line separately.
+WRITING = threading.Lock()
+
+
+def say(line: str) -> None:
+    """Write one line whole, whatever other sections write."""
+    with WRITING:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
 
 
 def run_section(name: str) -> tuple[bool, float, Counter[str], list[str]]:
@@ -39,7 +49,7 @@ def run_section(name: str) -> tuple[bool, float, Counter[str], list[str]]:
         Whether it succeeded, the seconds it took, how many tests of each outcome it reported, and the lines that name
         the failed ones.
     """
-    print(f"{name:<{WIDTH}}| begins", flush=True)
+    say(f"{name:<{WIDTH}}| begins")
     environment = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MFLAGS")}
     began = time.monotonic()
     process = subprocess.Popen(
@@ -55,9 +65,7 @@ def run_section(name: str) -> tuple[bool, float, Counter[str], list[str]]:
     counts: Counter[str] = Counter()
     failures: list[str] = []
     for line in process.stdout:
-        # One call for the whole line: another section prints at the same time.
-        sys.stdout.write(f"{name:<{WIDTH}}| {line.rstrip()}\n")
-        sys.stdout.flush()
+        say(f"{name:<{WIDTH}}| {line.rstrip()}")
         plain = ESCAPES.sub("", line)
         if FAILURE.match(plain):
             failures.append(plain.rstrip())
