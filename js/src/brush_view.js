@@ -280,6 +280,7 @@ function build(figure, history) {
 		label: "Image to paint a mask on",
 		stage: stage.node,
 		traits: [...PICTURE, "fill_labels", "interpolation"],
+		arrays: () => [...PICTURE, "mask"],
 		refresh() {
 			drawing.fills();
 			take();

@@ -288,6 +288,7 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 		head: element("div", { class: "xw-bar xw-top" }, [title, bar]),
 		content: [element("div", { class: "xw-curve-stage" }, [host, message]), legend.element],
 		label: "curves",
+		saves: true,
 		traits: [
 			...["x", "y", "series", "lines", "marks", "steps", "hidden", "frame", "mode"],
 			...["height", "x_label", "y_label", "x_scale"],

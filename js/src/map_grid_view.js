@@ -262,6 +262,7 @@ function build(figure) {
 		label: "Maps",
 		stage: cells.node,
 		traits: TRAITS,
+		arrays: () => ["images", ...mapTraits(model)],
 		refresh() {
 			arrange();
 			paint();
@@ -273,6 +274,14 @@ function build(figure) {
 		onKey: key,
 	};
 }
+
+/** @param {import("@anywidget/types").AnyModel} model @returns {string[]} the trait of each map */
+const mapTraits = (model) =>
+	model
+		.get("states")
+		.flatMap((/** @type {string[]} */ states, /** @type {number} */ row) =>
+			states.map((_, column) => mapTrait(row, column)),
+		);
 
 /** @param {number} value */
 const agreementText = (value) => (Number.isNaN(value) ? "—" : value.toFixed(2).replace("-", "−"));

@@ -63,6 +63,7 @@ export default view("xw-scores-view", ({ model, title, message, announce }) => {
 		content: [list, message],
 		drawing: [list],
 		label: "class scores",
+		saves: true,
 		traits: [
 			...["x", "values", "indices", "target_values", "reference"],
 			...["labels", "target", "frame", "mode", "fraction", "series", "value_limits"],

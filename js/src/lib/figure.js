@@ -2,11 +2,13 @@
  * The parts that every view has: its life, title, width, accessible name, message, announcer, key help and guarded refresh.
  * A view is a function that builds its stage and its tools.
  */
+import "./menu.css";
 import { joinChannels } from "./channels.js";
 import { createAnnouncer, keyHelp } from "./controls.js";
 import { element, setText } from "./dom.js";
 import { actOnKeys, keepKeys } from "./keys.js";
 import { observe, onFrame, updater } from "./state.js";
+import { viewMenu } from "./take_away.js";
 
 /**
  * @typedef {import("@anywidget/types").AnyModel} Model
@@ -47,6 +49,9 @@ import { observe, onFrame, updater } from "./state.js";
  * @property {Keys} [keys]  described to screen readers and listed below the tools
  * @property {(event: KeyboardEvent) => Record<string, unknown> | null} [onKey]  the traits that a key sets
  * @property {(event: KeyboardEvent) => boolean} [chord]  chords that belong to the view
+ * @property {boolean} [saves]  whether there is a menu to save the view; by default if it has a stage
+ * @property {() => string[]} [arrays]  names of the traits that hold its arrays, `traits` by default
+ * @property {() => string} [svg]  returns the view as a vector image
  * @property {() => void} [close]  called before the view is removed
  */
 
@@ -139,6 +144,13 @@ function show(model, el, classes, build, setter) {
 		...(tools ? [tools] : []),
 		spoken.node,
 	);
+	if (parts.saves ?? stage) {
+		const label = () => (typeof parts.label === "string" ? parts.label : parts.label());
+		const arrays = parts.arrays ?? (() => parts.traits);
+		root.classList.add("xw-has-menu");
+		if (head instanceof HTMLElement) head.classList.add("xw-beside-menu");
+		root.append(viewMenu({ model, root, signal, label, arrays, svg: parts.svg }).node);
+	}
 	keepKeys(root, signal, parts.chord);
 	if (keys) {
 		stage?.setAttribute("aria-description", keys.map(([key, action]) => `${key}: ${action}`).join("; "));

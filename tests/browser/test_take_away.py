@@ -1,0 +1,102 @@
+"""The menus of views and explorers: saved files are read back by numpy and Pillow."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+from xai_widgets.views import CurveView, HeatmapView, MapGridView, ScoresView
+from xai_widgets.views.map_grid_view import MapCell
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return np.random.default_rng(0)
+
+
+def choose(part, text):
+    """Open the menu of a view as a mouse does, and choose an entry."""
+    part.hover()
+    part.locator(".xw-menu-button").first.click()
+    part.get_by_role("menuitem", name=text, exact=True).click()
+
+
+def saved(mounted, text):
+    """Return the name and the bytes of the file that an entry of the menu saves."""
+    with mounted.el.page.expect_download() as download:
+        choose(mounted.el.locator(".xw").first, text)
+    return download.value.suggested_filename, download.value.path().read_bytes()
+
+
+def heatmap(generator, **options):
+    return HeatmapView(
+        image=generator.integers(0, 255, (20, 30, 3), dtype=np.uint8),
+        maps=generator.normal(size=(3, 4, 6)).astype(np.float32),
+        title="Where it looks",
+        **options,
+    )
+
+
+def test_arrays_are_read_back_as_they_were(afm_page, generator):
+    view = heatmap(generator)
+    name, data = saved(afm_page.mount(view), "Save arrays")
+    assert name == "where-it-looks.npz"
+    with np.load(io.BytesIO(data)) as arrays:
+        assert set(arrays) == {"image", "maps"}
+        for key in arrays:
+            assert arrays[key].dtype == getattr(view, key).dtype
+            assert np.array_equal(arrays[key], getattr(view, key))
+
+
+def test_the_maps_of_a_table_keep_their_types(afm_page, generator):
+    view = MapGridView()
+    maps = generator.random((2, 3, 3)).astype(np.float16)
+    view.show([[MapCell("done", one)] for one in maps], row_labels=["a", "b"], column_labels=["c"])
+    _, data = saved(afm_page.mount(view), "Save arrays")
+    with np.load(io.BytesIO(data)) as arrays:
+        assert arrays["map_1_0"].dtype == np.float16
+        assert np.array_equal(arrays["map_1_0"], maps[1])
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_saved_image_is_the_view_at_two_pixels_per_pixel(afm_page, generator, theme):
+    afm_page.theme(theme)
+    mounted = afm_page.mount(heatmap(generator, opacity=0, width=300))
+    name, data = saved(mounted, "Save PNG")
+    assert name == "where-it-looks.png"
+    pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+    box = mounted.el.locator(".xw").first.bounding_box()
+    assert abs(pixels.shape[1] - 2 * (box["width"] + 16)) <= 2
+    shown = mounted.el.locator(".xw").first.evaluate("(root) => getComputedStyle(root).backgroundColor")
+    background = [int(part) for part in shown.removeprefix("rgb(").removesuffix(")").split(",")]
+    assert np.abs(pixels[2, 2] - background).max() <= 1
+    # The image is in it in its own colors, and the title above it in text.
+    stage = mounted.el.locator(".xw-stage").first.bounding_box()
+    top, left = (2 * (stage[name] - box[name] + 8) for name in ("y", "x"))
+    middle = pixels[int(top + stage["height"]), int(left + stage["width"])]
+    assert np.abs(pixels[16 : int(top), 16:300] - background).max() > 100
+    assert np.abs(middle - background).max() > 0
+    assert pixels[int(top) :, int(left) : int(left + 2 * stage["width"])].std() > 20
+
+
+def test_curves_and_bars_are_saved_with_their_words(afm_page, generator):
+    x = np.linspace(0, 1, 9, dtype=np.float32)
+    curves = CurveView(x=x, y=np.stack([x, 1 - x]), series=[{"label": "up"}, {"label": "down"}])
+    _, data = saved(afm_page.mount(curves), "Save PNG")
+    assert np.asarray(Image.open(io.BytesIO(data)).convert("L")).std() > 5
+    scores = ScoresView(labels=["cat", "dog"], indices=[[[0, 1]]], values=[[[0.7, 0.3]]], target=0)
+    _, data = saved(afm_page.mount(scores), "Save PNG")
+    assert np.asarray(Image.open(io.BytesIO(data)).convert("L")).std() > 5
+
+
+def test_an_image_is_copied(afm_page, generator):
+    afm_page.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    mounted = afm_page.mount(heatmap(generator))
+    choose(mounted.el.locator(".xw").first, "Copy PNG")
+    expect(mounted.el.locator(".xw-menu-notice")).to_have_text("Copied.")
+    kinds = afm_page.page.evaluate(
+        "async () => (await navigator.clipboard.read()).flatMap(({ types }) => types)"
+    )
+    assert "image/png" in kinds
