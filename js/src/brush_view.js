@@ -274,8 +274,13 @@ function build(figure, history) {
 		fills,
 		signal,
 	});
+	const picture = element("div", { class: "xw-picture" }, [
+		stage.node,
+		element("div", { class: "xw-readout" }, [amount]),
+	]);
 	return {
-		content: [stage.node, element("div", { class: "xw-readout" }, [amount])],
+		// Beside the image where there is room, else below it.
+		content: [element("div", { class: "xw-body" }, [picture, tools.node])],
 		tools: tools.node,
 		label: "Image to paint a mask on",
 		stage: stage.node,

@@ -32,12 +32,8 @@ const DISPLAYS = [
 	{ value: "outline", text: "Outline" },
 	{ value: "mask", text: "Mask" },
 ];
-const WORDS = /** @type {Record<string, string>} */ ({
-	preserved: "preserved",
-	deleted: "deleted",
-	outline: "outlined",
-	mask: "",
-});
+/** The displays that show the image where the mask is preserved or deleted. */
+const MODES = ["preserved", "deleted"];
 
 /**
  * The image under the chosen mask; every step is remembered until what it depends on changes.
@@ -132,7 +128,7 @@ function createReadout({ model, announce }, drawing) {
 		show() {
 			const [mask, at] = [drawing.mask(), drawing.chosen()];
 			amount.textContent = mask
-				? `area ${percentOf(drawing.stops()[at].area)} ${WORDS[model.get("display")]}`.trim()
+				? `area ${percentOf(drawing.stops()[at].area)} ${model.get("mode")}`
 				: "no mask yet";
 			const shape = drawing.shape();
 			const cell = shape ? cellAt(model.get("position"), shape) : null;
@@ -141,6 +137,26 @@ function createReadout({ model, announce }, drawing) {
 			// The slider role of the stage announces the area itself.
 			announce(place.textContent);
 			return amount.textContent;
+		},
+	};
+}
+
+/**
+ * A veil over an image that has no mask yet, or a sentence at its lower border.
+ *
+ * @param {import("./lib/figure.js").Figure} figure
+ * @param {ReturnType<typeof createDrawing>} drawing
+ */
+function createNote({ model }, drawing) {
+	const node = element("div", { class: "xw-note", hidden: true });
+	return {
+		node,
+		show() {
+			const veiled = drawing.shape() !== undefined && !drawing.mask();
+			const text = model.get("note") || (veiled ? "not computed yet" : "");
+			node.textContent = text;
+			node.hidden = !text || drawing.shape() === undefined;
+			node.classList.toggle("xw-veil", veiled);
 		},
 	};
 }
@@ -189,6 +205,9 @@ export default view("xw-figure xw-mask-view", (figure) => {
 			stage.node.setAttribute("aria-valuetext", readout.show());
 		},
 	});
+	const note = createNote(figure, drawing);
+	stage.node.append(note.node);
+	const caption = element("div", { class: "xw-caption xw-muted" });
 	const slider = createAreaSlider({ set: (area) => set({ area }), signal });
 	const displays = toggleControl(figure.bind("display", "Display"), DISPLAYS);
 	displays.classList.add("xw-segments");
@@ -222,17 +241,37 @@ export default view("xw-figure xw-mask-view", (figure) => {
 		},
 		signal,
 	);
-	observe(model, ["display"], stage.repaint, signal);
+	observe(
+		model,
+		["display"],
+		() => {
+			if (MODES.includes(model.get("display"))) set({ mode: model.get("display") });
+			stage.repaint();
+		},
+		signal,
+	);
+	observe(
+		model,
+		["mode"],
+		() => {
+			if (MODES.includes(model.get("display"))) set({ display: model.get("mode") });
+			stage.remark();
+		},
+		signal,
+	);
 	return {
 		content: [stage.node, readout.node],
-		tools: element("div", { class: "xw-tools" }, [slider.node, displays]),
+		tools: element("div", { class: "xw-tools" }, [slider.node, caption, displays]),
 		label: "Image under a mask",
 		stage: stage.node,
-		traits: ["levels", "masks", "areas", "ready", "best", "show_image", "interpolation"],
+		traits: ["levels", "masks", "areas", "ready", "best", "show_image", "interpolation", "note", "caption"],
 		refresh() {
 			stage.node.hidden = readout.node.hidden = !model.get("show_image");
 			figure.root.classList.toggle("xw-alone", !model.get("show_image"));
+			caption.textContent = model.get("caption");
+			caption.hidden = !model.get("caption");
 			follow();
+			note.show();
 			return stage.show(drawing.shape(), "No image yet.");
 		},
 		fail: stage.fail,

@@ -89,8 +89,9 @@ export function createBrushTools({ model, bind, signal }, { act, fills }) {
 		}
 		fillHost.hidden = texts.length < 2;
 	};
+	// Its room is kept: no control moves when the display changes.
 	const showOpacity = () => {
-		opacity.hidden = model.get("display") !== "tint";
+		opacity.style.visibility = model.get("display") === "tint" ? "" : "hidden";
 	};
 	observe(model, ["display"], showOpacity, signal);
 	showOpacity();

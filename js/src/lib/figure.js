@@ -39,7 +39,8 @@ import { viewMenu } from "./take_away.js";
  * @typedef {object} Parts
  * @property {Node[]} content  from top to bottom; tools excluded
  * @property {Node} [head]  holds the title; a line of its own by default
- * @property {HTMLElement} [tools]  the controls, hidden unless the trait `controls` is set
+ * @property {HTMLElement} [tools]  the controls, hidden unless the trait `controls` is set; below the content unless
+ *     they are part of it
  * @property {string | (() => string)} label  accessible name of a view without a title
  * @property {HTMLElement} [stage]  has the accessible name, too, and takes the keys
  * @property {HTMLElement[]} [drawing]  hidden while there is a message
@@ -141,7 +142,7 @@ function show(model, el, classes, build, setter) {
 		head,
 		...(message.parentNode ? [] : [message]),
 		...content,
-		...(tools ? [tools] : []),
+		...(tools && !tools.parentNode ? [tools] : []),
 		spoken.node,
 	);
 	if (parts.saves ?? stage) {

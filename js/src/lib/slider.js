@@ -19,7 +19,7 @@ const KNOB = 8;
 const GAP = 7;
 /** Half the width of the star, CSS px. */
 const STAR = 9;
-const FONT = "10.5px system-ui, sans-serif";
+const FONT = "12px system-ui, sans-serif";
 
 /**
  * The first of the items that are ready and nearest.
