@@ -1,4 +1,5 @@
 import "./lib/theme.css";
+import "./lib/field.css";
 import "./class_picker.css";
 import { element } from "./lib/dom.js";
 import { view } from "./lib/figure.js";
@@ -30,9 +31,14 @@ export default view("xw-class-picker", ({ model, title, refresh, signal }) => {
 		placeholder: "type to search",
 	});
 	const chosen = element("span", { class: "xw-class-chosen xw-muted" });
-	const list = element("ul", { id: `${id}-list`, class: "xw-options", role: "listbox", popover: "manual" });
+	const list = element("ul", {
+		id: `${id}-list`,
+		class: "xw-popup xw-options",
+		role: "listbox",
+		popover: "manual",
+	});
 	const hint = element("div", { class: "xw-class-hint", role: "status" });
-	const field = element("div", { class: "xw-class-field" }, [input, chosen]);
+	const field = element("div", { class: "xw-field xw-class-field" }, [input, chosen]);
 	/** @type {Option[]} */
 	let options = [];
 	let active = -1;
@@ -165,7 +171,6 @@ export default view("xw-class-picker", ({ model, title, refresh, signal }) => {
 		list.addEventListener(type, (event) => event.preventDefault(), { signal });
 	}
 	list.addEventListener("click", pick, { signal });
-	signal.addEventListener("abort", closeList);
 	return {
 		head: element("label", { for: `${id}-input` }, [title]),
 		content: [element("div", { class: "xw-class-main" }, [field, list, hint])],

@@ -77,8 +77,8 @@ def test_a_dashboard_opens_its_tabs(app, tmp_path):
     page.get_by_role("tab", name="Attribution").click()
     expect(page.locator(".xw-map-grid-view").first).to_contain_text("Grad-CAM")
     opened.screenshot("marimo-dashboard")
-    # A control of marimo's own in the place of one that it does not have.
-    page.locator("select").filter(has_text="classes").first.select_option("layers")
+    page.get_by_role("combobox", name="Compare across").first.click()
+    page.get_by_role("option", name="layers").click()
     expect(page.locator(".xw-map-grid-view").first).to_contain_text("stage3.1")
     # Chosen above, for the explorers below.
     page.locator(".xw-gallery-view").first.get_by_role("option").nth(1).click()

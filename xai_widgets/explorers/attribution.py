@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, Literal, get_args
 
-from ipywidgets import Checkbox, HBox, Layout
+from ipywidgets import HBox
 from torch import Tensor
 from traitlets import Int, validate
 
@@ -16,6 +16,7 @@ from xai_widgets.core.validation import choice, integer
 from xai_widgets.explorers.attribution_table import Board, Cells, Column
 from xai_widgets.explorers.default_methods import DefaultMethods, is_slow
 from xai_widgets.explorers.explorer import Choice, Explorer
+from xai_widgets.explorers.method_choice import method_picker
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import (
     caption,
@@ -29,8 +30,7 @@ from xai_widgets.explorers.parts import (
 from xai_widgets.methods import MethodLike
 from xai_widgets.studies import AttributionKey, AttributionStudy
 from xai_widgets.studies.layers import channels_of, check_layers, evenly
-from xai_widgets.views import ClassPicker, GalleryView, MapGridView, MethodPicker, RunBar, SliderView
-from xai_widgets.views.static_repr import set_layout
+from xai_widgets.views import CheckView, ClassPicker, GalleryView, MapGridView, RunBar, SliderView
 
 Across = Literal["images", "layers", "classes"]
 
@@ -89,9 +89,9 @@ class AttributionExplorer(Explorer):
     study : AttributionStudy
         The maps.
     class_picker : ClassPicker
-    own_picker : ipywidgets.Checkbox
+    own_picker : CheckView
         Whether each image has its own class.
-    across_picker : ipywidgets.Dropdown
+    across_picker : SelectView
         The kind of columns.
     layer_slider : SliderView
         The layer of methods that take one; the first stop is the default layer of each.
@@ -188,13 +188,12 @@ class AttributionExplorer(Explorer):
         return scores
 
     def _make_views(self, chosen: Sequence[str], across: str) -> None:
-        titles = {name: method.title for name, method in self.study.methods.items()}
         self.class_picker = ClassPicker(labels=self.model.labels)
-        self.own_picker = Checkbox(
-            description="each image's own class", indent=False, layout=Layout(width="auto")
+        self.own_picker = CheckView(
+            title="predicted for each image", help="Explain the predicted class of each image"
         )
-        self.across_picker = dropdown("columns", get_args(Across), across)
-        self.method_picker = MethodPicker(options=list(titles), labels=titles, selected=list(chosen))
+        self.across_picker = dropdown("Compare across", get_args(Across), across)
+        self.method_picker = method_picker(self.study.methods, chosen)
         stops = ["each method's own", *self._layers]
         self.layer_slider = SliderView(label="Layer", values=range(len(stops)), labels=stops)
         self.image_picker = GalleryView(frame=0, size=THUMBNAIL, title="Image")
@@ -204,8 +203,6 @@ class AttributionExplorer(Explorer):
     def _connect(self) -> None:
         stretch((self.class_picker, "2 1 220px"))
         fill_width(self.layer_slider, self.run_bar, self.image_picker, self.view)
-        # The list of all methods is long, above all in a narrow column.
-        set_layout(self.method_picker, width="100%", margin="0 0 6px", max_height="160px", overflow="auto")
         controls = [self.class_picker, self.own_picker, self.across_picker]
         row = HBox(controls, layout=row_layout(align_items="center"))
         self._show_images()

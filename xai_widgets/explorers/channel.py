@@ -84,7 +84,7 @@ class ChannelExplorer(SearchExplorer):
         The best classes there.
     gallery : GalleryView
         The channels that are needed most, each with its top patches and the first number that it is among.
-    variant_picker, layer_picker : ipywidgets.Dropdown
+    variant_picker, layer_picker : SelectView
     class_picker : ClassPicker
     run_bar : RunBar
     result : ChannelExtremal or None

@@ -90,7 +90,7 @@ class Dashboard(Panel):
         The layer.
     image_picker : GalleryView
     class_picker : ClassPicker
-    layer_picker : ipywidgets.Dropdown
+    layer_picker : SelectView
     tabs : ipywidgets.Tab
     explorers : dict of str to explorer
         The explorers made so far, by name; `show` makes one.

@@ -13,14 +13,14 @@ from xai_widgets.core.model import ImageModel, Target
 from xai_widgets.core.run import Status
 from xai_widgets.explorers.default_methods import DefaultMethods, is_slow
 from xai_widgets.explorers.explorer import ImageExplorer
+from xai_widgets.explorers.method_choice import method_picker
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import TOP, fill_width, row_layout, stretch
 from xai_widgets.methods.registry import MethodLike, methods_by_name
 from xai_widgets.metrics import Curve
 from xai_widgets.ops.blur import truncated_blur
 from xai_widgets.studies.deletion import CURVES, RANDOM, RANDOM_TITLE, DeletionKey, DeletionStudy
-from xai_widgets.views import CurveView, HeatmapView, MethodPicker, OrderedMaskView, ScoresView, link
-from xai_widgets.views.static_repr import set_layout
+from xai_widgets.views import CurveView, HeatmapView, OrderedMaskView, ScoresView, link
 
 #: Methods that are computed by default; the others can be chosen.
 DEFAULTS = DefaultMethods(
@@ -118,7 +118,7 @@ class DeletionExplorer(ImageExplorer):
         #: The choice as long as the user has made none.
         self._default: list[str] | None = chosen if methods is None else None
 
-        self.method_picker = MethodPicker(options=list(titles), labels=titles, selected=chosen)
+        self.method_picker = method_picker(self._methods, chosen)
         self.heatmap = HeatmapView(labels=list(titles.values()), fade=True, opacity=0.9, width=400)
         self.masked = OrderedMaskView(width=400, title="Image at the cursor")
         self.scores = ScoresView(
@@ -142,12 +142,11 @@ class DeletionExplorer(ImageExplorer):
 
     def _layout(self) -> list[Any]:
         stretch(
-            (self.class_picker, "1 1 220px"), (self.method_picker, "3 1 320px"),
+            (self.class_picker, "1 1 220px"), (self.method_picker, "0 0 auto"),
             (self.heatmap, "2 1 240px"), (self.masked, "2 1 240px"), (self.scores, "1 1 200px"),
         )  # fmt: skip
         fill_width(self.curves)
         # The list of all methods is long; those of the default choice come first.
-        set_layout(self.method_picker, max_height="110px", overflow="auto")
         controls = HBox([self.class_picker, self.method_picker], layout=row_layout())
         pictures = HBox([self.heatmap, self.masked, self.scores], layout=row_layout())
         return [controls, self.run_bar, pictures, self.curves]

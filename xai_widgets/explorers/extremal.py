@@ -85,7 +85,7 @@ class ExtremalExplorer(SearchExplorer):
         The best classes there.
     strip : GalleryView
         The preserved part for each area.
-    variant_picker, perturbation_picker, layer_picker : ipywidgets.Dropdown
+    variant_picker, perturbation_picker, layer_picker : SelectView
     class_picker : ClassPicker
     run_bar : RunBar
     result : Extremal or None

@@ -104,7 +104,7 @@ class InverseExplorer(SearchExplorer):
         Output reconstruction over input simplicity.
     scores : ScoresView
         The best classes of x^.
-    regularizer_picker : ipywidgets.Dropdown
+    regularizer_picker : SelectView
     class_picker : ClassPicker
     run_bar : RunBar
     result : InverseResult or None

@@ -12,13 +12,14 @@ from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.model import ImageModel, Target
 from xai_widgets.errors import unknown_name
 from xai_widgets.explorers.explorer import ImageExplorer
+from xai_widgets.explorers.method_choice import method_picker
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import row_layout, score_name, search_settings, stretch
 from xai_widgets.methods.registry import MethodLike, methods_by_name
 from xai_widgets.ops.perturb import Perturbation, pyramid
 from xai_widgets.perturbation.mask_search import check_areas
 from xai_widgets.studies.masks import MaskKey, MaskStudy
-from xai_widgets.views import CurveView, MaskView, MethodPicker, link
+from xai_widgets.views import CurveView, MaskView, link
 from xai_widgets.views.static_repr import set_layout
 
 AREAS = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6)
@@ -124,7 +125,7 @@ class MaskComparison(ImageExplorer):
         pyramid(self._x, perturbation, levels=2)
         self.study = self._make_study()
         titles = {name: method.title for name, method in self._methods.items()}
-        self.method_picker = MethodPicker(options=list(titles), labels=titles, selected=list(titles))
+        self.method_picker = method_picker(self._methods, titles)
         self.masks = {
             name: MaskView(title=title, width=260, area=0.1, controls=False) for name, title in titles.items()
         }
@@ -145,7 +146,7 @@ class MaskComparison(ImageExplorer):
             self.compute()
 
     def _layout(self) -> list[Any]:
-        stretch((self.class_picker, "1 1 220px"), (self.method_picker, "3 1 320px"))
+        stretch((self.class_picker, "1 1 220px"), (self.method_picker, "0 0 auto"))
         set_layout(*self.masks.values(), self.controls, self.curves, min_width="0", margin="0")
         return [
             HBox([self.class_picker, self.method_picker], layout=row_layout()),

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from ipywidgets import HTML, Dropdown, Layout
+from ipywidgets import HTML, Layout
 from torch import Tensor
 from traitlets import TraitError
 
 from xai_widgets.core.model import ImageModel
 from xai_widgets.ops.resize import shrink
 from xai_widgets.perturbation.extremal import ExtremalSettings
-from xai_widgets.views import GalleryView, View
+from xai_widgets.views import GalleryView, SelectView, View
 from xai_widgets.views.static_repr import set_layout
 
 #: Classes in the bars of scores.
@@ -48,15 +48,13 @@ def fill_width(*parts: Any) -> None:
     set_layout(*parts, width="100%", min_width="0", margin="0")
 
 
-def dropdown(description: str, options: Any, value: str) -> Dropdown:
-    """Return a drop-down list that takes its share of a row."""
-    return Dropdown(
-        description=description,
-        options=list(options),
-        value=value,
-        style={"description_width": "initial"},
-        layout=Layout(flex="1 1 140px", min_width="0", width="auto"),
-    )
+def dropdown(
+    title: str, options: Iterable[str], value: str, labels: Mapping[str, str] | None = None
+) -> SelectView:
+    """Return a drop-down list that takes its share of a row; labels are the texts of options, by option."""
+    select = SelectView(title=title, options=list(options), value=value, labels=dict(labels or {}))
+    stretch((select, "1 1 140px"))
+    return select
 
 
 def existing_class(model: ImageModel, value: Any) -> int:

@@ -97,7 +97,7 @@ class SimilarityExplorer(Explorer):
         The top patches of each component.
     panel : PositionPanel
         Details of the position.
-    component_picker, kind_picker, layer_picker : ipywidgets.Dropdown
+    component_picker, kind_picker, layer_picker : SelectView
         The number of components, their factorization, and their layer.
     run_bar : RunBar
     result : SimilarityResult
@@ -177,8 +177,9 @@ class SimilarityExplorer(Explorer):
         heads = [f"{name} {layer}" if several else layer for name, layer in columns]
         self.component_picker = dropdown("Components", map(str, range(MOST_COMPONENTS + 1)), str(components))
         self.component_picker.layout.flex = "1 1 180px"
-        choice(component_kind, "component_kind", [value for _, value in COMPONENT_KINDS])
-        self.kind_picker = dropdown("by", COMPONENT_KINDS, component_kind)
+        kinds = {value: text for text, value in COMPONENT_KINDS}
+        choice(component_kind, "component_kind", kinds)
+        self.kind_picker = dropdown("by", kinds, component_kind, kinds)
         self.layer_picker = dropdown("Layer", heads, heads[0])
         self.run_bar = RunBar()
         labels = self._series.labels if self._series and names is None else names

@@ -1,19 +1,25 @@
-"""A choice of methods, as chips in the colors of their curves."""
+"""A choice of methods from a searchable list, in the colors of their curves."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from traitlets import Dict, Int, List, TraitError, Unicode, observe, validate
+from traitlets import Dict, List, TraitError, Unicode, observe, validate
 
 from xai_widgets.errors import unknown_name
-from xai_widgets.views.base import View
+from xai_widgets.views.control import Control
+from xai_widgets.views.select_view import distinct
 
 
-class MethodPicker(View):
-    """A choice of any number of options, as chips.
+def _by_option(description: str) -> Dict[str, str]:
+    return Dict(value_trait=Unicode(), key_trait=Unicode(), help=description).tag(sync=True)
 
-    The chip of option i has the color of frame i in `CurveView`.
+
+class MethodPicker(Control):
+    """A button that opens a list of methods, of which any number can be selected.
+
+    Option i has the color of frame i in `CurveView`. In the open list, typing searches, with typing errors forgiven,
+    arrows move, Enter and the space bar select, and Escape closes.
 
     Raises
     ------
@@ -23,22 +29,19 @@ class MethodPicker(View):
 
     _bundle = "method_picker"
 
-    title = Unicode("Methods", help="A heading above the view, and its accessible name.").tag(sync=True)
+    title = Unicode("Methods", help="The text of the button, and the accessible name.").tag(sync=True)
     options: List[str] = List(Unicode(), help="The names to choose from.").tag(sync=True)
-    labels: Dict[str, str] = Dict(
-        value_trait=Unicode(),
-        key_trait=Unicode(),
-        help="The labels of chips, by option, where they differ from the options.",
-    ).tag(sync=True)
+    labels = _by_option("The text of options, by option, where it differs from the option.")
     selected: List[str] = List(
         Unicode(), help="The selected options, without repetition, in the order of `options`."
     ).tag(sync=True)
-    notes: Dict[str, str] = Dict(
-        value_trait=Unicode(),
-        key_trait=Unicode(),
-        help="Remarks about options, such as why a method has no result; shown under the pointer.",
-    ).tag(sync=True)
-    width = Int(0, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
+    families = _by_option("The heading under which an option is listed, by option.")
+    sentences = _by_option("A sentence about each option, by option.")
+    costs = _by_option("The cost of each option, such as its passes through the network, by option.")
+    notes = _by_option("Remarks about options, such as why a method has no result, in place of the sentence.")
+    reasons = _by_option(
+        "The reasons why options cannot be chosen in the browser, by option; these are listed at the end."
+    )
 
     @validate("selected")
     def _are_options(self, proposal: dict[str, Any]) -> list[str]:
@@ -50,11 +53,7 @@ class MethodPicker(View):
 
     @validate("options")
     def _without_repetition(self, proposal: dict[str, Any]) -> list[str]:
-        options: list[str] = proposal["value"]
-        for name in options:
-            if options.count(name) > 1:
-                raise TraitError(f"expected MethodPicker.options to have each name once, got {name!r} twice")
-        return options
+        return distinct("MethodPicker.options", proposal["value"])
 
     @observe("options")
     def _forget_gone(self, _change: object) -> None:
