@@ -29,7 +29,7 @@ export default view("xw-display-menu", (figure) => {
 		{ id, class: "xw-popup xw-display-panel", role: "group", popover: "manual" },
 		Object.values(made),
 	);
-	const first = () => panel.querySelector(".xw-control:not([hidden]) :is(input, select, button)");
+	const first = () => panel.querySelector(".xw-control:not([hidden]) :is(input, button)");
 	panelOf(panel, button, root, signal, {
 		width: 260,
 		height: 420,

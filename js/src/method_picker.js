@@ -28,7 +28,7 @@ let pickers = 0;
 
 export default view("xw-method-picker", ({ model, root, title, signal }) => {
 	const id = `xw-methods-${++pickers}-${Math.random().toString(36).slice(2, 8)}`;
-	const count = element("span", { class: "xw-value" });
+	const count = element("span", { class: "xw-field-value" });
 	const button = element(
 		"button",
 		{ type: "button", class: "xw-field xw-opens", "aria-haspopup": "dialog", "aria-controls": `${id}-panel` },
@@ -99,14 +99,21 @@ export default view("xw-method-picker", ({ model, root, title, signal }) => {
 					[],
 				).map(({ index }) => all[index])
 			: all;
-		/** @type {Map<string, Method[]>} */
-		const made = new Map();
+		// In the order of the families, which may differ from that of the options.
+		const made = new Map(
+			query
+				? []
+				: Object.values(model.get("families") ?? {}).map((family) => [family, /** @type {Method[]} */ ([])]),
+		);
 		for (const method of found.filter(({ reason }) => !reason)) {
 			const family = query ? "" : method.family;
 			made.set(family, [...(made.get(family) ?? []), method]);
 		}
 		const without = found.filter(({ reason }) => reason);
-		return [...made, ...(without.length ? [/** @type {[string, Method[]]} */ ([UNAVAILABLE, without])] : [])];
+		return [
+			...[...made].filter(([, members]) => members.length),
+			...(without.length ? [/** @type {[string, Method[]]} */ ([UNAVAILABLE, without])] : []),
+		];
 	}
 
 	function fill() {

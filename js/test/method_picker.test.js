@@ -123,7 +123,7 @@ test("other options replace those of the open list; an empty choice is announced
 	open();
 	view.model.set("options", ["x", "cam"]);
 	await painted();
-	expect(labels()).toEqual(["x", "cam"]);
+	expect(labels()).toEqual(["cam", "x"]);
 	view.model.set("options", []);
 	await painted();
 	expect(view.el.textContent).toContain("nothing to choose from");

@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from "vitest";
 import { colorTable } from "../src/lib/colormaps.js";
 import widget from "../src/similarity_view.js";
-import { array, mount, painted } from "./model.js";
+import { array, mount, optionsOf, painted } from "./model.js";
 
 /** @type {Awaited<ReturnType<typeof mount>>} */
 let view;
@@ -302,8 +302,7 @@ test("a token of the hovered image may be the source, in layers that have it", a
 		token_names: [["class token"]],
 		position: [0.1, 0.9],
 	});
-	const options = () => [...view.el.querySelectorAll(".xw-tools select")[0].options].map(({ text }) => text);
-	expect(options()).toEqual(["hovered position", "class token"]);
+	expect(optionsOf(view.el, "Source")).toEqual(["hovered position", "class token"]);
 	await press("p");
 	expect(view.model.get("source")).toBe("class token");
 	const withFirst = [0, 1, 0, 0.8, 1, 1 / Math.SQRT2];

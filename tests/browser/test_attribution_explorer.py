@@ -5,6 +5,7 @@ import re
 import matplotlib as mpl
 import numpy as np
 import pytest
+from hosts import choose
 from playwright.sync_api import expect
 
 from xai_widgets.views import MapGridView
@@ -114,7 +115,7 @@ def test_maps_colors_place_class_and_layer(done):
     page.wait_for_kernel("explorer.run_bar.status == 'done' and explorer.view.map_at(1, 0).shape[0]", 24)
     assert (map_of(page, 0, 0) == gradient).all()
     expect_colors(page, 1, 0, np.percentile(np.abs(map_of(page, 1, 0)), 99))
-    page.page.get_by_label("columns", exact=True).select_option("layers")
+    choose(page.page, "Compare across", "layers")
     expect(page.page.locator(".xw-column-name")).to_have_text(["own layer", "stage2", "stage4"])
     expect(cell_of(page, 0, 1).locator(".xw-words")).to_have_text("takes no layer")
     assert not [text for text in page.console if "xw" in text or "TypeError" in text]
@@ -160,7 +161,7 @@ def test_the_hand_needs_no_kernel(done):
     page.shutdown_kernel()
 
     # One scale for a row: that of its largest map.
-    page.page.locator(".xw-map-grid-view").get_by_label("Scale").select_option("row")
+    choose(page.page.locator(".xw-map-grid-view"), "Scale", "one a row")
     assert limits[1] < 0.9 * max(limits)
     canvas = cell_of(page, 1, 1).locator(".xw-map")
     wanted = (255 * mpl.colormaps["inferno"](np.clip(values / max(limits), 0, 1))).ravel().tolist()
@@ -192,6 +193,6 @@ def test_the_hand_needs_no_kernel(done):
     words = page.page.locator(".xw-agreement").inner_text()
     found = [number(match) for match in re.findall(r"(?:Pearson|Spearman|SSIM) (−?[0-9.]+)", words)]
     assert found == pytest.approx(agreed, abs=0.0051)
-    page.page.locator(".xw-map-grid-view").get_by_label("Agreement").select_option("spearman")
+    choose(page.page.locator(".xw-map-grid-view"), "Agreement", "Spearman")
     expect(cell_of(page, 0, 1).locator(".xw-badge")).to_have_text(f"{agreed[1]:.2f}".replace("-", "−"))
     assert not [text for text in page.console if "xw" in text or "TypeError" in text]

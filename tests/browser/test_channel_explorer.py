@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+from hosts import choose
 from playwright.sync_api import expect
 
 SETUP = """
@@ -87,7 +88,7 @@ def test_slider_curve_and_mark_switch_map_scores_and_channels_without_a_kernel(l
 def test_another_class_and_layer_are_searched(lab):
     page = lab.open([SETUP, SHOW], width=1400, height=1400)
     page.wait_for_kernel("explorer.run_bar.status", "done")
-    page.page.get_by_label("Layer").select_option("stage2")
+    choose(page.page, "Layer", "stage2")
     page.wait_for_kernel(
         "[explorer.run_bar.status, explorer.result and explorer.result.layer]", ["done", "stage2"]
     )

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from hosts import choose
 from playwright.sync_api import expect
 
 SETUP = """
@@ -115,7 +116,7 @@ def test_the_hand_needs_no_kernel(jupyter):
             lambda: page.page.locator(".xw-heatmap-view input[type=range]").first.fill("0.2"),
             "xw-heatmap-view",
         ),
-        (lambda: page.page.get_by_label("Colors").select_option("magma"), "xw-heatmap-view"),
+        (lambda: choose(page.page, "Colors", "magma"), "xw-heatmap-view"),
     ):
         before = picture(page, view)
         change()
@@ -164,7 +165,8 @@ explorer
     page.wait_for_kernel("explorer.run_bar.status", "done")
     assert page.kernel_eval("int(__import__('numpy').isfinite(explorer.curves.y[:4]).sum())") == 4 * 33
     # Still usable: without the broken method everything is done.
-    page.page.locator(".xw-method-picker").get_by_role("checkbox", name="broken").click()
+    page.page.get_by_role("button", name="Methods").click()
+    page.page.get_by_role("option", name="broken").click()
     expect(bar).not_to_contain_text("failed")
     page.wait_for_kernel("explorer.run_bar.status", "done")
     expect(bar.get_by_role("alert")).to_be_hidden()

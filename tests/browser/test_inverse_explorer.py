@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from hosts import choose
 from playwright.sync_api import expect
 
 SETUP = """
@@ -129,7 +130,7 @@ def test_lambda_and_depth_switch_everything_without_a_kernel(done):
 
 def test_another_class_and_penalty_are_inverted(done):
     page = done
-    page.page.get_by_label("Regularizer").select_option("l2")
+    choose(page.page, "Regularizer", "l2")
     page.wait_for_kernel(
         "[explorer.run_bar.status, explorer.result.layer_wise.regularizer] if explorer.result else None",
         ["done", "l2"],

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hosts import choose
 from playwright.sync_api import expect
 from test_mask_views import PIXELS, settle
 
@@ -135,7 +136,7 @@ def test_paint_every_fill_erase_undo_and_softness(hand):
     first = hand.mask()
     seen = []
     for name in ("blur", "gray", "noise", "inpaint"):
-        hand.el.locator(".xw-fill select").select_option(name)
+        choose(hand.el, "Fill", name)
         hand.page.wait_for_kernel("FILLS[explorer.brush.fill]", name)
         hand.rest()
         hand.check_scores()

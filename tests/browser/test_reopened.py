@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from hosts import choose
 from playwright.sync_api import expect
 
 SETUP = """
@@ -62,7 +63,7 @@ def test_an_explorer(reopened):
     )
     expect(page.page.locator(".xw-class-picker").get_by_role("combobox")).to_have_value("ringed planet")
     scrub(page)
-    page.page.get_by_label("Colors").select_option("magma")
+    choose(page.page, "Colors", "magma")
     assert not [text for text in page.console if "TypeError" in text]
 
 

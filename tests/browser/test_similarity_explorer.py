@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from hosts import choose
 from playwright.sync_api import expect
 
 SETUP = """
@@ -73,7 +74,7 @@ def test_pictures_layers_networks_components_and_corpus(done):
         page.page.get_by_label(f"show component {part}").uncheck()
     page.page.wait_for_function(f"canvas => !({drawn})(canvas)", arg=layer.element_handle())
     page.wait_for_kernel("explorer.view.hidden", [0, 1, 2])
-    page.page.get_by_role("combobox", name="Components", exact=True).select_option("5")
+    choose(page.page, "Components", "5")
     page.wait_for_kernel(
         "[explorer.run_bar.status, (made := explorer.result.components) and len(made.directions)]",
         ["done", 5],
@@ -90,9 +91,9 @@ def test_hand_and_controls_work_without_a_kernel(done):
     # The column of the other network follows by the position.
     expect(box_of(page, 2, 2).locator(".xw-patch-value")).to_have_text("1.00")
     before = box_of(page, 0, 2).locator(".xw-patch-value").inner_text()
-    page.page.get_by_label("Compare").select_option("within")
+    choose(page.page, "Compare", "each with its own position")
     expect(box_of(page, 0, 2).locator(".xw-patch-value")).to_have_text("1.00")
-    page.page.get_by_label("Compare").select_option("across")
+    choose(page.page, "Compare", "with the hovered position")
     expect(box_of(page, 0, 2).locator(".xw-patch-value")).to_have_text(before)
     page.page.locator(".xw-patches").focus()
     page.page.keyboard.press("Enter")

@@ -49,11 +49,13 @@ def method_picker(methods: Mapping[str, Method], selected: Collection[str]) -> M
         The options that are selected.
     """
     groups = {name: group for group, names in GROUPS.items() for name in names}
+    families = {name: groups.get(method.name, OTHERS) for name, method in methods.items()}
+    order = [*GROUPS, OTHERS]
     return MethodPicker(
         options=list(methods),
         labels={name: method.title for name, method in methods.items()},
         selected=list(selected),
-        families={name: groups.get(method.name, OTHERS) for name, method in methods.items()},
+        families=dict(sorted(families.items(), key=lambda item: order.index(item[1]))),
         sentences={name: sentence(method) for name, method in methods.items()},
         costs={name: str(method.cost) for name, method in methods.items() if method.cost is not None},
         reasons={name: reason for name, method in methods.items() if (reason := missing(method))},

@@ -1,4 +1,5 @@
 import { element } from "./dom.js";
+import { createSelect } from "./select.js";
 import { observe } from "./state.js";
 
 /**
@@ -19,22 +20,15 @@ import { observe } from "./state.js";
  * @param {string[]} [depends]  the other traits that the options depend on
  */
 export function selectControl({ model, trait, label, set, signal }, options, depends = []) {
-	const select = element("select");
-	const sync = () => {
-		select.replaceChildren(...options().map(({ value, text }) => element("option", { value }, [text])));
-		select.value = String(model.get(trait));
-	};
-	select.addEventListener(
-		"change",
-		() => {
-			const value = typeof model.get(trait) === "number" ? Number(select.value) : select.value;
-			set({ [trait]: value });
-		},
-		{ signal },
+	const { button, list, show } = createSelect(
+		(value) => set({ [trait]: typeof model.get(trait) === "number" ? Number(value) : value }),
+		signal,
 	);
+	button.setAttribute("aria-label", label);
+	const sync = () => show(options(), String(model.get(trait)));
 	observe(model, [trait, ...depends], sync, signal);
 	sync();
-	return element("label", { class: "xw-control" }, [element("span", {}, [label]), select]);
+	return element("label", { class: "xw-control" }, [element("span", {}, [label]), button, list]);
 }
 
 /**

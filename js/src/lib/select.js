@@ -18,7 +18,7 @@ let lists = 0;
  */
 export function createSelect(choose, signal) {
 	const id = `xw-select-${++lists}-${Math.random().toString(36).slice(2, 8)}`;
-	const text = element("span", { class: "xw-value" });
+	const text = element("span", { class: "xw-field-value" });
 	const button = element(
 		"button",
 		{
