@@ -1,12 +1,15 @@
 import "./lib/theme.css";
+import "./lib/field.css";
 import "./check_view.css";
 import { element } from "./lib/dom.js";
 import { view } from "./lib/figure.js";
-import { update } from "./lib/state.js";
+import { keptUnlessAnswered } from "./lib/kernel.js";
 
-export default view("xw-check-view", ({ model, root, title, signal }) => {
+export default view("xw-check-view", (figure) => {
+	const { model, root, title, signal, refresh } = figure;
+	const choose = keptUnlessAnswered(figure, "value", refresh);
 	const box = element("input", { type: "checkbox" });
-	box.addEventListener("change", () => update(model, { value: box.checked }), { signal });
+	box.addEventListener("change", () => choose(box.checked), { signal });
 	return {
 		head: element("label", {}, [box, title]),
 		content: [],

@@ -3,10 +3,10 @@ import "./lib/field.css";
 import "./method_picker.css";
 import { element, setText } from "./lib/dom.js";
 import { view } from "./lib/figure.js";
+import { keptUnlessAnswered } from "./lib/kernel.js";
 import { search } from "./lib/labels.js";
 import { seriesColor } from "./lib/palette.js";
 import { panelOf } from "./lib/popup.js";
-import { update } from "./lib/state.js";
 
 /**
  * @typedef {{
@@ -26,7 +26,9 @@ const UNAVAILABLE = "Not for this network";
 
 let pickers = 0;
 
-export default view("xw-method-picker", ({ model, root, title, signal }) => {
+export default view("xw-method-picker", (figure) => {
+	const { model, root, title, signal } = figure;
+	const choose = keptUnlessAnswered(figure, "selected");
 	const id = `xw-methods-${++pickers}-${Math.random().toString(36).slice(2, 8)}`;
 	const count = element("span", { class: "xw-field-value" });
 	const button = element(
@@ -166,7 +168,7 @@ export default view("xw-method-picker", ({ model, root, title, signal }) => {
 		if (!method || (method.reason && !selected.has(method.name))) return;
 		if (!selected.delete(method.name)) selected.add(method.name);
 		const inOrder = model.get("options").filter((/** @type {string} */ name) => selected.has(name));
-		update(model, { selected: inOrder });
+		choose(inOrder);
 	}
 
 	/** @param {KeyboardEvent} event */

@@ -2,11 +2,12 @@ import "./lib/theme.css";
 import "./select_view.css";
 import { element } from "./lib/dom.js";
 import { view } from "./lib/figure.js";
+import { keptUnlessAnswered } from "./lib/kernel.js";
 import { createSelect } from "./lib/select.js";
-import { update } from "./lib/state.js";
 
-export default view("xw-select-view", ({ model, title, signal }) => {
-	const { button, list, show } = createSelect((value) => update(model, { value }), signal);
+export default view("xw-select-view", (figure) => {
+	const { model, title, signal } = figure;
+	const { button, list, show } = createSelect(keptUnlessAnswered(figure, "value"), signal);
 	return {
 		head: element("label", { for: button.id }, [title]),
 		content: [button, list],

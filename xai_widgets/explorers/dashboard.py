@@ -174,6 +174,7 @@ class Dashboard(Panel):
         row.layout.align_items = "center"
         self.children = [self.image_picker, row, self.tabs]
         self._adopt(self.image_picker, row, self.tabs)
+        self.class_picker._needs_kernel = self.layer_picker._needs_kernel = True
 
     # -- shared choices -------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from xai_widgets.explorers.panel import Panel
 from xai_widgets.explorers.parts import caption, existing_class, one_image, show_note
 from xai_widgets.studies import Study
 from xai_widgets.views import ClassPicker, RunBar
+from xai_widgets.views.control import Control
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +79,9 @@ class Explorer(Panel):
         children = list(children)
         self._adopt(*children)
         self.children = children
+        for name in self.kernel_controls:
+            if isinstance(control := getattr(self, name), Control):
+                control._needs_kernel = True
         self.run_bar.on_run(lambda _bar: self._on_run())
         self.run_bar.on_cancel(lambda _bar: self.cancel())
 

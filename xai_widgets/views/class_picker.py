@@ -6,10 +6,10 @@ from typing import Any
 
 from traitlets import Float, Int, List, TraitError, Unicode, validate
 
-from xai_widgets.views.base import View
+from xai_widgets.views.control import Control
 
 
-class ClassPicker(View):
+class ClassPicker(Control):
     """A search field for one class.
 
     An empty field offers all classes, the most probable ones first if their probabilities are set. Typing filters the
@@ -30,7 +30,6 @@ class ClassPicker(View):
         Float(),
         help=("The probability of each class, or its score for a network without probabilities."),
     ).tag(sync=True)
-    width = Int(0, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
 
     @validate("target")
     def _is_class(self, proposal: dict[str, Any]) -> int:

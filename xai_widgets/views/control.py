@@ -1,8 +1,10 @@
-"""The base class of views that are one control."""
+"""The base class of views that are one control, and may need Python to have an effect."""
 
 from __future__ import annotations
 
-from traitlets import Int, Unicode
+from typing import Any
+
+from traitlets import Bool, Int, Unicode
 
 from xai_widgets.views.base import View
 
@@ -12,4 +14,19 @@ class Control(View):
 
     # Not ``tooltip``, which ipywidgets shows for controls with a description only.
     help = Unicode("", help="A sentence that is shown when the pointer rests on the control.").tag(sync=True)
+    _needs_kernel = Bool(
+        False,
+        help="Whether a change needs Python: without an answer the browser returns to the old value and tells the user.",
+    ).tag(sync=True)
+    _acknowledged = Int(0, help="Number of the last change in the browser that reached Python.").tag(
+        sync=True
+    )
     width = Int(0, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.on_msg(self._answer)
+
+    def _answer(self, _widget: object, content: dict[str, Any], _buffers: object) -> None:
+        if content.get("type") == "ping":
+            self._acknowledged = int(content.get("id", 0))

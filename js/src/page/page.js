@@ -60,6 +60,7 @@ class PageManager extends ManagerBase {
  * @param {HTMLElement} parent
  */
 export async function show(packed, parent) {
+	/** @type {any} */ (globalThis).xaiWidgetsPage = true;
 	const { models, shown, disabled } = unpack(packed);
 	const manager = new PageManager(new Set(disabled));
 	await Promise.all(

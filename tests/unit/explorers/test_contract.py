@@ -19,6 +19,7 @@ from traitlets import TraitError
 import xai_widgets as xw
 from xai_widgets.explorers import joining
 from xai_widgets.views import RunBar
+from xai_widgets.views.control import Control
 from xai_widgets.views.static_repr import walk_widgets
 
 PATIENCE = 120
@@ -393,5 +394,16 @@ def test_a_network_without_probabilities_is_shown_by_its_scores(name):
         assert low <= scores.min()
         assert high >= scores.max()
         assert not hasattr(explorer, "curves") or "probability" not in explorer.curves.y_label
+    finally:
+        explorer.close()
+
+
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_controls_that_need_python_tell_so_without_a_kernel(name):
+    explorer = EXPLORERS[name](classifier())
+    try:
+        for attribute in explorer.kernel_controls:
+            control = getattr(explorer, attribute)
+            assert not isinstance(control, Control) or control._needs_kernel
     finally:
         explorer.close()

@@ -43,5 +43,13 @@ def test_a_menu_takes_the_settings_of_views():
         name: getattr(heatmap, name) for name in SETTINGS
     }
     assert DisplayMenu(shown=["gray", "opacity"]).shown == ["opacity", "gray"]
-    with pytest.raises(TraitError, match="unknown setting 'grey'; did you mean 'gray'"):
-        DisplayMenu(shown=["grey"])
+    with pytest.raises(TraitError, match="unknown setting 'opacty'; did you mean 'opacity'"):
+        DisplayMenu(shown=["opacty"])
+
+
+def test_a_change_in_the_browser_is_acknowledged():
+    box = CheckView()
+    box._handle_custom_msg({"type": "ping", "id": 3}, [])
+    assert box._acknowledged == 3
+    box._handle_custom_msg({"type": "other", "id": 4}, [])
+    assert box._acknowledged == 3
