@@ -16,7 +16,7 @@ class Control(View):
     help = Unicode("", help="A sentence that is shown when the pointer rests on the control.").tag(sync=True)
     _needs_kernel = Bool(
         False,
-        help="Whether a change needs Python: without an answer the browser returns to the old value and tells the user.",
+        help="Whether a change needs Python: without an answer the old value returns.",
     ).tag(sync=True)
     _acknowledged = Int(0, help="Number of the last change in the browser that reached Python.").tag(
         sync=True
