@@ -13,6 +13,7 @@ import { blend, History, Painting } from "./lib/painting.js";
 import { createSender } from "./lib/sender.js";
 import { createStage, drawLayers } from "./lib/stage.js";
 import { observe, update } from "./lib/state.js";
+import { toImage, viewportOf } from "./lib/viewport.js";
 
 /**
  * @typedef {import("@anywidget/types").AnyModel} Model
@@ -170,6 +171,8 @@ function build(figure, history) {
 	});
 	const stage = createStage(figure, {
 		attributes: { role: "application", "aria-roledescription": "painting" },
+		// A drag paints; of a pinch, what its first finger painted is taken back.
+		gestures: { drags: false, start: () => tip && act("undo") },
 		paint(context, width, height) {
 			const canvas = drawing.canvas();
 			if (!canvas) return;
@@ -243,8 +246,11 @@ function build(figure, history) {
 	observe(model, ["tool", "brush_size", "softness"], stage.remark, signal);
 	history.addEventListener("change", () => tools.show(painting), { signal });
 
-	/** From parts of the drawing to its pixels. @param {Point} part */
-	const inPixels = ({ x, y }) => ({ x: x * painting.width, y: y * painting.height });
+	/** From parts of the stage to pixels of the drawing. @param {Point} part */
+	const inPixels = ({ x, y }) => {
+		const [u, v] = toImage(viewportOf(model), [x, y]);
+		return { x: u * painting.width, y: v * painting.height };
+	};
 	listenToBrush(
 		stage.node,
 		{

@@ -9,6 +9,7 @@ import { createHead, frameOf } from "./lib/frames.js";
 import { ARROWS } from "./lib/keys.js";
 import { next } from "./lib/numbers.js";
 import { cellAt, createImageStage, stepPosition } from "./lib/stage.js";
+import { ZOOM_KEYS } from "./lib/viewport.js";
 
 /**
  * @typedef {import("./lib/drawing.js").FloatMap} FloatMap
@@ -24,6 +25,7 @@ const KEYS = [
 	["s", "next sign"],
 	["m", "next map"],
 	["Esc", "remove the mark"],
+	...ZOOM_KEYS,
 ];
 
 const TRAITS = [

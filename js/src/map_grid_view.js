@@ -10,6 +10,7 @@ import { createReadout, createTools, KEYS, onKey, pinned } from "./lib/map_grid_
 import { ascending } from "./lib/numbers.js";
 import { cellAt } from "./lib/stage.js";
 import { hoverer, observe, onFrame } from "./lib/state.js";
+import { imagePosition, listenToViewport, viewportOf } from "./lib/viewport.js";
 
 /**
  * @typedef {import("./lib/map_grid_cells.js").Box} Box
@@ -36,6 +37,7 @@ function build(figure) {
 	const readout = createReadout(figure);
 	const cells = createCells({
 		attributes: { role: "application", "aria-roledescription": "table of maps" },
+		at: (event, stage) => imagePosition(event, stage, viewportOf(model)),
 		hover,
 		leave,
 		click,
@@ -50,6 +52,8 @@ function build(figure) {
 	let watching = new AbortController();
 	signal.addEventListener("abort", () => watching.abort());
 	const watchRows = createRowWatch();
+	// A click enlarges a cell: there a double click is two of them.
+	const zoom = listenToViewport(cells.node, figure, { frameAt: cells.stageAt, resets: false });
 	const compareMore = onFrame(compare, signal);
 	back.addEventListener("click", () => set({ enlarged: false }), { signal });
 	/** @param {string[]} traits @param {() => void} draw */
@@ -256,7 +260,7 @@ function build(figure) {
 	}
 
 	return {
-		content: [bar, cells.node, readout.node, scale.node],
+		content: [bar, element("div", { class: "xw-zoomable" }, [cells.node, zoom]), readout.node, scale.node],
 		tools: createTools(figure),
 		drawing: [cells.node, readout.node, scale.node],
 		label: "Maps",

@@ -10,6 +10,7 @@ import { contour, dim, gray, look, resize, strokeContour } from "./lib/masks.js"
 import { next } from "./lib/numbers.js";
 import { cellAt, createImageStage } from "./lib/stage.js";
 import { observe } from "./lib/state.js";
+import { ZOOM_KEYS } from "./lib/viewport.js";
 
 /**
  * @typedef {import("@anywidget/types").AnyModel} Model
@@ -25,6 +26,7 @@ const KEYS = [
 	["b", "best area"],
 	["d", "preserved, deleted, outline or mask"],
 	["Esc", "remove the mark"],
+	...ZOOM_KEYS,
 ];
 const DISPLAYS = [
 	{ value: "preserved", text: "Preserved" },

@@ -9,6 +9,7 @@ import { bytes, expectArray, pack, Raster } from "./lib/image.js";
 import { clamp } from "./lib/numbers.js";
 import { cellAt, createImageStage } from "./lib/stage.js";
 import { observe } from "./lib/state.js";
+import { ZOOM_KEYS } from "./lib/viewport.js";
 
 /**
  * @typedef {import("@anywidget/types").AnyModel} Model
@@ -24,6 +25,7 @@ const KEYS = [
 	["g", "deletion or insertion"],
 	["m", "next ordering"],
 	["Esc", "remove the mark"],
+	...ZOOM_KEYS,
 ];
 const MODES = [
 	{ value: "deletion", text: "Deletion" },

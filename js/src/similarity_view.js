@@ -3,7 +3,7 @@ import { slice } from "./lib/arrays.js";
 import { cached } from "./lib/cached.js";
 import { createScale } from "./lib/color_tools.js";
 import { colorTable } from "./lib/colormaps.js";
-import { setText } from "./lib/dom.js";
+import { element, setText } from "./lib/dom.js";
 import { view } from "./lib/figure.js";
 import { pack, packGray } from "./lib/image.js";
 import { createCells, PINS, placeField, placeMark } from "./lib/similarity_cells.js";
@@ -19,6 +19,7 @@ import {
 	shown,
 } from "./lib/similarity_tools.js";
 import { hoverer, observe, onFrame } from "./lib/state.js";
+import { imagePosition, listenToViewport, viewportOf } from "./lib/viewport.js";
 
 /**
  * @typedef {import("./lib/similarity_cells.js").Box} Box
@@ -52,6 +53,7 @@ function build(figure) {
 	const chips = createChips(figure);
 	const cells = createCells({
 		attributes: { role: "application", "aria-roledescription": "similarity of positions" },
+		at: (event, stage) => imagePosition(event, stage, viewportOf(model)),
 		// The hovered position stays when the pointer leaves: it goes on to a control or a chart.
 		hover: ({ frame, layer }, position) => set({ frame: frame, marked: frame, layer, position }),
 		pin() {
@@ -60,6 +62,7 @@ function build(figure) {
 		},
 		signal,
 	});
+	const zoom = listenToViewport(cells.node, figure, { frameAt: cells.stageAt, resets: false });
 	const draw = onFrame(() => cells.boxes().length && figure.guard(show), signal);
 	observe(model, HOVER_TRAITS, draw, signal);
 
@@ -201,7 +204,12 @@ function build(figure) {
 	}
 
 	return {
-		content: [cells.node, readout.node, scale.node, chips.node],
+		content: [
+			element("div", { class: "xw-zoomable" }, [cells.node, zoom]),
+			readout.node,
+			scale.node,
+			chips.node,
+		],
 		tools: createTools(figure, similarity.tokenNames),
 		drawing: [cells.node, readout.node, scale.node],
 		label: "Similarity of positions",

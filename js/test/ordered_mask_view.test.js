@@ -124,7 +124,7 @@ describe("pointer and keys", () => {
 		expect(model.get("fraction")).toBe(0.3);
 		await painted();
 		expect(pixels()).toEqual(expected("deletion", 0.3));
-		const [deletion, insertion] = el.querySelectorAll("button");
+		const [deletion, insertion] = el.querySelectorAll("[role=group] > button");
 		await userEvent.click(insertion);
 		expect(model.get("mode")).toBe("insertion");
 		expect([deletion.ariaPressed, insertion.ariaPressed]).toEqual(["false", "true"]);

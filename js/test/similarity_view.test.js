@@ -101,6 +101,16 @@ async function press(...keys) {
 	}
 }
 
+/** Where a mark lies, in percent of its image. @param {HTMLElement} node @param {string[]} sides */
+function shares(node, sides) {
+	const { width, height } = node.parentElement.getBoundingClientRect();
+	const style = getComputedStyle(node);
+	return sides.map((side) => {
+		const extent = side === "left" || side === "width" ? width : height;
+		return Math.round((100 * Number.parseFloat(style.getPropertyValue(side))) / extent);
+	});
+}
+
 test("the position under the pointer is compared with all positions of all images", async () => {
 	await show();
 	expect(stages().every((stage) => stage.querySelector(".xw-overlay").checkVisibility())).toBe(false);
@@ -263,9 +273,9 @@ test("positions outside of an image are gaps", async () => {
 	await set({ position: [0.5, 0.3] });
 	expect(texts(".xw-patch-value")[1]).toBe("0");
 	const marks = stages().map((stage) => stage.querySelector(".xw-mark"));
-	expect(marks.map((mark) => [mark.hidden, mark.style.left, mark.style.top])).toEqual([
-		[false, marks[0].style.left, "0%"],
-		[false, marks[0].style.left, "0%"],
+	expect(marks.map((mark) => [mark.hidden, ...shares(mark, ["left", "top"])])).toEqual([
+		[false, 33, 0],
+		[false, 33, 0],
 	]);
 });
 
@@ -347,8 +357,8 @@ test("the receptive fields of a position are drawn around it, within the image",
 	});
 	/** @param {number} imageIndex @param {number} index */
 	const field = (imageIndex, index) => {
-		const { hidden, style } = stages()[imageIndex].querySelector(`.xw-field-${index}`);
-		return hidden ? null : ["left", "top", "width", "height"].map((side) => Number.parseFloat(style[side]));
+		const node = stages()[imageIndex].querySelector(`.xw-field-${index}`);
+		return node.hidden ? null : shares(node, ["left", "top", "width", "height"]);
 	};
 	// The middle of row 0 and column 1 is at (0.5, 0.25).
 	expect(field(0, 0).map(Math.round)).toEqual([35, 0, 50, 100]);

@@ -50,7 +50,7 @@ EXPLORERS = {
     ),
 }
 #: Traits of views that are linked in the browser, in all explorers.
-LINKED = ("position", "colormap")
+LINKED = ("position", "viewport", "colormap")
 #: Width of the images to choose from, CSS px.
 THUMBNAIL = 72
 

@@ -133,7 +133,7 @@ class DeletionExplorer(ImageExplorer):
         )
         self.curves = CurveView(x_label="share of pixels", y_label=self.model.value_name, mode="deletion")
         views = self.curves, self.heatmap, self.masked, self.scores
-        for name in ("frame", "mode", "fraction", "position"):
+        for name in ("frame", "mode", "fraction", "position", "viewport"):
             link(*[(view, name) for view in views if view.has_trait(name)])
         self._assemble(self._layout())
         self.method_picker.observe(lambda _change: self._on_methods(), "selected")

@@ -197,7 +197,8 @@ class InverseExplorer(SearchExplorer):
         )
         link((self.depth, "frame"), (self.layer_map, "group"), (self.operation_map, "group"))
         link((self.slider, "fraction"), (self.scores, "fraction"))
-        link(*((view, "position") for view in self._image_views()))
+        for name in ("position", "viewport"):
+            link(*((view, name) for view in self._image_views()))
 
     def _layout(self) -> list[Any]:
         stretch(

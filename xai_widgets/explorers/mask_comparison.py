@@ -135,7 +135,7 @@ class MaskComparison(ImageExplorer):
         )
         masks = self.controls, *self.masks.values()
         link((self.curves, "fraction"), *((view, "area") for view in masks))
-        for name in ("display", "position"):
+        for name in ("display", "position", "viewport"):
             link(*((view, name) for view in masks))
         # Aligned at the bottom, where a title of two lines does not move an image.
         row = Layout(display="grid", grid_gap=f"8px {GAP}px", align_items="flex-end", overflow="hidden")

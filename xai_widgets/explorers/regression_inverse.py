@@ -180,7 +180,8 @@ class RegressionInverseExplorer(Explorer):
             *((view, "frame") for view in (*views, self.spectrum)),
             *((view, "step") for view in curves),
         )
-        link(*((view, "position") for view in views))
+        for name in ("position", "viewport"):
+            link(*((view, name) for view in views))
         link(*((view, "frame") for view in curves))
         stretch(*((view, "1 1 260px") for view in (*curves, self.spectrum)))
         fill_width(self.slider)

@@ -12,6 +12,7 @@ from xai_widgets.views import preview
 from xai_widgets.views.arrays import Bytes, Image
 from xai_widgets.views.base import View
 from xai_widgets.views.traits import Choice, Unit
+from xai_widgets.views.viewport import Viewport
 
 
 class BrushView(View):
@@ -86,6 +87,7 @@ class BrushView(View):
     interpolation = Choice(
         ("pixelated", "smooth"), help='How the image is enlarged; "pixelated" shows the pixels of the input.'
     )
+    viewport = Viewport()
     controls = Bool(True, help="Whether the view shows its controls.").tag(sync=True)
     width = Int(400, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
 

@@ -12,6 +12,7 @@ from xai_widgets.views.arrays import Array, Bytes, Image
 from xai_widgets.views.base import View
 from xai_widgets.views.position import Position
 from xai_widgets.views.traits import Choice, Unit
+from xai_widgets.views.viewport import Viewport
 
 #: Color maps that are neutral at zero; negative values are blue, or purple in "purple_green".
 DIVERGING = ("blue_orange", "red_blue", "purple_green")
@@ -127,6 +128,7 @@ class HeatmapView(View):
         ),
     )
     position = Position(help="The marked position, from the top left corner.")
+    viewport = Viewport()
     controls = Bool(True, help="Whether the view shows its controls.").tag(sync=True)
     width = Int(400, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
 

@@ -17,6 +17,7 @@ from xai_widgets.views.base import View
 from xai_widgets.views.heatmap_view import DIVERGING, SEQUENTIAL
 from xai_widgets.views.position import Position
 from xai_widgets.views.traits import Choice, Unit
+from xai_widgets.views.viewport import Viewport
 
 #: States of a cell; "absent" means that the cell has no map by design.
 STATES = ("waiting", "computing", "done", "failed", "absent")
@@ -90,6 +91,7 @@ class MapGridView(View):
     column = Int(-1, min=-1, help="The column of the active cell; -1 for none.").tag(sync=True)
     enlarged = Bool(False, help="Whether the active cell is enlarged.").tag(sync=True)
     position = Position(help="The marked position, from the top left corner.")
+    viewport = Viewport()
     pins: List[list[int]] = List(
         List(Int(min=0), minlen=2, maxlen=2),
         maxlen=2,

@@ -16,6 +16,7 @@ from xai_widgets.views.base import View
 from xai_widgets.views.position import Position
 from xai_widgets.views.steps import nearest_ready
 from xai_widgets.views.traits import Choice, Unit
+from xai_widgets.views.viewport import Viewport
 
 #: Ways to display the image and the mask.
 DISPLAYS = ("preserved", "deleted", "outline", "mask")
@@ -118,6 +119,7 @@ class MaskView(View):
             "the image."
         )
     )
+    viewport = Viewport()
     show_image = Bool(
         True,
         help=(

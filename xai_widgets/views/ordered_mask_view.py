@@ -10,6 +10,7 @@ from xai_widgets.views.arrays import Array, Image
 from xai_widgets.views.base import View
 from xai_widgets.views.position import Position
 from xai_widgets.views.traits import MODES, Choice, Unit
+from xai_widgets.views.viewport import Viewport
 
 
 class OrderedMaskView(View):
@@ -72,6 +73,7 @@ class OrderedMaskView(View):
             "shown below the image."
         )
     )
+    viewport = Viewport()
     controls = Bool(True, help="Whether the view shows its controls.").tag(sync=True)
     width = Int(400, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
 

@@ -19,6 +19,7 @@ from xai_widgets.views.base import View
 from xai_widgets.views.heatmap_view import DIVERGING, SEQUENTIAL
 from xai_widgets.views.position import Position
 from xai_widgets.views.traits import Choice, Unit
+from xai_widgets.views.viewport import Viewport
 
 #: The source that is the hovered position.
 POSITION = "position"
@@ -115,6 +116,7 @@ class SimilarityView(View):
     frame = Int(0, min=0, help="Index of the image of the hovered position.").tag(sync=True)
     layer = Int(0, min=0, help="Index of the layer of the hovered position.").tag(sync=True)
     position = Position(help="The hovered position, from the top left corner.")
+    viewport = Viewport()
     pins: List[dict[str, Any]] = List(
         Dict(),
         maxlen=2,

@@ -2,6 +2,7 @@ import { rangeControl, selectControl, toggleControl } from "./controls.js";
 import { element } from "./dom.js";
 import { percent } from "./numbers.js";
 import { observe } from "./state.js";
+import { ZOOM_KEYS } from "./viewport.js";
 
 /**
  * @typedef {import("./painting.js").Point} Point
@@ -17,6 +18,8 @@ export const KEYS = [
 	["d", "result, tint or outline"],
 	["Ctrl+Z", "undo; with Shift, redo"],
 	["Alt, right button", "erase"],
+	...ZOOM_KEYS.slice(0, -1),
+	["Shift + drag, middle button, Alt + arrows", "move the zoomed image"],
 ];
 const TOOLS = [
 	{ value: "paint", text: "Paint" },

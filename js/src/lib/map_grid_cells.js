@@ -8,7 +8,6 @@
 import { element, setText } from "./dom.js";
 import { enlarge, shade } from "./heat.js";
 import { Raster } from "./image.js";
-import { pointerPosition } from "./stage.js";
 
 /** The names of the pins. */
 export const PINS = ["A", "B"];
@@ -109,14 +108,15 @@ export function sayState(box, state, note) {
 /**
  * @param {{
  *   attributes: Record<string, string | number>,
+ *   at: (event: MouseEvent, stage: HTMLElement) => number[],
  *   hover: (box: Box, position: number[]) => void,
  *   leave: () => void,
  *   click: (box: Box, position: number[]) => void,
  *   pin: (box: Box) => void,
  *   signal: AbortSignal,
- * }} options
+ * }} options  `at` is the position of a pointer in an image
  */
-export function createCells({ attributes, hover, leave, click, pin, signal }) {
+export function createCells({ attributes, at, hover, leave, click, pin, signal }) {
 	const node = element("div", { class: "xw-map-grid", tabindex: 0, ...attributes });
 	/** @type {Box[]} */
 	let boxes = [];
@@ -128,7 +128,7 @@ export function createCells({ attributes, hover, leave, click, pin, signal }) {
 	/** @param {PointerEvent | MouseEvent} event @param {(box: Box, position: number[]) => void} act */
 	const placed = (event, act) => {
 		const box = boxAt(event, "stage");
-		if (box) act(box, pointerPosition(event, box.stage));
+		if (box) act(box, at(event, box.stage));
 	};
 	node.addEventListener("pointermove", (event) => placed(event, hover), { signal });
 	node.addEventListener("pointerleave", leave, { signal });
@@ -146,6 +146,8 @@ export function createCells({ attributes, hover, leave, click, pin, signal }) {
 
 	return {
 		node,
+		/** The image under a pointer. @param {Event} event @returns {HTMLElement | null} */
+		stageAt: (event) => boxAt(event, "stage")?.stage ?? null,
 		boxes: () => boxes,
 		/** @param {number} row @param {number} column */
 		box: (row, column) => boxes.find((box) => box.row === row && box.column === column) ?? null,

@@ -12,6 +12,7 @@ import { element, setText } from "./dom.js";
 import { ARROWS } from "./keys.js";
 import { clamp, next } from "./numbers.js";
 import { stepPosition } from "./stage.js";
+import { ZOOM_KEYS } from "./viewport.js";
 
 const SCALES = [
 	{ value: "cell", text: "each its own" },
@@ -30,6 +31,7 @@ export const KEYS = [
 	["s", "next sign"],
 	["l", "next scale"],
 	["i", "smooth or pixelated"],
+	...ZOOM_KEYS,
 ];
 
 /** @param {Figure} figure */

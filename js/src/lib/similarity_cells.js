@@ -8,7 +8,6 @@
 import { element } from "./dom.js";
 import { Raster } from "./image.js";
 import { clamp } from "./numbers.js";
-import { pointerPosition } from "./stage.js";
 
 /** The names of the pins. */
 export const PINS = ["A", "B"];
@@ -57,10 +56,10 @@ function createBox(frame, layer) {
 
 /** @param {HTMLElement} node @param {number[]} box  left, top, width and height as shares of the image */
 function placeBox(node, [left, top, width, height]) {
-	node.style.left = `${100 * left}%`;
-	node.style.top = `${100 * top}%`;
-	node.style.width = `${100 * width}%`;
-	node.style.height = `${100 * height}%`;
+	node.style.left = `calc(100% * (${left} - var(--xw-left)) * var(--xw-zoom))`;
+	node.style.top = `calc(100% * (${top} - var(--xw-top)) * var(--xw-zoom))`;
+	node.style.width = `calc(100% * ${width} * var(--xw-zoom))`;
+	node.style.height = `calc(100% * ${height} * var(--xw-zoom))`;
 }
 
 /**
@@ -101,24 +100,25 @@ export function placeField(node, field, cell, { rows, columns }) {
 /**
  * @param {{
  *   attributes: Record<string, string | number>,
+ *   at: (event: MouseEvent, stage: HTMLElement) => number[],
  *   hover: (box: Box, position: number[]) => void,
  *   pin: () => void,
  *   signal: AbortSignal,
- * }} options  `pin` is called for the position that was hovered last
+ * }} options  `at` is the position of a pointer in an image; `pin` is called for the position that was hovered last
  */
-export function createCells({ attributes, hover, pin, signal }) {
+export function createCells({ attributes, at, hover, pin, signal }) {
 	const node = element("div", { class: "xw-patches", tabindex: 0, ...attributes });
 	/** @type {Box[]} */
 	let boxes = [];
 
-	/** @param {PointerEvent | MouseEvent} event */
+	/** @param {Event} event */
 	const boxAt = ({ target }) =>
 		boxes.find(({ stage }) => target instanceof Node && stage.contains(target)) ?? null;
 	/** @param {PointerEvent | MouseEvent} event */
 	const follow = (event) => {
 		const box = boxAt(event);
 		if (!box) return false;
-		hover(box, pointerPosition(event, box.stage));
+		hover(box, at(event, box.stage));
 		return true;
 	};
 	node.addEventListener("pointerdown", follow, { signal });
@@ -127,6 +127,8 @@ export function createCells({ attributes, hover, pin, signal }) {
 
 	return {
 		node,
+		/** The image under a pointer. @param {Event} event @returns {HTMLElement | null} */
+		stageAt: (event) => boxAt(event)?.stage ?? null,
 		boxes: () => boxes,
 		/**
 		 * Makes the boxes, if there are others than before: of several layers a column each, or, of fewer than there

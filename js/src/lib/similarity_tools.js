@@ -11,6 +11,7 @@ import { element, setText } from "./dom.js";
 import { ascending, percent } from "./numbers.js";
 import { COLORS } from "./similarity_colors.js";
 import { observe } from "./state.js";
+import { ZOOM_KEYS } from "./viewport.js";
 
 export const KINDS = [
 	{ value: "cosine", text: "cosine" },
@@ -37,6 +38,7 @@ export const KEYS = [
 	["p", "compare with the hovered position, the class token or a register"],
 	["dashed box", "theoretical receptive field: all that the hovered position can see"],
 	["box", "effective receptive field: what it really looks at, on average"],
+	...ZOOM_KEYS,
 ];
 
 /** The source that is the hovered position. */

@@ -1,21 +1,27 @@
 import { element } from "./dom.js";
 import { clamp } from "./numbers.js";
 import { observe, onFrame } from "./state.js";
+import { imagePosition, listenToViewport, placed, viewportOf } from "./viewport.js";
 
 /**
  * @typedef {import("./figure.js").Figure} Figure
  * @typedef {(context: CanvasRenderingContext2D, width: number, height: number) => void} Painter
- *     draws on a cleared canvas; sizes are device pixels
+ *     draws on a cleared canvas, whose origin and sizes, in device pixels, are those of the whole image: of a zoomed
+ *     image, the canvas shows a part
  */
 
 /**
  * Two canvases, one on the other, in a box of fixed aspect ratio: the image, and the marks that follow the pointer, so
- * that a hover never repaints the image. Sharp at every zoom.
+ * that a hover never repaints the image. Sharp at every zoom of the page and of the image.
  *
  * @param {Figure} figure  its message is shown on the stage
- * @param {{attributes: Record<string, string | number>, paint: Painter, mark: Painter}} options
+ * @param {{
+ *   attributes: Record<string, string | number>, paint: Painter, mark: Painter,
+ *   gestures?: Parameters<typeof listenToViewport>[2],
+ * }} options  `gestures` are the options of zoom and pan
  */
-export function createStage({ message, failed, guard, signal }, { attributes, paint, mark }) {
+export function createStage(figure, { attributes, paint, mark, gestures }) {
+	const { model, message, failed, guard, signal } = figure;
 	const image = element("canvas", { "aria-hidden": "true" });
 	const marks = element("canvas", { "aria-hidden": "true" });
 	const node = element("div", { class: "xw-stage", tabindex: 0, ...attributes }, [image, marks, message]);
@@ -26,8 +32,12 @@ export function createStage({ message, failed, guard, signal }, { attributes, pa
 	const on = (canvas, draw) => {
 		const context = canvas.getContext("2d");
 		if (!context || !sized) return;
+		context.setTransform(1, 0, 0, 1, 0, 0);
 		context.clearRect(0, 0, canvas.width, canvas.height);
-		if (!failed()) draw(context, canvas.width, canvas.height);
+		if (failed()) return;
+		const { left, top, width, height } = placed(viewportOf(model), canvas.width, canvas.height);
+		context.translate(left, top);
+		draw(context, width, height);
 	};
 	const drawMarks = () => on(marks, mark);
 	const drawAll = () => {
@@ -71,10 +81,13 @@ export function createStage({ message, failed, guard, signal }, { attributes, pa
 	const setAspect = (width, height) => {
 		node.style.aspectRatio = `${width} / ${height}`;
 	};
+	const repaint = onFrame(attempt(drawAll), signal);
+	node.append(listenToViewport(node, figure, gestures));
+	observe(model, ["viewport"], repaint, signal);
 	return {
 		node,
 		/** Draws the image and the marks in the next frame. */
-		repaint: onFrame(attempt(drawAll), signal),
+		repaint,
 		/** Draws only the marks in the next frame. */
 		remark: onFrame(attempt(drawMarks), signal),
 		/**
@@ -110,6 +123,7 @@ export function createImageStage(figure, { attributes, layers, over, shape, read
 	const { model, set, signal } = figure;
 	const stage = createStage(figure, {
 		attributes,
+		gestures: { start: () => pointer.cancel() },
 		paint(context, width, height) {
 			drawLayers(context, width, height, layers(), model.get("interpolation") === "smooth");
 			over?.(context, width, height);
@@ -122,7 +136,8 @@ export function createImageStage(figure, { attributes, layers, over, shape, read
 		},
 	});
 	observe(model, ["position"], stage.remark, signal);
-	followPointer(stage.node, {
+	const pointer = followPointer(stage.node, {
+		at: (event) => imagePosition(event, stage.node, viewportOf(model)),
 		get: () => model.get("position"),
 		set: (position) => set({ position }),
 		signal,
@@ -151,15 +166,22 @@ export function drawLayers(context, width, height, layers, smooth) {
  * Lets a pointer move the position: hovering moves it and leaving puts it back; a click or a touch leaves it there.
  *
  * @param {HTMLElement} node
- * @param {{get: () => number[] | null, set: (position: number[] | null) => void, signal: AbortSignal}} options
- *     position is [x, y] in [0, 1], from the top left corner
+ * @param {{
+ *   at: (event: MouseEvent) => number[],
+ *   get: () => number[] | null,
+ *   set: (position: number[] | null) => void,
+ *   signal: AbortSignal,
+ * }} options  a position is [x, y] in [0, 1], from the top left corner; `at` is that of a pointer
+ * @returns {{cancel: () => void}} `cancel` puts back the position before the press
  */
-export function followPointer(node, { get, set, signal }) {
+export function followPointer(node, { at, get, set, signal }) {
 	/** @type {number[] | null} */
 	let kept = null;
+	/** @type {number[] | null} */
+	let before = null;
 	/** @param {PointerEvent} event */
 	const keep = (event) => {
-		kept = pointerPosition(event, node);
+		kept = at(event);
 		set(kept);
 	};
 	node.addEventListener(
@@ -169,11 +191,18 @@ export function followPointer(node, { get, set, signal }) {
 		},
 		{ signal },
 	);
-	node.addEventListener("pointerdown", (event) => event.button === 0 && keep(event), { signal });
+	node.addEventListener(
+		"pointerdown",
+		(event) => {
+			before = kept;
+			if (event.button === 0) keep(event);
+		},
+		{ signal },
+	);
 	node.addEventListener(
 		"pointermove",
 		(event) => {
-			if (event.pointerType === "mouse" && !event.buttons) set(pointerPosition(event, node));
+			if (event.pointerType === "mouse" && !event.buttons) set(at(event));
 			else keep(event);
 		},
 		{ signal },
@@ -186,6 +215,12 @@ export function followPointer(node, { get, set, signal }) {
 		},
 		{ signal },
 	);
+	return {
+		cancel() {
+			kept = before;
+			set(kept);
+		},
+	};
 }
 
 /**
