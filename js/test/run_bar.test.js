@@ -6,7 +6,8 @@ import { mount, painted } from "./model.js";
 let view;
 async function show(over = {}) {
 	const state = { status: "idle", progress: 0, message: "", error: "", label: "Run", _acknowledged: 0 };
-	view = await mount(runBar, { ...state, title: "", width: 0, ...over }, { width: 400 });
+	const more = { runnable: true, restart: "", queued: false, remaining: null };
+	view = await mount(runBar, { ...state, ...more, title: "", width: 0, ...over }, { width: 400 });
 	await painted();
 }
 const find = (/** @type {string} */ selector) => view.el.querySelector(selector);
@@ -49,6 +50,19 @@ describe("clicks", () => {
 		button().dispatchEvent(new MouseEvent("click", { detail: 2 }));
 		expect(sent()).toHaveLength(1);
 	});
+
+	test("restart is apart, and says what it discards", async () => {
+		await show({ status: "done", runnable: false });
+		const restart = find("[aria-label=Restart]");
+		expect(restart.checkVisibility()).toBe(false);
+		expect(button().getAttribute("aria-disabled")).toBe("true");
+		button().click();
+		expect(sent()).toEqual([]);
+		await set({ restart: "Restart: discard 4 maps" });
+		expect(restart.title).toBe("Restart: discard 4 maps");
+		restart.click();
+		expect(sent()).toEqual([{ type: "restart", id: 1 }]);
+	});
 });
 
 describe("a kernel that does not answer", () => {
@@ -89,6 +103,35 @@ describe("display", () => {
 		await Promise.all(bar.getAnimations({ subtree: true }).map((it) => it.finished));
 		expect(bar.firstElementChild.getBoundingClientRect().width).toBeCloseTo(bar.clientWidth / 2, 0);
 		expect(find("[aria-live]").textContent).toBe("batch 7 of 14");
+	});
+
+	test("one line of 28 px, with a long message cut off and in full as a tooltip", async () => {
+		const message = "Integrated gradients: insertion, and many words more that do not fit into a header";
+		await show({ status: "running", message, remaining: 41 });
+		expect(find(".xw-bar").getBoundingClientRect().height).toBe(28);
+		const shown = find(".xw-run-message");
+		expect(shown.scrollWidth).toBeGreaterThan(shown.clientWidth);
+		expect(shown.title).toBe(message);
+		expect(find(".xw-run-remaining").textContent).toBe("about 45 s left");
+	});
+
+	test.each([
+		[null, ""],
+		[1, "a few seconds left"],
+		[130, "about 2 min left"],
+		[7300, "about 2 h left"],
+	])("remaining time: %s", async (remaining, words) => {
+		await show({ status: "running", remaining });
+		expect(find(".xw-run-remaining").textContent).toBe(words);
+		await set({ status: "done" });
+		expect(find(".xw-run-remaining").textContent).toBe("");
+	});
+
+	test("a computation that waits for another one says so", async () => {
+		await show({ status: "running", queued: true, message: "Grad-CAM" });
+		expect(find(".xw-run-message").textContent).toBe("waiting for another explorer");
+		await set({ queued: false });
+		expect(find(".xw-run-message").textContent).toBe("Grad-CAM");
 	});
 
 	test("an error, until it is dismissed", async () => {

@@ -353,6 +353,9 @@ class AttributionExplorer(Explorer):
         self._show_controls()
         super().compute(again=again)
 
+    def _renew(self) -> None:
+        self._show_scores()
+
     def _keys(self) -> Collection[AttributionKey]:
         return self._board.positions
 

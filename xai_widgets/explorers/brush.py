@@ -175,8 +175,11 @@ class PerturbationBrush(ImageExplorer):
         """Do nothing: no result is kept, as all depend on the painted mask."""
 
     def _on_run(self) -> None:
-        self._scores = self.model.scores(self._x)
-        self._show_probabilities()
+        self.restart()
+
+    def restart(self) -> None:
+        """Start the optimizer from the painted mask, with the network as it is now."""
+        self._renew()
         self.compute(again=True)
 
     def _show_image(self) -> None:

@@ -84,6 +84,7 @@ class Explorer(Panel):
                 control._needs_kernel = True
         self.run_bar.on_run(lambda _bar: self._on_run())
         self.run_bar.on_cancel(lambda _bar: self.cancel())
+        self.run_bar.on_restart(lambda _bar: self.restart())
 
     def _compute_on_change(self, *controls: tuple[Any, str]) -> None:
         """Compute whenever one of these traits changes."""
@@ -116,13 +117,17 @@ class Explorer(Panel):
         failed = ": failed" if self.study.outcome(key).error else ""
         return f"{self.study.title(key)}{failed}"
 
-    def _label(self) -> str:
-        """Return the label of the button that starts the computation."""
+    def _show_buttons(self) -> None:
+        """Set the label of the button, and what Restart would discard."""
         outcomes = [self.study.outcome(key) for key in self._keys()]
-        if not any(outcome.complete or outcome.result is not None for outcome in outcomes):
-            return "Run"
+        known = sum(outcome.complete or outcome.result is not None for outcome in outcomes)
         complete = all(outcome.complete for outcome in outcomes)
-        return "Run again" if complete and not self.study.resumable else "Resume"
+        with self.run_bar.hold_sync():
+            self.run_bar.label = "Resume" if known and (not complete or self.study.resumable) else "Run"
+            self.run_bar.runnable = not complete or self.study.resumable
+            self.run_bar.restart = (
+                "Restart: discard all results so far and compute what is chosen anew" if known else ""
+            )
 
     def _choose(self, keys: Collection[Any]) -> Any:
         """Return the key to compute next."""
@@ -141,7 +146,18 @@ class Explorer(Panel):
         """Raise ValueError if nothing can be computed; called on the worker's thread."""
 
     def _on_run(self) -> None:
+        # A complete search is continued.
         self.compute(again=all(self.study.outcome(key).complete for key in self._keys()))
+
+    def restart(self) -> None:
+        """Discard all results and compute what is chosen anew, for instance after the network was trained further."""
+        self._worker.cancel()
+        self._renew()
+        self.study.clear()
+        self.compute()
+
+    def _renew(self) -> None:
+        """Compute anew what the explorer knows besides the results of its study."""
 
     def _after(self, status: Status) -> None:
         """Do what follows a computation, such as starting the next one; called when the run bar has ended."""
@@ -185,11 +201,13 @@ class Explorer(Panel):
         def on_end(status: Status, error: BaseException | None) -> None:
             if undrawn:
                 self._redraw()
-            self.run_bar.label = self._label()
+            self._show_buttons()
 
         def message() -> str:
             titles = self._failures()
-            return f"done, {len(titles)} failed: {', '.join(titles)}" if titles else ""
+            if titles:
+                return f"done, {len(titles)} failed: {', '.join(titles)}"
+            return "done; Resume searches further" if study.resumable else ""
 
         if not again and all(study.outcome(key).complete for key in keys):
             self._worker.cancel()
@@ -202,7 +220,7 @@ class Explorer(Panel):
     def _redraw(self, changed: Any = None) -> None:
         self._drawn_at = time.monotonic() if changed is not None else -math.inf
         self._draw(changed)
-        self.run_bar.label = self._label()
+        self._show_buttons()
 
     def _submit(
         self,
@@ -387,10 +405,13 @@ class ImageExplorer(Explorer):
         self.class_picker.probabilities = self._probabilities().tolist()
 
     def _on_run(self) -> None:
+        self._renew()
+        super()._on_run()
+
+    def _renew(self) -> None:
         # The network may have been trained further.
         self._scores = self.model.scores(self._x)
         self._show_probabilities()
-        super()._on_run()
 
     def _check(self) -> None:
         # A network whose scores were not finite may have been mended since.

@@ -195,6 +195,12 @@ class ChannelStudy(Study[ChannelKey, ChannelExtremal]):
 
         return Run(steps(), total=search.total + collect.total + 1, name=search.name)
 
+    def clear(self) -> None:
+        """Drop everything that was computed, the patches too."""
+        super().clear()
+        self.other_patches.clear()
+        self._own_patches.clear()
+
     def counts(self, layer: str) -> Sequence[int] | None:
         """Return the numbers of channels to search in a layer; None for a layer that does not exist."""
         width = next((channels_of(each) for each in self.model.layers() if each.name == layer), None)

@@ -74,6 +74,10 @@ class Study(ABC, Generic[Key, Result]):
         for key in keys:
             self.store.pop(key, None)
 
+    def clear(self) -> None:
+        """Drop everything that was computed."""
+        self.forget(list(self.store))
+
     def missing(
         self,
         keys: Collection[Key],

@@ -274,7 +274,7 @@ def test_cancel_keeps_what_is_there_and_the_button_goes_on(model, gate, photos):
     assert explorer.wait(PATIENCE)
     assert states_of(explorer) == ["done done done"]
     assert explorer.view.map_at(0, 0) is first
-    assert explorer.run_bar.label == "Run again"
+    assert (explorer.run_bar.label, explorer.run_bar.runnable) == ("Run", False)
     explorer.run_bar._handle(None, {"type": "run"}, None)
     assert explorer.wait(PATIENCE)
     assert explorer.view.map_at(0, 0) is not first
