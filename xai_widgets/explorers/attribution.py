@@ -9,7 +9,7 @@ from ipywidgets import HBox
 from torch import Tensor
 from traitlets import Int, validate
 
-from xai_widgets.core.display import display_images
+from xai_widgets.core.display import display_images, single_images
 from xai_widgets.core.model import ImageModel, Target, targeted
 from xai_widgets.core.run import Status
 from xai_widgets.core.validation import choice, integer
@@ -27,6 +27,7 @@ from xai_widgets.explorers.parts import (
     show_note,
     stretch,
 )
+from xai_widgets.explorers.state import held
 from xai_widgets.methods import MethodLike
 from xai_widgets.studies import AttributionKey, AttributionStudy
 from xai_widgets.studies.layers import channels_of, check_layers, evenly
@@ -255,8 +256,17 @@ class AttributionExplorer(Explorer):
         self.cancel()
         self._take_images(images, None, list(self.study.methods.values()))
         self._names = []
+        self._replace_argument("images", images)
         self._show_images()
         self._on_choice()
+
+    def _opens(self) -> bool:
+        return True
+
+    def _open_image(self, image: Any) -> None:
+        """Add an image of the user to the others."""
+        given = (self._arguments or {}).get("images", [])
+        self.images = [*single_images(given), image]
 
     def _image(self) -> int:
         """Return the index of the image whose layers or classes are shown."""
@@ -339,6 +349,7 @@ class AttributionExplorer(Explorer):
 
     # -- the computation ------------------------------------------------------------------------------------
 
+    @held
     def compute(self, *, again: bool = False) -> None:
         """Compute the missing maps in the background; replaces a computation that is running.
 

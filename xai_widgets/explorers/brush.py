@@ -19,6 +19,7 @@ from xai_widgets.errors import as_sentence
 from xai_widgets.explorers.explorer import ImageExplorer, wait_for
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import TOP, row_layout, search_settings, stretch
+from xai_widgets.explorers.state import held
 from xai_widgets.methods import as_method
 from xai_widgets.methods.registry import MethodLike
 from xai_widgets.ops.fill import fill_image, inpaint, noise_image
@@ -251,6 +252,7 @@ class PerturbationBrush(ImageExplorer):
 
     # -- the search for a better mask -----------------------------------------------------------------------
 
+    @held
     def compute(self, *, again: bool = False) -> None:
         """Refine the painted mask if the button was pressed; a change of class stops that and marks the class.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from html import escape
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
+import torch
 from ipywidgets import HTML, Box, HBox, Layout, Tab
 from torch import Tensor
 from traitlets import HasTraits, Int, TraitError, Unicode, validate
@@ -21,9 +22,10 @@ from xai_widgets.explorers.explorer import Choice, wait_for
 from xai_widgets.explorers.extremal import ExtremalExplorer
 from xai_widgets.explorers.inverse import InverseExplorer
 from xai_widgets.explorers.joining import link
-from xai_widgets.explorers.panel import Panel, closed_on_error, with_companions
+from xai_widgets.explorers.panel import closed_on_error, with_companions
 from xai_widgets.explorers.parts import dropdown, existing_class, row_layout, stretch
 from xai_widgets.explorers.similarity import SimilarityExplorer
+from xai_widgets.explorers.state import DERIVED, EXPLORER, ChoiceEntry, Stateful
 from xai_widgets.studies.layers import spatial_layers
 from xai_widgets.views import ClassPicker, GalleryView, View
 from xai_widgets.views.static_repr import walk_widgets
@@ -55,7 +57,7 @@ LINKED = ("position", "viewport", "colormap")
 THUMBNAIL = 72
 
 
-class Dashboard(Panel):
+class Dashboard(Stateful):
     """All explorers of one network, each in a tab, which share image, class, layer, position and color map.
 
     An explorer is made when its tab is first opened, and computes then. It takes the image, the class and the layer
@@ -108,6 +110,7 @@ class Dashboard(Panel):
     layer = Unicode("", help="The layer.")
     #: Controls that need a kernel; colors and the position are linked in the browser.
     kernel_controls = ("image_picker", "class_picker", "layer_picker")
+    derived: ClassVar[tuple[str, ...]] = (*DERIVED, "image_picker", "layer_picker")
 
     @closed_on_error
     def __init__(
@@ -170,8 +173,9 @@ class Dashboard(Panel):
         stretch((self.class_picker, "2 1 220px"), (self.image_picker, "1 1 100%"))
         self.image_picker.layout.display = None if len(self._x) > 1 else "none"
         self.layer_picker.layout.display = None if self._layers else "none"
-        row = HBox([self.class_picker, self.layer_picker], layout=row_layout())
+        row = HBox([self.class_picker, self.layer_picker, self._make_menu()], layout=row_layout())
         row.layout.align_items = "center"
+        self.add_class(EXPLORER)
         self.children = [self.image_picker, row, self.tabs]
         self._adopt(self.image_picker, row, self.tabs)
         self.class_picker._needs_kernel = self.layer_picker._needs_kernel = True
@@ -265,6 +269,8 @@ class Dashboard(Panel):
             self.explorers[name] = made
             made.layout.width = "100%"
             self._share(made)
+            if self._history:
+                self._history.watch(self._entries())
         self._bring(name)
         self.tabs.selected_index = list(self._pages).index(name)
         return self.explorers[name]
@@ -287,9 +293,10 @@ class Dashboard(Panel):
             known = [view for view in others if view.has_trait(trait)]
             if len(known[:1] + ends) > 1:
                 link(*known[:1], *ends, trait)
-        if hasattr(explorer, "class_picker"):
-            # The picker of the dashboard is used instead.
-            explorer.class_picker.layout.display = "none"
+        for name in ("class_picker", "menu"):
+            # That of the dashboard is used instead.
+            if hasattr(explorer, name):
+                getattr(explorer, name).layout.display = "none"
         for name, part, attribute in _shared(explorer):
             if name in ("target", "layer") and isinstance(part, HasTraits) and part.has_trait(attribute):
                 part.observe(lambda change, name=name: self._take(name, change["new"]), attribute)
@@ -324,6 +331,50 @@ class Dashboard(Panel):
                 change = current != value
             if change:
                 setattr(part, attribute, value)
+
+    # -- state and images of the user -----------------------------------------------------------------------
+
+    def _entries(self) -> Iterator[ChoiceEntry]:
+        yield from super()._entries()
+        for name, explorer in self.explorers.items():
+            for entry in explorer._entries():
+                # The dashboard sets what is shared.
+                if entry.name not in explorer.shared.values():
+                    yield entry._replace(name=f"{name}.{entry.name}")
+        yield ChoiceEntry("tab", self.tabs, "selected_index")
+
+    def _prepare(self, given: Collection[str]) -> None:
+        shown = self.tabs.selected_index
+        for name in dict.fromkeys(key.partition(".")[0] for key in given):
+            if name in self._pages and name not in self.explorers:
+                self.show(name)
+        self.tabs.selected_index = shown
+
+    def _computing(self) -> list[Any]:
+        return list(self.explorers.values())
+
+    def _opens(self) -> bool:
+        return True
+
+    def _open_image(self, image: Any) -> None:
+        """Add an image of the user to the others, and show it."""
+        x = self.model.images(image)
+        self._originals.append(image)
+        self._x = torch.cat([self._x, x])
+        if self._names:
+            self._names.append(f"image {len(self._x)}")
+        self._replace_argument("images", self._originals)
+        for name, explorer in list(self.explorers.items()):
+            if "frame" in explorer.shared:
+                # It shows all images: it is made anew.
+                self._fill(name, _words(EXPLORERS[name].question))
+                self.explorers.pop(name).close()
+        with self.image_picker.hold_sync():
+            self.image_picker.labels = self._names
+            self.image_picker.images = self.model.to_rgb(self._x)
+        self.image_picker.layout.display = None
+        self.frame = len(self._x) - 1
+        self.show(list(self._pages)[self.tabs.selected_index or 0])
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until all explorers have finished; False if that took longer than ``timeout`` seconds."""

@@ -19,8 +19,8 @@ from xai_widgets.core.display import display_images
 from xai_widgets.core.model import ImageModel, Target, targeted
 from xai_widgets.core.run import Run, Status, Worker
 from xai_widgets.core.validation import check_finite
-from xai_widgets.explorers.panel import Panel
-from xai_widgets.explorers.parts import caption, existing_class, one_image, show_note
+from xai_widgets.explorers.parts import caption, existing_class, one_image, show_note, with_menu
+from xai_widgets.explorers.state import EXPLORER, Stateful, held
 from xai_widgets.studies import Study
 from xai_widgets.views import ClassPicker, RunBar
 from xai_widgets.views.control import Control
@@ -46,7 +46,7 @@ class Choice(NamedTuple):
     originals: Sequence[Any]
 
 
-class Explorer(Panel):
+class Explorer(Stateful):
     """A panel of controls and views whose results are computed in the background.
 
     The controls choose keys of a study, the worker computes those that are missing, and the views draw the results. A
@@ -76,7 +76,8 @@ class Explorer(Panel):
 
     def _assemble(self, children: Iterable[Any]) -> None:
         """Show the children, which are closed with the explorer, and connect the run bar."""
-        children = list(children)
+        children = with_menu(children, self._make_menu())
+        self.add_class(EXPLORER)
         self._adopt(*children)
         self.children = children
         for name in self.kernel_controls:
@@ -164,6 +165,7 @@ class Explorer(Panel):
 
     # -- the computation ------------------------------------------------------------------------------------
 
+    @held
     def compute(self, *, again: bool = False) -> None:
         """Compute the missing results in the background; replaces a computation that is running.
 
@@ -273,6 +275,8 @@ class Explorer(Panel):
             logger.exception("the end of a computation could not be drawn")
         finally:
             self.run_bar.end(status, error, text)
+        if status == "done":
+            self._settle()
 
     def cancel(self) -> None:
         """Stop the computation; its results so far are kept."""
@@ -353,6 +357,7 @@ class ImageExplorer(Explorer):
         # Stopped first: a run about the old image must not draw on the new one.
         self.cancel()
         self._x, self._display, self._scores = x, display, scores
+        self._replace_argument("image", image)
         self._take_image()
         self._show_probabilities()
         self._show_image()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from ipywidgets import HTML, Layout
+from ipywidgets import HTML, HBox, Layout
 from torch import Tensor
 from traitlets import TraitError
 
@@ -91,6 +91,16 @@ def score_name(model: ImageModel) -> str:
 def caption() -> HTML:
     """Return an empty line for remarks below an explorer."""
     return HTML(layout=Layout(margin="0", display="none"))
+
+
+def with_menu(children: Iterable[Any], menu: View) -> list[Any]:
+    """Return the children of an explorer with its menu at the end of their first row."""
+    first, *others = children
+    set_layout(menu, flex="0 0 auto", margin="0 0 0 auto")
+    if not isinstance(first, HBox):
+        first = HBox([first], layout=row_layout())
+    first.children = (*first.children, menu)
+    return [first, *others]
 
 
 def show_note(line: HTML, notes: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from xai_widgets.views.class_picker import ClassPicker
     from xai_widgets.views.curve_view import CurveView
     from xai_widgets.views.display_menu import DisplayMenu
+    from xai_widgets.views.explorer_menu import ExplorerMenu
     from xai_widgets.views.gallery_view import GalleryView
     from xai_widgets.views.heatmap_view import HeatmapView
     from xai_widgets.views.linking import link
@@ -32,6 +33,7 @@ __all__ = [
     "ClassPicker",
     "CurveView",
     "DisplayMenu",
+    "ExplorerMenu",
     "GalleryView",
     "HeatmapView",
     "MapGridView",
