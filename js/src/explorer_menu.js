@@ -159,7 +159,8 @@ export default view("xw-explorer-menu", ({ model, root, signal }) => {
 	/** @param {ClipboardEvent} event */
 	function paste(event) {
 		const file = takes() && imageIn(event.clipboardData);
-		if (!file || !(box?.matches(":hover") || box?.contains(document.activeElement))) return;
+		const whole = explorer();
+		if (!file || !(whole?.matches(":hover") || whole?.contains(document.activeElement))) return;
 		event.preventDefault();
 		event.stopPropagation();
 		open(file);

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from xai_widgets.views import CurveView, HeatmapView, MapGridView, ScoresView
+from xai_widgets.views import CurveView, ExplorerMenu, HeatmapView, MapGridView, ScoresView
 from xai_widgets.views.map_grid_view import MapCell
 
 
@@ -100,3 +100,82 @@ def test_an_image_is_copied(afm_page, generator):
         "async () => (await navigator.clipboard.read()).flatMap(({ types }) => types)"
     )
     assert "image/png" in kinds
+
+
+# -- the menu of an explorer -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def menu(afm_page):
+    """The menu of an explorer on a page, in a box that stands for the explorer."""
+    mounted = afm_page.mount(ExplorerMenu({}, opens=True, undos=1, name="explorer"))
+    afm_page.page.evaluate(
+        """() => { const box = document.querySelector("main"); box.classList.add("xw-explorer");
+                   box.style.height = "300px"; box.prepend("Words of the explorer"); }"""
+    )
+    return mounted
+
+
+def last_action(mounted):
+    mounted.el.page.wait_for_function("([mount]) => mount.sent().length > 0", arg=[mounted._handle])
+    return mounted.sent[-1]
+
+
+def test_the_whole_explorer_is_saved(menu):
+    with menu.el.page.expect_download() as download:
+        choose(menu.el.locator(".xw").first, "Save PNG")
+    assert download.value.suggested_filename == "explorer.png"
+    image = Image.open(download.value.path())
+    assert image.height == pytest.approx(2 * (332 + 16), abs=2)
+
+
+def test_code_is_copied_and_errors_are_said(menu):
+    menu.el.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    choose(menu.el.locator(".xw").first, "Copy code")
+    sent = last_action(menu)["content"]
+    assert sent["action"] == "code"
+    menu.receive({"id": sent["id"], "text": "import xai_widgets as xw", "error": ""})
+    expect(menu.el.locator(".xw-menu-notice")).to_have_text("Copied.")
+    assert menu.el.page.evaluate("() => navigator.clipboard.readText()") == "import xai_widgets as xw"
+    choose(menu.el.locator(".xw").first, "Undo")
+    menu.receive({"id": last_action(menu)["content"]["id"], "text": "", "error": "expected something else"})
+    expect(menu.el.locator(".xw-menu-notice")).to_contain_text("expected something else")
+    menu.el.locator(".xw-menu-button").click()
+    expect(menu.el.get_by_role("menuitem", name="Redo")).to_be_disabled()
+
+
+DROP = """([kind, bytes]) => {
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([Uint8Array.from(bytes)], "cat.png", { type: "image/png" }));
+    const box = document.querySelector("main");
+    if (kind === "drop") {
+        const over = new DragEvent("dragover", { dataTransfer: transfer, bubbles: true, cancelable: true });
+        box.dispatchEvent(over);
+        box.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true }));
+        return over.defaultPrevented;
+    }
+    const event = new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true, cancelable: true });
+    document.dispatchEvent(event);
+    return event.defaultPrevented;
+}"""
+
+
+@pytest.mark.parametrize("kind", ["drop", "paste"])
+def test_a_photograph_goes_to_the_kernel(menu, kind):
+    menu.el.locator(".xw").first.hover()
+    expect(menu.el.locator(".xw-menu-button")).to_be_visible()
+    assert menu.el.page.evaluate(DROP, [kind, [1, 2, 3]])
+    sent = last_action(menu)
+    assert (sent["content"]["action"], sent["content"]["name"]) == ("image", "cat.png")
+    assert sent["buffers"] == [b"\x01\x02\x03"]
+    menu.receive({"id": sent["content"]["id"], "text": "", "error": "expected an image file"})
+    expect(menu.el.locator(".xw-menu-notice")).to_have_text("expected an image file")
+
+
+def test_without_a_way_to_open_images_a_drop_is_left_to_the_page(menu):
+    menu.update(opens=False)
+    menu.el.locator(".xw-menu-button").click()
+    expect(menu.el.get_by_role("menuitem", name="Open image")).to_have_count(0)
+    menu.el.page.keyboard.press("Escape")
+    assert not menu.el.page.evaluate(DROP, ["drop", [1]])
+    assert menu.sent == []

@@ -17,9 +17,10 @@ from xai_widgets.explorers.code import code_of
 from xai_widgets.explorers.history import History, is_hovered
 from xai_widgets.explorers.opening import open_photograph
 from xai_widgets.explorers.panel import Panel
-from xai_widgets.views import CurveView, ExplorerMenu, MaskView, SliderView, View
+from xai_widgets.views import CurveView, DisplayMenu, ExplorerMenu, MaskView, SliderView, View
 from xai_widgets.views.array_list import Arrays
 from xai_widgets.views.arrays import Array
+from xai_widgets.views.display_menu import SETTINGS
 
 Compute = TypeVar("Compute", bound=Callable[..., Any])
 
@@ -45,7 +46,7 @@ CHOICES = (
     *("component_opacity", "tool", "brush_size", "softness", "x_scale"),
 )
 #: Parts whose names stand for linked traits, if one of them has the trait.
-PREFERRED = ("curves", "slider", "mask", "view", "heatmap")
+PREFERRED = ("display", "curves", "slider", "mask", "view", "heatmap")
 #: Class of the element of an explorer, in which its menu finds what to save.
 EXPLORER = "xw-explorer"
 #: Parts whose traits follow from those of the explorer.
@@ -279,10 +280,8 @@ class Stateful(Panel):
 
     def _opens(self) -> bool:
         """Return whether an image can be replaced by one of the user."""
-        return (
-            getattr(type(self), "image", None) is not None
-            and getattr(type(self).image, "fset", None) is not None
-        )
+        replaced: Any = getattr(type(self), "image", None)
+        return getattr(replaced, "fset", None) is not None
 
     def _open_image(self, image: Any) -> None:
         """Show an image of the user."""
@@ -309,6 +308,8 @@ def _follows(part: Any) -> tuple[str, ...]:
     linked = part._channels if isinstance(part, View) else ()
     if isinstance(part, SliderView | MaskView) and "frame" not in linked:
         return ("frame",)
+    if isinstance(part, DisplayMenu):
+        return tuple(name for name in SETTINGS if name not in part.shown)
     if isinstance(part, CurveView):
         return ("fraction",) if "step" in linked else ("step",)
     return ()
