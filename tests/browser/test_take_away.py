@@ -108,11 +108,11 @@ def test_an_image_is_copied(afm_page, generator):
 @pytest.fixture
 def menu(afm_page):
     """The menu of an explorer on a page, in a box that stands for the explorer."""
-    mounted = afm_page.mount(ExplorerMenu({}, opens=True, undos=1, name="explorer"))
     afm_page.page.evaluate(
         """() => { const box = document.querySelector("main"); box.classList.add("xw-explorer");
-                   box.style.height = "300px"; box.prepend("Words of the explorer"); }"""
+                   box.style.height = "300px"; }"""
     )
+    mounted = afm_page.mount(ExplorerMenu({}, opens=True, undos=1, name="explorer"))
     return mounted
 
 
