@@ -329,6 +329,7 @@ def _views() -> list[Call]:
             "area": ("0.1",), "best": ("None", "0.5"), "display": ("'contour'",),
         },
         "CheckView": {"value": ("True",), "title": ("'gray'",)},
+        "IntroView": {"question": ("'Why?'",), "hint": ("'Drag.'",)},
         "DisplayMenu": {"shown": ("['gray']",), "opacity": ("0.5",)},
         "SelectView": {"options": ("['a', 'b']",), "value": ("'a'",), "labels": ("{'a': 'A'}",)},
         "MethodPicker": {"options": ("['gradient', 'lrp']",), "selected": ("['lrp']",), "labels": ("{'lrp': 'LRP'}",)},

@@ -114,6 +114,9 @@ class AttributionExplorer(Explorer):
     >>> AttributionExplorer(model, photo, across="layers", layers=["layer1", "layer4"])
     """
 
+    question: ClassVar[str] = "Which pixels does the score come from?"
+    hint: ClassVar[str] = "Point at a map to read its values."
+    hint_until: ClassVar[str] = "hover"
     kernel_controls: ClassVar[tuple[str, ...]] = (
         *("class_picker", "own_picker", "across_picker", "method_picker"),
         *("layer_slider", "image_picker", "run_bar"),

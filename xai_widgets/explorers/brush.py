@@ -96,6 +96,8 @@ class PerturbationBrush(ImageExplorer):
     >>> PerturbationBrush(model, "photo.jpg", start="grad_cam")  # doctest: +SKIP
     """
 
+    question: ClassVar[str] = "What happens if this is covered?"
+    hint: ClassVar[str] = "Paint on the image."
     kernel_controls: ClassVar[tuple[str, ...]] = (*ImageExplorer.kernel_controls, "brush")
 
     @closed_on_error

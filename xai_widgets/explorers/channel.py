@@ -102,6 +102,8 @@ class ChannelExplorer(SearchExplorer):
     >>> ChannelExplorer(model, "photo.jpg", images=photos, layer="layer3")  # doctest: +SKIP
     """
 
+    question: ClassVar[str] = "Which channels are needed?"
+    hint: ClassVar[str] = "Drag the slider of the channels."
     kernel_controls: ClassVar[tuple[str, ...]] = (
         *SearchExplorer.kernel_controls,
         "variant_picker",

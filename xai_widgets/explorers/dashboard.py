@@ -32,24 +32,21 @@ from xai_widgets.views.static_repr import walk_widgets
 
 
 class Entry(NamedTuple):
-    """An explorer of a dashboard: its class, the title of its tab, and the question that it answers."""
+    """An explorer of a dashboard: its class, and the title of its tab."""
 
     kind: Any
     title: str
-    question: str
 
 
 #: Explorers of a dashboard by name.
 EXPLORERS = {
-    "attribution": Entry(AttributionExplorer, "Attribution", "Which pixels does the score come from?"),
-    "deletion": Entry(DeletionExplorer, "Deletion", "Which map finds the pixels that matter?"),
-    "extremal": Entry(ExtremalExplorer, "Extremal", "How little of the image is enough?"),
-    "brush": Entry(PerturbationBrush, "Brush", "What happens if this is covered?"),
-    "channels": Entry(ChannelExplorer, "Channels", "Which channels are needed?"),
-    "inverse": Entry(InverseExplorer, "Inverse", "What does the network keep of the image?"),
-    "similarity": Entry(
-        SimilarityExplorer, "Similarity", "What is similar to this position, for the network?"
-    ),
+    "attribution": Entry(AttributionExplorer, "Attribution"),
+    "deletion": Entry(DeletionExplorer, "Deletion"),
+    "extremal": Entry(ExtremalExplorer, "Extremal"),
+    "brush": Entry(PerturbationBrush, "Brush"),
+    "channels": Entry(ChannelExplorer, "Channels"),
+    "inverse": Entry(InverseExplorer, "Inverse"),
+    "similarity": Entry(SimilarityExplorer, "Similarity"),
 }
 #: Traits of views that are linked in the browser, in all explorers.
 LINKED = ("position", "viewport", "colormap")
@@ -164,7 +161,7 @@ class Dashboard(Stateful):
         self.observe(lambda _change: self._on_choice(), ["target", "layer"])
 
     def _make_tabs(self, chosen: Sequence[str]) -> None:
-        self._pages = {name: Box([_words(EXPLORERS[name].question)], layout=_wide()) for name in chosen}
+        self._pages = {name: Box([_words(EXPLORERS[name].kind.question)], layout=_wide()) for name in chosen}
         self.tabs = Tab(children=list(self._pages.values()), layout=_wide())
         for number, name in enumerate(chosen):
             self.tabs.set_title(number, EXPLORERS[name].title)
@@ -232,7 +229,7 @@ class Dashboard(Stateful):
             if name == shown:
                 self._bring(name)
             else:
-                self._fill(name, _words(EXPLORERS[name].question))
+                self._fill(name, _words(EXPLORERS[name].kind.question))
 
     def _fill(self, name: str, content: Any) -> None:
         """Replace the content of a tab, and close a text that was shown there."""
@@ -367,7 +364,7 @@ class Dashboard(Stateful):
         for name, explorer in list(self.explorers.items()):
             if "frame" in explorer.shared:
                 # It shows all images: it is made anew.
-                self._fill(name, _words(EXPLORERS[name].question))
+                self._fill(name, _words(EXPLORERS[name].kind.question))
                 self.explorers.pop(name).close()
         with self.image_picker.hold_sync():
             self.image_picker.labels = self._names

@@ -91,6 +91,8 @@ class DeletionExplorer(ImageExplorer):
     >>> DeletionExplorer(model, "photo.jpg", methods=["gradient", ("mine", my_explainer)])
     """
 
+    question: ClassVar[str] = "Which map finds the pixels that matter?"
+    hint: ClassVar[str] = "Drag the line in the plot."
     kernel_controls: ClassVar[tuple[str, ...]] = (*ImageExplorer.kernel_controls, "method_picker")
 
     study: DeletionStudy

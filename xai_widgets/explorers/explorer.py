@@ -19,6 +19,7 @@ from xai_widgets.core.display import display_images
 from xai_widgets.core.model import ImageModel, Target, targeted
 from xai_widgets.core.run import Run, Status, Worker
 from xai_widgets.core.validation import check_finite
+from xai_widgets.explorers.layout import intro
 from xai_widgets.explorers.parts import caption, existing_class, one_image, show_note, with_menu
 from xai_widgets.explorers.state import EXPLORER, Stateful, held
 from xai_widgets.studies import Study
@@ -59,6 +60,11 @@ class Explorer(Stateful):
         Starts and stops the computation. It ends as "done", "cancelled" or "error", whatever is raised.
     """
 
+    #: The question that the explorer answers, and the first thing to do, a hint that goes after the first "press" in a
+    #: view, or after a while of "hover".
+    question: ClassVar[str] = ""
+    hint: ClassVar[str] = ""
+    hint_until: ClassVar[str] = "press"
     #: Controls that need a kernel; an exported page disables them.
     kernel_controls: ClassVar[tuple[str, ...]] = ("run_bar",)
     #: Attributes that a dashboard keeps equal in all explorers, such as ``{"layer": "layer_picker.value"}``: "image",
@@ -76,7 +82,8 @@ class Explorer(Stateful):
 
     def _assemble(self, children: Iterable[Any]) -> None:
         """Show the children, which are closed with the explorer, and connect the run bar."""
-        children = with_menu(children, self._make_menu())
+        line = [intro(self.question, self.hint, self.hint_until)] if self.question else []
+        children = with_menu([*line, *children], self._make_menu())
         self.add_class(EXPLORER)
         self._adopt(*children)
         self.children = children

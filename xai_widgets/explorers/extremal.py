@@ -103,6 +103,8 @@ class ExtremalExplorer(SearchExplorer):
     >>> ExtremalExplorer(model, "photo.jpg", variant="delete")  # doctest: +SKIP
     """
 
+    question: ClassVar[str] = "How little of the image is enough?"
+    hint: ClassVar[str] = "Drag the area."
     kernel_controls: ClassVar[tuple[str, ...]] = (
         *SearchExplorer.kernel_controls,
         "variant_picker",

@@ -123,6 +123,8 @@ class InverseExplorer(SearchExplorer):
     >>> InverseExplorer(model, "photo.jpg", lam=(0, 0.4, 0.7))  # doctest: +SKIP
     """
 
+    question: ClassVar[str] = "What does the network keep of the image?"
+    hint: ClassVar[str] = "Drag the slider of lambda."
     kernel_controls: ClassVar[tuple[str, ...]] = (*SearchExplorer.kernel_controls, "regularizer_picker")
 
     study: InverseStudy

@@ -10,6 +10,7 @@ from xai_widgets.views import (
     CheckView,
     ClassPicker,
     DisplayMenu,
+    IntroView,
     MethodPicker,
     RunBar,
     SelectView,
@@ -30,6 +31,23 @@ _FLEX = {
 }
 #: Width below which a column goes to the next line, CSS px.
 COLUMN = 220
+
+
+def intro(question: str, hint: str, until: str = "press") -> IntroView:
+    """Return the line above an explorer.
+
+    Parameters
+    ----------
+    question : str
+        The question that the explorer answers.
+    hint : str
+        The first thing to do; it goes after the first use.
+    until : {"press", "hover"}
+        The first use: a press or a key in a view, or a pointer that moves over one for a while.
+    """
+    line = IntroView(question=question, hint=hint, gesture=until)
+    set_layout(line, flex="1 1 200px", width="auto", min_width="0", margin="0")
+    return line
 
 
 def header(*controls: Any) -> HBox:

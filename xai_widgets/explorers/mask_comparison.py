@@ -88,6 +88,8 @@ class MaskComparison(ImageExplorer):
     >>> MaskComparison(model, "photo.jpg", ["grad_cam", "rise", "extremal"])  # doctest: +SKIP
     """
 
+    question: ClassVar[str] = "Whose mask preserves the score with the least of the image?"
+    hint: ClassVar[str] = "Drag the area."
     kernel_controls: ClassVar[tuple[str, ...]] = (*ImageExplorer.kernel_controls, "method_picker")
 
     study: MaskStudy

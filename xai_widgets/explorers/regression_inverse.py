@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from ipywidgets import GridBox, HBox, Layout
@@ -107,6 +107,9 @@ class RegressionInverseExplorer(Explorer):
     --------
     >>> RegressionInverseExplorer(xw.load("scenes_sr"), "photo.jpg", scale=2)  # doctest: +SKIP
     """
+
+    question: ClassVar[str] = "What does the network keep of its input?"
+    hint: ClassVar[str] = "Drag the slider of lambda."
 
     study: RegressionInverseStudy
     result: LayerWise | None = None

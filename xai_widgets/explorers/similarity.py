@@ -118,6 +118,9 @@ class SimilarityExplorer(Explorer):
     >>> SimilarityExplorer(dino, photos, component_kind="colors").view.source = "class token"  # doctest: +SKIP
     """
 
+    question: ClassVar[str] = "What is similar to this position, for the network?"
+    hint: ClassVar[str] = "Hover over an image."
+    hint_until: ClassVar[str] = "hover"
     kernel_controls: ClassVar[tuple[str, ...]] = (
         "component_picker",
         "kind_picker",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from xai_widgets.views.explorer_menu import ExplorerMenu
     from xai_widgets.views.gallery_view import GalleryView
     from xai_widgets.views.heatmap_view import HeatmapView
+    from xai_widgets.views.intro_view import IntroView
     from xai_widgets.views.linking import link
     from xai_widgets.views.map_grid_view import MapGridView
     from xai_widgets.views.mask_view import MaskView
@@ -36,6 +37,7 @@ __all__ = [
     "ExplorerMenu",
     "GalleryView",
     "HeatmapView",
+    "IntroView",
     "MapGridView",
     "MaskView",
     "MethodPicker",
