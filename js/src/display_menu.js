@@ -20,6 +20,7 @@ export default view("xw-display-menu", (figure) => {
 		colormap: colors.colormap(),
 		sign: colors.sign(),
 		percentile: colors.percentile(),
+		scale: colors.scale(),
 		fade: colors.fade(),
 		gray: colors.gray("Gray image"),
 		interpolation: colors.smooth(),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, Literal, get_args
 
-from ipywidgets import HBox
 from torch import Tensor
 from traitlets import Int, validate
 
@@ -16,6 +15,7 @@ from xai_widgets.core.validation import choice, integer
 from xai_widgets.explorers.attribution_table import Board, Cells, Column
 from xai_widgets.explorers.default_methods import DefaultMethods, is_slow
 from xai_widgets.explorers.explorer import Choice, Explorer
+from xai_widgets.explorers.layout import display_menu, header
 from xai_widgets.explorers.method_choice import method_picker
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import (
@@ -23,15 +23,15 @@ from xai_widgets.explorers.parts import (
     dropdown,
     existing_class,
     fill_width,
-    row_layout,
+    image_names,
     show_note,
     stretch,
 )
 from xai_widgets.explorers.state import held
 from xai_widgets.methods import MethodLike
 from xai_widgets.studies import AttributionKey, AttributionStudy
-from xai_widgets.studies.layers import channels_of, check_layers, evenly
-from xai_widgets.views import CheckView, ClassPicker, GalleryView, MapGridView, RunBar, SliderView
+from xai_widgets.studies.layers import channels_of, check_layers, compared_layers
+from xai_widgets.views import CheckView, ClassPicker, GalleryView, MapGridView, RunBar
 
 Across = Literal["images", "layers", "classes"]
 
@@ -41,9 +41,11 @@ DEFAULTS = DefaultMethods(
     spare=("attention_rollout", "gradient_x_attention", "gradient_x_input", "norm_grad", "smoothgrad"),
 )
 #: Columns of layers if no layers are named.
-LAYERS = 6
+LAYERS = 5
 #: Width of the images to choose from, CSS px.
-THUMBNAIL = 64
+THUMBNAIL = 40
+#: Height of the table, CSS px: with the controls it fits into a notebook of 640 px.
+HEIGHT = 500
 
 
 class AttributionExplorer(Explorer):
@@ -68,7 +70,7 @@ class AttributionExplorer(Explorer):
         few of them computed at once.
     layers : str or sequence of str, optional
         Layers to choose from, for methods that take one. Default: all spatial blocks and their direct parts; at most
-        six of them, evenly spaced, as columns.
+        five blocks, evenly spaced, as columns.
     target : int, str or sequence of these, optional
         The class of all images, or one class for each. Default: the predicted class of each.
     across : {"images", "layers", "classes"}, default "images"
@@ -77,7 +79,7 @@ class AttributionExplorer(Explorer):
     top : int, default 4
         Number of most probable classes that are columns.
     names : sequence of str, optional
-        Names of the images.
+        Names of the images. Default: those of their files, else "image 1", "image 2", ...
     start : bool, default True
         Whether to compute at once; otherwise the button starts.
 
@@ -94,11 +96,12 @@ class AttributionExplorer(Explorer):
         Whether each image has its own class.
     across_picker : SelectView
         The kind of columns.
-    layer_slider : SliderView
-        The layer of methods that take one; the first stop is the default layer of each.
+    layer_picker : SelectView
+        The layer of methods that take one; "" for the default layer of each.
     image_picker : GalleryView
         The image whose layers or classes are shown.
     method_picker : MethodPicker
+    display : DisplayMenu
     run_bar : RunBar
 
     Raises
@@ -119,7 +122,7 @@ class AttributionExplorer(Explorer):
     hint_until: ClassVar[str] = "hover"
     kernel_controls: ClassVar[tuple[str, ...]] = (
         *("class_picker", "own_picker", "across_picker", "method_picker"),
-        *("layer_slider", "image_picker", "run_bar"),
+        *("layer_picker", "image_picker", "run_bar"),
     )
     shared: ClassVar[Mapping[str, str]] = {
         "frame": "image_picker.frame",
@@ -154,9 +157,10 @@ class AttributionExplorer(Explorer):
         self.model = model
         one_class = isinstance(target, str) or not (target is None or hasattr(target, "__iter__"))
         options = DEFAULTS.options() if methods is None else methods
+        self._names = image_names(images, names)
         self._take_images(images, None if one_class else target, options)
         self._layers = check_layers(model, layers)
-        self._columns = evenly(self._layers, LAYERS) if layers is None else self._layers
+        self._columns = compared_layers(model, LAYERS) if layers is None else self._layers
         self._shapes = {
             layer.name: (channels_of(layer), layer.grid.height, layer.grid.width)
             for layer in model.layers()
@@ -165,7 +169,6 @@ class AttributionExplorer(Explorer):
         super().__init__(**kwargs)
         if one_class:
             self.target = model.class_index(target)
-        self._names = list(names or ())
         chosen = [name for name in self.study.methods if methods is not None or name in DEFAULTS.names]
         #: The choice as long as the user has made none.
         self._default: list[str] | None = chosen if methods is None else None
@@ -198,32 +201,30 @@ class AttributionExplorer(Explorer):
         )
         self.across_picker = dropdown("Compare across", get_args(Across), across)
         self.method_picker = method_picker(self.study.methods, chosen)
-        stops = ["each method's own", *self._layers]
-        self.layer_slider = SliderView(label="Layer", values=range(len(stops)), labels=stops)
-        self.image_picker = GalleryView(frame=0, size=THUMBNAIL, title="Image")
+        self.layer_picker = dropdown("Layer", ["", *self._layers], "", labels={"": "default"})
+        self.image_picker = GalleryView(frame=0, size=THUMBNAIL, title="Image", compact=True)
         self.run_bar = RunBar()
-        self.view = MapGridView()
+        self.view = MapGridView(height=HEIGHT)
+        self.display = display_menu(self.view)
 
     def _connect(self) -> None:
-        stretch((self.class_picker, "2 1 220px"))
-        fill_width(self.layer_slider, self.run_bar, self.image_picker, self.view)
-        controls = [self.class_picker, self.own_picker, self.across_picker]
-        row = HBox(controls, layout=row_layout(align_items="center"))
+        fill_width(self.image_picker, self.view)
         self._show_images()
         self._show_class()
         self._board = self._make_board()
-        self._assemble(
-            [
-                *(row, self.method_picker, self.layer_slider, self.image_picker),
-                *(self.run_bar, self.view, self.caption),
-            ]
+        controls = header(
+            *(self.class_picker, self.own_picker, self.method_picker, self.across_picker),
+            *(self.layer_picker, self.display, self.run_bar),
         )
+        # A label of two words is read in full.
+        stretch((self.class_picker, "2 1 250px"))
+        self._assemble([controls, self.image_picker, self.view, self.caption])
         self.class_picker.observe(self._on_class, "target")
         self.own_picker.observe(self._on_own, "value")
         self.observe(lambda _change: self._on_choice(), "target")
         self.image_picker.observe(lambda _change: self._on_choice(), "frame")
         self._compute_on_change(
-            (self.across_picker, "value"), (self.method_picker, "selected"), (self.layer_slider, "frame")
+            (self.across_picker, "value"), (self.method_picker, "selected"), (self.layer_picker, "value")
         )
 
     @classmethod
@@ -234,13 +235,12 @@ class AttributionExplorer(Explorer):
     @property
     def layer(self) -> str:
         """The layer of methods that take one; "" for the default layer of each."""
-        stop = self.layer_slider.frame
-        return self.layer_slider.labels[stop] if stop > 0 else ""
+        return self.layer_picker.value
 
     @layer.setter
     def layer(self, name: str) -> None:
-        if name in self.layer_slider.labels:
-            self.layer_slider.frame = self.layer_slider.labels.index(name)
+        if name in self.layer_picker.options:
+            self.layer_picker.value = name
 
     # -- the choice -----------------------------------------------------------------------------------------
 
@@ -258,7 +258,7 @@ class AttributionExplorer(Explorer):
         # Stopped first: a run about the old images must not draw on the new ones.
         self.cancel()
         self._take_images(images, None, list(self.study.methods.values()))
-        self._names = []
+        self._names = image_names(images)
         self._replace_argument("images", images)
         self._show_images()
         self._on_choice()
@@ -302,7 +302,7 @@ class AttributionExplorer(Explorer):
         self.image_picker.labels = [self._name(image) for image in range(len(self.images))]
 
     def _name(self, image: int) -> str:
-        return str(self._names[image]) if image < len(self._names) else f"image {image + 1}"
+        return self._names[image]
 
     def _class_of(self, image: int) -> int:
         return self._classes[image] if self.target is None else self.target
@@ -312,7 +312,7 @@ class AttributionExplorer(Explorer):
 
         def value(number: int, target: int) -> str:
             probability = self._values[number, target].item()
-            return f"{probability:.0%}" if self.model.has_probabilities else f"{probability:.3g}"
+            return f"{100 * probability:.0f} %" if self.model.has_probabilities else f"{probability:.3g}"
 
         if across == "layers":
             target = self._class_of(image)
@@ -336,8 +336,7 @@ class AttributionExplorer(Explorer):
         rows = list(self.method_picker.selected)
         columns = self._make_columns()
         by_layers = self.across_picker.value == "layers"
-        stop = self.layer_slider.frame
-        chosen = self._layers[stop - 1] if stop > 0 and not by_layers else None
+        chosen = None if by_layers else self.layer or None
 
         def key_of(name: str, column: Column) -> AttributionKey | None:
             takes_layer = self.study.methods[name].takes_layer
@@ -420,5 +419,6 @@ class AttributionExplorer(Explorer):
         across = self.across_picker.value
         takes_layer = any(self.study.methods[name].takes_layer for name in self.method_picker.selected)
         several = len(self.images) > 1
-        self.layer_slider.layout.display = None if takes_layer and across != "layers" else "none"
+        self.layer_picker.layout.display = None if takes_layer and across != "layers" else "none"
+        self.own_picker.layout.display = None if several else "none"
         self.image_picker.layout.display = None if several and across != "images" else "none"

@@ -84,7 +84,7 @@ class Cells:
     def cell(self, key: AttributionKey | None, *, computing: bool = False) -> MapCell:
         """Return the cell of a key; ``computing`` is its state until the map is complete."""
         if key is None:
-            return MapCell("absent", note="takes no layer")
+            return MapCell("absent", note="not layer-wise")
         outcome = self.study.outcome(key)
         if not outcome.complete:
             return MapCell("computing" if computing else "waiting")

@@ -281,7 +281,7 @@ class ChannelExplorer(SearchExplorer):
     def _draw_gallery(self, key: ChannelKey, result: ChannelExtremal | None) -> None:
         if result is None:
             with self.gallery.hold_sync():
-                self.gallery.active, self.gallery.images = None, None
+                self.gallery.active = self.gallery.present = self.gallery.images = None
                 self.gallery.labels, self.gallery.row_labels = [], []
             return
         listed = result.order[0, : self._rows]
@@ -301,7 +301,9 @@ class ChannelExplorer(SearchExplorer):
         ]
         with self.gallery.hold_sync():
             self.gallery.columns = pictures.shape[1]
-            self.gallery.images = self.model.to_rgb(pictures.flatten(0, 1).nan_to_num(0.5))
+            patches = pictures.flatten(0, 1)
+            self.gallery.images = self.model.to_rgb(patches.nan_to_num(0.5))
+            self.gallery.present = (~patches.isnan().flatten(1).all(1)).numpy()
             self.gallery.labels = captions
             self.gallery.row_labels = [
                 f"channel {channel}" + ("" if count is None else f", from {count}")

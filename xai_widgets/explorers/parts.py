@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from ipywidgets import HTML, HBox, Layout
 from torch import Tensor
 from traitlets import TraitError
 
+from xai_widgets.core.display import single_images
 from xai_widgets.core.model import ImageModel
 from xai_widgets.ops.resize import shrink
 from xai_widgets.perturbation.extremal import ExtremalSettings
@@ -75,6 +78,19 @@ def search_settings(x: Tensor) -> ExtremalSettings:
     return ExtremalSettings(steps=60, scan=5) if is_large(x) else ExtremalSettings()
 
 
+def image_names(images: Any, names: Sequence[str] | None = None) -> list[str]:
+    """Return a name for each image: the given one, else that of its file, else "image 1", "image 2", ..."""
+    given = [str(name) for name in names or ()]
+    found = [_file_name(image) or f"image {number}" for number, image in enumerate(single_images(images), 1)]
+    return [*given, *found[len(given) :]][: len(found)]
+
+
+def _file_name(image: Any) -> str:
+    """Return the name of the file of an image, without folder and ending; "" if it comes from none."""
+    path = image if isinstance(image, str | os.PathLike) else getattr(image, "filename", "")
+    return Path(path).stem if path else ""
+
+
 def one_image(model: ImageModel, image: Any) -> Tensor:
     """Return the image (1, C, H, W); ValueError for several images."""
     x = model.images(image)
@@ -114,9 +130,9 @@ def show_note(line: HTML, notes: Sequence[str]) -> None:
 
 
 def show_patches(model: ImageModel, gallery: GalleryView, patches: Tensor) -> None:
-    """Show patches (M, k, C, s, s) in M rows of k; a missing one, all NaN, is gray and dimmed."""
+    """Show patches (M, k, C, s, s) in M rows of k; nothing is shown for a missing one, which is all NaN."""
     small = shrink(patches, THUMBNAIL).flatten(0, 1)
     present = ~small.isnan().flatten(1).all(1)
     gallery.columns = patches.shape[1]
     gallery.images = model.to_rgb(small.nan_to_num(0.5))
-    gallery.active = None if present.all() else present.numpy()
+    gallery.present = None if present.all() else present.numpy()

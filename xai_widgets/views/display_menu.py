@@ -9,10 +9,11 @@ from traitlets import Bool, Float, List, TraitError, Unicode, validate
 from xai_widgets.errors import unknown_name
 from xai_widgets.views.control import Control
 from xai_widgets.views.heatmap_view import HeatmapView
+from xai_widgets.views.map_grid_view import MapGridView
 from xai_widgets.views.traits import Choice, Unit
 
 #: The settings of a menu, in its order.
-SETTINGS = ("opacity", "colormap", "sign", "percentile", "fade", "gray", "interpolation")
+SETTINGS = ("opacity", "colormap", "sign", "percentile", "scale", "fade", "gray", "interpolation")
 
 
 class DisplayMenu(Control):
@@ -46,6 +47,7 @@ class DisplayMenu(Control):
     percentile = Float(
         99.0, help="The percentile of the magnitudes of a map at which the scale ends, above 0."
     ).tag(sync=True)
+    scale = Choice(MapGridView.scale.choices, help="Which maps of a table share a scale; see `MapGridView`.")
     interpolation = Choice(HeatmapView.interpolation.choices, help="How images and maps are enlarged.")
 
     @validate("shown")

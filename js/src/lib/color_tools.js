@@ -13,6 +13,12 @@ import { clamp, next, percent } from "./numbers.js";
 
 export const COLORMAPS = [...DIVERGING_NAMES, ...SEQUENTIAL_NAMES];
 const SIGNS = ["auto", "both", "positive", "negative", "absolute"];
+/** Which maps of a table share a scale. */
+export const SCALES = [
+	{ value: "cell", text: "each its own" },
+	{ value: "row", text: "one a row" },
+	{ value: "all", text: "one for all" },
+];
 const PERCENTILES = [100, 99.9, 99.5, 99, 98, 95, 90];
 
 /** @param {Figure} figure */
@@ -33,6 +39,7 @@ export function createColorControls({ model, bind }) {
 				["auto", ...COLORMAPS].map((value) => ({ value, text: value.replace("_", " – ") })),
 			),
 		percentile: () => selectControl(bind("percentile", "Clip"), percentiles),
+		scale: () => selectControl(bind("scale", "Scale"), () => SCALES),
 		fade: () => checkControl(bind("fade", "Fade small values"), { on: true, off: false }),
 		/** @param {string} label */
 		gray: (label) => checkControl(bind("gray", label), { on: true, off: false }),

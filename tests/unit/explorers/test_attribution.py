@@ -46,7 +46,7 @@ def test_methods_by_images_each_for_its_predicted_class(model, photos):
         expect_map(explorer, (0, image), "gradient", image, target)
         expect_map(explorer, (1, image), "grad_cam", image, target)
         label, probability = model.labels[target], model.probs(photos)[image, target].item()
-        assert explorer.view.column_captions[image] == f"{label} {probability:.0%}"
+        assert explorer.view.column_captions[image] == f"{label} {100 * probability:.0f} %"
     assert states_of(explorer) == ["done done done"] * 2
     assert (explorer.view.row_labels, explorer.view.column_labels[1]) == (["Gradient", "Grad-CAM"], "image 2")
     assert (explorer.view.images == photos).all()
@@ -94,9 +94,9 @@ def test_columns_may_be_layers(model, photos):
     expect_map(explorer, (0, 1), "grad_cam", 1, 3, layer="1")
     expect_map(explorer, (1, 0), "gradient", 1, 3)
     assert states_of(explorer) == ["done done done", "done absent absent"]
-    assert explorer.view.notes[1] == ["", "takes no layer", "takes no layer"]
+    assert explorer.view.notes[1] == ["", "not layer-wise", "not layer-wise"]
     assert (explorer.view.images == photos[1:2]).all()
-    assert explorer.layer_slider.layout.display == "none"
+    assert explorer.layer_picker.layout.display == "none"
     assert explorer.image_picker.layout.display is None
 
 
@@ -113,16 +113,16 @@ def test_columns_may_be_classes_the_best_and_the_chosen(model, photos):
     assert explorer.image_picker.layout.display == "none"
 
 
-def test_the_slider_sets_the_layer_of_methods_that_take_one(model, photos):
+def test_the_picker_sets_the_layer_of_methods_that_take_one(model, photos):
     explorer = finished(model, photos[0], ["gradient", "grad_cam"], ["1", "3"], target=0)
-    assert explorer.layer_slider.labels == ["each method's own", "1", "3"]
+    assert explorer.layer_picker.options == ["", "1", "3"]
     gradient = explorer.view.map_at(0, 0)
-    explorer.layer_slider.frame = 2
+    explorer.layer_picker.value = "3"
     assert explorer.wait(PATIENCE)
     assert explorer.view.map_at(0, 0) is gradient
     expect_map(explorer, (1, 0), "grad_cam", 0, 0, layer="3")
     explorer.method_picker.selected = ["gradient"]
-    assert explorer.layer_slider.layout.display == "none"
+    assert explorer.layer_picker.layout.display == "none"
 
 
 def test_default_methods_are_few_of_all_that_are_registered(model, photos):
@@ -131,7 +131,7 @@ def test_default_methods_are_few_of_all_that_are_registered(model, photos):
     assert "rise" in explorer.method_picker.options
     assert set(explorer.method_picker.selected) == set(DEFAULTS.names)
     assert explorer.run_bar.status == "idle"
-    assert "1" in explorer.layer_slider.labels
+    assert "1" in explorer.layer_picker.options
 
 
 def test_defaults_that_the_network_does_not_allow_are_replaced_with_the_reasons_on_demand(photos):

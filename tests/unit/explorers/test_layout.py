@@ -28,5 +28,14 @@ def test_the_menu_is_linked_with_all_views_that_have_a_setting():
     assert not heatmap.controls
     assert not grid.controls
     assert heatmap._channels["opacity"] == grid._channels["opacity"] == menu._channels["opacity"]
-    assert menu.shown == ["opacity", "colormap", "sign", "percentile", "fade", "gray", "interpolation"]
+    assert menu.shown == [
+        "opacity",
+        "colormap",
+        "sign",
+        "percentile",
+        "scale",
+        "fade",
+        "gray",
+        "interpolation",
+    ]
     assert display_menu(curve).shown == []
