@@ -27,7 +27,7 @@ export default view("xw-intro-view", ({ model, root, signal }) => {
 		used.abort();
 	});
 
-	/** Whether an event is in a view of this explorer that is no control. @param {Event} event */
+	/** Whether an event is in a view of this explorer other than its controls. @param {Event} event */
 	const isHere = (event) => {
 		const [target] = event.composedPath();
 		const view = target instanceof Element ? target.closest(".xw") : null;

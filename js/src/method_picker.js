@@ -7,6 +7,7 @@ import { keptUnlessAnswered } from "./lib/kernel.js";
 import { search } from "./lib/labels.js";
 import { seriesColor } from "./lib/palette.js";
 import { panelOf } from "./lib/popup.js";
+import { observe, update } from "./lib/state.js";
 
 /**
  * @typedef {{
@@ -18,7 +19,8 @@ import { panelOf } from "./lib/popup.js";
  *   cost: string,
  *   note: string,
  *   reason: string,
- * }} Method  `reason` is why it cannot be chosen, `note` a remark such as an error
+ *   card: Record<string, string>,
+ * }} Method  `reason` is why it cannot be chosen, `note` a remark such as an error, `card` its facts by their names
  */
 
 /** The heading of methods that cannot be chosen, at the end of the list. */
@@ -59,6 +61,10 @@ export default view("xw-method-picker", (figure) => {
 		{ id: `${id}-panel`, class: "xw-popup xw-method-panel", role: "dialog", popover: "manual" },
 		[input, list],
 	);
+	const card = createCard(figure, panel, () => {
+		input.focus();
+		mark(active);
+	});
 	/** @type {{method: Method, node: HTMLElement}[]} */
 	let rows = [];
 	let active = -1;
@@ -70,6 +76,7 @@ export default view("xw-method-picker", (figure) => {
 		height: 440,
 		opened() {
 			input.value = "";
+			card.close();
 			fill();
 			input.focus();
 		},
@@ -87,6 +94,7 @@ export default view("xw-method-picker", (figure) => {
 			cost: of("costs", name),
 			note: of("notes", name),
 			reason: of("reasons", name),
+			card: model.get("cards")?.[name] ?? {},
 		}));
 	}
 
@@ -179,6 +187,8 @@ export default view("xw-method-picker", (figure) => {
 			if (event.key === "ArrowDown") mark(active >= last ? 0 : active + 1);
 			else mark(active <= 0 ? last : active - 1);
 			walked = true;
+		} else if (event.key === "ArrowRight" && walked && rows[active]) {
+			card.open(rows[active].method);
 		} else if (event.key === "Enter" || (event.key === " " && (walked || !input.value))) {
 			toggle(rows[active]?.method);
 		} else return;
@@ -196,8 +206,9 @@ export default view("xw-method-picker", (figure) => {
 			const node = /** @type {Element} */ (event.target).closest("[role=option]");
 			const at = rows.findIndex((row) => row.node === node);
 			if (at < 0) return;
-			toggle(rows[at].method);
 			mark(at);
+			if (/** @type {Element} */ (event.target).matches(".xw-method-info")) card.open(rows[at].method);
+			else toggle(rows[at].method);
 			walked = true;
 		},
 		{ signal },
@@ -225,7 +236,7 @@ export default view("xw-method-picker", (figure) => {
  * @param {Method} method
  * @param {string} id
  */
-function methodRow({ label, color, sentence, cost, note, reason }, id) {
+function methodRow({ label, color, sentence, cost, note, reason, card }, id) {
 	const remark = reason || note || sentence;
 	const row = element(
 		"div",
@@ -234,10 +245,86 @@ function methodRow({ label, color, sentence, cost, note, reason }, id) {
 			element("span", { class: "xw-method-color" }),
 			element("span", { class: "xw-method-label" }, [label]),
 			element("span", { class: "xw-method-cost xw-muted", title: cost }, [cost.split(";")[0]]),
+			// For the pointer; the right arrow key opens the card, too.
+			...(Object.keys(card).length
+				? [
+						element("span", { class: "xw-method-info", title: "About this method", "aria-hidden": "true" }, [
+							"i",
+						]),
+					]
+				: []),
 			element("span", { class: "xw-method-remark xw-muted", title: remark }, [remark]),
 		],
 	);
 	row.style.setProperty("--xw-chip", color);
 	row.classList.toggle("xw-method-noted", Boolean(note && !reason));
 	return row;
+}
+
+/**
+ * The card of a method, in place of the list.
+ *
+ * @param {import("./lib/figure.js").Figure} figure
+ * @param {HTMLElement} panel
+ * @param {() => void} closed
+ */
+function createCard({ model, signal }, panel, closed) {
+	const back = element("button", { type: "button" }, ["‹ All methods"]);
+	const content = element("div", { class: "xw-card-content", tabindex: 0, role: "region" });
+	const node = element("div", { class: "xw-card", hidden: true }, [back, content]);
+	const image = element("img", { class: "xw-card-image", alt: "A scene and its map", hidden: true });
+	let url = "";
+	panel.append(node);
+
+	const showImage = () => {
+		URL.revokeObjectURL(url);
+		const bytes = model.get("_image");
+		url = bytes?.byteLength ? URL.createObjectURL(new Blob([bytes], { type: "image/webp" })) : "";
+		image.hidden = !url;
+		if (url) image.src = url;
+	};
+	const close = () => {
+		if (node.hidden) return;
+		node.hidden = true;
+		panel.classList.remove("xw-has-card");
+		closed();
+	};
+	back.addEventListener("click", close, { signal });
+	node.addEventListener(
+		"keydown",
+		(event) => {
+			if (event.key !== "Escape" && event.key !== "ArrowLeft") return;
+			event.preventDefault();
+			close();
+		},
+		{ signal },
+	);
+	observe(model, ["_image"], showImage, signal);
+	signal.addEventListener("abort", () => URL.revokeObjectURL(url));
+	return {
+		close,
+		/** @param {Method} method */
+		open({ name, label, sentence, reason, note, card }) {
+			image.hidden = true;
+			// The example comes from Python; without a kernel there is none.
+			if (model.get("_card") === name) showImage();
+			else update(model, { _card: name });
+			const facts = Object.entries(card).flatMap(([fact, text]) => [
+				element("dt", {}, [fact]),
+				element("dd", {}, [fact === "Formula" ? element("code", {}, [text]) : text]),
+			]);
+			content.replaceChildren(
+				element("div", { class: "xw-card-title" }, [label]),
+				element("p", {}, [sentence]),
+				image,
+				...(reason || note ? [element("p", { class: "xw-card-reason" }, [reason || note])] : []),
+				element("dl", {}, facts),
+			);
+			content.setAttribute("aria-label", label);
+			content.scrollTop = 0;
+			node.hidden = false;
+			panel.classList.add("xw-has-card");
+			content.focus();
+		},
+	};
 }

@@ -137,6 +137,28 @@ test("a remark stands in place of the sentence", async () => {
 	expect(rows()[0].querySelector(".xw-method-remark").textContent).toBe("expected a network with ReLU");
 });
 
+test("a card has the facts of a method; Escape leads back to the list", async () => {
+	await show({
+		cards: { gradient: { Formula: "dS_c/dx", Source: "Simonyan et al. 2014" } },
+		_card: "",
+		_image: null,
+	});
+	open();
+	expect(all(".xw-method-info")).toHaveLength(1);
+	await userEvent.keyboard("{ArrowDown}{ArrowRight}");
+	const card = view.el.querySelector(".xw-card");
+	expect([...card.querySelectorAll("dt, dd")].map((node) => node.textContent)).toEqual([
+		...["Formula", "dS_c/dx", "Source", "Simonyan et al. 2014"],
+	]);
+	expect(view.model.saved.at(-1)).toEqual({ _card: "gradient" });
+	expect(card.querySelector("img").hidden).toBe(true);
+	view.model.set("_image", new DataView(new Uint8Array([1, 2]).buffer));
+	expect(card.querySelector("img").hidden).toBe(false);
+	await userEvent.keyboard("{Escape}");
+	expect([card.hidden, document.activeElement]).toEqual([true, view.el.querySelector("input")]);
+	expect(view.el.querySelector(":popover-open")).not.toBeNull();
+});
+
 test("after its cleanup nothing listens and nothing is left", async () => {
 	await show();
 	open();

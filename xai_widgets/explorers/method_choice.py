@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 
 from xai_widgets.methods import METHODS, Method
+from xai_widgets.methods.cards import summary
 from xai_widgets.views import MethodPicker
 
 #: The headings of methods, by the modules that define them or, for single ones, by their names.
@@ -51,6 +52,7 @@ def method_picker(methods: Mapping[str, Method], selected: Collection[str]) -> M
     groups = {name: group for group, names in GROUPS.items() for name in names}
     families = {name: groups.get(method.name, OTHERS) for name, method in methods.items()}
     order = [*GROUPS, OTHERS]
+    cards = {name: method.card() for name, method in methods.items()}
     return MethodPicker(
         options=list(methods),
         labels={name: method.title for name, method in methods.items()},
@@ -58,6 +60,8 @@ def method_picker(methods: Mapping[str, Method], selected: Collection[str]) -> M
         families=dict(sorted(families.items(), key=lambda item: order.index(item[1]))),
         sentences={name: sentence(method) for name, method in methods.items()},
         costs={name: str(method.cost) for name, method in methods.items() if method.cost is not None},
+        cards={name: card.facts for name, card in cards.items()},
+        image_of=lambda name: cards[name].image(),
         reasons={name: reason for name, method in methods.items() if (reason := missing(method))},
         help="The methods that are compared; open the list to search and choose",
     )
@@ -65,7 +69,7 @@ def method_picker(methods: Mapping[str, Method], selected: Collection[str]) -> M
 
 def sentence(method: Method) -> str:
     """Return the first sentence of the documentation of a method, without its name."""
-    first = " ".join((method.__doc__ or "").strip().partition("\n\n")[0].split())
+    first = summary(method.__doc__)
     head, colon, rest = first.partition(": ")
     named = colon and re.sub(r"\W", "", method.title).lower() in re.sub(r"\W", "", head).lower()
     return rest[:1].upper() + rest[1:] if named else first

@@ -15,6 +15,7 @@ from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.run import Run
 from xai_widgets.core.validation import brief
 from xai_widgets.errors import check_keywords, checked_keywords, keywords, unknown_name
+from xai_widgets.methods.cards import Card, summary
 from xai_widgets.methods.checks import check_map, unsupported_error
 from xai_widgets.methods.interop import adapt
 
@@ -148,6 +149,21 @@ class Method:
         # The instance is frozen; help() and inspect.signature() are to show the function.
         object.__setattr__(self, "__doc__", self.function.__doc__)
         object.__setattr__(self, "__wrapped__", self.function)
+
+    def card(self) -> Card:
+        """Return the facts of the method on a card, which a notebook shows as HTML."""
+        facts = {
+            "Formula": self.formula,
+            "Cost": str(self.cost) if self.cost is not None else "unknown",
+            "Guarantees": self.guarantees,
+            "Limits": self.limits,
+            "Source": self.source,
+        }
+        known = {name: text for name, text in facts.items() if text}
+        return Card(self.title, summary(self.__doc__), known, self.name if self.family else "")
+
+    def _repr_html_(self) -> str:
+        return self.card()._repr_html_()
 
     @property
     def takes_layer(self) -> bool:
@@ -325,6 +341,11 @@ def get(name: str) -> Method:
     if name not in METHODS:
         raise ValueError(unknown_name("method", name, METHODS))
     return METHODS[name]
+
+
+def card(name: str) -> Card:
+    """Return the card of the method of this name; ValueError, with the nearest names, for an unknown name."""
+    return get(name).card()
 
 
 def as_method(given: Any) -> Method:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from traitlets import Dict, List, TraitError, Unicode, observe, validate
+from traitlets import Bytes, Dict, List, TraitError, Unicode, observe, validate
 
 from xai_widgets.errors import unknown_name
 from xai_widgets.views.control import Control
@@ -20,6 +21,11 @@ class MethodPicker(Control):
 
     Option i has the color of frame i in `CurveView`. In the open list, typing searches, with typing errors forgiven,
     arrows move, Enter and the space bar select, and Escape closes.
+
+    Parameters
+    ----------
+    image_of : callable, optional
+        Returns the example on the card of an option as a WebP file, or None.
 
     Raises
     ------
@@ -39,9 +45,27 @@ class MethodPicker(Control):
     sentences = _by_option("A sentence about each option, by option.")
     costs = _by_option("The cost of each option, such as its passes through the network, by option.")
     notes = _by_option("Remarks about options, such as why a method has no result, in place of the sentence.")
+    cards: Dict[str, dict[str, str]] = Dict(
+        value_trait=Dict(),
+        key_trait=Unicode(),
+        help="The facts on the card of each option, by their names, by option; `costs` are shown in the list.",
+    ).tag(sync=True)
     reasons = _by_option(
         "The reasons why options cannot be chosen in the browser, by option; these are listed at the end."
     )
+
+    _card = Unicode("", help="The option whose card is open; set in the browser.").tag(sync=True)
+    _image = Bytes(b"", help="The example on the open card, a WebP file.").tag(sync=True)
+
+    def __init__(self, *, image_of: Callable[[str], bytes | None] | None = None, **kwargs: Any) -> None:
+        self._image_of = image_of
+        super().__init__(**kwargs)
+
+    @observe("_card")
+    def _show_image(self, change: dict[str, Any]) -> None:
+        name = change["new"]
+        found = self._image_of(name) if self._image_of is not None and name in self.options else None
+        self._image = found or b""
 
     @validate("selected")
     def _are_options(self, proposal: dict[str, Any]) -> list[str]:
