@@ -98,7 +98,7 @@ class PerturbationBrush(ImageExplorer):
 
     question: ClassVar[str] = "What happens if this is covered?"
     hint: ClassVar[str] = "Paint on the image."
-    kernel_controls: ClassVar[tuple[str, ...]] = (*ImageExplorer.kernel_controls, "brush")
+    kernel_views: ClassVar[tuple[str, ...]] = ("brush",)
 
     @closed_on_error
     def __init__(
@@ -164,6 +164,10 @@ class PerturbationBrush(ImageExplorer):
         """
         # The refined mask is scored after the search.
         return wait_for(timeout, self._worker, self._scorer)
+
+    def wait_for_quick(self, timeout: float) -> None:
+        """Wait for the scores of the painted mask."""
+        self._scorer.wait(timeout)
 
     def close(self) -> None:
         """Stop, and close every part."""

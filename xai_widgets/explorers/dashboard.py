@@ -272,6 +272,10 @@ class Dashboard(Stateful):
         self.tabs.selected_index = list(self._pages).index(name)
         return self.explorers[name]
 
+    def is_filled(self, name: str) -> bool:
+        """Return whether a tab shows its explorer with the chosen image and class."""
+        return name in self.explorers and self.explorers[name] in self._pages[name].children
+
     def _refuse(self, name: str, error: Exception) -> None:
         self._fill(name, _words(f"{EXPLORERS[name].title}: {as_sentence(error).rstrip('.')}."))
 

@@ -65,8 +65,10 @@ class Explorer(Stateful):
     question: ClassVar[str] = ""
     hint: ClassVar[str] = ""
     hint_until: ClassVar[str] = "press"
-    #: Controls that need a kernel; an exported page disables them.
+    #: Controls that need a kernel; an exported page leaves them out.
     kernel_controls: ClassVar[tuple[str, ...]] = ("run_bar",)
+    #: Views that show a result and can be changed with a kernel only; an exported page shows them without tools.
+    kernel_views: ClassVar[tuple[str, ...]] = ()
     #: Attributes that a dashboard keeps equal in all explorers, such as ``{"layer": "layer_picker.value"}``: "image",
     #: "frame" (the index of the image), "target" and "layer".
     shared: ClassVar[Mapping[str, str]] = {}
@@ -292,6 +294,9 @@ class Explorer(Stateful):
     def wait(self, timeout: float | None = None) -> bool:
         """Block until the computation has ended; False if that took longer than ``timeout`` seconds."""
         return self._worker.wait(timeout)
+
+    def wait_for_quick(self, timeout: float) -> None:
+        """Wait for results that take one pass, such as the scores of a painted mask."""
 
     def close(self) -> None:
         """Stop the computation and close every part."""

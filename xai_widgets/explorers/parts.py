@@ -110,13 +110,17 @@ def caption() -> HTML:
 
 
 def with_menu(children: Iterable[Any], menu: View) -> list[Any]:
-    """Return the children of an explorer with its menu at the end of their first row."""
-    first, *others = children
+    """Return the children of an explorer with its menu at the end of their header, which is the first row."""
+    parts = list(children)
     set_layout(menu, flex="0 0 auto", margin="0 0 0 auto")
-    if not isinstance(first, HBox):
-        first = HBox([first], layout=row_layout())
-    first.children = (*first.children, menu)
-    return [first, *others]
+    rows = [part for part in parts if isinstance(part, HBox)]
+    header = next((row for row in rows if "xw-layout-header" in row._dom_classes), None)
+    if header is None and rows and rows[0] is parts[0]:
+        header = rows[0]
+    if header is None:
+        header = parts[0] = HBox([parts[0]], layout=row_layout())
+    header.children = (*header.children, menu)
+    return parts
 
 
 def show_note(line: HTML, notes: Sequence[str]) -> None:
