@@ -14,11 +14,11 @@ from xai_widgets.errors import unknown_name
 from xai_widgets.explorers.explorer import ImageExplorer
 from xai_widgets.explorers.method_choice import method_picker
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.explorers.parts import row_layout, score_name, search_settings, stretch
+from xai_widgets.explorers.parts import ENDS, row_layout, score_name, search_settings, stretch, void_scores
 from xai_widgets.methods.registry import MethodLike, methods_by_name
 from xai_widgets.ops.perturb import Perturbation, pyramid
 from xai_widgets.perturbation.mask_search import check_areas
-from xai_widgets.studies.masks import MaskKey, MaskStudy
+from xai_widgets.studies.masks import MaskKey, MaskStudy, MethodMasks
 from xai_widgets.views import CurveView, MaskView, link
 from xai_widgets.views.static_repr import set_layout
 
@@ -139,6 +139,8 @@ class MaskComparison(ImageExplorer):
         link((self.curves, "fraction"), *((view, "area") for view in masks))
         for name in ("display", "position", "viewport"):
             link(*((view, name) for view in masks))
+        # The curves of the part that is shown are bold.
+        link((self.curves, "mode"), *((view, "mode") for view in masks))
         # Aligned at the bottom, where a title of two lines does not move an image.
         row = Layout(display="grid", grid_gap=f"8px {GAP}px", align_items="flex-end", overflow="hidden")
         self._row = HBox(list(self.masks.values()), layout=row)
@@ -188,16 +190,17 @@ class MaskComparison(ImageExplorer):
             outcome = outcomes.get(name)
             result = None if outcome is None else outcome.result
             view.layout.display = "none" if outcome is None else None
-            title = self._methods[name].title
-            view.title = f"{title}: {outcome.error}" if outcome is not None and outcome.error else title
             with view.hold_sync():
+                view.note = "" if outcome is None else outcome.error or "; ".join(outcome.warnings)
                 view.masks = None
                 view.areas = None if result is None else np.array(self._areas, dtype=np.float32)
                 view.masks = None if result is None else result.masks
-        known = any(outcome.result is not None for outcome in outcomes.values())
+        results = [outcome.result for outcome in outcomes.values() if outcome.result is not None]
+        known = bool(results)
         with self.controls.hold_sync():
             self.controls.areas = np.array(self._areas, dtype=np.float32)
             self.controls.ready = [known] * len(self._areas)
+            self.controls.caption = self._void(results)
         self._draw_curves()
 
     def _draw_curves(self) -> None:
@@ -224,12 +227,21 @@ class MaskComparison(ImageExplorer):
         lines = [
             {"y": float(result.preserved[end]), "label": label}
             for result in results[:1]
-            for end, label in ((-1, "the image"), (0, "fully perturbed"))
+            for end, label in ((-1, "unperturbed"), (0, ENDS[self._perturbation]))
         ]
         with self.curves.hold_sync():
             self.curves.series, self.curves.x = series, np.array(x, dtype=np.float32)
             self.curves.y = np.array(rows, dtype=np.float32).reshape(len(rows), len(x))
             self.curves.lines = lines
+            # The cursor stops where there are masks.
+            self.curves.steps = np.array(self._areas, dtype=np.float32) if results else None
+
+    def _void(self, results: list[MethodMasks]) -> str:
+        """Return why masks of the class mean little, or an empty string."""
+        if not results:
+            return ""
+        low, high = float(results[0].preserved[0]), float(results[0].preserved[-1])
+        return void_scores(self.model, self.target, low, high, ENDS[self._perturbation])
 
 
 def _columns(count: int) -> str:

@@ -14,6 +14,7 @@ from traitlets import TraitError
 
 from xai_widgets.core.display import single_images
 from xai_widgets.core.model import ImageModel
+from xai_widgets.ops.perturb import Perturbation
 from xai_widgets.ops.resize import shrink
 from xai_widgets.perturbation.extremal import ExtremalSettings
 from xai_widgets.views import GalleryView, SelectView, View
@@ -23,6 +24,8 @@ from xai_widgets.views.static_repr import set_layout
 TOP = 5
 #: Pixels above which an image is large: searches have smaller budgets by default.
 LARGE = 128 * 128
+#: Names of the fully perturbed image.
+ENDS: dict[Perturbation, str] = {"blur": "all blurred", "fade": "all black"}
 #: Largest side of a patch that is sent to a view, in pixels.
 THUMBNAIL = 64
 
@@ -102,6 +105,30 @@ def one_image(model: ImageModel, image: Any) -> Tensor:
 def score_name(model: ImageModel) -> str:
     """Return the name of the outputs of a network on an axis."""
     return f"score before {model.activation}" if model.activation else model.value_name
+
+
+def void_scores(model: ImageModel, target: int, low: float, high: float, end: str) -> str:
+    """Return why masks of a class mean little, or an empty string.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network.
+    target : int
+        The class.
+    low, high : float
+        Its scores for the fully perturbed image and for the image.
+    end : str
+        Name of the fully perturbed image, such as "all blurred".
+    """
+    label = model.labels[target]
+    if high <= low:
+        return f"Masks mean little here: {label} scores {high:.3g} for the image, and {low:.3g} for it {end}."
+    if model.has_probabilities and high < 0:
+        return (
+            f"Masks mean little here: {label} scores {high:.3g}, below 0, as the network sees other classes."
+        )
+    return ""
 
 
 def caption() -> HTML:

@@ -65,7 +65,7 @@ class FillObjective(ScoreObjective):
     Parameters
     ----------
     model : ImageModel
-        The network. Without softmax and sigmoid its scores take the place of log-probabilities.
+        The network. Without softmax and sigmoid its scores replace log-probabilities.
     x : Tensor, (1, C, H, W)
         The image.
     target : Tensor, (1,)
@@ -231,7 +231,7 @@ class _Refinement:
     def _better(self, best: Refined, mask: Tensor, origin: Origin) -> Refined:
         """Return the mask with its effect if it is better than the best so far, by the number that is shown."""
         after = self.objective.effect(mask)
-        # Of equal probabilities, such as two that round to 1, the lower score is better.
+        # A tie of probabilities, such as two that round to 1, is decided by the score.
         if (after.probability, after.score) < (best.after.probability, best.after.score):
             return Refined(mask, origin, best.before, after)
         return best

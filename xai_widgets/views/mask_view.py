@@ -21,7 +21,7 @@ from xai_widgets.views.viewport import Viewport
 #: Ways to display the image and the mask.
 DISPLAYS = ("preserved", "deleted", "outline", "mask")
 
-#: What the mask is: the part that is preserved, or the part that is deleted.
+#: Uses of the mask: the part that is preserved, or the part that is deleted.
 MODES = ("preserved", "deleted")
 
 

@@ -1,4 +1,4 @@
-"""Refined masks: never worse than what was painted nor than a disc, also where the painted mask is a local optimum."""
+"""Refined masks: never worse than the paint nor than a disc, also where the painted mask is a local optimum."""
 
 import numpy as np
 import pytest
