@@ -83,6 +83,10 @@ class ExtremalStudy(Study[ExtremalKey, Extremal]):
             batch_size=self.batch_size,
         )
 
+    def steps(self, key: ExtremalKey) -> int:
+        """Return the number of snapshots of the search, or of its continuation."""
+        return self.run(key, self.result(key)).total
+
     def _areas(self, layer: str | None) -> tuple[float, ...]:
         """Return the default areas that differ by at least one position of the image or the layer."""
         grids = {each.name: each.grid for each in self.model.layers()} if layer is not None else {}
