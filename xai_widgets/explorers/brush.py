@@ -8,7 +8,6 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from ipywidgets import HBox
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -17,8 +16,9 @@ from xai_widgets.core.run import Run, Status, Worker
 from xai_widgets.core.validation import check_finite
 from xai_widgets.errors import as_sentence
 from xai_widgets.explorers.explorer import ImageExplorer, wait_for
+from xai_widgets.explorers.layout import header, stage
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.explorers.parts import TOP, row_layout, search_settings, stretch
+from xai_widgets.explorers.parts import TOP, search_settings
 from xai_widgets.explorers.state import held
 from xai_widgets.methods import as_method
 from xai_widgets.methods.registry import MethodLike
@@ -117,12 +117,12 @@ class PerturbationBrush(ImageExplorer):
         self._scorer = Worker()
         super().__init__(model, image, target=target, **kwargs)
         self._settings, self._seed = settings, seed
-        self.brush = BrushView(fill_labels=list(FILLS), title="Paint over the image")
+        self.brush = BrushView(fill_labels=list(FILLS), title="Paint over the image", width=700)
         self.scores = ScoresView(labels=self.model.labels, title="Best classes under the mask")
         self.run_bar.label = "Refine"
-        stretch((self.class_picker, "1 1 220px"), (self.brush, "0 1 400px"), (self.scores, "1 1 260px"))
-        views = HBox([self.brush, self.scores], layout=row_layout())
-        self._assemble([HBox([self.class_picker], layout=row_layout()), self.run_bar, views])
+        # The tools stand between the image and the bars that follow it.
+        columns = stage((self.brush, 2.2), (self.scores, 1))
+        self._assemble([header(self.class_picker, self.run_bar), columns])
         self.brush.observe(lambda _change: self._score(), ["mask", "fill"])
         # A stroke stops the search.
         self.brush.observe(lambda _change: self.cancel(), "_stroke")
@@ -185,7 +185,7 @@ class PerturbationBrush(ImageExplorer):
         self.restart()
 
     def restart(self) -> None:
-        """Start the optimizer from the painted mask, with the network as it is now."""
+        """Refine the painted mask, with the network as it is now."""
         self._renew()
         self.compute(again=True)
 

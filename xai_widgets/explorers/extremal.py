@@ -9,22 +9,18 @@ from typing import Any, ClassVar, get_args
 import numpy as np
 import torch
 import torch.nn.functional as F
-from ipywidgets import HBox
 from numpy.typing import NDArray
 
 from xai_widgets.core.model import ImageModel, Target
 from xai_widgets.core.validation import numbers
 from xai_widgets.explorers.explorer import SearchExplorer
+from xai_widgets.explorers.layout import column, header, stage
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import (
     ENDS,
     TOP,
-    dropdown,
-    fill_width,
-    row_layout,
     score_name,
     search_settings,
-    stretch,
     void_scores,
 )
 from xai_widgets.ops.perturb import Perturbation, perturb, pyramid
@@ -33,11 +29,11 @@ from xai_widgets.perturbation.mask_search import SearchSettings
 from xai_widgets.perturbation.scored_masks import Variant
 from xai_widgets.studies.layers import spatial_layers
 from xai_widgets.studies.masks import ExtremalKey, ExtremalStudy
-from xai_widgets.views import CurveView, GalleryView, MaskView, ScoresView, link
+from xai_widgets.views import CurveView, GalleryView, MaskView, ScoresView, SelectView, link
 from xai_widgets.views.mask_view import MODES
 
 #: Side of an image of the strip, in pixels.
-THUMBNAIL = 96
+THUMBNAIL = 84
 
 #: The choice of masking the image, not a layer.
 IMAGE = "image"
@@ -149,13 +145,28 @@ class ExtremalExplorer(SearchExplorer):
         # Bad arguments are refused here: this makes the run without a step of it.
         self._if_finite(lambda: self.study.run(ExtremalKey(self.target, variant, perturbation, layer)))
 
-        self.variant_picker = dropdown("Objective", get_args(Variant), variant)
-        self.perturbation_picker = dropdown("Outside", get_args(Perturbation), perturbation)
+        self.variant_picker = SelectView(
+            title="Objective",
+            options=get_args(Variant),
+            value=variant,
+            help="Whether the mask keeps the score of the class, its deletion removes it, or both",
+        )
+        self.perturbation_picker = SelectView(
+            title="Outside",
+            options=get_args(Perturbation),
+            value=perturbation,
+            help="Whether the image is blurred outside of the mask, or fades to black",
+        )
         layers = spatial_layers(self.model)
         layers += [layer] if layer is not None and layer not in layers else []
-        self.layer_picker = dropdown("Mask on", (IMAGE, *layers), layer or IMAGE)
+        self.layer_picker = SelectView(
+            title="Mask on",
+            options=[IMAGE, *layers],
+            value=layer or IMAGE,
+            help="Whether the image is masked, or the activation of a layer",
+        )
         mode = _mode(variant)
-        self.mask = MaskView(width=400, area=0.1, mode=mode, display=mode, title=_title(variant, layer))
+        self.mask = MaskView(width=480, area=0.1, mode=mode, display=mode, title=_title(variant, layer))
         self.curves = CurveView(
             x_label="area", y_label=score_name(self.model), fraction=0.1, mode=mode, height=240
         )
@@ -182,18 +193,11 @@ class ExtremalExplorer(SearchExplorer):
             self.compute()
 
     def _layout(self) -> list[Any]:
-        stretch(
-            (self.class_picker, "1 1 220px"), (self.mask, "2 1 260px"),
-            (self.curves, "3 1 320px"), (self.scores, "1 1 200px"),
-        )  # fmt: skip
-        fill_width(self.strip)
-        choices = [self.class_picker, self.variant_picker, self.perturbation_picker, self.layer_picker]
-        return [
-            HBox(choices, layout=row_layout()),
-            self.run_bar,
-            HBox([self.mask, self.curves, self.scores], layout=row_layout()),
-            self.strip,
-        ]
+        controls = header(
+            self.class_picker, self.variant_picker, self.perturbation_picker, self.layer_picker, self.run_bar
+        )
+        # What is dragged and all that it changes are side by side.
+        return [controls, stage((self.mask, 1.1), (self.curves, 1.3), (self.scores, 1)), column(self.strip)]
 
     def _show_image(self) -> None:
         self.scores.reference = self._probabilities()

@@ -12,9 +12,10 @@ from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.model import ImageModel, Target
 from xai_widgets.errors import unknown_name
 from xai_widgets.explorers.explorer import ImageExplorer
+from xai_widgets.explorers.layout import column, header
 from xai_widgets.explorers.method_choice import method_picker
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.explorers.parts import ENDS, row_layout, score_name, search_settings, stretch, void_scores
+from xai_widgets.explorers.parts import ENDS, score_name, search_settings, void_scores
 from xai_widgets.methods.registry import MethodLike, methods_by_name
 from xai_widgets.ops.perturb import Perturbation, pyramid
 from xai_widgets.perturbation.mask_search import check_areas
@@ -27,8 +28,8 @@ AREAS = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6)
 #: Default methods.
 METHODS = ("gradient", "grad_cam", "occlusion", "meaningful_perturbation", "extremal")
 
-#: Gap between two images, in pixels.
-GAP = 8
+#: Gap between two images, and their largest width, in pixels.
+GAP, LANE = 8, 240
 
 
 class MaskComparison(ImageExplorer):
@@ -129,11 +130,12 @@ class MaskComparison(ImageExplorer):
         titles = {name: method.title for name, method in self._methods.items()}
         self.method_picker = method_picker(self._methods, titles)
         self.masks = {
-            name: MaskView(title=title, width=260, area=0.1, controls=False) for name, title in titles.items()
+            name: MaskView(title=title, width=LANE, area=0.1, controls=False)
+            for name, title in titles.items()
         }
         self.controls = MaskView(show_image=False, width=0, area=0.1)
         self.curves = CurveView(
-            x_label="area", y_label=score_name(self.model), fraction=0.1, mode="preserved", height=280
+            x_label="area", y_label=score_name(self.model), fraction=0.1, mode="preserved", height=210
         )
         masks = self.controls, *self.masks.values()
         link((self.curves, "fraction"), *((view, "area") for view in masks))
@@ -150,15 +152,9 @@ class MaskComparison(ImageExplorer):
             self.compute()
 
     def _layout(self) -> list[Any]:
-        stretch((self.class_picker, "1 1 220px"), (self.method_picker, "0 0 auto"))
-        set_layout(*self.masks.values(), self.controls, self.curves, min_width="0", margin="0")
-        return [
-            HBox([self.class_picker, self.method_picker], layout=row_layout()),
-            self.run_bar,
-            self._row,
-            self.controls,
-            self.curves,
-        ]
+        set_layout(*self.masks.values(), min_width="0", margin="0")
+        controls = header(self.class_picker, self.method_picker, self.run_bar)
+        return [controls, self._row, column(self.controls, self.curves)]
 
     def _show_image(self) -> None:
         levels = self.model.to_rgb(pyramid(self._x, self._perturbation, levels=2)[0])

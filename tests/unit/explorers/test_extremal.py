@@ -344,10 +344,10 @@ def test_every_choice_keeps_its_result_until_the_image_changes(model, image, mon
     assert explorer.result is result
     assert explorer.run_bar.status == "done"
     assert np.array_equal(explorer.mask.masks, (255 * result.masks[0]).byte().numpy())
-    assert calls == [None]
+    assert set(calls) == {None}
     explorer.compute(again=True)
     assert explorer.wait(PATIENCE)
-    assert calls[1] is result
+    assert calls[-1] is result
 
 
 def test_an_error_is_shown_and_the_widget_stays_usable(model, image):
