@@ -135,7 +135,7 @@ function createReadout({ model, announce }, drawing) {
 			const shape = drawing.shape();
 			const cell = shape ? cellAt(model.get("position"), shape) : null;
 			const value = mask && cell ? (mask.data[cell.row * cell.columns + cell.column] / 255).toFixed(2) : "";
-			place.textContent = cell ? `row ${cell.row}, col ${cell.column}${value && `: mask ${value}`}` : "";
+			place.textContent = cell ? `row ${cell.row}, col ${cell.column}${value && `: ${value}`}` : "";
 			// The slider role of the stage announces the area itself.
 			announce(place.textContent);
 			return amount.textContent;

@@ -213,7 +213,7 @@ describe("pointer and keys", () => {
 		const { $, set, stage } = await show();
 		expect(stage.getAttribute("aria-valuetext")).toBe("area 20 % preserved");
 		await set({ position: [0.3, 0.1], area: 0.21 });
-		expect($(".xw-position").textContent).toBe("row 0, col 1: mask 0.50");
+		expect($(".xw-position").textContent).toBe("row 0, col 1: 0.50");
 		await set({ display: "deleted" });
 		expect($(".xw-amount").textContent).toBe("area 20 % deleted");
 	});

@@ -16,7 +16,7 @@ from xai_widgets.core.run import Run, Status, Worker
 from xai_widgets.core.validation import check_finite
 from xai_widgets.errors import as_sentence
 from xai_widgets.explorers.explorer import ImageExplorer, wait_for
-from xai_widgets.explorers.layout import header, stage
+from xai_widgets.explorers.layout import column, header, stage
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import TOP, search_settings
 from xai_widgets.explorers.state import held
@@ -121,7 +121,7 @@ class PerturbationBrush(ImageExplorer):
         self.scores = ScoresView(labels=self.model.labels, title="Best classes under the mask")
         self.run_bar.label = "Refine"
         # The tools stand between the image and the bars that follow it.
-        columns = stage((self.brush, 2.2), (self.scores, 1))
+        columns = stage(column(self.brush, weight=3, width=440), column(self.scores, width=200))
         self._assemble([header(self.class_picker, self.run_bar), columns])
         self.brush.observe(lambda _change: self._score(), ["mask", "fill"])
         # A stroke stops the search.

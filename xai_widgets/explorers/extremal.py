@@ -168,7 +168,7 @@ class ExtremalExplorer(SearchExplorer):
         mode = _mode(variant)
         self.mask = MaskView(width=480, area=0.1, mode=mode, display=mode, title=_title(variant, layer))
         self.curves = CurveView(
-            x_label="area", y_label=score_name(self.model), fraction=0.1, mode=mode, height=240
+            x_label="area", y_label=score_name(self.model), fraction=0.1, mode=mode, height=200
         )
         self.scores = ScoresView(
             labels=self.model.labels,
@@ -178,7 +178,7 @@ class ExtremalExplorer(SearchExplorer):
             series=[{"label": each, "frame": 0, "mode": each} for each in MODES],
             title="Best classes",
         )
-        self.strip = GalleryView(title="All areas", size=THUMBNAIL)
+        self.strip = GalleryView(title="All areas", size=THUMBNAIL, columns=5)
         link((self.curves, "fraction"), (self.scores, "fraction"), (self.mask, "area"))
         link((self.curves, "frame"), (self.scores, "frame"))
         link((self.curves, "mode"), (self.scores, "mode"), (self.mask, "mode"))
@@ -197,7 +197,11 @@ class ExtremalExplorer(SearchExplorer):
             self.class_picker, self.variant_picker, self.perturbation_picker, self.layer_picker, self.run_bar
         )
         # What is dragged and all that it changes are side by side.
-        return [controls, stage((self.mask, 1.1), (self.curves, 1.3), (self.scores, 1)), column(self.strip)]
+        plots = stage(column(self.curves, weight=1.5, width=200), column(self.scores, width=170))
+        return [
+            controls,
+            stage(column(self.mask, width=260), column(plots, self.strip, weight=2.5, width=370)),
+        ]
 
     def _show_image(self) -> None:
         self.scores.reference = self._probabilities()
@@ -259,8 +263,7 @@ class ExtremalExplorer(SearchExplorer):
         best = float(result.best_area[0])
         if not math.isnan(best):
             return f"\u2605 {name}: {100 * best:.3g} %"
-        yet = "" if self.study.outcome(key).complete else " yet"
-        return f"{name}: none up to {100 * float(result.areas[-1]):.3g} %{yet}"
+        return f"{name}: {'not reached' if self.study.outcome(key).complete else 'none yet'}"
 
     def _note(self, key: ExtremalKey, result: Extremal | None) -> str:
         """Return why the masks mean little, or nothing."""

@@ -12,10 +12,10 @@ from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.model import ImageModel, Target
 from xai_widgets.errors import unknown_name
 from xai_widgets.explorers.explorer import ImageExplorer
-from xai_widgets.explorers.layout import column, header
+from xai_widgets.explorers.layout import header
 from xai_widgets.explorers.method_choice import method_picker
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.explorers.parts import ENDS, score_name, search_settings, void_scores
+from xai_widgets.explorers.parts import ENDS, fill_width, score_name, search_settings, void_scores
 from xai_widgets.methods.registry import MethodLike, methods_by_name
 from xai_widgets.ops.perturb import Perturbation, pyramid
 from xai_widgets.perturbation.mask_search import check_areas
@@ -153,8 +153,9 @@ class MaskComparison(ImageExplorer):
 
     def _layout(self) -> list[Any]:
         set_layout(*self.masks.values(), min_width="0", margin="0")
+        fill_width(self.controls, self.curves)
         controls = header(self.class_picker, self.method_picker, self.run_bar)
-        return [controls, self._row, column(self.controls, self.curves)]
+        return [controls, self._row, self.controls, self.curves]
 
     def _show_image(self) -> None:
         levels = self.model.to_rgb(pyramid(self._x, self._perturbation, levels=2)[0])

@@ -150,7 +150,7 @@ def test_where_no_area_is_enough_nothing_is_marked(model, image):
     assert explorer.mask.best is None
     assert explorer.curves.marks == []
     assert explorer.strip.marked == -1
-    assert explorer.mask.caption == "smallest sufficient area (a*): none up to 50 %"
+    assert explorer.mask.caption == "smallest sufficient area (a*): not reached"
 
 
 def test_slider_cursor_bars_and_strip_are_joined_in_the_page(model, image):
