@@ -184,7 +184,7 @@ class ExtremalExplorer(SearchExplorer):
         link((self.curves, "mode"), (self.scores, "mode"), (self.mask, "mode"))
         link((self.strip, "frame"), (self.mask, "frame"))
         self._given_title = self.mask.title
-        # Before the computation: the picture shows the part that the mask stands for.
+        # Before the computation: the image shows the part that the mask stands for.
         self.variant_picker.observe(lambda change: self._follow_variant(), "value")
         pickers = self.variant_picker, self.perturbation_picker, self.layer_picker
         self._compute_on_change(*((picker, "value") for picker in pickers))
@@ -196,7 +196,7 @@ class ExtremalExplorer(SearchExplorer):
         controls = header(
             self.class_picker, self.variant_picker, self.perturbation_picker, self.layer_picker, self.run_bar
         )
-        # What is dragged and all that it changes are side by side.
+        # The slider and all that it changes are side by side.
         plots = stage(column(self.curves, weight=1.5, width=200), column(self.scores, width=170))
         return [
             controls,

@@ -128,7 +128,7 @@ def refine(
     """Find a mask of the same area that reduces the probability of a class more than a painted one.
 
     The candidates are the painted mask, discs on a grid, and the masks that gradient descent finds from the painted
-    mask and from the best discs. The best of them is returned, so that the result is never worse than what was painted
+    mask and from the best discs. The best of them is returned, so that the result is never worse than the painted mask
     nor than any of the discs.
 
     Parameters

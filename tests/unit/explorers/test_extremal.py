@@ -212,7 +212,7 @@ class Brightness(nn.Module):
         return torch.stack([detail, -detail, detail - 1], dim=1)
 
 
-def test_masks_that_mean_little_say_so_on_the_image(image):
+def test_masks_that_mean_little_are_marked_on_the_image(image):
     model = ImageModel(Brightness(), size=16, mean=[0.0], std=[1.0], labels=["detail", "smooth", "absent"])
     explorer = explorer_of(model, image, target="detail")
     assert explorer.wait(PATIENCE)

@@ -112,7 +112,7 @@ def flat(model, x, target):
     return torch.ones(1, 16, 16)
 
 
-def test_masks_that_mean_little_say_so(model, image):
+def test_masks_that_mean_little_are_marked(model, image):
     comparison = comparison_of(model, image, [mine, flat])
     assert comparison.wait(PATIENCE)
     assert comparison.masks["mine"].note == ""
