@@ -179,7 +179,10 @@ function build(figure) {
 		const { node } = cells;
 		const largest = model.get("size");
 		const full = root.matches(":fullscreen");
-		const limit = full ? Math.max(300, innerHeight - 160) : model.get("height");
+		const most = full ? Math.max(300, innerHeight - 160) : model.get("height");
+		// The strip of the pinned cells takes its line from the cells, so that nothing below moves.
+		const strip = readout.strip.offsetHeight;
+		const limit = most && Math.max(120, most - (strip ? strip + 4 : 0));
 		node.style.maxHeight = limit ? `${limit}px` : "";
 		const lines = cells.boxes().filter(({ node: cell }) => cell.classList.contains("xw-line")).length;
 		const [box] = cells.boxes();
@@ -254,6 +257,10 @@ function build(figure) {
 			box.pin.setAttribute("aria-label", `pin ${table.nameOf([box.row, box.column])}`);
 		}
 		showScale(row, column);
+		if (pins.length > 0 === readout.strip.hidden) {
+			readout.strip.hidden = pins.length === 0;
+			resize();
+		}
 		if (shown.ranks.length !== table.height()) {
 			shown.ranks = Array.from({ length: table.height() }, (_, index) => index);
 		}
@@ -299,7 +306,8 @@ function build(figure) {
 		const where = at ? `${name} at row ${at.row}, col ${at.column}` : name;
 		let words = "";
 		if (first && second) {
-			words = `A ${table.nameOf(first)}, B ${table.nameOf(second)}: ${agreementWords(table, first, second)}`;
+			// The numbers first: a line that is too long ends in the names.
+			words = `${agreementWords(table, first, second)} of A ${table.nameOf(first)}, B ${table.nameOf(second)}`;
 		} else if (first) {
 			const { text } = MEASURES.find(({ value }) => value === model.get("measure")) ?? MEASURES[0];
 			words = `A ${table.nameOf(first)}: each map shows its agreement with it (${text})`;

@@ -212,7 +212,7 @@ test("to a pinned cell all others show their agreement; of two all measures are 
 	]);
 	expect(texts(".xw-pin")).toEqual(["A", "B", "pin", "pin"]);
 	expect(find(".xw-agreement").textContent).toBe(
-		`A Grad-CAM · cat, B Grad-CAM · dog: Pearson ${of("pearson")}, Spearman ${of("spearman")}, SSIM ${of("ssim")}`,
+		`Pearson ${of("pearson")}, Spearman ${of("spearman")}, SSIM ${of("ssim")} of A Grad-CAM · cat, B Grad-CAM · dog`,
 	);
 	// A pin of a cell that is gone counts for nothing.
 	await set({ states: [["done"]], column_labels: ["cat"], row_labels: ["Grad-CAM"] });

@@ -45,7 +45,7 @@ LAYERS = 5
 #: Width of the images to choose from, CSS px.
 THUMBNAIL = 40
 #: Height of the table, CSS px: with the controls it fits into a notebook of 640 px.
-HEIGHT = 500
+HEIGHT = 480
 
 
 class AttributionExplorer(Explorer):
@@ -118,8 +118,7 @@ class AttributionExplorer(Explorer):
     """
 
     question: ClassVar[str] = "Which pixels does the score come from?"
-    hint: ClassVar[str] = "Point at a map to read its values."
-    hint_until: ClassVar[str] = "hover"
+    hint: ClassVar[str] = "Click a map to enlarge it; pin two to compare them."
     kernel_controls: ClassVar[tuple[str, ...]] = (
         *("class_picker", "own_picker", "across_picker", "method_picker"),
         *("layer_picker", "image_picker", "run_bar"),

@@ -92,7 +92,7 @@ export function createReadout({ announce, bind, set }) {
 			setText(place, where);
 			setText(value, number);
 			setText(pinned, agreement);
-			strip.hidden = !agreement;
+			pinned.title = agreement;
 			compare.hidden = !both;
 			announce([where, number, agreement].filter(Boolean).join(": "));
 		},
