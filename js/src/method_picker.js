@@ -77,6 +77,7 @@ export default view("xw-method-picker", (figure) => {
 		opened() {
 			input.value = "";
 			card.close();
+			if (!model.get("_opened")) update(model, { _opened: true });
 			fill();
 			input.focus();
 		},
@@ -244,7 +245,7 @@ function methodRow({ label, color, sentence, cost, note, reason, card }, id) {
 		[
 			element("span", { class: "xw-method-color" }),
 			element("span", { class: "xw-method-label" }, [label]),
-			element("span", { class: "xw-method-cost xw-muted", title: cost }, [cost.split(";")[0]]),
+			element("span", { class: "xw-method-cost xw-muted", title: cost }, [cost]),
 			// For the pointer; the right arrow key opens the card, too.
 			...(Object.keys(card).length
 				? [

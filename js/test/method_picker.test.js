@@ -13,7 +13,7 @@ async function show(over = {}) {
 		selected: ["lrp"],
 		families: { gradient: "Gradients", lrp: "Rules", cam: "Gradients" },
 		sentences: { gradient: "Gradient of the class score." },
-		costs: { gradient: "1 forward, 1 backward; a remark" },
+		costs: { gradient: "2 passes" },
 		notes: {},
 		reasons: {},
 		title: "Methods",
@@ -46,7 +46,7 @@ test("the list has families, sentences and costs", async () => {
 	expect(all(".xw-method-family").map((node) => node.textContent)).toEqual(["Gradients", "Rules"]);
 	expect(labels()).toEqual(["gradient", "cam", "Layer-wise relevance propagation"]);
 	expect(rows()[0].textContent).toContain("Gradient of the class score.");
-	expect(rows()[0].querySelector(".xw-method-cost").textContent).toBe("1 forward, 1 backward");
+	expect(rows()[0].querySelector(".xw-method-cost").textContent).toBe("2 passes");
 	expect(selected()).toEqual(["Layer-wise relevance propagation"]);
 	expect(button().getAttribute("aria-expanded")).toBe("true");
 });

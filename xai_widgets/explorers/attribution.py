@@ -199,7 +199,7 @@ class AttributionExplorer(Explorer):
             title="predicted for each image", help="Explain the predicted class of each image"
         )
         self.across_picker = dropdown("Compare across", get_args(Across), across)
-        self.method_picker = method_picker(self.study.methods, chosen)
+        self.method_picker = method_picker(self.study.methods, chosen, self.model)
         self.layer_picker = dropdown("Layer", ["", *self._layers], "", labels={"": "default"})
         self.image_picker = GalleryView(frame=0, size=THUMBNAIL, title="Image", compact=True)
         self.run_bar = RunBar()

@@ -120,7 +120,7 @@ class DeletionExplorer(ImageExplorer):
         #: The choice as long as the user has made none.
         self._default: list[str] | None = chosen if methods is None else None
 
-        self.method_picker = method_picker(self._methods, chosen)
+        self.method_picker = method_picker(self._methods, chosen, self.model)
         self.heatmap = HeatmapView(labels=list(titles.values()), fade=True, opacity=0.9, width=400)
         self.masked = OrderedMaskView(width=400, title="Image at the cursor")
         self.scores = ScoresView(

@@ -128,7 +128,7 @@ class MaskComparison(ImageExplorer):
         pyramid(self._x, perturbation, levels=2)
         self.study = self._make_study()
         titles = {name: method.title for name, method in self._methods.items()}
-        self.method_picker = method_picker(self._methods, titles)
+        self.method_picker = method_picker(self._methods, titles, self.model)
         self.masks = {
             name: MaskView(title=title, width=LANE, area=0.1, controls=False)
             for name, title in titles.items()

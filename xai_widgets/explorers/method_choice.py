@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Collection, Mapping
 
-from xai_widgets.methods import METHODS, Method
+from xai_widgets.core.model import ImageModel
+from xai_widgets.core.run import Run, Worker
+from xai_widgets.methods import Method
 from xai_widgets.methods.cards import summary
+from xai_widgets.methods.support import PATTERNS, is_registered, needs_patterns, unsupported
 from xai_widgets.views import MethodPicker
 
 #: The headings of methods, by the modules that define them or, for single ones, by their names.
@@ -33,14 +37,14 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 }
 #: The heading of methods that are in no group.
 OTHERS = "Further methods"
-#: The reasons why a method cannot run without another argument, by its requirement.
-MISSING = {
-    "patterns": "needs patterns of the network: methods=[('PatternNet', explainer)] with estimate_patterns(...)"
-}
 
 
-def method_picker(methods: Mapping[str, Method], selected: Collection[str]) -> MethodPicker:
+def method_picker(
+    methods: Mapping[str, Method], selected: Collection[str], model: ImageModel | None = None
+) -> MethodPicker:
     """Return a picker of methods with heading, sentence and cost of each.
+
+    When the list is first opened, the methods are tried on the network, and those that cannot run are listed apart.
 
     Parameters
     ----------
@@ -48,23 +52,43 @@ def method_picker(methods: Mapping[str, Method], selected: Collection[str]) -> M
         The methods by the names of the options.
     selected : collection of str
         The options that are selected.
+    model : ImageModel, optional
+        The network. Default: no method is tried.
     """
     groups = {name: group for group, names in GROUPS.items() for name in names}
     families = {name: groups.get(method.name, OTHERS) for name, method in methods.items()}
     order = [*GROUPS, OTHERS]
     cards = {name: method.card() for name, method in methods.items()}
-    return MethodPicker(
+    picker = MethodPicker(
         options=list(methods),
         labels={name: method.title for name, method in methods.items()},
         selected=list(selected),
         families=dict(sorted(families.items(), key=lambda item: order.index(item[1]))),
         sentences={name: sentence(method) for name, method in methods.items()},
-        costs={name: str(method.cost) for name, method in methods.items() if method.cost is not None},
+        costs={name: cost for name, method in methods.items() if (cost := short_cost(method))},
         cards={name: card.facts for name, card in cards.items()},
         image_of=lambda name: cards[name].image(),
-        reasons={name: reason for name, method in methods.items() if (reason := missing(method))},
+        reasons={name: PATTERNS for name, method in methods.items() if needs_patterns(method)},
         help="The methods that are compared; open the list to search and choose",
     )
+    if model is not None:
+        _try_when_opened(picker, methods, model)
+    return picker
+
+
+def _try_when_opened(picker: MethodPicker, methods: Mapping[str, Method], model: ImageModel) -> None:
+    worker = Worker()
+
+    def show(run: Run[dict[str, str]]) -> None:
+        found = run.latest or {}
+        registered = {name: method.name for name, method in methods.items() if is_registered(method)}
+        picker.reasons = {option: found[name] for option, name in registered.items() if name in found}
+
+    def start(_change: object) -> None:
+        worker.submit(lambda: unsupported(model), on_snapshot=show)
+        picker.unobserve(start, "_opened")
+
+    picker.observe(start, "_opened")
 
 
 def sentence(method: Method) -> str:
@@ -75,8 +99,14 @@ def sentence(method: Method) -> str:
     return rest[:1].upper() + rest[1:] if named else first
 
 
-def missing(method: Method) -> str:
-    """Return the reason why a registered method cannot run with its default options; "" if it may."""
-    if METHODS.get(method.name) is not method:
+def short_cost(method: Method) -> str:
+    """Return the number of passes of a method with its default options, or its factors; "" if it is unknown."""
+    cost = method.cost
+    if cost is None:
         return ""
-    return next((MISSING[need] for need in method.requires if need in MISSING), "")
+    option = inspect.signature(method.function).parameters.get(cost.each)
+    default = None if option is None else option.default
+    if cost.each and not isinstance(default, int):
+        return str(cost).partition(";")[0]
+    passes = sum(cost.passes(default if isinstance(default, int) else 0))
+    return f"{passes} pass" if passes == 1 else f"{passes} passes"

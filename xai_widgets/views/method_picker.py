@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from traitlets import Bytes, Dict, List, TraitError, Unicode, observe, validate
+from traitlets import Bool, Bytes, Dict, List, TraitError, Unicode, observe, validate
 
 from xai_widgets.errors import unknown_name
 from xai_widgets.views.control import Control
@@ -54,6 +54,7 @@ class MethodPicker(Control):
         "The reasons why options cannot be chosen in the browser, by option; these are listed at the end."
     )
 
+    _opened = Bool(False, help="Whether the list has been opened; set in the browser.").tag(sync=True)
     _card = Unicode("", help="The option whose card is open; set in the browser.").tag(sync=True)
     _image = Bytes(b"", help="The example on the open card, a WebP file.").tag(sync=True)
 
