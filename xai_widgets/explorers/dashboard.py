@@ -7,7 +7,7 @@ from html import escape
 from typing import Any, ClassVar, NamedTuple
 
 import torch
-from ipywidgets import HTML, Box, HBox, Layout, Tab
+from ipywidgets import HTML, Box, Layout, Tab
 from torch import Tensor
 from traitlets import HasTraits, Int, TraitError, Unicode, validate
 
@@ -22,13 +22,14 @@ from xai_widgets.explorers.explorer import Choice, wait_for
 from xai_widgets.explorers.extremal import ExtremalExplorer
 from xai_widgets.explorers.inverse import InverseExplorer
 from xai_widgets.explorers.joining import link
+from xai_widgets.explorers.layout import header
 from xai_widgets.explorers.panel import closed_on_error, with_companions
-from xai_widgets.explorers.parts import dropdown, existing_class, row_layout, stretch
+from xai_widgets.explorers.parts import dropdown, existing_class
 from xai_widgets.explorers.similarity import SimilarityExplorer
 from xai_widgets.explorers.state import DERIVED, EXPLORER, ChoiceEntry, Stateful
 from xai_widgets.studies.layers import spatial_layers
 from xai_widgets.views import ClassPicker, GalleryView, View
-from xai_widgets.views.static_repr import walk_widgets
+from xai_widgets.views.static_repr import set_layout, walk_widgets
 
 
 class Entry(NamedTuple):
@@ -51,7 +52,7 @@ EXPLORERS = {
 #: Traits of views that are linked in the browser, in all explorers.
 LINKED = ("position", "viewport", "colormap")
 #: Width of the images to choose from, CSS px.
-THUMBNAIL = 72
+THUMBNAIL = 40
 
 
 class Dashboard(Stateful):
@@ -149,7 +150,12 @@ class Dashboard(Stateful):
 
     def _make_controls(self) -> None:
         self.image_picker = GalleryView(
-            images=self.model.to_rgb(self._x), labels=self._names, frame=0, size=THUMBNAIL, title="Image"
+            images=self.model.to_rgb(self._x),
+            labels=self._names,
+            frame=0,
+            size=THUMBNAIL,
+            title="Image",
+            compact=True,
         )
         self.class_picker = ClassPicker(labels=self.model.labels, target=self.target)
         self._show_hints()
@@ -167,14 +173,15 @@ class Dashboard(Stateful):
             self.tabs.set_title(number, EXPLORERS[name].title)
 
     def _lay_out(self) -> None:
-        stretch((self.class_picker, "2 1 220px"), (self.image_picker, "1 1 100%"))
         self.image_picker.layout.display = None if len(self._x) > 1 else "none"
         self.layer_picker.layout.display = None if self._layers else "none"
-        row = HBox([self.class_picker, self.layer_picker, self._make_menu()], layout=row_layout())
-        row.layout.align_items = "center"
+        menu = self._make_menu()
+        row = header(self.image_picker, self.class_picker, self.layer_picker, menu)
+        set_layout(self.image_picker, flex="1 1 200px")
+        set_layout(menu, flex="0 0 auto", margin="0 0 0 auto")
         self.add_class(EXPLORER)
-        self.children = [self.image_picker, row, self.tabs]
-        self._adopt(self.image_picker, row, self.tabs)
+        self.children = [row, self.tabs]
+        self._adopt(row, self.tabs)
         self.class_picker._needs_kernel = self.layer_picker._needs_kernel = True
 
     # -- shared choices -------------------------------------------------------------------------------------
@@ -298,6 +305,9 @@ class Dashboard(Stateful):
             # That of the dashboard is used instead.
             if hasattr(explorer, name):
                 getattr(explorer, name).layout.display = "none"
+        layers = getattr(explorer, "layer_picker", None)
+        if layers is not None and set(layers.options) <= set(self._layers):
+            layers.layout.display = "none"
         for name, part, attribute in _shared(explorer):
             if name in ("target", "layer") and isinstance(part, HasTraits) and part.has_trait(attribute):
                 part.observe(lambda change, name=name: self._take(name, change["new"]), attribute)

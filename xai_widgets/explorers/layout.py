@@ -6,6 +6,7 @@ from typing import Any
 
 from ipywidgets import HBox, Layout, VBox
 
+from xai_widgets.explorers.parts import lend
 from xai_widgets.views import (
     CheckView,
     ClassPicker,
@@ -127,6 +128,7 @@ def display_menu(*views: View) -> DisplayMenu:
 
 def _share(part: Any, weight: float, width: int) -> None:
     set_layout(part, flex=f"{weight:g} 1 {width}px", min_width="0", margin="0")
+    lend(part)
 
 
 def _box(kind: Any, parts: Any, name: str, **settings: Any) -> Any:

@@ -20,6 +20,8 @@ from xai_widgets.perturbation.extremal import ExtremalSettings
 from xai_widgets.views import GalleryView, SelectView, View
 from xai_widgets.views.static_repr import set_layout
 
+#: Class of elements whose flexible width holds in their explorer only.
+PART = "xw-part"
 #: Classes in the bars of scores.
 TOP = 5
 #: Pixels above which an image is large: searches have smaller budgets by default.
@@ -47,6 +49,22 @@ def stretch(*parts: tuple[View, str]) -> None:
     """Give views their share of a row, as in ``(view, "2 1 240px")``."""
     for part, flex in parts:
         set_layout(part, flex=flex, min_width="0", margin="0")
+        lend(part)
+
+
+def lend(part: Any) -> None:
+    """Let the flexible width of a part hold in its explorer only, unless the user sets another.
+
+    Outside, where the part is displayed alone or in a box of the user, it has its own width.
+    """
+    part.add_class(PART)
+    layout = part.layout
+
+    def keep(_change: object) -> None:
+        layout.unobserve(keep, "flex")
+        part.remove_class(PART)
+
+    layout.observe(keep, "flex")
 
 
 def fill_width(*parts: Any) -> None:
