@@ -185,3 +185,4 @@ def show_patches(model: ImageModel, gallery: GalleryView, patches: Tensor) -> No
     gallery.columns = patches.shape[1]
     gallery.images = model.to_rgb(small.nan_to_num(0.5))
     gallery.present = None if present.all() else present.numpy()
+    gallery.frame = -1

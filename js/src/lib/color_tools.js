@@ -71,12 +71,17 @@ export function createScale() {
 	const ends = element("div", { class: "xw-ends" });
 	return {
 		node: element("div", { class: "xw-scale" }, [bar.canvas, ends]),
-		/** `both` shows both signs; `end` is the value at the end, empty if all values are zero. */
+		/** `both` shows both signs; `end` is the value at the end, empty if all values are zero; `begin` else 0. */
 		show: cached(
-			(/** @type {Uint32Array} */ table, /** @type {boolean} */ both, /** @type {string} */ end) => {
+			(
+				/** @type {Uint32Array} */ table,
+				/** @type {boolean} */ both,
+				/** @type {string} */ end,
+				/** @type {string} */ begin = "0",
+			) => {
 				bar.words.set(table);
 				bar.flush();
-				const labels = both ? [`−${end}`, "0", end] : ["0", end];
+				const labels = both ? [`−${end}`, "0", end] : [begin, end];
 				ends.replaceChildren(...(end ? labels : ["all zero"]).map((label) => element("span", {}, [label])));
 			},
 		),
