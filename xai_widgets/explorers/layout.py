@@ -47,7 +47,7 @@ def intro(question: str, hint: str, until: str = "press") -> IntroView:
         The first use: a press or a key in a view, or a pointer that moves over one for a while.
     """
     line = IntroView(question=question, hint=hint, gesture=until)
-    set_layout(line, flex="1 1 200px", width="auto", min_width="0", margin="0")
+    set_layout(line, width="100%", min_width="0", margin="0")
     return line
 
 
