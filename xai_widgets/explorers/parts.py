@@ -155,17 +155,13 @@ def caption() -> HTML:
 
 
 def with_menu(children: Iterable[Any], menu: View) -> list[Any]:
-    """Return the children of an explorer with its menu at the end of their header, which is the first row."""
-    parts = list(children)
+    """Return the children of an explorer with its menu at the end of their first line."""
+    first, *others = children
     set_layout(menu, flex="0 0 auto", margin="0 0 0 auto")
-    rows = [part for part in parts if isinstance(part, HBox)]
-    header = next((row for row in rows if "xw-layout-header" in row._dom_classes), None)
-    if header is None and rows and rows[0] is parts[0]:
-        header = rows[0]
-    if header is None:
-        header = parts[0] = HBox([parts[0]], layout=row_layout())
-    header.children = (*header.children, menu)
-    return parts
+    if not isinstance(first, HBox):
+        first = HBox([first], layout=row_layout(align_items="center", overflow="visible"))
+    first.children = (*first.children, menu)
+    return [first, *others]
 
 
 def show_note(line: HTML, notes: Sequence[str]) -> None:
