@@ -221,7 +221,11 @@ export default view("xw-method-picker", (figure) => {
 		traits: ["options", "labels", "selected", "notes", "families", "sentences", "costs", "reasons", "help"],
 		refresh() {
 			const reasons = model.get("reasons") ?? {};
-			const offered = model.get("options").filter((/** @type {string} */ name) => !reasons[name]);
+			const selected = new Set(model.get("selected"));
+			// A method that was chosen by Python counts even if it cannot run.
+			const offered = model
+				.get("options")
+				.filter((/** @type {string} */ name) => !reasons[name] || selected.has(name));
 			setText(count, `${model.get("selected").length} of ${offered.length}`);
 			panel.setAttribute("aria-label", model.get("title") || "methods");
 			button.title = model.get("help") ?? "";
