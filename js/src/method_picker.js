@@ -44,6 +44,7 @@ export default view("xw-method-picker", (figure) => {
 		autocomplete: "off",
 		spellcheck: "false",
 		placeholder: "type to search",
+		title: "Type to search; arrows move, Enter or the space bar selects, → opens the card",
 		"aria-label": "search",
 		"aria-autocomplete": "list",
 		"aria-expanded": "true",
@@ -274,7 +275,7 @@ function methodRow({ label, color, sentence, cost, note, reason, card }, id) {
  * @param {() => void} closed
  */
 function createCard({ model, signal }, panel, closed) {
-	const back = element("button", { type: "button" }, ["‹ All methods"]);
+	const back = element("button", { type: "button", title: "Back to the list (Esc)" }, ["‹ All methods"]);
 	const content = element("div", { class: "xw-card-content", tabindex: 0, role: "region" });
 	const node = element("div", { class: "xw-card", hidden: true }, [back, content]);
 	const image = element("img", { class: "xw-card-image", alt: "A scene and its map", hidden: true });

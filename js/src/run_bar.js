@@ -42,7 +42,9 @@ export default view("xw-run-bar", ({ model, root, title, refresh, signal }) => {
 	const remaining = element("span", { class: "xw-run-remaining" });
 	const track = element("div", { class: "xw-track" }, [message, remaining, progress]);
 	const alertText = element("span");
-	const dismiss = element("button", { type: "button", "aria-label": "dismiss the error" }, ["×"]);
+	const dismiss = element("button", { type: "button", "aria-label": "dismiss the error", title: "Dismiss" }, [
+		"×",
+	]);
 	const alert = element("div", { class: "xw-alert", role: "alert", hidden: true }, [alertText, dismiss]);
 	/** @type {number | null} number of the click that no kernel has acknowledged yet */
 	let waiting = null;
@@ -103,12 +105,12 @@ export default view("xw-run-bar", ({ model, root, title, refresh, signal }) => {
 			const label = running ? "Stop" : model.get("label");
 			root.dataset.status = status;
 			button.textContent = label;
-			button.title = able ? (HINTS[label] ?? "") : COMPLETE;
+			button.title = able ? (HINTS[label] ?? "Start the computation") : COMPLETE;
 			// aria-disabled, not disabled: the focus stays on the button.
 			button.setAttribute("aria-disabled", String(waiting !== null || !able));
 			button.toggleAttribute("data-waiting", waiting !== null);
 			restart.hidden = !model.get("restart");
-			restart.title = model.get("restart");
+			restart.title = model.get("restart") || "Restart";
 			fill.style.transform = `scaleX(${model.get("progress")})`;
 			progress.setAttribute("aria-valuenow", String(percent));
 			const text = running && model.get("queued") ? "waiting for another explorer" : model.get("message");

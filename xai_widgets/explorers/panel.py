@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from ipywidgets import HTML, Box, Checkbox, Dropdown, HBox, Tab, VBox, Widget
+from ipywidgets import HTML, Box, HBox, Tab, VBox, Widget
 
 from xai_widgets.errors import check_keywords, keywords
 from xai_widgets.explorers.arguments import plain_arguments
@@ -124,17 +124,6 @@ def _in_marimo(widget: Any) -> Any:
         return mo.vstack(parts, align="stretch")
     if isinstance(widget, HTML):
         return mo.Html(widget.value)
-    if isinstance(widget, Dropdown):
-        options = dict(widget._options_full)
-        chosen = next((name for name, value in options.items() if value == widget.value), None)
-        return _kept(
-            widget,
-            mo.ui.dropdown(options, chosen, label=widget.description, on_change=_setter(widget, "value")),
-        )
-    if isinstance(widget, Checkbox):
-        return _kept(
-            widget, mo.ui.checkbox(widget.value, label=widget.description, on_change=_setter(widget, "value"))
-        )
     return widget
 
 
@@ -156,10 +145,6 @@ def _tabs_in_marimo(tab: Any) -> Any:
 
     chosen = titles[tab.selected_index or 0]
     return _kept(tab, mo.ui.tabs({title: later(title) for title in titles}, value=chosen, on_change=choose))
-
-
-def _setter(widget: Any, name: str) -> Callable[[Any], None]:
-    return lambda value: setattr(widget, name, value)
 
 
 def _kept(widget: Any, made: Any) -> Any:

@@ -28,6 +28,20 @@ TOP = 5
 LARGE = 128 * 128
 #: Names of the fully perturbed image.
 ENDS: dict[Perturbation, str] = {"blur": "all blurred", "fade": "all black"}
+#: The sentence that a list shows under the pointer, by its title.
+HELP = {
+    "Layer": "The layer of the network that is explained or compared",
+    "Objective": "Preserve the score with as little as possible, or delete it by as little as possible",
+    "Regularizer": "The penalty that makes the inverse simple",
+    "Compare across": "What the columns of the table are: images, layers or classes",
+    "Components": "The number of parts into which the activations of the layer are factorized",
+    "Factorization": "How the activations are factorized",
+    "by": "How the activations are factorized",
+    "Similarity": "How two activations are compared",
+    "Compare with": "Compare with one position, or each image with its own",
+    "Color range": "The values at the ends of the colors",
+    "Source": "What everything is compared with: the hovered position, or a token",
+}
 #: Largest side of a patch that is sent to a view, in pixels.
 THUMBNAIL = 64
 
@@ -76,7 +90,13 @@ def dropdown(
     title: str, options: Iterable[str], value: str, labels: Mapping[str, str] | None = None
 ) -> SelectView:
     """Return a drop-down list that takes its share of a row; labels are the texts of options, by option."""
-    select = SelectView(title=title, options=list(options), value=value, labels=dict(labels or {}))
+    select = SelectView(
+        title=title,
+        options=list(options),
+        value=value,
+        labels=dict(labels or {}),
+        help=HELP.get(title, ""),
+    )
     stretch((select, "1 1 140px"))
     return select
 

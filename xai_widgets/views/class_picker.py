@@ -25,6 +25,9 @@ class ClassPicker(Control):
 
     title = Unicode("Class", help="A heading above the view, and its accessible name.").tag(sync=True)
     labels: List[str] = List(Unicode(), help="The name of each class.").tag(sync=True)
+    help = Unicode(
+        "The class that is explained; type to search", help="A sentence that is shown under the pointer."
+    ).tag(sync=True)
     target = Int(0, help="The chosen class, from 0 to ``len(labels) - 1``.").tag(sync=True)
     probabilities: List[float] = List(
         Float(),

@@ -31,11 +31,11 @@ const DISPLAYS = [
 	{ value: "outline", text: "Outline" },
 ];
 const ACTIONS = [
-	{ name: "undo", text: "Undo" },
-	{ name: "redo", text: "Redo" },
-	{ name: "clear", text: "Clear" },
-	{ name: "invert", text: "Invert" },
-	{ name: "fill", text: "Fill all" },
+	{ name: "undo", text: "Undo", help: "Take back the last stroke (Ctrl+Z)" },
+	{ name: "redo", text: "Redo", help: "Do again what was taken back (Ctrl+Shift+Z)" },
+	{ name: "clear", text: "Clear", help: "Uncover the whole image" },
+	{ name: "invert", text: "Invert", help: "Cover what is uncovered, and the other way round" },
+	{ name: "fill", text: "Fill all", help: "Cover the whole image" },
 ];
 const LARGEST = 0.6;
 
@@ -50,8 +50,8 @@ export function createBrushTools({ model, bind, signal }, { act, fills }) {
 	display.classList.add("xw-segments");
 	const opacity = rangeControl(bind("opacity", "Opacity"), { min: 0, max: 1, step: 0.01, text: percent });
 	const fillHost = element("div", { class: "xw-fill" });
-	const buttons = ACTIONS.map(({ name, text }) => {
-		const button = element("button", { type: "button" }, [text]);
+	const buttons = ACTIONS.map(({ name, text, help }) => {
+		const button = element("button", { type: "button", title: help }, [text]);
 		button.addEventListener("click", () => act(name), { signal });
 		return button;
 	});

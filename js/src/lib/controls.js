@@ -1,4 +1,5 @@
 import { element } from "./dom.js";
+import { helpOf } from "./help.js";
 import { createSelect } from "./select.js";
 import { observe } from "./state.js";
 
@@ -28,7 +29,11 @@ export function selectControl({ model, trait, label, set, signal }, options, dep
 	const sync = () => show(options(), String(model.get(trait)));
 	observe(model, [trait, ...depends], sync, signal);
 	sync();
-	return element("label", { class: "xw-control" }, [element("span", {}, [label]), button, list]);
+	return element("label", { class: "xw-control", title: helpOf(trait) }, [
+		element("span", {}, [label]),
+		button,
+		list,
+	]);
 }
 
 /**
@@ -47,7 +52,11 @@ export function rangeControl({ model, trait, label, set, signal }, { min, max, s
 	input.addEventListener("input", () => set({ [trait]: input.valueAsNumber }), { signal });
 	observe(model, [trait], sync, signal);
 	sync();
-	return element("label", { class: "xw-control" }, [element("span", {}, [label]), input, output]);
+	return element("label", { class: "xw-control", title: helpOf(trait) }, [
+		element("span", {}, [label]),
+		input,
+		output,
+	]);
 }
 
 /**
@@ -62,7 +71,10 @@ export function checkControl({ model, trait, label, set, signal }, { on, off }) 
 	input.addEventListener("change", () => set({ [trait]: input.checked ? on : off }), { signal });
 	observe(model, [trait], sync, signal);
 	sync();
-	return element("label", { class: "xw-control" }, [input, element("span", {}, [label])]);
+	return element("label", { class: "xw-control", title: helpOf(trait) }, [
+		input,
+		element("span", {}, [label]),
+	]);
 }
 
 /**
@@ -73,7 +85,7 @@ export function checkControl({ model, trait, label, set, signal }, { on, off }) 
  */
 export function toggleControl({ model, trait, label, set, signal }, choices) {
 	const buttons = choices.map(({ value, text }) => {
-		const button = element("button", { type: "button" }, [text]);
+		const button = element("button", { type: "button", title: helpOf(trait, value) }, [text]);
 		button.addEventListener("click", () => set({ [trait]: value }), { signal });
 		return button;
 	});
@@ -94,7 +106,7 @@ export function toggleControl({ model, trait, label, set, signal }, choices) {
  */
 export function keyHelp(keys) {
 	return element("details", { class: "xw-keys" }, [
-		element("summary", {}, ["Keys"]),
+		element("summary", { title: "Keys that act while the view has the focus" }, ["Keys"]),
 		element(
 			"dl",
 			{},

@@ -48,7 +48,7 @@ export class CurveLegend {
 
 class Entry {
 	value = element("span", { class: "xw-legend-value" });
-	#box = element("input", { type: "checkbox" });
+	#box = element("input", { type: "checkbox", title: "Show or hide this curve" });
 	#swatch = swatch();
 	#label = element("span", { class: "xw-legend-label" });
 	#note = element("span", { class: "xw-legend-note xw-muted" });

@@ -20,6 +20,7 @@ export function createHead({ model, title, set, signal }, count) {
 	const name = element("span", { class: "xw-name xw-muted" });
 	const { button, list, show } = createSelect((value) => set({ frame: Number(value) }), signal);
 	button.setAttribute("aria-label", "Map");
+	button.title = "The map that is shown";
 	return {
 		node: element("div", { class: "xw-head" }, [title, name, button, list]),
 		show() {

@@ -73,7 +73,14 @@ export function createReadout({ announce, bind, set }) {
 	const place = element("span", { class: "xw-cell" });
 	const value = element("span", { class: "xw-value" });
 	const pinned = element("span", { class: "xw-agreement" });
-	const compare = element("button", { type: "button", class: "xw-compare" }, ["Compare A | B"]);
+	const compare = element(
+		"button",
+		{
+			...{ type: "button", class: "xw-compare" },
+			title: "Show the two pinned maps and their difference",
+		},
+		["Compare A | B"],
+	);
 	compare.addEventListener("click", () => set({ enlarged: true, compared: true }));
 	const remove = element("button", { type: "button", title: "Remove the pins (Esc)" }, ["Remove pins"]);
 	remove.addEventListener("click", () => set({ pins: [] }));

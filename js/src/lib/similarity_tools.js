@@ -105,8 +105,14 @@ export function createChips({ model, set, bind, signal }) {
 
 	/** @param {number} part */
 	const createChip = (part) => {
-		const check = element("input", { type: "checkbox", "aria-label": `show component ${nameOf(part)}` });
-		const color = element("input", { type: "color", "aria-label": `color of component ${nameOf(part)}` });
+		const check = element("input", {
+			...{ type: "checkbox", title: "Show or hide this component" },
+			"aria-label": `show component ${nameOf(part)}`,
+		});
+		const color = element("input", {
+			...{ type: "color", title: "Choose the color of this component" },
+			"aria-label": `color of component ${nameOf(part)}`,
+		});
 		check.addEventListener(
 			"change",
 			() => {

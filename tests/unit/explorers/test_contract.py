@@ -399,11 +399,13 @@ def test_a_network_without_probabilities_is_shown_by_its_scores(name):
 
 
 @pytest.mark.parametrize("name", EXPLORERS)
-def test_controls_that_need_python_tell_so_without_a_kernel(name):
+def test_controls_have_a_help_and_know_whether_they_need_python(name):
     explorer = EXPLORERS[name](classifier())
     try:
         for attribute in explorer.kernel_controls:
             control = getattr(explorer, attribute)
             assert not isinstance(control, Control) or control._needs_kernel
+        controls = [part for part in walk_widgets(explorer) if isinstance(part, Control)]
+        assert not [control.title for control in controls if not control.help]
     finally:
         explorer.close()
