@@ -361,6 +361,10 @@ class Dashboard(Stateful):
                 self.show(name)
         self.tabs.selected_index = shown
 
+    def _panels(self) -> list[Any]:
+        shown = self.explorers.get(list(self._pages)[self.tabs.selected_index or 0])
+        return [] if shown is None else list(shown._panels())
+
     def _computing(self) -> list[Any]:
         return list(self.explorers.values())
 

@@ -11,6 +11,7 @@ import numpy as np
 from ipywidgets import DOMWidget
 from traitlets import HasTraits
 
+from xai_widgets.core.figures import draw_with_matplotlib, draw_with_plotly
 from xai_widgets.core.validation import brief
 from xai_widgets.errors import unknown_name
 from xai_widgets.explorers.code import code_of
@@ -21,6 +22,8 @@ from xai_widgets.views import CurveView, DisplayMenu, ExplorerMenu, MaskView, Sl
 from xai_widgets.views.array_list import Arrays
 from xai_widgets.views.arrays import Array
 from xai_widgets.views.display_menu import SETTINGS
+from xai_widgets.views.figures import view_panels
+from xai_widgets.views.static_repr import visible_views
 
 Compute = TypeVar("Compute", bound=Callable[..., Any])
 
@@ -275,6 +278,37 @@ class Stateful(Panel):
         """Take a new value for an argument of the constructor, for :meth:`code`."""
         if self._arguments is not None:
             self._arguments[name] = value
+
+    # -- figures --------------------------------------------------------------------------------------------
+
+    def _panels(self) -> list[Any]:
+        """Return what the visible views show, for figures."""
+        return [panel for view in visible_views(self) for panel in view_panels(view)]
+
+    def plot(self) -> Any:
+        """Draw what the explorer shows with matplotlib: curves, bars and text as vectors.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If there is no result yet.
+        """
+        return draw_with_matplotlib(self._panels(), title=self._heading())
+
+    def figure(self) -> Any:
+        """Draw what the explorer shows with plotly; errors are those of :meth:`plot`.
+
+        Returns
+        -------
+        plotly.graph_objects.Figure
+        """
+        return draw_with_plotly(self._panels(), title=self._heading())
 
     # -- a photograph of the user ---------------------------------------------------------------------------
 

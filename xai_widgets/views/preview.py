@@ -6,7 +6,9 @@ import base64
 import io
 import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -108,10 +110,24 @@ def _joined(images: Sequence[Pixels], *, axis: int) -> Pixels:
     return np.concatenate(parts, axis=axis)
 
 
+#: By how much images are drawn larger than for a notebook.
+_factor: ContextVar[float] = ContextVar("factor", default=1.0)
+
+
+@contextmanager
+def enlarged(factor: float) -> Iterator[None]:
+    """Draw images larger by a factor, for figures."""
+    token = _factor.set(factor)
+    try:
+        yield
+    finally:
+        _factor.reset(token)
+
+
 def fit_size(shape: Sequence[int], width: int = 0, *, most: int = MAX_SIZE) -> tuple[int, int]:
     """Return the size (height, width) in px at which an image of `shape` is drawn; a `width` of 0 means the maximum."""
     height, columns = shape[:2]
-    scale = min(min(width or most, most) / columns, most / height)
+    scale = min(min(width or most, most) / columns, most / height) * _factor.get()
     return max(1, round(height * scale)), max(1, round(columns * scale))
 
 
