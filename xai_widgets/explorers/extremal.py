@@ -178,7 +178,7 @@ class ExtremalExplorer(SearchExplorer):
             series=[{"label": each, "frame": 0, "mode": each} for each in MODES],
             title="Best classes",
         )
-        self.strip = GalleryView(title="All areas", size=THUMBNAIL, columns=5)
+        self.strip = GalleryView(title="All areas", size=THUMBNAIL, columns=10)
         link((self.curves, "fraction"), (self.scores, "fraction"), (self.mask, "area"))
         link((self.curves, "frame"), (self.scores, "frame"))
         link((self.curves, "mode"), (self.scores, "mode"), (self.mask, "mode"))
@@ -294,6 +294,7 @@ class ExtremalExplorer(SearchExplorer):
             small = F.interpolate(shown, scale_factor=side, mode="area") if side < 1 else shown
             areas = result.areas.tolist()
             best = float(result.best_area[0])
+            self.strip.columns = min(len(areas), 10)
             self.strip.images = self.model.to_rgb(small)
             self.strip.labels = [f"{100 * area:.3g} %" for area in areas]
             self.strip.marked = -1 if math.isnan(best) else areas.index(best)

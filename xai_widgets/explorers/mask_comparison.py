@@ -12,10 +12,10 @@ from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.model import ImageModel, Target
 from xai_widgets.errors import unknown_name
 from xai_widgets.explorers.explorer import ImageExplorer
-from xai_widgets.explorers.layout import header
+from xai_widgets.explorers.layout import column, header, stage
 from xai_widgets.explorers.method_choice import method_picker
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.explorers.parts import ENDS, fill_width, score_name, search_settings, void_scores
+from xai_widgets.explorers.parts import ENDS, score_name, search_settings, void_scores
 from xai_widgets.methods.registry import MethodLike, methods_by_name
 from xai_widgets.ops.perturb import Perturbation, pyramid
 from xai_widgets.perturbation.mask_search import check_areas
@@ -153,9 +153,10 @@ class MaskComparison(ImageExplorer):
 
     def _layout(self) -> list[Any]:
         set_layout(*self.masks.values(), min_width="0", margin="0")
-        fill_width(self.controls, self.curves)
         controls = header(self.class_picker, self.method_picker, self.run_bar)
-        return [controls, self._row, self.controls, self.curves]
+        # The slider and all images that it changes are side by side.
+        images = column(self._row, weight=1.4, width=360)
+        return [controls, stage(images, column(self.controls, self.curves, width=270))]
 
     def _show_image(self) -> None:
         levels = self.model.to_rgb(pyramid(self._x, self._perturbation, levels=2)[0])
@@ -242,6 +243,7 @@ class MaskComparison(ImageExplorer):
 
 
 def _columns(count: int) -> str:
-    """Return grid columns for images of equal size, which wrap where each would be narrower than 130 px."""
-    share = f"calc((100% - {(count - 1) * GAP + 1}px) / {max(1, count)})"
+    """Return grid columns for images of equal size, up to four, which wrap where one would be narrower than 130 px."""
+    columns = max(1, min(count, 3 if count <= 6 else 4))
+    share = f"calc((100% - {(columns - 1) * GAP + 1}px) / {columns})"
     return f"repeat(auto-fill, minmax(max(130px, {share}), 1fr))"
