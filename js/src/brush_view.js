@@ -176,7 +176,7 @@ function build(figure, history) {
 		paint(context, width, height) {
 			const canvas = drawing.canvas();
 			if (!canvas) return;
-			drawLayers(context, width, height, [{ canvas, alpha: 1 }], model.get("interpolation") === "smooth");
+			drawLayers(context, width, height, [{ canvas, alpha: 1 }], model.get("interpolation") !== "pixelated");
 			if (model.get("display") !== "outline") return;
 			strokeContour(context, outline(), width, height, [painting.height, painting.width]);
 		},

@@ -22,6 +22,7 @@ export default view("xw-display-menu", (figure) => {
 		percentile: colors.percentile(),
 		scale: colors.scale(),
 		fade: colors.fade(),
+		smoothing: colors.smoothing(),
 		gray: colors.gray("Gray image"),
 		interpolation: colors.smooth(),
 	});

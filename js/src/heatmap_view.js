@@ -8,7 +8,7 @@ import { view } from "./lib/figure.js";
 import { createHead, frameOf } from "./lib/frames.js";
 import { ARROWS } from "./lib/keys.js";
 import { next } from "./lib/numbers.js";
-import { cellAt, createImageStage, stepPosition } from "./lib/stage.js";
+import { cellAt, createImageStage, createNote, stepPosition } from "./lib/stage.js";
 import { ZOOM_KEYS } from "./lib/viewport.js";
 
 /**
@@ -30,7 +30,19 @@ const KEYS = [
 
 const TRAITS = [
 	...["image", "images", "maps", "labels", "frame", "groups", "group"],
-	...["colormap", "opacity", "sign", "percentile", "limit", "fade", "gray", "interpolation"],
+	...[
+		"colormap",
+		"opacity",
+		"sign",
+		"signs",
+		"percentile",
+		"limit",
+		"fade",
+		"gray",
+		"interpolation",
+		"smoothing",
+	],
+	...["notes", "veil"],
 ];
 
 /** @param {import("./lib/figure.js").Figure} figure */
@@ -100,6 +112,8 @@ export default view("xw-figure xw-heatmap-view", (figure) => {
 		shape: () => (drawing.map() ?? drawing.image())?.shape,
 		read: () => readout.show(drawing.map(), drawing.image()),
 	});
+	const note = createNote();
+	stage.node.append(note.node);
 	const head = createHead(figure, drawing.count);
 	const controls = createColorControls(figure);
 	return {
@@ -111,6 +125,7 @@ export default view("xw-figure xw-heatmap-view", (figure) => {
 			controls.colormap(),
 			controls.percentile(),
 			controls.fade(),
+			controls.smoothing(),
 			controls.gray("Gray image"),
 			controls.smooth(),
 		]),
@@ -128,6 +143,8 @@ export default view("xw-figure xw-heatmap-view", (figure) => {
 					: "colors end at the limit that was set";
 			scale.node.hidden = !map;
 			head.show();
+			const veil = model.get("veil") || (map && !map.data.some(Number.isFinite) ? "not computed yet" : "");
+			note.show(veil || drawing.note(), Boolean(veil));
 			return stage.show((drawing.image() ?? map)?.shape, "No image and no map yet.");
 		},
 		fail: stage.fail,

@@ -6,7 +6,6 @@ import { element, setText } from "./lib/dom.js";
 import { view } from "./lib/figure.js";
 import { createAgreements, ranksOf } from "./lib/map_grid_agreements.js";
 import { createCells, PINS } from "./lib/map_grid_cells.js";
-import { extentOf } from "./lib/map_grid_layers.js";
 import { CAPTION, fitGallery } from "./lib/map_grid_layout.js";
 import { createLightbox } from "./lib/map_grid_lightbox.js";
 import { createTable, mapTrait } from "./lib/map_grid_state.js";
@@ -29,7 +28,7 @@ import { imagePosition, listenToViewport, viewportOf } from "./lib/viewport.js";
 /** The traits that `refresh` depends on; the maps have traits of their own. */
 const TRAITS = [
 	...["images", "row_labels", "column_labels", "column_captions", "row_signs", "states", "notes"],
-	...["scale", "percentile", "sign", "colormap", "opacity", "fade", "gray", "interpolation"],
+	...["scale", "percentile", "sign", "colormap", "opacity", "fade", "gray", "interpolation", "smoothing"],
 	...["size", "height"],
 ];
 /** For so long, in ms, cells are painted within one frame. */
@@ -86,6 +85,8 @@ function build(figure) {
 			signal,
 		);
 	drawOn(["row", "column", "pins", "measure", "sort", "compared"], mark);
+	// A map that is finer than its drawing is reduced, by less where it is zoomed.
+	drawOn(["viewport"], paint);
 	// It is moved more often than the rest, and so drawn alone.
 	drawOn(["position"], place);
 	observe(model, ["enlarged"], enlarge, signal);
@@ -218,9 +219,10 @@ function build(figure) {
 
 	/** Paints as many cells as fit into a frame, visible ones first; the others in the next frames. */
 	function paintSome() {
-		const smooth = model.get("interpolation") !== "pixelated";
+		const interpolation = model.get("interpolation");
 		const [box] = cells.boxes();
-		const extent = extentOf((box?.stage.clientWidth || model.get("size")) * devicePixelRatio);
+		const [, , zoom] = viewportOf(model);
+		const pixels = (box?.stage.clientWidth || model.get("size")) * devicePixelRatio * zoom;
 		const start = performance.now();
 		const todo = unpainted;
 		unpainted = [];
@@ -228,7 +230,7 @@ function build(figure) {
 			const { row, column, layers } = /** @type {Box} */ (todo.shift());
 			const [map, image] = [table.map(row, column), table.image(column)];
 			layers.paintBase(image, (image ?? map)?.shape ?? [1, 1]);
-			layers.paintMap(map, table.look(row, column), { smooth, extent });
+			layers.paintMap(map, table.look(row, column), { interpolation, pixels });
 		}
 		unpainted = todo;
 		if (todo.length) paintMore();

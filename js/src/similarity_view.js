@@ -219,7 +219,7 @@ function build(figure) {
 			limits: overlays.map((values) => (kind === "dot" && values && !relative ? largest(values) : 1)),
 			threshold: model.get("threshold"),
 			opacity: model.get("opacity"),
-			smooth: model.get("interpolation") === "smooth",
+			interpolation: model.get("interpolation"),
 		};
 	}
 
@@ -310,19 +310,20 @@ function clearBox(box) {
  * @param {Float32Array | null} values  those of the image
  * @param {{
  *   limit: number, sign: import("./lib/colormaps.js").Sign, table: Uint32Array,
- *   threshold: number, opacity: number, smooth: boolean,
+ *   threshold: number, opacity: number,
+ *   interpolation: import("./lib/resample.js").Interpolation,
  * }} look
  */
-function paintBox(box, space, whole, values, { limit, sign, table, threshold, opacity, smooth }) {
+function paintBox(box, space, whole, values, { limit, sign, table, threshold, opacity, interpolation }) {
 	const { canvas } = box.overlay;
 	canvas.hidden = !values;
 	canvas.style.opacity = String(opacity);
-	canvas.style.imageRendering = smooth ? "auto" : "pixelated";
-	const from = [whole, limit, table, threshold, smooth];
+	canvas.style.imageRendering = interpolation === "pixelated" ? "pixelated" : "auto";
+	const from = [whole, limit, table, threshold, interpolation];
 	if (!values || from.every((value, index) => value === box.painted[index])) return;
 	box.painted = from;
 	const map = { shape: [space.rows, space.columns], data: values };
-	paintOverlay(box.overlay, map, { limit, sign, table, threshold, smooth });
+	paintOverlay(box.overlay, map, { limit, sign, table, threshold, interpolation });
 }
 
 /**

@@ -73,7 +73,9 @@ test("auto is diverging for both signs and sequential for one", () => {
 	for (const sign of ["positive", "negative", "absolute"]) {
 		expect(SEQUENTIAL_NAMES).toContain(resolveColormap("auto", sign));
 	}
-	expect(resolveColormap("gray", "both")).toBe("gray");
+	expect(resolveColormap("gray", "positive")).toBe("gray");
+	// Zero would look like a value.
+	expect(resolveColormap("gray", "both")).toBe("blue_orange");
 });
 
 test("fading makes zero transparent and the ends opaque", () => {

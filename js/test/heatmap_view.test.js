@@ -82,12 +82,15 @@ describe("the image", () => {
 		expect(pixel(0.75, 0.75)).toEqual(color("blue_orange", "both", 1));
 	});
 
-	test("the automatic sign is that of the map", async () => {
+	test("the automatic sign is that of its method, or of all maps", async () => {
 		const maps = array("float32", [2, 1, 2], [-1, 2, 1, 2]);
 		const { $, model, pixel } = await show({ maps, sign: "auto", colormap: "auto" });
 		expect(pixel(0.75, 0.5)).toEqual(color("blue_orange", "both", 1));
 		expect($(".xw-ends").textContent).toContain("−2");
 		model.set("frame", 1);
+		await painted();
+		expect($(".xw-ends").textContent).toContain("−2");
+		model.set("signs", ["both", "positive"]);
 		await painted();
 		expect(pixel(0.75, 0.5)).toEqual(color("inferno", "positive", 1));
 		expect($(".xw-ends").textContent).toBe("02.00");
@@ -339,10 +342,10 @@ describe("controls", () => {
 		choose(el, "Colors", "magma");
 		choose(el, "Clip", "95 %");
 		await userEvent.click(control(el, "Fade"));
-		await userEvent.click(control(el, "Smooth"));
+		choose(el, "Enlarge", "bicubic");
 		await userEvent.click(control(el, "Gray"));
 		const names = ["sign", "colormap", "percentile", "fade", "interpolation", "gray"];
-		expect(names.map((name) => model.get(name))).toEqual(["absolute", "magma", 95, true, "smooth", true]);
+		expect(names.map((name) => model.get(name))).toEqual(["absolute", "magma", 95, true, "bicubic", true]);
 		control(el, "Opacity").focus();
 		await userEvent.keyboard("{ArrowLeft}");
 		expect(model.get("opacity")).toBe(0.99);

@@ -175,7 +175,7 @@ test("keys go from cell to cell, move the position and change the display", asyn
 	expect(texts(".xw-active .xw-map-value")).toEqual(["0.500"]);
 	await press("-", "s", "l", "m", "i", "c");
 	expect(get("opacity", "sign", "scale", "measure", "interpolation", "colormap")).toEqual([
-		...[0.45, "both", "row", "spearman", "smooth", "blue_orange"],
+		...[0.45, "both", "row", "spearman", "bicubic", "blue_orange"],
 	]);
 	await press("Escape");
 	expect(get("position", "pins")).toEqual([null, []]);

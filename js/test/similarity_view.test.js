@@ -118,7 +118,7 @@ test("keys move, pin and change the look", async () => {
 	await press("k", "w", "s", "c", "t", "t", "T", "-");
 	const names = ["kind", "scope", "interpolation", "colormap", "threshold", "opacity"];
 	expect(names.map((name) => view.model.get(name))).toEqual([
-		...["dot", "within", "smooth", "red_blue", 0.05, 0.95],
+		...["dot", "within", "bicubic", "red_blue", 0.05, 0.95],
 	]);
 	await press("PageUp", "PageUp", ",", ",");
 	expect([view.model.get("frame"), view.model.get("layer")]).toEqual([0, 0]);

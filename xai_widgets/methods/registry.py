@@ -127,6 +127,9 @@ class Method:
         * "predicted_class": the class is the predicted one.
     uses_class : bool, default True
         Whether the result depends on the class.
+    signed : bool, optional
+        Whether the saliency map can have values of both signs; False if none is below 0. None: it depends on the
+        network, or is unknown. A reduction to magnitudes decides it in any case.
     quick : mapping
         Options that reduce the number of passes, for tests and trials where the quality of the map does not matter.
     """
@@ -144,6 +147,7 @@ class Method:
     requires: tuple[str, ...] = field(default=(), repr=False)
     uses_class: bool = field(default=True, repr=False)
     quick: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False, compare=False)
+    signed: bool | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         # The instance is frozen; help() and inspect.signature() are to show the function.
@@ -164,6 +168,13 @@ class Method:
 
     def _repr_html_(self) -> str:
         return self.card()._repr_html_()
+
+    @property
+    def sign(self) -> str:
+        """The values that a view of the saliency map shows: "both", "positive", or "auto", which decides by them."""
+        if self.reduce in (max_abs, abs_sum):
+            return "positive"
+        return {True: "both", False: "positive", None: "auto"}[self.signed]
 
     @property
     def takes_layer(self) -> bool:
@@ -267,12 +278,13 @@ def method(
     requires: tuple[str, ...] = (),
     uses_class: bool = True,
     quick: Mapping[str, Any] | None = None,
+    signed: bool | None = True,
 ) -> Callable[[Callable[..., Tensor]], Method]:
     """Register a function ``(model, x, target, *, ...) -> (N, C, H, W)`` as a method of the same name.
 
     Parameters
     ----------
-    title, reduce, source, formula, cost, guarantees, limits, requires, uses_class, quick
+    title, reduce, source, formula, cost, guarantees, limits, requires, uses_class, quick, signed
         Facts about the method, see :class:`Method`.
     """
 
@@ -291,6 +303,7 @@ def method(
             requires,
             uses_class,
             quick or {},
+            signed,
         )
         METHODS.add(registered)
         return registered

@@ -128,6 +128,7 @@ class ChannelExtremal(SearchResult):
     guarantees="masks of exactly the numbers of channels",
     limits="As coarse as its layer; slower on layers that some path through the network bypasses.",
     quick={"channels": (1, 3), "settings": AreaSettings(steps=4, every=2)},
+    signed=False,
 )
 @without_inference_mode
 def channel_extremal(

@@ -85,7 +85,8 @@ class BrushView(View):
     _stroke = Int(0, help="Number of the last mask that the browser sent.").tag(sync=True)
     _seen = Int(0, help="Number of the last mask that Python processed.").tag(sync=True)
     interpolation = Choice(
-        ("pixelated", "smooth"), help='How the image is enlarged; "pixelated" shows the pixels of the input.'
+        ("pixelated", "smooth", "bicubic"),
+        help='How the image is enlarged; "pixelated" shows the pixels of the input.',
     )
     viewport = Viewport()
     controls = Bool(True, help="Whether the view shows its controls.").tag(sync=True)

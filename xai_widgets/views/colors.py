@@ -26,7 +26,8 @@ def color_table(name: str, sign: str, fade: bool = False) -> NDArray[np.uint8]:
     Parameters
     ----------
     name : str
-        Name of a color map, or "auto": "blue_orange" for both signs, "inferno" for one.
+        Name of a color map, or "auto": "blue_orange" for both signs, "inferno" for one. For both signs, "blue_orange"
+        also replaces a sequential map, which would show zero as a value like others.
     sign : {"both", "positive", "negative", "absolute"}
         Sign of the values; for one sign, a diverging map uses one half.
     fade : bool, default False
@@ -38,8 +39,10 @@ def color_table(name: str, sign: str, fade: bool = False) -> NDArray[np.uint8]:
         Red, green, blue, alpha.
     """
     maps = _maps()
-    if name not in maps["knots"]:
-        name = "blue_orange" if sign == "both" else "inferno"
+    if sign == "both" and name not in maps["diverging"]:
+        name = "blue_orange"
+    elif name not in maps["knots"]:
+        name = "inferno"
     t = np.arange(STEPS) / (STEPS - 1)
     position = t
     if name in maps["diverging"] and sign != "both":

@@ -13,7 +13,9 @@ from xai_widgets.views.map_grid_view import MapGridView
 from xai_widgets.views.traits import Choice, Unit
 
 #: The settings of a menu, in its order.
-SETTINGS = ("opacity", "colormap", "sign", "percentile", "scale", "fade", "gray", "interpolation")
+SETTINGS = (
+    "opacity", "colormap", "sign", "percentile", "scale", "fade", "smoothing", "gray", "interpolation",
+)  # fmt: skip
 
 
 class DisplayMenu(Control):
@@ -41,7 +43,8 @@ class DisplayMenu(Control):
     ).tag(sync=True)
     opacity = Unit(0.7, help="Opacity of the maps.")
     colormap = Choice(HeatmapView.colormap.choices, help="The color map; see `HeatmapView`.")
-    fade = Bool(False, help="Whether small values are more transparent.").tag(sync=True)
+    fade = Bool(True, help="Whether small values are more transparent.").tag(sync=True)
+    smoothing = Float(0.0, min=0.0, help="Smoothing of the maps; see `HeatmapView`.").tag(sync=True)
     gray = Bool(True, help="Whether the image turns gray as far as the map covers it.").tag(sync=True)
     sign = Choice(HeatmapView.sign.choices, help="Which values are shown; see `HeatmapView`.")
     percentile = Float(

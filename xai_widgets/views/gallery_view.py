@@ -84,7 +84,7 @@ class GalleryView(View):
         ),
     ).tag(sync=True)
     size = Int(96, min=16, help="Maximum width of an image in CSS px.").tag(sync=True)
-    interpolation = Choice(("pixelated", "smooth"), help="How images are enlarged.")
+    interpolation = Choice(("pixelated", "smooth", "bicubic"), help="How images are enlarged.")
     width = Int(0, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
 
     @validate("value_limits")

@@ -16,7 +16,7 @@ from xai_widgets.views.arrays import Array, Bytes
 from xai_widgets.views.base import View
 from xai_widgets.views.heatmap_view import DIVERGING, SEQUENTIAL
 from xai_widgets.views.position import Position
-from xai_widgets.views.traits import Choice, Unit
+from xai_widgets.views.traits import INTERPOLATIONS, Choice, Unit
 from xai_widgets.views.viewport import Viewport
 
 #: States of a cell; "absent" means that the cell has no map by design.
@@ -107,6 +107,11 @@ class MapGridView(View):
         help="Whether the two pinned cells and their difference are enlarged instead of the active cell.",
     ).tag(sync=True)
     position = Position(help="The marked position, from the top left corner.")
+    smoothing = Float(
+        0.0,
+        min=0.0,
+        help="Standard deviation of the Gaussian that smooths the maps, in their pixels, as in :class:`HeatmapView`.",
+    ).tag(sync=True)
     viewport = Viewport()
     pins: List[list[int]] = List(
         List(Int(min=0), minlen=2, maxlen=2),
@@ -152,10 +157,10 @@ class MapGridView(View):
     fade = Bool(True, help="Whether small values are more transparent.").tag(sync=True)
     gray = Bool(True, help="Whether the images are shown in gray.").tag(sync=True)
     interpolation = Choice(
-        ("smooth", "pixelated"),
+        INTERPOLATIONS,
         help=(
-            'How maps are enlarged: "smooth" interpolates values; "pixelated" draws each value as a '
-            "rectangle."
+            'How maps are enlarged before they are colored: "bicubic" or "smooth" (bilinear) interpolates values; '
+            '"pixelated" draws each value as a rectangle.'
         ),
     )
     _visible_rows: List[int] = List(Int(), help="Indices of the visible rows, set by the browser.").tag(
@@ -300,7 +305,7 @@ class MapGridView(View):
             opacity=self.opacity,
             fade=self.fade,
             gray=self.gray,
-            smooth=self.interpolation == "smooth",
+            interpolation=self.interpolation,
         )
 
 

@@ -111,7 +111,8 @@ class MaskView(View):
     ).tag(sync=True)
     caption = Unicode("", help="A line below the slider, such as the meaning of the star.").tag(sync=True)
     interpolation = Choice(
-        ("pixelated", "smooth"), help='How the image is enlarged; "pixelated" shows the pixels of the input.'
+        ("pixelated", "smooth", "bicubic"),
+        help='How the image is enlarged; "pixelated" shows the pixels of the input.',
     )
     position = Position(
         help=(

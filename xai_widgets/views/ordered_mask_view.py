@@ -65,7 +65,8 @@ class OrderedMaskView(View):
     mode = Choice(MODES, help="Whether pixels are deleted or inserted.")
     fraction = Unit(help="The share of the pixels that are deleted or inserted.")
     interpolation = Choice(
-        ("pixelated", "smooth"), help='How the image is enlarged; "pixelated" shows the pixels of the input.'
+        ("pixelated", "smooth", "bicubic"),
+        help='How the image is enlarged; "pixelated" shows the pixels of the input.',
     )
     position = Position(
         help=(

@@ -18,7 +18,7 @@ from xai_widgets.views.arrays import Array, Bytes
 from xai_widgets.views.base import View
 from xai_widgets.views.heatmap_view import DIVERGING, SEQUENTIAL
 from xai_widgets.views.position import Position
-from xai_widgets.views.traits import Choice, Unit
+from xai_widgets.views.traits import INTERPOLATIONS, Choice, Unit
 from xai_widgets.views.viewport import Viewport
 
 #: The source that is the hovered position.
@@ -165,8 +165,11 @@ class SimilarityView(View):
     fade = Bool(True, help="Whether small magnitudes are more transparent.").tag(sync=True)
     gray = Bool(True, help="Whether the images are shown in gray.").tag(sync=True)
     interpolation = Choice(
-        ("smooth", "pixelated"),
-        help=('How values are enlarged: "smooth" interpolates; "pixelated" draws each cell as a rectangle.'),
+        INTERPOLATIONS,
+        help=(
+            'How maps are enlarged before they are colored: "bicubic" or "smooth" (bilinear) interpolates values; '
+            '"pixelated" draws each value as a rectangle.'
+        ),
     )
     components = Bytes(
         (None, None, None, None),
@@ -330,7 +333,7 @@ class SimilarityView(View):
             opacity=self.opacity,
             fade=self.fade,
             gray=self.gray,
-            smooth=self.interpolation == "smooth",
+            interpolation=self.interpolation,
         )
         if marked:
             row, column = (

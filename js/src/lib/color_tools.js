@@ -19,6 +19,11 @@ export const SCALES = [
 	{ value: "row", text: "one a row" },
 	{ value: "all", text: "one for all" },
 ];
+const INTERPOLATIONS = [
+	{ value: "bicubic", text: "bicubic" },
+	{ value: "smooth", text: "bilinear" },
+	{ value: "pixelated", text: "pixels" },
+];
 const PERCENTILES = [100, 99.9, 99.5, 99, 98, 95, 90];
 
 /** @param {Figure} figure */
@@ -43,7 +48,14 @@ export function createColorControls({ model, bind }) {
 		fade: () => checkControl(bind("fade", "Fade small values"), { on: true, off: false }),
 		/** @param {string} label */
 		gray: (label) => checkControl(bind("gray", label), { on: true, off: false }),
-		smooth: () => checkControl(bind("interpolation", "Smooth"), { on: "smooth", off: "pixelated" }),
+		smooth: () => selectControl(bind("interpolation", "Enlarge"), () => INTERPOLATIONS),
+		smoothing: () =>
+			rangeControl(bind("smoothing", "Smoothing"), {
+				min: 0,
+				max: 8,
+				step: 0.5,
+				text: (sigma) => (sigma ? `${sigma} px` : "off"),
+			}),
 	};
 }
 
@@ -60,7 +72,10 @@ export const nextSign = (model) => ({ sign: next(SIGNS, model.get("sign")) });
 
 /** @param {Model} model */
 export const nextInterpolation = (model) => ({
-	interpolation: next(["smooth", "pixelated"], model.get("interpolation")),
+	interpolation: next(
+		INTERPOLATIONS.map(({ value }) => value),
+		model.get("interpolation"),
+	),
 });
 
 /** The color bar with the values at its ends. */

@@ -52,20 +52,22 @@ export const DIVERGING_NAMES = Object.keys(DIVERGING);
 export const STEPS = 257;
 
 /**
- * The color map that "auto" stands for.
+ * The color map that is used: that of "auto", and for both signs always a diverging one, because a sequential one would
+ * show zero as a value like others.
  *
  * @param {string} name
  * @param {Sign} sign
  */
 export function resolveColormap(name, sign) {
-	if (name in KNOTS) return name;
-	return sign === "both" ? "blue_orange" : "inferno";
+	if (name in DIVERGING) return name;
+	if (sign === "both") return "blue_orange";
+	return name in SEQUENTIAL ? name : "inferno";
 }
 
 /**
  * The colors of the steps from the low to the high end of the scale of `sign`, as RGBA words (little-endian).
  *
- * A diverging map shows one sign by the half that belongs to it; a sequential map shows both by its whole length.
+ * A diverging map shows one sign by the half that belongs to it.
  *
  * @param {string} name
  * @param {Sign} sign

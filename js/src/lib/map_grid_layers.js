@@ -6,14 +6,15 @@
  * @typedef {import("./map_grid_state.js").Look} Look
  */
 import { element } from "./dom.js";
-import { enlarge, shade } from "./heat.js";
+import { shade } from "./heat.js";
 import { Raster } from "./image.js";
+import { reductionFor, resampled } from "./resample.js";
 
 /** Smooth maps are enlarged to about one of these sizes, in pixels, before they are colored. */
 const EXTENTS = [160, 256, 384, 512, 768];
 
 /** The size that a smooth map is enlarged to if it is shown with so many device pixels. @param {number} pixels */
-export const extentOf = (pixels) => EXTENTS.find((extent) => extent >= pixels) ?? EXTENTS.at(-1) ?? 768;
+const extentOf = (pixels) => EXTENTS.find((extent) => extent >= pixels) ?? EXTENTS.at(-1) ?? 768;
 
 export function createLayers() {
 	const [base, map] = [new Raster(), new Raster()];
@@ -45,17 +46,19 @@ export function createLayers() {
 		/**
 		 * @param {FloatMap | null} values
 		 * @param {Look} look
-		 * @param {{smooth: boolean, extent: number}} how
+		 * @param {{interpolation: import("./resample.js").Interpolation, pixels: number}} how  `pixels` is the width, in device
+		 *     pixels, at which the whole map is drawn
 		 */
-		paintMap(values, { limit, sign, table }, { smooth, extent }) {
+		paintMap(values, { limit, sign, table }, { interpolation, pixels }) {
 			const { canvas } = map;
 			canvas.hidden = !values;
-			canvas.style.imageRendering = smooth ? "auto" : "pixelated";
-			const from = [values, limit, sign, table, smooth, smooth && extent];
+			const reduction = values ? reductionFor(values.shape, [pixels, pixels]) : 1;
+			canvas.style.imageRendering = interpolation === "pixelated" ? "pixelated" : "auto";
+			const extent = interpolation === "pixelated" ? 0 : extentOf(pixels);
+			const from = [values, limit, sign, table, interpolation, extent, reduction];
 			if (!values || from.every((value, index) => value === painted.map[index])) return;
 			painted.map = from;
-			const factor = Math.round(extent / Math.max(...values.shape));
-			const { shape, data } = smooth && factor > 1 ? enlarge(values, factor) : values;
+			const { shape, data } = resampled(values, interpolation, extent, reduction);
 			map.resize(shape[1], shape[0]);
 			shade(data, limit, sign, table, map.words);
 			map.flush();

@@ -11,7 +11,7 @@ import { createScale } from "./color_tools.js";
 import { digits } from "./digits.js";
 import { element, setText } from "./dom.js";
 import { actOnKeys } from "./keys.js";
-import { createLayers, extentOf } from "./map_grid_layers.js";
+import { createLayers } from "./map_grid_layers.js";
 import { agreementWords, pinsOf } from "./map_grid_tools.js";
 import { cellAt } from "./stage.js";
 import { imagePosition, listenToViewport, viewportOf } from "./viewport.js";
@@ -178,8 +178,8 @@ export function createLightbox(figure, table, { keys, step, pin, leave, keep }) 
 		const { layers } = panel;
 		layers.paintBase(shown.image, (shown.image ?? shown.map)?.shape ?? [1, 1]);
 		layers.paintMap(shown.map, shown.look, {
-			smooth: model.get("interpolation") !== "pixelated",
-			extent: extentOf(LARGE * devicePixelRatio),
+			interpolation: model.get("interpolation"),
+			pixels: LARGE * devicePixelRatio,
 		});
 		setText(panel.text, shown.text);
 	}

@@ -16,6 +16,7 @@ import { cached, remembered } from "./cached.js";
 import { colorTable, DIVERGING_NAMES } from "./colormaps.js";
 import { magnitudeLimit, resize } from "./heat.js";
 import { bytes, floats, pack, packGray } from "./image.js";
+import { smoothed } from "./resample.js";
 
 /** The trait of a map. @param {number} row @param {number} column */
 export const mapTrait = (row, column) => `_map_${row}_${column}`;
@@ -55,10 +56,19 @@ export function createTable(model) {
 	const states = () => model.get("states");
 	const height = () => states().length;
 	const width = () => states()[0]?.length ?? 0;
-	/** @param {number} row @param {number} column */
-	const map = (row, column) => {
+	/** The map as it was given. @param {number} row @param {number} column */
+	const given = (row, column) => {
 		const message = model.get(mapTrait(row, column));
 		return message ? decode(message) : null;
+	};
+	const smoothings = remembered((/** @type {FloatMap} */ one) =>
+		cached((/** @type {number} */ sigma, /** @type {Sign} */ sign) => smoothed(one, sigma, sign)),
+	);
+	/** The map, smoothed. @param {number} row @param {number} column */
+	const map = (row, column) => {
+		const one = given(row, column);
+		const sigma = model.get("smoothing") ?? 0;
+		return one && sigma > 0 ? smoothings(one)(sigma, signOf(row)) : one;
 	};
 	const limitOf = remembered((/** @type {FloatMap} */ { data }) =>
 		cached((/** @type {number} */ percentile) => magnitudeLimit(data, percentile)),
@@ -78,7 +88,7 @@ export function createTable(model) {
 	};
 	/** @param {number} row @param {number} column */
 	const negativeAt = (row, column) => {
-		const one = map(row, column);
+		const one = given(row, column);
 		return Boolean(one && negative(one));
 	};
 	/** The magnitude at the end of the scale of a map. @param {FloatMap | null} one */

@@ -33,7 +33,7 @@ export const KEYS = [
 	["c", "next colors"],
 	["s", "next sign"],
 	["l", "next scale"],
-	["i", "smooth or pixelated"],
+	["i", "bicubic, bilinear or pixels"],
 	...ZOOM_KEYS,
 ];
 
@@ -48,6 +48,7 @@ export function createTools(figure) {
 		controls.percentile(),
 		controls.fade(),
 		controls.gray("Gray images"),
+		controls.smoothing(),
 		controls.smooth(),
 	]);
 }

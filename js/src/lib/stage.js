@@ -1,4 +1,4 @@
-import { element } from "./dom.js";
+import { element, setText } from "./dom.js";
 import { clamp } from "./numbers.js";
 import { observe, onFrame } from "./state.js";
 import { imagePosition, listenToViewport, placed, viewportOf } from "./viewport.js";
@@ -113,11 +113,11 @@ export function createStage(figure, { attributes, paint, mark, gestures }) {
  * @param {Figure} figure
  * @param {{
  *   attributes: Record<string, string | number>,
- *   layers: () => {canvas: HTMLCanvasElement, alpha: number}[],
+ *   layers: (width: number, height: number) => {canvas: HTMLCanvasElement, alpha: number}[],
  *   over?: Painter,
  *   shape: () => number[] | undefined,
  *   read: () => void,
- * }} options  `layers` from below, `over` draws on them, `shape` of the grid of cells, `read` shows the values
+ * }} options  `layers` from below, for the size of the whole image, `over` draws on them, `shape` of the grid of cells, `read` shows the values
  */
 export function createImageStage(figure, { attributes, layers, over, shape, read }) {
 	const { model, set, signal } = figure;
@@ -125,7 +125,7 @@ export function createImageStage(figure, { attributes, layers, over, shape, read
 		attributes,
 		gestures: { start: () => pointer.cancel() },
 		paint(context, width, height) {
-			drawLayers(context, width, height, layers(), model.get("interpolation") === "smooth");
+			drawLayers(context, width, height, layers(width, height), model.get("interpolation") !== "pixelated");
 			over?.(context, width, height);
 		},
 		mark(context, width, height) {
@@ -153,13 +153,32 @@ export function createImageStage(figure, { attributes, layers, over, shape, read
  * @param {boolean} smooth
  */
 export function drawLayers(context, width, height, layers, smooth) {
-	context.imageSmoothingEnabled = smooth;
 	context.imageSmoothingQuality = "high";
 	for (const { canvas, alpha } of layers) {
+		// Made smaller without smoothing, an image would lose lines.
+		context.imageSmoothingEnabled = smooth || canvas.width > width;
 		context.globalAlpha = alpha;
 		context.drawImage(canvas, 0, 0, width, height);
 	}
 	context.globalAlpha = 1;
+}
+
+/**
+ * A sentence over the image of a stage: a strip at its lower border, or, where the result is not there yet, a veil over all
+ * of it. What does not fit is read in the tooltip.
+ */
+export function createNote() {
+	const node = element("div", { class: "xw-note", hidden: true });
+	return {
+		node,
+		/** @param {string} text  empty for none @param {boolean} veiled */
+		show(text, veiled) {
+			setText(node, text);
+			node.title = veiled ? "" : text;
+			node.hidden = !text;
+			node.classList.toggle("xw-veil", veiled);
+		},
+	};
 }
 
 /**

@@ -35,6 +35,7 @@ def test_the_menu_is_linked_with_all_views_that_have_a_setting():
         "percentile",
         "scale",
         "fade",
+        "smoothing",
         "gray",
         "interpolation",
     ]
