@@ -7,7 +7,7 @@ import { view } from "./lib/figure.js";
 import { createHead, frameOf } from "./lib/frames.js";
 import { bytes, expectArray, pack, Raster } from "./lib/image.js";
 import { clamp } from "./lib/numbers.js";
-import { cellAt, createImageStage } from "./lib/stage.js";
+import { cellAt, createImageStage, createNote } from "./lib/stage.js";
 import { observe } from "./lib/state.js";
 import { ZOOM_KEYS } from "./lib/viewport.js";
 
@@ -185,6 +185,8 @@ export default view("xw-figure xw-ordered-mask-view", (figure) => {
 			stage.node.setAttribute("aria-valuetext", readout.show());
 		},
 	});
+	const note = createNote();
+	stage.node.append(note.node);
 	const fraction = rangeControl(bind("fraction", "Fraction"), { min: 0, max: 1, step: 0.001, text: percent });
 	fraction.classList.add("xw-fraction");
 	const modes = toggleControl(bind("mode", "Mode"), MODES);
@@ -200,6 +202,11 @@ export default view("xw-figure xw-ordered-mask-view", (figure) => {
 		refresh() {
 			drawing.baselines();
 			head.show();
+			const ranks = drawing.ranks();
+			// An ordering that no fraction reaches is one that is not known yet.
+			const known = ranks?.data.some((rank) => rank < ranks.data.length);
+			const veiled = Boolean(drawing.image() && drawing.baselines() && !known);
+			note.show(veiled ? "not computed yet" : "", veiled);
 			return stage.show(drawing.image()?.shape, "No image yet.");
 		},
 		fail: stage.fail,

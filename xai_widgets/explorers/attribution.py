@@ -394,6 +394,7 @@ class AttributionExplorer(Explorer):
             self.view.show(
                 [[self._cells.cell(key, computing=key == computing) for key in row] for row in board.keys],
                 row_labels=[self.study.methods[name].title for name in board.rows],
+                row_signs=[self.study.methods[name].sign for name in board.rows],
                 column_labels=[column.name for column in board.columns],
                 column_captions=[column.caption for column in board.columns],
             )

@@ -302,6 +302,7 @@ class DeletionExplorer(ImageExplorer):
                 maps[rows.index(name)], ranks[rows.index(name)] = result.saliency, result.ranks
         with self.heatmap.hold_sync():
             self.heatmap.labels = [self._title(name) for name in rows]
+            self.heatmap.signs = ["auto" if name == RANDOM else self._methods[name].sign for name in rows]
             self.heatmap.maps = maps
         self.masked.ranks = ranks
         active = [methods.index(name) for name in results if name not in failed and name != RANDOM]

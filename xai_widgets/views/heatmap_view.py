@@ -99,9 +99,7 @@ class HeatmapView(View):
     ).tag(sync=True)
     gray = Bool(
         True,
-        help=(
-            "Whether the image is gray below a map, so that its colors are not mistaken for values."
-        ),
+        help=("Whether the image is gray below a map, so that its colors are not mistaken for values."),
     ).tag(sync=True)
     sign = Choice(
         SIGNS,
@@ -137,8 +135,9 @@ class HeatmapView(View):
         INTERPOLATIONS,
         help=(
             'How the map is enlarged: "bicubic" or "smooth" (bilinear) interpolates values before they are colored; '
-            '"pixelated" draws each cell as a rectangle. The image is enlarged smoothly unless it is "pixelated". A map '
-            "that is finer than its drawing shows the mean magnitude of the cells of a block, with the sign of their sum."
+            '"pixelated" draws each cell as a rectangle. The image is enlarged smoothly unless it is "pixelated". '
+            "A map that is finer than its drawing shows the mean magnitude of the cells of a block, with the sign of "
+            "their sum."
         ),
     )
     smoothing = Float(
@@ -153,15 +152,15 @@ class HeatmapView(View):
     notes: List[str] = List(
         Unicode(),
         help=(
-            "A sentence for each map, shown at the lower border of the image, such as a warning that it does not depend "
-            "on the image; empty for none."
+            "A sentence for each map, shown at the lower border of the image, such as a warning that it does not "
+            "depend on the image; empty for none."
         ),
     ).tag(sync=True)
     veil = Unicode(
         "",
         help=(
-            'A sentence over the veiled image while there is no result, such as "not computed yet"; empty for none. A map '
-            "without a finite value is veiled in any case."
+            'A sentence over the veiled image while there is no result, such as "not computed yet"; empty for none. '
+            "A map without a finite value is veiled in any case."
         ),
     ).tag(sync=True)
     position = Position(help="The marked position, from the top left corner.")

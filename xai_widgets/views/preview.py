@@ -191,10 +191,12 @@ def smooth_map(values: NDArray[Any], sigma: float, sign: str) -> NDArray[np.floa
     values = values.astype(np.float32)
     if sigma <= 0:
         return values
-    parts = {"absolute": np.abs, "positive": lambda a: a.clip(min=0), "negative": lambda a: a.clip(max=0)}
     finite = np.isfinite(values)
     known = np.where(finite, values, 0)
-    known = parts.get(sign, np.asarray)(known)
+    if sign == "absolute":
+        known = np.abs(known)
+    elif sign != "both":
+        known = known.clip(min=0) if sign == "positive" else known.clip(max=0)
     down, across = (_gaussian(extent, sigma) for extent in values.shape)
     weight = down @ finite @ across.T
     smoothed: NDArray[np.float32] = np.where(
@@ -233,7 +235,9 @@ def draw_heatmap(
         if gray and image is not None:
             below = np.repeat(np.round(below @ [0.299, 0.587, 0.114])[..., None], 3, axis=-1)
         table = color_table(colormap, sign, fade)
-        colors = shade(resize_map(values, size, interpolation=interpolation), limit, sign, table).astype(float)
+        colors = shade(resize_map(values, size, interpolation=interpolation), limit, sign, table).astype(
+            float
+        )
         below = below + opacity * colors[..., 3:] / 255 * (colors[..., :3] - below)
     pixels: Pixels = np.round(below).astype(np.uint8)
     return pixels
