@@ -82,6 +82,8 @@ class AttributionExplorer(Explorer):
         Names of the images. Default: those of their files, else "image 1", "image 2", ...
     start : bool, default True
         Whether to compute at once; otherwise the button starts.
+    state : dict, optional
+        Choices to begin with, a result of :meth:`state`.
 
     Attributes
     ----------

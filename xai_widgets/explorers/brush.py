@@ -72,6 +72,8 @@ class PerturbationBrush(ImageExplorer):
         than 128 x 128 pixels.
     seed : int, default 0
         Seed of the noise.
+    state : dict, optional
+        Choices to begin with, a result of :meth:`state`.
 
     Attributes
     ----------

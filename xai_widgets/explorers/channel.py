@@ -69,6 +69,8 @@ class ChannelExplorer(SearchExplorer):
         Masked activations, or images, per pass.
     start : bool, default True
         Whether to search at once; otherwise the button starts.
+    state : dict, optional
+        Choices to begin with, a result of :meth:`state`.
 
     Attributes
     ----------

@@ -79,6 +79,8 @@ class Dashboard(Stateful):
         A spatial layer. Default: the last one.
     options : dict of str to dict, optional
         Further arguments of explorers by their names, such as ``{"attribution": {"methods": ["lrp"]}}``.
+    state : dict, optional
+        Choices to begin with, a result of :meth:`state`.
 
     Attributes
     ----------

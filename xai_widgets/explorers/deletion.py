@@ -62,6 +62,8 @@ class DeletionExplorer(ImageExplorer):
         Images per pass of the network.
     start : bool, default True
         Whether to compute at once; otherwise the button starts.
+    state : dict, optional
+        Choices to begin with, a result of :meth:`state`.
 
     Attributes
     ----------

@@ -78,6 +78,8 @@ class ExtremalExplorer(SearchExplorer):
         Masked images per pass.
     start : bool, default True
         Whether to search at once; otherwise the button starts.
+    state : dict, optional
+        Choices to begin with, a result of :meth:`state`.
 
     Attributes
     ----------

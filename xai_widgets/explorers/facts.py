@@ -1,4 +1,4 @@
-"""The facts of what an explorer shows, in words: network, image, class, methods."""
+"""The network, image, class and methods of an explorer in words."""
 
 from __future__ import annotations
 

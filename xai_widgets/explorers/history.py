@@ -14,7 +14,7 @@ WORKERS = "xai_widgets worker"
 PAUSE = 0.8
 #: Number of steps that are kept.
 STEPS = 100
-#: Entries that follow the pointer or choose what is in view: their changes are no steps.
+#: Entries that follow the pointer, or the chosen tab: their changes are not recorded.
 HOVERED = ("position", "row", "column", "tab")
 
 
@@ -104,5 +104,5 @@ class History:
 
 
 def is_hovered(name: str) -> bool:
-    """Return whether the changes of an entry are no steps."""
+    """Return whether an entry follows the pointer, so that its changes are not recorded."""
     return name.rpartition(".")[2] in HOVERED

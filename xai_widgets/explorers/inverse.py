@@ -87,6 +87,8 @@ class InverseExplorer(SearchExplorer):
         Inverses, or images, at once.
     start : bool, default True
         Whether to compute at once; otherwise the button starts.
+    state : dict, optional
+        Choices to begin with, a result of :meth:`state`.
 
     Attributes
     ----------

@@ -62,6 +62,8 @@ class MaskComparison(ImageExplorer):
         Masked images per pass.
     start : bool, default True
         Whether to compute at once; otherwise the button starts.
+    state : dict, optional
+        Choices to begin with, a result of :meth:`state`.
 
     Attributes
     ----------

@@ -74,6 +74,8 @@ class RegressionInverseExplorer(Explorer):
         Values of lambda to solve at once.
     start : bool, default True
         Whether to compute at once; otherwise the button starts.
+    state : dict, optional
+        Choices to begin with, a result of :meth:`state`.
 
     Attributes
     ----------

@@ -88,6 +88,8 @@ class SimilarityExplorer(Explorer):
         Images per pass.
     start : bool, default True
         Whether to compute at once; otherwise the button starts.
+    state : dict, optional
+        Choices to begin with, a result of :meth:`state`.
 
     Attributes
     ----------

@@ -62,7 +62,7 @@ def held(compute: Compute) -> Compute:
     @wraps(compute)
     def computed(self: Any, **options: Any) -> Any:
         if self._held:
-            self._wanted = True
+            self._pending = True
             return None
         return compute(self, **options)
 
@@ -100,7 +100,7 @@ class Stateful(Panel):
 
     menu: ExplorerMenu
     _held = False
-    _wanted = False
+    _pending = False
     _history: History | None = None
     #: Entries of a loaded state until its results are drawn, or the user changes something.
     _unsettled: Mapping[str, Any] = MappingProxyType({})
@@ -215,15 +215,15 @@ class Stateful(Panel):
         for name in given:
             if name not in known:
                 raise ValueError(unknown_name("entry of the state", name, known))
-        wanted = {known[name]: value for name, value in given.items()}
-        self._unsettled = {name: value for name, value in wanted.items() if not is_hovered(name)}
+        chosen = {known[name]: value for name, value in given.items()}
+        self._unsettled = {name: value for name, value in chosen.items() if not is_hovered(name)}
         before = self._choices()
         computing = self._computing()
         for one in computing:
-            one._held, one._wanted = True, False
+            one._held, one._pending = True, False
         try:
             try:
-                _set(groups, wanted)
+                _set(groups, chosen)
             except Exception:
                 _set(groups, before)
                 raise
@@ -231,14 +231,14 @@ class Stateful(Panel):
             for one in computing:
                 one._held = False
         for one in computing:
-            if one._wanted and compute:
+            if one._pending and compute:
                 one.compute()
 
     def _settle(self) -> None:
         """Set choices again that the first results have reset, such as a number among those that were not known."""
-        if wanted := self._unsettled:
+        if choices := self._unsettled:
             self._unsettled = {}
-            _set(self._groups(), wanted)
+            _set(self._groups(), choices)
 
     def _prepare(self, given: Collection[str]) -> None:
         """Make the parts that entries with these names need."""
