@@ -179,7 +179,11 @@ def with_menu(children: Iterable[Any], menu: View) -> list[Any]:
     first, *others = children
     set_layout(menu, flex="0 0 auto", margin="0 0 0 auto")
     if not isinstance(first, HBox):
-        first = HBox([first], layout=row_layout(align_items="center", overflow="visible"))
+        # In one line: the first part takes the rest of the width.
+        set_layout(first, flex="1 1 0%", width="auto")
+        first = HBox(
+            [first], layout=row_layout(flex_flow="row nowrap", align_items="center", overflow="visible")
+        )
     first.children = (*first.children, menu)
     return [first, *others]
 
