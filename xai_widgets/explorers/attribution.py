@@ -313,7 +313,9 @@ class AttributionExplorer(Explorer):
 
         def value(number: int, target: int) -> str:
             probability = self._values[number, target].item()
-            return f"{100 * probability:.0f} %" if self.model.has_probabilities else f"{probability:.3g}"
+            if not self.model.has_probabilities:
+                return f"{probability:.3g}"
+            return "< 1 %" if 0 < probability < 0.005 else f"{100 * probability:.0f} %"
 
         if across == "layers":
             target = self._class_of(image)

@@ -190,7 +190,7 @@ export function createLightbox(figure, table, { keys, step, pin, leave, keep }) 
 		if (!range) return table.has(row, column) ? table.states()[row][column] : "";
 		const { limit } = table.look(row, column);
 		const share = model.get("percentile");
-		const end = share === 100 ? "the largest magnitude" : `${share} % of the magnitudes`;
+		const end = share === 100 ? "the largest magnitude" : `which ${share} % of the magnitudes do not exceed`;
 		return `Values from ${digits(range.low)} to ${digits(range.high)}. The colors end at ${digits(limit)}, ${end}.`;
 	}
 
