@@ -189,7 +189,7 @@ function build(figure) {
 		const [box] = cells.boxes();
 		const [rows, columns] = (table.image(0) ?? table.map(0, 0))?.shape ?? [1, 1];
 		shown.wrapped = 0;
-		let size = limit ? Math.min(largest, Math.round(0.7 * limit)) : largest;
+		let size = limit ? Math.min(largest, Math.round(0.6 * limit)) : largest;
 		if (table.width() === 1 && box) {
 			const fitted = fitGallery({
 				count: table.height() - lines,

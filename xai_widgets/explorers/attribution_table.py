@@ -90,12 +90,21 @@ class Cells:
             return MapCell("computing" if computing else "waiting")
         known = self._cells.get(key)
         if known is None or known[0] is not outcome:
-            known = self._cells[key] = outcome, map_cell(outcome)
+            known = self._cells[key] = outcome, map_cell(outcome, self.study.model.name)
         return known[1]
 
 
-def map_cell(outcome: Outcome[Tensor]) -> MapCell:
-    """Return the cell of a complete map with its warnings, or with the reason why there is none."""
+def map_cell(outcome: Outcome[Tensor], network: str) -> MapCell:
+    """Return the cell of a complete map with its warnings, or with the reason why there is none.
+
+    The name of the network is left out: a cell has few lines, and all of them are about one network.
+    """
     if outcome.result is None:
-        return MapCell("failed", note=outcome.error)
-    return MapCell("done", outcome.result.numpy(), "; ".join(outcome.warnings))
+        return MapCell("failed", note=_without(network, outcome.error))
+    return MapCell("done", outcome.result.numpy(), _without(network, "; ".join(outcome.warnings)))
+
+
+def _without(network: str, text: str) -> str:
+    for word in ("of", "for"):
+        text = text.replace(f" {word} {network}", "")
+    return text
