@@ -4,6 +4,7 @@ import re
 
 import pytest
 from app_hosts import EXPLORER, VIEW, choose_class, drag_cursor, expect_map_drawn, hover, marimo
+from PIL import Image
 from playwright.sync_api import expect
 
 
@@ -79,7 +80,16 @@ def test_a_dashboard_opens_its_tabs(app, tmp_path):
     opened.screenshot("marimo-dashboard")
     page.get_by_role("combobox", name="Compare across").first.click()
     page.get_by_role("option", name="layers").click()
-    expect(page.locator(".xw-map-grid-view").first).to_contain_text("stage3.1")
+    expect(page.locator(".xw-map-grid-view").first).to_contain_text("stage3")
+    # Menus work in the shadow roots of views.
+    for part, file in ((".xw-map-grid-view", "maps.png"), (".xw-explorer-menu", "dashboard.png")):
+        page.locator(part).first.hover()
+        page.locator(part).first.locator(".xw-menu-button").click()
+        with page.expect_download() as download:
+            page.get_by_role("menuitem", name="Save PNG").click()
+        assert download.value.suggested_filename == file
+        with Image.open(download.value.path()) as image:
+            assert min(image.size) > 200
     # Chosen above, for the explorers below.
     page.locator(".xw-gallery-view").first.get_by_role("option").nth(1).click()
     page.get_by_role("tab", name="Deletion").click()
