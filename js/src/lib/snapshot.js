@@ -7,6 +7,7 @@ const LEFT_OUT = ".xw-menu, .xw-spoken, .xw-keys, [role=toolbar], [data-unsaved]
 /** Properties that a still image has no use for, or that follow from others. */
 const USELESS =
 	/^(-webkit-|animation|transition|cursor|caret|pointer|user-select|will-change|content$|scroll|overscroll|perspective-origin|(min-|max-)?(block|inline)-size|contain|view-transition|interactivity)/;
+const WIDTHS = /^(border-.*|outline|column-rule)-width$/;
 /** Space around the content, CSS px. */
 const MARGIN = 8;
 
@@ -155,7 +156,8 @@ function styleOf(node, computed, initial) {
 	let text = "all:initial;";
 	for (const [name, value] of initial) {
 		const own = computed.getPropertyValue(name);
-		if (own !== value) text += `${name}:${own};`;
+		// The initial width of a border is 0 only as long as the border has no style.
+		if (own !== value || WIDTHS.test(name)) text += `${name}:${own};`;
 	}
 	// A line of text that fits by a fraction of a pixel must not break in the image.
 	const line = Number.parseFloat(computed.lineHeight) || 1.5 * Number.parseFloat(computed.fontSize);
