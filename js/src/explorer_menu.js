@@ -40,13 +40,13 @@ export default view("xw-explorer-menu", ({ model, root, signal }) => {
 
 	/** @param {File} file */
 	async function open(file) {
-		menu.say(`Opening ${file.name || "the image"}.`);
+		menu.report(`Opening ${file.name || "the image"}.`);
 		try {
 			const { name, data } = await fitting(file);
 			await ask("image", { name }, [data]);
-			menu.say("");
+			menu.report("");
 		} catch (error) {
-			menu.say(/** @type {Error} */ (error).message, true);
+			menu.report(/** @type {Error} */ (error).message, true);
 		}
 	}
 

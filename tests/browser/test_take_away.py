@@ -129,7 +129,7 @@ def test_the_whole_explorer_is_saved(menu):
     assert image.height == pytest.approx(2 * (332 + 16), abs=2)
 
 
-def test_code_is_copied_and_errors_are_said(menu):
+def test_code_is_copied_and_errors_are_shown(menu):
     menu.el.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     choose(menu.el.locator(".xw").first, "Copy code")
     sent = last_action(menu)["content"]

@@ -17,10 +17,11 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from xai_widgets.core.figures import draw_with_matplotlib, draw_with_plotly, result_panels
+from xai_widgets.core.figures import draw_with_matplotlib, draw_with_plotly
 from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import brief
 from xai_widgets.core.writing import atomic_write
+from xai_widgets.studies.result_panels import result_panels
 
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")

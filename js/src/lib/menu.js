@@ -21,7 +21,7 @@ const NOTICE = 2500;
  * @param {() => Item[]} options.items  asked for whenever the menu opens
  * @param {AbortSignal} options.signal
  * @param {string} [options.text]  of the button
- * @returns {{node: HTMLElement, say: (text: string, failed?: boolean) => void}}
+ * @returns {{node: HTMLElement, report: (text: string, failed?: boolean) => void}}
  */
 export function createMenu({ label, items, signal, text = "⋯" }) {
 	const button = element(
@@ -36,12 +36,12 @@ export function createMenu({ label, items, signal, text = "⋯" }) {
 	signal.addEventListener("abort", () => clearTimeout(timer));
 
 	/** @param {string} words @param {boolean} [failed] */
-	const say = (words, failed = false) => {
+	const report = (words, failed = false) => {
 		setText(notice, words);
 		notice.classList.toggle("xw-error", failed);
 		notice.hidden = !words;
 		clearTimeout(timer);
-		timer = setTimeout(() => say(""), failed ? 3 * NOTICE : NOTICE);
+		timer = setTimeout(() => report(""), failed ? 3 * NOTICE : NOTICE);
 		if (!words) clearTimeout(timer);
 	};
 	/** @param {Item} item */
@@ -50,9 +50,9 @@ export function createMenu({ label, items, signal, text = "⋯" }) {
 		button.focus();
 		try {
 			const words = await item.act();
-			if (typeof words === "string") say(words);
+			if (typeof words === "string") report(words);
 		} catch (error) {
-			say(`${item.text} failed: ${/** @type {Error} */ (error).message}`, true);
+			report(`${item.text} failed: ${/** @type {Error} */ (error).message}`, true);
 		}
 	};
 	const entries = () => /** @type {HTMLButtonElement[]} */ ([...list.children]);
@@ -141,5 +141,5 @@ export function createMenu({ label, items, signal, text = "⋯" }) {
 		capture: true,
 		passive: true,
 	});
-	return { node, say };
+	return { node, report };
 }

@@ -88,7 +88,7 @@ function initialStyle() {
 /**
  * @param {Node} node
  * @param {Map<string, string>} initial
- * @returns {Node | null}  null for what is not shown
+ * @returns {Node | null}  null for a node that is not shown
  */
 function copyOf(node, initial) {
 	if (node instanceof Text) return document.createTextNode(node.data);

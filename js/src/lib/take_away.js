@@ -1,5 +1,5 @@
 /**
- * Saving and copying of what a view shows, and its menu.
+ * Saves and copies a view, and makes its menu.
  */
 import { download } from "./dom.js";
 import { slug } from "./format.js";

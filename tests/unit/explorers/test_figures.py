@@ -9,8 +9,8 @@ from explorers.test_contract import PATIENCE, classifier, photos
 from explorers.test_state import MAKERS
 
 import xai_widgets as xw
-from xai_widgets.core import figures
 from xai_widgets.studies import AttributionKey, AttributionStudy
+from xai_widgets.studies.result_panels import result_panels
 from xai_widgets.views import CurveView, HeatmapView, RunBar, ScoresView
 
 
@@ -92,7 +92,7 @@ def test_an_outcome_is_drawn():
         study.outcome(AttributionKey("gradient", 0, 2)).plot()
 
 
-def test_without_results_and_without_the_package_the_error_says_so(monkeypatch):
+def test_missing_results_and_packages_are_errors(monkeypatch):
     with pytest.raises(ValueError, match="expected results to draw, got none"):
         RunBar().plot()
     monkeypatch.setitem(sys.modules, "matplotlib", None)
@@ -105,7 +105,7 @@ def test_without_results_and_without_the_package_the_error_says_so(monkeypatch):
 
 def test_arrays_of_a_result_are_panels_by_their_axes():
     panels = list(
-        figures.result_panels(
+        result_panels(
             {
                 "map": np.zeros((6, 6)),
                 "images": np.zeros((2, 3, 6, 6)),

@@ -211,7 +211,7 @@ def test_explorers_without_a_way_to_replace_their_images_open_none(make):
     assert not make("regression_inverse").menu.opens
 
 
-def test_what_is_no_image_is_said_in_words(make):
+def test_other_files_are_refused_with_a_reason(make):
     explorer = make("deletion")
     before = explorer.image
     (reply,) = sent(explorer, b"%PDF-1.4", "thesis.pdf")
