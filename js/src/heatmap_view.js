@@ -56,7 +56,7 @@ function createReadout({ model, announce }) {
 		channels,
 	]);
 	return {
-		node: element("div", { class: "xw-readout" }, [cell, value, rgb]),
+		node: element("div", { class: "xw-readout", hidden: true }, [value, cell, rgb]),
 		/** @param {FloatMap | null} map @param {Bytes | null} image */
 		show(map, image) {
 			const position = model.get("position");
@@ -111,6 +111,7 @@ export default view("xw-figure xw-heatmap-view", (figure) => {
 		layers: drawing.layers,
 		shape: () => (drawing.map() ?? drawing.image())?.shape,
 		read: () => readout.show(drawing.map(), drawing.image()),
+		tip: readout.node,
 	});
 	const note = createNote();
 	stage.node.append(note.node);
@@ -118,7 +119,7 @@ export default view("xw-figure xw-heatmap-view", (figure) => {
 	const controls = createColorControls(figure);
 	return {
 		head: head.node,
-		content: [stage.node, readout.node, scale.node],
+		content: [stage.node, scale.node],
 		tools: element("div", { class: "xw-tools" }, [
 			controls.share("opacity", "Opacity"),
 			controls.sign(),

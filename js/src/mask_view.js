@@ -123,9 +123,10 @@ function createDrawing(model) {
 /** @param {import("./lib/figure.js").Figure} figure @param {ReturnType<typeof createDrawing>} drawing */
 function createReadout({ model, announce }, drawing) {
 	const amount = element("span", { class: "xw-amount" });
-	const place = element("span", { class: "xw-position xw-muted" });
+	const place = element("span", { class: "xw-position", hidden: true });
 	return {
-		node: element("div", { class: "xw-readout" }, [amount, place]),
+		node: element("div", { class: "xw-readout" }, [amount]),
+		tip: place,
 		/** @returns {string} the text for the amount */
 		show() {
 			const [mask, at] = [drawing.mask(), drawing.chosen()];
@@ -202,6 +203,7 @@ export default view("xw-figure xw-mask-view", (figure) => {
 			if (line && shape) strokeContour(context, line, width, height, shape);
 		},
 		shape: drawing.shape,
+		tip: readout.tip,
 		read() {
 			stage.node.setAttribute("aria-valuenow", String(model.get("area")));
 			stage.node.setAttribute("aria-valuetext", readout.show());

@@ -114,9 +114,10 @@ function choose(ranks, count, first, rest, out) {
 /** @param {import("./lib/figure.js").Figure} figure @param {ReturnType<typeof createDrawing>} drawing */
 function createReadout({ model, announce }, drawing) {
 	const amount = element("span", { class: "xw-amount" });
-	const place = element("span", { class: "xw-position xw-muted" });
+	const place = element("span", { class: "xw-position", hidden: true });
 	return {
-		node: element("div", { class: "xw-readout" }, [amount, place]),
+		node: element("div", { class: "xw-readout" }, [amount]),
+		tip: place,
 		/** @returns {string} the text for the amount */
 		show() {
 			const ranks = drawing.ranks();
@@ -180,6 +181,7 @@ export default view("xw-figure xw-ordered-mask-view", (figure) => {
 			return canvas ? [{ canvas, alpha: 1 }] : [];
 		},
 		shape: () => drawing.image()?.shape,
+		tip: readout.tip,
 		read() {
 			stage.node.setAttribute("aria-valuenow", String(model.get("fraction")));
 			stage.node.setAttribute("aria-valuetext", readout.show());

@@ -213,7 +213,7 @@ function build(figure) {
 		const name = model.get("colormap");
 		return {
 			sign,
-			table: table(name === "auto" ? "blue_orange" : name, sign, model.get("fade")),
+			table: table(name === "auto" ? "similarity" : name, sign, model.get("fade")),
 			overlays: relative ? overlays.map((values) => values && rescale(values)) : overlays,
 			ranges: relative ? overlays.map((values) => values && extremes(values)) : null,
 			limits: overlays.map((values) => (kind === "dot" && values && !relative ? largest(values) : 1)),

@@ -90,7 +90,7 @@ export function words(index, name = "overlay") {
 }
 /** @param {number} value @param {number} [limit] */
 export const color = (value, limit = 1) =>
-	colorTable("blue_orange", "both")[Math.max(0, Math.min(128.5 + (128 * value) / limit, 256)) | 0];
+	colorTable("similarity", "both")[Math.max(0, Math.min(128.5 + (128 * value) / limit, 256)) | 0];
 
 /** @param {string} type @param {number} index @param {number} x @param {number} y @param {PointerEventInit} [more] */
 export function point(type, index, x, y, more = {}) {

@@ -63,7 +63,7 @@ test("a relative range runs from the lowest to the highest value of a layer", as
 		position: [0.1, 0.5],
 		color_range: "relative",
 	});
-	const table = colorTable("blue_orange", "positive");
+	const table = colorTable("similarity", "positive");
 	expect(words(0)).toEqual([0, 1 / 3, 1].map((share) => table[Math.min(0.5 + 256 * share, 256) | 0]));
 	expect(texts(".xw-ends > span")).toEqual(["1.00", "4.00"]);
 	// The caption is the value itself.

@@ -152,7 +152,7 @@ test("dot product and Euclidean kernel", async () => {
 	expect(words(0)).toEqual(dots.map((value) => color(value, 25)));
 	expect(texts(".xw-ends > span")).toEqual(["−25.0", "0", "25.0"]);
 	await set({ kind: "euclidean" });
-	const table = colorTable("blue_orange", "positive");
+	const table = colorTable("similarity", "positive");
 	const distances = [20, 18, 32, 0, 10, 13];
 	expect(words(0)).toEqual(distances.map((square) => table[(256 * Math.exp(-square / 8) + 0.5) | 0]));
 	expect(texts(".xw-ends > span")).toEqual(["0", "1.00"]);

@@ -252,3 +252,46 @@ test("the cells of a table zoom together, and a drag enlarges none", async () =>
 	expect(view.model.get("enlarged")).toBe(false);
 	expect(view.model.get("viewport")).toEqual([0.5, 0.5, 2]);
 });
+
+describe("the value at the pointer", () => {
+	test("stands beside the position, on the side with room, and follows the zoom", async () => {
+		const { el, model, stage } = await show({ position: [0.25, 0.25] });
+		const tip = /** @type {HTMLElement} */ (el.querySelector(".xw-tip"));
+		expect(tip.textContent).toContain("−2");
+		const place = () => [stage, tip].map((node) => node.getBoundingClientRect());
+		let [frame, box] = place();
+		expect(box.left).toBeGreaterThan(frame.left + 0.25 * frame.width);
+		expect(box.top).toBeGreaterThan(frame.top + 0.25 * frame.height);
+		model.set("viewport", [0.25, 0.25, 2]);
+		await painted();
+		[frame, box] = place();
+		expect(box.left).toBeGreaterThan(frame.left + 0.5 * frame.width);
+		model.set("position", [0.49, 0.49]);
+		await painted();
+		[frame, box] = place();
+		expect(box.right).toBeLessThan(frame.left + 0.98 * frame.width);
+		expect(box.bottom).toBeLessThan(frame.top + 0.98 * frame.height);
+		// A mark out of sight has no tip.
+		model.set("position", [0.9, 0.9]);
+		await painted();
+		expect(tip.hidden).toBe(true);
+	});
+});
+
+describe("sentences over the image", () => {
+	test("a note of the shown map, and a veil over one without values", async () => {
+		const maps = array("float32", [2, 1, 2], [1, 2, Number.NaN, Number.NaN]);
+		const { el, model } = await show({ maps, notes: ["The map does not depend on the image."], veil: "" });
+		const note = /** @type {HTMLElement} */ (el.querySelector(".xw-note"));
+		expect(note.textContent).toBe("The map does not depend on the image.");
+		expect(note.classList.contains("xw-veil")).toBe(false);
+		model.set("frame", 1);
+		await painted();
+		expect(note.textContent).toBe("not computed yet");
+		expect(note.classList.contains("xw-veil")).toBe(true);
+		model.set("frame", 0);
+		model.set("notes", []);
+		await painted();
+		expect(note.hidden).toBe(true);
+	});
+});

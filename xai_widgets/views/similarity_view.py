@@ -149,8 +149,8 @@ class SimilarityView(View):
     colormap = Choice(
         ("auto", *DIVERGING, *SEQUENTIAL),
         help=(
-            'Color map, as in :class:`HeatmapView`; "auto" is "blue_orange". The scale ends at 1, or for '
-            "the dot product at the largest magnitude that is shown in the column."
+            'Color map, as in :class:`HeatmapView`; "auto" is gray at zero, teal to yellow above and magenta below. '
+            "The scale ends at 1, or for the dot product at the largest magnitude that is shown in the column."
         ),
     )
     color_range = Choice(
@@ -329,7 +329,7 @@ class SimilarityView(View):
             size,
             limit=1.0,
             sign="both",
-            colormap=self.colormap,
+            colormap="similarity" if self.colormap == "auto" else self.colormap,
             opacity=self.opacity,
             fade=self.fade,
             gray=self.gray,

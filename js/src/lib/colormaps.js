@@ -40,8 +40,18 @@ const DIVERGING = {
 		"7b2da88e41bca155d1af70dabd8be2cba5e9d9bfeee7d9f3f3f3f3cee7d2aad9b386ca945fbb762dab581297470e823c" +
 		"096d31",
 };
+/**
+ * For similarities over photographs: from gray at zero over teal and green to yellow, which differ from white, gray and black
+ * objects by hue and lightness, and to magenta below zero. The positive half is
+ * like the upper part of viridis, and grows lighter throughout.
+ */
+const OVERLAY = {
+	similarity: "d6147fc43a8cb0598f9870898080805697a03cb28c7ad151fde725",
+};
 /** Also used by Python: the build writes them beside the bundles. @type {Record<string, string>} */
-export const KNOTS = { ...SEQUENTIAL, ...DIVERGING };
+export const KNOTS = { ...SEQUENTIAL, ...DIVERGING, ...OVERLAY };
+/** Those that are neutral in the middle. */
+export const CENTERED_NAMES = [...Object.keys(DIVERGING), ...Object.keys(OVERLAY)];
 
 /** @typedef {"both" | "positive" | "negative" | "absolute"} Sign */
 
@@ -59,7 +69,7 @@ export const STEPS = 257;
  * @param {Sign} sign
  */
 export function resolveColormap(name, sign) {
-	if (name in DIVERGING) return name;
+	if (CENTERED_NAMES.includes(name)) return name;
 	if (sign === "both") return "blue_orange";
 	return name in SEQUENTIAL ? name : "inferno";
 }
@@ -77,7 +87,7 @@ export function resolveColormap(name, sign) {
 export function colorTable(name, sign, fade = false) {
 	const resolved = resolveColormap(name, sign);
 	const knots = parse(KNOTS[resolved]);
-	const halved = resolved in DIVERGING && sign !== "both";
+	const halved = CENTERED_NAMES.includes(resolved) && sign !== "both";
 	const table = new Uint32Array(STEPS);
 	for (let step = 0; step < STEPS; step++) {
 		const t = step / (STEPS - 1);

@@ -1,7 +1,7 @@
 import { element, setText } from "./dom.js";
 import { clamp } from "./numbers.js";
 import { observe, onFrame } from "./state.js";
-import { imagePosition, listenToViewport, placed, viewportOf } from "./viewport.js";
+import { imagePosition, listenToViewport, placed, toFrame, viewportOf } from "./viewport.js";
 
 /**
  * @typedef {import("./figure.js").Figure} Figure
@@ -117,9 +117,11 @@ export function createStage(figure, { attributes, paint, mark, gestures }) {
  *   over?: Painter,
  *   shape: () => number[] | undefined,
  *   read: () => void,
- * }} options  `layers` from below, for the size of the whole image, `over` draws on them, `shape` of the grid of cells, `read` shows the values
+ *   tip?: HTMLElement,
+ * }} options  `layers` from below, for the size of the whole image, `over` draws on them, `shape` of the grid of cells, `read` shows the values, `tip` has those
+ *     at the position and is shown beside it
  */
-export function createImageStage(figure, { attributes, layers, over, shape, read }) {
+export function createImageStage(figure, { attributes, layers, over, shape, read, tip }) {
 	const { model, set, signal } = figure;
 	const stage = createStage(figure, {
 		attributes,
@@ -132,9 +134,14 @@ export function createImageStage(figure, { attributes, layers, over, shape, read
 			read();
 			const cells = shape();
 			const at = cells && cellAt(model.get("position"), cells);
+			if (tip) placeTip(tip, at ? toFrame(viewportOf(model), model.get("position")) : null);
 			if (at) outlineCell(context, width, height, at);
 		},
 	});
+	if (tip) {
+		tip.classList.add("xw-tip");
+		stage.node.append(tip);
+	}
 	observe(model, ["position"], stage.remark, signal);
 	const pointer = followPointer(stage.node, {
 		at: (event) => imagePosition(event, stage.node, viewportOf(model)),
@@ -161,6 +168,23 @@ export function drawLayers(context, width, height, layers, smooth) {
 		context.drawImage(canvas, 0, 0, width, height);
 	}
 	context.globalAlpha = 1;
+}
+
+/**
+ * Shows a tip beside a position of a stage, on the side where there is more room.
+ *
+ * @param {HTMLElement} tip
+ * @param {number[] | null} at  in the frame, [0, 1]; null for none
+ */
+function placeTip(tip, at) {
+	const seen = at?.every((part) => part >= 0 && part <= 1) ?? false;
+	tip.hidden = !seen || !tip.textContent;
+	if (!at || tip.hidden) return;
+	const [x, y] = at;
+	tip.style.left = `${100 * x}%`;
+	tip.style.top = `${100 * y}%`;
+	const across = x > 0.5 ? "calc(-100% - 12px)" : "12px";
+	tip.style.transform = `translate(${across}, ${y > 0.5 ? "calc(-100% - 10px)" : "10px"})`;
 }
 
 /**

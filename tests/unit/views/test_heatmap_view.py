@@ -96,7 +96,7 @@ def knots() -> dict[str, np.ndarray]:
 
 
 def test_the_names_are_those_of_the_browser():
-    assert set(knots()) == {*DIVERGING, *SEQUENTIAL}
+    assert set(knots()) == {*DIVERGING, *SEQUENTIAL, "similarity"}
 
 
 @pytest.mark.parametrize(("name", "error"), [("viridis", 1), ("inferno", 1), ("magma", 1), ("cividis", 4)])
