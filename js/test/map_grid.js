@@ -1,4 +1,4 @@
-/** A table of maps for its tests, and what is seen of it. */
+/** A table of maps for its tests, and helpers that read the view. */
 import { colorTable } from "../src/lib/colormaps.js";
 import widget from "../src/map_grid_view.js";
 import { array, mount, painted } from "./model.js";

@@ -67,14 +67,14 @@ def expect_colors(page, row, column, limit, name="inferno"):
         "([canvas, width]) => canvas.width === width", arg=[canvas.element_handle(), values.shape[1]]
     )
     drawn = np.array(canvas.evaluate(PIXELS)).reshape(*values.shape, 4)
-    wanted = 255 * mpl.colormaps[name](np.clip(values / limit, 0, 1))
+    expected = 255 * mpl.colormaps[name](np.clip(values / limit, 0, 1))
     # Steps are rounded to 1/256 of the scale on both sides, which is up to 3/255 of a channel.
-    assert np.abs(drawn - wanted).max() < 8
-    assert np.abs(drawn - wanted).mean() < 1
+    assert np.abs(drawn - expected).max() < 8
+    assert np.abs(drawn - expected).mean() < 1
     assert drawn[..., 0].std() > 5
 
 
-def test_maps_colors_place_class_and_layer(done):
+def test_maps_colors_position_class_and_layer(done):
     page = done
     expect(page.page.locator('.xw-map-cell[data-state="done"]')).to_have_count(9)
     expect(cell_of(page, 3, 1).locator(".xw-words")).to_have_text("this one needs another network")
@@ -133,9 +133,9 @@ def test_the_state_alone_draws_the_table_as_in_a_notebook_that_is_opened_again(a
     )
     mounted = afm_page.mount(view)
     expect(mounted.el.locator(".xw-map:visible")).to_have_count(3)
-    wanted = 255 * mpl.colormaps["inferno"](1 - ramp)
+    expected = 255 * mpl.colormaps["inferno"](1 - ramp)
     drawn = np.array(mounted.el.locator(".xw-map").nth(1).evaluate(PIXELS)).reshape(3, 4, 4)
-    assert np.abs(drawn - wanted).max() < 8
+    assert np.abs(drawn - expected).max() < 8
     expect(mounted.el.locator(".xw-badge").nth(1)).to_have_text("−1.00")
     # A map that comes alone is drawn; and a table that shrinks and grows again has its cells.
     mounted.update(_map_0_0=ramp[::-1].copy())
@@ -146,7 +146,7 @@ def test_the_state_alone_draws_the_table_as_in_a_notebook_that_is_opened_again(a
     expect(mounted.el.locator(".xw-map:visible")).to_have_count(3)
 
 
-def test_the_hand_needs_no_kernel(done):
+def test_the_table_needs_no_kernel(done):
     page = done
     limits = [np.percentile(np.abs(map_of(page, 1, column)), 99) for column in range(3)]
     values = map_of(page, 1, 1)
@@ -164,10 +164,10 @@ def test_the_hand_needs_no_kernel(done):
     page.page.keyboard.press("Escape")
     assert limits[1] < 0.9 * max(limits)
     canvas = cell_of(page, 1, 1).locator(".xw-map")
-    wanted = (255 * mpl.colormaps["inferno"](np.clip(values / max(limits), 0, 1))).ravel().tolist()
+    expected = (255 * mpl.colormaps["inferno"](np.clip(values / max(limits), 0, 1))).ravel().tolist()
     page.page.wait_for_function(
-        f"([canvas, wanted]) => ({PIXELS})(canvas).every((value, i) => Math.abs(value - wanted[i]) < 8)",
-        arg=[canvas.element_handle(), wanted],
+        f"([canvas, expected]) => ({PIXELS})(canvas).every((value, i) => Math.abs(value - expected[i]) < 8)",
+        arg=[canvas.element_handle(), expected],
     )
 
     # A click enlarges over the page; hovering shows values there.
@@ -181,8 +181,8 @@ def test_the_hand_needs_no_kernel(done):
     shown = lightbox.locator(".xw-map-value")
     at = values[int(0.25 * height), int(0.75 * width)]
     page.page.wait_for_function(
-        "([node, wanted]) => node.textContent && Math.abs(Number(node.textContent.replace('−', '-')) - wanted) "
-        "<= 0.006 * Math.abs(wanted)",
+        "([node, expected]) => node.textContent && Math.abs(Number(node.textContent.replace('−', '-')) - expected) "
+        "<= 0.006 * Math.abs(expected)",
         arg=[shown.element_handle(), at],
     )
 

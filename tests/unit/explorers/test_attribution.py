@@ -1,4 +1,4 @@
-"""The attribution explorer without a browser: what the table is given, in which order, and what it is never given."""
+"""The attribution explorer without a browser: the table that is shown, and the order in which it is computed."""
 
 import warnings
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from captum.attr import Saliency
 from closeness import near
+from PIL import Image
 from torch import nn
 from traitlets import TraitError
 
@@ -29,9 +30,9 @@ def finished(*arguments, **options):
     return explorer
 
 
-def expect_map(explorer, place, method, image, target, **options):
+def expect_map(explorer, cell, method, image, target, **options):
     made = METHODS[method].saliency(explorer.model, explorer.images[image : image + 1], target, **options)
-    assert explorer.view.map_at(*place) == near(made[0].detach().numpy())
+    assert explorer.view.map_at(*cell) == near(made[0].detach().numpy())
 
 
 def states_of(explorer):
@@ -179,7 +180,7 @@ def test_cells_come_one_by_one_and_only_new_maps_are_sent(model, photos):
     assert [names for names in sent if names] == [["_map_0_0"], ["_map_0_1"], ["_map_0_2"]]
 
 
-def test_the_cell_under_the_hand_comes_first_then_rows_on_the_screen(model, gate, photos):
+def test_the_cell_under_the_pointer_comes_first_then_rows_on_the_screen(model, gate, photos):
     explorer = AttributionExplorer(
         model, photos, ["gradient", "deconvnet", "grad_cam"], target=0, start=False
     )
@@ -198,7 +199,7 @@ def test_the_cell_under_the_hand_comes_first_then_rows_on_the_screen(model, gate
     gate.shut = True
     explorer.compute()
     gate.stopped()
-    # While the first is computed the hand goes on.
+    # While the first is computed the pointer moves on.
     explorer.view.row, explorer.view.column = 2, 1
     gate.open()
     assert explorer.wait(PATIENCE)
@@ -247,9 +248,9 @@ def test_a_change_of_class_in_mid_run_leaves_no_stale_map_and_wastes_none(model,
     for target, maps in drawn:
         for image, made in enumerate(maps):
             if made is not None:
-                wanted = METHODS["gradient"].saliency(model, photos[image], target)
-                assert made == near(wanted[0].numpy())
-    # What was under way when the class changed was kept.
+                expected = METHODS["gradient"].saliency(model, photos[image], target)
+                assert made == near(expected[0].numpy())
+    # The map that was being computed when the class changed was kept.
     gate.close_again()
     explorer.target = 0
     gate.stopped()
@@ -280,7 +281,7 @@ def test_cancel_keeps_what_is_there_and_the_button_goes_on(model, gate, photos):
     assert explorer.view.map_at(0, 0) is not first
 
 
-def test_a_method_that_fails_says_why_and_the_others_go_on(model, photos):
+def test_a_method_that_fails_shows_the_reason_and_the_others_continue(model, photos):
     def wrong(model, x, target):
         raise RuntimeError("the map is upside down\nand more")
 
@@ -395,3 +396,13 @@ def test_close_stops_and_closes_every_part(model, gate, photos):
     gate.open()
     assert explorer.wait(PATIENCE)
     assert all(part.comm is None for part in (explorer, explorer.view, explorer.run_bar))
+
+
+def test_images_are_named_after_their_files(model, photos, tmp_path):
+    paths = [tmp_path / "tabby.png", tmp_path / "espresso.png"]
+    for path, photo in zip(paths, photos, strict=False):
+        Image.fromarray(photo).save(path)
+    explorer = AttributionExplorer(model, [paths[0], Image.open(paths[1]), photos[2]], start=False)
+    assert explorer.image_picker.labels == ["tabby", "espresso", "image 3"]
+    explorer = AttributionExplorer(model, paths, names=["mine"], start=False)
+    assert explorer.image_picker.labels == ["mine", "espresso"]
