@@ -179,3 +179,53 @@ def test_without_a_way_to_open_images_a_drop_is_left_to_the_page(menu):
     menu.el.page.keyboard.press("Escape")
     assert not menu.el.page.evaluate(DROP, ["drop", [1]])
     assert menu.sent == []
+
+
+# -- in JupyterLab -----------------------------------------------------------------------------------------------
+
+SETUP = """
+import xai_widgets as xw
+from xai_widgets.data import scenes
+model = xw.load("scenes_resnet")
+image = scenes.scene(0, split="test").image
+"""
+CELL = """
+explorer = xw.DeletionExplorer(model, image, ["gradient"], steps=4)
+explorer.wait()
+explorer
+"""
+DROP_ON_EXPLORER = """(bytes) => {
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([Uint8Array.from(bytes)], "red.png", { type: "image/png" }));
+    const box = document.querySelector(".xw-explorer");
+    box.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true }));
+}"""
+
+
+def test_an_explorer_is_saved_undone_and_given_an_image(lab):
+    opened = lab.open([SETUP, CELL], width=1300, height=1200)
+    page = opened.page
+    menu = page.locator(".xw-explorer-menu").first
+    expect(menu).to_be_visible()
+    with page.expect_download() as download:
+        choose(menu, "Save PNG")
+    with Image.open(download.value.path()) as image:
+        assert image.width > 2 * 600
+        assert np.asarray(image.convert("L")).std() > 10
+    opened.kernel_eval("setattr(explorer.heatmap, 'opacity', 0.25)")
+    menu.locator(".xw-menu-button").click()
+    expect(page.get_by_role("menuitem", name="Undo")).to_be_enabled()
+    page.get_by_role("menuitem", name="Undo").click()
+    expect(menu.locator(".xw-menu-notice")).to_be_hidden()
+    red = io.BytesIO()
+    Image.new("RGB", (96, 96), (255, 0, 0)).save(red, "PNG")
+    page.evaluate(DROP_ON_EXPLORER, list(red.getvalue()))
+    page.wait_for_function(
+        """() => {
+            const canvas = document.querySelector(".xw-ordered-mask-view canvas");
+            const [r, g, b] = canvas.getContext("2d").getImageData(5, 5, 1, 1).data;
+            return r > 240 && g < 10 && b < 10;
+        }"""
+    )
+    assert opened.kernel_eval("float(explorer.heatmap.opacity)") != 0.25
+    assert opened.kernel_eval("explorer.image[0, :, 5, 5].tolist()") == [1.0, 0.0, 0.0]

@@ -320,7 +320,7 @@ def test_one_refused_method_stops_no_other(name, monkeypatch):
 
 def _words(part):
     """Return the texts that a view shows."""
-    names = ("title", "series", "notes", "message", "row_labels")
+    names = ("title", "series", "note", "notes", "message", "row_labels")
     return {name: getattr(part, name) for name in names if part.has_trait(name)}
 
 
