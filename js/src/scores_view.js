@@ -24,7 +24,8 @@ export default view("xw-scores-view", ({ model, title, message, announce }) => {
 
 	/** Which step is shown. @param {import("./lib/scores.js").Scores} scores @returns {string} */
 	function stepText({ at, counted, label }) {
-		return `${counted ? at : readable(at)} ${label}`.trim();
+		const step = counted ? at : readable(at);
+		return (label.endsWith("=") ? `${label} ${step}` : `${step} ${label}`).trim();
 	}
 
 	/** @param {import("./lib/scores.js").Scores} scores */

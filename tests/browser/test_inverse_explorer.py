@@ -99,7 +99,7 @@ def test_lambda_and_depth_switch_everything_without_a_kernel(done):
         wait_for_value(page, "Layer-wise at λ and depth", maps[depth * len(LAM) + stop, row, column])
         wait_for_value(page, "Operation-wise at depth", others[depth, row, column])
         expect(handle).to_have_text(re.compile(f"^{kept[stop]:.3f}"[:5]))
-        expect(page.page.locator(".xw-scores-view")).to_contain_text(re.compile(rf"{LAM[stop]:g}[0.]* = λ"))
+        expect(page.page.locator(".xw-scores-view")).to_contain_text(re.compile(rf"λ = {LAM[stop]:g}[0.]*"))
 
     wait_for_pixels(page, "Operation-wise x̂", single)
     shown(0, 0)

@@ -308,7 +308,7 @@ class ChannelExplorer(SearchExplorer):
             self.gallery.present = (~patches.isnan().flatten(1).all(1)).numpy()
             self.gallery.labels = captions
             self.gallery.row_labels = [
-                f"channel {channel}" + ("" if count is None else f", from {count}")
+                f"channel {channel}" + ("" if count is None else f" · in the best {count}")
                 for channel, count in zip(listed.tolist(), first, strict=True)
             ]
             self.gallery.active = inside.repeat_interleave(pictures.shape[1], dim=1).byte().cpu().numpy()

@@ -180,7 +180,7 @@ class InverseExplorer(SearchExplorer):
             title="Output reconstruction over input simplicity",
         )
         self.scores = ScoresView(
-            labels=self.model.labels, target=self.target, series=[{"label": "= λ"}], title="Best classes of x̂"
+            labels=self.model.labels, target=self.target, series=[{"label": "λ ="}], title="Best classes of x̂"
         )
         self._draw_depth(self._shown, self._shown)
         self._link()

@@ -174,7 +174,7 @@ class RegressionInverseExplorer(Explorer):
         self.psnr = CurveView(x_label="λ", height=200, title="PSNR, dB")
         self.spectrum = CurveView(
             x_label="frequency (diagonal of 8 × 8)",
-            y_label="focused over others",
+            y_label="focused patches over the others",
             height=200,
             title="Spectrum, dB",
         )
@@ -301,7 +301,7 @@ def _image_view(name: str) -> HeatmapView:
 
 def _pair(index: int) -> dict[str, Any]:
     """Return the label of a pair; its color is the same in both plots."""
-    return {"label": f"d_{DISTANCES[index]}", "note": PAIRS[index], "frame": index}
+    return {"label": PAIRS[index], "note": f"d_{DISTANCES[index]}", "frame": index}
 
 
 def _luminance(image: Any, size: int, name: str) -> Tensor:

@@ -44,8 +44,8 @@ class ScoresView(View):
         Dict(),
         help=(
             'One entry for each series, each with any of ``label`` (str, shown after the step, as in "0.1 '
-            'deleted"), ``frame`` (int, default the row) and ``mode`` (str, default ""), as in '
-            ":class:`CurveView`."
+            'deleted", or before it if it ends with "="), ``frame`` (int, default the row) and ``mode`` '
+            '(str, default ""), as in :class:`CurveView`.'
         ),
     ).tag(sync=True)
     reference = Array(

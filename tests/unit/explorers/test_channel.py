@@ -99,7 +99,8 @@ def test_channels_are_listed_in_order_with_patches_of_the_image_and_of_others(mo
         for channel in listed
     ]
     assert gallery.row_labels == [
-        f"channel {channel}, from {count}" for channel, count in zip(listed.tolist(), first, strict=True)
+        f"channel {channel} · in the best {count}"
+        for channel, count in zip(listed.tolist(), first, strict=True)
     ]
     assert np.array_equal(
         gallery.active.astype(bool), (made.masks[0][:, listed] > 0).repeat_interleave(3, 1).numpy()
