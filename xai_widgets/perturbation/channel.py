@@ -276,22 +276,58 @@ class ChannelObjective(ScoreObjective):
 
         They are the gradient at m = 1, at a small m, and its mean over m from 0 to 1, with all channels alike.
         """
-        index = torch.arange(len(self.x), device=self.x.device)
-        gradients = []
-        for point in range(POINTS):
-            with outside_inference(), torch.enable_grad():
-                masks = self.activation.new_full(self.activation.shape[:2], (point + 1) / POINTS)
-                score = self._scores(masks.requires_grad_(), index).gather(1, self.target[:, None]).sum()
-                gradient = (
-                    torch.autograd.grad(score, masks, allow_unused=True)[0] if score.requires_grad else None
-                )
-            if gradient is None:
-                raise ValueError(
-                    f"expected a layer that the scores depend on, such as {self.model.default_layer()!r}, got "
-                    f"{self.layer!r}"
-                )
-            gradients.append(gradient)
+        gradients = [self.mask_gradient((point + 1) / POINTS) for point in range(POINTS)]
         return [gradients[-1], gradients[0], torch.stack(gradients).mean(0)]
+
+    def mask_gradient(self, value: float = 1.0) -> Tensor:
+        """Return the gradient of the score with respect to a mask that has one value everywhere, (N, K).
+
+        At 1 it is gradient x activation, summed over the positions of each channel.
+        """
+        index = torch.arange(len(self.x), device=self.x.device)
+        with outside_inference(), torch.enable_grad():
+            masks = self.activation.new_full(self.activation.shape[:2], value)
+            score = self._scores(masks.requires_grad_(), index).gather(1, self.target[:, None]).sum()
+            gradient = (
+                torch.autograd.grad(score, masks, allow_unused=True)[0] if score.requires_grad else None
+            )
+        if gradient is None:
+            raise ValueError(
+                f"expected a layer that the scores depend on, such as {self.model.default_layer()!r}, got "
+                f"{self.layer!r}"
+            )
+        return gradient
+
+
+def channel_effects(model: ImageModel, x: Any, target: Target = None, *, layer: str) -> Tensor:
+    """Return the effect of each channel of a layer on the score of a class, gradient x activation.
+
+    e_k = sum over the positions of a_k * dS_c/da_k. To first order it is the change of the score if the channel were
+    larger by its own value; its sign says whether the channel speaks for or against the class.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network.
+    x
+        Images of any kind.
+    target : int, str or callable, optional
+        The class or a target, or one per image. Default: the predicted class.
+    layer : str
+        A layer of K channels.
+
+    Returns
+    -------
+    Tensor, (N, K)
+        In units of the score.
+
+    Raises
+    ------
+    ValueError
+        For an unknown layer, or one that the scores do not depend on.
+    """
+    model, x, target = prepare(model, x, target)
+    return ChannelObjective(model, x, target, "preserve", layer, len(x)).mask_gradient()
 
 
 def _masked(output: Any, wide: Tensor) -> Any:
