@@ -217,7 +217,8 @@ def _text(words: str) -> str:
 def _title(widget: DOMWidget) -> str:
     """Return the name of the class of a widget, with the class of the network and its name if it has them."""
     model, target = getattr(widget, "model", None), getattr(widget, "target", None)
-    words = _words(type(widget).__name__)
+    ours = not type(widget).__module__.startswith("ipywidgets.")
+    words = _words(type(widget).__name__) if ours else "Widgets"
     if model is not None and target is not None:
         return f"{words}: {model.labels[target]} ({facts.network(widget)})"
     named = facts.network(widget)

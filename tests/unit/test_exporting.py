@@ -73,6 +73,11 @@ def test_its_size_is_stated_and_its_title_is_text(heatmap, tmp_path):
     )
 
 
+def test_a_box_has_a_title_of_its_own(heatmap, tmp_path):
+    path = xw.export(widgets.HBox([heatmap]), tmp_path / "page.html").path
+    assert "<title>Widgets</title>" in path.read_text(encoding="utf-8")
+
+
 def test_a_page_loads_nothing(heatmap, tmp_path):
     page = xw.export(heatmap, tmp_path / "page.html").path.read_text(encoding="utf-8")
     assert "default-src 'none'" in page
