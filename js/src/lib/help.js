@@ -4,6 +4,7 @@ const TRAITS = {
 	colormap: "The colors of the values; auto takes blue and orange for both signs",
 	sign: "The values that are shown: both signs, one of them, or magnitudes",
 	percentile: "Larger magnitudes than this share of all get the last color",
+	color_range: "The values at the ends of the colors: the same for all layers, or those of each layer",
 	scale: "Whether cells, rows or the whole table share one scale of colors",
 	fade: "Make small values transparent, so that the image is visible there",
 	gray: "Show the image without its colors where the map covers it",

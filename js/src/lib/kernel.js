@@ -1,6 +1,6 @@
 /**
  * Asking a kernel that may be gone or busy: a message is acknowledged by the trait `_acknowledged`, and without an answer
- * the control returns to its old value and tells the user.
+ * the control returns to its old value and shows a notice.
  *
  * @typedef {import("@anywidget/types").AnyModel} Model
  */
@@ -79,7 +79,7 @@ export function setByLink(model, trait, before) {
 
 /**
  * A setter of a trait whose changes need Python, if the trait `_needs_kernel` is set: without an answer the old value
- * returns and a notice below the control says so; a late answer brings the new value back.
+ * returns and a notice is shown below the control; a late answer brings the new value back.
  *
  * @param {import("./figure.js").Figure} figure
  * @param {string} trait
@@ -99,7 +99,7 @@ export function keptUnlessAnswered({ model, root, signal }, trait, returned = ()
 		} else if (change) {
 			setText(notice, SILENCE);
 			open();
-			// Not saved: Python has the new value if it is only busy, and says so then.
+			// Not saved: Python has the new value if it is only busy, and answers later.
 			model.set(trait, change.before);
 			returned();
 		}
