@@ -90,6 +90,11 @@ describe("the image", () => {
 		model.set("frame", 1);
 		await painted();
 		expect($(".xw-ends").textContent).toContain("−2");
+		// A sequential map shows magnitudes.
+		model.set("colormap", "magma");
+		await painted();
+		expect($(".xw-ends").textContent).toBe("02.00");
+		model.set("colormap", "auto");
 		model.set("signs", ["both", "positive"]);
 		await painted();
 		expect(pixel(0.75, 0.5)).toEqual(color("inferno", "positive", 1));

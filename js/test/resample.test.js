@@ -43,7 +43,7 @@ describe("a coarse map, bicubic", () => {
 	const peak = grid(7, (row, column) => (row === 3 && column === 3 ? 1 : 0));
 
 	test("is rounder than bilinear, whose levels are stars", () => {
-		// As far from the peak along an axis as along a diagonal: in a round hill both have the same height.
+		// At one distance from the peak along an axis and along a diagonal: in a round hill both have the same height.
 		/** @param {{data: Float32Array}} large */
 		const ratio = ({ data }) => {
 			const at = (/** @type {number} */ dx, /** @type {number} */ dy) => data[(87 + dy) * 175 + 87 + dx];

@@ -62,6 +62,15 @@ def _maps() -> dict[str, Any]:
     return read
 
 
+def shown_sign(sign: str, colormap: str, own: str, *maps: NDArray[Any]) -> str:
+    """Replace "auto" by the sign of a method or its maps; by "absolute" for both signs in a sequential color map."""
+    if sign != "auto":
+        return sign
+    found = resolve_sign(own, *maps)
+    sequential = colormap in _maps()["knots"] and colormap not in _maps()["diverging"]
+    return "absolute" if found == "both" and sequential else found
+
+
 def resolve_sign(sign: str, *maps: NDArray[Any]) -> str:
     """Replace "auto" by "both" if any map has values below zero, else by "positive"."""
     if sign != "auto":

@@ -10,7 +10,7 @@ from traitlets import Bool, Float, Int, List, TraitError, Unicode, validate
 from xai_widgets.views import preview
 from xai_widgets.views.arrays import Array, Bytes, Image
 from xai_widgets.views.base import View
-from xai_widgets.views.colors import resolve_sign
+from xai_widgets.views.colors import shown_sign
 from xai_widgets.views.position import Position
 from xai_widgets.views.traits import INTERPOLATIONS, Choice, Unit
 from xai_widgets.views.viewport import Viewport
@@ -106,7 +106,8 @@ class HeatmapView(View):
         help=(
             "Which values are shown: all of them on a scale symmetric about zero, those of one sign (the "
             'others get the color of zero), or magnitudes. "auto" is the sign in `signs`; without one, "both" if any '
-            'map has values below zero, else "positive".'
+            'map has values below zero, else "positive". With a sequential color map, "auto" shows the magnitudes of '
+            "values of both signs."
         ),
     )
     signs: List[str] = List(
@@ -223,4 +224,4 @@ class HeatmapView(View):
         if self.sign != "auto" or self.maps is None or not len(self.maps):
             return str(self.sign)
         own = dict(enumerate(self.signs)).get(self._index(), "auto")
-        return resolve_sign(own, self.maps)
+        return shown_sign("auto", self.colormap, own, self.maps)

@@ -14,7 +14,7 @@ from xai_widgets.errors import unknown_name
 from xai_widgets.views import preview
 from xai_widgets.views.arrays import Array, Bytes
 from xai_widgets.views.base import View
-from xai_widgets.views.colors import resolve_sign
+from xai_widgets.views.colors import shown_sign
 from xai_widgets.views.heatmap_view import DIVERGING, SEQUENTIAL
 from xai_widgets.views.position import Position
 from xai_widgets.views.traits import INTERPOLATIONS, Choice, Unit
@@ -293,10 +293,9 @@ class MapGridView(View):
             "row": shown[row],
             "all": [one for each in shown for one in each],
         }
-        sign = self.sign
-        if sign == "auto":
-            own = dict(enumerate(self.row_signs)).get(row, "auto")
-            sign = resolve_sign(own, *(one for one in shown[row] if one is not None))
+        own = dict(enumerate(self.row_signs)).get(row, "auto")
+        maps = [one for one in shown[row] if one is not None]
+        sign = shown_sign(self.sign, self.colormap, own, *maps)
         sharing = {
             name: [None if one is None else preview.smooth_map(one, self.smoothing, sign) for one in maps]
             for name, maps in sharing.items()

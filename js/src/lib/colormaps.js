@@ -75,6 +75,15 @@ export function resolveColormap(name, sign) {
 }
 
 /**
+ * The sign that "auto" stands for: magnitudes where a sequential map was chosen for values of both signs.
+ *
+ * @param {Sign} sign  of the values
+ * @param {string} name  of the color map
+ * @returns {Sign}
+ */
+export const signFor = (sign, name) => (sign === "both" && name in SEQUENTIAL ? "absolute" : sign);
+
+/**
  * The colors of the steps from the low to the high end of the scale of `sign`, as RGBA words (little-endian).
  *
  * A diverging map shows one sign by the half that belongs to it.

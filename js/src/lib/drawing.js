@@ -1,6 +1,6 @@
 import { slice } from "./arrays.js";
 import { cached } from "./cached.js";
-import { colorTable } from "./colormaps.js";
+import { colorTable, signFor } from "./colormaps.js";
 import { frameOf } from "./frames.js";
 import { magnitudeLimit, shade } from "./heat.js";
 import { bytes, floats, pack, packGray, Raster } from "./image.js";
@@ -81,11 +81,11 @@ export function createDrawing(model) {
 	/** Which values are shown. @returns {import("./colormaps.js").Sign} */
 	const sign = () => {
 		const all = maps();
-		const own = all ? model.get("signs")?.[index()] : undefined;
-		const chosen = model.get("sign") === "auto" ? (own ?? "auto") : model.get("sign");
-		if (chosen !== "auto") return chosen;
+		if (model.get("sign") !== "auto") return model.get("sign");
+		const own = (all && model.get("signs")?.[index()]) ?? "auto";
 		// By all maps: one method has one look.
-		return all && !reachesBelowZero(all.data) ? "positive" : "both";
+		const found = all && !reachesBelowZero(all.data) ? "positive" : "both";
+		return signFor(own === "auto" ? found : own, model.get("colormap"));
 	};
 	// Without an image there is nothing that a transparent value would show.
 	const table = () => tableOf(model.get("colormap"), sign(), model.get("fade") && image() !== null);

@@ -13,7 +13,7 @@
 import { agreement } from "./agreement.js";
 import { slice } from "./arrays.js";
 import { cached, remembered } from "./cached.js";
-import { colorTable, DIVERGING_NAMES } from "./colormaps.js";
+import { colorTable, DIVERGING_NAMES, signFor } from "./colormaps.js";
 import { magnitudeLimit, resize } from "./heat.js";
 import { bytes, floats, pack, packGray } from "./image.js";
 import { smoothed } from "./resample.js";
@@ -83,8 +83,9 @@ export function createTable(model) {
 		const chosen = /** @type {Sign | "auto"} */ (model.get("sign"));
 		if (chosen !== "auto") return chosen;
 		const own = /** @type {Sign | "auto" | undefined} */ (model.get("row_signs")[row]);
-		if (own && own !== "auto") return own;
-		return states()[row]?.some((_, column) => negativeAt(row, column)) ? "both" : "positive";
+		const name = model.get("colormap");
+		if (own && own !== "auto") return signFor(own, name);
+		return signFor(states()[row]?.some((_, column) => negativeAt(row, column)) ? "both" : "positive", name);
 	};
 	/** @param {number} row @param {number} column */
 	const negativeAt = (row, column) => {

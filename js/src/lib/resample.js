@@ -13,8 +13,8 @@ import { clamp } from "./numbers.js";
 const REACH = 3;
 
 /**
- * A map for drawing at a size: enlarged by a whole factor with its interpolation, or, where it is finer than what is
- * drawn, reduced by one.
+ * A map for drawing at a size: enlarged by a whole factor with its interpolation, or, where it is finer than the
+ * drawing, reduced by one.
  *
  * @param {FloatMap} map  of shape [h, w]
  * @param {Interpolation} interpolation

@@ -133,14 +133,14 @@ function byKey({ key, altKey, ctrlKey, metaKey }, model) {
 /**
  * Lets wheel, pointers and keys zoom and pan the images of a view, by its trait `viewport`.
  *
- * @param {HTMLElement} node  the stage, or what holds several
+ * @param {HTMLElement} node  the stage, or the parent of several
  * @param {import("./figure.js").Figure} figure
  * @param {{
  *   frameAt?: (event: Event) => HTMLElement | null,
  *   drags?: boolean,
  *   resets?: boolean,
  *   start?: () => void,
- * }} [options]  `frameAt` is the image under a pointer, by default the node; `drags` tells whether a plain drag moves
+ * }} [options]  `frameAt` is the image under a pointer, by default the node; with `drags`, a plain drag moves
  *     the zoomed image (the middle button, and a drag with Shift, do in any case); `resets` whether a double click
  *     shows the whole image; `start` is called when a press turns out to be a drag
  * @returns {HTMLElement} a badge with the magnification, to be shown over the image
@@ -324,7 +324,7 @@ function listenToPointers(node, model, { frameAt, change, drags, start, onBadge,
 	node.addEventListener(
 		"click",
 		(event) => {
-			// The end of a drag is no click.
+			// A drag does not end with a click.
 			if (clickless && !onBadge(event)) event.stopImmediatePropagation();
 			clickless = false;
 		},
