@@ -302,8 +302,10 @@ class DeletionExplorer(ImageExplorer):
         for name, result in results.items():
             if result is not None:
                 maps[rows.index(name)], ranks[rows.index(name)] = result.saliency, result.ranks
+        warned = {key.method: " ".join(self.study.outcome(key).warnings) for key in self._shown_keys()}
         with self.heatmap.hold_sync():
             self.heatmap.labels = [self._title(name) for name in rows]
+            self.heatmap.notes = [warned.get(name, "") for name in rows]
             self.heatmap.signs = ["auto" if name == RANDOM else self._methods[name].sign for name in rows]
             self.heatmap.maps = maps
         self.masked.ranks = ranks
