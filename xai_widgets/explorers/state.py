@@ -33,7 +33,18 @@ OWN = ("frame", "target", "layer")
 CHOICES = (
     *("value", "selected", "frame", "group", "step", "mode", "source", "layer", "fill", "hidden"),
     *("fraction", "area", "position", "pins", "row", "column", "enlarged", "compared"),
-    *("display", "colormap", "opacity", "sign", "percentile", "limit", "threshold", "fade", "gray"),
+    *(
+        "display",
+        "colormap",
+        "color_range",
+        "opacity",
+        "sign",
+        "percentile",
+        "limit",
+        "threshold",
+        "fade",
+        "gray",
+    ),
     *(
         "interpolation",
         "smoothing",
