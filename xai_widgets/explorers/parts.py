@@ -31,6 +31,7 @@ ENDS: dict[Perturbation, str] = {"blur": "all blurred", "fade": "all black"}
 #: The sentence that a list shows under the pointer, by its title.
 HELP = {
     "Layer": "The layer of the network that is explained or compared",
+    "Image": "The image that is shown",
     "Objective": "Preserve the score with as little as possible, or delete it by as little as possible",
     "Regularizer": "The penalty that makes the inverse simple",
     "Compare across": "What the columns of the table are: images, layers or classes",
