@@ -173,10 +173,10 @@ class RegressionInverseExplorer(Explorer):
         self.similarity = CurveView(x_label="λ", height=200, title="SSIM")
         self.psnr = CurveView(x_label="λ", height=200, title="PSNR, dB")
         self.spectrum = CurveView(
-            x_label="frequency (diagonal of 8 × 8)",
+            x_label="frequency, from coarse to fine",
             y_label="focused patches over the others",
             height=200,
-            title="Spectrum, dB",
+            title="Frequencies, dB: kept over other patches",
         )
         curves = (self.similarity, self.psnr)
         views = list(self.images.values())
@@ -279,7 +279,7 @@ class RegressionInverseExplorer(Explorer):
             self.spectrum.x = torch.arange(len(ratios[0]))
             self.spectrum.y = torch.stack(ratios).float()
             self.spectrum.series = [{"label": f"λ = {lam:g}", "frame": k} for k, lam in enumerate(self._lam)]
-            self.spectrum.lines = [{"y": 0.0, "label": "alike"}]
+            self.spectrum.lines = [{"y": 0.0, "label": "equal"}]
 
     def _show(self, name: str, maps: Tensor) -> None:
         self.images[name].maps = maps[:, 0].detach().float().cpu().numpy()
