@@ -8,7 +8,8 @@ import threading
 import exits
 import pytest
 
-from xai_widgets.core.run import Run, RunCancelled, Worker, check_cancelled
+from xai_widgets.core.run import Run, RunCancelled, Worker
+from xai_widgets.core.scheduler import check_cancelled
 
 LONG = 30
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from xai_widgets.core.cached import cached_property
 from xai_widgets.studies import AttributionKey, AttributionStudy, Outcome
 from xai_widgets.views.map_grid_view import MapCell
 

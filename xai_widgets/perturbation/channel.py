@@ -16,13 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.cached import cached_property
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.hooks import forward_hooks, main_tensor, with_main_tensor
 from xai_widgets.core.model import ImageModel, Target, prepare
@@ -248,7 +248,7 @@ class ChannelObjective(ScoreObjective):
         return self.model.is_bottleneck(self.layer)
 
     @cached_property
-    def end_scores(self) -> Tensor:  # type: ignore[override]
+    def end_scores(self) -> Tensor:
         """Scores (N, 2, classes) without any channel, and with all of them; computed by the first step of a run."""
         with outside_inference(), torch.no_grad():
             ends = [self.activation.new_full(self.activation.shape[:2], end) for end in (0.0, 1.0)]

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.cached import cached_property
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.run import Run, without_inference_mode
@@ -90,7 +90,7 @@ class FillObjective(ScoreObjective):
             self.source = x.clone()
 
     @cached_property
-    def end_scores(self) -> Tensor:  # type: ignore[override]
+    def end_scores(self) -> Tensor:
         """Log-probabilities (1, 2, classes) of the fill alone and of the image."""
         with outside_inference(), torch.no_grad():
             kept = torch.stack([torch.zeros_like(self.source[0, 0]), torch.ones_like(self.source[0, 0])])
