@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -196,6 +196,18 @@ class DeletionExplorer(ImageExplorer):
         if names != self._default:
             return names
         return DEFAULTS.replaced(lambda name: self.study.outcome(self._key(name)).error)
+
+    def _choose(self, keys: Collection[DeletionKey]) -> DeletionKey:
+        """Return the active method first, then rough curves before fine ones, and methods of many passes last."""
+        rows = [*self._methods, RANDOM]
+        active = rows[self.curves.frame] if 0 <= self.curves.frame < len(rows) else None
+
+        def order(key: DeletionKey) -> tuple[bool, bool, bool]:
+            first = key.method == active
+            slow = not first and key.method != RANDOM and is_slow(self._methods[key.method])
+            return slow, not self.study.is_rough(key), not first
+
+        return min(keys, key=order)
 
     def _replacements(self, key: DeletionKey) -> Iterable[DeletionKey]:
         return self._keys()

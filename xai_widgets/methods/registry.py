@@ -149,6 +149,11 @@ class Method:
     quick: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False, compare=False)
     signed: bool | None = field(default=None, repr=False)
 
+    @property
+    def slow(self) -> bool:
+        """Whether the method takes a number of passes that an option sets."""
+        return self.cost is not None and bool(self.cost.each)
+
     def __post_init__(self) -> None:
         # The instance is frozen; help() and inspect.signature() are to show the function.
         object.__setattr__(self, "__doc__", self.function.__doc__)
