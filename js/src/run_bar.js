@@ -2,11 +2,10 @@ import "./lib/theme.css";
 import "./run_bar.css";
 import { element, setText } from "./lib/dom.js";
 import { view } from "./lib/figure.js";
-import { observe, update } from "./lib/state.js";
+import { createQuestions, SILENCE } from "./lib/kernel.js";
+import { update } from "./lib/state.js";
+import { reportVisibility } from "./lib/visibility.js";
 
-/** A kernel must acknowledge a click within this time, ms. */
-const PATIENCE = 5000;
-const SILENCE = "No kernel answered: run the cell again, or wait if it is busy with another one.";
 const WORDS = /** @type {Record<string, string>} */ ({
 	done: "done",
 	cancelled: "stopped",
@@ -15,7 +14,7 @@ const WORDS = /** @type {Record<string, string>} */ ({
 const HINTS = /** @type {Record<string, string>} */ ({
 	Run: "Compute what is chosen",
 	Stop: "Stop; what is computed so far stays",
-	Resume: "Go on from what is computed",
+	Resume: "Continue from the results so far",
 });
 const COMPLETE = "All that is chosen is computed";
 /** An arrow around a circle. */
@@ -46,24 +45,18 @@ export default view("xw-run-bar", ({ model, root, title, refresh, signal }) => {
 		"×",
 	]);
 	const alert = element("div", { class: "xw-alert", role: "alert", hidden: true }, [alertText, dismiss]);
-	/** @type {number | null} number of the click that no kernel has acknowledged yet */
-	let waiting = null;
 	let silent = false;
-	let timer = 0;
+	const questions = createQuestions(model, signal, (state) => {
+		silent = state === "silent";
+		refresh();
+	});
 
 	/** @param {"run" | "cancel" | "restart"} type @param {MouseEvent} event */
 	function send(type, event) {
 		// The second half of a double click would stop the computation that the first half started.
-		if (waiting !== null || event.detail > 1) return;
-		const id = model.get("_acknowledged") + 1;
-		waiting = id;
+		if (questions.waiting() || event.detail > 1) return;
 		silent = false;
-		timer = setTimeout(() => {
-			waiting = null;
-			silent = true;
-			refresh();
-		}, PATIENCE);
-		model.send({ type, id });
+		questions.ask(type);
 		refresh();
 	}
 
@@ -71,13 +64,6 @@ export default view("xw-run-bar", ({ model, root, title, refresh, signal }) => {
 	function click(event) {
 		if (model.get("status") === "running") send("cancel", event);
 		else if (model.get("runnable")) send("run", event);
-	}
-
-	function heard() {
-		clearTimeout(timer);
-		waiting = null;
-		silent = false;
-		refresh();
 	}
 
 	function forgive() {
@@ -90,8 +76,7 @@ export default view("xw-run-bar", ({ model, root, title, refresh, signal }) => {
 	button.addEventListener("click", click, { signal });
 	restart.addEventListener("click", (event) => send("restart", event), { signal });
 	dismiss.addEventListener("click", forgive, { signal });
-	signal.addEventListener("abort", () => clearTimeout(timer));
-	observe(model, ["_acknowledged"], heard, signal);
+	reportVisibility(model, root, signal);
 	return {
 		head: element("div", { class: "xw-bar" }, [title, button, restart, track]),
 		content: [alert],
@@ -107,8 +92,8 @@ export default view("xw-run-bar", ({ model, root, title, refresh, signal }) => {
 			button.textContent = label;
 			button.title = able ? (HINTS[label] ?? "Start the computation") : COMPLETE;
 			// aria-disabled, not disabled: the focus stays on the button.
-			button.setAttribute("aria-disabled", String(waiting !== null || !able));
-			button.toggleAttribute("data-waiting", waiting !== null);
+			button.setAttribute("aria-disabled", String(questions.waiting() || !able));
+			button.toggleAttribute("data-waiting", questions.waiting());
 			restart.hidden = !model.get("restart");
 			restart.title = model.get("restart") || "Restart";
 			fill.style.transform = `scaleX(${model.get("progress")})`;

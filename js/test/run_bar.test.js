@@ -12,7 +12,12 @@ async function show(over = {}) {
 }
 const find = (/** @type {string} */ selector) => view.el.querySelector(selector);
 const button = () => find(".xw-run");
-const sent = () => view.model.sent.map(({ content }) => content);
+const messages = () => view.model.sent.map(({ content }) => content);
+const sent = () => messages().filter((/** @type {{type: string}} */ { type }) => type !== "view");
+const states = () =>
+	messages().flatMap((/** @type {{type: string, state: string}} */ { type, state }) =>
+		type === "view" ? [state] : [],
+	);
 const set = async (/** @type {Record<string, unknown>} */ values) => {
 	for (const [name, value] of Object.entries(values)) view.model.set(name, value);
 	await painted();
@@ -51,7 +56,7 @@ describe("clicks", () => {
 		expect(sent()).toHaveLength(1);
 	});
 
-	test("restart is apart, and says what it discards", async () => {
+	test("restart is apart, and its tooltip lists what it discards", async () => {
 		await show({ status: "done", runnable: false });
 		const restart = find("[aria-label=Restart]");
 		expect(restart.checkVisibility()).toBe(false);
@@ -127,7 +132,7 @@ describe("display", () => {
 		expect(find(".xw-run-remaining").textContent).toBe("");
 	});
 
-	test("a computation that waits for another one says so", async () => {
+	test("a computation that waits for another one shows that", async () => {
 		await show({ status: "running", queued: true, message: "Grad-CAM" });
 		expect(find(".xw-run-message").textContent).toBe("waiting for another explorer");
 		await set({ queued: false });
@@ -146,6 +151,19 @@ describe("display", () => {
 		expect(document.activeElement).toBe(button());
 		button().click();
 		expect(sent()).toEqual([{ type: "run", id: 1 }]);
+	});
+});
+
+describe("visibility", () => {
+	test("is reported when the explorer comes, is out of sight, and goes", async () => {
+		await show();
+		await vi.waitFor(() => expect(states()).toEqual(["visible"]));
+		view.el.style.display = "none";
+		await vi.waitFor(() => expect(states()).toEqual(["visible", "unseen"]));
+		view.el.style.display = "";
+		await vi.waitFor(() => expect(states()).toHaveLength(3));
+		await view.unmount();
+		expect(states()).toEqual(["visible", "unseen", "visible", "gone"]);
 	});
 });
 

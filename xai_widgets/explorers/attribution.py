@@ -256,8 +256,8 @@ class AttributionExplorer(Explorer):
 
     @images.setter
     def images(self, images: Any) -> None:
-        # Stopped first: a run about the old images must not draw on the new ones.
-        self.cancel()
+        # Canceled first: a run about the old images must not draw on the new ones.
+        self._worker.cancel()
         self._take_images(images, None, list(self.study.methods.values()))
         self._names = image_names(images)
         self._replace_argument("images", images)

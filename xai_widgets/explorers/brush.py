@@ -116,7 +116,7 @@ class PerturbationBrush(ImageExplorer):
         **kwargs: Any,
     ) -> None:
         # Made first: a constructor that raises is closed.
-        self._scorer = Worker()
+        self._scorer = Worker(urgent=True)
         super().__init__(model, image, target=target, **kwargs)
         self._settings, self._seed = settings, seed
         self.brush = BrushView(fill_labels=list(FILLS), title="Paint over the image", width=700)

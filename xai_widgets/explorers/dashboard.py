@@ -278,6 +278,8 @@ class Dashboard(Stateful):
             if self._history:
                 self._history.watch(self._entries())
         self._bring(name)
+        for other, explorer in self.explorers.items():
+            explorer.hidden = other != name
         self.tabs.selected_index = list(self._pages).index(name)
         return self.explorers[name]
 

@@ -18,6 +18,7 @@ from traitlets import link as link_in_python
 from xai_widgets.core.display import display_images
 from xai_widgets.core.model import ImageModel, Target, targeted
 from xai_widgets.core.run import Run, Status, Worker
+from xai_widgets.core.scheduler import PAUSED, UNSEEN, VISIBLE
 from xai_widgets.core.validation import check_finite
 from xai_widgets.explorers.layout import intro
 from xai_widgets.explorers.parts import caption, existing_class, one_image, show_note, with_menu
@@ -28,6 +29,8 @@ from xai_widgets.views.control import Control
 
 logger = logging.getLogger(__name__)
 
+#: Priority of a computation by the visibility of its explorer.
+LEVELS = {"visible": VISIBLE, "unseen": UNSEEN, "gone": PAUSED}
 #: Seconds between two drawings of a result that is being computed: each drawing sends all of its arrays.
 INTERVAL = 0.25
 
@@ -76,6 +79,9 @@ class Explorer(Stateful):
     study: Study[Any, Any]
     run_bar: RunBar
     _worker: Worker
+    _hidden = False
+    #: The study and the keys of the latest computation.
+    _asked: tuple[Any, Any] = (None, None)
 
     def _start_worker(self) -> None:
         # First of all in a constructor: one that raises is closed too.
@@ -95,6 +101,21 @@ class Explorer(Stateful):
         self.run_bar.on_run(lambda _bar: self._on_run())
         self.run_bar.on_cancel(lambda _bar: self.cancel())
         self.run_bar.on_restart(lambda _bar: self.restart())
+        self.run_bar.observe(lambda _change: self._set_priority(), "visibility")
+
+    @property
+    def hidden(self) -> bool:
+        """Whether the explorer is in a tab that is not open: its computation pauses until it is shown again."""
+        return self._hidden
+
+    @hidden.setter
+    def hidden(self, hidden: bool) -> None:
+        if hidden != self._hidden:
+            self._hidden = hidden
+            self._set_priority()
+
+    def _set_priority(self) -> None:
+        self._worker.level = PAUSED if self._hidden else LEVELS[self.run_bar.visibility]
 
     def _compute_on_change(self, *controls: tuple[Any, str]) -> None:
         """Compute whenever one of these traits changes."""
@@ -186,6 +207,9 @@ class Explorer(Stateful):
         """
         study = self.study
         keys = list(self._keys())
+        if not again and self._asked == (study, keys) and self._worker.resume(self._go_on):
+            return
+        self._asked = (study, keys)
 
         def on_start() -> None:
             if again and not study.resumable:
@@ -204,7 +228,8 @@ class Explorer(Stateful):
         def on_snapshot(run: Run[Any]) -> None:
             nonlocal undrawn
             key = run.latest
-            self.run_bar.progress, self.run_bar.message = run.progress, self._message(key)
+            self.run_bar.advance(run.progress)
+            self.run_bar.message = self._message(key)
             undrawn = not study.outcome(key).complete and time.monotonic() - self._drawn_at < INTERVAL
             if not undrawn:
                 self._redraw(key)
@@ -227,6 +252,10 @@ class Explorer(Stateful):
             self._after("done")
             return
         self._submit(make_run, on_start=on_start, on_snapshot=on_snapshot, on_end=on_end, message=message)
+
+    def _go_on(self) -> None:
+        self.run_bar.go_on()
+        self._redraw()
 
     def _redraw(self, changed: Any = None) -> None:
         self._drawn_at = time.monotonic() if changed is not None else -math.inf
@@ -252,8 +281,16 @@ class Explorer(Stateful):
             self._finish(status, error, on_end, message)
             self._after(status)
 
+        def on_queued(queued: bool) -> None:
+            self.run_bar.queued = queued
+
         self._worker.submit(
-            make_run, on_start=lambda: self._begin(on_start), on_snapshot=on_snapshot, on_end=ended
+            make_run,
+            on_start=lambda: self._begin(on_start),
+            on_snapshot=on_snapshot,
+            on_end=ended,
+            on_progress=lambda run: self.run_bar.advance(run.progress),
+            on_queued=on_queued,
         )
 
     def _begin(self, on_start: Callable[[], None]) -> None:
@@ -288,8 +325,8 @@ class Explorer(Stateful):
             self._settle()
 
     def cancel(self) -> None:
-        """Stop the computation; its results so far are kept."""
-        self._worker.cancel()
+        """Stop the computation; its results so far are kept, and :meth:`compute` continues it."""
+        self._worker.stop()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until the computation has ended; False if that took longer than ``timeout`` seconds."""
@@ -366,8 +403,8 @@ class ImageExplorer(Explorer):
     def image(self, image: Any) -> None:
         x, display = self._take(image)
         scores = self.model.scores(x)
-        # Stopped first: a run about the old image must not draw on the new one.
-        self.cancel()
+        # Canceled first: a run about the old image must not draw on the new one.
+        self._worker.cancel()
         self._x, self._display, self._scores = x, display, scores
         self._replace_argument("image", image)
         self._take_image()

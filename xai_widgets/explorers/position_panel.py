@@ -75,7 +75,7 @@ class PositionPanel(Panel):
     """
 
     def __init__(self) -> None:
-        self._worker = Worker()
+        self._worker = Worker(urgent=True)
         # Shown from the start, so that the first result moves nothing.
         self.channels = GalleryView(
             title="Strongest channels of the hovered patch", columns=1, size=THUMBNAIL

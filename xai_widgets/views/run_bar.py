@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ipywidgets import CallbackDispatcher
-from traitlets import Bool, Float, Int, Unicode, observe
+from traitlets import Bool, Enum, Float, Int, Unicode, observe
 
 from xai_widgets.errors import as_sentence
 from xai_widgets.views.base import View
@@ -42,12 +42,19 @@ class RunBar(View):
         sync=True
     )
     _acknowledged = Int(0, help="Number of the last click that reached Python.").tag(sync=True)
+    visibility = Enum(
+        ("unseen", "visible", "gone"),
+        "unseen",
+        help="Whether a view of the bar, or of the explorer around it, is on the screen; gone if all were removed.",
+    )
     width = Int(0, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
 
     def __init__(self, **kwargs: Any) -> None:
         # Before anything that may raise, because `close` uses it.
         self._callbacks = {kind: CallbackDispatcher() for kind in ("run", "cancel", "restart")}
         self._time = RemainingTime()
+        #: The state of each view in a browser.
+        self._shown: dict[str, str] = {}
         super().__init__(**kwargs)
         self.on_msg(self._handle)
 
@@ -67,6 +74,16 @@ class RunBar(View):
         self.error = self.message = ""
         self.progress, self.queued = 0.0, False
         self.status = "running"
+
+    def go_on(self) -> None:
+        """Set status and error when a computation that was stopped continues."""
+        self._time = RemainingTime()
+        self.error = ""
+        self.status = "running"
+
+    def advance(self, progress: float) -> None:
+        """Set the progress, unless it was greater before."""
+        self.progress = max(self.progress, progress)
 
     def close(self) -> None:
         """Close the bar and remove its callbacks."""
@@ -115,6 +132,8 @@ class RunBar(View):
 
     def _handle(self, _widget: object, content: dict[str, Any], _buffers: object) -> None:
         kind = content.get("type")
+        if kind == "view":
+            self._show(str(content.get("id")), content.get("state"))
         if kind not in self._callbacks:
             return
         # Before the callbacks, which may take long or raise.
@@ -126,3 +145,11 @@ class RunBar(View):
                 logger.exception("%s callback of a RunBar failed", kind)
                 self.error = f"{type(error).__name__}: {as_sentence(error)}"
                 self.status = "error"
+
+    def _show(self, view: str, state: object) -> None:
+        if state == "gone":
+            self._shown.pop(view, None)
+        else:
+            self._shown[view] = str(state)
+        states = self._shown.values()
+        self.visibility = "visible" if "visible" in states else "unseen" if states else "gone"
