@@ -266,7 +266,7 @@ class SimilarityExplorer(Explorer):
         # A chart needs more room than patches.
         weight, width = (2, 280) if self.curves else (3, 180)
         side = column(*details, width=width)
-        set_layout(side, max_height=SIDE, overflow="hidden auto")
+        set_layout(side, height=SIDE, overflow="hidden auto")
         images = column(self.view, weight=weight, width=400)
         self._assemble([header(*compared, self.display, self.run_bar), header(*chosen), stage(images, side)])
         self.view.observe(lambda _change: self._follow(), ["position", "frame", "layer", "pins"])

@@ -11,7 +11,7 @@ from xai_widgets.studies.layers import fine_and_deep
 #: The position of the view until there are activations.
 MIDDLE = [0.5, 0.5]
 #: Height of the column of details, which scrolls beyond it.
-SIDE = "560px"
+SIDE = "500px"
 #: Texts of the choices of the view.
 SIMILARITIES = {"cosine": "cosine", "dot": "dot product", "euclidean": "Euclidean kernel"}
 SCOPES = {"across": "hovered patch", "within": "own patch"}
