@@ -110,7 +110,7 @@ def test_the_slider_is_dragged_and_stops_at_what_is_there(afm_page, family):
     mouse.up()
     mounted.wait_for("area", 0.4)
     expect(mounted.el.locator(".xw-amount")).to_have_text("area 40 % preserved")
-    mounted.el.get_by_label("Best area").click()
+    mounted.el.get_by_label("Smallest sufficient area").click()
     mounted.wait_for("area", 0.1)
     afm_page.page.wait_for_function(
         "([mount]) => mount.model.saved.at(-1).area === 0.1", arg=[mounted._handle]

@@ -258,7 +258,7 @@ gate = model.module.register_forward_pre_hook(stand)
 """
 
 
-def test_the_optimiser_goes_on_from_the_paint_and_is_one_step(hand):
+def test_refine_keeps_the_area_lowers_the_probability_and_is_one_step(hand):
     ask = hand.el.locator(".xw-run-bar button.xw-run")
     bar = hand.el.locator(".xw-run-bar")
     hand.paint(*LINE)
@@ -268,10 +268,10 @@ def test_the_optimiser_goes_on_from_the_paint_and_is_one_step(hand):
     hand.page.kernel_exec("before = float(explorer.scores.target_values[0, 0]); snapshots = []")
     hand.page.kernel_exec("explorer.brush.observe(lambda change: snapshots.append(change.new), 'mask')")
     ask.click()
-    expect(bar).to_contain_text("done")
     hand.page.wait_for_kernel("explorer.run_bar.status", "done")
+    expect(bar).to_contain_text("score ")
     hand.rest()
-    assert hand.page.kernel_eval("len(snapshots)") > 1
+    assert hand.page.kernel_eval("len(snapshots)") > 0
     assert abs(hand.mask().mean() - area) <= 1 / hand.size**2
     assert hand.page.kernel_eval("float(explorer.scores.target_values[0, 0]) < before")
     hand.check_scores()
@@ -285,7 +285,25 @@ def test_the_optimiser_goes_on_from_the_paint_and_is_one_step(hand):
     assert hand.mask().sum() == 0
 
 
-def test_the_optimiser_is_stopped_by_its_button_or_by_a_stroke(hand):
+def test_the_tools_stand_beside_the_image_and_nothing_moves_with_the_display(lab):
+    hand = Hand(lab.open([SETUP, SHOW], width=1280, height=900))
+    explorer = hand.el.locator(".xw-explorer")
+    box = explorer.bounding_box()
+    assert box["width"] < 912
+    assert box["height"] <= 640
+    stage, tools, bars = (
+        explorer.locator(name).first.bounding_box() for name in (".xw-stage", ".xw-tools", ".xw-scores")
+    )
+    assert stage["x"] + stage["width"] <= tools["x"]
+    assert tools["x"] + tools["width"] <= bars["x"]
+    for display in ("Tint", "Outline", "Result"):
+        explorer.get_by_role("button", name=display).click()
+        settle(hand.page.page)
+        assert explorer.locator(".xw-tools").bounding_box() == tools
+    assert explorer.bounding_box()["height"] == box["height"]
+
+
+def test_refine_is_stopped_by_its_button_or_by_a_stroke(hand):
     bar = hand.el.locator(".xw-run-bar")
     hand.paint(*LINE)
     hand.rest()
