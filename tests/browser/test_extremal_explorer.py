@@ -163,12 +163,19 @@ def test_it_fits_one_screen_and_line_mask_curves_and_bars_show_one_number(lab):
 
     amount, cursor = explorer.locator(".xw-mask-view .xw-amount"), explorer.locator(".xw-cursor-handle")
     plot = explorer.locator(".u-over")
-    for share, area, text in ((0.33, 0.4, "40 %"), (0.27, 0.2, "20 %"), (0.02, 0.05, "5 %"), (0.95, 0.4, "40 %")):
+    for share, area, text in (
+        (0.33, 0.4, "40 %"),
+        (0.27, 0.2, "20 %"),
+        (0.02, 0.05, "5 %"),
+        (0.95, 0.4, "40 %"),
+    ):
         plot.scroll_into_view_if_needed()
         over = plot.bounding_box()
         page.page.mouse.click(over["x"] + share * over["width"], over["y"] + over["height"] / 2)
         expect(amount).to_have_text(f"area {text} preserved")
-        page.wait_for_kernel("[round(v, 6) for v in (explorer.curves.fraction, explorer.mask.area)]", [area] * 2)
+        page.wait_for_kernel(
+            "[round(v, 6) for v in (explorer.curves.fraction, explorer.mask.area)]", [area] * 2
+        )
         shown = cursor.inner_text().replace(" %", "")
         assert float(shown) in (area, 100 * area)
         expect(explorer.locator(".xw-scores-view .xw-top")).to_contain_text("preserved")
@@ -177,6 +184,8 @@ def test_it_fits_one_screen_and_line_mask_curves_and_bars_show_one_number(lab):
     page.wait_for_kernel("explorer.run_bar.status", "done")
     expect(amount).to_have_text("area 40 % deleted")
     expect(explorer.locator(".xw-mask-view .xw-title")).to_have_text("Mask that removes the class")
-    expect(explorer.get_by_role("button", name="Deleted")).to_have_attribute("aria-pressed", "true")
+    expect(explorer.get_by_role("button", name="Deleted", exact=True)).to_have_attribute(
+        "aria-pressed", "true"
+    )
     expect(explorer.locator(".xw-scores-view .xw-top")).to_contain_text("deleted")
     assert abs(explorer.bounding_box()["height"] - box["height"]) < 2

@@ -151,7 +151,7 @@ def test_paint_every_fill_erase_undo_and_softness(hand):
     np.testing.assert_allclose(hand.mask(), np.minimum(first, 1 - erased), atol=0.1)
     assert hand.mask().sum() < first.sum() - 10
     hand.check_scores()
-    hand.el.get_by_role("button", name="Undo").click()
+    hand.el.get_by_role("button", name="Undo", exact=True).click()
     hand.rest()
     np.testing.assert_array_equal(hand.mask(), first)
     hand.check_scores()
@@ -200,7 +200,7 @@ def test_begin_with_a_map_or_an_extremal_mask(lab):
     hand.check_scores()
     hand.check_picture()
     # Nothing was painted by hand: nothing to undo.
-    expect(hand.el.get_by_role("button", name="Undo")).to_have_attribute("aria-disabled", "true")
+    expect(hand.el.get_by_role("button", name="Undo", exact=True)).to_have_attribute("aria-disabled", "true")
     hand.page.kernel_exec(
         "found = extremal(model, image, areas=[0.05, 0.1], variant='delete', settings=settings)"
         ".result(progress=False)\nexplorer.paint(found, area=0.1)"
@@ -276,11 +276,11 @@ def test_refine_keeps_the_area_lowers_the_probability_and_is_one_step(hand):
     assert hand.page.kernel_eval("float(explorer.scores.target_values[0, 0]) < before")
     hand.check_scores()
     hand.check_picture()
-    hand.el.get_by_role("button", name="Undo").click()
+    hand.el.get_by_role("button", name="Undo", exact=True).click()
     hand.rest()
     np.testing.assert_array_equal(hand.mask(), painted)
     hand.check_scores()
-    hand.el.get_by_role("button", name="Undo").click()
+    hand.el.get_by_role("button", name="Undo", exact=True).click()
     hand.rest()
     assert hand.mask().sum() == 0
 

@@ -31,6 +31,7 @@ from xai_widgets.studies.layers import spatial_layers
 from xai_widgets.studies.masks import ExtremalKey, ExtremalStudy
 from xai_widgets.views import CurveView, GalleryView, MaskView, ScoresView, SelectView, link
 from xai_widgets.views.mask_view import MODES
+from xai_widgets.views.static_repr import set_layout
 
 #: Side of an image of the strip, in pixels.
 THUMBNAIL = 84
@@ -198,6 +199,8 @@ class ExtremalExplorer(SearchExplorer):
         controls = header(
             self.class_picker, self.variant_picker, self.perturbation_picker, self.layer_picker, self.run_bar
         )
+        # As wide for each objective: no choice breaks the line of controls.
+        set_layout(self.variant_picker, flex="0 0 170px")
         # The slider and all that it changes are side by side.
         plots = stage(column(self.curves, weight=1.5, width=200), column(self.scores, width=170))
         return [
