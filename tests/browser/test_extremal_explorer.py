@@ -188,4 +188,3 @@ def test_it_fits_one_screen_and_line_mask_curves_and_bars_show_one_number(lab):
         "aria-pressed", "true"
     )
     expect(explorer.locator(".xw-scores-view .xw-top")).to_contain_text("deleted")
-    assert abs(explorer.bounding_box()["height"] - box["height"]) < 2
