@@ -6,7 +6,8 @@ LONG = 120
 
 SETUP = """
 import threading, time
-from xai_widgets.core.run import Run, Worker
+from xai_widgets.core.run import Run
+from xai_widgets.core.worker import Worker
 from xai_widgets.core.scheduler import check_cancelled
 
 class Endless:

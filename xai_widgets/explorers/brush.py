@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xai_widgets.core.model import ImageModel, Target
-from xai_widgets.core.run import Run, Status, Worker
+from xai_widgets.core.run import Run, Status
 from xai_widgets.core.validation import check_finite
+from xai_widgets.core.worker import Worker
 from xai_widgets.errors import as_sentence
-from xai_widgets.explorers.explorer import ImageExplorer, wait_for
+from xai_widgets.explorers.explorer import wait_for
+from xai_widgets.explorers.image_explorer import ImageExplorer
 from xai_widgets.explorers.layout import column, header, stage
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import TOP, search_settings

@@ -12,7 +12,8 @@ from ipywidgets import HTML, Layout
 
 from xai_widgets.core.model import ImageModel, Target
 from xai_widgets.core.validation import items
-from xai_widgets.explorers.explorer import Choice, SearchExplorer
+from xai_widgets.explorers.explorer import Choice
+from xai_widgets.explorers.image_explorer import SearchExplorer
 from xai_widgets.explorers.layout import column, display_menu, header, stage
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import THUMBNAIL, TOP, dropdown, image_names, score_name

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xai_widgets.core.model import ImageModel, Target
 from xai_widgets.core.run import Status
 from xai_widgets.explorers.default_methods import DefaultMethods, is_slow
-from xai_widgets.explorers.explorer import ImageExplorer
+from xai_widgets.explorers.image_explorer import ImageExplorer
 from xai_widgets.explorers.method_choice import method_picker
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import TOP, fill_width, row_layout, stretch

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from xai_widgets.core.model import ImageModel, Target
 from xai_widgets.core.validation import numbers
-from xai_widgets.explorers.explorer import SearchExplorer
+from xai_widgets.explorers.image_explorer import SearchExplorer
 from xai_widgets.explorers.layout import column, header, stage
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import (

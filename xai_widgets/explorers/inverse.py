@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xai_widgets.core.model import ImageModel, Target
-from xai_widgets.explorers.explorer import SearchExplorer
+from xai_widgets.explorers.image_explorer import SearchExplorer
 from xai_widgets.explorers.layout import column, display_menu, header, stage
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import TOP, caption, dropdown, is_large

@@ -11,7 +11,7 @@ from ipywidgets import HBox, Layout
 from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.model import ImageModel, Target
 from xai_widgets.errors import unknown_name
-from xai_widgets.explorers.explorer import ImageExplorer
+from xai_widgets.explorers.image_explorer import ImageExplorer
 from xai_widgets.explorers.layout import column, header, stage
 from xai_widgets.explorers.method_choice import method_picker
 from xai_widgets.explorers.panel import closed_on_error

@@ -7,7 +7,8 @@ import re
 from collections.abc import Collection, Mapping
 
 from xai_widgets.core.model import ImageModel
-from xai_widgets.core.run import Run, Worker
+from xai_widgets.core.run import Run
+from xai_widgets.core.worker import Worker
 from xai_widgets.methods import Method
 from xai_widgets.methods.cards import summary
 from xai_widgets.methods.support import PATTERNS, is_registered, needs_patterns, unsupported

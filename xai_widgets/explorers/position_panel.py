@@ -9,7 +9,8 @@ from typing import NamedTuple
 from torch import Tensor
 
 from xai_widgets.core.model import ImageModel
-from xai_widgets.core.run import Run, Status, Worker
+from xai_widgets.core.run import Run, Status
+from xai_widgets.core.worker import Worker
 from xai_widgets.errors import as_sentence
 from xai_widgets.explorers.panel import Panel
 from xai_widgets.explorers.parts import THUMBNAIL, show_patches

@@ -9,8 +9,9 @@ from typing import ClassVar
 import pytest
 
 from xai_widgets.core import interrupt
-from xai_widgets.core.run import Run, Worker, stop_all
+from xai_widgets.core.run import Run
 from xai_widgets.core.scheduler import PAUSED, UNSEEN, VISIBLE, check_cancelled, scheduler
+from xai_widgets.core.worker import Worker, stop_all
 
 LONG = 30
 
