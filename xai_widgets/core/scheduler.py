@@ -1,9 +1,9 @@
 """One queue for the computations of all workers of a process: one of them computes at a time, by priority.
 
 A job is one request to a :class:`~xai_widgets.core.worker.Worker`. It takes its turn before each step of its run.
-Within a step, each pass of the network calls :func:`check_cancelled`, which stops a canceled job, holds a parked one, and gives
-the turn to a job that is more urgent. A run that is drained without a worker, such as ``run.result()`` in a script,
-takes no turn and never waits.
+Within a step, each pass of the network calls :func:`check_cancelled`, which stops a canceled job, holds a parked one,
+and gives the turn to a job that is more urgent. A run that is drained without a worker, such as ``run.result()`` in a
+script, takes no turn and never waits.
 
 A waiting job holds no lock: callbacks of workers are called without a turn, and the thread of a worker that waits for
 another worker gives its turn away first.
