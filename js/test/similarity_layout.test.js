@@ -24,7 +24,7 @@ test("cells are as large as the room allows, and scroll rather than get too smal
 	expect(fitCells({ ...room, frames: 6, layers: 2, width: 180 }).columns).toBe(1);
 });
 
-test("a sentence says what to do until the user points at an image, and again after Escape", async () => {
+test("a hint stays until the user points at an image, and again after Escape", async () => {
 	await show({ position: [0.5, 0.5] });
 	const hint = () => view.el.querySelector(".xw-hint").checkVisibility();
 	expect(texts(".xw-hint")).toEqual(["Hover over a patch to see what is similar to it"]);
@@ -73,7 +73,7 @@ test("a relative range runs from the lowest to the highest value of a layer", as
 	expect(texts(".xw-ends > span")).toEqual(["0", "4.00"]);
 });
 
-test("images have their place before there are activations, which change no size", async () => {
+test("images have their final size before there are activations", async () => {
 	await show({ activations: [], position: [0.5, 0.5] });
 	expect(stages().length).toBe(2);
 	expect(stages().some((stage) => stage.querySelector(".xw-overlay").checkVisibility())).toBe(false);

@@ -103,7 +103,7 @@ def test_hand_and_controls_work_without_a_kernel(done):
     expect(page.page.locator(".xw-similarity-view .xw-value")).to_have_text(re.compile("0[.][0-9]+"))
 
 
-def test_one_screen_says_what_to_do_and_nothing_moves_with_the_first_result(lab):
+def test_one_screen_shows_a_hint_and_nothing_moves_with_the_first_result(lab):
     quiet = (
         "explorer = xw.SimilarityExplorer(resnet, photos, layers=['stage2', 'stage3'], start=False)\nexplorer"
     )

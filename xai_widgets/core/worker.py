@@ -291,7 +291,7 @@ class Worker:
     def _now_and_then(self, job: _Job, act: Callable[[], None]) -> None:
         """Call ``act`` within a step, unless another thread has the lock."""
         if self._lock.acquire(blocking=False):
-            # What is drawn must not be canceled, nor wait for its turn.
+            # Drawing must not be canceled, nor wait for its turn.
             stack, draining.stack = draining.stack, ()
             try:
                 if self._current is job:

@@ -211,7 +211,7 @@ class ChannelExplorer(SearchExplorer):
     def _layout(self) -> list[Any]:
         images = [self.image_picker] if len(self.image_picker.options) > 1 else []
         self._adopt(self.image_picker)
-        # Of one height before and after the first result.
+        # Keep one height before and after the first result.
         set_layout(self.curves, min_height=f"{PLOT + 100}px")
         channels = column(self.legend, self.gallery, weight=1.4, width=230)
         set_layout(channels, height=f"{STAGE}px", overflow="hidden auto")
@@ -258,13 +258,13 @@ class ChannelExplorer(SearchExplorer):
         gallery.frame = -1
         columns = self.study.patches(self.layer_picker.value)
         top = columns[0].top if number == 0 else columns[1].top
-        channel, place = int(result.order[0, row]), max(0, number - 1)
+        channel, rank = int(result.order[0, row]), max(0, number - 1)
         if number > 0:
-            index = int(top.images[channel, place]) + 1
+            index = int(top.images[channel, rank]) + 1
             if not 0 < index < len(self.image_picker.options):
                 return
             self.image_picker.value = self.image_picker.options[index]
-        y, x = top.positions[channel, place].tolist()
+        y, x = top.positions[channel, rank].tolist()
         self.heatmap.position = [(x + 0.5) / top.grid[1], (y + 0.5) / top.grid[0]]
 
     def _take(self, image: Any) -> tuple[Any, Any]:

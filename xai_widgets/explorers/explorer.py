@@ -144,7 +144,7 @@ class Explorer(Stateful):
         return f"{self.study.title(key)}{failed}"
 
     def _show_buttons(self) -> None:
-        """Set the label of the button, and what Restart would discard."""
+        """Set the label of the button and the tooltip of Restart."""
         outcomes = [self.study.outcome(key) for key in self._keys()]
         known = sum(outcome.complete or outcome.result is not None for outcome in outcomes)
         complete = all(outcome.complete for outcome in outcomes)

@@ -199,7 +199,7 @@ class ExtremalExplorer(SearchExplorer):
         controls = header(
             self.class_picker, self.variant_picker, self.perturbation_picker, self.layer_picker, self.run_bar
         )
-        # As wide for each objective: no choice breaks the line of controls.
+        # Keep the width for each objective: no choice breaks the line of controls.
         set_layout(self.variant_picker, flex="0 0 170px")
         # The slider and all that it changes are side by side.
         plots = stage(column(self.curves, weight=1.5, width=200), column(self.scores, width=170))

@@ -223,7 +223,7 @@ class InverseExplorer(SearchExplorer):
             grid_template_columns="repeat(3, minmax(0, 1fr))", grid_gap="4px 12px", align_items="flex-end"
         )
         images = GridBox(views, layout=grid)
-        # Of one height before and after the first result.
+        # Keep one height before and after the first result.
         set_layout(self.curves, min_height="370px")
         return [
             header(self.class_picker, self.regularizer_picker, self.display, self.run_bar),
@@ -300,7 +300,7 @@ class InverseExplorer(SearchExplorer):
         self._draw_note(result)
 
     def _draw_note(self, result: InverseResult) -> None:
-        """Say in words why an inverse shows nothing."""
+        """Explain in words why an inverse shows nothing."""
         notes = []
         layers, operations = result.layer_wise, result.operation_wise
         if self._count == 1 and layers is not None and layers.output is not None:

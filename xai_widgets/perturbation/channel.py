@@ -303,7 +303,7 @@ def channel_effects(model: ImageModel, x: Any, target: Target = None, *, layer: 
     """Return the effect of each channel of a layer on the score of a class, gradient x activation.
 
     e_k = sum over the positions of a_k * dS_c/da_k. To first order it is the change of the score if the channel were
-    larger by its own value; its sign says whether the channel speaks for or against the class.
+    larger by its own value; its sign shows whether the channel speaks for or against the class.
 
     Parameters
     ----------

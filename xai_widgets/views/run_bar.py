@@ -34,9 +34,9 @@ class RunBar(View):
     ).tag(sync=True)
     label = Unicode("Run", help="Label of the button while nothing is computed.").tag(sync=True)
     runnable = Bool(True, help="Whether the button can start anything.").tag(sync=True)
-    restart = Unicode(
-        "", help="Tooltip of the Restart button, which tells what it discards; hidden if empty."
-    ).tag(sync=True)
+    restart = Unicode("", help="Tooltip of the Restart button; the button is hidden if this is empty.").tag(
+        sync=True
+    )
     queued = Bool(False, help="Whether the computation waits for another one.").tag(sync=True)
     remaining = Float(None, allow_none=True, help="Remaining seconds; None if they are not known.").tag(
         sync=True

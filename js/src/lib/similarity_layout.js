@@ -28,7 +28,7 @@ export function fitCells({ frames, layers, ratio, width, height, size, columns }
 		const high = Math.floor(((height - HEAD * heads) / rows - CAPTION) / ratio);
 		return { columns: count, table, rows, cell: Math.min(wide(count, width), high) };
 	});
-	// Of equal ones the one with fewer rows.
+	// Among arrangements of equal cells, take the one with fewer rows.
 	const best = fitting.reduce((a, b) => (b.cell > a.cell || (b.cell === a.cell && b.rows < a.rows) ? b : a));
 	const { rows: _, ...arrangement } = best;
 	if (best.cell >= Math.min(LEAST, size)) return arrangement;

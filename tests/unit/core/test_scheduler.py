@@ -392,10 +392,10 @@ def test_an_interrupt_of_a_kernel_stops_everything(monkeypatch):
     for _ in range(2):
         interrupt.watch_interrupts(stopped.release)
     assert list(shell.callbacks) == ["post_run_cell"]
-    # Of an idle kernel.
+    # The kernel is idle.
     shell.kernel.saved_sigint_handler(signal.SIGINT, None)
     assert stopped.acquire(timeout=LONG)
-    # Of a cell; any other error of a cell stops nothing.
+    # A cell is interrupted; any other error of a cell stops nothing.
     shell.callbacks["post_run_cell"](Result(KeyboardInterrupt()))
     assert stopped.acquire(timeout=LONG)
     shell.callbacks["post_run_cell"](Result(ValueError()))

@@ -269,7 +269,7 @@ def test_patches_lead_to_their_position(model, photos):
     explorer.close()
 
 
-def test_layers_and_images_have_their_place_and_name_before_the_first_result(model, tmp_path):
+def test_layers_and_images_are_named_before_the_first_result(model, tmp_path):
     paths = []
     for name in ("cat", "dog"):
         paths.append(tmp_path / f"{name}.png")

@@ -100,15 +100,15 @@ class Clock:
         return self.now
 
 
-def test_the_remaining_time_is_said_when_the_rate_is_stable():
+def test_the_remaining_time_is_shown_when_the_rate_is_stable():
     clock = Clock()
     left = RemainingTime(clock)
-    said = []
+    shown = []
     for second in range(20):
         clock.now = float(second)
-        said.append(left.after(second / 100))
-    assert said[:5] == [None] * 5
-    assert said[-1] == pytest.approx(81, abs=0.5)
+        shown.append(left.after(second / 100))
+    assert shown[:5] == [None] * 5
+    assert shown[-1] == pytest.approx(81, abs=0.5)
 
 
 def test_a_pause_does_not_count():
@@ -122,17 +122,17 @@ def test_a_pause_does_not_count():
     assert left.after(0.09) == pytest.approx(91, abs=0.5)
 
 
-def test_no_time_is_said_while_the_rate_jumps():
+def test_no_time_is_shown_while_the_rate_jumps():
     clock = Clock()
     left = RemainingTime(clock)
-    said = []
+    shown = []
     for second, progress in enumerate([0, 0.001, 0.002, 0.003, 0.004, 0.005, 0.3, 0.6]):
         clock.now = float(second)
-        said.append(left.after(progress))
-    assert said == [None] * len(said)
+        shown.append(left.after(progress))
+    assert shown == [None] * len(shown)
 
 
-def test_the_bar_says_no_remaining_time_unless_it_runs():
+def test_the_bar_shows_no_remaining_time_unless_it_runs():
     bar, clock = RunBar(), Clock()
     bar.begin()
     bar._time = RemainingTime(clock)
