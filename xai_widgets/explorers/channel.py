@@ -193,7 +193,9 @@ class ChannelExplorer(SearchExplorer):
         link((self.curves, "frame"), (self.scores, "frame"))
         link((self.slider, "frame"), (self.heatmap, "frame"), (self.gallery, "step"))
         self.display = display_menu(self.heatmap)
-        self.legend = HTML(f"<small>{LEGEND}</small>", layout=Layout(margin="0 8px"))
+        self.legend = HTML(
+            f'<div style="line-height: 1.35; font-size: 12px">{LEGEND}</div>', layout=Layout(margin="0 8px")
+        )
         self._compute_on_change((self.variant_picker, "value"), (self.layer_picker, "value"))
         self.gallery.observe(lambda _change: self._open_patch(), "frame")
         self.image_picker.observe(lambda _change: self._choose_image(), "value")
