@@ -123,9 +123,11 @@ function createReadout({ model, announce }, drawing) {
 			const ranks = drawing.ranks();
 			const { total, replaced } = drawing.replaced();
 			const verb = model.get("mode") === "deletion" ? "deleted" : "inserted";
-			amount.textContent = ranks
+			// An ordering that is not known yet has ranks that no pixel can have.
+			const known = ranks && ranks.data[0] < total;
+			amount.textContent = known
 				? `${percent(model.get("fraction"))} ${verb} (${replaced} of ${total} px)`
-				: "no ordering yet";
+				: "not computed yet";
 			const shape = (ranks ?? drawing.image())?.shape;
 			const at = shape ? cellAt(model.get("position"), shape) : null;
 			const rank = ranks && at ? ranks.data[at.row * at.columns + at.column] : null;

@@ -82,7 +82,7 @@ describe("the image", () => {
 	test("without an ordering or baselines the image is whole, until they come", async () => {
 		const { model, pixels, $ } = await show({ ranks: null, baselines: null, fraction: 0.5 });
 		expect(pixels()).toEqual(IMAGE);
-		expect($(".xw-amount").textContent).toBe("no ordering yet");
+		expect($(".xw-amount").textContent).toBe("not computed yet");
 		model.set("ranks", STATE.ranks);
 		model.set("baselines", STATE.baselines);
 		await painted();

@@ -163,7 +163,8 @@ def test_curves_and_their_download_need_no_kernel(opened):
     view = CurveView(x=np.linspace(0, 1, 5), y=np.eye(2, 5), series=[{"label": "a"}, {"label": "b"}])
     page = opened(view)
     with page.expect_download() as saved:
-        page.get_by_role("button", name="CSV").click()
+        page.get_by_role("button", name="Save or copy this view").click()
+        page.get_by_role("menuitem", name="Save CSV").click()
     assert saved.value.path().read_text().startswith("fraction,a,b")
 
 

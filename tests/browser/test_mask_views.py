@@ -151,7 +151,8 @@ def test_the_downloaded_values_are_a_plain_table(afm_page):
     )
     mounted = afm_page.mount(view)
     with afm_page.page.expect_download() as download:
-        mounted.el.get_by_role("button", name="CSV").click()
+        mounted.el.get_by_role("button", name="Save or copy this view").click()
+        mounted.el.get_by_role("menuitem", name="Save CSV").click()
     text = download.value.path().read_text(encoding="utf-8")
     head, *rows = csv.reader(text.splitlines())
     assert head == ["fraction", "preserved", "what is left, blurred", "\u03a6\u2080, the image", "mark"]

@@ -18,7 +18,7 @@ from xai_widgets.core.validation import check_finite
 from xai_widgets.explorers.explorer import Choice, Explorer
 from xai_widgets.explorers.parts import caption, existing_class, one_image, show_note
 from xai_widgets.studies import Study
-from xai_widgets.views import ClassPicker, RunBar
+from xai_widgets.views import ClassPicker, RunBar, ScoresView
 
 
 class ImageExplorer(Explorer):
@@ -64,6 +64,8 @@ class ImageExplorer(Explorer):
     def _assemble(self, children: Iterable[Any]) -> None:
         super()._assemble([*children, self.caption])
         link_in_python((self, "target"), (self.class_picker, "target"))
+        if isinstance(scores := getattr(self, "scores", None), ScoresView):
+            scores.on_explain(lambda index: self.set_trait("target", index))
         self._show_probabilities()
         self._show_image()
         self._compute_on_change((self, "target"))

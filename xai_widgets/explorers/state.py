@@ -57,7 +57,7 @@ CHOICES = (
         "sort",
         "order",
     ),
-    *("component_opacity", "tool", "brush_size", "softness", "x_scale"),
+    *("component_opacity", "tool", "brush_size", "softness", "x_scale", "y_range"),
 )
 #: Parts whose names stand for linked traits, if one of them has the trait.
 PREFERRED = ("display", "curves", "slider", "mask", "view", "heatmap")

@@ -55,7 +55,7 @@ class OrderedMaskView(View):
         help=(
             "M orderings, each a permutation of 0 to H * W - 1; rank 0 is the first pixel that is "
             "replaced, shape (M, H, W). A single one may be given as (H, W). Without ranks, the original "
-            "image is shown."
+            "image is shown; an ordering of H * W throughout is veiled as not computed yet."
         ),
     )
     labels: List[str] = List(Unicode(), help="The name of each ordering.").tag(sync=True)

@@ -1,3 +1,4 @@
+import { shape } from "./curve_marks.js";
 import { element, setText } from "./dom.js";
 import { readable } from "./format.js";
 
@@ -84,10 +85,11 @@ class Entry {
 	}
 }
 
-/** A short piece of the curve: its color and its dashes. */
-function swatch() {
+/** A short piece of the curve: its color, its dashes and its marker. */
+export function swatch() {
 	const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
 	const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
+	const mark = document.createElementNS("http://www.w3.org/2000/svg", "path");
 	svg.setAttribute("viewBox", "0 0 22 10");
 	svg.setAttribute("aria-hidden", "true");
 	svg.classList.add("xw-swatch");
@@ -95,11 +97,16 @@ function swatch() {
 	svg.append(line);
 	return {
 		element: svg,
-		/** @param {Curve} curve */
+		/** @param {Pick<Curve, "color" | "active" | "dashed" | "marker">} curve */
 		draw(curve) {
 			line.style.stroke = curve.color;
 			line.style.strokeWidth = curve.active ? "3.5" : "2";
 			line.style.strokeDasharray = curve.dashed ? "5 3.5" : "";
+			mark.remove();
+			if (!curve.marker) return;
+			mark.setAttribute("d", shape(curve.marker, 11, 5, 4));
+			mark.style.fill = curve.color;
+			svg.append(mark);
 		},
 	};
 }

@@ -53,6 +53,7 @@ import { viewMenu } from "./take_away.js";
  * @property {boolean} [saves]  whether there is a menu to save the view; by default if it has a stage
  * @property {() => string[]} [arrays]  names of the traits that hold its arrays, `traits` by default
  * @property {() => string} [svg]  returns the view as a vector image
+ * @property {() => import("./menu.js").Item[]} [items]  further lines of the menu
  * @property {() => void} [close]  called before the view is removed
  */
 
@@ -150,7 +151,7 @@ function show(model, el, classes, build, setter) {
 		const arrays = parts.arrays ?? (() => parts.traits);
 		root.classList.add("xw-has-menu");
 		if (head instanceof HTMLElement) head.classList.add("xw-beside-menu");
-		root.append(viewMenu({ model, root, signal, label, arrays, svg: parts.svg }).node);
+		root.append(viewMenu({ model, root, signal, label, arrays, svg: parts.svg, more: parts.items }).node);
 	}
 	keepKeys(root, signal, parts.chord);
 	if (keys) {

@@ -68,8 +68,9 @@ export function arraysOf(model, names) {
  * @param {() => string} view.label
  * @param {() => string[]} view.arrays  names of traits that may hold arrays
  * @param {() => string} [view.svg]  the view as a vector image
+ * @param {() => import("./menu.js").Item[]} [view.more]  further lines
  */
-export function viewMenu({ model, root, signal, label, arrays, svg }) {
+export function viewMenu({ model, root, signal, label, arrays, svg, more }) {
 	const name = () => slug(model.get("title") || label(), "view");
 	return createMenu({
 		label: "Save or copy this view",
@@ -95,6 +96,7 @@ export function viewMenu({ model, root, signal, label, arrays, svg }) {
 						},
 					]
 				: []),
+			...(more?.() ?? []),
 			{
 				text: document.fullscreenElement ? "Leave full screen" : "Full screen",
 				disabled: !document.fullscreenEnabled,

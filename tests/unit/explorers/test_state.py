@@ -156,7 +156,7 @@ def test_steps_are_undone_redone_and_reset(make, monkeypatch):
     explorer.heatmap.opacity = 0.1
     assert (explorer.menu.undos, explorer.menu.redos) == (2, 0)
     explorer.undo()
-    assert (explorer.heatmap.opacity, explorer.curves.fraction) == (first["heatmap.opacity"], 0.5)
+    assert (explorer.heatmap.opacity, explorer.curves.fraction) == (first["display.opacity"], 0.5)
     explorer.undo()
     assert explorer.state() == first
     assert (explorer.menu.undos, explorer.menu.redos) == (0, 2)
