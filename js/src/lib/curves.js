@@ -289,6 +289,8 @@ export function stepAt(steps, position, from = -1) {
  */
 export function placeText({ x, scale, percent }, position) {
 	if (percent) return share(position);
+	const whole = Math.round(position);
+	if (Math.abs(position - whole) < 1e-3 && Array.from(x).every(Number.isInteger)) return String(whole);
 	if (scale === "log") return position < 1e-5 ? digits(position) : readable(position, position);
 	return readable(position, x.length > 1 ? x[x.length - 1] - x[0] : 1);
 }
