@@ -167,7 +167,8 @@ class AttributionStudy(Study[AttributionKey, Tensor]):
         with collect_warnings() as warnings:
             try:
                 run = self._runs[key] = self.run(key)
-                result = run.result(progress=False)
+                # Its only step: another look at a canceled run would lose the map.
+                result = next(iter(run))
             except Exception as failure:  # a failure of one key does not stop the others
                 error = as_sentence(failure)
             finally:

@@ -9,7 +9,7 @@ import anywidget
 from traitlets import Dict, TraitType, Unicode
 
 from xai_widgets.core.figures import draw_with_matplotlib, draw_with_plotly
-from xai_widgets.errors import check_keywords, unknown_name
+from xai_widgets.errors import check_keywords, keywords, unknown_name
 from xai_widgets.views.documentation import document
 from xai_widgets.views.figures import view_panels
 from xai_widgets.views.static_repr import StaticRepr, describe_arrays
@@ -56,7 +56,9 @@ class View(StaticRepr, anywidget.AnyWidget):
         cls.__doc__ = document(cls, View)
 
     def __init__(self, **kwargs: Any) -> None:
-        own = sorted(set(self.trait_names()) - set(anywidget.AnyWidget.class_trait_names()))
+        traits = set(self.trait_names()) - set(anywidget.AnyWidget.class_trait_names())
+        # A view may take what is not a trait, such as a callable; private traits are not suggested.
+        own = sorted({name for name in traits if not name.startswith("_")} | set(keywords(type(self).__init__)[0]))
         check_keywords(type(self).__name__, kwargs, own, self.trait_names())
         # Validators see None only in a constructor; leave it out where it is the default.
         given = {
