@@ -42,7 +42,7 @@ const TRAITS = [
 		"interpolation",
 		"smoothing",
 	],
-	...["notes", "veil"],
+	...["notes", "veil", "help"],
 ];
 
 /** @param {import("./lib/figure.js").Figure} figure */
@@ -144,6 +144,7 @@ export default view("xw-figure xw-heatmap-view", (figure) => {
 					: "colors end at the limit that was set";
 			scale.node.hidden = !map;
 			head.show();
+			figure.title.title = model.get("help");
 			const veil = model.get("veil") || (map && !map.data.some(Number.isFinite) ? "not computed yet" : "");
 			note.show(veil || drawing.note(), Boolean(veil));
 			return stage.show((drawing.image() ?? map)?.shape, "No image and no map yet.");

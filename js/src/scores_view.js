@@ -2,7 +2,7 @@ import "./lib/theme.css";
 import "./scores_view.css";
 import { element, setText } from "./lib/dom.js";
 import { view } from "./lib/figure.js";
-import { readable, share } from "./lib/format.js";
+import { float32Text, readable, share } from "./lib/format.js";
 import { PATIENCE, SILENCE } from "./lib/kernel.js";
 import { clamp } from "./lib/numbers.js";
 import { classColor } from "./lib/palette.js";
@@ -43,8 +43,10 @@ export default view("xw-scores-view", ({ model, root, title, message, announce, 
 
 	/** Which step is shown. @param {import("./lib/scores.js").Scores} scores @returns {string} */
 	function stepText({ at, counted, label }) {
+		// A parameter is written as its slider writes it.
+		if (label.endsWith("=")) return `${label} ${float32Text(at)}`;
 		const step = model.get("x_percent") ? share(at) : counted ? at : readable(at);
-		return (label.endsWith("=") ? `${label} ${step}` : `${step} ${label}`).trim();
+		return `${step} ${label}`.trim();
 	}
 
 	/** Room for the same number of rows, whatever is known. @param {number} top */

@@ -171,12 +171,26 @@ class InverseExplorer(SearchExplorer):
         self.slider = SliderView(label="Weight λ", values=check_lambda(lam), frame=0)
         self.depth = SliderView(label="Depth", values=range(len(self._depths)))
         self.image_view, self.inverse_view, self.operation_view = (
-            HeatmapView(width=0, controls=False, interpolation="pixelated", title=title)
-            for title in ("Image", "Layer-wise inverse", "Operation-wise inverse")
+            HeatmapView(width=0, controls=False, interpolation="pixelated", title=title, help=formula)
+            for title, formula in (
+                ("Image", "x"),
+                ("Layer-wise inverse", "x̂ = α ⊙ x at the chosen λ, layer by layer"),
+                ("Operation-wise inverse", "x̂ = α ⊙ x, operation by operation, without λ"),
+            )
         )
         self.layer_map, self.operation_map = (
-            HeatmapView(width=0, controls=False, interpolation="pixelated", colormap="inferno", title=title)
-            for title in ("Layer-wise, at the depth", "Operation-wise, at the depth")
+            HeatmapView(
+                width=0,
+                controls=False,
+                interpolation="pixelated",
+                colormap="inferno",
+                title=title,
+                help=f"x̂ of the {kind} inverse at the input of the chosen unit, summed over channels",
+            )
+            for title, kind in (
+                ("Layer-wise, at the depth", "layer-wise"),
+                ("Operation-wise, at the depth", "operation-wise"),
+            )
         )
         self.curves = CurveView(
             x_label="share of the image that is kept",
@@ -225,6 +239,7 @@ class InverseExplorer(SearchExplorer):
         images = GridBox(views, layout=grid)
         # Keep one height before and after the first result.
         set_layout(self.curves, min_height="370px")
+        set_layout(self.scores, min_height="168px")
         return [
             header(self.class_picker, self.regularizer_picker, self.display, self.run_bar),
             stage(

@@ -66,6 +66,7 @@ class HeatmapView(View):
         ),
     )
     labels: List[str] = List(Unicode(), help="The name of each map.").tag(sync=True)
+    help = Unicode("", help="Tooltip of the title.").tag(sync=True)
     frame = Int(
         0, min=0, help="Index of the map in its group; an index beyond the last one selects the last."
     ).tag(sync=True)

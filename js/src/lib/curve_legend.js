@@ -4,6 +4,9 @@ import { readable } from "./format.js";
 
 /** @typedef {import("./curves.js").Curve} Curve */
 
+/** Labels of fewer characters need narrow columns only. */
+const SHORT = 10;
+
 /**
  * The entries of a legend: a check box to hide the curve, its name to make it active, its note, its value at
  * the cursor. Entries are changed in place, so that the focus stays while curves grow.
@@ -34,6 +37,8 @@ export class CurveLegend {
 		}
 		for (const [row, entry] of this.#entries.entries()) entry.draw(curves[row]);
 		this.element.hidden = curves.length === 0;
+		const short = curves.every(({ label, note }) => !note && label.length < SHORT);
+		this.element.classList.toggle("xw-short", short);
 	}
 
 	/**
@@ -85,7 +90,7 @@ class Entry {
 	}
 }
 
-/** A short piece of the curve: its color, its dashes and its marker. */
+/** A short piece of the curve: its color, its dashes and its marker, or a dot for a single value. */
 export function swatch() {
 	const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
 	const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
@@ -97,10 +102,13 @@ export function swatch() {
 	svg.append(line);
 	return {
 		element: svg,
-		/** @param {Pick<Curve, "color" | "active" | "dashed" | "marker">} curve */
+		/** @param {Pick<Curve, "color" | "active" | "dashed" | "marker"> & {computed?: number}} curve */
 		draw(curve) {
 			line.style.stroke = curve.color;
-			line.style.strokeWidth = curve.active ? "3.5" : "2";
+			const lone = curve.computed === 1;
+			line.setAttribute("d", lone ? "M11 5h.01" : "M1 5H21");
+			line.style.strokeLinecap = lone ? "round" : "";
+			line.style.strokeWidth = lone ? "8" : curve.active ? "3.5" : "2";
 			line.style.strokeDasharray = curve.dashed ? "5 3.5" : "";
 			mark.remove();
 			if (!curve.marker) return;
