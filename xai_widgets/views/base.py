@@ -58,7 +58,9 @@ class View(StaticRepr, anywidget.AnyWidget):
     def __init__(self, **kwargs: Any) -> None:
         traits = set(self.trait_names()) - set(anywidget.AnyWidget.class_trait_names())
         # A view may take what is not a trait, such as a callable; private traits are not suggested.
-        own = sorted({name for name in traits if not name.startswith("_")} | set(keywords(type(self).__init__)[0]))
+        own = sorted(
+            {name for name in traits if not name.startswith("_")} | set(keywords(type(self).__init__)[0])
+        )
         check_keywords(type(self).__name__, kwargs, own, self.trait_names())
         # Validators see None only in a constructor; leave it out where it is the default.
         given = {
