@@ -203,7 +203,7 @@ class RegressionInverseExplorer(Explorer):
             align_items="flex-end",
         )
         plots = self.similarity, self.psnr, self.spectrum
-        # Of one height before and after the first result.
+        # The same height before and after the first result.
         set_layout(*plots, min_height="360px")
         controls = header(self.slider, self.run_bar)
         set_layout(self.slider, flex="3 1 340px")
