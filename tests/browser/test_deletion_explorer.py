@@ -198,13 +198,14 @@ def test_it_fits_its_column_in_both_themes(lab):
         page.screenshot(f"explorer-{theme}-{width}")
 
 
-#: The boxes of the explorer and of its parts, px: left, top, width, height.
+#: The boxes of the explorer and of its parts, px from the corner of the output: left, top, width, height.
 BOXES = """output => Object.fromEntries(
     ["jupyter-widgets", "xw-layout-header", "xw-layout-stage", "xw-heatmap-view .xw-stage",
      "xw-ordered-mask-view .xw-stage", "xw-scores-view", "xw-scores", "xw-curve-view", "xw-plot", "xw-curve-table"]
     .map(name => {
         const box = output.querySelector("." + name)?.getBoundingClientRect() ?? {};
-        return [name, [box.left, box.top, box.width, box.height].map(Math.round)];
+        const corner = output.getBoundingClientRect();
+        return [name, [box.left - corner.left, box.top - corner.top, box.width, box.height].map(Math.round)];
     }))"""
 
 
@@ -244,16 +245,16 @@ explorer
 """
     page = lab.open([SETUP, gated], width=1280, height=900)
     output = page.output(1)
-    expect(output.locator(".xw-not-computed:visible")).to_have_count(2)
+    expect(output.locator(".xw-note.xw-veil:visible")).to_have_count(2)
     before = boxes(page)
     page.kernel_exec("gate.set()")
     page.wait_for_kernel("explorer.run_bar.status", "done")
-    expect(output.locator(".xw-not-computed:visible")).to_have_count(0)
+    expect(output.locator(".xw-note.xw-veil:visible")).to_have_count(0)
     assert boxes(page) == before
     # Another class: the old arrangement, under a veil.
     page.kernel_exec("gate.clear()")
     page.page.locator(".xw-score").nth(1).click()
-    expect(output.locator(".xw-not-computed:visible")).to_have_count(2)
+    expect(output.locator(".xw-note.xw-veil:visible")).to_have_count(2)
     assert boxes(page) == before
     page.kernel_exec("gate.set()")
     page.wait_for_kernel("explorer.run_bar.status", "done")
