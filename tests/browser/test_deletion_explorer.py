@@ -160,7 +160,7 @@ explorer
 """
     page = lab.open([SETUP, slow], width=1300, height=1600)
     bar = page.page.locator(".xw-run-bar")
-    page.wait_for_kernel("'slow' not in explorer.run_bar.message and explorer.run_bar.progress > 0.2")
+    page.wait_for_kernel("'insertion' in explorer.run_bar.message and explorer.run_bar.progress > 0.1")
     bar.get_by_role("button", name="Stop").click()
     page.wait_for_kernel("explorer.run_bar.status", "cancelled")
     page.kernel_exec("gate.set()")

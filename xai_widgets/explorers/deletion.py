@@ -167,7 +167,9 @@ class DeletionExplorer(ImageExplorer):
             self.compute()
 
     def _layout(self) -> list[Any]:
-        self.display = display_menu(self.heatmap, self.masked)
+        self.display = display_menu(self.heatmap)
+        # The image keeps its pixels: they are those that the network is given.
+        self.masked.controls = False
         images = stage(self.heatmap, self.masked)
         # Side by side in a narrow column, too.
         set_layout(self.heatmap, self.masked, flex="1 1 150px")
