@@ -214,7 +214,6 @@ function bar(index, explain) {
 			root.style.transform = `translateY(${top}px)`;
 			root.classList.toggle("xw-target", score.target);
 			root.classList.toggle("xw-extra", score.extra);
-			root.setAttribute("aria-label", `${score.label}: ${changeOf(score).join(" to ")}`);
 			root.setAttribute("aria-current", String(score.target));
 		},
 		/**

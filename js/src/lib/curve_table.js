@@ -236,6 +236,7 @@ class Row {
 		this.#box.checked = !hidden;
 		this.#box.disabled = !drawn;
 		this.#box.setAttribute("aria-label", `show ${name}`);
+		this.#box.title = `Show or hide the curves of ${name}`;
 		this.#name.setAttribute("aria-pressed", String(active));
 		this.#name.disabled = !drawn;
 		this.#name.title = name;

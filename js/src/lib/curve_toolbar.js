@@ -34,11 +34,11 @@ export function createToolbar(actions, signal) {
 	const stretch = button("√x", "Stretch small shares, where most curves change; off: equal steps", () =>
 		actions.stretch(pressed(stretch) ? "linear" : "sqrt"),
 	);
-	stretch.setAttribute("aria-label", "Stretch small x");
+	stretch.setAttribute("aria-label", "√x: stretch small x");
 	const unit = button("0–1", "Show y from 0 to 1; off: up to the highest curve", () =>
 		actions.fit(pressed(unit) ? "fit" : "unit"),
 	);
-	unit.setAttribute("aria-label", "y from 0 to 1");
+	unit.setAttribute("aria-label", "0–1: y from 0 to 1");
 	const zoom = button(
 		"Zoom",
 		"Drag a box to zoom (also Shift and drag, or the wheel once the plot has the focus)",
