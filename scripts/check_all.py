@@ -33,7 +33,7 @@ WIDTH = 10
 WRITING = threading.Lock()
 
 
-def say(line: str) -> None:
+def write_line(line: str) -> None:
     """Write one line whole, whatever other sections write."""
     with WRITING:
         sys.stdout.write(f"{line}\n")
@@ -49,7 +49,7 @@ def run_section(name: str) -> tuple[bool, float, Counter[str], list[str]]:
         Whether it succeeded, the seconds it took, how many tests of each outcome it reported, and the lines that name
         the failed ones.
     """
-    say(f"{name:<{WIDTH}}| begins")
+    write_line(f"{name:<{WIDTH}}| begins")
     environment = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MFLAGS")}
     began = time.monotonic()
     process = subprocess.Popen(
@@ -65,7 +65,7 @@ def run_section(name: str) -> tuple[bool, float, Counter[str], list[str]]:
     counts: Counter[str] = Counter()
     failures: list[str] = []
     for line in process.stdout:
-        say(f"{name:<{WIDTH}}| {line.rstrip()}")
+        write_line(f"{name:<{WIDTH}}| {line.rstrip()}")
         plain = ESCAPES.sub("", line)
         if FAILURE.match(plain):
             failures.append(plain.rstrip())
