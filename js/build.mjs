@@ -6,7 +6,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
-import { DIVERGING_NAMES, KNOTS } from "./src/lib/colormaps.js";
+import { CENTERED_NAMES, KNOTS } from "./src/lib/colormaps.js";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const outdir = process.argv[2] ? resolve(process.argv[2]) : join(here, "..", "xai_widgets", "static");
@@ -49,5 +49,5 @@ writeFileSync(
 	`${["The bundles beside this file contain these libraries.", ...notices].join(rule)}\n`,
 );
 
-const colormaps = { diverging: DIVERGING_NAMES, knots: KNOTS };
+const colormaps = { diverging: CENTERED_NAMES, knots: KNOTS };
 writeFileSync(join(outdir, "colormaps.json"), `${JSON.stringify(colormaps, null, "\t")}\n`);

@@ -1,4 +1,4 @@
-"""Write docs/methods: the facts of every method from the registry, and an image of its map.
+"""Write docs/methods: the facts of every method from the registry, and an image of its map; and the images of cards.
 
     python scripts/methods.py                      the page and all images; some minutes on two cores
     python scripts/methods.py --only gradient lrp  the page, and these images
@@ -29,6 +29,7 @@ from xai_widgets import attribution
 from xai_widgets.data import scenes
 from xai_widgets.errors import unknown_name
 from xai_widgets.methods import Method, family
+from xai_widgets.methods.cards import IMAGES, summary
 from xai_widgets.methods.registry import abs_sum
 from xai_widgets.ops.resize import resize_map
 
@@ -39,6 +40,8 @@ SCENES, SCENE_SEED = 18, 1
 LABEL = "dotted mushroom"
 #: Pixels per side, and number of colors, of the images.
 SIDE, COLORS = 144, 192
+#: Quality of the images of the cards of methods, which the package contains.
+QUALITY = 55
 #: Number of images from which patterns are estimated.
 PATTERN_IMAGES = 200
 
@@ -104,23 +107,18 @@ def default(value: Any) -> str:
     return str(value) if isinstance(value, int | float | tuple) else repr(value)
 
 
-def first_sentence(text: str | None) -> str:
-    """Return the first paragraph of a docstring on one line."""
-    return " ".join((text or "").strip().partition("\n\n")[0].split())
-
-
 def section(group: str, method: Method) -> str:
     """Return the section of a method."""
     drawn = {
         True: "the absolute value of the sum over channels",
-        False: first_sentence(method.reduce.__doc__),
+        False: summary(method.reduce.__doc__),
     }
     map_ = drawn[method.reduce is abs_sum].rstrip(".")
     cost = str(method.cost) if method.cost else "unknown"
     lines = [
         f"### {method.title}",
         *([f"![{method.title}]({method.name}.png)"] if has_image(method) else []),
-        first_sentence(method.__doc__),
+        summary(method.__doc__),
         "\n".join(
             [
                 f"- call: `{call(group, method)}`",
@@ -221,7 +219,10 @@ def draw(names: list[str], folder: Path) -> list[str]:
             failed.append(f"{name}: {type(error).__name__}: {error}")
             continue
         drawn = map_image(resize_map(values, (x.shape[2], x.shape[3]))[0].cpu())
-        side_by_side(scene, drawn).save(folder / f"{name}.png", optimize=True)
+        both = side_by_side(scene, drawn)
+        both.save(folder / f"{name}.png", optimize=True)
+        if folder == FOLDER:
+            both.convert("RGB").save(IMAGES / f"{name}.webp", quality=QUALITY, method=6)
         print(name, flush=True)
     return failed
 

@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import gzip
 import hashlib
 import html
 import json
 import re
 import struct
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ipywidgets import DOMWidget
 from ipywidgets.embed import dependency_state
 
 from xai_widgets._version import __version__
-from xai_widgets.core.validation import brief
+from xai_widgets.core.validation import brief, choice
 from xai_widgets.core.writing import atomic_write
-from xai_widgets.errors import warn
+from xai_widgets.errors import checked_keywords, warn
+from xai_widgets.explorers import facts
+from xai_widgets.explorers.page_states import (
+    Frame,
+    boards,
+    frames,
+    leave_out_tabs,
+    open_tabs,
+    owner,
+    settled,
+    titled,
+    wait_for_quick,
+)
 from xai_widgets.views import RunBar
 from xai_widgets.views.base import STATIC
 from xai_widgets.views.static_repr import walk_widgets
@@ -28,6 +42,11 @@ from xai_widgets.views.traits import finite
 #: Texts of traits of at least this length, such as the programs of views, are stored once for all models.
 SHARED = 512
 
+#: Size of a page that browsers still open at once, in bytes.
+LARGE = 50_000_000
+#: Traits that are the same for all images: parts of boxes, and the choice of the image itself.
+FIXED = ("children", "layout", "style", "titles", "selected_index", "undos", "redos", "_acknowledged")
+
 #: Content security policy: a page can run its own scripts, but cannot load anything.
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval' blob:; style-src 'unsafe-inline' blob:; "
@@ -35,7 +54,7 @@ POLICY = (
 )
 
 PAGE = """<!DOCTYPE html>
-<html lang="en">
+<html lang="en" data-xw-page>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -45,9 +64,9 @@ PAGE = """<!DOCTYPE html>
 <style>{style}</style>
 </head>
 <body>
-<header><h1>{title}</h1></header>
+<header><h1>{title}</h1>
+<p id="caption">{caption}</p>{notes}</header>
 <main id="widgets" aria-busy="true"><p id="state">Opening.</p></main>
-<footer>Made with xai_widgets {version}. Controls that need a kernel are disabled.</footer>
 <noscript>This page shows interactive views of a network, which need JavaScript.</noscript>
 <script type="application/gzip" id="program">{program}</script>
 <script type="application/gzip" id="widgets-data">{data}</script>
@@ -100,11 +119,20 @@ class Exported:
         return f"{self.path}: {self.size / 1e6:.2f} MB, including {self.data / 1e6:.2f} MB of data"
 
 
-def export(widget: DOMWidget, path: str | Path, *, title: str = "") -> Exported:
+@checked_keywords
+def export(
+    widget: DOMWidget,
+    path: str | Path,
+    *,
+    title: str = "",
+    tabs: Literal["opened", "all"] = "opened",
+    images: Literal["shown", "all"] = "shown",
+) -> Exported:
     """Export a widget as a self-contained HTML page, which opens from disk.
 
     Views, sliders, hover, cursors and links work as in a notebook, because they run in the browser on arrays that the
-    page contains. Controls that need a kernel, such as the Run button, are disabled, with a note.
+    page contains. Controls that need a kernel, such as the Run button, are left out; a line below the title names the
+    network, the image, the class with its probability, the methods, the version and the date.
 
     Parameters
     ----------
@@ -113,20 +141,28 @@ def export(widget: DOMWidget, path: str | Path, *, title: str = "") -> Exported:
     path : str or Path
         File to write, such as "page.html"; its folder must exist. An existing file is replaced.
     title : str, optional
-        Title of the page. Default: the title of the widget, or the name of its class.
+        Title of the page. Default: the title of the widget, or the name of its class with the class and the network.
+    tabs : {"opened", "all"}, default "opened"
+        The tabs of a dashboard: those that were opened and show the chosen image; the page names those that are left
+        out. "all": each tab is opened and computed first, which may take minutes.
+    images : {"shown", "all"}, default "shown"
+        The images of a dashboard, or of an explorer of several images: the chosen one, or "all": each image is chosen
+        and computed, and can be chosen in the page. The page grows by the arrays of each image, about as large as a
+        page of one.
 
     Returns
     -------
     Exported
         Path and size of the page. It contains the results computed so far; a warning names computations that are
-        running.
+        running, or a page of more than 50 MB.
 
     Raises
     ------
     TypeError
         If ``widget`` is not a widget.
     ValueError
-        If it contains a widget of another library, or if the path is not a file in an existing folder.
+        If it contains a widget of another library, if there is one image only for ``images="all"``, or if the path is
+        not a file in an existing folder.
     OSError
         If the page cannot be written, for instance on a full disk; an existing file is kept.
     """
@@ -135,27 +171,62 @@ def export(widget: DOMWidget, path: str | Path, *, title: str = "") -> Exported:
             f"expected widget to be a view, an explorer or a box of widgets, got {type(widget).__name__}"
         )
     path = _file(path)
+    choice(tabs, "tabs", ("opened", "all"))
+    choice(images, "images", ("shown", "all"))
+    several = owner(widget) if images == "all" else None
+    if tabs == "all":
+        for board in boards(widget):
+            open_tabs(board)
+    shown = [] if several is None else frames(widget, several, _caption)
+    wait_for_quick(widget)
     running = [part for part in walk_widgets(widget) if isinstance(part, RunBar) and part.status == "running"]
     if running:
         warn(
             f"expected finished computations, got {len(running)} running: the page contains their results so far"
         )
     states = dependency_state([widget], drop_defaults=False)
-    packed = gzip.compress(_pack(widget, states), mtime=0)
-    title = title or getattr(widget, "title", "") or _words(type(widget).__name__)
-    # A file name that is not valid UTF-8 contains characters that cannot be written.
-    title = title.encode("utf-8", "replace").decode("utf-8")
+    notes = [*leave_out_tabs(widget, states), *facts.errors(widget)]
+    packed = gzip.compress(_pack(widget, states, several, shown), mtime=0)
+    title = title or getattr(widget, "title", "") or _title(widget)
     page = PAGE.format(
         version=__version__,
         policy=POLICY,
-        title=html.escape(title),
+        title=_text(title),
+        caption=_text(_caption(widget)),
+        notes="".join(f'<p class="page-note">{_text(note)}</p>' for note in notes),
         style=(STATIC / "page.css").read_text(encoding="utf-8"),
         program=_base64(gzip.compress((STATIC / "page.js").read_bytes(), mtime=0)),
         data=_base64(packed),
     )
     with atomic_write(path) as partial:
         partial.write_text(page, encoding="utf-8")
-    return Exported(path, path.stat().st_size, len(packed), len(states))
+    exported = Exported(path, path.stat().st_size, len(packed), len(states))
+    if exported.size > LARGE:
+        warn(
+            f"expected a page of at most {LARGE / 1e6:.0f} MB, which browsers open at once, got {exported}; "
+            "export fewer images or tabs"
+        )
+    return exported
+
+
+def _text(words: str) -> str:
+    """Return words for HTML; a file name that is not valid UTF-8 contains characters that cannot be written."""
+    return html.escape(words.encode("utf-8", "replace").decode("utf-8"))
+
+
+def _title(widget: DOMWidget) -> str:
+    """Return the name of the class of a widget, with the class of the network and its name if it has them."""
+    model, target = getattr(widget, "model", None), getattr(widget, "target", None)
+    ours = not type(widget).__module__.startswith("ipywidgets.")
+    words = _words(type(widget).__name__) if ours else "Widgets"
+    if model is not None and target is not None:
+        return f"{words}: {model.labels[target]} ({facts.network(widget)})"
+    named = facts.network(widget)
+    return f"{words}: {named}" if named else words
+
+
+def _caption(widget: DOMWidget) -> str:
+    return " · ".join([*facts.facts(widget), f"xai_widgets {__version__}", datetime.date.today().isoformat()])
 
 
 def _file(path: str | Path) -> Path:
@@ -179,13 +250,22 @@ def _words(name: str) -> str:
     return re.sub(r"(?<=[a-z])[A-Z]", lambda letter: f" {letter[0].lower()}", name)
 
 
-def _pack(widget: DOMWidget, states: dict[str, dict[str, Any]]) -> bytes:
+def _pack(
+    widget: DOMWidget,
+    states: dict[str, dict[str, Any]],
+    several: Any = None,
+    shown: Sequence[Frame] = (),
+) -> bytes:
     """Pack the models of a page: the length of a JSON header, the header, and the bytes of each distinct array."""
     blobs: dict[bytes, tuple[int, bytes]] = {}
     texts: dict[str, int] = {}
     positions: list[tuple[str, list[Any], int]] = []
     long_texts: list[tuple[str, str, int]] = []
     models: dict[str, dict[str, Any]] = {}
+
+    def blob(data: bytes) -> int:
+        return blobs.setdefault(hashlib.sha256(data).digest(), (len(blobs), data))[0]
+
     for name, source in states.items():
         if source["model_module"] not in ("anywidget", "@jupyter-widgets/base", "@jupyter-widgets/controls"):
             raise ValueError(
@@ -193,43 +273,67 @@ def _pack(widget: DOMWidget, states: dict[str, dict[str, Any]]) -> bytes:
                 f"got {source['model_name']} of {source['model_module']}"
             )
         # Widgets of ipywidgets may hold NaN, which JSON does not have.
-        state = finite(_titled(dict(source["state"])))
+        state = finite(settled(titled(dict(source["state"]))))
         for buffer in source.get("buffers", ()):
-            data = base64.b64decode(buffer["data"])
-            index, _ = blobs.setdefault(hashlib.sha256(data).digest(), (len(blobs), data))
-            positions.append((name, buffer["path"], index))
+            positions.append((name, buffer["path"], blob(base64.b64decode(buffer["data"]))))
         for key, value in list(state.items()):
             if isinstance(value, str) and len(value) >= SHARED:
                 long_texts.append((name, key, texts.setdefault(value, len(texts))))
                 del state[key]
         models[name] = {**{key: source[key] for key in source if key.startswith("model_")}, "state": state}
+    variants, variant_positions = _variants(shown, states, blob)
     header = {
         "shown": [widget.model_id],
-        "disabled": sorted(_disabled(widget)),
+        "disabled": sorted(_disabled(widget, several)),
+        "frozen": sorted(_frozen(widget)),
         "models": models,
         "texts": list(texts),
         "blobs": [len(data) for _, data in blobs.values()],
         "positions": positions,
         "long_texts": long_texts,
+        "picker": several.image_picker.model_id if several is not None else "",
+        "captions": [frame.caption for frame in shown],
+        "variants": variants,
+        "variant_positions": variant_positions,
     }
     head = json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
     return b"".join([struct.pack("<I", len(head)), head, *(data for _, data in blobs.values())])
 
 
-def _titled(state: dict[str, Any]) -> dict[str, Any]:
-    """Return a state with the titles of tabs as a list, as in ipywidgets 8; ipywidgets 7 has a dictionary by index."""
-    if "_titles" in state and "titles" not in state:
-        titles = state.pop("_titles")
-        state["titles"] = [titles.get(str(number), "") for number in range(len(state["children"]))]
-    return state
+def _variants(
+    shown: Sequence[Frame], states: dict[str, dict[str, Any]], blob: Callable[[bytes], int]
+) -> tuple[list[dict[str, dict[str, Any]]], list[tuple[int, str, list[Any], int]]]:
+    """Return the traits of each image that are not the same for all images, and the positions of their arrays."""
+    differing = {(name, key) for frame in shown for name, key in frame.differing(shown[0])}
+    differing = {(name, key) for name, key in differing if name in states and key not in FIXED}
+    variants: list[dict[str, dict[str, Any]]] = []
+    positions: list[tuple[int, str, list[Any], int]] = []
+    for number, frame in enumerate(shown):
+        values: dict[str, dict[str, Any]] = {}
+        for name, key in sorted(differing):
+            if key in frame.values.get(name, {}):
+                values.setdefault(name, {})[key] = frame.values[name][key]
+                for path, data in frame.arrays.get((name, key), ()):
+                    positions.append((number, name, path, blob(data)))
+        variants.append(values)
+    return variants, positions
 
 
-def _disabled(widget: DOMWidget) -> set[str]:
-    """Return the ids of the models that need a kernel."""
+def _disabled(widget: DOMWidget, several: Any = None) -> set[str]:
+    """Return the ids of the models that need a kernel; the page leaves them out."""
     every = list(walk_widgets(widget))
     parts = [getattr(each, name) for each in every for name in getattr(each, "kernel_controls", ())]
     # A run bar outside of its explorer needs the kernel, too.
     parts += [each for each in every if isinstance(each, RunBar)]
+    kept = _frozen(widget) | ({several.image_picker.model_id} if several is not None else set())
+    return {part.model_id for part in parts} - kept
+
+
+def _frozen(widget: DOMWidget) -> set[str]:
+    """Return the ids of the models that show a result, which cannot be changed without a kernel."""
+    parts = [
+        getattr(each, name) for each in walk_widgets(widget) for name in getattr(each, "kernel_views", ())
+    ]
     return {part.model_id for part in parts}
 
 

@@ -13,6 +13,7 @@ import { blend, History, Painting } from "./lib/painting.js";
 import { createSender } from "./lib/sender.js";
 import { createStage, drawLayers } from "./lib/stage.js";
 import { observe, update } from "./lib/state.js";
+import { toImage, viewportOf } from "./lib/viewport.js";
 
 /**
  * @typedef {import("@anywidget/types").AnyModel} Model
@@ -170,10 +171,12 @@ function build(figure, history) {
 	});
 	const stage = createStage(figure, {
 		attributes: { role: "application", "aria-roledescription": "painting" },
+		// A drag paints; of a pinch, what its first finger painted is taken back.
+		gestures: { drags: false, start: () => tip && act("undo") },
 		paint(context, width, height) {
 			const canvas = drawing.canvas();
 			if (!canvas) return;
-			drawLayers(context, width, height, [{ canvas, alpha: 1 }], model.get("interpolation") === "smooth");
+			drawLayers(context, width, height, [{ canvas, alpha: 1 }], model.get("interpolation") !== "pixelated");
 			if (model.get("display") !== "outline") return;
 			strokeContour(context, outline(), width, height, [painting.height, painting.width]);
 		},
@@ -243,8 +246,11 @@ function build(figure, history) {
 	observe(model, ["tool", "brush_size", "softness"], stage.remark, signal);
 	history.addEventListener("change", () => tools.show(painting), { signal });
 
-	/** From parts of the drawing to its pixels. @param {Point} part */
-	const inPixels = ({ x, y }) => ({ x: x * painting.width, y: y * painting.height });
+	/** From parts of the stage to pixels of the drawing. @param {Point} part */
+	const inPixels = ({ x, y }) => {
+		const [u, v] = toImage(viewportOf(model), [x, y]);
+		return { x: u * painting.width, y: v * painting.height };
+	};
 	listenToBrush(
 		stage.node,
 		{
@@ -274,12 +280,18 @@ function build(figure, history) {
 		fills,
 		signal,
 	});
+	const picture = element("div", { class: "xw-picture" }, [
+		stage.node,
+		element("div", { class: "xw-readout" }, [amount]),
+	]);
 	return {
-		content: [stage.node, element("div", { class: "xw-readout" }, [amount])],
+		// Beside the image where there is room, else below it.
+		content: [element("div", { class: "xw-body" }, [picture, tools.node])],
 		tools: tools.node,
 		label: "Image to paint a mask on",
 		stage: stage.node,
 		traits: [...PICTURE, "fill_labels", "interpolation"],
+		arrays: () => [...PICTURE, "mask"],
 		refresh() {
 			drawing.fills();
 			take();

@@ -1,11 +1,12 @@
 import "./lib/theme.css";
+import "./lib/field.css";
 import "./class_picker.css";
 import { element } from "./lib/dom.js";
 import { view } from "./lib/figure.js";
 import { readable } from "./lib/format.js";
+import { keptUnlessAnswered } from "./lib/kernel.js";
 import { closest, search } from "./lib/labels.js";
 import { popup } from "./lib/popup.js";
-import { update } from "./lib/state.js";
 
 /** @typedef {import("./lib/labels.js").Option} Option */
 
@@ -16,7 +17,9 @@ const TOP = 5;
 
 let pickers = 0;
 
-export default view("xw-class-picker", ({ model, title, refresh, signal }) => {
+export default view("xw-class-picker", (figure) => {
+	const { model, title, refresh, signal } = figure;
+	const take = keptUnlessAnswered(figure, "target", refresh);
 	const id = `xw-class-${++pickers}-${Math.random().toString(36).slice(2, 8)}`;
 	const input = element("input", {
 		id: `${id}-input`,
@@ -30,9 +33,14 @@ export default view("xw-class-picker", ({ model, title, refresh, signal }) => {
 		placeholder: "type to search",
 	});
 	const chosen = element("span", { class: "xw-class-chosen xw-muted" });
-	const list = element("ul", { id: `${id}-list`, class: "xw-options", role: "listbox", popover: "manual" });
+	const list = element("ul", {
+		id: `${id}-list`,
+		class: "xw-popup xw-options",
+		role: "listbox",
+		popover: "manual",
+	});
 	const hint = element("div", { class: "xw-class-hint", role: "status" });
-	const field = element("div", { class: "xw-class-field" }, [input, chosen]);
+	const field = element("div", { class: "xw-field xw-class-field" }, [input, chosen]);
 	/** @type {Option[]} */
 	let options = [];
 	let active = -1;
@@ -125,7 +133,7 @@ export default view("xw-class-picker", ({ model, title, refresh, signal }) => {
 		typed = false;
 		say("");
 		close();
-		update(model, { target: index });
+		take(index);
 		refresh();
 	}
 
@@ -150,9 +158,9 @@ export default view("xw-class-picker", ({ model, title, refresh, signal }) => {
 	function say(text, nearest = -1) {
 		hint.textContent = text;
 		if (nearest < 0) return;
-		const take = element("button", { type: "button" }, [model.get("labels")[nearest]]);
-		take.addEventListener("click", () => choose(nearest));
-		hint.append(" Did you mean ", take, "?");
+		const offer = element("button", { type: "button" }, [model.get("labels")[nearest]]);
+		offer.addEventListener("click", () => choose(nearest));
+		hint.append(" Did you mean ", offer, "?");
 	}
 
 	input.addEventListener("input", startSearch, { signal });
@@ -165,16 +173,16 @@ export default view("xw-class-picker", ({ model, title, refresh, signal }) => {
 		list.addEventListener(type, (event) => event.preventDefault(), { signal });
 	}
 	list.addEventListener("click", pick, { signal });
-	signal.addEventListener("abort", closeList);
 	return {
 		head: element("label", { for: `${id}-input` }, [title]),
 		content: [element("div", { class: "xw-class-main" }, [field, list, hint])],
 		label: "class",
-		traits: ["labels", "target", "probabilities"],
+		traits: ["labels", "target", "probabilities", "help"],
 		refresh() {
 			const target = model.get("target");
 			const own = model.get("probabilities")[target];
 			input.setAttribute("aria-label", model.get("title") || "class");
+			input.title = model.get("help") ?? "";
 			chosen.textContent = `#${target}${own === undefined || own === null ? "" : ` · ${readable(own)}`}`;
 			if (!typed) input.value = model.get("labels")[target] ?? `class ${target}`;
 			if (isOpen()) fill();

@@ -3,9 +3,13 @@ import "./curve_view.css";
 import { CurveCursor, tidy } from "./lib/curve_cursor.js";
 import { listen } from "./lib/curve_gestures.js";
 import { CurveGuides } from "./lib/curve_guides.js";
-import { curveImage } from "./lib/curve_image.js";
 import { CurveLegend } from "./lib/curve_legend.js";
+import { createMotion } from "./lib/curve_motion.js";
 import { CurvePlot } from "./lib/curve_plot.js";
+import { scaleOf } from "./lib/curve_scale.js";
+import { curveSvg } from "./lib/curve_svg.js";
+import { CurveTable, modesOf, nextOrder } from "./lib/curve_table.js";
+import { createToolbar } from "./lib/curve_toolbar.js";
 import {
 	decimalsOf,
 	fractionAt,
@@ -14,11 +18,11 @@ import {
 	placeText,
 	positionOf,
 	readCurves,
+	shareBetween,
 	shareOf,
-	stepAt,
 	toCsv,
 } from "./lib/curves.js";
-import { download, element } from "./lib/dom.js";
+import { download, element, setText } from "./lib/dom.js";
 import { view } from "./lib/figure.js";
 import { readable, slug } from "./lib/format.js";
 import { ascending, clamp } from "./lib/numbers.js";
@@ -27,34 +31,37 @@ import { colorResolver, onThemeChange } from "./lib/theme.js";
 
 /** Clicks farther than this from every curve activate none, CSS px. */
 const REACH = 14;
+/** Presses nearer to the cursor than this take it, CSS px. */
+const GRIP = 9;
 /** The plot does not zoom to less than this part of x. */
 const FINEST = 1e-3;
+/** The smallest and largest height of a plot that follows its width, CSS px. */
+const [LOWEST, HIGHEST] = [220, 400];
 
 export default view("xw-curve-view", ({ model, root, title, message, set, refresh, signal }) => {
 	const host = element("div", { class: "xw-plot" });
-	/** @param {string} text @param {string} tip @param {() => void} act */
-	const button = (text, tip, act) => {
-		const node = element("button", { type: "button", title: tip }, [text]);
-		node.addEventListener("click", act, { signal });
-		return node;
-	};
-	const zoomButton = button(
-		"Zoom",
-		"Drag a box to zoom (also Shift and drag, or the wheel once the plot has the focus)",
-		toggleZoom,
+	const hint = element("div", { class: "xw-zoom-hint", hidden: true }, ["Drag a box to zoom · Esc leaves"]);
+	const toolbar = createToolbar(
+		{
+			zoom: () => setZooming(!zooming),
+			reset: () => zoomTo(null, null),
+			stretch: (x_scale) => update(model, { x_scale }),
+			fit: (y_range) => update(model, { y_range }),
+			mode: (mode) => update(model, { mode }),
+		},
+		signal,
 	);
-	zoomButton.setAttribute("aria-pressed", "false");
-	const resetButton = button("Reset", "Show everything (also a double click on the plot)", () =>
-		zoomTo(null, null),
-	);
-	resetButton.disabled = true;
-	const bar = element("div", { class: "xw-bar", role: "toolbar", "aria-label": "plot" }, [
-		zoomButton,
-		resetButton,
-		button("CSV", "Download the values", downloadCsv),
-		button("PNG", "Download the image", downloadPng),
-	]);
-	const legend = new CurveLegend(activate, hide);
+	const list = new CurveLegend(activate, hide);
+	const table = new CurveTable({
+		activate: (frame, mode) => update(model, mode ? { frame, mode } : { frame }),
+		hide: (rows, hidden) => {
+			const others = model.get("hidden").filter((/** @type {number} */ row) => !rows.includes(row));
+			update(model, { hidden: hidden ? [...others, ...rows].sort(ascending) : others });
+		},
+		highlight,
+		sort: (mode) => update(model, { sort: nextOrder(model.get("sort") ?? "", mode) }),
+	});
+	const notes = element("div", { class: "xw-curve-notes xw-muted", hidden: true });
 	const colors = colorResolver(root);
 	/** Made when there is room for it. @type {CurvePlot | null} */
 	let plot = null;
@@ -66,18 +73,56 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 	let data = NO_CURVES;
 	let zooming = false;
 	let width = 0;
+	/** The frame whose curves are highlighted. @type {number | null} */
+	let highlighted = null;
+	const motion = createMotion(model, set, () => data);
+
+	/** The table where curves have names, else a list. */
+	function legend() {
+		return data.curves.some(({ name }) => name) ? table : list;
+	}
+
+	function heightOf() {
+		return model.get("height") || Math.round(clamp(0.56 * width, LOWEST, HIGHEST));
+	}
+
+	function look() {
+		return {
+			width,
+			height: heightOf(),
+			xLabel: `${model.get("x_label")}${data.scale === "sqrt" ? " (√ scale)" : ""}`,
+			yLabel: model.get("y_label"),
+			fit: model.get("y_range") === "fit",
+		};
+	}
 
 	function drawPlot() {
-		const height = model.get("height");
-		if (plot && plot.log !== data.log) dropPlot();
-		plot ??= makePlot(height);
-		plot.draw(data, {
-			width,
-			height,
-			xLabel: model.get("x_label"),
-			yLabel: model.get("y_label"),
-		});
-		resetButton.disabled = plot.zoom.x === null && plot.zoom.y === null;
+		if (plot && plot.scale !== data.scale) dropPlot();
+		plot ??= makePlot(heightOf());
+		plot.draw(data, look());
+		toolbar.drawZoom(zooming, plot.zoom.x !== null || plot.zoom.y !== null);
+	}
+
+	function drawLegend() {
+		const { curves } = data;
+		const used = legend();
+		if (used === table) table.draw(curves, model.get("sort") ?? "", model.get("mode"));
+		else list.draw(curves);
+		for (const other of [table, list]) if (other !== used) other.element.hidden = true;
+		toolbar.drawModes(used === table ? modesOf(curves) : [], model.get("mode"));
+		const flips = curves.filter(({ flip, hidden }) => !Number.isNaN(flip) && !hidden);
+		notes.hidden = used !== table;
+		const own = flips.find(({ active }) => active);
+		setText(notes, `◇ predicted class changes${own?.flipLabel ? `: ${own.flipLabel}` : ""}`);
+		notes.title = flips.map(({ label, flipLabel }) => `${label}: ${flipLabel}`).join("\n");
+	}
+
+	/** Draws the curves of a frame thicker. @param {number | null} frame */
+	function highlight(frame) {
+		if (frame === highlighted) return;
+		highlighted = frame;
+		table.highlight(frame);
+		plot?.highlight(data, frame);
 	}
 
 	function dropPlot() {
@@ -91,12 +136,12 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 		plotLife = new AbortController();
 		const { signal } = plotLife;
 		const { resolve } = colors;
-		const guides = new CurveGuides((x) => moveTo(fractionOf(x)), resolve);
-		const made = new CurvePlot(host, width, height, resolve, guides, data.log);
+		const guides = new CurveGuides((x) => motion.moveTo(fractionOf(x)), resolve);
+		const made = new CurvePlot(host, width, height, resolve, guides, data.scale);
 		const handle = new CurveCursor(
 			made.over,
 			() => shareOf(data, model.get("fraction")),
-			(share) => moveTo(tidied(fractionAt(data, share)), model.get("step")),
+			(share) => motion.moveTo(tidied(fractionAt(data, share)), true),
 			signal,
 		);
 		cursor = handle;
@@ -105,7 +150,7 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 			{
 				drag: (left) => {
 					handle.focus();
-					moveTo(fractionUnder(made, left));
+					motion.moveTo(fractionUnder(made, left));
 				},
 				click: (left, top) => activateNearest(made, left, top),
 				zoom: (x, y) => {
@@ -116,6 +161,12 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 				wheel: (left, factor) => zoomAbout(made, left, factor),
 				reset: () => zoomTo(null, null),
 				zooming: () => zooming,
+				grips: (left) => Math.abs(left - made.leftOf(data.x, model.get("fraction"))) < GRIP,
+				hover: (left, top) => {
+					const found = nearestCurve(made, left, top);
+					highlight(legend() === table && found >= 0 ? data.curves[found].frame : null);
+				},
+				leave: () => highlight(null),
 			},
 			signal,
 		);
@@ -127,32 +178,10 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 		const { x, curves } = data;
 		const fraction = model.get("fraction");
 		const step = nearest(x, positionOf(x, fraction));
-		legend.read(curves, step);
+		legend().read(curves, step);
 		if (!plot || !cursor) return;
 		const xLabel = model.get("x_label");
 		cursor.place(plot, data, fraction, step, { xLabel, width: plot.plotWidth });
-	}
-
-	/** Puts the cursor at the step, if there is one. */
-	function chooseStep() {
-		const { x, steps } = data;
-		const position = steps[model.get("step")];
-		const fraction = position === undefined ? model.get("fraction") : clamp(shareBetween(x, position));
-		if (fraction !== model.get("fraction")) set({ fraction });
-	}
-
-	/** Sets the step nearest to the fraction; of several at one position the one that was set stays. */
-	function followFraction() {
-		const { x, steps } = data;
-		const step = stepAt(steps, positionOf(x, model.get("fraction")));
-		if (steps[step] !== steps[model.get("step")]) set({ step });
-		else chooseStep();
-	}
-
-	/** @param {number} fraction @param {number} [from]  the step to leave, if only for the next one */
-	function moveTo(fraction, from) {
-		const { x, steps } = data;
-		set(steps.length ? { step: stepAt(steps, positionOf(x, fraction), from) } : { fraction });
 	}
 
 	/** @param {CurvePlot} plot @param {number} left @returns {number} */
@@ -182,8 +211,8 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 		update(model, { hidden: hidden ? [...others, row].sort(ascending) : others });
 	}
 
-	/** @param {CurvePlot} plot @param {number} left @param {number} top */
-	function activateNearest(plot, left, top) {
+	/** @param {CurvePlot} plot @param {number} left @param {number} top @returns {number} its row, -1 for none */
+	function nearestCurve(plot, left, top) {
 		const { x, curves } = data;
 		const step = nearest(x, plot.xAt(left));
 		let best = REACH;
@@ -194,13 +223,28 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 			best = distance;
 			found = curve.row;
 		}
+		return found;
+	}
+
+	/** @param {CurvePlot} plot @param {number} left @param {number} top */
+	function activateNearest(plot, left, top) {
+		const found = nearestCurve(plot, left, top);
 		if (found >= 0) activate(found);
 	}
 
-	function toggleZoom() {
-		zooming = !zooming;
-		zoomButton.setAttribute("aria-pressed", String(zooming));
-		root.classList.toggle("xw-zooming", zooming);
+	/** @param {boolean} on */
+	function setZooming(on) {
+		zooming = on;
+		hint.hidden = !on;
+		root.classList.toggle("xw-zooming", on);
+		toolbar.drawZoom(on, Boolean(plot && (plot.zoom.x || plot.zoom.y)));
+	}
+
+	/** @param {KeyboardEvent} event */
+	function leaveZooming(event) {
+		if (event.key !== "Escape" || !zooming) return;
+		setZooming(false);
+		event.preventDefault();
 	}
 
 	/** @param {[number, number] | null} x @param {[number, number] | null} y null: all */
@@ -208,6 +252,8 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 		if (!plot) return;
 		plot.zoom = { x: x ?? plot.zoom.x, y: y ?? plot.zoom.y };
 		if (!x && !y) plot.zoom = { x: null, y: null };
+		// One box is one zoom: the next drag moves the cursor again.
+		setZooming(false);
 		refresh();
 	}
 
@@ -218,10 +264,9 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 	 * @returns {boolean} whether there was anything to zoom
 	 */
 	function zoomAbout(plot, left, factor) {
-		const { x, log } = data;
+		const { x, scale } = data;
 		if (x.length < 2) return false;
-		/** @type {((position: number) => number)[]} as it is drawn, and back */
-		const [drawn, back] = log ? [Math.log, Math.exp] : [same, same];
+		const { drawn, back } = scaleOf(scale);
 		const [first, last] = [drawn(x[0]), drawn(x[x.length - 1])];
 		const [low, high] = plot.zoom.x?.map(drawn) ?? [first, last];
 		const span = (high - low) * factor;
@@ -235,33 +280,25 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 		return true;
 	}
 
-	function fileName() {
-		return slug(model.get("title"), "curves");
+	/** The plot as a vector image. */
+	function drawSvg() {
+		const position = positionOf(data.x, model.get("fraction"));
+		return curveSvg(data, {
+			...look(),
+			width: Math.max(width, 320),
+			title: model.get("title"),
+			ranges: plot?.ranges ?? null,
+			cursor: { position, text: placeText(data, position) },
+			resolve: colors.resolve,
+		});
 	}
 
 	function downloadCsv() {
 		const text = toCsv(data, model.get("x_label"));
-		download(new Blob([text], { type: "text/csv;charset=utf-8" }), `${fileName()}.csv`);
-	}
-
-	function downloadPng() {
-		if (!plot) return;
-		const { x, curves } = data;
-		const position = positionOf(x, model.get("fraction"));
-		const canvas = curveImage(
-			plot.canvas,
-			curves.filter(({ hidden }) => !hidden),
-			{
-				title: model.get("title"),
-				where: `${model.get("x_label") || "x"} = ${placeText(data, position)}`,
-				step: nearest(x, position),
-				width,
-				resolve: colors.resolve,
-			},
+		download(
+			new Blob([text], { type: "text/csv;charset=utf-8" }),
+			`${slug(model.get("title"), "curves")}.csv`,
 		);
-		canvas.toBlob((blob) => {
-			if (blob) download(blob, `${fileName()}.png`);
-		});
 	}
 
 	const moveCursor = onFrame(place, signal);
@@ -273,38 +310,54 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 		refresh();
 	});
 	observer.observe(host);
+	root.addEventListener("keydown", leaveZooming, { signal });
 	signal.addEventListener("abort", () => {
 		observer.disconnect();
 		dropPlot();
 	});
-	observe(model, ["step"], chooseStep, signal);
-	observe(model, ["fraction"], followFraction, signal);
+	observe(model, ["step"], motion.chooseStep, signal);
+	observe(model, ["fraction"], motion.followFraction, signal);
 	observe(model, ["fraction"], moveCursor, signal);
 	onThemeChange(() => {
 		colors.forget();
 		refresh();
 	}, signal);
 	return {
-		head: element("div", { class: "xw-bar xw-top" }, [title, bar]),
-		content: [element("div", { class: "xw-curve-stage" }, [host, message]), legend.element],
+		head: element("div", { class: "xw-bar xw-top" }, [title, toolbar.modes, toolbar.tools]),
+		content: [
+			element("div", { class: "xw-curve-stage" }, [host, message, hint]),
+			...[list.element, table.element, notes],
+		],
 		label: "curves",
+		saves: true,
+		arrays: () => ["x", "y", "band"],
+		svg: drawSvg,
+		items: () => [{ text: "Save CSV", tip: "The values as a table", act: downloadCsv }],
 		traits: [
-			...["x", "y", "series", "lines", "marks", "steps", "hidden", "frame", "mode"],
-			...["height", "x_label", "y_label", "x_scale"],
+			...["x", "y", "band", "series", "lines", "marks", "steps", "hidden", "frame", "mode", "sort"],
+			...["height", "x_label", "y_label", "x_scale", "x_percent", "y_range", "snap"],
 		],
 		refresh() {
-			bar.hidden = !model.get("controls");
 			data = NO_CURVES;
 			try {
 				data = readCurves(model);
 			} finally {
-				const { lines, curves } = data;
+				const { lines } = data;
 				root.setAttribute(
 					"aria-description",
 					lines.map(({ label, y }) => `${label}: ${readable(y)}`).join(", "),
 				);
-				legend.draw(curves);
-				chooseStep();
+				toolbar.draw({
+					controls: model.get("controls"),
+					percent: data.percent,
+					scale: data.scale,
+					shares: withinUnit(data),
+					range: model.get("y_range") ?? "unit",
+				});
+				drawLegend();
+				motion.settle();
+				// Room for the plot before it is drawn.
+				host.style.minHeight = `${width > 0 || model.get("height") ? heightOf() : LOWEST}px`;
 				if (width > 0) drawPlot();
 				place();
 			}
@@ -313,12 +366,8 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 	};
 });
 
-/** How far a position lies between the ends of x. @param {Float32Array} x @param {number} position */
-function shareBetween(x, position) {
-	return x.length < 2 ? position : (position - x[0]) / (x[x.length - 1] - x[0]);
-}
-
-/** @param {number} value */
-function same(value) {
-	return value;
+/** Whether all values and lines are shares. @param {import("./lib/curves.js").Curves} data */
+function withinUnit({ curves, lines }) {
+	const outside = (/** @type {number} */ value) => value < -1e-4 || value > 1 + 1e-4;
+	return !curves.some(({ values }) => values.some(outside)) && !lines.some(({ y }) => outside(y));
 }

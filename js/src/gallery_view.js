@@ -16,7 +16,7 @@ import { observe, onFrame } from "./lib/state.js";
 
 let galleries = 0;
 
-export default view("xw-figure xw-gallery-view", ({ model, set, signal }) => {
+export default view("xw-figure xw-gallery-view", ({ model, root, set, signal }) => {
 	const id = `xw-gallery-${++galleries}-${Math.random().toString(36).slice(2, 8)}`;
 	const list = element("div", { class: "xw-gallery", role: "listbox", tabindex: 0 });
 	/** @type {ReturnType<typeof createItem>[]} */
@@ -34,6 +34,7 @@ export default view("xw-figure xw-gallery-view", ({ model, set, signal }) => {
 		const count = images.length;
 		const values = floats("values", model.get("values"), [count || null]);
 		active = bytes("active", model.get("active"), [null, count || null]);
+		const present = bytes("present", model.get("present"), [count || null])?.data;
 		const columns = model.get("columns");
 		const heads = columns ? model.get("row_labels") : [];
 		while (items.length > count) items.pop();
@@ -50,6 +51,7 @@ export default view("xw-figure xw-gallery-view", ({ model, set, signal }) => {
 				value: values ? values.data[index] : null,
 				limits: model.get("value_limits"),
 				marked: index === model.get("marked"),
+				exists: !present || present[index] > 0,
 			});
 		});
 		arrange(columns, heads);
@@ -69,6 +71,7 @@ export default view("xw-figure xw-gallery-view", ({ model, set, signal }) => {
 
 	/** @param {number} columns @param {string[]} heads */
 	function arrange(columns, heads) {
+		root.classList.toggle("xw-compact", model.get("compact") && !columns);
 		list.classList.toggle("xw-strip", !columns);
 		list.classList.toggle("xw-grid", columns > 0);
 		list.classList.toggle("xw-headed", heads.length > 0);
@@ -116,7 +119,7 @@ export default view("xw-figure xw-gallery-view", ({ model, set, signal }) => {
 	function pick(event) {
 		const node = /** @type {Element} */ (event.target).closest("[role=option]");
 		const frame = items.findIndex((item) => item.node === node);
-		if (frame >= 0) set({ frame });
+		if (items[frame]?.exists()) set({ frame });
 	}
 
 	/** @param {KeyboardEvent} event @returns {{frame: number} | null} */
@@ -125,8 +128,9 @@ export default view("xw-figure xw-gallery-view", ({ model, set, signal }) => {
 		const row = model.get("columns") || 1;
 		if (last < 0) return null;
 		if (key === "Escape") return { frame: -1 };
-		if (key === "Home") return { frame: 0 };
-		if (key === "End") return { frame: last };
+		const exists = items.map((item) => item.exists());
+		if (key === "Home") return { frame: exists.indexOf(true) };
+		if (key === "End") return { frame: exists.lastIndexOf(true) };
 		const by = /** @type {Record<string, number>} */ ({
 			ArrowRight: 1,
 			ArrowLeft: -1,
@@ -136,8 +140,9 @@ export default view("xw-figure xw-gallery-view", ({ model, set, signal }) => {
 		if (!by) return null;
 		const frame = model.get("frame");
 		// The first key chooses where there is no choice yet.
-		if (frame < 0) return { frame: 0 };
-		const next = frame + by;
+		if (frame < 0) return { frame: exists.indexOf(true) };
+		let next = frame + by;
+		while (exists[next] === false) next += by;
 		return { frame: next < 0 || next > last ? Math.min(frame, last) : next };
 	}
 
@@ -159,7 +164,7 @@ export default view("xw-figure xw-gallery-view", ({ model, set, signal }) => {
 		stage: list,
 		traits: [
 			...["images", "labels", "columns", "row_labels", "marked", "values", "value_limits", "active"],
-			...["size", "interpolation"],
+			...["present", "compact", "size", "interpolation"],
 		],
 		refresh() {
 			const before = items.length;
@@ -186,7 +191,7 @@ function createItem(id) {
 	const text = element("div", { class: "xw-caption" });
 	const node = element("div", { id, class: "xw-item", role: "option" }, [canvas, veil, star, bar, text]);
 	let words = "";
-	let lit = true;
+	let [lit, present] = [true, true];
 	const name = () => node.setAttribute("aria-label", [words, lit ? "" : "dimmed"].filter(Boolean).join(", "));
 	const draw = cached(
 		(/** @type {Uint8Array} */ data, /** @type {number} */ width, /** @type {number} */ height) => {
@@ -208,10 +213,14 @@ function createItem(id) {
 		},
 		/**
 		 * @param {{
-		 *   caption: string, number: number, head: string, value: number | null, limits: number[], marked: boolean
+		 *   caption: string, number: number, head: string, value: number | null, limits: number[], marked: boolean,
+		 *   exists: boolean
 		 * }} description
 		 */
-		describe({ caption, number: index, head, value, limits, marked }) {
+		describe({ caption, number: index, head, value, limits, marked, exists }) {
+			present = exists;
+			node.classList.toggle("xw-missing", !exists);
+			node.setAttribute("aria-hidden", String(!exists));
 			text.textContent = caption;
 			text.hidden = !caption;
 			star.hidden = !marked;
@@ -221,8 +230,10 @@ function createItem(id) {
 			fill.style.transform = barOf(value ?? Number.NaN, limits);
 			const called = caption || `image ${index}`;
 			words = [head, called, number, marked ? "marked" : ""].filter(Boolean).join(", ");
+			node.title = called;
 			name();
 		},
+		exists: () => present,
 		/** @param {boolean} on */
 		light(on) {
 			if (on === lit) return;

@@ -8,7 +8,8 @@ import { view } from "./lib/figure.js";
 import { createHead, frameOf } from "./lib/frames.js";
 import { ARROWS } from "./lib/keys.js";
 import { next } from "./lib/numbers.js";
-import { cellAt, createImageStage, stepPosition } from "./lib/stage.js";
+import { cellAt, createImageStage, createNote, stepPosition } from "./lib/stage.js";
+import { ZOOM_KEYS } from "./lib/viewport.js";
 
 /**
  * @typedef {import("./lib/drawing.js").FloatMap} FloatMap
@@ -24,11 +25,24 @@ const KEYS = [
 	["s", "next sign"],
 	["m", "next map"],
 	["Esc", "remove the mark"],
+	...ZOOM_KEYS,
 ];
 
 const TRAITS = [
 	...["image", "images", "maps", "labels", "frame", "groups", "group"],
-	...["colormap", "opacity", "sign", "percentile", "limit", "fade", "gray", "interpolation"],
+	...[
+		"colormap",
+		"opacity",
+		"sign",
+		"signs",
+		"percentile",
+		"limit",
+		"fade",
+		"gray",
+		"interpolation",
+		"smoothing",
+	],
+	...["notes", "veil", "help"],
 ];
 
 /** @param {import("./lib/figure.js").Figure} figure */
@@ -42,7 +56,7 @@ function createReadout({ model, announce }) {
 		channels,
 	]);
 	return {
-		node: element("div", { class: "xw-readout" }, [cell, value, rgb]),
+		node: element("div", { class: "xw-readout", hidden: true }, [value, cell, rgb]),
 		/** @param {FloatMap | null} map @param {Bytes | null} image */
 		show(map, image) {
 			const position = model.get("position");
@@ -97,18 +111,22 @@ export default view("xw-figure xw-heatmap-view", (figure) => {
 		layers: drawing.layers,
 		shape: () => (drawing.map() ?? drawing.image())?.shape,
 		read: () => readout.show(drawing.map(), drawing.image()),
+		tip: readout.node,
 	});
+	const note = createNote();
+	stage.node.append(note.node);
 	const head = createHead(figure, drawing.count);
 	const controls = createColorControls(figure);
 	return {
 		head: head.node,
-		content: [stage.node, readout.node, scale.node],
+		content: [stage.node, scale.node],
 		tools: element("div", { class: "xw-tools" }, [
 			controls.share("opacity", "Opacity"),
 			controls.sign(),
 			controls.colormap(),
 			controls.percentile(),
 			controls.fade(),
+			controls.smoothing(),
 			controls.gray("Gray image"),
 			controls.smooth(),
 		]),
@@ -126,6 +144,9 @@ export default view("xw-figure xw-heatmap-view", (figure) => {
 					: "colors end at the limit that was set";
 			scale.node.hidden = !map;
 			head.show();
+			figure.title.title = model.get("help");
+			const veil = model.get("veil") || (map && !map.data.some(Number.isFinite) ? "not computed yet" : "");
+			note.show(veil || drawing.note(), Boolean(veil));
 			return stage.show((drawing.image() ?? map)?.shape, "No image and no map yet.");
 		},
 		fail: stage.fail,

@@ -10,6 +10,7 @@ import { contour, dim, gray, look, resize, strokeContour } from "./lib/masks.js"
 import { next } from "./lib/numbers.js";
 import { cellAt, createImageStage } from "./lib/stage.js";
 import { observe } from "./lib/state.js";
+import { ZOOM_KEYS } from "./lib/viewport.js";
 
 /**
  * @typedef {import("@anywidget/types").AnyModel} Model
@@ -25,6 +26,7 @@ const KEYS = [
 	["b", "best area"],
 	["d", "preserved, deleted, outline or mask"],
 	["Esc", "remove the mark"],
+	...ZOOM_KEYS,
 ];
 const DISPLAYS = [
 	{ value: "preserved", text: "Preserved" },
@@ -32,12 +34,8 @@ const DISPLAYS = [
 	{ value: "outline", text: "Outline" },
 	{ value: "mask", text: "Mask" },
 ];
-const WORDS = /** @type {Record<string, string>} */ ({
-	preserved: "preserved",
-	deleted: "deleted",
-	outline: "outlined",
-	mask: "",
-});
+/** The displays that show the image where the mask is preserved or deleted. */
+const MODES = ["preserved", "deleted"];
 
 /**
  * The image under the chosen mask; every step is remembered until what it depends on changes.
@@ -125,22 +123,43 @@ function createDrawing(model) {
 /** @param {import("./lib/figure.js").Figure} figure @param {ReturnType<typeof createDrawing>} drawing */
 function createReadout({ model, announce }, drawing) {
 	const amount = element("span", { class: "xw-amount" });
-	const place = element("span", { class: "xw-position xw-muted" });
+	const place = element("span", { class: "xw-position", hidden: true });
 	return {
-		node: element("div", { class: "xw-readout" }, [amount, place]),
+		node: element("div", { class: "xw-readout" }, [amount]),
+		tip: place,
 		/** @returns {string} the text for the amount */
 		show() {
 			const [mask, at] = [drawing.mask(), drawing.chosen()];
 			amount.textContent = mask
-				? `area ${percentOf(drawing.stops()[at].area)} ${WORDS[model.get("display")]}`.trim()
+				? `area ${percentOf(drawing.stops()[at].area)} ${model.get("mode")}`
 				: "no mask yet";
 			const shape = drawing.shape();
 			const cell = shape ? cellAt(model.get("position"), shape) : null;
 			const value = mask && cell ? (mask.data[cell.row * cell.columns + cell.column] / 255).toFixed(2) : "";
-			place.textContent = cell ? `row ${cell.row}, col ${cell.column}${value && `: mask ${value}`}` : "";
+			place.textContent = cell ? `row ${cell.row}, col ${cell.column}${value && `: ${value}`}` : "";
 			// The slider role of the stage announces the area itself.
 			announce(place.textContent);
 			return amount.textContent;
+		},
+	};
+}
+
+/**
+ * A veil over an image that has no mask yet, or a sentence at its lower border.
+ *
+ * @param {import("./lib/figure.js").Figure} figure
+ * @param {ReturnType<typeof createDrawing>} drawing
+ */
+function createNote({ model }, drawing) {
+	const node = element("div", { class: "xw-note", hidden: true });
+	return {
+		node,
+		show() {
+			const veiled = drawing.shape() !== undefined && !drawing.mask();
+			const text = model.get("note") || (veiled ? "not computed yet" : "");
+			node.textContent = text;
+			node.hidden = !text || drawing.shape() === undefined;
+			node.classList.toggle("xw-veil", veiled);
 		},
 	};
 }
@@ -184,11 +203,15 @@ export default view("xw-figure xw-mask-view", (figure) => {
 			if (line && shape) strokeContour(context, line, width, height, shape);
 		},
 		shape: drawing.shape,
+		tip: readout.tip,
 		read() {
 			stage.node.setAttribute("aria-valuenow", String(model.get("area")));
 			stage.node.setAttribute("aria-valuetext", readout.show());
 		},
 	});
+	const note = createNote(figure, drawing);
+	stage.node.append(note.node);
+	const caption = element("div", { class: "xw-caption xw-muted" });
 	const slider = createAreaSlider({ set: (area) => set({ area }), signal });
 	const displays = toggleControl(figure.bind("display", "Display"), DISPLAYS);
 	displays.classList.add("xw-segments");
@@ -222,17 +245,37 @@ export default view("xw-figure xw-mask-view", (figure) => {
 		},
 		signal,
 	);
-	observe(model, ["display"], stage.repaint, signal);
+	observe(
+		model,
+		["display"],
+		() => {
+			if (MODES.includes(model.get("display"))) set({ mode: model.get("display") });
+			stage.repaint();
+		},
+		signal,
+	);
+	observe(
+		model,
+		["mode"],
+		() => {
+			if (MODES.includes(model.get("display"))) set({ display: model.get("mode") });
+			stage.remark();
+		},
+		signal,
+	);
 	return {
 		content: [stage.node, readout.node],
-		tools: element("div", { class: "xw-tools" }, [slider.node, displays]),
+		tools: element("div", { class: "xw-tools" }, [slider.node, caption, displays]),
 		label: "Image under a mask",
 		stage: stage.node,
-		traits: ["levels", "masks", "areas", "ready", "best", "show_image", "interpolation"],
+		traits: ["levels", "masks", "areas", "ready", "best", "show_image", "interpolation", "note", "caption"],
 		refresh() {
 			stage.node.hidden = readout.node.hidden = !model.get("show_image");
 			figure.root.classList.toggle("xw-alone", !model.get("show_image"));
+			caption.textContent = model.get("caption");
+			caption.hidden = !model.get("caption");
 			follow();
+			note.show();
 			return stage.show(drawing.shape(), "No image yet.");
 		},
 		fail: stage.fail,

@@ -7,8 +7,9 @@ import { view } from "./lib/figure.js";
 import { createHead, frameOf } from "./lib/frames.js";
 import { bytes, expectArray, pack, Raster } from "./lib/image.js";
 import { clamp } from "./lib/numbers.js";
-import { cellAt, createImageStage } from "./lib/stage.js";
+import { cellAt, createImageStage, createNote } from "./lib/stage.js";
 import { observe } from "./lib/state.js";
+import { ZOOM_KEYS } from "./lib/viewport.js";
 
 /**
  * @typedef {import("@anywidget/types").AnyModel} Model
@@ -24,6 +25,7 @@ const KEYS = [
 	["g", "deletion or insertion"],
 	["m", "next ordering"],
 	["Esc", "remove the mark"],
+	...ZOOM_KEYS,
 ];
 const MODES = [
 	{ value: "deletion", text: "Deletion" },
@@ -112,17 +114,20 @@ function choose(ranks, count, first, rest, out) {
 /** @param {import("./lib/figure.js").Figure} figure @param {ReturnType<typeof createDrawing>} drawing */
 function createReadout({ model, announce }, drawing) {
 	const amount = element("span", { class: "xw-amount" });
-	const place = element("span", { class: "xw-position xw-muted" });
+	const place = element("span", { class: "xw-position", hidden: true });
 	return {
-		node: element("div", { class: "xw-readout" }, [amount, place]),
+		node: element("div", { class: "xw-readout" }, [amount]),
+		tip: place,
 		/** @returns {string} the text for the amount */
 		show() {
 			const ranks = drawing.ranks();
 			const { total, replaced } = drawing.replaced();
 			const verb = model.get("mode") === "deletion" ? "deleted" : "inserted";
-			amount.textContent = ranks
+			// An ordering that is not known yet has ranks that no pixel can have.
+			const known = ranks && ranks.data[0] < total;
+			amount.textContent = known
 				? `${percent(model.get("fraction"))} ${verb} (${replaced} of ${total} px)`
-				: "no ordering yet";
+				: "not computed yet";
 			const shape = (ranks ?? drawing.image())?.shape;
 			const at = shape ? cellAt(model.get("position"), shape) : null;
 			const rank = ranks && at ? ranks.data[at.row * at.columns + at.column] : null;
@@ -178,11 +183,14 @@ export default view("xw-figure xw-ordered-mask-view", (figure) => {
 			return canvas ? [{ canvas, alpha: 1 }] : [];
 		},
 		shape: () => drawing.image()?.shape,
+		tip: readout.tip,
 		read() {
 			stage.node.setAttribute("aria-valuenow", String(model.get("fraction")));
 			stage.node.setAttribute("aria-valuetext", readout.show());
 		},
 	});
+	const note = createNote();
+	stage.node.append(note.node);
 	const fraction = rangeControl(bind("fraction", "Fraction"), { min: 0, max: 1, step: 0.001, text: percent });
 	fraction.classList.add("xw-fraction");
 	const modes = toggleControl(bind("mode", "Mode"), MODES);
@@ -198,6 +206,11 @@ export default view("xw-figure xw-ordered-mask-view", (figure) => {
 		refresh() {
 			drawing.baselines();
 			head.show();
+			const ranks = drawing.ranks();
+			// An ordering that no fraction reaches is one that is not known yet.
+			const known = ranks?.data.some((rank) => rank < ranks.data.length);
+			const veiled = Boolean(drawing.image() && drawing.baselines() && !known);
+			note.show(veiled ? "not computed yet" : "", veiled);
 			return stage.show(drawing.image()?.shape, "No image yet.");
 		},
 		fail: stage.fail,

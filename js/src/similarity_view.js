@@ -1,24 +1,29 @@
 import "./similarity_view.css";
 import { slice } from "./lib/arrays.js";
-import { cached } from "./lib/cached.js";
+import { cached, remembered } from "./lib/cached.js";
 import { createScale } from "./lib/color_tools.js";
 import { colorTable } from "./lib/colormaps.js";
-import { setText } from "./lib/dom.js";
+import { element, setText } from "./lib/dom.js";
 import { view } from "./lib/figure.js";
 import { pack, packGray } from "./lib/image.js";
 import { createCells, PINS, placeField, placeMark } from "./lib/similarity_cells.js";
 import { largest, paintColors, paintComponents, paintOverlay, rgbOf } from "./lib/similarity_colors.js";
 import { onKey, pinned } from "./lib/similarity_keys.js";
+import { fitCells } from "./lib/similarity_layout.js";
+import { extremes, rescaled } from "./lib/similarity_math.js";
 import { createSimilarity } from "./lib/similarity_state.js";
 import {
 	componentColors,
 	createChips,
+	createHint,
+	createLegend,
 	createReadout,
 	createTools,
 	KEYS,
 	shown,
 } from "./lib/similarity_tools.js";
 import { hoverer, observe, onFrame } from "./lib/state.js";
+import { imagePosition, listenToViewport, viewportOf } from "./lib/viewport.js";
 
 /**
  * @typedef {import("./lib/similarity_cells.js").Box} Box
@@ -32,11 +37,13 @@ const TRAITS = [
 	...["tokens", "token_scales", "token_norms", "token_names"],
 	...["components", "component_layer", "component_colors", "component_opacity", "hidden"],
 	...["component_names", "component_mode"],
-	...["columns", "size"],
+	...["columns", "size", "height"],
 ];
+/** The height of the images in CSS px that is theirs in a narrow view; in a wide one it is half of the width. */
+const HEIGHT = 420;
 const HOVER_TRAITS = [
 	...["frame", "layer", "position", "source", "pins", "marked", "fields", "scope", "kind", "errors"],
-	...["colormap", "opacity", "threshold", "fade", "interpolation"],
+	...["colormap", "color_range", "opacity", "threshold", "fade", "interpolation"],
 ];
 
 /** @param {import("./lib/figure.js").Figure} figure @returns {import("./lib/figure.js").Parts} */
@@ -44,6 +51,7 @@ function build(figure) {
 	const { model, set, signal } = figure;
 	const scale = createScale();
 	const table = cached(colorTable);
+	const rescale = remembered(rescaled);
 	const anySigned = cached((/** @type {Space[]} */ spaces) =>
 		spaces.some(({ codes }) => codes.some((/** @type {number} */ code) => code < 0)),
 	);
@@ -52,6 +60,7 @@ function build(figure) {
 	const chips = createChips(figure);
 	const cells = createCells({
 		attributes: { role: "application", "aria-roledescription": "similarity of positions" },
+		at: (event, stage) => imagePosition(event, stage, viewportOf(model)),
 		// The hovered position stays when the pointer leaves: it goes on to a control or a chart.
 		hover: ({ frame, layer }, position) => set({ frame: frame, marked: frame, layer, position }),
 		pin() {
@@ -60,17 +69,55 @@ function build(figure) {
 		},
 		signal,
 	});
+	const zoom = listenToViewport(cells.node, figure, { frameAt: cells.stageAt, resets: false });
+	const hint = createHint(cells.node, signal);
+	const legend = createLegend();
+	const area = element("div", { class: "xw-patch-area xw-zoomable" }, [cells.node, zoom, hint.node]);
+	const footer = element("div", { class: "xw-foot" }, [legend.node, scale.node]);
 	const draw = onFrame(() => cells.boxes().length && figure.guard(show), signal);
 	observe(model, HOVER_TRAITS, draw, signal);
+	let width = 0;
+	const sizes = new ResizeObserver(() => {
+		const now = figure.root.clientWidth;
+		if (now === width || !now) return;
+		width = now;
+		if (cells.boxes().length && !figure.failed() && figure.message.hidden) figure.guard(arrange);
+	});
+	sizes.observe(figure.root);
+	signal.addEventListener("abort", () => sizes.disconnect());
+
+	/** The names of the columns, also of those without activations yet. */
+	function heads() {
+		const labels = /** @type {string[]} */ (model.get("layer_labels"));
+		const count = Math.max(similarity.spaces().length, similarity.images() ? labels.length : 0);
+		return Array.from({ length: count }, (_, index) => labels[index] || `layer ${index + 1}`);
+	}
+
+	function arrange() {
+		const layers = heads();
+		const frames = similarity.frameCount();
+		const shape = similarity.images()?.shape.slice(1);
+		const room = (figure.root.clientWidth || 600) - 8;
+		const height = model.get("height") || Math.max(HEIGHT, Math.round(room / 2));
+		const space = similarity.spaces()[0];
+		const [rows, columns] = shape ?? [space?.rows ?? 1, space?.columns ?? 1];
+		const fitted = fitCells({
+			frames,
+			layers: layers.length,
+			ratio: rows / columns,
+			width: room,
+			height,
+			size: model.get("size"),
+			columns: model.get("columns"),
+		});
+		cells.node.style.maxHeight = `${height}px`;
+		cells.arrange(frames, layers.length, layers, fitted);
+	}
 
 	function layOut() {
 		const { images, spaces, frameCount, components } = similarity;
-		const layers = spaces().map((_, index) => model.get("layer_labels")[index] || `layer ${index + 1}`);
-		cells.arrange(frameCount(), layers.length, {
-			columns: model.get("columns"),
-			size: model.get("size"),
-			heads: layers,
-		});
+		const layers = heads();
+		if (layers.length && frameCount()) arrange();
 		const all = images();
 		const words = model.get("gray") ? packGray : pack;
 		const made = components();
@@ -80,10 +127,10 @@ function build(figure) {
 			hidden.includes(part) ? null : rgbOf(color),
 		);
 		for (const box of cells.boxes()) {
-			const { rows, columns } = spaces()[box.layer];
-			const [height, width] = all ? all.shape.slice(1) : [rows, columns];
-			box.stage.style.aspectRatio = `${width} / ${height}`;
-			box.base.resize(width, height);
+			const space = spaces()[box.layer];
+			const [height, wide] = all ? all.shape.slice(1) : [space.rows, space.columns];
+			box.stage.style.aspectRatio = `${wide} / ${height}`;
+			box.base.resize(wide, height);
 			if (all) box.base.words.set(words(slice(all, box.frame).data));
 			box.base.flush();
 			box.name.textContent = frameCount() > 1 || layers.length === 1 ? nameOf(box.frame) : layers[box.layer];
@@ -116,9 +163,16 @@ function build(figure) {
 		const profile = new Float32Array(spaces.length * similarity.frameCount()).fill(Number.NaN);
 		for (const box of cells.boxes()) {
 			const space = spaces[box.layer];
+			if (!space) {
+				clearBox(box);
+				continue;
+			}
 			const size = space.rows * space.columns;
-			const values = overlays[box.layer]?.subarray(box.frame * size, (box.frame + 1) * size) ?? null;
-			paintBox(box, space, overlays[box.layer], values, { ...look, limit: look.limits[box.layer] });
+			/** @param {Float32Array | null | undefined} whole */
+			const part = (whole) => whole?.subarray(box.frame * size, (box.frame + 1) * size) ?? null;
+			const values = part(overlays[box.layer]);
+			const drawn = look.overlays[box.layer];
+			paintBox(box, space, drawn, part(drawn), { ...look, limit: look.limits[box.layer] });
 			const at = hovered ?? locations.find(({ token }) => !token);
 			const cell = at ? similarity.follow(at, box.frame, space) : null;
 			const fields = box.frame === hovered?.frame ? model.get("fields")[box.layer] : [];
@@ -133,8 +187,18 @@ function build(figure) {
 			profile[box.layer * similarity.frameCount() + box.frame] = value;
 			setText(box.value, at ? shown(value) : "");
 		}
-		const several = look.limits.some((limit) => limit !== look.limits[0]);
-		scale.show(look.table, look.sign === "both", several ? "largest" : shown(look.limits[0] ?? 1));
+		const { begin, end } = endsOf(look);
+		scale.show(look.table, look.sign === "both", end, begin);
+		const fields = /** @type {number[][][]} */ (model.get("fields"));
+		/** @param {number} index */
+		const seen = (index) => fields.some((pair) => pair?.[index]?.slice(2).some((extent) => extent < 1));
+		legend.show({
+			here: true,
+			same: cells.boxes().length > 1,
+			theoretical: seen(0),
+			effective: seen(1),
+		});
+		hint.show(locations.length > 0);
 		read(locations);
 		tell(profile, spaces.length);
 	}
@@ -142,18 +206,31 @@ function build(figure) {
 	/** How values become colors. @param {(Float32Array | null)[]} overlays @param {boolean} compared */
 	function lookOf(overlays, compared) {
 		const kind = model.get("kind");
-		const signed = compared || (kind !== "euclidean" && anySigned(similarity.spaces()));
+		const relative = model.get("color_range") === "relative" && !compared;
+		const signed = compared || (!relative && kind !== "euclidean" && anySigned(similarity.spaces()));
 		/** @type {import("./lib/colormaps.js").Sign} */
 		const sign = signed ? "both" : "positive";
 		const name = model.get("colormap");
 		return {
 			sign,
-			table: table(name === "auto" ? "blue_orange" : name, sign, model.get("fade")),
-			limits: overlays.map((values) => (kind === "dot" && values ? largest(values) : 1)),
+			table: table(name === "auto" ? "similarity" : name, sign, model.get("fade")),
+			overlays: relative ? overlays.map((values) => values && rescale(values)) : overlays,
+			ranges: relative ? overlays.map((values) => values && extremes(values)) : null,
+			limits: overlays.map((values) => (kind === "dot" && values && !relative ? largest(values) : 1)),
 			threshold: model.get("threshold"),
 			opacity: model.get("opacity"),
-			smooth: model.get("interpolation") === "smooth",
+			interpolation: model.get("interpolation"),
 		};
+	}
+
+	/** The words at the ends of the color bar. @param {ReturnType<typeof lookOf>} look */
+	function endsOf({ limits, ranges }) {
+		if (!ranges) {
+			const several = limits.some((limit) => limit !== limits[0]);
+			return { begin: "0", end: several ? "largest" : shown(limits[0] ?? 1) };
+		}
+		if (ranges.length > 1) return { begin: "lowest", end: "highest" };
+		return { begin: shown(ranges[0]?.[0] ?? 0), end: shown(ranges[0]?.[1] ?? 1) };
 	}
 
 	/** @param {Location[]} locations */
@@ -175,8 +252,8 @@ function build(figure) {
 		const notes = pins.map((pin, index) => `${PINS[index]}: ${where(pin)}`);
 		if (token) notes.push(`${token.token} of ${nameOf(token.frame)}`);
 		if (pins.length === 2) notes.push(`A and B: ${number(a, b)}`);
-		if (error > 0) notes.push(`±\u00a0${shown(error)} at most`);
-		readout.show(location && cell ? where(location) : "", value, notes.join(" · "));
+		const rounding = error > 0 ? `rounding error ≤ ${shown(error)}` : "";
+		readout.show(location && cell ? where(location) : "", value, notes.join(" · "), rounding);
 	}
 
 	/** @param {Location} location */
@@ -201,9 +278,9 @@ function build(figure) {
 	}
 
 	return {
-		content: [cells.node, readout.node, scale.node, chips.node],
+		content: [readout.node, area, footer, chips.node],
 		tools: createTools(figure, similarity.tokenNames),
-		drawing: [cells.node, readout.node, scale.node],
+		drawing: [readout.node, area, footer],
 		label: "Similarity of positions",
 		stage: cells.node,
 		traits: TRAITS,
@@ -218,6 +295,14 @@ function build(figure) {
 	};
 }
 
+/** Shows the image alone: its activations are not known yet. @param {Box} box */
+function clearBox(box) {
+	box.overlay.canvas.hidden = true;
+	box.painted = [];
+	for (const node of [box.mark, ...box.pins, ...box.fields]) node.hidden = true;
+	setText(box.value, "");
+}
+
 /**
  * @param {Box} box
  * @param {Space} space
@@ -225,19 +310,20 @@ function build(figure) {
  * @param {Float32Array | null} values  those of the image
  * @param {{
  *   limit: number, sign: import("./lib/colormaps.js").Sign, table: Uint32Array,
- *   threshold: number, opacity: number, smooth: boolean,
+ *   threshold: number, opacity: number,
+ *   interpolation: import("./lib/resample.js").Interpolation,
  * }} look
  */
-function paintBox(box, space, whole, values, { limit, sign, table, threshold, opacity, smooth }) {
+function paintBox(box, space, whole, values, { limit, sign, table, threshold, opacity, interpolation }) {
 	const { canvas } = box.overlay;
 	canvas.hidden = !values;
 	canvas.style.opacity = String(opacity);
-	canvas.style.imageRendering = smooth ? "auto" : "pixelated";
-	const from = [whole, limit, table, threshold, smooth];
+	canvas.style.imageRendering = interpolation === "pixelated" ? "pixelated" : "auto";
+	const from = [whole, limit, table, threshold, interpolation];
 	if (!values || from.every((value, index) => value === box.painted[index])) return;
 	box.painted = from;
 	const map = { shape: [space.rows, space.columns], data: values };
-	paintOverlay(box.overlay, map, { limit, sign, table, threshold, smooth });
+	paintOverlay(box.overlay, map, { limit, sign, table, threshold, interpolation });
 }
 
 /**

@@ -81,3 +81,9 @@ test("a map is resized to any larger shape as by torch's interpolate", () => {
 	const expected = [0, 0.1, 0.5, 0.9, 1, 2, 2.3, 3.5, 4.7, 5];
 	for (const [i, value] of expected.entries()) expect(made.data[i]).toBeCloseTo(value, 6);
 });
+
+test("ranks of negative values, zeros of both signs and infinities are in order", () => {
+	const a = { shape: [1, 6], data: Float32Array.of(-0, 0, 1, -2, -Number.POSITIVE_INFINITY, 1e-30) };
+	const b = { shape: [1, 6], data: Float32Array.of(3, 3, 9, 2, 1, 4) };
+	expect(agreement("spearman", a, b)).toBeCloseTo(1, 12);
+});

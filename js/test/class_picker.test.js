@@ -52,6 +52,8 @@ describe("the search", () => {
 	test("of labels that match equally well the most probable comes first, with its own number", () => {
 		expect(found("crane", [0, 0, 0, 0, 0, 0.1, 0.6])).toEqual([6, 5]);
 		expect(found("tiger", [0, 0.1, 0, 0.2])).toEqual([3, 1]);
+		const cats = ["catamaran", "tiger cat", "polecat", "cat"];
+		expect(search(cats, "cat", [0, 0.3, 0.1, 0.01]).map(({ index }) => index)).toEqual([3, 1, 2, 0]);
 	});
 
 	test("words in any order, with a typing error, and without accents", () => {

@@ -73,7 +73,9 @@ test("auto is diverging for both signs and sequential for one", () => {
 	for (const sign of ["positive", "negative", "absolute"]) {
 		expect(SEQUENTIAL_NAMES).toContain(resolveColormap("auto", sign));
 	}
-	expect(resolveColormap("gray", "both")).toBe("gray");
+	expect(resolveColormap("gray", "positive")).toBe("gray");
+	// Zero would look like a value.
+	expect(resolveColormap("gray", "both")).toBe("blue_orange");
 });
 
 test("fading makes zero transparent and the ends opaque", () => {
@@ -83,4 +85,17 @@ test("fading makes zero transparent and the ends opaque", () => {
 	expect(both[MIDDLE / 2]).toBe(128);
 	const one = alpha("viridis", "positive");
 	expect([one[0], one[MIDDLE], one[STEPS - 1]]).toEqual([0, 128, 255]);
+});
+
+test("similarities are neutral at zero, and grow lighter above it with a color of their own", () => {
+	const table = colorTable("similarity", "both");
+	const rgb = (/** @type {number} */ step) => [0, 8, 16].map((shift) => (table[step] >> shift) & 255);
+	expect(rgb((STEPS - 1) / 2)).toEqual([128, 128, 128]);
+	for (const step of [STEPS - 1, (3 * STEPS) >> 2, 0, STEPS >> 2]) {
+		expect(Math.max(...rgb(step)) - Math.min(...rgb(step))).toBeGreaterThan(60);
+	}
+	const light = (/** @type {number[]} */ [r, g, b]) => 0.2126 * r + 0.7152 * g + 0.0722 * b;
+	for (let step = STEPS >> 1; step + 32 < STEPS; step += 32) {
+		expect(light(rgb(step + 32))).toBeGreaterThan(light(rgb(step)));
+	}
 });

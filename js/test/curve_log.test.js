@@ -165,8 +165,8 @@ test("the part of the axis and the fraction are each other's inverse", () => {
 		[1e-6, 1e-3, 0.1],
 		[20, 24],
 	]) {
-		for (const log of [true, false]) {
-			const data = { x, log };
+		for (const scale of ["log", "sqrt", "linear"]) {
+			const data = { x, scale };
 			for (const share of [0, 0.003, 0.25, 0.5, 1]) {
 				const fraction = fractionAt(data, share);
 				expect(shareOf(data, fraction)).toBeCloseTo(share, 9);
@@ -175,7 +175,7 @@ test("the part of the axis and the fraction are each other's inverse", () => {
 			}
 		}
 	}
-	expect(fractionAt({ x: [1, 10, 100], log: true }, 0.5)).toBeCloseTo(9 / 99, 12);
+	expect(fractionAt({ x: [1, 10, 100], scale: "log" }, 0.5)).toBeCloseTo(9 / 99, 12);
 });
 
 describe("ticks", () => {

@@ -19,6 +19,8 @@ const STATE = {
 	values: null,
 	value_limits: [0, 1],
 	active: null,
+	present: null,
+	compact: false,
 	step: 0,
 	size: 64,
 	interpolation: "pixelated",
@@ -161,6 +163,35 @@ describe("choosing", () => {
 		const { list } = await show({ frame: 5 }, { width: 200 });
 		expect(list.scrollLeft).toBeGreaterThan(100);
 	});
+});
+
+test("nothing is drawn for an image that does not exist, and it cannot be chosen", async () => {
+	const { $$, model, list, set } = await show({
+		columns: 3,
+		present: array("uint8", [COUNT], [1, 1, 0, 255, 0, 0]),
+	});
+	expect($$("canvas").map((node) => node.checkVisibility({ visibilityProperty: true }))).toEqual([
+		...[true, true, false, true, false, false],
+	]);
+	$$("[role=option]")[2].click();
+	expect(model.get("frame")).toBe(-1);
+	list.focus();
+	await userEvent.keyboard("{ArrowRight}{ArrowRight}{ArrowRight}");
+	expect(model.get("frame")).toBe(3);
+	await userEvent.keyboard("{End}{ArrowRight}");
+	expect(model.get("frame")).toBe(3);
+	await set({ present: null });
+	expect($$("canvas")[5].checkVisibility({ visibilityProperty: true })).toBe(true);
+});
+
+test("a compact gallery is one line with its title, its labels are tooltips", async () => {
+	const { $, $$, el, set } = await show({ compact: true, title: "Image", size: 40 });
+	expect(el.getBoundingClientRect().height).toBeLessThan(64);
+	expect($(".xw-title").getBoundingClientRect().right).toBeLessThan($("canvas").getBoundingClientRect().left);
+	expect($$(".xw-caption").some((node) => node.checkVisibility())).toBe(false);
+	expect($$("[role=option]")[1].title).toBe("10 %");
+	await set({ compact: false });
+	expect($(".xw-caption").checkVisibility()).toBe(true);
 });
 
 test("a grid has rows with heads; each image's name begins with that of its row", async () => {

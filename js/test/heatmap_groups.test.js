@@ -72,7 +72,9 @@ test("the list of maps has those of one group", async () => {
 		labels: ["a", "b"],
 		controls: true,
 	});
-	const options = [...view.el.querySelectorAll(".xw-head option")].map((option) => option.textContent);
+	view.el.querySelector(".xw-head button").click();
+	await painted();
+	const options = [...view.el.querySelectorAll(".xw-head [role=option]")].map((option) => option.textContent);
 	expect(options).toEqual(["a", "b"]);
 });
 

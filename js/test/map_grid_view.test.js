@@ -1,113 +1,27 @@
 import { afterEach, expect, test } from "vitest";
 import { agreement } from "../src/lib/agreement.js";
-import { colorTable } from "../src/lib/colormaps.js";
-import widget from "../src/map_grid_view.js";
-import { array, mount, painted } from "./model.js";
+import {
+	cell,
+	colors,
+	find,
+	get,
+	grid,
+	MAPS,
+	point,
+	press,
+	seen,
+	set,
+	show,
+	stage,
+	texts,
+	view,
+	words,
+} from "./map_grid.js";
+import { array, painted } from "./model.js";
 
-/** @type {Awaited<ReturnType<typeof mount>>} */
-let view;
 afterEach(async () => {
 	await view.unmount();
 });
-
-// Two methods by two images of 2 x 4 pixels: coarse and fine maps, of one sign and of both.
-const MAPS = {
-	_map_0_0: array("float32", [1, 2], [0, 2]),
-	_map_0_1: array("float32", [2, 4], [1, 2, 3, 4, 5, 6, 7, 8]),
-	_map_1_0: array("float32", [2, 2], [-1, 0.5, 0, 0.25]),
-	_map_1_1: null,
-};
-const STATE = {
-	...MAPS,
-	images: array(
-		"uint8",
-		[2, 2, 4, 3],
-		Array.from({ length: 48 }, (_, i) => 5 * i),
-	),
-	row_labels: ["Grad-CAM", "LRP"],
-	column_labels: ["cat", "dog"],
-	column_captions: ["tabby 90%", ""],
-	states: [
-		["done", "done"],
-		["done", "failed"],
-	],
-	notes: [
-		["", ""],
-		["sums to 1.4", "no rule for 'tan'"],
-	],
-	row: -1,
-	column: -1,
-	enlarged: false,
-	position: null,
-	pins: [],
-	measure: "pearson",
-	scale: "cell",
-	percentile: 100,
-	sign: "auto",
-	colormap: "auto",
-	opacity: 0.5,
-	fade: false,
-	gray: true,
-	interpolation: "pixelated",
-	_visible_rows: [],
-	size: 160,
-	controls: true,
-	width: 0,
-	title: "",
-};
-
-/** @param {Record<string, unknown>} [state] */
-async function show(state = {}, options = {}) {
-	view = await mount(widget, { ...STATE, ...state }, options);
-	await painted();
-}
-
-/** @param {Record<string, unknown>} state */
-async function set(state) {
-	for (const [name, value] of Object.entries(state)) view.model.set(name, value);
-	await painted();
-}
-
-const find = (selector) => /** @type {HTMLElement} */ (view.el.querySelector(selector));
-const texts = (selector) => [...view.el.querySelectorAll(selector)].map((node) => node.textContent);
-const grid = () => find(".xw-map-grid");
-const cell = (row, column) => find(`.xw-map-cell[data-row="${row}"][data-column="${column}"]`);
-const stage = (row, column) => cell(row, column).querySelector(".xw-map-stage");
-const seen = (selector) =>
-	[...view.el.querySelectorAll(selector)].filter((node) => node.checkVisibility()).length;
-/** The text of a canvas of a cell. */
-function words(row, column, name = "map") {
-	const canvas = /** @type {HTMLCanvasElement} */ (cell(row, column).querySelector(`.xw-${name}`));
-	const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-	return [...new Uint32Array(data.buffer)];
-}
-/** @param {number[]} values @param {number} limit @param {"both" | "positive"} sign */
-const colors = (values, limit, sign) =>
-	values.map((value) => {
-		const [zero, gain] = sign === "both" ? [128, 128] : [0, 256];
-		return colorTable("auto", sign)[Math.max(0, Math.min(zero + (gain * value) / limit + 0.5, 256)) | 0];
-	});
-
-/** @param {string} type @param {number} row @param {number} column @param {number} x @param {number} y */
-async function point(type, row, column, x, y) {
-	const { left, top, width, height } = stage(row, column).getBoundingClientRect();
-	const init = { bubbles: true, clientX: left + x * width, clientY: top + y * height, pointerType: "mouse" };
-	stage(row, column).dispatchEvent(
-		type === "click" ? new MouseEvent(type, init) : new PointerEvent(type, init),
-	);
-	await painted();
-}
-
-/** @param {...(string | KeyboardEventInit)} keys */
-async function press(...keys) {
-	for (const key of keys) {
-		const init = typeof key === "string" ? { key } : key;
-		grid().dispatchEvent(new KeyboardEvent("keydown", { bubbles: true, cancelable: true, ...init }));
-		await painted();
-	}
-}
-
-const get = (...names) => names.map((name) => view.model.get(name));
 
 test("each cell has its map in its own colors, on its image", async () => {
 	await show();
@@ -162,10 +76,14 @@ test("a cell without a map shows the reason, and one with a warning has a sign",
 	expect(texts(".xw-words")).toEqual(["waiting", "computing …", "", "no rule for 'tan'"]);
 	expect(seen(".xw-words")).toBe(3);
 	expect(seen(".xw-map")).toBe(1);
-	expect(seen(".xw-alert")).toBe(1);
-	expect(find(".xw-alert:not([hidden])").title).toBe("sums to 1.4");
-	await set({ enlarged: true, row: 1, column: 0 });
-	expect(find(".xw-alone-bar").textContent).toContain("sums to 1.4");
+	// A warning is read on the image itself.
+	expect(seen(".xw-warning")).toBe(1);
+	expect(cell(1, 0).querySelector(".xw-warning").textContent).toBe("⚠ sums to 1.4");
+	// No image is seen through the state: it would look like a result.
+	expect(seen(".xw-map-grid .xw-base")).toBe(1);
+	await point("click", 0, 0, 0.5, 0.5);
+	await set({ row: 1, column: 0 });
+	expect(find(".xw-lightbox-note").textContent).toBe("⚠ sums to 1.4");
 });
 
 test("the position under the pointer is shared, and is reset when the pointer leaves", async () => {
@@ -179,7 +97,7 @@ test("the position under the pointer is shared, and is reset when the pointer le
 	expect(texts(".xw-readout > .xw-value")).toEqual(["6.00"]);
 	// Cells with a map show a cross at the position.
 	expect(seen(".xw-cross")).toBe(3);
-	expect(Number(grid().style.getPropertyValue("--xw-x"))).toBeCloseTo(0.3, 2);
+	expect(Number(getComputedStyle(grid()).getPropertyValue("--xw-x"))).toBeCloseTo(0.3, 2);
 	grid().dispatchEvent(new PointerEvent("pointerleave"));
 	await painted();
 	expect(get("position")).toEqual([[0.9, 0.9]]);
@@ -187,40 +105,59 @@ test("the position under the pointer is shared, and is reset when the pointer le
 	expect(seen(".xw-cross")).toBe(0);
 });
 
-test("a click enlarges, the next marks the position, Escape goes back", async () => {
-	await show();
-	await point("click", 1, 0, 0.5, 0.5);
-	expect(get("row", "column", "enlarged")).toEqual([1, 0, true]);
-	expect([seen(".xw-map-cell"), seen(".xw-row-head"), seen(".xw-column-head")]).toEqual([1, 0, 0]);
-	expect(texts(".xw-alone-name")).toEqual(["LRP · cat"]);
-	await point("pointermove", 1, 0, 0.2, 0.2);
-	await point("click", 1, 0, 0.2, 0.2);
-	grid().dispatchEvent(new PointerEvent("pointerleave"));
-	await painted();
-	expect(get("position")[0].map((part) => Math.round(part * 10))).toEqual([2, 2]);
-	await press("ArrowUp", "ArrowRight");
-	expect(get("row", "column", "enlarged")).toEqual([0, 1, true]);
-	expect(texts(".xw-alone-name")).toEqual(["Grad-CAM · dog"]);
-	await press("Escape");
-	expect([get("enlarged")[0], seen(".xw-map-cell")]).toEqual([false, 4]);
-	await press("Enter");
-	find(".xw-alone-bar > button").click();
-	await painted();
-	expect(seen(".xw-map-cell")).toBe(4);
+test("rows are sorted by their agreement with the pinned cell, and keys follow the order", async () => {
+	const maps = [
+		[1, 2],
+		[2, 1],
+		[1, 3],
+		[1, 1],
+	];
+	await show({
+		states: [["done"], ["done"], ["done"], ["done"]],
+		...Object.fromEntries(
+			maps.map((values, row) => [`_map_${row}_0`, array("float32", [1, 4], [...values, 5, 4])]),
+		),
+		row_labels: ["a", "b", "c", "d"],
+		column_labels: ["cat"],
+		column_captions: [],
+		notes: [],
+		pins: [[0, 0]],
+		sort: "agreement",
+	});
+	const numbers = maps.map((values) =>
+		agreement(
+			"pearson",
+			{ shape: [1, 4], data: Float32Array.of(1, 2, 5, 4) },
+			{ shape: [1, 4], data: Float32Array.of(...values, 5, 4) },
+		),
+	);
+	const expected = [0, 1, 2, 3].sort((r, s) => ((r ? numbers[r] : 2) < (s ? numbers[s] : 2) ? 1 : -1));
+	expect(expected).not.toEqual([0, 1, 2, 3]);
+	const order = () =>
+		[0, 1, 2, 3].sort((r, s) => Number(cell(r, 0).style.order) - Number(cell(s, 0).style.order));
+	expect(order()).toEqual(expected);
+	await press("ArrowRight", "ArrowRight");
+	expect(get("row")).toEqual([expected[1]]);
+	await set({ sort: "given" });
+	expect(order()).toEqual([0, 1, 2, 3]);
 });
 
-test("an enlarged smooth map is painted finer than one among others, and coarse again afterwards", async () => {
-	await show({ interpolation: "smooth" });
-	const size = () => {
-		const { width, height } = /** @type {HTMLCanvasElement} */ (cell(1, 0).querySelector(".xw-map"));
-		return [width, height];
-	};
-	expect(size()).toEqual([160, 160]);
-	await set({ row: 1, column: 0, enlarged: true });
-	await painted();
-	expect(size()).toEqual([448, 448]);
-	await set({ enlarged: false });
-	expect(size()).toEqual([160, 160]);
+test("the sign of a row is that of its method, or of all its maps", async () => {
+	await show({
+		row_signs: ["both"],
+		states: [
+			["done", "done"],
+			["done", "done"],
+		],
+		_map_1_1: array("float32", [1, 2], [1, 2]),
+	});
+	expect(words(0, 0)).toEqual(colors([0, 2], 2, "both"));
+	// One map of LRP has negative values, so both have the diverging colors.
+	expect(words(1, 1)).toEqual(colors([1, 2], 2, "both"));
+	await set({ row_signs: ["positive", "positive"] });
+	expect(words(1, 0)).toEqual(colors([-1, 0.5, 0, 0.25], 1, "positive"));
+	await set({ sign: "both" });
+	expect(words(1, 0)).toEqual(colors([-1, 0.5, 0, 0.25], 1, "both"));
 });
 
 test("keys go from cell to cell, move the position and change the display", async () => {
@@ -238,7 +175,7 @@ test("keys go from cell to cell, move the position and change the display", asyn
 	expect(texts(".xw-active .xw-map-value")).toEqual(["0.500"]);
 	await press("-", "s", "l", "m", "i", "c");
 	expect(get("opacity", "sign", "scale", "measure", "interpolation", "colormap")).toEqual([
-		...[0.45, "both", "row", "spearman", "smooth", "blue_orange"],
+		...[0.45, "both", "row", "spearman", "bicubic", "blue_orange"],
 	]);
 	await press("Escape");
 	expect(get("position", "pins")).toEqual([null, []]);
@@ -275,7 +212,7 @@ test("to a pinned cell all others show their agreement; of two all measures are 
 	]);
 	expect(texts(".xw-pin")).toEqual(["A", "B", "pin", "pin"]);
 	expect(find(".xw-agreement").textContent).toBe(
-		`A Grad-CAM · cat, B Grad-CAM · dog: Pearson ${of("pearson")}, Spearman ${of("spearman")}, SSIM ${of("ssim")}`,
+		`Pearson ${of("pearson")}, Spearman ${of("spearman")}, SSIM ${of("ssim")} of A Grad-CAM · cat, B Grad-CAM · dog`,
 	);
 	// A pin of a cell that is gone counts for nothing.
 	await set({ states: [["done"]], column_labels: ["cat"], row_labels: ["Grad-CAM"] });
@@ -304,7 +241,7 @@ test("an error is shown for invalid values, until they are valid", async () => {
 
 test("without a image the map alone is drawn, in its own proportions", async () => {
 	await show({ images: null, opacity: 0.2 });
-	expect(stage(0, 0).style.aspectRatio).toBe("2 / 1");
+	expect(getComputedStyle(stage(0, 0)).aspectRatio).toBe("2 / 1");
 	expect(getComputedStyle(cell(0, 0).querySelector(".xw-map")).opacity).toBe("1");
 });
 

@@ -31,6 +31,9 @@ const STATE = {
 	ready: [],
 	best: null,
 	display: "preserved",
+	mode: "preserved",
+	note: "",
+	caption: "",
 	interpolation: "pixelated",
 	position: null,
 	show_image: true,
@@ -110,10 +113,11 @@ describe("the image", () => {
 		expect(pixels()).toEqual(expected(MASKS[2]));
 	});
 
-	test("without masks the image is whole, until they come", async () => {
+	test("without masks the image is veiled, until they come", async () => {
 		const { pixels, set, $, slider } = await show({ masks: null, ready: [] });
 		expect(pixels()).toEqual(LEVELS[2]);
 		expect($(".xw-amount").textContent).toBe("no mask yet");
+		expect($(".xw-note.xw-veil").textContent).toBe("not computed yet");
 		expect(slider.disabled).toBe(true);
 		await set({ masks: STATE.masks, ready: [false, false, false, false] });
 		expect(pixels()).toEqual(LEVELS[2]);
@@ -209,9 +213,58 @@ describe("pointer and keys", () => {
 		const { $, set, stage } = await show();
 		expect(stage.getAttribute("aria-valuetext")).toBe("area 20 % preserved");
 		await set({ position: [0.3, 0.1], area: 0.21 });
-		expect($(".xw-position").textContent).toBe("row 0, col 1: mask 0.50");
+		expect($(".xw-position").textContent).toBe("row 0, col 1: 0.50");
 		await set({ display: "deleted" });
 		expect($(".xw-amount").textContent).toBe("area 20 % deleted");
+	});
+});
+
+describe("words", () => {
+	test("mode and display follow each other; outline and mask leave the mode", async () => {
+		const { model, $, set, pixels } = await show({ display: "outline" });
+		await set({ mode: "deleted" });
+		expect(model.get("display")).toBe("outline");
+		expect($(".xw-amount").textContent).toBe("area 20 % deleted");
+		await set({ display: "preserved" });
+		expect(model.get("mode")).toBe("preserved");
+		await set({ mode: "deleted" });
+		expect(model.get("display")).toBe("deleted");
+		expect(pixels()).toEqual(expected(MASKS[1].map((value) => 255 - value)));
+		await set({ display: "mask" });
+		expect([model.get("mode"), $(".xw-amount").textContent]).toEqual(["deleted", "area 20 % deleted"]);
+	});
+
+	test("a note lies at the border of the image, and on the veil where there is no mask", async () => {
+		const { $, set, stage } = await show({ note: "the map is constant" });
+		const [note, image] = [$(".xw-note"), stage].map((node) => node.getBoundingClientRect());
+		expect($(".xw-note").textContent).toBe("the map is constant");
+		expect(note.bottom).toBeCloseTo(image.bottom, 0);
+		await set({ masks: null });
+		expect($(".xw-note").getBoundingClientRect().height).toBeCloseTo(image.height, 0);
+		await set({ masks: STATE.masks, note: "" });
+		expect($(".xw-note").checkVisibility()).toBe(false);
+		await set({ levels: null, note: "words" });
+		expect($(".xw-note").checkVisibility()).toBe(false);
+	});
+
+	test("a caption stands below the slider", async () => {
+		const { $, set } = await show();
+		expect($(".xw-caption").checkVisibility()).toBe(false);
+		await set({ caption: "★ smallest sufficient area (a*)" });
+		expect($(".xw-caption").getBoundingClientRect().top).toBeGreaterThanOrEqual(
+			$(".xw-area").getBoundingClientRect().bottom,
+		);
+	});
+
+	test.each([200, 240, 280, 400])("at %i px the buttons stand in full rows", async (width) => {
+		const { el } = await show({ width: 0 }, { width });
+		const tops = [...el.querySelectorAll(".xw-segments > button")].map((node) =>
+			Math.round(node.getBoundingClientRect().top),
+		);
+		expect(tops).toHaveLength(4);
+		const rows = [...new Set(tops)].map((top) => tops.filter((each) => each === top).length);
+		expect(new Set(rows).size).toBe(1);
+		expect(el.scrollWidth).toBeLessThanOrEqual(width);
 	});
 });
 

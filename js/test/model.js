@@ -144,3 +144,26 @@ export function painted() {
 		requestAnimationFrame(() => requestAnimationFrame(() => resolve()));
 	});
 }
+
+/** The list that a field opens. @param {Element} scope @param {string} label  accessible name of the field */
+const fieldOf = (scope, label) =>
+	/** @type {HTMLButtonElement} */ (scope.querySelector(`[role=combobox][aria-label="${label}"]`));
+
+/** The texts of the options of a list. @param {Element} scope @param {string} label */
+export function optionsOf(scope, label) {
+	const field = fieldOf(scope, label);
+	field.click();
+	const list = field.ownerDocument.getElementById(field.getAttribute("aria-controls"));
+	const texts = [...list.children].map((row) => row.textContent);
+	field.click();
+	return texts;
+}
+
+/** Chooses an option of a list by its text. @param {Element} scope @param {string} label @param {string} text */
+export function choose(scope, label, text) {
+	const field = fieldOf(scope, label);
+	field.click();
+	const list = field.ownerDocument.getElementById(field.getAttribute("aria-controls"));
+	const row = [...list.children].find((one) => one.textContent === text);
+	/** @type {HTMLElement} */ (row).click();
+}

@@ -82,7 +82,7 @@ describe("the image", () => {
 	test("without an ordering or baselines the image is whole, until they come", async () => {
 		const { model, pixels, $ } = await show({ ranks: null, baselines: null, fraction: 0.5 });
 		expect(pixels()).toEqual(IMAGE);
-		expect($(".xw-amount").textContent).toBe("no ordering yet");
+		expect($(".xw-amount").textContent).toBe("not computed yet");
 		model.set("ranks", STATE.ranks);
 		model.set("baselines", STATE.baselines);
 		await painted();
@@ -124,7 +124,7 @@ describe("pointer and keys", () => {
 		expect(model.get("fraction")).toBe(0.3);
 		await painted();
 		expect(pixels()).toEqual(expected("deletion", 0.3));
-		const [deletion, insertion] = el.querySelectorAll("button");
+		const [deletion, insertion] = el.querySelectorAll("[role=group] > button");
 		await userEvent.click(insertion);
 		expect(model.get("mode")).toBe("insertion");
 		expect([deletion.ariaPressed, insertion.ariaPressed]).toEqual(["false", "true"]);

@@ -6,12 +6,18 @@ import { mount, painted } from "./model.js";
 let view;
 async function show(over = {}) {
 	const state = { status: "idle", progress: 0, message: "", error: "", label: "Run", _acknowledged: 0 };
-	view = await mount(runBar, { ...state, title: "", width: 0, ...over }, { width: 400 });
+	const more = { runnable: true, restart: "", queued: false, remaining: null };
+	view = await mount(runBar, { ...state, ...more, title: "", width: 0, ...over }, { width: 400 });
 	await painted();
 }
 const find = (/** @type {string} */ selector) => view.el.querySelector(selector);
 const button = () => find(".xw-run");
-const sent = () => view.model.sent.map(({ content }) => content);
+const messages = () => view.model.sent.map(({ content }) => content);
+const sent = () => messages().filter((/** @type {{type: string}} */ { type }) => type !== "view");
+const states = () =>
+	messages().flatMap((/** @type {{type: string, state: string}} */ { type, state }) =>
+		type === "view" ? [state] : [],
+	);
 const set = async (/** @type {Record<string, unknown>} */ values) => {
 	for (const [name, value] of Object.entries(values)) view.model.set(name, value);
 	await painted();
@@ -48,6 +54,19 @@ describe("clicks", () => {
 		expect(button().getAttribute("aria-disabled")).toBe("false");
 		button().dispatchEvent(new MouseEvent("click", { detail: 2 }));
 		expect(sent()).toHaveLength(1);
+	});
+
+	test("restart is apart, and its tooltip lists what it discards", async () => {
+		await show({ status: "done", runnable: false });
+		const restart = find("[aria-label=Restart]");
+		expect(restart.checkVisibility()).toBe(false);
+		expect(button().getAttribute("aria-disabled")).toBe("true");
+		button().click();
+		expect(sent()).toEqual([]);
+		await set({ restart: "Restart: discard 4 maps" });
+		expect(restart.title).toBe("Restart: discard 4 maps");
+		restart.click();
+		expect(sent()).toEqual([{ type: "restart", id: 1 }]);
 	});
 });
 
@@ -91,6 +110,35 @@ describe("display", () => {
 		expect(find("[aria-live]").textContent).toBe("batch 7 of 14");
 	});
 
+	test("one line of 28 px, with a long message cut off and in full as a tooltip", async () => {
+		const message = "Integrated gradients: insertion, and many words more that do not fit into a header";
+		await show({ status: "running", message, remaining: 41 });
+		expect(find(".xw-bar").getBoundingClientRect().height).toBe(28);
+		const shown = find(".xw-run-message");
+		expect(shown.scrollWidth).toBeGreaterThan(shown.clientWidth);
+		expect(shown.title).toBe(message);
+		expect(find(".xw-run-remaining").textContent).toBe("about 45 s left");
+	});
+
+	test.each([
+		[null, ""],
+		[1, "a few seconds left"],
+		[130, "about 2 min left"],
+		[7300, "about 2 h left"],
+	])("remaining time: %s", async (remaining, words) => {
+		await show({ status: "running", remaining });
+		expect(find(".xw-run-remaining").textContent).toBe(words);
+		await set({ status: "done" });
+		expect(find(".xw-run-remaining").textContent).toBe("");
+	});
+
+	test("a computation that waits for another one shows that", async () => {
+		await show({ status: "running", queued: true, message: "Grad-CAM" });
+		expect(find(".xw-run-message").textContent).toBe("waiting for another explorer");
+		await set({ queued: false });
+		expect(find(".xw-run-message").textContent).toBe("Grad-CAM");
+	});
+
 	test("an error, until it is dismissed", async () => {
 		await show({ status: "error", error: "ValueError: no such layer" });
 		expect(find("[role=alert]").hidden).toBe(false);
@@ -103,6 +151,19 @@ describe("display", () => {
 		expect(document.activeElement).toBe(button());
 		button().click();
 		expect(sent()).toEqual([{ type: "run", id: 1 }]);
+	});
+});
+
+describe("visibility", () => {
+	test("is reported when the explorer comes, is out of sight, and goes", async () => {
+		await show();
+		await vi.waitFor(() => expect(states()).toEqual(["visible"]));
+		view.el.style.display = "none";
+		await vi.waitFor(() => expect(states()).toEqual(["visible", "unseen"]));
+		view.el.style.display = "";
+		await vi.waitFor(() => expect(states()).toHaveLength(3));
+		await view.unmount();
+		expect(states()).toEqual(["visible", "unseen", "visible", "gone"]);
 	});
 });
 

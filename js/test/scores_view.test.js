@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { userEvent } from "vitest/browser";
 import scoresView from "../src/scores_view.js";
 import { array, mount, painted } from "./model.js";
 
@@ -172,6 +173,13 @@ describe("a reference", () => {
 		expect(find(".xw-score-tick").checkVisibility()).toBe(false);
 	});
 
+	test("a legend line names the ticks", async () => {
+		await show({ reference: REFERENCE, reference_label: "original image" });
+		expect(find(".xw-scores-legend").textContent).toContain("original image");
+		await set({ reference: null });
+		expect(find(".xw-scores-legend").innerText).not.toContain("original image");
+	});
+
 	test("one step without x: no fraction is shown, and the change is announced", async () => {
 		vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
 		await show({
@@ -200,7 +208,7 @@ describe("without data", () => {
 			),
 		});
 		expect(find(".xw-message").textContent).toBe("not computed yet");
-		expect(find(".xw-scores").checkVisibility()).toBe(false);
+		expect(rows()).toEqual([]);
 		await set({ values: state().values, frame: 1 });
 		expect(find(".xw-message").textContent).toBe("not computed yet");
 		await set({ frame: 0 });
@@ -208,11 +216,94 @@ describe("without data", () => {
 		expect(read()[0]).toBe("cat 0.700");
 	});
 
+	test("the view has the height from the first paint on that it has later", async () => {
+		await show({ values: null, target_values: null });
+		const height = find(".xw").clientHeight;
+		await set({
+			values: array("float32", [1, 1, 5], [0.5, 0.2, 0.1, 0.1, 0.05]),
+			indices: array("int32", [1, 1, 5], [0, 1, 3, 4, 5]),
+			target_values: array("float32", [1, 1], [0.01]),
+			x: null,
+		});
+		expect(rows()).toHaveLength(6);
+		expect(find(".xw").clientHeight).toBe(height);
+	});
+
+	test("where only the step itself counts, another one is not shown in its place", async () => {
+		await show({ exact: true, fraction: 1 });
+		expect(find(".xw-message").textContent).toBe("not computed yet");
+		await set({ fraction: 0.5 });
+		expect(read()[0]).toBe("dog 0.500");
+	});
+
 	test("arrays that do not fit together show an error", async () => {
 		await show({ indices: array("int32", [2, 3, 1], [0, 0, 0, 0, 0, 0]) });
 		expect(find(".xw-message").textContent).toBe(
 			"This view cannot be drawn: values has shape [2,3,2], indices [2,3,1]: expected the same.",
 		);
+	});
+});
+
+describe("bars as buttons", () => {
+	const named = (/** @type {string} */ name) =>
+		[...view.el.querySelectorAll(".xw-score")].find((node) => node.textContent.startsWith(name));
+
+	test("a click asks to explain the class, once, until the kernel answers", async () => {
+		await show({ explains: true });
+		named("dog").click();
+		named("cat").click();
+		expect(view.model.sent.map(({ content }) => content)).toEqual([{ type: "explain", index: 1 }]);
+		await painted();
+		expect(named("dog").getAttribute("aria-busy")).toBe("true");
+		await set({ target: 1, _answered: 1 });
+		expect(named("dog").getAttribute("aria-busy")).toBe("false");
+		expect(named("dog").getAttribute("aria-current")).toBe("true");
+		named("cat").click();
+		expect(view.model.sent).toHaveLength(2);
+	});
+
+	test("the explained class does nothing, nor does any where nobody listens", async () => {
+		await show({ explains: true });
+		named("fox").click();
+		expect(named("fox").title).toBe("fox (class 2): is explained");
+		await set({ explains: false });
+		named("dog").click();
+		expect(view.model.sent).toEqual([]);
+		expect(named("dog").getAttribute("aria-disabled")).toBe("true");
+	});
+
+	test("in a page without a kernel they give the reason", async () => {
+		globalThis.xaiWidgetsPage = true;
+		await show({ explains: true });
+		delete globalThis.xaiWidgetsPage;
+		named("dog").click();
+		expect(view.model.sent).toEqual([]);
+		expect(named("dog").title).toBe("dog (class 1): to explain another class needs a running kernel");
+	});
+
+	test("a kernel that does not answer is named", async () => {
+		vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+		await show({ explains: true });
+		named("dog").click();
+		vi.advanceTimersByTime(5000);
+		await painted();
+		expect(find(".xw-score-silence").textContent).toMatch(/No kernel answered/);
+		expect(named("dog").getAttribute("aria-busy")).toBe("false");
+	});
+
+	test("one stop of Tab; up and down go along the bars as they stand", async () => {
+		await show({ explains: true, fraction: 0.5 });
+		const stops = () =>
+			[...view.el.querySelectorAll(".xw-score")]
+				.filter((node) => node.tabIndex === 0)
+				.map((n) => n.textContent);
+		expect(stops()).toHaveLength(1);
+		named("dog").focus();
+		await userEvent.keyboard("{ArrowDown}");
+		expect(document.activeElement).toBe(named("cat"));
+		await userEvent.keyboard("{ArrowDown}{ArrowDown}");
+		expect(document.activeElement).toBe(named("fox"));
+		expect(stops()).toEqual([named("fox").textContent]);
 	});
 });
 

@@ -1,105 +1,24 @@
 import { afterEach, expect, test } from "vitest";
 import { colorTable } from "../src/lib/colormaps.js";
-import widget from "../src/similarity_view.js";
-import { array, mount, painted } from "./model.js";
+import { array, optionsOf, painted } from "./model.js";
+import {
+	color,
+	grid,
+	point,
+	press,
+	STATE,
+	set,
+	shares,
+	show,
+	stages,
+	texts,
+	view,
+	words,
+} from "./similarity.js";
 
-/** @type {Awaited<ReturnType<typeof mount>>} */
-let view;
 afterEach(async () => {
 	await view.unmount();
 });
-
-// Two images of 2 x 3 vectors: in the first they are along the axes, in the second one of them is zero.
-const FIRST = [...[1, 0, 0, 1, -1, 0], ...[3, 4, 0, 5, 1, 1], ...[2, 0, 0, 0, 0, -3], ...[1, 0, -4, 3, 0, 2]];
-const STATE = {
-	images: array("uint8", [2, 2, 3, 3], new Array(36).fill(128)),
-	labels: ["cat", "dog"],
-	layer_labels: ["conv1"],
-	activations: [array("float32", [2, 2, 3, 2], FIRST)],
-	scales: [],
-	norms: [],
-	sigmas: [],
-	errors: [],
-	transforms: null,
-	frame: 0,
-	layer: 0,
-	position: null,
-	pins: [],
-	marked: -1,
-	scope: "across",
-	kind: "cosine",
-	colormap: "auto",
-	opacity: 1,
-	threshold: 0,
-	fade: false,
-	gray: true,
-	interpolation: "pixelated",
-	components: null,
-	component_layer: 0,
-	component_colors: [],
-	component_opacity: 0.6,
-	component_names: [],
-	component_mode: "mix",
-	tokens: [],
-	token_scales: [],
-	token_norms: [],
-	token_names: [],
-	source: "position",
-	hidden: [],
-	fields: [],
-	_profile: null,
-	columns: 2,
-	size: 200,
-	controls: true,
-	width: 0,
-	title: "",
-};
-
-/** @param {Record<string, unknown>} [state] */
-async function show(state = {}) {
-	view = await mount(widget, { ...STATE, ...state });
-	await painted();
-}
-
-/** @param {Record<string, unknown>} state */
-async function set(state) {
-	for (const [name, value] of Object.entries(state)) view.model.set(name, value);
-	await painted();
-}
-
-const stages = () => [...view.el.querySelectorAll(".xw-patch-stage")];
-const grid = () => /** @type {HTMLElement} */ (view.el.querySelector(".xw-patches"));
-const texts = (selector) => [...view.el.querySelectorAll(selector)].map((node) => node.textContent);
-/** The text of a canvas of a image. @param {number} index @param {string} [name] */
-function words(index, name = "overlay") {
-	const canvas = /** @type {HTMLCanvasElement} */ (stages()[index].querySelector(`.xw-${name}`));
-	const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-	return [...new Uint32Array(data.buffer)];
-}
-/** @param {number} value @param {number} [limit] */
-const color = (value, limit = 1) =>
-	colorTable("blue_orange", "both")[Math.max(0, Math.min(128.5 + (128 * value) / limit, 256)) | 0];
-
-/** @param {string} type @param {number} index @param {number} x @param {number} y @param {PointerEventInit} [more] */
-function point(type, index, x, y, more = {}) {
-	const { left, top, width, height } = stages()[index].getBoundingClientRect();
-	const init = {
-		bubbles: true,
-		clientX: left + x * width,
-		clientY: top + y * height,
-		pointerType: "mouse",
-		...more,
-	};
-	stages()[index].dispatchEvent(type === "click" ? new MouseEvent(type, init) : new PointerEvent(type, init));
-}
-
-/** @param {...string} keys */
-async function press(...keys) {
-	for (const key of keys) {
-		grid().dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
-		await painted();
-	}
-}
 
 test("the position under the pointer is compared with all positions of all images", async () => {
 	await show();
@@ -199,7 +118,7 @@ test("keys move, pin and change the look", async () => {
 	await press("k", "w", "s", "c", "t", "t", "T", "-");
 	const names = ["kind", "scope", "interpolation", "colormap", "threshold", "opacity"];
 	expect(names.map((name) => view.model.get(name))).toEqual([
-		...["dot", "within", "smooth", "red_blue", 0.05, 0.95],
+		...["dot", "within", "bicubic", "red_blue", 0.05, 0.95],
 	]);
 	await press("PageUp", "PageUp", ",", ",");
 	expect([view.model.get("frame"), view.model.get("layer")]).toEqual([0, 0]);
@@ -233,7 +152,7 @@ test("dot product and Euclidean kernel", async () => {
 	expect(words(0)).toEqual(dots.map((value) => color(value, 25)));
 	expect(texts(".xw-ends > span")).toEqual(["−25.0", "0", "25.0"]);
 	await set({ kind: "euclidean" });
-	const table = colorTable("blue_orange", "positive");
+	const table = colorTable("similarity", "positive");
 	const distances = [20, 18, 32, 0, 10, 13];
 	expect(words(0)).toEqual(distances.map((square) => table[(256 * Math.exp(-square / 8) + 0.5) | 0]));
 	expect(texts(".xw-ends > span")).toEqual(["0", "1.00"]);
@@ -263,9 +182,9 @@ test("positions outside of an image are gaps", async () => {
 	await set({ position: [0.5, 0.3] });
 	expect(texts(".xw-patch-value")[1]).toBe("0");
 	const marks = stages().map((stage) => stage.querySelector(".xw-mark"));
-	expect(marks.map((mark) => [mark.hidden, mark.style.left, mark.style.top])).toEqual([
-		[false, marks[0].style.left, "0%"],
-		[false, marks[0].style.left, "0%"],
+	expect(marks.map((mark) => [mark.hidden, ...shares(mark, ["left", "top"])])).toEqual([
+		[false, 33, 0],
+		[false, 33, 0],
 	]);
 });
 
@@ -302,8 +221,7 @@ test("a token of the hovered image may be the source, in layers that have it", a
 		token_names: [["class token"]],
 		position: [0.1, 0.9],
 	});
-	const options = () => [...view.el.querySelectorAll(".xw-tools select")[0].options].map(({ text }) => text);
-	expect(options()).toEqual(["hovered position", "class token"]);
+	expect(optionsOf(view.el, "Source")).toEqual(["hovered patch", "class token"]);
 	await press("p");
 	expect(view.model.get("source")).toBe("class token");
 	const withFirst = [0, 1, 0, 0.8, 1, 1 / Math.SQRT2];
@@ -348,8 +266,8 @@ test("the receptive fields of a position are drawn around it, within the image",
 	});
 	/** @param {number} imageIndex @param {number} index */
 	const field = (imageIndex, index) => {
-		const { hidden, style } = stages()[imageIndex].querySelector(`.xw-field-${index}`);
-		return hidden ? null : ["left", "top", "width", "height"].map((side) => Number.parseFloat(style[side]));
+		const node = stages()[imageIndex].querySelector(`.xw-receptive-${index}`);
+		return node.hidden ? null : shares(node, ["left", "top", "width", "height"]);
 	};
 	// The middle of row 0 and column 1 is at (0.5, 0.25).
 	expect(field(0, 0).map(Math.round)).toEqual([35, 0, 50, 100]);

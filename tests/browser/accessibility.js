@@ -12,18 +12,18 @@ globalThis.checks = (() => {
 
 	/** Parts that ask a kernel, as they are where there is one. */
 	function wake() {
-		for (const el of document.querySelectorAll("[inert]")) {
+		for (const el of document.querySelectorAll("[inert], .page-disabled")) {
+			slept.push([el, el.inert, el.className]);
 			el.inert = false;
-			el.classList.remove("page-disabled");
-			slept.push(el);
+			el.classList.remove("page-disabled", "page-frozen");
 		}
 	}
 
 	/** The same parts as they are where there is none. */
 	function sleep() {
-		for (const el of slept.splice(0)) {
-			el.inert = true;
-			el.classList.add("page-disabled");
+		for (const [el, inert, classes] of slept.splice(0)) {
+			el.inert = inert;
+			el.className = classes;
 		}
 	}
 

@@ -288,6 +288,12 @@ class NotebookHost:
             self.pages.pop().close(keep)
 
 
+def choose(scope: Page | Locator, label: str, option: str) -> None:
+    """Choose an option of a list, by the label of its field."""
+    scope.get_by_role("combobox", name=label, exact=True).first.click()
+    scope.get_by_role("option", name=option, exact=True).click()
+
+
 def screenshot(page: Page, name: str) -> Path:
     """Save what is seen of ``page`` to ``test-results/name.png``."""
     RESULTS.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Every explorer for every hand and eye: axe-core, the keyboard, both themes, narrow pages, colors without cones."""
+"""Every explorer for every hand and eye: axe-core, tooltips, keyboard, both themes, narrow pages, few cones."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ RUN_AXE = """async (rules) => {
   const {violations} = await axe.run(document, {runOnly: {type: 'tag', values: rules}, resultTypes: ['violations']});
   return violations.flatMap(({id, nodes}) => nodes.map(({html, failureSummary}) => `${id}: ${html} ${failureSummary}`));
 }"""
+#: Controls without a tooltip on them or around them. Images are left out, though some have the role of a control.
+UNTITLED = """() => [...document.querySelectorAll('.xw :is(button, [role=combobox], input, summary, [role=slider])')]
+  .filter((node) => !node.closest('[title]:not([title=""]), [type=file], .xw-stage'))
+  .map((node) => `${node.closest('.xw').className}: ${node.getAttribute('aria-label') || node.textContent}`)"""
 THEMES = ("light", "dark")
 WIDE = 1200
 #: The width that Colab leaves beside an open panel, and a window of 640 px at 200 %.
@@ -105,6 +109,12 @@ def contrast(one, other):
     """Contrast of sRGB bytes (..., 3), after WCAG 2.2."""
     high, low = np.maximum(luminance(one), luminance(other)), np.minimum(luminance(one), luminance(other))
     return (high + 0.05) / (low + 0.05)
+
+
+@every_explorer
+def test_every_control_has_a_tooltip(files, opened, name):
+    page = opened(files(name))
+    assert page.evaluate(UNTITLED) == []
 
 
 @every_explorer
@@ -302,9 +312,7 @@ def test_the_values_of_a_map_of_one_sign_are_read_by_their_lightness(opened, tmp
 
 def test_deletion_has_dashes_and_insertion_has_none(files, opened):
     page = opened(files("deletion"))
-    for game, dashed in (("deletion", True), ("insertion", False)):
-        rows = page.locator(".xw-legend li").filter(has_text=game)
-        assert rows.count() == 4
-        for row in rows.all():
-            dash = row.locator(".xw-swatch *").first.evaluate("(el) => getComputedStyle(el).strokeDasharray")
-            assert (dash != "none") == dashed
+    for mode, dashed in (("deletion", True), ("insertion", False)):
+        head = page.locator(".xw-legend thead").get_by_role("button", name=f"AUC {mode}")
+        dash = head.locator(".xw-swatch *").first.evaluate("(el) => getComputedStyle(el).strokeDasharray")
+        assert (dash != "none") == dashed

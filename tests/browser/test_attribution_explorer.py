@@ -5,6 +5,7 @@ import re
 import matplotlib as mpl
 import numpy as np
 import pytest
+from hosts import choose
 from playwright.sync_api import expect
 
 from xai_widgets.views import MapGridView
@@ -66,14 +67,14 @@ def expect_colors(page, row, column, limit, name="inferno"):
         "([canvas, width]) => canvas.width === width", arg=[canvas.element_handle(), values.shape[1]]
     )
     drawn = np.array(canvas.evaluate(PIXELS)).reshape(*values.shape, 4)
-    wanted = 255 * mpl.colormaps[name](np.clip(values / limit, 0, 1))
+    expected = 255 * mpl.colormaps[name](np.clip(values / limit, 0, 1))
     # Steps are rounded to 1/256 of the scale on both sides, which is up to 3/255 of a channel.
-    assert np.abs(drawn - wanted).max() < 8
-    assert np.abs(drawn - wanted).mean() < 1
+    assert np.abs(drawn - expected).max() < 8
+    assert np.abs(drawn - expected).mean() < 1
     assert drawn[..., 0].std() > 5
 
 
-def test_maps_colors_place_class_and_layer(done):
+def test_maps_colors_position_class_and_layer(done):
     page = done
     expect(page.page.locator('.xw-map-cell[data-state="done"]')).to_have_count(9)
     expect(cell_of(page, 3, 1).locator(".xw-words")).to_have_text("this one needs another network")
@@ -108,15 +109,13 @@ def test_maps_colors_place_class_and_layer(done):
     assert np.abs(map_of(page, 1, 1) - before).max() > 0
     # Another layer, for the method that takes one.
     gradient = map_of(page, 0, 0)
-    slider = page.page.locator(".xw-slider-view").get_by_role("slider", name="Layer")
-    slider.focus()
-    page.page.keyboard.press("ArrowRight")
+    choose(page.page, "Layer", "stage2")
     page.wait_for_kernel("explorer.run_bar.status == 'done' and explorer.view.map_at(1, 0).shape[0]", 24)
     assert (map_of(page, 0, 0) == gradient).all()
     expect_colors(page, 1, 0, np.percentile(np.abs(map_of(page, 1, 0)), 99))
-    page.page.get_by_label("columns", exact=True).select_option("layers")
+    choose(page.page, "Compare across", "layers")
     expect(page.page.locator(".xw-column-name")).to_have_text(["own layer", "stage2", "stage4"])
-    expect(cell_of(page, 0, 1).locator(".xw-words")).to_have_text("takes no layer")
+    expect(cell_of(page, 0, 1).locator(".xw-words")).to_have_text("not layer-wise")
     assert not [text for text in page.console if "xw" in text or "TypeError" in text]
 
 
@@ -134,9 +133,9 @@ def test_the_state_alone_draws_the_table_as_in_a_notebook_that_is_opened_again(a
     )
     mounted = afm_page.mount(view)
     expect(mounted.el.locator(".xw-map:visible")).to_have_count(3)
-    wanted = 255 * mpl.colormaps["inferno"](1 - ramp)
+    expected = 255 * mpl.colormaps["inferno"](1 - ramp)
     drawn = np.array(mounted.el.locator(".xw-map").nth(1).evaluate(PIXELS)).reshape(3, 4, 4)
-    assert np.abs(drawn - wanted).max() < 8
+    assert np.abs(drawn - expected).max() < 8
     expect(mounted.el.locator(".xw-badge").nth(1)).to_have_text("−1.00")
     # A map that comes alone is drawn; and a table that shrinks and grows again has its cells.
     mounted.update(_map_0_0=ramp[::-1].copy())
@@ -147,7 +146,7 @@ def test_the_state_alone_draws_the_table_as_in_a_notebook_that_is_opened_again(a
     expect(mounted.el.locator(".xw-map:visible")).to_have_count(3)
 
 
-def test_the_hand_needs_no_kernel(done):
+def test_the_table_needs_no_kernel(done):
     page = done
     limits = [np.percentile(np.abs(map_of(page, 1, column)), 99) for column in range(3)]
     values = map_of(page, 1, 1)
@@ -160,38 +159,129 @@ def test_the_hand_needs_no_kernel(done):
     page.shutdown_kernel()
 
     # One scale for a row: that of its largest map.
-    page.page.locator(".xw-map-grid-view").get_by_label("Scale").select_option("row")
+    page.page.get_by_role("button", name="Display").click()
+    choose(page.page.locator(".xw-display-panel"), "Scale", "one a row")
+    page.page.keyboard.press("Escape")
     assert limits[1] < 0.9 * max(limits)
     canvas = cell_of(page, 1, 1).locator(".xw-map")
-    wanted = (255 * mpl.colormaps["inferno"](np.clip(values / max(limits), 0, 1))).ravel().tolist()
+    expected = (255 * mpl.colormaps["inferno"](np.clip(values / max(limits), 0, 1))).ravel().tolist()
     page.page.wait_for_function(
-        f"([canvas, wanted]) => ({PIXELS})(canvas).every((value, i) => Math.abs(value - wanted[i]) < 8)",
-        arg=[canvas.element_handle(), wanted],
+        f"([canvas, expected]) => ({PIXELS})(canvas).every((value, i) => Math.abs(value - expected[i]) < 8)",
+        arg=[canvas.element_handle(), expected],
     )
 
-    # A click enlarges; in the large cell hovering shows values.
+    # A click enlarges over the page; hovering shows values there.
     cell_of(page, 1, 1).locator(".xw-map-stage").click()
-    expect(page.page.locator(".xw-map-cell:visible")).to_have_count(1)
-    expect(page.page.locator(".xw-alone-name")).to_have_text("Grad-CAM · image 2")
-    assert cell_of(page, 1, 1).bounding_box()["width"] > 400
-    hover(page, 1, 1, 0.75, 0.25)
+    lightbox = page.page.locator(".xw-lightbox")
+    expect(lightbox.locator(".xw-title")).to_have_text("Grad-CAM · image 2")
+    box = lightbox.locator(".xw-map-stage").bounding_box()
+    assert box["width"] > 400
+    page.page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 0.25 * box["height"])
     height, width = values.shape
-    shown = cell_of(page, 1, 1).locator(".xw-map-value")
+    shown = lightbox.locator(".xw-map-value")
     at = values[int(0.25 * height), int(0.75 * width)]
     page.page.wait_for_function(
-        "([node, wanted]) => node.textContent && Math.abs(Number(node.textContent.replace('−', '-')) - wanted) "
-        "<= 0.006 * Math.abs(wanted)",
+        "([node, expected]) => node.textContent && Math.abs(Number(node.textContent.replace('−', '-')) - expected) "
+        "<= 0.006 * Math.abs(expected)",
         arg=[shown.element_handle(), at],
     )
 
     # By keys: pin this cell, go to the next, pin it, and back to the table.
     for key in ("p", "ArrowUp", "p", "Escape"):
         page.page.keyboard.press(key)
-    expect(page.page.locator(".xw-map-cell:visible")).to_have_count(12)
+    expect(lightbox).to_be_hidden()
     expect(page.page.locator('.xw-pin[aria-pressed="true"]')).to_have_text(["B", "A"])
+    expect(page.page.locator(".xw-agreement")).not_to_contain_text("…")
     words = page.page.locator(".xw-agreement").inner_text()
     found = [number(match) for match in re.findall(r"(?:Pearson|Spearman|SSIM) (−?[0-9.]+)", words)]
     assert found == pytest.approx(agreed, abs=0.0051)
-    page.page.locator(".xw-map-grid-view").get_by_label("Agreement").select_option("spearman")
+    choose(page.page.locator(".xw-map-grid-view"), "Agreement", "Spearman")
     expect(cell_of(page, 0, 1).locator(".xw-badge")).to_have_text(f"{agreed[1]:.2f}".replace("-", "−"))
+    # Both with their difference.
+    page.page.get_by_role("button", name="Compare A | B").click()
+    expect(lightbox.locator(".xw-map-stage:visible")).to_have_count(3)
+    expect(lightbox.locator(".xw-lightbox-foot")).to_contain_text("Pearson")
+    page.page.keyboard.press("Escape")
     assert not [text for text in page.console if "xw" in text or "TypeError" in text]
+
+
+TABLE = """
+import ipywidgets
+explorer = xw.AttributionExplorer(model, photos, ["gradient", "grad_cam", "lrp"])
+explorer
+"""
+SEVERAL_CELLS = [SETUP, TABLE, *["ipywidgets.HTML('<div style=\"height: 900px\">below</div>')"] * 3]
+#: Elements that are hidden by their attribute, and shown all the same.
+STALE = """() => [...document.querySelectorAll('.xw [hidden]')]
+    .filter(e => getComputedStyle(e).display !== 'none').map(e => e.className)"""
+
+
+def test_a_table_that_is_finished_off_the_screen_shows_no_state_of_before(lab):
+    page = lab.open(SEVERAL_CELLS, width=1280, height=900)
+    page.wait_for_kernel("explorer.run_bar.status", "done")
+    first = page.page.locator(".jp-Notebook .jp-Cell").nth(1)
+    for target in (1, 3, 5):
+        # Another class while the table is seen; it is finished while it is not.
+        page.kernel_exec(f"explorer.target = {target}")
+        page.page.locator(".jp-Notebook .jp-Cell").nth(4).scroll_into_view_if_needed()
+        page.wait_for_kernel("explorer.run_bar.status", "done")
+        first.scroll_into_view_if_needed()
+        expect(page.page.locator('.xw-map-cell[data-state="done"]')).to_have_count(9)
+        page.page.wait_for_timeout(300)
+        assert page.page.evaluate(STALE) == []
+        expect(page.page.locator(".xw-map-cell .xw-words:visible")).to_have_count(0)
+        assert (
+            page.page.evaluate(
+                "() => document.getAnimations().filter(a => a.effect.target?.closest('.xw-map-grid')).length"
+            )
+            == 0
+        )
+
+
+ONE_IMAGE = """
+explorer = xw.AttributionExplorer(model, photos[0], names=["toadstool"])
+explorer
+"""
+
+
+def test_one_image_is_a_gallery_that_fits_the_screen(lab):
+    page = lab.open([SETUP, ONE_IMAGE], width=1280, height=900)
+    page.wait_for_kernel("explorer.run_bar.status", "done")
+    box = page.page.locator(".jp-Cell").nth(1).locator(".jupyter-widgets").first
+    before = box.bounding_box()["height"]
+    assert before <= 640
+    cells = [
+        cell.bounding_box()
+        for cell in page.page.locator(".xw-map-cell:not(.xw-line)").all()
+        if cell.is_visible()
+    ]
+    width = box.bounding_box()["width"]
+    assert len({round(cell["y"]) for cell in cells}) < len(cells)
+    assert max(cell["x"] + cell["width"] for cell in cells) - cells[0]["x"] > 0.7 * width
+    # All of them are inside, without a scroll bar.
+    grid = page.page.locator(".xw-map-grid")
+    assert grid.evaluate("node => node.scrollHeight <= node.clientHeight + 1")
+    # Enter opens the lightbox, the left and right keys go on, Escape closes.
+    grid.focus()
+    page.page.keyboard.press("ArrowRight")
+    page.page.keyboard.press("Enter")
+    title = page.page.locator(".xw-lightbox .xw-title")
+    expect(title).to_have_text("Gradient · toadstool")
+    page.page.keyboard.press("ArrowRight")
+    expect(title).not_to_have_text("Gradient · toadstool")
+    page.page.keyboard.press("Escape")
+    expect(page.page.locator(".xw-lightbox")).to_be_hidden()
+    # A run changes nothing of the layout.
+    page.kernel_exec("explorer.target = 2")
+    page.wait_for_kernel("explorer.run_bar.status", "done")
+    assert box.bounding_box()["height"] == before
+
+
+def test_a_table_of_images_scrolls_inside(lab):
+    page = lab.open(
+        [SETUP, "explorer = xw.AttributionExplorer(model, photos)\nexplorer"], width=1280, height=900
+    )
+    page.wait_for_kernel("explorer.run_bar.status", "done")
+    box = page.page.locator(".jp-Cell").nth(1).locator(".jupyter-widgets").first.bounding_box()
+    assert box["height"] <= 640
+    assert cell_of(page, 0, 0).bounding_box()["width"] > 0.2 * box["width"]

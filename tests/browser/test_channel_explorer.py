@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+from hosts import choose
 from playwright.sync_api import expect
 
 SETUP = """
@@ -87,7 +88,7 @@ def test_slider_curve_and_mark_switch_map_scores_and_channels_without_a_kernel(l
 def test_another_class_and_layer_are_searched(lab):
     page = lab.open([SETUP, SHOW], width=1400, height=1400)
     page.wait_for_kernel("explorer.run_bar.status", "done")
-    page.page.get_by_label("Layer").select_option("stage2")
+    choose(page.page, "Layer", "stage2")
     page.wait_for_kernel(
         "[explorer.run_bar.status, explorer.result and explorer.result.layer]", ["done", "stage2"]
     )
@@ -99,3 +100,18 @@ def test_another_class_and_layer_are_searched(lab):
     # 48 channels have no set of 80.
     assert page.kernel_eval("explorer.slider.values") == [1, 4, 16]
     expect(page.page.locator(".xw-slider-view .xw-tick")).to_have_count(3)
+
+
+def test_one_screen_that_does_not_grow_with_the_first_result(lab):
+    page = lab.open([SETUP, SHOW.replace("rows=5", "start=False, rows=10")], width=1280, height=900)
+    expect(page.page.locator(".xw-heatmap-view canvas").first).to_be_visible()
+    height = (
+        "() => document.querySelectorAll('.jp-Notebook .jp-Cell')[1].querySelector('.jupyter-widgets')"
+        ".getBoundingClientRect().height"
+    )
+    before = page.page.evaluate(height)
+    page.kernel_exec("explorer.compute()")
+    page.wait_for_kernel("explorer.run_bar.status", "done")
+    expect(page.page.locator(".xw-gallery-view [role=option]").first).to_be_visible()
+    assert abs(page.page.evaluate(height) - before) <= 1
+    assert before <= 640

@@ -34,7 +34,7 @@ def test_the_page_of_the_program_answers_the_hand(page, tmp_path):
     model = xw.load("scenes_resnet")
     expect(page.locator("h1")).to_have_text("My network")
     for words in ("photo.png", model.predict(tmp_path / "photo.png", 1)[0][0].label, "Gradient", "Grad-CAM"):
-        expect(page.get_by_text(re.compile(f"^{words}")).first).to_be_visible()
+        expect(page.get_by_text(re.compile(f"^{words}")).filter(visible=True).first).to_be_visible()
     # All that is in it works without a kernel.
     expect(page.locator("[inert]")).to_have_count(0)
     saliency = xw.attribution.grad_cam.saliency(model, tmp_path / "photo.png")[0]

@@ -27,7 +27,7 @@ def test_tabs_are_opened_by_hand_and_share_image_class_and_place(lab):
     assert page.kernel_eval("list(board.explorers)") == ["attribution"]
 
     shown.get_by_role("tab", name="Deletion").click()
-    expect(shown.get_by_text("0.0 % deleted")).to_be_visible()
+    expect(shown.locator(".xw-amount").get_by_text("0.0 % deleted")).to_be_visible()
     assert page.kernel_eval("list(board.explorers)") == ["attribution", "deletion"]
     page.wait_for_kernel("board.explorers['deletion'].run_bar.status", "done")
     expect(shown.get_by_text("Gradient, insertion")).to_be_visible()
@@ -51,3 +51,16 @@ def test_tabs_are_opened_by_hand_and_share_image_class_and_place(lab):
     page.page.mouse.click(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)
     for view in ("board.explorers['deletion'].heatmap", "board.explorers['attribution'].view"):
         page.wait_for_kernel(f"{view}.position is not None and abs({view}.position[0] - 0.25) < 0.02")
+
+
+def test_the_first_map_is_on_the_first_screen(lab):
+    """At the width that JupyterLab opens with, its side bar included."""
+    page = lab.open(CELLS, width=1280, height=900)
+    page.wait_for_kernel("board.wait(600) and board.explorers['attribution'].run_bar.status", "done")
+    shown = page.output(1)
+    board = shown.locator(".xw-explorer").first.bounding_box()
+    head = shown.locator(".xw-explorer > .xw-layout-header").first.bounding_box()
+    first = shown.locator(".xw-map-grid-view [data-state=done]").first.bounding_box()
+    assert head["height"] <= 90
+    assert first["y"] - board["y"] < 260
+    assert board["height"] <= 640 + 90

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from hosts import choose
 from playwright.sync_api import expect
 
 SETUP = """
@@ -23,19 +24,19 @@ def opened(host, *cells, **options):
     return page
 
 
-def picture(page, view):
+def pixels_of(page, view):
     """The canvas of a view, and its content."""
     return page.page.locator(f".{view} .xw-stage canvas").first.evaluate(PIXELS)
 
 
 def drag_cursor(page, share):
-    """Drag the cursor of the plot to a share of its width, with the mouse."""
+    """Drag the cursor of the plot to a share of the pixels, on an axis of square roots, with the mouse."""
     plot = page.page.locator(".xw-curve-view .u-over")
     plot.scroll_into_view_if_needed()
     box = plot.bounding_box()
     page.page.mouse.move(box["x"] + box["width"] * 0.05, box["y"] + box["height"] / 2)
     page.page.mouse.down()
-    page.page.mouse.move(box["x"] + box["width"] * share, box["y"] + box["height"] / 2, steps=4)
+    page.page.mouse.move(box["x"] + box["width"] * share**0.5, box["y"] + box["height"] / 2, steps=4)
     page.page.mouse.up()
 
 
@@ -47,8 +48,8 @@ def wait_until_changed(page, view, before):
 def test_curves_are_drawn_and_the_cursor_changes_the_image(jupyter):
     page = opened(jupyter)
     assert page.kernel_eval("int(__import__('numpy').isfinite(explorer.curves.y).sum(1).min())") == 33
-    legend = page.page.locator(".xw-curve-view")
-    expect(legend).to_contain_text(re.compile(r"Grad-CAM, insertion\s*AUC 0\.\d{3}"))
+    row = page.page.locator(".xw-curve-view tbody tr").filter(has_text="Grad-CAM")
+    expect(row).to_contain_text(re.compile(r"Grad-CAM\s*0\.\d{3}\s*0\.\d{3}"))
     colors = page.page.locator(".xw-curve-view .u-wrap canvas").evaluate(
         """canvas => {
             const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
@@ -61,15 +62,16 @@ def test_curves_are_drawn_and_the_cursor_changes_the_image(jupyter):
     )
     assert colors > 300, "the plot holds no colored lines"
 
-    whole = picture(page, "xw-ordered-mask-view")
+    whole = pixels_of(page, "xw-ordered-mask-view")
     drag_cursor(page, 0.4)
     wait_until_changed(page, "xw-ordered-mask-view", whole)
     page.wait_for_kernel("abs(explorer.curves.fraction - 0.4) < 0.02")
     page.wait_for_kernel("abs(explorer.masked.fraction - explorer.curves.fraction) < 1e-6")
-    expect(page.page.locator(".xw-ordered-mask-view")).to_contain_text(
-        re.compile(r"(39|40|41)\.\d % deleted")
-    )
-    expect(page.page.locator(".xw-scores-view")).to_contain_text("deleted")
+    # One cursor, one number: that of the step which is drawn.
+    shown = page.page.locator(".xw-cursor-handle").inner_text()
+    assert shown in {f"{100 * step / 32:.1f} %" for step in range(33)}
+    expect(page.page.locator(".xw-ordered-mask-view .xw-amount")).to_contain_text(f"{shown} deleted")
+    expect(page.page.locator(".xw-scores-view")).to_contain_text(f"{shown} deleted")
 
 
 def test_shown_pixels_are_those_that_the_network_saw(lab):
@@ -90,8 +92,8 @@ def test_shown_pixels_are_those_that_the_network_saw(lab):
 import numpy as np, torch
 shown = np.array({shown}, dtype=np.uint8).reshape(96, 96, 4)[..., :3]
 count = round(explorer.masked.fraction * 96 * 96)
-wanted = np.where((explorer.masked.ranks[0] < count)[..., None], 0, image)
-agree = float((shown == wanted).all(-1).mean())
+expected = np.where((explorer.masked.ranks[0] < count)[..., None], 0, image)
+agree = float((shown == expected).all(-1).mean())
 step = int(np.abs(explorer.curves.x - explorer.curves.fraction).argmin())
 count = round(float(explorer.curves.x[step]) * 96 * 96)
 at_step = np.where((explorer.masked.ranks[0] < count)[..., None], 0, image).astype(np.uint8)
@@ -105,24 +107,28 @@ prediction = model.predict(at_step, k=1)[0][0]
     expect(scores).to_contain_text(f"{best[1]:.3f}")
 
 
+def open_display(page):
+    """Open the display settings and make the map paler."""
+    page.page.get_by_role("button", name="Display").click()
+    page.page.locator(".xw-display-menu input[type=range]").first.fill("0.2")
+
+
 def test_the_hand_needs_no_kernel(jupyter):
     page = opened(jupyter)
     page.shutdown_kernel()
     for change, view in (
         (lambda: drag_cursor(page, 0.3), "xw-ordered-mask-view"),
         (lambda: drag_cursor(page, 0.6), "xw-ordered-mask-view"),
-        (
-            lambda: page.page.locator(".xw-heatmap-view input[type=range]").first.fill("0.2"),
-            "xw-heatmap-view",
-        ),
-        (lambda: page.page.get_by_label("Colors").select_option("magma"), "xw-heatmap-view"),
+        (lambda: open_display(page), "xw-heatmap-view"),
+        (lambda: choose(page.page, "Colors", "magma"), "xw-heatmap-view"),
     ):
-        before = picture(page, view)
+        before = pixels_of(page, view)
         change()
         wait_until_changed(page, view, before)
     # Another curve: its map and its order of the pixels are there too.
-    before = picture(page, "xw-ordered-mask-view")
-    page.page.locator(".xw-curve-view").get_by_text("Grad-CAM, deletion").click()
+    before = pixels_of(page, "xw-ordered-mask-view")
+    page.page.keyboard.press("Escape")
+    page.page.locator(".xw-curve-view .xw-legend-name").filter(has_text="Grad-CAM").click()
     wait_until_changed(page, "xw-ordered-mask-view", before)
 
 
@@ -154,17 +160,19 @@ explorer
 """
     page = lab.open([SETUP, slow], width=1300, height=1600)
     bar = page.page.locator(".xw-run-bar")
-    page.wait_for_kernel("'slow' not in explorer.run_bar.message and explorer.run_bar.progress > 0.2")
+    page.wait_for_kernel("'insertion' in explorer.run_bar.message and explorer.run_bar.progress > 0.1")
     bar.get_by_role("button", name="Stop").click()
     page.wait_for_kernel("explorer.run_bar.status", "cancelled")
     page.kernel_exec("gate.set()")
     bar.get_by_role("button", name="Resume").click()
     expect(bar).to_contain_text("1 failed: broken")
-    expect(page.output(1)).to_contain_text("this map cannot be made")
+    warning = page.output(1).locator(".xw-curve-view .xw-legend-warning:not([hidden])")
+    expect(warning).to_have_attribute("title", re.compile("this map cannot be made"))
     page.wait_for_kernel("explorer.run_bar.status", "done")
     assert page.kernel_eval("int(__import__('numpy').isfinite(explorer.curves.y[:4]).sum())") == 4 * 33
     # Still usable: without the broken method everything is done.
-    page.page.locator(".xw-method-picker").get_by_role("checkbox", name="broken").click()
+    page.page.get_by_role("button", name="Methods").click()
+    page.page.get_by_role("option", name="broken").click()
     expect(bar).not_to_contain_text("failed")
     page.wait_for_kernel("explorer.run_bar.status", "done")
     expect(bar.get_by_role("alert")).to_be_hidden()
@@ -188,3 +196,67 @@ def test_it_fits_its_column_in_both_themes(lab):
             foreground, background = (sum(map(int, re.findall(r"\d+", color)[:3])) for color in colors)
             assert (foreground > background) == (theme == "dark")
         page.screenshot(f"explorer-{theme}-{width}")
+
+
+#: The boxes of the explorer and of its parts, px from the corner of the output: left, top, width, height.
+BOXES = """output => Object.fromEntries(
+    ["jupyter-widgets", "xw-layout-header", "xw-layout-stage", "xw-heatmap-view .xw-stage",
+     "xw-ordered-mask-view .xw-stage", "xw-scores-view", "xw-scores", "xw-curve-view", "xw-plot", "xw-curve-table"]
+    .map(name => {
+        const box = output.querySelector("." + name)?.getBoundingClientRect() ?? {};
+        const corner = output.getBoundingClientRect();
+        return [name, [box.left - corner.left, box.top - corner.top, box.width, box.height].map(Math.round)];
+    }))"""
+
+
+def boxes(page):
+    """The boxes of the parts of the explorer in the second cell."""
+    return page.output(1).evaluate(BOXES)
+
+
+@pytest.mark.parametrize("width", [1280, 1100])
+def test_all_that_the_cursor_changes_is_on_one_screen_with_it(lab, width):
+    page = lab.open([SETUP, SHOW], width=width, height=900)
+    page.wait_for_kernel("explorer.run_bar.status", "done")
+    found = boxes(page)
+    assert found["jupyter-widgets"][3] <= 640
+    # Scrolled so that the cursor is seen at all, and dragged.
+    drag_cursor(page, 0.2)
+    for name in (".xw-cursor-handle", ".xw-ordered-mask-view .xw-stage", ".xw-scores", ".xw-curve-table"):
+        box = page.page.locator(name).first.bounding_box()
+        assert box["y"] >= 0, name
+        assert box["y"] + box["height"] <= 900, name
+    left, right = found["xw-heatmap-view .xw-stage"], found["xw-ordered-mask-view .xw-stage"]
+    assert left[1] == right[1], "the images begin at different heights"
+    assert found["xw-curve-view"][0] > right[0] + right[2], "the plot is not beside the images"
+
+
+def test_nothing_jumps_while_it_is_computed(lab):
+    gated = """
+import threading
+gate = threading.Event()
+def first(model, x, target):
+    gate.wait(600)
+    return x.mean(1)
+def second(model, x, target):
+    return -x.mean(1)
+explorer = xw.DeletionExplorer(model, image, [first, second], steps=STEPS)
+explorer
+"""
+    page = lab.open([SETUP, gated], width=1280, height=900)
+    output = page.output(1)
+    expect(output.locator(".xw-note.xw-veil:visible")).to_have_count(2)
+    before = boxes(page)
+    page.kernel_exec("gate.set()")
+    page.wait_for_kernel("explorer.run_bar.status", "done")
+    expect(output.locator(".xw-note.xw-veil:visible")).to_have_count(0)
+    assert boxes(page) == before
+    # Another class: the old arrangement, under a veil.
+    page.kernel_exec("gate.clear()")
+    page.page.locator(".xw-score").nth(1).click()
+    expect(output.locator(".xw-note.xw-veil:visible")).to_have_count(2)
+    assert boxes(page) == before
+    page.kernel_exec("gate.set()")
+    page.wait_for_kernel("explorer.run_bar.status", "done")
+    assert boxes(page) == before
+    assert page.kernel_eval("explorer.target != int(model.scores(image).argmax())")

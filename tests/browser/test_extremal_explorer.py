@@ -145,3 +145,46 @@ def test_masks_appear_while_they_are_searched(lab):
     masks, levels = arrays(page)
     wait_until_shown(page, masks[0], levels)
     expect(bar).to_contain_text("done")
+
+
+def test_it_fits_one_screen_and_line_mask_curves_and_bars_show_one_number(lab):
+    page = lab.open([SETUP, SHOW], width=1280, height=900)
+    page.wait_for_kernel("explorer.run_bar.status", "done")
+    explorer = page.page.locator(".xw-explorer")
+    box = explorer.bounding_box()
+    assert box["width"] < 912
+    assert box["height"] <= 640
+    bottoms = []
+    for name in (".xw-mask-view .xw-stage", ".xw-mask-view input[type=range]", ".u-over", ".xw-scores"):
+        part = explorer.locator(name).first.bounding_box()
+        bottoms.append(part["y"] + part["height"] - box["y"])
+    # The image, the slider, the curves and the bars are seen together.
+    assert max(bottoms) < 560
+
+    amount, cursor = explorer.locator(".xw-mask-view .xw-amount"), explorer.locator(".xw-cursor-handle")
+    plot = explorer.locator(".u-over")
+    for share, area, text in (
+        (0.33, 0.4, "40 %"),
+        (0.27, 0.2, "20 %"),
+        (0.02, 0.05, "5 %"),
+        (0.95, 0.4, "40 %"),
+    ):
+        plot.scroll_into_view_if_needed()
+        over = plot.bounding_box()
+        page.page.mouse.click(over["x"] + share * over["width"], over["y"] + over["height"] / 2)
+        expect(amount).to_have_text(f"area {text} preserved")
+        page.wait_for_kernel(
+            "[round(v, 6) for v in (explorer.curves.fraction, explorer.mask.area)]", [area] * 2
+        )
+        shown = cursor.inner_text().replace(" %", "")
+        assert float(shown) in (area, 100 * area)
+        expect(explorer.locator(".xw-scores-view .xw-top")).to_contain_text("preserved")
+
+    page.kernel_exec("explorer.variant_picker.value = 'delete'")
+    page.wait_for_kernel("explorer.run_bar.status", "done")
+    expect(amount).to_have_text("area 40 % deleted")
+    expect(explorer.locator(".xw-mask-view .xw-title")).to_have_text("Mask that removes the class")
+    expect(explorer.get_by_role("button", name="Deleted", exact=True)).to_have_attribute(
+        "aria-pressed", "true"
+    )
+    expect(explorer.locator(".xw-scores-view .xw-top")).to_contain_text("deleted")

@@ -1,5 +1,6 @@
 """HeatmapView and OrderedMaskView in real notebooks: linked, by hand and by key, with and without a kernel."""
 
+from hosts import choose
 from playwright.sync_api import Locator, expect
 
 CELLS = [
@@ -100,7 +101,7 @@ def test_everything_works_without_a_kernel(lab):
         expect_repaint(view, picture)
     expect(output.locator(".xw-amount")).to_have_text("50.0 % deleted (4608 of 9216 px)")
     picture = digest(heat)
-    output.get_by_label("Colors").select_option("magma")
+    choose(output, "Colors", "magma")
     expect_repaint(heat, picture)
     heat.hover()
     expect(output.locator(".xw-position")).to_contain_text("row 48, col 48")
@@ -115,7 +116,7 @@ def test_a_row_of_views_fits_a_narrow_window(lab):
         box = view.bounding_box()
         assert box["width"] > 150
         assert box["x"] + box["width"] <= right + 1
-        for part in view.locator(".xw-stage, .xw-ends, .xw-control:visible, select:visible").all():
+        for part in view.locator(".xw-stage, .xw-ends, .xw-control:visible, .xw-field:visible").all():
             inner = part.bounding_box()
             assert inner["x"] + inner["width"] <= box["x"] + box["width"] + 1
     page.screenshot("image-views-narrow-dark")

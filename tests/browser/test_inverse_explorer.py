@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from hosts import choose
 from playwright.sync_api import expect
 
 SETUP = """
@@ -86,7 +87,7 @@ def test_lambda_and_depth_switch_everything_without_a_kernel(done):
     row, column = np.unravel_index(maps.min(0).argmax(), maps.shape[1:])
     place = [(column + 0.5) / maps.shape[2], (row + 0.5) / maps.shape[1]]
     page.kernel_exec(f"explorer.layer_map.position = {place}")
-    expect(view_of(page, "Layer-wise at λ and depth").locator(".xw-cell")).to_have_text(
+    expect(view_of(page, "Layer-wise, at the depth").locator(".xw-cell")).to_have_text(
         f"row {row}, col {column}"
     )
     page.shutdown_kernel()
@@ -94,13 +95,13 @@ def test_lambda_and_depth_switch_everything_without_a_kernel(done):
     handle = page.page.locator(".xw-curve-view .xw-cursor-handle")
 
     def shown(stop, depth):
-        wait_for_pixels(page, "Layer-wise x̂ at λ", images[stop])
-        wait_for_value(page, "Layer-wise at λ and depth", maps[depth * len(LAM) + stop, row, column])
-        wait_for_value(page, "Operation-wise at depth", others[depth, row, column])
+        wait_for_pixels(page, "Layer-wise inverse", images[stop])
+        wait_for_value(page, "Layer-wise, at the depth", maps[depth * len(LAM) + stop, row, column])
+        wait_for_value(page, "Operation-wise, at the depth", others[depth, row, column])
         expect(handle).to_have_text(re.compile(f"^{kept[stop]:.3f}"[:5]))
-        expect(page.page.locator(".xw-scores-view")).to_contain_text(re.compile(rf"{LAM[stop]:g}[0.]* = λ"))
+        expect(page.page.locator(".xw-scores-view")).to_contain_text(re.compile(rf"λ = {LAM[stop]:g}[0.]*"))
 
-    wait_for_pixels(page, "Operation-wise x̂", single)
+    wait_for_pixels(page, "Operation-wise inverse", single)
     shown(0, 0)
     weight, depth = slider_of(page, "Weight"), slider_of(page, "Depth")
     weight.focus()
@@ -129,7 +130,7 @@ def test_lambda_and_depth_switch_everything_without_a_kernel(done):
 
 def test_another_class_and_penalty_are_inverted(done):
     page = done
-    page.page.get_by_label("Regularizer").select_option("l2")
+    choose(page.page, "Regularizer", "l2")
     page.wait_for_kernel(
         "[explorer.run_bar.status, explorer.result.layer_wise.regularizer] if explorer.result else None",
         ["done", "l2"],
@@ -140,5 +141,5 @@ def test_another_class_and_penalty_are_inverted(done):
         ["done", 5],
     )
     images = np.array(page.kernel_eval("explorer.inverse_view.images.tolist()"), dtype=np.uint8)
-    wait_for_pixels(page, "Layer-wise x̂ at λ", images[0])
-    wait_for_pixels(page, "Image x", np.array(page.kernel_eval("image.tolist()"), dtype=np.uint8))
+    wait_for_pixels(page, "Layer-wise inverse", images[0])
+    wait_for_pixels(page, "Image", np.array(page.kernel_eval("image.tolist()"), dtype=np.uint8))

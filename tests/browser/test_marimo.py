@@ -4,6 +4,7 @@ import re
 
 import pytest
 from app_hosts import EXPLORER, VIEW, choose_class, drag_cursor, expect_map_drawn, hover, marimo
+from PIL import Image
 from playwright.sync_api import expect
 
 
@@ -73,13 +74,22 @@ def test_a_dashboard_opens_its_tabs(app, tmp_path):
     ]
     opened = app(marimo(cells, tmp_path))
     page = opened.page
-    expect(page.locator(".xw-curve-view").first).to_contain_text(re.compile(r"AUC \d"), timeout=600_000)
+    expect(page.locator(".xw-legend-area").first).to_contain_text(re.compile(r"\d\.\d"), timeout=600_000)
     page.get_by_role("tab", name="Attribution").click()
     expect(page.locator(".xw-map-grid-view").first).to_contain_text("Grad-CAM")
     opened.screenshot("marimo-dashboard")
-    # A control of marimo's own in the place of one that it does not have.
-    page.locator("select").filter(has_text="classes").first.select_option("layers")
-    expect(page.locator(".xw-map-grid-view").first).to_contain_text("stage3.1")
+    page.get_by_role("combobox", name="Compare across").first.click()
+    page.get_by_role("option", name="layers").click()
+    expect(page.locator(".xw-map-grid-view").first).to_contain_text("stage3")
+    # Menus work in the shadow roots of views.
+    for part, file in ((".xw-map-grid-view", "maps.png"), (".xw-explorer-menu", "dashboard.png")):
+        page.locator(part).first.hover()
+        page.locator(part).first.locator(".xw-menu-button").click()
+        with page.expect_download() as download:
+            page.get_by_role("menuitem", name="Save PNG").click()
+        assert download.value.suggested_filename == file
+        with Image.open(download.value.path()) as image:
+            assert min(image.size) > 200
     # Chosen above, for the explorers below.
     page.locator(".xw-gallery-view").first.get_by_role("option").nth(1).click()
     page.get_by_role("tab", name="Deletion").click()

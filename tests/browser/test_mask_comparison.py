@@ -62,7 +62,7 @@ def test_one_slider_moves_all_lanes_without_a_kernel_and_none_is_larger(lab):
         expected = np.zeros((SIZE, SIZE), bool)
         expected[: round(area * SIZE)] = True
         for panel, mask in zip(panels, (expected, expected.T, expected), strict=True):
-            expect(panel.locator(".xw-amount")).to_have_text(f"area {100 * area:g} %")
+            expect(panel.locator(".xw-amount")).to_have_text(f"area {100 * area:g} % preserved")
             shown = np.array(panel.locator(".xw-stage canvas").first.evaluate(WHITE, SIZE)).reshape(
                 SIZE, SIZE
             )
@@ -81,3 +81,27 @@ def test_one_slider_moves_all_lanes_without_a_kernel_and_none_is_larger(lab):
     assert second[1:] == [top, width]
     assert (third[0], third[2]) == (left, width)
     assert third[1] > top + width
+
+
+def test_it_fits_one_screen_and_a_mask_that_is_not_computed_is_veiled(lab):
+    show = (
+        "comparison = xw.MaskComparison(model, image, [rows, columns, 'grad_cam', 'gradient'], start=False)"
+    )
+    page = lab.open([SETUP, f"{show}\ncomparison"], width=1280, height=900)
+    explorer = page.page.locator(".xw-explorer")
+    veils = explorer.locator(".xw-note.xw-veil")
+    expect(veils).to_have_text(["not computed yet"] * 4)
+    before = explorer.bounding_box()
+    assert before["width"] < 912
+    page.kernel_exec("comparison.compute()")
+    page.wait_for_kernel("comparison.run_bar.status", "done")
+    expect(veils).to_have_count(0)
+    slider, *stages = (
+        explorer.locator(name).all()
+        for name in (".xw-mask-view input[type=range]", ".xw-mask-view .xw-stage")
+    )
+    seen = [box for part in (*slider, *stages[0]) if (box := part.bounding_box())]
+    assert len(seen) == 5
+    # The slider and all images that it changes are seen together.
+    assert max(box["y"] + box["height"] for box in seen) - before["y"] < 560
+    assert explorer.bounding_box()["height"] <= 660

@@ -110,7 +110,7 @@ def test_the_slider_is_dragged_and_stops_at_what_is_there(afm_page, family):
     mouse.up()
     mounted.wait_for("area", 0.4)
     expect(mounted.el.locator(".xw-amount")).to_have_text("area 40 % preserved")
-    mounted.el.get_by_label("Best area").click()
+    mounted.el.get_by_label("Smallest sufficient area").click()
     mounted.wait_for("area", 0.1)
     afm_page.page.wait_for_function(
         "([mount]) => mount.model.saved.at(-1).area === 0.1", arg=[mounted._handle]
@@ -151,7 +151,8 @@ def test_the_downloaded_values_are_a_plain_table(afm_page):
     )
     mounted = afm_page.mount(view)
     with afm_page.page.expect_download() as download:
-        mounted.el.get_by_role("button", name="CSV").click()
+        mounted.el.get_by_role("button", name="Save or copy this view").click()
+        mounted.el.get_by_role("menuitem", name="Save CSV").click()
     text = download.value.path().read_text(encoding="utf-8")
     head, *rows = csv.reader(text.splitlines())
     assert head == ["fraction", "preserved", "what is left, blurred", "\u03a6\u2080, the image", "mark"]

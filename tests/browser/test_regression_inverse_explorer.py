@@ -171,7 +171,7 @@ def test_an_error_is_read_and_the_button_computes_anew(done):
         "network[0].forward = fail"
     )
     button = page.page.locator(".xw-run-bar button.xw-run")
-    button.click()
+    page.page.locator(".xw-run-bar .xw-restart").click()
     page.wait_for_kernel("explorer.run_bar.status", "error")
     expect(page.page.locator(".xw-run-bar")).to_contain_text("out of order")
     expect(curves_of(page, "PSNR, dB")).to_contain_text("No curve yet")

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from hosts import choose
 from playwright.sync_api import expect
 
 SETUP = """
@@ -56,10 +57,11 @@ def test_pictures_layers_networks_components_and_corpus(done):
         "(made := explorer.panel.details.matches) is not None and bool((made.values == found.values).all())"
     )
     best = page.kernel_eval("explorer.panel.matches.labels[0]")
-    expect(page.page.locator(".xw-gallery-view .xw-caption").first).to_have_text(best)
+    expect(page.page.locator(".xw-gallery-view .xw-caption", has_text=best).first).to_be_visible()
 
-    expect(page.page.locator(".xw-gallery-view .xw-title").nth(1)).to_contain_text("stage3 at row 3, col 8")
-    expect(box_of(page, 1, 1).locator(".xw-field:visible")).to_have_count(2)
+    title = page.page.locator(".xw-gallery-view .xw-title", has_text="Strongest channels")
+    expect(title).to_contain_text("stage3 at row 3, col 8")
+    expect(box_of(page, 1, 1).locator(".xw-receptive:visible")).to_have_count(2)
 
     # Components are drawn in their column; hidden ones are not.
     layer = box_of(page, 0, 0).locator(".xw-components")
@@ -73,13 +75,13 @@ def test_pictures_layers_networks_components_and_corpus(done):
         page.page.get_by_label(f"show component {part}").uncheck()
     page.page.wait_for_function(f"canvas => !({drawn})(canvas)", arg=layer.element_handle())
     page.wait_for_kernel("explorer.view.hidden", [0, 1, 2])
-    page.page.get_by_role("combobox", name="Components", exact=True).select_option("5")
+    choose(page.page, "Components", "5")
     page.wait_for_kernel(
         "[explorer.run_bar.status, (made := explorer.result.components) and len(made.directions)]",
         ["done", 5],
     )
     expect(page.page.locator(".xw-chip")).to_have_count(5)
-    expect(page.page.locator(".xw-gallery-view .xw-title").last).to_have_text(re.compile("error [0-9.]+%"))
+    expect(page.page.locator(".xw-similarity-view .xw-title")).to_have_text(re.compile("error [0-9.]+%"))
     assert not [text for text in page.console if "xw" in text or "TypeError" in text]
 
 
@@ -90,12 +92,42 @@ def test_hand_and_controls_work_without_a_kernel(done):
     # The column of the other network follows by the position.
     expect(box_of(page, 2, 2).locator(".xw-patch-value")).to_have_text("1.00")
     before = box_of(page, 0, 2).locator(".xw-patch-value").inner_text()
-    page.page.get_by_label("Compare").select_option("within")
+    choose(page.page, "Compare with", "own patch")
     expect(box_of(page, 0, 2).locator(".xw-patch-value")).to_have_text("1.00")
-    page.page.get_by_label("Compare").select_option("across")
+    choose(page.page, "Compare with", "hovered patch")
     expect(box_of(page, 0, 2).locator(".xw-patch-value")).to_have_text(before)
     page.page.locator(".xw-patches").focus()
     page.page.keyboard.press("Enter")
     page.page.keyboard.press("ArrowRight")
     expect(page.page.locator(".xw-pin-A:visible")).to_have_count(1)
     expect(page.page.locator(".xw-similarity-view .xw-value")).to_have_text(re.compile("0[.][0-9]+"))
+
+
+def test_one_screen_shows_a_hint_and_nothing_moves_with_the_first_result(lab):
+    quiet = (
+        "explorer = xw.SimilarityExplorer(resnet, photos, layers=['stage2', 'stage3'], start=False)\nexplorer"
+    )
+    page = lab.open([SETUP, quiet], width=1280, height=900)
+    hint = page.page.get_by_text("Hover over a patch")
+    expect(hint).to_be_visible()
+    tops = "() => [...document.querySelectorAll('.xw-patch-stage')].map(s => s.getBoundingClientRect().top)"
+    before, height = page.page.evaluate(tops), explorer_height(page)
+    assert len(before) == 6
+    assert height <= 640
+    page.kernel_exec("explorer.compute()")
+    page.wait_for_kernel("explorer.run_bar.status", "done")
+    # The first view shows similarities, of a position that the explorer has chosen.
+    expect(page.page.locator(".xw-mark.xw-here:visible")).to_have_count(1)
+    expect(page.page.locator(".xw-gallery-view [role=option]").first).to_be_visible()
+    assert page.page.evaluate(tops) == before
+    assert explorer_height(page) <= 640
+    expect(hint).to_be_visible()
+    hover(page, 1, 1, 0.5, 0.5)
+    expect(hint).to_be_hidden()
+
+
+def explorer_height(page):
+    return page.page.evaluate(
+        "() => document.querySelectorAll('.jp-Notebook .jp-Cell')[1].querySelector('.jupyter-widgets')"
+        ".getBoundingClientRect().height"
+    )

@@ -328,6 +328,10 @@ def _views() -> list[Call]:
             "levels": (f"np.stack([{image}] * 2)",), "masks": ("np.ones((2, 4, 6))",), "areas": ("[0.1, 0.5]",),
             "area": ("0.1",), "best": ("None", "0.5"), "display": ("'contour'",),
         },
+        "CheckView": {"value": ("True",), "title": ("'gray'",)},
+        "IntroView": {"question": ("'Why?'",), "hint": ("'Drag.'",)},
+        "DisplayMenu": {"shown": ("['gray']",), "opacity": ("0.5",)},
+        "SelectView": {"options": ("['a', 'b']",), "value": ("'a'",), "labels": ("{'a': 'A'}",)},
         "MethodPicker": {"options": ("['gradient', 'lrp']",), "selected": ("['lrp']",), "labels": ("{'lrp': 'LRP'}",)},
         "OrderedMaskView": {
             "image": (image,), "ranks": ("np.arange(24).reshape(1, 4, 6)",), "fraction": ("0.5",), "mode": ("'deletion'",),

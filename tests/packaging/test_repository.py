@@ -38,6 +38,8 @@ OPTIONAL = {
     *("torchvision", "timm", "transformers", "skimage", "sklearn", "scipy", "matplotlib", "captum"),
     *("pandas", "plotly", "dask"),
 }
+#: Modules of lower floors that views may use: they know numpy arrays.
+OF_ARRAYS = {"xai_widgets.core.validation", "xai_widgets.core.figures", "xai_widgets.core.optional"}
 LONGEST_FILE = 450
 
 
@@ -87,7 +89,7 @@ def broken_floors(path, source):
             above = RANK[home.split(".")[1]]
             if above > rank:
                 yield f"{own} imports {module}, which stands on a floor above it"
-            elif rank == VIEWS and 0 < above < VIEWS and module != "xai_widgets.core.validation":
+            elif rank == VIEWS and 0 < above < VIEWS and module not in OF_ARRAYS:
                 yield f"{own} imports {module}, but views know arrays only"
         elif rank < VIEWS and top in WIDGET_LIBRARIES:
             yield f"{own} imports {module}, but what computes is to run in a plain script"

@@ -8,7 +8,9 @@ import threading
 import exits
 import pytest
 
-from xai_widgets.core.run import Run, RunCancelled, Worker, check_cancelled
+from xai_widgets.core.run import Run, RunCancelled
+from xai_widgets.core.scheduler import check_cancelled
+from xai_widgets.core.worker import Worker
 
 LONG = 30
 

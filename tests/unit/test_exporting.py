@@ -1,8 +1,10 @@
 """Exported pages: what is packed, disabled controls, and errors."""
 
 import base64
+import datetime
 import errno
 import gzip
+import html
 import json
 import math
 import os
@@ -14,10 +16,12 @@ import ipywidgets as widgets
 import numpy as np
 import pytest
 from networks import SharedInPlace, images, one_sentence, settle, wrap
+from PIL import Image
 from traitlets import Unicode
 
 import xai_widgets as xw
-from xai_widgets.exporting import SHARED, _titled
+from xai_widgets.explorers.page_states import titled
+from xai_widgets.exporting import SHARED
 from xai_widgets.views import ClassPicker, HeatmapView
 
 
@@ -69,6 +73,11 @@ def test_its_size_is_stated_and_its_title_is_text(heatmap, tmp_path):
     )
 
 
+def test_a_box_has_a_title_of_its_own(heatmap, tmp_path):
+    path = xw.export(widgets.HBox([heatmap]), tmp_path / "page.html").path
+    assert "<title>Widgets</title>" in path.read_text(encoding="utf-8")
+
+
 def test_a_page_loads_nothing(heatmap, tmp_path):
     page = xw.export(heatmap, tmp_path / "page.html").path.read_text(encoding="utf-8")
     assert "default-src 'none'" in page
@@ -76,7 +85,7 @@ def test_a_page_loads_nothing(heatmap, tmp_path):
     assert re.findall(r'(?:src|href)="?[^"]*', frame) == []
 
 
-def test_controls_that_need_the_kernel_are_disabled_and_nothing_else(tmp_path):
+def test_controls_that_need_the_kernel_are_left_out_and_nothing_else(tmp_path):
     explorer = xw.DeletionExplorer(
         wrap(settle(SharedInPlace())), images(1), ["gradient"], steps=2, start=False
     )
@@ -89,6 +98,114 @@ def test_controls_that_need_the_kernel_are_disabled_and_nothing_else(tmp_path):
     assert header["disabled"] == []
     header, _ = unpacked(xw.export(widgets.HBox([explorer.run_bar]), tmp_path / "page.html").path)
     assert header["disabled"] == [explorer.run_bar.model_id]
+
+
+def caption(path):
+    page = path.read_text(encoding="utf-8")
+    return html.unescape(re.search(r'<p id="caption">(.*?)</p>', page)[1])
+
+
+def test_a_line_names_network_image_class_methods_version_and_date(tmp_path):
+    image = Image.fromarray(np.zeros((32, 32, 3), dtype=np.uint8))
+    image.save(tmp_path / "My cat.png")
+    explorer = xw.DeletionExplorer(
+        xw.load("scenes_vgg"), str(tmp_path / "My cat.png"), ["gradient"], target=3, start=False
+    )
+    path = xw.export(explorer, tmp_path / "page.html").path
+    words = caption(path).split(" · ")
+    assert words[:2] == ["scenes_vgg", "My cat"]
+    assert re.fullmatch(r"class striped kite \([\d.e-]+ %\)", words[2])
+    assert words[3:] == [
+        "Gradient",
+        f"xai_widgets {xw.__version__}",
+        datetime.date.today().isoformat(),
+    ]
+    page = path.read_text(encoding="utf-8")
+    assert "<title>Deletion explorer: striped kite (scenes_vgg)</title>" in page
+    explorer.close()
+
+
+def test_the_brush_waits_for_its_scores(tmp_path):
+    model = wrap(settle(SharedInPlace()))
+    explorer = xw.PerturbationBrush(model, images(1))
+    explorer._scorer.wait(60)
+    explorer.brush.mask = np.ones(explorer.image.shape[2:], dtype=np.uint8) * 255
+    header, _ = unpacked(xw.export(explorer, tmp_path / "page.html").path)
+    scored = header["models"][explorer.scores.model_id]["state"]["values"]
+    assert scored is not None
+    assert header["frozen"] == [explorer.brush.model_id]
+    assert explorer.brush.model_id not in header["disabled"]
+    explorer.close()
+
+
+def board(**options):
+    model = wrap(settle(SharedInPlace()))
+    settings = {"attribution": {"methods": ["gradient"]}, "deletion": {"methods": ["gradient"], "steps": 2}}
+    made = xw.dashboard(
+        model, list(images(3)), explorers=["attribution", "deletion", "brush"], options=settings, **options
+    )
+    assert made.wait(60)
+    return made
+
+
+def test_tabs_that_were_not_opened_are_left_out_with_a_sentence(tmp_path):
+    made = board()
+    made.show("brush")
+    assert made.wait(60)
+    path = xw.export(made, tmp_path / "page.html").path
+    state = unpacked(path)[0]["models"][made.tabs.model_id]["state"]
+    assert state["titles"] == ["Attribution", "Brush"]
+    assert (len(state["children"]), state["selected_index"]) == (2, 1)
+    assert "Left out because they were not computed: Deletion." in path.read_text(encoding="utf-8")
+    made.close()
+
+
+def test_all_tabs_are_computed_if_asked_for(tmp_path):
+    made = board()
+    path = xw.export(made, tmp_path / "page.html", tabs="all").path
+    header = unpacked(path)[0]
+    assert header["models"][made.tabs.model_id]["state"]["titles"] == ["Attribution", "Deletion", "Brush"]
+    assert made.tabs.selected_index == 0
+    assert made.explorers["deletion"].run_bar.status == "done"
+    assert "Left out" not in path.read_text(encoding="utf-8")
+    made.close()
+
+
+def test_each_image_has_its_results_if_all_are_asked_for(tmp_path):
+    made = board(names=["one", "two", "three"])
+    made.show("deletion")
+    made.frame = 1
+    assert made.wait(60)
+    path = xw.export(made, tmp_path / "page.html", images="all").path
+    header, blobs = unpacked(path)
+    assert made.frame == 1
+    assert header["picker"] == made.image_picker.model_id
+    assert made.image_picker.model_id not in header["disabled"]
+    assert [words.split(" · ")[1] for words in header["captions"]] == ["one", "two", "three"]
+    heatmap = made.explorers["deletion"].heatmap.model_id
+    found = {
+        (number, *path): blobs[blob]
+        for number, model, path, blob in header["variant_positions"]
+        if model == heatmap
+    }
+    shown = [found[number, "image", "data"] for number in range(3)]
+    assert len(set(shown)) == 3
+    assert shown[1] == made.explorers["deletion"].heatmap.image.tobytes()
+    made.close()
+
+
+def test_all_images_need_several(heatmap, tmp_path):
+    with pytest.raises(ValueError, match='expected images="all" for a dashboard') as error:
+        xw.export(heatmap, tmp_path / "page.html", images="all")
+    one_sentence(error)
+    with pytest.raises(ValueError, match="tabs"):
+        xw.export(heatmap, tmp_path / "page.html", tabs="every")
+
+
+def test_a_large_page_is_a_warning(heatmap, tmp_path, monkeypatch):
+    monkeypatch.setattr("xai_widgets.exporting.LARGE", 1000)
+    with pytest.warns(UserWarning, match="expected a page of at most"):
+        xw.export(heatmap, tmp_path / "page.html")
 
 
 def test_a_running_computation_is_reported(tmp_path):
@@ -141,9 +258,9 @@ def test_a_widget_of_another_library_is_named(heatmap, tmp_path):
 
 def test_tabs_of_ipywidgets_7_keep_their_titles():
     state = {"children": ["a", "b", "c"], "_titles": {"0": "first", "2": "third"}}
-    assert _titled(state)["titles"] == ["first", "", "third"]
+    assert titled(state)["titles"] == ["first", "", "third"]
     newer = {"children": ["a"], "titles": ("first",)}
-    assert _titled(dict(newer)) == newer
+    assert titled(dict(newer)) == newer
 
 
 def test_nan_and_infinite_numbers_become_none(tmp_path):

@@ -45,6 +45,7 @@ _LIMITS = (
     limits=_LIMITS + "is the same for every class, and ignores values and MLPs.",
     requires=("attention",),
     uses_class=False,
+    signed=False,
 )
 def attention_rollout(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     """Attention rollout: how much of each patch the class token holds if tokens are mixed by attention alone.
@@ -82,6 +83,7 @@ def attention_rollout(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     guarantees="at least 0",
     limits=_LIMITS + "evidence against the class is discarded.",
     requires=("attention",),
+    signed=False,
 )
 def gradient_x_attention(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     """Gradient x attention: a rollout of the attention that raises the score (Chefer, Gur and Wolf 2021).
@@ -133,6 +135,7 @@ def gradient_x_attention(model: ImageModel, x: Tensor, target: Tensor) -> Tensor
     + "assumes that the layers after the last block can read the tokens of earlier blocks; a patch may have "
     "a value although no token attends to it, as the gradient is not weighted by the attention.",
     requires=("attention",),
+    signed=False,
 )
 def legrad(
     model: ImageModel, x: Tensor, target: Tensor, *, blocks: int | None = None, pool: str = "network"

@@ -121,6 +121,7 @@ def _is_affine(model: ImageModel, layer: str, activation: Tensor, gradient: Tens
     formula="relu(sum_k w_k a_k), w_k = sum_u relu(g_ku) g_ku^2 / (2 g_ku^2 + g_ku^3 sum_v a_kv)",
     limits="Has the low resolution of its layer; the denominator may be near 0 or negative where gradients are "
     "negative, so that single channels dominate the map.",
+    signed=False,
 )
 def grad_cam_plus_plus(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None) -> Tensor:
     """Grad-CAM++: Grad-CAM with weights for each position, larger for channels that are active at few positions.
@@ -162,6 +163,7 @@ def _plus_plus(activation: Tensor, first: Tensor, second: Tensor, third: Tensor)
     cost=Cost(1, 0, "samples", 1, 1),
     limits="Those of Grad-CAM++; combines the activation of the clean image with the gradients of noisy images.",
     quick={"samples": 4},
+    signed=False,
 )
 def smooth_grad_cam_plus_plus(
     model: ImageModel,
@@ -249,6 +251,7 @@ def guided_grad_cam(model: ImageModel, x: Tensor, target: Tensor, *, layer: str 
     guarantees="its largest magnitude is 1",
     limits="Ignores the class: the map is the same for all classes.",
     uses_class=False,
+    signed=None,
 )
 def fem(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None, k: float = 1.0) -> Tensor:
     """Feature explanation method (FEM): the positions at which channels of a layer are unusually large.

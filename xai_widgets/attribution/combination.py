@@ -50,6 +50,7 @@ WITHOUT_IMAGES = ("depth", "uniform")
     guarantees="values from -1 to 1",
     limits="Requires a method with a layer option; every map is scaled to the same magnitude, even if its values "
     "are tiny.",
+    signed=None,
 )
 def combine(
     model: ImageModel,

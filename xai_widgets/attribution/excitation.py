@@ -141,6 +141,7 @@ def contrast_layer_of(model: ImageModel, layer: str) -> str:
     limits="Raises an error for operations without a rule, such as GELU; ignores negative weights, so that it "
     "depends little on the class and the upper layers (Sixt et al. 2020).",
     requires=("rules", "piecewise_linear"),
+    signed=False,
 )
 def excitation_backprop(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None) -> Tensor:
     """Excitation backprop: the marginal winning probability of each neuron of a layer, given the class.
@@ -191,6 +192,7 @@ def excitation_backprop(model: ImageModel, x: Tensor, target: Tensor, *, layer: 
     limits="Raises an error for operations without a rule, such as GELU; removes evidence that the class shares "
     "with its opposite, even if it is decisive.",
     requires=("rules", "piecewise_linear"),
+    signed=False,
 )
 def contrastive_excitation_backprop(
     model: ImageModel,

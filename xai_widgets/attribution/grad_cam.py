@@ -21,6 +21,7 @@ from xai_widgets.methods.registry import channel_sum, method
     formula="relu(sum_k w_k a_k), w_k = mean over positions of dS_c/da_k",
     limits="Has the low resolution of its layer, for which 'combine' is an alternative; in early layers the weights "
     "are not meaningful.",
+    signed=False,
 )
 def grad_cam(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None) -> Tensor:
     """Grad-CAM, relu(sum_k w_k a_k) with w_k the mean gradient of channel k.

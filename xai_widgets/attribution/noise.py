@@ -93,6 +93,7 @@ def smoothgrad(
     limits="Unsigned: evidence for and against the class look the same; in much noise the class is lost, which is "
     "measured.",
     quick={"samples": 4},
+    signed=False,
 )
 def smoothgrad_squared(
     model: ImageModel,

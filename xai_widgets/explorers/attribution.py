@@ -5,32 +5,33 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, Literal, get_args
 
-from ipywidgets import Checkbox, HBox, Layout
 from torch import Tensor
 from traitlets import Int, validate
 
-from xai_widgets.core.display import display_images
+from xai_widgets.core.display import display_images, single_images
 from xai_widgets.core.model import ImageModel, Target, targeted
 from xai_widgets.core.run import Status
 from xai_widgets.core.validation import choice, integer
 from xai_widgets.explorers.attribution_table import Board, Cells, Column
 from xai_widgets.explorers.default_methods import DefaultMethods, is_slow
 from xai_widgets.explorers.explorer import Choice, Explorer
+from xai_widgets.explorers.layout import display_menu, header
+from xai_widgets.explorers.method_choice import method_picker
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import (
     caption,
     dropdown,
     existing_class,
     fill_width,
-    row_layout,
+    image_names,
     show_note,
     stretch,
 )
+from xai_widgets.explorers.state import held
 from xai_widgets.methods import MethodLike
 from xai_widgets.studies import AttributionKey, AttributionStudy
-from xai_widgets.studies.layers import channels_of, check_layers, evenly
-from xai_widgets.views import ClassPicker, GalleryView, MapGridView, MethodPicker, RunBar, SliderView
-from xai_widgets.views.static_repr import set_layout
+from xai_widgets.studies.layers import channels_of, check_layers, compared_layers
+from xai_widgets.views import CheckView, ClassPicker, GalleryView, MapGridView, RunBar
 
 Across = Literal["images", "layers", "classes"]
 
@@ -40,9 +41,11 @@ DEFAULTS = DefaultMethods(
     spare=("attention_rollout", "gradient_x_attention", "gradient_x_input", "norm_grad", "smoothgrad"),
 )
 #: Columns of layers if no layers are named.
-LAYERS = 6
+LAYERS = 5
 #: Width of the images to choose from, CSS px.
-THUMBNAIL = 64
+THUMBNAIL = 40
+#: Height of the table, CSS px: with the controls it fits into a notebook of 640 px.
+HEIGHT = 480
 
 
 class AttributionExplorer(Explorer):
@@ -67,7 +70,7 @@ class AttributionExplorer(Explorer):
         few of them computed at once.
     layers : str or sequence of str, optional
         Layers to choose from, for methods that take one. Default: all spatial blocks and their direct parts; at most
-        six of them, evenly spaced, as columns.
+        five blocks, evenly spaced, as columns.
     target : int, str or sequence of these, optional
         The class of all images, or one class for each. Default: the predicted class of each.
     across : {"images", "layers", "classes"}, default "images"
@@ -76,9 +79,11 @@ class AttributionExplorer(Explorer):
     top : int, default 4
         Number of most probable classes that are columns.
     names : sequence of str, optional
-        Names of the images.
+        Names of the images. Default: those of their files, else "image 1", "image 2", ...
     start : bool, default True
         Whether to compute at once; otherwise the button starts.
+    state : dict, optional
+        Choices to begin with, a result of :meth:`state`.
 
     Attributes
     ----------
@@ -89,15 +94,16 @@ class AttributionExplorer(Explorer):
     study : AttributionStudy
         The maps.
     class_picker : ClassPicker
-    own_picker : ipywidgets.Checkbox
+    own_picker : CheckView
         Whether each image has its own class.
-    across_picker : ipywidgets.Dropdown
+    across_picker : SelectView
         The kind of columns.
-    layer_slider : SliderView
-        The layer of methods that take one; the first stop is the default layer of each.
+    layer_picker : SelectView
+        The layer of methods that take one; "" for the default layer of each.
     image_picker : GalleryView
         The image whose layers or classes are shown.
     method_picker : MethodPicker
+    display : DisplayMenu
     run_bar : RunBar
 
     Raises
@@ -113,9 +119,11 @@ class AttributionExplorer(Explorer):
     >>> AttributionExplorer(model, photo, across="layers", layers=["layer1", "layer4"])
     """
 
+    question: ClassVar[str] = "Which pixels does the score come from?"
+    hint: ClassVar[str] = "Click a map to enlarge it; pin two to compare them."
     kernel_controls: ClassVar[tuple[str, ...]] = (
         *("class_picker", "own_picker", "across_picker", "method_picker"),
-        *("layer_slider", "image_picker", "run_bar"),
+        *("layer_picker", "image_picker", "run_bar"),
     )
     shared: ClassVar[Mapping[str, str]] = {
         "frame": "image_picker.frame",
@@ -150,9 +158,10 @@ class AttributionExplorer(Explorer):
         self.model = model
         one_class = isinstance(target, str) or not (target is None or hasattr(target, "__iter__"))
         options = DEFAULTS.options() if methods is None else methods
+        self._names = image_names(images, names)
         self._take_images(images, None if one_class else target, options)
         self._layers = check_layers(model, layers)
-        self._columns = evenly(self._layers, LAYERS) if layers is None else self._layers
+        self._columns = compared_layers(model, LAYERS) if layers is None else self._layers
         self._shapes = {
             layer.name: (channels_of(layer), layer.grid.height, layer.grid.width)
             for layer in model.layers()
@@ -161,7 +170,6 @@ class AttributionExplorer(Explorer):
         super().__init__(**kwargs)
         if one_class:
             self.target = model.class_index(target)
-        self._names = list(names or ())
         chosen = [name for name in self.study.methods if methods is not None or name in DEFAULTS.names]
         #: The choice as long as the user has made none.
         self._default: list[str] | None = chosen if methods is None else None
@@ -188,41 +196,36 @@ class AttributionExplorer(Explorer):
         return scores
 
     def _make_views(self, chosen: Sequence[str], across: str) -> None:
-        titles = {name: method.title for name, method in self.study.methods.items()}
         self.class_picker = ClassPicker(labels=self.model.labels)
-        self.own_picker = Checkbox(
-            description="each image's own class", indent=False, layout=Layout(width="auto")
+        self.own_picker = CheckView(
+            title="predicted for each image", help="Explain the predicted class of each image"
         )
-        self.across_picker = dropdown("columns", get_args(Across), across)
-        self.method_picker = MethodPicker(options=list(titles), labels=titles, selected=list(chosen))
-        stops = ["each method's own", *self._layers]
-        self.layer_slider = SliderView(label="Layer", values=range(len(stops)), labels=stops)
-        self.image_picker = GalleryView(frame=0, size=THUMBNAIL, title="Image")
+        self.across_picker = dropdown("Compare across", get_args(Across), across)
+        self.method_picker = method_picker(self.study.methods, chosen, self.model)
+        self.layer_picker = dropdown("Layer", ["", *self._layers], "", labels={"": "default"})
+        self.image_picker = GalleryView(frame=0, size=THUMBNAIL, title="Image", compact=True)
         self.run_bar = RunBar()
-        self.view = MapGridView()
+        self.view = MapGridView(height=HEIGHT)
+        self.display = display_menu(self.view)
 
     def _connect(self) -> None:
-        stretch((self.class_picker, "2 1 220px"))
-        fill_width(self.layer_slider, self.run_bar, self.image_picker, self.view)
-        # The list of all methods is long, above all in a narrow column.
-        set_layout(self.method_picker, width="100%", margin="0 0 6px", max_height="160px", overflow="auto")
-        controls = [self.class_picker, self.own_picker, self.across_picker]
-        row = HBox(controls, layout=row_layout(align_items="center"))
+        fill_width(self.image_picker, self.view)
         self._show_images()
         self._show_class()
         self._board = self._make_board()
-        self._assemble(
-            [
-                *(row, self.method_picker, self.layer_slider, self.image_picker),
-                *(self.run_bar, self.view, self.caption),
-            ]
+        controls = header(
+            *(self.class_picker, self.own_picker, self.method_picker, self.across_picker),
+            *(self.layer_picker, self.display, self.run_bar),
         )
+        # A label of two words is read in full.
+        stretch((self.class_picker, "2 1 250px"))
+        self._assemble([controls, self.image_picker, self.view, self.caption])
         self.class_picker.observe(self._on_class, "target")
         self.own_picker.observe(self._on_own, "value")
         self.observe(lambda _change: self._on_choice(), "target")
         self.image_picker.observe(lambda _change: self._on_choice(), "frame")
         self._compute_on_change(
-            (self.across_picker, "value"), (self.method_picker, "selected"), (self.layer_slider, "frame")
+            (self.across_picker, "value"), (self.method_picker, "selected"), (self.layer_picker, "value")
         )
 
     @classmethod
@@ -233,13 +236,12 @@ class AttributionExplorer(Explorer):
     @property
     def layer(self) -> str:
         """The layer of methods that take one; "" for the default layer of each."""
-        stop = self.layer_slider.frame
-        return self.layer_slider.labels[stop] if stop > 0 else ""
+        return self.layer_picker.value
 
     @layer.setter
     def layer(self, name: str) -> None:
-        if name in self.layer_slider.labels:
-            self.layer_slider.frame = self.layer_slider.labels.index(name)
+        if name in self.layer_picker.options:
+            self.layer_picker.value = name
 
     # -- the choice -----------------------------------------------------------------------------------------
 
@@ -254,12 +256,21 @@ class AttributionExplorer(Explorer):
 
     @images.setter
     def images(self, images: Any) -> None:
-        # Stopped first: a run about the old images must not draw on the new ones.
-        self.cancel()
+        # Canceled first: a run about the old images must not draw on the new ones.
+        self._worker.cancel()
         self._take_images(images, None, list(self.study.methods.values()))
-        self._names = []
+        self._names = image_names(images)
+        self._replace_argument("images", images)
         self._show_images()
         self._on_choice()
+
+    def _opens(self) -> bool:
+        return True
+
+    def _open_image(self, image: Any) -> None:
+        """Add an image of the user to the others."""
+        given = (self._arguments or {}).get("images", [])
+        self.images = [*single_images(given), image]
 
     def _image(self) -> int:
         """Return the index of the image whose layers or classes are shown."""
@@ -292,7 +303,7 @@ class AttributionExplorer(Explorer):
         self.image_picker.labels = [self._name(image) for image in range(len(self.images))]
 
     def _name(self, image: int) -> str:
-        return str(self._names[image]) if image < len(self._names) else f"image {image + 1}"
+        return self._names[image]
 
     def _class_of(self, image: int) -> int:
         return self._classes[image] if self.target is None else self.target
@@ -302,7 +313,9 @@ class AttributionExplorer(Explorer):
 
         def value(number: int, target: int) -> str:
             probability = self._values[number, target].item()
-            return f"{probability:.0%}" if self.model.has_probabilities else f"{probability:.3g}"
+            if not self.model.has_probabilities:
+                return f"{probability:.3g}"
+            return "< 1 %" if 0 < probability < 0.005 else f"{100 * probability:.0f} %"
 
         if across == "layers":
             target = self._class_of(image)
@@ -326,8 +339,7 @@ class AttributionExplorer(Explorer):
         rows = list(self.method_picker.selected)
         columns = self._make_columns()
         by_layers = self.across_picker.value == "layers"
-        stop = self.layer_slider.frame
-        chosen = self._layers[stop - 1] if stop > 0 and not by_layers else None
+        chosen = None if by_layers else self.layer or None
 
         def key_of(name: str, column: Column) -> AttributionKey | None:
             takes_layer = self.study.methods[name].takes_layer
@@ -342,6 +354,7 @@ class AttributionExplorer(Explorer):
 
     # -- the computation ------------------------------------------------------------------------------------
 
+    @held
     def compute(self, *, again: bool = False) -> None:
         """Compute the missing maps in the background; replaces a computation that is running.
 
@@ -355,6 +368,9 @@ class AttributionExplorer(Explorer):
         self._board = self._make_board()
         self._show_controls()
         super().compute(again=again)
+
+    def _renew(self) -> None:
+        self._show_scores()
 
     def _keys(self) -> Collection[AttributionKey]:
         return self._board.positions
@@ -382,6 +398,7 @@ class AttributionExplorer(Explorer):
             self.view.show(
                 [[self._cells.cell(key, computing=key == computing) for key in row] for row in board.keys],
                 row_labels=[self.study.methods[name].title for name in board.rows],
+                row_signs=[self.study.methods[name].sign for name in board.rows],
                 column_labels=[column.name for column in board.columns],
                 column_captions=[column.caption for column in board.columns],
             )
@@ -406,5 +423,6 @@ class AttributionExplorer(Explorer):
         across = self.across_picker.value
         takes_layer = any(self.study.methods[name].takes_layer for name in self.method_picker.selected)
         several = len(self.images) > 1
-        self.layer_slider.layout.display = None if takes_layer and across != "layers" else "none"
+        self.layer_picker.layout.display = None if takes_layer and across != "layers" else "none"
+        self.own_picker.layout.display = None if several else "none"
         self.image_picker.layout.display = None if several and across != "images" else "none"

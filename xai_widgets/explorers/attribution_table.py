@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from xai_widgets.core.cached import cached_property
 from xai_widgets.studies import AttributionKey, AttributionStudy, Outcome
 from xai_widgets.views.map_grid_view import MapCell
 
@@ -84,18 +84,27 @@ class Cells:
     def cell(self, key: AttributionKey | None, *, computing: bool = False) -> MapCell:
         """Return the cell of a key; ``computing`` is its state until the map is complete."""
         if key is None:
-            return MapCell("absent", note="takes no layer")
+            return MapCell("absent", note="not layer-wise")
         outcome = self.study.outcome(key)
         if not outcome.complete:
             return MapCell("computing" if computing else "waiting")
         known = self._cells.get(key)
         if known is None or known[0] is not outcome:
-            known = self._cells[key] = outcome, map_cell(outcome)
+            known = self._cells[key] = outcome, map_cell(outcome, self.study.model.name)
         return known[1]
 
 
-def map_cell(outcome: Outcome[Tensor]) -> MapCell:
-    """Return the cell of a complete map with its warnings, or with the reason why there is none."""
+def map_cell(outcome: Outcome[Tensor], network: str) -> MapCell:
+    """Return the cell of a complete map with its warnings, or with the reason why there is none.
+
+    The name of the network is left out: a cell has few lines, and all of them are about one network.
+    """
     if outcome.result is None:
-        return MapCell("failed", note=outcome.error)
-    return MapCell("done", outcome.result.numpy(), "; ".join(outcome.warnings))
+        return MapCell("failed", note=_without(network, outcome.error))
+    return MapCell("done", outcome.result.numpy(), _without(network, "; ".join(outcome.warnings)))
+
+
+def _without(network: str, text: str) -> str:
+    for word in ("of", "for"):
+        text = text.replace(f" {word} {network}", "")
+    return text

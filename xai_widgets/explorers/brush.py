@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from ipywidgets import HBox
 from numpy.typing import NDArray
 from torch import Tensor
 
 from xai_widgets.core.model import ImageModel, Target
-from xai_widgets.core.run import Run, Status, Worker
+from xai_widgets.core.run import Run, Status
 from xai_widgets.core.validation import check_finite
+from xai_widgets.core.worker import Worker
 from xai_widgets.errors import as_sentence
-from xai_widgets.explorers.explorer import ImageExplorer, wait_for
+from xai_widgets.explorers.explorer import wait_for
+from xai_widgets.explorers.image_explorer import ImageExplorer
+from xai_widgets.explorers.layout import column, header, stage
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.explorers.parts import TOP, row_layout, stretch
+from xai_widgets.explorers.parts import TOP, search_settings
+from xai_widgets.explorers.state import held
 from xai_widgets.methods import as_method
 from xai_widgets.methods.registry import MethodLike
 from xai_widgets.ops.fill import fill_image, inpaint, noise_image
 from xai_widgets.ops.perturb import SIGMA
 from xai_widgets.ops.resize import resize_map
 from xai_widgets.perturbation.area_search import AreaSettings
-from xai_widgets.perturbation.extremal import Extremal, extremal
+from xai_widgets.perturbation.extremal import Extremal
 from xai_widgets.perturbation.mask_search import binarize
+from xai_widgets.perturbation.refine import Refined, refine
 from xai_widgets.views import BrushView, ScoresView
 
 #: Fills of painted pixels; the last one depends on the mask.
 FILLS = ("blur", "gray", "noise", "inpaint")
+
+#: Discs along each side of the image, from which "Refine" starts.
+DISCS = 9
 
 
 class _Snapshot(NamedTuple):
@@ -45,9 +53,9 @@ class PerturbationBrush(ImageExplorer):
     """Paint over the image and see how the scores of the best classes change.
 
     Each mask takes one forward pass. Of the masks painted during a pass only the newest is used, so the scores follow a
-    long stroke and end with its last mask. The button "Optimize" starts from the painted mask and searches for the mask
-    of the same area that reduces the score of the class most (:func:`~xai_widgets.perturbation.extremal`, variant
-    "delete"); it is one step to undo, and a stroke stops it.
+    long stroke and end with its last mask. The button "Refine" searches for the mask of the same area that reduces the
+    probability of the class most, with the chosen fill. It starts from the painted mask and from discs, and never ends
+    worse than any of them (:mod:`~xai_widgets.perturbation.refine`); it is one step to undo, and a stroke stops it.
 
     Parameters
     ----------
@@ -56,15 +64,18 @@ class PerturbationBrush(ImageExplorer):
     image
         One image of any kind.
     target : int, str or callable, optional
-        The class that is marked, and whose score the optimizer reduces. Default: the predicted class.
+        The class that is marked, and whose probability "Refine" reduces. Default: the predicted class.
     start : Extremal, Tensor (h, w), str, Method or callable, optional
         The first mask; see :meth:`paint`.
     area : float, default 0.1
         Share of the image that is painted of a map.
-    settings : ExtremalSettings, optional
-        Settings of the optimizer.
+    settings : AreaSettings, optional
+        Settings of the search of "Refine". Default: ``AreaSettings(scan=9)``, with ``steps=60`` for an image of more
+        than 128 x 128 pixels.
     seed : int, default 0
         Seed of the noise.
+    state : dict, optional
+        Choices to begin with, a result of :meth:`state`.
 
     Attributes
     ----------
@@ -89,7 +100,9 @@ class PerturbationBrush(ImageExplorer):
     >>> PerturbationBrush(model, "photo.jpg", start="grad_cam")  # doctest: +SKIP
     """
 
-    kernel_controls: ClassVar[tuple[str, ...]] = (*ImageExplorer.kernel_controls, "brush")
+    question: ClassVar[str] = "What happens if this is covered?"
+    hint: ClassVar[str] = "Paint on the image."
+    kernel_views: ClassVar[tuple[str, ...]] = ("brush",)
 
     @closed_on_error
     def __init__(
@@ -105,17 +118,17 @@ class PerturbationBrush(ImageExplorer):
         **kwargs: Any,
     ) -> None:
         # Made first: a constructor that raises is closed.
-        self._scorer = Worker()
+        self._scorer = Worker(urgent=True)
         super().__init__(model, image, target=target, **kwargs)
         self._settings, self._seed = settings, seed
-        self.brush = BrushView(fill_labels=list(FILLS), title="Paint over the image")
+        self.brush = BrushView(fill_labels=list(FILLS), title="Paint over the image", width=700)
         self.scores = ScoresView(labels=self.model.labels, title="Best classes under the mask")
-        self.run_bar.label = "Optimize"
-        stretch((self.class_picker, "1 1 220px"), (self.brush, "0 1 400px"), (self.scores, "1 1 260px"))
-        views = HBox([self.brush, self.scores], layout=row_layout())
-        self._assemble([HBox([self.class_picker], layout=row_layout()), self.run_bar, views])
+        self.run_bar.label = "Refine"
+        # The tools stand between the image and the bars that follow it.
+        columns = stage(column(self.brush, weight=3, width=440), column(self.scores, width=200))
+        self._assemble([header(self.class_picker, self.run_bar), columns])
         self.brush.observe(lambda _change: self._score(), ["mask", "fill"])
-        # A stroke stops the optimizer.
+        # A stroke stops the search.
         self.brush.observe(lambda _change: self.cancel(), "_stroke")
         # Scores that are not finite give no mask; the run bar reports them.
         if start is not None and bool(self.model.scores(self._x).isfinite().all()):
@@ -146,15 +159,19 @@ class PerturbationBrush(ImageExplorer):
         self.brush.mask = (saliency if binary else binarize(saliency[None], [area])[0])[0]
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Block until the optimizer has ended and the scores are those of the painted mask.
+        """Block until "Refine" has ended and the scores are those of the painted mask.
 
         Parameters
         ----------
         timeout : float, optional
             Seconds; False is returned if it took longer.
         """
-        # The mask of the optimizer is scored after it.
+        # The refined mask is scored after the search.
         return wait_for(timeout, self._worker, self._scorer)
+
+    def wait_for_quick(self, timeout: float) -> None:
+        """Wait for the scores of the painted mask."""
+        self._scorer.wait(timeout)
 
     def close(self) -> None:
         """Stop, and close every part."""
@@ -169,8 +186,11 @@ class PerturbationBrush(ImageExplorer):
         """Do nothing: no result is kept, as all depend on the painted mask."""
 
     def _on_run(self) -> None:
-        self._scores = self.model.scores(self._x)
-        self._show_probabilities()
+        self.restart()
+
+    def restart(self) -> None:
+        """Refine the painted mask, with the network as it is now."""
+        self._renew()
         self.compute(again=True)
 
     def _show_image(self) -> None:
@@ -240,10 +260,11 @@ class PerturbationBrush(ImageExplorer):
         else:
             self.run_bar.end("error", error)
 
-    # -- the optimizer --------------------------------------------------------------------------------------
+    # -- the search for a better mask -----------------------------------------------------------------------
 
+    @held
     def compute(self, *, again: bool = False) -> None:
-        """Start the optimizer if its button was pressed; a change of class stops it and marks the class.
+        """Refine the painted mask if the button was pressed; a change of class stops that and marks the class.
 
         Parameters
         ----------
@@ -259,24 +280,42 @@ class PerturbationBrush(ImageExplorer):
             self.run_bar.error = "nothing is painted: paint the mask to start from"
             return
         mask = torch.from_numpy(painted / np.float32(255))
-        area = max(float(mask.mean()), 1 / mask.numel())
-        x, target = self._x, self.target
+        x, target, fill = self._x, self.target, self._fill_function()
+        settings = self._settings or replace(search_settings(x), scan=DISCS)
+        latest: Refined | None = None
 
-        def make_run() -> Run[Extremal]:
+        def make_run() -> Run[Refined]:
             self._check()
-            return extremal(
-                self.model, x, target, areas=[area], variant="delete", start=mask, settings=self._settings
-            )
+            return refine(self.model, x, mask, target, fill=fill, settings=settings)
 
         def on_start() -> None:
             self.brush._step += 1
-            self.brush.fill = FILLS.index("blur")
 
-        def on_snapshot(run: Run[Extremal]) -> None:
+        def on_snapshot(run: Run[Refined]) -> None:
+            nonlocal latest
             assert run.latest is not None
-            self.run_bar.progress, self.run_bar.message = run.progress, f"{area:.1%} of the image"
-            found = run.latest.masks[0, 0].cpu().numpy()
-            if self.brush.mask is None or (found * 255 != self.brush.mask).any():
-                self.brush.mask = found
+            known, latest = latest, run.latest
+            self.run_bar.progress, self.run_bar.message = run.progress, self._change(latest)
+            if known is not None and latest is not known:
+                self.brush.mask = latest.mask.cpu().numpy()
 
-        self._submit(make_run, on_start=on_start, on_snapshot=on_snapshot)
+        def message() -> str:
+            assert latest is not None
+            if latest.origin == "painted":
+                return f"no better mask of this area was found: {self._change(latest)}"
+            return self._change(latest)
+
+        self._submit(make_run, on_start=on_start, on_snapshot=on_snapshot, message=message)
+
+    def _fill_function(self) -> Tensor | Callable[[Tensor], Tensor]:
+        """Return the chosen fill, or for one that depends on the mask a function of it."""
+        name, x = FILLS[min(self.brush.fill, len(FILLS) - 1)], self._x
+        return (lambda mask: inpaint(x, mask)) if name == "inpaint" else self._fill(name, None)
+
+    def _change(self, refined: Refined) -> str:
+        """Return the change of the class under the best mask, in the numbers of the bars."""
+        before, after = refined.before, refined.after
+        scores = f"score {before.score:.2f} \u2192 {after.score:.2f}"
+        if not self.model.has_probabilities:
+            return scores
+        return f"{scores}, p {before.probability:.3f} \u2192 {after.probability:.3f}"

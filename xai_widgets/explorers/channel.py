@@ -8,27 +8,32 @@ from typing import Any, ClassVar, get_args
 
 import numpy as np
 import torch
-from ipywidgets import HBox, Layout, VBox
+from ipywidgets import HTML, Layout
 
 from xai_widgets.core.model import ImageModel, Target
 from xai_widgets.core.validation import items
-from xai_widgets.explorers.explorer import Choice, SearchExplorer
+from xai_widgets.explorers.explorer import Choice
+from xai_widgets.explorers.image_explorer import SearchExplorer
+from xai_widgets.explorers.layout import column, display_menu, header, stage
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.explorers.parts import (
-    THUMBNAIL,
-    TOP,
-    dropdown,
-    fill_width,
-    row_layout,
-    score_name,
-    stretch,
-)
+from xai_widgets.explorers.parts import THUMBNAIL, TOP, dropdown, image_names, score_name
 from xai_widgets.perturbation.area_search import AreaSettings
 from xai_widgets.perturbation.channel import ChannelExtremal
 from xai_widgets.perturbation.scored_masks import Variant
 from xai_widgets.studies.layers import spatial_layers
 from xai_widgets.studies.masks import ChannelKey, ChannelStudy, Patches
 from xai_widgets.views import CurveView, GalleryView, HeatmapView, ScoresView, SliderView, link
+from xai_widgets.views.static_repr import set_layout
+
+#: Height of the plot and of the list of channels, CSS px.
+PLOT, STAGE = 180, 505
+#: The choice of the image that the explorer was given, and the largest number of others to choose from.
+GIVEN, MOST_IMAGES = "given", 100
+#: Explanation of the list of channels.
+LEGEND = (
+    "In color: in the chosen set. \u00b1 number (share): effect on the score, gradient \u00d7 activation, and its "
+    "share of the effects of all channels. Click a patch to see its position."
+)
 
 
 class ChannelExplorer(SearchExplorer):
@@ -69,6 +74,8 @@ class ChannelExplorer(SearchExplorer):
         Masked activations, or images, per pass.
     start : bool, default True
         Whether to search at once; otherwise the button starts.
+    state : dict, optional
+        Choices to begin with, a result of :meth:`state`.
 
     Attributes
     ----------
@@ -83,8 +90,14 @@ class ChannelExplorer(SearchExplorer):
     scores : ScoresView
         The best classes there.
     gallery : GalleryView
-        The channels that are needed most, each with its top patches and the first number that it is among.
-    variant_picker, layer_picker : ipywidgets.Dropdown
+        The channels that are needed most, each with its top patches, the first number that it is among, and its effect
+        on the score (:func:`~xai_widgets.perturbation.channel.channel_effects`) with its share of the effects of all
+        channels. A click on a patch marks its position, on its image.
+    image_picker : SelectView
+        The image: the given one, or one of `images`.
+    display : DisplayMenu
+        Opacity and colors of the map.
+    variant_picker, layer_picker : SelectView
     class_picker : ClassPicker
     run_bar : RunBar
     result : ChannelExtremal or None
@@ -102,14 +115,21 @@ class ChannelExplorer(SearchExplorer):
     >>> ChannelExplorer(model, "photo.jpg", images=photos, layer="layer3")  # doctest: +SKIP
     """
 
+    question: ClassVar[str] = "Which channels are needed?"
+    hint: ClassVar[str] = "Drag the slider of the channels."
     kernel_controls: ClassVar[tuple[str, ...]] = (
         *SearchExplorer.kernel_controls,
         "variant_picker",
         "layer_picker",
+        "image_picker",
     )
     shared: ClassVar[Mapping[str, str]] = {**SearchExplorer.shared, "layer": "layer_picker.value"}
 
     study: ChannelStudy
+    #: Whether the image is being replaced by one of the list; the image as it was given; the newest one.
+    _jumping: bool = False
+    _given: Any = None
+    _last: Any = None
 
     @closed_on_error
     def __init__(
@@ -150,14 +170,15 @@ class ChannelExplorer(SearchExplorer):
         layers += [layer] if layer not in layers else []
         self.layer_picker = dropdown("Layer", layers, layer)
         self.variant_picker = dropdown("Objective", get_args(Variant), variant)
+        self.image_picker = dropdown("Image", [GIVEN, *self._other_names()], GIVEN, {GIVEN: "the given one"})
         counts = list(self.study.counts(layer) or [])
         self.slider = SliderView(label="Channels", values=counts, frame=len(counts) // 2)
-        self.heatmap = HeatmapView(width=400, controls=False, title="What these channels see")
+        self.heatmap = HeatmapView(width=0, title="What these channels see")
         self.curves = CurveView(
             x_label="number of channels",
             y_label=score_name(self.model),
             x_scale="log",
-            height=240,
+            height=PLOT,
         )
         self.scores = ScoresView(
             labels=self.model.labels,
@@ -171,7 +192,13 @@ class ChannelExplorer(SearchExplorer):
         link((self.slider, "fraction"), (self.curves, "fraction"), (self.scores, "fraction"))
         link((self.curves, "frame"), (self.scores, "frame"))
         link((self.slider, "frame"), (self.heatmap, "frame"), (self.gallery, "step"))
+        self.display = display_menu(self.heatmap)
+        self.legend = HTML(
+            f'<div style="line-height: 1.35; font-size: 12px">{LEGEND}</div>', layout=Layout(margin="0 8px")
+        )
         self._compute_on_change((self.variant_picker, "value"), (self.layer_picker, "value"))
+        self.gallery.observe(lambda _change: self._open_patch(), "frame")
+        self.image_picker.observe(lambda _change: self._choose_image(), "value")
         self._assemble(self._layout())
         if start:
             self.compute()
@@ -184,23 +211,72 @@ class ChannelExplorer(SearchExplorer):
         return explorer
 
     def _layout(self) -> list[Any]:
-        stretch((self.class_picker, "1 1 220px"), (self.curves, "3 1 320px"), (self.scores, "1 1 200px"))
-        fill_width(self.heatmap, self.slider, self.gallery)
-        measures = HBox([self.curves, self.scores], layout=row_layout())
-        left, right = (
-            VBox(parts, layout=Layout(flex=flex, min_width="0", overflow="hidden", grid_gap="8px"))
-            for parts, flex in (
-                ([self.heatmap, self.slider], "2 1 260px"),
-                ([measures, self.gallery], "4 1 320px"),
-            )
-        )
+        images = [self.image_picker] if len(self.image_picker.options) > 1 else []
+        self._adopt(self.image_picker)
+        # Keep one height before and after the first result.
+        set_layout(self.curves, min_height=f"{PLOT + 100}px")
+        channels = column(self.legend, self.gallery, weight=1.4, width=230)
+        set_layout(channels, height=f"{STAGE}px", overflow="hidden auto")
+        controls = (self.variant_picker, self.layer_picker, *images, self.display, self.run_bar)
         return [
-            HBox([self.class_picker, self.variant_picker, self.layer_picker], layout=row_layout()),
-            self.run_bar,
-            HBox([left, right], layout=row_layout()),
+            header(self.class_picker, *controls),
+            stage(
+                column(self.heatmap, self.slider, weight=1.3, width=230),
+                column(self.curves, self.scores, weight=1.2, width=230),
+                channels,
+            ),
         ]
 
+    def _other_names(self) -> list[str]:
+        """Return a name for each of the other images that can be chosen; none for many, or if they have no number."""
+        images = self._images
+        if not hasattr(images, "__len__") or not hasattr(images, "__getitem__") or len(images) > MOST_IMAGES:
+            return []
+        names = image_names(images)
+        return [
+            name if names.count(name) == 1 else f"{name}, {number}" for number, name in enumerate(names, 1)
+        ]
+
+    def _choose_image(self) -> None:
+        """Explain the image that is chosen in the list."""
+        name = self.image_picker.value
+        index = self.image_picker.options.index(name) - 1
+        if index >= 0:
+            self._given = self._given if self._given is not None else self._last
+            self._jumping = True
+            try:
+                self.image = self._images[index]
+            finally:
+                self._jumping = False
+        elif self._given is not None:
+            self.image, self._given = self._given, None
+
+    def _open_patch(self) -> None:
+        """Mark the position of the patch that was clicked; one of another image is shown on that image."""
+        gallery, result = self.gallery, self.result
+        if gallery.frame < 0 or result is None:
+            return
+        row, number = divmod(gallery.frame, gallery.columns)
+        gallery.frame = -1
+        columns = self.study.patches(self.layer_picker.value)
+        top = columns[0].top if number == 0 else columns[1].top
+        channel, rank = int(result.order[0, row]), max(0, number - 1)
+        if number > 0:
+            index = int(top.images[channel, rank]) + 1
+            if not 0 < index < len(self.image_picker.options):
+                return
+            self.image_picker.value = self.image_picker.options[index]
+        y, x = top.positions[channel, rank].tolist()
+        self.heatmap.position = [(x + 0.5) / top.grid[1], (y + 0.5) / top.grid[0]]
+
+    def _take(self, image: Any) -> tuple[Any, Any]:
+        self._last = image
+        return super()._take(image)
+
     def _show_image(self) -> None:
+        if not self._jumping:
+            self._given = None
+            self.image_picker.value = GIVEN
         self.heatmap.image = self._display
         self.scores.reference = self._probabilities()
 
@@ -229,6 +305,9 @@ class ChannelExplorer(SearchExplorer):
     def _draw_result(self, key: ChannelKey, result: ChannelExtremal | None) -> None:
         self._draw_slider(key, result)
         with self.heatmap.hold_sync():
+            if result is not None:
+                # Decided by the layer, not by the map: a map of some channels may be of one sign by chance.
+                self.heatmap.sign = "both" if bool((result.activation < 0).any()) else "positive"
             self.heatmap.maps = None if result is None else result.maps()[0].cpu().numpy()
         self._draw_gallery(key, result)
         self._draw_curves(key, result)
@@ -263,8 +342,11 @@ class ChannelExplorer(SearchExplorer):
                 {"label": "channels deleted", "style": "dashed"},
             ]
             self.curves.lines = [
-                {"y": result.tau * whole, "label": "\u03a6\u2080" + (", all" if result.tau == 1 else "")},
-                {"y": perturbed, "label": "none"},
+                {
+                    "y": result.tau * whole,
+                    "label": "all channels" if result.tau == 1 else f"{result.tau:.3g} of all",
+                },
+                {"y": perturbed, "label": "no channel"},
             ]
             self.curves.marks = [] if math.isnan(best) else [{"x": best, "label": f"a* = {best:.0f}"}]
         probs = self.model.probabilities(result.class_scores[0].movedim(1, 0))
@@ -279,7 +361,7 @@ class ChannelExplorer(SearchExplorer):
     def _draw_gallery(self, key: ChannelKey, result: ChannelExtremal | None) -> None:
         if result is None:
             with self.gallery.hold_sync():
-                self.gallery.active, self.gallery.images = None, None
+                self.gallery.active = self.gallery.present = self.gallery.images = None
                 self.gallery.labels, self.gallery.row_labels = [], []
             return
         listed = result.order[0, : self._rows]
@@ -287,6 +369,9 @@ class ChannelExplorer(SearchExplorer):
         columns = self.study.patches(key.layer)
         pictures = torch.cat([column.of(listed.tolist()) for column in columns], 1)
         values = torch.cat([column.top.values[listed] for column in columns], 1)
+        every = self.study.effects(key)
+        effects = every[listed]
+        shares = effects.abs() / every.abs().sum().clamp(min=torch.finfo(every.dtype).tiny)
         counts = result.channels.tolist()
         first = [
             next((count for count, held in zip(counts, column, strict=True) if held), None)
@@ -299,10 +384,25 @@ class ChannelExplorer(SearchExplorer):
         ]
         with self.gallery.hold_sync():
             self.gallery.columns = pictures.shape[1]
-            self.gallery.images = self.model.to_rgb(pictures.flatten(0, 1).nan_to_num(0.5))
+            patches = pictures.flatten(0, 1)
+            self.gallery.images = self.model.to_rgb(patches.nan_to_num(0.5))
+            self.gallery.present = (~patches.isnan().flatten(1).all(1)).numpy()
             self.gallery.labels = captions
             self.gallery.row_labels = [
-                f"channel {channel}" + ("" if count is None else f", from {count}")
-                for channel, count in zip(listed.tolist(), first, strict=True)
+                " \u00b7 ".join(
+                    [
+                        f"channel {channel}",
+                        *([] if count is None else [f"in the best {count}"]),
+                        _effect(effect, share),
+                    ]
+                )
+                for channel, count, effect, share in zip(
+                    listed.tolist(), first, effects.tolist(), shares.tolist(), strict=True
+                )
             ]
             self.gallery.active = inside.repeat_interleave(pictures.shape[1], dim=1).byte().cpu().numpy()
+
+
+def _effect(effect: float, share: float) -> str:
+    """Return the effect of a channel on the score and its share of all effects, in words."""
+    return f"{effect:+.2g} ({100 * share:.0f} %)".replace("-", "\u2212")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from html import escape
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-from ipywidgets import HTML, Box, HBox, Layout, Tab
+import torch
+from ipywidgets import HTML, Box, Layout, Tab
 from torch import Tensor
 from traitlets import HasTraits, Int, TraitError, Unicode, validate
 
@@ -21,41 +22,40 @@ from xai_widgets.explorers.explorer import Choice, wait_for
 from xai_widgets.explorers.extremal import ExtremalExplorer
 from xai_widgets.explorers.inverse import InverseExplorer
 from xai_widgets.explorers.joining import link
-from xai_widgets.explorers.panel import Panel, closed_on_error, with_companions
-from xai_widgets.explorers.parts import dropdown, existing_class, row_layout, stretch
+from xai_widgets.explorers.layout import header
+from xai_widgets.explorers.panel import closed_on_error, with_companions
+from xai_widgets.explorers.parts import dropdown, existing_class
 from xai_widgets.explorers.similarity import SimilarityExplorer
+from xai_widgets.explorers.state import DERIVED, EXPLORER, ChoiceEntry, Stateful
 from xai_widgets.studies.layers import spatial_layers
 from xai_widgets.views import ClassPicker, GalleryView, View
-from xai_widgets.views.static_repr import walk_widgets
+from xai_widgets.views.static_repr import set_layout, walk_widgets
 
 
 class Entry(NamedTuple):
-    """An explorer of a dashboard: its class, the title of its tab, and the question that it answers."""
+    """An explorer of a dashboard: its class, and the title of its tab."""
 
     kind: Any
     title: str
-    question: str
 
 
 #: Explorers of a dashboard by name.
 EXPLORERS = {
-    "attribution": Entry(AttributionExplorer, "Attribution", "Which pixels does the score come from?"),
-    "deletion": Entry(DeletionExplorer, "Deletion", "Which map finds the pixels that matter?"),
-    "extremal": Entry(ExtremalExplorer, "Extremal", "How little of the image is enough?"),
-    "brush": Entry(PerturbationBrush, "Brush", "What happens if this is covered?"),
-    "channels": Entry(ChannelExplorer, "Channels", "Which channels are needed?"),
-    "inverse": Entry(InverseExplorer, "Inverse", "What does the network keep of the image?"),
-    "similarity": Entry(
-        SimilarityExplorer, "Similarity", "What is similar to this position, for the network?"
-    ),
+    "attribution": Entry(AttributionExplorer, "Attribution"),
+    "deletion": Entry(DeletionExplorer, "Deletion"),
+    "extremal": Entry(ExtremalExplorer, "Extremal"),
+    "brush": Entry(PerturbationBrush, "Brush"),
+    "channels": Entry(ChannelExplorer, "Channels"),
+    "inverse": Entry(InverseExplorer, "Inverse"),
+    "similarity": Entry(SimilarityExplorer, "Similarity"),
 }
 #: Traits of views that are linked in the browser, in all explorers.
-LINKED = ("position", "colormap")
+LINKED = ("position", "viewport", "colormap")
 #: Width of the images to choose from, CSS px.
-THUMBNAIL = 72
+THUMBNAIL = 40
 
 
-class Dashboard(Panel):
+class Dashboard(Stateful):
     """All explorers of one network, each in a tab, which share image, class, layer, position and color map.
 
     An explorer is made when its tab is first opened, and computes then. It takes the image, the class and the layer
@@ -79,6 +79,8 @@ class Dashboard(Panel):
         A spatial layer. Default: the last one.
     options : dict of str to dict, optional
         Further arguments of explorers by their names, such as ``{"attribution": {"methods": ["lrp"]}}``.
+    state : dict, optional
+        Choices to begin with, a result of :meth:`state`.
 
     Attributes
     ----------
@@ -90,7 +92,7 @@ class Dashboard(Panel):
         The layer.
     image_picker : GalleryView
     class_picker : ClassPicker
-    layer_picker : ipywidgets.Dropdown
+    layer_picker : SelectView
     tabs : ipywidgets.Tab
     explorers : dict of str to explorer
         The explorers made so far, by name; `show` makes one.
@@ -108,6 +110,7 @@ class Dashboard(Panel):
     layer = Unicode("", help="The layer.")
     #: Controls that need a kernel; colors and the position are linked in the browser.
     kernel_controls = ("image_picker", "class_picker", "layer_picker")
+    derived: ClassVar[tuple[str, ...]] = (*DERIVED, "image_picker", "layer_picker")
 
     @closed_on_error
     def __init__(
@@ -149,7 +152,12 @@ class Dashboard(Panel):
 
     def _make_controls(self) -> None:
         self.image_picker = GalleryView(
-            images=self.model.to_rgb(self._x), labels=self._names, frame=0, size=THUMBNAIL, title="Image"
+            images=self.model.to_rgb(self._x),
+            labels=self._names,
+            frame=0,
+            size=THUMBNAIL,
+            title="Image",
+            compact=True,
         )
         self.class_picker = ClassPicker(labels=self.model.labels, target=self.target)
         self._show_hints()
@@ -161,19 +169,22 @@ class Dashboard(Panel):
         self.observe(lambda _change: self._on_choice(), ["target", "layer"])
 
     def _make_tabs(self, chosen: Sequence[str]) -> None:
-        self._pages = {name: Box([_words(EXPLORERS[name].question)], layout=_wide()) for name in chosen}
+        self._pages = {name: Box([_words(EXPLORERS[name].kind.question)], layout=_wide()) for name in chosen}
         self.tabs = Tab(children=list(self._pages.values()), layout=_wide())
         for number, name in enumerate(chosen):
             self.tabs.set_title(number, EXPLORERS[name].title)
 
     def _lay_out(self) -> None:
-        stretch((self.class_picker, "2 1 220px"), (self.image_picker, "1 1 100%"))
         self.image_picker.layout.display = None if len(self._x) > 1 else "none"
         self.layer_picker.layout.display = None if self._layers else "none"
-        row = HBox([self.class_picker, self.layer_picker], layout=row_layout())
-        row.layout.align_items = "center"
-        self.children = [self.image_picker, row, self.tabs]
-        self._adopt(self.image_picker, row, self.tabs)
+        menu = self._make_menu()
+        row = header(self.image_picker, self.class_picker, self.layer_picker, menu)
+        set_layout(self.image_picker, flex="1 1 200px")
+        set_layout(menu, flex="0 0 auto", margin="0 0 0 auto")
+        self.add_class(EXPLORER)
+        self.children = [row, self.tabs]
+        self._adopt(row, self.tabs)
+        self.class_picker._needs_kernel = self.layer_picker._needs_kernel = True
 
     # -- shared choices -------------------------------------------------------------------------------------
 
@@ -227,7 +238,7 @@ class Dashboard(Panel):
             if name == shown:
                 self._bring(name)
             else:
-                self._fill(name, _words(EXPLORERS[name].question))
+                self._fill(name, _words(EXPLORERS[name].kind.question))
 
     def _fill(self, name: str, content: Any) -> None:
         """Replace the content of a tab, and close a text that was shown there."""
@@ -264,9 +275,17 @@ class Dashboard(Panel):
             self.explorers[name] = made
             made.layout.width = "100%"
             self._share(made)
+            if self._history:
+                self._history.watch(self._entries())
         self._bring(name)
+        for other, explorer in self.explorers.items():
+            explorer.hidden = other != name
         self.tabs.selected_index = list(self._pages).index(name)
         return self.explorers[name]
+
+    def is_filled(self, name: str) -> bool:
+        """Return whether a tab shows its explorer with the chosen image and class."""
+        return name in self.explorers and self.explorers[name] in self._pages[name].children
 
     def _refuse(self, name: str, error: Exception) -> None:
         self._fill(name, _words(f"{EXPLORERS[name].title}: {as_sentence(error).rstrip('.')}."))
@@ -286,9 +305,13 @@ class Dashboard(Panel):
             known = [view for view in others if view.has_trait(trait)]
             if len(known[:1] + ends) > 1:
                 link(*known[:1], *ends, trait)
-        if hasattr(explorer, "class_picker"):
-            # The picker of the dashboard is used instead.
-            explorer.class_picker.layout.display = "none"
+        for name in ("class_picker", "menu"):
+            # That of the dashboard is used instead.
+            if hasattr(explorer, name):
+                getattr(explorer, name).layout.display = "none"
+        layers = getattr(explorer, "layer_picker", None)
+        if layers is not None and set(layers.options) <= set(self._layers):
+            layers.layout.display = "none"
         for name, part, attribute in _shared(explorer):
             if name in ("target", "layer") and isinstance(part, HasTraits) and part.has_trait(attribute):
                 part.observe(lambda change, name=name: self._take(name, change["new"]), attribute)
@@ -323,6 +346,54 @@ class Dashboard(Panel):
                 change = current != value
             if change:
                 setattr(part, attribute, value)
+
+    # -- state and images of the user -----------------------------------------------------------------------
+
+    def _entries(self) -> Iterator[ChoiceEntry]:
+        yield from super()._entries()
+        for name, explorer in self.explorers.items():
+            for entry in explorer._entries():
+                # The dashboard sets what is shared.
+                if entry.name not in explorer.shared.values():
+                    yield entry._replace(name=f"{name}.{entry.name}")
+        yield ChoiceEntry("tab", self.tabs, "selected_index")
+
+    def _prepare(self, given: Collection[str]) -> None:
+        shown = self.tabs.selected_index
+        for name in dict.fromkeys(key.partition(".")[0] for key in given):
+            if name in self._pages and name not in self.explorers:
+                self.show(name)
+        self.tabs.selected_index = shown
+
+    def _panels(self) -> list[Any]:
+        shown = self.explorers.get(list(self._pages)[self.tabs.selected_index or 0])
+        return [] if shown is None else list(shown._panels())
+
+    def _computing(self) -> list[Any]:
+        return list(self.explorers.values())
+
+    def _opens(self) -> bool:
+        return True
+
+    def _open_image(self, image: Any) -> None:
+        """Add an image of the user to the others, and show it."""
+        x = self.model.images(image)
+        self._originals.append(image)
+        self._x = torch.cat([self._x, x])
+        if self._names:
+            self._names.append(f"image {len(self._x)}")
+        self._replace_argument("images", self._originals)
+        for name, explorer in list(self.explorers.items()):
+            if "frame" in explorer.shared:
+                # It shows all images: it is made anew.
+                self._fill(name, _words(EXPLORERS[name].kind.question))
+                self.explorers.pop(name).close()
+        with self.image_picker.hold_sync():
+            self.image_picker.labels = self._names
+            self.image_picker.images = self.model.to_rgb(self._x)
+        self.image_picker.layout.display = None
+        self.frame = len(self._x) - 1
+        self.show(list(self._pages)[self.tabs.selected_index or 0])
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until all explorers have finished; False if that took longer than ``timeout`` seconds."""

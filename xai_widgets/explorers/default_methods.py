@@ -43,4 +43,4 @@ class DefaultMethods:
 
 def is_slow(method: Method) -> bool:
     """Return whether a method takes a number of passes that an option sets."""
-    return method.cost is not None and bool(method.cost.each)
+    return method.slow

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
-from ipywidgets import HBox
-from numpy.typing import NDArray
 
 from xai_widgets.core.model import ImageModel, Target
 from xai_widgets.core.run import Status
 from xai_widgets.explorers.default_methods import DefaultMethods, is_slow
-from xai_widgets.explorers.explorer import ImageExplorer
+from xai_widgets.explorers.deletion_arrays import BestClasses, flip
+from xai_widgets.explorers.image_explorer import ImageExplorer
+from xai_widgets.explorers.layout import column, display_menu, header, stage
+from xai_widgets.explorers.method_choice import method_picker
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.explorers.parts import TOP, fill_width, row_layout, stretch
+from xai_widgets.explorers.parts import TOP
 from xai_widgets.methods.registry import MethodLike, methods_by_name
 from xai_widgets.metrics import Curve
 from xai_widgets.ops.blur import truncated_blur
-from xai_widgets.studies.deletion import CURVES, RANDOM, RANDOM_TITLE, DeletionKey, DeletionStudy
-from xai_widgets.views import CurveView, HeatmapView, MethodPicker, OrderedMaskView, ScoresView, link
+from xai_widgets.studies.deletion import (
+    CURVES,
+    RANDOM,
+    RANDOM_TITLE,
+    DeletionKey,
+    DeletionResult,
+    DeletionStudy,
+)
+from xai_widgets.studies.store import Outcome
+from xai_widgets.views import CurveView, HeatmapView, OrderedMaskView, ScoresView, link
 from xai_widgets.views.static_repr import set_layout
 
 #: Methods that are computed by default; the others can be chosen.
@@ -31,6 +40,9 @@ DEFAULTS = DefaultMethods(
 #: Default steps of a curve: half of those of RISE, in half of the time.
 STEPS = 112
 
+#: Largest width of an image, CSS px.
+IMAGE_WIDTH = 480
+
 #: Color of the curves of a random order, which has 3:1 against both themes.
 RANDOM_COLOR = "#808080"
 
@@ -38,11 +50,12 @@ RANDOM_COLOR = "#808080"
 class DeletionExplorer(ImageExplorer):
     """Compare deletion and insertion curves of several methods while they are computed, and drag along them.
 
-    The curves follow the protocol of RISE (:mod:`xai_widgets.metrics.deletion`) and are drawn from coarse to fine. Gray
-    curves show pixels in random order, the mean of some orders, which not every method beats. If a method is not
-    defined for the network, the legend shows the reason and the others continue. Dragging the cursor shows the image
-    with that share of its pixels deleted, or inserted, and the best classes there. The cursor, the opacity, the color
-    map and the choice among computed curves need no kernel.
+    The curves follow the protocol of RISE (:mod:`xai_widgets.metrics.deletion`) and are drawn from coarse to fine,
+    those of the active method first. Gray curves show pixels in random order, the mean of some orders with their range,
+    which not every method beats. A diamond marks where the predicted class changes. If a method is not defined for the
+    network, the legend shows the reason and the others continue. Dragging the cursor, which stops at the computed
+    steps, shows the image with that share of its pixels deleted, or inserted, and the best classes there; a click on
+    one of them explains it. The cursor, the opacity, the color map and the choice among computed curves need no kernel.
 
     Parameters
     ----------
@@ -62,6 +75,8 @@ class DeletionExplorer(ImageExplorer):
         Images per pass of the network.
     start : bool, default True
         Whether to compute at once; otherwise the button starts.
+    state : dict, optional
+        Choices to begin with, a result of :meth:`state`.
 
     Attributes
     ----------
@@ -77,6 +92,7 @@ class DeletionExplorer(ImageExplorer):
         The curves with the cursor.
     class_picker : ClassPicker
     method_picker : MethodPicker
+    display : DisplayMenu
     run_bar : RunBar
 
     Raises
@@ -91,6 +107,8 @@ class DeletionExplorer(ImageExplorer):
     >>> DeletionExplorer(model, "photo.jpg", methods=["gradient", ("mine", my_explainer)])
     """
 
+    question: ClassVar[str] = "Which map finds the pixels that matter?"
+    hint: ClassVar[str] = "Drag the line in the plot."
     kernel_controls: ClassVar[tuple[str, ...]] = (*ImageExplorer.kernel_controls, "method_picker")
 
     study: DeletionStudy
@@ -118,9 +136,9 @@ class DeletionExplorer(ImageExplorer):
         #: The choice as long as the user has made none.
         self._default: list[str] | None = chosen if methods is None else None
 
-        self.method_picker = MethodPicker(options=list(titles), labels=titles, selected=chosen)
-        self.heatmap = HeatmapView(labels=list(titles.values()), fade=True, opacity=0.9, width=400)
-        self.masked = OrderedMaskView(width=400, title="Image at the cursor")
+        self.method_picker = method_picker(self._methods, chosen, self.model)
+        self.heatmap = HeatmapView(labels=list(titles.values()), fade=True, opacity=0.9, width=IMAGE_WIDTH)
+        self.masked = OrderedMaskView(width=IMAGE_WIDTH, title="Image at the cursor")
         self.scores = ScoresView(
             labels=self.model.labels,
             target=self.target,
@@ -130,10 +148,18 @@ class DeletionExplorer(ImageExplorer):
                 for mode, label in (("deletion", "deleted"), ("insertion", "inserted"))
             ],
             title="Best classes at the cursor",
+            x_percent=True,
+            exact=True,
         )
-        self.curves = CurveView(x_label="share of pixels", y_label=self.model.value_name, mode="deletion")
+        self.curves = CurveView(
+            x_label="share of pixels deleted or inserted",
+            y_label=self.model.value_name,
+            mode="deletion",
+            # Most curves fall or rise within the first few percent.
+            **{"x_scale": "sqrt", "x_percent": True, "y_range": "fit", "snap": True, "height": 0},
+        )
         views = self.curves, self.heatmap, self.masked, self.scores
-        for name in ("frame", "mode", "fraction", "position"):
+        for name in ("frame", "mode", "fraction", "position", "viewport"):
             link(*[(view, name) for view in views if view.has_trait(name)])
         self._assemble(self._layout())
         self.method_picker.observe(lambda _change: self._on_methods(), "selected")
@@ -141,16 +167,19 @@ class DeletionExplorer(ImageExplorer):
             self.compute()
 
     def _layout(self) -> list[Any]:
-        stretch(
-            (self.class_picker, "1 1 220px"), (self.method_picker, "3 1 320px"),
-            (self.heatmap, "2 1 240px"), (self.masked, "2 1 240px"), (self.scores, "1 1 200px"),
-        )  # fmt: skip
-        fill_width(self.curves)
-        # The list of all methods is long; those of the default choice come first.
-        set_layout(self.method_picker, max_height="110px", overflow="auto")
-        controls = HBox([self.class_picker, self.method_picker], layout=row_layout())
-        pictures = HBox([self.heatmap, self.masked, self.scores], layout=row_layout())
-        return [controls, self.run_bar, pictures, self.curves]
+        self.display = display_menu(self.heatmap)
+        # The image keeps its pixels: they are those that the network is given.
+        self.masked.controls = False
+        images = stage(self.heatmap, self.masked)
+        # Side by side in a narrow column, too.
+        set_layout(self.heatmap, self.masked, flex="1 1 150px")
+        left = column(images, self.scores, weight=5, width=330)
+        left.layout.max_width = f"{2 * IMAGE_WIDTH + 16}px"
+        right = column(self.curves, weight=4, width=300)
+        return [
+            header(self.class_picker, self.method_picker, self.display, self.run_bar),
+            stage(left, right),
+        ]
 
     def _show_image(self) -> None:
         shown = self.model.to_rgb(self._x[0])
@@ -194,6 +223,18 @@ class DeletionExplorer(ImageExplorer):
             return names
         return DEFAULTS.replaced(lambda name: self.study.outcome(self._key(name)).error)
 
+    def _choose(self, keys: Collection[DeletionKey]) -> DeletionKey:
+        """Return the active method first, then rough curves before fine ones, and methods of many passes last."""
+        rows = [*self._methods, RANDOM]
+        active = rows[self.curves.frame] if 0 <= self.curves.frame < len(rows) else None
+
+        def order(key: DeletionKey) -> tuple[bool, bool, bool]:
+            first = key.method == active
+            slow = not first and key.method != RANDOM and is_slow(self._methods[key.method])
+            return slow, not self.study.is_rough(key), not first
+
+        return min(keys, key=order)
+
     def _replacements(self, key: DeletionKey) -> Iterable[DeletionKey]:
         return self._keys()
 
@@ -235,28 +276,39 @@ class DeletionExplorer(ImageExplorer):
             for name in self._methods
             if (outcome := self.study.outcome(self._key(name))).error
         }
+        self._draw_curves(outcomes, failed)
+
+    def _draw_curves(
+        self, outcomes: Mapping[str, Outcome[DeletionResult]], failed: Mapping[str, str]
+    ) -> None:
         rows = [*self._methods, RANDOM]
         fractions = np.linspace(0, 1, self.study.curve_steps + 1, dtype=np.float32)
-        best = _Best.empty((len(rows), len(CURVES), len(fractions)), min(TOP, len(self.model.labels)))
-        series, y = [], []
+        best = BestClasses.empty((len(rows), len(CURVES), len(fractions)), min(TOP, len(self.model.labels)))
+        series, y, bands = [], [], []
         for name, outcome in outcomes.items():
             row = rows.index(name)
             curves = outcome.result.curves if outcome.result is not None else {}
-            for column, metric in enumerate(CURVES if name not in failed else ()):
-                note = ""
+            for at, metric in enumerate(CURVES if name not in failed else ()):
+                entry = self._series(name, row, metric)
+                band = np.full((2, len(fractions)), np.nan, dtype=np.float32)
                 if curve := curves.get(metric):
                     # Those of the random order differ by less than a pixel.
                     fractions = fractions if name == RANDOM else curve.fractions.numpy()
-                    best.take(row, column, curve)
-                    if not np.isnan(auc := curve.auc.item()):
-                        note = "; ".join([f"AUC {auc:.3f}", *outcome.warnings])
-                series.append(self._series(name, row, metric, note))
-                y.append(best.target_values[row, column].copy())
+                    best.take(row, at, curve)
+                    entry |= self._facts(name, curve, outcome.warnings)
+                    if curve.band is not None:
+                        band = curve.band[:, 0].numpy()
+                series.append(entry)
+                bands.append(band)
+                y.append(best.target_values[row, at].copy())
         # A failed method has a row in the legend, without a curve.
         for name, error in failed.items():
-            label = f"{self._title(name)}: {error}"
-            series.append({"label": label, "note": "", "frame": rows.index(name)})
+            title = self._title(name)
+            series.append(
+                {"label": f"{title}: {error}", "name": title, "warning": error, "frame": rows.index(name)}
+            )
             y.append(np.full(len(fractions), np.nan, dtype=np.float32))
+            bands.append(np.full((2, len(fractions)), np.nan, dtype=np.float32))
         # Hidden curves are given by row: with other rows the same curves stay hidden.
         hidden = {entry["label"] for row, entry in enumerate(self.curves.series) if row in self.curves.hidden}
         with self.curves.hold_sync():
@@ -264,6 +316,7 @@ class DeletionExplorer(ImageExplorer):
             self.curves.hidden = [row for row, entry in enumerate(series) if entry["label"] in hidden]
             self.curves.x = fractions
             self.curves.y = np.stack(y) if y else np.zeros((0, len(fractions)), dtype=np.float32)
+            self.curves.band = np.stack(bands, axis=1) if bands else None
         best.take_image(self._probabilities(), self.target)
         with self.scores.hold_sync():
             limits = self._limits(best.values, best.target_values)
@@ -276,12 +329,30 @@ class DeletionExplorer(ImageExplorer):
     def _title(self, name: str) -> str:
         return RANDOM_TITLE if name == RANDOM else self._methods[name].title
 
-    def _series(self, name: str, row: int, metric: str, note: str) -> dict[str, Any]:
+    def _series(self, name: str, row: int, metric: str) -> dict[str, Any]:
         """Return the entry of a curve in the legend."""
+        title = self._title(name)
         style = "dashed" if metric == "deletion" else "solid"
         color = {"color": RANDOM_COLOR} if name == RANDOM else {}
-        label = f"{self._title(name)}, {metric}"
-        return {"label": label, "note": note, "frame": row, "mode": metric, "style": style, **color}
+        label = f"{title}, {metric}"
+        return {"label": label, "name": title, "frame": row, "mode": metric, "style": style, **color}
+
+    def _facts(self, name: str, curve: Curve, warnings: Sequence[str]) -> dict[str, Any]:
+        """Return the parts of the entry of a curve that are known from its values."""
+        facts: dict[str, Any] = {}
+        if not np.isnan(auc := curve.auc.item()):
+            facts |= {"auc": auc, "note": f"AUC {auc:.3f}"}
+            if warnings:
+                facts["warning"] = "; ".join(warnings)
+        # The mean of random orders has no predicted class.
+        step = None if name == RANDOM else flip(curve, self._predicted())
+        if step is not None:
+            classes = curve.top_classes[0, :, 0]
+            known = (classes[:step] >= 0).nonzero().flatten()
+            before, after = (self.model.labels[int(classes[at])] for at in (known[-1], step))
+            share = curve.fractions[step].item()
+            facts |= {"flip": share, "flip_label": f"{before} → {after} at {100 * share:.1f} %"}
+        return facts
 
     def _draw_maps(self, failed: Iterable[str]) -> None:
         methods = list(self._methods)
@@ -299,42 +370,14 @@ class DeletionExplorer(ImageExplorer):
         for name, result in results.items():
             if result is not None:
                 maps[rows.index(name)], ranks[rows.index(name)] = result.saliency, result.ranks
+        warned = {key.method: " ".join(self.study.outcome(key).warnings) for key in self._shown_keys()}
         with self.heatmap.hold_sync():
             self.heatmap.labels = [self._title(name) for name in rows]
+            self.heatmap.notes = [warned.get(name, "") for name in rows]
+            self.heatmap.signs = ["auto" if name == RANDOM else self._methods[name].sign for name in rows]
             self.heatmap.maps = maps
         self.masked.ranks = ranks
         active = [methods.index(name) for name in results if name not in failed and name != RANDOM]
         if active and self.curves.frame not in [*active, len(methods)]:
             for part in (self.curves, self.heatmap, self.masked, self.scores):
                 part.frame = active[0]
-
-
-class _Best(NamedTuple):
-    """The best classes and the explained class of each method, mode and fraction; NaN where they are not known."""
-
-    values: NDArray[np.float32]
-    indices: NDArray[np.int32]
-    target_values: NDArray[np.float32]
-
-    @classmethod
-    def empty(cls, shape: tuple[int, int, int], top: int) -> _Best:
-        return cls(
-            np.full((*shape, top), np.nan, dtype=np.float32),
-            np.zeros((*shape, top), dtype=np.int32),
-            np.full(shape, np.nan, dtype=np.float32),
-        )
-
-    def take(self, row: int, column: int, curve: Curve) -> None:
-        """Take the values of a curve."""
-        self.values[row, column] = curve.top_scores[0].numpy()
-        self.indices[row, column] = curve.top_classes[0].clamp_min(0).numpy()
-        self.target_values[row, column] = curve.scores[0].numpy()
-
-    def take_image(self, values: NDArray[np.float32], target: int) -> None:
-        """Take the values of the image, at which deletion begins and insertion ends, where they are missing."""
-        indices = np.argsort(-values, kind="stable")[: self.indices.shape[-1]]
-        for column, at in enumerate((0, -1)):
-            missing = np.isnan(self.target_values[:, column, at])
-            self.values[missing, column, at] = values[indices]
-            self.indices[missing, column, at] = indices
-            self.target_values[missing, column, at] = values[target]

@@ -9,23 +9,23 @@ from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
-from traitlets import Int, validate
-from traitlets import link as link_in_python
 
-from xai_widgets.core.display import display_images
-from xai_widgets.core.model import ImageModel, Target, targeted
-from xai_widgets.core.run import Run, Status, Worker
-from xai_widgets.core.validation import check_finite
-from xai_widgets.explorers.panel import Panel
-from xai_widgets.explorers.parts import caption, existing_class, one_image, show_note
+from xai_widgets.core.model import ImageModel
+from xai_widgets.core.run import Run, Status
+from xai_widgets.core.scheduler import PAUSED, UNSEEN, VISIBLE
+from xai_widgets.core.worker import Worker
+from xai_widgets.explorers.layout import intro
+from xai_widgets.explorers.parts import with_menu
+from xai_widgets.explorers.state import EXPLORER, Stateful, held
 from xai_widgets.studies import Study
-from xai_widgets.views import ClassPicker, RunBar
+from xai_widgets.views import RunBar
+from xai_widgets.views.control import Control
 
 logger = logging.getLogger(__name__)
 
+#: Priority of a computation by the visibility of its explorer.
+LEVELS = {"visible": VISIBLE, "unseen": UNSEEN, "gone": PAUSED}
 #: Seconds between two drawings of a result that is being computed: each drawing sends all of its arrays.
 INTERVAL = 0.25
 
@@ -45,7 +45,7 @@ class Choice(NamedTuple):
     originals: Sequence[Any]
 
 
-class Explorer(Panel):
+class Explorer(Stateful):
     """A panel of controls and views whose results are computed in the background.
 
     The controls choose keys of a study, the worker computes those that are missing, and the views draw the results. A
@@ -58,8 +58,15 @@ class Explorer(Panel):
         Starts and stops the computation. It ends as "done", "cancelled" or "error", whatever is raised.
     """
 
-    #: Controls that need a kernel; an exported page disables them.
+    #: The question that the explorer answers, and the first thing to do, a hint that goes after the first "press" in a
+    #: view, or after a while of "hover".
+    question: ClassVar[str] = ""
+    hint: ClassVar[str] = ""
+    hint_until: ClassVar[str] = "press"
+    #: Controls that need a kernel; an exported page leaves them out.
     kernel_controls: ClassVar[tuple[str, ...]] = ("run_bar",)
+    #: Views that show a result and can be changed with a kernel only; an exported page shows them without tools.
+    kernel_views: ClassVar[tuple[str, ...]] = ()
     #: Attributes that a dashboard keeps equal in all explorers, such as ``{"layer": "layer_picker.value"}``: "image",
     #: "frame" (the index of the image), "target" and "layer".
     shared: ClassVar[Mapping[str, str]] = {}
@@ -67,6 +74,9 @@ class Explorer(Panel):
     study: Study[Any, Any]
     run_bar: RunBar
     _worker: Worker
+    _hidden = False
+    #: The study and the keys of the latest computation.
+    _asked: tuple[Any, Any] = (None, None)
 
     def _start_worker(self) -> None:
         # First of all in a constructor: one that raises is closed too.
@@ -75,11 +85,32 @@ class Explorer(Panel):
 
     def _assemble(self, children: Iterable[Any]) -> None:
         """Show the children, which are closed with the explorer, and connect the run bar."""
-        children = list(children)
+        line = [intro(self.question, self.hint, self.hint_until)] if self.question else []
+        children = with_menu([*line, *children], self._make_menu())
+        self.add_class(EXPLORER)
         self._adopt(*children)
         self.children = children
+        for name in self.kernel_controls:
+            if isinstance(control := getattr(self, name), Control):
+                control._needs_kernel = True
         self.run_bar.on_run(lambda _bar: self._on_run())
         self.run_bar.on_cancel(lambda _bar: self.cancel())
+        self.run_bar.on_restart(lambda _bar: self.restart())
+        self.run_bar.observe(lambda _change: self._set_priority(), "visibility")
+
+    @property
+    def hidden(self) -> bool:
+        """Whether the explorer is in a tab that is not open: its computation pauses until it is shown again."""
+        return self._hidden
+
+    @hidden.setter
+    def hidden(self, hidden: bool) -> None:
+        if hidden != self._hidden:
+            self._hidden = hidden
+            self._set_priority()
+
+    def _set_priority(self) -> None:
+        self._worker.level = PAUSED if self._hidden else LEVELS[self.run_bar.visibility]
 
     def _compute_on_change(self, *controls: tuple[Any, str]) -> None:
         """Compute whenever one of these traits changes."""
@@ -112,13 +143,17 @@ class Explorer(Panel):
         failed = ": failed" if self.study.outcome(key).error else ""
         return f"{self.study.title(key)}{failed}"
 
-    def _label(self) -> str:
-        """Return the label of the button that starts the computation."""
+    def _show_buttons(self) -> None:
+        """Set the label of the button and the tooltip of Restart."""
         outcomes = [self.study.outcome(key) for key in self._keys()]
-        if not any(outcome.complete or outcome.result is not None for outcome in outcomes):
-            return "Run"
+        known = sum(outcome.complete or outcome.result is not None for outcome in outcomes)
         complete = all(outcome.complete for outcome in outcomes)
-        return "Run again" if complete and not self.study.resumable else "Resume"
+        with self.run_bar.hold_sync():
+            self.run_bar.label = "Resume" if known and (not complete or self.study.resumable) else "Run"
+            self.run_bar.runnable = not complete or self.study.resumable
+            self.run_bar.restart = (
+                "Restart: discard all results so far and compute what is chosen anew" if known else ""
+            )
 
     def _choose(self, keys: Collection[Any]) -> Any:
         """Return the key to compute next."""
@@ -137,13 +172,25 @@ class Explorer(Panel):
         """Raise ValueError if nothing can be computed; called on the worker's thread."""
 
     def _on_run(self) -> None:
+        # A complete search is continued.
         self.compute(again=all(self.study.outcome(key).complete for key in self._keys()))
+
+    def restart(self) -> None:
+        """Discard all results and compute what is chosen anew, for instance after the network was trained further."""
+        self._worker.cancel()
+        self._renew()
+        self.study.clear()
+        self.compute()
+
+    def _renew(self) -> None:
+        """Compute anew what the explorer knows besides the results of its study."""
 
     def _after(self, status: Status) -> None:
         """Do what follows a computation, such as starting the next one; called when the run bar has ended."""
 
     # -- the computation ------------------------------------------------------------------------------------
 
+    @held
     def compute(self, *, again: bool = False) -> None:
         """Compute the missing results in the background; replaces a computation that is running.
 
@@ -155,6 +202,9 @@ class Explorer(Panel):
         """
         study = self.study
         keys = list(self._keys())
+        if not again and self._asked == (study, keys) and self._worker.resume(self._go_on):
+            return
+        self._asked = (study, keys)
 
         def on_start() -> None:
             if again and not study.resumable:
@@ -173,7 +223,8 @@ class Explorer(Panel):
         def on_snapshot(run: Run[Any]) -> None:
             nonlocal undrawn
             key = run.latest
-            self.run_bar.progress, self.run_bar.message = run.progress, self._message(key)
+            self.run_bar.advance(run.progress)
+            self.run_bar.message = self._message(key)
             undrawn = not study.outcome(key).complete and time.monotonic() - self._drawn_at < INTERVAL
             if not undrawn:
                 self._redraw(key)
@@ -181,11 +232,13 @@ class Explorer(Panel):
         def on_end(status: Status, error: BaseException | None) -> None:
             if undrawn:
                 self._redraw()
-            self.run_bar.label = self._label()
+            self._show_buttons()
 
         def message() -> str:
             titles = self._failures()
-            return f"done, {len(titles)} failed: {', '.join(titles)}" if titles else ""
+            if titles:
+                return f"done, {len(titles)} failed: {', '.join(titles)}"
+            return "done; Resume searches further" if study.resumable else ""
 
         if not again and all(study.outcome(key).complete for key in keys):
             self._worker.cancel()
@@ -195,10 +248,14 @@ class Explorer(Panel):
             return
         self._submit(make_run, on_start=on_start, on_snapshot=on_snapshot, on_end=on_end, message=message)
 
+    def _go_on(self) -> None:
+        self.run_bar.go_on()
+        self._redraw()
+
     def _redraw(self, changed: Any = None) -> None:
         self._drawn_at = time.monotonic() if changed is not None else -math.inf
         self._draw(changed)
-        self.run_bar.label = self._label()
+        self._show_buttons()
 
     def _submit(
         self,
@@ -219,8 +276,16 @@ class Explorer(Panel):
             self._finish(status, error, on_end, message)
             self._after(status)
 
+        def on_queued(queued: bool) -> None:
+            self.run_bar.queued = queued
+
         self._worker.submit(
-            make_run, on_start=lambda: self._begin(on_start), on_snapshot=on_snapshot, on_end=ended
+            make_run,
+            on_start=lambda: self._begin(on_start),
+            on_snapshot=on_snapshot,
+            on_end=ended,
+            on_progress=lambda run: self.run_bar.advance(run.progress),
+            on_queued=on_queued,
         )
 
     def _begin(self, on_start: Callable[[], None]) -> None:
@@ -251,14 +316,19 @@ class Explorer(Panel):
             logger.exception("the end of a computation could not be drawn")
         finally:
             self.run_bar.end(status, error, text)
+        if status == "done":
+            self._settle()
 
     def cancel(self) -> None:
-        """Stop the computation; its results so far are kept."""
-        self._worker.cancel()
+        """Stop the computation; its results so far are kept, and :meth:`compute` continues it."""
+        self._worker.stop()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until the computation has ended; False if that took longer than ``timeout`` seconds."""
         return self._worker.wait(timeout)
+
+    def wait_for_quick(self, timeout: float) -> None:
+        """Wait for results that take one pass, such as the scores of a painted mask."""
 
     def close(self) -> None:
         """Stop the computation and close every part."""
@@ -266,160 +336,6 @@ class Explorer(Panel):
         if worker := getattr(self, "_worker", None):
             worker.cancel()
         super().close()
-
-
-class ImageExplorer(Explorer):
-    """An explorer of one image and one class.
-
-    A subclass returns its study from :meth:`_make_study`, which is called anew for each image, and shows the image in
-    :meth:`_show_image`.
-
-    Attributes
-    ----------
-    target : int
-        The class; assign an index to change it.
-    class_picker : ClassPicker
-    run_bar : RunBar
-    caption : ipywidgets.HTML
-        How the image was resized for the network.
-    """
-
-    kernel_controls: ClassVar[tuple[str, ...]] = ("class_picker", "run_bar")
-    shared: ClassVar[Mapping[str, str]] = {"image": "image", "target": "target"}
-
-    target = Int(0, help="The class.")
-
-    def __init__(self, model: ImageModel, image: Any, *, target: Target = None, **kwargs: Any) -> None:
-        self._start_worker()
-        model, target = targeted(model, target)
-        self.model = model
-        self.caption = caption()
-        self._x, self._display = self._take(image)
-        self._scores = model.scores(self._x)
-        index = self._predicted() if target is None else int(model.targets(target, self._x)[0])
-        self.class_picker = ClassPicker(labels=model.labels, target=index)
-        self.run_bar = RunBar()
-        super().__init__(**kwargs)
-        self.target = index
-
-    @classmethod
-    def from_choice(cls, model: ImageModel, choice: Choice, **options: Any) -> ImageExplorer:
-        """Return an explorer of the image and class of a dashboard."""
-        image = choice.originals[choice.frame]
-        return cls(model, image, **{"target": choice.target, **options})
-
-    def _assemble(self, children: Iterable[Any]) -> None:
-        super()._assemble([*children, self.caption])
-        link_in_python((self, "target"), (self.class_picker, "target"))
-        self._show_probabilities()
-        self._show_image()
-        self._compute_on_change((self, "target"))
-
-    @validate("target")
-    def _class_exists(self, proposal: dict[str, Any]) -> int:
-        return existing_class(self.model, proposal["value"])
-
-    @property
-    def image(self) -> Tensor:
-        """The image, (1, C, H, W) in [0, 1]; assign one of any kind to replace it, with its predicted class."""
-        return self._x
-
-    @image.setter
-    def image(self, image: Any) -> None:
-        x, display = self._take(image)
-        scores = self.model.scores(x)
-        # Stopped first: a run about the old image must not draw on the new one.
-        self.cancel()
-        self._x, self._display, self._scores = x, display, scores
-        self._take_image()
-        self._show_probabilities()
-        self._show_image()
-        if self._predicted() != self.target:
-            self.target = self._predicted()
-        else:
-            self.compute()
-
-    def _take(self, image: Any) -> tuple[Tensor, NDArray[np.uint8]]:
-        """Return the network's pixels of an image and the same part of it in its own resolution; show the caption."""
-        x = one_image(self.model, image)
-        display, notes = display_images(self.model, image)
-        show_note(self.caption, notes)
-        return x, display[0]
-
-    def _take_image(self) -> None:
-        """Replace the study by one of the new image."""
-        self.study = self._make_study()
-
-    @abstractmethod
-    def _make_study(self) -> Study[Any, Any]:
-        """Return the study of the image."""
-
-    @abstractmethod
-    def _show_image(self) -> None:
-        """Show the image in the views."""
-
-    def _if_finite(self, make: Callable[[], Any]) -> None:
-        """Call a check of the constructor; if the scores are not finite the run bar reports that later instead."""
-        if bool(self._scores.isfinite().all()):
-            make()
-
-    def _predicted(self) -> int:
-        return int(self._scores[0].argmax())
-
-    def _probabilities(self) -> NDArray[np.float32]:
-        """Return the probability of each class, or its score if the network has no probabilities."""
-        values: NDArray[np.float32] = self.model.probabilities(self._scores)[0].float().cpu().numpy()
-        return values
-
-    def _limits(self, *values: Tensor | NDArray[np.float32]) -> list[float]:
-        """Return the values of an empty and a full bar: 0 and 1, or the lowest and highest of all scores."""
-        if self.model.has_probabilities:
-            return [0.0, 1.0]
-        every = np.concatenate([np.zeros(1), self._probabilities(), *(np.ravel(part) for part in values)])
-        every = every[np.isfinite(every)]
-        return [float(every.min()), float(every.max() if every.max() > every.min() else every.min() + 1)]
-
-    def _show_probabilities(self) -> None:
-        self.class_picker.probabilities = self._probabilities().tolist()
-
-    def _on_run(self) -> None:
-        # The network may have been trained further.
-        self._scores = self.model.scores(self._x)
-        self._show_probabilities()
-        super()._on_run()
-
-    def _check(self) -> None:
-        # A network whose scores were not finite may have been mended since.
-        scores = self._scores if bool(self._scores.isfinite().all()) else self.model.scores(self._x)
-        check_finite(scores, self.model.name)
-
-
-class SearchExplorer(ImageExplorer):
-    """An explorer of one resumable search for each choice: stopped by the button, it continues from its result.
-
-    Attributes
-    ----------
-    result
-        The result that is shown, or None.
-    """
-
-    result: Any = None
-
-    @abstractmethod
-    def _key(self) -> Any:
-        """Return the key that the controls choose."""
-
-    @abstractmethod
-    def _draw_result(self, key: Any, result: Any) -> None:
-        """Draw a result, all arrays anew; None clears the views."""
-
-    def _keys(self) -> list[Any]:
-        return [self._key()]
-
-    def _draw(self, changed: Any = None) -> None:
-        key = self._key()
-        self.result = self.study.result(key)
-        self._draw_result(key, self.result)
 
 
 def wait_for(timeout: float | None, *parts: Any) -> bool:

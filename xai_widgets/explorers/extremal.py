@@ -9,21 +9,19 @@ from typing import Any, ClassVar, get_args
 import numpy as np
 import torch
 import torch.nn.functional as F
-from ipywidgets import HBox
 from numpy.typing import NDArray
 
 from xai_widgets.core.model import ImageModel, Target
 from xai_widgets.core.validation import numbers
-from xai_widgets.explorers.explorer import SearchExplorer
+from xai_widgets.explorers.image_explorer import SearchExplorer
+from xai_widgets.explorers.layout import column, header, stage
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import (
+    ENDS,
     TOP,
-    dropdown,
-    fill_width,
-    row_layout,
     score_name,
     search_settings,
-    stretch,
+    void_scores,
 )
 from xai_widgets.ops.perturb import Perturbation, perturb, pyramid
 from xai_widgets.perturbation.extremal import Extremal
@@ -31,13 +29,22 @@ from xai_widgets.perturbation.mask_search import SearchSettings
 from xai_widgets.perturbation.scored_masks import Variant
 from xai_widgets.studies.layers import spatial_layers
 from xai_widgets.studies.masks import ExtremalKey, ExtremalStudy
-from xai_widgets.views import CurveView, GalleryView, MaskView, ScoresView, link
+from xai_widgets.views import CurveView, GalleryView, MaskView, ScoresView, SelectView, link
+from xai_widgets.views.mask_view import MODES
+from xai_widgets.views.static_repr import set_layout
 
 #: Side of an image of the strip, in pixels.
-THUMBNAIL = 96
+THUMBNAIL = 84
 
 #: The choice of masking the image, not a layer.
-IMAGE = "the image"
+IMAGE = "image"
+
+#: Titles of the image by the objective of the mask.
+TITLES: dict[Variant, str] = {
+    "preserve": "Mask that keeps the class",
+    "delete": "Mask that removes the class",
+    "hybrid": "Mask that keeps the class, and whose deletion removes it",
+}
 
 
 class ExtremalExplorer(SearchExplorer):
@@ -72,6 +79,8 @@ class ExtremalExplorer(SearchExplorer):
         Masked images per pass.
     start : bool, default True
         Whether to search at once; otherwise the button starts.
+    state : dict, optional
+        Choices to begin with, a result of :meth:`state`.
 
     Attributes
     ----------
@@ -85,7 +94,7 @@ class ExtremalExplorer(SearchExplorer):
         The best classes there.
     strip : GalleryView
         The preserved part for each area.
-    variant_picker, perturbation_picker, layer_picker : ipywidgets.Dropdown
+    variant_picker, perturbation_picker, layer_picker : SelectView
     class_picker : ClassPicker
     run_bar : RunBar
     result : Extremal or None
@@ -103,6 +112,8 @@ class ExtremalExplorer(SearchExplorer):
     >>> ExtremalExplorer(model, "photo.jpg", variant="delete")  # doctest: +SKIP
     """
 
+    question: ClassVar[str] = "How little of the image is enough?"
+    hint: ClassVar[str] = "Drag the area."
     kernel_controls: ClassVar[tuple[str, ...]] = (
         *SearchExplorer.kernel_controls,
         "variant_picker",
@@ -137,24 +148,47 @@ class ExtremalExplorer(SearchExplorer):
         # Bad arguments are refused here: this makes the run without a step of it.
         self._if_finite(lambda: self.study.run(ExtremalKey(self.target, variant, perturbation, layer)))
 
-        self.variant_picker = dropdown("Objective", get_args(Variant), variant)
-        self.perturbation_picker = dropdown("Outside the mask", get_args(Perturbation), perturbation)
+        self.variant_picker = SelectView(
+            title="Objective",
+            options=get_args(Variant),
+            value=variant,
+            help="Whether the mask keeps the score of the class, its deletion removes it, or both",
+        )
+        self.perturbation_picker = SelectView(
+            title="Outside",
+            options=get_args(Perturbation),
+            value=perturbation,
+            help="Whether the image is blurred outside of the mask, or fades to black",
+        )
         layers = spatial_layers(self.model)
         layers += [layer] if layer is not None and layer not in layers else []
-        self.layer_picker = dropdown("Layer", (IMAGE, *layers), layer or IMAGE)
-        self.mask = MaskView(width=400, area=0.1)
-        self.curves = CurveView(x_label="area", y_label=score_name(self.model), fraction=0.1, height=240)
+        self.layer_picker = SelectView(
+            title="Mask on",
+            options=[IMAGE, *layers],
+            value=layer or IMAGE,
+            help="Whether the image is masked, or the activation of a layer",
+        )
+        mode = _mode(variant)
+        self.mask = MaskView(width=480, area=0.1, mode=mode, display=mode, title=_title(variant, layer))
+        self.curves = CurveView(
+            x_label="area", y_label=score_name(self.model), fraction=0.1, mode=mode, height=200
+        )
         self.scores = ScoresView(
             labels=self.model.labels,
             target=self.target,
             fraction=0.1,
-            series=[{"label": "preserved"}, {"label": "deleted"}],
+            mode=mode,
+            series=[{"label": each, "frame": 0, "mode": each} for each in MODES],
             title="Best classes",
         )
-        self.strip = GalleryView(title="Area growth", size=THUMBNAIL)
+        self.strip = GalleryView(title="All areas", size=THUMBNAIL, columns=10)
         link((self.curves, "fraction"), (self.scores, "fraction"), (self.mask, "area"))
         link((self.curves, "frame"), (self.scores, "frame"))
+        link((self.curves, "mode"), (self.scores, "mode"), (self.mask, "mode"))
         link((self.strip, "frame"), (self.mask, "frame"))
+        self._given_title = self.mask.title
+        # Before the computation: the image shows the part that the mask stands for.
+        self.variant_picker.observe(lambda change: self._follow_variant(), "value")
         pickers = self.variant_picker, self.perturbation_picker, self.layer_picker
         self._compute_on_change(*((picker, "value") for picker in pickers))
         self._assemble(self._layout())
@@ -162,17 +196,16 @@ class ExtremalExplorer(SearchExplorer):
             self.compute()
 
     def _layout(self) -> list[Any]:
-        stretch(
-            (self.class_picker, "1 1 220px"), (self.mask, "2 1 260px"),
-            (self.curves, "3 1 320px"), (self.scores, "1 1 200px"),
-        )  # fmt: skip
-        fill_width(self.strip)
-        choices = [self.class_picker, self.variant_picker, self.perturbation_picker, self.layer_picker]
+        controls = header(
+            self.class_picker, self.variant_picker, self.perturbation_picker, self.layer_picker, self.run_bar
+        )
+        # Keep the width for each objective: no choice breaks the line of controls.
+        set_layout(self.variant_picker, flex="0 0 170px")
+        # The slider and all that it changes are side by side.
+        plots = stage(column(self.curves, weight=1.5, width=200), column(self.scores, width=170))
         return [
-            HBox(choices, layout=row_layout()),
-            self.run_bar,
-            HBox([self.mask, self.curves, self.scores], layout=row_layout()),
-            self.strip,
+            controls,
+            stage(column(self.mask, width=260), column(plots, self.strip, weight=2.5, width=370)),
         ]
 
     def _show_image(self) -> None:
@@ -203,21 +236,55 @@ class ExtremalExplorer(SearchExplorer):
         result = self.study.result(key)
         return "" if result is None else f"{key.variant}: {len(result.areas)} areas"
 
+    def _follow_variant(self) -> None:
+        """Show the part that the mask of the objective stands for."""
+        self.mask.mode = self.curves.mode = self.scores.mode = _mode(self.variant_picker.value)
+
     # -- drawing --------------------------------------------------------------------------------------------
 
     def _draw_result(self, key: ExtremalKey, result: Extremal | None) -> None:
         levels = pyramid(self._x, key.perturbation)
-        self.mask.title = (
-            "Preserved part of the image" if key.layer is None else f"Mask on {key.layer}, over the image"
-        )
+        self._name_mask(_title(key.variant, key.layer))
         with self.mask.hold_sync():
             self.mask.masks = None
             self.mask.levels = self.model.to_rgb(levels[0])
             self.mask.areas = None if result is None else result.areas.cpu().numpy()
             self.mask.masks = None if result is None else result.masks[0].cpu().numpy()
             self.mask.best = None if result is None else float(result.best_area[0])
+            self.mask.caption, self.mask.note = self._caption(key, result), self._note(key, result)
         self._draw_strip(levels, result)
         self._draw_curves(key, result)
+
+    def _name_mask(self, title: str) -> None:
+        """Title the image, unless a user has given it a title."""
+        if self.mask.title == self._given_title:
+            self.mask.title = self._given_title = title
+
+    def _caption(self, key: ExtremalKey, result: Extremal | None) -> str:
+        """Return the meaning of the star, or that there is none."""
+        name = "smallest sufficient area (a*)"
+        if result is None:
+            return f"{name}: not computed yet"
+        best = float(result.best_area[0])
+        if not math.isnan(best):
+            return f"\u2605 {name}: {100 * best:.3g} %"
+        return f"{name}: {'not reached' if self.study.outcome(key).complete else 'none yet'}"
+
+    def _note(self, key: ExtremalKey, result: Extremal | None) -> str:
+        """Return why the masks mean little, or nothing."""
+        if result is None:
+            return ""
+        low, high = float(result.perturbed[0]), float(result.whole[0])
+        if note := void_scores(self.model, key.target, low, high, ENDS[key.perturbation]):
+            return note
+        label = self.model.labels[key.target]
+        if not self.study.outcome(key).complete:
+            return ""
+        if key.variant == "delete" and float(result.complement_scores.min()) >= high:
+            return f"These masks do nothing: none lowers the score of {label}."
+        if key.variant != "delete" and float(result.scores.max()) <= low:
+            return f"These masks do nothing: none scores above the image that is {ENDS[key.perturbation]}."
+        return ""
 
     def _draw_strip(self, levels: torch.Tensor, result: Extremal | None) -> None:
         with self.strip.hold_sync():
@@ -226,17 +293,20 @@ class ExtremalExplorer(SearchExplorer):
                 self.strip.marked = -1
                 return
             masks = F.interpolate(result.masks, result.size, mode="nearest-exact")
-            shown = perturb(levels, masks)[0]
+            deleted = _mode(result.variant) == "deleted"
+            shown = perturb(levels, 1 - masks if deleted else masks)[0]
             side = min(1.0, THUMBNAIL / min(result.size))
             small = F.interpolate(shown, scale_factor=side, mode="area") if side < 1 else shown
             areas = result.areas.tolist()
             best = float(result.best_area[0])
+            self.strip.columns = min(len(areas), 10)
             self.strip.images = self.model.to_rgb(small)
             self.strip.labels = [f"{100 * area:.3g} %" for area in areas]
             self.strip.marked = -1 if math.isnan(best) else areas.index(best)
             # Figure 5 of the source: from the fully perturbed image to a quarter above Phi_0.
             low = result.perturbed[0]
-            share = (result.scores[0] - low) / (result.tau * result.whole[0] - low).clamp(min=1e-6)
+            scores = result.complement_scores if deleted else result.scores
+            share = (scores[0] - low) / (result.tau * result.whole[0] - low).clamp(min=1e-6)
             self.strip.value_limits = [0.0, 1.25]
             self.strip.values = share.clamp(0, 1.25)
 
@@ -244,6 +314,7 @@ class ExtremalExplorer(SearchExplorer):
         if result is None:
             for view in (self.curves, self.scores):
                 view.x = None
+            self.curves.steps = None
             self.curves.y = self.scores.values = self.scores.indices = self.scores.target_values = None
             self.curves.lines, self.curves.marks, self.curves.series = [], [], []
             return
@@ -256,17 +327,19 @@ class ExtremalExplorer(SearchExplorer):
         best = float(result.best_area[0])
         with self.curves.hold_sync():
             self.curves.x = x
+            # The cursor stops where there is a mask.
+            self.curves.steps = np.array(areas, dtype=np.float32)
             self.curves.y = torch.stack([preserved, left])
             self.curves.series = [
-                {"label": "mask preserved"},
-                {"label": "mask deleted", "style": "dashed"},
+                {"label": f"mask {mode}", "frame": 0, "mode": mode, "style": style}
+                for mode, style in zip(MODES, ("solid", "dashed"), strict=True)
             ]
             self.curves.lines = [
                 {
                     "y": float(result.tau * high),
-                    "label": "\u03a6\u2080" if result.tau != 1 else "\u03a6\u2080, the image",
+                    "label": "unperturbed" if result.tau == 1 else f"{result.tau:.3g} of unperturbed",
                 },
-                {"y": float(low), "label": "fully perturbed"},
+                {"y": float(low), "label": ENDS[key.perturbation]},
             ]
             self.curves.marks = [] if math.isnan(best) else [{"x": best, "label": f"a* = {100 * best:.3g} %"}]
         self._draw_scores(key, result, x, inner)
@@ -286,3 +359,13 @@ class ExtremalExplorer(SearchExplorer):
             self.scores.x = x
             self.scores.indices, self.scores.values = best.indices.int(), best.values
             self.scores.target_values = probs[:, :, key.target]
+
+
+def _mode(variant: Variant) -> str:
+    """Return whether the mask of an objective is preserved or deleted."""
+    return "deleted" if variant == "delete" else "preserved"
+
+
+def _title(variant: Variant, layer: str | None) -> str:
+    """Return the title of the image for an objective and the layer that is masked."""
+    return TITLES[variant] if layer is None else f"{TITLES[variant]}, on {layer}"

@@ -5,25 +5,28 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any, ClassVar, get_args
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from ipywidgets import HBox, Layout, VBox
+from ipywidgets import GridBox, Layout
 from numpy.typing import NDArray
 from torch import Tensor
 
 from xai_widgets.core.model import ImageModel, Target
-from xai_widgets.explorers.explorer import SearchExplorer
+from xai_widgets.explorers.image_explorer import SearchExplorer
+from xai_widgets.explorers.layout import column, display_menu, header, stage
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.explorers.parts import TOP, dropdown, fill_width, is_large, row_layout, stretch
+from xai_widgets.explorers.parts import TOP, caption, dropdown, is_large
 from xai_widgets.inverse import Inverted, LayerWise, SolverSettings
 from xai_widgets.inverse.chain import Chain
 from xai_widgets.inverse.layer_wise import Regularizer, check_lambda
 from xai_widgets.methods.registry import MethodLike, methods_by_name
 from xai_widgets.studies.inverse import InverseKey, InverseResult, InverseStudy
 from xai_widgets.views import CurveView, HeatmapView, ScoresView, SliderView, link
+from xai_widgets.views.static_repr import set_layout
 
 #: lambda: finest where the inverse gets simple and keeps the class, and on to where a network may lose it.
 LAMBDAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 1.0, 1.5)
@@ -87,6 +90,8 @@ class InverseExplorer(SearchExplorer):
         Inverses, or images, at once.
     start : bool, default True
         Whether to compute at once; otherwise the button starts.
+    state : dict, optional
+        Choices to begin with, a result of :meth:`state`.
 
     Attributes
     ----------
@@ -104,7 +109,9 @@ class InverseExplorer(SearchExplorer):
         Output reconstruction over input simplicity.
     scores : ScoresView
         The best classes of x^.
-    regularizer_picker : ipywidgets.Dropdown
+    regularizer_picker : SelectView
+    display : DisplayMenu
+        Opacity and colors of the images.
     class_picker : ClassPicker
     run_bar : RunBar
     result : InverseResult or None
@@ -123,6 +130,8 @@ class InverseExplorer(SearchExplorer):
     >>> InverseExplorer(model, "photo.jpg", lam=(0, 0.4, 0.7))  # doctest: +SKIP
     """
 
+    question: ClassVar[str] = "What does the network keep of the image?"
+    hint: ClassVar[str] = "Drag the slider of lambda."
     kernel_controls: ClassVar[tuple[str, ...]] = (*SearchExplorer.kernel_controls, "regularizer_picker")
 
     study: InverseStudy
@@ -162,22 +171,41 @@ class InverseExplorer(SearchExplorer):
         self.slider = SliderView(label="Weight λ", values=check_lambda(lam), frame=0)
         self.depth = SliderView(label="Depth", values=range(len(self._depths)))
         self.image_view, self.inverse_view, self.operation_view = (
-            HeatmapView(width=0, controls=False, interpolation="pixelated", title=title)
-            for title in ("Image x", "Layer-wise x̂ at λ", "Operation-wise x̂")
+            HeatmapView(width=0, controls=False, interpolation="pixelated", title=title, help=formula)
+            for title, formula in (
+                ("Image", "x"),
+                ("Layer-wise inverse", "x̂ = α ⊙ x at the chosen λ, layer by layer"),
+                ("Operation-wise inverse", "x̂ = α ⊙ x, operation by operation, without λ"),
+            )
         )
         self.layer_map, self.operation_map = (
-            HeatmapView(width=0, controls=False, interpolation="pixelated", colormap="inferno", title=title)
-            for title in ("Layer-wise at λ and depth", "Operation-wise at depth")
+            HeatmapView(
+                width=0,
+                controls=False,
+                interpolation="pixelated",
+                colormap="inferno",
+                title=title,
+                help=f"x̂ of the {kind} inverse at the input of the chosen unit, summed over channels",
+            )
+            for title, kind in (
+                ("Layer-wise, at the depth", "layer-wise"),
+                ("Operation-wise, at the depth", "operation-wise"),
+            )
         )
         self.curves = CurveView(
-            x_label="what is kept of the image: mean α",
+            x_label="share of the image that is kept",
             y_label=f"{self.model.value_name} of the class",
-            height=280,
-            title="Output reconstruction over input simplicity",
+            height=160,
+            title="Is the class kept, and by how little?",
         )
         self.scores = ScoresView(
-            labels=self.model.labels, target=self.target, series=[{"label": "= λ"}], title="Best classes of x̂"
+            labels=self.model.labels,
+            target=self.target,
+            series=[{"label": "λ ="}],
+            title="Best classes of the inverse",
         )
+        self.display = display_menu(*self._image_views())
+        self.note = caption()
         self._draw_depth(self._shown, self._shown)
         self._link()
         self._compute_on_change((self.regularizer_picker, "value"))
@@ -197,30 +225,27 @@ class InverseExplorer(SearchExplorer):
         )
         link((self.depth, "frame"), (self.layer_map, "group"), (self.operation_map, "group"))
         link((self.slider, "fraction"), (self.scores, "fraction"))
-        link(*((view, "position") for view in self._image_views()))
+        for name in ("position", "viewport"):
+            link(*((view, name) for view in self._image_views()))
 
     def _layout(self) -> list[Any]:
-        stretch(
-            (self.class_picker, "1 1 220px"),
-            *((view, "1 1 88px") for view in (self.image_view, self.inverse_view, self.operation_view)),
-            *((view, "1 1 130px") for view in (self.layer_map, self.operation_map)),
+        set_layout(*self._image_views(), self.depth, width="auto", min_width="0", margin="0")
+        # Both inverses stand in columns, with the depth of the lower ones beside them.
+        views = [self.image_view, self.inverse_view, self.operation_view]
+        views += [self.depth, self.layer_map, self.operation_map]
+        grid = Layout(
+            grid_template_columns="repeat(3, minmax(0, 1fr))", grid_gap="4px 12px", align_items="flex-end"
         )
-        fill_width(self.slider, self.depth, self.curves, self.scores)
-        # Titles may take two lines; the images are still aligned.
-        images = HBox([self.image_view, self.inverse_view, self.operation_view], layout=row_layout())
-        maps = HBox([self.layer_map, self.operation_map], layout=row_layout())
-        images.layout.align_items = maps.layout.align_items = "flex-end"
-        left, right = (
-            VBox(parts, layout=Layout(flex=flex, min_width="0", overflow="hidden", grid_gap="8px"))
-            for parts, flex in (
-                ([images, self.slider, maps, self.depth], "3 1 320px"),
-                ([self.curves, self.scores], "2 1 320px"),
-            )
-        )
+        images = GridBox(views, layout=grid)
+        # Keep one height before and after the first result.
+        set_layout(self.curves, min_height="370px")
+        set_layout(self.scores, min_height="168px")
         return [
-            HBox([self.class_picker, self.regularizer_picker], layout=row_layout()),
-            self.run_bar,
-            HBox([left, right], layout=row_layout()),
+            header(self.class_picker, self.regularizer_picker, self.display, self.run_bar),
+            stage(
+                column(self.slider, images, self.note, weight=1.5, width=360),
+                column(self.curves, self.scores, width=240),
+            ),
         ]
 
     def _take_image(self) -> None:
@@ -287,6 +312,22 @@ class InverseExplorer(SearchExplorer):
             )
         self._draw_depth(before, result)
         self._draw_curves(result)
+        self._draw_note(result)
+
+    def _draw_note(self, result: InverseResult) -> None:
+        """Explain in words why an inverse shows nothing."""
+        notes = []
+        layers, operations = result.layer_wise, result.operation_wise
+        if self._count == 1 and layers is not None and layers.output is not None:
+            notes.append("The network is one unit for this decomposition: lambda changes nothing.")
+        if (
+            operations is not None
+            and operations.output is not None
+            and not bool(operations.x.abs().max() > 0)
+        ):
+            notes.append("The operation-wise inverse is black: it keeps nothing of the image.")
+        self.note.value = f"<b>{escape(' '.join(notes))}</b>"
+        self.note.layout.display = None if notes else "none"
 
     def _draw_maps(self, view: HeatmapView, inverse: Inverted | None) -> None:
         """Draw a group for each depth, with a map for each lambda; missing cells are transparent."""
@@ -378,7 +419,7 @@ class InverseExplorer(SearchExplorer):
         with self.curves.hold_sync():
             self.curves.x, self.curves.y, self.curves.steps = x, y, stops
             self.curves.series = [
-                {"label": "layer-wise, over λ", "note": "the cursor is at the chosen λ"},
+                {"label": "layer-wise, over λ", "note": "line: the chosen λ"},
                 *(
                     {
                         "label": title,

@@ -11,14 +11,16 @@ from ipywidgets import HBox, Layout
 from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.model import ImageModel, Target
 from xai_widgets.errors import unknown_name
-from xai_widgets.explorers.explorer import ImageExplorer
+from xai_widgets.explorers.image_explorer import ImageExplorer
+from xai_widgets.explorers.layout import column, header, stage
+from xai_widgets.explorers.method_choice import method_picker
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.explorers.parts import row_layout, score_name, search_settings, stretch
+from xai_widgets.explorers.parts import ENDS, score_name, search_settings, void_scores
 from xai_widgets.methods.registry import MethodLike, methods_by_name
 from xai_widgets.ops.perturb import Perturbation, pyramid
 from xai_widgets.perturbation.mask_search import check_areas
-from xai_widgets.studies.masks import MaskKey, MaskStudy
-from xai_widgets.views import CurveView, MaskView, MethodPicker, link
+from xai_widgets.studies.masks import MaskKey, MaskStudy, MethodMasks
+from xai_widgets.views import CurveView, MaskView, link
 from xai_widgets.views.static_repr import set_layout
 
 AREAS = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6)
@@ -26,8 +28,8 @@ AREAS = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6)
 #: Default methods.
 METHODS = ("gradient", "grad_cam", "occlusion", "meaningful_perturbation", "extremal")
 
-#: Gap between two images, in pixels.
-GAP = 8
+#: Gap between two images, and their largest width, in pixels.
+GAP, LANE = 8, 240
 
 
 class MaskComparison(ImageExplorer):
@@ -60,6 +62,8 @@ class MaskComparison(ImageExplorer):
         Masked images per pass.
     start : bool, default True
         Whether to compute at once; otherwise the button starts.
+    state : dict, optional
+        Choices to begin with, a result of :meth:`state`.
 
     Attributes
     ----------
@@ -87,6 +91,8 @@ class MaskComparison(ImageExplorer):
     >>> MaskComparison(model, "photo.jpg", ["grad_cam", "rise", "extremal"])  # doctest: +SKIP
     """
 
+    question: ClassVar[str] = "Whose mask preserves the score with the least of the image?"
+    hint: ClassVar[str] = "Drag the area."
     kernel_controls: ClassVar[tuple[str, ...]] = (*ImageExplorer.kernel_controls, "method_picker")
 
     study: MaskStudy
@@ -124,18 +130,21 @@ class MaskComparison(ImageExplorer):
         pyramid(self._x, perturbation, levels=2)
         self.study = self._make_study()
         titles = {name: method.title for name, method in self._methods.items()}
-        self.method_picker = MethodPicker(options=list(titles), labels=titles, selected=list(titles))
+        self.method_picker = method_picker(self._methods, titles, self.model)
         self.masks = {
-            name: MaskView(title=title, width=260, area=0.1, controls=False) for name, title in titles.items()
+            name: MaskView(title=title, width=LANE, area=0.1, controls=False)
+            for name, title in titles.items()
         }
         self.controls = MaskView(show_image=False, width=0, area=0.1)
         self.curves = CurveView(
-            x_label="area", y_label=score_name(self.model), fraction=0.1, mode="preserved", height=280
+            x_label="area", y_label=score_name(self.model), fraction=0.1, mode="preserved", height=210
         )
         masks = self.controls, *self.masks.values()
         link((self.curves, "fraction"), *((view, "area") for view in masks))
-        for name in ("display", "position"):
+        for name in ("display", "position", "viewport"):
             link(*((view, name) for view in masks))
+        # The curves of the part that is shown are bold.
+        link((self.curves, "mode"), *((view, "mode") for view in masks))
         # Aligned at the bottom, where a title of two lines does not move an image.
         row = Layout(display="grid", grid_gap=f"8px {GAP}px", align_items="flex-end", overflow="hidden")
         self._row = HBox(list(self.masks.values()), layout=row)
@@ -145,15 +154,11 @@ class MaskComparison(ImageExplorer):
             self.compute()
 
     def _layout(self) -> list[Any]:
-        stretch((self.class_picker, "1 1 220px"), (self.method_picker, "3 1 320px"))
-        set_layout(*self.masks.values(), self.controls, self.curves, min_width="0", margin="0")
-        return [
-            HBox([self.class_picker, self.method_picker], layout=row_layout()),
-            self.run_bar,
-            self._row,
-            self.controls,
-            self.curves,
-        ]
+        set_layout(*self.masks.values(), min_width="0", margin="0")
+        controls = header(self.class_picker, self.method_picker, self.run_bar)
+        # The slider and all images that it changes are side by side.
+        images = column(self._row, weight=1.4, width=360)
+        return [controls, stage(images, column(self.controls, self.curves, width=270))]
 
     def _show_image(self) -> None:
         levels = self.model.to_rgb(pyramid(self._x, self._perturbation, levels=2)[0])
@@ -185,16 +190,17 @@ class MaskComparison(ImageExplorer):
             outcome = outcomes.get(name)
             result = None if outcome is None else outcome.result
             view.layout.display = "none" if outcome is None else None
-            title = self._methods[name].title
-            view.title = f"{title}: {outcome.error}" if outcome is not None and outcome.error else title
             with view.hold_sync():
+                view.note = "" if outcome is None else outcome.error or "; ".join(outcome.warnings)
                 view.masks = None
                 view.areas = None if result is None else np.array(self._areas, dtype=np.float32)
                 view.masks = None if result is None else result.masks
-        known = any(outcome.result is not None for outcome in outcomes.values())
+        results = [outcome.result for outcome in outcomes.values() if outcome.result is not None]
+        known = bool(results)
         with self.controls.hold_sync():
             self.controls.areas = np.array(self._areas, dtype=np.float32)
             self.controls.ready = [known] * len(self._areas)
+            self.controls.caption = self._void(results)
         self._draw_curves()
 
     def _draw_curves(self) -> None:
@@ -221,15 +227,25 @@ class MaskComparison(ImageExplorer):
         lines = [
             {"y": float(result.preserved[end]), "label": label}
             for result in results[:1]
-            for end, label in ((-1, "the image"), (0, "fully perturbed"))
+            for end, label in ((-1, "unperturbed"), (0, ENDS[self._perturbation]))
         ]
         with self.curves.hold_sync():
             self.curves.series, self.curves.x = series, np.array(x, dtype=np.float32)
             self.curves.y = np.array(rows, dtype=np.float32).reshape(len(rows), len(x))
             self.curves.lines = lines
+            # The cursor stops where there are masks.
+            self.curves.steps = np.array(self._areas, dtype=np.float32) if results else None
+
+    def _void(self, results: list[MethodMasks]) -> str:
+        """Return why masks of the class mean little, or an empty string."""
+        if not results:
+            return ""
+        low, high = float(results[0].preserved[0]), float(results[0].preserved[-1])
+        return void_scores(self.model, self.target, low, high, ENDS[self._perturbation])
 
 
 def _columns(count: int) -> str:
-    """Return grid columns for images of equal size, which wrap where each would be narrower than 130 px."""
-    share = f"calc((100% - {(count - 1) * GAP + 1}px) / {max(1, count)})"
+    """Return grid columns for images of equal size, up to four, which wrap where one would be narrower than 130 px."""
+    columns = max(1, min(count, 3 if count <= 6 else 4))
+    share = f"calc((100% - {(columns - 1) * GAP + 1}px) / {columns})"
     return f"repeat(auto-fill, minmax(max(130px, {share}), 1fr))"

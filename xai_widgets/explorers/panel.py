@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from ipywidgets import HTML, Box, Checkbox, Dropdown, HBox, Tab, VBox, Widget
+from ipywidgets import HTML, Box, HBox, Tab, VBox, Widget
 
 from xai_widgets.errors import check_keywords, keywords
 from xai_widgets.explorers.arguments import plain_arguments
@@ -20,6 +21,12 @@ class Panel(StaticRepr, VBox):
     """A vertical box of views, controls and other boxes."""
 
     _adopted: tuple[Widget, ...] = ()
+    #: The arguments of the constructor by name, to write code that makes the panel again.
+    _arguments: dict[str, Any] | None = None
+    _constructing = False
+
+    def _constructed(self, state: Mapping[str, Any] | None) -> None:
+        """Begin with a state; called after the constructor."""
 
     def _adopt(self, *widgets: Widget) -> None:
         """Make widgets and all inside them parts of this panel, which are closed with it."""
@@ -65,21 +72,42 @@ def closed_on_error(
 ) -> Callable[Concatenate[AnyPanel, P], None]:
     """Check the arguments of a constructor, and close the widgets that it made if it raises.
 
-    Widgets that stay registered are never freed.
+    Widgets that stay registered are never freed. The constructor takes one more argument, ``state``, a result of
+    ``state()``.
     """
 
     @wraps(construct)
     def constructed(self: AnyPanel, *args: P.args, **kwargs: P.kwargs) -> None:
-        check_keywords(type(self).__name__, kwargs, keywords(construct)[0], self.trait_names())
+        outermost, self._constructing = not self._constructing, True
+        state: Any = kwargs.pop("state", None)
+        check_keywords(type(self).__name__, kwargs, [*keywords(construct)[0], "state"], self.trait_names())
         plain, named = plain_arguments(construct, self, *args, **kwargs)
         try:
             construct(*plain, **named)
+            if outermost:
+                self._arguments = _by_name(construct, self, *args, **kwargs)
+                self._constructing = False
+                self._constructed(state)
         except BaseException:
             self._adopt(*(part for part in vars(self).values() if isinstance(part, Widget)))
             self.close()
             raise
 
+    signature = inspect.signature(construct)
+    parameters = list(signature.parameters.values())
+    last = parameters[-1].kind is inspect.Parameter.VAR_KEYWORD
+    state = inspect.Parameter("state", inspect.Parameter.KEYWORD_ONLY, default=None)
+    parameters.insert(len(parameters) - last, state)
+    constructed.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return constructed
+
+
+def _by_name(construct: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
+    """Return the arguments of a call of a constructor by their names."""
+    bound = inspect.signature(construct).bind(*args, **kwargs).arguments
+    named = dict(list(bound.items())[1:])
+    more = named.pop("kwargs", {})
+    return {**named, **more}
 
 
 def _in_marimo(widget: Any) -> Any:
@@ -96,17 +124,6 @@ def _in_marimo(widget: Any) -> Any:
         return mo.vstack(parts, align="stretch")
     if isinstance(widget, HTML):
         return mo.Html(widget.value)
-    if isinstance(widget, Dropdown):
-        options = dict(widget._options_full)
-        chosen = next((name for name, value in options.items() if value == widget.value), None)
-        return _kept(
-            widget,
-            mo.ui.dropdown(options, chosen, label=widget.description, on_change=_setter(widget, "value")),
-        )
-    if isinstance(widget, Checkbox):
-        return _kept(
-            widget, mo.ui.checkbox(widget.value, label=widget.description, on_change=_setter(widget, "value"))
-        )
     return widget
 
 
@@ -128,10 +145,6 @@ def _tabs_in_marimo(tab: Any) -> Any:
 
     chosen = titles[tab.selected_index or 0]
     return _kept(tab, mo.ui.tabs({title: later(title) for title in titles}, value=chosen, on_change=choose))
-
-
-def _setter(widget: Any, name: str) -> Callable[[Any], None]:
-    return lambda value: setattr(widget, name, value)
 
 
 def _kept(widget: Any, made: Any) -> Any:

@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
-from ipywidgets import HTML, Dropdown, Layout
+from ipywidgets import HTML, HBox, Layout
 from torch import Tensor
 from traitlets import TraitError
 
+from xai_widgets.core.display import single_images
 from xai_widgets.core.model import ImageModel
+from xai_widgets.ops.perturb import Perturbation
 from xai_widgets.ops.resize import shrink
 from xai_widgets.perturbation.extremal import ExtremalSettings
-from xai_widgets.views import GalleryView, View
+from xai_widgets.views import GalleryView, SelectView, View
 from xai_widgets.views.static_repr import set_layout
 
+#: Class of elements whose flexible width holds in their explorer only.
+PART = "xw-part"
 #: Classes in the bars of scores.
 TOP = 5
 #: Pixels above which an image is large: searches have smaller budgets by default.
 LARGE = 128 * 128
+#: Names of the fully perturbed image.
+ENDS: dict[Perturbation, str] = {"blur": "all blurred", "fade": "all black"}
+#: The sentence that a list shows under the pointer, by its title.
+HELP = {
+    "Layer": "The layer of the network that is explained or compared",
+    "Image": "The image that is shown",
+    "Objective": "Preserve the score with as little as possible, or delete it by as little as possible",
+    "Regularizer": "The penalty that makes the inverse simple",
+    "Compare across": "What the columns of the table are: images, layers or classes",
+    "Components": "The number of parts into which the activations of the layer are factorized",
+    "Factorization": "How the activations are factorized",
+    "by": "How the activations are factorized",
+    "Similarity": "How two activations are compared",
+    "Compare with": "Compare with one position, or each image with its own",
+    "Color range": "The values at the ends of the colors",
+    "Source": "What everything is compared with: the hovered position, or a token",
+}
 #: Largest side of a patch that is sent to a view, in pixels.
 THUMBNAIL = 64
 
@@ -41,6 +64,22 @@ def stretch(*parts: tuple[View, str]) -> None:
     """Give views their share of a row, as in ``(view, "2 1 240px")``."""
     for part, flex in parts:
         set_layout(part, flex=flex, min_width="0", margin="0")
+        lend(part)
+
+
+def lend(part: Any) -> None:
+    """Let the flexible width of a part hold in its explorer only, unless the user sets another.
+
+    Outside, where the part is displayed alone or in a box of the user, it has its own width.
+    """
+    part.add_class(PART)
+    layout = part.layout
+
+    def keep(_change: object) -> None:
+        layout.unobserve(keep, "flex")
+        part.remove_class(PART)
+
+    layout.observe(keep, "flex")
 
 
 def fill_width(*parts: Any) -> None:
@@ -48,15 +87,19 @@ def fill_width(*parts: Any) -> None:
     set_layout(*parts, width="100%", min_width="0", margin="0")
 
 
-def dropdown(description: str, options: Any, value: str) -> Dropdown:
-    """Return a drop-down list that takes its share of a row."""
-    return Dropdown(
-        description=description,
+def dropdown(
+    title: str, options: Iterable[str], value: str, labels: Mapping[str, str] | None = None
+) -> SelectView:
+    """Return a drop-down list that takes its share of a row; labels are the texts of options, by option."""
+    select = SelectView(
+        title=title,
         options=list(options),
         value=value,
-        style={"description_width": "initial"},
-        layout=Layout(flex="1 1 140px", min_width="0", width="auto"),
+        labels=dict(labels or {}),
+        help=HELP.get(title, ""),
     )
+    stretch((select, "1 1 140px"))
+    return select
 
 
 def existing_class(model: ImageModel, value: Any) -> int:
@@ -77,6 +120,19 @@ def search_settings(x: Tensor) -> ExtremalSettings:
     return ExtremalSettings(steps=60, scan=5) if is_large(x) else ExtremalSettings()
 
 
+def image_names(images: Any, names: Sequence[str] | None = None) -> list[str]:
+    """Return a name for each image: the given one, else that of its file, else "image 1", "image 2", ..."""
+    given = [str(name) for name in names or ()]
+    found = [_file_name(image) or f"image {number}" for number, image in enumerate(single_images(images), 1)]
+    return [*given, *found[len(given) :]][: len(found)]
+
+
+def _file_name(image: Any) -> str:
+    """Return the name of the file of an image, without folder and ending; "" if it comes from none."""
+    path = image if isinstance(image, str | os.PathLike) else getattr(image, "filename", "")
+    return Path(path).stem if path else ""
+
+
 def one_image(model: ImageModel, image: Any) -> Tensor:
     """Return the image (1, C, H, W); ValueError for several images."""
     x = model.images(image)
@@ -90,9 +146,47 @@ def score_name(model: ImageModel) -> str:
     return f"score before {model.activation}" if model.activation else model.value_name
 
 
+def void_scores(model: ImageModel, target: int, low: float, high: float, end: str) -> str:
+    """Return why masks of a class mean little, or an empty string.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network.
+    target : int
+        The class.
+    low, high : float
+        Its scores for the fully perturbed image and for the image.
+    end : str
+        Name of the fully perturbed image, such as "all blurred".
+    """
+    label = model.labels[target]
+    if high <= low:
+        return f"Masks mean little here: {label} scores {high:.3g} for the image, and {low:.3g} for it {end}."
+    if model.has_probabilities and high < 0:
+        return (
+            f"Masks mean little here: {label} scores {high:.3g}, below 0, as the network sees other classes."
+        )
+    return ""
+
+
 def caption() -> HTML:
     """Return an empty line for remarks below an explorer."""
     return HTML(layout=Layout(margin="0", display="none"))
+
+
+def with_menu(children: Iterable[Any], menu: View) -> list[Any]:
+    """Return the children of an explorer with its menu at the end of their first line."""
+    first, *others = children
+    set_layout(menu, flex="0 0 auto", margin="0 0 0 auto")
+    if not isinstance(first, HBox):
+        # In one line: the first part takes the rest of the width.
+        set_layout(first, flex="1 1 0%", width="auto")
+        first = HBox(
+            [first], layout=row_layout(flex_flow="row nowrap", align_items="center", overflow="visible")
+        )
+    first.children = (*first.children, menu)
+    return [first, *others]
 
 
 def show_note(line: HTML, notes: Sequence[str]) -> None:
@@ -106,9 +200,10 @@ def show_note(line: HTML, notes: Sequence[str]) -> None:
 
 
 def show_patches(model: ImageModel, gallery: GalleryView, patches: Tensor) -> None:
-    """Show patches (M, k, C, s, s) in M rows of k; a missing one, all NaN, is gray and dimmed."""
+    """Show patches (M, k, C, s, s) in M rows of k; nothing is shown for a missing one, which is all NaN."""
     small = shrink(patches, THUMBNAIL).flatten(0, 1)
     present = ~small.isnan().flatten(1).all(1)
     gallery.columns = patches.shape[1]
     gallery.images = model.to_rgb(small.nan_to_num(0.5))
-    gallery.active = None if present.all() else present.numpy()
+    gallery.present = None if present.all() else present.numpy()
+    gallery.frame = -1

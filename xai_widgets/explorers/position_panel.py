@@ -9,7 +9,8 @@ from typing import NamedTuple
 from torch import Tensor
 
 from xai_widgets.core.model import ImageModel
-from xai_widgets.core.run import Run, Status, Worker
+from xai_widgets.core.run import Run, Status
+from xai_widgets.core.worker import Worker
 from xai_widgets.errors import as_sentence
 from xai_widgets.explorers.panel import Panel
 from xai_widgets.explorers.parts import THUMBNAIL, show_patches
@@ -17,9 +18,10 @@ from xai_widgets.ops.resize import shrink
 from xai_widgets.similarity import Matches
 from xai_widgets.studies.similarity import SimilarityResult
 from xai_widgets.views import GalleryView
+from xai_widgets.views.static_repr import set_layout
 
-#: Strongest channels to show.
-CHANNELS = 5
+#: Strongest channels to show, and patches of each.
+CHANNELS, PATCHES = 5, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +76,14 @@ class PositionPanel(Panel):
     """
 
     def __init__(self) -> None:
-        self._worker = Worker()
-        self.channels = GalleryView(columns=1, size=THUMBNAIL, layout=_hidden())
-        self.matches = GalleryView(size=THUMBNAIL, layout=_hidden())
+        self._worker = Worker(urgent=True)
+        # Shown from the start, so that the first result moves nothing.
+        self.channels = GalleryView(
+            title="Strongest channels of the hovered patch", columns=1, size=THUMBNAIL
+        )
+        self.matches = GalleryView(size=THUMBNAIL)
+        set_layout(self.channels, self.matches, width="100%", min_width="0", margin="0")
+        self.matches.layout.display = "none"
         self.details: PositionDetails | None = None
         super().__init__([self.matches, self.channels])
         self._adopt(*self.children)
@@ -107,7 +114,6 @@ class PositionPanel(Panel):
                 self.details = None
                 self.channels.title = f"No details of this position: {as_sentence(error)}"
                 self.channels.images = None
-                self.channels.layout.display = None
 
         self._worker.submit(
             lambda: Run(steps(), total=1, name="position"), on_snapshot=on_snapshot, on_end=on_end
@@ -127,12 +133,11 @@ class PositionPanel(Panel):
         if details.patches is not None:
             with self.channels.hold_sync():
                 self.channels.title = details.title
-                show_patches(model, self.channels, details.patches)
+                show_patches(model, self.channels, details.patches[:, :PATCHES])
                 self.channels.row_labels = [
                     f"channel {channel}: {value:.3g}"
                     for channel, value in zip(details.channels.tolist(), details.values.tolist(), strict=True)
                 ]
-            self.channels.layout.display = None
         if details.matches is None:
             self.matches.layout.display = "none"
         else:
@@ -147,10 +152,6 @@ class PositionPanel(Panel):
             self.matches.layout.display = None
 
 
-def _hidden() -> dict[str, str]:
-    return {"width": "100%", "min_width": "0", "margin": "0", "display": "none"}
-
-
 def _details(query: PositionQuery) -> PositionDetails:
     _, result, frame, column, cell = query
     vector = result.members(column)[frame].raw[cell]
@@ -159,7 +160,6 @@ def _details(query: PositionQuery) -> PositionDetails:
     index = result.indexes.get(column)
     matches = None if index is None else index.search(vector)
     title = (
-        f"Strongest channels of {result.label(column)} at row {cell[0]}, col {cell[1]}, and the patches in which they "
-        "are strongest"
+        f"Strongest channels of {result.label(column)} at row {cell[0]}, col {cell[1]}, and their top patches"
     )
     return PositionDetails(title, column, channels, values, patches, matches)

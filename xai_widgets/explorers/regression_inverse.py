@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from ipywidgets import GridBox, HBox, Layout
+from ipywidgets import GridBox, Layout
 from torch import Tensor, nn
 
 from xai_widgets.core.images import to_images
 from xai_widgets.data.low_resolution import blurred_pair
 from xai_widgets.explorers.explorer import Explorer
+from xai_widgets.explorers.layout import column, header, stage
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.explorers.parts import fill_width, row_layout, stretch
 from xai_widgets.inverse import LayerWise, SolverSettings
 from xai_widgets.inverse.evaluation import DISTANCES, Reconstruction
 from xai_widgets.inverse.frequency import bands, kept_brightness, spectra
@@ -37,8 +37,8 @@ TITLES = {
     "result of x^": "Result x + Φ(x̂)",
     "truth": "Truth g",
 }
-#: Input, output and their sum, for the image and below it for the inverse.
-ROWS = ("x", "residual", "result"), ("x^", "residual of x^", "result of x^")
+#: Input, output and their sum, each of the image and beside it of the inverse.
+ORDER = ("x", "x^", "residual", "residual of x^", "result", "result of x^", "truth", "alpha")
 #: The pairs of table 5.2; those with the truth come last.
 PAIRS = ("x, x̂", "Φ(x), Φ(x̂)", "x + Φ(x), x + Φ(x̂)", "x + Φ(x), g", "x + Φ(x̂), g")
 
@@ -74,6 +74,8 @@ class RegressionInverseExplorer(Explorer):
         Values of lambda to solve at once.
     start : bool, default True
         Whether to compute at once; otherwise the button starts.
+    state : dict, optional
+        Choices to begin with, a result of :meth:`state`.
 
     Attributes
     ----------
@@ -107,6 +109,9 @@ class RegressionInverseExplorer(Explorer):
     --------
     >>> RegressionInverseExplorer(xw.load("scenes_sr"), "photo.jpg", scale=2)  # doctest: +SKIP
     """
+
+    question: ClassVar[str] = "What does the network keep of its input?"
+    hint: ClassVar[str] = "Drag the slider of lambda."
 
     study: RegressionInverseStudy
     result: LayerWise | None = None
@@ -162,15 +167,14 @@ class RegressionInverseExplorer(Explorer):
             labels=[f"{lam:g}" for lam in self._lam],
             frame=len(self._lam) // 2,
         )
-        last = ("alpha",) if self._truth is None else ("truth", "alpha")
-        names = [name for k, row in enumerate(ROWS) for name in (*row, *last[k : k + 1])]
+        names = [name for name in ORDER if name != "truth" or self._truth is not None]
         self.images = {name: _image_view(name) for name in names}
-        self.similarity = CurveView(x_label="λ", height=200, title="SSIM")
-        self.psnr = CurveView(x_label="λ", height=200, title="PSNR, dB")
+        self.similarity = CurveView(x_label="λ", height=140, title="SSIM")
+        self.psnr = CurveView(x_label="λ", height=140, title="PSNR, dB")
         self.spectrum = CurveView(
-            x_label="frequency (diagonal of 8 × 8)",
+            x_label="frequency, from coarse to fine",
             y_label="focused over others",
-            height=200,
+            height=140,
             title="Spectrum, dB",
         )
         curves = (self.similarity, self.psnr)
@@ -180,22 +184,40 @@ class RegressionInverseExplorer(Explorer):
             *((view, "frame") for view in (*views, self.spectrum)),
             *((view, "step") for view in curves),
         )
-        link(*((view, "position") for view in views))
+        for name in ("position", "viewport"):
+            link(*((view, name) for view in views))
         link(*((view, "frame") for view in curves))
-        stretch(*((view, "1 1 260px") for view in (*curves, self.spectrum)))
-        fill_width(self.slider)
-        set_layout(*views, width="auto", min_width="0", margin="0")
-        # At most four columns, in which an image and its inverse are aligned.
-        columns = "repeat(auto-fill, minmax(max(120px, (100% - 48px) / 4), 1fr))"
-        grid = Layout(
-            grid_template_columns=columns, grid_gap="8px 16px", align_items="flex-end", overflow="hidden"
-        )
-        rows = GridBox(views, layout=grid), HBox([*curves, self.spectrum], layout=row_layout())
-        self._assemble([self.run_bar, self.slider, *rows])
+        self._assemble(self._layout())
         self._clear()
         self._show("x", self._x)
         if self._truth is not None:
             self._show("truth", self._truth)
+
+    def _layout(self) -> list[Any]:
+        views = list(self.images.values())
+        set_layout(*views, width="auto", min_width="0", margin="0")
+        # All in one line, in which an inverse is beside its image.
+        grid = Layout(
+            grid_template_columns=f"repeat({len(views)}, minmax(0, 1fr))",
+            grid_gap="8px",
+            align_items="flex-end",
+        )
+        plots = self.similarity, self.psnr, self.spectrum
+        # The same height before and after the first result.
+        set_layout(*plots, min_height="360px")
+        controls = header(self.slider, self.run_bar)
+        set_layout(self.slider, flex="3 1 340px")
+        return [
+            controls,
+            GridBox(views, layout=grid),
+            # The legend of the last one is in two columns.
+            stage(
+                *(
+                    column(plot, weight=weight, width=200)
+                    for plot, weight in zip(plots, (1, 1, 1.25), strict=True)
+                )
+            ),
+        ]
 
     # -- the computation ------------------------------------------------------------------------------------
 
@@ -273,7 +295,7 @@ class RegressionInverseExplorer(Explorer):
             self.spectrum.x = torch.arange(len(ratios[0]))
             self.spectrum.y = torch.stack(ratios).float()
             self.spectrum.series = [{"label": f"λ = {lam:g}", "frame": k} for k, lam in enumerate(self._lam)]
-            self.spectrum.lines = [{"y": 0.0, "label": "alike"}]
+            self.spectrum.lines = [{"y": 0.0, "label": "equal"}]
 
     def _show(self, name: str, maps: Tensor) -> None:
         self.images[name].maps = maps[:, 0].detach().float().cpu().numpy()
@@ -295,7 +317,7 @@ def _image_view(name: str) -> HeatmapView:
 
 def _pair(index: int) -> dict[str, Any]:
     """Return the label of a pair; its color is the same in both plots."""
-    return {"label": f"d_{DISTANCES[index]}", "note": PAIRS[index], "frame": index}
+    return {"label": PAIRS[index], "note": f"d_{DISTANCES[index]}", "frame": index}
 
 
 def _luminance(image: Any, size: int, name: str) -> Tensor:

@@ -6,44 +6,46 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from ipywidgets import HBox
+from traitlets import link as link_in_python
 
 from xai_widgets.core.arguments import check_batch_size
-from xai_widgets.core.model import ImageModel, check_model
+from xai_widgets.core.model import ImageModel
 from xai_widgets.core.run import Status
 from xai_widgets.core.validation import choice
 from xai_widgets.explorers.explorer import Choice, Explorer, wait_for
+from xai_widgets.explorers.layout import column, display_menu, header, stage
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import (
     THUMBNAIL,
     dropdown,
-    fill_width,
-    row_layout,
+    image_names,
     show_patches,
-    stretch,
 )
 from xai_widgets.explorers.position_panel import PositionPanel, PositionQuery
+from xai_widgets.explorers.similarity_choices import (
+    COLORS,
+    COMPONENT_KINDS,
+    MIDDLE,
+    RANGES,
+    SCOPES,
+    SIDE,
+    SIMILARITIES,
+    check_models,
+    layers_of,
+)
+from xai_widgets.features import TopActivations
 from xai_widgets.similarity import Components, GeometricSeries
 from xai_widgets.similarity.components import MOST_COMPONENTS
+from xai_widgets.similarity.measure import distinctive_position
 from xai_widgets.similarity.packing import RANK, check_rank
-from xai_widgets.studies.layers import fine_and_deep
 from xai_widgets.studies.similarity import SimilarityKey, SimilarityResult, SimilarityStudy
 from xai_widgets.views import CurveView, GalleryView, RunBar, SimilarityView, link
 from xai_widgets.views.linking import join
+from xai_widgets.views.similarity_view import POSITION
+from xai_widgets.views.static_repr import set_layout
 
 #: Layers that are shown in a dashboard.
 COLUMNS = 3
-#: Number of boxes that are drawn large, and their width in CSS px.
-FEW, LARGE = 3, 320
-#: The first three components of PCA as red, green and blue.
-COLORS = "colors"
-COMPONENT_KINDS = (
-    ("NMF, or PCA if negative", "auto"),
-    ("NMF", "nmf"),
-    ("PCA", "pca"),
-    ("PCA as colors", COLORS),
-    ("k-means", "kmeans"),
-)
 
 
 class SimilarityExplorer(Explorer):
@@ -69,7 +71,7 @@ class SimilarityExplorer(Explorer):
         transformer after an inner block, whose positions distinguish parts; for a coarse layer after the last layer of
         a finer grid, see :func:`~xai_widgets.studies.layers.fine_and_deep`.
     names : sequence of str, optional
-        Names of the images.
+        Names of the images. Default: the names of files, else "image 1" and so on.
     components : int, default 0
         The first number of components, up to 12.
     component_kind : {"auto", "nmf", "pca", "colors", "kmeans"}, default "auto"
@@ -86,6 +88,8 @@ class SimilarityExplorer(Explorer):
         Images per pass.
     start : bool, default True
         Whether to compute at once; otherwise the button starts.
+    state : dict, optional
+        Choices to begin with, a result of :meth:`state`.
 
     Attributes
     ----------
@@ -97,8 +101,14 @@ class SimilarityExplorer(Explorer):
         The top patches of each component.
     panel : PositionPanel
         Details of the position.
-    component_picker, kind_picker, layer_picker : ipywidgets.Dropdown
+    component_picker, kind_picker, layer_picker : SelectView
         The number of components, their factorization, and their layer.
+    similarity_picker, scope_picker, range_picker, source_picker : SelectView
+        The measure of similarity, whether images are compared with the hovered patch or each with its own, the range of
+        the colors, and for networks with a class token whether it is compared instead; the traits `kind`, `scope`,
+        `color_range` and `source` of the view.
+    display : DisplayMenu
+        Opacity and colors of the view.
     run_bar : RunBar
     result : SimilarityResult
         All results so far.
@@ -118,6 +128,9 @@ class SimilarityExplorer(Explorer):
     >>> SimilarityExplorer(dino, photos, component_kind="colors").view.source = "class token"  # doctest: +SKIP
     """
 
+    question: ClassVar[str] = "What is similar to this position, for the network?"
+    hint: ClassVar[str] = "Hover over an image."
+    hint_until: ClassVar[str] = "hover"
     kernel_controls: ClassVar[tuple[str, ...]] = (
         "component_picker",
         "kind_picker",
@@ -148,8 +161,8 @@ class SimilarityExplorer(Explorer):
     ) -> None:
         self._start_worker()
         self.panel = PositionPanel()
-        self.models = _check_models(model)
-        self._layers = _layers_of(self.models, layers)
+        self.models = check_models(model)
+        self._layers = layers_of(self.models, layers)
         if not 0 <= components <= MOST_COMPONENTS:
             raise ValueError(f"expected components from 0 to {MOST_COMPONENTS}, got {components}")
         check_rank(rank)
@@ -175,18 +188,25 @@ class SimilarityExplorer(Explorer):
         columns = [(name, layer) for name, chosen in self._layers.items() for layer in chosen]
         several = len(self.models) > 1
         heads = [f"{name} {layer}" if several else layer for name, layer in columns]
-        self.component_picker = dropdown("Components", map(str, range(MOST_COMPONENTS + 1)), str(components))
-        self.component_picker.layout.flex = "1 1 180px"
-        choice(component_kind, "component_kind", [value for _, value in COMPONENT_KINDS])
-        self.kind_picker = dropdown("by", COMPONENT_KINDS, component_kind)
+        counts = map(str, range(MOST_COMPONENTS + 1))
+        self.component_picker = dropdown("Components", counts, str(components), {"0": "off"})
+        choice(component_kind, "component_kind", list(COMPONENT_KINDS))
+        self.kind_picker = dropdown("Factorization", COMPONENT_KINDS, component_kind, COMPONENT_KINDS)
         self.layer_picker = dropdown("Layer", heads, heads[0])
+        self.similarity_picker = dropdown("Similarity", SIMILARITIES, "cosine", SIMILARITIES)
+        self.scope_picker = dropdown("Compare with", SCOPES, "across", SCOPES)
+        self.range_picker = dropdown("Color range", RANGES, "fixed", RANGES)
+        tokens = [name for one, layer in self.study.columns for name in one.grid(layer).prefix_names]
+        sources = list(dict.fromkeys([POSITION, *tokens]))
+        self.source_picker = dropdown("Source", sources, POSITION, {POSITION: "hovered patch"})
         self.run_bar = RunBar()
-        labels = self._series.labels if self._series and names is None else names
+        if names is None:
+            names = self._series.labels if self._series else image_names(self._images)
         self.view = SimilarityView(
             images=self.models[0].to_rgb(self.models[0].images(self._images)),
-            labels=[str(label) for label in labels or ()],
-            position=[0.5, 0.5],
-            size=LARGE if len(self._images) * len(columns) <= FEW else SimilarityView.size.default_value,
+            labels=[str(label) for label in names],
+            layer_labels=heads,
+            position=MIDDLE,
         )
         self.patches = GalleryView(title="Top patches of the components", columns=1, size=THUMBNAIL)
         self.curves = self._make_curves(heads)
@@ -216,22 +236,42 @@ class SimilarityExplorer(Explorer):
             x_label="degrees" if series.labels[0].endswith("°") else "scale",
             y_label="similarity",
             title="Similarity at the corresponding position",
-            height=240,
+            height=220,
         )
         join((self.view, "_profile"), (curves, "y"))
         link((self.view, "marked"), (curves, "step"))
         return curves
 
     def _make_layout(self) -> None:
-        views = [self.view, *([self.curves] if self.curves else []), self.patches]
-        fill_width(*views)
-        self.patches.layout.display = "none"
-        stretch((self.run_bar, "3 1 240px"))
         chosen = [self.component_picker, self.kind_picker, self.layer_picker]
-        pickers = HBox([*chosen, self.run_bar], layout=row_layout())
         self._compute_on_change(*((picker, "value") for picker in chosen))
-        self._assemble([pickers, *views[:-1], self.panel, self.patches])
+        compared = [self.similarity_picker, self.range_picker]
+        if len(self._images) > 1:
+            compared.insert(1, self.scope_picker)
+        if len(self.source_picker.options) > 1:
+            chosen.append(self.source_picker)
+        for trait, picker in (
+            ("kind", self.similarity_picker),
+            ("scope", self.scope_picker),
+            ("color_range", self.range_picker),
+            ("source", self.source_picker),
+        ):
+            link((self.view, trait), (picker, "value"))
+            # A page without a browser that joins them, such as an export, has the same values.
+            link_in_python((self.view, trait), (picker, "value"))
+        self._adopt(self.scope_picker, self.source_picker)
+        self.display = display_menu(self.view)
+        self.patches.layout.display = "none"
+        details = [*([self.curves] if self.curves else []), self.patches, self.panel]
+        # A chart needs more room than patches.
+        weight, width = (2, 280) if self.curves else (3, 180)
+        side = column(*details, width=width)
+        set_layout(side, height=SIDE, overflow="hidden auto")
+        images = column(self.view, weight=weight, width=400)
+        self._assemble([header(*compared, self.display, self.run_bar), header(*chosen), stage(images, side)])
         self.view.observe(lambda _change: self._follow(), ["position", "frame", "layer", "pins"])
+        self.panel.channels.observe(self._open_channel_patch, "frame")
+        self.patches.observe(self._open_component_patch, "frame")
 
     # -- the computation ------------------------------------------------------------------------------------
 
@@ -277,6 +317,8 @@ class SimilarityExplorer(Explorer):
         self._drawn = result
         if result.packed is not before.packed:
             self.view.show(result.packed)
+            if not before.packed and self.view.position == MIDDLE and not self.view.pins:
+                self.view.position = self._distinctive()
         colors = self.kind_picker.value == COLORS
         if (result.components, colors) != self._drawn_components:
             self._drawn_components = (result.components, colors)
@@ -285,6 +327,13 @@ class SimilarityExplorer(Explorer):
             self.view.fields = list(result.fields)
         if result.indexes.keys() != before.indexes.keys() or result.channels is not before.channels:
             self.look()
+
+    def _distinctive(self) -> list[float]:
+        """Return a position of the shown image at which its parts differ, so that the first view shows something."""
+        members = self.result.members(min(self.view.layer, len(self.result.packed) - 1))
+        grid = members[min(self.view.frame, len(members) - 1)].raw
+        row, column = distinctive_position(grid)
+        return [(column + 0.5) / grid.shape[1], (row + 0.5) / grid.shape[0]]
 
     def _draw_components(self, result: SimilarityResult, colors: bool) -> None:
         components, top = result.components, result.top
@@ -306,13 +355,41 @@ class SimilarityExplorer(Explorer):
             what = "The first three components as red, green and blue" if colors else "Components"
             self.view.title = f"{what}, {label} ({components.summary})"
         with self.patches.hold_sync():
-            self.patches.title = f"Top patches of the components of {label} ({components.summary})"
+            self.patches.title = (
+                f"Patches where the components of {label} are strongest ({components.summary})"
+            )
             show_patches(self.models[0], self.patches, top.patches(range(len(names))))
             self.patches.row_labels = names
 
     def _follow(self) -> None:
         self.look()
         self._index()
+
+    def _open_channel_patch(self, change: dict[str, Any]) -> None:
+        """Move to the position of a patch of a channel, if it is in an image that is shown."""
+        details, result = self.panel.details, self.result
+        if details is None or self.study.corpus is not None or not result.channels:
+            return
+        channels = result.channels[details.column]
+        self._open_patch(self.panel.channels, channels, details.column, details.channels.tolist())
+
+    def _open_component_patch(self, change: dict[str, Any]) -> None:
+        result = self.result
+        if result.top is not None:
+            self._open_patch(self.patches, result.top, result.column, range(len(result.top.images)))
+
+    def _open_patch(
+        self, gallery: GalleryView, top: TopActivations, column: int, rows: Sequence[int]
+    ) -> None:
+        """Move to the position of the chosen patch of a gallery with a row of patches for each of `rows`."""
+        if gallery.frame < 0:
+            return
+        row, number = divmod(gallery.frame, gallery.columns)
+        y, x = top.positions[rows[row], number].tolist()
+        position = [(x + 0.5) / top.grid[1], (y + 0.5) / top.grid[0]]
+        self.view.set_state(
+            {"frame": int(top.images[rows[row], number]), "layer": column, "position": position, "pins": []}
+        )
 
     def _index(self) -> None:
         """Index the corpus in the hovered column if it is not; a running computation is not interrupted."""
@@ -344,34 +421,3 @@ class SimilarityExplorer(Explorer):
         if view.pins:
             return view.pins[0]
         return {"frame": view.frame, "layer": view.layer, "position": view.position}
-
-
-def _check_models(model: ImageModel | Sequence[ImageModel]) -> list[ImageModel]:
-    models: list[Any] = list(model) if isinstance(model, list | tuple) else [model]
-    for one in models:
-        check_model(one)
-    names = [one.name for one in models]
-    if not models or len(set(names)) < len(names):
-        raise ValueError(
-            f"expected networks of different names, got {names}; name them: ImageModel(..., name=)"
-        )
-    return models
-
-
-def _layers_of(
-    models: Sequence[ImageModel], layers: str | Sequence[str] | Mapping[str, Sequence[str]] | None
-) -> dict[str, list[str]]:
-    """Return the layers of each network, by its name."""
-    if isinstance(layers, Mapping):
-        if set(layers) != {model.name for model in models}:
-            raise ValueError(
-                f"expected layers of {sorted(model.name for model in models)}, got those of {sorted(layers)}"
-            )
-        chosen = {model.name: layers[model.name] for model in models}
-    else:
-        chosen = {model.name: fine_and_deep(model) if layers is None else layers for model in models}
-    made = {name: [some] if isinstance(some, str) else list(some) for name, some in chosen.items()}
-    for model in models:
-        for name in made[model.name]:
-            model.grid(name)
-    return made

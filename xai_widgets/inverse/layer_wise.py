@@ -143,6 +143,8 @@ def layer_wise(
         **probability_fields(model),
     )
 
+    tried = {"units": 0, "rounds": 0}
+
     def play() -> Iterator[LayerWise]:
         latest = initial
         y = goal[:, None].expand(-1, len(weights), *goal.shape[1:])
@@ -150,19 +152,28 @@ def layer_wise(
             step = _UnitStep(chain, index, y, latest, settings, batch_size)
             for inverse in step.invert():
                 if inverse is None:
+                    tried["rounds"] += 1
                     yield latest
                 else:
                     y, latest = inverse.x, replace(latest, units=(*latest.units, inverse))
             if index == 0:
                 reached = chain.run(y.flatten(0, 1), batch_size).unflatten(0, y.shape[:2])
                 latest = replace(latest, output=reached)
+            tried["units"], tried["rounds"] = tried["units"] + 1, 0
             yield latest
         latest.warn()
 
     searched = sum(unit.kind not in EXACT for unit in chain.units[-inverted:])
     parts = -(-len(image) * len(weights) // batch_size)
     rounds = -(-settings.steps // settings.window)
-    return Run(play(), total=inverted + searched * parts * rounds, name="layer-wise inverse")
+
+    def fraction() -> float:
+        # A unit counts as one, however many rounds it takes: most converge long before the last one.
+        return (tried["units"] + min(0.95, tried["rounds"] / (parts * rounds))) / inverted
+
+    return Run(
+        play(), total=inverted + searched * parts * rounds, name="layer-wise inverse", fraction=fraction
+    )
 
 
 class _UnitStep:

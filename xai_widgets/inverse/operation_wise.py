@@ -164,24 +164,38 @@ def operation_wise(
         **probability_fields(model),
     )
 
+    tried = {"units": 0, "rounds": 0}
+
     def play() -> Iterator[OperationWise]:
         latest, reached = initial, y
         for index in reversed(range(last, first + 1)):
             unit, x_bar = chain.units[index], chain.inputs[index]
             for inverse in _invert(unit, x_bar, reached, l1, l2, settings, batch_size):
                 if inverse is None:
+                    tried["rounds"] += 1
                     yield latest
                 else:
                     reached, latest = inverse.x[:, 0], replace(latest, units=(*latest.units, inverse))
             if index == 0:
                 latest = replace(latest, output=chain.run(reached, batch_size)[:, None])
+            tried["units"], tried["rounds"] = tried["units"] + 1, 0
             yield latest
         latest.warn()
 
     searched = sum(unit.kind not in EXACT for unit in chain.units[last : first + 1])
     parts = -(-len(chain.inputs[0]) // batch_size)
     rounds = -(-settings.steps // settings.window)
-    return Run(play(), total=first + 1 - last + searched * parts * rounds, name="operation-wise inverse")
+
+    def fraction() -> float:
+        # A unit counts as one, however many rounds it takes: most converge long before the last one.
+        return (tried["units"] + min(0.95, tried["rounds"] / (parts * rounds))) / (first + 1 - last)
+
+    return Run(
+        play(),
+        total=first + 1 - last + searched * parts * rounds,
+        name="operation-wise inverse",
+        fraction=fraction,
+    )
 
 
 def _invert(

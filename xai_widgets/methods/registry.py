@@ -15,6 +15,7 @@ from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.run import Run
 from xai_widgets.core.validation import brief
 from xai_widgets.errors import check_keywords, checked_keywords, keywords, unknown_name
+from xai_widgets.methods.cards import Card, summary
 from xai_widgets.methods.checks import check_map, unsupported_error
 from xai_widgets.methods.interop import adapt
 
@@ -126,6 +127,9 @@ class Method:
         * "predicted_class": the class is the predicted one.
     uses_class : bool, default True
         Whether the result depends on the class.
+    signed : bool, optional
+        Whether the saliency map can have values of both signs; False if none is below 0. None: it depends on the
+        network, or is unknown. A reduction to magnitudes decides it in any case.
     quick : mapping
         Options that reduce the number of passes, for tests and trials where the quality of the map does not matter.
     """
@@ -143,11 +147,39 @@ class Method:
     requires: tuple[str, ...] = field(default=(), repr=False)
     uses_class: bool = field(default=True, repr=False)
     quick: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False, compare=False)
+    signed: bool | None = field(default=None, repr=False)
+
+    @property
+    def slow(self) -> bool:
+        """Whether the method takes a number of passes that an option sets."""
+        return self.cost is not None and bool(self.cost.each)
 
     def __post_init__(self) -> None:
         # The instance is frozen; help() and inspect.signature() are to show the function.
         object.__setattr__(self, "__doc__", self.function.__doc__)
         object.__setattr__(self, "__wrapped__", self.function)
+
+    def card(self) -> Card:
+        """Return the facts of the method on a card, which a notebook shows as HTML."""
+        facts = {
+            "Formula": self.formula,
+            "Cost": str(self.cost) if self.cost is not None else "unknown",
+            "Guarantees": self.guarantees,
+            "Limits": self.limits,
+            "Source": self.source,
+        }
+        known = {name: text for name, text in facts.items() if text}
+        return Card(self.title, summary(self.__doc__), known, self.name if self.family else "")
+
+    def _repr_html_(self) -> str:
+        return self.card()._repr_html_()
+
+    @property
+    def sign(self) -> str:
+        """The values that a view of the saliency map shows: "both", "positive", or "auto", which decides by them."""
+        if self.reduce in (max_abs, abs_sum):
+            return "positive"
+        return {True: "both", False: "positive", None: "auto"}[self.signed]
 
     @property
     def takes_layer(self) -> bool:
@@ -251,12 +283,13 @@ def method(
     requires: tuple[str, ...] = (),
     uses_class: bool = True,
     quick: Mapping[str, Any] | None = None,
+    signed: bool | None = True,
 ) -> Callable[[Callable[..., Tensor]], Method]:
     """Register a function ``(model, x, target, *, ...) -> (N, C, H, W)`` as a method of the same name.
 
     Parameters
     ----------
-    title, reduce, source, formula, cost, guarantees, limits, requires, uses_class, quick
+    title, reduce, source, formula, cost, guarantees, limits, requires, uses_class, quick, signed
         Facts about the method, see :class:`Method`.
     """
 
@@ -275,6 +308,7 @@ def method(
             requires,
             uses_class,
             quick or {},
+            signed,
         )
         METHODS.add(registered)
         return registered
@@ -325,6 +359,11 @@ def get(name: str) -> Method:
     if name not in METHODS:
         raise ValueError(unknown_name("method", name, METHODS))
     return METHODS[name]
+
+
+def card(name: str) -> Card:
+    """Return the card of the method of this name; ValueError, with the nearest names, for an unknown name."""
+    return get(name).card()
 
 
 def as_method(given: Any) -> Method:

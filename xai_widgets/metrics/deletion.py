@@ -55,6 +55,8 @@ class Curve:
         The classes of the highest scores; -1 where they are not computed yet.
     value_name : {"probability", "score"}
         Whether the scores are probabilities; a network without probabilities has only scores.
+    band : Tensor, (2, N, T), optional
+        The lowest and the highest score of several orders; None for a single order.
     """
 
     mode: Mode
@@ -63,6 +65,7 @@ class Curve:
     top_scores: Tensor
     top_classes: Tensor
     value_name: str = "probability"
+    band: Tensor | None = None
 
     @property
     def auc(self) -> Tensor:
@@ -79,10 +82,15 @@ class Curve:
         low, high = self.fractions[right - 1], self.fractions[right]
         weight = ((fractions - low) / (high - low)).clamp(0, 1)
         nearest = torch.where(weight < 0.5, right - 1, right)
+
+        def interpolated(scores: Tensor) -> Tensor:
+            return torch.lerp(scores[..., right - 1], scores[..., right], weight)
+
         return replace(
             self,
             fractions=fractions,
-            scores=torch.lerp(self.scores[:, right - 1], self.scores[:, right], weight),
+            scores=interpolated(self.scores),
+            band=None if self.band is None else interpolated(self.band),
             top_scores=self.top_scores[:, nearest],
             top_classes=self.top_classes[:, nearest],
         )
@@ -254,7 +262,8 @@ def random_order(
     Returns
     -------
     Run of Curve
-        One complete snapshot for each order: the mean of the scores so far, and the highest classes of the first order.
+        One complete snapshot for each order: the mean of the scores so far, their range as `band`, and the highest
+        classes of the first order.
     """
     choice(mode, "mode", get_args(Mode))
     model, x, target = prepare(model, x, target)
@@ -265,13 +274,12 @@ def random_order(
     runs = [function(model, x, saliency, target, steps=steps, **options) for saliency in maps]
 
     def snapshots() -> Iterator[Curve]:
-        first: Curve | None = None
-        total = torch.zeros(())
-        for number, run in enumerate(runs, 1):
-            curve = run.result(progress=False)
-            first = curve if first is None else first
-            total = total + curve.scores
-            yield replace(first, scores=total / number)
+        curves: list[Curve] = []
+        for run in runs:
+            curves.append(run.result(progress=False))
+            scores = torch.stack([curve.scores for curve in curves])
+            band = torch.stack([scores.amin(0), scores.amax(0)]) if len(curves) > 1 else None
+            yield replace(curves[0], scores=scores.mean(0), band=band)
 
     return Run(snapshots(), total=len(maps), name=f"random order: {mode}")
 

@@ -111,7 +111,7 @@ class AreaSettings:
         elif isinstance(start, SearchResult):
             starts = [_resumed(start, shape)]
         else:
-            starts = [_coarse_map(start, count, smooth.grid, like).expand(shape)]
+            starts = [coarse_map(start, count, smooth.grid, like).expand(shape)]
         return AreaSearch(areas, self, starts, smooth, start if isinstance(start, SearchResult) else None)
 
 
@@ -286,7 +286,7 @@ def _resumed(start: SearchResult, shape: tuple[int, ...]) -> Tensor:
     return start.parameters
 
 
-def _coarse_map(start: Tensor, count: int, grid: tuple[int, int], like: Tensor) -> Tensor:
+def coarse_map(start: Tensor, count: int, grid: tuple[int, int], like: Tensor) -> Tensor:
     """Return coarse fields (N or 1, 1, h, w) in [0, 1] of a mask or map; a constant one becomes a disc."""
     shape = ("h", "w") if dimensions(start, 3) == 2 else ("N", "h", "w")
     maps = tensor(start, "start", shape, finite=True, like=like)

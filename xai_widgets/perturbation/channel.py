@@ -16,13 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.cached import cached_property
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.hooks import forward_hooks, main_tensor, with_main_tensor
 from xai_widgets.core.model import ImageModel, Target, prepare
@@ -128,6 +128,7 @@ class ChannelExtremal(SearchResult):
     guarantees="masks of exactly the numbers of channels",
     limits="As coarse as its layer; slower on layers that some path through the network bypasses.",
     quick={"channels": (1, 3), "settings": AreaSettings(steps=4, every=2)},
+    signed=False,
 )
 @without_inference_mode
 def channel_extremal(
@@ -247,7 +248,7 @@ class ChannelObjective(ScoreObjective):
         return self.model.is_bottleneck(self.layer)
 
     @cached_property
-    def end_scores(self) -> Tensor:  # type: ignore[override]
+    def end_scores(self) -> Tensor:
         """Scores (N, 2, classes) without any channel, and with all of them; computed by the first step of a run."""
         with outside_inference(), torch.no_grad():
             ends = [self.activation.new_full(self.activation.shape[:2], end) for end in (0.0, 1.0)]
@@ -275,22 +276,58 @@ class ChannelObjective(ScoreObjective):
 
         They are the gradient at m = 1, at a small m, and its mean over m from 0 to 1, with all channels alike.
         """
-        index = torch.arange(len(self.x), device=self.x.device)
-        gradients = []
-        for point in range(POINTS):
-            with outside_inference(), torch.enable_grad():
-                masks = self.activation.new_full(self.activation.shape[:2], (point + 1) / POINTS)
-                score = self._scores(masks.requires_grad_(), index).gather(1, self.target[:, None]).sum()
-                gradient = (
-                    torch.autograd.grad(score, masks, allow_unused=True)[0] if score.requires_grad else None
-                )
-            if gradient is None:
-                raise ValueError(
-                    f"expected a layer that the scores depend on, such as {self.model.default_layer()!r}, got "
-                    f"{self.layer!r}"
-                )
-            gradients.append(gradient)
+        gradients = [self.mask_gradient((point + 1) / POINTS) for point in range(POINTS)]
         return [gradients[-1], gradients[0], torch.stack(gradients).mean(0)]
+
+    def mask_gradient(self, value: float = 1.0) -> Tensor:
+        """Return the gradient of the score with respect to a mask that has one value everywhere, (N, K).
+
+        At 1 it is gradient x activation, summed over the positions of each channel.
+        """
+        index = torch.arange(len(self.x), device=self.x.device)
+        with outside_inference(), torch.enable_grad():
+            masks = self.activation.new_full(self.activation.shape[:2], value)
+            score = self._scores(masks.requires_grad_(), index).gather(1, self.target[:, None]).sum()
+            gradient = (
+                torch.autograd.grad(score, masks, allow_unused=True)[0] if score.requires_grad else None
+            )
+        if gradient is None:
+            raise ValueError(
+                f"expected a layer that the scores depend on, such as {self.model.default_layer()!r}, got "
+                f"{self.layer!r}"
+            )
+        return gradient
+
+
+def channel_effects(model: ImageModel, x: Any, target: Target = None, *, layer: str) -> Tensor:
+    """Return the effect of each channel of a layer on the score of a class, gradient x activation.
+
+    e_k = sum over the positions of a_k * dS_c/da_k. To first order it is the change of the score if the channel were
+    larger by its own value; its sign shows whether the channel speaks for or against the class.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network.
+    x
+        Images of any kind.
+    target : int, str or callable, optional
+        The class or a target, or one per image. Default: the predicted class.
+    layer : str
+        A layer of K channels.
+
+    Returns
+    -------
+    Tensor, (N, K)
+        In units of the score.
+
+    Raises
+    ------
+    ValueError
+        For an unknown layer, or one that the scores do not depend on.
+    """
+    model, x, target = prepare(model, x, target)
+    return ChannelObjective(model, x, target, "preserve", layer, len(x)).mask_gradient()
 
 
 def _masked(output: Any, wide: Tensor) -> Any:

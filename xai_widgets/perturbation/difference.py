@@ -139,6 +139,7 @@ def evidence(probability: Tensor, classes: int, trained: int) -> Tensor:
     cost=Cost(1, 0, "samples of each patch", 1, 0),
     limits="Small patches hardly change the output of a network; patches are drawn as if pixels were jointly normal.",
     quick={"samples": 2},
+    signed=True,
 )
 @without_inference_mode
 def prediction_difference(

@@ -137,6 +137,7 @@ class Meaningful(ShortRepr):
     cost=Cost(0, 0, "steps", 1, 1, note="and a few forward ones for the disc that it starts from"),
     limits="The balance of its three terms determines the size of the region; the optimum may be a local one.",
     quick={"settings": MeaningfulSettings(steps=4)},
+    signed=False,
 )
 @without_inference_mode
 def meaningful_perturbation(

@@ -141,6 +141,7 @@ class NoiseMask(ShortRepr):
     limits="Ignores the class: it keeps all pixels that the scores, or a layer, depend on.",
     uses_class=False,
     quick={"settings": NoiseMaskSettings(max_steps=4)},
+    signed=False,
 )
 @without_inference_mode
 def noise_mask(

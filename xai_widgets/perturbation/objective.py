@@ -7,7 +7,6 @@ Fong, Patrick and Vedaldi 2019, sections 3.2 and 5; the formulas are in :mod:`~x
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from functools import cached_property
 from typing import Any, get_args
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.batching import initial_batch_size
+from xai_widgets.core.cached import cached_property
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.run import without_inference_mode
@@ -147,7 +147,7 @@ class ImageObjective(ScoreObjective):
         return self.levels[:, [0, -1]]
 
     @cached_property
-    def end_scores(self) -> Tensor:  # type: ignore[override]
+    def end_scores(self) -> Tensor:
         """Scores (N, 2, classes) of both ends."""
         with outside_inference(), torch.no_grad():
             index = torch.arange(len(self.source), device=self.source.device)

@@ -147,6 +147,7 @@ class _Windows:
     formula="mean over the windows w that cover a pixel of S_c(x) - S_c(x with w filled)",
     cost=Cost(1, 0, "windows", 1, 0),
     limits="As coarse as its window; misses evidence that occurs twice, because it hides one part at a time.",
+    signed=True,
 )
 @without_inference_mode
 def occlusion(
@@ -244,6 +245,7 @@ def occlusion(
     formula="the center of the smallest disc among the tenth that lower S_c most",
     cost=Cost(1, 0, "discs", 1, 0),
     limits="Marks one position, not the extent of an object.",
+    signed=None,
 )
 @without_inference_mode
 def variable_occlusion(

@@ -106,6 +106,7 @@ class GreedyRegions(ShortRepr):
     guarantees="the remaining image is still classified alike",
     limits="Refuses classes other than the predicted one; greedy, so that a smaller image may exist.",
     requires=("predicted_class",),
+    signed=False,
 )
 @without_inference_mode
 def minimal_image(
@@ -208,6 +209,7 @@ def predicted(probs: Tensor) -> Tensor:
     cost=Cost(0, 0, "steps", 2, 2, note="for integrated gradients from black and white, else that of A"),
     limits="Its edges are those of the regions, whatever the network uses.",
     quick={"steps": 2, "batch_size": 1},
+    signed=True,
 )
 @without_inference_mode
 def greedy_regions(

@@ -218,6 +218,7 @@ def _error(scores: Tensor, cells: Tensor, p: float) -> float:
     guarantees="unbiased: the mean probability of the class where a pixel is shown",
     limits="Noisy: small objects need more masks, and the map is as coarse as their cells.",
     quick={"masks": 16, "cells": 4},
+    signed=None,
 )
 @without_inference_mode
 def rise(

@@ -85,6 +85,7 @@ class Surrogate(ShortRepr):
     cost=Cost(0, 0, "samples", 1, 0),
     limits="As fine as its superpixels, and depends on them and on the fill.",
     quick={"samples": 16},
+    signed=True,
 )
 @without_inference_mode
 def lime(
@@ -173,6 +174,7 @@ def lime(
     guarantees="its segments sum to f(all shown) - f(none shown)",
     limits="As fine as its superpixels, and depends on them and on the fill.",
     quick={"samples": 16},
+    signed=True,
 )
 @without_inference_mode
 def kernel_shap(

@@ -10,6 +10,7 @@ Positions of grids of different resolution correspond if the middle of one cell 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal, TypeAlias, get_args
 
@@ -139,3 +140,38 @@ def _vectors(grid: Grid) -> Tensor:
     z = tensor(grid.raw if isinstance(grid, ActivationGrid) else grid, "a grid", ("h", "w", "C"), finite=True)
     # Squares would overflow in half precision.
     return z if z.dtype in (torch.float32, torch.float64) else z.float()
+
+
+#: Larger grids are compared at about so many positions.
+MOST_POSITIONS = 1024
+#: Width of the preference for the middle of an image, as a share of the image.
+MIDDLE = 0.25
+
+
+def distinctive_position(z: Grid) -> tuple[int, int]:
+    """Return the row and column whose cosines to all positions of its image vary most, preferably near the middle.
+
+    There, an overlay shows parts of the image that are similar and parts that are not. The standard deviation of the
+    cosines is multiplied by exp(-d^2 / (2 * 0.25^2)), where d is the distance to the middle as a share of the image.
+
+    Parameters
+    ----------
+    z : ActivationGrid, Tensor or array, (h, w, C)
+        Grid of one image. Of more than 1024 positions, an even selection is compared.
+
+    Returns
+    -------
+    (int, int)
+        The row and column.
+    """
+    vectors = z.raw if isinstance(z, ActivationGrid) else torch.as_tensor(z)
+    rows, columns, width = vectors.shape
+    step = max(1, math.ceil(math.sqrt(rows * columns / MOST_POSITIONS)))
+    row, column = torch.meshgrid(
+        *(torch.arange(extent // 2 % step, extent, step) for extent in (rows, columns)), indexing="ij"
+    )
+    units = unit_vectors(vectors.float()[row, column].reshape(-1, width))
+    spread = (units @ units.T).std(dim=1, correction=0).cpu()
+    y, x = (row + 0.5) / rows - 0.5, (column + 0.5) / columns - 0.5
+    best = int((spread * torch.exp(-(x**2 + y**2).flatten() / (2 * MIDDLE**2))).argmax())
+    return int(row.flatten()[best]), int(column.flatten()[best])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Generator, MutableMapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -15,6 +15,9 @@ from xai_widgets.errors import as_sentence, collect_warnings
 from xai_widgets.methods import METHODS, MethodLike, methods_by_name
 from xai_widgets.studies.store import Outcome
 from xai_widgets.studies.study import Study
+
+#: Cost of a map of a method of many passes, beside one of few.
+MANY = 20
 
 
 class AttributionKey(NamedTuple):
@@ -135,13 +138,17 @@ class AttributionStudy(Study[AttributionKey, Tensor]):
         saliency = method.saliency(self.model, x, self.class_of(key), **options)
         return saliency[0].detach().float().cpu().contiguous()
 
+    def steps(self, key: AttributionKey) -> int:
+        """Return the cost of a map beside the others: a method of many passes takes about as long as many maps."""
+        return MANY if self.methods[key.method].slow else 1
+
     def title(self, key: AttributionKey) -> str:
         """Return the title of the method."""
         return self.methods[key.method].title
 
     def _compute(
         self, key: AttributionKey, store: MutableMapping[AttributionKey, Outcome[Tensor]], again: bool
-    ) -> Iterator[AttributionKey]:
+    ) -> Generator[AttributionKey, None, None]:
         # Name the map before it is computed, as a method may take minutes.
         yield key
         # In one step: a map that is finished after a cancel is kept.
@@ -159,7 +166,11 @@ class AttributionStudy(Study[AttributionKey, Tensor]):
         result, error = None, ""
         with collect_warnings() as warnings:
             try:
-                result = self._map(key)
+                run = self._runs[key] = self.run(key)
+                # Its only step: another look at a canceled run would lose the map.
+                result = next(iter(run))
             except Exception as failure:  # a failure of one key does not stop the others
                 error = as_sentence(failure)
+            finally:
+                self._runs.pop(key, None)
         return Outcome(result, error, tuple(warnings), complete=True)

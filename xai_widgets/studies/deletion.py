@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from xai_widgets.core.model import ImageModel
@@ -66,6 +68,9 @@ class DeletionResult(NamedTuple):
 class DeletionStudy(Study[DeletionKey, DeletionResult]):
     """Deletion and insertion curves of several methods on one image.
 
+    The first batch of each curve is rough, see :meth:`is_rough`; the others refine it. A computation that starts again
+    keeps its map and its complete curves.
+
     Parameters
     ----------
     model : ImageModel
@@ -104,6 +109,9 @@ class DeletionStudy(Study[DeletionKey, DeletionResult]):
         # Bad arguments are refused here: this makes a run without a step of it.
         deletion(model, x, x.mean(1), 0, **self.options)
 
+    #: All methods get rough curves before the first one gets fine ones.
+    interleaved = True
+
     def steps(self, key: DeletionKey) -> int:
         """Return the number of snapshots: the map, and each batch, or each random order, of both curves."""
         if key.method == RANDOM:
@@ -117,29 +125,46 @@ class DeletionStudy(Study[DeletionKey, DeletionResult]):
         return self.methods[key.method].title
 
     def run(self, key: DeletionKey, start: DeletionResult | None = None) -> Run[DeletionResult]:
-        """Return the computation of the map and both curves.
+        """Return the computation of the map and both curves, which keeps the complete parts of an earlier result.
 
         The baseline ``RANDOM`` has the mean curves of some random orders, at the fractions of the other curves, and the
         map of the first order.
         """
 
         def steps() -> Iterator[DeletionResult]:
-            if key.method == RANDOM:
-                saliency = random_maps(self.x, 1)[0]
+            # The curves of the random order are means that improve.
+            if start is not None and key.method != RANDOM:
+                saliency, result = torch.from_numpy(start.saliency)[None].to(self.x.device), start
             else:
-                saliency = self.methods[key.method].saliency(self.model, self.x, key.target)
-            full = resize_map(saliency, (self.x.shape[2], self.x.shape[3]))
-            result = DeletionResult(
-                full[0].detach().float().cpu().numpy(), ordering(full)[0].cpu().numpy(), curves={}
-            )
-            yield result
-            for name in CURVES:
-                for curve in self._curves(key, name, saliency):
-                    result = result._replace(curves={**result.curves, name: curve})
-                    yield result
+                if key.method == RANDOM:
+                    saliency = random_maps(self.x, 1)[0]
+                else:
+                    saliency = self.methods[key.method].saliency(self.model, self.x, key.target)
+                full = resize_map(saliency, (self.x.shape[2], self.x.shape[3]))
+                result = DeletionResult(
+                    full[0].detach().float().cpu().numpy(), ordering(full)[0].cpu().numpy(), curves={}
+                )
+                yield result
+            left = {
+                name: self._curves(key, name, saliency)
+                for name in CURVES
+                if not _whole(result.curves.get(name))
+            }
+            # The first batch of both, then the others.
+            for batches in (1, None):
+                for name, curves in left.items():
+                    for curve in islice(curves, batches):
+                        result = result._replace(curves={**result.curves, name: curve})
+                        yield result
+            for curve in result.curves.values():
                 check_finite(curve.scores, self.model.name)
 
         return Run(steps(), total=self.steps(key), name=self.title(key))
+
+    def is_rough(self, key: DeletionKey) -> bool:
+        """Return whether the first batch of a curve of a key is still to be computed."""
+        outcome = self.outcome(key)
+        return not outcome.complete and (outcome.result is None or len(outcome.result.curves) < len(CURVES))
 
     def _check_some(
         self, store: MutableMapping[DeletionKey, Outcome[DeletionResult]], keys: Iterable[DeletionKey]
@@ -163,3 +188,8 @@ class DeletionStudy(Study[DeletionKey, DeletionResult]):
             **options,
         ):
             yield curve.resampled(self.curve_steps)
+
+
+def _whole(curve: Curve | None) -> bool:
+    """Return whether a curve is complete."""
+    return curve is not None and not bool(curve.scores.isnan().any())

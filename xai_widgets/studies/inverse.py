@@ -30,6 +30,9 @@ from xai_widgets.studies.study import Study
 #: Titles of the inverses.
 INVERSES = ("layer-wise", "operation-wise")
 
+#: Cost of an inverse beside the point of a method, for the progress.
+INVERSE = 10
+
 AnyInverse = TypeVar("AnyInverse", bound=Inverted)
 
 
@@ -109,7 +112,10 @@ class InverseStudy(Study[InverseKey, InverseResult]):
         )
         operations = operation_wise(self.model, chain, key.target, **options)
 
+        done = 0
+
         def steps() -> Iterator[InverseResult]:
+            nonlocal done
             latest = start or InverseResult()
             latest = replace(latest, failed=tuple(each for each in latest.failed if each[0] not in INVERSES))
             try:
@@ -118,22 +124,33 @@ class InverseStudy(Study[InverseKey, InverseResult]):
                     yield latest
             except Exception as error:  # the failure of one part does not stop the others
                 latest = _with_failure(latest, INVERSES[0], error)
+            done += 1
             try:
                 for operation in _unless_complete(latest.operation_wise, operations):
                     latest = replace(latest, operation_wise=operation)
                     yield latest
             except Exception as error:
                 latest = _with_failure(latest, INVERSES[1], error)
+            done += 1
             if all(title in dict(latest.failed) for title in INVERSES):
                 raise ValueError(": ".join(latest.failed[-2]))
             known = {title for title, *_ in (*latest.points, *latest.failed)}
             for method in self.methods:
                 if method.title not in known:
                     latest = self._add_point(latest, method, key.target)
+                    done += 1
                     yield latest
             yield latest
 
-        return Run(steps(), total=layers.total + operations.total + len(self.methods) + 1, name="inverses")
+        def fraction() -> float:
+            inverses: tuple[Run[Any], ...] = (layers, operations)
+            parts = [
+                INVERSE * (1.0 if done > number else run.progress) for number, run in enumerate(inverses)
+            ]
+            return (sum(parts) + max(0, done - 2)) / (2 * INVERSE + len(self.methods))
+
+        total = layers.total + operations.total + len(self.methods) + 1
+        return Run(steps(), total=total, name="inverses", fraction=fraction)
 
     def _add_point(self, result: InverseResult, method: Method, target: int) -> InverseResult:
         """Return a result with the point of one more method, or with the reason why there is none."""
@@ -203,7 +220,7 @@ class RegressionInverseStudy(Study[Regularizer, RegressionResult]):
             distances = reconstruction(self.network, x, inverse.x[0], truth, batch_size=self.batch_size)
             yield RegressionResult(inverse, distances)
 
-        return Run(steps(), total=run.total + 1, name="inverse")
+        return Run(steps(), total=run.total + 1, name="inverse", fraction=lambda: 0.98 * run.progress)
 
 
 def _with_failure(result: InverseResult, title: str, error: Exception) -> InverseResult:

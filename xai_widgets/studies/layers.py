@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -13,6 +13,10 @@ from xai_widgets.core.model import ImageModel
 
 #: Modules that return their input in eval mode.
 UNCHANGED = ("Identity", "Dropout", "Dropout2d", "DropPath", "PatchDropout")
+#: Modules that pad: their output is that of the layer before, with a border.
+PADDING = re.compile(r"\w*Pad\d?d?")
+#: Modules that normalize, some with an activation inside.
+NORMALIZATION = re.compile(r"((?!Conv)\w)*Norm\w*")
 #: The part of a name that is the number of a block, such as "3" or "encoder_layer_3".
 NUMBER = re.compile(r"(.*_)?\d+")
 #: Networks with so many blocks of one grid, such as vision transformers, are compared in an inner block, too.
@@ -23,7 +27,7 @@ def spatial_layers(model: ImageModel) -> list[str]:
     """Return the used layers with more than one position: blocks and their direct parts.
 
     These are the layers whose names have at most one dot, and the outermost numbered ones, such as
-    "vision_model.encoder.layers.3". Modules that return their input are omitted.
+    "vision_model.encoder.layers.3". Modules that return their input, and those that only pad, are omitted.
     """
     default = model.default_layer()
     return [
@@ -35,9 +39,31 @@ def spatial_layers(model: ImageModel) -> list[str]:
             and layer.grid is not None
             and layer.grid.positions > 1
             and layer.type not in UNCHANGED
+            and not PADDING.fullmatch(layer.type)
             and (layer.name.count(".") <= 1 or _is_outermost_block(layer.name))
         )
     ]
+
+
+def compared_layers(model: ImageModel, count: int) -> list[str]:
+    """Return at most ``count`` blocks, evenly spaced in depth, which show how maps change with the layer.
+
+    Blocks are the outermost modules of other modules, such as the stages of a ResNet or the blocks of a transformer,
+    without normalizations and without a container of most of them. A network with fewer than two is compared in all of
+    :func:`spatial_layers`.
+    """
+    names = spatial_layers(model)
+    every = model.layers()
+    types = {layer.name: layer.type for layer in every}
+    blocks = [name for name in names if _parts(name, types) and not NORMALIZATION.fullmatch(types[name])]
+    blocks = [name for name in blocks if 2 * len(_parts(name, blocks)) <= len(blocks)]
+    blocks = [name for name in blocks if not any(name in _parts(other, blocks) for other in blocks)]
+    return evenly(blocks if len(blocks) > 1 else names, count)
+
+
+def _parts(name: str, names: Iterable[str]) -> list[str]:
+    """Return the names of the layers inside a layer."""
+    return [other for other in names if other.startswith(f"{name}.")]
 
 
 def channels_of(layer: Layer) -> int:

@@ -15,7 +15,7 @@ from xai_widgets.methods import METHODS, Method
 from xai_widgets.ops.perturb import Perturbation
 from xai_widgets.ops.resize import resize_map, shrink
 from xai_widgets.perturbation.area_search import AreaSettings
-from xai_widgets.perturbation.channel import ChannelExtremal, channel_extremal, octaves
+from xai_widgets.perturbation.channel import ChannelExtremal, channel_effects, channel_extremal, octaves
 from xai_widgets.perturbation.extremal import Extremal, extremal
 from xai_widgets.perturbation.mask_search import SearchSettings, binarize, pixel_count
 from xai_widgets.perturbation.objective import score_masks
@@ -83,6 +83,10 @@ class ExtremalStudy(Study[ExtremalKey, Extremal]):
             batch_size=self.batch_size,
         )
 
+    def steps(self, key: ExtremalKey) -> int:
+        """Return the number of snapshots of the search, or of its continuation."""
+        return self.run(key, self.result(key)).total
+
     def _areas(self, layer: str | None) -> tuple[float, ...]:
         """Return the default areas that differ by at least one position of the image or the layer."""
         grids = {each.name: each.grid for each in self.model.layers()} if layer is not None else {}
@@ -148,6 +152,7 @@ class ChannelStudy(Study[ChannelKey, ChannelExtremal]):
         self.settings, self.tau, self.batch_size = settings, tau, batch_size
         self.other_patches = {} if other_patches is None else other_patches
         self._own_patches: dict[str, Patches] = {}
+        self._effects: dict[tuple[int, str], Tensor] = {}
 
     def run(self, key: ChannelKey, start: ChannelExtremal | None = None) -> Run[ChannelExtremal]:
         """Return the search for a key, followed by the search for patches if its layer has none yet."""
@@ -167,6 +172,7 @@ class ChannelStudy(Study[ChannelKey, ChannelExtremal]):
         def with_own_patches() -> Iterator[ChannelExtremal]:
             # Before the first result, as drawing, which locks the worker, must not wait for a pass of the network.
             self.patches(key.layer)
+            self._find_effects(key)
             yield from search
 
         if self.images is None or key.layer in self.other_patches:
@@ -183,6 +189,7 @@ class ChannelStudy(Study[ChannelKey, ChannelExtremal]):
 
         def steps() -> Iterator[ChannelExtremal]:
             result: ChannelExtremal | None = None
+            self._find_effects(key)
             for result in search:
                 yield result
             assert result is not None
@@ -195,6 +202,12 @@ class ChannelStudy(Study[ChannelKey, ChannelExtremal]):
 
         return Run(steps(), total=search.total + collect.total + 1, name=search.name)
 
+    def clear(self) -> None:
+        """Drop everything that was computed, the patches too."""
+        super().clear()
+        self.other_patches.clear()
+        self._own_patches.clear()
+
     def counts(self, layer: str) -> Sequence[int] | None:
         """Return the numbers of channels to search in a layer; None for a layer that does not exist."""
         width = next((channels_of(each) for each in self.model.layers() if each.name == layer), None)
@@ -202,6 +215,16 @@ class ChannelStudy(Study[ChannelKey, ChannelExtremal]):
             return None if width is None else octaves(width)
         # If none fits, the search refuses them.
         return [count for count in self.channels if count <= width] or self.channels
+
+    def effects(self, key: ChannelKey) -> Tensor:
+        """Return the effect (K,) of each channel on the score: gradient x activation, see `channel_effects`."""
+        if (key.target, key.layer) not in self._effects:
+            self._find_effects(key)
+        return self._effects[key.target, key.layer]
+
+    def _find_effects(self, key: ChannelKey) -> None:
+        effects = channel_effects(self.model, self.x, key.target, layer=key.layer)
+        self._effects[key.target, key.layer] = effects[0]
 
     def patches(self, layer: str) -> list[Patches]:
         """Return the patches of a layer: those of the image, then those of the other images once they are known."""

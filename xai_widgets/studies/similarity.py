@@ -212,6 +212,11 @@ class SimilarityStudy(Study[SimilarityKey, Any]):
             indexes=indexes,
         )
 
+    def clear(self) -> None:
+        """Drop everything that was computed, the receptive fields too."""
+        super().clear()
+        self._sides.clear()
+
     def _side(self, column: int) -> int:
         """Return the effective receptive field of a column, in pixels, which is measured once."""
         if column not in self._sides:

@@ -17,9 +17,11 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from xai_widgets.core.figures import draw_with_matplotlib, draw_with_plotly
 from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import brief
 from xai_widgets.core.writing import atomic_write
+from xai_widgets.studies.result_panels import result_panels
 
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
@@ -48,6 +50,36 @@ class Outcome(ShortRepr, Generic[Result]):
     error: str = ""
     warnings: tuple[str, ...] = ()
     complete: bool = False
+
+    def plot(self) -> Any:
+        """Draw the curves, maps and images of the result with matplotlib.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If there is no result.
+        """
+        return draw_with_matplotlib(self._panels())
+
+    def figure(self) -> Any:
+        """Draw the result with plotly; errors are those of :meth:`plot`.
+
+        Returns
+        -------
+        plotly.graph_objects.Figure
+        """
+        return draw_with_plotly(self._panels())
+
+    def _panels(self) -> list[Any]:
+        if self.result is None:
+            raise ValueError(f"expected a result to draw, got none{f': {self.error}' if self.error else ''}")
+        return list(result_panels(self.result))
 
 
 class ResultStore(MutableMapping[Key, Outcome[Result]]):

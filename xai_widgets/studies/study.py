@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, MutableMapping
 from typing import Any, Generic, TypeVar
 
 from xai_widgets.core.run import Run
@@ -33,9 +33,13 @@ class Study(ABC, Generic[Key, Result]):
 
     #: Whether a complete result can be improved by computing its key again.
     resumable = False
+    #: Whether the key to compute is chosen after each snapshot, so that all keys get rough results before fine ones.
+    interleaved = False
 
     def __init__(self, store: MutableMapping[Key, Outcome[Result]] | None = None) -> None:
         self.store: MutableMapping[Key, Outcome[Result]] = ResultStore() if store is None else store
+        #: The runs of the keys that are being computed.
+        self._runs: dict[Key, Run[Result]] = {}
 
     @abstractmethod
     def run(self, key: Key, start: Result | None = None) -> Run[Result]:
@@ -50,7 +54,7 @@ class Study(ABC, Generic[Key, Result]):
         """
 
     def steps(self, key: Key) -> int:
-        """Return how many snapshots the computation of a key has, for the progress bar."""
+        """Return how many snapshots the computation of a key has, or its cost beside the others, for the progress."""
         return 1
 
     def title(self, key: Key) -> str:
@@ -74,6 +78,10 @@ class Study(ABC, Generic[Key, Result]):
         for key in keys:
             self.store.pop(key, None)
 
+    def clear(self) -> None:
+        """Drop everything that was computed."""
+        self.forget(list(self.store))
+
     def missing(
         self,
         keys: Collection[Key],
@@ -95,8 +103,8 @@ class Study(ABC, Generic[Key, Result]):
             Whether to compute complete keys, too: a resumable study goes on from their results, another one begins
             anew.
         choose : callable, optional
-            Called before each computation with the keys that are left; returns the one to compute next. Default: the
-            first one.
+            Called before each computation, or before each snapshot of an interleaved study, with the keys that are
+            left; returns the one to compute next. Default: the first one.
         replaced : callable, optional
             Called with a key that failed; returns keys to compute in its place. Default: none.
         name : str, default "study"
@@ -114,29 +122,52 @@ class Study(ABC, Generic[Key, Result]):
         """
         store = self.store
         left = dict.fromkeys(key for key in keys if again or not self.outcome(key).complete)
-        total = sum(self.steps(key) + 1 for key in left)
+        steps = {key: self.steps(key) for key in left}
+        total = sum(count + 1 for count in steps.values())
+        computed: list[Key] = []
 
         def compute() -> Iterator[Key]:
-            computed: list[Key] = []
-            while left:
-                key = choose(left)
-                del left[key]
-                computed.append(key)
-                yield from self._compute(key, store, again)
-                if store[key].error:
-                    left.update(dict.fromkeys(new for new in replaced(key) if new not in computed))
+            opened: dict[Key, Generator[Key, None, None]] = {}
+            try:
+                while left:
+                    key = choose(left)
+                    if key not in opened:
+                        opened[key] = self._compute(key, store, again)
+                    for changed in opened[key]:
+                        yield changed
+                        if self.interleaved:
+                            break
+                    else:
+                        del left[key], opened[key]
+                        computed.append(key)
+                        if store[key].error:
+                            for new in replaced(key):
+                                if new not in computed:
+                                    left[new] = None
+                                    steps.setdefault(new, self.steps(new))
+            finally:
+                for work in opened.values():
+                    work.close()
             self._check_some(store, [*keys, *computed])
 
-        return Run(compute(), total=total, name=name)
+        def fraction() -> float:
+            parts = {key: run.progress for key, run in list(self._runs.items()) if key in left}
+            done = {**parts, **dict.fromkeys(list(computed), 1.0)}
+            return sum(share * steps.get(key, 1) for key, share in done.items()) / max(1, sum(steps.values()))
 
-    def _compute(self, key: Key, store: MutableMapping[Key, Outcome[Result]], again: bool) -> Iterator[Key]:
+        return Run(compute(), total=total, name=name, fraction=fraction)
+
+    def _compute(
+        self, key: Key, store: MutableMapping[Key, Outcome[Result]], again: bool
+    ) -> Generator[Key, None, None]:
         """Compute one key, keep each snapshot in ``store`` and yield the key after it."""
         before = store.get(key) or Outcome[Result]()
         start = before.result if self.resumable or not before.complete else None
         outcome = Outcome(start)
         warnings: dict[str, None] = {}
         try:
-            snapshots = iter(self.run(key, start))
+            run = self._runs[key] = self.run(key, start)
+            snapshots = iter(run)
             while True:
                 # Warnings while a snapshot is drawn are not those of the computation.
                 with collect_warnings() as messages:
@@ -150,6 +181,8 @@ class Study(ABC, Generic[Key, Result]):
         except Exception as error:  # a failure of one key does not stop the others
             kept = outcome.result if self.resumable else None
             store[key] = Outcome(kept, as_sentence(error), tuple(warnings), complete=True)
+        finally:
+            self._runs.pop(key, None)
         yield key
 
     def _check_some(self, store: MutableMapping[Key, Outcome[Result]], keys: Iterable[Key]) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from xai_widgets.core.precision import no_autocast
-from xai_widgets.core.run import check_cancelled
+from xai_widgets.core.scheduler import check_cancelled
 from xai_widgets.tracing.calls import Call, Scope, Value, filled, tensors_in
 from xai_widgets.tracing.recorder import Untraceable
 

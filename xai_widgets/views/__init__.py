@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from xai_widgets.views.base import View
     from xai_widgets.views.brush_view import BrushView
+    from xai_widgets.views.check_view import CheckView
     from xai_widgets.views.class_picker import ClassPicker
     from xai_widgets.views.curve_view import CurveView
+    from xai_widgets.views.display_menu import DisplayMenu
+    from xai_widgets.views.explorer_menu import ExplorerMenu
     from xai_widgets.views.gallery_view import GalleryView
     from xai_widgets.views.heatmap_view import HeatmapView
+    from xai_widgets.views.intro_view import IntroView
     from xai_widgets.views.linking import link
     from xai_widgets.views.map_grid_view import MapGridView
     from xai_widgets.views.mask_view import MaskView
@@ -20,21 +24,27 @@ if TYPE_CHECKING:
     from xai_widgets.views.ordered_mask_view import OrderedMaskView
     from xai_widgets.views.run_bar import RunBar
     from xai_widgets.views.scores_view import ScoresView
+    from xai_widgets.views.select_view import SelectView
     from xai_widgets.views.similarity_view import SimilarityView
     from xai_widgets.views.slider_view import SliderView
 
 __all__ = [
     "BrushView",
+    "CheckView",
     "ClassPicker",
     "CurveView",
+    "DisplayMenu",
+    "ExplorerMenu",
     "GalleryView",
     "HeatmapView",
+    "IntroView",
     "MapGridView",
     "MaskView",
     "MethodPicker",
     "OrderedMaskView",
     "RunBar",
     "ScoresView",
+    "SelectView",
     "SimilarityView",
     "SliderView",
     "View",

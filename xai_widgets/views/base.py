@@ -8,8 +8,10 @@ from typing import Any, ClassVar
 import anywidget
 from traitlets import Dict, TraitType, Unicode
 
-from xai_widgets.errors import check_keywords, unknown_name
+from xai_widgets.core.figures import draw_with_matplotlib, draw_with_plotly
+from xai_widgets.errors import check_keywords, keywords, unknown_name
 from xai_widgets.views.documentation import document
+from xai_widgets.views.figures import view_panels
 from xai_widgets.views.static_repr import StaticRepr, describe_arrays
 from xai_widgets.views.trait_errors import patch_trait
 from xai_widgets.views.traits import finite
@@ -54,7 +56,11 @@ class View(StaticRepr, anywidget.AnyWidget):
         cls.__doc__ = document(cls, View)
 
     def __init__(self, **kwargs: Any) -> None:
-        own = sorted(set(self.trait_names()) - set(anywidget.AnyWidget.class_trait_names()))
+        traits = set(self.trait_names()) - set(anywidget.AnyWidget.class_trait_names())
+        # A view may take what is not a trait, such as a callable; private traits are not suggested.
+        own = sorted(
+            {name for name in traits if not name.startswith("_")} | set(keywords(type(self).__init__)[0])
+        )
         check_keywords(type(self).__name__, kwargs, own, self.trait_names())
         # Validators see None only in a constructor; leave it out where it is the default.
         given = {
@@ -73,6 +79,31 @@ class View(StaticRepr, anywidget.AnyWidget):
         """Return the name of the view and the size of each array; an empty string for a view without arrays."""
         held = describe_arrays(self)
         return f"{self._heading()}: {held}" if held else ""
+
+    def plot(self) -> Any:
+        """Draw the view with matplotlib: curves, bars and text as vectors, images at twice their size in a notebook.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If there is nothing to draw yet.
+        """
+        return draw_with_matplotlib(list(view_panels(self)))
+
+    def figure(self) -> Any:
+        """Draw the view with plotly; errors are those of :meth:`plot`.
+
+        Returns
+        -------
+        plotly.graph_objects.Figure
+        """
+        return draw_with_plotly(list(view_panels(self)))
 
     def __repr__(self) -> str:
         return f"<{self.summary() or self._heading()}>"

@@ -12,6 +12,7 @@ from xai_widgets.views import preview
 from xai_widgets.views.arrays import Bytes, Image
 from xai_widgets.views.base import View
 from xai_widgets.views.traits import Choice, Unit
+from xai_widgets.views.viewport import Viewport
 
 
 class BrushView(View):
@@ -84,8 +85,10 @@ class BrushView(View):
     _stroke = Int(0, help="Number of the last mask that the browser sent.").tag(sync=True)
     _seen = Int(0, help="Number of the last mask that Python processed.").tag(sync=True)
     interpolation = Choice(
-        ("pixelated", "smooth"), help='How the image is enlarged; "pixelated" shows the pixels of the input.'
+        ("pixelated", "smooth", "bicubic"),
+        help='How the image is enlarged; "pixelated" shows the pixels of the input.',
     )
+    viewport = Viewport()
     controls = Bool(True, help="Whether the view shows its controls.").tag(sync=True)
     width = Int(400, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from traitlets import Float, Int, List, TraitError, Unicode, validate
 
-from xai_widgets.views.base import View
+from xai_widgets.views.control import Control
 
 
-class ClassPicker(View):
+class ClassPicker(Control):
     """A search field for one class.
 
     An empty field offers all classes, the most probable ones first if their probabilities are set. Typing filters the
@@ -25,12 +25,14 @@ class ClassPicker(View):
 
     title = Unicode("Class", help="A heading above the view, and its accessible name.").tag(sync=True)
     labels: List[str] = List(Unicode(), help="The name of each class.").tag(sync=True)
+    help = Unicode(
+        "The class that is explained; type to search", help="A sentence that is shown under the pointer."
+    ).tag(sync=True)
     target = Int(0, help="The chosen class, from 0 to ``len(labels) - 1``.").tag(sync=True)
     probabilities: List[float] = List(
         Float(),
         help=("The probability of each class, or its score for a network without probabilities."),
     ).tag(sync=True)
-    width = Int(0, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
 
     @validate("target")
     def _is_class(self, proposal: dict[str, Any]) -> int:

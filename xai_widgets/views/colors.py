@@ -26,7 +26,8 @@ def color_table(name: str, sign: str, fade: bool = False) -> NDArray[np.uint8]:
     Parameters
     ----------
     name : str
-        Name of a color map, or "auto": "blue_orange" for both signs, "inferno" for one.
+        Name of a color map, or "auto": "blue_orange" for both signs, "inferno" for one. For both signs, "blue_orange"
+        also replaces a sequential map, which would show zero as a value like others.
     sign : {"both", "positive", "negative", "absolute"}
         Sign of the values; for one sign, a diverging map uses one half.
     fade : bool, default False
@@ -38,8 +39,10 @@ def color_table(name: str, sign: str, fade: bool = False) -> NDArray[np.uint8]:
         Red, green, blue, alpha.
     """
     maps = _maps()
-    if name not in maps["knots"]:
-        name = "blue_orange" if sign == "both" else "inferno"
+    if sign == "both" and name not in maps["diverging"]:
+        name = "blue_orange"
+    elif name not in maps["knots"]:
+        name = "inferno"
     t = np.arange(STEPS) / (STEPS - 1)
     position = t
     if name in maps["diverging"] and sign != "both":
@@ -57,6 +60,15 @@ def color_table(name: str, sign: str, fade: bool = False) -> NDArray[np.uint8]:
 def _maps() -> dict[str, Any]:
     read: dict[str, Any] = json.loads((STATIC / "colormaps.json").read_text(encoding="utf-8"))
     return read
+
+
+def shown_sign(sign: str, colormap: str, own: str, *maps: NDArray[Any]) -> str:
+    """Replace "auto" by the sign of a method or its maps; by "absolute" for both signs in a sequential color map."""
+    if sign != "auto":
+        return sign
+    found = resolve_sign(own, *maps)
+    sequential = colormap in _maps()["knots"] and colormap not in _maps()["diverging"]
+    return "absolute" if found == "both" and sequential else found
 
 
 def resolve_sign(sign: str, *maps: NDArray[Any]) -> str:

@@ -27,11 +27,20 @@ SERIES_KEYS: dict[str, type] = {
     "mode": str,
     "style": str,
     "color": str,
+    "name": str,
+    "auc": float,
+    "warning": str,
+    "flip": float,
+    "flip_label": str,
 }
 #: Line styles of a curve.
 STYLES = ("solid", "dashed")
 #: Scales of the x axis.
-X_SCALES = ("linear", "log")
+X_SCALES = ("linear", "sqrt", "log")
+#: Ranges of the y axis for values within [0, 1].
+Y_RANGES = ("unit", "fit")
+#: Smallest height of a plot, CSS px.
+LOWEST = 80
 
 #: Keys of an entry of ``CurveView.lines`` and of ``CurveView.marks``; the first two are required.
 LINE_KEYS: dict[str, type] = {"y": float, "label": str, "color": str}
@@ -69,10 +78,21 @@ class CurveView(View):
         help=(
             "One entry for each row of `y`, each with any of ``label`` (str), ``note`` (str, shown after the "
             'label, such as ``"AUC 0.123"``), ``frame`` (int, default the row), ``mode`` (str, '
-            'default ""), ``style`` ("solid", the default, or "dashed") and ``color`` (a CSS color; '
-            "curves of one frame share the default). Missing entries are filled with the defaults."
+            'default ""), ``style`` ("solid", the default, or "dashed"), ``color`` (a CSS color; '
+            "curves of one frame share the default), and for a legend in a table ``name`` (str: curves of one "
+            "name share a row), ``auc`` (float, the area under the curve), ``warning`` (str, the tooltip of a "
+            "mark), ``flip`` (float, an `x` where a mark shows that the predicted class changes) and "
+            "``flip_label`` (str). Missing entries are filled with the defaults."
         ),
     ).tag(sync=True)
+    band = Array(
+        "float32",
+        (2, None, None),
+        help=(
+            "The lowest and the highest value of several runs for each value of `y`, shape (2, S, T), drawn as "
+            "an area; NaN for a curve of one run."
+        ),
+    )
     lines: List[dict[str, Any]] = List(
         Dict(),
         help=(
@@ -115,24 +135,52 @@ class CurveView(View):
     mode = Unicode(
         "", help="The ``mode`` of the active curve; a curve without a mode is active in every mode."
     ).tag(sync=True)
+    snap = Bool(
+        False,
+        help=(
+            "Whether the cursor stops only at values of `x`, and when it is moved, at those of them that are "
+            "computed for the active curve. `steps` come first."
+        ),
+    ).tag(sync=True)
+    sort = Unicode(
+        "",
+        help=(
+            "The order of the table: a mode sorts it by the area under the curves of that mode, the lowest "
+            'first, or the highest first after a "-", as in ``"-insertion"``; "" for the order of `series`.'
+        ),
+    ).tag(sync=True)
     x_scale = Choice(
         X_SCALES,
         help=(
-            'Scale of the x axis; for "log" every `x` must be above 0. `fraction` stays linear in x; the '
-            "keys move the cursor by equal steps of the axis."
+            'Scale of the x axis; "sqrt" stretches small values and needs every `x` to be at least 0, "log" '
+            "needs it above 0. `fraction` stays linear in x; the keys move the cursor by equal steps of the "
+            "axis."
+        ),
+    )
+    x_percent = Bool(False, help="Whether `x` is a share that is shown in percent.").tag(sync=True)
+    y_range = Choice(
+        Y_RANGES,
+        help=(
+            'The y axis of values within [0, 1]: "unit" for 0 to 1, "fit" for 0 to a round number above the '
+            "highest visible curve."
         ),
     )
     x_label = Unicode("fraction", help="Label of the x axis.").tag(sync=True)
     y_label = Unicode("", help="Label of the y axis.").tag(sync=True)
-    height = Int(260, min=80, help=("Height of the plot in CSS px, without the legend; at least 80.")).tag(
-        sync=True
-    )
+    height = Int(
+        260,
+        min=0,
+        help=(
+            "Height of the plot in CSS px, without the legend; at least 80, or 0 for a height that follows the "
+            "width."
+        ),
+    ).tag(sync=True)
     width = Int(0, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
     controls = Bool(
         True,
         help=(
-            "Whether the toolbar (zoom, reset, CSV, PNG) is shown. The CSV file has a column for each curve "
-            "and each line, and one for the names of the marks, if any."
+            "Whether the toolbar (scales, zoom, reset) is shown. The CSV file of the menu has a column for each "
+            "curve and each line, and one for the names of the marks, if any."
         ),
     ).tag(sync=True)
 
@@ -143,9 +191,15 @@ class CurveView(View):
             raise TraitError(
                 "expected CurveView.x to be finite and strictly ascending, got a value that is not above the one before"
             )
-        if self.x_scale == "log":
-            check_above_zero(x)
+        check_drawable(x, self.x_scale)
         return x
+
+    @validate("height")
+    def _high_enough(self, proposal: dict[str, Any]) -> int:
+        height: int = proposal["value"]
+        if 0 < height < LOWEST:
+            raise TraitError(f"expected CurveView.height to be 0 or at least {LOWEST}, got {height}")
+        return height
 
     @validate("steps")
     def _finite(self, proposal: dict[str, Any]) -> NDArray[np.float32]:
@@ -157,8 +211,8 @@ class CurveView(View):
     @validate("x_scale")
     def _drawable(self, proposal: dict[str, Any]) -> str:
         scale: str = proposal["value"]
-        if scale == "log" and self.x is not None:
-            check_above_zero(self.x)
+        if self.x is not None:
+            check_drawable(self.x, scale)
         return scale
 
     @validate("series")
@@ -189,6 +243,14 @@ class CurveView(View):
         if 0 <= self.step < len(steps):
             self.fraction = min(max(steps[self.step], 0.0), 1.0)
 
+    @observe("fraction", "snap", "x")
+    def _snap(self, _change: object) -> None:
+        """Set the fraction to the nearest value of x, where the cursor snaps."""
+        if self.snap and not self._step_fractions() and self.x is not None and len(self.x) > 1:
+            first, last = float(self.x[0]), float(self.x[-1])
+            near = float(self.x[nearest_ready(self.x, first + self.fraction * (last - first))])
+            self.fraction = min(max((near - first) / (last - first), 0.0), 1.0)
+
     @observe("fraction")
     def _follow(self, change: object) -> None:
         """Set the step to the one nearest to the fraction; keep it if it is at the same position."""
@@ -215,16 +277,18 @@ class CurveView(View):
             self.series,
             lines=self.lines,
             hidden=self.hidden,
-            log=self.x_scale == "log",
+            scale=self.x_scale,
+            fit=self.y_range == "fit",
             x_label=self.x_label,
             y_label=self.y_label,
         )
 
 
-def check_above_zero(x: NDArray[np.float32]) -> None:
-    """Raise TraitError for an x that a logarithmic axis cannot show."""
-    if x.size and x[0] <= 0:
-        raise TraitError(f"expected CurveView.x to be above 0 for x_scale 'log', got {x[0]:g}")
+def check_drawable(x: NDArray[np.float32], scale: str) -> None:
+    """Raise TraitError for an x that an axis cannot show."""
+    if x.size and (x[0] < 0 if scale == "sqrt" else scale == "log" and x[0] <= 0):
+        least = "at least 0" if scale == "sqrt" else "above 0"
+        raise TraitError(f"expected CurveView.x to be {least} for x_scale {scale!r}, got {x[0]:g}")
 
 
 def check_entry(

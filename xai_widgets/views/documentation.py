@@ -12,11 +12,13 @@ from xai_widgets.views.array_list import Arrays
 from xai_widgets.views.arrays import Array
 from xai_widgets.views.position import Position
 from xai_widgets.views.traits import Choice, Unit
+from xai_widgets.views.viewport import Viewport
 
 #: Types of the values of traits; subclasses come before their bases.
 TYPES: list[tuple[type[TraitType[Any, Any]], str]] = [
     (Arrays, "tuple of numpy.ndarray"),
     (Position, "list [x, y] of float in [0, 1]"),
+    (Viewport, "list [x, y, zoom] of float"),
     (Unit, "float in [0, 1]"),
     (Unicode, "str"),
     (Bool, "bool"),

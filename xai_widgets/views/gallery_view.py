@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from traitlets import Float, Int, List, Unicode, validate
+import numpy as np
+from traitlets import Bool, Float, Int, List, Unicode, validate
 
 from xai_widgets.views import preview
 from xai_widgets.views.arrays import Array, Bytes
@@ -43,6 +44,17 @@ class GalleryView(View):
     ).tag(sync=True)
     frame = Int(-1, min=-1, help="Index of the chosen image; -1 for none.").tag(sync=True)
     marked = Int(-1, min=-1, help="Index of the image with a star; -1 for none.").tag(sync=True)
+    present = Bytes(
+        (None,),
+        help=(
+            "Which of the M images exist, shape (M,): nothing is drawn in place of an image with 0, such as the end of "
+            "a row of a table. Booleans are converted. Without it, all images exist."
+        ),
+    )
+    compact = Bool(
+        False,
+        help="Whether the title stands left of the images, whose labels are shown under the pointer only.",
+    ).tag(sync=True)
     values = Array(
         "float32",
         (None,),
@@ -72,7 +84,7 @@ class GalleryView(View):
         ),
     ).tag(sync=True)
     size = Int(96, min=16, help="Maximum width of an image in CSS px.").tag(sync=True)
-    interpolation = Choice(("pixelated", "smooth"), help="How images are enlarged.")
+    interpolation = Choice(("pixelated", "smooth", "bicubic"), help="How images are enlarged.")
     width = Int(0, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
 
     @validate("value_limits")
@@ -80,8 +92,10 @@ class GalleryView(View):
         return low_below_high("GalleryView.value_limits", proposal["value"])
 
     def static_image(self) -> preview.Pixels | None:
-        """Return a table of the first images."""
+        """Return a table of the first images; one that does not exist is white."""
         images = () if self.images is None else self.images
+        if self.present is not None and len(self.present) == len(images):
+            images = np.where((self.present > 0)[:, None, None, None], images, np.uint8(255))
         return preview.image_table(
             images, self.columns, cell=self.size, smooth=self.interpolation == "smooth"
         )

@@ -10,13 +10,19 @@ from traitlets import Bool, Float, Int, List, TraitError, Unicode, validate
 from xai_widgets.views import preview
 from xai_widgets.views.arrays import Array, Bytes, Image
 from xai_widgets.views.base import View
+from xai_widgets.views.colors import shown_sign
 from xai_widgets.views.position import Position
-from xai_widgets.views.traits import Choice, Unit
+from xai_widgets.views.traits import INTERPOLATIONS, Choice, Unit
+from xai_widgets.views.viewport import Viewport
 
 #: Color maps that are neutral at zero; negative values are blue, or purple in "purple_green".
 DIVERGING = ("blue_orange", "red_blue", "purple_green")
 #: Color maps from dark to light.
 SEQUENTIAL = ("viridis", "inferno", "magma", "cividis", "gray")
+
+
+#: Which values of a map are shown.
+SIGNS = ("auto", "both", "positive", "negative", "absolute")
 
 
 class HeatmapView(View):
@@ -60,6 +66,7 @@ class HeatmapView(View):
         ),
     )
     labels: List[str] = List(Unicode(), help="The name of each map.").tag(sync=True)
+    help = Unicode("", help="Tooltip of the title.").tag(sync=True)
     frame = Int(
         0, min=0, help="Index of the map in its group; an index beyond the last one selects the last."
     ).tag(sync=True)
@@ -79,31 +86,38 @@ class HeatmapView(View):
         help=(
             '"blue_orange", "red_blue" or "purple_green", which are neutral at zero; "viridis", '
             '"inferno", "magma", "cividis" or "gray"; or "auto": "blue_orange" for both signs, "inferno" '
-            'for one. All of them except "gray" suit every common color blindness.'
+            "for one. Of a map with both signs, a color map that is not neutral at zero would show zero as a value: "
+            '"blue_orange" is used instead. All of them except "gray" suit every common color blindness.'
         ),
     )
     opacity = Unit(0.7, help="Opacity of the map.")
     fade = Bool(
-        False,
+        True,
         help=(
-            "Whether small values are more transparent, so that the image is visible where the map is near zero."
+            "Whether small values are more transparent, so that the image is visible where the map is near zero. "
+            "Without an image, no value is transparent."
         ),
     ).tag(sync=True)
     gray = Bool(
         True,
-        help=(
-            "Whether the image turns gray as far as the map covers it, so that its colors are not mistaken "
-            "for values."
-        ),
+        help=("Whether the image is gray below a map, so that its colors are not mistaken for values."),
     ).tag(sync=True)
     sign = Choice(
-        ("auto", "both", "positive", "negative", "absolute"),
+        SIGNS,
         help=(
             "Which values are shown: all of them on a scale symmetric about zero, those of one sign (the "
-            'others get the color of zero), or magnitudes. "auto" is "both" for a map '
-            'with values below zero, else "positive".'
+            'others get the color of zero), or magnitudes. "auto" is the sign in `signs`; without one, "both" if any '
+            'map has values below zero, else "positive". With a sequential color map, "auto" shows the magnitudes of '
+            "values of both signs."
         ),
     )
+    signs: List[str] = List(
+        Choice(SIGNS),
+        help=(
+            'The sign of each map where `sign` is "auto", such as :attr:`Method.sign` of its method: a method then '
+            'has one look, whatever the values of a single map are. Maps that are not listed are "auto".'
+        ),
+    ).tag(sync=True)
     percentile = Float(
         99.0,
         help=(
@@ -120,13 +134,39 @@ class HeatmapView(View):
         ),
     ).tag(sync=True)
     interpolation = Choice(
-        ("smooth", "pixelated"),
+        INTERPOLATIONS,
         help=(
-            'How image and map are enlarged: "smooth" interpolates values before they are colored; '
-            '"pixelated" draws each cell as a rectangle.'
+            'How the map is enlarged: "bicubic" or "smooth" (bilinear) interpolates values before they are colored; '
+            '"pixelated" draws each cell as a rectangle. The image is enlarged smoothly unless it is "pixelated". '
+            "A map that is finer than its drawing shows the mean magnitude of the cells of a block, with the sign of "
+            "their sum."
         ),
     )
+    smoothing = Float(
+        0.0,
+        min=0.0,
+        help=(
+            "Standard deviation of the Gaussian that smooths the map, in its pixels; 0 for none. With one sign, or "
+            '"absolute", the values of that sign, or the magnitudes, are smoothed. Scale and values at the pointer are '
+            "those of the smoothed map."
+        ),
+    ).tag(sync=True)
+    notes: List[str] = List(
+        Unicode(),
+        help=(
+            "A sentence for each map, shown at the lower border of the image, such as a warning that it does not "
+            "depend on the image; empty for none."
+        ),
+    ).tag(sync=True)
+    veil = Unicode(
+        "",
+        help=(
+            'A sentence over the veiled image while there is no result, such as "not computed yet"; empty for none. '
+            "A map without a finite value is veiled in any case."
+        ),
+    ).tag(sync=True)
     position = Position(help="The marked position, from the top left corner.")
+    viewport = Viewport()
     controls = Bool(True, help="Whether the view shows its controls.").tag(sync=True)
     width = Int(400, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
 
@@ -150,9 +190,10 @@ class HeatmapView(View):
         if image is None and values is None:
             return None
         base = image if image is not None else values
-        scale = preview.scale_of(
-            [] if values is None else [values], sign=self.sign, percentile=self.percentile
-        )
+        sign = self._current_sign()
+        if values is not None:
+            values = preview.smooth_map(values, self.smoothing, sign)
+        scale = preview.scale_of([] if values is None else [values], sign=sign, percentile=self.percentile)
         return preview.draw_heatmap(
             image,
             values,
@@ -162,7 +203,7 @@ class HeatmapView(View):
             opacity=self.opacity,
             fade=self.fade,
             gray=self.gray,
-            smooth=self.interpolation == "smooth",
+            interpolation=self.interpolation,
         )
 
     def _current(self) -> tuple[Any, Any]:
@@ -171,6 +212,17 @@ class HeatmapView(View):
         if self.images is not None and len(self.images):
             image = self.images[min(self.frame, len(self.images) - 1)]
         if self.maps is not None and len(self.maps):
-            size = len(self.maps) // self.groups
-            values = self.maps[min(self.group, self.groups - 1) * size + min(self.frame, size - 1)]
+            values = self.maps[self._index()]
         return image, values
+
+    def _index(self) -> int:
+        """Return the index of the map of this frame and group."""
+        size = len(self.maps) // self.groups
+        return int(min(self.group, self.groups - 1) * size + min(self.frame, size - 1))
+
+    def _current_sign(self) -> str:
+        """Return the sign of the map of this frame: `sign`, or that in `signs`, or by the values of all maps."""
+        if self.sign != "auto" or self.maps is None or not len(self.maps):
+            return str(self.sign)
+        own = dict(enumerate(self.signs)).get(self._index(), "auto")
+        return shown_sign("auto", self.colormap, own, self.maps)

@@ -14,12 +14,16 @@ from xai_widgets.errors import unknown_name
 from xai_widgets.views import preview
 from xai_widgets.views.arrays import Array, Bytes
 from xai_widgets.views.base import View
+from xai_widgets.views.colors import shown_sign
 from xai_widgets.views.heatmap_view import DIVERGING, SEQUENTIAL
 from xai_widgets.views.position import Position
-from xai_widgets.views.traits import Choice, Unit
+from xai_widgets.views.traits import INTERPOLATIONS, Choice, Unit
+from xai_widgets.views.viewport import Viewport
 
 #: States of a cell; "absent" means that the cell has no map by design.
 STATES = ("waiting", "computing", "done", "failed", "absent")
+#: Which values of a map are shown.
+SIGNS = ("auto", "both", "positive", "negative", "absolute")
 
 
 @dataclass(frozen=True)
@@ -44,12 +48,15 @@ class MapCell:
 class MapGridView(View):
     """A table of maps, each on its image, to compare values at one position, enlarge a cell and measure agreement.
 
-    All cells mark the position under the pointer and show their values there. A click enlarges a cell; a click in
-    the enlarged cell marks the position. With the table focused, the arrow keys move between cells (with Shift they
-    move the position), Enter enlarges the cell, Escape goes back and p pins the cell. Every cell shows its
-    agreement with the first pinned cell, A; with a second one, B, all three measures of A and B are shown. + and -
-    change the opacity, c the color map, s the sign, l the scale, m the measure and i the interpolation. All of it
-    works without a kernel.
+    Cells take the width that there is. The cells of a single column stand side by side, each with the name of its row.
+
+    All cells mark the position under the pointer and show their values there. A click enlarges a cell over the page;
+    a click there marks the position. With the table focused, the arrow keys move between cells (with Shift they move
+    the position), Enter enlarges the cell, Escape goes back and p pins the cell. Every cell shows its agreement with
+    the first pinned cell, A, by which the rows can be sorted; with a second one, B, all three measures of A and B are
+    shown, and d shows both beside their difference, each divided by the end of its own scale. + and - change the
+    opacity, c the color map, s the sign, l the scale, m the measure and i the interpolation. All of it works without a
+    kernel.
 
     Maps are set by :meth:`show`. Each is a private trait, ``_map_ROW_COLUMN``: a list of all maps would be sent again
     for each new map, because a trait is always sent whole, and custom messages are not stored in saved notebooks and
@@ -79,6 +86,13 @@ class MapGridView(View):
     row_labels: List[str] = List(Unicode(), help="The name of each row.").tag(sync=True)
     column_labels: List[str] = List(Unicode(), help="The name of each column.").tag(sync=True)
     column_captions: List[str] = List(Unicode(), help="A second line for each column.").tag(sync=True)
+    row_signs: List[str] = List(
+        Unicode(),
+        help=(
+            'The sign of each row where `sign` is "auto": "auto", "both", "positive", "negative" or "absolute". Rows '
+            'that are not listed are "auto".'
+        ),
+    ).tag(sync=True)
     states: List[list[str]] = List(
         List(Unicode()), help="The state of each cell, by rows; set by :meth:`show`."
     ).tag(sync=True)
@@ -88,8 +102,18 @@ class MapGridView(View):
     ).tag(sync=True)
     row = Int(-1, min=-1, help="The row of the active cell; -1 for none.").tag(sync=True)
     column = Int(-1, min=-1, help="The column of the active cell; -1 for none.").tag(sync=True)
-    enlarged = Bool(False, help="Whether the active cell is enlarged.").tag(sync=True)
+    enlarged = Bool(False, help="Whether the active cell is enlarged, over the page.").tag(sync=True)
+    compared = Bool(
+        False,
+        help="Whether the two pinned cells and their difference are enlarged instead of the active cell.",
+    ).tag(sync=True)
     position = Position(help="The marked position, from the top left corner.")
+    smoothing = Float(
+        0.0,
+        min=0.0,
+        help="Standard deviation of the Gaussian that smooths the maps, in their pixels, as in :class:`HeatmapView`.",
+    ).tag(sync=True)
+    viewport = Viewport()
     pins: List[list[int]] = List(
         List(Int(min=0), minlen=2, maxlen=2),
         maxlen=2,
@@ -117,10 +141,10 @@ class MapGridView(View):
         ),
     ).tag(sync=True)
     sign = Choice(
-        ("auto", "both", "positive", "negative", "absolute"),
+        SIGNS,
         help=(
-            'Which values are shown, as in :class:`HeatmapView`. "auto" is "both" if a map that shares '
-            'the scale has values below zero, else "positive".'
+            'Which values are shown, as in :class:`HeatmapView`. "auto" is the sign of `row_signs`; without one, '
+            '"both" if a map of the row, or one that shares the scale, has values below zero, else "positive".'
         ),
     )
     colormap = Choice(
@@ -134,16 +158,25 @@ class MapGridView(View):
     fade = Bool(True, help="Whether small values are more transparent.").tag(sync=True)
     gray = Bool(True, help="Whether the images are shown in gray.").tag(sync=True)
     interpolation = Choice(
-        ("smooth", "pixelated"),
+        INTERPOLATIONS,
         help=(
-            'How maps are enlarged: "smooth" interpolates values; "pixelated" draws each value as a '
-            "rectangle."
+            'How maps are enlarged before they are colored: "bicubic" or "smooth" (bilinear) interpolates values; '
+            '"pixelated" draws each value as a rectangle.'
         ),
     )
     _visible_rows: List[int] = List(Int(), help="Indices of the visible rows, set by the browser.").tag(
         sync=True
     )
-    size = Int(160, min=16, help="Maximum width of a cell in CSS px.").tag(sync=True)
+    sort = Choice(
+        ("given", "agreement"),
+        help="The order of the rows: as given, or by the agreement with A, from the largest to the smallest.",
+    )
+    size = Int(360, min=16, help="Maximum width of a cell in CSS px.").tag(sync=True)
+    height = Int(
+        0,
+        min=0,
+        help="Maximum height of the cells in CSS px, of which the rest is reached by scrolling; 0 for all.",
+    ).tag(sync=True)
     controls = Bool(True, help="Whether the view shows its controls.").tag(sync=True)
     width = Int(0, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
 
@@ -173,6 +206,7 @@ class MapGridView(View):
         row_labels: Sequence[str] | None = None,
         column_labels: Sequence[str] | None = None,
         column_captions: Sequence[str] | None = None,
+        row_signs: Sequence[str] | None = None,
     ) -> None:
         """Replace the cells, in one message that holds only the new maps.
 
@@ -180,7 +214,7 @@ class MapGridView(View):
         ----------
         cells : sequence of sequence of xai_widgets.views.map_grid_view.MapCell
             The cells of each row; an array that the same cell already shows is not sent again.
-        row_labels, column_labels, column_captions : sequence of str, optional
+        row_labels, column_labels, column_captions, row_signs : sequence of str, optional
             New values of these traits; None keeps them.
         """
         lengths = {len(row) for row in cells}
@@ -191,6 +225,7 @@ class MapGridView(View):
             "row_labels": row_labels,
             "column_labels": column_labels,
             "column_captions": column_captions,
+            "row_signs": row_signs,
         }
         with self.hold_sync():
             self._grow([name for name in maps if not self.has_trait(name)])
@@ -222,6 +257,13 @@ class MapGridView(View):
             raise TraitError(f"MapGridView.states: {unknown_name('state', state, STATES)}")
         return list(proposal["value"])
 
+    @validate("row_signs")
+    def _check_signs(self, proposal: dict[str, Any]) -> list[str]:
+        for sign in proposal["value"]:
+            if sign not in SIGNS:
+                raise TraitError(f"MapGridView.row_signs: {unknown_name('sign', sign, SIGNS)}")
+        return list(proposal["value"])
+
     @validate("percentile")
     def _check_percentile(self, proposal: dict[str, Any]) -> float:
         value = float(proposal["value"])
@@ -251,20 +293,29 @@ class MapGridView(View):
             "row": shown[row],
             "all": [one for each in shown for one in each],
         }
+        own = dict(enumerate(self.row_signs)).get(row, "auto")
+        maps = [one for one in shown[row] if one is not None]
+        sign = shown_sign(self.sign, self.colormap, own, *maps)
+        sharing = {
+            name: [None if one is None else preview.smooth_map(one, self.smoothing, sign) for one in maps]
+            for name, maps in sharing.items()
+        }
         return preview.draw_heatmap(
             None if self.images is None else self.images[min(column, len(self.images) - 1)],
-            shown[row][column],
+            None
+            if shown[row][column] is None
+            else preview.smooth_map(shown[row][column], self.smoothing, sign),
             preview.fit_size(shape, self.size),
             **preview.scale_of(
                 [one for one in sharing[self.scale] if one is not None],
-                sign=self.sign,
+                sign=sign,
                 percentile=self.percentile,
             ),
             colormap=self.colormap,
             opacity=self.opacity,
             fade=self.fade,
             gray=self.gray,
-            smooth=self.interpolation == "smooth",
+            interpolation=self.interpolation,
         )
 
 

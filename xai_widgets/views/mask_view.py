@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from traitlets import Bool, Float, Int, List, TraitError, observe, validate
+from traitlets import Bool, Float, Int, List, TraitError, Unicode, observe, validate
 
 from xai_widgets.core.validation import brief
 from xai_widgets.views import preview
@@ -16,9 +16,13 @@ from xai_widgets.views.base import View
 from xai_widgets.views.position import Position
 from xai_widgets.views.steps import nearest_ready
 from xai_widgets.views.traits import Choice, Unit
+from xai_widgets.views.viewport import Viewport
 
 #: Ways to display the image and the mask.
 DISPLAYS = ("preserved", "deleted", "outline", "mask")
+
+#: Uses of the mask: the part that is preserved, or the part that is deleted.
+MODES = ("preserved", "deleted")
 
 
 class MaskView(View):
@@ -60,7 +64,7 @@ class MaskView(View):
         help=(
             "One mask for each area, 255 where the image is preserved, shape (A, h, w). Floats in [0, 1] "
             "and booleans are converted. Masks of another size than the image are enlarged bilinearly. A "
-            "single one may be given as (h, w). Without masks, the original image is shown."
+            "single one may be given as (h, w). Without masks, the original image is veiled."
         ),
     )
     areas = Array("float32", (None,), help="The area of each mask, ascending in (0, 1]. Shape (A,).")
@@ -90,8 +94,25 @@ class MaskView(View):
             "outside), or m itself in gray."
         ),
     )
+    mode = Choice(
+        MODES,
+        help=(
+            "Whether the mask is preserved or deleted, which is shown below the image, and chooses the curves and "
+            'bars of that mode if it is linked to theirs. The displays "preserved" and "deleted" follow it, and set '
+            "it; the others leave it."
+        ),
+    )
+    note = Unicode(
+        "",
+        help=(
+            "A sentence on the image: why there is no mask, or a warning about the masks. An image without masks is "
+            'veiled, with this sentence or "not computed yet".'
+        ),
+    ).tag(sync=True)
+    caption = Unicode("", help="A line below the slider, such as the meaning of the star.").tag(sync=True)
     interpolation = Choice(
-        ("pixelated", "smooth"), help='How the image is enlarged; "pixelated" shows the pixels of the input.'
+        ("pixelated", "smooth", "bicubic"),
+        help='How the image is enlarged; "pixelated" shows the pixels of the input.',
     )
     position = Position(
         help=(
@@ -99,6 +120,7 @@ class MaskView(View):
             "the image."
         )
     )
+    viewport = Viewport()
     show_image = Bool(
         True,
         help=(
@@ -151,6 +173,16 @@ class MaskView(View):
                 pixels = preview.blend_levels(self.levels, 1 - m if self.display == "deleted" else m)
         size = preview.fit_size(pixels.shape, self.width)
         return preview.resize(pixels, size, smooth=self.interpolation == "smooth")
+
+    @observe("display")
+    def _display_sets_mode(self, _change: object) -> None:
+        if self.display in MODES:
+            self.mode = self.display
+
+    @observe("mode")
+    def _mode_sets_display(self, _change: object) -> None:
+        if self.display in MODES:
+            self.display = self.mode
 
     @observe("area")
     def _follow(self, _change: object) -> None:

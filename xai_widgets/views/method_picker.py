@@ -1,19 +1,31 @@
-"""A choice of methods, as chips in the colors of their curves."""
+"""A choice of methods from a searchable list, in the colors of their curves."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from traitlets import Dict, Int, List, TraitError, Unicode, observe, validate
+from traitlets import Bool, Bytes, Dict, List, TraitError, Unicode, observe, validate
 
 from xai_widgets.errors import unknown_name
-from xai_widgets.views.base import View
+from xai_widgets.views.control import Control
+from xai_widgets.views.select_view import distinct
 
 
-class MethodPicker(View):
-    """A choice of any number of options, as chips.
+def _by_option(description: str) -> Dict[str, str]:
+    return Dict(value_trait=Unicode(), key_trait=Unicode(), help=description).tag(sync=True)
 
-    The chip of option i has the color of frame i in `CurveView`.
+
+class MethodPicker(Control):
+    """A button that opens a list of methods, of which any number can be selected.
+
+    Option i has the color of frame i in `CurveView`. In the open list, typing searches, with typing errors forgiven,
+    arrows move, Enter and the space bar select, and Escape closes.
+
+    Parameters
+    ----------
+    image_of : callable, optional
+        Returns the example on the card of an option as a WebP file, or None.
 
     Raises
     ------
@@ -23,22 +35,38 @@ class MethodPicker(View):
 
     _bundle = "method_picker"
 
-    title = Unicode("Methods", help="A heading above the view, and its accessible name.").tag(sync=True)
+    title = Unicode("Methods", help="The text of the button, and the accessible name.").tag(sync=True)
     options: List[str] = List(Unicode(), help="The names to choose from.").tag(sync=True)
-    labels: Dict[str, str] = Dict(
-        value_trait=Unicode(),
-        key_trait=Unicode(),
-        help="The labels of chips, by option, where they differ from the options.",
-    ).tag(sync=True)
+    labels = _by_option("The text of options, by option, where it differs from the option.")
     selected: List[str] = List(
         Unicode(), help="The selected options, without repetition, in the order of `options`."
     ).tag(sync=True)
-    notes: Dict[str, str] = Dict(
-        value_trait=Unicode(),
+    families = _by_option("The heading under which an option is listed, by option.")
+    sentences = _by_option("A sentence about each option, by option.")
+    costs = _by_option("The cost of each option, such as its passes through the network, by option.")
+    notes = _by_option("Remarks about options, such as why a method has no result, in place of the sentence.")
+    cards: Dict[str, dict[str, str]] = Dict(
+        value_trait=Dict(),
         key_trait=Unicode(),
-        help="Remarks about options, such as why a method has no result; shown under the pointer.",
+        help="The facts on the card of each option, by their names, by option; `costs` are shown in the list.",
     ).tag(sync=True)
-    width = Int(0, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
+    reasons = _by_option(
+        "The reasons why options cannot be chosen in the browser, by option; these are listed at the end."
+    )
+
+    _opened = Bool(False, help="Whether the list has been opened; set in the browser.").tag(sync=True)
+    _card = Unicode("", help="The option whose card is open; set in the browser.").tag(sync=True)
+    _image = Bytes(b"", help="The example on the open card, a WebP file.").tag(sync=True)
+
+    def __init__(self, *, image_of: Callable[[str], bytes | None] | None = None, **kwargs: Any) -> None:
+        self._image_of = image_of
+        super().__init__(**kwargs)
+
+    @observe("_card")
+    def _show_image(self, change: dict[str, Any]) -> None:
+        name = change["new"]
+        found = self._image_of(name) if self._image_of is not None and name in self.options else None
+        self._image = found or b""
 
     @validate("selected")
     def _are_options(self, proposal: dict[str, Any]) -> list[str]:
@@ -50,11 +78,7 @@ class MethodPicker(View):
 
     @validate("options")
     def _without_repetition(self, proposal: dict[str, Any]) -> list[str]:
-        options: list[str] = proposal["value"]
-        for name in options:
-            if options.count(name) > 1:
-                raise TraitError(f"expected MethodPicker.options to have each name once, got {name!r} twice")
-        return options
+        return distinct("MethodPicker.options", proposal["value"])
 
     @observe("options")
     def _forget_gone(self, _change: object) -> None:

@@ -10,6 +10,7 @@ from xai_widgets.views.arrays import Array, Image
 from xai_widgets.views.base import View
 from xai_widgets.views.position import Position
 from xai_widgets.views.traits import MODES, Choice, Unit
+from xai_widgets.views.viewport import Viewport
 
 
 class OrderedMaskView(View):
@@ -54,7 +55,7 @@ class OrderedMaskView(View):
         help=(
             "M orderings, each a permutation of 0 to H * W - 1; rank 0 is the first pixel that is "
             "replaced, shape (M, H, W). A single one may be given as (H, W). Without ranks, the original "
-            "image is shown."
+            "image is shown; an ordering of H * W throughout is veiled as not computed yet."
         ),
     )
     labels: List[str] = List(Unicode(), help="The name of each ordering.").tag(sync=True)
@@ -64,7 +65,8 @@ class OrderedMaskView(View):
     mode = Choice(MODES, help="Whether pixels are deleted or inserted.")
     fraction = Unit(help="The share of the pixels that are deleted or inserted.")
     interpolation = Choice(
-        ("pixelated", "smooth"), help='How the image is enlarged; "pixelated" shows the pixels of the input.'
+        ("pixelated", "smooth", "bicubic"),
+        help='How the image is enlarged; "pixelated" shows the pixels of the input.',
     )
     position = Position(
         help=(
@@ -72,6 +74,7 @@ class OrderedMaskView(View):
             "shown below the image."
         )
     )
+    viewport = Viewport()
     controls = Bool(True, help="Whether the view shows its controls.").tag(sync=True)
     width = Int(400, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
 

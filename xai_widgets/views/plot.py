@@ -45,14 +45,14 @@ class Axes:
     Attributes
     ----------
     x, y : (float, float)
-        Values at the ends; logarithms of x if `log`.
-    log : bool
-        Whether the x axis is logarithmic.
+        Values at the ends; those of x on the scale of the axis.
+    scale : {"linear", "sqrt", "log"}
+        Scale of the x axis.
     """
 
     x: tuple[float, float]
     y: tuple[float, float]
-    log: bool
+    scale: str
 
     def across(self, x: float) -> float:
         """Return the position of an x, in px from the left."""
@@ -64,7 +64,8 @@ class Axes:
 
     def x_ticks(self) -> list[tuple[float, str]]:
         """Return the positions and labels of the ticks of x."""
-        return [(self.across(at), f"{10**at if self.log else at:g}") for at in ticks(*self.x)]
+        back = {"log": lambda at: 10**at, "sqrt": lambda at: at**2}.get(self.scale, lambda at: at)
+        return [(self.across(at), f"{back(at):g}") for at in ticks(*self.x)]
 
     def y_ticks(self) -> list[tuple[float, str]]:
         """Return the positions and labels of the ticks of y."""
@@ -78,7 +79,8 @@ def curves(
     *,
     lines: Sequence[dict[str, Any]] = (),
     hidden: Sequence[int] = (),
-    log: bool = False,
+    scale: str = "linear",
+    fit: bool = False,
     x_label: str = "",
     y_label: str = "",
 ) -> Pixels | None:
@@ -91,17 +93,22 @@ def curves(
         NaN for missing values.
     series, lines, hidden, x_label, y_label
         Traits of ``CurveView``; missing entries of `series` are empty.
-    log : bool, default False
-        Whether the x axis is logarithmic.
+    scale : {"linear", "sqrt", "log"}, default "linear"
+        Scale of the x axis.
+    fit : bool, default False
+        Whether a y axis of shares ends at the highest curve, not at 1.
     """
     count = min(y.shape[1], len(x))
     entries = [*series, *({} for _ in range(len(y) - len(series)))]
     rows = [row for row in range(len(y)) if row not in hidden and np.isfinite(y[row, :count]).any()]
     if not rows:
         return None
-    positions = np.log10(x[:count].astype(float)) if log else x[:count].astype(float)
+    positions = x[:count].astype(float)
+    if scale != "linear":
+        positions = np.log10(positions) if scale == "log" else np.sqrt(positions)
     known = y[rows, :count][np.isfinite(y[rows, :count])]
-    axes = Axes(_span(positions), _y_span([*known.tolist(), *(line["y"] for line in lines)]), log)
+    levels = [*known.tolist(), *(line["y"] for line in lines)]
+    axes = Axes(_span(positions), _y_span(levels, fit), scale)
     colors = {row: curve_color(entries[row], row) for row in rows}
 
     canvas = Image.new(
@@ -162,10 +169,10 @@ def _span(values: NDArray[Any]) -> tuple[float, float]:
     return (low, high) if low < high else (low - 0.5, high + 0.5)
 
 
-def _y_span(values: Sequence[float]) -> tuple[float, float]:
+def _y_span(values: Sequence[float], fit: bool) -> tuple[float, float]:
     known = np.array(values)
     shares = known.min() >= -SLACK and known.max() <= 1 + SLACK
-    return (0.0, 1.0) if shares else _span(known)
+    return (0.0, max(float(known.max()), SLACK) if fit else 1.0) if shares else _span(known)
 
 
 def _draw_curve(

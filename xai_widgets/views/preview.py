@@ -6,7 +6,9 @@ import base64
 import io
 import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -36,7 +38,9 @@ MAX_CELLS = 6
 #: Replacements for characters that the font of Pillow lacks.
 SPELLED_OUT = str.maketrans({"λ": "lambda", "α": "alpha", "×": "x", "−": "-", "→": "->", "—": "-"})
 
-NEAREST, BILINEAR, BOX = Image.Resampling.NEAREST, Image.Resampling.BILINEAR, Image.Resampling.BOX
+NEAREST, BILINEAR, BICUBIC, BOX = (
+    getattr(Image.Resampling, name) for name in ("NEAREST", "BILINEAR", "BICUBIC", "BOX")
+)
 
 
 def encode_png(pixels: Pixels) -> str:
@@ -108,10 +112,24 @@ def _joined(images: Sequence[Pixels], *, axis: int) -> Pixels:
     return np.concatenate(parts, axis=axis)
 
 
+#: By how much images are drawn larger than for a notebook.
+_factor: ContextVar[float] = ContextVar("factor", default=1.0)
+
+
+@contextmanager
+def enlarged(factor: float) -> Iterator[None]:
+    """Draw images larger by a factor, for figures."""
+    token = _factor.set(factor)
+    try:
+        yield
+    finally:
+        _factor.reset(token)
+
+
 def fit_size(shape: Sequence[int], width: int = 0, *, most: int = MAX_SIZE) -> tuple[int, int]:
     """Return the size (height, width) in px at which an image of `shape` is drawn; a `width` of 0 means the maximum."""
     height, columns = shape[:2]
-    scale = min(min(width or most, most) / columns, most / height)
+    scale = min(min(width or most, most) / columns, most / height) * _factor.get()
     return max(1, round(height * scale)), max(1, round(columns * scale))
 
 
@@ -123,15 +141,74 @@ def resize(pixels: Pixels, size: tuple[int, int], *, smooth: bool = True) -> Pix
     return np.asarray(Image.fromarray(pixels).resize((width, height), method))
 
 
-def resize_map(values: NDArray[Any], size: tuple[int, int], *, smooth: bool) -> NDArray[np.float32]:
-    """Resize a map: bilinearly if `smooth`, except near values that are not finite; else by the nearest value."""
+def resize_map(
+    values: NDArray[Any], size: tuple[int, int], *, interpolation: str = "bicubic"
+) -> NDArray[np.float32]:
+    """Resize a map by its interpolation, near values that are not finite by the nearest one.
+
+    A map that is finer than `size` is first reduced to the mean magnitude of blocks, with the sign of their sum.
+    """
     height, width = size
+    ratio = min(values.shape[0] / height, values.shape[1] / width)
+    if ratio > 1.1:
+        values = _reduced(values, math.ceil(ratio))
     source = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
     near = np.asarray(source.resize((width, height), NEAREST))
-    if not smooth:
+    if interpolation == "pixelated":
         return near
-    between = np.asarray(source.resize((width, height), BILINEAR))
+    finite = np.isfinite(values).all()
+    cubic = interpolation == "bicubic" and finite and values.shape[0] < height
+    between = np.asarray(source.resize((width, height), BICUBIC if cubic else BILINEAR))
+    if cubic:
+        between = between.clip(values.min(), values.max())
     return np.where(np.isfinite(between), between, near)
+
+
+def _reduced(values: NDArray[Any], factor: int) -> NDArray[np.float32]:
+    """Return the mean magnitude of blocks of factor x factor finite values, with the sign of their sum."""
+    height, width = (math.ceil(extent / factor) for extent in values.shape)
+    padding = (0, height * factor - values.shape[0]), (0, width * factor - values.shape[1])
+    blocks = np.pad(values.astype(np.float32), padding, constant_values=np.nan)
+    blocks = np.where(np.isfinite(blocks), blocks, np.nan).reshape(height, factor, width, factor)
+    count = np.isfinite(blocks).sum((1, 3))
+    magnitude = np.nansum(np.abs(blocks), (1, 3)) / np.where(count, count, np.nan)
+    reduced: NDArray[np.float32] = (np.sign(np.nansum(blocks, (1, 3))) * magnitude).astype(np.float32)
+    return reduced
+
+
+def smooth_map(values: NDArray[Any], sigma: float, sign: str) -> NDArray[np.float32]:
+    """Smooth a map by a Gaussian, normalized over the finite values within it.
+
+    Parameters
+    ----------
+    values : numpy.ndarray of float, shape (h, w)
+        Values; those that are not finite stay so.
+    sigma : float
+        Standard deviation in cells; 0 for no smoothing.
+    sign : {"both", "positive", "negative", "absolute"}
+        Which values are smoothed: magnitudes for "absolute", the values of one sign for one.
+    """
+    values = values.astype(np.float32)
+    if sigma <= 0:
+        return values
+    finite = np.isfinite(values)
+    known = np.where(finite, values, 0)
+    if sign == "absolute":
+        known = np.abs(known)
+    elif sign != "both":
+        known = known.clip(min=0) if sign == "positive" else known.clip(max=0)
+    down, across = (_gaussian(extent, sigma) for extent in values.shape)
+    weight = down @ finite @ across.T
+    smoothed: NDArray[np.float32] = np.where(
+        finite, down @ known @ across.T / np.where(finite, weight, 1), values
+    ).astype(np.float32)
+    return smoothed
+
+
+def _gaussian(extent: int, sigma: float) -> NDArray[np.float64]:
+    """Return the weights of a Gaussian between all pairs of cells along an axis, 0 beyond 3 sigma."""
+    distance = np.abs(np.subtract.outer(np.arange(extent), np.arange(extent)))
+    return np.where(distance <= max(1, math.ceil(3 * sigma)), np.exp(-0.5 * (distance / sigma) ** 2), 0.0)
 
 
 def draw_heatmap(
@@ -145,20 +222,22 @@ def draw_heatmap(
     opacity: float,
     fade: bool,
     gray: bool,
-    smooth: bool,
+    interpolation: str,
 ) -> Pixels:
     """Draw a map on an image, either of which may be None; the settings are those of ``HeatmapView``."""
     if image is None:
-        opacity = 1
+        # Nothing is below that a transparent value would show.
+        opacity, fade = 1, False
         below = np.full((*size, 3), 255.0)
     else:
-        below = resize(image, size, smooth=smooth).astype(float)
+        below = resize(image, size, smooth=interpolation != "pixelated").astype(float)
     if values is not None:
         if gray and image is not None:
-            luma = np.round(below @ [0.299, 0.587, 0.114])[..., None]
-            below = below + opacity * (luma - below)
+            below = np.repeat(np.round(below @ [0.299, 0.587, 0.114])[..., None], 3, axis=-1)
         table = color_table(colormap, sign, fade)
-        colors = shade(resize_map(values, size, smooth=smooth), limit, sign, table).astype(float)
+        colors = shade(resize_map(values, size, interpolation=interpolation), limit, sign, table).astype(
+            float
+        )
         below = below + opacity * colors[..., 3:] / 255 * (colors[..., :3] - below)
     pixels: Pixels = np.round(below).astype(np.uint8)
     return pixels

@@ -1,4 +1,4 @@
-"""A button that starts and cancels a computation, with progress and errors."""
+"""Buttons that start, stop and restart a computation, with progress, remaining time and errors."""
 
 from __future__ import annotations
 
@@ -7,44 +7,83 @@ from collections.abc import Callable
 from typing import Any
 
 from ipywidgets import CallbackDispatcher
-from traitlets import Int, Unicode
+from traitlets import Bool, Enum, Float, Int, Unicode, observe
 
 from xai_widgets.errors import as_sentence
 from xai_widgets.views.base import View
+from xai_widgets.views.remaining import RemainingTime
 from xai_widgets.views.traits import Choice, Unit
 
 logger = logging.getLogger(__name__)
 
 
 class RunBar(View):
-    """Run and Stop button, progress, message and error of a computation.
+    """Run, Stop and Resume button of a computation, with Restart, progress, message, remaining time and error.
 
-    The bar does not compute anything: register callbacks with `on_run` and `on_cancel`, and update `status`,
-    `progress`, `message` and `error` during the computation.
+    The bar does not compute anything: register callbacks with `on_run`, `on_cancel` and `on_restart`, and update
+    `status`, `progress`, `message` and `error` during the computation.
     """
 
     _bundle = "run_bar"
 
     status = Choice(("idle", "running", "done", "cancelled", "error"), help="State of the computation.")
     progress = Unit(help="The share of the computation that is done.")
-    message = Unicode("", help='Text beside the bar, such as ``"batch 3 of 14"``.').tag(sync=True)
+    message = Unicode("", help='Text beside the button, such as ``"batch 3 of 14"``.').tag(sync=True)
     error = Unicode(
         "", help="Error message, shown until the user dismisses it; the button stays enabled."
     ).tag(sync=True)
     label = Unicode("Run", help="Label of the button while nothing is computed.").tag(sync=True)
+    runnable = Bool(True, help="Whether the button can start anything.").tag(sync=True)
+    restart = Unicode("", help="Tooltip of the Restart button; the button is hidden if this is empty.").tag(
+        sync=True
+    )
+    queued = Bool(False, help="Whether the computation waits for another one.").tag(sync=True)
+    remaining = Float(None, allow_none=True, help="Remaining seconds; None if they are not known.").tag(
+        sync=True
+    )
     _acknowledged = Int(0, help="Number of the last click that reached Python.").tag(sync=True)
+    visibility = Enum(
+        ("unseen", "visible", "gone"),
+        "unseen",
+        help="Whether a view of the bar, or of the explorer around it, is on the screen; gone if all were removed.",
+    )
     width = Int(0, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
 
     def __init__(self, **kwargs: Any) -> None:
         # Before anything that may raise, because `close` uses it.
-        self._callbacks = {"run": CallbackDispatcher(), "cancel": CallbackDispatcher()}
+        self._callbacks = {kind: CallbackDispatcher() for kind in ("run", "cancel", "restart")}
+        self._time = RemainingTime()
+        #: The state of each view in a browser.
+        self._shown: dict[str, str] = {}
         super().__init__(**kwargs)
         self.on_msg(self._handle)
 
+    @observe("progress", "status", "queued")
+    def _estimate(self, _change: object) -> None:
+        if self.status != "running":
+            self.remaining = None
+        elif self.queued:
+            self._time.pause()
+            self.remaining = None
+        else:
+            self.remaining = self._time.after(self.progress)
+
     def begin(self) -> None:
-        """Set status, progress and error at the start of a computation."""
-        self.set_trait("error", "")
-        self.status, self.progress = "running", 0.0
+        """Set status, progress, message and error at the start of a computation."""
+        self._time = RemainingTime()
+        self.error = self.message = ""
+        self.progress, self.queued = 0.0, False
+        self.status = "running"
+
+    def go_on(self) -> None:
+        """Set status and error when a computation that was stopped continues."""
+        self._time = RemainingTime()
+        self.error = ""
+        self.status = "running"
+
+    def advance(self, progress: float) -> None:
+        """Set the progress, unless it was greater before."""
+        self.progress = max(self.progress, progress)
 
     def close(self) -> None:
         """Close the bar and remove its callbacks."""
@@ -65,14 +104,14 @@ class RunBar(View):
         message : str, optional
             Text beside the bar, such as the number of methods that failed.
         """
-        self.status, self.message = status, message
+        self.status, self.message, self.queued = status, message, False
         if status == "done":
             self.progress = 1.0
         if error is not None:
             self.error = as_sentence(error)
 
     def on_run(self, callback: Callable[[RunBar], object], remove: bool = False) -> None:
-        """Call `callback(bar)` at each click on the Run button.
+        """Call `callback(bar)` at each click on the Run or Resume button.
 
         Parameters
         ----------
@@ -87,8 +126,14 @@ class RunBar(View):
         """Call `callback(bar)` at each click on the Stop button; parameters as for `on_run`."""
         self._callbacks["cancel"].register_callback(callback, remove=remove)
 
+    def on_restart(self, callback: Callable[[RunBar], object], remove: bool = False) -> None:
+        """Call `callback(bar)` at each click on the Restart button; parameters as for `on_run`."""
+        self._callbacks["restart"].register_callback(callback, remove=remove)
+
     def _handle(self, _widget: object, content: dict[str, Any], _buffers: object) -> None:
         kind = content.get("type")
+        if kind == "view":
+            self._show(str(content.get("id")), content.get("state"))
         if kind not in self._callbacks:
             return
         # Before the callbacks, which may take long or raise.
@@ -100,3 +145,11 @@ class RunBar(View):
                 logger.exception("%s callback of a RunBar failed", kind)
                 self.error = f"{type(error).__name__}: {as_sentence(error)}"
                 self.status = "error"
+
+    def _show(self, view: str, state: object) -> None:
+        if state == "gone":
+            self._shown.pop(view, None)
+        else:
+            self._shown[view] = str(state)
+        states = self._shown.values()
+        self.visibility = "visible" if "visible" in states else "unseen" if states else "gone"

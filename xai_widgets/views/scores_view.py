@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from typing import Any
 
-from traitlets import Dict, Float, Int, List, Unicode, validate
+from ipywidgets import CallbackDispatcher
+from traitlets import Bool, Dict, Float, Int, List, Unicode, validate
 
 from xai_widgets.views.arrays import Array
 from xai_widgets.views.base import View
 from xai_widgets.views.curve_view import check_entry
 from xai_widgets.views.traits import Unit, low_below_high
 
+logger = logging.getLogger(__name__)
+
 
 class ScoresView(View):
     """Bars of the K highest class scores at one step of a series.
 
     All scores are sent once, so the bars follow `fraction` without a kernel. The computed step nearest to `fraction` is
-    shown, with its `x` above the bars if there are several steps.
+    shown, with its `x` above the bars if there are several steps. After :meth:`on_explain` the bars are buttons; the
+    arrow keys go from one to the next.
     """
 
     _bundle = "scores_view"
@@ -44,8 +50,8 @@ class ScoresView(View):
         Dict(),
         help=(
             'One entry for each series, each with any of ``label`` (str, shown after the step, as in "0.1 '
-            'deleted"), ``frame`` (int, default the row) and ``mode`` (str, default ""), as in '
-            ":class:`CurveView`."
+            'deleted", or before it if it ends with "="), ``frame`` (int, default the row) and ``mode`` '
+            '(str, default ""), as in :class:`CurveView`.'
         ),
     ).tag(sync=True)
     reference = Array(
@@ -56,6 +62,19 @@ class ScoresView(View):
             "as a tick on each bar, with the change; NaN for none."
         ),
     )
+    reference_label = Unicode(
+        "before", help='The text for the ticks of `reference` in the legend, such as ``"original image"``.'
+    ).tag(sync=True)
+    x_percent = Bool(False, help="Whether `x` is a share that is shown in percent.").tag(sync=True)
+    exact = Bool(
+        False,
+        help=(
+            "Whether the bars are veiled where the step at `fraction` is not computed, in place of showing the "
+            "nearest computed step."
+        ),
+    ).tag(sync=True)
+    explains = Bool(False, help="Whether the bars are buttons; set by `on_explain`.").tag(sync=True)
+    _answered = Int(0, help="How many clicks on a bar have reached Python.").tag(sync=True)
     labels: List[str] = List(
         Unicode(), help="The name of each class; a class without a name is shown by its index."
     ).tag(sync=True)
@@ -80,3 +99,36 @@ class ScoresView(View):
         for row, entry in enumerate(entries):
             check_entry(f"ScoresView.series[{row}]", entry, {"label": str, "frame": int, "mode": str})
         return entries
+
+    def __init__(self, **kwargs: Any) -> None:
+        # Before anything that may raise, because `close` uses it.
+        self._callbacks = CallbackDispatcher()
+        super().__init__(**kwargs)
+        self.on_msg(self._handle)
+
+    def on_explain(self, callback: Callable[[int], object]) -> None:
+        """Call `callback(index)` at each click on the bar of a class, and make the bars buttons.
+
+        Parameters
+        ----------
+        callback : callable
+            Called with the index of the class.
+        """
+        self._callbacks.register_callback(callback)
+        self.explains = True
+
+    def close(self) -> None:
+        """Close the view and remove its callbacks."""
+        if callbacks := getattr(self, "_callbacks", None):
+            callbacks.callbacks = []
+        super().close()
+
+    def _handle(self, _widget: object, content: dict[str, Any], _buffers: object) -> None:
+        if content.get("type") != "explain":
+            return
+        for callback in list(self._callbacks.callbacks):
+            try:
+                callback(int(content["index"]))
+            except Exception:
+                logger.exception("a callback of a ScoresView failed")
+        self._answered += 1

@@ -18,10 +18,13 @@ from xai_widgets.views.arrays import Array, Bytes
 from xai_widgets.views.base import View
 from xai_widgets.views.heatmap_view import DIVERGING, SEQUENTIAL
 from xai_widgets.views.position import Position
-from xai_widgets.views.traits import Choice, Unit
+from xai_widgets.views.traits import INTERPOLATIONS, Choice, Unit
+from xai_widgets.views.viewport import Viewport
 
 #: The source that is the hovered position.
 POSITION = "position"
+#: Maximum width of an image of a saved notebook, in pixels.
+PREVIEW = 200
 
 
 class SimilarityView(View):
@@ -35,7 +38,8 @@ class SimilarityView(View):
     the difference of the similarities to the first and to the second. A click on a pin removes it. With the images
     focused, the arrow keys move the position by one cell, Page Up and Page Down go to the previous or next image, comma
     and period to the previous or next layer. Enter pins, Escape removes all pins and the mark, + and - change the
-    opacity, t and T the threshold, k the kind, w the scope, c the color map, s the interpolation, and p the source.
+    opacity, t and T the threshold, k the kind, w the scope, r the color range, c the color map, s the interpolation,
+    and p the source.
 
     Raises
     ------
@@ -115,6 +119,7 @@ class SimilarityView(View):
     frame = Int(0, min=0, help="Index of the image of the hovered position.").tag(sync=True)
     layer = Int(0, min=0, help="Index of the layer of the hovered position.").tag(sync=True)
     position = Position(help="The hovered position, from the top left corner.")
+    viewport = Viewport()
     pins: List[dict[str, Any]] = List(
         Dict(),
         maxlen=2,
@@ -144,8 +149,15 @@ class SimilarityView(View):
     colormap = Choice(
         ("auto", *DIVERGING, *SEQUENTIAL),
         help=(
-            'Color map, as in :class:`HeatmapView`; "auto" is "blue_orange". The scale ends at 1, or for '
-            "the dot product at the largest magnitude that is shown in the column."
+            'Color map, as in :class:`HeatmapView`; "auto" is gray at zero, teal to yellow above and magenta below. '
+            "The scale ends at 1, or for the dot product at the largest magnitude that is shown in the column."
+        ),
+    )
+    color_range = Choice(
+        ("fixed", "relative"),
+        help=(
+            'Whether the colors of all columns mean the same values, or, as "relative", run from the lowest to the '
+            "highest value that is shown in each column."
         ),
     )
     opacity = Unit(0.75, help="Opacity of the similarities.")
@@ -153,8 +165,11 @@ class SimilarityView(View):
     fade = Bool(True, help="Whether small magnitudes are more transparent.").tag(sync=True)
     gray = Bool(True, help="Whether the images are shown in gray.").tag(sync=True)
     interpolation = Choice(
-        ("smooth", "pixelated"),
-        help=('How values are enlarged: "smooth" interpolates; "pixelated" draws each cell as a rectangle.'),
+        INTERPOLATIONS,
+        help=(
+            'How maps are enlarged before they are colored: "bicubic" or "smooth" (bilinear) interpolates values; '
+            '"pixelated" draws each value as a rectangle.'
+        ),
     )
     components = Bytes(
         (None, None, None, None),
@@ -198,7 +213,15 @@ class SimilarityView(View):
             "0 for as many as fit."
         ),
     ).tag(sync=True)
-    size = Int(200, min=16, help="Maximum width of an image in CSS px.").tag(sync=True)
+    size = Int(360, min=16, help="Maximum width of an image in CSS px.").tag(sync=True)
+    height = Int(
+        0,
+        min=0,
+        help=(
+            "Maximum height of all images in CSS px, which get smaller to fit, and scroll if they are many; 0 for half "
+            "of the width of the view, and at least 420."
+        ),
+    ).tag(sync=True)
     controls = Bool(True, help="Whether the view shows its controls.").tag(sync=True)
     width = Int(0, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
 
@@ -269,18 +292,19 @@ class SimilarityView(View):
         """Return a table of the first images, with the cosine to the position if one is set: a row per image."""
         if self.images is None:
             return None
+        cell = min(self.size, PREVIEW)
         if self.position is None or self.kind != "cosine" or not self.activations:
-            return preview.image_table(self.images, self.columns, cell=self.size, smooth=True)
+            return preview.image_table(self.images, self.columns, cell=cell, smooth=True)
         layers = range(min(len(self.activations), preview.MAX_CELLS))
         maps = [self._cosines(layer) for layer in layers]
-        size = preview.fit_size(self.images.shape[1:], self.size)
+        size = preview.fit_size(self.images.shape[1:], cell)
         drawn = [
             self._draw_cell(image, maps[layer][number], size, marked=number == self.frame)
             for number, image in enumerate(self.images[: preview.MAX_CELLS])
             for layer in layers
         ]
         columns = self.columns if len(layers) == 1 else len(layers)
-        return preview.image_table(drawn, columns, cell=self.size, smooth=True)
+        return preview.image_table(drawn, columns, cell=cell, smooth=True)
 
     def _cosines(self, layer: int) -> NDArray[np.float32]:
         """Return the cosine of each vector of a layer with that at the position, shape (P, h, w)."""
@@ -305,11 +329,11 @@ class SimilarityView(View):
             size,
             limit=1.0,
             sign="both",
-            colormap=self.colormap,
+            colormap="similarity" if self.colormap == "auto" else self.colormap,
             opacity=self.opacity,
             fade=self.fade,
             gray=self.gray,
-            smooth=self.interpolation == "smooth",
+            interpolation=self.interpolation,
         )
         if marked:
             row, column = (

@@ -143,6 +143,16 @@ def _visible(widget: Any) -> Iterator[StaticRepr]:
             yield from _visible(child)
 
 
+def visible_views(widget: Any) -> Iterator[Any]:
+    """Yield the visible views of a widget, at any depth."""
+    children = list(_visible(widget))
+    for child in children:
+        if getattr(child, "children", ()):
+            yield from visible_views(child)
+        else:
+            yield child
+
+
 def _draw_static_image(widget: StaticRepr) -> Pixels | None:
     """Return the static image; an error in drawing it is logged, so that the widget is displayed anyway."""
     try:

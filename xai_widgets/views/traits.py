@@ -11,6 +11,8 @@ from traitlets import Float, HasTraits, TraitError, Unicode
 from xai_widgets.core.validation import brief
 from xai_widgets.errors import unknown_name
 
+#: How maps are enlarged; an image is enlarged smoothly for each but the last.
+INTERPOLATIONS = ("bicubic", "smooth", "pixelated")
 #: Pixels are deleted from the image, or inserted into the perturbed image.
 MODES = ("deletion", "insertion")
 

@@ -31,7 +31,7 @@ export function agreement(measure, first, second) {
 	const [a, b] = [first, second].map((map) =>
 		map.shape.every((extent, axis) => extent === shape[axis]) ? map.data : resize(map, shape).data,
 	);
-	if (a.some(Number.isNaN) || b.some(Number.isNaN)) return Number.NaN;
+	if (hasNaN(a) || hasNaN(b)) return Number.NaN;
 	if (measure === "ssim") return ssim(a, b, shape);
 	return measure === "pearson" ? pearson(a, b) : pearson(ranks(a), ranks(b));
 }
@@ -41,17 +41,23 @@ export function agreement(measure, first, second) {
 /** @param {Floats} values */
 function rangeOf(values) {
 	let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-	for (const value of values) {
-		if (value < low) low = value;
-		if (value > high) high = value;
+	for (let i = 0; i < values.length; i++) {
+		if (values[i] < low) low = values[i];
+		if (values[i] > high) high = values[i];
 	}
 	return { low, high };
 }
 
 /** @param {Floats} values */
+function hasNaN(values) {
+	for (let i = 0; i < values.length; i++) if (Number.isNaN(values[i])) return true;
+	return false;
+}
+
+/** @param {Floats} values */
 function meanOf(values) {
 	let sum = 0;
-	for (const value of values) sum += value;
+	for (let i = 0; i < values.length; i++) sum += values[i];
 	return sum / values.length;
 }
 
@@ -72,48 +78,73 @@ function pearson(a, b) {
 
 /** Ranks from 0, equal values sharing the mean of theirs. */
 const ranks = remembered((/** @type {Float32Array} */ values) => {
-	const sorted = Float32Array.from(values).sort();
-	/** How many values are below, or not above. @param {number} value @param {boolean} orEqual */
-	const count = (value, orEqual) => {
-		let [low, high] = [0, sorted.length];
-		while (low < high) {
-			const middle = (low + high) >> 1;
-			if (sorted[middle] < value || (orEqual && sorted[middle] === value)) low = middle + 1;
-			else high = middle;
-		}
-		return low;
-	};
-	return Float64Array.from(values, (value) => (count(value, false) + count(value, true) - 1) / 2);
+	const order = sortedIndices(values);
+	const out = new Float64Array(values.length);
+	for (let start = 0; start < order.length; ) {
+		let end = start + 1;
+		while (end < order.length && values[order[end]] === values[order[start]]) end++;
+		for (let i = start; i < end; i++) out[order[i]] = (start + end - 1) / 2;
+		start = end;
+	}
+	return out;
 });
+
+/**
+ * The indices of values from the smallest to the largest, by a radix sort of their bits: a map of a photograph would take
+ * several frames with comparisons.
+ *
+ * @param {Float32Array} values  without NaN
+ */
+function sortedIndices(values) {
+	const count = values.length;
+	// The bits of floats, negative ones inverted, are in the order of the values; adding 0 makes -0 the same as 0.
+	const floats = new Float32Array(count);
+	for (let i = 0; i < count; i++) floats[i] = values[i] + 0;
+	const bits = new Int32Array(floats.buffer);
+	const keys = new Uint32Array(count);
+	for (let i = 0; i < count; i++) keys[i] = bits[i] < 0 ? ~bits[i] : bits[i] | 0x80000000;
+	let from = new Uint32Array(count);
+	let to = new Uint32Array(count);
+	for (let i = 0; i < count; i++) from[i] = i;
+	for (const shift of [0, 11, 22]) {
+		const starts = new Uint32Array(2049);
+		for (let i = 0; i < count; i++) starts[((keys[i] >>> shift) & 2047) + 1]++;
+		for (let digit = 0; digit < 2048; digit++) starts[digit + 1] += starts[digit];
+		for (let i = 0; i < count; i++) to[starts[(keys[from[i]] >>> shift) & 2047]++] = from[i];
+		[from, to] = [to, from];
+	}
+	return from;
+}
 
 /** @param {Float32Array} first @param {Float32Array} second @param {number[]} shape */
 function ssim(first, second, shape) {
 	const [a, b] = [unit(first), unit(second)];
 	const side = Math.min(SIDE, ...shape);
 	const window = gaussian(side - 1 + (side % 2));
-	/** @param {(i: number) => number} of */
-	const mean = (of) =>
-		slide(
-			Float64Array.from(a, (_, i) => of(i)),
-			shape,
-			window,
-		);
-	const [muA, muB] = [mean((i) => a[i]), mean((i) => b[i])];
-	const [aa, bb, ab] = [mean((i) => a[i] ** 2), mean((i) => b[i] ** 2), mean((i) => a[i] * b[i])];
-	return meanOf(
-		muA.map((x, i) => {
-			const y = muB[i];
-			const squares = x * x + y * y;
-			const upper = (2 * x * y + C1) * (2 * (ab[i] - x * y) + C2);
-			return upper / ((squares + C1) * (aa[i] + bb[i] - squares + C2));
-		}),
-	);
+	/** Weighted means of products. @param {Float64Array} x @param {Float64Array} y */
+	const mean = (x, y) => {
+		const products = new Float64Array(x.length);
+		for (let i = 0; i < x.length; i++) products[i] = x[i] * y[i];
+		return slide(products, shape, window);
+	};
+	const [muA, muB] = [slide(a, shape, window), slide(b, shape, window)];
+	const [aa, bb, ab] = [mean(a, a), mean(b, b), mean(a, b)];
+	let sum = 0;
+	for (let i = 0; i < muA.length; i++) {
+		const [x, y] = [muA[i], muB[i]];
+		const squares = x * x + y * y;
+		const upper = (2 * x * y + C1) * (2 * (ab[i] - x * y) + C2);
+		sum += upper / ((squares + C1) * (aa[i] + bb[i] - squares + C2));
+	}
+	return sum / muA.length;
 }
 
 /** Values from 0 to 1; a constant map is 0. */
 const unit = remembered((/** @type {Float32Array} */ values) => {
 	const { low, high } = rangeOf(values);
-	return Float64Array.from(values, (value) => (high > low ? (value - low) / (high - low) : 0));
+	const out = new Float64Array(values.length);
+	if (high > low) for (let i = 0; i < values.length; i++) out[i] = (values[i] - low) / (high - low);
+	return out;
 });
 
 /** @param {number} side  odd */

@@ -61,7 +61,12 @@ export function createAreaSlider({ set, signal }) {
 	const starOf = cached((/** @type {number | null} */ best) => {
 		if (best === null) return null;
 		const text = percentOf(best);
-		return { position: best, ready: true, name: `Best area, ${text}`, title: `a* = ${text}: the best area` };
+		return {
+			position: best,
+			ready: true,
+			name: `Smallest sufficient area (a*), ${text}`,
+			title: `Smallest sufficient area (a*): ${text}`,
+		};
 	});
 
 	return {

@@ -1,7 +1,7 @@
 /**
  * @typedef {import("./painting.js").Point} Point
  * @typedef {object} Actions
- * @property {(at: Point, erase: boolean) => void} begin  positions are parts of the image, from 0 to 1
+ * @property {(at: Point, erase: boolean) => void} begin  positions are parts of the stage, from 0 to 1
  * @property {(points: Point[]) => void} move
  * @property {() => void} end
  * @property {(at: Point | null) => void} hover  null: the pointer has left

@@ -2,6 +2,7 @@ import { rangeControl, selectControl, toggleControl } from "./controls.js";
 import { element } from "./dom.js";
 import { percent } from "./numbers.js";
 import { observe } from "./state.js";
+import { ZOOM_KEYS } from "./viewport.js";
 
 /**
  * @typedef {import("./painting.js").Point} Point
@@ -17,6 +18,8 @@ export const KEYS = [
 	["d", "result, tint or outline"],
 	["Ctrl+Z", "undo; with Shift, redo"],
 	["Alt, right button", "erase"],
+	...ZOOM_KEYS.slice(0, -1),
+	["Shift + drag, middle button, Alt + arrows", "move the zoomed image"],
 ];
 const TOOLS = [
 	{ value: "paint", text: "Paint" },
@@ -28,11 +31,11 @@ const DISPLAYS = [
 	{ value: "outline", text: "Outline" },
 ];
 const ACTIONS = [
-	{ name: "undo", text: "Undo" },
-	{ name: "redo", text: "Redo" },
-	{ name: "clear", text: "Clear" },
-	{ name: "invert", text: "Invert" },
-	{ name: "fill", text: "Fill all" },
+	{ name: "undo", text: "Undo", help: "Take back the last stroke (Ctrl+Z)" },
+	{ name: "redo", text: "Redo", help: "Do again what was taken back (Ctrl+Shift+Z)" },
+	{ name: "clear", text: "Clear", help: "Uncover the whole image" },
+	{ name: "invert", text: "Invert", help: "Cover what is uncovered, and the other way round" },
+	{ name: "fill", text: "Fill all", help: "Cover the whole image" },
 ];
 const LARGEST = 0.6;
 
@@ -47,8 +50,8 @@ export function createBrushTools({ model, bind, signal }, { act, fills }) {
 	display.classList.add("xw-segments");
 	const opacity = rangeControl(bind("opacity", "Opacity"), { min: 0, max: 1, step: 0.01, text: percent });
 	const fillHost = element("div", { class: "xw-fill" });
-	const buttons = ACTIONS.map(({ name, text }) => {
-		const button = element("button", { type: "button" }, [text]);
+	const buttons = ACTIONS.map(({ name, text, help }) => {
+		const button = element("button", { type: "button", title: help }, [text]);
 		button.addEventListener("click", () => act(name), { signal });
 		return button;
 	});
@@ -89,8 +92,9 @@ export function createBrushTools({ model, bind, signal }, { act, fills }) {
 		}
 		fillHost.hidden = texts.length < 2;
 	};
+	// Its room is kept: no control moves when the display changes.
 	const showOpacity = () => {
-		opacity.hidden = model.get("display") !== "tint";
+		opacity.style.visibility = model.get("display") === "tint" ? "" : "hidden";
 	};
 	observe(model, ["display"], showOpacity, signal);
 	showOpacity();

@@ -5,6 +5,7 @@
  * @typedef {import("@anywidget/types").AnyModel} Model
  * @typedef {{following: boolean, follow: (value: unknown) => void}} Member
  */
+import { setByLink } from "./kernel.js";
 import { observe } from "./state.js";
 
 /** Followers are saved when nothing has changed for this time, ms. */
@@ -54,7 +55,9 @@ export function joinChannels(model, signal) {
 					// A view that sets another value in reply is left alone: two that disagree come to rest.
 					if (self.following || same(model.get(name), value)) return;
 					self.following = true;
+					const before = model.get(name);
 					model.set(name, value);
+					setByLink(model, name, before);
 					self.following = false;
 					clearTimeout(timer);
 					timer = setTimeout(save, REST);

@@ -13,6 +13,17 @@ import { clamp, next, percent } from "./numbers.js";
 
 export const COLORMAPS = [...DIVERGING_NAMES, ...SEQUENTIAL_NAMES];
 const SIGNS = ["auto", "both", "positive", "negative", "absolute"];
+/** Which maps of a table share a scale. */
+export const SCALES = [
+	{ value: "cell", text: "each its own" },
+	{ value: "row", text: "one a row" },
+	{ value: "all", text: "one for all" },
+];
+const INTERPOLATIONS = [
+	{ value: "bicubic", text: "bicubic" },
+	{ value: "smooth", text: "bilinear" },
+	{ value: "pixelated", text: "pixels" },
+];
 const PERCENTILES = [100, 99.9, 99.5, 99, 98, 95, 90];
 
 /** @param {Figure} figure */
@@ -33,10 +44,18 @@ export function createColorControls({ model, bind }) {
 				["auto", ...COLORMAPS].map((value) => ({ value, text: value.replace("_", " – ") })),
 			),
 		percentile: () => selectControl(bind("percentile", "Clip"), percentiles),
+		scale: () => selectControl(bind("scale", "Scale"), () => SCALES),
 		fade: () => checkControl(bind("fade", "Fade small values"), { on: true, off: false }),
 		/** @param {string} label */
 		gray: (label) => checkControl(bind("gray", label), { on: true, off: false }),
-		smooth: () => checkControl(bind("interpolation", "Smooth"), { on: "smooth", off: "pixelated" }),
+		smooth: () => selectControl(bind("interpolation", "Enlarge"), () => INTERPOLATIONS),
+		smoothing: () =>
+			rangeControl(bind("smoothing", "Smoothing"), {
+				min: 0,
+				max: 8,
+				step: 0.5,
+				text: (sigma) => (sigma ? `${sigma} px` : "off"),
+			}),
 	};
 }
 
@@ -53,7 +72,10 @@ export const nextSign = (model) => ({ sign: next(SIGNS, model.get("sign")) });
 
 /** @param {Model} model */
 export const nextInterpolation = (model) => ({
-	interpolation: next(["smooth", "pixelated"], model.get("interpolation")),
+	interpolation: next(
+		INTERPOLATIONS.map(({ value }) => value),
+		model.get("interpolation"),
+	),
 });
 
 /** The color bar with the values at its ends. */
@@ -64,12 +86,17 @@ export function createScale() {
 	const ends = element("div", { class: "xw-ends" });
 	return {
 		node: element("div", { class: "xw-scale" }, [bar.canvas, ends]),
-		/** `both` shows both signs; `end` is the value at the end, empty if all values are zero. */
+		/** `both` shows both signs; `end` is the value at the end, empty if all values are zero; `begin` else 0. */
 		show: cached(
-			(/** @type {Uint32Array} */ table, /** @type {boolean} */ both, /** @type {string} */ end) => {
+			(
+				/** @type {Uint32Array} */ table,
+				/** @type {boolean} */ both,
+				/** @type {string} */ end,
+				/** @type {string} */ begin = "0",
+			) => {
 				bar.words.set(table);
 				bar.flush();
-				const labels = both ? [`−${end}`, "0", end] : ["0", end];
+				const labels = both ? [`−${end}`, "0", end] : [begin, end];
 				ends.replaceChildren(...(end ? labels : ["all zero"]).map((label) => element("span", {}, [label])));
 			},
 		),

@@ -40,8 +40,18 @@ const DIVERGING = {
 		"7b2da88e41bca155d1af70dabd8be2cba5e9d9bfeee7d9f3f3f3f3cee7d2aad9b386ca945fbb762dab581297470e823c" +
 		"096d31",
 };
+/**
+ * For similarities over photographs: from gray at zero over teal and green to yellow, which differ from white, gray and black
+ * objects by hue and lightness, and to magenta below zero. The positive half is
+ * like the upper part of viridis, and grows lighter throughout.
+ */
+const OVERLAY = {
+	similarity: "d6147fc43a8cb0598f9870898080805697a03cb28c7ad151fde725",
+};
 /** Also used by Python: the build writes them beside the bundles. @type {Record<string, string>} */
-export const KNOTS = { ...SEQUENTIAL, ...DIVERGING };
+export const KNOTS = { ...SEQUENTIAL, ...DIVERGING, ...OVERLAY };
+/** Those that are neutral in the middle. */
+export const CENTERED_NAMES = [...Object.keys(DIVERGING), ...Object.keys(OVERLAY)];
 
 /** @typedef {"both" | "positive" | "negative" | "absolute"} Sign */
 
@@ -52,20 +62,31 @@ export const DIVERGING_NAMES = Object.keys(DIVERGING);
 export const STEPS = 257;
 
 /**
- * The color map that "auto" stands for.
+ * The color map that is used: that of "auto", and for both signs always a diverging one, because a sequential one would
+ * show zero as a value like others.
  *
  * @param {string} name
  * @param {Sign} sign
  */
 export function resolveColormap(name, sign) {
-	if (name in KNOTS) return name;
-	return sign === "both" ? "blue_orange" : "inferno";
+	if (CENTERED_NAMES.includes(name)) return name;
+	if (sign === "both") return "blue_orange";
+	return name in SEQUENTIAL ? name : "inferno";
 }
+
+/**
+ * The sign that "auto" stands for: magnitudes where a sequential map was chosen for values of both signs.
+ *
+ * @param {Sign} sign  of the values
+ * @param {string} name  of the color map
+ * @returns {Sign}
+ */
+export const signFor = (sign, name) => (sign === "both" && name in SEQUENTIAL ? "absolute" : sign);
 
 /**
  * The colors of the steps from the low to the high end of the scale of `sign`, as RGBA words (little-endian).
  *
- * A diverging map shows one sign by the half that belongs to it; a sequential map shows both by its whole length.
+ * A diverging map shows one sign by the half that belongs to it.
  *
  * @param {string} name
  * @param {Sign} sign
@@ -75,7 +96,7 @@ export function resolveColormap(name, sign) {
 export function colorTable(name, sign, fade = false) {
 	const resolved = resolveColormap(name, sign);
 	const knots = parse(KNOTS[resolved]);
-	const halved = resolved in DIVERGING && sign !== "both";
+	const halved = CENTERED_NAMES.includes(resolved) && sign !== "both";
 	const table = new Uint32Array(STEPS);
 	for (let step = 0; step < STEPS; step++) {
 		const t = step / (STEPS - 1);

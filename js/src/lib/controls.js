@@ -1,4 +1,6 @@
 import { element } from "./dom.js";
+import { helpOf } from "./help.js";
+import { createSelect } from "./select.js";
 import { observe } from "./state.js";
 
 /**
@@ -19,22 +21,19 @@ import { observe } from "./state.js";
  * @param {string[]} [depends]  the other traits that the options depend on
  */
 export function selectControl({ model, trait, label, set, signal }, options, depends = []) {
-	const select = element("select");
-	const sync = () => {
-		select.replaceChildren(...options().map(({ value, text }) => element("option", { value }, [text])));
-		select.value = String(model.get(trait));
-	};
-	select.addEventListener(
-		"change",
-		() => {
-			const value = typeof model.get(trait) === "number" ? Number(select.value) : select.value;
-			set({ [trait]: value });
-		},
-		{ signal },
+	const { button, list, show } = createSelect(
+		(value) => set({ [trait]: typeof model.get(trait) === "number" ? Number(value) : value }),
+		signal,
 	);
+	button.setAttribute("aria-label", label);
+	const sync = () => show(options(), String(model.get(trait)));
 	observe(model, [trait, ...depends], sync, signal);
 	sync();
-	return element("label", { class: "xw-control" }, [element("span", {}, [label]), select]);
+	return element("label", { class: "xw-control", title: helpOf(trait) }, [
+		element("span", {}, [label]),
+		button,
+		list,
+	]);
 }
 
 /**
@@ -53,7 +52,11 @@ export function rangeControl({ model, trait, label, set, signal }, { min, max, s
 	input.addEventListener("input", () => set({ [trait]: input.valueAsNumber }), { signal });
 	observe(model, [trait], sync, signal);
 	sync();
-	return element("label", { class: "xw-control" }, [element("span", {}, [label]), input, output]);
+	return element("label", { class: "xw-control", title: helpOf(trait) }, [
+		element("span", {}, [label]),
+		input,
+		output,
+	]);
 }
 
 /**
@@ -68,7 +71,10 @@ export function checkControl({ model, trait, label, set, signal }, { on, off }) 
 	input.addEventListener("change", () => set({ [trait]: input.checked ? on : off }), { signal });
 	observe(model, [trait], sync, signal);
 	sync();
-	return element("label", { class: "xw-control" }, [input, element("span", {}, [label])]);
+	return element("label", { class: "xw-control", title: helpOf(trait) }, [
+		input,
+		element("span", {}, [label]),
+	]);
 }
 
 /**
@@ -79,7 +85,7 @@ export function checkControl({ model, trait, label, set, signal }, { on, off }) 
  */
 export function toggleControl({ model, trait, label, set, signal }, choices) {
 	const buttons = choices.map(({ value, text }) => {
-		const button = element("button", { type: "button" }, [text]);
+		const button = element("button", { type: "button", title: helpOf(trait, value) }, [text]);
 		button.addEventListener("click", () => set({ [trait]: value }), { signal });
 		return button;
 	});
@@ -100,7 +106,7 @@ export function toggleControl({ model, trait, label, set, signal }, choices) {
  */
 export function keyHelp(keys) {
 	return element("details", { class: "xw-keys" }, [
-		element("summary", {}, ["Keys"]),
+		element("summary", { title: "Keys that act while the view has the focus" }, ["Keys"]),
 		element(
 			"dl",
 			{},

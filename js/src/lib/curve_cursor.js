@@ -20,6 +20,7 @@ export class CurveCursor {
 		role: "slider",
 		tabindex: 0,
 		"aria-label": "cursor",
+		title: "Drag, or use the arrow keys",
 		"aria-valuemin": 0,
 		"aria-valuemax": 1,
 	});

@@ -15,6 +15,9 @@ const THIN = 24;
  * @property {(left: number, factor: number) => boolean} wheel  about a point; false when it changes nothing
  * @property {() => void} reset
  * @property {() => boolean} zooming  whether a plain drag draws a zoom box
+ * @property {(left: number) => boolean} grips  whether a press here takes the cursor even then
+ * @property {(left: number, top: number) => void} hover  the pointer moves over the plot, unpressed
+ * @property {() => void} leave
  */
 
 /**
@@ -33,12 +36,15 @@ export function listen(over, actions, signal) {
 	const down = (event) => {
 		if (event.button !== 0 || !event.isPrimary) return;
 		const from = place(over, event);
-		press = { id: event.pointerId, zoom: event.shiftKey || actions.zooming(), from, moved: false };
+		const handle = event.target instanceof Element && event.target.closest("[role=slider]");
+		const zoom = event.shiftKey || (actions.zooming() && !handle && !actions.grips(from[0]));
+		press = { id: event.pointerId, zoom, from, moved: false };
 		over.setPointerCapture(event.pointerId);
 		if (!press.zoom) actions.drag(from[0]);
 	};
 	/** @param {HTMLElementEventMap["pointermove"]} event */
 	const move = (event) => {
+		if (!press) actions.hover(...place(over, event));
 		if (!press || event.pointerId !== press.id) return;
 		const to = place(over, event);
 		press.moved ||= Math.hypot(to[0] - press.from[0], to[1] - press.from[1]) >= CLICK;
@@ -66,6 +72,7 @@ export function listen(over, actions, signal) {
 	over.addEventListener("pointermove", move, { signal });
 	over.addEventListener("pointerup", up, { signal });
 	over.addEventListener("pointercancel", cancel, { signal });
+	over.addEventListener("pointerleave", actions.leave, { signal });
 	// The press has put the focus on the cursor: the browser shall not take it away again.
 	over.addEventListener("mousedown", (event) => event.preventDefault(), { signal });
 	over.addEventListener("dblclick", actions.reset, { signal });

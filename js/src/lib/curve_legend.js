@@ -1,7 +1,11 @@
+import { shape } from "./curve_marks.js";
 import { element, setText } from "./dom.js";
 import { readable } from "./format.js";
 
 /** @typedef {import("./curves.js").Curve} Curve */
+
+/** Labels of fewer characters need narrow columns only. */
+const SHORT = 10;
 
 /**
  * The entries of a legend: a check box to hide the curve, its name to make it active, its note, its value at
@@ -33,6 +37,8 @@ export class CurveLegend {
 		}
 		for (const [row, entry] of this.#entries.entries()) entry.draw(curves[row]);
 		this.element.hidden = curves.length === 0;
+		const short = curves.every(({ label, note }) => !note && label.length < SHORT);
+		this.element.classList.toggle("xw-short", short);
 	}
 
 	/**
@@ -48,7 +54,7 @@ export class CurveLegend {
 
 class Entry {
 	value = element("span", { class: "xw-legend-value" });
-	#box = element("input", { type: "checkbox" });
+	#box = element("input", { type: "checkbox", title: "Show or hide this curve" });
 	#swatch = swatch();
 	#label = element("span", { class: "xw-legend-label" });
 	#note = element("span", { class: "xw-legend-note xw-muted" });
@@ -84,10 +90,11 @@ class Entry {
 	}
 }
 
-/** A short piece of the curve: its color and its dashes. */
-function swatch() {
+/** A short piece of the curve: its color, its dashes and its marker, or a dot for a single value. */
+export function swatch() {
 	const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
 	const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
+	const mark = document.createElementNS("http://www.w3.org/2000/svg", "path");
 	svg.setAttribute("viewBox", "0 0 22 10");
 	svg.setAttribute("aria-hidden", "true");
 	svg.classList.add("xw-swatch");
@@ -95,11 +102,19 @@ function swatch() {
 	svg.append(line);
 	return {
 		element: svg,
-		/** @param {Curve} curve */
+		/** @param {Pick<Curve, "color" | "active" | "dashed" | "marker"> & {computed?: number}} curve */
 		draw(curve) {
 			line.style.stroke = curve.color;
-			line.style.strokeWidth = curve.active ? "3.5" : "2";
+			const lone = curve.computed === 1;
+			line.setAttribute("d", lone ? "M11 5h.01" : "M1 5H21");
+			line.style.strokeLinecap = lone ? "round" : "";
+			line.style.strokeWidth = lone ? "8" : curve.active ? "3.5" : "2";
 			line.style.strokeDasharray = curve.dashed ? "5 3.5" : "";
+			mark.remove();
+			if (!curve.marker) return;
+			mark.setAttribute("d", shape(curve.marker, 11, 5, 4));
+			mark.style.fill = curve.color;
+			svg.append(mark);
 		},
 	};
 }

@@ -1,7 +1,9 @@
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { MARK_ROOM } from "./curve_guides.js";
-import { logText, logTicks } from "./curve_ticks.js";
+import { drawBands, drawMarks } from "./curve_marks.js";
+import { scaleOf } from "./curve_scale.js";
+import { logText, logTicks, sqrtTicks } from "./curve_ticks.js";
 import { positionOf } from "./curves.js";
 import { dashOf } from "./palette.js";
 
@@ -12,6 +14,8 @@ import { dashOf } from "./palette.js";
 const SLACK = 1e-4;
 /** Room for the label of an axis, CSS px. */
 const LABEL = 18;
+/** Width of a digit of a tick, CSS px. */
+const DIGIT = 6.5;
 /** Between two ticks of x, CSS px. */
 const TICKS = 46;
 /** Up to this many values a curve shows its points, so that the first ones are seen at all. */
@@ -38,6 +42,9 @@ export class CurvePlot {
 	/** Whether the names of marks need room above the plotting area. */
 	#marked = false;
 	#guides;
+	/** @type {import("./curves.js").Curve[]} */
+	#curves = [];
+	#percent = false;
 
 	/**
 	 * @param {HTMLElement} host
@@ -45,10 +52,10 @@ export class CurvePlot {
 	 * @param {number} height  CSS px
 	 * @param {(color: string) => string} resolve  turns a CSS color into one for the canvas
 	 * @param {import("./curve_guides.js").CurveGuides} guides
-	 * @param {boolean} log  how x is drawn; another needs another plot
+	 * @param {string} scale  how x is drawn; another needs another plot
 	 */
-	constructor(host, width, height, resolve, guides, log) {
-		this.log = log;
+	constructor(host, width, height, resolve, guides, scale) {
+		this.scale = scale;
 		this.#resolve = resolve;
 		this.#guides = guides;
 		const axis = {
@@ -63,20 +70,28 @@ export class CurvePlot {
 			/** @type {uPlot.Axis.DynamicValues} */
 			values: (_plot, splits, _axis, _space, step) => splits.map((value) => tick(value, step)),
 		};
+		/** The last number of x stands half beyond the plotting area. @type {uPlot.PaddingSide} */
+		const right = (plot) => {
+			const last = /** @type {any} */ (plot.axes[0])._values?.at(-1) ?? "";
+			return Math.max(14, (String(last).length * DIGIT) / 2);
+		};
 		this.#plot = new uPlot(
 			{
 				width,
 				height,
-				padding: [() => (this.#marked ? MARK_ROOM : 10), 14, 2, 2],
-				hooks: { draw: [(plot) => guides.draw(plot)] },
+				padding: [() => (this.#marked ? MARK_ROOM : 10), right, 2, 2],
+				hooks: {
+					drawAxes: [(plot) => drawBands(plot, this.#curves, resolve)],
+					draw: [(plot) => drawMarks(plot, this.#curves, resolve), (plot) => guides.draw(plot)],
+				},
 				legend: { show: false },
 				// Moving uPlot's own cursor costs more than one line, and it cannot be dragged.
 				cursor: { show: false },
-				scales: { x: xScale(log), y: { auto: false, range: (_plot, min, max) => [min ?? 0, max ?? 1] } },
+				scales: { x: xScale(scale), y: { auto: false, range: (_plot, min, max) => [min ?? 0, max ?? 1] } },
 				axes: [
 					{
 						...axis,
-						...xAxis(log),
+						...xAxis(scale, () => this.#percent),
 						size: () => this.#room(0, 24),
 						label: () => this.#labels[0],
 						space: TICKS,
@@ -117,6 +132,15 @@ export class CurvePlot {
 		return { before, after: this.#plot.width - before };
 	}
 
+	/** The shown part of x and y. @returns {{x: Range, y: Range}} */
+	get ranges() {
+		const [x, y] = ["x", "y"].map((name) => {
+			const { min, max } = this.#plot.scales[name];
+			return /** @type {Range} */ ([min ?? 0, max ?? 1]);
+		});
+		return { x, y };
+	}
+
 	get canvas() {
 		return this.#plot.ctx.canvas;
 	}
@@ -127,15 +151,18 @@ export class CurvePlot {
 
 	/**
 	 * @param {Curves} data
-	 * @param {{width: number, height: number, xLabel: string, yLabel: string}} look
+	 * @param {{width: number, height: number, xLabel: string, yLabel: string, fit: boolean}} look  `fit`: whether y
+	 *     ends at the highest curve
 	 */
 	draw(data, look) {
 		const plot = this.#plot;
-		const [x, y] = this.#ranges(data);
+		const [x, y] = this.#ranges(data, look.fit);
+		this.#curves = data.curves;
+		this.#percent = data.percent;
 		plot.batch(() => {
 			this.#guides.set(data);
 			this.#arrange(look, data.marks.length > 0);
-			this.#restyle(data);
+			this.#restyle(data, null);
 			const columns = data.curves.map(({ values }) => Array.from(values, orNull));
 			plot.setData([Array.from(data.x), ...columns], false);
 			// Setting x redraws all, changed or not; `redraw` would bring the old x back.
@@ -165,22 +192,31 @@ export class CurvePlot {
 		return this.#labels[axis] ? size : size - LABEL;
 	}
 
-	/** @param {Curves} data */
-	#restyle({ x, curves }) {
+	/** Draws the curves of a frame thicker than the others. @param {Curves} data @param {number | null} frame */
+	highlight(data, frame) {
+		this.#restyle(data, frame);
+		this.#plot.redraw(false, false);
+	}
+
+	/** @param {Curves} data @param {number | null} highlighted  a frame */
+	#restyle({ x, curves }, highlighted) {
 		const plot = this.#plot;
 		while (plot.series.length - 1 > curves.length) plot.delSeries(plot.series.length - 1);
 		while (plot.series.length - 1 < curves.length) {
 			plot.addSeries({ scale: "y", spanGaps: true, points: { size: POINT } });
 		}
 		const someActive = curves.some(({ active, hidden }) => active && !hidden);
+		/** @param {import("./curves.js").Curve} curve */
+		const faded = ({ active, frame }) =>
+			highlighted === null ? someActive && !active : frame !== highlighted;
 		curves.forEach((curve, row) => {
 			const series = plot.series[row + 1];
 			const color = this.#resolve(curve.color);
 			series.show = !curve.hidden;
 			series.stroke = () => this.#resolve(curve.color);
-			series.width = curve.active ? 2.75 : 1.5;
+			series.width = curve.active || curve.frame === highlighted ? 2.75 : 1.5;
 			series.dash = dashOf(curve);
-			series.alpha = curve.active || !someActive ? 1 : 0.75;
+			series.alpha = !faded(curve) ? 1 : highlighted === null ? 0.75 : 0.3;
 			const points = /** @type {uPlot.Series.Points} */ (series.points);
 			// A single value must be visible among the curves.
 			points.size = curve.computed === 1 ? LONE : POINT;
@@ -194,9 +230,10 @@ export class CurvePlot {
 	 * The ranges of the axes: the zoom, else all x, and [0, 1] for y unless a visible curve or a line leaves it.
 	 *
 	 * @param {Curves} data
+	 * @param {boolean} fit  whether y ends at a round number above the highest curve, not at 1
 	 * @returns {[Range, Range]}
 	 */
-	#ranges({ x, curves, lines }) {
+	#ranges({ x, curves, lines }, fit) {
 		const all = extent(x) ?? [0, 1];
 		// A zoom into another x would show an empty plot.
 		if (this.zoom.x && (this.zoom.x[1] <= all[0] || this.zoom.x[0] >= all[1]))
@@ -210,8 +247,11 @@ export class CurvePlot {
 			high = Math.max(...found.map((range) => range[1]));
 		}
 		const inside = low >= -SLACK && high <= 1 + SLACK;
-		const y = /** @type {Range} */ (inside ? [0, 1] : uPlot.rangeNum(low, high, 0.1, true));
-		const around = /** @type {Range} */ (this.log ? [all[0] / 2, all[0] * 2] : [all[0] - 0.5, all[0] + 0.5]);
+		const top = fit && found.length > 0 ? roundUp(high) : 1;
+		const y = /** @type {Range} */ (inside ? [0, top] : uPlot.rangeNum(low, high, 0.1, true));
+		const around = /** @type {Range} */ (
+			this.scale === "log" ? [all[0] / 2, all[0] * 2] : [all[0] - 0.5, all[0] + 0.5]
+		);
 		return [this.zoom.x ?? (all[0] < all[1] ? all : around), this.zoom.y ?? y];
 	}
 
@@ -253,22 +293,59 @@ export class CurvePlot {
 	}
 }
 
-/** @param {boolean} log @returns {uPlot.Scale} */
-function xScale(log) {
-	// The range as it is set: by itself uPlot shows whole decades.
-	return log ? { time: false, distr: 3, range: (_plot, min, max) => [min, max] } : { time: false };
+/** The end of an axis of shares that changes only now and then as a curve grows. @param {number} value */
+function roundUp(value) {
+	if (!(value > 1e-6)) return value > 0 ? 1e-6 : 1;
+	const unit = 10 ** Math.floor(Math.log10(value));
+	// A little room, so that a curve does not lie on the frame.
+	const round = [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((number) => number * unit >= value * 1.02) ?? 10;
+	return Math.min(round * unit, 1);
 }
 
-/** The options of a logarithmic axis. @param {boolean} log @returns {uPlot.Axis} */
-function xAxis(log) {
-	if (!log) return {};
+/** @param {string} scale @returns {uPlot.Scale} */
+function xScale(scale) {
+	if (scale === "linear") return { time: false };
+	/** The range as it is set: by itself uPlot shows whole decades. @type {uPlot.Scale.Range} */
+	const range = (_plot, min, max) => [min, max];
+	if (scale === "log") return { time: false, distr: 3, range };
+	const { drawn, back } = scaleOf(scale);
+	return { time: false, distr: 100, fwd: drawn, bwd: back, range };
+}
+
+/**
+ * The options of the x axis.
+ *
+ * @param {string} scale
+ * @param {() => boolean} percent  whether x is a share
+ * @returns {uPlot.Axis}
+ */
+function xAxis(scale, percent) {
+	const ticksOf = scale === "log" ? logTicks : sqrtTicks;
+	/** @type {(value: number, step: number) => string} */
+	const text = (value, step) => {
+		if (percent()) return `${tick(100 * value, 100 * (scale === "linear" ? step : decade(value)))} %`;
+		if (scale === "linear") return tick(value, step);
+		return scale === "log" ? logText(value) : tick(value, decade(value));
+	};
+	/** @type {uPlot.Axis} */
+	const axis = { values: (_plot, splits, _axis, _space, step) => splits.map((value) => text(value, step)) };
+	if (scale === "linear") return axis;
 	return {
+		...axis,
 		// The width that equal steps would have.
 		splits: (_plot, _axis, low, high, step, space) =>
-			logTicks(low, high, (space * (high - low)) / step, TICKS),
+			ticksOf(low, high, (space * (high - low)) / step, TICKS),
 		filter: (_plot, splits) => splits,
-		values: (_plot, splits) => splits.map(logText),
 	};
+}
+
+/** The largest step of which a number has one digit or two. @param {number} value */
+function decade(value) {
+	if (value === 0) return 1;
+	const rounded = Number(value.toPrecision(4));
+	let step = 10 ** Math.ceil(Math.log10(Math.abs(rounded)));
+	while (Math.abs(rounded / step - Math.round(rounded / step)) > 1e-6) step /= 10;
+	return step;
 }
 
 /** @param {number} value @returns {number | null} */

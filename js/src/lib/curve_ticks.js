@@ -37,6 +37,35 @@ export function logTicks(low, high, width, space) {
 	return ticksOf([1], 1).slice(0, 1);
 }
 
+/**
+ * Where a square-root axis has its ticks: round numbers, each at least `space` from the one before.
+ *
+ * @param {number} low  at least 0
+ * @param {number} high
+ * @param {number} width  of the axis, CSS px
+ * @param {number} space  at least between two ticks, CSS px
+ * @returns {number[]}
+ */
+export function sqrtTicks(low, high, width, space) {
+	if (low > 0 && high / low < NARROW) {
+		const [first, last] = [Math.sqrt(low), Math.sqrt(high)];
+		// Equal steps are closest at the end.
+		return evenTicks(low, high, high - (last - (space / width) * (last - first)) ** 2);
+	}
+	const apart = (space / width) * (Math.sqrt(high) - Math.sqrt(low));
+	const ticks = low === 0 ? [0] : [];
+	const decades = Math.ceil(Math.log10(high));
+	for (let exponent = decades - 8; exponent <= decades; exponent++) {
+		for (const number of [1, 2, 5]) {
+			const tick = Number(`${number}e${exponent}`);
+			if (tick < low || tick > high * (1 + 1e-6)) continue;
+			const before = ticks.at(-1);
+			if (before === undefined || Math.sqrt(tick) - Math.sqrt(before) >= apart) ticks.push(tick);
+		}
+	}
+	return ticks;
+}
+
 /** @param {number} low @param {number} high @param {number} step  at least */
 function evenTicks(low, high, step) {
 	const unit = 10 ** Math.floor(Math.log10(step));

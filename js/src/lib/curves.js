@@ -1,7 +1,8 @@
 import { decode } from "./arrays.js";
+import { scaleOf } from "./curve_scale.js";
 import { digits } from "./digits.js";
-import { float32Text, readable } from "./format.js";
-import { seriesColor } from "./palette.js";
+import { float32Text, readable, share } from "./format.js";
+import { markerOf, seriesColor } from "./palette.js";
 
 /**
  * One curve, as it is drawn.
@@ -9,26 +10,38 @@ import { seriesColor } from "./palette.js";
  * @property {number} row
  * @property {string} label
  * @property {string} note
+ * @property {string} name  curves of one name share a row of the legend; empty for a row of its own
+ * @property {number} auc  the area under the curve, NaN where it is not known
+ * @property {string} warning
+ * @property {number} flip  where on x the predicted class changes, NaN for nowhere
+ * @property {string} flipLabel
  * @property {number} frame
  * @property {string} mode  the curve is active only in this mode; empty for all of them
  * @property {boolean} dashed
  * @property {string} color  CSS color, variables allowed
+ * @property {import("./palette.js").Marker} marker  distinguishes curves of one color
  * @property {boolean} hidden
  * @property {boolean} active
  * @property {number} computed  how many values there are
  * @property {Float32Array} values  NaN where nothing is computed
+ * @property {[low: Float32Array, high: Float32Array] | null} band  between which the curve lies
  */
 
 /** @typedef {import("./curve_guides.js").Guides} Guides */
 /**
- * `log`: how x is drawn; `steps`: the only positions of the cursor, if there are any.
- * @typedef {{x: Float32Array, log: boolean, steps: Float32Array, curves: Curve[]} & Guides} Curves
+ * `scale`: how x is drawn; `percent`: whether x is a share; `steps`: the only positions of the cursor, if there are any.
+ * @typedef {{x: Float32Array, scale: string, percent: boolean, steps: Float32Array, curves: Curve[]} & Guides} Curves
  */
+/** @typedef {{x: ArrayLike<number>, scale: string}} Axis */
+
+/** A curve of fewer values has no stops of its own. */
+const FEW = 3;
 
 /** @type {Curves} nothing to draw */
 export const NO_CURVES = {
 	x: new Float32Array(0),
-	log: false,
+	scale: "linear",
+	percent: false,
 	steps: new Float32Array(0),
 	curves: [],
 	lines: [],
@@ -52,22 +65,28 @@ export function readCurves(model) {
 	if (count !== x.data.length) {
 		throw new RangeError(`y has ${count} steps, x has ${x.data.length}: expected as many`);
 	}
-	const log = model.get("x_scale") === "log";
-	if (log && x.data.some((place) => !(place > 0))) {
-		throw new RangeError(`x goes down to ${Math.min(...x.data)}: a logarithmic axis needs values above 0`);
+	const scale = model.get("x_scale") ?? "linear";
+	const lowest = Math.min(...x.data);
+	if (scale === "log" && !(lowest > 0)) {
+		throw new RangeError(`x goes down to ${lowest}: a logarithmic axis needs values above 0`);
+	}
+	if (scale === "sqrt" && !(lowest >= 0)) {
+		throw new RangeError(`x goes down to ${lowest}: a square-root axis needs values from 0`);
 	}
 	const series = model.get("series") ?? [];
 	const hidden = new Set(model.get("hidden"));
+	const bands = readBands(model, rows, count);
 	const curves = Array.from({ length: rows }, (_, row) => {
 		const values = y.data.subarray(row * count, (row + 1) * count);
-		return describe(row, series[row] ?? {}, values, hidden.has(row));
+		return describe(row, series[row] ?? {}, values, hidden.has(row), bands(row));
 	});
 	markActive(curves, model.get("frame"), model.get("mode"));
 	/** @type {import("./arrays.js").NDArray<Float32Array> | null} */
 	const steps = decode(model.get("steps"));
 	return {
 		x: x.data,
-		log,
+		scale,
+		percent: Boolean(model.get("x_percent")),
 		steps: steps?.data ?? NO_CURVES.steps,
 		curves,
 		lines: model.get("lines") ?? [],
@@ -76,13 +95,36 @@ export function readCurves(model) {
 }
 
 /**
+ * The band of each row; null for a row without one.
+ *
+ * @param {import("@anywidget/types").AnyModel} model
+ * @param {number} rows
+ * @param {number} count
+ * @returns {(row: number) => Curve["band"]}
+ */
+function readBands(model, rows, count) {
+	/** @type {import("./arrays.js").NDArray<Float32Array> | null} */
+	const both = decode(model.get("band"));
+	// Sent after `y`, it may still be that of other curves.
+	if (!both || String(both.shape) !== `2,${rows},${count}`) return () => null;
+	const half = rows * count;
+	return (row) => {
+		const [low, high] = [0, half].map((from) =>
+			both.data.subarray(from + row * count, from + (row + 1) * count),
+		);
+		return low.every(Number.isNaN) ? null : [low, high];
+	};
+}
+
+/**
  * @param {number} row
  * @param {Record<string, any>} given  an entry of the trait `series`
  * @param {Float32Array} values
  * @param {boolean} hidden
+ * @param {Curve["band"]} band
  * @returns {Curve}
  */
-function describe(row, given, values, hidden) {
+function describe(row, given, values, hidden, band) {
 	const frame = given.frame ?? row;
 	let computed = 0;
 	for (const value of values) if (!Number.isNaN(value)) computed++;
@@ -90,14 +132,21 @@ function describe(row, given, values, hidden) {
 		row,
 		label: given.label || `series ${row + 1}`,
 		note: given.note ?? "",
+		name: given.name ?? "",
+		auc: given.auc ?? Number.NaN,
+		warning: given.warning ?? "",
+		flip: given.flip ?? Number.NaN,
+		flipLabel: given.flip_label ?? "",
 		frame,
 		mode: given.mode ?? "",
 		dashed: given.style === "dashed",
 		color: given.color || seriesColor(frame),
+		marker: given.color ? "" : markerOf(frame),
 		hidden,
 		active: false,
 		computed,
 		values,
+		band,
 	};
 }
 
@@ -143,39 +192,67 @@ export function positionOf(x, fraction) {
 }
 
 /**
+ * How far a position lies between the ends of x: the inverse of `positionOf`.
+ *
+ * @param {ArrayLike<number>} x
+ * @param {number} position
+ * @returns {number}
+ */
+export function shareBetween(x, position) {
+	return x.length < 2 ? position : (position - x[0]) / (x[x.length - 1] - x[0]);
+}
+
+/**
  * How far along the axis a fraction of x is drawn, from 0 to 1.
  *
- * @param {{x: ArrayLike<number>, log: boolean}} data
+ * @param {Axis} data
  * @param {number} fraction
  * @returns {number}
  */
-export function shareOf({ x, log }, fraction) {
-	if (!log || x.length < 2) return fraction;
-	return Math.log(positionOf(x, fraction) / x[0]) / Math.log(x[x.length - 1] / x[0]);
+export function shareOf({ x, scale }, fraction) {
+	if (scale === "linear" || x.length < 2) return fraction;
+	const { drawn } = scaleOf(scale);
+	const [first, last] = [drawn(x[0]), drawn(x[x.length - 1])];
+	return (drawn(positionOf(x, fraction)) - first) / (last - first);
 }
 
 /**
  * The fraction of x that is drawn so far along the axis: the inverse of `shareOf`.
  *
- * @param {{x: ArrayLike<number>, log: boolean}} data
+ * @param {Axis} data
  * @param {number} share
  * @returns {number}
  */
-export function fractionAt({ x, log }, share) {
-	if (!log || x.length < 2) return share;
-	const ratio = x[x.length - 1] / x[0];
-	return (ratio ** share - 1) / (ratio - 1);
+export function fractionAt({ x, scale }, share) {
+	if (scale === "linear" || x.length < 2) return share;
+	const { drawn, back } = scaleOf(scale);
+	const [low, high] = [x[0], x[x.length - 1]];
+	return (back(drawn(low) + share * (drawn(high) - drawn(low))) - low) / (high - low);
 }
 
 /**
  * How many decimals a fraction needs, to be finer than a hand everywhere on the axis.
  *
- * @param {{x: ArrayLike<number>, log: boolean}} data
+ * @param {Axis} data
  * @returns {number}
  */
-export function decimalsOf({ x, log }) {
-	if (!log || x.length < 2) return 4;
+export function decimalsOf({ x, scale }) {
+	if (scale === "sqrt") return 6;
+	if (scale === "linear" || x.length < 2) return 4;
 	return Math.min(4 + Math.max(Math.ceil(Math.log10(x[x.length - 1] / x[0])), 0), 15);
+}
+
+/**
+ * The positions of the computed values of the active curve, at which a cursor that snaps stops; all of x while there are
+ * only a few.
+ *
+ * @param {Curves} data
+ * @returns {Float32Array}
+ */
+export function stopsOf({ x, curves }) {
+	const active = curves.find((curve) => curve.active);
+	if (!active || active.computed < FEW) return x;
+	return x.filter((_, step) => !Number.isNaN(active.values[step]));
 }
 
 /**
@@ -206,12 +283,15 @@ export function stepAt(steps, position, from = -1) {
 /**
  * A position on x in words, as fine as a hand can choose it.
  *
- * @param {{x: ArrayLike<number>, log: boolean}} data
+ * @param {Axis & {percent: boolean}} data
  * @param {number} position
  * @returns {string}
  */
-export function placeText({ x, log }, position) {
-	if (log) return position < 1e-5 ? digits(position) : readable(position, position);
+export function placeText({ x, scale, percent }, position) {
+	if (percent) return share(position);
+	const whole = Math.round(position);
+	if (Math.abs(position - whole) < 1e-3 && Array.from(x).every(Number.isInteger)) return String(whole);
+	if (scale === "log") return position < 1e-5 ? digits(position) : readable(position, position);
 	return readable(position, x.length > 1 ? x[x.length - 1] - x[0] : 1);
 }
 

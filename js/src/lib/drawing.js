@@ -1,9 +1,10 @@
 import { slice } from "./arrays.js";
 import { cached } from "./cached.js";
-import { colorTable } from "./colormaps.js";
+import { colorTable, signFor } from "./colormaps.js";
 import { frameOf } from "./frames.js";
-import { enlarge, magnitudeLimit, shade } from "./heat.js";
+import { magnitudeLimit, shade } from "./heat.js";
 import { bytes, floats, pack, packGray, Raster } from "./image.js";
+import { reductionFor, resampled, smoothed } from "./resample.js";
 
 /**
  * @typedef {import("./image.js").Bytes} Bytes
@@ -33,10 +34,8 @@ export function createDrawing(model) {
 	const limitOf = cached(magnitudeLimit);
 	const reachesBelowZero = cached((/** @type {Float32Array} */ values) => values.some((value) => value < 0));
 	const tableOf = cached(colorTable);
-	const smooth = cached((/** @type {FloatMap} */ map) => {
-		const factor = Math.round(SMOOTH_SIZE / Math.max(...map.shape));
-		return factor > 1 ? enlarge(map, factor) : map;
-	});
+	const blurred = cached(smoothed);
+	const cellsOf = cached(resampled);
 	/** @param {(rgb: Uint8Array) => Uint32Array} words */
 	const imageRaster = (words) =>
 		rastered((target, /** @type {Bytes} */ image) => {
@@ -64,45 +63,53 @@ export function createDrawing(model) {
 			throw new RangeError(`maps has ${all} maps, expected a multiple of ${groups}, the groups`);
 		return all / groups;
 	};
+	/** Index of the map that is shown. */
+	const index = () => {
+		const group = Math.min(model.get("group"), model.get("groups") - 1);
+		return group * size() + frameOf(model, size());
+	};
 	const map = () => {
 		const all = maps();
 		if (!all) return null;
-		const group = Math.min(model.get("group"), model.get("groups") - 1);
-		return pick(all, group * size() + frameOf(model, size()));
+		return blurred(pick(all, index()), model.get("smoothing") ?? 0, sign());
 	};
 	/** The magnitude at the end of the scale. */
 	const limit = () => {
 		const shown = map();
 		return shown ? (model.get("limit") ?? limitOf(shown.data, model.get("percentile"))) : 0;
 	};
-	/** Which values are shown: "auto" is both signs for a map that has both, else the positive one. */
+	/** Which values are shown. @returns {import("./colormaps.js").Sign} */
 	const sign = () => {
-		const chosen = model.get("sign");
-		if (chosen !== "auto") return chosen;
-		const shown = map();
-		return shown && !reachesBelowZero(shown.data) ? "positive" : "both";
+		const all = maps();
+		if (model.get("sign") !== "auto") return model.get("sign");
+		const own = (all && model.get("signs")?.[index()]) ?? "auto";
+		// By all maps: one method has one look.
+		const found = all && !reachesBelowZero(all.data) ? "positive" : "both";
+		return signFor(own === "auto" ? found : own, model.get("colormap"));
 	};
-	const table = () => tableOf(model.get("colormap"), sign(), model.get("fade"));
+	// Without an image there is nothing that a transparent value would show.
+	const table = () => tableOf(model.get("colormap"), sign(), model.get("fade") && image() !== null);
 	return {
 		image,
 		map,
 		limit,
 		sign,
 		table,
+		/** The note of the map that is shown. @returns {string} */
+		note: () => (maps() && model.get("notes")?.[index()]) || "",
 		/** How many there are to choose from. */
 		count: () => size() || (images()?.shape[0] ?? 0),
-		/** The layers, from below. */
-		layers() {
+		/** The layers, from below. @param {number} width  of the image where it is drawn @param {number} height */
+		layers(width, height) {
 			const [base, shown] = [image(), map()];
-			const smoothed = model.get("interpolation") === "smooth";
 			// Without an image there is nothing to see through to.
 			const alpha = base ? model.get("opacity") : 1;
 			const layers = [];
-			if (base) layers.push({ canvas: inColor(base), alpha: 1 });
-			// The image loses its own colors as far as the map covers it: none is taken for a value.
-			if (base && shown && model.get("gray")) layers.push({ canvas: inGray(base), alpha });
+			// The image has no colors of its own below a map: none is taken for a value.
+			if (base) layers.push({ canvas: shown && model.get("gray") ? inGray(base) : inColor(base), alpha: 1 });
 			if (shown) {
-				const cells = smoothed ? smooth(shown) : shown;
+				const reduction = reductionFor(shown.shape, [height, width]);
+				const cells = cellsOf(shown, model.get("interpolation"), SMOOTH_SIZE, reduction);
 				layers.push({ canvas: mapRaster(cells, limit(), sign(), table()), alpha });
 			}
 			return layers;

@@ -2,11 +2,13 @@
  * The parts that every view has: its life, title, width, accessible name, message, announcer, key help and guarded refresh.
  * A view is a function that builds its stage and its tools.
  */
+import "./menu.css";
 import { joinChannels } from "./channels.js";
 import { createAnnouncer, keyHelp } from "./controls.js";
 import { element, setText } from "./dom.js";
 import { actOnKeys, keepKeys } from "./keys.js";
 import { observe, onFrame, updater } from "./state.js";
+import { viewMenu } from "./take_away.js";
 
 /**
  * @typedef {import("@anywidget/types").AnyModel} Model
@@ -37,7 +39,8 @@ import { observe, onFrame, updater } from "./state.js";
  * @typedef {object} Parts
  * @property {Node[]} content  from top to bottom; tools excluded
  * @property {Node} [head]  holds the title; a line of its own by default
- * @property {HTMLElement} [tools]  the controls, hidden unless the trait `controls` is set
+ * @property {HTMLElement} [tools]  the controls, hidden unless the trait `controls` is set; below the content unless
+ *     they are part of it
  * @property {string | (() => string)} label  accessible name of a view without a title
  * @property {HTMLElement} [stage]  has the accessible name, too, and takes the keys
  * @property {HTMLElement[]} [drawing]  hidden while there is a message
@@ -47,6 +50,10 @@ import { observe, onFrame, updater } from "./state.js";
  * @property {Keys} [keys]  described to screen readers and listed below the tools
  * @property {(event: KeyboardEvent) => Record<string, unknown> | null} [onKey]  the traits that a key sets
  * @property {(event: KeyboardEvent) => boolean} [chord]  chords that belong to the view
+ * @property {boolean} [saves]  whether there is a menu to save the view; by default if it has a stage
+ * @property {() => string[]} [arrays]  names of the traits that hold its arrays, `traits` by default
+ * @property {() => string} [svg]  returns the view as a vector image
+ * @property {() => import("./menu.js").Item[]} [items]  further lines of the menu
  * @property {() => void} [close]  called before the view is removed
  */
 
@@ -136,9 +143,16 @@ function show(model, el, classes, build, setter) {
 		head,
 		...(message.parentNode ? [] : [message]),
 		...content,
-		...(tools ? [tools] : []),
+		...(tools && !tools.parentNode ? [tools] : []),
 		spoken.node,
 	);
+	if (parts.saves ?? stage) {
+		const label = () => (typeof parts.label === "string" ? parts.label : parts.label());
+		const arrays = parts.arrays ?? (() => parts.traits);
+		root.classList.add("xw-has-menu");
+		if (head instanceof HTMLElement) head.classList.add("xw-beside-menu");
+		root.append(viewMenu({ model, root, signal, label, arrays, svg: parts.svg, more: parts.items }).node);
+	}
 	keepKeys(root, signal, parts.chord);
 	if (keys) {
 		stage?.setAttribute("aria-description", keys.map(([key, action]) => `${key}: ${action}`).join("; "));

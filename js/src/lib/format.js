@@ -14,6 +14,16 @@ export function readable(value, span = 1) {
 }
 
 /**
+ * A share in percent, with one decimal.
+ *
+ * @param {number} part  from 0 to 1
+ * @returns {string}
+ */
+export function share(part) {
+	return `${(100 * part).toFixed(1).replace("-", "−")} %`;
+}
+
+/**
  * The shortest decimal that reads back as the same float32; nothing for NaN.
  *
  * @param {number} value

@@ -5,6 +5,7 @@
  */
 import { element } from "./dom.js";
 import { clamp } from "./numbers.js";
+import { createSelect } from "./select.js";
 
 /** The nearest of `count` maps that exists. @param {Model} model @param {number} count */
 export const frameOf = (model, count) => clamp(model.get("frame"), 0, count - 1);
@@ -17,23 +18,23 @@ export const frameOf = (model, count) => clamp(model.get("frame"), 0, count - 1)
  */
 export function createHead({ model, title, set, signal }, count) {
 	const name = element("span", { class: "xw-name xw-muted" });
-	const select = element("select", { "aria-label": "Map", hidden: true });
-	select.addEventListener("change", () => set({ frame: select.selectedIndex }), { signal });
+	const { button, list, show } = createSelect((value) => set({ frame: Number(value) }), signal);
+	button.setAttribute("aria-label", "Map");
+	button.title = "The map that is shown";
 	return {
-		node: element("div", { class: "xw-head" }, [title, name, select]),
+		node: element("div", { class: "xw-head" }, [title, name, button, list]),
 		show() {
 			const given = model.get("labels");
 			const names = Array.from({ length: count() }, (_, index) => given[index] || `map ${index + 1}`);
 			const frame = frameOf(model, names.length);
-			// Options are replaced only for other labels: a list that is open stays open.
-			if (names.join("\n") !== [...select.options].map((option) => option.text).join("\n")) {
-				select.replaceChildren(...names.map((text) => element("option", {}, [text])));
-			}
-			select.selectedIndex = frame;
+			show(
+				names.map((text, index) => ({ value: String(index), text })),
+				String(frame),
+			);
 			// Without names there is nothing to choose by; another view may hold the list.
-			select.hidden = !given.length || names.length < 2 || !model.get("controls");
+			button.hidden = !given.length || names.length < 2 || !model.get("controls");
 			name.textContent = given.length ? (names[frame] ?? "") : "";
-			name.hidden = !name.textContent || !select.hidden;
+			name.hidden = !name.textContent || !button.hidden;
 		},
 	};
 }

@@ -1,6 +1,8 @@
-/** Ranks of a label in the list: as typed, at its beginning, at a word, inside, all words, words with typing errors. */
+/** Ranks of a label: as typed, at its beginning, at a word, inside, all words, words with typing errors. */
 const RANK = { same: 0, begins: 1, word: 2, inside: 3, words: 4, similar: 5 };
 const NOT_FOUND = 6;
+/** Labels of one level are sorted by their probabilities, by rank. */
+const LEVEL = [0, 1, 1, 1, 2, 3];
 
 /** @typedef {{index: number, label: string, hint: number | null}} Option */
 
@@ -22,9 +24,9 @@ function plainOf(labels) {
 }
 
 /**
- * The classes that a search finds, the most probable first where they match equally well. Labels that begin with
- * the words come before those with a word that does, and these before the others; then labels that have all words
- * in another order, and those that have them with a typing error. A number finds the class of that number first.
+ * The classes that a search finds, the most probable first, whether their label begins with the words or has them
+ * elsewhere; without probabilities in this order. Labels that have all words in another order come later, and those
+ * that have them with a typing error last; the label or number that is typed comes first.
  * An empty search gives all classes.
  *
  * @param {string[]} labels
@@ -43,7 +45,11 @@ export function search(labels, query, hints) {
 		if (rank < NOT_FOUND) found.push({ index, rank, hint: hints[index] ?? Number.NEGATIVE_INFINITY });
 	}
 	return found
-		.sort((a, b) => a.rank - b.rank || (a.hint === b.hint ? a.index - b.index : b.hint - a.hint))
+		.sort(
+			(a, b) =>
+				LEVEL[a.rank] - LEVEL[b.rank] ||
+				(a.hint === b.hint ? a.rank - b.rank || a.index - b.index : b.hint - a.hint),
+		)
 		.map(({ index }) => ({ index, label: labels[index], hint: hints[index] ?? null }));
 }
 

@@ -1,51 +1,46 @@
 /**
- * The cells of a table of maps, in a grid with the names of rows and columns. A canvas has the pixels of its map or image
- * and the browser stretches it; the position under the pointer is one variable of the grid, which all cells follow.
- *
- * @typedef {import("./map_grid_state.js").Look} Look
- * @typedef {import("./image.js").FloatMap} FloatMap
+ * The cells of a table of maps, in a grid with the names of rows and columns, or side by side if there is one column. The
+ * position under the pointer is one variable of the view, which all cells follow.
  */
 import { element, setText } from "./dom.js";
-import { enlarge, shade } from "./heat.js";
-import { Raster } from "./image.js";
-import { pointerPosition } from "./stage.js";
+import { createLayers } from "./map_grid_layers.js";
+import { spans } from "./map_grid_layout.js";
 
 /** The names of the pins. */
 export const PINS = ["A", "B"];
-/** Smooth maps are enlarged to about so many pixels before they are colored, alone and among others. */
-const SMOOTH_SIZE = { alone: 448, among: 160 };
 
 /** @param {number} row @param {number} column */
 function createBox(row, column) {
-	const [base, map] = [new Raster(), new Raster()];
-	base.canvas.className = "xw-base";
-	map.canvas.className = "xw-map";
+	const layers = createLayers();
 	const words = element("div", { class: "xw-words", hidden: true });
-	const cross = element("div", { class: "xw-cross" });
+	const warning = element("div", { class: "xw-warning", hidden: true });
+	layers.stage.append(words, warning);
 	const badge = element("div", { class: "xw-badge", hidden: true });
 	// The key is p: the tab key need not stop at a hundred cells.
-	const pin = element("button", { type: "button", class: "xw-pin", tabindex: -1 });
-	const stage = element("div", { class: "xw-map-stage" }, [base.canvas, map.canvas, cross, words]);
+	const pin = element("button", {
+		type: "button",
+		class: "xw-pin",
+		tabindex: -1,
+		title: "Pin this map, to compare it with others",
+	});
+	const name = element("span", { class: "xw-cell-name" });
 	const value = element("span", { class: "xw-map-value" });
-	const alert = element("span", { class: "xw-alert", hidden: true }, ["⚠"]);
 	return {
 		row,
 		column,
-		base,
-		map,
+		layers,
 		words,
+		warning,
 		badge,
 		pin,
+		name,
 		value,
-		alert,
-		stage,
-		/** The arguments that the canvases were painted from. @type {{base: unknown, map: unknown[]}} */
-		painted: { base: null, map: [] },
+		stage: layers.stage,
 		node: element("div", { class: "xw-map-cell", "data-row": row, "data-column": column }, [
-			stage,
+			layers.stage,
 			badge,
 			pin,
-			element("div", { class: "xw-caption" }, [value, alert]),
+			element("div", { class: "xw-caption" }, [name, value]),
 		]),
 	};
 }
@@ -53,99 +48,78 @@ function createBox(row, column) {
 /** @typedef {ReturnType<typeof createBox>} Box */
 
 /**
- * @param {Box} box
- * @param {{shape: number[], words: Uint32Array} | null} image
- * @param {number[]} shape  rows and columns of the visible image
- */
-export function paintBase(box, image, [height, width]) {
-	box.stage.style.aspectRatio = `${width} / ${height}`;
-	box.base.canvas.hidden = !image;
-	if (!image || box.painted.base === image) return;
-	box.painted.base = image;
-	box.base.resize(image.shape[1], image.shape[0]);
-	box.base.words.set(image.words);
-	box.base.flush();
-}
-
-/**
- * @param {Box} box
- * @param {FloatMap | null} map
- * @param {Look} look
- * @param {{smooth: boolean, alone: boolean}} how
- */
-export function paintMap(box, map, { limit, sign, table }, { smooth, alone }) {
-	const { canvas } = box.map;
-	canvas.hidden = !map;
-	canvas.style.imageRendering = smooth ? "auto" : "pixelated";
-	const from = [map, limit, sign, table, smooth, alone];
-	if (!map || from.every((value, index) => value === box.painted.map[index])) return;
-	box.painted.map = from;
-	const factor = Math.round(SMOOTH_SIZE[alone ? "alone" : "among"] / Math.max(...map.shape));
-	const { shape, data } = smooth && factor > 1 ? enlarge(map, factor) : map;
-	box.map.resize(shape[1], shape[0]);
-	shade(data, limit, sign, table, box.map.words);
-	box.map.flush();
-}
-
-/**
- * Shows the state of a cell in place of its map, and its note.
+ * Shows the state of a cell in place of its map, or the warning about its map.
  *
  * @param {Box} box
  * @param {string} state
  * @param {string} note
  */
-export function sayState(box, state, note) {
-	box.node.dataset.state = state;
-	box.alert.hidden = state !== "done" || !note;
-	box.alert.title = note;
-	const words = /** @type {Record<string, string>} */ ({ done: "", computing: "computing …" })[state];
-	const said = words ?? (note || (state === "waiting" ? "waiting" : ""));
-	box.words.hidden = !said;
-	setText(box.words, said);
-	if (state === "failed") box.words.title = note;
-	else box.words.removeAttribute("title");
+function sayState({ node, words, warning }, state, note) {
+	node.dataset.state = state;
+	const warned = state === "done" && Boolean(note);
+	warning.hidden = !warned;
+	setText(warning, warned ? `⚠ ${note}` : "");
+	warning.title = note;
+	const said = { done: "", computing: "computing …", waiting: note || "waiting" }[state] ?? note;
+	words.hidden = !said;
+	setText(words, said);
+	words.title = said;
 }
 
 /**
  * @param {{
  *   attributes: Record<string, string | number>,
+ *   at: (event: MouseEvent, stage: HTMLElement) => number[],
  *   hover: (box: Box, position: number[]) => void,
  *   leave: () => void,
- *   click: (box: Box, position: number[]) => void,
+ *   click: (box: Box) => void,
  *   pin: (box: Box) => void,
  *   signal: AbortSignal,
- * }} options
+ * }} options  `at` is the position of a pointer in an image
  */
-export function createCells({ attributes, hover, leave, click, pin, signal }) {
+export function createCells({ attributes, at, hover, leave, click, pin, signal }) {
 	const node = element("div", { class: "xw-map-grid", tabindex: 0, ...attributes });
 	/** @type {Box[]} */
 	let boxes = [];
+	/** @type {HTMLElement[]} */
+	let rowHeads = [];
 	let heads = "";
 
 	/** @param {Event} event @param {"stage" | "pin"} part */
 	const boxAt = ({ target }, part) =>
 		boxes.find((box) => target instanceof Node && box[part].contains(target)) ?? null;
-	/** @param {PointerEvent | MouseEvent} event @param {(box: Box, position: number[]) => void} act */
-	const placed = (event, act) => {
-		const box = boxAt(event, "stage");
-		if (box) act(box, pointerPosition(event, box.stage));
-	};
-	node.addEventListener("pointermove", (event) => placed(event, hover), { signal });
+	node.addEventListener(
+		"pointermove",
+		(event) => {
+			const box = boxAt(event, "stage");
+			if (box) hover(box, at(event, box.stage));
+		},
+		{ signal },
+	);
 	node.addEventListener("pointerleave", leave, { signal });
 	node.addEventListener(
 		"click",
 		(event) => {
-			const pinned = boxAt(event, "pin");
-			if (pinned) pin(pinned);
-			else placed(event, click);
-			// From the button the keys would not reach the grid.
+			// From a button the keys would not reach the grid; and the lightbox returns the focus to it.
 			node.focus({ preventScroll: true });
+			const [pinned, clicked] = [boxAt(event, "pin"), boxAt(event, "stage")];
+			if (pinned) pin(pinned);
+			else if (clicked) click(clicked);
 		},
 		{ signal },
 	);
 
+	/** @param {{name: string, caption: string}} head */
+	const columnHead = ({ name, caption }) =>
+		element("div", { class: "xw-column-head", "aria-hidden": "true" }, [
+			element("div", { class: "xw-column-name", title: name }, [name]),
+			...(caption ? [element("div", { class: "xw-muted", title: caption }, [caption])] : []),
+		]);
+
 	return {
 		node,
+		/** The image under a pointer. @param {Event} event @returns {HTMLElement | null} */
+		stageAt: (event) => boxAt(event, "stage")?.stage ?? null,
 		boxes: () => boxes,
 		/** @param {number} row @param {number} column */
 		box: (row, column) => boxes.find((box) => box.row === row && box.column === column) ?? null,
@@ -165,20 +139,46 @@ export function createCells({ attributes, hover, leave, click, pin, signal }) {
 					createBox(Math.floor(index / width), index % width),
 				);
 			}
-			node.style.setProperty("--xw-columns", String(width));
-			const corner = element("div", { class: "xw-corner" });
-			const over = columns.map(({ name, caption }) =>
-				element("div", { class: "xw-column-head", "aria-hidden": "true" }, [
-					element("div", { class: "xw-column-name", title: name }, [name]),
-					...(caption ? [element("div", { class: "xw-muted" }, [caption])] : []),
-				]),
+			for (const { name, row } of boxes) setText(name, rows[row]);
+			for (const { name, row } of boxes) name.title = rows[row];
+			rowHeads = rows.map((name, row) =>
+				element("div", { class: "xw-row-head", "data-row": row, "aria-hidden": "true", title: name }, [name]),
 			);
-			const lines = rows.flatMap((name, row) => [
-				element("div", { class: "xw-row-head", "data-row": row, "aria-hidden": "true" }, [name]),
+			const lines = rowHeads.flatMap((head, row) => [
+				head,
 				...boxes.slice(row * width, (row + 1) * width).map((box) => box.node),
 			]);
-			node.replaceChildren(corner, ...over, ...lines);
+			node.replaceChildren(element("div", { class: "xw-corner" }), ...columns.map(columnHead), ...lines);
+			node.classList.toggle("xw-wrapped", width === 1);
 			return true;
+		},
+		/**
+		 * Shows the states. Neighbors without a map for one reason share a cell, and those of a whole row a line of text.
+		 *
+		 * @param {string[][]} states
+		 * @param {(row: number, column: number) => string} note
+		 */
+		sayStates(states, note) {
+			const wide = states.map((row, r) => spans(row, (column) => note(r, column)));
+			for (const box of boxes) {
+				const { row, column } = box;
+				const span = wide[row][column];
+				const { length } = states[row];
+				const line = span === length && states[row][column] === "failed";
+				box.node.hidden = span === 0;
+				box.node.classList.toggle("xw-line", line);
+				box.node.classList.toggle("xw-wide", span > 1 && !line);
+				box.node.style.gridColumn = span > 1 && !line ? `span ${span}` : "";
+				sayState(box, states[row][column], note(row, column));
+			}
+		},
+		/** Orders the rows without moving the nodes; lines of text follow a wrapped column. @param {number[]} ranks  of each row */
+		order(ranks) {
+			const lines = node.classList.contains("xw-wrapped") ? ranks.length : 0;
+			for (const { node: cell, row } of boxes) {
+				cell.style.order = String(1 + ranks[row] + (cell.classList.contains("xw-line") ? lines : 0));
+			}
+			for (const [row, head] of rowHeads.entries()) head.style.order = String(1 + ranks[row]);
 		},
 	};
 }

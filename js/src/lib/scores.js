@@ -35,6 +35,7 @@ export function readScores(model) {
 		Number.isNaN(values.data[(first + at) * top]),
 	);
 	if (step < 0) return null;
+	if (model.get("exact") && !isAt(x.data, step, positionOf(x.data, model.get("fraction")))) return null;
 	const from = (first + step) * top;
 	const labels = model.get("labels");
 	const target = model.get("target");
@@ -111,4 +112,10 @@ function nearestComputed(x, position, missing) {
 		if (found < 0 || Math.abs(x[step] - position) < Math.abs(x[found] - position)) found = step;
 	}
 	return found;
+}
+
+/** Whether a step is the one at a position, within half of the room between two steps. @param {Float32Array} x @param {number} step @param {number} position */
+function isAt(x, step, position) {
+	const apart = (x[x.length - 1] - x[0]) / Math.max(x.length - 1, 1);
+	return Math.abs(x[step] - position) <= 0.51 * apart;
 }

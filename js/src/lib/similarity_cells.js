@@ -8,7 +8,6 @@
 import { element } from "./dom.js";
 import { Raster } from "./image.js";
 import { clamp } from "./numbers.js";
-import { pointerPosition } from "./stage.js";
 
 /** The names of the pins. */
 export const PINS = ["A", "B"];
@@ -21,7 +20,9 @@ function createBox(frame, layer) {
 	overlay.canvas.className = "xw-overlay";
 	const mark = element("div", { class: "xw-mark", hidden: true });
 	const pins = PINS.map((name) => element("div", { class: `xw-mark xw-pin xw-pin-${name}`, hidden: true }));
-	const fields = [0, 1].map((index) => element("div", { class: `xw-field xw-field-${index}`, hidden: true }));
+	const fields = [0, 1].map((index) =>
+		element("div", { class: `xw-receptive xw-receptive-${index}`, hidden: true }),
+	);
 	const stage = element("div", { class: "xw-patch-stage" }, [
 		base.canvas,
 		components.canvas,
@@ -57,10 +58,10 @@ function createBox(frame, layer) {
 
 /** @param {HTMLElement} node @param {number[]} box  left, top, width and height as shares of the image */
 function placeBox(node, [left, top, width, height]) {
-	node.style.left = `${100 * left}%`;
-	node.style.top = `${100 * top}%`;
-	node.style.width = `${100 * width}%`;
-	node.style.height = `${100 * height}%`;
+	node.style.left = `calc(100% * (${left} - var(--xw-left)) * var(--xw-zoom))`;
+	node.style.top = `calc(100% * (${top} - var(--xw-top)) * var(--xw-zoom))`;
+	node.style.width = `calc(100% * ${width} * var(--xw-zoom))`;
+	node.style.height = `calc(100% * ${height} * var(--xw-zoom))`;
 }
 
 /**
@@ -101,53 +102,60 @@ export function placeField(node, field, cell, { rows, columns }) {
 /**
  * @param {{
  *   attributes: Record<string, string | number>,
+ *   at: (event: MouseEvent, stage: HTMLElement) => number[],
  *   hover: (box: Box, position: number[]) => void,
  *   pin: () => void,
  *   signal: AbortSignal,
- * }} options  `pin` is called for the position that was hovered last
+ * }} options  `at` is the position of a pointer in an image; `pin` is called for the position that was hovered last
  */
-export function createCells({ attributes, hover, pin, signal }) {
+export function createCells({ attributes, at, hover, pin, signal }) {
 	const node = element("div", { class: "xw-patches", tabindex: 0, ...attributes });
 	/** @type {Box[]} */
 	let boxes = [];
 
-	/** @param {PointerEvent | MouseEvent} event */
+	/** @param {Event} event */
 	const boxAt = ({ target }) =>
 		boxes.find(({ stage }) => target instanceof Node && stage.contains(target)) ?? null;
 	/** @param {PointerEvent | MouseEvent} event */
 	const follow = (event) => {
 		const box = boxAt(event);
 		if (!box) return false;
-		hover(box, pointerPosition(event, box.stage));
+		hover(box, at(event, box.stage));
 		return true;
 	};
 	node.addEventListener("pointerdown", follow, { signal });
 	node.addEventListener("pointermove", follow, { signal });
 	node.addEventListener("click", (event) => follow(event) && pin(), { signal });
 
+	/** Names and arrangement of the rows that are there. */
+	let arranged = "";
+
 	return {
 		node,
+		/** The image under a pointer. @param {Event} event @returns {HTMLElement | null} */
+		stageAt: (event) => boxAt(event)?.stage ?? null,
 		boxes: () => boxes,
 		/**
-		 * Makes the boxes, if there are others than before: of several layers a column each, or, of fewer than there
-		 * are images, a row each.
+		 * Makes the boxes, if there are others than before, and arranges them: a column for each layer, or for each
+		 * layer rows of images.
 		 *
 		 * @param {number} frames
 		 * @param {number} layers
-		 * @param {{columns: number, size: number, heads: string[]}} layout  `columns` is 0 for as many as fit
+		 * @param {string[]} heads  names of the layers
+		 * @param {import("./similarity_layout.js").Arrangement} arrangement
 		 */
-		arrange(frames, layers, { columns, size, heads }) {
-			if (boxes.length !== frames * layers || boxes.some(({ layer }) => layer >= layers)) {
+		arrange(frames, layers, heads, { columns, cell, table }) {
+			node.style.setProperty("--xw-columns", String(columns));
+			node.style.setProperty("--xw-cell", `${cell}px`);
+			const made = boxes.length === frames * layers && boxes.every(({ layer }) => layer < layers);
+			const wanted = JSON.stringify([frames, layers, heads, table]);
+			if (made && wanted === arranged) return;
+			arranged = wanted;
+			if (!made) {
 				boxes = Array.from({ length: frames * layers }, (_, index) =>
 					createBox(Math.floor(index / layers), index % layers),
 				);
 			}
-			const table = frames > 1 && layers >= frames;
-			const fixed = table ? layers : columns;
-			node.classList.toggle("xw-fixed", fixed > 0);
-			node.style.setProperty("--xw-columns", String(fixed));
-			node.style.setProperty("--xw-count", String(fixed || (layers > 1 ? Math.max(frames, layers) : frames)));
-			node.style.setProperty("--xw-size", `${size}px`);
 			/** @param {string} kind @param {Node[]} children */
 			const row = (kind, children) => element("div", { class: `xw-patch-${kind}` }, children);
 			/** @param {string} name */

@@ -4,7 +4,8 @@
  * @typedef {import("./colormaps.js").Sign} Sign
  * @typedef {import("./image.js").FloatMap} FloatMap
  */
-import { enlarge, shade } from "./heat.js";
+import { shade } from "./heat.js";
+import { resampled } from "./resample.js";
 
 /** Smooth overlays are enlarged to about so many pixels before they are colored; the browser does the rest. */
 const SMOOTH_SIZE = 56;
@@ -28,12 +29,14 @@ export const COLORS = [
 /**
  * @param {import("./image.js").Raster} raster  is given the size of the grid, or of the enlarged one
  * @param {FloatMap} map  of shape [h, w]
- * @param {{limit: number, sign: Sign, table: Uint32Array, threshold: number, smooth: boolean}} look
+ * @param {{
+ *   limit: number, sign: Sign, table: Uint32Array, threshold: number,
+ *   interpolation: import("./resample.js").Interpolation,
+ * }} look
  *     `threshold` is a share of `limit`
  */
-export function paintOverlay(raster, map, { limit, sign, table, threshold, smooth }) {
-	const factor = smooth ? Math.max(1, Math.round(SMOOTH_SIZE / Math.max(...map.shape))) : 1;
-	const { shape, data } = factor > 1 ? enlarge(map, factor) : map;
+export function paintOverlay(raster, map, { limit, sign, table, threshold, interpolation }) {
+	const { shape, data } = resampled(map, interpolation, SMOOTH_SIZE);
 	raster.resize(shape[1], shape[0]);
 	shade(data, limit, sign, table, raster.words);
 	if (threshold > 0) {

@@ -31,6 +31,7 @@ export function onKey({ key, shiftKey }, model, similarity) {
 		return { kind: next(kinds, model.get("kind")) };
 	}
 	if (key === "w") return { scope: next(["across", "within"], model.get("scope")) };
+	if (key === "r") return { color_range: next(["fixed", "relative"], model.get("color_range")) };
 	if (key === "c") return { colormap: next(COLORMAPS, model.get("colormap").replace("auto", COLORMAPS[0])) };
 	if (key === "s") return nextInterpolation(model);
 	if (key === "p") return { source: next([POSITION, ...similarity.tokenNames()], model.get("source")) };

@@ -209,3 +209,22 @@ export function overlay(space, kind, sources) {
 	}
 	return values;
 }
+
+/** The smallest and the largest finite value; 0 and 1 if there is none. @param {Float32Array} values */
+export function extremes(values) {
+	let low = Number.POSITIVE_INFINITY;
+	let high = Number.NEGATIVE_INFINITY;
+	for (let i = 0; i < values.length; i++) {
+		if (!Number.isFinite(values[i])) continue;
+		if (values[i] < low) low = values[i];
+		if (values[i] > high) high = values[i];
+	}
+	return low <= high ? [low, high] : [0, 1];
+}
+
+/** Values as shares of the way from the smallest to the largest. @param {Float32Array} values */
+export function rescaled(values) {
+	const [low, high] = extremes(values);
+	const span = high - low || 1;
+	return values.map((value) => (value - low) / span);
+}

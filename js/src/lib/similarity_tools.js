@@ -11,6 +11,7 @@ import { element, setText } from "./dom.js";
 import { ascending, percent } from "./numbers.js";
 import { COLORS } from "./similarity_colors.js";
 import { observe } from "./state.js";
+import { ZOOM_KEYS } from "./viewport.js";
 
 export const KINDS = [
 	{ value: "cosine", text: "cosine" },
@@ -18,8 +19,12 @@ export const KINDS = [
 	{ value: "euclidean", text: "Euclidean kernel" },
 ];
 export const SCOPES = [
-	{ value: "across", text: "with the hovered position" },
-	{ value: "within", text: "each with its own position" },
+	{ value: "across", text: "with the hovered patch" },
+	{ value: "within", text: "each image with its own" },
+];
+export const RANGES = [
+	{ value: "fixed", text: "same for all layers" },
+	{ value: "relative", text: "lowest to highest of a layer" },
 ];
 /** @type {import("./figure.js").Keys} */
 export const KEYS = [
@@ -31,12 +36,12 @@ export const KEYS = [
 	["− + or [ ]", "opacity"],
 	["t, Shift t", "threshold up, down"],
 	["k", "next similarity"],
-	["w", "with the hovered position, or each with its own"],
+	["w", "with the hovered patch, or each image with its own"],
+	["r", "color range: the same for all layers, or from the lowest to the highest value of each"],
 	["c", "next colors"],
 	["s", "smooth or pixelated"],
 	["p", "compare with the hovered position, the class token or a register"],
-	["dashed box", "theoretical receptive field: all that the hovered position can see"],
-	["box", "effective receptive field: what it really looks at, on average"],
+	...ZOOM_KEYS,
 ];
 
 /** The source that is the hovered position. */
@@ -48,7 +53,7 @@ export function createTools(figure, tokenNames) {
 	const source = selectControl(
 		figure.bind("source", "Source"),
 		() => [
-			{ value: POSITION, text: "hovered position" },
+			{ value: POSITION, text: "hovered patch" },
 			...tokenNames().map((name) => ({ value: name, text: name })),
 		],
 		["token_names"],
@@ -62,6 +67,7 @@ export function createTools(figure, tokenNames) {
 		source,
 		selectControl(figure.bind("scope", "Compare"), () => SCOPES),
 		selectControl(figure.bind("kind", "Similarity"), () => KINDS),
+		selectControl(figure.bind("color_range", "Color range"), () => RANGES),
 		controls.share("opacity", "Opacity"),
 		controls.share("threshold", "Threshold"),
 		controls.colormap(),
@@ -99,8 +105,14 @@ export function createChips({ model, set, bind, signal }) {
 
 	/** @param {number} part */
 	const createChip = (part) => {
-		const check = element("input", { type: "checkbox", "aria-label": `show component ${nameOf(part)}` });
-		const color = element("input", { type: "color", "aria-label": `color of component ${nameOf(part)}` });
+		const check = element("input", {
+			...{ type: "checkbox", title: "Show or hide this component" },
+			"aria-label": `show component ${nameOf(part)}`,
+		});
+		const color = element("input", {
+			...{ type: "color", title: "Choose the color of this component" },
+			"aria-label": `color of component ${nameOf(part)}`,
+		});
 		check.addEventListener(
 			"change",
 			() => {
@@ -121,7 +133,7 @@ export function createChips({ model, set, bind, signal }) {
 		node,
 		/** @param {number} count */
 		show(count) {
-			node.hidden = count === 0 || !model.get("controls");
+			node.hidden = count === 0;
 			list.hidden = model.get("component_mode") === "rgb";
 			const names = Array.from({ length: count }, (_, part) => nameOf(part)).join();
 			if (chips.length !== count || names !== shownNames) {
@@ -138,6 +150,63 @@ export function createChips({ model, set, bind, signal }) {
 	};
 }
 
+/**
+ * The sentence on the images until the user points at one, and again when no position is left.
+ *
+ * @param {AbortSignal} signal
+ * @param {HTMLElement} stage
+ */
+export function createHint(stage, signal) {
+	const node = element("div", { class: "xw-hint", "aria-hidden": "true" }, [
+		"Hover over a patch to see what is similar to it",
+	]);
+	let used = false;
+	for (const type of ["pointermove", "pointerdown", "keydown"]) {
+		stage.addEventListener(
+			type,
+			(event) => {
+				if (event.target !== stage || type === "keydown") used = true;
+			},
+			{ signal },
+		);
+	}
+	return {
+		node,
+		/** @param {boolean} any  whether there is a position, a pin or a token */
+		show(any) {
+			if (!any) used = false;
+			node.hidden = any && used;
+		},
+	};
+}
+
+/** The marks of the legend, and their names. */
+const MARKS = {
+	here: ["xw-sample-here", "hovered patch"],
+	same: ["xw-sample-same", "same position"],
+	theoretical: ["xw-sample-0", "all pixels that it can see"],
+	effective: ["xw-sample-1", "pixels that it mostly looks at"],
+};
+
+/** The legend of the boxes on the images. */
+export function createLegend() {
+	const items = Object.entries(MARKS).map(([name, [mark, text]]) => ({
+		name,
+		node: element("span", { class: "xw-legend-item" }, [element("i", { class: mark }), text]),
+	}));
+	return {
+		node: element(
+			"div",
+			{ class: "xw-legend" },
+			items.map(({ node }) => node),
+		),
+		/** @param {Record<string, boolean>} which  the marks that occur */
+		show(which) {
+			for (const { name, node } of items) node.hidden = !which[name];
+		},
+	};
+}
+
 /** The value at the pointer. @param {Figure} figure */
 export function createReadout({ announce }) {
 	const location = element("span", { class: "xw-cell" });
@@ -145,11 +214,12 @@ export function createReadout({ announce }) {
 	const note = element("span", { class: "xw-note xw-muted" });
 	return {
 		node: element("div", { class: "xw-readout" }, [location, value, note]),
-		/** @param {string} where @param {string} number @param {string} more */
-		show(where, number, more) {
+		/** @param {string} where @param {string} number @param {string} more @param {string} error  of the number */
+		show(where, number, more, error) {
 			setText(location, where);
 			setText(value, number);
 			setText(note, more);
+			value.title = error;
 			announce([where, number, more].filter(Boolean).join(": "));
 		},
 	};

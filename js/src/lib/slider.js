@@ -19,7 +19,7 @@ const KNOB = 8;
 const GAP = 7;
 /** Half the width of the star, CSS px. */
 const STAR = 9;
-const FONT = "10.5px system-ui, sans-serif";
+const FONT = "12px system-ui, sans-serif";
 
 /**
  * The first of the items that are ready and nearest.
@@ -68,11 +68,18 @@ export function stopByKey({ key }, stops, at) {
  * @param {{choose: (index: number) => void, chooseStar: () => void, signal: AbortSignal}} options
  */
 export function createSlider({ choose, chooseStar, signal }) {
-	const input = element("input", { type: "range", min: 0, max: 1, step: "any" });
+	const input = element("input", {
+		...{ type: "range", min: 0, max: 1, step: "any" },
+		title: "Drag, or use the arrow keys",
+	});
 	const name = element("span");
 	const output = element("span", { class: "xw-number" });
 	const ticks = element("div", { class: "xw-ticks", "aria-hidden": "true" });
-	const star = element("button", { type: "button", class: "xw-best", hidden: true }, ["★"]);
+	const star = element(
+		"button",
+		{ type: "button", class: "xw-best", title: "Go to the marked stop", hidden: true },
+		["★"],
+	);
 	const rail = element("div", { class: "xw-rail" }, [input, ticks, star]);
 	/** @type {Look} */
 	let look = { label: "", stops: [], start: 0, end: 1, at: -1, star: null };

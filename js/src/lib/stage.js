@@ -1,21 +1,27 @@
-import { element } from "./dom.js";
+import { element, setText } from "./dom.js";
 import { clamp } from "./numbers.js";
 import { observe, onFrame } from "./state.js";
+import { imagePosition, listenToViewport, placed, toFrame, viewportOf } from "./viewport.js";
 
 /**
  * @typedef {import("./figure.js").Figure} Figure
  * @typedef {(context: CanvasRenderingContext2D, width: number, height: number) => void} Painter
- *     draws on a cleared canvas; sizes are device pixels
+ *     draws on a cleared canvas, whose origin and sizes, in device pixels, are those of the whole image: of a zoomed
+ *     image, the canvas shows a part
  */
 
 /**
  * Two canvases, one on the other, in a box of fixed aspect ratio: the image, and the marks that follow the pointer, so
- * that a hover never repaints the image. Sharp at every zoom.
+ * that a hover never repaints the image. Sharp at every zoom of the page and of the image.
  *
  * @param {Figure} figure  its message is shown on the stage
- * @param {{attributes: Record<string, string | number>, paint: Painter, mark: Painter}} options
+ * @param {{
+ *   attributes: Record<string, string | number>, paint: Painter, mark: Painter,
+ *   gestures?: Parameters<typeof listenToViewport>[2],
+ * }} options  `gestures` are the options of zoom and pan
  */
-export function createStage({ message, failed, guard, signal }, { attributes, paint, mark }) {
+export function createStage(figure, { attributes, paint, mark, gestures }) {
+	const { model, message, failed, guard, signal } = figure;
 	const image = element("canvas", { "aria-hidden": "true" });
 	const marks = element("canvas", { "aria-hidden": "true" });
 	const node = element("div", { class: "xw-stage", tabindex: 0, ...attributes }, [image, marks, message]);
@@ -26,8 +32,12 @@ export function createStage({ message, failed, guard, signal }, { attributes, pa
 	const on = (canvas, draw) => {
 		const context = canvas.getContext("2d");
 		if (!context || !sized) return;
+		context.setTransform(1, 0, 0, 1, 0, 0);
 		context.clearRect(0, 0, canvas.width, canvas.height);
-		if (!failed()) draw(context, canvas.width, canvas.height);
+		if (failed()) return;
+		const { left, top, width, height } = placed(viewportOf(model), canvas.width, canvas.height);
+		context.translate(left, top);
+		draw(context, width, height);
 	};
 	const drawMarks = () => on(marks, mark);
 	const drawAll = () => {
@@ -71,10 +81,13 @@ export function createStage({ message, failed, guard, signal }, { attributes, pa
 	const setAspect = (width, height) => {
 		node.style.aspectRatio = `${width} / ${height}`;
 	};
+	const repaint = onFrame(attempt(drawAll), signal);
+	node.append(listenToViewport(node, figure, gestures));
+	observe(model, ["viewport"], repaint, signal);
 	return {
 		node,
 		/** Draws the image and the marks in the next frame. */
-		repaint: onFrame(attempt(drawAll), signal),
+		repaint,
 		/** Draws only the marks in the next frame. */
 		remark: onFrame(attempt(drawMarks), signal),
 		/**
@@ -100,29 +113,38 @@ export function createStage({ message, failed, guard, signal }, { attributes, pa
  * @param {Figure} figure
  * @param {{
  *   attributes: Record<string, string | number>,
- *   layers: () => {canvas: HTMLCanvasElement, alpha: number}[],
+ *   layers: (width: number, height: number) => {canvas: HTMLCanvasElement, alpha: number}[],
  *   over?: Painter,
  *   shape: () => number[] | undefined,
  *   read: () => void,
- * }} options  `layers` from below, `over` draws on them, `shape` of the grid of cells, `read` shows the values
+ *   tip?: HTMLElement,
+ * }} options  `layers` from below, for the size of the whole image, `over` draws on them, `shape` of the grid of cells, `read` shows the values, `tip` has those
+ *     at the position and is shown beside it
  */
-export function createImageStage(figure, { attributes, layers, over, shape, read }) {
+export function createImageStage(figure, { attributes, layers, over, shape, read, tip }) {
 	const { model, set, signal } = figure;
 	const stage = createStage(figure, {
 		attributes,
+		gestures: { start: () => pointer.cancel() },
 		paint(context, width, height) {
-			drawLayers(context, width, height, layers(), model.get("interpolation") === "smooth");
+			drawLayers(context, width, height, layers(width, height), model.get("interpolation") !== "pixelated");
 			over?.(context, width, height);
 		},
 		mark(context, width, height) {
 			read();
 			const cells = shape();
 			const at = cells && cellAt(model.get("position"), cells);
+			if (tip) placeTip(tip, at ? toFrame(viewportOf(model), model.get("position")) : null);
 			if (at) outlineCell(context, width, height, at);
 		},
 	});
+	if (tip) {
+		tip.classList.add("xw-tip");
+		stage.node.append(tip);
+	}
 	observe(model, ["position"], stage.remark, signal);
-	followPointer(stage.node, {
+	const pointer = followPointer(stage.node, {
+		at: (event) => imagePosition(event, stage.node, viewportOf(model)),
 		get: () => model.get("position"),
 		set: (position) => set({ position }),
 		signal,
@@ -138,9 +160,10 @@ export function createImageStage(figure, { attributes, layers, over, shape, read
  * @param {boolean} smooth
  */
 export function drawLayers(context, width, height, layers, smooth) {
-	context.imageSmoothingEnabled = smooth;
 	context.imageSmoothingQuality = "high";
 	for (const { canvas, alpha } of layers) {
+		// Made smaller without smoothing, an image would lose lines.
+		context.imageSmoothingEnabled = smooth || canvas.width > width;
 		context.globalAlpha = alpha;
 		context.drawImage(canvas, 0, 0, width, height);
 	}
@@ -148,18 +171,60 @@ export function drawLayers(context, width, height, layers, smooth) {
 }
 
 /**
+ * Shows a tip beside a position of a stage, on the side where there is more room.
+ *
+ * @param {HTMLElement} tip
+ * @param {number[] | null} at  in the frame, [0, 1]; null for none
+ */
+function placeTip(tip, at) {
+	const seen = at?.every((part) => part >= 0 && part <= 1) ?? false;
+	tip.hidden = !seen || !tip.textContent;
+	if (!at || tip.hidden) return;
+	const [x, y] = at;
+	tip.style.left = `${100 * x}%`;
+	tip.style.top = `${100 * y}%`;
+	const across = x > 0.5 ? "calc(-100% - 12px)" : "12px";
+	tip.style.transform = `translate(${across}, ${y > 0.5 ? "calc(-100% - 10px)" : "10px"})`;
+}
+
+/**
+ * A sentence over the image of a stage: a strip at its lower border, or, where the result is not there yet, a veil over all
+ * of it. What does not fit is read in the tooltip.
+ */
+export function createNote() {
+	const node = element("div", { class: "xw-note", hidden: true });
+	return {
+		node,
+		/** @param {string} text  empty for none @param {boolean} veiled */
+		show(text, veiled) {
+			setText(node, text);
+			node.title = veiled ? "" : text;
+			node.hidden = !text;
+			node.classList.toggle("xw-veil", veiled);
+		},
+	};
+}
+
+/**
  * Lets a pointer move the position: hovering moves it and leaving puts it back; a click or a touch leaves it there.
  *
  * @param {HTMLElement} node
- * @param {{get: () => number[] | null, set: (position: number[] | null) => void, signal: AbortSignal}} options
- *     position is [x, y] in [0, 1], from the top left corner
+ * @param {{
+ *   at: (event: MouseEvent) => number[],
+ *   get: () => number[] | null,
+ *   set: (position: number[] | null) => void,
+ *   signal: AbortSignal,
+ * }} options  a position is [x, y] in [0, 1], from the top left corner; `at` is that of a pointer
+ * @returns {{cancel: () => void}} `cancel` puts back the position before the press
  */
-export function followPointer(node, { get, set, signal }) {
+export function followPointer(node, { at, get, set, signal }) {
 	/** @type {number[] | null} */
 	let kept = null;
+	/** @type {number[] | null} */
+	let before = null;
 	/** @param {PointerEvent} event */
 	const keep = (event) => {
-		kept = pointerPosition(event, node);
+		kept = at(event);
 		set(kept);
 	};
 	node.addEventListener(
@@ -169,11 +234,18 @@ export function followPointer(node, { get, set, signal }) {
 		},
 		{ signal },
 	);
-	node.addEventListener("pointerdown", (event) => event.button === 0 && keep(event), { signal });
+	node.addEventListener(
+		"pointerdown",
+		(event) => {
+			before = kept;
+			if (event.button === 0) keep(event);
+		},
+		{ signal },
+	);
 	node.addEventListener(
 		"pointermove",
 		(event) => {
-			if (event.pointerType === "mouse" && !event.buttons) set(pointerPosition(event, node));
+			if (event.pointerType === "mouse" && !event.buttons) set(at(event));
 			else keep(event);
 		},
 		{ signal },
@@ -186,6 +258,12 @@ export function followPointer(node, { get, set, signal }) {
 		},
 		{ signal },
 	);
+	return {
+		cancel() {
+			kept = before;
+			set(kept);
+		},
+	};
 }
 
 /**

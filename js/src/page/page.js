@@ -19,10 +19,11 @@ const MODULES = {
 
 /** Makes the widgets of a page from their states alone: nothing is loaded, and there is no kernel. */
 class PageManager extends ManagerBase {
-	/** @param {Set<string>} disabled  models whose controls ask a kernel */
-	constructor(disabled) {
+	/** @param {Set<string>} disabled  models whose controls ask a kernel @param {Set<string>} frozen  results */
+	constructor(disabled, frozen) {
 		super();
 		this.disabled = disabled;
+		this.frozen = frozen;
 	}
 
 	/** @param {string} className @param {string} moduleName */
@@ -35,9 +36,10 @@ class PageManager extends ManagerBase {
 	/** @param {any} model @param {any} [options] */
 	async create_view(model, options) {
 		const view = await super.create_view(model, options);
-		if (this.disabled.has(model.model_id)) {
+		if (this.disabled.has(model.model_id)) view.el.classList.add("page-disabled");
+		if (this.frozen.has(model.model_id)) {
 			view.el.inert = true;
-			view.el.classList.add("page-disabled");
+			view.el.classList.add("page-frozen");
 		}
 		return /** @type {any} */ (view);
 	}
@@ -60,8 +62,10 @@ class PageManager extends ManagerBase {
  * @param {HTMLElement} parent
  */
 export async function show(packed, parent) {
-	const { models, shown, disabled } = unpack(packed);
-	const manager = new PageManager(new Set(disabled));
+	/** @type {any} */ (globalThis).xaiWidgetsPage = true;
+	const header = unpack(packed);
+	const { models, shown, disabled, frozen } = header;
+	const manager = new PageManager(new Set(disabled), new Set(frozen));
 	await Promise.all(
 		Object.entries(models).map(([model_id, { state, ...options }]) =>
 			manager.new_model(/** @type {any} */ ({ ...options, model_id }), state),
@@ -71,4 +75,23 @@ export async function show(packed, parent) {
 		const view = await manager.create_view(await manager.get_model(id));
 		Widget.attach(/** @type {any} */ (view).luminoWidget, parent);
 	}
+	if (header.picker) await followPicker(manager, header);
+}
+
+/**
+ * Sets the traits of the image that is chosen.
+ *
+ * @param {PageManager} manager
+ * @param {import("./state.js").Header} header
+ */
+async function followPicker(manager, { picker = "", captions = [], variants = [] }) {
+	const choice = await manager.get_model(picker);
+	const caption = document.getElementById("caption");
+	choice.on("change:frame", async () => {
+		const image = choice.get("frame");
+		for (const [id, traits] of Object.entries(variants[image] ?? {})) {
+			if (id !== picker) (await manager.get_model(id)).set(traits);
+		}
+		if (caption && captions[image]) caption.textContent = captions[image];
+	});
 }

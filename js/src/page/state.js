@@ -5,12 +5,17 @@
  * @typedef {{
  *   shown: string[],
  *   disabled: string[],
+ *   frozen?: string[],
  *   models: Record<string, Saved>,
  *   texts: string[],
  *   blobs: number[],
  *   positions: [model: string, path: (string | number)[], blob: number][],
  *   long_texts: [model: string, name: string, text: number][],
- * }} Header  `blobs` are lengths, `positions` where they belong, `long_texts` texts that several models share
+ *   picker?: string,
+ *   captions?: string[],
+ *   variants?: Record<string, Record<string, any>>[],
+ *   variant_positions?: [image: number, model: string, path: (string | number)[], blob: number][],
+ * }} Header  `variants` are the traits of models for each image that `picker` chooses; `blobs` are lengths, `positions` where they belong, `long_texts` texts that several models share
  */
 
 /** The header begins behind its length, four bytes with the lowest first. */
@@ -32,15 +37,19 @@ export function unpack(packed) {
 		at += size;
 		return view;
 	});
-	for (const [model, path, blob] of header.positions) {
-		/** @type {any} */
-		let holder = header.models[model]?.state;
-		for (const key of path.slice(0, -1)) holder = holder[key];
-		holder[path[path.length - 1] ?? ""] = blobs[blob];
+	for (const [model, path, blob] of header.positions) put(header.models[model]?.state, path, blobs[blob]);
+	for (const [image, model, path, blob] of header.variant_positions ?? []) {
+		put(header.variants?.[image]?.[model], path, blobs[blob]);
 	}
 	for (const [model, name, text] of header.long_texts) {
 		const state = header.models[model]?.state;
 		if (state) state[name] = header.texts[text];
 	}
 	return header;
+}
+
+/** @param {any} holder @param {(string | number)[]} path @param {DataView | undefined} blob */
+function put(holder, path, blob) {
+	for (const key of path.slice(0, -1)) holder = holder[key];
+	holder[path[path.length - 1] ?? ""] = blob;
 }

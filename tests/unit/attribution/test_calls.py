@@ -108,6 +108,8 @@ def test_the_saliency_map_is_one_number_per_position(method, model):
     made = METHODS[method].saliency(model, images(2), 1, **OPTIONS[method])
     assert made.shape == (2, *attribution.shape[2:])
     assert torch.equal(made, METHODS[method].reduce(attribution))
+    if METHODS[method].sign == "positive":
+        assert (made >= 0).all()
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from xai_widgets.core.run import Run, Worker
+from xai_widgets.core.run import Run
+from xai_widgets.core.worker import Worker
 
 LONG = 30  # seconds after which a wait has failed; nothing here takes them
 

@@ -1,4 +1,4 @@
-"""The attribution explorer without a browser: what the table is given, in which order, and what it is never given."""
+"""The attribution explorer without a browser: the table that is shown, and the order in which it is computed."""
 
 import warnings
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from captum.attr import Saliency
 from closeness import near
+from PIL import Image
 from torch import nn
 from traitlets import TraitError
 
@@ -29,9 +30,9 @@ def finished(*arguments, **options):
     return explorer
 
 
-def expect_map(explorer, place, method, image, target, **options):
+def expect_map(explorer, cell, method, image, target, **options):
     made = METHODS[method].saliency(explorer.model, explorer.images[image : image + 1], target, **options)
-    assert explorer.view.map_at(*place) == near(made[0].detach().numpy())
+    assert explorer.view.map_at(*cell) == near(made[0].detach().numpy())
 
 
 def states_of(explorer):
@@ -46,7 +47,7 @@ def test_methods_by_images_each_for_its_predicted_class(model, photos):
         expect_map(explorer, (0, image), "gradient", image, target)
         expect_map(explorer, (1, image), "grad_cam", image, target)
         label, probability = model.labels[target], model.probs(photos)[image, target].item()
-        assert explorer.view.column_captions[image] == f"{label} {probability:.0%}"
+        assert explorer.view.column_captions[image] == f"{label} {100 * probability:.0f} %"
     assert states_of(explorer) == ["done done done"] * 2
     assert (explorer.view.row_labels, explorer.view.column_labels[1]) == (["Gradient", "Grad-CAM"], "image 2")
     assert (explorer.view.images == photos).all()
@@ -94,9 +95,9 @@ def test_columns_may_be_layers(model, photos):
     expect_map(explorer, (0, 1), "grad_cam", 1, 3, layer="1")
     expect_map(explorer, (1, 0), "gradient", 1, 3)
     assert states_of(explorer) == ["done done done", "done absent absent"]
-    assert explorer.view.notes[1] == ["", "takes no layer", "takes no layer"]
+    assert explorer.view.notes[1] == ["", "not layer-wise", "not layer-wise"]
     assert (explorer.view.images == photos[1:2]).all()
-    assert explorer.layer_slider.layout.display == "none"
+    assert explorer.layer_picker.layout.display == "none"
     assert explorer.image_picker.layout.display is None
 
 
@@ -113,16 +114,16 @@ def test_columns_may_be_classes_the_best_and_the_chosen(model, photos):
     assert explorer.image_picker.layout.display == "none"
 
 
-def test_the_slider_sets_the_layer_of_methods_that_take_one(model, photos):
+def test_the_picker_sets_the_layer_of_methods_that_take_one(model, photos):
     explorer = finished(model, photos[0], ["gradient", "grad_cam"], ["1", "3"], target=0)
-    assert explorer.layer_slider.labels == ["each method's own", "1", "3"]
+    assert explorer.layer_picker.options == ["", "1", "3"]
     gradient = explorer.view.map_at(0, 0)
-    explorer.layer_slider.frame = 2
+    explorer.layer_picker.value = "3"
     assert explorer.wait(PATIENCE)
     assert explorer.view.map_at(0, 0) is gradient
     expect_map(explorer, (1, 0), "grad_cam", 0, 0, layer="3")
     explorer.method_picker.selected = ["gradient"]
-    assert explorer.layer_slider.layout.display == "none"
+    assert explorer.layer_picker.layout.display == "none"
 
 
 def test_default_methods_are_few_of_all_that_are_registered(model, photos):
@@ -131,7 +132,7 @@ def test_default_methods_are_few_of_all_that_are_registered(model, photos):
     assert "rise" in explorer.method_picker.options
     assert set(explorer.method_picker.selected) == set(DEFAULTS.names)
     assert explorer.run_bar.status == "idle"
-    assert "1" in explorer.layer_slider.labels
+    assert "1" in explorer.layer_picker.options
 
 
 def test_defaults_that_the_network_does_not_allow_are_replaced_with_the_reasons_on_demand(photos):
@@ -179,7 +180,7 @@ def test_cells_come_one_by_one_and_only_new_maps_are_sent(model, photos):
     assert [names for names in sent if names] == [["_map_0_0"], ["_map_0_1"], ["_map_0_2"]]
 
 
-def test_the_cell_under_the_hand_comes_first_then_rows_on_the_screen(model, gate, photos):
+def test_the_cell_under_the_pointer_comes_first_then_rows_on_the_screen(model, gate, photos):
     explorer = AttributionExplorer(
         model, photos, ["gradient", "deconvnet", "grad_cam"], target=0, start=False
     )
@@ -198,7 +199,7 @@ def test_the_cell_under_the_hand_comes_first_then_rows_on_the_screen(model, gate
     gate.shut = True
     explorer.compute()
     gate.stopped()
-    # While the first is computed the hand goes on.
+    # While the first is computed the pointer moves on.
     explorer.view.row, explorer.view.column = 2, 1
     gate.open()
     assert explorer.wait(PATIENCE)
@@ -247,9 +248,9 @@ def test_a_change_of_class_in_mid_run_leaves_no_stale_map_and_wastes_none(model,
     for target, maps in drawn:
         for image, made in enumerate(maps):
             if made is not None:
-                wanted = METHODS["gradient"].saliency(model, photos[image], target)
-                assert made == near(wanted[0].numpy())
-    # What was under way when the class changed was kept.
+                expected = METHODS["gradient"].saliency(model, photos[image], target)
+                assert made == near(expected[0].numpy())
+    # The map that was being computed when the class changed was kept.
     gate.close_again()
     explorer.target = 0
     gate.stopped()
@@ -274,13 +275,13 @@ def test_cancel_keeps_what_is_there_and_the_button_goes_on(model, gate, photos):
     assert explorer.wait(PATIENCE)
     assert states_of(explorer) == ["done done done"]
     assert explorer.view.map_at(0, 0) is first
-    assert explorer.run_bar.label == "Run again"
+    assert (explorer.run_bar.label, explorer.run_bar.runnable) == ("Run", False)
     explorer.run_bar._handle(None, {"type": "run"}, None)
     assert explorer.wait(PATIENCE)
     assert explorer.view.map_at(0, 0) is not first
 
 
-def test_a_method_that_fails_says_why_and_the_others_go_on(model, photos):
+def test_a_method_that_fails_shows_the_reason_and_the_others_continue(model, photos):
     def wrong(model, x, target):
         raise RuntimeError("the map is upside down\nand more")
 
@@ -395,3 +396,13 @@ def test_close_stops_and_closes_every_part(model, gate, photos):
     gate.open()
     assert explorer.wait(PATIENCE)
     assert all(part.comm is None for part in (explorer, explorer.view, explorer.run_bar))
+
+
+def test_images_are_named_after_their_files(model, photos, tmp_path):
+    paths = [tmp_path / "tabby.png", tmp_path / "espresso.png"]
+    for path, photo in zip(paths, photos, strict=False):
+        Image.fromarray(photo).save(path)
+    explorer = AttributionExplorer(model, [paths[0], Image.open(paths[1]), photos[2]], start=False)
+    assert explorer.image_picker.labels == ["tabby", "espresso", "image 3"]
+    explorer = AttributionExplorer(model, paths, names=["mine"], start=False)
+    assert explorer.image_picker.labels == ["mine", "espresso"]

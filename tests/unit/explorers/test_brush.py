@@ -15,6 +15,8 @@ from xai_widgets.explorers.brush import FILLS, PerturbationBrush
 from xai_widgets.ops.blur import gaussian_blur
 from xai_widgets.ops.fill import inpaint
 from xai_widgets.perturbation import ExtremalSettings, extremal
+from xai_widgets.perturbation.area_search import discs
+from xai_widgets.perturbation.mask_search import binarize
 
 PATIENCE = 60
 
@@ -140,17 +142,40 @@ def test_another_image_forgets_the_paint(brush):
     assert brush.scores.target == brush.target == int(probs.argmax())
 
 
-def test_the_optimizer_keeps_the_area_and_lowers_the_score(brush):
+@pytest.mark.parametrize("name", FILLS)
+def test_refine_keeps_area_and_fill_and_is_no_worse_than_any_disc(brush, name):
     start = np.zeros((16, 16), dtype=np.uint8)
     start[:4, :8] = 255
+    brush.brush.fill = FILLS.index(name)
     brush.brush.mask = start
     settle(brush)
     before = float(brush.scores.target_values[0, 0])
     brush.compute(again=True)
     settle(brush)
     assert brush.run_bar.status == "done"
+    assert brush.brush.fill == FILLS.index(name)
     assert (brush.brush.mask == 255).sum() == 32
-    assert float(brush.scores.target_values[0, 0]) < before
+    after = float(brush.scores.target_values[0, 0])
+    assert after < before
+    assert f"p {before:.3f} \u2192 {after:.3f}" in brush.run_bar.message
+    x = brush.image
+    for field in discs((16, 16), 3, torch.ones(1)):
+        mask = binarize(field[None, None], [32 / 256])[0, 0]
+        fill = brush._fill(name, mask)
+        probability = brush.model.probs(torch.lerp(x, fill, mask))[0, brush.target].item()
+        assert after <= probability + 1e-6
+
+
+def test_refine_that_finds_nothing_better_leaves_the_paint(brush):
+    brush.brush.mask = np.full((16, 16), 255, np.uint8)
+    settle(brush)
+    sent = []
+    brush.brush.observe(sent.append, "mask")
+    brush.compute(again=True)
+    settle(brush)
+    assert sent == []
+    assert brush.run_bar.status == "done"
+    assert brush.run_bar.message.startswith("no better mask of this area was found: score ")
 
 
 def test_each_search_is_one_step_and_a_stroke_stops_it(brush):
@@ -186,7 +211,7 @@ def test_each_search_is_one_step_and_a_stroke_stops_it(brush):
     assert set(steps) == {1, 2}
 
 
-def test_the_optimizer_asks_for_paint(brush):
+def test_refine_asks_for_paint(brush):
     brush.compute(again=True)
     assert brush.run_bar.error == "nothing is painted: paint the mask to start from"
     assert brush.run_bar.status == "idle"

@@ -98,12 +98,57 @@ def test_channels_are_listed_in_order_with_patches_of_the_image_and_of_others(mo
         next(count for count, held in zip([1, 2, 3, 4], made.masks[0, :, channel], strict=True) if held)
         for channel in listed
     ]
+    activation = model.activations(image, "2")["2"].detach().requires_grad_()
+    score = model.forward_from("2", activation)[0, 2]
+    (gradient,) = torch.autograd.grad(score, activation)
+    effects = (activation * gradient).sum((2, 3))[0]
+    shares = 100 * effects.abs() / effects.abs().sum()
     assert gallery.row_labels == [
-        f"channel {channel}, from {count}" for channel, count in zip(listed.tolist(), first, strict=True)
+        f"channel {channel} · in the best {count} · {effects[channel]:+.2g} ({shares[channel]:.0f} %)".replace(
+            "-", "\N{MINUS SIGN}"
+        )
+        for channel, count in zip(listed.tolist(), first, strict=True)
     ]
     assert np.array_equal(
         gallery.active.astype(bool), (made.masks[0][:, listed] > 0).repeat_interleave(3, 1).numpy()
     )
+
+
+def test_a_patch_leads_to_its_position_and_to_its_image(model, image, others):
+    explorer = explorer_of(model, image, target=2, images=others, patches=2)
+    assert explorer.wait(PATIENCE)
+    (own, other), channel = explorer.study.patches("2"), int(explorer.result.order[0, 1])
+    explorer.gallery.frame = 3
+    row, column = own.top.positions[channel, 0].tolist()
+    grid = own.top.grid
+    assert explorer.heatmap.position == [(column + 0.5) / grid[1], (row + 0.5) / grid[0]]
+    assert explorer.gallery.frame == -1
+    explorer.gallery.frame = 4
+    assert explorer.wait(PATIENCE)
+    index = int(other.top.images[channel, 0])
+    assert explorer.image_picker.value == f"image {index + 1}"
+    assert np.array_equal(explorer.heatmap.image, others[index])
+    row, column = other.top.positions[channel, 0].tolist()
+    assert explorer.heatmap.position == [(column + 0.5) / grid[1], (row + 0.5) / grid[0]]
+    # The list leads back, and an image from Python is the given one.
+    explorer.image_picker.value = "given"
+    assert explorer.wait(PATIENCE)
+    assert np.array_equal(explorer.heatmap.image, image)
+    explorer.image_picker.value = "image 2"
+    explorer.image = others[4]
+    assert explorer.image_picker.value == "given"
+    assert np.array_equal(explorer.heatmap.image, others[4])
+    assert explorer.wait(PATIENCE)
+    explorer.close()
+
+
+def test_signed_activations_have_a_map_of_both_signs(model, image):
+    signed, positive = (explorer_of(model, image, layer=layer) for layer in ("1", "2"))
+    for explorer in (signed, positive):
+        assert explorer.wait(PATIENCE)
+    least = [float(explorer.result.activation.min()) for explorer in (signed, positive)]
+    assert least[0] < 0 <= least[1]
+    assert (signed.heatmap.sign, positive.heatmap.sign) == ("both", "positive")
 
 
 def test_without_other_images_there_is_one_patch_for_each_channel(model, image):

@@ -1,4 +1,4 @@
-"""The deletion explorer without a browser: what the views are given, and what they are never given."""
+"""The deletion explorer without a browser: the arrays of its views."""
 
 import math
 
@@ -59,7 +59,12 @@ def test_views_get_curves_maps_orders_and_scores(model, image):
         (0, "deletion"), (0, "insertion"), (1, "deletion"), (1, "insertion"), (2, "deletion"), (2, "insertion"),
     ]  # fmt: skip
     area = np.trapezoid(expected[0], explorer.curves.x)
-    assert explorer.curves.series[0]["note"] == f"AUC {area:.3f}"
+    assert explorer.curves.series[0]["auc"] == near(area)
+    assert [entry["name"] for entry in explorer.curves.series][::2] == [
+        "Gradient",
+        "Grad-CAM",
+        "Random order",
+    ]
     assert explorer.scores.target_values[:4] == near(expected)
     assert explorer.scores.values[0, 0] == near(model.probs(image)[0].topk(5).values.numpy())
     saliency = gradient.saliency(model, image, 2)
@@ -78,7 +83,13 @@ def test_a_random_order_is_drawn_in_gray_beside_the_methods(model, image):
         series = explorer.curves.series[row]
         assert series["label"] == f"Random order, {mode}"
         assert series["color"] == "#808080"
-        assert series["note"].startswith("AUC ")
+        assert 0 < series["auc"] < 1
+        assert "flip" not in series
+        low, high = explorer.curves.band[:, row]
+        assert (low <= explorer.curves.y[row] + 1e-6).all()
+        assert (high >= explorer.curves.y[row] - 1e-6).all()
+        assert (high > low).any()
+    assert np.isnan(explorer.curves.band[:, :2]).all(), "a method has one curve, and no band"
     # Its image is the last row, whatever the number of maps that are sent.
     assert explorer.masked.ranks.shape[0] == len(explorer.heatmap.labels) == 2
     assert sorted(explorer.masked.ranks[1].ravel().tolist()) == list(range(256))
@@ -117,10 +128,11 @@ def test_curves_grow_batch_by_batch(model, image):
     explorer.compute()
     assert explorer.wait(PATIENCE)
     assert known == sorted(known)
-    # Nothing, the map, batches of 6, 5, 5 and 5 points of both curves, and once more with the notes; then the map of
-    # the random order, four orders of both curves, and the end.
-    batches = [0, 0, 6, 11, 16, 21, 27, 32, 37, 42, 42]
-    assert known == [*batches, 42, 63, 63, 63, 63, 84, 84, 84, 84, 84]
+    # Nothing, the map, the first batch of both curves, the map of the random order, its first order, the batches that
+    # are left, and once more with the notes; then the other orders, and the end.
+    rough = [0, 0, 6, 12, 12, 33, 54]
+    fine = [59, 64, 69, 74, 79, 84, 84]
+    assert known == [*rough, *fine, *[84] * 7]
 
 
 def test_change_of_class_in_mid_run_leaves_no_stale_point(model, gate, image):
@@ -187,7 +199,7 @@ def test_a_known_result_is_not_computed_again_unless_asked(model, image):
     assert calls.count(0) == 2
 
 
-def test_a_refused_method_says_why_in_the_legend_and_the_others_go_on(model, image):
+def test_a_refused_method_has_its_reason_in_the_legend_and_the_others_go_on(model, image):
     wrong = True
 
     def mine(model, x, target):
@@ -202,6 +214,10 @@ def test_a_refused_method_says_why_in_the_legend_and_the_others_go_on(model, ima
     labels = [entry["label"] for entry in explorer.curves.series]
     assert labels[:2] == ["Gradient, deletion", "Gradient, insertion"]
     assert labels[4:] == ["mine: the map is upside down"]
+    assert (explorer.curves.series[4]["name"], explorer.curves.series[4]["warning"]) == (
+        "mine",
+        "the map is upside down",
+    )
     assert explorer.method_picker.notes == {"mine": "the map is upside down"}
     assert np.isfinite(explorer.curves.y[:4]).all()
     assert np.isnan(explorer.curves.y[4]).all()
@@ -249,7 +265,8 @@ def test_a_warning_of_a_method_stands_behind_its_curves(model, image):
 
     explorer = explorer_of(model, image, [mine], target=0)
     assert explorer.wait(PATIENCE)
-    assert all(entry["note"].endswith("; the sum is off by 3") for entry in explorer.curves.series[:2])
+    assert [entry["warning"] for entry in explorer.curves.series[:2]] == ["the sum is off by 3"] * 2
+    assert all("sum" not in entry["note"] for entry in explorer.curves.series[:2])
 
 
 def test_a_network_without_probabilities_has_score_curves(image):

@@ -90,7 +90,7 @@ def test_pictures_scores_and_plot_are_those_of_the_inverses(model, image, regula
     explorer = explorer_of(model, image, target="c", regularizer=regularizer)
     assert explorer.wait(PATIENCE)
     bar = explorer.run_bar
-    assert (bar.status, bar.error, bar.progress, bar.label) == ("done", "", 1.0, "Run again")
+    assert (bar.status, bar.error, bar.progress, bar.label) == ("done", "", 1.0, "Run")
     made, second = inverted(model, image, 2, regularizer=regularizer), other(model, image, 2)
     assert explorer.slider.values == list(LAM)
     assert np.array_equal(explorer.image_view.image, image)

@@ -64,8 +64,9 @@ def test_lanes_and_cursor_are_joined_to_controls_of_their_own(model, image):
     gradient, own = comparison.masks.values()
     views = gradient, own, comparison.controls
     assert len({*(view._channels["area"] for view in views), comparison.curves._channels["fraction"]}) == 1
-    for name in ("display", "position"):
+    for name in ("display", "position", "mode"):
         assert len({view._channels[name] for view in views}) == 1
+    assert comparison.curves._channels["mode"] == own._channels["mode"]
     assert [(view.show_image, view.controls) for view in views] == [
         (True, False),
         (True, False),
@@ -74,6 +75,7 @@ def test_lanes_and_cursor_are_joined_to_controls_of_their_own(model, image):
     comparison.compute()
     assert comparison.wait(PATIENCE)
     assert comparison.controls.areas == pytest.approx(AREAS)
+    assert comparison.curves.steps == pytest.approx(AREAS)
     assert comparison.controls.ready == [True] * 3
     comparison.method_picker.selected = ["mine"]
     assert comparison.wait(PATIENCE)
@@ -103,6 +105,29 @@ def test_what_has_run_is_drawn_again_without_the_network(model, image):
     assert np.array_equal(comparison.curves.y, y[2:])
     assert comparison.curves.lines == lines
     assert passes == []
+
+
+def flat(model, x, target):
+    """A map that is the same everywhere."""
+    return torch.ones(1, 16, 16)
+
+
+def test_masks_that_mean_little_are_marked(model, image):
+    comparison = comparison_of(model, image, [mine, flat])
+    assert comparison.wait(PATIENCE)
+    assert comparison.masks["mine"].note == ""
+    assert "is the same at every position" in comparison.masks["flat"].note
+    void = comparison.controls.caption
+    low, high = model.scores(pyramid(model.images(image), "blur")[0, [0, -1]])[:, comparison.target].tolist()
+    assert void.startswith("Masks mean little here") == (high <= low or high < 0)
+
+
+def test_titles_that_a_user_sets_stay(model, image):
+    comparison = comparison_of(model, image, [mine, "gradient"], start=False)
+    comparison.masks["mine"].title = "My title"
+    comparison.compute()
+    assert comparison.wait(PATIENCE)
+    assert comparison.masks["mine"].title == "My title"
 
 
 def test_the_last_area_may_be_everything(model, image):
@@ -143,7 +168,7 @@ def test_cancel_keeps_the_lanes_that_have_run(model, gate, image):
     assert comparison.masks["gradient"].masks is None
 
 
-def test_options_reach_their_method_and_a_failure_is_shown_above_its_image(model, image):
+def test_options_reach_their_method_and_a_failure_is_shown_on_its_image(model, image):
     def scaled(model, x, target, *, fail):
         if fail:
             raise RuntimeError("no map today")
@@ -153,14 +178,15 @@ def test_options_reach_their_method_and_a_failure_is_shown_above_its_image(model
     comparison = comparison_of(model, image, [scaled, "gradient"], options=options)
     assert comparison.wait(PATIENCE)
     assert (comparison.run_bar.status, comparison.run_bar.message) == ("done", "done, 1 failed: scaled")
-    assert comparison.masks["scaled"].title == "scaled: no map today"
+    failed = comparison.masks["scaled"]
+    assert (failed.title, failed.note, failed.masks) == ("scaled", "no map today", None)
     assert len(comparison.curves.y) == 2
     assert np.isfinite(comparison.curves.y).all()
     options["scaled"]["fail"] = False
     comparison.compute(again=True)
     assert comparison.wait(PATIENCE)
     assert (comparison.run_bar.status, comparison.run_bar.message) == ("done", "")
-    assert comparison.masks["scaled"].title == "scaled"
+    assert (failed.title, failed.note) == ("scaled", "")
     assert np.isfinite(comparison.curves.y).all()
 
 

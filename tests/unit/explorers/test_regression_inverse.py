@@ -94,7 +94,7 @@ def test_pictures_and_curves_are_those_of_the_inverse(network, image):
     assert explorer.similarity.x == pytest.approx(LAMBDAS)
     assert explorer.similarity.y[:3] == near(five.ssim[:, :3].T.numpy())
     assert explorer.similarity.y[3:] == near(made.mean_alpha.numpy())
-    assert [one["label"] for one in explorer.similarity.series[:3]] == ["d_A", "d_B", "d_C"]
+    assert [one["note"] for one in explorer.similarity.series[:3]] == ["d_A", "d_B", "d_C"]
     assert explorer.psnr.y == near(five.psnr[:, :2].T.numpy())
     assert explorer.psnr.steps.tolist() == explorer.similarity.steps.tolist() == explorer.psnr.x.tolist()
     found = spectra(image, kept_brightness(image, inverse[1:2]))
@@ -120,7 +120,7 @@ def test_with_a_scale_the_image_is_the_truth(network):
     # d_C has the PSNR of d_B; a pair has one color in both plots.
     assert explorer.psnr.y == pytest.approx(five.psnr.T[[0, 1, 3, 4]].numpy())
     assert [one["frame"] for one in explorer.psnr.series] == [0, 1, 3, 4]
-    assert [one["label"] for one in explorer.psnr.series] == ["d_A", "d_B", "d_D", "d_E"]
+    assert [one["note"] for one in explorer.psnr.series] == ["d_A", "d_B", "d_D", "d_E"]
 
 
 def test_frames_and_places_are_joined_in_the_page(network, image):

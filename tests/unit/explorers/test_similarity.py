@@ -5,6 +5,7 @@ import pytest
 import torch
 from closeness import assert_close
 from networks import Tokens, images, settle, wrap
+from PIL import Image
 from torch import nn
 
 from xai_widgets.core.images import to_uint8
@@ -19,6 +20,7 @@ from xai_widgets.similarity import (
     scalings,
     similarity_index,
 )
+from xai_widgets.similarity.measure import distinctive_position
 from xai_widgets.studies.similarity import SimilarityKey
 
 PATIENCE = 60
@@ -77,7 +79,7 @@ def test_the_view_has_every_layer_of_every_network(model, photos):
     for made, wanted in zip(view.activations, pack(grids), strict=True):
         np.testing.assert_array_equal(made, wanted.codes)
     assert [explorer.result.label(column) for column in range(3)] == view.layer_labels
-    assert explorer.panel.channels.title.startswith("Strongest channels of net 1 at row 8, col 8")
+    assert explorer.panel.channels.title.startswith("Strongest channels of net 1 at row ")
     assert explorer.curves is None
     assert explorer.panel.matches.layout.display == "none"
     assert explorer.patches.layout.display == "none"
@@ -93,7 +95,7 @@ def test_components_are_found_shown_and_taken_away(model, photos):
     assert np.abs(explorer.view.components.astype(int) - scaled).max() <= 1
     assert (explorer.view.component_layer, explorer.patches.columns) == (0, 4)
     assert explorer.patches.images.shape[0] == 8
-    assert f"error {wanted.error:.1%}" in explorer.patches.title
+    assert f"error {wanted.error:.1%}" in explorer.view.title
     codes = explorer.view.activations
     explorer.layer_picker.value = "4"
     done(explorer)
@@ -114,7 +116,7 @@ def test_a_layer_with_negative_values_has_components_of_pca_or_colors(model, pho
     assert made.kind == "pca"
     assert explorer.view.component_names == ["1+", "1\N{MINUS SIGN}", "2+", "2\N{MINUS SIGN}"]
     assert explorer.patches.row_labels == explorer.view.component_names
-    assert made.summary in explorer.patches.title
+    assert made.summary in explorer.view.title
     assert "of the variance" in made.summary
     assert np.abs(explorer.view.components.astype(int) - np.round(255 * made.shades)).max() <= 1
     explorer.kind_picker.value = "colors"
@@ -235,6 +237,74 @@ def test_a_place_has_its_strongest_channels_and_its_fields(model, photos):
     patches = top.patches(told.channels).flatten(0, 1)
     np.testing.assert_array_equal(explorer.panel.channels.images, to_uint8(patches))
     assert "of 4 at row 2, col 7" in explorer.panel.channels.title
+    explorer.close()
+
+
+def test_the_first_position_is_one_at_which_parts_differ_unless_the_user_chose_one(model, photos):
+    explorer = done(SimilarityExplorer(model, photos, layers="1"))
+    row, column = distinctive_position(explorer.result.members(0)[0])
+    assert explorer.view.position == [(column + 0.5) / 16, (row + 0.5) / 16]
+    explorer.close()
+    explorer = SimilarityExplorer(model, photos, layers="1", start=False)
+    explorer.view.position = [0.1, 0.2]
+    explorer.compute()
+    assert done(explorer).view.position == [0.1, 0.2]
+    explorer.close()
+
+
+def test_patches_lead_to_their_position(model, photos):
+    explorer = done(SimilarityExplorer(model, photos, layers=["1", "4"], components=2))
+    top = explorer.result.channels[0]
+    channel = int(explorer.panel.details.channels[1])
+    explorer.panel.channels.frame = 1 * 4 + 2
+    row, column = top.positions[channel, 2].tolist()
+    assert explorer.view.frame == int(top.images[channel, 2])
+    assert explorer.view.position == [(column + 0.5) / 16, (row + 0.5) / 16]
+    done(explorer)
+    parts = explorer.result.top
+    explorer.patches.frame = 5
+    row, column = parts.positions[1, 1].tolist()
+    assert explorer.view.frame == int(parts.images[1, 1])
+    assert explorer.view.position == [(column + 0.5) / 16, (row + 0.5) / 16]
+    explorer.close()
+
+
+def test_layers_and_images_are_named_before_the_first_result(model, tmp_path):
+    paths = []
+    for name in ("cat", "dog"):
+        paths.append(tmp_path / f"{name}.png")
+        Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(paths[-1])
+    explorer = SimilarityExplorer(model, paths, layers=["1", "4"], start=False)
+    assert explorer.view.labels == ["cat", "dog"]
+    assert explorer.view.layer_labels == ["1", "4"]
+    explorer.close()
+
+
+def test_the_choices_of_the_view_have_lists(model, photos):
+    explorer = done(SimilarityExplorer(model, photos, layers="1"))
+    explorer.range_picker.value = "relative"
+    explorer.view.kind = "dot"
+    assert (explorer.view.color_range, explorer.similarity_picker.value) == ("relative", "dot")
+    assert explorer.component_picker.labels["0"] == "off"
+    explorer.close()
+
+
+def test_a_module_that_runs_several_times_is_a_layer_for_each_call():
+    torch.manual_seed(0)
+
+    class Shared(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.body = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 8, 3, padding=1)
+            self.swish, self.head = nn.SiLU(), nn.Linear(8, 4)
+
+        def forward(self, x):
+            return self.head(self.swish(self.body(self.swish(self.stem(x)))).mean((2, 3)))
+
+    shared = ImageModel(Shared(), size=16, name="shared")
+    explorer = done(SimilarityExplorer(shared, list(torch.rand(2, 3, 16, 16))))
+    assert explorer.view.layer_labels == ["swish:1"]
+    assert explorer.view.activations[0].shape == (2, 16, 16, 8)
     explorer.close()
 
 

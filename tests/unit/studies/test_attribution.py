@@ -1,14 +1,18 @@
 """The study of maps: keys, results, failures, and images that are read when they are needed."""
 
+from collections import OrderedDict
+
 import pytest
 import torch
 from closeness import assert_close
 from networks import SIZE, Functional, images, one_sentence, settle, wrap
+from torch import nn
 
+from xai_widgets.core.model import ImageModel
 from xai_widgets.errors import warn
 from xai_widgets.methods import METHODS
 from xai_widgets.studies import AttributionKey, AttributionStudy, DiskStore
-from xai_widgets.studies.layers import check_layers, evenly, spatial_layers
+from xai_widgets.studies.layers import check_layers, compared_layers, evenly, spatial_layers
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +120,28 @@ def test_layers_to_choose_from(model):
         check_layers(model, "conv9")
     assert evenly("abc", 3) == ["a", "b", "c"]
     assert evenly("abcdefg", 3) == ["a", "d", "g"]
+
+
+def test_modules_that_only_pad_are_no_layers_to_choose_from():
+    padded = nn.Sequential(nn.ZeroPad2d(1), nn.Conv2d(3, 4, 3), nn.ReflectionPad2d(1))
+    network = nn.Sequential(padded, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)).eval()
+    assert spatial_layers(ImageModel(network, size=16)) == ["0.1", "0"]
+
+
+def test_compared_layers_are_blocks_evenly_spaced():
+    def block(inputs, outputs):
+        return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), nn.Tanh())
+
+    stages = nn.Sequential(*(nn.Sequential(block(4, 4), block(4, 4)) for _ in range(6)))
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    network = nn.Sequential(
+        OrderedDict(stem=nn.Conv2d(3, 4, 3), norm=nn.BatchNorm2d(4), stages=stages, head=head)
+    )
+    model = ImageModel(network.eval(), size=16)
+    # Neither the container of all stages nor the blocks inside them.
+    assert compared_layers(model, 6) == [f"stages.{number}" for number in range(6)]
+    assert compared_layers(model, 3) == ["stages.0", "stages.2", "stages.5"]
+    plain = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.Tanh(), nn.Conv2d(4, 4, 3), nn.AdaptiveAvgPool2d(1), head[1], head[2]
+    )
+    assert compared_layers(ImageModel(plain.eval(), size=16), 6) == ["0", "1", "2"]

@@ -150,3 +150,32 @@ def test_a_stop_waits_for_its_curve():
     assert (view.step, view.fraction) == (1, 0)
     view.x = [0.0, 1.0]
     assert (view.step, view.fraction) == (1, 1)
+
+
+def test_a_cursor_that_snaps_stands_on_x():
+    view = CurveView(x=[0, 0.25, 1], y=[[1, 2, 3]], fraction=0.3, snap=True)
+    assert view.fraction == 0.25
+    view.fraction = 0.7
+    assert view.fraction == 1
+    view.x = [0, 0.5, 2]
+    assert view.fraction == 1
+    view.fraction = 0.2
+    assert view.fraction == 0.25
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "words"),
+    [
+        (
+            {"x": [-1, 1], "x_scale": "sqrt"},
+            "expected CurveView.x to be at least 0 for x_scale 'sqrt', got -1",
+        ),
+        ({"height": 40}, "expected CurveView.height to be 0 or at least 80, got 40"),
+        ({"series": [{"auc": float("nan")}]}, r"series\[0\]\['auc'\] to be a finite number"),
+        ({"band": [[[0.0, 1.0]]]}, r"\(2, any, any\)"),
+    ],
+)
+def test_settings_of_tables_and_scales_are_checked(kwargs, words):
+    with pytest.raises(TraitError, match=words):
+        CurveView(**kwargs)
+    assert CurveView(x=[0, 1], x_scale="sqrt", height=0).height == 0

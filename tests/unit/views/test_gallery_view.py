@@ -71,3 +71,12 @@ def test_bad_values_are_refused_and_the_view_stays_usable(name, value, words):
     with pytest.raises(TraitError, match=words):
         setattr(view, name, value)
     assert getattr(view, name) == before
+
+
+def test_an_image_that_does_not_exist_is_white_in_the_static_image():
+    view = GalleryView(images=np.zeros((2, 8, 8, 3), np.uint8), present=[True, False], columns=2)
+    state = view.get_state()["present"]
+    assert (state["dtype"], state["shape"]) == ("uint8", [2])
+    drawn = view.static_image()
+    assert (drawn[:, :8] == 0).all()
+    assert (drawn[:, -8:] == 255).all()

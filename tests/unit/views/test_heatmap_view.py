@@ -19,7 +19,9 @@ def test_defaults():
     assert view.maps is view.images is None
     assert (view.groups, view.group) == (1, 0)
     assert (view.frame, view.colormap, view.opacity, view.sign) == (0, "auto", 0.7, "auto")
-    assert (view.percentile, view.interpolation, view.position) == (99.0, "smooth", None)
+    assert (view.percentile, view.interpolation, view.position) == (99.0, "bicubic", None)
+    assert (view.fade, view.gray, view.smoothing, view.veil) == (True, True, 0, "")
+    assert view.signs == view.notes == []
 
 
 def test_one_map_is_a_stack_of_one_and_is_sent_as_floats():
@@ -94,7 +96,7 @@ def knots() -> dict[str, np.ndarray]:
 
 
 def test_the_names_are_those_of_the_browser():
-    assert set(knots()) == {*DIVERGING, *SEQUENTIAL}
+    assert set(knots()) == {*DIVERGING, *SEQUENTIAL, "similarity"}
 
 
 @pytest.mark.parametrize(("name", "error"), [("viridis", 1), ("inferno", 1), ("magma", 1), ("cividis", 4)])
@@ -145,3 +147,21 @@ def test_signs_differ_for_every_eye(name, kind):
     half = len(seen) // 4
     apart = np.linalg.norm(seen[: half + 1] - seen[::-1][: half + 1], axis=1)
     assert apart.min() >= 15
+
+
+def test_a_method_has_one_look():
+    view = HeatmapView(image=np.zeros((4, 4, 3)), maps=np.array([[[1.0, 2.0]], [[-1.0, 2.0]]]))
+    assert [view._current_sign()] == ["both"], "by all maps, not by the one that is shown"
+    view.signs = ["positive", "auto"]
+    assert view._current_sign() == "positive"
+    view.frame = 1
+    assert view._current_sign() == "both"
+    view.sign = "absolute"
+    assert view._current_sign() == "absolute"
+
+
+def test_small_values_do_not_cover_the_image():
+    photo = np.full((8, 8, 3), 200, np.uint8)
+    drawn = HeatmapView(image=photo, maps=np.eye(8), width=8).static_image()
+    assert (drawn[0, 7] == 200).all()
+    assert (drawn[0, 0] != 200).any()

@@ -132,3 +132,12 @@ def test_bad_maps_are_refused_in_words():
         view.show([[MapCell()], [MapCell(), MapCell()]])
     with pytest.raises(TypeError, match="did you mean 'row_labels'"):
         MapGridView(row_names=["a"])
+
+
+def test_the_sign_of_a_row_is_one_of_those_of_a_map():
+    view = MapGridView.of([[np.ones((2, 2))]], row_signs=["positive"])
+    view.show([[MapCell()]], row_signs=["both"])
+    assert view.row_signs == ["both"]
+    with pytest.raises(TraitError, match=r"MapGridView\.row_signs: unknown sign 'bth'; did you mean 'both'"):
+        view.row_signs = ["bth"]
+    assert view.row_signs == ["both"]

@@ -2,6 +2,7 @@ import pytest
 from traitlets import TraitError
 
 from xai_widgets.views import RunBar
+from xai_widgets.views.remaining import RemainingTime
 
 
 def click(bar, kind, number):
@@ -14,10 +15,12 @@ def test_clicks_reach_their_callbacks():
     calls = []
     bar.on_run(lambda it: calls.append(("run", it)))
     bar.on_cancel(lambda it: calls.append(("cancel", it)))
+    bar.on_restart(lambda it: calls.append(("restart", it)))
     click(bar, "run", 1)
     click(bar, "cancel", 2)
-    assert calls == [("run", bar), ("cancel", bar)]
-    assert bar._acknowledged == 2
+    click(bar, "restart", 3)
+    assert calls == [("run", bar), ("cancel", bar), ("restart", bar)]
+    assert bar._acknowledged == 3
 
 
 def test_a_click_is_acknowledged_before_its_callback_runs():
@@ -86,3 +89,60 @@ def test_a_computation_begins_and_ends():
     assert (bar.status, bar.error) == ("error", "no such layer")
     bar.end("error", KeyError())
     assert bar.error == "KeyError"
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_the_remaining_time_is_shown_when_the_rate_is_stable():
+    clock = Clock()
+    left = RemainingTime(clock)
+    shown = []
+    for second in range(20):
+        clock.now = float(second)
+        shown.append(left.after(second / 100))
+    assert shown[:5] == [None] * 5
+    assert shown[-1] == pytest.approx(81, abs=0.5)
+
+
+def test_a_pause_does_not_count():
+    clock = Clock()
+    left = RemainingTime(clock)
+    for second in range(10):
+        clock.now = float(second)
+        left.after(second / 100)
+    left.pause()
+    clock.now = 1000.0
+    assert left.after(0.09) == pytest.approx(91, abs=0.5)
+
+
+def test_no_time_is_shown_while_the_rate_jumps():
+    clock = Clock()
+    left = RemainingTime(clock)
+    shown = []
+    for second, progress in enumerate([0, 0.001, 0.002, 0.003, 0.004, 0.005, 0.3, 0.6]):
+        clock.now = float(second)
+        shown.append(left.after(progress))
+    assert shown == [None] * len(shown)
+
+
+def test_the_bar_shows_no_remaining_time_unless_it_runs():
+    bar, clock = RunBar(), Clock()
+    bar.begin()
+    bar._time = RemainingTime(clock)
+    for second in range(10):
+        clock.now = float(second)
+        bar.progress = second / 100
+    assert bar.remaining == pytest.approx(91, abs=0.5)
+    bar.queued = True
+    assert bar.remaining is None
+    bar.queued = False
+    assert bar.remaining is not None
+    bar.end("cancelled", None)
+    assert bar.remaining is None

@@ -45,3 +45,22 @@ def test_limits_of_bars_are_a_range():
     for wrong in ([1, 1], [2, 1], [0, float("inf")]):
         with pytest.raises(TraitError, match="finite and low below high"):
             ScoresView(value_limits=wrong)
+
+
+def test_a_click_on_a_bar_calls_back_and_is_answered(caplog):
+    view, clicked = ScoresView(), []
+    assert not view.explains
+
+    def refuse(index):
+        raise ValueError("no such class")
+
+    view.on_explain(refuse)
+    view.on_explain(clicked.append)
+    assert view.explains
+    view._handle(view, {"type": "explain", "index": 3}, [])
+    view._handle(view, {"type": "other"}, [])
+    assert (clicked, view._answered) == ([3], 1)
+    assert "callback of a ScoresView failed" in caplog.text
+    view.close()
+    view._handle(view, {"type": "explain", "index": 4}, [])
+    assert clicked == [3]

@@ -17,7 +17,7 @@ def test_defaults():
         "across",
         "cosine",
         "auto",
-        "smooth",
+        "bicubic",
     )
     assert (view.frame, view.layer, view.marked, view.pins, view.threshold) == (0, 0, -1, [], 0)
 

@@ -1,0 +1,65 @@
+"""Every explorer in JupyterLab: it fits one screen, nothing jumps while it computes, and no style is out of date."""
+
+from pathlib import Path
+
+import pytest
+from explorer_pages import EXPLORERS
+
+#: The greatest height of an explorer in JupyterLab as it opens in a window of 1280 px, CSS px.
+HEIGHT = 640
+#: That of the dashboard: its header is above an explorer.
+DASHBOARD = HEIGHT + 90 + 40
+#: A line of text may appear.
+JUMP = 24
+CELLS = [
+    f"""
+import sys, warnings
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+warnings.simplefilter("ignore")
+import xai_widgets as xw
+from explorer_pages import EXPLORERS
+model = xw.load("scenes_resnet")
+""",
+    "",
+]
+#: Records the heights of the explorer from the frame in which all of its views are there.
+RECORD = """() => {
+  window.heights = [];
+  let views = 0, since = 0;
+  const look = (now) => {
+    const box = document.querySelector('.jp-Notebook .jp-OutputArea .jupyter-widgets');
+    if (box) {
+      const count = box.querySelectorAll('.xw').length;
+      if (count !== views) [views, since] = [count, now];
+      if (count && now - since > 500) window.heights.push(Math.round(box.getBoundingClientRect().height));
+    }
+    requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+}"""
+STALE = """() => [...document.querySelectorAll('.xw [hidden]')]
+  .filter((element) => getComputedStyle(element).display !== 'none').length"""
+SPILLS = """() => {
+  const box = document.querySelector('.jp-Notebook .jp-OutputArea .jupyter-widgets');
+  return box.scrollWidth - box.clientWidth;
+}"""
+
+
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_it_fits_one_screen_and_nothing_jumps(lab, name):
+    page = lab.open([*CELLS[:1], f"explorer = EXPLORERS[{name!r}](model)\nexplorer"], run=False)
+    page.page.evaluate(RECORD)
+    page.run_all()
+    page.output(1)
+    page.wait_for_kernel("explorer.wait(60)")
+    page.page.wait_for_timeout(1200)
+    heights = page.page.evaluate("() => window.heights")
+    assert heights, "no view was drawn"
+    assert max(heights) <= (DASHBOARD if name == "dashboard" else HEIGHT)
+    assert max(heights) - min(heights) <= JUMP, f"the height changes: {sorted(set(heights))}"
+    for width in (1100, 1920):
+        page.page.set_viewport_size({"width": width, "height": 900})
+        page.page.wait_for_timeout(300)
+        assert page.page.evaluate(SPILLS) <= 0, f"wider than its column in a window of {width} px"
+    assert page.page.evaluate(STALE) == 0
+    assert not page.console

@@ -1,0 +1,55 @@
+"""Each explorer of a small network, quick to compute, for tests over all of them."""
+
+import numpy as np
+import torch
+from torch import nn
+
+import xai_widgets as xw
+
+
+class Network(nn.Module):
+    """Small, with a way to make it fail, return NaN, or run out of memory at a pass."""
+
+    def __init__(self, channels=3):
+        super().__init__()
+        self.convolution = nn.Conv2d(channels, 4, 3, padding=1)
+        self.relu = nn.ReLU()
+        self.pool = nn.AdaptiveAvgPool2d(4)
+        self.classes = nn.Linear(64, 6)
+
+    def forward(self, x):
+        return self.classes(self.pool(self.relu(self.convolution(x))).flatten(1))
+
+
+def residual():
+    parts = nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(), nn.Conv2d(2, 1, 3, padding=1)
+    return nn.Sequential(*parts).eval()
+
+
+def classifier(network=None):
+    torch.manual_seed(0)
+    return xw.ImageModel((network or Network()).eval(), size=16, labels=list("abcdef"))
+
+
+def photos(count):
+    pixels = np.random.default_rng(0).integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
+    return list(pixels)
+
+
+METHODS = ["gradient", "guided_backprop"]
+
+#: Each explorer, made of a model and quick to compute.
+EXPLORERS = {
+    "attribution": lambda model: xw.AttributionExplorer(model, photos(2), METHODS),
+    "deletion": lambda model: xw.DeletionExplorer(model, photos(1)[0], METHODS, steps=8),
+    "race": lambda model: xw.MaskComparison(model, photos(1)[0], METHODS, areas=(0.2, 0.5)),
+    "extremal": lambda model: xw.ExtremalExplorer(model, photos(1)[0], areas=(0.2, 0.5)),
+    "channel": lambda model: xw.ChannelExplorer(model, photos(1)[0]),
+    "inverse": lambda model: xw.InverseExplorer(model, photos(1)[0], lam=(0.0, 0.5), methods=METHODS),
+    "brush": lambda model: xw.PerturbationBrush(model, photos(1)[0], start="gradient"),
+    "similarity": lambda model: xw.SimilarityExplorer(model, photos(2), components=2, corpus=photos(2)),
+    "dashboard": lambda model: xw.dashboard(
+        model, photos(2), options={"attribution": {"methods": METHODS}, "deletion": {"steps": 8}}
+    ),
+}
+COMPUTING = [name for name in EXPLORERS if name not in ("brush", "dashboard")]

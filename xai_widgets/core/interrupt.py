@@ -1,0 +1,56 @@
+"""The interrupt of a Jupyter kernel, which stops computations in the background, too.
+
+A kernel ignores the signal of an interrupt while it is idle; while a cell runs, it raises ``KeyboardInterrupt`` in that
+cell. Both stop the computations. In a plain script nothing is changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+_watched: Any = None
+
+
+def watch_interrupts(stop: Callable[[], None]) -> None:
+    """Call ``stop`` on a thread whenever the kernel of this process is interrupted; does nothing outside of a kernel.
+
+    Parameters
+    ----------
+    stop : callable
+        The same function in every call.
+    """
+    global _watched
+    shell = _shell()
+    kernel = getattr(shell, "kernel", None)
+    if kernel is None or kernel is _watched or threading.current_thread() is not threading.main_thread():
+        return
+    _watched = kernel
+
+    def stop_soon() -> None:
+        # On a thread: the interrupted main thread may hold any lock.
+        threading.Thread(target=stop, name="xai_widgets interrupt", daemon=True).start()
+
+    def after_cell(result: Any) -> None:
+        if isinstance(result.error_in_exec, KeyboardInterrupt | asyncio.CancelledError):
+            stop_soon()
+
+    def when_idle(_number: int, _frame: Any) -> None:
+        stop_soon()
+
+    shell.events.register("post_run_cell", after_cell)
+    # While a message is handled, such as that of a cell, the kernel keeps the handler of its idle time there.
+    if getattr(kernel, "saved_sigint_handler", None) == signal.SIG_IGN:
+        kernel.saved_sigint_handler = when_idle
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, when_idle)
+
+
+def _shell() -> Any:
+    """Return the shell of IPython, if this process has one."""
+    module = sys.modules.get("IPython")
+    return module.get_ipython() if module is not None and hasattr(module, "get_ipython") else None

@@ -1,0 +1,63 @@
+"""The menu of an explorer: save, copy, undo, full screen, and a photograph from the user."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from traitlets import Bool, Int, Unicode
+
+from xai_widgets.errors import as_sentence, checked_keywords
+from xai_widgets.views.base import View
+
+logger = logging.getLogger(__name__)
+
+
+class ExplorerMenu(View):
+    """The menu "⋯" of an explorer.
+
+    It saves the box that contains it as an image, shows it on the full screen, and asks Python for the code of the
+    state, for undo, redo and reset, and to open a photograph, which is chosen, dropped on the box or pasted.
+
+    Parameters
+    ----------
+    actions : mapping of str to callable, optional
+        What each action calls: "code" returns a text, "undo", "redo" and "reset" return nothing, and "image" is called
+        with the bytes and the name of a file. An error is shown as a sentence. Default: only what needs no kernel.
+    **traits
+        Initial values of traits.
+    """
+
+    _bundle = "explorer_menu"
+
+    name = Unicode("explorer", help="The name of saved files.").tag(sync=True)
+    undos = Int(0, help="Number of changes that can be undone.").tag(sync=True)
+    redos = Int(0, help="Number of undone changes that can be made again.").tag(sync=True)
+    opens = Bool(False, help="Whether a photograph can be opened.").tag(sync=True)
+    width = Int(0, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
+
+    @checked_keywords
+    def __init__(self, actions: Mapping[str, Callable[..., Any]] | None = None, **traits: Any) -> None:
+        self._actions: dict[str, Callable[..., Any]] = dict(actions or {})
+        super().__init__(**traits)
+        self.on_msg(self._handle)
+
+    def close(self) -> None:
+        """Close the menu and remove its actions."""
+        self._actions = {}
+        super().close()
+
+    def _handle(self, _widget: object, content: dict[str, Any], buffers: Any) -> None:
+        action = self._actions.get(str(content.get("action")))
+        if action is None:
+            return
+        reply: dict[str, Any] = {"id": content.get("id"), "text": "", "error": ""}
+        try:
+            arguments = (bytes(buffers[0]), str(content.get("name", ""))) if buffers else ()
+            text = action(*arguments)
+            reply["text"] = text if isinstance(text, str) else ""
+        except Exception as error:
+            logger.debug("%s of a menu failed", content.get("action"), exc_info=True)
+            reply["error"] = as_sentence(error)
+        self.send(reply)
