@@ -313,6 +313,6 @@ def test_the_values_of_a_map_of_one_sign_are_read_by_their_lightness(opened, tmp
 def test_deletion_has_dashes_and_insertion_has_none(files, opened):
     page = opened(files("deletion"))
     for mode, dashed in (("deletion", True), ("insertion", False)):
-        head = page.locator(".xw-legend thead").get_by_role("button", name=f"AUC {mode}")
+        head = page.locator(".xw-curve-table thead").get_by_role("button", name=f"AUC {mode}", exact=True)
         dash = head.locator(".xw-swatch *").first.evaluate("(el) => getComputedStyle(el).strokeDasharray")
         assert (dash != "none") == dashed
