@@ -37,7 +37,7 @@ def test_color_tables_are_those_of_the_page_to_the_bit(offline):
         [source, SIGNS],
     )
     page.close()
-    assert {name for name, *_ in made} == {*DIVERGING, *SEQUENTIAL, "auto"}
+    assert {name for name, *_ in made} == {*DIVERGING, *SEQUENTIAL, "similarity", "auto"}
     for name, sign, fade, words in made:
         table = color_table(name, sign, fade)
         assert table.shape == (STEPS, 4)
