@@ -249,5 +249,6 @@ def drag_cursor(page: Page, share: float) -> None:
     caption = page.locator(".xw-ordered-mask-view .xw-amount").first
     expect(caption).not_to_contain_text("0.0 % deleted")
     shown = float(caption.inner_text().partition(" %")[0])
-    assert abs(shown / 100 - share) < 0.05
+    # Half of a step of an eighth.
+    assert abs(shown / 100 - share) <= 0.0626
     assert page.locator(".xw-curve-view .xw-cursor-handle").first.inner_text() == f"{shown:.1f} %"

@@ -66,6 +66,7 @@ def test_an_explorer(reopened):
     )
     expect(page.page.locator(".xw-class-picker").get_by_role("combobox")).to_have_value("ringed planet")
     scrub(page)
+    page.page.get_by_role("button", name="Display").click()
     choose(page.page, "Colors", "magma")
     assert not [text for text in page.console if "TypeError" in text]
 

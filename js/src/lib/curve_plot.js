@@ -73,7 +73,7 @@ export class CurvePlot {
 		/** The last number of x stands half beyond the plotting area. @type {uPlot.PaddingSide} */
 		const right = (plot) => {
 			const last = /** @type {any} */ (plot.axes[0])._values?.at(-1) ?? "";
-			return Math.max(14, (String(last).length * DIGIT) / 2);
+			return Math.max(20, (String(last).length * DIGIT) / 2 + 2);
 		};
 		this.#plot = new uPlot(
 			{
