@@ -30,7 +30,7 @@ def test_tabs_are_opened_by_hand_and_share_image_class_and_place(lab):
     expect(shown.locator(".xw-amount").get_by_text("0.0 % deleted")).to_be_visible()
     assert page.kernel_eval("list(board.explorers)") == ["attribution", "deletion"]
     page.wait_for_kernel("board.explorers['deletion'].run_bar.status", "done")
-    expect(shown.get_by_text("Gradient, insertion")).to_be_visible()
+    expect(shown.get_by_role("button", name="Gradient, insertion: AUC")).to_be_visible()
 
     before = page.kernel_eval("board.target")
     shown.locator(".xw-gallery [role=option]").nth(1).click()

@@ -1,5 +1,7 @@
 """HeatmapView and OrderedMaskView in real notebooks: linked, by hand and by key, with and without a kernel."""
 
+import re
+
 from hosts import choose
 from playwright.sync_api import Locator, expect
 
