@@ -8,8 +8,10 @@ import { view } from "./lib/figure.js";
 import { bytes, floats, pack, Raster } from "./lib/image.js";
 import { contour, dim, gray, look, resize, strokeContour } from "./lib/masks.js";
 import { next } from "./lib/numbers.js";
+import { lookOf } from "./lib/palette.js";
 import { cellAt, createImageStage } from "./lib/stage.js";
 import { observe } from "./lib/state.js";
+import { swatch } from "./lib/swatch.js";
 import { ZOOM_KEYS } from "./lib/viewport.js";
 
 /**
@@ -211,6 +213,7 @@ export default view("xw-figure xw-mask-view", (figure) => {
 	});
 	const note = createNote(figure, drawing);
 	stage.node.append(note.node);
+	const sample = swatch();
 	const caption = element("div", { class: "xw-caption xw-muted" });
 	const slider = createAreaSlider({ set: (area) => set({ area }), signal });
 	const displays = toggleControl(figure.bind("display", "Display"), DISPLAYS);
@@ -264,16 +267,31 @@ export default view("xw-figure xw-mask-view", (figure) => {
 		signal,
 	);
 	return {
+		head: element("div", { class: "xw-head" }, [sample.element, figure.title]),
 		content: [stage.node, readout.node],
 		tools: element("div", { class: "xw-tools" }, [slider.node, caption, displays]),
 		label: "Image under a mask",
 		stage: stage.node,
-		traits: ["levels", "masks", "areas", "ready", "best", "show_image", "interpolation", "note", "caption"],
+		traits: [
+			"levels",
+			"masks",
+			"areas",
+			"ready",
+			"best",
+			"look",
+			"show_image",
+			"interpolation",
+			"note",
+			"caption",
+		],
 		refresh() {
 			stage.node.hidden = readout.node.hidden = !model.get("show_image");
 			figure.root.classList.toggle("xw-alone", !model.get("show_image"));
 			caption.textContent = model.get("caption");
 			caption.hidden = !model.get("caption");
+			const look = model.get("look") ?? -1;
+			sample.element.toggleAttribute("hidden", look < 0);
+			if (look >= 0) sample.draw({ ...lookOf(look), active: true, dashed: false });
 			follow();
 			note.show();
 			return stage.show(drawing.shape(), "No image yet.");

@@ -5,22 +5,23 @@ import { element, setText } from "./lib/dom.js";
 import { view } from "./lib/figure.js";
 import { keptUnlessAnswered } from "./lib/kernel.js";
 import { search } from "./lib/labels.js";
-import { seriesColor } from "./lib/palette.js";
+import { lookOf } from "./lib/palette.js";
 import { panelOf } from "./lib/popup.js";
 import { observe, update } from "./lib/state.js";
+import { swatch } from "./lib/swatch.js";
 
 /**
  * @typedef {{
  *   name: string,
  *   label: string,
- *   color: string,
+ *   look: number | undefined,
  *   family: string,
  *   sentence: string,
  *   cost: string,
  *   note: string,
  *   reason: string,
  *   card: Record<string, string>,
- * }} Method  `reason` is why it cannot be chosen, `note` a remark such as an error, `card` its facts by their names
+ * }} Method  `look` is the index of its look in the curves, `reason` is why it cannot be chosen, `note` a remark such as an error, `card` its facts by their names
  */
 
 /** The heading of methods that cannot be chosen, at the end of the list. */
@@ -87,10 +88,10 @@ export default view("xw-method-picker", (figure) => {
 	/** @returns {Method[]} */
 	function methods() {
 		const of = (/** @type {string} */ trait, /** @type {string} */ name) => model.get(trait)?.[name] ?? "";
-		return model.get("options").map((/** @type {string} */ name, /** @type {number} */ index) => ({
+		return model.get("options").map((/** @type {string} */ name) => ({
 			name,
 			label: of("labels", name) || name,
-			color: seriesColor(index),
+			look: model.get("looks")?.[name],
 			family: of("families", name),
 			sentence: of("sentences", name),
 			cost: of("costs", name),
@@ -219,7 +220,18 @@ export default view("xw-method-picker", (figure) => {
 		head: button,
 		content: [panel],
 		label: "methods",
-		traits: ["options", "labels", "selected", "notes", "families", "sentences", "costs", "reasons", "help"],
+		traits: [
+			"options",
+			"labels",
+			"selected",
+			"looks",
+			"notes",
+			"families",
+			"sentences",
+			"costs",
+			"reasons",
+			"help",
+		],
 		refresh() {
 			const reasons = model.get("reasons") ?? {};
 			const selected = new Set(model.get("selected"));
@@ -242,14 +254,16 @@ export default view("xw-method-picker", (figure) => {
  * @param {Method} method
  * @param {string} id
  */
-function methodRow({ label, color, sentence, cost, note, reason, card }, id) {
+function methodRow({ label, look, sentence, cost, note, reason, card }, id) {
 	const remark = reason || note || sentence;
+	const sample = look === undefined ? null : swatch();
+	if (look !== undefined) sample?.draw({ ...lookOf(look), active: true, dashed: false });
 	const row = element(
 		"div",
 		{ id, role: "option", class: "xw-method", "aria-disabled": reason ? "true" : false },
 		[
-			element("span", { class: "xw-method-color" }),
-			element("span", { class: "xw-method-label" }, [label]),
+			element("span", { class: "xw-method-check" }),
+			element("span", { class: "xw-method-label" }, sample ? [label, sample.element] : [label]),
 			element("span", { class: "xw-method-cost xw-muted", title: cost }, [cost]),
 			// For the pointer; the right arrow key opens the card, too.
 			...(Object.keys(card).length
@@ -262,7 +276,6 @@ function methodRow({ label, color, sentence, cost, note, reason, card }, id) {
 			element("span", { class: "xw-method-remark xw-muted", title: remark }, [remark]),
 		],
 	);
-	row.style.setProperty("--xw-chip", color);
 	row.classList.toggle("xw-method-noted", Boolean(note && !reason));
 	return row;
 }

@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from "vitest";
 import { userEvent } from "vitest/browser";
-import { seriesColor } from "../src/lib/palette.js";
+import { lookOf, PALETTE_SIZE } from "../src/lib/palette.js";
 import methodPicker from "../src/method_picker.js";
 import { mount, painted } from "./model.js";
 
@@ -111,11 +111,19 @@ test("a method that cannot run is listed last, with the reason, and is not selec
 	expect(view.model.get("selected")).toEqual(["lrp"]);
 });
 
-test("the color is that of the index among the options, chosen or not", async () => {
-	await show();
+test("a method with a look has its color and its marker after the name, others have none", async () => {
+	await show({ looks: { gradient: 1, lrp: 1 + PALETTE_SIZE } });
 	open();
-	const colors = () => rows().map((row) => row.style.getPropertyValue("--xw-chip"));
-	expect(colors()).toEqual([0, 2, 1].map(seriesColor));
+	const samples = () => rows().map((row) => [...row.querySelectorAll(".xw-swatch path")]);
+	expect(samples().map((parts) => parts.length)).toEqual([1, 0, 2]);
+	expect(samples()[0][0].style.stroke).toBe(lookOf(1).color);
+	expect(samples()[2].map(({ style }) => style.stroke || style.fill)).toEqual([
+		lookOf(1).color,
+		lookOf(1).color,
+	]);
+	view.model.set("looks", {});
+	await painted();
+	expect(samples().flat()).toEqual([]);
 });
 
 test("other options replace those of the open list; an empty choice is announced", async () => {

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from "vitest";
 import "../src/lib/theme.css";
-import { PALETTE_SIZE, seriesColor } from "../src/lib/palette.js";
+import { LOOKS, lookOf, PALETTE_SIZE, seriesColor } from "../src/lib/palette.js";
+import { shape } from "../src/lib/swatch.js";
 import { colorResolver } from "../src/lib/theme.js";
 
 /** Relative luminance of WCAG 2. @param {number[]} rgb from 0 to 1 */
@@ -53,6 +54,14 @@ describe.each([
 			}
 		}
 	});
+});
+
+test("no two looks are alike, and each marker has a shape of its own", () => {
+	const looks = Array.from({ length: LOOKS }, (_, index) => lookOf(index));
+	expect(new Set(looks.map(({ color, marker }) => `${color} ${marker}`)).size).toBe(LOOKS);
+	const markers = [...new Set(looks.map(({ marker }) => marker))].filter(Boolean);
+	expect(new Set(markers.map((marker) => shape(marker, 0, 0, 4))).size).toBe(markers.length);
+	expect(lookOf(LOOKS)).toEqual(lookOf(0));
 });
 
 test("colors repeat after the last", () => {

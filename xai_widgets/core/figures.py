@@ -16,6 +16,18 @@ from xai_widgets.core.optional import optional
 COLUMNS, MOST = 3, 24
 #: Width of a panel in inches (matplotlib) and pixels (plotly), and the height of a row.
 INCHES, PIXELS = (4.2, 3.4), (380, 320)
+#: The symbols of markers in matplotlib and plotly.
+MARKERS = {
+    "circle": ("o", "circle"),
+    "triangle": ("^", "triangle-up"),
+    "square": ("s", "square"),
+    "diamond": ("D", "diamond"),
+    "down": ("v", "triangle-down"),
+    "plus": ("P", "cross"),
+    "cross": ("X", "x"),
+}
+#: Number of markers on a curve, at most about.
+MARKS = 8
 
 
 @dataclass(frozen=True)
@@ -37,6 +49,8 @@ class Curves:
         Horizontal lines: y and label.
     log : bool
         Whether x is logarithmic.
+    markers : sequence of str
+        The marker of each curve, a name in `MARKERS`; "" for none.
     """
 
     title: str
@@ -49,6 +63,7 @@ class Curves:
     dashed: Sequence[bool] = ()
     lines: Sequence[tuple[float, str]] = ()
     log: bool = False
+    markers: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -114,6 +129,9 @@ def _curves_on(axes: Any, panel: Curves) -> None:
             style["color"] = panel.colors[row]
         if row < len(panel.labels):
             style["label"] = panel.labels[row]
+        if row < len(panel.markers) and panel.markers[row]:
+            style |= {"marker": MARKERS[panel.markers[row]][0], "markersize": 5}
+            style["markevery"] = max(len(panel.x) // MARKS, 1)
         axes.plot(panel.x, y, **style)
     for level, label in panel.lines:
         axes.axhline(level, color="0.5", linewidth=0.8, linestyle=":", label=label)
@@ -197,7 +215,11 @@ def _curves_in(objects: Any, figure: Any, panel: Curves, at: dict[str, int]) -> 
         if row < len(panel.colors):
             line["color"] = panel.colors[row]
         name = panel.labels[row] if row < len(panel.labels) else f"curve {row + 1}"
-        figure.add_trace(objects.Scatter(x=panel.x, y=y, mode="lines", name=name, line=line), **at)
+        style: dict[str, Any] = {"mode": "lines", "line": line}
+        if row < len(panel.markers) and panel.markers[row]:
+            shown = {"symbol": MARKERS[panel.markers[row]][1], "maxdisplayed": MARKS}
+            style |= {"mode": "lines+markers", "marker": shown}
+        figure.add_trace(objects.Scatter(x=panel.x, y=y, name=name, **style), **at)
     for level, label in panel.lines:
         figure.add_hline(y=level, line={"dash": "dot", "color": "gray"}, annotation_text=label, **at)
     figure.update_xaxes(title_text=panel.x_label, type="log" if panel.log else None, **at)

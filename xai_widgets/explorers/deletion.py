@@ -13,6 +13,7 @@ from xai_widgets.explorers.default_methods import DefaultMethods, is_slow
 from xai_widgets.explorers.deletion_arrays import BestClasses, flip
 from xai_widgets.explorers.image_explorer import ImageExplorer
 from xai_widgets.explorers.layout import column, display_menu, header, stage
+from xai_widgets.explorers.looks import Looks
 from xai_widgets.explorers.method_choice import method_picker
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import TOP
@@ -136,6 +137,7 @@ class DeletionExplorer(ImageExplorer):
         #: The choice as long as the user has made none.
         self._default: list[str] | None = chosen if methods is None else None
 
+        self._looks = Looks()
         self.method_picker = method_picker(self._methods, chosen, self.model)
         self.heatmap = HeatmapView(labels=list(titles.values()), fade=True, opacity=0.9, width=IMAGE_WIDTH)
         self.masked = OrderedMaskView(width=IMAGE_WIDTH, title="Image at the cursor")
@@ -276,6 +278,7 @@ class DeletionExplorer(ImageExplorer):
             for name in self._methods
             if (outcome := self.study.outcome(self._key(name))).error
         }
+        self.method_picker.looks = self._looks.take(name for name in outcomes if name != RANDOM)
         self._draw_curves(outcomes, failed)
 
     def _draw_curves(
@@ -333,9 +336,9 @@ class DeletionExplorer(ImageExplorer):
         """Return the entry of a curve in the legend."""
         title = self._title(name)
         style = "dashed" if metric == "deletion" else "solid"
-        color = {"color": RANDOM_COLOR} if name == RANDOM else {}
+        look = {"color": RANDOM_COLOR} if name == RANDOM else {"look": self.method_picker.looks[name]}
         label = f"{title}, {metric}"
-        return {"label": label, "name": title, "frame": row, "mode": metric, "style": style, **color}
+        return {"label": label, "name": title, "frame": row, "mode": metric, "style": style, **look}
 
     def _facts(self, name: str, curve: Curve, warnings: Sequence[str]) -> dict[str, Any]:
         """Return the parts of the entry of a curve that are known from its values."""

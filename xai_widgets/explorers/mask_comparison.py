@@ -13,6 +13,7 @@ from xai_widgets.core.model import ImageModel, Target
 from xai_widgets.errors import unknown_name
 from xai_widgets.explorers.image_explorer import ImageExplorer
 from xai_widgets.explorers.layout import column, header, stage
+from xai_widgets.explorers.looks import Looks
 from xai_widgets.explorers.method_choice import method_picker
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import ENDS, score_name, search_settings, void_scores
@@ -130,6 +131,7 @@ class MaskComparison(ImageExplorer):
         pyramid(self._x, perturbation, levels=2)
         self.study = self._make_study()
         titles = {name: method.title for name, method in self._methods.items()}
+        self._looks = Looks()
         self.method_picker = method_picker(self._methods, titles, self.model)
         self.masks = {
             name: MaskView(title=title, width=LANE, area=0.1, controls=False)
@@ -186,11 +188,13 @@ class MaskComparison(ImageExplorer):
     def _draw(self, changed: MaskKey | None = None) -> None:
         outcomes = {key.method: self.study.outcome(key) for key in self._keys()}
         self._row.layout.grid_template_columns = _columns(len(outcomes))
+        self.method_picker.looks = self._looks.take(outcomes)
         for name, view in self.masks.items():
             outcome = outcomes.get(name)
             result = None if outcome is None else outcome.result
             view.layout.display = "none" if outcome is None else None
             with view.hold_sync():
+                view.look = self.method_picker.looks.get(name, -1)
                 view.note = "" if outcome is None else outcome.error or "; ".join(outcome.warnings)
                 view.masks = None
                 view.areas = None if result is None else np.array(self._areas, dtype=np.float32)
@@ -218,8 +222,14 @@ class MaskComparison(ImageExplorer):
             for mode, style in (("preserved", "solid"), ("deleted", "dashed")):
                 label = f"{self._methods[key.method].title}, {mode}"
                 note = "; ".join(outcome.warnings) if mode == "preserved" else ""
-                frame = frames[key.method]
-                series.append({"label": label, "note": note, "frame": frame, "mode": mode, "style": style})
+                entry = {
+                    "label": label,
+                    "note": note,
+                    "frame": frames[key.method],
+                    "mode": mode,
+                    "style": style,
+                }
+                series.append(entry | {"look": self.method_picker.looks[key.method]})
                 scores = [np.nan] * len(x)
                 if outcome.result is not None:
                     scores = getattr(outcome.result, mode)[columns].tolist()

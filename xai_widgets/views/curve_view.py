@@ -24,6 +24,7 @@ SERIES_KEYS: dict[str, type] = {
     "label": str,
     "note": str,
     "frame": int,
+    "look": int,
     "mode": str,
     "style": str,
     "color": str,
@@ -78,8 +79,9 @@ class CurveView(View):
         help=(
             "One entry for each row of `y`, each with any of ``label`` (str), ``note`` (str, shown after the "
             'label, such as ``"AUC 0.123"``), ``frame`` (int, default the row), ``mode`` (str, '
-            'default ""), ``style`` ("solid", the default, or "dashed"), ``color`` (a CSS color; '
-            "curves of one frame share the default), and for a legend in a table ``name`` (str: curves of one "
+            'default ""), ``look`` (int, default ``frame``: an index of colors and markers; no two of 64 '
+            'successive ones are alike), ``style`` ("solid", the default, or "dashed"), ``color`` (a CSS color '
+            "in place of a look), and for a legend in a table ``name`` (str: curves of one "
             "name share a row), ``auc`` (float, the area under the curve), ``warning`` (str, the tooltip of a "
             "mark), ``flip`` (float, an `x` where a mark shows that the predicted class changes) and "
             "``flip_label`` (str). Missing entries are filled with the defaults."

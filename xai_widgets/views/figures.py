@@ -32,7 +32,7 @@ def _curves(view: Any) -> Iterator[Panel]:
         return
     rows = [row for row in range(len(view.y)) if row not in view.hidden and np.isfinite(view.y[row]).any()]
     entries = [view.series[row] if row < len(view.series) else {} for row in rows]
-    colors = [plot.curve_color(entry, row) for entry, row in zip(entries, rows, strict=True)]
+    looks = [plot.curve_look(entry, row) for entry, row in zip(entries, rows, strict=True)]
     labels = [
         " ".join(filter(None, [entry.get("label", f"curve {row + 1}"), entry.get("note", "")]))
         for entry, row in zip(entries, rows, strict=True)
@@ -44,11 +44,16 @@ def _curves(view: Any) -> Iterator[Panel]:
         labels,
         view.x_label,
         view.y_label,
-        ["#{:02x}{:02x}{:02x}".format(*color) for color in colors],
+        [_hexadecimal(color) for color, _ in looks],
         [entry.get("style") == "dashed" for entry in entries],
         [(line["y"], line["label"]) for line in view.lines],
         view.x_scale == "log",
+        [marker for _, marker in looks],
     )
+
+
+def _hexadecimal(color: plot.Color) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*color)
 
 
 def _scores(view: Any) -> Iterator[Panel]:
@@ -69,9 +74,11 @@ def _scores(view: Any) -> Iterator[Panel]:
             step = int(np.abs(view.x - at).argmin())
         values, indices = view.values[row, step], view.indices[row, step]
         known = np.isfinite(values)
-        names = [view.labels[i] if i < len(view.labels) else f"class {i}" for i in indices[known].tolist()]
+        classes = indices[known].tolist()
+        names = [view.labels[i] if i < len(view.labels) else f"class {i}" for i in classes]
+        names = [f"▸ {name}" if i == view.target else name for i, name in zip(classes, names, strict=True)]
         label = view.series[row].get("label", "") if row < len(view.series) else ""
-        colors = ["#0072b2" if i == view.target else "#9a9a9a" for i in indices[known].tolist()]
+        colors = [_hexadecimal(plot.series_color(i)) for i in classes]
         title = ": ".join(filter(None, [view.title, label]))
         yield Bars(title, names, values[known].tolist(), colors)
 

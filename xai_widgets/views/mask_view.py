@@ -121,6 +121,10 @@ class MaskView(View):
         )
     )
     viewport = Viewport()
+    look = Int(
+        -1,
+        help="The look of a curve of `CurveView.series` that belongs to the mask, shown before the title; -1 for none.",
+    ).tag(sync=True)
     show_image = Bool(
         True,
         help=(

@@ -1,11 +1,11 @@
-"""A choice of methods from a searchable list, in the colors of their curves."""
+"""A choice of methods from a searchable list, with the looks of their curves."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from traitlets import Bool, Bytes, Dict, List, TraitError, Unicode, observe, validate
+from traitlets import Bool, Bytes, Dict, Int, List, TraitError, Unicode, observe, validate
 
 from xai_widgets.errors import unknown_name
 from xai_widgets.views.control import Control
@@ -19,7 +19,7 @@ def _by_option(description: str) -> Dict[str, str]:
 class MethodPicker(Control):
     """A button that opens a list of methods, of which any number can be selected.
 
-    Option i has the color of frame i in `CurveView`. In the open list, typing searches, with typing errors forgiven,
+    In the open list, typing searches, with typing errors forgiven,
     arrows move, Enter and the space bar select, and Escape closes.
 
     Parameters
@@ -40,6 +40,11 @@ class MethodPicker(Control):
     labels = _by_option("The text of options, by option, where it differs from the option.")
     selected: List[str] = List(
         Unicode(), help="The selected options, without repetition, in the order of `options`."
+    ).tag(sync=True)
+    looks: Dict[str, int] = Dict(
+        value_trait=Int(),
+        key_trait=Unicode(),
+        help="The look of the curves of options, by option, as in `CurveView.series`; shown after the label.",
     ).tag(sync=True)
     families = _by_option("The heading under which an option is listed, by option.")
     sentences = _by_option("A sentence about each option, by option.")

@@ -26,6 +26,10 @@ PALETTE = (
     ("#000000", 20),
     ("#f0e442", 52),
 )
+#: Markers of curves of one color, as in ``js/src/lib/palette.js``; the first curves of each color have none.
+MARKERS = ("", "circle", "triangle", "square", "diamond", "down", "plus", "cross")
+#: Number of looks before they repeat.
+LOOKS = len(PALETTE) * len(MARKERS)
 TEXT, GRID = (33, 33, 33), (224, 224, 224)
 #: Edges of the plotting area, px.
 LEFT, TOP, RIGHT, BOTTOM = 44, 22, 388, 210
@@ -34,6 +38,15 @@ WIDTH = 400
 OVERSAMPLING = 3
 #: Length of a dash and of the gap after it, px.
 DASH = (6, 4)
+#: Half the size of a marker, and the distance between two markers of a curve, px.
+HALF, APART = 4, 56
+#: The corners of markers, in halves of their size.
+CORNERS = {
+    "triangle": ((0, -1.15), (1.1, 0.85), (-1.1, 0.85)),
+    "down": ((0, 1.15), (1.1, -0.85), (-1.1, -0.85)),
+    "square": ((-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)),
+    "diamond": ((0, -1), (1, 0), (0, 1), (-1, 0)),
+}
 #: Tolerance for the rounding of float32 at the ends of [0, 1].
 SLACK = 1e-4
 
@@ -109,7 +122,7 @@ def curves(
     known = y[rows, :count][np.isfinite(y[rows, :count])]
     levels = [*known.tolist(), *(line["y"] for line in lines)]
     axes = Axes(_span(positions), _y_span(levels, fit), scale)
-    colors = {row: curve_color(entries[row], row) for row in rows}
+    looks = {row: curve_look(entries[row], row) for row in rows}
 
     canvas = Image.new(
         "RGB", (WIDTH * OVERSAMPLING, (BOTTOM + 40 + LINE_HEIGHT * len(rows)) * OVERSAMPLING), "white"
@@ -124,27 +137,36 @@ def curves(
         _stroke(pen, (LEFT, level), (RIGHT, level), _css(line.get("color", ""), TEXT))
     for row in rows:
         points = [(axes.across(a), axes.down(b)) for a, b in zip(positions, y[row, :count], strict=True)]
-        _draw_curve(pen, points, colors[row], dashed=entries[row].get("style") == "dashed")
+        _draw_curve(pen, points, looks[row][0], dashed=entries[row].get("style") == "dashed")
+        for point in _marked(points, row):
+            _draw_marker(pen, point, *looks[row])
     for number, row in enumerate(rows):
         down = BOTTOM + 43.0 + LINE_HEIGHT * number
         sample = [(LEFT + across, down) for across in (0.0, 16.0)]
-        _draw_curve(pen, sample, colors[row], dashed=entries[row].get("style") == "dashed")
+        _draw_curve(pen, sample, looks[row][0], dashed=entries[row].get("style") == "dashed")
+        _draw_marker(pen, (LEFT + 8.0, down), *looks[row])
     small = canvas.resize((WIDTH, canvas.height // OVERSAMPLING), Image.Resampling.BOX)
     _write_axes(small, axes, x_label, y_label)
     for number, row in enumerate(rows):
         words = " ".join(
             filter(None, [entries[row].get("label") or f"curve {row + 1}", entries[row].get("note")])
         )
-        write_text(small, (LEFT + 22, BOTTOM + 36 + LINE_HEIGHT * number), words, colors[row], "l")
+        write_text(small, (LEFT + 22, BOTTOM + 36 + LINE_HEIGHT * number), words, looks[row][0], "l")
     return np.asarray(small)
 
 
-def curve_color(entry: dict[str, Any], row: int) -> Color:
-    """Return the color of a curve: its own, or that of its frame."""
-    base, share = PALETTE[entry.get("frame", row) % len(PALETTE)]
+def series_color(index: int) -> Color:
+    """Return the color of a method or class, as the page draws it on white."""
+    base, share = PALETTE[index % len(PALETTE)]
     parts = zip(ImageColor.getrgb(base), TEXT, strict=True)
-    mixed = tuple(round((share * part + (100 - share) * text) / 100) for part, text in parts)
-    return _css(entry.get("color", ""), mixed)
+    return tuple(round((share * part + (100 - share) * text) / 100) for part, text in parts)
+
+
+def curve_look(entry: dict[str, Any], row: int) -> tuple[Color, str]:
+    """Return color and marker of a curve: its own color, or the look of its method."""
+    index = entry.get("look", entry.get("frame", row))
+    marker = "" if entry.get("color") else MARKERS[index // len(PALETTE) % len(MARKERS)]
+    return _css(entry.get("color", ""), series_color(index)), marker
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
@@ -191,6 +213,32 @@ def _draw_curve(
             # A value without neighbors would be invisible as a line.
             (left, top), (right, bottom) = ([OVERSAMPLING * (part + by) for part in here] for by in (-3, 3))
             pen.ellipse([left, top, right, bottom], fill=color)
+
+
+def _marked(points: list[tuple[float, float]], row: int) -> list[tuple[float, float]]:
+    """Return the points with a marker, apart from each other and shifted from those of other curves."""
+    found, free = [], LEFT + APART / 2 + row * 17 % APART
+    for across, down in points:
+        if math.isfinite(down) and across >= free:
+            found.append((across, down))
+            free = across + APART
+    return found
+
+
+def _draw_marker(pen: ImageDraw.ImageDraw, at: tuple[float, float], color: Color, marker: str) -> None:
+    if not marker:
+        return
+    across, down = (OVERSAMPLING * part for part in at)
+    half = OVERSAMPLING * HALF
+    if marker == "circle":
+        pen.ellipse([across - half, down - half, across + half, down + half], fill=color)
+    elif marker in CORNERS:
+        pen.polygon([(across + half * x, down + half * y) for x, y in CORNERS[marker]], fill=color)
+    else:
+        turned = [(1, 0), (0, 1)] if marker == "plus" else [(0.75, 0.75), (0.75, -0.75)]
+        for x, y in turned:
+            ends = [across - half * x, down - half * y, across + half * x, down + half * y]
+            pen.line(ends, fill=color, width=2 * OVERSAMPLING)
 
 
 def _dashes(length: float, offset: float) -> list[tuple[float, float]]:

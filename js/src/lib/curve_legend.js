@@ -1,6 +1,6 @@
-import { shape } from "./curve_marks.js";
 import { element, setText } from "./dom.js";
 import { readable } from "./format.js";
+import { swatch } from "./swatch.js";
 
 /** @typedef {import("./curves.js").Curve} Curve */
 
@@ -88,33 +88,4 @@ class Entry {
 		this.element.classList.toggle("xw-hidden-curve", curve.hidden);
 		this.#swatch.draw(curve);
 	}
-}
-
-/** A short piece of the curve: its color, its dashes and its marker, or a dot for a single value. */
-export function swatch() {
-	const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-	const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
-	const mark = document.createElementNS("http://www.w3.org/2000/svg", "path");
-	svg.setAttribute("viewBox", "0 0 22 10");
-	svg.setAttribute("aria-hidden", "true");
-	svg.classList.add("xw-swatch");
-	line.setAttribute("d", "M1 5H21");
-	svg.append(line);
-	return {
-		element: svg,
-		/** @param {Pick<Curve, "color" | "active" | "dashed" | "marker"> & {computed?: number}} curve */
-		draw(curve) {
-			line.style.stroke = curve.color;
-			const lone = curve.computed === 1;
-			line.setAttribute("d", lone ? "M11 5h.01" : "M1 5H21");
-			line.style.strokeLinecap = lone ? "round" : "";
-			line.style.strokeWidth = lone ? "8" : curve.active ? "3.5" : "2";
-			line.style.strokeDasharray = curve.dashed ? "5 3.5" : "";
-			mark.remove();
-			if (!curve.marker) return;
-			mark.setAttribute("d", shape(curve.marker, 11, 5, 4));
-			mark.style.fill = curve.color;
-			svg.append(mark);
-		},
-	};
 }

@@ -1,4 +1,5 @@
 import uPlot from "uplot";
+import { shape } from "./swatch.js";
 
 /**
  * Bands, markers and flips of curves, drawn on the canvas of a plot.
@@ -81,32 +82,6 @@ function pointsOf(plot, values) {
 		points.push([plot.valToPos(plot.data[0][step], "x", true), plot.valToPos(value, "y", true)]);
 	}
 	return points;
-}
-
-/**
- * The path of a marker, as in the attribute `d` of SVG.
- *
- * @param {import("./palette.js").Marker} marker
- * @param {number} x
- * @param {number} y
- * @param {number} half
- * @returns {string}
- */
-export function shape(marker, x, y, half) {
-	const at = (/** @type {number} */ dx, /** @type {number} */ dy) =>
-		`${round(x + dx * half)} ${round(y + dy * half)}`;
-	if (marker === "circle") {
-		const arc = `A${round(half)} ${round(half)} 0 1 0`;
-		return `M${at(-1, 0)}${arc} ${at(1, 0)}${arc} ${at(-1, 0)}Z`;
-	}
-	if (marker === "triangle") return `M${at(0, -1.15)}L${at(1.1, 0.85)}L${at(-1.1, 0.85)}Z`;
-	if (marker === "square") return `M${at(-0.9, -0.9)}L${at(0.9, -0.9)}L${at(0.9, 0.9)}L${at(-0.9, 0.9)}Z`;
-	return `M${at(0, -1)}L${at(1, 0)}L${at(0, 1)}L${at(-1, 0)}Z`;
-}
-
-/** @param {number} value */
-function round(value) {
-	return Number(value.toFixed(2));
 }
 
 /** Draws within the plotting area, with room for a mark at its edge. @param {uPlot} plot @param {() => void} draw */

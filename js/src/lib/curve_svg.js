@@ -1,9 +1,9 @@
-import { shape } from "./curve_marks.js";
 import { scaleOf } from "./curve_scale.js";
 import { groupsOf } from "./curve_table.js";
 import { logText, logTicks, sqrtTicks } from "./curve_ticks.js";
 import { readable } from "./format.js";
 import { dashOf } from "./palette.js";
+import { shape } from "./swatch.js";
 
 /**
  * @typedef {import("./curves.js").Curves} Curves

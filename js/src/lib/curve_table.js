@@ -1,6 +1,6 @@
-import { swatch } from "./curve_legend.js";
 import { element, setText } from "./dom.js";
 import { readable } from "./format.js";
+import { swatch } from "./swatch.js";
 
 /**
  * The curves of one name.

@@ -2,7 +2,7 @@ import { decode } from "./arrays.js";
 import { scaleOf } from "./curve_scale.js";
 import { digits } from "./digits.js";
 import { float32Text, readable, share } from "./format.js";
-import { markerOf, seriesColor } from "./palette.js";
+import { lookOf } from "./palette.js";
 
 /**
  * One curve, as it is drawn.
@@ -126,6 +126,7 @@ function readBands(model, rows, count) {
  */
 function describe(row, given, values, hidden, band) {
 	const frame = given.frame ?? row;
+	const look = lookOf(given.look ?? frame);
 	let computed = 0;
 	for (const value of values) if (!Number.isNaN(value)) computed++;
 	return {
@@ -140,8 +141,8 @@ function describe(row, given, values, hidden, band) {
 		frame,
 		mode: given.mode ?? "",
 		dashed: given.style === "dashed",
-		color: given.color || seriesColor(frame),
-		marker: given.color ? "" : markerOf(frame),
+		color: given.color || look.color,
+		marker: given.color ? "" : look.marker,
 		hidden,
 		active: false,
 		computed,

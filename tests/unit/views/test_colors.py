@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from xai_widgets.views.colors import STEPS, color_table, magnitude_limit, resolve_sign, shade
-from xai_widgets.views.plot import PALETTE
+from xai_widgets.views.plot import LOOKS, MARKERS, PALETTE, curve_look, series_color
 
 ROOT = Path(__file__).resolve().parents[3]
 FLOATS = st.floats(-1e6, 1e6, width=32)
@@ -20,6 +20,22 @@ def test_curves_have_the_palette_of_the_page():
     text = (ROOT / "js" / "src" / "lib" / "palette.css").read_text(encoding="utf-8")
     found = re.findall(r"--xw-series-\d: color-mix\(in srgb, (#\w{6}) (\d+)%, var\(--xw-fg\)\)", text)
     assert tuple((base, int(share)) for base, share in found) == PALETTE
+
+
+def test_curves_have_the_markers_of_the_page():
+    text = (ROOT / "js" / "src" / "lib" / "palette.js").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"^const MARKERS = \[(.*)\];$", text, re.MULTILINE)
+    assert tuple(re.findall(r'"(\w*)"', listed)) == MARKERS
+
+
+@given(st.sets(st.integers(0, LOOKS - 1), min_size=2))
+def test_no_two_looks_are_alike(looks):
+    assert len({curve_look({"look": look}, 0) for look in looks}) == len(looks)
+
+
+@given(st.integers(0, 2000))
+def test_a_class_has_one_color_everywhere(index):
+    assert series_color(index) == curve_look({}, index)[0]
 
 
 @given(MAPS)
