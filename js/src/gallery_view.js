@@ -7,6 +7,7 @@ import { readable } from "./lib/format.js";
 import { bytes, floats, pack } from "./lib/image.js";
 import { ascending, clamp } from "./lib/numbers.js";
 import { observe, onFrame } from "./lib/state.js";
+import { listenToViewport } from "./lib/viewport.js";
 
 /**
  * @typedef {import("@anywidget/types").AnyModel} Model
@@ -16,7 +17,8 @@ import { observe, onFrame } from "./lib/state.js";
 
 let galleries = 0;
 
-export default view("xw-figure xw-gallery-view", ({ model, root, set, signal }) => {
+export default view("xw-figure xw-gallery-view", (figure) => {
+	const { model, root, set, signal } = figure;
 	const id = `xw-gallery-${++galleries}-${Math.random().toString(36).slice(2, 8)}`;
 	const list = element("div", { class: "xw-gallery", role: "listbox", tabindex: 0 });
 	/** @type {ReturnType<typeof createItem>[]} */
@@ -146,6 +148,10 @@ export default view("xw-figure xw-gallery-view", ({ model, root, set, signal }) 
 		return { frame: next < 0 || next > last ? Math.min(frame, last) : next };
 	}
 
+	const zoom = listenToViewport(list, figure, {
+		frameAt: ({ target }) => /** @type {Element} */ (target).closest(".xw-gallery-frame"),
+	});
+	const area = element("div", { class: "xw-zoomable" }, [list, zoom]);
 	list.addEventListener("click", pick, { signal });
 	observe(model, ["step"], onFrame(light, signal), signal);
 	observe(
@@ -158,8 +164,8 @@ export default view("xw-figure xw-gallery-view", ({ model, root, set, signal }) 
 		signal,
 	);
 	return {
-		content: [list],
-		drawing: [list],
+		content: [area],
+		drawing: [area],
 		label: "images",
 		stage: list,
 		traits: [
@@ -189,7 +195,8 @@ function createItem(id) {
 	const fill = element("div");
 	const bar = element("div", { class: "xw-value", hidden: true }, [fill]);
 	const text = element("div", { class: "xw-caption" });
-	const node = element("div", { id, class: "xw-item", role: "option" }, [canvas, veil, star, bar, text]);
+	const frame = element("div", { class: "xw-gallery-frame" }, [canvas]);
+	const node = element("div", { id, class: "xw-item", role: "option" }, [frame, veil, star, bar, text]);
 	let words = "";
 	let [lit, present] = [true, true];
 	const name = () => node.setAttribute("aria-label", [words, lit ? "" : "dimmed"].filter(Boolean).join(", "));

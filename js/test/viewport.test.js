@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "vitest";
+import gallery from "../src/gallery_view.js";
 import heatmap from "../src/heatmap_view.js";
 import { limited, MAX_ZOOM, panned, placed, toFrame, toImage, WHOLE, zoomed } from "../src/lib/viewport.js";
 import mapGrid from "../src/map_grid_view.js";
@@ -251,6 +252,39 @@ test("the cells of a table zoom together, and a drag enlarges none", async () =>
 	point(second, "click", 0.7, 0.7);
 	expect(view.model.get("enlarged")).toBe(false);
 	expect(view.model.get("viewport")).toEqual([0.5, 0.5, 2]);
+});
+
+test("the images of a gallery zoom together; a drag moves them and chooses none", async () => {
+	const view = await mount(gallery, {
+		...{ images: array("uint8", [2, 2, 2, 3], Array(24).fill(90)), labels: [], columns: 0, row_labels: [] },
+		...{ frame: -1, marked: -1, values: null, value_limits: [0, 1], active: null, present: null },
+		...{ compact: false, step: 0, size: 80, interpolation: "pixelated", viewport: [0.75, 0.75, 2] },
+		...{ width: 0, title: "" },
+	});
+	mounted.push(view.unmount);
+	await painted();
+	const list = /** @type {HTMLElement} */ (view.el.querySelector("[role=listbox]"));
+	list.setPointerCapture = () => {};
+	const frames = [...view.el.querySelectorAll(".xw-gallery-frame")];
+	expect(frames.length).toBe(2);
+	for (const frame of frames) {
+		const [box, image] = [frame, frame.firstElementChild].map((node) => node.getBoundingClientRect());
+		expect(box.width).toBeCloseTo(80, 3);
+		expect(box.height).toBeCloseTo(80, 3);
+		expect(image.width).toBeCloseTo(160, 3);
+		expect([image.right, image.bottom]).toEqual([box.right, box.bottom]);
+	}
+	drag(frames[1], [0.2, 0.2], [0.7, 0.7]);
+	point(frames[1], "click", 0.7, 0.7);
+	expect(view.model.get("viewport")).toEqual([0.5, 0.5, 2]);
+	expect(view.model.get("frame")).toBe(-1);
+	point(frames[0], "click", 0.5, 0.5);
+	expect(view.model.get("frame")).toBe(0);
+	point(frames[0], "wheel", 0.5, 0.5, { deltaY: -100, ctrlKey: true });
+	expect(view.model.get("viewport")[2]).toBeGreaterThan(2);
+	list.dispatchEvent(new KeyboardEvent("keydown", { key: "0", bubbles: true }));
+	expect(view.model.get("viewport")).toEqual(WHOLE);
+	expect(frames[0].firstElementChild.getBoundingClientRect().width).toBeCloseTo(80, 3);
 });
 
 describe("the value at the pointer", () => {

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from xai_widgets.views import HeatmapView
+from xai_widgets.views import GalleryView, HeatmapView, link
 
 PIXEL = """(canvas, [x, y]) => {
   const at = [Math.floor(x * canvas.width), Math.floor(y * canvas.height)];
@@ -61,3 +61,22 @@ def test_the_wheel_zooms_at_the_pointer_and_a_drag_moves_the_image(afm_page):
     stage.locator(".xw-zoom").click()
     mounted.wait_for("viewport", [0.5, 0.5, 1])
     expect_drawn(0.3, 0.9, 7, 2)
+
+
+def test_a_gallery_and_an_image_zoom_together(afm_page):
+    images = np.random.default_rng(0).integers(0, 255, (3, 16, 16, 3), np.uint8)
+    views = GalleryView(images=images, size=90), HeatmapView(image=images[0], width=300)
+    link(*((view, "viewport") for view in views))
+    gallery, heatmap = map(afm_page.mount, views)
+    second = gallery.el.locator(".xw-gallery-frame").nth(1)
+    second.hover()
+    afm_page.page.keyboard.down("Control")
+    afm_page.page.mouse.wheel(0, -200)
+    afm_page.page.keyboard.up("Control")
+    heatmap.wait_for("viewport", gallery.get("viewport"))
+    assert heatmap.get("viewport")[2] > 1.2
+    frame, image = second.bounding_box(), second.locator("canvas").bounding_box()
+    assert image["width"] > 1.2 * frame["width"]
+    heatmap.el.locator(".xw-zoom").click()
+    gallery.wait_for("viewport", [0.5, 0.5, 1])
+    assert gallery.get("frame") == -1

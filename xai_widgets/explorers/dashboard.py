@@ -297,12 +297,10 @@ class Dashboard(Stateful):
 
     def _share(self, explorer: Any) -> None:
         """Link the views of an explorer with those of the others, and take the class and layer chosen in it."""
-        others = [
-            view for other in self.explorers.values() if other is not explorer for view in _views(other)
-        ]
+        others = [other for other in self.explorers.values() if other is not explorer]
         for trait in LINKED:
-            ends = [view for view in _views(explorer) if view.has_trait(trait)]
-            known = [view for view in others if view.has_trait(trait)]
+            ends = _linked(explorer, trait)
+            known = [view for other in others for view in _linked(other, trait)]
             if len(known[:1] + ends) > 1:
                 link(*known[:1], *ends, trait)
         for name in ("class_picker", "menu"):
@@ -426,6 +424,12 @@ def _shared(explorer: Any) -> Iterator[tuple[str, Any, str]]:
 
 def _views(widget: Any) -> list[View]:
     return [part for part in walk_widgets(widget) if isinstance(part, View)]
+
+
+def _linked(explorer: Any, trait: str) -> list[View]:
+    """Return the views of an explorer that a trait links; galleries, which have no position, zoom on their own."""
+    needed = {trait, "position"} if trait == "viewport" else {trait}
+    return [view for view in _views(explorer) if all(view.has_trait(name) for name in needed)]
 
 
 def _words(text: str) -> HTML:

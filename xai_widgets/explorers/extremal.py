@@ -185,7 +185,8 @@ class ExtremalExplorer(SearchExplorer):
         link((self.curves, "fraction"), (self.scores, "fraction"), (self.mask, "area"))
         link((self.curves, "frame"), (self.scores, "frame"))
         link((self.curves, "mode"), (self.scores, "mode"), (self.mask, "mode"))
-        link((self.strip, "frame"), (self.mask, "frame"))
+        for name in ("frame", "viewport"):
+            link((self.strip, name), (self.mask, name))
         self._given_title = self.mask.title
         # Before the computation: the image shows the part that the mask stands for.
         self.variant_picker.observe(lambda change: self._follow_variant(), "value")

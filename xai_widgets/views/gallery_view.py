@@ -11,13 +11,14 @@ from xai_widgets.views import preview
 from xai_widgets.views.arrays import Array, Bytes
 from xai_widgets.views.base import View
 from xai_widgets.views.traits import Choice, low_below_high
+from xai_widgets.views.viewport import Viewport
 
 
 class GalleryView(View):
     """A strip or grid of small images, from which the user may choose one.
 
     With the gallery focused, the arrow keys choose the previous or next image, Home and End the first and last, and
-    Escape none.
+    Escape none. All images zoom together, with Ctrl and the wheel, two fingers, or z and Shift + Z; 0 shows them whole.
 
     Raises
     ------
@@ -85,6 +86,7 @@ class GalleryView(View):
     ).tag(sync=True)
     size = Int(96, min=16, help="Maximum width of an image in CSS px.").tag(sync=True)
     interpolation = Choice(("pixelated", "smooth", "bicubic"), help="How images are enlarged.")
+    viewport = Viewport()
     width = Int(0, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
 
     @validate("value_limits")

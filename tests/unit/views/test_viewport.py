@@ -6,7 +6,10 @@ from traitlets import TraitError
 from xai_widgets import views
 from xai_widgets.views.viewport import MAX_ZOOM, Viewport
 
-ZOOMABLE = ("HeatmapView", "MaskView", "OrderedMaskView", "BrushView", "MapGridView", "SimilarityView")
+ZOOMABLE = (
+    *("HeatmapView", "MaskView", "OrderedMaskView", "BrushView", "MapGridView", "SimilarityView"),
+    "GalleryView",
+)
 
 
 @pytest.mark.parametrize("name", ZOOMABLE)
