@@ -13,6 +13,9 @@ const STEPS = /** @type {Record<string, number>} */ ({
 	PageUp: 0.1,
 });
 
+/** How far the handle may stand left of the plotting area, CSS px. */
+const OVER_AXIS = 4;
+
 /** The vertical line that is dragged, its handle (a slider for the keyboard), and a dot on the active curve. */
 export class CurveCursor {
 	#handle = element("div", {
@@ -58,9 +61,10 @@ export class CurveCursor {
 		const shown = clamp(left, 0, width);
 		this.#line.style.transform = `translateX(${shown}px)`;
 		this.#line.classList.toggle("xw-outside", Math.abs(shown - left) > 1);
-		// In the middle under the line, unless the text would leave the plot: of its size only CSS knows.
-		const { before, after } = plot.roomAround(shown);
-		this.#handle.style.transform = `translateX(clamp(${-before}px, -50%, ${after}px - 100%))`;
+		// In the middle under the line, unless the text would leave the plot or hide a number of y: of its size only CSS
+		// knows.
+		const before = shown + OVER_AXIS;
+		this.#handle.style.transform = `translateX(clamp(${-before}px, -50%, ${plot.roomAfter(shown)}px - 100%))`;
 		const text = placeText(data, positionOf(x, fraction));
 		this.#handle.textContent = text;
 		const active = curves.find((curve) => curve.active && !curve.hidden);

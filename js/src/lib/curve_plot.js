@@ -122,14 +122,13 @@ export class CurvePlot {
 	}
 
 	/**
-	 * The room in the whole plot, axes included, at both sides of a position.
+	 * The room in the whole plot right of a position.
 	 *
 	 * @param {number} left  CSS px from the left of the plotting area
-	 * @returns {{before: number, after: number}} CSS px
+	 * @returns {number} CSS px
 	 */
-	roomAround(left) {
-		const before = this.#plot.bbox.left / uPlot.pxRatio + left;
-		return { before, after: this.#plot.width - before };
+	roomAfter(left) {
+		return this.#plot.width - this.#plot.bbox.left / uPlot.pxRatio - left;
 	}
 
 	/** The shown part of x and y. @returns {{x: Range, y: Range}} */
