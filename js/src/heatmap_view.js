@@ -29,7 +29,7 @@ const KEYS = [
 ];
 
 const TRAITS = [
-	...["image", "images", "maps", "labels", "frame", "groups", "group"],
+	...["image", "images", "maps", "sizes", "labels", "frame", "groups", "group"],
 	...[
 		"colormap",
 		"opacity",

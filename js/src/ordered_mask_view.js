@@ -125,9 +125,8 @@ function createReadout({ model, announce }, drawing) {
 			const verb = model.get("mode") === "deletion" ? "deleted" : "inserted";
 			// An ordering that is not known yet has ranks that no pixel can have.
 			const known = ranks && ranks.data[0] < total;
-			amount.textContent = known
-				? `${percent(model.get("fraction"))} ${verb} (${replaced} of ${total} px)`
-				: "not computed yet";
+			amount.textContent = known ? `${percent(model.get("fraction"))} ${verb}` : "not computed yet";
+			amount.title = known ? `${replaced} of ${total} pixels ${verb}` : "";
 			const shape = (ranks ?? drawing.image())?.shape;
 			const at = shape ? cellAt(model.get("position"), shape) : null;
 			const rank = ranks && at ? ranks.data[at.row * at.columns + at.column] : null;

@@ -48,6 +48,25 @@ const pixel = () => {
 	return [...canvas.getContext("2d").getImageData(5, 5, 1, 1).data];
 };
 
+test("maps of several resolutions share an array; each is enlarged from its own", async () => {
+	const nan = Number.NaN;
+	const maps = array("float32", [2, 2, 2], [1, 2, 3, 4, 7, nan, nan, nan]);
+	await show({
+		maps,
+		sizes: [
+			[2, 2],
+			[1, 1],
+		],
+		position: [0.9, 0.9],
+	});
+	expect(value()).toBe("4.00");
+	await set({ frame: 1 });
+	expect(value()).toBe("7.00");
+	expect(view.el.querySelector(".xw-cell").textContent).toBe("row 0, col 0");
+	await set({ frame: 0, sizes: [[3, 2]] });
+	expect(view.el.textContent).toContain("expected at most [2,2]");
+});
+
 test("group and frame together choose a map", async () => {
 	await show({ maps: array("float32", [6, 1, 1], [1, 2, 3, 4, 5, 6]), groups: 2 });
 	const seen = [];

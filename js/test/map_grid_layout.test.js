@@ -22,6 +22,22 @@ describe("fitGallery", () => {
 		}
 	});
 
+	test("the rows are as even as can be", () => {
+		for (let count = 1; count <= 45; count++) {
+			for (const [width, height] of [
+				[848, 480],
+				[600, 480],
+				[1500, 480],
+				[848, 0],
+			]) {
+				const { columns } = fitGallery({ ...room, count, width, height });
+				const rows = Math.ceil(count / columns);
+				expect(columns === 1 || Math.ceil(count / (columns - 1)) > rows).toBe(true);
+			}
+		}
+		expect([5, 6].map((count) => fitGallery({ ...room, count }).columns)).toEqual([3, 3]);
+	});
+
 	test("many cells are scrolled to rather than too small", () => {
 		const { columns, size } = fitGallery({ ...room, count: 40 });
 		expect(size).toBeGreaterThanOrEqual(180);

@@ -360,24 +360,27 @@ class DeletionExplorer(ImageExplorer):
     def _draw_maps(self, failed: Iterable[str]) -> None:
         methods = list(self._methods)
         results = {key.method: self.study.result(key) for key in self._shown_keys()}
-        # Maps after the last known one are not sent, and the last row is the random order: a view shows its last row
+        # Maps after the last chosen one are not sent, and the last row is the random order: a view shows its last row
         # for any later frame.
-        known = [
-            methods.index(name) for name, result in results.items() if result is not None and name != RANDOM
-        ]
-        rows = [*methods[: max(known, default=-1) + 1], RANDOM]
+        chosen = [methods.index(name) for name in results if name != RANDOM]
+        rows = [*methods[: max(chosen, default=-1) + 1], RANDOM]
         height, width = self._x.shape[2:]
-        maps = np.full((len(rows), height, width), np.nan, dtype=np.float32)
+        # In one array, each in the corner: a coarse map is enlarged where it is drawn.
+        sizes = {name: result.saliency.shape for name, result in results.items() if result is not None}
+        maps = np.full((len(rows), *np.max([(1, 1), *sizes.values()], axis=0)), np.nan, dtype=np.float32)
         # A rank that no fraction reaches: a method without a map deletes nothing.
         ranks = np.full((len(rows), height, width), height * width, dtype=np.int32)
         for name, result in results.items():
             if result is not None:
-                maps[rows.index(name)], ranks[rows.index(name)] = result.saliency, result.ranks
+                own_height, own_width = result.saliency.shape
+                maps[rows.index(name), :own_height, :own_width] = result.saliency
+                ranks[rows.index(name)] = result.ranks
         warned = {key.method: " ".join(self.study.outcome(key).warnings) for key in self._shown_keys()}
         with self.heatmap.hold_sync():
             self.heatmap.labels = [self._title(name) for name in rows]
             self.heatmap.notes = [warned.get(name, "") for name in rows]
             self.heatmap.signs = ["auto" if name == RANDOM else self._methods[name].sign for name in rows]
+            self.heatmap.sizes = [list(sizes.get(name, maps.shape[1:])) for name in rows]
             self.heatmap.maps = maps
         self.masked.ranks = ranks
         active = [methods.index(name) for name in results if name not in failed and name != RANDOM]

@@ -52,8 +52,8 @@ class DeletionResult(NamedTuple):
 
     Attributes
     ----------
-    saliency : array, (H, W)
-        The map at the size of the image.
+    saliency : array, (h, w)
+        The map at its own resolution.
     ranks : array, (H, W)
         The rank of each pixel, 0 for the most salient one.
     curves : mapping of str to Curve
@@ -142,7 +142,7 @@ class DeletionStudy(Study[DeletionKey, DeletionResult]):
                     saliency = self.methods[key.method].saliency(self.model, self.x, key.target)
                 full = resize_map(saliency, (self.x.shape[2], self.x.shape[3]))
                 result = DeletionResult(
-                    full[0].detach().float().cpu().numpy(), ordering(full)[0].cpu().numpy(), curves={}
+                    saliency[0].detach().float().cpu().numpy(), ordering(full)[0].cpu().numpy(), curves={}
                 )
                 yield result
             left = {

@@ -65,6 +65,13 @@ class HeatmapView(View):
             "as (h, w). NaN and infinite values are transparent."
         ),
     )
+    sizes: List[list[int]] = List(
+        List(Int(), minlen=2, maxlen=2),
+        help=(
+            "Rows and columns of each map, where maps of several resolutions share `maps`: a map is the upper left "
+            "corner of this size. Maps that are not listed have the size of `maps`."
+        ),
+    ).tag(sync=True)
     labels: List[str] = List(Unicode(), help="The name of each map.").tag(sync=True)
     help = Unicode("", help="Tooltip of the title.").tag(sync=True)
     frame = Int(
@@ -177,6 +184,14 @@ class HeatmapView(View):
             raise TraitError(f"expected HeatmapView.limit to be a number above 0, or None, got {value:g}")
         return value
 
+    @validate("sizes")
+    def _check_sizes(self, proposal: dict[str, Any]) -> list[list[int]]:
+        sizes: list[list[int]] = proposal["value"]
+        for size in sizes:
+            if min(size) < 1:
+                raise TraitError(f"expected HeatmapView.sizes to be rows and columns above 0, got {size}")
+        return sizes
+
     @validate("percentile")
     def _check_percentile(self, proposal: dict[str, Any]) -> float:
         value = float(proposal["value"])
@@ -212,7 +227,8 @@ class HeatmapView(View):
         if self.images is not None and len(self.images):
             image = self.images[min(self.frame, len(self.images) - 1)]
         if self.maps is not None and len(self.maps):
-            values = self.maps[self._index()]
+            rows, columns = dict(enumerate(self.sizes)).get(self._index(), self.maps.shape[1:])
+            values = self.maps[self._index(), :rows, :columns]
         return image, values
 
     def _index(self) -> int:

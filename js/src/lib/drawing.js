@@ -30,7 +30,10 @@ export function createDrawing(model) {
 	const pickImage = cached((/** @type {Bytes} */ images, /** @type {number} */ frame) =>
 		slice(images, frame),
 	);
-	const pick = cached((/** @type {FloatMap} */ maps, /** @type {number} */ frame) => slice(maps, frame));
+	const pick = cached(
+		(/** @type {FloatMap} */ maps, /** @type {number} */ frame, /** @type {number[] | undefined} */ size) =>
+			corner(slice(maps, frame), size),
+	);
 	const limitOf = cached(magnitudeLimit);
 	const reachesBelowZero = cached((/** @type {Float32Array} */ values) => values.some((value) => value < 0));
 	const tableOf = cached(colorTable);
@@ -71,7 +74,7 @@ export function createDrawing(model) {
 	const map = () => {
 		const all = maps();
 		if (!all) return null;
-		return blurred(pick(all, index()), model.get("smoothing") ?? 0, sign());
+		return blurred(pick(all, index(), model.get("sizes")?.[index()]), model.get("smoothing") ?? 0, sign());
 	};
 	/** The magnitude at the end of the scale. */
 	const limit = () => {
@@ -115,6 +118,27 @@ export function createDrawing(model) {
 			return layers;
 		},
 	};
+}
+
+/**
+ * The upper left corner of a map; the whole map without a size.
+ *
+ * @param {FloatMap} map
+ * @param {number[] | undefined} size  rows and columns
+ * @returns {FloatMap}
+ */
+function corner(map, size) {
+	const [height, width] = map.shape;
+	if (!size || (size[0] === height && size[1] === width)) return map;
+	const [rows, columns] = size;
+	if (rows > height || columns > width) {
+		throw new RangeError(`sizes has [${size}], expected at most [${map.shape}], the shape of a map`);
+	}
+	const data = new Float32Array(rows * columns);
+	for (let row = 0; row < rows; row++) {
+		data.set(map.data.subarray(row * width, row * width + columns), row * columns);
+	}
+	return { shape: [rows, columns], data };
 }
 
 /**

@@ -12,7 +12,7 @@ const [SMALLEST, SCROLLED] = [140, 180];
 
 /**
  * How many cells of one column stand side by side: as many as make the cells largest while all of them are visible; if they
- * were too small, as many as can be read while the rest is reached by scrolling.
+ * were too small, as many as can be read while the rest is reached by scrolling. Rows are as even as can be.
  *
  * @param {Room} room
  * @returns {{columns: number, size: number}} the width of a cell in CSS px
@@ -22,7 +22,7 @@ export function fitGallery({ count, width, height, ratio, largest }) {
 	/** The width of a cell. @param {number} columns */
 	const across = (columns) => Math.min(largest, Math.floor((width - (columns - 1) * GAP) / columns));
 	if (!height) {
-		const columns = Math.min(most, Math.max(1, Math.ceil((width + GAP) / (largest + GAP))));
+		const columns = even(most, Math.min(most, Math.max(1, Math.ceil((width + GAP) / (largest + GAP)))));
 		return { columns, size: across(columns) };
 	}
 	/** The width of a cell with which all of them are visible. @param {number} columns */
@@ -32,13 +32,14 @@ export function fitGallery({ count, width, height, ratio, largest }) {
 	};
 	const sizes = Array.from({ length: most }, (_, index) => visible(index + 1));
 	const size = Math.max(...sizes);
-	if (size >= Math.min(SMALLEST, largest)) return { columns: sizes.lastIndexOf(size) + 1, size };
-	const columns = Math.max(
-		1,
-		Math.min(most, Math.floor((width + GAP) / (Math.min(SCROLLED, largest) + GAP))),
-	);
+	if (size >= Math.min(SMALLEST, largest)) return { columns: even(most, sizes.lastIndexOf(size) + 1), size };
+	const widest = Math.max(1, Math.min(most, Math.floor((width + GAP) / (Math.min(SCROLLED, largest) + GAP))));
+	const columns = even(most, widest);
 	return { columns, size: across(columns) };
 }
+
+/** The columns of as many rows that are as even as can be. @param {number} count @param {number} columns  at most */
+const even = (count, columns) => Math.ceil(count / Math.ceil(count / columns));
 
 /**
  * How many columns the text of each cell spans: neighbors of a row that have no map for one and the same reason share a

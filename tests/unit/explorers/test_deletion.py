@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from closeness import assert_close, near
 from torch import nn
 from traitlets import TraitError
@@ -14,6 +15,7 @@ from xai_widgets.errors import warn
 from xai_widgets.explorers import DeletionExplorer
 from xai_widgets.methods import METHODS
 from xai_widgets.metrics import deletion, insertion, ordering, random_order
+from xai_widgets.ops.resize import resize_map
 
 PATIENCE = 60
 
@@ -100,6 +102,35 @@ def test_of_all_methods_only_the_computed_maps_are_sent(model, image):
     assert explorer.wait(PATIENCE)
     assert len(explorer.method_picker.options) > 30
     assert len(explorer.heatmap.maps) == len(explorer.masked.ranks) == 5
+
+
+def test_a_chosen_method_without_a_map_is_not_shown_as_the_random_order(model, gate, image):
+    explorer = explorer_of(model, image, ["gradient", "occlusion"], target=2, start=False)
+    gate.shut = True
+    explorer.compute()
+    let_pass_until(explorer, gate, 1)
+    explorer.heatmap.frame = 1
+    random = len(explorer.masked.ranks) - 1
+    assert (len(explorer.heatmap.maps), random) == (3, 2)
+    assert np.isfinite(explorer.heatmap.maps[0]).all()
+    assert np.isnan(explorer.heatmap.maps[1]).all(), "a map of NaN is veiled"
+    assert (explorer.masked.ranks[1] == image[..., 0].size).all(), "ranks that no fraction reaches are veiled"
+    gate.open()
+    assert explorer.wait(PATIENCE)
+    assert sorted(explorer.masked.ranks[random].ravel().tolist()) == list(range(image[..., 0].size))
+
+
+def test_a_coarse_map_is_sent_at_its_own_resolution_and_orders_all_pixels(model, image):
+    def coarse(_model, x, _target):
+        return torch.arange(12.0).reshape(1, 3, 4).expand(len(x), 3, 4)
+
+    explorer = explorer_of(model, image, ["gradient", ("coarse", coarse)], target=2)
+    assert explorer.wait(PATIENCE)
+    assert explorer.heatmap.sizes[:2] == [[16, 16], [3, 4]]
+    assert (explorer.heatmap.maps[1, :3, :4] == np.arange(12).reshape(3, 4)).all()
+    assert np.isfinite(explorer.heatmap.maps[1]).sum() == 12
+    expected = ordering(resize_map(coarse(None, model.images(image), 2), (16, 16)))[0]
+    assert (explorer.masked.ranks[1] == expected.numpy()).all()
 
 
 def test_the_best_classes_of_the_image_are_shown_before_anything_is_computed(model, gate, image):
