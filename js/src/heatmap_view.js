@@ -42,7 +42,7 @@ const TRAITS = [
 		"interpolation",
 		"smoothing",
 	],
-	...["notes", "veil", "help"],
+	...["notes", "veil", "help", "color_bar"],
 ];
 
 /** @param {import("./lib/figure.js").Figure} figure */
@@ -142,7 +142,7 @@ export default view("xw-figure xw-heatmap-view", (figure) => {
 				model.get("limit") === null
 					? `colors end at percentile ${model.get("percentile")} of the magnitudes`
 					: "colors end at the limit that was set";
-			scale.node.hidden = !map;
+			scale.node.hidden = !map || model.get("color_bar") === false;
 			head.show();
 			figure.title.title = model.get("help");
 			const veil = model.get("veil") || (map && !map.data.some(Number.isFinite) ? "not computed yet" : "");

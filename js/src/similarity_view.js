@@ -2,7 +2,7 @@ import "./similarity_view.css";
 import { slice } from "./lib/arrays.js";
 import { cached, remembered } from "./lib/cached.js";
 import { createScale } from "./lib/color_tools.js";
-import { colorTable } from "./lib/colormaps.js";
+import { colorTable, SEQUENTIAL_NAMES } from "./lib/colormaps.js";
 import { element, setText } from "./lib/dom.js";
 import { view } from "./lib/figure.js";
 import { pack, packGray } from "./lib/image.js";
@@ -207,10 +207,12 @@ function build(figure) {
 	function lookOf(overlays, compared) {
 		const kind = model.get("kind");
 		const relative = model.get("color_range") === "relative" && !compared;
-		const signed = compared || (!relative && kind !== "euclidean" && anySigned(similarity.spaces()));
+		const name = model.get("colormap");
+		// A sequential map begins at 0; a difference has both signs.
+		const centered = !relative && kind !== "euclidean" && !SEQUENTIAL_NAMES.includes(name);
+		const signed = compared || (centered && anySigned(similarity.spaces()));
 		/** @type {import("./lib/colormaps.js").Sign} */
 		const sign = signed ? "both" : "positive";
-		const name = model.get("colormap");
 		return {
 			sign,
 			table: table(name === "auto" ? "similarity" : name, sign, model.get("fade")),

@@ -83,7 +83,7 @@ test("a click pins, a second one compares, a click on a pin takes it away", asyn
 	expect(words(0)).toEqual(
 		[1.8, -0.6, -1.8, 0.6, -0.6, 1 / Math.SQRT2 + 1 / Math.sqrt(50)].map((value) => color(value)),
 	);
-	expect(texts(".xw-note")[0]).toContain("A and B: −0.800");
+	expect(texts(".xw-more")[0]).toContain("A and B: −0.800");
 	expect(texts(".xw-value")).toEqual(["−0.800 − 1.00 = −1.80"]);
 	expect(
 		stages().map((stage) => [...stage.querySelectorAll(".xw-pin")].filter((pin) => !pin.hidden).length),
@@ -228,7 +228,7 @@ test("a token of the hovered image may be the source, in layers that have it", a
 	expect(words(0)).toEqual(withFirst.map((value) => color(value)));
 	// A value is read at the hovered position: (3, 4) / 5.
 	expect(texts(".xw-value")).toEqual(["0.800"]);
-	expect(texts(".xw-note")[0]).toContain("class token of cat");
+	expect(texts(".xw-more")[0]).toContain("class token of cat");
 	await set({ frame: 1 });
 	expect(words(0)).toEqual([-1, 0, 1, -0.6, 0, -1 / Math.SQRT2].map((value) => color(value)));
 	await set({ frame: 0, scope: "within" });

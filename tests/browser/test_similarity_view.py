@@ -15,6 +15,7 @@ from xai_widgets import SimilarityExplorer, load
 from xai_widgets.data import scenes
 from xai_widgets.similarity import ActivationGrid, pack, rotations, same_position, similarity
 from xai_widgets.views import SimilarityView
+from xai_widgets.views.colors import color_table
 
 #: Images of 24 x 40, a layer of 4 x 5 cells and one of 6 x 8, the first vector of the first image is a zero vector.
 PICTURES, SHAPES, CHANNELS = 3, {"coarse": (4, 5), "fine": (6, 8)}, 12
@@ -34,14 +35,14 @@ def grids():
 @pytest.fixture(scope="module")
 def view(grids):
     images = np.random.default_rng(0).integers(0, 255, (PICTURES, 24, 40, 3), dtype=np.uint8)
-    look = {"opacity": 1, "fade": False, "interpolation": "pixelated", "colormap": "gray"}
+    look = {"opacity": 1, "fade": False, "interpolation": "pixelated", "colormap": "blue_orange"}
     return SimilarityView.of(pack(grids), images=images, size=260, **look)
 
 
-def grays(values, signed):
-    """The grays of the color map "gray" for values from -1 to 1, or from 0, in 257 steps."""
+def colors(values, signed):
+    """The colors of the map "blue_orange" for values from -1 to 1, or from 0, in 257 steps."""
     steps = 128.5 + 128 * np.clip(values, -1, 1) if signed else 0.5 + 256 * np.clip(values, 0, 1)
-    return np.floor(255 * np.floor(steps) / 256 + 0.5)
+    return color_table("blue_orange", "both" if signed else "positive")[steps.astype(int), :3].astype(float)
 
 
 def stage_of(mounted, picture, layer):
@@ -57,7 +58,7 @@ def expect_drawn(stage, values, *, signed=True):
     left, top = box["x"] - np.floor(box["x"]), box["y"] - np.floor(box["y"])
     seen = np.zeros(values.shape, int)
     marks = [mark.bounding_box() for mark in stage.locator(".xw-mark:visible").all()]
-    expected = grays(values, signed)
+    expected = colors(values, signed)
     for (y, x), _ in np.ndenumerate(pixels[..., 0]):
         # The middle of the pixel, in cells; one on the border of two may be of either.
         row = (y + 0.5 - top) / box["height"] * values.shape[0]
@@ -129,7 +130,7 @@ def test_a_class_token_is_chosen_as_the_source_and_compared_with_every_patch(afm
     ]
     (packed,) = pack(tokens)
     images = np.zeros((PICTURES, 24, 40, 3), np.uint8)
-    look = {"opacity": 1, "fade": False, "interpolation": "pixelated", "colormap": "gray"}
+    look = {"opacity": 1, "fade": False, "interpolation": "pixelated", "colormap": "blue_orange"}
     mounted = afm_page.mount(
         SimilarityView.of([packed], images=images, size=260, position=[0.5, 0.5], frame=1, **look)
     )
@@ -139,7 +140,7 @@ def test_a_class_token_is_chosen_as_the_source_and_compared_with_every_patch(afm
     source.click()
     for name in names:
         choose(mounted.el, "Source", name)
-        expect(mounted.el.locator(".xw-note")).to_contain_text(f"{name} of image 2")
+        expect(mounted.el.locator(".xw-more")).to_contain_text(f"{name} of image 2")
         values = packed.similarity(1, name)
         for number in range(PICTURES):
             expect_drawn(stage_of(mounted, number, 0), values[number])
@@ -199,7 +200,7 @@ def test_an_explorer_lives_on_in_a_page_that_has_nothing_but_its_state(afm_page)
     ) as made:
         assert made.wait(600)
         assert made.run_bar.error == ""
-        look = {"opacity": 1, "fade": False, "interpolation": "pixelated", "colormap": "gray"}
+        look = {"opacity": 1, "fade": False, "interpolation": "pixelated", "colormap": "blue_orange"}
         view, curves = afm_page.mount(made.view, look), afm_page.mount(made.curves)
         result, weights = made.result, made.view.components
     (packed,) = result.packed

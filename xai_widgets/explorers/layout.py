@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from ipywidgets import HBox, Layout, VBox
@@ -102,7 +103,7 @@ def column(*parts: Any, weight: float = 1, width: int = COLUMN) -> VBox:
     return box
 
 
-def display_menu(*views: View) -> DisplayMenu:
+def display_menu(*views: View, settings: Collection[str] = SETTINGS) -> DisplayMenu:
     """Return the menu of the display settings that views have; their own controls are hidden.
 
     A setting is linked with all views that have it, and has the value of the first of them.
@@ -111,8 +112,10 @@ def display_menu(*views: View) -> DisplayMenu:
     ----------
     *views : View
         Views of images and maps.
+    settings : collection of str, optional
+        Names of the settings to offer. Default: all.
     """
-    ends = {name: [(view, name) for view in views if name in view.keys] for name in SETTINGS}
+    ends = {name: [(view, name) for view in views if name in view.keys] for name in settings}
     menu = DisplayMenu(
         shown=[name for name, found in ends.items() if found],
         help="Opacity, colors and other settings of the images",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from xai_widgets.core.images import to_images
 from xai_widgets.data.low_resolution import blurred_pair
 from xai_widgets.explorers.explorer import Explorer
-from xai_widgets.explorers.layout import column, header, stage
+from xai_widgets.explorers.layout import column, display_menu, header, stage
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.inverse import LayerWise, SolverSettings
 from xai_widgets.inverse.evaluation import DISTANCES, Reconstruction
@@ -37,8 +37,8 @@ TITLES = {
     "result of x^": "Result x + Φ(x̂)",
     "truth": "Truth g",
 }
-#: Input, output and their sum, each of the image and beside it of the inverse.
-ORDER = ("x", "x^", "residual", "residual of x^", "result", "result of x^", "truth", "alpha")
+#: The images in rows of four, each beside that of the inverse: input and result, then residual; no bars in the first.
+ORDER = ("x", "x^", "result", "result of x^", "residual", "residual of x^", "alpha", "truth")
 #: The pairs of table 5.2; those with the truth come last.
 PAIRS = ("x, x̂", "Φ(x), Φ(x̂)", "x + Φ(x), x + Φ(x̂)", "x + Φ(x), g", "x + Φ(x̂), g")
 
@@ -91,6 +91,8 @@ class RegressionInverseExplorer(Explorer):
     spectrum : CurveView
         Power of the focused over that of the other patches, in dB, by frequency; a curve for each lambda. Focused
         patches keep more of their light than the mean.
+    display : DisplayMenu
+        Smoothing and interpolation of the images.
     run_bar : RunBar
     result : LayerWise or None
         The inverse that is shown.
@@ -169,14 +171,12 @@ class RegressionInverseExplorer(Explorer):
         )
         names = [name for name in ORDER if name != "truth" or self._truth is not None]
         self.images = {name: _image_view(name) for name in names}
-        self.similarity = CurveView(x_label="λ", height=140, title="SSIM")
-        self.psnr = CurveView(x_label="λ", height=140, title="PSNR, dB")
-        self.spectrum = CurveView(
-            x_label="frequency, from coarse to fine",
-            y_label="focused over others",
-            height=140,
-            title="Spectrum, dB",
+        self.similarity, self.psnr = (
+            CurveView(x_label="λ", height=height, title=title)
+            for title, height in (("SSIM", 84), ("PSNR, dB", 90))
         )
+        self.spectrum = CurveView(height=78, title="Spectrum from coarse to fine: focused over others, dB")
+        self.display = display_menu(*self.images.values(), settings=("smoothing", "interpolation"))
         curves = (self.similarity, self.psnr)
         views = list(self.images.values())
         link(
@@ -196,28 +196,19 @@ class RegressionInverseExplorer(Explorer):
     def _layout(self) -> list[Any]:
         views = list(self.images.values())
         set_layout(*views, width="auto", min_width="0", margin="0")
-        # All in one line, in which an inverse is beside its image.
+        # In pairs: an inverse is beside its image.
         grid = Layout(
-            grid_template_columns=f"repeat({len(views)}, minmax(0, 1fr))",
-            grid_gap="8px",
-            align_items="flex-end",
+            grid_template_columns="repeat(4, minmax(0, 1fr))", grid_gap="0", align_items="flex-end"
         )
-        plots = self.similarity, self.psnr, self.spectrum
         # The same height before and after the first result.
-        set_layout(*plots, min_height="360px")
-        controls = header(self.slider, self.run_bar)
-        set_layout(self.slider, flex="3 1 340px")
-        return [
-            controls,
-            GridBox(views, layout=grid),
-            # The legend of the last one is in two columns.
-            stage(
-                *(
-                    column(plot, weight=weight, width=200)
-                    for plot, weight in zip(plots, (1, 1, 1.25), strict=True)
-                )
-            ),
-        ]
+        for plot, height in ((self.similarity, 280), (self.psnr, 236), (self.spectrum, 176)):
+            set_layout(plot, min_height=f"{height}px")
+        controls = header(self.slider, self.display, self.run_bar)
+        set_layout(self.slider, flex="3 1 300px")
+        # Below one another, and side by side where they are below the images.
+        curves = stage(*(column(plot, width=200) for plot in (self.similarity, self.psnr)))
+        images = column(GridBox(views, layout=grid), self.spectrum, weight=7.25, width=480)
+        return [controls, stage(images, (curves, 1))]
 
     # -- the computation ------------------------------------------------------------------------------------
 
@@ -310,6 +301,7 @@ def _image_view(name: str) -> HeatmapView:
         limit=None if signed else 1.0,
         opacity=1.0,
         interpolation="pixelated",
+        color_bar=signed or name in ("alpha", "truth"),
         controls=False,
         width=0,
     )

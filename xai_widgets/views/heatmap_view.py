@@ -174,6 +174,7 @@ class HeatmapView(View):
     ).tag(sync=True)
     position = Position(help="The marked position, from the top left corner.")
     viewport = Viewport()
+    color_bar = Bool(True, help="Whether the colors and the values at their ends are shown.").tag(sync=True)
     controls = Bool(True, help="Whether the view shows its controls.").tag(sync=True)
     width = Int(400, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
 

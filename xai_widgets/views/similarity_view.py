@@ -150,7 +150,9 @@ class SimilarityView(View):
         ("auto", *DIVERGING, *SEQUENTIAL),
         help=(
             'Color map, as in :class:`HeatmapView`; "auto" is gray at zero, teal to yellow above and magenta below. '
-            "The scale ends at 1, or for the dot product at the largest magnitude that is shown in the column."
+            "The scale ends at 1, or for the dot product at the largest magnitude that is shown in the column. A "
+            "sequential map begins at 0, so that negative values have the color of 0; the difference of two pins is "
+            "always shown by a diverging one."
         ),
     )
     color_range = Choice(

@@ -98,6 +98,7 @@ export class CurveGuides {
 			const lines = others.map((line) => pathAlong(line.top, bbox.left, right));
 			const places = placesAlong(top, ctx.measureText(label).width, bbox);
 			const place = freeBox(places, [...curves, ...lines], taken);
+			if (!place) continue;
 			taken.push(place);
 			this.#write(plot, label, place.right, (place.top + place.bottom) / 2, ink);
 		}

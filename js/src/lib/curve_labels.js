@@ -29,12 +29,13 @@ function overlap(a, b) {
 }
 
 /**
- * The first of some positions that hides no curve and no other name; failing that, no other name; failing that, the first.
+ * The first of some positions that hides no curve and no other name; failing that, no other name; failing that, the first;
+ * undefined where a low plot has no position.
  *
  * @param {Box[]} boxes
  * @param {Path[]} paths
  * @param {Box[]} taken
- * @returns {Box}
+ * @returns {Box | undefined}
  */
 export function freeBox(boxes, paths, taken) {
 	const apart = boxes.filter((box) => !taken.some((other) => overlap(box, other)));

@@ -211,7 +211,7 @@ export function createLegend() {
 export function createReadout({ announce }) {
 	const location = element("span", { class: "xw-cell" });
 	const value = element("span", { class: "xw-value" });
-	const note = element("span", { class: "xw-note xw-muted" });
+	const note = element("span", { class: "xw-more xw-muted" });
 	return {
 		node: element("div", { class: "xw-readout" }, [location, value, note]),
 		/** @param {string} where @param {string} number @param {string} more @param {string} error  of the number */
