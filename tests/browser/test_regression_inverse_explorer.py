@@ -113,7 +113,9 @@ def test_lambda_switches_every_picture_and_plot_without_a_kernel(done):
             expect(read).to_have_count(len(values))
             for index, value in enumerate(values):
                 assert float(read.nth(index).inner_text()) == pytest.approx(value[stop], rel=6e-3)
-        lit = curves_of(page, "Spectrum from coarse to fine: focused over others, dB").locator("[aria-pressed=true]")
+        lit = curves_of(page, "Spectrum from coarse to fine: focused over others, dB").locator(
+            "[aria-pressed=true]"
+        )
         expect(lit.locator(".xw-legend-label")).to_have_text(f"λ = {LAM[stop]:g}")
         for name, title in OTHERS.items():
             drawn[name, stop] = cells(page, title, maps[name].shape[1:])

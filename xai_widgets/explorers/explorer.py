@@ -148,9 +148,11 @@ class Explorer(Stateful):
         outcomes = [self.study.outcome(key) for key in self._keys()]
         known = sum(outcome.complete or outcome.result is not None for outcome in outcomes)
         complete = all(outcome.complete for outcome in outcomes)
+        failed = bool(outcomes) and all(outcome.error for outcome in outcomes)
         with self.run_bar.hold_sync():
             self.run_bar.label = "Resume" if known and (not complete or self.study.resumable) else "Run"
-            self.run_bar.runnable = not complete or self.study.resumable
+            # What failed altogether can be tried again, after its cause was removed.
+            self.run_bar.runnable = not complete or self.study.resumable or failed
             self.run_bar.restart = (
                 "Restart: discard all results so far and compute what is chosen anew" if known else ""
             )

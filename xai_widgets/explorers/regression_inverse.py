@@ -175,7 +175,7 @@ class RegressionInverseExplorer(Explorer):
             CurveView(x_label="λ", height=height, title=title)
             for title, height in (("SSIM", 84), ("PSNR, dB", 90))
         )
-        self.spectrum = CurveView(height=78, title="Spectrum from coarse to fine: focused over others, dB")
+        self.spectrum = CurveView(height=80, title="Spectrum from coarse to fine: focused over others, dB")
         self.display = display_menu(*self.images.values(), settings=("smoothing", "interpolation"))
         curves = (self.similarity, self.psnr)
         views = list(self.images.values())
@@ -197,9 +197,7 @@ class RegressionInverseExplorer(Explorer):
         views = list(self.images.values())
         set_layout(*views, width="auto", min_width="0", margin="0")
         # In pairs: an inverse is beside its image.
-        grid = Layout(
-            grid_template_columns="repeat(4, minmax(0, 1fr))", grid_gap="0", align_items="flex-end"
-        )
+        grid = Layout(grid_template_columns="repeat(4, minmax(0, 1fr))", grid_gap="0", align_items="flex-end")
         # The same height before and after the first result.
         for plot, height in ((self.similarity, 280), (self.psnr, 236), (self.spectrum, 176)):
             set_layout(plot, min_height=f"{height}px")
@@ -207,7 +205,7 @@ class RegressionInverseExplorer(Explorer):
         set_layout(self.slider, flex="3 1 300px")
         # Below one another, and side by side where they are below the images.
         curves = stage(*(column(plot, width=200) for plot in (self.similarity, self.psnr)))
-        images = column(GridBox(views, layout=grid), self.spectrum, weight=7.25, width=480)
+        images = column(GridBox(views, layout=grid), self.spectrum, weight=6, width=480)
         return [controls, stage(images, (curves, 1))]
 
     # -- the computation ------------------------------------------------------------------------------------
