@@ -52,6 +52,13 @@ def test_an_explorer_lives_and_outlives_its_kernel(app, tmp_path):
     page = opened.page
     choose_class(page, "striped kite")
     drag_cursor(page, 0.4)
+    # Side by side, as in Jupyter: what is dragged and what it changes fit one screen.
+    boxes = [
+        page.locator(view).first.bounding_box()
+        for view in (".xw-heatmap-view", ".xw-ordered-mask-view", ".xw-curve-view")
+    ]
+    assert len({round(box["y"]) for box in boxes}) == 1
+    assert max(box["y"] + box["height"] for box in boxes) < 640
     opened.screenshot("marimo")
     opened.server.stop()
     drag_cursor(page, 0.7)

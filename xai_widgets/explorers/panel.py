@@ -17,6 +17,10 @@ P = ParamSpec("P")
 AnyPanel = TypeVar("AnyPanel", bound="Panel")
 
 
+#: The traits of a layout that say how much room a widget takes.
+_SIZES = ("flex", "width", "min_width", "max_width")
+
+
 class Panel(StaticRepr, VBox):
     """A vertical box of views, controls and other boxes."""
 
@@ -118,13 +122,23 @@ def _in_marimo(widget: Any) -> Any:
         return _tabs_in_marimo(widget)
     if isinstance(widget, Box):
         # Parts of marimo's boxes cannot be hidden later: parts that are hidden now are left out.
-        parts = [_in_marimo(child) for child in widget.children if child.layout.display != "none"]
-        if isinstance(widget, HBox):
-            return mo.hstack(parts, wrap=True, justify="start", align="start")
-        return mo.vstack(parts, align="stretch")
+        parts = [child for child in widget.children if child.layout.display != "none"]
+        cells = [f'<div style="{_css(child)}">{mo.as_html(_in_marimo(child)).text}</div>' for child in parts]
+        layout, row = widget.layout, isinstance(widget, HBox)
+        style = [
+            f"display: flex; flex-flow: {'row wrap' if row else 'column'}; gap: {layout.grid_gap or '8px'}",
+            f"align-items: {layout.align_items or ('flex-start' if row else 'stretch')}",
+        ]
+        return mo.Html(f'<div style="{"; ".join(style)}">{"".join(cells)}</div>')
     if isinstance(widget, HTML):
         return mo.Html(widget.value)
     return widget
+
+
+def _css(widget: Any) -> str:
+    """Return the share of a row or column that a widget takes, as CSS."""
+    sizes = {name.replace("_", "-"): getattr(widget.layout, name) for name in _SIZES}
+    return "; ".join(f"{name}: {value}" for name, value in sizes.items() if value)
 
 
 def _tabs_in_marimo(tab: Any) -> Any:

@@ -14,7 +14,7 @@ const STEPS = /** @type {Record<string, number>} */ ({
 });
 
 /** How far the handle may stand left of the plotting area, CSS px. */
-const OVER_AXIS = 4;
+const OVER_AXIS = 11;
 
 /** The vertical line that is dragged, its handle (a slider for the keyboard), and a dot on the active curve. */
 export class CurveCursor {
