@@ -112,9 +112,9 @@ def test_a_still_picture_is_what_the_view_draws(afm_page, name):
         ((np.arange(count) + 0.5) / count * extent).astype(int)
         for count, extent in zip((rows, columns), still.shape, strict=False)
     ]
-    wanted = still[at[0][:, None], at[1][None]].reshape(-1, 3).astype(int)
-    assert np.abs(np.array(drawn)[:, :3] - wanted).max() <= 3
-    assert wanted.std() > 10
+    expected = still[at[0][:, None], at[1][None]].reshape(-1, 3).astype(int)
+    assert np.abs(np.array(drawn)[:, :3] - expected).max() <= 3
+    assert expected.std() > 10
 
 
 CELLS = [

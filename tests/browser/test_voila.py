@@ -8,9 +8,9 @@ CELLS = [
     # The position that the kernel received is written below the view, by the kernel.
     """
 from ipywidgets import Label, VBox
-said = Label("kernel: nothing")
-view.observe(lambda change: setattr(said, "value", f"kernel: {[round(part, 2) for part in change.new]}"), "position")
-VBox([view, said])
+shown = Label("kernel: nothing")
+view.observe(lambda change: setattr(shown, "value", f"kernel: {[round(part, 2) for part in change.new]}"), "position")
+VBox([view, shown])
 """,
     EXPLORER + "\nexplorer",
 ]

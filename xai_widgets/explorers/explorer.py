@@ -151,7 +151,7 @@ class Explorer(Stateful):
         failed = bool(outcomes) and all(outcome.error for outcome in outcomes)
         with self.run_bar.hold_sync():
             self.run_bar.label = "Resume" if known and (not complete or self.study.resumable) else "Run"
-            # What failed altogether can be tried again, after its cause was removed.
+            # A computation that failed altogether can be tried again, after its cause was removed.
             self.run_bar.runnable = not complete or self.study.resumable or failed
             self.run_bar.restart = (
                 "Restart: discard all results so far and compute what is chosen anew" if known else ""

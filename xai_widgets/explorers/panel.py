@@ -17,7 +17,7 @@ P = ParamSpec("P")
 AnyPanel = TypeVar("AnyPanel", bound="Panel")
 
 
-#: The traits of a layout that say how much room a widget takes.
+#: The traits of a layout for the size of a widget.
 _SIZES = ("flex", "width", "min_width", "max_width")
 
 
