@@ -109,9 +109,10 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 		if (used === table) table.draw(curves, model.get("sort") ?? "", model.get("mode"));
 		else list.draw(curves);
 		for (const other of [table, list]) if (other !== used) other.element.hidden = true;
-		toolbar.drawModes(used === table ? modesOf(curves) : [], model.get("mode"));
+		const chosen = used === table && (model.get("mode_buttons") ?? true);
+		toolbar.drawModes(chosen ? modesOf(curves) : [], model.get("mode"));
 		const flips = curves.filter(({ flip, hidden }) => !Number.isNaN(flip) && !hidden);
-		notes.hidden = used !== table;
+		notes.hidden = used !== table || !curves.some(({ flips }) => flips);
 		const own = flips.find(({ active }) => active);
 		setText(notes, `◇ predicted class changes${own?.flipLabel ? `: ${own.flipLabel}` : ""}`);
 		notes.title = flips.map(({ label, flipLabel }) => `${label}: ${flipLabel}`).join("\n");
@@ -335,7 +336,7 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 		items: () => [{ text: "Save CSV", tip: "The values as a table", act: downloadCsv }],
 		traits: [
 			...["x", "y", "band", "series", "lines", "marks", "steps", "hidden", "frame", "mode", "sort"],
-			...["height", "x_label", "y_label", "x_scale", "x_percent", "y_range", "snap"],
+			...["height", "x_label", "y_label", "x_scale", "x_percent", "y_range", "snap", "mode_buttons"],
 		],
 		refresh() {
 			data = NO_CURVES;

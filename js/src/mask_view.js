@@ -9,7 +9,7 @@ import { bytes, floats, pack, Raster } from "./lib/image.js";
 import { contour, dim, gray, look, resize, strokeContour } from "./lib/masks.js";
 import { next } from "./lib/numbers.js";
 import { lookOf } from "./lib/palette.js";
-import { cellAt, createImageStage } from "./lib/stage.js";
+import { cellAt, createImageStage, createNote } from "./lib/stage.js";
 import { observe } from "./lib/state.js";
 import { swatch } from "./lib/swatch.js";
 import { ZOOM_KEYS } from "./lib/viewport.js";
@@ -147,26 +147,6 @@ function createReadout({ model, announce }, drawing) {
 }
 
 /**
- * A veil over an image that has no mask yet, or a sentence at its lower border.
- *
- * @param {import("./lib/figure.js").Figure} figure
- * @param {ReturnType<typeof createDrawing>} drawing
- */
-function createNote({ model }, drawing) {
-	const node = element("div", { class: "xw-note", hidden: true });
-	return {
-		node,
-		show() {
-			const veiled = drawing.shape() !== undefined && !drawing.mask();
-			const text = model.get("note") || (veiled ? "not computed yet" : "");
-			node.textContent = text;
-			node.hidden = !text || drawing.shape() === undefined;
-			node.classList.toggle("xw-veil", veiled);
-		},
-	};
-}
-
-/**
  * The traits that a key sets, or null.
  *
  * @param {KeyboardEvent} event
@@ -211,7 +191,7 @@ export default view("xw-figure xw-mask-view", (figure) => {
 			stage.node.setAttribute("aria-valuetext", readout.show());
 		},
 	});
-	const note = createNote(figure, drawing);
+	const note = createNote();
 	stage.node.append(note.node);
 	const sample = swatch();
 	const caption = element("div", { class: "xw-caption xw-muted" });
@@ -293,7 +273,10 @@ export default view("xw-figure xw-mask-view", (figure) => {
 			sample.element.toggleAttribute("hidden", look < 0);
 			if (look >= 0) sample.draw({ ...lookOf(look), active: true, dashed: false });
 			follow();
-			note.show();
+			// Without an image its message says so.
+			const drawn = drawing.shape() !== undefined;
+			const veiled = drawn && !drawing.mask();
+			note.show(drawn ? model.get("note") || (veiled ? "not computed yet" : "") : "", veiled);
 			return stage.show(drawing.shape(), "No image yet.");
 		},
 		fail: stage.fail,

@@ -123,7 +123,7 @@ def test_the_slider_is_dragged_without_a_kernel(lab):
         wait_until_shown(page, masks[index], levels)
         expect(page.page.locator(".xw-gallery-view [aria-selected=true]")).to_contain_text(f"{area} %")
     mouse.up()
-    expect(page.page.locator(".xw-curve-view .xw-cursor")).to_contain_text("0.200")
+    expect(page.page.locator(".xw-curve-view .xw-cursor")).to_contain_text("20.0 %")
     expect(amount).to_have_text("area 20 % preserved")
 
 
@@ -176,9 +176,9 @@ def test_it_fits_one_screen_and_line_mask_curves_and_bars_show_one_number(lab):
         page.wait_for_kernel(
             "[round(v, 6) for v in (explorer.curves.fraction, explorer.mask.area)]", [area] * 2
         )
-        shown = cursor.inner_text().replace(" %", "")
-        assert float(shown) in (area, 100 * area)
-        expect(explorer.locator(".xw-scores-view .xw-top")).to_contain_text("preserved")
+        assert float(cursor.inner_text().removesuffix(" %")) == 100 * area
+        # The bars name the area that is drawn.
+        expect(explorer.locator(".xw-scores-view .xw-top")).to_contain_text(f"{100 * area:.1f} % preserved")
 
     page.kernel_exec("explorer.variant_picker.value = 'delete'")
     page.wait_for_kernel("explorer.run_bar.status", "done")
@@ -187,4 +187,40 @@ def test_it_fits_one_screen_and_line_mask_curves_and_bars_show_one_number(lab):
     expect(explorer.get_by_role("button", name="Deleted", exact=True)).to_have_attribute(
         "aria-pressed", "true"
     )
-    expect(explorer.locator(".xw-scores-view .xw-top")).to_contain_text("deleted")
+    expect(explorer.locator(".xw-scores-view .xw-top")).to_contain_text("40.0 % deleted")
+    # The bold curve is that of the mask that is deleted.
+    expect(explorer.locator(".xw-legend [aria-pressed=true]")).to_contain_text("mask deleted")
+
+
+#: Left, top, width and height of every part of the explorer, by its class.
+PARTS = """() => {
+    const explorer = document.querySelector('.xw-explorer'), { x, y } = explorer.getBoundingClientRect();
+    return Object.fromEntries([...explorer.querySelectorAll('.xw, .xw-stage, .u-over, .xw-scores, .xw-gallery')]
+        .map((part, index) => [`${index} ${part.className}`, part.getBoundingClientRect()])
+        .map(([name, box]) => [name, [box.x - x, box.y - y, box.width, box.height].map(Math.round)]));
+}"""
+#: A line of text may appear, CSS px.
+JUMP = 24
+
+
+def test_nothing_jumps_when_the_objective_changes(lab):
+    page = lab.open([SETUP, SHOW], width=1280, height=900)
+    page.wait_for_kernel("explorer.run_bar.status", "done")
+    expect(page.page.locator(".xw-gallery-view [role=option]")).to_have_count(len(AREAS))
+    before = page.page.evaluate(PARTS)
+    assert len(before) > 8
+    for variant in ("delete", "hybrid", "preserve"):
+        page.page.evaluate(
+            """(parts) => { window.seen = []; window.looking = true;
+            const look = () => { window.seen.push(eval(parts)()); if (window.looking) requestAnimationFrame(look); };
+            look(); }""",
+            PARTS,
+        )
+        page.kernel_exec(f"explorer.variant_picker.value = {variant!r}")
+        page.wait_for_kernel("explorer.run_bar.status", "done")
+        page.page.wait_for_timeout(300)
+        seen = page.page.evaluate("() => { window.looking = false; return window.seen; }")
+        assert len(seen) > 3
+        for name, box in before.items():
+            worst = max(abs(now - then) for boxes in seen for now, then in zip(boxes[name], box, strict=True))
+            assert worst <= JUMP, f"{name} moves by {worst} px for {variant}"

@@ -1,6 +1,7 @@
 """The comparison of masks as a person meets it, in JupyterLab."""
 
 import numpy as np
+import pytest
 from playwright.sync_api import expect
 
 SETUP = """
@@ -47,8 +48,9 @@ def test_one_slider_moves_all_lanes_without_a_kernel_and_none_is_larger(lab):
     ] * 3 + [True]
     assert controls.locator(".xw-stage").is_hidden()
     (left, top, width), *others = boxes(panels)
-    assert [box[1:] for box in others] == [[top, width]] * 2
-    assert left < others[0][0] < others[1][0]
+    # Two and one, where three in a row would be small.
+    assert others[0][1:] == [top, width]
+    assert left == others[1][0] < others[0][0]
     page.shutdown_kernel()
 
     controls.get_by_role("button", name="Mask").click()
@@ -68,7 +70,7 @@ def test_one_slider_moves_all_lanes_without_a_kernel_and_none_is_larger(lab):
             )
             assert ((shown > 127) == mask).mean() > 0.98
     mouse.up()
-    expect(page.page.locator(".xw-curve-view .xw-cursor")).to_contain_text("0.250")
+    expect(page.page.locator(".xw-curve-view .xw-cursor")).to_contain_text("25.0 %")
 
     # In a narrow column two stand side by side, and nothing is as wide as the third alone would be.
     page.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
@@ -83,25 +85,56 @@ def test_one_slider_moves_all_lanes_without_a_kernel_and_none_is_larger(lab):
     assert third[1] > top + width
 
 
-def test_it_fits_one_screen_and_a_mask_that_is_not_computed_is_veiled(lab):
-    show = (
-        "comparison = xw.MaskComparison(model, image, [rows, columns, 'grad_cam', 'gradient'], start=False)"
-    )
+METHODS = ["'gradient'", "'grad_cam'", "'gradient_x_input'", "'norm_grad'", "'guided_backprop'"]
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5])
+def test_it_fits_one_screen_and_a_mask_that_is_not_computed_is_veiled(lab, count):
+    show = f"comparison = xw.MaskComparison(model, image, [{', '.join(METHODS[:count])}], start=False)"
     page = lab.open([SETUP, f"{show}\ncomparison"], width=1280, height=900)
     explorer = page.page.locator(".xw-explorer")
     veils = explorer.locator(".xw-note.xw-veil")
-    expect(veils).to_have_text(["not computed yet"] * 4)
+    expect(veils).to_have_text(["not computed yet"] * count)
     before = explorer.bounding_box()
     assert before["width"] < 912
     page.kernel_exec("comparison.compute()")
     page.wait_for_kernel("comparison.run_bar.status", "done")
     expect(veils).to_have_count(0)
-    slider, *stages = (
+    slider, stages = (
         explorer.locator(name).all()
         for name in (".xw-mask-view input[type=range]", ".xw-mask-view .xw-stage")
     )
-    seen = [box for part in (*slider, *stages[0]) if (box := part.bounding_box())]
-    assert len(seen) == 5
+    seen = [box for part in (*slider, *stages) if (box := part.bounding_box())]
+    assert len(seen) == count + 1
     # The slider and all images that it changes are seen together.
-    assert max(box["y"] + box["height"] for box in seen) - before["y"] < 560
-    assert explorer.bounding_box()["height"] <= 660
+    assert max(box["y"] + box["height"] for box in seen) - before["y"] < 580
+    assert min(box["width"] for box in seen) > 120
+    assert explorer.bounding_box()["height"] <= 640
+    # Nothing jumps.
+    assert abs(explorer.bounding_box()["height"] - before["height"]) <= 24
+
+
+def test_cursor_captions_and_table_show_one_area_and_the_names_follow_the_mode(lab):
+    page = lab.open([SETUP, SHOW], width=1280, height=900)
+    page.wait_for_kernel("comparison.run_bar.status", "done")
+    explorer = page.page.locator(".xw-explorer")
+    amounts = explorer.locator(".xw-mask-view .xw-amount:visible")
+    cursor, plot = explorer.locator(".xw-cursor-handle"), explorer.locator(".u-over")
+    values = explorer.locator(".xw-curve-table .xw-legend-value")
+    for mode, click in (("preserved", 0.3), ("deleted", 0.45)):
+        explorer.get_by_role("button", name=mode.title(), exact=True).click()
+        over = plot.bounding_box()
+        # Beside an area: the nearest one is taken by all.
+        page.page.mouse.click(over["x"] + click * over["width"], over["y"] + over["height"] / 2)
+        area = 0.25 if click == 0.3 else 0.5
+        expect(amounts).to_have_text([f"area {100 * area:g} % {mode}"] * 3)
+        expect(cursor).to_have_text(f"{100 * area:.1f} %")
+        page.wait_for_kernel(
+            "[round(v, 6) for v in (comparison.curves.fraction, comparison.controls.area)]", [area] * 2
+        )
+        column = 1 + [0.125, 0.25, 0.5].index(area)
+        shown = f"[y for y, s in zip(comparison.curves.y, comparison.curves.series) if s['mode'] == {mode!r}]"
+        rows = page.kernel_eval(f"[float(y[{column}]) for y in {shown}]")
+        assert [float(text.replace("\u2212", "-")) for text in values.all_inner_texts()] == pytest.approx(
+            rows, abs=5e-3
+        )

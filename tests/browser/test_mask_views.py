@@ -150,6 +150,8 @@ def test_the_downloaded_values_are_a_plain_table(afm_page):
         marks=[{"x": 0.1, "label": "a* = 10 %"}, {"x": 0.2, "label": "beside"}],
     )
     mounted = afm_page.mount(view)
+    # The menu shows itself to a pointer over the view.
+    mounted.el.locator(".xw-curve-view").hover()
     with afm_page.page.expect_download() as download:
         mounted.el.get_by_role("button", name="Save or copy this view").click()
         mounted.el.get_by_role("menuitem", name="Save CSV").click()

@@ -41,19 +41,19 @@ def test_a_heat_map_and_a_curve_follow_in_the_page_without_a_kernel(lab):
     output = page.output(0)
     slider = output.get_by_label("Channels", exact=True).and_(output.locator("input"))
     expect(slider).to_be_visible()
-    expect_state(page, "1", "1.00", "1.00")
+    expect_state(page, "1", "1", "1.00")
     page.shutdown_kernel()
     slider.focus()
     page.page.keyboard.press("ArrowRight")
-    expect_state(page, "2", "2.00", "0")
+    expect_state(page, "2", "2", "0")
     page.page.keyboard.press("End")
-    expect_state(page, "17", "17.00", "0")
+    expect_state(page, "17", "17", "0")
     page.page.keyboard.press("b")
-    expect_state(page, "8", "8.00", "0")
+    expect_state(page, "8", "8", "0")
     page.page.keyboard.press("Home")
-    expect_state(page, "1", "1.00", "1.00")
+    expect_state(page, "1", "1", "1.00")
     output.get_by_role("button", name="a* = 8").click()
-    expect_state(page, "8", "8.00", "0")
+    expect_state(page, "8", "8", "0")
 
     # The cursor chooses the nearest stop and stays where the user has put it.
     plot = output.locator(".u-over")
@@ -171,7 +171,7 @@ def test_a_curve_on_a_logarithmic_axis_is_joined_by_the_fraction(afm_page):
     curve = CurveView(x=counts, y=[np.arange(10) / 9], x_scale="log", marks=[{"x": 12, "label": "a* = 12"}])
     link((view, "fraction"), (curve, "fraction"))
     slider, plot = afm_page.mount(view), afm_page.mount(curve)
-    expect(plot.el.locator(".xw-cursor-handle")).to_have_text("1.000")
+    expect(plot.el.locator(".xw-cursor-handle")).to_have_text("1")
 
     def share():
         """Where the cursor is drawn, as a part of the plotting area."""
@@ -181,11 +181,11 @@ def test_a_curve_on_a_logarithmic_axis_is_joined_by_the_fraction(afm_page):
     # Even stops of a slider and a logarithmic axis are the same scale.
     for frame in (3, 9, 1):
         slider.update(frame=frame)
-        expect(plot.el.locator(".xw-cursor-handle")).to_have_text(f"{counts[frame]:#.4g}")
+        expect(plot.el.locator(".xw-cursor-handle")).to_have_text(f"{counts[frame]:g}")
         assert abs(share() - frame / 9) < 0.01
     box = plot.el.locator(".u-over").bounding_box()
     afm_page.page.mouse.click(box["x"] + box["width"] * 7 / 9, box["y"] + box["height"] / 2)
     slider.wait_for("frame", 7)
     plot.el.get_by_role("button", name="a* = 12").click()
     slider.wait_for("frame", 3)
-    expect(plot.el.locator(".xw-cursor-handle")).to_have_text("12.00")
+    expect(plot.el.locator(".xw-cursor-handle")).to_have_text("12")

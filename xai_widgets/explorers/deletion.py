@@ -338,7 +338,9 @@ class DeletionExplorer(ImageExplorer):
         style = "dashed" if metric == "deletion" else "solid"
         look = {"color": RANDOM_COLOR} if name == RANDOM else {"look": self.method_picker.looks[name]}
         label = f"{title}, {metric}"
-        return {"label": label, "name": title, "frame": row, "mode": metric, "style": style, **look}
+        # With a label from the start, the line below the table does not appear later.
+        flip = {"flip_label": ""}
+        return {"label": label, "name": title, "frame": row, "mode": metric, "style": style, **flip, **look}
 
     def _facts(self, name: str, curve: Curve, warnings: Sequence[str]) -> dict[str, Any]:
         """Return the parts of the entry of a curve that are known from its values."""

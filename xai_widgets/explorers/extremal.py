@@ -171,7 +171,9 @@ class ExtremalExplorer(SearchExplorer):
         mode = _mode(variant)
         self.mask = MaskView(width=480, area=0.1, mode=mode, display=mode, title=_title(variant, layer))
         self.curves = CurveView(
-            x_label="area", y_label=score_name(self.model), fraction=0.1, mode=mode, height=200
+            x_label="area",
+            y_label=score_name(self.model),
+            **{"x_percent": True, "fraction": 0.1, "mode": mode, "height": 200},
         )
         self.scores = ScoresView(
             labels=self.model.labels,
@@ -180,6 +182,7 @@ class ExtremalExplorer(SearchExplorer):
             mode=mode,
             series=[{"label": each, "frame": 0, "mode": each} for each in MODES],
             title="Best classes",
+            x_percent=True,
         )
         self.strip = GalleryView(title="All areas", size=THUMBNAIL, columns=10)
         link((self.curves, "fraction"), (self.scores, "fraction"), (self.mask, "area"))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from ipywidgets import HBox, Layout
 
 from xai_widgets.core.arguments import check_batch_size
@@ -29,8 +30,8 @@ AREAS = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6)
 #: Default methods.
 METHODS = ("gradient", "grad_cam", "occlusion", "meaningful_perturbation", "extremal")
 
-#: Gap between two images, and their largest width, in pixels.
-GAP, LANE = 8, 240
+#: Largest width of an image and its margins, in pixels.
+LANE = 296
 
 
 class MaskComparison(ImageExplorer):
@@ -139,7 +140,11 @@ class MaskComparison(ImageExplorer):
         }
         self.controls = MaskView(show_image=False, width=0, area=0.1)
         self.curves = CurveView(
-            x_label="area", y_label=score_name(self.model), fraction=0.1, mode="preserved", height=210
+            x_label="area",
+            y_label=score_name(self.model),
+            **{"x_percent": True, "fraction": 0.1, "mode": "preserved", "height": 200},
+            # The buttons of the images choose it.
+            mode_buttons=False,
         )
         masks = self.controls, *self.masks.values()
         link((self.curves, "fraction"), *((view, "area") for view in masks))
@@ -148,19 +153,22 @@ class MaskComparison(ImageExplorer):
         # The curves of the part that is shown are bold.
         link((self.curves, "mode"), *((view, "mode") for view in masks))
         # Aligned at the bottom, where a title of two lines does not move an image.
-        row = Layout(display="grid", grid_gap=f"8px {GAP}px", align_items="flex-end", overflow="hidden")
+        row = Layout(display="grid", grid_gap="4px 0", align_items="flex-end", overflow="hidden")
         self._row = HBox(list(self.masks.values()), layout=row)
         self._compute_on_change((self.method_picker, "selected"))
         self._assemble(self._layout())
         if start:
             self.compute()
+        else:
+            # The images and the legend have their places before the first result.
+            self._draw()
 
     def _layout(self) -> list[Any]:
         set_layout(*self.masks.values(), min_width="0", margin="0")
         controls = header(self.class_picker, self.method_picker, self.run_bar)
         # The slider and all images that it changes are side by side.
-        images = column(self._row, weight=1.4, width=360)
-        return [controls, stage(images, column(self.controls, self.curves, width=270))]
+        self._images = column(self._row, width=330)
+        return [controls, stage(self._images, column(self.controls, self.curves, width=300))]
 
     def _show_image(self) -> None:
         levels = self.model.to_rgb(pyramid(self._x, self._perturbation, levels=2)[0])
@@ -187,7 +195,8 @@ class MaskComparison(ImageExplorer):
 
     def _draw(self, changed: MaskKey | None = None) -> None:
         outcomes = {key.method: self.study.outcome(key) for key in self._keys()}
-        self._row.layout.grid_template_columns = _columns(len(outcomes))
+        self._row.layout.grid_template_columns = _tracks(len(outcomes))
+        self._images.layout.max_width = f"{_columns(len(outcomes)) * LANE}px"
         self.method_picker.looks = self._looks.take(outcomes)
         for name, view in self.masks.items():
             outcome = outcomes.get(name)
@@ -220,19 +229,16 @@ class MaskComparison(ImageExplorer):
             if outcome.error:
                 continue
             for mode, style in (("preserved", "solid"), ("deleted", "dashed")):
-                label = f"{self._methods[key.method].title}, {mode}"
-                note = "; ".join(outcome.warnings) if mode == "preserved" else ""
-                entry = {
-                    "label": label,
-                    "note": note,
-                    "frame": frames[key.method],
-                    "mode": mode,
-                    "style": style,
-                }
-                series.append(entry | {"look": self.method_picker.looks[key.method]})
+                title = self._methods[key.method].title
+                entry = {"label": f"{title}, {mode}", "name": title, "frame": frames[key.method]}
+                entry |= {"mode": mode, "style": style, "warning": "; ".join(outcome.warnings)}
+                entry["look"] = self.method_picker.looks[key.method]
                 scores = [np.nan] * len(x)
                 if outcome.result is not None:
-                    scores = getattr(outcome.result, mode)[columns].tolist()
+                    known = getattr(outcome.result, mode)[columns].cpu()
+                    entry["auc"] = float(torch.trapezoid(known, torch.tensor(x)))
+                    scores = known.tolist()
+                series.append(entry)
                 rows.append(scores)
         lines = [
             {"y": float(result.preserved[end]), "label": label}
@@ -254,8 +260,15 @@ class MaskComparison(ImageExplorer):
         return void_scores(self.model, self.target, low, high, ENDS[self._perturbation])
 
 
-def _columns(count: int) -> str:
-    """Return grid columns for images of equal size, up to four, which wrap where one would be narrower than 130 px."""
-    columns = max(1, min(count, 3 if count <= 6 else 4))
-    share = f"calc((100% - {(columns - 1) * GAP + 1}px) / {columns})"
-    return f"repeat(auto-fill, minmax(max(130px, {share}), 1fr))"
+def _columns(count: int) -> int:
+    """Return the largest number of images side by side."""
+    return 2 if count == 4 else max(1, min(count, 3 if count <= 6 else 4))
+
+
+def _tracks(count: int) -> str:
+    """Return grid columns of equal width, which wrap where one would be narrower than 130 px."""
+    # A pixel less, so that rounding does not wrap them.
+    share = f"calc(100% / {_columns(count)} - 1px)"
+    # Three are two and one in a narrow column, where they are larger.
+    least = "min(190px, calc(50% - 1px))" if count == 3 else share
+    return f"repeat(auto-fill, minmax(max(130px, {least}), 1fr))"

@@ -84,7 +84,7 @@ class CurveView(View):
             "in place of a look), and for a legend in a table ``name`` (str: curves of one "
             "name share a row), ``auc`` (float, the area under the curve), ``warning`` (str, the tooltip of a "
             "mark), ``flip`` (float, an `x` where a mark shows that the predicted class changes) and "
-            "``flip_label`` (str). Missing entries are filled with the defaults."
+            "``flip_label`` (str, shown below the table). Missing entries are filled with the defaults."
         ),
     ).tag(sync=True)
     band = Array(
@@ -178,6 +178,9 @@ class CurveView(View):
         ),
     ).tag(sync=True)
     width = Int(0, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
+    mode_buttons = Bool(
+        True, help="Whether curves with a legend in a table have buttons that choose `mode`, above the plot."
+    ).tag(sync=True)
     controls = Bool(
         True,
         help=(

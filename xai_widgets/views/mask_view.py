@@ -23,6 +23,8 @@ DISPLAYS = ("preserved", "deleted", "outline", "mask")
 
 #: Uses of the mask: the part that is preserved, or the part that is deleted.
 MODES = ("preserved", "deleted")
+#: Share of an image without a mask that is visible.
+VISIBLE = 0.2
 
 
 class MaskView(View):
@@ -165,11 +167,14 @@ class MaskView(View):
         return best
 
     def static_image(self) -> preview.Pixels | None:
-        """Return the image under the mask; the display "outline" is drawn like "preserved"."""
+        """Return the image under the mask, faded without one; the display "outline" is drawn like "preserved"."""
         if not self.show_image or self.levels is None:
             return None
         pixels, mask = self.levels[-1], self._current()
-        if mask is not None:
+        if mask is None:
+            # As faint as under the veil in the browser: no result looks like it.
+            pixels = np.round(255 - VISIBLE * (255.0 - pixels)).astype(np.uint8)
+        else:
             m = preview.resize_mask(mask, pixels.shape)
             if self.display == "mask":
                 pixels = np.repeat(np.round(255 * m).astype(np.uint8)[..., None], 3, axis=2)

@@ -9,8 +9,8 @@ import { swatch } from "./swatch.js";
  * @typedef {{name: string, frame: number, curves: Curve[], byMode: Map<string, Curve>, warning: string}} Group
  */
 
-/** The mode in which a low area is good; in every other one a high area is. */
-const LOW_IS_GOOD = "deletion";
+/** The modes in which a low area is good; in every other one a high area is. */
+const LOW_IS_GOOD = ["deletion", "deleted"];
 
 /**
  * The actions of a table of curves.
@@ -78,8 +78,8 @@ export function sorted(groups, order) {
  * @param {string} mode
  */
 export function nextOrder(order, mode) {
-	const best = mode === LOW_IS_GOOD ? mode : `-${mode}`;
-	const worst = mode === LOW_IS_GOOD ? `-${mode}` : mode;
+	const best = LOW_IS_GOOD.includes(mode) ? mode : `-${mode}`;
+	const worst = LOW_IS_GOOD.includes(mode) ? `-${mode}` : mode;
 	if (order === best) return worst;
 	return order === worst ? "" : best;
 }
@@ -168,14 +168,15 @@ export class CurveTable {
 			const sort = order === mode ? "ascending" : order === `-${mode}` ? "descending" : "none";
 			head.setAttribute("aria-sort", sort);
 			head.classList.toggle("xw-active-mode", mode === active);
+			head.classList.toggle("xw-idle-mode", mode !== active && modes.includes(active));
 		}
 	}
 
 	/** @param {string} mode */
 	#head(mode) {
-		const good = mode === LOW_IS_GOOD ? "low" : "high";
+		const good = LOW_IS_GOOD.includes(mode) ? "low" : "high";
 		const sample = swatch();
-		sample.draw({ color: "currentColor", dashed: mode === LOW_IS_GOOD, active: false, marker: "" });
+		sample.draw({ color: "currentColor", dashed: LOW_IS_GOOD.includes(mode), active: false, marker: "" });
 		const button = element(
 			"button",
 			{
@@ -274,6 +275,10 @@ class Row {
 			}
 			const known = curve && !Number.isNaN(curve.auc);
 			setText(button, known ? readable(curve.auc) : curve?.computed ? "…" : "—");
+			button.parentElement?.classList.toggle(
+				"xw-idle-mode",
+				mode !== this.#mode && modes.includes(this.#mode),
+			);
 			button.disabled = !curve;
 			button.setAttribute("aria-pressed", String(Boolean(curve?.active)));
 			button.setAttribute("aria-label", `${this.#group?.name}, ${mode}: AUC ${button.textContent}`);

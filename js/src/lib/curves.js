@@ -15,6 +15,7 @@ import { lookOf } from "./palette.js";
  * @property {string} warning
  * @property {number} flip  where on x the predicted class changes, NaN for nowhere
  * @property {string} flipLabel
+ * @property {boolean} flips  whether a change of the predicted class would be marked
  * @property {number} frame
  * @property {string} mode  the curve is active only in this mode; empty for all of them
  * @property {boolean} dashed
@@ -137,6 +138,7 @@ function describe(row, given, values, hidden, band) {
 		auc: given.auc ?? Number.NaN,
 		warning: given.warning ?? "",
 		flip: given.flip ?? Number.NaN,
+		flips: "flip" in given || "flip_label" in given,
 		flipLabel: given.flip_label ?? "",
 		frame,
 		mode: given.mode ?? "",
