@@ -43,7 +43,7 @@ IMAGE = "image"
 TITLES: dict[Variant, str] = {
     "preserve": "Mask that keeps the class",
     "delete": "Mask that removes the class",
-    "hybrid": "Mask that keeps the class, and whose deletion removes it",
+    "hybrid": "Mask that keeps or removes the class",
 }
 
 
@@ -293,9 +293,12 @@ class ExtremalExplorer(SearchExplorer):
     def _draw_strip(self, levels: torch.Tensor, result: Extremal | None) -> None:
         with self.strip.hold_sync():
             if result is None:
-                self.strip.images, self.strip.values, self.strip.labels = None, None, []
-                self.strip.marked = -1
+                # The strip keeps its room: nothing jumps when the images of another objective come.
+                self.strip.values, self.strip.marked = None, -1
+                if self.strip.images is not None:
+                    self.strip.present = np.zeros(len(self.strip.images), dtype=np.uint8)
                 return
+            self.strip.present = None
             masks = F.interpolate(result.masks, result.size, mode="nearest-exact")
             deleted = _mode(result.variant) == "deleted"
             shown = perturb(levels, 1 - masks if deleted else masks)[0]
@@ -316,11 +319,12 @@ class ExtremalExplorer(SearchExplorer):
 
     def _draw_curves(self, key: ExtremalKey, result: Extremal | None) -> None:
         if result is None:
-            for view in (self.curves, self.scores):
-                view.x = None
-            self.curves.steps = None
-            self.curves.y = self.scores.values = self.scores.indices = self.scores.target_values = None
-            self.curves.lines, self.curves.marks, self.curves.series = [], [], []
+            self.scores.x = self.scores.values = self.scores.indices = self.scores.target_values = None
+            with self.curves.hold_sync():
+                # Axes and a legend without curves have the size of those with them.
+                self.curves.steps, self.curves.x = None, np.array([0, 1], dtype=np.float32)
+                self.curves.y = np.full((len(MODES), 2), np.nan, dtype=np.float32)
+                self.curves.lines, self.curves.marks, self.curves.series = [], [], _series()
             return
         areas = result.areas.tolist()
         inner = [index for index, area in enumerate(areas) if area < 1]
@@ -334,10 +338,7 @@ class ExtremalExplorer(SearchExplorer):
             # The cursor stops where there is a mask.
             self.curves.steps = np.array(areas, dtype=np.float32)
             self.curves.y = torch.stack([preserved, left])
-            self.curves.series = [
-                {"label": f"mask {mode}", "frame": 0, "mode": mode, "style": style}
-                for mode, style in zip(MODES, ("solid", "dashed"), strict=True)
-            ]
+            self.curves.series = _series()
             self.curves.lines = [
                 {
                     "y": float(result.tau * high),
@@ -368,6 +369,14 @@ class ExtremalExplorer(SearchExplorer):
 def _mode(variant: Variant) -> str:
     """Return whether the mask of an objective is preserved or deleted."""
     return "deleted" if variant == "delete" else "preserved"
+
+
+def _series() -> list[dict[str, Any]]:
+    """Return the entries of the curves in the legend."""
+    return [
+        {"label": f"mask {mode}", "frame": 0, "mode": mode, "style": style}
+        for mode, style in zip(MODES, ("solid", "dashed"), strict=True)
+    ]
 
 
 def _title(variant: Variant, layer: str | None) -> str:
