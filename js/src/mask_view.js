@@ -273,7 +273,7 @@ export default view("xw-figure xw-mask-view", (figure) => {
 			sample.element.toggleAttribute("hidden", look < 0);
 			if (look >= 0) sample.draw({ ...lookOf(look), active: true, dashed: false });
 			follow();
-			// Without an image its message says so.
+			// Without an image, the message of the stage is enough.
 			const drawn = drawing.shape() !== undefined;
 			const veiled = drawn && !drawing.mask();
 			note.show(drawn ? model.get("note") || (veiled ? "not computed yet" : "") : "", veiled);

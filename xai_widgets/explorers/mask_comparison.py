@@ -160,7 +160,7 @@ class MaskComparison(ImageExplorer):
         if start:
             self.compute()
         else:
-            # The images and the legend have their places before the first result.
+            # Lay out images and legend before the first result.
             self._draw()
 
     def _layout(self) -> list[Any]:

@@ -172,7 +172,7 @@ class MaskView(View):
             return None
         pixels, mask = self.levels[-1], self._current()
         if mask is None:
-            # As faint as under the veil in the browser: no result looks like it.
+            # Faint like under the veil in the browser, so that it is not taken for a result.
             pixels = np.round(255 - VISIBLE * (255.0 - pixels)).astype(np.uint8)
         else:
             m = preview.resize_mask(mask, pixels.shape)
