@@ -17,6 +17,7 @@ export default view("xw-display-menu", (figure) => {
 	const colors = createColorControls(figure);
 	const made = /** @type {Record<string, HTMLElement>} */ ({
 		opacity: colors.share("opacity", "Opacity"),
+		threshold: colors.share("threshold", "Threshold"),
 		colormap: colors.colormap(),
 		sign: colors.sign(),
 		percentile: colors.percentile(),

@@ -309,8 +309,20 @@ class ChannelExplorer(SearchExplorer):
                 # Decided by the layer, not by the map: a map of some channels may be of one sign by chance.
                 self.heatmap.sign = "both" if bool((result.activation < 0).any()) else "positive"
             self.heatmap.maps = None if result is None else result.maps()[0].cpu().numpy()
+            note = "" if result is None else self._void(key, result)
+            self.heatmap.notes = [note] * len(self.slider.values) if note else []
         self._draw_gallery(key, result)
         self._draw_curves(key, result)
+
+    def _void(self, key: ChannelKey, result: ChannelExtremal) -> str:
+        """Return why sets of channels mean little, or an empty string."""
+        whole, perturbed = float(result.whole[0]), float(result.perturbed[0])
+        if whole > perturbed:
+            return ""
+        return (
+            f"Sets of channels mean little here: {self.model.labels[key.target]} scores {whole:.3g} for the image, "
+            f"and {perturbed:.3g} without any channel."
+        )
 
     def _draw_slider(self, key: ChannelKey, result: ChannelExtremal | None) -> None:
         counts = list(self.study.counts(key.layer) or [])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any, ClassVar, get_args
 
 import numpy as np
@@ -19,7 +18,7 @@ from xai_widgets.core.model import ImageModel, Target
 from xai_widgets.explorers.image_explorer import SearchExplorer
 from xai_widgets.explorers.layout import column, display_menu, header, stage
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.explorers.parts import TOP, caption, dropdown, is_large
+from xai_widgets.explorers.parts import TOP, dropdown, is_large
 from xai_widgets.inverse import Inverted, LayerWise, SolverSettings
 from xai_widgets.inverse.chain import Chain
 from xai_widgets.inverse.layer_wise import Regularizer, check_lambda
@@ -205,7 +204,6 @@ class InverseExplorer(SearchExplorer):
             title="Best classes of the inverse",
         )
         self.display = display_menu(*self._image_views())
-        self.note = caption()
         self._draw_depth(self._shown, self._shown)
         self._link()
         self._compute_on_change((self.regularizer_picker, "value"))
@@ -243,7 +241,7 @@ class InverseExplorer(SearchExplorer):
         return [
             header(self.class_picker, self.regularizer_picker, self.display, self.run_bar),
             stage(
-                column(self.slider, images, self.note, weight=1.5, width=360),
+                column(self.slider, images, weight=1.5, width=360),
                 column(self.curves, self.scores, width=240),
             ),
         ]
@@ -289,7 +287,7 @@ class InverseExplorer(SearchExplorer):
         result = self.study.result(key) or InverseResult()
         for title, inverse in (("layer-wise", result.layer_wise), ("operation-wise", result.operation_wise)):
             if inverse is not None and inverse.output is None:
-                return f"{title}: {len(inverse.units)} of {self._count} units"
+                return f"{title}: unit {len(inverse.units) + 1} of {self._count}"
         return f"other methods: {len(result.points) + len(result.failed)} of {len(self._methods)}"
 
     def _failures(self) -> dict[str, str]:
@@ -312,22 +310,18 @@ class InverseExplorer(SearchExplorer):
             )
         self._draw_depth(before, result)
         self._draw_curves(result)
-        self._draw_note(result)
+        self._draw_notes(result)
 
-    def _draw_note(self, result: InverseResult) -> None:
-        """Explain in words why an inverse shows nothing."""
-        notes = []
+    def _draw_notes(self, result: InverseResult) -> None:
+        """Say on the images in words why an inverse shows nothing."""
         layers, operations = result.layer_wise, result.operation_wise
-        if self._count == 1 and layers is not None and layers.output is not None:
-            notes.append("The network is one unit for this decomposition: lambda changes nothing.")
-        if (
-            operations is not None
-            and operations.output is not None
-            and not bool(operations.x.abs().max() > 0)
-        ):
-            notes.append("The operation-wise inverse is black: it keeps nothing of the image.")
-        self.note.value = f"<b>{escape(' '.join(notes))}</b>"
-        self.note.layout.display = None if notes else "none"
+        reached = layers is not None and layers.output is not None
+        same = (
+            "The network is one unit for this decomposition: λ changes nothing." if self._count == 1 else ""
+        )
+        self.inverse_view.notes = [same or _if_black(x) for x in layers.x[0]] if layers and reached else []
+        ended = operations is not None and operations.output is not None
+        self.operation_view.notes = [_if_black(operations.x[0, 0])] if operations and ended else []
 
     def _draw_maps(self, view: HeatmapView, inverse: Inverted | None) -> None:
         """Draw a group for each depth, with a map for each lambda; missing cells are transparent."""
@@ -432,6 +426,11 @@ class InverseExplorer(SearchExplorer):
             self.curves.marks = [] if last < 0 else [{"x": stops[last], "label": label}]
         with self.slider.hold_sync():
             self.slider.marked, self.slider.mark_label = last, label
+
+
+def _if_black(x: Tensor) -> str:
+    """Return a sentence for an inverse that keeps nothing, else an empty one."""
+    return "" if bool((x != 0).any()) else "Black: it keeps nothing of the image."
 
 
 def _distinct(values: NDArray[np.float32]) -> NDArray[np.float32]:

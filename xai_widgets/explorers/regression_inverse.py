@@ -136,14 +136,15 @@ class RegressionInverseExplorer(Explorer):
         **kwargs: Any,
     ) -> None:
         self._start_worker()
+        self._size, self._scale = size, scale
+        self._settings, self._batch_size = settings, batch_size
         if not isinstance(network, nn.Module):
             raise TypeError(f"expected network to be a torch module, got {type(network).__name__}")
         if scale is not None and truth is not None:
             raise ValueError("expected scale or truth, got both")
-        x = _luminance(image, size, "image")
-        known = None if truth is None else _luminance(truth, size, "truth")
-        if scale is not None:
-            x, known = blurred_pair(x, scale)
+        x, known = self._pair(image)
+        if truth is not None:
+            known = _luminance(truth, size, "truth")
         if known is not None and known.shape != x.shape:
             raise ValueError(
                 f"expected a truth of {x.shape[2]} x {x.shape[3]} pixels, as the image, got {known.shape[2]} x "
@@ -151,15 +152,50 @@ class RegressionInverseExplorer(Explorer):
             )
         self.network, self._x, self._truth = network, x, known
         self._lam, self._regularizer = check_lambda(lam), regularizer
-        self.study = RegressionInverseStudy(
-            network, x, truth=known, lam=lam, settings=settings, batch_size=batch_size
-        )
+        self.study = self._make_study()
         # Bad arguments are refused here: this makes the run without a step of it.
         self.study.run(regularizer)
         super().__init__(**kwargs)
         self._make_views()
         if start:
             self.compute()
+
+    def _pair(self, image: Any) -> tuple[Tensor, Tensor | None]:
+        """Return the input of the network for an image, and the truth if it is known."""
+        x = _luminance(image, self._size, "image")
+        return (x, None) if self._scale is None else blurred_pair(x, self._scale)
+
+    def _make_study(self) -> RegressionInverseStudy:
+        return RegressionInverseStudy(
+            self.network,
+            self._x,
+            truth=self._truth,
+            lam=self._lam,
+            settings=self._settings,
+            batch_size=self._batch_size,
+        )
+
+    @property
+    def image(self) -> Tensor:
+        """The input of the network, (1, 1, H, W) in [0, 1]; assign an image of any kind to replace it."""
+        return self._x
+
+    @image.setter
+    def image(self, image: Any) -> None:
+        if not self._opens():
+            raise ValueError("expected an explorer without truth to replace its image; make another explorer")
+        x, truth = self._pair(image)
+        # Canceled first: a run about the old image must not draw on the new one.
+        self._worker.cancel()
+        self._x, self._truth = x, truth
+        self._replace_argument("image", image)
+        self.study = self._make_study()
+        self._show_inputs()
+        self.compute()
+
+    def _opens(self) -> bool:
+        # A truth that was given is that of the first image only.
+        return self._truth is None or self._scale is not None
 
     def _make_views(self) -> None:
         self.run_bar = RunBar(label="Run")
@@ -189,6 +225,9 @@ class RegressionInverseExplorer(Explorer):
         link(*((view, "frame") for view in curves))
         self._assemble(self._layout())
         self._clear()
+        self._show_inputs()
+
+    def _show_inputs(self) -> None:
         self._show("x", self._x)
         if self._truth is not None:
             self._show("truth", self._truth)
@@ -235,7 +274,7 @@ class RegressionInverseExplorer(Explorer):
         self.result = self.reconstruction = None
         for name, view in self.images.items():
             if name not in ("x", "truth"):
-                view.maps = None
+                view.maps, view.notes = None, []
         for curves in (self.similarity, self.psnr, self.spectrum):
             with curves.hold_sync():
                 curves.x = curves.y = curves.steps = None
@@ -252,6 +291,9 @@ class RegressionInverseExplorer(Explorer):
     def _draw_result(self, result: LayerWise, found: Reconstruction) -> None:
         self.result, self.reconstruction = result, found
         self._show("x^", result.x[0])
+        self.images["x^"].notes = [
+            "" if bool((x != 0).any()) else "Black: nothing of the image is kept." for x in result.x[0]
+        ]
         self._show("alpha", result.alpha[0][:, None])
         self._show("residual of x^", found.residual_of_inverse)
         self._show("result of x^", self._x + found.residual_of_inverse)

@@ -169,11 +169,13 @@ def layer_wise(
 
     def fraction() -> float:
         # A unit counts as one, however many rounds it takes: most converge long before the last one.
-        return (tried["units"] + min(0.95, tried["rounds"] / (parts * rounds))) / inverted
+        share = (tried["rounds"] + run.within_step) / (parts * rounds)
+        return (tried["units"] + min(0.95, share)) / inverted
 
-    return Run(
+    run = Run(
         play(), total=inverted + searched * parts * rounds, name="layer-wise inverse", fraction=fraction
     )
+    return run
 
 
 class _UnitStep:

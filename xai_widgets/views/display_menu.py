@@ -14,7 +14,7 @@ from xai_widgets.views.traits import Choice, Unit
 
 #: The settings of a menu, in its order.
 SETTINGS = (
-    "opacity", "colormap", "sign", "percentile", "scale", "fade", "smoothing", "gray", "interpolation",
+    "opacity", "threshold", "colormap", "sign", "percentile", "scale", "fade", "smoothing", "gray", "interpolation",
 )  # fmt: skip
 
 
@@ -42,6 +42,7 @@ class DisplayMenu(Control):
         Unicode(), default_value=list(SETTINGS), help="The settings that the menu offers."
     ).tag(sync=True)
     opacity = Unit(0.7, help="Opacity of the maps.")
+    threshold = Unit(0.0, help="Smaller magnitudes are not drawn; see `SimilarityView`.")
     colormap = Choice(HeatmapView.colormap.choices, help="The color map; see `HeatmapView`.")
     fade = Bool(True, help="Whether small values are more transparent.").tag(sync=True)
     smoothing = Float(0.0, min=0.0, help="Smoothing of the maps; see `HeatmapView`.").tag(sync=True)

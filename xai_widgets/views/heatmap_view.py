@@ -161,8 +161,8 @@ class HeatmapView(View):
     notes: List[str] = List(
         Unicode(),
         help=(
-            "A sentence for each map, shown at the lower border of the image, such as a warning that it does not "
-            "depend on the image; empty for none."
+            "A sentence for each map, or for each image if there are no maps, shown at the lower border of the image, "
+            "such as a warning that a map does not depend on the image; empty for none."
         ),
     ).tag(sync=True)
     veil = Unicode(

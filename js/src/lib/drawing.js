@@ -98,8 +98,11 @@ export function createDrawing(model) {
 		limit,
 		sign,
 		table,
-		/** The note of the map that is shown. @returns {string} */
-		note: () => (maps() && model.get("notes")?.[index()]) || "",
+		/** The note of the map, or else of the image, that is shown. @returns {string} */
+		note() {
+			const at = maps() ? index() : frameOf(model, images()?.shape[0] || 1);
+			return ((maps() ?? image()) && model.get("notes")?.[at]) || "";
+		},
 		/** How many there are to choose from. */
 		count: () => size() || (images()?.shape[0] ?? 0),
 		/** The layers, from below. @param {number} width  of the image where it is drawn @param {number} height */

@@ -184,6 +184,20 @@ def test_where_no_number_is_enough_nothing_is_marked(model, image):
         assert explorer.curves.marks == []
 
 
+def test_a_class_that_scores_no_more_than_without_channels_is_said_on_the_map(model, image):
+    scores = model.scores(image)[0]
+    seen = set()
+    for target in range(len(scores)):
+        explorer = explorer_of(model, image, target=target)
+        assert explorer.wait(PATIENCE)
+        void = bool(explorer.result.whole[0] <= explorer.result.perturbed[0])
+        notes = explorer.heatmap.notes
+        assert len(notes) == (len(explorer.heatmap.maps) if void else 0)
+        assert all(note.startswith("Sets of channels mean little here") for note in notes)
+        seen.add(void)
+    assert seen == {True, False}
+
+
 def test_slider_cursor_bars_map_and_channels_are_joined_in_the_page(model, image):
     explorer = explorer_of(model, image, start=False)
     ends = (explorer.curves, "fraction"), (explorer.scores, "fraction"), (explorer.slider, "fraction")

@@ -1,6 +1,7 @@
 """The inverse explorer without a browser: what the views are given, and what they are never given."""
 
 import math
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -200,7 +201,7 @@ def test_units_appear_one_by_one_and_the_depth_goes_down_with_them(model, image,
     assert explorer.depth.frame == 2
     assert np.isnan(explorer.layer_map.maps[: 2 * len(LAM)]).all()
     assert np.isfinite(explorer.layer_map.maps[2 * len(LAM) :]).all()
-    assert explorer.run_bar.message == "layer-wise: 4 of 6 units"
+    assert explorer.run_bar.message == "layer-wise: unit 5 of 6"
     assert explorer.inverse_view.images is explorer.curves.y is explorer.scores.values is None
     gated.open()
     assert explorer.wait(PATIENCE)
@@ -387,3 +388,46 @@ def test_close_stops_and_closes_every_part(model, image, gated):
     assert explorer.wait(PATIENCE)
     parts = explorer.slider, explorer.depth, explorer.curves, explorer.scores, *explorer._image_views()
     assert all(part.comm is None for part in (explorer, explorer.run_bar, *parts))
+
+
+class TwoPaths(nn.Module):
+    """Two paths from the image to the scores, which are one unit."""
+
+    def __init__(self):
+        super().__init__()
+        self.all, self.means = nn.Linear(3 * 16 * 16, 6), nn.Linear(3, 6)
+
+    def forward(self, x):
+        return self.all(x.flatten(1)) + self.means(x.mean((2, 3)))
+
+
+def test_one_unit_in_which_lambda_changes_nothing_is_said_on_the_image(image):
+    torch.manual_seed(0)
+    single = ImageModel(TwoPaths(), size=16, labels=list("abcdef"))
+    explorer = explorer_of(single, image, target=1)
+    assert explorer.wait(PATIENCE)
+    assert len(explorer.result.layer_wise.units) == 1
+    shown = explorer.inverse_view.images
+    assert all(np.array_equal(one, shown[0]) for one in shown)
+    assert explorer.inverse_view.notes == [
+        "The network is one unit for this decomposition: λ changes nothing."
+    ] * len(LAM)
+
+
+def test_a_black_inverse_is_said_on_the_image(model, image):
+    explorer = explorer_of(model, image, target=1)
+    assert explorer.wait(PATIENCE)
+    words = "Black: it keeps nothing of the image."
+    result = explorer.result
+    # This small network has no operation-wise inverse but 0.
+    assert not result.operation_wise.x.any()
+    assert explorer.operation_view.notes == [words]
+    assert not any(explorer.inverse_view.notes)
+    x = result.layer_wise.x.clone()
+    x[0, 1] = 0
+    units = (*result.layer_wise.units[:-1], replace(result.layer_wise.units[-1], x=x))
+    black = replace(result, layer_wise=replace(result.layer_wise, units=units))
+    explorer._draw_result(explorer._key(), black)
+    assert explorer.inverse_view.notes == ["", words, ""]
+    explorer._draw_result(explorer._key(), None)
+    assert explorer.inverse_view.notes == explorer.operation_view.notes == []

@@ -2,6 +2,7 @@
 
 import threading
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -245,3 +246,37 @@ def test_close_closes_every_part(network, image):
     ]
     explorer.close()
     assert all(part.comm is None for part in (explorer, *parts))
+
+
+def test_a_black_inverse_is_said_on_the_image(network, image):
+    explorer = explorer_of(network, image)
+    assert explorer.wait(PATIENCE)
+    assert explorer.images["x^"].notes == [""] * len(LAMBDAS)
+    x = explorer.result.x.clone()
+    x[0, 2] = 0
+    units = (*explorer.result.units[:-1], replace(explorer.result.units[-1], x=x))
+    explorer._draw_result(replace(explorer.result, units=units), explorer.reconstruction)
+    assert explorer.images["x^"].notes == ["", "", "Black: nothing of the image is kept."]
+
+
+def test_an_image_of_the_user_replaces_the_first_one(network, image):
+    explorer = explorer_of(network, image, scale=2)
+    assert explorer.wait(PATIENCE)
+    before = explorer.images["x^"].maps
+    other = torch.rand(1, 1, 40, 48, generator=torch.Generator().manual_seed(2))
+    explorer.image = other
+    assert explorer.wait(PATIENCE)
+    blurred, truth = blurred_pair(other, 2)
+    assert explorer.images["x"].maps[0] == near(blurred[0, 0].numpy())
+    assert explorer.images["truth"].maps[0] == near(truth[0, 0].numpy())
+    assert explorer.images["residual"].maps[0] == near(network(blurred)[0, 0].detach().numpy())
+    assert explorer.images["x^"].maps.shape != before.shape
+    assert explorer.menu.opens
+
+
+def test_an_image_with_a_truth_of_its_own_is_not_replaced(network, image):
+    explorer = explorer_of(network, image, truth=image)
+    assert explorer.wait(PATIENCE)
+    assert not explorer.menu.opens
+    with pytest.raises(ValueError, match="expected an explorer without truth"):
+        explorer.image = image

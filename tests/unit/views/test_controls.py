@@ -40,7 +40,7 @@ def test_a_check_box():
 def test_a_menu_takes_the_settings_of_views():
     menu, heatmap = DisplayMenu(), HeatmapView()
     shared = [name for name in SETTINGS if heatmap.has_trait(name)]
-    assert set(SETTINGS) - set(shared) == {"scale"}
+    assert set(SETTINGS) - set(shared) == {"scale", "threshold"}
     assert {name: getattr(menu, name) for name in shared} == {name: getattr(heatmap, name) for name in shared}
     assert DisplayMenu(shown=["gray", "opacity"]).shown == ["opacity", "gray"]
     with pytest.raises(TraitError, match="unknown setting 'opacty'; did you mean 'opacity'"):
