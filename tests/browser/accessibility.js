@@ -86,12 +86,12 @@ globalThis.checks = (() => {
 			const box = shown(node);
 			for (let el = parent; el !== document.body; el = el.parentElement) {
 				const { overflowX, overflowY } = getComputedStyle(el);
-				const clips = [overflowX, overflowY].some((value) => value === "hidden" || value === "clip");
+				const [clipsX, clipsY] = [overflowX, overflowY].map((value) => value === "hidden" || value === "clip");
 				// Text that scrolls is not lost.
 				if (overflowX === "auto" || overflowX === "scroll") break;
 				const rect = el.getBoundingClientRect();
-				const beyond = box.right > rect.right + 1 || box.left < rect.left - 1 || box.bottom > rect.bottom + 2;
-				if (clips && beyond) {
+				const beside = box.right > rect.right + 1 || box.left < rect.left - 1;
+				if ((clipsX && beside) || (clipsY && box.bottom > rect.bottom + 2)) {
 					found.push(`${text} in ${el.className}`);
 					break;
 				}

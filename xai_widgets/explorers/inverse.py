@@ -313,7 +313,7 @@ class InverseExplorer(SearchExplorer):
         self._draw_notes(result)
 
     def _draw_notes(self, result: InverseResult) -> None:
-        """Say on the images in words why an inverse shows nothing."""
+        """Show a sentence on the image of an inverse that shows nothing."""
         layers, operations = result.layer_wise, result.operation_wise
         reached = layers is not None and layers.output is not None
         same = (

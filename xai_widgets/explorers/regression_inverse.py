@@ -26,6 +26,8 @@ from xai_widgets.views.static_repr import set_layout
 #: From 0 to the lambda at which the bundled network keeps about half of the image; the published figures end at 0.4.
 LAMBDAS = (0.0, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
 
+#: Width below which fewer than four images are in a row, CSS px.
+NARROW = 110
 #: Titles of the images.
 TITLES = {
     "x": "Image x",
@@ -236,7 +238,8 @@ class RegressionInverseExplorer(Explorer):
         views = list(self.images.values())
         set_layout(*views, width="auto", min_width="0", margin="0")
         # In pairs: an inverse is beside its image.
-        grid = Layout(grid_template_columns="repeat(4, minmax(0, 1fr))", grid_gap="0", align_items="flex-end")
+        columns = f"repeat(auto-fit, minmax(max({NARROW}px, 25%), 1fr))"
+        grid = Layout(grid_template_columns=columns, grid_gap="0", align_items="flex-end")
         # The same height before and after the first result.
         for plot, height in ((self.similarity, 280), (self.psnr, 236), (self.spectrum, 176)):
             set_layout(plot, min_height=f"{height}px")

@@ -184,7 +184,7 @@ def test_where_no_number_is_enough_nothing_is_marked(model, image):
         assert explorer.curves.marks == []
 
 
-def test_a_class_that_scores_no_more_than_without_channels_is_said_on_the_map(model, image):
+def test_a_class_that_scores_no_more_than_without_channels_has_a_note(model, image):
     scores = model.scores(image)[0]
     seen = set()
     for target in range(len(scores)):

@@ -401,7 +401,7 @@ class TwoPaths(nn.Module):
         return self.all(x.flatten(1)) + self.means(x.mean((2, 3)))
 
 
-def test_one_unit_in_which_lambda_changes_nothing_is_said_on_the_image(image):
+def test_one_unit_in_which_lambda_changes_nothing_has_a_note_on_the_image(image):
     torch.manual_seed(0)
     single = ImageModel(TwoPaths(), size=16, labels=list("abcdef"))
     explorer = explorer_of(single, image, target=1)
@@ -414,7 +414,7 @@ def test_one_unit_in_which_lambda_changes_nothing_is_said_on_the_image(image):
     ] * len(LAM)
 
 
-def test_a_black_inverse_is_said_on_the_image(model, image):
+def test_a_black_inverse_has_a_note(model, image):
     explorer = explorer_of(model, image, target=1)
     assert explorer.wait(PATIENCE)
     words = "Black: it keeps nothing of the image."

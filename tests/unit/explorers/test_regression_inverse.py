@@ -248,7 +248,7 @@ def test_close_closes_every_part(network, image):
     assert all(part.comm is None for part in (explorer, *parts))
 
 
-def test_a_black_inverse_is_said_on_the_image(network, image):
+def test_a_black_inverse_has_a_note(network, image):
     explorer = explorer_of(network, image)
     assert explorer.wait(PATIENCE)
     assert explorer.images["x^"].notes == [""] * len(LAMBDAS)

@@ -208,7 +208,6 @@ def test_an_image_of_the_user_is_shown(name, make):
 
 def test_explorers_without_a_way_to_replace_their_images_open_none(make):
     assert not make("similarity").menu.opens
-    assert not make("regression_inverse").menu.opens
 
 
 def test_other_files_are_refused_with_a_reason(make):
