@@ -1,7 +1,7 @@
 import "./lib/theme.css";
 import "./lib/field.css";
 import "./class_picker.css";
-import { element } from "./lib/dom.js";
+import { element, setText } from "./lib/dom.js";
 import { view } from "./lib/figure.js";
 import { readable } from "./lib/format.js";
 import { keptUnlessAnswered } from "./lib/kernel.js";
@@ -32,7 +32,8 @@ export default view("xw-class-picker", (figure) => {
 		"aria-controls": `${id}-list`,
 		placeholder: "type to search",
 	});
-	const chosen = element("span", { class: "xw-class-chosen xw-muted" });
+	const [number, share] = [element("span", { class: "xw-class-number" }), element("span")];
+	const chosen = element("span", { class: "xw-class-chosen xw-muted" }, [number, share]);
 	const list = element("ul", {
 		id: `${id}-list`,
 		class: "xw-popup xw-options",
@@ -183,7 +184,10 @@ export default view("xw-class-picker", (figure) => {
 			const own = model.get("probabilities")[target];
 			input.setAttribute("aria-label", model.get("title") || "class");
 			input.title = model.get("help") ?? "";
-			chosen.textContent = `#${target}${own === undefined || own === null ? "" : ` · ${readable(own)}`}`;
+			const known = own !== undefined && own !== null;
+			setText(number, `#${target}${known ? " · " : ""}`);
+			setText(share, known ? readable(own) : "");
+			chosen.title = `class ${target}${known ? `: ${readable(own)}` : ""}`;
 			if (!typed) input.value = model.get("labels")[target] ?? `class ${target}`;
 			if (isOpen()) fill();
 		},

@@ -206,3 +206,17 @@ test("after its cleanup nothing listens and nothing is left", async () => {
 	expect(view.model.listeners).toBe(0);
 	expect(view.el.childElementCount).toBe(0);
 });
+
+test("in a narrow field the index gives way to the name, and stays in the tooltip", async () => {
+	await show({ probabilities: [0, 0, 0.5, 0, 0, 0, 0] });
+	const chosen = find(".xw-class-chosen");
+	expect(chosen.textContent).toBe("#2 · 0.500");
+	view.el.style.width = "400px";
+	await painted();
+	const wide = chosen.getBoundingClientRect().width;
+	view.el.style.width = "200px";
+	await painted();
+	expect(chosen.getBoundingClientRect().width).toBeLessThan(wide - 10);
+	expect(chosen.innerText).toBe("0.500");
+	expect(chosen.title).toBe("class 2: 0.500");
+});
