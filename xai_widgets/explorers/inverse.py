@@ -194,7 +194,7 @@ class InverseExplorer(SearchExplorer):
         self.curves = CurveView(
             x_label="share of the image that is kept",
             y_label=f"{self.model.value_name} of the class",
-            height=160,
+            height=144,
             title="Is the class kept, and by how little?",
         )
         self.scores = ScoresView(
@@ -232,11 +232,11 @@ class InverseExplorer(SearchExplorer):
         views = [self.image_view, self.inverse_view, self.operation_view]
         views += [self.depth, self.layer_map, self.operation_map]
         grid = Layout(
-            grid_template_columns="repeat(3, minmax(0, 1fr))", grid_gap="4px 12px", align_items="flex-end"
+            grid_template_columns="repeat(3, minmax(0, 1fr))", grid_gap="2px 12px", align_items="flex-end"
         )
         images = GridBox(views, layout=grid)
         # Keep one height before and after the first result.
-        set_layout(self.curves, min_height="370px")
+        set_layout(self.curves, min_height="366px")
         set_layout(self.scores, min_height="168px")
         return [
             header(self.class_picker, self.regularizer_picker, self.display, self.run_bar),
@@ -413,7 +413,7 @@ class InverseExplorer(SearchExplorer):
         with self.curves.hold_sync():
             self.curves.x, self.curves.y, self.curves.steps = x, y, stops
             self.curves.series = [
-                {"label": "layer-wise, over λ", "note": "line: the chosen λ"},
+                {"label": "layer-wise, over λ", "note": ""},
                 *(
                     {
                         "label": title,

@@ -268,7 +268,8 @@ class SimilarityExplorer(Explorer):
         side = column(*details, width=width)
         set_layout(side, height=SIDE, overflow="hidden auto")
         images = column(self.view, weight=weight, width=400)
-        self._assemble([header(*compared, self.display, self.run_bar), header(*chosen), stage(images, side)])
+        controls = [header(*compared, self.display), header(*chosen, self.run_bar)]
+        self._assemble([*controls, stage(images, side)])
         self.view.observe(lambda _change: self._follow(), ["position", "frame", "layer", "pins"])
         self.panel.channels.observe(self._open_channel_patch, "frame")
         self.patches.observe(self._open_component_patch, "frame")
