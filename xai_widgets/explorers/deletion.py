@@ -30,7 +30,6 @@ from xai_widgets.studies.deletion import (
 )
 from xai_widgets.studies.store import Outcome
 from xai_widgets.views import CurveView, HeatmapView, OrderedMaskView, ScoresView, link
-from xai_widgets.views.static_repr import set_layout
 
 #: Methods that are computed by default; the others can be chosen.
 DEFAULTS = DefaultMethods(
@@ -172,9 +171,8 @@ class DeletionExplorer(ImageExplorer):
         self.display = display_menu(self.heatmap)
         # The image keeps its pixels: they are those that the network is given.
         self.masked.controls = False
-        images = stage(self.heatmap, self.masked)
         # Side by side in a narrow column, too.
-        set_layout(self.heatmap, self.masked, flex="1 1 150px")
+        images = stage(self.heatmap, self.masked, width=150)
         left = column(images, self.scores, weight=5, width=330)
         left.layout.max_width = f"{2 * IMAGE_WIDTH + 16}px"
         right = column(self.curves, weight=4, width=300)

@@ -66,7 +66,7 @@ def header(*controls: Any) -> HBox:
     return _box(HBox, controls, "header", align_items="center", grid_gap="4px 12px")
 
 
-def stage(*columns: Any) -> HBox:
+def stage(*columns: Any, width: int = COLUMN) -> HBox:
     """Return columns side by side; those that do not fit go to the next line.
 
     Parameters
@@ -74,12 +74,14 @@ def stage(*columns: Any) -> HBox:
     *columns : Widget or (Widget, float)
         Views, or columns made by :func:`column`, each with its share of the width. Default share: 1, or that of the
         column.
+    width : int, default 220
+        Width below which a view goes to the next line, in CSS px.
     """
     parts = []
     for given in columns:
         part, weight = given if isinstance(given, tuple) else (given, None)
         if weight is not None or "xw-layout-column" not in part._dom_classes:
-            _share(part, 1 if weight is None else weight, COLUMN)
+            _share(part, 1 if weight is None else weight, width)
         parts.append(part)
     return _box(HBox, parts, "stage", align_items="flex-start", grid_gap="8px 16px")
 

@@ -17,7 +17,7 @@ from traitlets import TraitError
 
 import xai_widgets as xw
 from xai_widgets.explorers import joining
-from xai_widgets.views import RunBar
+from xai_widgets.views import RunBar, View
 from xai_widgets.views.control import Control
 from xai_widgets.views.static_repr import walk_widgets
 
@@ -358,5 +358,18 @@ def test_controls_have_a_help_and_know_whether_they_need_python(name):
             assert not isinstance(control, Control) or control._needs_kernel
         controls = [part for part in walk_widgets(explorer) if isinstance(part, Control)]
         assert not [control.title for control in controls if not control.help]
+    finally:
+        explorer.close()
+
+
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_views_have_their_own_width_outside_their_explorer(name):
+    explorer = EXPLORERS[name](classifier())
+    try:
+        views = [part for part in walk_widgets(explorer) if isinstance(part, View)]
+        stages = [part for part in walk_widgets(explorer) if "xw-layout-stage" in part._dom_classes]
+        shared = [part for stage in stages for part in stage.children if part in views and part.layout.flex]
+        assert all("xw-part" in part._dom_classes for part in shared)
+        assert shared or name != "deletion"
     finally:
         explorer.close()
