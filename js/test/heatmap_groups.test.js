@@ -123,3 +123,13 @@ test("each frame has its image, with maps and without", async () => {
 	await set({ images: null });
 	expect(color()).toBe("10 20 30");
 });
+
+test("shows the note of the image where there are no maps", async () => {
+	const images = array("uint8", [2, 1, 1, 3], [255, 255, 255, 0, 0, 0]);
+	await show({ maps: null, images, notes: ["", "Black."], groups: 1, frame: 0 });
+	const note = view.el.querySelector(".xw-note");
+	expect(note.hidden).toBe(true);
+	await set({ frame: 1 });
+	expect(note.hidden).toBe(false);
+	expect(note.textContent).toBe("Black.");
+});
