@@ -44,6 +44,19 @@ print("busy")
 time.sleep(600)
 """
 
+BUTTON = """
+from xai_widgets.views import RunBar
+
+def press(bar):
+    print("busy", flush=True)
+    time.sleep(600)
+
+bar = RunBar()
+bar.on_run(press)
+assert all(run.worker.resume() for run in runs)
+print(bar.model_id)
+"""
+
 CLOSE = """
 for run in runs:
     run.worker.cancel()
@@ -73,6 +86,13 @@ def run(client, code):
     return "".join(printed).strip(), reply["content"]
 
 
+def wait_until_busy(client):
+    while True:
+        seen = client.get_iopub_msg(timeout=LONG)
+        if seen["msg_type"] == "stream" and "busy" in seen["content"]["text"]:
+            return
+
+
 def test_an_interrupt_stops_every_run(kernel):
     manager, client = kernel
     assert run(client, SETUP)[0] == "running"
@@ -80,13 +100,17 @@ def test_an_interrupt_stops_every_run(kernel):
     assert run(client, STATES)[0] == "cancelled"
     # A cell is interrupted when it has printed that it is busy.
     message = client.execute(RESUME)
-    while True:
-        seen = client.get_iopub_msg(timeout=LONG)
-        if seen["msg_type"] == "stream" and "busy" in seen["content"]["text"]:
-            break
+    wait_until_busy(client)
     manager.interrupt_kernel()
     while (reply := client.get_shell_msg(timeout=LONG))["parent_header"]["msg_id"] != message:
         pass
     assert reply["content"]["ename"] == "KeyboardInterrupt"
+    assert run(client, STATES)[0] == "cancelled"
+    # So is the callback of a widget.
+    press = {"method": "custom", "content": {"type": "run", "id": 1}}
+    content = {"comm_id": run(client, BUTTON)[0], "data": press}
+    client.shell_channel.send(client.session.msg("comm_msg", content))
+    wait_until_busy(client)
+    manager.interrupt_kernel()
     assert run(client, STATES)[0] == "cancelled"
     assert run(client, CLOSE)[0] == "[True, True]"

@@ -1,7 +1,7 @@
 """The interrupt of a Jupyter kernel, which stops computations in the background, too.
 
-A kernel ignores the signal of an interrupt while it is idle; while a cell runs, it raises ``KeyboardInterrupt`` in that
-cell. Both stop the computations. In a plain script nothing is changed.
+A kernel ignores the signal of an interrupt while it is idle; while it handles a message, such as that of a cell or of a
+widget, it raises ``KeyboardInterrupt`` there. Both stop the computations. In a plain script nothing is changed.
 """
 
 from __future__ import annotations
@@ -35,15 +35,31 @@ def watch_interrupts(stop: Callable[[], None]) -> None:
         # On a thread: the interrupted main thread may hold any lock.
         threading.Thread(target=stop, name="xai_widgets interrupt", daemon=True).start()
 
-    def after_cell(result: Any) -> None:
-        if isinstance(result.error_in_exec, KeyboardInterrupt | asyncio.CancelledError):
-            stop_soon()
+    def when_busy(number: int, frame: Any) -> None:
+        stop_soon()
+        signal.default_int_handler(number, frame)
 
     def when_idle(_number: int, _frame: Any) -> None:
         stop_soon()
 
+    def after_cell(result: Any) -> None:
+        # A cell of asynchronous code has a handler of its own.
+        if isinstance(result.error_in_exec, KeyboardInterrupt | asyncio.CancelledError):
+            stop_soon()
+
+    def watch_message() -> None:
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, when_busy)
+
+    def before_message() -> None:
+        prepare()
+        watch_message()
+
     shell.events.register("post_run_cell", after_cell)
-    # While a message is handled, such as that of a cell, the kernel keeps the handler of its idle time there.
+    # The kernel sets the handler of its busy time before each message, and keeps that of its idle time meanwhile.
+    prepare = kernel.pre_handler_hook
+    kernel.pre_handler_hook = before_message
+    watch_message()
     if getattr(kernel, "saved_sigint_handler", None) == signal.SIG_IGN:
         kernel.saved_sigint_handler = when_idle
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

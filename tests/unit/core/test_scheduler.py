@@ -369,6 +369,9 @@ def test_progress_within_a_step_is_reported(workers):
 class Kernel:
     saved_sigint_handler = signal.SIG_IGN
 
+    def pre_handler_hook(self):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 class Shell:
     """A shell of IPython in a kernel that runs a cell."""
@@ -385,7 +388,15 @@ class Result:
         self.error_in_exec = error
 
 
-def test_an_interrupt_of_a_kernel_stops_everything(monkeypatch):
+@pytest.fixture
+def handler():
+    """The handler of interrupts of this process, which is set again at the end."""
+    before = signal.getsignal(signal.SIGINT)
+    yield before
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_of_a_kernel_stops_everything(monkeypatch, handler):
     shell, stopped = Shell(), threading.Semaphore(0)
     monkeypatch.setattr(interrupt, "_watched", None)
     monkeypatch.setattr(interrupt, "_shell", lambda: shell)
@@ -400,6 +411,11 @@ def test_an_interrupt_of_a_kernel_stops_everything(monkeypatch):
     assert stopped.acquire(timeout=LONG)
     shell.callbacks["post_run_cell"](Result(ValueError()))
     assert not stopped.acquire(timeout=0.2)
+    # The callback of a widget is interrupted.
+    shell.kernel.pre_handler_hook()
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    assert stopped.acquire(timeout=LONG)
 
 
 def test_a_script_keeps_its_handler(monkeypatch):
