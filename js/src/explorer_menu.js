@@ -6,6 +6,7 @@ import { createMenu } from "./lib/menu.js";
 import { fitting, imageIn } from "./lib/photograph.js";
 import { background } from "./lib/snapshot.js";
 import { copyPng, copyText, fullScreen, savePng } from "./lib/take_away.js";
+import { reportVisibility } from "./lib/visibility.js";
 
 /** A kernel must answer within this time, ms. */
 const PATIENCE = 10000;
@@ -184,6 +185,7 @@ export default view("xw-explorer-menu", ({ model, root, signal }) => {
 	const menu = createMenu({ label: "Save, copy, undo", items, signal });
 	const watcher = new IntersectionObserver(listen);
 	watcher.observe(root);
+	reportVisibility(model, root, signal);
 	addEventListener("paste", paste, { signal, capture: true });
 	model.on("msg:custom", heard);
 	signal.addEventListener("abort", () => {

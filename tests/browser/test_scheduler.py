@@ -58,3 +58,39 @@ def test_what_is_visible_is_computed_an_interrupt_stops_all_and_cleared_outputs_
     assert page.kernel_eval("passes()") == [False, False]
     page.kernel_exec("released.set()")
     assert page.kernel_eval("[each.wait(60) for each in (first, second)]") == [True, True]
+
+
+AGAIN = "explorer = make('first')\nexplorer"
+
+
+def test_a_cell_that_is_run_again_cancels_and_frees_its_explorer(lab):
+    page = lab.open([SETUP, AGAIN], width=1300, height=900)
+    page.wait_for_kernel("explorer.run_bar.visibility", "visible")
+    page.kernel_exec("import weakref\nold, worker = weakref.ref(explorer), explorer._worker")
+    rerun(page, 1)
+    page.wait_for_kernel("old() is None", True)
+    assert page.kernel_eval("worker.status") == "cancelled"
+    page.wait_for_kernel("explorer.run_bar.visibility", "visible")
+    # One with another name pauses, and goes on where it is shown again.
+    page.kernel_exec("kept, counts['first'] = explorer, 0")
+    rerun(page, 1)
+    page.wait_for_kernel("kept.menu.visibility", "gone")
+    page.kernel_exec("explorer.close()\ntime.sleep(4)")
+    before = page.kernel_eval("counts['first']")
+    assert page.kernel_eval("(time.sleep(1), counts['first'])[1]") == before
+    assert page.kernel_eval("kept.run_bar.status") == "running"
+    page.kernel_exec("released.set()")
+    assert page.kernel_eval("kept.wait(60)") is True
+
+
+def rerun(page, index):
+    """Run one cell again."""
+    page.page.evaluate(
+        """async (index) => {
+  const { content } = window.notebookPanel;
+  content.activeCellIndex = index;
+  content.deselectAll();
+  await window.jupyterapp.commands.execute('notebook:run-cell');
+}""",
+        index,
+    )

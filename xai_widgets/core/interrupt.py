@@ -25,7 +25,7 @@ def watch_interrupts(stop: Callable[[], None]) -> None:
         The same function in every call.
     """
     global _watched
-    shell = _shell()
+    shell = running_shell()
     kernel = getattr(shell, "kernel", None)
     if kernel is None or kernel is _watched or threading.current_thread() is not threading.main_thread():
         return
@@ -66,7 +66,7 @@ def watch_interrupts(stop: Callable[[], None]) -> None:
         signal.signal(signal.SIGINT, when_idle)
 
 
-def _shell() -> Any:
+def running_shell() -> Any:
     """Return the shell of IPython, if this process has one."""
     module = sys.modules.get("IPython")
     return module.get_ipython() if module is not None and hasattr(module, "get_ipython") else None

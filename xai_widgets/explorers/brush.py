@@ -193,8 +193,13 @@ class PerturbationBrush(ImageExplorer):
         self._renew()
         self.compute(again=True)
 
-    def _show_image(self) -> None:
+    def abandon(self) -> None:
+        """Cancel the search and the scores, because the image is replaced."""
+        super().abandon()
         self._scorer.cancel()
+
+    def _show_image(self) -> None:
+        self._clear_scores()
         with self.brush.hold_sync():
             self.brush.mask = None
             self.brush.image = self.model.to_rgb(self._x[0])
@@ -252,13 +257,16 @@ class PerturbationBrush(ImageExplorer):
     def _scored(self, _status: Status, error: BaseException | None) -> None:
         if error is None:
             return
-        with self.scores.hold_sync():
-            # Scores of another mask must not be shown.
-            self.scores.indices = self.scores.values = self.scores.target_values = None
+        # Scores of another mask must not be shown.
+        self._clear_scores()
         if self._worker.status == "running":
             self.run_bar.error = as_sentence(error)
         else:
             self.run_bar.end("error", error)
+
+    def _clear_scores(self) -> None:
+        with self.scores.hold_sync():
+            self.scores.indices = self.scores.values = self.scores.target_values = None
 
     # -- the search for a better mask -----------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any, ClassVar, NamedTuple
 
 import torch
-from ipywidgets import HTML, Box, Layout, Tab
+from ipywidgets import HTML, Box, Layout, Tab, Widget
 from torch import Tensor
 from traitlets import HasTraits, Int, TraitError, Unicode, validate
 
@@ -127,6 +127,8 @@ class Dashboard(Stateful):
     ) -> None:
         # Made first: a constructor that raises is closed.
         self.explorers: dict[str, Any] = {}
+        #: Explorers in hidden tabs whose computation was canceled; opening the tab starts it anew.
+        self._canceled: set[str] = set()
         model, target = targeted(model, target)
         chosen = list(EXPLORERS) if explorers is None else list(explorers)
         for name in [*chosen, *(options or {})]:
@@ -219,8 +221,20 @@ class Dashboard(Stateful):
     def _on_frame(self, number: int) -> None:
         self.image_picker.frame = number
         self._predicted = self._show_hints()
+        self._cancel_hidden()
         self.target = self._predicted
         self._on_choice()
+
+    def _open_tab(self) -> str:
+        return list(self._pages)[self.tabs.selected_index or 0]
+
+    def _cancel_hidden(self) -> None:
+        """Cancel what hidden explorers compute about the image before."""
+        others = {name: made for name, made in self.explorers.items() if name != self._open_tab()}
+        for name, explorer in others.items():
+            if "image" in explorer.shared and explorer.run_bar.status == "running":
+                explorer.abandon()
+                self._canceled.add(name)
 
     def _show_hints(self) -> int:
         """Show the probabilities of the image and return the predicted class."""
@@ -232,10 +246,9 @@ class Dashboard(Stateful):
         self.class_picker.target = self.target
         if self._layers:
             self.layer_picker.value = self.layer
-        shown = list(self._pages)[self.tabs.selected_index or 0]
         for name in self.explorers:
             # Hidden tabs compute nothing, and show nothing of an earlier choice.
-            if name == shown:
+            if name == self._open_tab():
                 self._bring(name)
             else:
                 self._fill(name, _words(EXPLORERS[name].kind.question))
@@ -323,6 +336,9 @@ class Dashboard(Stateful):
         """Bring an explorer to the image, the class and the layer, and show it."""
         try:
             self._set(self.explorers[name])
+            if name in self._canceled:
+                self._canceled.discard(name)
+                self.explorers[name].compute()
         except Exception as error:  # such as an image that its method does not take
             self._refuse(name, error)
         else:
@@ -364,7 +380,7 @@ class Dashboard(Stateful):
         self.tabs.selected_index = shown
 
     def _panels(self) -> list[Any]:
-        shown = self.explorers.get(list(self._pages)[self.tabs.selected_index or 0])
+        shown = self.explorers.get(self._open_tab())
         return [] if shown is None else list(shown._panels())
 
     def _computing(self) -> list[Any]:
@@ -391,7 +407,13 @@ class Dashboard(Stateful):
             self.image_picker.images = self.model.to_rgb(self._x)
         self.image_picker.layout.display = None
         self.frame = len(self._x) - 1
-        self.show(list(self._pages)[self.tabs.selected_index or 0])
+        self.show(self._open_tab())
+
+    def owned(self) -> Iterator[Widget]:
+        """Yield the dashboard, its explorers and the widgets that are closed with them."""
+        pages = [child for page in self._pages.values() for child in page.children]
+        yield from (*super().owned(), *with_companions(pages))
+        yield from (part for explorer in self.explorers.values() for part in explorer.owned())
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until all explorers have finished; False if that took longer than ``timeout`` seconds."""

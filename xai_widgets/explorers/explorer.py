@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import math
 import time
+import weakref
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor
 
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.run import Run, Status
-from xai_widgets.core.scheduler import PAUSED, UNSEEN, VISIBLE
+from xai_widgets.core.scheduler import PAUSED, UNSEEN, VISIBLE, RunCancelled
 from xai_widgets.core.worker import Worker
 from xai_widgets.explorers.layout import intro
 from xai_widgets.explorers.parts import with_menu
@@ -45,6 +47,43 @@ class Choice(NamedTuple):
     originals: Sequence[Any]
 
 
+@dataclass(frozen=True, eq=False)
+class Calls:
+    """What a worker calls during a computation; its explorer holds it, so that the worker need not."""
+
+    make_run: Callable[[], Run[Any]]
+    on_snapshot: Callable[[Run[Any]], None]
+    on_end: Callable[[Status, BaseException | None], None]
+    on_progress: Callable[[Run[Any]], None]
+    on_queued: Callable[[bool], None]
+
+    def start(self) -> Run[Any]:
+        """Return the run."""
+        return self.make_run()
+
+
+def _weakly(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a call of a method that does not keep its object; without the object the run ends."""
+    reference = weakref.WeakMethod(method)
+
+    def call(*arguments: Any) -> Any:
+        if (bound := reference()) is None:
+            raise RunCancelled
+        return bound(*arguments)
+
+    return call
+
+
+def _if_held(reference: weakref.ref[Calls], name: str) -> Callable[..., None]:
+    """Return a call of a callback that does nothing if the explorer does not exist any more."""
+
+    def call(*arguments: Any) -> None:
+        if (calls := reference()) is not None:
+            getattr(calls, name)(*arguments)
+
+    return call
+
+
 class Explorer(Stateful):
     """A panel of controls and views whose results are computed in the background.
 
@@ -74,6 +113,7 @@ class Explorer(Stateful):
     study: Study[Any, Any]
     run_bar: RunBar
     _worker: Worker
+    _calls: Calls | None = None
     _hidden = False
     #: The study and the keys of the latest computation.
     _asked: tuple[Any, Any] = (None, None)
@@ -217,7 +257,11 @@ class Explorer(Stateful):
         def make_run() -> Run[Any]:
             self._check()
             return study.missing(
-                keys, again=again, choose=self._choose, replaced=self._replacements, name=type(self).__name__
+                keys,
+                again=again,
+                choose=_weakly(self._choose),
+                replaced=_weakly(self._replacements),
+                name=type(self).__name__,
             )
 
         undrawn = False
@@ -281,13 +325,18 @@ class Explorer(Stateful):
         def on_queued(queued: bool) -> None:
             self.run_bar.queued = queued
 
+        self._calls = Calls(
+            make_run, on_snapshot, ended, lambda run: self.run_bar.advance(run.progress), on_queued
+        )
+        # The thread must not keep an explorer that nothing else holds.
+        held = weakref.ref(self._calls)
         self._worker.submit(
-            make_run,
+            _weakly(self._calls.start),
             on_start=lambda: self._begin(on_start),
-            on_snapshot=on_snapshot,
-            on_end=ended,
-            on_progress=lambda run: self.run_bar.advance(run.progress),
-            on_queued=on_queued,
+            on_snapshot=_if_held(held, "on_snapshot"),
+            on_end=_if_held(held, "on_end"),
+            on_progress=_if_held(held, "on_progress"),
+            on_queued=_if_held(held, "on_queued"),
         )
 
     def _begin(self, on_start: Callable[[], None]) -> None:
@@ -324,6 +373,10 @@ class Explorer(Stateful):
     def cancel(self) -> None:
         """Stop the computation; its results so far are kept, and :meth:`compute` continues it."""
         self._worker.stop()
+
+    def abandon(self) -> None:
+        """Cancel the computation, because its image is replaced; nothing of it is drawn any more."""
+        self._worker.cancel()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until the computation has ended; False if that took longer than ``timeout`` seconds."""

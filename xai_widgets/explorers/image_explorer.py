@@ -83,8 +83,8 @@ class ImageExplorer(Explorer):
     def image(self, image: Any) -> None:
         x, display = self._take(image)
         scores = self.model.scores(x)
-        # Canceled first: a run about the old image must not draw on the new one.
-        self._worker.cancel()
+        # First: a run about the old image must not draw on the new one.
+        self.abandon()
         self._x, self._display, self._scores = x, display, scores
         self._replace_argument("image", image)
         self._take_image()

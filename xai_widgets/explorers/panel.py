@@ -40,6 +40,11 @@ class Panel(StaticRepr, VBox):
         ]
         self._adopted = (*self._adopted, *found)
 
+    def owned(self) -> Iterator[Widget]:
+        """Yield the panel and the widgets that are closed with it."""
+        yield self
+        yield from self._adopted
+
     def close(self) -> None:
         """Close every part."""
         parts, self._adopted = self._adopted, ()

@@ -18,6 +18,7 @@ from xai_widgets.explorers.code import code_of
 from xai_widgets.explorers.history import History, is_hovered
 from xai_widgets.explorers.opening import open_photograph
 from xai_widgets.explorers.panel import Panel
+from xai_widgets.explorers.replaced import note_display
 from xai_widgets.views import CurveView, DisplayMenu, ExplorerMenu, MaskView, SliderView, View
 from xai_widgets.views.array_list import Arrays
 from xai_widgets.views.arrays import Array
@@ -134,6 +135,10 @@ class Stateful(Panel):
         self._unsettled = {}
         with self.menu.hold_sync():
             self.menu.undos, self.menu.redos = undos, redos
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        note_display(self)
+        return super()._repr_mimebundle_(**kwargs)
 
     # -- the state ------------------------------------------------------------------------------------------
 

@@ -9,12 +9,12 @@ from typing import Any
 from traitlets import Bool, Int, Unicode
 
 from xai_widgets.errors import as_sentence, checked_keywords
-from xai_widgets.views.base import View
+from xai_widgets.views.seen import Seen
 
 logger = logging.getLogger(__name__)
 
 
-class ExplorerMenu(View):
+class ExplorerMenu(Seen):
     """The menu "⋯" of an explorer.
 
     It saves the box that contains it as an image, shows it on the full screen, and asks Python for the code of the

@@ -7,17 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 from ipywidgets import CallbackDispatcher
-from traitlets import Bool, Enum, Float, Int, Unicode, observe
+from traitlets import Bool, Float, Int, Unicode, observe
 
 from xai_widgets.errors import as_sentence
-from xai_widgets.views.base import View
 from xai_widgets.views.remaining import RemainingTime
+from xai_widgets.views.seen import Seen
 from xai_widgets.views.traits import Choice, Unit
 
 logger = logging.getLogger(__name__)
 
 
-class RunBar(View):
+class RunBar(Seen):
     """Run, Stop and Resume button of a computation, with Restart, progress, message, remaining time and error.
 
     The bar does not compute anything: register callbacks with `on_run`, `on_cancel` and `on_restart`, and update
@@ -42,19 +42,12 @@ class RunBar(View):
         sync=True
     )
     _acknowledged = Int(0, help="Number of the last click that reached Python.").tag(sync=True)
-    visibility = Enum(
-        ("unseen", "visible", "gone"),
-        "unseen",
-        help="Whether a view of the bar, or of the explorer around it, is on the screen; gone if all were removed.",
-    )
     width = Int(0, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
 
     def __init__(self, **kwargs: Any) -> None:
         # Before anything that may raise, because `close` uses it.
         self._callbacks = {kind: CallbackDispatcher() for kind in ("run", "cancel", "restart")}
         self._time = RemainingTime()
-        #: The state of each view in a browser.
-        self._shown: dict[str, str] = {}
         super().__init__(**kwargs)
         self.on_msg(self._handle)
 
@@ -132,8 +125,6 @@ class RunBar(View):
 
     def _handle(self, _widget: object, content: dict[str, Any], _buffers: object) -> None:
         kind = content.get("type")
-        if kind == "view":
-            self._show(str(content.get("id")), content.get("state"))
         if kind not in self._callbacks:
             return
         # Before the callbacks, which may take long or raise.
@@ -145,11 +136,3 @@ class RunBar(View):
                 logger.exception("%s callback of a RunBar failed", kind)
                 self.error = f"{type(error).__name__}: {as_sentence(error)}"
                 self.status = "error"
-
-    def _show(self, view: str, state: object) -> None:
-        if state == "gone":
-            self._shown.pop(view, None)
-        else:
-            self._shown[view] = str(state)
-        states = self._shown.values()
-        self.visibility = "visible" if "visible" in states else "unseen" if states else "gone"

@@ -40,6 +40,8 @@ class StaticRepr(DOMWidget):
     """A widget that stores a text and a static image in the output of its cell."""
 
     _own_layout: Widget | None = None
+    #: Whether an output of a cell had the widget itself, not as a part of another one.
+    displayed = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -77,6 +79,7 @@ class StaticRepr(DOMWidget):
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
         if self._view_name is None:
             return None
+        self.displayed = True
         words = self.summary() or self._heading()
         data = {
             "text/plain": f"{words}\n{RUN_HINT}",

@@ -399,7 +399,7 @@ def handler():
 def test_an_interrupt_of_a_kernel_stops_everything(monkeypatch, handler):
     shell, stopped = Shell(), threading.Semaphore(0)
     monkeypatch.setattr(interrupt, "_watched", None)
-    monkeypatch.setattr(interrupt, "_shell", lambda: shell)
+    monkeypatch.setattr(interrupt, "running_shell", lambda: shell)
     for _ in range(2):
         interrupt.watch_interrupts(stopped.release)
     assert list(shell.callbacks) == ["post_run_cell"]

@@ -186,7 +186,7 @@ def test_the_button_is_run_then_stop_then_resume(passes):
 
 
 def show(explorer, state):
-    explorer.run_bar._handle(None, {"type": "view", "id": "1", "state": state}, None)
+    explorer.run_bar._see(None, {"type": "view", "id": "1", "state": state}, None)
 
 
 @pytest.fixture
