@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from html import escape
 from typing import Any, ClassVar, NamedTuple
 
 import torch
-from ipywidgets import HTML, Box, Layout, Tab, Widget
+from ipywidgets import Box, Tab, Widget
 from torch import Tensor
 from traitlets import HasTraits, Int, TraitError, Unicode, validate
 
@@ -24,7 +23,7 @@ from xai_widgets.explorers.inverse import InverseExplorer
 from xai_widgets.explorers.joining import link
 from xai_widgets.explorers.layout import header
 from xai_widgets.explorers.panel import closed_on_error, with_companions
-from xai_widgets.explorers.parts import dropdown, existing_class
+from xai_widgets.explorers.parts import dropdown, existing_class, paragraph, wide
 from xai_widgets.explorers.similarity import SimilarityExplorer
 from xai_widgets.explorers.state import DERIVED, EXPLORER, ChoiceEntry, Stateful
 from xai_widgets.studies.layers import spatial_layers
@@ -171,8 +170,10 @@ class Dashboard(Stateful):
         self.observe(lambda _change: self._on_choice(), ["target", "layer"])
 
     def _make_tabs(self, chosen: Sequence[str]) -> None:
-        self._pages = {name: Box([_words(EXPLORERS[name].kind.question)], layout=_wide()) for name in chosen}
-        self.tabs = Tab(children=list(self._pages.values()), layout=_wide())
+        self._pages = {
+            name: Box([paragraph(EXPLORERS[name].kind.question)], layout=wide()) for name in chosen
+        }
+        self.tabs = Tab(children=list(self._pages.values()), layout=wide())
         for number, name in enumerate(chosen):
             self.tabs.set_title(number, EXPLORERS[name].title)
 
@@ -215,8 +216,7 @@ class Dashboard(Stateful):
 
     def _on_image(self, number: int) -> None:
         # Escape clears the choice in the gallery: the image stays.
-        if number >= 0:
-            self.frame = number
+        self.frame = number if number >= 0 else self.frame
 
     def _on_frame(self, number: int) -> None:
         self.image_picker.frame = number
@@ -230,9 +230,9 @@ class Dashboard(Stateful):
 
     def _cancel_hidden(self) -> None:
         """Cancel what hidden explorers compute about the image before."""
-        others = {name: made for name, made in self.explorers.items() if name != self._open_tab()}
-        for name, explorer in others.items():
-            if "image" in explorer.shared and explorer.run_bar.status == "running":
+        for name, explorer in self.explorers.items():
+            running = "image" in explorer.shared and explorer.run_bar.status == "running"
+            if running and name != self._open_tab():
                 explorer.abandon()
                 self._canceled.add(name)
 
@@ -251,7 +251,7 @@ class Dashboard(Stateful):
             if name == self._open_tab():
                 self._bring(name)
             else:
-                self._fill(name, _words(EXPLORERS[name].kind.question))
+                self._fill(name, paragraph(EXPLORERS[name].kind.question))
 
     def _fill(self, name: str, content: Any) -> None:
         """Replace the content of a tab, and close a text that was shown there."""
@@ -301,7 +301,7 @@ class Dashboard(Stateful):
         return name in self.explorers and self.explorers[name] in self._pages[name].children
 
     def _refuse(self, name: str, error: Exception) -> None:
-        self._fill(name, _words(f"{EXPLORERS[name].title}: {as_sentence(error).rstrip('.')}."))
+        self._fill(name, paragraph(f"{EXPLORERS[name].title}: {as_sentence(error).rstrip('.')}."))
 
     def _choice(self) -> Choice:
         return Choice(
@@ -400,7 +400,7 @@ class Dashboard(Stateful):
         for name, explorer in list(self.explorers.items()):
             if "frame" in explorer.shared:
                 # It shows all images: it is made anew.
-                self._fill(name, _words(EXPLORERS[name].kind.question))
+                self._fill(name, paragraph(EXPLORERS[name].kind.question))
                 self.explorers.pop(name).close()
         with self.image_picker.hold_sync():
             self.image_picker.labels = self._names
@@ -411,9 +411,9 @@ class Dashboard(Stateful):
 
     def owned(self) -> Iterator[Widget]:
         """Yield the dashboard, its explorers and the widgets that are closed with them."""
-        pages = [child for page in self._pages.values() for child in page.children]
-        yield from (*super().owned(), *with_companions(pages))
-        yield from (part for explorer in self.explorers.values() for part in explorer.owned())
+        pages = (child for page in self._pages.values() for child in page.children)
+        made = (part for explorer in self.explorers.values() for part in explorer.owned())
+        yield from (*super().owned(), *with_companions(pages), *made)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until all explorers have finished; False if that took longer than ``timeout`` seconds."""
@@ -433,10 +433,6 @@ def dashboard(model: ImageModel, images: Any, **options: Any) -> Dashboard:
     return Dashboard(model, images, **options)
 
 
-def _wide() -> Layout:
-    return Layout(width="100%", min_width="0", margin="0")
-
-
 def _shared(explorer: Any) -> Iterator[tuple[str, Any, str]]:
     """Yield the name of each shared attribute, and the part of an explorer and its attribute that hold it."""
     for name, path in explorer.shared.items():
@@ -452,7 +448,3 @@ def _linked(explorer: Any, trait: str) -> list[View]:
     """Return the views of an explorer that a trait links; galleries, which have no position, zoom on their own."""
     needed = {trait, "position"} if trait == "viewport" else {trait}
     return [view for view in _views(explorer) if all(view.has_trait(name) for name in needed)]
-
-
-def _words(text: str) -> HTML:
-    return HTML(f"<p style='margin:0'>{escape(text)}</p>")

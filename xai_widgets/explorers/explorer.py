@@ -49,7 +49,7 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Calls:
-    """What a worker calls during a computation; its explorer holds it, so that the worker need not."""
+    """The callbacks of a computation; the explorer holds them, so that its worker need not."""
 
     make_run: Callable[[], Run[Any]]
     on_snapshot: Callable[[Run[Any]], None]

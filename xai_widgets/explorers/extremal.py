@@ -296,6 +296,7 @@ class ExtremalExplorer(SearchExplorer):
                 # The strip keeps its room: nothing jumps when the images of another objective come.
                 self.strip.values, self.strip.marked = None, -1
                 if self.strip.images is not None:
+                    self.strip.images = np.zeros_like(self.strip.images)
                     self.strip.present = np.zeros(len(self.strip.images), dtype=np.uint8)
                 return
             self.strip.present = None

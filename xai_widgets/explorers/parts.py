@@ -207,3 +207,13 @@ def show_patches(model: ImageModel, gallery: GalleryView, patches: Tensor) -> No
     gallery.images = model.to_rgb(small.nan_to_num(0.5))
     gallery.present = None if present.all() else present.numpy()
     gallery.frame = -1
+
+
+def wide() -> Layout:
+    """Return a layout of the full width."""
+    return Layout(width="100%", min_width="0", margin="0")
+
+
+def paragraph(text: str) -> HTML:
+    """Return a text without margins."""
+    return HTML(f"<p style='margin:0'>{escape(text)}</p>")

@@ -194,7 +194,11 @@ def test_one_with_another_name_is_freed_when_that_is_deleted(shell):
     show(first(), "visible")
     second = shell.run("a", make, displays)
     show(first(), "gone")
-    threading.Event().wait(0.5)
+    # It is found to be held.
+    for _ in range(500):
+        if first() in displays._counts:
+            break
+        threading.Event().wait(0.02)
     assert first() is shell.user_ns["_oh"][1]
     kept.clear()
     shell.callbacks["post_run_cell"](None)
