@@ -5,6 +5,7 @@ import { element } from "./lib/dom.js";
 import { view } from "./lib/figure.js";
 import { readable } from "./lib/format.js";
 import { bytes, floats, pack } from "./lib/image.js";
+import { keptUnlessAnswered } from "./lib/kernel.js";
 import { ascending, clamp } from "./lib/numbers.js";
 import { observe, onFrame } from "./lib/state.js";
 import { listenToViewport } from "./lib/viewport.js";
@@ -19,6 +20,9 @@ let galleries = 0;
 
 export default view("xw-figure xw-gallery-view", (figure) => {
 	const { model, root, set, signal } = figure;
+	const take = keptUnlessAnswered(figure, "frame");
+	/** @param {number} frame */
+	const chooseFrame = (frame) => (model.get("_needs_kernel") ? take(frame) : set({ frame }));
 	const id = `xw-gallery-${++galleries}-${Math.random().toString(36).slice(2, 8)}`;
 	const list = element("div", { class: "xw-gallery", role: "listbox", tabindex: 0 });
 	/** @type {ReturnType<typeof createItem>[]} */
@@ -121,11 +125,19 @@ export default view("xw-figure xw-gallery-view", (figure) => {
 	function pick(event) {
 		const node = /** @type {Element} */ (event.target).closest("[role=option]");
 		const frame = items.findIndex((item) => item.node === node);
-		if (items[frame]?.exists()) set({ frame });
+		if (items[frame]?.exists()) chooseFrame(frame);
+	}
+
+	/** @param {KeyboardEvent} event @returns {{frame?: number} | null} */
+	function onKey(event) {
+		const values = frameByKey(event);
+		if (!values || !model.get("_needs_kernel")) return values;
+		take(values.frame);
+		return {};
 	}
 
 	/** @param {KeyboardEvent} event @returns {{frame: number} | null} */
-	function onKey({ key }) {
+	function frameByKey({ key }) {
 		const last = items.length - 1;
 		const row = model.get("columns") || 1;
 		if (last < 0) return null;

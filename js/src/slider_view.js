@@ -1,6 +1,7 @@
 import "./slider_view.css";
 import { cached } from "./lib/cached.js";
 import { view } from "./lib/figure.js";
+import { keptUnlessAnswered } from "./lib/kernel.js";
 import { createSlider, nearestReady } from "./lib/slider.js";
 import { observe } from "./lib/state.js";
 
@@ -85,11 +86,15 @@ function createStops(model) {
 	};
 }
 
-export default view("xw-figure xw-slider-view", ({ model, set, signal }) => {
+export default view("xw-figure xw-slider-view", (figure) => {
+	const { model, set, signal } = figure;
+	const take = keptUnlessAnswered(figure, "frame");
+	/** @param {number} frame */
+	const chooseFrame = (frame) => (model.get("_needs_kernel") ? take(frame) : set({ frame }));
 	const stops = createStops(model);
 	const slider = createSlider({
-		choose: (frame) => set({ frame }),
-		chooseStar: () => set({ frame: model.get("marked") }),
+		choose: chooseFrame,
+		chooseStar: () => chooseFrame(model.get("marked")),
 		signal,
 	});
 	slider.input.setAttribute("aria-description", KEYS);

@@ -41,6 +41,35 @@ def test_a_choice_returns_with_a_notice(page):
     assert methods.inner_text() == count
 
 
+CHOICES = """
+import numpy as np
+from ipywidgets import VBox
+from xai_widgets.views import GalleryView, SliderView
+gallery = GalleryView(images=np.zeros((3, 8, 8, 3)), labels=["first", "second", "third"], frame=0)
+slider = SliderView(values=[1, 2, 4], label="Channels")
+gallery._needs_kernel = slider._needs_kernel = True
+VBox([gallery, slider])
+"""
+
+
+def test_an_image_and_a_stop_return_with_a_notice(lab):
+    page = lab.open([CHOICES])
+    output = page.output(0)
+    images, stop = output.get_by_role("option"), output.locator(".xw-slider-view input")
+    images.nth(1).click()
+    stop.press("ArrowRight")
+    page.wait_for_kernel("[gallery.frame, slider.frame]", [1, 1])
+    # Heard in time: nothing returns.
+    page.wait_for_kernel("[gallery._acknowledged, slider._acknowledged]", [1, 1])
+    page.shutdown_kernel()
+    images.nth(2).click()
+    expect(output.locator(".xw-gallery-view .xw-silence")).to_contain_text(SILENCE, timeout=10_000)
+    expect(images.nth(1)).to_have_attribute("aria-selected", "true")
+    stop.press("End")
+    expect(output.locator(".xw-slider-view .xw-silence")).to_contain_text(SILENCE, timeout=10_000)
+    expect(output.locator(".xw-slider-view .xw-number")).to_have_text("2")
+
+
 def test_a_busy_kernel_takes_the_choice_later(page):
     tab = page.page
     field = tab.locator(".xw-class-picker").get_by_role("combobox")

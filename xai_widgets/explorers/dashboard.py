@@ -187,7 +187,8 @@ class Dashboard(Stateful):
         self.add_class(EXPLORER)
         self.children = [row, self.tabs]
         self._adopt(row, self.tabs)
-        self.class_picker._needs_kernel = self.layer_picker._needs_kernel = True
+        for picker in (self.image_picker, self.class_picker, self.layer_picker):
+            picker._needs_kernel = True
 
     # -- shared choices -------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from xai_widgets.explorers.parts import with_menu
 from xai_widgets.explorers.state import EXPLORER, Stateful, held
 from xai_widgets.studies import Study
 from xai_widgets.views import RunBar
-from xai_widgets.views.control import Control
+from xai_widgets.views.control import Asking
 
 logger = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ class Explorer(Stateful):
         self._adopt(*children)
         self.children = children
         for name in self.kernel_controls:
-            if isinstance(control := getattr(self, name), Control):
+            if isinstance(control := getattr(self, name), Asking):
                 control._needs_kernel = True
         self.run_bar.on_run(lambda _bar: self._on_run())
         self.run_bar.on_cancel(lambda _bar: self.cancel())

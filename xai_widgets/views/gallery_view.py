@@ -9,12 +9,12 @@ from traitlets import Bool, Float, Int, List, Unicode, validate
 
 from xai_widgets.views import preview
 from xai_widgets.views.arrays import Array, Bytes
-from xai_widgets.views.base import View
+from xai_widgets.views.control import Asking
 from xai_widgets.views.traits import Choice, low_below_high
 from xai_widgets.views.viewport import Viewport
 
 
-class GalleryView(View):
+class GalleryView(Asking):
     """A strip or grid of small images, from which the user may choose one.
 
     With the gallery focused, the arrow keys choose the previous or next image, Home and End the first and last, and

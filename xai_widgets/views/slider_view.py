@@ -9,7 +9,7 @@ from typing import Any
 from traitlets import Bool, HasTraits, Int, List, TraitError, Unicode, observe
 
 from xai_widgets.core.validation import brief
-from xai_widgets.views.base import View
+from xai_widgets.views.control import Asking
 from xai_widgets.views.steps import nearest_ready
 from xai_widgets.views.traits import Choice, Unit, owner
 
@@ -43,7 +43,7 @@ class Ascending(List):
         return numbers
 
 
-class SliderView(View):
+class SliderView(Asking):
     """A slider that stops at given values, such as counts, weights or layers.
 
     With the slider focused, the arrow keys go to the next stop that is ready, Page Up and Page Down move by several
