@@ -64,7 +64,8 @@ def test_bars_are_the_values_at_the_cursor():
         labels=["cat", "dog"], x=[0, 1], indices=[[[0], [1]]], values=[[[0.7], [0.4]]], fraction=1.0, target=1
     )
     (panel,) = figures_of(view)
-    assert (list(panel.labels), list(panel.values)) == (["dog"], [pytest.approx(0.4)])
+    # The explained class is marked, as in the view.
+    assert (list(panel.labels), list(panel.values)) == (["▸ dog"], [pytest.approx(0.4)])
 
 
 def figures_of(view):
