@@ -88,6 +88,8 @@ function createExchange(model, painting, history, isDown, signal) {
 	let first = true;
 	/** Whether the paint has changed since that message was made. */
 	let newer = false;
+	/** The last message and its number, until the kernel has seen it. @type {{stroke: number, mask: unknown} | null} */
+	let unseen = null;
 	const put = () => {
 		if (!newer) return;
 		newer = false;
@@ -99,15 +101,25 @@ function createExchange(model, painting, history, isDown, signal) {
 	const sender = createSender(() => {
 		const stroke = model.get("_stroke") + 1;
 		put();
+		unseen = { stroke, mask: model.get("mask") };
 		update(model, { _stroke: stroke });
 		return stroke;
 	}, signal);
-	observe(model, ["_seen"], () => sender.seen(model.get("_seen")), signal);
 	/** The paint has changed. */
 	const push = () => {
 		newer = true;
 		sender.push();
 	};
+	const seen = () => {
+		const number = model.get("_seen");
+		if (unseen && number >= unseen.stroke) {
+			// A mask that came meanwhile crossed the message, which the kernel has as the newest: it is to have what is drawn.
+			if (number === model.get("_stroke") && !sameBytes(unseen.mask, own)) push();
+			unseen = null;
+		}
+		sender.seen(number);
+	};
+	observe(model, ["_seen"], seen, signal);
 	return {
 		push,
 		/** The pointer rests: the page, if not yet the kernel, has the mask. */
@@ -131,8 +143,6 @@ function createExchange(model, painting, history, isDown, signal) {
 			const known = message === history.latest;
 			history.latest = message;
 			if (!known && !first) {
-				// A mask that crossed one of ours: the kernel, which has ours as the newest, is to have what is drawn.
-				if (given && sender.busy()) push();
 				return painting.change(values, model.get("_step"));
 			}
 			// Changes made while no view was shown cannot be undone.
@@ -306,6 +316,18 @@ function build(figure, history) {
 		chord: isChord,
 		close: end,
 	};
+}
+
+/** Whether two messages have the same bytes. @param {unknown} one @param {unknown} other */
+function sameBytes(one, other) {
+	const [first, second] = [one, other].map(
+		(message) => /** @type {Bytes | null} */ (decode(/** @type {any} */ (message))),
+	);
+	if (!first || !second) return first === second;
+	return (
+		first.data.length === second.data.length &&
+		first.data.every((value, index) => value === second.data[index])
+	);
 }
 
 /** The line around the paint, worked out again only after `forget`. @param {Painting} painting */

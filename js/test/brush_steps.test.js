@@ -82,6 +82,35 @@ describe("masks from Python", () => {
 		expect(mask()).toEqual(values(SEARCH[0]));
 		expect(pixels()).toEqual(result(mask()));
 	});
+
+	test("one that crossed a message which a busy kernel saw late is what Python gets, once", async () => {
+		vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+		try {
+			drag([[3, 3]]);
+			// The kernel is silent for longer than the view waits, and sets a mask before it takes up the stroke.
+			vi.advanceTimersByTime(5000);
+			view.model.set("mask", message(SEARCH[0]));
+			view.model.set("_seen", 1);
+			vi.advanceTimersByTime(100);
+			expect(view.model.saved.at(-1)._stroke).toBe(2);
+			expect(mask()).toEqual(values(SEARCH[0]));
+			const saved = view.model.saved.length;
+			view.model.set("_seen", 2);
+			vi.advanceTimersByTime(5000);
+			expect(view.model.saved.length).toBe(saved);
+		} finally {
+			vi.useRealTimers();
+		}
+	});
+
+	test("one that comes after the kernel has seen the stroke is not sent back", async () => {
+		drag([[3, 3]]);
+		view.model.set("_seen", 1);
+		const saved = view.model.saved.length;
+		await set({ mask: message(SEARCH[0]) });
+		await new Promise((resolve) => setTimeout(resolve, 700));
+		expect(view.model.saved.length).toBe(saved);
+	});
 });
 
 describe("two views of one model", () => {

@@ -1,5 +1,7 @@
 """BrushView by mouse, finger and key: its pixels, its messages, and the way of a mask to Python and back."""
 
+import time
+
 import numpy as np
 import pytest
 from afm import AfmPage, decode
@@ -9,6 +11,8 @@ from test_mask_views import PIXELS, settle
 from xai_widgets.views import BrushView
 
 SIZE = 48
+#: Time after which the view sends again without an answer, in seconds.
+SILENCE = 0.5
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +79,19 @@ def test_a_stroke_and_its_picture(afm_page, image):
 def test_one_message_is_on_its_way_and_the_last_one_arrives(afm_page, image):
     mounted = afm_page.mount(BrushView(image=image))
     stage = mounted.el.locator(".xw-stage")
+    begin = time.monotonic()
     paint(afm_page.page, stage, [(5, 5), (40, 40), (5, 40)])
+    painting = time.monotonic() - begin
+    # Nobody acknowledges: on a slow machine the stroke takes longer than the view waits, and more messages are sent.
+    most = 2 + int(painting / SILENCE)
     afm_page.page.wait_for_function(
-        "([mount]) => mount.model.saved.filter((one) => 'mask' in one || '_stroke' in one).length === 2",
+        "([{ model }]) => model.saved.findLast((one) => 'mask' in one)?.mask === model.get('mask')",
         arg=[mounted._handle],
     )
-    assert [one["_stroke"] for one in mounted.saved] == [1, 2]
-    mounted.update(_seen=2)
+    strokes = [one["_stroke"] for one in mounted.saved]
+    assert strokes == list(range(1, len(strokes) + 1))
+    assert 2 <= len(strokes) <= most
+    mounted.update(_seen=len(strokes))
     last = next(one["mask"] for one in reversed(mounted.saved) if "mask" in one)
     np.testing.assert_array_equal(
         np.frombuffer(decode(last["data"]), "uint8").reshape(SIZE, SIZE), mask_of(mounted)

@@ -42,8 +42,6 @@ export function createSender(send, signal) {
 		if (waiting) send();
 	});
 	return {
-		/** Whether a message is on its way. */
-		busy: () => flight !== null,
 		/** There is something newer. */
 		push() {
 			waiting = true;
