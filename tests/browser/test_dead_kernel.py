@@ -34,11 +34,11 @@ def test_a_choice_returns_with_a_notice(page):
     layers = tab.get_by_role("combobox", name="Compare across")
     expect(layers).to_have_text("images", timeout=10_000)
     methods = tab.locator(".xw-method-picker > button")
-    count = methods.inner_text()
+    count = methods.text_content()
     methods.click()
     tab.get_by_role("option", name="Grad-CAM").first.click()
     expect(tab.locator(".xw-method-picker .xw-silence")).to_contain_text(SILENCE, timeout=10_000)
-    assert methods.inner_text() == count
+    expect(methods).to_have_text(count)
 
 
 CHOICES = """

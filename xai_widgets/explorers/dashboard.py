@@ -232,8 +232,8 @@ class Dashboard(Stateful):
     def _cancel_hidden(self) -> None:
         """Cancel what hidden explorers compute about the image before."""
         for name, explorer in self.explorers.items():
-            running = "image" in explorer.shared and explorer.run_bar.status == "running"
-            if running and name != self._open_tab():
+            hidden = name != self._open_tab() and "image" in explorer.shared
+            if hidden and explorer.run_bar.status == "running":
                 explorer.abandon()
                 self._canceled.add(name)
 
@@ -392,9 +392,8 @@ class Dashboard(Stateful):
 
     def _open_image(self, image: Any) -> None:
         """Add an image of the user to the others, and show it."""
-        x = self.model.images(image)
+        self._x = torch.cat([self._x, self.model.images(image)])
         self._originals.append(image)
-        self._x = torch.cat([self._x, x])
         if self._names:
             self._names.append(f"image {len(self._x)}")
         self._replace_argument("images", self._originals)
