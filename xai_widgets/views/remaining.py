@@ -10,8 +10,8 @@ from collections.abc import Callable
 WINDOW = 30.0
 #: Seconds and updates before the first estimate.
 FIRST, UPDATES = 3.0, 5
-#: Ratio within which the last three estimates must lie.
-STABLE = 1.6
+#: Ratio within which the estimates of the last seconds must lie, and how many seconds.
+STABLE, RECENT = 1.6, 4.0
 #: Seconds between two progress values that are kept.
 INTERVAL = 0.2
 
@@ -28,7 +28,8 @@ class RemainingTime:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._seen: deque[tuple[float, float]] = deque()
-        self._ends: deque[float] = deque(maxlen=3)
+        #: The times at which estimates were made, and the ends that they gave.
+        self._ends: deque[tuple[float, float]] = deque()
         self._paused_at: float | None = None
 
     def pause(self) -> None:
@@ -42,7 +43,7 @@ class RemainingTime:
         if self._paused_at is not None:
             pause, self._paused_at = now - self._paused_at, None
             self._seen = deque((moment + pause, value) for moment, value in self._seen)
-            self._ends = deque((end + pause for end in self._ends), maxlen=3)
+            self._ends = deque((moment + pause, end + pause) for moment, end in self._ends)
         if self._seen and now - self._seen[-1][0] < INTERVAL and progress < 1:
             return self._estimate(now)
         self._seen.append((now, progress))
@@ -50,11 +51,13 @@ class RemainingTime:
             self._seen.popleft()
         (begin, low), elapsed = self._seen[0], now - self._seen[0][0]
         if len(self._seen) >= UPDATES and elapsed >= FIRST and progress > low:
-            self._ends.append(now + (1 - progress) * (now - begin) / (progress - low))
+            self._ends.append((now, now + (1 - progress) * (now - begin) / (progress - low)))
+            while len(self._ends) > 3 and now - self._ends[0][0] > RECENT:
+                self._ends.popleft()
         return self._estimate(now)
 
     def _estimate(self, now: float) -> float | None:
-        left = [end - now for end in self._ends]
+        left = [end - now for _, end in self._ends]
         if len(left) < 3 or max(left) > STABLE * max(min(left), 1.0):
             return None
         return max(0.0, left[-1])
