@@ -284,7 +284,8 @@ class Explorer(Stateful):
             titles = self._failures()
             if titles:
                 return f"done, {len(titles)} failed: {', '.join(titles)}"
-            return "done; Resume searches further" if study.resumable else ""
+            converged = study.convergence(keys)
+            return f"{converged or 'done'}; Resume searches further" if study.resumable else converged
 
         if not again and all(study.outcome(key).complete for key in keys):
             self._worker.cancel()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,6 +26,12 @@ START_SIGMA = 1.0
 
 #: Kinds of units with a closed-form inverse.
 EXACT = ("pool", "reshape", "average")
+
+
+def weighted_fraction(sizes: Sequence[int], done: int, share: float) -> float:
+    """Return the completed fraction of parts of these sizes, in their order, with a share of the current part."""
+    current = min(0.95, share) * sizes[done] if done < len(sizes) else 0.0
+    return (sum(sizes[:done]) + current) / sum(sizes)
 
 
 @dataclass(frozen=True, repr=False)

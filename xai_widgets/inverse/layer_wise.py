@@ -43,6 +43,7 @@ from xai_widgets.inverse.chain import (
     solve,
     starting_point,
     target_classes,
+    weighted_fraction,
 )
 from xai_widgets.inverse.solver import Cost, SolverSettings, broadcast_like
 from xai_widgets.inverse.units import units_after
@@ -167,10 +168,15 @@ def layer_wise(
     parts = -(-len(image) * len(weights) // batch_size)
     rounds = -(-settings.steps // settings.window)
 
+    sizes = [
+        chain.inputs[index].numel()
+        for index in reversed(range(len(chain.units) - inverted, len(chain.units)))
+    ]
+
     def fraction() -> float:
-        # A unit counts as one, however many rounds it takes: most converge long before the last one.
+        # A unit counts by its values, however many rounds it takes: most converge long before the last one.
         share = (tried["rounds"] + run.within_step) / (parts * rounds)
-        return (tried["units"] + min(0.95, share)) / inverted
+        return weighted_fraction(sizes, tried["units"], share)
 
     run = Run(
         play(), total=inverted + searched * parts * rounds, name="layer-wise inverse", fraction=fraction

@@ -54,6 +54,7 @@ from xai_widgets.inverse.chain import (
     probability_fields,
     solve,
     target_classes,
+    weighted_fraction,
 )
 from xai_widgets.inverse.solver import Cost, SolverSettings, broadcast_like
 from xai_widgets.inverse.units import Unit, units_after
@@ -186,9 +187,11 @@ def operation_wise(
     parts = -(-len(chain.inputs[0]) // batch_size)
     rounds = -(-settings.steps // settings.window)
 
+    sizes = [chain.inputs[index].numel() for index in reversed(range(last, first + 1))]
+
     def fraction() -> float:
-        # A unit counts as one, however many rounds it takes: most converge long before the last one.
-        return (tried["units"] + min(0.95, tried["rounds"] / (parts * rounds))) / (first + 1 - last)
+        # A unit counts by its values, however many rounds it takes: most converge long before the last one.
+        return weighted_fraction(sizes, tried["units"], tried["rounds"] / (parts * rounds))
 
     return Run(
         play(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar, cast
@@ -39,6 +40,10 @@ def channel_sum(attribution: Tensor) -> Tensor:
 def abs_sum(attribution: Tensor) -> Tensor:
     """Absolute value of the sum over channels."""
     return attribution.sum(1).abs()
+
+
+#: Passes of a method whose number follows from the image or is unknown, such as the windows of occlusion.
+TYPICAL = 150
 
 
 @dataclass(frozen=True)
@@ -153,6 +158,15 @@ class Method:
     def slow(self) -> bool:
         """Whether the method takes a number of passes that an option sets."""
         return self.cost is not None and bool(self.cost.each)
+
+    def work(self) -> int:
+        """Return about how many passes of one image the defaults take, a backward pass as two."""
+        if self.cost is None:
+            return TYPICAL
+        option = inspect.signature(self.function).parameters.get(self.cost.each)
+        times = TYPICAL if option is None or not isinstance(option.default, int) else option.default
+        forward, backward = self.cost.passes(times if self.slow else 0)
+        return forward + 2 * backward
 
     def __post_init__(self) -> None:
         # The instance is frozen; help() and inspect.signature() are to show the function.

@@ -142,6 +142,10 @@ class AttributionStudy(Study[AttributionKey, Tensor]):
         """Return the cost of a map beside the others: a method of many passes takes about as long as many maps."""
         return MANY if self.methods[key.method].slow else 1
 
+    def weight(self, key: AttributionKey) -> float:
+        """Return the number of passes of the method, a backward pass as two."""
+        return self.methods[key.method].work()
+
     def title(self, key: AttributionKey) -> str:
         """Return the title of the method."""
         return self.methods[key.method].title

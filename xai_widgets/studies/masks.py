@@ -23,6 +23,8 @@ from xai_widgets.perturbation.scored_masks import ScoredMasks, Variant
 from xai_widgets.studies.layers import channels_of
 from xai_widgets.studies.study import Study
 
+#: Passes of each area for a snapshot of a search: five steps with gradients, and those that score the masks.
+SNAPSHOT_PASSES = 17
 #: Areas of the image, dense where most networks change their prediction.
 AREAS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8)
 
@@ -153,6 +155,8 @@ class ChannelStudy(Study[ChannelKey, ChannelExtremal]):
         self.other_patches = {} if other_patches is None else other_patches
         self._own_patches: dict[str, Patches] = {}
         self._effects: dict[tuple[int, str], Tensor] = {}
+        #: The searches of the runs, without those for patches.
+        self._searches: dict[ChannelKey, Run[ChannelExtremal]] = {}
 
     def run(self, key: ChannelKey, start: ChannelExtremal | None = None) -> Run[ChannelExtremal]:
         """Return the search for a key, followed by the search for patches if its layer has none yet."""
@@ -168,6 +172,7 @@ class ChannelStudy(Study[ChannelKey, ChannelExtremal]):
             tau=self.tau,
             batch_size=self.batch_size,
         )
+        self._searches[key] = search
 
         def with_own_patches() -> Iterator[ChannelExtremal]:
             # Before the first result, as drawing, which locks the worker, must not wait for a pass of the network.
@@ -201,6 +206,9 @@ class ChannelStudy(Study[ChannelKey, ChannelExtremal]):
             yield result
 
         return Run(steps(), total=search.total + collect.total + 1, name=search.name)
+
+    def _steps_taken(self, key: ChannelKey, run: Run[ChannelExtremal]) -> tuple[int, int]:
+        return super()._steps_taken(key, self._searches.pop(key))
 
     def clear(self) -> None:
         """Drop everything that was computed, the patches too."""
@@ -348,6 +356,12 @@ class MaskStudy(Study[MaskKey, MethodMasks]):
     def steps(self, key: MaskKey) -> int:
         """Return the number of snapshots: one, or those of a search."""
         return self.run(key).total if self.methods[key.method] is METHODS["extremal"] else 1
+
+    def weight(self, key: MaskKey) -> float:
+        """Return the number of images that pass through the network, a backward pass as two."""
+        if self.methods[key.method] is METHODS["extremal"]:
+            return self.steps(key) * len(self.areas) * SNAPSHOT_PASSES
+        return self.methods[key.method].work() + 2 * len(self.areas)
 
     def _search(self, key: MaskKey) -> Run[MethodMasks]:
         """Return the search for extremal perturbations, with its best masks so far."""

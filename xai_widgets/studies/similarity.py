@@ -177,7 +177,7 @@ class SimilarityStudy(Study[SimilarityKey, Any]):
         return {
             "grids": 1 + batches * len(self.models),
             "components": ROUNDS + 1,
-            "channels": 1 + searches * len(self.columns),
+            "channels": 1 + (searches + 1) * len(self.columns),
             "index": 1 + searches,
         }[key.part]
 
@@ -249,6 +249,9 @@ class SimilarityStudy(Study[SimilarityKey, Any]):
     def _channels(self, key: SimilarityKey) -> Iterator[ChannelPatches | None]:
         images = self.images if self.corpus is None else self.corpus
         count = min(PATCHES, len(images)) if hasattr(images, "__len__") else PATCHES
+        for column in range(len(self.columns)):
+            self._side(column)
+            yield None
         runs = [
             top_activations(
                 model, images, layer=layer, k=count, side=self._side(column), batch_size=self.batch_size

@@ -40,6 +40,8 @@ class Study(ABC, Generic[Key, Result]):
         self.store: MutableMapping[Key, Outcome[Result]] = ResultStore() if store is None else store
         #: The runs of the keys that are being computed.
         self._runs: dict[Key, Run[Result]] = {}
+        #: The steps that a complete computation took, and those that it might have taken.
+        self._taken: dict[Key, tuple[int, int]] = {}
 
     @abstractmethod
     def run(self, key: Key, start: Result | None = None) -> Run[Result]:
@@ -57,9 +59,21 @@ class Study(ABC, Generic[Key, Result]):
         """Return how many snapshots the computation of a key has, or its cost beside the others, for the progress."""
         return 1
 
+    def weight(self, key: Key) -> float:
+        """Return the time of a key beside the others, for the progress."""
+        return self.steps(key)
+
     def title(self, key: Key) -> str:
         """Return the title of a key for messages."""
         return ""
+
+    def convergence(self, keys: Iterable[Key]) -> str:
+        """Return which computations ended before their last step, as "converged after 60 of 200 steps"; "" for none."""
+        early = {key: taken for key in keys if (taken := self._taken.get(key)) and taken[0] < taken[1]}
+        return ", ".join(
+            f"{self.title(key)} converged after {done} of {total} steps".strip()
+            for key, (done, total) in early.items()
+        )
 
     def outcome(self, key: Key) -> Outcome[Result]:
         """Return the outcome of a key; an empty one if it was never computed."""
@@ -77,6 +91,7 @@ class Study(ABC, Generic[Key, Result]):
         """Drop the outcomes of some keys."""
         for key in keys:
             self.store.pop(key, None)
+            self._taken.pop(key, None)
 
     def clear(self) -> None:
         """Drop everything that was computed."""
@@ -122,8 +137,8 @@ class Study(ABC, Generic[Key, Result]):
         """
         store = self.store
         left = dict.fromkeys(key for key in keys if again or not self.outcome(key).complete)
-        steps = {key: self.steps(key) for key in left}
-        total = sum(count + 1 for count in steps.values())
+        weights = {key: self.weight(key) for key in left}
+        total = sum(self.steps(key) + 1 for key in left)
         computed: list[Key] = []
 
         def compute() -> Iterator[Key]:
@@ -144,7 +159,7 @@ class Study(ABC, Generic[Key, Result]):
                             for new in replaced(key):
                                 if new not in computed:
                                     left[new] = None
-                                    steps.setdefault(new, self.steps(new))
+                                    weights.setdefault(new, self.weight(new))
             finally:
                 for work in opened.values():
                     work.close()
@@ -153,7 +168,9 @@ class Study(ABC, Generic[Key, Result]):
         def fraction() -> float:
             parts = {key: run.progress for key, run in list(self._runs.items()) if key in left}
             done = {**parts, **dict.fromkeys(list(computed), 1.0)}
-            return sum(share * steps.get(key, 1) for key, share in done.items()) / max(1, sum(steps.values()))
+            return sum(share * weights.get(key, 1) for key, share in done.items()) / max(
+                1, sum(weights.values())
+            )
 
         return Run(compute(), total=total, name=name, fraction=fraction)
 
@@ -177,6 +194,7 @@ class Study(ABC, Generic[Key, Result]):
                     break
                 store[key] = outcome = Outcome(result, warnings=tuple(warnings))
                 yield key
+            self._taken[key] = self._steps_taken(key, run)
             store[key] = Outcome(outcome.result, "", tuple(warnings), complete=True)
         except Exception as error:  # a failure of one key does not stop the others
             kept = outcome.result if self.resumable else None
@@ -184,6 +202,10 @@ class Study(ABC, Generic[Key, Result]):
         finally:
             self._runs.pop(key, None)
         yield key
+
+    def _steps_taken(self, key: Key, run: Run[Result]) -> tuple[int, int]:
+        """Return the number of steps of a complete computation, and the largest number it might have taken."""
+        return run.done, run.total
 
     def _check_some(self, store: MutableMapping[Key, Outcome[Result]], keys: Iterable[Key]) -> None:
         """Raise ValueError with the first reason if every key failed."""

@@ -136,3 +136,19 @@ def test_forgotten_keys_are_computed_again():
     study.compute(["a"], progress=False)
     study.forget(["a", "never computed"])
     assert study.outcome("a") == Outcome()
+
+
+def test_a_computation_that_ends_early_has_converged():
+    class Early(Study):
+        def run(self, key, start=None):
+            return Run(iter(range(1, key + 1)), total=5)
+
+        def steps(self, key):
+            return 5
+
+    study = Early()
+    study.compute([3, 5], progress=False)
+    assert study.convergence([3]) == "converged after 3 of 5 steps"
+    assert study.convergence([5]) == ""
+    study.forget([3])
+    assert study.convergence([3]) == ""
