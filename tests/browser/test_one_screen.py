@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from explorer_pages import EXPLORERS
+from playwright.sync_api import expect
 
 #: The greatest height of an explorer in JupyterLab as it opens in a window of 1280 px, CSS px.
 HEIGHT = 640
@@ -18,6 +19,7 @@ sys.path.insert(0, {str(Path(__file__).parent)!r})
 warnings.simplefilter("ignore")
 import xai_widgets as xw
 from explorer_pages import EXPLORERS
+from playwright.sync_api import expect
 model = xw.load("scenes_resnet")
 """,
     "",
@@ -63,3 +65,29 @@ def test_it_fits_one_screen_and_nothing_jumps(lab, name):
         assert page.page.evaluate(SPILLS) <= 0, f"wider than its column in a window of {width} px"
     assert page.page.evaluate(STALE) == 0
     assert not page.console
+
+
+def test_no_style_is_out_of_date_after_cells_were_computed_off_the_screen(lab):
+    """JupyterLab skips the layout of cells that are off the screen."""
+    tall = "from IPython.display import HTML\nHTML('<div style=\"height: 2500px\">below</div>')"
+    page = lab.open([CELLS[0], "explorer = EXPLORERS['attribution'](model)\nexplorer", tall])
+    shown = page.output(1)
+    scroll = "(top) => { document.querySelector('.jp-WindowedPanel-outer').scrollTop = top; }"
+    for again in range(4):
+        page.page.evaluate(scroll, 2000)
+        expect(shown).not_to_be_in_viewport()
+        page.kernel_exec("explorer.compute(again=True)")
+        # Sometimes it comes into sight in mid run.
+        if again % 2:
+            page.page.evaluate(scroll, 0)
+            page.page.evaluate(scroll, 2000)
+        page.wait_for_kernel("explorer.wait(60) and explorer.run_bar.status", "done")
+        page.page.evaluate(scroll, 0)
+        expect(shown).to_be_in_viewport()
+        cells = shown.locator(".xw-map-cell")
+        expect(shown.locator(".xw-map-cell[data-state=done]")).to_have_count(cells.count())
+        page.page.wait_for_timeout(200)
+        assert page.page.evaluate(STALE) == 0
+        assert set(
+            cells.locator(".xw-base").evaluate_all("(all) => all.map((e) => getComputedStyle(e).opacity)")
+        ) == {"1"}

@@ -208,7 +208,7 @@ class ChannelStudy(Study[ChannelKey, ChannelExtremal]):
         return Run(steps(), total=search.total + collect.total + 1, name=search.name)
 
     def _steps_taken(self, key: ChannelKey, run: Run[ChannelExtremal]) -> tuple[int, int]:
-        return super()._steps_taken(key, self._searches.pop(key))
+        return super()._steps_taken(key, self._searches.pop(key, run))
 
     def clear(self) -> None:
         """Drop everything that was computed, the patches too."""
