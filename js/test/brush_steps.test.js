@@ -83,7 +83,7 @@ describe("masks from Python", () => {
 		expect(pixels()).toEqual(result(mask()));
 	});
 
-	test("one that crossed a message which a busy kernel saw late is what Python gets, once", async () => {
+	test("one that crossed a message which a busy kernel saw late is sent to Python again, once", async () => {
 		vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
 		try {
 			drag([[3, 3]]);

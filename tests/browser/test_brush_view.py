@@ -64,8 +64,8 @@ def test_a_stroke_and_its_picture(afm_page, image):
     for fill, other in enumerate([255 - image, gray]):
         mounted.update(fill=fill)
         settle(afm_page.page)
-        wanted = image + mask[..., None] / 255 * (other.astype(float) - image)
-        np.testing.assert_allclose(pixels(mounted), wanted, atol=1)
+        expected = image + mask[..., None] / 255 * (other.astype(float) - image)
+        np.testing.assert_allclose(pixels(mounted), expected, atol=1)
     expect(mounted.el.locator(".xw-amount")).to_contain_text("% painted")
 
     paint(afm_page.page, stage, [(22, 21)], button="right")

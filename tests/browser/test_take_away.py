@@ -117,7 +117,7 @@ def menu(afm_page):
 
 
 def last_action(mounted):
-    """Return the last action that was sent; other messages tell whether the explorer is on the screen."""
+    """Return the last action that was sent; the other messages report the visibility."""
     mounted.el.page.wait_for_function(
         "([mount]) => mount.sent().some((message) => 'action' in message.content)", arg=[mounted._handle]
     )
