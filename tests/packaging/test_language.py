@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 #: Offenses that each part may still have; a part that is not listed may have none.
 ALLOWED: dict[str, int] = {
-    "CHANGELOG.md": 8,
+    "CHANGELOG.md": 6,
     "benchmarks": 23,
     "docs/api": 4,
     "docs/assets": 1,
