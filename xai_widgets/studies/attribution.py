@@ -16,9 +16,6 @@ from xai_widgets.methods import METHODS, MethodLike, methods_by_name
 from xai_widgets.studies.store import Outcome
 from xai_widgets.studies.study import Study
 
-#: Cost of a map of a method of many passes, beside one of few.
-MANY = 20
-
 
 class AttributionKey(NamedTuple):
     """The choices that a map depends on.
@@ -138,11 +135,7 @@ class AttributionStudy(Study[AttributionKey, Tensor]):
         saliency = method.saliency(self.model, x, self.class_of(key), **options)
         return saliency[0].detach().float().cpu().contiguous()
 
-    def steps(self, key: AttributionKey) -> int:
-        """Return the cost of a map beside the others: a method of many passes takes about as long as many maps."""
-        return MANY if self.methods[key.method].slow else 1
-
-    def weight(self, key: AttributionKey) -> float:
+    def weight(self, key: AttributionKey, steps: int) -> float:
         """Return the number of passes of the method, a backward pass as two."""
         return self.methods[key.method].work()
 

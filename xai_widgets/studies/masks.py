@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -155,8 +156,8 @@ class ChannelStudy(Study[ChannelKey, ChannelExtremal]):
         self.other_patches = {} if other_patches is None else other_patches
         self._own_patches: dict[str, Patches] = {}
         self._effects: dict[tuple[int, str], Tensor] = {}
-        #: The searches of the runs, without those for patches.
-        self._searches: dict[ChannelKey, Run[ChannelExtremal]] = {}
+        #: The search for channels in each run that searches for patches, too.
+        self._searches: WeakKeyDictionary[Run[ChannelExtremal], Run[ChannelExtremal]] = WeakKeyDictionary()
 
     def run(self, key: ChannelKey, start: ChannelExtremal | None = None) -> Run[ChannelExtremal]:
         """Return the search for a key, followed by the search for patches if its layer has none yet."""
@@ -172,7 +173,6 @@ class ChannelStudy(Study[ChannelKey, ChannelExtremal]):
             tau=self.tau,
             batch_size=self.batch_size,
         )
-        self._searches[key] = search
 
         def with_own_patches() -> Iterator[ChannelExtremal]:
             # Before the first result, as drawing, which locks the worker, must not wait for a pass of the network.
@@ -205,10 +205,12 @@ class ChannelStudy(Study[ChannelKey, ChannelExtremal]):
             self.other_patches[key.layer] = Patches(collect.latest, self.patch_size)
             yield result
 
-        return Run(steps(), total=search.total + collect.total + 1, name=search.name)
+        run = Run(steps(), total=search.total + collect.total + 1, name=search.name)
+        self._searches[run] = search
+        return run
 
-    def _steps_taken(self, key: ChannelKey, run: Run[ChannelExtremal]) -> tuple[int, int]:
-        return super()._steps_taken(key, self._searches.pop(key, run))
+    def _steps_taken(self, run: Run[ChannelExtremal]) -> tuple[int, int]:
+        return super()._steps_taken(self._searches.get(run, run))
 
     def clear(self) -> None:
         """Drop everything that was computed, the patches too."""
@@ -357,10 +359,10 @@ class MaskStudy(Study[MaskKey, MethodMasks]):
         """Return the number of snapshots: one, or those of a search."""
         return self.run(key).total if self.methods[key.method] is METHODS["extremal"] else 1
 
-    def weight(self, key: MaskKey) -> float:
+    def weight(self, key: MaskKey, steps: int) -> float:
         """Return the number of images that pass through the network, a backward pass as two."""
         if self.methods[key.method] is METHODS["extremal"]:
-            return self.steps(key) * len(self.areas) * SNAPSHOT_PASSES
+            return steps * len(self.areas) * SNAPSHOT_PASSES
         return self.methods[key.method].work() + 2 * len(self.areas)
 
     def _search(self, key: MaskKey) -> Run[MethodMasks]:

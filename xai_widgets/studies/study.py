@@ -56,12 +56,12 @@ class Study(ABC, Generic[Key, Result]):
         """
 
     def steps(self, key: Key) -> int:
-        """Return how many snapshots the computation of a key has, or its cost beside the others, for the progress."""
+        """Return how many snapshots the computation of a key has."""
         return 1
 
-    def weight(self, key: Key) -> float:
-        """Return the time of a key beside the others, for the progress."""
-        return self.steps(key)
+    def weight(self, key: Key, steps: int) -> float:
+        """Return the time of a key, of so many snapshots, beside the others, for the progress."""
+        return steps
 
     def title(self, key: Key) -> str:
         """Return the title of a key for messages."""
@@ -137,8 +137,9 @@ class Study(ABC, Generic[Key, Result]):
         """
         store = self.store
         left = dict.fromkeys(key for key in keys if again or not self.outcome(key).complete)
-        weights = {key: self.weight(key) for key in left}
-        total = sum(self.steps(key) + 1 for key in left)
+        steps = {key: self.steps(key) for key in left}
+        weights = {key: self.weight(key, count) for key, count in steps.items()}
+        total = sum(count + 1 for count in steps.values())
         computed: list[Key] = []
 
         def compute() -> Iterator[Key]:
@@ -159,7 +160,7 @@ class Study(ABC, Generic[Key, Result]):
                             for new in replaced(key):
                                 if new not in computed:
                                     left[new] = None
-                                    weights.setdefault(new, self.weight(new))
+                                    weights.setdefault(new, self.weight(new, self.steps(new)))
             finally:
                 for work in opened.values():
                     work.close()
@@ -194,7 +195,7 @@ class Study(ABC, Generic[Key, Result]):
                     break
                 store[key] = outcome = Outcome(result, warnings=tuple(warnings))
                 yield key
-            self._taken[key] = self._steps_taken(key, run)
+            self._taken[key] = self._steps_taken(run)
             store[key] = Outcome(outcome.result, "", tuple(warnings), complete=True)
         except Exception as error:  # a failure of one key does not stop the others
             kept = outcome.result if self.resumable else None
@@ -203,7 +204,7 @@ class Study(ABC, Generic[Key, Result]):
             self._runs.pop(key, None)
         yield key
 
-    def _steps_taken(self, key: Key, run: Run[Result]) -> tuple[int, int]:
+    def _steps_taken(self, run: Run[Result]) -> tuple[int, int]:
         """Return the number of steps of a complete computation, and the largest number it might have taken."""
         return run.done, run.total
 
