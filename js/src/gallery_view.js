@@ -5,7 +5,7 @@ import { element } from "./lib/dom.js";
 import { view } from "./lib/figure.js";
 import { readable } from "./lib/format.js";
 import { bytes, floats, pack } from "./lib/image.js";
-import { keptUnlessAnswered } from "./lib/kernel.js";
+import { draggedOrAsked } from "./lib/kernel.js";
 import { ascending, clamp } from "./lib/numbers.js";
 import { observe, onFrame } from "./lib/state.js";
 import { listenToViewport } from "./lib/viewport.js";
@@ -19,10 +19,8 @@ import { listenToViewport } from "./lib/viewport.js";
 let galleries = 0;
 
 export default view("xw-figure xw-gallery-view", (figure) => {
-	const { model, root, set, signal } = figure;
-	const take = keptUnlessAnswered(figure, "frame");
-	/** @param {number} frame */
-	const chooseFrame = (frame) => (model.get("_needs_kernel") ? take(frame) : set({ frame }));
+	const { model, root, signal } = figure;
+	const chooseFrame = draggedOrAsked(figure, "frame");
 	const id = `xw-gallery-${++galleries}-${Math.random().toString(36).slice(2, 8)}`;
 	const list = element("div", { class: "xw-gallery", role: "listbox", tabindex: 0 });
 	/** @type {ReturnType<typeof createItem>[]} */
@@ -132,7 +130,7 @@ export default view("xw-figure xw-gallery-view", (figure) => {
 	function onKey(event) {
 		const values = frameByKey(event);
 		if (!values || !model.get("_needs_kernel")) return values;
-		take(values.frame);
+		chooseFrame(values.frame);
 		return {};
 	}
 

@@ -1,7 +1,7 @@
 import "./slider_view.css";
 import { cached } from "./lib/cached.js";
 import { view } from "./lib/figure.js";
-import { keptUnlessAnswered } from "./lib/kernel.js";
+import { draggedOrAsked } from "./lib/kernel.js";
 import { createSlider, nearestReady } from "./lib/slider.js";
 import { observe } from "./lib/state.js";
 
@@ -88,9 +88,7 @@ function createStops(model) {
 
 export default view("xw-figure xw-slider-view", (figure) => {
 	const { model, set, signal } = figure;
-	const take = keptUnlessAnswered(figure, "frame");
-	/** @param {number} frame */
-	const chooseFrame = (frame) => (model.get("_needs_kernel") ? take(frame) : set({ frame }));
+	const chooseFrame = draggedOrAsked(figure, "frame");
 	const stops = createStops(model);
 	const slider = createSlider({
 		choose: chooseFrame,

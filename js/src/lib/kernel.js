@@ -121,3 +121,15 @@ export function keptUnlessAnswered({ model, root, signal }, trait, returned = ()
 		asked(before);
 	};
 }
+
+/**
+ * A setter of a trait that is often dragged: as `keptUnlessAnswered` if its changes need Python, else as that of the figure.
+ *
+ * @param {import("./figure.js").Figure} figure
+ * @param {string} trait
+ */
+export function draggedOrAsked(figure, trait) {
+	const take = keptUnlessAnswered(figure, trait);
+	return (/** @type {unknown} */ value) =>
+		figure.model.get("_needs_kernel") ? take(value) : figure.set({ [trait]: value });
+}
