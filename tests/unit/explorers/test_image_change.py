@@ -5,7 +5,7 @@ from hashlib import blake2b
 
 import numpy as np
 import pytest
-from small_explorers import METHODS, Network, classifier, photos
+from small_explorers import METHODS, call_before_passes, classifier, photos
 
 import xai_widgets as xw
 from xai_widgets.views import View
@@ -128,13 +128,8 @@ class Gate:
 
 @pytest.fixture
 def gate(monkeypatch):
-    gate, forward = Gate(), Network.forward
-
-    def held(self, x):
-        gate()
-        return forward(self, x)
-
-    monkeypatch.setattr(Network, "forward", held)
+    gate = Gate()
+    call_before_passes(monkeypatch, gate)
     yield gate
     gate.opened.set()
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import ipywidgets
 import pytest
-from small_explorers import EXPLORERS, Network, classifier, photos
+from small_explorers import EXPLORERS, Network, call_before_passes, classifier, photos
 
 import xai_widgets as xw
 from xai_widgets.explorers import replaced
@@ -26,15 +26,13 @@ def registered():
 def held(monkeypatch):
     """Passes of networks on threads of workers stand until the end of the test."""
     inside, let_go = threading.Event(), threading.Event()
-    forward = Network.forward
 
-    def standing(self, x):
+    def stand():
         if threading.current_thread() is not threading.main_thread():
             inside.set()
             assert let_go.wait(PATIENCE)
-        return forward(self, x)
 
-    monkeypatch.setattr(Network, "forward", standing)
+    call_before_passes(monkeypatch, stand)
     yield inside, let_go
     let_go.set()
 

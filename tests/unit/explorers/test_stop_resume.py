@@ -4,7 +4,7 @@ import threading
 
 import pytest
 import torch
-from small_explorers import EXPLORERS, Network, classifier, photos, residual
+from small_explorers import EXPLORERS, call_before_passes, classifier, photos, residual
 
 import xai_widgets as xw
 from xai_widgets.core.scheduler import UNSEEN, VISIBLE, scheduler
@@ -30,13 +30,8 @@ class Passes:
 
 @pytest.fixture
 def passes(monkeypatch):
-    passes, forward = Passes(), Network.forward
-
-    def counted(self, x):
-        passes()
-        return forward(self, x)
-
-    monkeypatch.setattr(Network, "forward", counted)
+    passes = Passes()
+    call_before_passes(monkeypatch, passes)
     return passes
 
 
