@@ -173,7 +173,10 @@ class ExtremalExplorer(SearchExplorer):
         self.curves = CurveView(
             x_label="area",
             y_label=score_name(self.model),
-            **{"x_percent": True, "fraction": 0.1, "mode": mode, "height": 200},
+            x_percent=True,
+            fraction=0.1,
+            mode=mode,
+            height=200,
         )
         self.scores = ScoresView(
             labels=self.model.labels,

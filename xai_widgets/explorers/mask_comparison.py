@@ -142,7 +142,10 @@ class MaskComparison(ImageExplorer):
         self.curves = CurveView(
             x_label="area",
             y_label=score_name(self.model),
-            **{"x_percent": True, "fraction": 0.1, "mode": "preserved", "height": 200},
+            x_percent=True,
+            fraction=0.1,
+            mode="preserved",
+            height=200,
             # The buttons of the images choose it.
             mode_buttons=False,
         )

@@ -187,8 +187,8 @@ class RegressionInverseExplorer(Explorer):
         if not self._opens():
             raise ValueError("expected an explorer without truth to replace its image; make another explorer")
         x, truth = self._pair(image)
-        # Canceled first: a run about the old image must not draw on the new one.
-        self._worker.cancel()
+        # First: a run about the old image must not draw on the new one.
+        self.abandon()
         self._x, self._truth = x, truth
         self._replace_argument("image", image)
         self.study = self._make_study()
