@@ -82,7 +82,8 @@ class UnitInverse(ShortRepr):
 class Inverted(ShortRepr):
     """Inverses of the units so far, from the output towards the image; L of them for each image.
 
-    alpha = x^ / x in [0, 1] is the share of a pixel that is left, the mean over its non-zero channels; 0 for black.
+    With m the color of `empty`, alpha = (x^ - m) / (x - m) in [0, 1] is the share of a pixel that is left, the mean
+    over the channels in which it differs from m; 0 where it does not.
 
     Attributes
     ----------
@@ -90,6 +91,8 @@ class Inverted(ShortRepr):
         Inverted units, the last of the network first.
     image : Tensor, (N, C, H, W)
         The images x.
+    empty : Tensor, (C,)
+        The color m of a pixel of which nothing is left.
     target : Tensor, (N,), or None
         The classes, if classes were inverted.
     original_output : Tensor, (N, ...)
@@ -106,6 +109,7 @@ class Inverted(ShortRepr):
 
     units: tuple[UnitInverse, ...]
     image: Tensor
+    empty: Tensor
     target: Tensor | None
     original_output: Tensor
     output: Tensor | None = None
@@ -124,9 +128,11 @@ class Inverted(ShortRepr):
     def alpha(self) -> Tensor:
         """Share of each pixel that is left, (N, L, H, W) in [0, 1]; ValueError until the image is reached."""
         self._final_output()
-        nonzero = self.image[:, None] > 0
-        share = torch.where(nonzero, self.x / self.image[:, None].clamp(min=1e-12), 0)
-        return share.sum(2) / nonzero.sum(2).clamp(min=1)
+        color = self.empty[:, None, None]
+        whole = (self.image - color)[:, None]
+        differs = whole != 0
+        share = torch.where(differs, (self.x - color) / torch.where(differs, whole, 1), 0).clamp(0, 1)
+        return share.sum(2) / differs.sum(2).clamp(min=1)
 
     @property
     def mean_alpha(self) -> Tensor:
@@ -254,6 +260,19 @@ class Chain(ShortRepr):
         warn(note)
         return (note,)
 
+    def empty(self, color: Tensor, index: int) -> Tensor | None:
+        """Return the empty activation at the input of a unit, (1, ...); None for 0.
+
+        A color is empty for the image and behind units that only move, select or average its values.
+        """
+        if not bool(color.any()) or any(unit.kind not in EXACT for unit in self.units[:index]):
+            return None
+        empty = color[:, None, None].expand(1, *self.inputs[0].shape[1:])
+        with torch.no_grad():
+            for unit in self.units[:index]:
+                empty = unit.run(empty)
+        return empty
+
     def run(self, x: Tensor, batch_size: int) -> Tensor:
         """Return the output of the network for images (B, C, H, W)."""
         outputs = []
@@ -316,12 +335,35 @@ def exact_inverse(unit: Unit, x_bar: Tensor, y: Tensor) -> Tensor:
     with outside_inference(), torch.enable_grad(), no_autocast(x_bar.device):
         start = x_bar.detach().clone().requires_grad_()
         out = unit.run(start)
-        share = torch.where(out > 0, y / out, 0).detach() if unit.kind == "average" else y
+        share = torch.where(out != 0, y / out, 0).detach() if unit.kind == "average" else y
         # The unit is linear around x_bar, so the backward pass multiplies with the transposed matrix.
         (spread,) = torch.autograd.grad(out, start, share.clone(), retain_graph=True)
         (windows,) = torch.autograd.grad(out, start, torch.ones_like(out))
     inverse = torch.where(windows > 0, spread / windows.clamp(min=1e-12), 0)
     return x_bar * inverse if unit.kind == "average" else inverse
+
+
+def exact_step(chain: Chain, color: Tensor, index: int, image: Tensor, y: Tensor) -> Tensor:
+    """Return the closed-form inverse of a unit of a chain, (B, ...), from the empty activation on.
+
+    Parameters
+    ----------
+    chain : Chain
+        The network and its activations.
+    color : Tensor, (C,)
+        The empty color of the image.
+    index : int
+        The unit.
+    image : Tensor, (B,)
+        The image of each element.
+    y : Tensor, (B, ...)
+        Value to invert.
+    """
+    unit, x_bar, empty = chain.units[index], chain.inputs[index][image], chain.empty(color, index)
+    if empty is None:
+        return exact_inverse(unit, x_bar, y)
+    with torch.no_grad():
+        return empty + exact_inverse(unit, x_bar - empty, y - unit.run(empty))
 
 
 def solve(

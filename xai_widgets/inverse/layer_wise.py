@@ -3,6 +3,7 @@
 From the output to the image, unit by unit, with x_bar the activations of the forward pass:
 
     x^_i = argmin_x |phi_i(x) - x^_(i+1)|_2 + lambda R(x),   0 <= x <= x_bar_i     eq. 5.5
+    x^_1 = m + a (x_bar_1 - m),   0 <= a <= 1, for the image, with R(|x^_1 - m|)
     R(x) = |x (1 - r)|_2,   r = sum over channels of x^_(i+1), divided by its maximum     eq. 5.6
     R(x) = |x|_2                                         for linear units, eq. 5.10
     x^_i = M^+ x^_(i+1)                                  for max-pools, eq. 5.9
@@ -10,7 +11,9 @@ From the output to the image, unit by unit, with x_bar the activations of the fo
 
 This is the smooth form of eq. 5.12; the dissertation also approximates it by the largest w^i - w^c. A unit with a bias
 first scales its target to the norm of the forward activation, |x_bar_(i+1)| (algorithm 2, line 3, where the indices are
-misprinted). Norms are not squared, so that the support of the inverse shrinks with lambda as in the dissertation.
+misprinted). The networks of the dissertation see normalized images, in which the mean color m is 0. Black is a strong
+input of theirs, so that pixels would not fade to it. Norms are not squared, so that the support of the inverse shrinks
+with lambda as in the dissertation.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ from xai_widgets.inverse.chain import (
     UnitInverse,
     check_output,
     check_settings,
-    exact_inverse,
+    exact_step,
     exact_unit_inverse,
     from_solution,
     norms,
@@ -45,6 +48,7 @@ from xai_widgets.inverse.chain import (
     target_classes,
     weighted_fraction,
 )
+from xai_widgets.inverse.interval import Empty, Interval, empty_color
 from xai_widgets.inverse.solver import Cost, SolverSettings, broadcast_like
 from xai_widgets.inverse.units import units_after
 from xai_widgets.ops.resize import resize_map
@@ -81,6 +85,7 @@ def layer_wise(
     lam: float | Sequence[float] = LAMBDAS,
     regularizer: Regularizer = "activation",
     until: str | None = None,
+    empty: Empty | None = None,
     settings: SolverSettings | None = None,
     batch_size: int = 64,
 ) -> Run[LayerWise]:
@@ -102,6 +107,9 @@ def layer_wise(
         Regularizer R of the spatial units. Linear units use |x|_2, or |x|_1 with "l1".
     until : str, optional
         Name of the unit at whose output the inverse ends. Default: the image.
+    empty : {"mean", "black"}, optional
+        The color of a pixel of which nothing is left. Default: the mean color of an ImageModel, which its network sees
+        as zeros; black for a plain module.
     settings : SolverSettings, optional
         Iterations and tolerance of the solver.
     batch_size : int, default 64
@@ -138,6 +146,7 @@ def layer_wise(
         regularizer=regularizer,
         units=(),
         image=image,
+        empty=empty_color(model, image, empty),
         target=classes,
         original_output=chain.output,
         notes=chain.notes(),
@@ -196,6 +205,7 @@ class _UnitStep:
         settings: SolverSettings,
         batch_size: int,
     ) -> None:
+        self.chain, self.index, self.empty = chain, index, so_far.empty
         self.unit, self.x_bar = chain.units[index], chain.inputs[index]
         self.y_bar = chain.output if index + 1 == len(chain.units) else chain.inputs[index + 1]
         self.settings, self.batch_size, self.regularizer = settings, batch_size, so_far.regularizer
@@ -204,6 +214,8 @@ class _UnitStep:
         #: Index of the image of each element.
         self.image = torch.arange(self.lead[0], device=y.device).repeat_interleave(self.lead[1])
         self.y = y.flatten(0, 1)
+        #: The variable of the solver: the activation, or how far a pixel is from the empty color.
+        self.interval = Interval(self.x_bar, chain.empty(so_far.empty, index))
         self.target = so_far.target if self.unit.kind == "scores" else None
         self.numbers = not so_far.has_probabilities
         #: Whether the classes are independent labels, so that the others are not alternatives.
@@ -212,15 +224,21 @@ class _UnitStep:
     def invert(self) -> Iterator[UnitInverse | None]:
         """Yield None while in progress and finally the inverse."""
         if self.unit.kind in EXACT:
-            x = exact_inverse(self.unit, self.x_bar[self.image], self.y)
+            x = exact_step(self.chain, self.empty, self.index, self.image, self.y)
             yield exact_unit_inverse(self.unit, x.unflatten(0, self.lead), self.x_bar)
             return
         cost = self._scores_cost(self.target) if self.target is not None else self._cost()
-        start = starting_point(self.x_bar)
-        for solution in solve(
-            cost, start[self.image], self.x_bar[self.image], self.settings, self.batch_size
-        ):
-            yield None if solution is None else from_solution(self.unit, solution, self.x_bar)
+        start, upper = self.interval.z(starting_point(self.x_bar)), self.interval.upper
+        for solution in solve(cost, start[self.image], upper[self.image], self.settings, self.batch_size):
+            if solution is None:
+                yield None
+            else:
+                found = replace(solution, x=self.interval.x(solution.x, self.image))
+                yield from_solution(self.unit, found, self.x_bar)
+
+    def _run(self, z: Tensor, index: Tensor) -> Tensor:
+        """Return the output of the unit for the variable of the solver, of the elements with an index."""
+        return self.unit.run(self.interval.x(z, self.image[index]))
 
     def _cost(self) -> Cost:
         """Return the cost of eq. 5.5, with the target scaled to the norm of the forward activation."""
@@ -229,11 +247,11 @@ class _UnitStep:
             y = y * broadcast_like(norms(self.y_bar)[self.image] / norms(y).clamp(min=1e-12), y)
         outside = self._outside(y)
 
-        def cost(x: Tensor, index: Tensor) -> Tensor:
-            off = norms(self.unit.run(x) - y[index])
+        def cost(z: Tensor, index: Tensor) -> Tensor:
+            off = norms(self._run(z, index) - y[index])
             if self.regularizer == "l1":
-                return off + self.lam[index] * x.flatten(1).abs().sum(1)
-            weighted = x if outside is None else x * outside[index]
+                return off + self.lam[index] * z.flatten(1).abs().sum(1)
+            weighted = z if outside is None else z * outside[index]
             return off + self.lam[index] * norms(weighted)
 
         return cost
@@ -250,12 +268,12 @@ class _UnitStep:
     def _scores_cost(self, target: Tensor) -> Cost:
         """Return the cost of eq. 5.12; for independent labels the negative score, for plain numbers the deviation."""
 
-        def cost(x: Tensor, index: Tensor) -> Tensor:
-            scores, own = self.unit.run(x), target[self.image[index], None]
+        def cost(z: Tensor, index: Tensor) -> Tensor:
+            scores, own = self._run(z, index), target[self.image[index], None]
             score = scores.gather(1, own)[:, 0]
             if self.numbers:
                 off = (score - self.y_bar[self.image[index]].gather(1, own)[:, 0]).abs()
-                return off + self.lam[index] * norms(x)
+                return off + self.lam[index] * norms(z)
             if self.labels:
                 return -score
             return scores.scatter(1, own, -torch.inf).logsumexp(1) - score

@@ -48,7 +48,7 @@ from xai_widgets.inverse.chain import (
     Inverted,
     UnitInverse,
     check_settings,
-    exact_inverse,
+    exact_step,
     exact_unit_inverse,
     from_solution,
     probability_fields,
@@ -56,6 +56,7 @@ from xai_widgets.inverse.chain import (
     target_classes,
     weighted_fraction,
 )
+from xai_widgets.inverse.interval import Empty, Interval, empty_color
 from xai_widgets.inverse.solver import Cost, SolverSettings, broadcast_like
 from xai_widgets.inverse.units import Unit, units_after
 from xai_widgets.ops.resize import resize_map
@@ -75,13 +76,17 @@ class OperationWise(Inverted):
     l2: float
 
     def saliency(self) -> Tensor:
-        """Return the sum over the channels of the latest |x^|, resized to the images, (N, H, W)."""
+        """Return the sum over the channels of the latest |x^ - m|, resized to the images, (N, H, W)."""
         if self.x.ndim != 5:
             raise ValueError(
                 f"expected an inverse that reached a spatial unit, got one up to {self.units[-1].unit!r}; continue the "
                 "run or choose another unit for `until`"
             )
-        return resize_map(self.x[:, 0].abs().sum(1), (self.image.shape[2], self.image.shape[3]))
+        x = self.x[:, 0]
+        if self.output is not None:
+            # At the image, where an empty pixel has a color.
+            x = x - self.empty[:, None, None]
+        return resize_map(x.abs().sum(1), (self.image.shape[2], self.image.shape[3]))
 
 
 @without_inference_mode
@@ -94,6 +99,7 @@ def operation_wise(
     l1: float = 0.1,
     l2: float = 0.9,
     until: str | None = None,
+    empty: Empty = "mean",
     settings: SolverSettings | None = None,
     batch_size: int = 64,
 ) -> Run[OperationWise]:
@@ -114,6 +120,8 @@ def operation_wise(
         Weights of the l1 and l2 terms of spatial operations, at least 0.
     until : str, optional
         Name of the unit at whose output the inverse ends. Default: the image.
+    empty : {"mean", "black"}, default "mean"
+        The color of a pixel of which nothing is left: the mean color, which the network sees as zeros, or black.
     settings : SolverSettings, optional
         Iterations and tolerance of the solver.
     batch_size : int, default 64
@@ -157,6 +165,7 @@ def operation_wise(
     initial = OperationWise(
         units=(),
         image=chain.inputs[0],
+        empty=empty_color(model, chain.inputs[0], empty),
         target=classes,
         original_output=chain.output,
         l1=l1,
@@ -170,8 +179,7 @@ def operation_wise(
     def play() -> Iterator[OperationWise]:
         latest, reached = initial, y
         for index in reversed(range(last, first + 1)):
-            unit, x_bar = chain.units[index], chain.inputs[index]
-            for inverse in _invert(unit, x_bar, reached, l1, l2, settings, batch_size):
+            for inverse in _invert(chain, initial.empty, index, reached, l1, l2, settings, batch_size):
                 if inverse is None:
                     tried["rounds"] += 1
                     yield latest
@@ -202,12 +210,22 @@ def operation_wise(
 
 
 def _invert(
-    unit: Unit, x_bar: Tensor, y: Tensor, l1: float, l2: float, settings: SolverSettings, batch_size: int
+    chain: Chain,
+    empty: Tensor,
+    index: int,
+    y: Tensor,
+    l1: float,
+    l2: float,
+    settings: SolverSettings,
+    batch_size: int,
 ) -> Iterator[UnitInverse | None]:
     """Yield None while in progress and finally the inverse (N, 1, ...)."""
+    unit, x_bar = chain.units[index], chain.inputs[index]
+    every = torch.arange(len(x_bar), device=x_bar.device)
     if unit.kind in EXACT:
-        yield exact_unit_inverse(unit, exact_inverse(unit, x_bar, y)[:, None], x_bar)
+        yield exact_unit_inverse(unit, exact_step(chain, empty, index, every, y)[:, None], x_bar)
         return
+    interval = Interval(x_bar, chain.empty(empty, index))
     with torch.no_grad():
         activation = unit.run(x_bar)
     if unit.relu:
@@ -217,25 +235,34 @@ def _invert(
         on = activation > 0
         nearest = (activation * y).flatten(1).sum(1) / _squares(y).clamp(min=1e-24)
         y = y * broadcast_like(nearest, y)
-        cost = _cost(unit, x_bar, y, on, l1, l2)
+        cost = _cost(unit, x_bar, interval, y, on, l1, l2)
     else:
-        cost = _cost(unit, x_bar, y, torch.ones_like(y, dtype=torch.bool), 0.0, 0.0)
+        cost = _cost(unit, x_bar, interval, y, torch.ones_like(y, dtype=torch.bool), 0.0, 0.0)
     # The inverse of 0 is 0.
-    upper = x_bar * broadcast_like((y != 0).flatten(1).any(1), x_bar)
+    upper = interval.upper * broadcast_like((y != 0).flatten(1).any(1), x_bar)
     # The cost is convex, so any starting point leads to the minimum; from 0, x stays 0 where A^T y is 0.
     for solution in solve(cost, torch.zeros_like(x_bar), upper, settings, batch_size):
-        yield None if solution is None else from_solution(unit, solution, x_bar)
+        if solution is None:
+            yield None
+        else:
+            yield from_solution(unit, replace(solution, x=interval.x(solution.x, every)), x_bar)
 
 
-def _cost(unit: Unit, x_bar: Tensor, y: Tensor, counts: Tensor, l1: float, l2: float) -> Cost:
-    """Return the cost of eq. 4.4, over the outputs in the mask `counts`."""
+def _cost(
+    unit: Unit, x_bar: Tensor, interval: Interval, y: Tensor, counts: Tensor, l1: float, l2: float
+) -> Cost:
+    """Return the cost of eq. 4.4, over the outputs in the mask `counts`, of x - m for the empty activation m."""
     with torch.no_grad():
-        constant = unit.before_relu(torch.zeros_like(x_bar[:1])) if unit.affine else None
+        nothing, first = torch.zeros_like(x_bar[:1]), torch.zeros(1, dtype=torch.long, device=x_bar.device)
+        constant = unit.before_relu(interval.x(nothing, first)) if unit.affine else None
 
-    def cost(x: Tensor, index: Tensor) -> Tensor:
-        value = _derivative(unit, x_bar[index], x) if constant is None else unit.before_relu(x) - constant
+    def cost(z: Tensor, index: Tensor) -> Tensor:
+        if constant is None:
+            value = _derivative(unit, x_bar[index], interval.direction(z, index))
+        else:
+            value = unit.before_relu(interval.x(z, index)) - constant
         off = (value - y[index]) * counts[index]
-        return _squares(off) + l1 * x.flatten(1).abs().sum(1) + l2 * _squares(x)
+        return _squares(off) + l1 * z.flatten(1).abs().sum(1) + l2 * _squares(z)
 
     return cost
 
