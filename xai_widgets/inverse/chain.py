@@ -56,6 +56,8 @@ class UnitInverse(ShortRepr):
         Relative decrease of the cost in the last iterations.
     converged : Tensor, (N, L)
         Whether `change` is below the tolerance.
+    empty : Tensor, (1, ...), or None
+        Values of the input of which nothing is left, such as a mean color; 0 for None.
     """
 
     unit: str
@@ -66,16 +68,22 @@ class UnitInverse(ShortRepr):
     iterations: Tensor
     change: Tensor
     converged: Tensor
+    empty: Tensor | None = None
+
+    @property
+    def kept(self) -> Tensor:
+        """Difference between x^ and the empty values, (N, L, ...)."""
+        return self.x if self.empty is None else self.x - self.empty
 
     @property
     def map(self) -> Tensor:
-        """Sum of x^ over the channels, (N, L, h, w); ValueError for a unit whose input is not spatial."""
+        """Sum of |x^ - empty| over the channels, (N, L, h, w); ValueError if the input of the unit is not spatial."""
         if self.x.ndim != 5:
             raise ValueError(
                 f"expected a unit with a spatial input (C, h, w), got {self.unit!r} with input "
                 f"{tuple(self.x_bar.shape[1:])}; a map needs positions"
             )
-        return self.x.sum(2)
+        return self.kept.abs().sum(2)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -193,7 +201,7 @@ class Inverted(ShortRepr):
     def warn(self) -> None:
         """Warn about units that did not converge, and about images for which the inverse is 0."""
         for unit in self.units:
-            left = unit.x.flatten(1).any(1)
+            left = unit.kept.flatten(1).any(1)
             if not left.all():
                 which = f", for image {int((~left).nonzero()[0]) + 1} of {len(left)}" if left.any() else ""
                 warn(
@@ -343,15 +351,15 @@ def exact_inverse(unit: Unit, x_bar: Tensor, y: Tensor) -> Tensor:
     return x_bar * inverse if unit.kind == "average" else inverse
 
 
-def exact_step(chain: Chain, color: Tensor, index: int, image: Tensor, y: Tensor) -> Tensor:
+def exact_step(chain: Chain, empty: Tensor | None, index: int, image: Tensor, y: Tensor) -> Tensor:
     """Return the closed-form inverse of a unit of a chain, (B, ...), from the empty activation on.
 
     Parameters
     ----------
     chain : Chain
         The network and its activations.
-    color : Tensor, (C,)
-        The empty color of the image.
+    empty : Tensor, (1, ...), or None
+        The empty activation at the input of the unit; 0 for None.
     index : int
         The unit.
     image : Tensor, (B,)
@@ -359,7 +367,7 @@ def exact_step(chain: Chain, color: Tensor, index: int, image: Tensor, y: Tensor
     y : Tensor, (B, ...)
         Value to invert.
     """
-    unit, x_bar, empty = chain.units[index], chain.inputs[index][image], chain.empty(color, index)
+    unit, x_bar = chain.units[index], chain.inputs[index][image]
     if empty is None:
         return exact_inverse(unit, x_bar, y)
     with torch.no_grad():
@@ -390,14 +398,14 @@ def solve(
     )
 
 
-def from_solution(unit: Unit, solution: Solution, x_bar: Tensor) -> UnitInverse:
+def from_solution(unit: Unit, solution: Solution, x_bar: Tensor, empty: Tensor | None) -> UnitInverse:
     """Return the inverse (N, L, ...) of a unit from a solution (N * L, ...)."""
     lead = (len(x_bar), -1)
     x, cost, iterations, change, converged = (
         part.unflatten(0, lead)
         for part in (solution.x, solution.cost, solution.iterations, solution.change, solution.converged)
     )
-    return UnitInverse(unit.name, unit.kind, x, x_bar, cost, iterations, change, converged)
+    return UnitInverse(unit.name, unit.kind, x, x_bar, cost, iterations, change, converged, empty)
 
 
 def starting_point(x_bar: Tensor) -> Tensor:
@@ -415,7 +423,7 @@ def check_settings(settings: Any) -> SolverSettings:
     return settings
 
 
-def exact_unit_inverse(unit: Unit, x: Tensor, x_bar: Tensor) -> UnitInverse:
+def exact_unit_inverse(unit: Unit, x: Tensor, x_bar: Tensor, empty: Tensor | None) -> UnitInverse:
     """Return the inverse (N, L, ...) of a unit that needs no iterations."""
     zero = x.new_zeros(x.shape[:2])
     return UnitInverse(
@@ -427,6 +435,7 @@ def exact_unit_inverse(unit: Unit, x: Tensor, x_bar: Tensor) -> UnitInverse:
         zero.long(),
         zero,
         torch.ones_like(zero, dtype=torch.bool),
+        empty,
     )
 
 

@@ -205,7 +205,7 @@ class _UnitStep:
         settings: SolverSettings,
         batch_size: int,
     ) -> None:
-        self.chain, self.index, self.empty = chain, index, so_far.empty
+        self.chain, self.index, self.empty = chain, index, chain.empty(so_far.empty, index)
         self.unit, self.x_bar = chain.units[index], chain.inputs[index]
         self.y_bar = chain.output if index + 1 == len(chain.units) else chain.inputs[index + 1]
         self.settings, self.batch_size, self.regularizer = settings, batch_size, so_far.regularizer
@@ -215,7 +215,7 @@ class _UnitStep:
         self.image = torch.arange(self.lead[0], device=y.device).repeat_interleave(self.lead[1])
         self.y = y.flatten(0, 1)
         #: The variable of the solver: the activation, or how far a pixel is from the empty color.
-        self.interval = Interval(self.x_bar, chain.empty(so_far.empty, index))
+        self.interval = Interval(self.x_bar, self.empty)
         self.target = so_far.target if self.unit.kind == "scores" else None
         self.numbers = not so_far.has_probabilities
         #: Whether the classes are independent labels, so that the others are not alternatives.
@@ -225,7 +225,7 @@ class _UnitStep:
         """Yield None while in progress and finally the inverse."""
         if self.unit.kind in EXACT:
             x = exact_step(self.chain, self.empty, self.index, self.image, self.y)
-            yield exact_unit_inverse(self.unit, x.unflatten(0, self.lead), self.x_bar)
+            yield exact_unit_inverse(self.unit, x.unflatten(0, self.lead), self.x_bar, self.empty)
             return
         cost = self._scores_cost(self.target) if self.target is not None else self._cost()
         start, upper = self.interval.z(starting_point(self.x_bar)), self.interval.upper
@@ -234,7 +234,7 @@ class _UnitStep:
                 yield None
             else:
                 found = replace(solution, x=self.interval.x(solution.x, self.image))
-                yield from_solution(self.unit, found, self.x_bar)
+                yield from_solution(self.unit, found, self.x_bar, self.empty)
 
     def _run(self, z: Tensor, index: Tensor) -> Tensor:
         """Return the output of the unit for the variable of the solver, of the elements with an index."""

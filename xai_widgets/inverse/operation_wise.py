@@ -82,11 +82,7 @@ class OperationWise(Inverted):
                 f"expected an inverse that reached a spatial unit, got one up to {self.units[-1].unit!r}; continue the "
                 "run or choose another unit for `until`"
             )
-        x = self.x[:, 0]
-        if self.output is not None:
-            # At the image, where an empty pixel has a color.
-            x = x - self.empty[:, None, None]
-        return resize_map(x.abs().sum(1), (self.image.shape[2], self.image.shape[3]))
+        return resize_map(self.units[-1].map[:, 0], (self.image.shape[2], self.image.shape[3]))
 
 
 @without_inference_mode
@@ -211,7 +207,7 @@ def operation_wise(
 
 def _invert(
     chain: Chain,
-    empty: Tensor,
+    color: Tensor,
     index: int,
     y: Tensor,
     l1: float,
@@ -221,11 +217,11 @@ def _invert(
 ) -> Iterator[UnitInverse | None]:
     """Yield None while in progress and finally the inverse (N, 1, ...)."""
     unit, x_bar = chain.units[index], chain.inputs[index]
-    every = torch.arange(len(x_bar), device=x_bar.device)
+    every, empty = torch.arange(len(x_bar), device=x_bar.device), chain.empty(color, index)
     if unit.kind in EXACT:
-        yield exact_unit_inverse(unit, exact_step(chain, empty, index, every, y)[:, None], x_bar)
+        yield exact_unit_inverse(unit, exact_step(chain, empty, index, every, y)[:, None], x_bar, empty)
         return
-    interval = Interval(x_bar, chain.empty(empty, index))
+    interval = Interval(x_bar, empty)
     with torch.no_grad():
         activation = unit.run(x_bar)
     if unit.relu:
@@ -245,7 +241,7 @@ def _invert(
         if solution is None:
             yield None
         else:
-            yield from_solution(unit, replace(solution, x=interval.x(solution.x, every)), x_bar)
+            yield from_solution(unit, replace(solution, x=interval.x(solution.x, every)), x_bar, empty)
 
 
 def _cost(

@@ -41,6 +41,14 @@ def operations(*arguments, **options):
     return inverse_of(operation_wise, *arguments, **options)
 
 
+def assert_between(unit):
+    """Check that an inverse is between the empty values, 0 but for an image, and the activation."""
+    empty = torch.zeros(1) if unit.empty is None else unit.empty
+    low, high = torch.minimum(empty, unit.x_bar)[:, None], torch.maximum(empty, unit.x_bar)[:, None]
+    assert (unit.x >= low - rounding(unit.x_bar) * (unit.empty is not None)).all()
+    assert (unit.x <= high + rounding(unit.x_bar)).all()
+
+
 @pytest.mark.parametrize("method", [layers, operations])
 @pytest.mark.parametrize("network", NETWORKS)
 def test_every_inverse_lies_between_0_and_the_forward_activation(network, method):
@@ -56,8 +64,7 @@ def test_every_inverse_lies_between_0_and_the_forward_activation(network, method
     for unit, x_bar in zip(made.units, reversed(expected), strict=True):
         assert_close(unit.x_bar, x_bar)
         assert unit.x.shape == (2, count, *x_bar.shape[1:])
-        assert (unit.x >= 0).all()
-        assert (unit.x <= x_bar[:, None] + rounding(x_bar)).all()
+        assert_between(unit)
         assert (
             unit.cost.shape
             == unit.iterations.shape
@@ -88,8 +95,7 @@ def test_bounds_hold_for_any_network_image_and_lambda(seed, lam):
     x[:, :, :2] = 0
     made = layers(model, x, lam=sorted(lam))
     for unit in made.units:
-        assert (unit.x >= 0).all()
-        assert (unit.x <= unit.x_bar[:, None] + rounding(unit.x_bar)).all()
+        assert_between(unit)
         assert torch.isfinite(unit.cost).all()
 
 
@@ -100,29 +106,66 @@ def test_the_networks_of_torchvision_are_inverted_down_to_the_image(name):
     assert [unit.unit for unit in found.units] == [unit.name for unit in reversed(find_units(model))]
     for unit in found.units:
         assert unit.x.isfinite().all()
-        assert (unit.x >= 0).all()
-        assert (unit.x <= unit.x_bar[:, None] + rounding(unit.x_bar)).all()
+        assert_between(unit)
     # Its scores are those of the whole network, not of the units one by one.
     whole = model(found.x[0]).detach()
     assert (found.output[0] - whole).abs().max() <= rounding(whole)
 
 
-def test_alpha_is_the_share_that_is_left_and_0_where_the_image_is():
+@pytest.mark.parametrize("empty", ["mean", "black"])
+def test_alpha_is_the_share_that_is_left_and_0_where_the_image_is_empty(empty):
     model = wrap(settle(Functional()))
+    color = model.mean.flatten() if empty == "mean" else torch.zeros(3)
     x = images(1)
-    x[:, :, 0] = 0
-    x[:, 0, 1] = 0
-    made = layers(model, x, 0)
+    x[0, :, 0] = color[:, None]
+    x[0, 0, 1] = color[0]
+    made = layers(model, x, 0, empty=empty)
+    assert_close(made.empty, color)
     alpha = torch.zeros(3, 8, 8)
     for index in range(3):
         for row in range(8):
             for column in range(8):
-                there = [c for c in range(3) if x[0, c, row, column] > 0]
-                shares = [made.x[0, index, c, row, column] / x[0, c, row, column] for c in there]
+                there = [c for c in range(3) if x[0, c, row, column] != color[c]]
+                shares = [
+                    (made.x[0, index, c, row, column] - color[c]) / (x[0, c, row, column] - color[c])
+                    for c in there
+                ]
                 alpha[index, row, column] = sum(shares) / len(there) if there else 0
-    assert_close(made.alpha[0], alpha)
-    assert_close(made.mean_alpha[0], alpha.mean((1, 2)))
-    assert_close(made.saliency()[0], alpha.mean(0))
+    # A share is rounded in the size of the pixel, over a difference that may be small.
+    assert_close(
+        made.alpha[0],
+        alpha,
+        scale=1 / (x[0] - color[:, None, None]).abs()[x[0] != color[:, None, None]].min(),
+    )
+    assert_close(made.mean_alpha[0], made.alpha[0].mean((1, 2)))
+    assert_close(made.saliency()[0], made.alpha[0].mean(0))
+
+
+def test_a_network_that_needs_the_object_keeps_it_and_lets_the_background_go():
+    """With the mean color the background can fade; black is a strong input of a normalized network."""
+    model = xw.load("scenes_resnet")
+    found = [scenes.scene(index, split="test") for index in range(3)]
+    x = model.images([scene.image for scene in found])
+    kept = layers(model, x, lam=(0.7,))
+    black = layers(model, x, lam=(0.7,), empty="black")
+    on, off = [], []
+    for scene, alpha in zip(found, kept.alpha[:, 0], strict=True):
+        there = torch.as_tensor(scene.category == scene.label)
+        on.append(alpha[there].mean())
+        off.append(alpha[~there].mean())
+    assert sum(on) > 1.5 * sum(off)
+    assert kept.reidentified.all()
+    assert kept.mean_alpha.mean() < 0.6 * black.mean_alpha.mean()
+
+
+def test_a_plain_module_has_no_mean_color():
+    network = settle(Residual())
+    assert not layers(network, torch.rand(1, 1, 8, 8)).empty.any()
+    with pytest.raises(ValueError, match="expected an ImageModel for empty='mean'") as error:
+        layers(network, torch.rand(1, 1, 8, 8), empty="mean")
+    one_sentence(error)
+    with pytest.raises(ValueError, match="empty"):
+        layers(wrap(settle(Functional())), images(1), empty="white")
 
 
 def test_the_cost_of_a_unit_is_equation_5_5():
@@ -138,11 +181,11 @@ def test_the_cost_of_a_unit_is_equation_5_5():
                 y = y * above.x_bar[n].norm() / y.norm()
                 r = y.sum(0) / y.sum(0).max()
                 inside = F.interpolate(r[None, None], (8, 8), mode="bilinear", align_corners=False)[0]
-                own = unit.x[n, index]
+                own = unit.kept[n, index].abs()
                 weight = {
                     "activation": (own * (1 - inside)).norm(), "l1": own.abs().sum(), "l2": own.norm(),
                 }[regularizer]  # fmt: skip
-                expected = (first.run(own[None])[0] - y).norm() + lam * weight
+                expected = (first.run(unit.x[n, index][None])[0] - y).norm() + lam * weight
                 assert_close(unit.cost[n, index], expected.detach())
 
 
@@ -224,7 +267,7 @@ def test_the_cost_of_an_operation_is_equation_4_4(network):
         y = made.units[index - 1].x[:, 0] * on
         scale = (activation * y).sum() / y.square().sum()
         assert ((activation - scale * y).norm() <= (activation - scale * 1.01 * y).norm()).all()
-        own = inverse.x[:, 0]
+        own = inverse.kept[:, 0]
         jacobian = torch.autograd.functional.jacobian(unit.before_relu, inverse.x_bar)
         off = (torch.tensordot(jacobian, own, dims=own.ndim) - scale * y)[on]
         expected = off.square().sum() + 0.02 * own.abs().sum() + 0.3 * own.square().sum()
@@ -250,8 +293,8 @@ def test_nothing_is_the_inverse_of_nothing_whatever_the_biases():
     start = torch.zeros(2, 6, 4, 4)
     start[1] = model.activations(x, "block1")["block1"][1]
     made = operations(model, x, start=("block1", start))
-    assert (made.x[0] == 0).all()
-    assert made.x[1].sum() > 0
+    assert (made.units[-1].kept[0] == 0).all()
+    assert made.units[-1].kept[1].abs().sum() > 0
 
 
 def test_an_activation_twice_as_large_has_the_same_inverse():
@@ -395,10 +438,12 @@ def test_the_callers_network_is_untouched(method, event):
     assert torch.equal(x, pixels)
 
 
-def test_an_image_of_zeros_keeps_nothing():
+@pytest.mark.parametrize("empty", ["mean", "black"])
+def test_an_empty_image_keeps_nothing(empty):
     model = wrap(settle(Functional()))
-    made = layers(model, torch.zeros(1, 3, 8, 8), 1)
-    assert torch.equal(made.x, torch.zeros(1, 3, 3, 8, 8))
+    x = (model.mean if empty == "mean" else torch.zeros(1, 3, 1, 1)).expand(1, 3, 8, 8)
+    made = layers(model, x, 1, empty=empty)
+    assert torch.equal(made.x, x[:, None].expand(1, 3, 3, 8, 8))
     assert torch.equal(made.mean_alpha, torch.zeros(1, 3))
     assert torch.isfinite(made.output).all()
 
@@ -414,10 +459,10 @@ def test_an_inverse_that_leaves_nothing_warns_with_the_unit():
         ExplanationWarning, match="is 0 everywhere from the input of 'fc' on, so nothing of the image"
     ):
         made = operation_wise(model, images(2), 1).result(progress=False)
-    assert not made.x.any()
+    assert not made.units[-1].kept.any()
     with pytest.warns(ExplanationWarning, match="on, for image 2 of 2, so nothing of the image"):
         operation_wise(model, images(2), [2, 1]).result(progress=False)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        assert operation_wise(model, images(2), 2).result(progress=False).x.any()
+        assert operation_wise(model, images(2), 2).result(progress=False).units[-1].kept.any()
     assert not any("everywhere" in str(each.message) for each in caught)

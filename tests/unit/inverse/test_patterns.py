@@ -57,12 +57,15 @@ def test_a_pattern_is_the_part_of_the_inverse_of_one_activation_around_its_posit
 
 
 def test_a_pattern_is_part_of_its_patch():
-    made = found(model_of(), images(4), "1", [0, 1, 2, 3, 4], k=3)
+    """It lies between the mean color and the patch."""
+    model = model_of()
+    made = found(model, images(4), "1", [0, 1, 2, 3, 4], k=3)
     there = made.values > 0
     assert there.any()
-    assert (made.patterns[there] >= 0).all()
-    assert (made.patterns[there] <= made.patches[there] + rounding(made.patches[there])).all()
-    assert (made.patterns[there].flatten(1).amax(1) > 0).all()
+    patterns, patches = made.patterns[there], made.patches[there]
+    assert (patterns >= torch.minimum(model.mean, patches) - rounding(patches)).all()
+    assert (patterns <= torch.maximum(model.mean, patches) + rounding(patches)).all()
+    assert ((patterns - model.mean).abs().flatten(1).amax(1) > 0).all()
 
 
 def test_images_that_are_not_there_and_channels_that_are_0_have_no_pattern():
