@@ -27,7 +27,8 @@ from torch import Tensor
 import xai_widgets
 from xai_widgets import inverse
 from xai_widgets.data import scenes
-from xai_widgets.inverse.chain import EXACT, Chain, exact_inverse, norms, solve, starting_point
+from xai_widgets.inverse.chain import EXACT, Chain, exact_step, norms, solve, starting_point
+from xai_widgets.inverse.interval import Interval, empty_color
 from xai_widgets.inverse.operation_wise import _derivative, _squares
 from xai_widgets.inverse.reproductions import Reproduction, one_hot
 from xai_widgets.inverse.solver import Cost
@@ -163,11 +164,16 @@ def correlations(made: dict[str, Pair]) -> dict[str, Any]:
 # -- other readings ---------------------------------------------------------------------------------------
 
 
-def inverted(chain: Chain, first: int, y: Tensor, reading: Reading, l1: float, l2: float) -> Tensor:
-    """The map at the image of what is inverted of the output of a unit, in one reading."""
-    for unit, x_bar in reversed(list(zip(chain.units[: first + 1], chain.inputs, strict=False))):
+def inverted(
+    chain: Chain, color: Tensor, first: int, y: Tensor, reading: Reading, l1: float, l2: float
+) -> Tensor:
+    """Return |x^ - m| summed over channels, for the output y of a unit, in one reading."""
+    every = torch.arange(len(y), device=y.device)
+    for index in reversed(range(first + 1)):
+        unit, x_bar, empty = chain.units[index], chain.inputs[index], chain.empty(color, index)
+        interval = Interval(x_bar, empty)
         if unit.kind in EXACT:
-            y = exact_inverse(unit, x_bar, y)
+            y = exact_step(chain, empty, index, every, y)
             continue
         placed = unit.kind == "convolution"
         activation = unit.run(x_bar).detach()
@@ -176,38 +182,50 @@ def inverted(chain: Chain, first: int, y: Tensor, reading: Reading, l1: float, l
             factor = (activation * y).flatten(1).sum(1) / _squares(y).clamp(min=1e-24)
             y = y * factor.view(-1, 1, 1, 1)
         counts = activation > 0 if placed and not reading.off else torch.ones_like(activation)
-        cost = cost_of(unit, x_bar, y, counts, reading, *((l1, l2) if placed else (0.0, 0.0)))
+        cost = cost_of(unit, x_bar, interval, y, counts, reading, *((l1, l2) if placed else (0.0, 0.0)))
         # Plain norms have no gradient at 0: there they begin as algorithm 1 does.
-        start = starting_point(x_bar) if reading.plain else torch.zeros_like(x_bar)
-        for solution in solve(cost, start, x_bar, SOLVER, 64):
+        start = interval.z(starting_point(x_bar)) if reading.plain else torch.zeros_like(x_bar)
+        for solution in solve(cost, start, interval.upper, SOLVER, 64):
             if solution is not None:
-                y = solution.x
-    return y.sum(1)
+                y = interval.x(solution.x, every)
+    return (y - color[:, None, None]).abs().sum(1)
 
 
 def cost_of(
-    unit: Unit, x_bar: Tensor, y: Tensor, counts: Tensor, reading: Reading, l1: float, l2: float
+    unit: Unit,
+    x_bar: Tensor,
+    interval: Interval,
+    y: Tensor,
+    counts: Tensor,
+    reading: Reading,
+    l1: float,
+    l2: float,
 ) -> Cost:
-    """Return the objective that a reading minimizes."""
+    """Return the objective that a reading minimizes, of x - m for the empty activation m."""
     size = norms if reading.plain else _squares
+    every = torch.arange(len(x_bar), device=x_bar.device)
     with torch.no_grad():
         if unit.affine:
-            constant = unit.before_relu(torch.zeros_like(x_bar))
+            constant = unit.before_relu(interval.x(torch.zeros_like(x_bar), every))
         else:
-            constant = unit.before_relu(x_bar) - _derivative(unit, x_bar, x_bar)
+            whole = interval.direction(interval.upper, every)
+            constant = unit.before_relu(x_bar) - _derivative(unit, x_bar, whole)
 
-    def cost(x: Tensor, index: Tensor) -> Tensor:
-        made = unit.before_relu(x) - constant[index] if unit.affine else _derivative(unit, x_bar[index], x)
+    def cost(z: Tensor, index: Tensor) -> Tensor:
+        if unit.affine:
+            made = unit.before_relu(interval.x(z, index)) - constant[index]
+        else:
+            made = _derivative(unit, x_bar[index], interval.direction(z, index))
         made = made + constant[index] if reading.constant else made
         off = (made - y[index]) * counts[index]
-        return size(off) + l1 * x.flatten(1).abs().sum(1) + l2 * size(x)
+        return size(off) + l1 * z.flatten(1).abs().sum(1) + l2 * size(z)
 
     return cost
 
 
 def by_reading(name: str, model: Any, x: Tensor) -> dict[str, Any]:
     """Correlations with integrated gradients and with DeconvNet, and how much of the image is left."""
-    chain = Chain.of(model, x)
+    chain, color = Chain.of(model, x), empty_color(model, x, None)
     target = model.targets(None, x)[:, None]
     scores = torch.zeros_like(chain.output).scatter(1, target, chain.output.gather(1, target))
     names = [unit.name for unit in chain.units]
@@ -229,10 +247,10 @@ def by_reading(name: str, model: Any, x: Tensor) -> dict[str, Any]:
     for words, reading in READINGS.items():
         found[words] = {}
         for method, (first, y, l1, l2) in starts.items():
-            own = inverted(chain, first, y, reading, l1, l2)
+            own = inverted(chain, color, first, y, reading, l1, l2)
             other = originals[method].original_map()
             found[words][method] = {
-                "left": (own.sum() / x.sum()).item(),
+                "left": (own.sum() / (x - color[:, None, None]).abs().sum()).item(),
                 "by_sigma": [
                     pearson(blurred(own, sigma), blurred(other, sigma)).nan_to_num(0).mean().item()
                     for sigma in SIGMAS

@@ -70,7 +70,9 @@ def test_the_first_reading_is_that_of_the_package(script, monkeypatch):
         chain = Chain.of(model, x)
         target = model.targets(None, x)[:, None]
         scores = torch.zeros_like(chain.output).scatter(1, target, chain.output.gather(1, target))
-        own = script.inverted(chain, len(chain.units) - 1, scores, script.Reading(), 0.1, 0.9)
+        own = script.inverted(
+            chain, model.mean.flatten(), len(chain.units) - 1, scores, script.Reading(), 0.1, 0.9
+        )
         made = script.quietly(script.inverse.reproduce_integrated_gradients(model, x, settings=script.SOLVER))
         torch.testing.assert_close(own, made.map, atol=1e-4, rtol=1e-3)
 
