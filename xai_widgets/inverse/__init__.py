@@ -11,7 +11,15 @@ divide a network into units with non-negative activations at both ends; see :fun
 from __future__ import annotations
 
 from xai_widgets.inverse.chain import Inverted, UnitInverse
-from xai_widgets.inverse.evaluation import Reconstruction, Reidentification, reconstruction, reidentification
+from xai_widgets.inverse.evaluation import (
+    Reconstruction,
+    Reidentification,
+    UniformFading,
+    reconstruction,
+    reidentification,
+    uniform,
+    weighted,
+)
 from xai_widgets.inverse.frequency import Spectra, chirp, spectra
 from xai_widgets.inverse.layer_wise import LayerWise, layer_wise
 from xai_widgets.inverse.operation_wise import OperationWise, operation_wise
@@ -36,6 +44,7 @@ __all__ = [
     "Reproduction",
     "SolverSettings",
     "Spectra",
+    "UniformFading",
     "Unit",
     "UnitInverse",
     "chirp",
@@ -50,4 +59,6 @@ __all__ = [
     "reproduce_grad_cam",
     "reproduce_integrated_gradients",
     "spectra",
+    "uniform",
+    "weighted",
 ]

@@ -17,6 +17,7 @@ from xai_widgets.core.precision import no_autocast
 from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import brief, check_finite, tensor
 from xai_widgets.errors import warn
+from xai_widgets.inverse.ranking import among_the_best
 from xai_widgets.inverse.solver import Cost, Solution, SolverSettings, minimize
 from xai_widgets.inverse.units import Unit, check_network, dominating, find_units
 from xai_widgets.ops.blur import gaussian_blur
@@ -166,12 +167,19 @@ class Inverted(ShortRepr):
         The class has the highest score, or for independent labels a probability above 0.5. ValueError without a class
         or probabilities, or until the image is reached.
         """
+        return self._among_the_best(1)
+
+    @property
+    def reidentified_top5(self) -> Tensor:
+        """Whether the class is among the five best for x^, (N, L); for independent labels as `reidentified`."""
+        return self._among_the_best(5)
+
+    def _among_the_best(self, count: int) -> Tensor:
         output, classes = self._final_output(), self._classes()
         if not self.has_probabilities:
             raise ValueError("expected a network with probabilities, got one whose outputs are plain numbers")
-        if self.activation == "sigmoid" or output.shape[2] == 1:
-            return self.probability > 0.5
-        return output.argmax(2) == classes[:, None]
+        each = classes[:, None].expand(output.shape[:2])
+        return among_the_best(output, each, self.probability, count, labels=self.activation == "sigmoid")
 
     @property
     def unconverged(self) -> list[str]:

@@ -5,16 +5,20 @@ For a network from images to images, five distances (table 5.2), with g the grou
     d_A (x, x^)    d_B (Phi(x), Phi(x^))    d_C (x + Phi(x), x + Phi(x^))    d_D (x + Phi(x), g)    d_E (x + Phi(x^), g)
 
 each as MSE, PSNR = -10 log10 MSE, and SSIM, for values in [0, 1]. Values are not clipped, so the MSE of d_B and d_C are
-equal. For a classifier and attributions of any kind, with alpha scaled linearly to [0, 1] (eq. 5.13):
+equal. For a classifier and attributions of any kind, with m the color of a pixel of which nothing is left:
 
-    x~ = alpha x
+    x~ = m + alpha (x - m)                                                                     eq. 5.13
+    alpha = |sum over channels of the attribution|, scaled linearly to [0, 1]                  section 3.3.2
 
-Reported are whether x~ keeps the class, and how much of x it keeps, mean(alpha).
+The networks of the dissertation see normalized images, in which the mean color m is 0. Magnitudes are compared, so that
+no attribution is an alpha of 0: a signed map from -1 to 1 would turn it into 0.5, and the comparison into one of faded
+images. Reported are whether x~ keeps the class, and how much of x it keeps, mean(alpha). Fading the whole image by the
+same alpha is the baseline.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,12 +31,17 @@ from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.replica import replica
 from xai_widgets.core.run import without_inference_mode
 from xai_widgets.core.short_repr import ShortRepr
-from xai_widgets.core.validation import tensor
+from xai_widgets.core.validation import numbers, tensor
+from xai_widgets.inverse.interval import Empty, empty_color
+from xai_widgets.inverse.ranking import among_the_best
 from xai_widgets.metrics.agreement import structural_similarity
 from xai_widgets.ops.normalize import unit_range
 
 #: Names of the distances, in the order of table 5.2.
 DISTANCES = ("A", "B", "C", "D", "E")
+
+#: Values of alpha of the baseline, as dense as a curve needs them.
+ALPHAS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
 @dataclass(frozen=True, repr=False)
@@ -149,7 +158,9 @@ class Reidentification(ShortRepr):
     target : Tensor, (N,)
         The classes.
     alpha : Tensor, (N, H, W)
-        The attributions, scaled to [0, 1] and resized to the images.
+        Magnitudes of the attributions, scaled to [0, 1] and resized to the images.
+    x : Tensor, (N, C, H, W)
+        The weighted images x~.
     mean_alpha : Tensor, (N,)
         Share of the image that is kept, in [0, 1].
     probability : Tensor, (N,)
@@ -161,6 +172,7 @@ class Reidentification(ShortRepr):
 
     target: Tensor
     alpha: Tensor
+    x: Tensor
     mean_alpha: Tensor
     probability: Tensor
     top1: Tensor
@@ -175,17 +187,50 @@ class Reidentification(ShortRepr):
         )
 
 
+def magnitude(attribution: Tensor) -> Tensor:
+    """Return the absolute value of the sum over the channels, (N, h, w), of maps or attributions (N, C, h, w)."""
+    return (attribution if attribution.ndim == 3 else attribution.sum(1)).abs()
+
+
 def scale_alpha(attribution: Tensor) -> Tensor:
-    """Scale each map (N, h, w) linearly to [0, 1]; a constant map becomes 1 if it is above 0, and else 0."""
-    low, high = attribution.amin((1, 2), keepdim=True), attribution.amax((1, 2), keepdim=True)
-    return torch.where((low == high) & (high > 0), 1.0, unit_range(attribution))
+    """Scale the magnitude of each map (N, h, w) linearly to [0, 1]; of constant maps, 0 stays 0 and others are 1."""
+    maps = magnitude(attribution)
+    constant = maps.amin((1, 2), keepdim=True) == maps.amax((1, 2), keepdim=True)
+    return torch.where(constant & (maps > 0), 1.0, unit_range(maps))
+
+
+def weighted(image: Tensor, alpha: Tensor, empty_color: Tensor) -> Tensor:
+    """Return x~ = m + alpha (x - m), the images of which a share alpha of each pixel is left.
+
+    Parameters
+    ----------
+    image : Tensor, (N, C, H, W)
+        The images x.
+    alpha : Tensor, (N, H, W), or float
+        The share of each pixel, in [0, 1].
+    empty_color : Tensor, (C,)
+        The color m of a pixel of which nothing is left.
+
+    Returns
+    -------
+    Tensor, (N, C, H, W)
+    """
+    color = empty_color.to(image)[:, None, None]
+    share = alpha[:, None] if isinstance(alpha, Tensor) else alpha
+    return color + share * (image - color)
 
 
 @without_inference_mode
 def reidentification(
-    model: ImageModel, x: Any, alpha: Tensor, target: Target = None, *, batch_size: int = 32
+    model: ImageModel,
+    x: Any,
+    alpha: Tensor,
+    target: Target = None,
+    *,
+    empty: Empty | None = None,
+    batch_size: int = 32,
 ) -> Reidentification:
-    """Check whether images weighted by their attributions, x~ = alpha x, keep their class.
+    """Check whether images weighted by their attributions, x~ = m + alpha (x - m), keep their class.
 
     Parameters
     ----------
@@ -193,12 +238,15 @@ def reidentification(
         The network.
     x
         N images of any kind.
-    alpha : Tensor, (N, h, w)
-        Attributions of any range. Each is resized to the images by nearest-neighbor interpolation (section 5.4.4) and
-        scaled to [0, 1]. For an inverse, use its own ``mean_alpha`` and ``reidentified``: for color images its x^
-        differs from alpha x.
+    alpha : Tensor, (N, C, h, w) or (N, h, w)
+        Attributions of any range, as a method returns them. Channels are summed, and the absolute values (section
+        3.3.2) are scaled to [0, 1] and resized to the images by nearest-neighbor interpolation (section 5.4.4). For an
+        inverse, use its own ``mean_alpha``, ``reidentified`` and ``reidentified_top5``: for color images its x^ differs
+        from x~.
     target : int, str, callable, sequence or Tensor, optional
         The class, or one per image. Default: the predicted class of x.
+    empty : {"mean", "black"}, default "mean"
+        The color m of a pixel of which nothing is left, as for the inverses.
     batch_size : int, default 32
         Images per pass.
 
@@ -215,35 +263,89 @@ def reidentification(
     """
     batch_size = check_batch_size(batch_size)
     model, images, classes = prepare(model, x, target)
-    maps = tensor(alpha, "alpha", (len(images), "h", "w"), finite=True, like=images).detach()
+    color = empty_color(model, images, empty)
+    channels = ("C",) if getattr(alpha, "ndim", 3) == 4 else ()
+    shape = (len(images), *channels, "h", "w")
+    maps = scale_alpha(tensor(alpha, "alpha", shape, finite=True, like=images).detach())
     if maps.shape[1:] != images.shape[2:]:
         maps = F.interpolate(maps[:, None], tuple(images.shape[2:]), mode="nearest")[:, 0]
-    maps = scale_alpha(maps)
-    weighted = maps[:, None] * images
-    scores = torch.cat([model(part) for part in weighted.split(batch_size)])
+    left = weighted(images, maps, color)
+    probability, top1, top5 = _kept(model, left, classes, batch_size)
+    return Reidentification(classes, maps, left, maps.mean((1, 2)), probability, top1, top5)
+
+
+@dataclass(frozen=True, repr=False)
+class UniformFading(ShortRepr):
+    """Whether N images keep their class while they fade to a color as a whole, the baseline of all attributions.
+
+    Attributes
+    ----------
+    target : Tensor, (N,)
+        The classes.
+    alpha : Tensor, (A,)
+        The share of every pixel that is left, in [0, 1].
+    probability : Tensor, (N, A)
+        Probability of the class; its score if the outputs are plain numbers.
+    top1, top5 : Tensor, (N, A)
+        Whether the class has the highest score, or one of the five highest, as in :class:`Reidentification`.
+    """
+
+    target: Tensor
+    alpha: Tensor
+    probability: Tensor
+    top1: Tensor
+    top5: Tensor
+
+
+@without_inference_mode
+def uniform(
+    model: ImageModel,
+    x: Any,
+    target: Target = None,
+    alphas: Sequence[float] = ALPHAS,
+    *,
+    empty: Empty | None = None,
+    batch_size: int = 32,
+) -> UniformFading:
+    """Check up to where images keep their class that fade uniformly, x~ = m + alpha (x - m) with a constant alpha.
+
+    Parameters
+    ----------
+    model, x, target, empty, batch_size
+        See :func:`reidentification`.
+    alphas : sequence of float, default (0, 0.05, ..., 1)
+        The share of every pixel that is left, each in [0, 1].
+
+    Returns
+    -------
+    UniformFading
+
+    Raises
+    ------
+    TypeError
+        If `model` is not an ImageModel.
+    ValueError
+        For an alpha outside [0, 1].
+    """
+    batch_size = check_batch_size(batch_size)
+    shares = numbers(alphas, "alphas", low=0, high=1)
+    model, images, classes = prepare(model, x, target)
+    color = empty_color(model, images, empty)
+    columns = [_kept(model, weighted(images, share, color), classes, batch_size) for share in shares]
+    probability, top1, top5 = (torch.stack(column, 1) for column in zip(*columns, strict=True))
+    return UniformFading(classes, torch.tensor(shares, device=images.device), probability, top1, top5)
+
+
+def _kept(
+    model: ImageModel, images: Tensor, classes: Tensor, batch_size: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the probability of the class of each image, and whether it is the best or among the five best, (N,)."""
+    scores = torch.cat([model(part) for part in images.split(batch_size)])
     probability = model.probabilities(scores).gather(1, classes[:, None])[:, 0]
-    top1, top5 = _among_the_best(model, scores, classes, probability)
-    return Reidentification(
-        target=classes,
-        alpha=maps,
-        mean_alpha=maps.mean((1, 2)),
-        probability=probability,
-        top1=top1,
-        top5=top5,
-    )
-
-
-def _among_the_best(
-    model: ImageModel, scores: Tensor, classes: Tensor, probability: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return whether each class has the highest score, and whether it has one of the five highest."""
     if not model.has_probabilities:
-        return torch.zeros_like(classes, dtype=torch.bool), torch.zeros_like(classes, dtype=torch.bool)
-    if model.activation == "sigmoid" or scores.shape[1] == 1:
-        # Independent labels.
-        return probability > 0.5, probability > 0.5
-    own = scores.gather(1, classes[:, None])
-    # Like argmax: among equal scores, the first class ranks first.
-    earlier = torch.arange(scores.shape[1], device=scores.device) < classes[:, None]
-    better = ((scores > own) | ((scores == own) & earlier)).sum(1)
-    return better < 1, better < 5
+        no = torch.zeros_like(classes, dtype=torch.bool)
+        return probability, no, no
+    labels = model.activation == "sigmoid"
+    return probability, *(
+        among_the_best(scores, classes, probability, count, labels=labels) for count in (1, 5)
+    )

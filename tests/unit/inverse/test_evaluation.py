@@ -120,20 +120,45 @@ def scenes(n=4, seed=0):
 
 
 @given(st.integers(0, 200))
-def test_scaled_maps_run_from_0_to_1_whatever_their_scale_was(seed):
+def test_scaled_maps_run_from_0_to_1_whatever_their_scale_and_sign(seed):
     generator = torch.Generator().manual_seed(seed)
     maps = torch.randn(3, 4, 5, generator=generator)
     made = evaluation.scale_alpha(maps)
     assert_close(made.amin((1, 2)), torch.zeros(3))
     assert_close(made.amax((1, 2)), torch.ones(3))
-    factor, offset = torch.rand(3, 1, 1, generator=generator) + 0.1, torch.randn(3, 1, 1, generator=generator)
-    assert_close(evaluation.scale_alpha(factor * maps + offset), made)
-    np.testing.assert_array_equal(made.flatten(1).argsort(1), maps.flatten(1).argsort(1))
+    factor = torch.rand(3, 1, 1, generator=generator) + 0.1
+    assert_close(evaluation.scale_alpha(-factor * maps), made)
+    np.testing.assert_array_equal(made.flatten(1).argsort(1), maps.abs().flatten(1).argsort(1))
+
+
+@given(st.integers(0, 200), st.integers(1, 4))
+def test_where_nothing_is_attributed_nothing_is_left(seed, channels):
+    generator = torch.Generator().manual_seed(seed)
+    attribution = torch.randn(3, channels, 4, 5, generator=generator)
+    none = torch.rand(3, 4, 5, generator=generator) < 0.5
+    none[:, 0, 0], none[:, 0, 1] = True, False
+    attribution = attribution * ~none[:, None]
+    made = evaluation.scale_alpha(attribution)
+    assert (made[none] == 0).all()
+    # Section 3.3.2: the absolute value of the sum, not the sum of absolute values.
+    summed = attribution.sum(1).abs()
+    assert_close(made, summed / summed.amax((1, 2), keepdim=True))
 
 
 def test_constant_maps_keep_all_or_nothing():
     maps = torch.tensor([2.0, 0.0, -1.0]).view(3, 1, 1).expand(3, 4, 4)
-    assert evaluation.scale_alpha(maps).mean((1, 2)).tolist() == [1, 0, 0]
+    assert evaluation.scale_alpha(maps).mean((1, 2)).tolist() == [1, 0, 1]
+
+
+def test_weighted_images_go_from_the_empty_color_to_the_image():
+    x, color = scenes(2), torch.tensor([0.2, 0.5, 0.9])
+    whole = color[:, None, None].expand(2, 3, 14, 14)
+    assert_close(evaluation.weighted(x, torch.zeros(2, 14, 14), color), whole)
+    assert_close(evaluation.weighted(x, torch.ones(2, 14, 14), color), x)
+    alpha = torch.rand(2, 14, 14, generator=torch.Generator().manual_seed(3))
+    made = evaluation.weighted(x, alpha, color)
+    assert_close((made - whole), alpha[:, None] * (x - whole))
+    assert_close(evaluation.weighted(x, 0.25, color), 0.75 * whole + 0.25 * x)
 
 
 def test_an_attribution_that_keeps_everything_keeps_the_class(model):
@@ -163,6 +188,7 @@ def test_the_formula_batch_by_batch(model):
     attribution = torch.randn(7, 14, 14, generator=torch.Generator().manual_seed(1))
     made = evaluation.reidentification(model, x, attribution, [0, 1, 2, 3, 4, 5, 6], batch_size=2)
     expected = model.probs(made.alpha[:, None] * x)
+    assert_close(made.x, made.alpha[:, None] * x)
     assert_close(made.probability, expected.diag())
     assert torch.equal(made.top1, expected.argmax(1) == torch.arange(7))
     best = expected.topk(5).indices
@@ -175,6 +201,45 @@ def test_a_coarse_attribution_is_brought_to_the_images_by_the_nearest_neighbor(m
     coarse = torch.rand(4, 7, 2, generator=torch.Generator().manual_seed(2))
     made = evaluation.reidentification(model, scenes(), coarse)
     assert_close(made.alpha, evaluation.scale_alpha(coarse).repeat_interleave(2, 1).repeat_interleave(7, 2))
+
+
+@pytest.fixture(scope="module")
+def normalized():
+    """A network of three classes, the means of the channels, with normalized inputs."""
+    module = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return ImageModel(module, size=14, mean=(0.2, 0.5, 0.9), std=(0.5, 0.5, 0.5), device="cpu")
+
+
+def test_what_is_not_left_has_the_mean_color_or_is_black(normalized):
+    x, alpha = scenes(), torch.randn(4, 3, 14, 14, generator=torch.Generator().manual_seed(4))
+    share = evaluation.scale_alpha(alpha)[:, None]
+    mean = normalized.mean.view(1, 3, 1, 1)
+    for empty, expected in ((None, mean + share * (x - mean)), ("black", share * x)):
+        made = evaluation.reidentification(normalized, x, alpha, 0, empty=empty)
+        assert_close(made.x, expected)
+        assert_close(made.probability, normalized.probs(expected)[:, 0])
+    # All scores of the mean color are equal: the first class ranks first.
+    nothing = evaluation.reidentification(normalized, x, torch.zeros(4, 14, 14), [0, 1, 2, 0])
+    assert nothing.top1.tolist() == [True, False, False, True]
+    with pytest.raises(ValueError, match="empty"):
+        evaluation.reidentification(normalized, x, alpha, 0, empty="white")
+
+
+def test_uniform_fading_is_reidentification_by_a_constant(model, normalized):
+    x, alphas = scenes(5), (0, 0.1, 0.4, 0.75, 1)
+    for network in (model, normalized):
+        made = evaluation.uniform(network, x, [0, 1, 2, 1, 0], alphas, batch_size=2)
+        assert made.alpha.tolist() == pytest.approx(alphas)
+        for column, alpha in enumerate(alphas):
+            faded = evaluation.weighted(x, torch.full((5, 14, 14), alpha), network.mean.flatten())
+            probs = torch.from_numpy(network.probs(faded).numpy())
+            assert_close(made.probability[:, column], probs.gather(1, made.target[:, None])[:, 0])
+            best = probs.sort(dim=1, descending=True, stable=True).indices
+            assert torch.equal(made.top1[:, column], best[:, 0] == made.target)
+            assert torch.equal(made.top5[:, column], (best[:, :5] == made.target[:, None]).any(1))
+    assert evaluation.uniform(model, x).top1[:, -1].all()
+    with pytest.raises(ValueError, match="each of alphas"):
+        evaluation.uniform(model, x, 0, (0.5, 1.2))
 
 
 def test_of_three_classes_all_are_among_the_five_best():
