@@ -392,7 +392,7 @@ class InverseExplorer(SearchExplorer):
                 self.curves.series, self.curves.marks = [], []
             self.slider.marked, self.slider.mark_label = -1, ""
             return
-        points = list(result.points)
+        points = [(point.title, point.mean_alpha, point.probability) for point in result.points]
         if operations is not None and operations.output is not None:
             kept, probability = operations.mean_alpha.item(), operations.probability.item()
             points.insert(0, ("operation-wise", kept, probability))

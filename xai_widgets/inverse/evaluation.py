@@ -199,7 +199,7 @@ def scale_alpha(attribution: Tensor) -> Tensor:
     return torch.where(constant & (maps > 0), 1.0, unit_range(maps))
 
 
-def weighted(image: Tensor, alpha: Tensor, empty_color: Tensor) -> Tensor:
+def weighted(image: Tensor, alpha: Tensor | float, empty_color: Tensor) -> Tensor:
     """Return x~ = m + alpha (x - m), the images of which a share alpha of each pixel is left.
 
     Parameters
@@ -346,6 +346,5 @@ def _kept(
         no = torch.zeros_like(classes, dtype=torch.bool)
         return probability, no, no
     labels = model.activation == "sigmoid"
-    return probability, *(
-        among_the_best(scores, classes, probability, count, labels=labels) for count in (1, 5)
-    )
+    top1 = among_the_best(scores, classes, probability, 1, labels=labels)
+    return probability, top1, among_the_best(scores, classes, probability, 5, labels=labels)

@@ -50,6 +50,7 @@ from xai_widgets.inverse.chain import (
 )
 from xai_widgets.inverse.interval import Empty, Interval, empty_color
 from xai_widgets.inverse.solver import Cost, SolverSettings, broadcast_like
+from xai_widgets.inverse.start import Box, Goal, Start, goal_from_box, goal_from_start
 from xai_widgets.inverse.units import units_after
 from xai_widgets.ops.resize import resize_map
 
@@ -82,6 +83,8 @@ def layer_wise(
     target: Target = None,
     *,
     output: Tensor | None = None,
+    start: Start | None = None,
+    box: Box | None = None,
     lam: float | Sequence[float] = LAMBDAS,
     regularizer: Regularizer = "activation",
     until: str | None = None,
@@ -101,6 +104,12 @@ def layer_wise(
         The class, or one per image. Default: the predicted class. Not available for a plain module.
     output : Tensor, (N, ...), optional
         Output to invert in place of a class. Default for a plain module: its own output.
+    start : (str, Tensor) or (str, int or None, (int, int) or None), optional
+        Part of the output of a unit to invert in place of a class: the name of the unit, with a tensor (N, ...) between
+        0 and its activation, or with a channel and a position, (row, column), where None means all.
+    box : (int, int, int, int), optional
+        Part of the output of a network to images to invert: top, left, height and width in pixels. The output is to be
+        0 outside of it.
     lam : float or sequence of float, default (0, 0.2, 0.4, 0.7)
         Values of lambda, at least 0, ascending.
     regularizer : {"activation", "l1", "l2"}, default "activation"
@@ -127,20 +136,31 @@ def layer_wise(
         If `model` is not a module, or `settings` not a SolverSettings.
     ValueError
         For a network that is not a chain of units, a lambda below 0, an unknown regularizer, unit or class, with the
-        nearest one, both a target and an output, or an output of another shape.
+        nearest one, several of target, output, start and box, an output of another shape, or a start or a box
+        outside the activation.
+
+    Notes
+    -----
+    An output, a start or a box is inverted as it is given. The scaling of a target to the norm of the forward
+    activation counts only the activation where the target is not 0, times the share of it that is inverted.
     """
     settings = check_settings(settings)
     choice(regularizer, "regularizer", get_args(Regularizer))
-    if target is not None and output is not None:
-        raise ValueError("expected a target or an output, got both; omit one of them")
+    _check_one(target=target, output=output, start=start, box=box)
     batch_size = check_batch_size(batch_size)
     weights = check_lambda(lam)
     model, target = resolved(model, target)
     chain = Chain.of(model, x)
     inverted = units_after(chain.units, until)
-    classes = target_classes(model, chain, target) if output is None else None
-    goal = chain.output if output is None else check_output(output, chain)
-    image = chain.inputs[0]
+    last, image = len(chain.units) - inverted, chain.inputs[0]
+    classes = (
+        target_classes(model, chain, target) if output is None and start is None and box is None else None
+    )
+    goal = _goal(chain, output, start, box)
+    if goal.index < last:
+        raise ValueError(
+            f"expected until before the start, got {until!r}; choose a unit between the image and the start"
+        )
     initial = LayerWise(
         lam=torch.tensor(weights, device=image.device),
         regularizer=regularizer,
@@ -157,9 +177,9 @@ def layer_wise(
 
     def play() -> Iterator[LayerWise]:
         latest = initial
-        y = goal[:, None].expand(-1, len(weights), *goal.shape[1:])
-        for index in reversed(range(len(chain.units) - inverted, len(chain.units))):
-            step = _UnitStep(chain, index, y, latest, settings, batch_size)
+        y = goal.value[:, None].expand(-1, len(weights), *goal.value.shape[1:])
+        for index in reversed(range(last, goal.index + 1)):
+            step = _UnitStep(chain, index, y, goal, latest, settings, batch_size)
             for inverse in step.invert():
                 if inverse is None:
                     tried["rounds"] += 1
@@ -173,14 +193,11 @@ def layer_wise(
             yield latest
         latest.warn()
 
-    searched = sum(unit.kind not in EXACT for unit in chain.units[-inverted:])
+    searched = sum(unit.kind not in EXACT for unit in chain.units[last : goal.index + 1])
     parts = -(-len(image) * len(weights) // batch_size)
     rounds = -(-settings.steps // settings.window)
 
-    sizes = [
-        chain.inputs[index].numel()
-        for index in reversed(range(len(chain.units) - inverted, len(chain.units)))
-    ]
+    sizes = [chain.inputs[index].numel() for index in reversed(range(last, goal.index + 1))]
 
     def fraction() -> float:
         # A unit counts by its values, however many rounds it takes: most converge long before the last one.
@@ -188,9 +205,27 @@ def layer_wise(
         return weighted_fraction(sizes, tried["units"], share)
 
     run = Run(
-        play(), total=inverted + searched * parts * rounds, name="layer-wise inverse", fraction=fraction
+        play(), total=len(sizes) + searched * parts * rounds, name="layer-wise inverse", fraction=fraction
     )
     return run
+
+
+def _check_one(**given: Any) -> None:
+    """Raise ValueError unless at most one of these is given."""
+    several = [name for name, value in given.items() if value is not None]
+    if len(several) > 1:
+        raise ValueError(f"expected one of {', '.join(given)}, got {' and '.join(several)}; omit the others")
+
+
+def _goal(chain: Chain, output: Tensor | None, start: Start | None, box: Box | None) -> Goal:
+    """Return the value to invert, the whole output by default."""
+    if start is not None:
+        return goal_from_start(start, chain)
+    if box is not None:
+        return goal_from_box(box, chain)
+    if output is not None:
+        return Goal(len(chain.units) - 1, check_output(output, chain), chain.output)
+    return Goal(len(chain.units) - 1, chain.output)
 
 
 class _UnitStep:
@@ -201,6 +236,7 @@ class _UnitStep:
         chain: Chain,
         index: int,
         y: Tensor,
+        goal: Goal,
         so_far: LayerWise,
         settings: SolverSettings,
         batch_size: int,
@@ -213,7 +249,7 @@ class _UnitStep:
         self.lam = so_far.lam.repeat(self.lead[0])
         #: Index of the image of each element.
         self.image = torch.arange(self.lead[0], device=y.device).repeat_interleave(self.lead[1])
-        self.y = y.flatten(0, 1)
+        self.y, self.goal = y.flatten(0, 1), goal
         #: The variable of the solver: the activation, or how far a pixel is from the empty color.
         self.interval = Interval(self.x_bar, self.empty)
         self.target = so_far.target if self.unit.kind == "scores" else None
@@ -244,7 +280,8 @@ class _UnitStep:
         """Return the cost of eq. 5.5, with the target scaled to the norm of the forward activation."""
         y = self.y
         if self.unit.bias:
-            y = y * broadcast_like(norms(self.y_bar)[self.image] / norms(y).clamp(min=1e-12), y)
+            norm = self.goal.norms(self.y_bar, y, self.image)
+            y = y * broadcast_like(norm / norms(y).clamp(min=1e-12), y)
         outside = self._outside(y)
 
         def cost(z: Tensor, index: Tensor) -> Tensor:

@@ -40,8 +40,8 @@ from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.model import ImageModel, Target, targeted
 from xai_widgets.core.precision import no_autocast
 from xai_widgets.core.run import Run, without_inference_mode
-from xai_widgets.core.validation import number, tensor
-from xai_widgets.errors import unknown_name
+from xai_widgets.core.validation import number
+from xai_widgets.errors import warn
 from xai_widgets.inverse.chain import (
     EXACT,
     Chain,
@@ -58,6 +58,7 @@ from xai_widgets.inverse.chain import (
 )
 from xai_widgets.inverse.interval import Empty, Interval, empty_color
 from xai_widgets.inverse.solver import Cost, SolverSettings, broadcast_like
+from xai_widgets.inverse.start import Start, goal_from_start
 from xai_widgets.inverse.units import Unit, units_after
 from xai_widgets.ops.resize import resize_map
 
@@ -91,7 +92,7 @@ def operation_wise(
     x: Any,
     target: Target = None,
     *,
-    start: tuple[str, Tensor] | None = None,
+    start: Start | None = None,
     l1: float = 0.1,
     l2: float = 0.9,
     until: str | None = None,
@@ -109,9 +110,9 @@ def operation_wise(
         N images of any kind.
     target : int, str, callable, sequence or Tensor, optional
         The class or a target (see :mod:`xai_widgets.targets`), or one per image. Default: the predicted class.
-    start : (str, Tensor), optional
-        Name of a unit, and the part of its output to invert in place of a class, (N, ...), between 0 and the
-        activation.
+    start : (str, Tensor) or (str, int or None, (int, int) or None), optional
+        Part of the output of a unit to invert in place of a class: the name of the unit, with a tensor (N, ...) between
+        0 and its activation, or with a channel and a position, (row, column), where None means all.
     l1, l2 : float, defaults 0.1 and 0.9
         Weights of the l1 and l2 terms of spatial operations, at least 0.
     until : str, optional
@@ -127,15 +128,16 @@ def operation_wise(
     -------
     Run of OperationWise
         Snapshots after each operation and while one is solved, so that the run can be stopped at any time. A warning
-        names the operations that did not converge.
+        names the operations that did not converge, or a class whose score is below 0: its inverse shows what pulls the
+        score down.
 
     Raises
     ------
     TypeError
-        If `model` is not an ImageModel, `settings` not a SolverSettings, or `start` not a pair.
+        If `model` is not an ImageModel, `settings` not a SolverSettings, or `start` of another form.
     ValueError
         For a network that is not a chain of units, a weight below 0, an unknown unit or class, with the nearest one,
-        both a target and a start, or a start of another shape.
+        both a target and a start, or a start outside the activation.
     """
     settings = check_settings(settings)
     l1, l2 = number(l1, "l1", low=0), number(l2, "l2", low=0)
@@ -153,7 +155,8 @@ def operation_wise(
         y = torch.zeros_like(chain.output).scatter(1, index, chain.output.gather(1, index))
         first = len(chain.units) - 1
     else:
-        classes, (first, y) = None, _check_start(start, chain)
+        goal = goal_from_start(start, chain)
+        classes, first, y = None, goal.index, goal.value
     if first < last:
         raise ValueError(
             f"expected until before the start, got {until!r}; choose a unit between the image and the start"
@@ -166,7 +169,7 @@ def operation_wise(
         original_output=chain.output,
         l1=l1,
         l2=l2,
-        notes=chain.notes(),
+        notes=(*chain.notes(), *_negative(chain, classes)),
         **probability_fields(model),
     )
 
@@ -203,6 +206,23 @@ def operation_wise(
         name="operation-wise inverse",
         fraction=fraction,
     )
+
+
+def _negative(chain: Chain, classes: Tensor | None) -> tuple[str, ...]:
+    """Return a note on the images whose score is below 0, and warn about them."""
+    if classes is None:
+        return ()
+    below = (chain.output.gather(1, classes[:, None])[:, 0] < 0).nonzero()[:, 0].tolist()
+    if not below:
+        return ()
+    which = (
+        ""
+        if len(classes) == 1
+        else f" of image{'s' * (len(below) > 1)} {', '.join(str(n + 1) for n in below)}"
+    )
+    note = f"the score of the class{which} is below 0, so the operation-wise inverse shows what pulls it down"
+    warn(note)
+    return (note,)
 
 
 def _invert(
@@ -286,16 +306,3 @@ def _derivative(unit: Unit, x_bar: Tensor, x: Tensor) -> Tensor:
                 f"({str(error).partition(chr(10))[0].rstrip('.')}); use layer_wise, which does not need it"
             ) from error
     return product
-
-
-def _check_start(start: Any, chain: Chain) -> tuple[int, Tensor]:
-    """Return the index of the unit whose output is inverted, and the value to invert."""
-    if not (isinstance(start, tuple) and len(start) == 2 and isinstance(start[0], str)):
-        raise TypeError(f"expected start as a pair (name of a unit, activation), got {type(start).__name__}")
-    names = [unit.name for unit in chain.units]
-    if start[0] not in names:
-        raise ValueError(unknown_name("unit", start[0], names))
-    index = names.index(start[0])
-    bound = [*chain.inputs[1:], chain.output][index]
-    activation = tensor(start[1], f"start at {start[0]!r}", tuple(bound.shape), finite=True, like=bound)
-    return index, activation.clone()

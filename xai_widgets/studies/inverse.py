@@ -1,28 +1,31 @@
-"""Both inverses of one image, and the share of the image that other methods keep, as one computation."""
+"""Both inverses of one image, the share of it that other methods keep, and uniform fading, as one computation."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
 from torch import Tensor, nn
 
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.run import Run
-from xai_widgets.errors import as_sentence, collect_warnings
+from xai_widgets.errors import as_sentence, collect_warnings, warn
 from xai_widgets.inverse import (
     Inverted,
     LayerWise,
     OperationWise,
     Reconstruction,
     SolverSettings,
+    UniformFading,
     layer_wise,
     operation_wise,
     reconstruction,
     reidentification,
+    uniform,
 )
 from xai_widgets.inverse.chain import Chain
+from xai_widgets.inverse.interval import Empty
 from xai_widgets.inverse.layer_wise import Regularizer
 from xai_widgets.methods import Method
 from xai_widgets.studies.study import Study
@@ -37,15 +40,56 @@ AnyInverse = TypeVar("AnyInverse", bound=Inverted)
 
 
 class InverseKey(NamedTuple):
-    """The choices that the inverses depend on."""
+    """The choices that the inverses depend on.
+
+    Attributes
+    ----------
+    target : int
+        The class that is inverted, without a start.
+    regularizer : {"activation", "l1", "l2"}
+        The regularizer of the layer-wise inverse.
+    empty : {"mean", "black"}
+        The color of a pixel of which nothing is left, for the inverses, the methods and uniform fading.
+    start : (str, int or None, (int, int) or None), optional
+        The unit, channel and position to invert in place of the class; None for all channels or positions. Then there
+        are no points of methods and no fading, which are about a class.
+    """
 
     target: int
     regularizer: Regularizer = "activation"
+    empty: Empty = "mean"
+    start: tuple[str, int | None, tuple[int, int] | None] | None = None
+
+
+@dataclass(frozen=True)
+class MethodPoint:
+    """The image that the attribution of a method leaves, and whether it keeps the class (eq. 5.13).
+
+    Attributes
+    ----------
+    title : str
+        Title of the method.
+    mean_alpha : float
+        Share of the image that is left.
+    probability : float
+        Probability of the class for x~; its score if the outputs are plain numbers.
+    top1, top5 : bool
+        Whether the class is the best, or among the five best, for x~.
+    x : Tensor, (C, H, W)
+        The weighted image x~.
+    """
+
+    title: str
+    mean_alpha: float
+    probability: float
+    top1: bool
+    top5: bool
+    x: Tensor = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)
 class InverseResult:
-    """Both inverses of an image, and the points of other methods.
+    """Both inverses of an image, uniform fading, and the points of other methods.
 
     Attributes
     ----------
@@ -53,8 +97,10 @@ class InverseResult:
         The layer-wise inverses for each lambda, from the output down to the unit reached so far.
     operation_wise : OperationWise or None
         The operation-wise inverse so far; None before it begins.
-    points : tuple of (str, float, float)
-        For each other method its title, mean(alpha), and the probability of the class for alpha x.
+    uniform : UniformFading or None
+        The baseline: the whole image faded by the same alpha.
+    points : tuple of MethodPoint
+        For each other method what it leaves of the image.
     failed : tuple of (str, str)
         The title of each inverse or method that failed, and the reason.
     warnings : tuple of (str, str)
@@ -63,13 +109,14 @@ class InverseResult:
 
     layer_wise: LayerWise | None = None
     operation_wise: OperationWise | None = None
-    points: tuple[tuple[str, float, float], ...] = ()
+    uniform: UniformFading | None = None
+    points: tuple[MethodPoint, ...] = ()
     failed: tuple[tuple[str, str], ...] = ()
     warnings: tuple[tuple[str, str], ...] = ()
 
 
 class InverseStudy(Study[InverseKey, InverseResult]):
-    """The layer-wise inverse for all lambda, the operation-wise one, and the methods, in this order.
+    """The layer-wise inverse for all lambda, the operation-wise one, uniform fading and the methods, in this order.
 
     A stopped computation continues: complete parts are kept, and an inverse that was stopped on its way stays until a
     new one, which begins at the output again, has come farther.
@@ -104,14 +151,23 @@ class InverseStudy(Study[InverseKey, InverseResult]):
 
     def run(self, key: InverseKey, start: InverseResult | None = None) -> Run[InverseResult]:
         """Return the computation for a key: a snapshot for each unit and method, and some in between."""
-        options: dict[str, Any] = {"settings": self.settings, "batch_size": self.batch_size}
-        # Traced anew for each run, as the network may have been trained further, and once for both inverses.
-        chain = self.chain = Chain.of(self.model, self.x)
-        layers = layer_wise(
-            self.model, chain, key.target, lam=self.lam, regularizer=key.regularizer, **options
-        )
-        operations = operation_wise(self.model, chain, key.target, **options)
+        options: dict[str, Any] = {
+            "settings": self.settings,
+            "batch_size": self.batch_size,
+            "empty": key.empty,
+            "start": key.start,
+        }
+        target = key.target if key.start is None else None
+        # The notes of the inverses are warnings of the computation, not of the call that begins it.
+        with collect_warnings():
+            # Traced anew for each run, as the network may have been trained further, and once for both inverses.
+            chain = self.chain = Chain.of(self.model, self.x)
+            layers = layer_wise(
+                self.model, chain, target, lam=self.lam, regularizer=key.regularizer, **options
+            )
+            operations = operation_wise(self.model, chain, target, **options)
 
+        methods = self.methods if key.start is None else ()
         done = 0
 
         def steps() -> Iterator[InverseResult]:
@@ -134,10 +190,19 @@ class InverseStudy(Study[InverseKey, InverseResult]):
             done += 1
             if all(title in dict(latest.failed) for title in INVERSES):
                 raise ValueError(": ".join(latest.failed[-2]))
-            known = {title for title, *_ in (*latest.points, *latest.failed)}
-            for method in self.methods:
+            for note in _notes(latest):
+                warn(note)
+            if key.start is None and latest.uniform is None:
+                latest = replace(
+                    latest,
+                    uniform=uniform(
+                        self.model, self.x, key.target, empty=key.empty, batch_size=self.batch_size
+                    ),
+                )
+            known = {point.title for point in latest.points} | {title for title, _ in latest.failed}
+            for method in methods:
                 if method.title not in known:
-                    latest = self._add_point(latest, method, key.target)
+                    latest = self._add_point(latest, method, key)
                     done += 1
                     yield latest
             yield latest
@@ -147,22 +212,35 @@ class InverseStudy(Study[InverseKey, InverseResult]):
             parts = [
                 INVERSE * (1.0 if done > number else run.progress) for number, run in enumerate(inverses)
             ]
-            return (sum(parts) + max(0, done - 2)) / (2 * INVERSE + len(self.methods))
+            return (sum(parts) + max(0, done - 2)) / (2 * INVERSE + len(methods))
 
-        total = layers.total + operations.total + len(self.methods) + 1
+        total = layers.total + operations.total + len(methods) + 1
         return Run(steps(), total=total, name="inverses", fraction=fraction)
 
-    def _add_point(self, result: InverseResult, method: Method, target: int) -> InverseResult:
+    def _add_point(self, result: InverseResult, method: Method, key: InverseKey) -> InverseResult:
         """Return a result with the point of one more method, or with the reason why there is none."""
         try:
             with collect_warnings() as messages:
-                saliency = method.saliency(self.model, self.x, target)
-            kept = reidentification(self.model, self.x, saliency, target)
+                attribution = method(self.model, self.x, key.target)
+            kept = reidentification(self.model, self.x, attribution, key.target, empty=key.empty)
         except Exception as error:
             return _with_failure(result, method.title, error)
-        point = (method.title, float(kept.mean_alpha), float(kept.probability))
+        point = MethodPoint(
+            method.title,
+            float(kept.mean_alpha),
+            float(kept.probability),
+            bool(kept.top1),
+            bool(kept.top5),
+            kept.x[0],
+        )
         warnings = ((method.title, "; ".join(messages)),) if messages else ()
         return replace(result, points=(*result.points, point), warnings=(*result.warnings, *warnings))
+
+
+def _notes(result: InverseResult) -> list[str]:
+    """Return the notes of both inverses, each once."""
+    inverses = (result.layer_wise, result.operation_wise)
+    return list(dict.fromkeys(note for inverse in inverses if inverse is not None for note in inverse.notes))
 
 
 class RegressionResult(NamedTuple):

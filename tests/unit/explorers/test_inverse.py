@@ -106,7 +106,7 @@ def test_pictures_scores_and_plot_are_those_of_the_inverses(model, image, regula
     assert explorer.scores.reference == near(model.probs(image)[0].numpy())
 
     method = get("gradient")
-    kept = reidentification(model, image, method.saliency(model, image, 2), 2)
+    kept = reidentification(model, image, method(model, image, 2), 2)
     assert explorer.curves.steps == near(made.mean_alpha[0].numpy())
     assert [entry["label"] for entry in explorer.curves.series] == [
         "layer-wise, over λ",
@@ -232,7 +232,7 @@ def test_cancel_keeps_what_is_there_and_the_button_goes_on(model, image, gated):
     explorer.compute(again=True)
     assert explorer.wait(PATIENCE)
     assert explorer.run_bar.status == "done"
-    assert explorer.study.outcome((0, "activation")).complete
+    assert explorer.study.outcome(InverseKey(0)).complete
     # It is never drawn with less than it had.
     assert drawn == sorted(drawn)
     assert drawn[0] > np.isfinite(maps).sum()

@@ -25,7 +25,7 @@ from xai_widgets.inverse import layer_wise, operation_wise
         ({"settings": 3}, TypeError, r"expected settings as SolverSettings\(...\), got int"),
         ({"batch_size": 0}, ValueError, "batch_size to be an integer of at least 1, got 0"),
         ({"output": torch.ones(1, 3)}, ValueError, r"expected output of shape \(1, 4\), got \(1, 3\)"),
-        ({"target": 1, "output": torch.ones(1, 4)}, ValueError, "got both; omit one of them"),
+        ({"target": 1, "output": torch.ones(1, 4)}, ValueError, "got target and output; omit the others"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_sentence(options, kind, message):
