@@ -89,6 +89,22 @@ class Smooth(nn.Module):
         return self.fc(F.gelu(self.conv(x)).mean((2, 3)))
 
 
+class Stream(nn.Module):
+    """A stream of residual blocks without an activation that every path passes through, as in ConvNeXt."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 6, 3, padding=1)
+        self.up, self.down = nn.Conv2d(6, 12, 1), nn.Conv2d(12, 6, 1)
+        self.act = nn.GELU()
+        self.fc = nn.Linear(6, CLASSES)
+
+    def forward(self, x):
+        x = self.stem(x)
+        x = x + self.down(self.act(self.up(x)))
+        return self.fc(x.mean((2, 3)))
+
+
 class Drawn(nn.Module):
     """Blocks of the kinds that were drawn, one after the other."""
 

@@ -19,7 +19,7 @@ from xai_widgets.core.validation import brief, check_finite, tensor
 from xai_widgets.errors import warn
 from xai_widgets.inverse.ranking import among_the_best
 from xai_widgets.inverse.solver import Cost, Solution, SolverSettings, minimize
-from xai_widgets.inverse.units import Unit, check_network, dominating, find_units
+from xai_widgets.inverse.units import Unit, check_network, divide, dominating
 from xai_widgets.ops.blur import gaussian_blur
 
 #: Standard deviation of the blur of a unit's starting point, in positions of its input.
@@ -27,6 +27,8 @@ START_SIGMA = 1.0
 
 #: Kinds of units with a closed-form inverse.
 EXACT = ("pool", "reshape", "average")
+#: Relations of a residual to the input of a network.
+_RESIDUALS = {"added": "adds to its input", "subtracted": "subtracts from its input"}
 
 
 def weighted_fraction(sizes: Sequence[int], done: int, share: float) -> float:
@@ -236,11 +238,21 @@ class Chain(ShortRepr):
         Input x_bar of each unit; the first is the image.
     output : Tensor, (N, ...)
         Output of the last unit.
+    zero : Tensor, (C,)
+        The color that the network sees as zeros: the mean color of an ImageModel.
+    residual : {"added", "subtracted"} or None
+        Whether the network adds the output of the last unit to its input, or subtracts it, so that the residual is
+        inverted. None for other networks.
+    signed : tuple of str
+        Names of the activation functions with which activations between units can be negative.
     """
 
     units: list[Unit]
     inputs: list[Tensor]
     output: Tensor
+    zero: Tensor
+    residual: Literal["added", "subtracted"] | None = None
+    signed: tuple[str, ...] = ()
 
     @classmethod
     @guarded
@@ -254,7 +266,8 @@ class Chain(ShortRepr):
             check_network(model)
             channels = x.shape[-3] if isinstance(x, Tensor) and x.ndim in (3, 4) else 3
             image = to_images(x, channels=channels).to(device_of(model))
-        units = find_units(model, image)
+        division = divide(model, image)
+        units = division.units
         # Tensors created in the caller's inference_mode() cannot be used in autograd later.
         with outside_inference(), torch.no_grad():
             activations = [image.clone()]
@@ -262,19 +275,41 @@ class Chain(ShortRepr):
                 activations.append(unit.run(activations[-1]))
         name = model.name if isinstance(model, ImageModel) else type(model).__name__
         check_finite(activations[-1], name)
-        return cls(units, activations[:-1], activations[-1])
+        zero = model.mean.flatten() if isinstance(model, ImageModel) else image.new_zeros(image.shape[1])
+        return cls(
+            units, activations[:-1], activations[-1], zero.to(image), division.residual, division.signed
+        )
 
     def notes(self) -> tuple[str, ...]:
-        """Return notes on the limits of an inverse of this chain, and warn about them."""
+        """Return notes on what is inverted and on the limits of an inverse of this chain, and warn about them."""
+        notes = []
+        if self.residual is not None:
+            notes.append(
+                f"the network {_RESIDUALS[self.residual]} the output of {self.units[-1].name!r}, so the inverse is "
+                "that of this residual"
+            )
+        if self.signed:
+            notes.append(
+                f"activations of {' and '.join(self.signed)} can be negative, so each one is searched between 0 and "
+                "its value, with its sign"
+            )
         unit, total = dominating(self.units), sum(unit.depth for unit in self.units)
-        if unit is None:
-            return ()
-        note = (
-            f"the unit {unit.name!r} spans {unit.depth} of {total} weighted operations in a row, so most of the "
-            "network is inverted in one step"
-        )
-        warn(note)
-        return (note,)
+        if unit is not None:
+            notes.append(
+                f"the unit {unit.name!r} spans {unit.depth} of {total} weighted operations in a row, so this part of "
+                "the network is inverted in one step, in which lambda has little effect"
+            )
+        for note in notes:
+            warn(note)
+        return tuple(notes)
+
+    def biased(self, color: Tensor, index: int) -> bool:
+        """Return whether the output of a unit is not proportional to the difference from the empty activation.
+
+        A unit without a bias adds one to colors other than those that the network sees as zeros.
+        """
+        first = all(unit.kind in EXACT for unit in self.units[:index])
+        return self.units[index].bias or (first and not torch.equal(color, self.zero))
 
     def empty(self, color: Tensor, index: int) -> Tensor | None:
         """Return the empty activation at the input of a unit, (1, ...); None for 0.

@@ -16,7 +16,8 @@ Empty = Literal["mean", "black"]
 class Interval:
     """The values between an empty activation and the given one, x = m + s z with 0 <= z <= |x_bar - m|.
 
-    The activations between units are at least 0, so m = 0 for them. An image is not: its empty color m is chosen.
+    For activations m = 0. Those of ReLU are at least 0, so that x = z; those of SiLU and others keep their sign s. An
+    image has no inactive value, so its empty color m is chosen.
 
     Parameters
     ----------
@@ -29,23 +30,27 @@ class Interval:
     def __init__(self, x_bar: Tensor, empty: Tensor | None) -> None:
         self._empty = empty
         difference = x_bar if empty is None else x_bar - empty
-        self._sign = difference.sign()
+        signed = empty is not None or bool((x_bar < 0).any())
+        #: The sign s, (N, ...); None if it is never negative.
+        self._sign = difference.sign() if signed else None
         #: The upper bound of z, (N, ...).
-        self.upper = x_bar if empty is None else difference.abs()
+        self.upper = difference.abs() if signed else difference
 
     def x(self, z: Tensor, index: Tensor) -> Tensor:
         """Return x, (B, ...), for z of the images with an index, (B,)."""
-        return z if self._empty is None else self._empty + self.direction(z, index)
+        kept = self.direction(z, index)
+        return kept if self._empty is None else self._empty + kept
 
     def direction(self, z: Tensor, index: Tensor) -> Tensor:
         """Return x - m, (B, ...), for z of the images with an index, (B,)."""
-        return z if self._empty is None else self._sign[index] * z
+        return z if self._sign is None else self._sign[index] * z
 
     def z(self, x: Tensor) -> Tensor:
         """Return the nearest z, (N, ...), of values of all images."""
-        if self._empty is None:
+        if self._sign is None:
             return x
-        return (self._sign * (x - self._empty)).clamp(min=0).minimum(self.upper)
+        difference = x if self._empty is None else x - self._empty
+        return (self._sign * difference).clamp(min=0).minimum(self.upper)
 
 
 def empty_color(model: ImageModel | nn.Module, image: Tensor, empty: Empty | None) -> Tensor:

@@ -244,6 +244,7 @@ class _UnitStep:
         self.chain, self.index, self.empty = chain, index, chain.empty(so_far.empty, index)
         self.unit, self.x_bar = chain.units[index], chain.inputs[index]
         self.y_bar = chain.output if index + 1 == len(chain.units) else chain.inputs[index + 1]
+        self.biased = chain.biased(so_far.empty, index)
         self.settings, self.batch_size, self.regularizer = settings, batch_size, so_far.regularizer
         self.lead = (len(self.x_bar), len(so_far.lam))
         self.lam = so_far.lam.repeat(self.lead[0])
@@ -279,7 +280,7 @@ class _UnitStep:
     def _cost(self) -> Cost:
         """Return the cost of eq. 5.5, with the target scaled to the norm of the forward activation."""
         y = self.y
-        if self.unit.bias:
+        if self.biased:
             norm = self.goal.norms(self.y_bar, y, self.image)
             y = y * broadcast_like(norm / norms(y).clamp(min=1e-12), y)
         outside = self._outside(y)

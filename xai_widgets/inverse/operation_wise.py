@@ -248,7 +248,8 @@ def _invert(
         # R^T y: inactive neurons stay inactive.
         y = y * (activation > 0)
     if unit.kind == "convolution":
-        on = activation > 0
+        # Activations such as those of SiLU can be negative.
+        on = activation != 0
         nearest = (activation * y).flatten(1).sum(1) / _squares(y).clamp(min=1e-24)
         y = y * broadcast_like(nearest, y)
         cost = _cost(unit, x_bar, interval, y, on, l1, l2)

@@ -1,4 +1,4 @@
-"""Signs of activations: which calls of a trace return non-negative values, and which ones are rectifiers."""
+"""Signs of activations: which calls of a trace return non-negative values or activations, and which are rectifiers."""
 
 from __future__ import annotations
 
@@ -56,18 +56,34 @@ _ENDS = (
     POOLS | AVERAGES | RESHAPES
     | {"relu", "relu6", "sigmoid", "softmax", "softplus", "hardsigmoid", "abs", "square", "add", "radd", "mul", "rmul",
        "multiply", "cat", "concat", "concatenate", "interpolate", "upsample"}
-) - {"clone", "detach", "alias", "to", "float", "double", "half", "bfloat16", "type", "type_as", "data"}  # fmt: skip
-#: Activation functions with negative values, and their usual names.
-_NEGATIVE = {
+) - {"clone", "detach", "alias", "to", "float", "double", "half", "bfloat16", "type", "type_as", "data",
+     "contiguous"}  # fmt: skip
+#: Activation functions with negative values whose value for 0 is 0, and their usual names.
+_SIGNED = {
     "silu": "SiLU", "gelu": "GELU", "hardswish": "Hardswish", "leaky_relu": "LeakyReLU", "elu": "ELU", "selu": "SELU",
     "celu": "CELU", "prelu": "PReLU", "mish": "Mish", "tanh": "Tanh", "hardtanh": "Hardtanh", "softsign": "Softsign",
-    "tanhshrink": "Tanhshrink", "hardshrink": "Hardshrink", "softshrink": "Softshrink", "logsigmoid": "LogSigmoid",
-    "rrelu": "RReLU", "glu": "GLU", "log_softmax": "log-softmax",
+    "tanhshrink": "Tanhshrink", "hardshrink": "Hardshrink", "softshrink": "Softshrink", "rrelu": "RReLU",
 }  # fmt: skip
+#: Calls that return activations for activations: values of 0 stay 0.
+_ACTIVATIONS = (
+    POOLS | AVERAGES | RESHAPES | _MOVING | _SUMS
+    | {"add", "radd", "mul", "multiply", "rmul", "div", "divide", "true_divide", "truediv"}
+)  # fmt: skip
+#: The names of activation functions that multiply their input with a function of it, by a call in that function.
+_GATES = {
+    "sigmoid": "SiLU", "expit": "SiLU", "hardsigmoid": "Hardswish", "relu6": "Hardswish", "hardtanh": "Hardswish",
+    "clamp": "Hardswish", "clip": "Hardswish", "softplus": "Mish", "erf": "GELU", "tanh": "GELU",
+}  # fmt: skip
+_ARITHMETIC = frozenset(
+    {"add", "radd", "sub", "mul", "multiply", "rmul", "div", "divide", "true_divide", "truediv"}
+)
 
 
 class Signs:
-    """The results of a trace that are non-negative for every image.
+    """The results of a trace that are non-negative for every image, and those that are activations.
+
+    An activation is 0 for a neuron that is inactive. It is non-negative, or comes from an activation function such as
+    SiLU, whose negative values are kept by pools, sums, and other calls for which 0 stays 0.
 
     Parameters
     ----------
@@ -84,19 +100,26 @@ class Signs:
             for value in call.values():
                 self._users.setdefault(value.call, []).append(call)
         self._nonnegative: set[int] = {0} if image else set()
+        #: The activation functions of each activation that can be negative.
+        self._signed: dict[int, tuple[str, ...]] = {}
         for index in range(1, len(traced.calls)):
             if self._gives_nonnegative(index):
                 self._nonnegative.add(index)
+            elif traced.calls[index].depends:
+                names = self._negative_activations(index)
+                if names:
+                    self._signed[index] = names
 
     def ends(self, index: int) -> bool:
         """Return whether a unit can end at the result of a call."""
         call, results = self._traced.calls[index], self._traced.results[index]
         if index == 0:
             return True
-        known = call.name in _ENDS or self.rectified(index) is not None or self._bounded(call)
+        known = call.name in _ENDS or call.name in _SIGNED
+        known = known or self.rectified(index) is not None or self._bounded(call)
         return (
             known
-            and index in self._nonnegative
+            and (index in self._nonnegative or index in self._signed)
             and len(results) == 1
             and results[0].is_floating_point()
             and 2 <= results[0].ndim <= 4
@@ -104,20 +127,13 @@ class Signs:
             and len(results[0]) == len(self._traced.results[0][0])
         )
 
-    def negative(self, index: int) -> str | None:
-        """Return the name of an activation function with negative values; None for every other call."""
-        call = self._traced.calls[index]
-        # The scores themselves, such as those of log-softmax, can be negative.
-        last = isinstance(self._traced.output, Value) and index == self._traced.output.call
-        if not call.depends or last or (call.name not in _NEGATIVE and call.name not in ("mul", "multiply")):
-            return None
-        if call.name in ("mul", "multiply"):
-            return "SiLU" if self._gates_itself(call) else None
-        return (
-            None
-            if index in self._nonnegative or (call.name == "hardtanh" and self._bounded(call))
-            else _NEGATIVE[call.name]
-        )
+    def nonnegative(self, index: int) -> bool:
+        """Return whether the result of a call is at least 0 for every image."""
+        return index in self._nonnegative
+
+    def signed(self, index: int) -> tuple[str, ...]:
+        """Return the names of the activation functions with which the result of a call can be negative."""
+        return self._signed.get(index, ())
 
     def rectified(self, index: int) -> Value | None:
         """Return the input of a call that computes a ReLU, clipped from above or not; None for every other call."""
@@ -140,6 +156,66 @@ class Signs:
         return self._masked(call)
 
     # -- helpers --------------------------------------------------------------------------------------------
+
+    def _negative_activations(self, index: int) -> tuple[str, ...]:
+        """Return the names of the activation functions of an activation that can be negative; none for other values."""
+        call = self._traced.calls[index]
+        if call.name in _SIGNED:
+            return (_SIGNED[call.name],)
+        if call.name in ("mul", "multiply"):
+            gate = self._gate(call)
+            if gate is not None:
+                return (gate,)
+        moved = is_pad(call) or call.name in ("interpolate", "upsample")
+        if not moved and call.name not in _ACTIVATIONS:
+            return ()
+        operands = [call.argument(0, "input")] if moved else _operands(call)
+        if call.name.startswith(("div", "true")):
+            operands = operands[:1]
+            if len(_depending(self._traced, call)) != 1 or not isinstance(operands[0], Value):
+                return ()
+        names: list[str] = []
+        for each in operands:
+            if isinstance(each, Value) and self._traced.calls[each.call].depends:
+                names += self._signed.get(each.call, ())
+                if each.call not in self._signed and each.call not in self._nonnegative:
+                    return ()
+            elif call.name not in ("mul", "multiply", "rmul") and not self._is_zero(each):
+                return ()
+        if is_pad(call) and not self._pads_zero(call):
+            return ()
+        return tuple(dict.fromkeys(names))
+
+    def _gate(self, call: Call) -> str | None:
+        """Return the name of an activation function x g(x) with a gate g; None for every other product."""
+        operands = [call.argument(0, "input"), call.argument(1, "other")]
+        for x, gate in (operands, operands[::-1]):
+            if isinstance(x, Value) and isinstance(gate, Value):
+                (origin, _), (source, gates) = self._origin(x, ()), self._origin(gate, tuple(_GATES))
+                # The call next to x, such as the softplus in x tanh(softplus(x)).
+                name = next((_GATES[each] for each in reversed(gates) if each in _GATES), None)
+                if origin == source and name is not None:
+                    return name
+        return None
+
+    def _origin(self, value: Value, also: tuple[str, ...]) -> tuple[Value, list[str]]:
+        """Return the value from which another one is computed by arithmetic with constants, and the calls."""
+        names: list[str] = []
+        while True:
+            call = self._traced.calls[value.call]
+            depending = _depending(self._traced, call)
+            if len(depending) != 1 or call.name not in (*_ARITHMETIC, *also):
+                return value, names
+            names.append(call.name)
+            value = depending[0]
+
+    @staticmethod
+    def _pads_zero(call: Call) -> bool:
+        """Return whether padding adds only copies of values, zeros, or what a max-pool never selects."""
+        if str(call.argument(2, "mode", "constant")) != "constant" and call.name == "pad":
+            return True
+        value = call.argument(3 if call.name == "pad" else 2, "value") or 0
+        return value in (0, -torch.inf)
 
     def _gives_nonnegative(self, index: int) -> bool:
         call, results = self._traced.calls[index], self._traced.results[index]
@@ -203,9 +279,9 @@ class Signs:
 
     def _pads_nonnegative(self, index: int, call: Call) -> bool:
         """Return whether padding adds no negative values, except for a max-pool, which never selects them."""
-        if str(call.argument(2, "mode", "constant")) != "constant":
+        if call.name == "pad" and str(call.argument(2, "mode", "constant")) != "constant":
             return True
-        value = call.argument(3, "value") or 0
+        value = call.argument(3 if call.name == "pad" else 2, "value") or 0
         users = self._users.get(index, [])
         return value >= 0 or (bool(users) and all(user.name in POOLS for user in users))
 
@@ -261,16 +337,6 @@ class Signs:
             and self._is_zero(call.argument(1, "other"))
         )
 
-    def _gates_itself(self, call: Call) -> bool:
-        """Return whether a call is x * sigmoid(x)."""
-        operands = [call.argument(0, "input"), call.argument(1, "other")]
-        for x, gate in (operands, operands[::-1]):
-            if isinstance(x, Value) and isinstance(gate, Value) and x.call not in self._nonnegative:
-                source = self._traced.calls[gate.call]
-                if source.name in ("sigmoid", "hardsigmoid") and source.argument(0, "input") == x:
-                    return True
-        return False
-
 
 def is_pad(call: Call) -> bool:
     """Return whether a call pads its input."""
@@ -285,7 +351,7 @@ def has_weights(call: Call) -> int:
 def is_linear(traced: Trace, index: int) -> bool:
     """Return whether a call is an affine function of its arguments that depend on the image."""
     call = traced.calls[index]
-    depending = [value for value in call.values() if traced.calls[value.call].depends]
+    depending = _depending(traced, call)
     if call.name in CONVOLUTIONS | _DENSE | {
         "mul",
         "multiply",
@@ -305,6 +371,11 @@ def is_linear(traced: Trace, index: int) -> bool:
         # Indexing by values that depend on the image is not linear.
         return call.name != "getitem" or len(depending) == 1
     return is_pad(call) or call.name in ("interpolate", "upsample")
+
+
+def _depending(traced: Trace, call: Call) -> list[Value]:
+    """Return the arguments of a call that depend on the image."""
+    return [value for value in call.values() if traced.calls[value.call].depends]
 
 
 def _operands(call: Call) -> list[Any]:

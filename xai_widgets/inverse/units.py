@@ -1,9 +1,13 @@
-"""Divide a network into a chain of units with non-negative activations at both ends.
+"""Divide a network into a chain of units with activations at both ends.
 
 Kwon 2021, section 5.2: y = (phi_1 ... phi_n)(x). The chain is found from the recorded calls of a forward pass
-(:mod:`xai_widgets.tracing`). A unit ends at a tensor that is never negative and that every path from the image to the
-output passes through. A convolution with its ReLU is a unit, and so are a max-pool and a whole residual, inception or
+(:mod:`xai_widgets.tracing`). A unit ends at an activation that every path from the image to the output passes through:
+a tensor that is never negative, as in the dissertation, or comes from an activation function such as SiLU, of which 0
+is the inactive value. A convolution with its ReLU is a unit, and so are a max-pool and a whole residual, inception or
 dense block. The first unit includes the normalization, so its input is the image in [0, 1].
+
+A network that adds its input to what it computes, as in super-resolution and denoising, is divided without this
+addition: the output of the last unit is the residual (section 5.5.1).
 """
 
 from __future__ import annotations
@@ -23,6 +27,8 @@ from xai_widgets.core.replica import unwrapped
 from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import tensor
 from xai_widgets.errors import checked_keywords, unknown_name
+from xai_widgets.inverse.proportional import is_proportional
+from xai_widgets.inverse.residual import residual_branch
 from xai_widgets.inverse.signs import (
     AVERAGES,
     CONVOLUTIONS,
@@ -41,13 +47,13 @@ Kind = Literal["convolution", "linear", "pool", "reshape", "average", "scores"]
 
 #: Sides in pixels of the images to try on a plain module.
 SIDES = (64, 224, 32, 96, 128, 256, 299, 384, 28, 16, 8)
-#: A unit dominates a network if it has at least this many weighted operations in a row, and half of all.
-DEEP = 3
+#: A unit dominates a network if it has at least this many weighted operations in a row, and this share of all.
+DOMINATING = ((3, 1 / 2), (12, 1 / 4))
 
 
 @dataclass(frozen=True, repr=False)
 class Unit(ShortRepr):
-    """A part of a network with non-negative activations at both ends.
+    """A part of a network with activations at both ends.
 
     Attributes
     ----------
@@ -58,7 +64,9 @@ class Unit(ShortRepr):
     run : callable
         Function from the input (B, ...) to the output, differentiable.
     bias : bool
-        Whether the unit can add a bias, so that its output is not proportional to its input.
+        Whether the output is not proportional to the input, as with the bias of a convolution or the shift of a batch
+        normalization: run(t x) = t run(x) for all t > 0 does not hold. For the first unit of an ImageModel with mean
+        color m, which its network sees as zeros: run(m + t (x - m)) = t run(x).
     relu : bool
         Whether the unit ends with a ReLU.
     before_relu : callable
@@ -103,47 +111,73 @@ def find_units(model: ImageModel | nn.Module, x: Tensor | None = None) -> list[U
     TypeError
         If `model` is not a module.
     ValueError
-        For a network whose forward pass cannot be replayed, that is a single unit, or that has activation functions
-        with negative values; the message gives the reason.
+        For a network whose forward pass cannot be replayed, or that is a single unit; the message gives the reason.
     """
+    return list(divide(model, x).units)
+
+
+@dataclass(frozen=True)
+class Division:
+    """The units of a network.
+
+    Attributes
+    ----------
+    units : list of Unit
+        Units in order of execution.
+    residual : {"added", "subtracted"} or None
+        Whether the network adds the output of the last unit to its input, or subtracts it.
+    signed : tuple of str
+        Names of the activation functions, such as "SiLU", with which activations between units can be negative.
+    """
+
+    units: list[Unit]
+    residual: Literal["added", "subtracted"] | None
+    signed: tuple[str, ...]
+
+
+@guarded
+def divide(model: ImageModel | nn.Module, x: Tensor | None = None) -> Division:
+    """Divide a network into units; see :func:`find_units`."""
     check_network(model)
     x = None if x is None else tensor(x, "x", ("N", "C", "H", "W"), finite=True)
-    name = model.name if isinstance(model, ImageModel) else type(unwrapped(model)).__name__
+    name = network_name(model)
     traced = _traced(model, name, x)
     if not isinstance(traced.output, Value):
         raise ValueError(
             f"expected a network that returns one tensor, got {name}, which returns {type(traced.output).__name__}"
         )
     signs = Signs(traced, image=not isinstance(model, ImageModel) or bool((model.mean <= 0).all()))
-    for index, call in enumerate(traced.calls):
-        title = signs.negative(index)
-        if title:
-            raise ValueError(
-                f"expected activations of at least 0, such as those of ReLU, got {title} in {call.layer!r} of {name}, "
-                "whose output can be negative"
-            )
     ends = [*_ends(traced, signs), traced.output]
+    branch = residual_branch(traced)
+    if branch is not None:
+        shorter = traced.up_to(branch.value)
+        inner = [*_ends(shorter, signs), shorter.output]
+        # Otherwise the addition is part of a block.
+        if len(inner) >= len(ends):
+            traced, ends = shorter, inner
+        else:
+            branch = None
     units = [_unit(traced, signs, begin, end) for begin, end in pairwise(ends)]
     if len(units) == 1 and units[0].depth > 1:
-        raise ValueError(
-            "expected a network with non-negative activations that every path passes through, got "
-            f"{name}: a single unit of {units[0].depth} weighted operations"
-        )
+        raise ValueError(_one_unit(traced, signs, name, units[0].depth))
     if isinstance(model, ImageModel):
         first = units[0]
         units[0] = replace(
-            first,
-            run=_normalized(model, first.run),
-            before_relu=_normalized(model, first.before_relu),
-            bias=True,
+            first, run=_normalized(model, first.run), before_relu=_normalized(model, first.before_relu)
         )
-    return _with_unique_names(units)
+    names = tuple(dict.fromkeys(name for end in ends[1:-1] for name in signs.signed(end.call)))
+    return Division(_with_unique_names(units), branch.sign if branch else None, names)
 
 
 def check_network(model: object) -> None:
     """Raise a TypeError for a model that is not a module."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"expected an ImageModel or a torch module, got {type(model).__name__}")
+
+
+def network_name(model: ImageModel | nn.Module) -> str:
+    """Return the name of a network for messages."""
+    return model.name if isinstance(model, ImageModel) else type(unwrapped(model)).__name__
 
 
 def units_after(units: Sequence[Unit], until: str | None) -> int:
@@ -157,11 +191,10 @@ def units_after(units: Sequence[Unit], until: str | None) -> int:
 
 
 def dominating(units: Sequence[Unit]) -> Unit | None:
-    """Return the unit that spans most of the network, for instance in a U-Net; None if there is none."""
-    deepest = max(units, key=lambda unit: unit.depth)
-    return (
-        deepest if deepest.depth >= DEEP and 2 * deepest.depth >= sum(unit.depth for unit in units) else None
-    )
+    """Return the unit that spans a large part of the network, for instance of a U-Net; None if there is none."""
+    deepest, total = max(units, key=lambda unit: unit.depth), sum(unit.depth for unit in units)
+    large = any(deepest.depth >= depth and deepest.depth >= share * total for depth, share in DOMINATING)
+    return deepest if large else None
 
 
 def _traced(model: ImageModel | nn.Module, name: str, x: Tensor | None) -> Trace:
@@ -199,11 +232,11 @@ def _examples(model: ImageModel | nn.Module) -> list[Tensor]:
 
 
 def _ends(traced: Trace, signs: Signs) -> list[Value]:
-    """Return the non-negative tensors that every path passes through; the first is the image."""
+    """Return the activations that every path passes through; the first is the image."""
     last = used_last(traced)
     ends, open_until = [], 0
     for index, call in enumerate(traced.calls):
-        if not call.depends:
+        if not call.depends or index not in traced.needed:
             continue
         # No earlier result is used after this call; the output is an end in any case.
         bottleneck = open_until <= index < len(traced.calls) and last[index] < len(traced.calls)
@@ -213,17 +246,40 @@ def _ends(traced: Trace, signs: Signs) -> list[Value]:
     return ends
 
 
+def _one_unit(traced: Trace, signs: Signs, name: str, depth: int) -> str:
+    """Return the refusal of a network without an activation that every path passes through."""
+    last = used_last(traced)
+    reason = "it has no activation function"
+    for index in sorted(traced.needed):
+        if not (index and traced.calls[index].depends and signs.ends(index)) or index == traced.output.call:
+            continue
+        # The earliest result that is used both before and after the activation.
+        around = [i for i in range(index) if traced.calls[i].depends and last[i] > index]
+        call = traced.calls[index]
+        if around:
+            skip = "the image" if around[0] == 0 else f"the output of {traced.calls[around[0]].layer!r}"
+            reason = f"{skip} is used again behind the activation of {call.layer!r}"
+            break
+    return (
+        f"expected a network with an activation that every path passes through, got {name}: a single unit of {depth} "
+        f"weighted operations, since {reason}; use another method, such as 'integrated_gradients' or 'extremal'"
+    )
+
+
 def _unit(traced: Trace, signs: Signs, begin: Value, end: Value) -> Unit:
-    indices = [index for index in range(begin.call + 1, end.call + 1) if traced.calls[index].depends]
+    indices = traced.working(begin, end)
     calls = [traced.calls[index] for index in indices]
     rectified = signs.rectified(end.call) if indices else None
     kind = _kind(calls, last=end == traced.output and rectified is None)
+    if kind == "pool" and begin.call and not signs.nonnegative(begin.call):
+        # The zeros of an unpooling would be larger than negative maxima.
+        kind = "convolution"
     run = traced.segment(begin, end)
     return Unit(
         name=_layer(traced, indices, end),
         kind=kind,
         run=run,
-        bias=kind not in ("pool", "reshape", "average"),
+        bias=not is_proportional(traced, signs, begin, end),
         relu=rectified is not None,
         before_relu=run if rectified is None else traced.segment(begin, rectified),
         affine=all(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.precision import no_autocast
 from xai_widgets.core.scheduler import check_cancelled
-from xai_widgets.tracing.calls import Call, Scope, Value, filled, tensors_in
+from xai_widgets.tracing.calls import Call, Scope, Value, filled, in_place, tensors_in
 from xai_widgets.tracing.recorder import Untraceable
 
 
@@ -48,13 +50,53 @@ class Trace:
                     self._by_scope.setdefault(each.number, []).append(index)
         return self._by_scope.get(scope.number, [])
 
+    @cached_property
+    def needed(self) -> frozenset[int]:
+        """The calls that the output depends on, and those that may change a tensor in place."""
+        waiting = [index for index, call in enumerate(self.calls) if in_place(call.function, call.kwargs)]
+        if isinstance(self.output, Value):
+            waiting.append(self.output.call)
+        needed: set[int] = set()
+        while waiting:
+            index = waiting.pop()
+            if index not in needed:
+                needed.add(index)
+                waiting.extend(value.call for value in self.calls[index].values())
+        return frozenset(needed)
+
+    def working(self, begin: Value, end: Value) -> list[int]:
+        """Return the needed calls after ``begin`` up to ``end`` that depend on the image."""
+        return [
+            index
+            for index in range(begin.call + 1, end.call + 1)
+            if self.calls[index].depends and index in self.needed
+        ]
+
+    def up_to(self, end: Value) -> Trace:
+        """Return the trace of a network whose output is the result of an earlier call."""
+        count = end.call + 1
+        return Trace(self.calls[:count], end, self.results[:count], self.returned, self.sized)
+
+    def at_zero(self, index: int) -> list[Tensor]:
+        """Return the results of a call for zeros in place of the arguments that depend on the image."""
+        call = self.calls[index]
+        results = {
+            value.call: [
+                torch.zeros_like(each) if self.calls[value.call].depends else each.detach().clone()
+                for each in self.results[value.call]
+            ]
+            for value in call.values()
+        }
+        with outside_inference(), torch.no_grad():
+            return tensors_in(_replayed(call, results, self.results[0][0]))
+
     def segment(self, begin: Value, end: Value) -> Callable[[Tensor], Tensor]:
         """Return the part of the network from the result of one call to that of a later one, as a function.
 
         Every path between them must pass through ``begin``. The function shares the parameters of the network, accepts
         any number of images, does not change its input, and is differentiable.
         """
-        chosen = {index for index in range(begin.call + 1, end.call + 1) if self.calls[index].depends}
+        chosen = set(self.working(begin, end))
         # Calls that do not depend on the image are replayed with the current parameters.
         waiting = list(chosen)
         while waiting:
@@ -85,25 +127,30 @@ class Trace:
             }
             with no_autocast(x.device):
                 for index, call in steps:
-                    args = [filled(each, results, len(x)) for each in call.args]
-                    kwargs = {key: filled(each, results, len(x)) for key, each in call.kwargs.items()}
-                    if call.autocast is None:
-                        result = call.function(*args, **kwargs)
-                    else:
-                        with torch.autocast(x.device.type, dtype=call.autocast):
-                            result = call.function(*args, **kwargs)
-                    results[index] = [args[0]] if result is None else tensors_in(result)
+                    results[index] = tensors_in(_replayed(call, results, x))
             return results[end.call][end.item]
 
         return run
 
 
 def used_last(trace: Trace) -> Sequence[int]:
-    """Return for each call the index of the last call that uses its result and depends on the image, or -1."""
+    """Return for each call the index of the last needed call that uses its result and depends on the image, or -1."""
     last = [-1] * len(trace.calls)
     for index, call in enumerate(trace.calls):
-        for value in call.values() if call.depends else ():
+        for value in call.values() if call.depends and index in trace.needed else ():
             last[value.call] = index
     if isinstance(trace.output, Value):
         last[trace.output.call] = len(trace.calls)
     return last
+
+
+def _replayed(call: Call, results: dict[int, list[Tensor]], image: Tensor) -> Any:
+    """Return the result of a call for the results of the calls before it; its first argument if it returns none."""
+    args = [filled(each, results, len(image)) for each in call.args]
+    kwargs = {key: filled(each, results, len(image)) for key, each in call.kwargs.items()}
+    if call.autocast is None:
+        result = call.function(*args, **kwargs)
+    else:
+        with torch.autocast(image.device.type, dtype=call.autocast):
+            result = call.function(*args, **kwargs)
+    return args[0] if result is None else result

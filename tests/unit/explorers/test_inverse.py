@@ -375,8 +375,10 @@ def test_bad_input_is_named_in_one_sentence(model, image, change, words):
 
 
 def test_a_network_without_units_is_refused_with_the_reason(image):
-    layers = nn.Conv2d(3, 4, 3), nn.Tanh(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 6)
-    with pytest.raises(ValueError, match="can be negative"):
+    layers = nn.Conv2d(3, 4, 3), nn.LayerNorm(14), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 6)
+    with pytest.raises(
+        ValueError, match="a single unit of 2 weighted operations, since it has no activation"
+    ):
         InverseExplorer(ImageModel(nn.Sequential(*layers), size=16), image)
 
 

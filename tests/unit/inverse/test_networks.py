@@ -188,20 +188,6 @@ def test_a_pool_of_a_normalized_image_ends_no_unit():
     assert [unit.kind for unit in units] == ["convolution", "reshape", "scores"]
 
 
-@pytest.mark.parametrize(
-    ("activation", "name"),
-    [
-        (lambda x: x * x.sigmoid(), "SiLU"),
-        (nn.LeakyReLU(0.1), "LeakyReLU"),
-        (torch.tanh, "Tanh"),
-        (F.mish, "Mish"),
-    ],
-)
-def test_activations_with_negative_values_are_named(activation, name):
-    with pytest.raises(ValueError, match=f"got {name} in .* of Written"):
-        find_units(wrap(settle(Written(activation=activation))))
-
-
 class Skips(nn.Module):
     """A U-Net in small: everything between its first and last convolution goes by two ways."""
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from networks import LABELS, Functional, Residual, Smooth, images, one_sentence, settle, wrap
+from networks import LABELS, Functional, Residual, Stream, images, one_sentence, settle, wrap
 
 from xai_widgets.inverse import layer_wise, operation_wise
 
@@ -61,8 +61,8 @@ def test_what_an_operation_wise_inverse_cannot_do_is_refused(options, kind, mess
 
 def test_networks_that_are_not_chains_are_refused():
     for method in (layer_wise, operation_wise):
-        with pytest.raises(ValueError, match="whose output can be negative") as error:
-            method(wrap(settle(Smooth())), images(1))
+        with pytest.raises(ValueError, match="a single unit of 4 weighted operations") as error:
+            method(wrap(settle(Stream())), images(1))
         one_sentence(error)
         with pytest.raises(TypeError, match=r"expected an ImageModel.*, got int"):
             method(3, images(1))

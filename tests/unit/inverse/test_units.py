@@ -1,18 +1,20 @@
 """Units: their names and kinds, their composition, and refused networks."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 import torchvision
 from closeness import assert_close
-from networks import Concat, Functional, SharedInPlace, Smooth, images, one_sentence, settle, wrap
+from networks import Concat, Functional, SharedInPlace, Stream, images, one_sentence, settle, wrap
 from snapshot import everything
 from torch import nn
 
 import xai_widgets as xw
 from xai_widgets.core.model import ImageModel
 from xai_widgets.inverse.units import find_units, units_after
+from xai_widgets.methods import METHODS
 
 
 def passes(units, x):
@@ -169,7 +171,10 @@ class Two(nn.Module):
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (Smooth(), "whose output can be negative"),
+        (
+            Stream(),
+            "a single unit of 4 weighted operations, since the output of 'stem' is used again behind .*'act'",
+        ),
         (Data(), "its path depends on values, read by 'bool'"),
         (Two(), "expected a network that returns one tensor"),
     ],
@@ -180,12 +185,13 @@ def test_networks_that_are_not_chains_are_refused_with_the_reason(network, messa
     one_sentence(error)
 
 
-def test_modern_activations_are_named():
-    torch.manual_seed(0)
-    network = torchvision.models.efficientnet_b0(weights=None).eval()
-    with pytest.raises(ValueError, match=r"got SiLU in 'features.0.2' of EfficientNet") as error:
-        find_units(network)
-    one_sentence(error)
+def test_a_refused_network_has_an_alternative():
+    with pytest.raises(ValueError, match="use another method, such as 'integrated_gradients'") as error:
+        find_units(Stream())
+    words = one_sentence(error)
+    named = re.findall(r"'(\w+)'", words.partition("use another method")[2])
+    assert named
+    assert set(named) <= set(METHODS)
     with pytest.raises(TypeError, match="expected an ImageModel or a torch module, got int"):
         find_units(3)
 
