@@ -1,5 +1,8 @@
 """`Unit.bias`: the output of a unit without a bias is proportional to its input, that of any other unit is not."""
 
+import itertools
+import warnings
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,8 +13,6 @@ from torch import nn
 from xai_widgets.inverse import SolverSettings, layer_wise
 from xai_widgets.inverse.chain import Chain
 from xai_widgets.inverse.units import find_units
-
-ONE_STEP = SolverSettings(steps=1)
 
 
 class Plain(nn.Module):
@@ -133,33 +134,27 @@ def without_bias():
     return settle(Plain(nn.Conv2d(6, 6, 3, padding=1, bias=False)))
 
 
-def test_the_target_of_a_unit_without_bias_is_not_rescaled():
-    """Algorithm 2, lines 2 and 3: the cost of half of the output at x / 2 is 0 without a bias."""
-    model, x = wrap(without_bias()), images(1)
-    chain = Chain.of(model, x)
-    unit = next(unit for unit in chain.units if unit.kind == "convolution")
-    whole = chain.output
-    made = layer_wise(model, x, output=whole / 2, lam=0.0, settings=SolverSettings(steps=300, tolerance=1e-6))
-    result = made.result(progress=False)
-    # The inverse produces half of the output itself, and not its direction in full length.
-    ratio = (result.output[:, 0] * whole).sum() / (whole * whole).sum()
-    assert abs(ratio - 0.5) < 0.02
-    assert not unit.bias
-
-
-def test_a_bias_scales_the_target_to_the_norm_of_the_activation():
-    torch.manual_seed(0)
-    network = Plain(nn.Conv2d(6, 6, 3, padding=1, bias=False), bias=True)
-    model, x = wrap(settle(network)), images(1)
-    chain = Chain.of(model, x)
-    head = chain.units[-1]
-    assert head.bias
-    half, whole = (
-        layer_wise(model, x, output=share * chain.output, lam=0.0, settings=ONE_STEP).result(progress=False)
-        for share in (0.5, 1.0)
-    )
-    # The output is only a direction.
-    assert_close(half.x, whole.x)
+@pytest.mark.parametrize("bias", [False, True])
+def test_only_the_target_of_a_unit_with_bias_is_rescaled(bias):
+    """Algorithm 2, lines 2 and 3: the cost is that of the inverse of the next unit, in the norm of its activation."""
+    network = settle(Plain(nn.Conv2d(6, 6, 3, padding=1, bias=bias), bias=bias))
+    model, x, lam = wrap(network), images(1), 0.4
+    units = {unit.name: unit for unit in find_units(model)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        made = layer_wise(model, x, 1, lam=lam, regularizer="l2", settings=SolverSettings(steps=20))
+        made = made.result(progress=False)
+    searched = [
+        (after, before) for after, before in itertools.pairwise(made.units) if before.kind == "convolution"
+    ]
+    assert len(searched) == 2
+    for after, before in searched:
+        y, unit = after.x[:, 0], units[before.unit]
+        assert unit.bias == bias
+        if bias:
+            y = y * after.x_bar.norm() / y.norm()
+        cost = (unit.run(before.x[:, 0]) - y).norm() + lam * before.kept.norm()
+        assert_close(before.cost[0, 0], cost.detach())
 
 
 @pytest.mark.parametrize(("empty", "biased"), [("mean", False), ("black", True)])
