@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import integer, integers, tensor
 from xai_widgets.errors import unknown_name
 from xai_widgets.inverse.chain import Chain, norms
@@ -21,8 +22,8 @@ Start = tuple[str, Tensor] | tuple[str, int | None, tuple[int, int] | None]
 Box = tuple[int, int, int, int]
 
 
-@dataclass(frozen=True)
-class Goal:
+@dataclass(frozen=True, repr=False)
+class Goal(ShortRepr):
     """The value that is inverted, at the output of a unit.
 
     Attributes

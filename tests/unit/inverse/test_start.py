@@ -156,7 +156,7 @@ def test_a_box_is_inverted_as_bright_as_it_is():
     )
 
 
-def test_a_score_below_0_is_said(model):
+def test_a_score_below_0_has_a_note(model):
     x = images(3)
     scores = model.scores(x)
     low = int(scores.amax(0).argmin())
