@@ -30,7 +30,8 @@ from xai_widgets.data import scenes
 from xai_widgets.inverse.chain import EXACT, Chain, exact_step, norms, solve, starting_point
 from xai_widgets.inverse.interval import Interval, empty_color
 from xai_widgets.inverse.operation_wise import _derivative, _squares
-from xai_widgets.inverse.reproductions import Reproduction, one_hot
+from xai_widgets.inverse.reproduction import Reproduction
+from xai_widgets.inverse.reproductions import one_hot
 from xai_widgets.inverse.solver import Cost
 from xai_widgets.inverse.units import Unit
 from xai_widgets.metrics import pearson

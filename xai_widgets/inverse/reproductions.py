@@ -13,13 +13,13 @@ has the mean y, so a_k is the inverse of the scores themselves. Since 0 <= x^ <=
 has no effect, unlike in Grad-CAM, whose weights are gradients of both signs.
 
 The dissertation compares by eye. Inverse and original agree in their coarse structure more than in their details, so
-correlations are available with and without blurring both maps (docs/results/settings.md lists both).
+correlations are available with and without blurring both maps (docs/results/settings.md lists both). A map of the
+activations alone, which knows no class, agrees with many originals, too: its correlation is the baseline.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -30,101 +30,22 @@ from torch import Tensor
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.run import Run, without_inference_mode
-from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import integer, items
 from xai_widgets.errors import unknown_name
-from xai_widgets.inverse.chain import Chain
+from xai_widgets.inverse.chain import Chain, UnitInverse
 from xai_widgets.inverse.operation_wise import OperationWise, operation_wise
+from xai_widgets.inverse.reproduction import Reproduction
 from xai_widgets.inverse.solver import SolverSettings
 from xai_widgets.inverse.units import Unit, find_units
 from xai_widgets.methods import METHODS
-from xai_widgets.metrics.agreement import pearson
-from xai_widgets.ops.blur import gaussian_blur
-from xai_widgets.ops.resize import resize_map
 from xai_widgets.rules import deconv_relu, relu_rules
 from xai_widgets.rules.excitation import redistribute
 
 #: Kind of the spatial units; Grad-CAM calls all others the linear layers of a network.
 SPATIAL = "convolution"
 
-
-@dataclass(frozen=True, kw_only=True, repr=False)
-class Reproduction(ShortRepr):
-    """Reproduction of another method by the operation-wise inverse so far.
-
-    Attributes
-    ----------
-    original : str
-        Name of the reproduced method in ``xai_widgets.methods.METHODS``.
-    inverse : OperationWise
-        Inverse so far.
-    maps : dict of str to Tensor, (N, h, w)
-        Non-negative maps by the unit at whose output they are, or "image", each in its own resolution, the last of the
-        network first. Empty until the first one is reached.
-    """
-
-    original: str
-    inverse: OperationWise
-    maps: dict[str, Tensor]
-    _original_map: Callable[[str], Tensor]
-
-    @property
-    def map(self) -> Tensor:
-        """Map closest to the image, (N, h, w); ValueError before the first one."""
-        return self.maps[self._map_name(None)]
-
-    def saliency(self) -> Tensor:
-        """Return the map closest to the image, resized to the images, (N, H, W)."""
-        return resize_map(self.map, (self.inverse.image.shape[2], self.inverse.image.shape[3]))
-
-    def original_map(self, at: str | None = None) -> Tensor:
-        """Return the absolute map of the original method, (N, h, w).
-
-        Parameters
-        ----------
-        at : str, optional
-            Name in ``maps`` of the map to compare with. Default: the one closest to the image.
-        """
-        return self._original_map(self._map_name(at)).abs()
-
-    def correlation(
-        self, original: Tensor | None = None, *, at: str | None = None, sigma: float = 0.0
-    ) -> Tensor:
-        """Return the Pearson correlation of a map with the original's, (N,); NaN if one of them is constant.
-
-        Parameters
-        ----------
-        original : Tensor, (N, h, w), optional
-            Map of the original method. Default: :meth:`original_map`. The coarser map is resized to the finer one.
-        at : str, optional
-            Name in ``maps``. Default: the map closest to the image.
-        sigma : float, default 0.0
-            Standard deviation of a Gaussian that blurs both maps first, in positions of the finer map.
-
-        Raises
-        ------
-        ValueError
-            Before the first map, for an unknown map, with the nearest one, another number of maps, or sigma below 0.
-        """
-        name = self._map_name(at)
-        own = self.maps[name]
-        other = self.original_map(name) if original is None else original.to(own)
-        if other.ndim != 3 or len(other) != len(own):
-            raise ValueError(f"expected an original of shape ({len(own)}, h, w), got {tuple(other.shape)}")
-        if not sigma >= 0:
-            raise ValueError(f"expected sigma of at least 0, got {sigma}")
-        size = (max(own.shape[1], other.shape[1]), max(own.shape[2], other.shape[2]))
-        maps = [resize_map(each, size) for each in (own, other)]
-        if sigma > 0:
-            maps = [gaussian_blur(each[:, None], sigma)[:, 0] for each in maps]
-        return pearson(*maps)
-
-    def _map_name(self, at: str | None) -> str:
-        if not self.maps:
-            raise ValueError("expected at least one map, got none; continue the run")
-        if at is not None and at not in self.maps:
-            raise ValueError(unknown_name("map", at, list(self.maps)))
-        return list(self.maps)[-1] if at is None else at
+#: Maps by name, each with the inverse of the unit at whose input it is.
+Maps = dict[str, tuple[Tensor, UnitInverse]]
 
 
 @without_inference_mode
@@ -179,7 +100,7 @@ def reproduce_grad_cam(
     name = units[chosen].name
     run = operation_wise(model, image, classes, until=name, settings=settings, batch_size=batch_size)
 
-    def weighted(inverse: OperationWise) -> dict[str, Tensor]:
+    def weighted(inverse: OperationWise) -> Maps:
         if len(inverse.units) < len(units) - 1 - chosen:
             return {}
         weights, activation = inverse.x[:, 0], inverse.units[-1].x_bar
@@ -187,7 +108,8 @@ def reproduce_grad_cam(
             raise ValueError(
                 f"expected a unit with a spatial output, got {name!r}; the nearest one is {units[last].name!r}"
             )
-        return {name: (weights.mean((2, 3), keepdim=True) * activation).sum(1).relu()}
+        grad_cam = (weights.mean((2, 3), keepdim=True) * activation).sum(1).relu()
+        return {name: (grad_cam, inverse.units[-1])}
 
     def original(_name: str) -> Tensor:
         own = name if name in {each.name for each in model.layers()} else None
@@ -256,11 +178,11 @@ def reproduce_excitation_backprop(
         batch_size=batch_size,
     )
 
-    def maps(inverse: OperationWise) -> dict[str, Tensor]:
+    def maps(inverse: OperationWise) -> Maps:
         # The inverse at the output of a unit is that at the input of the next one.
         at_output = {names.index(unit.unit) - 1: unit for unit in inverse.units}
         return {
-            names[index]: at_output[index].map[:, 0]
+            names[index]: (at_output[index].map[:, 0], at_output[index])
             for index in sorted(set(chosen), reverse=True)
             if index in at_output
         }
@@ -406,21 +328,26 @@ def one_hot(activation: Tensor, channel: int, name: str) -> Tensor:
 def _reproduction(
     run: Run[OperationWise],
     original: str,
-    maps: Callable[[OperationWise], dict[str, Tensor]],
+    maps: Callable[[OperationWise], Maps],
     original_map: Callable[[str], Tensor],
 ) -> Run[Reproduction]:
     def play() -> Iterator[Reproduction]:
         for inverse in run:
+            found = maps(inverse)
             yield Reproduction(
-                original=original, inverse=inverse, maps=maps(inverse), _original_map=original_map
+                original=original,
+                inverse=inverse,
+                maps={name: made for name, (made, _) in found.items()},
+                _activations={name: unit for name, (_, unit) in found.items()},
+                _original_map=original_map,
             )
 
     return Run(play(), total=run.total, name=f"{original} by the inverse")
 
 
-def _image_map(inverse: OperationWise) -> dict[str, Tensor]:
+def _image_map(inverse: OperationWise) -> Maps:
     """Return the map at the image, once it is reached."""
-    return {} if inverse.output is None else {"image": inverse.saliency()}
+    return {} if inverse.output is None else {"image": (inverse.saliency(), inverse.units[-1])}
 
 
 def _last_spatial(model: ImageModel, units: Sequence[Unit]) -> int:

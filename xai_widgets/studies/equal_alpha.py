@@ -108,7 +108,7 @@ def at_equal_alpha(
     lam : sequence of float, default (0, 0.003, 0.03, 0.3, 1, 3)
         The grid that a search begins with.
     known : iterable of LayerWise
-        Complete inverses of the same image, class and empty color, which take the place of the grid of their
+        Complete inverses of the same image, class and empty color, which replace the grids of their
         regularizers.
     tolerance : float, default 0.02
         Largest difference of the shares.

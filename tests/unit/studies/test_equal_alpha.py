@@ -43,7 +43,7 @@ def test_a_share_that_no_lambda_leaves_is_not_matched(model):
     assert match.lam == 0
 
 
-def test_known_inverses_take_the_place_of_the_grid(model, monkeypatch):
+def test_known_inverses_replace_the_grid(model, monkeypatch):
     known = layer_wise(model, images(1), 2, lam=(0.0, 0.2, 0.5), settings=STEPS).result(progress=False)
     share = known.mean_alpha[0, 1].item()
     monkeypatch.setattr(equal_alpha, "layer_wise", lambda *_, **__: pytest.fail("inverted again"))

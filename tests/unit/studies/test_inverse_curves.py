@@ -1,4 +1,4 @@
-"""Inverses over many images: each curve by its parts, their means, and what is kept between sessions."""
+"""Inverses over many images: each curve by its parts, their means, and the store of sessions."""
 
 import math
 import warnings
