@@ -209,7 +209,7 @@ def test_nothing_jumps_when_the_objective_changes(lab):
     expect(page.page.locator(".xw-gallery-view [role=option]")).to_have_count(len(AREAS))
     before = page.page.evaluate(PARTS)
     assert len(before) > 8
-    for variant in ("delete", "hybrid", "preserve"):
+    for variant in ("delete", "hybrid", "contrastive", "preserve"):
         page.page.evaluate(
             """(parts) => { window.seen = []; window.looking = true;
             const look = () => { window.seen.push(eval(parts)()); if (window.looking) requestAnimationFrame(look); };

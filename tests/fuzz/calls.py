@@ -166,7 +166,7 @@ def _perturbations() -> list[Call]:
             "batch_size": BATCH, "every": ("1", "10"),
         }),
         Call("P.extremal", common, {
-            "areas": ("[0.1]", "(0.1, 0.2)", "np.array([0.3, 0.5])"), "variant": ("'preserve'", "'delete'", "'hybrid'"),
+            "areas": ("[0.1]", "(0.1, 0.2)", "np.array([0.3, 0.5])"), "variant": ("'preserve'", "'delete'", "'hybrid'", "'contrastive'"),
             "perturbation": ("'blur'", "'fade'"), "layer": ("None", "'conv1'"), "settings": SETTINGS,
             "start": ("None", "torch.rand(16, 16)"), "tau": ("1.0", "0.5"), "batch_size": BATCH,
         }),

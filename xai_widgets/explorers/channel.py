@@ -54,7 +54,7 @@ class ChannelExplorer(SearchExplorer):
         The class or a target (see :mod:`xai_widgets.targets`). Default: the predicted class.
     layer : str, optional
         The first layer, a spatial one. Default: the last one before pooling.
-    variant : {"preserve", "delete", "hybrid"}, default "preserve"
+    variant : {"preserve", "delete", "hybrid", "contrastive"}, default "preserve"
         The first objective.
     images : optional
         Images of any kind in which top patches of the channels are searched for. Default: only those of the image

@@ -44,6 +44,7 @@ TITLES: dict[Variant, str] = {
     "preserve": "Mask that keeps the class",
     "delete": "Mask that removes the class",
     "hybrid": "Mask that keeps or removes the class",
+    "contrastive": "Mask that keeps the class ahead",
 }
 
 
@@ -64,7 +65,7 @@ class ExtremalExplorer(SearchExplorer):
         The class or a target (see :mod:`xai_widgets.targets`). Default: the predicted class.
     areas : sequence of float, optional
         Ascending shares of the image below 1. Default: ten from 0.01 to 0.8, as far as there are pixels for them.
-    variant : {"preserve", "delete", "hybrid"}, default "preserve"
+    variant : {"preserve", "delete", "hybrid", "contrastive"}, default "preserve"
         The first objective.
     perturbation : {"blur", "fade"}, default "blur"
         The first perturbation outside of the mask.
@@ -152,7 +153,8 @@ class ExtremalExplorer(SearchExplorer):
             title="Objective",
             options=get_args(Variant),
             value=variant,
-            help="Whether the mask keeps the score of the class, its deletion removes it, or both",
+            help="Whether the mask keeps the score of the class, its deletion removes it, both, or the mask keeps "
+            "the class ahead of all others",
         )
         self.perturbation_picker = SelectView(
             title="Outside",

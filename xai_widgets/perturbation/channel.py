@@ -163,8 +163,9 @@ def channel_extremal(
         before pooling.
     channels : sequence of int, optional
         Ascending numbers of channels, from 1 to K. Default: two per octave, 1, 2, 3, 4, 6, 8, 12 and so on, and K.
-    variant : {"preserve", "delete", "hybrid"}, default "preserve"
-        Whether the mask keeps the score high where it is preserved, low where it is deleted, or both.
+    variant : {"preserve", "delete", "hybrid", "contrastive"}, default "preserve"
+        Whether the mask keeps the score high where it is preserved, low where it is deleted, both, or keeps its margin
+        over the best other score.
     settings : AreaSettings, optional
         Settings of the search; ``grid`` and ``sigma`` have no effect.
     start : ChannelExtremal, optional

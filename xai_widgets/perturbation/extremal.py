@@ -4,13 +4,15 @@ Fong, Patrick and Vedaldi 2019; Fong, "Understanding Convolutional Neural Networ
 of a class before softmax, m (x) x the perturbation operator (:mod:`~xai_widgets.ops.perturb`) and a the area of a mask
 m:
 
-    preserve   max_m Phi(m (x) x)                            equation 2
-    delete     min_m Phi((1 - m) (x) x)
-    hybrid     max_m Phi(m (x) x) - Phi((1 - m) (x) x)
+    preserve      max_m Phi(m (x) x)                            equation 2
+    delete        min_m Phi((1 - m) (x) x)
+    hybrid        max_m Phi(m (x) x) - Phi((1 - m) (x) x)
+    contrastive   max_m Phi(m (x) x) - max_(j != c) Phi_j(m (x) x)
     a* = min {a : Phi(m_a (x) x) >= Phi_0},   Phi_0 = tau Phi(x)                       equation 3
 
-The default search is our own (:mod:`~xai_widgets.perturbation.area_search`): masks of exactly the area, starting from
-the best of a set of discs. ``ExtremalSettings.torchray()`` selects that of TorchRay, the authors' implementation
+The contrastive objective, the margin of the class c over the best of the others j, is that of TorchRay, the authors'
+implementation. The default search is our own (:mod:`~xai_widgets.perturbation.area_search`): masks of exactly the area,
+starting from the best of a set of discs. ``ExtremalSettings.torchray()`` selects that of TorchRay
 (:mod:`~xai_widgets.perturbation.torchray_search`).
 """
 
@@ -106,7 +108,7 @@ def extremal(
     tau: float = 1.0,
     batch_size: int = 32,
 ) -> Run[Extremal]:
-    """Find the mask of each area that best preserves, or deletes, the score of a class.
+    """Find the mask of each area that best preserves, or deletes, the score of a class, or its margin.
 
     The search is deterministic: on one device the same call gives the same masks.
 
@@ -120,8 +122,9 @@ def extremal(
         The class or a target (see :mod:`xai_widgets.targets`), or one per image. Default: the predicted class.
     areas : sequence of float, default (0.025, 0.05, 0.1, 0.2)
         Ascending shares of the image, each above 0 and at most 1, at least a pixel apart.
-    variant : {"preserve", "delete", "hybrid"}, default "preserve"
-        Whether the mask keeps the score high where it is preserved, low where it is deleted, or both.
+    variant : {"preserve", "delete", "hybrid", "contrastive"}, default "preserve"
+        Whether the mask keeps the score high where it is preserved, low where it is deleted, both, or keeps its margin
+        over the best other score.
     perturbation : {"blur", "fade"}, default "blur"
         Perturbation of the image where it is not preserved: blurred, or faded to black.
     layer : str, optional
@@ -149,8 +152,8 @@ def extremal(
     TypeError
         If ``model`` is not an ImageModel, or ``settings`` are of another kind.
     ValueError
-        For areas that no mask can have, an unknown variant, perturbation or layer, with the nearest one, or a start
-        that does not fit.
+        For areas that no mask can have, an unknown variant, perturbation or layer, with the nearest one, a margin of a
+        single score, or a start that does not fit.
     """
     if settings is not None and not isinstance(settings, SearchSettings):
         raise TypeError(

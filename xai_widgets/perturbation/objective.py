@@ -21,11 +21,17 @@ from xai_widgets.core.run import without_inference_mode
 from xai_widgets.core.validation import check_finite, choice, tensor
 from xai_widgets.ops.perturb import Perturbation, perturb, pyramid
 from xai_widgets.perturbation.mask_search import MakeMasks
-from xai_widgets.perturbation.scored_masks import BestMasks, MaskScores, ScoredMasks, Variant
+from xai_widgets.perturbation.scored_masks import (
+    PRESERVING,
+    BestMasks,
+    MaskScores,
+    ScoredMasks,
+    Variant,
+)
 
 
 class ScoreObjective(ABC):
-    """The score of a class where a mask is preserved, minus where it is deleted, or their difference.
+    """The score of a class where a mask is preserved, minus where it is deleted, their difference, or its margin.
 
     A subclass applies masks to the network, in :meth:`masked_scores`, and sets ``end_scores``.
     """
@@ -35,6 +41,11 @@ class ScoreObjective(ABC):
 
     def __init__(self, model: ImageModel, target: Tensor, variant: Variant, batch_size: int) -> None:
         choice(variant, "variant", get_args(Variant))
+        if variant == "contrastive" and len(model.labels) < 2:
+            raise ValueError(
+                "expected a network with at least two scores for variant='contrastive', got one; use "
+                "variant='preserve'"
+            )
         self.model, self.variant, self.batch_size = model, variant, batch_size
         # Tensors created in the caller's inference mode could not be part of a graph later.
         with outside_inference():
@@ -49,9 +60,8 @@ class ScoreObjective(ABC):
 
     @property
     def score_range(self) -> Tensor:
-        """Difference that the perturbation makes to the score of the class, (N,)."""
-        index = self.target.view(-1, 1, 1).expand(-1, 2, 1)
-        ends = self.end_scores.gather(2, index)[..., 0]
+        """Difference that the perturbation makes to the score, or the margin, of the class, (N,)."""
+        ends = self._reward(self.end_scores, self.target[:, None].expand(-1, 2))
         return (ends[:, 1] - ends[:, 0]).abs()
 
     def score(self, masks: Tensor) -> MaskScores:
@@ -60,10 +70,10 @@ class ScoreObjective(ABC):
         missing = torch.full((*masks.shape[:2], self.end_scores.shape[2]), torch.nan, device=masks.device)
         inside = missing if self.variant == "delete" else self._scores_of(masks, every).view_as(missing)
         outside = (
-            missing if self.variant == "preserve" else self._scores_of(1 - masks, every).view_as(missing)
+            missing if self.variant in PRESERVING else self._scores_of(1 - masks, every).view_as(missing)
         )
-        index = self.target.view(-1, 1, 1).expand(*masks.shape[:2], 1)
-        of_target = (scores.gather(2, index)[..., 0] for scores in (inside, outside))
+        target = self.target[:, None].expand(masks.shape[:2])
+        of_target = (self._reward(scores, target) for scores in (inside, outside))
         return MaskScores(self._value(*of_target), inside.clone(), outside.clone())
 
     def complete(self, best: BestMasks) -> None:
@@ -85,18 +95,26 @@ class ScoreObjective(ABC):
                 moved = flat[some].detach().clone().requires_grad_()
                 masks = make_masks(moved[:, None], some)[:, 0]
                 sides = [masks] if self.variant != "delete" else []
-                sides += [1 - masks] if self.variant != "preserve" else []
+                sides += [1 - masks] if self.variant not in PRESERVING else []
                 scores = self.masked_scores(torch.cat(sides), index[some].repeat(len(sides)), step)
-                target = self.target[index[some], None].repeat(len(sides), 1)
-                of_target = scores.gather(1, target)[:, 0].chunk(len(sides))
+                target = self.target[index[some]].repeat(len(sides))
+                of_target = self._reward(scores, target).chunk(len(sides))
                 gradients.append(
                     torch.autograd.grad(self._value(of_target[0], of_target[-1]).sum(), moved)[0]
                 )
         return torch.cat(gradients).view_as(parameters)
 
+    def _reward(self, scores: Tensor, target: Tensor) -> Tensor:
+        """Return the score of each class (...), or its margin, of scores (..., classes)."""
+        own = scores.gather(-1, target[..., None])
+        if self.variant != "contrastive":
+            return own[..., 0]
+        others = scores.scatter(-1, target[..., None], -torch.inf)
+        return own[..., 0] - others.amax(-1)
+
     def _value(self, inside: Tensor, outside: Tensor) -> Tensor:
         """Return the value to maximize."""
-        if self.variant == "preserve":
+        if self.variant in PRESERVING:
             return inside
         return -outside if self.variant == "delete" else inside - outside
 

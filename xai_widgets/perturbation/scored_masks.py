@@ -10,7 +10,10 @@ from torch import Tensor
 
 from xai_widgets.core.short_repr import ShortRepr
 
-Variant = Literal["preserve", "delete", "hybrid"]
+Variant = Literal["preserve", "delete", "hybrid", "contrastive"]
+
+#: Objectives that need the masks where they are preserved alone.
+PRESERVING = ("preserve", "contrastive")
 
 AnyResult = TypeVar("AnyResult", bound="SearchResult")
 
@@ -108,7 +111,7 @@ class SearchResult(ScoredMasks):
         Shares of the positions that the masks hold, ascending.
     smooth : Tensor, (N, A, ...)
         The masks in [0, 1] before they were binarized.
-    variant : {"preserve", "delete", "hybrid"}
+    variant : {"preserve", "delete", "hybrid", "contrastive"}
         Objective of the search.
     tau : float
         Share of the score that is sufficient, for a*.

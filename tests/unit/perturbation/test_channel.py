@@ -21,7 +21,7 @@ from xai_widgets.perturbation.channel import (
 )
 
 QUICK = AreaSettings(steps=8, every=2, neighbor_exchange_every=2)
-VARIANTS = ["preserve", "delete", "hybrid"]
+VARIANTS = ["preserve", "delete", "hybrid", "contrastive"]
 COUNTS = (1, 3, 5)
 
 
@@ -49,8 +49,14 @@ def scores_of(model, x, layer, masks):
         handle.remove()
 
 
-def values_of(inside, outside, variant):
-    return {"preserve": inside, "delete": -outside, "hybrid": inside - outside}[variant]
+def values_of(inside, outside, variant, target):
+    """The value of an objective for scores (..., classes) where masks are preserved and deleted."""
+    others = [c for c in range(inside.shape[-1]) if c != target]
+    margin = inside[..., target] - inside[..., others].amax(-1)
+    inside, outside = inside[..., target], outside[..., target]
+    return {"preserve": inside, "delete": -outside, "hybrid": inside - outside, "contrastive": margin}[
+        variant
+    ]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -64,9 +70,9 @@ def test_the_best_of_all_sets_is_found(model, layer, variant):
         masks = torch.zeros(math.comb(width, count), width)
         for row, chosen in zip(masks, itertools.combinations(range(width), count), strict=True):
             row[list(chosen)] = 1
-        inside, outside = (scores_of(model, x, layer, each)[:, target] for each in (masks, 1 - masks))
-        values = values_of(inside, outside, variant)
-        found = values_of(made.scores[0, index], made.complement_scores[0, index], variant)
+        inside, outside = (scores_of(model, x, layer, each) for each in (masks, 1 - masks))
+        values = values_of(inside, outside, variant, target)
+        found = values_of(*made.class_scores[0, index], variant, target)
         assert (values > found + rounding(inside, outside)).float().mean() <= 0.01
 
 
@@ -94,7 +100,12 @@ def test_the_scores_are_those_of_the_masks_on_any_layer(network, layer, variant)
             expected = scores_of(model, x[image : image + 1], layer, ends)
             assert_close(shot.end_scores[image], expected)
         assert_close(shot.whole, model(x)[[0, 1], [0, 3]])
-        value = values_of(shot.scores, shot.complement_scores, variant)
+        value = torch.stack(
+            [
+                values_of(*shot.class_scores[n].unbind(1), variant, target)
+                for n, target in enumerate(shot.target)
+            ]
+        )
         assert (value >= before - rounding(shot.class_scores)).all()
         before = value
         assert not shot.class_scores.requires_grad

@@ -19,12 +19,13 @@ from xai_widgets.ops.blur import gaussian_blur
 from xai_widgets.ops.perturb import perturb, pyramid
 from xai_widgets.perturbation.extremal import Extremal, ExtremalSettings, extremal
 from xai_widgets.perturbation.mask_search import binarize
+from xai_widgets.perturbation.objective import ImageObjective
 
 #: Quick, with several snapshots of starts and steps and an exchange.
 QUICK = ExtremalSettings(steps=8, every=2, neighbor_exchange_every=2, scan=2)
 TORCHRAY = dataclasses.replace(ExtremalSettings.torchray(), steps=4, grid=2, sigma=3.0, every=2)
 AREAS = (0.1, 0.25, 0.5)
-VARIANTS = ["preserve", "delete", "hybrid"]
+VARIANTS = ["preserve", "delete", "hybrid", "contrastive"]
 SIDE = 32
 
 
@@ -92,6 +93,19 @@ def test_a_disc_is_beaten(hills):
     assert made.scores.item() > max(scores) + 0.05
 
 
+def margin(result):
+    """The score of the class minus the largest other one, (N, A), where the masks are preserved."""
+    scores = result.class_scores[:, :, 0]
+    margins = [
+        [
+            float(row[target]) - max(float(score) for c, score in enumerate(row) if c != target)
+            for row in scores[n]
+        ]
+        for n, target in enumerate(result.target.tolist())
+    ]
+    return torch.tensor(margins)
+
+
 @pytest.mark.parametrize("settings", [QUICK, TORCHRAY], ids=["ours", "torchray"])
 @pytest.mark.parametrize("perturbation", ["blur", "fade"])
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -120,6 +134,7 @@ def test_the_scores_are_those_of_the_masks_and_the_masks_have_their_area(
             "preserve": shot.scores,
             "delete": -shot.complement_scores,
             "hybrid": shot.scores - shot.complement_scores,
+            "contrastive": margin(shot),
         }[variant]
         assert (value >= before - rounding(shot.class_scores)).all()
         before = value
@@ -127,6 +142,38 @@ def test_the_scores_are_those_of_the_masks_and_the_masks_have_their_area(
         assert_close(shot.perturbed, model(levels[:, 0])[[0, 1], [0, 3]])
         assert not shot.class_scores.requires_grad
     assert not torch.isnan(shot.class_scores).any()
+
+
+def test_the_contrastive_objective_is_the_margin_and_its_gradient(model):
+    x, masks = images(2), torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1)).round()
+    target = torch.tensor([0, 3])
+    objective = ImageObjective(model, x, target, "contrastive", "fade", None, 32)
+    scores = model(perturb(pyramid(x, "fade"), masks).flatten(0, 1)).view(2, 3, CLASSES).detach()
+    own = scores.gather(2, target.view(2, 1, 1).expand(-1, 3, 1))[..., 0]
+    others = torch.stack([scores[0][:, [1, 2, 3]], scores[1][:, [0, 1, 2]]]).amax(2)
+    assert_close(objective.score(masks).values, own - others)
+    assert objective.score(masks).outside.isnan().all()
+    # The gradient of the margin is the difference of the gradients of both scores.
+    parameters = torch.rand(1, 2, SIZE, SIZE, generator=torch.Generator().manual_seed(2))
+    made = ImageObjective(model, x[:1], target[:1], "contrastive", "fade", None, 32).gradient(
+        parameters, lambda moved, _some: moved, 0
+    )
+    inside = model(perturb(pyramid(x[:1], "fade"), parameters).flatten(0, 1)).detach()
+    inside[:, 0] = -torch.inf
+    for area, rival in enumerate(inside.argmax(1).tolist()):
+        gradients = [
+            ImageObjective(model, x[:1], torch.tensor([c]), "preserve", "fade", None, 32).gradient(
+                parameters, lambda moved, _some: moved, 0
+            )[:, area]
+            for c in (0, rival)
+        ]
+        assert_close(made[:, area], gradients[0] - gradients[1])
+
+
+def test_a_single_score_has_no_margin(model):
+    with pytest.raises(ValueError, match="at least two scores for variant='contrastive', got one") as error:
+        extremal(model, images(1), lambda scores: scores[:, 1], variant="contrastive")
+    one_sentence(error)
 
 
 def test_smooth_masks_of_our_search_have_their_area(model):
@@ -161,10 +208,13 @@ def test_resuming_from_a_result_is_never_worse(model, variant):
     first = run(model, images(2), variant=variant)
     for settings in (QUICK, dataclasses.replace(QUICK, steps=1, softness=(0.3, 0.3))):
         more = run(model, images(2), variant=variant, settings=settings, start=first)
-        value = {"preserve": 1, "delete": 0, "hybrid": 1}[variant] * (more.scores - first.scores)
-        value = value - {"preserve": 0, "delete": 1, "hybrid": 1}[variant] * (
+        value = {"preserve": 1, "delete": 0, "hybrid": 1, "contrastive": 0}[variant] * (
+            more.scores - first.scores
+        )
+        value = value - {"preserve": 0, "delete": 1, "hybrid": 1, "contrastive": 0}[variant] * (
             more.complement_scores - first.complement_scores
         )
+        value = value + (variant == "contrastive") * (margin(more) - margin(first))
         assert (value >= -rounding(first.scores, first.complement_scores)).all()
 
 
@@ -256,6 +306,7 @@ def result(scores, outside, *, whole, perturbed, tau=1.0, variant="preserve"):
         (0.1, "preserve", 0.1),
         (2.0, "preserve", math.nan),
         (1.0, "hybrid", 0.4),
+        (1.0, "contrastive", 0.4),
         # Deleted: at or below the score of the perturbed image.
         (1.0, "delete", 0.8),
         (9.0, "delete", 0.8),
