@@ -28,7 +28,10 @@ START_SIGMA = 1.0
 #: Kinds of units with a closed-form inverse.
 EXACT = ("pool", "reshape", "average")
 #: Relations of a residual to the input of a network.
-_RESIDUALS = {"added": "adds to its input", "subtracted": "subtracts from its input"}
+_RESIDUALS = {
+    "added": "adds the output of {!r} to its input",
+    "subtracted": "subtracts the output of {!r} from its input",
+}
 
 
 def weighted_fraction(sizes: Sequence[int], done: int, share: float) -> float:
@@ -285,8 +288,8 @@ class Chain(ShortRepr):
         notes = []
         if self.residual is not None:
             notes.append(
-                f"the network {_RESIDUALS[self.residual]} the output of {self.units[-1].name!r}, so the inverse is "
-                "that of this residual"
+                f"the network {_RESIDUALS[self.residual].format(self.units[-1].name)}, so the inverse is that of this "
+                "residual"
             )
         if self.signed:
             notes.append(

@@ -59,6 +59,7 @@ from xai_widgets.inverse.chain import (
 from xai_widgets.inverse.interval import Empty, Interval, empty_color
 from xai_widgets.inverse.solver import Cost, SolverSettings, broadcast_like
 from xai_widgets.inverse.start import Start, goal_from_start
+from xai_widgets.inverse.twice import TwiceDifferentiable
 from xai_widgets.inverse.units import Unit, units_after
 from xai_widgets.ops.resize import resize_map
 
@@ -294,7 +295,8 @@ def _derivative(unit: Unit, x_bar: Tensor, x: Tensor) -> Tensor:
     # The derivative of u -> A^T u, times x: two backward passes.
     with torch.enable_grad(), no_autocast(x.device):
         at = x_bar.clone().requires_grad_()
-        value = unit.before_relu(at)
+        with TwiceDifferentiable():
+            value = unit.before_relu(at)
         u = torch.zeros_like(value).requires_grad_()
         (transposed,) = torch.autograd.grad(value, at, u, create_graph=True)
         try:

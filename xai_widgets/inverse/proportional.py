@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from xai_widgets.inverse.signs import POOLS, Signs, is_linear
+from xai_widgets.inverse.operations import POOLS, is_linear
+from xai_widgets.inverse.signs import Signs
 from xai_widgets.tracing import Trace, Value, leaves
 
 #: Calls f with f(t x) = t f(x) for t > 0 that are not linear, and those of them for which all arguments must be x.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from xai_widgets.inverse.signs import RESHAPES, has_weights, is_linear
+from xai_widgets.inverse.operations import RESHAPES, has_weights, is_linear
 from xai_widgets.tracing import Trace, Value
 
 #: Calls between the sum and the output.

@@ -7,76 +7,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xai_widgets.inverse.operations import (
+    ACTIVATIONS,
+    ARITHMETIC,
+    ENDS,
+    GATES,
+    KEEPING,
+    NONNEGATIVE,
+    POOLS,
+    PRODUCTS,
+    QUOTIENTS,
+    SIGNED,
+    depending,
+    is_pad,
+    operands,
+)
 from xai_widgets.tracing import Affine, Call, Trace, Value
-
-POOLS = frozenset(
-    {"max_pool1d", "max_pool2d", "max_pool3d", "max_pool2d_with_indices", "adaptive_max_pool1d", "adaptive_max_pool2d",
-     "adaptive_max_pool2d_with_indices"}
-)  # fmt: skip
-AVERAGES = frozenset(
-    {"avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "mean"}
-)
-#: Calls that keep all values in their order.
-RESHAPES = frozenset(
-    {"dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout", "feature_alpha_dropout",
-     "flatten", "unflatten", "reshape", "view", "reshape_as", "view_as", "squeeze", "unsqueeze", "contiguous", "clone",
-     "detach", "alias", "to", "float", "double", "half", "bfloat16", "type", "type_as", "data"}
-)  # fmt: skip
-CONVOLUTIONS = frozenset(
-    {"conv1d", "conv2d", "conv3d", "convolution", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"}
-)
-_DENSE = frozenset({"linear", "matmul", "mm", "bmm", "baddbmm", "addmm", "einsum", "bilinear"})
-_ATTENTION = frozenset({"scaled_dot_product_attention", "multi_head_attention_forward"})
-#: Calls that move, repeat or select values, or concatenate tensors.
-_MOVING = frozenset(
-    {"cat", "concat", "concatenate", "stack", "hstack", "vstack", "permute", "transpose", "movedim", "moveaxis",
-     "swapaxes", "swapdims", "t", "T", "mT", "getitem", "chunk", "split", "split_with_sizes", "tensor_split", "unbind",
-     "narrow", "select", "index_select", "take_along_dim", "gather", "expand", "expand_as", "repeat", "tile",
-     "repeat_interleave", "roll", "flip", "rot90", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "unfold",
-     "fold", "setitem"}
-)  # fmt: skip
-#: Those of `_MOVING` that keep each value exactly once.
-PERMUTATIONS = frozenset(
-    {"permute", "transpose", "movedim", "moveaxis", "swapaxes", "swapdims", "t", "T", "mT", "roll", "flip", "rot90",
-     "pixel_shuffle", "pixel_unshuffle", "channel_shuffle"}
-)  # fmt: skip
-_SUMS = frozenset({"sum", "nansum", "cumsum"})
-#: Calls that return non-negative values for non-negative arguments.
-_KEEPING = (
-    POOLS | AVERAGES | RESHAPES | _MOVING | _SUMS | _DENSE
-    | {"add", "radd", "mul", "multiply", "rmul", "div", "divide", "true_divide", "truediv", "rdiv", "rtruediv", "amax",
-       "amin", "max", "min", "minimum", "fmin", "maximum", "fmax", "pow", "lp_pool2d", "addcmul"}
-)  # fmt: skip
-_NONNEGATIVE = frozenset(
-    {"relu", "relu6", "sigmoid", "softmax", "softplus", "hardsigmoid", "abs", "absolute", "square", "exp", "sqrt",
-     "norm", "linalg_vector_norm", "vector_norm", "gt", "ge", "lt", "le", "eq", "ne", "gumbel_softmax", "expit"}
-)  # fmt: skip
-#: Calls with non-negative results at which a unit can end.
-_ENDS = (
-    POOLS | AVERAGES | RESHAPES
-    | {"relu", "relu6", "sigmoid", "softmax", "softplus", "hardsigmoid", "abs", "square", "add", "radd", "mul", "rmul",
-       "multiply", "cat", "concat", "concatenate", "interpolate", "upsample"}
-) - {"clone", "detach", "alias", "to", "float", "double", "half", "bfloat16", "type", "type_as", "data",
-     "contiguous"}  # fmt: skip
-#: Activation functions with negative values whose value for 0 is 0, and their usual names.
-_SIGNED = {
-    "silu": "SiLU", "gelu": "GELU", "hardswish": "Hardswish", "leaky_relu": "LeakyReLU", "elu": "ELU", "selu": "SELU",
-    "celu": "CELU", "prelu": "PReLU", "mish": "Mish", "tanh": "Tanh", "hardtanh": "Hardtanh", "softsign": "Softsign",
-    "tanhshrink": "Tanhshrink", "hardshrink": "Hardshrink", "softshrink": "Softshrink", "rrelu": "RReLU",
-}  # fmt: skip
-#: Calls that return activations for activations: values of 0 stay 0.
-_ACTIVATIONS = (
-    POOLS | AVERAGES | RESHAPES | _MOVING | _SUMS
-    | {"add", "radd", "mul", "multiply", "rmul", "div", "divide", "true_divide", "truediv"}
-)  # fmt: skip
-#: The names of activation functions that multiply their input with a function of it, by a call in that function.
-_GATES = {
-    "sigmoid": "SiLU", "expit": "SiLU", "hardsigmoid": "Hardswish", "relu6": "Hardswish", "hardtanh": "Hardswish",
-    "clamp": "Hardswish", "clip": "Hardswish", "softplus": "Mish", "erf": "GELU", "tanh": "GELU",
-}  # fmt: skip
-_ARITHMETIC = frozenset(
-    {"add", "radd", "sub", "mul", "multiply", "rmul", "div", "divide", "true_divide", "truediv"}
-)
 
 
 class Signs:
@@ -115,7 +61,10 @@ class Signs:
         call, results = self._traced.calls[index], self._traced.results[index]
         if index == 0:
             return True
-        known = call.name in _ENDS or call.name in _SIGNED
+        if index in self._signed and self._is_scaled(index):
+            # The constant factor belongs to the activation function, as in x relu6(x + 3) / 6.
+            return False
+        known = call.name in ENDS or call.name in SIGNED or (call.name in QUOTIENTS and index in self._signed)
         known = known or self.rectified(index) is not None or self._bounded(call)
         return (
             known
@@ -157,30 +106,39 @@ class Signs:
 
     # -- helpers --------------------------------------------------------------------------------------------
 
+    def _is_scaled(self, index: int) -> bool:
+        """Return whether the only call that uses a result multiplies or divides it by a constant."""
+        users = self._users.get(index, [])
+        return (
+            len(users) == 1
+            and users[0].name in QUOTIENTS | PRODUCTS
+            and len(depending(self._traced, users[0])) == 1
+        )
+
     def _negative_activations(self, index: int) -> tuple[str, ...]:
         """Return the names of the activation functions of an activation that can be negative; none for other values."""
         call = self._traced.calls[index]
-        if call.name in _SIGNED:
-            return (_SIGNED[call.name],)
+        if call.name in SIGNED:
+            return (SIGNED[call.name],)
         if call.name in ("mul", "multiply"):
             gate = self._gate(call)
             if gate is not None:
                 return (gate,)
         moved = is_pad(call) or call.name in ("interpolate", "upsample")
-        if not moved and call.name not in _ACTIVATIONS:
+        if not moved and call.name not in ACTIVATIONS:
             return ()
-        operands = [call.argument(0, "input")] if moved else _operands(call)
-        if call.name.startswith(("div", "true")):
-            operands = operands[:1]
-            if len(_depending(self._traced, call)) != 1 or not isinstance(operands[0], Value):
+        given = [call.argument(0, "input")] if moved else operands(call)
+        if call.name in QUOTIENTS:
+            given = given[:1]
+            if len(depending(self._traced, call)) != 1 or not isinstance(given[0], Value):
                 return ()
         names: list[str] = []
-        for each in operands:
+        for each in given:
             if isinstance(each, Value) and self._traced.calls[each.call].depends:
                 names += self._signed.get(each.call, ())
                 if each.call not in self._signed and each.call not in self._nonnegative:
                     return ()
-            elif call.name not in ("mul", "multiply", "rmul") and not self._is_zero(each):
+            elif call.name not in PRODUCTS and not self._is_zero(each):
                 return ()
         if is_pad(call) and not self._pads_zero(call):
             return ()
@@ -191,9 +149,9 @@ class Signs:
         operands = [call.argument(0, "input"), call.argument(1, "other")]
         for x, gate in (operands, operands[::-1]):
             if isinstance(x, Value) and isinstance(gate, Value):
-                (origin, _), (source, gates) = self._origin(x, ()), self._origin(gate, tuple(_GATES))
+                (origin, _), (source, gates) = self._origin(x, ()), self._origin(gate, tuple(GATES))
                 # The call next to x, such as the softplus in x tanh(softplus(x)).
-                name = next((_GATES[each] for each in reversed(gates) if each in _GATES), None)
+                name = next((GATES[each] for each in reversed(gates) if each in GATES), None)
                 if origin == source and name is not None:
                     return name
         return None
@@ -203,11 +161,11 @@ class Signs:
         names: list[str] = []
         while True:
             call = self._traced.calls[value.call]
-            depending = _depending(self._traced, call)
-            if len(depending) != 1 or call.name not in (*_ARITHMETIC, *also):
+            before = depending(self._traced, call)
+            if len(before) != 1 or call.name not in (*ARITHMETIC, *also):
                 return value, names
             names.append(call.name)
-            value = depending[0]
+            value = before[0]
 
     @staticmethod
     def _pads_zero(call: Call) -> bool:
@@ -222,7 +180,7 @@ class Signs:
         if not call.depends:
             # Independent of the image, so the recorded values hold for every image.
             return all(self._is_nonnegative(each) for each in results)
-        if call.name in _NONNEGATIVE or self._bounded(call) or self.rectified(index) is not None:
+        if call.name in NONNEGATIVE or self._bounded(call) or self.rectified(index) is not None:
             return True
         if call.name == "pow" and call.argument(1, "exponent") in (2, 4):
             return True
@@ -243,11 +201,11 @@ class Signs:
         if call.name in ("interpolate", "upsample"):
             smooth = str(call.argument(3, "mode", "nearest")) in ("bicubic", "lanczos")
             return self._at_least_0(call.argument(0, "input")) and not smooth
-        if call.name not in _KEEPING:
+        if call.name not in KEEPING:
             return False
         if call.name in ("add", "radd") and call.kwargs.get("alpha", 1) < 0:
             return False
-        return all(self._at_least_0(each) for each in _operands(call))
+        return all(self._at_least_0(each) for each in operands(call))
 
     def _at_least_0(self, operand: Any) -> bool:
         if isinstance(operand, Value):
@@ -336,64 +294,3 @@ class Signs:
             and call.argument(0, "input") == x
             and self._is_zero(call.argument(1, "other"))
         )
-
-
-def is_pad(call: Call) -> bool:
-    """Return whether a call pads its input."""
-    return call.name in ("pad", "constant_pad_nd")
-
-
-def has_weights(call: Call) -> int:
-    """Return 1 for a weighted operation on the image, such as a convolution or attention, else 0."""
-    return int(call.depends and call.name in CONVOLUTIONS | _DENSE | _ATTENTION)
-
-
-def is_linear(traced: Trace, index: int) -> bool:
-    """Return whether a call is an affine function of its arguments that depend on the image."""
-    call = traced.calls[index]
-    depending = _depending(traced, call)
-    if call.name in CONVOLUTIONS | _DENSE | {
-        "mul",
-        "multiply",
-        "rmul",
-        "div",
-        "divide",
-        "true_divide",
-        "truediv",
-    }:
-        first = call.argument(0, "input")
-        return len(depending) == 1 and (
-            call.name == "rmul" or first in depending or call.name.startswith("mul")
-        )
-    if call.name == "batch_norm":
-        return not call.argument(5, "training", False)
-    if call.name in RESHAPES | AVERAGES | _MOVING | _SUMS | {"add", "radd", "sub", "subtract", "rsub", "neg"}:
-        # Indexing by values that depend on the image is not linear.
-        return call.name != "getitem" or len(depending) == 1
-    return is_pad(call) or call.name in ("interpolate", "upsample")
-
-
-def _depending(traced: Trace, call: Call) -> list[Value]:
-    """Return the arguments of a call that depend on the image."""
-    return [value for value in call.values() if traced.calls[value.call].depends]
-
-
-def _operands(call: Call) -> list[Any]:
-    """Return the tensors and numbers that a call computes with, without dimensions, sizes and indices."""
-    if call.name in ("add", "radd", "mul", "multiply", "rmul", "div", "divide", "true_divide", "truediv", "rdiv",
-                     "rtruediv", "minimum", "fmin", "addcmul"):  # fmt: skip
-        return [*call.args, *(call.kwargs[key] for key in ("input", "other", "value") if key in call.kwargs)]
-    if call.name == "setitem":
-        return [call.args[0], call.args[2]]
-    leaves = [leaf for each in (*call.args, *call.kwargs.values()) for leaf in _flat(each)]
-    return [leaf for leaf in leaves if isinstance(leaf, Value | Tensor) and not _is_index(leaf)]
-
-
-def _flat(given: Any) -> list[Any]:
-    if isinstance(given, Value | Affine) or not isinstance(given, tuple | list):
-        return [given]
-    return [leaf for each in given for leaf in _flat(each)]
-
-
-def _is_index(leaf: Any) -> bool:
-    return isinstance(leaf, Tensor) and leaf.dtype in (torch.int64, torch.int32, torch.bool)

@@ -27,19 +27,20 @@ from xai_widgets.core.replica import unwrapped
 from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import tensor
 from xai_widgets.errors import checked_keywords, unknown_name
-from xai_widgets.inverse.proportional import is_proportional
-from xai_widgets.inverse.residual import residual_branch
-from xai_widgets.inverse.signs import (
+from xai_widgets.inverse.operations import (
     AVERAGES,
     CONVOLUTIONS,
     PERMUTATIONS,
     POOLS,
     RESHAPES,
-    Signs,
+    UNBOUNDED,
     has_weights,
     is_linear,
     is_pad,
 )
+from xai_widgets.inverse.proportional import is_proportional
+from xai_widgets.inverse.residual import residual_branch
+from xai_widgets.inverse.signs import Signs
 from xai_widgets.tracing import Call, Scope, Trace, Untraceable, Value, trace, used_last
 
 #: Kinds of units: "scores" is the last unit, "reshape" moves values without changing them.
@@ -249,7 +250,10 @@ def _ends(traced: Trace, signs: Signs) -> list[Value]:
 def _one_unit(traced: Trace, signs: Signs, name: str, depth: int) -> str:
     """Return the refusal of a network without an activation that every path passes through."""
     last = used_last(traced)
+    other = next((traced.calls[i] for i in sorted(traced.needed) if traced.calls[i].name in UNBOUNDED), None)
     reason = "it has no activation function"
+    if other is not None:
+        reason += f" but {UNBOUNDED[other.name]} in {other.layer!r}, with which no unit can end"
     for index in sorted(traced.needed):
         if not (index and traced.calls[index].depends and signs.ends(index)) or index == traced.output.call:
             continue

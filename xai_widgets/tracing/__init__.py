@@ -20,11 +20,22 @@ from torch import Tensor, nn
 
 from xai_widgets.core.guard import guarded, outside_inference
 from xai_widgets.tracing.alignment import Unlike, aligned
-from xai_widgets.tracing.calls import Affine, Call, Scope, Value, leaves
+from xai_widgets.tracing.calls import Affine, Call, Scope, Value, leaves, name_of
 from xai_widgets.tracing.recorder import Casts, Recorder, Untraceable
 from xai_widgets.tracing.segments import Trace, used_last
 
-__all__ = ["Affine", "Call", "Scope", "Trace", "Untraceable", "Value", "leaves", "trace", "used_last"]
+__all__ = [
+    "Affine",
+    "Call",
+    "Scope",
+    "Trace",
+    "Untraceable",
+    "Value",
+    "leaves",
+    "name_of",
+    "trace",
+    "used_last",
+]
 
 
 @guarded
