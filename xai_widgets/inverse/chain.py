@@ -284,7 +284,7 @@ class Chain(ShortRepr):
         )
 
     def notes(self) -> tuple[str, ...]:
-        """Return notes on what is inverted and on the limits of an inverse of this chain, and warn about them."""
+        """Return notes on the target and the limits of an inverse of this chain, and warn about them."""
         notes = []
         if self.residual is not None:
             notes.append(

@@ -1,4 +1,4 @@
-"""Names of torch functions by what they do to the values of a network, and their arguments."""
+"""Names of torch functions by their effect on the values of a network, and their arguments."""
 
 from __future__ import annotations
 

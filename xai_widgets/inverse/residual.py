@@ -1,4 +1,4 @@
-"""Networks that add their input to what they compute, such as those for super-resolution and denoising."""
+"""Networks that add their input to a residual, such as those for super-resolution and denoising."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ class Signs:
 
     @staticmethod
     def _pads_zero(call: Call) -> bool:
-        """Return whether padding adds only copies of values, zeros, or what a max-pool never selects."""
+        """Return whether padding adds only copies of values, zeros, or values that a max-pool never selects."""
         if str(call.argument(2, "mode", "constant")) != "constant" and call.name == "pad":
             return True
         value = call.argument(3 if call.name == "pad" else 2, "value") or 0

@@ -6,8 +6,8 @@ a tensor that is never negative, as in the dissertation, or comes from an activa
 is the inactive value. A convolution with its ReLU is a unit, and so are a max-pool and a whole residual, inception or
 dense block. The first unit includes the normalization, so its input is the image in [0, 1].
 
-A network that adds its input to what it computes, as in super-resolution and denoising, is divided without this
-addition: the output of the last unit is the residual (section 5.5.1).
+A network that adds its input to a residual, as in super-resolution and denoising, is divided without this addition:
+the output of the last unit is the residual (section 5.5.1).
 """
 
 from __future__ import annotations

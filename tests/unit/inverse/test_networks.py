@@ -211,7 +211,8 @@ def test_a_unit_that_spans_most_of_the_network_is_noted(method):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         assert "'cat' spans 3 of 6" in run.result(progress=False).notes[0]
-    assert inverse_of(method, wrap(settle(Functional())), images(1), 1).notes == ()
+    notes = inverse_of(method, wrap(settle(Functional())), images(1), 1).notes
+    assert not any("spans" in note for note in notes)
 
 
 def test_a_network_that_is_a_single_unit_is_refused():

@@ -111,7 +111,7 @@ def test_a_unit_has_a_bias_if_its_output_is_not_proportional_to_its_input(name):
 
 @pytest.mark.parametrize("network", [Functional, SharedInPlace, Concat, lambda: Plain(nn.Conv2d(6, 6, 3))])
 @pytest.mark.parametrize("mean", [[0.0] * 3, [0.4, 0.45, 0.5]])
-def test_scaling_tells_units_with_and_without_bias_apart(network, mean):
+def test_units_with_and_without_bias_scale_differently(network, mean):
     network = settle(network())
     model, x = wrap(network, mean=mean), images(2)
     zero = model.mean

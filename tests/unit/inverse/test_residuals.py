@@ -1,4 +1,4 @@
-"""Networks that add their input to what they compute: their residual is inverted, and a note says so."""
+"""Networks that add their input to a residual, which is inverted, with a note."""
 
 import warnings
 
@@ -52,7 +52,7 @@ def test_the_published_vdsr_has_its_20_units():
 
 
 class Restoring(nn.Module):
-    """Three convolutions, whose result is combined with the input in one of many ways."""
+    """Three convolutions, and a combination of their result with the input."""
 
     def __init__(self, combined, bias=True):
         super().__init__()
@@ -80,7 +80,7 @@ def resized(x, body):
     return large + F.interpolate(body(x), scale_factor=2)
 
 
-#: By name: how the input is combined with what the body computes, and the residual.
+#: By name: the combination of the input and the output of the body, and the kind of residual.
 COMBINED = {
     "input first": (lambda x, body: x + body(x), "added"),
     "body first": (lambda x, body: body(x) + x, "added"),
@@ -102,7 +102,7 @@ def test_the_residual_is_divided_however_it_is_combined(name):
     chain = Chain.of(network, x)
     assert chain.residual == residual
     assert [unit.depth for unit in chain.units] == [1, 1, 1]
-    # What the chain computes is what the network adds: the output at the input of the combination.
+    # The network adds the output of the chain.
     output, sign = network(x).detach(), -1 if residual == "subtracted" else 1
     if name != "clipped":
         assert_close(output - sign * chain.output, combined(x, torch.zeros_like), scale=output)
@@ -110,7 +110,7 @@ def test_the_residual_is_divided_however_it_is_combined(name):
         assert_close(output, (x + chain.output).clamp(0, 1))
 
 
-#: Networks whose sum is no residual of the input.
+#: Networks that do not add a residual to their input.
 OTHERS = {
     "no input": lambda x, body: body(x) + 1.0,
     "input minus itself": lambda x, body: body(x) - x,
@@ -121,7 +121,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_other_outputs_are_no_residual(name):
+def test_other_outputs_have_no_residual(name):
     network, x = settle(Restoring(OTHERS[name])), images(1)
     if name == "no input":
         chain = Chain.of(network, x)
@@ -149,7 +149,7 @@ def test_a_skip_inside_is_part_of_its_block():
     assert len(chain.units) == 2
 
 
-def test_a_note_says_that_the_residual_is_inverted():
+def test_the_inversion_of_a_residual_is_noted():
     network, x = settle(Restoring(COMBINED["noise is subtracted"][0])), images(1)
     with pytest.warns(
         ExplanationWarning, match="the network subtracts the output of 'body.4' from its input"
