@@ -336,7 +336,8 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 		items: () => [{ text: "Save CSV", tip: "The values as a table", act: downloadCsv }],
 		traits: [
 			...["x", "y", "band", "series", "lines", "marks", "steps", "hidden", "frame", "mode", "sort"],
-			...["height", "x_label", "y_label", "x_scale", "x_percent", "y_range", "snap", "mode_buttons"],
+			...["height", "x_label", "y_label", "x_scale", "x_percent", "y_range", "snap"],
+			...["mode_buttons", "only_active"],
 		],
 		refresh() {
 			data = NO_CURVES;

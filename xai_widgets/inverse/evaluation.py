@@ -85,6 +85,7 @@ def reconstruction(
     truth: Tensor,
     *,
     border: int = 0,
+    box: tuple[int, int, int, int] | None = None,
     batch_size: int = 8,
 ) -> Reconstruction:
     """Compare the output for the inverse with the output for the image, and both with the ground truth.
@@ -101,6 +102,8 @@ def reconstruction(
         Luminance at high resolution.
     border : int, default 0
         Number of pixels to exclude at each side of the compared images.
+    box : (int, int, int, int), optional
+        Top, left, height and width of the part to compare. Default: all inside the border.
     batch_size : int, default 8
         Images per pass.
 
@@ -132,9 +135,10 @@ def reconstruction(
             f"expected phi to return the shape of x, {tuple(x.shape)}, got {tuple(residual.shape)}"
         )
     whole, from_inverse = x + residual, x + of_inverse
+    top, left, rows, columns = box or (border, border, height - 2 * border, width - 2 * border)
+    part = (slice(None), 0, slice(top, top + rows), slice(left, left + columns))
     measured = [
-        _distances(a[:, 0, border : height - border, border : width - border],
-                   b[:, 0, border : height - border, border : width - border])
+        _distances(a[part], b[part])
         for a, b in (
             (x, x_hat), (residual, of_inverse), (whole, from_inverse), (whole, truth), (from_inverse, truth)
         )

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.run import Run
@@ -15,12 +15,10 @@ from xai_widgets.inverse import (
     Inverted,
     LayerWise,
     OperationWise,
-    Reconstruction,
     SolverSettings,
     UniformFading,
     layer_wise,
     operation_wise,
-    reconstruction,
     reidentification,
     uniform,
 )
@@ -241,64 +239,6 @@ def _notes(result: InverseResult) -> list[str]:
     """Return the notes of both inverses, each once."""
     inverses = (result.layer_wise, result.operation_wise)
     return list(dict.fromkeys(note for inverse in inverses if inverse is not None for note in inverse.notes))
-
-
-class RegressionResult(NamedTuple):
-    """The inverse of a network that makes images, and the distances of its outputs; None before it is complete."""
-
-    inverse: LayerWise
-    reconstruction: Reconstruction | None
-
-
-class RegressionInverseStudy(Study[Regularizer, RegressionResult]):
-    """The layer-wise inverse of a network that adds a residual to an image, for all lambda; one for each regularizer.
-
-    Parameters
-    ----------
-    network : nn.Module
-        From luminance (N, 1, H, W) to the residual.
-    x : Tensor, (1, 1, H, W)
-        The image.
-    truth : Tensor, (1, 1, H, W), optional
-        The image at high resolution.
-    lam, settings, batch_size
-        See :func:`~xai_widgets.inverse.layer_wise`.
-    """
-
-    def __init__(
-        self,
-        network: nn.Module,
-        x: Tensor,
-        *,
-        truth: Tensor | None = None,
-        lam: float | Sequence[float],
-        settings: SolverSettings | None = None,
-        batch_size: int = 8,
-    ) -> None:
-        super().__init__()
-        self.network, self.x, self.truth, self.lam = network, x, truth, lam
-        self.settings, self.batch_size = settings, batch_size
-
-    def run(self, key: Regularizer, start: RegressionResult | None = None) -> Run[RegressionResult]:
-        """Return the computation with a regularizer: a snapshot for each unit, and one with the distances."""
-        run = layer_wise(
-            self.network,
-            self.x,
-            lam=self.lam,
-            regularizer=key,
-            settings=self.settings,
-            batch_size=self.batch_size,
-        )
-
-        def steps() -> Iterator[RegressionResult]:
-            for inverse in run:
-                yield RegressionResult(inverse, None)
-            x = self.x.expand_as(inverse.x[0])
-            truth = x if self.truth is None else self.truth.expand_as(x)
-            distances = reconstruction(self.network, x, inverse.x[0], truth, batch_size=self.batch_size)
-            yield RegressionResult(inverse, distances)
-
-        return Run(steps(), total=run.total + 1, name="inverse", fraction=lambda: 0.98 * run.progress)
 
 
 def _with_failure(result: InverseResult, title: str, error: Exception) -> InverseResult:

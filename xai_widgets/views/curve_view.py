@@ -137,6 +137,13 @@ class CurveView(View):
     mode = Unicode(
         "", help="The ``mode`` of the active curve; a curve without a mode is active in every mode."
     ).tag(sync=True)
+    only_active = Bool(
+        False,
+        help=(
+            "Whether only the active curves, those of `frame` and `mode`, are drawn and in the legend, such as the "
+            "curves of one stop of a slider."
+        ),
+    ).tag(sync=True)
     snap = Bool(
         False,
         help=(

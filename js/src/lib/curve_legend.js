@@ -29,15 +29,16 @@ export class CurveLegend {
 
 	/** @param {Curve[]} curves */
 	draw(curves) {
-		for (const entry of this.#entries.splice(curves.length)) entry.element.remove();
-		while (this.#entries.length < curves.length) {
-			const entry = new Entry(this.#entries.length, this.#activate, this.#hide);
+		const listed = curves.filter(({ absent }) => !absent);
+		for (const entry of this.#entries.splice(listed.length)) entry.element.remove();
+		while (this.#entries.length < listed.length) {
+			const entry = new Entry(this.#activate, this.#hide);
 			this.#entries.push(entry);
 			this.element.append(entry.element);
 		}
-		for (const [row, entry] of this.#entries.entries()) entry.draw(curves[row]);
-		this.element.hidden = curves.length === 0;
-		const short = curves.every(({ label, note }) => !note && label.length < SHORT);
+		for (const [index, entry] of this.#entries.entries()) entry.draw(listed[index]);
+		this.element.hidden = listed.length === 0;
+		const short = listed.every(({ label, note }) => !note && label.length < SHORT);
 		this.element.classList.toggle("xw-short", short);
 	}
 
@@ -46,13 +47,15 @@ export class CurveLegend {
 	 * @param {number} step  index on x, -1 for none
 	 */
 	read(curves, step) {
-		for (const [row, entry] of this.#entries.entries()) {
-			entry.value.textContent = readable(curves[row]?.values[step]);
+		for (const entry of this.#entries) {
+			entry.value.textContent = readable(curves[entry.row]?.values[step]);
 		}
 	}
 }
 
 class Entry {
+	/** Index of its curve. */
+	row = 0;
 	value = element("span", { class: "xw-legend-value" });
 	#box = element("input", { type: "checkbox", title: "Show or hide this curve" });
 	#swatch = swatch();
@@ -67,17 +70,17 @@ class Entry {
 	/**
 	 * Its listeners live as long as its elements.
 	 *
-	 * @param {number} row
 	 * @param {(row: number) => void} activate
 	 * @param {(row: number, hidden: boolean) => void} hide
 	 */
-	constructor(row, activate, hide) {
-		this.#name.addEventListener("click", () => activate(row));
-		this.#box.addEventListener("change", () => hide(row, !this.#box.checked));
+	constructor(activate, hide) {
+		this.#name.addEventListener("click", () => activate(this.row));
+		this.#box.addEventListener("change", () => hide(this.row, !this.#box.checked));
 	}
 
 	/** @param {Curve} curve */
 	draw(curve) {
+		this.row = curve.row;
 		const name = curve.label;
 		setText(this.#label, name);
 		setText(this.#note, curve.note);

@@ -23,6 +23,7 @@ import { lookOf } from "./palette.js";
  * @property {import("./palette.js").Marker} marker  distinguishes curves of one color
  * @property {boolean} hidden
  * @property {boolean} active
+ * @property {boolean} absent  neither drawn nor in the legend
  * @property {number} computed  how many values there are
  * @property {Float32Array} values  NaN where nothing is computed
  * @property {[low: Float32Array, high: Float32Array] | null} band  between which the curve lies
@@ -82,6 +83,7 @@ export function readCurves(model) {
 		return describe(row, series[row] ?? {}, values, hidden.has(row), bands(row));
 	});
 	markActive(curves, model.get("frame"), model.get("mode"));
+	if (model.get("only_active")) leaveOut(curves);
 	/** @type {import("./arrays.js").NDArray<Float32Array> | null} */
 	const steps = decode(model.get("steps"));
 	return {
@@ -147,6 +149,7 @@ function describe(row, given, values, hidden, band) {
 		marker: given.color ? "" : look.marker,
 		hidden,
 		active: false,
+		absent: false,
 		computed,
 		values,
 		band,
@@ -161,6 +164,16 @@ function describe(row, given, values, hidden, band) {
 function markActive(curves, frame, mode) {
 	for (const curve of curves) {
 		curve.active = curve.frame === frame && (curve.mode === "" || curve.mode === mode);
+	}
+}
+
+/** Leaves out the curves that are not active. @param {Curve[]} curves */
+function leaveOut(curves) {
+	for (const curve of curves) {
+		curve.absent = !curve.active;
+		curve.hidden ||= curve.absent;
+		// All that are left are equal: none is thicker, none is faded.
+		curve.active = false;
 	}
 }
 

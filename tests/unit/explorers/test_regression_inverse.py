@@ -14,7 +14,6 @@ from xai_widgets.data.low_resolution import blurred_pair
 from xai_widgets.explorers import RegressionInverseExplorer
 from xai_widgets.inverse import SolverSettings, layer_wise
 from xai_widgets.inverse.evaluation import reconstruction
-from xai_widgets.inverse.frequency import bands, kept_brightness, spectra
 
 PATIENCE = 60
 LAMBDAS = (0.0, 0.2, 0.5)
@@ -48,7 +47,6 @@ def hold():
 def network(hold):
     torch.manual_seed(0)
     body = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 1, 3, padding=1))
-    # Of torch's own kind, so that a tracer takes it for one layer.
     Hold.__module__ = "torch.nn.modules.linear"
     return nn.Sequential(hold, *body)
 
@@ -85,7 +83,9 @@ def test_pictures_and_curves_are_those_of_the_inverse(network, image):
         "result": image + residual,
         "result of x^": image + of_inverse,
     }
-    assert set(explorer.images) == set(expected)
+    assert set(explorer.images) == {*expected, "truth"}
+    assert explorer.images["truth"].maps is None
+    assert explorer.images["truth"].veil
     for name, maps in expected.items():
         assert explorer.images[name].maps == near(maps[:, 0].numpy()), name
     assert explorer.images["residual"].limit == pytest.approx(float(residual.abs().max()))
@@ -97,11 +97,12 @@ def test_pictures_and_curves_are_those_of_the_inverse(network, image):
     assert explorer.similarity.y[3:] == near(made.mean_alpha.numpy())
     assert [one["note"] for one in explorer.similarity.series[:3]] == ["d_A", "d_B", "d_C"]
     assert explorer.psnr.y == near(five.psnr[:, :2].T.numpy())
-    assert explorer.psnr.steps.tolist() == explorer.similarity.steps.tolist() == explorer.psnr.x.tolist()
-    found = spectra(image, kept_brightness(image, inverse[1:2]))
-    ratio = 10 * torch.log10(bands(found.focused) / bands(found.unfocused))
-    assert explorer.spectrum.y[1] == near(ratio.float().numpy())
+    assert explorer.mse.y == near(1000 * five.mse[:, :2].T.numpy())
+    for curves in (explorer.psnr, explorer.mse):
+        assert curves.steps.tolist() == explorer.similarity.steps.tolist() == curves.x.tolist()
     assert explorer.slider.values == list(LAMBDAS)
+    # The source chooses 0.15, and 0.2 is the nearest here.
+    assert explorer.slider.frame == 1
 
 
 def test_with_a_scale_the_image_is_the_truth(network):
@@ -129,7 +130,7 @@ def test_frames_and_places_are_joined_in_the_page(network, image):
     views = list(explorer.images.values())
     assert len({view._channels["frame"] for view in [explorer.slider, explorer.spectrum, *views]}) == 1
     assert len({view._channels["position"] for view in views}) == 1
-    curves = [explorer.similarity, explorer.psnr]
+    curves = [explorer.similarity, explorer.psnr, explorer.mse]
     assert {view._channels["step"] for view in curves} == {explorer.slider._channels["frame"]}
     assert explorer.similarity._channels["frame"] == explorer.psnr._channels["frame"]
     assert explorer.psnr._channels["frame"] != explorer.slider._channels["frame"]
@@ -216,7 +217,10 @@ def test_an_error_is_said_and_the_next_run_starts_anew(network, image):
     [
         ({"network": 3}, "expected network to be a torch module, got int"),
         ({"network": nn.Sequential(nn.Conv2d(1, 1, 3), nn.Conv2d(1, 1, 3))}, "a single unit"),
-        ({"image": torch.rand(2, 1, 24, 32)}, "expected one image as image, got 2"),
+        ({"image": torch.rand(2, 1, 24, 32), "truth": torch.rand(1, 1, 24, 32)}, "expected one image with"),
+        ({"image": []}, "expected at least one image"),
+        ({"box": (20, 0, 8, 8)}, "expected box as .* inside 24 x 32 pixels"),
+        ({"network": nn.Sequential(nn.Conv2d(1, 1, 3))}, "expected a network that returns the shape"),
         ({"scale": 5}, "expected scale to be an integer from 2 to 4, got 5"),
         ({"scale": 2, "truth": torch.rand(1, 1, 24, 32)}, "expected scale or truth, got both"),
         (
@@ -240,7 +244,11 @@ def test_close_closes_every_part(network, image):
         explorer.slider,
         explorer.similarity,
         explorer.psnr,
+        explorer.mse,
         explorer.spectrum,
+        explorer.table,
+        explorer.tabs,
+        explorer.scale_picker,
         explorer.run_bar,
         *explorer.images.values(),
     ]
@@ -254,8 +262,10 @@ def test_a_black_inverse_has_a_note(network, image):
     assert explorer.images["x^"].notes == [""] * len(LAMBDAS)
     x = explorer.result.x.clone()
     x[0, 2] = 0
-    units = (*explorer.result.units[:-1], replace(explorer.result.units[-1], x=x))
-    explorer._draw_result(replace(explorer.result, units=units), explorer.reconstruction)
+    units = (replace(explorer.result.units[-1], x=x),)
+    key = explorer._key()
+    shown = replace(explorer.study.result(key), inverse=replace(explorer.result, units=units))
+    explorer._draw_result(key, shown)
     assert explorer.images["x^"].notes == ["", "", "Black: nothing of the image is kept."]
 
 
