@@ -108,7 +108,8 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 		const used = legend();
 		if (used === table) table.draw(curves, model.get("sort") ?? "", model.get("mode"));
 		else list.draw(curves);
-		for (const other of [table, list]) if (other !== used) other.element.hidden = true;
+		const listed = model.get("legend") ?? true;
+		for (const other of [table, list]) if (other !== used || !listed) other.element.hidden = true;
 		const chosen = used === table && (model.get("mode_buttons") ?? true);
 		toolbar.drawModes(chosen ? modesOf(curves) : [], model.get("mode"));
 		const flips = curves.filter(({ flip, hidden }) => !Number.isNaN(flip) && !hidden);
@@ -337,7 +338,7 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 		traits: [
 			...["x", "y", "band", "series", "lines", "marks", "steps", "hidden", "frame", "mode", "sort"],
 			...["height", "x_label", "y_label", "x_scale", "x_percent", "y_range", "snap"],
-			...["mode_buttons", "only_active"],
+			...["mode_buttons", "only_active", "legend"],
 		],
 		refresh() {
 			data = NO_CURVES;

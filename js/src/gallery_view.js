@@ -7,7 +7,9 @@ import { readable } from "./lib/format.js";
 import { bytes, floats, pack } from "./lib/image.js";
 import { draggedOrAsked } from "./lib/kernel.js";
 import { ascending, clamp } from "./lib/numbers.js";
+import { lookOf } from "./lib/palette.js";
 import { observe, onFrame } from "./lib/state.js";
+import { swatch } from "./lib/swatch.js";
 import { listenToViewport } from "./lib/viewport.js";
 
 /**
@@ -56,6 +58,7 @@ export default view("xw-figure xw-gallery-view", (figure) => {
 				limits: model.get("value_limits"),
 				marked: index === model.get("marked"),
 				exists: !present || present[index] > 0,
+				look: model.get("looks")?.[index] ?? -1,
 			});
 		});
 		arrange(columns, heads);
@@ -180,7 +183,7 @@ export default view("xw-figure xw-gallery-view", (figure) => {
 		stage: list,
 		traits: [
 			...["images", "labels", "columns", "row_labels", "marked", "values", "value_limits", "active"],
-			...["present", "compact", "size", "interpolation"],
+			...["looks", "present", "compact", "size", "interpolation"],
 		],
 		refresh() {
 			const before = items.length;
@@ -204,7 +207,9 @@ function createItem(id) {
 	const star = element("div", { class: "xw-star", "aria-hidden": "true", hidden: true }, ["★"]);
 	const fill = element("div");
 	const bar = element("div", { class: "xw-value", hidden: true }, [fill]);
-	const text = element("div", { class: "xw-caption" });
+	const sample = swatch();
+	const label = element("span");
+	const text = element("div", { class: "xw-caption" }, [sample.element, label]);
 	const frame = element("div", { class: "xw-gallery-frame" }, [canvas]);
 	const node = element("div", { id, class: "xw-item", role: "option" }, [frame, veil, star, bar, text]);
 	let words = "";
@@ -231,14 +236,16 @@ function createItem(id) {
 		/**
 		 * @param {{
 		 *   caption: string, number: number, head: string, value: number | null, limits: number[], marked: boolean,
-		 *   exists: boolean
+		 *   exists: boolean, look: number
 		 * }} description
 		 */
-		describe({ caption, number: index, head, value, limits, marked, exists }) {
+		describe({ caption, number: index, head, value, limits, marked, exists, look }) {
 			present = exists;
 			node.classList.toggle("xw-missing", !exists);
 			node.setAttribute("aria-hidden", String(!exists));
-			text.textContent = caption;
+			label.textContent = caption;
+			sample.element.toggleAttribute("hidden", look < 0);
+			if (look >= 0) sample.draw({ ...lookOf(look), active: true, dashed: false, computed: 1 });
 			text.hidden = !caption;
 			star.hidden = !marked;
 			bar.hidden = value === null;

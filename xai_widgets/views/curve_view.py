@@ -185,6 +185,9 @@ class CurveView(View):
         ),
     ).tag(sync=True)
     width = Int(0, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
+    legend = Bool(
+        True, help="Whether the names of the curves are listed below the plot; they may stand elsewhere."
+    ).tag(sync=True)
     mode_buttons = Bool(
         True, help="Whether curves with a legend in a table have buttons that choose `mode`, above the plot."
     ).tag(sync=True)

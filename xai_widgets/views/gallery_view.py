@@ -52,6 +52,13 @@ class GalleryView(Asking):
             "a row of a table. Booleans are converted. Without it, all images exist."
         ),
     )
+    looks: List[int] = List(
+        Int(min=-1),
+        help=(
+            "The look of each image, a color and marker before its caption, as in the series of :class:`CurveView`; -1 "
+            "for none."
+        ),
+    ).tag(sync=True)
     compact = Bool(
         False,
         help="Whether the title stands left of the images, whose labels are shown under the pointer only.",

@@ -13,7 +13,7 @@ from weakref import WeakSet
 
 import anywidget
 import numpy as np
-from ipywidgets import DOMWidget, Widget
+from ipywidgets import DOMWidget, Tab, Widget
 from numpy.typing import NDArray
 
 from xai_widgets.views.array_list import Arrays
@@ -137,7 +137,11 @@ def walk_widgets(widget: Any) -> Iterator[Any]:
 
 def _visible(widget: Any) -> Iterator[StaticRepr]:
     """Yield the visible descendants of this class, without their own descendants."""
-    for child in getattr(widget, "children", ()):
+    children = getattr(widget, "children", ())
+    if isinstance(widget, Tab):
+        # The other tabs are hidden.
+        children = children[widget.selected_index or 0 :][:1]
+    for child in children:
         if child.layout.display == "none":
             continue
         if isinstance(child, StaticRepr):
