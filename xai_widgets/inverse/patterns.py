@@ -111,13 +111,11 @@ def feature_patterns(
     check_model(model)
     limits = check_settings(settings)
     batch_size = check_batch_size(batch_size)
-    layers = {layer.name: layer for layer in model.layers()}
-    units = find_units(model)
-    # Patches need positions.
-    spatial = [each.name for each in units[:-1] if each.name in layers and len(layers[each.name].shape) == 3]
+    spatial = pattern_units(model)
     if unit not in spatial:
         raise ValueError(unknown_name("unit", unit, spatial))
-    chosen = _channels(channels, layers[unit].shape[0])
+    units = find_units(model)
+    chosen = _channels(channels, model.layer(unit).shape[0])
     search = top_activations(model, images, layer=unit, k=k, side=side, batch_size=batch_size)
 
     def play() -> Iterator[FeaturePatterns]:
@@ -143,6 +141,13 @@ def feature_patterns(
     rounds = -(-limits.steps // limits.window) * sum(each.kind not in EXACT for each in below)
     parts = -(-len(chosen) * k // batch_size)
     return Run(play(), total=search.total + parts * (len(below) + rounds), name=f"patterns of {unit}")
+
+
+def pattern_units(model: ImageModel) -> list[str]:
+    """Return the names of the units whose channels have patterns: those with positions that are layers, too."""
+    # Patches need positions.
+    shapes = {layer.name: layer.shape for layer in model.layers()}
+    return [unit.name for unit in find_units(model)[:-1] if len(shapes.get(unit.name, ())) == 3]
 
 
 def _inverses(
