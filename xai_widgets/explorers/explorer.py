@@ -130,6 +130,10 @@ class Explorer(Stateful):
         self.add_class(EXPLORER)
         self._adopt(*children)
         self.children = children
+        self._connect_controls()
+
+    def _connect_controls(self) -> None:
+        """Connect the run bar and the controls that need a kernel."""
         for name in self.kernel_controls:
             if isinstance(control := getattr(self, name), Asking):
                 control._needs_kernel = True

@@ -11,6 +11,7 @@ from ipywidgets.embed import dependency_state
 
 from xai_widgets.explorers.dashboard import Dashboard
 from xai_widgets.explorers.explorer import Explorer
+from xai_widgets.explorers.inverse_tabs import InverseTabs
 from xai_widgets.views.static_repr import walk_widgets
 from xai_widgets.views.traits import finite
 
@@ -44,6 +45,11 @@ class Frame:
 def boards(widget: DOMWidget) -> list[Dashboard]:
     """Return the dashboards of a widget."""
     return [part for part in walk_widgets(widget) if isinstance(part, Dashboard)]
+
+
+def tabbed(widget: DOMWidget) -> list[Dashboard | InverseTabs]:
+    """Return the dashboards and explorers with tabs that are computed when they are opened."""
+    return [part for part in walk_widgets(widget) if isinstance(part, Dashboard | InverseTabs)]
 
 
 def owner(widget: DOMWidget) -> Any:
@@ -95,7 +101,7 @@ def wait_for_quick(widget: DOMWidget) -> None:
 def leave_out_tabs(widget: DOMWidget, states: dict[str, dict[str, Any]]) -> list[str]:
     """Remove tabs that show no explorer from the states; return a sentence that names them."""
     notes = []
-    for board in boards(widget):
+    for board in tabbed(widget):
         kept = [number for number, name in enumerate(board._pages) if board.is_filled(name)]
         if len(kept) == len(board._pages) or not kept:
             continue

@@ -14,6 +14,7 @@ from traitlets import TraitError
 
 from xai_widgets.core.display import single_images
 from xai_widgets.core.model import ImageModel
+from xai_widgets.data.base import Example
 from xai_widgets.ops.perturb import Perturbation
 from xai_widgets.ops.resize import shrink
 from xai_widgets.perturbation.extremal import ExtremalSettings
@@ -34,6 +35,9 @@ HELP = {
     "Image": "The image that is shown",
     "Objective": "Preserve the score with as little as possible, or delete it by as little as possible",
     "Regularizer": "The penalty that makes the inverse simple",
+    "Nothing looks like": "The color of a pixel of which nothing is left: the network sees the mean color as zeros",
+    "Unit": "The part of the network whose channels are shown",
+    "Channel": "The channel of the unit; those that are most active in the image come first",
     "Compare across": "What the columns of the table are: images, layers or classes",
     "Components": "The number of parts into which the activations of the layer are factorized",
     "Factorization": "How the activations are factorized",
@@ -141,6 +145,14 @@ def one_image(model: ImageModel, image: Any) -> Tensor:
     return x
 
 
+def plain_images(images: Any) -> Any:
+    """Return the images of a data set as a list, and images of any other kind as they are."""
+    listed = isinstance(images, Sequence) and not isinstance(images, str)
+    if listed and len(images) and isinstance(images[0], Example):
+        return [example.image for example in images]
+    return images
+
+
 def score_name(model: ImageModel) -> str:
     """Return the name of the outputs of a network on an axis."""
     return f"score before {model.activation}" if model.activation else model.value_name
@@ -217,3 +229,10 @@ def wide() -> Layout:
 def paragraph(text: str) -> HTML:
     """Return a text without margins."""
     return HTML(f"<p style='margin:0'>{escape(text)}</p>")
+
+
+def explanation(text: str) -> HTML:
+    """Return a small text below views, such as how to read them."""
+    return HTML(
+        f'<div style="line-height: 1.35; font-size: 12px">{escape(text)}</div>', layout=Layout(margin="0 8px")
+    )

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from xai_widgets.core.model import ImageModel
+from xai_widgets.core.run import Run
+from xai_widgets.inverse import layer_wise
 
 PATIENCE = 60
 
@@ -66,3 +68,21 @@ def model(gate):
 @pytest.fixture
 def image():
     return np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def gated(gate, monkeypatch):
+    """The gate, at which every snapshot of the layer-wise inverse stands: a network with a gate cannot be traced."""
+
+    def layer_wise_behind(*arguments, **options):
+        run = layer_wise(*arguments, **options)
+
+        def play():
+            for snapshot in run:
+                gate(torch.zeros(1))
+                yield snapshot
+
+        return Run(play(), total=run.total)
+
+    monkeypatch.setattr("xai_widgets.studies.inverse.layer_wise", layer_wise_behind)
+    return gate

@@ -1,28 +1,27 @@
 """The inverse explorer without a browser: what the views are given, and what they are never given."""
 
 import math
-from dataclasses import replace
 from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 from closeness import near
+from small_inverse import LAM, PATIENCE, QUICK, classifier, explorer_of, inverted, other, standing
 from torch import nn
 
 from xai_widgets.core.images import to_uint8
 from xai_widgets.core.model import ImageModel
-from xai_widgets.core.run import Run
 from xai_widgets.explorers import InverseExplorer
-from xai_widgets.explorers import inverse as module
-from xai_widgets.inverse import SolverSettings, layer_wise, operation_wise, reidentification
+from xai_widgets.explorers import inverse_plots as module
+from xai_widgets.inverse import (
+    reidentification,
+    uniform,
+)
 from xai_widgets.inverse.layer_wise import Regularizer
 from xai_widgets.methods import METHODS, get
 from xai_widgets.studies.inverse import InverseKey, InverseStudy
 
-PATIENCE = 60
-QUICK = SolverSettings(steps=6, window=2)
-LAM = (0.0, 0.4, 2.0)
 pytestmark = pytest.mark.filterwarnings("ignore:.*did not converge")
 
 
@@ -33,61 +32,11 @@ def every_snapshot_is_drawn(monkeypatch):
 
 @pytest.fixture
 def model():
-    torch.manual_seed(0)
-    layers = (
-        nn.Conv2d(3, 4, 3, padding=1),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(4, 5, 3, padding=1),
-        nn.ReLU(),
-    )
-    head = nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(80, 6)
-    return ImageModel(nn.Sequential(*layers, *head), size=16, labels=list("abcdef"))
-
-
-@pytest.fixture
-def gated(gate, monkeypatch):
-    """The gate, at which every snapshot of the layer-wise inverse stands: a network with a gate cannot be traced."""
-
-    def layer_wise_behind(*arguments, **options):
-        run = layer_wise(*arguments, **options)
-
-        def play():
-            for snapshot in run:
-                gate(torch.zeros(1))
-                yield snapshot
-
-        return Run(play(), total=run.total)
-
-    monkeypatch.setattr("xai_widgets.studies.inverse.layer_wise", layer_wise_behind)
-    return gate
-
-
-def explorer_of(*arguments, **options):
-    return InverseExplorer(*arguments, **{"settings": QUICK, "lam": LAM, "methods": ["gradient"], **options})
-
-
-def inverted(model, image, target, **options):
-    run = layer_wise(model, image, target, lam=LAM, settings=QUICK, **options)
-    return run.result(progress=False)
-
-
-def other(model, image, target):
-    return operation_wise(model, image, target, settings=QUICK).result(progress=False)
-
-
-def standing(explorer, gate, units):
-    """The layer-wise inverse in mid-run, with so many units drawn."""
-    gate.shut = True
-    explorer.compute()
-    gate.stopped()
-    while explorer.result is None or len(explorer.result.layer_wise.units) < units:
-        gate.permits.release()
-        gate.stopped()
+    return classifier()
 
 
 @pytest.mark.parametrize("regularizer", get_args(Regularizer))
-def test_pictures_scores_and_plot_are_those_of_the_inverses(model, image, regularizer):
+def test_images_scores_and_plot_are_those_of_the_inverses(model, image, regularizer):
     explorer = explorer_of(model, image, target="c", regularizer=regularizer)
     assert explorer.wait(PATIENCE)
     bar = explorer.run_bar
@@ -107,9 +56,11 @@ def test_pictures_scores_and_plot_are_those_of_the_inverses(model, image, regula
 
     method = get("gradient")
     kept = reidentification(model, image, method(model, image, 2), 2)
+    faded = uniform(model, image, 2)
     assert explorer.curves.steps == near(made.mean_alpha[0].numpy())
     assert [entry["label"] for entry in explorer.curves.series] == [
         "layer-wise, over λ",
+        "uniform fading",
         "operation-wise",
         method.title,
     ]
@@ -119,6 +70,7 @@ def test_pictures_scores_and_plot_are_those_of_the_inverses(model, image, regula
     ]
     wanted = [
         zip(made.mean_alpha[0].tolist(), probs[:, 2].tolist(), strict=True),
+        zip(faded.alpha.tolist(), faded.probability[0].tolist(), strict=True),
         [(second.mean_alpha.item(), model.scores(second.x[0]).softmax(-1)[0, 2].item())],
         [(kept.mean_alpha.item(), kept.probability.item())],
     ]
@@ -145,7 +97,7 @@ def test_every_depth_has_its_maps_in_one_resolution(model, image, monkeypatch, l
     ):
         units = [unit for unit in reversed(made.units) if unit.x.ndim == 5]
         assert [unit.map.shape[-1] for unit in units] == [16, 16, 8, 8, 4]
-        wanted = [brought(summed) for unit in units for summed in unit.x[0].sum(1).numpy()]
+        wanted = [brought(summed) for unit in units for summed in unit.map[0].numpy()]
         assert view.groups == len(units)
         assert view.maps == near(np.stack(wanted))
     assert len(explorer.depth.values) == 5
@@ -326,7 +278,7 @@ def test_a_new_image_in_mid_run_begins_anew(model, image, gated):
     assert np.array_equal(explorer.inverse_view.images, to_uint8(expected.x[0]))
 
 
-def test_an_image_of_zeros_has_one_place_for_all_lambda(model):
+def test_an_image_of_zeros_has_one_position_for_all_lambda(model):
     explorer = explorer_of(model, np.zeros((16, 16, 3), np.uint8))
     assert explorer.wait(PATIENCE)
     assert explorer.run_bar.error == ""
@@ -336,7 +288,7 @@ def test_an_image_of_zeros_has_one_place_for_all_lambda(model):
     assert explorer.curves.steps == pytest.approx(0, abs=1e-30)
 
 
-def test_a_refused_method_says_why_in_the_legend_and_the_others_go_on(model, image):
+def test_a_refused_method_has_its_reason_below_its_image_and_the_others_go_on(model, image):
     def broken(model, x, target):
         raise RuntimeError("this method is broken")
 
@@ -345,10 +297,11 @@ def test_a_refused_method_says_why_in_the_legend_and_the_others_go_on(model, ima
     assert (explorer.run_bar.status, explorer.run_bar.error) == ("done", "")
     assert explorer.run_bar.message == "done, 1 failed: broken"
     assert [entry["label"] for entry in explorer.curves.series[-2:]] == [
+        "broken",
         METHODS["gradient_x_input"].title,
-        "broken: this method is broken",
     ]
-    assert np.isnan(explorer.curves.y[-1]).all()
+    assert explorer.gallery.labels[-2] == "broken\nthis method is broken"
+    assert np.isnan(explorer.curves.y[-2]).all()
     assert explorer.inverse_view.images is not None
     assert explorer.operation_view.image is not None
 
@@ -411,25 +364,6 @@ def test_one_unit_in_which_lambda_changes_nothing_has_a_note_on_the_image(image)
     assert len(explorer.result.layer_wise.units) == 1
     shown = explorer.inverse_view.images
     assert all(np.array_equal(one, shown[0]) for one in shown)
-    assert explorer.inverse_view.notes == [
-        "The network is one unit for this decomposition: λ changes nothing."
-    ] * len(LAM)
-
-
-def test_a_black_inverse_has_a_note(model, image):
-    explorer = explorer_of(model, image, target=1)
-    assert explorer.wait(PATIENCE)
-    words = "Black: it keeps nothing of the image."
-    result = explorer.result
-    # This small network has no operation-wise inverse but 0.
-    assert not result.operation_wise.x.any()
-    assert explorer.operation_view.notes == [words]
-    assert not any(explorer.inverse_view.notes)
-    x = result.layer_wise.x.clone()
-    x[0, 1] = 0
-    units = (*result.layer_wise.units[:-1], replace(result.layer_wise.units[-1], x=x))
-    black = replace(result, layer_wise=replace(result.layer_wise, units=units))
-    explorer._draw_result(explorer._key(), black)
-    assert explorer.inverse_view.notes == ["", words, ""]
-    explorer._draw_result(explorer._key(), None)
-    assert explorer.inverse_view.notes == explorer.operation_view.notes == []
+    notes = explorer.inverse_view.notes
+    assert len(notes) == len(LAM)
+    assert all(note.startswith("The network is one unit: λ changes nothing.") for note in notes)
