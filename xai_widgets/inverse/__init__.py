@@ -5,7 +5,7 @@ Networks", Ph.D. dissertation, Seoul National University, 2021, cited as Kwon 20
 
 The two inverses, :func:`~xai_widgets.inverse.operation_wise` (chapter 4) and :func:`~xai_widgets.inverse.layer_wise`
 (chapter 5), are called as ``method(model, x, target, *, ...)`` and return a :class:`~xai_widgets.core.run.Run`. They
-divide a network into units with non-negative activations at both ends; see :func:`~xai_widgets.inverse.find_units`.
+divide a network into units with activations at both ends; see :func:`~xai_widgets.inverse.find_units`.
 """
 
 from __future__ import annotations

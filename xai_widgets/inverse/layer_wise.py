@@ -3,6 +3,7 @@
 From the output to the image, unit by unit, with x_bar the activations of the forward pass:
 
     x^_i = argmin_x |phi_i(x) - x^_(i+1)|_2 + lambda R(x),   0 <= x <= x_bar_i     eq. 5.5
+    x^_i = s z,   0 <= z <= |x_bar_i|, with the signs s of x_bar_i, where activations such as those of SiLU are negative
     x^_1 = m + a (x_bar_1 - m),   0 <= a <= 1, for the image, with R(|x^_1 - m|)
     R(x) = |x (1 - r)|_2,   r = sum over channels of x^_(i+1), divided by its maximum     eq. 5.6
     R(x) = |x|_2                                         for linear units, eq. 5.10

@@ -69,7 +69,7 @@ class Signs:
         return (
             known
             and (index in self._nonnegative or index in self._signed)
-            and len(results) == 1
+            and (len(results) == 1 or (call.name in POOLS and self._uses_first(index)))
             and results[0].is_floating_point()
             and 2 <= results[0].ndim <= 4
             # If the batch is folded into other dimensions, images cannot be inverted one by one.
@@ -105,6 +105,11 @@ class Signs:
         return self._masked(call)
 
     # -- helpers --------------------------------------------------------------------------------------------
+
+    def _uses_first(self, index: int) -> bool:
+        """Return whether calls use only the first result of a call, such as the maxima and not their positions."""
+        users = self._users.get(index, [])
+        return all(value.item == 0 for call in users for value in call.values() if value.call == index)
 
     def _is_scaled(self, index: int) -> bool:
         """Return whether the only call that uses a result multiplies or divides it by a constant."""

@@ -50,6 +50,8 @@ Kind = Literal["convolution", "linear", "pool", "reshape", "average", "scores"]
 SIDES = (64, 224, 32, 96, 128, 256, 299, 384, 28, 16, 8)
 #: A unit dominates a network if it has at least this many weighted operations in a row, and this share of all.
 DOMINATING = ((3, 1 / 2), (12, 1 / 4))
+#: A network is refused if a unit of at least the first of these numbers has at least this share of all.
+WHOLE = 0.9
 
 
 @dataclass(frozen=True, repr=False)
@@ -112,7 +114,8 @@ def find_units(model: ImageModel | nn.Module, x: Tensor | None = None) -> list[U
     TypeError
         If `model` is not a module.
     ValueError
-        For a network whose forward pass cannot be replayed, or that is a single unit; the message gives the reason.
+        For a network whose forward pass cannot be replayed, or nearly all of which is a single unit; the message gives
+        the reason.
     """
     return list(divide(model, x).units)
 
@@ -159,8 +162,9 @@ def divide(model: ImageModel | nn.Module, x: Tensor | None = None) -> Division:
         else:
             branch = None
     units = [_unit(traced, signs, begin, end) for begin, end in pairwise(ends)]
-    if len(units) == 1 and units[0].depth > 1:
-        raise ValueError(_one_unit(traced, signs, name, units[0].depth))
+    deepest, total = max(unit.depth for unit in units), sum(unit.depth for unit in units)
+    if (len(units) == 1 and total > 1) or (deepest >= DOMINATING[0][0] and deepest >= WHOLE * total):
+        raise ValueError(_one_unit(traced, signs, name, deepest, total))
     if isinstance(model, ImageModel):
         first = units[0]
         units[0] = replace(
@@ -247,9 +251,10 @@ def _ends(traced: Trace, signs: Signs) -> list[Value]:
     return ends
 
 
-def _one_unit(traced: Trace, signs: Signs, name: str, depth: int) -> str:
-    """Return the refusal of a network without an activation that every path passes through."""
+def _one_unit(traced: Trace, signs: Signs, name: str, depth: int, total: int) -> str:
+    """Return the refusal of a network without activations that every path passes through."""
     last = used_last(traced)
+    count = f"{depth}" if depth == total else f"{depth} of {total}"
     other = next((traced.calls[i] for i in sorted(traced.needed) if traced.calls[i].name in UNBOUNDED), None)
     reason = "it has no activation function"
     if other is not None:
@@ -265,7 +270,7 @@ def _one_unit(traced: Trace, signs: Signs, name: str, depth: int) -> str:
             reason = f"{skip} is used again behind the activation of {call.layer!r}"
             break
     return (
-        f"expected a network with an activation that every path passes through, got {name}: a single unit of {depth} "
+        f"expected a network with activations that every path passes through, got {name}: a single unit of {count} "
         f"weighted operations, since {reason}; use another method, such as 'integrated_gradients' or 'extremal'"
     )
 

@@ -59,7 +59,7 @@ def trace(network: nn.Module, x: Tensor, pick: Callable[[Any, Tensor], Any] | No
     casts: Casts = {}
     # A pass of one image may differ, for instance by squeeze() or ``if len(x) > 1``.
     one = Recorder(network, _batch(x, 1), pick, casts)
-    two = Recorder(network, _batch(x, 2), pick, casts)
+    two = _two(network, x, pick, casts)
     _refuse_other_scores(one, two, x.dtype)
     try:
         result = aligned(one, two, 1, 2)
@@ -71,6 +71,19 @@ def trace(network: nn.Module, x: Tensor, pick: Callable[[Any, Tensor], Any] | No
             raise Untraceable(f"its calls depend on the number of images from {unlike} on") from None
     _verify(result, one)
     return result
+
+
+def _two(network: nn.Module, x: Tensor, pick: Callable[[Any, Tensor], Any] | None, casts: Casts) -> Recorder:
+    """Record a pass of two images; Untraceable for a network that accepts one image only, such as an exported one."""
+    try:
+        return Recorder(network, _batch(x, 2), pick, casts)
+    except Untraceable:
+        raise
+    except Exception as error:  # a network can raise any exception
+        reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+        raise Untraceable(
+            f"it accepts one image but not two ({reason}); export it with a dynamic number of images"
+        ) from error
 
 
 def _batch(x: Tensor, count: int) -> Tensor:

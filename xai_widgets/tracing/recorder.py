@@ -219,10 +219,9 @@ class Recorder(TorchFunctionMode):
     def _hidden(self, tensor: Tensor, where: str) -> str:
         """Describe the origin of a tensor that no recorded call returned."""
         if self._scripted:
+            which = f"{self._scripted[0]!r}" if self._scripted[0] else "it"
             return (
-                f"{self._scripted[0]!r} is a scripted module"
-                if self._scripted[0]
-                else "it is a scripted module"
+                f"{which} is a scripted module, whose operations are hidden; use the module before scripting"
             )
         kind = type(tensor.grad_fn).__name__.rstrip("0123456789").removesuffix("Backward")
         made = f"the operation {kind!r}" if tensor.grad_fn is not None else "an operation"

@@ -75,6 +75,11 @@ def test_the_same_network_has_the_same_units_however_it_is_written(name):
         assert_close(inverse_of(method, model, x, [1, 3], settings=ONE_STEP).x, expected.x)
 
 
+def exported(network):
+    """Export a network for any number of images."""
+    return torch.export.export(network, (images(2),), dynamic_shapes=({0: torch.export.Dim("N")},))
+
+
 @pytest.mark.parametrize(
     "network",
     [
@@ -84,16 +89,42 @@ def test_the_same_network_has_the_same_units_however_it_is_written(name):
         lambda net: net.to(memory_format=torch.channels_last),
         lambda net: nn.utils.parametrizations.weight_norm(net.conv1) and net,
         lambda net: net.requires_grad_(False),
+        lambda net: exported(net).module(),
+        lambda net: exported(net).run_decompositions().module(),
+        torch.fx.symbolic_trace,
     ],
-    ids=["compiled", "data parallel", "averaged", "channels last", "weight norm", "frozen"],
+    ids=[
+        "compiled",
+        "data parallel",
+        "averaged",
+        "channels last",
+        "weight norm",
+        "frozen",
+        "exported",
+        "decomposed",
+        "graph",
+    ],
 )
 def test_wrapped_networks_have_the_inverses_of_the_network(network):
     plain, x = settle(SharedInPlace()), images(2)
-    model = wrap(network(copy.deepcopy(plain)).eval())
+    model = wrap(network(copy.deepcopy(plain)))
     for method in METHODS:
         expected = inverse_of(method, wrap(plain), x, 1, settings=ONE_STEP)
         found = inverse_of(method, model, x, 1, settings=ONE_STEP)
         assert_close(found.x, expected.x)
+
+
+def test_modules_that_cannot_be_replayed_have_an_alternative():
+    plain = settle(Functional())
+    with pytest.raises(
+        ValueError, match=r"accepts one image but not two .*; export it with a dynamic number of images"
+    ):
+        find_units(wrap(torch.export.export(plain, (images(1),)).module()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(plain, images(2))
+    with pytest.raises(ValueError, match=r"is a scripted module, .*; use the module before scripting"):
+        find_units(wrap(traced))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
