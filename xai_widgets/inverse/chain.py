@@ -17,6 +17,7 @@ from xai_widgets.core.precision import no_autocast
 from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import brief, check_finite, tensor
 from xai_widgets.errors import warn
+from xai_widgets.inverse.exact import exact_inverse
 from xai_widgets.inverse.ranking import among_the_best
 from xai_widgets.inverse.solver import Cost, Solution, SolverSettings, minimize
 from xai_widgets.inverse.units import Unit, check_network, divide, dominating
@@ -299,8 +300,8 @@ class Chain(ShortRepr):
         unit, total = dominating(self.units), sum(unit.depth for unit in self.units)
         if unit is not None:
             notes.append(
-                f"the unit {unit.name!r} spans {unit.depth} of {total} weighted operations in a row, so this part of "
-                "the network is inverted in one step, in which lambda has little effect"
+                f"the unit {unit.name!r} spans {unit.depth} of {total} weighted operations in a row, so lambda acts in "
+                "one step on this part of the network"
             )
         for note in notes:
             warn(note)
@@ -364,37 +365,6 @@ def probability_fields(model: ImageModel | nn.Module) -> dict[str, Any]:
     if not isinstance(model, ImageModel):
         return {}
     return {"activation": model.activation, "has_probabilities": model.has_probabilities}
-
-
-def exact_inverse(unit: Unit, x_bar: Tensor, y: Tensor) -> Tensor:
-    """Return the closed-form inverse of a unit that only moves, selects or averages values.
-
-    For a max-pool it is M^+ y: each y at the position of its maximum, averaged where windows share a maximum. For an
-    average it is the part of x_bar with average y, x_bar y / y_bar, which is exact if the windows do not overlap.
-
-    Parameters
-    ----------
-    unit : Unit
-        A unit of a kind in ``EXACT``.
-    x_bar : Tensor, (B, ...)
-        Input of the unit in the forward pass.
-    y : Tensor, (B, ...)
-        Value to invert, between 0 and the output of the unit for x_bar.
-
-    Returns
-    -------
-    Tensor, (B, ...)
-        Shaped like x_bar.
-    """
-    with outside_inference(), torch.enable_grad(), no_autocast(x_bar.device):
-        start = x_bar.detach().clone().requires_grad_()
-        out = unit.run(start)
-        share = torch.where(out != 0, y / out, 0).detach() if unit.kind == "average" else y
-        # The unit is linear around x_bar, so the backward pass multiplies with the transposed matrix.
-        (spread,) = torch.autograd.grad(out, start, share.clone(), retain_graph=True)
-        (windows,) = torch.autograd.grad(out, start, torch.ones_like(out))
-    inverse = torch.where(windows > 0, spread / windows.clamp(min=1e-12), 0)
-    return x_bar * inverse if unit.kind == "average" else inverse
 
 
 def exact_step(chain: Chain, empty: Tensor | None, index: int, image: Tensor, y: Tensor) -> Tensor:

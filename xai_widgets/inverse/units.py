@@ -280,9 +280,6 @@ def _unit(traced: Trace, signs: Signs, begin: Value, end: Value) -> Unit:
     calls = [traced.calls[index] for index in indices]
     rectified = signs.rectified(end.call) if indices else None
     kind = _kind(calls, last=end == traced.output and rectified is None)
-    if kind == "pool" and begin.call and not signs.nonnegative(begin.call):
-        # The zeros of an unpooling would be larger than negative maxima.
-        kind = "convolution"
     run = traced.segment(begin, end)
     return Unit(
         name=_layer(traced, indices, end),

@@ -19,7 +19,7 @@ import xai_widgets as xw
 from xai_widgets.data import scenes
 from xai_widgets.errors import ExplanationWarning
 from xai_widgets.inverse import SolverSettings, find_units, layer_wise, operation_wise
-from xai_widgets.inverse.chain import exact_inverse
+from xai_widgets.inverse.exact import exact_inverse
 
 QUICK = SolverSettings(steps=10)
 LONG = SolverSettings(steps=400, tolerance=1e-6)

@@ -12,6 +12,7 @@ from torch import nn
 from xai_widgets.errors import ExplanationWarning
 from xai_widgets.inverse import SolverSettings, find_units, layer_wise, operation_wise
 from xai_widgets.inverse.chain import Chain
+from xai_widgets.inverse.exact import exact_inverse
 from xai_widgets.inverse.interval import Interval
 
 QUICK = SolverSettings(steps=20)
@@ -130,18 +131,51 @@ def test_the_cost_of_a_signed_unit_is_that_of_the_document():
     assert_close(before.cost[0, 0], cost.detach())
 
 
-def test_a_max_pool_of_negative_values_is_searched():
-    """An unpooling has zeros beside a negative maximum, which would be larger than it."""
-    model, x = wrap(settle(Activated(lambda x: -F.relu(-x) + 0.1 * x, F.relu))), images(1)
-    assert find_units(model)  # A ReLU behind is an end.
-    pooled = wrap(settle(Activated(F.elu, lambda x: F.max_pool2d(x, 2))))
-    kinds = [unit.kind for unit in find_units(pooled)]
-    assert kinds == ["convolution", "convolution", "convolution", "average", "scores"]
-    rectified = wrap(settle(Activated(F.relu, lambda x: F.max_pool2d(x, 2))))
-    assert [unit.kind for unit in find_units(rectified)][1] == "pool"
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.0])
+def test_a_pool_of_negative_maxima_is_undone(share):
+    """An unpooling has zeros beside a negative maximum, which are larger than it."""
+    unit = find_units(nn.Sequential(nn.ELU(), nn.MaxPool2d(2), nn.Conv2d(3, 2, 1), nn.ELU()), images(1))[1]
+    assert unit.kind == "pool"
+    x_bar = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(2)) - 0.8
+    pooled = unit.run(x_bar).detach()
+    assert (pooled < 0).any()
+    assert (pooled > 0).any()
+    y = share * pooled
+    found = exact_inverse(unit, x_bar, y)
+    assert_close(unit.run(found).detach(), y)
+    assert (found * x_bar >= 0).all()
+    assert (found.abs() <= x_bar.abs()).all()
+    # Windows with a positive maximum keep that one only, the others keep all positions.
+    kept = F.avg_pool2d((found != 0).float(), 2) * 4
+    if share:
+        assert torch.equal(kept, torch.where(pooled > 0, 1.0, 4.0))
+    else:
+        assert not found.any()
+
+
+def test_overlapping_windows_of_negative_maxima_stay_within_the_activation():
+    unit = find_units(
+        nn.Sequential(nn.ELU(), nn.MaxPool2d(3, 1, 1), nn.Conv2d(3, 2, 1), nn.ELU()), images(1)
+    )[1]
+    x_bar = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(2)) - 1.5
+    y = 0.5 * unit.run(x_bar).detach()
+    assert (y < 0).any()
+    found = exact_inverse(unit, x_bar, y)
+    assert (found * x_bar >= 0).all()
+    assert (found.abs() <= x_bar.abs()).all()
+    assert ((unit.run(found) < 0) == (y < 0)).all()
+
+
+def test_a_small_leak_changes_little():
+    """The inverse of a network with pools is continuous in the leak of its ReLUs."""
+    x = images(2)
     for method in METHODS:
-        made = inverse_of(method, pooled, x)
-        assert ((made.units[-2].x * made.units[-2].x_bar[:, None]) >= 0).all()
+        one, two = (
+            inverse_of(method, wrap(settle(Activated(each, lambda x: F.max_pool2d(x, 2)))), x)
+            for each in (F.relu, lambda x: F.leaky_relu(x, 1e-4))
+        )
+        assert [unit.kind for unit in one.units] == [unit.kind for unit in two.units]
+        assert (one.x - two.x).abs().mean() < 0.01
 
 
 #: Values that are not activations: 0 does not mean that a neuron is inactive.
