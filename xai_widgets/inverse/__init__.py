@@ -10,7 +10,6 @@ divide a network into units with activations at both ends; see :func:`~xai_widge
 
 from __future__ import annotations
 
-from xai_widgets.inverse.chain import Inverted, UnitInverse
 from xai_widgets.inverse.evaluation import (
     Reconstruction,
     Reidentification,
@@ -21,6 +20,7 @@ from xai_widgets.inverse.evaluation import (
     weighted,
 )
 from xai_widgets.inverse.frequency import Spectra, chirp, spectra
+from xai_widgets.inverse.inverted import Inverted, UnitInverse
 from xai_widgets.inverse.layer_wise import LayerWise, layer_wise
 from xai_widgets.inverse.operation_wise import OperationWise, operation_wise
 from xai_widgets.inverse.patterns import FeaturePatterns, feature_patterns

@@ -34,8 +34,6 @@ from xai_widgets.core.validation import brief, choice, number, numbers
 from xai_widgets.inverse.chain import (
     EXACT,
     Chain,
-    Inverted,
-    UnitInverse,
     check_output,
     check_settings,
     exact_step,
@@ -50,6 +48,7 @@ from xai_widgets.inverse.chain import (
     weighted_fraction,
 )
 from xai_widgets.inverse.interval import Empty, Interval, empty_color
+from xai_widgets.inverse.inverted import Inverted, UnitInverse
 from xai_widgets.inverse.solver import Cost, SolverSettings, broadcast_like
 from xai_widgets.inverse.start import Box, Goal, Start, goal_from_box, goal_from_start
 from xai_widgets.inverse.units import units_after

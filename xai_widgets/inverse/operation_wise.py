@@ -45,8 +45,6 @@ from xai_widgets.errors import warn
 from xai_widgets.inverse.chain import (
     EXACT,
     Chain,
-    Inverted,
-    UnitInverse,
     check_settings,
     exact_step,
     exact_unit_inverse,
@@ -57,6 +55,7 @@ from xai_widgets.inverse.chain import (
     weighted_fraction,
 )
 from xai_widgets.inverse.interval import Empty, Interval, empty_color
+from xai_widgets.inverse.inverted import Inverted, UnitInverse
 from xai_widgets.inverse.solver import Cost, SolverSettings, broadcast_like
 from xai_widgets.inverse.start import Start, goal_from_start
 from xai_widgets.inverse.twice import TwiceDifferentiable

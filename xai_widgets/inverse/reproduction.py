@@ -9,7 +9,7 @@ from torch import Tensor
 
 from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.errors import unknown_name
-from xai_widgets.inverse.chain import UnitInverse
+from xai_widgets.inverse.inverted import UnitInverse
 from xai_widgets.inverse.operation_wise import OperationWise
 from xai_widgets.metrics.agreement import pearson
 from xai_widgets.ops.blur import gaussian_blur

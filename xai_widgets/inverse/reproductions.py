@@ -32,7 +32,8 @@ from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.validation import integer, items
 from xai_widgets.errors import unknown_name
-from xai_widgets.inverse.chain import Chain, UnitInverse
+from xai_widgets.inverse.chain import Chain
+from xai_widgets.inverse.inverted import UnitInverse
 from xai_widgets.inverse.operation_wise import OperationWise, operation_wise
 from xai_widgets.inverse.reproduction import Reproduction
 from xai_widgets.inverse.solver import SolverSettings
