@@ -102,6 +102,7 @@ EXPLORERS: dict[str, Callable[[xw.ImageModel], widgets.DOMWidget]] = {
         scale=2,
         lam=(0, 0.2, 0.4),
     ),
+    "noise_mask_explorer": lambda model: xw.NoiseMaskExplorer(model, _photo(), betas=(0.5, 1, 2)),
     "similarity_explorer": lambda model: xw.SimilarityExplorer(
         model, _photos(4), layers=["stage1", "stage2", "stage3"], components=3
     ),

@@ -71,6 +71,7 @@ IMAGES = {
     "MaskComparison": ("mask_comparison", "explorer.curves.fraction = 0.05"),
     "InverseExplorer": ("inverse_explorer", "explorer.slider.frame = 1"),
     "RegressionInverseExplorer": ("regression_inverse_explorer", "explorer.slider.frame = 6"),
+    "NoiseMaskExplorer": ("noise_mask_explorer", "explorer.mask.opacity = 0.6"),
     "SimilarityExplorer": (
         "similarity_explorer",
         "explorer.view.position = [0.28, 0.37]; explorer.wait(60)",

@@ -24,6 +24,7 @@ from xai_widgets.explorers import DeletionExplorer as DeletionExplorer
 from xai_widgets.explorers import ExtremalExplorer as ExtremalExplorer
 from xai_widgets.explorers import InverseExplorer as InverseExplorer
 from xai_widgets.explorers import MaskComparison as MaskComparison
+from xai_widgets.explorers import NoiseMaskExplorer as NoiseMaskExplorer
 from xai_widgets.explorers import PerturbationBrush as PerturbationBrush
 from xai_widgets.explorers import RegressionInverseExplorer as RegressionInverseExplorer
 from xai_widgets.explorers import SimilarityExplorer as SimilarityExplorer

@@ -10,6 +10,7 @@ import xai_widgets as xw
 from xai_widgets.data import low_resolution, scenes
 from xai_widgets.inverse import SolverSettings
 from xai_widgets.perturbation import ExtremalSettings
+from xai_widgets.perturbation.noise_mask import NoiseMaskSettings
 
 #: Longest wait for one explorer, in seconds.
 PATIENCE = 600
@@ -40,6 +41,12 @@ def _inverse(model: xw.ImageModel) -> Any:
 def _regression_inverse(_model: xw.ImageModel) -> Any:
     image = low_resolution.load_photograph("astronaut")[:, :, 60:124, 160:224]
     return xw.RegressionInverseExplorer(xw.load("scenes_sr"), image, scale=2, lam=LAM, settings=SOLVER)
+
+
+def _noise_mask(model: xw.ImageModel) -> Any:
+    settings = NoiseMaskSettings(max_steps=40, learning_rate=0.1, window=10)
+    layers = ["stage2", "stage3", "scores"]
+    return xw.NoiseMaskExplorer(model, _images(1), layers=layers, betas=(0.5, 1, 2), settings=settings)
 
 
 def _attribution(model: xw.ImageModel) -> Any:
@@ -82,6 +89,7 @@ EXPLORERS: dict[str, Callable[[xw.ImageModel], Any]] = {
     "extremal": _extremal,
     "inverse": _inverse,
     "regression_inverse": _regression_inverse,
+    "noise_mask": _noise_mask,
     "attribution": _attribution,
     "mask_comparison": _mask_comparison,
     "brush": _brush,

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import xai_widgets as xw
+from xai_widgets.perturbation.noise_mask import NoiseMaskSettings
 
 
 class Network(nn.Module):
@@ -48,6 +49,7 @@ def photos(count):
 
 
 METHODS = ["gradient", "guided_backprop"]
+NOISE_MASK = NoiseMaskSettings(max_steps=20, learning_rate=0.1)
 
 #: Each explorer, made of a model and quick to compute.
 EXPLORERS = {
@@ -57,6 +59,9 @@ EXPLORERS = {
     "extremal": lambda model: xw.ExtremalExplorer(model, photos(1)[0], areas=(0.2, 0.5)),
     "channel": lambda model: xw.ChannelExplorer(model, photos(1)[0]),
     "inverse": lambda model: xw.InverseExplorer(model, photos(1)[0], lam=(0.0, 0.5), methods=METHODS),
+    "noise_mask": lambda model: xw.NoiseMaskExplorer(
+        model, photos(1)[0], layers=["relu", "scores"], betas=(0.5, 1), settings=NOISE_MASK
+    ),
     "brush": lambda model: xw.PerturbationBrush(model, photos(1)[0], start="gradient"),
     "similarity": lambda model: xw.SimilarityExplorer(model, photos(2), components=2, corpus=photos(2)),
     "dashboard": lambda model: xw.dashboard(

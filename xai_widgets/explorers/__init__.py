@@ -11,6 +11,7 @@ from xai_widgets.explorers.extremal import ExtremalExplorer
 from xai_widgets.explorers.inverse import InverseExplorer
 from xai_widgets.explorers.joining import link
 from xai_widgets.explorers.mask_comparison import MaskComparison
+from xai_widgets.explorers.noise_mask import NoiseMaskExplorer
 from xai_widgets.explorers.regression_inverse import RegressionInverseExplorer
 from xai_widgets.explorers.similarity import SimilarityExplorer
 
@@ -22,6 +23,7 @@ __all__ = [
     "ExtremalExplorer",
     "InverseExplorer",
     "MaskComparison",
+    "NoiseMaskExplorer",
     "PerturbationBrush",
     "RegressionInverseExplorer",
     "SimilarityExplorer",

@@ -12,9 +12,10 @@ With beta = beta_0 both terms are 1 at their worst, so that the second one can b
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import torch
@@ -94,6 +95,15 @@ class NoiseMaskSettings:
         return NoiseMaskSettings(max_steps=steps, learning_rate=0.015 if steps >= FEWEST_STEPS else 0.1)
 
 
+@dataclass(frozen=True)
+class SearchState:
+    """The variables V (N, 1, H, W) of a search, the moments of their gradient, and the state of the noise."""
+
+    v: Tensor
+    adam: Adam
+    noise: Tensor
+
+
 @dataclass(frozen=True, repr=False)
 class NoiseMask(ShortRepr):
     """Masks at one step.
@@ -112,6 +122,8 @@ class NoiseMask(ShortRepr):
         The second term at each step so far, in units of its value at pure noise (so that beta_0 = 1).
     window : int
         Number of steps over which :attr:`loss_percent` is the mean.
+    search : SearchState or None
+        What a continued search needs besides the masks.
     """
 
     step: int
@@ -120,6 +132,7 @@ class NoiseMask(ShortRepr):
     areas: Tensor
     losses: Tensor
     window: int
+    search: SearchState | None = field(default=None, repr=False, compare=False)
 
     @property
     def loss_percent(self) -> Tensor:
@@ -154,6 +167,7 @@ def noise_mask(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     settings: NoiseMaskSettings | None = None,
+    start: NoiseMask | None = None,
     seed: int = 0,
     batch_size: int = 32,
     every: int = 10,
@@ -178,6 +192,9 @@ def noise_mask(
         Default: ``NoiseMaskSettings()``, those of the thesis; for a network with expensive passes
         ``NoiseMaskSettings.within(steps)`` with as many steps as fit the budget of :mod:`xai_widgets.core.cost`, at
         least 500.
+    start : NoiseMask, optional
+        Result of an earlier search with the same arguments, to continue it for as many steps; images that have
+        converged are searched again.
     seed : int, default 0
         Seed of the noise, which is drawn on the CPU and is the same for each image.
     batch_size : int, default 32
@@ -195,7 +212,7 @@ def noise_mask(
     TypeError
         If ``model`` is not an ImageModel.
     ValueError
-        For an unknown noise or layer, with the nearest name, or invalid images or classes.
+        For an unknown noise or layer, with the nearest name, a start of other images, or invalid images or classes.
     """
     model, x, _ = prepare(model, x, 0 if target is None else target)
     settings = _default(model, x) if settings is None else instance(settings, "settings", NoiseMaskSettings)
@@ -203,14 +220,19 @@ def noise_mask(
     draw = _source(noise, mean, std, x, seed)
     if layer is not None:
         model.find_layers([layer])
+    if start is not None:
+        _check_start(start, x)
 
     def optimize() -> Iterator[NoiseMask]:
         fit = _Fit(model, x, layer, draw(), settings, batch_size)
+        if start is not None and start.search is not None:
+            fit.resume(start, start.search)
+            draw.generator.set_state(start.search.noise)
         for step in range(1, settings.max_steps + 1):
             fit.advance(draw())
             ended = bool(fit.flat.all()) or step == settings.max_steps
             if ended or step % every == 0:
-                yield fit.snapshot()
+                yield fit.snapshot(draw.generator.get_state())
             if ended:
                 return
 
@@ -288,36 +310,89 @@ class _Fit:
             self.flat = self.flat | (now > (1 - self.settings.tolerance) * before)
             self.adam.keep(~self.flat[active])
 
-    def snapshot(self) -> NoiseMask:
+    def resume(self, start: NoiseMask, search: SearchState) -> None:
+        """Continue with the variables of an earlier search."""
+        self.v, self.step = search.v.to(self.x).clone(), start.step
+        # The moments of images that have converged were dropped.
+        if not bool(start.flat.any()):
+            self.adam = copy.copy(search.adam)
+        self.areas = torch.cat([start.areas.to(self.areas), self.areas])
+        self.losses = torch.cat([start.losses.to(self.losses), self.losses])
+
+    def snapshot(self, noise: Tensor) -> NoiseMask:
         """Return a copy of the present state."""
         areas, losses = self.areas[: self.step].clone(), self.losses[: self.step].clone()
-        return NoiseMask(self.step, self.v.sigmoid(), self.flat.clone(), areas, losses, self.settings.window)
+        search = SearchState(self.v.clone(), copy.copy(self.adam), noise)
+        window = self.settings.window
+        return NoiseMask(self.step, self.v.sigmoid(), self.flat.clone(), areas, losses, window, search)
+
+
+def _check_start(start: object, x: Tensor) -> None:
+    """Raise TypeError or ValueError unless a search of images of this shape can be continued."""
+    instance(start, "start", NoiseMask)
+    assert isinstance(start, NoiseMask)
+    if start.search is None or start.masks.shape != (len(x), 1, *x.shape[2:]):
+        raise ValueError(
+            f"expected start as a result for {len(x)} images of {x.shape[2]} x {x.shape[3]}, got masks of shape "
+            f"{tuple(start.masks.shape)}{'' if start.search else ' without their search'}"
+        )
+
+
+class _Noise:
+    """Images (C, H, W) of noise, drawn one after the other on the CPU."""
+
+    def __init__(self, noise: Noise, mean: Tensor, std: Tensor, x: Tensor, seed: int) -> None:
+        self.noise, self.mean, self.std, self.x = noise, mean.to(x.dtype), std.to(x.dtype), x
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def __call__(self) -> Tensor:
+        """Return the next image."""
+        shape, dtype = self.x.shape[1:], self.x.dtype
+        # Tensors created in the caller's inference mode could not be part of a graph later.
+        with outside_inference():
+            if self.noise == "uniform":
+                image = torch.rand(shape, generator=self.generator, dtype=dtype, device="cpu")
+            else:
+                image = torch.randn(shape, generator=self.generator, dtype=dtype, device="cpu")
+                image = self.mean + self.std * image
+            return image.to(self.x.device)
 
 
 def _source(
     noise: Noise, mean: Sequence[float] | None, std: Sequence[float] | None, x: Tensor, seed: int
-) -> Callable[[], Tensor]:
-    """Return a function that draws the next image (C, H, W) of noise."""
-    generator = torch.Generator().manual_seed(seed)
-    shape, dtype = x.shape[1:], x.dtype
+) -> _Noise:
+    """Return the noise of a search."""
     choice(noise, "noise", get_args(Noise))
     if noise == "uniform" and (mean is not None or std is not None):
         raise ValueError("expected noise='normal' with mean or std, got 'uniform'; leave mean and std out")
     means, stds = (
-        _per_channel(name, values, natural, shape[0]).to(dtype)
+        _per_channel(name, values, natural, x.shape[1])
         for name, values, natural in (("mean", mean, _MEAN), ("std", std, _STD))
     )
+    return _Noise(noise, means, stds, x, seed)
 
-    def draw() -> Tensor:
-        # Tensors created in the caller's inference mode could not be part of a graph later.
-        with outside_inference():
-            if noise == "uniform":
-                image = torch.rand(shape, generator=generator, dtype=dtype, device="cpu")
-            else:
-                image = means + stds * torch.randn(shape, generator=generator, dtype=dtype, device="cpu")
-            return image.to(x.device)
 
-    return draw
+def masked_input(x: Tensor, masks: Tensor, *, noise: Noise = "uniform", seed: int = 0) -> Tensor:
+    """Return images under their masks as the network sees them in a search, m x + (1 - m) U (eq. 3).
+
+    Parameters
+    ----------
+    x : Tensor, (N, C, H, W)
+        Images in [0, 1].
+    masks : Tensor, (N, 1, H, W)
+        In [0, 1].
+    noise : {"uniform", "normal"}, default "uniform"
+        Distribution of U, one image of noise for all.
+    seed : int, default 0
+        Seed of the noise.
+
+    Returns
+    -------
+    Tensor, (N, C, H, W)
+        In [0, 1]; normal noise is clipped.
+    """
+    u = _source(noise, None, None, x, check_seed(seed))()
+    return (masks * x + (1 - masks) * u).clamp(0, 1)
 
 
 def _per_channel(

@@ -8,6 +8,7 @@ import pytest
 import torch
 from explorers.test_contract import EXPLORERS, PATIENCE, classifier, photos, residual
 from PIL import Image
+from small_explorers import NOISE_MASK
 from traitlets import TraitError
 
 import xai_widgets as xw
@@ -89,7 +90,7 @@ def test_code_makes_the_explorer_in_its_state(name, make):
     change(explorer)
     code = explorer.code()
     names = {"model": classifier(), "photos": photos, "network": residual()}
-    names |= {"image": photos(1)[0], "images": photos(2), "corpus": photos(2)}
+    names |= {"image": photos(1)[0], "images": photos(2), "corpus": photos(2), "settings": NOISE_MASK}
     if name == "regression_inverse":
         names["image"] = torch.rand(1, 1, 24, 24)
     exec(code, names)

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 import torch
-from small_explorers import EXPLORERS, call_before_passes, classifier, photos, residual
+from small_explorers import EXPLORERS, NOISE_MASK, call_before_passes, classifier, photos, residual
 
 import xai_widgets as xw
 from xai_widgets.core.scheduler import UNSEEN, VISIBLE, scheduler
@@ -50,6 +50,9 @@ MAKERS = {
     "channel": lambda model: xw.ChannelExplorer(model, photos(1)[0], images=photos(3), start=False),
     "inverse": lambda model: xw.InverseExplorer(
         model, photos(1)[0], lam=(0.0, 0.5), methods=["gradient"], start=False
+    ),
+    "noise_mask": lambda model: xw.NoiseMaskExplorer(
+        model, photos(1)[0], layers=["relu", "scores"], betas=(0.5, 1), settings=NOISE_MASK, start=False
     ),
     "similarity": lambda model: xw.SimilarityExplorer(
         model, photos(2), components=2, corpus=photos(2), start=False

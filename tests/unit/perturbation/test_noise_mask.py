@@ -11,7 +11,7 @@ from networks import Dropping, Functional, SharedInPlace, images, one_sentence, 
 from torch import nn
 
 from xai_widgets.core.model import ImageModel
-from xai_widgets.perturbation.noise_mask import NoiseMaskSettings, noise_mask
+from xai_widgets.perturbation.noise_mask import NoiseMaskSettings, masked_input, noise_mask
 
 SHORT = NoiseMaskSettings(max_steps=6, window=3, tolerance=0)
 
@@ -247,3 +247,49 @@ def test_settings_out_of_range_are_refused(name, value):
 def test_a_bare_network_is_refused():
     with pytest.raises(TypeError, match="expected an ImageModel"):
         noise_mask(Functional(), images(1))
+
+
+@pytest.mark.parametrize("noise", ["uniform", "normal"])
+def test_a_continued_search_is_the_longer_one(noise):
+    model, x = wrap(settle(SharedInPlace())), images(2)
+    short, long = (NoiseMaskSettings(max_steps=steps, window=100) for steps in (3, 6))
+    longer = noise_mask(model, x, noise=noise, settings=long, seed=5).result(progress=False)
+    first = noise_mask(model, x, noise=noise, settings=short, seed=5).result(progress=False)
+    second = noise_mask(model, x, noise=noise, settings=short, seed=5, start=first).result(progress=False)
+    assert second.step == 6
+    assert second.masks == near(longer.masks)
+    assert second.losses == near(longer.losses, scale=1)
+    # The first result is left as it was, and can be continued again.
+    again = noise_mask(model, x, noise=noise, settings=short, seed=5, start=first).result(progress=False)
+    assert again.masks == near(second.masks)
+
+
+def test_a_converged_search_is_continued_for_a_window_at_least():
+    settings = NoiseMaskSettings(max_steps=20, window=2, tolerance=0.5)
+    model, x = wrap(settle(SharedInPlace())), images(1)
+    first = noise_mask(model, x, settings=settings).result(progress=False)
+    assert first.flat.all()
+    second = noise_mask(model, x, settings=settings, start=first).result(progress=False)
+    assert second.step > first.step
+    assert len(second.areas) == second.step
+    assert second.areas.isfinite().all()
+
+
+@pytest.mark.parametrize("start", [3, "mask of one image"])
+def test_a_start_of_other_images_is_refused(start):
+    model = wrap(settle(SharedInPlace()))
+    if start != 3:
+        start = noise_mask(model, images(1), settings=SHORT).result(progress=False)
+    with pytest.raises((TypeError, ValueError), match="expected start"):
+        noise_mask(model, images(2), settings=SHORT, start=start)
+
+
+def test_the_masked_input_has_noise_outside_of_the_mask():
+    x, masks = images(2), torch.zeros(2, 1, 8, 8)
+    masks[:, :, :4] = 1
+    found = masked_input(x, masks, seed=3)
+    assert torch.equal(found[:, :, :4], x[:, :, :4])
+    noise = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(3))
+    assert torch.equal(found[1, :, 4:], noise[:, 4:])
+    normal = masked_input(x, masks, noise="normal")
+    assert 0 <= normal.min() <= normal.max() <= 1
