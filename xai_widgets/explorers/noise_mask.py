@@ -41,8 +41,8 @@ class NoiseMaskExplorer(Explorer):
     A mask (:func:`~xai_widgets.perturbation.noise_mask`) is searched for the later layers and the scores of each
     network. As in figures 9 to 11 of the source, a table shows the masks by network and layer with the loss that is
     left, as a percentage of that of pure noise. A click on a mask, or the lists, choose the one that is shown over the
-    image, and with what the network sees under it. The slider switches its weight beta, a multiple of beta_0, with
-    which both terms are balanced in each layer.
+    image, and beside it the image under it as the network sees it. The slider switches its weight beta, a multiple of
+    beta_0, with which both terms are balanced in each layer.
 
     Masks appear while they are searched. The search is stopped and continued by the button; a mask that has not
     converged is marked, and Resume searches on.
@@ -110,7 +110,8 @@ class NoiseMaskExplorer(Explorer):
 
     question: ClassVar[str] = "Which pixels does a layer need?"
     hint: ClassVar[str] = "Click a mask of the table."
-    kernel_controls: ClassVar[tuple[str, ...]] = ("run_bar", "model_picker", "layer_picker", "gallery")
+    kernel_controls: ClassVar[tuple[str, ...]] = ("run_bar", "model_picker", "layer_picker")
+    kernel_views: ClassVar[tuple[str, ...]] = ("gallery",)
 
     study: NoiseMaskStudy
     result: NoiseMask | None = None
@@ -224,6 +225,9 @@ class NoiseMaskExplorer(Explorer):
         set_layout(self.slider, flex="2 1 220px")
         images = stage((self.mask, 1), (self.masked, 1), width=180)
         plots = column(self.gallery, self.tabs, weight=1, width=320)
+        # A click has an effect in Python, so that the gallery returns to its choice without it.
+        self.gallery._needs_kernel = True
+        set_layout(self.tabs, max_width="640px")
         self._assemble([controls, stage((images, 1.4), plots, width=380)])
         self.model_picker.observe(lambda _change: self._name_layers(), "value")
         self.gallery.observe(lambda change: self._choose_cell(change["new"]), "frame")
@@ -237,9 +241,9 @@ class NoiseMaskExplorer(Explorer):
     def _choose_cell(self, cell: int) -> None:
         """Choose the network and layer of a cell of the table."""
         if cell >= 0:
-            row, place = divmod(cell, len(self._layers[0]))
+            row, number = divmod(cell, len(self._layers[0]))
             self.model_picker.value = self.model_picker.options[row]
-            self.layer_picker.value = self.layer_picker.options[place]
+            self.layer_picker.value = self.layer_picker.options[number]
 
     # -- the computation ------------------------------------------------------------------------------------
 
@@ -314,7 +318,7 @@ class NoiseMaskExplorer(Explorer):
             return ""
         if not outcome.complete:
             return f"Step {result.step}: the search is not complete."
-        return f"Not converged after {result.step} steps: the mask may still change. Resume searches further."
+        return f"Not converged after {result.step} steps; Resume searches further."
 
     def _draw_table(self) -> None:
         keys = self._cells()

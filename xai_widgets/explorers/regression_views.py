@@ -1,4 +1,4 @@
-"""The views of the explorer of a network that makes images, and what they draw of a result."""
+"""The views of the explorer of a network that makes images, and how they draw a result."""
 
 from __future__ import annotations
 
@@ -222,7 +222,7 @@ def box_around(position: Sequence[float] | None, side: int, size: Sequence[int])
     return top, left, side, side
 
 
-#: What a network returns, by the kind of its output and by whether it adds a residual to its input.
+#: The fact about the output of a network, by the kind of its output and by whether it adds a residual to its input.
 _RETURNS: Mapping[tuple[str, bool], str] = {
     ("residual", False): "The network returns the residual Φ(x).",
     ("image", True): "The network returns the image x + Φ(x), and its residual is inverted.",

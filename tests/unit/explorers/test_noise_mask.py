@@ -1,4 +1,4 @@
-"""The explorer of noise masks without a browser: what its views are given, and what is computed for a choice."""
+"""The explorer of noise masks without a browser: the arrays of its views, and the masks computed for a choice."""
 
 import numpy as np
 import pytest
