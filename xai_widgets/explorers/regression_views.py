@@ -237,10 +237,13 @@ def facts_html(study: RegressionInverseStudy, result: RegressionResult | None) -
         facts.append("It is one unit: the whole network is inverted in one step.")
     if result is not None:
         facts += [f"Note: {note}." for note in result.inverse.notes]
-    if result is not None and result.unconverged:
-        count = f"{len(result.unconverged)} of {result.units} units did not converge"
-        facts.append(f"{count}: {', '.join(result.unconverged)}.")
-    return f"<p style='margin:0;line-height:1.4'><small>{escape(' '.join(facts))}</small></p>"
+    names = ", ".join(result.unconverged) if result is not None else ""
+    if result is not None and names:
+        facts.append(
+            f"{len(result.unconverged)} of {result.units} units did not converge; more steps are needed."
+        )
+    style = "margin:0;line-height:1.4"
+    return f"<p style='{style}' title=\"{escape(names)}\"><small>{escape(' '.join(facts))}</small></p>"
 
 
 def distinct_names(names: Sequence[str]) -> list[str]:
