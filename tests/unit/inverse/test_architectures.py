@@ -30,7 +30,7 @@ CLASSES = 5
 class Case(NamedTuple):
     """A network, the size of its images, its number of units, and the largest number of weighted operations of one.
 
-    `signed` names the activation functions with negative values, and `noted` tells whether a unit is noted as large.
+    `signed` names the activation functions with negative values, and `noted` is True if a note names a large unit.
     """
 
     make: object

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from networks import Concat, Functional, Residual, SharedInPlace, images, one_sentence, settle, wrap
 from snapshot import Broken, everything
-from torch import nn
 from torch.overrides import TorchFunctionMode
 from torchvision_networks import BUILDERS
 
@@ -19,7 +18,6 @@ import xai_widgets as xw
 from xai_widgets.data import scenes
 from xai_widgets.errors import ExplanationWarning
 from xai_widgets.inverse import SolverSettings, find_units, layer_wise, operation_wise
-from xai_widgets.inverse.exact import exact_inverse
 
 QUICK = SolverSettings(steps=10)
 LONG = SolverSettings(steps=400, tolerance=1e-6)
@@ -187,42 +185,6 @@ def test_the_cost_of_a_unit_is_equation_5_5():
                 }[regularizer]  # fmt: skip
                 expected = (first.run(unit.x[n, index][None])[0] - y).norm() + lam * weight
                 assert_close(unit.cost[n, index], expected.detach())
-
-
-def test_a_max_pool_is_inverted_by_its_switches():
-    model, x = wrap(settle(Functional())), images(2)
-    made = layers(model, x, 2)
-    above, pool = made.units[-3], made.units[-2]
-    assert pool.kind == "pool"
-    switches = F.max_pool2d(pool.x_bar, 2, return_indices=True)[1]
-    for index in range(3):
-        expected = F.max_unpool2d(above.x[:, index], switches, 2)
-        assert_close(pool.x[:, index], expected)
-
-
-def test_windows_that_share_a_maximum_give_it_their_mean():
-    """The Moore-Penrose inverse of the matrix of an overlapping max-pool."""
-    x_bar = torch.rand(1, 1, 4, 4, generator=torch.Generator().manual_seed(1))
-    out, switches = F.max_pool2d(x_bar, 3, stride=1, return_indices=True)
-    matrix = torch.zeros(4, 16)
-    matrix[torch.arange(4), switches.flatten()] = 1
-    y = out * torch.rand(out.shape, generator=torch.Generator().manual_seed(2))
-    expected = torch.linalg.pinv(matrix) @ y.flatten()
-    unit = find_units(nn.Sequential(nn.MaxPool2d(3, stride=1), nn.Conv2d(1, 1, 2), nn.ReLU()))[0]
-    assert_close(exact_inverse(unit, x_bar, y).flatten(), expected)
-
-
-def test_an_average_is_inverted_in_proportion():
-    model, x = wrap(settle(SharedInPlace())), images(2)
-    made = layers(model, x, 2)
-    names = [unit.unit for unit in made.units]
-    average = made.units[names.index("average")]
-    above = made.units[names.index("average") - 1]
-    assert_close(average.x.mean((3, 4)), above.x[..., 0, 0])
-    share = average.x[0, 0] / average.x_bar[0].clamp(min=1e-9)
-    for channel in range(6):
-        there = average.x_bar[0, channel] > 1e-6
-        assert share[channel][there].max() - share[channel][there].min() < 1e-4
 
 
 def test_the_scores_are_those_that_favor_the_class_most():

@@ -12,7 +12,6 @@ from torch import nn
 from xai_widgets.errors import ExplanationWarning
 from xai_widgets.inverse import SolverSettings, find_units, layer_wise, operation_wise
 from xai_widgets.inverse.chain import Chain
-from xai_widgets.inverse.exact import exact_inverse
 from xai_widgets.inverse.interval import Interval
 
 QUICK = SolverSettings(steps=20)
@@ -129,41 +128,6 @@ def test_the_cost_of_a_signed_unit_is_that_of_the_document():
     y = after.x[:, 0] * after.x_bar.norm() / after.x.norm()
     cost = (units[before.unit].run(before.x[:, 0]) - y).norm() + lam * before.kept.norm()
     assert_close(before.cost[0, 0], cost.detach())
-
-
-@pytest.mark.parametrize("share", [1.0, 0.5, 0.0])
-def test_a_pool_of_negative_maxima_is_undone(share):
-    """An unpooling has zeros beside a negative maximum, which are larger than it."""
-    unit = find_units(nn.Sequential(nn.ELU(), nn.MaxPool2d(2), nn.Conv2d(3, 2, 1), nn.ELU()), images(1))[1]
-    assert unit.kind == "pool"
-    x_bar = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(2)) - 0.8
-    pooled = unit.run(x_bar).detach()
-    assert (pooled < 0).any()
-    assert (pooled > 0).any()
-    y = share * pooled
-    found = exact_inverse(unit, x_bar, y)
-    assert_close(unit.run(found).detach(), y)
-    assert (found * x_bar >= 0).all()
-    assert (found.abs() <= x_bar.abs()).all()
-    # Windows with a positive maximum keep that one only, the others keep all positions.
-    kept = F.avg_pool2d((found != 0).float(), 2) * 4
-    if share:
-        assert torch.equal(kept, torch.where(pooled > 0, 1.0, 4.0))
-    else:
-        assert not found.any()
-
-
-def test_overlapping_windows_of_negative_maxima_stay_within_the_activation():
-    unit = find_units(
-        nn.Sequential(nn.ELU(), nn.MaxPool2d(3, 1, 1), nn.Conv2d(3, 2, 1), nn.ELU()), images(1)
-    )[1]
-    x_bar = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(2)) - 1.5
-    y = 0.5 * unit.run(x_bar).detach()
-    assert (y < 0).any()
-    found = exact_inverse(unit, x_bar, y)
-    assert (found * x_bar >= 0).all()
-    assert (found.abs() <= x_bar.abs()).all()
-    assert ((unit.run(found) < 0) == (y < 0)).all()
 
 
 def test_a_small_leak_changes_little():
