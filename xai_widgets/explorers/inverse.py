@@ -265,7 +265,7 @@ class InverseExplorer(InverseDrawing, InverseTabs):
         # Keep one height before and after the first result.
         set_layout(self.scores, min_height="168px")
         set_layout(self.gallery, min_height="176px")
-        set_layout(self.curves, min_height="268px")
+        set_layout(self.curves, min_height="240px")
         inverse = stage(
             column(
                 self.slider,
@@ -280,7 +280,7 @@ class InverseExplorer(InverseDrawing, InverseTabs):
             [
                 header(self.start_picker, self.channel_picker),
                 stage((self.weight, 1), (self.depth, 1)),
-                _row(self.start_map, self.layer_map, self.operation_map),
+                _row(self.start_map, self.layer_map, self.operation_map, align="flex-start"),
             ],
             layout=wide(),
         )
@@ -343,13 +343,13 @@ class InverseExplorer(InverseDrawing, InverseTabs):
         return dict(self.result.failed) if self.result is not None else {}
 
 
-def _row(*views: Any) -> GridBox:
-    """Return three images side by side, aligned at the bottom, where a title of two lines moves none of them."""
+def _row(*views: Any, align: str = "flex-end") -> GridBox:
+    """Return three images side by side; aligned at the bottom, a title of two lines moves none of them."""
     return GridBox(
         list(views),
         layout=Layout(
             grid_template_columns=f"repeat({len(views)}, minmax(0, 1fr))",
             grid_gap="2px 12px",
-            align_items="flex-end",
+            align_items=align,
         ),
     )

@@ -48,7 +48,7 @@ class CurvesTab(InverseTab):
             for title, x_label, y_label in (
                 ("Is the class kept?", "λ", "share"),
                 ("Is the order of α right?", "λ", "area under the curve"),
-                ("By how little?", "share of the image that is kept", "share of images with the class"),
+                ("By how little of the image?", "share of the image that is kept", "share of the images"),
             )
         )
         # All are at the lambda of the first slider.
@@ -89,11 +89,8 @@ class CurvesTab(InverseTab):
         series = self._series()
         means = {name: self.study.mean(name, self.owner.empty) for name in series}
         own, count = means[series[0]]
-        self.kept.title = (
-            f"Is the class kept? Mean over {count} of {len(self.study.x)} images"
-            if count
-            else "Is the class kept?"
-        )
+        for view in (self.kept, self.ranked):
+            view.x_label = f"λ, mean over {count} of {len(self.study.x)} images"
         for view, names in ((self.kept, KEPT), (self.ranked, RANKED)):
             with view.hold_sync():
                 view.x = view.steps = None if own is None else own.parameter.float()

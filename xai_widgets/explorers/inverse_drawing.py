@@ -207,7 +207,8 @@ class InverseDrawing:
         points = {each.title: each for each in result.points}
         for method in self._methods.values():
             found = points.get(method.title)
-            note = dict((*result.failed, *result.warnings)).get(method.title, "")
+            warning = dict(result.warnings).get(method.title, "")
+            note = dict(result.failed).get(method.title, f"⚠ {warning}" if warning else "")
             known = None if found is None else Point(found.mean_alpha, found.probability, found.x[None])
             entries.append(Entry(method.title, known, note))
         return entries

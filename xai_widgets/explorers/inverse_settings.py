@@ -31,7 +31,7 @@ EXPLANATION = (
 SHORT: dict[Original, str] = {
     "grad_cam": "Grad-CAM",
     "integrated_gradients": "Integr. grad.",
-    "deconvnet": "DeconvNet",
+    "deconvnet": "Deconv.",
     "excitation_backprop": "EBP",
 }
 
@@ -53,7 +53,7 @@ class SettingsTab(InverseTab):
     study: ReproductionStudy
 
     def _make_views(self) -> None:
-        self.grid = MapGridView(controls=False, size=94)
+        self.grid = MapGridView(controls=False, size=88)
         self.blur = CheckView(title="Blur maps", help="Compare the coarse structure of both maps")
         # That of the smoothing is decided here.
         for name in (

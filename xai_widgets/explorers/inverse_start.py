@@ -35,7 +35,6 @@ class StartControls:
         self.unit.help = "What is inverted: the score of the class, or the activation at the output of a unit"
         self.channel = dropdown("Channel", [EVERY], EVERY)
         self.channel.help = "The channel whose activation is inverted, the most active ones first"
-        self.channel.layout.display = "none"
         self.map = HeatmapView(
             width=0,
             controls=False,
@@ -93,7 +92,6 @@ class StartControls:
 
     def _list_channels(self) -> None:
         output = self._output()
-        self.channel.layout.display = "none" if output is None else None
         if output is None:
             with self.channel.hold_sync():
                 self.channel.options, self.channel.labels = [EVERY], {}

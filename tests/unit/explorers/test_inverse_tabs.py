@@ -114,7 +114,7 @@ def test_a_unit_channel_and_position_are_inverted_in_place_of_the_class(model, i
     explorer = explorer_of(model, image, target=2)
     assert explorer.wait(PATIENCE)
     assert explorer.start_picker.options[0] == "class"
-    assert explorer.channel_picker.layout.display == "none"
+    assert explorer.channel_picker.options == ["all"]
     unit = explorer.start_picker.options[2]
     explorer.start_picker.value = unit
     explorer.channel_picker.value = explorer.channel_picker.options[1]
@@ -253,7 +253,7 @@ def test_curves_over_images_are_the_means_of_what_the_inverse_keeps(model, image
     assert part.kept.y == near(torch.stack([mean.top1, mean.top5, mean.mean_alpha]).float().numpy())
     assert part.ranked.y == near(torch.stack([mean.deletion, mean.insertion]).float().numpy())
     assert part.kept.x == near(np.array(LAM))
-    assert part.kept.title == "Is the class kept? Mean over 3 of 3 images"
+    assert part.kept.x_label == "λ, mean over 3 of 3 images"
     labels = [entry["label"] for entry in part.simplicity.series]
     assert labels == ["layer-wise, activation", "uniform fading", get("gradient").title]
     point, _ = study.mean("gradient")
