@@ -37,6 +37,9 @@ FEW_LAMBDAS = (0.0, 0.2, 0.4, 0.7, 1.5)
 #: Settings of the solver for large images.
 QUICK = SolverSettings(steps=50)
 
+#: Largest width of an image where there is nothing beside three of them.
+LARGEST = "360px"
+
 #: Methods of the source that need a few passes, for comparison.
 METHODS = ("gradient_x_input", "integrated_gradients", "guided_backprop", "grad_cam")
 
@@ -280,7 +283,7 @@ class InverseExplorer(InverseDrawing, InverseTabs):
             [
                 header(self.start_picker, self.channel_picker),
                 stage((self.weight, 1), (self.depth, 1)),
-                _row(self.start_map, self.layer_map, self.operation_map, align="flex-start"),
+                _row(self.start_map, self.layer_map, self.operation_map, align="flex-start", largest=LARGEST),
             ],
             layout=wide(),
         )
@@ -343,12 +346,12 @@ class InverseExplorer(InverseDrawing, InverseTabs):
         return dict(self.result.failed) if self.result is not None else {}
 
 
-def _row(*views: Any, align: str = "flex-end") -> GridBox:
-    """Return three images side by side; aligned at the bottom, a title of two lines moves none of them."""
+def _row(*views: Any, align: str = "flex-end", largest: str = "1fr") -> GridBox:
+    """Return images side by side; aligned at the bottom, a title of two lines moves none of them."""
     return GridBox(
         list(views),
         layout=Layout(
-            grid_template_columns=f"repeat({len(views)}, minmax(0, 1fr))",
+            grid_template_columns=f"repeat({len(views)}, minmax(0, {largest}))",
             grid_gap="2px 12px",
             align_items=align,
         ),

@@ -52,7 +52,9 @@ class RegularizersTab(InverseTab):
 
     def _stage(self) -> Iterable[Any]:
         set_layout(self.share, margin="0")
-        return self.share, stage(*self.views.values(), width=200)
+        images = stage(*self.views.values(), width=200)
+        set_layout(*self.views.values(), max_width="360px")
+        return self.share, images
 
     def _keys(self) -> list[EqualAlphaKey]:
         return [EqualAlphaKey(self.owner.target, SHARES[self.share.frame], self.owner.empty)]

@@ -108,11 +108,11 @@ class StartControls:
                 self.map.maps, self.map.title = None, "Image"
             return
         if self.channel.value == EVERY:
-            shown, title = output[0].sum(0), f"Activation of {self.unit.value}"
+            shown, title = output[0].sum(0), f"{self.unit.value}: click a position"
         else:
             shown, title = (
                 output[0, int(self.channel.value)],
-                f"Channel {self.channel.value} of {self.unit.value}",
+                f"{self.unit.value}, channel {self.channel.value}: click a position",
             )
         with self.map.hold_sync():
             self.map.maps, self.map.title = shown.cpu(), title
