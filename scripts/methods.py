@@ -78,6 +78,13 @@ GROUPS: dict[str, tuple[str, str, dict[str, Method]]] = {
         "snapshots have a `saliency()`.",
         family("perturbation"),
     ),
+    "inverse": (
+        "Inverse",
+        "Methods that search for a part of the image from which the network makes the score: "
+        "`from xai_widgets import inverse`. Their units and options are those of `inverse.layer_wise` and "
+        "`inverse.operation_wise`, which return a `Run`.",
+        family("inverse"),
+    ),
 }
 
 

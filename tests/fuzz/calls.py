@@ -221,11 +221,13 @@ def _inverses() -> list[Call]:
     solver = {"settings": SOLVER, "batch_size": BATCH}
     weights = {"l1": ("0.1", "0"), "l2": ("0.9", "0")}
     common = (MODEL, ("pictures()",), TARGET)
+    start = {"start": ("None", "('conv2', 0, None)", "('conv2', None, (1, 2))")}
+    empty = {"empty": ("None", "'mean'", "'black'")}
     return [
-        Call("I.layer_wise", common, solver | {
+        Call("I.layer_wise", common, solver | start | empty | {
             "lam": ("0.2", "(0.0, 0.4)", "[0.1]"), "regularizer": ("'activation'", "'jacobian'"), "until": ("None", "'conv2'"),
         }),
-        Call("I.operation_wise", common, solver | weights | {"until": ("None", "'conv2'")}),
+        Call("I.operation_wise", common, solver | weights | start | {"until": ("None", "'conv2'")}),
         Call("I.reproduce_integrated_gradients", common, solver | weights),
         Call("I.reproduce_excitation_backprop", common, solver | weights | {"at": ("None", "['conv2']")}),
         Call("I.reproduce_grad_cam", common, solver | {"layer": LAYER}),
@@ -236,7 +238,8 @@ def _inverses() -> list[Call]:
         Call("I.find_units", (MODEL,), {"x": ("None", "pictures()")}),
         Call("I.SolverSettings", (), {"steps": ("3",), "tolerance": ("0.001",), "window": ("5",)}),
         Call("I.chirp", (("16",),), {"extent": ("None", "8.0")}),
-        Call("I.reidentification", (MODEL, ("pictures()",), ("pictures() * 0.5",), TARGET), {"batch_size": BATCH}),
+        Call("I.reidentification", (MODEL, ("pictures()",), ("pictures() * 0.5",), TARGET), empty | {"batch_size": BATCH}),
+        Call("I.uniform", common, empty | {"alphas": ("(0, 0.5, 1)", "[0.2]"), "batch_size": BATCH}),
         Call("I.spectra", (("pictures()",), ("pictures()",)), {}),
     ]  # fmt: skip
 

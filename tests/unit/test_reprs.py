@@ -88,7 +88,7 @@ def test_metrics():
 def test_the_registry():
     assert (
         check_short(METHODS)
-        == f"<{len(METHODS)} methods: gradient, gradient_x_input, deconvnet, ..., channel_extremal>"
+        == f"<{len(METHODS)} methods: gradient, gradient_x_input, deconvnet, ..., operation_wise_inverse>"
     )
     assert repr(Cost(1, 1)) == "Cost(1 forward, 1 backward)"
 

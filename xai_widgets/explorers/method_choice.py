@@ -35,6 +35,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *("greedy_regions", "prediction_difference"),
     ),
     "Optimized masks": ("meaningful_perturbation", "noise_mask", "extremal", "channel_extremal"),
+    "Inverses": ("layer_wise_inverse", "operation_wise_inverse"),
 }
 #: The heading of methods that are in no group.
 OTHERS = "Further methods"

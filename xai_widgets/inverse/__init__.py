@@ -4,8 +4,14 @@ The methods are those of Hyuk Jin Kwon, "Inverse-Based Approach to Explaining an
 Networks", Ph.D. dissertation, Seoul National University, 2021, cited as Kwon 2021.
 
 The two inverses, :func:`~xai_widgets.inverse.operation_wise` (chapter 4) and :func:`~xai_widgets.inverse.layer_wise`
+<<<<<<< HEAD
 (chapter 5), are called as ``method(model, x, target, *, ...)`` and return a :class:`~xai_widgets.core.run.Run`. They
 divide a network into units with activations at both ends; see :func:`~xai_widgets.inverse.find_units`.
+=======
+(chapter 5), are called as ``method(model, x, target, *, ...)`` and return a :class:`~xai_widgets.core.run.Run`; as
+attribution methods they are called ``operation_wise_inverse`` and ``layer_wise_inverse``. They divide a network into
+units with non-negative activations at both ends; see :func:`~xai_widgets.inverse.find_units`.
+>>>>>>> 9129d6a (Register both inverses as methods)
 """
 
 from __future__ import annotations
@@ -24,6 +30,7 @@ from xai_widgets.inverse.inverted import Inverted, UnitInverse
 from xai_widgets.inverse.layer_wise import LayerWise, layer_wise
 from xai_widgets.inverse.operation_wise import OperationWise, operation_wise
 from xai_widgets.inverse.patterns import FeaturePatterns, feature_patterns
+from xai_widgets.inverse.registered import layer_wise_inverse, operation_wise_inverse
 from xai_widgets.inverse.reproductions import (
     Reproduction,
     reproduce_deconvnet,
@@ -33,8 +40,13 @@ from xai_widgets.inverse.reproductions import (
 )
 from xai_widgets.inverse.solver import SolverSettings
 from xai_widgets.inverse.units import Unit, find_units
+from xai_widgets.methods import METHODS as _ALL
+
+#: The methods of this family by name; :data:`xai_widgets.methods.METHODS` holds all.
+METHODS = _ALL.registered("inverse")
 
 __all__ = [
+    "METHODS",
     "FeaturePatterns",
     "Inverted",
     "LayerWise",
@@ -51,7 +63,9 @@ __all__ = [
     "feature_patterns",
     "find_units",
     "layer_wise",
+    "layer_wise_inverse",
     "operation_wise",
+    "operation_wise_inverse",
     "reconstruction",
     "reidentification",
     "reproduce_deconvnet",

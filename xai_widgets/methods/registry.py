@@ -119,7 +119,7 @@ class Method:
     limits : str
         Networks that raise an error, and known failures.
     family : str
-        Package of the method, "attribution" or "perturbation"; "" for a custom method.
+        Package of the method, "attribution", "perturbation" or "inverse"; "" for a custom method.
     requires : tuple of str
         Conditions without which the method raises an error or needs other data:
 
@@ -129,6 +129,7 @@ class Method:
         * "global_average": the network ends with a global average and a linear layer.
         * "attention": every block of the network has attention between all patches.
         * "patterns": patterns of the network are estimated from images first.
+        * "units": the network divides into units that both inverses can invert one by one.
         * "predicted_class": the class is the predicted one.
     uses_class : bool, default True
         Whether the result depends on the class.
@@ -244,7 +245,7 @@ class Method:
 
 #: Packages that register methods, in the order of the listing. They are imported at the first lookup, so that they can
 #: import this module.
-FAMILIES = ("attribution", "perturbation")
+FAMILIES = ("attribution", "perturbation", "inverse")
 
 
 class _Registry(Mapping[str, Method]):
@@ -281,7 +282,8 @@ class _Registry(Mapping[str, Method]):
         return len(self._all())
 
 
-#: All methods by name: those of :mod:`xai_widgets.attribution`, then those of :mod:`xai_widgets.perturbation`.
+#: All methods by name: those of :mod:`xai_widgets.attribution`, of :mod:`xai_widgets.perturbation`, and of
+#: :mod:`xai_widgets.inverse`.
 METHODS = _Registry()
 
 
@@ -362,7 +364,7 @@ def _family(function: Callable[..., Any]) -> str:
 
 
 def family(name: str) -> dict[str, Method]:
-    """Return the methods of one family, "attribution" or "perturbation", by name."""
+    """Return the methods of one family, "attribution", "perturbation" or "inverse", by name."""
     if name not in FAMILIES:
         raise ValueError(unknown_name("family", name, FAMILIES))
     return {key: method for key, method in METHODS.items() if method.family == name}

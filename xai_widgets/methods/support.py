@@ -18,8 +18,14 @@ TRIALS = {
     "attention": ("attention_rollout", "needs attention between all patches in every block"),
     "global_average": ("cam", "needs a global average and a linear layer at the end of the network"),
 }
-#: Methods whose backward rules are tried, each with the methods that have the same rules.
-RULES = {"lrp": (), "deep_lift": (), "excitation_backprop": ("contrastive_excitation_backprop",)}
+#: Methods whose own reasons are shown, each with the methods that have the same backward rules or units.
+RULES = {
+    "lrp": (),
+    "deep_lift": (),
+    "excitation_backprop": ("contrastive_excitation_backprop",),
+    "layer_wise_inverse": (),
+    "operation_wise_inverse": (),
+}
 #: The reason why methods cannot run with their default options.
 PATTERNS = "needs patterns of the network, from estimate_patterns(model, images)"
 

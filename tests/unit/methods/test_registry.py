@@ -9,7 +9,7 @@ import torch
 from attending import Transformer, attends
 from networks import GRID, SharedInPlace, images, settle, wrap
 
-from xai_widgets import attribution, perturbation
+from xai_widgets import attribution, inverse, perturbation
 from xai_widgets.attribution import estimate_patterns
 from xai_widgets.errors import ExplanationWarning
 from xai_widgets.methods import METHODS as EVERY
@@ -193,6 +193,7 @@ def test_a_valid_map_gives_no_warning():
 def test_a_family_lists_its_methods():
     assert dict(attribution.METHODS) == family("attribution")
     assert dict(perturbation.METHODS) == family("perturbation")
+    assert dict(inverse.METHODS) == family("inverse")
 
 
 def test_your_own_method_is_registered_behind_the_others(monkeypatch):

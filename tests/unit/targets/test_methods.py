@@ -21,6 +21,9 @@ ATTENTION = {name for name, method in METHODS.items() if "attention" in method.r
 #: Methods that need the probability of a class, and refuse plain numbers.
 PROBABILISTIC = {"meta_saliency", "minimal_image", "prediction_difference", "meaningful_perturbation"}
 
+#: Methods that invert the scores of all classes, those of the others to 0: a callable has no others.
+ALL_SCORES = {"operation_wise_inverse"}
+
 
 def third(output):
     return output[:, 3]
@@ -33,7 +36,11 @@ def plain_classifier():
 
 @pytest.mark.parametrize(
     "name",
-    [name for name, method in METHODS.items() if name not in PROBABILISTIC | ATTENTION and method.uses_class],
+    [
+        name
+        for name, method in METHODS.items()
+        if name not in PROBABILISTIC | ATTENTION | ALL_SCORES and method.uses_class
+    ],
 )
 def test_a_callable_that_picks_a_class_is_the_class_bit_for_bit(name):
     model, method = plain_classifier(), METHODS[name]
@@ -92,7 +99,9 @@ def test_every_method_explains_it_or_refuses_with_a_reason(case):
     # A softmax and the best box have no backward rule; the pixels of a map do, and the norm of an embedding in LRP.
     with_rules = {name for name, method in METHODS.items() if "rules" in method.requires}
     with_rules -= {"lrp"} if case == "embedding" else set()
-    assert others == (set() if case in ("pixel", "region", "regression") else with_rules)
+    # The best box is not the last of a chain of units.
+    with_units = {name for name, method in METHODS.items() if "units" in method.requires and case == "box"}
+    assert others == (set() if case in ("pixel", "region", "regression") else with_rules | with_units)
     if case == "embedding":
         assert all("in 'the target similarity to the vector'" in refused[name] for name in others)
 
