@@ -112,7 +112,7 @@ class Chain(ShortRepr):
         if unit is not None:
             notes.append(
                 f"the unit {unit.name!r} spans {unit.depth} of {total} weighted operations in a row, so lambda acts in "
-                "one step on this part of the network"
+                "one step on this part of the network; methods such as 'integrated_gradients' need no units"
             )
         for note in notes:
             warn(note)

@@ -241,7 +241,9 @@ def test_a_unit_that_spans_most_of_the_network_is_noted(method):
         run = method(wrap(settle(Skips())), images(1), 1, settings=QUICK)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        assert "'cat' spans 3 of 6" in run.result(progress=False).notes[0]
+        note = run.result(progress=False).notes[0]
+    assert "'cat' spans 3 of 6" in note
+    assert "methods such as 'integrated_gradients' need no units" in note
     notes = inverse_of(method, wrap(settle(Functional())), images(1), 1).notes
     assert not any("spans" in note for note in notes)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from closeness import assert_close
-from networks import images, settle
+from networks import images, one_sentence, settle
 from torch import nn
 
 from xai_widgets.errors import ExplanationWarning
@@ -130,6 +130,26 @@ def test_other_outputs_have_no_residual(name):
     else:
         with pytest.raises(ValueError, match="a single unit"):
             Chain.of(network, x)
+
+
+def test_a_skip_from_behind_the_first_convolution_is_refused_by_its_name():
+    """EDSR: residual blocks without an activation behind their sum, around which the first convolution is added."""
+
+    class Edsr(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head, self.tail = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 3, 3, padding=1)
+            self.first, self.second = nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+
+        def forward(self, x):
+            x = self.head(x)
+            return self.tail(x + 0.1 * self.second(self.first(x).relu()))
+
+    with pytest.raises(
+        ValueError, match=r"a single unit of 4 .* the output of 'head' is used again behind"
+    ) as error:
+        Chain.of(settle(Edsr()), images(1))
+    one_sentence(error)
 
 
 def test_a_skip_inside_is_part_of_its_block():
