@@ -19,7 +19,6 @@ from xai_widgets.ops.blur import gaussian_blur
 from xai_widgets.ops.perturb import perturb, pyramid
 from xai_widgets.perturbation.extremal import Extremal, ExtremalSettings, extremal
 from xai_widgets.perturbation.mask_search import binarize
-from xai_widgets.perturbation.objective import ImageObjective
 
 #: Quick, with several snapshots of starts and steps and an exchange.
 QUICK = ExtremalSettings(steps=8, every=2, neighbor_exchange_every=2, scan=2)
@@ -95,15 +94,8 @@ def test_a_disc_is_beaten(hills):
 
 def margin(result):
     """The score of the class minus the largest other one, (N, A), where the masks are preserved."""
-    scores = result.class_scores[:, :, 0]
-    margins = [
-        [
-            float(row[target]) - max(float(score) for c, score in enumerate(row) if c != target)
-            for row in scores[n]
-        ]
-        for n, target in enumerate(result.target.tolist())
-    ]
-    return torch.tensor(margins)
+    own = torch.arange(CLASSES) == result.target.view(-1, 1, 1)
+    return result.scores - result.class_scores[:, :, 0].masked_fill(own, -math.inf).amax(2)
 
 
 @pytest.mark.parametrize("settings", [QUICK, TORCHRAY], ids=["ours", "torchray"])
@@ -142,38 +134,6 @@ def test_the_scores_are_those_of_the_masks_and_the_masks_have_their_area(
         assert_close(shot.perturbed, model(levels[:, 0])[[0, 1], [0, 3]])
         assert not shot.class_scores.requires_grad
     assert not torch.isnan(shot.class_scores).any()
-
-
-def test_the_contrastive_objective_is_the_margin_and_its_gradient(model):
-    x, masks = images(2), torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1)).round()
-    target = torch.tensor([0, 3])
-    objective = ImageObjective(model, x, target, "contrastive", "fade", None, 32)
-    scores = model(perturb(pyramid(x, "fade"), masks).flatten(0, 1)).view(2, 3, CLASSES).detach()
-    own = scores.gather(2, target.view(2, 1, 1).expand(-1, 3, 1))[..., 0]
-    others = torch.stack([scores[0][:, [1, 2, 3]], scores[1][:, [0, 1, 2]]]).amax(2)
-    assert_close(objective.score(masks).values, own - others)
-    assert objective.score(masks).outside.isnan().all()
-    # The gradient of the margin is the difference of the gradients of both scores.
-    parameters = torch.rand(1, 2, SIZE, SIZE, generator=torch.Generator().manual_seed(2))
-    made = ImageObjective(model, x[:1], target[:1], "contrastive", "fade", None, 32).gradient(
-        parameters, lambda moved, _some: moved, 0
-    )
-    inside = model(perturb(pyramid(x[:1], "fade"), parameters).flatten(0, 1)).detach()
-    inside[:, 0] = -torch.inf
-    for area, rival in enumerate(inside.argmax(1).tolist()):
-        gradients = [
-            ImageObjective(model, x[:1], torch.tensor([c]), "preserve", "fade", None, 32).gradient(
-                parameters, lambda moved, _some: moved, 0
-            )[:, area]
-            for c in (0, rival)
-        ]
-        assert_close(made[:, area], gradients[0] - gradients[1])
-
-
-def test_a_single_score_has_no_margin(model):
-    with pytest.raises(ValueError, match="at least two scores for variant='contrastive', got one") as error:
-        extremal(model, images(1), lambda scores: scores[:, 1], variant="contrastive")
-    one_sentence(error)
 
 
 def test_smooth_masks_of_our_search_have_their_area(model):
