@@ -384,7 +384,7 @@ def _check_betas(betas: Sequence[float]) -> list[float]:
 
 
 def _percent(result: NoiseMask | None) -> str:
-    return "" if result is None else f"{float(result.loss_percent[0]):.0f} %"
+    return "" if result is None else f"{float(result.loss_percent[0]):.0f}\u00a0%"
 
 
 def _summary(result: NoiseMask | None) -> str:

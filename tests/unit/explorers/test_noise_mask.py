@@ -47,13 +47,13 @@ def test_the_views_show_the_masks_of_the_layer_for_each_beta(explorer):
     assert explorer.slider._channels["frame"] == explorer.mask._channels["frame"]
     percent = float(explorer.result.loss_percent[0])
     kept = 100 * float(explorer.result.masks.mean())
-    assert explorer.mask.labels[1] == f"keeps {kept:.0f} %, loss {percent:.0f} %"
+    assert explorer.mask.labels[1] == f"keeps {kept:.0f} %, loss {percent:.0f}\u00a0%"
 
 
 def test_the_table_has_the_loss_of_each_layer(explorer):
     percents = [float(made(layer, 1).loss_percent[0]) for layer in ("relu", None)]
     assert explorer.losses.y[0] == near(percents)
-    assert explorer.gallery.labels == [f"relu {percents[0]:.0f} %", f"scores {percents[1]:.0f} %"]
+    assert explorer.gallery.labels == [f"relu {percents[0]:.0f}\u00a0%", f"scores {percents[1]:.0f}\u00a0%"]
     assert explorer.gallery.present.tolist() == [1, 1]
     assert explorer.gallery.frame == 1
     assert "β = 1 β₀" in explorer.gallery.title
