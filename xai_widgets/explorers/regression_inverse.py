@@ -306,6 +306,7 @@ class RegressionInverseExplorer(Explorer):
         set_layout(self.similarity, min_height="345px")
         set_layout(self.mse, self.psnr, self.spectrum, min_height="300px")
         spectrum = column(self.focus_picker, self.spectrum, width=200)
+        set_layout(self.focus_picker, flex="0 0 auto")
         self.tabs = Tab(children=[self.similarity, self.mse, self.psnr, spectrum, self.table])
         for number, title in enumerate(("SSIM", "MSE", "PSNR", "Spectrum", "Table")):
             self.tabs.set_title(number, title)
