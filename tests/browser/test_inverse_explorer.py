@@ -178,6 +178,7 @@ def test_an_image_of_a_method_and_its_curve_are_chosen_together(done):
 def test_tabs_are_computed_when_opened_and_nothing_jumps(done):
     page = done
     box = page.page.locator(".jp-Notebook .jp-OutputArea .xw-explorer").first
+    page.page.set_viewport_size({"width": 1280, "height": 900})
     height = "(box) => Math.round(box.getBoundingClientRect().height)"
     for title, name in (
         ("Reproductions", "settings"),
@@ -192,6 +193,7 @@ def test_tabs_are_computed_when_opened_and_nothing_jumps(done):
         page.wait_for_kernel(f"explorer.parts[{name!r}].run_bar.status", "done")
         page.page.wait_for_timeout(300)
         assert abs(box.evaluate(height) - before) <= 24, title
+        assert box.evaluate(height) <= 640, title
     open_tab(page, "Over images")
     expect(page.page.get_by_text("pass images=[...] to InverseExplorer")).to_be_visible()
     open_tab(page, "Inverse")

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 from closeness import near
+from ipywidgets.embed import dependency_state
 from small_inverse import LAM, PATIENCE, QUICK, classifier, explorer_of, inverted, other, standing
 
 from xai_widgets.core.images import to_uint8
+from xai_widgets.explorers.page_states import leave_out_tabs
 from xai_widgets.inverse import (
     feature_patterns,
     layer_wise,
@@ -25,6 +27,7 @@ from xai_widgets.metrics.agreement import pearson
 from xai_widgets.studies.inverse import InverseKey
 from xai_widgets.studies.inverse_curves import InverseCurvesStudy
 from xai_widgets.studies.reproductions import Original, ReproductionKey
+from xai_widgets.views.static_repr import visible_views
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*did not converge")
 
@@ -309,3 +312,35 @@ def test_regularizers_are_compared_at_one_share_of_the_image(model, image):
     part.share.frame = 1
     assert explorer.wait(PATIENCE)
     assert len(part.study.store) == 2
+
+
+def test_a_page_leaves_out_tabs_that_were_not_opened(model, image):
+    explorer = explorer_of(model, image, target=2)
+    explorer.show("settings")
+    assert explorer.wait(PATIENCE)
+    states = dependency_state([explorer], drop_defaults=False)
+    notes = leave_out_tabs(explorer, states)
+    assert notes == ["Left out because they were not computed: Over images, Regularizers, Feature patterns."]
+    tabs = states[explorer.tabs.model_id]["state"]
+    assert tabs["titles"] == ["Inverse", "At a depth", "Reproductions"]
+    assert (len(tabs["children"]), tabs["selected_index"]) == (3, 2)
+
+
+def test_a_hidden_explorer_pauses_its_open_tab(model, image):
+    explorer = explorer_of(model, image, target=2)
+    part = explorer.show("settings")
+    assert explorer.wait(PATIENCE)
+    explorer.hidden = True
+    assert part.hidden
+    explorer.hidden = False
+    assert not part.hidden
+
+
+def test_the_figure_is_that_of_the_open_tab(model, image):
+    explorer = explorer_of(model, image, target=2)
+    explorer.show("settings")
+    assert explorer.wait(PATIENCE)
+    assert explorer.parts["settings"].grid in list(visible_views(explorer))
+    assert explorer.curves not in list(visible_views(explorer))
+    explorer.show("inverse")
+    assert explorer.curves in list(visible_views(explorer))
