@@ -141,8 +141,8 @@ def layer_wise(
 
     Notes
     -----
-    An output, a start or a box is inverted as it is given. The scaling of a target to the norm of the forward
-    activation counts only the activation where the target is not 0, times the share of it that is inverted.
+    An output, a start or a box that is a part of the activation is inverted as it is given: no target is scaled to the
+    norm of the forward activation, as those of a class or of the whole output are (algorithm 2, line 3).
     """
     settings = check_settings(settings)
     choice(regularizer, "regularizer", get_args(Regularizer))

@@ -13,7 +13,6 @@ from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import integer, integers, tensor
 from xai_widgets.errors import unknown_name
 from xai_widgets.inverse.chain import Chain, norms
-from xai_widgets.inverse.solver import broadcast_like
 
 #: A unit with a tensor between 0 and its output, or with a channel and a position, (row, column); None for all.
 Start = tuple[str, Tensor] | tuple[str, int | None, tuple[int, int] | None]
@@ -43,9 +42,9 @@ class Goal(ShortRepr):
     def norms(self, y_bar: Tensor, y: Tensor, image: Tensor) -> Tensor:
         """Return the norm to which a target is scaled, (B,).
 
-        For a whole activation it is the norm of the forward activation (algorithm 2, line 3). Scaled to it, a part
-        would be made brighter than it ever was. So only the forward activation counts where the target is not 0, times
-        the share of the part that is inverted: a channel, a position or a box are inverted as they are.
+        For a class or a whole activation it is the norm of the forward activation (algorithm 2, line 3). A part keeps
+        its own: scaled to the whole norm, a channel, a position or a box would be brighter than it ever was, and the
+        inverse would spread over the image.
 
         Parameters
         ----------
@@ -58,10 +57,8 @@ class Goal(ShortRepr):
         """
         if self.activation is None:
             return norms(y_bar)[image]
-        part = (self.value != 0) | (self.activation == 0)
-        share = norms(self.value) / norms(self.activation * part).clamp(min=1e-12)
-        whole = broadcast_like(part.flatten(1).all(1), y_bar)[image]
-        return norms(y_bar[image] * (whole | (y != 0))) * share[image]
+        part = (self.value != self.activation).flatten(1).any(1)
+        return torch.where(part[image], norms(y), norms(y_bar)[image])
 
 
 def goal_from_start(start: Any, chain: Chain) -> Goal:
