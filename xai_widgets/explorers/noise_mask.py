@@ -211,24 +211,31 @@ class NoiseMaskExplorer(Explorer):
             row_labels=[model.name for model in self._models] if len(self._models) > 1 else [],
             interpolation="smooth",
         )
-        self.losses = CurveView(x_label="layer, from early to late", height=120, title="Loss, % of noise")
-        self.steps = CurveView(x_label="step", height=120, title="Search, %")
+        self.losses = CurveView(x_label="layer, from early to late", height=110, title="Loss, % of noise")
+        self.steps = CurveView(x_label="step", height=110, title="Search, %")
         self.display = display_menu(self.mask, settings=("opacity", "colormap", "gray", "smoothing"))
         link((self.slider, "frame"), (self.mask, "frame"), (self.masked, "frame"))
         for name in ("position", "viewport"):
             link((self.mask, name), (self.masked, name))
-        set_layout(self.losses, self.steps, min_height="240px")
         self.tabs = Tab(children=[self.losses, self.steps])
         for number, title in enumerate(("Layers", "Steps")):
             self.tabs.set_title(number, title)
         controls = header(self.slider, self.model_picker, self.layer_picker, self.display, self.run_bar)
         set_layout(self.slider, flex="2 1 220px")
         images = stage((self.mask, 1), (self.masked, 1), width=180)
-        plots = column(self.gallery, self.tabs, weight=1, width=320)
+        # A table of several rows has the plots beside it, so that all fit one screen.
+        several = len(self._models) > 1
+        for plot in (self.losses, self.steps):
+            plot.height = 80 if several else 110
+            set_layout(plot, min_height=f"{190 if several else 230}px")
+        left = column(images, *([self.tabs] if several else []), weight=1.2 if several else 1.4, width=380)
+        right = column(self.gallery, *([] if several else [self.tabs]), weight=1, width=320)
+        if several:
+            set_layout(left, max_width="680px")
         # A click has an effect in Python, so that the gallery returns to its choice without it.
         self.gallery._needs_kernel = True
         set_layout(self.tabs, max_width="640px")
-        self._assemble([controls, stage((images, 1.4), plots, width=380)])
+        self._assemble([controls, stage(left, right)])
         self.model_picker.observe(lambda _change: self._name_layers(), "value")
         self.gallery.observe(lambda change: self._choose_cell(change["new"]), "frame")
         pickers = ((self.model_picker, "value"), (self.layer_picker, "value"), (self.slider, "frame"))
