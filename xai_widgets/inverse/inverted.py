@@ -32,9 +32,9 @@ class UnitInverse(ShortRepr):
     iterations : Tensor, (N, L)
         Number of iterations.
     change : Tensor, (N, L)
-        Relative decrease of the cost in the last iterations.
+        Estimated remaining decrease of the cost, as a share of it; infinite if there is no estimate.
     converged : Tensor, (N, L)
-        Whether `change` is below the tolerance.
+        Whether the remaining decrease is within the tolerance; see :mod:`xai_widgets.inverse.solver`.
     empty : Tensor, (1, ...), or None
         Values of the input of which nothing is left, such as a mean color; 0 for None.
     """
@@ -161,9 +161,9 @@ class Inverted(ShortRepr):
 
     @property
     def unconverged(self) -> list[str]:
-        """Descriptions of the units that did not converge, with the relative decrease of their cost."""
+        """Descriptions of the units that did not converge, with the estimated remaining decrease of their cost."""
         return [
-            f"{unit.unit} (cost still decreasing by a share of {unit.change[~unit.converged].max():.2g})"
+            f"{unit.unit} ({_remaining(unit.change[~unit.converged].max().item())})"
             for unit in self.units
             if not bool(unit.converged.all())
         ]
@@ -200,3 +200,8 @@ class Inverted(ShortRepr):
                 f"{len(self.unconverged)} of {len(self.units)} units did not converge: {', '.join(self.unconverged)}; "
                 "increase `steps` in SolverSettings"
             )
+
+
+def _remaining(share: float) -> str:
+    """Return a description of the estimated remaining decrease of a cost."""
+    return f"cost may still fall by {share:.2g} of itself" if share < 1 else "cost has not settled"
