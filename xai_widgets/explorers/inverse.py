@@ -35,7 +35,7 @@ LAMBDAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 1.0, 1.5)
 FEW_LAMBDAS = (0.0, 0.2, 0.4, 0.7, 1.5)
 
 #: Settings of the solver for large images.
-QUICK = SolverSettings(steps=50)
+QUICK = SolverSettings(steps=30, tolerance=5e-3)
 
 #: Largest width of an image where there is nothing beside three of them.
 LARGEST = "360px"

@@ -14,8 +14,8 @@ in algorithm 2. The start is multiplied with the best of a few factors, since le
 
 Remaining decrease
 ------------------
-The costs of two successive windows of iterations, J'' >= J' >= J, tell how much lower the cost would get: if the
-decrease of a window shrinks by q, the sum of all further ones is (J' - J) q / (1 - q). For a convex cost a bound is
+The costs of two successive windows of iterations, J'' >= J' >= J, give an estimate: if the decrease of a window is a
+share q of that of the window before, the sum of all further ones is (J' - J) q / (1 - q). For a convex cost a bound is
 
     J(x) - min J <= max over the box of <g, x - y> = sum of g x where g > 0, and of -g (x_bar - x) where g < 0
 
