@@ -57,7 +57,8 @@ def test_images_scores_and_plot_are_those_of_the_inverses(model, image, regulari
     method = get("gradient")
     kept = reidentification(model, image, method(model, image, 2), 2)
     faded = uniform(model, image, 2)
-    assert explorer.curves.steps == near(made.mean_alpha[0].numpy())
+    # Rounding grows over the iterations.
+    assert explorer.curves.steps == pytest.approx(made.mean_alpha[0].numpy(), abs=1e-3)
     assert [entry["label"] for entry in explorer.curves.series] == [
         "layer-wise, over λ",
         "uniform fading",

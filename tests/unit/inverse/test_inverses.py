@@ -316,7 +316,9 @@ def test_a_network_that_makes_images_is_inverted_from_its_own_output():
 def test_units_that_do_not_converge_are_named_with_the_remaining_decrease():
     model, x = wrap(settle(Functional())), images(1)
     run = layer_wise(model, x, 1, lam=(0.0, 0.4), settings=SolverSettings(steps=2, window=2, tolerance=0.0))
-    with pytest.warns(UserWarning, match=r"units did not converge: .*\(cost (may still fall|has not settled)"):
+    with pytest.warns(
+        UserWarning, match=r"units did not converge: .*\(cost (may still fall|has not settled)"
+    ):
         made = run.result(progress=False)
     assert made.unconverged
     for unit in made.units:
