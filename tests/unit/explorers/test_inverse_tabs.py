@@ -14,6 +14,7 @@ from small_inverse import LAM, PATIENCE, QUICK, classifier, explorer_of, inverte
 from xai_widgets.core.images import to_uint8
 from xai_widgets.explorers.page_states import leave_out_tabs
 from xai_widgets.inverse import (
+    SolverSettings,
     feature_patterns,
     layer_wise,
     reidentification,
@@ -48,7 +49,7 @@ def photos():
 
 
 def test_limits_are_noted_on_the_images(model, image):
-    explorer = explorer_of(model, image, target=1)
+    explorer = explorer_of(model, image, target=1, settings=SolverSettings(steps=2, window=2))
     assert explorer.wait(PATIENCE)
     words = "Empty: it keeps nothing of the image."
     result = explorer.result
