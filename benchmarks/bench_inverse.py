@@ -35,10 +35,11 @@ from torch import Tensor, nn
 import xai_widgets as xw
 from xai_widgets.data import scenes
 from xai_widgets.inverse import SolverSettings, layer_wise
-from xai_widgets.inverse.chain import EXACT, START_SIGMA, Chain, norms
+from xai_widgets.inverse.chain import EXACT, Chain, norms, starting_point
 from xai_widgets.inverse.layer_wise import LAMBDAS, LayerWise, _UnitStep
 from xai_widgets.inverse.solver import Cost, minimize
-from xai_widgets.ops.blur import gaussian_blur
+from xai_widgets.inverse.start import Goal
+from xai_widgets.inverse.units import Unit
 
 NETWORKS = ("scenes_vgg", "scenes_resnet")
 #: Probes of Hutchinson's estimate.
@@ -81,31 +82,35 @@ class Trace:
 
 def problem(model: xw.ImageModel, step: _UnitStep) -> Problem:
     """The cost of a unit, and what is needed of its Hessian."""
-    unit, image, start = step.unit, step.image, step.x_bar
-    if start.ndim == 4:
-        start = gaussian_blur(start, START_SIGMA)
+    unit, image = step.unit, step.image
+    start, upper = step.interval.z(starting_point(step.x_bar)), step.interval.upper
+    everything = torch.arange(len(image))
+
+    def run(z: Tensor) -> Tensor:
+        return step._run(z, everything)
+
     cost = step._cost() if step.target is None else step._scores_cost(step.target)
     if step.target is not None:
         return Problem(
-            unit.name, cost, start[image], step.x_bar[image],
-            lambda x: scores_diagonal(unit.run, last_linear(model), step.target[image], x), lambda _x, d, _g: d,
+            unit.name, cost, start[image], upper[image],
+            lambda x: scores_diagonal(run, last_linear(model), step.target[image], x), lambda _x, d, _g: d,
         )  # fmt: skip
     y = step.y * (step.y_bar[image].flatten(1).norm(dim=1) / norms(step.y)).view(-1, *[1] * (step.y.ndim - 1))
     weight = step._outside(y)
 
     def diagonal(x: Tensor) -> Tensor:
-        return exact_diagonal(model, unit, x) if unit.affine else hutchinson(unit.run, x)
+        return exact_diagonal(model, unit, run, x) if unit.affine else hutchinson(run, x)
 
     def curvature(x: Tensor, d: Tensor, gradient: Tensor) -> Tensor:
         wide = [-1, *[1] * (x.ndim - 1)]
         lam, w = step.lam.view(wide), torch.ones_like(x) if weight is None else weight.expand_as(x)
         size = norms(w * x).clamp(min=1e-12).view(wide)
-        off = norms(unit.run(x) - y).clamp(min=1e-12).view(wide)
+        off = norms(run(x) - y).clamp(min=1e-12).view(wide)
         # The gradient of J, less that of R, is g.
         g = gradient - lam * w**2 * x / size
         return (d - g**2) / off + lam * (w**2 - w**4 * x**2 / size**2) / size
 
-    return Problem(unit.name, cost, start[image], step.x_bar[image], diagonal, curvature)
+    return Problem(unit.name, cost, start[image], upper[image], diagonal, curvature)
 
 
 def last_linear(model: xw.ImageModel) -> nn.Linear:
@@ -118,13 +123,13 @@ def scores_diagonal(run: Callable[[Tensor], Tensor], linear: nn.Linear, target: 
     return p @ linear.weight**2 - (p @ linear.weight) ** 2
 
 
-def exact_diagonal(model: xw.ImageModel, unit: object, x: Tensor) -> Tensor:
+def exact_diagonal(model: xw.ImageModel, unit: Unit, run: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Of each input the sum of its squared weights to the outputs that are on."""
     # The layers that a unit of the bundled networks ends with bear its number.
     scope, _, last = unit.name.rpartition(".")
     scope, number = (scope, last.removeprefix("relu")) if scope else (unit.name, "")
     parts = dict(model.module.get_submodule(scope).named_children())
-    on = (unit.run(x) > 0).float()
+    on = (run(x) > 0).float()
     if unit.kind == "linear":
         return on @ parts["hidden"].weight ** 2
     convolution, norm = parts[f"conv{number}"], parts.get(f"norm{number}")
@@ -303,7 +308,12 @@ def compare(name: str, count: int, constant: int, given: argparse.Namespace) -> 
                 continue
             above = made.units[len(chain.units) - 2 - index].x if index + 1 < len(chain.units) else None
             y = chain.output[:, None].expand(-1, len(LAMBDAS), -1) if above is None else above
-            each = problem(model, _UnitStep(chain, index, y, made, SolverSettings(), 64))
+            each = problem(
+                model,
+                _UnitStep(
+                    chain, index, y, Goal(len(chain.units) - 1, chain.output), made, SolverSettings(), 64
+                ),
+            )
             trace = (
                 best_constant(each, given.limit, given.tau, window)
                 if few
