@@ -49,7 +49,7 @@ from xai_widgets.inverse.chain import (
 )
 from xai_widgets.inverse.interval import Empty, Interval, empty_color
 from xai_widgets.inverse.inverted import Inverted, UnitInverse
-from xai_widgets.inverse.solver import Cost, SolverSettings, broadcast_like
+from xai_widgets.inverse.solver import Cost, SolverSettings, broadcast_like, picked
 from xai_widgets.inverse.start import Box, Goal, Start, goal_from_box, goal_from_start
 from xai_widgets.inverse.units import units_after
 from xai_widgets.ops.resize import resize_map
@@ -286,10 +286,10 @@ class _UnitStep:
         outside = self._outside(y)
 
         def cost(z: Tensor, index: Tensor) -> Tensor:
-            off = norms(self._run(z, index) - y[index])
+            off = norms(self._run(z, index) - picked(y, index))
             if self.regularizer == "l1":
                 return off + self.lam[index] * z.flatten(1).abs().sum(1)
-            weighted = z if outside is None else z * outside[index]
+            weighted = z if outside is None else z * picked(outside, index)
             return off + self.lam[index] * norms(weighted)
 
         return cost

@@ -56,7 +56,7 @@ from xai_widgets.inverse.chain import (
 )
 from xai_widgets.inverse.interval import Empty, Interval, empty_color
 from xai_widgets.inverse.inverted import Inverted, UnitInverse
-from xai_widgets.inverse.solver import Cost, SolverSettings, broadcast_like
+from xai_widgets.inverse.solver import Cost, SolverSettings, broadcast_like, picked
 from xai_widgets.inverse.start import Start, goal_from_start
 from xai_widgets.inverse.twice import TwiceDifferentiable
 from xai_widgets.inverse.units import Unit, units_after
@@ -275,10 +275,10 @@ def _cost(
 
     def cost(z: Tensor, index: Tensor) -> Tensor:
         if constant is None:
-            value = _derivative(unit, x_bar[index], interval.direction(z, index))
+            value = _derivative(unit, picked(x_bar, index), interval.direction(z, index))
         else:
             value = unit.before_relu(interval.x(z, index)) - constant
-        off = (value - y[index]) * counts[index]
+        off = (value - picked(y, index)) * picked(counts, index)
         return _squares(off) + l1 * z.flatten(1).abs().sum(1) + l2 * _squares(z)
 
     return cost
