@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from xai_widgets.core.cached import cached_property
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.precision import no_autocast
 from xai_widgets.core.scheduler import check_cancelled
