@@ -183,7 +183,6 @@ def test_tabs_are_computed_when_opened_and_nothing_jumps(done):
     assert not page.console
 
 
-# Last: what the browser reports about a dead kernel can arrive in the next test of the same tab.
 def test_an_image_of_a_method_and_its_curve_are_chosen_together(done):
     page = done
     gallery = page.page.locator(".xw-gallery-view").first

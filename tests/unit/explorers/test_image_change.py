@@ -101,9 +101,10 @@ class Shown:
                     )
 
     def add(self, part, name, value):
-        # All images of a dashboard stay in its picker, and the positions on an axis are settings.
+        # All images of a dashboard stay in its picker. Positions on an axis, and which images of a gallery exist, are
+        # no pixels.
         picker = isinstance(part, xw.GalleryView) and part.title == "Image"
-        axis = name == "x"
+        axis = name in ("x", "present")
         if value is not None and not picker and not axis:
             for array in value if isinstance(value, list | tuple) else [value]:
                 for digest in digests(array):
