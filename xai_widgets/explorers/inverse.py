@@ -32,10 +32,10 @@ from xai_widgets.views.static_repr import set_layout
 #: lambda: finest where the inverse gets simple and keeps the class, and on to where a network may lose it.
 LAMBDAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 1.0, 1.5)
 #: Those for large images, which take half of the time.
-FEW_LAMBDAS = (0.0, 0.2, 0.4, 0.7, 1.5)
+FEW_LAMBDAS = (0.0, 0.4, 0.7, 1.0, 1.5)
 
 #: Settings of the solver for large images.
-QUICK = SolverSettings(steps=30, tolerance=5e-3)
+QUICK = SolverSettings(steps=60)
 
 #: Largest width of an image where there is nothing beside three of them.
 LARGEST = "360px"
@@ -75,7 +75,7 @@ class InverseExplorer(InverseDrawing, InverseTabs):
     target : int, str or callable, optional
         The class or a target (see :mod:`xai_widgets.targets`). Default: the predicted class.
     lam : sequence of float, optional
-        lambda, at least 0, ascending. Default: (0, 0.1, ..., 0.7, 1, 1.5), and (0, 0.2, 0.4, 0.7, 1.5) for images of
+        lambda, at least 0, ascending. Default: (0, 0.1, ..., 0.7, 1, 1.5), and (0, 0.4, 0.7, 1, 1.5) for images of
         more than 128 x 128 pixels.
     regularizer : {"activation", "l1", "l2"}, default "activation"
         The first regularizer.
@@ -88,7 +88,7 @@ class InverseExplorer(InverseDrawing, InverseTabs):
     images : optional
         Images of any kind, or a data set, for the tabs of curves over many images and of feature patterns.
     settings : SolverSettings, optional
-        Settings of the solver. Default: ``SolverSettings()``, with ``steps=50`` for an image of more than 128 x 128
+        Settings of the solver. Default: ``SolverSettings()``, with ``steps=60`` for an image of more than 128 x 128
         pixels.
     batch_size : int, default 64
         Inverses, or images, at once.
