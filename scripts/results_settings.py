@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from results_settings_page import figure_of, page, tiled
 from torch import Tensor
 
 import xai_widgets
@@ -34,6 +35,7 @@ from xai_widgets.inverse.reproduction import Reproduction
 from xai_widgets.inverse.reproductions import one_hot
 from xai_widgets.inverse.solver import Cost
 from xai_widgets.inverse.units import Unit
+from xai_widgets.methods.gradients import layer_gradient
 from xai_widgets.metrics import pearson
 from xai_widgets.ops.blur import gaussian_blur
 from xai_widgets.ops.resize import resize_map
@@ -107,21 +109,43 @@ def strongest(model: Any, x: Tensor, unit: str, count: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Pair:
-    """A map of the inverse and that of its original, (N, h, w) each, and what to call them."""
+    """A map of the inverse, that of its original and the class-blind one, (N, h, w) each, with a title."""
 
     title: str
     own: Tensor
     original: Tensor
+    class_blind: Tensor
 
     def correlation(self, sigma: float = 0.0) -> Tensor:
-        """Pearson's correlation, (N,), as :meth:`Reproduction.correlation` has it."""
-        size = max(tuple(self.own.shape[1:]), tuple(self.original.shape[1:]))
-        return pearson(*(blurred(resize_map(each, size), sigma) for each in (self.own, self.original)))
+        """Pearson's correlation of the inverse with the original, (N,), as :meth:`Reproduction.correlation` has it."""
+        return alike(self.own, self.original, sigma)
+
+    def baseline(self, sigma: float = 0.0) -> Tensor:
+        """Pearson's correlation of the class-blind map with the original, (N,)."""
+        return alike(self.class_blind, self.original, sigma)
 
 
-def pair(title: str, found: Reproduction, place: str) -> Pair:
+def alike(one: Tensor, other: Tensor, sigma: float) -> Tensor:
+    """Pearson's correlation of maps, (N,), at the resolution of the finer one and after a Gaussian."""
+    size = max(tuple(one.shape[1:]), tuple(other.shape[1:]))
+    return pearson(*(blurred(resize_map(each, size), sigma) for each in (one, other)))
+
+
+def pair(title: str, found: Reproduction, at: str) -> Pair:
     """One of the maps of a reproduction."""
-    return Pair(title, found.maps[place], found.original_map(place))
+    return Pair(title, found.maps[at], found.original_map(at), found.class_blind_map(at))
+
+
+def negative_weights(model: Any, x: Tensor, layer: str, own: Tensor) -> dict[str, float]:
+    """Share of the weights of Grad-CAM below 0, which the inverse cannot have, and how alike maps without them are."""
+    activation, gradient = layer_gradient(model, x, model.targets(None, x), layer)
+    weights = gradient.mean((2, 3), keepdim=True)
+    whole, positive = ((each * activation).sum(1).clamp(min=0) for each in (weights, weights.clamp(min=0)))
+    return {
+        "share": (weights < 0).float().mean().item(),
+        "positive_alone": alike(positive, whole, 0.0).nanmean().item(),
+        "setting": alike(own, positive, 0.0).nanmean().item(),
+    }
 
 
 def reproductions(name: str, model: Any, x: Tensor) -> dict[str, Pair]:
@@ -129,9 +153,9 @@ def reproductions(name: str, model: Any, x: Tensor) -> dict[str, Pair]:
     cam = quietly(inverse.reproduce_grad_cam(model, x, settings=SOLVER))
     made = {"grad_cam": pair("Grad-CAM", cam, next(iter(cam.maps)))}
     excited = quietly(inverse.reproduce_excitation_backprop(model, x, settings=SOLVER))
-    for place in excited.maps:
-        title = f"Excitation backprop at `{place}`"
-        made[f"excitation_backprop {place}"] = pair(title, excited, place)
+    for at in excited.maps:
+        title = f"Excitation backprop at `{at}`"
+        made[f"excitation_backprop {at}"] = pair(title, excited, at)
     integrated = quietly(inverse.reproduce_integrated_gradients(model, x, settings=SOLVER))
     made["integrated_gradients"] = pair("Integrated gradients", integrated, "image")
     for unit in (MIDDLE[name], LAST[name]):
@@ -155,8 +179,9 @@ def correlations(made: dict[str, Pair]) -> dict[str, Any]:
     return {
         key: {
             "title": each.title,
-            "places": list(each.own.shape[1:]),
+            "positions": list(each.own.shape[1:]),
             "by_sigma": [spread(each.correlation(sigma)) for sigma in SIGMAS],
+            "class_blind": [spread(each.baseline(sigma))["mean"] for sigma in SIGMAS],
         }
         for key, each in made.items()
     }
@@ -268,23 +293,6 @@ def blurred(maps: Tensor, sigma: float) -> Tensor:
 # -- pictures ---------------------------------------------------------------------------------------------
 
 
-def figure_of(rows: int, columns: int, side: float) -> tuple[Any, Any, Any]:
-    """A figure of square pictures without axes."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(
-        rows, columns, figsize=(columns * side, rows * side + 0.5), squeeze=False, constrained_layout=True
-    )
-    for each in axes.flat:
-        each.set(xticks=[], yticks=[])
-        for spine in each.spines.values():
-            spine.set_visible(False)
-    return pyplot, figure, axes
-
-
 def pairs(name: str, x: Tensor, made: dict[str, Pair], path: Path) -> None:
     """Scenes by settings: each map of the inverse beside that of the original."""
     keys = ["grad_cam", f"excitation_backprop {EXCITED[name]}", "integrated_gradients"]
@@ -341,13 +349,6 @@ def spaced(values: list[int], count: int) -> list[int]:
     return values[:: max(1, len(values) // (2 * count))][:count]
 
 
-def tiled(nine: Tensor) -> Tensor:
-    """Nine pictures (9, C, side, side) as three rows of three, with white between them."""
-    framed = torch.nn.functional.pad(nine, (1, 1, 1, 1), value=1.0)
-    rows = [torch.cat(list(framed[at : at + 3]), 2) for at in range(0, len(framed), 3)]
-    return torch.cat(rows, 1).permute(1, 2, 0).clamp(0, 1)
-
-
 # -- the page ---------------------------------------------------------------------------------------------
 
 
@@ -360,6 +361,7 @@ def measure(count: int, searched: int, out: Path, say: Callable[[str], None]) ->
         x = images_of(model, count)
         made = reproductions(name, model, x)
         found: dict[str, Any] = {"settings": correlations(made)}
+        found["negative"] = negative_weights(model, x, LAST[name], made["grad_cam"].own)
         pairs(name, x, made, out / f"settings_{name}.png")
         say(f"{name}: settings")
         found["readings"] = by_reading(name, model, x[:FEW])
@@ -377,74 +379,6 @@ def measure(count: int, searched: int, out: Path, say: Callable[[str], None]) ->
         "torch": torch.__version__.split("+")[0],
     }
     return results
-
-
-def page(results: dict[str, Any]) -> str:
-    """docs/results/settings.md."""
-    head = results["header"]
-    sigmas = [f"blurred, sigma {sigma:g}" if sigma else "as they are" for sigma in head["sigmas"]]
-    parts = [
-        "# Settings of the operation-wise inverse that reproduce other methods\n",
-        f"`python scripts/results_settings.py` ({head['minutes']:.0f} minutes, threads: {head['threads']}, "
-        f"{head['machine']}), with torch {head['torch']}. Pearson's correlation of the map of each setting (section "
-        f"4.4.1 of the source) with the original's, without signs: mean over {head['scenes']} scenes of the test "
-        f"split from number {head['first']} on, in brackets the 10th and the 90th percentile. The class is the one "
-        "that the network says. Both maps are compared as they are, and blurred alike (in places of the map), which "
-        "is nearer to what one sees: the source compares by eye alone.\n",
-    ]
-    for name, found in results["networks"].items():
-        parts += [
-            f"## {name}\n",
-            f"![Each setting beside its original](settings_{name}.png)\n",
-            "\n".join(
-                [
-                    f"| setting | places | {' | '.join(sigmas)} |",
-                    f"|---|---:|{'---:|' * len(sigmas)}",
-                    *(
-                        f"| {one['title']} | {one['places'][0]} x {one['places'][1]} | "
-                        f"{' | '.join(map(cell, one['by_sigma']))} |"
-                        for one in found["settings"].values()
-                    ),
-                ]
-            )
-            + "\n",
-            readings_table(found["readings"], sigmas),
-            f"![Patterns above the patches that they are from](settings_patterns_{name}.png)\n",
-            patterns_text(found["patterns"]),
-        ]
-    return "\n".join(parts)
-
-
-def cell(one: dict[str, Any]) -> str:
-    """Mean and percentiles."""
-    return "none" if one["mean"] is None else f"{one['mean']:.2f} ({one['low']:.2f} to {one['high']:.2f})"
-
-
-def patterns_text(found: dict[str, Any]) -> str:
-    """What the picture of patterns shows."""
-    return (
-        f"Patterns of {len(found['channels'])} channels of `{found['unit']}` from their nine largest activations in "
-        f"{found['images']} scenes, one from each (figure 4.2), above the same patches of the images, {found['side']} "
-        f"pixels wide. {found['left']:.1%} of the patches is left on average; each pattern is drawn as bright as it "
-        "can be.\n"
-    )
-
-
-def readings_table(found: dict[str, Any], sigmas: list[str]) -> str:
-    """What other readings of the source give."""
-    lines = [
-        f"What the source leaves open, read otherwise, one change at a time (scenes: {found['images']}; DeconvNet: "
-        f"channel {found['channel']} of `{found['unit']}`). Left is the share of the image's light in the inverse.\n",
-        f"| reading | {' | '.join(f'IG, {each}' for each in sigmas)} | left | "
-        f"{' | '.join(f'DeconvNet, {each}' for each in sigmas)} | left |",
-        f"|---|{'---:|' * (2 * len(sigmas) + 2)}",
-    ]
-    for words, one in found["readings"].items():
-        cells = []
-        for method in ("integrated_gradients", "deconvnet"):
-            cells += [f"{value:.2f}" for value in one[method]["by_sigma"]] + [f"{one[method]['left']:.1%}"]
-        lines.append(f"| {words} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
