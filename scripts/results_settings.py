@@ -2,11 +2,12 @@
 
     python scripts/results_settings.py              everything; see the page for the minutes it took
     python scripts/results_settings.py --scenes 4   fewer scenes
-    python scripts/results_settings.py --page       the page anew, from the numbers and pictures that are there
+    python scripts/results_settings.py --page       only the page, from settings.json
 
-For both bundled networks: the correlation of each setting of section 4.4.1 of the source with the method that it
-reproduces, and a picture of both side by side; the same for other readings of what the source leaves open; and feature
-patterns of some channels beside the patches that they are from (figure 4.2). The numbers stand in settings.json.
+For both bundled networks, and for EfficientNet-Lite0 with ImageNet weights on photographs: the correlation of each
+setting of section 4.4.1 of the source with the method that it reproduces, with a class-blind baseline, and a picture of
+both side by side. For the bundled ones also other readings of what the source leaves open, and feature patterns of some
+channels beside the patches that they are from (figure 4.2). The figures are in settings.json.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from torch import Tensor
 
 import xai_widgets
 from xai_widgets import inverse
-from xai_widgets.data import scenes
+from xai_widgets.data import photograph, scenes
 from xai_widgets.inverse.chain import EXACT, Chain, exact_step, norms, solve, starting_point
 from xai_widgets.inverse.interval import Interval, empty_color
 from xai_widgets.inverse.operation_wise import _derivative, _squares
@@ -41,7 +42,9 @@ from xai_widgets.ops.blur import gaussian_blur
 from xai_widgets.ops.resize import resize_map
 
 ROOT = Path(__file__).resolve().parent.parent
-NETWORKS = ("scenes_vgg", "scenes_resnet")
+NETWORKS = ("scenes_vgg", "scenes_resnet", "efficientnet_lite0")
+#: Photographs for the network with ImageNet weights.
+PHOTOGRAPHS = ("cat", "coffee", "rocket", "motorcycle")
 SCENES = 16
 #: The first of them: what the source leaves open was chosen by looking at those before.
 FIRST = 100
@@ -54,10 +57,18 @@ SIGMAS = (0.0, 1.0, 3.0)
 #: When an operation is done.
 SOLVER = inverse.SolverSettings()
 #: A unit in the middle, of whose channels patterns are shown, and the last one with places.
-MIDDLE = {"scenes_vgg": "stage3.relu2", "scenes_resnet": "stage2.1"}
-LAST = {"scenes_vgg": "stage5.relu1", "scenes_resnet": "stage4"}
+MIDDLE = {
+    "scenes_vgg": "stage3.relu2",
+    "scenes_resnet": "stage2.1",
+    "efficientnet_lite0": "blocks.2.0.bn2.act",
+}
+LAST = {"scenes_vgg": "stage5.relu1", "scenes_resnet": "stage4", "efficientnet_lite0": "bn2.act"}
 #: Where the picture shows excitation backprop.
-EXCITED = {"scenes_vgg": "stage3.pool", "scenes_resnet": "stage3.0"}
+EXCITED = {
+    "scenes_vgg": "stage3.pool",
+    "scenes_resnet": "stage3.0",
+    "efficientnet_lite0": "blocks.3.0.bn2.act",
+}
 
 
 @dataclass(frozen=True)
@@ -85,7 +96,10 @@ READINGS = {
 
 
 def images_of(model: Any, count: int) -> Tensor:
-    """Scenes of the test split, on which no network was trained, as pixels."""
+    """Return scenes of the test split, on which no network was trained, or photographs for a larger network."""
+    if model.size[0] > scenes.scene().image.shape[0]:
+        photos: Tensor = model.images([photograph(name) for name in PHOTOGRAPHS[:count]])
+        return photos
     numbers = range(FIRST, FIRST + count)
     x: Tensor = model.images([scenes.scene(number, split="test").image for number in numbers])
     return x
@@ -364,13 +378,16 @@ def measure(count: int, searched: int, out: Path, say: Callable[[str], None]) ->
         found["negative"] = negative_weights(model, x, LAST[name], made["grad_cam"].own)
         pairs(name, x, made, out / f"settings_{name}.png")
         say(f"{name}: settings")
-        found["readings"] = by_reading(name, model, x[:FEW])
-        say(f"{name}: other readings")
-        found["patterns"] = patterns(name, model, searched, out / f"settings_patterns_{name}.png")
-        say(f"{name}: patterns")
+        # Patterns need many images.
+        if name.startswith("scenes"):
+            found["readings"] = by_reading(name, model, x[:FEW])
+            say(f"{name}: other readings")
+            found["patterns"] = patterns(name, model, searched, out / f"settings_patterns_{name}.png")
+            say(f"{name}: patterns")
         results["networks"][name] = found
     results["header"] = {
         "scenes": count,
+        "photographs": min(count, len(PHOTOGRAPHS)),
         "first": FIRST,
         "sigmas": list(SIGMAS),
         "minutes": (time.monotonic() - began) / 60,

@@ -51,10 +51,13 @@ def page(results: dict[str, Any]) -> str:
             f"![Each setting beside its original](settings_{name}.png)\n",
             "\n".join(lines) + "\n",
             negative_text(found["negative"]),
-            readings_table(found["readings"], sigmas),
-            f"![Patterns above the patches that they are from](settings_patterns_{name}.png)\n",
-            patterns_text(found["patterns"]),
         ]
+        if "readings" in found:
+            parts += [
+                readings_table(found["readings"], sigmas),
+                f"![Patterns above the patches that they are from](settings_patterns_{name}.png)\n",
+                patterns_text(found["patterns"]),
+            ]
     return "\n".join(parts)
 
 
@@ -63,9 +66,10 @@ INTRODUCTION = """\
 
 `python scripts/results_settings.py` ({minutes} minutes, threads: {threads}, {machine}), with torch {torch}. Pearson's
 correlation of the map of each setting (section 4.4.1 of the source) with the absolute map of the original: mean over
-{scenes} scenes of the test split from number {first} on, in brackets the 10th and the 90th percentile. The class is the
-predicted one. Both maps are compared as they are, and blurred alike (in positions of the map), which is nearer to what
-one sees: the source compares by eye alone.
+{scenes} scenes of the test split from number {first} on, or {photographs} photographs for EfficientNet-Lite0 with
+ImageNet weights, in brackets the 10th and the 90th percentile. The class is the predicted one. Both maps are compared
+as they are, and blurred alike (in positions of the map), which is nearer to what one sees: the source compares by eye
+alone.
 
 **class-blind** is the baseline: the correlation of the original with the sum of the activations over the channels at
 the same layer (for the image, of |x - m|), which is the same for every class. A setting reproduces its original only as
@@ -85,9 +89,9 @@ def settings_row(one: dict[str, Any]) -> str:
 def negative_text(found: dict[str, float]) -> str:
     """Return why Grad-CAM is reproduced as far as it is."""
     return (
-        f"{found['share']:.0%} of the weights of Grad-CAM are below 0, and those of the setting, means of x^, cannot be. "
-        f"Grad-CAM with its positive weights alone has a correlation of {found['positive_alone']:.2f} with the whole, and "
-        f"the setting one of {found['setting']:.2f} with it.\n"
+        f"{found['share']:.0%} of the weights of Grad-CAM are below 0, which those of the setting, means of x^, cannot "
+        f"be. Grad-CAM with its positive weights alone has a correlation of {found['positive_alone']:.2f} with the "
+        f"whole, and the setting one of {found['setting']:.2f} with it.\n"
     )
 
 

@@ -32,9 +32,9 @@ def test_numbers_page_and_pictures_are_written(script, tmp_path, monkeypatch):
     methods = {key.split()[0] for key in found["settings"]}
     assert methods == {"grad_cam", "excitation_backprop", "integrated_gradients", "deconvnet"}
     pools = [one for key, one in found["settings"].items() if key.startswith("excitation_backprop")]
-    assert [one["places"][0] for one in pools] == [3, 6, 12, 24, 48]
+    assert [one["positions"][0] for one in pools] == [3, 6, 12, 24, 48]
     for one in found["settings"].values():
-        assert len(one["by_sigma"]) == len(script.SIGMAS)
+        assert len(one["by_sigma"]) == len(one["class_blind"]) == len(script.SIGMAS)
         for value in one["by_sigma"]:
             assert value["images"] <= 1
             assert value["mean"] is None or abs(value["mean"]) <= 1 + 1e-6
@@ -64,7 +64,7 @@ def test_the_first_reading_is_that_of_the_package(script, monkeypatch):
     from xai_widgets.inverse.chain import Chain
 
     monkeypatch.setattr(script, "SOLVER", SolverSettings(steps=3))
-    for name in script.NETWORKS:
+    for name in script.NETWORKS[:2]:
         model = xai_widgets.load(name, device="cpu")
         x = script.images_of(model, 1)
         chain = Chain.of(model, x)
@@ -84,6 +84,7 @@ def test_the_committed_page_is_made_of_the_committed_numbers(script):
     assert set(numbers["networks"]) == set(script.NETWORKS)
     assert numbers["header"]["scenes"] == script.SCENES
     for network, found in numbers["networks"].items():
-        assert set(found["readings"]["readings"]) == set(script.READINGS)
-        for picture in (f"settings_{network}.png", f"settings_patterns_{network}.png"):
-            assert (folder / picture).exists()
+        assert (folder / f"settings_{network}.png").exists()
+        if network.startswith("scenes"):
+            assert set(found["readings"]["readings"]) == set(script.READINGS)
+            assert (folder / f"settings_patterns_{network}.png").exists()
