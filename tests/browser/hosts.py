@@ -125,7 +125,7 @@ class NotebookPage:
         self._tab = server.tabs.pop() if loaded else Tab(browser, server)
         self.page, self.console, self.foreign = self._tab.page, self._tab.console, self._tab.foreign
         self._tab.clear()
-        self._alive = True
+        self._running = True
         self.page.set_viewport_size({"width": width, "height": height})
         # Where the last test left it, it would hover over this notebook.
         self.page.mouse.move(0, 0)
@@ -192,7 +192,7 @@ class NotebookPage:
 
     def shutdown_kernel(self) -> None:
         """End the kernel for good, as "Shut Down Kernel" does; the page stays as it is."""
-        self._alive = False
+        self._running = False
         self.page.evaluate("() => window.notebookPanel.sessionContext.shutdown()")
         self.page.wait_for_function("() => !window.notebookPanel.sessionContext.session")
         running = [kernel["id"] for kernel in self.server.request("GET", "api/kernels")]
@@ -229,8 +229,8 @@ class NotebookPage:
         keep : bool
             Whether the tab is as good as new for another notebook.
         """
-        # What JupyterLab reports about a dead kernel can arrive in the next notebook of the tab.
-        if keep and self._alive:
+        # Messages of JupyterLab about a dead kernel can arrive in the next notebook of the tab.
+        if keep and self._running:
             self.page.evaluate(CLOSE)
             self.server.tabs.append(self._tab)
         else:

@@ -102,7 +102,7 @@ class Shown:
 
     def add(self, part, name, value):
         # All images of a dashboard stay in its picker. Positions on an axis, and which images of a gallery exist, are
-        # no pixels.
+        # not pixels.
         picker = isinstance(part, xw.GalleryView) and part.title == "Image"
         axis = name in ("x", "present")
         if value is not None and not picker and not axis:
