@@ -39,7 +39,7 @@ class Curves:
     title, x_label, y_label : str
     x : numpy.ndarray, shape (T,)
     y : numpy.ndarray, shape (S, T)
-        Values; NaN is a gap.
+        Values; lines connect those that are not NaN.
     labels : sequence of str
         The name of each curve.
     colors : sequence of str
@@ -132,7 +132,8 @@ def _curves_on(axes: Any, panel: Curves) -> None:
         if row < len(panel.markers) and panel.markers[row]:
             style |= {"marker": MARKERS[panel.markers[row]][0], "markersize": 5}
             style["markevery"] = max(len(panel.x) // MARKS, 1)
-        axes.plot(panel.x, y, **style)
+        known = np.isfinite(y)
+        axes.plot(panel.x[known], y[known], **style)
     for level, label in panel.lines:
         axes.axhline(level, color="0.5", linewidth=0.8, linestyle=":", label=label)
     if panel.log:
@@ -219,7 +220,7 @@ def _curves_in(objects: Any, figure: Any, panel: Curves, at: dict[str, int]) -> 
         if row < len(panel.markers) and panel.markers[row]:
             shown = {"symbol": MARKERS[panel.markers[row]][1], "maxdisplayed": MARKS}
             style |= {"mode": "lines+markers", "marker": shown}
-        figure.add_trace(objects.Scatter(x=panel.x, y=y, name=name, **style), **at)
+        figure.add_trace(objects.Scatter(x=panel.x, y=y, name=name, connectgaps=True, **style), **at)
     for level, label in panel.lines:
         figure.add_hline(y=level, line={"dash": "dot", "color": "gray"}, annotation_text=label, **at)
     figure.update_xaxes(title_text=panel.x_label, type="log" if panel.log else None, **at)

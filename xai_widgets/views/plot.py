@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -200,19 +201,17 @@ def _y_span(values: Sequence[float], fit: bool) -> tuple[float, float]:
 def _draw_curve(
     pen: ImageDraw.ImageDraw, points: list[tuple[float, float]], color: Color, dashed: bool
 ) -> None:
-    known = [math.isfinite(down) for _, down in points]
+    # As in the browser, a line connects the values that are known.
+    known = [point for point in points if math.isfinite(point[1])]
     offset = 0.0
-    for index, here in enumerate(points):
-        before = index > 0 and known[index - 1]
-        if known[index] and before:
-            start = points[index - 1]
-            for part, to in _dashes(math.dist(start, here), offset) if dashed else [(0.0, 1.0)]:
-                _stroke(pen, _between(start, here, part), _between(start, here, to), color, 2)
-            offset += math.dist(start, here)
-        elif known[index] and not any(known[index + 1 : index + 2]):
-            # A value without neighbors would be invisible as a line.
-            (left, top), (right, bottom) = ([OVERSAMPLING * (part + by) for part in here] for by in (-3, 3))
-            pen.ellipse([left, top, right, bottom], fill=color)
+    for start, here in itertools.pairwise(known):
+        for part, to in _dashes(math.dist(start, here), offset) if dashed else [(0.0, 1.0)]:
+            _stroke(pen, _between(start, here, part), _between(start, here, to), color, 2)
+        offset += math.dist(start, here)
+    if len(known) == 1:
+        # A value without neighbors would be invisible as a line.
+        (left, top), (right, bottom) = ([OVERSAMPLING * (part + by) for part in known[0]] for by in (-3, 3))
+        pen.ellipse([left, top, right, bottom], fill=color)
 
 
 def _marked(points: list[tuple[float, float]], row: int) -> list[tuple[float, float]]:

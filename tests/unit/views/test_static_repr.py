@@ -210,3 +210,14 @@ def test_colab_gets_the_url_of_its_widget_manager_for_boxes_too(monkeypatch):
     for widget in (view, Panel([HBox([view])])):
         _, metadata = widget._repr_mimebundle_()
         assert metadata[WIDGET] == {"colab": {"custom_widget_manager": {"url": url}}}
+
+
+def test_the_static_image_connects_the_known_values_of_a_curve():
+    x = np.linspace(0, 1, 21)
+    whole = CurveView(x=x, y=x[None], width=300)
+    few = CurveView(x=x, y=np.where(np.arange(21) % 5 == 0, x, np.nan)[None], width=300)
+    # Apart from the last bits at the ends of strokes, a straight line is the same.
+    few, whole = (np.asarray(view.static_image(), dtype=float) for view in (few, whole))
+    assert np.abs(few - whole).mean() < 0.5
+    gap = CurveView(x=x, y=np.full((1, 21), np.nan), width=300)
+    assert gap.static_image() is None
