@@ -31,14 +31,14 @@ from torch import Tensor
 import xai_widgets
 from xai_widgets import metrics
 from xai_widgets.data import photograph, scenes
-from xai_widgets.inverse import layer_wise, operation_wise, reidentification, uniform
+from xai_widgets.inverse import SolverSettings, layer_wise, operation_wise, reidentification, uniform
 from xai_widgets.methods import METHODS
 from xai_widgets.ops.resize import resize_map
 
 ROOT = Path(__file__).resolve().parent.parent
 SCENES = 40
 LAMBDAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.2, 1.5)
-FEW_LAMBDAS = (0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 1.0, 1.5)
+FEW_LAMBDAS = (0.0, 0.4, 0.7, 1.0, 1.5)
 #: The norms have other sizes, so that they need other weights for about the same shares of the image.
 L1 = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 L2 = (0.0, 0.1, 0.2, 0.4, 0.7, 1.0, 1.5)
@@ -50,6 +50,8 @@ PHOTOGRAPHS = {
     "motorcycle": (0.15, 0.0, 0.9, 1.0),
     "camera": (0.2, 0.4, 1.0, 0.8),
 }
+#: The settings of the explorer for large images.
+QUICK = SolverSettings(steps=60)
 #: Images at once.
 CHUNK = 8
 #: Steps of deletion and insertion curves.
@@ -70,6 +72,8 @@ class Task:
     objects: Tensor
     lam: tuple[float, ...]
     ablation: dict[str, tuple[float, ...]]
+    #: None for the defaults.
+    settings: SolverSettings | None = None
 
     @property
     def target(self) -> Tensor:
@@ -96,7 +100,7 @@ def on_photographs(name: str, count: int) -> Task:
     height, width = x.shape[2:]
     for inside, (top, left, bottom, right) in zip(objects, chosen.values(), strict=True):
         inside[int(top * height) : int(bottom * height), int(left * width) : int(right * width)] = True
-    return Task(name, model, x, objects, FEW_LAMBDAS, {"l1": L1[1::2], "l2": L2[1::2]})
+    return Task(name, model, x, objects, FEW_LAMBDAS, {"l1": L1[2:5:2], "l2": L2[3:6:2]}, QUICK)
 
 
 NETWORKS: dict[str, Callable[[str, int], Task]] = {
@@ -142,7 +146,9 @@ def by_lambda(task: Task, lam: tuple[float, ...], regularizer: str) -> tuple[dic
     shares, unconverged, seconds = [], {}, 0.0
     for some in task.x.split(CHUNK):
         began = time.perf_counter()
-        found = quietly(layer_wise(task.model, some, lam=lam, regularizer=regularizer))
+        found = quietly(
+            layer_wise(task.model, some, lam=lam, regularizer=regularizer, settings=task.settings)
+        )
         seconds += time.perf_counter() - began
         columns["alpha"].append(found.mean_alpha)
         columns["top1"].append(found.reidentified.float())
@@ -180,7 +186,10 @@ def methods(task: Task, say: Callable[[str], None]) -> dict[str, Any]:
     target = task.target
     began = time.perf_counter()
     operation = torch.cat(
-        [quietly(operation_wise(task.model, each)).saliency() for each in task.x.split(CHUNK)]
+        [
+            quietly(operation_wise(task.model, each, settings=task.settings)).saliency()
+            for each in task.x.split(CHUNK)
+        ]
     )
     title = "Operation-wise inverse"
     rows["operation_wise"] = measured(task, operation, time.perf_counter() - began, title)

@@ -29,6 +29,7 @@ are normalized (section 4.4), so that 0 is the mean color.
   the five best.
 - **deletion, insertion**: areas under both curves; deleted pixels get the mean color, inserted ones replace a blurred
   image. {steps} steps.
+- Inverses of photographs have at most 60 iterations for each unit, those of scenes 100, the default.
 - **contrast**: correlation of alpha with |x - m|, the contrast of a pixel with the mean color.
 - Baselines: *uniform fading* has one alpha for all pixels; *random map*; *class-blind*: the sum of the activations of
   the last spatial layer, which is the same for every class.
