@@ -40,7 +40,7 @@ def test_numbers_page_and_pictures_are_written(script, tmp_path, monkeypatch):
     assert set(found["methods"]) == {*script.TABLE, "operation_wise", "random", "class_blind"}
     page = (tmp_path / "inverse.md").read_text()
     assert f"**Layer-wise inverse, lambda {drop:g}**" in page
-    for words in ("Gradient x input", "Grad-CAM", "falls most steeply", "uniform fading", "reproduced"):
+    for words in ("Gradient x input", "Grad-CAM", "the drop", "uniform fading", "reproduced"):
         assert words in page
     assert (tmp_path / "inverse_scenes_vgg.png").stat().st_size > 1000
 
@@ -58,12 +58,12 @@ def figures():
     inverse = {"lam": [0, 0.7, 1.0], "alpha": [0.8, 0.3, 0.1], "top1": [1.0, 1.0, 0.2], "on": [0.9, 0.6, 0.2],
                "off": [0.7, 0.2, 0.1]}  # fmt: skip
     norm = {"lam": [0, 1], "alpha": [0.8, 0.5], "top1": [1.0, 0.8]}
-    row = {"title": "T", "alpha": 0.05, "top1": 0.0, "deletion": 0.4, "insertion": 0.5}
+    row = {"title": "T", "alpha": 0.05, "top1": 0.0, "deletion": 0.4, "deletion_black": 0.4, "insertion": 0.5}
     names = ("guided_backprop", "gradient_x_input", "integrated_gradients", "deep_lift", "gradient_shap")
     return {
         "by_lambda": inverse,
         "ablation": {"l1": norm, "l2": norm},
-        "curves": [{"lam": 0.7, "deletion": 0.1, "insertion": 0.9}],
+        "curves": [{"lam": 0.7, "deletion": 0.1, "deletion_black": 0.1, "insertion": 0.9}],
         "uniform": {"alpha": [0.0, 1.0], "top1": [0.0, 1.0]},
         "methods": {
             **{name: row for name in names},
@@ -88,13 +88,18 @@ def test_each_finding_has_the_verdict_that_its_figures_bear(figures):
     assert pages.best_regularizer(figures).startswith("not reproduced")
     figures["methods"]["grad_cam"]["top1"] = 1.01
     assert "above its curve: T" in pages.above_others(figures)
-    own["top1"] = [1.0, 0.25, 0.1]
+    own["alpha"] = [0.9, 0.8, 0.7]
     assert pages.the_drop(figures).startswith("not reproduced")
-    assert pages.above_uniform(figures).startswith("above")
+    figures["uniform"]["top1"] = [1.0, 1.0]
+    assert pages.above_uniform(figures).startswith("not above")
 
 
-def test_the_drop_is_where_the_share_falls_most_steeply(script):
-    assert script.drop({"lam": [0, 0.5, 1, 3], "top1": [1.0, 0.9, 0.7, 0.3]}) == 1
+@pytest.mark.parametrize(
+    ("top1", "expected"),
+    [([1.0, 0.9, 0.7, 0.3], 1), ([1.0, 0.8, 0.95, 0.9], 0), ([0.5, 0.4], 0), ([1.0, 0.95], 1)],
+)
+def test_the_drop_is_the_last_lambda_before_classes_are_lost(script, top1, expected):
+    assert script.drop({"top1": top1}) == expected
 
 
 def test_the_committed_page_is_made_of_the_committed_numbers(script):
