@@ -69,7 +69,7 @@ def over_lambda(found: dict[str, Any]) -> str:
     own, at = found["by_lambda"], drop(found["by_lambda"])
     played = {one["lam"]: one for one in found["curves"]}
     rows = [
-        "| lambda | left | on | off | contrast | kept | five best | uniform fading, kept | deletion | to black | insertion |",
+        "| lambda | left | on | off | contrast | kept | five best | uniform, kept | deletion | to black | insertion |",
         "|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for k, lam in enumerate(own["lam"]):
