@@ -341,11 +341,13 @@ def patterns(name: str, model: Any, count: int, path: Path) -> dict[str, Any]:
     unit = MIDDLE[name]
     channels = spaced(strongest(model, x[:32], unit, 10_000), CHANNELS)
     found = quietly(inverse.feature_patterns(model, x, unit, channels, settings=SOLVER))
+    color = model.mean.view(-1, 1, 1)
     pyplot, figure, axes = figure_of(2, len(channels), 2.1)
     for column, channel in enumerate(channels):
-        shown = found.patterns[column].nan_to_num(0)
-        # Each as bright as it can be: how much is left of a patch differs from one to the next.
-        bright = shown / shown.flatten(1).quantile(0.98, 1).clamp(min=1e-12).view(-1, 1, 1, 1)
+        kept = (found.patterns[column] - color).nan_to_num(0)
+        # Each with as much contrast as it can have: how much is left of a patch differs from one to the next.
+        most = kept.abs().flatten(1).quantile(0.98, 1).clamp(min=1e-12).view(-1, 1, 1, 1)
+        bright = (color + kept / most * torch.minimum(color, 1 - color).min()).clamp(0, 1)
         axes[0, column].imshow(tiled(bright).numpy())
         axes[1, column].imshow(tiled(found.patches[column].nan_to_num(0)).numpy())
         axes[0, column].set_title(f"channel {channel}", fontsize=9)
@@ -354,7 +356,10 @@ def patterns(name: str, model: Any, count: int, path: Path) -> dict[str, Any]:
     figure.suptitle(f"{name}, {unit}", fontsize=10)
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
-    left = (found.patterns / found.patches.clamp(min=1e-6)).nan_to_num(0).mean().item()
+    kept, whole = (
+        (each - color).abs().nan_to_num(0).sum().item() for each in (found.patterns, found.patches)
+    )
+    left = kept / whole
     return {"unit": unit, "channels": channels, "images": count, "side": found.top.side, "left": left}
 
 

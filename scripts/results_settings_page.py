@@ -48,6 +48,7 @@ def page(results: dict[str, Any]) -> str:
         ]
         parts += [
             f"## {name}\n",
+            conclusion(found["settings"]),
             f"![Each setting beside its original](settings_{name}.png)\n",
             "\n".join(lines) + "\n",
             negative_text(found["negative"]),
@@ -60,6 +61,9 @@ def page(results: dict[str, Any]) -> str:
             ]
     return "\n".join(parts)
 
+
+#: Correlation from which a setting counts as reproduced, and how far it must be above the class-blind map.
+REPRODUCED, MARGIN = 0.5, 0.05
 
 INTRODUCTION = """\
 # Settings of the operation-wise inverse that reproduce other methods
@@ -75,6 +79,20 @@ alone.
 the same layer (for the image, of |x - m|), which is the same for every class. A setting reproduces its original only as
 far as it is above this.
 """
+
+
+def conclusion(settings: dict[str, Any]) -> str:
+    """Return which settings reproduce their originals better than the class-blind map, as they are."""
+    better, other = [], []
+    for one in settings.values():
+        mean, blind = one["by_sigma"][0]["mean"], one["class_blind"][0]
+        if mean is not None:
+            reproduced = mean >= REPRODUCED and (blind is None or mean > blind + MARGIN)
+            (better if reproduced else other).append(one["title"])
+    return (
+        f"Reproduced, with a correlation of at least {REPRODUCED:g} and more than {MARGIN:g} above the class-blind "
+        f"map: {', '.join(better) or 'none'}. Not reproduced, or no better than that map: {', '.join(other) or 'none'}.\n"
+    )
 
 
 def settings_row(one: dict[str, Any]) -> str:
@@ -105,8 +123,8 @@ def patterns_text(found: dict[str, Any]) -> str:
     return (
         f"Patterns of {len(found['channels'])} channels of `{found['unit']}` from their nine largest activations in "
         f"{found['images']} scenes, one from each (figure 4.2), above the same patches of the images, {found['side']} "
-        f"pixels wide. {found['left']:.1%} of the patches is left on average; each pattern is drawn as bright as it "
-        "can be.\n"
+        f"pixels wide. {found['left']:.1%} of |x - m| is left; each pattern is drawn with as much contrast as "
+        "possible.\n"
     )
 
 
