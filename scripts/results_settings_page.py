@@ -91,7 +91,8 @@ def conclusion(settings: dict[str, Any]) -> str:
             (better if reproduced else other).append(one["title"])
     return (
         f"Reproduced, with a correlation of at least {REPRODUCED:g} and more than {MARGIN:g} above the class-blind "
-        f"map: {', '.join(better) or 'none'}. Not reproduced, or no better than that map: {', '.join(other) or 'none'}.\n"
+        f"map: {', '.join(better) or 'none'}. Not reproduced, or no better than that map: "
+        f"{', '.join(other) or 'none'}.\n"
     )
 
 

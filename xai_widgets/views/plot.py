@@ -201,7 +201,7 @@ def _y_span(values: Sequence[float], fit: bool) -> tuple[float, float]:
 def _draw_curve(
     pen: ImageDraw.ImageDraw, points: list[tuple[float, float]], color: Color, dashed: bool
 ) -> None:
-    # As in the browser, a line connects the values that are known.
+    # A line connects the values that are known, as in the browser.
     known = [point for point in points if math.isfinite(point[1])]
     offset = 0.0
     for start, here in itertools.pairwise(known):
