@@ -290,12 +290,12 @@ FINDINGS = (
 #: What is known about findings that are not reproduced.
 REASONS = (
     "About the findings that are not reproduced:\n",
-    "- Points above the curve: methods with maps of few pixels keep the class often here with 1 to 2 % of the image, for "
-    "which the source has about 0 %. One difference is the images: a scene has few classes and one object before a "
-    "background without any. Whether that is the cause was not tested.",
-    "- Deletion and insertion of the inverse stand beside those of a random map in the tables. Why deletion is not better "
-    "was not measured.",
-    "- The source does not publish its weights for l1 and l2; those here were chosen so that they leave similar shares.",
+    "- Points above the curve: methods with maps of few pixels keep the class often here with 1 to 2 % of the image, "
+    "for which the source has about 0 %. One difference is the images: a scene has few classes and one object before "
+    "a background without any. Whether that is the cause was not tested.",
+    "- Deletion and insertion of the inverse stand beside those of a random map in the tables. Why deletion is not "
+    "better was not measured.",
+    "- The source does not publish its weights for l1 and l2; those here were chosen to leave similar shares.",
 )
 
 
