@@ -22,7 +22,7 @@ INTRODUCTION = """\
 # The inverses beside other methods
 
 `python scripts/results_inverse.py`; {runs}. Scenes are those of the test split, which no network was
-trained on; the photographs are {photographs}. Each image is inverted from the predicted class. The unit that sees
+trained on{photographs}. Each image is inverted from the predicted class. The unit that sees
 the image is solved between the mean color and the image, which is what the network of the source sees: its inputs
 are normalized (section 4.4), so that 0 is the mean color.
 
@@ -50,7 +50,11 @@ def page(results: dict[str, Any]) -> str:
     )
     first = next(iter(results["networks"].values()))
     runs += f" on {first['threads']} thread of {first['machine']}, with torch {first['torch']}"
-    parts = [INTRODUCTION.format(runs=runs, photographs=", ".join(PHOTOGRAPHS), steps=STEPS)]
+    shown = (
+        ", ".join(PHOTOGRAPHS) if any(not name.startswith("scenes") for name in results["networks"]) else ""
+    )
+    photographs = f"; the photographs are {shown}" if shown else ""
+    parts = [INTRODUCTION.format(runs=runs, photographs=photographs, steps=STEPS)]
     parts.append(summary(results["networks"]))
     for name, found in results["networks"].items():
         parts += [
