@@ -270,9 +270,10 @@ def nonlinearity(found: dict[str, Any]) -> str:
 def operation(found: dict[str, Any]) -> str:
     """Judge the rank of deletion of the operation-wise inverse (table 4.1)."""
     rows = {name: one for name, one in found["methods"].items() if name not in BASELINES}
-    own = rows["operation_wise"]["deletion"]
-    place = 1 + sum(one["deletion"] < own for one in rows.values())
-    return _verdict(place <= 3, f"{own:.3f}, {place}. of {len(rows)}")
+    own = rows["operation_wise"]
+    places = [1 + sum(one[key] < own[key] for one in rows.values()) for key in CURVES[:2]]
+    words = f"{own['deletion']:.3f}, {places[0]}. of {len(rows)}; to black {own['deletion_black']:.3f}, {places[1]}."
+    return _verdict(places[0] <= 3, words)
 
 
 FINDINGS = (
