@@ -23,8 +23,8 @@ INTRODUCTION = """\
 
 `python scripts/results_inverse.py`; {runs}. Scenes are those of the test split, which no network was
 trained on{photographs}. Each image is inverted from the predicted class. The unit that sees
-the image is solved between the mean color and the image, which is what the network of the source sees: its inputs
-are normalized (section 4.4), so that 0 is the mean color.
+the image is solved between the mean color and the image, since the inputs of the networks of the source are
+normalized (section 4.4), so that 0 is the mean color.
 
 - **left**: mean of alpha = (x^ - m) / (x - m) with m the mean color; of other methods, their magnitude |sum over
   channels| (section 3.3.2), scaled to [0, 1]. **on, off**: the same on the object of the class and off it; on
