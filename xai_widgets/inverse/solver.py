@@ -157,8 +157,8 @@ def minimize(cost: Cost, start: Tensor, upper: Tensor, settings: SolverSettings)
                 break
 
 
-@dataclass
-class _Search:
+@dataclass(repr=False)
+class _Search(ShortRepr):
     """The elements that have not converged, flattened to (E, n)."""
 
     cost: Cost
