@@ -33,7 +33,7 @@ ALLOWED: dict[str, int] = {
     "tests/browser": 98,
     "tests/fuzz": 17,
     "tests/packaging": 49,
-    "tests/unit/explorers": 47,
+    "tests/unit/explorers": 45,
     "tests/unit/test_closeness.py": 1,
     "xai_widgets/explorers": 1,
 }

@@ -25,6 +25,11 @@ GRID = (0.0, 0.003, 0.03, 0.3, 1.0, 3.0)
 #: Values of lambda of each round of a search.
 BETWEEN = 3
 
+#: All regularizers.
+REGULARIZERS: tuple[Regularizer, ...] = get_args(Regularizer)
+#: Rounds of search after the first values of lambda.
+ROUNDS = 3
+
 
 @dataclass(frozen=True, repr=False)
 class AlphaMatch(ShortRepr):
@@ -78,11 +83,11 @@ def at_equal_alpha(
     target: Target = None,
     *,
     mean_alpha: float = 0.3,
-    regularizers: Sequence[Regularizer] = get_args(Regularizer),
+    regularizers: Sequence[Regularizer] = REGULARIZERS,
     lam: Sequence[float] = GRID,
     known: Iterable[LayerWise] = (),
     tolerance: float = 0.02,
-    rounds: int = 3,
+    rounds: int = ROUNDS,
     empty: Empty | None = None,
     settings: SolverSettings | None = None,
     batch_size: int = 64,
@@ -216,7 +221,9 @@ class EqualAlphaStudy(Study[EqualAlphaKey, EqualAlpha]):
 
     def steps(self, key: EqualAlphaKey) -> int:
         """Return the largest number of rounds."""
-        return self.run(key).total
+        # Without making the run, which passes the image through the network.
+        regularizers = self.options.get("regularizers", REGULARIZERS)
+        return len(regularizers) * (self.options.get("rounds", ROUNDS) + 1)
 
     def run(self, key: EqualAlphaKey, start: EqualAlpha | None = None) -> Run[EqualAlpha]:
         """Return the search for a key."""

@@ -25,7 +25,7 @@ from xai_widgets.studies.inverse import InverseKey, InverseStudy
 pytestmark = pytest.mark.filterwarnings("ignore:.*did not converge")
 
 #: Rounding grows over the iterations of a search: two searches differ by more than a step of single precision.
-GROWN = 1e-3
+ROUNDING = 1e-3
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +60,7 @@ def test_images_scores_and_plot_are_those_of_the_inverses(model, image, regulari
     method = get("gradient")
     kept = reidentification(model, image, method(model, image, 2), 2)
     faded = uniform(model, image, 2)
-    assert explorer.curves.steps == pytest.approx(made.mean_alpha[0].numpy(), abs=GROWN)
+    assert explorer.curves.steps == pytest.approx(made.mean_alpha[0].numpy(), abs=ROUNDING)
     assert [entry["label"] for entry in explorer.curves.series] == [
         "layer-wise, over λ",
         "uniform fading",
@@ -71,14 +71,14 @@ def test_images_scores_and_plot_are_those_of_the_inverses(model, image, regulari
         {(float(x), float(y)) for x, y in zip(explorer.curves.x, row, strict=True) if not math.isnan(y)}
         for row in explorer.curves.y
     ]
-    wanted = [
+    expected = [
         zip(made.mean_alpha[0].tolist(), probs[:, 2].tolist(), strict=True),
         zip(faded.alpha.tolist(), faded.probability[0].tolist(), strict=True),
         [(second.mean_alpha.item(), model.scores(second.x[0]).softmax(-1)[0, 2].item())],
         [(kept.mean_alpha.item(), kept.probability.item())],
     ]
-    for have, want in zip(drawn, wanted, strict=True):
-        assert np.array(sorted(have)) == pytest.approx(np.array(sorted(want)), abs=GROWN)
+    for have, want in zip(drawn, expected, strict=True):
+        assert np.array(sorted(have)) == pytest.approx(np.array(sorted(want)), abs=ROUNDING)
 
 
 @pytest.mark.parametrize("largest", [64, 8])
@@ -88,7 +88,7 @@ def test_every_depth_has_its_maps_in_one_resolution(model, image, monkeypatch, l
     assert explorer.wait(PATIENCE)
     side = min(largest, 16)
 
-    def brought(value):
+    def resized(value):
         own = value.shape[-1]
         if own > side:
             return value.reshape(side, own // side, side, own // side).mean((1, 3))
@@ -100,9 +100,9 @@ def test_every_depth_has_its_maps_in_one_resolution(model, image, monkeypatch, l
     ):
         units = [unit for unit in reversed(made.units) if unit.x.ndim == 5]
         assert [unit.map.shape[-1] for unit in units] == [16, 16, 8, 8, 4]
-        wanted = [brought(summed) for unit in units for summed in unit.map[0].numpy()]
+        expected = [resized(summed) for unit in units for summed in unit.map[0].numpy()]
         assert view.groups == len(units)
-        assert view.maps == pytest.approx(np.stack(wanted), abs=GROWN)
+        assert view.maps == pytest.approx(np.stack(expected), abs=ROUNDING)
     assert len(explorer.depth.values) == 5
     names = [label.removesuffix(" (not converged)") for label in explorer.depth.labels]
     assert names == ["image", *(f"input of {unit.unit}" for unit in units[1:])]

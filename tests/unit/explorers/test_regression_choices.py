@@ -6,18 +6,15 @@ import numpy as np
 import pytest
 import torch
 from closeness import near
+from small_regression import LAMBDAS, PATIENCE, QUICK, explorer_of, gray_image, inverted
 from torch import nn
 
 from xai_widgets.data.low_resolution import blurred_pair
-from xai_widgets.explorers import RegressionInverseExplorer
 from xai_widgets.inverse import SolverSettings, layer_wise
 from xai_widgets.inverse.evaluation import reconstruction
 from xai_widgets.inverse.frequency import kept_brightness, spectra
 from xai_widgets.ops.color import luminance, recolor
 
-PATIENCE = 60
-LAMBDAS = (0.0, 0.2, 0.5)
-QUICK = SolverSettings(steps=10)
 pytestmark = pytest.mark.filterwarnings("ignore:.*did not converge")
 
 
@@ -29,17 +26,7 @@ def network():
 
 @pytest.fixture
 def image():
-    return torch.rand(1, 1, 24, 32, generator=torch.Generator().manual_seed(1))
-
-
-def explorer_of(*arguments, **options):
-    return RegressionInverseExplorer(*arguments, **{"lam": LAMBDAS, "settings": QUICK, **options})
-
-
-def inverted(network, x):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return layer_wise(network, x, lam=LAMBDAS, settings=QUICK, batch_size=8).result(progress=False)
+    return gray_image()
 
 
 def test_the_spectra_are_those_of_the_source_by_alpha_or_by_light(network, image):

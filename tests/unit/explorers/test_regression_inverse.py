@@ -1,23 +1,18 @@
 """The explorer of inverted residuals without a browser: what the views are given, and what they are never given."""
 
 import threading
-import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from closeness import near
+from small_regression import LAMBDAS, PATIENCE, explorer_of, gray_image, inverted
 from torch import nn
 
 from xai_widgets.data.low_resolution import blurred_pair
-from xai_widgets.explorers import RegressionInverseExplorer
-from xai_widgets.inverse import SolverSettings, layer_wise
 from xai_widgets.inverse.evaluation import reconstruction
 
-PATIENCE = 60
-LAMBDAS = (0.0, 0.2, 0.5)
-QUICK = SolverSettings(steps=10)
 pytestmark = pytest.mark.filterwarnings("ignore:.*did not converge")
 
 
@@ -53,17 +48,7 @@ def network(hold):
 
 @pytest.fixture
 def image():
-    return torch.rand(1, 1, 24, 32, generator=torch.Generator().manual_seed(1))
-
-
-def explorer_of(*arguments, **options):
-    return RegressionInverseExplorer(*arguments, **{"lam": LAMBDAS, "settings": QUICK, **options})
-
-
-def inverted(network, x):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return layer_wise(network, x, lam=LAMBDAS, settings=QUICK, batch_size=8).result(progress=False)
+    return gray_image()
 
 
 def test_pictures_and_curves_are_those_of_the_inverse(network, image):

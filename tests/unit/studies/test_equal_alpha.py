@@ -69,6 +69,7 @@ def test_lambda_is_searched_between_the_two_around_the_share(shares, expected):
 
 def test_the_study_searches_for_a_key(model):
     study, key = EqualAlphaStudy(model, images(1), settings=STEPS, rounds=1), EqualAlphaKey(2, 0.4, "black")
+    assert study.steps(key) == study.run(key).total == 6
     outcome = study.compute([key], progress=False)[key]
     assert outcome.complete
     assert [match.regularizer for match in outcome.result.matches] == ["activation", "l1", "l2"]
