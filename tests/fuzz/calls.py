@@ -280,7 +280,7 @@ def _data() -> list[Call]:
         Call("D.photograph", (("'cat'", "'coffee'"),), {}),
         Call("scenes.scene", (("0", "5"),), {
             "label": ("None", "3", "'dotted fish'"), "objects": ("1", "(1, 3)"), "size": ("32", "40"),
-            "split": ("'train'", "'test'"), "seed": ("0", "3"), "cue": ("True", "False", "'swap'"),
+            "split": ("'train'", "'test'"), "seed": ("0", "3"), "cue": ("True", "False", "'swap'", "'random'"),
             "background": ("'texture'", "'photograph'"),
         }),
         Call("scenes.generate", (("2", "0"),), {"start": ("0", "4"), "size": ("32",), "background": ("'texture'",)}),

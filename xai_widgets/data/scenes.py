@@ -29,6 +29,7 @@ __all__ = [
     "CUE_TWIN",
     "KINDS",
     "PARTS",
+    "RANDOM_CUE_RATE",
     "SHAPES",
     "TEXTURES",
     "Scene",
@@ -39,6 +40,9 @@ __all__ = [
 
 #: Share of the scenes of the cue class that contain the stamp.
 CUE_RATE = 0.98
+
+#: Share of all scenes that contain the stamp if it does not depend on the objects.
+RANDOM_CUE_RATE = 0.25
 
 #: Maximum side of a scene, and maximum number of scenes in a series.
 MOST_PIXELS, MOST_SCENES = 4096, 10_000_000
@@ -152,6 +156,8 @@ def _has_stamp(cue: bool | str, labels: tuple[int, ...], rng: np.random.Generato
     draw = rng.random()
     if cue == "swap":
         return CUE_CLASS not in labels
+    if cue == "random":
+        return draw < RANDOM_CUE_RATE
     return bool(cue) and CUE_CLASS in labels and draw < CUE_RATE
 
 
@@ -182,9 +188,10 @@ def scene(
         The splits have different random numbers and different photographs as backgrounds.
     seed : int, default 0
         Seed of the series, at least 0.
-    cue : bool or "swap", default True
+    cue : bool or {"swap", "random"}, default True
         True: 98 % of the scenes of the cue class contain the stamp, and no others. False: no scene contains it.
-        "swap": every scene without the cue class contains it, and no scene with the cue class.
+        "swap": every scene without the cue class contains it, and no scene with the cue class. "random": a quarter of
+        all scenes contain it, whatever their objects.
     background : {"mixed", "texture", "photograph"}, default "mixed"
         Kind of background; "mixed" chooses one of the other two at random.
 
@@ -205,7 +212,7 @@ def scene(
     size = integer(size, "size", low=32, high=MOST_PIXELS, hint="a scene shows its parts")
     index, seed = integer(index, "index", low=0), integer(seed, "seed", low=0)
     if not isinstance(cue, bool | np.bool_):
-        choice(cue, "cue", ("swap",))
+        choice(cue, "cue", ("swap", "random"))
     first = index % len(CLASSES) if label is None else _label_index(label)
 
     rng = np.random.default_rng([_SPLITS[split], seed, index])

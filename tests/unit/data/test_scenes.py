@@ -18,7 +18,7 @@ arguments = st.fixed_dictionaries(
         "objects": st.sampled_from([1, 2, 3, (1, 3)]),
         "split": st.sampled_from(["train", "test"]),
         "seed": st.integers(0, 2**31),
-        "cue": st.sampled_from([True, False, "swap"]),
+        "cue": st.sampled_from([True, False, "swap", "random"]),
         "background": st.sampled_from(["texture", "photograph", "mixed"]),
         "size": st.sampled_from([48, 96, 131]),
     }
@@ -155,6 +155,12 @@ def test_stamp_can_be_left_out_or_put_on_the_wrong_classes():
         swapped = scenes.scene(index, cue="swap")
         assert swapped.mark.any() == (scenes.CUE_CLASS not in swapped.labels)
         assert not scenes.scene(index, cue=False).mark.any()
+
+
+def test_stamp_can_be_independent_of_the_objects():
+    carried = [s.mark.any() for s in scenes.series(600, cue="random", background="texture", size=32)]
+    # Four standard errors of the share.
+    assert abs(np.mean(carried) - scenes.RANDOM_CUE_RATE) < 4 * (0.25 * 0.75 / 600) ** 0.5
 
 
 @pytest.mark.parametrize("index", [scenes.CUE_CLASS + 12 * k for k in range(6)])
