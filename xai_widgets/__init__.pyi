@@ -1,6 +1,7 @@
 """The public names of the package: the only list of them. The package imports each from here when it is first used."""
 
 from xai_widgets import attribution as attribution
+from xai_widgets import concepts as concepts
 from xai_widgets import data as data
 from xai_widgets import explorers as explorers
 from xai_widgets import features as features

@@ -23,7 +23,7 @@ FLOORS = [
     {"zoo", "data"},
     {"methods"},
     {"metrics", "features"},
-    {"attribution", "perturbation", "similarity", "inverse"},
+    {"attribution", "perturbation", "similarity", "inverse", "concepts"},
     {"studies"},
     {"views"},
     {"explorers", "exporting"},

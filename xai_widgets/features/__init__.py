@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from xai_widgets.features.layer_scores import LayerScores
 from xai_widgets.features.receptive_field import (
     ReceptiveField,
     effective_receptive_field,
@@ -10,6 +11,7 @@ from xai_widgets.features.receptive_field import (
 from xai_widgets.features.top_activations import TopActivations, top_activations
 
 __all__ = [
+    "LayerScores",
     "ReceptiveField",
     "TopActivations",
     "effective_receptive_field",

@@ -24,12 +24,12 @@ from torch import Tensor
 from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.cached import cached_property
 from xai_widgets.core.guard import outside_inference
-from xai_widgets.core.hooks import forward_hooks, main_tensor, with_main_tensor
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.precision import outside_autocast
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import brief, check_finite, instance, integer, integers, items, number
+from xai_widgets.features import LayerScores
 from xai_widgets.methods import Cost, run_method
 from xai_widgets.ops.resize import resize_map
 from xai_widgets.perturbation.area_search import AreaSearch, AreaSettings
@@ -236,24 +236,19 @@ class ChannelObjective(ScoreObjective):
         self, model: ImageModel, x: Tensor, target: Tensor, variant: Variant, layer: str, batch_size: int
     ) -> None:
         super().__init__(model, target, variant, batch_size)
-        with outside_inference(), torch.no_grad():
-            self.x, self.layer = x.clone(), layer
-            self.output = model.activations(self.x, layer)[layer].float().clone()
-            spatial = self.output.ndim != 2
-            self.dimension = model.grid(layer).channel_dimension if spatial else 1
-            self.activation = model.spatial(layer, self.output) if spatial else self.output
+        self.of_layer = LayerScores(model, x, layer)
 
-    @cached_property
-    def is_bottleneck(self) -> bool:
-        """Whether only the rest of the network from the layer on has to run."""
-        return self.model.is_bottleneck(self.layer)
+    @property
+    def activation(self) -> Tensor:
+        """Activation of the layer, (N, K, h, w) or (N, K)."""
+        return self.of_layer.activation
 
     @cached_property
     def end_scores(self) -> Tensor:
         """Scores (N, 2, classes) without any channel, and with all of them; computed by the first step of a run."""
         with outside_inference(), torch.no_grad():
             ends = [self.activation.new_full(self.activation.shape[:2], end) for end in (0.0, 1.0)]
-            index = torch.arange(len(self.x), device=self.x.device)
+            index = torch.arange(len(self.of_layer), device=self.activation.device)
             return torch.stack([self._scores(end, index) for end in ends], dim=1)
 
     def masked_scores(self, masks: Tensor, index: Tensor, step: int | None = None) -> Tensor:
@@ -262,15 +257,8 @@ class ChannelObjective(ScoreObjective):
 
     def _scores(self, masks: Tensor, index: Tensor) -> Tensor:
         """Return the same, unchecked: the run raises the error if scores are not finite, not the constructor."""
-        shape = [len(masks), *[1] * (self.output.ndim - 1)]
-        shape[self.dimension] = masks.shape[1]
-        wide = masks.view(shape)
-        if self.is_bottleneck:
-            return self.model.forward_from(self.layer, wide * self.output[index])
-        # Some path bypasses the layer: run the whole network and mask the output of the layer by a hook.
-        layers = self.model.find_layers([self.layer])
-        with forward_hooks(layers, lambda _name, _module, output: _masked(output, wide)):
-            return self.model(self.x[index])
+        wide = self.of_layer.along_channels(masks)
+        return self.of_layer.scores(lambda output: output * wide.to(output.dtype), index)
 
     def contributions(self) -> list[Tensor]:
         """Return three estimates of the contribution of each channel to the score, (N, K).
@@ -285,7 +273,7 @@ class ChannelObjective(ScoreObjective):
 
         At 1 it is gradient x activation, summed over the positions of each channel.
         """
-        index = torch.arange(len(self.x), device=self.x.device)
+        index = torch.arange(len(self.of_layer), device=self.activation.device)
         with outside_inference(), torch.enable_grad():
             masks = self.activation.new_full(self.activation.shape[:2], value)
             score = self._scores(masks.requires_grad_(), index).gather(1, self.target[:, None]).sum()
@@ -295,7 +283,7 @@ class ChannelObjective(ScoreObjective):
         if gradient is None:
             raise ValueError(
                 f"expected a layer that the scores depend on, such as {self.model.default_layer()!r}, got "
-                f"{self.layer!r}"
+                f"{self.of_layer.layer!r}"
             )
         return gradient
 
@@ -329,13 +317,6 @@ def channel_effects(model: ImageModel, x: Any, target: Target = None, *, layer: 
     """
     model, x, target = prepare(model, x, target)
     return ChannelObjective(model, x, target, "preserve", layer, len(x)).mask_gradient()
-
-
-def _masked(output: Any, wide: Tensor) -> Any:
-    """Return the output of a layer times a mask."""
-    tensor = main_tensor(output)
-    assert tensor is not None
-    return with_main_tensor(output, tensor * wide.to(tensor.dtype))
 
 
 def octaves(width: int) -> list[int]:
