@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { curveSvg } from "../src/lib/curve_svg.js";
 import { readCurves } from "../src/lib/curves.js";
-import { FALL, FLAT, RISE, state, T } from "./curve.js";
+import { FALL, FLAT, RISE, SERIES, state, T } from "./curve.js";
 import { array, Model } from "./model.js";
 
 const LOOK = {
@@ -83,4 +83,18 @@ test("hidden curves are left out; zoom, square root, bands and flips are drawn",
 	});
 	expect(svg.querySelectorAll("[fill-opacity='0.18']")).toHaveLength(1);
 	expect(words(svg)).toContain("aAUC deletion 0.250, AUC insertion 0.750");
+});
+
+test("x that counts something has ticks at whole numbers only", () => {
+	const layers = {
+		...{ x: array("float32", [4], [0, 1, 2, 3]), y: array("float32", [1, 4], [10, 40, 20, 30]), fraction: 1 },
+		...{ series: [SERIES[0]], x_label: "layer" },
+	};
+	// The last text is that of the cursor.
+	const ticks = (/** @type {Document} */ svg) =>
+		[...svg.querySelectorAll('text[text-anchor="middle"][font-size="11"]')].map((node) => node.textContent);
+	expect(ticks(draw(layers)).slice(0, -1)).toEqual(["0", "1", "2", "3"]);
+	// The shares of a slider that has only its two ends count nothing.
+	const ends = { ...layers, x: array("float32", [2], [0, 1]), y: array("float32", [1, 2], [0, 1]) };
+	expect(ticks(draw(ends))).toContain("0.2");
 });

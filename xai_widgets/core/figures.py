@@ -138,6 +138,8 @@ def _curves_on(axes: Any, panel: Curves) -> None:
         axes.axhline(level, color="0.5", linewidth=0.8, linestyle=":", label=label)
     if panel.log:
         axes.set_xscale("log")
+    elif np.equal(np.mod(panel.x, 1), 0).all() and np.ptp(panel.x) >= 2:
+        axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
     if panel.labels or panel.lines:

@@ -4,7 +4,7 @@ import { MARK_ROOM } from "./curve_guides.js";
 import { drawBands, drawMarks } from "./curve_marks.js";
 import { scaleOf } from "./curve_scale.js";
 import { logText, logTicks, sqrtTicks } from "./curve_ticks.js";
-import { positionOf } from "./curves.js";
+import { countsOnly, positionOf } from "./curves.js";
 import { dashOf } from "./palette.js";
 
 /** @typedef {import("./curves.js").Curves} Curves */
@@ -45,6 +45,7 @@ export class CurvePlot {
 	/** @type {import("./curves.js").Curve[]} */
 	#curves = [];
 	#percent = false;
+	#whole = false;
 
 	/**
 	 * @param {HTMLElement} host
@@ -91,7 +92,11 @@ export class CurvePlot {
 				axes: [
 					{
 						...axis,
-						...xAxis(scale, () => this.#percent),
+						...xAxis(
+							scale,
+							() => this.#percent,
+							() => this.#whole,
+						),
 						size: () => this.#room(0, 24),
 						label: () => this.#labels[0],
 						space: TICKS,
@@ -158,6 +163,7 @@ export class CurvePlot {
 		const [x, y] = this.#ranges(data, look.fit);
 		this.#curves = data.curves;
 		this.#percent = data.percent;
+		this.#whole = countsOnly(data);
 		plot.batch(() => {
 			this.#guides.set(data);
 			this.#arrange(look, data.marks.length > 0);
@@ -316,9 +322,10 @@ function xScale(scale) {
  *
  * @param {string} scale
  * @param {() => boolean} percent  whether x is a share
+ * @param {() => boolean} whole  whether only whole numbers have ticks
  * @returns {uPlot.Axis}
  */
-function xAxis(scale, percent) {
+function xAxis(scale, percent, whole) {
 	const ticksOf = scale === "log" ? logTicks : sqrtTicks;
 	/** @type {(value: number, step: number) => string} */
 	const text = (value, step) => {
@@ -328,7 +335,13 @@ function xAxis(scale, percent) {
 	};
 	/** @type {uPlot.Axis} */
 	const axis = { values: (_plot, splits, _axis, _space, step) => splits.map((value) => text(value, step)) };
-	if (scale === "linear") return axis;
+	if (scale === "linear") {
+		// uPlot draws nothing at a tick that is null.
+		return {
+			...axis,
+			filter: (_plot, splits) => splits.map((value) => (whole() && !Number.isInteger(value) ? null : value)),
+		};
+	}
 	return {
 		...axis,
 		// The width that equal steps would have.

@@ -1,6 +1,7 @@
 import { scaleOf } from "./curve_scale.js";
 import { groupsOf } from "./curve_table.js";
 import { logText, logTicks, sqrtTicks } from "./curve_ticks.js";
+import { countsOnly } from "./curves.js";
 import { readable } from "./format.js";
 import { dashOf } from "./palette.js";
 import { shape } from "./swatch.js";
@@ -86,7 +87,8 @@ export function curveSvg(data, look) {
  * @param {Look} look
  * @param {number} head  px
  */
-function placed({ x, scale, percent, lines }, shown, { width, height, ranges }, head) {
+function placed(data, shown, { width, height, ranges }, head) {
+	const { x, scale, percent, lines } = data;
 	const values = shown.flatMap((curve) => [...curve.values]).concat(lines.map(({ y }) => y));
 	const known = values.filter(Number.isFinite);
 	const range = {
@@ -98,7 +100,7 @@ function placed({ x, scale, percent, lines }, shown, { width, height, ranges }, 
 	const [low, high] = range.x.map(drawn);
 	return {
 		x,
-		...{ scale, percent, range, left, right, top, bottom },
+		...{ scale, percent, range, left, right, top, bottom, whole: countsOnly(data) },
 		across: (/** @type {number} */ value) =>
 			round(left + ((drawn(value) - low) / (high - low || 1)) * (right - left)),
 		down: (/** @type {number} */ value) =>
@@ -109,7 +111,7 @@ function placed({ x, scale, percent, lines }, shown, { width, height, ranges }, 
 /** @typedef {ReturnType<typeof placed>} Plot */
 
 /** @param {Plot} plot @param {string} grid @param {string} muted */
-function axes({ scale, percent, range, left, right, top, bottom, across, down }, grid, muted) {
+function axes({ scale, percent, range, left, right, top, bottom, across, down, whole }, grid, muted) {
 	const [low, high] = range.x;
 	const room = right - left;
 	const ticks = { log: logTicks, sqrt: sqrtTicks }[scale] ?? evenTicks;
@@ -118,10 +120,12 @@ function axes({ scale, percent, range, left, right, top, bottom, across, down },
 		return scale === "log" ? logText(value) : plain(value);
 	};
 	return [
-		...ticks(low, high, room, ACROSS).map(
-			(value) =>
-				`<path d="M${across(value)} ${top}V${bottom}" stroke="${grid}"/>${text(across(value), bottom + 16, words(value), muted, 'text-anchor="middle" font-size="11"')}`,
-		),
+		...ticks(low, high, room, ACROSS)
+			.filter((value) => !whole || Number.isInteger(value))
+			.map(
+				(value) =>
+					`<path d="M${across(value)} ${top}V${bottom}" stroke="${grid}"/>${text(across(value), bottom + 16, words(value), muted, 'text-anchor="middle" font-size="11"')}`,
+			),
 		...evenTicks(range.y[0], range.y[1], bottom - top, DOWN).map(
 			(value) =>
 				`<path d="M${left} ${down(value)}H${right}" stroke="${grid}"/>${text(left - 6, down(value) + 4, plain(value), muted, 'text-anchor="end" font-size="11"')}`,

@@ -296,6 +296,11 @@ export function stepAt(steps, position, from = -1) {
 	return ahead < 0 ? from : ahead;
 }
 
+/** Whether x counts something, such as layers: whole numbers over a range of at least two. @param {Curves} data */
+export function countsOnly({ x, scale, percent }) {
+	return scale === "linear" && !percent && x[x.length - 1] - x[0] >= 2 && x.every(Number.isInteger);
+}
+
 /**
  * A position on x in words, as fine as a hand can choose it.
  *
