@@ -11,11 +11,11 @@ from networks import images, settle, wrap
 from torch import nn
 
 import xai_widgets
-from xai_widgets import data, features, inverse, similarity
+from xai_widgets import concepts, data, features, inverse, similarity
 from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.inverse.chain import Chain
 
-PACKAGES = ("data", "features", "inverse", "similarity", "zoo")
+PACKAGES = ("concepts", "data", "features", "inverse", "similarity", "zoo")
 LONGEST = 400
 SOLVER = inverse.SolverSettings(steps=2, window=1)
 
@@ -61,6 +61,8 @@ def results():
     yield similarity.rotations(x[0], [0.0, 10.0])
     yield features.theoretical_receptive_field(model, "0")
     yield done(features.top_activations(model, x, layer="0", side=2))
+    yield done(concepts.ablate_units(model, x, layer="0"))
+    yield done(concepts.ablate_cumulatively(model, x, layer="0", orders=2))
     yield data.scenes.scene(0, background="texture")
 
 
