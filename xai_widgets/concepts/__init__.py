@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from xai_widgets.concepts.ablation import ablate
+from xai_widgets.concepts.per_image import Deciles, PerImage
+from xai_widgets.concepts.probe_data import Probe, load_probe
+from xai_widgets.concepts.probing import probe
+from xai_widgets.concepts.single_filters import SingleFilters, single_filters
 from xai_widgets.concepts.units import CumulativeAblation, UnitAblation, ablate_cumulatively, ablate_units
 
 __all__ = [
     "CumulativeAblation",
+    "Deciles",
+    "PerImage",
+    "Probe",
+    "SingleFilters",
     "UnitAblation",
     "ablate",
     "ablate_cumulatively",
     "ablate_units",
+    "load_probe",
+    "probe",
+    "single_filters",
 ]
