@@ -5,7 +5,7 @@ import { element } from "./lib/dom.js";
 import { view } from "./lib/figure.js";
 import { readable } from "./lib/format.js";
 import { bytes, floats, pack } from "./lib/image.js";
-import { draggedOrAsked } from "./lib/kernel.js";
+import { draggedOrAsked, keptUnlessAnswered } from "./lib/kernel.js";
 import { ascending, clamp } from "./lib/numbers.js";
 import { lookOf } from "./lib/palette.js";
 import { observe, onFrame } from "./lib/state.js";
@@ -19,10 +19,14 @@ import { listenToViewport } from "./lib/viewport.js";
  */
 
 let galleries = 0;
+const NO_KERNEL = "needs a running kernel";
+/** An exported page has no kernel. @type {{xaiWidgetsPage?: boolean}} */
+const page = /** @type {any} */ (globalThis);
 
 export default view("xw-figure xw-gallery-view", (figure) => {
 	const { model, root, signal } = figure;
 	const chooseFrame = draggedOrAsked(figure, "frame");
+	const setOff = keptUnlessAnswered(figure, "off");
 	const id = `xw-gallery-${++galleries}-${Math.random().toString(36).slice(2, 8)}`;
 	const list = element("div", { class: "xw-gallery", role: "listbox", tabindex: 0 });
 	/** @type {ReturnType<typeof createItem>[]} */
@@ -32,6 +36,8 @@ export default view("xw-figure xw-gallery-view", (figure) => {
 		const all = bytes("images", message, [null, null, null, 3]);
 		return all ? Array.from({ length: all.shape[0] }, (_, index) => slice(all, index)) : [];
 	});
+	/** The switches of the rows, if there are any. @type {HTMLElement[]} */
+	let switches = [];
 	/** The active images of each step. @type {Bytes | null} */
 	let active = null;
 
@@ -88,17 +94,60 @@ export default view("xw-figure xw-gallery-view", (figure) => {
 		const nodes = items.flatMap(({ node }, index) => {
 			if (!heads.length || index % columns) return [node];
 			// The name of each image of the row contains this label.
-			const head = element("div", { class: "xw-gallery-head", "aria-hidden": "true" }, [
-				heads[index / columns] ?? "",
-			]);
-			return [head, node];
+			const text = heads[index / columns] ?? "";
+			if (model.get("switches")) return [createSwitch(index / columns, text), node];
+			return [element("div", { class: "xw-gallery-head", "aria-hidden": "true" }, [text]), node];
 		});
 		// Only what has changed: a row that is scrolled stays where it is.
 		const same =
 			!heads.length &&
 			nodes.length === list.children.length &&
 			nodes.every((node, i) => node === list.children[i]);
-		if (!same) list.replaceChildren(...nodes);
+		if (same) return;
+		const reached = switches.indexOf(/** @type {HTMLElement} */ (document.activeElement));
+		list.replaceChildren(...nodes);
+		switches = /** @type {HTMLElement[]} */ (nodes.filter((node) => node.matches(".xw-switch")));
+		switches[reached]?.focus();
+		switchRows();
+	}
+
+	/** The name of a row as a button that switches it off and on. @param {number} row @param {string} text */
+	function createSwitch(row, text) {
+		const node = element("button", { type: "button", class: "xw-gallery-head xw-switch", role: "option" }, [
+			element("span", {}, [text]),
+		]);
+		node.addEventListener("click", (event) => {
+			event.stopPropagation();
+			if (node.getAttribute("aria-disabled") === "true") return;
+			const off = model.get("off");
+			setOff(
+				off.includes(row)
+					? off.filter((/** @type {number} */ one) => one !== row)
+					: [...off, row].sort(ascending),
+			);
+		});
+		// The keys of the gallery choose images.
+		node.addEventListener("keydown", (event) => {
+			if (event.key === " " || event.key === "Enter") event.stopPropagation();
+		});
+		return node;
+	}
+
+	/** Shows which rows are switched off. */
+	function switchRows() {
+		const off = new Set(model.get("switches") ? model.get("off") : []);
+		const columns = model.get("columns") || 1;
+		const disabled = Boolean(page.xaiWidgetsPage && model.get("_needs_kernel"));
+		for (const [row, node] of switches.entries()) {
+			const action = off.has(row) ? "Switch on" : "Switch off";
+			node.setAttribute("aria-checked", String(!off.has(row)));
+			node.setAttribute("aria-selected", "false");
+			node.setAttribute("aria-disabled", String(disabled));
+			node.title = `${action}: ${node.textContent}${disabled ? ` (${NO_KERNEL})` : ""}`;
+		}
+		for (const [index, item] of items.entries()) {
+			item.node.classList.toggle("xw-off", off.has(Math.floor(index / columns)));
+		}
 	}
 
 	/** Marks the chosen image: this runs at every step of a drag elsewhere. */
@@ -167,6 +216,7 @@ export default view("xw-figure xw-gallery-view", (figure) => {
 	const area = element("div", { class: "xw-zoomable" }, [list, zoom]);
 	list.addEventListener("click", pick, { signal });
 	observe(model, ["step"], onFrame(light, signal), signal);
+	observe(model, ["off"], switchRows, signal);
 	observe(
 		model,
 		["frame"],
@@ -183,7 +233,7 @@ export default view("xw-figure xw-gallery-view", (figure) => {
 		stage: list,
 		traits: [
 			...["images", "labels", "columns", "row_labels", "marked", "values", "value_limits", "active"],
-			...["looks", "present", "compact", "size", "interpolation"],
+			...["looks", "present", "compact", "size", "interpolation", "switches"],
 		],
 		refresh() {
 			const before = items.length;

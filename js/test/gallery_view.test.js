@@ -14,6 +14,8 @@ const STATE = {
 	labels: ["5 %", "10 %", "20 %", "30 %", "40 %", "50 %"],
 	columns: 0,
 	row_labels: [],
+	switches: false,
+	off: [],
 	frame: -1,
 	marked: -1,
 	values: null,
@@ -275,5 +277,43 @@ describe("active images", () => {
 		const before = pixels(canvas);
 		await set({ step: 1 });
 		expect(pixels(canvas)).toEqual(before);
+	});
+});
+
+describe("switches", () => {
+	test("the name of a row switches it off and on, by pointer and key", async () => {
+		const { model, $$, set } = await show({ columns: 3, row_labels: ["first", "second"], switches: true });
+		const buttons = $$(".xw-switch");
+		expect(buttons.map((node) => node.ariaChecked)).toEqual(["true", "true"]);
+		await userEvent.click(buttons[1]);
+		expect(model.get("off")).toEqual([1]);
+		expect(model.get("frame")).toBe(-1);
+		expect($$(".xw-item").map((node) => node.matches(".xw-off"))).toEqual([
+			...[false, false, false],
+			...[true, true, true],
+		]);
+		buttons[0].focus();
+		await userEvent.keyboard(" ");
+		expect(model.get("off")).toEqual([0, 1]);
+		expect(document.activeElement).toBe(buttons[0]);
+		await set({ off: [] });
+		expect($$(".xw-switch").map((node) => node.ariaChecked)).toEqual(["true", "true"]);
+		expect($$(".xw-off")).toEqual([]);
+	});
+
+	test("other names are plain text", async () => {
+		const { $$ } = await show({ columns: 3, row_labels: ["first", "second"] });
+		expect($$(".xw-switch")).toEqual([]);
+	});
+
+	test("in a page without a kernel they stay as they are", async () => {
+		globalThis.xaiWidgetsPage = true;
+		const { model, $ } = await show({
+			...{ columns: 3, row_labels: ["first", "second"], switches: true, _needs_kernel: true },
+		});
+		await userEvent.click($(".xw-switch"), { force: true });
+		expect(model.get("off")).toEqual([]);
+		expect($(".xw-switch").title).toContain("needs a running kernel");
+		delete globalThis.xaiWidgetsPage;
 	});
 });

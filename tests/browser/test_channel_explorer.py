@@ -26,16 +26,16 @@ explorer
 
 def lit_rows(page):
     """Which of the listed channels are lit, by their images."""
-    options = page.page.locator(".xw-gallery-view [role=option]")
+    options = page.page.locator(".xw-gallery-view .xw-item")
     dark = options.evaluate_all("nodes => nodes.map((node) => node.matches('.xw-dim'))")
     return [not dark[index] for index in range(0, len(dark), 3)]
 
 
 def wait_for_state(page, count, inside):
     expect(page.page.locator(".xw-slider-view .xw-number")).to_have_text(str(count))
-    expect(page.page.locator(".xw-scores-view")).to_contain_text(f"{count} channels preserved")
+    expect(page.page.locator(".xw-scores-view").first).to_contain_text(f"{count} channels preserved")
     page.page.wait_for_function(
-        """wanted => String([...document.querySelectorAll('.xw-gallery-view [role=option]')]
+        """wanted => String([...document.querySelectorAll('.xw-gallery-view .xw-item')]
             .filter((_, index) => index % 3 === 0).map((node) => !node.matches('.xw-dim'))) === String(wanted)""",
         arg=inside,
     )
@@ -58,13 +58,13 @@ def test_slider_curve_and_mark_switch_map_scores_and_channels_without_a_kernel(l
 
     slider = page.page.locator(".xw-slider-view input[type=range]")
     value = page.page.locator(".xw-heatmap-view .xw-value")
-    first = page.page.locator(".xw-scores-view .xw-score-label").first
+    first = page.page.locator(".xw-scores-view").first.locator(".xw-score-label").first
 
     def shown(index):
         wait_for_state(page, COUNTS[index], inside[index])
         number = float(re.sub("[^0-9.e-]", "", value.inner_text()))
         assert abs(number - maps[index, row, column]) <= 0.01 * max(1, abs(maps[index, row, column]))
-        assert top[index] in page.page.locator(".xw-scores-view").inner_text()
+        assert top[index] in page.page.locator(".xw-scores-view").first.inner_text()
 
     shown(2)
     slider.focus()
@@ -92,7 +92,7 @@ def test_another_class_and_layer_are_searched(lab):
     page.wait_for_kernel(
         "[explorer.run_bar.status, explorer.result and explorer.result.layer]", ["done", "stage2"]
     )
-    expect(page.page.locator(".xw-gallery-view [role=option]")).to_have_count(15)
+    expect(page.page.locator(".xw-gallery-view .xw-item")).to_have_count(15)
     page.kernel_exec("explorer.target = 5")
     page.wait_for_kernel(
         "[explorer.run_bar.status, int(explorer.result.target)] if explorer.result else None", ["done", 5]
@@ -112,6 +112,39 @@ def test_one_screen_that_does_not_grow_with_the_first_result(lab):
     before = page.page.evaluate(height)
     page.kernel_exec("explorer.compute()")
     page.wait_for_kernel("explorer.run_bar.status", "done")
-    expect(page.page.locator(".xw-gallery-view [role=option]").first).to_be_visible()
+    expect(page.page.locator(".xw-gallery-view .xw-item").first).to_be_visible()
     assert abs(page.page.evaluate(height) - before) <= 1
     assert before <= 640
+
+
+def test_a_channel_is_switched_off_by_its_name(lab):
+    page = lab.open([SETUP, SHOW], width=1280, height=1000)
+    page.wait_for_kernel("explorer.run_bar.status", "done")
+    switches = page.page.locator(".xw-gallery-view .xw-switch")
+    expect(switches).to_have_count(5)
+    bars = page.page.locator(".xw-scores-view").filter(has_text="All channels on")
+    expect(bars).to_be_visible()
+    channels = page.kernel_eval("explorer.result.order[0, :5].tolist()")
+    switches.nth(1).click()
+    page.wait_for_kernel("explorer.off", [channels[1]])
+    expect(page.page.locator(".xw-scores-view").last).to_contain_text(f"Without channel {channels[1]}")
+    expect(switches.nth(1)).to_have_attribute("aria-checked", "false")
+    without = page.kernel_eval(
+        "model.probabilities(__import__('xai_widgets').concepts.ablate(model, image, [explorer.off], "
+        "layer='stage3')[:, 0])[0].max().item()"
+    )
+    shown = page.page.locator(".xw-scores-view").last.locator(".xw-score-number").first
+    expect(shown).to_have_text(f"{without:.3f}")
+    switches.nth(1).press("Enter")
+    page.wait_for_kernel("explorer.off", [])
+    expect(page.page.locator(".xw-scores-view").last).to_contain_text("All channels on")
+
+
+def test_the_channel_of_each_class_is_searched_on_demand(lab):
+    page = lab.open([SETUP, SHOW], width=1280, height=1000)
+    page.wait_for_kernel("explorer.run_bar.status", "done")
+    choose(page.page, "List", "each class")
+    page.wait_for_kernel("[explorer.run_bar.status, len(explorer.gallery.row_labels) > 1]", ["done", True])
+    expect(page.page.locator(".xw-gallery-view .xw-switch").first).to_contain_text("k* =")
+    # The map and curves of the image stay.
+    expect(page.page.locator(".xw-slider-view .xw-number")).to_have_text("16")

@@ -8,35 +8,33 @@ from typing import Any, ClassVar, get_args
 
 import numpy as np
 import torch
-from ipywidgets import HTML, Layout
 
 from xai_widgets.core.model import ImageModel, Target
 from xai_widgets.core.validation import items
+from xai_widgets.explorers.channel_lists import ChannelLists
 from xai_widgets.explorers.explorer import Choice
-from xai_widgets.explorers.image_explorer import SearchExplorer
 from xai_widgets.explorers.layout import column, display_menu, header, stage
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import THUMBNAIL, TOP, dropdown, image_names, score_name
 from xai_widgets.perturbation.area_search import AreaSettings
 from xai_widgets.perturbation.channel import ChannelExtremal
 from xai_widgets.perturbation.scored_masks import Variant
+from xai_widgets.studies import Study
+from xai_widgets.studies.class_channels import ClassChannelKey
 from xai_widgets.studies.layers import spatial_layers
 from xai_widgets.studies.masks import ChannelKey, ChannelStudy, Patches
-from xai_widgets.views import CurveView, GalleryView, HeatmapView, ScoresView, SliderView, link
+from xai_widgets.views import CurveView, HeatmapView, ScoresView, SliderView, link
 from xai_widgets.views.static_repr import set_layout
 
 #: Height of the plot and of the list of channels, CSS px.
 PLOT, STAGE = 180, 505
 #: The choice of the image that the explorer was given, and the largest number of others to choose from.
 GIVEN, MOST_IMAGES = "given", 100
-#: Explanation of the list of channels.
-LEGEND = (
-    "In color: in the chosen set. \u00b1 number (share): effect on the score, gradient \u00d7 activation, and its "
-    "share of the effects of all channels. Click a patch to see its position."
-)
+#: What the list shows: the channels of the image, or the first one of each class.
+LISTS = {"image": "this image", "classes": "each class"}
 
 
-class ChannelExplorer(SearchExplorer):
+class ChannelExplorer(ChannelLists):
     """Drag the number of channels of a layer and see how few of them keep, or remove, a class.
 
     For each number, the best set of channels is searched (:func:`~xai_widgets.perturbation.channel_extremal`). The
@@ -81,6 +79,13 @@ class ChannelExplorer(SearchExplorer):
     ----------
     target : int
         The class; assign an index to change it.
+    off : list of int
+        Channels of the layer that are switched off, in the list or by assignment; another layer begins with all on.
+    switched : ScoresView
+        The best classes without them.
+    list_picker : SelectView
+        Whether the list shows the channels that the image needs, or, with `images`, the channel k* that most images of
+        each class need (:class:`~xai_widgets.studies.class_channels.ClassChannelStudy`), which is searched on demand.
     slider : SliderView
         The number of channels.
     heatmap : HeatmapView
@@ -118,14 +123,14 @@ class ChannelExplorer(SearchExplorer):
     question: ClassVar[str] = "Which channels are needed?"
     hint: ClassVar[str] = "Drag the slider of the channels."
     kernel_controls: ClassVar[tuple[str, ...]] = (
-        *SearchExplorer.kernel_controls,
+        *ChannelLists.kernel_controls,
         "variant_picker",
         "layer_picker",
         "image_picker",
     )
-    shared: ClassVar[Mapping[str, str]] = {**SearchExplorer.shared, "layer": "layer_picker.value"}
+    shared: ClassVar[Mapping[str, str]] = {**ChannelLists.shared, "layer": "layer_picker.value"}
 
-    study: ChannelStudy
+    study: Study[Any, Any]
     #: Whether the image is being replaced by one of the list; the image as it was given; the newest one.
     _jumping: bool = False
     _given: Any = None
@@ -159,10 +164,12 @@ class ChannelExplorer(SearchExplorer):
         self._settings, self._tau, self._batch_size = settings, tau, batch_size
         #: Patches of `images` by layer, which serve every image and class.
         self._other_patches: dict[str, Patches] = {}
-        self.study = self._make_study()
+        self._listed: list[int] = []
+        self._image_study = self._make_study()
+        self.study = self._image_study
         layer = self.model.default_layer() if layer is None else layer
         # Bad arguments are refused here: this makes the run without a step of it.
-        self._if_finite(lambda: self.study.run(ChannelKey(self.target, variant, layer)))
+        self._if_finite(lambda: self._image_study.run(ChannelKey(self.target, variant, layer)))
         # A layer without positions is refused, too.
         model.spatial(layer, torch.empty(1, *model.layer(layer).shape, device="meta"))
 
@@ -171,7 +178,7 @@ class ChannelExplorer(SearchExplorer):
         self.layer_picker = dropdown("Layer", layers, layer)
         self.variant_picker = dropdown("Objective", get_args(Variant), variant)
         self.image_picker = dropdown("Image", [GIVEN, *self._other_names()], GIVEN, {GIVEN: "the given one"})
-        counts = list(self.study.counts(layer) or [])
+        counts = list(self._image_study.counts(layer) or [])
         self.slider = SliderView(label="Channels", values=counts, frame=len(counts) // 2)
         self.heatmap = HeatmapView(width=0, title="What these channels see")
         self.curves = CurveView(
@@ -186,17 +193,20 @@ class ChannelExplorer(SearchExplorer):
             series=[{"label": "channels preserved"}, {"label": "channels deleted"}],
             title="Best classes",
         )
-        self.gallery = GalleryView(
-            title="The channels that are needed most", columns=1 + patches, size=THUMBNAIL
+        self._make_lists(
+            images,
+            patches,
+            channels=self._channels,
+            known=self._other_patches,
+            tau=tau,
+            batch_size=batch_size,
         )
         link((self.slider, "fraction"), (self.curves, "fraction"), (self.scores, "fraction"))
         link((self.curves, "frame"), (self.scores, "frame"))
         link((self.slider, "frame"), (self.heatmap, "frame"), (self.gallery, "step"))
         self.display = display_menu(self.heatmap)
-        self.legend = HTML(
-            f'<div style="line-height: 1.35; font-size: 12px">{LEGEND}</div>', layout=Layout(margin="0 8px")
-        )
         self._compute_on_change((self.variant_picker, "value"), (self.layer_picker, "value"))
+        self._connect_lists()
         self.gallery.observe(lambda _change: self._open_patch(), "frame")
         self.image_picker.observe(lambda _change: self._choose_image(), "value")
         self._assemble(self._layout())
@@ -212,12 +222,16 @@ class ChannelExplorer(SearchExplorer):
 
     def _layout(self) -> list[Any]:
         images = [self.image_picker] if len(self.image_picker.options) > 1 else []
-        self._adopt(self.image_picker)
+        lists = [self.list_picker] if self._class_study is not None else []
+        self._adopt(self.image_picker, self.list_picker)
         # Keep one height before and after the first result.
         set_layout(self.curves, min_height=f"{PLOT + 100}px")
-        channels = column(self.legend, self.gallery, weight=1.4, width=230)
-        set_layout(channels, height=f"{STAGE}px", overflow="hidden auto")
-        controls = (self.variant_picker, self.layer_picker, *images, self.display, self.run_bar)
+        scrolled = column(self.gallery, self.legend)
+        channels = column(self.switched, scrolled, weight=1.4, width=230)
+        set_layout(channels, height=f"{STAGE}px")
+        set_layout(self.switched, flex="0 0 auto")
+        set_layout(scrolled, flex="1 1 0%", min_height="0", overflow="hidden auto")
+        controls = (self.variant_picker, self.layer_picker, *images, *lists, self.display, self.run_bar)
         return [
             header(self.class_picker, *controls),
             stage(
@@ -258,10 +272,12 @@ class ChannelExplorer(SearchExplorer):
             return
         row, number = divmod(gallery.frame, gallery.columns)
         gallery.frame = -1
-        columns = self.study.patches(self.layer_picker.value)
-        top = columns[0].top if number == 0 else columns[1].top
-        channel, rank = int(result.order[0, row]), max(0, number - 1)
-        if number > 0:
+        columns = self._image_study.patches(self.layer_picker.value)
+        # The first patch of a channel of the image is that of the image itself.
+        own = number == 0 and not self._by_class
+        top = columns[0 if own else -1].top
+        channel, rank = self._listed[row], max(0, number - (not self._by_class))
+        if not own:
             index = int(top.images[channel, rank]) + 1
             if not 0 < index < len(self.image_picker.options):
                 return
@@ -279,6 +295,12 @@ class ChannelExplorer(SearchExplorer):
             self.image_picker.value = GIVEN
         self.heatmap.image = self._display
         self.scores.reference = self._probabilities()
+        self._switch()
+
+    def _take_image(self) -> None:
+        self._image_study = self._make_study()
+        if not self._by_class:
+            self.study = self._image_study
 
     def _make_study(self) -> ChannelStudy:
         return ChannelStudy(
@@ -294,11 +316,21 @@ class ChannelExplorer(SearchExplorer):
             batch_size=self._batch_size,
         )
 
+    def _keys(self) -> list[Any]:
+        if self._by_class:
+            return [ClassChannelKey(self.variant_picker.value, self.layer_picker.value)]
+        return super()._keys()
+
     def _key(self) -> ChannelKey:
         return ChannelKey(self.target, self.variant_picker.value, self.layer_picker.value)
 
-    def _message(self, key: ChannelKey) -> str:
+    def _message(self, key: Any) -> str:
         return f"{key.variant}: channels of {key.layer}"
+
+    def _draw(self, changed: Any = None) -> None:
+        key = self._key()
+        self.result = self._image_study.result(key)
+        self._draw_result(key, self.result)
 
     # -- drawing --------------------------------------------------------------------------------------------
 
@@ -325,7 +357,7 @@ class ChannelExplorer(SearchExplorer):
         )
 
     def _draw_slider(self, key: ChannelKey, result: ChannelExtremal | None) -> None:
-        counts = list(self.study.counts(key.layer) or [])
+        counts = list(self._image_study.counts(key.layer) or [])
         best = math.nan if result is None else float(result.best_channels[0])
         with self.slider.hold_sync():
             if counts and self.slider.values != counts:
@@ -369,52 +401,3 @@ class ChannelExplorer(SearchExplorer):
             self.scores.x = x
             self.scores.indices, self.scores.values = top.indices.int(), top.values
             self.scores.target_values = probs[:, :, key.target]
-
-    def _draw_gallery(self, key: ChannelKey, result: ChannelExtremal | None) -> None:
-        if result is None:
-            with self.gallery.hold_sync():
-                self.gallery.active = self.gallery.present = self.gallery.images = None
-                self.gallery.labels, self.gallery.row_labels = [], []
-            return
-        listed = result.order[0, : self._rows]
-        inside = result.masks[0][:, listed] > 0
-        columns = self.study.patches(key.layer)
-        pictures = torch.cat([column.of(listed.tolist()) for column in columns], 1)
-        values = torch.cat([column.top.values[listed] for column in columns], 1)
-        every = self.study.effects(key)
-        effects = every[listed]
-        shares = effects.abs() / every.abs().sum().clamp(min=torch.finfo(every.dtype).tiny)
-        counts = result.channels.tolist()
-        first = [
-            next((count for count, held in zip(counts, column, strict=True) if held), None)
-            for column in inside.T.tolist()
-        ]
-        captions = [
-            "" if math.isnan(value) else f"{'here ' if not column else ''}{value:.3g}"
-            for row in values.tolist()
-            for column, value in enumerate(row)
-        ]
-        with self.gallery.hold_sync():
-            self.gallery.columns = pictures.shape[1]
-            patches = pictures.flatten(0, 1)
-            self.gallery.images = self.model.to_rgb(patches.nan_to_num(0.5))
-            self.gallery.present = (~patches.isnan().flatten(1).all(1)).numpy()
-            self.gallery.labels = captions
-            self.gallery.row_labels = [
-                " \u00b7 ".join(
-                    [
-                        f"channel {channel}",
-                        *([] if count is None else [f"in the best {count}"]),
-                        _effect(effect, share),
-                    ]
-                )
-                for channel, count, effect, share in zip(
-                    listed.tolist(), first, effects.tolist(), shares.tolist(), strict=True
-                )
-            ]
-            self.gallery.active = inside.repeat_interleave(pictures.shape[1], dim=1).byte().cpu().numpy()
-
-
-def _effect(effect: float, share: float) -> str:
-    """Return the effect of a channel on the score and its share of all effects, in words."""
-    return f"{effect:+.2g} ({100 * share:.0f} %)".replace("-", "\u2212")

@@ -29,7 +29,7 @@ from xai_widgets.views.static_repr import visible_views
 Compute = TypeVar("Compute", bound=Callable[..., Any])
 
 #: Traits of explorers that are choices, in the order in which they are set: another image chooses a class.
-OWN = ("frame", "target", "layer")
+OWN = ("frame", "target", "layer", "off")
 #: Traits of controls and views that are choices, in the order in which they are set.
 CHOICES = (
     *("value", "selected", "frame", "group", "step", "mode", "source", "layer", "fill", "hidden"),

@@ -4,14 +4,9 @@ The methods are those of Hyuk Jin Kwon, "Inverse-Based Approach to Explaining an
 Networks", Ph.D. dissertation, Seoul National University, 2021, cited as Kwon 2021.
 
 The two inverses, :func:`~xai_widgets.inverse.operation_wise` (chapter 4) and :func:`~xai_widgets.inverse.layer_wise`
-<<<<<<< HEAD
-(chapter 5), are called as ``method(model, x, target, *, ...)`` and return a :class:`~xai_widgets.core.run.Run`. They
-divide a network into units with activations at both ends; see :func:`~xai_widgets.inverse.find_units`.
-=======
 (chapter 5), are called as ``method(model, x, target, *, ...)`` and return a :class:`~xai_widgets.core.run.Run`; as
 attribution methods they are called ``operation_wise_inverse`` and ``layer_wise_inverse``. They divide a network into
-units with non-negative activations at both ends; see :func:`~xai_widgets.inverse.find_units`.
->>>>>>> 9129d6a (Register both inverses as methods)
+units with activations at both ends; see :func:`~xai_widgets.inverse.find_units`.
 """
 
 from __future__ import annotations

@@ -357,17 +357,22 @@ class ClassChannels(ShortRepr):
         Mean of the masks of a* over the images of each class, in [0, 1].
     counts : Tensor, (M,)
         Numbers of images.
+    shares : Tensor, (M, K)
+        Mean share of the sets of all numbers of channels that contain each channel, in [0, 1].
     """
 
     classes: Tensor
     means: Tensor
     counts: Tensor
+    shares: Tensor
 
     def top(self, k: int = 1) -> Tensor:
-        """Return the k channels, (M, k), that most images of each class need, k_c* first; ties by their order."""
+        """Return the k channels, (M, k), that most images of each class need, k_c* first; ties by `shares`."""
         width = self.means.shape[1]
         k = integer(k, "k", low=1, high=width, hint="the channels of the layer")
-        return self.means.argsort(dim=1, descending=True, stable=True)[:, :k]
+        order = self.shares.argsort(dim=1, descending=True, stable=True)
+        again = self.means.gather(1, order).argsort(dim=1, descending=True, stable=True)
+        return order.gather(1, again)[:, :k]
 
 
 def class_channels(results: ChannelExtremal | Iterable[ChannelExtremal]) -> ClassChannels:
@@ -399,8 +404,12 @@ def class_channels(results: ChannelExtremal | Iterable[ChannelExtremal]) -> Clas
     if len(layers) > 1:
         raise ValueError(f"expected results of one layer, got {brief(layers)}")
     masks = torch.cat([part.best_masks for part in parts])
+    shares = torch.cat([part.masks.mean(1) for part in parts])
     classes, of_class, counts = torch.cat([part.target for part in parts]).unique(
         return_inverse=True, return_counts=True
     )
-    summed = masks.new_zeros(len(classes), masks.shape[1]).index_add_(0, of_class, masks)
-    return ClassChannels(classes, summed / counts[:, None], counts)
+    means, of_sets = (
+        masks.new_zeros(len(classes), masks.shape[1]).index_add_(0, of_class, each) / counts[:, None]
+        for each in (masks, shares)
+    )
+    return ClassChannels(classes, means, counts, of_sets)

@@ -43,6 +43,10 @@ class GalleryView(Asking):
         Unicode(),
         help="The name of each row, if `columns` is set; beside the row, or above it in a narrow view.",
     ).tag(sync=True)
+    switches = Bool(False, help="Whether the names of rows are buttons that switch rows off and on.").tag(
+        sync=True
+    )
+    off: List[int] = List(Int(min=0), help="Indices of the rows that are switched off.").tag(sync=True)
     frame = Int(-1, min=-1, help="Index of the chosen image; -1 for none.").tag(sync=True)
     marked = Int(-1, min=-1, help="Index of the image with a star; -1 for none.").tag(sync=True)
     present = Bytes(

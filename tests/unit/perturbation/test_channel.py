@@ -199,8 +199,11 @@ def test_the_mean_masks_of_a_class_are_over_its_images():
     assert made.classes.tolist() == [1, 3]
     assert made.counts.tolist() == [2, 1]
     assert made.means.tolist() == [[0.0, 0.5, 0.5, 0.5], [1.0, 0.0, 0.0, 0.0]]
-    assert made.top().tolist() == [[1], [0]]
-    assert made.top(3).tolist() == [[1, 2, 3], [0, 1, 2]]
+    assert made.shares[1].tolist() == [1.0, 0.0, 0.0, 0.0]
+    assert made.shares[0] == near([1 / 6, 1 / 3, 3 / 4, 1 / 2])
+    # Three channels are in half of the sets of a*: those in more sets of all sizes come first.
+    assert made.top().tolist() == [[2], [0]]
+    assert made.top(3).tolist() == [[2, 3, 1], [0, 1, 2]]
     with pytest.raises(ValueError, match="expected k to be an integer from 1 to 4, got 5"):
         made.top(5)
     with pytest.raises(ValueError, match=r"expected results to be a sequence of ChannelExtremal, got \[\]"):
