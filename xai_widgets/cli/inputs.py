@@ -9,10 +9,8 @@ from pathlib import Path
 from xai_widgets.cli.errors import CommandError, UsageError
 from xai_widgets.core.model import ImageModel
 from xai_widgets.data import Example, scenes
+from xai_widgets.data.reading import SUFFIXES
 from xai_widgets.errors import unknown_name
-
-#: The files of a folder that are read as images; a file that is named is read whatever its ending.
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
 def read_examples(options: argparse.Namespace) -> list[Example]:

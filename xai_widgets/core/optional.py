@@ -12,6 +12,7 @@ EXTRAS = {
     "jupyterlab": ("JupyterLab", "lab"),
     "matplotlib": ("matplotlib", "plot"),
     "plotly": ("plotly", "plot"),
+    "scipy": ("SciPy", "components"),
     "skimage": ("scikit-image", "images"),
     "sklearn": ("scikit-learn", "components"),
     "timm": ("timm", "timm"),

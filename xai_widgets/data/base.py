@@ -40,7 +40,8 @@ class Example:
     name : str
         Name of the image.
     masks : mapping of int to numpy.ndarray of bool, shape (H, W)
-        The pixels of each class or concept that is present, in the size of the image.
+        The pixels of each class or concept that is present, in the size of the image, or all at one lower resolution
+        with its aspect ratio.
     labels : tuple of int
         Concepts of the whole image, whose pixels are not known.
     """
