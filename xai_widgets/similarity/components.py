@@ -48,6 +48,8 @@ ROUND, ROUNDS = 20, 20
 TOLERANCE = 1e-3
 #: Starts of k-means, of which the best is taken.
 STARTS = 4
+#: Maximum number of sweeps of non-negative least squares, and the change that ends them, by the largest weight.
+SWEEPS, SETTLED = 5000, 1e-7
 #: Percentage of the values of a component, at each end, that have the darkest and the brightest color.
 CLIPPED = 1
 
@@ -134,6 +136,48 @@ class Components(ShortRepr):
         low, high = np.percentile(self.weights[..., :3], [CLIPPED, 100 - CLIPPED], axis=(0, 1, 2))
         scaled = (self.weights[..., :3] - low) / np.where(high > low, high - low, 1)
         return np.asarray(scaled.clip(0, 1), np.float32)
+
+    def reordered(self, order: NDArray[np.integer[Any]]) -> Components:
+        """Return the components of these numbers, in this order."""
+        return replace(
+            self,
+            weights=np.ascontiguousarray(self.weights[..., order]),
+            directions=self.directions[order],
+        )
+
+    def coefficients(self, activation: Tensor) -> Tensor:
+        """Return the weights of the components for other activations of the layer, with the directions fixed.
+
+        For NMF they are the non-negative least squares solution at each position; for k-means the product with the
+        direction of the smallest angle, and 0 for the others; for PCA the products with all directions.
+
+        Parameters
+        ----------
+        activation : Tensor, (N, C, h, w)
+            Activations of the layer.
+
+        Returns
+        -------
+        Tensor, (N, M, h, w)
+            On the CPU, float32.
+        """
+        x = activation.movedim(1, -1).flatten(0, -2).cpu().double()
+        directions = torch.from_numpy(self.directions).double()
+        if self.kind == "nmf":
+            found = non_negative_weights(x, directions)
+        elif self.kind == "pca":
+            found = (x - torch.from_numpy(self.mean).double()) @ directions.T
+        else:
+            found = _of_nearest(x, directions, (x @ directions.T).argmax(1))
+        count, _, height, width = activation.shape
+        return found.float().view(count, height, width, -1).movedim(-1, 1).contiguous()
+
+    def residual(self, activation: Tensor, coefficients: Tensor) -> Tensor:
+        """Return the part of activations (N, C, h, w) that the components with these coefficients do not hold."""
+        rebuilt = torch.einsum("nmhw,mc->nchw", coefficients, torch.from_numpy(self.directions))
+        if self.mean is not None:
+            rebuilt = rebuilt + torch.from_numpy(self.mean)[:, None, None]
+        return activation.cpu() - rebuilt
 
     def top(self, model: ImageModel, images: Any, *, k: int = 9, side: int | None = None) -> TopActivations:
         """Return the k images in which each component is strongest, with one position each.
@@ -277,10 +321,34 @@ def _kmeans(
     centers[: len(found.cluster_centers_)] = torch.from_numpy(found.cluster_centers_)
     directions = unit_vectors(centers)
     groups = torch.from_numpy(found.labels_).long()
-    weights = torch.zeros(len(flat), count, dtype=flat.dtype)
-    weights.scatter_(1, groups[:, None], (flat * directions[groups]).sum(1, keepdim=True).clamp(min=0))
+    weights = _of_nearest(flat, directions, groups)
     error = _relative_error(flat, weights, directions)
     yield _by_weight(members, weights.numpy(), directions.numpy(), error, "kmeans")
+
+
+def non_negative_weights(x: Tensor, directions: Tensor) -> Tensor:
+    """Return the weights W >= 0, (n, M), that minimize |X - W H| for rows X (n, C) and directions H (M, C).
+
+    Coordinate descent: the problem is convex, so the weights that no single coordinate improves are the solution.
+    """
+    gram, products = directions @ directions.T, x @ directions.T
+    scale = gram.diagonal()
+    weights = torch.zeros_like(products)
+    for _ in range(SWEEPS):
+        largest = 0.0
+        for k in torch.nonzero(scale > 0).flatten().tolist():
+            better = (weights[:, k] + (products[:, k] - weights @ gram[k]) / scale[k]).clamp(min=0)
+            largest = max(largest, (better - weights[:, k]).abs().max().item())
+            weights[:, k] = better
+        if largest <= SETTLED * weights.max().item():
+            break
+    return weights
+
+
+def _of_nearest(x: Tensor, directions: Tensor, groups: Tensor) -> Tensor:
+    """Return the weights of k-means, (n, M): of each row that of its own group only."""
+    weights = torch.zeros(len(x), len(directions), dtype=x.dtype)
+    return weights.scatter_(1, groups[:, None], (x * directions[groups]).sum(1, keepdim=True).clamp(min=0))
 
 
 def _relative_error(x: Tensor, weights: Tensor, directions: Tensor) -> float:

@@ -10,6 +10,7 @@ from networks import Functional, images, one_sentence, settle, wrap
 from sklearn import decomposition
 
 from xai_widgets.similarity import ActivationGrid, activation_grids, factorize
+from xai_widgets.similarity.components import non_negative_weights
 
 
 def grids(x, layer="conv"):
@@ -210,3 +211,14 @@ def test_an_unknown_kind_is_refused():
     with pytest.raises(ValueError, match="did you mean 'pca'") as error:
         factorize(grids(signed()), 2, kind="pcaa")
     one_sentence(error)
+
+
+def test_coefficients_with_fixed_directions_are_non_negative_least_squares():
+    nnls = pytest.importorskip("scipy.optimize").nnls
+    generator = torch.Generator().manual_seed(3)
+    directions = torch.rand(5, 8, generator=generator, dtype=torch.float64)
+    x = torch.rand(30, 8, generator=generator, dtype=torch.float64)
+    weights = non_negative_weights(x, directions)
+    expected = np.stack([nnls(directions.T.numpy(), row.numpy())[0] for row in x])
+    # The sweeps end at a change of 1e-7 of the largest weight; errors are larger where directions are alike.
+    assert weights.numpy() == pytest.approx(expected, abs=1e-4 * expected.max())
