@@ -100,7 +100,12 @@ class ConceptVectors(ShortRepr):
 
 
 def fit_vector(
-    positives: Tensor, negatives: Tensor, *, seed: int, classifier: MakeClassifier | None = None
+    positives: Tensor,
+    negatives: Tensor,
+    *,
+    seed: int,
+    classifier: MakeClassifier | None = None,
+    shuffle: bool = True,
 ) -> tuple[Tensor, float, int]:
     """Return the vector (D,) of a classifier, its accuracy on held-out examples and their number.
 
@@ -112,9 +117,13 @@ def fit_vector(
         Seed of the split.
     classifier : callable, optional
         Makes the classifier. Default: logistic regression.
+    shuffle : bool, default True
+        Whether the held-out examples are random ones, or the first ones, if the others are from other images.
     """
     generator = torch.Generator().manual_seed(seed)
-    kinds = [rows[torch.randperm(len(rows), generator=generator)] for rows in (positives, negatives)]
+    kinds = [positives, negatives]
+    if shuffle:
+        kinds = [rows[torch.randperm(len(rows), generator=generator)] for rows in kinds]
     splits = [max(1, round(len(rows) * HELD_OUT)) for rows in kinds]
     train = torch.cat([rows[split:] for rows, split in zip(kinds, splits, strict=True)])
     labels = torch.cat(
