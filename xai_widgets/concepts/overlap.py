@@ -1,9 +1,10 @@
 """Pixels that the masks of filters share with those of concepts, counted without enlarging a mask per filter.
 
 The mask of a filter is M_k(x) = S(1[A_k(x) > T_k]), where S is bilinear interpolation to the label masks (without
-aligned corners); a pixel belongs to it where M_k > 1/2. Bilinear interpolation depends on the four bits around a pixel.
-All pixels with the same four bits form a block, so a block has 16 possible patterns. The number of pixels of a block
-that are in M_k and in a label mask is looked up, for each block with a bit, in a table of one number per pattern.
+aligned corners); a pixel belongs to it where M_k is above the cut, 1/2 by default. Bilinear interpolation depends on
+the four bits around a pixel. All pixels with the same four bits form a block, so a block has 16 possible patterns. The
+number of pixels of a block that are in M_k and in a label mask is looked up, for each block with a bit, in a table of
+one number per pattern.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from torch import Tensor
 
 from xai_widgets.concepts.probe_data import IMAGES, Probe
 
-#: Value of an interpolated mask above which a pixel belongs to it.
-HALF = 0.5
+#: Default value of an interpolated mask above which a pixel belongs to it.
+CUT = 0.5
 
 
 class Blocks:
@@ -29,6 +30,8 @@ class Blocks:
         Rows h and columns w of the layer.
     size : (int, int)
         Height H and width W of a label mask.
+    cut : float, default 0.5
+        Value of an interpolated mask above which a pixel belongs to it.
 
     Attributes
     ----------
@@ -39,14 +42,14 @@ class Blocks:
         left (4) and lower right (8) position.
     """
 
-    def __init__(self, grid: tuple[int, int], size: tuple[int, int]) -> None:
+    def __init__(self, grid: tuple[int, int], size: tuple[int, int], cut: float = CUT) -> None:
         self.grid = grid
         rows, columns = (_lower(small, large) for small, large in zip(grid, size, strict=True))
         self.block = (rows[:, None] * grid[1] + columns).flatten()
         # With the bit at (i, j) chosen by the parities of i and j, four numbers describe the bits around every pixel.
         parities = torch.arange(grid[0])[:, None] % 2 * 2 + torch.arange(grid[1]) % 2
         given = torch.arange(16)[:, None, None]
-        above = F.interpolate((given >> parities & 1).float()[:, None], size, mode="bilinear")[:, 0] > HALF
+        above = F.interpolate((given >> parities & 1).float()[:, None], size, mode="bilinear")[:, 0] > cut
         upper, left = rows[:, None] % 2, columns % 2
         covers = torch.empty(16, *size)
         for pattern in range(16):
@@ -81,12 +84,12 @@ def _lower(small: int, large: int) -> Tensor:
     return centers.clamp(min=0).floor().long().clamp(max=small - 1)
 
 
-def overlaps(probe: Probe) -> Iterator[tuple[slice, Tensor, Tensor]]:
+def overlaps(probe: Probe, cut: float = CUT) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """Yield, for each image with label masks, its pairs, the shared pixels (m, K), and the pixels of the filters (K,).
 
     Both are float32 and exact.
     """
-    blocks = Blocks(probe.grid, probe.label_size)
+    blocks = Blocks(probe.grid, probe.label_size, cut)
     whole = blocks.table(torch.ones(1, *probe.label_size, dtype=torch.bool))[0]
     ranges = probe.pair_ranges()
     for begin in range(0, probe.count, IMAGES):

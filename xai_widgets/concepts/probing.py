@@ -6,7 +6,7 @@ For every channel k, the threshold T_k is chosen so that
 
 over all images and all positions of the data set (tau = .005, section 3.1.1). The bits 1[A_k(x) > T_k] and the label
 masks L_c(x) are written to disk, so that memory does not grow with them. See :mod:`xai_widgets.concepts.quantiles` for
-the thresholds in one pass, and :class:`Probe` for what is kept.
+the thresholds in one pass, and :class:`Probe` for the results.
 """
 
 from __future__ import annotations
@@ -130,11 +130,11 @@ def probe(
 
     def play() -> Iterator[Probe]:
         temporary = TemporaryDirectory(prefix="xai-widgets-probe-") if target is None else None
-        place = target if temporary is None else Path(temporary.name)
-        assert place is not None
+        home = target if temporary is None else Path(temporary.name)
+        assert home is not None
         snapshot: Probe | None = None
         try:
-            recording = _Recording(reader, place, size, given, share, int(memory))
+            recording = _Recording(reader, home, size, given, share, int(memory))
             for snapshot in recording.play():
                 yield snapshot if not snapshot.complete else replace(snapshot, _temporary=temporary)
         finally:

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xai_widgets.concepts.overlap import overlaps
+from xai_widgets.concepts.overlap import CUT, overlaps
 from xai_widgets.concepts.per_image import PerImage
 from xai_widgets.concepts.probe_data import FEWEST, Probe, check_probes, concept_index
 from xai_widgets.core.run import without_inference_mode
 from xai_widgets.core.short_repr import ShortRepr
-from xai_widgets.core.validation import integer
+from xai_widgets.core.validation import integer, number
 from xai_widgets.data.base import Concept
 
 
@@ -88,13 +88,16 @@ class SingleFilters(ShortRepr):
 
 
 @without_inference_mode
-def single_filters(train: Probe, val: Probe) -> SingleFilters:
+def single_filters(train: Probe, val: Probe, *, cut: float = CUT) -> SingleFilters:
     """Find the filter that segments each concept best.
 
     Parameters
     ----------
     train, val : Probe
         Probes of one layer with the same thresholds.
+    cut : float, default 0.5
+        Value of the interpolated mask of a filter above which a pixel belongs to it, in [0, 1). With 0, the mask covers
+        all that a bit touches, like that of a combination with the weight 1 for one filter and 0 for the others.
 
     Returns
     -------
@@ -106,12 +109,13 @@ def single_filters(train: Probe, val: Probe) -> SingleFilters:
         For probes of other concepts, layers, or thresholds.
     """
     check_probes(train, val)
-    shared, union, _, _ = count_overlaps(train)
+    cut = number(cut, "cut", low=0, below=1)
+    shared, union, _, _ = count_overlaps(train, cut=cut)
     train_iou = shared / union
     positives = train.segmented
     trained = positives >= FEWEST
     best = torch.where(trained, train_iou.nan_to_num(nan=-1).argmax(1), -1)
-    shared, union, part, whole = count_overlaps(val, best)
+    shared, union, part, whole = count_overlaps(val, best, cut)
     val_iou = shared / union
     chosen = val_iou.gather(1, best.clamp(min=0)[:, None])[:, 0]
     return SingleFilters(
@@ -127,7 +131,9 @@ def single_filters(train: Probe, val: Probe) -> SingleFilters:
     )
 
 
-def count_overlaps(probe: Probe, best: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def count_overlaps(
+    probe: Probe, best: Tensor | None = None, cut: float = CUT
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Count pixels of filters and concepts.
 
     Parameters
@@ -136,6 +142,8 @@ def count_overlaps(probe: Probe, best: Tensor | None = None) -> tuple[Tensor, Te
         A complete probe.
     best : Tensor, (C,), optional
         One filter per concept, or -1.
+    cut : float, default 0.5
+        See :func:`single_filters`.
 
     Returns
     -------
@@ -147,7 +155,7 @@ def count_overlaps(probe: Probe, best: Tensor | None = None) -> tuple[Tensor, Te
     shape = (len(probe.concepts), probe.channels)
     shared, union = (torch.zeros(shape, dtype=torch.float64) for _ in range(2))
     part, whole = (torch.full((len(probe.pairs),), torch.nan, dtype=torch.float64) for _ in range(2))
-    for pairs, both, areas in overlaps(probe):
+    for pairs, both, areas in overlaps(probe, cut):
         concepts = probe.pairs[pairs, 1]
         either = areas + probe.pixels[pairs][:, None] - both
         # An image has at most one mask per concept.
