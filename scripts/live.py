@@ -86,6 +86,7 @@ EXPLORERS: dict[str, Callable[[xw.ImageModel], widgets.DOMWidget]] = {
         images=[scenes.scene(n, background="texture").image for n in range(40)],
         layer="stage3",
     ),
+    "class_explorer": lambda model: xw.ClassExplorer(model, target=scenes.CUE_CLASS),
     "mask_comparison": lambda model: xw.MaskComparison(
         model,
         _photo(),

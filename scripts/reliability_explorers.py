@@ -115,6 +115,14 @@ def _channel(_trial: Trial, explorer: Any) -> Faults:
         yield "value", "it shows no curve"
 
 
+def _class(_trial: Trial, explorer: Any) -> Faults:
+    result = explorer.result
+    if result is None or not result.importances.isfinite().all():
+        yield "finite", "an importance of a concept is not finite"
+    if not np.isfinite(np.asarray(explorer.heatmap.maps)).all():
+        yield "finite", "a map of a concept is not finite"
+
+
 def _brush(trial: Trial, explorer: Any) -> Faults:
     shown = {label: values for label, values in zip(explorer.scores.labels, _bars(explorer), strict=False)}
     if not shown:
@@ -165,6 +173,9 @@ CALLS: dict[str, Callable[[Trial], Call]] = {
     ),
     "ChannelExplorer": _explorer(
         lambda trial: xw.ChannelExplorer(trial.model, trial.images[0], settings=SEARCH), _channel
+    ),
+    "ClassExplorer": _explorer(
+        lambda trial: xw.ClassExplorer(trial.model, trial.images[:2], count=3, design=4, scored=1), _class
     ),
     "PerturbationBrush": _explorer(
         lambda trial: xw.PerturbationBrush(trial.model, trial.images[0], start="gradient", settings=SEARCH),

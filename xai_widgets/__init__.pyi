@@ -20,6 +20,7 @@ from xai_widgets.core.model import ImageModel as ImageModel
 from xai_widgets.core.run import Run as Run
 from xai_widgets.explorers import AttributionExplorer as AttributionExplorer
 from xai_widgets.explorers import ChannelExplorer as ChannelExplorer
+from xai_widgets.explorers import ClassExplorer as ClassExplorer
 from xai_widgets.explorers import Dashboard as Dashboard
 from xai_widgets.explorers import DeletionExplorer as DeletionExplorer
 from xai_widgets.explorers import ExtremalExplorer as ExtremalExplorer

@@ -66,6 +66,11 @@ def _channel(model: xw.ImageModel) -> Any:
     return xw.ChannelExplorer(model, _images(1), layer="stage3", images=images, settings=QUICK, rows=6)
 
 
+def _class(model: xw.ImageModel) -> Any:
+    images = [scenes.scene(n, label=scenes.CUE_CLASS, split="test").image for n in range(8)]
+    return xw.ClassExplorer(model, images, scenes.CUE_CLASS, count=6, scored=4, design=8)
+
+
 def _similarity(model: xw.ImageModel) -> Any:
     return xw.SimilarityExplorer(
         model, _images(4), layers=["stage2", "stage3"], components=3, corpus=_images(12, "train")
@@ -94,6 +99,7 @@ EXPLORERS: dict[str, Callable[[xw.ImageModel], Any]] = {
     "mask_comparison": _mask_comparison,
     "brush": _brush,
     "channel": _channel,
+    "class": _class,
     "similarity": _similarity,
     "dashboard": _dashboard,
 }

@@ -365,6 +365,10 @@ def _explorers() -> list[Call]:
             "target": TARGET, "layer": LAYER, "variant": ("'preserve'",), "images": ("None", "pictures(2)"),
             "channels": ("None", "[1, 2]"), "rows": ("2",), "patches": ("2",), "settings": SETTINGS[:1], "tau": ("1.0",),
         }),
+        Call("xw.ClassExplorer", (MODEL, ("pictures()", "pictures(2)")), start | {
+            "target": TARGET, "layer": LAYER, "count": ("2",), "kind": ("'auto'", "'pca'"), "side": ("None", "4"),
+            "crops": ("2",), "scored": ("1",), "design": ("2",), "batch_size": BATCH,
+        }),
         Call("xw.DeletionExplorer", (MODEL, ("pictures()",)), start | {
             "methods": ("['gradient']", "['gradient', 'grad_cam']"), "target": TARGET, "steps": ("4", "None"), "batch_size": BATCH,
         }),

@@ -58,6 +58,7 @@ EXPLORERS = {
     "race": lambda model: xw.MaskComparison(model, photos(1)[0], METHODS, areas=(0.2, 0.5)),
     "extremal": lambda model: xw.ExtremalExplorer(model, photos(1)[0], areas=(0.2, 0.5)),
     "channel": lambda model: xw.ChannelExplorer(model, photos(1)[0]),
+    "class": lambda model: xw.ClassExplorer(model, photos(2), count=3, design=4, scored=2),
     "inverse": lambda model: xw.InverseExplorer(model, photos(1)[0], lam=(0.0, 0.5), methods=METHODS),
     "noise_mask": lambda model: xw.NoiseMaskExplorer(
         model, photos(1)[0], layers=["relu", "scores"], betas=(0.5, 1), settings=NOISE_MASK

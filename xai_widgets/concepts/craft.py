@@ -19,7 +19,7 @@ transformer or a layer behind GELU or SiLU, concepts are the groups of k-means.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -45,7 +45,7 @@ from xai_widgets.core.image_source import ImageSource
 from xai_widgets.core.model import ImageModel, check_model
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.short_repr import ShortRepr
-from xai_widgets.core.validation import choice, integer
+from xai_widgets.core.validation import choice, integer, integers
 from xai_widgets.features import LayerScores
 from xai_widgets.ops.resize import resize_map
 from xai_widgets.similarity import ActivationGrid, Components
@@ -196,12 +196,23 @@ class ClassConcepts(ShortRepr):
         none = self.image(0).new_empty(0, len(self.image(0)), self.side, self.side)
         return torch.stack(crops) if crops else none, torch.tensor(chosen, dtype=torch.long).view(-1, 3)
 
-    def remove(self, model: ImageModel, concepts: Any, *, batch_size: int = 32) -> Tensor:
-        """Return the scores of the N images without a set of concepts, (N, classes)."""
-        masks = torch.ones(len(self))
-        masks[list(concepts)] = 0
-        numbers = range(len(self.coefficients))
-        return torch.cat([self.scored(model, n).scores(masks[None], batch_size) for n in numbers])
+    def without(self, model: ImageModel, number: int, concepts: Sequence[int]) -> Tensor:
+        """Return the scores (classes,) of one of the N images without a set of concepts.
+
+        Parameters
+        ----------
+        model : ImageModel
+            The network.
+        number : int
+            Number of the image, from 0.
+        concepts : sequence of int
+            Numbers of the concepts, from 0.
+        """
+        number = integer(number, "number", low=0, high=len(self.coefficients) - 1)
+        mask = torch.ones(len(self))
+        if len(concepts):
+            mask[integers(concepts, "concepts", low=0, high=len(self) - 1)] = 0
+        return self.scored(model, number).scores(mask[None])[0]
 
     def scored(self, model: ImageModel, number: int) -> ConceptScores:
         """Return the score of one of the N images as a function of the concepts."""

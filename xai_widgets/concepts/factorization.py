@@ -20,10 +20,10 @@ def warn_few(grids: Sequence[ActivationGrid], label: str) -> None:
     if len(grids) < FEW_IMAGES:
         crops = sum(grid.raw[..., 0].numel() for grid in grids)
         images = "one image" if len(grids) == 1 else f"{len(grids)} images"
+        shown = "it" if len(grids) == 1 else "them"
         warn(
-            f"The concepts come from {crops} overlapping crops of {images}: they describe "
-            f"{'this image' if len(grids) == 1 else 'these images'}, not {label} in general. Give at least "
-            f"{FEW_IMAGES} images of the class."
+            f"{crops} overlapping crops of {images}: the concepts describe {shown}, not {label} in general. Give at "
+            f"least {FEW_IMAGES} images of the class."
         )
 
 
@@ -41,7 +41,7 @@ def factorized(
             "of at least 0."
         )
     else:
-        kind, reason = "nmf", "Non-negative factorization (NMF), because all activations are at least 0."
+        kind, reason = "nmf", "NMF, because all activations of this layer are at least 0."
     most = min(grids[0].raw.shape[-1], sum(grid.raw[..., 0].numel() for grid in grids))
     if count > most:
         warn(f"The layer gives {most} concepts at most, fewer than {count}: it has so few channels or crops.")

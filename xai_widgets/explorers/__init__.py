@@ -5,6 +5,7 @@ from __future__ import annotations
 from xai_widgets.explorers.attribution import AttributionExplorer
 from xai_widgets.explorers.brush import PerturbationBrush
 from xai_widgets.explorers.channel import ChannelExplorer
+from xai_widgets.explorers.class_explorer import ClassExplorer
 from xai_widgets.explorers.dashboard import Dashboard, dashboard
 from xai_widgets.explorers.deletion import DeletionExplorer
 from xai_widgets.explorers.extremal import ExtremalExplorer
@@ -18,6 +19,7 @@ from xai_widgets.explorers.similarity import SimilarityExplorer
 __all__ = [
     "AttributionExplorer",
     "ChannelExplorer",
+    "ClassExplorer",
     "Dashboard",
     "DeletionExplorer",
     "ExtremalExplorer",

@@ -12,7 +12,7 @@ from xai_widgets.explorers.channel_gallery import CLASS_LEGEND, LEGEND, clear, d
 from xai_widgets.explorers.channel_switches import Switched, SwitchedScores
 from xai_widgets.explorers.explorer import wait_for
 from xai_widgets.explorers.image_explorer import SearchExplorer
-from xai_widgets.explorers.parts import THUMBNAIL, dropdown, explanation
+from xai_widgets.explorers.parts import THUMBNAIL, dropdown, explanation, small_text
 from xai_widgets.perturbation.channel import ChannelExtremal
 from xai_widgets.studies.class_channels import ClassChannelKey, ClassChannelStudy
 from xai_widgets.studies.layers import channels_of
@@ -89,7 +89,7 @@ class ChannelLists(SearchExplorer):
     def _choose_list(self) -> None:
         """Show, and compute, the channels of the image or of the classes."""
         self.study = self._class_study if self._by_class and self._class_study else self._image_study
-        self.legend.value = explanation(CLASS_LEGEND if self._by_class else LEGEND).value
+        self.legend.value = small_text(CLASS_LEGEND if self._by_class else LEGEND)
         self.compute()
 
     def _take_switches(self) -> None:

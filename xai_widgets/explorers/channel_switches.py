@@ -1,8 +1,8 @@
-"""Scores of an image without the channels of a layer that the user has switched off."""
+"""Scores of an image without the channels of a layer, or the concepts, that the user has switched off."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -20,7 +20,7 @@ BEST = 3
 
 
 class Switched(NamedTuple):
-    """An image, its scores, and the channels of a layer that are switched off."""
+    """An image, its scores, and the channels of a layer, or the concepts, that are switched off."""
 
     x: Tensor
     scores: Tensor
@@ -38,6 +38,10 @@ class SwitchedScores:
         The network.
     run_bar : RunBar
         Where errors are shown.
+    noun : str, default "channel"
+        Name of the units that can be switched off.
+    first : int, default 0
+        The number that is shown for the first one.
 
     Attributes
     ----------
@@ -45,23 +49,43 @@ class SwitchedScores:
     worker : Worker
     """
 
-    def __init__(self, model: ImageModel, run_bar: RunBar) -> None:
+    def __init__(
+        self,
+        model: ImageModel,
+        run_bar: RunBar,
+        *,
+        noun: str = "channel",
+        first: int = 0,
+    ) -> None:
         self.model, self._run_bar = model, run_bar
+        self._noun, self._first = noun, first
         self.worker = Worker(urgent=True)
         self.view = ScoresView(
-            labels=model.labels, title="All channels on", reference_label="all channels on"
+            labels=model.labels, title=f"All {noun}s on", reference_label=f"all {noun}s on"
         )
 
-    def show(self, asked: Switched) -> None:
-        """Show the scores of an image, without the channels that are switched off."""
-        self.view.title = _title(asked)
+    def show(self, asked: Switched, score: Callable[[], Tensor] | None = None) -> None:
+        """Show the scores of an image, without the channels that are switched off.
+
+        Parameters
+        ----------
+        asked : Switched
+            The image, and the channels or concepts that are switched off.
+        score : callable, optional
+            Returns the scores (1, classes) then. Default: those of :func:`~xai_widgets.concepts.ablate`.
+        """
+        self.view.title = self._title(asked)
         if not asked.off:
             self.worker.cancel()
             self._draw(asked, asked.scores)
             return
 
         def steps() -> Iterator[Tensor]:
-            yield ablate(self.model, asked.x, [asked.off], layer=asked.layer)[:, 0]
+            yield (
+                ablate(self.model, asked.x, [asked.off], layer=asked.layer)[:, 0]
+                if score is None
+                else score()
+            )
 
         def on_snapshot(run: Run[Tensor]) -> None:
             if run.latest is not None:
@@ -94,10 +118,10 @@ class SwitchedScores:
             self.view.indices = self.view.values = self.view.target_values = None
         self._run_bar.error = as_sentence(error)
 
-
-def _title(asked: Switched) -> str:
-    count = len(asked.off)
-    if not count:
-        return "All channels on"
-    named = ", ".join(map(str, asked.off[:4])) + (", \u2026" if count > 4 else "")
-    return f"Without channel{'s' if count > 1 else ''} {named}"
+    def _title(self, asked: Switched) -> str:
+        count = len(asked.off)
+        if not count:
+            return f"All {self._noun}s on"
+        numbers = [str(number + self._first) for number in asked.off[:4]]
+        named = ", ".join(numbers) + (", \u2026" if count > 4 else "")
+        return f"Without {self._noun}{'s' if count > 1 else ''} {named}"

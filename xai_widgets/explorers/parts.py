@@ -33,6 +33,7 @@ ENDS: dict[Perturbation, str] = {"blur": "all blurred", "fade": "all black"}
 HELP = {
     "Layer": "The layer of the network that is explained or compared",
     "Image": "The image that is shown",
+    "List": "The content of the list",
     "Objective": "Preserve the score with as little as possible, or delete it by as little as possible",
     "Regularizer": "The penalty that makes the inverse simple",
     "Nothing looks like": "The color of a pixel of which nothing is left: the network sees the mean color as zeros",
@@ -233,6 +234,9 @@ def paragraph(text: str) -> HTML:
 
 def explanation(text: str) -> HTML:
     """Return a small text below views, such as how to read them."""
-    return HTML(
-        f'<div style="line-height: 1.35; font-size: 12px">{escape(text)}</div>', layout=Layout(margin="0 8px")
-    )
+    return HTML(small_text(text), layout=Layout(margin="0 8px"))
+
+
+def small_text(text: str) -> str:
+    """Return the HTML of a small text."""
+    return f'<div style="line-height: 1.35; font-size: 12px">{escape(text)}</div>'

@@ -334,7 +334,11 @@ function xAxis(scale, percent, whole) {
 		return scale === "log" ? logText(value) : tick(value, decade(value));
 	};
 	/** @type {uPlot.Axis} */
-	const axis = { values: (_plot, splits, _axis, _space, step) => splits.map((value) => text(value, step)) };
+	const axis = {
+		// The filter below leaves null for a tick that is not drawn.
+		values: (_plot, splits, _axis, _space, step) =>
+			splits.map((value) => (Number.isFinite(value) ? text(value, step) : "")),
+	};
 	if (scale === "linear") {
 		// uPlot draws nothing at a tick that is null.
 		return {

@@ -93,10 +93,10 @@ def test_top_crops_show_the_concept(found):
 
 
 def test_removing_several_concepts_subtracts_all_of_them(model, found):
-    both = found.remove(model, (0, 2))
-    changes = found.removed - found.scores[:, None]
-    assert_close(both, found.scores + changes[:, 0] + changes[:, 2], scale=10)
-    assert_close(found.remove(model, ()), found.scores, scale=10)
+    both = found.without(model, 3, (0, 2))
+    changes = (found.removed - found.scores[:, None])[3]
+    assert_close(both, found.scores[3] + changes[0] + changes[2], scale=10)
+    assert_close(found.without(model, 3, ()), found.scores[3], scale=10)
 
 
 def test_crops_are_pooled_over_their_positions(model):
@@ -122,7 +122,7 @@ def test_only_images_predicted_as_the_class_are_used():
 
 
 def test_few_images_carry_a_warning(model):
-    with pytest.warns(ExplanationWarning, match=r"from \d+ overlapping crops of 2 images.*at least 20"):
+    with pytest.warns(ExplanationWarning, match=r"\d+ overlapping crops of 2 images: .*at least 20"):
         class_concepts(model, striped(2), 0, layer="features", count=2).result(progress=False)
 
 

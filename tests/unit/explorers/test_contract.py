@@ -122,6 +122,7 @@ def test_a_layout_of_the_caller_is_left_alone():
         lambda model: xw.MaskComparison(model, photos(1)[0], METHODS, areas=(0.5, 0.2)),
         lambda model: xw.ExtremalExplorer(model, photos(1)[0], layer="none"),
         lambda model: xw.ChannelExplorer(model, photos(1)[0], rows=0),
+        lambda model: xw.ClassExplorer(model, photos(2), count=99),
         lambda model: xw.InverseExplorer(model, photos(1)[0], lam=(1, 0)),
         lambda model: xw.NoiseMaskExplorer(model, photos(1)[0], betas=(1, 0)),
         lambda model: xw.PerturbationBrush(model, photos(1)[0], start="gradeint"),

@@ -20,6 +20,7 @@ EXPLORERS = {
     "comparison": lambda model, images: xw.MaskComparison(model, images[0], CHOSEN, areas=(0.2, 0.5)),
     "extremal": lambda model, images: xw.ExtremalExplorer(model, images[0], areas=(0.2, 0.5)),
     "channel": lambda model, images: xw.ChannelExplorer(model, images[0]),
+    "class": lambda model, images: xw.ClassExplorer(model, images, count=3, design=4, scored=1),
     "inverse": lambda model, images: xw.InverseExplorer(model, images[0], lam=(0.0, 0.5), methods=CHOSEN),
     "brush": lambda model, images: xw.PerturbationBrush(model, images[0], start="gradient"),
     "similarity": lambda model, images: xw.SimilarityExplorer(model, images, components=2, corpus=images),

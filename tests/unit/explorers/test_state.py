@@ -203,7 +203,10 @@ def test_an_image_of_the_user_is_shown(name, make):
     assert explorer.menu.opens
     assert sent(explorer, encoded(image)) == [{"id": 1, "text": "", "error": ""}]
     assert explorer.wait(PATIENCE)
-    shown = explorer.images[-1] if name == "attribution" else explorer.image[0]
+    if name == "class":
+        shown = explorer.model.images(explorer.images[-1])[0]
+    else:
+        shown = explorer.images[-1] if name == "attribution" else explorer.image[0]
     assert torch.equal((shown * 255).round().byte().cpu(), torch.from_numpy(image).permute(2, 0, 1))
 
 

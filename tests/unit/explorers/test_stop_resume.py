@@ -48,6 +48,7 @@ MAKERS = {
     ),
     "extremal": lambda model: xw.ExtremalExplorer(model, photos(1)[0], areas=(0.2, 0.5), start=False),
     "channel": lambda model: xw.ChannelExplorer(model, photos(1)[0], images=photos(3), start=False),
+    "class": lambda model: xw.ClassExplorer(model, photos(2), count=3, design=16, scored=2, start=False),
     "inverse": lambda model: xw.InverseExplorer(
         model, photos(1)[0], lam=(0.0, 0.5), methods=["gradient"], start=False
     ),
