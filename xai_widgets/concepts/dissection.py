@@ -30,7 +30,7 @@ from xai_widgets.core.figures import Curves, draw_with_matplotlib, draw_with_plo
 from xai_widgets.core.model import ImageModel, check_model
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.short_repr import ShortRepr
-from xai_widgets.core.validation import instance, integer, items, number
+from xai_widgets.core.validation import boolean, instance, integer, items, number
 from xai_widgets.data.base import Concept, ConceptData
 
 #: IoU above which a filter is a detector.
@@ -106,7 +106,7 @@ class Dissection(ShortRepr):
 
 
 @without_inference_mode
-def dissect(probe: Probe, *, threshold: float = THRESHOLD) -> Dissection:
+def dissect(probe: Probe, *, threshold: float = THRESHOLD, complete: bool = False) -> Dissection:
     """Find the concept that each filter detects.
 
     Parameters
@@ -115,13 +115,16 @@ def dissect(probe: Probe, *, threshold: float = THRESHOLD) -> Dissection:
         A probe with the default quantile of 0.005, so that the thresholds are 99.5 % quantiles.
     threshold : float, default 0.04
         IoU above which a filter is a detector, in [0, 1].
+    complete : bool, default False
+        Whether every image is labeled for every category, as generated scenes are. The sums then run over all images;
+        otherwise a category with one concept, such as a stamp, is judged on the images that contain it.
 
     Returns
     -------
     Dissection
     """
     instance(probe, "probe", Probe)
-    threshold = number(threshold, "threshold", low=0, high=1)
+    threshold, complete = number(threshold, "threshold", low=0, high=1), boolean(complete, "complete")
     categories = list(dict.fromkeys(concept.category for concept in probe.concepts))
     group = torch.tensor([categories.index(concept.category) for concept in probe.concepts])
     shared = torch.zeros(len(probe.concepts), probe.channels, dtype=torch.float64)
@@ -131,7 +134,7 @@ def dissect(probe: Probe, *, threshold: float = THRESHOLD) -> Dissection:
     for pairs, both, area in overlaps(probe):
         concepts = probe.pairs[pairs, 1]
         shared[concepts] += both.double()
-        areas[group[concepts].unique()] += area.double()
+        areas[slice(None) if complete else group[concepts].unique()] += area.double()
     iou = shared / (areas[group] + pixels[:, None] - shared)
     iou[probe.segmented < FEWEST] = torch.nan
     return Dissection(probe.layer, probe.concepts, iou.float(), threshold)
@@ -225,6 +228,7 @@ def rotation_control(
     seed: int = 0,
     quantile: float = QUANTILE,
     threshold: float = THRESHOLD,
+    complete: bool = False,
     batch_size: int = 32,
 ) -> Run[RotationControl]:
     """Dissect a layer before and after random rotations, each with thresholds of its own.
@@ -245,6 +249,8 @@ def rotation_control(
         Share of the activations of each filter above its threshold.
     threshold : float, default 0.04
         IoU above which a filter is a detector.
+    complete : bool, default False
+        Whether every image is labeled for every category, see :func:`dissect`.
     batch_size : int, default 32
         Images per pass.
 
@@ -263,7 +269,7 @@ def rotation_control(
         for power in chosen:
             rotation = None if power == 0 else random_rotation(channels, power, seed)
             run = probe(model, data, layer=name, rotation=rotation, quantile=quantile, batch_size=batch_size)
-            found += (dissect(run.result(progress=False), threshold=threshold),)
+            found += (dissect(run.result(progress=False), threshold=threshold, complete=complete),)
             yield RotationControl(chosen[: len(found)], found)
 
     return Run(play(), total=len(chosen), name=f"dissection of {name}")

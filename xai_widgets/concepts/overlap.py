@@ -85,7 +85,7 @@ def _lower(small: int, large: int) -> Tensor:
 
 
 def overlaps(probe: Probe, cut: float = CUT) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Yield, for each image with label masks, its pairs, the shared pixels (m, K), and the pixels of the filters (K,).
+    """Yield, for each image, its pairs, the shared pixels (m, K), and the pixels of the filters (K,).
 
     Both are float32 and exact.
     """
@@ -96,8 +96,6 @@ def overlaps(probe: Probe, cut: float = CUT) -> Iterator[tuple[slice, Tensor, Te
         codes = blocks.codes(probe.bits(begin, begin + IMAGES)).flatten(2)
         for image, patterns in enumerate(codes, start=begin):
             pairs = slice(int(ranges[image]), int(ranges[image + 1]))
-            if pairs.start == pairs.stop:
-                continue
             channels, positions = patterns.nonzero(as_tuple=True)
             entries = positions * 16 + patterns[channels, positions].long()
             areas = torch.zeros(probe.channels).index_add_(0, channels, whole[entries])

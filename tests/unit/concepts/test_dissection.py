@@ -13,14 +13,15 @@ MODEL, DATA = planted(), Squares(60)
 SHARE = 1 / 24
 
 
-def test_iou_by_hand():
-    """The union runs over the images in which some concept of the category has a mask."""
+@pytest.mark.parametrize("complete", [False, True])
+def test_iou_by_hand(complete):
+    """The union runs over the images in which some concept of the category has a mask, or over all."""
     made = probe(MODEL, DATA, layer="relu", quantile=0.05).result(progress=False)
-    found = dissect(made)
+    found = dissect(made, complete=complete)
     up = F.interpolate(made.bits().float(), made.label_size, mode="bilinear").numpy() > 0.5
     for c in range(2):
         masks = np.stack([made.label_masks(n).get(c, np.zeros(made.label_size, bool)) for n in range(60)])
-        labeled = masks.any((1, 2))
+        labeled = masks.any((1, 2)) | complete
         both = (up & masks[:, None])[labeled].sum((0, 2, 3))
         either = (up | masks[:, None])[labeled].sum((0, 2, 3))
         np.testing.assert_allclose(found.iou[c], both / either, rtol=1e-6)
