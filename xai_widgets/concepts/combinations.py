@@ -12,7 +12,7 @@ from torch import Tensor
 from xai_widgets.concepts.per_image import PerImage
 from xai_widgets.concepts.probe_data import Probe, concept_index
 from xai_widgets.core.short_repr import ShortRepr
-from xai_widgets.core.validation import integer, tensor
+from xai_widgets.core.validation import integer, number, tensor
 from xai_widgets.data.base import Concept
 
 Task = Literal["segmentation", "classification"]
@@ -92,6 +92,25 @@ class Combinations(ShortRepr):
         count = integer(count, "count", low=1, high=self.weights.shape[1])
         filters = self.weights[index].abs().argsort(descending=True, stable=True)[:count]
         return filters, self.weights[index, filters]
+
+    def filters_per_concept(self, share: float = 0.5) -> Tensor:
+        """Return the smallest number of filters that hold a share of |w|_1 of each concept, (C,); 0 without weights.
+
+        Parameters
+        ----------
+        share : float, default 0.5
+            In (0, 1].
+        """
+        share = number(share, "share", above=0, high=1)
+        held = self.shares.double().sort(1, descending=True).values.cumsum(1)
+        # The sum of all shares is 1 up to rounding.
+        count = (held < share * (1 - 1e-6)).sum(1) + 1
+        return torch.where(self.weights.any(1), count, 0)
+
+    def concepts_per_filter(self) -> Tensor:
+        """Return the number of trained concepts in which each filter has the largest absolute weight, (K,)."""
+        best = self.weights[self.trained].abs().argmax(1)
+        return torch.bincount(best, minlength=self.weights.shape[1])
 
     def iou(self, concept: int | str | Concept) -> tuple[Tensor, Tensor]:
         """Return the validation images that contain a concept, and their IoUs, each (n,)."""

@@ -199,6 +199,11 @@ class RotationControl(ShortRepr):
         """Number of filters that are detectors for each power, (n,)."""
         return torch.tensor([int(each.detectors.sum()) for each in self.dissections])
 
+    @property
+    def iou(self) -> Tensor:
+        """Mean IoU of the filters with their best concepts for each power, (n,)."""
+        return torch.stack([each.best_iou.mean() for each in self.dissections])
+
     def plot(self) -> Any:
         """Return a figure of matplotlib: the number of unique detectors over the rotation."""
         return draw_with_matplotlib([self._curves()])

@@ -58,4 +58,5 @@ def test_the_control_dissects_the_rotated_representation_with_thresholds_of_its_
     assert found.powers == (0.0, 1.0)
     assert found.unique.tolist() == [len(each.unique) for each in found.dissections]
     assert found.detectors.shape == (2,)
+    assert found.iou[1] == found.dissections[1].best_iou.mean()
     assert found.plot().axes[0].get_ylabel() == "number"

@@ -71,6 +71,15 @@ def test_distances_by_hand():
     assert found.names == ("net conv, segmentation", "net deep, segmentation")
 
 
+def test_filters_and_concepts_that_share_weight():
+    made = combinations()
+    assert_close(made.shares[0], torch.tensor([1 / 3, 2 / 3, 0, 0]))
+    assert made.filters_per_concept(0.5).tolist() == [1, 1, 1, 1, 0]
+    assert made.filters_per_concept(1).tolist() == [2, 2, 2, 2, 0]
+    assert made.concepts_per_filter().tolist() == [0, 2, 2, 0]
+    assert made.top("grass", 2)[0].tolist() == [1, 0]
+
+
 def test_a_rotation_of_the_filters_changes_no_distance():
     rotation = torch.linalg.qr(torch.randn(4, 4)).Q
     spaces = [embeddings(combinations()), embeddings(combinations(WEIGHTS @ rotation))]

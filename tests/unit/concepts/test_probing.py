@@ -1,5 +1,7 @@
 """Probing against the activations of all images at once."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -128,6 +130,27 @@ def test_masks_are_resized_and_cropped_like_the_images():
     assert np.array_equal(made.label_masks(0)[1], expected)
     small = done(planted(), Cropped(), label_size=4)
     assert small.label_masks(0)[1].sum() == 1
+
+
+class Labeled(Squares):
+    """The left half is known for the whole image only."""
+
+    def _read(self, index):
+        example = super()._read(index)
+        return Example(example.image, masks={c: m for c, m in example.masks.items() if c != 1}, labels=(1,))
+
+
+def test_concepts_without_pixels_are_present_but_not_segmented():
+    made = done(MODEL, Labeled(12))
+    assert made.positives.tolist() == [8, 12, 0]
+    assert made.segmented.tolist() == [8, 0, 0]
+
+
+def test_a_probe_with_a_folder_is_pickled_by_its_folder(tmp_path):
+    made = done(MODEL, Squares(6), folder=tmp_path / "kept")
+    assert torch.equal(pickle.loads(pickle.dumps(made)).bits(), made.bits())
+    with pytest.raises(TypeError, match="pass `folder`"):
+        pickle.dumps(done(MODEL, Squares(6)))
 
 
 def test_tokens_are_probed_at_their_positions():
