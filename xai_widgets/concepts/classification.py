@@ -2,8 +2,8 @@
 
     f(x; w, b) = sigmoid(b + sum_k w_k mean_ij A_ijk(x))      (equation 5)
 
-tells whether an image contains a concept, from the averaged activations. Positive and negative images have the same
-weight in total, in training and in the score, the mean of the accuracies on both.
+is the probability that an image contains a concept, given the averaged activations. Positive and negative images have
+the same weight in total, in training and in the score, the mean of the accuracies on both.
 
 The default solver is the optimum of the convex problem, :class:`~xai_widgets.concepts.Optimum`. The published descent,
 ``solver=Descent()``, takes steps in units of the activations and stops far from the optimum where averaged activations
@@ -32,7 +32,7 @@ ROWS = 256
 def classification_concepts(
     train: Probe, val: Probe, filters: Tensor | None = None, *, solver: Optimum | Descent | None = None
 ) -> Run[Combinations]:
-    """Learn the weights with which the averaged activations of a layer tell whether an image contains each concept.
+    """Learn the weights with which averaged activations of a layer show that an image contains a concept.
 
     Parameters
     ----------

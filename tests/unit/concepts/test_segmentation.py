@@ -41,8 +41,8 @@ def by_torch(concept, settings, printed=False):
     for epoch in range(settings.epochs):
         everything = np.arange(TRAIN.count)
         np.random.default_rng([settings.seed, epoch]).shuffle(everything)
-        place = np.argsort(everything)
-        order = np.argsort(place[images])
+        rank = np.argsort(everything)
+        order = np.argsort(rank[images])
         for begin in range(0, len(order), settings.batch_size):
             part = order[begin : begin + settings.batch_size]
             x, label = bits[images[part]], masks[part]
