@@ -107,6 +107,7 @@ EXPLORERS: dict[str, Callable[[xw.ImageModel], widgets.DOMWidget]] = {
     "similarity_explorer": lambda model: xw.SimilarityExplorer(
         model, _photos(4), layers=["stage1", "stage2", "stage3"], components=3
     ),
+    "concept_explorer": lambda model: xw.ConceptExplorer(model, layer="stage3", concept="striped"),
     "dashboard": _dashboard,
 }
 

@@ -41,6 +41,7 @@ ARGUMENTS = {
     'names=["cat", "coffee", "astronaut"]',
     "ChannelExplorer": 'model, cat, images=[cat, coffee, rocket, astronaut], layer="blocks.4", rows=6, patches=4',
     "ClassExplorer": "model, [cat, coffee, rocket]",
+    "ConceptExplorer": 'xw.load("scenes_resnet"), layer="stage3", concept="striped"',
     "Dashboard": 'model, [cat, coffee, rocket, astronaut], names=["cat", "coffee", "rocket", "astronaut"], '
     'options={"attribution": {"methods": ["guided_backprop", "grad_cam"]}, '
     '"deletion": {"methods": ["gradient", "guided_backprop", "grad_cam"], "steps": 56}}',
@@ -65,6 +66,7 @@ IMAGES = {
     "ExtremalExplorer": ("extremal_explorer", "explorer.curves.fraction = 0.15"),
     "ChannelExplorer": ("channel_explorer", "explorer.slider.frame = 6"),
     "ClassExplorer": ("class_explorer", "explorer.off = [1, 2]; explorer.wait(60)"),
+    "ConceptExplorer": ("concept_explorer", "explorer.slider.frame = 4"),
     "AttributionExplorer": (
         "attribution_explorer",
         "explorer.view.pins = [[0, 1], [2, 1]]; explorer.view.row, explorer.view.column = 0, 1; "

@@ -21,6 +21,7 @@ from xai_widgets.core.run import Run as Run
 from xai_widgets.explorers import AttributionExplorer as AttributionExplorer
 from xai_widgets.explorers import ChannelExplorer as ChannelExplorer
 from xai_widgets.explorers import ClassExplorer as ClassExplorer
+from xai_widgets.explorers import ConceptExplorer as ConceptExplorer
 from xai_widgets.explorers import Dashboard as Dashboard
 from xai_widgets.explorers import DeletionExplorer as DeletionExplorer
 from xai_widgets.explorers import ExtremalExplorer as ExtremalExplorer
@@ -33,8 +34,10 @@ from xai_widgets.explorers import SimilarityExplorer as SimilarityExplorer
 from xai_widgets.explorers import dashboard as dashboard
 from xai_widgets.explorers import link as link
 from xai_widgets.exporting import export as export
+from xai_widgets.views import BarsView as BarsView
 from xai_widgets.views import BrushView as BrushView
 from xai_widgets.views import CurveView as CurveView
+from xai_widgets.views import EmbeddingView as EmbeddingView
 from xai_widgets.views import GalleryView as GalleryView
 from xai_widgets.views import HeatmapView as HeatmapView
 from xai_widgets.views import MapGridView as MapGridView

@@ -41,9 +41,12 @@ export default view("xw-figure xw-gallery-view", (figure) => {
 	/** The active images of each step. @type {Bytes | null} */
 	let active = null;
 
-	/** @param {Bytes[]} images */
-	function fill(images) {
-		const count = images.length;
+	/** @param {Bytes[]} all */
+	function fill(all) {
+		const pages = Math.max(1, model.get("pages") ?? 1);
+		const count = Math.floor(all.length / pages);
+		const first = pages > 1 ? count * clamp(model.get("step"), 0, pages - 1) : 0;
+		const images = all.slice(first, first + count);
 		const values = floats("values", model.get("values"), [count || null]);
 		active = bytes("active", model.get("active"), [null, count || null]);
 		const present = bytes("present", model.get("present"), [count || null])?.data;
@@ -57,7 +60,7 @@ export default view("xw-figure xw-gallery-view", (figure) => {
 				size: model.get("size"),
 			});
 			item.describe({
-				caption: model.get("labels")[index] ?? "",
+				caption: model.get("labels")[first + index] ?? "",
 				number: 1 + (columns ? index % columns : index),
 				head: columns ? (heads[Math.floor(index / columns)] ?? "") : "",
 				value: values ? values.data[index] : null,
@@ -215,7 +218,11 @@ export default view("xw-figure xw-gallery-view", (figure) => {
 	});
 	const area = element("div", { class: "xw-zoomable" }, [list, zoom]);
 	list.addEventListener("click", pick, { signal });
-	observe(model, ["step"], onFrame(light, signal), signal);
+	const step = () => {
+		if ((model.get("pages") ?? 1) > 1) fill(decode(model.get("images")));
+		else light();
+	};
+	observe(model, ["step"], onFrame(step, signal), signal);
 	observe(model, ["off"], switchRows, signal);
 	observe(
 		model,
@@ -233,7 +240,7 @@ export default view("xw-figure xw-gallery-view", (figure) => {
 		stage: list,
 		traits: [
 			...["images", "labels", "columns", "row_labels", "marked", "values", "value_limits", "active"],
-			...["looks", "present", "compact", "size", "interpolation", "switches"],
+			...["looks", "present", "compact", "size", "interpolation", "switches", "pages"],
 		],
 		refresh() {
 			const before = items.length;

@@ -15,6 +15,7 @@ const STATE = {
 	columns: 0,
 	row_labels: [],
 	switches: false,
+	pages: 1,
 	off: [],
 	frame: -1,
 	marked: -1,
@@ -316,4 +317,14 @@ describe("switches", () => {
 		expect($(".xw-switch").title).toContain("needs a running kernel");
 		delete globalThis.xaiWidgetsPage;
 	});
+});
+
+test("pages of images follow the step", async () => {
+	const { $$, set } = await show({ pages: 3, step: 1 });
+	expect($$(".xw-item")).toHaveLength(2);
+	expect(pixels($$("canvas")[0])).toEqual(PICTURES[2]);
+	expect($$(".xw-caption").map((node) => node.textContent)).toEqual(["20 %", "30 %"]);
+	await set({ step: 2 });
+	expect(pixels($$("canvas")[1])).toEqual(PICTURES[5]);
+	expect($$(".xw-caption").map((node) => node.textContent)).toEqual(["40 %", "50 %"]);
 });

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import xai_widgets as xw
+from xai_widgets.concepts import Descent
 from xai_widgets.data import low_resolution, scenes
 from xai_widgets.inverse import SolverSettings
 from xai_widgets.perturbation import ExtremalSettings
@@ -77,6 +78,13 @@ def _similarity(model: xw.ImageModel) -> Any:
     )
 
 
+def _concept(model: xw.ImageModel) -> Any:
+    settings = Descent(learning_rate=5e-4, batch_size=16, epochs=2)
+    return xw.ConceptExplorer(
+        model, layer="stage3", images=40, concept="body", counts=(1, 8), settings=settings
+    )
+
+
 def _dashboard(model: xw.ImageModel) -> Any:
     options = {
         "attribution": {"methods": ["gradient", "grad_cam"]},
@@ -101,6 +109,7 @@ EXPLORERS: dict[str, Callable[[xw.ImageModel], Any]] = {
     "channel": _channel,
     "class": _class,
     "similarity": _similarity,
+    "concept": _concept,
     "dashboard": _dashboard,
 }
 

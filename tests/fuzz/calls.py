@@ -369,6 +369,10 @@ def _explorers() -> list[Call]:
             "target": TARGET, "layer": LAYER, "count": ("2",), "kind": ("'auto'", "'pca'"), "side": ("None", "4"),
             "crops": ("2",), "scored": ("1",), "design": ("2",), "batch_size": BATCH,
         }),
+        Call("xw.ConceptExplorer", (MODEL,), start | {
+            "layer": LAYER, "images": ("30",), "concept": ("None", "'body'"), "counts": ("None", "[1, 2]"), "patches": ("2",),
+            "batch_size": BATCH,
+        }, 0.5),
         Call("xw.DeletionExplorer", (MODEL, ("pictures()",)), start | {
             "methods": ("['gradient']", "['gradient', 'grad_cam']"), "target": TARGET, "steps": ("4", "None"), "batch_size": BATCH,
         }),

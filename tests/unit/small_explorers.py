@@ -5,6 +5,8 @@ import torch
 from torch import nn
 
 import xai_widgets as xw
+from xai_widgets.concepts import Descent
+from xai_widgets.data import scene_concepts
 from xai_widgets.perturbation.noise_mask import NoiseMaskSettings
 
 
@@ -48,6 +50,14 @@ def photos(count):
     return list(pixels)
 
 
+def concept_explorer(model, **options):
+    """A concept explorer of a few small scenes."""
+    splits = [scene_concepts(24, split, size=32) for split in ("train", "test")]
+    settings = Descent(epochs=2)
+    given = {"layer": "relu", "images": 24, "settings": settings, "counts": (1, 2), "patches": 2, **options}
+    return xw.ConceptExplorer(model, *splits, **given)
+
+
 METHODS = ["gradient", "guided_backprop"]
 NOISE_MASK = NoiseMaskSettings(max_steps=20, learning_rate=0.1)
 
@@ -59,6 +69,7 @@ EXPLORERS = {
     "extremal": lambda model: xw.ExtremalExplorer(model, photos(1)[0], areas=(0.2, 0.5)),
     "channel": lambda model: xw.ChannelExplorer(model, photos(1)[0]),
     "class": lambda model: xw.ClassExplorer(model, photos(2), count=3, design=4, scored=2),
+    "concept": concept_explorer,
     "inverse": lambda model: xw.InverseExplorer(model, photos(1)[0], lam=(0.0, 0.5), methods=METHODS),
     "noise_mask": lambda model: xw.NoiseMaskExplorer(
         model, photos(1)[0], layers=["relu", "scores"], betas=(0.5, 1), settings=NOISE_MASK

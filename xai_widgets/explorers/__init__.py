@@ -6,6 +6,7 @@ from xai_widgets.explorers.attribution import AttributionExplorer
 from xai_widgets.explorers.brush import PerturbationBrush
 from xai_widgets.explorers.channel import ChannelExplorer
 from xai_widgets.explorers.class_explorer import ClassExplorer
+from xai_widgets.explorers.concept import ConceptExplorer
 from xai_widgets.explorers.dashboard import Dashboard, dashboard
 from xai_widgets.explorers.deletion import DeletionExplorer
 from xai_widgets.explorers.extremal import ExtremalExplorer
@@ -20,6 +21,7 @@ __all__ = [
     "AttributionExplorer",
     "ChannelExplorer",
     "ClassExplorer",
+    "ConceptExplorer",
     "Dashboard",
     "DeletionExplorer",
     "ExtremalExplorer",

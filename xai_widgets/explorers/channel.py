@@ -30,8 +30,6 @@ from xai_widgets.views.static_repr import set_layout
 PLOT, STAGE = 180, 505
 #: The choice of the image that the explorer was given, and the largest number of others to choose from.
 GIVEN, MOST_IMAGES = "given", 100
-#: What the list shows: the channels of the image, or the first one of each class.
-LISTS = {"image": "this image", "classes": "each class"}
 
 
 class ChannelExplorer(ChannelLists):

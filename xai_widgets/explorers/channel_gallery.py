@@ -98,10 +98,10 @@ def _draw_patches(
     words: Sequence[str],
 ) -> None:
     """Show the patches of channels, one row for each, with the activations as captions."""
-    pictures = torch.cat([column.of(channels) for column in columns], 1)
+    images = torch.cat([column.of(channels) for column in columns], 1)
     values = torch.cat([column.top.values[channels] for column in columns], 1)
-    gallery.columns = pictures.shape[1]
-    flat: Tensor = pictures.flatten(0, 1)
+    gallery.columns = images.shape[1]
+    flat: Tensor = images.flatten(0, 1)
     gallery.images = model.to_rgb(flat.nan_to_num(0.5))
     gallery.present = (~flat.isnan().flatten(1).all(1)).numpy()
     before = [*words, *[""] * values.shape[1]]

@@ -19,7 +19,7 @@ from xai_widgets.studies.layers import channels_of
 from xai_widgets.studies.masks import ChannelKey, ChannelStudy
 from xai_widgets.views import GalleryView, ScoresView, SelectView
 
-#: What the list shows: the channels of the image, or the first one of each class.
+#: Contents of the list: the channels of the image, or the first one of each class.
 LISTS = {"image": "this image", "classes": "each class"}
 
 

@@ -31,6 +31,9 @@ LARGE = 128 * 128
 ENDS: dict[Perturbation, str] = {"blur": "all blurred", "fade": "all black"}
 #: The sentence that a list shows under the pointer, by its title.
 HELP = {
+    "Category": "The kind of concepts in the list",
+    "Concept": "The concept whose filters are shown",
+    "Images": "The number of training images; half as many are used for validation",
     "Layer": "The layer of the network that is explained or compared",
     "Image": "The image that is shown",
     "List": "The content of the list",

@@ -7,12 +7,14 @@ import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xai_widgets.views.bars_view import BarsView
     from xai_widgets.views.base import View
     from xai_widgets.views.brush_view import BrushView
     from xai_widgets.views.check_view import CheckView
     from xai_widgets.views.class_picker import ClassPicker
     from xai_widgets.views.curve_view import CurveView
     from xai_widgets.views.display_menu import DisplayMenu
+    from xai_widgets.views.embedding_view import EmbeddingView
     from xai_widgets.views.explorer_menu import ExplorerMenu
     from xai_widgets.views.gallery_view import GalleryView
     from xai_widgets.views.heatmap_view import HeatmapView
@@ -29,11 +31,13 @@ if TYPE_CHECKING:
     from xai_widgets.views.slider_view import SliderView
 
 __all__ = [
+    "BarsView",
     "BrushView",
     "CheckView",
     "ClassPicker",
     "CurveView",
     "DisplayMenu",
+    "EmbeddingView",
     "ExplorerMenu",
     "GalleryView",
     "HeatmapView",

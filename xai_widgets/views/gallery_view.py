@@ -95,6 +95,14 @@ class GalleryView(Asking):
             "if it is out of range, all images are active."
         ),
     ).tag(sync=True)
+    pages = Int(
+        1,
+        min=1,
+        help=(
+            "Number of equal groups of `images`, one for each step; the images and labels of the group `step` are "
+            "shown."
+        ),
+    ).tag(sync=True)
     size = Int(96, min=16, help="Maximum width of an image in CSS px.").tag(sync=True)
     interpolation = Choice(("pixelated", "smooth", "bicubic"), help="How images are enlarged.")
     viewport = Viewport()
@@ -107,6 +115,10 @@ class GalleryView(Asking):
     def static_image(self) -> preview.Pixels | None:
         """Return a table of the first images; one that does not exist is white."""
         images = () if self.images is None else self.images
+        if self.pages > 1:
+            count = len(images) // self.pages
+            first = count * min(max(self.step, 0), self.pages - 1)
+            images = images[first : first + count]
         if self.present is not None and len(self.present) == len(images):
             images = np.where((self.present > 0)[:, None, None, None], images, np.uint8(255))
         return preview.image_table(

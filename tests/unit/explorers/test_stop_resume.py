@@ -4,7 +4,15 @@ import threading
 
 import pytest
 import torch
-from small_explorers import EXPLORERS, NOISE_MASK, call_before_passes, classifier, photos, residual
+from small_explorers import (
+    EXPLORERS,
+    NOISE_MASK,
+    call_before_passes,
+    classifier,
+    concept_explorer,
+    photos,
+    residual,
+)
 
 import xai_widgets as xw
 from xai_widgets.core.scheduler import UNSEEN, VISIBLE, scheduler
@@ -55,6 +63,7 @@ MAKERS = {
     "noise_mask": lambda model: xw.NoiseMaskExplorer(
         model, photos(1)[0], layers=["relu", "scores"], betas=(0.5, 1), settings=NOISE_MASK, start=False
     ),
+    "concept": lambda model: concept_explorer(model, start=False),
     "similarity": lambda model: xw.SimilarityExplorer(
         model, photos(2), components=2, corpus=photos(2), start=False
     ),

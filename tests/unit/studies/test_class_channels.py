@@ -1,4 +1,4 @@
-"""The channels of classes: the mean of the searched masks, and what a stopped computation keeps."""
+"""The channels of classes: the mean of the searched masks, image by image."""
 
 import numpy as np
 import pytest
