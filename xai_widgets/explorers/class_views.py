@@ -62,7 +62,7 @@ class ClassViews(Explorer):
         self._switched = SwitchedScores(model, self.run_bar, noun="concept", first=1)
         self.switched: ScoresView = self._switched.view
         self.curves = CurveView(
-            x_label="concept", y_range="fit", height=PLOT, title="Importance for the score", controls=False
+            x_label="concept", y_range="fit", height=PLOT, title="Shares of importance", controls=False
         )
         self.gallery = GalleryView(columns=self._crops, size=THUMBNAIL, switches=True)
         # A switch needs a pass of the network.
@@ -84,7 +84,7 @@ class ClassViews(Explorer):
         self._boxes, self._listed = [], None
         clear_gallery(self.gallery)
         self.image_picker.images = self.heatmap.image = self.heatmap.maps = None
-        self.curves.x = self.curves.y = None
+        self._show_curves(None)
         for view in (self.scores, self.switched):
             view.indices = view.values = view.target_values = view.reference = None
 
@@ -96,15 +96,23 @@ class ClassViews(Explorer):
         shown = range(len(result.scores))
         self.image_picker.images = self.model.to_rgb(torch.stack([result.image(n) for n in shown]))
         self.image_picker.labels = [f"image {result.images[n] + 1}" for n in shown]
-        gradient = result.gradient.abs()
+        self._show_curves(result if result.complete else None)
+        self._show_image()
+
+    def _show_curves(self, result: ClassConcepts | None) -> None:
+        """Show both importances of each concept; nothing as long as they are not known."""
         with self.curves.hold_sync():
-            self.curves.x = np.asarray(numbers, np.float32)
+            if result is None:
+                self.curves.x = self.curves.y = None
+                self.curves.series = []
+                return
+            gradient = result.gradient.abs()
+            self.curves.x = np.arange(1, 1 + len(result), dtype=np.float32)
             self.curves.y = torch.stack([result.importance, gradient / gradient.sum()])
             self.curves.series = [
                 {"label": "Sobol index"},
-                {"label": "gradient \u00d7 activation, share", "style": "dashed"},
+                {"label": "gradient \u00d7 activation", "style": "dashed"},
             ]
-        self._show_image()
 
     def _show_image(self) -> None:
         """Show the maps and scores of the chosen image."""
@@ -128,11 +136,12 @@ class ClassViews(Explorer):
         known = bool(without.isfinite().all())
         best = without.topk(min(BEST, without.shape[1]))
         with self.scores.hold_sync():
-            self.scores.target, self.scores.reference = self.target, before.numpy()
+            self.scores.target = self.target
+            self.scores.reference = before.numpy() if known else None
             self.scores.value_limits = self._limits(before, without)
             self.scores.series = [
                 {"label": f"without concept {concept + 1}", "frame": concept}
-                for concept in range(len(result))
+                for concept in range(len(result) if known else 0)
             ]
             self.scores.indices = best.indices[:, None].int() if known else None
             self.scores.values = best.values[:, None] if known else None
