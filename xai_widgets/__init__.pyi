@@ -29,6 +29,7 @@ from xai_widgets.explorers import InverseExplorer as InverseExplorer
 from xai_widgets.explorers import MaskComparison as MaskComparison
 from xai_widgets.explorers import NoiseMaskExplorer as NoiseMaskExplorer
 from xai_widgets.explorers import PerturbationBrush as PerturbationBrush
+from xai_widgets.explorers import PredictionConceptsExplorer as PredictionConceptsExplorer
 from xai_widgets.explorers import RegressionInverseExplorer as RegressionInverseExplorer
 from xai_widgets.explorers import SimilarityExplorer as SimilarityExplorer
 from xai_widgets.explorers import dashboard as dashboard
@@ -38,6 +39,7 @@ from xai_widgets.views import BarsView as BarsView
 from xai_widgets.views import BrushView as BrushView
 from xai_widgets.views import CurveView as CurveView
 from xai_widgets.views import EmbeddingView as EmbeddingView
+from xai_widgets.views import FlowView as FlowView
 from xai_widgets.views import GalleryView as GalleryView
 from xai_widgets.views import HeatmapView as HeatmapView
 from xai_widgets.views import MapGridView as MapGridView

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import xai_widgets as xw
+from xai_widgets import data
 from xai_widgets.concepts import Descent
 from xai_widgets.data import low_resolution, scenes
 from xai_widgets.inverse import SolverSettings
@@ -72,6 +73,10 @@ def _class(model: xw.ImageModel) -> Any:
     return xw.ClassExplorer(model, images, scenes.CUE_CLASS, count=6, scored=4, design=8)
 
 
+def _prediction_concepts(model: xw.ImageModel) -> Any:
+    return xw.PredictionConceptsExplorer(model, _images(1), data.scene_concepts(60), without=["object"])
+
+
 def _similarity(model: xw.ImageModel) -> Any:
     return xw.SimilarityExplorer(
         model, _images(4), layers=["stage2", "stage3"], components=3, corpus=_images(12, "train")
@@ -108,6 +113,7 @@ EXPLORERS: dict[str, Callable[[xw.ImageModel], Any]] = {
     "brush": _brush,
     "channel": _channel,
     "class": _class,
+    "prediction_concepts": _prediction_concepts,
     "similarity": _similarity,
     "concept": _concept,
     "dashboard": _dashboard,

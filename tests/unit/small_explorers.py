@@ -74,6 +74,9 @@ EXPLORERS = {
     "noise_mask": lambda model: xw.NoiseMaskExplorer(
         model, photos(1)[0], layers=["relu", "scores"], betas=(0.5, 1), settings=NOISE_MASK
     ),
+    "prediction_concepts": lambda model: xw.PredictionConceptsExplorer(
+        model, photos(1)[0], {"first": photos(10), "second": photos(20)[10:]}
+    ),
     "brush": lambda model: xw.PerturbationBrush(model, photos(1)[0], start="gradient"),
     "similarity": lambda model: xw.SimilarityExplorer(model, photos(2), components=2, corpus=photos(2)),
     "dashboard": lambda model: xw.dashboard(

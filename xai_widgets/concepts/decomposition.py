@@ -39,7 +39,7 @@ from xai_widgets.core.validation import check_finite, choice, instance, integer,
 from xai_widgets.errors import warn
 from xai_widgets.methods.gradients import layer_gradient
 
-#: What is decomposed into concepts.
+#: The vector that is decomposed into concepts.
 Decomposed = Literal["weights", "features"]
 #: Default number of concepts of a decomposition.
 CONCEPTS = 7

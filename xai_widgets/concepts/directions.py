@@ -163,7 +163,7 @@ def concept_directions(
     return Run(steps(), total=1, name=f"directions of concepts in {name}")
 
 
-#: Of each concept: the number of images, and positive and negative activations (n, K), ordered by image.
+#: The number of images of each concept, and positive and negative activations (n, K), ordered by image.
 Rows = Iterator[tuple[int, Tensor, Tensor]]
 
 

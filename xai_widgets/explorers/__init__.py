@@ -14,6 +14,7 @@ from xai_widgets.explorers.inverse import InverseExplorer
 from xai_widgets.explorers.joining import link
 from xai_widgets.explorers.mask_comparison import MaskComparison
 from xai_widgets.explorers.noise_mask import NoiseMaskExplorer
+from xai_widgets.explorers.prediction_concepts import PredictionConceptsExplorer
 from xai_widgets.explorers.regression_inverse import RegressionInverseExplorer
 from xai_widgets.explorers.similarity import SimilarityExplorer
 
@@ -29,6 +30,7 @@ __all__ = [
     "MaskComparison",
     "NoiseMaskExplorer",
     "PerturbationBrush",
+    "PredictionConceptsExplorer",
     "RegressionInverseExplorer",
     "SimilarityExplorer",
     "dashboard",

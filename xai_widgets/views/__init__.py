@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from xai_widgets.views.display_menu import DisplayMenu
     from xai_widgets.views.embedding_view import EmbeddingView
     from xai_widgets.views.explorer_menu import ExplorerMenu
+    from xai_widgets.views.flow_view import FlowView
     from xai_widgets.views.gallery_view import GalleryView
     from xai_widgets.views.heatmap_view import HeatmapView
     from xai_widgets.views.intro_view import IntroView
@@ -39,6 +40,7 @@ __all__ = [
     "DisplayMenu",
     "EmbeddingView",
     "ExplorerMenu",
+    "FlowView",
     "GalleryView",
     "HeatmapView",
     "IntroView",

@@ -83,6 +83,14 @@ def _scores(view: Any) -> Iterator[Panel]:
         yield Bars(title, names, values[known].tolist(), colors)
 
 
+def _flows(view: Any) -> Iterator[Panel]:
+    if view.values is None:
+        return
+    labels = [*view.names, "no concept", view.remainder_label]
+    title = ": ".join(filter(None, [view.title, view.target_label]))
+    yield Bars(title, labels, [*view.values.tolist(), view.residual, view.remainder])
+
+
 def _heatmap(view: Any) -> Iterator[Panel]:
     with preview.enlarged(FACTOR):
         image = view.static_image()
@@ -119,4 +127,10 @@ def _map_grid(view: Any) -> Iterator[Panel]:
             yield Pixels(", ".join(filter(None, names)), image)
 
 
-_MAKERS = {"CurveView": _curves, "ScoresView": _scores, "HeatmapView": _heatmap, "MapGridView": _map_grid}
+_MAKERS = {
+    "CurveView": _curves,
+    "FlowView": _flows,
+    "HeatmapView": _heatmap,
+    "MapGridView": _map_grid,
+    "ScoresView": _scores,
+}

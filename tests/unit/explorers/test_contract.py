@@ -126,6 +126,7 @@ def test_a_layout_of_the_caller_is_left_alone():
         lambda model: xw.ConceptExplorer(model, images=0),
         lambda model: xw.InverseExplorer(model, photos(1)[0], lam=(1, 0)),
         lambda model: xw.NoiseMaskExplorer(model, photos(1)[0], betas=(1, 0)),
+        lambda model: xw.PredictionConceptsExplorer(model, photos(1)[0], {}),
         lambda model: xw.PerturbationBrush(model, photos(1)[0], start="gradeint"),
         lambda model: xw.SimilarityExplorer(model, photos(2), components=99),
         lambda model: xw.AttributionExplorer(model, photos(2), top=0),

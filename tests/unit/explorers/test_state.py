@@ -91,6 +91,7 @@ def test_code_makes_the_explorer_in_its_state(name, make):
     code = explorer.code()
     names = {"model": classifier(), "photos": photos, "network": residual()}
     names |= {"image": photos(1)[0], "images": photos(2), "corpus": photos(2), "settings": NOISE_MASK}
+    names["concepts"] = {"first": photos(10), "second": photos(20)[10:]}
     if name == "regression_inverse":
         names["image"] = torch.rand(1, 1, 24, 24)
     exec(code, names)
