@@ -104,6 +104,11 @@ def about(networks: dict[str, Any]) -> str:
             f"{np.mean([size for *_, size in lost] or [0]):.1%} of an image."
         )
         reasons.append(f"- {name}: {capacity(found)}")
+        own = [row["own"]["detectors"] / row["channels"] for row in found["rotation"]["layers"]]
+        reasons.append(
+            f"- {name}: {' '.join(f'{value:.0%}' for value in own)} of the filters of the three layers are detectors "
+            "before the rotation, so that the threshold of 0.04 hardly separates filters here."
+        )
     reasons += [
         "- The networks know 12 classes and have 16 to 128 channels in a layer, the AlexNet of the source 96 to 384 "
         "and 1000 classes. There are fewer concepts (30, not 682) than channels in most layers, so that figures 3 and "

@@ -1,9 +1,13 @@
-"""The verdicts of the page about concepts, from figures by hand."""
+"""The page about concepts: its verdicts from figures by hand, and the committed numbers that it is made of."""
 
 import copy
 import importlib
+import json
+from pathlib import Path
 
 import pytest
+
+COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "results"
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +100,11 @@ def test_few_filters_are_enough_from_95_percent_of_the_best(figures, findings):
     # Chance is 0.5: 0.69 is 95 % of the way from chance to 0.7.
     assert findings.saturation(figures, "classification", "object", 0.949) == 2
     assert findings.saturation(figures, "classification", "object", 0.955) == 4
+
+
+def test_the_committed_page_is_made_of_the_committed_numbers():
+    numbers = json.loads((COMMITTED / "concepts.json").read_text())
+    page = importlib.import_module("results_concepts_page").page(numbers)
+    assert (COMMITTED / "concepts.md").read_text() == page
+    assert set(numbers["networks"]) == {"scenes_vgg", "scenes_resnet"}
+    assert (COMMITTED / "concepts.png").exists()
