@@ -84,7 +84,7 @@ class ClassConceptsStudy(Study[ConceptKey, Any]):
         return 1.0
 
     def _steps_taken(self, run: Run[Any]) -> tuple[int, int]:
-        """Return the number of steps twice: fewer images than expected are no convergence."""
+        """Return the number of steps twice: a class with few images takes fewer, without converging."""
         return run.done, run.done
 
     def run(self, key: ConceptKey, start: Any = None) -> Run[Any]:
