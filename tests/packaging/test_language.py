@@ -35,7 +35,6 @@ ALLOWED: dict[str, int] = {
     "tests/packaging": 49,
     "tests/unit/explorers": 45,
     "tests/unit/test_closeness.py": 1,
-    "xai_widgets/explorers": 1,
 }
 
 #: Words to avoid, with the terms to use in their place.

@@ -39,7 +39,7 @@ class PredictionConceptsStudy(Study[PredictionConceptsKey, PredictionConcepts]):
     image
         One image of any kind.
     concepts : ConceptDirections, ConceptData, mapping of str to images, or path
-        Directions of concepts in a layer, or what they are learned from, see
+        Directions of concepts in a layer, or the images that they are learned from, see
         :func:`~xai_widgets.concepts.concept_directions`.
     without : tuple of str, default ()
         Categories of concepts that are left out, such as "object".

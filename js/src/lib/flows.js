@@ -20,7 +20,7 @@ const LEAST = 1.5;
 const MOST = 26;
 
 /**
- * Places the flows: rows of a group together, the group with the largest contribution first; at the node the flows for
+ * Lays the flows out: rows of a group together, the group with the largest contribution first; at the node the flows for
  * the class above those against it.
  *
  * @param {Row[]} rows
