@@ -27,7 +27,7 @@ import ipywidgets as widgets
 import torch
 
 import xai_widgets as xw
-from xai_widgets.data import low_resolution, scenes
+from xai_widgets.data import low_resolution, scene_concepts, scenes
 from xai_widgets.errors import unknown_name
 from xai_widgets.views import RunBar
 from xai_widgets.views.static_repr import walk_widgets
@@ -108,6 +108,12 @@ EXPLORERS: dict[str, Callable[[xw.ImageModel], widgets.DOMWidget]] = {
         model, _photos(4), layers=["stage1", "stage2", "stage3"], components=3
     ),
     "concept_explorer": lambda model: xw.ConceptExplorer(model, layer="stage3", concept="striped"),
+    "prediction_concepts_explorer": lambda model: xw.PredictionConceptsExplorer(
+        model,
+        scenes.scene(2, label=scenes.CUE_CLASS, split="test").image,
+        scene_concepts(150),
+        without=["object"],
+    ),
     "dashboard": _dashboard,
 }
 

@@ -25,7 +25,7 @@ SIZE = 600_000
 CELLS = [
     """
 import xai_widgets as xw
-from xai_widgets.data import low_resolution, photograph
+from xai_widgets.data import low_resolution, photograph, scene_concepts, scenes
 
 model = xw.load("efficientnet_lite0")
 cat, coffee, rocket, astronaut = (photograph(name) for name in ("cat", "coffee", "rocket", "astronaut"))
@@ -49,6 +49,8 @@ ARGUMENTS = {
     "ExtremalExplorer": "model, cat, areas=[0.02, 0.05, 0.1, 0.15, 0.2, 0.3]",
     "InverseExplorer": "model, coffee, lam=(0, 0.2, 0.5), methods=['grad_cam', 'guided_backprop']",
     "MaskComparison": 'model, cat, ["extremal", "grad_cam", "guided_backprop"]',
+    "PredictionConceptsExplorer": 'xw.load("scenes_resnet"), '
+    'scenes.scene(2, label="ringed toadstool", split="test").image, scene_concepts(300), without=["object"]',
     "RegressionInverseExplorer": 'xw.load("scenes_sr"), '
     'low_resolution.load_photograph("astronaut")[:, :, 60:188, 160:288], scale=2',
     "SimilarityExplorer": 'model, [cat, coffee, astronaut], names=["cat", "coffee", "astronaut"], '
@@ -67,6 +69,7 @@ IMAGES = {
     "ChannelExplorer": ("channel_explorer", "explorer.slider.frame = 6"),
     "ClassExplorer": ("class_explorer", "explorer.off = [1, 2]; explorer.wait(60)"),
     "ConceptExplorer": ("concept_explorer", "explorer.slider.frame = 4"),
+    "PredictionConceptsExplorer": ("prediction_concepts_explorer", ""),
     "AttributionExplorer": (
         "attribution_explorer",
         "explorer.view.pins = [[0, 1], [2, 1]]; explorer.view.row, explorer.view.column = 0, 1; "

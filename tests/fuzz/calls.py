@@ -392,6 +392,9 @@ def _explorers() -> list[Call]:
             "target": TARGET, "start": ("None", "'gradient'", "torch.rand(16, 16)"), "area": ("0.1",),
             "settings": SETTINGS[:1], "seed": SEED,
         }),
+        Call("xw.PredictionConceptsExplorer", (MODEL, ("pictures()",), ("{'a': pictures(12), 'b': pictures(12)}",)), start | {
+            "target": TARGET, "layers": ("None", "['conv2']"), "without": ("()",), "most": ("2",),
+        }, 0.5),
         Call("xw.SimilarityExplorer", (MODEL, ("pictures(2)",)), start | {
             "layers": ("None", "'conv2'"), "names": ("None",), "components": ("0", "2"), "corpus": ("None",), "seed": SEED[:3],
             "rank": ("256", "None"), "batch_size": BATCH,

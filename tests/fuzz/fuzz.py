@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 import ipywidgets
 import numpy as np
 import torch
+from tqdm import tqdm
 from traitlets import TraitError
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -37,6 +38,8 @@ from world import NAMES
 
 from xai_widgets.core.run import Run
 
+# Its monitor is a thread that never ends, and the end of all threads of a call is waited for.
+tqdm.monitor_interval = 0
 PLAIN = (TypeError, ValueError, TraitError, FileNotFoundError)
 #: Longest message, and the seconds after which a call is taken to hang, on a busy machine too.
 LONGEST, PATIENCE = 400, 120
