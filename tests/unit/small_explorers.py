@@ -50,12 +50,21 @@ def photos(count):
     return list(pixels)
 
 
+def concept_splits():
+    """A few small scenes to learn concepts from, and some to measure them on."""
+    return [scene_concepts(24, split, size=32) for split in ("train", "test")]
+
+
 def concept_explorer(model, **options):
-    """A concept explorer of a few small scenes."""
-    splits = [scene_concepts(24, split, size=32) for split in ("train", "test")]
-    settings = Descent(epochs=2)
-    given = {"layer": "relu", "images": 24, "settings": settings, "counts": (1, 2), "patches": 2, **options}
-    return xw.ConceptExplorer(model, *splits, **given)
+    """A concept explorer of a concept that is in enough of the scenes to be learned."""
+    given = {
+        "layer": "relu",
+        "concept": "striped",
+        "images": 24,
+        "settings": Descent(epochs=2),
+        "counts": (1, 2),
+    }
+    return xw.ConceptExplorer(model, *concept_splits(), **{**given, "patches": 2, **options})
 
 
 METHODS = ["gradient", "guided_backprop"]

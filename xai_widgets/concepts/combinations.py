@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -55,10 +55,10 @@ class Combinations(ShortRepr):
     concepts: tuple[Concept, ...]
     trained: Tensor
     positives: Tensor
-    size: Tensor
+    size: Tensor = field(repr=False)
     weights: Tensor
-    bias: Tensor
-    train_score: Tensor
+    bias: Tensor = field(repr=False)
+    train_score: Tensor = field(repr=False)
     score: Tensor
     per_image: PerImage | None = None
 

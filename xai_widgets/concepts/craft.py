@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xai_widgets.concepts.concept_images import (
+from xai_widgets.concepts.class_crops import (
     DENSE,
     SPARSE,
     crop_activations,

@@ -23,7 +23,7 @@ where b includes the nonlinear part. Concepts are chosen by the length of the ac
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -87,14 +87,14 @@ class PredictionConcepts(ShortRepr):
     label: str
     target: int
     names: tuple[str, ...]
-    categories: tuple[str, ...]
+    categories: tuple[str, ...] = field(repr=False)
     coefficients: Tensor
     contributions: Tensor
     residual: float
     remainder: float
     score: float
     maps: Tensor
-    residual_map: Tensor
+    residual_map: Tensor = field(repr=False)
     explained: float
     decomposed: Decomposed
 

@@ -78,7 +78,7 @@ class Probe(ShortRepr):
     layer: str
     concepts: tuple[Concept, ...]
     grid: tuple[int, int]
-    label_size: tuple[int, int]
+    label_size: tuple[int, int] = field(repr=False)
     count: int
     total: int
     quantile: float | None
@@ -86,8 +86,8 @@ class Probe(ShortRepr):
     thresholds: Tensor
     pooled: Tensor
     present: Tensor
-    pairs: Tensor
-    pixels: Tensor
+    pairs: Tensor = field(repr=False)
+    pixels: Tensor = field(repr=False)
     folder: Path | None
     _bits: PackedRows | None = field(default=None)
     _masks: PackedRows | None = field(default=None)

@@ -19,7 +19,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from xai_widgets.concepts.concept_images import resized
+from xai_widgets.concepts.class_crops import resized
 from xai_widgets.concepts.concept_scores import ConceptScores
 from xai_widgets.concepts.craft import ClassConcepts
 from xai_widgets.concepts.factorization import factorized

@@ -16,7 +16,7 @@ _PLAIN = (str, int, float, type(None))
 class ShortRepr:
     """Mixin for dataclasses: one line with the public fields, long arrays as their shapes and long values shortened.
 
-    Declare the class with ``@dataclass(repr=False)``.
+    Declare the class with ``@dataclass(repr=False)``; a field with ``repr=False`` is left out.
 
     Examples
     --------
@@ -24,8 +24,8 @@ class ShortRepr:
     """
 
     def __repr__(self) -> str:
-        values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
-        parts = [f"{name}={_summary(value)}" for name, value in values.items() if not name.startswith("_")]
+        shown = [field.name for field in fields(self) if field.repr and not field.name.startswith("_")]  # type: ignore[arg-type]
+        parts = [f"{name}={_summary(getattr(self, name))}" for name in shown]
         return f"{type(self).__name__}({', '.join(parts)})"
 
 

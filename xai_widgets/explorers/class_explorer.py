@@ -11,7 +11,7 @@ from traitlets import Int, List, validate
 from traitlets import link as link_in_python
 
 from xai_widgets.concepts import ClassConcepts
-from xai_widgets.concepts.concept_images import listed_images
+from xai_widgets.concepts.class_crops import listed_images
 from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.display import single_images
 from xai_widgets.core.image_source import ImageSource

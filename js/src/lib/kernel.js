@@ -88,7 +88,6 @@ export function setByLink(model, trait, before) {
 export function keptUnlessAnswered({ model, root, signal }, trait, returned = () => {}) {
 	const notice = element("div", { class: "xw-popup xw-silence", role: "alert", popover: "manual" });
 	const { open, close } = popup(notice, root, signal, { width: "content" });
-	root.append(notice);
 	/** The value before the first change without an answer, and the one after the last. @type {{before: unknown, after: unknown} | null} */
 	let change = null;
 	const questions = createQuestions(model, signal, (state) => {
@@ -97,6 +96,8 @@ export function keptUnlessAnswered({ model, root, signal }, trait, returned = ()
 			if (change && model.get(trait) === change.before) model.set(trait, change.after);
 			change = null;
 		} else if (change) {
+			// A view with several of these traits has one notice, unless several are without an answer.
+			if (!notice.isConnected) root.append(notice);
 			setText(notice, SILENCE);
 			open();
 			// Not saved: Python has the new value if it is only busy, and answers later.

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 import xai_widgets as xw
 from xai_widgets.concepts import class_concepts
-from xai_widgets.concepts.concept_images import crop_activations, crop_corners
+from xai_widgets.concepts.class_crops import crop_activations, crop_corners
 from xai_widgets.core.model import ImageModel
 from xai_widgets.data import Example, scenes
 from xai_widgets.errors import ExplanationWarning

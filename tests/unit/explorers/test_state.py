@@ -8,7 +8,7 @@ import pytest
 import torch
 from explorers.test_contract import EXPLORERS, PATIENCE, classifier, photos, residual
 from PIL import Image
-from small_explorers import NOISE_MASK
+from small_explorers import NOISE_MASK, concept_splits
 from traitlets import TraitError
 
 import xai_widgets as xw
@@ -91,6 +91,7 @@ def test_code_makes_the_explorer_in_its_state(name, make):
     code = explorer.code()
     names = {"model": classifier(), "photos": photos, "network": residual()}
     names |= {"image": photos(1)[0], "images": photos(2), "corpus": photos(2), "settings": NOISE_MASK}
+    names["train"], names["val"] = concept_splits()
     names["concepts"] = {"first": photos(10), "second": photos(20)[10:]}
     if name == "regression_inverse":
         names["image"] = torch.rand(1, 1, 24, 24)
@@ -196,7 +197,7 @@ def sent(explorer, data, name="cat.png"):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in MAKERS if name not in ("similarity", "regression_inverse")]
+    "name", [name for name in MAKERS if name not in ("concept", "similarity", "regression_inverse")]
 )
 def test_an_image_of_the_user_is_shown(name, make):
     explorer = make(name)
