@@ -312,10 +312,11 @@ def draw(results: dict[str, Any], path: Path) -> None:
             ylabel="mean balanced accuracy",
             xscale="log",
         )
-        by_layer.legend(fontsize=8)
         for axis in (segmented, classified):
             axis.set_xticks(found["filters"]["counts"], [str(count) for count in found["filters"]["counts"]])
             axis.minorticks_off()
-    figure.tight_layout()
+    # Below the panels, where it covers no point.
+    figure.tight_layout(rect=(0, 0.04, 1, 1))
+    figure.legend(*by_layer.get_legend_handles_labels(), loc="lower center", ncols=5)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
