@@ -16,10 +16,10 @@ INTRODUCTION = """\
 pixels wide: {rows} maps, one for each class that is seen in a scene, {difficult} of them difficult. Seed 0 throughout.
 
 - **all, difficult**: pointing game in percent, mean over the classes ± the standard error of as many independent maps:
-  the highest place of the map is no farther from the object than 15 / {reference} of the image. Difficult: the class
+  the maximum of the map is no farther from the object than 15 / {reference} of the image. Difficult: the class
   covers less than a quarter of an image with at least two classes.
 - **stamp**: of the {stamped} maps for the ringed toadstool in scenes with the planted stamp, the share in percent that
-  is highest at the stamp. There a miss is no fault of the method: the networks look at the stamp.
+  has its maximum at the stamp. There a miss is no fault of the method: the networks look at the stamp.
 - **after ...**: sanity by weight randomization, cascading from the output to the input, on {sane} maps: rank
   correlation of the absolute map with that of the trained network. Near 0 is good, near 1 says that the method draws
   the image and not the network. A map that has become constant counts as 0.
@@ -29,8 +29,17 @@ pixels wide: {rows} maps, one for each class that is seen in a scene, {difficult
 """
 
 MONOTONICITY = """\
-**Monotonicity** (equation 8) of extremal perturbations of {areas} % of the image: the score rises with the area up to
-the one that is enough in {strict} % of {rows} maps, and falls by no more than 0.1 in {lenient} %.
+**Monotonicity** (equation 8) of extremal perturbations of {areas} % of the image: in {possible} of {rows} maps
+at least two areas are below the one that is enough, so that the score can fall before it; all others are monotone by
+definition. Of those {possible}, the score rises with every area up to the one that is enough in {strict} %, and falls
+by no more than 0.1 in {lenient} %.
+"""
+
+COVERED = """\
+**Convergence of the noise mask**, with the settings of its source (Adam, learning rate 0.015, until flat, at most
+{most} steps) on {rows} maps: {flat} of them became flat, after {least} to {last} steps, {seconds:.0f} s a map. They
+keep {area:.2f} of the pixels, {on:.2f} on the object of the class and {off:.2f} off it; the loss is {loss} % of
+that of pure noise. The table has the mask after 600 steps with the learning rate 0.1, as there is one for each map.
 """
 
 
@@ -46,7 +55,7 @@ def table(found: dict[str, Any], head: dict[str, Any]) -> str:
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     low, high = found["chance"]
-    lines.append(f"| *a place drawn at random* | {percent(low)} | {percent(high)} | | | | | |")
+    lines.append(f"| *a random position* | {percent(low)} | {percent(high)} | | | | | |")
     for name, one in found["methods"].items():
         fewer = f", {one['rows']} maps" if one["rows"] < head["rows"] else ""
         cells = [f"{one['title']} (`{name}`{fewer})", f"{percent(one['all'])} ± {percent(one['error'])}"]
@@ -56,7 +65,11 @@ def table(found: dict[str, Any], head: dict[str, Any]) -> str:
         # Plus 0: no minus before a zero.
         cells += [f"{round(curve[k], 2) + 0:.2f}" for k in ends] or ["", "", ""]
         lines.append(f"| {' | '.join(cells)} | {one['seconds']:.2f} |")
-    return "\n".join(lines) + "\n"
+    refused = [
+        f"- {one['title']} (`{name}`) refuses: {one['reason']}"
+        for name, one in found.get("refused", {}).items()
+    ]
+    return "\n".join([*lines, *(["", *refused] if refused else [])]) + "\n"
 
 
 def page(results: dict[str, Any], *, pictures: bool) -> str:
@@ -80,7 +93,14 @@ def page(results: dict[str, Any], *, pictures: bool) -> str:
         if share:
             areas = ", ".join(f"{100 * area:g}" for area in share["areas"])
             strict, lenient = (percent(share["share"][slack]) for slack in ("0.0", "0.1"))
-            parts.append(MONOTONICITY.format(areas=areas, strict=strict, lenient=lenient, rows=share["rows"]))
+            parts.append(
+                MONOTONICITY.format(**share | {"areas": areas, "strict": strict, "lenient": lenient})
+            )
+        if covered := found.get("covered"):
+            percents = [f"{value:.0f}" for value in covered["loss_percent"]]
+            steps = covered["steps"]
+            words = {"least": min(steps), "last": max(steps), "loss": ", ".join(percents)}
+            parts.append(COVERED.format(**covered | words))
         if pictures:
             parts.append(
                 f"![The maps of every method for two classes of one scene](perturbation_{name}.png)\n"

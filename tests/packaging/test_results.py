@@ -24,6 +24,9 @@ def test_numbers_page_and_pictures_are_written(script, tmp_path, monkeypatch):
     search = script.perturbation.extremal
     monkeypatch.setitem(script.OPTIONS, "extremal", quick)
     monkeypatch.setattr(script, "SANE", 1)
+    monkeypatch.setattr(script, "STEPS", 300)
+    monkeypatch.setattr(script, "ESTIMATED", 2)
+    monkeypatch.setitem(script.OPTIONS, "noise_mask", {"settings": script.NoiseMaskSettings(max_steps=3)})
     monkeypatch.setattr(script, "NETWORKS", ("scenes_vgg",))
     monkeypatch.setattr(script.perturbation, "extremal", lambda *a, **k: search(*a, **k | quick))
     command = [
@@ -32,6 +35,8 @@ def test_numbers_page_and_pictures_are_written(script, tmp_path, monkeypatch):
         "gradient",
         "grad_cam",
         "extremal",
+        "noise_mask",
+        "attention_rollout",
         "--scenes",
         "2",
         "--out",
@@ -41,8 +46,11 @@ def test_numbers_page_and_pictures_are_written(script, tmp_path, monkeypatch):
     script.main()
     numbers = json.loads((tmp_path / "perturbation.json").read_text())
     found = numbers["networks"]["scenes_vgg"]
-    assert set(found["methods"]) == {"gradient", "grad_cam", "extremal"}
+    assert set(found["methods"]) == {"gradient", "grad_cam", "extremal", "noise_mask"}
+    assert set(found["refused"]) == {"attention_rollout"}
     assert set(found["monotonicity"]["share"]) == {"0.0", "0.1"}
+    assert 0 <= found["monotonicity"]["possible"] <= found["monotonicity"]["rows"]
+    assert len(found["covered"]["steps"]) == found["covered"]["rows"]
     for one in found["methods"].values():
         assert 0 <= one["all"] <= 1
         assert len(one["sanity"]["spearman_abs"]) == len(script.CASCADE["scenes_vgg"])

@@ -42,8 +42,19 @@ class Monotonicity:
         """Fraction of the images for which equation 8 holds."""
         return self.monotone.float().mean().item()
 
+    @property
+    def can_fail(self) -> Tensor:
+        """Whether at least two areas are below a*, (N,) bool; equation 8 holds for all other images by definition."""
+        return self.best >= 2
+
+    @property
+    def share_of_possible(self) -> float:
+        """Fraction of the images in :attr:`can_fail` for which equation 8 holds; NaN if there are none."""
+        return self.monotone[self.can_fail].float().mean().item()
+
     def __repr__(self) -> str:
-        return f"Monotonicity(share: {self.share:.0%}, images: {len(self.monotone)})"
+        possible = int(self.can_fail.sum())
+        return f"Monotonicity(share: {self.share:.0%}, images: {len(self.monotone)}, of which {possible} can fail)"
 
 
 @checked_keywords

@@ -1,6 +1,7 @@
 """Equation 8, pair by pair."""
 
 import itertools
+import math
 import re
 
 import pytest
@@ -63,3 +64,13 @@ def test_bad_input_is_named_in_one_sentence(areas, scores, reference, words):
 def test_a_tolerance_below_nothing_is_refused():
     with pytest.raises(ValueError, match="expected tolerance to be a number of at least 0, got -1"):
         monotonicity(AREAS, torch.zeros(1, 4), torch.zeros(1), tolerance=-1)
+
+
+def test_images_with_fewer_than_two_areas_below_the_sufficient_one_cannot_fail():
+    # a* is the first, second and third area, and none.
+    scores = torch.tensor([[0.9, 0, 0, 0], [0.1, 0.9, 0, 0], [0.2, 0.1, 0.9, 0], [0.1, 0.2, 0.3, 0.4]])
+    found = monotonicity(AREAS, scores, torch.full((4,), 0.8))
+    assert found.can_fail.tolist() == [False, False, True, True]
+    assert found.share == near(3 / 4)
+    assert found.share_of_possible == near(1 / 2)
+    assert math.isnan(monotonicity(AREAS, scores[:1], torch.full((1,), 0.8)).share_of_possible)
