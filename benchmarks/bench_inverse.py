@@ -17,7 +17,18 @@ their mean, over as many costs as our solver looks at. The Hessian is that of th
 
 of a convolution exactly (its squared weights over the outputs that are on), of scores exactly, of a block by
 Hutchinson's estimate. d is made anew at the iterations 1, 2, 4, 8 ..., the rest at each one; none of that is in the
-times. "Constant" is a variant that is kinder to it: of five constant steps, from a sixteenth to sixteen times the first
+times.
+
+"Fewest" is a bound for the unit that sees the image: with the quadratic model of J at its minimum x*, and the variables
+that x* holds at a bound put there for free, the least k for which
+
+    min Q(y) over y in x_0 + span(g, H g, ..., H^(k-1) g) <= the cost that algorithm 2 ends at
+    Q(y) = J(x*) + (y - x*)^T H (y - x*) / 2
+
+Every method whose steps are sums of gradients, momentum and quasi-Newton methods among them, stays in these spaces on a
+quadratic cost, and the conjugate gradients find the minimum in each of them.
+
+"Constant" is a variant that is kinder to it: of five constant steps, from a sixteenth to sixteen times the first
 one, the one that ends first among those that come within a thousandth of the lowest cost.
 """
 
@@ -34,7 +45,7 @@ from torch import Tensor, nn
 
 import xai_widgets as xw
 from xai_widgets.data import scenes
-from xai_widgets.inverse import SolverSettings, layer_wise
+from xai_widgets.inverse import SolverSettings, layer_wise, solver
 from xai_widgets.inverse.chain import EXACT, Chain, norms, starting_point
 from xai_widgets.inverse.layer_wise import LAMBDAS, LayerWise, _UnitStep
 from xai_widgets.inverse.solver import Cost, minimize
@@ -214,9 +225,44 @@ def ours(given: Problem, wanted: Tensor, limit: int) -> tuple[Tensor, Tensor, fl
     return reached, latest, (time.perf_counter() - begin) / n
 
 
+def fewest(given: Problem, wanted: Tensor, limit: int = 60) -> Tensor:
+    """The bound of the iterations to a cost, (B,); inf beyond the limit."""
+    everything = torch.arange(len(wanted))
+    begin = torch.minimum(given.start.clamp(min=0), given.upper)
+    *_, best = minimize(given.cost, begin, given.upper, Endless(steps=300, tolerance=-1, window=300))
+    costs = torch.stack([given.cost(factor * begin, everything) for factor in solver.FACTORS])
+    wide = [-1, *[1] * (begin.ndim - 1)]
+    begin = torch.tensor(solver.FACTORS)[costs.argmin(0)].view(wide) * begin
+    with torch.enable_grad():
+        at = best.x.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(given.cost(at, everything).sum(), at, create_graph=True)
+    edge, g = 1e-6 * given.upper, gradient.detach()
+    free = ~((best.x <= edge) & (g > 0) | (best.x >= given.upper - edge) & (g < 0))
+
+    def hessian(v: Tensor) -> Tensor:
+        return torch.autograd.grad(gradient, at, v * free, retain_graph=True)[0] * free
+
+    def product(a: Tensor, b: Tensor) -> Tensor:
+        return (a * b).flatten(1).sum(1)
+
+    # The conjugate gradients for H v = 0, with the residual r = -H v, so that Q = -<v, r> / 2.
+    v = (begin - best.x) * free
+    r = -hessian(v)
+    d, squared, needed = r, product(r, r), torch.full_like(wanted, torch.inf)
+    for k in range(limit + 1):
+        reached = (-product(v, r) / 2 <= wanted - best.cost) & needed.isinf()
+        needed[reached] = k
+        along = hessian(d)
+        step = (squared / product(d, along).clamp(min=1e-30)).view(wide)
+        v, r = v + step * d, r - step * along
+        before, squared = squared, product(r, r)
+        d = r + (squared / before.clamp(min=1e-30)).view(wide) * d
+    return needed
+
+
 COLUMNS = (
-    "unit", "problems", "algorithm 2", "not ended", "ours to its cost", "ratio", "90 %", "at most 1/3", "not reached",
-    "our own stop", "our cost there", "highest", "it rises", "ends above its start", "time",
+    "unit", "problems", "algorithm 2", "not ended", "ours to its cost", "ratio", "90 %", "fewest", "at most 1/3",
+    "not reached", "our own stop", "our cost there", "highest", "it rises", "ends above its start", "time",
 )  # fmt: skip
 HEAD = f"\n| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|"
 
@@ -232,6 +278,7 @@ def line(name: str, rows: dict[str, Tensor]) -> str:
         f"{middle(rows['ours']):.0f}",
         f"{middle(ratio):.2f}",
         f"{middle(ratio, 0.9):.2f}",
+        f"{middle(rows['fewest'] / rows['theirs']):.2f}" if "fewest" in rows else "",
         f"{(ratio <= 1 / 3).float().mean():.0%}",
         f"{ratio.isinf().float().mean():.0%}",
         f"{middle(rows['own iterations']):.0f}",
@@ -248,8 +295,8 @@ def middle(values: Tensor, share: float = 0.5) -> float:
     return values.quantile(share, interpolation="nearest").item()
 
 
-def measure(given: Problem, trace: Trace, limit: int) -> dict[str, Tensor]:
-    """One row for each element of a problem."""
+def measure(given: Problem, trace: Trace, limit: int, bounded: bool) -> dict[str, Tensor]:
+    """One row for each element of a problem; the bound is that of an image."""
     everything = torch.arange(len(given.start))
     begin = torch.minimum(given.start.clamp(min=0), given.upper)
     first = given.cost(begin, everything)
@@ -258,7 +305,8 @@ def measure(given: Problem, trace: Trace, limit: int) -> dict[str, Tensor]:
     *_, usual = minimize(given.cost, given.start, given.upper, SolverSettings())
     # Costs of scores are below 0, and some others end at 0.
     share = 1 + (usual.cost - trace.cost) / torch.maximum(first.abs(), trace.cost.abs()).clamp(min=1e-12)
-    return {
+    rows = {"fewest": fewest(given, wanted)} if bounded else {}
+    return rows | {
         "theirs": trace.iterations, "ended": trace.ended.float(), "ours": reached,
         "own iterations": usual.iterations.float(), "own cost": share,
         "rises": trace.rises / trace.iterations, "above": (trace.cost > first * (1 + 1e-6)).float(),
@@ -319,9 +367,9 @@ def compare(name: str, count: int, constant: int, given: argparse.Namespace) -> 
                 if few
                 else algorithm_2(each, given.limit, given.tau, window)
             )
-            rows.append(measure(each, trace, given.limit))
+            rows.append(measure(each, trace, given.limit, each.start.shape[1] == 3 and not few))
             print(line(f"{each.name}{', constant' if few else ''}", rows[-1]), flush=True)
-        found.append({key: torch.cat([row[key] for row in rows]) for key in rows[0]})
+        found.append({key: torch.cat([row[key] for row in rows]) for key in rows[-1]})
         print(line(f"{name}{', constant' if few else ''}", found[-1]), flush=True)
     return found
 
