@@ -301,10 +301,11 @@ REASONS = (
     "- Deletion and insertion of the inverse stand beside those of a random map in the tables. Why deletion is not "
     "better was not measured.",
     "- The source does not publish its weights for l1 and l2; those here were chosen to leave similar shares.",
-    "- EfficientNet-Lite0 on photographs: each of the few images is a large share, so that the order of neighbors means "
-    "little. Uniform fading keeps its class until little contrast is left, which makes that baseline hard to beat. Its two "
-    "deepest units end before they converge, so that what the image should explain is itself not the minimum. Whether "
-    "more iterations would concentrate x^ on the object was not measured.",
+    "- EfficientNet-Lite0 on photographs: each of the few images is a large share, so that the order of neighbors "
+    "means little. Uniform fading keeps its class until little contrast is left, which makes that baseline hard to "
+    "beat. Its two deepest units end before they converge, so that what the image should explain is itself not the "
+    "minimum. Whether more iterations would concentrate x^ on the object was not measured. Other jobs ran on the "
+    "same two cores, so that its seconds are too many.",
 )
 
 
