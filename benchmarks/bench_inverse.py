@@ -211,13 +211,13 @@ def algorithm_2(given: Problem, limit: int, tau: float, window: int, constant: T
     return Trace(final.detach(), iterations, rises, ~left, seconds / len(costs))
 
 
-def ours(given: Problem, wanted: Tensor, limit: int) -> tuple[Tensor, Tensor, float]:
-    """Iterations until a cost is no higher than wanted (inf: not within the limit), our costs there, seconds of one."""
+def ours(given: Problem, goal: Tensor, limit: int) -> tuple[Tensor, Tensor, float]:
+    """Iterations until a cost is no higher than goal (inf: not within the limit), our costs there, seconds of one."""
     settings = Endless(steps=limit, tolerance=-1, window=1)
-    reached = torch.full_like(wanted, torch.inf)
+    reached = torch.full_like(goal, torch.inf)
     begin, n = time.perf_counter(), 0
     for n, shot in enumerate(minimize(given.cost, given.start, given.upper, settings), 1):
-        there = (shot.cost <= wanted) & reached.isinf()
+        there = (shot.cost <= goal) & reached.isinf()
         reached[there] = n
         latest = shot.cost
         if bool(reached.isfinite().all()):
@@ -225,9 +225,9 @@ def ours(given: Problem, wanted: Tensor, limit: int) -> tuple[Tensor, Tensor, fl
     return reached, latest, (time.perf_counter() - begin) / n
 
 
-def fewest(given: Problem, wanted: Tensor, limit: int = 60) -> Tensor:
+def fewest(given: Problem, goal: Tensor, limit: int = 60) -> Tensor:
     """The bound of the iterations to a cost, (B,); inf beyond the limit."""
-    everything = torch.arange(len(wanted))
+    everything = torch.arange(len(goal))
     begin = torch.minimum(given.start.clamp(min=0), given.upper)
     *_, best = minimize(given.cost, begin, given.upper, Endless(steps=300, tolerance=-1, window=300))
     costs = torch.stack([given.cost(factor * begin, everything) for factor in solver.FACTORS])
@@ -248,9 +248,9 @@ def fewest(given: Problem, wanted: Tensor, limit: int = 60) -> Tensor:
     # The conjugate gradients for H v = 0, with the residual r = -H v, so that Q = -<v, r> / 2.
     v = (begin - best.x) * free
     r = -hessian(v)
-    d, squared, needed = r, product(r, r), torch.full_like(wanted, torch.inf)
+    d, squared, needed = r, product(r, r), torch.full_like(goal, torch.inf)
     for k in range(limit + 1):
-        reached = (-product(v, r) / 2 <= wanted - best.cost) & needed.isinf()
+        reached = (-product(v, r) / 2 <= goal - best.cost) & needed.isinf()
         needed[reached] = k
         along = hessian(d)
         step = (squared / product(d, along).clamp(min=1e-30)).view(wide)
@@ -300,12 +300,12 @@ def measure(given: Problem, trace: Trace, limit: int, bounded: bool) -> dict[str
     everything = torch.arange(len(given.start))
     begin = torch.minimum(given.start.clamp(min=0), given.upper)
     first = given.cost(begin, everything)
-    wanted = torch.minimum(trace.cost, first) + ROUNDING * first.abs()
-    reached, _, seconds = ours(given, wanted, limit)
+    goal = torch.minimum(trace.cost, first) + ROUNDING * first.abs()
+    reached, _, seconds = ours(given, goal, limit)
     *_, usual = minimize(given.cost, given.start, given.upper, SolverSettings())
     # Costs of scores are below 0, and some others end at 0.
     share = 1 + (usual.cost - trace.cost) / torch.maximum(first.abs(), trace.cost.abs()).clamp(min=1e-12)
-    rows = {"fewest": fewest(given, wanted)} if bounded else {}
+    rows = {"fewest": fewest(given, goal)} if bounded else {}
     return rows | {
         "theirs": trace.iterations, "ended": trace.ended.float(), "ours": reached,
         "own iterations": usual.iterations.float(), "own cost": share,

@@ -392,7 +392,7 @@ def _explorers() -> list[Call]:
             "target": TARGET, "start": ("None", "'gradient'", "torch.rand(16, 16)"), "area": ("0.1",),
             "settings": SETTINGS[:1], "seed": SEED,
         }),
-        Call("xw.PredictionConceptsExplorer", (MODEL, ("pictures()",), ("{'a': pictures(12), 'b': pictures(12)}",)), start | {
+        Call("xw.PredictionConceptsExplorer", (MODEL, X, ("examples()",)), start | {
             "target": TARGET, "layers": ("None", "['conv2']"), "without": ("()",), "most": ("2",),
         }, 0.5),
         Call("xw.SimilarityExplorer", (MODEL, ("pictures(2)",)), start | {

@@ -91,6 +91,12 @@ def pictures(n: int = 1, channels: int = 3) -> torch.Tensor:
     return torch.rand(n, channels, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
 
 
+def examples() -> dict[str, torch.Tensor]:
+    """Images of two concepts."""
+    generator = torch.Generator().manual_seed(2)
+    return {name: torch.rand(12, 3, SIZE, SIZE, generator=generator) for name in ("a", "b")}
+
+
 @cache
 def grids() -> tuple[similarity.ActivationGrid, ...]:
     """Activations of one layer on two images."""
@@ -156,6 +162,7 @@ NAMES: dict[str, Any] = {
     "Tiny": Tiny,
     "network": network,
     "pictures": pictures,
+    "examples": examples,
     "grids": grids,
     "positive": positive,
     "result": result,
