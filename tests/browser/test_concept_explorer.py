@@ -68,6 +68,12 @@ def test_a_concept_a_filter_and_an_example_are_chosen(lab):
     page.wait_for_kernel("explorer.filter.heatmap.maps is not None")
 
 
+def box_of(part):
+    """Return the box of an element; one that is just drawn anew has none for a moment."""
+    expect(part).to_be_visible()
+    return part.bounding_box() or box_of(part)
+
+
 def test_concepts_are_added_and_subtracted_by_dragging(lab):
     page = lab.open([SETUP, SHOW], width=1280, height=1000)
     page.wait_for_kernel("explorer.run_bar.status", "done", timeout=200)
@@ -78,8 +84,13 @@ def test_concepts_are_added_and_subtracted_by_dragging(lab):
     trained = [index for index, row in enumerate(vectors) if row[0] is not None and row[0] == row[0]]
     chosen = trained[:2]
     for term, index in enumerate(chosen):
-        box = view.locator(f'.xw-point[data-index="{index}"] .xw-hit').bounding_box()
-        slot = view.locator(".xw-slot").nth(term).bounding_box()
+        box, slot = (
+            box_of(part)
+            for part in (
+                view.locator(f'.xw-point[data-index="{index}"] .xw-hit'),
+                view.locator(".xw-slot").nth(term),
+            )
+        )
         page.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
         page.page.mouse.down()
         page.page.mouse.move(slot["x"] + 20, slot["y"] + 10, steps=5)
