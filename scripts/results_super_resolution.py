@@ -12,6 +12,7 @@ more power (figure 5.13); and the image sin(x^2 y^2 / 1024) (figure 5.14). The n
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import platform
 import time
@@ -19,6 +20,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from results_super_resolution_page import (
@@ -59,10 +61,12 @@ def crop(name: str, size: int) -> Tensor:
     return y[:, :, top : top + size, left : left + size]
 
 
-def invert(network: Any, x: Tensor, settings: SolverSettings) -> LayerWise:
-    """The inverses of Phi(x) for all lambda."""
-    with warnings.catch_warnings():
-        # Counted by whoever asks.
+def invert(network: Any, x: Tensor, settings: SolverSettings, *, from_zero: bool = False) -> LayerWise:
+    """Return the inverses of Phi(x) for all lambda; the solver begins at the blurred activation, or at 0."""
+    module = importlib.import_module("xai_widgets.inverse.layer_wise")
+    start = torch.zeros_like if from_zero else module.starting_point
+    with warnings.catch_warnings(), mock.patch.object(module, "starting_point", start):
+        # Units that did not converge are counted on the page.
         warnings.simplefilter("ignore", UserWarning)
         found: LayerWise = layer_wise(network, x, lam=LAMBDAS, settings=settings).result(progress=False)
     return found
@@ -109,6 +113,37 @@ def frequencies(inverses: Inverses) -> dict[str, list[dict[str, Any]]]:
             for k in range(len(LAMBDAS))
         ]
         for reading in READINGS
+    }
+
+
+def homogeneous(inverses: Inverses) -> dict[str, list[float]]:
+    """Return, for each lambda, mean alpha in the half of the patches with less contrast, and in the other half."""
+    made: dict[str, list[float]] = {"smooth": [], "detailed": []}
+    for k in range(len(LAMBDAS)):
+        rows = []
+        for x, one in inverses.values():
+            deviation = spectral.patches(x[:, 0]).std((1, 2))
+            shares = spectral.patches(one.alpha[:, k]).mean((1, 2))
+            smooth = deviation <= deviation.median()
+            rows.append((shares[smooth].mean().item(), shares[~smooth].mean().item()))
+        for name, values in zip(made, zip(*rows, strict=True), strict=True):
+            made[name].append(sum(values) / len(values))
+    return made
+
+
+def starts(network: Any, inverses: Inverses, settings: SolverSettings) -> dict[str, Any]:
+    """Return what the solver finds from 0 instead of the blurred activation: other minima, and their costs."""
+    zero = {name: (x, invert(network, x, settings, from_zero=True)) for name, (x, _) in inverses.items()}
+    at = LAMBDAS.index(PUBLISHED)
+    cost = [
+        sum(found.units[-1].cost[0, at].item() for _, found in each.values()) / len(each)
+        for each in (inverses, zero)
+    ]
+    return {
+        "more": {
+            reading: [more(together(zero, reading, k)) for k in range(len(LAMBDAS))] for reading in READINGS
+        },
+        "cost": cost,
     }
 
 
@@ -173,11 +208,16 @@ def measure(
             rows[name], inverses[name] = distances(network, x, g, found), (x, found)
             say(f"x{scale}: {name} inverted")
         results["distances"][f"x{scale}"] = rows
-        results["frequencies"][f"x{scale}"] = frequencies(inverses) | {"edges": edges(inverses)}
+        results["frequencies"][f"x{scale}"] = frequencies(inverses) | {
+            "edges": edges(inverses),
+            "homogeneous": homogeneous(inverses),
+        }
         shown.append(inverses)
     results["spectra"] = {
         reading: together(shown[-1], reading, LAMBDAS.index(PUBLISHED)) for reading in READINGS
     }
+    results["from_zero"] = starts(network, shown[-1], settings)
+    say("inverted from 0")
     at = matched(results)
     # As figure 5.12, at the finest scale.
     tiles = [tiles_of(network, x, found, at) for x, found in shown[0].values()]

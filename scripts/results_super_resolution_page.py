@@ -60,9 +60,11 @@ def page(results: dict[str, Any]) -> str:
         "![PSNR, similarity and what is kept, over lambda](super_resolution_curves.png)\n",
         convergence(results),
         "![x, x^, alpha, both residuals and both results](super_resolution_inverses.png)\n",
+        homogeneous_table(results),
         "## Of which frequencies the focused patches have more power\n",
         frequency_text(results),
         frequency_table(results),
+        starts_text(results),
         "![Power of focused, other and all patches](super_resolution_spectra.png)\n",
         "## An image of all frequencies\n",
         chirp_text(results["chirp"], at, head["lam"]),
@@ -179,10 +181,42 @@ of alpha counts it as much as the bright side, and so takes an edge for less foc
 """
 
 
+def homogeneous_table(results: dict[str, Any]) -> str:
+    """Return mean alpha of smooth and detailed patches for each lambda."""
+    scales = list(results["frequencies"])
+    rows = [
+        "Homogeneous regions fade in the source (figure 5.11). Mean alpha of the half of the patches with less "
+        "contrast / of the other half:\n",
+        f"| lambda | {' | '.join(scales)} |",
+        "|---:|" + "---:|" * len(scales),
+    ]
+    for k, lam in enumerate(results["header"]["lam"]):
+        pairs = (results["frequencies"][scale]["homogeneous"] for scale in scales)
+        cells = " | ".join(f"{found['smooth'][k]:.2f} / {found['detailed'][k]:.2f}" for found in pairs)
+        rows.append(f"| {lam:g} | {cells} |")
+    return "\n".join(rows) + "\n"
+
+
+def starts_text(results: dict[str, Any]) -> str:
+    """Return what a start at 0 finds."""
+    found, lam = results["from_zero"], results["header"]["lam"]
+    counts = {
+        reading: ", ".join(f"{rows[k][0]} at {value:g}" for k, value in enumerate(lam) if value >= PUBLISHED)
+        for reading, rows in found["more"].items()
+    }
+    blurred, zero = found["cost"]
+    better = "lower" if zero < blurred else "higher"
+    return (
+        "The minimum that is found depends on where the solver begins. From 0 instead of the blurred activation, "
+        f"x{COARSEST}: by alpha {counts['alpha']}; by light {counts['light']}. The cost of the unit that sees the image is then "
+        f"{zero:.2f} instead of {blurred:.2f} at lambda {PUBLISHED:g}, which is {better}.\n"
+    )
+
+
 def chirp_text(found: dict[str, Any], at: int, lam: list[float]) -> str:
     """A row for each kind of patch."""
     rows = [
-        CHIRP_TEXT.format(scale=COARSEST, lost=100 * LOST, **conclusion(found, at, lam[at])),
+        CHIRP_TEXT.format(scale=COARSEST, lost=100 * LOST, **conclusion(found, at, lam)),
         f"| patches | number | kept, lambda {PUBLISHED:g} | kept, lambda {lam[at]:g} | x, dB | x + Phi(x), dB |",
         "|---|---:|---:|---:|---:|---:|",
     ]
@@ -193,12 +227,21 @@ def chirp_text(found: dict[str, Any], at: int, lam: list[float]) -> str:
     return "\n".join(rows) + "\n"
 
 
-def conclusion(found: dict[str, Any], at: int, lam: float) -> dict[str, float]:
-    """What the text says of the patches in which details are left, and of those that have lost them."""
-    numbers = {"lam": lam}
+def conclusion(found: dict[str, Any], at: int, lam: list[float]) -> dict[str, Any]:
+    """Return the figures of the text about patches in which details are left, and of those that have lost them."""
+    first = lam.index(PUBLISHED)
+    numbers: dict[str, Any] = {"lam": lam[at], "published": PUBLISHED}
     for name in ("kept", "lost"):
         before, after = found[name]["psnr"]
-        numbers |= {f"{name}_alpha": found[name]["alpha"][at], f"{name}_gain": after - before}
+        shares = found[name]["alpha"]
+        numbers |= {
+            f"{name}_alpha": shares[at],
+            f"{name}_first": shares[first],
+            f"{name}_gain": after - before,
+        }
+    for key, k in (("verdict", at), ("verdict_first", first)):
+        holds = found["lost"]["alpha"][k] < found["kept"]["alpha"][k]
+        numbers[key] = "as in figure 5.14" if holds else "the reverse of figure 5.14"
     return numbers
 
 
@@ -206,8 +249,9 @@ CHIRP_ROWS = {"kept": "details left", "lost": "details lost", "smooth": "smooth"
 CHIRP_TEXT = """\
 sin(x^2 y^2 / 1024), brought down and up again by {scale}. Of the half of the patches with more details, those are
 called lost of which at most {lost:g} % of the power is left in x, the constant part apart.
-Where details are left the network gains {kept_gain:+.1f} dB and takes {kept_alpha:.2f} of the image at lambda {lam:g};
-where they are lost it gains {lost_gain:+.1f} dB and takes {lost_alpha:.2f}.
+Where details are left the network gains {kept_gain:+.1f} dB, and where they are lost {lost_gain:+.1f} dB. It keeps
+{kept_alpha:.2f} of the first and {lost_alpha:.2f} of the second at lambda {lam:g}, {verdict}, and {kept_first:.2f} and
+{lost_first:.2f} at {published:g}, {verdict_first}.
 """
 
 
