@@ -208,8 +208,8 @@ def starts_text(results: dict[str, Any]) -> str:
     better = "lower" if zero < blurred else "higher"
     return (
         "The minimum that is found depends on where the solver begins. From 0 instead of the blurred activation, "
-        f"x{COARSEST}: by alpha {counts['alpha']}; by light {counts['light']}. The cost of the unit that sees the image is then "
-        f"{zero:.2f} instead of {blurred:.2f} at lambda {PUBLISHED:g}, which is {better}.\n"
+        f"x{COARSEST}: by alpha {counts['alpha']}; by light {counts['light']}. The cost of the unit that sees the "
+        f"image is then {zero:.2f} instead of {blurred:.2f} at lambda {PUBLISHED:g}, which is {better}.\n"
     )
 
 
