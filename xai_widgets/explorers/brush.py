@@ -16,7 +16,6 @@ from xai_widgets.core.run import Run, Status
 from xai_widgets.core.validation import check_finite
 from xai_widgets.core.worker import Worker
 from xai_widgets.errors import as_sentence
-from xai_widgets.explorers.explorer import wait_for
 from xai_widgets.explorers.image_explorer import ImageExplorer
 from xai_widgets.explorers.layout import column, header, stage
 from xai_widgets.explorers.panel import closed_on_error
@@ -118,7 +117,7 @@ class PerturbationBrush(ImageExplorer):
         **kwargs: Any,
     ) -> None:
         # Made first: a constructor that raises is closed.
-        self._scorer = Worker(urgent=True)
+        self._scorer = self._quick_worker = Worker(urgent=True)
         super().__init__(model, image, target=target, **kwargs)
         self._settings, self._seed = settings, seed
         self.brush = BrushView(fill_labels=list(FILLS), title="Paint over the image", width=700)
@@ -157,28 +156,6 @@ class PerturbationBrush(ImageExplorer):
         saliency = resize_map(saliency[None], size)
         binary = bool(((saliency == 0) | (saliency == 1)).all())
         self.brush.mask = (saliency if binary else binarize(saliency[None], [area])[0])[0]
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Block until "Refine" has ended and the scores are those of the painted mask.
-
-        Parameters
-        ----------
-        timeout : float, optional
-            Seconds; False is returned if it took longer.
-        """
-        # The refined mask is scored after the search.
-        return wait_for(timeout, self._worker, self._scorer)
-
-    def wait_for_quick(self, timeout: float) -> None:
-        """Wait for the scores of the painted mask."""
-        self._scorer.wait(timeout)
-
-    def close(self) -> None:
-        """Stop, and close every part."""
-        # A constructor that refuses its settings leaves none.
-        if scorer := getattr(self, "_scorer", None):
-            scorer.cancel()
-        super().close()
 
     # -- scores of the painted mask -------------------------------------------------------------------------------
 

@@ -10,7 +10,6 @@ from traitlets import Int, List, TraitError, validate
 from xai_widgets.core.validation import integers
 from xai_widgets.explorers.channel_gallery import CLASS_LEGEND, LEGEND, clear, draw_channels, draw_classes
 from xai_widgets.explorers.channel_switches import Switched, SwitchedScores
-from xai_widgets.explorers.explorer import wait_for
 from xai_widgets.explorers.image_explorer import SearchExplorer
 from xai_widgets.explorers.parts import THUMBNAIL, dropdown, explanation, small_text
 from xai_widgets.perturbation.channel import ChannelExtremal
@@ -58,6 +57,7 @@ class ChannelLists(SearchExplorer):
         self.list_picker = dropdown("List", list(LISTS), "image", LISTS)
         self.legend: HTML = explanation(LEGEND)
         self._switched = SwitchedScores(self.model, self.run_bar)
+        self._quick_worker = self._switched.worker
         self.switched: ScoresView = self._switched.view
         self._class_study = (
             None
@@ -111,20 +111,6 @@ class ChannelLists(SearchExplorer):
             self.gallery.off = [row for row, channel in enumerate(self._listed) if channel in self.off]
         finally:
             self._switching = False
-
-    def wait_for_quick(self, timeout: float) -> None:
-        """Wait for the scores without the channels that are switched off."""
-        self._switched.worker.wait(timeout)
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Block until the computation has ended; False if that took longer than ``timeout`` seconds."""
-        return wait_for(timeout, self._worker, self._switched.worker)
-
-    def close(self) -> None:
-        """Stop, and close every part."""
-        if switched := getattr(self, "_switched", None):
-            switched.worker.cancel()
-        super().close()
 
     def _draw_gallery(self, key: ChannelKey, result: ChannelExtremal | None) -> None:
         if self._by_class:

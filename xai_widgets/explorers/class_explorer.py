@@ -22,7 +22,6 @@ from xai_widgets.explorers.channel_switches import Switched
 from xai_widgets.explorers.class_gallery import CONCEPTS, PARTS, clear_gallery, draw_concepts, draw_parts
 from xai_widgets.explorers.class_images import default_images
 from xai_widgets.explorers.class_views import PLOT, ClassViews, in_words
-from xai_widgets.explorers.explorer import wait_for
 from xai_widgets.explorers.layout import column, header, stage
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import existing_class, small_text
@@ -304,20 +303,6 @@ class ClassExplorer(ClassViews):
         key = self._key()
         parts = [key._replace(part="parts", concept=self.slider.frame)]
         return [key, *(parts if self.list_picker.value == "parts" else [])]
-
-    def wait_for_quick(self, timeout: float) -> None:
-        """Wait for the scores without the concepts that are switched off."""
-        self._switched.worker.wait(timeout)
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Block until the computation has ended; False if that took longer than ``timeout`` seconds."""
-        return wait_for(timeout, self._worker, self._switched.worker)
-
-    def close(self) -> None:
-        """Stop, and close every part."""
-        if switched := getattr(self, "_switched", None):
-            switched.worker.cancel()
-        super().close()
 
     # -- drawing --------------------------------------------------------------------------------------------
 

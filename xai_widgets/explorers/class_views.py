@@ -60,6 +60,7 @@ class ClassViews(Explorer):
             labels=labels, title="Best classes without the chosen concept", reference_label="with it"
         )
         self._switched = SwitchedScores(model, self.run_bar, noun="concept", first=1)
+        self._quick_worker = self._switched.worker
         self.switched: ScoresView = self._switched.view
         self.curves = CurveView(
             x_label="concept", y_range="fit", height=PLOT, title="Shares of importance", controls=False

@@ -11,7 +11,6 @@ from xai_widgets.core.validation import choice, integer
 from xai_widgets.data import scene_concepts
 from xai_widgets.data.base import ConceptData
 from xai_widgets.explorers.concept_views import ConceptViews
-from xai_widgets.explorers.explorer import wait_for
 from xai_widgets.explorers.layout import header
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import dropdown
@@ -236,17 +235,3 @@ class ConceptExplorer(ConceptViews):
     def _entries(self) -> Iterator[ChoiceEntry]:
         yield from super()._entries()
         yield ChoiceEntry("tab", self.tabs, "selected_index")
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Block until the computation has ended; False if that took longer than ``timeout`` seconds."""
-        return wait_for(timeout, self._worker, self.filter.worker)
-
-    def wait_for_quick(self, timeout: float) -> None:
-        """Wait for the overlays of the chosen filter."""
-        self.filter.worker.wait(timeout)
-
-    def close(self) -> None:
-        """Stop, and close every part."""
-        if panel := getattr(self, "filter", None):
-            panel.worker.cancel()
-        super().close()

@@ -85,6 +85,7 @@ class ConceptViews(Explorer):
             series=["weight", "IoU alone"],
         )
         self.filter = FilterPanel(self.model, self.run_bar)
+        self._quick_worker = self.filter.worker
         self.map = EmbeddingView(height=MAP)
         self.other_map = EmbeddingView(height=MAP)
         self.caption = HTML(layout=Layout(margin="0 8px"))

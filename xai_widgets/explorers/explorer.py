@@ -113,6 +113,8 @@ class Explorer(Stateful):
     study: Study[Any, Any]
     run_bar: RunBar
     _worker: Worker
+    #: The worker of results that take one pass, such as the scores of a painted mask; None if there are none.
+    _quick_worker: Worker | None = None
     _calls: Calls | None = None
     _hidden = False
     #: The study and the keys of the latest computation.
@@ -385,16 +387,20 @@ class Explorer(Stateful):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until the computation has ended; False if that took longer than ``timeout`` seconds."""
-        return self._worker.wait(timeout)
+        # Results of one pass may be asked for when the computation ends.
+        return wait_for(timeout, self._worker, *([self._quick_worker] if self._quick_worker else []))
 
     def wait_for_quick(self, timeout: float) -> None:
         """Wait for results that take one pass, such as the scores of a painted mask."""
+        if self._quick_worker:
+            self._quick_worker.wait(timeout)
 
     def close(self) -> None:
         """Stop the computation and close every part."""
         # A constructor that refuses its arguments has no worker.
-        if worker := getattr(self, "_worker", None):
-            worker.cancel()
+        for worker in (self._quick_worker, getattr(self, "_worker", None)):
+            if worker:
+                worker.cancel()
         super().close()
 
 
