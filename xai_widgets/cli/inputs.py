@@ -9,7 +9,7 @@ from pathlib import Path
 from xai_widgets.cli.errors import CommandError, UsageError
 from xai_widgets.core.model import ImageModel
 from xai_widgets.data import Example, scenes
-from xai_widgets.data.reading import SUFFIXES
+from xai_widgets.data.reading import SUFFIXES, image_files
 from xai_widgets.errors import unknown_name
 
 
@@ -49,7 +49,7 @@ def list_files(names: Sequence[str]) -> list[Path]:
     paths: list[Path] = []
     for path in map(Path, names):
         if path.is_dir():
-            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+            inside = image_files(path)
             if not inside:
                 raise CommandError(
                     f"expected an image in the folder {str(path)!r}, got none; the endings are {' '.join(SUFFIXES)}"

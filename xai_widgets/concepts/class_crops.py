@@ -17,21 +17,20 @@ from xai_widgets.core.image_source import ImageSource
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.validation import check_finite, integer
 from xai_widgets.data.base import Example
+from xai_widgets.data.reading import SUFFIXES, image_files
 from xai_widgets.errors import warn
 
 #: Side of a crop as a share of the short side of the image.
 SIDE = 0.4
 #: Distance of neighboring crops as a share of their side: the first one where there are few images.
 DENSE, SPARSE = 0.25, 0.5
-#: The files of a folder that are read as images.
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
 def listed_images(images: Any) -> Any:
     """Return the image files of a folder, or the images of a data set, as a list; other images as they are."""
     if isinstance(images, str | os.PathLike) and Path(images).is_dir():
         folder = Path(images)
-        files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+        files = image_files(folder)
         if not files:
             raise ValueError(
                 f"expected a folder with images, got {folder.name!r} without any; the endings are {' '.join(SUFFIXES)}"

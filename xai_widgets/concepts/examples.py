@@ -13,12 +13,11 @@ from torch import Tensor
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.validation import brief, check_finite, choice, integer, items
 from xai_widgets.data.base import Concept, ConceptData, Example
+from xai_widgets.data.reading import image_files
 from xai_widgets.errors import unknown_name
 
 #: Concepts with fewer examples are reported, not trained.
 LEAST_EXAMPLES = 10
-#: Extensions of the image files of a folder.
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 
 #: Images: a list or a batch of any kind, a folder of image files, or a data set of examples.
 Images: TypeAlias = Any
@@ -89,8 +88,8 @@ def present(example: Example) -> set[int]:
 def as_concepts(concepts: ConceptExamples) -> dict[str, Sequence[Any]]:
     """Return the images of each concept by name; ValueError if there is no concept."""
     if isinstance(concepts, str | os.PathLike):
-        folder = Path(concepts)
-        named: dict[str, Any] = {each.name: each for each in _listing(folder) if each.is_dir()}
+        folder = _folder(concepts)
+        named: dict[str, Any] = {each.name: each for each in sorted(folder.iterdir()) if each.is_dir()}
         if not named:
             raise ValueError(
                 f"expected a folder that holds one folder of images per concept, got {brief(folder.name)} without "
@@ -110,8 +109,7 @@ def as_concepts(concepts: ConceptExamples) -> dict[str, Sequence[Any]]:
 def as_images(images: Images) -> Sequence[Any]:
     """Return the images of a list, a batch, a folder or a data set as a sequence, which may be read when indexed."""
     if isinstance(images, str | os.PathLike):
-        folder = Path(images)
-        return [path for path in _listing(folder) if path.suffix.lower() in EXTENSIONS]
+        return image_files(_folder(images))
     if isinstance(images, Concept | Example) or not hasattr(images, "__len__"):
         raise TypeError(f"expected a list of images, a folder or a data set, got {brief(images)}")
     if isinstance(images, list | tuple) and not any(isinstance(image, Example) for image in images):
@@ -123,10 +121,11 @@ def as_images(images: Images) -> Sequence[Any]:
     return _ExampleImages(images)
 
 
-def _listing(folder: Path) -> list[Path]:
+def _folder(path: str | os.PathLike[str]) -> Path:
+    folder = Path(path)
     if not folder.is_dir():
         raise FileNotFoundError(f"expected a folder, got {str(folder)[-200:]!r}, which is not one")
-    return sorted(folder.iterdir())
+    return folder
 
 
 class _ExampleImages(Sequence[Any]):

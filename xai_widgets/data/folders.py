@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from xai_widgets.data.reading import SUFFIXES, data_folder
+from xai_widgets.data.reading import SUFFIXES, data_folder, image_files
 
 
 def example_folders(folder: str | os.PathLike[str]) -> dict[str, list[Path]]:
@@ -41,7 +41,7 @@ def example_folders(folder: str | os.PathLike[str]) -> dict[str, list[Path]]:
     for inside in sorted(
         entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")
     ):
-        images = sorted(file for file in inside.iterdir() if file.suffix.lower() in SUFFIXES)
+        images = image_files(inside)
         if not images:
             raise FileNotFoundError(
                 f"expected an image in the folder {str(inside)!r}, got none; the endings are {' '.join(SUFFIXES)}"

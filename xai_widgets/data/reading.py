@@ -17,6 +17,11 @@ from xai_widgets.core.validation import brief, instance
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
+def image_files(folder: Path) -> list[Path]:
+    """Return the image files of a folder in the order of their names."""
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+
+
 def data_folder(folder: Any, holds: Iterable[str], kind: str) -> Path:
     """Return the path of a folder that has all files and folders in `holds`; else raise FileNotFoundError."""
     path = Path(instance(folder, "folder", (str, os.PathLike)))
