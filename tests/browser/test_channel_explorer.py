@@ -35,8 +35,8 @@ def wait_for_state(page, count, inside):
     expect(page.page.locator(".xw-slider-view .xw-number")).to_have_text(str(count))
     expect(page.page.locator(".xw-scores-view").first).to_contain_text(f"{count} channels preserved")
     page.page.wait_for_function(
-        """wanted => String([...document.querySelectorAll('.xw-gallery-view .xw-item')]
-            .filter((_, index) => index % 3 === 0).map((node) => !node.matches('.xw-dim'))) === String(wanted)""",
+        """expected => String([...document.querySelectorAll('.xw-gallery-view .xw-item')]
+            .filter((_, index) => index % 3 === 0).map((node) => !node.matches('.xw-dim'))) === String(expected)""",
         arg=inside,
     )
 
