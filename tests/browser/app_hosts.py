@@ -225,7 +225,7 @@ def choose_class(page: Page, name: str) -> None:
     legend = page.locator(".xw-curve-view").first
     area = legend.locator(".xw-legend-area").first
     expect(area).to_have_text(re.compile(r"^\d\.\d{3}$"), timeout=PATIENCE * 1000)
-    expect(page.locator(".xw-run-bar").first).to_contain_text("done")
+    expect(page.locator(".xw-run-bar").first).to_contain_text("done", timeout=PATIENCE * 1000)
     before = area.inner_text()
     field = page.locator(".xw-class-picker").first.get_by_role("combobox")
     field.fill(name)

@@ -43,7 +43,7 @@ def test_a_repr_is_one_short_line_with_shapes_and_numbers(results, name):
     assert "tensor(" not in text
     assert len(text) <= LONGEST
     for field in dataclasses.fields(results[name]):
-        assert f"{field.name}=" in text
+        assert (f"{field.name}=" in text) == field.repr
 
 
 def test_the_repr_of_an_extremal_perturbation_shows_its_choices(results):
