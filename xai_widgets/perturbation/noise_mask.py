@@ -31,7 +31,7 @@ from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import check_fields, check_finite, choice, instance, integer, number, numbers
 from xai_widgets.core.validation import seed as check_seed
 from xai_widgets.methods import Cost, run_method
-from xai_widgets.perturbation.adam import Adam
+from xai_widgets.ops.adam import Adam
 
 Noise = Literal["uniform", "normal"]
 

@@ -6,8 +6,13 @@ second, and because finished rows of a batch could not be removed from its momen
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import torch
 from torch import Tensor
+
+#: Number of steps, first moment and second moment.
+Moments: TypeAlias = tuple[int, Tensor | None, Tensor | None]
 
 
 class Adam:
@@ -32,6 +37,15 @@ class Adam:
         self._count = 0
         self._mean: Tensor | None = None
         self._square: Tensor | None = None
+
+    @property
+    def moments(self) -> Moments:
+        """The number of steps, and the first and second moment, to resume from; steps replace them."""
+        return self._count, self._mean, self._square
+
+    @moments.setter
+    def moments(self, moments: Moments) -> None:
+        self._count, self._mean, self._square = moments
 
     @torch.no_grad()
     def step(self, gradient: Tensor) -> Tensor:

@@ -1,0 +1,10 @@
+"""Parameterizations of images: pixels, spectra, and networks that draw."""
+
+from __future__ import annotations
+
+from xai_widgets.features.parameterizations.base import Drawing, Parameterization
+from xai_widgets.features.parameterizations.colors import from_colors, to_colors
+from xai_widgets.features.parameterizations.fourier import Fourier
+from xai_widgets.features.parameterizations.pixels import Pixels
+
+__all__ = ["Drawing", "Fourier", "Parameterization", "Pixels", "from_colors", "to_colors"]
