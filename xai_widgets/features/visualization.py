@@ -43,7 +43,7 @@ SEED_STRIDE = 1_000_003
 
 @dataclass(frozen=True, repr=False)
 class VisualizationState(ShortRepr):
-    """What the optimization continues from: variables, moments of Adam and summed gradients before a step."""
+    """State before a step, to continue from: variables, moments of Adam, and summed gradients."""
 
     variables: tuple[Tensor, ...]
     moments: tuple[Moments, ...]
@@ -87,7 +87,7 @@ class Visualization(ShortRepr):
         return self.activation > self.initial
 
     def opacity(self, share: float = 0.8) -> Tensor:
-        """Return the influence in [0, 1], (N, H, W), to draw images with what matters opaque (Fel et al. 2023).
+        """Return the influence in [0, 1], (N, H, W), to draw images with their influential pixels opaque (Fel et al. 2023).
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Parameterizations: from what the optimization changes to the pixels of an image.
+"""Parameterizations: the variables of an optimization, and the images that are drawn from them.
 
 A parameterization creates a :class:`Drawing`: variables theta, and a function that draws the images x(theta) in [0, 1]
 from them, with gradients. The gradient of an objective with respect to theta goes the same direction in another metric,

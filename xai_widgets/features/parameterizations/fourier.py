@@ -6,7 +6,7 @@ Fourier transform (Olah, Mordvintsev and Schubert 2017):
     y = F^-1(theta / f^d) / 4,   x = sigmoid(M y)
 
 Photographs have amplitudes of about 1 / f, so that with d = 1 all variables of a photograph are of one size, and a step
-of Adam changes low frequencies as much as high ones, relative to what they are in photographs. Without it, the high
+of Adam changes low frequencies as much as high ones, relative to their size in photographs. Without it, the high
 frequencies come first, as noise.
 """
 
