@@ -87,7 +87,7 @@ class Visualization(ShortRepr):
         return self.activation > self.initial
 
     def opacity(self, share: float = 0.8) -> Tensor:
-        """Return the influence in [0, 1], (N, H, W), to draw images with their influential pixels opaque (Fel et al. 2023).
+        """Return the influence in [0, 1], (N, H, W), which Fel et al. 2023 use as the opacity of the images.
 
         Parameters
         ----------

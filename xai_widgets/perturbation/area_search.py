@@ -24,8 +24,8 @@ from xai_widgets.core.cost import GRADIENT
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.precision import outside_autocast
 from xai_widgets.core.validation import check_fields, dimensions, integer, number, numbers, tensor
-from xai_widgets.ops.blur import gaussian_matrix
 from xai_widgets.ops.adam import Adam
+from xai_widgets.ops.blur import gaussian_matrix
 from xai_widgets.perturbation.mask_search import MOST_CELLS, MakeMasks, MaskObjective, keep_best
 from xai_widgets.perturbation.scored_masks import BestMasks, SearchResult
 

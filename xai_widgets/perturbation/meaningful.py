@@ -32,10 +32,10 @@ from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import check_fields, check_finite, choice, instance, integer, number
 from xai_widgets.core.validation import seed as check_seed
 from xai_widgets.methods import Cost, run_method
+from xai_widgets.ops.adam import Adam
 from xai_widgets.ops.blur import gaussian_matrix
 from xai_widgets.ops.fill import fill_image, noise_image
 from xai_widgets.ops.perturb import perturb, pyramid
-from xai_widgets.ops.adam import Adam
 from xai_widgets.perturbation.masking import check_probabilities
 
 MeaningfulMode = Literal["deletion", "preservation"]

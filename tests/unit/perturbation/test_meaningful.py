@@ -14,8 +14,8 @@ from networks import Dropping, images, settle, wrap
 from torch import nn
 
 from xai_widgets.core.model import ImageModel
-from xai_widgets.ops.perturb import perturb, pyramid
 from xai_widgets.ops.adam import Adam
+from xai_widgets.ops.perturb import perturb, pyramid
 from xai_widgets.perturbation.meaningful import MeaningfulSettings, meaningful_perturbation
 
 SIDE = 24
