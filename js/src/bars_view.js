@@ -43,7 +43,7 @@ export default view("xw-bars-view", (figure) => {
 		const key = JSON.stringify([names, rows.length, model.get("row_title")]);
 		if (key === head) return;
 		head = key;
-		list.style.gridTemplateColumns = `minmax(60px, max-content) repeat(${kinds}, minmax(60px, 1fr))`;
+		list.style.gridTemplateColumns = `minmax(60px, max-content) repeat(${kinds}, minmax(84px, 1fr))`;
 		const heads = [model.get("row_title"), ...names].map((name) =>
 			element("div", { class: "xw-bars-head", title: name, "aria-hidden": "true" }, [name]),
 		);
@@ -94,13 +94,13 @@ export default view("xw-bars-view", (figure) => {
 		drawing: [list],
 		label: "bars",
 		stage: list,
-		traits: ["labels", "values", "series", "row_title"],
+		traits: ["labels", "values", "series", "row_title", "empty"],
 		refresh() {
 			values = decode(model.get("values"));
 			const length = values?.shape[1] ?? 0;
 			while (rows.length > length) rows.pop();
 			while (rows.length < length) rows.push(createRow(`${id}-${rows.length}`, values?.shape[2] ?? 0));
-			if (!values || length === 0) return "not computed yet";
+			if (!values || length === 0) return model.get("empty") || "not computed yet";
 			for (const [index, row] of rows.entries()) {
 				if (row.kinds !== values.shape[2]) rows[index] = createRow(row.node.id, values.shape[2]);
 			}

@@ -113,9 +113,10 @@ export default view("xw-embedding-view", (figure) => {
 		const result = combine(vectors, terms);
 		const shown = hovered >= 0 ? hovered : model.get("frame");
 		const used = terms.filter((/** @type {number} */ one) => one >= 0);
-		const focused = hovered < 0 && result ? -1 : shown;
+		const known = shown >= 0 && shown < count && !Number.isNaN(place(shown, size).x);
+		const focused = (hovered < 0 && result) || !known ? -1 : shown;
 		const near =
-			focused >= 0 && focused < count
+			focused >= 0
 				? nearest(vectors, rowOf(vectors, focused), [focused])
 				: result
 					? nearest(vectors, result, used)

@@ -240,14 +240,14 @@ export default view("xw-figure xw-gallery-view", (figure) => {
 		stage: list,
 		traits: [
 			...["images", "labels", "columns", "row_labels", "marked", "values", "value_limits", "active"],
-			...["looks", "present", "compact", "size", "interpolation", "switches", "pages"],
+			...["looks", "present", "compact", "size", "interpolation", "switches", "pages", "empty"],
 		],
 		refresh() {
 			const before = items.length;
 			fill(decode(model.get("images")));
 			choose();
 			if (items.length !== before) reveal();
-			return items.length ? "" : "No images yet.";
+			return items.length ? "" : model.get("empty") || "No images yet.";
 		},
 		onKey,
 	};

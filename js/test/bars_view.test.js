@@ -90,3 +90,8 @@ test("without values there is a message, and rows come and go", async () => {
 	expect(rows()).toHaveLength(3);
 	expect(rows()[0].ariaLabel).toBe("3 · wheel, weight 0.500, IoU 0.100");
 });
+
+test("the text in place of rows is that of the model", async () => {
+	const { el } = await show({ values: null, empty: "Too few images." });
+	expect(el.textContent).toContain("Too few images.");
+});

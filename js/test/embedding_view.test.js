@@ -111,6 +111,19 @@ describe("the map", () => {
 		expect(model.get("terms")).toEqual([0, -1, 2]);
 	});
 
+	test("a chosen concept without a vector dims no other", async () => {
+		const axes = Array.from({ length: 64 }, (_, index) => Number(index % 9 === 0));
+		const points = Array.from({ length: 16 }, (_, index) => index / 16);
+		const state = { frame: 0, groups: [], vectors: array("float32", [8, 8], axes) };
+		const known = await show({ ...state, points: array("float32", [1, 8, 2], points) });
+		// The concept and its five nearest ones are lit.
+		expect(known.$$(".xw-faint")).toHaveLength(2);
+		points.splice(0, 2, Number.NaN, Number.NaN);
+		const unknown = await show({ ...state, points: array("float32", [1, 8, 2], points) });
+		expect(unknown.$$(".xw-point")).toHaveLength(7);
+		expect(unknown.$$(".xw-faint")).toEqual([]);
+	});
+
 	test("keys choose concepts and terms", async () => {
 		const { model, $ } = await show({ frame: 2 });
 		$(".xw-map").focus();

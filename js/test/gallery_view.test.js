@@ -328,3 +328,10 @@ test("pages of images follow the step", async () => {
 	expect(pixels($$("canvas")[1])).toEqual(PICTURES[5]);
 	expect($$(".xw-caption").map((node) => node.textContent)).toEqual(["40 %", "50 %"]);
 });
+
+test("without images there is the text of the model", async () => {
+	const { el, set } = await show({ images: null, empty: "None of them." });
+	expect(el.textContent).toContain("None of them.");
+	await set({ empty: "Too few images." });
+	expect(el.textContent).toContain("Too few images.");
+});

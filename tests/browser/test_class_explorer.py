@@ -39,6 +39,19 @@ def test_a_switch_removes_the_stamp_and_the_slider_shows_other_maps(lab):
     assert not page.console
 
 
+def test_three_columns_stand_side_by_side_in_a_narrow_window(lab):
+    page = lab.open(CELLS, width=1100, height=900)
+    shown = page.output(1)
+    page.wait_for_kernel("explorer.wait(120) and explorer.run_bar.status", "done")
+    expect(shown.locator(".xw-switch")).to_have_count(6)
+    columns = [one.bounding_box() for one in shown.locator(".xw-layout-stage > .xw-layout-column").all()]
+    assert len(columns) == 3
+    assert len({box["y"] for box in columns}) == 1
+    whole = shown.locator(".xw-explorer").bounding_box()
+    assert columns[-1]["x"] + columns[-1]["width"] <= whole["x"] + whole["width"] + 1
+    assert whole["height"] <= 700
+
+
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     return export("class", xw.load("scenes_resnet"), tmp_path_factory.mktemp("pages"))

@@ -102,3 +102,34 @@ def test_concepts_are_added_and_subtracted_by_dragging(lab):
     )
     name = page.kernel_eval(f"explorer.map.labels[{nearest}]")
     expect(view.locator(".xw-nearest")).to_contain_text(f": {name} ")
+
+
+#: The greatest height in a window of 1100 px, whose header has three lines, and in wider ones, CSS px.
+HEIGHTS = {1100: 660, 1500: 640, 1920: 640}
+HEIGHT = """() => document.querySelector('.jp-Notebook .jp-OutputArea .jupyter-widgets')
+    .getBoundingClientRect().height"""
+
+
+def test_two_networks_side_by_side_fit_one_screen(lab):
+    show = SHOW.replace("model, layer", 'model, other=xw.load("scenes_vgg"), layer')
+    page = lab.open([SETUP, show], width=1100, height=1000)
+    choose(page.page, "Compare with", "scenes_vgg: stage5")
+    page.wait_for_kernel("explorer.compare_picker.value", "scenes_vgg: stage5")
+    page.wait_for_kernel("explorer.run_bar.status", "done", timeout=200)
+    shown = page.output(1)
+    parts = {"Examples": ".xw-gallery-head", "Filters": ".xw-bars-row", "Embedding": ".xw-point"}
+    for tab, part in parts.items():
+        page.page.get_by_role("tab", name=tab).click()
+        expect(shown.locator(part).first).to_be_visible()
+        for width, most in HEIGHTS.items():
+            page.page.set_viewport_size({"width": width, "height": 1000})
+            page.page.wait_for_function(f"{HEIGHT[6:]} <= {most}")
+            assert shown.evaluate("(node) => node.scrollWidth - node.clientWidth") <= 0
+        if tab == "Examples":
+            heads = shown.locator(".xw-gallery-head").all_inner_texts()
+            assert heads == page.kernel_eval("explorer.examples.row_labels")
+        if tab == "Embedding":
+            maps = [one.bounding_box() for one in shown.locator(".xw-embedding-view").all()]
+            assert maps[0]["y"] == maps[1]["y"]
+            assert maps[0]["x"] + maps[0]["width"] <= maps[1]["x"]
+    assert not page.console

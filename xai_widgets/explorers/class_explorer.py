@@ -196,9 +196,9 @@ class ClassExplorer(ClassViews):
         link((self.slider, "fraction"), (self.curves, "fraction"))
         set_layout(self.curves, min_height=f"{PLOT + 100}px")
         set_layout(self.facts, max_height="84px", overflow="hidden auto")
-        scrolled = column(self.gallery, self.legend, weight=1.5, width=230)
+        scrolled = column(self.gallery, self.legend, weight=1.5, width=190)
         set_layout(scrolled, height=f"{STAGE}px", overflow="hidden auto")
-        numbers = column(self.scores, self.switched, self.curves, weight=1.2, width=230)
+        numbers = column(self.scores, self.switched, self.curves, weight=1.2, width=190)
         # A view that is drawn before the others does not make the explorer taller.
         set_layout(numbers, max_height=f"{STAGE}px", overflow="hidden auto")
         controls = (self.layer_picker, self.list_picker, self.display, self.run_bar)
@@ -206,7 +206,7 @@ class ClassExplorer(ClassViews):
             [
                 header(self.class_picker, *controls),
                 stage(
-                    column(self.heatmap, self.slider, self.image_picker, self.facts, weight=1.3, width=230),
+                    column(self.heatmap, self.slider, self.image_picker, self.facts, weight=1.3, width=190),
                     numbers,
                     scrolled,
                 ),

@@ -16,7 +16,7 @@ from xai_widgets.core.worker import Worker
 from xai_widgets.data.base import Concept
 from xai_widgets.errors import as_sentence
 from xai_widgets.explorers.layout import column, stage
-from xai_widgets.explorers.parts import THUMBNAIL
+from xai_widgets.explorers.parts import THUMBNAIL, small_html
 from xai_widgets.ops.resize import shrink
 from xai_widgets.studies.concepts import LayerConcepts
 from xai_widgets.views import GalleryView, HeatmapView, RunBar, SliderView, link
@@ -54,7 +54,7 @@ class FilterPanel:
         self.model, self._run_bar = model, run_bar
         self.worker = Worker(urgent=True)
         self.label = HTML(layout=Layout(margin="0 8px"))
-        self.patches = GalleryView(size=THUMBNAIL, columns=3, title="Where it responds most")
+        self.patches = GalleryView(size=THUMBNAIL, columns=2, title="Where it responds most")
         self.heatmap = HeatmapView(width=210, help=HELP, controls=False)
         self.slider = SliderView(label="Overlay", values=[0, 1, 2], labels=list(OVERLAYS), width=210)
         link((self.slider, "frame"), (self.heatmap, "frame"))
@@ -62,8 +62,8 @@ class FilterPanel:
     @property
     def parts(self) -> list[Any]:
         """The views, from top to bottom."""
-        overlays = column(self.heatmap, self.slider, width=190)
-        return [self.label, stage(overlays, column(self.patches, width=190))]
+        overlays = column(self.heatmap, self.slider, weight=1.6, width=170)
+        return [self.label, stage(overlays, column(self.patches, width=110))]
 
     def clear(self) -> None:
         """Show nothing."""
@@ -77,7 +77,7 @@ class FilterPanel:
     ) -> None:
         """Show a filter, and its overlays on an image."""
         named = ", ".join(f"{escape(one.name)} {iou:.2f}" for one, iou in concepts)
-        self.label.value = f"<b>Filter {index}</b> \u00b7 IoU with concepts: {named}"
+        self.label.value = small_html(f"<b>Filter {index}</b> \u00b7 IoU with concepts: {named}")
         patches = shrink(result.top.patches([index]), THUMBNAIL)[0]
         present = ~patches.isnan().flatten(1).all(1)
         with self.patches.hold_sync():

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from ipywidgets import HTML, Layout, Tab
 
+from xai_widgets.concepts.probe_data import FEWEST
 from xai_widgets.core.model import ImageModel
 from xai_widgets.explorers.concept_drawing import (
     concepts_of_filter,
@@ -24,7 +25,7 @@ from xai_widgets.explorers.concept_drawing import (
 from xai_widgets.explorers.concept_filter import FilterPanel
 from xai_widgets.explorers.explorer import Explorer
 from xai_widgets.explorers.layout import column, stage
-from xai_widgets.explorers.parts import explanation, wide
+from xai_widgets.explorers.parts import explanation, small_html, wide
 from xai_widgets.studies.concepts import ConceptKey, ConceptStudy, LayerConcepts
 from xai_widgets.views import BarsView, CurveView, EmbeddingView, GalleryView, SelectView, SliderView, link
 from xai_widgets.views.static_repr import set_layout
@@ -36,6 +37,10 @@ COMPARED = 44
 #: Least height of a tab, CSS px.
 STAGE = 425
 TABS = ("Examples", "Filters", "Embedding")
+#: Texts in place of examples and bars.
+UNKNOWN = "Not computed yet."
+TOO_FEW = f"Fewer than {FEWEST} training images show this concept, so nothing is learned."
+NOWHERE = "No validation image is segmented with an IoU above 0."
 LEGEND = "Bright: segmented as the concept. Yellow: its label mask. One column for each decile of the IoUs above 0."
 
 
@@ -104,8 +109,8 @@ class ConceptViews(Explorer):
         )
         filters = stage(
             # The slider stands in two tabs, with one value.
-            column(self.bars, self.slider, width=320),
-            column(*self.filter.parts, weight=1.4, width=320),
+            column(self.bars, self.slider, width=280),
+            column(*self.filter.parts, weight=1.4, width=290),
         )
         maps = stage(column(self.map, width=300), column(self.other_map, width=300))
         self._other_column = maps.children[1]
@@ -169,11 +174,13 @@ class ConceptViews(Explorer):
         if self.result is None or not results:
             self._clear()
             return
-        self.caption.value = _caption(self.result, index)
+        self.caption.value = small_html(_caption(self.result, index))
         self._draw_examples(index, results)
         self._draw_curves(index, results)
-        self._listed = listed_filters(self.result, index) if bool(self.result.single.trained[index]) else []
+        known = bool(self.result.single.trained[index])
+        self._listed = listed_filters(self.result, index) if known else []
         with self.bars.hold_sync():
+            self.bars.empty = TOO_FEW
             self.bars.labels = [filter_name(self.result.dissection, one) for one in self._listed]
             self.bars.values = filter_bars(self.result, index, self._listed) if self._listed else None
             self.bars.frame = 0 if self._listed else -1
@@ -182,8 +189,9 @@ class ConceptViews(Explorer):
     def _clear(self) -> None:
         with self.examples.hold_sync():
             self.examples.images, self.examples.labels, self.examples.row_labels = None, [], []
-            self.examples.pages = 1
+            self.examples.pages, self.examples.empty = 1, UNKNOWN
         self._listed, self._shown = [], []
+        self.bars.empty = UNKNOWN
         self.caption.value = ""
         self.curves.x = self.curves.y = self.bars.values = None
         self.curves.series, self.curves.lines, self.bars.labels = [], [], []
@@ -207,6 +215,7 @@ class ConceptViews(Explorer):
         )
         with self.examples.hold_sync():
             self.examples.size = EXAMPLE if len(rows) < 3 else COMPARED
+            self.examples.empty = NOWHERE if known else TOO_FEW
             if not rows:
                 self.examples.images, self.examples.labels, self.examples.row_labels = None, [], []
                 self.examples.pages, self.examples.frame = 1, -1
@@ -235,14 +244,15 @@ class ConceptViews(Explorer):
                 continue
             # The last number is the width of each layer.
             known = dict(zip(result.counts[:-1], result.refits, strict=False))
-            for which, style in (("score", "solid"), ("train_score", "dashed")):
+            # Curves of the training images of two layers would hide those of the validation images.
+            for which, style in (("score", "solid"), ("train_score", "dashed"))[: 1 if several else 2]:
                 values = [
                     float(getattr(known[count], which)[index]) if count in known else math.nan
                     for count in self.result.counts[:-1]
                 ]
                 rows.append([*values, float(getattr(result.refits[-1], which)[index])])
                 split = "validation" if which == "score" else "training"
-                series.append({"label": f"{name}{split}", "style": style})
+                series.append({"label": self._name(key) if several else split, "style": style})
         with self.curves.hold_sync():
             self.curves.x = x if rows else None
             self.curves.y = np.array(rows, np.float32) if rows else None

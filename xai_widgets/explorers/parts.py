@@ -242,4 +242,9 @@ def explanation(text: str) -> HTML:
 
 def small_text(text: str) -> str:
     """Return the HTML of a small text."""
-    return f'<div style="line-height: 1.35; font-size: 12px">{escape(text)}</div>'
+    return small_html(escape(text))
+
+
+def small_html(html: str) -> str:
+    """Return HTML as a small text."""
+    return f'<div style="line-height: 1.35; font-size: 12px">{html}</div>'

@@ -34,4 +34,5 @@ class BarsView(Asking):
         help='Index of the step that is shown, set for instance by ``link((slider, "frame"), (bars, "step"))``.',
     ).tag(sync=True)
     frame = Int(-1, min=-1, help="Index of the chosen row; -1 for none.").tag(sync=True)
+    empty = Unicode("not computed yet", help="Text in place of rows, if there are none.").tag(sync=True)
     width = Int(0, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)

@@ -105,6 +105,7 @@ class GalleryView(Asking):
     ).tag(sync=True)
     size = Int(96, min=16, help="Maximum width of an image in CSS px.").tag(sync=True)
     interpolation = Choice(("pixelated", "smooth", "bicubic"), help="How images are enlarged.")
+    empty = Unicode("No images yet.", help="Text in place of images, if there are none.").tag(sync=True)
     viewport = Viewport()
     width = Int(0, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
 

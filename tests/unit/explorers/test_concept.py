@@ -160,6 +160,14 @@ def test_a_map_of_few_concepts():
     assert sorted(points[0, [0, 2], 0].tolist()) == [0.0, 1.0]
 
 
+def test_a_concept_in_few_images_is_not_learned_and_has_the_reason(explorer, body):
+    trained = explorer.result.single.trained.tolist()
+    explorer.concept_picker.value = explorer._options()[trained.index(False)]
+    assert explorer.examples.images is explorer.bars.values is None
+    for view in (explorer.examples, explorer.bars):
+        assert view.empty == "Fewer than 10 training images show this concept, so nothing is learned."
+
+
 def test_two_layers_are_compared_on_the_same_examples():
     explorer = concept_explorer(classifier(), concept="body", counts=(1,))
     explorer.compare_picker.value = "convolution"
@@ -167,7 +175,9 @@ def test_two_layers_are_compared_on_the_same_examples():
     assert explorer.run_bar.status == "done", explorer.run_bar.error
     assert len(explorer.examples.row_labels) == 4
     assert explorer.examples.row_labels[1::2] == ["relu: combination", "convolution: combination"]
-    assert len(explorer.curves.y) == 4
+    # One curve for each layer, that of the validation images.
+    assert [one["label"] for one in explorer.curves.series] == ["relu", "convolution"]
+    assert len(explorer.curves.y) == 2
     assert explorer.other_map.title == "Concepts in convolution"
     assert explorer.other_map.vectors is not None
     explorer.compare_picker.value = "none"
