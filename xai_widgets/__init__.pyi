@@ -6,6 +6,7 @@ from xai_widgets import data as data
 from xai_widgets import explorers as explorers
 from xai_widgets import features as features
 from xai_widgets import inverse as inverse
+from xai_widgets import learned as learned
 from xai_widgets import methods as methods
 from xai_widgets import metrics as metrics
 from xai_widgets import perturbation as perturbation

@@ -23,7 +23,7 @@ FLOORS = [
     {"zoo", "data"},
     {"methods"},
     {"metrics", "features"},
-    {"attribution", "perturbation", "similarity", "inverse", "concepts"},
+    {"attribution", "perturbation", "similarity", "inverse", "concepts", "learned"},
     {"studies"},
     {"views"},
     {"explorers", "exporting"},

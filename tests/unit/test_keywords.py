@@ -12,7 +12,7 @@ from xai_widgets.methods import METHODS, as_method
 from xai_widgets.metrics import METRICS
 from xai_widgets.views import View
 
-PACKAGES = ["attribution", "features", "inverse", "metrics", "perturbation", "similarity"]
+PACKAGES = ["attribution", "features", "inverse", "learned", "metrics", "perturbation", "similarity"]
 
 
 def options(function):

@@ -15,7 +15,19 @@ from xai_widgets.methods import METHODS, Cost
 from xai_widgets.views import View
 
 LONGEST = 300
-PACKAGES = ["attribution", "concepts", "inverse", "similarity", "features", "metrics", "methods", "studies"]
+PACKAGES = [
+    *(
+        "attribution",
+        "concepts",
+        "inverse",
+        "learned",
+        "similarity",
+        "features",
+        "metrics",
+        "methods",
+        "studies",
+    )
+]
 
 
 def result_classes():

@@ -11,11 +11,11 @@ from networks import images, settle, wrap
 from torch import nn
 
 import xai_widgets
-from xai_widgets import concepts, data, features, inverse, similarity
+from xai_widgets import concepts, data, features, inverse, learned, perturbation, similarity
 from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.inverse.chain import Chain
 
-PACKAGES = ("concepts", "data", "features", "inverse", "similarity", "zoo")
+PACKAGES = ("concepts", "data", "features", "inverse", "learned", "similarity", "zoo")
 LONGEST = 400
 SOLVER = inverse.SolverSettings(steps=2, window=1)
 
@@ -63,6 +63,10 @@ def results():
     yield done(features.top_activations(model, x, layer="0", side=2))
     yield done(concepts.ablate_units(model, x, layer="0"))
     yield done(concepts.ablate_cumulatively(model, x, layer="0", orders=2))
+    probed = done(learned.fgsm(model, x))
+    yield from (probed, done(learned.map_change(model, x, "gradient", learned.fgsm)))
+    mask = learned.recover_labels(model, probed, settings=perturbation.MeaningfulSettings(steps=1))
+    yield from (done(mask), learned.detect_probed(*torch.rand(2, 4, 8, 8), folds=2, epochs=1))
     yield data.scenes.scene(0, background="texture")
 
 
