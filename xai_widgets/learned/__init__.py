@@ -6,22 +6,39 @@ from xai_widgets.learned.gradient_sign import fgsm, iterated_fgsm
 from xai_widgets.learned.map_changes import MapChange, dice, map_change
 from xai_widgets.learned.mask_defense import Detection, Recovery, detect_probed, recover_labels
 from xai_widgets.learned.nearest_boundary import deep_fool
+from xai_widgets.learned.occlusion_masks import (
+    best_windows,
+    cutout_masks,
+    hide_and_seek_masks,
+    occlude,
+    saliency_patch_masks,
+)
+from xai_widgets.learned.occlusion_transforms import BatchAugmentation, Cutout, HideAndSeek, JointCollate
 from xai_widgets.learned.pixel_search import OnePixelSettings, one_pixel
 from xai_widgets.learned.probed import Probe, Probed
 
 __all__ = [
+    "BatchAugmentation",
+    "Cutout",
     "Detection",
+    "HideAndSeek",
+    "JointCollate",
     "MapChange",
     "OnePixelSettings",
     "Probe",
     "Probed",
     "Recovery",
+    "best_windows",
+    "cutout_masks",
     "deep_fool",
     "detect_probed",
     "dice",
     "fgsm",
+    "hide_and_seek_masks",
     "iterated_fgsm",
     "map_change",
+    "occlude",
     "one_pixel",
     "recover_labels",
+    "saliency_patch_masks",
 ]
