@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import torch
 from traitlets import link as link_in_python
 
 from xai_widgets.core.arguments import check_batch_size
@@ -33,6 +32,7 @@ from xai_widgets.explorers.similarity_choices import (
     check_models,
     layers_of,
 )
+from xai_widgets.explorers.similarity_series import change_chart, changes, position_chart
 from xai_widgets.features import TopActivations
 from xai_widgets.similarity import Components, GeometricSeries
 from xai_widgets.similarity.components import MOST_COMPONENTS
@@ -54,7 +54,8 @@ class SimilarityExplorer(Explorer):
     The similarities are computed in the browser, so that hovering needs no kernel; see
     :class:`~xai_widgets.views.SimilarityView` for mouse and keys. Components, which are groups of features, are drawn
     over the images, with the patches in which each is strongest. For a geometric series, a chart shows the similarity
-    of the corresponding position in each image. Two boxes around the hovered position show its theoretical receptive
+    of the corresponding position in each image, and another one how far all features move and the probability changes.
+    Two boxes around the hovered position show its theoretical receptive
     field (dashed), the pixels that can influence it, and its effective receptive field (Luo et al. 2016), the pixels
     that do. For the hovered or pinned position the kernel shows the strongest channels, with the patches in which they
     are strongest, and with a corpus the most similar patches of all its images.
@@ -64,8 +65,8 @@ class SimilarityExplorer(Explorer):
     model : ImageModel or sequence of ImageModel
         The networks, of different names; they are never changed.
     images : list of images, or GeometricSeries
-        Images of any kind, or those of :func:`~xai_widgets.similarity.rotations` or ``scalings``, which are shown by
-        ascending values.
+        Images of any kind, or those of :func:`~xai_widgets.similarity.rotations`, ``scalings``, ``shifts``,
+        ``flips`` or ``occlusions``, which are shown by ascending values.
     layers : str, sequence of str or dict of str to sequence of str, optional
         Spatial layers; for several networks by their names. Default: ``feature_layer()`` of each; for a
         transformer after an inner block, whose positions distinguish parts; for a coarse layer after the last layer of
@@ -77,6 +78,8 @@ class SimilarityExplorer(Explorer):
     component_kind : {"auto", "nmf", "pca", "colors", "kmeans"}, default "auto"
         The first factorization, see :func:`~xai_widgets.similarity.factorize`. "colors" shows the first three
         components of PCA as red, green and blue.
+    component_images : optional
+        Images of any kind on which the components are fitted, such as many, of which few are shown. Default: `images`.
     corpus : optional
         Images of any kind to search in the layer of the hovered position; each layer is indexed once, when it is first
         hovered.
@@ -97,6 +100,9 @@ class SimilarityExplorer(Explorer):
         The images.
     curves : CurveView or None
         The similarity at the corresponding position over the geometric series.
+    changes : CurveView or None
+        For the whole image, the relative distance of its features to those of the original, and the probability of the
+        class that is predicted for the original (Zeiler and Fergus 2014).
     patches : GalleryView
         The top patches of each component.
     panel : PositionPanel
@@ -152,6 +158,7 @@ class SimilarityExplorer(Explorer):
         names: Sequence[str] | None = None,
         components: int = 0,
         component_kind: str = "auto",
+        component_images: Any = None,
         corpus: Any = None,
         seed: int = 0,
         rank: int | None = RANK,
@@ -176,6 +183,7 @@ class SimilarityExplorer(Explorer):
             self._images,
             self._layers,
             corpus=corpus,
+            component_images=component_images,
             seed=seed,
             rank=rank,
             batch_size=batch_size,
@@ -209,7 +217,10 @@ class SimilarityExplorer(Explorer):
             position=MIDDLE,
         )
         self.patches = GalleryView(title="Top patches of the components", columns=1, size=THUMBNAIL)
-        self.curves = self._make_curves(heads)
+        self.curves: CurveView | None = None
+        self.changes: CurveView | None = None
+        if self._series is not None:
+            self._make_charts(self._series, heads)
         self._make_layout()
         if start:
             self.compute()
@@ -222,25 +233,14 @@ class SimilarityExplorer(Explorer):
         shown = [name for name in choice.layers if name in layers] or None
         return cls(model, choice.images, **{"layers": shown, "names": choice.names or None, **options})
 
-    def _make_curves(self, heads: Sequence[str]) -> CurveView | None:
-        series = self._series
-        if series is None:
-            return None
+    def _make_charts(self, series: GeometricSeries, heads: Sequence[str]) -> None:
         self.view.transforms = series.transforms
         # Show the image itself first, or the one nearest to it.
-        self.view.frame = int((series.transforms - torch.eye(2, 3)).abs().sum((1, 2)).argmin())
-        curves = CurveView(
-            x=series.values,
-            steps=series.values,
-            series=[{"label": head} for head in heads],
-            x_label="degrees" if series.labels[0].endswith("°") else "scale",
-            y_label="similarity",
-            title="Similarity at the corresponding position",
-            height=220,
-        )
-        join((self.view, "_profile"), (curves, "y"))
-        link((self.view, "marked"), (curves, "step"))
-        return curves
+        self.view.frame = series.original
+        self.curves, self.changes = position_chart(series, heads), change_chart(series)
+        join((self.view, "_profile"), (self.curves, "y"))
+        for chart in (self.curves, self.changes):
+            link((self.view, "marked"), (chart, "step"))
 
     def _make_layout(self) -> None:
         chosen = [self.component_picker, self.kind_picker, self.layer_picker]
@@ -262,9 +262,10 @@ class SimilarityExplorer(Explorer):
         self._adopt(self.scope_picker, self.source_picker)
         self.display = display_menu(self.view)
         self.patches.layout.display = "none"
-        details = [*([self.curves] if self.curves else []), self.patches, self.panel]
+        charts = [self.curves, self.changes] if self.curves and self.changes else []
+        details = [*charts, self.patches, self.panel]
         # A chart needs more room than patches.
-        weight, width = (2, 280) if self.curves else (3, 180)
+        weight, width = (2, 280) if charts else (3, 180)
         side = column(*details, width=width)
         set_layout(side, height=SIDE, overflow="hidden auto")
         images = column(self.view, weight=weight, width=400)
@@ -291,6 +292,8 @@ class SimilarityExplorer(Explorer):
 
     def _keys(self) -> list[SimilarityKey]:
         keys = [SimilarityKey("grids")]
+        if self._series:
+            keys.append(SimilarityKey("scores"))
         if key := self._component_key():
             keys.append(key)
         keys.append(SimilarityKey("channels"))
@@ -320,6 +323,8 @@ class SimilarityExplorer(Explorer):
             self.view.show(result.packed)
             if not before.packed and self.view.position == MIDDLE and not self.view.pins:
                 self.view.position = self._distinctive()
+        if self.changes and (result.packed is not before.packed or len(result.scores) > len(before.scores)):
+            self._draw_changes(result)
         colors = self.kind_picker.value == COLORS
         if (result.components, colors) != self._drawn_components:
             self._drawn_components = (result.components, colors)
@@ -328,6 +333,13 @@ class SimilarityExplorer(Explorer):
             self.view.fields = list(result.fields)
         if result.indexes.keys() != before.indexes.keys() or result.channels is not before.channels:
             self.look()
+
+    def _draw_changes(self, result: SimilarityResult) -> None:
+        assert self._series is not None
+        assert self.changes is not None
+        y, entries = changes(self._series, self.models, result)
+        with self.changes.hold_sync():
+            self.changes.y, self.changes.series = y, entries
 
     def _distinctive(self) -> list[float]:
         """Return a position of the shown image at which its parts differ, so that the first view shows something."""
@@ -376,7 +388,7 @@ class SimilarityExplorer(Explorer):
 
     def _open_component_patch(self, change: dict[str, Any]) -> None:
         result = self.result
-        if result.top is not None:
+        if result.top is not None and self.study.component_images is None:
             self._open_patch(self.patches, result.top, result.column, range(len(result.top.images)))
 
     def _open_patch(

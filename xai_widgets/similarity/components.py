@@ -172,6 +172,44 @@ class Components(ShortRepr):
         count, _, height, width = activation.shape
         return found.float().view(count, height, width, -1).movedim(-1, 1).contiguous()
 
+    def on(self, grids: Sequence[ActivationGrid]) -> Components:
+        """Return the same directions with their weights on other images, and the error there.
+
+        Parameters
+        ----------
+        grids : sequence of ActivationGrid
+            Activations of the layer on any number of images.
+
+        Returns
+        -------
+        Components
+            In the same order, which is not that of the sums of the new weights.
+
+        Raises
+        ------
+        ValueError
+            For activations of another layer or width.
+        """
+        (_, layer), members = _one_layer(grids)
+        x = torch.stack([grid.raw for grid in members]).movedim(-1, 1)
+        channels = self.directions.shape[1]
+        if layer != self.layer or x.shape[1] != channels:
+            raise ValueError(
+                f"expected activations of {self.layer!r} with {channels} channels, got those of {layer!r} with "
+                f"{x.shape[1]}"
+            )
+        weights = self.coefficients(x)
+        whole = x.cpu().double()
+        if self.mean is not None:
+            whole = whole - torch.from_numpy(self.mean)[:, None, None]
+        error, size = self.residual(x, weights).double().norm().item(), whole.norm().item()
+        return replace(
+            self,
+            weights=weights.movedim(1, -1).contiguous().numpy(),
+            error=error / size if size > 0 else 0.0,
+            images=tuple(grid.image for grid in members),
+        )
+
     def residual(self, activation: Tensor, coefficients: Tensor) -> Tensor:
         """Return the part of activations (N, C, h, w) that the components with these coefficients do not hold."""
         rebuilt = torch.einsum("nmhw,mc->nchw", coefficients, torch.from_numpy(self.directions))

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Literal, NamedTuple
 
+import torch
+from torch import Tensor
+
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.run import Run
 from xai_widgets.features import (
@@ -38,9 +41,9 @@ class SimilarityKey(NamedTuple):
 
     Attributes
     ----------
-    part : {"grids", "components", "channels", "index"}
-        The activations of all images; components of a column; receptive fields and the patches of channels; the index
-        of the corpus in a column.
+    part : {"grids", "scores", "components", "channels", "index"}
+        The activations of all images; the scores of all images; components of a column; receptive fields and the
+        patches of channels; the index of the corpus in a column.
     column : int, default 0
         A layer of a network.
     number : int, default 0
@@ -49,7 +52,7 @@ class SimilarityKey(NamedTuple):
         The factorization, as of :func:`~xai_widgets.similarity.factorize`.
     """
 
-    part: Literal["grids", "components", "channels", "index"]
+    part: Literal["grids", "scores", "components", "channels", "index"]
     column: int = 0
     number: int = 0
     kind: str = "auto"
@@ -96,6 +99,8 @@ class SimilarityResult:
         The patches in which the components are strongest.
     column : int
         The column of the components.
+    scores : tuple of Tensor, (N, classes)
+        The scores of all images by each network, if they are computed.
     fields : tuple of list of list of float
         For each column the theoretical and the effective receptive field.
     channels : tuple of TopActivations
@@ -109,6 +114,7 @@ class SimilarityResult:
     components: Components | None = None
     top: TopActivations | None = None
     column: int = 0
+    scores: tuple[Tensor, ...] = ()
     fields: tuple[list[list[float]], ...] = ()
     channels: tuple[TopActivations, ...] = ()
     indexes: Mapping[int, SimilarityIndex] = field(default_factory=dict)
@@ -138,6 +144,8 @@ class SimilarityStudy(Study[SimilarityKey, Any]):
         The layers of each network, by its name.
     corpus : optional
         Images of any kind, which are indexed.
+    component_images : optional
+        Images of any kind on which the components are fitted. Default: `images`.
     seed : int, default 0
         Seed of the components.
     rank : int, optional
@@ -153,12 +161,14 @@ class SimilarityStudy(Study[SimilarityKey, Any]):
         layers: Mapping[str, Sequence[str]],
         *,
         corpus: Any = None,
+        component_images: Any = None,
         seed: int = 0,
         rank: int | None = None,
         batch_size: int = 32,
     ) -> None:
         super().__init__()
         self.models, self.images, self.layers, self.corpus = models, images, layers, corpus
+        self.component_images = component_images
         self.seed, self.rank, self.batch_size = seed, rank, batch_size
         self.columns = [(model, layer) for model in models for layer in layers[model.name]]
         self._sides: dict[int, int] = {}
@@ -176,7 +186,8 @@ class SimilarityStudy(Study[SimilarityKey, Any]):
         )
         return {
             "grids": 1 + batches * len(self.models),
-            "components": ROUNDS + 1,
+            "scores": len(self.models),
+            "components": ROUNDS + 1 + self._fitted_batches(),
             "channels": 1 + (searches + 1) * len(self.columns),
             "index": 1 + searches,
         }[key.part]
@@ -185,6 +196,7 @@ class SimilarityStudy(Study[SimilarityKey, Any]):
         """Return the computation of a part: a snapshot for each batch or round, None before the last one."""
         make = {
             "grids": self._grids,
+            "scores": self._scores,
             "components": self._components,
             "channels": self._channels,
             "index": self._index,
@@ -207,6 +219,7 @@ class SimilarityStudy(Study[SimilarityKey, Any]):
             components=components and components.components,
             top=components and components.top,
             column=column,
+            scores=self.result(SimilarityKey("scores")) or (),
             fields=channels.fields,
             channels=channels.channels,
             indexes=indexes,
@@ -233,18 +246,40 @@ class SimilarityStudy(Study[SimilarityKey, Any]):
         grids = tuple(chain.from_iterable(run.latest or () for run in runs))
         yield Grids(grids, pack(grids, rank=self.rank))
 
+    def _scores(self, key: SimilarityKey) -> Iterator[tuple[Tensor, ...]]:
+        scores: list[Tensor] = []
+        for model in self.models:
+            with torch.no_grad():
+                parts = [model(part) for part in model.images(self.images).split(self.batch_size)]
+            scores.append(torch.cat(parts).cpu())
+            yield tuple(scores)
+
     def _components(self, key: SimilarityKey) -> Iterator[ComponentPatches | None]:
         known = self.known()
         if not known.packed:
             raise ValueError("components need the activations, which could not be computed")
         members = known.members(key.column)
+        model, layer = self.columns[key.column]
+        images, fitted = self.images, members
+        if self.component_images is not None:
+            images = self.component_images
+            passes = activation_grids(model, images, layer, batch_size=self.batch_size)
+            yield from (None for _ in passes)
+            fitted = list(passes.latest or ())
         kind: Any = key.kind
-        run = factorize(members, key.number, kind=kind, seed=self.seed)
+        run = factorize(fitted, key.number, kind=kind, seed=self.seed)
         yield from (None for _ in run)
         assert run.latest is not None
-        model = self.columns[key.column][0]
-        top = run.latest.top(model, self.images, k=min(PATCHES, len(members)), side=self._side(key.column))
-        yield ComponentPatches(run.latest, top)
+        top = run.latest.top(model, images, k=min(PATCHES, len(fitted)), side=self._side(key.column))
+        shown = run.latest if fitted is members else run.latest.on(members)
+        yield ComponentPatches(shown, top)
+
+    def _fitted_batches(self) -> int:
+        """Return the number of batches of the images on which components are fitted, if they are others."""
+        images = self.component_images
+        if images is None:
+            return 0
+        return -(-(len(images) if hasattr(images, "__len__") else 1) // self.batch_size)
 
     def _channels(self, key: SimilarityKey) -> Iterator[ChannelPatches | None]:
         images = self.images if self.corpus is None else self.corpus

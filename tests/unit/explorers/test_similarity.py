@@ -110,6 +110,53 @@ def test_components_are_found_shown_and_taken_away(model, photos):
     explorer.close()
 
 
+def test_the_maps_of_all_channels_are_those_of_the_layer_in_the_order_of_the_position(model, photos):
+    explorer = done(SimilarityExplorer(model, photos, layers=["1", "4"]))
+    panel = explorer.panel
+    assert (panel.maps.layout.display, panel.maps.images) == ("none", None)
+    explorer.view.set_state({"frame": 2, "layer": 1, "position": [2.5 / 8, 5.5 / 8]})
+    panel.all_channels.value = True
+    done(explorer)
+    activation = model.activations(photos[2], "4")["4"][0]
+    order = activation[:, 5, 2].argsort(descending=True, stable=True)
+    assert panel.maps.labels == [str(channel) for channel in order.tolist()]
+    assert panel.maps.images.shape == (len(order), 8, 8, 3)
+    # The brightest cell of a map is where the channel is strongest.
+    for image, channel in zip(panel.maps.images, order.tolist(), strict=True):
+        if activation[channel].amax() > 0:
+            assert image.astype(int).sum(2).argmax() == int(activation[channel].argmax())
+    # The weakest channel is chosen: its patches are shown first.
+    panel.maps.frame = len(order) - 1
+    done(explorer)
+    assert panel.details.channels[0] == order[-1]
+    assert panel.channels.row_labels[0].startswith(f"channel {order[-1]}: ")
+    assert len(panel.channels.row_labels) == min(5, len(order))
+    explorer.view.layer = 0
+    done(explorer)
+    assert panel.maps.frame == -1
+    panel.all_channels.value = False
+    assert panel.maps.layout.display == "none"
+    explorer.close()
+
+
+def test_components_of_many_images_are_shown_on_few(model, photos):
+    many = list(torch.rand(7, 3, 16, 16, generator=torch.Generator().manual_seed(2)))
+    options = {"layers": "4", "components": 2, "component_images": many}
+    explorer = done(SimilarityExplorer(model, photos, **options))
+    grids = activation_grids(model, many, "4").result(progress=False)
+    fitted = factorize(list(grids), 2).result(progress=False)
+    made = explorer.result.components
+    assert_close(made.directions, fitted.directions)
+    shown = activation_grids(model, photos, "4").result(progress=False)
+    assert_close(made.weights, fitted.on(list(shown)).weights)
+    # The patches are those of the images of the fit, which are not shown: a click moves nowhere.
+    assert torch.equal(explorer.result.top.images, fitted.top(model, many, k=6).images)
+    before = explorer.view.frame, explorer.view.position
+    explorer.patches.frame = 3
+    assert (explorer.view.frame, explorer.view.position) == before
+    explorer.close()
+
+
 def test_a_layer_with_negative_values_has_components_of_pca_or_colors(model, photos):
     explorer = done(SimilarityExplorer(model, photos, layers="3", components=2))
     made = explorer.result.components
@@ -150,6 +197,22 @@ def test_a_series_has_a_chart(model, photos):
     assert explorer.view._channels["marked"] == curves._channels["step"]
     explorer.close()
     assert done(SimilarityExplorer(model, scalings(photos[0], [0.5, 1]))).curves.x_label == "scale"
+
+
+def test_a_series_has_a_chart_of_the_change_of_features_and_probability(model, photos):
+    series = rotations(photos[0], [-30, 0, 45])
+    explorer = done(SimilarityExplorer(model, series, layers=["1", "4"]))
+    x = model.images(series.images)
+    activations = model.activations(x, ["1", "4"])
+    predicted = int(model.scores(x[1:2]).argmax())
+    expected = [(a - a[1]).flatten(1).norm(dim=1) / a[1].norm() for a in activations.values()]
+    expected.append(model.probs(x)[:, predicted])
+    assert_close(torch.from_numpy(explorer.changes.y), torch.stack(expected), steps=100)
+    labels = [entry["label"] for entry in explorer.changes.series]
+    assert labels == ["distance, 1", "distance, 4", f"probability of {model.labels[predicted]}"]
+    assert explorer.changes.x.tolist() == [-30, 0, 45]
+    assert explorer.view._channels["marked"] == explorer.changes._channels["step"]
+    explorer.close()
 
 
 def test_the_corpus_is_searched_for_the_hovered_and_the_pinned_place(model, photos):

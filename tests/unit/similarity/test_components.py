@@ -222,3 +222,30 @@ def test_coefficients_with_fixed_directions_are_non_negative_least_squares():
     expected = np.stack([nnls(directions.T.numpy(), row.numpy())[0] for row in x])
     # The sweeps end at a change of 1e-7 of the largest weight; errors are larger where directions are alike.
     assert weights.numpy() == pytest.approx(expected, abs=1e-4 * expected.max())
+
+
+@pytest.mark.parametrize("kind", ["nmf", "pca", "kmeans"])
+def test_components_of_many_images_are_weighted_on_others(kind):
+    generator = torch.Generator().manual_seed(5)
+    z = torch.rand(6, 3, 4, 7, generator=generator)
+    z = z - 0.5 if kind == "pca" else z
+    members = grids(z)
+    fitted = factorize(members[:4], 3, kind=kind).result(progress=False)
+    shown = fitted.on(members[4:])
+    assert shown.images == (4, 5)
+    assert np.array_equal(shown.directions, fitted.directions)
+    x = z[4:].movedim(-1, 1)
+    assert_close(torch.from_numpy(shown.weights).movedim(-1, 1), fitted.coefficients(x))
+    mean = 0 if fitted.mean is None else torch.from_numpy(fitted.mean).double()
+    whole = z[4:].double() - mean
+    rest = whole - torch.from_numpy(shown.weights).double() @ torch.from_numpy(fitted.directions).double()
+    assert shown.error == near(float(rest.norm() / whole.norm()), dtype=torch.float32, steps=100)
+    # On the images of the fit they are those of the fit.
+    if kind != "nmf":
+        again = fitted.on(members[:4])
+        assert_close(again.weights, fitted.weights, steps=100)
+    other = ActivationGrid("net", "other", 0, z[0])
+    with pytest.raises(
+        ValueError, match="expected activations of 'conv' with 7 channels, got those of 'other'"
+    ):
+        fitted.on([other])

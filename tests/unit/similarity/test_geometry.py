@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from networks import one_sentence
 
-from xai_widgets.similarity import ActivationGrid, kernel_width, rotations, scalings, similarity
+from xai_widgets.similarity import (
+    ActivationGrid,
+    flips,
+    kernel_width,
+    occlusions,
+    rotations,
+    scalings,
+    shifts,
+    similarity,
+)
 
 
 def image(height=6, width=6, seed=0):
@@ -40,6 +49,60 @@ def test_twice_as_large_and_half_as_large():
     assert small[:, :2].abs().max() == 0
 
 
+def test_mirrored_images_are_those_of_flip():
+    x = image(5, 8)
+    series = flips(x)
+    for made, expected in zip(series.images, (x, x.flip(2), x.flip(1), x.flip(1, 2)), strict=True):
+        assert_close(made, expected)
+    assert series.labels == ("original", "left-right", "up-down", "both")
+    assert_close(
+        series.follow((0.25, 0.375)),
+        torch.tensor([[0.25, 0.375], [0.75, 0.375], [0.25, 0.625], [0.75, 0.625]]).double(),
+    )
+
+
+def test_shifted_images_are_those_of_roll_with_black_behind_them():
+    x = image(6, 8)
+    series = shifts(x, [25, 0, -50])
+    moved, same, back = series.images
+    assert_close(moved[:, :, 2:], x[:, :, :-2])
+    assert moved[:, :, :2].abs().max() == 0
+    assert_close(same, x)
+    assert_close(back[:, :, :4], x[:, :, 4:])
+    assert series.labels == ("+25 %", "0 %", "−50 %")
+    assert series.original == 1
+    down = shifts(x, [50], "height")
+    assert_close(down.images[0, :, 3:], x[:, :3])
+    assert_close(down.follow((0.5, 0.25)), torch.tensor([[0.5, 0.75]]).double())
+    assert down.follow((0.5, 0.75)).isnan().all()
+
+
+def test_a_growing_square_has_the_mean_color():
+    x = image(8, 10)
+    series = occlusions(x, [0, 50, 200])
+    assert_close(series.images[0], x)
+    half = x.clone()
+    half[:, 2:6, 3:7] = x.mean((1, 2))[:, None, None]
+    assert_close(series.images[1], half)
+    assert_close(series.images[2], x.mean((1, 2))[:, None, None].expand_as(x))
+    assert_close(series.follow((0.25, 0.6)), torch.tensor([[0.25, 0.6]], dtype=torch.float64).expand(3, 2))
+    corner = occlusions(x, [50], (0, 1)).images[0]
+    changed = (corner != x).any(0)
+    assert changed.nonzero().amin(0).tolist() == [6, 0]
+    assert changed.nonzero().amax(0).tolist() == [7, 1]
+
+
+def test_distances_are_relative_to_the_original_and_follow_the_order():
+    series = scalings(image(), [2, 1, 0.5])
+    z = torch.rand(3, 4, 4, 5, generator=torch.Generator().manual_seed(1))
+    grids = [ActivationGrid("net", "conv", n, part) for n, part in enumerate(z)]
+    expected = torch.stack([(part - z[1]).norm() / z[1].norm() for part in z])
+    assert_close(series.distances(grids), expected)
+    sorted_ = series.ascending()
+    assert (series.original, sorted_.original) == (1, 1)
+    assert_close(sorted_.distances([grids[2], grids[1], grids[0]]), expected.flip(0))
+
+
 @given(st.floats(-180, 180), st.integers(0, 4), st.integers(0, 8), st.floats(0.6, 1.6))
 def test_a_point_follows_its_pixel(angle, row, column, factor):
     """A bright spot is looked for in the transformed image, at its computed position."""
@@ -47,7 +110,7 @@ def test_a_point_follows_its_pixel(angle, row, column, factor):
     x = torch.zeros(1, height, width)
     x[:, row * 10 + 4 : row * 10 + 7, column * 10 + 4 : column * 10 + 7] = 1
     at = (column * 10 + 5.5) / width, (row * 10 + 5.5) / height
-    for series in (rotations(x, [angle]), scalings(x, [factor])):
+    for series in (rotations(x, [angle]), scalings(x, [factor]), shifts(x, [angle / 6], "height")):
         position = series.follow(at)[0]
         transformed = series.images[0, 0]
         if position.isnan().any():
