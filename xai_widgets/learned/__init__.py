@@ -5,6 +5,7 @@ from __future__ import annotations
 from xai_widgets.learned.gradient_sign import fgsm, iterated_fgsm
 from xai_widgets.learned.map_changes import MapChange, dice, map_change
 from xai_widgets.learned.mask_defense import Detection, Recovery, detect_probed, recover_labels
+from xai_widgets.learned.masking_loss import MaskingSettings
 from xai_widgets.learned.nearest_boundary import deep_fool
 from xai_widgets.learned.occlusion_masks import (
     best_windows,
@@ -16,6 +17,7 @@ from xai_widgets.learned.occlusion_masks import (
 from xai_widgets.learned.occlusion_transforms import BatchAugmentation, Cutout, HideAndSeek, JointCollate
 from xai_widgets.learned.pixel_search import OnePixelSettings, one_pixel
 from xai_widgets.learned.probed import Probe, Probed
+from xai_widgets.learned.real_time import RealTimeSaliency, real_time_saliency
 
 __all__ = [
     "BatchAugmentation",
@@ -24,9 +26,11 @@ __all__ = [
     "HideAndSeek",
     "JointCollate",
     "MapChange",
+    "MaskingSettings",
     "OnePixelSettings",
     "Probe",
     "Probed",
+    "RealTimeSaliency",
     "Recovery",
     "best_windows",
     "cutout_masks",
@@ -39,6 +43,7 @@ __all__ = [
     "map_change",
     "occlude",
     "one_pixel",
+    "real_time_saliency",
     "recover_labels",
     "saliency_patch_masks",
 ]
