@@ -137,8 +137,10 @@ def _inverse(method: Callable[..., Any], name: str, **options: Any) -> Callable[
     def call(trial: Trial) -> Call:
         def check(made: Any) -> Faults:
             yield from map_faults(trial, name, made.saliency()[:, None])
-            if made.x.min() < 0 or (made.x > made.image[:, None] * (1 + 1e-4) + 1e-6).any():
-                yield "value", "it is not between 0 and the image"
+            image, empty = made.image[:, None], made.empty[:, None, None]
+            low, high = torch.minimum(image, empty), torch.maximum(image, empty)
+            if ((made.x < low - 1e-5) | (made.x > high + 1e-5)).any():
+                yield "value", "it is not between the empty color and the image"
             working = [unit for unit in made.units if unit.kind in ("convolution", "linear", "scores")]
             if len(working) < 2:
                 yield "units", f"it has {len(working)} unit"

@@ -92,9 +92,7 @@ def test_lambda_and_depth_switch_everything_without_a_kernel(done):
     place = [(column + 0.5) / maps.shape[2], (row + 0.5) / maps.shape[1]]
     page.kernel_exec(f"explorer.layer_map.position = {place}")
     open_tab(page, "At a depth")
-    expect(view_of(page, "Layer-wise, at the depth").locator(".xw-cell")).to_have_text(
-        f"row {row}, col {column}"
-    )
+    expect(view_of(page, "Layer-wise").locator(".xw-cell")).to_have_text(f"row {row}, col {column}")
     open_tab(page, "Inverse")
     page.shutdown_kernel()
 
@@ -106,8 +104,8 @@ def test_lambda_and_depth_switch_everything_without_a_kernel(done):
         expect(page.page.locator(".xw-scores-view")).to_contain_text(re.compile(rf"λ = {LAM[stop]:g}[0.]*"))
 
     def shown_at(stop, depth):
-        wait_for_value(page, "Layer-wise, at the depth", maps[depth * len(LAM) + stop, row, column])
-        wait_for_value(page, "Operation-wise, at the depth", others[depth, row, column])
+        wait_for_value(page, "Layer-wise", maps[depth * len(LAM) + stop, row, column])
+        wait_for_value(page, "Operation-wise", others[depth, row, column])
 
     wait_for_pixels(page, "Operation-wise inverse", single)
     shown(0)

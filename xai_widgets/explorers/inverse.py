@@ -231,8 +231,8 @@ class InverseExplorer(InverseDrawing, InverseTabs):
                 help=f"x̂ of the {kind} inverse at the input of the chosen unit, summed over channels",
             )
             for title, kind in (
-                ("Layer-wise, at the depth", "layer-wise"),
-                ("Operation-wise, at the depth", "operation-wise"),
+                ("Layer-wise", "layer-wise"),
+                ("Operation-wise", "operation-wise"),
             )
         )
         self.curves = CurveView(

@@ -32,6 +32,10 @@ from xai_widgets.views import CurveView, GalleryView, HeatmapView, ScoresView, S
 THUMBNAIL_SIDE = 160
 
 
+#: Largest number of images of methods in a row.
+IN_A_ROW = 5
+
+
 class InverseDrawing:
     """Draws an :class:`~xai_widgets.studies.inverse.InverseResult` in the views of an explorer."""
 
@@ -217,7 +221,8 @@ class InverseDrawing:
         empty = layers.empty[:, None, None].expand(layers.image.shape[1:])
         images, present = weighted_images(entries, empty)
         with self.gallery.hold_sync():
-            self.gallery.columns = len(entries)
+            # In one row of a narrow window, names would not fit below their images.
+            self.gallery.columns = -(-len(entries) // -(-len(entries) // IN_A_ROW))
             self.gallery.images = self.model.to_rgb(shrink(images, THUMBNAIL_SIDE))
             self.gallery.labels = [caption(entry) for entry in entries]
             self.gallery.looks = list(range(len(entries)))

@@ -153,7 +153,8 @@ def caption(entry: Entry) -> str:
     """Return the name of an entry with alpha, p and its note, for the list of images."""
     numbers = []
     if entry.point is not None:
-        numbers = [f"α {entry.point.mean_alpha:.2f}", f"p {entry.point.probability:.2f}"]
+        # No line breaks within them.
+        numbers = [f"α\u00a0{entry.point.mean_alpha:.2f}", f"p\u00a0{entry.point.probability:.2f}"]
     return "\n".join(filter(None, [entry.title, ", ".join(numbers), entry.note]))
 
 

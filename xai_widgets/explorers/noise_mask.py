@@ -84,7 +84,7 @@ class NoiseMaskExplorer(Explorer):
     gallery : GalleryView
         Masks by network and layer at the chosen beta, with their losses.
     losses : CurveView
-        Loss in percent over the layers at the chosen beta, a curve for each network.
+        Loss in percent over the layers at the chosen beta, a curve for each network; its cursor is at the chosen layer.
     steps : CurveView
         Share of the image that is kept and loss, in percent, over the steps of the chosen search.
     tabs : ipywidgets.Tab
@@ -211,7 +211,9 @@ class NoiseMaskExplorer(Explorer):
             row_labels=[model.name for model in self._models] if len(self._models) > 1 else [],
             interpolation="smooth",
         )
-        self.losses = CurveView(x_label="layer, from early to late", height=110, title="Loss, % of noise")
+        self.losses = CurveView(
+            x_label="number of the layer, from early to late", height=110, title="Loss, % of noise"
+        )
         self.steps = CurveView(x_label="step", height=110, title="Search, %")
         self.display = display_menu(self.mask, settings=("opacity", "colormap", "gray", "smoothing"))
         link((self.slider, "frame"), (self.mask, "frame"), (self.masked, "frame"))
@@ -238,6 +240,7 @@ class NoiseMaskExplorer(Explorer):
         self._assemble([controls, stage(left, right)])
         self.model_picker.observe(lambda _change: self._name_layers(), "value")
         self.gallery.observe(lambda change: self._choose_cell(change["new"]), "frame")
+        self.losses.observe(lambda change: self._choose_layer(change["new"]), "step")
         pickers = ((self.model_picker, "value"), (self.layer_picker, "value"), (self.slider, "frame"))
         self._compute_on_change(*pickers)
         self._draw()
@@ -250,6 +253,10 @@ class NoiseMaskExplorer(Explorer):
         if cell >= 0:
             row, number = divmod(cell, len(self._layers[0]))
             self.model_picker.value = self.model_picker.options[row]
+            self._choose_layer(number)
+
+    def _choose_layer(self, number: int) -> None:
+        if number >= 0:
             self.layer_picker.value = self.layer_picker.options[number]
 
     # -- the computation ------------------------------------------------------------------------------------
@@ -343,7 +350,8 @@ class NoiseMaskExplorer(Explorer):
         losses = torch.tensor([torch.nan if r is None else float(r.loss_percent[0]) for r in results])
         with self.losses.hold_sync():
             self.losses.title = f"Loss at β = {self._beta():g} β₀, % of noise"
-            self.losses.x = torch.arange(1, count + 1)
+            self.losses.x = self.losses.steps = torch.arange(1, count + 1)
+            self.losses.step = self.layer_picker.index
             self.losses.y = losses.view(len(self._models), count)
             self.losses.series = [
                 {"label": model.name, "frame": index} for index, model in enumerate(self._models)

@@ -88,7 +88,8 @@ def note_display(panel: Any) -> None:
     """Note that a cell displays a panel, so that it is closed after the cell is run again; only in a kernel."""
     global _displays
     shell = running_shell()
-    if getattr(shell, "kernel", None) is None:
+    # A tab of an explorer has no menu of its own, and is closed with the explorer.
+    if getattr(shell, "kernel", None) is None or not hasattr(panel, "menu"):
         return
     if _displays is None:
         _displays = Displays(shell)

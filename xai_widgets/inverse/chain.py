@@ -20,7 +20,8 @@ from xai_widgets.errors import warn
 from xai_widgets.inverse.exact import exact_inverse
 from xai_widgets.inverse.inverted import UnitInverse
 from xai_widgets.inverse.solver import Cost, Solution, SolverSettings, minimize
-from xai_widgets.inverse.units import Unit, check_network, divide, dominating
+from xai_widgets.inverse.unit import Unit
+from xai_widgets.inverse.units import check_network, divide, dominating
 from xai_widgets.ops.blur import gaussian_blur
 
 #: Standard deviation of the blur of a unit's starting point, in positions of its input.
@@ -50,7 +51,9 @@ class Chain(ShortRepr):
     units : list of Unit
         Units in order of execution.
     inputs : list of Tensor, (N, ...)
-        Input x_bar of each unit; the first is the image.
+        Input x_bar of each unit; the first is the image. Of several activations it is the one computed last.
+    states : list of list of Tensor
+        All activations at the input of each unit, and at last the output.
     output : Tensor, (N, ...)
         Output of the last unit.
     zero : Tensor, (C,)
@@ -64,6 +67,7 @@ class Chain(ShortRepr):
 
     units: list[Unit]
     inputs: list[Tensor]
+    states: list[list[Tensor]]
     output: Tensor
     zero: Tensor
     residual: Literal["added", "subtracted"] | None = None
@@ -85,15 +89,14 @@ class Chain(ShortRepr):
         units = division.units
         # Tensors created in the caller's inference_mode() cannot be used in autograd later.
         with outside_inference(), torch.no_grad():
-            activations = [image.clone()]
+            states = [[image.clone()]]
             for unit in units:
-                activations.append(unit.run(activations[-1]))
+                states.append(unit.outputs.split(unit.run(unit.inputs.join(states[-1]))))
         name = model.name if isinstance(model, ImageModel) else type(model).__name__
-        check_finite(activations[-1], name)
+        check_finite(states[-1][-1], name)
         zero = model.mean.flatten() if isinstance(model, ImageModel) else image.new_zeros(image.shape[1])
-        return cls(
-            units, activations[:-1], activations[-1], zero.to(image), division.residual, division.signed
-        )
+        inputs = [state[-1] for state in states]
+        return cls(units, inputs[:-1], states, inputs[-1], zero.to(image), division.residual, division.signed)
 
     def notes(self) -> tuple[str, ...]:
         """Return notes on the target and the limits of an inverse of this chain, and warn about them."""
@@ -110,21 +113,21 @@ class Chain(ShortRepr):
             )
         unit, total = dominating(self.units), sum(unit.depth for unit in self.units)
         if unit is not None:
+            reason = f", as the output of {unit.undivided!r}, which is no activation, crosses it" * bool(
+                unit.undivided
+            )
             notes.append(
-                f"the unit {unit.name!r} spans {unit.depth} of {total} weighted operations in a row, so lambda acts in "
-                "one step on this part of the network; methods such as 'integrated_gradients' need no units"
+                f"the unit {unit.name!r} spans {unit.depth} of {total} weighted operations in a row{reason}, so lambda "
+                "acts in one step on this part of the network; methods such as 'integrated_gradients' need no units"
             )
         for note in notes:
             warn(note)
         return tuple(notes)
 
     def biased(self, color: Tensor, index: int) -> bool:
-        """Return whether the output of a unit is not proportional to the difference from the empty activation.
-
-        A unit without a bias adds one to colors other than those that the network sees as zeros.
-        """
+        """Return whether a unit without a bias adds one to the color, which the network does not see as zeros."""
         first = all(unit.kind in EXACT for unit in self.units[:index])
-        return self.units[index].bias or (first and not torch.equal(color, self.zero))
+        return first and not torch.equal(color, self.zero)
 
     def empty(self, color: Tensor, index: int) -> Tensor | None:
         """Return the empty activation at the input of a unit, (1, ...); None for 0.
@@ -178,23 +181,23 @@ def probability_fields(model: ImageModel | nn.Module) -> dict[str, Any]:
     return {"activation": model.activation, "has_probabilities": model.has_probabilities}
 
 
-def exact_step(chain: Chain, empty: Tensor | None, index: int, image: Tensor, y: Tensor) -> Tensor:
-    """Return the closed-form inverse of a unit of a chain, (B, ...), from the empty activation on.
+def exact_step(unit: Unit, x_bar: Tensor, empty: Tensor | None, image: Tensor, y: Tensor) -> Tensor:
+    """Return the closed-form inverse of a unit, (B, ...), from the empty activation on.
 
     Parameters
     ----------
-    chain : Chain
-        The network and its activations.
+    unit : Unit
+        The unit.
+    x_bar : Tensor, (N, ...)
+        Its input in the forward pass.
     empty : Tensor, (1, ...), or None
         The empty activation at the input of the unit; 0 for None.
-    index : int
-        The unit.
     image : Tensor, (B,)
         The image of each element.
     y : Tensor, (B, ...)
         Value to invert.
     """
-    unit, x_bar = chain.units[index], chain.inputs[index][image]
+    x_bar = x_bar[image]
     if empty is None:
         return exact_inverse(unit, x_bar, y)
     with torch.no_grad():
@@ -235,10 +238,12 @@ def from_solution(unit: Unit, solution: Solution, x_bar: Tensor, empty: Tensor |
     return UnitInverse(unit.name, unit.kind, x, x_bar, cost, iterations, change, converged, empty)
 
 
-def starting_point(x_bar: Tensor) -> Tensor:
-    """Return the starting point of the solver: the forward activation, blurred if it is spatial."""
+def starting_point(unit: Unit, x_bar: Tensor) -> Tensor:
+    """Return the starting point of the solver: the forward activations, blurred if they are spatial."""
     with no_autocast(x_bar.device):
-        return x_bar if x_bar.ndim < 4 else gaussian_blur(x_bar, START_SIGMA)
+        return unit.inputs.join(
+            [part if part.ndim < 4 else gaussian_blur(part, START_SIGMA) for part in unit.inputs.split(x_bar)]
+        )
 
 
 def check_settings(settings: Any) -> SolverSettings:

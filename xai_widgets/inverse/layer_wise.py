@@ -47,6 +47,7 @@ from xai_widgets.inverse.chain import (
     target_classes,
     weighted_fraction,
 )
+from xai_widgets.inverse.descent import Descent, Problem
 from xai_widgets.inverse.interval import Empty, Interval, empty_color
 from xai_widgets.inverse.inverted import Inverted, UnitInverse
 from xai_widgets.inverse.solver import Cost, SolverSettings, broadcast_like, picked
@@ -176,18 +177,21 @@ def layer_wise(
     tried = {"units": 0, "rounds": 0}
 
     def play() -> Iterator[LayerWise]:
-        latest = initial
+        latest, lead = initial, (len(image), len(weights))
         y = goal.value[:, None].expand(-1, len(weights), *goal.value.shape[1:])
+        descent = Descent(chain, goal.index, y.flatten(0, 1))
         for index in reversed(range(last, goal.index + 1)):
-            step = _UnitStep(chain, index, y, goal, latest, settings, batch_size)
-            for inverse in step.invert():
-                if inverse is None:
-                    tried["rounds"] += 1
-                    yield latest
-                else:
-                    y, latest = inverse.x, replace(latest, units=(*latest.units, inverse))
+            problem, inverse = descent.problem(), None
+            if problem is not None:
+                step = _UnitStep(chain, index, problem, goal, latest, settings, batch_size)
+                for inverse in step.invert():
+                    if inverse is None:
+                        tried["rounds"] += 1
+                        yield latest
+            found = descent.step(inverse, lead)
+            latest = replace(latest, units=(*latest.units, found))
             if index == 0:
-                reached = chain.run(y.flatten(0, 1), batch_size).unflatten(0, y.shape[:2])
+                reached = chain.run(found.x.flatten(0, 1), batch_size).unflatten(0, lead)
                 latest = replace(latest, output=reached)
             tried["units"], tried["rounds"] = tried["units"] + 1, 0
             yield latest
@@ -235,22 +239,21 @@ class _UnitStep:
         self,
         chain: Chain,
         index: int,
-        y: Tensor,
+        problem: Problem,
         goal: Goal,
         so_far: LayerWise,
         settings: SolverSettings,
         batch_size: int,
     ) -> None:
-        self.chain, self.index, self.empty = chain, index, chain.empty(so_far.empty, index)
-        self.unit, self.x_bar = chain.units[index], chain.inputs[index]
-        self.y_bar = chain.output if index + 1 == len(chain.units) else chain.inputs[index + 1]
-        self.biased = chain.biased(so_far.empty, index)
+        self.unit, self.x_bar, self.y_bar = problem.unit, problem.x_bar, problem.y_bar
+        self.empty = chain.empty(so_far.empty, index)
+        self.biased = self.unit.bias or chain.biased(so_far.empty, index)
         self.settings, self.batch_size, self.regularizer = settings, batch_size, so_far.regularizer
         self.lead = (len(self.x_bar), len(so_far.lam))
         self.lam = so_far.lam.repeat(self.lead[0])
         #: Index of the image of each element.
-        self.image = torch.arange(self.lead[0], device=y.device).repeat_interleave(self.lead[1])
-        self.y, self.goal = y.flatten(0, 1), goal
+        self.image = torch.arange(self.lead[0], device=self.x_bar.device).repeat_interleave(self.lead[1])
+        self.y, self.goal = problem.y, goal
         #: The variable of the solver: the activation, or how far a pixel is from the empty color.
         self.interval = Interval(self.x_bar, self.empty)
         self.target = so_far.target if self.unit.kind == "scores" else None
@@ -261,11 +264,11 @@ class _UnitStep:
     def invert(self) -> Iterator[UnitInverse | None]:
         """Yield None while in progress and finally the inverse."""
         if self.unit.kind in EXACT:
-            x = exact_step(self.chain, self.empty, self.index, self.image, self.y)
+            x = exact_step(self.unit, self.x_bar, self.empty, self.image, self.y)
             yield exact_unit_inverse(self.unit, x.unflatten(0, self.lead), self.x_bar, self.empty)
             return
         cost = self._scores_cost(self.target) if self.target is not None else self._cost()
-        start, upper = self.interval.z(starting_point(self.x_bar)), self.interval.upper
+        start, upper = self.interval.z(starting_point(self.unit, self.x_bar)), self.interval.upper
         for solution in solve(cost, start[self.image], upper[self.image], self.settings, self.batch_size):
             if solution is None:
                 yield None
@@ -295,13 +298,28 @@ class _UnitStep:
         return cost
 
     def _outside(self, y: Tensor) -> Tensor | None:
-        """Return 1 - r, (B, 1, h, w), in the resolution of the input; None if the unit is not spatial."""
-        if self.regularizer != "activation" or y.ndim < 4 or self.x_bar.ndim < 4:
+        """Return 1 - r in the resolution of the input, (B, 1, h, w); None if the unit is not spatial.
+
+        Of several outputs, r is the largest. It is (B, n) for several inputs, and 0 for those without positions.
+        """
+        outputs = [each for each in self.unit.outputs.split(y) if each.ndim == 4]
+        inputs = self.unit.inputs.split(self.x_bar)
+        if self.regularizer != "activation" or not outputs or all(x.ndim < 4 for x in inputs):
             return None
         # Only the output of a network, such as a residual, can be negative; large magnitudes count.
-        summed = y.abs().sum(1)
-        r = summed / summed.amax((1, 2), keepdim=True).clamp(min=1e-12)
-        return 1 - resize_map(r, (self.x_bar.shape[2], self.x_bar.shape[3]))[:, None]
+        summed = [each.abs().sum(1) for each in outputs]
+        relative = [each / each.amax((1, 2), keepdim=True).clamp(min=1e-12) for each in summed]
+        outside = []
+        for x in inputs:
+            if x.ndim < 4:
+                outside.append(x.new_ones(len(y), *x.shape[1:]))
+                continue
+            resized = [resize_map(r, (x.shape[2], x.shape[3])) for r in relative]
+            outside.append(1 - torch.stack(resized).amax(0)[:, None])
+        if len(outside) > 1:
+            shapes = self.unit.inputs.shapes
+            outside = [each.expand(-1, *shape) for each, shape in zip(outside, shapes, strict=True)]
+        return self.unit.inputs.join(outside)
 
     def _scores_cost(self, target: Tensor) -> Cost:
         """Return the cost of eq. 5.12; for independent labels the negative score, for plain numbers the deviation."""

@@ -54,12 +54,14 @@ from xai_widgets.inverse.chain import (
     target_classes,
     weighted_fraction,
 )
+from xai_widgets.inverse.descent import Descent, Problem
 from xai_widgets.inverse.interval import Empty, Interval, empty_color
 from xai_widgets.inverse.inverted import Inverted, UnitInverse
 from xai_widgets.inverse.solver import Cost, SolverSettings, broadcast_like, picked
 from xai_widgets.inverse.start import Start, goal_from_start
 from xai_widgets.inverse.twice import TwiceDifferentiable
-from xai_widgets.inverse.units import Unit, units_after
+from xai_widgets.inverse.unit import Unit
+from xai_widgets.inverse.units import units_after
 from xai_widgets.ops.resize import resize_map
 
 
@@ -176,16 +178,19 @@ def operation_wise(
     tried = {"units": 0, "rounds": 0}
 
     def play() -> Iterator[OperationWise]:
-        latest, reached = initial, y
+        latest, descent = initial, Descent(chain, first, y)
         for index in reversed(range(last, first + 1)):
-            for inverse in _invert(chain, initial.empty, index, reached, l1, l2, settings, batch_size):
-                if inverse is None:
-                    tried["rounds"] += 1
-                    yield latest
-                else:
-                    reached, latest = inverse.x[:, 0], replace(latest, units=(*latest.units, inverse))
+            problem, inverse = descent.problem(), None
+            if problem is not None:
+                empty = chain.empty(initial.empty, index)
+                for inverse in _invert(problem, empty, l1, l2, settings, batch_size):
+                    if inverse is None:
+                        tried["rounds"] += 1
+                        yield latest
+            found = descent.step(inverse, (len(y), 1))
+            latest = replace(latest, units=(*latest.units, found))
             if index == 0:
-                latest = replace(latest, output=chain.run(reached, batch_size)[:, None])
+                latest = replace(latest, output=chain.run(found.x[:, 0], batch_size)[:, None])
             tried["units"], tried["rounds"] = tried["units"] + 1, 0
             yield latest
         latest.warn()
@@ -226,20 +231,18 @@ def _negative(chain: Chain, classes: Tensor | None) -> tuple[str, ...]:
 
 
 def _invert(
-    chain: Chain,
-    color: Tensor,
-    index: int,
-    y: Tensor,
+    problem: Problem,
+    empty: Tensor | None,
     l1: float,
     l2: float,
     settings: SolverSettings,
     batch_size: int,
 ) -> Iterator[UnitInverse | None]:
     """Yield None while in progress and finally the inverse (N, 1, ...)."""
-    unit, x_bar = chain.units[index], chain.inputs[index]
-    every, empty = torch.arange(len(x_bar), device=x_bar.device), chain.empty(color, index)
+    unit, x_bar, y = problem.unit, problem.x_bar, problem.y
+    every = torch.arange(len(x_bar), device=x_bar.device)
     if unit.kind in EXACT:
-        yield exact_unit_inverse(unit, exact_step(chain, empty, index, every, y)[:, None], x_bar, empty)
+        yield exact_unit_inverse(unit, exact_step(unit, x_bar, empty, every, y)[:, None], x_bar, empty)
         return
     interval = Interval(x_bar, empty)
     with torch.no_grad():

@@ -73,6 +73,8 @@ ACTIVATIONS = (
     POOLS | AVERAGES | RESHAPES | _MOVING | _SUMS
     | {"add", "radd"} | PRODUCTS | QUOTIENTS
 )  # fmt: skip
+#: Calls after which a part that several activations cross is not divided: the next call reads what they join.
+JOINING = RESHAPES | _MOVING | {"interpolate", "upsample"}
 ARITHMETIC = frozenset({"add", "radd", "sub"}) | PRODUCTS | QUOTIENTS
 #: The names of activation functions that multiply their input with a function of it, by a call in that function.
 GATES = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from torch import Tensor
 
 from xai_widgets.inverse.operations import POOLS, is_linear
@@ -16,14 +18,16 @@ _PROPORTIONAL = POOLS | {
 _EXTREMES = frozenset({"max", "min", "maximum", "minimum", "fmax", "fmin"})
 
 
-def is_proportional(traced: Trace, signs: Signs, begin: Value, end: Value) -> bool:
-    """Return whether f(t x) = t f(x) holds for t > 0 and the part f of a network between two results.
+def is_proportional(
+    traced: Trace, signs: Signs, begins: Iterable[Value], ends: Iterable[Value], indices: Iterable[int]
+) -> bool:
+    """Return whether f(t x) = t f(x) holds for t > 0 and the part f of a network between results, of these calls.
 
     It holds for convolutions, linear layers and batch normalizations without a shift, for ReLUs, pools, sums, and
     blocks of them.
     """
-    proportional = {begin.call}
-    for index in traced.working(begin, end):
+    proportional = {begin.call for begin in begins}
+    for index in indices:
         call = traced.calls[index]
         rectified = signs.rectified(index)
         if rectified is not None:
@@ -36,7 +40,7 @@ def is_proportional(traced: Trace, signs: Signs, begin: Value, end: Value) -> bo
             keeps = depending <= proportional and _keeps(traced, index)
         if keeps:
             proportional.add(index)
-    return end.call in proportional
+    return {end.call for end in ends} <= proportional
 
 
 def _keeps(traced: Trace, index: int) -> bool:

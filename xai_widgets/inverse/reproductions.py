@@ -198,7 +198,7 @@ def reproduce_excitation_backprop(
         start = F.one_hot(classes, len(model.labels)).to(image)
         probability = redistribute(model.module, run, image, start)
         assert probability is not None
-        return probability.sum(1)
+        return chain.units[names.index(name)].outputs.split(probability)[-1].sum(1)
 
     return _reproduction(run, "excitation_backprop", maps, original)
 
@@ -297,6 +297,7 @@ def reproduce_deconvnet(
             activation = pixels
             for each in chain.units[: index + 1]:
                 activation = each.run(activation)
+            activation = chain.units[index].outputs.split(activation)[-1]
             (gradient,) = torch.autograd.grad(activation, pixels, (start > 0).to(activation))
         return METHODS["deconvnet"].reduce(gradient)
 

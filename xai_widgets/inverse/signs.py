@@ -68,12 +68,19 @@ class Signs:
         known = known or self.rectified(index) is not None or self._bounded(call)
         return (
             known
-            and (index in self._nonnegative or index in self._signed)
             and (len(results) == 1 or (call.name in POOLS and self._uses_first(index)))
-            and results[0].is_floating_point()
-            and 2 <= results[0].ndim <= 4
+            and self.is_activation(Value(index))
+        )
+
+    def is_activation(self, value: Value) -> bool:
+        """Return whether a result is an activation of each image: at least 0, or with 0 as its inactive value."""
+        result = self._traced.results[value.call][value.item]
+        return (
+            (value.call in self._nonnegative or value.call in self._signed)
+            and result.is_floating_point()
+            and 2 <= result.ndim <= 4
             # If the batch is folded into other dimensions, images cannot be inverted one by one.
-            and len(results[0]) == len(self._traced.results[0][0])
+            and len(result) == len(self._traced.results[0][0])
         )
 
     def nonnegative(self, index: int) -> bool:

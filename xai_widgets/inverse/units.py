@@ -4,7 +4,10 @@ Kwon 2021, section 5.2: y = (phi_1 ... phi_n)(x). The chain is found from the re
 (:mod:`xai_widgets.tracing`). A unit ends at an activation that every path from the image to the output passes through:
 a tensor that is never negative, as in the dissertation, or comes from an activation function such as SiLU, of which 0
 is the inactive value. A convolution with its ReLU is a unit, and so are a max-pool and a whole residual, inception or
-dense block. The first unit includes the normalization, so its input is the image in [0, 1].
+dense block. A part with skip connections that would be a large unit, such as all of a U-Net, is divided where several
+activations pass: the ends of a unit are then all that are used later (:mod:`xai_widgets.inverse.building`). Sums of a
+pre-activation network, such as the dense blocks of a DenseNet, can be negative and are no activations, so that such a
+block stays one unit. The first unit includes the normalization, so its input is the image in [0, 1].
 
 A network that adds its input to a residual, as in super-resolution and denoising, is divided without this addition:
 the output of the last unit is the residual (section 5.5.1).
@@ -24,27 +27,14 @@ from xai_widgets.core.arguments import device_of
 from xai_widgets.core.guard import guarded
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.replica import unwrapped
-from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import tensor
 from xai_widgets.errors import checked_keywords, unknown_name
-from xai_widgets.inverse.operations import (
-    AVERAGES,
-    CONVOLUTIONS,
-    PERMUTATIONS,
-    POOLS,
-    RESHAPES,
-    UNBOUNDED,
-    has_weights,
-    is_linear,
-    is_pad,
-)
-from xai_widgets.inverse.proportional import is_proportional
+from xai_widgets.inverse.building import Cut, build_unit, composes, depth_of, inner_cuts, undivided
+from xai_widgets.inverse.operations import UNBOUNDED
 from xai_widgets.inverse.residual import residual_branch
 from xai_widgets.inverse.signs import Signs
-from xai_widgets.tracing import Call, Scope, Trace, Untraceable, Value, trace, used_last
-
-#: Kinds of units: "scores" is the last unit, "reshape" moves values without changing them.
-Kind = Literal["convolution", "linear", "pool", "reshape", "average", "scores"]
+from xai_widgets.inverse.unit import Part, Unit
+from xai_widgets.tracing import Trace, Untraceable, Value, trace, used_last
 
 #: Sides in pixels of the images to try on a plain module.
 SIDES = (64, 224, 32, 96, 128, 256, 299, 384, 28, 16, 8)
@@ -52,42 +42,6 @@ SIDES = (64, 224, 32, 96, 128, 256, 299, 384, 28, 16, 8)
 DOMINATING = ((3, 1 / 2), (12, 1 / 4))
 #: A network is refused if a unit of at least the first of these numbers has at least this share of all.
 WHOLE = 0.9
-
-
-@dataclass(frozen=True, repr=False)
-class Unit(ShortRepr):
-    """A part of a network with activations at both ends.
-
-    Attributes
-    ----------
-    name : str
-        Name of the last layer of the unit, or of the block; "relu:1" is the second call of "relu".
-    kind : {"convolution", "linear", "pool", "reshape", "average", "scores"}
-        Kind of the unit, which determines its inverse; a block is a "convolution".
-    run : callable
-        Function from the input (B, ...) to the output, differentiable.
-    bias : bool
-        Whether the output is not proportional to the input, as with the bias of a convolution or the shift of a batch
-        normalization: run(t x) = t run(x) for all t > 0 does not hold. For the first unit of an ImageModel with mean
-        color m, which its network sees as zeros: run(m + t (x - m)) = t run(x).
-    relu : bool
-        Whether the unit ends with a ReLU.
-    before_relu : callable
-        The unit without that ReLU.
-    affine : bool
-        Whether `before_relu` is affine; False for a block that contains a ReLU or a max-pool.
-    depth : int
-        Number of weighted operations, such as convolutions, on the longest path.
-    """
-
-    name: str
-    kind: Kind
-    run: Callable[[Tensor], Tensor]
-    bias: bool
-    relu: bool
-    before_relu: Callable[[Tensor], Tensor]
-    affine: bool
-    depth: int = 0
 
 
 @checked_keywords
@@ -161,16 +115,14 @@ def divide(model: ImageModel | nn.Module, x: Tensor | None = None) -> Division:
             traced, ends = shorter, inner
         else:
             branch = None
-    units = [_unit(traced, signs, begin, end) for begin, end in pairwise(ends)]
+    units, cuts = _units(traced, signs, ends)
     deepest, total = max(unit.depth for unit in units), sum(unit.depth for unit in units)
     if (len(units) == 1 and total > 1) or (deepest >= DOMINATING[0][0] and deepest >= WHOLE * total):
         raise ValueError(_one_unit(traced, signs, name, deepest, total))
     if isinstance(model, ImageModel):
-        first = units[0]
-        units[0] = replace(
-            first, run=_normalized(model, first.run), before_relu=_normalized(model, first.before_relu)
-        )
-    names = tuple(dict.fromkeys(name for end in ends[1:-1] for name in signs.signed(end.call)))
+        units[0] = _normalized(model, units[0])
+    between = [end for cut in cuts[1:-1] for end in cut]
+    names = tuple(dict.fromkeys(name for end in between for name in signs.signed(end.call)))
     return Division(_with_unique_names(units), branch.sign if branch else None, names)
 
 
@@ -198,8 +150,11 @@ def units_after(units: Sequence[Unit], until: str | None) -> int:
 def dominating(units: Sequence[Unit]) -> Unit | None:
     """Return the unit that spans a large part of the network, for instance of a U-Net; None if there is none."""
     deepest, total = max(units, key=lambda unit: unit.depth), sum(unit.depth for unit in units)
-    large = any(deepest.depth >= depth and deepest.depth >= share * total for depth, share in DOMINATING)
-    return deepest if large else None
+    return deepest if _is_large(deepest.depth, total) else None
+
+
+def _is_large(depth: int, total: int) -> bool:
+    return any(depth >= least and depth >= share * total for least, share in DOMINATING)
 
 
 def _traced(model: ImageModel | nn.Module, name: str, x: Tensor | None) -> Trace:
@@ -251,6 +206,30 @@ def _ends(traced: Trace, signs: Signs) -> list[Value]:
     return ends
 
 
+def _units(traced: Trace, signs: Signs, ends: Sequence[Value]) -> tuple[list[Unit], list[Cut]]:
+    """Return the units and the cuts between them; a unit that spans a large part of the network is divided further."""
+    depths = [depth_of(traced, traced.working(begin, end)) for begin, end in pairwise(ends)]
+    units: list[Unit] = []
+    every: list[Cut] = [(ends[0],)]
+    for (begin, end), depth in zip(pairwise(ends), depths, strict=True):
+        cuts: list[Cut] = [(begin,), (end,)]
+        large = _is_large(depth, sum(depths))
+        if large:
+            cuts[1:1] = inner_cuts(traced, signs, begin, end)
+        inner = [build_unit(traced, signs, *pair) for pair in pairwise(cuts)]
+        if len(inner) > 1 and not composes(traced, cuts, inner):
+            cuts[1:-1] = []
+            inner = [build_unit(traced, signs, *cuts)]
+        if large:
+            inner = [
+                replace(unit, undivided=undivided(traced, signs, cut[-1], after[-1]))
+                for unit, (cut, after) in zip(inner, pairwise(cuts), strict=True)
+            ]
+        units += inner
+        every += cuts[1:]
+    return units, every
+
+
 def _one_unit(traced: Trace, signs: Signs, name: str, depth: int, total: int) -> str:
     """Return the refusal of a network without activations that every path passes through."""
     last = used_last(traced)
@@ -275,66 +254,6 @@ def _one_unit(traced: Trace, signs: Signs, name: str, depth: int, total: int) ->
     )
 
 
-def _unit(traced: Trace, signs: Signs, begin: Value, end: Value) -> Unit:
-    indices = traced.working(begin, end)
-    calls = [traced.calls[index] for index in indices]
-    rectified = signs.rectified(end.call) if indices else None
-    kind = _kind(calls, last=end == traced.output and rectified is None)
-    run = traced.segment(begin, end)
-    return Unit(
-        name=_layer(traced, indices, end),
-        kind=kind,
-        run=run,
-        bias=not is_proportional(traced, signs, begin, end),
-        relu=rectified is not None,
-        before_relu=run if rectified is None else traced.segment(begin, rectified),
-        affine=all(
-            is_linear(traced, index) for index in indices if rectified is None or index <= rectified.call
-        ),
-        depth=_depth(traced, indices),
-    )
-
-
-def _kind(calls: list[Call], *, last: bool) -> Kind:
-    working = [call for call in calls if call.name not in RESHAPES]
-    unpadded = [call.name for call in working if not is_pad(call)]
-    if last:
-        return "scores"
-    if all(call.name in PERMUTATIONS for call in working):
-        return "reshape"
-    if len(unpadded) == 1 and unpadded[0] in POOLS:
-        return "pool"
-    if unpadded and all(name in AVERAGES for name in unpadded):
-        return "average"
-    if any(call.name == "linear" for call in working) and not any(
-        call.name in CONVOLUTIONS for call in working
-    ):
-        return "linear"
-    return "convolution"
-
-
-def _depth(traced: Trace, indices: list[int]) -> int:
-    """Return the number of weighted operations on the longest path through the calls of a unit."""
-    depth: dict[int, int] = {}
-    for index in indices:
-        before = [depth.get(value.call, 0) for value in traced.calls[index].values()]
-        depth[index] = max(before, default=0) + has_weights(traced.calls[index])
-    return max(depth.values(), default=0)
-
-
-def _layer(traced: Trace, indices: list[int], end: Value) -> str:
-    """Return the outermost layer that makes exactly these calls, else the layer that returns their result, by name."""
-    scopes = traced.calls[end.call].scopes
-    scope: Scope | None = next((each for each in scopes if traced.made_in(each) == indices), None)
-    scope = scope or traced.returned.get(end)
-    if scope is not None:
-        return scope.name
-    call = traced.calls[end.call]
-    alike = [each for each in traced.calls[: end.call] if each.name == call.name and each.scopes == scopes]
-    number = f"{call.name}_{len(alike)}" if alike else call.name
-    return f"{scopes[-1].name}.{number}" if scopes else number
-
-
 def _with_unique_names(units: list[Unit]) -> list[Unit]:
     """Return the units with unique names: a function can have the same name as a layer."""
     names = [unit.name for unit in units]
@@ -346,5 +265,19 @@ def _with_unique_names(units: list[Unit]) -> list[Unit]:
     ]
 
 
-def _normalized(model: ImageModel, run: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    return lambda x: run((x - model.mean) / model.std)
+def _normalized(model: ImageModel, unit: Unit) -> Unit:
+    """Return the first unit as a function of the image in [0, 1]."""
+
+    def of_image(run: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        return lambda x: run((x - model.mean) / model.std)
+
+    def part(outputs: Sequence[int]) -> Part | None:
+        found = unit.part(outputs) if unit.part else None
+        return found and found._replace(unit=_normalized(model, found.unit))
+
+    return replace(
+        unit,
+        run=of_image(unit.run),
+        before_relu=of_image(unit.before_relu),
+        part=part if unit.part else None,
+    )

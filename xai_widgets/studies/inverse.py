@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -214,6 +214,10 @@ class InverseStudy(Study[InverseKey, InverseResult]):
 
         total = layers.total + operations.total + len(methods) + 1
         return Run(steps(), total=total, name="inverses", fraction=fraction)
+
+    def convergence(self, keys: Iterable[InverseKey]) -> str:
+        """Return nothing: each unit converges or not, and those that did not are marked."""
+        return ""
 
     def _add_point(self, result: InverseResult, method: Method, key: InverseKey) -> InverseResult:
         """Return a result with the point of one more method, or with the reason why there is none."""

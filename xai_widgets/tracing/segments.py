@@ -96,7 +96,17 @@ class Trace:
         Every path between them must pass through ``begin``. The function shares the parameters of the network, accepts
         any number of images, does not change its input, and is differentiable.
         """
-        chosen = set(self.working(begin, end))
+        run = self.joint_segment([begin], [end], self.working(begin, end))
+        return lambda x: run([x])[0]
+
+    def joint_segment(
+        self, begins: Sequence[Value], ends: Sequence[Value], indices: Sequence[int]
+    ) -> Callable[[Sequence[Tensor]], list[Tensor]]:
+        """Return some calls as a function from the results `begins` of calls before them to results `ends`.
+
+        The calls that depend on the image must be those in `indices`. See :meth:`segment`.
+        """
+        chosen = set(indices)
         # Calls that do not depend on the image are replayed with the current parameters.
         waiting = list(chosen)
         while waiting:
@@ -108,29 +118,35 @@ class Trace:
             if self.calls[index].mutates:
                 raise Untraceable(f"{self.calls[index].description} changes a tensor of the network")
         steps = [(index, self.calls[index]) for index in sorted(chosen)]
-        at = self.results[begin.call][begin.item]
-        shape, fixed = tuple(at.shape[1:]), self.sized
-        channels_last = (
-            at.ndim == 4 and not at.is_contiguous() and at.is_contiguous(memory_format=torch.channels_last)
-        )
-        layout = torch.channels_last if channels_last else torch.contiguous_format
+        examples = [self.results[begin.call][begin.item] for begin in begins]
+        shapes, fixed = [tuple(each.shape[1:]) for each in examples], self.sized
+        layouts = [_layout(each) for each in examples]
 
-        def run(x: Tensor) -> Tensor:
-            if fixed and tuple(x.shape[1:]) != shape:
-                raise ValueError(
-                    f"expected an input of shape (N, {', '.join(map(str, shape))}), got {tuple(x.shape)}"
-                )
+        def run(given: Sequence[Tensor]) -> list[Tensor]:
+            for x, shape in zip(given, shapes, strict=True):
+                if fixed and tuple(x.shape[1:]) != shape:
+                    raise ValueError(
+                        f"expected an input of shape (N, {', '.join(map(str, shape))}), got {tuple(x.shape)}"
+                    )
             check_cancelled()
-            # A copy, as the first operation may be in place.
-            results: dict[int, list[Tensor]] = {
-                begin.call: [x.clone(memory_format=layout)] * (begin.item + 1)
-            }
-            with no_autocast(x.device):
+            results: dict[int, list[Tensor]] = {}
+            for x, begin, layout in zip(given, begins, layouts, strict=True):
+                # A copy, as the first operation may be in place.
+                copy, others = x.clone(memory_format=layout), results.get(begin.call, [])
+                results[begin.call] = [*others, *[copy] * (begin.item + 1 - len(others))]
+            with no_autocast(given[0].device):
                 for index, call in steps:
-                    results[index] = tensors_in(_replayed(call, results, x))
-            return results[end.call][end.item]
+                    results[index] = tensors_in(_replayed(call, results, given[0]))
+            return [results[end.call][end.item] for end in ends]
 
         return run
+
+
+def _layout(x: Tensor) -> torch.memory_format:
+    channels_last = (
+        x.ndim == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+    )
+    return torch.channels_last if channels_last else torch.contiguous_format
 
 
 def used_last(trace: Trace) -> Sequence[int]:

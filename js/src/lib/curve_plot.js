@@ -330,7 +330,7 @@ function xAxis(scale, percent, whole) {
 	/** @type {(value: number, step: number) => string} */
 	const text = (value, step) => {
 		if (percent()) return `${tick(100 * value, 100 * (scale === "linear" ? step : decade(value)))} %`;
-		if (scale === "linear") return tick(value, step);
+		if (scale === "linear") return tick(value, whole() ? 1 : step);
 		return scale === "log" ? logText(value) : tick(value, decade(value));
 	};
 	/** @type {uPlot.Axis} */

@@ -51,6 +51,7 @@ def photos():
 def test_limits_are_noted_on_the_images(model, image):
     explorer = explorer_of(model, image, target=1, settings=SolverSettings(steps=2, window=2))
     assert explorer.wait(PATIENCE)
+    assert "converged" not in explorer.run_bar.message
     words = "Empty: it keeps nothing of the image."
     result = explorer.result
     wrong = sum(not bool(unit.converged[0, 1]) for unit in result.layer_wise.units)

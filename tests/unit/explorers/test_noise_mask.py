@@ -68,6 +68,14 @@ def test_a_click_on_the_table_shows_its_mask(explorer):
     assert explorer.mask.maps[2] == near(made("relu", 2).masks[0, 0].numpy())
 
 
+def test_the_cursor_of_the_losses_is_at_the_layer_and_chooses_it(explorer):
+    assert (explorer.losses.step, explorer.losses.fraction) == (1, 1)
+    explorer.losses.fraction = 0.2
+    assert (explorer.layer_picker.value, explorer.losses.step) == ("1", 0)
+    explorer.layer_picker.value = "2"
+    assert (explorer.losses.step, explorer.losses.fraction) == (1, 1)
+
+
 def test_another_beta_computes_the_table_at_it(explorer):
     explorer.slider.frame = 2
     assert explorer.wait(PATIENCE)

@@ -202,3 +202,14 @@ def test_one_with_another_name_is_freed_when_that_is_deleted(shell):
     shell.callbacks["post_run_cell"](None)
     assert is_freed(first)
     second().close()
+
+
+def test_a_tab_that_is_shown_alone_is_left_to_its_explorer(shell, monkeypatch):
+    monkeypatch.setattr(replaced, "running_shell", lambda: shell)
+    monkeypatch.setattr(replaced, "_displays", None)
+    explorer = xw.InverseExplorer(classifier(), photos(1)[0], lam=(0, 0.5), methods=[], start=False)
+    tab = explorer.show("settings")
+    assert tab._repr_mimebundle_() is not None
+    assert explorer._repr_mimebundle_() is not None
+    assert list(replaced._displays._cells) == [explorer]
+    explorer.close()

@@ -220,7 +220,7 @@ def test_a_pool_of_a_normalized_image_ends_no_unit():
 
 
 class Skips(nn.Module):
-    """A U-Net in small: everything between its first and last convolution goes by two ways."""
+    """A pre-activation network in small: the output of a convolution is used before and after three others."""
 
     def __init__(self):
         super().__init__()
@@ -229,20 +229,21 @@ class Skips(nn.Module):
         self.fc = nn.Linear(4, 4)
 
     def forward(self, x):
-        first = x = self.down[0](x).relu()
+        first = x = self.down[0](x)
         for conv in self.down[1:]:
-            x = conv(x).relu()
+            x = conv(x.relu())
         return self.fc(self.up(torch.cat([x, first], 1)).relu().mean((2, 3)))
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_unit_that_spans_most_of_the_network_is_noted(method):
-    with pytest.warns(ExplanationWarning, match=r"the unit 'cat' spans 3 of 6 weighted operations"):
+    with pytest.warns(ExplanationWarning, match=r"the unit 'relu_3' spans 5 of 6 weighted operations"):
         run = method(wrap(settle(Skips())), images(1), 1, settings=QUICK)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         note = run.result(progress=False).notes[0]
-    assert "'cat' spans 3 of 6" in note
+    assert "'relu_3' spans 5 of 6" in note
+    assert "as the output of 'down.0', which is no activation, crosses it" in note
     assert "methods such as 'integrated_gradients' need no units" in note
     notes = inverse_of(method, wrap(settle(Functional())), images(1), 1).notes
     assert not any("spans" in note for note in notes)
