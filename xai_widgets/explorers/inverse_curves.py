@@ -47,8 +47,8 @@ class CurvesTab(InverseTab):
             CurveView(height=190, x_label=x_label, y_label=y_label, title=title)
             for title, x_label, y_label in (
                 ("Is the class kept?", "λ", "share"),
-                ("Is the order of α right?", "λ", "area under the curve"),
-                ("By how little of the image?", "share of the image that is kept", "share of the images"),
+                ("Is the order right?", "λ", "area under the curve"),
+                ("By how little?", "share of the image that is kept", "share of the images"),
             )
         )
         # All are at the lambda of the first slider.
@@ -72,7 +72,8 @@ class CurvesTab(InverseTab):
 
     def _stage(self) -> Iterable[Any]:
         # Keep one height before and after the first result.
-        set_layout(*self._plots(), min_height=f"{290 + 26 * max(3, len(self._series()))}px")
+        for view, curves in ((self.kept, KEPT), (self.ranked, RANKED), (self.simplicity, self._series())):
+            set_layout(view, min_height=f"{290 + 26 * len(curves)}px")
         return (stage(*self._plots(), width=230),)
 
     def _series(self) -> list[str]:

@@ -67,19 +67,25 @@ def inner_cuts(traced: Trace, signs: Signs, begin: Value, end: Value) -> list[Cu
     return [
         crossing
         for crossing in _crossing(traced, signs, begin, end)
-        if all(map(signs.is_activation, crossing))
+        if all(_is_activation(traced, signs, value) for value in crossing)
     ]
 
 
 def undivided(traced: Trace, signs: Signs, begin: Value, end: Value) -> str:
-    """Return the layer of a result that is no activation and is used across most of a unit; "" if there is none."""
+    """Return the layer of a result that is not an activation and is used across most of a unit; "" if there is none."""
     layers = [
         traced.calls[value.call].layer
         for crossing in _crossing(traced, signs, begin, end)
         for value in crossing
-        if not signs.is_activation(value)
+        if not _is_activation(traced, signs, value)
     ]
     return max(layers, key=layers.count, default="")
+
+
+def _is_activation(traced: Trace, signs: Signs, value: Value) -> bool:
+    """Return whether a result is an activation, or some values of one."""
+    moved = traced.calls[value.call].name in JOINING and signs.is_activation(value)
+    return moved or signs.ends(value.call)
 
 
 def _crossing(traced: Trace, signs: Signs, begin: Value, end: Value) -> Iterator[Cut]:
@@ -94,7 +100,7 @@ def _crossing(traced: Trace, signs: Signs, begin: Value, end: Value) -> Iterator
         if traced.calls[index].name in JOINING or not signs.ends(index):
             continue
         crossing = sorted(value for value, user in last.items() if value.call <= index < user)
-        # An image is no activation: 0 does not stand for nothing.
+        # An image is not an activation: 0 does not stand for nothing.
         if crossing and crossing[-1] == Value(index) and crossing[0].call > 0:
             yield tuple(crossing)
 

@@ -113,7 +113,7 @@ class Chain(ShortRepr):
             )
         unit, total = dominating(self.units), sum(unit.depth for unit in self.units)
         if unit is not None:
-            reason = f", as the output of {unit.undivided!r}, which is no activation, crosses it" * bool(
+            reason = f", as the output of {unit.undivided!r}, which is not an activation, crosses it" * bool(
                 unit.undivided
             )
             notes.append(

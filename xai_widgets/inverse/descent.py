@@ -15,7 +15,7 @@ from xai_widgets.inverse.unit import Joined, Unit
 
 @dataclass(frozen=True, repr=False)
 class Problem(ShortRepr):
-    """What is solved at a unit: the inputs x with phi(x) = y.
+    """The problem at a unit: find its inputs x with phi(x) = y.
 
     Attributes
     ----------

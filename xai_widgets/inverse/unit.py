@@ -65,8 +65,8 @@ class Unit(ShortRepr):
     depth : int
         Number of weighted operations, such as convolutions, on the longest path.
     undivided : str
-        For a unit that spans a large part of the network, the layer whose output crosses it and is no activation, so
-        that the unit cannot be divided.
+        For a unit that spans a large part of the network, the layer because of which it is not divided: its output
+        crosses the unit and is not an activation.
     inputs, outputs : Joined
         The activations at both ends. Several are joined to one tensor (B, n) for `run` and `before_relu`, for instance
         within a U-Net, where those that skip connections carry are among them.

@@ -6,7 +6,7 @@ a tensor that is never negative, as in the dissertation, or comes from an activa
 is the inactive value. A convolution with its ReLU is a unit, and so are a max-pool and a whole residual, inception or
 dense block. A part with skip connections that would be a large unit, such as all of a U-Net, is divided where several
 activations pass: the ends of a unit are then all that are used later (:mod:`xai_widgets.inverse.building`). Sums of a
-pre-activation network, such as the dense blocks of a DenseNet, can be negative and are no activations, so that such a
+pre-activation network, such as the dense blocks of a DenseNet, can be negative and are not activations, so that such a
 block stays one unit. The first unit includes the normalization, so its input is the image in [0, 1].
 
 A network that adds its input to a residual, as in super-resolution and denoising, is divided without this addition:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NamedTuple, get_args
+from typing import Any, ClassVar, NamedTuple, get_args
 
 from torch import Tensor
 
@@ -214,6 +214,8 @@ class EqualAlphaStudy(Study[EqualAlphaKey, EqualAlpha]):
     options
         Options of :func:`at_equal_alpha`.
     """
+
+    early_is_converged: ClassVar[bool] = False
 
     def __init__(self, model: ImageModel, x: Tensor, **options: Any) -> None:
         super().__init__()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from torch import Tensor
 
@@ -131,6 +131,8 @@ class InverseStudy(Study[InverseKey, InverseResult]):
         The methods that the inverses are compared with.
     """
 
+    early_is_converged: ClassVar[bool] = False
+
     def __init__(
         self,
         model: ImageModel,
@@ -214,10 +216,6 @@ class InverseStudy(Study[InverseKey, InverseResult]):
 
         total = layers.total + operations.total + len(methods) + 1
         return Run(steps(), total=total, name="inverses", fraction=fraction)
-
-    def convergence(self, keys: Iterable[InverseKey]) -> str:
-        """Return nothing: each unit converges or not, and those that did not are marked."""
-        return ""
 
     def _add_point(self, result: InverseResult, method: Method, key: InverseKey) -> InverseResult:
         """Return a result with the point of one more method, or with the reason why there is none."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from typing import Any, NamedTuple, get_args
+from typing import Any, ClassVar, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -125,6 +125,8 @@ class InverseCurvesStudy(Study[CurvesKey, SimplicityCurve]):
     x : Tensor, (N, C, H, W)
     target : Tensor, (N,)
     """
+
+    early_is_converged: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.run import Run
@@ -37,6 +37,8 @@ class PatternStudy(Study[PatternKey, FeaturePatterns]):
     units : list of str
         The units whose channels have patterns.
     """
+
+    early_is_converged: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from torch import Tensor, nn
 
@@ -107,6 +107,8 @@ class RegressionInverseStudy(Study[RegressionKey, RegressionResult]):
         See :func:`~xai_widgets.inverse.layer_wise`.
     """
 
+    early_is_converged: ClassVar[bool] = False
+
     def __init__(
         self,
         network: nn.Module,
@@ -192,10 +194,6 @@ class RegressionInverseStudy(Study[RegressionKey, RegressionResult]):
     def title(self, key: RegressionKey) -> str:
         """Return the number of the image."""
         return f"image {key.image + 1}" if len(self.images) > 1 else ""
-
-    def convergence(self, keys: Iterable[RegressionKey]) -> str:
-        """Return nothing: each unit converges or not, and a result names those that did not."""
-        return ""
 
     def _describe(self, chain: Chain, x: Tensor) -> None:
         """Find out what the network returns."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 from torch import Tensor
 
@@ -96,6 +96,8 @@ class ReproductionStudy(Study[ReproductionKey, tuple[ReproducedMap, ...]]):
     settings, batch_size
         See :func:`~xai_widgets.inverse.operation_wise`.
     """
+
+    early_is_converged: ClassVar[bool] = False
 
     def __init__(
         self,

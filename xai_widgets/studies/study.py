@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, MutableMapping
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from xai_widgets.core.run import Run
 from xai_widgets.errors import as_sentence, collect_warnings
@@ -30,6 +30,10 @@ class Study(ABC, Generic[Key, Result]):
     ----------
     store : mutable mapping of key to Outcome
     """
+
+    #: Whether a computation that ends before its last step has converged. False for inverses, whose units converge or
+    #: not, and whose results name those that did not.
+    early_is_converged: ClassVar[bool] = True
 
     #: Whether a complete result can be improved by computing its key again.
     resumable = False
@@ -69,6 +73,8 @@ class Study(ABC, Generic[Key, Result]):
 
     def convergence(self, keys: Iterable[Key]) -> str:
         """Return which computations ended before their last step, as "converged after 60 of 200 steps"; "" for none."""
+        if not self.early_is_converged:
+            return ""
         early = {key: taken for key in keys if (taken := self._taken.get(key)) and taken[0] < taken[1]}
         return ", ".join(
             f"{self.title(key)} converged after {done} of {total} steps".strip()

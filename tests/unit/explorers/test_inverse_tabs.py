@@ -95,8 +95,9 @@ def test_the_images_of_all_methods_have_the_look_of_their_curves(model, image):
     )
     assert (
         gallery.labels[3]
-        == f"{get('gradient').title}\nα {kept.mean_alpha.item():.2f}, p {kept.probability.item():.2f}"
+        == f"{get('gradient').title}\nα\u00a0{kept.mean_alpha.item():.2f}, p\u00a0{kept.probability.item():.2f}"
     )
+    assert gallery.columns == 4
     assert gallery._channels["frame"] == explorer.curves._channels["frame"]
 
 

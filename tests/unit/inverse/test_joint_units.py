@@ -222,11 +222,13 @@ def test_both_inverses_of_a_classifier_with_two_branches_from_the_image():
     assert ((operations.alpha >= 0) & (operations.alpha <= 1)).all()
 
 
-def test_a_dense_block_before_its_activation_functions_stays_a_unit_and_says_why():
+def test_a_dense_block_with_activation_functions_at_its_start_is_noted():
     from torchvision.models import DenseNet
 
     network = DenseNet(growth_rate=4, block_config=(2, 8, 2), num_init_features=8, bn_size=2, num_classes=5)
     chain = Chain.of(settled(network), torch.rand(1, 3, 32, 32))
-    with pytest.warns(ExplanationWarning, match=r"as the output of '.*', which is no activation, crosses it"):
+    with pytest.warns(
+        ExplanationWarning, match=r"as the output of '.*', which is not an activation, crosses it"
+    ):
         chain.notes()
     assert all(len(unit.outputs.shapes) == 1 for unit in chain.units)

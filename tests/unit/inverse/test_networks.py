@@ -243,7 +243,7 @@ def test_a_unit_that_spans_most_of_the_network_is_noted(method):
         warnings.simplefilter("ignore", UserWarning)
         note = run.result(progress=False).notes[0]
     assert "'relu_3' spans 5 of 6" in note
-    assert "as the output of 'down.0', which is no activation, crosses it" in note
+    assert "as the output of 'down.0', which is not an activation, crosses it" in note
     assert "methods such as 'integrated_gradients' need no units" in note
     notes = inverse_of(method, wrap(settle(Functional())), images(1), 1).notes
     assert not any("spans" in note for note in notes)
