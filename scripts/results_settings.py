@@ -213,7 +213,7 @@ def inverted(
         unit, x_bar, empty = chain.units[index], chain.inputs[index], chain.empty(color, index)
         interval = Interval(x_bar, empty)
         if unit.kind in EXACT:
-            y = exact_step(chain, empty, index, every, y)
+            y = exact_step(unit, x_bar, empty, every, y)
             continue
         placed = unit.kind == "convolution"
         activation = unit.run(x_bar).detach()
@@ -224,7 +224,7 @@ def inverted(
         counts = activation > 0 if placed and not reading.off else torch.ones_like(activation)
         cost = cost_of(unit, x_bar, interval, y, counts, reading, *((l1, l2) if placed else (0.0, 0.0)))
         # Plain norms have no gradient at 0: there they begin as algorithm 1 does.
-        start = interval.z(starting_point(x_bar)) if reading.plain else torch.zeros_like(x_bar)
+        start = interval.z(starting_point(unit, x_bar)) if reading.plain else torch.zeros_like(x_bar)
         for solution in solve(cost, start, interval.upper, SOLVER, 64):
             if solution is not None:
                 y = interval.x(solution.x, every)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -127,7 +128,12 @@ def _caption(one: ReproducedMap, blurred: bool) -> str:
         if blurred
         else (one.correlation, one.class_blind_correlation)
     )
-    return f"r {own:.2f} ({blind:.2f})"
+    return f"r {_number(own)} ({_number(blind)})"
+
+
+def _number(value: float) -> str:
+    """Return a correlation, or a dash for that with a map that is the same everywhere."""
+    return "–" if math.isnan(value) else f"{value:.2f}".replace("-", "−")
 
 
 def _cells(one: ReproducedMap, note: str) -> list[MapCell]:

@@ -295,9 +295,13 @@ def reproduce_deconvnet(
         ):
             pixels = image.clone().requires_grad_()
             activation = pixels
-            for each in chain.units[: index + 1]:
+            for each in chain.units[:index]:
                 activation = each.run(activation)
-            activation = chain.units[index].outputs.split(activation)[-1]
+            last = chain.units[index]
+            activation = last.outputs.split(last.before_relu(activation))[-1]
+            if last.relu:
+                # Not its own ReLU6, whose gradient is 0 where it is 6.
+                activation = activation.relu()
             (gradient,) = torch.autograd.grad(activation, pixels, (start > 0).to(activation))
         return METHODS["deconvnet"].reduce(gradient)
 

@@ -12,6 +12,7 @@ from ipywidgets.embed import dependency_state
 from small_inverse import LAM, PATIENCE, QUICK, classifier, explorer_of, inverted, other, standing
 
 from xai_widgets.core.images import to_uint8
+from xai_widgets.explorers.inverse_settings import _caption
 from xai_widgets.explorers.page_states import leave_out_tabs
 from xai_widgets.inverse import (
     SolverSettings,
@@ -199,13 +200,16 @@ def test_reproductions_have_their_correlation_and_that_of_a_class_blind_map(mode
     assert part.grid.map_at(0, column) == near(made.map[0].numpy())
     assert part.grid.map_at(1, column) == near(made.original_map()[0].numpy())
     assert part.grid.map_at(2, column) == near(blind[0].numpy())
-    assert part.grid.column_captions[column] == (
-        f"r {result.correlation:.2f} ({result.class_blind_correlation:.2f})"
-    )
+
+    def caption(*correlations):
+        own, blind = (f"{each:.2f}".replace("-", "−") for each in correlations)
+        return f"r {own} ({blind})"
+
+    assert part.grid.column_captions[column] == caption(result.correlation, result.class_blind_correlation)
     part.blur.value = True
-    assert part.grid.column_captions[column] == (
-        f"r {result.blurred_correlation:.2f} ({result.blurred_class_blind_correlation:.2f})"
-    )
+    blurred = result.blurred_correlation, result.blurred_class_blind_correlation
+    assert part.grid.column_captions[column] == caption(*blurred)
+    assert _caption(replace(result, correlation=math.nan), blurred=False).startswith("r – (")
 
 
 def test_patterns_of_a_channel_are_searched_in_the_images(model, image, photos):

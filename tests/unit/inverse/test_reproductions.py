@@ -210,6 +210,17 @@ def test_the_original_of_deconvolution_lets_what_is_positive_pass():
     assert_close(made.correlation(), pearson(made.map, back.abs().amax(1)))
 
 
+def test_deconvolution_begins_before_the_clip_of_a_relu6():
+    """The gradient of a ReLU6 is 0 where it is 6, as the largest activations of a channel are."""
+    network = settle(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU6(), nn.Flatten(), nn.Linear(4 * 36, 4)))
+    with torch.no_grad():
+        network[0].bias[2] = 100
+    made = made_by(reproduce_deconvnet, wrap(network), images(1), 2)
+    weight = network[0].weight[2].detach() / torch.tensor([0.25, 0.2, 0.3]).view(3, 1, 1)
+    # One position of the channel is inverted.
+    assert_close(made.original_map().amax(), weight.abs().amax())
+
+
 def test_a_channel_that_is_0_has_a_map_of_0_and_no_correlation():
     network = settle(Functional())
     with torch.no_grad():
