@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from xai_widgets.learned.adversarial_pair import AdversarialExplanation, adversarial_explanation
+from xai_widgets.learned.generators import GeneratorSettings
 from xai_widgets.learned.gradient_sign import fgsm, iterated_fgsm
 from xai_widgets.learned.map_changes import MapChange, dice, map_change
 from xai_widgets.learned.mask_defense import Detection, Recovery, detect_probed, recover_labels
@@ -20,9 +22,11 @@ from xai_widgets.learned.probed import Probe, Probed
 from xai_widgets.learned.real_time import RealTimeSaliency, real_time_saliency
 
 __all__ = [
+    "AdversarialExplanation",
     "BatchAugmentation",
     "Cutout",
     "Detection",
+    "GeneratorSettings",
     "HideAndSeek",
     "JointCollate",
     "MapChange",
@@ -32,6 +36,7 @@ __all__ = [
     "Probed",
     "RealTimeSaliency",
     "Recovery",
+    "adversarial_explanation",
     "best_windows",
     "cutout_masks",
     "deep_fool",
