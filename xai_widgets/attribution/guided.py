@@ -13,7 +13,7 @@ from torch import Tensor
 
 from xai_widgets.core.model import ImageModel
 from xai_widgets.errors import warn
-from xai_widgets.methods.gradients import score_gradient
+from xai_widgets.methods.gradients import score_gradient, spatial_gradient
 from xai_widgets.methods.registry import max_abs, method
 from xai_widgets.rules import deconv_relu, guided_relu, relu_rules
 
@@ -65,6 +65,7 @@ def deconvnet(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
 
 @method(
     title="Guided backprop",
+    layer_optional=True,
     reduce=max_abs,
     source="Springenberg et al. 2015",
     formula="dS_c/dx with relu(g) * 1[z > 0] in the backward pass of every ReLU of z",
@@ -72,22 +73,27 @@ def deconvnet(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
     "upper layers are randomized (Adebayo et al. 2018).",
     requires=("relu",),
 )
-def guided_backprop(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
+def guided_backprop(model: ImageModel, x: Tensor, target: Tensor, *, layer: str | None = None) -> Tensor:
     """Guided backprop: ReLU backpropagates the positive part of the gradient where its input was positive.
 
     Parameters
     ----------
     model, x, target
         See :class:`~xai_widgets.methods.Method`.
+    layer : str, optional
+        A spatial layer, by its name in ``model.layers()`` (Rebuffi et al. 2020, table 2). Default: the pixels.
 
     Returns
     -------
-    Tensor, (N, C, H, W)
+    Tensor, (N, C, H, W), or (N, K, h, w) at a layer
 
     Raises
     ------
     ValueError
-        If the network has no ReLU.
+        If the network has no ReLU; for an unknown layer, one without positions, or one that the score does not depend
+        on.
     """
     with relu_rules(model, "guided backprop", relu=guided_relu):
-        return score_gradient(model, x, target)
+        if layer is None:
+            return score_gradient(model, x, target)
+        return spatial_gradient(model, x, target, layer)[1]

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -39,6 +39,16 @@ class ThreadState(threading.local):
 
 
 thread_state = ThreadState()
+
+
+@contextmanager
+def in_target() -> Iterator[None]:
+    """Mark the operations inside the block as those of a target, which no backward rule replaces."""
+    around, thread_state.in_target = thread_state.in_target, True
+    try:
+        yield
+    finally:
+        thread_state.in_target = around
 
 
 class FunctionMode(TorchFunctionMode):

@@ -20,7 +20,7 @@ from xai_widgets.core.pixels import Display
 from xai_widgets.core.replica import check_private, unwrapped
 from xai_widgets.core.resizing import Interpolation, Resizing
 from xai_widgets.core.scored import Activation, Scored
-from xai_widgets.core.target_scores import TargetFunction, TargetScores, target_functions
+from xai_widgets.core.target_scores import InnerTarget, TargetFunction, TargetScores, target_functions
 from xai_widgets.core.validation import brief, check_finite, dimensions, instance, integer, items
 from xai_widgets.errors import checked_keywords, unknown_name, warn
 
@@ -148,6 +148,15 @@ class ImageModel(Scored):
         self.name = name
         self._output = output
         self.target_scores = None if targets is None else TargetScores(targets, name)
+        if self.target_scores is not None and any(
+            isinstance(function, InnerTarget) for function in self.target_scores.functions
+        ):
+            raise TypeError(
+                "expected targets= on the output of the network, got a target inside of it; pass it as target= to a "
+                "method, or to with_target() of a model without it"
+            )
+        #: The model whose layers the targets inside the network read; None without such targets.
+        self._whole: list[ImageModel] = []
         self._derived: dict[tuple[int, ...], ImageModel] = {}
         self.training = False
         resizing = Resizing(check_size(size), resize, interpolation)
@@ -194,6 +203,8 @@ class ImageModel(Scored):
         Tensor, (N, classes)
             Scores before softmax, float32.
         """
+        if self._whole and self.target_scores is not None:
+            return self.target_scores.evaluate(self._whole[0], x, frozen=frozen).float()
         if folded:
             return self._pick(self._run(x, frozen=frozen, folded=lambda output: self._pick(output, x[:1])), x)
         return self._pick(self._run(x, frozen=frozen), x)
@@ -231,6 +242,10 @@ class ImageModel(Scored):
         ValueError
             If a target does not return one score per image.
         """
+        whole = self._whole[0] if self._whole else self
+        if whole is not self:
+            # The pass of this model ends before other layers.
+            return whole.with_target(target)
         targets = TargetScores(target, self.name)
         key = tuple(map(id, targets.functions))
         derived = self._derived.pop(key, None)
@@ -245,10 +260,17 @@ class ImageModel(Scored):
                 "_bottlenecks": {},
                 "labels": [],
             }
-            classes = derived._count_classes()
+            targets.bind(self)
+            if targets.inner:
+                values["_whole"] = [self]
+                check_finite(derived(self._blank(1)), self.name, "scores of targets")
+                classes = len(targets.inner)
+            else:
+                classes = derived._count_classes()
             derived.labels = derived._find_labels(None, classes)
             derived.activation, derived.has_probabilities = None, False
-            derived.mirrors = self.mirrors and derived._is_tensor
+            # The position of a target inside the network has another content in the mirrored image.
+            derived.mirrors = self.mirrors and derived._is_tensor and not targets.inner
         # The most recent one is the last.
         self._derived[key] = derived
         while len(self._derived) > RECENT:

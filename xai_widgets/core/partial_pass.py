@@ -15,8 +15,10 @@ class _LastLayerRan(BaseException):
     """Leaves a pass; ``except Exception`` in a network does not catch it."""
 
 
-def outputs_up_to(model: ImageModel, x: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-    """Return the outputs of layers in a pass that ends after the last one. Gradients flow to the pixels only.
+def outputs_up_to(
+    model: ImageModel, x: Tensor, layers: Sequence[str], *, frozen: bool = True
+) -> dict[str, Tensor]:
+    """Return the outputs of layers in a pass that ends after the last one. Gradients flow.
 
     The cost of an early layer is that of the network up to it, in both directions.
 
@@ -28,6 +30,8 @@ def outputs_up_to(model: ImageModel, x: Tensor, layers: Sequence[str]) -> dict[s
         Pixels in [0, 1], which are not checked.
     layers : sequence of str
         Names from ``model.layers()``.
+    frozen : bool, default True
+        Whether parameters are constants, so that gradients flow to the pixels only.
 
     Returns
     -------
@@ -55,7 +59,7 @@ def outputs_up_to(model: ImageModel, x: Tensor, layers: Sequence[str]) -> dict[s
 
     with forward_hooks(model.find_layers(layers), record):
         try:
-            model(x, frozen=True)
+            model(x, frozen=frozen)
         except _LastLayerRan:
             return outputs
     missing = next(name for name in layers if name not in outputs)

@@ -8,13 +8,13 @@ instead of those of classes. Ready ones are in :mod:`xai_widgets.targets`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from xai_widgets.core.guard import thread_state
+from xai_widgets.core.guard import in_target
 from xai_widgets.core.model_output import describe
 from xai_widgets.core.validation import brief
 
@@ -24,9 +24,28 @@ TargetFunction = Callable[..., Tensor]
 _MISFITS = (AttributeError, IndexError, KeyError, RuntimeError, TypeError)
 
 
+@runtime_checkable
+class InnerTarget(Protocol):
+    """A target inside the network, such as a channel of a layer (:mod:`xai_widgets.features.objectives`)."""
+
+    @property
+    def count(self) -> int | None:
+        """Number of images that the target is for; None for any number."""
+
+    def bind(self, model: Any) -> InnerTarget:
+        """Return the target with valid arguments for a network; ValueError if it does not fit."""
+
+    def evaluate(self, model: Any, x: Tensor, *, frozen: bool = False) -> Tensor:
+        """Return the scores (N,) of images (N, C, H, W) by a pass of the network. Gradients flow."""
+
+
 def is_target_function(target: object) -> bool:
-    """Return whether a target is a callable on the raw output, not a class index, a label or an array of these."""
-    return callable(target) and not isinstance(target, str | type | Tensor | np.ndarray | np.generic)
+    """Return whether a target is a callable on the raw output or inside the network, not a class or several."""
+    if isinstance(target, type):
+        return False
+    return isinstance(target, InnerTarget) or (
+        callable(target) and not isinstance(target, str | Tensor | np.ndarray | np.generic)
+    )
 
 
 def target_functions(target: object) -> list[TargetFunction] | None:
@@ -89,11 +108,41 @@ class TargetScores:
                 f"expected each target to be a callable on the output of the network, got {wrong}"
             )
         self.functions = tuple(function for _, function in pairs)
+        #: The targets inside a network, in place of those on its output.
+        self.inner: tuple[InnerTarget, ...] = ()
         several = getattr(self.functions[0], "labels", None) if len(pairs) == 1 else None
         if several is not None:
             self.labels = [str(label) for label in several]
         else:
             self.labels = list(_unique(label or label_of(function) for label, function in pairs))
+
+    def bind(self, model: Any) -> None:
+        """Prepare the targets inside an ImageModel, whose scores are those of :meth:`evaluate`.
+
+        Raises
+        ------
+        ValueError
+            If a target does not fit the network, or has values for several images.
+        TypeError
+            For a mixture of targets inside the network and on its output.
+        """
+        given = [function for function in self.functions if isinstance(function, InnerTarget)]
+        if given and len(given) < len(self.functions):
+            raise TypeError(
+                "expected targets inside the network or on its output, got a mixture of both; a class is "
+                "objectives.ClassScore(class)"
+            )
+        self.inner = tuple(target.bind(model) for target in given)
+        for target in self.inner:
+            if target.count is not None:
+                raise ValueError(
+                    f"expected a target for any number of images, got values for {target.count}; pass one target "
+                    "per image"
+                )
+
+    def evaluate(self, model: Any, x: Tensor, *, frozen: bool) -> Tensor:
+        """Return the scores (N, T) of the targets inside the network, by a pass for each."""
+        return torch.stack([target.evaluate(model, x, frozen=frozen) for target in self.inner], 1)
 
     def __call__(self, output: Any, size: tuple[int, int]) -> Tensor:
         """Return the scores (N, T) for the output of the network.
@@ -105,11 +154,8 @@ class TargetScores:
         size : (int, int)
             Height and width of the images.
         """
-        around, thread_state.in_target = thread_state.in_target, True
-        try:
+        with in_target():
             return torch.cat([self._score(function, output, size) for function in self.functions], dim=1)
-        finally:
-            thread_state.in_target = around
 
     def _score(self, function: TargetFunction, output: Any, size: tuple[int, int]) -> Tensor:
         name = label_of(function)

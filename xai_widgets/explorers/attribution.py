@@ -342,10 +342,10 @@ class AttributionExplorer(Explorer):
         chosen = None if by_layers else self.layer or None
 
         def key_of(name: str, column: Column) -> AttributionKey | None:
-            takes_layer = self.study.methods[name].takes_layer
-            if column.layer is not None and not takes_layer:
+            method = self.study.methods[name]
+            if column.layer is not None and not method.accepts_layer:
                 return None
-            layer = column.layer or (chosen if takes_layer else None)
+            layer = column.layer or (chosen if method.takes_layer else None)
             return AttributionKey(name, column.image, column.target, layer)
 
         keys = [[key_of(name, column) for column in columns] for name in rows]

@@ -1,6 +1,7 @@
 """Images and positions that activate each channel of a layer most (Zeiler and Fergus 2014).
 
     v_k(n) = max over the positions of a_k(x_n)
+    v_d(n) = max over the positions of <d, a(x_n)>           along a direction d (Fong 2021, equation 2.8)
 
 For each channel k these are the images n with the largest v_k, with one position each. A patch is the part of the image
 around such a position, of the size of the layer's effective receptive field
@@ -21,7 +22,7 @@ from xai_widgets.core.image_source import ImageSource
 from xai_widgets.core.model import ImageModel, check_model
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.short_repr import ShortRepr
-from xai_widgets.core.validation import check_finite, integer, integers
+from xai_widgets.core.validation import check_finite, integer, integers, tensor
 from xai_widgets.features.receptive_field import effective_receptive_field
 
 #: Number of images on which the size of the patches is measured.
@@ -103,11 +104,12 @@ def top_activations(
     images: Any,
     *,
     layer: str | None = None,
+    directions: Any = None,
     k: int = 9,
     side: int | None = None,
     batch_size: int = 32,
 ) -> Run[TopActivations]:
-    """Find the images and positions with the largest activations of each channel of a layer.
+    """Find the images and positions with the largest activations of each channel, or along directions, of a layer.
 
     Parameters
     ----------
@@ -117,6 +119,9 @@ def top_activations(
         Images of any kind; a list is read batch by batch, each entry one image.
     layer : str, optional
         A spatial layer, by its name in ``model.layers()``. Default: the last one before pooling.
+    directions : Tensor, (K',) or (M, K'), optional
+        One weight for each of the K' channels of the layer, such as vectors of concepts: they take the role of
+        channels.
     k : int, default 9
         Number of images per channel.
     side : int, optional
@@ -132,20 +137,23 @@ def top_activations(
     Raises
     ------
     ValueError
-        For an unknown layer, with the nearest name, a layer that is not spatial, no images, k below 1, or a side
-        larger than the images.
+        For an unknown layer, with the nearest name, a layer that is not spatial, directions of another length, no
+        images, k below 1, or a side larger than the images.
     """
     check_model(model)
     k, batch_size = integer(k, "k", low=1, high=MOST_IMAGES), check_batch_size(batch_size)
     name = model.default_layer() if layer is None else model.layer(layer).name
     source = ImageSource(model, images)
     side = patch_side(model, name, source, side)
+    along = None if directions is None else _check_directions(model, name, directions)
 
     def play() -> Iterator[TopActivations]:
         best: TopActivations | None = None
         for begin in range(0, len(source), batch_size):
             taken = model.activations(source.batch(begin, begin + batch_size), name)[name].float()
             activation = check_finite(model.spatial(name, taken), model.name, f"outputs of {name!r}")
+            if along is not None:
+                activation = torch.einsum("nkhw,mk->nmhw", activation, along)
             count, width, *grid = activation.shape
             values, flat = activation.flatten(2).max(2)
             index = torch.arange(begin, begin + count, device=values.device)[:, None].expand(count, width)
@@ -164,6 +172,16 @@ def top_activations(
             yield best
 
     return Run(play(), total=-(-len(source) // batch_size), name=f"top activations of {name}")
+
+
+def _check_directions(model: ImageModel, layer: str, directions: Any) -> Tensor:
+    """Return directions as (M, K'); ValueError for another length than the channels of the layer."""
+    grid, shape = model.grid(layer), model.layer(layer).shape
+    width = shape[grid.channel_dimension - 1]
+    given = torch.as_tensor(directions)
+    shape_of: list[str | int] = [width] if given.ndim == 1 else ["M", width]
+    checked = tensor(given, "directions", shape_of, finite=True).to(model.device, torch.float32)
+    return checked[None] if checked.ndim == 1 else checked
 
 
 def patch_side(model: ImageModel, layer: str, source: ImageSource, side: int | None) -> int:

@@ -27,6 +27,7 @@ from xai_widgets.core.arguments import device_of
 from xai_widgets.core.guard import guarded
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.replica import unwrapped
+from xai_widgets.core.target_scores import label_of
 from xai_widgets.core.validation import tensor
 from xai_widgets.errors import checked_keywords, unknown_name
 from xai_widgets.inverse.building import Cut, build_unit, composes, depth_of, inner_cuts, undivided
@@ -159,6 +160,12 @@ def _is_large(depth: int, total: int) -> bool:
 
 def _traced(model: ImageModel | nn.Module, name: str, x: Tensor | None) -> Trace:
     """Trace a network; ValueError with the reason if that is not possible."""
+    scores = model.target_scores if isinstance(model, ImageModel) else None
+    if scores is not None and scores.inner:
+        raise ValueError(
+            f"expected a class or a target on the output of {name}, got {label_of(scores.functions[0])!r} inside; "
+            "layer_wise and operation_wise of xai_widgets.inverse start at a channel with start="
+        )
     failure: Exception | None = None
     for image in _examples(model) if x is None else [x[:1]]:
         try:

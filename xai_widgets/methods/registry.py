@@ -136,6 +136,8 @@ class Method:
     signed : bool, optional
         Whether the saliency map can have values of both signs; False if none is below 0. None: it depends on the
         network, or is unknown. A reduction to magnitudes decides it in any case.
+    layer_optional : bool, default False
+        Whether the method explains the pixels unless a ``layer`` is given.
     quick : mapping
         Options that reduce the number of passes, for tests and trials where the quality of the map does not matter.
     """
@@ -154,6 +156,7 @@ class Method:
     uses_class: bool = field(default=True, repr=False)
     quick: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False, compare=False)
     signed: bool | None = field(default=None, repr=False)
+    layer_optional: bool = field(default=False, repr=False)
 
     @property
     def slow(self) -> bool:
@@ -198,6 +201,11 @@ class Method:
 
     @property
     def takes_layer(self) -> bool:
+        """Whether the attribution is that of a layer, which the option ``layer`` names."""
+        return self.accepts_layer and not self.layer_optional
+
+    @property
+    def accepts_layer(self) -> bool:
         """Whether ``layer`` is an option of the method."""
         return "layer" in keywords(self.function)[0]
 
@@ -300,32 +308,21 @@ def method(
     uses_class: bool = True,
     quick: Mapping[str, Any] | None = None,
     signed: bool | None = True,
+    layer_optional: bool = False,
 ) -> Callable[[Callable[..., Tensor]], Method]:
     """Register a function ``(model, x, target, *, ...) -> (N, C, H, W)`` as a method of the same name.
 
     Parameters
     ----------
-    title, reduce, source, formula, cost, guarantees, limits, requires, uses_class, quick, signed
+    title, reduce, source, formula, cost, guarantees, limits, requires, uses_class, quick, signed, layer_optional
         Facts about the method, see :class:`Method`.
     """
 
     def register(function: Callable[..., Tensor]) -> Method:
         registered = Method(
-            checked_keywords(function),
-            function.__name__,
-            title,
-            reduce,
-            source,
-            formula,
-            cost,
-            guarantees,
-            limits,
-            _family(function),
-            requires,
-            uses_class,
-            quick or {},
-            signed,
-        )
+            checked_keywords(function), function.__name__, title, reduce, source, formula, cost, guarantees, limits,
+            _family(function), requires, uses_class, quick or {}, signed, layer_optional,
+        )  # fmt: skip
         METHODS.add(registered)
         return registered
 

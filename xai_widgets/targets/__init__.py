@@ -10,6 +10,11 @@ A target is a callable that takes the raw output of a network and returns one sc
 The callable sees the whole batch and keeps its dimension. It should be differentiable for methods that use gradients. A
 callable with the attribute ``takes_size = True`` is called as ``target(output, size=(height, width))`` with the size of
 the images. The scores are not probabilities, unless the model has an ``activation``.
+
+A target inside the network is an objective of :mod:`xai_widgets.features.objectives`: a channel, a unit, a neuron or a
+direction of a layer. A pass ends with this layer, and so do the layers of ``model.with_target(objective)``::
+
+    METHODS["lrp"](model, image, target=Channel("layer3", 17))
 """
 
 from xai_widgets.targets.detection import BoxScore, DetectedClasses

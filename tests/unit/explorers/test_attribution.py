@@ -86,15 +86,19 @@ def test_the_class_is_chosen_by_the_picker_the_box_or_the_trait(model, photos):
 
 
 def test_columns_may_be_layers(model, photos):
-    explorer = finished(model, photos, ["grad_cam", "gradient"], ["1", "2"], across="layers", target=3)
+    names = ["grad_cam", "gradient_x_input", "gradient"]
+    explorer = finished(model, photos, names, ["1", "2"], across="layers", target=3)
     explorer.image_picker.frame = 1
     assert explorer.wait(PATIENCE)
     assert explorer.view.column_labels == ["own layer", "1", "2"]
     assert explorer.view.column_captions[1] == "4 × 16 × 16"
     expect_map(explorer, (0, 0), "grad_cam", 1, 3)
     expect_map(explorer, (0, 1), "grad_cam", 1, 3, layer="1")
-    expect_map(explorer, (1, 0), "gradient", 1, 3)
-    assert states_of(explorer) == ["done done done", "done absent absent"]
+    expect_map(explorer, (1, 0), "gradient_x_input", 1, 3)
+    # Without a layer, the gradient is that of the pixels.
+    expect_map(explorer, (2, 0), "gradient", 1, 3)
+    expect_map(explorer, (2, 2), "gradient", 1, 3, layer="2")
+    assert states_of(explorer) == ["done done done", "done absent absent", "done done done"]
     assert explorer.view.notes[1] == ["", "not layer-wise", "not layer-wise"]
     assert (explorer.view.images == photos[1:2]).all()
     assert explorer.layer_picker.layout.display == "none"

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from closeness import assert_close
-from networks import images
+from networks import Functional, images, settle, wrap
 from raw_networks import CLASSES, Detector, Segmenter, seeded, wrapped
 
 import xai_widgets as xw
+from xai_widgets.features.objectives import Channel
 from xai_widgets.methods import METHODS
 from xai_widgets.perturbation.area_search import AreaSettings
 from xai_widgets.targets import BoxScore, ClassAreas, DetectedClasses, Pixel
@@ -54,6 +55,21 @@ def test_every_explorer_takes_the_targets_of_a_model_and_a_callable(name, kind):
                     assert part.run_bar.error == ""
         finally:
             explorer.close()
+
+
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_every_explorer_takes_a_channel_of_a_layer(name):
+    model, target = wrap(settle(Functional())), Channel("conv2", 3)
+    explorer = EXPLORERS[name](model, target=target)
+    try:
+        assert explorer.class_picker.labels == ["channel 3 of conv2"]
+        parts = explorer.explorers.values() if name == "dashboard" else [explorer]
+        for part in parts:
+            assert part.wait(60)
+            if hasattr(part, "run_bar"):
+                assert part.run_bar.error == ""
+    finally:
+        explorer.close()
 
 
 def test_the_curves_of_a_pixel_are_scores_of_any_range():

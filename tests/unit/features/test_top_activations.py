@@ -118,3 +118,21 @@ def test_what_cannot_be_is_refused_in_a_sentence(model):
     ) as error:
         effective_receptive_field(model, "conv1", some(1), share=0)
     one_sentence(error)
+
+
+def test_patches_along_directions_are_those_of_their_products(model):
+    x = some(5)
+    directions = torch.randn(2, 8, generator=torch.Generator().manual_seed(3))
+    made = top_activations(model, x, layer="conv2", directions=directions, k=3).result(progress=False)
+    products = torch.einsum("nkhw,mk->nmhw", model.activations(x, "conv2")["conv2"], directions)
+    best = products.flatten(2).amax(2).T.sort(1, descending=True)
+    assert_close(made.values, best.values[:, :3])
+    assert torch.equal(made.images, best.indices[:, :3])
+    for direction, image, (row, column) in zip(
+        (0, 1), made.images[:, 0], made.positions[:, 0].tolist(), strict=True
+    ):
+        assert products[image, direction, row, column] == made.values[direction, 0]
+    single = top_activations(model, x, layer="conv2", directions=directions[1], k=3).result(progress=False)
+    assert torch.equal(single.images, made.images[1:])
+    with pytest.raises(ValueError, match="expected directions"):
+        top_activations(model, x, layer="conv2", directions=directions[:, :7])

@@ -1,4 +1,9 @@
-"""Objectives of feature visualization: numbers per image, which are to rise, and how they are added and scaled."""
+"""Objectives of feature visualization: numbers per image, which are to rise, and how they are added and scaled.
+
+An objective of any number of images is also a target of every method, metric and explorer:
+``METHODS["gradient"](model, image, target=Channel("blocks.4", 12))``. The layers of ``model.with_target(objective)``
+end with the last one that it reads, and so does a pass.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xai_widgets.core.guard import in_target
 from xai_widgets.core.hooks import record_outputs
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.partial_pass import outputs_up_to
@@ -60,6 +66,11 @@ class Objective(ABC):
         return ()
 
     @property
+    def label(self) -> str:
+        """Name in legends."""
+        return type(self).__name__.lower()
+
+    @property
     def needs_scores(self) -> bool:
         """Whether the objective reads the scores, for which the whole network has to run."""
         return False
@@ -74,6 +85,10 @@ class Objective(ABC):
         for layer in self.layers:
             model.layer(layer)
         return self
+
+    def evaluate(self, model: ImageModel, x: Tensor, *, frozen: bool = False) -> Tensor:
+        """Return the values (N,) of a bound objective, which makes it a ``target`` of every method."""
+        return evaluate(model, self, x, frozen=frozen)
 
     @abstractmethod
     def values(self, seen: Seen) -> Tensor:
@@ -195,7 +210,7 @@ def common_count(counts: Sequence[int | None]) -> int | None:
     return given[0] if given else None
 
 
-def evaluate(model: ImageModel, objective: Objective, x: Tensor) -> Tensor:
+def evaluate(model: ImageModel, objective: Objective, x: Tensor, *, frozen: bool = True) -> Tensor:
     """Return the values (N,) of a bound objective for pixels (N, C, H, W). Gradients flow.
 
     The pass ends at the last layer that the objective reads, unless it needs the scores.
@@ -203,11 +218,13 @@ def evaluate(model: ImageModel, objective: Objective, x: Tensor) -> Tensor:
     layers = objective.layers
     scores = None
     if not objective.needs_scores:
-        outputs = outputs_up_to(model, x, layers) if layers else {}
+        outputs = outputs_up_to(model, x, layers, frozen=frozen) if layers else {}
     elif layers:
         with record_outputs(model.find_layers(layers)) as outputs:
-            scores = model(x, frozen=True)
+            scores = model(x, frozen=frozen)
     else:
-        outputs, scores = {}, model(x, frozen=True, folded=True)
-    seen = Seen(model, x, {name: output.float() for name, output in outputs.items()}, scores)
-    return check_finite(objective.values(seen), model.name, "activations")
+        outputs, scores = {}, model(x, frozen=frozen, folded=frozen)
+    with in_target():
+        seen = Seen(model, x, {name: output.float() for name, output in outputs.items()}, scores)
+        values = objective.values(seen)
+    return check_finite(values, model.name, "activations")

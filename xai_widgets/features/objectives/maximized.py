@@ -53,6 +53,11 @@ class ClassScore(Objective):
         return True
 
     @property
+    def label(self) -> str:
+        """Name in legends."""
+        return f"score of {self.target}"
+
+    @property
     def count(self) -> int | None:
         """Number of images; None for any number."""
         return _count(self.target)
@@ -82,6 +87,11 @@ class Channel(LayerObjective):
     """
 
     channel: Any
+
+    @property
+    def label(self) -> str:
+        """Name in legends."""
+        return f"channel {self.channel} of {self.layer}"
 
     @property
     def count(self) -> int | None:
@@ -115,6 +125,11 @@ class Unit(LayerObjective):
     position: tuple[int, int] | None = None
 
     @property
+    def label(self) -> str:
+        """Name in legends."""
+        return f"channel {self.channel} of {self.layer} at {self.position or 'the middle'}"
+
+    @property
     def count(self) -> int | None:
         """Number of images; None for any number."""
         return _count(self.channel)
@@ -144,6 +159,11 @@ class Neuron(LayerObjective):
     """
 
     index: Any
+
+    @property
+    def label(self) -> str:
+        """Name in legends."""
+        return f"neuron {self.index} of {self.layer}"
 
     def bind(self, model: ImageModel) -> Neuron:
         """Return the objective with valid arguments for a network; ValueError if it does not fit."""
@@ -180,6 +200,11 @@ class Direction(LayerObjective):
     vector: Any
     cosine_power: float = 0.0
     position: tuple[int, int] | None = None
+
+    @property
+    def label(self) -> str:
+        """Name in legends."""
+        return f"direction in {self.layer}"
 
     @property
     def count(self) -> int | None:
@@ -220,6 +245,11 @@ class Concept(Direction):
     cosine_power, position
         See :class:`Direction`.
     """
+
+    @property
+    def label(self) -> str:
+        """Name in legends."""
+        return f"concept in {self.layer}"
 
     def bind(self, model: ImageModel) -> Direction:
         """Return the objective with valid arguments for a network; ValueError if it does not fit."""
