@@ -186,10 +186,10 @@ def table_html(
     rows = []
     for index, (name, values) in enumerate(means.items()):
         if known or index < 3:
-            numbers = (f"{values['mse']:.4f}", _decibel(values["psnr"]), f"{values['ssim']:.4f}")
+            numbers = (f"{1000 * values['mse']:.3f}", _decibel(values["psnr"]), f"{values['ssim']:.4f}")
             cells = "".join(f"<td style='{cell}'>{number}</td>" for number in numbers)
             rows.append(f"<tr><td style='text-align:left'>d<sub>{name}</sub> {PAIRS[index]}</td>{cells}</tr>")
-    heads = "".join(f"<th style='{cell}'>{head}</th>" for head in ("MSE", "PSNR, dB", "SSIM"))
+    heads = "".join(f"<th style='{cell}'>{head}</th>" for head in ("MSE, 10⁻³", "PSNR, dB", "SSIM"))
     return (
         f"<table style='line-height:1.4;border-collapse:collapse'><caption style='text-align:left'>{caption}</caption>"
         f"<tr><th style='text-align:left'>pair</th>{heads}</tr>{''.join(rows)}</table>"

@@ -90,6 +90,15 @@ def test_pictures_and_curves_are_those_of_the_inverse(network, image):
     assert explorer.slider.frame == 1
 
 
+def test_the_mean_squared_errors_of_the_table_are_those_of_the_plot(network, image):
+    explorer = explorer_of(network, image)
+    assert explorer.wait(PATIENCE)
+    assert "MSE, 10⁻³" in explorer.table.value
+    frame = explorer.slider.frame
+    for row in explorer.mse.y:
+        assert f">{row[frame]:.3f}<" in explorer.table.value
+
+
 def test_with_a_scale_the_image_is_the_truth(network):
     image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
     explorer = explorer_of(network, image, scale=2, size=32, start=False)
