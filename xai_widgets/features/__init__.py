@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from xai_widgets.features import objectives, parameterizations, regularizers, transforms
+from xai_widgets.features.empirical_field import EmpiricalField, empirical_receptive_field
+from xai_widgets.features.inversion import (
+    Caricature,
+    InvertedFeatures,
+    MaskedInversion,
+    caricature,
+    invert_features,
+    masked_inversion,
+)
 from xai_widgets.features.layer_scores import LayerScores
 from xai_widgets.features.receptive_field import (
     ReceptiveField,
@@ -13,11 +22,19 @@ from xai_widgets.features.top_activations import TopActivations, top_activations
 from xai_widgets.features.visualization import Visualization, visualize
 
 __all__ = [
+    "Caricature",
+    "EmpiricalField",
+    "InvertedFeatures",
     "LayerScores",
+    "MaskedInversion",
     "ReceptiveField",
     "TopActivations",
     "Visualization",
+    "caricature",
     "effective_receptive_field",
+    "empirical_receptive_field",
+    "invert_features",
+    "masked_inversion",
     "objectives",
     "parameterizations",
     "regularizers",

@@ -193,7 +193,7 @@ def test_a_generator_is_a_parameterization(model):
     ("arguments", "words"),
     [
         ({"objective": Channel("conv3", 0)}, "conv"),
-        ({"objective": Channel("conv1", 6)}, "expected channel from 0 to 5, got 6"),
+        ({"objective": Channel("conv1", 6)}, "expected channel to be an integer from 0 to 5, got 6"),
         ({"objective": ClassScore("goldfsh")}, "did you mean 'goldfish'"),
         ({"objective": Channel("conv1", [0, 1]), "count": 3}, "same number of images, got 2 and 3"),
         ({"steps": 0}, "steps"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -129,12 +129,15 @@ class LayerObjective(ShortRepr, Objective):
         return (self.layer,)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scaled(Objective):
     """An objective multiplied by a number."""
 
     factor: float
-    objective: Objective = field(repr=False)
+    objective: Objective
+
+    def __repr__(self) -> str:
+        return f"{self.factor:g} * {self.objective!r}"
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -160,11 +163,14 @@ class Scaled(Objective):
         return self.factor * self.objective.values(seen)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Total(Objective):
     """Sum of objectives."""
 
-    parts: tuple[Objective, ...] = field(repr=False)
+    parts: tuple[Objective, ...]
+
+    def __repr__(self) -> str:
+        return f"({' + '.join(map(repr, self.parts))})"
 
     @property
     def layers(self) -> tuple[str, ...]:

@@ -270,18 +270,17 @@ def _width(model: ImageModel, layer: str) -> int:
     return shape[0] if first else shape[-1]
 
 
-def _check_channels(model: ImageModel, layer: str, channel: Any) -> Any:
-    """Return a channel or a tuple of channels of a layer; ValueError outside of it."""
+def check_channel(model: ImageModel, layer: str, channel: Any) -> int:
+    """Return the index of a channel of a layer; ValueError if the layer has no such channel."""
     high = _width(model, layer) - 1
-    hint = f"{layer!r} has {high + 1} channels"
+    return integer(channel, "channel", low=0, high=high, hint=f"{layer!r} has {high + 1} channels")
+
+
+def _check_channels(model: ImageModel, layer: str, channel: Any) -> Any:
+    """Return a channel, or a tuple of channels, one per image."""
     if _count(channel) is None:
-        index = integer(channel, "channel", low=0, hint=hint)
-        found = [index]
-    else:
-        found = [integer(each, "each of channel", low=0, hint=hint) for each in channel]
-    if max(found) > high:
-        raise ValueError(f"expected channel from 0 to {high}, got {max(found)}; {hint}")
-    return found[0] if _count(channel) is None else tuple(found)
+        return check_channel(model, layer, channel)
+    return tuple(check_channel(model, layer, each) for each in channel)
 
 
 def _check_position(model: ImageModel, layer: str, position: Any) -> tuple[int, int]:
