@@ -7,7 +7,8 @@ image with a small window w occluded (section 3.2 of the paper):
     receptive field    R(d) = mean over n of D_n(c(p_n) + d),   c(p) the middle of position p in pixels
     segmentation       {u : sum over p of max(a_p, 0) R(u - c(p)) >= share of its maximum}
 
-The field is smaller than the theoretical one, and takes the shape of what the channel responds to. The paper occludes
+The field is smaller than the theoretical one, and takes the shape of the pattern that the channel responds to. The
+paper occludes
 windows of 11 x 11 pixels at a distance of 3, about 5000 for an image of 227 x 227.
 """
 

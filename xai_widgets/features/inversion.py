@@ -2,8 +2,8 @@
 
 With a_l(x) the output of a layer l, x0 the image, and m a mask of the channels:
 
-    inversion           x* = argmin_x |a_l(x) - a_l(x0)|^2 / |a_l(x0)|^2 + sum_i R_i(x)    Fong 2021, equation 2.11
-    caricature          x* = argmax_x <a_l(x0), a_l(x)> - sum_i R_i(x), from x0 on         Fong 2021, equation 2.12
+    inversion           x* = argmin_x |a_l(x) - a_l(x0)|^2 / |a_l(x0)|^2 + sum_i R_i(x)    Fong 2020, equation 2.11
+    caricature          x* = argmax_x <a_l(x0), a_l(x)> - sum_i R_i(x), from x0 on         Fong 2020, equation 2.12
     masked inversion    x* = argmax_x <m a_l(x0), a_l(x)> - sum_i R_i(x)                   Fong et al. 2019, equation 12
 
 Mahendran and Vedaldi 2015 use the alpha norm and the total variation as R. The Fourier parameterization makes smooth
@@ -134,7 +134,7 @@ def invert_features(
     Returns
     -------
     Run of InvertedFeatures
-        A warning names the images that are no closer than the random ones at the start.
+        A warning names the images that did not come closer than those at the start.
 
     Raises
     ------

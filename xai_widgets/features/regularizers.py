@@ -4,7 +4,7 @@ With x the pixels in [0, 1] of an image of C channels and H W pixels, and y = x 
 
     alpha norm         sum |y|^alpha / (C H W)                                    Mahendran and Vedaldi 2015, equation 4
     total variation    sum_ij ((x_i,j+1 - x_ij)^2 + (x_i+1,j - x_ij)^2)^(beta/2) / (C H W)     the same, equation 5
-    L2                 sum y^2 / (C H W)                        Simonyan et al. 2014; Fong 2021, equation 2.9
+    L2                 sum y^2 / (C H W)                        Simonyan et al. 2014; Fong 2020, equation 2.9
 
 The published sums are divided by the number of values, so that a weight suits images of any size.
 """

@@ -2,7 +2,7 @@
 
     theta* = argmax_theta  E_t[ f(Phi(t(x(theta)))) ] - sum_i R_i(x(theta))
 
-Fong 2021, section 2.3.1, equations 2.9 to 2.15, and Olah, Mordvintsev and Schubert 2017. Four parts compose freely:
+Fong 2020, section 2.3.1, equations 2.9 to 2.15, and Olah, Mordvintsev and Schubert 2017. Four parts compose freely:
 
 - the objective f, a number per image, such as a class score or the mean of a channel (:mod:`.objectives`);
 - the parameterization x(theta) of the images (:mod:`.parameterizations`);
@@ -87,7 +87,7 @@ class Visualization(ShortRepr):
         return self.activation > self.initial
 
     def opacity(self, share: float = 0.8) -> Tensor:
-        """Return the influence in [0, 1], (N, H, W), which Fel et al. 2023 use as the opacity of the images.
+        """Return the influence in [0, 1], (N, H, W), which Fel, Boissin et al. 2023 use as the opacity of the images.
 
         Parameters
         ----------

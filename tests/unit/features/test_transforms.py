@@ -1,4 +1,4 @@
-"""Random transforms do what they say, for images of any size, and follow their generator."""
+"""Random transforms follow their descriptions, for images of any size, and follow their generator."""
 
 import math
 

@@ -2,8 +2,8 @@
 
 With a_l(x) the output of a layer l, x0 the reference image, and m a mask of its channels:
 
-    inversion           - |a_l(x) - a_l(x0)|^2 / |a_l(x0)|^2      Mahendran and Vedaldi 2015; Fong 2021, equation 2.11
-    caricature          <a_l(x0), a_l(x)> / |a_l(x0)|^2           Mordvintsev et al. 2015; Fong 2021, equation 2.12
+    inversion           - |a_l(x) - a_l(x0)|^2 / |a_l(x0)|^2      Mahendran and Vedaldi 2015; Fong 2020, equation 2.11
+    caricature          <a_l(x0), a_l(x)> / |a_l(x0)|^2           Mordvintsev et al. 2015; Fong 2020, equation 2.12
     masked inversion    <m a_l(x0), a_l(x)> / |m a_l(x0)|^2       Fong et al. 2019, equation 12
 
 The norms make the values comparable between layers: the first is 0, and the others are 1, at x0 itself (the last one

@@ -2,11 +2,11 @@
 
 With a_k,p the activation of channel k of K at position p of h x w, and S_c(x) the score of a class before softmax:
 
-    class        S_c(x)                                            Simonyan et al. 2014; Fong 2021, equation 2.9
+    class        S_c(x)                                            Simonyan et al. 2014; Fong 2020, equation 2.9
     channel      mean over p of a_k,p
     unit         a_k,p at one position p
     neuron       one number of the output of a layer, by its index
-    direction    mean over p of <v, a_p> max(cos(v, a_p), 1/10)^q  Fong 2021, equation 2.10 with q = 0
+    direction    mean over p of <v, a_p> max(cos(v, a_p), 1/10)^q  Fong 2020, equation 2.10 with q = 0
 
 The dot product of equation 2.10 repeats v at all positions; its sum is h w times the mean. With q > 0 the direction of
 the activation counts more than its length (Carter et al. 2019), which helps where other channels are large anyway.

@@ -1,6 +1,6 @@
 """Deep image prior: images drawn by an untrained network from a fixed random input (Ulyanov et al. 2018).
 
-Fong 2021, equations 2.14 and 2.15, with z ~ N(0, 1) fixed and the weights theta of a convolutional network G learned:
+Fong 2020, equations 2.14 and 2.15, with z ~ N(0, 1) fixed and the weights theta of a convolutional network G learned:
 
     theta* = argmax_theta f(Phi(G(z; theta))),   x = sigmoid(M G(z; theta))
 

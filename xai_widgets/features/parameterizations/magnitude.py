@@ -1,6 +1,7 @@
 """MACO: the magnitudes of the spectrum are those of photographs, and its phases are the variables.
 
-Fel et al. 2023, section 4, with r the mean magnitudes of the decorrelated colors of photographs, and F^-1 the inverse
+Fel, Boissin et al. 2023, section 4, with r the mean magnitudes of the decorrelated colors of photographs, and F^-1 the
+inverse
 Fourier transform:
 
     y = F^-1(r e^(i phi)),   x = sigmoid(M y),   phi* = argmax f(x)
