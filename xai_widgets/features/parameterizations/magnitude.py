@@ -34,6 +34,8 @@ from xai_widgets.features.parameterizations.colors import Colors, check_colors, 
 
 #: Color photographs of scikit-image that show what a camera sees at arm's length or farther.
 PHOTOGRAPHS = ("astronaut", "cat", "coffee", "rocket")
+#: Values of black and white when magnitudes are measured.
+RANGE = (0.1, 0.9)
 #: Crops of each photograph whose magnitudes are averaged.
 CROPS = 24
 #: Smallest side of a crop, as a share of the short side of the photograph.
@@ -138,10 +140,11 @@ def natural_magnitude(size: tuple[int, int], colors: Colors) -> Tensor:
 def mean_magnitude(x: Tensor, colors: Colors) -> Tensor:
     """Return the mean magnitudes of images in [0, 1], (C, H, W // 2 + 1), without that of the mean.
 
-    A window hides the borders of the images, whose jumps would fill the axes of the spectrum. The magnitudes are then
+    The range of the images is reduced, so that black and white do not count as infinitely dark and bright. A window
+    hides their borders, whose jumps would fill the axes of the spectrum. The magnitudes are then
     scaled so that values of them have the mean variance of the images.
     """
-    y = from_colors(x, colors)
+    y = from_colors(reduced(x), colors)
     y = y - y.mean((2, 3), keepdim=True)
     rows, columns = (torch.hann_window(extent + 2, periodic=False)[1:-1] for extent in y.shape[2:])
     magnitude = torch.fft.rfft2(y * (rows[:, None] * columns).to(y), norm="ortho").abs().mean(0)
@@ -156,6 +159,11 @@ def mean_magnitude(x: Tensor, colors: Colors) -> Tensor:
             :, None, None
         ]
     )
+
+
+def reduced(x: Tensor) -> Tensor:
+    """Return images with values from RANGE instead of from 0 to 1."""
+    return RANGE[0] + (RANGE[1] - RANGE[0]) * x
 
 
 def variance(magnitude: Tensor, width: int) -> Tensor:
