@@ -219,4 +219,4 @@ def _uniform(low: float, high: float, generator: Generator) -> float:
 
 
 #: Jitter, scale, rotation and once more jitter, after the interpolation.
-ROBUST = (Jitter(0.05), Scale(0.9, 1.1), Rotation(10), Jitter(0.02))
+ROBUST = (Jitter(0.1), Scale(0.8, 1.25), Rotation(10), Jitter(0.05))

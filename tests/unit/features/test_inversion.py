@@ -32,7 +32,7 @@ def done(run):
 @pytest.mark.parametrize("layer", ["conv1", "conv2", "fc"])
 def test_an_inversion_approaches_the_activation(model, layer):
     x = images(2)
-    result = done(invert_features(model, x, layer, steps=300))
+    result = done(invert_features(model, x, layer, steps=300, learning_rate=0.05))
     assert isinstance(result, InvertedFeatures)
     assert result.rose.all()
     a0, a = (model.activations(each, layer)[layer].flatten(1) for each in (x, result.images))

@@ -7,13 +7,15 @@ Fourier transform (Olah, Mordvintsev and Schubert 2017):
 
 Photographs have amplitudes of about 1 / f, so that with d = 1 all variables of a photograph are of one size, and a step
 of Adam changes low frequencies as much as high ones, relative to their size in photographs. Without it, the high
-frequencies come first, as noise.
+frequencies come first, as noise. The default d is a little higher: on EfficientNet-Lite0, objects stand out from the
+texture more clearly. A high learning rate drives colors to the ends of their range.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -34,15 +36,17 @@ class Fourier(Parameterization):
     ----------
     colors : {"decorrelated", "independent"}, default "decorrelated"
         See :func:`~xai_widgets.features.parameterizations.colors.to_colors`.
-    decay : float, default 1
-        d, at least 0. A higher one makes smoother images.
+    decay : float, default 1.25
+        d, at least 0. A higher one makes smoother images, and larger areas of one color.
     std : float, default 0.01
         Standard deviation of the variables at the start.
     """
 
     colors: Colors = "decorrelated"
-    decay: float = 1.0
+    decay: float = 1.25
     std: float = 0.01
+
+    learning_rate: ClassVar[float] = 0.012
 
     def __post_init__(self) -> None:
         check_colors(self.colors)

@@ -63,7 +63,7 @@ class MagnitudeConstrained(ShortRepr, Parameterization):
     colors: Colors = "decorrelated"
     images: Any = field(default=None)
 
-    learning_rate: ClassVar[float] = 0.2
+    learning_rate: ClassVar[float] = 0.1
 
     def __post_init__(self) -> None:
         check_colors(self.colors)

@@ -18,7 +18,7 @@ def test_frequencies_are_in_cycles_per_pixel():
 
 def test_a_variable_is_a_wave_whose_amplitude_falls_with_its_frequency():
     size = (8, 8)
-    drawing = Fourier("independent").start(
+    drawing = Fourier("independent", decay=1.0).start(
         (1, 1, *size), generator=torch.Generator(), device=torch.device("cpu")
     )
     for column in (1, 2, 3):
