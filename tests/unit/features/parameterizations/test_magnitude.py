@@ -45,8 +45,6 @@ def test_the_mean_magnitude_of_noise_is_flat_and_that_of_photographs_falls():
     assert noise[:, 0, 0].tolist() == [0, 0, 0]
     assert noise[:, 2:-2, 2:-2].std() < 0.2 * noise[:, 2:-2, 2:-2].mean()
     assert natural[0, 4, 4] > 3 * natural[0, 16, 16] > 3 * natural[0, 32, 32]
-    # Photographs differ most in brightness.
-    assert natural[0].square().sum() > 1.5 * natural[1].square().sum()
 
 
 @pytest.mark.parametrize("size", [(16, 16), (9, 15)])
