@@ -1,0 +1,61 @@
+"""The page of learned explainers is that of its numbers, and draws its conclusions from them."""
+
+import copy
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "results"
+
+
+@pytest.fixture(scope="module")
+def script():
+    return importlib.import_module("results_learned_page")
+
+
+@pytest.fixture(scope="module")
+def numbers():
+    return json.loads((FOLDER / "learned.json").read_text(encoding="utf-8"))
+
+
+def test_the_page_is_that_of_the_numbers(script, numbers):
+    assert (FOLDER / "learned.md").read_text(encoding="utf-8") == script.page(numbers)
+
+
+def test_a_failure_is_a_loss_of_half_the_gain(script, numbers):
+    found = copy.deepcopy(numbers["domain"])
+    found["photographs"] = found["scenes"]
+    assert "still works" in script.outside(found)
+    found["photographs"] = found["scenes"] | {"preserved": found["scenes"]["preserved_turned"]}
+    assert "explainer fails" in script.outside(found)
+
+
+def test_the_comparison_knows_its_errors(script):
+    def row(name, deletion, seconds):
+        values = {"deletion": [deletion, 0.01], "insertion": [0.5, 0.1], "pointing": [1.0, 0.0]}
+        return {"name": name, "images": 9, "seconds": seconds} | values
+
+    text = script.verdict([row("real-time saliency", 0.1, 0.01), row("extremal perturbations", 0.2, 1.0)])
+    assert "1/100 of the time" in text
+    assert "better in deletion, as good in insertion, as good in pointing" in text
+    text = script.verdict([row("real-time saliency", 0.3, 0.01), row("extremal perturbations", 0.2, 1.0)])
+    assert "worse in deletion" in text
+
+
+def test_every_section_has_a_table(script):
+    probe = {
+        "network": "scenes_vgg", "probe": "FGSM", "images": 4, "reached": 2, "l2": 1.0, "linf": 0.1, "errors": {},
+        "table": [{"method": "gradient", "images": 2, "dice": 0.2, "correlation": 0.1, "noise_dice": 0.7,
+                   "noise_correlation": 0.9}],
+    }  # fmt: skip
+    recovery = {
+        "images": 3, "recovered": 0.5, "three": 1.0, "turned": 0.0, "blurred": float("nan"),
+        "detection": [0.5, 0.7], "detection_gradient": [1.0, 1.0],
+    }  # fmt: skip
+    header = {"threads": 1, "machine": "some", "torch": "2"}
+    page = script.page({"header": header, "probes": [probe], "recovery": {"scenes_vgg": recovery}})
+    assert "| `gradient` | 0.20 | 0.70 | 0.10 | 0.90 |" in page
+    assert "`gradient` 0.50" in page
+    assert "| scenes_vgg | 3 | 50 % | 100 % | 0 % | – | 60 ± 10 % | 100 ± 0 % |" in page
