@@ -165,7 +165,7 @@ def probes() -> list[dict[str, Any]]:
     """Return the success of each probe and the change of maps, on scenes and on photographs."""
     vgg, real = xw.load("scenes_vgg", device="cpu"), xw.load("efficientnet_lite0", device="cpu")
     photographs = real.images([photograph(name) for name in REAL])
-    cases = [
+    cases: list[tuple[str, ImageModel, Tensor, Any]] = [
         ("scenes_vgg", vgg, test_scenes(vgg, ATTACKED, 1)[0], partial(iterated_fgsm, epsilon=16 / 255)),
         ("scenes_vgg", vgg, test_scenes(vgg, ATTACKED, 1)[0], deep_fool),
         ("efficientnet_lite0", real, photographs, partial(fgsm, epsilon=8 / 255)),
