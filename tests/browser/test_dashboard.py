@@ -64,3 +64,41 @@ def test_the_first_map_is_on_the_first_screen(lab):
     assert head["height"] <= 90
     assert first["y"] - board["y"] < 260
     assert board["height"] <= 640 + 90
+
+
+CONCEPTS = [
+    CELLS[0].split("board =")[0],
+    """
+from xai_widgets.concepts import Descent
+
+options = {
+    "class": {"count": 4, "design": 4, "scored": 2},
+    "prediction": {"concepts": xw.data.scene_concepts(40)},
+    "concepts": {"images": 40, "counts": (1, 8), "concept": "body", "settings": Descent(batch_size=16, epochs=1)},
+}
+images = [scenes.scene(n, split="test").image for n in range(3)]
+board = xw.dashboard(model, images, explorers=list(options), options=options)
+board
+""",
+]
+#: A view of each explorer that shows its result.
+SHOWN = {"Class": ".xw-switch", "Prediction": ".xw-flow-row", "Concepts": ".xw-gallery-head"}
+
+
+def test_explorers_of_concepts_fit_one_screen_of_a_narrow_window(lab):
+    page = lab.open(CONCEPTS, width=1100, height=1000)
+    shown = page.output(1)
+    for number, (tab, part) in enumerate(SHOWN.items()):
+        shown.get_by_role("tab", name=tab, exact=True).click()
+        done = ["done"] * (number + 1)
+        page.wait_for_kernel("[one.run_bar.status for one in board.explorers.values()]", done, timeout=200)
+        expect(shown.locator(f"{part}:visible").first).to_be_visible()
+        assert shown.locator(".xw-explorer").first.bounding_box()["height"] <= 770
+        assert shown.evaluate("(node) => node.scrollWidth - node.clientWidth") <= 0
+    # The class and the layer are those of the dashboard.
+    assert shown.locator(".xw-class-picker:visible").count() == 1
+    page.kernel_exec("board.layer = 'stage3'")
+    page.wait_for_kernel(
+        "(lambda one: one and one.train.layer)(board.explorers['concepts'].result)", "stage3"
+    )
+    assert not page.console
