@@ -7,8 +7,8 @@
 
 For both bundled networks on generated scenes (Fong and Vedaldi 2018): single filters against learned combinations for
 each concept and layer, the number of filters that a concept needs, the correlation of weights with IoUs, detectors
-before and after random rotations (Bau et al. 2017), and the planted stamp by every route. For EfficientNet-Lite0 with
-ImageNet weights: the concepts of the classes of the photographs at hand.
+before and after random rotations (Bau et al. 2017), the planted stamp by every route, and concepts as vectors. For
+EfficientNet-Lite0 with ImageNet weights: the concepts of the classes of the photographs at hand.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import json
 import platform
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,14 @@ import numpy as np
 import torch
 from results_concepts_page import DEFAULT, draw, page
 from results_concepts_routes import photographs, stamp
+from results_concepts_vectors import distances, numbers, vectors
 from torch import Tensor
 
 import xai_widgets
 from xai_widgets import data
 from xai_widgets.concepts import (
     Descent,
+    Embeddings,
     Probe,
     classification_concepts,
     dissect,
@@ -66,7 +69,7 @@ FILTERS = (1, 2, 4, 8, 16, 64)
 #: Random rotations, and random combinations for each concept.
 ROTATIONS, DRAWS = 3, 5
 #: The parts of the computation.
-PARTS = ("layers", "rotation", "stamp", "photographs")
+PARTS = ("layers", "rotation", "stamp", "vectors", "photographs")
 #: Significance level of figure 9.
 LEVEL = 0.01
 
@@ -97,11 +100,6 @@ def result(run: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return run.result(progress=False)
-
-
-def numbers(values: Tensor) -> list[float | None]:
-    """Return numbers as JSON; None for NaN."""
-    return [None if value != value else round(value, 5) for value in values.tolist()]
 
 
 def probes(model: Any, layer: str, train: Kept, val: Kept) -> tuple[Probe, Probe]:
@@ -225,6 +223,40 @@ def run_facts(train: Kept, val: Kept) -> dict[str, Any]:
     }
 
 
+def report(words: str) -> None:
+    """Print what is measured."""
+    print(words, flush=True)
+
+
+def measured(given: argparse.Namespace, results: dict[str, Any]) -> Iterator[str]:
+    """Measure part by part, and yield the name of each when its figures are in `results`."""
+    train, val = kept(given.train, "train"), kept(given.val, "test")
+    spaces: list[Embeddings] = []
+    for name in given.networks:
+        found = results["networks"].setdefault(name, {"minutes": {}})
+        for part in [part for part in PARTS[:-1] if part in given.only]:
+            began = time.process_time()
+            if part == "layers":
+                found |= layers(name, train, val, report) | {"run": run_facts(train, val)}
+            elif part == "rotation":
+                found["rotation"] = rotation(name, train, val, report)
+            elif part == "stamp":
+                found["stamp"] = stamp(name, LAYERS[name], train, val, found, report)
+            else:
+                model = xai_widgets.load(name, device="cpu")
+                pairs = partial(probes, model, train=train, val=val)
+                found["vectors"], own = vectors(LAYERS[name], pairs, SETTINGS, report)
+                spaces += own
+            found["minutes"][part] = (time.process_time() - began) / 60
+            yield part
+    if len(spaces) == sum(map(len, LAYERS.values())):
+        results["distances"] = distances(spaces)
+        yield "distances"
+    if "photographs" in given.only:
+        results["photographs"] = photographs(report)
+        yield "photographs"
+
+
 def main() -> None:
     """Measure, and write concepts.json, concepts.md and concepts.png."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -241,25 +273,8 @@ def main() -> None:
     file = given.out / "concepts.json"
     results = json.loads(file.read_text()) if file.exists() else {"networks": {}}
 
-    def report(words: str) -> None:
-        print(words, flush=True)
-
     if not given.page:
-        train, val = kept(given.train, "train"), kept(given.val, "test")
-        for name in given.networks:
-            found = results["networks"].setdefault(name, {"minutes": {}})
-            for part in [part for part in PARTS[:-1] if part in given.only]:
-                began = time.process_time()
-                if part == "layers":
-                    found |= layers(name, train, val, report) | {"run": run_facts(train, val)}
-                elif part == "rotation":
-                    found["rotation"] = rotation(name, train, val, report)
-                else:
-                    found["stamp"] = stamp(name, LAYERS[name], train, val, found, report)
-                found["minutes"][part] = (time.process_time() - began) / 60
-                file.write_text(json.dumps(results, indent=1) + "\n")
-        if "photographs" in given.only:
-            results["photographs"] = photographs(report)
+        for _ in measured(given, results):
             file.write_text(json.dumps(results, indent=1) + "\n")
     missing = [
         f"{part} of {name}"

@@ -18,6 +18,7 @@ from results_concepts_findings import (
     significant,
 )
 from results_concepts_stamp import stamp_routes
+from results_concepts_vectors import vectors_section
 
 INTRODUCTION = """\
 # How layers represent concepts
@@ -71,6 +72,7 @@ def page(results: dict[str, Any]) -> str:
             rotation_table(found),
             stamp_table(found),
         ]
+    parts.append(vectors_section(results))
     if "photographs" in results:
         parts.append(photographs_table(results["photographs"]))
     return "\n".join(parts)
@@ -92,7 +94,7 @@ def findings(networks: dict[str, Any]) -> str:
 
 def about(networks: dict[str, Any]) -> str:
     """Return the reasons of the findings that are not reproduced, with the figures that they follow from."""
-    reasons = ["About the findings that are not reproduced:\n"]
+    reasons = ["About these findings:\n"]
     for name, found in networks.items():
         lost = failures(found)
         counts = [count for _, count, _ in lost] or [0]
@@ -105,6 +107,13 @@ def about(networks: dict[str, Any]) -> str:
         )
         reasons.append(f"- {name}: {capacity(found)}")
         own = [row["own"]["detectors"] / row["channels"] for row in found["rotation"]["layers"]]
+        if "vectors" in found:
+            touched = [share(row, "combined", "touched") for row in found["vectors"]["layers"]]
+            reasons.append(
+                f"- {name}: a part of the gain of combinations is that their masks, without a bias, cover all that a "
+                "bit touches. With such masks for the best filters, too, the combination is at least as good for "
+                f"{' '.join(f'{value:.0%}' for value in touched)} of the concepts by layer."
+            )
         reasons.append(
             f"- {name}: {' '.join(f'{value:.0%}' for value in own)} of the filters of the three layers are detectors "
             "before the rotation, so that the threshold of 0.04 hardly separates filters here."

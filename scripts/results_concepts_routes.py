@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from xai_widgets.concepts import (
 from xai_widgets.data import photograph, scenes
 
 #: Images of a class, of a concept, and random sets.
-IMAGES, EXAMPLES, SETS = 60, 100, 20
+IMAGES, EXAMPLES, SETS = 60, 600, 30
 #: Random directions of the baselines.
 DIRECTIONS = 50
 #: Photographs of an object of ImageNet, by the class that is in them; each class has one.
@@ -84,14 +85,23 @@ def by_vectors(model: Any, layers: tuple[str, ...], train: Any) -> list[dict[str
     examples = concept_images(train, names, most=EXAMPLES)
     toadstools = [scene.image for scene in stamped(IMAGES, scenes.CUE_CLASS, True)]
     rows = []
-    for layer in layers:
+    settings: dict[str, Any] = {"sets": SETS, "size": min(EXAMPLES, len(random) // 2), "pooling": "mean"}
+    for layer, relative in product(layers, (False, True)):
         test = quietly(
             tcav(
-                model, examples, random, toadstools, scenes.CUE_CLASS, layer=layer, sets=SETS, pooling="mean"
+                model,
+                examples,
+                random,
+                toadstools,
+                scenes.CUE_CLASS,
+                layer=layer,
+                relative=relative,
+                **settings,
             )
         )
         rows.append({
             "layer": layer,
+            "relative": relative,
             "names": list(test.names),
             "scores": test.means.tolist(),
             "derivatives": test.derivatives.mean(1).tolist(),

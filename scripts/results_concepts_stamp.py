@@ -65,10 +65,11 @@ def by_images(found: dict[str, Any], index: int) -> list[tuple[str, bool, str]]:
         rank = 1 + sum(value > test["derivatives"][at] for value in test["derivatives"])
         routes.append(
             (
-                f"TCAV for the toadstool in `{test['layer']}`",
+                f"TCAV for the toadstool in `{test['layer']}`"
+                + (", against the other concepts" if test["relative"] else ""),
                 bool(test["significant"][at] and test["scores"][at] > test["random"]),
                 f"score {test['scores'][at]:.2f}, random concepts {test['random']:.2f}, p {test['p'][at]:.2g}, "
-                f"accuracy {test['accuracy'][at]:.0%}; derivative {rank}. of {len(test['names'])} concepts",
+                f"accuracy {test['accuracy'][at]:.0%}; rank {rank} of {len(test['names'])} concepts by the derivative",
             )
         )
     return routes
@@ -102,7 +103,7 @@ def by_removal(found: dict[str, Any]) -> list[tuple[str, bool, str]]:
     rows = []
     for key, title, others, rank in (
         ("filters", f"ablation of filter {found['filter']}, the best one for the stamp", "another filter",
-         f"{found['rank']}. of {found['channels']} filters"),
+         f"rank {found['rank']} of {found['channels']} filters"),
         ("directions", "ablation of the direction of the stamp", "a random direction",
          f"{found['lower']} of {found['random']} random directions lower it more"),
     ):  # fmt: skip
@@ -128,6 +129,6 @@ def without_labels(craft: dict[str, Any]) -> tuple[str, bool, str]:
     return (
         "concepts of the toadstool without labels",
         bool(inside[at] >= TIMES * craft["pixels"]),
-        f"{inside[at]:.0%} of a concept lies on the stamp, {craft['pixels']:.1%} of the pixels; {rank}. of "
+        f"{inside[at]:.0%} of a concept lies on the stamp, {craft['pixels']:.1%} of the pixels; rank {rank} of "
         f"{len(inside)} by importance ({craft['importance'][at]:.2f}), score {craft['effect'][at]:+.2f} without it",
     )

@@ -8,31 +8,24 @@ import { floats } from "./lib/image.js";
 import { clamp } from "./lib/numbers.js";
 import { classColor, seriesColor } from "./lib/palette.js";
 
-/** Edges of the columns, in units of the drawing; a narrow one has no column of groups. */
-const WIDE = { group: 8, name: 92, value: 252, share: 304, left: 316, node: 440, width: 580 };
-const NARROW = { ...WIDE, name: 12, value: 172, share: 222, left: 232, node: 284, width: 424 };
-/** Width below which the drawing is narrow, CSS px. */
-const LEAST = 480;
+/** Edges of the columns, in units of the drawing. */
+const GROUP = 8;
+const NAME = 92;
+const VALUE = 252;
+const SHARE = 304;
+const LEFT = 316;
+const NODE = 440;
+const WIDTH = 580;
 /** Characters of a name that fit. */
 const LONGEST = 17;
 
 let views = 0;
 
-export default view("xw-flow-view", ({ model, set, announce, message, signal, refresh }) => {
+export default view("xw-flow-view", ({ model, set, announce, message }) => {
 	const id = `xw-flow-${++views}-${Math.random().toString(36).slice(2, 8)}`;
-	const svg = draw("svg", { role: "listbox", tabindex: 0, viewBox: `0 0 ${WIDE.width} ${ROW}` });
+	const svg = draw("svg", { role: "listbox", tabindex: 0, viewBox: `0 0 ${WIDTH} ${ROW}` });
 	// The message lies over the room of the rows, so that nothing moves when they come.
 	const stage = element("div", { class: "xw-flow-stage" }, [svg, message]);
-	let at = WIDE;
-	const watch = new ResizeObserver(([entry]) => {
-		const { width } = entry.contentRect;
-		const fitting = width && width < LEAST ? NARROW : WIDE;
-		if (fitting === at) return;
-		at = fitting;
-		refresh();
-	});
-	watch.observe(stage);
-	signal.addEventListener("abort", () => watch.disconnect());
 
 	/** @returns {import("./lib/flows.js").Row[]} */
 	function rows() {
@@ -72,31 +65,32 @@ export default view("xw-flow-view", ({ model, set, announce, message, signal, re
 		node.append(
 			draw("rect", {
 				class: "xw-flow-back",
-				x: at.name - 6,
+				x: NAME - 6,
 				y: flow.top - ROW / 2 + 1,
-				width: at.left - at.name + 4,
+				width: LEFT - NAME + 4,
 				height: ROW - 2,
 				rx: 4,
 			}),
-			draw("path", { class: "xw-flow-band", d: band(at.left + 4, at.node, flow) }),
+			draw("path", { class: "xw-flow-band", d: band(LEFT + 4, NODE, flow) }),
 			draw("rect", {
 				class: "xw-flow-bar",
-				x: at.left,
+				x: LEFT,
 				y: flow.top - flow.thickness / 2,
 				width: 4,
 				height: flow.thickness,
 			}),
-			label(at.name, y, shortened(flow.name, LONGEST), ""),
-			label(at.value, y, readable(flow.value), "", "end"),
-			label(at.share, y, flow.fixed ? "" : percent(flow.value), "xw-flow-muted", "end"),
+			label(NAME, y, shortened(flow.name, LONGEST), ""),
+			label(VALUE, y, readable(flow.value), "", "end"),
+			label(SHARE, y, flow.fixed ? "" : percent(flow.value), "xw-flow-muted", "end"),
 		);
-		if (flow.heads && at === WIDE)
-			node.append(label(at.group, y, shortened(flow.group, 10), "xw-flow-muted xw-flow-small"));
+		if (flow.heads) node.append(label(GROUP, y, shortened(flow.group, 10), "xw-flow-muted xw-flow-small"));
 		const texts = [...node.querySelectorAll("text")].map((text) => text.textContent?.trim());
 		node.setAttribute("aria-label", texts.filter(Boolean).join(" "));
-		const title = draw("title", {});
-		title.textContent = flow.fixed ? flow.name : `${flow.name} (${flow.group})`;
-		node.append(title);
+		if (flow.name.length > LONGEST) {
+			const title = draw("title", {});
+			title.textContent = flow.name;
+			node.append(title);
+		}
 		if (!flow.fixed) node.addEventListener("click", () => set({ selected: flow.index }));
 		return node;
 	}
@@ -133,7 +127,7 @@ export default view("xw-flow-view", ({ model, set, announce, message, signal, re
 		refresh() {
 			const found = rows();
 			const { flows, height, node } = layout(found);
-			svg.setAttribute("viewBox", `0 0 ${at.width} ${Math.max(height, model.get("rows") * ROW, ROW)}`);
+			svg.setAttribute("viewBox", `0 0 ${WIDTH} ${Math.max(height, model.get("rows") * ROW, ROW)}`);
 			if (!found.length) {
 				order = [];
 				svg.replaceChildren();
@@ -173,20 +167,15 @@ export default view("xw-flow-view", ({ model, set, announce, message, signal, re
 		group.append(
 			draw("rect", {
 				class: "xw-flow-bar",
-				x: at.node,
+				x: NODE,
 				y: node.top,
 				width: 8,
 				height: node.height,
 				rx: 2,
 				style: `--xw-flow: ${color}`,
 			}),
-			...lines.map((line, number) => label(at.node + 14, first + 16 * number, line, "xw-flow-strong")),
-			label(
-				at.node + 14,
-				first + 16 * lines.length,
-				`score ${readable(model.get("score"))}`,
-				"xw-flow-muted",
-			),
+			...lines.map((line, at) => label(NODE + 14, first + 16 * at, line, "xw-flow-strong")),
+			label(NODE + 14, first + 16 * lines.length, `score ${readable(model.get("score"))}`, "xw-flow-muted"),
 		);
 		return group;
 	}

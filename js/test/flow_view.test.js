@@ -25,8 +25,8 @@ function state(over = {}) {
 
 /** @type {{model: import("./model.js").Model, el: HTMLElement, unmount: () => Promise<void>}} */
 let view;
-async function show(over, width = 560) {
-	view = await mount(flowView, state(over), { width });
+async function show(over) {
+	view = await mount(flowView, state(over), { width: 560 });
 	await painted();
 }
 afterEach(() => view?.unmount());
@@ -98,20 +98,4 @@ test("without values there is a sentence", async () => {
 	await show({ values: null });
 	expect(view.el.querySelector(".xw-message").textContent).toBe("not computed yet");
 	expect(rows()).toEqual([]);
-});
-
-test("a narrow drawing has no column of groups, and its text stays legible", async () => {
-	await show({}, 380);
-	await painted();
-	const texts = rows().map((row) => [...row.querySelectorAll("text")].map((node) => node.textContent.trim()));
-	expect(texts[0]).toEqual(["stamp", "4.000", "100 %"]);
-	expect(rows()[0].querySelector("title")?.textContent).toBe("stamp (mark)");
-	const svg = view.el.querySelector("svg");
-	expect(svg.getBoundingClientRect().width / svg.viewBox.baseVal.width).toBeGreaterThan(0.8);
-});
-
-test("a wide drawing is no larger than its text", async () => {
-	await show({}, 1200);
-	const svg = view.el.querySelector("svg");
-	expect(svg.getBoundingClientRect().width / svg.viewBox.baseVal.width).toBeLessThan(1.1);
 });

@@ -3,6 +3,7 @@
 import copy
 import importlib
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,35 @@ def test_the_committed_page_is_made_of_the_committed_numbers():
     assert (COMMITTED / "concepts.md").read_text() == page
     assert set(numbers["networks"]) == {"scenes_vgg", "scenes_resnet"}
     assert (COMMITTED / "concepts.png").exists()
+
+
+def test_the_command_measures_every_part_and_writes_the_page(tmp_path, monkeypatch):
+    script, routes = (
+        importlib.import_module(name) for name in ("results_concepts", "results_concepts_routes")
+    )
+    monkeypatch.setattr(script, "SETTINGS", script.Descent(learning_rate=1e-3, epochs=1))
+    monkeypatch.setattr(script, "LAYERS", {"scenes_vgg": script.LAYERS["scenes_vgg"][1:]})
+    monkeypatch.setattr(script, "ROTATIONS", 1)
+    monkeypatch.setattr(routes, "PHOTOGRAPHS", {"cat": "Egyptian cat"})
+    for name, value in (("IMAGES", 12), ("EXAMPLES", 24), ("SETS", 3), ("DIRECTIONS", 3), ("COUNT", 3)):
+        monkeypatch.setattr(routes, name, value)
+    monkeypatch.setattr(
+        sys, "argv", ["", "--train", "60", "--val", "24", "--networks", "scenes_vgg", "--out", str(tmp_path)]
+    )
+    script.main()
+    numbers = json.loads((tmp_path / "concepts.json").read_text())
+    found = numbers["networks"]["scenes_vgg"]
+    assert {"layers", "rotation", "stamp", "vectors"} <= set(found)
+    assert [row["layer"] for row in found["vectors"]["layers"]] == list(script.LAYERS["scenes_vgg"])
+    # Every layer is at no distance from itself, and no two are the same.
+    distances = numbers["distances"]["total"]
+    assert [[value == 0 for value in row] for row in distances] == [
+        [i == j for j in range(4)] for i in range(4)
+    ]
+    page = (tmp_path / "concepts.md").read_text()
+    assert "60 training scenes, not the 3000" in page
+    for _, judge in importlib.import_module("results_concepts_findings").FINDINGS:
+        assert judge(found) in page
+    for words in ("against the other concepts", "Distances D_ij", "Sums `object - texture", "Egyptian cat"):
+        assert words in page
+    assert (tmp_path / "concepts.png").stat().st_size > 1000

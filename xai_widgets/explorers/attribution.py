@@ -130,7 +130,6 @@ class AttributionExplorer(Explorer):
         "target": "target",
         "layer": "layer",
     }
-    of_all_images: ClassVar[bool] = True
 
     target = Int(None, allow_none=True, help="The class of all images; None: the class of each image.")
 

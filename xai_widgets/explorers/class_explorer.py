@@ -20,9 +20,8 @@ from xai_widgets.core.validation import integer
 from xai_widgets.data import scenes
 from xai_widgets.explorers.channel_switches import Switched
 from xai_widgets.explorers.class_gallery import CONCEPTS, PARTS, clear_gallery, draw_concepts, draw_parts
-from xai_widgets.explorers.class_images import default_images, has_scenes
+from xai_widgets.explorers.class_images import default_images
 from xai_widgets.explorers.class_views import PLOT, ClassViews, in_words
-from xai_widgets.explorers.explorer import Choice
 from xai_widgets.explorers.layout import column, header, stage
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import existing_class, small_text
@@ -126,7 +125,6 @@ class ClassExplorer(ClassViews):
         *("class_picker", "layer_picker", "list_picker", "image_picker", "run_bar"),
     )
     shared: ClassVar[Mapping[str, str]] = {"target": "target", "layer": "layer_picker.value"}
-    of_all_images: ClassVar[bool] = True
 
     target = Int(0, help="The class.")
     off: List[int] = List(Int(min=0), help="Numbers of the concepts that are removed, from 0.")
@@ -177,16 +175,6 @@ class ClassExplorer(ClassViews):
         self._connect()
         if start:
             self.compute()
-
-    @classmethod
-    def from_choice(cls, model: ImageModel, choice: Choice, **options: Any) -> ClassExplorer:
-        """Return an explorer of the class and layer of a dashboard, with all of its images unless there are scenes."""
-        chosen = {
-            "images": None if has_scenes(model) else choice.originals,
-            "target": choice.target,
-            "layer": choice.layer or None,
-        }
-        return cls(model, **{**chosen, **options})
 
     def _take_images(self, images: Any) -> None:
         """Choose the images, and the class that is predicted most often."""

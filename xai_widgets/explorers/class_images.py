@@ -18,14 +18,9 @@ STAND_IN = (
 )
 
 
-def has_scenes(model: ImageModel) -> bool:
-    """Return whether the classes of a network are those of the generated scenes."""
-    return list(model.labels) == list(scenes.CLASSES)
-
-
 def default_images(model: ImageModel) -> tuple[Any, str]:
     """Return images, or a function that returns those of a class, and a caveat about them."""
-    if has_scenes(model):
+    if list(model.labels) == list(scenes.CLASSES):
         return scenes_of, ""
     return [photograph(name) for name in PHOTOGRAPHS], STAND_IN
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from xai_widgets.concepts import Descent
@@ -11,7 +11,6 @@ from xai_widgets.core.validation import choice, integer
 from xai_widgets.data import scene_concepts
 from xai_widgets.data.base import ConceptData
 from xai_widgets.explorers.concept_views import ConceptViews
-from xai_widgets.explorers.explorer import Choice
 from xai_widgets.explorers.layout import header
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import dropdown
@@ -97,7 +96,6 @@ class ConceptExplorer(ConceptViews):
 
     question: ClassVar[str] = "Which concepts does one filter detect, and which take many?"
     hint: ClassVar[str] = "Choose a concept, then drag the slider of the filters."
-    shared: ClassVar[Mapping[str, str]] = {"layer": "layer_picker.value"}
     kernel_controls: ClassVar[tuple[str, ...]] = (
         "category_picker",
         "concept_picker",
@@ -167,11 +165,6 @@ class ConceptExplorer(ConceptViews):
         self._draw()
         if start:
             self.compute()
-
-    @classmethod
-    def from_choice(cls, model: ImageModel, choice: Choice, **options: Any) -> ConceptExplorer:
-        """Return an explorer of the layer of a dashboard."""
-        return cls(model, **{"layer": choice.layer or None, **options})
 
     def _make_controls(self, layer: str, images: int) -> None:
         concepts = self.study.concepts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from ipywidgets import Box, Tab, Widget
@@ -13,17 +13,43 @@ from traitlets import HasTraits, Int, TraitError, Unicode, validate
 from xai_widgets.core.display import single_images
 from xai_widgets.core.model import ImageModel, Target, targeted
 from xai_widgets.errors import as_sentence, unknown_name
-from xai_widgets.explorers.dashboard_parts import EXPLORERS, LINKED, linked_views, shared_parts
+from xai_widgets.explorers.attribution import AttributionExplorer
+from xai_widgets.explorers.brush import PerturbationBrush
+from xai_widgets.explorers.channel import ChannelExplorer
+from xai_widgets.explorers.deletion import DeletionExplorer
 from xai_widgets.explorers.explorer import Choice, wait_for
+from xai_widgets.explorers.extremal import ExtremalExplorer
+from xai_widgets.explorers.inverse import InverseExplorer
 from xai_widgets.explorers.joining import link
 from xai_widgets.explorers.layout import header
 from xai_widgets.explorers.panel import closed_on_error, with_companions
 from xai_widgets.explorers.parts import dropdown, existing_class, paragraph, wide
+from xai_widgets.explorers.similarity import SimilarityExplorer
 from xai_widgets.explorers.state import DERIVED, EXPLORER, ChoiceEntry, Stateful
 from xai_widgets.studies.layers import spatial_layers
-from xai_widgets.views import ClassPicker, GalleryView
-from xai_widgets.views.static_repr import set_layout
+from xai_widgets.views import ClassPicker, GalleryView, View
+from xai_widgets.views.static_repr import set_layout, walk_widgets
 
+
+class Entry(NamedTuple):
+    """An explorer of a dashboard: its class, and the title of its tab."""
+
+    kind: Any
+    title: str
+
+
+#: Explorers of a dashboard by name.
+EXPLORERS = {
+    "attribution": Entry(AttributionExplorer, "Attribution"),
+    "deletion": Entry(DeletionExplorer, "Deletion"),
+    "extremal": Entry(ExtremalExplorer, "Extremal"),
+    "brush": Entry(PerturbationBrush, "Brush"),
+    "channels": Entry(ChannelExplorer, "Channels"),
+    "inverse": Entry(InverseExplorer, "Inverse"),
+    "similarity": Entry(SimilarityExplorer, "Similarity"),
+}
+#: Traits of views that are linked in the browser, in all explorers.
+LINKED = ("position", "viewport", "colormap")
 #: Width of the images to choose from, CSS px.
 THUMBNAIL = 40
 
@@ -42,8 +68,8 @@ class Dashboard(Stateful):
     images
         One image or several, of any kind.
     explorers : sequence of str, optional
-        Explorers to include, in this order, of "attribution", "deletion", "extremal", "brush", "channels", "inverse",
-        "similarity", "class", "prediction" and "concepts". Default: all of them.
+        Explorers to include, in this order, of "attribution", "deletion", "extremal", "brush", "channels", "inverse"
+        and "similarity". Default: all of them.
     names : sequence of str, optional
         Names of the images.
     target : int, str or callable, optional
@@ -51,11 +77,7 @@ class Dashboard(Stateful):
     layer : str, optional
         A spatial layer. Default: the last one.
     options : dict of str to dict, optional
-        Further arguments of explorers by their names, such as ``{"attribution": {"methods": ["lrp"]}}``. By default
-        "prediction" and "concepts" learn concepts from generated scenes; ``{"prediction": {"concepts": folder}}`` and
-        ``{"concepts": {"train": train, "val": val}}`` replace them. "class" uses all images of the dashboard, or
-        generated scenes of the class for the bundled networks of scenes; ``{"class": {"images": folder}}`` replaces
-        them.
+        Further arguments of explorers by their names, such as ``{"attribution": {"methods": ["lrp"]}}``.
     state : dict, optional
         Choices to begin with, a result of :meth:`state`.
 
@@ -291,8 +313,8 @@ class Dashboard(Stateful):
         """Link the views of an explorer with those of the others, and take the class and layer chosen in it."""
         others = [other for other in self.explorers.values() if other is not explorer]
         for trait in LINKED:
-            ends = linked_views(explorer, trait)
-            known = [view for other in others for view in linked_views(other, trait)]
+            ends = _linked(explorer, trait)
+            known = [view for other in others for view in _linked(other, trait)]
             if len(known[:1] + ends) > 1:
                 link(*known[:1], *ends, trait)
         for name in ("class_picker", "menu"):
@@ -302,7 +324,7 @@ class Dashboard(Stateful):
         layers = getattr(explorer, "layer_picker", None)
         if layers is not None and set(layers.options) <= set(self._layers):
             layers.layout.display = "none"
-        for name, part, attribute in shared_parts(explorer):
+        for name, part, attribute in _shared(explorer):
             if name in ("target", "layer") and isinstance(part, HasTraits) and part.has_trait(attribute):
                 part.observe(lambda change, name=name: self._take(name, change["new"]), attribute)
 
@@ -324,7 +346,7 @@ class Dashboard(Stateful):
             self._fill(name, self.explorers[name])
 
     def _set(self, explorer: Any) -> None:
-        for name, part, attribute in shared_parts(explorer):
+        for name, part, attribute in _shared(explorer):
             value, current = getattr(self, name), getattr(part, attribute)
             if name == "image":
                 change = not current.equal(value)
@@ -376,8 +398,8 @@ class Dashboard(Stateful):
             self._names.append(f"image {len(self._x)}")
         self._replace_argument("images", self._originals)
         for name, explorer in list(self.explorers.items()):
-            if explorer.of_all_images:
-                # It is made anew.
+            if "frame" in explorer.shared:
+                # It shows all images: it is made anew.
                 self._fill(name, paragraph(EXPLORERS[name].kind.question))
                 self.explorers.pop(name).close()
         with self.image_picker.hold_sync():
@@ -409,3 +431,20 @@ class Dashboard(Stateful):
 def dashboard(model: ImageModel, images: Any, **options: Any) -> Dashboard:
     """Return all explorers of a network in tabs; parameters are those of :class:`Dashboard`."""
     return Dashboard(model, images, **options)
+
+
+def _shared(explorer: Any) -> Iterator[tuple[str, Any, str]]:
+    """Yield the name of each shared attribute, and the part of an explorer and its attribute that hold it."""
+    for name, path in explorer.shared.items():
+        part, _, attribute = path.rpartition(".")
+        yield name, getattr(explorer, part) if part else explorer, attribute
+
+
+def _views(widget: Any) -> list[View]:
+    return [part for part in walk_widgets(widget) if isinstance(part, View)]
+
+
+def _linked(explorer: Any, trait: str) -> list[View]:
+    """Return the views of an explorer that a trait links; galleries, which have no position, zoom on their own."""
+    needed = {trait, "position"} if trait == "viewport" else {trait}
+    return [view for view in _views(explorer) if all(view.has_trait(name) for name in needed)]

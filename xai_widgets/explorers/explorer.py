@@ -109,8 +109,6 @@ class Explorer(Stateful):
     #: Attributes that a dashboard keeps equal in all explorers, such as ``{"layer": "layer_picker.value"}``: "image",
     #: "frame" (the index of the image), "target" and "layer".
     shared: ClassVar[Mapping[str, str]] = {}
-    #: Whether :meth:`from_choice` takes all images of a dashboard.
-    of_all_images: ClassVar[bool] = False
 
     study: Study[Any, Any]
     run_bar: RunBar

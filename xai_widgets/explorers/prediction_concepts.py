@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,32 +12,19 @@ from traitlets import Int, TraitError, validate
 from xai_widgets.concepts.decomposition import PredictionConcepts
 from xai_widgets.concepts.directions import ConceptDirections
 from xai_widgets.concepts.examples import as_concepts
-from xai_widgets.core.model import ImageModel, Target, targeted
-from xai_widgets.core.validation import choice, integer
-from xai_widgets.data import scene_concepts
+from xai_widgets.core.model import ImageModel, Target
+from xai_widgets.core.validation import integer
 from xai_widgets.data.base import ConceptData
-from xai_widgets.explorers.class_images import has_scenes
-from xai_widgets.explorers.explorer import Choice
 from xai_widgets.explorers.image_explorer import ImageExplorer
 from xai_widgets.explorers.layout import column, display_menu, header, stage
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.explorers.parts import dropdown, explanation, small_text
+from xai_widgets.explorers.parts import dropdown
 from xai_widgets.studies.prediction_concepts import (
     PredictionConceptsKey,
     PredictionConceptsStudy,
     layers_of,
 )
 from xai_widgets.views import FlowView, HeatmapView, link
-
-#: Largest width of the map, CSS px.
-MAP = 440
-#: Generated scenes from which concepts are learned by default.
-SCENES = 150
-#: Warning about concepts that nobody chose.
-STAND_IN = (
-    "No concepts were given: these are parts, textures and colors of generated scenes, which may mean little to this "
-    "network. Pass images of concepts, such as a folder of folders."
-)
 
 
 class PredictionConceptsExplorer(ImageExplorer):
@@ -53,19 +40,15 @@ class PredictionConceptsExplorer(ImageExplorer):
         The network; it is never changed.
     image
         One image of any kind.
-    concepts : ConceptData, mapping of str to images, path, or ConceptDirections, optional
+    concepts : ConceptData, mapping of str to images, path, or ConceptDirections
         A concept data set with pixel labels; images of each concept by name, or a folder with one folder of images per
-        concept; or directions of concepts that are already learned. They are learned once per layer. Default: the
-        parts, textures and colors of 150 generated scenes (:func:`~xai_widgets.data.scene_concepts`).
+        concept; or directions of concepts that are already learned. They are learned once per layer.
     target : int or str, optional
         The class. Default: the predicted class.
     layers : sequence of str, optional
         Spatial layers to choose from. Default: the last one before pooling.
-    layer : str, optional
-        The first layer. Default: the last one of ``layers``.
-    without : sequence of str, optional
+    without : sequence of str, default ()
         Categories of concepts that are left out, such as ``["object"]``, so that a class is not explained by itself.
-        Default: none of given concepts, the objects of generated scenes.
     most : int, default 7
         Largest number of concepts, 1 to 12.
     start : bool, default True
@@ -83,8 +66,6 @@ class PredictionConceptsExplorer(ImageExplorer):
         Contributions of the concepts.
     heatmap : HeatmapView
         Contribution of the chosen concept at each position.
-    facts : ipywidgets.HTML
-        Warnings of the decomposition.
     display : DisplayMenu
         Opacity and colors of the map.
     result : PredictionConcepts or None
@@ -104,7 +85,6 @@ class PredictionConceptsExplorer(ImageExplorer):
     question: ClassVar[str] = "Which concepts carry this prediction?"
     hint: ClassVar[str] = "Click a concept to see where it contributes."
     kernel_controls: ClassVar[tuple[str, ...]] = ("class_picker", "layer_picker", "run_bar")
-    shared: ClassVar[Mapping[str, str]] = {**ImageExplorer.shared, "layer": "layer_picker.value"}
 
     selected = Int(0, min=-1, help="The chosen concept.")
 
@@ -116,43 +96,33 @@ class PredictionConceptsExplorer(ImageExplorer):
         self,
         model: ImageModel,
         image: Any,
-        concepts: Any = None,
+        concepts: Any,
         *,
         target: Target = None,
         layers: Sequence[str] | None = None,
-        layer: str | None = None,
-        without: Sequence[str] | None = None,
+        without: Sequence[str] = (),
         most: int = 7,
         start: bool = True,
         **kwargs: Any,
     ) -> None:
-        self._caveat = ""
-        if concepts is None:
-            concepts, without = scene_concepts(SCENES), ("object",) if without is None else without
-            self._caveat = "" if has_scenes(targeted(model, None)[0]) else STAND_IN
-        elif not isinstance(concepts, ConceptDirections | ConceptData):
+        if not isinstance(concepts, ConceptDirections | ConceptData):
             concepts = as_concepts(concepts)
         self._concepts = concepts
-        self._without, self._most = tuple(without or ()), integer(most, "most", low=1, high=12)
+        self._without, self._most = tuple(without), integer(most, "most", low=1, high=12)
         self._known: MutableMapping[str, ConceptDirections] = {}
         super().__init__(model, image, target=target, **kwargs)
-        names = layers_of(self.model, concepts, [layer] if layers is None and layer is not None else layers)
+        names = layers_of(self.model, concepts, layers)
         self.study = self._make_study()
-        layer = names[-1] if layer is None else layer
-        choice(layer, "layer", names)
-        self.layer_picker = dropdown("Layer", names, layer)
+        self.layer_picker = dropdown("Layer", names, names[-1])
         self.layer_picker.help = "The layer whose features are decomposed"
         self.layer_picker.layout.display = None if len(names) > 1 else "none"
         self.flows = FlowView(title="Contributions to the score", rows=self._most + 2)
         self.heatmap = HeatmapView(
-            width=MAP, title="Where it contributes", sign="both", help="contribution at each position"
+            width=0, title="Where it contributes", sign="both", help="contribution at each position"
         )
         self.display = display_menu(self.heatmap)
         controls = header(self.class_picker, self.layer_picker, self.display, self.run_bar)
-        self.facts = explanation("")
-        parts = stage(
-            column(self.heatmap, weight=1, width=230), column(self.flows, self.facts, weight=1.7, width=340)
-        )
+        parts = stage(column(self.heatmap, weight=1, width=260), column(self.flows, weight=1.7, width=380))
         self._assemble([controls, parts])
         link((self.flows, "selected"), (self.heatmap, "frame"))
         self.flows.observe(lambda change: self.set_trait("selected", change["new"]), "selected")
@@ -161,16 +131,6 @@ class PredictionConceptsExplorer(ImageExplorer):
         self._draw()
         if start:
             self.compute()
-
-    @classmethod
-    def from_choice(cls, model: ImageModel, choice: Choice, **options: Any) -> PredictionConceptsExplorer:
-        """Return an explorer of the image, class and layer of a dashboard."""
-        learned = isinstance(options.get("concepts"), ConceptDirections)
-        if choice.layers and not learned and "layers" not in options:
-            options = {"layers": choice.layers, "layer": choice.layer, **options}
-        explorer = super().from_choice(model, choice, **options)
-        assert isinstance(explorer, PredictionConceptsExplorer)
-        return explorer
 
     @validate("selected")
     def _selected_exists(self, proposal: dict[str, Any]) -> int:
@@ -199,7 +159,7 @@ class PredictionConceptsExplorer(ImageExplorer):
         key = self._keys()[0]
         self.result = self.study.result(key)
         if self.result is None:
-            self.flows.values, self.facts.value = None, ""
+            self.flows.values = None
             # A map without values has a color scale, so that nothing moves when the values come.
             self.heatmap.maps = np.full((1, 2, 2), np.nan, np.float32)
             self.heatmap.labels = []
@@ -217,8 +177,4 @@ class PredictionConceptsExplorer(ImageExplorer):
             maps = torch.cat([made.maps, made.residual_map[None]]).numpy()
             self.heatmap.maps = np.ascontiguousarray(maps)
             self.heatmap.labels = [*made.names, "no concept"]
-            words = [
-                self._caveat,
-                *(f"{each[:1].upper()}{each[1:]}." for each in self.study.outcome(key).warnings),
-            ]
-            self.facts.value = small_text(" ".join(filter(None, words)))
+            self.heatmap.notes = [" ".join(self.study.outcome(key).warnings)] * len(maps)

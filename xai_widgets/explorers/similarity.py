@@ -145,7 +145,6 @@ class SimilarityExplorer(Explorer):
         "panel",
     )
     shared: ClassVar[Mapping[str, str]] = {"frame": "view.frame", "layer": "layer_picker.value"}
-    of_all_images: ClassVar[bool] = True
 
     study: SimilarityStudy
 

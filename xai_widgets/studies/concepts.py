@@ -139,7 +139,7 @@ class ConceptStudy(Study[ConceptKey, LayerConcepts]):
     def steps(self, key: ConceptKey) -> int:
         """Return how many snapshots the computation of a key has."""
         batches = [-(-len(data) // self.batch_size) for data in self.images(key)]
-        return batches[0] + 2 * batches[1] + 2 * self.settings.epochs + 3
+        return batches[0] + 2 * batches[1] + 2 * self.settings.epochs + 1
 
     def weight(self, key: ConceptKey, steps: int) -> float:
         """Return the time of a key beside the others, for the progress."""

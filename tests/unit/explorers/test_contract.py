@@ -1,6 +1,7 @@
 """What holds for every explorer: closed it frees everything, and its run bar tells how each computation ended."""
 
 import gc
+import importlib
 import io
 import json
 import threading
@@ -279,10 +280,12 @@ def _words(part):
 
 
 def test_a_dashboard_says_in_a_tab_why_an_explorer_is_none(monkeypatch):
+    module = importlib.import_module("xai_widgets.explorers.dashboard")
+
     def broken(*args, **kwargs):
         raise RuntimeError("not for this network")
 
-    monkeypatch.setattr(xw.DeletionExplorer, "from_choice", broken)
+    monkeypatch.setattr(module.DeletionExplorer, "from_choice", broken)
     board = EXPLORERS["dashboard"](classifier())
     try:
         assert board.show("deletion") is None

@@ -6,8 +6,6 @@ from networks import CLASSES, Concat, SharedInPlace, Stream, images, one_sentenc
 from traitlets import TraitError
 
 import xai_widgets as xw
-from xai_widgets.data import scene_concepts
-from xai_widgets.data.scenes import scene
 from xai_widgets.views import HeatmapView, SliderView, View
 from xai_widgets.views.static_repr import walk_widgets
 
@@ -110,52 +108,6 @@ def test_a_layer_that_is_chosen_holds_for_all(model):
     assert channels.layer_picker.value == "block2"
     channels.layer_picker.value = "block1"
     assert board.layer == board.layer_picker.value == "block1"
-    board.close()
-
-
-CONCEPTS = {
-    "class": {"count": 2, "design": 4, "scored": 1},
-    "prediction": {"concepts": {"first": images(10), "second": images(20)[10:]}},
-    "concepts": {
-        "train": scene_concepts(12, size=32),
-        "val": scene_concepts(6, "test", size=32),
-        "images": 12,
-    },
-}
-
-
-def test_explorers_of_concepts_share_class_and_layer(model):
-    board = xw.dashboard(model, images(3), explorers=list(CONCEPTS), options=CONCEPTS, layer="block1")
-    made = {name: board.show(name) for name in CONCEPTS}
-    assert board.wait(120)
-    assert {each.layer_picker.value for each in made.values()} == {"block1"}
-    assert {each.layer_picker.layout.display for each in made.values()} == {"none"}
-    board.target = other = (board.target + 1) % CLASSES
-    board.layer = "block2"
-    for name, each in made.items():
-        board.show(name)
-        assert each.layer_picker.value == "block2"
-        assert getattr(each, "target", other) == other
-    board.frame = 1
-    board.show("prediction")
-    assert made["prediction"].image.equal(board.image)
-    board.close()
-
-
-def test_an_image_of_the_user_is_one_of_those_of_the_class(model):
-    board = xw.dashboard(model, images(3), explorers=["class"], options=CONCEPTS)
-    before = board.explorers["class"]
-    assert len(before.images) == 3
-    board._open_image(images(4)[3])
-    assert len(board.explorers["class"].images) == 4
-    assert board.explorers["class"] is not before
-    board.close()
-
-
-def test_the_class_of_a_network_of_scenes_is_that_of_generated_scenes():
-    model = xw.load("scenes_resnet")
-    board = xw.dashboard(model, scene(0).image, explorers=["class"], options={"class": {"start": False}})
-    assert callable(board.explorers["class"].images)
     board.close()
 
 

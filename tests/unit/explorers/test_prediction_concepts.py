@@ -2,10 +2,8 @@
 
 import numpy as np
 import pytest
-import torch
 from closeness import assert_close
 from stamped import CUE, plain, stamped, toadstools
-from torch import nn
 from traitlets import TraitError
 
 import xai_widgets as xw
@@ -100,21 +98,3 @@ def test_wrong_arguments_are_refused(model, options, message):
 def test_directions_have_their_layer(model, directions):
     with pytest.raises(ValueError, match="that of the directions"):
         xw.PredictionConceptsExplorer(model, plain(1)[0], directions, layers=["stage3"], start=False)
-
-
-def test_default_concepts_are_those_of_scenes_with_a_note_for_other_networks(model):
-    torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    other = xw.ImageModel(nn.Sequential(*network, nn.Linear(4, 3)).eval(), size=16)
-    for given, caveat in ((model, False), (other, True)):
-        explorer = xw.PredictionConceptsExplorer(given, toadstools(1)[0], layer=given.default_layer())
-        assert explorer.wait(PATIENCE)
-        assert explorer.run_bar.status == "done", explorer.run_bar.error
-        assert "object" not in explorer.result.categories
-        assert ("No concepts were given" in explorer.facts.value) is caveat
-        explorer.close()
-
-
-def test_an_unknown_first_layer_has_the_nearest_one(model, directions):
-    with pytest.raises(ValueError, match="did you mean 'stage4'"):
-        xw.PredictionConceptsExplorer(model, toadstools(1)[0], directions, layers=["stage4"], layer="stag4")
