@@ -101,3 +101,29 @@ def test_a_dashboard_opens_its_tabs(app, tmp_path):
     page.locator(".xw-gallery-view").first.get_by_role("option").nth(1).click()
     page.get_by_role("tab", name="Deletion").click()
     expect(page.locator(".xw-class-picker").first.get_by_role("combobox")).to_have_value("dotted balloon")
+
+
+CONCEPTS = """
+import timm
+import torch
+from xai_widgets.data import photograph, scene_concepts
+torch.manual_seed(0)
+model = xw.from_timm(timm.create_model("resnet18", pretrained=False, num_classes=5))
+explorer = xw.PredictionConceptsExplorer(model, photograph("cat"), scene_concepts(40), without=["object"])
+"""
+
+
+def test_concepts_of_a_prediction_of_a_timm_network_are_chosen(app, tmp_path):
+    cells = [f"def _():\n    import xai_widgets as xw\n{body(CONCEPTS)}    return (explorer,)"]
+    cells += ["def _(explorer):\n    explorer\n    return"]
+    opened = app(marimo(cells, tmp_path))
+    page = opened.page
+    rows = page.locator(".xw-flow-row")
+    expect(rows.first).to_be_visible(timeout=600_000)
+    chosen = page.locator('.xw-flow-row[aria-disabled="false"]')
+    chosen.last.click()
+    expect(chosen.last).to_have_attribute("aria-selected", "true")
+    expect(page.locator(".xw-heatmap-view").first).to_contain_text("no concept")
+    boxes = [page.locator(view).first.bounding_box() for view in (".xw-heatmap-view", ".xw-flow-view")]
+    assert boxes[0]["y"] == boxes[1]["y"]
+    assert boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"]

@@ -16,7 +16,7 @@ from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import dropdown
 from xai_widgets.explorers.similarity_choices import check_models
 from xai_widgets.explorers.state import ChoiceEntry
-from xai_widgets.studies.concepts import ConceptKey, ConceptStudy
+from xai_widgets.studies.concepts import ConceptKey, ConceptStudy, check_pixels
 from xai_widgets.studies.layers import spatial_layers
 from xai_widgets.views import RunBar
 
@@ -84,9 +84,10 @@ class ConceptExplorer(ConceptViews):
     Raises
     ------
     TypeError
-        If a network is not an ImageModel.
+        If a network is not an ImageModel, or a split is not a data set with the pixels of concepts.
     ValueError
-        For an unknown layer or concept, with the nearest one, splits with different concepts, or bad numbers.
+        For an unknown layer or concept, with the nearest one, a layer without positions, splits with different
+        concepts, or bad numbers.
 
     Examples
     --------
@@ -127,8 +128,15 @@ class ConceptExplorer(ConceptViews):
         self.models = check_models(model if other is None else [model, other])
         self.model = self.models[0]
         layer = self.model.default_layer() if layer is None else self.model.layer(layer).name
+        self.model.grid(layer)
+        for given in (train, val):
+            if given is not None:
+                check_pixels(given)
         if (train is None) != (val is None):
-            raise ValueError("expected both train and val, or neither; got one of them")
+            raise ValueError(
+                "expected both train and val, or neither, got one of them; slices of one data set will do, such as "
+                "data[:200] and data[200:]"
+            )
         train = scene_concepts() if train is None else train
         val = scene_concepts(len(train) // 2, "test") if val is None else val
         images = min(integer(images, "images", low=1), len(train))

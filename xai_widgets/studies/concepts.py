@@ -24,6 +24,7 @@ from xai_widgets.concepts.segmentation import learn
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.run import Run
 from xai_widgets.core.short_repr import ShortRepr
+from xai_widgets.core.validation import brief
 from xai_widgets.data.base import Concept, ConceptData, Example
 from xai_widgets.features import TopActivations, top_activations
 from xai_widgets.studies.study import Study
@@ -115,6 +116,8 @@ class ConceptStudy(Study[ConceptKey, LayerConcepts]):
         batch_size: int = 32,
     ) -> None:
         super().__init__()
+        for data in (train, val):
+            check_pixels(data)
         if tuple(train.concepts) != tuple(val.concepts):
             raise ValueError("expected train and val with the same concepts, got different ones")
         self.models, self.train, self.val = tuple(models), train, val
@@ -229,6 +232,15 @@ class First:
         if not 0 <= index < self._count:
             raise IndexError(f"expected an index from 0 to {self._count - 1}, got {index}")
         return self._data[index]
+
+
+def check_pixels(data: Any) -> None:
+    """Raise TypeError unless data are a data set with the pixels of concepts."""
+    if not isinstance(data, ConceptData):
+        raise TypeError(
+            "expected a data set with the pixels of each concept, such as scene_concepts() or broden(folder), got "
+            f"{brief(data)}; PredictionConceptsExplorer and tcav take folders of example images"
+        )
 
 
 def label_size(model: ImageModel, largest: int) -> tuple[int, int]:

@@ -6,8 +6,10 @@ import torch
 from closeness import near
 from small_explorers import classifier, concept_explorer
 
+import xai_widgets as xw
 from xai_widgets.concepts.combinations import filter_maps
 from xai_widgets.concepts.embeddings import embeddings_from
+from xai_widgets.data import scene_concepts
 from xai_widgets.data.base import Concept
 from xai_widgets.explorers.concept_drawing import SHADE, concepts_of_filter, draw_map
 
@@ -203,6 +205,7 @@ def test_a_second_network_can_be_compared():
     ("change", "words"),
     [
         ({"layer": "nowhere"}, "nowhere"),
+        ({"layer": "classes"}, "spatial positions"),
         ({"concept": "bodi"}, "body"),
         ({"images": 0}, "images"),
         ({"patches": 0}, "patches"),
@@ -211,3 +214,14 @@ def test_a_second_network_can_be_compared():
 def test_bad_input_is_named(change, words):
     with pytest.raises((ValueError, TypeError), match=words):
         concept_explorer(classifier(), **change)
+
+
+@pytest.mark.parametrize("given", ["a folder", {"stripes": []}, [np.zeros((4, 4, 3), np.uint8)]])
+def test_images_without_pixels_of_concepts_are_refused_with_those_who_take_them(given):
+    with pytest.raises(TypeError, match="PredictionConceptsExplorer and tcav take folders"):
+        xw.ConceptExplorer(classifier(), given, given)
+
+
+def test_one_split_alone_is_refused():
+    with pytest.raises(ValueError, match="slices of one data set"):
+        xw.ConceptExplorer(classifier(), scene_concepts(24))
