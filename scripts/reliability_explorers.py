@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import torch
 from reliability_checks import Trial, differ
 
 import xai_widgets as xw
+from xai_widgets.concepts import Descent
+from xai_widgets.data import Concept, ConceptImages, Example
 from xai_widgets.inverse import SolverSettings
 from xai_widgets.perturbation.area_search import AreaSettings
 
@@ -17,8 +20,31 @@ PATIENCE = 90
 #: A search of few steps.
 SEARCH = AreaSettings(steps=4, every=2, scan=2)
 AREAS = (0.1, 0.3)
+#: Contrasts of the images of a concept.
+CONTRASTS = torch.linspace(0.6, 1, 10).view(-1, 1, 1, 1)
 Faults = Iterator[tuple[str, str]]
 Call = tuple[Callable[[], Any], Callable[[Any], Faults]]
+
+
+class Squares(ConceptImages):
+    """Images of any number of channels, with a bright or a dark square on noise."""
+
+    concepts = (Concept("bright"), Concept("dark"))
+
+    def __init__(self, count: int, channels: int) -> None:
+        self.total, self.channels = count, channels
+
+    def __len__(self) -> int:
+        return self.total
+
+    def _read(self, index: int) -> Example:
+        generator = np.random.default_rng(index)
+        pixels = generator.uniform(0.3, 0.7, (32, 32, self.channels)).astype(np.float32)
+        top, left = generator.integers(0, 16, 2)
+        mask = np.zeros((32, 32), bool)
+        mask[top : top + 16, left : left + 16] = True
+        pixels[mask] = 1 - index % 2
+        return Example(pixels, f"square {index}", {index % 2: mask})
 
 
 def _explorer(make: Callable[[Trial], Any], check: Callable[[Trial, Any], Faults]) -> Callable[[Trial], Call]:
@@ -123,6 +149,30 @@ def _class(_trial: Trial, explorer: Any) -> Faults:
         yield "finite", "a map of a concept is not finite"
 
 
+def _concept(_trial: Trial, explorer: Any) -> Faults:
+    result = explorer.result
+    if result is None or result.combined is None:
+        yield "value", "it learned no concept"
+        return
+    trained = result.single.trained
+    for name, ious in (("filter", result.single.iou_set), ("combination", result.combined.iou_set)):
+        if not ious[trained].isfinite().all() or not ((ious[trained] >= 0) & (ious[trained] <= 1)).all():
+            yield "value", f"an IoU of a {name} is not from 0 to 1"
+    if not np.isfinite(np.asarray(explorer.map.vectors)[trained.numpy()]).all():
+        yield "finite", "a vector of a concept is not finite"
+
+
+def _prediction(trial: Trial, explorer: Any) -> Faults:
+    result = explorer.result
+    if result is None or not result.contributions.isfinite().all():
+        yield "finite", "a contribution of a concept is not finite"
+        return
+    known = trial.model.scores(trial.images[:1])[0, explorer.target].item()
+    total = float(result.contributions.sum()) + result.residual + result.remainder
+    if abs(total - known) > 1e-3 * max(1.0, abs(known)):
+        yield "value", f"the contributions sum to {total:.3g}, the score is {known:.3g}"
+
+
 def _brush(trial: Trial, explorer: Any) -> Faults:
     shown = {label: values for label, values in zip(explorer.scores.labels, _bars(explorer), strict=False)}
     if not shown:
@@ -176,6 +226,25 @@ CALLS: dict[str, Callable[[Trial], Call]] = {
     ),
     "ClassExplorer": _explorer(
         lambda trial: xw.ClassExplorer(trial.model, trial.images[:2], count=3, design=4, scored=1), _class
+    ),
+    "ConceptExplorer": _explorer(
+        lambda trial: xw.ConceptExplorer(
+            trial.model,
+            Squares(24, trial.model.channels),
+            Squares(12, trial.model.channels),
+            images=24,
+            counts=(1,),
+            settings=Descent(epochs=1),
+        ),
+        _concept,
+    ),
+    "PredictionConceptsExplorer": _explorer(
+        lambda trial: xw.PredictionConceptsExplorer(
+            trial.model,
+            trial.images[0],
+            {"bright": trial.images[0] * CONTRASTS, "dark": 1 - trial.images[0] * CONTRASTS},
+        ),
+        _prediction,
     ),
     "PerturbationBrush": _explorer(
         lambda trial: xw.PerturbationBrush(trial.model, trial.images[0], start="gradient", settings=SEARCH),
