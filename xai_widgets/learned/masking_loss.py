@@ -1,6 +1,6 @@
 """Objective of a masking network: the smallest region that is sufficient for a class and destroys it when removed.
 
-Dabkowski and Gal 2017, equation 6, with f_c the probability and A an image without information:
+Dabkowski and Gal 2017, with f_c the probability and A an image without information:
 
     L(M) = l1 TV(M) + l2 AV(M) - log f_c(X M + A (1 - M)) + l3 f_c(X (1 - M) + A M)^l4
 

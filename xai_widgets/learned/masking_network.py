@@ -1,6 +1,6 @@
 """The network that draws the mask of a class from the features of the network to be explained.
 
-Dabkowski and Gal 2017, section 4: a U-Net whose encoder is the explained network, which is never trained. With f_1 to
+Dabkowski and Gal 2017: a U-Net whose encoder is the explained network, which is never trained. With f_1 to
 f_L the outputs of layers from fine to coarse, each divided by its root mean square, and e_c a vector of class c:
 
     g = sigmoid(e_c . f_L)                              gate at each position: where the class may be
