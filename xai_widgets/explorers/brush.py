@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -20,6 +20,7 @@ from xai_widgets.explorers.image_explorer import ImageExplorer
 from xai_widgets.explorers.layout import column, header, stage
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import TOP, search_settings
+from xai_widgets.explorers.similarity_choices import MIDDLE, layers_of
 from xai_widgets.explorers.state import held
 from xai_widgets.methods import as_method
 from xai_widgets.methods.registry import MethodLike
@@ -30,7 +31,9 @@ from xai_widgets.perturbation.area_search import AreaSettings
 from xai_widgets.perturbation.extremal import Extremal
 from xai_widgets.perturbation.mask_search import binarize
 from xai_widgets.perturbation.refine import Refined, refine
-from xai_widgets.views import BrushView, ScoresView
+from xai_widgets.similarity import Packed, activation_grids, pack
+from xai_widgets.similarity.packing import RANK
+from xai_widgets.views import BrushView, ScoresView, SimilarityView
 
 #: Fills of painted pixels; the last one depends on the mask.
 FILLS = ("blur", "gray", "noise", "inpaint")
@@ -40,12 +43,30 @@ DISCS = 9
 
 
 class _Snapshot(NamedTuple):
-    """Probabilities (or scores) of all classes, the fill (1, C, H, W) and its index, and the class."""
+    """The result of a pass for one mask.
+
+    Attributes
+    ----------
+    values : Tensor, (classes,)
+        Probabilities, or scores.
+    fill : Tensor, (1, C, H, W)
+        The fill of painted pixels.
+    chosen : int
+        Its index.
+    target : int
+        The class.
+    pair : Tensor, (2, C, H, W)
+        The image, and the painted one.
+    packed : tuple of Packed
+        The activations of both in the compared layers.
+    """
 
     values: Tensor
     fill: Tensor
     chosen: int
     target: int
+    pair: Tensor
+    packed: tuple[Packed, ...]
 
 
 class PerturbationBrush(ImageExplorer):
@@ -68,6 +89,9 @@ class PerturbationBrush(ImageExplorer):
         The first mask; see :meth:`paint`.
     area : float, default 0.1
         Share of the image that is painted of a map.
+    layers : str or sequence of str, optional
+        Spatial layers in which the image is compared with the painted one: hovering over either shows the similar
+        positions in both, so that a covered part that is still recognized is seen. Default: none.
     settings : AreaSettings, optional
         Settings of the search of "Refine". Default: ``AreaSettings(scan=9)``, with ``steps=60`` for an image of more
         than 128 x 128 pixels.
@@ -84,19 +108,22 @@ class PerturbationBrush(ImageExplorer):
         The painted image; its ``mask`` can be read and set.
     scores : ScoresView
         The best classes under the mask, with their values for the image.
+    similarity : SimilarityView or None
+        The image and the painted one in the compared layers.
     class_picker : ClassPicker
     run_bar : RunBar
 
     Raises
     ------
     ValueError
-        For an unknown class or method, with the nearest one, or a bad image.
+        For an unknown class, method or layer, with the nearest one, a layer that is not spatial, or a bad image.
     TypeError
         If ``model`` is not an ImageModel.
 
     Examples
     --------
     >>> PerturbationBrush(model, "photo.jpg", start="grad_cam")  # doctest: +SKIP
+    >>> PerturbationBrush(model, "photo.jpg", layers="blocks.4")  # doctest: +SKIP
     """
 
     question: ClassVar[str] = "What happens if this is covered?"
@@ -112,6 +139,7 @@ class PerturbationBrush(ImageExplorer):
         target: Target = None,
         start: Extremal | Tensor | MethodLike | None = None,
         area: float = 0.1,
+        layers: str | Sequence[str] | None = None,
         settings: AreaSettings | None = None,
         seed: int = 0,
         **kwargs: Any,
@@ -120,11 +148,20 @@ class PerturbationBrush(ImageExplorer):
         self._scorer = self._quick_worker = Worker(urgent=True)
         super().__init__(model, image, target=target, **kwargs)
         self._settings, self._seed = settings, seed
-        self.brush = BrushView(fill_labels=list(FILLS), title="Paint over the image", width=700)
+        self._layers = [] if layers is None else layers_of([self.model], layers)[self.model.name]
+        self.brush = BrushView(
+            fill_labels=list(FILLS), title="Paint over the image", width=460 if self._layers else 700
+        )
         self.scores = ScoresView(labels=self.model.labels, title="Best classes under the mask")
         self.run_bar.label = "Refine"
-        # The tools stand between the image and the bars that follow it.
-        columns = stage(column(self.brush, weight=3, width=440), column(self.scores, width=200))
+        self.similarity = (
+            SimilarityView(labels=["image", "painted"], controls=False) if self._layers else None
+        )
+        if self.similarity is None:
+            # The tools stand between the image and the bars that follow it.
+            columns = stage(column(self.brush, weight=3, width=440), column(self.scores, width=200))
+        else:
+            columns = stage(column(self.brush, width=400), column(self.scores, self.similarity, width=400))
         self._assemble([header(self.class_picker, self.run_bar), columns])
         self.brush.observe(lambda _change: self._score(), ["mask", "fill"])
         # A stroke stops the search.
@@ -213,12 +250,16 @@ class PerturbationBrush(ImageExplorer):
         mask = torch.zeros(x.shape[2:]) if painted is None else torch.from_numpy(painted / np.float32(255))
         mask = mask.to(x.device)
         fill = self._fill(FILLS[index], mask)
-        scores = check_finite(self.model(torch.lerp(x, fill, mask)), self.model.name)
-        yield _Snapshot(self.model.probabilities(scores)[0], fill, index, target)
+        painted_x = torch.lerp(x, fill, mask)
+        scores = check_finite(self.model(painted_x), self.model.name)
+        pair, packed = torch.cat([x, painted_x]), tuple[Packed, ...]()
+        if self._layers:
+            packed = pack(activation_grids(self.model, pair, self._layers).result(progress=False), rank=RANK)
+        yield _Snapshot(self.model.probabilities(scores)[0], fill, index, target, pair, packed)
 
     def _show_scores(self, run: Run[_Snapshot]) -> None:
         assert run.latest is not None
-        values, fill, index, target = run.latest
+        values, fill, index, target = run.latest[:4]
         if FILLS[index] == "inpaint" and self.brush.fills is not None:
             # The browser shows the fill that the network got.
             fills = self.brush.fills.copy()
@@ -230,6 +271,12 @@ class PerturbationBrush(ImageExplorer):
             self.scores.indices = best.indices.view(1, 1, -1).int()
             self.scores.values = best.values.view(1, 1, -1)
             self.scores.target_values = values[target].view(1, 1)
+        if self.similarity is not None:
+            with self.similarity.hold_sync():
+                self.similarity.images = self.model.to_rgb(run.latest.pair)
+                self.similarity.show(run.latest.packed)
+                if self.similarity.position is None and not self.similarity.pins:
+                    self.similarity.position = MIDDLE
 
     def _scored(self, _status: Status, error: BaseException | None) -> None:
         if error is None:

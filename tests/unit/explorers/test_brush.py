@@ -17,6 +17,7 @@ from xai_widgets.ops.fill import inpaint
 from xai_widgets.perturbation import ExtremalSettings, extremal
 from xai_widgets.perturbation.area_search import discs
 from xai_widgets.perturbation.mask_search import binarize
+from xai_widgets.similarity import activation_grids, pack
 
 PATIENCE = 60
 
@@ -129,6 +130,37 @@ def test_a_pass_that_fails_says_so_and_the_next_mask_is_scored(brush):
     x, m = brush.image, torch.from_numpy(painting(1) / np.float32(255))
     probs = brush.model.probs(x + m * (gaussian_blur(x, 20 / 224 * 16) - x))[0]
     assert_close(brush.scores.target_values, probs[brush.target].item())
+
+
+def test_a_stroke_changes_the_overlays_of_a_layer(model, image):
+    brush = PerturbationBrush(model, image, layers="1")
+    try:
+        settle(brush)
+        view = brush.similarity
+        assert view.layer_labels == ["1"]
+        assert view.labels == ["image", "painted"]
+        # Without paint both images are the same.
+        assert np.array_equal(view.images[0], view.images[1])
+        assert np.array_equal(view.activations[0][0], view.activations[0][1])
+        brush.brush.mask = painting()
+        settle(brush)
+        mask = torch.from_numpy(painting() / np.float32(255))
+        x = model.images(image)
+        painted = torch.lerp(x, brush._fill(FILLS[0], mask), mask)
+        grids = activation_grids(model, torch.cat([x, painted]), ["1"]).result(progress=False)
+        expected = pack(grids)[0]
+        assert np.array_equal(view.images, model.to_rgb(torch.cat([x, painted])))
+        assert np.array_equal(view.activations[0], expected.codes)
+        assert not np.array_equal(view.activations[0][0], view.activations[0][1])
+        position = view.position
+        brush.brush.mask = None
+        settle(brush)
+        assert np.array_equal(view.activations[0][0], view.activations[0][1])
+        assert view.position == position
+    finally:
+        brush.close()
+    with pytest.raises(ValueError, match="expected a layer with spatial positions"):
+        PerturbationBrush(model, image, layers="4")
 
 
 def test_another_image_forgets_the_paint(brush):
