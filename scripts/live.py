@@ -104,6 +104,9 @@ EXPLORERS: dict[str, Callable[[xw.ImageModel], widgets.DOMWidget]] = {
         lam=(0, 0.2, 0.4),
     ),
     "noise_mask_explorer": lambda model: xw.NoiseMaskExplorer(model, _photo(), betas=(0.5, 1, 2)),
+    "feature_explorer": lambda model: xw.FeatureExplorer(
+        model, "stage3", 5, images=_photos(8), steps=128, wall_steps=32
+    ),
     "similarity_explorer": lambda model: xw.SimilarityExplorer(
         model, _photos(4), layers=["stage1", "stage2", "stage3"], components=3
     ),

@@ -47,6 +47,7 @@ ARGUMENTS = {
     '"deletion": {"methods": ["gradient", "guided_backprop", "grad_cam"], "steps": 56}}',
     "DeletionExplorer": 'model, coffee, ["grad_cam", "gradient", "guided_backprop"], steps=56',
     "ExtremalExplorer": "model, cat, areas=[0.02, 0.05, 0.1, 0.15, 0.2, 0.3]",
+    "FeatureExplorer": 'model, "blocks.4", 12, images=[cat, coffee, rocket, astronaut], steps=96, wall_steps=32',
     "InverseExplorer": "model, coffee, lam=(0, 0.2, 0.5), methods=['grad_cam', 'guided_backprop']",
     "MaskComparison": 'model, cat, ["extremal", "grad_cam", "guided_backprop"]',
     "PredictionConceptsExplorer": 'xw.load("scenes_resnet"), '
@@ -79,6 +80,7 @@ IMAGES = {
     "InverseExplorer": ("inverse_explorer", "explorer.slider.frame = 1"),
     "RegressionInverseExplorer": ("regression_inverse_explorer", "explorer.slider.frame = 6"),
     "NoiseMaskExplorer": ("noise_mask_explorer", "explorer.mask.opacity = 0.6"),
+    "FeatureExplorer": ("feature_explorer", "explorer.curve.fraction = 1.0"),
     "SimilarityExplorer": (
         "similarity_explorer",
         "explorer.view.position = [0.28, 0.37]; explorer.wait(60)",

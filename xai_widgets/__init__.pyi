@@ -26,6 +26,7 @@ from xai_widgets.explorers import ConceptExplorer as ConceptExplorer
 from xai_widgets.explorers import Dashboard as Dashboard
 from xai_widgets.explorers import DeletionExplorer as DeletionExplorer
 from xai_widgets.explorers import ExtremalExplorer as ExtremalExplorer
+from xai_widgets.explorers import FeatureExplorer as FeatureExplorer
 from xai_widgets.explorers import InverseExplorer as InverseExplorer
 from xai_widgets.explorers import MaskComparison as MaskComparison
 from xai_widgets.explorers import NoiseMaskExplorer as NoiseMaskExplorer

@@ -45,7 +45,17 @@ SHARED = 512
 #: Size of a page that browsers still open at once, in bytes.
 LARGE = 50_000_000
 #: Traits that are the same for all images: parts of boxes, and the choice of the image itself.
-FIXED = ("children", "layout", "style", "titles", "selected_index", "undos", "redos", "_acknowledged")
+FIXED = (
+    "children",
+    "layout",
+    "style",
+    "titles",
+    "selected_index",
+    "undos",
+    "redos",
+    "_acknowledged",
+    "_sent",
+)
 
 #: Content security policy: a page can run its own scripts, but cannot load anything.
 POLICY = (

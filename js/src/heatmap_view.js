@@ -4,6 +4,7 @@ import { DIVERGING_NAMES, resolveColormap, SEQUENTIAL_NAMES } from "./lib/colorm
 import { digits } from "./lib/digits.js";
 import { element } from "./lib/dom.js";
 import { createDrawing } from "./lib/drawing.js";
+import { confirmDrawn } from "./lib/drawn.js";
 import { view } from "./lib/figure.js";
 import { createHead, frameOf } from "./lib/frames.js";
 import { ARROWS } from "./lib/keys.js";
@@ -42,7 +43,7 @@ const TRAITS = [
 		"interpolation",
 		"smoothing",
 	],
-	...["notes", "veil", "help", "color_bar"],
+	...["notes", "veil", "help", "color_bar", "_sent"],
 ];
 
 /** @param {import("./lib/figure.js").Figure} figure */
@@ -117,6 +118,7 @@ export default view("xw-figure xw-heatmap-view", (figure) => {
 	stage.node.append(note.node);
 	const head = createHead(figure, drawing.count);
 	const controls = createColorControls(figure);
+	const confirm = confirmDrawn(model);
 	return {
 		head: head.node,
 		content: [stage.node, scale.node],
@@ -147,7 +149,9 @@ export default view("xw-figure xw-heatmap-view", (figure) => {
 			figure.title.title = model.get("help");
 			const veil = model.get("veil") || (map && !map.data.some(Number.isFinite) ? "not computed yet" : "");
 			note.show(veil || drawing.note(), Boolean(veil));
-			return stage.show((drawing.image() ?? map)?.shape, "No image and no map yet.");
+			const empty = stage.show((drawing.image() ?? map)?.shape, "No image and no map yet.");
+			confirm();
+			return empty;
 		},
 		fail: stage.fail,
 		keys: KEYS,

@@ -25,6 +25,7 @@ export default view("xw-run-bar", ({ model, root, title, refresh, signal }) => {
 	const restart = element("button", { type: "button", class: "xw-restart", "aria-label": "Restart" }, [
 		icon(ARROW),
 	]);
+	const step = element("button", { type: "button", class: "xw-step" }, ["Step"]);
 	const fill = element("div", { class: "xw-progress-fill" });
 	const progress = element(
 		"div",
@@ -51,7 +52,7 @@ export default view("xw-run-bar", ({ model, root, title, refresh, signal }) => {
 		refresh();
 	});
 
-	/** @param {"run" | "cancel" | "restart"} type @param {MouseEvent} event */
+	/** @param {"run" | "cancel" | "restart" | "step"} type @param {MouseEvent} event */
 	function send(type, event) {
 		// The second half of a double click would stop the computation that the first half started.
 		if (questions.waiting() || event.detail > 1) return;
@@ -75,13 +76,17 @@ export default view("xw-run-bar", ({ model, root, title, refresh, signal }) => {
 
 	button.addEventListener("click", click, { signal });
 	restart.addEventListener("click", (event) => send("restart", event), { signal });
+	step.addEventListener("click", (event) => send("step", event), { signal });
 	dismiss.addEventListener("click", forgive, { signal });
 	reportVisibility(model, root, signal);
 	return {
-		head: element("div", { class: "xw-bar" }, [title, button, restart, track]),
+		head: element("div", { class: "xw-bar" }, [title, button, step, restart, track]),
 		content: [alert],
 		label: () => model.get("label"),
-		traits: ["status", "progress", "message", "error", "label", "runnable", "restart", "queued", "remaining"],
+		traits: [
+			...["status", "progress", "message", "error", "label", "runnable", "restart", "step"],
+			...["queued", "remaining"],
+		],
 		refresh() {
 			const status = model.get("status");
 			const running = status === "running";
@@ -94,6 +99,8 @@ export default view("xw-run-bar", ({ model, root, title, refresh, signal }) => {
 			// aria-disabled, not disabled: the focus stays on the button.
 			button.setAttribute("aria-disabled", String(questions.waiting() || !able));
 			button.toggleAttribute("data-waiting", questions.waiting());
+			step.hidden = !model.get("step");
+			step.title = model.get("step") || "Step";
 			restart.hidden = !model.get("restart");
 			restart.title = model.get("restart") || "Restart";
 			fill.style.transform = `scaleX(${model.get("progress")})`;

@@ -56,6 +56,16 @@ describe("clicks", () => {
 		expect(sent()).toHaveLength(1);
 	});
 
+	test("step is shown with its tooltip, and sent", async () => {
+		await show();
+		expect(find(".xw-step").hidden).toBe(true);
+		await set({ step: "Step: one more" });
+		expect(find(".xw-step").hidden).toBe(false);
+		expect(find(".xw-step").title).toBe("Step: one more");
+		find(".xw-step").click();
+		expect(sent()).toEqual([{ type: "step", id: 1 }]);
+	});
+
 	test("restart is apart, and its tooltip lists what it discards", async () => {
 		await show({ status: "done", runnable: false });
 		const restart = find("[aria-label=Restart]");

@@ -73,6 +73,11 @@ def _class(model: xw.ImageModel) -> Any:
     return xw.ClassExplorer(model, images, scenes.CUE_CLASS, count=6, scored=4, design=8)
 
 
+def _feature(model: xw.ImageModel) -> Any:
+    images = _images(6, "train")
+    return xw.FeatureExplorer(model, "stage3", 5, images=images, steps=12, wall_steps=4, wall=12)
+
+
 def _prediction_concepts(model: xw.ImageModel) -> Any:
     return xw.PredictionConceptsExplorer(model, _images(1), data.scene_concepts(60), without=["object"])
 
@@ -105,6 +110,7 @@ def _dashboard(model: xw.ImageModel) -> Any:
 EXPLORERS: dict[str, Callable[[xw.ImageModel], Any]] = {
     "deletion": _deletion,
     "extremal": _extremal,
+    "feature": _feature,
     "inverse": _inverse,
     "regression_inverse": _regression_inverse,
     "noise_mask": _noise_mask,

@@ -79,6 +79,7 @@ EXPLORERS = {
     "channel": lambda model: xw.ChannelExplorer(model, photos(1)[0]),
     "class": lambda model: xw.ClassExplorer(model, photos(2), count=3, design=4, scored=2),
     "concept": concept_explorer,
+    "feature": lambda model: xw.FeatureExplorer(model, "relu", 1, images=photos(3), steps=4, wall_steps=3),
     "inverse": lambda model: xw.InverseExplorer(model, photos(1)[0], lam=(0.0, 0.5), methods=METHODS),
     "noise_mask": lambda model: xw.NoiseMaskExplorer(
         model, photos(1)[0], layers=["relu", "scores"], betas=(0.5, 1), settings=NOISE_MASK

@@ -10,6 +10,7 @@ from xai_widgets.explorers.concept import ConceptExplorer
 from xai_widgets.explorers.dashboard import Dashboard, dashboard
 from xai_widgets.explorers.deletion import DeletionExplorer
 from xai_widgets.explorers.extremal import ExtremalExplorer
+from xai_widgets.explorers.feature import FeatureExplorer
 from xai_widgets.explorers.inverse import InverseExplorer
 from xai_widgets.explorers.joining import link
 from xai_widgets.explorers.mask_comparison import MaskComparison
@@ -26,6 +27,7 @@ __all__ = [
     "Dashboard",
     "DeletionExplorer",
     "ExtremalExplorer",
+    "FeatureExplorer",
     "InverseExplorer",
     "MaskComparison",
     "NoiseMaskExplorer",

@@ -189,6 +189,11 @@ class Explorer(Stateful):
         failed = ": failed" if self.study.outcome(key).error else ""
         return f"{self.study.title(key)}{failed}"
 
+    def _end_message(self, keys: Collection[Any]) -> str:
+        """Return the message of the run bar after a computation in which nothing failed."""
+        converged = self.study.convergence(keys)
+        return f"{converged or 'done'}; Resume searches further" if self.study.resumable else converged
+
     def _show_buttons(self) -> None:
         """Set the label of the button and the tooltip of Restart."""
         outcomes = [self.study.outcome(key) for key in self._keys()]
@@ -277,7 +282,7 @@ class Explorer(Stateful):
             key = run.latest
             self.run_bar.advance(run.progress)
             self.run_bar.message = self._message(key)
-            undrawn = not study.outcome(key).complete and time.monotonic() - self._drawn_at < INTERVAL
+            undrawn = not study.outcome(key).complete and not self._is_due()
             if not undrawn:
                 self._redraw(key)
 
@@ -288,10 +293,7 @@ class Explorer(Stateful):
 
         def message() -> str:
             titles = self._failures()
-            if titles:
-                return f"done, {len(titles)} failed: {', '.join(titles)}"
-            converged = study.convergence(keys)
-            return f"{converged or 'done'}; Resume searches further" if study.resumable else converged
+            return f"done, {len(titles)} failed: {', '.join(titles)}" if titles else self._end_message(keys)
 
         if not again and all(study.outcome(key).complete for key in keys):
             self._worker.cancel()
@@ -300,6 +302,10 @@ class Explorer(Stateful):
             self._after("done")
             return
         self._submit(make_run, on_start=on_start, on_snapshot=on_snapshot, on_end=on_end, message=message)
+
+    def _is_due(self) -> bool:
+        """Return whether a result that is being computed is drawn now; otherwise a later one is."""
+        return time.monotonic() - self._drawn_at >= INTERVAL
 
     def _go_on(self) -> None:
         self.run_bar.go_on()

@@ -9,8 +9,8 @@ from traitlets import Bool, Float, Int, List, TraitError, Unicode, validate
 
 from xai_widgets.views import preview
 from xai_widgets.views.arrays import Array, Bytes, Image
-from xai_widgets.views.base import View
 from xai_widgets.views.colors import shown_sign
+from xai_widgets.views.paced import Paced
 from xai_widgets.views.position import Position
 from xai_widgets.views.traits import INTERPOLATIONS, Choice, Unit
 from xai_widgets.views.viewport import Viewport
@@ -25,7 +25,7 @@ SEQUENTIAL = ("viridis", "inferno", "magma", "cividis", "gray")
 SIGNS = ("auto", "both", "positive", "negative", "absolute")
 
 
-class HeatmapView(View):
+class HeatmapView(Paced):
     """An image with a map of values on it, such as an attribution.
 
     Hovering shows the exact value under the pointer; a click marks the position. With the image focused, the arrow

@@ -18,10 +18,10 @@ logger = logging.getLogger(__name__)
 
 
 class RunBar(Seen):
-    """Run, Stop and Resume button of a computation, with Restart, progress, message, remaining time and error.
+    """Run, Stop and Resume button of a computation, with Restart, Step, progress, message, remaining time and error.
 
-    The bar does not compute anything: register callbacks with `on_run`, `on_cancel` and `on_restart`, and update
-    `status`, `progress`, `message` and `error` during the computation.
+    The bar does not compute anything: register callbacks with `on_run`, `on_cancel`, `on_restart` and `on_step`, and
+    update `status`, `progress`, `message` and `error` during the computation.
     """
 
     _bundle = "run_bar"
@@ -37,6 +37,9 @@ class RunBar(Seen):
     restart = Unicode("", help="Tooltip of the Restart button; the button is hidden if this is empty.").tag(
         sync=True
     )
+    step = Unicode("", help="Tooltip of the Step button; the button is hidden if this is empty.").tag(
+        sync=True
+    )
     queued = Bool(False, help="Whether the computation waits for another one.").tag(sync=True)
     remaining = Float(None, allow_none=True, help="Remaining seconds; None if they are not known.").tag(
         sync=True
@@ -46,7 +49,7 @@ class RunBar(Seen):
 
     def __init__(self, **kwargs: Any) -> None:
         # Before anything that may raise, because `close` uses it.
-        self._callbacks = {kind: CallbackDispatcher() for kind in ("run", "cancel", "restart")}
+        self._callbacks = {kind: CallbackDispatcher() for kind in ("run", "cancel", "restart", "step")}
         self._time = RemainingTime()
         super().__init__(**kwargs)
         self.on_msg(self._handle)
@@ -122,6 +125,10 @@ class RunBar(Seen):
     def on_restart(self, callback: Callable[[RunBar], object], remove: bool = False) -> None:
         """Call `callback(bar)` at each click on the Restart button; parameters as for `on_run`."""
         self._callbacks["restart"].register_callback(callback, remove=remove)
+
+    def on_step(self, callback: Callable[[RunBar], object], remove: bool = False) -> None:
+        """Call `callback(bar)` at each click on the Step button; parameters as for `on_run`."""
+        self._callbacks["step"].register_callback(callback, remove=remove)
 
     def _handle(self, _widget: object, content: dict[str, Any], _buffers: object) -> None:
         kind = content.get("type")

@@ -124,6 +124,7 @@ def test_a_layout_of_the_caller_is_left_alone():
         lambda model: xw.ChannelExplorer(model, photos(1)[0], rows=0),
         lambda model: xw.ClassExplorer(model, photos(2), count=99),
         lambda model: xw.ConceptExplorer(model, images=0),
+        lambda model: xw.FeatureExplorer(model, layer="none"),
         lambda model: xw.InverseExplorer(model, photos(1)[0], lam=(1, 0)),
         lambda model: xw.NoiseMaskExplorer(model, photos(1)[0], betas=(1, 0)),
         lambda model: xw.PredictionConceptsExplorer(model, photos(1)[0], {}),
@@ -155,7 +156,7 @@ def bars(explorer):
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("name", [*COMPUTING, "brush"])
 def test_nan_and_infinite_scores_are_an_error_that_says_so(name, value):
-    if name in ("similarity", "concept"):
+    if name in ("similarity", "concept", "feature"):
         pytest.skip("uses activations, which are finite here")
     network = Network()
     network.classes.bias.data[2] = value

@@ -18,9 +18,11 @@ def test_clicks_reach_their_callbacks():
     bar.on_restart(lambda it: calls.append(("restart", it)))
     click(bar, "run", 1)
     click(bar, "cancel", 2)
+    bar.on_step(lambda it: calls.append(("step", it)))
     click(bar, "restart", 3)
-    assert calls == [("run", bar), ("cancel", bar), ("restart", bar)]
-    assert bar._acknowledged == 3
+    click(bar, "step", 4)
+    assert calls == [("run", bar), ("cancel", bar), ("restart", bar), ("step", bar)]
+    assert bar._acknowledged == 4
 
 
 def test_a_click_is_acknowledged_before_its_callback_runs():
