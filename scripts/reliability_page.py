@@ -142,12 +142,13 @@ def details(name: str, cells: dict[str, list[str]]) -> str:
         return ""
     lines = [f'<details markdown="1"><summary>{name}</summary>\n']
     for outcome in reversed(OUTCOMES):
-        lines += [
-            f"- **{outcome}** {', '.join(f'`{method}`' for method in methods)}: {_escaped(words)}"
+        sentences = [
+            f"- {', '.join(f'`{method}`' for method in methods)}: {_escaped(words)}"
             for (of, words), methods in said.items()
             if of == outcome
         ]
-    return "\n".join([*lines, "\n</details>\n"])
+        lines += [f"**{outcome}**\n", *sentences, ""] if sentences else []
+    return "\n".join([*lines, "</details>\n"])
 
 
 def page(found: dict[str, Any]) -> str:
