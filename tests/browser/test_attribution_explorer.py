@@ -115,7 +115,7 @@ def test_maps_colors_position_class_and_layer(done):
     expect_colors(page, 1, 0, np.percentile(np.abs(map_of(page, 1, 0)), 99))
     choose(page.page, "Compare across", "layers")
     expect(page.page.locator(".xw-column-name")).to_have_text(["own layer", "stage2", "stage4"])
-    expect(cell_of(page, 0, 1).locator(".xw-words")).to_have_text("not layer-wise")
+    expect(cell_of(page, 2, 1).locator(".xw-words")).to_have_text("not layer-wise")
     assert not [text for text in page.console if "xw" in text or "TypeError" in text]
 
 

@@ -20,7 +20,7 @@ from xai_widgets.core.pixels import Display
 from xai_widgets.core.replica import check_private, unwrapped
 from xai_widgets.core.resizing import Interpolation, Resizing
 from xai_widgets.core.scored import Activation, Scored
-from xai_widgets.core.target_scores import InnerTarget, TargetFunction, TargetScores, target_functions
+from xai_widgets.core.target_scores import TargetFunction, TargetScores, is_inner, target_functions
 from xai_widgets.core.validation import brief, check_finite, dimensions, instance, integer, items
 from xai_widgets.errors import checked_keywords, unknown_name, warn
 
@@ -148,9 +148,7 @@ class ImageModel(Scored):
         self.name = name
         self._output = output
         self.target_scores = None if targets is None else TargetScores(targets, name)
-        if self.target_scores is not None and any(
-            isinstance(function, InnerTarget) for function in self.target_scores.functions
-        ):
+        if self.target_scores is not None and any(map(is_inner, self.target_scores.functions)):
             raise TypeError(
                 "expected targets= on the output of the network, got a target inside of it; pass it as target= to a "
                 "method, or to with_target() of a model without it"

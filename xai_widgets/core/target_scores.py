@@ -8,7 +8,7 @@ instead of those of classes. Ready ones are in :mod:`xai_widgets.targets`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 import torch
@@ -24,7 +24,6 @@ TargetFunction = Callable[..., Tensor]
 _MISFITS = (AttributeError, IndexError, KeyError, RuntimeError, TypeError)
 
 
-@runtime_checkable
 class InnerTarget(Protocol):
     """A target inside the network, such as a channel of a layer (:mod:`xai_widgets.features.objectives`)."""
 
@@ -39,13 +38,16 @@ class InnerTarget(Protocol):
         """Return the scores (N,) of images (N, C, H, W) by a pass of the network. Gradients flow."""
 
 
+def is_inner(target: object) -> TypeGuard[InnerTarget]:
+    """Return whether a target is inside the network; attributes of the object itself are not read."""
+    return all(hasattr(type(target), name) for name in ("count", "bind", "evaluate"))
+
+
 def is_target_function(target: object) -> bool:
     """Return whether a target is a callable on the raw output or inside the network, not a class or several."""
-    if isinstance(target, type):
-        return False
-    return isinstance(target, InnerTarget) or (
-        callable(target) and not isinstance(target, str | Tensor | np.ndarray | np.generic)
-    )
+    if is_inner(target):
+        return True
+    return callable(target) and not isinstance(target, str | type | Tensor | np.ndarray | np.generic)
 
 
 def target_functions(target: object) -> list[TargetFunction] | None:
@@ -126,7 +128,7 @@ class TargetScores:
         TypeError
             For a mixture of targets inside the network and on its output.
         """
-        given = [function for function in self.functions if isinstance(function, InnerTarget)]
+        given = [function for function in self.functions if is_inner(function)]
         if given and len(given) < len(self.functions):
             raise TypeError(
                 "expected targets inside the network or on its output, got a mixture of both; a class is "

@@ -196,7 +196,7 @@ def test_without_scikit_learn_the_error_names_the_extra(model, monkeypatch):
     ("options", "message"),
     [
         ({"how": "produkt"}, "unknown way to combine 'produkt'; did you mean 'product'"),
-        ({"method": "gradient"}, "with a layer option, such as 'norm_grad', got 'gradient'"),
+        ({"method": "deconvnet"}, "with a layer option, such as 'norm_grad', got 'deconvnet'"),
         ({"layer": "conv1"}, "expected layers=, a list of names, got layer='conv1'"),
         ({"layers": ["blok1"]}, "unknown layer 'blok1'; did you mean 'block1'"),
         ({"layers": ["blok1"], "weights": [1.0]}, "unknown layer 'blok1'; did you mean 'block1'"),

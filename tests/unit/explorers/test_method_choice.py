@@ -35,7 +35,7 @@ def test_methods_without_their_patterns_are_not_offered():
 
 def test_the_sentence_does_not_repeat_the_title():
     assert sentence(METHODS["legrad"]).startswith("The positive gradient of the score after each block")
-    assert sentence(METHODS["gradient"]) == "Gradient of the class score, dS_c/dx."
+    assert sentence(METHODS["gradient"]) == "Gradient of the class score, dS_c/dx, or dS_c/da at a layer."
 
 
 def test_methods_that_cannot_run_are_found_when_the_list_is_opened(model):

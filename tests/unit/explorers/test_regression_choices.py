@@ -106,7 +106,7 @@ def test_a_table_has_the_means_over_all_images(network):
             for kind in ("mse", "psnr", "ssim"):
                 expected = sum(float(getattr(row, kind)[frame, index]) for row in rows) / 3
                 assert means[name][kind] == pytest.approx(expected, rel=1e-4)
-        assert f"{means['A']['mse']:.4f}" in explorer.table.value
+        assert f"{1000 * means['A']['mse']:.3f}" in explorer.table.value
         assert f"Mean of 3 images at λ = {LAMBDAS[frame]:g}" in explorer.table.value
     # Only what is drawn is kept: no activations of the units inside.
     kept = [outcome.result.inverse.units for outcome in explorer.study.store.values()]

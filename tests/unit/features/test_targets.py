@@ -120,7 +120,7 @@ def test_a_gradient_at_a_layer_is_that_of_autograd(model):
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        (Channel("conv2", 99), "expected channel from 0 to 7, got 99"),
+        (Channel("conv2", 99), "expected channel to be an integer from 0 to 7, got 99"),
         (Channel("conf2", 0), "conv2"),
         (Channel("conv2", [0, 1]), "expected a target for any number of images, got values for 2"),
         (
