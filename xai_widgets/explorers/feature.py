@@ -173,7 +173,9 @@ class FeatureExplorer(FeatureControls):
 
     def _make_views(self) -> None:
         self.view = HeatmapView(width=0, controls=False, color_bar=False)
-        self.curve = CurveView(x_label="step", height=110, title="Objective", legend=False)
+        self.curve = CurveView(
+            x_label="step", height=110, title="Objective", legend=False, controls=False, y_range="fit"
+        )
         self.wall = GalleryView(size=SMALL, columns=COLUMNS, interpolation="smooth")
         # A click has an effect in Python, so that the gallery returns to its choice without it.
         self.wall._needs_kernel = True
@@ -189,9 +191,9 @@ class FeatureExplorer(FeatureControls):
             [
                 header(*pickers, self.parameterization_picker, self.transforms, self.run_bar),
                 stage(
-                    column(self.view, *([self.examples] if with_examples else []), weight=1.2, width=230),
-                    column(self.curve, *sliders, weight=1, width=230),
-                    column(self.wall, self.page_slider, weight=1.5, width=320),
+                    column(self.view, *([self.examples] if with_examples else []), weight=1.2, width=180),
+                    column(self.curve, *sliders, weight=1, width=160),
+                    column(self.wall, self.page_slider, weight=1.5, width=260),
                 ),
             ]
         )
