@@ -54,8 +54,13 @@ def test_the_image_moves_until_it_is_paused_and_steps(running):
     assert page.kernel_eval("explorer.view._sent") > sent
     bar.get_by_role("button", name="Resume").click()
     page.wait_for_kernel(f"explorer.result.step > {step + 3}")
+    # A fast machine may soon be as far as before: the steps are noted as they are drawn.
+    page.kernel_exec(
+        "steps = []; explorer.curve.observe(lambda _: steps.append(explorer.result and explorer.result.step), 'y')"
+    )
+    page.wait_for_kernel("len([step for step in steps if step]) > 1")
     bar.get_by_role("button", name="Restart").click()
-    page.wait_for_kernel(f"explorer.result is not None and explorer.result.step < {step}")
+    page.wait_for_kernel("min(step or 0 for step in steps[1:]) < steps[0]")
     assert not page.console
 
 
