@@ -64,7 +64,7 @@ def crop(name: str, size: int) -> Tensor:
 def invert(network: Any, x: Tensor, settings: SolverSettings, *, from_zero: bool = False) -> LayerWise:
     """Return the inverses of Phi(x) for all lambda; the solver begins at the blurred activation, or at 0."""
     module = importlib.import_module("xai_widgets.inverse.layer_wise")
-    start = torch.zeros_like if from_zero else module.starting_point
+    start = (lambda _unit, x_bar: torch.zeros_like(x_bar)) if from_zero else module.starting_point
     with warnings.catch_warnings(), mock.patch.object(module, "starting_point", start):
         # Units that did not converge are counted on the page.
         warnings.simplefilter("ignore", UserWarning)
