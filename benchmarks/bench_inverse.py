@@ -47,6 +47,8 @@ import xai_widgets as xw
 from xai_widgets.data import scenes
 from xai_widgets.inverse import SolverSettings, layer_wise, solver
 from xai_widgets.inverse.chain import EXACT, Chain, norms, starting_point
+from xai_widgets.inverse.descent import Descent
+from xai_widgets.inverse.descent import Problem as UnitProblem
 from xai_widgets.inverse.layer_wise import LAMBDAS, LayerWise, _UnitStep
 from xai_widgets.inverse.solver import Cost, minimize
 from xai_widgets.inverse.start import Goal
@@ -94,7 +96,7 @@ class Trace:
 def problem(model: xw.ImageModel, step: _UnitStep) -> Problem:
     """The cost of a unit, and what is needed of its Hessian."""
     unit, image = step.unit, step.image
-    start, upper = step.interval.z(starting_point(step.x_bar)), step.interval.upper
+    start, upper = step.interval.z(starting_point(step.unit, step.x_bar)), step.interval.upper
     everything = torch.arange(len(image))
 
     def run(z: Tensor) -> Tensor:
@@ -338,6 +340,18 @@ def best_constant(given: Problem, limit: int, tau: float, window: int) -> Trace:
     return Trace(**picked, seconds=sum(trace.seconds for trace in traces) / len(traces))
 
 
+def stated_problems(chain: Chain, made: LayerWise) -> list[tuple[int, UnitProblem]]:
+    """Index and problem of each unit with a solver, from the inverses of the units behind it; the first unit first."""
+    y = chain.output[:, None].expand(-1, len(LAMBDAS), -1)
+    descent, found = Descent(chain, len(chain.units) - 1, y.flatten(0, 1)), []
+    for index, inverse in zip(reversed(range(len(chain.units))), made.units, strict=True):
+        stated = descent.problem()
+        if stated is not None and inverse.kind not in EXACT:
+            found.append((index, stated))
+        descent.step(inverse, (len(chain.output), len(LAMBDAS)))
+    return found[::-1]
+
+
 def compare(name: str, count: int, constant: int, given: argparse.Namespace) -> list[dict[str, Tensor]]:
     """Both on all units of one network, and algorithm 2 with its best constant step on some scenes."""
     model, window = xw.load(name, device="cpu"), SolverSettings().window
@@ -351,17 +365,9 @@ def compare(name: str, count: int, constant: int, given: argparse.Namespace) -> 
         run = layer_wise(model, x, torch.tensor([scene.labels[0] for scene in part]))
         made: LayerWise = run.result(progress=False)
         chain, rows = Chain.of(model, x), []
-        for index, inverse in enumerate(reversed(made.units)):
-            if inverse.kind in EXACT:
-                continue
-            above = made.units[len(chain.units) - 2 - index].x if index + 1 < len(chain.units) else None
-            y = chain.output[:, None].expand(-1, len(LAMBDAS), -1) if above is None else above
-            each = problem(
-                model,
-                _UnitStep(
-                    chain, index, y, Goal(len(chain.units) - 1, chain.output), made, SolverSettings(), 64
-                ),
-            )
+        for index, stated in stated_problems(chain, made):
+            goal = Goal(len(chain.units) - 1, chain.output)
+            each = problem(model, _UnitStep(chain, index, stated, goal, made, SolverSettings(), 64))
             trace = (
                 best_constant(each, given.limit, given.tau, window)
                 if few
