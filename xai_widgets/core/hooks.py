@@ -88,6 +88,16 @@ def main_tensor(output: Any) -> Tensor | None:
     return output if isinstance(output, Tensor) else None
 
 
+def tensor_of(name: str, output: Any) -> Tensor:
+    """Return :func:`main_tensor` of the output of a layer; ValueError, with the layer's name, if there is none."""
+    tensor = main_tensor(output)
+    if tensor is None:
+        raise ValueError(
+            f"expected a layer that returns one tensor, got {name!r}, which returns {type(output).__name__}"
+        )
+    return tensor
+
+
 def with_main_tensor(output: Any, tensor: Tensor) -> Any:
     """Return the output of a layer with :func:`main_tensor` replaced by a tensor."""
     return (tensor, *output[1:]) if type(output) is tuple else tensor
@@ -103,12 +113,7 @@ def record_outputs(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor
     outputs: dict[str, Tensor] = {}
 
     def record(name: str, module: nn.Module, output: Any) -> Any:
-        tensor = main_tensor(output)
-        if tensor is None:
-            raise ValueError(
-                f"expected a layer that returns one tensor, got {name!r}, which returns {type(output).__name__}"
-            )
-        outputs[name] = tensor
+        outputs[name] = tensor = tensor_of(name, output)
         return with_main_tensor(output, tensor.clone())
 
     with forward_hooks(layers, record):

@@ -153,7 +153,7 @@ class ImageModel(Scored):
                 "expected targets= on the output of the network, got a target inside of it; pass it as target= to a "
                 "method, or to with_target() of a model without it"
             )
-        #: The model whose layers the targets inside the network read; None without such targets.
+        #: The model whose layers the targets inside the network read, in a list, as a module would become a submodule.
         self._whole: list[ImageModel] = []
         self._derived: dict[tuple[int, ...], ImageModel] = {}
         self.training = False

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from xai_widgets.core.hooks import forward_hooks, main_tensor, with_main_tensor
+from xai_widgets.core.hooks import forward_hooks, tensor_of, with_main_tensor
 from xai_widgets.core.model import ImageModel
 
 
@@ -46,12 +46,7 @@ def outputs_up_to(
     outputs: dict[str, Tensor] = {}
 
     def record(name: str, _module: nn.Module, output: Any) -> Any:
-        tensor = main_tensor(output)
-        if tensor is None:
-            raise ValueError(
-                f"expected a layer that returns one tensor, got {name!r}, which returns {type(output).__name__}"
-            )
-        outputs[name] = tensor
+        outputs[name] = tensor = tensor_of(name, output)
         if len(outputs) == len(set(layers)):
             raise _LastLayerRan
         # A copy, as the network may continue with an in-place operation.

@@ -39,6 +39,14 @@ EXPLORERS = {
 }
 
 
+def expect_computed(explorer, labels):
+    assert explorer.class_picker.labels == labels
+    for part in getattr(explorer, "explorers", {"": explorer}).values():
+        assert part.wait(60)
+        if hasattr(part, "run_bar"):
+            assert part.run_bar.error == ""
+
+
 @pytest.mark.parametrize("kind", NETWORKS)
 @pytest.mark.parametrize("name", EXPLORERS)
 def test_every_explorer_takes_the_targets_of_a_model_and_a_callable(name, kind):
@@ -47,12 +55,7 @@ def test_every_explorer_takes_the_targets_of_a_model_and_a_callable(name, kind):
     for options, labels in (({}, model.labels), ({"target": target}, [target.label])):
         explorer = EXPLORERS[name](model, **options)
         try:
-            assert explorer.class_picker.labels == labels
-            parts = explorer.explorers.values() if name == "dashboard" else [explorer]
-            for part in parts:
-                assert part.wait(60)
-                if hasattr(part, "run_bar"):
-                    assert part.run_bar.error == ""
+            expect_computed(explorer, labels)
         finally:
             explorer.close()
 
@@ -62,12 +65,7 @@ def test_every_explorer_takes_a_channel_of_a_layer(name):
     model, target = wrap(settle(Functional())), Channel("conv2", 3)
     explorer = EXPLORERS[name](model, target=target)
     try:
-        assert explorer.class_picker.labels == ["channel 3 of conv2"]
-        parts = explorer.explorers.values() if name == "dashboard" else [explorer]
-        for part in parts:
-            assert part.wait(60)
-            if hasattr(part, "run_bar"):
-                assert part.run_bar.error == ""
+        expect_computed(explorer, ["channel 3 of conv2"])
     finally:
         explorer.close()
 
