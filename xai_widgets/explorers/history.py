@@ -55,6 +55,15 @@ class History:
                 part.observe(self._on_change, trait)
         self.present = self._read()
 
+    def begin(self, load: Callable[[], None]) -> None:
+        """Load the initial state; this is no step."""
+        self._applying = True
+        try:
+            load()
+        finally:
+            self._applying = False
+            self.present = self.initial = self._read()
+
     def undo(self) -> None:
         """Return to the state before the last step."""
         if self._past:

@@ -194,10 +194,13 @@ class Stateful(Panel):
 
     def _constructed(self, state: Mapping[str, Any] | None) -> None:
         self._begun = self.state()
+        self._history = history = History(self.state, self.load_state, self._show_steps)
+        # Watched from here on, so that of linked traits the one that the state has set last is known.
+        history.watch(self._entries())
         if state is not None:
-            self._load(state, compute=(self._arguments or {}).get("start") is not False)
-        self._history = History(self.state, self.load_state, self._show_steps)
-        self._history.watch(self._entries())
+            compute = (self._arguments or {}).get("start") is not False
+            history.begin(lambda: self._load(state, compute=compute))
+            history.watch(self._entries())
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Set the choices of the explorer; it computes once if they need results that are not known.

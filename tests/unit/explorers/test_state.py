@@ -127,6 +127,26 @@ def test_a_state_is_given_to_the_constructor_and_computed_once(make):
         other.close()
 
 
+def test_a_state_given_to_the_constructor_is_kept_when_results_arrive_first(make, monkeypatch):
+    """The curve takes the nearest step if it knows the steps already; the areas that are linked to it do not."""
+    load = xw.MaskComparison._load
+
+    def late(self, state, **options):
+        assert self.wait(PATIENCE)
+        load(self, state, **options)
+
+    monkeypatch.setattr(xw.MaskComparison, "_load", late)
+    explorer = xw.MaskComparison(
+        classifier(), photos(1)[0], ["gradient"], areas=(0.2, 0.5), state={"curves.fraction": 1.0}
+    )
+    try:
+        assert explorer.curves.fraction == 0.5
+        assert explorer.state()["curves.fraction"] == 1.0
+        assert (explorer.menu.undos, explorer.menu.redos) == (0, 0)
+    finally:
+        explorer.close()
+
+
 def test_with_start_false_a_state_computes_nothing():
     other = xw.DeletionExplorer(
         classifier(), photos(1)[0], ["gradient"], steps=8, start=False, state={"target": 2}
