@@ -116,6 +116,7 @@ def _loss(model: ImageModel, scores: Tensor, target: Tensor) -> Tensor:
         return -F.logsigmoid(score)
     if not model.has_probabilities:
         raise ValueError(
-            f"expected a classifier, as meta-saliency needs the probability of a class, got {model.name}"
+            f"expected a class of a classifier, as meta-saliency needs its probability, got "
+            f"{model.labels[int(target[0])]!r} of {model.name}, which has none"
         )
     return -score.clamp(min=torch.finfo(score.dtype).tiny).log()

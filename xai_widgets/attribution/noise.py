@@ -152,9 +152,9 @@ def _smoothed(
     lost = ((mean < clean / 2) & (clean > 0)).nonzero().flatten().tolist()
     if lost:
         warn(
-            f"in the noise of {title} with sigma={sigma:g}, the {model.value_name} of the class for {model.name} falls "
-            f"from {clean[lost[0]].item():.2g} to {mean[lost[0]].item():.2g}: the map explains images without the "
-            "class; decrease sigma"
+            f"in the noise of {title} with sigma={sigma:g}, the {model.value_name} of the target for {model.name} "
+            f"falls from {clean[lost[0]].item():.2g} to {mean[lost[0]].item():.2g}: the map explains images without "
+            "the target; decrease sigma"
         )
     return result
 

@@ -38,6 +38,8 @@ class Layered(nn.Module):
         self._searches = True
         self._grids: Grids | None = None
         self._feature_layer: str | None = None
+        #: Layers that the targets inside the network read.
+        self._read: frozenset[str] = frozenset()
         self._bottlenecks: dict[str, bool | None] = {}
 
     def _blank(self, n: int) -> Tensor:
@@ -82,6 +84,7 @@ class Layered(nn.Module):
         It is the usual choice for Grad-CAM. A bottleneck is preferred to a side branch, such as an attention map that
         the features are multiplied by, and a layer outside of attention modules to their keys and values. In a ViT that
         classifies by its class token it is the last block but one, since the other tokens do not contribute after it.
+        For a target that reads several layers it is not after the first of them.
 
         Raises
         ------
@@ -148,9 +151,12 @@ class Layered(nn.Module):
 
     def _spatial_layers(self) -> list[Layer]:
         """Return the layers before pooling that have more than one position and contribute to the scores."""
+        layers = self.layers()
+        # Behind the first layer that a target reads, a part of the target is missing.
+        ends = [n for n, layer in enumerate(layers, 1) if layer.name in self._read]
         return [
             layer
-            for layer in self.layers()
+            for layer in layers[: min(ends, default=len(layers))]
             if layer.grid is not None and layer.grid.positions > 1 and layer.used and not layer.pools
         ]
 
@@ -202,6 +208,13 @@ class Layered(nn.Module):
                 f"output of shape {found.shape}{self._suggest_layer()}"
             )
         return found.grid
+
+    def layer_channels(self, layer: str) -> int:
+        """Return the number of channels of a layer; ValueError if it has neither positions nor an output (K,)."""
+        found = self.layer(layer)
+        if len(found.shape) > 1:
+            self.grid(layer)
+        return found.channels
 
     def _suggest_layer(self) -> str:
         """Return the end of an error message that names a valid layer, if there is one."""

@@ -40,6 +40,11 @@ class Layer(NamedTuple):
     grid: Grid | None
     used: bool
 
+    @property
+    def channels(self) -> int:
+        """The number of channels."""
+        return self.shape[0 if self.grid is None or self.grid.channel_dimension == 1 else -1]
+
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.shape))
         positions = f", {self.grid}" if self.grid else ""

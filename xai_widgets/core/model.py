@@ -256,11 +256,13 @@ class ImageModel(Scored):
                 "_derived": {},
                 "_layers": None,
                 "_bottlenecks": {},
+                "_feature_layer": None,
                 "labels": [],
             }
             targets.bind(self)
             if targets.inner:
                 values["_whole"] = [self]
+                values["_read"] = frozenset(name for each in targets.inner for name in each.layers)
                 check_finite(derived(self._blank(1)), self.name, "scores of targets")
                 classes = len(targets.inner)
             else:

@@ -28,6 +28,10 @@ class InnerTarget(Protocol):
     """A target inside the network, such as a channel of a layer (:mod:`xai_widgets.features.objectives`)."""
 
     @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers that the target reads."""
+
+    @property
     def count(self) -> int | None:
         """Number of images that the target is for; None for any number."""
 

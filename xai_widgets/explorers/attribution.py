@@ -30,7 +30,7 @@ from xai_widgets.explorers.parts import (
 from xai_widgets.explorers.state import held
 from xai_widgets.methods import MethodLike
 from xai_widgets.studies import AttributionKey, AttributionStudy
-from xai_widgets.studies.layers import channels_of, check_layers, compared_layers
+from xai_widgets.studies.layers import check_layers, compared_layers
 from xai_widgets.views import CheckView, ClassPicker, GalleryView, MapGridView, RunBar
 
 Across = Literal["images", "layers", "classes"]
@@ -163,7 +163,7 @@ class AttributionExplorer(Explorer):
         self._layers = check_layers(model, layers)
         self._columns = compared_layers(model, LAYERS) if layers is None else self._layers
         self._shapes = {
-            layer.name: (channels_of(layer), layer.grid.height, layer.grid.width)
+            layer.name: (layer.channels, layer.grid.height, layer.grid.width)
             for layer in model.layers()
             if layer.grid is not None
         }

@@ -14,7 +14,6 @@ from xai_widgets.explorers.image_explorer import SearchExplorer
 from xai_widgets.explorers.parts import THUMBNAIL, dropdown, explanation, small_text
 from xai_widgets.perturbation.channel import ChannelExtremal
 from xai_widgets.studies.class_channels import ClassChannelKey, ClassChannelStudy
-from xai_widgets.studies.layers import channels_of
 from xai_widgets.studies.masks import ChannelKey, ChannelStudy
 from xai_widgets.views import GalleryView, ScoresView, SelectView
 
@@ -76,7 +75,7 @@ class ChannelLists(SearchExplorer):
         given = list(proposal["value"])
         if not given:
             return []
-        width = channels_of(self.model.layer(self.layer_picker.value))
+        width = self.model.layer(self.layer_picker.value).channels
         try:
             return sorted(set(integers(given, "off", low=0, high=width - 1)))
         except ValueError as error:

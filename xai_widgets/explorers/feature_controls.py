@@ -18,7 +18,7 @@ from xai_widgets.studies.features import (
     FeatureStudy,
     WallKey,
 )
-from xai_widgets.studies.layers import channels_of, spatial_layers
+from xai_widgets.studies.layers import spatial_layers
 from xai_widgets.views import CheckView, RunBar, SelectView, SliderView
 
 #: Weights of the regularizers.
@@ -116,7 +116,7 @@ class FeatureControls(Explorer):
 
     def _width(self) -> int:
         """Return the number of channels of the layer."""
-        return channels_of(self.model.layer(self.layer_picker.value))
+        return self.model.layer(self.layer_picker.value).channels
 
     def _choose_layer(self) -> None:
         """Offer the channels of the layer; the chosen number stays where it exists."""

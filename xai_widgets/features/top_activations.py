@@ -176,8 +176,7 @@ def top_activations(
 
 def _check_directions(model: ImageModel, layer: str, directions: Any) -> Tensor:
     """Return directions as (M, K'); ValueError for another length than the channels of the layer."""
-    grid, shape = model.grid(layer), model.layer(layer).shape
-    width = shape[grid.channel_dimension - 1]
+    width = model.layer_channels(layer)
     given = torch.as_tensor(directions)
     shape_of: list[str | int] = [width] if given.ndim == 1 else ["M", width]
     checked = tensor(given, "directions", shape_of, finite=True).to(model.device, torch.float32)

@@ -45,8 +45,10 @@ def check_map(maps: Tensor, title: str, model: ImageModel) -> None:
         )
     zero, constant = (maps == 0).flatten(1).all(1), _constant(maps)
     if zero.any():
-        reason = "no gradient or activation" if zero.all() else "no evidence for the class"
-        warn(f"the map of {title} for {model.name}{_first(zero)} is 0 everywhere: {reason} reaches it")
+        warn(
+            f"the map of {title} for {model.name}{_first(zero)} is 0 everywhere: no activation, gradient or evidence "
+            "for the target reaches it"
+        )
     elif maps.ndim == 4 and maps[0, 0].numel() == 1:
         warn(f"the map of {title} for {model.name} has a single position; choose a layer before pooling")
     elif constant.any():

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from xai_widgets.core.layers import Layer
 from xai_widgets.core.model import ImageModel
 
 #: Modules that return their input in eval mode.
@@ -64,11 +63,6 @@ def compared_layers(model: ImageModel, count: int) -> list[str]:
 def _parts(name: str, names: Iterable[str]) -> list[str]:
     """Return the names of the layers inside a layer."""
     return [other for other in names if other.startswith(f"{name}.")]
-
-
-def channels_of(layer: Layer) -> int:
-    """Return the number of channels of a layer."""
-    return layer.shape[0 if layer.grid is None or layer.grid.channel_dimension == 1 else -1]
 
 
 def fine_and_deep(model: ImageModel) -> list[str]:

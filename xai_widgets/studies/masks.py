@@ -21,7 +21,6 @@ from xai_widgets.perturbation.extremal import Extremal, extremal
 from xai_widgets.perturbation.mask_search import SearchSettings, binarize, pixel_count
 from xai_widgets.perturbation.objective import score_masks
 from xai_widgets.perturbation.scored_masks import ScoredMasks, Variant
-from xai_widgets.studies.layers import channels_of
 from xai_widgets.studies.study import Study
 
 #: Passes of each area for a snapshot of a search: five steps with gradients, and those that score the masks.
@@ -220,7 +219,7 @@ class ChannelStudy(Study[ChannelKey, ChannelExtremal]):
 
     def counts(self, layer: str) -> Sequence[int] | None:
         """Return the numbers of channels to search in a layer; None for a layer that does not exist."""
-        width = next((channels_of(each) for each in self.model.layers() if each.name == layer), None)
+        width = next((each.channels for each in self.model.layers() if each.name == layer), None)
         if width is None or self.channels is None:
             return None if width is None else octaves(width)
         # If none fits, the search refuses them.

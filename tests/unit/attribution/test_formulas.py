@@ -349,7 +349,7 @@ def test_noise_in_which_the_class_is_lost_gives_a_warning():
     model, x = wrap(Smooth()), torch.linspace(0, 1, 8).expand(1, 3, 8, 8) * 0.01
     for name in ("smoothgrad", "smoothgrad_squared"):
         with pytest.warns(
-            UserWarning, match=r"probability of the class for Smooth falls from 1 to .*decrease sigma"
+            UserWarning, match=r"probability of the target for Smooth falls from 1 to .*decrease sigma"
         ):
             METHODS[name](model, x, 1, samples=2, sigma=20)
         with warnings.catch_warnings():

@@ -44,6 +44,34 @@ def test_the_gradient_of_a_target_is_that_of_its_formula(model, name):
     assert_close(METHODS["gradient"](model, x.detach(), target), expected)
 
 
+@pytest.mark.parametrize("name", TARGETS)
+def test_deep_lift_of_every_target_is_complete(model, name):
+    x, target = images(2), TARGETS[name][0]
+    found = METHODS["deep_lift"](model, x, target)
+    assert found.abs().amax() > 0
+    scores = model.with_target(target).scores(torch.cat([x, torch.zeros_like(x)]))[:, 0]
+    assert_close(found.sum((1, 2, 3)), scores[:2] - scores[2:], scale=found.abs().sum())
+
+
+@pytest.mark.parametrize("method", ["lrp", "excitation_backprop", "deep_lift", "gradient"])
+def test_a_direction_along_a_channel_is_the_channel_in_every_backward_rule(model, method):
+    x, one_hot = images(2), torch.eye(8)[3]
+    found = METHODS[method](model, x, Direction("conv2", one_hot))
+    assert found.abs().amax() > 0
+    assert_close(found, METHODS[method](model, x, Channel("conv2", 3)))
+
+
+def test_the_default_layer_of_a_sum_is_not_behind_the_first_layer_that_it_reads(model):
+    names = [layer.name for layer in model.layers()]
+    total = model.with_target(Channel("conv1", 1) + 0.5 * ClassScore(1))
+    assert total.labels == ["channel 1 of conv1 + 0.5 x score of 1"]
+    assert [layer.name for layer in total.layers()] == names
+    assert names.index(total.default_layer()) <= names.index("conv1") < names.index(model.default_layer())
+    # The default of a model is not that of its targets.
+    assert model.feature_layer() == model.default_layer()
+    assert model.with_target(Channel("conv1", 1)).feature_layer() == "conv1"
+
+
 def test_a_neuron_of_a_class_token(model):
     tokens = wrap(settle(Tokens()))
     layer = next(layer for layer in tokens.layers() if layer.grid is not None and layer.grid.prefix)

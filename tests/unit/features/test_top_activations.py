@@ -5,7 +5,7 @@ import torch
 from closeness import assert_close
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import Functional, one_sentence, settle, wrap
+from networks import Functional, Tokens, images, one_sentence, settle, wrap
 from torch import nn
 
 from xai_widgets.core.model import ImageModel
@@ -136,3 +136,12 @@ def test_patches_along_directions_are_those_of_their_products(model):
     assert torch.equal(single.images, made.images[1:])
     with pytest.raises(ValueError, match="expected directions"):
         top_activations(model, x, layer="conv2", directions=directions[:, :7])
+
+
+def test_directions_have_the_channels_of_tokens():
+    tokens, x = wrap(settle(Tokens())), images(3)
+    layer = tokens.default_layer()
+    activation = tokens.spatial(layer, tokens.activations(x, layer)[layer])
+    directions = torch.eye(activation.shape[1])[:2]
+    made = top_activations(tokens, x, layer=layer, directions=directions, k=1, side=4).result(progress=False)
+    assert_close(made.values[:, 0], activation[:, :2].flatten(2).amax(2).amax(0))

@@ -140,6 +140,11 @@ class Scaled(Objective):
         return f"{self.factor:g} * {self.objective!r}"
 
     @property
+    def label(self) -> str:
+        """Name in legends."""
+        return f"{self.factor:g} x {self.objective.label}"
+
+    @property
     def layers(self) -> tuple[str, ...]:
         """Names of the layers that the objective reads."""
         return self.objective.layers
@@ -171,6 +176,11 @@ class Total(Objective):
 
     def __repr__(self) -> str:
         return f"({' + '.join(map(repr, self.parts))})"
+
+    @property
+    def label(self) -> str:
+        """Name in legends."""
+        return " + ".join(part.label for part in self.parts)
 
     @property
     def layers(self) -> tuple[str, ...]:

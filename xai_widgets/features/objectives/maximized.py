@@ -214,7 +214,7 @@ class Direction(LayerObjective):
 
     def bind(self, model: ImageModel) -> Direction:
         """Return the objective with valid arguments for a network; ValueError if it does not fit."""
-        width = _width(model, self.layer)
+        width = model.layer_channels(self.layer)
         given = torch.as_tensor(self.vector)
         shape: list[str | int] = [width] if given.ndim == 1 else ["N", width]
         vector = tensor(given, "vector", shape, finite=True).to(model.device, torch.float32)
@@ -229,6 +229,14 @@ class Direction(LayerObjective):
         a = seen.channels(self.layer)
         if self.position is not None:
             a = _at(a, self.position)[:, :, None, None]
+        if not self.cosine_power:
+            # A linear layer of the mean, as in a classifier, has a rule in every method.
+            mean = a.mean((2, 3))
+            return (
+                (mean * self.vector).sum(1)
+                if self.vector.ndim == 2
+                else F.linear(mean, self.vector[None])[:, 0]
+            )
         v = (self.vector if self.vector.ndim == 2 else self.vector[None])[:, :, None, None]
         return weighted((a * v).sum(1), F.cosine_similarity(a, v, dim=1), self.cosine_power).mean((1, 2))
 
@@ -262,17 +270,9 @@ def weighted(dot: Tensor, cosine: Tensor, power: float) -> Tensor:
     return dot * cosine.clamp(min=LEAST_COSINE) ** power if power else dot
 
 
-def _width(model: ImageModel, layer: str) -> int:
-    """Return the number of channels of a layer; ValueError if it has neither positions nor an output (K,)."""
-    shape = model.layer(layer).shape
-    # Without the dimension of the batch, channels are the first or the last dimension.
-    first = len(shape) == 1 or model.grid(layer).channel_dimension == 1
-    return shape[0] if first else shape[-1]
-
-
 def check_channel(model: ImageModel, layer: str, channel: Any) -> int:
     """Return the index of a channel of a layer; ValueError if the layer has no such channel."""
-    high = _width(model, layer) - 1
+    high = model.layer_channels(layer) - 1
     return integer(channel, "channel", low=0, high=high, hint=f"{layer!r} has {high + 1} channels")
 
 
