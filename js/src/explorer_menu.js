@@ -1,6 +1,6 @@
 import "./lib/theme.css";
 import "./explorer_menu.css";
-import { element } from "./lib/dom.js";
+import { download, element } from "./lib/dom.js";
 import { view } from "./lib/figure.js";
 import { createMenu } from "./lib/menu.js";
 import { fitting, imageIn } from "./lib/photograph.js";
@@ -8,8 +8,9 @@ import { background } from "./lib/snapshot.js";
 import { copyPng, copyText, fullScreen, savePng } from "./lib/take_away.js";
 import { reportVisibility } from "./lib/visibility.js";
 
-/** A kernel must answer within this time, ms. */
+/** A kernel must answer within this time, or make a file, ms. */
 const PATIENCE = 10000;
+const FILE_PATIENCE = 60000;
 /** The element of an explorer, and of a page without a kernel. */
 const EXPLORER = ".xw-explorer";
 const PAGE = "[data-xw-page]";
@@ -21,22 +22,32 @@ export default view("xw-explorer-menu", ({ model, root, signal }) => {
 	/** The explorer, once the menu is in the page. @type {HTMLElement | null} */
 	let box = null;
 
-	/** @param {string} action @param {{name?: string}} [facts] @param {ArrayBuffer[]} [buffers] @returns {Promise<string>} */
-	function ask(action, facts = {}, buffers = []) {
+	/**
+	 * @param {string} action
+	 * @param {{name?: string}} [facts]
+	 * @param {ArrayBuffer[]} [buffers]
+	 * @param {number} [patience]
+	 * @returns {Promise<string>}
+	 */
+	function ask(action, facts = {}, buffers = [], patience = PATIENCE) {
 		const id = ++count;
 		model.send({ ...facts, action, id }, undefined, buffers);
 		return new Promise((done, fail) => {
 			asked.set(id, { done, fail });
-			setTimeout(() => fail(new Error("no kernel answered; run the cell again")), PATIENCE);
+			setTimeout(() => fail(new Error("no kernel answered; run the cell again")), patience);
 		});
 	}
 
-	/** @param {{id: number, text: string, error: string}} reply */
-	function heard({ id, text, error }) {
+	/** @param {{id: number, text: string, error: string, name?: string}} reply @param {DataView[]} [buffers] */
+	function heard({ id, text, error, name }, buffers = []) {
 		const waiting = asked.get(id);
+		if (!waiting) return;
 		asked.delete(id);
-		if (error) waiting?.fail(new Error(error));
-		else waiting?.done(text);
+		if (error) return waiting.fail(new Error(error));
+		// Only the view that asked saves it: others have the same menu.
+		const [data] = buffers;
+		if (name && data) download(new Blob([/** @type {any} */ (data)], { type: "image/png" }), name);
+		waiting.done(text);
 	}
 
 	/** @param {File} file */
@@ -93,6 +104,16 @@ export default view("xw-explorer-menu", ({ model, root, signal }) => {
 			{ text: "Redo", tip: "Make it again", disabled: model.get("redos") < 1, act: () => ask("redo") },
 			{ text: "Reset", tip: "Set all controls as they were at first", act: () => ask("reset") },
 		];
+		/** @type {{action: string, text: string, tip: string}[]} */
+		const made = model.get("files") ?? [];
+		const files = made.map(({ action, text, tip }) => ({
+			text,
+			tip,
+			act: async () => {
+				await ask(action, {}, [], FILE_PATIENCE);
+				return "Saved.";
+			},
+		}));
 		const image = {
 			text: "Open image …",
 			tip: "A photograph; you can also drop or paste one",
@@ -105,7 +126,7 @@ export default view("xw-explorer-menu", ({ model, root, signal }) => {
 		};
 		return [
 			...shown,
-			...(live ? choices : []),
+			...(live ? [...files, ...choices] : []),
 			...(live && model.get("opens") ? [image] : []),
 			...(whole ? [screen] : []),
 		];
@@ -195,7 +216,7 @@ export default view("xw-explorer-menu", ({ model, root, signal }) => {
 	return {
 		content: [menu.node, field],
 		label: "Menu",
-		traits: ["undos", "redos", "opens", "name"],
+		traits: ["undos", "redos", "opens", "name", "files"],
 		refresh() {},
 	};
 });

@@ -99,6 +99,7 @@ def _dashboard(model: xw.ImageModel) -> Any:
     options = {
         "attribution": {"methods": ["gradient", "grad_cam"]},
         "deletion": {"methods": ["gradient"], "steps": 8},
+        "features": {"steps": 12, "wall_steps": 4, "wall": 12},
     }
     board = xw.dashboard(model, _images(3), options=options)
     board.show("deletion")

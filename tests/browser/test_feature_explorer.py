@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 SETUP = """
@@ -93,4 +94,37 @@ def test_the_wall_fills_and_a_click_chooses_a_channel(lab):
     expect(page.page.locator(".xw-heatmap-view .xw-title")).to_have_text(re.compile("Channel 1 of stage3"))
     page.wait_for_kernel("explorer.run_bar.status", "done")
     assert page.kernel_eval("explorer.result.step") == 8
+    assert not page.console
+
+
+def test_image_and_animation_are_saved_from_the_menu(lab, tmp_path):
+    page = lab.open([SETUP, SHOW.format(steps=8)], width=1400, height=1000)
+    page.wait_for_kernel("explorer.run_bar.status", "done")
+    for text, name in (
+        ("Save image", "channel-2-of-stage3.png"),
+        ("Save animation", "channel-2-of-stage3.apng"),
+    ):
+        page.page.get_by_role("button", name="Save, copy, undo").click()
+        with page.page.expect_download() as waiting:
+            page.page.get_by_role("menuitem", name=text).click()
+        assert waiting.value.suggested_filename == name
+        waiting.value.save_as(tmp_path / name)
+        with Image.open(tmp_path / name) as image:
+            assert image.size == (96, 96)
+            assert getattr(image, "n_frames", 1) == (9 if name.endswith(".apng") else 1)
+    assert not page.console
+
+
+def test_real_examples_with_maps(lab):
+    images = "[scenes.scene(n, split='train').image for n in range(8)]"
+    show = SHOW.format(steps=4).replace("batch_size=2)", f"batch_size=2, images={images})")
+    page = lab.open([f"{SETUP}\nfrom xai_widgets.data import scenes", show], width=1400, height=1000)
+    page.wait_for_kernel("explorer.run_bar.status", "done")
+    shown = page.output(1)
+    expect(shown.get_by_text("Guided backprop", exact=True)).to_be_visible()
+    field = shown.locator(".xw-select-view", has_text="Real examples")
+    field.locator("button").click()
+    page.page.get_by_role("option", name="with receptive field").click()
+    expect(shown.get_by_text("Segmentation", exact=True)).to_be_visible(timeout=60000)
+    expect(shown.get_by_text(re.compile("Empirical receptive field: .* of 96 px"))).to_be_visible()
     assert not page.console

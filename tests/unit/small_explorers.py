@@ -90,7 +90,13 @@ EXPLORERS = {
     "brush": lambda model: xw.PerturbationBrush(model, photos(1)[0], start="gradient"),
     "similarity": lambda model: xw.SimilarityExplorer(model, photos(2), components=2, corpus=photos(2)),
     "dashboard": lambda model: xw.dashboard(
-        model, photos(2), options={"attribution": {"methods": METHODS}, "deletion": {"steps": 8}}
+        model,
+        photos(2),
+        options={
+            "attribution": {"methods": METHODS},
+            "deletion": {"steps": 8},
+            "features": {"steps": 4, "wall_steps": 3},
+        },
     ),
 }
 COMPUTING = [name for name in EXPLORERS if name not in ("brush", "dashboard")]

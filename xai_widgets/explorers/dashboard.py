@@ -19,6 +19,7 @@ from xai_widgets.explorers.channel import ChannelExplorer
 from xai_widgets.explorers.deletion import DeletionExplorer
 from xai_widgets.explorers.explorer import Choice, wait_for
 from xai_widgets.explorers.extremal import ExtremalExplorer
+from xai_widgets.explorers.feature import FeatureExplorer
 from xai_widgets.explorers.inverse import InverseExplorer
 from xai_widgets.explorers.joining import link
 from xai_widgets.explorers.layout import header
@@ -47,6 +48,7 @@ EXPLORERS = {
     "channels": Entry(ChannelExplorer, "Channels"),
     "inverse": Entry(InverseExplorer, "Inverse"),
     "similarity": Entry(SimilarityExplorer, "Similarity"),
+    "features": Entry(FeatureExplorer, "Features"),
 }
 #: Traits of views that are linked in the browser, in all explorers.
 LINKED = ("position", "viewport", "colormap")
@@ -68,8 +70,8 @@ class Dashboard(Stateful):
     images
         One image or several, of any kind.
     explorers : sequence of str, optional
-        Explorers to include, in this order, of "attribution", "deletion", "extremal", "brush", "channels", "inverse"
-        and "similarity". Default: all of them.
+        Explorers to include, in this order, of "attribution", "deletion", "extremal", "brush", "channels", "inverse",
+        "similarity" and "features". Default: all of them.
     names : sequence of str, optional
         Names of the images.
     target : int, str or callable, optional
@@ -398,8 +400,7 @@ class Dashboard(Stateful):
             self._names.append(f"image {len(self._x)}")
         self._replace_argument("images", self._originals)
         for name, explorer in list(self.explorers.items()):
-            if "frame" in explorer.shared:
-                # It shows all images: it is made anew.
+            if "image" not in explorer.shared:  # it shows all images
                 self._fill(name, paragraph(EXPLORERS[name].kind.question))
                 self.explorers.pop(name).close()
         with self.image_picker.hold_sync():
@@ -440,11 +441,8 @@ def _shared(explorer: Any) -> Iterator[tuple[str, Any, str]]:
         yield name, getattr(explorer, part) if part else explorer, attribute
 
 
-def _views(widget: Any) -> list[View]:
-    return [part for part in walk_widgets(widget) if isinstance(part, View)]
-
-
 def _linked(explorer: Any, trait: str) -> list[View]:
     """Return the views of an explorer that a trait links; galleries, which have no position, zoom on their own."""
     needed = {trait, "position"} if trait == "viewport" else {trait}
-    return [view for view in _views(explorer) if all(view.has_trait(name) for name in needed)]
+    views = (part for part in walk_widgets(explorer) if isinstance(part, View))
+    return [view for view in views if all(view.has_trait(name) for name in needed)]

@@ -275,16 +275,17 @@ class Explorer(Stateful):
                 name=type(self).__name__,
             )
 
-        undrawn = False
+        undrawn: set[Any] = set()
 
         def on_snapshot(run: Run[Any]) -> None:
-            nonlocal undrawn
             key = run.latest
             self.run_bar.advance(run.progress)
             self.run_bar.message = self._message(key)
-            undrawn = not study.outcome(key).complete and not self._is_due()
-            if not undrawn:
+            if study.outcome(key).complete or self._is_due(key):
+                undrawn.discard(key)
                 self._redraw(key)
+            else:
+                undrawn.add(key)
 
         def on_end(status: Status, error: BaseException | None) -> None:
             if undrawn:
@@ -303,8 +304,8 @@ class Explorer(Stateful):
             return
         self._submit(make_run, on_start=on_start, on_snapshot=on_snapshot, on_end=on_end, message=message)
 
-    def _is_due(self) -> bool:
-        """Return whether a result that is being computed is drawn now; otherwise a later one is."""
+    def _is_due(self, key: Any) -> bool:
+        """Return whether the result of a key that is being computed is drawn now; otherwise a later one is."""
         return time.monotonic() - self._drawn_at >= INTERVAL
 
     def _go_on(self) -> None:

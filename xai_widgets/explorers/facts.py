@@ -68,7 +68,8 @@ def _image(explorer: Any) -> str:
 
 def _class(explorer: Any) -> str:
     model, target = getattr(explorer, "model", None), getattr(explorer, "target", None)
-    if model is None or not hasattr(explorer, "target"):
+    # A class of several objectives has no list of classes.
+    if model is None or not hasattr(explorer, "target") or not hasattr(explorer, "class_picker"):
         return ""
     if target is None:
         return "class predicted for each image"

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from traitlets import link
+
 from xai_widgets.core.model import ImageModel
 from xai_widgets.explorers.explorer import Explorer
 from xai_widgets.explorers.parts import dropdown
 from xai_widgets.features.objectives.maximized import check_channel
+from xai_widgets.studies.feature_examples import DETAILS, DetailKey, default_kind
 from xai_widgets.studies.features import (
     CHANNEL,
     CLASS,
@@ -31,12 +34,23 @@ TITLES = {
     "cppn": "function of the position",
     "pixels": "pixels",
 }
+#: The choice of patches without maps, and titles of all choices.
+PATCHES = "patches"
+WITH = {
+    PATCHES: "patches",
+    "deconvnet": "with DeconvNet",
+    "guided_backprop": "with guided backprop",
+    "inverse": "with inverse",
+    "field": "with receptive field",
+}
 #: Sentences under the pointer.
 HELP = {
     "objective": "What is to rise: a channel of a layer, a class score, or a named objective",
     "channel": "The channel whose mean over the positions is to rise",
     "class": "The class whose score is to rise",
     "parameterization": "The variables that the image is made of",
+    "details": "The patches of the images to which the channel responds most, with the part that matters to it: by a "
+    "backward pass, by the operation-wise inverse, or by occlusion",
     "transforms": "Move, scale and rotate the image at random before each pass; applies to the running optimization",
 }
 
@@ -47,17 +61,17 @@ class FeatureControls(Explorer):
     kernel_controls: ClassVar[tuple[str, ...]] = (
         *("run_bar", "layer_picker", "objective_picker", "channel_picker", "label_picker"),
         *("parameterization_picker", "total_variation", "alpha_norm", "l2", "transforms", "page_slider"),
+        "details_picker",
     )
 
+    target: Any
     model: ImageModel
     study: FeatureStudy
     #: Channels on a page of the wall, and in a batch.
     _page: int
     _batch: int
 
-    def _make_controls(
-        self, layer: str, channel: int, target: int | None, parameterization: str, objective: str
-    ) -> None:
+    def _make_controls(self, layer: str, channel: int, parameterization: str, objective: str) -> None:
         model = self.model
         self.run_bar = RunBar(step="Step: one step of the optimization")
         layers = spatial_layers(model)
@@ -71,7 +85,7 @@ class FeatureControls(Explorer):
         self.channel_picker.help = HELP["channel"]
         numbers = [str(index) for index in range(len(model.labels))]
         labels = dict(zip(numbers, model.labels, strict=True))
-        self.label_picker = dropdown("Class", numbers, str(target or 0), labels)
+        self.label_picker = dropdown("Class", numbers, str(self.target), labels)
         self.label_picker.help = HELP["class"]
         self.parameterization_picker = dropdown("Drawn as", list(PARAMETERIZATIONS), parameterization, TITLES)
         self.parameterization_picker.help = HELP["parameterization"]
@@ -79,6 +93,9 @@ class FeatureControls(Explorer):
             SliderView(label=label, values=WEIGHTS, labels=[f"{weight:g}" for weight in WEIGHTS], frame=0)
             for label in ("Total variation", "Alpha norm", "L2")
         )
+        kinds = [PATCHES, *DETAILS]
+        self.details_picker = dropdown("Real examples", kinds, default_kind(model), WITH)
+        self.details_picker.help = HELP["details"]
         self.transforms = CheckView(title="Transforms", value=True, help=HELP["transforms"])
         self.page_slider = SliderView(label="Channels")
         for slider in (self.total_variation, self.alpha_norm, self.l2, self.page_slider):
@@ -96,7 +113,9 @@ class FeatureControls(Explorer):
             self.channel_picker,
             self.label_picker,
             self.parameterization_picker,
+            self.details_picker,
         )
+        link((self, "target"), (self.label_picker, "value"), transform=(str, int))
         self._compute_on_change(*((picker, "value") for picker in pickers), (self.page_slider, "frame"))
         for slider in (self.total_variation, self.alpha_norm, self.l2):
             slider.observe(lambda _change: self._change_settings(), "frame")
@@ -158,6 +177,11 @@ class FeatureControls(Explorer):
             return FeatureKey(kind, self.layer_picker.value, int(self.channel_picker.value), drawn)
         index = int(self.label_picker.value) if kind == CLASS else 0
         return FeatureKey(kind, "", index, drawn)
+
+    def _detail(self, key: FeatureKey) -> DetailKey | None:
+        """Return the key of the maps of the patches; None for patches only."""
+        kind = self.details_picker.value
+        return None if kind == PATCHES else DetailKey(kind, key.layer, key.number)
 
     def _wall_keys(self) -> list[WallKey]:
         """Return the batches of the page of the wall."""

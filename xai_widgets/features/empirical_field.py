@@ -168,43 +168,62 @@ def empirical_receptive_field(
     )
     step = -(-side // 2) if stride is None else integer(stride, "stride", low=1, high=side)
     batch_size, filled = check_batch_size(batch_size), fill_image(fill, x)
-    corners = _corners(x.shape[2], x.shape[3], side, step)
+    measured = field_by_passes(model, x, layer, channel, side, step, filled, batch_size)
+    fields = (each for each in measured if each is not None)
+    return Run(fields, total=len(x), name=f"receptive field of {layer}")
+
+
+def field_by_passes(
+    model: ImageModel,
+    x: Tensor,
+    layer: str,
+    channel: int,
+    side: int,
+    stride: int,
+    filled: Tensor,
+    batch_size: int,
+) -> Iterator[EmpiricalField | None]:
+    """Yield None after each pass of occluded images, and the field after each image.
+
+    Parameters
+    ----------
+    model, layer, channel, stride, batch_size
+        See :func:`empirical_receptive_field`.
+    x, filled : Tensor, (n, C, H, W)
+        The images, and the pixels inside a window.
+    side : int
+        Side of a window, in pixels.
+    """
+    corners = _corners(x.shape[2], x.shape[3], side, stride)
+    covered = _spread(torch.ones(len(corners)), corners, side, x.shape[2:])
+    maps, activations, positions = [], [], []
 
     def activation(pixels: Tensor) -> Tensor:
         output = outputs_up_to(model, pixels, [layer])[layer]
         return check_finite(model.spatial(layer, output)[:, channel].float(), model.name, "activations")
 
-    def measure() -> Iterator[EmpiricalField]:
-        covered = _spread(torch.ones(len(corners)), corners, side, x.shape[2:])
-        maps, activations, positions = [], [], []
-        for n in range(len(x)):
-            a = activation(x[n : n + 1])[0]
-            at = int(a.flatten().argmax())
-            changes = []
-            for some in corners.split(batch_size):
-                occluded = x[n].repeat(len(some), 1, 1, 1)
-                for image, (top, left) in zip(occluded, some.tolist(), strict=True):
-                    box = (slice(None), slice(top, top + side), slice(left, left + side))
-                    image[box] = filled[n][box]
-                changes.append((activation(occluded).flatten(1)[:, at] - a.flatten()[at]).abs())
-            maps.append(_spread(torch.cat(changes).cpu(), corners, side, x.shape[2:]) / covered)
-            activations.append(a)
-            positions.append(torch.tensor([at // a.shape[1], at % a.shape[1]]))
-            yield EmpiricalField(
-                layer,
-                channel,
-                torch.stack(maps),
-                torch.stack(activations).cpu(),
-                torch.stack(positions),
-            )
-        flat = [n for n, each in enumerate(maps) if not bool(each.any())]
-        if flat:
-            warn(
-                f"no window changes the largest activation of channel {channel} of {layer!r} in image {flat[0]}"
-                f"{f' and {len(flat) - 1} more' if len(flat) > 1 else ''}; its map is 0, and the field averages over it"
-            )
-
-    return Run(measure(), total=len(x), name=f"receptive field of {layer}")
+    for n in range(len(x)):
+        a = activation(x[n : n + 1])[0]
+        at = int(a.flatten().argmax())
+        changes = []
+        for some in corners.split(batch_size):
+            occluded = x[n].repeat(len(some), 1, 1, 1)
+            for image, (top, left) in zip(occluded, some.tolist(), strict=True):
+                box = (slice(None), slice(top, top + side), slice(left, left + side))
+                image[box] = filled[n][box]
+            changes.append((activation(occluded).flatten(1)[:, at] - a.flatten()[at]).abs())
+            yield None
+        maps.append(_spread(torch.cat(changes).cpu(), corners, side, x.shape[2:]) / covered)
+        activations.append(a)
+        positions.append(torch.tensor([at // a.shape[1], at % a.shape[1]]))
+        stacked = torch.stack(maps), torch.stack(activations).cpu(), torch.stack(positions)
+        yield EmpiricalField(layer, channel, *stacked)
+    flat = [n for n, each in enumerate(maps) if not bool(each.any())]
+    if flat:
+        warn(
+            f"no window changes the largest activation of channel {channel} of {layer!r} in image {flat[0]}"
+            f"{f' and {len(flat) - 1} more' if len(flat) > 1 else ''}; its map is 0, and the field averages over it"
+        )
 
 
 def _corners(height: int, width: int, side: int, stride: int) -> Tensor:

@@ -131,7 +131,9 @@ def feature_patterns(
         values = latest.values
         # A channel that is 0 everywhere has no inverse; missing values are NaN, which is not above 0.
         for part in (values > 0).nonzero().split(batch_size):
-            for inverse in _inverses(model, latest, part, settings, batch_size):
+            which = torch.tensor(chosen, device=part.device)[part[:, 0]], part[:, 1]
+            solved = patch_inverses(model, unit, latest.top, *which, settings=settings, batch_size=batch_size)
+            for inverse in solved:
                 if inverse is not None:
                     _insert(patterns, latest, part, inverse)
                     latest = replace(latest, patterns=patterns.clone())
@@ -150,24 +152,40 @@ def pattern_units(model: ImageModel) -> list[str]:
     return [unit.name for unit in find_units(model)[:-1] if len(shapes.get(unit.name, ())) == 3]
 
 
-def _inverses(
+def patch_inverses(
     model: ImageModel,
-    found: FeaturePatterns,
-    part: Tensor,
-    settings: SolverSettings | None,
-    batch_size: int,
+    unit: str,
+    top: TopActivations,
+    channels: Tensor,
+    ranks: Tensor,
+    *,
+    settings: SolverSettings | None = None,
+    batch_size: int = 32,
 ) -> Iterator[Tensor | None]:
-    """Yield None while in progress, then the inverses (B, C, H, W) of activations, given by channel and rank."""
-    top = found.top
-    channels = torch.tensor(found.channels, device=part.device)[part[:, 0]]
-    ranks = part[:, 1]
+    """Yield None while in progress, then the inverses (B, C, H, W) of single activations.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network.
+    unit : str
+        The unit, which is the layer of `top`.
+    top : TopActivations
+        The largest activations.
+    channels, ranks : Tensor of int, (B,)
+        Channel and rank of each activation.
+    settings : SolverSettings, optional
+        Iterations and tolerance of the solver.
+    batch_size : int, default 32
+        Number of inverses to solve at once.
+    """
     x = torch.stack([top.image(index) for index in top.images[channels, ranks].tolist()])
     rows, columns = top.positions[channels, ranks].T
     start = x.new_zeros(len(x), len(top.values), *top.grid)
     start[torch.arange(len(x)), channels, rows, columns] = top.values[channels, ranks].to(x)
     inverse = None
     for inverse in operation_wise(
-        model, x, start=(found.unit, start), l1=0.0, l2=0.9, settings=settings, batch_size=batch_size
+        model, x, start=(unit, start), l1=0.0, l2=0.9, settings=settings, batch_size=batch_size
     ):
         if inverse.output is None:
             yield None

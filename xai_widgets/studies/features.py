@@ -33,6 +33,7 @@ from xai_widgets.features.transforms import ROBUST, Compose
 from xai_widgets.features.visualization import Visualization, visualize
 from xai_widgets.methods.checks import unsupported_error
 from xai_widgets.methods.gradients import no_gradient_error
+from xai_widgets.studies.feature_examples import BATCH, DetailKey, Details, ExamplesKey, details
 from xai_widgets.studies.store import Outcome
 from xai_widgets.studies.study import Study
 
@@ -81,12 +82,6 @@ class WallKey(NamedTuple):
     layer: str
     first: int
     size: int
-
-
-class ExamplesKey(NamedTuple):
-    """The patches of images to which the channels of a layer respond most."""
-
-    layer: str
 
 
 @dataclass(frozen=True)
@@ -190,6 +185,8 @@ class FeatureStudy(Study[Any, Any]):
     """
 
     resumable = True
+    #: An explorer makes small images and real examples while an image forms.
+    interleaved = True
     early_is_converged = False
 
     def __init__(
@@ -238,7 +235,9 @@ class FeatureStudy(Study[Any, Any]):
     def run(self, key: Any, start: Any = None) -> Run[Any]:
         """Return the optimization, wall or search of a key, or its continuation."""
         if isinstance(key, ExamplesKey):
-            return top_activations(self.model, self.images, layer=key.layer, k=self.patches)
+            return top_activations(self.model, self.images, layer=key.layer, k=self.patches, batch_size=BATCH)
+        if isinstance(key, DetailKey):
+            return self._details(key)
         if isinstance(key, WallKey):
             return self._wall(key, start)
         objective = self.objective(key)
@@ -253,6 +252,13 @@ class FeatureStudy(Study[Any, Any]):
             start=start,
         )
         return Run(self._filmed(key, objective, run, start), total=run.total, name=run.name)
+
+    def _details(self, key: DetailKey) -> Run[Details | None]:
+        """Return the maps of the patches of a channel, which are searched for if they are not known."""
+        examples = ExamplesKey(key.layer)
+        known = self.outcome(examples)
+        top = known.result if known.complete else None
+        return details(self.model, top or self.run(examples).result(progress=False), key)
 
     def _filmed(
         self, key: FeatureKey, objective: Objective, run: Run[Visualization], start: Visualization | None
@@ -320,7 +326,7 @@ class FeatureStudy(Study[Any, Any]):
     def steps(self, key: Any) -> int:
         """Return the number of snapshots of an image, wall or search, or of its continuation."""
         result = self.result(key)
-        if isinstance(key, ExamplesKey):
+        if isinstance(key, ExamplesKey | DetailKey):
             return 1
         if isinstance(key, WallKey):
             return 1 + _left(self.wall_length, None if result is None else result.latest)
@@ -334,6 +340,8 @@ class FeatureStudy(Study[Any, Any]):
         """Return the title of a key."""
         if isinstance(key, ExamplesKey):
             return f"patches of {key.layer}"
+        if isinstance(key, DetailKey):
+            return f"{key.kind.replace('_', ' ')} of channel {key.channel} of {key.layer}"
         if isinstance(key, WallKey):
             last = key.first + key.size - 1
             return f"channels {key.first} to {last} of {key.layer}"

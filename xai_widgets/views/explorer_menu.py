@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from traitlets import Bool, Int, Unicode
+from traitlets import Bool, Dict, Int, List, Unicode
 
 from xai_widgets.errors import as_sentence, checked_keywords
 from xai_widgets.views.seen import Seen
 
 logger = logging.getLogger(__name__)
+
+
+class SavedFile(NamedTuple):
+    """A file that the browser saves: its name and its bytes."""
+
+    name: str
+    data: bytes
 
 
 class ExplorerMenu(Seen):
@@ -24,7 +31,8 @@ class ExplorerMenu(Seen):
     ----------
     actions : mapping of str to callable, optional
         What each action calls: "code" returns a text, "undo", "redo" and "reset" return nothing, and "image" is called
-        with the bytes and the name of a file. An error is shown as a sentence. Default: only what needs no kernel.
+        with the bytes and the name of a file. An error is shown as a sentence. Default: only what needs no kernel. See
+        :meth:`add_file` for files.
     **traits
         Initial values of traits.
     """
@@ -35,6 +43,10 @@ class ExplorerMenu(Seen):
     undos = Int(0, help="Number of changes that can be undone.").tag(sync=True)
     redos = Int(0, help="Number of undone changes that can be made again.").tag(sync=True)
     opens = Bool(False, help="Whether a photograph can be opened.").tag(sync=True)
+    files: List[dict[str, str]] = List(
+        Dict(),
+        help="Files that Python makes: a dictionary with the keys `action`, `text` and `tip` for each.",
+    ).tag(sync=True)
     width = Int(0, min=0, help="Maximum width in CSS px; 0 for the width of the column.").tag(sync=True)
 
     @checked_keywords
@@ -42,6 +54,20 @@ class ExplorerMenu(Seen):
         self._actions: dict[str, Callable[..., Any]] = dict(actions or {})
         super().__init__(**traits)
         self.on_msg(self._handle)
+
+    def add_file(self, text: str, tip: str, make: Callable[[], SavedFile]) -> None:
+        """Offer a file that Python makes.
+
+        Parameters
+        ----------
+        text, tip : str
+            The text of the entry, and that under the pointer.
+        make : callable
+            Returns the file.
+        """
+        action = f"file {len(self.files)}"
+        self._actions[action] = make
+        self.files = [*self.files, {"action": action, "text": text, "tip": tip}]
 
     def close(self) -> None:
         """Close the menu and remove its actions."""
@@ -53,11 +79,14 @@ class ExplorerMenu(Seen):
         if action is None:
             return
         reply: dict[str, Any] = {"id": content.get("id"), "text": "", "error": ""}
+        data: list[bytes] = []
         try:
             arguments = (bytes(buffers[0]), str(content.get("name", ""))) if buffers else ()
-            text = action(*arguments)
-            reply["text"] = text if isinstance(text, str) else ""
+            made = action(*arguments)
+            reply["text"] = made if isinstance(made, str) else ""
+            if isinstance(made, SavedFile):
+                reply["name"], data = made.name, [made.data]
         except Exception as error:
             logger.debug("%s of a menu failed", content.get("action"), exc_info=True)
             reply["error"] = as_sentence(error)
-        self.send(reply)
+        self.send(reply, data)

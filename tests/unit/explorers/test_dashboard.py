@@ -193,3 +193,25 @@ def test_what_cannot_be_joined_is_named(parts, kind, message):
     with pytest.raises(kind, match=message) as error:
         xw.link(*parts)
     one_sentence(error)
+
+
+def test_features_take_layer_and_class_and_their_examples_from_all_images(model):
+    quick = {"steps": 2, "wall": 2, "wall_steps": 1}
+    board = xw.dashboard(
+        model, images(2), explorers=["attribution", "features"], layer="block1", options={"features": quick}
+    )
+    explorer = board.show("features")
+    assert explorer.layer_picker.value == "block1"
+    assert explorer.layer_picker.layout.display == "none"
+    assert explorer.target == board.target
+    board.target = other = (board.target + 1) % CLASSES
+    assert explorer.label_picker.value == str(other)
+    explorer.target = board_target = (other + 1) % CLASSES
+    assert board.target == board_target
+    assert board.wait(60)
+    assert explorer.run_bar.status == "done"
+    board._open_image(images(1)[0])
+    # It is made anew, with three images.
+    assert len(board.show("features").study.images) == 3
+    assert board.wait(60)
+    board.close()

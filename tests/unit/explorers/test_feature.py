@@ -1,12 +1,15 @@
 """An image forms while the controls act on it, and no frame of an earlier choice is drawn."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from small_explorers import classifier, photos
+from traitlets import TraitError
 
-from xai_widgets.explorers import FeatureExplorer
+from xai_widgets.explorers import FeatureExplorer, feature
 from xai_widgets.features import objectives, visualize
 from xai_widgets.studies.features import FeatureSettings, WallKey
 
@@ -62,8 +65,12 @@ def test_image_curve_wall_and_patches_are_drawn(explorer):
     assert explorer.wall.images.shape == (4, 16, 16, 3)
     assert explorer.wall.present.all()
     assert explorer.wall.frame == 1
-    assert len(explorer.examples.images) == 6
-    assert (explorer.examples.present > 0).sum() == 3
+    # Patches of three images, and guided backprop of each.
+    assert len(explorer.examples.images) == 12
+    assert explorer.examples.row_labels == ["Patch", "Guided backprop"]
+    np.testing.assert_array_equal(
+        explorer.examples.present > 0, [True] * 3 + [False] * 3 + [True] * 3 + [False] * 3
+    )
     assert (explorer.run_bar.status, explorer.run_bar.label) == ("done", "Resume")
 
 
@@ -245,6 +252,118 @@ def test_nothing_is_saved_before_the_first_image(tmp_path):
     with pytest.raises(ValueError, match="press Run"):
         explorer.save(tmp_path / "image.png")
     assert explorer.frames.shape == (0, 0, 0, 3)
+    explorer.close()
+
+
+def test_the_menu_makes_the_same_files(explorer, tmp_path):
+    replies = []
+    explorer.menu.send = lambda content, buffers=None: replies.append((content, buffers))
+    for index, name in enumerate(("image.png", "image.apng")):
+        content = {"action": explorer.menu.files[index]["action"], "id": index}
+        explorer.menu._handle(explorer.menu, content, [])
+        (reply, (data,)) = replies.pop()
+        assert reply["error"] == ""
+        assert reply["name"] == f"channel-1-of-relu.{name.split('.')[1]}"
+        assert data == explorer.save(tmp_path / name).read_bytes()
+
+
+def test_the_menu_refuses_files_before_the_first_image():
+    explorer = make(start=False)
+    replies = []
+    explorer.menu.send = lambda content, buffers=None: replies.append((content, buffers))
+    explorer.menu._handle(explorer.menu, {"action": explorer.menu.files[1]["action"], "id": 3}, [])
+    assert replies == [
+        (
+            {
+                "id": 3,
+                "text": "",
+                "error": "expected an image that was computed, got none yet; press Run",
+            },
+            [],
+        )
+    ]
+    explorer.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows"),
+    [
+        ("patches", []),
+        ("deconvnet", ["Patch", "DeconvNet"]),
+        ("inverse", ["Patch", "Inverse"]),
+        ("field", ["Patch", "Discrepancy", "Segmentation"]),
+    ],
+)
+def test_maps_of_the_patches(explorer, kind, rows):
+    explorer.details_picker.value = kind
+    assert explorer.wait(PATIENCE)
+    assert explorer.run_bar.status == "done"
+    assert explorer.examples.row_labels == rows
+    assert len(explorer.examples.images) == 6 * max(1, len(rows))
+    if kind == "field":
+        assert "Empirical receptive field" in explorer.note.value
+
+
+def test_maps_that_are_refused_stop_nothing():
+    """A network without ReLU, whose DeconvNet is refused."""
+    model = classifier()
+    model.module.relu = torch.nn.Tanh()
+    explorer = make(model, images=photos(3))
+    explorer.details_picker.value = "deconvnet"
+    assert explorer.wait(PATIENCE)
+    assert "ReLU" in explorer.note.value
+    assert (explorer.examples.present > 0).sum() == 3
+    assert explorer.wall.present.all()
+    assert explorer.result.step == 4
+    explorer.close()
+
+
+def test_small_images_and_examples_come_while_the_image_forms(monkeypatch):
+    chosen = []
+    choose = FeatureExplorer._choose
+
+    def recorded(self, left):
+        chosen.append(choose(self, left))
+        return chosen[-1]
+
+    monkeypatch.setattr(FeatureExplorer, "_choose", recorded)
+    explorer = make(images=photos(3), steps=400)
+    assert explorer.wait(PATIENCE)
+    image, *others = explorer._keys()
+    assert explorer.result.step == 400
+    first, last = chosen.index(image), len(chosen) - 1 - chosen[::-1].index(image)
+    assert first == 0
+    assert set(chosen[:last]) == {image, *others}
+    explorer.close()
+
+
+def test_small_images_have_a_third_of_the_time(monkeypatch):
+    explorer = make(images=photos(3), start=False)
+    keys = explorer._keys()
+    clock, spent = SimpleNamespace(now=0.0), {True: 0.0, False: 0.0}
+    monkeypatch.setattr(feature, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    for _ in range(200):
+        chosen = explorer._choose(keys)
+        duration = 0.1 if chosen == keys[0] else 0.45
+        clock.now += duration
+        spent[chosen == keys[0]] += duration
+    # Equal up to a step of each.
+    assert abs(spent[True] - 2 * spent[False]) <= 2 * 0.45 + 0.1
+    assert explorer._choose(keys[1:]) == keys[1]
+    assert explorer._choose(keys[:1]) == keys[0]
+    explorer.close()
+
+
+def test_a_class_of_a_dashboard_is_taken():
+    explorer = make(target=None)
+    assert explorer.wait(PATIENCE)
+    explorer.target = 3
+    assert explorer.label_picker.value == "3"
+    explorer.label_picker.value = "5"
+    assert explorer.target == 5
+    with pytest.raises(TraitError, match="from 0 to 5"):
+        explorer.target = 6
+    assert explorer.target == 5
     explorer.close()
 
 
