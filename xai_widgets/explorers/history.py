@@ -56,7 +56,7 @@ class History:
         self.present = self._read()
 
     def begin(self, load: Callable[[], None]) -> None:
-        """Load the initial state; this is no step."""
+        """Load the initial state, which is not a step."""
         self._applying = True
         try:
             load()
