@@ -26,7 +26,7 @@ export default view("xw-scores-view", ({ model, root, title, message, announce, 
 	const list = element("div", { class: "xw-scores", role: "group", "aria-label": "classes" });
 	const stage = element("div", { class: "xw-scores-stage" }, [list, message]);
 	const tickNote = element("span", { class: "xw-score-note" });
-	const targetNote = element("span", { class: "xw-score-note" }, ["▸ explained class"]);
+	const targetNote = element("span", { class: "xw-score-note" }, ["▸ explained"]);
 	const silence = element("span", { class: "xw-score-silence", role: "alert", hidden: true });
 	const legend = element("div", { class: "xw-scores-legend xw-muted" }, [targetNote, tickNote, silence]);
 	const tickText = element("span");

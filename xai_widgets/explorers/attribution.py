@@ -20,6 +20,7 @@ from xai_widgets.explorers.method_choice import method_picker
 from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import (
     caption,
+    class_picker,
     dropdown,
     existing_class,
     fill_width,
@@ -31,7 +32,7 @@ from xai_widgets.explorers.state import held
 from xai_widgets.methods import MethodLike
 from xai_widgets.studies import AttributionKey, AttributionStudy
 from xai_widgets.studies.layers import check_layers, compared_layers
-from xai_widgets.views import CheckView, ClassPicker, GalleryView, MapGridView, RunBar
+from xai_widgets.views import CheckView, GalleryView, MapGridView, RunBar
 
 Across = Literal["images", "layers", "classes"]
 
@@ -196,7 +197,7 @@ class AttributionExplorer(Explorer):
         return scores
 
     def _make_views(self, chosen: Sequence[str], across: str) -> None:
-        self.class_picker = ClassPicker(labels=self.model.labels)
+        self.class_picker = class_picker(self.model)
         self.own_picker = CheckView(
             title="predicted for each image", help="Explain the predicted class of each image"
         )

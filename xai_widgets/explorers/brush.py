@@ -19,7 +19,7 @@ from xai_widgets.errors import as_sentence
 from xai_widgets.explorers.image_explorer import ImageExplorer
 from xai_widgets.explorers.layout import column, header, stage
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.explorers.parts import TOP, search_settings
+from xai_widgets.explorers.parts import TOP, scores_title, search_settings
 from xai_widgets.explorers.similarity_choices import MIDDLE, layers_of
 from xai_widgets.explorers.state import held
 from xai_widgets.methods import as_method
@@ -152,7 +152,7 @@ class PerturbationBrush(ImageExplorer):
         self.brush = BrushView(
             fill_labels=list(FILLS), title="Paint over the image", width=460 if self._layers else 700
         )
-        self.scores = ScoresView(labels=self.model.labels, title="Best classes under the mask")
+        self.scores = ScoresView(labels=self.model.labels, title=scores_title(self.model, "under the mask"))
         self.run_bar.label = "Refine"
         self.similarity = (
             SimilarityView(labels=["image", "painted"], controls=False) if self._layers else None

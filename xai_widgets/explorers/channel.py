@@ -15,7 +15,7 @@ from xai_widgets.explorers.channel_lists import ChannelLists
 from xai_widgets.explorers.explorer import Choice
 from xai_widgets.explorers.layout import column, display_menu, header, stage
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.explorers.parts import THUMBNAIL, TOP, dropdown, image_names, score_name
+from xai_widgets.explorers.parts import THUMBNAIL, TOP, dropdown, image_names, score_name, scores_title
 from xai_widgets.perturbation.area_search import AreaSettings
 from xai_widgets.perturbation.channel import ChannelExtremal
 from xai_widgets.perturbation.scored_masks import Variant
@@ -189,7 +189,7 @@ class ChannelExplorer(ChannelLists):
             labels=self.model.labels,
             target=self.target,
             series=[{"label": "channels preserved"}, {"label": "channels deleted"}],
-            title="Best classes",
+            title=scores_title(self.model),
         )
         self._make_lists(
             images,

@@ -24,11 +24,11 @@ from xai_widgets.explorers.inverse import InverseExplorer
 from xai_widgets.explorers.joining import link
 from xai_widgets.explorers.layout import header
 from xai_widgets.explorers.panel import closed_on_error, with_companions
-from xai_widgets.explorers.parts import dropdown, existing_class, paragraph, wide
+from xai_widgets.explorers.parts import class_picker, dropdown, existing_class, paragraph, wide
 from xai_widgets.explorers.similarity import SimilarityExplorer
 from xai_widgets.explorers.state import DERIVED, EXPLORER, ChoiceEntry, Stateful
 from xai_widgets.studies.layers import spatial_layers
-from xai_widgets.views import ClassPicker, GalleryView, View
+from xai_widgets.views import GalleryView, View
 from xai_widgets.views.static_repr import set_layout, walk_widgets
 
 
@@ -162,7 +162,7 @@ class Dashboard(Stateful):
             title="Image",
             compact=True,
         )
-        self.class_picker = ClassPicker(labels=self.model.labels, target=self.target)
+        self.class_picker = class_picker(self.model, self.target)
         self._show_hints()
         self.layer_picker = dropdown("Layer", self._layers or [""], self.layer)
         self.image_picker.observe(lambda change: self._on_image(change["new"]), "frame")

@@ -16,7 +16,7 @@ from xai_widgets.explorers.layout import column, display_menu, header, stage
 from xai_widgets.explorers.looks import Looks
 from xai_widgets.explorers.method_choice import method_picker
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.explorers.parts import TOP
+from xai_widgets.explorers.parts import TOP, scores_title
 from xai_widgets.methods.registry import MethodLike, methods_by_name
 from xai_widgets.metrics import Curve
 from xai_widgets.ops.blur import truncated_blur
@@ -148,7 +148,7 @@ class DeletionExplorer(ImageExplorer):
                 for frame in range(len(titles) + 1)
                 for mode, label in (("deletion", "deleted"), ("insertion", "inserted"))
             ],
-            title="Best classes at the cursor",
+            title=scores_title(self.model, "at the cursor"),
             x_percent=True,
             exact=True,
         )
@@ -337,7 +337,7 @@ class DeletionExplorer(ImageExplorer):
         look = {"color": RANDOM_COLOR} if name == RANDOM else {"look": self.method_picker.looks[name]}
         label = f"{title}, {metric}"
         # With a label from the start, the line below the table does not appear later.
-        flip = {"flip_label": ""}
+        flip = {"flip_label": ""} if len(self.model.labels) > 1 else {}
         return {"label": label, "name": title, "frame": row, "mode": metric, "style": style, **flip, **look}
 
     def _facts(self, name: str, curve: Curve, warnings: Sequence[str]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from xai_widgets.explorers.parts import (
     ENDS,
     TOP,
     score_name,
+    scores_title,
     search_settings,
     void_scores,
 )
@@ -186,7 +187,7 @@ class ExtremalExplorer(SearchExplorer):
             fraction=0.1,
             mode=mode,
             series=[{"label": each, "frame": 0, "mode": each} for each in MODES],
-            title="Best classes",
+            title=scores_title(self.model),
             x_percent=True,
         )
         self.strip = GalleryView(title="All areas", size=THUMBNAIL, columns=10)

@@ -16,9 +16,9 @@ from xai_widgets.core.display import display_images
 from xai_widgets.core.model import ImageModel, Target, targeted
 from xai_widgets.core.validation import check_finite
 from xai_widgets.explorers.explorer import Choice, Explorer
-from xai_widgets.explorers.parts import caption, existing_class, one_image, show_note
+from xai_widgets.explorers.parts import caption, class_picker, existing_class, one_image, show_note
 from xai_widgets.studies import Study
-from xai_widgets.views import ClassPicker, RunBar, ScoresView
+from xai_widgets.views import RunBar, ScoresView
 
 
 class ImageExplorer(Explorer):
@@ -50,7 +50,7 @@ class ImageExplorer(Explorer):
         self._x, self._display = self._take(image)
         self._scores = model.scores(self._x)
         index = self._predicted() if target is None else int(model.targets(target, self._x)[0])
-        self.class_picker = ClassPicker(labels=model.labels, target=index)
+        self.class_picker = class_picker(model, index)
         self.run_bar = RunBar()
         super().__init__(**kwargs)
         self.target = index

@@ -19,7 +19,7 @@ from xai_widgets.explorers.inverse_start import StartControls
 from xai_widgets.explorers.inverse_tabs import InverseTabs
 from xai_widgets.explorers.layout import column, display_menu, header, stage
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.explorers.parts import dropdown, is_large, plain_images, wide
+from xai_widgets.explorers.parts import dropdown, is_large, plain_images, scores_title, wide
 from xai_widgets.inverse import SolverSettings
 from xai_widgets.inverse.chain import Chain
 from xai_widgets.inverse.interval import Empty
@@ -247,7 +247,7 @@ class InverseExplorer(InverseDrawing, InverseTabs):
             labels=self.model.labels,
             target=self.target,
             series=[{"label": "λ ="}],
-            title="Best classes of the inverse",
+            title=scores_title(self.model, "of the inverse"),
         )
         self.display = display_menu(*self._image_views())
 

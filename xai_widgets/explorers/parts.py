@@ -18,7 +18,7 @@ from xai_widgets.data.base import Example
 from xai_widgets.ops.perturb import Perturbation
 from xai_widgets.ops.resize import shrink
 from xai_widgets.perturbation.extremal import ExtremalSettings
-from xai_widgets.views import GalleryView, SelectView, View
+from xai_widgets.views import ClassPicker, GalleryView, SelectView, View
 from xai_widgets.views.static_repr import set_layout
 
 #: Class of elements whose flexible width holds in their explorer only.
@@ -93,6 +93,17 @@ def lend(part: Any) -> None:
 def fill_width(*parts: Any) -> None:
     """Let views take the whole width of their column."""
     set_layout(*parts, width="100%", min_width="0", margin="0")
+
+
+def class_picker(model: ImageModel, target: int = 0) -> ClassPicker:
+    """Return the field for one of the classes, or of the targets, of a network."""
+    words = {"title": "Target", "help": "The target that is explained; type to search"}
+    return ClassPicker(labels=model.labels, target=target, **({} if model.target_scores is None else words))
+
+
+def scores_title(model: ImageModel, end: str = "") -> str:
+    """Return the title of bars of scores, which ends with some words."""
+    return f"{'Best classes' if model.target_scores is None else 'Scores'} {end}".strip()
 
 
 def dropdown(

@@ -66,6 +66,10 @@ def test_every_explorer_takes_a_channel_of_a_layer(name):
     explorer = EXPLORERS[name](model, target=target)
     try:
         expect_computed(explorer, ["channel 3 of conv2"])
+        # The words of the controls are those of a target, too.
+        assert explorer.class_picker.title == "Target"
+        for part in getattr(explorer, "explorers", {"": explorer}).values():
+            assert "class" not in getattr(getattr(part, "scores", None), "title", "").lower()
     finally:
         explorer.close()
 
