@@ -129,12 +129,10 @@ def on_and_off(maps: Tensor, objects: Tensor) -> tuple[float, float]:
 def curves(task: Task, maps: Tensor) -> dict[str, float]:
     """Return the mean areas under the deletion curves, to the mean color and to black, and the insertion curve."""
     target = task.target
-    size = (task.x.shape[2], task.x.shape[3])
-    saliency = resize_map(maps, size)
-    color = task.model.mean.view(-1, 1, 1).expand(-1, *size)
+    saliency = resize_map(maps, (task.x.shape[2], task.x.shape[3]))
     runs = {
-        "deletion": metrics.deletion(task.model, task.x, saliency, target, steps=STEPS, baseline=color),
-        "deletion_black": metrics.deletion(task.model, task.x, saliency, target, steps=STEPS),
+        "deletion": metrics.deletion(task.model, task.x, saliency, target, steps=STEPS),
+        "deletion_black": metrics.deletion(task.model, task.x, saliency, target, steps=STEPS, fill="black"),
         "insertion": metrics.insertion(task.model, task.x, saliency, target, steps=STEPS),
     }
     return {name: run.result(progress=False).auc.mean().item() for name, run in runs.items()}

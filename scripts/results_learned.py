@@ -117,7 +117,7 @@ def compared() -> list[dict[str, Any]]:
         scores = {
             metric: [METRICS[metric](one, **options) for one in each]
             for metric, options in (
-                ("deletion", {"steps": CURVE}),
+                ("deletion", {"steps": CURVE, "fill": "black"}),
                 ("insertion", {"steps": CURVE}),
                 ("pointing", {}),
             )

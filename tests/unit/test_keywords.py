@@ -21,6 +21,12 @@ def options(function):
     return [each.name for each in parameters if each.default is not each.empty]
 
 
+def needed(function):
+    """Return the names of keywords without a default."""
+    parameters = inspect.signature(function).parameters.values()
+    return [each.name for each in parameters if each.kind is each.KEYWORD_ONLY and each.default is each.empty]
+
+
 def public_functions():
     """Yield every public function with options: run functions, metrics and other measures."""
     yield xw.load
@@ -55,7 +61,9 @@ def test_every_function_names_the_nearest_keyword(function):
     name = options(function)[-1]
     # A function that passes keywords on finds out when it looks at the method.
     arguments = (xw.load("scenes_vgg"), torch.zeros(1, 3, 96, 96)) if keywords(function)[1] else ()
-    text = message(function, *arguments, **{one_letter_off(name): 1})
+    text = message(
+        function, *arguments, **{required: None for required in needed(function)}, **{one_letter_off(name): 1}
+    )
     assert text == (
         f"{function.__name__}() got an unexpected keyword argument {one_letter_off(name)!r}; did you mean {name!r}?"
     )

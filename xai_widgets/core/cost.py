@@ -112,6 +112,14 @@ def affordable(
     return max(least, min(most, int(budget / max(one, 1.0))))
 
 
+def operations_of(compute: Callable[[], object]) -> PassCost:
+    """Return the operations of a computation, backward passes included."""
+    counter = _Counter()
+    with counter:
+        compute()
+    return PassCost(counter.multiply_adds, counter.values)
+
+
 @guarded
 def _count(model: ImageModel) -> PassCost:
     """Count the operations in the pass of a blank image."""

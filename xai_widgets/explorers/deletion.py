@@ -19,7 +19,7 @@ from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import TOP, scores_title
 from xai_widgets.methods.registry import MethodLike, methods_by_name
 from xai_widgets.metrics import Curve
-from xai_widgets.ops.blur import truncated_blur
+from xai_widgets.metrics.deletion import FILLS, curve_fill
 from xai_widgets.studies.deletion import (
     CURVES,
     RANDOM,
@@ -187,7 +187,7 @@ class DeletionExplorer(ImageExplorer):
             self.heatmap.image = self._display
             self.masked.image = shown
             self.masked.baselines = np.stack(
-                [np.zeros_like(shown), self.model.to_rgb(truncated_blur(self._x)[0])]
+                [self.model.to_rgb(curve_fill(self.model, self._x, fill)[0]) for fill in FILLS.values()]
             )
 
     # -- the computation ------------------------------------------------------------------------------------

@@ -141,7 +141,7 @@ def empirical_receptive_field(
         Side of a window, in pixels. Default: 1/20 of the short side, 11 of 224 pixels.
     stride : int, optional
         Distance of neighboring windows, in pixels, at most ``window``. Default: half a window, rounded up.
-    fill : {"gray", "mean", "blur"}, float or Tensor, default "mean"
+    fill : {"gray", "mean", "blur", "black", "noise"}, float or Tensor, default "mean"
         Pixels inside a window, see :func:`~xai_widgets.ops.fill.fill_image`.
     batch_size : int, default 32
         Occluded images per pass, which ends at the layer.

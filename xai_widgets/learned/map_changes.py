@@ -24,12 +24,11 @@ from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.short_repr import ShortRepr
-from xai_widgets.core.validation import brief, choice, number, tensor
+from xai_widgets.core.validation import brief, choice, number
 from xai_widgets.core.validation import seed as check_seed
-from xai_widgets.errors import checked_keywords
 from xai_widgets.learned.probed import Probe, Probed, classes_of
 from xai_widgets.methods.registry import Method, MethodLike, methods_by_name
-from xai_widgets.metrics.agreement import pearson
+from xai_widgets.metrics.agreement import dice, pearson
 
 Explained = Literal["predicted", "original"]
 
@@ -74,31 +73,6 @@ class MapChange(ShortRepr):
             | {column: getattr(self, column)[row][reached].nanmean().item() for column in columns}
             for row, name in enumerate(self.methods)
         ]
-
-
-@checked_keywords
-def dice(a: Tensor, b: Tensor, *, area: float = 0.1) -> Tensor:
-    """Return the Dice coefficient of the highest values of maps (N, H, W): (N,) in [0, 1].
-
-    Parameters
-    ----------
-    a, b : Tensor, (N, H, W)
-        Maps of one shape.
-    area : float, default 0.1
-        Largest fraction of the positions that counts, in (0, 1). Equal values count together or not at all, so that a
-        map of zeros with few positive values has a smaller region; two maps without a region give NaN.
-    """
-    area = number(area, "area", above=0, below=1)
-    first, second = (tensor(maps, name, ("N", "H", "W")).double() for maps, name in ((a, "a"), (b, "b")))
-    if first.shape != second.shape:
-        raise ValueError(
-            f"expected maps of the same shape (N, H, W), got {tuple(first.shape)} and {tuple(second.shape)}"
-        )
-    regions = [
-        maps.flatten(1) > maps.flatten(1).quantile(1 - area, dim=1, keepdim=True) for maps in (first, second)
-    ]
-    both = (regions[0] & regions[1]).sum(1)
-    return 2 * both / (regions[0].sum(1) + regions[1].sum(1))
 
 
 @without_inference_mode

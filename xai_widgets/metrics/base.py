@@ -20,12 +20,26 @@ from torch import Tensor
 
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.short_repr import ShortRepr
-from xai_widgets.errors import check_keywords, unknown_name
-from xai_widgets.methods import Method
+from xai_widgets.errors import check_keywords, unknown_name, warn
+from xai_widgets.methods.registry import Method, as_method
 
-Category = Literal["faithfulness", "localization", "randomization", "agreement"]
+Category = Literal[
+    "faithfulness", "localization", "randomization", "robustness", "complexity", "agreement", "cost"
+]
 Direction = Literal["higher", "lower"]
-Need = Literal["mask", "method", "reference"]
+Need = Literal["mask", "parts", "method", "permuted", "reference"]
+
+#: The parts that metrics need, in words.
+NEEDS: dict[Need, str] = {
+    "mask": "a mask",
+    "parts": "parts",
+    "method": "a method",
+    "permuted": "permuted, a network trained on permuted labels",
+    "reference": "a reference",
+}
+
+#: Categories of metrics that do not look at the map alone, or are defined for every map.
+UNJUDGED = ("agreement", "cost")
 
 
 @dataclass(frozen=True, repr=False)
@@ -44,10 +58,14 @@ class Explanation(ShortRepr):
         The map; higher is more important.
     mask : Tensor of bool, (H, W), optional
         The pixels of the object of the class.
+    parts : mapping of str to Tensor (K, 2), optional
+        Row and column, in pixels of the image, of the points of each part, such as "eye".
     method : Method or callable, optional
         The method of the map.
     options : mapping
         Options that the method was called with, such as its layer.
+    permuted : ImageModel, optional
+        A network of the same architecture that was trained on permuted labels.
     reference : Tensor, (1, h, w), optional
         Another map of the same image to compare with.
     """
@@ -57,9 +75,37 @@ class Explanation(ShortRepr):
     target: int
     saliency: Tensor
     mask: Tensor | None = None
+    parts: Mapping[str, Tensor] | None = None
     method: Method | Callable[..., Any] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    permuted: ImageModel | None = None
     reference: Tensor | None = None
+
+
+def saliency_of(
+    explain: str | Method | Callable[..., Any], model: ImageModel, x: Tensor, target: Any, **options: Any
+) -> Tensor:
+    """Return the maps of a method, (N, h, w), without gradients.
+
+    Parameters
+    ----------
+    explain : str, Method or callable
+        The name of a method, an object with ``saliency(model, x, target)``, or a function
+        ``explain(model, x, target) -> map``.
+    model, x, target
+        Arguments of the method.
+    **options
+        Options of the method.
+    """
+    check_explain(explain, options)
+    saliency: Callable[..., Tensor] = getattr(explain, "saliency", None) or as_method(explain).saliency
+    return saliency(model, x, target, **options).detach().float()
+
+
+def check_explain(explain: str | Method | Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Raise TypeError for an option that a method does not have, with the nearest one."""
+    if isinstance(explain, str | Method):
+        as_method(explain).check_options(options)
 
 
 class Summary(NamedTuple):
@@ -92,13 +138,14 @@ class Metric:
         Name in the registry.
     title : str
         Name in prose.
-    category : {"faithfulness", "localization", "randomization", "agreement"}
-        The property of an explanation that is scored.
+    category : str
+        The property of an explanation that is scored: "faithfulness", "localization", "randomization", "robustness",
+        "complexity", "agreement" with another map, or "cost".
     direction : {"higher", "lower"}
         Which scores are better.
     measures : str
         What the metric measures, in one phrase.
-    needs : tuple of {"mask", "method", "reference"}
+    needs : tuple of {"mask", "parts", "method", "permuted", "reference"}
         The optional parts of an :class:`Explanation` that it needs.
     source : str
         The paper that introduced it.
@@ -131,6 +178,12 @@ class Metric:
         return self.bounds[self.direction == "higher"]
 
     @property
+    def miss(self) -> float:
+        """The score of a map that is constant or has a NaN: the worst possible one; NaN if there is none."""
+        worst = self.bounds[self.direction == "lower"]
+        return worst if math.isfinite(worst) else math.nan
+
+    @property
     def option_names(self) -> tuple[str, ...]:
         """Names of the options."""
         return tuple(inspect.signature(self.function).parameters)[1:]
@@ -149,6 +202,14 @@ class Metric:
     def __call__(self, explanation: Explanation, **options: Any) -> float:
         """Score one explanation.
 
+        A map that is constant, or has a NaN or an infinite value, explains nothing: it gets the score :attr:`miss`,
+        with a warning. Metrics of agreement and cost score every map.
+
+        Warns
+        -----
+        ExplanationWarning
+            For such a map.
+
         Raises
         ------
         TypeError
@@ -159,7 +220,12 @@ class Metric:
         check_keywords(self.name, options, self.option_names)
         for need in self.needs:
             if getattr(explanation, need) is None:
-                raise ValueError(f"expected an explanation with a {need} for {self.title}, got one without")
+                raise ValueError(
+                    f"expected an explanation with {NEEDS[need]} for {self.title}, got one without"
+                )
+        if self.category not in UNJUDGED and (reason := _defect(explanation.saliency)):
+            warn(f"{self.title}: the map {reason}, which counts as a miss")
+            return self.miss
         return float(self.function(explanation, **{**self.options, **options}))
 
     def summarize(self, scores: Iterable[float], targets: Iterable[int]) -> Summary:
@@ -183,6 +249,13 @@ class Metric:
         mean = statistics.fmean(map(statistics.fmean, groups) if self.average == "classes" else flat)
         spread = statistics.stdev(flat) if len(flat) > 1 and not self.binary else math.nan
         return Summary(mean, spread, len(flat))
+
+
+def _defect(saliency: Tensor) -> str:
+    """Return why a map cannot be scored; "" if it can."""
+    if not saliency.isfinite().all():
+        return "has values that are NaN or infinite"
+    return "is constant" if saliency.numel() == 0 or bool(saliency.amax() == saliency.amin()) else ""
 
 
 #: All metrics by name.

@@ -2,7 +2,7 @@
 
 The protocol of RISE (Petsiuk et al. 2018). At 224 x 224 pixels, 224 pixels at a time, the most salient ones first:
 
-    deletion     from the image to black; a low area under the curve is good
+    deletion     from the image to the color that the normalization maps to 0; a low area under the curve is good
     insertion    from the blurred image (Gaussian, 11 x 11, sigma 5) to the image; a high area is good
 
 The score is the probability of the class, or its score if the network has no probabilities. The area under the curve is
@@ -12,7 +12,7 @@ method beats.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 
 from xai_widgets.core.arguments import check_batch_size
-from xai_widgets.core.images import check_baseline
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.optional import optional
 from xai_widgets.core.run import Run, without_inference_mode
@@ -29,9 +28,17 @@ from xai_widgets.core.validation import seed as check_seed
 from xai_widgets.errors import checked_keywords
 from xai_widgets.metrics.base import Explanation, metric
 from xai_widgets.ops.blur import truncated_blur
+from xai_widgets.ops.fill import Fill, FillName, fill_image
 from xai_widgets.ops.resize import resize_map
 
 Mode = Literal["deletion", "insertion"]
+
+#: A fill by name, gray value or image; "training_mean" is the color that the normalization maps to 0, the mean of the
+#: training images; black if the network is not normalized. "blur" is the blur of RISE, 11 x 11 with sigma 5.
+CurveFill = Fill | Literal["training_mean"]
+
+#: The default fill of each mode.
+FILLS: dict[Mode, CurveFill] = {"deletion": "training_mean", "insertion": "blur"}
 
 #: Default number of steps of the curve of a random order.
 RANDOM_STEPS = 28
@@ -164,7 +171,7 @@ def deletion(
     target: Target = None,
     *,
     steps: int | None = None,
-    baseline: Tensor | float = 0.0,
+    fill: CurveFill = "training_mean",
     batch_size: int = 32,
     top: int = 5,
 ) -> Run[Curve]:
@@ -182,8 +189,10 @@ def deletion(
         The class, or one for each image. Default: the predicted class.
     steps : int, optional
         T - 1, from 1 to the number of pixels. Default: 224 as in RISE, or the number of pixels if that is less.
-    baseline : float or Tensor, default 0.0
-        Replacement of removed pixels: a gray value, an image, or one image for each image.
+    fill : {"training_mean", "mean", "black", "gray", "blur", "noise"}, float or Tensor, default "training_mean"
+        Replacement of removed pixels: the color that the normalization maps to 0, as in RISE (black if the network is
+        not normalized); the mean color of each image; 0; 0.5; each image blurred; noise with the mean and deviation
+        of each image; a gray value; or an image, or one per image.
     batch_size : int, default 32
         Images per pass.
     top : int, default 5
@@ -195,7 +204,8 @@ def deletion(
         One snapshot for each batch, from coarse to fine; ``deletion(...).result()`` is the whole curve.
     """
     model, x, target = prepare(model, x, target)
-    return _curve("deletion", model, x, check_baseline(baseline, x), saliency, target, steps, batch_size, top)
+    end = curve_fill(model, x, fill)
+    return _curve("deletion", model, x, end, saliency, target, steps, batch_size, top)
 
 
 @without_inference_mode
@@ -206,7 +216,7 @@ def insertion(
     target: Target = None,
     *,
     steps: int | None = None,
-    baseline: Tensor | float | None = None,
+    fill: CurveFill = "blur",
     batch_size: int = 32,
     top: int = 5,
 ) -> Run[Curve]:
@@ -216,8 +226,8 @@ def insertion(
     ----------
     model, x, saliency, target, steps, batch_size, top
         See :func:`deletion`.
-    baseline : float or Tensor, optional
-        Start: a gray value, an image, or one image for each image. Default: the image, blurred.
+    fill : {"blur", "training_mean", "mean", "black", "gray", "noise"}, float or Tensor, default "blur"
+        The start; see :func:`deletion`.
 
     Returns
     -------
@@ -225,7 +235,7 @@ def insertion(
         One snapshot for each batch.
     """
     model, x, target = prepare(model, x, target)
-    start = truncated_blur(x) if baseline is None else check_baseline(baseline, x)
+    start = curve_fill(model, x, fill)
     return _curve("insertion", model, start, x, saliency, target, steps, batch_size, top)
 
 
@@ -284,6 +294,17 @@ def random_order(
     return Run(snapshots(), total=len(maps), name=f"random order: {mode}")
 
 
+def curve_fill(model: ImageModel, x: Tensor, fill: CurveFill) -> Tensor:
+    """Return the images that a fill stands for, (N, C, H, W); see :func:`deletion`."""
+    if isinstance(fill, str):
+        choice(fill, "fill", ("training_mean", *get_args(FillName)))
+        if fill == "training_mean":
+            return model.mean.to(x).clamp(0, 1).expand_as(x)
+        if fill == "blur":
+            return truncated_blur(x)
+    return fill_image(fill, x)
+
+
 @checked_keywords
 def random_maps(x: Tensor, orders: int, seed: int = 0) -> Tensor:
     """Return maps whose pixels are in random order, (orders, N, H, W), in [0, 1)."""
@@ -302,30 +323,49 @@ def _curve(
     batch_size: int,
     top: int,
 ) -> Run[Curve]:
-    """Return the run of either mode: step k shows the ``counts[k]`` most salient pixels of ``end`` on ``start``."""
-    n, _, height, width = start.shape
-    pixels = height * width
+    """Return the run of either mode, in equal steps from no pixel to all of them."""
+    pixels = start[0, 0].numel()
     steps = default_steps(pixels) if steps is None else steps
     steps = integer(steps, "steps", low=1, high=pixels, hint="the number of pixels")
+    counts = [round(k * pixels / steps) for k in range(steps + 1)]
+    return replacement_curve(mode, model, start, end, saliency, target, counts, batch_size, top)
+
+
+def replacement_curve(
+    mode: Mode,
+    model: ImageModel,
+    start: Tensor,
+    end: Tensor,
+    saliency: Tensor,
+    target: Tensor,
+    pixels: Sequence[int],
+    batch_size: int = 32,
+    top: int = 5,
+    *,
+    raw: bool = False,
+) -> Run[Curve]:
+    """Return the run of a curve: step k shows the ``pixels[k]`` most salient pixels of ``end`` on ``start``.
+
+    With ``raw``, scores are those before the softmax.
+    """
+    n, _, height, width = start.shape
     batch_size, top = check_batch_size(batch_size), integer(top, "top", low=1)
     saliency = tensor(saliency, "saliency", ("N", "h", "w"))
     if len(saliency) != n:
         raise ValueError(f"expected one saliency map for each of {n} images, got {len(saliency)}")
     ranks = ordering(saliency.to(start.device), (height, width))[:, None]
-    counts = torch.tensor(
-        [round(k * pixels / steps) for k in range(steps + 1)], device=start.device, dtype=torch.int32
-    )
-    batches = -(-(steps + 1) // batch_size)
+    counts = torch.tensor(pixels, device=start.device, dtype=torch.int32)
+    batches = -(-len(pixels) // batch_size)
     # A batch has fractions from all parts of the curve: the first one gives a coarse curve, which the others refine.
-    points = [(image, slice(first, steps + 1, batches)) for image in range(n) for first in range(batches)]
+    points = [(image, slice(first, len(pixels), batches)) for image in range(n) for first in range(batches)]
     top = min(top, len(model.labels))
     curve = Curve(
         mode,
-        counts.cpu() / pixels,
-        torch.full((n, steps + 1), torch.nan),
-        torch.full((n, steps + 1, top), torch.nan),
-        torch.full((n, steps + 1, top), -1),
-        model.value_name,
+        counts.cpu() / (height * width),
+        torch.full((n, len(pixels)), torch.nan),
+        torch.full((n, len(pixels), top), torch.nan),
+        torch.full((n, len(pixels), top), -1),
+        "score" if raw else model.value_name,
     )
 
     def snapshots() -> Iterator[Curve]:
@@ -334,14 +374,15 @@ def _curve(
         # longer than to fill it.
         layout = torch.channels_last
         first, last = (images.contiguous(memory_format=layout) for images in (start, end))
-        size = (min(batch_size, steps + 1), *start.shape[1:])
+        size = (min(batch_size, len(pixels)), *start.shape[1:])
         shown = torch.empty(size, dtype=start.dtype, device=start.device, memory_format=layout)
         for image, some in points:
             with torch.no_grad():
                 replaced = ranks[image] < counts[some].view(-1, 1, 1, 1)
                 batch = shown[: len(replaced)]
                 torch.where(replaced, last[image : image + 1], first[image : image + 1], out=batch)
-                probs = model.probabilities(check_finite(model(batch, folded=True), model.name))
+                output = check_finite(model(batch, folded=True), model.name)
+                probs = output if raw else model.probabilities(output)
             best = probs.topk(top, dim=1)
             scores[image, some] = probs[:, target[image]].cpu()
             values[image, some], classes[image, some] = best.values.cpu(), best.indices.cpu()
@@ -360,9 +401,12 @@ def _curve(
     measures="area under the curve of the probability while the most salient pixels are removed; low is good",
     source="Petsiuk et al. 2018",
 )
-def deletion_auc(explanation: Explanation, *, steps: int | None = None) -> float:
+def deletion_auc(
+    explanation: Explanation, *, steps: int | None = None, fill: CurveFill = "training_mean"
+) -> float:
     """Return the area under the deletion curve."""
-    run = deletion(explanation.model, explanation.x, explanation.saliency, explanation.target, steps=steps)
+    model, x, saliency, target = explanation.model, explanation.x, explanation.saliency, explanation.target
+    run = deletion(model, x, saliency, target, steps=steps, fill=fill)
     return run.result(progress=False).auc.item()
 
 
@@ -374,7 +418,8 @@ def deletion_auc(explanation: Explanation, *, steps: int | None = None) -> float
     measures="the same while they are added to the blurred image; high is good",
     source="Petsiuk et al. 2018",
 )
-def insertion_auc(explanation: Explanation, *, steps: int | None = None) -> float:
+def insertion_auc(explanation: Explanation, *, steps: int | None = None, fill: CurveFill = "blur") -> float:
     """Return the area under the insertion curve."""
-    run = insertion(explanation.model, explanation.x, explanation.saliency, explanation.target, steps=steps)
+    model, x, saliency, target = explanation.model, explanation.x, explanation.saliency, explanation.target
+    run = insertion(model, x, saliency, target, steps=steps, fill=fill)
     return run.result(progress=False).auc.item()

@@ -24,9 +24,9 @@ from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.validation import check_finite, choice, items
 from xai_widgets.core.validation import seed as check_seed
-from xai_widgets.methods.registry import Method, as_method
+from xai_widgets.methods.registry import Method
 from xai_widgets.metrics.agreement import pearson, spearman, ssim
-from xai_widgets.metrics.base import Explanation, metric
+from xai_widgets.metrics.base import Explanation, check_explain, metric, saliency_of
 from xai_widgets.ops.resize import resize_map
 
 Randomization = Literal["cascading", "independent"]
@@ -76,7 +76,7 @@ def weight_randomization(
     x: Any,
     target: Target = None,
     *,
-    explain: str | Method | Callable[..., Any] | tuple[str, Callable[..., Any]] = "gradient",
+    explain: str | Method | Callable[..., Any] = "gradient",
     mode: Randomization = "cascading",
     layers: Sequence[str] | None = None,
     seed: int = 0,
@@ -120,9 +120,7 @@ def weight_randomization(
     choice(mode, "mode", get_args(Randomization))
     model, x, target = prepare(model, x, target)
     seed = check_seed(seed)
-    if isinstance(explain, str | Method):
-        as_method(explain).check_options(options)
-    saliency: Callable[..., Tensor] = getattr(explain, "saliency", None) or as_method(explain).saliency
+    check_explain(explain, options)
     names = _weighted(model) if layers is None else tuple(items(layers, "layers", what="names"))
     for name, module in model.find_layers(names).items():
         if not any(True for _ in module.parameters()):
@@ -138,7 +136,7 @@ def weight_randomization(
         def measure(network: str) -> tuple[Tensor, Tensor]:
             with torch.no_grad():
                 probs = copy.probabilities(check_finite(copy(x), network))
-            maps = resize_map(saliency(copy, x, target, **options).detach().float(), (x.shape[2], x.shape[3]))
+            maps = resize_map(saliency_of(explain, copy, x, target, **options), (x.shape[2], x.shape[3]))
             return maps, probs.gather(1, target[:, None])[:, 0]
 
         first, score = measure(model.name)

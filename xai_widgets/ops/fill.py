@@ -12,7 +12,7 @@ from xai_widgets.core.validation import choice
 from xai_widgets.ops.blur import gaussian_blur
 
 #: Fills by name.
-FillName = Literal["gray", "mean", "blur"]
+FillName = Literal["gray", "mean", "blur", "black", "noise"]
 
 #: A name, a gray value in [0, 1], an image (C, H, W), or one per image (N, C, H, W).
 Fill = FillName | float | Tensor
@@ -22,17 +22,20 @@ Fill = FillName | float | Tensor
 FILL_SIGMA = 10 / 224
 
 
-def fill_image(fill: Fill, x: Tensor, *, sigma: float | None = None) -> Tensor:
+def fill_image(fill: Fill, x: Tensor, *, sigma: float | None = None, seed: int = 0) -> Tensor:
     """Return images to show where others are hidden, (N, C, H, W).
 
     Parameters
     ----------
-    fill : {"gray", "mean", "blur"}, float or Tensor
-        0.5; the mean color of each image; each image blurred; a gray value; or an image, or one per image.
+    fill : {"gray", "mean", "blur", "black", "noise"}, float or Tensor
+        0.5; the mean color of each image; each image blurred; 0; noise, see :func:`noise_image`; a gray value; or an
+        image, or one per image.
     x : Tensor, (N, C, H, W)
         Images.
     sigma : float, optional
         Standard deviation of the blur, in pixels. Default: 10 / 224 of the short side.
+    seed : int, default 0
+        Seed of the noise.
 
     Raises
     ------
@@ -42,8 +45,10 @@ def fill_image(fill: Fill, x: Tensor, *, sigma: float | None = None) -> Tensor:
     if not isinstance(fill, str):
         return check_baseline(fill, x, "fill")
     choice(fill, "fill", get_args(FillName))
-    if fill == "gray":
-        return torch.full_like(x, 0.5)
+    if fill in ("gray", "black"):
+        return torch.full_like(x, 0.5 if fill == "gray" else 0.0)
+    if fill == "noise":
+        return noise_image(x, seed)
     if fill == "mean":
         return x.mean((2, 3), keepdim=True).expand_as(x)
     return gaussian_blur(x, FILL_SIGMA * min(x.shape[2:]) if sigma is None else sigma)

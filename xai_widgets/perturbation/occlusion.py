@@ -182,7 +182,7 @@ def occlusion(
     stride : int, optional
         Step in pixels, at most ``window`` (for a disc, at most 0.7 of it), so that every pixel is covered. Default:
         half the window.
-    fill : {"gray", "mean", "blur"}, float or Tensor, default "gray"
+    fill : {"gray", "mean", "blur", "black", "noise"}, float or Tensor, default "gray"
         Fill of the hidden part: 0.5, the mean color of the image, the image blurred by 10/224 of its short side, a
         gray value, an image, or one per image.
     shape : {"patch", "disc"}, default "patch"
@@ -274,7 +274,7 @@ def variable_occlusion(
     share : float, default 0.1
         Share of the discs, those that suppress the score most, of which the smallest is chosen. Among discs of one
         radius, the one that suppresses the score most is chosen.
-    fill : {"gray", "mean", "blur"}, float or Tensor, default "blur"
+    fill : {"gray", "mean", "blur", "black", "noise"}, float or Tensor, default "blur"
         Fill of the hidden part, as for :func:`occlusion`.
 
     Returns

@@ -133,7 +133,7 @@ def minimal_image(
     segments : int or Tensor, optional
         Approximate number of superpixels, or your own labels (H, W) or (N, H, W). Default: 50, which take at
         most 1275 masked images.
-    fill : {"gray", "mean", "blur"}, float or Tensor, default "blur"
+    fill : {"gray", "mean", "blur", "black", "noise"}, float or Tensor, default "blur"
         Fill of a deleted segment: 0.5, the mean color of the image, the image blurred by 10/224 of its short side, a
         gray value, an image, or one per image.
     batch_size : int, default 32

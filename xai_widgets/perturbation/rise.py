@@ -257,7 +257,7 @@ def rise(
         An image is finished when the standard error of the map of its class, at the middle of the cells, is below this
         share of the range of the map, after at least 256 masks. The default takes 1000 to 2000 masks on the bundled
         networks; 0 uses all masks.
-    fill : {"gray", "mean", "blur"}, float or Tensor, default 0.0
+    fill : {"gray", "mean", "blur", "black", "noise"}, float or Tensor, default 0.0
         Fill of the hidden part; 0 is black, as published.
     output : {"probability", "score"}, default "probability"
         After or before the activation of the network; networks without probabilities have only scores.

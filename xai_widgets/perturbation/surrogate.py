@@ -121,7 +121,7 @@ def lime(
         Width of the kernel, in units of the cosine distance, which ranges from 0 to 1.
     ridge : float, default 1.0
         Weight of the penalty |w|^2, at least 0.
-    fill : {"segments", "gray", "mean", "blur"}, float or Tensor, default "segments"
+    fill : {"segments", "gray", "mean", "blur", "black", "noise"}, float or Tensor, default "segments"
         Fill of a hidden segment: its own mean color, 0.5, the mean color of the image, the blurred image, a gray
         value, an image, or one per image.
     output : {"probability", "score"}, default "probability"

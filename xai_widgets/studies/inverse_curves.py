@@ -247,7 +247,7 @@ class InverseCurvesStudy(Study[CurvesKey, SimplicityCurve]):
             "steps": min(self.curve_steps, x[0, 0].numel()),
             "batch_size": self.batch_size,
         }
-        deleted = deletion(self.model, copies, alpha, classes, baseline=color, **options)
+        deleted = deletion(self.model, copies, alpha, classes, fill=color, **options)
         inserted = insertion(self.model, copies, alpha, classes, **options)
         return deleted.result(progress=False).auc, inserted.result(progress=False).auc
 

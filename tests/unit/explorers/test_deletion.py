@@ -73,6 +73,7 @@ def test_views_get_curves_maps_orders_and_scores(model, image):
     assert explorer.heatmap.maps[0] == near(saliency[0].numpy())
     assert (explorer.masked.ranks[0] == ordering(saliency)[0].numpy()).all()
     assert (explorer.masked.image == image).all()
+    # The network has no normalization, so the color that it maps to 0 is black.
     assert (explorer.masked.baselines[0] == 0).all()
 
 

@@ -6,23 +6,35 @@ from dataclasses import replace
 import pytest
 import torch
 from closeness import near
-from networks import SIZE, Functional, images, settle, wrap
+from networks import SharedInPlace, images, settle, wrap
 
 from xai_widgets import metrics
 from xai_widgets.methods import METHODS
 from xai_widgets.metrics import METRICS, Explanation, Metric, get, metrics_by_name
 from xai_widgets.metrics.deletion import Curve
 from xai_widgets.metrics.monotonicity import curve_monotonicity
+from xai_widgets.ops.fill import fill_image
+
+#: Side of the image, on which a blur can be seen.
+SIDE = 24
 
 
 @pytest.fixture(scope="module")
 def explanation():
-    model = wrap(settle(Functional()))
-    x, target, method = images(1), 1, METHODS["gradient"]
-    mask = torch.zeros(SIZE, SIZE, dtype=torch.bool)
+    model = wrap(settle(SharedInPlace()), size=SIDE)
+    method = METHODS["gradient"]
+    # Some metrics are undefined for an image that is no less probable, or no simpler, when it is blurred.
+    several = images(20, size=SIDE)
+    fall = model.probs(several) - model.probs(fill_image("blur", several))
+    row, target = divmod(int(fall.argmax()), fall.shape[1])
+    x = several[row : row + 1]
+    mask = torch.zeros(SIDE, SIDE, dtype=torch.bool)
     mask[2:5, 2:5] = True
     saliency, other = (METHODS[name].saliency(model, x, target) for name in ("gradient", "guided_backprop"))
-    return Explanation(model, x, target, saliency, mask=mask, method=method, reference=other)
+    parts, permuted = {"eye": torch.tensor([[3, 4]])}, wrap(settle(SharedInPlace(), seed=3), size=SIDE)
+    return Explanation(
+        model, x, target, saliency, mask=mask, parts=parts, method=method, permuted=permuted, reference=other
+    )
 
 
 @pytest.mark.parametrize("name", list(METRICS))
@@ -42,9 +54,9 @@ def test_every_metric_has_its_facts_and_a_score_within_its_bounds(name, explanat
 
 @pytest.mark.parametrize("name", [name for name, metric in METRICS.items() if metric.needs])
 def test_a_missing_part_is_named(name, explanation):
-    (need,) = METRICS[name].needs
-    with pytest.raises(ValueError, match=f"expected an explanation with a {need}"):
-        METRICS[name](replace(explanation, **{need: None}))
+    for need in METRICS[name].needs:
+        with pytest.raises(ValueError, match=f"expected an explanation with (a )?{need}"):
+            METRICS[name](replace(explanation, **{need: None}))
 
 
 def test_scores_are_those_of_the_functions(explanation):
@@ -61,7 +73,7 @@ def test_scores_are_those_of_the_functions(explanation):
 
 def test_maps_of_two_resolutions_are_compared_at_the_larger_one(explanation):
     coarse = torch.rand(1, 4, 4, generator=torch.Generator().manual_seed(0))
-    fine = torch.nn.functional.interpolate(coarse[None], (SIZE, SIZE), mode="bilinear")[0]
+    fine = torch.nn.functional.interpolate(coarse[None], (SIDE, SIDE), mode="bilinear")[0]
     assert METRICS["pearson"](replace(explanation, saliency=fine, reference=coarse)) == near(1)
 
 
@@ -121,6 +133,8 @@ def test_results_print_in_one_short_line(explanation):
         task,
         metrics.pointing_game(saliency, task),
         metrics.weight_randomization(model, x, target).result(progress=False),
+        metrics.choose_threshold(saliency, explanation.mask[None]),
+        metrics.method_cost(model, x, target),
     ]
     for result in results:
         assert repr(result).startswith(type(result).__name__)

@@ -1,5 +1,6 @@
 """Deletion and insertion against the protocol, spelled out pixel by pixel."""
 
+import inspect
 import itertools
 import re
 
@@ -13,7 +14,9 @@ from torch import nn
 
 from xai_widgets.core.model import ImageModel
 from xai_widgets.metrics import deletion, insertion, ordering, random_maps, random_order
+from xai_widgets.metrics.deletion import FILLS
 from xai_widgets.ops.blur import truncated_blur
+from xai_widgets.ops.fill import noise_image
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +65,28 @@ def test_every_step_is_the_protocol_spelled_out(model, images, saliency, functio
         trapezoids = zip(itertools.pairwise(counts), itertools.pairwise(expected), strict=True)
         area = sum((right - left) / 144 * (a + b) / 2 for (left, right), (a, b) in trapezoids)
         assert curve.auc[n].item() == near(area)
+
+
+@pytest.mark.parametrize("function", [deletion, insertion])
+def test_fills_by_name(model, images, saliency, function):
+    """The end of deletion and the start of insertion; the mean of the training images is that of the normalization."""
+    normalized = ImageModel(model.module, size=12, mean=[0.2, 0.3, 0.4], std=[0.5] * 3)
+    fills = {
+        "training_mean": torch.tensor([0.2, 0.3, 0.4]).view(3, 1, 1).expand_as(images),
+        "mean": images.mean((2, 3), keepdim=True).expand_as(images),
+        "black": torch.zeros_like(images),
+        "gray": torch.full_like(images, 0.5),
+        "blur": truncated_blur(images),
+        "noise": noise_image(images, 0),
+    }
+    assert inspect.signature(deletion).parameters["fill"].default == FILLS["deletion"] == "training_mean"
+    assert inspect.signature(insertion).parameters["fill"].default == FILLS["insertion"] == "blur"
+    for name, expected in fills.items():
+        end = -1 if function is deletion else 0
+        curve = function(normalized, images, saliency, [3, 5], steps=3, fill=name).result(progress=False)
+        assert_close(curve.scores[:, end], normalized.probs(expected)[range(2), [3, 5]])
+        again = function(normalized, images, saliency, [3, 5], steps=3, fill=expected).result(progress=False)
+        assert_close(again.scores, curve.scores)
 
 
 def test_at_224_pixels_a_step_is_224_pixels_as_in_rise():
@@ -128,10 +153,11 @@ def test_a_map_of_a_layer_is_brought_to_the_image(model, images):
         ({"target": 7}, "expected a class from 0 to 6, got 7"),
         ({"saliency": torch.full((1, 12, 12), torch.nan)}, "NaN"),
         ({"saliency": torch.zeros(2, 12, 12)}, "expected one saliency map for each of 1 images, got 2"),
+        ({"fill": "blak"}, "did you mean 'black'"),
         ({"saliency": torch.zeros(1, 1, 12, 12)}, "expected saliency of shape (N, h, w), got (1, 1, 12, 12)"),
         (
-            {"baseline": torch.zeros(1, 3, 5, 5)},
-            "expected baseline of a shape that fits the images, (1, 3, 12, 12), got (1, 3, 5, 5)",
+            {"fill": torch.zeros(1, 3, 5, 5)},
+            "expected fill of a shape that fits the images, (1, 3, 12, 12), got (1, 3, 5, 5)",
         ),
     ],
 )

@@ -49,7 +49,7 @@ def test_a_curve_is_that_of_the_inverse_of_the_image(model, empty):
     gone = (model.mean if empty == "mean" else torch.zeros(3)).view(3, 1, 1).expand(3, 8, 8)
     for index in range(3):
         options = {"steps": 8}
-        removed = deletion(model, x[1:2], made.alpha[:, index], target, baseline=gone, **options)
+        removed = deletion(model, x[1:2], made.alpha[:, index], target, fill=gone, **options)
         added = insertion(model, x[1:2], made.alpha[:, index], target, **options)
         assert curve.deletion[index] == near(removed.result(progress=False).auc.item())
         assert curve.insertion[index] == near(added.result(progress=False).auc.item())

@@ -1,0 +1,173 @@
+"""Pixel flipping: the score while pixels get random colors, the most or the least relevant ones first.
+
+Bach et al. 2015, in the variant of "Noise Mask" (document 004 of the sources, section 4.2.3). At 299 x 299 pixels, 100
+pixels in each of 800 steps, about 90 % in all:
+
+    MoRF   the most relevant pixels first; a score that falls early is good
+    LeRF   the least relevant ones first; a score that stays is good
+    ABPC = sum over the steps of LeRF - MoRF
+
+The score is the one before the softmax. Images of another size have as many steps, of the same share of their pixels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xai_widgets.core.model import ImageModel, Target, prepare
+from xai_widgets.core.run import Run, without_inference_mode
+from xai_widgets.core.validation import integer, tensor
+from xai_widgets.core.validation import seed as check_seed
+from xai_widgets.metrics.base import Explanation, metric
+from xai_widgets.metrics.deletion import Curve, replacement_curve
+
+#: Steps of the source, and the share of the pixels that each of them replaces.
+STEPS, SHARE = 800, 100 / 299**2
+
+
+@without_inference_mode
+def morf(
+    model: ImageModel,
+    x: Any,
+    saliency: Tensor,
+    target: Target = None,
+    *,
+    steps: int | None = None,
+    seed: int = 0,
+    batch_size: int = 32,
+    top: int = 5,
+) -> Run[Curve]:
+    """Give pixels random colors, the most relevant ones first, and record the score.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network.
+    x
+        Images of any kind, N of them.
+    saliency : Tensor, (N, h, w)
+        Higher is more important; resized to the images.
+    target : int, str, callable, sequence or Tensor, optional
+        The class, or one for each image. Default: the predicted class.
+    steps : int, optional
+        Number of steps, which together replace 89 % of the pixels. Default: 800, or the number of pixels that are
+        replaced if that is less.
+    seed : int, default 0
+        Seed of the colors, uniform in [0, 1], the same for every image and for both orders.
+    batch_size, top
+        See :func:`~xai_widgets.metrics.deletion`.
+
+    Returns
+    -------
+    Run of Curve
+        The scores before the softmax, (N, steps + 1).
+    """
+    return _flipped(model, x, saliency, target, steps, seed, batch_size, top)
+
+
+@without_inference_mode
+def lerf(
+    model: ImageModel,
+    x: Any,
+    saliency: Tensor,
+    target: Target = None,
+    *,
+    steps: int | None = None,
+    seed: int = 0,
+    batch_size: int = 32,
+    top: int = 5,
+) -> Run[Curve]:
+    """Give pixels random colors, the least relevant ones first; see :func:`morf`."""
+    saliency = -tensor(saliency, "saliency", ("N", "h", "w"))
+    return _flipped(model, x, saliency, target, steps, seed, batch_size, top)
+
+
+def abpc(morf_curve: Curve, lerf_curve: Curve) -> Tensor:
+    """Return the area between perturbation curves, the sum of LeRF - MoRF over the steps, (N,).
+
+    Areas are comparable for one number of steps only.
+    """
+    if morf_curve.scores.shape != lerf_curve.scores.shape:
+        raise ValueError(
+            f"expected curves of one shape, got {tuple(morf_curve.scores.shape)} and {tuple(lerf_curve.scores.shape)}"
+        )
+    return (lerf_curve.scores - morf_curve.scores)[:, 1:].double().sum(1).float()
+
+
+def _flipped(
+    model: ImageModel,
+    x: Any,
+    saliency: Tensor,
+    target: Target,
+    steps: int | None,
+    seed: int,
+    batch_size: int,
+    top: int,
+) -> Run[Curve]:
+    model, x, target = prepare(model, x, target)
+    pixels = x[0, 0].numel()
+    replaced = max(1, round(STEPS * SHARE * pixels))
+    steps = min(STEPS, replaced) if steps is None else integer(steps, "steps", low=1, high=replaced)
+    counts = [round(k * replaced / steps) for k in range(steps + 1)]
+    generator = torch.Generator().manual_seed(check_seed(seed))
+    colors = torch.rand(x.shape[1:], generator=generator).to(x).expand_as(x)
+    return replacement_curve(
+        "deletion", model, x, colors, saliency, target, counts, batch_size, top, raw=True
+    )
+
+
+_FACTS: dict[str, Any] = {
+    "category": "faithfulness",
+    "source": "Bach et al. 2015",
+    "bounds": (-float("inf"), float("inf")),
+}
+
+
+@metric(
+    "morf",
+    title="MoRF",
+    direction="lower",
+    measures="mean change of the score while pixels get random colors, the most relevant ones first; low is good",
+    **_FACTS,
+)
+def morf_change(explanation: Explanation, *, steps: int | None = None, seed: int = 0) -> float:
+    """Return the mean over the steps of the score minus that of the image."""
+    return _change(morf, explanation, steps, seed)
+
+
+@metric(
+    "lerf",
+    title="LeRF",
+    direction="higher",
+    measures="the same with the least relevant pixels first; high is good",
+    **_FACTS,
+)
+def lerf_change(explanation: Explanation, *, steps: int | None = None, seed: int = 0) -> float:
+    """Return the mean over the steps of the score minus that of the image."""
+    return _change(lerf, explanation, steps, seed)
+
+
+@metric(
+    "abpc",
+    title="ABPC",
+    direction="higher",
+    measures="area between the curves of LeRF and MoRF, summed over the steps",
+    **_FACTS,
+)
+def abpc_area(explanation: Explanation, *, steps: int | None = None, seed: int = 0) -> float:
+    """Return the sum of LeRF - MoRF over the steps."""
+    model, x, saliency, target = explanation.model, explanation.x, explanation.saliency, explanation.target
+    most, least = (
+        order(model, x, saliency, target, steps=steps, seed=seed).result(progress=False)
+        for order in (morf, lerf)
+    )
+    return abpc(most, least).item()
+
+
+def _change(order: Any, explanation: Explanation, steps: int | None, seed: int) -> float:
+    model, x, saliency, target = explanation.model, explanation.x, explanation.saliency, explanation.target
+    scores = order(model, x, saliency, target, steps=steps, seed=seed).result(progress=False).scores[0]
+    return float((scores[1:] - scores[0]).mean())
