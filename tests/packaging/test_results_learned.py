@@ -38,7 +38,7 @@ def test_the_comparison_knows_its_errors(script):
         return {"name": name, "images": 9, "seconds": seconds} | values
 
     text = script.verdict([row("real-time saliency", 0.1, 0.01), row("extremal perturbations", 0.2, 1.0)])
-    assert "1/100 of the time" in text
+    assert "about 1/100 of the time" in text
     assert "better in deletion, as good in insertion, as good in pointing" in text
     text = script.verdict([row("real-time saliency", 0.3, 0.01), row("extremal perturbations", 0.2, 1.0)])
     assert "worse in deletion" in text
@@ -51,11 +51,17 @@ def test_every_section_has_a_table(script):
                    "noise_correlation": 0.9}],
     }  # fmt: skip
     recovery = {
-        "images": 3, "recovered": 0.5, "three": 1.0, "turned": 0.0, "blurred": float("nan"),
-        "detection": [0.5, 0.7], "detection_gradient": [1.0, 1.0],
+        "network": "scenes_vgg", "probe": "FGSM", "images": 40, "reached": 36, "steps": 9, "probability": [0.9, 0.6],
+        "shares": {"mask": [0.6, 1.0], "turned": [0.1, 0.5], "blurred": [0.0, 0.5]},
+        "detection": {"mask": [0.5, 0.7], "gradient": [0.5, 0.5]}, "by_probability": 0.8,
     }  # fmt: skip
+    unknown = recovery | {"probe": "DeepFool", "shares": {key: [0.5, 1.0] for key in recovery["shares"]}}
+    unknown.pop("detection")
     header = {"threads": 1, "machine": "some", "torch": "2"}
-    page = script.page({"header": header, "probes": [probe], "recovery": {"scenes_vgg": recovery}})
+    page = script.page({"header": header, "probes": [probe], "recovery": [recovery, unknown]})
     assert "| `gradient` | 0.20 | 0.70 | 0.10 | 0.90 |" in page
-    assert "`gradient` 0.50" in page
-    assert "| scenes_vgg | 3 | 50 % | 100 % | 0 % | – | 60 ± 10 % | 100 ± 0 % |" in page
+    assert "`gradient` 0.20 (0.50)" in page
+    assert "| scenes_vgg | FGSM | 36 of 40 | 0.90, 0.60 | 60 % (100 %) | 10 % (50 %) | 0 % (50 %) |" in page
+    assert "more labels than both baselines for FGSM on scenes_vgg; not more labels" in page
+    assert "| scenes_vgg | FGSM | 36 | 60 ± 10 % | 50 ± 0 % | 80 % |" in page
+    assert "The best map is, for FGSM on scenes_vgg the mask, less than the probability alone." in page
