@@ -165,7 +165,7 @@ def occlusions(x: Tensor, sides: Sequence[float], center: Sequence[float] = (0.5
     Raises
     ------
     ValueError
-        For no sides, a side or a center out of range, or more than one image.
+        For no sides, a side or a center out of range or of less than a pixel, or more than one image.
     """
     values = numbers(sides, "sides", low=0, high=200)
     middle = numbers(center, "center", length=2, low=0, high=1)
@@ -177,6 +177,11 @@ def occlusions(x: Tensor, sides: Sequence[float], center: Sequence[float] = (0.5
         for extent, at in ((height, middle[1]), (width, middle[0]))
     )
     covered = (rows[:, None, :, None] & columns[:, None, None, :]).to(image.device)
+    for side, square in zip(values, covered, strict=True):
+        if side > 0 and not square.any():
+            raise ValueError(
+                f"expected sides in percent of the short side that cover a pixel, or 0, got {side:g}; 20 is a fifth"
+            )
     images = torch.where(covered, image.mean((1, 2))[:, None, None], image)
     transforms = torch.eye(2, 3).expand(len(values), 2, 3).clone()
     labels = tuple(f"{value:g} %" for value in values)

@@ -92,6 +92,13 @@ def test_a_growing_square_has_the_mean_color():
     assert changed.nonzero().amax(0).tolist() == [7, 1]
 
 
+def test_a_square_that_covers_no_pixel_is_refused():
+    with pytest.raises(
+        ValueError, match=r"sides in percent .* that cover a pixel, or 0, got 0.2; 20 is a fifth"
+    ):
+        occlusions(torch.rand(3, 32, 32), [0, 0.2, 0.4])
+
+
 def test_distances_are_relative_to_the_original_and_follow_the_order():
     series = scalings(image(), [2, 1, 0.5])
     z = torch.rand(3, 4, 4, 5, generator=torch.Generator().manual_seed(1))
