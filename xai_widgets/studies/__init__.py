@@ -2,6 +2,9 @@
 
 from xai_widgets.studies.attribution import AttributionKey, AttributionStudy
 from xai_widgets.studies.evaluation import Cell, EvaluationStudy, Score, Table
+from xai_widgets.studies.score_store import ScoreStore
+from xai_widgets.studies.score_tables import Evaluation, Interval
+from xai_widgets.studies.scoring import evaluate
 from xai_widgets.studies.store import DiskStore, Outcome, ResultStore
 from xai_widgets.studies.study import Study
 
@@ -10,10 +13,14 @@ __all__ = [
     "AttributionStudy",
     "Cell",
     "DiskStore",
+    "Evaluation",
     "EvaluationStudy",
+    "Interval",
     "Outcome",
     "ResultStore",
     "Score",
+    "ScoreStore",
     "Study",
     "Table",
+    "evaluate",
 ]

@@ -122,6 +122,8 @@ class EvaluationStudy(Study[Cell, Score]):
         For each image, class index to mask (H, W). Default: those of the examples.
     layers : sequence of str, optional
         Layers of methods that take one. Default: the default layer of each method.
+    permuted : ImageModel, optional
+        A network trained on permuted labels, for the metric that needs one.
     store : mutable mapping, optional
         See :class:`Study`.
 
@@ -150,6 +152,7 @@ class EvaluationStudy(Study[Cell, Score]):
         targets: int | Sequence[int] | None = None,
         masks: Sequence[Mapping[int, NDArray[Any]]] | None = None,
         layers: Sequence[str] | None = None,
+        permuted: ImageModel | None = None,
         store: MutableMapping[Cell, Outcome[Score]] | None = None,
     ) -> None:
         super().__init__(store)
@@ -163,12 +166,17 @@ class EvaluationStudy(Study[Cell, Score]):
         for metric in self.metrics.values():
             if "reference" in metric.needs:
                 raise ValueError(f"expected metrics of one map, got {metric.name!r}, which compares two maps")
+            if "permuted" in metric.needs and permuted is None:
+                raise ValueError(
+                    f"expected permuted, a network trained on permuted labels, for {metric.name!r}, got none"
+                )
         for name, several in (("targets", targets), ("masks", masks)):
             if several is not None and not isinstance(several, int) and len(several) != len(images):
                 raise ValueError(f"expected {name} for each of {len(images)} images, got {len(several)}")
         self._examples: Any = images
         self._targets, self._masks = targets, masks
         self._layers: Sequence[str | None] | None = layers
+        self._permuted = permuted
         self._cells: list[Cell] | None = None
         self.maps = AttributionStudy(
             model, images if isinstance(images, Tensor) else _Images(images), methods
@@ -237,6 +245,7 @@ class EvaluationStudy(Study[Cell, Score]):
             mask=self._mask(cell.image, target),
             method=self.maps.methods[cell.method],
             options={} if cell.layer is None else {"layer": cell.layer},
+            permuted=self._permuted,
         )
         return Score(self.metrics[cell.metric](explanation), target)
 

@@ -1,0 +1,250 @@
+"""Evaluation of methods in one call, on this machine or on the workers of a Dask cluster."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm.auto import tqdm
+
+from xai_widgets.core.model import ImageModel, check_model
+from xai_widgets.core.optional import optional
+from xai_widgets.learned.caching import fingerprint
+from xai_widgets.methods import METHODS, Method, MethodLike, methods_by_name
+from xai_widgets.metrics import Metric, metrics_by_name
+from xai_widgets.studies.evaluation import Cell, EvaluationStudy, Score
+from xai_widgets.studies.reference_maps import reference_methods
+from xai_widgets.studies.score_store import ScoreStore
+from xai_widgets.studies.score_tables import Evaluation
+from xai_widgets.studies.store import Outcome
+
+#: Methods and metrics of an evaluation that names none: quick ones.
+QUICK_METHODS = ("gradient", "guided_backprop", "integrated_gradients", "grad_cam")
+QUICK_METRICS = ("deletion", "insertion")
+#: How often lost tasks are given to a cluster again.
+ATTEMPTS = 5
+
+
+def evaluate(
+    models: ImageModel | Mapping[str, ImageModel],
+    dataset: Sequence[Any],
+    methods: MethodLike | Sequence[MethodLike] = QUICK_METHODS,
+    metrics: str | Metric | Sequence[str | Metric] = QUICK_METRICS,
+    *,
+    path: str | os.PathLike[str] | None = None,
+    targets: int | Sequence[int] | None = None,
+    layers: Sequence[str] | None = None,
+    references: bool = True,
+    permuted: Mapping[str, ImageModel] | ImageModel | None = None,
+    client: Any = None,
+    progress: bool = True,
+) -> Evaluation:
+    """Score methods by metrics on a data set.
+
+    Every score is written to ``path`` when it is finished. The same call after an interruption, a crash or a kill
+    continues there, without losing or repeating a finished score.
+
+    Parameters
+    ----------
+    models : ImageModel or mapping of str to ImageModel
+        The networks by name; they are not changed.
+    dataset : sequence
+        Images of any kind, or :class:`~xai_widgets.data.Example` objects with masks of their classes.
+    methods : sequence, default ("gradient", "guided_backprop", "integrated_gradients", "grad_cam")
+        Names of methods, or whatever :func:`~xai_widgets.methods.as_method` takes.
+    metrics : sequence of str or Metric, default ("deletion", "insertion")
+        Names in :data:`~xai_widgets.metrics.METRICS`, or metrics of your own. ``METRICS[name].with_options(...)``
+        sets options, among them seeds.
+    path : str or Path, optional
+        SQLite file of the scores. Default: they are kept in memory alone.
+    targets, layers
+        See :class:`EvaluationStudy`.
+    references : bool, default True
+        Whether random maps, the center of the image and a map without a class are among the rows.
+    permuted : ImageModel or mapping of str to ImageModel, optional
+        Networks trained on permuted labels, by the names of the models, for the metric "data_randomization".
+    client : distributed.Client, optional
+        Dask client: each worker gets the networks once and computes whole images, on its own GPU if it has one. The
+        scores are those of a local run, with the same number of threads for each image.
+    progress : bool, default True
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    ValueError
+        If ``path`` holds the scores of another evaluation, or a network, method or metric is refused.
+
+    Examples
+    --------
+    >>> result = evaluate(model, photos, ["grad_cam", "gradient"], ["deletion"], path="scores.sqlite")  # doctest: +SKIP
+    >>> result.table()  # doctest: +SKIP
+    """
+    named = {models.name: models} if isinstance(models, ImageModel) else dict(models)
+    for model in named.values():
+        check_model(model)
+    given = methods_by_name(methods)
+    rows = {**reference_methods(), **given} if references else given
+    scored = metrics_by_name(metrics)
+    second = dict.fromkeys(named, permuted) if isinstance(permuted, ImageModel) else dict(permuted or {})
+    bundle = Bundle(named, dataset, rows, scored, targets, layers, second)
+    stores: dict[str, ScoreStore | None] = dict.fromkeys(named)
+    if path is not None:
+        for name, model in named.items():
+            stores[name] = store = ScoreStore(Path(path), name)
+            facts = {"network": fingerprint(model), "number of images": len(dataset)}
+            facts |= {f"options of {each.name}": _described(each.options) for each in scored.values()}
+            store.check_facts(facts)
+    studies = {name: bundle.study(name, stores[name]) for name in named}
+    if client is None:
+        for study in studies.values():
+            _compute(study, study.cells(), progress=progress)
+    else:
+        _compute_there(bundle, studies, client, progress)
+    outcomes = {
+        name: {cell: study.outcome(cell) for cell in study.cells()} for name, study in studies.items()
+    }
+    return Evaluation(scored, outcomes)
+
+
+class Bundle:
+    """What a worker needs to score any image; it is sent once, and makes a study of each model when it is needed."""
+
+    def __init__(
+        self,
+        models: Mapping[str, ImageModel],
+        dataset: Sequence[Any],
+        methods: Mapping[str, Method],
+        metrics: Mapping[str, Metric],
+        targets: int | Sequence[int] | None,
+        layers: Sequence[str] | None,
+        permuted: Mapping[str, ImageModel],
+    ) -> None:
+        self.models, self.dataset, self.methods, self.metrics = (
+            dict(models),
+            dataset,
+            dict(methods),
+            dict(metrics),
+        )
+        self.targets, self.layers, self.permuted = targets, layers, dict(permuted)
+        self._studies: dict[str, EvaluationStudy] = {}
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Registered methods by name, as the functions of a module are not those in its methods.
+        known = _known_methods()
+        methods = {
+            name: None if known.get(name) == method else method for name, method in self.methods.items()
+        }
+        return {**self.__dict__, "methods": methods, "_studies": {}, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+        known = _known_methods()
+        self.methods = {
+            name: known[name] if method is None else method for name, method in self.methods.items()
+        }
+
+    def study(self, name: str, store: ScoreStore | None = None) -> EvaluationStudy:
+        """Return a new study of a model."""
+        return EvaluationStudy(
+            self.models[name],
+            self.dataset,
+            list(self.methods.values()),
+            list(self.metrics.values()),
+            targets=self.targets,
+            layers=self.layers,
+            permuted=self.permuted.get(name),
+            store=store,
+        )
+
+    def score(self, name: str, cells: Sequence[Cell], threads: int) -> list[tuple[Cell, Outcome[Score]]]:
+        """Return the outcomes of cells, computed with so many threads on the GPU of this process, if it has one."""
+        with self._lock:
+            torch.set_num_threads(threads)
+            if name not in self._studies:
+                if torch.cuda.is_available():
+                    self.models[name].to("cuda")
+                    if name in self.permuted:
+                        self.permuted[name].to("cuda")
+                self._studies[name] = self.study(name)
+            study = self._studies[name]
+            _compute(study, cells, progress=False)
+            outcomes = [(cell, study.outcome(cell)) for cell in cells]
+            # The maps and scores of an image are not needed again.
+            study.clear()
+            study.maps.clear()
+            return outcomes
+
+
+def _known_methods() -> dict[str, Method]:
+    return {**METHODS, **reference_methods()}
+
+
+def _compute(study: EvaluationStudy, cells: Sequence[Cell], *, progress: bool) -> None:
+    """Compute cells; that all of them failed is in their outcomes, and does not stop the other models."""
+    try:
+        study.compute(cells, progress=progress)
+    except ValueError:
+        if not all(study.outcome(cell).complete for cell in cells):
+            raise
+
+
+def _compute_there(
+    bundle: Bundle, studies: Mapping[str, EvaluationStudy], client: Any, progress: bool
+) -> None:
+    """Give the images whose scores are missing to the workers, and store each result as it comes."""
+    distributed = optional("distributed", "evaluations on a cluster")
+    threads = torch.get_num_threads()
+    left = {(name, image): cells for name, study in studies.items() for image, cells in _missing(study)}
+    with tqdm(total=sum(map(len, left.values())), disable=not progress, unit="score") as bar:
+        for _ in range(ATTEMPTS):
+            if not left:
+                return
+            # On every worker, so that it survives the loss of one.
+            resident = client.scatter(bundle, broadcast=True, hash=False)
+            futures = {
+                client.submit(_score_on_worker, resident, name, cells, threads, pure=False): (name, image)
+                for (name, image), cells in left.items()
+            }
+            for future in distributed.as_completed(futures):
+                key = futures[future]
+                if future.status != "finished":
+                    continue
+                for cell, outcome in future.result():
+                    studies[key[0]].store[cell] = outcome
+                bar.update(len(left.pop(key)))
+                future.release()
+    reason = next((future.exception() for future in futures if future.status == "error"), None)
+    raise RuntimeError(
+        f"expected the workers to score {len(left)} more images, got no result after {ATTEMPTS} attempts"
+        + (f": {reason}" if reason else "")
+    ) from reason
+
+
+def _score_on_worker(
+    bundle: Bundle, name: str, cells: Sequence[Cell], threads: int
+) -> list[tuple[Cell, Outcome[Score]]]:
+    return bundle.score(name, cells, threads)
+
+
+def _missing(study: EvaluationStudy) -> Iterable[tuple[int, list[Cell]]]:
+    """Return the cells of each image that have no complete outcome."""
+    images: dict[int, list[Cell]] = {}
+    known = study.store.items_on_disk() if isinstance(study.store, ScoreStore) else {}
+    for cell in study.cells():
+        if cell not in known:
+            images.setdefault(cell.image, []).append(cell)
+    return images.items()
+
+
+def _described(options: Mapping[str, Any]) -> dict[str, str]:
+    return {name: repr(value)[:200] for name, value in sorted(options.items())}
