@@ -115,7 +115,7 @@ def evaluate(
 
 
 class Bundle:
-    """What a worker needs to score any image; it is sent once, and makes a study of each model when it is needed."""
+    """All that a worker needs to score any image; it is sent once, and makes a study of each model when it is needed."""
 
     def __init__(
         self,
