@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -49,6 +49,16 @@ class Layer(NamedTuple):
         shape = "x".join(map(str, self.shape))
         positions = f", {self.grid}" if self.grid else ""
         return f"Layer({self.name!r}, {self.type}, {shape}{positions}{'' if self.used else ', unused'})"
+
+
+def last_of_each_grid(layers: Sequence[Layer]) -> list[str]:
+    """Return the last layer of each number of positions above one that the scores depend on, from fine to coarse."""
+    last = {
+        (layer.grid.height, layer.grid.width): layer.name
+        for layer in layers
+        if layer.grid is not None and layer.used and min(layer.grid.height, layer.grid.width) > 1
+    }
+    return [last[grid] for grid in sorted(last, reverse=True)]
 
 
 class _LayerRecord:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from xai_widgets.features import objectives, parameterizations, regularizers, transforms
 from xai_widgets.features.empirical_field import EmpiricalField, empirical_receptive_field
+from xai_widgets.features.generator_network import FeatureGenerator
+from xai_widgets.features.generator_training import FeatureGeneratorSettings, feature_generator
 from xai_widgets.features.inversion import (
     Caricature,
     InvertedFeatures,
@@ -24,6 +26,8 @@ from xai_widgets.features.visualization import Visualization, visualize
 __all__ = [
     "Caricature",
     "EmpiricalField",
+    "FeatureGenerator",
+    "FeatureGeneratorSettings",
     "InvertedFeatures",
     "LayerScores",
     "MaskedInversion",
@@ -33,6 +37,7 @@ __all__ = [
     "caricature",
     "effective_receptive_field",
     "empirical_receptive_field",
+    "feature_generator",
     "invert_features",
     "masked_inversion",
     "objectives",

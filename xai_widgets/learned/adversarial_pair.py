@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xai_widgets.core.caching import cache_folder, digest_of, fingerprint, read_weights, save_weights
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.model import ImageModel, Target, check_model
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.validation import boolean, check_finite, instance, items
 from xai_widgets.core.validation import seed as check_seed
-from xai_widgets.learned.caching import cache_folder, digest_of, fingerprint, read_weights, save_weights
 from xai_widgets.learned.generators import Generator, GeneratorSettings, pair_loss, parameter_distance
 
 #: Steps between two snapshots.

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xai_widgets.core.layers import last_of_each_grid
 from xai_widgets.core.model import ImageModel
 
 #: Largest number of layers.
@@ -71,16 +72,13 @@ def feature_layers(model: ImageModel) -> list[str]:
     ValueError
         If no layer has positions.
     """
-    last = {
-        (layer.grid.height, layer.grid.width): layer.name
-        for layer in model.layers()
-        if layer.grid is not None and layer.used and min(layer.grid.height, layer.grid.width) > 1
-    }
+    layers = model.layers()
+    last = last_of_each_grid(layers)
     if not last:
         raise ValueError(f"expected a network with a spatial layer, got {model.name}")
-    grids = sorted(last, reverse=True)
-    coarse = [grid for grid in grids if grid[0] <= FINEST * model.size[0]] or grids[-1:]
-    return [last[grid] for grid in coarse[:MOST_SCALES]]
+    heights = {each.name: each.grid.height for each in layers if each.grid is not None}
+    coarse = [name for name in last if heights[name] <= FINEST * model.size[0]] or last[-1:]
+    return coarse[:MOST_SCALES]
 
 
 def features_of(model: ImageModel, x: Tensor, layers: Sequence[str]) -> list[Tensor]:

@@ -23,13 +23,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xai_widgets.core.caching import cache_folder, digest_of, fingerprint, read_weights, save_weights
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.model import ImageModel, Target, check_model, prepare
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.validation import boolean, instance
 from xai_widgets.core.validation import seed as check_seed
 from xai_widgets.data import scenes
-from xai_widgets.learned.caching import cache_folder, digest_of, fingerprint, read_weights, save_weights
 from xai_widgets.learned.masking_loss import MaskingSettings, empty_images, masking_loss
 from xai_widgets.learned.masking_network import MaskingNetwork, feature_layers, features_of
 
@@ -140,7 +140,7 @@ def real_time_saliency(
         Seed of weights, order and fills, which are drawn on the CPU.
     cache : bool, default True
         Whether to keep the trained weights in the cache folder, and to load them if they are there
-        (:mod:`xai_widgets.learned.caching`).
+        (:mod:`xai_widgets.core.caching`).
 
     Returns
     -------

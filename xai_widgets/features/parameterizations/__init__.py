@@ -7,6 +7,7 @@ from xai_widgets.features.parameterizations.colors import from_colors, to_colors
 from xai_widgets.features.parameterizations.cppn import CPPN
 from xai_widgets.features.parameterizations.deep_prior import DeepPrior
 from xai_widgets.features.parameterizations.fourier import Fourier
+from xai_widgets.features.parameterizations.generated import Generated
 from xai_widgets.features.parameterizations.magnitude import MagnitudeConstrained
 from xai_widgets.features.parameterizations.paired import Paired
 from xai_widgets.features.parameterizations.pixels import Pixels
@@ -16,6 +17,7 @@ __all__ = [
     "DeepPrior",
     "Drawing",
     "Fourier",
+    "Generated",
     "MagnitudeConstrained",
     "Paired",
     "Parameterization",

@@ -8,8 +8,8 @@ import torch
 from networks import Functional, settle, wrap
 from torch import nn
 
+from xai_widgets.core.caching import cache_folder, digest_of, fingerprint, read_weights, save_weights
 from xai_widgets.errors import ExplanationWarning
-from xai_widgets.learned.caching import cache_folder, digest_of, fingerprint, read_weights, save_weights
 
 
 def test_the_folder_is_that_of_the_platform(monkeypatch, tmp_path):

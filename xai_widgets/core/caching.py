@@ -1,4 +1,4 @@
-"""Weights of trained explainers in the cache folder of the platform, keyed by the network that they explain.
+"""Weights that are trained at their first use, in the cache folder of the platform, keyed by their network.
 
 The folder is ``xai_widgets`` in ``$XDG_CACHE_HOME`` or ``~/.cache`` on Linux, in ``~/Library/Caches`` on macOS, and in
 ``%LOCALAPPDATA%`` on Windows; the environment variable ``XAI_WIDGETS_CACHE`` names another one. A file that is deleted
@@ -76,7 +76,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
             facts = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
         return load_file(path), facts
     except (SafetensorError, OSError, ValueError) as error:
-        warn(f"expected the weights of a trained explainer in {path.name}, got {error}; training again")
+        warn(f"expected trained weights in {path.name}, got {error}; training again")
         return None
 
 
