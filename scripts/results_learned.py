@@ -1,10 +1,11 @@
-"""Measure real-time saliency and adversarial probes, and write docs/results/learned.
+"""Measure real-time saliency, two generators and adversarial probes, and write docs/results/learned.
 
     python scripts/results_learned.py                    everything: an hour or more on one core
     python scripts/results_learned.py --only domain      these sections anew, the rest as it stands
     python scripts/results_learned.py --only             the page anew, from the numbers
 
-The masking network is trained first unless it is in the cache folder (scripts/train_learned.py).
+The masking network and the generators are trained first unless they are in the cache folder
+(scripts/train_learned.py).
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from typing import Any
 import numpy as np
 import torch
 from results_learned_page import page
+from results_learned_pair import pair, pixels
+from results_learned_pair_page import FIGURE
 from sklearn.datasets import load_sample_image
 from torch import Tensor
 
@@ -73,7 +76,7 @@ def main() -> None:
     numbers = given.out / "learned.json"
     found: dict[str, Any] = json.loads(numbers.read_text()) if numbers.exists() else {}
     for name in given.only:
-        found[name] = SECTIONS[name]()
+        found[name] = pair(given.out / FIGURE) if name == "pair" else SECTIONS[name]()
         found["header"] = {
             "threads": torch.get_num_threads(),
             "machine": platform.machine(),
@@ -279,6 +282,8 @@ SECTIONS: dict[str, Callable[[], Any]] = {
     "methods": compared,
     "probes": probes,
     "recovery": recoveries,
+    "pair": pair,
+    "pixels": pixels,
 }
 
 

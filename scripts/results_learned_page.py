@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from results_learned_pair_page import pair_section, pixels_section
 
 HEAD = """\
 # Learned explainers and adversarial probes
@@ -97,8 +98,12 @@ def page(found: dict[str, Any]) -> str:
         parts.append(DOMAIN.format(table=domain(one), verdict=outside(one)))
     if rows := found.get("methods"):
         parts.append(METHODS.format(table=methods(rows), verdict=verdict(rows), images=rows[0]["images"]))
+    if one := found.get("pair"):
+        parts.append(pair_section(one))
     if cases := found.get("probes"):
         parts.append(PROBES.format(table="\n\n".join(probe(one) for one in cases), verdict=maps(cases)))
+    if one := found.get("pixels"):
+        parts.append(pixels_section(one, probe))
     if one := found.get("recovery"):
         few = [row for row in one if row.get("detection")]
         parts.append(
