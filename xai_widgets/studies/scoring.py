@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
+from xai_widgets.core.caching import fingerprint
 from xai_widgets.core.model import ImageModel, check_model
 from xai_widgets.core.optional import optional
-from xai_widgets.learned.caching import fingerprint
 from xai_widgets.methods import METHODS, Method, MethodLike, methods_by_name
 from xai_widgets.metrics import Metric, metrics_by_name
 from xai_widgets.studies.evaluation import Cell, EvaluationStudy, Score
