@@ -81,6 +81,16 @@ def test_pictures_layers_networks_components_and_corpus(done):
         ["done", 5],
     )
     expect(page.page.locator(".xw-chip")).to_have_count(5)
+    # The details of the position are below the patches of the components, in full height: the column scrolls.
+    details = page.page.get_by_role("checkbox", name="Maps of all channels")
+    assert (
+        details.evaluate(
+            "e => { const b = e.closest('.widget-vbox'); return b.scrollHeight - b.clientHeight }"
+        )
+        <= 1
+    )
+    details.scroll_into_view_if_needed()
+    expect(details).to_be_in_viewport()
     expect(page.page.locator(".xw-similarity-view .xw-title")).to_have_text(re.compile("error [0-9.]+%"))
     assert not [text for text in page.console if "xw" in text or "TypeError" in text]
 

@@ -268,6 +268,9 @@ class SimilarityExplorer(Explorer):
         weight, width = (2, 280) if charts else (3, 180)
         side = column(*details, width=width)
         set_layout(side, height=SIDE, overflow="hidden auto")
+        for part in details:
+            # Scrolled, not shrunk: a box would shrink to nothing below charts or patches.
+            set_layout(part, flex="0 0 auto")
         images = column(self.view, weight=weight, width=400)
         controls = [header(*compared, self.display), header(*chosen, self.run_bar)]
         self._assemble([*controls, stage(images, side)])
