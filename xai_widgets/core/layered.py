@@ -29,6 +29,8 @@ class Layered(nn.Module):
 
     module: nn.Module
     name: str
+    #: The model whose pass does not end before other layers, if that of this one does.
+    _whole: Sequence[Layered]
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,6 +78,11 @@ class Layered(nn.Module):
         for layer in self.layers():
             if isinstance(name, str) and layer.name == name:
                 return layer
+        if self._read and any(layer.name == name for layer in self._whole[0].layers()):
+            last = self.layers()[-1].name
+            raise ValueError(
+                f"expected a layer up to {last!r}, where the target ends, got {name!r} behind it"
+            )
         raise ValueError(unknown_name("layer", name, [layer.name for layer in self.layers()]))
 
     def default_layer(self) -> str:

@@ -120,6 +120,8 @@ def map_change(
         check_batch_size(batch_size),
     )
     several = methods_by_name(methods)
+    if not callable(probe):
+        raise TypeError(f"expected probe as a callable, such as learned.fgsm, got {brief(probe)}")
 
     def compare() -> Iterator[MapChange]:
         given = probe(model, x)

@@ -115,7 +115,7 @@ def evaluate(
 
 
 class Bundle:
-    """All that a worker needs to score any image; it is sent once, and makes a study of each model when it is needed."""
+    """All that a worker needs to score any image; sent once, it makes a study of each model when needed."""
 
     def __init__(
         self,

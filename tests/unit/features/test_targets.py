@@ -162,6 +162,17 @@ def test_refusals(model, target, words):
         METHODS["gradient"](model, images(2), target)
 
 
+def test_a_layer_behind_the_target_is_not_called_unknown(model):
+    last = model.layers()[-1].name
+    with pytest.raises(
+        ValueError, match=f"expected a layer up to 'conv1', .* got '{last}' behind it"
+    ) as error:
+        METHODS["gradient"](model, images(1), Channel("conv1", 0), layer=last)
+    assert one_sentence(error)
+    with pytest.raises(ValueError, match="unknown layer 'conv9'; did you mean 'conv1'"):
+        METHODS["gradient"](model, images(1), Channel("conv1", 0), layer="conv9")
+
+
 def test_one_target_per_image(model):
     targets = [Channel("conv2", 0), Unit("conv1", 1)]
     both = METHODS["gradient"](model, images(2), targets)

@@ -99,6 +99,12 @@ def test_a_method_that_fails_is_reported(model):
     assert change.dice.shape == (1, 2)
 
 
+def test_a_probe_that_is_not_a_callable_is_refused(model):
+    with pytest.raises(TypeError, match=r"expected probe as a callable, such as .*, got 'fgsm'") as caught:
+        map_change(model, images(1), "gradient", "fgsm")
+    assert one_sentence(caught)
+
+
 def test_a_probe_that_returns_something_else_is_an_error(model):
     with pytest.raises(TypeError, match="Probed") as caught:
         done(map_change(model, images(1), "gradient", lambda model, x: x))
