@@ -88,6 +88,7 @@ results: $(TEST) ## docs/results: every method measured on generated scenes (an 
 	$(PY) scripts/results_settings.py
 	$(PY) scripts/results_concepts.py
 	$(PY) scripts/results_learned.py
+	$(PY) scripts/results_occlusion.py
 
 system: $(TEST) ## Chromium and Node: installed as root on Debian, else named with the command to install them
 	@sh scripts/system.sh chromium node
