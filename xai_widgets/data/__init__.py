@@ -7,6 +7,7 @@ from xai_widgets.data.base import Concept, ConceptData, ConceptImages, Example
 from xai_widgets.data.broden import Broden, broden
 from xai_widgets.data.coco import Coco, coco
 from xai_widgets.data.folders import example_folders
+from xai_widgets.data.labeled import LabeledImages, labeled_images
 from xai_widgets.data.photos import photograph, photographs
 from xai_widgets.data.scene_concepts import SceneConcepts, scene_concepts
 from xai_widgets.data.voc import Voc, voc
@@ -18,11 +19,13 @@ __all__ = [
     "ConceptData",
     "ConceptImages",
     "Example",
+    "LabeledImages",
     "SceneConcepts",
     "Voc",
     "broden",
     "coco",
     "example_folders",
+    "labeled_images",
     "photograph",
     "photographs",
     "scene_concepts",

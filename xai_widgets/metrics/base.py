@@ -58,6 +58,8 @@ class Explanation(ShortRepr):
         The map; higher is more important.
     mask : Tensor of bool, (H, W), optional
         The pixels of the object of the class.
+    difficult : bool, optional
+        Whether the object is in the difficult subset: less than a quarter of an image with at least two classes.
     parts : mapping of str to Tensor (K, 2), optional
         Row and column, in pixels of the image, of the points of each part, such as "eye".
     method : Method or callable, optional
@@ -75,6 +77,7 @@ class Explanation(ShortRepr):
     target: int
     saliency: Tensor
     mask: Tensor | None = None
+    difficult: bool | None = None
     parts: Mapping[str, Tensor] | None = None
     method: Method | Callable[..., Any] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)

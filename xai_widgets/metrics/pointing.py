@@ -246,6 +246,22 @@ def pointing_hit(explanation: Explanation) -> float:
     return pointing_game(explanation.saliency, task, reference=REFERENCE).hits.float().item()
 
 
+@metric(
+    "pointing_difficult",
+    title="Pointing game, difficult",
+    category="localization",
+    direction="higher",
+    measures="the same for small objects in images with several classes alone",
+    source="Zhang et al. 2016",
+    needs=("mask",),
+    average="classes",
+    binary=True,
+)
+def pointing_hit_difficult(explanation: Explanation) -> float:
+    """Return the score of the pointing game; NaN for an explanation outside the difficult subset."""
+    return pointing_hit(explanation) if explanation.difficult else math.nan
+
+
 def _present(classes: object) -> dict[int, Tensor]:
     """Return the masks, as booleans, of the classes with at least one pixel."""
     given = instance(classes, "each of the images", dict)

@@ -22,6 +22,7 @@ from xai_widgets.data.base import Example
 from xai_widgets.errors import as_sentence, warn
 from xai_widgets.methods import MethodLike
 from xai_widgets.metrics import Explanation, Metric, metrics_by_name
+from xai_widgets.metrics.pointing import SMALL
 from xai_widgets.studies.attribution import AttributionKey, AttributionStudy
 from xai_widgets.studies.store import Outcome
 from xai_widgets.studies.study import Study
@@ -117,7 +118,8 @@ class EvaluationStudy(Study[Cell, Score]):
     metrics : sequence of str or Metric
         Names in :data:`xai_widgets.metrics.METRICS`, or metrics of your own.
     targets : int or sequence of int, optional
-        The class of all images, or one for each. Default: every class that has a mask, or else the predicted class.
+        The class of all images, or one for each. Default: every class that has a mask, or else the labels of the
+        example, or else the predicted class.
     masks : sequence of mapping, optional
         For each image, class index to mask (H, W). Default: those of the examples.
     layers : sequence of str, optional
@@ -208,7 +210,9 @@ class EvaluationStudy(Study[Cell, Score]):
     def targets(self, image: int) -> list[int | None]:
         """Return the classes of an image that are explained; None is the predicted class."""
         if self._targets is None:
-            return list(self.masks(image)) or [None]
+            example = self._examples[image]
+            labels = example.labels if isinstance(example, Example) else ()
+            return [*(self.masks(image) or labels)] or [None]
         return [self._targets if isinstance(self._targets, int) else self._targets[image]]
 
     def title(self, key: Cell) -> str:
@@ -237,12 +241,14 @@ class EvaluationStudy(Study[Cell, Score]):
         if outcome.result is None:
             raise ValueError(outcome.error)
         target = self.maps.class_of(key)
+        mask = self._mask(cell.image, target)
         explanation = Explanation(
             self.model,
             self.maps.image(cell.image),
             target,
             outcome.result[None].to(self.model.device),
-            mask=self._mask(cell.image, target),
+            mask=mask,
+            difficult=self._difficult(cell.image, mask),
             method=self.maps.methods[cell.method],
             options={} if cell.layer is None else {"layer": cell.layer},
             permuted=self._permuted,
@@ -256,6 +262,12 @@ class EvaluationStudy(Study[Cell, Score]):
             return None
         pixels = np.where(np.asarray(mask), 255, 0).astype(np.uint8)
         return self.model.images(pixels)[0, 0] > 0.5
+
+    def _difficult(self, image: int, mask: Tensor | None) -> bool | None:
+        """Return whether an object is in the difficult subset of the pointing game."""
+        if mask is None:
+            return None
+        return bool(mask.float().mean() < SMALL) and len(self.masks(image)) > 1
 
     def scores(self) -> Iterator[tuple[Cell, Score]]:
         """Yield the scores that are known."""

@@ -33,7 +33,16 @@ def explanation():
     saliency, other = (METHODS[name].saliency(model, x, target) for name in ("gradient", "guided_backprop"))
     parts, permuted = {"eye": torch.tensor([[3, 4]])}, wrap(settle(SharedInPlace(), seed=3), size=SIDE)
     return Explanation(
-        model, x, target, saliency, mask=mask, parts=parts, method=method, permuted=permuted, reference=other
+        model,
+        x,
+        target,
+        saliency,
+        mask=mask,
+        difficult=True,
+        parts=parts,
+        method=method,
+        permuted=permuted,
+        reference=other,
     )
 
 
@@ -84,6 +93,8 @@ def test_pointing_is_a_hit_on_the_object_alone(explanation):
     assert METRICS["pointing"](replace(explanation, saliency=on)) == 1
     assert METRICS["pointing"](replace(explanation, saliency=far)) == 0
     assert math.isnan(METRICS["pointing"](replace(explanation, mask=torch.zeros_like(explanation.mask))))
+    assert METRICS["pointing_difficult"](replace(explanation, saliency=on)) == 1
+    assert math.isnan(METRICS["pointing_difficult"](replace(explanation, saliency=on, difficult=False)))
 
 
 @pytest.mark.parametrize(
