@@ -44,7 +44,7 @@ class FeatureExplorer(FeatureFiles):
     of the layer, made in batches with the default settings. A click on one of them makes its channel the objective.
 
     With `images`, the patches are shown to which the channel responds most, each with its part of the DeconvNet, of
-    guided backprop, of the operation-wise inverse, or of the empirical receptive field.
+    guided backprop, of the gradient, of the operation-wise inverse, or of the empirical receptive field.
 
     A frame is sent to the browser only after the one before was drawn, so that none pile up in a slow one. While the
     kernel is busy with another cell, frames come slowly.

@@ -40,6 +40,7 @@ WITH = {
     PATCHES: "patches",
     "deconvnet": "with DeconvNet",
     "guided_backprop": "with guided backprop",
+    "gradient": "with gradient",
     "inverse": "with inverse",
     "field": "with receptive field",
 }
@@ -51,7 +52,7 @@ HELP = {
     "parameterization": "The variables that the image is made of",
     "details": "The patches of the images to which the channel responds most, with the part that matters to it: by a "
     "backward pass, by the operation-wise inverse, or by occlusion",
-    "transforms": "Move, scale and rotate the image at random before each pass; applies to the running optimization",
+    "transforms": "Crop, rotate and disturb the image at random before each pass; applies to the running optimization",
 }
 
 

@@ -149,10 +149,11 @@ class FeatureDrawing(FeatureControls):
                 rows = {"Patch": patches[0].float().cpu()}
                 if (detail := self._detail(key)) is not None:
                     maps = self.study.outcome(detail)
-                    # A row that is not computed yet is empty, and holds its height.
-                    rows |= (
-                        maps.result.rows if maps.result else {"": torch.full_like(rows["Patch"], torch.nan)}
-                    )
+                    if maps.result:
+                        rows |= maps.result.rows
+                    elif not maps.error:
+                        # A row that is not computed yet is empty, and holds its height.
+                        rows[""] = torch.full_like(rows["Patch"], torch.nan)
                     words += [maps.result.note if maps.result else "", maps.error, *maps.warnings]
                 show_patches(self.model, self.examples, torch.stack(list(rows.values())))
                 values = [f"{value:.3g}" for value in found.values[key.number].tolist()]

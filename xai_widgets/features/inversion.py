@@ -25,7 +25,7 @@ from xai_widgets.core.validation import brief, instance
 from xai_widgets.features.objectives import DotProduct, Inversion, masked, reference_activation
 from xai_widgets.features.parameterizations import Fourier, Paired, Parameterization
 from xai_widgets.features.regularizers import Regularizer
-from xai_widgets.features.transforms import ROBUST, Transform
+from xai_widgets.features.transforms import STEADY, Transform
 from xai_widgets.features.visualization import Visualization, visualize
 
 V = TypeVar("V", bound=Visualization)
@@ -174,7 +174,7 @@ def caricature(
     *,
     cosine_power: float = 0.0,
     parameterization: Parameterization | None = None,
-    transforms: Transform | Sequence[Transform] = ROBUST,
+    transforms: Transform | Sequence[Transform] = STEADY,
     regularizers: Regularizer | Sequence[Regularizer] = (),
     steps: int = 64,
     learning_rate: float | None = None,
@@ -236,7 +236,7 @@ def masked_inversion(
     *,
     cosine_power: float = 0.0,
     parameterization: Parameterization | None = None,
-    transforms: Transform | Sequence[Transform] = ROBUST,
+    transforms: Transform | Sequence[Transform] = STEADY,
     regularizers: Regularizer | Sequence[Regularizer] = (),
     steps: int = 256,
     learning_rate: float | None = None,

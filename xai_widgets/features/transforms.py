@@ -218,5 +218,7 @@ def _uniform(low: float, high: float, generator: Generator) -> float:
     return low + (high - low) * float(torch.rand((), generator=generator))
 
 
-#: Jitter, scale, rotation and once more jitter, after the interpolation.
-ROBUST = (Jitter(0.1), Scale(0.8, 1.25), Rotation(10), Jitter(0.05))
+#: Crops, noise and colors, as in Fel, Boissin et al. 2023: objects of any size that do not depend on fine ripples.
+ROBUST = (Crop(0.4, 1.0), Rotation(10), Jitter(0.05), Noise(0.08), Color(0.1, 0.2))
+#: Jitter, scale, rotation and once more jitter, after the interpolation: positions stay about the same.
+STEADY = (Jitter(0.1), Scale(0.8, 1.25), Rotation(10), Jitter(0.05))

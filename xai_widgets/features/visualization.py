@@ -34,7 +34,7 @@ from xai_widgets.features.objectives.base import Objective, check_objective, com
 from xai_widgets.features.parameterizations.base import Drawing, Parameterization, check_parameterization
 from xai_widgets.features.parameterizations.fourier import Fourier
 from xai_widgets.features.regularizers import Regularizer
-from xai_widgets.features.transforms import ROBUST, Compose, Transform
+from xai_widgets.features.transforms import ROBUST, STEADY, Compose, Transform
 from xai_widgets.ops.adam import Adam, Moments
 
 #: Distance of the seeds of two runs, so that their steps do not share seeds.
@@ -105,7 +105,7 @@ def visualize(
     objective: Objective,
     *,
     parameterization: Parameterization | None = None,
-    transforms: Transform | Sequence[Transform] = ROBUST,
+    transforms: Transform | Sequence[Transform] | None = None,
     regularizers: Regularizer | Sequence[Regularizer] = (),
     steps: int = 256,
     learning_rate: float | None = None,
@@ -126,7 +126,8 @@ def visualize(
     parameterization : Parameterization, optional
         Default: :class:`~xai_widgets.features.parameterizations.Fourier`.
     transforms : callable or sequence of callable, optional
-        Random transforms before each pass, in this order. Default: jitter, scale and rotation; () for none.
+        Random transforms before each pass, in this order; () for none. Default: ``transforms.ROBUST``, or
+        ``transforms.STEADY`` for an objective that reads given positions.
     regularizers : callable or sequence of callable, optional
         Penalties of the images.
     steps : int, default 256
@@ -168,7 +169,8 @@ def visualize(
     check_model(model)
     objective = check_objective(objective).bind(model)
     painter = Fourier() if parameterization is None else check_parameterization(parameterization)
-    transform, penalties = Compose(transforms), _callables(regularizers, "regularizers")  # type: ignore[arg-type]
+    chosen = default_transforms(objective) if transforms is None else transforms
+    transform, penalties = Compose(chosen), _callables(regularizers, "regularizers")  # type: ignore[arg-type]
     steps, seed = integer(steps, "steps", low=1), check_seed(seed)
     rate = number(painter.learning_rate if learning_rate is None else learning_rate, "learning_rate", above=0)
     drawing = _start(model, objective, painter, count, size, image, seed)
@@ -176,6 +178,11 @@ def visualize(
         _check_start(instance(start, "start", Visualization), drawing)
     ascent = _Ascent(model, objective, drawing, transform, penalties, seed)
     return Run(ascent.run(steps, rate, start), total=steps + 1, name="feature visualization")
+
+
+def default_transforms(objective: Objective) -> tuple[Transform, ...]:
+    """Return the transforms for an objective: crops would move the positions that it reads."""
+    return STEADY if objective.positional else ROBUST
 
 
 class _Ascent:

@@ -27,6 +27,8 @@ BATCH = 4
 WINDOW = 0.1
 #: Brightness of the pixels of a patch on which the channel does not depend.
 DIM = 0.25
+#: Parts of the names of activations other than ReLU.
+SMOOTH = ("gelu", "silu", "swish", "mish", "tanh")
 
 
 class ExamplesKey(NamedTuple):
@@ -60,7 +62,15 @@ class Details(ShortRepr):
 
 
 def default_kind(model: ImageModel) -> str:
-    """Return the kind of maps for a network: DeconvNet needs max-pooling to depend on the image (Nie et al. 2018)."""
+    """Return the kind of maps for a network.
+
+    DeconvNet and guided backprop need ReLU, and DeconvNet depends on the image by max-pooling only (Nie et al. 2018).
+    """
+    names = [type(module).__name__.lower() for module in model.module.modules()]
+    if any(smooth in name for name in names for smooth in SMOOTH) and not any(
+        "relu" in name for name in names
+    ):
+        return "gradient"
     pools = any(isinstance(module, nn.MaxPool2d) for module in model.module.modules())
     return "deconvnet" if pools else "guided_backprop"
 
@@ -167,6 +177,7 @@ def _drawn(field: EmpiricalField, top: TopActivations, channel: int, ranks: list
 DETAILS: dict[str, Callable[[ImageModel, TopActivations, DetailKey], Iterator[Details | None]]] = {
     "deconvnet": _backward("deconvnet"),
     "guided_backprop": _backward("guided_backprop"),
+    "gradient": _backward("gradient"),
     "inverse": _inverse,
     "field": _field,
 }

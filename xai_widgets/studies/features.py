@@ -29,12 +29,12 @@ from xai_widgets.features.parameterizations import (
 )
 from xai_widgets.features.regularizers import L2, AlphaNorm, TotalVariation
 from xai_widgets.features.top_activations import top_activations
-from xai_widgets.features.transforms import ROBUST, Compose
-from xai_widgets.features.visualization import Visualization, visualize
+from xai_widgets.features.transforms import Compose
+from xai_widgets.features.visualization import Visualization, default_transforms, visualize
 from xai_widgets.methods.checks import unsupported_error
 from xai_widgets.methods.gradients import no_gradient_error
 from xai_widgets.studies.feature_examples import BATCH, DetailKey, Details, ExamplesKey, details
-from xai_widgets.studies.store import Outcome
+from xai_widgets.studies.store import Outcome, ResultStore
 from xai_widgets.studies.study import Study
 
 #: Kinds of objectives besides named ones.
@@ -52,7 +52,9 @@ SMALL = 64
 #: Largest number of frames of an animation; then every other one is dropped.
 MOST_FRAMES = 120
 #: Number of animations that are kept.
-MOST_FILMS = 8
+MOST_FILMS = 4
+#: Memory of images of earlier choices and their optimizers, bytes: about fifty of 224 x 224 pixels.
+MOST_BYTES = 2**27
 
 
 class FeatureKey(NamedTuple):
@@ -93,7 +95,7 @@ class FeatureSettings:
     total_variation, alpha_norm, l2 : float, default 0
         Weights, at least 0.
     transforms : bool, default True
-        Whether the image is moved, scaled and rotated at random before each pass.
+        Whether the image is cropped, rotated and disturbed at random before each pass.
     """
 
     total_variation: float = 0.0
@@ -172,7 +174,7 @@ class FeatureStudy(Study[Any, Any]):
     seed : int, default 0
         Seed of the first images and of the transforms.
     store : mutable mapping, optional
-        Where outcomes are kept; see :class:`~xai_widgets.studies.Study`.
+        Where outcomes are kept. Default: a store of at most 128 MB, which drops the oldest.
 
     Attributes
     ----------
@@ -201,7 +203,7 @@ class FeatureStudy(Study[Any, Any]):
         seed: int = 0,
         store: MutableMapping[Any, Outcome[Any]] | None = None,
     ) -> None:
-        super().__init__(store)
+        super().__init__(ResultStore(MOST_BYTES) if store is None else store)
         self.model, self.images = model, images
         given = dict(objectives or {})
         for name in given:
@@ -241,11 +243,12 @@ class FeatureStudy(Study[Any, Any]):
         if isinstance(key, WallKey):
             return self._wall(key, start)
         objective = self.objective(key)
+        moved = Compose(default_transforms(objective))
         run = visualize(
             self.model,
             objective,
             parameterization=PARAMETERIZATIONS[key.parameterization](),
-            transforms=lambda x, generator: Compose(ROBUST)(x, generator) if self.settings.transforms else x,
+            transforms=lambda x, generator: moved(x, generator) if self.settings.transforms else x,
             regularizers=lambda x: self.settings.penalty(x),
             steps=1 if self.single else _left(self.length, start),
             seed=self.seed,

@@ -312,6 +312,7 @@ def test_maps_that_are_refused_stop_nothing():
     explorer.details_picker.value = "deconvnet"
     assert explorer.wait(PATIENCE)
     assert "ReLU" in explorer.note.value
+    assert explorer.examples.row_labels == []
     assert (explorer.examples.present > 0).sum() == 3
     assert explorer.wall.present.all()
     assert explorer.result.step == 4

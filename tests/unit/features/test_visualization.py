@@ -12,8 +12,9 @@ from torch import nn
 from xai_widgets.core.model import ImageModel
 from xai_widgets.errors import ExplanationWarning
 from xai_widgets.features import Visualization, regularizers, visualize
-from xai_widgets.features.objectives import Channel, ClassScore, Diversity, Objective
+from xai_widgets.features.objectives import Channel, ClassScore, Direction, Diversity, Objective, Unit
 from xai_widgets.features.parameterizations import Drawing, Fourier, Parameterization, Pixels
+from xai_widgets.features.transforms import ROBUST, STEADY
 
 
 @pytest.fixture
@@ -31,10 +32,21 @@ def test_the_objective_rises(network, seed):
     torch.manual_seed(seed)
     model = wrap(settle(network()))
     for objective in (ClassScore([0, 3]), Channel("conv1", [1, 4])):
-        result = done(visualize(model, objective, steps=16, seed=seed))
+        result = done(visualize(model, objective, steps=48, seed=seed))
         assert result.rose.all()
         assert result.images.shape == (2, 3, 8, 8)
         assert 0 <= result.images.min() <= result.images.max() <= 1
+
+
+def test_an_objective_at_given_positions_is_not_cropped_by_default(model):
+    channel, unit = Channel("conv2", 1), Unit("conv2", 1, (1, 1))
+    assert not channel.positional
+    for objective in (unit, 2 * unit, channel - unit, Direction("conv2", torch.ones(8), position=(0, 0))):
+        assert objective.positional
+        plain = done(visualize(model, objective, steps=2))
+        assert torch.equal(plain.images, done(visualize(model, objective, steps=2, transforms=STEADY)).images)
+    robust = done(visualize(model, channel, steps=2, transforms=ROBUST))
+    assert torch.equal(done(visualize(model, channel, steps=2)).images, robust.images)
 
 
 def test_there_is_a_snapshot_per_step_and_the_last_is_not_transformed(model):

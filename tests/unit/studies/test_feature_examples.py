@@ -32,7 +32,7 @@ def rows(study, kind, channel=2):
     return outcome.result.rows
 
 
-@pytest.mark.parametrize("kind", ["deconvnet", "guided_backprop"])
+@pytest.mark.parametrize("kind", ["deconvnet", "guided_backprop", "gradient"])
 def test_a_backward_pass_from_the_position_of_each_patch(study, top, kind):
     (found,) = rows(study, kind).values()
     for rank in range(3):
@@ -94,3 +94,8 @@ def test_guided_backprop_is_shown_first_without_max_pooling():
     assert default_kind(classifier()) == "guided_backprop"
     pooling = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(196, 2))
     assert default_kind(xw.ImageModel(pooling.eval(), size=16)) == "deconvnet"
+
+
+def test_the_gradient_is_shown_first_without_relu():
+    smooth = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(196, 2))
+    assert default_kind(xw.ImageModel(smooth.eval(), size=16)) == "gradient"

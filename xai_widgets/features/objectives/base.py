@@ -80,6 +80,11 @@ class Objective(ABC):
         """Number of images that the objective is for; None for any number."""
         return None
 
+    @property
+    def positional(self) -> bool:
+        """Whether the objective reads given positions of a layer, which crops of the image would move."""
+        return False
+
     def bind(self, model: ImageModel) -> Objective:
         """Return the objective with names resolved for a network; ValueError if it does not fit the network."""
         for layer in self.layers:
@@ -159,6 +164,11 @@ class Scaled(Objective):
         """Number of images that the objective is for; None for any number."""
         return self.objective.count
 
+    @property
+    def positional(self) -> bool:
+        """Whether the objective reads given positions of a layer."""
+        return self.objective.positional
+
     def bind(self, model: ImageModel) -> Objective:
         """Return the objective with names resolved for a network."""
         return Scaled(self.factor, self.objective.bind(model))
@@ -196,6 +206,11 @@ class Total(Objective):
     def count(self) -> int | None:
         """Number of images that the objective is for; None for any number."""
         return common_count([part.count for part in self.parts])
+
+    @property
+    def positional(self) -> bool:
+        """Whether a part reads given positions of a layer."""
+        return any(part.positional for part in self.parts)
 
     def bind(self, model: ImageModel) -> Objective:
         """Return the objective with names resolved for a network."""

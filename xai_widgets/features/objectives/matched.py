@@ -48,6 +48,11 @@ class Inversion(LayerObjective):
         """Number of images; None for any number."""
         return len(self.reference) if len(self.reference) > 1 else None
 
+    @property
+    def positional(self) -> bool:
+        """Whether the objective reads given positions of a layer: it does."""
+        return True
+
     def bind(self, model: ImageModel) -> Inversion:
         """Return the objective with valid arguments for a network; ValueError if it does not fit."""
         return replace(self, reference=_check_reference(model, self.layer, self.reference))
@@ -79,6 +84,11 @@ class DotProduct(LayerObjective):
     def count(self) -> int | None:
         """Number of images; None for any number."""
         return len(self.reference) if len(self.reference) > 1 else None
+
+    @property
+    def positional(self) -> bool:
+        """Whether the objective reads given positions of a layer: it does."""
+        return True
 
     def bind(self, model: ImageModel) -> DotProduct:
         """Return the objective with valid arguments for a network; ValueError if it does not fit."""

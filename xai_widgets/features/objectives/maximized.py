@@ -130,6 +130,11 @@ class Unit(LayerObjective):
         return f"channel {self.channel} of {self.layer} at {self.position or 'the middle'}"
 
     @property
+    def positional(self) -> bool:
+        """Whether the objective reads given positions of a layer: it does."""
+        return True
+
+    @property
     def count(self) -> int | None:
         """Number of images; None for any number."""
         return _count(self.channel)
@@ -164,6 +169,11 @@ class Neuron(LayerObjective):
     def label(self) -> str:
         """Name in legends."""
         return f"neuron {self.index} of {self.layer}"
+
+    @property
+    def positional(self) -> bool:
+        """Whether the objective reads given positions of a layer: it does."""
+        return True
 
     def bind(self, model: ImageModel) -> Neuron:
         """Return the objective with valid arguments for a network; ValueError if it does not fit."""
@@ -205,6 +215,11 @@ class Direction(LayerObjective):
     def label(self) -> str:
         """Name in legends."""
         return f"direction in {self.layer}"
+
+    @property
+    def positional(self) -> bool:
+        """Whether the objective reads a given position of a layer."""
+        return self.position is not None
 
     @property
     def count(self) -> int | None:
