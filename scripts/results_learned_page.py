@@ -29,7 +29,8 @@ METHODS = """\
 ## Real-time saliency beside extremal perturbations
 
 On {images} test scenes of one and two objects; the class is that of the first object. Mean ± standard error; pointing:
-share of the maxima on the object, within the tolerance. Seconds vary on a shared machine.
+share of the maxima on the object, within the tolerance. Deleted pixels are black; insertion starts from the blurred
+image. Seconds vary on a shared machine.
 
 {table}
 
