@@ -197,6 +197,24 @@ def _inverse(trial: Trial, explorer: Any) -> Faults:
         yield "units", "lambda changes nothing"
 
 
+def _feature(_trial: Trial, explorer: Any) -> Faults:
+    outcome = explorer.study.outcome(explorer._key())
+    if outcome.error:
+        raise ValueError(outcome.error)
+    result = outcome.result
+    if not result.images.isfinite().all() or not result.history.isfinite().all():
+        yield "finite", "an image or its objective is not finite"
+    if result.images.min() < 0 or result.images.max() > 1:
+        yield "value", "an image is not in [0, 1]"
+    if not result.influence.any() and not outcome.warnings:
+        yield "constant", "no pixel changes the objective, and nothing warns of it"
+    if not explorer.wall.present.all():
+        failed = explorer.study.failures(explorer._wall_keys())
+        yield "value", f"small images are missing: {next(iter(failed.values()), 'no reason')}"
+    if explorer.examples.images is None:
+        yield "value", "it has no real examples"
+
+
 CALLS: dict[str, Callable[[Trial], Call]] = {
     "DeletionExplorer": _explorer(
         lambda trial: xw.DeletionExplorer(trial.model, trial.images[0], steps=8), _deletion
@@ -237,6 +255,12 @@ CALLS: dict[str, Callable[[Trial], Call]] = {
             settings=Descent(epochs=1),
         ),
         _concept,
+    ),
+    "FeatureExplorer": _explorer(
+        lambda trial: xw.FeatureExplorer(
+            trial.model, images=trial.images, steps=3, wall=2, wall_steps=1, batch_size=2
+        ),
+        _feature,
     ),
     "PredictionConceptsExplorer": _explorer(
         lambda trial: xw.PredictionConceptsExplorer(
