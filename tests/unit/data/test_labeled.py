@@ -12,7 +12,7 @@ from xai_widgets.data import labeled_images
 datasets = pytest.importorskip("torchvision.datasets")
 
 
-def picture(path, size=(12, 8)):
+def draw_photo(path, size=(12, 8)):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), np.uint8)).save(path)
 
@@ -20,7 +20,7 @@ def picture(path, size=(12, 8)):
 def test_folders_as_of_imagenet(tmp_path):
     for name, count in (("n01", 2), ("n02", 1)):
         for number in range(count):
-            picture(tmp_path / name / f"{number}.png")
+            draw_photo(tmp_path / name / f"{number}.png")
     found = labeled_images(datasets.ImageFolder(str(tmp_path)))
     assert (len(found), found.classes) == (3, ("n01", "n02"))
     assert [example.labels for example in found] == [(0,), (0,), (1,)]
@@ -43,7 +43,7 @@ def voc_folder(tmp_path):
     for kind in ("Main", "Segmentation"):
         (root / "ImageSets" / kind).mkdir(parents=True)
         (root / "ImageSets" / kind / "train.txt").write_text("a\n")
-    picture(root / "JPEGImages" / "a.jpg")
+    draw_photo(root / "JPEGImages" / "a.jpg")
     (root / "Annotations").mkdir()
     (root / "Annotations" / "a.xml").write_text(VOC_XML)
     values = np.zeros((8, 12), np.uint8)
