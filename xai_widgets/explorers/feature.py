@@ -19,8 +19,9 @@ from xai_widgets.explorers.panel import closed_on_error
 from xai_widgets.explorers.parts import existing_class, plain_images
 from xai_widgets.explorers.state import DERIVED
 from xai_widgets.features.objectives import Objective
+from xai_widgets.features.parameterizations import Parameterization
 from xai_widgets.studies.feature_examples import ExamplesKey
-from xai_widgets.studies.features import CHANNEL, PARAMETERIZATIONS, FeatureKey, FeatureStudy
+from xai_widgets.studies.features import CHANNEL, FeatureKey, FeatureStudy
 
 #: Least time between two frames, seconds.
 FRAME = 0.08
@@ -62,9 +63,12 @@ class FeatureExplorer(FeatureFiles):
     objectives : mapping of str to Objective, optional
         Further objectives of one image by name, such as ``{"striped": objectives.Concept("blocks.3", vector)}``.
         Without layer, channel and target the explorer begins with the first one.
+    parameterizations : mapping of str to Parameterization, optional
+        Further parameterizations by name, such as ``{"generator": parameterizations.Generated(generator)}`` with the
+        result of :func:`~xai_widgets.features.feature_generator`.
     images : optional
         Images of any kind, of which patches are shown below the image.
-    parameterization : {"fourier", "maco", "deep prior", "cppn", "pixels"}, default "fourier"
+    parameterization : {"fourier", "maco", "deep prior", "cppn", "pixels"} or a further name, default "fourier"
         How the image is drawn; see :mod:`xai_widgets.features.parameterizations`.
     steps : int, default 256
         Steps until the wall is filled; Resume makes as many more.
@@ -139,6 +143,7 @@ class FeatureExplorer(FeatureFiles):
         *,
         target: Target = None,
         objectives: Mapping[str, Objective] | None = None,
+        parameterizations: Mapping[str, Parameterization] | None = None,
         images: Any = None,
         parameterization: str = "fourier",
         steps: int = 256,
@@ -152,17 +157,18 @@ class FeatureExplorer(FeatureFiles):
         self._start_worker()
         check_model(model)
         self.model = model
-        if parameterization not in PARAMETERIZATIONS:
-            raise ValueError(unknown_name("parameterization", parameterization, PARAMETERIZATIONS))
         self._page, self._batch = integer(wall, "wall", low=1), check_batch_size(batch_size)
         self.study = FeatureStudy(
             model,
             objectives=objectives,
+            parameterizations=parameterizations,
             images=None if images is None else plain_images(images),
             steps=steps,
             wall_steps=wall_steps,
             seed=seed,
         )
+        if parameterization not in self.study.parameterizations:
+            raise ValueError(unknown_name("parameterization", parameterization, self.study.parameterizations))
         first = first_choice(model, layer, channel, target, self.study.objectives)
         super().__init__(**kwargs)
         self.target = first[2] or 0

@@ -15,7 +15,6 @@ from xai_widgets.studies.feature_examples import DETAILS, DetailKey, default_kin
 from xai_widgets.studies.features import (
     CHANNEL,
     CLASS,
-    PARAMETERIZATIONS,
     FeatureKey,
     FeatureSettings,
     FeatureStudy,
@@ -88,7 +87,8 @@ class FeatureControls(Explorer):
         labels = dict(zip(numbers, model.labels, strict=True))
         self.label_picker = dropdown("Class", numbers, str(self.target), labels)
         self.label_picker.help = HELP["class"]
-        self.parameterization_picker = dropdown("Drawn as", list(PARAMETERIZATIONS), parameterization, TITLES)
+        drawn = list(self.study.parameterizations)
+        self.parameterization_picker = dropdown("Drawn as", drawn, parameterization, TITLES)
         self.parameterization_picker.help = HELP["parameterization"]
         self.total_variation, self.alpha_norm, self.l2 = (
             SliderView(label=label, values=WEIGHTS, labels=[f"{weight:g}" for weight in WEIGHTS], frame=0)

@@ -16,7 +16,7 @@ from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.run import Run
 from xai_widgets.core.short_repr import ShortRepr
-from xai_widgets.core.validation import check_fields, integer, number
+from xai_widgets.core.validation import check_fields, instance, integer, number
 from xai_widgets.features.objectives import Channel, ClassScore, Objective, evaluate
 from xai_widgets.features.objectives.base import check_objective
 from xai_widgets.features.parameterizations import (
@@ -40,12 +40,12 @@ from xai_widgets.studies.study import Study
 #: Kinds of objectives besides named ones.
 CHANNEL, CLASS = "channel", "class"
 #: Parameterizations by name.
-PARAMETERIZATIONS: dict[str, type[Parameterization]] = {
-    "fourier": Fourier,
-    "maco": MagnitudeConstrained,
-    "deep prior": DeepPrior,
-    "cppn": CPPN,
-    "pixels": Pixels,
+PARAMETERIZATIONS: dict[str, Parameterization] = {
+    "fourier": Fourier(),
+    "maco": MagnitudeConstrained(),
+    "deep prior": DeepPrior(),
+    "cppn": CPPN(),
+    "pixels": Pixels(),
 }
 #: Side of small images, in pixels.
 SMALL = 64
@@ -69,7 +69,7 @@ class FeatureKey(NamedTuple):
     number : int
         Channel or class; 0 for a named objective.
     parameterization : str
-        A name of ``PARAMETERIZATIONS``.
+        A name of the study's parameterizations.
     """
 
     kind: str
@@ -163,6 +163,8 @@ class FeatureStudy(Study[Any, Any]):
         The network.
     objectives : mapping of str to Objective, optional
         Further objectives, by name.
+    parameterizations : mapping of str to Parameterization, optional
+        Further parameterizations, by name.
     images : optional
         Images of any kind in which patches are searched for.
     steps : int, default 256
@@ -196,6 +198,7 @@ class FeatureStudy(Study[Any, Any]):
         model: ImageModel,
         *,
         objectives: Mapping[str, Objective] | None = None,
+        parameterizations: Mapping[str, Parameterization] | None = None,
         images: Any = None,
         steps: int = 256,
         wall_steps: int = 48,
@@ -212,6 +215,12 @@ class FeatureStudy(Study[Any, Any]):
                     f"expected names of objectives other than 'channel' and 'class', got {name!r}"
                 )
         self.objectives = {str(name): check_objective(one).bind(model) for name, one in given.items()}
+        further = {str(name): one for name, one in dict(parameterizations or {}).items()}
+        for name, one in further.items():
+            instance(one, "each of the parameterizations", (Parameterization,))
+            if name in PARAMETERIZATIONS:
+                raise ValueError(f"expected names of further parameterizations, got {name!r}, which is known")
+        self.parameterizations = {**PARAMETERIZATIONS, **further}
         self.length = integer(steps, "steps", low=1)
         self.wall_length = integer(wall_steps, "wall_steps", low=1)
         self.patches, self.seed = integer(patches, "patches", low=1), seed
@@ -247,7 +256,7 @@ class FeatureStudy(Study[Any, Any]):
         run = visualize(
             self.model,
             objective,
-            parameterization=PARAMETERIZATIONS[key.parameterization](),
+            parameterization=self.parameterizations[key.parameterization],
             transforms=lambda x, generator: moved(x, generator) if self.settings.transforms else x,
             regularizers=lambda x: self.settings.penalty(x),
             steps=1 if self.single else _left(self.length, start),

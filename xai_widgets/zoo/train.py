@@ -74,6 +74,17 @@ def generate_pool(n: int, recipe: Recipe, *, seed: int) -> tuple[Tensor, Tensor]
     return images.permute(0, 3, 1, 2), torch.from_numpy(np.concatenate([part[1] for part in parts]))
 
 
+@dataclass(frozen=True)
+class PermutedRecipe(Recipe):
+    """Settings of a training run on permuted labels: few images, without augmentation, until they are memorized."""
+
+    epochs: int = 24
+    images: int = 1024
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.0
+    smoothing: float = 0.0
+
+
 def normalized(images: Tensor) -> Tensor:
     """Normalize pixels in [0, 1], (batch, 3, h, w), for the bundled networks."""
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (networks.MEAN, networks.STD))
@@ -93,10 +104,19 @@ def augmented(images: Tensor, generator: torch.Generator) -> Tensor:
     return (x * gain * tint).clamp(0, 1)
 
 
+def permuted_labels(targets: Tensor, recipe: Recipe) -> Tensor:
+    """Return the class of the first object of each image, (n,), given to another image at random."""
+    order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(recipe.seed))
+    return targets.argmax(1)[order]
+
+
 def fit(network: nn.Module, recipe: Recipe, on_epoch: Callable[[int, float, float], None]) -> nn.Module:
     """Train a network in place; `on_epoch(epoch, loss, seconds)` is called after each epoch."""
     images, targets = generate_pool(recipe.images, recipe, seed=recipe.seed)
     generator = torch.Generator().manual_seed(recipe.seed)
+    permuted = isinstance(recipe, PermutedRecipe)
+    if permuted:
+        targets = F.one_hot(permuted_labels(targets, recipe), targets.shape[1]).float()
     network.to(memory_format=torch.channels_last)
     steps = recipe.epochs * (len(images) // recipe.batch)
     decayed = [p for p in network.parameters() if p.ndim > 1]
@@ -113,7 +133,8 @@ def fit(network: nn.Module, recipe: Recipe, on_epoch: Callable[[int, float, floa
         order = torch.randperm(len(images), generator=generator)
         batches = order[: len(order) // recipe.batch * recipe.batch].view(-1, recipe.batch)
         for rows in batches:
-            x = normalized(augmented(images[rows], generator)).contiguous(memory_format=torch.channels_last)
+            pixels = images[rows].float() / 255 if permuted else augmented(images[rows], generator)
+            x = normalized(pixels).contiguous(memory_format=torch.channels_last)
             with torch.autocast("cpu", torch.bfloat16):
                 scores = network(x)
             loss = F.cross_entropy(scores.float(), targets[rows], label_smoothing=recipe.smoothing)
@@ -177,6 +198,25 @@ def measure(name: str, n: int = 2400, seed: int = 0) -> dict[str, float]:
     return figures
 
 
+def memorized(name: str, recipe: PermutedRecipe) -> dict[str, float]:
+    """Measure a network trained on permuted labels: on its training scenes with them, and on held-out scenes."""
+    from xai_widgets.zoo import load
+
+    model = load(name, device="cpu")
+    images, targets = generate_pool(recipe.images, recipe, seed=recipe.seed)
+    labels = permuted_labels(targets, recipe)
+    with torch.inference_mode():
+        chosen = torch.cat([model(part.float() / 255).argmax(1) for part in images.split(100)])
+    held_out = scenes.generate(600, split="test", size=networks.SIZE)
+    pixels = torch.from_numpy(np.stack([one.image for one in held_out])).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        found = torch.cat([model(part.float() / 255).argmax(1) for part in pixels.split(100)])
+    return {
+        "training": (chosen == labels).float().mean().item(),
+        "top1": (found == torch.tensor([one.label for one in held_out])).float().mean().item(),
+    }
+
+
 def _facts(name: str, recipe: Recipe, **more: object) -> dict[str, object]:
     """Return the metadata for the header of a weight file."""
     return {
@@ -195,8 +235,9 @@ def train(name: str, recipe: Recipe, path: Path) -> dict[str, object]:
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
     began = time.monotonic()
-    network = networks.scenes_vgg(batch_norm=True) if name == "scenes_vgg" else networks.BUILDERS[name]()
-    finished = networks.fold if name == "scenes_vgg" else (lambda trained: trained)
+    base = networks.PERMUTED.get(name, name)
+    network = networks.scenes_vgg(batch_norm=True) if base == "scenes_vgg" else networks.BUILDERS[base]()
+    finished = networks.fold if base == "scenes_vgg" else (lambda trained: trained)
     # Validation scenes of the training split; the test split is used once, at the end.
     validation = scenes.generate(360, seed=recipe.seed + 1)
     images = torch.from_numpy(np.stack([s.image for s in validation])).permute(0, 3, 1, 2)
@@ -231,9 +272,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m xai_widgets.zoo.train", description=__doc__.split("\n")[0]
     )
-    parser.add_argument("name", choices=sorted(networks.BUILDERS))
-    parser.add_argument("--epochs", type=int, default=Recipe.epochs)
-    parser.add_argument("--images", type=int, default=Recipe.images, help="number of training scenes")
+    parser.add_argument("name", choices=sorted([*networks.BUILDERS, *networks.PERMUTED]))
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--images", type=int, help="number of training scenes")
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     parser.add_argument("--threads", type=int, default=Recipe.threads)
     parser.add_argument(
@@ -245,12 +286,19 @@ def main(arguments: list[str] | None = None) -> None:
     if options.measure:
         report = json.loads(report_path.read_text())
     else:
-        recipe = Recipe(
-            epochs=options.epochs, images=options.images, seed=options.seed, threads=options.threads
+        settings = {"epochs": options.epochs, "images": options.images}
+        kind = PermutedRecipe if options.name in networks.PERMUTED else Recipe
+        recipe = kind(
+            seed=options.seed,
+            threads=options.threads,
+            **{key: value for key, value in settings.items() if value is not None},
         )
         report = train(options.name, recipe, path)
         report_path.write_text(json.dumps(report, indent=2) + "\n")
-    report["accuracy"] = measure(options.name)
+    if options.name in networks.PERMUTED:
+        report["accuracy"] = memorized(options.name, PermutedRecipe(**report["recipe"]))
+    else:
+        report["accuracy"] = measure(options.name)
     files.annotate(path, accuracy=report["accuracy"]["top1"])
     report["bytes"] = path.stat().st_size
     report_path.write_text(json.dumps(report, indent=2) + "\n")

@@ -10,7 +10,7 @@ from small_explorers import classifier, photos
 from traitlets import TraitError
 
 from xai_widgets.explorers import FeatureExplorer, feature
-from xai_widgets.features import objectives, visualize
+from xai_widgets.features import objectives, parameterizations, visualize
 from xai_widgets.studies.features import FeatureSettings, WallKey
 
 PATIENCE = 60
@@ -55,6 +55,34 @@ def advance(gate, passes):
 
 def shown(explorer):
     return explorer.model.to_rgb(explorer.result.images[0])
+
+
+def test_further_parameterizations_are_offered():
+    """The generator draws gray images alone, which no other parameterization is bound to."""
+
+    class Gray(torch.nn.Module):
+        def forward(self, z):
+            return z.view(-1, 1, 2, 2).sigmoid().expand(-1, 3, -1, -1)
+
+    generated = parameterizations.Generated(Gray(), shape=4)
+    made = make(parameterizations={"gray": generated}, parameterization="gray")
+    try:
+        assert made.wait(PATIENCE)
+        assert "gray" in made.parameterization_picker.options
+        image = made.result.images[0]
+        assert torch.equal(image[:1].expand(3, -1, -1), image)
+        made.parameterization_picker.value = "pixels"
+        assert made.wait(PATIENCE)
+        image = made.result.images[0]
+        assert not torch.equal(image[:1].expand(3, -1, -1), image)
+    finally:
+        made.close()
+    with pytest.raises(ValueError, match="got 'cppn', which is known"):
+        make(parameterizations={"cppn": generated})
+    with pytest.raises(ValueError, match="did you mean 'gray'"):
+        make(parameterizations={"gray": generated}, parameterization="grey")
+    with pytest.raises(TypeError, match="each of the parameterizations"):
+        make(parameterizations={"gray": Gray()})
 
 
 def test_image_curve_wall_and_patches_are_drawn(explorer):

@@ -167,17 +167,16 @@ def test_masks_of_scenes_and_permuted_labels():
     examples = [
         Example(one.image, str(n), one.masks) for n, one in enumerate(scenes.generate(2, split="test"))
     ]
-    result = evaluate(
-        network,
-        examples,
-        "grad_cam",
-        ["relevance_mass", "data_randomization"],
-        permuted=network,
-        progress=False,
-    )
+    metrics = ["relevance_mass", "data_randomization"]
+    result = evaluate(network, examples, "grad_cam", metrics, permuted=network, progress=False)
     rows = {(row.method, row.metric): row for row in result.intervals(resamples=20)}
     assert 0 < rows["grad_cam", "relevance_mass"].mean <= 1
     assert rows["grad_cam", "data_randomization"].mean == near(1)
+    other = xw.load("scenes_vgg_permuted")
+    result = evaluate(
+        network, examples, "grad_cam", metrics[1], permuted=other, references=False, progress=False
+    )
+    assert result.intervals(resamples=20)[0].mean < 0.9
     assert {row["target"] for row in result.rows()} == {label for one in examples for label in one.masks}
     with pytest.raises(ValueError, match="expected permuted"):
         evaluate(network, examples, "grad_cam", "data_randomization", progress=False)

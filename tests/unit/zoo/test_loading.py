@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import sys
 from email.message import Message
 
@@ -13,6 +14,7 @@ from safetensors.torch import save_file
 
 import xai_widgets
 from xai_widgets.core.images import to_images
+from xai_widgets.data import scenes
 from xai_widgets.zoo import available, files, load, networks
 from xai_widgets.zoo import torchvision as tv
 
@@ -43,6 +45,7 @@ def _random(name, **options):
 def test_available_lists_bundled_and_torchvision_names():
     names = available()
     assert names[:3] == ["scenes_vgg", "scenes_resnet", "scenes_sr"]
+    assert names[3:5] == ["scenes_vgg_permuted", "scenes_resnet_permuted"]
     assert {"resnet18", "googlenet", "vit_b_16", "inception_v3"} <= set(names)
     # No detection, segmentation, video or quantized network.
     assert not any(word in name for name in names for word in ("rcnn", "deeplab", "quantized", "raft", "r3d"))
@@ -64,6 +67,20 @@ def test_random_bundled_network(name):
     x = torch.rand(2, 3, 96, 96)
     with torch.inference_mode():
         assert_close(model.scores(x), expected((x - 0.5) / 0.25))
+
+
+@pytest.mark.parametrize(("name", "base"), networks.PERMUTED.items())
+def test_a_network_trained_on_permuted_labels_knows_no_class(name, base):
+    model = load(name, device="cpu")
+    report = json.loads(files.weights_path(name).with_suffix(".json").read_text())
+    assert report["accuracy"]["training"] > 0.95
+    shown = scenes.generate(120, split="test", size=networks.SIZE)
+    with torch.inference_mode():
+        found = model(model.images([one.image for one in shown])).argmax(1)
+    assert (found == torch.tensor([one.label for one in shown])).float().mean() < 0.25
+    assert [layer.name for layer in model.layers()] == [
+        layer.name for layer in load(base, device="cpu").layers()
+    ]
 
 
 def test_a_path_to_the_bundled_file_is_the_default():

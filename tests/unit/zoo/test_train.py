@@ -85,3 +85,16 @@ def test_top1_counts_right_answers():
 
     labels = torch.tensor([0, 1, 0, 2])
     assert train.top1(First(), torch.zeros(4, 3, 96, 96, dtype=torch.uint8), labels) == 0.5
+
+
+@pytest.mark.usefixtures("few_scenes")
+def test_permuted_labels_are_memorized(tmp_path, monkeypatch):
+    path = tmp_path / "scenes_vgg_permuted.safetensors"
+    recipe = train.PermutedRecipe(epochs=20, images=64, batch=16, workers=1, threads=torch.get_num_threads())
+    _, targets = train.generate_pool(64, recipe, seed=0)
+    labels = train.permuted_labels(targets, recipe)
+    assert sorted(labels.tolist()) == sorted(targets.argmax(1).tolist())
+    assert (labels != targets.argmax(1)).float().mean() > 0.7
+    train.train("scenes_vgg_permuted", recipe, path)
+    monkeypatch.setattr(files, "weights_path", lambda name: path)
+    assert train.memorized("scenes_vgg_permuted", recipe)["training"] > 0.8
