@@ -74,7 +74,7 @@ def _bars(axes: Any, found: dict[str, Any]) -> None:
         )  # fmt: skip
     axes.set_yticks(np.arange(len(known)), [_short(each) for each in known], fontsize=7)
     # From the top down, with room for the legend.
-    axes.set_ylim(len(known) - 0.4, -1.6)
+    axes.set_ylim(len(known) - 0.4, -2.2)
     axes.set(title="Covered by saliency, wide", xlabel="% of the pixels")
 
 
