@@ -93,6 +93,9 @@ EXPLORERS: dict[str, Callable[[xw.ImageModel], widgets.DOMWidget]] = {
         ["gradient", "integrated_gradients", "grad_cam", "extremal"],
         areas=(0.025, 0.05, 0.1, 0.2, 0.4),
     ),
+    "sanity_explorer": lambda model: xw.SanityExplorer(
+        model, _photo(), ["gradient", "gradient_x_input", "guided_backprop", "grad_cam", "edges"]
+    ),
     "perturbation_brush": lambda model: xw.PerturbationBrush(model, _photo()),
     "inverse_explorer": lambda model: xw.InverseExplorer(
         model, _photo(), lam=(0, 0.2, 0.4, 0.7), methods=["integrated_gradients", "grad_cam"]

@@ -77,6 +77,7 @@ IMAGES = {
         "explorer.view.position = [0.5, 0.4]",
     ),
     "MaskComparison": ("mask_comparison", "explorer.curves.fraction = 0.05"),
+    "SanityExplorer": ("sanity_explorer", "explorer.slider.frame = 6"),
     "InverseExplorer": ("inverse_explorer", "explorer.slider.frame = 1"),
     "RegressionInverseExplorer": ("regression_inverse_explorer", "explorer.slider.frame = 6"),
     "NoiseMaskExplorer": ("noise_mask_explorer", "explorer.mask.opacity = 0.6"),

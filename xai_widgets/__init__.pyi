@@ -33,6 +33,7 @@ from xai_widgets.explorers import NoiseMaskExplorer as NoiseMaskExplorer
 from xai_widgets.explorers import PerturbationBrush as PerturbationBrush
 from xai_widgets.explorers import PredictionConceptsExplorer as PredictionConceptsExplorer
 from xai_widgets.explorers import RegressionInverseExplorer as RegressionInverseExplorer
+from xai_widgets.explorers import SanityExplorer as SanityExplorer
 from xai_widgets.explorers import SimilarityExplorer as SimilarityExplorer
 from xai_widgets.explorers import dashboard as dashboard
 from xai_widgets.explorers import link as link

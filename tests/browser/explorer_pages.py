@@ -59,6 +59,10 @@ def _mask_comparison(model: xw.ImageModel) -> Any:
     return xw.MaskComparison(model, _images(1), ["gradient", "grad_cam"], areas=AREAS)
 
 
+def _sanity(model: xw.ImageModel) -> Any:
+    return xw.SanityExplorer(model, _images(1), ["gradient", "grad_cam"])
+
+
 def _brush(model: xw.ImageModel) -> Any:
     return xw.PerturbationBrush(model, _images(1), start="grad_cam", settings=QUICK)
 
@@ -117,6 +121,7 @@ EXPLORERS: dict[str, Callable[[xw.ImageModel], Any]] = {
     "noise_mask": _noise_mask,
     "attribution": _attribution,
     "mask_comparison": _mask_comparison,
+    "sanity": _sanity,
     "brush": _brush,
     "channel": _channel,
     "class": _class,

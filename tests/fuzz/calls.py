@@ -395,6 +395,9 @@ def _explorers() -> list[Call]:
         Call("xw.PredictionConceptsExplorer", (MODEL, X, ("examples()",)), start | {
             "target": TARGET, "layers": ("None", "['conv2']"), "without": ("()",), "most": ("2",),
         }, 0.5),
+        Call("xw.SanityExplorer", (MODEL, ("pictures()",)), start | {
+            "methods": ("['gradient']",), "target": TARGET, "layers": ("None",), "mode": ("'cascading'", "'independent'"), "seed": SEED,
+        }),
         Call("xw.SimilarityExplorer", (MODEL, ("pictures(2)",)), start | {
             "layers": ("None", "'conv2'"), "names": ("None",), "components": ("0", "2"), "corpus": ("None",), "seed": SEED[:3],
             "rank": ("256", "None"), "batch_size": BATCH,

@@ -17,6 +17,7 @@ from xai_widgets.explorers.mask_comparison import MaskComparison
 from xai_widgets.explorers.noise_mask import NoiseMaskExplorer
 from xai_widgets.explorers.prediction_concepts import PredictionConceptsExplorer
 from xai_widgets.explorers.regression_inverse import RegressionInverseExplorer
+from xai_widgets.explorers.sanity import SanityExplorer
 from xai_widgets.explorers.similarity import SimilarityExplorer
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "PerturbationBrush",
     "PredictionConceptsExplorer",
     "RegressionInverseExplorer",
+    "SanityExplorer",
     "SimilarityExplorer",
     "dashboard",
     "link",

@@ -20,10 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from xai_widgets.core.guard import outside_inference
+from xai_widgets.core.hooks import call_of
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.run import Run, without_inference_mode
-from xai_widgets.core.validation import check_finite, choice, items
+from xai_widgets.core.validation import brief, check_finite, choice, items
 from xai_widgets.core.validation import seed as check_seed
+from xai_widgets.errors import collect_warnings, warn
 from xai_widgets.methods.registry import Method
 from xai_widgets.metrics.agreement import pearson, spearman, ssim
 from xai_widgets.metrics.base import Explanation, check_explain, metric, saliency_of
@@ -52,6 +54,8 @@ class Sanity:
     spearman, spearman_abs, pearson, ssim : Tensor, (N, L)
         Rank correlation of the maps and of their absolute values, linear correlation, and structural similarity; NaN
         where they are not computed yet, or where a map is constant and a correlation is undefined.
+    warnings : tuple of tuple of str
+        Warnings of the method at each map.
     """
 
     mode: Randomization
@@ -63,6 +67,7 @@ class Sanity:
     spearman_abs: Tensor
     pearson: Tensor
     ssim: Tensor
+    warnings: tuple[tuple[str, ...], ...] = ()
 
     def __repr__(self) -> str:
         means = {"spearman_abs": self.spearman_abs, "ssim": self.ssim}
@@ -80,6 +85,7 @@ def weight_randomization(
     mode: Randomization = "cascading",
     layers: Sequence[str] | None = None,
     seed: int = 0,
+    start: Sanity | None = None,
     **options: Any,
 ) -> Run[Sanity]:
     """Randomize the layers of a copy of the network and compare the maps of a method.
@@ -104,6 +110,8 @@ def weight_randomization(
         Seed of the new weights, which are those before training: normal with variance 2 / fan-in (He et al. 2015) and
         biases 0; normalization layers become the identity, with new running statistics. Both modes draw the same
         weights.
+    start : Sanity, optional
+        An earlier snapshot of the same arguments to go on from: its layers are not measured again.
     **options
         Options of the method.
 
@@ -121,12 +129,12 @@ def weight_randomization(
     model, x, target = prepare(model, x, target)
     seed = check_seed(seed)
     check_explain(explain, options)
-    names = _weighted(model) if layers is None else tuple(items(layers, "layers", what="names"))
-    for name, module in model.find_layers(names).items():
-        if not any(True for _ in module.parameters()):
-            raise ValueError(
-                f"expected a layer with weights, got {name!r}; for example {_weighted(model)[0]!r}"
-            )
+    names = randomized_layers(model, layers)
+    if start is not None and (start.mode, start.layers) != (mode, names):
+        raise ValueError(
+            f"expected start to be {mode} over the same layers, got {start.mode} over {brief(start.layers)}"
+        )
+    left = len(names) - (0 if start is None else start.done)
 
     def snapshots() -> Iterator[Sanity]:
         with outside_inference():
@@ -136,19 +144,34 @@ def weight_randomization(
         def measure(network: str) -> tuple[Tensor, Tensor]:
             with torch.no_grad():
                 probs = copy.probabilities(check_finite(copy(x), network))
-            maps = resize_map(saliency_of(explain, copy, x, target, **options), (x.shape[2], x.shape[3]))
+            with collect_warnings() as messages:
+                saliency = saliency_of(explain, copy, x, target, **options)
+            warnings.append(tuple(messages))
+            for message in messages:
+                warn(message)
+            maps = resize_map(saliency, (x.shape[2], x.shape[3]))
             return maps, probs.gather(1, target[:, None])[:, 0]
 
-        first, score = measure(model.name)
-        maps, scores = [first], [score]
+        warnings: list[tuple[str, ...]] = [] if start is None else list(start.warnings)
         columns: dict[str, list[Tensor]] = {"spearman": [], "spearman_abs": [], "pearson": [], "ssim": []}
-        for name in names:
-            module = copy.module.get_submodule(name)
+        if start is None:
+            first, score = measure(model.name)
+            maps, scores = [first], [score]
+        else:
+            maps, scores = list(start.maps), list(start.scores[:, : start.done + 1].T)
+            first = maps[0]
+            columns = {key: list(getattr(start, key)[:, : start.done].T) for key in columns}
+        for at, name in enumerate(names):
+            # The generator draws the weights of every layer, so that those of later ones are the same.
+            known = start is not None and at < start.done
+            module = copy.module.get_submodule(call_of(name)[0])
             trained = {key: value.clone() for key, value in module.state_dict().items()}
             _randomize(module, generator)
-            now, score = measure(f"{model.name} with {name} randomized")
+            now, score = (first, scores[0]) if known else measure(f"{model.name} with {name} randomized")
             if mode == "independent":
                 module.load_state_dict(trained)
+            if known:
+                continue
             maps.append(now)
             scores.append(score)
             columns["spearman"].append(spearman(first, now))
@@ -163,9 +186,10 @@ def weight_randomization(
                 torch.stack(maps),
                 _filled(scores, len(names) + 1),
                 **{key: _filled(column, len(names)) for key, column in columns.items()},
+                warnings=tuple(warnings),
             )
 
-    return Run(snapshots(), total=len(names), name=f"{mode} randomization")
+    return Run(snapshots(), total=left, name=f"{mode} randomization")
 
 
 @metric(
@@ -200,14 +224,26 @@ def randomization_agreement(
     return run.result(progress=False).spearman_abs.nan_to_num(0).clamp(min=0).mean().item()
 
 
-def _weighted(model: ImageModel) -> tuple[str, ...]:
-    """Return every layer with parameters of its own, from the output to the input."""
-    names = [layer.name for layer in model.layers()]
-    modules = model.find_layers(names)
-    own = [name for name in names if any(True for _ in modules[name].parameters(recurse=False))]
-    if not own:
-        raise ValueError(f"expected a network with weights, got {model.name} without any")
-    return tuple(reversed(own))
+def randomized_layers(model: ImageModel, layers: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Return layers to randomize, by default every one that has weights of its own, from the output to the input.
+
+    Raises
+    ------
+    ValueError
+        For a layer that does not exist or has no weights, or a network without weights.
+    """
+    if layers is None:
+        modules = model.find_layers([layer.name for layer in model.layers() if call_of(layer.name)[1] == 0])
+        own = [name for name, part in modules.items() if any(True for _ in part.parameters(recurse=False))]
+        if not own:
+            raise ValueError(f"expected a network with weights, got {model.name} without any")
+        return tuple(reversed(own))
+    names = tuple(items(layers, "layers", what="names"))
+    for name, module in model.find_layers(names).items():
+        if not any(True for _ in module.parameters()):
+            known = randomized_layers(model)[0]
+            raise ValueError(f"expected a layer with weights, got {name!r}; for example {known!r}")
+    return names
 
 
 @torch.no_grad()

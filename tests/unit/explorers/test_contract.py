@@ -120,6 +120,7 @@ def test_a_layout_of_the_caller_is_left_alone():
     [
         lambda model: xw.DeletionExplorer(model, photos(1)[0], steps=0),
         lambda model: xw.MaskComparison(model, photos(1)[0], METHODS, areas=(0.5, 0.2)),
+        lambda model: xw.SanityExplorer(model, photos(1)[0], METHODS, layers=["none"]),
         lambda model: xw.ExtremalExplorer(model, photos(1)[0], layer="none"),
         lambda model: xw.ChannelExplorer(model, photos(1)[0], rows=0),
         lambda model: xw.ClassExplorer(model, photos(2), count=99),
@@ -248,7 +249,7 @@ def test_an_error_in_wiping_is_raised_and_ends_the_bar(name, monkeypatch):
         explorer.close()
 
 
-@pytest.mark.parametrize("name", ["attribution", "deletion", "race", "inverse"])
+@pytest.mark.parametrize("name", ["attribution", "deletion", "race", "sanity", "inverse"])
 def test_one_refused_method_stops_no_other(name, monkeypatch):
     """A method that raises, first in the row, is named, and those after it are computed."""
 
@@ -260,6 +261,7 @@ def test_one_refused_method_stops_no_other(name, monkeypatch):
         "attribution": lambda model: xw.AttributionExplorer(model, photos(2), methods),
         "deletion": lambda model: xw.DeletionExplorer(model, photos(1)[0], methods, steps=8),
         "race": lambda model: xw.MaskComparison(model, photos(1)[0], methods, areas=(0.2, 0.5)),
+        "sanity": lambda model: xw.SanityExplorer(model, photos(1)[0], methods),
         "inverse": lambda model: xw.InverseExplorer(model, photos(1)[0], lam=(0.0, 0.5), methods=methods),
     }[name]
     explorer = make(classifier())
