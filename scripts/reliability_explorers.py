@@ -133,6 +133,20 @@ def _comparison(_trial: Trial, explorer: Any) -> Faults:
         yield "finite", "a curve is not finite"
 
 
+def _sanity(trial: Trial, explorer: Any) -> Faults:
+    known = _value(trial, explorer.target)
+    values = np.asarray(explorer.probability.y)[0]
+    if not np.isfinite(values).all():
+        yield "finite", "a value of the class is not finite"
+    if abs(values[0] - known) > 1e-3 * max(1.0, abs(known)):
+        yield "value", f"it begins at {values[0]:.3g}, the image has {known:.3g}"
+    if np.ptp(values) == 0:
+        yield "constant", "random weights do not change the value of the class"
+    drawn = [view for view in explorer.maps.values() if view.maps is not None]
+    if not drawn or not all(np.isfinite(view.maps).all() for view in drawn):
+        yield "finite", "a map is not finite"
+
+
 def _channel(_trial: Trial, explorer: Any) -> Faults:
     result = explorer.study.outcome(explorer._key()).result
     if result is None or not result.masks.isfinite().all():
@@ -238,6 +252,10 @@ CALLS: dict[str, Callable[[Trial], Call]] = {
             options={"extremal": {"settings": SEARCH}},
         ),
         _comparison,
+    ),
+    "SanityExplorer": _explorer(
+        lambda trial: xw.SanityExplorer(trial.model, trial.images[0], ["gradient", "gradient_x_input"]),
+        _sanity,
     ),
     "ChannelExplorer": _explorer(
         lambda trial: xw.ChannelExplorer(trial.model, trial.images[0], settings=SEARCH), _channel

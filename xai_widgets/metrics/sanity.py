@@ -161,10 +161,12 @@ def weight_randomization(
             maps, scores = list(start.maps), list(start.scores[:, : start.done + 1].T)
             first = maps[0]
             columns = {key: list(getattr(start, key)[:, : start.done].T) for key in columns}
+        # By the names of layers: a network with further inputs is inside another module.
+        modules = copy.find_layers(names)
         for at, name in enumerate(names):
             # The generator draws the weights of every layer, so that those of later ones are the same.
             known = start is not None and at < start.done
-            module = copy.module.get_submodule(call_of(name)[0])
+            module = modules[name]
             trained = {key: value.clone() for key, value in module.state_dict().items()}
             _randomize(module, generator)
             now, score = (first, scores[0]) if known else measure(f"{model.name} with {name} randomized")

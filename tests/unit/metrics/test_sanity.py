@@ -8,6 +8,7 @@ from closeness import assert_close
 from networks import Concat, Dropping, Functional, SharedInPlace, images, settle, wrap
 from torch import nn
 
+from xai_widgets.core.model import ImageModel
 from xai_widgets.methods import METHODS
 from xai_widgets.metrics import pearson, spearman, ssim, weight_randomization
 
@@ -177,3 +178,22 @@ def test_layers_without_weights_are_refused():
     empty = nn.Sequential(nn.AvgPool2d(2), nn.Flatten())
     with pytest.raises(ValueError, match="expected a network with weights"):
         weight_randomization(wrap(empty, labels=None), images(1))
+
+
+class Shifted(nn.Module):
+    """A convolution and a head, with a second input that is added to the scores."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 4, 3, padding=1)
+        self.head = nn.Linear(4, 5)
+
+    def forward(self, x, shift):
+        return self.head(self.convolution(x).relu().mean((2, 3))) + shift
+
+
+def test_a_network_with_a_second_input_loses_the_weights_of_its_layers():
+    model = ImageModel(settle(Shifted()), inputs={"shift": torch.ones(5)}, size=8)
+    result = weight_randomization(model, images(1), 1).result(progress=False)
+    assert result.layers == ("head", "convolution")
+    assert (result.scores[:, 1:] != result.scores[:, :1]).all()
