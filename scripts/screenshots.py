@@ -104,7 +104,9 @@ IMAGES = {
 def shrink(path: Path) -> None:
     """Reduce a PNG file larger than ``SIZE`` to 256 colors."""
     if path.stat().st_size > SIZE:
-        Image.open(path).convert("RGB").quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(
+        # The median cut would merge the colors of thin curves.
+        colors = Image.open(path).convert("RGB")
+        colors.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.FLOYDSTEINBERG).save(
             path, optimize=True
         )
 

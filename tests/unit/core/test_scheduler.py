@@ -205,6 +205,8 @@ def test_a_failure_gives_the_turn_away(workers, log):
     second.gate.release(3)
     workers[1].submit(second.make)
     assert workers[1].wait(LONG)
+    # It gives the turn away before it notes its own end.
+    workers[0].wait(LONG)
     assert (workers[0].status, workers[1].status) == ("error", "done")
 
 

@@ -58,7 +58,8 @@ def test_one_that_nothing_holds_is_closed_and_freed_with_its_network_and_results
     del explorer, network, model
     gc.collect()
     assert references[0]() is not None
-    assert close_unless_held(references[0])
+    # A result that is being drawn holds the explorer for a moment.
+    assert any(close_unless_held(references[0]) or threading.Event().wait(0.02) for _ in range(500))
     # A pass that has begun ends first.
     for _ in range(500):
         if all(reference() is None for reference in references):
