@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from xai_widgets.core.caching import fingerprint
 from xai_widgets.core.model import ImageModel, check_model
 from xai_widgets.core.optional import optional
+from xai_widgets.core.validation import brief
+from xai_widgets.data import scenes
+from xai_widgets.data.base import Example
+from xai_widgets.data.reading import image_files
 from xai_widgets.methods import METHODS, Method, MethodLike, methods_by_name
 from xai_widgets.metrics import Metric, metrics_by_name
 from xai_widgets.studies.evaluation import Cell, EvaluationStudy, Score
@@ -31,7 +38,7 @@ ATTEMPTS = 5
 
 def evaluate(
     models: ImageModel | Mapping[str, ImageModel],
-    dataset: Sequence[Any],
+    dataset: Sequence[Any] | str | os.PathLike[str],
     methods: MethodLike | Sequence[MethodLike] = QUICK_METHODS,
     metrics: str | Metric | Sequence[str | Metric] = QUICK_METRICS,
     *,
@@ -52,8 +59,9 @@ def evaluate(
     ----------
     models : ImageModel or mapping of str to ImageModel
         The networks by name; they are not changed.
-    dataset : sequence
-        Images of any kind, or :class:`~xai_widgets.data.Example` objects with masks of their classes.
+    dataset : sequence, str or Path
+        Images of any kind, :class:`~xai_widgets.data.Example` objects with masks of their classes, or scenes; or a
+        folder, of whose images the predicted classes are explained.
     methods : sequence, default ("gradient", "guided_backprop", "integrated_gradients", "grad_cam")
         Names of methods, or whatever :func:`~xai_widgets.methods.as_method` takes.
     metrics : sequence of str or Metric, default ("deletion", "insertion")
@@ -80,7 +88,8 @@ def evaluate(
     Raises
     ------
     ValueError
-        If ``path`` holds the scores of another evaluation, or a network, method or metric is refused.
+        If ``path`` holds the scores of another evaluation, a network, method or metric is refused, the data set is
+        empty, or no score at all could be computed, with the first reason.
 
     Examples
     --------
@@ -90,6 +99,7 @@ def evaluate(
     named = {models.name: models} if isinstance(models, ImageModel) else dict(models)
     for model in named.values():
         check_model(model)
+    dataset = _examples(dataset)
     given = methods_by_name(methods)
     rows = {**reference_methods(), **given} if references else given
     scored = metrics_by_name(metrics)
@@ -100,6 +110,7 @@ def evaluate(
         for name, model in named.items():
             stores[name] = store = ScoreStore(Path(path), name)
             facts = {"network": fingerprint(model), "number of images": len(dataset)}
+            facts["data set"] = _digest(dataset)
             facts |= {f"options of {each.name}": _described(each.options) for each in scored.values()}
             store.check_facts(facts)
     studies = {name: bundle.study(name, stores[name]) for name in named}
@@ -111,7 +122,48 @@ def evaluate(
     outcomes = {
         name: {cell: study.outcome(cell) for cell in study.cells()} for name, study in studies.items()
     }
+    every = [outcome for cells in outcomes.values() for outcome in cells.values()]
+    if every and all(outcome.error for outcome in every):
+        raise ValueError(f"expected at least one score, got none: {every[0].error}")
     return Evaluation(scored, outcomes)
+
+
+def _examples(dataset: Any) -> Sequence[Any]:
+    """Return the images of a folder, or a sequence with examples in place of scenes."""
+    if isinstance(dataset, str | os.PathLike):
+        folder = Path(dataset)
+        if not folder.is_dir():
+            raise ValueError(f"expected a sequence of images or a folder, got {brief(dataset)}")
+        found: Any = image_files(folder)
+    elif isinstance(dataset, np.ndarray) or not isinstance(dataset, Sequence | Tensor):
+        raise TypeError(
+            f"expected a sequence of images, a tensor (N, C, H, W) or a folder, got {brief(dataset)}"
+        )
+    else:
+        found = dataset
+    if not len(found):
+        raise ValueError(f"expected at least one image, got none in {brief(dataset)}")
+    if isinstance(found, list | tuple):
+        return [
+            Example(one.image, one.name, one.masks) if isinstance(one, scenes.Scene) else one for one in found
+        ]
+    return found
+
+
+def _digest(dataset: Any) -> str:
+    """Return a digest of the paths, names and arrays of a list; of a data set that is read as needed its kind alone."""
+    if not isinstance(dataset, list | tuple | Tensor):
+        return type(dataset).__name__
+    digest = hashlib.sha256()
+    for one in dataset:
+        image = one.image if isinstance(one, Example) else one
+        named = isinstance(image, str | os.PathLike)
+        if not named:
+            pixels = image.cpu() if isinstance(image, Tensor) else image
+            digest.update(np.ascontiguousarray(pixels).tobytes())
+        name = one.name if isinstance(one, Example) else str(image) if named else ""
+        digest.update(name.encode())
+    return digest.hexdigest()[:16]
 
 
 class Bundle:

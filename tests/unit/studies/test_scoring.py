@@ -16,9 +16,11 @@ import pytest
 import torch
 from closeness import near
 from networks import Functional, images, settle, wrap
+from PIL import Image
 
 import xai_widgets as xw
-from xai_widgets.data import Example, scenes
+from xai_widgets.core.images import to_uint8
+from xai_widgets.data import scenes
 from xai_widgets.methods import METHODS
 from xai_widgets.metrics import METRICS
 from xai_widgets.studies import Cell, ScoreStore, evaluate
@@ -138,6 +140,8 @@ def test_a_file_of_another_evaluation_is_refused(model, tmp_path):
         evaluate({"net": wrap(settle(Functional(), seed=8))}, images(2), "gradient", QUICK, path=path)
     with pytest.raises(ValueError, match="another number of images"):
         evaluate({"net": model}, images(3), "gradient", QUICK, path=path)
+    with pytest.raises(ValueError, match="another data set"):
+        evaluate({"net": model}, images(2, seed=9), "gradient", QUICK, path=path)
     with pytest.raises(ValueError, match="another options of deletion"):
         evaluate({"net": model}, images(2), "gradient", "deletion", path=path)
     other = tmp_path / "text.sqlite"
@@ -162,11 +166,25 @@ def test_a_store_is_a_mapping(tmp_path):
         store[cell]
 
 
+def test_data_sets_are_sequences_or_folders(model, tmp_path):
+    for name in ("a", "b"):
+        Image.fromarray(to_uint8(images(1))[0]).save(tmp_path / f"{name}.png")
+    result = evaluate(model, tmp_path, "gradient", "png_size", progress=False)
+    assert {row["image"] for row in result.rows()} == {0, 1}
+    assert all(not row["error"] for row in result.rows())
+    with pytest.raises(ValueError, match="sequence of images or a folder, got 'nowhere'"):
+        evaluate(model, "nowhere", "gradient", "png_size")
+    with pytest.raises(ValueError, match="at least one image"):
+        evaluate(model, [], "gradient", "png_size")
+    with pytest.raises(TypeError, match="a sequence of images"):
+        evaluate(model, np.zeros((8, 8, 3), np.uint8), "gradient", "png_size")
+    with pytest.raises(ValueError, match="at least one score, got none: expected the path of an image"):
+        evaluate(model, ["nothing.jpg"], "gradient", "png_size", progress=False)
+
+
 def test_masks_of_scenes_and_permuted_labels():
     network = xw.load("scenes_vgg")
-    examples = [
-        Example(one.image, str(n), one.masks) for n, one in enumerate(scenes.generate(2, split="test"))
-    ]
+    examples = scenes.generate(2, split="test")
     metrics = ["relevance_mass", "data_randomization"]
     result = evaluate(network, examples, "grad_cam", metrics, permuted=network, progress=False)
     rows = {(row.method, row.metric): row for row in result.intervals(resamples=20)}
