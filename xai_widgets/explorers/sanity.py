@@ -166,7 +166,7 @@ class SanityExplorer(ImageExplorer):
         count = len(self.study.layers)
         self.slider = SliderView(values=range(count + 1), labels=["none", *self.study.layers])
         # A cursor between two depths would show neither.
-        options: dict[str, Any] = {"snap": True, "height": 160, "controls": False}
+        options: dict[str, Any] = {"snap": True, "height": 140, "controls": False}
         self.curves = CurveView(
             y_label="agreement", mode="spearman_abs", only_active=True, mode_buttons=False, **options
         )
@@ -225,10 +225,10 @@ class SanityExplorer(ImageExplorer):
         controls = (self.method_picker, self.mode_picker, self.display, self.run_bar)
         return [
             header(self.class_picker, *controls),
-            column(self._rows, self._row, self.slider),
+            # The maps and the curves that the slider changes are side by side.
             stage(
-                column(self.measure_picker, self.curves, weight=2, width=300),
-                column(self.probability, weight=1, width=220),
+                column(self._rows, self._row, self.slider, weight=2, width=430),
+                column(self.measure_picker, self.curves, self.probability, width=300),
             ),
         ]
 
