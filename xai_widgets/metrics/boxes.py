@@ -26,13 +26,13 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from xai_widgets.core.batching import scores_of
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.run import without_inference_mode
 from xai_widgets.core.short_repr import ShortRepr
-from xai_widgets.core.validation import check_finite, choice, number, numbers, tensor
+from xai_widgets.core.validation import choice, number, numbers, tensor
 from xai_widgets.errors import checked_keywords
 from xai_widgets.metrics.base import Explanation, metric
+from xai_widgets.metrics.changed_images import normalized_change
 from xai_widgets.ops.boxes import box_iou, tight_boxes
 from xai_widgets.ops.fill import fill_image
 from xai_widgets.ops.normalize import unit_range
@@ -238,22 +238,8 @@ def suppressing_boxes(
     across = (columns >= left[..., None]) & (columns < right[..., None])
     inside = down[..., :, None] & across[..., None, :]
     changed = torch.where(inside[:, :, None], blurred[:, None], x[:, None])
-    stack = torch.cat([x[:, None], blurred[:, None], changed], 1)
-    with torch.no_grad():
-        scores = model.probabilities(
-            check_finite(scores_of(model, stack.flatten(0, 1), batch_size), model.name)
-        )
-    each = scores.view(len(x), len(cuts) + 2, -1).gather(
-        2, target[:, None, None].expand(-1, len(cuts) + 2, 1)
-    )[..., 0]
-    whole, gone, now = each[:, :1], each[:, 1:2], each[:, 2:]
-    drop = torch.where(whole > gone, whole - gone, torch.nan)
-    return SuppressingBoxes(
-        torch.tensor(cuts),
-        boxes.cpu(),
-        inside.float().mean((2, 3)).cpu(),
-        ((whole - now) / drop).cpu(),
-    )
+    change = normalized_change(model, x, blurred, changed, target, batch_size)
+    return SuppressingBoxes(torch.tensor(cuts), boxes.cpu(), inside.float().mean((2, 3)).cpu(), -change)
 
 
 @metric(

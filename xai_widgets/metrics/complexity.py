@@ -7,10 +7,7 @@ how a map looks, not whether it is right.
 
 from __future__ import annotations
 
-import io
-
 import torch
-from PIL import Image
 from torch import Tensor
 
 from xai_widgets.core.validation import tensor
@@ -18,6 +15,7 @@ from xai_widgets.errors import checked_keywords
 from xai_widgets.metrics.agreement import structural_similarity
 from xai_widgets.metrics.base import Explanation, metric
 from xai_widgets.ops.normalize import unit_range
+from xai_widgets.ops.png import png_size
 from xai_widgets.ops.resize import resize_map
 
 #: Weights of red, green and blue in the gray value of an image (ITU-R BT.601).
@@ -31,12 +29,7 @@ def png_bytes(saliency: Tensor) -> Tensor:
     Sizes of one resolution can be compared. They depend a little on the version of the compression library.
     """
     maps = unit_range(tensor(saliency, "saliency", ("N", "H", "W"), finite=True).float())
-    sizes = []
-    for pixels in (maps * 255).round().byte().cpu().numpy():
-        file = io.BytesIO()
-        Image.fromarray(pixels).save(file, format="PNG")
-        sizes.append(file.tell())
-    return torch.tensor(sizes)
+    return torch.tensor([png_size(pixels) for pixels in (maps * 255).round().byte().cpu().numpy()])
 
 
 @checked_keywords
@@ -71,7 +64,7 @@ def image_similarity(saliency: Tensor, x: Tensor) -> Tensor:
     source="Noise Mask",
     bounds=(0.0, float("inf")),
 )
-def png_size(explanation: Explanation) -> float:
+def map_png_size(explanation: Explanation) -> float:
     """Return the size of the map in kB."""
     size = (explanation.x.shape[2], explanation.x.shape[3])
     return png_bytes(resize_map(explanation.saliency.float(), size)).item() / 1000

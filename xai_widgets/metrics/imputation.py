@@ -24,14 +24,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xai_widgets.core.batching import scores_of
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.run import without_inference_mode
 from xai_widgets.core.short_repr import ShortRepr
-from xai_widgets.core.validation import check_finite, number, numbers, tensor
+from xai_widgets.core.validation import number, numbers, tensor
 from xai_widgets.core.validation import seed as check_seed
 from xai_widgets.errors import checked_keywords
 from xai_widgets.metrics.base import Explanation, metric
+from xai_widgets.metrics.changed_images import class_probabilities
 from xai_widgets.metrics.deletion import ordering
 
 #: Shares of the pixels that are removed.
@@ -191,8 +191,8 @@ def road(
         scores = []
         for n in range(len(x)):
             images = impute(x[n].expand(len(parts), -1, -1, -1), ranks[n] < counts, noise=noise, seed=seed)
-            probs = model.probabilities(check_finite(scores_of(model, images, batch_size), model.name))
-            scores.append(probs[:, target[n]].float().cpu())
+            probs = class_probabilities(model, images[None], target[n : n + 1], batch_size)
+            scores.append(probs[0].float().cpu())
         found.append(torch.stack(scores))
     return Road(torch.tensor(parts), *found)
 

@@ -13,22 +13,22 @@ carry more information each.
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import Any, get_args
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.run import without_inference_mode
 from xai_widgets.core.short_repr import ShortRepr
-from xai_widgets.core.validation import check_finite, choice, integer, tensor
+from xai_widgets.core.validation import choice, tensor
 from xai_widgets.metrics.base import Explanation, metric
+from xai_widgets.metrics.changed_images import class_probabilities
 from xai_widgets.metrics.deletion import Mode, ordering
 from xai_widgets.ops.fill import fill_image
+from xai_widgets.ops.png import png_size
 
 #: Shares of the pixels of a curve: dense at first, as in the source.
 FRACTIONS = (
@@ -131,7 +131,7 @@ def information_curve(
     choice(mode, "mode", get_args(Mode))
     model, x, target = prepare(model, x, target)
     saliency = tensor(saliency, "saliency", (len(x), "h", "w")).to(x.device)
-    batch_size = check_batch_size(integer(batch_size, "batch_size", low=1))
+    batch_size = check_batch_size(batch_size)
     blurred = fill_image("blur", x, sigma=sigma)
     start, end = (x, blurred) if mode == "deletion" else (blurred, x)
     ranks = ordering(saliency, (x.shape[2], x.shape[3]))
@@ -140,10 +140,8 @@ def information_curve(
     information, scores = [], []
     for n in range(len(x)):
         shown = torch.where(ranks[n] < counts[:, None, None, None], end[n], start[n])
-        sizes = torch.tensor([float(_png_bytes(model.to_rgb(image))) for image in shown])
-        with torch.no_grad():
-            raw = torch.cat([model(part) for part in shown.split(batch_size)])
-            probs = model.probabilities(check_finite(raw, model.name))[:, target[n]].float().cpu()
+        sizes = torch.tensor([float(png_size(model.to_rgb(image))) for image in shown])
+        probs = class_probabilities(model, shown[None], target[n : n + 1], batch_size)[0].float().cpu()
         whole, gone = (0, -1) if mode == "deletion" else (-1, 0)
         information.append(_normalized(sizes, sizes[gone], sizes[whole]))
         scores.append(_normalized(probs, probs[gone], probs[whole]))
@@ -153,12 +151,6 @@ def information_curve(
 def _normalized(values: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Return values between two others as shares, clipped to [0, 1]; NaN if they are not in this order."""
     return torch.where(high > low, ((values - low) / (high - low)).clamp(0, 1), torch.nan)
-
-
-def _png_bytes(pixels: Any) -> int:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, format="PNG")
-    return file.tell()
 
 
 _FACTS: dict[str, Any] = {"category": "faithfulness", "source": "Kapishnikov et al. 2019"}

@@ -21,13 +21,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xai_widgets.core.batching import scores_of
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.run import without_inference_mode
 from xai_widgets.core.short_repr import ShortRepr
-from xai_widgets.core.validation import check_finite, integer, items, number, numbers, tensor
+from xai_widgets.core.validation import integer, items, number, numbers, tensor
 from xai_widgets.errors import checked_keywords, unknown_name
 from xai_widgets.metrics.base import Explanation, metric
+from xai_widgets.metrics.changed_images import normalized_change
 from xai_widgets.metrics.deletion import CurveFill, curve_fill
 from xai_widgets.ops.blur import gaussian_blur
 from xai_widgets.ops.fill import fill_image
@@ -111,21 +111,14 @@ def region_curves(
     maps = resize_map(saliency.float(), (x.shape[2], x.shape[3]))
     maps = unit_range(gaussian_blur(unit_range(maps), smooth))
     regions = torch.stack([maps >= 1 - cut for cut in cuts], 1)
-    blurred = fill_image("blur", x)
     filled = torch.stack([_fill(model, x, name) for name in names], 1)
     changed = torch.where(regions[:, None, :, None], filled[:, :, None], x[:, None, None]).flatten(1, 2)
-    stack = torch.cat([x[:, None], blurred[:, None], changed], 1)
-    with torch.no_grad():
-        scores = model.probabilities(
-            check_finite(scores_of(model, stack.flatten(0, 1), batch_size), model.name)
-        )
-    count = stack.shape[1]
-    each = scores.view(len(x), count, -1).gather(2, target[:, None, None].expand(-1, count, 1))[..., 0]
-    whole, gone = each[:, :1], each[:, 1:2]
-    drop = torch.where(whole > gone, whole - gone, torch.nan)
-    change = ((each[:, 2:] - whole) / drop).view(len(x), len(names), len(cuts))
+    change = normalized_change(model, x, fill_image("blur", x), changed, target, batch_size)
     return RegionCurves(
-        torch.tensor(cuts), tuple(map(str, names)), regions.float().mean((2, 3)).cpu(), change.cpu()
+        torch.tensor(cuts),
+        tuple(map(str, names)),
+        regions.float().mean((2, 3)).cpu(),
+        change.view(len(x), len(names), len(cuts)),
     )
 
 

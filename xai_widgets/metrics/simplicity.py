@@ -23,7 +23,7 @@ from xai_widgets.core.batching import scores_of
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.run import without_inference_mode
 from xai_widgets.core.short_repr import ShortRepr
-from xai_widgets.core.validation import check_finite, tensor
+from xai_widgets.core.validation import tensor
 from xai_widgets.metrics.base import Explanation, metric
 from xai_widgets.metrics.deletion import curve_fill
 from xai_widgets.ops.normalize import unit_range
@@ -84,10 +84,7 @@ def output_reconstruction(
     empty = curve_fill(model, x, "training_mean")
     mean = alpha.mean((1, 2, 3), keepdim=True)
     images = torch.cat([empty + share * (x - empty) for share in (alpha, mean)])
-    with torch.no_grad():
-        probs = (
-            model.probabilities(check_finite(scores_of(model, images, batch_size), model.name)).float().cpu()
-        )
+    probs = model.probabilities(scores_of(model, images, batch_size)).float().cpu()
     classes = target.cpu()
     left, faded = (part.gather(1, classes[:, None])[:, 0] for part in probs.split(len(x)))
     return OutputReconstruction(mean.flatten().cpu(), left, faded, probs[: len(x)].argmax(1) == classes)
