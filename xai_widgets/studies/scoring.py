@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from xai_widgets.core.caching import fingerprint
+from xai_widgets.core.caching import digest_of, fingerprint
 from xai_widgets.core.model import ImageModel, check_model
 from xai_widgets.core.optional import optional
 from xai_widgets.core.validation import brief
@@ -154,16 +153,15 @@ def _digest(dataset: Any) -> str:
     """Return a digest of the paths, names and arrays of a list; of a data set that is read as needed its kind alone."""
     if not isinstance(dataset, list | tuple | Tensor):
         return type(dataset).__name__
-    digest = hashlib.sha256()
+    parts: list[Any] = []
     for one in dataset:
         image = one.image if isinstance(one, Example) else one
-        named = isinstance(image, str | os.PathLike)
-        if not named:
-            pixels = image.cpu() if isinstance(image, Tensor) else image
-            digest.update(np.ascontiguousarray(pixels).tobytes())
-        name = one.name if isinstance(one, Example) else str(image) if named else ""
-        digest.update(name.encode())
-    return digest.hexdigest()[:16]
+        if isinstance(image, str | os.PathLike):
+            parts.append(str(image))
+        else:
+            parts.append(image if isinstance(image, Tensor) else torch.as_tensor(np.array(image)))
+        parts.append(one.name if isinstance(one, Example) else "")
+    return digest_of(*parts)
 
 
 class Bundle:
