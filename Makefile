@@ -2,7 +2,8 @@
 # Plain make: it is to run under GNU make 3.81 (macOS) as well as 4.x.
 
 PY := .venv/bin/python
-PYTEST := $(PY) -m pytest
+# After so many failures nothing more is learned, and tests that wait in vain take hours.
+PYTEST := $(PY) -m pytest --maxfail=40
 # A stamp is newer than what decides which packages are installed, so a second run starts at once.
 LAB := .venv/.installed-lab
 TEST := .venv/.installed-test

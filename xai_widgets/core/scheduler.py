@@ -157,13 +157,15 @@ class Scheduler:
     @contextmanager
     def turn(self, job: Job) -> Iterator[None]:
         """Hold the turn for a block; wait for it first, and come back to it soon, until :meth:`leave`."""
-        self._take(job)
         try:
+            # It may raise when it has the turn, in a callback.
+            self._take(job)
             yield
         finally:
             with self._condition:
-                job.drawing_until = time.monotonic() + DRAWING
-                self._drawing.append(job)
+                if job.holds:
+                    job.drawing_until = time.monotonic() + DRAWING
+                    self._drawing.append(job)
                 self._release(job)
 
     def leave(self, job: Job) -> None:

@@ -1,14 +1,11 @@
 """The computations of all workers share one queue: one computes at a time, by priority."""
 
 import os
-import signal
-import sys
 import threading
 from typing import ClassVar
 
 import pytest
 
-from xai_widgets.core import interrupt
 from xai_widgets.core.run import Run
 from xai_widgets.core.scheduler import PAUSED, UNSEEN, VISIBLE, check_cancelled, scheduler
 from xai_widgets.core.worker import Worker, stop_all
@@ -235,6 +232,32 @@ def test_a_long_wait_is_reported_and_its_end(workers, log, monkeypatch):
     assert seen[:2] == [True, False]
 
 
+@pytest.mark.parametrize("when", [True, False])
+def test_a_callback_that_raises_does_not_keep_the_turn(workers, log, when):
+    queued, errors = threading.Event(), []
+
+    def on_queued(value):
+        queued.set()
+        if value is when:
+            raise RuntimeError("not drawn")
+
+    first, second, third = (Steps(log, name) for name in ("first", "second", "third"))
+    workers[0].submit(first.make)
+    assert first.begins()
+    workers[1].submit(
+        second.make, on_queued=on_queued, on_end=lambda _status, error: errors.append(str(error))
+    )
+    assert queued.wait(LONG)
+    for each in (first, second, third):
+        each.gate.release(3)
+    assert ends(workers[0])
+    assert ends(workers[1])
+    workers[2].submit(third.make)
+    assert ends(workers[2])
+    assert errors == ["not drawn"]
+    assert [name for name, _ in log] == ["first"] * 3 + ["third"] * 3
+
+
 # -- stop and resume ----------------------------------------------------------------------------------------
 
 
@@ -363,68 +386,6 @@ def test_progress_within_a_step_is_reported(workers):
     assert workers[0].wait(LONG)
     assert len(seen) == 5
     assert seen == sorted(seen)
-
-
-# -- interrupts ---------------------------------------------------------------------------------------------
-
-
-class Kernel:
-    saved_sigint_handler = signal.SIG_IGN
-
-    def pre_handler_hook(self):
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-class Shell:
-    """A shell of IPython in a kernel that runs a cell."""
-
-    def __init__(self):
-        self.kernel, self.events, self.callbacks = Kernel(), self, {}
-
-    def register(self, name, callback):
-        self.callbacks[name] = callback
-
-
-class Result:
-    def __init__(self, error):
-        self.error_in_exec = error
-
-
-@pytest.fixture
-def handler():
-    """The handler of interrupts of this process, which is set again at the end."""
-    before = signal.getsignal(signal.SIGINT)
-    yield before
-    signal.signal(signal.SIGINT, before)
-
-
-def test_an_interrupt_of_a_kernel_stops_everything(monkeypatch, handler):
-    shell, stopped = Shell(), threading.Semaphore(0)
-    monkeypatch.setattr(interrupt, "_watched", None)
-    monkeypatch.setattr(interrupt, "running_shell", lambda: shell)
-    for _ in range(2):
-        interrupt.watch_interrupts(stopped.release)
-    assert list(shell.callbacks) == ["post_run_cell"]
-    # The kernel is idle.
-    shell.kernel.saved_sigint_handler(signal.SIGINT, None)
-    assert stopped.acquire(timeout=LONG)
-    # A cell is interrupted; any other error of a cell stops nothing.
-    shell.callbacks["post_run_cell"](Result(KeyboardInterrupt()))
-    assert stopped.acquire(timeout=LONG)
-    shell.callbacks["post_run_cell"](Result(ValueError()))
-    assert not stopped.acquire(timeout=0.2)
-    # The callback of a widget is interrupted.
-    shell.kernel.pre_handler_hook()
-    with pytest.raises(KeyboardInterrupt):
-        signal.raise_signal(signal.SIGINT)
-    assert stopped.acquire(timeout=LONG)
-
-
-def test_a_script_keeps_its_handler(monkeypatch):
-    monkeypatch.setitem(sys.modules, "IPython", None)
-    before = signal.getsignal(signal.SIGINT)
-    interrupt.watch_interrupts(lambda: None)
-    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_no_lock_is_held_around_a_pass():
