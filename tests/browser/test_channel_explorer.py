@@ -1,6 +1,5 @@
 """The channel explorer as a person meets it, in JupyterLab."""
 
-import re
 
 import numpy as np
 from hosts import choose
@@ -62,8 +61,14 @@ def test_slider_curve_and_mark_switch_map_scores_and_channels_without_a_kernel(l
 
     def shown(index):
         wait_for_state(page, COUNTS[index], inside[index])
-        number = float(re.sub("[^0-9.e-]", "", value.inner_text()))
-        assert abs(number - maps[index, row, column]) <= 0.01 * max(1, abs(maps[index, row, column]))
+        wanted = float(maps[index, row, column])
+        page.page.wait_for_function(
+            """([node, wanted]) => {
+                const shown = Number(node.innerText.replace(/[^0-9.e-]/g, ""));
+                return Math.abs(shown - wanted) <= 0.01 * Math.max(1, Math.abs(wanted));
+            }""",
+            arg=[value.element_handle(), wanted],
+        )
         assert top[index] in page.page.locator(".xw-scores-view").first.inner_text()
 
     shown(2)

@@ -167,7 +167,7 @@ class _Replicator:
                 (name, None if value is None else value.detach().clone())
                 for name, value in list(module._buffers.items())
             )
-        for name, value in module.__dict__.items():
+        for name, value in list(module.__dict__.items()):
             if name not in _PLAIN and name != "_modules" and isinstance(value, _HOLDERS):
                 replaced = self._with_replicas(value)
                 # A copy: a module may keep results of a pass in a container, such as a cache.

@@ -98,7 +98,7 @@ def closed_on_error(
                 self._constructing = False
                 self._constructed(state)
         except BaseException:
-            self._adopt(*(part for part in vars(self).values() if isinstance(part, Widget)))
+            self._adopt(*(part for part in list(vars(self).values()) if isinstance(part, Widget)))
             self.close()
             raise
 

@@ -155,13 +155,15 @@ class Stateful(Panel):
                     yield ChoiceEntry(f"{name}.{trait}", part, trait)
 
     def _state_parts(self) -> Iterator[tuple[str, Any]]:
-        for name, value in vars(self).items():
+        # Copies: a worker may set attributes meanwhile.
+        for name, value in list(vars(self).items()):
             if name.startswith("_") or name in self.derived:
                 continue
             if isinstance(value, DOMWidget):
                 yield name, value
             elif isinstance(value, Mapping):
-                yield from ((f"{name}.{key}", part) for key, part in value.items() if isinstance(part, View))
+                parts = list(value.items())
+                yield from ((f"{name}.{key}", part) for key, part in parts if isinstance(part, View))
 
     def _groups(self) -> dict[str, list[ChoiceEntry]]:
         """Return the entries by the name of the first of those that are linked."""

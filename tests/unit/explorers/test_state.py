@@ -2,6 +2,8 @@
 
 import io
 import json
+import sys
+import threading
 
 import numpy as np
 import pytest
@@ -35,6 +37,29 @@ def make():
     yield maker
     for one in made:
         one.close()
+
+
+def test_the_state_can_be_read_while_a_worker_sets_attributes(make):
+    explorer, ends = make("deletion"), threading.Event()
+
+    def work():
+        while not ends.is_set():
+            for number in range(50):
+                setattr(explorer, f"_result_{number}", number)
+            for number in range(50):
+                delattr(explorer, f"_result_{number}")
+
+    interval, worker = sys.getswitchinterval(), threading.Thread(target=work)
+    sys.setswitchinterval(1e-6)
+    try:
+        worker.start()
+        expected = explorer.state()
+        for _ in range(400):
+            assert explorer.state() == expected
+    finally:
+        ends.set()
+        worker.join()
+        sys.setswitchinterval(interval)
 
 
 def views(explorer):
