@@ -1,6 +1,5 @@
 """The channel explorer as a person meets it, in JupyterLab."""
 
-
 import numpy as np
 from hosts import choose
 from playwright.sync_api import expect
@@ -61,13 +60,13 @@ def test_slider_curve_and_mark_switch_map_scores_and_channels_without_a_kernel(l
 
     def shown(index):
         wait_for_state(page, COUNTS[index], inside[index])
-        wanted = float(maps[index, row, column])
+        target = float(maps[index, row, column])
         page.page.wait_for_function(
-            """([node, wanted]) => {
+            """([node, target]) => {
                 const shown = Number(node.innerText.replace(/[^0-9.e-]/g, ""));
-                return Math.abs(shown - wanted) <= 0.01 * Math.max(1, Math.abs(wanted));
+                return Math.abs(shown - target) <= 0.01 * Math.max(1, Math.abs(target));
             }""",
-            arg=[value.element_handle(), wanted],
+            arg=[value.element_handle(), target],
         )
         assert top[index] in page.page.locator(".xw-scores-view").first.inner_text()
 
