@@ -75,7 +75,7 @@ EXPLORERS: dict[str, Callable[[xw.ImageModel], widgets.DOMWidget]] = {
         ["gradient", "guided_backprop", "integrated_gradients", "grad_cam", "excitation_backprop", "lrp"],
     ),
     "deletion_explorer": lambda model: xw.DeletionExplorer(
-        model, _photo(), ["gradient", "guided_backprop", "integrated_gradients", "grad_cam"], steps=96
+        model, _photos(3), ["gradient", "guided_backprop", "integrated_gradients", "grad_cam"], steps=96
     ),
     "extremal_explorer": lambda model: xw.ExtremalExplorer(
         model, _photo(), areas=(0.01, 0.025, 0.05, 0.1, 0.2, 0.4)

@@ -45,7 +45,7 @@ ARGUMENTS = {
     "Dashboard": 'model, [cat, coffee, rocket, astronaut], names=["cat", "coffee", "rocket", "astronaut"], '
     'options={"attribution": {"methods": ["guided_backprop", "grad_cam"]}, '
     '"deletion": {"methods": ["gradient", "guided_backprop", "grad_cam"], "steps": 56}}',
-    "DeletionExplorer": 'model, coffee, ["grad_cam", "gradient", "guided_backprop"], steps=56',
+    "DeletionExplorer": 'model, [coffee, cat, rocket], ["grad_cam", "gradient", "guided_backprop"], steps=56',
     "ExtremalExplorer": "model, cat, areas=[0.02, 0.05, 0.1, 0.15, 0.2, 0.3]",
     "FeatureExplorer": 'model, "blocks.4", 12, images=[cat, coffee, rocket, astronaut], steps=96, wall_steps=32',
     "InverseExplorer": "model, coffee, lam=(0, 0.2, 0.5), methods=['grad_cam', 'guided_backprop']",

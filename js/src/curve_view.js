@@ -18,6 +18,8 @@ import {
 	placeText,
 	positionOf,
 	readCurves,
+	scopeOf,
+	scopesOf,
 	shareBetween,
 	shareOf,
 	toCsv,
@@ -48,6 +50,7 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 			stretch: (x_scale) => update(model, { x_scale }),
 			fit: (y_range) => update(model, { y_range }),
 			mode: (mode) => update(model, { mode }),
+			scope: (scope) => update(model, { scope }),
 		},
 		signal,
 	);
@@ -106,17 +109,21 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 	function drawLegend() {
 		const { curves } = data;
 		const used = legend();
-		if (used === table) table.draw(curves, model.get("sort") ?? "", model.get("mode"));
+		const words = { area: model.get("area_label") ?? "", between: model.get("between_label") ?? "" };
+		if (used === table) table.draw(curves, model.get("sort") ?? "", model.get("mode"), words);
 		else list.draw(curves);
 		const listed = model.get("legend") ?? true;
 		for (const other of [table, list]) if (other !== used || !listed) other.element.hidden = true;
 		const chosen = used === table && (model.get("mode_buttons") ?? true);
 		toolbar.drawModes(chosen ? modesOf(curves) : [], model.get("mode"));
+		const scope = scopeOf(model);
+		toolbar.drawScopes(scopesOf(model), scope, model.get("scope_notes") ?? {});
 		const flips = curves.filter(({ flip, hidden }) => !Number.isNaN(flip) && !hidden);
-		notes.hidden = used !== table || !curves.some(({ flips }) => flips);
+		const note = model.get("scope_notes")?.[scope] ?? "";
+		notes.hidden = !note && (used !== table || !curves.some(({ flips, absent }) => flips && !absent));
 		const own = flips.find(({ active }) => active);
-		setText(notes, `◇ predicted class changes${own?.flipLabel ? `: ${own.flipLabel}` : ""}`);
-		notes.title = flips.map(({ label, flipLabel }) => `${label}: ${flipLabel}`).join("\n");
+		setText(notes, note || `◇ predicted class changes${own?.flipLabel ? `: ${own.flipLabel}` : ""}`);
+		notes.title = note || flips.map(({ label, flipLabel }) => `${label}: ${flipLabel}`).join("\n");
 	}
 
 	/** Draws the curves of a frame thicker. @param {number | null} frame */
@@ -289,6 +296,8 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 			...look(),
 			width: Math.max(width, 320),
 			title: model.get("title"),
+			area: model.get("area_label"),
+			between: model.get("between_label"),
 			ranges: plot?.ranges ?? null,
 			cursor: { position, text: placeText(data, position) },
 			resolve: colors.resolve,
@@ -325,7 +334,7 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 		refresh();
 	}, signal);
 	return {
-		head: element("div", { class: "xw-bar xw-top" }, [title, toolbar.modes, toolbar.tools]),
+		head: element("div", { class: "xw-bar xw-top" }, [title, toolbar.scopes, toolbar.modes, toolbar.tools]),
 		content: [
 			element("div", { class: "xw-curve-stage" }, [host, message, hint]),
 			...[list.element, table.element, notes],
@@ -338,7 +347,7 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 		traits: [
 			...["x", "y", "band", "series", "lines", "marks", "steps", "hidden", "frame", "mode", "sort"],
 			...["height", "x_label", "y_label", "x_scale", "x_percent", "y_range", "snap"],
-			...["mode_buttons", "only_active", "legend"],
+			...["mode_buttons", "only_active", "legend", "scope", "scope_notes", "area_label", "between_label"],
 		],
 		refresh() {
 			data = NO_CURVES;
@@ -364,7 +373,7 @@ export default view("xw-curve-view", ({ model, root, title, message, set, refres
 				if (width > 0) drawPlot();
 				place();
 			}
-			return data.curves.some(({ computed }) => computed > 0) ? "" : "No curve yet";
+			return data.curves.some(({ computed, absent }) => computed > 0 && !absent) ? "" : "No curve yet";
 		},
 	};
 });

@@ -22,7 +22,7 @@ import { ZOOM_KEYS } from "./lib/viewport.js";
 const KEYS = [
 	["← →, ↑ ↓", "fraction by 1 %, with Shift by 10 %"],
 	["Home, End", "none, all"],
-	["g", "deletion or insertion"],
+	["g", "deletion or insertion, MoRF or LeRF"],
 	["m", "next ordering"],
 	["Esc", "remove the mark"],
 	...ZOOM_KEYS,
@@ -31,6 +31,14 @@ const MODES = [
 	{ value: "deletion", text: "Deletion" },
 	{ value: "insertion", text: "Insertion" },
 ];
+
+/** Verbs for the change of a pixel. @type {Record<string, string>} */
+const VERBS = { deletion: "deleted", insertion: "inserted", MoRF: "replaced", LeRF: "replaced" };
+/** The other mode of each pair. @type {Record<string, string>} */
+const OTHER = { deletion: "insertion", insertion: "deletion", MoRF: "LeRF", LeRF: "MoRF" };
+
+/** The share of the pixels that are replaced. @param {Model} model */
+const shareOf = (model) => model.get("fraction") * (model.get("span") ?? 1);
 
 /** A fraction in percent, with one decimal. @param {number} fraction */
 const percent = (fraction) => `${(100 * fraction).toFixed(1)} %`;
@@ -45,6 +53,10 @@ function createDrawing(model) {
 	const decodeRanks = cached((/** @type {Message} */ message, /** @type {number[]} */ [height, width]) =>
 		expectArray(Int32Array, "ranks", message, [null, height, width]),
 	);
+	const decodeLeast = cached((/** @type {Message} */ message, /** @type {number[]} */ [height, width]) =>
+		expectArray(Int32Array, "least", message, [null, height, width]),
+	);
+	const pickLeast = cached((/** @type {Ranks} */ all, /** @type {number} */ frame) => slice(all, frame));
 	const decodeBaselines = cached((/** @type {Message} */ message, /** @type {number[]} */ [height, width]) =>
 		bytes("baselines", message, [2, height, width, 3]),
 	);
@@ -61,8 +73,14 @@ function createDrawing(model) {
 		const shown = image();
 		return shown && decodeRanks(model.get("ranks"), shown.shape);
 	};
+	const least = () => {
+		const shown = image();
+		return shown && model.get("mode") === "LeRF" ? decodeLeast(model.get("least"), shown.shape) : null;
+	};
 	const ranks = () => {
 		const all = allRanks();
+		const reversed = least();
+		if (all && reversed) return pickLeast(reversed, frameOf(model, all.shape[0]));
 		return all && pick(all, frameOf(model, all.shape[0]));
 	};
 	const baselines = () => {
@@ -77,7 +95,7 @@ function createDrawing(model) {
 		/** How many pixels there are, and how many are replaced. */
 		replaced() {
 			const total = ranks()?.data.length ?? 0;
-			return { total, replaced: Math.round(model.get("fraction") * total) };
+			return { total, replaced: Math.round(shareOf(model) * total) };
 		},
 		canvas() {
 			const shown = image();
@@ -89,7 +107,7 @@ function createDrawing(model) {
 			if (order && both) {
 				const [gone, start] = packBaselines(both);
 				const { replaced } = this.replaced();
-				if (model.get("mode") === "deletion") choose(order.data, replaced, gone, pixels, raster.words);
+				if (model.get("mode") !== "insertion") choose(order.data, replaced, gone, pixels, raster.words);
 				else choose(order.data, replaced, pixels, start, raster.words);
 			} else raster.words.set(pixels);
 			raster.flush();
@@ -122,10 +140,10 @@ function createReadout({ model, announce }, drawing) {
 		show() {
 			const ranks = drawing.ranks();
 			const { total, replaced } = drawing.replaced();
-			const verb = model.get("mode") === "deletion" ? "deleted" : "inserted";
+			const verb = VERBS[model.get("mode")] ?? "deleted";
 			// An ordering that is not known yet has ranks that no pixel can have.
 			const known = ranks && ranks.data[0] < total;
-			amount.textContent = known ? `${percent(model.get("fraction"))} ${verb}` : "not computed yet";
+			amount.textContent = known ? `${percent(shareOf(model))} ${verb}` : "not computed yet";
 			amount.title = known ? `${replaced} of ${total} pixels ${verb}` : "";
 			const shape = (ranks ?? drawing.image())?.shape;
 			const at = shape ? cellAt(model.get("position"), shape) : null;
@@ -165,7 +183,7 @@ function onKey({ key, shiftKey }, model, count) {
 	if (key === "Home") return { fraction: 0 };
 	if (key === "End") return { fraction: 1 };
 	if (key === "Escape") return { position: null };
-	if (key === "g") return { mode: model.get("mode") === "deletion" ? "insertion" : "deletion" };
+	if (key === "g") return { mode: OTHER[model.get("mode")] ?? "deletion" };
 	if (key === "m" && count > 1) return { frame: (frameOf(model, count) + 1) % count };
 	return null;
 }
@@ -194,17 +212,18 @@ export default view("xw-figure xw-ordered-mask-view", (figure) => {
 	fraction.classList.add("xw-fraction");
 	const modes = toggleControl(bind("mode", "Mode"), MODES);
 	modes.classList.add("xw-modes");
-	observe(model, ["fraction", "mode"], stage.repaint, signal);
+	observe(model, ["fraction", "mode", "span"], stage.repaint, signal);
 	return {
 		head: head.node,
 		content: [stage.node, readout.node],
 		tools: element("div", { class: "xw-tools" }, [fraction, modes]),
 		label: "Image with pixels deleted or inserted",
 		stage: stage.node,
-		traits: ["image", "baselines", "ranks", "frame", "labels", "interpolation"],
+		traits: ["image", "baselines", "ranks", "least", "frame", "labels", "interpolation"],
 		refresh() {
 			drawing.baselines();
 			head.show();
+			modes.hidden = !MODES.some(({ value }) => value === model.get("mode"));
 			const ranks = drawing.ranks();
 			// An ordering that no fraction reaches is one that is not known yet.
 			const known = ranks?.data.some((rank) => rank < ranks.data.length);

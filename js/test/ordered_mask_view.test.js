@@ -57,6 +57,29 @@ function expected(mode, fraction, ranks = RANKS) {
 	return ranks.map((rank, i) => (rank < n ? IMAGE[i] : START[i]));
 }
 
+describe("MoRF and LeRF", () => {
+	/** Not the ranks reversed: the first two pixels are equally relevant. */
+	const LEAST = RANKS.map((rank) => (rank === 9 ? 1 : rank === 8 ? 0 : TOTAL - 1 - rank));
+
+	test.each(["MoRF", "LeRF"])("%s replaces pixels up to the last share", async (mode) => {
+		const least = array("int32", [1, HEIGHT, WIDTH], LEAST);
+		const { pixels, $ } = await show({ mode, least, span: 0.8, fraction: 0.5 });
+		const ranks = mode === "MoRF" ? RANKS : LEAST;
+		expect(pixels()).toEqual(expected("deletion", 0.4, ranks));
+		expect($(".xw-amount").textContent).toBe("40.0 % replaced");
+		expect($(".xw-tools .xw-modes").checkVisibility()).toBe(false);
+	});
+
+	test("g goes from one to the other", async () => {
+		const { model, stage } = await show({ mode: "MoRF" });
+		stage.focus();
+		await userEvent.keyboard("g");
+		expect(model.get("mode")).toBe("LeRF");
+		await userEvent.keyboard("g");
+		expect(model.get("mode")).toBe("MoRF");
+	});
+});
+
 describe("the image", () => {
 	test.each(["deletion", "insertion"])("%s is its definition at every fraction", async (mode) => {
 		const { model, pixels } = await show({ mode });

@@ -27,7 +27,7 @@ def _images(number: int, split: str = "test") -> list[Any]:
 
 
 def _deletion(model: xw.ImageModel) -> Any:
-    return xw.DeletionExplorer(model, _images(1), ["gradient", "grad_cam", "guided_backprop"], steps=8)
+    return xw.DeletionExplorer(model, _images(3), ["gradient", "grad_cam", "guided_backprop"], steps=8)
 
 
 def _extremal(model: xw.ImageModel) -> Any:

@@ -15,6 +15,13 @@ STEPS = 32
 """
 SHOW = "explorer = xw.DeletionExplorer(model, image, ['gradient', 'grad_cam'], steps=STEPS)\nexplorer"
 PIXELS = "canvas => canvas.toDataURL()"
+#: The pixels of an image of 96 px, as they are drawn larger.
+SMALL = """canvas => {
+    const small = new OffscreenCanvas(96, 96), context = small.getContext("2d");
+    context.imageSmoothingEnabled = false;
+    context.drawImage(canvas, 0, 0, 96, 96);
+    return Array.from(context.getImageData(0, 0, 96, 96).data);
+}"""
 
 
 def opened(host, *cells, **options):
@@ -79,14 +86,7 @@ def test_shown_pixels_are_those_that_the_network_saw(lab):
     page = opened(lab, SHOW)
     drag_cursor(page, 0.25)
     page.wait_for_kernel("abs(explorer.masked.fraction - 0.25) < 0.02")
-    shown = page.page.locator(".xw-ordered-mask-view .xw-stage canvas").first.evaluate(
-        """canvas => {
-            const small = new OffscreenCanvas(96, 96), context = small.getContext("2d");
-            context.imageSmoothingEnabled = false;
-            context.drawImage(canvas, 0, 0, 96, 96);
-            return Array.from(context.getImageData(0, 0, 96, 96).data);
-        }"""
-    )
+    shown = page.page.locator(".xw-ordered-mask-view .xw-stage canvas").first.evaluate(SMALL)
     page.kernel_exec(
         f"""
 import numpy as np, torch
@@ -198,6 +198,67 @@ def test_it_fits_its_column_in_both_themes(lab):
             foreground, background = (sum(map(int, re.findall(r"\d+", color)[:3])) for color in colors)
             assert (foreground > background) == (theme == "dark")
         page.screenshot(f"explorer-{theme}-{width}")
+
+
+SEVERAL = """
+images = [scenes.scene(n, split="test").image for n in range(4)]
+explorer = xw.DeletionExplorer(model, images, ["gradient", "grad_cam"], steps=STEPS, **OPTIONS)
+explorer
+"""
+
+
+def plot_pixels(page):
+    return page.page.locator(".xw-curve-view .u-wrap canvas").evaluate(PIXELS)
+
+
+def test_images_of_the_strip_and_their_mean(lab):
+    page = opened(lab, SEVERAL.replace("**OPTIONS", "target=None"))
+    view = page.page.locator(".xw-curve-view")
+    before = pixels_of(page, "xw-ordered-mask-view")
+    page.page.get_by_role("option", name="image 3").click()
+    wait_until_changed(page, "xw-ordered-mask-view", before)
+    page.wait_for_kernel("explorer.frame", 2)
+    page.wait_for_kernel("explorer.run_bar.status", "done")
+    assert page.kernel_eval("explorer.target == int(model.scores(images[2]).argmax())")
+    # The mean is there without a kernel.
+    page.shutdown_kernel()
+    image = plot_pixels(page)
+    view.get_by_role("button", name="Mean", exact=True).click()
+    expect(view.locator(".xw-curve-notes")).to_have_text(
+        "Mean of 4 of 4 images, predicted classes; 95 % intervals"
+    )
+    assert plot_pixels(page) != image
+    view.get_by_role("button", name="Image", exact=True).click()
+    assert plot_pixels(page) == image
+
+
+def test_lerf_replaces_the_least_relevant_pixels_that_the_network_saw(lab):
+    page = opened(lab, SEVERAL.replace("**OPTIONS", "kind='flipping'"))
+    view = page.page.locator(".xw-curve-view")
+    expect(view.locator("thead")).to_contain_text("ABPC")
+    view.get_by_role("button", name="LeRF", exact=True).click()
+    drag_cursor(page, 0.4)
+    page.wait_for_kernel("explorer.masked.mode", "LeRF")
+    page.wait_for_kernel("abs(explorer.masked.fraction - 0.4) < 0.05")
+    shown = page.page.locator(".xw-ordered-mask-view .xw-stage canvas").first.evaluate(SMALL)
+    page.kernel_exec(
+        f"""
+import numpy as np
+shown = np.array({shown}, dtype=np.uint8).reshape(96, 96, 4)[..., :3]
+count = round(explorer.masked.fraction * explorer.masked.span * 96 * 96)
+replaced = (explorer.masked.least[0] < count)[..., None]
+agree = float((shown == np.where(replaced, explorer.masked.baselines[0], images[0])).all(-1).mean())
+step = int(np.abs(explorer.curves.x - count / 96**2).argmin())
+replaced = explorer.masked.least[0] < round(float(explorer.curves.x[step]) * 96 * 96)
+from xai_widgets.metrics.pixel_flipping import random_colors
+import torch
+x = model.images(images[0])
+score = model.scores(torch.where(torch.tensor(replaced), random_colors(x), x))[0, explorer.target].item()
+drawn = float(explorer.curves.y[1, step])
+"""
+    )
+    assert page.kernel_eval("agree") > 0.99
+    assert page.kernel_eval("drawn") == pytest.approx(page.kernel_eval("score"), abs=1e-2)
 
 
 #: The boxes of the explorer and of its parts, px from the corner of the output: left, top, width, height.

@@ -28,6 +28,8 @@ MARKERS = {
 }
 #: Number of markers on a curve, at most about.
 MARKS = 8
+#: Opacity of the area around a curve.
+BAND = 0.18
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Curves:
         Whether x is logarithmic.
     markers : sequence of str
         The marker of each curve, a name in `MARKERS`; "" for none.
+    band : numpy.ndarray, shape (2, S, T), optional
+        The ends of an area around each curve; NaN for none.
     """
 
     title: str
@@ -64,6 +68,15 @@ class Curves:
     lines: Sequence[tuple[float, str]] = ()
     log: bool = False
     markers: Sequence[str] = ()
+    band: NDArray[Any] | None = None
+
+    def area(self, row: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None:
+        """Return x and the ends of the area around a curve where it is known; None if it has none."""
+        if self.band is None:
+            return None
+        low, high = self.band[:, row]
+        known = np.isfinite(low) & np.isfinite(high)
+        return (self.x[known], low[known], high[known]) if known.any() else None
 
 
 @dataclass(frozen=True)
@@ -133,7 +146,9 @@ def _curves_on(axes: Any, panel: Curves) -> None:
             style |= {"marker": MARKERS[panel.markers[row]][0], "markersize": 5}
             style["markevery"] = max(len(panel.x) // MARKS, 1)
         known = np.isfinite(y)
-        axes.plot(panel.x[known], y[known], **style)
+        (drawn,) = axes.plot(panel.x[known], y[known], **style)
+        if area := panel.area(row):
+            axes.fill_between(*area, color=drawn.get_color(), alpha=BAND, linewidth=0)
     for level, label in panel.lines:
         axes.axhline(level, color="0.5", linewidth=0.8, linestyle=":", label=label)
     if panel.log:
@@ -223,6 +238,12 @@ def _curves_in(objects: Any, figure: Any, panel: Curves, at: dict[str, int]) -> 
             shown = {"symbol": MARKERS[panel.markers[row]][1], "maxdisplayed": MARKS}
             style |= {"mode": "lines+markers", "marker": shown}
         figure.add_trace(objects.Scatter(x=panel.x, y=y, name=name, connectgaps=True, **style), **at)
+        if area := panel.area(row):
+            x, low, high = area
+            outline = {"x": np.concatenate([x, x[::-1]]), "y": np.concatenate([low, high[::-1]])}
+            look = {"fill": "toself", "opacity": BAND, "hoverinfo": "skip", "showlegend": False}
+            look |= {"mode": "none", "fillcolor": line.get("color")}
+            figure.add_trace(objects.Scatter(**outline, **look, name=f"{name}, spread"), **at)
     for level, label in panel.lines:
         figure.add_hline(y=level, line={"dash": "dot", "color": "gray"}, annotation_text=label, **at)
     figure.update_xaxes(title_text=panel.x_label, type="log" if panel.log else None, **at)

@@ -6,8 +6,8 @@ The protocol of RISE (Petsiuk et al. 2018). At 224 x 224 pixels, 224 pixels at a
     insertion    from the blurred image (Gaussian, 11 x 11, sigma 5) to the image; a high area is good
 
 The score is the probability of the class, or its score if the network has no probabilities. The area under the curve is
-the trapezoid sum over [0, 1]. A curve is judged beside that of a random order (:func:`random_order`), which not every
-method beats.
+the trapezoid sum over [0, 1]. A curve is judged beside that of a random order
+(:func:`~xai_widgets.metrics.random_order`), which not every method beats.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.optional import optional
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.validation import check_finite, choice, integer, tensor
-from xai_widgets.core.validation import seed as check_seed
 from xai_widgets.errors import checked_keywords
 from xai_widgets.metrics.base import Explanation, metric
 from xai_widgets.ops.blur import truncated_blur
@@ -39,9 +38,6 @@ CurveFill = Fill | Literal["training_mean"]
 
 #: The default fill of each mode.
 FILLS: dict[Mode, CurveFill] = {"deletion": "training_mean", "insertion": "blur"}
-
-#: Default number of steps of the curve of a random order.
-RANDOM_STEPS = 28
 
 
 @dataclass(frozen=True)
@@ -62,8 +58,8 @@ class Curve:
         The classes of the highest scores; -1 where they are not computed yet.
     value_name : {"probability", "score"}
         Whether the scores are probabilities; a network without probabilities has only scores.
-    band : Tensor, (2, N, T), optional
-        The lowest and the highest score of several orders; None for a single order.
+    draws : Tensor, (R, N, T), optional
+        The scores of R random orders, whose mean `scores` is; None for a single order.
     """
 
     mode: Mode
@@ -72,7 +68,12 @@ class Curve:
     top_scores: Tensor
     top_classes: Tensor
     value_name: str = "probability"
-    band: Tensor | None = None
+    draws: Tensor | None = None
+
+    @property
+    def band(self) -> Tensor | None:
+        """The 5th and the 95th percentile of the scores of several orders, (2, N, T); None for a single order."""
+        return None if self.draws is None else spread(self.draws)
 
     @property
     def auc(self) -> Tensor:
@@ -80,11 +81,11 @@ class Curve:
         return torch.trapezoid(self.scores, self.fractions)
 
     def resampled(self, steps: int) -> Curve:
-        """Return the curve at ``steps`` + 1 evenly spaced fractions.
+        """Return the curve at ``steps`` + 1 evenly spaced fractions, from 0 to the last one.
 
         Scores are interpolated linearly; the highest classes are those of the nearest fraction.
         """
-        fractions = torch.linspace(0, 1, integer(steps, "steps", low=1) + 1)
+        fractions = torch.linspace(0, float(self.fractions[-1]), integer(steps, "steps", low=1) + 1)
         right = torch.searchsorted(self.fractions, fractions).clamp(1, len(self.fractions) - 1)
         low, high = self.fractions[right - 1], self.fractions[right]
         weight = ((fractions - low) / (high - low)).clamp(0, 1)
@@ -97,7 +98,7 @@ class Curve:
             self,
             fractions=fractions,
             scores=interpolated(self.scores),
-            band=None if self.band is None else interpolated(self.band),
+            draws=None if self.draws is None else interpolated(self.draws),
             top_scores=self.top_scores[:, nearest],
             top_classes=self.top_classes[:, nearest],
         )
@@ -131,6 +132,11 @@ class Curve:
         axes.set_ylabel(self.value_name)
         axes.legend()
         return axes
+
+
+def spread(draws: Tensor) -> Tensor:
+    """Return the 5th and the 95th percentile over the first dimension, stacked; linear between two values."""
+    return torch.quantile(draws, draws.new_tensor([0.05, 0.95]), dim=0)
 
 
 def default_steps(pixels: int) -> int:
@@ -239,61 +245,6 @@ def insertion(
     return _curve("insertion", model, start, x, saliency, target, steps, batch_size, top)
 
 
-@without_inference_mode
-def random_order(
-    model: ImageModel,
-    x: Any,
-    target: Target = None,
-    *,
-    mode: Mode = "deletion",
-    orders: int = 4,
-    seed: int = 0,
-    steps: int | None = None,
-    **options: Any,
-) -> Run[Curve]:
-    """Remove or add pixels in random order: the curve that a useful saliency map has to beat.
-
-    Parameters
-    ----------
-    model, x, target
-        See :func:`deletion`.
-    mode : {"deletion", "insertion"}, default "deletion"
-        The kind of the curve.
-    orders : int, default 4
-        Number of random orders; the curve is the mean of theirs.
-    seed : int, default 0
-        Seed of the orders, which are drawn on the CPU.
-    steps : int, optional
-        Steps of the curve. Default: 28, or the number of pixels if that is less; the curve of a random order is smooth,
-        and :meth:`Curve.resampled` returns it at other fractions.
-    **options
-        Other options of :func:`deletion` or :func:`insertion`.
-
-    Returns
-    -------
-    Run of Curve
-        One complete snapshot for each order: the mean of the scores so far, their range as `band`, and the highest
-        classes of the first order.
-    """
-    choice(mode, "mode", get_args(Mode))
-    model, x, target = prepare(model, x, target)
-    pixels = x.shape[2] * x.shape[3]
-    steps = min(RANDOM_STEPS, pixels) if steps is None else steps
-    maps = random_maps(x, integer(orders, "orders", low=1), seed)
-    function = deletion if mode == "deletion" else insertion
-    runs = [function(model, x, saliency, target, steps=steps, **options) for saliency in maps]
-
-    def snapshots() -> Iterator[Curve]:
-        curves: list[Curve] = []
-        for run in runs:
-            curves.append(run.result(progress=False))
-            scores = torch.stack([curve.scores for curve in curves])
-            band = torch.stack([scores.amin(0), scores.amax(0)]) if len(curves) > 1 else None
-            yield replace(curves[0], scores=scores.mean(0), band=band)
-
-    return Run(snapshots(), total=len(maps), name=f"random order: {mode}")
-
-
 def curve_fill(model: ImageModel, x: Tensor, fill: CurveFill) -> Tensor:
     """Return the images that a fill stands for, (N, C, H, W); see :func:`deletion`."""
     if isinstance(fill, str):
@@ -303,13 +254,6 @@ def curve_fill(model: ImageModel, x: Tensor, fill: CurveFill) -> Tensor:
         if fill == "blur":
             return truncated_blur(x)
     return fill_image(fill, x)
-
-
-@checked_keywords
-def random_maps(x: Tensor, orders: int, seed: int = 0) -> Tensor:
-    """Return maps whose pixels are in random order, (orders, N, H, W), in [0, 1)."""
-    generator = torch.Generator().manual_seed(check_seed(seed))
-    return torch.rand(orders, len(x), *x.shape[2:], generator=generator).to(x.device)
 
 
 def _curve(

@@ -22,7 +22,7 @@ from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.validation import integer, tensor
 from xai_widgets.core.validation import seed as check_seed
 from xai_widgets.metrics.base import Explanation, metric
-from xai_widgets.metrics.deletion import Curve, replacement_curve
+from xai_widgets.metrics.deletion import Curve, CurveFill, curve_fill, replacement_curve
 
 #: Steps of the source, and the share of the pixels that each of them replaces.
 STEPS, SHARE = 800, 100 / 299**2
@@ -37,6 +37,7 @@ def morf(
     *,
     steps: int | None = None,
     seed: int = 0,
+    fill: CurveFill | None = None,
     batch_size: int = 32,
     top: int = 5,
 ) -> Run[Curve]:
@@ -57,6 +58,8 @@ def morf(
         replaced if that is less.
     seed : int, default 0
         Seed of the colors, uniform in [0, 1], the same for every image and for both orders.
+    fill : str, float or Tensor, optional
+        Replacement in place of the random colors; see :func:`~xai_widgets.metrics.deletion`.
     batch_size, top
         See :func:`~xai_widgets.metrics.deletion`.
 
@@ -65,7 +68,7 @@ def morf(
     Run of Curve
         The scores before the softmax, (N, steps + 1).
     """
-    return _flipped(model, x, saliency, target, steps, seed, batch_size, top)
+    return _flipped(model, x, saliency, target, steps, seed, fill, batch_size, top)
 
 
 @without_inference_mode
@@ -77,12 +80,13 @@ def lerf(
     *,
     steps: int | None = None,
     seed: int = 0,
+    fill: CurveFill | None = None,
     batch_size: int = 32,
     top: int = 5,
 ) -> Run[Curve]:
     """Give pixels random colors, the least relevant ones first; see :func:`morf`."""
     saliency = -tensor(saliency, "saliency", ("N", "h", "w"))
-    return _flipped(model, x, saliency, target, steps, seed, batch_size, top)
+    return _flipped(model, x, saliency, target, steps, seed, fill, batch_size, top)
 
 
 def abpc(morf_curve: Curve, lerf_curve: Curve) -> Tensor:
@@ -104,19 +108,34 @@ def _flipped(
     target: Target,
     steps: int | None,
     seed: int,
+    fill: CurveFill | None,
     batch_size: int,
     top: int,
 ) -> Run[Curve]:
     model, x, target = prepare(model, x, target)
-    pixels = x[0, 0].numel()
-    replaced = max(1, round(STEPS * SHARE * pixels))
+    replaced = replaced_pixels(x)
     steps = min(STEPS, replaced) if steps is None else integer(steps, "steps", low=1, high=replaced)
     counts = [round(k * replaced / steps) for k in range(steps + 1)]
-    generator = torch.Generator().manual_seed(check_seed(seed))
-    colors = torch.rand(x.shape[1:], generator=generator).to(x).expand_as(x)
+    colors = random_colors(x, seed) if fill is None else curve_fill(model, x, fill)
     return replacement_curve(
         "deletion", model, x, colors, saliency, target, counts, batch_size, top, raw=True
     )
+
+
+def replaced_pixels(x: Tensor) -> int:
+    """Return the number of pixels of an image that all steps together replace."""
+    return max(1, round(STEPS * SHARE * x[0, 0].numel()))
+
+
+def random_colors(x: Tensor, seed: int = 0) -> Tensor:
+    """Return uniform colors in [0, 1], drawn on the CPU and the same for every image, (N, C, H, W)."""
+    generator = torch.Generator().manual_seed(check_seed(seed))
+    return torch.rand(x.shape[1:], generator=generator).to(x).expand_as(x)
+
+
+def mean_change(scores: Tensor) -> Tensor:
+    """Return the mean over the steps of the score minus that of the image, (N, T) -> (N,)."""
+    return (scores[:, 1:] - scores[:, :1]).mean(1)
 
 
 _FACTS: dict[str, Any] = {
@@ -169,5 +188,5 @@ def abpc_area(explanation: Explanation, *, steps: int | None = None, seed: int =
 
 def _change(order: Any, explanation: Explanation, steps: int | None, seed: int) -> float:
     model, x, saliency, target = explanation.model, explanation.x, explanation.saliency, explanation.target
-    scores = order(model, x, saliency, target, steps=steps, seed=seed).result(progress=False).scores[0]
-    return float((scores[1:] - scores[0]).mean())
+    curve = order(model, x, saliency, target, steps=steps, seed=seed).result(progress=False)
+    return mean_change(curve.scores).item()

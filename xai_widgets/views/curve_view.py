@@ -33,6 +33,8 @@ SERIES_KEYS: dict[str, type] = {
     "warning": str,
     "flip": float,
     "flip_label": str,
+    "between": float,
+    "scope": str,
 }
 #: Line styles of a curve.
 STYLES = ("solid", "dashed")
@@ -84,15 +86,17 @@ class CurveView(View):
             "in place of a look), and for a legend in a table ``name`` (str: curves of one "
             "name share a row), ``auc`` (float, the area under the curve), ``warning`` (str, the tooltip of a "
             "mark), ``flip`` (float, an `x` where a mark shows that the predicted class changes) and "
-            "``flip_label`` (str, shown below the table). Missing entries are filled with the defaults."
+            "``flip_label`` (str, shown below the table), ``between`` (float, a number about all curves of one "
+            "name, such as the area between them), and ``scope`` (str: the curve is drawn in that `scope` only). "
+            "Missing entries are filled with the defaults."
         ),
     ).tag(sync=True)
     band = Array(
         "float32",
         (2, None, None),
         help=(
-            "The lowest and the highest value of several runs for each value of `y`, shape (2, S, T), drawn as "
-            "an area; NaN for a curve of one run."
+            "The ends of a spread or of an interval for each value of `y`, such as percentiles of several runs, shape "
+            "(2, S, T), drawn as an area; NaN for a curve without one."
         ),
     )
     lines: List[dict[str, Any]] = List(
@@ -144,6 +148,22 @@ class CurveView(View):
             "curves of one stop of a slider."
         ),
     ).tag(sync=True)
+    scope: Any = Unicode(
+        "",
+        help=(
+            "The ``scope`` of the curves that are drawn, such as those of one image, or means over many; buttons "
+            "above the plot set it. The first scope of `series` if it is none of them."
+        ),
+    ).tag(sync=True)
+    scope_notes: Dict[str, str] = Dict(
+        value_trait=Unicode(),
+        key_trait=Unicode(),
+        help="The line below the table while a scope is chosen, by scope.",
+    ).tag(sync=True)
+    area_label = Unicode("AUC", help="The name of ``auc`` in the table.").tag(sync=True)
+    between_label = Unicode("", help='The name of ``between`` in the table, such as ``"ABPC"``.').tag(
+        sync=True
+    )
     snap = Bool(
         False,
         help=(
@@ -155,7 +175,8 @@ class CurveView(View):
         "",
         help=(
             "The order of the table: a mode sorts it by the area under the curves of that mode, the lowest "
-            'first, or the highest first after a "-", as in ``"-insertion"``; "" for the order of `series`.'
+            'first, or the highest first after a "-", as in ``"-insertion"``; `between_label` by that number; "" '
+            "for the order of `series`."
         ),
     ).tag(sync=True)
     x_scale = Choice(
@@ -282,16 +303,32 @@ class CurveView(View):
         first, last = float(self.x[0]), float(self.x[-1])
         return [(float(step) - first) / (last - first) for step in self.steps]
 
+    @property
+    def shown_rows(self) -> list[int]:
+        """The rows of `y` that are drawn: those that are not hidden, of the chosen scope."""
+        if self.y is None:
+            return []
+        entries = [*self.series, *({} for _ in range(len(self.y) - len(self.series)))]
+        scopes = list(dict.fromkeys(entry["scope"] for entry in entries if entry.get("scope")))
+        chosen = self.scope if self.scope in scopes else (scopes or [""])[0]
+        return [
+            row
+            for row in range(len(self.y))
+            if row not in self.hidden and entries[row].get("scope", "") in ("", chosen)
+        ]
+
     def static_image(self) -> preview.Pixels | None:
         """Return a plot of the curves, without the cursor."""
         if self.x is None or self.y is None or not self.x.size:
             return None
+        shown = self.shown_rows
         return plot.curves(
             self.x,
             self.y,
             self.series,
             lines=self.lines,
-            hidden=self.hidden,
+            hidden=[row for row in range(len(self.y)) if row not in shown],
+            band=self.band,
             scale=self.x_scale,
             fit=self.y_range == "fit",
             x_label=self.x_label,

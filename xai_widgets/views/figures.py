@@ -30,7 +30,8 @@ def view_panels(view: Any) -> Iterator[Panel]:
 def _curves(view: Any) -> Iterator[Panel]:
     if view.x is None or view.y is None or not view.x.size:
         return
-    rows = [row for row in range(len(view.y)) if row not in view.hidden and np.isfinite(view.y[row]).any()]
+    rows = [row for row in view.shown_rows if np.isfinite(view.y[row]).any()]
+    banded = view.band is not None and view.band.shape[1:] == view.y.shape
     entries = [view.series[row] if row < len(view.series) else {} for row in rows]
     looks = [plot.curve_look(entry, row) for entry, row in zip(entries, rows, strict=True)]
     labels = [
@@ -49,6 +50,7 @@ def _curves(view: Any) -> Iterator[Panel]:
         [(line["y"], line["label"]) for line in view.lines],
         view.x_scale == "log",
         [marker for _, marker in looks],
+        view.band[:, rows] if banded else None,
     )
 
 

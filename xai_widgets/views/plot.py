@@ -41,6 +41,8 @@ OVERSAMPLING = 3
 DASH = (6, 4)
 #: Half the size of a marker, and the distance between two markers of a curve, px.
 HALF, APART = 4, 56
+#: Opacity of a band.
+BAND = 0.18
 #: The corners of markers, in halves of their size.
 CORNERS = {
     "triangle": ((0, -1.15), (1.1, 0.85), (-1.1, 0.85)),
@@ -93,6 +95,7 @@ def curves(
     *,
     lines: Sequence[dict[str, Any]] = (),
     hidden: Sequence[int] = (),
+    band: NDArray[Any] | None = None,
     scale: str = "linear",
     fit: bool = False,
     x_label: str = "",
@@ -107,6 +110,8 @@ def curves(
         NaN for missing values.
     series, lines, hidden, x_label, y_label
         Traits of ``CurveView``; missing entries of `series` are empty.
+    band : numpy.ndarray of float, shape (2, S, T), optional
+        The ends of the area around each curve; NaN for none.
     scale : {"linear", "sqrt", "log"}, default "linear"
         Scale of the x axis.
     fit : bool, default False
@@ -133,6 +138,9 @@ def curves(
         _stroke(pen, (position, TOP), (position, BOTTOM), GRID)
     for position, _ in axes.y_ticks():
         _stroke(pen, (LEFT, position), (RIGHT, position), GRID)
+    if band is not None and band.shape == (2, len(y), len(x)):
+        for row in rows:
+            _draw_band(pen, axes, positions, band[:, row, :count], looks[row][0])
     for line in lines:
         level = axes.down(line["y"])
         _stroke(pen, (LEFT, level), (RIGHT, level), _css(line.get("color", ""), TEXT))
@@ -212,6 +220,24 @@ def _draw_curve(
         # A value without neighbors would be invisible as a line.
         (left, top), (right, bottom) = ([OVERSAMPLING * (part + by) for part in known[0]] for by in (-3, 3))
         pen.ellipse([left, top, right, bottom], fill=color)
+
+
+def _draw_band(
+    pen: ImageDraw.ImageDraw, axes: Axes, positions: NDArray[Any], ends: NDArray[Any], color: Color
+) -> None:
+    """Draw the area between two curves in a pale color, within the plotting area."""
+    known = np.isfinite(ends).all(0)
+    if known.sum() < 2:
+        return
+    low, high = (
+        [
+            (axes.across(a), min(max(axes.down(b), TOP), BOTTOM))
+            for a, b in zip(positions[known], end[known], strict=True)
+        ]
+        for end in ends
+    )
+    pale = tuple(round(255 - BAND * (255 - part)) for part in color)
+    pen.polygon([(OVERSAMPLING * a, OVERSAMPLING * b) for a, b in [*low, *high[::-1]]], fill=pale)
 
 
 def _marked(points: list[tuple[float, float]], row: int) -> list[tuple[float, float]]:

@@ -15,6 +15,8 @@ from xai_widgets.errors import unknown_name
 INTERPOLATIONS = ("bicubic", "smooth", "pixelated")
 #: Pixels are deleted from the image, or inserted into the perturbed image.
 MODES = ("deletion", "insertion")
+#: Pixels get other colors, the most relevant or the least relevant ones first.
+ORDERS = ("MoRF", "LeRF")
 
 
 def owner(obj: HasTraits, name: str | None) -> str:

@@ -15,16 +15,20 @@ const HALF = 4;
 /** Half the size of the mark of a flip, CSS px. */
 const FLIP = 5.5;
 
-/** The area between the lowest and the highest of several runs. @param {uPlot} plot @param {Curve[]} curves @param {Resolve} resolve */
+/** Opacity of a band, and of one of a mode that is not the active one. */
+const [BAND, PALE] = [0.18, 0.07];
+
+/** The bands of curves, those of the active mode more strongly. @param {uPlot} plot @param {Curve[]} curves @param {Resolve} resolve */
 export function drawBands(plot, curves, resolve) {
 	const { ctx } = plot;
 	inside(plot, () => {
-		for (const { hidden, band, color } of curves) {
+		const mode = curves.find(({ active, hidden }) => active && !hidden)?.mode ?? "";
+		for (const { hidden, band, color, mode: own } of curves) {
 			if (hidden || !band) continue;
 			const [low, high] = band.map((values) => pointsOf(plot, values));
 			if (low.length < 2) continue;
 			ctx.fillStyle = resolve(color);
-			ctx.globalAlpha = 0.18;
+			ctx.globalAlpha = mode && own && mode !== own ? PALE : BAND;
 			ctx.beginPath();
 			for (const [left, top] of [...high, ...low.reverse()]) ctx.lineTo(left, top);
 			ctx.fill();

@@ -21,6 +21,8 @@ import { shape } from "./swatch.js";
  * @property {string} title
  * @property {string} xLabel
  * @property {string} yLabel
+ * @property {string} [area]  what the number about each curve is
+ * @property {string} [between]  and that about all curves of one name
  * @property {{x: Range, y: Range} | null} ranges  what is shown; null for everything
  * @property {{position: number, text: string}} cursor  on x
  * @property {(color: string) => string} resolve  turns a CSS color into a plain one
@@ -47,7 +49,7 @@ export function curveSvg(data, look) {
 	const head = title ? LINE + 4 : 0;
 	const shown = data.curves.filter(({ hidden }) => !hidden);
 	const plot = placed(data, shown, look, head);
-	const entries = legend(shown);
+	const entries = legend(shown, look.area || "AUC", look.between ?? "");
 	const total = head + height + LINE * (entries.length + 1);
 	const { left, right, top, bottom } = plot;
 	return [
@@ -208,18 +210,22 @@ function cursor(
  * The entries of the legend: those of one name together.
  *
  * @param {Curve[]} shown
+ * @param {string} area
+ * @param {string} between
  * @returns {{label: string, note: string, curve: Curve}[]}
  */
-function legend(shown) {
+function legend(shown, area, between) {
 	if (!shown.some(({ name }) => name)) {
 		return shown.map((curve) => ({ label: curve.label, note: curve.note, curve }));
 	}
-	return groupsOf(shown).map(({ name, curves, byMode }) => ({
+	return groupsOf(shown).map(({ name, curves, byMode, between: both }) => ({
 		label: name,
-		note: [...byMode]
-			.filter(([, { auc }]) => !Number.isNaN(auc))
-			.map(([mode, { auc }]) => `AUC ${mode} ${readable(auc)}`)
-			.join(", "),
+		note: [
+			...[...byMode]
+				.filter(([, { auc }]) => !Number.isNaN(auc))
+				.map(([mode, { auc }]) => `${area} ${mode} ${readable(auc)}`),
+			...(between && !Number.isNaN(both) ? [`${between} ${readable(both)}`] : []),
+		].join(", "),
 		curve: { ...curves[0], dashed: false, active: curves.some(({ active }) => active) },
 	}));
 }

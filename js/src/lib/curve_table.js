@@ -6,11 +6,13 @@ import { swatch } from "./swatch.js";
  * The curves of one name.
  *
  * @typedef {import("./curves.js").Curve} Curve
- * @typedef {{name: string, frame: number, curves: Curve[], byMode: Map<string, Curve>, warning: string}} Group
+ * @typedef {{name: string, frame: number, curves: Curve[], byMode: Map<string, Curve>, warning: string, between: number}} Group
  */
 
 /** The modes in which a low area is good; in every other one a high area is. */
-const LOW_IS_GOOD = ["deletion", "deleted"];
+const LOW_IS_GOOD = ["deletion", "deleted", "MoRF"];
+/** The default name of the numbers of a table. */
+const AREA = "AUC";
 
 /**
  * The actions of a table of curves.
@@ -32,9 +34,10 @@ export function groupsOf(curves) {
 	/** @type {Map<string, Group>} */
 	const groups = new Map();
 	for (const curve of curves) {
-		const { name, frame } = curve;
+		if (curve.absent) continue;
+		const { name, frame, between } = curve;
 		/** @type {Group} */
-		const group = groups.get(name) ?? { name, frame, curves: [], byMode: new Map(), warning: "" };
+		const group = groups.get(name) ?? { name, frame, curves: [], byMode: new Map(), warning: "", between };
 		groups.set(name, group);
 		group.curves.push(curve);
 		if (curve.mode) group.byMode.set(curve.mode, curve);
@@ -46,11 +49,12 @@ export function groupsOf(curves) {
 
 /** The modes of the curves, in their order. @param {Curve[]} curves */
 export function modesOf(curves) {
-	return [...new Set(curves.map(({ mode }) => mode))].filter(Boolean);
+	return [...new Set(curves.filter(({ absent }) => !absent).map(({ mode }) => mode))].filter(Boolean);
 }
 
 /**
- * The groups by the area under the curve of a mode; those without one are last.
+ * The groups by the area under the curve of a mode, or else by the number about all of their curves; those without one
+ * are last.
  *
  * @param {Group[]} groups
  * @param {string} order  a mode, after "-" for the highest first; empty for the order that is given
@@ -61,8 +65,8 @@ export function sorted(groups, order) {
 	if (!mode) return groups;
 	const sign = order.startsWith("-") ? -1 : 1;
 	/** @param {Group} group */
-	const key = ({ byMode }) => {
-		const auc = byMode.get(mode)?.auc ?? Number.NaN;
+	const key = ({ byMode, between }) => {
+		const auc = byMode.has(mode) ? (byMode.get(mode)?.auc ?? Number.NaN) : between;
 		return Number.isNaN(auc) ? Number.POSITIVE_INFINITY : sign * auc;
 	};
 	return [...groups].sort((a, b) => {
@@ -95,6 +99,7 @@ export class CurveTable {
 	#body = element("tbody");
 	#rows = /** @type {Map<string, Row>} */ (new Map());
 	#groups = /** @type {Group[]} */ ([]);
+	#between = "";
 	#actions;
 	element = element("div", { class: "xw-curve-table", hidden: true }, [
 		element("table", { "aria-label": "curves" }, [element("thead", {}, [this.#heads]), this.#body]),
@@ -105,10 +110,16 @@ export class CurveTable {
 		this.#actions = actions;
 	}
 
-	/** @param {Curve[]} curves @param {string} order  see `sorted` @param {string} mode  the active one */
-	draw(curves, order, mode) {
+	/**
+	 * @param {Curve[]} curves
+	 * @param {string} order  see `sorted`
+	 * @param {string} mode  the active one
+	 * @param {{area?: string, between?: string}} [words]  the names of the numbers
+	 */
+	draw(curves, order, mode, { area = AREA, between = "" } = {}) {
 		this.#groups = groupsOf(curves);
-		this.#drawHeads(modesOf(curves), order, mode);
+		this.#between = this.#groups.some((group) => !Number.isNaN(group.between)) ? between : "";
+		this.#drawHeads(modesOf(curves), order, mode, area || AREA);
 		const names = new Set(this.#groups.map(({ name }) => name));
 		for (const [name, row] of this.#rows) {
 			if (names.has(name)) continue;
@@ -122,9 +133,9 @@ export class CurveTable {
 				this.#rows.set(group.name, row);
 			}
 			if (this.#body.children[index] !== row.element) this.#put(row.element, index);
-			row.draw(group, this.#modes, mode);
+			row.draw(group, this.#modes, mode, this.#between, area || AREA);
 		}
-		this.element.hidden = curves.length === 0;
+		this.element.hidden = this.#groups.length === 0;
 	}
 
 	/** The values at the cursor. @param {Curve[]} _curves @param {number} step  index on x, -1 for none */
@@ -147,15 +158,18 @@ export class CurveTable {
 		if (focused instanceof HTMLElement) focused.focus({ preventScroll: true });
 	}
 
-	/** @param {string[]} modes @param {string} order @param {string} active */
-	#drawHeads(modes, order, active) {
-		if (String(modes) !== String(this.#modes) || this.#heads.childElementCount === 0) {
+	/** @param {string[]} modes @param {string} order @param {string} active @param {string} area */
+	#drawHeads(modes, order, active, area) {
+		const columns = [...modes, ...(this.#between ? [this.#between] : [])];
+		const drawn = String([area, ...columns]);
+		if (drawn !== this.#heads.dataset.columns) {
+			this.#heads.dataset.columns = drawn;
 			this.#modes = modes;
-			const heads = modes.map((mode) => this.#head(mode));
+			const heads = columns.map((mode) => this.#head(mode, area, modes.includes(mode)));
 			this.#heads.replaceChildren(
 				element("th", { scope: "col", class: "xw-name-head" }, [
 					element("span", {}, ["Method"]),
-					element("span", { title: "area under the curve" }, ["AUC:"]),
+					element("span", area === AREA ? { title: "area under the curve" } : {}, [`${area}:`]),
 				]),
 				...heads,
 				element("th", { scope: "col", class: "xw-value-head", title: "the score at the cursor" }, [
@@ -163,28 +177,36 @@ export class CurveTable {
 				]),
 			);
 		}
-		for (const [index, mode] of modes.entries()) {
+		for (const [index, mode] of columns.entries()) {
 			const head = /** @type {HTMLElement} */ (this.#heads.children[index + 1]);
 			const sort = order === mode ? "ascending" : order === `-${mode}` ? "descending" : "none";
 			head.setAttribute("aria-sort", sort);
 			head.classList.toggle("xw-active-mode", mode === active);
-			head.classList.toggle("xw-idle-mode", mode !== active && modes.includes(active));
+			head.classList.toggle(
+				"xw-idle-mode",
+				mode !== active && modes.includes(mode) && modes.includes(active),
+			);
 		}
 	}
 
-	/** @param {string} mode */
-	#head(mode) {
+	/** @param {string} mode @param {string} area @param {boolean} drawn  whether it is a curve */
+	#head(mode, area, drawn) {
 		const good = LOW_IS_GOOD.includes(mode) ? "low" : "high";
 		const sample = swatch();
 		sample.draw({ color: "currentColor", dashed: LOW_IS_GOOD.includes(mode), active: false, marker: "" });
+		const about = area === AREA ? `Area under the ${mode} curve` : `${area}, ${mode}`;
 		const button = element(
 			"button",
 			{
 				type: "button",
-				title: `Area under the ${mode} curve: ${good} is good. Click to sort.`,
-				"aria-label": `AUC ${mode}`,
+				title: `${drawn ? about : mode}: ${good} is good. Click to sort.`,
+				"aria-label": drawn ? `${area} ${mode}` : mode,
 			},
-			[sample.element, element("span", {}, [mode]), element("span", { class: "xw-sort" })],
+			[
+				...(drawn ? [sample.element] : []),
+				element("span", {}, [mode]),
+				element("span", { class: "xw-sort" }),
+			],
 		);
 		button.addEventListener("click", () => this.#actions.sort(mode));
 		return element("th", { scope: "col" }, [button]);
@@ -198,6 +220,7 @@ class Row {
 	#name = element("button", { type: "button", class: "xw-legend-name" }, [this.#swatch.element, this.#label]);
 	#warning = element("span", { class: "xw-legend-warning", role: "img", tabindex: 0, hidden: true });
 	#areas = /** @type {Map<string, HTMLButtonElement>} */ (new Map());
+	#between = element("td", { class: "xw-legend-between" });
 	#value = element("td", { class: "xw-legend-value" });
 	#group = /** @type {Group | null} */ (null);
 	#mode = "";
@@ -225,8 +248,14 @@ class Row {
 		this.element.addEventListener("pointerleave", () => actions.highlight(null));
 	}
 
-	/** @param {Group} group @param {string[]} modes @param {string} mode  the active one */
-	draw(group, modes, mode) {
+	/**
+	 * @param {Group} group
+	 * @param {string[]} modes
+	 * @param {string} mode  the active one
+	 * @param {string} between  the name of the number about all curves; empty without one
+	 * @param {string} area  the name of the numbers about each curve
+	 */
+	draw(group, modes, mode, between, area) {
 		this.#group = group;
 		this.#mode = mode;
 		const { name, curves, byMode, warning } = group;
@@ -247,7 +276,10 @@ class Row {
 		this.element.classList.toggle("xw-hidden-curve", hidden || !drawn);
 		this.element.classList.toggle("xw-active-curve", active);
 		this.#swatch.draw({ ...curves[0], dashed: false, active });
-		this.#drawAreas(modes);
+		this.#drawAreas(modes, area);
+		if (!between) this.#between.remove();
+		else if (!this.#between.isConnected) this.#value.before(this.#between);
+		setText(this.#between, Number.isNaN(group.between) ? "—" : readable(group.between));
 	}
 
 	/** @param {Group} group @param {number} step */
@@ -255,8 +287,8 @@ class Row {
 		setText(this.#value, readable(group.byMode.get(this.#mode)?.values[step]));
 	}
 
-	/** @param {string[]} modes */
-	#drawAreas(modes) {
+	/** @param {string[]} modes @param {string} area */
+	#drawAreas(modes, area) {
 		for (const [mode, button] of this.#areas) {
 			if (modes.includes(mode)) continue;
 			button.parentElement?.remove();
@@ -271,7 +303,7 @@ class Row {
 					if (this.#group) this.#actions.activate(this.#group.frame, mode);
 				});
 				this.#areas.set(mode, button);
-				this.#value.before(element("td", {}, [button]));
+				(this.#between.isConnected ? this.#between : this.#value).before(element("td", {}, [button]));
 			}
 			const known = curve && !Number.isNaN(curve.auc);
 			setText(button, known ? readable(curve.auc) : curve?.computed ? "…" : "—");
@@ -281,8 +313,10 @@ class Row {
 			);
 			button.disabled = !curve;
 			button.setAttribute("aria-pressed", String(Boolean(curve?.active)));
-			button.setAttribute("aria-label", `${this.#group?.name}, ${mode}: AUC ${button.textContent}`);
-			button.title = `Make the ${mode} curve of ${this.#group?.name} the active one`;
+			button.setAttribute("aria-label", `${this.#group?.name}, ${mode}: ${area} ${button.textContent}`);
+			button.title = [curve?.note, `Make the ${mode} curve of ${this.#group?.name} the active one`]
+				.filter(Boolean)
+				.join(". ");
 		}
 	}
 }

@@ -9,12 +9,15 @@ import { element } from "./dom.js";
  * @property {(scale: string) => void} stretch
  * @property {(range: string) => void} fit
  * @property {(mode: string) => void} mode
+ * @property {(scope: string) => void} scope
  */
 
 /** @type {Record<string, string>} */
 const TIPS = {
 	deletion: "Follow the curves of deletion: the most important pixels are deleted first",
 	insertion: "Follow the curves of insertion: the most important pixels are inserted first",
+	MoRF: "Follow the curves of MoRF: the most relevant pixels are replaced first",
+	LeRF: "Follow the curves of LeRF: the least relevant pixels are replaced first",
 };
 
 /**
@@ -49,9 +52,36 @@ export function createToolbar(actions, signal) {
 		...[stretch, unit, zoom, reset],
 	]);
 	const modes = element("div", { class: "xw-modes", role: "group", "aria-label": "Mode", hidden: true });
+	const scopes = element("div", { class: "xw-modes", role: "group", "aria-label": "Curves", hidden: true });
+	/**
+	 * Buttons of which one is pressed.
+	 *
+	 * @param {HTMLElement} group
+	 * @param {string[]} names
+	 * @param {string} active
+	 * @param {Record<string, string>} tips
+	 * @param {(name: string) => void} act
+	 */
+	const drawChoice = (group, names, active, tips, act) => {
+		group.hidden = names.length < 2;
+		if (names.join() !== group.dataset.names) {
+			group.dataset.names = names.join();
+			group.replaceChildren(
+				...names.map((name) =>
+					button(`${name[0].toUpperCase()}${name.slice(1)}`, tips[name] || name, () => act(name)),
+				),
+			);
+		}
+		names.forEach((name, index) => {
+			const node = /** @type {HTMLElement} */ (group.children[index]);
+			node.title = tips[name] || name;
+			node.setAttribute("aria-pressed", String(name === active));
+		});
+	};
 	return {
 		tools,
 		modes,
+		scopes,
 		/**
 		 * @param {object} state
 		 * @param {boolean} state.controls
@@ -74,18 +104,11 @@ export function createToolbar(actions, signal) {
 		},
 		/** @param {string[]} names @param {string} active */
 		drawModes(names, active) {
-			modes.hidden = names.length < 2;
-			if (names.join() !== modes.dataset.names) {
-				modes.dataset.names = names.join();
-				modes.replaceChildren(
-					...names.map((name) =>
-						button(`${name[0].toUpperCase()}${name.slice(1)}`, TIPS[name] ?? name, () => actions.mode(name)),
-					),
-				);
-			}
-			names.forEach((name, index) => {
-				modes.children[index].setAttribute("aria-pressed", String(name === active));
-			});
+			drawChoice(modes, names, active, TIPS, actions.mode);
+		},
+		/** @param {string[]} names @param {string} active @param {Record<string, string>} notes */
+		drawScopes(names, active, notes) {
+			drawChoice(scopes, names, active, notes, actions.scope);
 		},
 	};
 }

@@ -13,6 +13,8 @@ import { lookOf } from "./palette.js";
  * @property {string} name  curves of one name share a row of the legend; empty for a row of its own
  * @property {number} auc  the area under the curve, NaN where it is not known
  * @property {string} warning
+ * @property {number} between  a number about all curves of its name, such as the area between them; NaN for none
+ * @property {string} scope  the curve is drawn in this scope only; empty for all of them
  * @property {number} flip  where on x the predicted class changes, NaN for nowhere
  * @property {string} flipLabel
  * @property {boolean} flips  whether a change of the predicted class would be marked
@@ -83,6 +85,7 @@ export function readCurves(model) {
 		return describe(row, series[row] ?? {}, values, hidden.has(row), bands(row));
 	});
 	markActive(curves, model.get("frame"), model.get("mode"));
+	leaveScopes(curves, scopeOf(model));
 	if (model.get("only_active")) leaveOut(curves);
 	/** @type {import("./arrays.js").NDArray<Float32Array> | null} */
 	const steps = decode(model.get("steps"));
@@ -139,6 +142,8 @@ function describe(row, given, values, hidden, band) {
 		name: given.name ?? "",
 		auc: given.auc ?? Number.NaN,
 		warning: given.warning ?? "",
+		between: given.between ?? Number.NaN,
+		scope: given.scope ?? "",
 		flip: given.flip ?? Number.NaN,
 		flips: "flip" in given || "flip_label" in given,
 		flipLabel: given.flip_label ?? "",
@@ -164,6 +169,28 @@ function describe(row, given, values, hidden, band) {
 function markActive(curves, frame, mode) {
 	for (const curve of curves) {
 		curve.active = curve.frame === frame && (curve.mode === "" || curve.mode === mode);
+	}
+}
+
+/** The scopes of the curves, in their order. @param {import("@anywidget/types").AnyModel} model @returns {string[]} */
+export function scopesOf(model) {
+	const series = /** @type {{scope?: string}[]} */ (model.get("series") ?? []);
+	return [...new Set(series.map(({ scope }) => scope ?? ""))].filter(Boolean);
+}
+
+/** The chosen scope, the first one unless it is there. @param {import("@anywidget/types").AnyModel} model */
+export function scopeOf(model) {
+	const scopes = scopesOf(model);
+	return scopes.includes(model.get("scope")) ? model.get("scope") : (scopes[0] ?? "");
+}
+
+/** Leaves out the curves of other scopes. @param {Curve[]} curves @param {string} chosen */
+function leaveScopes(curves, chosen) {
+	for (const curve of curves) {
+		if (!curve.scope || curve.scope === chosen) continue;
+		curve.absent = true;
+		curve.hidden = true;
+		curve.active = false;
 	}
 }
 

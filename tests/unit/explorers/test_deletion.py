@@ -81,7 +81,7 @@ def test_a_random_order_is_drawn_in_gray_beside_the_methods(model, image):
     explorer = explorer_of(model, image, ["gradient"], target=2)
     assert explorer.wait(PATIENCE)
     for row, mode in ((2, "deletion"), (3, "insertion")):
-        curve = random_order(model, image, 2, mode=mode, steps=20).result(progress=False)
+        curve = random_order(model, image, 2, mode=mode, orders=10, steps=20).result(progress=False)
         assert explorer.curves.y[row] == near(curve.resampled(20).scores[0].numpy())
         series = explorer.curves.series[row]
         assert series["label"] == f"Random order, {mode}"
@@ -89,8 +89,8 @@ def test_a_random_order_is_drawn_in_gray_beside_the_methods(model, image):
         assert 0 < series["auc"] < 1
         assert "flip" not in series
         low, high = explorer.curves.band[:, row]
-        assert (low <= explorer.curves.y[row] + 1e-6).all()
-        assert (high >= explorer.curves.y[row] - 1e-6).all()
+        expected = np.quantile(curve.resampled(20).draws[:, 0].numpy(), [0.05, 0.95], axis=0)
+        assert np.stack([low, high]) == near(expected)
         assert (high > low).any()
     assert np.isnan(explorer.curves.band[:, :2]).all(), "a method has one curve, and no band"
     # Its image is the last row, whatever the number of maps that are sent.
@@ -164,7 +164,7 @@ def test_curves_grow_batch_by_batch(model, image):
     # are left, and once more with the notes; then the other orders, and the end.
     rough = [0, 0, 6, 12, 12, 33, 54]
     fine = [59, 64, 69, 74, 79, 84, 84]
-    assert known == [*rough, *fine, *[84] * 7]
+    assert known == [*rough, *fine, *[84] * 19]
 
 
 def test_change_of_class_in_mid_run_leaves_no_stale_point(model, gate, image):
@@ -297,7 +297,7 @@ def test_a_warning_of_a_method_stands_behind_its_curves(model, image):
 
     explorer = explorer_of(model, image, [mine], target=0)
     assert explorer.wait(PATIENCE)
-    assert [entry["warning"] for entry in explorer.curves.series[:2]] == ["the sum is off by 3"] * 2
+    assert all(entry["warning"].startswith("the sum is off by 3") for entry in explorer.curves.series[:2])
     assert all("sum" not in entry["note"] for entry in explorer.curves.series[:2])
 
 
@@ -381,7 +381,9 @@ def test_a_class_that_does_not_exist_is_refused_and_nothing_changes(model, image
         ({"methods": [7]}, "expected each of methods to be a name, a method or a callable, got 7"),
         ({"target": "g"}, "unknown label 'g'"),
         ({"target": 6}, "expected a class from 0 to .*, got 6"),
-        ({"image": np.zeros((2, 16, 16, 3), np.uint8)}, "expected one image, got 2"),
+        ({"kind": "delition"}, "unknown kind 'delition'; did you mean 'deletion'"),
+        ({"fill": "blakc"}, "unknown fill 'blakc'; did you mean 'black'"),
+        ({"orders": 0}, "expected orders to be an integer"),
         ({"image": np.full((16, 16, 3), np.nan)}, "NaN"),
         ({"steps": 0}, "steps to be an integer from 1 to 256, got 0"),
         ({"steps": 257}, "from 1 to 256, got 257"),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from xai_widgets.core.model import ImageModel
-from xai_widgets.metrics import deletion, insertion, ordering, random_maps, random_order
+from xai_widgets.metrics import deletion, insertion, ordering
 from xai_widgets.metrics.deletion import FILLS
 from xai_widgets.ops.blur import truncated_blur
 from xai_widgets.ops.fill import noise_image
@@ -175,27 +175,3 @@ def test_curves_are_drawn_with_their_areas(model, images, saliency):
     assert axes.get_legend().get_texts()[1].get_text() == f"image 1: AUC {curve.auc[1].item():.3f}"
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("share of pixels removed", "probability")
     assert curve.plot(axes) is axes
-
-
-def test_a_random_order_is_the_mean_of_the_curves_of_random_maps(model, images):
-    maps = random_maps(images, 3, seed=5)
-    curves = [insertion(model, images, each, [3, 5], steps=6).result(progress=False) for each in maps]
-    snapshots = list(random_order(model, images, [3, 5], mode="insertion", orders=3, seed=5, steps=6))
-    assert len(snapshots) == 3
-    assert_close(snapshots[-1].scores, torch.stack([curve.scores for curve in curves]).mean(0))
-    assert torch.equal(snapshots[-1].top_classes, curves[0].top_classes)
-    again = random_order(model, images, [3, 5], mode="insertion", orders=3, seed=6, steps=6).result(
-        progress=False
-    )
-    assert not torch.equal(again.scores, snapshots[-1].scores)
-
-
-def test_a_random_order_takes_few_steps_and_is_resampled_to_others(model, images):
-    curve = random_order(model, images, 2, orders=1).result(progress=False)
-    assert len(curve.fractions) == 29
-    finer = curve.resampled(144)
-    assert finer.fractions.tolist() == near(torch.linspace(0, 1, 145).tolist())
-    for n in range(2):
-        expected = np.interp(finer.fractions.numpy(), curve.fractions.numpy(), curve.scores[n].numpy())
-        assert_close(finer.scores[n], torch.tensor(expected, dtype=torch.float32))
-    assert torch.equal(finer.top_classes[:, [0, -1]], curve.top_classes[:, [0, -1]])

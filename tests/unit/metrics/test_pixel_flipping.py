@@ -41,3 +41,16 @@ def test_the_area_is_the_sum_over_the_steps():
     assert_close(abpc(most, most), torch.zeros(2), scale=1.0)
     with pytest.raises(ValueError, match="curves of one shape"):
         abpc(most, deletion(model, x, saliency, 1, steps=4).result(progress=False))
+
+
+def test_another_fill_replaces_the_random_colors():
+    model, x = wrap(settle(Functional())), images(1)
+    saliency = torch.rand(1, SIZE, SIZE, generator=torch.Generator().manual_seed(3))
+    own, black = (
+        morf(model, x, saliency, 1, steps=5, fill=fill).result(progress=False) for fill in (None, 0.0)
+    )
+    assert torch.equal(own.scores[:, 0], black.scores[:, 0])
+    changed = x.clone().flatten(2)
+    changed[..., saliency.flatten().argsort(descending=True)[: round(800 / 299**2 * 100 * SIZE**2)]] = 0
+    assert_close(black.scores[0, -1], model(changed.view_as(x))[0, 1], scale=10.0)
+    assert not torch.equal(own.scores[:, -1], black.scores[:, -1])
