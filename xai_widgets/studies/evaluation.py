@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from xai_widgets.core.model import ImageModel
+from xai_widgets.core.resizing import interpolate
 from xai_widgets.core.run import Run
 from xai_widgets.core.target_scores import target_functions
 from xai_widgets.core.writing import atomic_write
@@ -261,7 +263,18 @@ class EvaluationStudy(Study[Cell, Score]):
         if mask is None:
             return None
         pixels = np.where(np.asarray(mask), 255, 0).astype(np.uint8)
-        return self.model.images(pixels)[0, 0] > 0.5
+        if not self._is_tensor(image):
+            return self.model.images(pixels)[0, 0] > 0.5
+        # A tensor is not resized to the size of the network, and the mask follows it.
+        height, width = self.maps.image(image).shape[2:]
+        whole = interpolate(torch.from_numpy(pixels)[None, None] / 255, (height, width), "bilinear")
+        return (whole[0, 0] > 0.5).to(self.model.device)
+
+    def _is_tensor(self, image: int) -> bool:
+        if isinstance(self._examples, Tensor):
+            return True
+        example = self._examples[image]
+        return isinstance(example.image if isinstance(example, Example) else example, Tensor)
 
     def _difficult(self, image: int, mask: Tensor | None) -> bool | None:
         """Return whether an object is in the difficult subset of the pointing game."""

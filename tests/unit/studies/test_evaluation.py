@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from closeness import assert_close, near
 from networks import Functional, images, settle, wrap
 
@@ -136,6 +137,20 @@ def test_masks_give_the_classes_and_are_cropped_like_the_image():
     assert explicit.cells() == study.cells()
     study.compute(study.cells(), progress=False)
     assert {score.value for _, score in study.scores()} <= {0.0, 1.0}
+
+
+def test_the_masks_of_a_tensor_have_its_size():
+    """A tensor is not resized to the 96 pixels of the network, so its masks may not be cropped to a square."""
+    mask = np.zeros((60, 120), bool)
+    mask[:20, 90:] = True
+    model, x = load("scenes_resnet", device="cpu"), torch.rand(3, 48, 96)
+    study = EvaluationStudy(model, [Example(x, "wide", {1: mask})], "gradient", "pointing")
+    found = study._mask(0, 1)
+    assert found.shape == (48, 96)
+    assert found.sum() == 16 * 24
+    assert found[:16, 72:].all()
+    batch = EvaluationStudy(model, x[None], "gradient", "pointing", masks=[{1: mask}], targets=1)
+    assert torch.equal(batch._mask(0, 1), found)
 
 
 def test_the_table_is_written_as_csv_and_json(model, tmp_path):
