@@ -28,6 +28,10 @@ CPU_IMAGES, CPU_PIXELS = 16, 2**20
 OTHER_IMAGES, OTHER_PIXELS = 64, 2**22
 #: Memory that a batch with gradients should take: bytes on a CPU, a share of the free memory on a GPU.
 CPU_MEMORY, GPU_SHARE = 400_000_000, 0.25
+#: Largest result of a layer in a batch without gradients on a CPU, in bytes. The allocator of glibc maps blocks of more
+#: than 32 MiB anew each time, and returns the end of the heap when more than twice that is free: to fill new pages can
+#: take longer than to compute what is written to them.
+CPU_LAYER = 25_000_000
 #: Images of fewer pixels are not worth a pass to estimate their memory.
 SMALL = 128 * 128
 #: Error messages of the allocators of torch (CPU, CUDA, MPS) and of cuBLAS, in lower case.
@@ -131,6 +135,21 @@ def initial_batch_size(model: ImageModel, size: tuple[int, ...]) -> int:
         free = GPU_SHARE * torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else CPU_MEMORY
         number = min(number, int(free / pass_cost(model, size).memory))
     return max(1, number)
+
+
+def fast_batch_size(model: ImageModel, size: tuple[int, ...]) -> int:
+    """Return the batch size for many images of ``size`` (height, width) without gradients.
+
+    On a CPU it is such that no layer returns more than :data:`CPU_LAYER`. It does not depend on the memory that is
+    free, so that the same images are in the same batches on every machine of a kind.
+    """
+    pixels = size[0] * size[1]
+    if model.device.type != "cpu":
+        return max(1, min(OTHER_IMAGES, OTHER_PIXELS // pixels))
+    # Once one large block was freed, glibc keeps blocks of up to its size in the heap.
+    torch.empty(31 * 2**20, dtype=torch.uint8)
+    most = int(CPU_LAYER / (4 * max(1.0, pass_cost(model, size).largest)))
+    return max(1, min(CPU_IMAGES, CPU_PIXELS // pixels, most))
 
 
 @torch.no_grad()

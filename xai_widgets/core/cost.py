@@ -42,10 +42,13 @@ class PassCost:
         Multiply-adds of convolutions and matrix products.
     values : float
         Number of values that they return.
+    largest : float
+        Number of values that the largest of them returns.
     """
 
     multiply_adds: float
     values: float
+    largest: float = 0.0
 
     @property
     def operations(self) -> float:
@@ -59,7 +62,7 @@ class PassCost:
 
 
 #: Cost for each pixel of a network whose pass cannot be counted: that of a ResNet-50.
-_UNKNOWN = PassCost(80_000, 220)
+_UNKNOWN = PassCost(80_000, 220, 16)
 #: By network: the cost of a pass of one image of its size.
 _costs: WeakKeyDictionary[ImageModel, PassCost] = WeakKeyDictionary()
 
@@ -80,7 +83,7 @@ def pass_cost(model: ImageModel, size: tuple[int, ...] | None = None) -> PassCos
         _costs[model] = _count(model)
     cost = _costs[model]
     share = 1.0 if size is None else size[0] * size[1] / (model.size[0] * model.size[1])
-    return PassCost(share * cost.multiply_adds, share * cost.values)
+    return PassCost(share * cost.multiply_adds, share * cost.values, share * cost.largest)
 
 
 def affordable(
@@ -117,7 +120,7 @@ def operations_of(compute: Callable[[], object]) -> PassCost:
     counter = _Counter()
     with counter:
         compute()
-    return PassCost(counter.multiply_adds, counter.values)
+    return PassCost(counter.multiply_adds, counter.values, counter.largest)
 
 
 @guarded
@@ -135,8 +138,11 @@ def _count(model: ImageModel) -> PassCost:
         except Exception:  # the cost does not refuse networks; operations until the error are counted
             pass
     if not counter.values:
-        return PassCost(_UNKNOWN.multiply_adds * height * width, _UNKNOWN.values * height * width)
-    return PassCost(counter.multiply_adds, counter.values)
+        pixels = height * width
+        return PassCost(
+            *(each * pixels for each in (_UNKNOWN.multiply_adds, _UNKNOWN.values, _UNKNOWN.largest))
+        )
+    return PassCost(counter.multiply_adds, counter.values, counter.largest)
 
 
 class _Counter(TorchDispatchMode):
@@ -148,7 +154,7 @@ class _Counter(TorchDispatchMode):
 
         self._flops: dict[Any, Callable[..., int]] = flop_registry
         self.multiply_adds = 0.0
-        self.values = 0
+        self.values = self.largest = 0
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -159,5 +165,7 @@ class _Counter(TorchDispatchMode):
         if flops is not None:
             self.multiply_adds += flops(*args, **kwargs, out_val=result) / 2
             first = result[0] if isinstance(result, tuple | list) else result
-            self.values += first.numel() if isinstance(first, Tensor) else 0
+            made = first.numel() if isinstance(first, Tensor) else 0
+            self.values += made
+            self.largest = max(self.largest, made)
         return result

@@ -16,12 +16,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
+import torch
 from torch import Tensor
 
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.errors import check_keywords, unknown_name, warn
 from xai_widgets.methods.registry import Method, as_method
+from xai_widgets.ops.resize import resize_map
 
 Category = Literal[
     "faithfulness", "localization", "randomization", "robustness", "complexity", "agreement", "cost"
@@ -70,6 +72,8 @@ class Explanation(ShortRepr):
         A network of the same architecture that was trained on permuted labels.
     reference : Tensor, (1, h, w), optional
         Another map of the same image to compare with.
+    results : dict
+        Results that several metrics share, such as the curves of this map.
     """
 
     model: ImageModel
@@ -83,6 +87,27 @@ class Explanation(ShortRepr):
     options: Mapping[str, Any] = field(default_factory=dict)
     permuted: ImageModel | None = None
     reference: Tensor | None = None
+    results: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+def stacked(
+    explanations: Sequence[Explanation],
+) -> tuple[ImageModel, Tensor, list[int], Tensor, Tensor]:
+    """Return explanations of one network as tensors.
+
+    Returns
+    -------
+    ImageModel, Tensor (I, C, H, W), list of int (N,), Tensor (N, H, W), Tensor (N,)
+        The network, the images, the index of the image of each map, the maps in the resolution of the images, and the
+        classes. Explanations that hold the same tensor ``x`` share an image.
+    """
+    distinct = {id(each.x): each.x for each in explanations}
+    order = list(distinct)
+    x = torch.cat(list(distinct.values()))
+    maps = [resize_map(each.saliency, (x.shape[2], x.shape[3])) for each in explanations]
+    target = torch.tensor([each.target for each in explanations], device=x.device)
+    images = [order.index(id(each.x)) for each in explanations]
+    return explanations[0].model, x, images, torch.cat(maps), target
 
 
 def saliency_of(
@@ -160,6 +185,9 @@ class Metric:
         Whether each score is 0 or 1, so that a mean is a share.
     options : mapping
         Options of the function that differ from its defaults.
+    several : callable, optional
+        ``several(explanations, **options) -> list of float``: the scores of several explanations of one network in
+        common passes, the same as those of ``function``.
     """
 
     function: Callable[..., float] = field(repr=False)
@@ -174,6 +202,7 @@ class Metric:
     average: Literal["images", "classes"] = field(default="images", repr=False)
     binary: bool = field(default=False, repr=False)
     options: Mapping[str, Any] = field(default_factory=dict)
+    several: Callable[..., list[float]] | None = field(default=None, repr=False)
 
     @property
     def best(self) -> float:
@@ -226,10 +255,20 @@ class Metric:
                 raise ValueError(
                     f"expected an explanation with {NEEDS[need]} for {self.title}, got one without"
                 )
-        if self.category not in UNJUDGED and (reason := _defect(explanation.saliency)):
+        if reason := self.defect(explanation):
             warn(f"{self.title}: the map {reason}, which counts as a miss")
             return self.miss
         return float(self.function(explanation, **{**self.options, **options}))
+
+    def score_several(self, explanations: Sequence[Explanation]) -> list[float]:
+        """Score explanations of one network without a defect, in common passes if the metric can."""
+        if self.several is None or not explanations:
+            return [self(each) for each in explanations]
+        return [float(score) for score in self.several(explanations, **self.options)]
+
+    def defect(self, explanation: Explanation) -> str:
+        """Return why a map counts as a miss; "" if it does not."""
+        return "" if self.category in UNJUDGED else _defect(explanation.saliency)
 
     def summarize(self, scores: Iterable[float], targets: Iterable[int]) -> Summary:
         """Return mean and spread of scores; NaN is left out.

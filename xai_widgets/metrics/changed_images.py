@@ -1,4 +1,4 @@
-"""Probabilities of a class for changed images, and their normalized change.
+"""Scores of changed images: probabilities, their normalized change, and images whose pixels are replaced in an order.
 
 With p, p_0 and p_b the probabilities for a changed image, the image and the blurred image (Fong and Vedaldi 2017,
 footnote 4),
@@ -8,11 +8,15 @@ footnote 4),
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
 import torch
 from torch import Tensor
 
 from xai_widgets.core.batching import scores_of
 from xai_widgets.core.model import ImageModel
+from xai_widgets.core.validation import check_finite
 
 
 def class_probabilities(
@@ -67,3 +71,90 @@ def normalized_change(
     each = class_probabilities(model, stack, target, batch_size)
     whole, gone, now = each[:, :1], each[:, 1:2], each[:, 2:]
     return ((now - whole) / torch.where(whole > gone, whole - gone, torch.nan)).cpu()
+
+
+class ReplacedPixels:
+    """Scores of images in which the most salient pixels are replaced, for several maps, in whole batches.
+
+    The batches run over the steps of all maps. Where several maps belong to one image, the image without a replaced
+    pixel and the one without any other pass once.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network.
+    start, end : Tensor, (I, C, H, W)
+        The images, and the images whose pixels replace theirs.
+    ranks : Tensor of int, (N, H, W)
+        For each map, the rank of every pixel, 0 for the one that is replaced first.
+    counts : sequence of int, (T,)
+        Number of replaced pixels at each step.
+    images : sequence of int, (N,)
+        The image of each map.
+    batch_size : int
+        Images per pass.
+    whole : bool
+        Whether the last batch is filled up, so that no score depends on which others are computed with it.
+    """
+
+    def __init__(
+        self,
+        model: ImageModel,
+        start: Tensor,
+        end: Tensor,
+        ranks: Tensor,
+        counts: Sequence[int],
+        images: Sequence[int],
+        batch_size: int,
+        *,
+        whole: bool = False,
+    ) -> None:
+        self.model, self.start, self.end, self.ranks = model, start, end, ranks[:, None]
+        self.counts = torch.tensor(counts, device=start.device, dtype=torch.int32)
+        self.images, self.batch_size, self.whole = list(images), batch_size, whole
+        #: Maps and steps by the image that they show, which passes once.
+        shown: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        ends = (0, ranks[0].numel())
+        strides = -(-len(counts) // batch_size)
+        for row, image in enumerate(self.images):
+            # Steps from all parts of the curve: the first batch gives a coarse curve, which the others refine.
+            for step in (step for first in range(strides) for step in range(first, len(counts), strides)):
+                count = counts[step]
+                key = (-1 - image, count) if count in ends else (row, step)
+                shown.setdefault(key, []).append((row, step))
+        self._points = list(shown.values())
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return -(-len(self._points) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield the maps (K,), the steps (K,) and the scores (K, classes) of each batch."""
+        # In the memory layout of the network, and in one buffer for all batches: to allocate and free a batch takes
+        # longer than to fill it.
+        layout = torch.channels_last
+        first, last = (images.contiguous(memory_format=layout) for images in (self.start, self.end))
+        number = self.batch_size if self.whole else min(self.batch_size, len(self._points))
+        size = (number, *first.shape[1:])
+        buffer = torch.zeros(size, dtype=first.dtype, device=first.device).contiguous(memory_format=layout)
+        for begin in range(0, len(self._points), self.batch_size):
+            batch = self._points[begin : begin + self.batch_size]
+            with torch.no_grad():
+                self._fill(buffer, first, last, [points[0] for points in batch])
+                output = self.model(buffer if self.whole else buffer[: len(batch)], folded=True)[: len(batch)]
+                check_finite(output, self.model.name)
+            known = [(row, step, at) for at, points in enumerate(batch) for row, step in points]
+            rows, steps, index = torch.tensor(known).unbind(1)
+            yield rows, steps, output if len(known) == len(batch) else output[index.to(output.device)]
+
+    def _fill(self, buffer: Tensor, first: Tensor, last: Tensor, points: list[tuple[int, int]]) -> None:
+        """Write the images of a batch into a buffer, those of a map at once."""
+        at = 0
+        for row, some in groupby(points, key=lambda point: point[0]):
+            steps = [step for _, step in some]
+            replaced = self.ranks[row] < self.counts[steps].view(-1, 1, 1, 1)
+            image = self.images[row]
+            torch.where(
+                replaced, last[image : image + 1], first[image : image + 1], out=buffer[at : at + len(steps)]
+            )
+            at += len(steps)

@@ -14,18 +14,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from xai_widgets.core.arguments import check_batch_size
+from xai_widgets.core.batching import fast_batch_size
 from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.optional import optional
 from xai_widgets.core.run import Run, without_inference_mode
-from xai_widgets.core.validation import check_finite, choice, integer, tensor
+from xai_widgets.core.validation import choice, integer, tensor
 from xai_widgets.errors import checked_keywords
-from xai_widgets.metrics.base import Explanation, metric
+from xai_widgets.metrics.base import Explanation, metric, stacked
+from xai_widgets.metrics.changed_images import ReplacedPixels
 from xai_widgets.ops.blur import truncated_blur
 from xai_widgets.ops.fill import Fill, FillName, fill_image
 from xai_widgets.ops.resize import resize_map
@@ -178,7 +181,7 @@ def deletion(
     *,
     steps: int | None = None,
     fill: CurveFill = "training_mean",
-    batch_size: int = 32,
+    batch_size: int | None = None,
     top: int = 5,
 ) -> Run[Curve]:
     """Remove pixels in order of their saliency and record the score.
@@ -199,8 +202,8 @@ def deletion(
         Replacement of removed pixels: the color that the normalization maps to 0, as in RISE (black if the network is
         not normalized); the mean color of each image; 0; 0.5; each image blurred; noise with the mean and deviation
         of each image; a gray value; or an image, or one per image.
-    batch_size : int, default 32
-        Images per pass.
+    batch_size : int, optional
+        Images per pass. Default: as many as are fastest.
     top : int, default 5
         Number of highest classes to keep at each step.
 
@@ -223,7 +226,7 @@ def insertion(
     *,
     steps: int | None = None,
     fill: CurveFill = "blur",
-    batch_size: int = 32,
+    batch_size: int | None = None,
     top: int = 5,
 ) -> Run[Curve]:
     """Add pixels in order of their saliency and record the score.
@@ -264,15 +267,16 @@ def _curve(
     saliency: Tensor,
     target: Tensor,
     steps: int | None,
-    batch_size: int,
+    batch_size: int | None,
     top: int,
+    images: Sequence[int] | None = None,
 ) -> Run[Curve]:
     """Return the run of either mode, in equal steps from no pixel to all of them."""
     pixels = start[0, 0].numel()
     steps = default_steps(pixels) if steps is None else steps
     steps = integer(steps, "steps", low=1, high=pixels, hint="the number of pixels")
     counts = [round(k * pixels / steps) for k in range(steps + 1)]
-    return replacement_curve(mode, model, start, end, saliency, target, counts, batch_size, top)
+    return replacement_curve(mode, model, start, end, saliency, target, counts, batch_size, top, images)
 
 
 def replacement_curve(
@@ -283,29 +287,38 @@ def replacement_curve(
     saliency: Tensor,
     target: Tensor,
     pixels: Sequence[int],
-    batch_size: int = 32,
+    batch_size: int | None = None,
     top: int = 5,
+    images: Sequence[int] | None = None,
     *,
     raw: bool = False,
 ) -> Run[Curve]:
     """Return the run of a curve: step k shows the ``pixels[k]`` most salient pixels of ``end`` on ``start``.
 
-    With ``raw``, scores are those before the softmax.
+    With ``raw``, scores are those before the softmax. ``images`` names the image of each map, where one image has
+    several; the curves of its maps do not depend on which are computed together.
     """
-    n, _, height, width = start.shape
-    batch_size, top = check_batch_size(batch_size), integer(top, "top", low=1)
+    n, (height, width) = len(saliency), start.shape[2:]
+    top = integer(top, "top", low=1)
     saliency = tensor(saliency, "saliency", ("N", "h", "w"))
-    if len(saliency) != n:
-        raise ValueError(f"expected one saliency map for each of {n} images, got {len(saliency)}")
-    ranks = ordering(saliency.to(start.device), (height, width))[:, None]
-    counts = torch.tensor(pixels, device=start.device, dtype=torch.int32)
-    batches = -(-len(pixels) // batch_size)
-    # A batch has fractions from all parts of the curve: the first one gives a coarse curve, which the others refine.
-    points = [(image, slice(first, len(pixels), batches)) for image in range(n) for first in range(batches)]
+    if images is None and n != len(start):
+        raise ValueError(f"expected one saliency map for each of {len(start)} images, got {n}")
+    if batch_size is None:
+        batch_size = fast_batch_size(model, (height, width))
+    replaced = ReplacedPixels(
+        model,
+        start,
+        end,
+        ordering(saliency.to(start.device), (height, width)),
+        pixels,
+        range(n) if images is None else images,
+        check_batch_size(batch_size),
+        whole=images is not None,
+    )
     top = min(top, len(model.labels))
     curve = Curve(
         mode,
-        counts.cpu() / (height * width),
+        torch.tensor(pixels, dtype=torch.int32) / (height * width),
         torch.full((n, len(pixels)), torch.nan),
         torch.full((n, len(pixels), top), torch.nan),
         torch.full((n, len(pixels), top), -1),
@@ -314,27 +327,37 @@ def replacement_curve(
 
     def snapshots() -> Iterator[Curve]:
         scores, values, classes = curve.scores.clone(), curve.top_scores.clone(), curve.top_classes.clone()
-        # In the memory layout of the network, and in one buffer for all batches: to allocate and free a batch takes
-        # longer than to fill it.
-        layout = torch.channels_last
-        first, last = (images.contiguous(memory_format=layout) for images in (start, end))
-        size = (min(batch_size, len(pixels)), *start.shape[1:])
-        shown = torch.empty(size, dtype=start.dtype, device=start.device, memory_format=layout)
-        for image, some in points:
-            with torch.no_grad():
-                replaced = ranks[image] < counts[some].view(-1, 1, 1, 1)
-                batch = shown[: len(replaced)]
-                torch.where(replaced, last[image : image + 1], first[image : image + 1], out=batch)
-                output = check_finite(model(batch, folded=True), model.name)
-                probs = output if raw else model.probabilities(output)
+        for rows, steps, output in replaced:
+            probs = output if raw else model.probabilities(output)
             best = probs.topk(top, dim=1)
-            scores[image, some] = probs[:, target[image]].cpu()
-            values[image, some], classes[image, some] = best.values.cpu(), best.indices.cpu()
+            scores[rows, steps] = probs.gather(1, target[rows.to(target.device), None])[:, 0].cpu()
+            values[rows, steps], classes[rows, steps] = best.values.cpu(), best.indices.cpu()
             yield replace(
                 curve, scores=scores.clone(), top_scores=values.clone(), top_classes=classes.clone()
             )
 
-    return Run(snapshots(), total=len(points), name=mode)
+    return Run(snapshots(), total=len(replaced), name=mode)
+
+
+def curves_of(
+    explanations: Sequence[Explanation], mode: Mode, *, steps: int | None, fill: CurveFill
+) -> Curve:
+    """Return the curves of several maps of one network, computed together."""
+    model, x, images, saliency, target = stacked(explanations)
+    other = curve_fill(model, x, fill)
+    start, end = (x, other) if mode == "deletion" else (other, x)
+    return _curve(mode, model, start, end, saliency, target, steps, None, 1, images).result(progress=False)
+
+
+def _areas_of(
+    mode: Mode,
+    explanations: Sequence[Explanation],
+    *,
+    steps: int | None = None,
+    fill: CurveFill | None = None,
+) -> list[float]:
+    fill = FILLS[mode] if fill is None else fill
+    return curves_of(explanations, mode, steps=steps, fill=fill).auc.tolist()
 
 
 @metric(
@@ -344,14 +367,13 @@ def replacement_curve(
     direction="lower",
     measures="area under the curve of the probability while the most salient pixels are removed; low is good",
     source="Petsiuk et al. 2018",
+    several=partial(_areas_of, "deletion"),
 )
 def deletion_auc(
     explanation: Explanation, *, steps: int | None = None, fill: CurveFill = "training_mean"
 ) -> float:
     """Return the area under the deletion curve."""
-    model, x, saliency, target = explanation.model, explanation.x, explanation.saliency, explanation.target
-    run = deletion(model, x, saliency, target, steps=steps, fill=fill)
-    return run.result(progress=False).auc.item()
+    return _areas_of("deletion", [explanation], steps=steps, fill=fill)[0]
 
 
 @metric(
@@ -361,9 +383,8 @@ def deletion_auc(
     direction="higher",
     measures="the same while they are added to the blurred image; high is good",
     source="Petsiuk et al. 2018",
+    several=partial(_areas_of, "insertion"),
 )
 def insertion_auc(explanation: Explanation, *, steps: int | None = None, fill: CurveFill = "blur") -> float:
     """Return the area under the insertion curve."""
-    model, x, saliency, target = explanation.model, explanation.x, explanation.saliency, explanation.target
-    run = insertion(model, x, saliency, target, steps=steps, fill=fill)
-    return run.result(progress=False).auc.item()
+    return _areas_of("insertion", [explanation], steps=steps, fill=fill)[0]

@@ -12,6 +12,7 @@ The score is the one before the softmax. Images of another size have as many ste
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.validation import integer, tensor
 from xai_widgets.core.validation import seed as check_seed
-from xai_widgets.metrics.base import Explanation, metric
+from xai_widgets.metrics.base import Explanation, metric, stacked
 from xai_widgets.metrics.deletion import Curve, CurveFill, curve_fill, replacement_curve
 
 #: Steps of the source, and the share of the pixels that each of them replaces.
@@ -38,7 +39,7 @@ def morf(
     steps: int | None = None,
     seed: int = 0,
     fill: CurveFill | None = None,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     top: int = 5,
 ) -> Run[Curve]:
     """Give pixels random colors, the most relevant ones first, and record the score.
@@ -81,7 +82,7 @@ def lerf(
     steps: int | None = None,
     seed: int = 0,
     fill: CurveFill | None = None,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     top: int = 5,
 ) -> Run[Curve]:
     """Give pixels random colors, the least relevant ones first; see :func:`morf`."""
@@ -109,16 +110,19 @@ def _flipped(
     steps: int | None,
     seed: int,
     fill: CurveFill | None,
-    batch_size: int,
+    batch_size: int | None,
     top: int,
+    images: Sequence[int] | None = None,
 ) -> Run[Curve]:
-    model, x, target = prepare(model, x, target)
+    if images is None:
+        model, x, target = prepare(model, x, target)
+    assert isinstance(target, Tensor)
     replaced = replaced_pixels(x)
     steps = min(STEPS, replaced) if steps is None else integer(steps, "steps", low=1, high=replaced)
     counts = [round(k * replaced / steps) for k in range(steps + 1)]
     colors = random_colors(x, seed) if fill is None else curve_fill(model, x, fill)
     return replacement_curve(
-        "deletion", model, x, colors, saliency, target, counts, batch_size, top, raw=True
+        "deletion", model, x, colors, saliency, target, counts, batch_size, top, images, raw=True
     )
 
 
@@ -138,6 +142,45 @@ def mean_change(scores: Tensor) -> Tensor:
     return (scores[:, 1:] - scores[:, :1]).mean(1)
 
 
+def _scores_of(
+    explanations: Sequence[Explanation], orders: Sequence[str], steps: int | None, seed: int
+) -> list[list[Tensor]]:
+    """Return the scores (T,) of each order for each explanation, which keeps them for other metrics."""
+    every = [(each, order) for each in explanations for order in orders]
+    new = [(each, order) for each, order in every if (order, steps, seed) not in each.results]
+    if new:
+        model, x, images, saliency, target = stacked([each for each, _ in new])
+        signs = torch.tensor([1.0 if order == "morf" else -1.0 for _, order in new], device=saliency.device)
+        run = _flipped(model, x, saliency * signs[:, None, None], target, steps, seed, None, None, 1, images)
+        for (each, order), scores in zip(new, run.result(progress=False).scores, strict=True):
+            each.results[order, steps, seed] = scores
+    return [[each.results[order, steps, seed] for order in orders] for each in explanations]
+
+
+def _changes(order: str, explanations: Sequence[Explanation], steps: int | None, seed: int) -> list[float]:
+    scores = [each[0] for each in _scores_of(explanations, (order,), steps, seed)]
+    return mean_change(torch.stack(scores)).tolist()
+
+
+def _morf_changes(
+    explanations: Sequence[Explanation], *, steps: int | None = None, seed: int = 0
+) -> list[float]:
+    return _changes("morf", explanations, steps, seed)
+
+
+def _lerf_changes(
+    explanations: Sequence[Explanation], *, steps: int | None = None, seed: int = 0
+) -> list[float]:
+    return _changes("lerf", explanations, steps, seed)
+
+
+def _abpc_areas(
+    explanations: Sequence[Explanation], *, steps: int | None = None, seed: int = 0
+) -> list[float]:
+    pairs = _scores_of(explanations, ("morf", "lerf"), steps, seed)
+    return [(least - most)[1:].double().sum().item() for most, least in pairs]
+
+
 _FACTS: dict[str, Any] = {
     "category": "faithfulness",
     "source": "Bach et al. 2015",
@@ -150,11 +193,12 @@ _FACTS: dict[str, Any] = {
     title="MoRF",
     direction="lower",
     measures="mean change of the score while pixels get random colors, the most relevant ones first; low is good",
+    several=_morf_changes,
     **_FACTS,
 )
 def morf_change(explanation: Explanation, *, steps: int | None = None, seed: int = 0) -> float:
     """Return the mean over the steps of the score minus that of the image."""
-    return _change(morf, explanation, steps, seed)
+    return _morf_changes([explanation], steps=steps, seed=seed)[0]
 
 
 @metric(
@@ -162,11 +206,12 @@ def morf_change(explanation: Explanation, *, steps: int | None = None, seed: int
     title="LeRF",
     direction="higher",
     measures="the same with the least relevant pixels first; high is good",
+    several=_lerf_changes,
     **_FACTS,
 )
 def lerf_change(explanation: Explanation, *, steps: int | None = None, seed: int = 0) -> float:
     """Return the mean over the steps of the score minus that of the image."""
-    return _change(lerf, explanation, steps, seed)
+    return _lerf_changes([explanation], steps=steps, seed=seed)[0]
 
 
 @metric(
@@ -174,19 +219,9 @@ def lerf_change(explanation: Explanation, *, steps: int | None = None, seed: int
     title="ABPC",
     direction="higher",
     measures="area between the curves of LeRF and MoRF, summed over the steps",
+    several=_abpc_areas,
     **_FACTS,
 )
 def abpc_area(explanation: Explanation, *, steps: int | None = None, seed: int = 0) -> float:
     """Return the sum of LeRF - MoRF over the steps."""
-    model, x, saliency, target = explanation.model, explanation.x, explanation.saliency, explanation.target
-    most, least = (
-        order(model, x, saliency, target, steps=steps, seed=seed).result(progress=False)
-        for order in (morf, lerf)
-    )
-    return abpc(most, least).item()
-
-
-def _change(order: Any, explanation: Explanation, steps: int | None, seed: int) -> float:
-    model, x, saliency, target = explanation.model, explanation.x, explanation.saliency, explanation.target
-    curve = order(model, x, saliency, target, steps=steps, seed=seed).result(progress=False)
-    return mean_change(curve.scores).item()
+    return _abpc_areas([explanation], steps=steps, seed=seed)[0]

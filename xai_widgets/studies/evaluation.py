@@ -186,6 +186,9 @@ class EvaluationStudy(Study[Cell, Score]):
             model, images if isinstance(images, Tensor) else _Images(images), methods
         )
         self.unreadable: dict[int, str] = {}
+        #: The explanations of the latest image with their maps, and scores that were computed with others.
+        self._explanations: dict[AttributionKey, tuple[Tensor, Explanation]] = {}
+        self._together: dict[Cell, float] = {}
 
     def cells(self) -> list[Cell]:
         """Return all cells; metrics that need a mask are left out where there is none."""
@@ -236,26 +239,61 @@ class EvaluationStudy(Study[Cell, Score]):
         except Exception as error:
             self.unreadable[cell.image] = as_sentence(error)
             raise
-        key = self.map_key(cell)
-        outcome = self.maps.explain(key)
+        outcome = self.maps.explain(self.map_key(cell))
         for message in outcome.warnings:
             warn(message)
         if outcome.result is None:
             raise ValueError(outcome.error)
-        target = self.maps.class_of(key)
-        mask = self._mask(cell.image, target)
-        explanation = Explanation(
-            self.model,
-            self.maps.image(cell.image),
-            target,
-            outcome.result[None].to(self.model.device),
-            mask=mask,
-            difficult=self._difficult(cell.image, mask),
-            method=self.maps.methods[cell.method],
-            options={} if cell.layer is None else {"layer": cell.layer},
-            permuted=self._permuted,
-        )
-        return Score(self.metrics[cell.metric](explanation), target)
+        explanation, metric = self._explanation(cell), self.metrics[cell.metric]
+        if metric.several is not None and not metric.defect(explanation):
+            if cell not in self._together:
+                self._score_together(cell)
+            if cell in self._together:
+                return Score(self._together.pop(cell), explanation.target)
+        return Score(metric(explanation), explanation.target)
+
+    def _score_together(self, cell: Cell) -> None:
+        """Score all maps of an image by a metric in common passes; leave it to each map if that fails."""
+        metric = self.metrics[cell.metric]
+        group: dict[Cell, Explanation] = {}
+        for other in self._cells_of(cell.image):
+            if other.metric == cell.metric and (other == cell or not self.outcome(other).complete):
+                if self.maps.explain(self.map_key(other)).result is None:
+                    continue
+                explanation = self._explanation(other)
+                if not metric.defect(explanation):
+                    group[other] = explanation
+        try:
+            self._together.update(zip(group, metric.score_several(list(group.values())), strict=True))
+        except Exception:  # the map that fails is to be known
+            return
+
+    def _explanation(self, cell: Cell) -> Explanation:
+        """Return the map of a cell with everything that metrics need; those of the latest image are kept."""
+        key = self.map_key(cell)
+        if any(known.image != cell.image for known in self._explanations):
+            self._explanations.clear()
+            self._together.clear()
+        found = self._explanations.get(key)
+        saliency = self.maps.explain(key).result
+        assert saliency is not None
+        if found is None or found[0] is not saliency:
+            target = self.maps.class_of(key)
+            mask = self._mask(cell.image, target)
+            x = next((each.x for _, each in self._explanations.values()), self.maps.image(cell.image))
+            explanation = Explanation(
+                self.model,
+                x,
+                target,
+                saliency[None].to(self.model.device),
+                mask=mask,
+                difficult=self._difficult(cell.image, mask),
+                method=self.maps.methods[cell.method],
+                options={} if cell.layer is None else {"layer": cell.layer},
+                permuted=self._permuted,
+            )
+            found = self._explanations[key] = saliency, explanation
+        return found[1]
 
     def _mask(self, image: int, target: int) -> Tensor | None:
         """Return the mask of a class, resized and cropped like the image; None if it is unknown."""

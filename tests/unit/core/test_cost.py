@@ -17,7 +17,7 @@ def test_the_operations_of_a_small_network_by_hand():
         nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.LazyLinear(CLASSES))
     )
     outputs = 5 * SIZE * SIZE
-    expected = PassCost(outputs * 27 + outputs * CLASSES, outputs + CLASSES)
+    expected = PassCost(outputs * 27 + outputs * CLASSES, outputs + CLASSES, outputs)
     assert pass_cost(model) == expected
     assert expected.operations == expected.multiply_adds + PER_VALUE * expected.values
     assert expected.memory >= 4 * expected.values

@@ -17,7 +17,7 @@ from xai_widgets.core.images import to_uint8
 from xai_widgets.data import Example, scenes
 from xai_widgets.errors import warn
 from xai_widgets.methods import METHODS
-from xai_widgets.metrics import METRICS, deletion
+from xai_widgets.metrics import METRICS, Explanation, deletion
 from xai_widgets.studies import Cell, DiskStore, EvaluationStudy
 
 QUICK = METRICS["deletion"].with_options(steps=4)
@@ -197,3 +197,59 @@ def test_a_map_at_a_layer_is_randomized_at_that_layer(model):
         study.maps.result(study.map_key(study.cells()[0])),
         METHODS["grad_cam"].saliency(model, images(1), 1, layer="conv1")[0],
     )
+
+
+def test_maps_of_an_image_are_scored_in_common_passes(monkeypatch):
+    """Each score is that of the metric for its map alone; a map that fails or misses leaves the others alone."""
+    model = wrap(settle(Functional()))
+    groups = []
+    several = METRICS["deletion"].several
+
+    def counted(explanations, **options):
+        groups.append(len(explanations))
+        return several(explanations, **options)
+
+    def flat(model, x, target):
+        return torch.ones(len(x), 8, 8)
+
+    def refusing(model, x, target):
+        raise ValueError("not this network")
+
+    metric = replace(METRICS["deletion"].with_options(steps=4), several=counted)
+    study = EvaluationStudy(model, images(2), ["gradient", flat, "grad_cam", refusing], [metric, "png_size"])
+    study.compute(study.cells(), progress=False)
+    assert groups == [2, 2]
+    found = dict(study.scores())
+    for cell, score in found.items():
+        if cell.method in ("gradient", "grad_cam") and cell.metric == "deletion":
+            saliency = study.maps.result(study.map_key(cell))[None]
+            x = images(2)[cell.image : cell.image + 1]
+            alone = METRICS["deletion"](Explanation(model, x, score.target, saliency), steps=4)
+            assert score.value == alone
+    assert study.outcome(Cell("flat", None, 0, None, "deletion")).warnings
+    assert "not this network" in study.outcome(Cell("refusing", None, 1, None, "deletion")).error
+
+
+def test_a_failure_of_common_passes_is_that_of_one_map():
+    model = wrap(settle(Functional()))
+
+    def several(explanations):
+        raise ValueError("together")
+
+    def alone(explanation):
+        if explanation.saliency.sum() < 0:
+            raise ValueError("negative")
+        return 0.5
+
+    def sign(value):
+        def explain(model, x, target):
+            return value * x.sum(1)
+
+        explain.__name__ = f"sign_{value:+d}".replace("+", "up").replace("-", "down")
+        return explain
+
+    metric = replace(METRICS["deletion"], function=alone, several=several)
+    study = EvaluationStudy(model, images(1), [sign(1), sign(-1)], metric)
+    study.compute(study.cells(), progress=False)
+    outcomes = [study.outcome(cell) for cell in study.cells()]
+    assert [outcome.error for outcome in outcomes] == ["", "negative"]
