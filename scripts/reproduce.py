@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,14 +83,17 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def connected(address: str | None) -> Any:
-    """Return a client of a Dask cluster, whose workers get the modules of these scripts with each task."""
+@contextmanager
+def connected(address: str | None) -> Iterator[Any]:
+    """Connect to a Dask cluster, whose workers get the modules of these scripts with each task."""
     if address is None:
-        return None
+        yield None
+        return
     for name, module in list(sys.modules.items()):
         if name.startswith("reproduce_"):
             optional("cloudpickle", "evaluations on a cluster").register_pickle_by_value(module)
-    return optional("distributed", "evaluations on a cluster").Client(address)
+    with optional("distributed", "evaluations on a cluster").Client(address) as client:
+        yield client
 
 
 def write(one: Reproduction, cells: Cells, setup: Setup) -> str:
@@ -132,9 +137,10 @@ def main(arguments: Sequence[str] | None = None) -> str:
         networks=given.networks,
         quick=given.quick,
         extra={} if given.boxes is None else {reproduce_localization.BOXES: str(given.boxes)},
-        client=connected(given.client),
     )
-    page = write(one, one.measure(setup), setup)
+    with connected(given.client) as client:
+        cells = one.measure(replace(setup, client=client))
+    page = write(one, cells, setup)
     print(page)
     return page
 

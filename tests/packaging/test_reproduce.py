@@ -240,6 +240,15 @@ def test_the_tolerance_is_15_pixels_exclusive():
     assert not data.near(mask)[30, 30]
 
 
+def test_a_cluster_gives_the_same_table(script, folder, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    chosen = ("fong-ch3-2", "--rows", "center", "grad_cam")
+    here, _ = trial(script, folder, tmp_path / "here", *chosen)
+    with distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster:
+        there, _ = trial(script, folder, tmp_path / "there", *chosen, "--client", cluster.scheduler_address)
+    assert there == here
+
+
 def test_deletion_is_that_of_the_metric(script, folder, tmp_path):
     """Table 3.1 for the gradient: the magnitude of the sum over the channels, for the predicted class."""
     _, rows = trial(script, folder, tmp_path, "kwon-3.1", "--rows", "gradient")
