@@ -1,8 +1,8 @@
 """Hooks of MkDocs that ``mkdocs.yml`` names.
 
 Notebooks become pages, with the outputs that ``scripts/live.py`` wrote, or else with those that are stored in them.
-The changelog becomes a page. Headings have the anchors that GitHub gives them, so that links work on both sites. Links
-of docstrings that are written for other tools become plain code.
+The changelog becomes a page, and a section of the README a part of one. Headings have the anchors that GitHub gives
+them, so that links work on both sites. Links of docstrings that are written for other tools become plain code.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ ROLE = re.compile(r":(?:func|meth|class|mod|attr|data|exc):<code>~?([^<]*)</code
 HEADING = re.compile(r"^(#{2,6}) (.*\S)\s*$|^(```)", re.MULTILINE)
 #: A link from a notebook or the changelog to a file of the repository.
 LINK = re.compile(r"\]\((?:\.\./)?docs/([^)\s]+)\)")
+#: Where the body of a section of the README is to stand.
+SECTION = re.compile(r"^<!-- README: (.*) -->$", re.MULTILINE)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -124,8 +126,17 @@ def frame(address: str, title: str) -> str:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Give headings the anchors that GitHub gives them."""
-    return with_anchors(markdown)
+    """Insert sections of the README, and give headings the anchors that GitHub gives them."""
+    return with_anchors(SECTION.sub(lambda found: section(found[1]), markdown))
+
+
+def section(heading: str) -> str:
+    """Return the body of a section of the README, with links of the site."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.search(rf"^## {re.escape(heading)}\n+(.*?)\n+(?=## |\Z)", readme, re.MULTILINE | re.DOTALL)
+    if found is None:
+        raise ValueError(f"expected a heading of README.md, got {heading!r}")
+    return re.sub(r"\]\((notebooks/\w+)\.ipynb\)", r"](\1.md)", LINK.sub(r"](\1)", found[1]))
 
 
 def with_anchors(markdown: str) -> str:

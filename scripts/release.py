@@ -1,10 +1,11 @@
-"""Refuse a release whose tag is not its version, or of which the changelog does not speak.
+"""Refuse a release whose tag is not its version, that the changelog does not name, or that links to another repository.
 
 ``python scripts/release.py v0.1.0`` is what ``release.yml`` runs; it prints nothing when all is well.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -33,12 +34,23 @@ def problems(tag: str, version: str, changelog: str) -> list[str]:
     return found
 
 
+def foreign(pyproject: str, repository: str) -> list[str]:
+    """Return a message for each address of ``pyproject.toml`` on GitHub that is not in ``repository``, "owner/name"."""
+    named = re.findall(r"https://(?:github|raw\.githubusercontent)\.com/([\w.-]+/[\w.-]+)", pyproject)
+    return [
+        f"expected the addresses of {repository} in pyproject.toml, got {other}; change those of README.md, too"
+        for other in sorted(set(named) - {repository})
+    ]
+
+
 def main() -> int:
     """Check the tag that is given; the exit status is 1 when it may not be released."""
     if len(sys.argv) != 2:
         print("usage: python scripts/release.py v0.1.0", file=sys.stderr)
         return 2
     found = problems(sys.argv[1], version(), (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
+    if repository := os.environ.get("GITHUB_REPOSITORY"):
+        found += foreign((ROOT / "pyproject.toml").read_text(encoding="utf-8"), repository)
     for problem in found:
         print(problem, file=sys.stderr)
     return int(bool(found))

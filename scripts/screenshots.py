@@ -22,6 +22,8 @@ from chromium_browser import launched  # noqa: E402
 PATIENCE = 900
 #: Largest size of a PNG file, bytes; a larger one is reduced to 256 colors.
 SIZE = 600_000
+#: Width of the thumbnails of the README, pixels: twice the width that they have there.
+THUMBNAIL = 400
 CELLS = [
     """
 import xai_widgets as xw
@@ -111,8 +113,18 @@ def shrink(path: Path) -> None:
         )
 
 
+def thumbnail(path: Path) -> Path:
+    """Write the thumbnail of NAME_light.png, ``small/NAME.webp``."""
+    small = path.parent / "small" / f"{path.stem.removesuffix('_light')}.webp"
+    small.parent.mkdir(exist_ok=True)
+    image = Image.open(path).convert("RGB")
+    size = THUMBNAIL, round(image.height * THUMBNAIL / image.width)
+    image.resize(size, Image.Resampling.LANCZOS).save(small, quality=80, method=6)
+    return small
+
+
 def main() -> None:
-    """Write NAME_light.png and NAME_dark.png for each explorer."""
+    """Write NAME_light.png, NAME_dark.png and the thumbnail of each explorer."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images"
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, launched() as browser:
@@ -137,6 +149,7 @@ def main() -> None:
                     )
                     page.output(1).screenshot(path=folder / f"{file}_{theme}.png")
                     shrink(folder / f"{file}_{theme}.png")
+                thumbnail(folder / f"{file}_light.png")
                 page.close()
         finally:
             server.stop()

@@ -118,6 +118,14 @@ def test_another_one_may_not(tag, version, changelog, words):
     assert words in problem
 
 
+def test_another_repository_than_that_of_the_links_may_not():
+    pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    repository = re.search(r'^Repository = "https://github\.com/(.*)"$', pyproject, re.MULTILINE)[1]
+    assert script.foreign(pyproject, repository) == []
+    (problem,) = script.foreign(pyproject, "another/one")
+    assert f"got {repository}" in problem
+
+
 def test_the_changelog_begins_with_this_version():
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     newest = re.search(r"^## (\S+) \((.*)\)$", changelog, re.MULTILINE)

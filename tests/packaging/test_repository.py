@@ -198,7 +198,7 @@ def test_the_version_stands_in_one_place():
     version = scope["__version__"]
     assert xai_widgets.__version__ == version
     pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    assert 'dynamic = ["version"]' in pyproject
+    assert 'dynamic = ["readme", "version"]' in pyproject
     assert 'path = "xai_widgets/_version.py"' in pyproject
     assert "version" not in json.loads((ROOT / "js" / "package.json").read_text(encoding="utf-8"))
     assigned = re.compile(rf"version[\W_]*[:=]\W*{re.escape(version)}\b", re.IGNORECASE)

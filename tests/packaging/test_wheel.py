@@ -1,5 +1,6 @@
 """The package as it is shipped: what sdist and wheel hold, and that a newcomer's environment can use the wheel."""
 
+import email
 import json
 import os
 import re
@@ -116,6 +117,31 @@ def test_the_wheel_holds_the_notebooks_and_the_program(wheel, names):
     with zipfile.ZipFile(wheel) as archive:
         (entries,) = (name for name in names if name.endswith(".dist-info/entry_points.txt"))
         assert "xai-widgets = xai_widgets.cli:script" in archive.read(entries).decode()
+
+
+def test_the_page_on_pypi_has_absolute_links_and_images(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = email.message_from_string(archive.read(name).decode())
+    links = dict(line.split(", ") for line in metadata.get_all("Project-URL"))
+    assert {"Repository", "Documentation", "Changelog", "Issues"} <= set(links)
+    url, tag = links["Repository"], f"v{xai_widgets.__version__}"
+    raw = url.replace("https://github.com/", "https://raw.githubusercontent.com/")
+    text = metadata.get_payload()
+    addresses = ["".join(found) for found in re.findall(r"\]\(([^)\s]+)\)|(?:href|src)=\"([^\"]+)\"", text)]
+    assert len(addresses) > 40
+    for address in addresses:
+        assert address.startswith("https://"), address
+        # The address is that of a file of the repository.
+        file = re.fullmatch(rf"(?:{url}/blob|{raw})/{tag}/([^#]+)(?:#.*)?", address)
+        assert file is None or (ROOT / file[1]).is_file(), address
+        assert file or "colab" in address, address
+        if address.endswith((".webp", ".png")):
+            assert address.startswith(raw), f"{address} is a page about an image"
+    versions = {
+        entry.rpartition(" ")[2] for entry in metadata.get_all("Classifier") if "Python :: 3." in entry
+    }
+    assert versions == {"3.10", "3.11", "3.12", "3.13"}
 
 
 def test_the_wheel_is_small(wheel):

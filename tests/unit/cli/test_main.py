@@ -52,10 +52,13 @@ def test_examples_run(words, cli, scene_file, monkeypatch):
             assert Path(words[words.index(option) + 1]).stat().st_size > 0
 
 
-def test_what_the_readme_shows_is_understood():
-    readme = (Path(__file__).resolve().parents[3] / "README.md").read_text(encoding="utf-8")
+def test_the_commands_of_the_readme_and_of_the_page_are_understood():
+    root = Path(__file__).resolve().parents[3]
+    text = "".join(
+        (root / name).read_text(encoding="utf-8") for name in ("README.md", "docs/how-to/command_line.md")
+    )
     shown = [
-        shlex.split(line, comments=True)[1:] for line in re.findall(r"^xai-widgets .*$", readme, re.MULTILINE)
+        shlex.split(line, comments=True)[1:] for line in re.findall(r"^xai-widgets .*$", text, re.MULTILINE)
     ]
     assert {parse(words).module for words in shown} == {"explain", "evaluate", "listing", "lab"}
 
