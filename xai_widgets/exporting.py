@@ -341,10 +341,10 @@ def _disabled(widget: DOMWidget, several: Any = None) -> set[str]:
 
 def _frozen(widget: DOMWidget) -> set[str]:
     """Return the ids of the models that show a result, which cannot be changed without a kernel."""
-    parts = [
-        getattr(each, name) for each in walk_widgets(widget) for name in getattr(each, "kernel_views", ())
-    ]
-    return {part.model_id for part in parts}
+    every = list(walk_widgets(widget))
+    parts = [getattr(each, name) for each in every for name in getattr(each, "kernel_views", ())]
+    # A view of a choice that is not made is not in the page.
+    return {part.model_id for part in parts} & {each.model_id for each in every}
 
 
 def _base64(data: bytes) -> str:

@@ -173,6 +173,9 @@ function build(figure, history) {
 	let erasing = false;
 	/** The end of the stroke so far. @type {Point | null} */
 	let tip = null;
+	/** The corner from which a box is drawn. @type {Point | null} */
+	let corner = null;
+	const boxed = () => model.get("shape") === "box";
 
 	const brush = () => ({
 		radius: Math.max((model.get("brush_size") * Math.min(painting.width, painting.height)) / 2, 0.5),
@@ -198,7 +201,8 @@ function build(figure, history) {
 			}
 			if (!cursor || !painting.width) return;
 			const scale = width / painting.width;
-			drawRing(context, { x: cursor.x * scale, y: (cursor.y * height) / painting.height }, scale, brush());
+			const at = { x: cursor.x * scale, y: (cursor.y * height) / painting.height };
+			drawRing(context, at, scale, boxed() ? { ...brush(), radius: 0 } : brush());
 		},
 	});
 	const changed = () => {
@@ -206,9 +210,11 @@ function build(figure, history) {
 		stage.repaint();
 		tools.show(painting);
 	};
-	/** Paints on to a point. @param {Point} to */
+	/** Paints on to a point, or draws the box up to it. @param {Point} to */
 	const paint = (to) => {
-		painting.stroke(tip ?? to, to, brush());
+		corner ??= to;
+		if (boxed()) painting.box(corner, to, brush().erase);
+		else painting.stroke(tip ?? to, to, brush());
 		tip = to;
 		exchange.push();
 		changed();
@@ -216,6 +222,7 @@ function build(figure, history) {
 	/** @param {Point} at @param {boolean} erase */
 	const begin = (at, erase) => {
 		erasing = erase;
+		corner = null;
 		painting.begin();
 		paint(at);
 	};
@@ -230,6 +237,12 @@ function build(figure, history) {
 	/** Changes the whole mask, for a button or a key. @param {string} name */
 	const act = (name) => {
 		end();
+		if (name === "copy") {
+			// The mask as it is drawn goes along.
+			exchange.settle();
+			update(model, { _copied: (model.get("_copied") ?? 0) + 1 });
+			return;
+		}
 		const deeds = /** @type {Record<string, () => boolean>} */ ({
 			undo: () => painting.undo(),
 			redo: () => painting.redo(),
@@ -253,7 +266,7 @@ function build(figure, history) {
 	};
 	observe(model, ["image"], () => figure.guard(() => void take()), signal);
 	observe(model, ["mask"], () => exchange.receive() && changed(), signal);
-	observe(model, ["tool", "brush_size", "softness"], stage.remark, signal);
+	observe(model, ["tool", "shape", "brush_size", "softness"], stage.remark, signal);
 	history.addEventListener("change", () => tools.show(painting), { signal });
 
 	/** From parts of the stage to pixels of the drawing. @param {Point} part */

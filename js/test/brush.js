@@ -18,6 +18,7 @@ export const STATE = {
 	fill: 0,
 	mask: null,
 	tool: "paint",
+	shape: "brush",
 	brush_size: 0.5,
 	softness: 0.5,
 	display: "result",

@@ -172,6 +172,50 @@ def test_paint_every_fill_erase_undo_and_softness(hand):
     hand.check_picture()
 
 
+def test_boxes_of_two_edits_side_by_side(hand):
+    hand.rest()
+    hand.el.get_by_text("Two edits").click()
+    hand.page.wait_for_kernel("explorer.pair_check.value")
+    panes = hand.el.locator(".xw-brush-view")
+    expect(panes).to_have_count(2)
+    panes.first.get_by_role("button", name="Box").click()
+    # The tools are those of both.
+    expect(panes.nth(1).get_by_role("button", name="Box")).to_have_attribute("aria-pressed", "true")
+    corners = ((0.2, 0.3), (0.55, 0.7)), ((0.5, 0.1), (0.9, 0.4))
+    for pane, box, name in zip(panes.all(), corners, ("brush", "other"), strict=True):
+        hand.stage = pane.locator(".xw-stage")
+        hand.paint(*box)
+        hand.page.wait_for_kernel(f"explorer.{name}.mask is not None and explorer.{name}._seen > 0")
+    hand.page.wait_for_kernel("explorer.edit_picker.value", "B")
+    for (start, end), name in zip(corners, ("brush", "other"), strict=True):
+        mask = np.array(hand.page.kernel_eval(f"explorer.{name}.mask.tolist()"))
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        assert set(np.unique(mask)) == {0, 255}
+        assert mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
+        # A mouse stops at whole pixels of the screen.
+        found = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]) / hand.size
+        np.testing.assert_allclose(found, [*start, *end], atol=1.5 / hand.size)
+    hand.page.wait_for_kernel("explorer._scorer.wait(0)")
+    bars = hand.el.locator(".xw-scores-view")
+    for pane, scores in zip(bars.all(), ("scores", "other_scores"), strict=True):
+        value = hand.page.kernel_eval(f"float(explorer.{scores}.values[0, 0, 0])")
+        expect(pane.locator(".xw-score-number").first).to_have_text(f"{value:.3f}")
+    first, second = (
+        hand.page.kernel_eval(f"float(explorer.{name}.target_values[0, 0])")
+        for name in ("scores", "other_scores")
+    )
+    assert first != second
+    assert hand.el.bounding_box()["height"] <= 640
+    # A copy is one step of the other edit, and the pixels are its own.
+    panes.first.get_by_role("button", name="Copy to B").click()
+    hand.page.wait_for_kernel("bool((explorer.other.mask == explorer.brush.mask).all())")
+    settle(hand.page.page)
+    canvases = [pane.locator(".xw-stage canvas").first.evaluate("c => c.toDataURL()") for pane in panes.all()]
+    assert canvases[0] == canvases[1]
+    panes.nth(1).get_by_role("button", name="Undo", exact=True).click()
+    hand.page.wait_for_kernel("not (explorer.other.mask == explorer.brush.mask).all()")
+
+
 def test_a_finger_paints(hand):
     hand.rest()
     session = hand.page.page.context.new_cdp_session(hand.page.page)

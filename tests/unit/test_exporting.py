@@ -90,7 +90,8 @@ def test_controls_that_need_the_kernel_are_left_out_and_nothing_else(tmp_path):
         wrap(settle(SharedInPlace())), images(1), ["gradient"], steps=2, start=False
     )
     header, _ = unpacked(xw.export(widgets.VBox([explorer]), tmp_path / "page.html").path)
-    asking = (explorer.class_picker, explorer.run_bar, explorer.method_picker)
+    pickers = (explorer.kind_picker, explorer.fill_picker, explorer.image_picker)
+    asking = (explorer.class_picker, explorer.run_bar, explorer.method_picker, *pickers)
     assert header["disabled"] == sorted(part.model_id for part in asking)
     assert explorer.curves.model_id in header["models"]
     # Taken out of its explorer a part is itself.
@@ -135,6 +136,11 @@ def test_the_brush_waits_for_its_scores(tmp_path):
     assert scored is not None
     assert header["frozen"] == [explorer.brush.model_id]
     assert explorer.brush.model_id not in header["disabled"]
+    assert explorer.other.model_id not in header["models"]
+    explorer.pair_check.value = True
+    header, _ = unpacked(xw.export(explorer, tmp_path / "page.html").path)
+    assert header["frozen"] == sorted([explorer.brush.model_id, explorer.other.model_id])
+    assert header["models"][explorer.other_scores.model_id]["state"]["values"] is not None
     explorer.close()
 
 

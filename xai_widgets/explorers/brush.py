@@ -16,10 +16,11 @@ from xai_widgets.core.run import Run, Status
 from xai_widgets.core.validation import check_finite
 from xai_widgets.core.worker import Worker
 from xai_widgets.errors import as_sentence
+from xai_widgets.explorers.brush_edits import EDITS, FILLS, BrushEdits
 from xai_widgets.explorers.image_explorer import ImageExplorer
-from xai_widgets.explorers.layout import column, header, stage
+from xai_widgets.explorers.layout import column, header
 from xai_widgets.explorers.panel import closed_on_error
-from xai_widgets.explorers.parts import TOP, scores_title, search_settings
+from xai_widgets.explorers.parts import TOP, search_settings
 from xai_widgets.explorers.similarity_choices import MIDDLE, layers_of
 from xai_widgets.explorers.state import held
 from xai_widgets.methods import as_method
@@ -33,49 +34,51 @@ from xai_widgets.perturbation.mask_search import binarize
 from xai_widgets.perturbation.refine import Refined, refine
 from xai_widgets.similarity import Packed, activation_grids, pack
 from xai_widgets.similarity.packing import RANK
-from xai_widgets.views import BrushView, ScoresView, SimilarityView
-
-#: Fills of painted pixels; the last one depends on the mask.
-FILLS = ("blur", "gray", "noise", "inpaint")
+from xai_widgets.views import SimilarityView
 
 #: Discs along each side of the image, from which "Refine" starts.
 DISCS = 9
 
 
 class _Snapshot(NamedTuple):
-    """The result of a pass for one mask.
+    """The result of a pass for the mask of each edit.
 
     Attributes
     ----------
-    values : Tensor, (classes,)
+    values : Tensor, (edits, classes)
         Probabilities, or scores.
-    fill : Tensor, (1, C, H, W)
+    fills : Tensor, (edits, C, H, W)
         The fill of painted pixels.
     chosen : int
         Its index.
     target : int
         The class.
-    pair : Tensor, (2, C, H, W)
-        The image, and the painted one.
+    images : Tensor, (1 + edits, C, H, W)
+        The image, and the painted ones.
     packed : tuple of Packed
-        The activations of both in the compared layers.
+        The activations of all in the compared layers.
     """
 
     values: Tensor
-    fill: Tensor
+    fills: Tensor
     chosen: int
     target: int
-    pair: Tensor
+    images: Tensor
     packed: tuple[Packed, ...]
 
 
-class PerturbationBrush(ImageExplorer):
+class PerturbationBrush(BrushEdits):
     """Paint over the image and see how the scores of the best classes change.
 
     Each mask takes one forward pass. Of the masks painted during a pass only the newest is used, so the scores follow a
     long stroke and end with its last mask. The button "Refine" searches for the mask of the same area that reduces the
     probability of the class most, with the chosen fill. It starts from the painted mask and from discs, and never ends
     worse than any of them (:mod:`~xai_widgets.perturbation.refine`); it is one step to undo, and a stroke stops it.
+
+    "Two edits" keeps two masks of the image side by side, each with its scores, such as the box around one object and
+    that around another, or a found mask and a box of your own (Fong and Vedaldi 2017, section 5.1). Both have the same
+    fill and tools. "Edit" chooses the one that "Refine" and :meth:`paint` change, and so does a stroke; a button below
+    each copies its mask to the other.
 
     Parameters
     ----------
@@ -108,6 +111,12 @@ class PerturbationBrush(ImageExplorer):
         The painted image; its ``mask`` can be read and set.
     scores : ScoresView
         The best classes under the mask, with their values for the image.
+    other, other_scores : BrushView, ScoresView
+        Those of edit B.
+    pair_check : CheckView
+        Whether there are two edits.
+    edit_picker : SelectView
+        The edit, "A" or "B", that "Refine" and :meth:`paint` change.
     similarity : SimilarityView or None
         The image and the painted one in the compared layers.
     class_picker : ClassPicker
@@ -128,7 +137,11 @@ class PerturbationBrush(ImageExplorer):
 
     question: ClassVar[str] = "What happens if this is covered?"
     hint: ClassVar[str] = "Paint on the image."
-    kernel_views: ClassVar[tuple[str, ...]] = ("brush",)
+    kernel_controls: ClassVar[tuple[str, ...]] = (
+        *ImageExplorer.kernel_controls,
+        *("pair_check", "edit_picker"),
+    )
+    kernel_views: ClassVar[tuple[str, ...]] = ("brush", "other")
 
     @closed_on_error
     def __init__(
@@ -149,23 +162,18 @@ class PerturbationBrush(ImageExplorer):
         super().__init__(model, image, target=target, **kwargs)
         self._settings, self._seed = settings, seed
         self._layers = [] if layers is None else layers_of([self.model], layers)[self.model.name]
-        self.brush = BrushView(
-            fill_labels=list(FILLS), title="Paint over the image", width=460 if self._layers else 700
-        )
-        self.scores = ScoresView(labels=self.model.labels, title=scores_title(self.model, "under the mask"))
+        self._make_edits()
         self.run_bar.label = "Refine"
         self.similarity = (
             SimilarityView(labels=["image", "painted"], controls=False) if self._layers else None
         )
-        if self.similarity is None:
-            # The tools stand between the image and the bars that follow it.
-            columns = stage(column(self.brush, weight=3, width=440), column(self.scores, width=200))
-        else:
-            columns = stage(column(self.brush, width=400), column(self.scores, self.similarity, width=400))
-        self._assemble([header(self.class_picker, self.run_bar), columns])
-        self.brush.observe(lambda _change: self._score(), ["mask", "fill"])
-        # A stroke stops the search.
-        self.brush.observe(lambda _change: self.cancel(), "_stroke")
+        self._one, self._two = self._layouts()
+        self._holder = column(self._one)
+        self._adopt(self._two)
+        self._assemble(
+            [header(self.class_picker, self.pair_check, self.edit_picker, self.run_bar), self._holder]
+        )
+        self._connect_edits()
         # Scores that are not finite give no mask; the run bar reports them.
         if start is not None and bool(self.model.scores(self._x).isfinite().all()):
             self.paint(start, area)
@@ -192,7 +200,7 @@ class PerturbationBrush(ImageExplorer):
             raise ValueError(f"expected a mask of shape (h, w), got {tuple(saliency.shape)}")
         saliency = resize_map(saliency[None], size)
         binary = bool(((saliency == 0) | (saliency == 1)).all())
-        self.brush.mask = (saliency if binary else binarize(saliency[None], [area])[0])[0]
+        self.edited.mask = (saliency if binary else binarize(saliency[None], [area])[0])[0]
 
     # -- scores of the painted mask -------------------------------------------------------------------------------
 
@@ -214,11 +222,13 @@ class PerturbationBrush(ImageExplorer):
 
     def _show_image(self) -> None:
         self._clear_scores()
-        with self.brush.hold_sync():
-            self.brush.mask = None
-            self.brush.image = self.model.to_rgb(self._x[0])
-            self.brush.fills = self.model.to_rgb(torch.stack([self._fill(name, None)[0] for name in FILLS]))
-        self.scores.reference = self._probabilities()
+        fills = self.model.to_rgb(torch.stack([self._fill(name, None)[0] for name in FILLS]))
+        for view, scores in self._pairs():
+            with view.hold_sync():
+                view.mask = None
+                view.image = self.model.to_rgb(self._x[0])
+                view.fills = fills
+            scores.reference = self._probabilities()
         self._score()
 
     def _fill(self, name: str, mask: Tensor | None) -> Tensor:
@@ -231,50 +241,58 @@ class PerturbationBrush(ImageExplorer):
         return fill_image("gray" if name == "gray" else "blur", x, sigma=SIGMA * min(x.shape[2:]))
 
     def _score(self) -> None:
-        """Score the painted mask, after the pass that is running, if any."""
+        """Score the painted masks, after the pass that is running, if any."""
 
         def make_run() -> Run[_Snapshot]:
             # Read when the pass begins: masks painted in between are skipped.
-            x, painted, index = self._x, self.brush.mask, min(self.brush.fill, len(FILLS) - 1)
-            if painted is not None and painted.shape != x.shape[2:]:
-                # The mask of an image of another size, which was just replaced.
-                painted = None
+            x, index = self._x, min(self.brush.fill, len(FILLS) - 1)
+            painted = [view.mask for view, _ in self._edits()]
+            # A mask of an image of another size, which was just replaced, is none.
+            painted = [None if mask is None or mask.shape != x.shape[2:] else mask for mask in painted]
             return Run(self._steps(painted, index, x, self.target), total=1, name="scores")
 
         # Each change submits a pass, so the last scores are those of the last mask.
         self._scorer.submit(make_run, on_snapshot=self._show_scores, on_end=self._scored, replace=False)
 
     def _steps(
-        self, painted: NDArray[np.uint8] | None, index: int, x: Tensor, target: int
+        self, painted: Sequence[NDArray[np.uint8] | None], index: int, x: Tensor, target: int
     ) -> Iterator[_Snapshot]:
-        mask = torch.zeros(x.shape[2:]) if painted is None else torch.from_numpy(painted / np.float32(255))
-        mask = mask.to(x.device)
-        fill = self._fill(FILLS[index], mask)
-        painted_x = torch.lerp(x, fill, mask)
-        scores = check_finite(self.model(painted_x), self.model.name)
-        pair, packed = torch.cat([x, painted_x]), tuple[Packed, ...]()
+        empty = np.zeros(x.shape[2:], np.uint8)
+        given = np.stack([empty if mask is None else mask for mask in painted])
+        masks = torch.from_numpy(given / np.float32(255)).to(x.device)
+        fills = torch.cat([self._fill(FILLS[index], mask) for mask in masks])
+        changed = torch.lerp(x.expand_as(fills), fills, masks[:, None])
+        scores = check_finite(self.model(changed), self.model.name)
+        images, packed = torch.cat([x, changed]), tuple[Packed, ...]()
         if self._layers:
-            packed = pack(activation_grids(self.model, pair, self._layers).result(progress=False), rank=RANK)
-        yield _Snapshot(self.model.probabilities(scores)[0], fill, index, target, pair, packed)
+            packed = pack(
+                activation_grids(self.model, images, self._layers).result(progress=False), rank=RANK
+            )
+        yield _Snapshot(self.model.probabilities(scores), fills, index, target, images, packed)
 
     def _show_scores(self, run: Run[_Snapshot]) -> None:
         assert run.latest is not None
-        values, fill, index, target = run.latest[:4]
-        if FILLS[index] == "inpaint" and self.brush.fills is not None:
-            # The browser shows the fill that the network got.
-            fills = self.brush.fills.copy()
-            fills[index] = self.model.to_rgb(fill[0])
-            self.brush.fills = fills
-        best = values.topk(min(TOP, len(values)))
-        with self.scores.hold_sync():
-            self.scores.target, self.scores.value_limits = target, self._limits(best.values.cpu())
-            self.scores.indices = best.indices.view(1, 1, -1).int()
-            self.scores.values = best.values.view(1, 1, -1)
-            self.scores.target_values = values[target].view(1, 1)
+        snapshot = run.latest
+        # One scale for both edits.
+        limits = self._limits(snapshot.values.cpu())
+        for (view, scores), values, fill in zip(self._pairs(), snapshot.values, snapshot.fills, strict=False):
+            if FILLS[snapshot.chosen] == "inpaint" and view.fills is not None:
+                # The browser shows the fill that the network got.
+                fills = view.fills.copy()
+                fills[snapshot.chosen] = self.model.to_rgb(fill)
+                view.fills = fills
+            best = values.topk(min(TOP, len(values)))
+            with scores.hold_sync():
+                scores.target, scores.value_limits = snapshot.target, limits
+                scores.indices = best.indices.view(1, 1, -1).int()
+                scores.values = best.values.view(1, 1, -1)
+                scores.target_values = values[snapshot.target].view(1, 1)
         if self.similarity is not None:
             with self.similarity.hold_sync():
-                self.similarity.images = self.model.to_rgb(run.latest.pair)
-                self.similarity.show(run.latest.packed)
+                edits = list(EDITS) if len(snapshot.values) > 1 else ["painted"]
+                self.similarity.labels = ["image", *edits]
+                self.similarity.images = self.model.to_rgb(snapshot.images)
+                self.similarity.show(snapshot.packed)
                 if self.similarity.position is None and not self.similarity.pins:
                     self.similarity.position = MIDDLE
 
@@ -289,8 +307,9 @@ class PerturbationBrush(ImageExplorer):
             self.run_bar.end("error", error)
 
     def _clear_scores(self) -> None:
-        with self.scores.hold_sync():
-            self.scores.indices = self.scores.values = self.scores.target_values = None
+        for _, scores in self._pairs():
+            with scores.hold_sync():
+                scores.indices = scores.values = scores.target_values = None
 
     # -- the search for a better mask -----------------------------------------------------------------------
 
@@ -307,7 +326,8 @@ class PerturbationBrush(ImageExplorer):
         if not again:
             self._score()
             return
-        painted = self.brush.mask
+        edited = self.edited
+        painted = edited.mask
         if painted is None or not painted.any():
             self.run_bar.error = "nothing is painted: paint the mask to start from"
             return
@@ -321,7 +341,7 @@ class PerturbationBrush(ImageExplorer):
             return refine(self.model, x, mask, target, fill=fill, settings=settings)
 
         def on_start() -> None:
-            self.brush._step += 1
+            edited._step += 1
 
         def on_snapshot(run: Run[Refined]) -> None:
             nonlocal latest
@@ -329,7 +349,7 @@ class PerturbationBrush(ImageExplorer):
             known, latest = latest, run.latest
             self.run_bar.progress, self.run_bar.message = run.progress, self._change(latest)
             if known is not None and latest is not known:
-                self.brush.mask = latest.mask.cpu().numpy()
+                edited.mask = latest.mask.cpu().numpy()
 
         def message() -> str:
             assert latest is not None

@@ -203,7 +203,7 @@ class DeletionExplorer(DeletionDrawing):
 
     def _shown_keys(self) -> list[DeletionKey]:
         """Return the keys of the chosen methods, followed by the random order."""
-        names = self._names()
+        names = self._chosen_methods()
         return [self._key(name) for name in [*names, *([RANDOM] if names else [])]]
 
     def _mean_keys(self) -> list[MeanKey]:
@@ -212,7 +212,7 @@ class DeletionExplorer(DeletionDrawing):
             return []
         return [MeanKey(key.method, key.kind, key.fill) for key in self._shown_keys()]
 
-    def _names(self) -> list[str]:
+    def _chosen_methods(self) -> list[str]:
         """Return the chosen methods; of a default choice those that failed are replaced by others."""
         names = list(self.method_picker.selected)
         if names != self._default:
@@ -241,7 +241,7 @@ class DeletionExplorer(DeletionDrawing):
         return self._keys()
 
     def _failures(self) -> dict[str, str]:
-        shown = map(self._key, dict.fromkeys([*self.method_picker.selected, *self._names()]))
+        shown = map(self._key, dict.fromkeys([*self.method_picker.selected, *self._chosen_methods()]))
         failed = self.study.failures([*self._mean_keys(), *shown])
         return {self.study.title(key): error for key, error in failed.items()}
 
@@ -254,7 +254,7 @@ class DeletionExplorer(DeletionDrawing):
         return f"{self.study.title(key)}: {(last or ['map'])[0]}"
 
     def _after(self, status: Status) -> None:
-        names = self._names()
+        names = self._chosen_methods()
         if status == "done" and self._default and names != self._default:
             self._default = [name for name in self._methods if name in names]
             self.method_picker.selected = self._default

@@ -126,7 +126,7 @@ class DeletionViews(ImageExplorer):
 
     def _adopt_images(self) -> None:
         """Take the images that were read last, and show the first of them."""
-        self._images, self._displays, self._image_names = self._taken
+        self._images, self._displays, self._names = self._taken
         self._classes: dict[int, int] = {}
         self.set_trait("frame", 0)
 
@@ -166,7 +166,7 @@ class DeletionViews(ImageExplorer):
     def _show_image(self) -> None:
         with self.image_picker.hold_sync():
             self.image_picker.images = self._displays
-            self.image_picker.labels = list(self._image_names)
+            self.image_picker.labels = list(self._names)
             self.image_picker.frame = self.frame
         set_layout(self.image_picker, display=None if len(self._images) > 1 else "none")
         with self.heatmap.hold_sync(), self.masked.hold_sync():

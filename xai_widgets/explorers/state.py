@@ -58,7 +58,7 @@ CHOICES = (
         "sort",
         "order",
     ),
-    *("component_opacity", "tool", "brush_size", "softness", "x_scale", "y_range"),
+    *("component_opacity", "tool", "shape", "brush_size", "softness", "x_scale", "y_range"),
 )
 #: Parts whose names stand for linked traits, if one of them has the trait.
 PREFERRED = ("display", "curves", "slider", "mask", "view", "heatmap")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,16 @@ from xai_widgets.views.viewport import Viewport
 
 
 class BrushView(View):
-    """A brush that paints or erases a mask on an image, with mouse, pen, touch or keyboard.
+    """A brush or a box that paints or erases a mask on an image, with mouse, pen, touch or keyboard.
 
     The browser draws image + m (fill - image) for the mask m, pixel by pixel, with or without a kernel. While the
     user paints, it sends the newest mask to Python as soon as the previous one has been processed, so masks do not
     queue up and the last one always arrives.
 
     The right button, Alt, and the eraser of a pen erase. With the image focused, the arrow keys move a crosshair
-    (by ten pixels with Shift), Space paints there and, while it is held, along the path; [ and ] change the size, x
-    the tool, f the fill and d the display. Ctrl+Z or Cmd+Z undoes; with Shift, or with Y in place of Z, it redoes.
+    (by ten pixels with Shift), Space paints there and, while it is held, along the path or the box from there; [ and ]
+    change the size, x the tool, b the shape, f the fill and d the display. Ctrl+Z or Cmd+Z undoes; with Shift, or with
+    Y in place of Z, it redoes.
 
     Raises
     ------
@@ -73,6 +75,10 @@ class BrushView(View):
         help="Masks that are assigned while this number stays the same are undone together, unless it is 0.",
     ).tag(sync=True)
     tool = Choice(("paint", "erase"), help="Whether the brush paints or erases.")
+    shape = Choice(
+        ("brush", "box"),
+        help="Whether a drag paints along its path, or the box from its begin to its end, with sharp edges.",
+    )
     brush_size = Unit(0.15, help=("Diameter of the brush as a share of the short side of the image."))
     softness = Unit(0.5, help="The share of the radius over which the brush fades out.")
     display = Choice(
@@ -84,6 +90,11 @@ class BrushView(View):
     opacity = Unit(0.6, help='Opacity of the mask in the display "tint".')
     _stroke = Int(0, help="Number of the last mask that the browser sent.").tag(sync=True)
     _seen = Int(0, help="Number of the last mask that Python processed.").tag(sync=True)
+    copy_label = Unicode(
+        "",
+        help='Text of a button that asks for a copy of the mask, such as ``"Copy to B"``; "" for none. See `on_copy`.',
+    ).tag(sync=True)
+    _copied = Int(0, help="Number of times that the button was pressed.").tag(sync=True)
     interpolation = Choice(
         ("pixelated", "smooth", "bicubic"),
         help='How the image is enlarged; "pixelated" shows the pixels of the input.',
@@ -118,6 +129,16 @@ class BrushView(View):
         fits = self.mask is None or self.image is None or self.mask.shape == self.image.shape[:2]
         if not fits:
             self.mask = None
+
+    def on_copy(self, callback: Callable[[], object]) -> None:
+        """Call `callback` each time the button of `copy_label` is pressed.
+
+        Parameters
+        ----------
+        callback : callable
+            Called without arguments, after the mask was updated.
+        """
+        self.observe(lambda _change: callback(), "_copied")
 
     def static_image(self) -> preview.Pixels | None:
         """Return the perturbed image; without fills the original one."""

@@ -74,7 +74,7 @@ export function listenToBrush(node, actions, signal) {
 
 /**
  * Draws the outline of the brush, light within dark so that it shows on any image; a second circle where the soft
- * border begins, and a cross or, erasing, a bar in the middle.
+ * border begins, and a cross or, erasing, a bar in the middle. Without a radius, as for a box, there is no circle.
  *
  * @param {CanvasRenderingContext2D} context
  * @param {Point} at  pixels of the canvas
@@ -84,7 +84,7 @@ export function listenToBrush(node, actions, signal) {
 export function drawRing(context, at, scale, { radius, softness, erase }) {
 	const unit = Math.max(1, Math.round(window.devicePixelRatio));
 	const ring = new Path2D();
-	ring.arc(at.x, at.y, Math.max(radius * scale, 2 * unit), 0, 2 * Math.PI);
+	if (radius > 0) ring.arc(at.x, at.y, Math.max(radius * scale, 2 * unit), 0, 2 * Math.PI);
 	const inner = new Path2D();
 	const solid = radius * (1 - softness) * scale;
 	if (softness > 0 && solid > 2 * unit) inner.arc(at.x, at.y, solid, 0, 2 * Math.PI);

@@ -86,6 +86,7 @@ function onKey({ key, shiftKey, repeat }, hand) {
 		return { brush_size: Math.round(clamp(size, 0.01) * 1e4) / 1e4 };
 	}
 	if (key === "x") return { tool: model.get("tool") === "paint" ? "erase" : "paint" };
+	if (key === "b") return { shape: model.get("shape") === "box" ? "brush" : "box" };
 	if (key === "d") return { display: next(DISPLAYS, model.get("display")) };
 	const count = hand.fills();
 	if (key === "f" && count > 1) return { fill: (Math.min(model.get("fill"), count - 1) + 1) % count };

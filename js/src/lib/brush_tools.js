@@ -13,6 +13,7 @@ export const KEYS = [
 	["← ↑ ↓ →", "move the brush by one pixel, with Shift by ten"],
 	["Space", "paint here; held, along the way"],
 	["x", "paint or erase"],
+	["b", "brush or box; Space, held, draws the box by the arrow keys"],
 	["[ ]", "smaller, larger brush"],
 	["f", "next fill"],
 	["d", "result, tint or outline"],
@@ -24,6 +25,10 @@ export const KEYS = [
 const TOOLS = [
 	{ value: "paint", text: "Paint" },
 	{ value: "erase", text: "Erase" },
+];
+const SHAPES = [
+	{ value: "brush", text: "Brush" },
+	{ value: "box", text: "Box" },
 ];
 const DISPLAYS = [
 	{ value: "result", text: "Result" },
@@ -41,13 +46,22 @@ const LARGEST = 0.6;
 
 /**
  * @param {import("./figure.js").Figure} figure
- * @param {{act: (name: string) => void, fills: () => number}} options  `act` undoes, redoes, clears, inverts or fills
+ * @param {{act: (name: string) => void, fills: () => number}} options  `act` undoes, redoes, clears, inverts, fills or copies
  */
 export function createBrushTools({ model, bind, signal }, { act, fills }) {
 	const tool = toggleControl(bind("tool", "Tool"), TOOLS);
 	tool.classList.add("xw-segments");
+	const shape = toggleControl(bind("shape", "Shape"), SHAPES);
+	shape.classList.add("xw-segments");
 	const display = toggleControl(bind("display", "Display"), DISPLAYS);
 	display.classList.add("xw-segments");
+	const size = rangeControl(bind("brush_size", "Size"), {
+		min: 0.01,
+		max: LARGEST,
+		step: 0.005,
+		text: percent,
+	});
+	const softness = rangeControl(bind("softness", "Softness"), { min: 0, max: 1, step: 0.01, text: percent });
 	const opacity = rangeControl(bind("opacity", "Opacity"), { min: 0, max: 1, step: 0.01, text: percent });
 	const fillHost = element("div", { class: "xw-fill" });
 	const buttons = ACTIONS.map(({ name, text, help }) => {
@@ -55,16 +69,20 @@ export function createBrushTools({ model, bind, signal }, { act, fills }) {
 		button.addEventListener("click", () => act(name), { signal });
 		return button;
 	});
+	const copy = element("button", { type: "button", hidden: true }, []);
+	copy.addEventListener("click", () => act("copy"), { signal });
+	const showCopy = () => {
+		copy.textContent = model.get("copy_label") ?? "";
+		copy.hidden = !copy.textContent;
+	};
+	observe(model, ["copy_label"], showCopy, signal);
+	showCopy();
 	const node = element("div", { class: "xw-tools" }, [
-		tool,
+		element("div", { class: "xw-buttons" }, [tool, shape]),
 		display,
 		fillHost,
-		element("div", { class: "xw-brush" }, [
-			rangeControl(bind("brush_size", "Size"), { min: 0.01, max: LARGEST, step: 0.005, text: percent }),
-			rangeControl(bind("softness", "Softness"), { min: 0, max: 1, step: 0.01, text: percent }),
-			opacity,
-		]),
-		element("div", { class: "xw-buttons", role: "group", "aria-label": "Whole mask" }, buttons),
+		element("div", { class: "xw-brush" }, [size, softness, opacity]),
+		element("div", { class: "xw-buttons", role: "group", "aria-label": "Whole mask" }, [...buttons, copy]),
 	]);
 	/** The list of fills is made again for other names. */
 	let names = "";
@@ -92,12 +110,15 @@ export function createBrushTools({ model, bind, signal }, { act, fills }) {
 		}
 		fillHost.hidden = texts.length < 2;
 	};
-	// Its room is kept: no control moves when the display changes.
-	const showOpacity = () => {
-		opacity.style.visibility = model.get("display") === "tint" ? "" : "hidden";
+	// Their room is kept beside the image: no control moves there when the display or the shape changes.
+	const showRanges = () => {
+		opacity.classList.toggle("xw-unused", model.get("display") !== "tint");
+		for (const range of [size, softness]) {
+			range.classList.toggle("xw-unused", model.get("shape") === "box");
+		}
 	};
-	observe(model, ["display"], showOpacity, signal);
-	showOpacity();
+	observe(model, ["display", "shape"], showRanges, signal);
+	showRanges();
 	return {
 		node,
 		/** @param {import("./painting.js").Painting} painting */

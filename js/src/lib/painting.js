@@ -1,4 +1,4 @@
-import { clamp } from "./numbers.js";
+import { ascending, clamp } from "./numbers.js";
 
 /**
  * A mask of bytes that is painted: strokes, steps to undo, and the part that has changed since it was last drawn.
@@ -64,6 +64,8 @@ export class Painting {
 	#dirty = null;
 	/** @type {Uint8Array | null} the mask when the stroke began */
 	#before = null;
+	/** The last box of this stroke. @type {Rect | null} */
+	#box = null;
 	#history;
 
 	/** @param {History} history */
@@ -111,6 +113,7 @@ export class Painting {
 
 	/** Until `end`, all changes are one step. */
 	begin() {
+		this.#box = null;
 		this.#before ??= this.mask.slice();
 	}
 
@@ -157,6 +160,37 @@ export class Painting {
 			}
 		}
 		this.#soil({ left, top, right, bottom });
+	}
+
+	/**
+	 * Fills the box between two corners, or erases it, in place of the box before it in this stroke: all pixels that it
+	 * touches, within the image.
+	 *
+	 * @param {Point} from
+	 * @param {Point} to
+	 * @param {boolean} erase
+	 */
+	box(from, to, erase) {
+		if (this.#box && this.#before) {
+			for (const at of this.#within(this.#box)) this.mask[at] = this.#before[at];
+			this.#soil(this.#box);
+		}
+		const [xs, ys] = [[from.x, to.x].sort(ascending), [from.y, to.y].sort(ascending)];
+		this.#box = {
+			left: clamp(Math.floor(xs[0]), 0, this.width - 1),
+			top: clamp(Math.floor(ys[0]), 0, this.height - 1),
+			right: clamp(Math.ceil(xs[1]), 1, this.width),
+			bottom: clamp(Math.ceil(ys[1]), 1, this.height),
+		};
+		for (const at of this.#within(this.#box)) this.mask[at] = erase ? 0 : 255;
+		this.#soil(this.#box);
+	}
+
+	/** The indices of the pixels of a box. @param {Rect} rect */
+	*#within({ left, top, right, bottom }) {
+		for (let row = top; row < bottom; row++) {
+			for (let column = left; column < right; column++) yield row * this.width + column;
+		}
 	}
 
 	/**
