@@ -24,6 +24,7 @@ from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import items
 from xai_widgets.methods import METHODS
 from xai_widgets.metrics.agreement import pearson
+from xai_widgets.metrics.base import Explanation, metric
 
 
 @dataclass(frozen=True, repr=False)
@@ -93,3 +94,19 @@ def virtual_identity(
         real = METHODS["norm_grad_convolution"].saliency(model, x, target, layer=name)
         columns.append(pearson(identity.float(), real.float()))
     return VirtualIdentity(names, torch.stack(columns, 1))
+
+
+@metric(
+    "virtual_identity",
+    title="Virtual identity",
+    category="agreement",
+    direction="higher",
+    measures="mean correlation of NormGrad of an inserted identity layer with NormGrad of the convolutions of the "
+    "network, whatever map is scored",
+    source="Rebuffi et al. 2020",
+    bounds=(-1.0, 1.0),
+)
+def virtual_identity_correlation(explanation: Explanation, *, layers: Sequence[str] | None = None) -> float:
+    """Return the mean over the convolutions; those with a constant map count as 0."""
+    found = virtual_identity(explanation.model, explanation.x, explanation.target, layers=layers)
+    return found.correlation.nan_to_num(0).mean().item()

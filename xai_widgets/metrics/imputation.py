@@ -207,6 +207,7 @@ def road(
     source="Rong et al. 2022",
     bounds=(-0.5, 0.5),
 )
-def road_score(explanation: Explanation) -> float:
+def road_score(explanation: Explanation, *, seed: int = 0) -> float:
     """Return the score of one map."""
-    return road(explanation.model, explanation.x, explanation.saliency, explanation.target).score.item()
+    model, x, saliency, target = explanation.model, explanation.x, explanation.saliency, explanation.target
+    return road(model, x, saliency, target, seed=seed).score.item()

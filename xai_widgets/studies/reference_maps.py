@@ -14,13 +14,14 @@ from xai_widgets.methods.registry import Cost, channel_sum
 _NO_PASS = Cost(0, 0)
 
 
-def _random(model: ImageModel, x: Tensor, target: Tensor) -> Tensor:
-    """Return uniform noise, (N, 1, H, W), that depends on the pixels of each image alone."""
+def _random(model: ImageModel, x: Tensor, target: Tensor, *, seed: int = 0) -> Tensor:
+    """Return uniform noise, (N, 1, H, W), that depends on the pixels of each image and the seed alone."""
     maps = []
     for image in x:
         pixels = image.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
-        seed = int.from_bytes(hashlib.sha256(pixels).digest()[:8], "big") >> 1
-        maps.append(torch.rand(x.shape[2:], generator=torch.Generator().manual_seed(seed)))
+        digest = int.from_bytes(hashlib.sha256(pixels).digest()[:8], "big")
+        generator = torch.Generator().manual_seed((digest >> 1) ^ seed)
+        maps.append(torch.rand(x.shape[2:], generator=generator))
     return torch.stack(maps)[:, None].to(x.device)
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import threading
+from asyncio import CancelledError
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ from xai_widgets.core.caching import digest_of, fingerprint
 from xai_widgets.core.model import ImageModel, check_model
 from xai_widgets.core.optional import optional
 from xai_widgets.core.validation import brief
+from xai_widgets.core.validation import seed as check_seed
 from xai_widgets.data import scenes
 from xai_widgets.data.base import Example
 from xai_widgets.data.reading import image_files
@@ -32,7 +37,7 @@ from xai_widgets.studies.store import Outcome
 QUICK_METHODS = ("gradient", "guided_backprop", "integrated_gradients", "grad_cam")
 QUICK_METRICS = ("deletion", "insertion")
 #: How often lost tasks are given to a cluster again.
-ATTEMPTS = 5
+ATTEMPTS = 10
 
 
 def evaluate(
@@ -46,6 +51,7 @@ def evaluate(
     layers: Sequence[str] | None = None,
     references: bool = True,
     permuted: Mapping[str, ImageModel] | ImageModel | None = None,
+    seed: int = 0,
     client: Any = None,
     progress: bool = True,
 ) -> Evaluation:
@@ -65,7 +71,7 @@ def evaluate(
         Names of methods, or whatever :func:`~xai_widgets.methods.as_method` takes.
     metrics : sequence of str or Metric, default ("deletion", "insertion")
         Names in :data:`~xai_widgets.metrics.METRICS`, or metrics of your own. ``METRICS[name].with_options(...)``
-        sets options, among them seeds.
+        sets options.
     path : str or Path, optional
         SQLite file of the scores. Default: they are kept in memory alone.
     targets, layers
@@ -74,6 +80,9 @@ def evaluate(
         Whether random maps, the center of the image and a map without a class are among the rows.
     permuted : ImageModel or mapping of str to ImageModel, optional
         Networks trained on permuted labels, by the names of the models, for the metric "data_randomization".
+    seed : int, default 0
+        Seed of all methods and metrics that draw random numbers and of the random maps, except of metrics whose seed is
+        among their options. Two calls with one seed have the same scores.
     client : distributed.Client, optional
         Dask client: each worker gets the networks once and computes whole images, on its own GPU if it has one. The
         scores are those of a local run, with the same number of threads for each image.
@@ -103,13 +112,13 @@ def evaluate(
     rows = {**reference_methods(), **given} if references else given
     scored = metrics_by_name(metrics)
     second = dict.fromkeys(named, permuted) if isinstance(permuted, ImageModel) else dict(permuted or {})
-    bundle = Bundle(named, dataset, rows, scored, targets, layers, second)
+    bundle = Bundle(named, dataset, rows, scored, targets, layers, second, check_seed(seed))
     stores: dict[str, ScoreStore | None] = dict.fromkeys(named)
     if path is not None:
         for name, model in named.items():
             stores[name] = store = ScoreStore(Path(path), name)
             facts = {"network": fingerprint(model), "number of images": len(dataset)}
-            facts["data set"] = _digest(dataset)
+            facts |= {"data set": _digest(dataset), "seed": check_seed(seed)}
             facts |= {f"options of {each.name}": _described(each.options) for each in scored.values()}
             store.check_facts(facts)
     studies = {name: bundle.study(name, stores[name]) for name in named}
@@ -176,6 +185,7 @@ class Bundle:
         targets: int | Sequence[int] | None,
         layers: Sequence[str] | None,
         permuted: Mapping[str, ImageModel],
+        seed: int = 0,
     ) -> None:
         self.models, self.dataset, self.methods, self.metrics = (
             dict(models),
@@ -183,7 +193,7 @@ class Bundle:
             dict(methods),
             dict(metrics),
         )
-        self.targets, self.layers, self.permuted = targets, layers, dict(permuted)
+        self.targets, self.layers, self.permuted, self.seed = targets, layers, dict(permuted), seed
         self._studies: dict[str, EvaluationStudy] = {}
         self._lock = threading.Lock()
 
@@ -208,8 +218,8 @@ class Bundle:
         return EvaluationStudy(
             self.models[name],
             self.dataset,
-            list(self.methods.values()),
-            list(self.metrics.values()),
+            [seeded_method(each, self.seed) for each in self.methods.values()],
+            [seeded_metric(each, self.seed) for each in self.metrics.values()],
             targets=self.targets,
             layers=self.layers,
             permuted=self.permuted.get(name),
@@ -235,6 +245,20 @@ class Bundle:
             return outcomes
 
 
+def seeded_method(method: Method, seed: int) -> Method:
+    """Return a method whose random numbers have a seed; one that draws none is returned as it is."""
+    if seed == 0 or "seed" not in inspect.signature(method.function).parameters:
+        return method
+    return replace(method, function=partial(method.function, seed=seed))
+
+
+def seeded_metric(metric: Metric, seed: int) -> Metric:
+    """Return a metric whose random numbers have a seed, unless its options have one or it draws none."""
+    if "seed" not in metric.option_names or "seed" in metric.options:
+        return metric
+    return metric.with_options(seed=seed)
+
+
 def _known_methods() -> dict[str, Method]:
     return {**METHODS, **reference_methods()}
 
@@ -254,13 +278,19 @@ def _compute_there(
     """Give the images whose scores are missing to the workers, and store each result as it comes."""
     distributed = optional("distributed", "evaluations on a cluster")
     threads = torch.get_num_threads()
+    reason: BaseException | None = None
     left = {(name, image): cells for name, study in studies.items() for image, cells in _missing(study)}
     with tqdm(total=sum(map(len, left.values())), disable=not progress, unit="score") as bar:
         for _ in range(ATTEMPTS):
             if not left:
                 return
-            # On every worker, so that it survives the loss of one.
-            resident = client.scatter(bundle, broadcast=True, hash=False)
+            try:
+                # On every worker, so that it survives the loss of one.
+                client.wait_for_workers(1)
+                resident = client.scatter(bundle, broadcast=True, hash=False)
+            except OSError as error:  # a worker was lost on the way
+                reason = error
+                continue
             futures = {
                 client.submit(_score_on_worker, resident, name, cells, threads, pure=False): (name, image)
                 for (name, image), cells in left.items()
@@ -268,12 +298,19 @@ def _compute_there(
             for future in distributed.as_completed(futures):
                 key = futures[future]
                 if future.status != "finished":
+                    reason = future.exception() if future.status == "error" else reason
                     continue
-                for cell, outcome in future.result():
+                try:
+                    found = future.result()
+                except (OSError, CancelledError) as error:  # lost with its worker
+                    reason = error
+                    continue
+                for cell, outcome in found:
                     studies[key[0]].store[cell] = outcome
                 bar.update(len(left.pop(key)))
                 future.release()
-    reason = next((future.exception() for future in futures if future.status == "error"), None)
+    if not left:
+        return
     raise RuntimeError(
         f"expected the workers to score {len(left)} more images, got no result after {ATTEMPTS} attempts"
         + (f": {reason}" if reason else "")

@@ -1,15 +1,14 @@
 """Evaluation in one call: tables, intervals, resuming after a kill, reference maps, and a Dask cluster."""
 
 import math
+import multiprocessing
 import os
+import random
 import signal
 import sqlite3
 import statistics
-import subprocess
-import sys
-import textwrap
+import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,7 +27,6 @@ from xai_widgets.studies.reference_maps import reference_methods
 from xai_widgets.studies.store import Outcome
 
 QUICK = METRICS["deletion"].with_options(steps=4)
-HERE = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -200,53 +198,84 @@ def test_masks_of_scenes_and_permuted_labels():
         evaluate(network, examples, "grad_cam", "data_randomization", progress=False)
 
 
-KILLED = """
-    import sys, time
-    sys.path.insert(0, {here!r})
-    from networks import Functional, images, settle, wrap
-    from xai_widgets.metrics import METRICS
-    from xai_widgets.studies import evaluate
+def test_one_seed_reaches_all_that_draws_random_numbers(model, tmp_path):
+    methods = ["smoothgrad", "gradient"]
+    metrics = [
+        METRICS["infidelity"].with_options(squares=20),
+        METRICS["morf"].with_options(steps=4),
+        METRICS["sensitivity_n"].with_options(sets=5, seed=3),
+        QUICK,
+    ]
+
+    def scores(seed):
+        return _scores(evaluate({"net": model}, images(1), methods, metrics, seed=seed, progress=False))
+
+    first, again, other = scores(1), scores(1), scores(2)
+    assert first == again
+    fixed = {key for key in first if first[key] == other[key]}
+    for name in ("infidelity", "morf"):
+        assert ("net", "gradient", 0, name) not in fixed
+    assert ("net", "smoothgrad", 0, "deletion") not in fixed
+    assert ("net", "random", 0, "deletion") not in fixed
+    # A seed among the options stays, and so does the order of a gradient.
+    assert {("net", "gradient", 0, "sensitivity_n"), ("net", "gradient", 0, "deletion")} <= fixed
+    path = tmp_path / "scores.sqlite"
+    evaluate({"net": model}, images(1), methods, QUICK, seed=1, path=path, progress=False)
+    with pytest.raises(ValueError, match="another seed"):
+        evaluate({"net": model}, images(1), methods, QUICK, seed=2, path=path, progress=False)
+
+
+def test_ten_kills_at_random_moments_lose_and_repeat_nothing(tmp_path):
+    """Each row is there once, is never written again, and is that of a run that nobody interrupts."""
+    path, whole = tmp_path / "scores.sqlite", tmp_path / "whole.sqlite"
+
+    def rows(file):
+        try:
+            with sqlite3.connect(file) as connection:
+                return connection.execute("select rowid, * from scores").fetchall()
+        except sqlite3.OperationalError:
+            return []
+
+    # Children that have imported everything: what is killed is the evaluation.
+    context = multiprocessing.get_context("fork")
+    generator = random.Random(0)
+    kept: set = set()
+    for _ in range(10):
+        before = len(rows(path))
+        process = context.Process(target=_evaluate_slowly, args=(str(path),))
+        process.start()
+        deadline = time.monotonic() + 60
+        while len(rows(path)) == before and process.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.002)
+        time.sleep(generator.uniform(0, 0.15))
+        process.kill()
+        process.join()
+        now = set(rows(path))
+        assert kept <= now
+        kept = now
+    assert len(kept) >= 10
+    threads = torch.get_num_threads()
+    try:
+        _evaluate_slowly(str(path))
+        _evaluate_slowly(str(whole))
+    finally:
+        torch.set_num_threads(threads)
+    found, expected = ([row[1:] for row in rows(file)] for file in (path, whole))
+    assert kept <= set(rows(path))
+    assert len(found) == len(set(row[:6] for row in found)) == 24 * 5 * 2
+    assert sorted(map(repr, found)) == sorted(map(repr, expected))
+
+
+def _evaluate_slowly(path):
+    torch.set_num_threads(1)
 
     def slow(model, x, target):
         time.sleep(0.02)
         return x.sum(1)
 
-    metrics = [METRICS["deletion"].with_options(steps=4), "png_size"]
+    metrics = [QUICK, "png_size"]
     network = wrap(settle(Functional()))
-    evaluate({{"net": network}}, images(12), ["gradient", slow], metrics, path={path!r}, progress=False)
-    print("done")
-"""
-
-
-def test_a_kill_loses_and_repeats_nothing(model, tmp_path):
-    path = tmp_path / "scores.sqlite"
-    code = textwrap.dedent(KILLED).format(here=str(HERE), path=str(path))
-
-    def count():
-        try:
-            with sqlite3.connect(path) as connection:
-                return connection.execute("select count(*) from scores").fetchone()[0]
-        except sqlite3.OperationalError:
-            return 0
-
-    kept = []
-    for least in (5, 40):
-        process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ})
-        deadline = time.monotonic() + 300
-        while count() < least and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        with sqlite3.connect(path) as connection:
-            kept.append(dict(connection.execute("select rowid, value from scores").fetchall()))
-    assert 5 <= len(kept[0]) < 120
-    # No row of the first run was written again by the second one.
-    assert kept[0].items() <= kept[1].items()
-    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ})
-    assert count() == 12 * 5 * 2
-    with sqlite3.connect(path) as connection:
-        found = dict(connection.execute("select rowid, value from scores").fetchall())
-    assert kept[1].items() <= found.items()
+    evaluate({"net": network}, images(24), ["gradient", slow], metrics, path=path, progress=False)
 
 
 def test_a_cluster_gives_the_same_numbers_and_survives_the_loss_of_a_worker(model, tmp_path):
@@ -281,12 +310,47 @@ def test_a_cluster_gives_the_same_numbers_and_survives_the_loss_of_a_worker(mode
         survived = evaluate(
             {"net": model}, images(8), [*methods, fatal], metrics, client=client, path=path, progress=False
         )
+        _kill_workers_at_random(cluster, client, model, tmp_path / "killed.sqlite")
     assert (tmp_path / "died").exists()
     found = _scores(survived)
     assert {key: value for key, value in found.items() if key[1] != "fatal"} == _scores(here)
     assert len([key for key in found if key[1] == "fatal"]) == 16
     with sqlite3.connect(path) as connection:
         assert connection.execute("select count(*) from scores").fetchone()[0] == len(found) == 8 * 6 * 2
+
+
+def _kill_workers_at_random(cluster, client, model, path):
+    """Evaluate while one worker after the other is killed; each row is there once, and that of a local run."""
+
+    def slow(model, x, target):
+        time.sleep(0.1)
+        return x.sum(1)
+
+    killed: list = []
+    ended = threading.Event()
+
+    def kill():
+        generator = random.Random(1)
+        while len(killed) < 3 and not ended.wait(generator.uniform(0.3, 1.0)):
+            pids = [worker.pid for worker in cluster.workers.values() if worker.pid]
+            if pids:
+                os.kill(pid := generator.choice(pids), signal.SIGKILL)
+                killed.append(pid)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        found = evaluate(
+            {"net": model}, images(24), ["gradient", slow], QUICK, client=client, path=path, progress=False
+        )
+    finally:
+        ended.set()
+        thread.join()
+    assert killed
+    expected = evaluate({"net": model}, images(24), ["gradient", slow], QUICK, progress=False)
+    assert _scores(found) == _scores(expected)
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("select count(*) from scores").fetchone()[0] == 24 * 5
 
 
 def _scores(result):
