@@ -1,6 +1,6 @@
 """Class activation maps against torchcam: Grad-CAM, CAM, and Grad-CAM++ with its documented difference.
 
-Score-CAM, Layer-CAM, XGrad-CAM and the other maps of torchcam are no methods of this package.
+Score-CAM, Layer-CAM and XGrad-CAM are missing here.
 """
 
 import pytest

@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import os
 import threading
-from asyncio import CancelledError
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
