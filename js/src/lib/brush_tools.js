@@ -69,7 +69,8 @@ export function createBrushTools({ model, bind, signal }, { act, fills }) {
 		button.addEventListener("click", () => act(name), { signal });
 		return button;
 	});
-	const copy = element("button", { type: "button", hidden: true }, []);
+	const tip = "Replace the other mask by this one, in one step that can be undone there";
+	const copy = element("button", { type: "button", title: tip, hidden: true }, []);
 	copy.addEventListener("click", () => act("copy"), { signal });
 	const showCopy = () => {
 		copy.textContent = model.get("copy_label") ?? "";

@@ -15,6 +15,7 @@ const TRAITS = {
 	area: "The share of the image that the mask keeps",
 	display: "How the mask is shown",
 	tool: "Paint covers the image, Erase uncovers it",
+	shape: "Brush paints along the path of a drag, Box fills the box that it spans",
 	brush_size: "Diameter of the brush, as a share of the image",
 	softness: "How soft the edge of the brush is",
 	fill: "What stands in place of the covered pixels",
@@ -39,6 +40,8 @@ const VALUES = {
 	"display.tint": "Tint what is covered",
 	"tool.paint": "Cover the image where you paint",
 	"tool.erase": "Uncover the image where you paint",
+	"shape.brush": "Paint along the path of a drag",
+	"shape.box": "Fill, or erase, the box that a drag spans",
 };
 
 /** The sentence about a control. @param {string} trait @param {string} [value]  of a button that sets this value */
