@@ -19,7 +19,8 @@ from xai_widgets.core.model import ImageModel
 from xai_widgets.core.writing import atomic_write
 from xai_widgets.data import Example
 from xai_widgets.metrics import METRICS, Metric, Summary
-from xai_widgets.studies import Cell, EvaluationStudy, Score
+from xai_widgets.studies import Cell, EvaluationStudy, Score, ScoreStore
+from xai_widgets.studies.scoring import checked_store
 
 
 class Row(NamedTuple):
@@ -50,13 +51,16 @@ def run(options: argparse.Namespace) -> int:
             metric.with_options(steps=options.steps) if "steps" in metric.option_names else metric
             for metric in metrics
         ]
+    images = examples if with_masks else [example.image for example in examples]
     study = EvaluationStudy(
         model,
-        examples if with_masks else [example.image for example in examples],
+        images,
         list(methods.values()),
         metrics,
         targets=target,
         layers=None if options.layer is None else [options.layer],
+        permuted=read_permuted(options, metrics),
+        store=read_store(options, model, images, metrics),
     )
 
     def describe(cell: Cell) -> str:
@@ -86,6 +90,33 @@ def choose_metrics(names: Sequence[str] | None, *, masks: bool) -> list[Metric]:
                 f"their classes, such as {DEFAULT_NETWORK!r}"
             )
     return [METRICS[name] for name in names]
+
+
+def read_permuted(options: argparse.Namespace, metrics: Sequence[Metric]) -> ImageModel | None:
+    """Return the network of ``--permuted``; UsageError if a metric needs one and none is named."""
+    if options.permuted is not None:
+        return read_network(argparse.Namespace(**{**vars(options), "model": options.permuted}))
+    for metric in metrics:
+        if "permuted" in metric.needs:
+            raise UsageError(
+                f"expected --permuted NAME, a network trained on permuted labels, for {metric.name}, got none; for "
+                f"example '{DEFAULT_NETWORK}_permuted'"
+            )
+    return None
+
+
+def read_store(
+    options: argparse.Namespace, model: ImageModel, images: Sequence[object], metrics: Sequence[Metric]
+) -> ScoreStore | None:
+    """Return the file of ``--store``; UsageError if it holds the scores of another evaluation."""
+    if options.store is None:
+        return None
+    outputs.check_parent(Path(options.store))
+    try:
+        named = {metric.name: metric for metric in metrics}
+        return checked_store(options.store, model.name, model, images, named, 0)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def check_steps(model: ImageModel, steps: int | None) -> None:

@@ -219,6 +219,12 @@ def _evaluate(parser: Parser) -> None:
         "--steps", metavar="N", type=at_least(1), help="steps of the curves (224, as in RISE)"
     )
     parser.add_argument("--csv", metavar="FILE", help="write the scores of each image and method")
+    parser.add_argument(
+        "--store", metavar="FILE", help="keep each score in this SQLite file, and continue there after a kill"
+    )
+    parser.add_argument(
+        "--permuted", metavar="NAME", help="a network trained on permuted labels, for data_randomization"
+    )
     _quiet(parser)
 
 

@@ -116,11 +116,7 @@ def evaluate(
     stores: dict[str, ScoreStore | None] = dict.fromkeys(named)
     if path is not None:
         for name, model in named.items():
-            stores[name] = store = ScoreStore(Path(path), name)
-            facts = {"network": fingerprint(model), "number of images": len(dataset)}
-            facts |= {"data set": _digest(dataset), "seed": check_seed(seed)}
-            facts |= {f"options of {each.name}": _described(each.options) for each in scored.values()}
-            store.check_facts(facts)
+            stores[name] = checked_store(path, name, model, dataset, scored, seed)
     studies = {name: bundle.study(name, stores[name]) for name in named}
     if client is None:
         for study in studies.values():
@@ -134,6 +130,23 @@ def evaluate(
     if every and all(outcome.error for outcome in every):
         raise ValueError(f"expected at least one score, got none: {every[0].error}")
     return Evaluation(scored, outcomes)
+
+
+def checked_store(
+    path: str | os.PathLike[str],
+    name: str,
+    model: ImageModel,
+    dataset: Sequence[Any],
+    metrics: Mapping[str, Metric],
+    seed: int,
+) -> ScoreStore:
+    """Return the scores of a model in a file; ValueError if they are those of another evaluation."""
+    store = ScoreStore(Path(path), name)
+    facts = {"network": fingerprint(model), "number of images": len(dataset)}
+    facts |= {"data set": _digest(dataset), "seed": check_seed(seed)}
+    facts |= {f"options of {each.name}": _described(each.options) for each in metrics.values()}
+    store.check_facts(facts)
+    return store
 
 
 def _examples(dataset: Any) -> Sequence[Any]:

@@ -123,7 +123,7 @@ def test_an_interrupt_leaves_no_file(cli, photo, files, monkeypatch):
     def stop(explanation, steps=None):
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(METRICS, "insertion", replace(METRICS["insertion"], function=stop))
+    monkeypatch.setitem(METRICS, "insertion", replace(METRICS["insertion"], function=stop, several=None))
     done = cli("evaluate", "photo.png", *OWN, "--methods", "gradient", "--steps", 4, "--csv", "out.csv")
     assert (done.code, done.out, done.err) == (130, "", "xai-widgets: interrupted\n")
     assert files() == before
@@ -141,7 +141,7 @@ def test_one_measure_takes_no_other_with_it(cli, photo, monkeypatch):
     def broken(explanation, steps=None):
         raise RuntimeError("cannot be measured today")
 
-    monkeypatch.setitem(METRICS, "insertion", replace(METRICS["insertion"], function=broken))
+    monkeypatch.setitem(METRICS, "insertion", replace(METRICS["insertion"], function=broken, several=None))
     photo()
     done = cli("evaluate", "photo.png", *OWN, "--methods", "gradient", "--steps", 4)
     assert done.code == 1
@@ -156,3 +156,25 @@ def test_every_metric_of_one_map_is_offered(cli):
     assert (done.code, done.err) == (0, "")
     assert columns(done.out.splitlines()[0])[2:] == ["randomization (best 0)", "pointing (best 1)"]
     assert all(0 <= float(row["randomization"]) <= 1 for row in rows_of("out.csv"))
+
+
+def test_a_store_keeps_the_scores_for_the_next_call(cli, photo):
+    path = photo("a.png", 1)
+    words = ("--methods", "gradient", "--steps", 4, "--metrics", "deletion", "--store", "scores.sqlite")
+    first = cli("evaluate", path, *OWN, *words)
+    again = cli("evaluate", path, *OWN, *words)
+    assert (first.code, again.code) == (0, 0)
+    assert again.out == first.out
+    other = cli("evaluate", path, *OWN, *words[:3], 5, *words[4:])
+    assert other.code != 0
+    assert "another options of deletion" in other.err
+
+
+def test_the_permuted_network_is_named_and_the_difficult_subset_is_offered(cli):
+    metrics = ("--scenes", 1, "--methods", "grad_cam", "--metrics", "data_randomization,pointing_difficult")
+    done = cli("evaluate", *metrics, "--permuted", "scenes_vgg_permuted")
+    assert done.code == 0
+    assert "data_randomization" in done.out
+    refused = cli("evaluate", *metrics)
+    assert refused.code != 0
+    assert "expected --permuted NAME" in refused.err
