@@ -29,6 +29,7 @@ import torch
 import xai_widgets as xw
 from xai_widgets.data import low_resolution, scene_concepts, scenes
 from xai_widgets.errors import unknown_name
+from xai_widgets.metrics import METRICS
 from xai_widgets.views import RunBar
 from xai_widgets.views.static_repr import walk_widgets
 
@@ -95,6 +96,12 @@ EXPLORERS: dict[str, Callable[[xw.ImageModel], widgets.DOMWidget]] = {
     ),
     "sanity_explorer": lambda model: xw.SanityExplorer(
         model, _photo(), ["gradient", "gradient_x_input", "guided_backprop", "grad_cam", "edges"]
+    ),
+    "leaderboard_explorer": lambda model: xw.LeaderboardExplorer(
+        model,
+        scenes.generate(20, split="test", background="photograph"),
+        ["guided_backprop", "grad_cam", "gradient"],
+        [*(METRICS[name].with_options(steps=14) for name in ("deletion", "insertion")), "relevance_mass"],
     ),
     "perturbation_brush": lambda model: xw.PerturbationBrush(model, _photo()),
     "inverse_explorer": lambda model: xw.InverseExplorer(

@@ -13,6 +13,7 @@ import xai_widgets as xw
 from xai_widgets.concepts import Descent
 from xai_widgets.data import Concept, ConceptImages, Example
 from xai_widgets.inverse import SolverSettings
+from xai_widgets.metrics import METRICS
 from xai_widgets.perturbation.area_search import AreaSettings
 
 #: Seconds for an explorer.
@@ -147,6 +148,18 @@ def _sanity(trial: Trial, explorer: Any) -> Faults:
         yield "finite", "a map is not finite"
 
 
+def _leaderboard(_trial: Trial, explorer: Any) -> Faults:
+    mean, notes = np.asarray(explorer.table.mean), explorer.table.notes
+    for row, line in enumerate(mean):
+        for column, value in enumerate(line):
+            if not np.isfinite(value) and not notes[row][column]:
+                yield "finite", f"{explorer.table.rows[row]['label']} has no score, and no reason"
+    if not np.isfinite(mean).any():
+        yield "value", "it shows no score"
+    if len(explorer.deciding.shown()) == 0 and np.ptp(mean[:2, 0]) > 0:
+        yield "images", "no image decides between two methods of different scores"
+
+
 def _channel(_trial: Trial, explorer: Any) -> Faults:
     result = explorer.study.outcome(explorer._key()).result
     if result is None or not result.masks.isfinite().all():
@@ -256,6 +269,15 @@ CALLS: dict[str, Callable[[Trial], Call]] = {
     "SanityExplorer": _explorer(
         lambda trial: xw.SanityExplorer(trial.model, trial.images[0], ["gradient", "gradient_x_input"]),
         _sanity,
+    ),
+    "LeaderboardExplorer": _explorer(
+        lambda trial: xw.LeaderboardExplorer(
+            trial.model,
+            list(trial.images),
+            ["gradient"],
+            [METRICS["deletion"].with_options(steps=4), "png_size"],
+        ),
+        _leaderboard,
     ),
     "ChannelExplorer": _explorer(
         lambda trial: xw.ChannelExplorer(trial.model, trial.images[0], settings=SEARCH), _channel

@@ -28,6 +28,7 @@ CELLS = [
     """
 import xai_widgets as xw
 from xai_widgets.data import low_resolution, photograph, scene_concepts, scenes
+from xai_widgets.metrics import METRICS
 
 model = xw.load("efficientnet_lite0")
 cat, coffee, rocket, astronaut = (photograph(name) for name in ("cat", "coffee", "rocket", "astronaut"))
@@ -51,6 +52,10 @@ ARGUMENTS = {
     "ExtremalExplorer": "model, cat, areas=[0.02, 0.05, 0.1, 0.15, 0.2, 0.3]",
     "FeatureExplorer": 'model, "blocks.4", 12, images=[cat, coffee, rocket, astronaut], steps=96, wall_steps=32',
     "InverseExplorer": "model, coffee, lam=(0, 0.2, 0.5), methods=['grad_cam', 'guided_backprop']",
+    "LeaderboardExplorer": 'xw.load("scenes_vgg"), scenes.generate(40, split="test", background="photograph"), '
+    '["guided_backprop", "grad_cam", "gradient", "lrp"], '
+    '[METRICS["deletion"].with_options(steps=14), METRICS["insertion"].with_options(steps=14), "pointing", '
+    '"relevance_mass"]',
     "MaskComparison": 'model, cat, ["extremal", "grad_cam", "guided_backprop"]',
     "PredictionConceptsExplorer": 'xw.load("scenes_resnet"), '
     'scenes.scene(2, label="ringed toadstool", split="test").image, scene_concepts(300), without=["object"]',
@@ -79,6 +84,10 @@ IMAGES = {
         "explorer.view.position = [0.5, 0.4]",
     ),
     "MaskComparison": ("mask_comparison", "explorer.curves.fraction = 0.05"),
+    "LeaderboardExplorer": (
+        "leaderboard_explorer",
+        "explorer.table.sort = explorer.table.metric = 'insertion'; explorer.wait(60)",
+    ),
     "SanityExplorer": ("sanity_explorer", "explorer.slider.frame = 6"),
     "InverseExplorer": ("inverse_explorer", "explorer.slider.frame = 1"),
     "RegressionInverseExplorer": ("regression_inverse_explorer", "explorer.slider.frame = 6"),

@@ -28,6 +28,7 @@ from xai_widgets.explorers import DeletionExplorer as DeletionExplorer
 from xai_widgets.explorers import ExtremalExplorer as ExtremalExplorer
 from xai_widgets.explorers import FeatureExplorer as FeatureExplorer
 from xai_widgets.explorers import InverseExplorer as InverseExplorer
+from xai_widgets.explorers import LeaderboardExplorer as LeaderboardExplorer
 from xai_widgets.explorers import MaskComparison as MaskComparison
 from xai_widgets.explorers import NoiseMaskExplorer as NoiseMaskExplorer
 from xai_widgets.explorers import PerturbationBrush as PerturbationBrush
@@ -45,9 +46,11 @@ from xai_widgets.views import EmbeddingView as EmbeddingView
 from xai_widgets.views import FlowView as FlowView
 from xai_widgets.views import GalleryView as GalleryView
 from xai_widgets.views import HeatmapView as HeatmapView
+from xai_widgets.views import LeaderboardView as LeaderboardView
 from xai_widgets.views import MapGridView as MapGridView
 from xai_widgets.views import MaskView as MaskView
 from xai_widgets.views import OrderedMaskView as OrderedMaskView
+from xai_widgets.views import PairView as PairView
 from xai_widgets.views import ScoresView as ScoresView
 from xai_widgets.views import SimilarityView as SimilarityView
 from xai_widgets.views import SliderView as SliderView

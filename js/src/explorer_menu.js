@@ -15,6 +15,9 @@ const FILE_PATIENCE = 60000;
 const EXPLORER = ".xw-explorer";
 const PAGE = "[data-xw-page]";
 
+/** The type of a file, by the end of its name. @param {string} name */
+const typeOf = (name) => (/\.a?png$/.test(name) ? "image/png" : "text/plain;charset=utf-8");
+
 export default view("xw-explorer-menu", ({ model, root, signal }) => {
 	/** @type {Map<number, {done: (text: string) => void, fail: (error: Error) => void}>} */
 	const asked = new Map();
@@ -46,7 +49,7 @@ export default view("xw-explorer-menu", ({ model, root, signal }) => {
 		if (error) return waiting.fail(new Error(error));
 		// Only the view that asked saves it: others have the same menu.
 		const [data] = buffers;
-		if (name && data) download(new Blob([/** @type {any} */ (data)], { type: "image/png" }), name);
+		if (name && data) download(new Blob([/** @type {any} */ (data)], { type: typeOf(name) }), name);
 		waiting.done(text);
 	}
 

@@ -11,6 +11,7 @@ from xai_widgets import data
 from xai_widgets.concepts import Descent
 from xai_widgets.data import low_resolution, scenes
 from xai_widgets.inverse import SolverSettings
+from xai_widgets.metrics import METRICS
 from xai_widgets.perturbation import ExtremalSettings
 from xai_widgets.perturbation.noise_mask import NoiseMaskSettings
 
@@ -61,6 +62,11 @@ def _mask_comparison(model: xw.ImageModel) -> Any:
 
 def _sanity(model: xw.ImageModel) -> Any:
     return xw.SanityExplorer(model, _images(1), ["gradient", "grad_cam"])
+
+
+def _leaderboard(model: xw.ImageModel) -> Any:
+    metrics = [METRICS[name].with_options(steps=4) for name in ("deletion", "insertion")]
+    return xw.LeaderboardExplorer(model, _images(4), ["gradient", "grad_cam"], metrics)
 
 
 def _brush(model: xw.ImageModel) -> Any:
@@ -122,6 +128,7 @@ EXPLORERS: dict[str, Callable[[xw.ImageModel], Any]] = {
     "attribution": _attribution,
     "mask_comparison": _mask_comparison,
     "sanity": _sanity,
+    "leaderboard": _leaderboard,
     "brush": _brush,
     "channel": _channel,
     "class": _class,

@@ -384,6 +384,10 @@ def _explorers() -> list[Call]:
             "target": TARGET, "lam": ("(0.0, 0.4)",), "regularizer": ("'activation'",), "methods": ("None", "['gradient']"),
             "settings": SOLVER, "batch_size": BATCH,
         }),
+        Call("xw.LeaderboardExplorer", (MODEL, ("list(pictures(2))",)), start | {
+            "methods": ("['gradient']",), "metrics": ("'png_size'",), "scores": ("None",), "targets": ("None", "1"), "layers": ("None",),
+            "permuted": ("None",),
+        }),
         Call("xw.MaskComparison", (MODEL, ("pictures()",)), start | {
             "methods": ("['gradient']",), "target": TARGET, "areas": ("(0.1, 0.3)",), "perturbation": ("'blur'",),
             "options": ("None",), "batch_size": BATCH,

@@ -76,6 +76,9 @@ EXPLORERS = {
     "deletion": lambda model: xw.DeletionExplorer(model, photos(1)[0], METHODS, steps=8),
     "race": lambda model: xw.MaskComparison(model, photos(1)[0], METHODS, areas=(0.2, 0.5)),
     "sanity": lambda model: xw.SanityExplorer(model, photos(1)[0], METHODS),
+    "leaderboard": lambda model: xw.LeaderboardExplorer(
+        model, photos(3), METHODS, ["png_size", "image_ssim"]
+    ),
     "extremal": lambda model: xw.ExtremalExplorer(model, photos(1)[0], areas=(0.2, 0.5)),
     "channel": lambda model: xw.ChannelExplorer(model, photos(1)[0]),
     "class": lambda model: xw.ClassExplorer(model, photos(2), count=3, design=4, scored=2),

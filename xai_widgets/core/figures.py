@@ -90,6 +90,38 @@ class Bars:
 
 
 @dataclass(frozen=True)
+class Intervals:
+    """Means with their intervals, the first at the top.
+
+    Attributes
+    ----------
+    title, x_label : str
+    labels : sequence of str
+    values : numpy.ndarray, shape (N,)
+        Means; NaN is left out.
+    low, high : numpy.ndarray, shape (N,)
+        Ends of the intervals; NaN for none.
+    colors : sequence of str
+        CSS colors.
+    line : float
+        A vertical line; NaN for none.
+    """
+
+    title: str
+    labels: Sequence[str]
+    values: NDArray[Any]
+    low: NDArray[Any]
+    high: NDArray[Any]
+    x_label: str = ""
+    colors: Sequence[str] = ()
+    line: float = math.nan
+
+    def lengths(self) -> NDArray[Any]:
+        """Return the length of each interval below and above the mean, (2, N); 0 for none."""
+        return np.nan_to_num(np.stack([self.values - self.low, self.high - self.values])).clip(min=0)
+
+
+@dataclass(frozen=True)
 class Pixels:
     """An image, uint8 (H, W, 3), or a map of numbers (H, W), which has a color scale."""
 
@@ -100,7 +132,7 @@ class Pixels:
     scale: NDArray[np.uint8] | None = field(default=None)
 
 
-Panel = Curves | Bars | Pixels
+Panel = Curves | Bars | Intervals | Pixels
 
 
 def draw_with_matplotlib(panels: Sequence[Panel], *, title: str = "") -> Any:
@@ -128,6 +160,8 @@ def draw_with_matplotlib(panels: Sequence[Panel], *, title: str = "") -> Any:
             axes.barh(range(len(panel.values)), list(panel.values), color=colors)
             axes.set_yticks(range(len(panel.labels)), list(panel.labels))
             axes.invert_yaxis()
+        elif isinstance(panel, Intervals):
+            _intervals_on(axes, panel)
         else:
             _pixels_on(figure, axes, panel)
     if title:
@@ -159,6 +193,18 @@ def _curves_on(axes: Any, panel: Curves) -> None:
     axes.set_ylabel(panel.y_label)
     if panel.labels or panel.lines:
         axes.legend(fontsize="x-small")
+
+
+def _intervals_on(axes: Any, panel: Intervals) -> None:
+    for row, (value, length) in enumerate(zip(panel.values, panel.lengths().T, strict=True)):
+        if math.isfinite(value):
+            color = panel.colors[row] if row < len(panel.colors) else "tab:blue"
+            axes.errorbar(value, row, xerr=length[:, None], fmt="o", color=color, capsize=3)
+    if math.isfinite(panel.line):
+        axes.axvline(panel.line, color="0.5", linewidth=0.8, linestyle="--")
+    axes.set_yticks(range(len(panel.labels)), list(panel.labels))
+    axes.set_ylim(len(panel.labels) - 0.5, -0.5)
+    axes.set_xlabel(panel.x_label)
 
 
 def _pixels_on(figure: Any, axes: Any, panel: Pixels) -> None:
@@ -212,6 +258,8 @@ def draw_with_plotly(panels: Sequence[Panel], *, title: str = "") -> Any:
             )
             figure.add_trace(bars, **at)
             figure.update_yaxes(autorange="reversed", **at)
+        elif isinstance(panel, Intervals):
+            _intervals_in(objects, figure, panel, at)
         else:
             image = panel.values.ndim == 3
             made = (
@@ -248,6 +296,24 @@ def _curves_in(objects: Any, figure: Any, panel: Curves, at: dict[str, int]) -> 
         figure.add_hline(y=level, line={"dash": "dot", "color": "gray"}, annotation_text=label, **at)
     figure.update_xaxes(title_text=panel.x_label, type="log" if panel.log else None, **at)
     figure.update_yaxes(title_text=panel.y_label, **at)
+
+
+def _intervals_in(objects: Any, figure: Any, panel: Intervals, at: dict[str, int]) -> None:
+    below, above = panel.lengths()
+    error = {"type": "data", "symmetric": False, "array": above, "arrayminus": below}
+    dots = objects.Scatter(
+        x=panel.values,
+        y=list(panel.labels),
+        error_x=error,
+        mode="markers",
+        marker={"color": list(panel.colors) or None, "size": 9},
+        showlegend=False,
+    )
+    figure.add_trace(dots, **at)
+    if math.isfinite(panel.line):
+        figure.add_vline(x=panel.line, line={"dash": "dash", "color": "gray"}, **at)
+    figure.update_xaxes(title_text=panel.x_label, **at)
+    figure.update_yaxes(autorange="reversed", **at)
 
 
 def _checked(panels: Sequence[Panel]) -> list[Panel]:

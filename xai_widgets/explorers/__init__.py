@@ -13,6 +13,7 @@ from xai_widgets.explorers.extremal import ExtremalExplorer
 from xai_widgets.explorers.feature import FeatureExplorer
 from xai_widgets.explorers.inverse import InverseExplorer
 from xai_widgets.explorers.joining import link
+from xai_widgets.explorers.leaderboard import LeaderboardExplorer
 from xai_widgets.explorers.mask_comparison import MaskComparison
 from xai_widgets.explorers.noise_mask import NoiseMaskExplorer
 from xai_widgets.explorers.prediction_concepts import PredictionConceptsExplorer
@@ -30,6 +31,7 @@ __all__ = [
     "ExtremalExplorer",
     "FeatureExplorer",
     "InverseExplorer",
+    "LeaderboardExplorer",
     "MaskComparison",
     "NoiseMaskExplorer",
     "PerturbationBrush",

@@ -33,7 +33,7 @@ OWN = ("frame", "target", "layer", "off")
 #: Traits of controls and views that are choices, in the order in which they are set.
 CHOICES = (
     *("value", "selected", "frame", "group", "step", "mode", "source", "layer", "fill", "hidden"),
-    *("fraction", "area", "position", "pins", "row", "column", "enlarged", "compared"),
+    *("metric", "pair", "fraction", "area", "position", "pins", "row", "column", "enlarged", "compared"),
     *(
         "display",
         "colormap",

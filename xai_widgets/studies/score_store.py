@@ -123,6 +123,12 @@ class ScoreStore(MutableMapping[Cell, Outcome[Score]]):
                         f"{brief(known)} in the file, {brief(text)} now; use another file"
                     )
 
+    def facts(self) -> dict[str, Any]:
+        """Return the facts of all models in the file, by "model: fact"."""
+        with closing(self._connect()) as connection:
+            rows = connection.execute("select name, value from facts").fetchall()
+        return {name: json.loads(value) for name, value in rows}
+
     def __iter__(self) -> Iterator[Cell]:
         return iter({**self.items_on_disk(), **self._unfinished})
 

@@ -94,7 +94,7 @@ class Evaluation:
                 "target": cell.target if outcome.result is None else outcome.result[1],
                 "metric": cell.metric,
                 "score": math.nan if outcome.result is None else outcome.result[0],
-                "missed": _missed(outcome),
+                "missed": is_missed(outcome),
                 "error": outcome.error,
                 "warnings": "; ".join(outcome.warnings),
             }
@@ -134,15 +134,19 @@ class Evaluation:
         tuple of Interval
         """
         level = number(level, "level", above=0, below=1)
-        resamples = integer(resamples, "resamples", low=1)
-        images = 1 + max((cell.image for cells in self.outcomes.values() for cell in cells), default=0)
-        generator = np.random.default_rng(check_seed(seed))
-        draws = generator.multinomial(images, np.full(images, 1 / images), size=resamples)
+        draws = self.draws(resamples=resamples, seed=seed)
         groups: dict[tuple[str, str, str | None, str], list[tuple[Cell, Outcome[Score]]]] = {}
         for name, cells in self.outcomes.items():
             for cell, outcome in cells.items():
                 groups.setdefault((name, cell.method, cell.layer, cell.metric), []).append((cell, outcome))
         return tuple(self._interval(key, group, draws, level) for key, group in groups.items())
+
+    def draws(self, *, resamples: int = 1000, seed: int = 0) -> NDArray[np.int64]:
+        """Return how often each image is in each draw with replacement, (resamples, images)."""
+        resamples = integer(resamples, "resamples", low=1)
+        images = 1 + max((cell.image for cells in self.outcomes.values() for cell in cells), default=0)
+        generator = np.random.default_rng(check_seed(seed))
+        return generator.multinomial(images, np.full(images, 1 / images), size=resamples)
 
     def _interval(
         self,
@@ -160,9 +164,9 @@ class Evaluation:
         mean, _, n = metric.summarize([row[1] for row in known], [row[2] for row in known])
         low = high = math.nan
         if n > 1:
-            means = _resampled(known, draws, by_class=metric.average == "classes")
+            means = resampled_means(known, draws, by_class=metric.average == "classes")
             low, high = np.nanquantile(means, [(1 - level) / 2, (1 + level) / 2]).tolist()
-        missed = sum(_missed(outcome) for _, outcome in group)
+        missed = sum(is_missed(outcome) for _, outcome in group)
         failed = sum(bool(outcome.error) for _, outcome in group)
         return Interval(*key, mean, low, high, n, missed, failed)
 
@@ -199,11 +203,12 @@ class Evaluation:
         return text
 
 
-def _missed(outcome: Outcome[Score]) -> bool:
+def is_missed(outcome: Outcome[Any]) -> bool:
+    """Return whether a map was constant or had a NaN."""
     return any(MISS in message for message in outcome.warnings)
 
 
-def _resampled(
+def resampled_means(
     known: Sequence[tuple[int, float, int]], draws: NDArray[np.int64], *, by_class: bool
 ) -> NDArray[np.float64]:
     """Return the mean of each draw of images; with ``by_class`` the mean over the classes that it contains."""

@@ -107,7 +107,7 @@ def evaluate(
     named = {models.name: models} if isinstance(models, ImageModel) else dict(models)
     for model in named.values():
         check_model(model)
-    dataset = _examples(dataset)
+    dataset = as_examples(dataset)
     given = methods_by_name(methods)
     rows = {**reference_methods(), **given} if references else given
     scored = metrics_by_name(metrics)
@@ -142,14 +142,11 @@ def checked_store(
 ) -> ScoreStore:
     """Return the scores of a model in a file; ValueError if they are those of another evaluation."""
     store = ScoreStore(Path(path), name)
-    facts = {"network": fingerprint(model), "number of images": len(dataset)}
-    facts |= {"data set": _digest(dataset), "seed": check_seed(seed)}
-    facts |= {f"options of {each.name}": _described(each.options) for each in metrics.values()}
-    store.check_facts(facts)
+    store.check_facts(evaluation_facts(model, dataset, metrics, check_seed(seed)))
     return store
 
 
-def _examples(dataset: Any) -> Sequence[Any]:
+def as_examples(dataset: Any) -> Sequence[Any]:
     """Return the images of a folder, or a sequence with examples in place of scenes."""
     if isinstance(dataset, str | os.PathLike):
         folder = Path(dataset)
@@ -169,6 +166,15 @@ def _examples(dataset: Any) -> Sequence[Any]:
             Example(one.image, one.name, one.masks) if isinstance(one, scenes.Scene) else one for one in found
         ]
     return found
+
+
+def evaluation_facts(
+    model: ImageModel, dataset: Sequence[Any], metrics: Mapping[str, Metric], seed: int = 0
+) -> dict[str, Any]:
+    """Return the facts by which a file of scores recognizes its evaluation: network, images, seed and options."""
+    facts = {"network": fingerprint(model), "number of images": len(dataset)}
+    facts |= {"data set": _digest(dataset), "seed": seed}
+    return facts | {f"options of {each.name}": _described(each.options) for each in metrics.values()}
 
 
 def _digest(dataset: Any) -> str:

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from xai_widgets.views.gallery_view import GalleryView
     from xai_widgets.views.heatmap_view import HeatmapView
     from xai_widgets.views.intro_view import IntroView
+    from xai_widgets.views.leaderboard_view import LeaderboardView
     from xai_widgets.views.linking import link
     from xai_widgets.views.map_grid_view import MapGridView
     from xai_widgets.views.mask_view import MaskView
     from xai_widgets.views.method_picker import MethodPicker
     from xai_widgets.views.ordered_mask_view import OrderedMaskView
+    from xai_widgets.views.pair_view import PairView
     from xai_widgets.views.run_bar import RunBar
     from xai_widgets.views.scores_view import ScoresView
     from xai_widgets.views.select_view import SelectView
@@ -44,10 +46,12 @@ __all__ = [
     "GalleryView",
     "HeatmapView",
     "IntroView",
+    "LeaderboardView",
     "MapGridView",
     "MaskView",
     "MethodPicker",
     "OrderedMaskView",
+    "PairView",
     "RunBar",
     "ScoresView",
     "SelectView",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from xai_widgets.core.figures import Bars, Curves, Panel, Pixels
+from xai_widgets.core.figures import Bars, Curves, Intervals, Panel, Pixels
 from xai_widgets.views import plot, preview
 from xai_widgets.views.colors import color_table
 
@@ -129,10 +129,32 @@ def _map_grid(view: Any) -> Iterator[Panel]:
             yield Pixels(", ".join(filter(None, names)), image)
 
 
+def _leaderboard(view: Any) -> Iterator[Panel]:
+    if view.mean is None:
+        return
+    order = view.order()
+    labels = [view.rows[row].get("label", view.rows[row]["name"]) for row in order]
+    names = [row["name"] for row in view.rows]
+    guide = next((names.index(name) for name in view.references if name in names), None)
+    for at, column in enumerate(view.columns):
+        values, low, high = (part[order, at] for part in (view.mean, view.low, view.high))
+        if not np.isfinite(values).any():
+            continue
+        marks = [0] * len(order) if view.marks is None else view.marks[order, at].tolist()
+        title = column.get("label", column["name"])
+        better = "lower is better" if column.get("direction") == "lower" else "higher is better"
+        line = float("nan") if guide is None else float(view.mean[guide, at])
+        colors = [_MARKED.get(mark, "#767676") for mark in marks]
+        yield Intervals(title, labels, values, low, high, better, colors, line)
+
+
+#: Colors of the best of a column, and of those that are not separated from it.
+_MARKED = {1: "#0072b2", 2: "#56b4e9"}
 _MAKERS = {
     "CurveView": _curves,
     "FlowView": _flows,
     "HeatmapView": _heatmap,
+    "LeaderboardView": _leaderboard,
     "MapGridView": _map_grid,
     "ScoresView": _scores,
 }

@@ -130,7 +130,7 @@ export function createDrawing(model) {
  * @param {number[] | undefined} size  rows and columns
  * @returns {FloatMap}
  */
-function corner(map, size) {
+export function corner(map, size) {
 	const [height, width] = map.shape;
 	if (!size || (size[0] === height && size[1] === width)) return map;
 	const [rows, columns] = size;

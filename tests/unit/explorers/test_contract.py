@@ -121,6 +121,7 @@ def test_a_layout_of_the_caller_is_left_alone():
         lambda model: xw.DeletionExplorer(model, photos(1)[0], steps=0),
         lambda model: xw.MaskComparison(model, photos(1)[0], METHODS, areas=(0.5, 0.2)),
         lambda model: xw.SanityExplorer(model, photos(1)[0], METHODS, layers=["none"]),
+        lambda model: xw.LeaderboardExplorer(model, photos(2), METHODS, ["deletoin"]),
         lambda model: xw.ExtremalExplorer(model, photos(1)[0], layer="none"),
         lambda model: xw.ChannelExplorer(model, photos(1)[0], rows=0),
         lambda model: xw.ClassExplorer(model, photos(2), count=99),

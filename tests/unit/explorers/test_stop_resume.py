@@ -55,6 +55,9 @@ MAKERS = {
         model, photos(1)[0], ["gradient", "extremal"], areas=(0.2, 0.5), start=False
     ),
     "sanity": lambda model: xw.SanityExplorer(model, photos(1)[0], ["gradient", "occlusion"], start=False),
+    "leaderboard": lambda model: xw.LeaderboardExplorer(
+        model, photos(3), ["gradient", "occlusion"], ["png_size"], start=False
+    ),
     "extremal": lambda model: xw.ExtremalExplorer(model, photos(1)[0], areas=(0.2, 0.5), start=False),
     "channel": lambda model: xw.ChannelExplorer(model, photos(1)[0], images=photos(3), start=False),
     "class": lambda model: xw.ClassExplorer(model, photos(2), count=3, design=16, scored=2, start=False),

@@ -84,13 +84,13 @@ def test_tables_are_written(model, tmp_path):
 
 def test_intervals_cover_the_mean_and_follow_the_metric():
     """The percentiles of resampled means, of classes for the pointing game; against a direct loop."""
-    from xai_widgets.studies.score_tables import _resampled
+    from xai_widgets.studies.score_tables import resampled_means
 
     generator = np.random.default_rng(0)
     known = [(image, float(generator.normal()), image % 3) for image in range(12)]
     draws = np.random.default_rng(1).multinomial(12, np.full(12, 1 / 12), size=7)
     for by_class in (False, True):
-        found = _resampled(known, draws, by_class=by_class)
+        found = resampled_means(known, draws, by_class=by_class)
         for draw, mean in zip(draws, found, strict=True):
             drawn = [row for row in known for _ in range(draw[row[0]])]
             groups = (
