@@ -23,7 +23,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # The kernel is the environment's own, whatever kernels the user has installed.
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: help lab test lint types js unit oracle cpus browser notebooks wheel build docs format outputs bench results system clean
+.PHONY: help lab test lint types js unit oracle cpus browser notebooks wheel environments build docs format outputs bench results system clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -65,6 +65,9 @@ notebooks: $(TEST) ## every notebook, top to bottom (their files stay as they ar
 
 wheel: $(TEST) ## rules of the repository; the built wheel in a clean environment; the oldest widget libraries
 	$(PYTEST) tests/packaging $(PYTEST_ARGS)
+
+environments: $(TEST) ## the wheel on each Python that is installed, with the versions of Colab and the oldest ones (long; gigabytes)
+	XAI_WIDGETS_ENVIRONMENTS=1 $(PYTEST) tests/packaging/test_environments.py $(PYTEST_ARGS)
 
 build: $(TEST) $(NODE_MODULES) ## rebuild the bundled JavaScript in xai_widgets/static
 	$(PY) scripts/bundles.py

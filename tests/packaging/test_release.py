@@ -59,7 +59,7 @@ def test_ci_runs_what_everybody_runs():
     content = workflow("ci.yml")
     assert {"push", "pull_request", "workflow_call"} <= set(triggers(content))
     assert ".ci/run" in commands(content)
-    assert "make docs" in commands(content)
+    assert {"make docs", "make environments"} <= set(commands(content))
     assert "make test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     oldest = re.search(r'requires-python = ">=(.*?)"', pyproject)[1]

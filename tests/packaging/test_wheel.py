@@ -2,10 +2,7 @@
 
 import email
 import json
-import os
 import re
-import shutil
-import subprocess
 import sys
 import tarfile
 import zipfile
@@ -13,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from chromium_browser import launched
+from environments import environment, install, run
 from playwright.sync_api import expect
 
 import xai_widgets
@@ -22,49 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 LARGEST = 9_000_000
 #: The largest sdist: the same, and the sources of the bundles.
 LARGEST_SOURCE = 10_000_000
-#: The oldest widget libraries that are promised to work: what Colab ships.
+#: The oldest widget libraries that are promised to work; those of Colab are in test_environments.py.
 OLDEST = ["anywidget==0.9.19", "ipywidgets==7.7.1", "traitlets==5.7.1"]
-
-
-def run(*command, cwd=ROOT, **environment):
-    # What steers Python outside must not leak into an environment that is to be clean.
-    env = {
-        key: value
-        for key, value in os.environ.items()
-        if key not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
-    }
-    done = subprocess.run(
-        [str(part) for part in command],
-        cwd=cwd,
-        env=env | environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"{' '.join(map(str, command))} failed:\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
-UV = shutil.which("uv", path=str(Path(sys.executable).parent))
-
-
-@pytest.fixture(scope="session")
-def dist(tmp_path_factory):
-    """The folder of the sdist and of the wheel, which is built from the sdist, without Node."""
-    folder = tmp_path_factory.mktemp("dist")
-    installer = ["--installer", "uv"] if UV else []
-    # An empty PATH but for uv: whatever needs Node, npm or git to build would fail here.
-    tools = str(Path(UV).parent) if UV else ""
-    # From elsewhere: in the root a left-over folder `build` would be taken for the module.
-    run(sys.executable, "-m", "build", *installer, "--outdir", folder, ROOT, cwd=folder, PATH=tools)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def wheel(dist):
-    (path,) = dist.glob("*.whl")
-    return path
 
 
 @pytest.fixture(scope="session")
@@ -189,27 +146,12 @@ def test_sdist_and_wheel_are_the_version(source, wheel):
     assert wheel.name == f"xai_widgets-{version}-py3-none-any.whl"
 
 
-def install(python, *what):
-    if UV:
-        run(UV, "pip", "install", "--python", python, *what)
-    else:
-        run(python, "-m", "pip", "install", *what)
-
-
 @pytest.fixture(scope="session")
 def clean(wheel):
-    """Python of an environment that holds the wheel and what it requires, and nothing else.
-
-    It stands in the repository, not among temporary files: there torch is linked, not copied, where uv's cache is on
-    the same disk, and there is room for it where temporary files live in memory.
-    """
-    folder = ROOT / "build" / "clean"
-    shutil.rmtree(folder, ignore_errors=True)
-    run(*([UV, "venv", "--python", sys.executable] if UV else [sys.executable, "-m", "venv"]), folder)
-    python = folder / "bin" / "python"
-    install(python, wheel)
-    yield python
-    shutil.rmtree(folder)
+    """Python of an environment that holds the wheel and what it requires, and nothing else."""
+    with environment("clean", sys.executable) as python:
+        install(python, wheel)
+        yield python
 
 
 def use(python, empty, *requirements):
