@@ -1,7 +1,10 @@
 """Committed notebooks open without a question and hold the outputs of the code that they hold."""
 
 import copy
+import importlib.util
 import json
+import re
+import types
 from pathlib import Path
 
 import pytest
@@ -31,8 +34,26 @@ def test_a_notebook_can_be_committed(path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_a_notebook_shows_images_and_how_to_install(path):
     cells = [cell for cell in read(path)["cells"] if cell["cell_type"] == "code"]
-    assert '%pip install "xai-widgets[lab' in "".join(cells[0]["source"])
+    assert re.search(r'pip\W+install .*"xai-widgets\[', "".join(cells[0]["source"]))
     assert any("image/png" in output.get("data", {}) for cell in cells for output in cell["outputs"])
+
+
+def test_the_tour_installs_the_package_where_it_is_missing(monkeypatch):
+    """The badge of the README opens the tour on Colab, which does not have the package."""
+    source = "".join(read(ROOT / "notebooks" / "00_tour.ipynb")["cells"][1]["source"])
+    commands = []
+    shell = types.SimpleNamespace(run_line_magic=lambda *command: commands.append(command))
+    exec(source, {"get_ipython": lambda: shell})
+    assert commands == []
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    exec(source, {"get_ipython": lambda: shell})
+    ((magic, arguments),) = commands
+    assert magic == "pip"
+    extras = re.compile(r'"xai-widgets\[([\w,]+)\]"')
+    # The packages of `lab` without a notebook server, which the host has.
+    pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    lab = re.search(r"^lab = \[(.*?)^\]", pyproject, re.MULTILINE | re.DOTALL)[1]
+    assert sorted(extras.search(arguments)[1].split(",")) == sorted(extras.search(lab)[1].split(","))
 
 
 def notebook(*sources):
