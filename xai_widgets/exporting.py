@@ -11,6 +11,7 @@ import json
 import re
 import struct
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,10 +20,12 @@ from ipywidgets import DOMWidget
 from ipywidgets.embed import dependency_state
 
 from xai_widgets._version import __version__
+from xai_widgets.core.onnx_export import NetworkFile
 from xai_widgets.core.validation import brief, choice
 from xai_widgets.core.writing import atomic_write
 from xai_widgets.errors import checked_keywords, warn
 from xai_widgets.explorers import facts
+from xai_widgets.explorers.page_network import PageNetwork, page_network
 from xai_widgets.explorers.page_states import (
     Frame,
     boards,
@@ -60,7 +63,7 @@ FIXED = (
 #: Content security policy: a page can run its own scripts, but cannot load anything.
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval' blob:; style-src 'unsafe-inline' blob:; "
-    "img-src data: blob:; font-src data:; connect-src data: blob:"
+    "img-src data: blob:; font-src data:; connect-src data: blob:; worker-src blob:"
 )
 
 PAGE = """<!DOCTYPE html>
@@ -80,7 +83,7 @@ PAGE = """<!DOCTYPE html>
 <noscript>This page shows interactive views of a network, which need JavaScript.</noscript>
 <script type="application/gzip" id="program">{program}</script>
 <script type="application/gzip" id="widgets-data">{data}</script>
-<script type="module">
+{network}<script type="module">
 async function unzip(id) {{
   const bytes = Uint8Array.from(atob(document.getElementById(id).textContent), (c) => c.charCodeAt(0));
   return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip")));
@@ -91,7 +94,7 @@ try {{
   const {{ show }} = await import(URL.createObjectURL(program));
   const data = await (await unzip("widgets-data")).arrayBuffer();
   document.getElementById("state").remove();
-  await show(data, root);
+  await show(data, root, unzip);
 }} catch (error) {{
   root.prepend(`This page could not be shown: ${{error}}`);
   throw error;
@@ -118,15 +121,19 @@ class Exported:
         Size of the compressed states and arrays in bytes; the rest is the program and the HTML of the page.
     widgets : int
         Number of widgets, including boxes and controls.
+    network : NetworkFile or None
+        The network in the page, with its size, precision and largest difference from the scores of torch.
     """
 
     path: Path
     size: int
     data: int
     widgets: int
+    network: NetworkFile | None = None
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.size / 1e6:.2f} MB, including {self.data / 1e6:.2f} MB of data"
+        network = "" if self.network is None else f" and the network ({self.network})"
+        return f"{self.path}: {self.size / 1e6:.2f} MB, including {self.data / 1e6:.2f} MB of data{network}"
 
 
 @checked_keywords
@@ -137,6 +144,7 @@ def export(
     title: str = "",
     tabs: Literal["opened", "all"] = "opened",
     images: Literal["shown", "all"] = "shown",
+    network: bool | Literal["half"] = False,
 ) -> Exported:
     """Export a widget as a self-contained HTML page, which opens from disk.
 
@@ -159,6 +167,12 @@ def export(
         The images of a dashboard, or of an explorer of several images: the chosen one, or "all": each image is chosen
         and computed, and can be chosen in the page. The page grows by the arrays of each image, about as large as a
         page of one.
+    network : bool or "half", default False
+        Whether the page contains the network itself, which computes in the browser, without a server and with nothing
+        sent: the brush of a :class:`PerturbationBrush` answers, and if the page holds nothing else, a photograph of the
+        reader can be opened and any class chosen. "half" stores the weights in half precision, which takes half of the
+        size. The scores of the file are compared with those of torch here, and again by the page, which refuses to
+        answer if they differ. Needs the extra "onnx". The program that runs the network takes 5 MB.
 
     Returns
     -------
@@ -171,8 +185,8 @@ def export(
     TypeError
         If ``widget`` is not a widget.
     ValueError
-        If it contains a widget of another library, if there is one image only for ``images="all"``, or if the path is
-        not a file in an existing folder.
+        If it contains a widget of another library, if there is one image only for ``images="all"``, if the path is
+        not a file in an existing folder, or for a network that cannot be exported.
     OSError
         If the page cannot be written, for instance on a full disk; an existing file is kept.
     """
@@ -183,20 +197,28 @@ def export(
     path = _file(path)
     choice(tabs, "tabs", ("opened", "all"))
     choice(images, "images", ("shown", "all"))
+    if network not in (False, True):
+        choice(network, "network", ("half",))
     several = owner(widget) if images == "all" else None
     if tabs == "all":
         for board in boards(widget):
             open_tabs(board)
-    shown = [] if several is None else frames(widget, several, _caption)
-    wait_for_quick(widget)
-    running = [part for part in walk_widgets(widget) if isinstance(part, RunBar) and part.status == "running"]
-    if running:
-        warn(
-            f"expected finished computations, got {len(running)} running: the page contains their results so far"
-        )
-    states = dependency_state([widget], drop_defaults=False)
+    inside = page_network(widget, half=network == "half") if network else None
+    with nullcontext() if inside is None else inside.shown():
+        shown = [] if several is None else frames(widget, several, _caption)
+        wait_for_quick(widget)
+        running = [
+            part for part in walk_widgets(widget) if isinstance(part, RunBar) and part.status == "running"
+        ]
+        if running:
+            warn(
+                f"expected finished computations, got {len(running)} running: the page contains their results so far"
+            )
+        states = dependency_state([widget], drop_defaults=False)
     notes = [*leave_out_tabs(widget, states), *facts.errors(widget)]
-    packed = gzip.compress(_pack(widget, states, several, shown), mtime=0)
+    if inside is not None:
+        notes.append(inside.note())
+    packed = gzip.compress(_pack(widget, states, several, shown, inside), mtime=0)
     title = title or getattr(widget, "title", "") or _title(widget)
     page = PAGE.format(
         version=__version__,
@@ -207,10 +229,13 @@ def export(
         style=(STATIC / "page.css").read_text(encoding="utf-8"),
         program=_base64(gzip.compress((STATIC / "page.js").read_bytes(), mtime=0)),
         data=_base64(packed),
+        network="" if inside is None else inside.scripts(),
     )
     with atomic_write(path) as partial:
         partial.write_text(page, encoding="utf-8")
-    exported = Exported(path, path.stat().st_size, len(packed), len(states))
+    exported = Exported(
+        path, path.stat().st_size, len(packed), len(states), None if inside is None else inside.file
+    )
     if exported.size > LARGE:
         warn(
             f"expected a page of at most {LARGE / 1e6:.0f} MB, which browsers open at once, got {exported}; "
@@ -265,6 +290,7 @@ def _pack(
     states: dict[str, dict[str, Any]],
     several: Any = None,
     shown: Sequence[Frame] = (),
+    inside: PageNetwork | None = None,
 ) -> bytes:
     """Pack the models of a page: the length of a JSON header, the header, and the bytes of each distinct array."""
     blobs: dict[bytes, tuple[int, bytes]] = {}
@@ -294,8 +320,8 @@ def _pack(
     variants, variant_positions = _variants(shown, states, blob)
     header = {
         "shown": [widget.model_id],
-        "disabled": sorted(_disabled(widget, several)),
-        "frozen": sorted(_frozen(widget)),
+        "disabled": sorted(_disabled(widget, several, inside)),
+        "frozen": sorted(_frozen(widget, inside)),
         "models": models,
         "texts": list(texts),
         "blobs": [len(data) for _, data in blobs.values()],
@@ -305,6 +331,7 @@ def _pack(
         "captions": [frame.caption for frame in shown],
         "variants": variants,
         "variant_positions": variant_positions,
+        "network": None if inside is None else inside.header(),
     }
     head = json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
     return b"".join([struct.pack("<I", len(head)), head, *(data for _, data in blobs.values())])
@@ -329,22 +356,24 @@ def _variants(
     return variants, positions
 
 
-def _disabled(widget: DOMWidget, several: Any = None) -> set[str]:
+def _disabled(widget: DOMWidget, several: Any = None, inside: PageNetwork | None = None) -> set[str]:
     """Return the ids of the models that need a kernel; the page leaves them out."""
     every = list(walk_widgets(widget))
     parts = [getattr(each, name) for each in every for name in getattr(each, "kernel_controls", ())]
     # A run bar outside of its explorer needs the kernel, too.
     parts += [each for each in every if isinstance(each, RunBar)]
     kept = _frozen(widget) | ({several.image_picker.model_id} if several is not None else set())
-    return {part.model_id for part in parts} - kept
+    disabled = {part.model_id for part in parts} - kept
+    return disabled if inside is None else (disabled - inside.answered()) | inside.unanswered()
 
 
-def _frozen(widget: DOMWidget) -> set[str]:
+def _frozen(widget: DOMWidget, inside: PageNetwork | None = None) -> set[str]:
     """Return the ids of the models that show a result, which cannot be changed without a kernel."""
     every = list(walk_widgets(widget))
     parts = [getattr(each, name) for each in every for name in getattr(each, "kernel_views", ())]
     # A view of a choice that is not made is not in the page.
-    return {part.model_id for part in parts} & {each.model_id for each in every}
+    frozen = {part.model_id for part in parts} & {each.model_id for each in every}
+    return frozen if inside is None else frozen - inside.answered()
 
 
 def _base64(data: bytes) -> str:

@@ -89,12 +89,17 @@ export default view("xw-scores-view", ({ model, root, title, message, announce, 
 	function reasonAgainst({ target }) {
 		if (!model.get("explains")) return null;
 		if (target) return "is explained";
-		return page.xaiWidgetsPage ? NO_KERNEL : "";
+		return page.xaiWidgetsPage && !model.get("_live") ? NO_KERNEL : "";
 	}
 
 	/** @param {number} index */
 	function explain(index) {
 		if (asked >= 0) return;
+		if (model.get("_live")) {
+			// The page has the network, and follows the class.
+			model.set("target", index);
+			return;
+		}
 		let sent = true;
 		try {
 			model.send({ type: "explain", index });
@@ -150,7 +155,7 @@ export default view("xw-scores-view", ({ model, root, title, message, announce, 
 				"exact",
 				"explains",
 			],
-			...["labels", "target", "frame", "mode", "fraction", "series", "value_limits"],
+			...["_live", "labels", "target", "frame", "mode", "fraction", "series", "value_limits"],
 		],
 		refresh() {
 			setText(where, "");

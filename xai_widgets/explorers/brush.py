@@ -25,7 +25,7 @@ from xai_widgets.explorers.similarity_choices import MIDDLE, layers_of
 from xai_widgets.explorers.state import held
 from xai_widgets.methods import as_method
 from xai_widgets.methods.registry import MethodLike
-from xai_widgets.ops.fill import fill_image, inpaint, noise_image
+from xai_widgets.ops.fill import fill_image, inpaint, noise_image, standard_noise
 from xai_widgets.ops.perturb import SIGMA
 from xai_widgets.ops.resize import resize_map
 from xai_widgets.perturbation.area_search import AreaSettings
@@ -34,7 +34,7 @@ from xai_widgets.perturbation.mask_search import binarize
 from xai_widgets.perturbation.refine import Refined, refine
 from xai_widgets.similarity import Packed, activation_grids, pack
 from xai_widgets.similarity.packing import RANK
-from xai_widgets.views import SimilarityView
+from xai_widgets.views import BrushView, SimilarityView
 
 #: Discs along each side of the image, from which "Refine" starts.
 DISCS = 9
@@ -160,7 +160,7 @@ class PerturbationBrush(BrushEdits):
         # Made first: a constructor that raises is closed.
         self._scorer = self._quick_worker = Worker(urgent=True)
         super().__init__(model, image, target=target, **kwargs)
-        self._settings, self._seed = settings, seed
+        self._settings, self._seed, self._exact = settings, seed, False
         self._layers = [] if layers is None else layers_of([self.model], layers)[self.model.name]
         self._make_edits()
         self.run_bar.label = "Refine"
@@ -228,8 +228,25 @@ class PerturbationBrush(BrushEdits):
                 view.mask = None
                 view.image = self.model.to_rgb(self._x[0])
                 view.fills = fills
+                self._show_exact(view)
             scores.reference = self._probabilities()
         self._score()
+
+    def set_exact(self, exact: bool) -> None:
+        """Set whether the brush views have the image and the noise as the network gets them, for an exported page.
+
+        Parameters
+        ----------
+        exact : bool
+            Whether they have them, for each image that is shown from now on.
+        """
+        self._exact = exact
+        for view, _ in self._pairs():
+            self._show_exact(view)
+
+    def _show_exact(self, view: BrushView) -> None:
+        view._pixels = self._x[0].float() if self._exact else None
+        view._noise = standard_noise(self._x, self._seed) if self._exact else None
 
     def _fill(self, name: str, mask: Tensor | None) -> Tensor:
         """Return the fill of painted pixels, (1, C, H, W)."""
@@ -246,7 +263,7 @@ class PerturbationBrush(BrushEdits):
         def make_run() -> Run[_Snapshot]:
             # Read when the pass begins: masks painted in between are skipped.
             x, index = self._x, min(self.brush.fill, len(FILLS) - 1)
-            painted = [view.mask for view, _ in self._edits()]
+            painted = [view.mask for view, _ in self.edits]
             # A mask of an image of another size, which was just replaced, is none.
             painted = [None if mask is None or mask.shape != x.shape[2:] else mask for mask in painted]
             return Run(self._steps(painted, index, x, self.target), total=1, name="scores")

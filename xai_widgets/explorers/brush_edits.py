@@ -69,8 +69,9 @@ class BrushEdits(ImageExplorer):
     def _pairs(self) -> list[tuple[BrushView, ScoresView]]:
         return [(self.brush, self.scores), (self.other, self.other_scores)]
 
-    def _edits(self) -> list[tuple[BrushView, ScoresView]]:
-        """Return the views of the edits that are shown."""
+    @property
+    def edits(self) -> list[tuple[BrushView, ScoresView]]:
+        """Views of the edits that are shown."""
         return self._pairs()[: 2 if self.pair_check.value else 1]
 
     @property

@@ -64,10 +64,15 @@ def noise_image(x: Tensor, seed: int) -> Tensor:
     seed : int
         Seed of the noise, which is drawn on the CPU and is the same for each image up to mean and deviation.
     """
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(x.shape[1:], generator=generator, dtype=x.dtype, device="cpu").to(x.device)
+    noise = standard_noise(x, seed).to(x.device)
     mean, std = x.mean((2, 3), keepdim=True), x.std((2, 3), keepdim=True, unbiased=False)
     return (mean + std * noise).clamp(0, 1)
+
+
+def standard_noise(x: Tensor, seed: int) -> Tensor:
+    """Return standard normal numbers, (C, H, W) on the CPU, for images (N, C, H, W)."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(x.shape[1:], generator=generator, dtype=x.dtype, device="cpu")
 
 
 def inpaint(x: Tensor, mask: Tensor) -> Tensor:

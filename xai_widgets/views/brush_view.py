@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from traitlets import Bool, Int, List, TraitError, Unicode, observe, validate
 
 from xai_widgets.views import preview
-from xai_widgets.views.arrays import Bytes, Image
+from xai_widgets.views.arrays import Array, Bytes, Image
 from xai_widgets.views.base import View
 from xai_widgets.views.traits import Choice, Unit
 from xai_widgets.views.viewport import Viewport
@@ -95,6 +95,16 @@ class BrushView(View):
         help='Text of a button that asks for a copy of the mask, such as ``"Copy to B"``; "" for none. See `on_copy`.',
     ).tag(sync=True)
     _copied = Int(0, help="Number of times that the button was pressed.").tag(sync=True)
+    _pixels = Array(
+        "float32",
+        (None, None, None),
+        help="The image as the network gets it, shape (C, H, W); set for a page that holds the network.",
+    )
+    _noise = Array(
+        "float32",
+        (None, None, None),
+        help='Standard normal numbers of the fill "noise", shape (C, H, W); set for a page that holds the network.',
+    )
     interpolation = Choice(
         ("pixelated", "smooth", "bicubic"),
         help='How the image is enlarged; "pixelated" shows the pixels of the input.',

@@ -4,6 +4,7 @@ import * as controls from "@jupyter-widgets/controls";
 import { Widget } from "@lumino/widgets";
 import { caught } from "./amd.js";
 import "anywidget";
+import { startNetwork } from "./live.js";
 import { unpack } from "./state.js";
 import "@lumino/widgets/style/index.css";
 import "@jupyter-widgets/base/css/index.css";
@@ -19,11 +20,19 @@ const MODULES = {
 
 /** Makes the widgets of a page from their states alone: nothing is loaded, and there is no kernel. */
 class PageManager extends ManagerBase {
-	/** @param {Set<string>} disabled  models whose controls ask a kernel @param {Set<string>} frozen  results */
-	constructor(disabled, frozen) {
+	/** Whether the network of the page answers. */
+	live = false;
+
+	/**
+	 * @param {Set<string>} disabled  models whose controls ask a kernel
+	 * @param {Set<string>} frozen  results
+	 * @param {Set<string>} awaiting  models that the network of the page answers, once it runs
+	 */
+	constructor(disabled, frozen, awaiting) {
 		super();
 		this.disabled = disabled;
 		this.frozen = frozen;
+		this.awaiting = awaiting;
 	}
 
 	/** @param {string} className @param {string} moduleName */
@@ -40,6 +49,10 @@ class PageManager extends ManagerBase {
 		if (this.frozen.has(model.model_id)) {
 			view.el.inert = true;
 			view.el.classList.add("page-frozen");
+		}
+		if (this.awaiting.has(model.model_id) && !this.live) {
+			view.el.inert = true;
+			view.el.classList.add("page-awaits");
 		}
 		return /** @type {any} */ (view);
 	}
@@ -60,12 +73,14 @@ class PageManager extends ManagerBase {
  *
  * @param {ArrayBuffer} packed  what `xai_widgets.export` packed
  * @param {HTMLElement} parent
+ * @param {(id: string) => Promise<Response>} unzip  the content of a compressed script of the page
  */
-export async function show(packed, parent) {
+export async function show(packed, parent, unzip) {
 	/** @type {any} */ (globalThis).xaiWidgetsPage = true;
 	const header = unpack(packed);
-	const { models, shown, disabled, frozen } = header;
-	const manager = new PageManager(new Set(disabled), new Set(frozen));
+	const { models, shown, disabled, frozen, network } = header;
+	const awaiting = (network?.brushes ?? []).flatMap(({ brush, scores, picker }) => [brush, scores, picker]);
+	const manager = new PageManager(new Set(disabled), new Set(frozen), new Set(awaiting));
 	await Promise.all(
 		Object.entries(models).map(([model_id, { state, ...options }]) =>
 			manager.new_model(/** @type {any} */ ({ ...options, model_id }), state),
@@ -76,6 +91,8 @@ export async function show(packed, parent) {
 		Widget.attach(/** @type {any} */ (view).luminoWidget, parent);
 	}
 	if (header.picker) await followPicker(manager, header);
+	// Not awaited: the page can be used while the network starts.
+	if (network) startNetwork(manager, network, unzip, parent);
 }
 
 /**

@@ -14,6 +14,7 @@
  *   picker?: string,
  *   captions?: string[],
  *   variants?: Record<string, Record<string, any>>[],
+ *   network?: import("./live.js").Network,
  *   variant_positions?: [image: number, model: string, path: (string | number)[], blob: number][],
  * }} Header  `variants` are the traits of models for each image that `picker` chooses; `blobs` are lengths, `positions` where they belong, `long_texts` texts that several models share
  */

@@ -1,0 +1,209 @@
+/**
+ * The network of a page: its engine, the line about its passes, and photographs of the user.
+ *
+ * @typedef {{
+ *   name: string, size: number, half: boolean, preprocessing: string, photos: boolean, tolerance: number,
+ *   engine: import("./engine_worker.js").Facts,
+ *   facts: import("./live_brush.js").Facts,
+ *   brushes: {brush: string, scores: string, picker: string, caption: string, expected: number[]}[],
+ * }} Network  `brushes` are ids of models, `expected` the scores of torch for the image
+ */
+import { decode } from "../lib/arrays.js";
+import { element, setText } from "../lib/dom.js";
+import { Engine } from "./engine.js";
+import { bestOf, liveBrush, probabilitiesOf } from "./live_brush.js";
+
+/** Longest side of a photograph that is read in its own resolution, in pixels. */
+const LONGEST = 8192;
+
+/**
+ * The pixels of an image file, upright, on white where it is transparent, and as they are stored: without the color
+ * profile of the screen.
+ *
+ * @param {Blob} file
+ * @returns {Promise<ImageData>}
+ */
+async function readPhoto(file) {
+	const bitmap = await createImageBitmap(file, {
+		colorSpaceConversion: "none",
+		imageOrientation: "from-image",
+	});
+	const { width, height } = bitmap;
+	if (Math.max(width, height) > LONGEST)
+		throw new Error(`expected at most ${LONGEST} pixels a side, got ${width} x ${height}`);
+	const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+	if (!context) throw new Error("this browser draws no image of that size");
+	context.fillStyle = "white";
+	context.fillRect(0, 0, width, height);
+	context.drawImage(bitmap, 0, 0);
+	bitmap.close();
+	return context.getImageData(0, 0, width, height);
+}
+
+/**
+ * @param {{get_model(id: string): Promise<any>, live: boolean}} manager
+ * @param {Network} network
+ * @param {(id: string) => Promise<Response>} unzip  the content of a compressed script of the page
+ * @param {HTMLElement} parent  of the line
+ */
+export async function startNetwork(manager, network, unzip, parent) {
+	const status = element("span", { role: "status" }, [`Starting the network, ${megabytes(network.size)}.`]);
+	const bar = element("section", { class: "page-network", "aria-label": "Network", "aria-busy": "true" }, [
+		status,
+	]);
+	parent.before(bar);
+	const fail = (/** @type {unknown} */ error) => {
+		const reason = error instanceof Error ? error.message : String(error);
+		setText(status, `The network does not answer in this browser: ${reason.replace(/\.$/, "")}.`);
+		bar.classList.add("page-failed");
+	};
+	try {
+		const parts = await Promise.all(
+			network.brushes.map(async ({ brush, scores, picker, caption }) => ({
+				brush: await manager.get_model(brush),
+				scores: await manager.get_model(scores),
+				picker: picker ? await manager.get_model(picker) : null,
+				caption: caption ? await manager.get_model(caption) : null,
+			})),
+		);
+		const engine = await open(network, parts[0].brush, unzip);
+		const { difference, time } = await check(engine, network, parts);
+		const running = `The network runs in this page: ${network.name}, ${megabytes(network.size)}${
+			network.half ? " in half precision" : ""
+		}, ${Math.max(1, Math.round(time))} ms a pass, scores within ${difference.toExponential(0)} of those of torch.`;
+		setText(status, running);
+		const shown = new Map();
+		const report = (/** @type {Error | null} */ error) => (error ? fail(error) : setText(status, running));
+		const live = parts.map((each) => liveBrush(engine, each, network.facts, report, shown));
+		connectCopies(parts.map(({ brush }) => brush));
+		manager.live = true;
+		for (const node of document.querySelectorAll(".page-awaits")) {
+			/** @type {HTMLElement} */ (node).inert = false;
+			node.classList.remove("page-awaits");
+		}
+		for (const each of live) each.score();
+		if (network.photos) bar.append(photoTools(engine, network, parts[0].picker, live));
+	} catch (error) {
+		fail(error);
+	} finally {
+		bar.removeAttribute("aria-busy");
+	}
+}
+
+/** The button of an edit copies its mask to the other one. @param {any[]} brushes */
+function connectCopies(brushes) {
+	if (brushes.length !== 2 || !brushes.every((brush) => brush.get("copy_label"))) return;
+	for (const [from, to] of [brushes, [...brushes].reverse()]) {
+		from.on("change:_copied", () => to.set("mask", from.get("mask")));
+	}
+}
+
+/** @param {number} bytes */
+const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
+
+/** @param {Network} network @param {any} brush @param {(id: string) => Promise<Response>} unzip @returns {Promise<Engine>} */
+async function open(network, brush, unzip) {
+	const [program, wasm, data] = await Promise.all(["engine", "engine-wasm", "network"].map(unzip));
+	const engine = new Engine(await program.text());
+	const given = {
+		wasm: await wasm.arrayBuffer(),
+		network: new Uint8Array(await data.arrayBuffer()),
+		noise: decode(brush.get("_noise"))?.data,
+		facts: network.engine,
+	};
+	// The text of both takes as much memory again.
+	for (const id of ["engine-wasm", "network"]) document.getElementById(id)?.remove();
+	await engine.ask("open", given, [given.wasm, given.network.buffer]);
+	return engine;
+}
+
+/**
+ * Compares the scores of the images of the page with those that torch computed, and throws if they are others.
+ *
+ * @param {Engine} engine
+ * @param {Network} network
+ * @param {{brush: any}[]} parts
+ */
+async function check(engine, { brushes, tolerance }, parts) {
+	let [difference, time] = [0, 0];
+	for (const [number, { brush }] of parts.entries()) {
+		const { expected } = brushes[number];
+		const answer = await engine.ask("scores", {
+			data: /** @type {any} */ (decode(brush.get("_pixels"))).data,
+		});
+		time = answer.time;
+		const scale = expected.reduce((most, score) => Math.max(most, Math.abs(score)), 1);
+		for (const [index, score] of expected.entries()) {
+			difference = Math.max(difference, Math.abs(answer.scores[index] - score));
+		}
+		if (!(difference <= tolerance * scale)) {
+			throw new Error(`its scores differ by ${difference.toPrecision(2)} from those of torch`);
+		}
+	}
+	return { difference, time };
+}
+
+/**
+ * The buttons that open a photograph of the user, which may also be dropped on the page.
+ *
+ * @param {Engine} engine
+ * @param {Network} network
+ * @param {any} picker  of the class
+ * @param {ReturnType<typeof liveBrush>[]} brushes
+ */
+function photoTools(engine, { facts, preprocessing }, picker, brushes) {
+	const input = element("input", { type: "file", accept: "image/*", hidden: true });
+	const choose = element("button", { type: "button" }, ["Open a photo of your own"]);
+	const back = element("button", { type: "button", hidden: true }, ["Back to the first image"]);
+	const hint = element("span", { class: "page-hint" }, ["or drop one here; it stays on this computer."]);
+	const caption = document.getElementById("caption");
+	const words = caption?.textContent ?? "";
+	/** The number of the last file: one that is read slowly must not replace a later one. */
+	let last = 0;
+
+	/** @param {File} file */
+	async function take(file) {
+		const number = ++last;
+		try {
+			const photo = await readPhoto(file);
+			const answer = await engine.ask("photo", { photo, fills: facts.fills }, [photo.data.buffer]);
+			if (number !== last) return;
+			const given = { ...answer, name: file.name, width: photo.width, height: photo.height };
+			for (const brush of brushes) brush.open(given, preprocessing);
+			const values = probabilitiesOf(answer.scores, facts.activation);
+			const [best] = bestOf(values, 1);
+			const value = facts.probabilities
+				? `${(100 * values[best]).toPrecision(3)} %`
+				: values[best].toPrecision(3);
+			if (caption) setText(caption, `${file.name} · class ${picker.get("labels")[best]} (${value})`);
+			back.hidden = false;
+			setText(hint, "or drop one here; it stays on this computer.");
+		} catch (error) {
+			const reason = error instanceof Error ? error.message : String(error);
+			if (number === last) setText(hint, `${file.name} cannot be opened: ${reason.replace(/\.$/, "")}.`);
+		}
+	}
+
+	choose.addEventListener("click", () => input.click());
+	input.addEventListener("change", () => {
+		if (input.files?.[0]) take(input.files[0]);
+		input.value = "";
+	});
+	back.addEventListener("click", () => {
+		last++;
+		for (const brush of brushes) brush.restore();
+		if (caption) setText(caption, words);
+		back.hidden = true;
+		choose.focus();
+	});
+	document.addEventListener("dragover", (event) => {
+		if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
+	});
+	document.addEventListener("drop", (event) => {
+		const file = event.dataTransfer?.files[0];
+		if (!file) return;
+		event.preventDefault();
+		take(file);
+	});
+	return element("span", { class: "page-photo" }, [choose, hint, back, input]);
+}

@@ -1,0 +1,93 @@
+"""The network for an exported page, and the explorers that have none."""
+
+import re
+
+import ipywidgets as widgets
+import pytest
+import torch
+from networks import images
+from torch import nn
+
+from xai_widgets.core.model import ImageModel
+from xai_widgets.explorers import DeletionExplorer, PerturbationBrush
+from xai_widgets.explorers.page_network import page_network
+from xai_widgets.exporting import export
+
+pytest.importorskip("onnxscript")
+
+
+def make_model(**options):
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
+    )
+    return ImageModel(network, size=16, labels=["a", "b", "c"], **options)
+
+
+@pytest.fixture
+def brush():
+    explorer = PerturbationBrush(make_model(resize=20), images(1, size=16))
+    yield explorer
+    explorer.close()
+
+
+def test_a_page_has_the_network_and_the_views_are_as_before(brush, tmp_path):
+    exported = export(brush, tmp_path / "page.html", network=True)
+    assert exported.network.shape == (3, 16, 16)
+    assert "and the network (0.0 MB, scores within " in str(exported)
+    page = exported.path.read_text(encoding="utf-8")
+    assert [name for name in ("engine", "engine-wasm", "network") if f'id="{name}"' in page] == [
+        *("engine", "engine-wasm", "network")
+    ]
+    assert "worker-src blob:" in page
+    assert brush.brush._pixels is None
+    assert brush.brush._noise is None
+    without = export(brush, tmp_path / "without.html")
+    assert without.network is None
+    assert without.size < exported.size - 4_000_000
+
+
+def test_the_page_knows_the_preprocessing_and_the_scores_of_torch(brush):
+    header = page_network(brush, half=False).header()
+    assert header["engine"] == {
+        "shape": (3, 16, 16),
+        "resizing": {"size": (16, 16), "resize": 20, "interpolation": "bilinear", "rounding": "even"},
+    }
+    assert header["facts"]["activation"] == "softmax"
+    assert header["photos"]
+    (entry,) = header["brushes"]
+    assert entry["brush"] == brush.brush.model_id
+    assert entry["picker"] == brush.class_picker.model_id
+    assert entry["expected"] == pytest.approx(brush.model.scores(brush.image)[0].tolist(), rel=1e-4)
+
+
+def test_a_brush_beside_other_widgets_keeps_its_class_and_image(brush):
+    header = page_network(widgets.VBox([brush]), half=False).header()
+    assert not header["photos"]
+    assert header["brushes"][0]["picker"] == ""
+
+
+def test_without_a_brush_nothing_could_use_the_network():
+    explorer = DeletionExplorer(make_model(), images(1, size=16), ["gradient"], steps=2)
+    with pytest.raises(ValueError, match=r"^expected a PerturbationBrush, .* got DeletionExplorer; "):
+        page_network(explorer, half=False)
+    explorer.close()
+
+
+def test_several_networks_are_refused(brush):
+    other = PerturbationBrush(make_model(name="other"), images(1, size=16))
+    with pytest.raises(ValueError, match=re.escape("expected explorers of one network")):
+        page_network(widgets.VBox([brush, other]), half=False)
+    other.close()
+
+
+def test_an_image_of_another_size_is_refused():
+    explorer = PerturbationBrush(make_model(), images(1, size=24))
+    with pytest.raises(ValueError, match=r"got \(3, 24, 24\)$"):
+        page_network(explorer, half=False)
+    explorer.close()
+
+
+def test_the_precision_is_a_choice(brush, tmp_path):
+    with pytest.raises(ValueError, match="network"):
+        export(brush, tmp_path / "page.html", network="quarter")

@@ -1,0 +1,148 @@
+"""The network in an exported page, which answers the brush and scores photographs of the reader."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from ipywidgets import DOMWidget
+
+from xai_widgets.core.onnx_export import TOLERANCES, NetworkFile, exact_scores, network_file
+from xai_widgets.explorers.brush import PerturbationBrush
+from xai_widgets.explorers.brush_edits import FILLS
+from xai_widgets.explorers.parts import TOP
+from xai_widgets.views.base import STATIC
+from xai_widgets.views.static_repr import walk_widgets
+
+
+@dataclass(frozen=True)
+class PageNetwork:
+    """The network of a page and the explorers that it answers.
+
+    Attributes
+    ----------
+    brushes : sequence of PerturbationBrush
+        All of one model.
+    file : NetworkFile
+    alone : bool
+        Whether the page holds nothing but one explorer, whose class and image can then be changed.
+    """
+
+    brushes: Sequence[PerturbationBrush]
+    file: NetworkFile
+    alone: bool
+
+    def header(self) -> dict[str, Any]:
+        """Return what the program of the page knows of the network."""
+        model = self.brushes[0].model
+        resizing = model.resizing
+        return {
+            "name": model.name,
+            "size": len(self.file.data),
+            "half": self.file.half,
+            "preprocessing": model.preprocessing,
+            # The page reads colors, or gray.
+            "photos": self.alone and model.channels in (1, 3) and model._display is None,
+            "tolerance": TOLERANCES[self.file.half],
+            "engine": {
+                "shape": self.file.shape,
+                "resizing": {
+                    "size": resizing.size,
+                    "resize": resizing.resize,
+                    "interpolation": resizing.interpolation,
+                    "rounding": resizing.rounding,
+                },
+            },
+            "facts": {
+                "fills": FILLS,
+                "top": TOP,
+                "activation": model.activation,
+                "probabilities": model.has_probabilities,
+            },
+            "brushes": [
+                {
+                    "brush": view.model_id,
+                    "scores": scores.model_id,
+                    "picker": brush.class_picker.model_id if self.alone else "",
+                    "caption": brush.caption.model_id if self.alone else "",
+                    "expected": exact_scores(model, brush.image)[0].tolist(),
+                }
+                for brush in self.brushes
+                for view, scores in brush.edits
+            ],
+        }
+
+    def scripts(self) -> str:
+        """Return the elements of the page with the network and the program that runs it."""
+        parts = {
+            "engine": gzip.compress((STATIC / "engine.js").read_bytes(), mtime=0),
+            "engine-wasm": (STATIC / "engine.wasm.gz").read_bytes(),
+            "network": gzip.compress(self.file.data, 6, mtime=0),
+        }
+        return "".join(
+            f'<script type="application/gzip" id="{name}">{base64.b64encode(data).decode("ascii")}</script>\n'
+            for name, data in parts.items()
+        )
+
+    def answered(self) -> set[str]:
+        """Return the ids of the models that need no kernel in the page."""
+        parts: list[Any] = [part for brush in self.brushes for pair in brush.edits for part in pair]
+        if self.alone:
+            parts.append(self.brushes[0].class_picker)
+        return {part.model_id for part in parts}
+
+    def unanswered(self) -> set[str]:
+        """Return the ids of the models that would show the results of another mask."""
+        return {brush.similarity.model_id for brush in self.brushes if brush.similarity is not None}
+
+    def note(self) -> str:
+        """Return a sentence that names the parts that need a kernel."""
+        similarity = "; the similarity of layers needs their activations" if self.unanswered() else ""
+        return f'Left out because a kernel must compute it: "Refine" needs gradients{similarity}.'
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Give the views what the network needs, as long as the page is written."""
+        try:
+            for brush in self.brushes:
+                brush.set_exact(True)
+            yield
+        finally:
+            for brush in self.brushes:
+                brush.set_exact(False)
+
+
+def page_network(widget: DOMWidget, *, half: bool) -> PageNetwork:
+    """Return the network for the page of a widget.
+
+    Raises
+    ------
+    ValueError
+        If the widget has no perturbation brush, or brushes of several networks; and see
+        :func:`xai_widgets.core.onnx_export.network_file`.
+    """
+    brushes = [part for part in walk_widgets(widget) if isinstance(part, PerturbationBrush)]
+    if not brushes:
+        raise ValueError(
+            "expected a PerturbationBrush, or a dashboard whose brush was opened, for a page with the network, got "
+            f"{type(widget).__name__}; network=False exports its results"
+        )
+    models = list({id(brush.model): brush.model for brush in brushes}.values())
+    if len(models) > 1:
+        names = ", ".join(model.name for model in models)
+        raise ValueError(f"expected explorers of one network for a page with the network, got {names}")
+    model = models[0]
+    shape = (model.channels, *model.size)
+    for brush in brushes:
+        if brush.image.shape[1:] != shape:
+            raise ValueError(
+                f"expected images of the size of the network, {shape}, for a page with the network, got "
+                f"{tuple(brush.image.shape[1:])}"
+            )
+    images = torch.cat([brush.image for brush in brushes])
+    return PageNetwork(brushes, network_file(model, images, half=half), alone=widget is brushes[0])
