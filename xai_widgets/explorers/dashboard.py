@@ -25,6 +25,7 @@ from xai_widgets.explorers.joining import link
 from xai_widgets.explorers.layout import header
 from xai_widgets.explorers.panel import closed_on_error, with_companions
 from xai_widgets.explorers.parts import class_picker, dropdown, existing_class, paragraph, wide
+from xai_widgets.explorers.sanity import SanityExplorer
 from xai_widgets.explorers.similarity import SimilarityExplorer
 from xai_widgets.explorers.state import DERIVED, EXPLORER, ChoiceEntry, Stateful
 from xai_widgets.studies.layers import spatial_layers
@@ -49,6 +50,7 @@ EXPLORERS = {
     "inverse": Entry(InverseExplorer, "Inverse"),
     "similarity": Entry(SimilarityExplorer, "Similarity"),
     "features": Entry(FeatureExplorer, "Features"),
+    "sanity": Entry(SanityExplorer, "Sanity"),
 }
 #: Traits of views that are linked in the browser, in all explorers.
 LINKED = ("position", "viewport", "colormap")
@@ -71,7 +73,7 @@ class Dashboard(Stateful):
         One image or several, of any kind.
     explorers : sequence of str, optional
         Explorers to include, in this order, of "attribution", "deletion", "extremal", "brush", "channels", "inverse",
-        "similarity" and "features". Default: all of them.
+        "similarity", "features" and "sanity". Default: all of them.
     names : sequence of str, optional
         Names of the images.
     target : int, str or callable, optional
