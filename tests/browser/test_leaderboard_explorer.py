@@ -10,7 +10,7 @@ import xai_widgets as xw
 from xai_widgets.data import scenes
 from xai_widgets.metrics import Metric
 model = xw.load("scenes_vgg")
-images = scenes.generate(4, split="test")
+images = scenes.generate(6, split="test")
 def left(model, x, target):
     return (torch.arange(8) < 4).float()[None, None, :].expand(len(x), 8, -1)
 def right(model, x, target):
@@ -53,8 +53,8 @@ def check(scope, wait):
     assert labels.all_inner_texts() == order[::-1]
 
     verdict = scope.locator(".xw-pair-verdict")
-    expect(verdict).to_contain_text("Last: left is better on 4, right on 0 of 4 images.")
-    expect(verdict).to_contain_text("left is better.")
+    expect(verdict).to_contain_text("Last: left is better on 6, right on 0 of 6 images.")
+    expect(verdict).to_contain_text(": left is better.")
     cards = scope.locator(".xw-pair-group.xw-side-A .xw-pair-card:visible")
     expect(cards.first).to_contain_text("0.00")
     maps = cards.first.locator(".xw-map")
@@ -71,7 +71,7 @@ def check(scope, wait):
     row.press("Enter")
     expect(scope.locator(".xw-pair-view")).to_contain_text("Choose two methods in the table.")
     row.press("Enter")
-    expect(verdict).to_contain_text("Last: right is better on 0, left on 4 of 4 images.")
+    expect(verdict).to_contain_text("Last: right is better on 0, left on 6 of 6 images.")
     losing = scope.locator(".xw-pair-group.xw-side-B .xw-pair-card:visible")
     shown = losing.first.locator(".xw-map")
     sides = [shown.nth(at).element_handle() for at in range(2)]

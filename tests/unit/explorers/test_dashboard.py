@@ -1,6 +1,7 @@
 """The dashboard: explorers made when their tab is opened, that share image, class, layer, place and colors."""
 
 import ipywidgets as widgets
+import numpy as np
 import pytest
 from networks import CLASSES, Concat, SharedInPlace, Stream, images, one_sentence, settle, wrap
 from traitlets import TraitError
@@ -214,4 +215,25 @@ def test_features_take_layer_and_class_and_their_examples_from_all_images(model)
     # It is made anew, with three images.
     assert len(board.show("features").study.images) == 3
     assert board.wait(60)
+    board.close()
+
+
+def test_sanity_is_that_of_the_chosen_image_and_class(model):
+    board = xw.dashboard(
+        model, images(2), explorers=["attribution", "sanity"], options={"sanity": {"methods": ["gradient"]}}
+    )
+    explorer = board.show("sanity")
+    assert board.wait(60)
+    assert explorer.target == board.target
+    first = explorer.trained["gradient"].maps
+    assert explorer.heatmap._channels["position"] == board.explorers["attribution"].view._channels["position"]
+    board.target = (board.target + 1) % CLASSES
+    assert board.wait(60)
+    assert explorer.target == board.target
+    second = explorer.trained["gradient"].maps
+    assert not np.array_equal(first, second)
+    board.frame = 1
+    assert board.wait(60)
+    np.testing.assert_array_equal(explorer._x, board._x[1:2])
+    assert not np.array_equal(explorer.trained["gradient"].maps, second)
     board.close()
