@@ -235,6 +235,17 @@ def test_anchors_are_those_of_github(hooks):
     assert hooks.with_anchors(given).splitlines() == wanted.splitlines()
 
 
+def test_a_section_of_the_readme_is_a_part_of_a_page(hooks):
+    text = hooks.section("Your network")
+    assert text.startswith("| from | code |")
+    assert "(how-to/timm.md)" in text
+    assert "(notebooks/13_own_network.md)" in text
+    assert "(docs/" not in text
+    assert "## Explorers" not in text
+    with pytest.raises(ValueError, match="expected a heading of README.md, got 'Your cat'"):
+        hooks.section("Your cat")
+
+
 def compositions():
     """The ten sections of the notebook of dashboards: their headings, and the lines of code of each."""
     cells = json.loads((ROOT / "notebooks" / "05_dashboards.ipynb").read_text(encoding="utf-8"))["cells"]
