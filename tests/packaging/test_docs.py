@@ -242,7 +242,7 @@ def test_a_section_of_the_readme_is_a_part_of_a_page(hooks):
     assert "(notebooks/13_own_network.md)" in text
     assert "(docs/" not in text
     assert "## Explorers" not in text
-    with pytest.raises(ValueError, match="expected a heading of README.md, got 'Your cat'"):
+    with pytest.raises(ValueError, match=r"expected a heading of README\.md, got 'Your cat'"):
         hooks.section("Your cat")
 
 
