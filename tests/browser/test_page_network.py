@@ -186,3 +186,21 @@ def test_a_network_with_other_scores_does_not_answer(opened, model, image, monke
     expect(page.locator(".page-network")).to_contain_text("differ by")
     expect(page.locator(".page-awaits").first).to_have_attribute("inert", "")
     explorer.close()
+
+
+def test_in_a_dashboard_the_brush_answers_for_each_image(opened, model, image):
+    other = scenes.scene(3, split="test", background="photograph").image
+    board = xw.dashboard(model, [image, other], explorers=["brush"], names=["one", "two"])
+    board.show("brush")
+    assert board.wait(600)
+    page = opened(board, images="all")
+    # The class and the image of a dashboard belong to its other tabs, too.
+    expect(page.get_by_role("button", name="Open a photo of your own")).to_have_count(0)
+    expect(page.locator(".xw-class-picker:visible")).to_have_count(0)
+    page.locator(".xw-gallery-view [role=option]").nth(1).click()
+    expect(page.locator("#caption")).to_contain_text(" two ")
+    page.get_by_role("button", name="Fill all").click()
+    alone = xw.PerturbationBrush(model, other)
+    expect_scores(page, model, painted_scores(alone, torch.ones(alone.image.shape[2:]), FILLS[0]))
+    alone.close()
+    board.close()
