@@ -219,7 +219,7 @@ def export(
     if inside is not None:
         notes.append(inside.note())
     packed = gzip.compress(_pack(widget, states, several, shown, inside), mtime=0)
-    title = title or getattr(widget, "title", "") or _title(widget)
+    title = title or getattr(widget, "title", "") or _title(widget, fixed=inside is None)
     page = PAGE.format(
         version=__version__,
         policy=POLICY,
@@ -249,12 +249,12 @@ def _text(words: str) -> str:
     return html.escape(words.encode("utf-8", "replace").decode("utf-8"))
 
 
-def _title(widget: DOMWidget) -> str:
-    """Return the name of the class of a widget, with the class of the network and its name if it has them."""
+def _title(widget: DOMWidget, *, fixed: bool = True) -> str:
+    """Return the name of the class of a widget, with the name of the network, and its class if that is fixed."""
     model, target = getattr(widget, "model", None), getattr(widget, "target", None)
     ours = not type(widget).__module__.startswith("ipywidgets.")
     words = _words(type(widget).__name__) if ours else "Widgets"
-    if model is not None and target is not None:
+    if fixed and model is not None and target is not None:
         return f"{words}: {model.labels[target]} ({facts.network(widget)})"
     named = facts.network(widget)
     return f"{words}: {named}" if named else words

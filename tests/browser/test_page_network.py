@@ -145,8 +145,10 @@ def test_a_photograph_of_the_reader_has_the_classes_of_torch(opened, model, imag
     name = other.locator(".xw-score-label").inner_text()
     other.click()
     expect(page.get_by_role("combobox", name="Class")).to_have_value(name)
+    expect(page.locator("#caption")).to_contain_text(f"my cat.{suffix} · class {name} (")
+    expect(page.locator("h1")).to_have_text("Perturbation brush: scaled")
     page.get_by_role("button", name="Back to the first image").click()
-    expect(page.locator("#caption")).to_contain_text("scaled")
+    expect(page.locator("#caption")).not_to_contain_text("my cat")
     with torch.no_grad():
         expect_scores(page, model, model(explorer.image)[0])
     explorer.close()

@@ -11,7 +11,7 @@
 import { decode } from "../lib/arrays.js";
 import { element, setText } from "../lib/dom.js";
 import { Engine } from "./engine.js";
-import { bestOf, liveBrush, probabilitiesOf } from "./live_brush.js";
+import { liveBrush } from "./live_brush.js";
 
 /** Longest side of a photograph that is read in its own resolution, in pixels. */
 const LONGEST = 8192;
@@ -82,12 +82,44 @@ export async function startNetwork(manager, network, unzip, parent) {
 			node.classList.remove("page-awaits");
 		}
 		for (const each of live) each.score();
-		if (network.photos) bar.append(photoTools(engine, network, parts[0].picker, live));
+		const { picker } = parts[0];
+		const caption = picker && createCaption(picker, network);
+		if (caption && network.photos) bar.append(photoTools(engine, network, caption, live));
 	} catch (error) {
 		fail(error);
 	} finally {
 		bar.removeAttribute("aria-busy");
 	}
+}
+
+/**
+ * The line below the title, which names the image and the class.
+ *
+ * @param {any} picker  of the class
+ * @param {Network} network
+ */
+function createCaption(picker, { name, facts }) {
+	const line = document.getElementById("caption");
+	const given = (line?.textContent ?? "").split(" · ");
+	const at = given.findIndex((part) => part.startsWith("class "));
+	/** Name of the photograph in place of the image of the page. @type {string | null} */
+	let photo = null;
+	const show = () => {
+		const target = picker.get("target");
+		const own = picker.get("probabilities")[target];
+		const value = facts.probabilities ? `${Number((100 * own).toPrecision(3))} %` : own.toPrecision(3);
+		const shown = photo === null ? given.slice(0, at) : [name, photo];
+		shown.push(`class ${picker.get("labels")[target]} (${value})`);
+		if (line && at >= 0) setText(line, [...shown, ...given.slice(at + 1)].join(" · "));
+	};
+	picker.on("change:target", show);
+	return {
+		/** @param {string | null} photograph  its name, null for the image of the page */
+		subject(photograph) {
+			photo = photograph;
+			show();
+		},
+	};
 }
 
 /** The button of an edit copies its mask to the other one. @param {any[]} brushes */
@@ -148,16 +180,14 @@ async function check(engine, { brushes, tolerance }, parts) {
  *
  * @param {Engine} engine
  * @param {Network} network
- * @param {any} picker  of the class
+ * @param {ReturnType<typeof createCaption>} caption
  * @param {ReturnType<typeof liveBrush>[]} brushes
  */
-function photoTools(engine, { facts, preprocessing }, picker, brushes) {
+function photoTools(engine, { facts, preprocessing }, caption, brushes) {
 	const input = element("input", { type: "file", accept: "image/*", hidden: true });
 	const choose = element("button", { type: "button" }, ["Open a photo of your own"]);
 	const back = element("button", { type: "button", hidden: true }, ["Back to the first image"]);
 	const hint = element("span", { class: "page-hint" }, ["or drop one here; it stays on this computer."]);
-	const caption = document.getElementById("caption");
-	const words = caption?.textContent ?? "";
 	/** The number of the last file: one that is read slowly must not replace a later one. */
 	let last = 0;
 
@@ -170,12 +200,7 @@ function photoTools(engine, { facts, preprocessing }, picker, brushes) {
 			if (number !== last) return;
 			const given = { ...answer, name: file.name, width: photo.width, height: photo.height };
 			for (const brush of brushes) brush.open(given, preprocessing);
-			const values = probabilitiesOf(answer.scores, facts.activation);
-			const [best] = bestOf(values, 1);
-			const value = facts.probabilities
-				? `${(100 * values[best]).toPrecision(3)} %`
-				: values[best].toPrecision(3);
-			if (caption) setText(caption, `${file.name} · class ${picker.get("labels")[best]} (${value})`);
+			caption.subject(file.name);
 			back.hidden = false;
 			setText(hint, "or drop one here; it stays on this computer.");
 		} catch (error) {
@@ -192,7 +217,7 @@ function photoTools(engine, { facts, preprocessing }, picker, brushes) {
 	back.addEventListener("click", () => {
 		last++;
 		for (const brush of brushes) brush.restore();
-		if (caption) setText(caption, words);
+		caption.subject(null);
 		back.hidden = true;
 		choose.focus();
 	});
