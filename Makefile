@@ -86,13 +86,14 @@ outputs: $(TEST) ## run the notebooks that were edited, and store their outputs
 bench: $(TEST) ## the benchmarks, one after the other
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
 
-results: $(TEST) ## docs/results: every method measured on generated scenes (an hour or more)
+results: $(TEST) ## docs/results: every method measured on generated scenes (some hours)
 	$(PY) scripts/results.py
 	$(PY) scripts/results_super_resolution.py
 	$(PY) scripts/results_settings.py
 	$(PY) scripts/results_concepts.py
 	$(PY) scripts/results_learned.py
 	$(PY) scripts/results_occlusion.py
+	$(PY) scripts/results_evaluation.py
 
 system: $(TEST) ## Chromium and Node: installed as root on Debian, else named with the command to install them
 	@sh scripts/system.sh chromium node
