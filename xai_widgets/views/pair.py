@@ -24,7 +24,7 @@ class Pair(List[str]):
 
     def validate(self, obj: Any, value: Any) -> list[str]:
         """Raise TraitError for more than two names, or the same one twice."""
-        names: list[str] = super().validate(obj, value)
+        names: list[str] = list(super().validate(obj, value) or ())
         if len(names) > 2 or len(set(names)) < len(names):
             raise TraitError(
                 f"expected {type(obj).__name__}.{self.name} to be up to two different names, got {brief(names)}"
