@@ -248,10 +248,8 @@ function createGroup(letter, choose) {
 				node.disabled = !content;
 				cards[at].item = content?.item ?? -1;
 				card.draw(content);
-				if (!content) continue;
-				const scores = content.sides.map(({ letter, score }) => `${letter} ${score}`).join(", ");
-				node.title = [`${content.label}: ${scores}`, content.className].filter(Boolean).join(", ");
-				node.setAttribute("aria-label", `Enlarge ${node.title}`);
+				// The texts of the card are its name.
+				node.title = content ? `Enlarge ${content.label}` : "no image";
 			}
 		},
 	};

@@ -16,7 +16,7 @@ export function createCard() {
 		const layers = createLayers();
 		const words = element("div", { class: "xw-pair-words", hidden: true });
 		layers.stage.append(words);
-		const badge = element("span", { class: "xw-letter", "aria-hidden": "true" }, [letter]);
+		const badge = element("span", { class: "xw-letter" }, [letter]);
 		const score = element("span", { class: "xw-pair-score" });
 		const node = element("span", { class: `xw-pair-side xw-side-${letter}` }, [
 			layers.stage,
