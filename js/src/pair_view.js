@@ -208,6 +208,12 @@ export default view("xw-pair-view", (figure) => {
 /** The same array for the same pair, so that what depends on it is remembered. */
 const pairCache = cached((/** @type {number} */ first, /** @type {number} */ second) => [first, second]);
 
+/** @param {import("./lib/pair_card.js").Content} content */
+function titleOf({ label, className, sides }) {
+	const scores = sides.map(({ letter, score }) => `${letter} ${score}`).join(", ");
+	return [`${label}: ${scores}`, className].filter(Boolean).join(", ");
+}
+
 /**
  * The images on which one of both is better.
  *
@@ -248,8 +254,7 @@ function createGroup(letter, choose) {
 				node.disabled = !content;
 				cards[at].item = content?.item ?? -1;
 				card.draw(content);
-				// The texts of the card are its name.
-				node.title = content ? `Enlarge ${content.label}` : "no image";
+				node.title = content ? titleOf(content) : "no image";
 			}
 		},
 	};
