@@ -14,6 +14,7 @@ from torch import Tensor
 
 from xai_widgets.core.images import open_image, to_images
 from xai_widgets.core.model import ImageModel
+from xai_widgets.core.validation import brief
 
 #: Longest side of an image on a page, and of each of several images, in pixels.
 LONGEST, LONGEST_OF_SEVERAL = 1024, 512
@@ -90,4 +91,6 @@ def _size(image: Any) -> tuple[int, int]:
         turned = image.getexif().get(ORIENTATION, 1) >= 5
         return (image.width, image.height) if turned else (image.height, image.width)
     shape = np.shape(image)
+    if len(shape) < 2:
+        raise ValueError(f"expected images with height and width, got {brief(image)}")
     return shape[0], shape[1]

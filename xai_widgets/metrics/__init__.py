@@ -39,7 +39,7 @@ from xai_widgets.metrics.monotonicity import Monotonicity, monotonicity
 from xai_widgets.metrics.permuted_labels import data_randomization
 from xai_widgets.metrics.pixel_flipping import abpc, lerf, morf
 from xai_widgets.metrics.pointing import Pointing, PointingTask, pointing_game
-from xai_widgets.metrics.random_orders import random_curves, random_maps, random_order
+from xai_widgets.metrics.random_orders import random_order
 from xai_widgets.metrics.regions import RegionCurves, part_means, region_curves
 from xai_widgets.metrics.sanity import Sanity, weight_randomization
 from xai_widgets.metrics.shifted_input import constant_shift
@@ -94,8 +94,6 @@ __all__ = [
     "pearson",
     "png_bytes",
     "pointing_game",
-    "random_curves",
-    "random_maps",
     "random_order",
     "region_curves",
     "relevance_mass",

@@ -25,10 +25,8 @@ from xai_widgets.metrics import (
     lerf,
     morf,
     ordering,
-    random_curves,
-    random_maps,
 )
-from xai_widgets.metrics.random_orders import RANDOM_STEPS
+from xai_widgets.metrics.random_orders import RANDOM_STEPS, random_curves, random_maps
 from xai_widgets.ops.resize import resize_map
 from xai_widgets.studies.mean_curves import MeanCurves
 from xai_widgets.studies.store import Outcome

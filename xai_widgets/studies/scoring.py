@@ -150,7 +150,8 @@ def as_examples(dataset: Any) -> Sequence[Any]:
     """Return the images of a folder, or a sequence with examples in place of scenes."""
     if isinstance(dataset, str | os.PathLike):
         folder = Path(dataset)
-        if not folder.is_dir():
+        # Unlike that of Path, it is False for a name that is too long.
+        if not os.path.isdir(folder):
             raise ValueError(f"expected a sequence of images or a folder, got {brief(dataset)}")
         found: Any = image_files(folder)
     elif isinstance(dataset, np.ndarray) or not isinstance(dataset, Sequence | Tensor):

@@ -7,7 +7,8 @@ from closeness import assert_close, near
 from torch import nn
 
 from xai_widgets.core.model import ImageModel
-from xai_widgets.metrics import insertion, lerf, random_curves, random_maps, random_order
+from xai_widgets.metrics import insertion, lerf, random_order
+from xai_widgets.metrics.random_orders import random_curves, random_maps
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,9 @@ from torch import nn
 from xai_widgets.core.model import ImageModel
 from xai_widgets.data.base import Example
 from xai_widgets.methods import METHODS, as_method
-from xai_widgets.metrics import METRICS, Explanation, abpc, deletion, random_maps, random_order
+from xai_widgets.metrics import METRICS, Explanation, abpc, deletion, random_order
 from xai_widgets.metrics.pixel_flipping import mean_change
+from xai_widgets.metrics.random_orders import random_maps
 from xai_widgets.studies.deletion import FILLS, RANDOM, RANDOM_ORDERS, DeletionKey, DeletionStudy, MeanKey
 
 
