@@ -9,7 +9,8 @@ from traitlets import List, TraitError, Unicode
 from xai_widgets.core.validation import brief
 
 
-class Pair(List[str]):
+# Not of List[str]: in the oldest traitlets the class takes no parameters.
+class Pair(List):
     """A trait that holds the names of up to two different rows, A and B.
 
     Parameters
