@@ -162,15 +162,16 @@ explorer
 """
     page = lab.open([SETUP, slow], width=1300, height=1600)
     bar = page.page.locator(".xw-run-bar")
-    # Both curves of the gradient are there, and the slow method stands.
-    page.wait_for_kernel("int(__import__('numpy').isfinite(explorer.curves.y[:2]).sum())", 2 * 33)
+    # The gradient has its first points, and the slow method stands.
+    page.wait_for_kernel("'insertion' in explorer.run_bar.message and explorer.run_bar.progress > 0.05")
     bar.get_by_role("button", name="Stop").click()
     page.wait_for_kernel("explorer.run_bar.status", "cancelled")
     page.kernel_exec("gate.set()")
     bar.get_by_role("button", name="Resume").click()
     expect(bar).to_contain_text("1 failed: broken")
-    warning = page.output(1).locator(".xw-curve-view .xw-legend-warning:not([hidden])")
-    expect(warning).to_have_attribute("title", re.compile("this map cannot be made"))
+    # Beside those of methods that are not better than random orders.
+    warnings = page.output(1).locator(".xw-curve-view .xw-legend-warning:not([hidden])")
+    expect(warnings.and_(page.page.get_by_title("this map cannot be made"))).to_have_count(1)
     page.wait_for_kernel("explorer.run_bar.status", "done")
     assert page.kernel_eval("int(__import__('numpy').isfinite(explorer.curves.y[:4]).sum())") == 4 * 33
     # Still usable: without the broken method everything is done.
