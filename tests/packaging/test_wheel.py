@@ -36,14 +36,14 @@ def test_the_wheel_holds_a_bundle_and_a_stylesheet_of_each_view(names):
     assert "heatmap_view" in views
     # And the program of exported pages.
     views.append("page")
-    wanted = {f"xai_widgets/static/{view}.{kind}" for view in views for kind in ("js", "css")}
+    expected = {f"xai_widgets/static/{view}.{kind}" for view in views for kind in ("js", "css")}
     # The program that runs a network in a page has no style.
-    wanted.add("xai_widgets/static/engine.js")
+    expected.add("xai_widgets/static/engine.js")
     assert "xai_widgets/static/engine.wasm.gz" in names
-    assert wanted <= names
+    assert expected <= names
     assert {
         name for name in names if name.startswith("xai_widgets/static/") and name.endswith((".js", ".css"))
-    } == wanted
+    } == expected
 
 
 def test_the_wheel_holds_the_licences_of_what_is_bundled(wheel):

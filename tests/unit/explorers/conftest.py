@@ -9,7 +9,9 @@ from torch import nn
 
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.run import Run
+from xai_widgets.explorers.brush import PerturbationBrush
 from xai_widgets.inverse import layer_wise
+from xai_widgets.perturbation import ExtremalSettings
 
 PATIENCE = 60
 
@@ -58,16 +60,33 @@ def gate():
     gate.open()
 
 
-@pytest.fixture
-def model(gate):
+def classifier(*first):
+    """Return a small network with six classes, behind other modules."""
     torch.manual_seed(0)
     layers = nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(64, 6)
-    return ImageModel(nn.Sequential(gate, *layers), size=16, labels=list("abcdef"))
+    return ImageModel(nn.Sequential(*first, *layers), size=16, labels=list("abcdef"))
+
+
+@pytest.fixture
+def model(gate):
+    return classifier(gate)
+
+
+@pytest.fixture
+def ungated():
+    return classifier()
 
 
 @pytest.fixture
 def image():
     return np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def brush(model, image):
+    made = PerturbationBrush(model, image, settings=ExtremalSettings(steps=10, scan=3))
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -4,38 +4,15 @@ import numpy as np
 import pytest
 import torch
 from closeness import assert_close
-from torch import nn
+from explorers.test_brush import settle
 
-from xai_widgets.core.model import ImageModel
 from xai_widgets.explorers.brush import PerturbationBrush
 from xai_widgets.explorers.brush_edits import FILLS
-from xai_widgets.perturbation import ExtremalSettings
-
-PATIENCE = 60
 
 
 @pytest.fixture
-def model():
-    torch.manual_seed(0)
-    layers = nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(64, 6)
-    return ImageModel(nn.Sequential(*layers), size=16, labels=list("abcdef"))
-
-
-@pytest.fixture
-def image():
-    return np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-
-
-@pytest.fixture
-def brush(model, image):
-    made = PerturbationBrush(model, image, settings=ExtremalSettings(steps=10, scan=3))
-    yield made
-    made.close()
-
-
-def settle(brush):
-    assert brush.wait(PATIENCE)
-    assert brush._scorer.wait(PATIENCE)
+def model(ungated):
+    return ungated
 
 
 def box(left, top, right, bottom):

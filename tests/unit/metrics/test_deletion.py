@@ -10,27 +10,12 @@ import torch
 from closeness import assert_close, near
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
 
 from xai_widgets.core.model import ImageModel
 from xai_widgets.metrics import deletion, insertion, ordering
 from xai_widgets.metrics.deletion import FILLS
 from xai_widgets.ops.blur import truncated_blur
 from xai_widgets.ops.fill import noise_image
-
-
-@pytest.fixture(scope="module")
-def model():
-    torch.manual_seed(0)
-    net = nn.Sequential(
-        nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(64, 7)
-    )
-    return ImageModel(net, size=12)
-
-
-@pytest.fixture(scope="module")
-def images():
-    return torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.fixture(scope="module")

@@ -1,28 +1,11 @@
 """Curves of pixels in random order, from those of random maps."""
 
 import numpy as np
-import pytest
 import torch
 from closeness import assert_close, near
-from torch import nn
 
-from xai_widgets.core.model import ImageModel
 from xai_widgets.metrics import insertion, lerf, random_order
 from xai_widgets.metrics.random_orders import random_curves, random_maps
-
-
-@pytest.fixture(scope="module")
-def model():
-    torch.manual_seed(0)
-    net = nn.Sequential(
-        nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(64, 7)
-    )
-    return ImageModel(net, size=12)
-
-
-@pytest.fixture(scope="module")
-def images():
-    return torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(1))
 
 
 def test_a_random_order_is_the_mean_of_the_curves_of_random_maps(model, images):
