@@ -24,8 +24,9 @@ from concurrent.futures import ThreadPoolExecutor
 PYTEST_SUMMARY = re.compile(r"^=* ?((?:\d+ [a-z]+(?:, )?)+) in [\d.]+s")
 #: The line "Tests  34 passed (34)" of vitest.
 VITEST_SUMMARY = re.compile(r"^\s*Tests\s+(.*?)\s*\(\d+\)")
-#: A line of pytest's short summary that names a failed test, "FAILED tests/test_a.py::test_it - Error".
-FAILURE = re.compile(r"^(FAILED|ERROR) ")
+#: A line of pytest's short summary that names a failed test, "FAILED tests/test_a.py::test_it - Error", or one that
+#: failed at first and passed when it ran again.
+FAILURE = re.compile(r"^(FAILED|ERROR|RERUN) ")
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 #: Of the names of sections.
 WIDTH = 10
@@ -47,7 +48,7 @@ def run_section(name: str) -> tuple[bool, float, Counter[str], list[str]]:
     -------
     tuple
         Whether it succeeded, the seconds it took, how many tests of each outcome it reported, and the lines that name
-        the failed ones.
+        the failed ones and those that ran again.
     """
     write_line(f"{name:<{WIDTH}}| begins")
     environment = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MFLAGS")}
@@ -93,7 +94,7 @@ def main(arguments: list[str]) -> int:
     for name, (good, seconds, counts, failures) in zip(options.sections, results, strict=True):
         if not good:
             failed.append(name)
-            lines += failures
+        lines += failures
         total += counts
         tests = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
         rows.append(f"{name:<{WIDTH}} {'ok' if good else 'FAILED':<7} {seconds:6.0f} s  {tests}")

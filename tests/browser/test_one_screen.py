@@ -24,7 +24,8 @@ model = xw.load("scenes_resnet")
 """,
     "",
 ]
-#: Records the heights of the explorer from the frame in which all of its views are there.
+#: Records the heights of the explorer from the frame in which all of its views are there. On a busy machine some views
+#: come a second after the others; until then, their elements are empty.
 RECORD = """() => {
   window.heights = [];
   let views = 0, since = 0;
@@ -33,7 +34,8 @@ RECORD = """() => {
     if (box) {
       const count = box.querySelectorAll('.xw').length;
       if (count !== views) [views, since] = [count, now];
-      if (count && now - since > 500) window.heights.push(Math.round(box.getBoundingClientRect().height));
+      const drawn = [...box.querySelectorAll('.lm-Widget:not(.widget-box)')].every((one) => one.childElementCount);
+      if (count && drawn && now - since > 500) window.heights.push(Math.round(box.getBoundingClientRect().height));
     }
     requestAnimationFrame(look);
   };

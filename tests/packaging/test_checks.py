@@ -17,6 +17,9 @@ more:
 bad:
 \t@echo 'FAILED tests/unit/test_b.py::test_it - AssertionError'
 \t@echo '=== 1 failed, 4 passed in 1.00s ==='; exit 1
+again:
+\t@echo 'RERUN tests/browser/test_c.py::test_it'
+\t@echo '=== 1 passed, 1 rerun in 1.00s ==='
 waits:
 \t@until test -e told; do sleep 0.05; done
 tells:
@@ -43,6 +46,14 @@ def test_all_sections_run_and_one_line_sums_them_up(tmp_path):
     assert "FAILED tests/unit/test_b.py::test_it - AssertionError" in lines[lines.index("##### sections") :]
     assert lines[-1].startswith("===== 1 failed, 9 passed, 1 skipped, 1 warning in ")
     assert check_all(tmp_path, "good", "more").returncode == 0
+
+
+def test_a_test_that_ran_again_is_named(tmp_path):
+    done = check_all(tmp_path, "good", "again")
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert "RERUN tests/browser/test_c.py::test_it" in lines[lines.index("##### sections") :]
+    assert lines[-1].startswith("===== 4 passed, 1 rerun, 1 skipped in ")
 
 
 def test_two_sections_run_at_once(tmp_path):
