@@ -214,7 +214,8 @@ def export(
             warn(
                 f"expected finished computations, got {len(running)} running: the page contains their results so far"
             )
-        states = dependency_state([widget], drop_defaults=False)
+        views = [] if inside is None else inside.panel.views
+        states = dependency_state([widget, *views], drop_defaults=False)
     notes = [*leave_out_tabs(widget, states), *facts.errors(widget)]
     if inside is not None:
         notes.append(inside.note())

@@ -15,6 +15,7 @@ from ipywidgets import DOMWidget
 from xai_widgets.core.onnx_export import TOLERANCES, NetworkFile, exact_scores, network_file
 from xai_widgets.explorers.brush import PerturbationBrush
 from xai_widgets.explorers.brush_edits import FILLS
+from xai_widgets.explorers.page_panel import PagePanel
 from xai_widgets.explorers.parts import TOP
 from xai_widgets.views.base import STATIC
 from xai_widgets.views.static_repr import walk_widgets
@@ -31,11 +32,14 @@ class PageNetwork:
     file : NetworkFile
     alone : bool
         Whether the page holds nothing but one explorer, whose class and image can then be changed.
+    panel : PagePanel
+        The views in which the network explains the image of the first brush.
     """
 
     brushes: Sequence[PerturbationBrush]
     file: NetworkFile
     alone: bool
+    panel: PagePanel
 
     def header(self) -> dict[str, Any]:
         """Return what the program of the page knows of the network."""
@@ -49,8 +53,10 @@ class PageNetwork:
             # The page reads colors, or gray.
             "photos": self.alone and model.channels in (1, 3) and model._display is None,
             "tolerance": TOLERANCES[self.file.half],
+            "panel": self.panel.header,
             "engine": {
                 "shape": self.file.shape,
+                "batches": self.file.batches,
                 "resizing": {
                     "size": resizing.size,
                     "resize": resizing.resize,
@@ -103,7 +109,8 @@ class PageNetwork:
     def note(self) -> str:
         """Return a sentence that names the parts that need a kernel."""
         similarity = "; the similarity of layers needs their activations" if self.unanswered() else ""
-        return f'Left out because a kernel must compute it: "Refine" needs gradients{similarity}.'
+        needs = f"methods that need gradients or activations{similarity}"
+        return f'Left out because a kernel must compute it: "Refine", and {needs}.'
 
     @contextmanager
     def shown(self) -> Iterator[None]:
@@ -113,6 +120,7 @@ class PageNetwork:
                 brush.set_exact(True)
             yield
         finally:
+            self.panel.close()
             for brush in self.brushes:
                 brush.set_exact(False)
 
@@ -145,4 +153,5 @@ def page_network(widget: DOMWidget, *, half: bool) -> PageNetwork:
                 f"{tuple(brush.image.shape[1:])}"
             )
     images = torch.cat([brush.image for brush in brushes])
-    return PageNetwork(brushes, network_file(model, images, half=half), alone=widget is brushes[0])
+    file = network_file(model, images, half=half)
+    return PageNetwork(brushes, file, alone=widget is brushes[0], panel=PagePanel(model))

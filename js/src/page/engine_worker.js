@@ -1,11 +1,16 @@
 /**
- * The worker that runs a network: it computes one answer after the other, so the page never waits for a pass.
+ * The worker that runs a network, so that the page never waits for a pass. Questions are answered in their order; jobs of
+ * many images run in batches, between which other questions are answered.
  *
  * @typedef {import("./fills.js").Pixels} Pixels
- * @typedef {{shape: [number, number, number], resizing: import("./resizing.js").Resizing}} Facts
+ * @typedef {{shape: [number, number, number], batches: boolean, resizing: import("./resizing.js").Resizing}} Facts
+ *   `batches`: whether the network takes several images at once
+ * @typedef {{name: keyof import("./jobs.js").Settings, data: Float32Array, settings: any, order?: number[]}} Given
+ *   `order`: the numbers of the images, in place of all from the first to the last
  */
 import * as ort from "onnxruntime-web/wasm";
 import { fillOf, painted } from "./fills.js";
+import { JOBS } from "./jobs.js";
 import { bytesOf, fitted, pixelsOf } from "./resizing.js";
 
 /** @type {ort.InferenceSession} */
@@ -15,12 +20,20 @@ let facts;
 /** Standard normal, as many numbers as an image has. */
 let noise = new Float32Array(0);
 
-/** The scores of an image. @param {Pixels} image @returns {Promise<Float32Array>} */
-async function scoresOf({ channels, height, width, data }) {
-	const pixels = new ort.Tensor("float32", data, [1, channels, height, width]);
+/** Time of a batch, ms: a job answers to a cancel after it. */
+const BATCH_TIME = 400;
+/** Larger batches are not faster. */
+const LARGEST = 32;
+
+/** The scores of some images, one after the other. @param {Float32Array} data @param {number} count @returns {Promise<Float32Array>} */
+async function scoresOfAll(data, count) {
+	const pixels = new ort.Tensor("float32", data, [count, ...facts.shape]);
 	const { scores } = await session.run({ pixels });
 	return /** @type {Float32Array} */ (scores.data).slice();
 }
+
+/** The scores of an image. @param {Pixels} image @returns {Promise<Float32Array>} */
+const scoresOf = ({ data }) => scoresOfAll(data, 1);
 
 /** @param {Float32Array} data @returns {Pixels} */
 function imageOf(data) {
@@ -75,13 +88,64 @@ const ANSWERS = {
 	},
 };
 
+/** @type {Promise<unknown>} */
 let last = Promise.resolve();
-self.addEventListener("message", ({ data: { id, name, given } }) => {
-	last = last.then(async () => {
-		try {
-			self.postMessage({ id, result: await ANSWERS[/** @type {keyof typeof ANSWERS} */ (name)](given) });
-		} catch (error) {
-			self.postMessage({ id, error: error instanceof Error ? error.message : String(error) });
-		}
-	});
+/** Runs a task after those before it. @template T @param {() => T | Promise<T>} task @returns {Promise<T>} */
+function inTurn(task) {
+	const done = last.then(task);
+	last = done.catch(() => {});
+	return done;
+}
+
+/** Jobs that run, or wait for their first batch. @type {Set<number>} */
+const jobs = new Set();
+
+/**
+ * Scores the images of a job, and sends the scores of each batch; ends early if the job is canceled.
+ *
+ * @param {number} id
+ * @param {Given} given
+ */
+async function run(id, { name, data, settings, order }) {
+	jobs.add(id);
+	const job = await inTurn(() => JOBS[name](imageOf(data), settings));
+	const numbers = order ?? Array.from({ length: job.count }, (_, k) => k);
+	const batch = new Float32Array((facts.batches ? LARGEST : 1) * data.length);
+	// The first pass is measured.
+	let size = 1;
+	for (let start = 0; start < numbers.length && jobs.has(id); ) {
+		const some = numbers.slice(start, start + size);
+		const begin = performance.now();
+		const scores = await inTurn(() => {
+			const images = batch.subarray(0, some.length * data.length);
+			for (const [i, k] of some.entries()) {
+				job.write(k, images.subarray(i * data.length, (i + 1) * data.length));
+			}
+			return scoresOfAll(images, some.length);
+		});
+		const time = (performance.now() - begin) / some.length;
+		start += some.length;
+		const progress = { numbers: some, scores, done: start / numbers.length };
+		if (jobs.has(id)) self.postMessage({ id, progress });
+		if (facts.batches) size = Math.max(1, Math.min(LARGEST, Math.floor(BATCH_TIME / time)));
+		// Messages that came during the batch are read, and their answers come before the next one.
+		await new Promise((resolve) => setTimeout(resolve));
+	}
+	return jobs.delete(id);
+}
+
+self.addEventListener("message", async ({ data: { id, name, given } }) => {
+	if (name === "cancel") {
+		jobs.delete(given);
+		return;
+	}
+	try {
+		const answer = /** @type {(given: any) => Promise<any>} */ (
+			ANSWERS[/** @type {keyof typeof ANSWERS} */ (name)]
+		);
+		self.postMessage({ id, result: await (name === "run" ? run(id, given) : inTurn(() => answer(given))) });
+	} catch (error) {
+		jobs.delete(id);
+		self.postMessage({ id, error: error instanceof Error ? error.message : String(error) });
+	}
 });

@@ -5,12 +5,14 @@
  *   name: string, size: number, half: boolean, preprocessing: string, photos: boolean, tolerance: number,
  *   engine: import("./engine_worker.js").Facts,
  *   facts: import("./live_brush.js").Facts,
+ *   panel: import("./explain.js").Panel,
  *   brushes: {brush: string, scores: string, picker: string, caption: string, expected: number[]}[],
  * }} Network  `brushes` are ids of models, `expected` the scores of torch for the image
  */
 import { decode } from "../lib/arrays.js";
 import { element, setText } from "../lib/dom.js";
 import { Engine } from "./engine.js";
+import { explainPanel } from "./explain.js";
 import { liveBrush } from "./live_brush.js";
 
 /** Longest side of a photograph that is read in its own resolution, in pixels. */
@@ -41,7 +43,7 @@ async function readPhoto(file) {
 }
 
 /**
- * @param {{get_model(id: string): Promise<any>, live: boolean}} manager
+ * @param {{get_model(id: string): Promise<any>, attach(model: any, parent: HTMLElement): Promise<void>, live: boolean}} manager
  * @param {Network} network
  * @param {(id: string) => Promise<Response>} unzip  the content of a compressed script of the page
  * @param {HTMLElement} parent  of the line
@@ -82,6 +84,7 @@ export async function startNetwork(manager, network, unzip, parent) {
 			node.classList.remove("page-awaits");
 		}
 		for (const each of live) each.score();
+		await addPanel(manager, network, engine, parts[0], parent);
 		const { picker } = parts[0];
 		const caption = picker && createCaption(picker, network);
 		if (caption && network.photos) bar.append(photoTools(engine, network, caption, live));
@@ -90,6 +93,30 @@ export async function startNetwork(manager, network, unzip, parent) {
 	} finally {
 		bar.removeAttribute("aria-busy");
 	}
+}
+
+/**
+ * Shows the panel in which the network explains the image of a brush.
+ *
+ * @param {Parameters<typeof startNetwork>[0]} manager
+ * @param {Network} network
+ * @param {Engine} engine
+ * @param {{brush: any, scores: any}} parts
+ * @param {HTMLElement} parent  of the explorer
+ */
+async function addPanel(manager, { panel, facts }, engine, { brush, scores }, parent) {
+	const heatmap = await manager.get_model(panel.heatmap);
+	const curves = await manager.get_model(panel.curves);
+	const views = element("div", { class: "page-views" });
+	const tools = explainPanel(engine, { brush, scores, heatmap, curves }, panel, facts);
+	parent.after(
+		element("section", { class: "page-explain", "aria-label": "Explain in this page" }, [
+			element("h2", {}, ["Explain in this page"]),
+			...tools,
+			views,
+		]),
+	);
+	for (const model of [heatmap, curves]) await manager.attach(model, views);
 }
 
 /**

@@ -14,7 +14,7 @@ import { decode } from "../lib/arrays.js";
  * @param {number[]} shape
  * @param {Uint8Array | Int32Array | Float32Array} values
  */
-const message = (dtype, shape, values) => ({ dtype, shape, data: new DataView(values.buffer) });
+export const message = (dtype, shape, values) => ({ dtype, shape, data: new DataView(values.buffer) });
 
 /**
  * The probabilities of scores, or the scores where there are none.

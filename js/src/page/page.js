@@ -57,6 +57,12 @@ class PageManager extends ManagerBase {
 		return /** @type {any} */ (view);
 	}
 
+	/** Shows a model at the end of a part of the page. @param {any} model @param {HTMLElement} parent */
+	async attach(model, parent) {
+		const view = await this.create_view(model);
+		Widget.attach(/** @type {any} */ (view).luminoWidget, parent);
+	}
+
 	/** @returns {Promise<any>} */
 	async _create_comm() {
 		throw new Error("an exported page has no kernel");
@@ -86,10 +92,7 @@ export async function show(packed, parent, unzip) {
 			manager.new_model(/** @type {any} */ ({ ...options, model_id }), state),
 		),
 	);
-	for (const id of shown) {
-		const view = await manager.create_view(await manager.get_model(id));
-		Widget.attach(/** @type {any} */ (view).luminoWidget, parent);
-	}
+	for (const id of shown) await manager.attach(await manager.get_model(id), parent);
 	if (header.picker) await followPicker(manager, header);
 	// Not awaited: the page can be used while the network starts.
 	if (network) startNetwork(manager, network, unzip, parent);

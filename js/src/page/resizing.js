@@ -11,7 +11,7 @@ import { clamp } from "../lib/numbers.js";
 const LARGE = 2 ** 21;
 
 /** Rounds halves to the even number, as Python does. @param {number} value */
-function roundEven(value) {
+export function roundEven(value) {
 	const low = Math.floor(value);
 	if (value - low !== 0.5) return Math.round(value);
 	return low % 2 === 0 ? low : low + 1;

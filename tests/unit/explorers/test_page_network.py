@@ -51,6 +51,7 @@ def test_the_page_knows_the_preprocessing_and_the_scores_of_torch(brush):
     header = page_network(brush, half=False).header()
     assert header["engine"] == {
         "shape": (3, 16, 16),
+        "batches": True,
         "resizing": {"size": (16, 16), "resize": 20, "interpolation": "bilinear", "rounding": "even"},
     }
     assert header["facts"]["activation"] == "softmax"
@@ -59,6 +60,18 @@ def test_the_page_knows_the_preprocessing_and_the_scores_of_torch(brush):
     assert entry["brush"] == brush.brush.model_id
     assert entry["picker"] == brush.class_picker.model_id
     assert entry["expected"] == pytest.approx(brush.model.scores(brush.image)[0].tolist(), rel=1e-4)
+
+
+def test_the_panel_has_the_defaults_of_the_package(brush, tmp_path):
+    network = page_network(brush, half=False)
+    panel = network.header()["panel"]
+    assert panel["side"] == 2
+    assert panel["cells"] == 7
+    assert panel["steps"] == 224
+    assert panel["mean"] == brush.model.mean.flatten().tolist()
+    with network.shown():
+        assert [panel["heatmap"], panel["curves"]] == [view.model_id for view in network.panel.views]
+    assert all(view.comm is None for view in network.panel.views)
 
 
 def test_a_brush_beside_other_widgets_keeps_its_class_and_image(brush):

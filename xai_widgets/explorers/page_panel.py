@@ -1,0 +1,54 @@
+"""The views of an exported page in which its network explains images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xai_widgets.core.model import ImageModel
+from xai_widgets.metrics.deletion import default_steps
+from xai_widgets.views import CurveView, HeatmapView
+
+#: Default number of masks of RISE in a page, which does not stop by itself before the last one.
+MASKS = 1000
+
+
+class PagePanel:
+    """The empty views that the program of a page fills, and its default settings.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The network of the page.
+    """
+
+    def __init__(self, model: ImageModel) -> None:
+        height, width = model.size
+        self.heatmap = HeatmapView(title="Map")
+        self.curves = CurveView(
+            title="Along the map",
+            x_label="share of pixels replaced",
+            y_label=model.value_name,
+            x_percent=True,
+            width=480,
+        )
+        short = min(height, width)
+        self.header: dict[str, Any] = {
+            "heatmap": self.heatmap.model_id,
+            "curves": self.curves.model_id,
+            "mean": model.mean.flatten().clamp(0, 1).tolist(),
+            # A seventh of the short side, the default of perturbation.occlusion.
+            "side": max(1, round(short / 7)),
+            "steps": default_steps(height * width),
+            "masks": MASKS,
+            "cells": min(7, short),
+        }
+
+    @property
+    def views(self) -> list[Any]:
+        """The views, for the states of the page."""
+        return [self.heatmap, self.curves]
+
+    def close(self) -> None:
+        """Close the views."""
+        for view in self.views:
+            view.close()
