@@ -169,10 +169,11 @@ def export(
         page of one.
     network : bool or "half", default False
         Whether the page contains the network itself, which computes in the browser, without a server and with nothing
-        sent: the brush of a :class:`PerturbationBrush` answers, and if the page holds nothing else, a photograph of the
-        reader can be opened and any class chosen. "half" stores the weights in half precision, which takes half of the
-        size. The scores of the file are compared with those of torch here, and again by the page, which refuses to
-        answer if they differ. Needs the extra "onnx". The program that runs the network takes 5 MB.
+        sent. The brush of a :class:`PerturbationBrush` answers; a page without a brush gets one of its first image. If
+        the brush is alone, or was added, a photograph of the reader can be opened and any class chosen. Below it,
+        occlusion and RISE are computed, and curves along their maps. "half" stores the weights in half precision, which
+        takes half of the size. The scores of the file are compared with those of torch here, and again by the page,
+        which refuses to answer if they differ. Needs the extra "onnx". The program that runs the network takes 5 MB.
 
     Returns
     -------
@@ -204,9 +205,19 @@ def export(
         for board in boards(widget):
             open_tabs(board)
     inside = page_network(widget, half=network == "half") if network else None
+    try:
+        return _write(widget, path, title, several, inside)
+    finally:
+        if inside is not None:
+            inside.close()
+
+
+def _write(widget: DOMWidget, path: Path, title: str, several: Any, inside: PageNetwork | None) -> Exported:
+    """Write the page of a widget, with the network inside if there is one."""
+    whole = widget if inside is None else inside.whole
     with nullcontext() if inside is None else inside.shown():
         shown = [] if several is None else frames(widget, several, _caption)
-        wait_for_quick(widget)
+        wait_for_quick(whole)
         running = [
             part for part in walk_widgets(widget) if isinstance(part, RunBar) and part.status == "running"
         ]
@@ -215,12 +226,12 @@ def export(
                 f"expected finished computations, got {len(running)} running: the page contains their results so far"
             )
         views = [] if inside is None else inside.panel.views
-        states = dependency_state([widget, *views], drop_defaults=False)
+        states = dependency_state([whole, *views], drop_defaults=False)
     notes = [*leave_out_tabs(widget, states), *facts.errors(widget)]
     if inside is not None:
         notes.append(inside.note())
-    packed = gzip.compress(_pack(widget, states, several, shown, inside), mtime=0)
-    title = title or getattr(widget, "title", "") or _title(widget, fixed=inside is None)
+    packed = gzip.compress(_pack(whole, states, several, shown, inside), mtime=0)
+    title = title or getattr(widget, "title", "") or _title(widget, fixed=inside is None or not inside.shows)
     page = PAGE.format(
         version=__version__,
         policy=POLICY,

@@ -191,3 +191,24 @@ def test_settings_that_cannot_be_are_not_run(panel):
     panel.get_by_role("button", name="Run", exact=True).click()
     expect(panel.get_by_role("button", name="Stop")).to_be_hidden()
     expect_empty(panel)
+
+
+def test_the_page_of_another_explorer_gets_a_brush_and_keeps_its_results(
+    file_page, model, explorer, tmp_path
+):
+    shown = xw.DeletionExplorer(model, explorer.image, ["grad_cam"], steps=8)
+    assert shown.wait(600)
+    page = file_page(xw.export(shown, tmp_path / "page.html", network=True).path)
+    caption = page.locator("#caption").inner_text()
+    panel = page.get_by_role("region", name="Explain in this page")
+    choose(panel, "Occlusion", Patch=40, Stride=40)
+    run(panel)
+    photo = tmp_path / "cat.png"
+    Image.fromarray(np.asarray(photograph("cat"))).save(photo)
+    page.locator(".page-network input[type=file]").set_input_files(photo)
+    expect_empty(panel)
+    run(panel)
+    expected = occlusion(model, str(photo), window=40, stride=40).result(progress=False)
+    assert np.abs(shown_map(panel) - expected.map[0].numpy()).max() < CLOSE_SCORES
+    assert page.locator("#caption").inner_text() == caption
+    shown.close()

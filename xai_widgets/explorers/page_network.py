@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from ipywidgets import DOMWidget
+from ipywidgets import HTML, DOMWidget, VBox
+from torch import Tensor
 
+from xai_widgets.core.model import ImageModel
 from xai_widgets.core.onnx_export import TOLERANCES, NetworkFile, exact_scores, network_file
 from xai_widgets.explorers.brush import PerturbationBrush
 from xai_widgets.explorers.brush_edits import FILLS
@@ -19,6 +21,9 @@ from xai_widgets.explorers.page_panel import PagePanel
 from xai_widgets.explorers.parts import TOP
 from xai_widgets.views.base import STATIC
 from xai_widgets.views.static_repr import walk_widgets
+
+#: The heading of the brush that is added to other explorers.
+ADDED = "<b>The network in this page</b>"
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,11 @@ class PageNetwork:
         All of one model.
     file : NetworkFile
     alone : bool
-        Whether the page holds nothing but one explorer, whose class and image can then be changed.
+        Whether the class and the image of the first brush belong to nothing else, and can then be changed.
+    shows : bool
+        Whether the page is that brush, whose image and class its caption names.
+    whole : DOMWidget
+        All that the page shows: the widget, with a brush below it if it has none.
     panel : PagePanel
         The views in which the network explains the image of the first brush.
     """
@@ -39,6 +48,8 @@ class PageNetwork:
     brushes: Sequence[PerturbationBrush]
     file: NetworkFile
     alone: bool
+    shows: bool
+    whole: DOMWidget
     panel: PagePanel
 
     def header(self) -> dict[str, Any]:
@@ -54,6 +65,7 @@ class PageNetwork:
             "photos": self.alone and model.channels in (1, 3) and model._display is None,
             "tolerance": TOLERANCES[self.file.half],
             "panel": self.panel.header,
+            "shows": self.shows,
             "engine": {
                 "shape": self.file.shape,
                 "batches": self.file.batches,
@@ -106,6 +118,14 @@ class PageNetwork:
         """Return the ids of the models that would show the results of another mask."""
         return {brush.similarity.model_id for brush in self.brushes if brush.similarity is not None}
 
+    def close(self) -> None:
+        """Close the views that only the page has."""
+        self.panel.close()
+        if self.alone and not self.shows:
+            self.brushes[0].close()
+            for part in (self.whole, self.whole.children[1]):
+                part.close()
+
     def note(self) -> str:
         """Return a sentence that names the parts that need a kernel."""
         similarity = "; the similarity of layers needs their activations" if self.unanswered() else ""
@@ -120,7 +140,6 @@ class PageNetwork:
                 brush.set_exact(True)
             yield
         finally:
-            self.panel.close()
             for brush in self.brushes:
                 brush.set_exact(False)
 
@@ -131,15 +150,25 @@ def page_network(widget: DOMWidget, *, half: bool) -> PageNetwork:
     Raises
     ------
     ValueError
-        If the widget has no perturbation brush, or brushes of several networks; and see
-        :func:`xai_widgets.core.onnx_export.network_file`.
+        If the widget has neither a perturbation brush nor an explorer of an image, or brushes of several networks; and
+        see :func:`xai_widgets.core.onnx_export.network_file`.
     """
     brushes = [part for part in walk_widgets(widget) if isinstance(part, PerturbationBrush)]
-    if not brushes:
-        raise ValueError(
-            "expected a PerturbationBrush, or a dashboard whose brush was opened, for a page with the network, got "
-            f"{type(widget).__name__}; network=False exports its results"
-        )
+    added = None if brushes else _added_brush(widget)
+    if added is not None:
+        brushes = [added]
+    try:
+        return _network_of(widget, brushes, added, half=half)
+    except BaseException:
+        if added is not None:
+            added.close()
+        raise
+
+
+def _network_of(
+    widget: DOMWidget, brushes: Sequence[PerturbationBrush], added: PerturbationBrush | None, *, half: bool
+) -> PageNetwork:
+    """Return the network that answers some brushes, of which one may have been added to the widget."""
     models = list({id(brush.model): brush.model for brush in brushes}.values())
     if len(models) > 1:
         names = ", ".join(model.name for model in models)
@@ -153,5 +182,25 @@ def page_network(widget: DOMWidget, *, half: bool) -> PageNetwork:
                 f"{tuple(brush.image.shape[1:])}"
             )
     images = torch.cat([brush.image for brush in brushes])
-    file = network_file(model, images, half=half)
-    return PageNetwork(brushes, file, alone=widget is brushes[0], panel=PagePanel(model))
+    return PageNetwork(
+        brushes,
+        network_file(model, images, half=half),
+        alone=added is not None or widget is brushes[0],
+        shows=widget is brushes[0],
+        whole=widget if added is None else VBox([widget, HTML(ADDED), added]),
+        panel=PagePanel(model),
+    )
+
+
+def _added_brush(widget: DOMWidget) -> PerturbationBrush:
+    """Return a brush of the model, the first image and the class of the first explorer in a widget that has them."""
+    for part in walk_widgets(widget):
+        model, target = getattr(part, "model", None), getattr(part, "target", None)
+        image = getattr(part, "image", None)
+        image = getattr(part, "images", None) if image is None else image
+        if isinstance(model, ImageModel) and isinstance(image, Tensor) and len(image):
+            return PerturbationBrush(model, image[:1], target=target if isinstance(target, int) else None)
+    raise ValueError(
+        "expected an explorer of a network and an image, or a dashboard, for a page with the network, got "
+        f"{type(widget).__name__}; network=False exports its results"
+    )

@@ -2,7 +2,7 @@
  * The network of a page: its engine, the line about its passes, and photographs of the user.
  *
  * @typedef {{
- *   name: string, size: number, half: boolean, preprocessing: string, photos: boolean, tolerance: number,
+ *   name: string, size: number, half: boolean, preprocessing: string, photos: boolean, shows: boolean, tolerance: number,
  *   engine: import("./engine_worker.js").Facts,
  *   facts: import("./live_brush.js").Facts,
  *   panel: import("./explain.js").Panel,
@@ -125,7 +125,7 @@ async function addPanel(manager, { panel, facts }, engine, { brush, scores }, pa
  * @param {any} picker  of the class
  * @param {Network} network
  */
-function createCaption(picker, { name, facts }) {
+function createCaption(picker, { name, facts, shows }) {
 	const line = document.getElementById("caption");
 	const given = (line?.textContent ?? "").split(" · ");
 	const at = given.findIndex((part) => part.startsWith("class "));
@@ -137,7 +137,7 @@ function createCaption(picker, { name, facts }) {
 		const value = facts.probabilities ? `${Number((100 * own).toPrecision(3))} %` : own.toPrecision(3);
 		const shown = photo === null ? given.slice(0, at) : [name, photo];
 		shown.push(`class ${picker.get("labels")[target]} (${value})`);
-		if (line && at >= 0) setText(line, [...shown, ...given.slice(at + 1)].join(" · "));
+		if (line && shows && at >= 0) setText(line, [...shown, ...given.slice(at + 1)].join(" · "));
 	};
 	picker.on("change:target", show);
 	return {

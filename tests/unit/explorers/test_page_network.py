@@ -71,6 +71,7 @@ def test_the_panel_has_the_defaults_of_the_package(brush, tmp_path):
     assert panel["mean"] == brush.model.mean.flatten().tolist()
     with network.shown():
         assert [panel["heatmap"], panel["curves"]] == [view.model_id for view in network.panel.views]
+    network.close()
     assert all(view.comm is None for view in network.panel.views)
 
 
@@ -80,11 +81,27 @@ def test_a_brush_beside_other_widgets_keeps_its_class_and_image(brush):
     assert header["brushes"][0]["picker"] == ""
 
 
-def test_without_a_brush_nothing_could_use_the_network():
-    explorer = DeletionExplorer(make_model(), images(1, size=16), ["gradient"], steps=2)
-    with pytest.raises(ValueError, match=r"^expected a PerturbationBrush, .* got DeletionExplorer; "):
-        page_network(explorer, half=False)
+def test_another_explorer_gets_a_brush_of_its_image_and_class(tmp_path):
+    explorer = DeletionExplorer(make_model(), images(1, size=16), ["gradient"], steps=2, target="c")
+    network = page_network(explorer, half=False)
+    (brush,) = network.brushes
+    assert torch.equal(brush.image, explorer.image)
+    assert brush.target == 2
+    assert network.whole.children == (explorer, network.whole.children[1], brush)
+    header = network.header()
+    assert header["photos"]
+    assert not header["shows"]
+    network.close()
+    assert brush.comm is None
+    assert explorer.comm is not None
+    page = export(explorer, tmp_path / "page.html", network=True).path.read_text(encoding="utf-8")
+    assert "<h1>Deletion explorer: c (" in page
     explorer.close()
+
+
+def test_what_has_no_image_is_refused():
+    with pytest.raises(ValueError, match=r"^expected an explorer of a network and an image, .* got VBox; "):
+        page_network(widgets.VBox([]), half=False)
 
 
 def test_several_networks_are_refused(brush):
