@@ -23,7 +23,7 @@ const MODES = ["deletion", "insertion"];
 const HINTS = {
 	occlusion:
 		"Click on the image, or move the mark by the arrow keys, to put the patch there: the brush shows it.",
-	rise: "",
+	rise: "The map is shown above its lowest value, which all pixels share.",
 	mask: "Paint with the brush, then remove or add the pixels of the mask first.",
 };
 
@@ -215,7 +215,17 @@ export function explainPanel(engine, { brush, scores, heatmap, curves }, panel, 
 				showMap(values, name);
 				report(done);
 			};
-			if (chosen === "rise") return rise(engine, image(), settings.rise(), probability(), { signal, onMap });
+			if (chosen === "rise") {
+				// The probability that all pixels share would fill the scale of colors.
+				const aboveLeast = (/** @type {Float32Array} */ values, /** @type {number} */ done) => {
+					const least = values.reduce((a, b) => Math.min(a, b));
+					onMap(
+						values.map((value) => value - least),
+						done,
+					);
+				};
+				return rise(engine, image(), settings.rise(), probability(), { signal, onMap: aboveLeast });
+			}
 			return occlusion(engine, image(), settings.occlusion(), target(), { signal, onMap });
 		});
 	}
