@@ -1,7 +1,15 @@
 import { expect, test } from "vitest";
 import { cropped, occlusionMap, patchesOf } from "../src/page/occlusion.js";
 import { uniformNumbers } from "../src/page/random.js";
-import { areaUnder, coarseToFine, countsOf, endsOf, ranksOf, truncatedBlur } from "../src/page/replaced.js";
+import {
+	areaUnder,
+	coarseToFine,
+	countsOf,
+	endsOf,
+	ranksOf,
+	resizedMap,
+	truncatedBlur,
+} from "../src/page/replaced.js";
 import { randomMasks, riseMap, writeMask } from "../src/page/rise.js";
 
 const near = (values, expected, digits = 6) => {
@@ -53,6 +61,12 @@ test("a pixel of the map of occlusion has the mean drop of the patches that cove
 	const patches = patchesOf(1, 3, { side: 1, stride: 1 }).concat(patchesOf(1, 3, { side: 1, stride: 2 }));
 	near(occlusionMap(1, 3, patches, [1, 2, 3, 5]), [3, 2, 3]);
 	near(occlusionMap(1, 3, patches, [1]), [1, 0, 0]);
+});
+
+test("a map is enlarged bilinearly, and repeats its border", () => {
+	const map = { shape: [1, 2], data: Float32Array.of(0, 1) };
+	near(resizedMap(map, [2, 4]), [0, 0.25, 0.75, 1, 0, 0.25, 0.75, 1]);
+	expect(resizedMap(map, [1, 2])).toBe(map.data);
 });
 
 test("pixels are ranked by their value, equal ones by their position", () => {

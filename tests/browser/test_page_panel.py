@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 
 import xai_widgets as xw
 from xai_widgets.data import photograph, scenes
+from xai_widgets.methods import METHODS
 from xai_widgets.metrics.deletion import deletion, insertion
 from xai_widgets.perturbation import occlusion, rise
 
@@ -107,6 +108,27 @@ def test_the_masks_and_the_map_of_rise_are_those_of_the_package(panel, explorer,
     expected = rise(model, explorer.image, explorer.target, **options).result(progress=False)
     saliency = expected.saliency()[0].numpy()
     assert np.abs(shown_map(panel) - (saliency - saliency.min())).max() < CLOSE
+
+
+def test_cam_and_the_curve_along_it_are_those_of_the_package(panel, explorer, model):
+    choose(panel, "CAM")
+    run(panel)
+    (maps,) = METHODS["cam"].saliency(model, explorer.image, explorer.target)
+    assert np.abs(shown_map(panel) - maps.numpy()).max() < CLOSE_SCORES
+    panel.get_by_label("Steps").fill("12")
+    panel.get_by_role("button", name="Delete along the map").click()
+    expect(status(panel)).to_have_text("Deletion: done.")
+    curve = deletion(model, explorer.image, maps[None], explorer.target, steps=12).result(progress=False)
+    found = arrays(panel, ".xw-curve-view")["y"]
+    assert np.abs(found - curve.scores.numpy()).max() < CLOSE
+    # The map of another class.
+    other = panel.page.locator(".xw-score[aria-disabled=false]").first
+    target = model.labels.index(other.locator(".xw-score-label").inner_text())
+    other.click()
+    expect(panel.get_by_role("button", name="Delete along the map")).to_be_disabled()
+    run(panel)
+    (maps,) = METHODS["cam"].saliency(model, explorer.image, target)
+    assert np.abs(shown_map(panel) - maps.numpy()).max() < CLOSE_SCORES
 
 
 def test_a_run_leaves_the_brush_free_and_its_map_stays_when_it_is_stopped(panel, explorer, model):

@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from xai_widgets.core.arguments import dtype_of
+from xai_widgets.core.hooks import call_of, tensor_of
+from xai_widgets.core.linear_head import LinearHead
 from xai_widgets.core.model import ImageModel, check_model
 from xai_widgets.core.model_output import find_scores
 from xai_widgets.core.optional import installed, optional
-from xai_widgets.core.replica import replica
+from xai_widgets.core.replica import named_parts, replica
 from xai_widgets.core.validation import check_finite
 
 #: Largest file, in bytes: a browser holds no text of more than 512 MB, and base64 takes four bytes for three.
@@ -53,6 +55,11 @@ class NetworkFile:
         Whether weights are stored in half precision.
     error : float
         Largest difference of its scores from those of torch in float32, for the images of :func:`network_file`.
+    head : LinearHead or None
+        The linear head of the network. The file then has a second output ``activations``, (N, C, h, w), of its layer.
+    offset : int
+        Where the weights of the head begin in the file, in bytes: (classes, C), as float16 in half precision if they
+        are large.
     """
 
     data: bytes = field(repr=False)
@@ -61,6 +68,14 @@ class NetworkFile:
     batches: bool
     half: bool
     error: float = math.nan
+    head: LinearHead | None = field(default=None, repr=False)
+    offset: int = -1
+
+    @property
+    def head_dtype(self) -> str:
+        """The type of the weights of the head in the file, "float32" or "float16"."""
+        assert self.head is not None
+        return "float16" if self.half and self.head.weights.numel() >= HALVED else "float32"
 
     def scores(self, images: Tensor) -> Tensor:
         """Return the scores (N, classes) of pixels (N, C, H, W), by onnxruntime if it is installed, else by onnx."""
@@ -79,7 +94,7 @@ class _Scores(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, model: ImageModel) -> None:
+    def __init__(self, model: ImageModel, layer: str | None = None) -> None:
         super().__init__()
         network = model.module
         if model.device.type != "cpu" or dtype_of(network) != torch.float32:
@@ -89,8 +104,28 @@ class _Scores(nn.Module):
         self.register_buffer("mean", model.mean.detach().cpu().clone())
         self.register_buffer("std", model.std.detach().cpu().clone())
         self._output = model._output
+        self._grid = None if layer is None else model.grid(layer)
+        self._layer = "" if layer is None else layer
+        name, self._call = call_of(self._layer)
+        # In a tuple, so that it is not registered as a part once more.
+        self._tapped = () if layer is None else (named_parts(self.network)[name],)
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor) -> Any:
+        outputs: list[Tensor] = []
+        hooks = [
+            part.register_forward_hook(
+                lambda _part, _inputs, output: outputs.append(tensor_of(self._layer, output).clone())
+            )
+            for part in self._tapped
+        ]
+        try:
+            scores = self._scores(pixels)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return scores if self._grid is None else (scores, self._grid.spatial(outputs[self._call]))
+
+    def _scores(self, pixels: Tensor) -> Tensor:
         found = find_scores(self.network((pixels - self.mean) / self.std), self._output)
         assert found is not None
         if found.ndim == 1:
@@ -98,7 +133,9 @@ class _Scores(nn.Module):
         return (found.flatten(1) if found.ndim > 2 else found).to(torch.float32)
 
 
-def network_file(model: ImageModel, images: Tensor | None = None, *, half: bool = False) -> NetworkFile:
+def network_file(
+    model: ImageModel, images: Tensor | None = None, *, half: bool = False, head: LinearHead | None = None
+) -> NetworkFile:
     """Return a model as the content of an ONNX file; the network itself is not changed.
 
     Parameters
@@ -109,6 +146,9 @@ def network_file(model: ImageModel, images: Tensor | None = None, *, half: bool 
         Pixels in [0, 1] for which the scores of the file are compared with those of torch. Default: noise.
     half : bool, default False
         Whether to store weights in half precision, which takes half of the size.
+    head : LinearHead, optional
+        The linear head of the network, whose layer becomes a second output; left out if that cannot be exported, or
+        if the file does not hold its weights in one piece.
 
     Raises
     ------
@@ -137,10 +177,14 @@ def network_file(model: ImageModel, images: Tensor | None = None, *, half: bool 
         raise ImportError(f"networks in a page need torch 2.6 or newer, got {torch.__version__}")
     onnx = optional("onnx", "networks in a page")
     optional("onnxscript", "networks in a page")
-    proto = _batched(model)
+    layer = None if head is None else head.layer
+    proto = _batched(model, layer)
+    if proto is None and layer is not None:
+        head = layer = None
+        proto = _batched(model, layer)
     batches = proto is not None
     if proto is None:
-        proto = _exported(model, images=1)
+        proto = _exported(model, 1, layer)
     if half:
         _halve(proto, onnx)
     file = NetworkFile(
@@ -150,6 +194,10 @@ def network_file(model: ImageModel, images: Tensor | None = None, *, half: bool 
         batches=batches,
         half=half,
     )
+    if head is not None:
+        file = replace(file, head=head)
+        offset = _offset(file, model)
+        file = replace(file, head=head if offset >= 0 else None, offset=offset)
     if images is None:
         images = torch.rand(1, *file.shape, generator=torch.Generator().manual_seed(0))
     return replace(file, error=_largest_difference(file, model, images))
@@ -186,29 +234,29 @@ def _largest_difference(file: NetworkFile, model: ImageModel, images: Tensor) ->
     return largest
 
 
-def _batched(model: ImageModel) -> Any:
+def _batched(model: ImageModel, layer: str | None) -> Any:
     """Return the ONNX model of an image model for any number of images; None if that is fixed."""
     try:
-        proto = _exported(model, images=2)
+        proto = _exported(model, 2, layer)
     except ValueError:
         return None
     return proto if proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param else None
 
 
-def _exported(model: ImageModel, images: int) -> Any:
+def _exported(model: ImageModel, images: int, layer: str | None) -> Any:
     """Return the ONNX model of an image model, exported for one image, or for any number if it is above 1."""
     example = torch.zeros(images, model.channels, *model.size)
     shapes = None if images == 1 else ({0: torch.export.Dim.AUTO},)
     try:
         with torch.no_grad():
             program = torch.onnx.export(
-                _Scores(model).eval(),
+                _Scores(model, layer).eval(),
                 (example,),
                 dynamo=True,
                 external_data=False,
                 verbose=False,
                 input_names=["pixels"],
-                output_names=["scores"],
+                output_names=["scores"] if layer is None else ["scores", "activations"],
                 dynamic_shapes=shapes,
             )
         assert program is not None
@@ -217,6 +265,20 @@ def _exported(model: ImageModel, images: int) -> Any:
         raise ValueError(
             f"expected a network that torch.onnx.export can convert, got {model.name} ({_reason(error)})"
         ) from error
+
+
+def _offset(file: NetworkFile, model: ImageModel) -> int:
+    """Return where the weights of the head of a file begin in it, -1 for nowhere."""
+    assert file.head is not None
+    weights = file.head.weights
+    for parameter in model.module.parameters():
+        if parameter.numel() != weights.numel() or parameter.shape[:2] != weights.shape:
+            continue
+        values = parameter.detach().float().cpu().reshape(weights.shape)
+        # The weights of the head were read from scores.
+        if torch.allclose(values, weights, rtol=1e-3, atol=1e-3 * float(values.abs().max())):
+            return file.data.find(values.numpy().astype(file.head_dtype).tobytes())
+    return -1
 
 
 def _reason(error: BaseException) -> str:

@@ -13,6 +13,7 @@ import torch
 from ipywidgets import HTML, DOMWidget, VBox
 from torch import Tensor
 
+from xai_widgets.core.linear_head import linear_head
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.onnx_export import TOLERANCES, NetworkFile, exact_scores, network_file
 from xai_widgets.explorers.brush import PerturbationBrush
@@ -64,11 +65,12 @@ class PageNetwork:
             # The page reads colors, or gray.
             "photos": self.alone and model.channels in (1, 3) and model._display is None,
             "tolerance": TOLERANCES[self.file.half],
-            "panel": self.panel.header,
+            "panel": {**self.panel.header, "cam": self.file.head is not None},
             "shows": self.shows,
             "engine": {
                 "shape": self.file.shape,
                 "batches": self.file.batches,
+                "head": self._head(),
                 "resizing": {
                     "size": resizing.size,
                     "resize": resizing.resize,
@@ -93,6 +95,18 @@ class PageNetwork:
                 for brush in self.brushes
                 for view, scores in brush.edits
             ],
+        }
+
+    def _head(self) -> dict[str, Any] | None:
+        """Return where the weights of the linear head are in the file of the network."""
+        head = self.file.head
+        if head is None:
+            return None
+        return {
+            "offset": self.file.offset,
+            "dtype": self.file.head_dtype,
+            "shape": list(head.weights.shape),
+            "relu": head.relu,
         }
 
     def scripts(self) -> str:
@@ -129,7 +143,7 @@ class PageNetwork:
     def note(self) -> str:
         """Return a sentence that names the parts that need a kernel."""
         similarity = "; the similarity of layers needs their activations" if self.unanswered() else ""
-        needs = f"methods that need gradients or activations{similarity}"
+        needs = f"methods that need gradients{similarity}"
         return f'Left out because a kernel must compute it: "Refine", and {needs}.'
 
     @contextmanager
@@ -182,9 +196,11 @@ def _network_of(
                 f"{tuple(brush.image.shape[1:])}"
             )
     images = torch.cat([brush.image for brush in brushes])
+    # Targets, which are functions, are refused below.
+    head = linear_head(model, images) if model.target_scores is None else None
     return PageNetwork(
         brushes,
-        network_file(model, images, half=half),
+        network_file(model, images, half=half, head=head),
         alone=added is not None or widget is brushes[0],
         shows=widget is brushes[0],
         whole=widget if added is None else VBox([widget, HTML(ADDED), added]),

@@ -3,12 +3,15 @@
  * many images run in batches, between which other questions are answered.
  *
  * @typedef {import("./fills.js").Pixels} Pixels
- * @typedef {{shape: [number, number, number], batches: boolean, resizing: import("./resizing.js").Resizing}} Facts
+ * @typedef {{shape: [number, number, number], batches: boolean, head: Head | null, resizing: import("./resizing.js").Resizing}} Facts
+ * @typedef {{offset: number, dtype: "float32" | "float16", shape: [number, number], relu: boolean}} Head  where the file of
+ *   the network holds the weights (classes, channels) of its last layer, before which is a global average
  *   `batches`: whether the network takes several images at once
  * @typedef {{name: keyof import("./jobs.js").Settings, data: Float32Array, settings: any, order?: number[]}} Given
  *   `order`: the numbers of the images, in place of all from the first to the last
  */
 import * as ort from "onnxruntime-web/wasm";
+import { decode } from "../lib/arrays.js";
 import { fillOf, painted } from "./fills.js";
 import { JOBS } from "./jobs.js";
 import { bytesOf, fitted, pixelsOf } from "./resizing.js";
@@ -20,6 +23,9 @@ let facts;
 /** Standard normal, as many numbers as an image has. */
 let noise = new Float32Array(0);
 
+/** Weights of the linear head, (classes, channels). */
+let weights = new Float32Array(0);
+
 /** Time of a batch, ms: a job answers to a cancel after it. */
 const BATCH_TIME = 400;
 /** Larger batches are not faster. */
@@ -28,7 +34,7 @@ const LARGEST = 32;
 /** The scores of some images, one after the other. @param {Float32Array} data @param {number} count @returns {Promise<Float32Array>} */
 async function scoresOfAll(data, count) {
 	const pixels = new ort.Tensor("float32", data, [count, ...facts.shape]);
-	const { scores } = await session.run({ pixels });
+	const { scores } = await session.run({ pixels }, ["scores"]);
 	return /** @type {Float32Array} */ (scores.data).slice();
 }
 
@@ -41,11 +47,20 @@ function imageOf(data) {
 	return { channels, height, width, data };
 }
 
+/** The weights of the linear head in the file of the network. @param {Uint8Array} file @param {Head} head */
+function weightsIn({ buffer, byteOffset }, { offset, dtype, shape }) {
+	const length = shape[0] * shape[1] * (dtype === "float16" ? 2 : 4);
+	const data = new DataView(buffer, byteOffset + offset, length);
+	// A copy: the file is given to the network.
+	return /** @type {Float32Array<ArrayBuffer>} */ (decode({ dtype, shape, data })?.data.slice());
+}
+
 const ANSWERS = {
 	/** @param {{wasm: ArrayBuffer, network: Uint8Array, noise: Float32Array, facts: Facts}} given */
 	async open(given) {
 		facts = given.facts;
 		noise = new Float32Array(given.noise);
+		if (facts.head) weights = weightsIn(given.network, facts.head);
 		ort.env.logLevel = "error";
 		ort.env.wasm.wasmBinary = given.wasm;
 		// Threads need a server that isolates the page.
@@ -58,6 +73,29 @@ const ANSWERS = {
 		const begin = performance.now();
 		const scores = await scoresOf(imageOf(data));
 		return { scores, time: performance.now() - begin };
+	},
+
+	/**
+	 * The class activation map of an image, (h, w): the channels of the last layer, weighted as in the score of the class.
+	 *
+	 * @param {{data: Float32Array, target: number}} given
+	 */
+	async cam({ data, target }) {
+		const pixels = new ort.Tensor("float32", data, [1, ...facts.shape]);
+		const { activations } = await session.run({ pixels }, ["activations"]);
+		const [, channels, height, width] = activations.dims;
+		const values = /** @type {Float32Array} */ (activations.data);
+		const area = height * width;
+		const map = new Float32Array(area);
+		for (let i = 0; i < area; i++) {
+			let sum = 0;
+			for (let k = 0; k < channels; k++) {
+				const value = values[k * area + i];
+				sum += weights[target * channels + k] * (facts.head?.relu ? Math.max(0, value) : value);
+			}
+			map[i] = sum;
+		}
+		return { map, height, width };
 	},
 
 	/**

@@ -4,8 +4,8 @@
  *
  * @typedef {import("./engine.js").Engine} Engine
  * @typedef {import("./live_brush.js").Model} Model
- * @typedef {{heatmap: string, curves: string, mean: number[], side: number, steps: number, masks: number, cells: number}} Panel
- *   ids of models; the default settings
+ * @typedef {{heatmap: string, curves: string, mean: number[], side: number, steps: number, masks: number, cells: number, cam: boolean}} Panel
+ *   ids of models; the default settings; whether the network has class activation maps
  */
 import { decode } from "../lib/arrays.js";
 import { element, setText } from "../lib/dom.js";
@@ -13,17 +13,18 @@ import { clamp } from "../lib/numbers.js";
 import { curve, occlusion, rise } from "./explanation.js";
 import { message, probabilitiesOf } from "./live_brush.js";
 import { cropped, eachPixel } from "./occlusion.js";
-import { areaUnder } from "./replaced.js";
+import { areaUnder, resizedMap } from "./replaced.js";
 
-/** @typedef {"occlusion" | "rise" | "mask"} Method */
+/** @typedef {"occlusion" | "rise" | "cam" | "mask"} Method */
 /** @type {Record<Method, string>} */
-const METHODS = { occlusion: "Occlusion", rise: "RISE", mask: "Painted mask" };
+const METHODS = { occlusion: "Occlusion", rise: "RISE", cam: "CAM", mask: "Painted mask" };
 /** @type {import("./replaced.js").Mode[]} */
 const MODES = ["deletion", "insertion"];
 const HINTS = {
 	occlusion:
 		"Click on the image, or move the mark by the arrow keys, to put the patch there: the brush shows it.",
 	rise: "The map is shown above its lowest value, which all pixels share.",
+	cam: "The channels before the global average, weighted as in the score of the class.",
 	mask: "Paint with the brush, then remove or add the pixels of the mask first.",
 };
 
@@ -52,7 +53,7 @@ function createSettings(panel, short) {
 		if (stride.input.valueAsNumber > side.input.valueAsNumber) stride.input.value = side.input.value;
 	});
 	/** @type {Record<Method, ReturnType<typeof numberField>[]>} */
-	const fields = { occlusion: [side, stride], rise: [masks, cells, shown, seed], mask: [] };
+	const fields = { occlusion: [side, stride], rise: [masks, cells, shown, seed], cam: [], mask: [] };
 	const all = Object.values(fields).flat();
 	const number = (/** @type {{input: HTMLInputElement}} */ { input }) => input.valueAsNumber;
 	return {
@@ -87,7 +88,9 @@ export function explainPanel(engine, { brush, scores, heatmap, curves }, panel, 
 	const { height, width } = image();
 	const settings = createSettings(panel, Math.min(height, width));
 	const select = element("select", {}, [
-		...Object.entries(METHODS).map(([value, text]) => element("option", { value }, [text])),
+		...Object.entries(METHODS)
+			.filter(([value]) => panel.cam || value !== "cam")
+			.map(([value, text]) => element("option", { value }, [text])),
 	]);
 	const run = element("button", { type: "button" }, ["Run"]);
 	const stop = element("button", { type: "button", hidden: true }, ["Stop"]);
@@ -108,13 +111,13 @@ export function explainPanel(engine, { brush, scores, heatmap, curves }, panel, 
 	const method = () => /** @type {Method} */ (select.value);
 	const target = () => scores.get("target");
 
-	/** @param {Float32Array | null} values @param {string} [name] */
-	function showMap(values, name = "") {
-		map = values;
+	/** @param {Float32Array | null} values @param {string} [name] @param {[number, number]} [shape] */
+	function showMap(values, name = "", shape = [height, width]) {
+		map = values && resizedMap({ shape, data: values }, [height, width]);
 		heatmap.set({
-			maps: values && message("float32", [1, height, width], values),
+			maps: values && message("float32", [1, ...shape], values),
 			labels: values ? [name] : [],
-			signs: [method() === "occlusion" ? "both" : "auto"],
+			signs: [["occlusion", "cam"].includes(method()) ? "both" : "auto"],
 		});
 		for (const each of Object.values(along)) each.disabled = !values;
 	}
@@ -209,6 +212,13 @@ export function explainPanel(engine, { brush, scores, heatmap, curves }, panel, 
 		const chosen = method();
 		if (chosen === "mask" || !settings.valid(chosen)) return;
 		clear();
+		if (chosen === "cam") {
+			start(METHODS.cam, async (signal) => {
+				const answer = await engine.ask("cam", { data: image().data, target: target() });
+				if (!signal.aborted) showMap(answer.map, METHODS.cam, [answer.height, answer.width]);
+			});
+			return;
+		}
 		const name = `${METHODS[chosen]}, ${settings.words(chosen)}`;
 		start(METHODS[chosen], (signal, report) => {
 			const onMap = (/** @type {Float32Array} */ values, /** @type {number} */ done) => {

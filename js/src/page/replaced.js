@@ -12,6 +12,34 @@ import { roundEven } from "./resizing.js";
 const [SIGMA, REACH] = [5, 5];
 
 /**
+ * A map enlarged bilinearly, as `xai_widgets.ops.resize.resize_map` does it.
+ *
+ * @param {{shape: [number, number], data: Float32Array}} map
+ * @param {[number, number]} size
+ * @returns {Float32Array}
+ */
+export function resizedMap({ shape, data }, size) {
+	if (shape[0] === size[0] && shape[1] === size[1]) return data;
+	const [rows, columns] = shape.map((from, axis) =>
+		Array.from({ length: size[axis] }, (_, i) => {
+			const center = Math.max(0, ((i + 0.5) * from) / size[axis] - 0.5);
+			const first = Math.min(Math.floor(center), from - 1);
+			return { first, last: Math.min(first + 1, from - 1), weight: center - first };
+		}),
+	);
+	const out = new Float32Array(size[0] * size[1]);
+	for (const [y, row] of rows.entries()) {
+		const [high, low] = [row.first * shape[1], row.last * shape[1]];
+		for (const [x, { first, last, weight }] of columns.entries()) {
+			const above = data[high + first] * (1 - weight) + data[high + last] * weight;
+			const below = data[low + first] * (1 - weight) + data[low + last] * weight;
+			out[y * size[1] + x] = above * (1 - row.weight) + below * row.weight;
+		}
+	}
+	return out;
+}
+
+/**
  * The rank of each pixel: 0 for the highest value; of equal ones the first comes first.
  *
  * @param {Float32Array} map

@@ -9,6 +9,7 @@ from closeness import assert_close
 from networks import images, one_sentence
 from torch import nn
 
+from xai_widgets.core.linear_head import linear_head
 from xai_widgets.core.model import ImageModel
 from xai_widgets.core.onnx_export import network_file
 
@@ -96,6 +97,18 @@ def test_half_precision_halves_the_weights_and_rounds_them():
     assert 0 < (half.scores(x) - model.scores(x)).abs().max() < 2e-2
     assert half.error == pytest.approx((half.scores(x) - model.scores(x)).abs().max().item(), rel=20)
     assert str(half).startswith("0.0 MB, weights in half precision, scores within ")
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_the_weights_of_the_linear_head_are_found_in_the_file(half):
+    model = wrap(network())
+    x = images(2, size=16)
+    file = network_file(model, x, half=half, head=linear_head(model, x))
+    weights = model.module[-1].weight.detach()
+    dtype = torch.float32 if file.head_dtype == "float32" else torch.float16
+    found = torch.frombuffer(bytearray(file.data), dtype=dtype, count=weights.numel(), offset=file.offset)
+    assert torch.equal(found, weights.flatten().to(dtype))
+    assert_close(file.scores(x), model.scores(x), steps=2**14 if half else 64)
 
 
 def test_the_network_stays_as_it_is():
