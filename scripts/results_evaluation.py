@@ -30,9 +30,9 @@ from xai_widgets.data import Example, photograph, photographs, scenes
 from xai_widgets.methods import METHODS, Method
 from xai_widgets.metrics import METRICS, Metric
 from xai_widgets.studies import Evaluation, evaluate
+from xai_widgets.studies.leaderboard import paired_intervals
 from xai_widgets.studies.reference_maps import reference_methods
 from xai_widgets.studies.sanity import randomized_blocks
-from xai_widgets.studies.score_tables import resampled_means
 
 ROOT = Path(__file__).resolve().parent.parent
 SCENES, SCENE_SEED = 500, 20
@@ -87,8 +87,8 @@ LEFT_OUT = {name for name, one in METRICS.items() if {"reference", "parts"} & se
     "morf",
     "lerf",
 }
-#: Draws of the bootstrap, and the lower end of its interval of 95 %.
-RESAMPLES, LOWEST = 1000, 0.025
+#: Draws of the bootstrap.
+RESAMPLES = 1000
 #: Photographs are those in which the network gives one class at least this probability.
 RECOGNIZED = 0.2
 
@@ -185,11 +185,10 @@ def summary(evaluation: Evaluation, references: Sequence[str]) -> dict[str, Any]
     """Return means with intervals by metric and method, and whether a method is separated from others.
 
     ``behind`` is True if the best method is better, by the interval of the paired difference; ``above`` is True if the
-    method is better than every reference map.
+    method is better than every reference map. Fewer than :func:`~xai_widgets.studies.leaderboard.least_images` common
+    images separate nothing.
     """
     found: dict[str, Any] = {}
-    draws = evaluation.draws(resamples=RESAMPLES)
-    known: dict[str, dict[str, dict[int, Any]]] = {}
     for row in evaluation.intervals(resamples=RESAMPLES):
         figures = {"mean": row.mean, "low": row.low, "high": row.high}
         own = {name: None if value != value else float(f"{value:.4g}") for name, value in figures.items()}
@@ -199,13 +198,16 @@ def summary(evaluation: Evaluation, references: Sequence[str]) -> dict[str, Any]
             "failed": row.failed,
             "error": "",
         }
+    known: dict[str, dict[str, dict[tuple[int, int], float]]] = {}
     for cells in evaluation.outcomes.values():
         for cell, outcome in cells.items():
             if outcome.error:
                 found[cell.metric][cell.method]["error"] = outcome.error
             elif outcome.result is not None and outcome.result.value == outcome.result.value:
+                value, target = outcome.result
                 scores = known.setdefault(cell.metric, {}).setdefault(cell.method, {})
-                scores[cell.image] = (cell.image, *outcome.result)
+                scores[cell.image, target] = value
+    draws = evaluation.draws(resamples=RESAMPLES)
     for name, rows in known.items():
         _compare(found[name], rows, draws, evaluation.metrics[name], references)
     return found
@@ -213,31 +215,25 @@ def summary(evaluation: Evaluation, references: Sequence[str]) -> dict[str, Any]
 
 def _compare(
     rows: dict[str, Any],
-    scores: dict[str, dict[int, Any]],
+    known: dict[str, dict[tuple[int, int], float]],
     draws: Any,
     metric: Metric,
     references: Sequence[str],
 ) -> None:
-    """Add ``behind`` and ``above`` to the methods of a metric."""
+    """Add ``behind`` and ``above`` to the methods of a metric; ``known`` has the score of each image and class."""
     sign = 1 if metric.direction == "higher" else -1
-
-    def better(one: str, other: str) -> bool:
-        """Return whether a method is better than another on the images that both have scores for."""
-        common = [image for image in scores[one] if image in scores[other]]
-        if len(common) < 2:
-            return False
-        means = [
-            resampled_means(
-                [scores[each][image] for image in common], draws, by_class=metric.average == "classes"
-            )
-            for each in (one, other)
-        ]
-        return bool(np.nanquantile(sign * (means[0] - means[1]), LOWEST) > 0)
-
-    best = max(scores, key=lambda each: sign * rows[each]["mean"])
-    for each in scores:
-        rows[each]["behind"] = better(best, each)
-        rows[each]["above"] = all(better(each, other) for other in references if other in scores)
+    items = sorted({item for scores in known.values() for item in scores})
+    images, classes = np.array(items).T
+    scores = np.array([[sign * each.get(item, np.nan) for item in items] for each in known.values()])
+    ends = paired_intervals(scores, images, classes if metric.average == "classes" else None, draws)
+    # NaN, for too few images, is not above 0.
+    better = ends[..., 0] > 0
+    names = list(known)
+    best = max(range(len(names)), key=lambda row: sign * rows[names[row]]["mean"])
+    others = [names.index(name) for name in references if name in known]
+    for row, name in enumerate(names):
+        rows[name]["behind"] = bool(better[best, row])
+        rows[name]["above"] = bool(better[row, others].all())
 
 
 def measured(

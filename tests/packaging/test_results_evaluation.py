@@ -64,10 +64,16 @@ def test_the_direction_of_a_metric_decides_what_is_better(script):
 
 def test_images_that_one_of_two_methods_has_no_score_for_are_left_out(script):
     found = script.summary(
-        evaluation("insertion", random=[0.5, 0.5, None, 0.5], good=[0.6, 0.6, 0.0, 0.6]), ["random"]
+        evaluation("insertion", random=[0.5] * 6 + [None], good=[0.6] * 6 + [0.0]), ["random"]
     )["insertion"]
-    assert found["random"]["n"] == 3
+    assert found["random"]["n"] == 6
     assert found["good"]["above"]
+
+
+def test_few_images_separate_nothing(script):
+    found = script.summary(evaluation("insertion", random=[0.5] * 5, good=[0.9] * 5), ["random"])["insertion"]
+    assert not found["random"]["behind"]
+    assert not found["good"]["above"]
 
 
 def test_cells_are_marked(writer):

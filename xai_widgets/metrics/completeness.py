@@ -12,6 +12,7 @@ nothing; so infidelity lies between 0, a map whose sums are the changes, and 1, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from xai_widgets.core.model import ImageModel, Target, prepare
 from xai_widgets.core.run import without_inference_mode
 from xai_widgets.core.validation import check_finite, integer, numbers, tensor
 from xai_widgets.core.validation import seed as check_seed
-from xai_widgets.metrics.base import Explanation, metric
+from xai_widgets.metrics.base import Explanation, metric, stacked
 from xai_widgets.metrics.deletion import CurveFill, curve_fill
 from xai_widgets.ops.resize import resize_map
 
@@ -79,12 +80,23 @@ def sensitivity_n(
     saliency = tensor(saliency, "saliency", (len(x), "h", "w"), finite=True).to(x.device)
     parts = numbers(shares, "shares", above=0, below=1)
     count = integer(sets, "sets", low=3)
-    generator = torch.Generator().manual_seed(check_seed(seed))
+    chosen = _random_sets(x, parts, count, check_seed(seed))
+    pairs = _sums_and_changes(model, x, range(len(x)), saliency, target, chosen, fill, batch_size)
+    return _correlations(*pairs, count)
+
+
+def _random_sets(x: Tensor, shares: Sequence[float], count: int, seed: int) -> Tensor:
+    """Return random sets of pixels, (K * count, H * W): ``count`` of each share."""
+    generator = torch.Generator().manual_seed(seed)
     pixels = x[0, 0].numel()
-    sizes = [max(1, round(share * pixels)) for share in parts for _ in range(count)]
+    sizes = [max(1, round(share * pixels)) for share in shares for _ in range(count)]
     chosen = torch.stack([torch.randperm(pixels, generator=generator) < size for size in sizes])
-    sums, changes = _sums_and_changes(model, x, saliency, target, chosen.to(x.device), fill, batch_size)
-    sums, changes = (part.view(len(x), len(parts), count) for part in (sums, changes))
+    return chosen.to(x.device)
+
+
+def _correlations(sums: Tensor, changes: Tensor, count: int) -> Tensor:
+    """Return the correlations over ``count`` sets of each size, (N, K)."""
+    sums, changes = (part.view(len(part), -1, count) for part in (sums, changes))
     centered = [part - part.mean(2, keepdim=True) for part in (sums, changes)]
     length = centered[0].norm(dim=2) * centered[1].norm(dim=2)
     correlation = (centered[0] * centered[1]).sum(2) / length
@@ -121,7 +133,12 @@ def infidelity(
     model, x, target = prepare(model, x, target)
     saliency = tensor(saliency, "saliency", (len(x), "h", "w"), finite=True).to(x.device)
     chosen = _squares(x, integer(squares, "squares", low=2), check_seed(seed))
-    sums, changes = _sums_and_changes(model, x, saliency, target, chosen.flatten(1), fill, batch_size)
+    pairs = _sums_and_changes(model, x, range(len(x)), saliency, target, chosen.flatten(1), fill, batch_size)
+    return _unpredicted(*pairs)
+
+
+def _unpredicted(sums: Tensor, changes: Tensor) -> Tensor:
+    """Return the share of the squared changes that the best multiple of the sums does not predict, (N,)."""
     product, square = (sums * changes).sum(1), sums.square().sum(1)
     best = torch.where(square > 0, product / square, 0.0)
     left = (best[:, None] * sums - changes).square().sum(1)
@@ -145,28 +162,46 @@ def _squares(x: Tensor, count: int, seed: int) -> Tensor:
 def _sums_and_changes(
     model: ImageModel,
     x: Tensor,
+    images: Sequence[int],
     saliency: Tensor,
     target: Tensor,
     chosen: Tensor,
-    fill: CurveFill,
-    batch_size: int | None,
+    fill: CurveFill = "training_mean",
+    batch_size: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return the sums of maps over sets of pixels (S, H*W), and the changes of the score without them, (N, S) each."""
+    """Return the sums of N maps over S sets of pixels, and the changes of the score without these, (N, S) each.
+
+    The passes do not depend on the map, and maps of one image share them. ``images`` has the index of the image of each
+    map, and ``chosen`` is (S, H * W).
+    """
     maps = resize_map(saliency.double(), (x.shape[2], x.shape[3])).flatten(1)
     sums = torch.cat([maps @ some.double().T for some in chosen.split(32)], 1)
     filled = curve_fill(model, x, fill)
-    changes = []
+    changes = torch.empty_like(sums)
     with torch.no_grad():
-        for n in range(len(x)):
-            whole = check_finite(model(x[n : n + 1]), model.name)[0, target[n]]
+        for i in range(len(x)):
+            own = torch.tensor([n for n, image in enumerate(images) if image == i], device=x.device)
+            classes = target[own]
+            whole = check_finite(model(x[i : i + 1]), model.name)[0, classes]
 
-            def replaced(some: list[Tensor], n: int = n) -> Tensor:
+            def replaced(some: list[Tensor], i: int = i, classes: Tensor = classes) -> Tensor:
                 masks = torch.stack(some).view(-1, 1, *x.shape[2:])
-                return model(torch.where(masks, filled[n], x[n]), folded=True)[:, target[n]]
+                return model(torch.where(masks, filled[i], x[i]), folded=True)[:, classes]
 
             parts = in_batches(model, chosen, replaced, size=x.shape[2:], batch_size=batch_size)
-            changes.append(whole - check_finite(torch.cat([scores for _, scores in parts]), model.name))
-    return sums, torch.stack(changes).double()
+            scores = check_finite(torch.cat([each for _, each in parts]), model.name)
+            changes[own] = (whole - scores).T.double()
+    return sums, changes
+
+
+@without_inference_mode
+def _sensitivities(explanations: Sequence[Explanation], *, sets: int = SETS, seed: int = 0) -> list[float]:
+    """Return the mean correlation of each explanation; undefined ones count as 0."""
+    model, x, images, maps, target = stacked(explanations)
+    count = integer(sets, "sets", low=3)
+    chosen = _random_sets(x, SHARES, count, check_seed(seed))
+    pairs = _sums_and_changes(model, x, images, maps, target, chosen)
+    return _correlations(*pairs, count).nan_to_num(0).mean(1).tolist()
 
 
 @metric(
@@ -178,11 +213,21 @@ def _sums_and_changes(
     "mean over the sizes of the sets",
     source="Ancona et al. 2018",
     bounds=(-1.0, 1.0),
+    several=_sensitivities,
 )
 def sensitivity_n_mean(explanation: Explanation, *, sets: int = SETS, seed: int = 0) -> float:
     """Return the mean over the sizes of the sets; undefined correlations count as 0."""
-    model, x, saliency, target = explanation.model, explanation.x, explanation.saliency, explanation.target
-    return sensitivity_n(model, x, saliency, target, sets=sets, seed=seed).nan_to_num(0).mean().item()
+    return _sensitivities([explanation], sets=sets, seed=seed)[0]
+
+
+@without_inference_mode
+def _infidelities(
+    explanations: Sequence[Explanation], *, squares: int = SQUARES, seed: int = 0
+) -> list[float]:
+    """Return the infidelity of each explanation."""
+    model, x, images, maps, target = stacked(explanations)
+    chosen = _squares(x, integer(squares, "squares", low=2), check_seed(seed)).flatten(1)
+    return _unpredicted(*_sums_and_changes(model, x, images, maps, target, chosen)).tolist()
 
 
 @metric(
@@ -192,8 +237,8 @@ def sensitivity_n_mean(explanation: Explanation, *, sets: int = SETS, seed: int 
     direction="lower",
     measures="share of the changes of the score, by hiding squares, that the sum of the map over them does not predict",
     source="Yeh et al. 2019",
+    several=_infidelities,
 )
 def infidelity_score(explanation: Explanation, *, squares: int = SQUARES, seed: int = 0) -> float:
     """Return the infidelity of one map."""
-    model, x, saliency, target = explanation.model, explanation.x, explanation.saliency, explanation.target
-    return infidelity(model, x, saliency, target, squares=squares, seed=seed).item()
+    return _infidelities([explanation], squares=squares, seed=seed)[0]

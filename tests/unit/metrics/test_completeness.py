@@ -6,7 +6,7 @@ from closeness import assert_close
 from torch import nn
 
 from xai_widgets.core.model import ImageModel
-from xai_widgets.metrics import infidelity, sensitivity_n
+from xai_widgets.metrics import METRICS, Explanation, infidelity, sensitivity_n
 from xai_widgets.metrics.completeness import _squares
 
 
@@ -62,3 +62,19 @@ def test_sets_follow_the_seed(linear):
     first, again, other = (infidelity(model, x, noise, 1, squares=9, seed=seed) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize(
+    ("name", "option"), [("sensitivity_n", {"sets": 4}), ("infidelity", {"squares": 28})]
+)
+def test_maps_of_one_image_share_the_passes(linear, name, option):
+    model, x, _ = linear
+    passed = []
+    hook = model.module[0].register_forward_pre_hook(lambda _, args: passed.append(len(args[0])))
+    metric = METRICS[name].with_options(**option)
+    noise = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(1))
+    image = x[:1]
+    metric.score_several([Explanation(model, image, n, noise[n][None]) for n in range(3)])
+    hook.remove()
+    # 28 changed images and the image itself, as for a single map.
+    assert sum(passed) == 29
