@@ -9,7 +9,7 @@ back when the file is opened, so that every operation computes in float32; each 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -56,10 +56,12 @@ class NetworkFile:
     error : float
         Largest difference of its scores from those of torch in float32, for the images of :func:`network_file`.
     head : LinearHead or None
-        The linear head of the network. The file then has a second output ``activations``, (N, C, h, w), of its layer.
+        The linear head of the network, whose layer is one of ``layers``.
     offset : int
         Where the weights of the head begin in the file, in bytes: (classes, C), as float16 in half precision if they
         are large.
+    layers : tuple of str
+        Layers whose activations, (N, C, h, w), are further outputs, named by :meth:`output`.
     """
 
     data: bytes = field(repr=False)
@@ -70,6 +72,11 @@ class NetworkFile:
     error: float = math.nan
     head: LinearHead | None = field(default=None, repr=False)
     offset: int = -1
+    layers: tuple[str, ...] = ()
+
+    def output(self, layer: str) -> str:
+        """Return the name of the output of a layer in the file."""
+        return _output(self.layers.index(layer))
 
     @property
     def head_dtype(self) -> str:
@@ -94,7 +101,7 @@ class _Scores(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, model: ImageModel, layer: str | None = None) -> None:
+    def __init__(self, model: ImageModel, layers: Sequence[str] = ()) -> None:
         super().__init__()
         network = model.module
         if model.device.type != "cpu" or dtype_of(network) != torch.float32:
@@ -104,26 +111,30 @@ class _Scores(nn.Module):
         self.register_buffer("mean", model.mean.detach().cpu().clone())
         self.register_buffer("std", model.std.detach().cpu().clone())
         self._output = model._output
-        self._grid = None if layer is None else model.grid(layer)
-        self._layer = "" if layer is None else layer
-        name, self._call = call_of(self._layer)
-        # In a tuple, so that it is not registered as a part once more.
-        self._tapped = () if layer is None else (named_parts(self.network)[name],)
+        parts = named_parts(self.network)
+        # In a tuple, so that no part is registered once more.
+        self._tapped = tuple((layer, parts[call_of(layer)[0]], model.grid(layer)) for layer in layers)
 
     def forward(self, pixels: Tensor) -> Any:
-        outputs: list[Tensor] = []
+        if not self._tapped:
+            return self._scores(pixels)
+        outputs: dict[str, list[Tensor]] = {}
         hooks = [
             part.register_forward_hook(
-                lambda _part, _inputs, output: outputs.append(tensor_of(self._layer, output).clone())
+                # A copy, as later parts may write into the output.
+                lambda _part, _inputs, output, layer=layer: outputs.setdefault(layer, []).append(
+                    tensor_of(layer, output).clone()
+                )
             )
-            for part in self._tapped
+            for layer, part, _ in self._tapped
         ]
         try:
             scores = self._scores(pixels)
         finally:
             for hook in hooks:
                 hook.remove()
-        return scores if self._grid is None else (scores, self._grid.spatial(outputs[self._call]))
+        maps = (grid.spatial(outputs[layer][call_of(layer)[1]]) for layer, _, grid in self._tapped)
+        return (scores, *(each.to(torch.float32) for each in maps))
 
     def _scores(self, pixels: Tensor) -> Tensor:
         found = find_scores(self.network((pixels - self.mean) / self.std), self._output)
@@ -134,7 +145,12 @@ class _Scores(nn.Module):
 
 
 def network_file(
-    model: ImageModel, images: Tensor | None = None, *, half: bool = False, head: LinearHead | None = None
+    model: ImageModel,
+    images: Tensor | None = None,
+    *,
+    half: bool = False,
+    head: LinearHead | None = None,
+    layers: Sequence[str] = (),
 ) -> NetworkFile:
     """Return a model as the content of an ONNX file; the network itself is not changed.
 
@@ -147,8 +163,10 @@ def network_file(
     half : bool, default False
         Whether to store weights in half precision, which takes half of the size.
     head : LinearHead, optional
-        The linear head of the network, whose layer becomes a second output; left out if that cannot be exported, or
-        if the file does not hold its weights in one piece.
+        The linear head of the network, whose layer becomes an output; left out if that cannot be exported, or if the
+        file does not hold its weights in one piece.
+    layers : sequence of str, optional
+        Spatial layers that become outputs, too; left out if they cannot be exported.
 
     Raises
     ------
@@ -177,14 +195,14 @@ def network_file(
         raise ImportError(f"networks in a page need torch 2.6 or newer, got {torch.__version__}")
     onnx = optional("onnx", "networks in a page")
     optional("onnxscript", "networks in a page")
-    layer = None if head is None else head.layer
-    proto = _batched(model, layer)
-    if proto is None and layer is not None:
-        head = layer = None
-        proto = _batched(model, layer)
+    outputs = tuple(dict.fromkeys([*([] if head is None else [head.layer]), *layers]))
+    proto = _batched(model, outputs)
+    if proto is None and outputs:
+        head, outputs = None, ()
+        proto = _batched(model, outputs)
     batches = proto is not None
     if proto is None:
-        proto = _exported(model, 1, layer)
+        proto = _exported(model, 1, outputs)
     if half:
         _halve(proto, onnx)
     file = NetworkFile(
@@ -193,6 +211,7 @@ def network_file(
         classes=len(model.labels),
         batches=batches,
         half=half,
+        layers=outputs,
     )
     if head is not None:
         file = replace(file, head=head)
@@ -234,29 +253,33 @@ def _largest_difference(file: NetworkFile, model: ImageModel, images: Tensor) ->
     return largest
 
 
-def _batched(model: ImageModel, layer: str | None) -> Any:
+def _output(number: int) -> str:
+    return f"activations_{number}"
+
+
+def _batched(model: ImageModel, layers: Sequence[str]) -> Any:
     """Return the ONNX model of an image model for any number of images; None if that is fixed."""
     try:
-        proto = _exported(model, 2, layer)
+        proto = _exported(model, 2, layers)
     except ValueError:
         return None
     return proto if proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param else None
 
 
-def _exported(model: ImageModel, images: int, layer: str | None) -> Any:
+def _exported(model: ImageModel, images: int, layers: Sequence[str]) -> Any:
     """Return the ONNX model of an image model, exported for one image, or for any number if it is above 1."""
     example = torch.zeros(images, model.channels, *model.size)
     shapes = None if images == 1 else ({0: torch.export.Dim.AUTO},)
     try:
         with torch.no_grad():
             program = torch.onnx.export(
-                _Scores(model, layer).eval(),
+                _Scores(model, layers).eval(),
                 (example,),
                 dynamo=True,
                 external_data=False,
                 verbose=False,
                 input_names=["pixels"],
-                output_names=["scores"] if layer is None else ["scores", "activations"],
+                output_names=["scores", *(_output(number) for number in range(len(layers)))],
                 dynamic_shapes=shapes,
             )
         assert program is not None

@@ -20,6 +20,8 @@ from xai_widgets.explorers.brush import PerturbationBrush
 from xai_widgets.explorers.brush_edits import FILLS
 from xai_widgets.explorers.page_panel import PagePanel
 from xai_widgets.explorers.parts import TOP
+from xai_widgets.explorers.similarity import SimilarityExplorer
+from xai_widgets.explorers.similarity_choices import layers_of
 from xai_widgets.views.base import STATIC
 from xai_widgets.views.static_repr import walk_widgets
 
@@ -66,6 +68,7 @@ class PageNetwork:
             "photos": self.alone and model.channels in (1, 3) and model._display is None,
             "tolerance": TOLERANCES[self.file.half],
             "panel": {**self.panel.header, "cam": self.file.head is not None},
+            "similarity": self.panel.similarity_header(self.file),
             "shows": self.shows,
             "engine": {
                 "shape": self.file.shape,
@@ -103,6 +106,7 @@ class PageNetwork:
         if head is None:
             return None
         return {
+            "output": self.file.output(head.layer),
             "offset": self.file.offset,
             "dtype": self.file.head_dtype,
             "shape": list(head.weights.shape),
@@ -142,9 +146,10 @@ class PageNetwork:
 
     def note(self) -> str:
         """Return a sentence that names the parts that need a kernel."""
-        similarity = "; the similarity of layers needs their activations" if self.unanswered() else ""
-        needs = f"methods that need gradients{similarity}"
-        return f'Left out because a kernel must compute it: "Refine", and {needs}.'
+        parts = ['"Refine"', "methods that need gradients"]
+        if self.unanswered():
+            parts.append("the similarity of painted images")
+        return f"Left out because a kernel must compute it: {', '.join(parts[:-1])} and {parts[-1]}."
 
     @contextmanager
     def shown(self) -> Iterator[None]:
@@ -198,14 +203,33 @@ def _network_of(
     images = torch.cat([brush.image for brush in brushes])
     # Targets, which are functions, are refused below.
     head = linear_head(model, images) if model.target_scores is None else None
+    layers = _compared_layers(widget, brushes[0]) if model.target_scores is None else []
     return PageNetwork(
         brushes,
-        network_file(model, images, half=half, head=head),
+        network_file(model, images, half=half, head=head, layers=layers),
         alone=added is not None or widget is brushes[0],
         shows=widget is brushes[0],
         whole=widget if added is None else VBox([widget, HTML(ADDED), added]),
-        panel=PagePanel(model),
+        panel=PagePanel(model, layers),
     )
+
+
+def _compared_layers(widget: DOMWidget, brush: PerturbationBrush) -> list[str]:
+    """Return the spatial layers of a brush or else of an explorer of its model, or the default ones."""
+    model = brush.model
+    if brush._layers:
+        return brush._layers
+    for part in walk_widgets(widget):
+        if isinstance(part, SimilarityExplorer) and model in part.models:
+            return part._layers[model.name]
+        layer = getattr(part, "layer", "") if getattr(part, "model", None) is model else ""
+        if layer and layer in {each.name for each in model.layers() if each.grid is not None}:
+            return [layer]
+    try:
+        return layers_of([model], None)[model.name]
+    except ValueError:
+        # A network without layers of positions.
+        return []
 
 
 def _added_brush(widget: DOMWidget) -> PerturbationBrush:
@@ -214,6 +238,9 @@ def _added_brush(widget: DOMWidget) -> PerturbationBrush:
         model, target = getattr(part, "model", None), getattr(part, "target", None)
         image = getattr(part, "image", None)
         image = getattr(part, "images", None) if image is None else image
+        if isinstance(part, SimilarityExplorer):
+            model = part.models[0]
+            image = model.images(part._images)
         if isinstance(model, ImageModel) and isinstance(image, Tensor) and len(image):
             return PerturbationBrush(model, image[:1], target=target if isinstance(target, int) else None)
     raise ValueError(

@@ -4,7 +4,7 @@
  *
  * @typedef {import("./fills.js").Pixels} Pixels
  * @typedef {{shape: [number, number, number], batches: boolean, head: Head | null, resizing: import("./resizing.js").Resizing}} Facts
- * @typedef {{offset: number, dtype: "float32" | "float16", shape: [number, number], relu: boolean}} Head  where the file of
+ * @typedef {{output: string, offset: number, dtype: "float32" | "float16", shape: [number, number], relu: boolean}} Head  where the file of
  *   the network holds the weights (classes, channels) of its last layer, before which is a global average
  *   `batches`: whether the network takes several images at once
  * @typedef {{name: keyof import("./jobs.js").Settings, data: Float32Array, settings: any, order?: number[]}} Given
@@ -36,6 +36,21 @@ async function scoresOfAll(data, count) {
 	const pixels = new ort.Tensor("float32", data, [count, ...facts.shape]);
 	const { scores } = await session.run({ pixels }, ["scores"]);
 	return /** @type {Float32Array} */ (scores.data).slice();
+}
+
+/**
+ * The activations of some layers for an image, each (C, h, w).
+ *
+ * @param {Float32Array} data
+ * @param {string[]} outputs  names in the file of the network
+ */
+async function activationsOf(data, outputs) {
+	const pixels = new ort.Tensor("float32", data, [1, ...facts.shape]);
+	const found = await session.run({ pixels }, outputs);
+	return outputs.map((name) => {
+		const [, channels, height, width] = found[name].dims;
+		return { channels, height, width, values: /** @type {Float32Array} */ (found[name].data) };
+	});
 }
 
 /** The scores of an image. @param {Pixels} image @returns {Promise<Float32Array>} */
@@ -81,21 +96,35 @@ const ANSWERS = {
 	 * @param {{data: Float32Array, target: number}} given
 	 */
 	async cam({ data, target }) {
-		const pixels = new ort.Tensor("float32", data, [1, ...facts.shape]);
-		const { activations } = await session.run({ pixels }, ["activations"]);
-		const [, channels, height, width] = activations.dims;
-		const values = /** @type {Float32Array} */ (activations.data);
+		const { output, relu } = /** @type {Head} */ (facts.head);
+		const [{ channels, height, width, values }] = await activationsOf(data, [output]);
 		const area = height * width;
 		const map = new Float32Array(area);
 		for (let i = 0; i < area; i++) {
 			let sum = 0;
 			for (let k = 0; k < channels; k++) {
 				const value = values[k * area + i];
-				sum += weights[target * channels + k] * (facts.head?.relu ? Math.max(0, value) : value);
+				sum += weights[target * channels + k] * (relu ? Math.max(0, value) : value);
 			}
 			map[i] = sum;
 		}
 		return { map, height, width };
+	},
+
+	/**
+	 * The vectors of an image in some layers, each (h, w, C).
+	 *
+	 * @param {{data: Float32Array, outputs: string[]}} given
+	 */
+	async vectors({ data, outputs }) {
+		return (await activationsOf(data, outputs)).map(({ channels, height, width, values }) => {
+			const area = height * width;
+			const vectors = new Float32Array(values.length);
+			for (let k = 0; k < channels; k++) {
+				for (let i = 0; i < area; i++) vectors[i * channels + k] = values[k * area + i];
+			}
+			return { shape: [height, width, channels], vectors };
+		});
 	},
 
 	/**

@@ -6,6 +6,7 @@
  *   engine: import("./engine_worker.js").Facts,
  *   facts: import("./live_brush.js").Facts,
  *   panel: import("./explain.js").Panel,
+ *   similarity: {view: string, outputs: string[]} | null,
  *   brushes: {brush: string, scores: string, picker: string, caption: string, expected: number[]}[],
  * }} Network  `brushes` are ids of models, `expected` the scores of torch for the image
  */
@@ -14,6 +15,7 @@ import { element, setText } from "../lib/dom.js";
 import { Engine } from "./engine.js";
 import { explainPanel } from "./explain.js";
 import { liveBrush } from "./live_brush.js";
+import { similarityPanel } from "./similarity.js";
 
 /** Longest side of a photograph that is read in its own resolution, in pixels. */
 const LONGEST = 8192;
@@ -84,10 +86,12 @@ export async function startNetwork(manager, network, unzip, parent) {
 			node.classList.remove("page-awaits");
 		}
 		for (const each of live) each.score();
-		await addPanel(manager, network, engine, parts[0], parent);
+		const below = await addPanel(manager, network, engine, parts[0], parent);
+		const subject = { name: "" };
+		await addSimilarity(manager, network, engine, parts[0].brush, subject, below);
 		const { picker } = parts[0];
 		const caption = picker && createCaption(picker, network);
-		if (caption && network.photos) bar.append(photoTools(engine, network, caption, live));
+		if (caption && network.photos) bar.append(photoTools(engine, network, caption, live, subject));
 	} catch (error) {
 		fail(error);
 	} finally {
@@ -109,14 +113,36 @@ async function addPanel(manager, { panel, facts }, engine, { brush, scores }, pa
 	const curves = await manager.get_model(panel.curves);
 	const views = element("div", { class: "page-views" });
 	const tools = explainPanel(engine, { brush, scores, heatmap, curves }, panel, facts);
-	parent.after(
-		element("section", { class: "page-explain", "aria-label": "Explain in this page" }, [
-			element("h2", {}, ["Explain in this page"]),
-			...tools,
-			views,
-		]),
-	);
+	const section = element("section", { class: "page-explain", "aria-label": "Explain in this page" }, [
+		element("h2", {}, ["Explain in this page"]),
+		...tools,
+		views,
+	]);
+	parent.after(section);
 	for (const model of [heatmap, curves]) await manager.attach(model, views);
+	return section;
+}
+
+/**
+ * Shows the similarity of the positions of the image of a brush, if the network of the page has the activations.
+ *
+ * @param {Parameters<typeof startNetwork>[0]} manager
+ * @param {Network} network
+ * @param {Engine} engine
+ * @param {import("./live_brush.js").Model} brush
+ * @param {{name: string}} subject  the name of the photograph of the brush, "" for the image of the page
+ * @param {HTMLElement} above
+ */
+async function addSimilarity(manager, { similarity, photos }, engine, brush, subject, above) {
+	if (!similarity) return;
+	const view = await manager.get_model(similarity.view);
+	const tools = similarityPanel(engine, { brush, view }, similarity.outputs, subject, photos);
+	const section = element("section", { class: "page-explain", "aria-label": "Similarity in this page" }, [
+		element("h2", {}, ["Similarity of positions"]),
+		...tools,
+	]);
+	above.after(section);
+	await manager.attach(view, section);
 }
 
 /**
@@ -209,8 +235,9 @@ async function check(engine, { brushes, tolerance }, parts) {
  * @param {Network} network
  * @param {ReturnType<typeof createCaption>} caption
  * @param {ReturnType<typeof liveBrush>[]} brushes
+ * @param {{name: string}} subject  gets the name of the photograph
  */
-function photoTools(engine, { facts, preprocessing }, caption, brushes) {
+function photoTools(engine, { facts, preprocessing }, caption, brushes, subject) {
 	const input = element("input", { type: "file", accept: "image/*", hidden: true });
 	const choose = element("button", { type: "button" }, ["Open a photo of your own"]);
 	const back = element("button", { type: "button", hidden: true }, ["Back to the first image"]);
@@ -226,6 +253,7 @@ function photoTools(engine, { facts, preprocessing }, caption, brushes) {
 			const answer = await engine.ask("photo", { photo, fills: facts.fills }, [photo.data.buffer]);
 			if (number !== last) return;
 			const given = { ...answer, name: file.name, width: photo.width, height: photo.height };
+			subject.name = file.name;
 			for (const brush of brushes) brush.open(given, preprocessing);
 			caption.subject(file.name);
 			back.hidden = false;
@@ -243,6 +271,7 @@ function photoTools(engine, { facts, preprocessing }, caption, brushes) {
 	});
 	back.addEventListener("click", () => {
 		last++;
+		subject.name = "";
 		for (const brush of brushes) brush.restore();
 		caption.subject(null);
 		back.hidden = true;

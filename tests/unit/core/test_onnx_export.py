@@ -111,6 +111,18 @@ def test_the_weights_of_the_linear_head_are_found_in_the_file(half):
     assert_close(file.scores(x), model.scores(x), steps=2**14 if half else 64)
 
 
+def test_layers_are_further_outputs_once_each():
+    model = wrap(network())
+    x = images(2, size=16)
+    file = network_file(model, x, head=linear_head(model, x), layers=["0", "2", "0"])
+    assert file.layers == ("2", "0")
+    found = onnx.reference.ReferenceEvaluator(onnx.load_from_string(file.data)).run(
+        [file.output("0"), file.output("2")], {"pixels": x.numpy()}
+    )
+    for layer, values in zip(("0", "2"), found, strict=True):
+        assert_close(torch.from_numpy(values), model.activations(x, layer)[layer], steps=64)
+
+
 def test_the_network_stays_as_it_is():
     module = network().train()
     module[0].weight.requires_grad_(False)

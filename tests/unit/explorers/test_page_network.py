@@ -9,7 +9,7 @@ from networks import images
 from torch import nn
 
 from xai_widgets.core.model import ImageModel
-from xai_widgets.explorers import DeletionExplorer, PerturbationBrush
+from xai_widgets.explorers import DeletionExplorer, PerturbationBrush, SimilarityExplorer
 from xai_widgets.explorers.page_network import page_network
 from xai_widgets.exporting import export
 
@@ -72,9 +72,28 @@ def test_the_panel_has_the_defaults_of_the_package(brush, tmp_path):
     assert panel["steps"] == 224
     assert panel["mean"] == brush.model.mean.flatten().tolist()
     with network.shown():
-        assert [panel["heatmap"], panel["curves"]] == [view.model_id for view in network.panel.views]
+        found = [panel["heatmap"], panel["curves"], network.header()["similarity"]["view"]]
+        assert found == [view.model_id for view in network.panel.views]
     network.close()
     assert all(view.comm is None for view in network.panel.views)
+
+
+def test_positions_are_compared_in_the_layers_of_the_explorer(brush):
+    assert page_network(brush, half=False).panel.similarity.layer_labels == ["1"]
+    similar = SimilarityExplorer(brush.model, brush.image, layers="0")
+    network = page_network(similar, half=False)
+    assert network.panel.similarity.layer_labels == ["0"]
+    header = network.header()["similarity"]
+    assert header == {"view": network.panel.similarity.model_id, "outputs": [network.file.output("0")]}
+    network.close()
+    similar.close()
+
+
+def test_a_network_without_positions_has_no_similarity():
+    flat = ImageModel(nn.Sequential(nn.Flatten(), nn.Linear(48, 2)), size=4)
+    explorer = PerturbationBrush(flat, images(1, size=4))
+    assert page_network(explorer, half=False).header()["similarity"] is None
+    explorer.close()
 
 
 def test_a_brush_beside_other_widgets_keeps_its_class_and_image(brush):
