@@ -10,12 +10,14 @@ from torch import nn
 
 from xai_widgets.core.model import ImageModel
 from xai_widgets.metrics import (
+    completeness,
     deletion,
     impute,
     mask_auc,
     pearson,
     relevance_mass,
     relevance_rank,
+    sensitivity_n,
     spearman,
     ssim,
 )
@@ -79,6 +81,34 @@ def test_pixel_flipping_is_deletion_to_black(case):
     expected = torch.tensor(np.array(scored(metric, case, softmax=True), dtype=np.float64)).float()
     curve = deletion(model, x, maps, [0, 1, 2], steps=SIDE, fill="black").result(progress=False)
     assert_close(curve.scores[:, 1:], expected)
+
+
+def test_regions_are_pixels_with_the_mean_of_their_square(case):
+    model, x, maps, _ = case
+    means = nn.functional.avg_pool2d(maps[:, None], 3)
+    squares = nn.functional.interpolate(means, scale_factor=3)[:, 0]
+    options = {"patch_size": 3, "perturb_baseline": 0.0, "normalise": False, "disable_warnings": True}
+    scores = deletion(model, x, squares, [0, 1, 2], steps=16, fill="black").result(progress=False).scores
+    left = scored(quantus.Selectivity(**options), case, softmax=True)
+    assert_close(scores[:, 1:], torch.tensor(np.array(left)).float())
+    falls = scored(quantus.RegionPerturbation(**options, regions_evaluation=16), case, softmax=True)
+    assert_close(scores[:, :1] - scores[:, 1:], torch.tensor(np.array(falls)).float(), scale=1.0)
+
+
+def test_faithfulness_correlation_is_sensitivity_n_of_one_size(case, monkeypatch):
+    model, x, maps, _ = case
+    sets, size = 30, 36
+    chosen = completeness._random_sets(x, [size / SIDE**2], sets, 0)
+    drawn = iter([np.flatnonzero(some) for some in chosen.numpy() for _ in range(len(x))])
+    monkeypatch.setattr(np.random, "choice", lambda *_, **__: next(drawn))
+    metric = quantus.FaithfulnessCorrelation(
+        nr_runs=sets, subset_size=size, perturb_baseline=0.0, normalise=False, return_aggregate=False,
+        disable_warnings=True,
+    )  # fmt: skip
+    expected = torch.tensor(np.array(scored(metric, case))).float()
+    found = sensitivity_n(model, x, maps, [0, 1, 2], shares=[size / SIDE**2], sets=sets, fill="black")
+    # Changes of a score of about 0.1 are rounded like the score.
+    assert_close(found[:, 0], expected, scale=10.0)
 
 
 @pytest.mark.parametrize("share", [0.2, 0.6, 0.9])

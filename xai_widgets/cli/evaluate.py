@@ -20,7 +20,7 @@ from xai_widgets.core.writing import atomic_write
 from xai_widgets.data import Example
 from xai_widgets.metrics import METRICS, Metric, Summary
 from xai_widgets.studies import Cell, EvaluationStudy, Score, ScoreStore
-from xai_widgets.studies.scoring import checked_store
+from xai_widgets.studies.scoring import checked_store, seeded_metric
 
 
 class Row(NamedTuple):
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         outputs.check_open()
     examples = read_examples(options)
-    methods = read_methods(options.methods)
+    methods = read_methods(options.methods, options.seed)
     model = read_network(options)
     with_masks = options.scenes is not None and knows_scenes(model)
     metrics = choose_metrics(options.metrics, masks=with_masks)
@@ -51,6 +51,7 @@ def run(options: argparse.Namespace) -> int:
             metric.with_options(steps=options.steps) if "steps" in metric.option_names else metric
             for metric in metrics
         ]
+    metrics = [seeded_metric(metric, options.seed) for metric in metrics]
     images = examples if with_masks else [example.image for example in examples]
     study = EvaluationStudy(
         model,
@@ -114,7 +115,7 @@ def read_store(
     outputs.check_parent(Path(options.store))
     try:
         named = {metric.name: metric for metric in metrics}
-        return checked_store(options.store, model.name, model, images, named, 0)
+        return checked_store(options.store, model.name, model, images, named, options.seed)
     except ValueError as error:
         raise UsageError(str(error)) from error
 

@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     examples = read_examples(options)
     if kind == "array" and len(options.methods) > 1:
         raise UsageError("expected one method for .npy, got several; use .npz")
-    methods = read_methods(options.methods)
+    methods = read_methods(options.methods, options.seed)
     model = read_network(options)
     target = class_index(model, options.target)
     check_layer(model, methods, options.layer)

@@ -17,6 +17,7 @@ from xai_widgets.core.model import ImageModel
 from xai_widgets.errors import unknown_name
 from xai_widgets.methods import Method, as_method, methods_by_name
 from xai_widgets.studies.layers import check_layers
+from xai_widgets.studies.scoring import seeded_method
 from xai_widgets.zoo import available, from_hugging_face, from_timm, load
 
 #: The network for generated scenes if none is named.
@@ -131,10 +132,11 @@ def import_attribute(name: str) -> Any:
     return getattr(module, attribute)
 
 
-def read_methods(names: Sequence[str]) -> dict[str, Method]:
-    """Return the methods of ``--methods`` by name."""
+def read_methods(names: Sequence[str], seed: int = 0) -> dict[str, Method]:
+    """Return the methods of ``--methods`` by name; those that draw random numbers have the seed."""
     with usage_errors():
-        return methods_by_name([as_method(import_attribute(name) if ":" in name else name) for name in names])
+        methods = [as_method(import_attribute(name) if ":" in name else name) for name in names]
+        return methods_by_name([seeded_method(method, seed) for method in methods])
 
 
 def class_index(model: ImageModel, target: str | None) -> int | None:

@@ -252,7 +252,11 @@ def _images(parser: Parser) -> None:
         help="N generated images with two known objects each, in place of files",
     )
     parser.add_argument(
-        "--seed", metavar="S", type=at_least(0), default=0, help="seed of the generated images (0)"
+        "--seed",
+        metavar="S",
+        type=at_least(0),
+        default=0,
+        help="seed of the generated images, and of methods and metrics that draw random numbers (0)",
     )
 
 

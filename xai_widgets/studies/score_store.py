@@ -119,8 +119,8 @@ class ScoreStore(MutableMapping[Cell, Outcome[Score]]):
                 (known,) = connection.execute("select value from facts where name = ?", (key,)).fetchone()
                 if known != text:
                     raise ValueError(
-                        f"expected {str(self.path)!r} to hold scores of the same evaluation, got another {name}: "
-                        f"{brief(known)} in the file, {brief(text)} now; use another file"
+                        f"expected {str(self.path)!r} to hold scores of this evaluation, got those of one that differs "
+                        f"in its {name}: {brief(known)} in the file, {brief(text)} now; use another file"
                     )
 
     def facts(self) -> dict[str, Any]:

@@ -167,7 +167,7 @@ def test_a_store_keeps_the_scores_for_the_next_call(cli, photo):
     assert again.out == first.out
     other = cli("evaluate", path, *OWN, *words[:3], 5, *words[4:])
     assert other.code != 0
-    assert "another options of deletion" in other.err
+    assert "differs in its options of deletion" in other.err
 
 
 def test_the_permuted_network_is_named_and_the_difficult_subset_is_offered(cli):
@@ -178,3 +178,22 @@ def test_the_permuted_network_is_named_and_the_difficult_subset_is_offered(cli):
     refused = cli("evaluate", *metrics)
     assert refused.code != 0
     assert "expected --permuted NAME" in refused.err
+
+
+def test_the_seed_is_that_of_methods_and_metrics_too(cli, photo):
+    path = photo("a.png", 1)
+    words = ("--methods", "smoothgrad", "--metrics", "morf,infidelity", "--store")
+    found = {}
+    for seed in (0, 1):
+        for again in (0, 1):
+            done = cli(
+                "evaluate", path, *OWN, "--seed", seed, *words, f"{seed}{again}.sqlite", "--csv", "a.csv"
+            )
+            assert done.code == 0
+            found[seed, again] = [(row["morf"], row["infidelity"]) for row in rows_of("a.csv")]
+    assert found[0, 0] == found[0, 1]
+    assert found[1, 0] == found[1, 1]
+    assert all(a != b for a, b in zip(found[0, 0][0], found[1, 0][0], strict=True))
+    other = cli("evaluate", path, *OWN, "--seed", 2, *words, "00.sqlite")
+    assert other.code != 0
+    assert "seed" in other.err

@@ -134,13 +134,13 @@ def test_only_missing_scores_are_computed(model, tmp_path):
 def test_a_file_of_another_evaluation_is_refused(model, tmp_path):
     path = tmp_path / "scores.sqlite"
     evaluate({"net": model}, images(2), "gradient", QUICK, path=path, progress=False)
-    with pytest.raises(ValueError, match="another network"):
+    with pytest.raises(ValueError, match="differs in its network"):
         evaluate({"net": wrap(settle(Functional(), seed=8))}, images(2), "gradient", QUICK, path=path)
-    with pytest.raises(ValueError, match="another number of images"):
+    with pytest.raises(ValueError, match="differs in its number of images"):
         evaluate({"net": model}, images(3), "gradient", QUICK, path=path)
-    with pytest.raises(ValueError, match="another data set"):
+    with pytest.raises(ValueError, match="differs in its data set"):
         evaluate({"net": model}, images(2, seed=9), "gradient", QUICK, path=path)
-    with pytest.raises(ValueError, match="another options of deletion"):
+    with pytest.raises(ValueError, match="differs in its options of deletion"):
         evaluate({"net": model}, images(2), "gradient", "deletion", path=path)
     other = tmp_path / "text.sqlite"
     other.write_text("no database" * 100)
@@ -221,7 +221,7 @@ def test_one_seed_reaches_all_that_draws_random_numbers(model, tmp_path):
     assert {("net", "gradient", 0, "sensitivity_n"), ("net", "gradient", 0, "deletion")} <= fixed
     path = tmp_path / "scores.sqlite"
     evaluate({"net": model}, images(1), methods, QUICK, seed=1, path=path, progress=False)
-    with pytest.raises(ValueError, match="another seed"):
+    with pytest.raises(ValueError, match="differs in its seed"):
         evaluate({"net": model}, images(1), methods, QUICK, seed=2, path=path, progress=False)
 
 
