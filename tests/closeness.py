@@ -28,7 +28,7 @@ STEPS = 256
 def _tensor(value: Any) -> Tensor:
     """Return ``value`` as a tensor outside the autograd graph, in float64 where it has a fraction."""
     made = value.detach() if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
-    return made.double() if made.is_floating_point() else made
+    return made.double() if made.is_floating_point() or made.dtype == torch.bool else made
 
 
 def _precision(*values: Any) -> torch.dtype:

@@ -27,6 +27,7 @@ from torch import Tensor
 from xai_widgets.attribution.noise import check_sampling, normal
 from xai_widgets.core.batching import scores_of
 from xai_widgets.core.model import ImageModel
+from xai_widgets.core.precision import double
 from xai_widgets.core.validation import choice
 from xai_widgets.methods.completeness import with_gap
 from xai_widgets.methods.gradients import score_gradient
@@ -242,7 +243,7 @@ def _density(
     changes = []
     for image, label in zip(x, target, strict=True):
         paths = [scores_of(model, start + alphas * (image - start), batch_size) for start in references]
-        steps = torch.stack([scores[:, label].double().diff().abs().cpu() for scores in paths])
+        steps = torch.stack([double(scores[:, label]).diff().abs().cpu() for scores in paths])
         changes.append((steps / steps.sum(1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)).mean(0))
     change = torch.stack(changes)
     # A score that does not change anywhere leaves its part to the even strata.

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.model import ImageModel, check_model
+from xai_widgets.core.precision import double
 from xai_widgets.core.run import without_inference_mode
 from xai_widgets.core.validation import brief, check_finite, integers, is_tensor, items, tensor
 from xai_widgets.errors import unknown_name
@@ -136,7 +137,7 @@ def find_projectors(
         return masks
     projectors = []
     for chosen in indices:
-        span = directions[chosen].double()
+        span = double(directions[chosen])
         projectors.append(torch.linalg.pinv(span) @ span if chosen else span.new_zeros(width, width))
     return torch.stack(projectors).to(like)
 

@@ -43,6 +43,7 @@ from xai_widgets.concepts.sobol import sobol_masks, total_indices
 from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.image_source import ImageSource
 from xai_widgets.core.model import ImageModel, check_model
+from xai_widgets.core.precision import double
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import choice, integer, integers
@@ -367,7 +368,7 @@ def _unscored(
         maps.append(found)
         scores.append(model(x).float().cpu())
         error += components.residual(activation, found).square().sum().item()
-        length += activation.double().square().sum().item()
+        length += double(activation).square().sum().item()
     every = torch.cat(scores)
     count = len(components.directions)
     blank = torch.full((len(every), count), torch.nan)

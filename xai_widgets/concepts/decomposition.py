@@ -164,9 +164,9 @@ def prediction_concepts(
         choice(of, "of", ("auto", *get_args(Decomposed)))
     layer = model.layer(directions.layer).name
     output, gradient = layer_gradient(model, x, classes, layer)
-    activation = model.spatial(layer, output)[0].double().cpu()
+    activation = model.spatial(layer, output)[0].cpu().double()
     tensor(directions.directions, "directions", (len(directions.names), len(activation)))
-    by_position = model.spatial(layer, gradient)[0].double().cpu()
+    by_position = model.spatial(layer, gradient)[0].cpu().double()
     linear = _is_linear(model, x, classes, layer, by_position)
     label = model.labels[int(classes[0])]
     if of == "weights" and not linear:
@@ -289,11 +289,8 @@ def decompose(
 
 def _is_linear(model: ImageModel, x: Tensor, target: Tensor, layer: str, gradient: Tensor) -> bool:
     """Return whether the gradient is alike at all positions and for another image."""
-    other = (
-        model.spatial(layer, layer_gradient(model, x.flip(-1).roll(1, 2) * 0.5, target, layer)[1])[0]
-        .double()
-        .cpu()
-    )
+    changed = x.flip(-1).roll(1, 2) * 0.5
+    other = model.spatial(layer, layer_gradient(model, changed, target, layer)[1])[0].cpu().double()
     first = gradient[:, :1, :1]
     limit = ROUNDINGS * torch.finfo(torch.float32).eps * max(first.abs().max().item(), 1e-30)
     return bool(((gradient - first).abs() <= limit).all() and ((other - first).abs() <= limit).all())

@@ -18,6 +18,7 @@ from xai_widgets.concepts.examples import Images, Pooling, as_images, as_vectors
 from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.model import ImageModel, check_model
 from xai_widgets.core.optional import optional
+from xai_widgets.core.precision import double
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import check_finite, integers, items
@@ -101,7 +102,7 @@ def linear_probes(
     values, counts = labels.unique(return_counts=True)
     if len(values) < 2:
         raise ValueError(f"expected training images of at least two classes, got only class {int(values[0])}")
-    baseline = (held_labels == values[counts.argmax()]).double().mean().item()
+    baseline = double(held_labels == values[counts.argmax()]).mean().item()
 
     def steps() -> Iterator[LinearProbes]:
         found = [_activations(model, images, names, pooling, batch_size) for images, _ in sets]

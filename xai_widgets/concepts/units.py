@@ -25,6 +25,7 @@ from xai_widgets.concepts.ablation import FILLS, ablated_scores
 from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.image_source import ImageSource
 from xai_widgets.core.model import ImageModel, Target, targeted
+from xai_widgets.core.precision import double
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import brief, check_finite, choice, integer, integers, items, plain_number
@@ -291,8 +292,8 @@ class _Tally:
         fill = self._means() if self.fill == "mean" else torch.zeros(self.width, device=device)
         self.counts = torch.zeros(classes, dtype=torch.long, device=device)
         self.correct = torch.zeros(len(masks), classes, device=device)
-        self.scores = torch.zeros(len(masks), classes, dtype=torch.double, device=device)
-        self.activations = torch.zeros(self.width, classes, dtype=torch.double, device=device)
+        self.scores = double(torch.zeros(len(masks), classes, device=device))
+        self.activations = double(torch.zeros(self.width, classes, device=device))
         for begin, of_layer in self._batches():
             scores = self._scores(of_layer, masks, fill)
             some = slice(begin, begin + len(of_layer))
@@ -301,13 +302,13 @@ class _Tally:
             self.counts += of_class.sum(0)
             self.correct += (scores.argmax(2) == target[:, None]).float().T @ of_class.float()
             own = scores.gather(2, target[:, None, None].expand(-1, len(masks), 1))[..., 0]
-            self.scores += own.double().T @ of_class.double()
+            self.scores += double(own).T @ double(of_class)
             means = (
                 of_layer.activation.flatten(2).mean(2)
                 if of_layer.activation.ndim > 2
                 else of_layer.activation
             )
-            self.activations += means.double().T @ of_class.double()
+            self.activations += double(means).T @ double(of_class)
             yield
 
     def _batches(self) -> Iterator[tuple[int, LayerScores]]:
@@ -325,12 +326,12 @@ class _Tally:
 
     def _means(self) -> Tensor:
         """Return the mean of each channel over all images and positions, (K,)."""
-        total, count = torch.zeros(self.width, dtype=torch.double, device=self.model.device), 0
+        total, count = double(torch.zeros(self.width, device=self.model.device)), 0
         for _, of_layer in self._batches():
             last = of_layer.output.movedim(of_layer.dimension, -1).flatten(0, -2)
-            total += last.double().sum(0)
+            total += double(last).sum(0)
             count += len(last)
-        return (total / count).float()
+        return (total / count).to(self.model.device, torch.float32)
 
     @property
     def accuracy(self) -> Tensor:
@@ -340,12 +341,13 @@ class _Tally:
     @property
     def mean_scores(self) -> Tensor:
         """Mean score of the class on its images, (S, classes)."""
-        return (self.scores / self.counts).float()
+        return (self.scores / self.counts.to(self.scores.device)).to(self.counts.device, torch.float32)
 
     @property
     def mean_activations(self) -> Tensor:
         """Mean activation of the units on the images of each class, (K, classes)."""
-        return (self.activations / self.counts).float()
+        counts = self.counts.to(self.activations.device)
+        return (self.activations / counts).to(self.counts.device, torch.float32)
 
 
 def _overall(accuracy: Tensor, counts: Tensor) -> Tensor:

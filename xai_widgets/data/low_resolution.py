@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xai_widgets.core.optional import optional
+from xai_widgets.core.precision import double
 from xai_widgets.core.validation import choice, dimensions, integer, integers, tensor
 from xai_widgets.data.photos import _skimage_data
 from xai_widgets.ops.color import check_color
@@ -166,7 +167,7 @@ def psnr(a: Tensor, b: Tensor, *, border: int = 0) -> Tensor:
     )
     height, width = a.shape[-2:]
     difference = (a - b)[..., border : height - border, border : width - border].flatten(1)
-    return -10 * difference.double().square().mean(1).log10().float()
+    return -10 * double(difference).square().mean(1).log10().float()
 
 
 def check_scale(scale: int) -> int:

@@ -103,7 +103,7 @@ def _draw_patches(
     gallery.columns = images.shape[1]
     flat: Tensor = images.flatten(0, 1)
     gallery.images = model.to_rgb(flat.nan_to_num(0.5))
-    gallery.present = (~flat.isnan().flatten(1).all(1)).numpy()
+    gallery.present = (~flat.isnan().flatten(1).all(1)).cpu().numpy()
     before = [*words, *[""] * values.shape[1]]
     gallery.labels = [
         "" if math.isnan(value) else f"{before[column]}{value:.3g}"

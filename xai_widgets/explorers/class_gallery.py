@@ -66,7 +66,7 @@ def _show_rows(gallery: GalleryView, model: ImageModel, rows: list[Tensor], coun
         present[number, : len(row)] = True
     gallery.columns = count
     gallery.images = model.to_rgb(shrink(filled, THUMBNAIL).flatten(0, 1))
-    gallery.present = present.flatten().numpy()
+    gallery.present = present.flatten().cpu().numpy()
     gallery.labels = []
     gallery.frame = -1
 

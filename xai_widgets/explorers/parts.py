@@ -232,7 +232,7 @@ def show_patches(model: ImageModel, gallery: GalleryView, patches: Tensor) -> No
     present = ~small.isnan().flatten(1).all(1)
     gallery.columns = patches.shape[1]
     gallery.images = model.to_rgb(small.nan_to_num(0.5))
-    gallery.present = None if present.all() else present.numpy()
+    gallery.present = None if present.all() else present.cpu().numpy()
     gallery.frame = -1
 
 

@@ -24,6 +24,7 @@ from torch import Tensor
 from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.model import ImageModel, check_model
 from xai_widgets.core.partial_pass import outputs_up_to
+from xai_widgets.core.precision import double
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import check_finite, integer, number
@@ -239,6 +240,6 @@ def _spread(values: Tensor, corners: Tensor, side: int, size: Any) -> Tensor:
     edges = torch.zeros(height + 1, width + 1, dtype=torch.float64)
     for down, right, sign in ((0, 0, 1), (0, side, -1), (side, 0, -1), (side, side, 1)):
         edges.index_put_(
-            (corners[:, 0] + down, corners[:, 1] + right), sign * values.double(), accumulate=True
+            (corners[:, 0] + down, corners[:, 1] + right), sign * double(values), accumulate=True
         )
     return edges.cumsum(0).cumsum(1)[:height, :width].clamp(min=0).float()

@@ -28,6 +28,7 @@ from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.layers import last_of_each_grid
 from xai_widgets.core.model import ImageModel, check_model
 from xai_widgets.core.partial_pass import outputs_up_to
+from xai_widgets.core.precision import double
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.validation import boolean, check_fields, check_finite, instance, integer, number
 from xai_widgets.core.validation import seed as check_seed
@@ -198,12 +199,13 @@ class _Trainer:
     @torch.no_grad()
     def _spread(self) -> tuple[Tensor, Tensor]:
         """Return the mean and the standard deviation of the activations, each (*code_shape)."""
-        total = squares = torch.zeros((), dtype=torch.float64, device=self.x.device)
+        total = squares = double(torch.zeros((), device=self.x.device))
         for part in self.x.split(PASS):
-            found = activation_of(self.model, part, self.layer).double()
+            found = double(activation_of(self.model, part, self.layer))
             total, squares = total + found.sum(0), squares + found.square().sum(0)
         mean = check_finite(total / len(self.x), self.model.name, "activations")
-        return mean, (squares / len(self.x) - mean.square()).clamp(min=0).sqrt()
+        std = (squares / len(self.x) - mean.square()).clamp(min=0).sqrt()
+        return mean, std
 
     @torch.no_grad()
     def _variances(self) -> dict[str, Tensor]:

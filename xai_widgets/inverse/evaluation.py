@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.model import ImageModel, Target, prepare
+from xai_widgets.core.precision import double
 from xai_widgets.core.replica import replica
 from xai_widgets.core.run import without_inference_mode
 from xai_widgets.core.short_repr import ShortRepr
@@ -70,7 +71,7 @@ class Reconstruction(ShortRepr):
 
     def table(self) -> dict[str, dict[str, float]]:
         """Return the means over the images (table 5.3), for instance ``table()["A"]["psnr"]``."""
-        means = {name: getattr(self, name).double().mean(0).tolist() for name in ("mse", "psnr", "ssim")}
+        means = {name: double(getattr(self, name)).mean(0).tolist() for name in ("mse", "psnr", "ssim")}
         return {
             distance: {name: values[i] for name, values in means.items()}
             for i, distance in enumerate(DISTANCES)
@@ -149,7 +150,7 @@ def reconstruction(
 
 def _distances(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Return MSE and SSIM of images (N, H, W), each (N,)."""
-    mse = (a.double() - b.double()).square().mean((1, 2)).float()
+    mse = (double(a) - double(b)).square().mean((1, 2)).to(a.device, torch.float32)
     return mse, structural_similarity(a, b)
 
 
@@ -186,8 +187,8 @@ class Reidentification(ShortRepr):
         """Return the means of ``mean_alpha``, ``top1`` and ``top5`` over the images, a point of fig. 5.6."""
         return (
             self.mean_alpha.mean().item(),
-            self.top1.double().mean().item(),
-            self.top5.double().mean().item(),
+            double(self.top1).mean().item(),
+            double(self.top5).mean().item(),
         )
 
 

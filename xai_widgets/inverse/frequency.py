@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xai_widgets.core.precision import double
 from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import integer, items, number, tensor
 from xai_widgets.errors import checked_keywords
@@ -143,7 +144,7 @@ def kept_brightness(x: Tensor, x_hat: Tensor) -> Tensor:
 def patches(x: Tensor) -> Tensor:
     """Divide (N, H, W) into non-overlapping patches of 8 x 8, (N * rows * columns, 8, 8), float64."""
     rows, columns = (side // SIDE for side in x.shape[1:])
-    cropped = x[:, : rows * SIDE, : columns * SIDE].double()
+    cropped = double(x[:, : rows * SIDE, : columns * SIDE])
     return cropped.unflatten(2, (columns, SIDE)).unflatten(1, (rows, SIDE)).transpose(2, 3).flatten(0, 2)
 
 

@@ -22,6 +22,7 @@ from torch import Tensor
 from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.model import ImageModel, Target
+from xai_widgets.core.precision import double
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.validation import check_fields, check_finite, instance, integer, number
 from xai_widgets.core.validation import seed as check_seed
@@ -118,8 +119,11 @@ def _evolve(
             children = _children(start.x[n], populations[n], settings.factor, generator)
             fitness, classes = _judge(model, start, n, children, batch_size)
             better = fitness > judged[n][0]
+            fitness = torch.where(better, fitness, judged[n][0])
+            # The fitness is on the CPU if the device does not support float64.
+            better = better.to(classes.device)
             populations[n] = torch.where(better.view(-1, 1, 1), children, populations[n])
-            judged[n] = torch.where(better, fitness, judged[n][0]), torch.where(better, classes, judged[n][1])
+            judged[n] = fitness, torch.where(better, classes, judged[n][1])
 
 
 def _population(x: Tensor, settings: OnePixelSettings, generator: torch.Generator) -> Tensor:
@@ -170,10 +174,10 @@ def _judge(
             ]
         )
     # The logarithm orders probabilities that round to 1, too.
-    logs = scores.double().log_softmax(1)
+    logs = double(scores).log_softmax(1)
     others = logs.clone()
     others[:, goal] = -torch.inf
     fitness = sign * (logs[:, goal] - others.logsumexp(1))
     classes = scores.argmax(1)
     reached = (classes == goal) if sign > 0 else (classes != goal)
-    return fitness + reached * 1e6, classes
+    return fitness + reached.to(fitness.device) * 1e6, classes

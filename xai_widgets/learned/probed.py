@@ -12,6 +12,7 @@ from torch import Tensor
 
 from xai_widgets.core.guard import outside_inference
 from xai_widgets.core.model import ImageModel, Target, check_model
+from xai_widgets.core.precision import double
 from xai_widgets.core.run import Run
 from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import check_finite
@@ -140,7 +141,7 @@ def cross_entropy_direction(model: ImageModel, x: Tensor, classes: Tensor) -> Te
         if not scores.requires_grad:
             raise no_gradient_error(model)
         weights = score_weights(check_finite(scores.detach(), model.name), classes)
-        (gradient,) = torch.autograd.grad(scores, x, weights.to(scores.dtype), allow_unused=True)
+        (gradient,) = torch.autograd.grad(scores, x, weights.to(scores), allow_unused=True)
     if gradient is None:
         raise no_gradient_error(model)
     return gradient
@@ -148,8 +149,8 @@ def cross_entropy_direction(model: ImageModel, x: Tensor, classes: Tensor) -> Te
 
 def score_weights(scores: Tensor, classes: Tensor) -> Tensor:
     """Return d(log p_c)/dS = 1[k = c] - p_k, divided by its largest magnitude, (N, classes) in float64."""
-    logs = scores.double().log_softmax(1)
-    mine = torch.nn.functional.one_hot(classes, scores.shape[1]).bool()
+    logs = double(scores).log_softmax(1)
+    mine = torch.nn.functional.one_hot(classes.to(logs.device), scores.shape[1]).bool()
     # Relative to the largest of the other probabilities, which may be too small for any number.
     others = logs.masked_fill(mine, -math.inf)
     others = (others - others.amax(1, keepdim=True)).exp()

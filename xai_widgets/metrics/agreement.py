@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xai_widgets.core.precision import double
 from xai_widgets.core.validation import number, tensor
 from xai_widgets.errors import checked_keywords
 from xai_widgets.metrics.base import Explanation, metric
@@ -40,12 +41,12 @@ def pearson(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _correlation(a: Tensor, b: Tensor) -> Tensor:
-    first, second = (part.flatten(1).double() for part in (a, b))
+    first, second = (double(part.flatten(1)) for part in (a, b))
     # Divide by the largest magnitude first: squares of very small or large values would underflow or overflow.
     first, second = (part / part.abs().amax(1, keepdim=True).clamp(min=1e-300) for part in (first, second))
     first, second = (part - part.mean(1, keepdim=True) for part in (first, second))
     length = first.norm(dim=1) * second.norm(dim=1)
-    correlation = ((first * second).sum(1) / length).clamp(-1, 1).float()
+    correlation = ((first * second).sum(1) / length).clamp(-1, 1).to(a.device, torch.float32)
     # Compare the extremes: the deviation of a constant map may be rounded to a number other than 0.
     constant = [part.flatten(1).amax(1) == part.flatten(1).amin(1) for part in (a, b)]
     return correlation.masked_fill(constant[0] | constant[1], torch.nan)
@@ -55,7 +56,7 @@ def _correlation(a: Tensor, b: Tensor) -> Tensor:
 def spearman(a: Tensor, b: Tensor) -> Tensor:
     """Return the correlation of the ranks of maps (N, H, W): (N,) in [-1, 1]; NaN for constant maps and NaN."""
     a, b = _check(a, b)
-    return _correlation(*(mean_ranks(maps.flatten(1))[..., None] for maps in (a, b)))
+    return _correlation(*(mean_ranks(maps.flatten(1))[..., None] for maps in (a, b))).to(a.device)
 
 
 @checked_keywords
@@ -79,7 +80,7 @@ def structural_similarity(a: Tensor, b: Tensor, *, sigma: float = 1.5) -> Tensor
     """Return the structural similarity of maps (N, H, W) that span a range of 1: (N,), at most 1; see `ssim`."""
     a, b = _check(a, b)
     sigma = number(sigma, "sigma", above=0)
-    first, second = (part[:, None].double() for part in (a, b))
+    first, second = (double(part[:, None]) for part in (a, b))
     side = min(11, *a.shape[1:])
     side -= 1 - side % 2
     profile = gaussian_window(side, sigma, first)
@@ -92,14 +93,14 @@ def structural_similarity(a: Tensor, b: Tensor, *, sigma: float = 1.5) -> Tensor
     s_ab = mean(first * second) - mu_a * mu_b
     c1, c2 = 0.01**2, 0.03**2
     local = (2 * mu_a * mu_b + c1) * (2 * s_ab + c2) / ((mu_a**2 + mu_b**2 + c1) * (s_a + s_b + c2))
-    return local.mean((1, 2, 3)).float()
+    return local.mean((1, 2, 3)).to(a.device, torch.float32)
 
 
 @checked_keywords
 def l1_similarity(a: Tensor, b: Tensor) -> Tensor:
     """Return the mass that maps (N, H, W) have in common: (N,) in [0, 1]; NaN for constant maps and NaN."""
     p, q = _distributions(a, b)
-    return (1 - (p - q).abs().sum(1) / 2).clamp(0, 1).float()
+    return (1 - (p - q).abs().sum(1) / 2).clamp(0, 1).to(a.device, torch.float32)
 
 
 @checked_keywords
@@ -120,7 +121,7 @@ def kl_divergence(a: Tensor, b: Tensor, *, epsilon: float = 1e-7) -> Tensor:
     """
     epsilon = number(epsilon, "epsilon", above=0)
     p, q = ((part + epsilon) / (1 + epsilon * part.shape[1]) for part in _distributions(a, b))
-    return (q * (q / p).log()).sum(1).clamp(min=0).float()
+    return (q * (q / p).log()).sum(1).clamp(min=0).to(a.device, torch.float32)
 
 
 @checked_keywords
@@ -169,13 +170,13 @@ def reference_auc(a: Tensor, b: Tensor, *, area: float = 0.1) -> Tensor:
 def highest(maps: Tensor, area: float = 0.1) -> Tensor:
     """Return where maps (N, H, W) are above their quantile of order 1 - area, bool."""
     area = number(area, "area", above=0, below=1)
-    flat = maps.double().flatten(1)
-    return (flat > flat.quantile(1 - area, dim=1, keepdim=True)).view_as(maps)
+    flat = double(maps).flatten(1)
+    return (flat > flat.quantile(1 - area, dim=1, keepdim=True)).view_as(maps).to(maps.device)
 
 
 def _distributions(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Return maps scaled to [0, 1] and divided by their sums, (N, H*W), float64; NaN for constant maps."""
-    first, second = (unit_range(maps.double()).flatten(1) for maps in _check(a, b))
+    first, second = (unit_range(double(maps)).flatten(1) for maps in _check(a, b))
     return first / first.sum(1, keepdim=True), second / second.sum(1, keepdim=True)
 
 

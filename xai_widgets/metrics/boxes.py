@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from xai_widgets.core.model import ImageModel, Target, prepare
+from xai_widgets.core.precision import double
 from xai_widgets.core.run import without_inference_mode
 from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import choice, number, numbers, tensor
@@ -79,14 +80,14 @@ def salient_part(saliency: Tensor, threshold: float, *, kind: Threshold = "value
         return maps >= threshold
     if kind == "mean":
         return maps >= threshold * maps.mean((1, 2), keepdim=True)
-    values, order = maps.flatten(1).double().sort(dim=1, descending=True, stable=True)
+    values, order = double(maps.flatten(1)).sort(dim=1, descending=True, stable=True)
     before = values.cumsum(1) - values
     # The first pixel counts for every threshold.
     chosen = (before < threshold * values.sum(1, keepdim=True)) | (torch.arange(order.shape[1]) == 0).to(
         order.device
     )
     part = torch.zeros_like(chosen).scatter_(1, order, chosen & ~values.isnan())
-    return part.view_as(maps)
+    return part.view_as(maps).to(maps.device)
 
 
 @checked_keywords

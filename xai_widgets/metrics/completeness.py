@@ -20,6 +20,7 @@ from torch import Tensor
 
 from xai_widgets.core.batching import in_batches
 from xai_widgets.core.model import ImageModel, Target, prepare
+from xai_widgets.core.precision import double
 from xai_widgets.core.run import without_inference_mode
 from xai_widgets.core.validation import check_finite, integer, numbers, tensor
 from xai_widgets.core.validation import seed as check_seed
@@ -82,7 +83,7 @@ def sensitivity_n(
     count = integer(sets, "sets", low=3)
     chosen = _random_sets(x, parts, count, check_seed(seed))
     pairs = _sums_and_changes(model, x, range(len(x)), saliency, target, chosen, fill, batch_size)
-    return _correlations(*pairs, count)
+    return _correlations(*pairs, count).to(x.device)
 
 
 def _random_sets(x: Tensor, shares: Sequence[float], count: int, seed: int) -> Tensor:
@@ -134,7 +135,7 @@ def infidelity(
     saliency = tensor(saliency, "saliency", (len(x), "h", "w"), finite=True).to(x.device)
     chosen = _squares(x, integer(squares, "squares", low=2), check_seed(seed))
     pairs = _sums_and_changes(model, x, range(len(x)), saliency, target, chosen.flatten(1), fill, batch_size)
-    return _unpredicted(*pairs)
+    return _unpredicted(*pairs).to(x.device)
 
 
 def _unpredicted(sums: Tensor, changes: Tensor) -> Tensor:
@@ -174,8 +175,8 @@ def _sums_and_changes(
     The passes do not depend on the map, and maps of one image share them. ``images`` has the index of the image of each
     map, and ``chosen`` is (S, H * W).
     """
-    maps = resize_map(saliency.double(), (x.shape[2], x.shape[3])).flatten(1)
-    sums = torch.cat([maps @ some.double().T for some in chosen.split(32)], 1)
+    maps = resize_map(double(saliency), (x.shape[2], x.shape[3])).flatten(1)
+    sums = torch.cat([maps @ double(some).T for some in chosen.split(32)], 1)
     filled = curve_fill(model, x, fill)
     changes = torch.empty_like(sums)
     with torch.no_grad():
@@ -190,7 +191,7 @@ def _sums_and_changes(
 
             parts = in_batches(model, chosen, replaced, size=x.shape[2:], batch_size=batch_size)
             scores = check_finite(torch.cat([each for _, each in parts]), model.name)
-            changes[own] = (whole - scores).T.double()
+            changes[own.to(changes.device)] = double((whole - scores).T)
     return sums, changes
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from xai_widgets.core.precision import double
 from xai_widgets.core.validation import tensor
 from xai_widgets.errors import checked_keywords
 from xai_widgets.metrics.base import Explanation, metric
@@ -39,9 +40,9 @@ def relevance_mass(saliency: Tensor, masks: Tensor) -> Tensor:
         In [0, 1]; NaN for maps without a positive value, with a NaN, and for empty masks.
     """
     maps, inside = _pixels(saliency, masks)
-    positive = maps.clamp(min=0).double()
-    share = (positive * inside).sum(1) / positive.sum(1)
-    return share.float().masked_fill(~inside.any(1), torch.nan)
+    positive = double(maps.clamp(min=0))
+    share = (positive * inside.to(positive.device)).sum(1) / positive.sum(1)
+    return share.to(maps.device, torch.float32).masked_fill(~inside.any(1), torch.nan)
 
 
 @checked_keywords

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from xai_widgets.core.model import ImageModel, Target, prepare
+from xai_widgets.core.precision import double
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.validation import integer, tensor
 from xai_widgets.core.validation import seed as check_seed
@@ -99,7 +100,11 @@ def abpc(morf_curve: Curve, lerf_curve: Curve) -> Tensor:
         raise ValueError(
             f"expected curves of one shape, got {tuple(morf_curve.scores.shape)} and {tuple(lerf_curve.scores.shape)}"
         )
-    return (lerf_curve.scores - morf_curve.scores)[:, 1:].double().sum(1).float()
+    return (
+        double((lerf_curve.scores - morf_curve.scores)[:, 1:])
+        .sum(1)
+        .to(lerf_curve.scores.device, torch.float32)
+    )
 
 
 def _flipped(
@@ -178,7 +183,7 @@ def _abpc_areas(
     explanations: Sequence[Explanation], *, steps: int | None = None, seed: int = 0
 ) -> list[float]:
     pairs = _scores_of(explanations, ("morf", "lerf"), steps, seed)
-    return [(least - most)[1:].double().sum().item() for most, least in pairs]
+    return [double((least - most)[1:]).sum().item() for most, least in pairs]
 
 
 _FACTS: dict[str, Any] = {

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from xai_widgets.core.precision import double
+
 
 def mean_ranks(values: Tensor) -> Tensor:
     """Return the rank of each value in its row, from 0, equal values sharing their mean rank.
@@ -17,14 +19,15 @@ def mean_ranks(values: Tensor) -> Tensor:
     Returns
     -------
     Tensor, (N, P)
-        In float64.
+        In float64, on the CPU if the device does not support it.
     """
     rows = []
     for row in values:
         _, index, counts = row.unique(return_inverse=True, return_counts=True)
         rows.append((counts.cumsum(0) - (counts + 1) / 2)[index])
     # Sorting would give a NaN a rank.
-    return torch.stack(rows).double().masked_fill(values.isnan(), torch.nan)
+    ranks = double(torch.stack(rows))
+    return ranks.masked_fill(values.isnan().to(ranks.device), torch.nan)
 
 
 def roc_auc(values: Tensor, positive: Tensor) -> Tensor:
@@ -44,5 +47,7 @@ def roc_auc(values: Tensor, positive: Tensor) -> Tensor:
     """
     count, others = positive.sum(1), (~positive).sum(1)
     # The statistic of Mann and Whitney.
-    wins = (mean_ranks(values) * positive).nansum(1) - count * (count - 1) / 2
-    return (wins / (count * others)).float().masked_fill(values.isnan().any(1), torch.nan)
+    ranks = mean_ranks(values)
+    total = (ranks * positive.to(ranks.device)).nansum(1)
+    area = (total - (count * (count - 1) / 2).to(total)) / (count * others).to(total)
+    return area.to(values.device, torch.float32).masked_fill(values.isnan().any(1), torch.nan)

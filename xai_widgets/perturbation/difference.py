@@ -24,6 +24,7 @@ from torch import Tensor
 from xai_widgets.core.arguments import check_batch_size
 from xai_widgets.core.cost import affordable
 from xai_widgets.core.model import ImageModel, Target, prepare
+from xai_widgets.core.precision import double
 from xai_widgets.core.run import Run, without_inference_mode
 from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import integer
@@ -128,8 +129,8 @@ class ConditionalPatches:
 
 def evidence(probability: Tensor, classes: int, trained: int) -> Tensor:
     """Return the log2 odds of probabilities, in bits, with Laplace's correction for ``trained`` training images."""
-    corrected = (probability.double() * trained + 1) / (trained + classes)
-    return torch.log2(corrected / (1 - corrected)).to(probability.dtype)
+    corrected = (double(probability) * trained + 1) / (trained + classes)
+    return torch.log2(corrected / (1 - corrected)).to(probability)
 
 
 @run_method(

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from xai_widgets.core.precision import double
 from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import instance, integer, items, number, numbers
 from xai_widgets.similarity.grids import ActivationGrid
@@ -144,7 +145,7 @@ class GeometricSeries(ShortRepr):
         Tensor, (P,)
             0 for the original; NaN if its features are 0.
         """
-        features = torch.stack([grid.raw.flatten().double() for grid in self._members(grids)])
+        features = torch.stack([double(grid.raw.flatten()) for grid in self._members(grids)])
         start = features[self.original]
         return ((features - start).norm(dim=1) / start.norm()).float()
 

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from xai_widgets.core.precision import outside_autocast
+from xai_widgets.core.precision import double, outside_autocast
 from xai_widgets.core.validation import brief, choice, instance, integers, items, number, tensor
 from xai_widgets.errors import checked_keywords
 from xai_widgets.ops.normalize import unit_vectors
@@ -75,7 +75,7 @@ def similarity(
             f"expected vectors of one layer, got {source.shape[2]} and {target.shape[2]} channels"
         )
     if source.dtype != target.dtype or source.device != target.device:
-        source, target = source.double(), target.double().to(source.device)
+        source, target = double(source), double(target.to(source.device))
     if isinstance(position, str):
         vector = instance(z_s, "z_s with a named token", ActivationGrid).vector(position).to(source)
     else:
@@ -96,7 +96,7 @@ def kernel_width(grids: Sequence[Grid]) -> float:
     members = [_vectors(grid) for grid in items(grids, "grids", what="grids (h, w, C)")]
     if len(channels := {z.shape[2] for z in members}) > 1:
         raise ValueError(f"expected grids of one layer, got {brief(sorted(channels))} channels")
-    vectors = torch.cat([z.flatten(0, 1).double().cpu() for z in members])
+    vectors = torch.cat([z.flatten(0, 1).cpu().double() for z in members])
     sigma = (vectors - vectors.mean(0)).square().sum(1).mean().sqrt().item()
     return sigma if sigma > 0 else 1.0
 

@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xai_widgets.core.precision import outside_autocast
+from xai_widgets.core.precision import double, outside_autocast
 from xai_widgets.core.run import without_inference_mode
 from xai_widgets.core.short_repr import ShortRepr
 from xai_widgets.core.validation import brief, choice, integer
@@ -201,7 +201,7 @@ def _pack(grids: Sequence[ActivationGrid], dtype: DType, rank: int | None) -> Pa
     moved = (kept - rounded).norm(dim=1).max().item()
     some = torch.linspace(0, len(unit) - 1, min(MEASURED, len(unit)), device=unit.device).round().long()
     exact, approximate = unit[some], rounded[some]
-    norms = raw.double().norm(dim=1) if raw.device.type != "mps" else raw.norm(dim=1)
+    norms = double(raw).norm(dim=1)
     arrays = [_array(codes, dtype), _array(scales, "float32"), _array(norms, "float32")]
     positions = len(vectors[0])
     grid_codes, grid_scales, grid_norms = (
@@ -242,8 +242,7 @@ def leading_directions(unit: Tensor, rank: int) -> Tensor:
     Tensor, (C, rank)
         Orthonormal columns, by descending eigenvalue.
     """
-    # Double precision is not available on every accelerator.
-    wide = unit.double() if unit.device.type != "mps" else unit.cpu().double()
+    wide = double(unit)
     count, channels = wide.shape
     if rank <= count < channels:
         # The same directions from the smaller Gram matrix: V = Z^T U / |Z^T U|.

@@ -305,7 +305,7 @@ class DeletionStudy(Study[DeletionKey | MeanKey, Any]):
             known = self.outcome(DeletionKey(key.method, target, index, key.kind, key.fill))
             if known.complete and known.result is not None:
                 curves = list(known.result.curves.values())
-                return curves[0].fractions.numpy(), [curve.scores[0].numpy() for curve in curves]
+                return curves[0].fractions.cpu().numpy(), [curve.scores[0].cpu().numpy() for curve in curves]
         x, options = self._image(index), self._options(key)
         functions = KINDS[key.kind].values()
         if key.method == RANDOM:
@@ -316,8 +316,8 @@ class DeletionStudy(Study[DeletionKey | MeanKey, Any]):
             runs = [
                 each(self.model, x, saliency, target, **options).result(progress=False) for each in functions
             ]
-        scores = [check_finite(curve.scores, self.model.name)[0].numpy() for curve in runs]
-        return runs[0].fractions.numpy(), scores
+        scores = [check_finite(curve.scores, self.model.name)[0].cpu().numpy() for curve in runs]
+        return runs[0].fractions.cpu().numpy(), scores
 
 
 def _whole(curve: Curve | None) -> bool:

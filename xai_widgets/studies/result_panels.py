@@ -29,8 +29,8 @@ def result_panels(result: Any, title: str = "") -> Iterator[Panel]:
     elif all(hasattr(result, name) for name in ("fractions", "scores", "mode")):
         yield Curves(
             title or str(result.mode),
-            result.fractions.numpy(),
-            result.scores.numpy(),
+            result.fractions.cpu().numpy(),
+            result.scores.cpu().numpy(),
             [f"image {number}: AUC {auc:.3f}" for number, auc in enumerate(result.auc.tolist())],
             x_label=f"share of pixels {'removed' if result.mode == 'deletion' else 'added'}",
             y_label=result.value_name,

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from xai_widgets.core.guard import guarded, outside_inference
+from xai_widgets.core.precision import double
 from xai_widgets.tracing.alignment import Unlike, aligned
 from xai_widgets.tracing.calls import Affine, Call, Scope, Value, leaves, name_of
 from xai_widgets.tracing.recorder import Casts, Recorder, Untraceable
@@ -135,5 +136,5 @@ def _without_gradient(result: Trace) -> str:
 
 def _difference(actual: Tensor, expected: Tensor) -> float:
     """Return the largest difference, relative to the largest value."""
-    actual, expected = actual.detach().double(), expected.detach().double()
+    actual, expected = double(actual.detach()), double(expected.detach())
     return ((actual - expected).abs().max() / expected.abs().max().clamp(min=1e-30)).item()
