@@ -192,7 +192,7 @@ def _check_random(name: str, flat: list[Any], ours: list[SimulatedTensor], devic
 
 
 class _Module:
-    """What torch asks a module of a device."""
+    """Answers to the questions of torch about a device."""
 
     @staticmethod
     def is_available() -> bool:

@@ -142,8 +142,8 @@ class CumulativeAblation(ShortRepr):
     @property
     def area(self) -> Tensor:
         """Mean accuracy over the share of ablated units, (R,), by trapezoids."""
-        share = self.numbers.double() / max(1, int(self.numbers[-1]))
-        return torch.trapezoid(self.accuracy.double(), share).to(self.class_accuracy)
+        share = double(self.numbers) / max(1, int(self.numbers[-1]))
+        return torch.trapezoid(double(self.accuracy), share).to(self.class_accuracy)
 
 
 @without_inference_mode
