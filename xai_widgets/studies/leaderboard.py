@@ -295,3 +295,39 @@ def reasons(
         return "; ".join(parts)
 
     return [[words((row, metric)) for metric in metrics] for row in rows]
+
+
+def latex(evaluation: Evaluation) -> str:
+    """Return an evaluation as a LaTeX table, methods x metrics; see :meth:`Evaluation.to_latex`."""
+    metrics = evaluation.metrics.values()
+    arrows = {"lower": r"$\downarrow$", "higher": r"$\uparrow$"}
+    head = [f"{_escaped(metric.title)} {arrows[metric.direction]}" for metric in metrics]
+    lines = [
+        r"\begin{tabular}{ll" + "r" * len(metrics) + "}",
+        r"\hline",
+        " & ".join(["model", "method", *head]) + r" \\",
+        r"\hline",
+    ]
+    for model, outcomes in evaluation.outcomes.items():
+        rows = list(dict.fromkeys(Row(cell.method, cell.layer) for cell in outcomes))
+        table = leaderboard(evaluation, model, rows)
+        for row, intervals, marks in zip(rows, table.intervals, table.marks, strict=True):
+            cells = [_cell(each, mark) for each, mark in zip(intervals, marks, strict=True)]
+            lines.append(" & ".join([_escaped(model), _escaped(row.name), *cells]) + r" \\")
+    return "\n".join([*lines, r"\hline", r"\end{tabular}"]) + "\n"
+
+
+def _cell(interval: Interval | None, mark: int) -> str:
+    if interval is None or math.isnan(interval.mean):
+        return "--"
+    mean = f"{interval.mean:.3f}"
+    shown = {BEST: rf"\textbf{{{mean}}}", TIED: rf"\underline{{{mean}}}"}.get(int(mark), mean)
+    if math.isnan(interval.low):
+        return shown
+    return rf"{shown} [{interval.low:.3f}, {interval.high:.3f}]"
+
+
+def _escaped(text: str) -> str:
+    for character in "&%$#_{}":
+        text = text.replace(character, f"\\{character}")
+    return text

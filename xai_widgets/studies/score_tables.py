@@ -195,9 +195,13 @@ class Evaluation:
     def to_latex(self, path: str | Path | None = None) -> str:
         """Return a LaTeX table of means and intervals, methods x metrics, and write it to a file if one is named.
 
-        The best method of each metric is bold; reference maps are in the rows, too.
+        For each model and metric, the best method is bold, and those not separated from it by a paired bootstrap are
+        underlined. Reference maps are in the rows, too.
         """
-        text = _latex(self.intervals(), self.metrics)
+        # It builds on this module.
+        from xai_widgets.studies.leaderboard import latex
+
+        text = latex(self)
         if path is not None:
             Path(path).write_text(text, encoding="utf-8")
         return text
@@ -222,42 +226,3 @@ def resampled_means(
     counted = np.isfinite(means)
     total = counted.sum(0)
     return np.where(total > 0, np.where(counted, means, 0).sum(0) / np.maximum(total, 1), np.nan)
-
-
-def _latex(intervals: Sequence[Interval], metrics: Mapping[str, Metric]) -> str:
-    rows = list(dict.fromkeys((each.model, each.method, each.layer) for each in intervals))
-    names = list(dict.fromkeys(each.metric for each in intervals))
-    found = {(each.model, each.method, each.layer, each.metric): each for each in intervals}
-    best = {}
-    for name in names:
-        means = [each.mean for each in intervals if each.metric == name and not math.isnan(each.mean)]
-        best[name] = (min if metrics[name].direction == "lower" else max)(means, default=math.nan)
-    arrows = {"lower": r"$\downarrow$", "higher": r"$\uparrow$"}
-    head = [f"{_escaped(metrics[name].title)} {arrows[metrics[name].direction]}" for name in names]
-    lines = [
-        r"\begin{tabular}{ll" + "r" * len(names) + "}",
-        r"\hline",
-        " & ".join(["model", "method", *head]) + r" \\",
-        r"\hline",
-    ]
-    for model, method, layer in rows:
-        cells = [_cell(found.get((model, method, layer, name)), best[name]) for name in names]
-        title = method if layer is None else f"{method} at {layer}"
-        lines.append(" & ".join([_escaped(model), _escaped(title), *cells]) + r" \\")
-    return "\n".join([*lines, r"\hline", r"\end{tabular}"]) + "\n"
-
-
-def _cell(interval: Interval | None, best: float) -> str:
-    if interval is None or math.isnan(interval.mean):
-        return "--"
-    mean = f"{interval.mean:.3f}"
-    shown = rf"\textbf{{{mean}}}" if interval.mean == best else mean
-    if math.isnan(interval.low):
-        return shown
-    return rf"{shown} [{interval.low:.3f}, {interval.high:.3f}]"
-
-
-def _escaped(text: str) -> str:
-    for character in "&%$#_{}":
-        text = text.replace(character, f"\\{character}")
-    return text

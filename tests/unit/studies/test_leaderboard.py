@@ -140,3 +140,15 @@ def test_missing_scores_have_their_reasons():
         + "; 1 of 6 undefined: the metric has no value for this map"
     ]  # fmt: skip
     assert nothing == [""]
+
+
+def test_the_latex_table_marks_the_best_and_those_not_separated_from_it():
+    noise = np.tile([0.0, 0.3, -0.3, 0.1], 5)
+    scores = {"first": 0.9 + noise, "second": 0.89 + noise[::-1], "last": 0.2 + noise}
+    lines = evaluation_of(scores).to_latex().splitlines()
+    best, tied, behind = [
+        line.split(" & ")[2] for line in lines if line.startswith("model & ") and "[" in line
+    ]
+    assert best.startswith(r"\textbf{0.925} [")
+    assert tied.startswith(r"\underline{0.915} [")
+    assert behind.startswith("0.225 [")
