@@ -30,7 +30,7 @@ from xai_widgets.data import Example, photograph, photographs, scenes
 from xai_widgets.methods import METHODS, Method
 from xai_widgets.metrics import METRICS, Metric
 from xai_widgets.studies import Evaluation, evaluate
-from xai_widgets.studies.leaderboard import paired_intervals
+from xai_widgets.studies.paired import paired_intervals
 from xai_widgets.studies.reference_maps import reference_methods
 from xai_widgets.studies.sanity import randomized_blocks
 
@@ -185,7 +185,7 @@ def summary(evaluation: Evaluation, references: Sequence[str]) -> dict[str, Any]
     """Return means with intervals by metric and method, and whether a method is separated from others.
 
     ``behind`` is True if the best method is better, by the interval of the paired difference; ``above`` is True if the
-    method is better than every reference map. Fewer than :func:`~xai_widgets.studies.leaderboard.least_images` common
+    method is better than every reference map. Fewer than :func:`~xai_widgets.studies.paired.least_images` common
     images separate nothing.
     """
     found: dict[str, Any] = {}

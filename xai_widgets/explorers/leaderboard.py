@@ -24,7 +24,7 @@ from xai_widgets.methods.registry import METHODS, Method, MethodLike, methods_by
 from xai_widgets.metrics import METRICS, Metric, metrics_by_name
 from xai_widgets.studies.attribution import AttributionKey
 from xai_widgets.studies.evaluation import Cell
-from xai_widgets.studies.leaderboard import Leaderboard, Row, leaderboard, reasons
+from xai_widgets.studies.leaderboard import Leaderboard, leaderboard, reasons
 from xai_widgets.studies.leaderboard_study import (
     LeaderboardStudy,
     model_in,
@@ -32,6 +32,7 @@ from xai_widgets.studies.leaderboard_study import (
     scored_methods,
     scored_metrics,
 )
+from xai_widgets.studies.paired import Row
 from xai_widgets.studies.reference_maps import reference_methods
 from xai_widgets.studies.score_store import ScoreStore
 from xai_widgets.studies.score_tables import Evaluation

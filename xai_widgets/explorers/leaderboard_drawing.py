@@ -16,8 +16,9 @@ from xai_widgets.data.base import Example
 from xai_widgets.explorers.parts import image_names
 from xai_widgets.studies.attribution import AttributionKey
 from xai_widgets.studies.evaluation import Cell
-from xai_widgets.studies.leaderboard import Leaderboard, least_images
+from xai_widgets.studies.leaderboard import Leaderboard
 from xai_widgets.studies.leaderboard_study import LeaderboardStudy
+from xai_widgets.studies.paired import least_images
 from xai_widgets.views import PairView
 
 #: Longest side of an image and of a map that are sent, pixels.

@@ -15,6 +15,7 @@ from xai_widgets.core.validation import integer, number
 from xai_widgets.core.validation import seed as check_seed
 from xai_widgets.metrics import Metric
 from xai_widgets.studies.evaluation import Cell, Score
+from xai_widgets.studies.paired import BEST, TIED, Row, compare, resampled_means
 from xai_widgets.studies.store import Outcome
 
 #: Words in the warning about a map that is constant or has a NaN.
@@ -198,10 +199,7 @@ class Evaluation:
         For each model and metric, the best method is bold, and those not separated from it by a paired bootstrap are
         underlined. Reference maps are in the rows, too.
         """
-        # It builds on this module.
-        from xai_widgets.studies.leaderboard import latex
-
-        text = latex(self)
+        text = _latex(self)
         if path is not None:
             Path(path).write_text(text, encoding="utf-8")
         return text
@@ -212,17 +210,41 @@ def is_missed(outcome: Outcome[Any]) -> bool:
     return any(MISS in message for message in outcome.warnings)
 
 
-def resampled_means(
-    known: Sequence[tuple[int, float, int]], draws: NDArray[np.int64], *, by_class: bool
-) -> NDArray[np.float64]:
-    """Return the mean of each draw of images; with ``by_class`` the mean over the classes that it contains."""
-    images, values, targets = (np.array(column) for column in zip(*known, strict=True))
-    weights = draws[:, images].astype(np.float64)
-    groups = (
-        [targets == target for target in np.unique(targets)] if by_class else [np.ones(len(values), bool)]
-    )
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means = np.stack([weights[:, some] @ values[some] / weights[:, some].sum(1) for some in groups])
-    counted = np.isfinite(means)
-    total = counted.sum(0)
-    return np.where(total > 0, np.where(counted, means, 0).sum(0) / np.maximum(total, 1), np.nan)
+def _latex(evaluation: Evaluation) -> str:
+    metrics = list(evaluation.metrics.values())
+    found = {each[:4]: each for each in evaluation.intervals()}
+    draws = evaluation.draws()
+    arrows = {"lower": r"$\downarrow$", "higher": r"$\uparrow$"}
+    head = [f"{_escaped(metric.title)} {arrows[metric.direction]}" for metric in metrics]
+    lines = [
+        r"\begin{tabular}{ll" + "r" * len(metrics) + "}",
+        r"\hline",
+        " & ".join(["model", "method", *head]) + r" \\",
+        r"\hline",
+    ]
+    for model, outcomes in evaluation.outcomes.items():
+        rows = list(dict.fromkeys(Row(cell.method, cell.layer) for cell in outcomes))
+        marks = compare(outcomes, rows, metrics, draws).marks
+        for row, line in zip(rows, marks, strict=True):
+            cells = [
+                _cell(found.get((model, *row, metric.name)), mark)
+                for metric, mark in zip(metrics, line, strict=True)
+            ]
+            lines.append(" & ".join([_escaped(model), _escaped(row.name), *cells]) + r" \\")
+    return "\n".join([*lines, r"\hline", r"\end{tabular}"]) + "\n"
+
+
+def _cell(interval: Interval | None, mark: int) -> str:
+    if interval is None or math.isnan(interval.mean):
+        return "--"
+    mean = f"{interval.mean:.3f}"
+    shown = {BEST: rf"\textbf{{{mean}}}", TIED: rf"\underline{{{mean}}}"}.get(int(mark), mean)
+    if math.isnan(interval.low):
+        return shown
+    return rf"{shown} [{interval.low:.3f}, {interval.high:.3f}]"
+
+
+def _escaped(text: str) -> str:
+    for character in "&%$#_{}":
+        text = text.replace(character, f"\\{character}")
+    return text

@@ -13,7 +13,8 @@ import xai_widgets as xw
 from xai_widgets.data import Example
 from xai_widgets.metrics import METRICS
 from xai_widgets.studies import evaluate
-from xai_widgets.studies.leaderboard import Row, leaderboard
+from xai_widgets.studies.leaderboard import leaderboard
+from xai_widgets.studies.paired import Row
 
 PATIENCE = 120
 METHODS = ["gradient", "gradient_x_input"]

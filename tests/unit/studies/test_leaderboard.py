@@ -8,15 +8,8 @@ from closeness import assert_close
 
 from xai_widgets.metrics import METRICS
 from xai_widgets.studies import Cell, Evaluation, Outcome, Score
-from xai_widgets.studies.leaderboard import (
-    BEST,
-    TIED,
-    Row,
-    leaderboard,
-    least_images,
-    paired_intervals,
-    reasons,
-)
+from xai_widgets.studies.leaderboard import leaderboard, reasons
+from xai_widgets.studies.paired import BEST, TIED, Row, least_images, paired_intervals
 
 LOWER, HIGHER = METRICS["deletion"], METRICS["insertion"]
 

@@ -84,7 +84,7 @@ def test_tables_are_written(model, tmp_path):
 
 def test_intervals_cover_the_mean_and_follow_the_metric():
     """The percentiles of resampled means, of classes for the pointing game; against a direct loop."""
-    from xai_widgets.studies.score_tables import resampled_means
+    from xai_widgets.studies.paired import resampled_means
 
     generator = np.random.default_rng(0)
     known = [(image, float(generator.normal()), image % 3) for image in range(12)]
