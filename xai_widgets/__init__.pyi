@@ -39,6 +39,7 @@ from xai_widgets.explorers import SimilarityExplorer as SimilarityExplorer
 from xai_widgets.explorers import dashboard as dashboard
 from xai_widgets.explorers import link as link
 from xai_widgets.exporting import export as export
+from xai_widgets.exporting import page as page
 from xai_widgets.views import BarsView as BarsView
 from xai_widgets.views import BrushView as BrushView
 from xai_widgets.views import CurveView as CurveView

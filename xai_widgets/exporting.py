@@ -5,12 +5,8 @@ from __future__ import annotations
 import base64
 import datetime
 import gzip
-import hashlib
 import html
-import json
 import re
-import struct
-from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,45 +17,27 @@ from ipywidgets.embed import dependency_state
 
 from xai_widgets._version import __version__
 from xai_widgets.core.onnx_export import NetworkFile
-from xai_widgets.core.validation import brief, choice
+from xai_widgets.core.validation import brief, choice, integer
 from xai_widgets.core.writing import atomic_write
 from xai_widgets.errors import checked_keywords, warn
 from xai_widgets.explorers import facts
+from xai_widgets.explorers.page_frame import Page
 from xai_widgets.explorers.page_network import PageNetwork, page_network
+from xai_widgets.explorers.page_packing import pack
 from xai_widgets.explorers.page_states import (
-    Frame,
     boards,
     frames,
     leave_out_tabs,
     open_tabs,
     owner,
-    settled,
-    titled,
     wait_for_quick,
 )
 from xai_widgets.views import RunBar
 from xai_widgets.views.base import STATIC
 from xai_widgets.views.static_repr import walk_widgets
-from xai_widgets.views.traits import finite
-
-#: Texts of traits of at least this length, such as the programs of views, are stored once for all models.
-SHARED = 512
 
 #: Size of a page that browsers still open at once, in bytes.
 LARGE = 50_000_000
-#: Traits that are the same for all images: parts of boxes, and the choice of the image itself.
-FIXED = (
-    "children",
-    "layout",
-    "style",
-    "titles",
-    "selected_index",
-    "undos",
-    "redos",
-    "_acknowledged",
-    "_sent",
-)
-
 #: Content security policy: a page can run its own scripts, but cannot load anything.
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval' blob:; style-src 'unsafe-inline' blob:; "
@@ -191,11 +169,78 @@ def export(
     OSError
         If the page cannot be written, for instance on a full disk; an existing file is kept.
     """
+    path = _file(path)
+    content = _content(widget, title, tabs, images, network)
+    with atomic_write(path) as partial:
+        partial.write_text(content.html, encoding="utf-8")
+    exported = Exported(path, path.stat().st_size, content.data, content.widgets, content.network)
+    _warn_if_large(exported.size, exported)
+    return exported
+
+
+@checked_keywords
+def page(
+    widget: DOMWidget,
+    *,
+    title: str = "",
+    tabs: Literal["opened", "all"] = "opened",
+    images: Literal["shown", "all"] = "shown",
+    network: bool | Literal["half"] = False,
+    height: int = 720,
+) -> Page:
+    """Return a widget as a page in the output of a cell, which needs no widget library and no kernel.
+
+    The output is the page of :func:`export` in a frame of its own. It stays interactive in a saved notebook, in its
+    documents by nbconvert or Quarto, and in hosts without widgets. It requests nothing.
+
+    Parameters
+    ----------
+    widget : ipywidgets.DOMWidget
+        A view, an explorer, a dashboard, or any box of widgets.
+    title, tabs, images, network
+        See :func:`export`.
+    height : int, default 720
+        Height in CSS px until the page reports its own, and for hosts that run no scripts in outputs.
+
+    Returns
+    -------
+    Page
+        The last value of a cell, or an argument of ``display``. A page without the network takes 1 to 3 MB of the
+        notebook.
+
+    Raises
+    ------
+    TypeError, ValueError
+        See :func:`export`.
+
+    Examples
+    --------
+    >>> xw.page(explorer)  # doctest: +SKIP
+    """
+    height = integer(height, "height", low=1)
+    content = _content(widget, title, tabs, images, network)
+    shown = Page(content.html, content.title, height)
+    _warn_if_large(shown.size, shown)
+    return shown
+
+
+@dataclass(frozen=True)
+class _Content:
+    """A page as text, with the number of its widgets and the size of its data."""
+
+    html: str
+    title: str
+    data: int
+    widgets: int
+    network: NetworkFile | None
+
+
+def _content(widget: Any, title: str, tabs: str, images: str, network: bool | str) -> _Content:
+    """Return the page of a widget."""
     if not isinstance(widget, DOMWidget):
         raise TypeError(
             f"expected widget to be a view, an explorer or a box of widgets, got {type(widget).__name__}"
         )
-    path = _file(path)
     choice(tabs, "tabs", ("opened", "all"))
     choice(images, "images", ("shown", "all"))
     if network not in (False, True):
@@ -206,14 +251,14 @@ def export(
             open_tabs(board)
     inside = page_network(widget, half=network == "half") if network else None
     try:
-        return _write(widget, path, title, several, inside)
+        return _filled(widget, title, several, inside)
     finally:
         if inside is not None:
             inside.close()
 
 
-def _write(widget: DOMWidget, path: Path, title: str, several: Any, inside: PageNetwork | None) -> Exported:
-    """Write the page of a widget, with the network inside if there is one."""
+def _filled(widget: DOMWidget, title: str, several: Any, inside: PageNetwork | None) -> _Content:
+    """Return the page of a widget, with the network inside if there is one."""
     whole = widget if inside is None else inside.whole
     with nullcontext() if inside is None else inside.shown():
         shown = [] if several is None else frames(widget, several, _caption)
@@ -230,9 +275,9 @@ def _write(widget: DOMWidget, path: Path, title: str, several: Any, inside: Page
     notes = [*leave_out_tabs(widget, states), *facts.errors(widget)]
     if inside is not None:
         notes.append(inside.note())
-    packed = gzip.compress(_pack(whole, states, several, shown, inside), mtime=0)
+    packed = gzip.compress(pack(whole, states, several, shown, inside), mtime=0)
     title = title or getattr(widget, "title", "") or _title(widget, fixed=inside is None or not inside.shows)
-    page = PAGE.format(
+    text = PAGE.format(
         version=__version__,
         policy=POLICY,
         title=_text(title),
@@ -243,17 +288,15 @@ def _write(widget: DOMWidget, path: Path, title: str, several: Any, inside: Page
         data=_base64(packed),
         network="" if inside is None else inside.scripts(),
     )
-    with atomic_write(path) as partial:
-        partial.write_text(page, encoding="utf-8")
-    exported = Exported(
-        path, path.stat().st_size, len(packed), len(states), None if inside is None else inside.file
-    )
-    if exported.size > LARGE:
+    return _Content(text, title, len(packed), len(states), None if inside is None else inside.file)
+
+
+def _warn_if_large(size: int, page: Any) -> None:
+    if size > LARGE:
         warn(
-            f"expected a page of at most {LARGE / 1e6:.0f} MB, which browsers open at once, got {exported}; "
+            f"expected a page of at most {LARGE / 1e6:.0f} MB, which browsers open at once, got {page}; "
             "export fewer images or tabs"
         )
-    return exported
 
 
 def _text(words: str) -> str:
@@ -295,97 +338,6 @@ def _file(path: str | Path) -> Path:
 def _words(name: str) -> str:
     """Return the name of a class in words, such as "Deletion explorer" for "DeletionExplorer"."""
     return re.sub(r"(?<=[a-z])[A-Z]", lambda letter: f" {letter[0].lower()}", name)
-
-
-def _pack(
-    widget: DOMWidget,
-    states: dict[str, dict[str, Any]],
-    several: Any = None,
-    shown: Sequence[Frame] = (),
-    inside: PageNetwork | None = None,
-) -> bytes:
-    """Pack the models of a page: the length of a JSON header, the header, and the bytes of each distinct array."""
-    blobs: dict[bytes, tuple[int, bytes]] = {}
-    texts: dict[str, int] = {}
-    positions: list[tuple[str, list[Any], int]] = []
-    long_texts: list[tuple[str, str, int]] = []
-    models: dict[str, dict[str, Any]] = {}
-
-    def blob(data: bytes) -> int:
-        return blobs.setdefault(hashlib.sha256(data).digest(), (len(blobs), data))[0]
-
-    for name, source in states.items():
-        if source["model_module"] not in ("anywidget", "@jupyter-widgets/base", "@jupyter-widgets/controls"):
-            raise ValueError(
-                "expected only widgets of ipywidgets and anywidget, "
-                f"got {source['model_name']} of {source['model_module']}"
-            )
-        # Widgets of ipywidgets may hold NaN, which JSON does not have.
-        state = finite(settled(titled(dict(source["state"]))))
-        for buffer in source.get("buffers", ()):
-            positions.append((name, buffer["path"], blob(base64.b64decode(buffer["data"]))))
-        for key, value in list(state.items()):
-            if isinstance(value, str) and len(value) >= SHARED:
-                long_texts.append((name, key, texts.setdefault(value, len(texts))))
-                del state[key]
-        models[name] = {**{key: source[key] for key in source if key.startswith("model_")}, "state": state}
-    variants, variant_positions = _variants(shown, states, blob)
-    header = {
-        "shown": [widget.model_id],
-        "disabled": sorted(_disabled(widget, several, inside)),
-        "frozen": sorted(_frozen(widget, inside)),
-        "models": models,
-        "texts": list(texts),
-        "blobs": [len(data) for _, data in blobs.values()],
-        "positions": positions,
-        "long_texts": long_texts,
-        "picker": several.image_picker.model_id if several is not None else "",
-        "captions": [frame.caption for frame in shown],
-        "variants": variants,
-        "variant_positions": variant_positions,
-        "network": None if inside is None else inside.header(),
-    }
-    head = json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
-    return b"".join([struct.pack("<I", len(head)), head, *(data for _, data in blobs.values())])
-
-
-def _variants(
-    shown: Sequence[Frame], states: dict[str, dict[str, Any]], blob: Callable[[bytes], int]
-) -> tuple[list[dict[str, dict[str, Any]]], list[tuple[int, str, list[Any], int]]]:
-    """Return the traits of each image that are not the same for all images, and the positions of their arrays."""
-    differing = {(name, key) for frame in shown for name, key in frame.differing(shown[0])}
-    differing = {(name, key) for name, key in differing if name in states and key not in FIXED}
-    variants: list[dict[str, dict[str, Any]]] = []
-    positions: list[tuple[int, str, list[Any], int]] = []
-    for number, frame in enumerate(shown):
-        values: dict[str, dict[str, Any]] = {}
-        for name, key in sorted(differing):
-            if key in frame.values.get(name, {}):
-                values.setdefault(name, {})[key] = frame.values[name][key]
-                for path, data in frame.arrays.get((name, key), ()):
-                    positions.append((number, name, path, blob(data)))
-        variants.append(values)
-    return variants, positions
-
-
-def _disabled(widget: DOMWidget, several: Any = None, inside: PageNetwork | None = None) -> set[str]:
-    """Return the ids of the models that need a kernel; the page leaves them out."""
-    every = list(walk_widgets(widget))
-    parts = [getattr(each, name) for each in every for name in getattr(each, "kernel_controls", ())]
-    # A run bar outside of its explorer needs the kernel, too.
-    parts += [each for each in every if isinstance(each, RunBar)]
-    kept = _frozen(widget) | ({several.image_picker.model_id} if several is not None else set())
-    disabled = {part.model_id for part in parts} - kept
-    return disabled if inside is None else (disabled - inside.answered()) | inside.unanswered()
-
-
-def _frozen(widget: DOMWidget, inside: PageNetwork | None = None) -> set[str]:
-    """Return the ids of the models that show a result, which cannot be changed without a kernel."""
-    every = list(walk_widgets(widget))
-    parts = [getattr(each, name) for each in every for name in getattr(each, "kernel_views", ())]
-    # A view of a choice that is not made is not in the page.
-    frozen = {part.model_id for part in parts} & {each.model_id for each in every}
-    return frozen if inside is None else frozen - inside.answered()
 
 
 def _base64(data: bytes) -> str:

@@ -20,8 +20,8 @@ from PIL import Image
 from traitlets import Unicode
 
 import xai_widgets as xw
+from xai_widgets.explorers.page_packing import SHARED
 from xai_widgets.explorers.page_states import titled
-from xai_widgets.exporting import SHARED
 from xai_widgets.views import ClassPicker, HeatmapView
 
 

@@ -93,9 +93,19 @@ export async function show(packed, parent, unzip) {
 		),
 	);
 	for (const id of shown) await manager.attach(await manager.get_model(id), parent);
+	reportHeight();
 	if (header.picker) await followPicker(manager, header);
 	// Not awaited: the page can be used while the network starts.
 	if (network) startNetwork(manager, network, unzip, parent);
+}
+
+/** Reports the height of the page to the document that shows it in a frame, now and after each change. */
+function reportHeight() {
+	if (window.parent === window) return;
+	const { body } = document;
+	const report = () =>
+		window.parent.postMessage({ xaiWidgetsHeight: body.getBoundingClientRect().height }, "*");
+	new ResizeObserver(report).observe(body);
 }
 
 /**
