@@ -119,7 +119,7 @@ def test_a_file_is_read_with_the_options_that_it_was_made_with(make, tmp_path):
 def test_a_file_of_another_data_set_is_refused(make, tmp_path):
     path = tmp_path / "scores.sqlite"
     make(images=2, scores=path)
-    with pytest.raises(ValueError, match="got another number of images"):
+    with pytest.raises(ValueError, match="differs in its number of images"):
         make(images=3, scores=path)
     assert make(images=2, scores=path).run_bar.status == "done"
 
