@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib.util
+import importlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -137,6 +137,14 @@ def _fitted() -> dict[str, Callable[[ImageModel], Any]]:
     }
 
 
+def _has(package: str) -> bool:
+    try:
+        importlib.import_module(package)
+    except ImportError:
+        return False
+    return True
+
+
 def cases() -> Iterator[tuple[str, Case]]:
     """Yield every case with its name, the most important first."""
     for name in METHODS:
@@ -144,9 +152,7 @@ def cases() -> Iterator[tuple[str, Case]]:
     for name, metric in METRICS.items():
         if metric.category != "cost":
             yield f"metric {name}", _metric(name)
-    parts = dict(_layers())
-    if importlib.util.find_spec("sklearn") is not None:
-        parts |= _fitted()
+    parts = _layers() | (_fitted() if _has("sklearn") else {})
     for name, compute in parts.items():
         yield f"study {name}", lambda device, compute=compute: compute(model(Functional, device))
 
