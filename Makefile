@@ -15,6 +15,8 @@ TOUR ?= notebooks/00_tour.ipynb
 PYTEST_ARGS ?=
 # Options of scripts/other_cpus.py.
 CPUS ?=
+# Options of benchmarks/speed.
+BENCH ?=
 # Jupyter refuses to run as root unless told; nobody else is to be given the option.
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
@@ -23,7 +25,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # The kernel is the environment's own, whatever kernels the user has installed.
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: help lab test lint types js unit oracle cpus browser notebooks wheel environments build docs format outputs bench results system clean
+.PHONY: help lab test lint types js unit oracle speed cpus browser notebooks wheel environments build docs format outputs bench results system clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -33,7 +35,7 @@ lab: $(LAB) ## open the tour in JupyterLab (LAB_ARGS="--no-browser --port 8899")
 
 # What sections need is made before them: two of them run at once.
 test: system $(TEST) $(NODE_MODULES) ## everything .ci/run checks, two sections at once, with timings
-	@CPUS=--short $(PY) scripts/check_all.py lint types browser unit notebooks oracle cpus wheel js
+	@CPUS=--short $(PY) scripts/check_all.py lint types browser unit notebooks oracle speed cpus wheel js
 
 lint: $(TEST) ## style of the Python code
 	$(PY) -m ruff check
@@ -53,6 +55,10 @@ unit: $(TEST) ## unit tests of the Python code
 
 oracle: $(TEST) ## equality with other implementations
 	$(PYTEST) tests/oracle $(PYTEST_ARGS)
+
+# Beside other sections of `make test`: CPU time in turns, with bounds that follow the noise.
+speed: $(TEST) ## no method makes more passes, or takes longer beside its passes, than before
+	OMP_NUM_THREADS=1 $(PYTEST) tests/speed $(PYTEST_ARGS)
 
 cpus: $(TEST) ## unit and oracle tests as other processors run them (an hour or more; CPUS=--short: two minutes)
 	$(PY) scripts/other_cpus.py $(CPUS)
@@ -84,8 +90,8 @@ format: $(TEST) ## put Python files and notebooks in style
 outputs: $(TEST) ## run the notebooks that were edited, and store their outputs
 	OMP_NUM_THREADS=1 $(PY) scripts/notebooks.py --write
 
-bench: $(TEST) ## the benchmarks, one after the other
-	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
+bench: $(TEST) ## speed and memory beside other libraries, in docs/performance.md (BENCH=--quick: some minutes, printed)
+	OMP_NUM_THREADS=1 $(PY) -m benchmarks.speed $(BENCH)
 
 results: $(TEST) ## docs/results: every method measured on generated scenes (some hours)
 	$(PY) scripts/results.py

@@ -110,7 +110,8 @@ class Layered(nn.Module):
                 f"{self.name}, which has no such layer"
             )
         # A layer that holds the scores themselves explains nothing.
-        spatial = [layer for layer in spatial if not self._is_map(layer)] or spatial
+        size = tuple(self._blank(1).shape[2:])
+        spatial = [layer for layer in spatial if not self._is_map(layer, size)] or spatial
         spatial = _outside_attention(spatial, named_parts(self.module)) or spatial
         last = spatial[-1]
         same_size = [layer for layer in spatial if _positions(layer) == _positions(last)]
@@ -119,11 +120,10 @@ class Layered(nn.Module):
         found = next((layer for layer in nearest if self._bottleneck(layer) is not None), None)
         return (found or next((layer for layer in reversed(same_size) if layer.shape[0] > 1), last)).name
 
-    def _is_map(self, layer: Layer) -> bool:
+    def _is_map(self, layer: Layer, size: tuple[int, ...]) -> bool:
         """Return whether a layer has the channels of the dense output of the network, or no channels."""
         first = layer.grid is not None and layer.grid.layout == "channels_first"
-        blank = self._blank(1).shape
-        return layer.shape == tuple(blank[2:]) or (first and layer.shape[0] == self._map_channels)
+        return layer.shape == size or (first and layer.shape[0] == self._map_channels)
 
     @guarded
     @torch.no_grad()

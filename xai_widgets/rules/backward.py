@@ -23,6 +23,7 @@ from xai_widgets.rules.mode import RulesMode
 from xai_widgets.rules.operations import (
     ADD,
     AVERAGE,
+    CLAMP,
     CONVOLUTION,
     DENSE,
     ELEMENTWISE,
@@ -44,7 +45,7 @@ from xai_widgets.rules.operations import (
 )
 
 #: A ReLU rule maps the input to the output of ReLU, with another backward.
-ReluRule = Callable[[Tensor], Tensor]
+ReluRule = Callable[..., Tensor]
 #: A max-pool rule wraps the pooled output in an autograd function that overrides the backward pass.
 PoolRule = Callable[[Tensor], Tensor]
 #: Operations whose gradient does not depend on the input, if only one operand depends on the pixels.
@@ -116,12 +117,14 @@ class BackwardRules(RulesMode):
             x = (args[0] if args else kwargs["input"]) if plain else rectified(func, args, kwargs)
             if x is not None:
                 self.met["relu"] += 1
-                y = self._relu(x)
-                if bounded:
-                    self.switching = True
-                    y = y.clamp(max=upper_bound(func, args, kwargs))
+                self.switching = self.switching or bounded
                 # The caller may use x instead of the returned value, so x has to be changed.
                 in_place = is_in_place(func, name_of(func), args, kwargs)
+                if self._relu in _FUSED and func not in CLAMP and not (in_place and x._is_view()):
+                    return self._relu(x, upper_bound(func, args, kwargs) if bounded else None, in_place)
+                y = self._relu(x)
+                if bounded:
+                    y = y.clamp(max=upper_bound(func, args, kwargs))
                 return assign_in_graph(x, y) if in_place else y
         if replaces and self._max_pool is not None and func in MAX_POOL:
             self.switching = True
@@ -192,29 +195,47 @@ def _positive(grad: Tensor) -> Tensor:
     return made
 
 
+def _rectify(ctx: Any, x: Tensor, upper: float | None, in_place: bool) -> Tensor:
+    """Return x between 0 and ``upper``, of x itself if in place."""
+    if not in_place:
+        return x.clamp(0, upper)
+    ctx.mark_dirty(x)
+    return x.clamp_(0, upper)
+
+
 class _GuidedRelu(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        y = x.clamp_min(0)
+    def forward(ctx: Any, x: Tensor, upper: float | None, in_place: bool) -> Tensor:
+        y = _rectify(ctx, x, upper, in_place)
         ctx.save_for_backward(y)
+        ctx.upper = upper
         return y
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (y,) = ctx.saved_tensors
-        # The fused operation of ReLU's own backward.
-        made: Tensor = torch.ops.aten.threshold_backward.default(_positive(grad), y, 0)
-        return made
+        # The fused operations of the own backward of ReLU and ReLU6.
+        if ctx.upper is None:
+            return torch.ops.aten.threshold_backward.default(_positive(grad), y, 0), None, None
+        return torch.ops.aten.hardtanh_backward.default(_positive(grad), y, 0, ctx.upper), None, None
 
 
 class _DeconvRelu(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return x.clamp_min(0)
+    def forward(ctx: Any, x: Tensor, upper: float | None, in_place: bool) -> Tensor:
+        y = _rectify(ctx, x, upper, in_place)
+        ctx.upper = upper
+        if upper is not None:
+            ctx.save_for_backward(y)
+        return y
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        return _positive(grad)
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        if ctx.upper is None:
+            return _positive(grad), None, None
+        (y,) = ctx.saved_tensors
+        made = torch.ops.aten.hardtanh_backward.default(_positive(grad), y, -torch.inf, ctx.upper)
+        return made, None, None
 
 
 class _PositiveGradient(torch.autograd.Function):
@@ -227,16 +248,22 @@ class _PositiveGradient(torch.autograd.Function):
         return _positive(grad)
 
 
-def guided_relu(x: Tensor) -> Tensor:
-    """ReLU whose backward is relu(g) * 1[x > 0] (Springenberg et al. 2015)."""
-    return _GuidedRelu.apply(x)
+def guided_relu(x: Tensor, upper: float | None = None, in_place: bool = False) -> Tensor:
+    """ReLU whose backward is relu(g) * 1[x > 0] (Springenberg et al. 2015); with ``upper``, * 1[x < upper], too."""
+    made: Tensor = _GuidedRelu.apply(x, upper, in_place)
+    return made
 
 
-def deconv_relu(x: Tensor) -> Tensor:
-    """ReLU whose backward is relu(g), independent of x (Zeiler and Fergus 2014)."""
-    return _DeconvRelu.apply(x)
+def deconv_relu(x: Tensor, upper: float | None = None, in_place: bool = False) -> Tensor:
+    """ReLU whose backward is relu(g) (Zeiler and Fergus 2014); with ``upper``, relu(g) * 1[x < upper]."""
+    made: Tensor = _DeconvRelu.apply(x, upper, in_place)
+    return made
 
 
 def positive_gradient(y: Tensor) -> Tensor:
     """Identity whose backward is relu(g)."""
     return _PositiveGradient.apply(y)
+
+
+#: Rules that rectify below an upper bound and in place, without further operations.
+_FUSED = (guided_relu, deconv_relu)

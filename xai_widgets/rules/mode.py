@@ -28,6 +28,18 @@ _REWRITTEN = (
     "Permute", "Transpose", "TBackward", "Expand", "Split", "Unbind", "Chunk", "UnsafeView", "Diagonal",
 )  # fmt: skip
 
+#: Functions that read no values.
+_FACTS = frozenset(
+    {
+        Tensor.is_inference, Tensor.is_floating_point, Tensor.size, Tensor.dim,
+        *(
+            getattr(Tensor, name).__get__
+            for name in ("shape", "ndim", "dtype", "device", "requires_grad", "is_leaf", "layout")
+        ),
+    }
+)  # fmt: skip
+_COPIES = frozenset({Tensor.detach, Tensor.clone})
+
 
 class RulesMode(FunctionMode):
     """A mode that intercepts every torch function between the pixels and the scores.
@@ -61,6 +73,9 @@ class RulesMode(FunctionMode):
             return func(*args, **kwargs)
         if self._start is None:
             self._start = _node_count()
+        # Most calls copy the weights for the pass, or ask for a fact of a tensor.
+        if func in _FACTS or (func in _COPIES and not kwargs and _is_constant(args[0])):
+            return func(*args, **kwargs)
         self._check_seen((*args, *kwargs.values()))
         with _without_checkpointing():
             result = self.call(func, args, kwargs)
@@ -110,6 +125,10 @@ class RulesMode(FunctionMode):
                 return node
             nodes.extend(before for before, _ in node.next_functions)
         return None
+
+
+def _is_constant(tensor: Tensor) -> bool:
+    return not tensor.requires_grad or (isinstance(tensor, nn.Parameter) and tensor.grad_fn is None)
 
 
 def _is_known(node: Any) -> bool:

@@ -1,0 +1,1 @@
+"""Measure speed and memory beside other libraries: ``python -m benchmarks.speed`` writes docs/performance.md."""
