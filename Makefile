@@ -25,7 +25,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # The kernel is the environment's own, whatever kernels the user has installed.
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: help lab test lint types js unit oracle speed cpus browser notebooks wheel environments build docs format outputs bench results system clean
+.PHONY: help lab test lint types js unit oracle devices speed cpus browser notebooks wheel environments build docs format outputs bench results system clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -35,7 +35,7 @@ lab: $(LAB) ## open the tour in JupyterLab (LAB_ARGS="--no-browser --port 8899")
 
 # What sections need is made before them: two of them run at once.
 test: system $(TEST) $(NODE_MODULES) ## everything .ci/run checks, two sections at once, with timings
-	@CPUS=--short $(PY) scripts/check_all.py lint types browser unit notebooks oracle speed cpus wheel js
+	@CPUS=--short $(PY) scripts/check_all.py lint types browser unit notebooks oracle devices speed cpus wheel js
 
 lint: $(TEST) ## style of the Python code
 	$(PY) -m ruff check
@@ -55,6 +55,10 @@ unit: $(TEST) ## unit tests of the Python code
 
 oracle: $(TEST) ## equality with other implementations
 	$(PYTEST) tests/oracle $(PYTEST_ARGS)
+
+# A process of its own: torch keeps a registered device until the process ends, and moves to it what has no device.
+devices: $(TEST) ## a simulated accelerator computes what the CPU computes
+	$(PYTEST) tests/devices $(PYTEST_ARGS)
 
 # Beside other sections of `make test`: CPU time in turns, with bounds that follow the noise.
 speed: $(TEST) ## no method makes more passes, or takes longer beside its passes, than before

@@ -1,6 +1,6 @@
 """Computations with the same results on each device: methods, metrics, studies of layers and concepts.
 
-Each case is a function of a device. ``tests/unit/test_devices.py`` runs them on the simulated device, and
+Each case is a function of a device. ``tests/devices/test_devices.py`` runs them on the simulated device, and
 ``scripts/gpu_check.py`` on a real one.
 """
 

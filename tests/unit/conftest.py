@@ -6,11 +6,6 @@ import time
 import traceback
 
 import pytest
-import simulated_device
-
-if simulated_device.AVAILABLE:
-    # Autograd starts a thread for each device at the first backward pass of the process, and none later.
-    simulated_device.register()
 
 #: Seconds in which the computations of a test end after it.
 PATIENCE = 60
