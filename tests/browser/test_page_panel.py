@@ -1,10 +1,9 @@
 """The panel of a page that holds the network has the maps and curves of the package."""
 
-import io
-
 import numpy as np
 import pytest
 import torch
+from menus import saved_arrays
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -59,19 +58,8 @@ def run(panel, button="Run"):
     expect(status(panel)).to_contain_text("done.")
 
 
-def arrays(panel, view):
-    """Return the arrays that the menu of a view saves."""
-    part = panel.locator(view)
-    part.hover()
-    part.locator(".xw-menu-button").first.click()
-    with panel.page.expect_download() as download:
-        part.get_by_role("menuitem", name="Save arrays", exact=True).click()
-    with np.load(io.BytesIO(download.value.path().read_bytes())) as saved:
-        return dict(saved)
-
-
 def shown_map(panel):
-    return arrays(panel, ".xw-heatmap-view")["maps"][0]
+    return saved_arrays(panel.locator(".xw-heatmap-view"))["maps"][0]
 
 
 def expect_empty(panel):
@@ -94,7 +82,7 @@ def test_the_map_of_occlusion_and_curves_along_it_are_those_of_the_package(panel
     expect(status(panel)).to_have_text("Insertion: done.")
     given = (model, explorer.image, torch.from_numpy(found)[None], explorer.target)
     curves = [each(*given, steps=30).result(progress=False) for each in (deletion, insertion)]
-    saved = arrays(panel, ".xw-curve-view")
+    saved = saved_arrays(panel.locator(".xw-curve-view"))
     assert np.allclose(saved["x"], np.arange(31) / 30)
     assert np.abs(saved["y"] - torch.cat([curve.scores for curve in curves]).numpy()).max() < CLOSE
     for curve in curves:
@@ -119,7 +107,7 @@ def test_cam_and_the_curve_along_it_are_those_of_the_package(panel, explorer, mo
     panel.get_by_role("button", name="Delete along the map").click()
     expect(status(panel)).to_have_text("Deletion: done.")
     curve = deletion(model, explorer.image, maps[None], explorer.target, steps=12).result(progress=False)
-    found = arrays(panel, ".xw-curve-view")["y"]
+    found = saved_arrays(panel.locator(".xw-curve-view"))["y"]
     assert np.abs(found - curve.scores.numpy()).max() < CLOSE
     # The map of another class.
     other = panel.page.locator(".xw-score[aria-disabled=false]").first
@@ -188,7 +176,7 @@ def test_the_painted_mask_is_deleted(panel, explorer, model):
     run(panel, "Delete along the map")
     ones = torch.ones(1, *explorer.image.shape[2:])
     curve = deletion(model, explorer.image, ones, explorer.target, steps=8).result(progress=False)
-    found = arrays(panel, ".xw-curve-view")["y"]
+    found = saved_arrays(panel.locator(".xw-curve-view"))["y"]
     assert np.abs(found - curve.scores.numpy()).max() < CLOSE
     panel.page.get_by_role("button", name="Clear").click()
     expect(panel.locator(".xw-curve-view")).to_contain_text("No curve yet")

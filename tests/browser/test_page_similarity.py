@@ -1,11 +1,10 @@
 """The similarity of positions in a page that holds the network is that of the package, also between photographs."""
 
-import io
-
 import numpy as np
 import pytest
 import torch
 from closeness import assert_close
+from menus import saved_arrays
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -72,13 +71,8 @@ def middle(section, frame, layer, cell, shape):
 
 def saved_vectors(section):
     """Return the vectors of each layer that the menu of the view saves."""
-    part = section.locator(".xw-similarity-view")
-    part.hover()
-    part.locator(".xw-menu-button").first.click()
-    with section.page.expect_download() as download:
-        part.get_by_role("menuitem", name="Save arrays", exact=True).click()
-    with np.load(io.BytesIO(download.value.path().read_bytes())) as saved:
-        return [saved[f"activations_{layer}"] for layer in range(len(LAYERS))]
+    saved = saved_arrays(section.locator(".xw-similarity-view"))
+    return [saved[f"activations_{layer}"] for layer in range(len(LAYERS))]
 
 
 def grids_of(model, images):

@@ -51,13 +51,12 @@ def run(options: argparse.Namespace) -> int:
             metric.with_options(steps=options.steps) if "steps" in metric.option_names else metric
             for metric in metrics
         ]
-    metrics = [seeded_metric(metric, options.seed) for metric in metrics]
     images = examples if with_masks else [example.image for example in examples]
     study = EvaluationStudy(
         model,
         images,
         list(methods.values()),
-        metrics,
+        [seeded_metric(metric, options.seed) for metric in metrics],
         targets=target,
         layers=None if options.layer is None else [options.layer],
         permuted=read_permuted(options, metrics),

@@ -15,6 +15,7 @@ from xai_widgets.cli import evaluate
 from xai_widgets.cli.errors import UsageError
 from xai_widgets.methods import get
 from xai_widgets.metrics import METRICS
+from xai_widgets.studies import ScoreStore
 
 OWN = ("--model", "own:model")
 
@@ -168,6 +169,15 @@ def test_a_store_keeps_the_scores_for_the_next_call(cli, photo):
     other = cli("evaluate", path, *OWN, *words[:3], 5, *words[4:])
     assert other.code != 0
     assert "differs in its options of deletion" in other.err
+
+
+def test_a_store_notes_the_seed_once_as_evaluate_does(cli, photo):
+    path = photo("a.png", 1)
+    words = ("--methods", "gradient", "--metrics", "infidelity", "--seed", 3, "--store", "scores.sqlite")
+    assert cli("evaluate", path, *OWN, *words).code == 0
+    facts = {name.split(": ")[1]: fact for name, fact in ScoreStore("scores.sqlite", "any").facts().items()}
+    assert facts["seed"] == 3
+    assert "seed" not in facts["options of infidelity"]
 
 
 def test_the_permuted_network_is_named_and_the_difficult_subset_is_offered(cli):
