@@ -1,4 +1,4 @@
-"""What the menu of a view saves."""
+"""Arrays saved by the menu of a view."""
 
 import io
 
